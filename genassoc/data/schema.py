@@ -1,0 +1,83 @@
+"""Names, dimensions, dtypes and sizes of what is on disk. The one place that spells them.
+
+The store shares VCF Zarr's names where it shares their meaning. Genotypes are ours: two bits a call.
+"""
+
+from dataclasses import dataclass
+
+from genassoc.shapes import packed_bytes
+
+FORMAT_NAME = "genassoc-store"
+FORMAT_VERSION = 1
+
+# Two-bit codes of a call.
+HOM_REF, HET, HOM_ALT, NOT_OBSERVED = 0, 1, 2, 3
+
+# Arrays of the store: name -> (dimensions, dtype). "bytes" is shapes.packed_bytes(N), "bits" is ceil(N / 8).
+GENOTYPES = "call_genotype_packed"  # (variants, bytes) uint8: sample i in bits 2*(i%4) of byte i//4; padding is 3
+HAPLOID = "call_haploid_packed"  # (variants, bits) uint8: bit i%8 of byte i//8 set where the call was haploid
+SAMPLE_ID = "sample_id"  # (samples,) str
+CONTIG_ID = "contig_id"  # (contigs,) str, as in the input
+VARIANT_CONTIG = "variant_contig"  # (variants,) int32, index into contig_id
+VARIANT_POSITION = "variant_position"  # (variants,) int64, 1-based as in VCF
+VARIANT_ID = "variant_id"  # (variants,) str: the VCF's ID column, "." where it has none
+VARIANT_ALLELE = "variant_allele"  # (variants, 2) str: REF, ALT of this row
+VARIANT_RECORD = "variant_record"  # (variants,) int64: rows split from one record share its number
+VARIANT_ALT_INDEX = "variant_alt_index"  # (variants,) int32: which ALT of the record, from 1
+
+DIMENSIONS = {
+    GENOTYPES: ("variants", "bytes"),
+    HAPLOID: ("variants", "bits"),
+    SAMPLE_ID: ("samples",),
+    CONTIG_ID: ("contigs",),
+    VARIANT_CONTIG: ("variants",),
+    VARIANT_POSITION: ("variants",),
+    VARIANT_ID: ("variants",),
+    VARIANT_ALLELE: ("variants", "alleles"),
+    VARIANT_RECORD: ("variants",),
+    VARIANT_ALT_INDEX: ("variants",),
+}
+
+BLOCK_BYTES = 16 * 2**20  # a block is read, decoded and tested whole: big enough to amortise, small enough to bound memory
+MAX_BLOCK_VARIANTS = 16_384  # small cohorts still get several blocks to share among threads
+BLOCKS_PER_SHARD = 8  # a shard is one file: about 128 MB before compression
+METADATA_CHUNK = 65_536  # variants a chunk in the one-dimensional arrays
+
+
+def block_variants(n_samples: int) -> int:
+    """Variants in one block (one Zarr chunk): about `BLOCK_BYTES` of packed calls, a multiple of 16."""
+    fitting = BLOCK_BYTES // packed_bytes(max(n_samples, 1))
+    return max(16, min(MAX_BLOCK_VARIANTS, fitting) // 16 * 16)
+
+
+@dataclass(frozen=True)
+class ResultColumn:
+    """One column of the results table: its name, polars dtype name and meaning."""
+
+    name: str
+    dtype: str
+    meaning: str
+
+
+RESULT_COLUMNS: tuple[ResultColumn, ...] = (
+    ResultColumn("chromosome", "String", "as in the input"),
+    ResultColumn("base_pair_location", "Int64", "1-based position"),
+    ResultColumn("effect_allele", "String", "ALT, always"),
+    ResultColumn("other_allele", "String", "REF"),
+    ResultColumn("beta", "Float64", "effect of one more ALT on the model's scale"),
+    ResultColumn("standard_error", "Float64", "beta / standard_error is the statistic of the row's p"),
+    ResultColumn("ci_lower", "Float64", "lower end of the 95 % confidence interval of beta"),
+    ResultColumn("ci_upper", "Float64", "upper end of the 95 % confidence interval of beta"),
+    ResultColumn("effect_allele_frequency", "Float64", "of the samples analysed in this row"),
+    ResultColumn("neg_log_10_p_value", "Float64", "two-sided"),
+    ResultColumn("variant_id", "String", "chromosome_position_ref_alt"),
+    ResultColumn("rsid", "String", "the VCF's ID, null where it has none"),
+    ResultColumn("n", "Int64", "samples analysed in this row"),
+    ResultColumn("mac", "Float64", "minor allele count among them"),
+    ResultColumn("trait", "String", "name of the trait"),
+    ResultColumn("test", "String", "add, dom, rec, ..."),
+    ResultColumn("method", "String", "which test made the p"),
+    ResultColumn("code", "String", "null when fine, else why there is no estimate or a cautious one"),
+    ResultColumn("missing_rate", "Float64", "calls not observed among the trait's samples"),
+    ResultColumn("statistic", "Float64", "the t, z or chi-squared value"),
+)

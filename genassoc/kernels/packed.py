@@ -1,0 +1,32 @@
+"""The two-bit layout: the only code that knows it.
+
+Sample ``i`` of a variant lies in bits ``2 * (i % 4)`` of byte ``i // 4``. Codes 0, 1, 2 count ALT; 3 is "not
+observed". A row is padded with 3 to whole 64-bit words, so that it can be read 32 calls at a time.
+"""
+
+from genassoc.kernels import jit
+from genassoc.shapes import UInt8Array
+
+
+@jit
+def pack(codes: UInt8Array, packed: UInt8Array) -> None:
+    """Pack codes (V, N), one a byte, into ``packed`` (V, B)."""
+    V, N = codes.shape
+    B = packed.shape[1]
+    for v in range(V):
+        for b in range(B):
+            byte = 0
+            for j in range(4):
+                i = 4 * b + j
+                code = codes[v, i] if i < N else 3
+                byte |= (code & 3) << (2 * j)
+            packed[v, b] = byte
+
+
+@jit
+def unpack(packed: UInt8Array, codes: UInt8Array) -> None:
+    """Unpack ``packed`` (V, B) into codes (V, N), one a byte."""
+    V, N = codes.shape
+    for v in range(V):
+        for i in range(N):
+            codes[v, i] = (packed[v, i >> 2] >> (2 * (i & 3))) & 3
