@@ -5,7 +5,7 @@ observed". A row is padded with 3 to whole 64-bit words, so that it can be read 
 """
 
 from genassoc.kernels import jit
-from genassoc.shapes import UInt8Array
+from genassoc.shapes import Int64Array, UInt8Array
 
 
 @jit
@@ -30,3 +30,21 @@ def unpack(packed: UInt8Array, codes: UInt8Array) -> None:
     for v in range(V):
         for i in range(N):
             codes[v, i] = (packed[v, i >> 2] >> (2 * (i & 3))) & 3
+
+
+@jit
+def gather(packed: UInt8Array, columns: Int64Array, out: UInt8Array) -> None:
+    """Repack the samples ``columns`` (N,) of ``packed`` (V, B) into ``out`` (V, B of N samples)."""
+    V, B = out.shape
+    N = columns.size
+    for v in range(V):
+        for b in range(B):
+            byte = 0
+            for j in range(4):
+                i = 4 * b + j
+                code = 3
+                if i < N:
+                    source = columns[i]
+                    code = (packed[v, source >> 2] >> (2 * (source & 3))) & 3
+                byte |= code << (2 * j)
+            out[v, b] = byte

@@ -1,0 +1,154 @@
+"""An association scan as a job: blocks of the cohort through an analysis, into rows of results."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from genassoc.data.block import Block, DosageBlock, GenotypeBlock
+from genassoc.data.result_table import RESULT_SCHEMA
+from genassoc.engine.parts import Counts, TaskOutput
+from genassoc.engine.plan import Task
+from genassoc.shapes import Array, BoolArray
+
+if TYPE_CHECKING:
+    from genassoc.data.cohort import Cohort
+    from genassoc.methods.base import BlockAnalysis, BlockResult
+
+
+@dataclass(frozen=True)
+class AssociationJob:
+    """Every variant of a cohort through one analysis.
+
+    Attributes
+    ----------
+    cohort : Cohort
+        Store and phenotypes, aligned.
+    analysis : BlockAnalysis
+        What is computed of a block.
+    block_variants : int
+        Variants read at a time (``Plan.block_variants``).
+    """
+
+    cohort: "Cohort"
+    analysis: "BlockAnalysis"
+    block_variants: int
+
+    def prepare(self) -> Any:
+        """The analysis' state: null models, once per run."""
+        return self.analysis.prepare(self.cohort)
+
+    def do(self, state: Any, task: Task) -> TaskOutput:
+        """Rows and counts of the task's variants."""
+        frames: list[pl.DataFrame] = []
+        counts = Counts()
+        for start, stop in task.blocks(self.block_variants):
+            calls = self._read(start, stop)
+            keep, dropped = self.cohort.select_variants(start, stop, calls)
+            n_kept = int(np.count_nonzero(keep))
+            reasons = {str(reason): n for reason, n in dropped.group_by("reason").len().iter_rows()}
+            counts += Counts(stop - start, n_kept, 0, reasons)
+            if n_kept == 0:
+                continue
+            variants = self.cohort.store.variants(start, stop)
+            block: Block = calls
+            if n_kept < stop - start:
+                block, variants = take_variants(calls, keep), variants.filter(pl.Series(keep))
+            frames.append(result_rows(variants, self.analysis.block(state, block)))
+        rows = pl.concat(frames) if frames else pl.DataFrame(schema=RESULT_SCHEMA)
+        return TaskOutput(rows, counts)
+
+    def _read(self, start: int, stop: int) -> GenotypeBlock:
+        """The calls; none where the selection drops all variants without them, as a region does."""
+        if self.cohort.selected_without_genotypes(start, stop).any():
+            return self.cohort.read(start, stop)
+        return GenotypeBlock(np.empty((0, 0), dtype=np.uint8), 0, start)
+
+
+def take_variants(block: Block, keep: BoolArray) -> Block:
+    """The variants of ``block`` where ``keep`` (V,) is true; ``start`` stays that of the block read."""
+    if isinstance(block, DosageBlock):
+        return replace(block, values=block.values[keep])
+    haploid = None if block.haploid is None else block.haploid[keep]
+    return replace(block, packed=block.packed[keep], haploid=haploid)
+
+
+def result_rows(variants: pl.DataFrame, result: "BlockResult") -> pl.DataFrame:
+    """Rows of the results table: variant by variant, and for each the analysis' rows in its order.
+
+    Parameters
+    ----------
+    variants : DataFrame
+        V rows: chromosome, base_pair_location, effect_allele, other_allele, rsid.
+    result : BlockResult
+        Columns (V, R), labels (R).
+
+    Returns
+    -------
+    DataFrame
+        V x R rows; the columns of the schema, null where the analysis gives none, then the analysis' own.
+        NaN is null.
+
+    Raises
+    ------
+    ValueError
+        If a column of the analysis is not (V, R).
+    """
+    n_variants, n_rows = variants.height, _rows_per_variant(result)
+    columns = _variant_columns(variants, n_rows)
+    for name, label in result.labels.items():
+        values = pl.Series(name, list(label), dtype=pl.String)
+        columns[name] = values.gather(np.tile(np.arange(n_rows), n_variants))
+    for name, array in result.columns.items():
+        if array.shape != (n_variants, n_rows):
+            raise ValueError(f"column '{name}' of the analysis is {array.shape}, not {(n_variants, n_rows)}")
+        columns[name] = _column(name, array.reshape(-1), result.categories)
+    ordered = [columns.pop(name, None) for name in RESULT_SCHEMA]
+    nulls = {
+        name: pl.Series(name, [None], dtype=dtype).new_from_index(0, n_variants * n_rows)
+        for (name, dtype), series in zip(RESULT_SCHEMA.items(), ordered)
+        if series is None
+    }
+    known = [nulls[name] if series is None else series for name, series in zip(RESULT_SCHEMA, ordered)]
+    frame = pl.DataFrame([*known, *columns.values()])
+    return frame.cast(dict(RESULT_SCHEMA))  # type: ignore[arg-type]
+
+
+def _rows_per_variant(result: "BlockResult") -> int:
+    """R: the length of the labels."""
+    lengths = {len(label) for label in result.labels.values()}
+    if len(lengths) != 1:
+        raise ValueError(f"the labels of the analysis are of unequal lengths: {sorted(lengths)}")
+    return lengths.pop()
+
+
+def _variant_columns(variants: pl.DataFrame, n_rows: int) -> dict[str, pl.Series]:
+    """What the rows say of their variant, each variant ``n_rows`` times."""
+    allele = pl.col("effect_allele")
+    place = [
+        pl.col("chromosome"),
+        pl.col("base_pair_location").cast(pl.String),
+        pl.col("other_allele"),
+        allele,
+    ]
+    named = variants.select(
+        "chromosome",
+        "base_pair_location",
+        "effect_allele",
+        "other_allele",
+        pl.concat_str(place, separator="_").alias("variant_id"),
+        pl.when(pl.col("rsid").is_in([".", ""])).then(None).otherwise(pl.col("rsid")).alias("rsid"),
+    )
+    if n_rows != 1:
+        named = named[np.repeat(np.arange(variants.height), n_rows)]
+    return {series.name: series for series in named}
+
+
+def _column(name: str, values: Array, categories: Mapping[str, tuple[str | None, ...]]) -> pl.Series:
+    """One column of the analysis as polars: codes by name, NaN as null."""
+    if name in categories:
+        return pl.Series(name, list(categories[name]), dtype=pl.String).gather(values.astype(np.int64))
+    series = pl.Series(name, values)
+    return series.fill_nan(None) if series.dtype.is_float() else series

@@ -1,0 +1,384 @@
+"""The work folder: one parquet file for each finished task, and merging them into one table.
+
+::
+
+    cohort.parquet.work/
+      plan.json            the plan, for job arrays and for a rerun
+      driver.lock          while a driver runs
+      part-00003.parquet   the rows of task 3; its metadata: of which plan, which variants, what was dropped
+      wip_part-...         unfinished; removed by the next run
+"""
+
+import contextlib
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import polars as pl
+
+from genassoc.data.output import output_error, replacing, sweep_unfinished
+from genassoc.data.result_table import RESULT_SCHEMA, to_arrow, write_table
+from genassoc.engine.lock import DriverLock
+from genassoc.engine.plan import Plan, Task
+from genassoc.errors import PlanError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+PLAN_NAME = "plan.json"
+WORK_SUFFIX = ".work"
+METADATA_KEY = b"genassoc.part"
+KEPT = "The finished parts are kept in {folder}; the same command carries on from there."
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What became of the variants of a task or of a run.
+
+    Attributes
+    ----------
+    read, kept : int
+        Variants read, and variants that have rows.
+    dropped : dict of str to int
+        Reason -> variants; they sum to ``read - kept``.
+    rows : int
+        Rows of results.
+    """
+
+    read: int = 0
+    kept: int = 0
+    rows: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+
+    def __add__(self, other: "Counts") -> "Counts":
+        reasons = sorted({*self.dropped, *other.dropped})
+        dropped = {reason: self.dropped.get(reason, 0) + other.dropped.get(reason, 0) for reason in reasons}
+        return Counts(self.read + other.read, self.kept + other.kept, self.rows + other.rows, dropped)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {"read": self.read, "kept": self.kept, "rows": self.rows, "dropped": dict(self.dropped)}
+
+
+@dataclass(frozen=True)
+class TaskOutput:
+    """What one task leaves behind: rows in the order of the final table, and the count of its variants."""
+
+    rows: pl.DataFrame
+    counts: Counts
+
+
+class Job(Protocol):
+    """Something that a run does task by task: an analysis, a conversion. The engine knows no more of it."""
+
+    def prepare(self) -> Any:
+        """What every task needs, made once per run; picklable."""
+
+    def do(self, state: Any, task: Task) -> TaskOutput:
+        """One task, alone: the same output whoever does it, whenever, in whatever company."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a work folder is.
+
+    Attributes
+    ----------
+    n_tasks, n_done : int
+        Tasks of the plan, and those finished.
+    n_variants, n_variants_done : int
+        The same in variants.
+    damaged : tuple of int
+        Tasks whose file is damaged or of another plan; they count as missing.
+    parts : tuple of (int, int)
+        For each part of a job array: tasks done, tasks in all.
+    """
+
+    n_tasks: int
+    n_done: int
+    n_variants: int
+    n_variants_done: int
+    damaged: tuple[int, ...]
+    parts: tuple[tuple[int, int], ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is missing."""
+        return self.n_done == self.n_tasks
+
+    @property
+    def missing_parts(self) -> tuple[int, ...]:
+        """The job array's parts that have tasks left to do."""
+        return tuple(part for part, (done, total) in enumerate(self.parts) if done < total)
+
+
+class WorkFolder:
+    """A folder of finished parts, which a killed run leaves and the next one takes up.
+
+    Parameters
+    ----------
+    path : str or Path
+        The folder; `create` or `open` makes it.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    @classmethod
+    def beside(cls, out: str | Path) -> "WorkFolder":
+        """The folder that belongs to the output ``out``: ``<out>.work``."""
+        out = Path(out)
+        return cls(out.with_name(out.name + WORK_SUFFIX))
+
+    def __repr__(self) -> str:
+        return f"WorkFolder({str(self.path)!r})"
+
+    # --- the plan --------------------------------------------------------------------------------
+
+    def ensure(self) -> None:
+        """Make the folder, if it is not there.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be made.
+        """
+        try:
+            self.path.mkdir(exist_ok=True)
+        except OSError as error:
+            raise output_error(error, self.path) from error
+
+    def open(self, plan: Plan, restart: bool = False) -> bool:
+        """Make the folder for ``plan``, or take up a folder with parts of the same fingerprint.
+
+        Parameters
+        ----------
+        restart : bool
+            Throw away what the folder holds first.
+
+        Returns
+        -------
+        bool
+            Whether there was something to take up.
+
+        Raises
+        ------
+        PlanError
+            If the folder holds the work of another store, model, phenotypes or version of genassoc, or
+            things that are not genassoc's.
+        OutputError
+            If it cannot be made or written.
+        """
+        self.ensure()
+        names = [entry.name for entry in self.path.iterdir()]
+        if PLAN_NAME not in names and any(name.startswith("part-") or not _is_ours(name) for name in names):
+            raise PlanError(
+                f"{self.path} is not empty and holds no plan of genassoc's: name or empty another folder."
+            )
+        sweep_unfinished(self.path)
+        if PLAN_NAME in names and not restart:
+            if self.plan().fingerprint != plan.fingerprint:
+                raise PlanError(
+                    f"{self.path} holds the unfinished work of another run: the store, the phenotypes, the "
+                    "model or the version of genassoc differ. Start anew (--force, restart=True), or choose "
+                    "another output."
+                )
+            self._write_plan(plan)
+            return True
+        if restart:
+            self._clear()
+        self._write_plan(plan)
+        return False
+
+    def _write_plan(self, plan: Plan) -> None:
+        text = plan.to_json()
+        if not (self.path / PLAN_NAME).exists() or self.plan().to_json() != text:
+            with replacing(self.path / PLAN_NAME) as file:
+                file.write(text.encode())
+
+    def plan(self) -> Plan:
+        """The plan that the folder was made for.
+
+        Raises
+        ------
+        PlanError
+            If the folder has none.
+        """
+        try:
+            text = (self.path / PLAN_NAME).read_text(encoding="utf-8")
+        except OSError as error:
+            raise PlanError(f"{self.path} is no work folder of genassoc's: it has no {PLAN_NAME}.") from error
+        return Plan.from_json(text)
+
+    def lock(self) -> DriverLock:
+        """The driver's lock on this folder."""
+        return DriverLock(self.path)
+
+    # --- parts -----------------------------------------------------------------------------------
+
+    def part_path(self, task: Task) -> Path:
+        """Where the rows of ``task`` are."""
+        return self.path / f"part-{task.index:05d}.parquet"
+
+    def write_part(self, plan: Plan, task: Task, output: TaskOutput) -> Counts:
+        """Keep the output of ``task``: whole and on the disk, or not at all.
+
+        Raises
+        ------
+        OutputError
+            If the disk is full or cannot be written.
+        """
+        import pyarrow.parquet as pq
+
+        counts = Counts(output.counts.read, output.counts.kept, output.rows.height, output.counts.dropped)
+        metadata = {**_identity(plan, task), "counts": counts.to_dict()}
+        table = to_arrow(output.rows)
+        table = table.replace_schema_metadata({METADATA_KEY: json.dumps(metadata).encode()})
+        with replacing(self.part_path(task), KEPT.format(folder=self.path)) as file:
+            pq.write_table(table, file, compression="zstd", compression_level=1, write_page_checksum=True)
+        return counts
+
+    def part_counts(self, plan: Plan, task: Task, thorough: bool = False) -> Counts | None:
+        """Counts of a finished part; None where it is absent, damaged or of other variants.
+
+        Parameters
+        ----------
+        thorough : bool
+            Read the rows too and check their checksums.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            with pq.ParquetFile(self.part_path(task), page_checksum_verification=True) as file:
+                metadata = json.loads((file.schema_arrow.metadata or {})[METADATA_KEY])
+                if any(metadata.get(key) != value for key, value in _identity(plan, task).items()):
+                    return None
+                if (
+                    thorough
+                    and sum(batch.num_rows for batch in file.iter_batches()) != metadata["counts"]["rows"]
+                ):
+                    return None
+                return Counts(**metadata["counts"])
+        except (OSError, pa.ArrowException, KeyError, TypeError, ValueError):
+            return None
+
+    def has_parts(self) -> bool:
+        """Whether any part is finished."""
+        return any(self.path.glob("part-*.parquet"))
+
+    def missing(self, plan: Plan, tasks: Sequence[Task] | None = None, thorough: bool = False) -> list[Task]:
+        """Tasks (of ``tasks``, else of the plan) without a sound part."""
+        chosen = plan.tasks if tasks is None else tasks
+        return [task for task in chosen if self.part_counts(plan, task, thorough) is None]
+
+    def status(self, plan: Plan | None = None, thorough: bool = False) -> Status:
+        """How far the work is."""
+        plan = self.plan() if plan is None else plan
+        missing = self.missing(plan, thorough=thorough)
+        left = {task.index for task in missing}
+        return Status(
+            n_tasks=len(plan.tasks),
+            n_done=len(plan.tasks) - len(missing),
+            n_variants=plan.n_variants,
+            n_variants_done=plan.n_variants - sum(task.n_variants for task in missing),
+            damaged=tuple(task.index for task in missing if self.part_path(task).exists()),
+            parts=tuple((sum(t.index not in left for t in group), len(group)) for group in plan.groups()),
+        )
+
+    # --- the end ---------------------------------------------------------------------------------
+
+    def _clear(self) -> None:
+        for entry in list(self.path.iterdir()):
+            if entry.name.startswith(("part-", "wip_")) or entry.name == PLAN_NAME:
+                with contextlib.suppress(FileNotFoundError):
+                    entry.unlink()
+
+    def remove(self) -> None:
+        """Remove the folder: the results are where they were wanted."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _is_ours(name: str) -> bool:
+    return name.startswith(("part-", "wip_", "driver.lock")) or name == PLAN_NAME
+
+
+def _identity(plan: Plan, task: Task) -> dict[str, Any]:
+    """What a part must say of itself to be taken for the output of ``task``."""
+    return {"fingerprint": plan.fingerprint, "start": task.start, "stop": task.stop, "contig": task.contig}
+
+
+@dataclass(frozen=True)
+class Merged:
+    """The table that the parts were merged into, and the count of its variants."""
+
+    path: Path
+    counts: Counts
+
+
+def merge(work: WorkFolder, plan: Plan, out: str | Path) -> Merged:
+    """Stream the parts, in store order, into one table in the format of ``out``'s suffix.
+
+    The bytes depend on the rows alone: not on how they were cut into parts, who computed them and when.
+    Memory holds one chunk of rows.
+
+    Raises
+    ------
+    PlanError
+        If parts are missing or damaged (names them).
+    OutputError
+        If ``out`` cannot be written, or its suffix names no format.
+    """
+    out = Path(out)
+    missing = work.missing(plan)
+    if missing:
+        shown = ", ".join(str(task.index) for task in missing[:10]) + (", ..." if len(missing) > 10 else "")
+        raise PlanError(
+            f"{len(missing)} of {len(plan.tasks)} tasks have no finished part in {work.path} "
+            f"(tasks {shown}): do the parts that 'genassoc status {work.path}' names, then merge again."
+        )
+    counts = [work.part_counts(plan, task) or Counts() for task in plan.tasks]
+    filled = [task for task, count in zip(plan.tasks, counts) if count.rows]
+    schema = _final_schema(work, filled)
+    sweep_unfinished(out.parent, out.name)
+    write_table(out, schema, _rows(work, filled, schema), KEPT.format(folder=work.path))
+    return Merged(out, sum(counts, Counts()))
+
+
+def _final_schema(work: WorkFolder, filled: Sequence[Task]) -> "pa.Schema":
+    """Columns of the parts; of the results schema where no part has a row."""
+    import pyarrow.parquet as pq
+
+    if not filled:
+        return to_arrow(pl.DataFrame(schema=RESULT_SCHEMA)).schema
+    return pq.read_schema(work.part_path(filled[0])).remove_metadata()
+
+
+def _rows(work: WorkFolder, tasks: Sequence[Task], schema: "pa.Schema") -> Iterator["pa.Table"]:
+    """The rows of all parts in order, in pieces; a damaged part is removed, for the next run to redo."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for task in tasks:
+        path = work.part_path(task)
+        try:
+            with pq.ParquetFile(path, page_checksum_verification=True) as file:
+                if not file.schema_arrow.remove_metadata().equals(schema):
+                    raise PlanError(
+                        f"the columns of {path} are not those of the other parts; remove it and run again."
+                    )
+                batches = file.iter_batches()
+                while True:
+                    batch = next(batches, None)
+                    if batch is None:
+                        break
+                    yield pa.Table.from_batches([batch], schema=schema)
+        except (OSError, pa.ArrowException) as error:
+            with contextlib.suppress(OSError):
+                path.unlink()
+            raise PlanError(
+                f"{path} was damaged ({error}) and has been removed; the same command computes it again."
+            ) from error

@@ -1,0 +1,229 @@
+"""Which variants are worked on together: frozen, readable, the same on every machine."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
+from typing import Any
+
+from genassoc.errors import PlanError
+
+PLAN_FORMAT = "genassoc-plan"
+PLAN_VERSION = 1
+MAX_TASKS = 4096  # each task leaves one file behind: thousands are fine on a shared disk, millions are not
+MAX_TASK_ROWS = 2**18  # rows of results a task holds at once: about 50 MB in 20 columns, whatever the traits
+
+
+@dataclass(frozen=True)
+class Task:
+    """A run of consecutive variants of one contig, worked on by one worker.
+
+    Attributes
+    ----------
+    index : int
+        Number of the task in its plan, from 0.
+    start, stop : int
+        Variants ``start <= i < stop`` of the store.
+    contig : str
+        Their contig.
+    """
+
+    index: int
+    start: int
+    stop: int
+    contig: str
+
+    @property
+    def n_variants(self) -> int:
+        """How many variants."""
+        return self.stop - self.start
+
+    def blocks(self, block_variants: int) -> Iterator[tuple[int, int]]:
+        """The task's (start, stop) pieces, cut at multiples of ``block_variants``."""
+        start = self.start
+        while start < self.stop:
+            stop = min(self.stop, (start // block_variants + 1) * block_variants)
+            yield start, stop
+            start = stop
+
+    def __str__(self) -> str:
+        where = f"chromosome {self.contig}, task {self.index}"
+        return f"variants {self.start} to {self.stop - 1} of the store ({where})"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The tasks of a run.
+
+    Attributes
+    ----------
+    tasks : tuple of Task
+        In store order; no task crosses a contig.
+    fingerprint : str
+        Hash of all that decides the numbers (see `fingerprint`): parts of another are never mixed in.
+    block_variants : int
+        Variants read at a time; tasks are cut at its multiples.
+    n_parts : int
+        Into how many parts a job array divides the tasks.
+    settings : mapping
+        What a worker on another machine needs to do a part, e.g. the text of ``gwas.toml``; JSON values only.
+    """
+
+    tasks: tuple[Task, ...]
+    fingerprint: str
+    block_variants: int
+    n_parts: int = 1
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def by_block(
+        cls,
+        runs: Iterable[tuple[str, int, int]],
+        block_variants: int,
+        fingerprint: str = "",
+        *,
+        rows_per_variant: int = 1,
+        n_parts: int = 1,
+        settings: Mapping[str, Any] | None = None,
+    ) -> "Plan":
+        """Cut at contig changes and at multiples of the store's block.
+
+        Parameters
+        ----------
+        runs : iterable of (contig, start, stop)
+            Runs of one contig in store order (``GenotypeStore.contig_runs()``).
+        block_variants : int
+            The store's block. A task is one block; several when there would be more than `MAX_TASKS`; a
+            fraction of one when its results would exceed `MAX_TASK_ROWS`.
+        fingerprint : str
+            See `fingerprint`.
+        rows_per_variant : int
+            Results rows of one variant: traits x tests.
+
+        Raises
+        ------
+        PlanError
+            If the runs overlap, are not in order or hold no variant.
+        """
+        if block_variants < 1 or n_parts < 1 or rows_per_variant < 1:
+            raise PlanError(
+                "the block size, the number of parts and the rows of a variant must be at least 1."
+            )
+        ordered = _checked(runs)
+        n_variants = sum(stop - start for _, start, stop in ordered)
+        step = _task_variants(n_variants, block_variants, rows_per_variant)
+        tasks: list[Task] = []
+        for contig, first, last in ordered:
+            # Steps are counted from the block's own border, so that a fraction never crosses it.
+            for block_start, block_stop in Task(0, first, last, contig).blocks(max(step, block_variants)):
+                for start in range(block_start, block_stop, step):
+                    tasks.append(Task(len(tasks), start, min(block_stop, start + step), contig))
+        return cls(tuple(tasks), fingerprint, min(step, block_variants), n_parts, dict(settings or {}))
+
+    @property
+    def n_variants(self) -> int:
+        """Variants in all tasks."""
+        return sum(task.n_variants for task in self.tasks)
+
+    def groups(self, n_parts: int | None = None) -> tuple[tuple[Task, ...], ...]:
+        """Tasks in ``n_parts`` contiguous groups of about as many variants; a group may be empty.
+
+        Raises
+        ------
+        PlanError
+            If ``n_parts`` is less than 1.
+        """
+        n_parts = self.n_parts if n_parts is None else n_parts
+        if n_parts < 1:
+            raise PlanError(f"cannot divide the work into {n_parts} parts: at least 1 is needed.")
+        groups: list[list[Task]] = [[] for _ in range(n_parts)]
+        total, done = self.n_variants, 0
+        for task in self.tasks:
+            # A task goes where its middle lies: integers, so every machine agrees.
+            groups[(2 * done + task.n_variants) * n_parts // (2 * total)].append(task)
+            done += task.n_variants
+        return tuple(tuple(group) for group in groups)
+
+    def to_json(self) -> str:
+        """The plan as JSON text."""
+        content = {
+            "format": PLAN_FORMAT,
+            "version": PLAN_VERSION,
+            "fingerprint": self.fingerprint,
+            "block_variants": self.block_variants,
+            "n_parts": self.n_parts,
+            "settings": dict(self.settings),
+            "tasks": [asdict(task) for task in self.tasks],
+        }
+        return json.dumps(content, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Plan":
+        """Read what `to_json` wrote.
+
+        Raises
+        ------
+        PlanError
+            If the text is no plan, or of a version this genassoc does not know.
+        """
+        try:
+            content = json.loads(text)
+            if content["format"] != PLAN_FORMAT or content["version"] != PLAN_VERSION:
+                raise PlanError(
+                    f"the plan is of version {content['version']}; this genassoc reads {PLAN_VERSION}."
+                )
+            return cls(
+                tuple(Task(**task) for task in content["tasks"]),
+                content["fingerprint"],
+                content["block_variants"],
+                content["n_parts"],
+                content["settings"],
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise PlanError(f"this is not a plan that genassoc wrote ({error}); make it again.") from error
+
+
+def _checked(runs: Iterable[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
+    """The runs that hold variants, as plain integers.
+
+    Raises
+    ------
+    PlanError
+        If they overlap, are not in order or are all empty.
+    """
+    ordered = [(str(contig), int(start), int(stop)) for contig, start, stop in runs if stop > start]
+    for (_, _, stop), (contig, start, _) in pairwise(ordered):
+        if start < stop:
+            raise PlanError(
+                f"the runs of variants overlap or are not in store order at variant {start} ({contig})."
+            )
+    if not ordered:
+        raise PlanError("there is no variant to work on: the store, or the region chosen, is empty.")
+    return ordered
+
+
+def _task_variants(n_variants: int, block_variants: int, rows_per_variant: int) -> int:
+    """Variants of a task: a multiple of the block, or a fraction of it where its results are too many."""
+    fitting = max(1, MAX_TASK_ROWS // rows_per_variant)
+    if fitting < block_variants:
+        return fitting
+    wanted = -(-n_variants // (block_variants * MAX_TASKS))
+    return block_variants * max(1, min(wanted, fitting // block_variants))
+
+
+def fingerprint(**ingredients: Any) -> str:
+    """Hash of all that decides the numbers: store's fingerprint, model's parameters, phenotypes' hash.
+
+    The version of genassoc always enters: another version's parts are never mixed in.
+
+    Parameters
+    ----------
+    **ingredients
+        JSON values, or objects whose ``repr`` is their meaning (frozen dataclasses of choices).
+    """
+    from genassoc.provenance import genassoc_version
+
+    named = {"genassoc": genassoc_version(), **ingredients}
+    text = json.dumps(named, sort_keys=True, default=repr, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,146 @@
+"""The one loop: the tasks that are not yet done, on any executor, each leaving its part behind."""
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from genassoc.data.output import check_writable
+from genassoc.data.result_table import table_suffix
+from genassoc.engine.executors import Executor, single_threaded_blas
+from genassoc.engine.parts import Job, Merged, WorkFolder, merge
+from genassoc.engine.plan import Plan, Task
+from genassoc.errors import GenassocError, PlanError
+from genassoc.progress import Progress
+
+LABEL = "testing"
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What a worker does with a task: compute it, keep the part. Picklable; brings back no rows."""
+
+    job: Job
+    state: Any
+    plan: Plan
+    work: WorkFolder
+
+    def __call__(self, task: Task) -> Task:
+        try:
+            self.work.write_part(self.plan, task, self.job.do(self.state, task))
+        except GenassocError as error:
+            raise type(error)(f"{error} (while working on {task})") from error
+        except Exception as error:
+            error.add_note(f"while working on {task}")
+            raise
+        return task
+
+
+def run(
+    job: Job,
+    plan: Plan,
+    executor: Executor,
+    work: WorkFolder,
+    progress: Progress,
+    tasks: Sequence[Task] | None = None,
+) -> None:
+    """Do the tasks that have no sound part in ``work`` yet.
+
+    Parameters
+    ----------
+    job : Job
+        What is done.
+    plan : Plan
+        Its tasks; ``work`` has been opened for it.
+    executor : Executor
+        Who does them.
+    work : WorkFolder
+        Where the parts go, and where finished ones are found.
+    progress : Progress
+        Told of every finished task.
+    tasks : sequence of Task, optional
+        Only these (a job array's part).
+
+    Raises
+    ------
+    GenassocError
+        What a task raised, with the task named. What has not begun is not begun; finished parts are kept.
+    """
+    chosen = plan.tasks if tasks is None else tasks
+    pending = work.missing(plan, chosen, thorough=True)
+    if not pending:
+        return
+    total = sum(task.n_variants for task in chosen)
+    with single_threaded_blas():
+        state = job.prepare()
+        progress.begin(LABEL, total, "variants")
+        try:
+            progress.advance(total - sum(task.n_variants for task in pending))
+            # Closed on every way out, Ctrl-C between two results included: nothing goes on behind our back.
+            with contextlib.closing(executor.map(_Work(job, state, plan, work), pending)) as finished:
+                for task in finished:
+                    progress.advance(task.n_variants)
+        finally:
+            progress.end()
+
+
+def run_part(job: Job, work: WorkFolder, part: int, executor: Executor, progress: Progress) -> Plan:
+    """Part ``part`` (from 0) of the job array whose plan lies in ``work``. Doing it twice is harmless.
+
+    Raises
+    ------
+    PlanError
+        If the plan has no such part.
+    """
+    plan = work.plan()
+    if not 0 <= part < plan.n_parts:
+        raise PlanError(
+            f"the plan in {work.path} has parts 0 to {plan.n_parts - 1}; there is no part {part}."
+        )
+    run(job, plan, executor, work, progress, plan.groups()[part])
+    return plan
+
+
+def run_to_file(
+    job: Job,
+    plan: Plan,
+    executor: Executor,
+    out: str | Path,
+    progress: Progress,
+    *,
+    work: WorkFolder | None = None,
+    restart: bool = False,
+) -> Merged:
+    """All tasks, then one table at ``out``; a killed run is taken up where it was.
+
+    Parameters
+    ----------
+    work : WorkFolder, optional
+        ``<out>.work`` by default; removed when ``out`` is there.
+    restart : bool
+        Throw away what an earlier run left.
+
+    Raises
+    ------
+    OutputError
+        Before any work if ``out`` cannot be written or its suffix names no format; later if the disk is full.
+    PlanError
+        If another run is at work on the same output, or the work folder is of another analysis.
+    """
+    out = Path(out)
+    table_suffix(out)
+    check_writable(out)
+    work = WorkFolder.beside(out) if work is None else work
+    work.ensure()
+    with work.lock():
+        work.open(plan, restart)
+        try:
+            run(job, plan, executor, work, progress)
+            merged = merge(work, plan, out)
+        except BaseException:
+            if not work.has_parts():
+                work.remove()  # nothing to take up: leave nothing behind
+            raise
+        work.remove()
+    return merged

@@ -1,0 +1,418 @@
+"""Linear regression of quantitative traits on genotype: the t test, exact on each trait's own complete cases.
+
+The null (covariates only) is fitted once for each pattern of missing phenotypes; a block is then one product of
+genotypes with covariates and residuals, and a few operations a row (`genassoc.kernels.linear.finish`).
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from scipy.special import ndtri
+from scipy.stats import rankdata
+
+from genassoc.data.block import Block, DosageBlock, GenotypeBlock
+from genassoc.kernels import linear as kernel
+from genassoc.kernels.counts import count_codes, mask_words
+from genassoc.methods.base import BlockResult
+from genassoc.methods.columns import ThinMatrix
+from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array, packed_bytes
+from genassoc.stats.linalg import orthonormal_basis
+from genassoc.stats.tails import neg_log_10_p_t, t_quantile_975
+
+CODES: tuple[str | None, ...] = (
+    None,
+    "collinear",
+    "n_too_small",
+    "covariate_collinear",
+    "perfect_fit",
+    "no_residual_variance",
+    "monomorphic",
+    "constant_genotype",
+    "too_few_carriers",
+)
+_NO_ESTIMATE = ("collinear", "n_too_small", "no_residual_variance", "monomorphic", "constant_genotype")
+METHODS: tuple[str | None, ...] = (None, "t")
+GENOME_WIDE = 7.3  # rows past 5e-8 are computed again in float64
+
+
+@dataclass(frozen=True)
+class Linear:
+    """Linear regression, additive in ALT copies.
+
+    Parameters
+    ----------
+    traits : sequence of str
+        Quantitative traits, each analysed on its own complete cases.
+    covariates : sequence of str, or str
+        Names (ranges such as ``"PC1:PC10"`` allowed), or a Wilkinson formula. An intercept is always there.
+    missing : {"complete", "mean"}
+        Missing calls: leave the sample out of the row, exactly; or give it the mean of the observed calls.
+    min_mac : float
+        Rows whose minor allele count among the samples analysed is below it have no estimate (code "too_few_carriers").
+    rank_normalise : bool
+        Replace each trait by normal scores of its ranks (Blom 1958) among the samples analysed, before covariates.
+
+    Notes
+    -----
+    ``t = beta / SE`` with ``n - C - 1`` degrees of freedom, C covariates with the intercept, as R's ``lm`` gives.
+    """
+
+    traits: tuple[str, ...]
+    covariates: tuple[str, ...] | str = ()
+    missing: Literal["complete", "mean"] = "complete"
+    min_mac: float = 5
+    rank_normalise: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "traits", _names(self.traits))
+        if not isinstance(self.covariates, str):
+            object.__setattr__(self, "covariates", tuple(self.covariates))
+        if not self.traits:
+            raise ValueError("Linear needs at least one trait: Linear(traits=['ldl'])")
+        if self.missing not in ("complete", "mean"):
+            raise ValueError(f"missing is 'complete' or 'mean', not {self.missing!r}")
+        if not self.min_mac >= 0:
+            raise ValueError(f"min_mac is a count of alleles, not {self.min_mac!r}")
+
+    def prepare(self, cohort: Any) -> "LinearState":
+        """Fit the null models of all traits on the cohort's samples."""
+        design = cohort.design(self.traits, self.covariates, kind="quantitative")
+        return prepare(self, design, np.asarray(cohort.block_columns), int(cohort.block_width))
+
+    def block(self, state: "LinearState", block: Block) -> BlockResult:
+        """Test every variant of the block against every trait: V x T rows."""
+        return _test_block(self, state, block)
+
+
+def _names(traits: Any) -> tuple[str, ...]:
+    return (traits,) if isinstance(traits, str) else tuple(traits)
+
+
+@dataclass(frozen=True)
+class NullModel:
+    """Traits that are observed in the same samples, residualised on the covariates.
+
+    Attributes
+    ----------
+    traits : int64 array (T_p,)
+        Which of the model's traits.
+    n : int
+        Samples with these traits and all covariates.
+    columns : int64 array (n,)
+        Their columns in a block.
+    mask : uint64 array (W,)
+        The same as packed words.
+    Q : float64 array (N, C)
+        Orthonormal covariates, zero for other samples.
+    R : float64 array (N, T_p)
+        Residuals scaled to mean square 1, zero for other samples.
+    scale : float64 array (T_p,)
+        What a residual of 1 is in trait units.
+    rss : float64 array (T_p,)
+        Sum of squared scaled residuals; 0 where the covariates leave no variance.
+    at : int
+        First of this model's columns (covariates without the constant, then residuals) in the thin matrix.
+    dropped : tuple of int
+        Columns of the design that are combinations of others among these samples.
+    """
+
+    traits: Int64Array
+    n: int
+    columns: Int64Array
+    mask: UInt64Array
+    Q: Float64Array
+    R: Float64Array
+    scale: Float64Array
+    rss: Float64Array
+    at: int
+    dropped: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class LinearState:
+    """What all blocks share. ``notes`` says, for people, what was dropped from which trait's covariates."""
+
+    traits: tuple[str, ...]
+    cohort_columns: Int64Array
+    cohort_mask: UInt64Array
+    nulls: tuple[NullModel, ...]
+    matrix: ThinMatrix
+    notes: tuple[str, ...] = field(default=())
+
+
+def normal_scores(y: Float64Array) -> Float64Array:
+    """Normal scores of the ranks of y (n,), ties sharing their mean rank: ``ndtri((rank - 3/8) / (n + 1/4))`` (Blom 1958)."""
+    return np.asarray(ndtri((rankdata(y) - 0.375) / (y.size + 0.25)))
+
+
+def prepare(model: Linear, design: Any, block_columns: Int64Array, block_width: int) -> LinearState:
+    """Residualise every trait of the design on its own complete cases and lay out the thin matrix."""
+    observed = ~np.isnan(design.y) & design.complete[:, None]
+    patterns: dict[bytes, list[int]] = {}
+    for trait in range(len(design.traits)):
+        patterns.setdefault(np.packbits(observed[:, trait]).tobytes(), []).append(trait)
+    nulls: list[NullModel] = []
+    thin: list[Float64Array] = []
+    at = 0
+    for traits in patterns.values():
+        null = _fit_null(
+            model, design, np.array(traits), observed[:, traits[0]], block_columns, block_width, at
+        )
+        nulls.append(null)
+        thin += [null.Q[:, 1:], null.R]
+        at += null.Q.shape[1] - 1 + len(traits)
+    matrix = ThinMatrix.of(np.hstack(thin), packed_bytes(block_width))
+    cohort_mask = mask_words(block_columns, block_width)
+    return LinearState(design.traits, block_columns, cohort_mask, tuple(nulls), matrix, _notes(design, nulls))
+
+
+def _fit_null(
+    model: Linear,
+    design: Any,
+    traits: Int64Array,
+    observed: BoolArray,
+    block_columns: Int64Array,
+    block_width: int,
+    at: int,
+) -> NullModel:
+    basis = orthonormal_basis(design.X[observed])
+    n, C = basis.Q.shape
+    columns = block_columns[observed]
+    Q = np.zeros((block_width, C))
+    Q[columns] = basis.Q
+    R = np.zeros((block_width, traits.size))
+    scale, rss = np.ones(traits.size), np.zeros(traits.size)
+    for j, trait in enumerate(traits):
+        # One trait at a time: a product with several columns rounds differently for different companies.
+        y = design.y[observed, trait]
+        if model.rank_normalise and n:
+            y = normal_scores(y)
+        centred = y - y.mean() if n else y
+        residual = centred - basis.Q @ (basis.Q.T @ centred)
+        residual -= basis.Q @ (basis.Q.T @ residual)
+        squares = float(residual @ residual)
+        if n > C and squares > 1e-20 * float(centred @ centred):
+            scale[j] = np.sqrt(squares / n)
+            R[columns, j] = residual / scale[j]
+            rss[j] = n
+    dropped = tuple(int(c) for c in np.flatnonzero(~basis.kept)) if n else ()
+    return NullModel(
+        traits, n, columns, mask_words(columns, block_width), Q, R, scale, rss, at, dropped
+    )
+
+
+def _notes(design: Any, nulls: list[NullModel]) -> tuple[str, ...]:
+    notes = []
+    for null in nulls:
+        names = ", ".join(design.traits[trait] for trait in null.traits)
+        for column in null.dropped:
+            notes.append(
+                f"covariate {design.covariates[column]} dropped for {names}: among its {null.n} complete samples "
+                "it is constant or a combination of the covariates before it"
+            )
+    return tuple(notes)
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Sums over the samples of one null model; g counts the minor allele of the cohort.
+
+    Attributes
+    ----------
+    n, allele_count : arrays (V,)
+        Samples observed; copies of ALT among them.
+    sum_g, sum_g2, variance_free : arrays (V,)
+        Sum of g, of its squares, and whether g is constant.
+    gQ, gR : float64 arrays (V, C), (V, T_p)
+    pointers, indices : int64 arrays
+        Samples whose call is missing, a run a variant.
+    """
+
+    n: Int64Array
+    allele_count: Float64Array
+    sum_g: Float64Array
+    sum_g2: Float64Array
+    constant: BoolArray
+    gQ: Float64Array
+    gR: Float64Array
+    pointers: Int64Array
+    indices: Int64Array
+
+
+def _genotype_sums(
+    block: GenotypeBlock, flipped: BoolArray, null: NullModel
+) -> tuple[Int64Array, Float64Array, Float64Array, Float64Array, BoolArray, Int64Array, Int64Array]:
+    """Exact integer sums by popcount, and the missing calls listed."""
+    words = block.packed.view(np.uint64)
+    counts = np.empty((block.n_variants, 4), dtype=np.int64)
+    count_codes(words, null.mask, counts)
+    n = counts[:, :3].sum(axis=1)
+    two = np.where(flipped, counts[:, 0], counts[:, 2])
+    het = counts[:, 1]
+    constant = (counts[:, :3] == n[:, None]).any(axis=1)
+    pointers = np.concatenate([[0], np.cumsum(counts[:, 3])])
+    indices = np.empty(pointers[-1], dtype=np.int64)
+    kernel.list_missing(words, null.mask, pointers, indices)
+    allele_count = (het + 2 * counts[:, 2]).astype(np.float64)
+    return (
+        n,
+        allele_count,
+        (het + 2 * two).astype(float),
+        (het + 4 * two).astype(float),
+        constant,
+        pointers,
+        indices,
+    )
+
+
+def _dosage_sums(
+    block: DosageBlock, flipped: BoolArray, null: NullModel
+) -> tuple[Int64Array, Float64Array, Float64Array, Float64Array, BoolArray, Int64Array, Int64Array]:
+    """The same for dosages, in whole steps of the fixed point, so that the sums are exact too."""
+    values = block.values[:, null.columns].astype(np.int64)
+    observed = values != block.not_observed
+    alt = np.where(observed, values, 0)
+    steps = np.where(observed & flipped[:, None], 2 * block.scale - values, alt)
+    n = observed.sum(axis=1)
+    high = np.where(observed, values, -1).max(axis=1, initial=-1)
+    low = np.where(observed, values, block.not_observed).min(axis=1, initial=block.not_observed)
+    pointers = np.concatenate([[0], np.cumsum((~observed).sum(axis=1))])
+    indices = null.columns[np.nonzero(~observed)[1]]
+    sum_g = steps.sum(axis=1) / block.scale
+    sum_g2 = (steps * steps).sum(axis=1) / block.scale**2
+    return n, alt.sum(axis=1) / block.scale, sum_g, sum_g2, high <= low, pointers, indices
+
+
+def _sums(block: Block, flipped: BoolArray, null: NullModel, product: Float64Array) -> Sums:
+    if isinstance(block, DosageBlock):
+        n, allele_count, sum_g, sum_g2, constant, pointers, indices = _dosage_sums(block, flipped, null)
+    else:
+        n, allele_count, sum_g, sum_g2, constant, pointers, indices = _genotype_sums(block, flipped, null)
+    C = null.Q.shape[1]
+    covariates = product[:, null.at : null.at + C - 1]
+    residuals = product[:, null.at + C - 1 : null.at + C - 1 + null.traits.size]
+    # The constant's column of Q'g is exact: the sum of g is a whole number.
+    gQ = np.hstack([(sum_g / np.sqrt(max(null.n, 1)))[:, None], covariates])
+    return Sums(
+        n, allele_count, sum_g, sum_g2, constant, gQ, np.ascontiguousarray(residuals), pointers, indices
+    )
+
+
+def _finish(model: Linear, null: NullModel, sums: Sums) -> dict[str, Array]:
+    shape = (sums.n.size, null.traits.size)
+    beta, standard_error, t, df = (np.empty(shape) for _ in range(4))
+    code, weak = np.empty(shape, np.uint8), np.empty(shape, np.bool_)
+    kernel.finish(
+        sums.n, sums.sum_g, sums.sum_g2, sums.gQ, sums.gR, sums.pointers, sums.indices, null.Q, null.R, null.rss,
+        null.n, model.missing == "mean", beta, standard_error, t, df, code, weak,
+    )  # fmt: skip
+    return {"beta": beta, "standard_error": standard_error, "t": t, "df": df, "code": code, "weak": weak}
+
+
+def _again_in_float64(
+    model: Linear,
+    state: LinearState,
+    null: NullModel,
+    block: GenotypeBlock,
+    flipped: BoolArray,
+    sums: Sums,
+    found: dict[str, Array],
+) -> None:
+    """Compute the rows that float32 sums cannot hold, or that people will quote, again in float64."""
+    quoted = np.nan_to_num(neg_log_10_p_t(found["t"], found["df"])) > GENOME_WIDE
+    rows = (found["weak"] | quoted) & ~sums.constant[:, None]
+    variants = np.flatnonzero(rows.any(axis=1))
+    if not variants.size:
+        return
+    C, T = null.Q.shape[1], null.traits.size
+    which = np.arange(null.at, null.at + C - 1 + T)
+    exact = state.matrix.times_in_float64(block, flipped, variants, which)
+    pointers, indices = _pick_runs(sums.pointers, sums.indices, variants)
+    some = Sums(
+        sums.n[variants], sums.allele_count[variants], sums.sum_g[variants], sums.sum_g2[variants],
+        sums.constant[variants], np.hstack([sums.gQ[variants, :1], exact[:, : C - 1]]),
+        np.ascontiguousarray(exact[:, C - 1 :]), pointers, indices,
+    )  # fmt: skip
+    again = _finish(model, null, some)
+    chosen = rows[variants]
+    for name, values in found.items():
+        part = values[variants]
+        part[chosen] = again[name][chosen]
+        values[variants] = part
+
+
+def _pick_runs(pointers: Int64Array, indices: Int64Array, variants: Int64Array) -> tuple[Int64Array, Int64Array]:
+    runs = [indices[pointers[v] : pointers[v + 1]] for v in variants]
+    return np.concatenate([[0], np.cumsum([run.size for run in runs])]), np.concatenate(runs)
+
+
+def _minor_is_ref(block: Block, state: LinearState) -> BoolArray:
+    """Where REF is the rarer allele among the cohort's samples (not the trait's: bits must not depend on it)."""
+    if isinstance(block, DosageBlock):
+        dosages = block.dosages()[:, state.cohort_columns]
+        n = (~np.isnan(dosages)).sum(axis=1)
+        return np.asarray(np.nansum(dosages, axis=1) > n)
+    counts = np.empty((block.n_variants, 4), dtype=np.int64)
+    count_codes(block.packed.view(np.uint64), state.cohort_mask, counts)
+    return np.asarray(counts[:, 2] > counts[:, 0])
+
+
+def _test_block(model: Linear, state: LinearState, block: Block) -> BlockResult:
+    flipped = _minor_is_ref(block, state)
+    product = state.matrix.times(block, flipped)
+    shape = (block.n_variants, len(state.traits))
+    columns: dict[str, Array] = {
+        name: np.full(shape, np.nan)
+        for name in (
+            "beta", "standard_error", "ci_lower", "ci_upper", "effect_allele_frequency", "neg_log_10_p_value",
+            "mac", "missing_rate", "statistic",
+        )
+    }  # fmt: skip
+    columns |= {"n": np.zeros(shape, np.int64), "method": np.ones(shape, np.uint8), "code": np.zeros(shape, np.uint8)}
+    for null in state.nulls:
+        sums = _sums(block, flipped, null, product)
+        found = _finish(model, null, sums)
+        if isinstance(block, GenotypeBlock):
+            _again_in_float64(model, state, null, block, flipped, sums, found)
+        for name, values in _rows(model, null, sums, found, flipped).items():
+            columns[name][:, null.traits] = values
+    labels = {"trait": state.traits, "test": ("add",) * len(state.traits)}
+    return BlockResult(columns, labels, {"method": METHODS, "code": CODES})
+
+
+def _rows(
+    model: Linear, null: NullModel, sums: Sums, found: dict[str, Array], flipped: BoolArray
+) -> dict[str, Array]:
+    """Turn what was computed for the minor allele into rows for ALT, with the reasons for rows without an estimate."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        frequency = sums.allele_count / (2 * sums.n)
+    mac = np.minimum(sums.allele_count, 2 * sums.n - sums.allele_count)
+    code = found["code"].copy()
+    code[sums.constant & (mac > 0)] = CODES.index("constant_genotype")
+    code[sums.constant & (mac == 0)] = CODES.index("monomorphic")
+    code[sums.n == 0] = CODES.index("n_too_small")
+    fine = np.isin(code, [CODES.index(reason) for reason in _NO_ESTIMATE], invert=True)
+    code[(mac < model.min_mac)[:, None] & fine] = CODES.index("too_few_carriers")
+    keep = fine & (mac >= model.min_mac)[:, None]
+    to_alt = np.where(flipped, -1.0, 1.0)[:, None] * null.scale
+    beta = np.where(keep, found["beta"] * to_alt, np.nan)
+    error = np.where(keep, found["standard_error"] * null.scale, np.nan)
+    t = np.where(keep, found["t"] * np.sign(to_alt), np.nan)
+    df = np.where(found["df"] >= 1, found["df"], np.nan)
+    half = t_quantile_975(df) * error
+    samples = np.full(sums.n.size, null.n) if model.missing == "mean" else sums.n
+    wide = np.ones(null.traits.size)
+    return {
+        "beta": beta,
+        "standard_error": error,
+        "ci_lower": beta - half,
+        "ci_upper": beta + half,
+        "statistic": t,
+        "neg_log_10_p_value": neg_log_10_p_t(t, df),
+        "effect_allele_frequency": frequency[:, None] * wide,
+        "mac": mac[:, None] * wide,
+        "missing_rate": (1.0 - sums.n / max(null.n, 1))[:, None] * wide,
+        "n": samples[:, None] * np.ones(null.traits.size, np.int64),
+        "code": code,
+    }
