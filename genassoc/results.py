@@ -54,6 +54,7 @@ class Results:
         self.path = None if isinstance(source, pl.DataFrame) else Path(source)
         self._table = source if isinstance(source, pl.DataFrame) else None
         self.provenance: dict[str, Any] = dict(provenance or {})
+        self.folder: Any = None  # a temporary folder that must live as long as its results
 
     @classmethod
     def read(cls, path: str | Path) -> "Results":

@@ -30,15 +30,18 @@ class AssociationJob:
         What is computed of a block.
     block_variants : int
         Variants read at a time (``Plan.block_variants``).
+    state : optional
+        The analysis' state where it has been prepared already.
     """
 
     cohort: "Cohort"
     analysis: "BlockAnalysis"
     block_variants: int
+    state: Any = None
 
     def prepare(self) -> Any:
         """The analysis' state: null models, once per run."""
-        return self.analysis.prepare(self.cohort)
+        return self.analysis.prepare(self.cohort) if self.state is None else self.state
 
     def do(self, state: Any, task: Task) -> TaskOutput:
         """Rows and counts of the task's variants."""

@@ -75,7 +75,13 @@ def _line_end(text: UInt8Array, at: int) -> int:
 
 @jit
 def _contig_is_sound(text: UInt8Array, start: int, end: int) -> bool:
-    """A name without blanks, quotes, commas and brackets, not starting with ``*`` or ``=`` (VCF 4.3, 1.6.1)."""
+    """A name without blanks, quotes, commas and brackets, not starting with ``*`` or ``=`` (VCF 4.3, 1.6.1).
+
+    Angle brackets around the whole name are sound: so VCF writes contigs of an assembly file.
+    """
+    if end - start > 2 and text[start] == 60 and text[end - 1] == 62:
+        start += 1
+        end -= 1
     if end == start or text[start] == 42 or text[start] == 61:
         return False
     for k in range(start, end):

@@ -4,7 +4,7 @@ The null (covariates only) is fitted once for each pattern of missing phenotypes
 genotypes with covariates and residuals, and a few operations a row (`genassoc.kernels.linear.finish`).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -131,14 +131,29 @@ class NullModel:
 
 @dataclass(frozen=True)
 class LinearState:
-    """What all blocks share. ``notes`` says, for people, what was dropped from which trait's covariates."""
+    """What all blocks share.
+
+    Attributes
+    ----------
+    n_incomplete : int
+        Samples of the cohort that lack a covariate: in no row.
+    notes : tuple of str
+        For people: which covariates were dropped, for which traits.
+    """
 
     traits: tuple[str, ...]
     cohort_columns: Int64Array
     cohort_mask: UInt64Array
     nulls: tuple[NullModel, ...]
     matrix: ThinMatrix
-    notes: tuple[str, ...] = field(default=())
+    n_incomplete: int
+    notes: tuple[str, ...]
+
+    @property
+    def n_by_trait(self) -> list[int]:
+        """Complete samples of each trait."""
+        n = {int(trait): null.n for null in self.nulls for trait in null.traits}
+        return [n[trait] for trait in range(len(self.traits))]
 
 
 def normal_scores(y: Float64Array) -> Float64Array:
@@ -164,7 +179,10 @@ def prepare(model: Linear, design: Any, block_columns: Int64Array, block_width: 
         at += null.Q.shape[1] - 1 + len(traits)
     matrix = ThinMatrix.of(np.hstack(thin), packed_bytes(block_width))
     cohort_mask = mask_words(block_columns, block_width)
-    return LinearState(design.traits, block_columns, cohort_mask, tuple(nulls), matrix, _notes(design, nulls))
+    n_incomplete = int((~design.complete).sum())
+    return LinearState(
+        design.traits, block_columns, cohort_mask, tuple(nulls), matrix, n_incomplete, _notes(design, nulls)
+    )
 
 
 def _fit_null(
@@ -203,7 +221,7 @@ def _fit_null(
 
 
 def _notes(design: Any, nulls: list[NullModel]) -> tuple[str, ...]:
-    notes = []
+    notes = [f"covariate dropped: {dropped}" for dropped in design.dropped_covariates]
     for null in nulls:
         names = ", ".join(design.traits[trait] for trait in null.traits)
         for column in null.dropped:

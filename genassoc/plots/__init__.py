@@ -1,0 +1,7 @@
+"""Plots of results: functions of a results table. matplotlib's only door; imported when a plot is drawn."""
+
+from genassoc.plots.figure import save_figure
+from genassoc.plots.manhattan import manhattan
+from genassoc.plots.qq import qq
+
+__all__ = ["manhattan", "qq", "save_figure"]

@@ -5,7 +5,7 @@ from math import comb
 
 
 def variant_statistics(codes, haploid):
-    """Statistics of one variant: ``codes`` of the cohort's samples (3 is not observed), ``haploid`` a bool for each."""
+    """Statistics of one variant: ``codes`` of the samples (3 is not observed), ``haploid`` bools."""
     copies = alleles = 0
     counts = [0, 0, 0, 0]
     for code, single in zip(codes, haploid):

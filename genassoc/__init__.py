@@ -1,0 +1,52 @@
+"""genassoc: genome-wide association from VCF, exact and fast.
+
+The public names are loaded when they are first used: ``import genassoc`` itself imports nothing heavy.
+"""
+
+from importlib import import_module
+from typing import Any
+
+_NAMES = {
+    "Cohort": "genassoc.data.cohort",
+    "GenassocError": "genassoc.errors",
+    "GenotypeStore": "genassoc.data.store",
+    "InputError": "genassoc.errors",
+    "Linear": "genassoc.methods.linear",
+    "OutputError": "genassoc.errors",
+    "PhenotypeError": "genassoc.errors",
+    "PlanError": "genassoc.errors",
+    "Results": "genassoc.results",
+    "SampleMismatchError": "genassoc.errors",
+    "Serial": "genassoc.engine.executors",
+    "StoreError": "genassoc.errors",
+    "Threads": "genassoc.engine.executors",
+    "associate": "genassoc.api",
+    "convert": "genassoc.api",
+    "demo": "genassoc.demo",
+    "open_store": "genassoc.api",
+    "run": "genassoc.api",
+    "sample_qc": "genassoc.api",
+    "simulate_cohort": "genassoc.simulate",
+    "to_allel": "genassoc.api",
+    "to_dask": "genassoc.api",
+    "variant_qc": "genassoc.api",
+}
+_MODULES = {"plots": "genassoc.plots", "variants": "genassoc.data.variants"}
+
+__all__ = sorted([*_NAMES, *_MODULES])  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(_MODULES[name])
+    if name in _NAMES:
+        return getattr(import_module(_NAMES[name]), name)
+    if name == "__version__":
+        from genassoc.provenance import genassoc_version
+
+        return genassoc_version()
+    raise AttributeError(f"module 'genassoc' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,319 @@
+"""The verbs: convert, open_store, associate, variant_qc, sample_qc, ... Each is a few calls of the rooms below."""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from genassoc.data.cohort import Cohort
+from genassoc.data.store import GenotypeStore
+from genassoc.engine.association import AssociationJob
+from genassoc.engine.executors import Executor, Threads, single_threaded_blas
+from genassoc.engine.plan import Plan, Task, fingerprint
+from genassoc.engine.run import run_to_file
+from genassoc.formats.convert import convert as convert_files
+from genassoc.methods.qc import SampleQuality
+from genassoc.progress import Progress, Silent
+from genassoc.provenance import Recorder, genassoc_version
+from genassoc.results import Results, write_provenance
+
+if TYPE_CHECKING:
+    import allel
+    import dask.array
+
+
+def convert(
+    inputs: str | Path | Sequence[str | Path],
+    out: str | Path,
+    *,
+    region: str | Sequence[str] | None = None,
+    samples: Sequence[str] | Path | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+    overwrite: bool = False,
+) -> GenotypeStore:
+    """Convert VCF, VCF.gz or BCF to a genotype store, once; a rerun resumes or finds it done.
+
+    See `genassoc.formats.convert.convert` for the parameters and errors. What was read, split and dropped is in
+    ``store.attributes["summary"]``.
+    """
+    convert_files(
+        inputs, out, region=region, samples=samples, threads=threads, progress=progress, overwrite=overwrite
+    )
+    return GenotypeStore.open(out)
+
+
+def open_store(path: str | Path) -> GenotypeStore:
+    """Open a genotype store; nothing but its metadata is read.
+
+    Raises
+    ------
+    StoreError
+        It is absent, unfinished or damaged.
+    """
+    return GenotypeStore.open(path)
+
+
+def whole_store(store: GenotypeStore) -> Cohort:
+    """All samples of a store as a cohort, without phenotypes."""
+    names = [str(name) for name in store.sample_ids]
+    return Cohort.align(store, pl.DataFrame({"IID": pl.Series(names, dtype=pl.String)}), sample_id="IID")
+
+
+def plan_association(
+    cohort: Cohort, model: Any, *, n_parts: int = 1, settings: dict[str, Any] | None = None
+) -> Plan:
+    """The tasks of an association run; its fingerprint covers all that decides the numbers."""
+    return Plan.by_block(
+        cohort.store.contig_runs(),
+        cohort.store.block_variants,
+        fingerprint(cohort=cohort.fingerprint, model=repr(model)),
+        rows_per_variant=len(model.traits),
+        n_parts=n_parts,
+        settings=settings,
+    )
+
+
+def association_job(cohort: Cohort, model: Any, plan: Plan) -> AssociationJob:
+    """What the engine runs; the null models are fitted here, so that bad input is found before any work."""
+    with single_threaded_blas():
+        state = model.prepare(cohort)
+    return AssociationJob(cohort, model, plan.block_variants, state)
+
+
+def associate(
+    cohort: Cohort,
+    model: Any,
+    *,
+    out: str | Path | None = None,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+    restart: bool = False,
+) -> Results:
+    """Test every selected variant of a cohort against every trait of a model.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    model : Linear, ...
+        Choices, never data.
+    out : path, optional
+        Results file (.parquet, .tsv, .tsv.gz). Rows stream to parts beside it; a killed run carries on from them.
+        Without it the rows lie in a temporary file that lives as long as the `Results`.
+    executor : Serial, Threads, optional
+        `Threads()` by default. The results do not depend on it.
+    progress : Progress, optional
+    restart : bool
+        Throw away the parts of an interrupted run.
+
+    Returns
+    -------
+    Results
+        One row for each variant x trait x test, in store order.
+
+    Raises
+    ------
+    PhenotypeError
+        A trait or covariate is absent, constant or not of the kind the model needs.
+    OutputError, PlanError
+        As `genassoc.engine.run.run_to_file`.
+    """
+    if out is None:
+        folder = tempfile.TemporaryDirectory(prefix="genassoc-")
+        results = associate(
+            cohort,
+            model,
+            out=Path(folder.name) / "results.parquet",
+            executor=executor,
+            progress=progress,
+        )
+        results.folder = folder
+        return results
+    recorder = Recorder(parameters=describe(cohort, model), inputs=inputs_of(cohort))
+    plan = plan_association(cohort, model)
+    job = association_job(cohort, model, plan)
+    merged = run_to_file(
+        job, plan, executor or Threads(), Path(out), progress or Silent(), restart=restart
+    )
+    record = finish_record(recorder, cohort, model, job.state, merged.counts.to_dict())
+    write_provenance(merged.path, record)
+    return Results(merged.path, record)
+
+
+def describe(cohort: Cohort, model: Any) -> dict[str, Any]:
+    """Every choice of a run, defaults included."""
+    return {
+        "model": {"kind": type(model).__name__.lower(), **asdict(model)},
+        "variants": cohort.selection.describe(),
+    }
+
+
+def inputs_of(cohort: Cohort) -> dict[str, Any]:
+    """What a run reads, with fingerprints."""
+    return {
+        "store": {
+            "path": str(cohort.store.path),
+            "fingerprint": cohort.store.fingerprint,
+            "sources": cohort.store.attributes.get("summary", {}).get("sources", []),
+        },
+        "phenotypes": {"path": cohort.phenotypes.source, "fingerprint": cohort.phenotypes.fingerprint},
+    }
+
+
+def finish_record(
+    recorder: Recorder, cohort: Cohort, model: Any, state: Any, variants: dict[str, Any]
+) -> dict[str, Any]:
+    """The provenance of a finished run: its ledgers of samples and variants, and what was dropped by name."""
+    dropped = cohort.sample_ledger.filter(pl.col("status") == "dropped")
+    reasons = dropped.group_by("reason").len().sort("reason")
+    samples = {
+        "kept": cohort.n_samples,
+        "dropped": dict(reasons.iter_rows()),
+        "lacking_a_covariate": state.n_incomplete,
+        "analysed": dict(zip(state.traits, state.n_by_trait)),
+    }
+    return recorder.finish(samples=samples, variants=variants, notes=[*cohort.notes, *state.notes])
+
+
+def over_blocks(
+    cohort: Cohort,
+    function: Callable[[int, int], Any],
+    executor: Executor | None,
+    progress: Progress | None,
+    label: str,
+) -> list[Any]:
+    """``function(start, stop)`` of every block of the store on an executor, in store order."""
+    plan = Plan.by_block(cohort.store.contig_runs(), cohort.store.block_variants)
+    progress = progress or Silent()
+    found: dict[int, Any] = {}
+
+    def do(task: Task) -> tuple[Task, Any]:
+        return task, [function(start, stop) for start, stop in task.blocks(plan.block_variants)]
+
+    progress.begin(label, plan.n_variants, "variants")
+    try:
+        for task, values in (executor or Threads()).map(do, plan.tasks):
+            found[task.index] = values
+            progress.advance(task.n_variants)
+    finally:
+        progress.end()
+    return [value for index in sorted(found) for value in found[index]]
+
+
+def variant_qc(
+    cohort: Cohort, *, executor: Executor | None = None, progress: Progress | None = None
+) -> pl.DataFrame:
+    """Counts, frequencies, missing rate and exact Hardy-Weinberg test of every selected variant.
+
+    Returns
+    -------
+    DataFrame
+        chromosome, base_pair_location, rsid, other_allele, effect_allele, then af, maf, mac, missing_rate, n,
+        n_hom_ref, n_het, n_hom_alt, hwe_p, hwe_midp, of the cohort's samples.
+    """
+    return quality(cohort, executor=executor, progress=progress)[0]
+
+
+def sample_qc(
+    cohort: Cohort, *, executor: Executor | None = None, progress: Progress | None = None
+) -> pl.DataFrame:
+    """Missing rate and heterozygosity of every sample over the selected variants.
+
+    Returns
+    -------
+    DataFrame
+        sample_id, n_variants (observed), missing_rate, heterozygosity (heterozygous over observed calls).
+    """
+    return quality(cohort, executor=executor, progress=progress)[1]
+
+
+def quality(
+    cohort: Cohort, *, executor: Executor | None = None, progress: Progress | None = None
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """`variant_qc` and `sample_qc` from one pass over the blocks."""
+    from genassoc.engine.association import take_variants
+
+    def one(start: int, stop: int) -> tuple[pl.DataFrame, SampleQuality]:
+        block = cohort.read(start, stop)
+        keep, _ = cohort.select_variants(start, stop, block)
+        chosen = pl.Series(keep)
+        places = cohort.store.variants(start, stop).select(
+            "chromosome", "base_pair_location", "rsid", "other_allele", "effect_allele"
+        )
+        table = pl.concat([places, cohort.variant_statistics(block)], how="horizontal").filter(chosen)
+        samples = SampleQuality.empty(block.n_samples)
+        samples.add(take_variants(block, keep))  # type: ignore[arg-type]
+        return table, samples
+
+    parts = over_blocks(cohort, one, executor, progress, "counting")
+    total = SampleQuality.empty(cohort.block_width)
+    for _, samples in parts:
+        total.merge(samples)
+    columns = cohort.block_columns
+    by_sample = pl.DataFrame(
+        {
+            "sample_id": pl.Series([str(name) for name in cohort.sample_ids], dtype=pl.String),
+            "n_variants": total.n[columns],
+            "missing_rate": total.missing_rate[columns],
+            "heterozygosity": total.heterozygosity[columns],
+        }
+    )
+    return pl.concat([table for table, _ in parts]), by_sample
+
+
+def to_allel(cohort: Cohort, start: int = 0, stop: int | None = None) -> "allel.GenotypeArray":
+    """Calls of variants start to stop as scikit-allel's ``GenotypeArray`` (V, N, 2), unphased, -1 not observed.
+
+    A phase is not kept in the store: a heterozygote is 0, 1. A haploid call is the allele and -1.
+    """
+    import allel
+
+    block = cohort.read(start, cohort.n_variants if stop is None else stop)
+    codes = block.codes()[:, cohort.block_columns]
+    alleles = np.array([[0, 0], [0, 1], [1, 1], [-1, -1]], dtype=np.int8)[codes]
+    if block.haploid is not None:
+        marks = np.unpackbits(block.haploid, axis=1, bitorder="little", count=block.n_samples)
+        alleles[marks[:, cohort.block_columns].astype(bool), 1] = -1
+    return allel.GenotypeArray(alleles)
+
+
+def to_dask(cohort: Cohort) -> "dask.array.Array":
+    """Copies of ALT as a Dask array (variants, samples) of int8, -1 not observed, a chunk a block. For exploring."""
+    import dask
+    import dask.array as da
+
+    def codes(start: int, stop: int) -> Any:
+        calls = cohort.read(start, stop).codes()[:, cohort.block_columns].astype(np.int8)
+        calls[calls == 3] = -1
+        return calls
+
+    step = cohort.store.block_variants
+    pieces = [
+        da.from_delayed(
+            dask.delayed(codes, name=f"variants-{start}")(start, min(start + step, cohort.n_variants)),
+            shape=(min(step, cohort.n_variants - start), cohort.n_samples),
+            dtype=np.int8,
+        )
+        for start in range(0, cohort.n_variants, step)
+    ]
+    return da.concatenate(pieces, axis=0)
+
+
+def run(
+    path: str | Path, *, executor: Executor | None = None, progress: Progress | None = None, restart: bool = False
+) -> Results:
+    """Do what a gwas.toml says; see `genassoc.analysis`."""
+    from genassoc.analysis import run_config
+    from genassoc.config import Config
+
+    return run_config(Config.read(path), executor=executor, progress=progress, restart=restart)
+
+
+__all__ = [
+    "associate", "association_job", "convert", "genassoc_version", "open_store", "plan_association", "quality", "run",
+    "sample_qc", "to_allel", "to_dask", "variant_qc", "whole_store",
+]  # fmt: skip

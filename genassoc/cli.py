@@ -1,0 +1,320 @@
+"""The commands: they parse, call the api and print. No numbers are made here."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from genassoc.errors import GenassocError
+
+if TYPE_CHECKING:
+    from genassoc.config import Config
+    from genassoc.results import Results
+
+app = typer.Typer(
+    name="genassoc",
+    help="Exact, fast genome-wide association from VCF: on a laptop, in a job array, in a pipeline.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Threads = Annotated[
+    int | None, typer.Option("--threads", min=1, help="Threads; all usable CPUs by default. Results do not depend on it.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def _say(text: str = "") -> None:
+    typer.echo(text)
+
+
+def _tell(text: str) -> None:
+    """What happens, for people: standard error, so that standard output stays the answer."""
+    typer.echo(text, err=True)
+
+
+def _executor(threads: int | None) -> Any:
+    from genassoc.engine.executors import Threads as Executor
+
+    return Executor(threads)
+
+
+def _progress() -> Any:
+    from genassoc.progress import default_progress
+
+    return default_progress()
+
+
+def _names(text: str | None) -> list[str]:
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
+
+
+@app.command()
+def convert(
+    files: Annotated[
+        list[str], typer.Argument(metavar="IN... OUT.zarr", help="VCF, VCF.gz or BCF files (globs too), then the store.")
+    ],
+    threads: Threads = None,
+    region: Annotated[
+        list[str] | None, typer.Option(help="chr or chr:first-last, by POS, both ends included; may be repeated.")
+    ] = None,
+    samples: Annotated[Path | None, typer.Option(help="File with one sample id a line: only these.")] = None,
+    force: Annotated[bool, typer.Option(help="Replace a store made of other inputs.")] = False,
+) -> None:
+    """VCF, VCF.gz, BCF -> a genotype store. A killed conversion carries on when run again."""
+    from genassoc.formats.convert import convert as convert_files
+
+    if len(files) < 2:
+        raise typer.BadParameter("name at least one input and the store to write, as in: convert cohort.vcf.gz cohort.zarr")
+    summary = convert_files(
+        files[:-1], files[-1], region=region or None, samples=samples, threads=threads, progress=_progress(),
+        overwrite=force,
+    )  # fmt: skip
+    for line in summary.lines():
+        _say(line)
+
+
+@app.command()
+def info(store: Path, json: Json = False) -> None:
+    """What a store holds, and what it was made of."""
+    from genassoc import describe
+
+    _say(describe.store_json(store) if json else "\n".join(describe.store_lines(store)))
+
+
+@app.command()
+def qc(
+    store: Path,
+    out: Annotated[Path, typer.Option(help="Table of variants: .parquet, .tsv or .tsv.gz.")],
+    samples_out: Annotated[Path | None, typer.Option(help="Table of samples too.")] = None,
+    threads: Threads = None,
+) -> None:
+    """Counts, frequencies, missing rates, exact Hardy-Weinberg; heterozygosity a sample."""
+    from genassoc import api, describe
+
+    targets = [path for path in (out, samples_out) if path is not None]
+    describe.check_tables(targets)
+    cohort = api.whole_store(api.open_store(store))
+    variants, samples = api.quality(cohort, executor=_executor(threads), progress=_progress())
+    for path, table in zip(targets, (variants, samples)):
+        describe.write_frame(path, table)
+        _say(f"{path}: {table.height:,} {'variants' if table is variants else 'samples'}")
+
+
+@app.command()
+def check(config: Annotated[Path, typer.Argument(metavar="gwas.toml")], threads: Threads = None) -> None:
+    """Every problem of a gwas.toml at once, before the queue; and what the run will cost."""
+    from genassoc import analysis
+    from genassoc.config import Config
+
+    found = analysis.check(Config.read(config), _executor(threads).n)
+    for line in found.lines:
+        _say(line)
+    for problem in found.problems:
+        _tell(f"problem: {problem}")
+    if found.problems:
+        raise typer.Exit(1)
+    _say("no problem found")
+
+
+@app.command()
+def run(
+    config: Annotated[Path, typer.Argument(metavar="gwas.toml")],
+    threads: Threads = None,
+    force: Annotated[bool, typer.Option(help="Throw away the parts of an interrupted run of other inputs.")] = False,
+) -> None:
+    """Do what a gwas.toml says. A killed run carries on when run again."""
+    from genassoc.config import Config
+
+    _run(Config.read(config), threads, force)
+
+
+def _run(config: "Config", threads: int | None, force: bool) -> None:
+    from genassoc import analysis
+
+    results = analysis.run_config(config, executor=_executor(threads), progress=_progress(), restart=force)
+    for note in results.provenance["notes"]:
+        _tell(note)
+    for line in _summary(results):
+        _say(line)
+
+
+def _summary(results: "Results") -> list[str]:
+    from genassoc import describe
+
+    return describe.result_lines(results)
+
+
+@app.command()
+def assoc(
+    store: Annotated[Path, typer.Argument(help="A store, or a VCF to convert first.")],
+    pheno: Annotated[Path, typer.Argument(help="Phenotypes: TSV, CSV, blank-delimited or parquet.")],
+    model: Annotated[str, typer.Option(help="linear")],
+    trait: Annotated[str, typer.Option(help="NAME[,NAME...]")],
+    out: Annotated[Path, typer.Option(help="Results: .parquet, .tsv or .tsv.gz.")],
+    covar: Annotated[str | None, typer.Option(help="NAME[,NAME...], ranges as PC1:PC10, or a formula with ~.")] = None,
+    sample_id: Annotated[str | None, typer.Option(help="Column of sample ids.")] = None,
+    sex: Annotated[str | None, typer.Option(help="Column of sex: 1 / 2 or M / F.")] = None,
+    maf: Annotated[float | None, typer.Option(help="Least minor allele frequency.")] = None,
+    mac: Annotated[float | None, typer.Option(help="Least minor allele count of the cohort.")] = None,
+    missing_rate: Annotated[float | None, typer.Option(help="Greatest share of calls not observed.")] = None,
+    hwe: Annotated[float | None, typer.Option(help="Least exact Hardy-Weinberg p.")] = None,
+    region: Annotated[list[str] | None, typer.Option(help="chr or chr:first-last; may be repeated.")] = None,
+    missing: Annotated[str, typer.Option(help="Missing calls: complete | mean.")] = "complete",
+    min_mac: Annotated[float | None, typer.Option(help="Rows below this minor allele count have no estimate (5).")] = None,
+    rank_normalise: Annotated[bool, typer.Option(help="Normal scores of each trait (Blom).")] = False,
+    missing_code: Annotated[
+        list[str] | None, typer.Option(help="A value that means missing, as -9; may be repeated; 'none' declares that there is none.")
+    ] = None,
+    threads: Threads = None,
+    force: Annotated[bool, typer.Option(help="Throw away the parts of an interrupted run of other inputs.")] = False,
+    print_toml: Annotated[bool, typer.Option(help="Print the gwas.toml that means the same, and stop.")] = False,
+) -> None:
+    """Association in one line: the same as `run` with a gwas.toml."""
+    from genassoc.config import Config
+
+    choices: dict[str, Any] = {"kind": model, "traits": _names(trait), "missing": missing}
+    if covar:
+        choices["covariates"] = covar.replace("~", "", 1).strip() if "~" in covar else _names(covar)
+    if min_mac is not None:
+        choices["min_mac"] = min_mac
+    if rank_normalise:
+        choices["rank_normalise"] = True
+    declared = None if missing_code is None else [code for code in missing_code if code != "none"]
+    tables = {
+        "input": {
+            "store": str(store), "phenotypes": str(pheno), "sample_id": sample_id, "sex": sex, "missing_codes": declared,
+        },
+        "model": choices,
+        "variants": {"maf": maf, "mac": mac, "missing": missing_rate, "hwe": hwe, "region": region or None},
+        "output": {"path": str(out)},
+    }  # fmt: skip
+    chosen = {name: {key: value for key, value in table.items() if value is not None} for name, table in tables.items()}
+    config = Config.of({name: table for name, table in chosen.items() if table}, "the command line", Path())
+    if print_toml:
+        _say(config.to_toml().rstrip())
+        return
+    _run(config, threads, force)
+
+
+@app.command()
+def plan(
+    config: Annotated[Path, typer.Argument(metavar="gwas.toml")],
+    work: Path,
+    parts: Annotated[int, typer.Option(min=1, help="Jobs of the array.")],
+    json: Json = False,
+) -> None:
+    """Divide a run into parts for a job array: then `part WORK 0` ... `part WORK N-1`, and `merge WORK OUT`."""
+    from genassoc import analysis, describe
+    from genassoc.config import Config
+
+    made = analysis.make_plan(Config.read(config), work, parts, _progress())
+    _say(describe.plan_json(made) if json else "\n".join(describe.plan_lines(made, work)))
+
+
+@app.command()
+def part(work: Path, number: Annotated[int, typer.Argument(metavar="I", help="From 0.")], threads: Threads = None) -> None:
+    """Do one part of a planned run. Doing it twice is harmless; a killed part carries on."""
+    from genassoc import analysis
+
+    analysis.do_part(work, number, _executor(threads), _progress())
+    _say(f"part {number} of {work} is done")
+
+
+@app.command()
+def status(work: Path, json: Json = False) -> None:
+    """How far a planned run is, and which parts are missing."""
+    from genassoc import analysis, describe
+
+    state = analysis.status(work)
+    _say(describe.status_json(state) if json else "\n".join(describe.status_lines(state)))
+
+
+@app.command()
+def merge(work: Path, out: Path) -> None:
+    """Join the parts of a planned run into one results file, the same bytes as `run` writes."""
+    from genassoc import analysis
+
+    merged = analysis.merge_parts(work, out)
+    _say(f"{merged.path}: {merged.counts.rows:,} rows of {merged.counts.kept:,} variants")
+
+
+@app.command()
+def plot(
+    results: Path,
+    out: Annotated[Path, typer.Option(help="Folder for the pictures.")],
+    format: Annotated[str, typer.Option(help="png | pdf | svg")] = "png",
+) -> None:
+    """A Manhattan and a QQ plot of every trait and test."""
+    from genassoc import describe
+    from genassoc.results import Results
+
+    if format not in ("png", "pdf", "svg"):
+        raise typer.BadParameter(f"--format is png, pdf or svg, not {format}")
+    for path in describe.draw_all(Results.read(results), out, format):
+        _say(str(path))
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]")] = Path("genassoc-demo"),
+    samples: Annotated[int, typer.Option(min=1)] = 2000,
+    variants: Annotated[int, typer.Option(min=1)] = 50_000,
+    seed: Annotated[int, typer.Option(min=0)] = 20,
+    threads: Threads = None,
+) -> None:
+    """A seeded cohort through the ordinary path: VCF + phenotypes -> store -> results -> plots, beside the truth."""
+    from genassoc.demo import demo as run_demo
+
+    run_demo(
+        folder, n_samples=samples, n_variants=variants, seed=seed, executor=_executor(threads), progress=_progress(),
+        say=_say,
+    )  # fmt: skip
+
+
+@app.command(hidden=True)
+def version() -> None:
+    """The version."""
+    from genassoc.provenance import genassoc_version
+
+    _say(genassoc_version())
+
+
+def main() -> None:
+    """Entry point: 0 done, 1 bad input or a failed run (a message, never a traceback), 2 bad usage."""
+    if os.environ.get("GENASSOC_TRACEBACK"):
+        app()
+        return
+    try:
+        app()
+    except GenassocError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        _fail("interrupted; what was finished is kept, and the same command carries on from there", 130)
+    except BrokenPipeError:
+        # The reader of our output has gone, as `head` does: nothing is left to say.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except MemoryError as error:
+        _fail(f"out of memory ({error}): ask for more, or use fewer --threads")
+    except OSError as error:
+        _fail(f"{error.filename or 'the system'}: {error.strerror or error}")
+    except Exception as error:
+        notes = "; ".join(getattr(error, "__notes__", []))
+        _fail(
+            f"this is a defect of genassoc: {type(error).__name__}: {error}{f' ({notes})' if notes else ''}. Please "
+            "report it with the output of the same command under GENASSOC_TRACEBACK=1"
+        )
+
+
+def _fail(message: str, code: int = 1) -> None:
+    _tell(f"genassoc: error: {message}")
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,190 @@
+"""gwas.toml: what is computed. How it is run (threads, parts, where) are flags and no part of it."""
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from genassoc.data import variants as predicates
+from genassoc.errors import InputError
+
+_INPUT = {
+    "store": str,
+    "phenotypes": str,
+    "sample_id": str,
+    "sex": str,
+    "missing_codes": list,
+    "keep_samples": list,
+    "min_overlap": float,
+}
+_VARIANTS = {"maf": float, "mac": float, "missing": float, "hwe": float, "region": list, "snv_only": bool}
+_OUTPUT = {"path": str}
+_SECTIONS: dict[str, dict[str, Any] | None] = {
+    "input": _INPUT,
+    "model": None,
+    "variants": _VARIANTS,
+    "output": _OUTPUT,
+}
+_REQUIRED = {"input": ("store", "phenotypes"), "model": ("kind", "traits"), "output": ("path",)}
+VCF_SUFFIXES = (".vcf", ".vcf.gz", ".vcf.bgz", ".bcf")
+
+
+@dataclass(frozen=True)
+class Config:
+    """One analysis, as gwas.toml spells it.
+
+    Attributes
+    ----------
+    input, model, variants, output : mapping
+        The tables of the file.
+    folder : Path
+        What relative paths are relative to: the folder of the file.
+    """
+
+    input: Mapping[str, Any]
+    model: Mapping[str, Any]
+    output: Mapping[str, Any]
+    variants: Mapping[str, Any] = field(default_factory=dict)
+    folder: Path = field(default_factory=Path)
+
+    @classmethod
+    def read(cls, path: str | Path) -> "Config":
+        """Read a gwas.toml.
+
+        Raises
+        ------
+        InputError
+            The file is absent or no TOML, or keys are unknown, absent or of the wrong type: all at once.
+        """
+        path = Path(path)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"{path} cannot be read: {error.strerror}.") from error
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path} is no UTF-8 text, so no TOML.") from error
+        return cls.parse(text, str(path), path.parent)
+
+    @classmethod
+    def parse(cls, text: str, name: str, folder: Path) -> "Config":
+        """Read the text of a gwas.toml; see `read`."""
+        try:
+            content = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise InputError(f"{name} is no TOML: {error}.") from error
+        return cls.of(content, name, folder)
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any], name: str, folder: Path) -> "Config":
+        """Check tables that were read from a file or made from flags; see `read`."""
+        problems = _problems(content)
+        if problems:
+            raise InputError(f"{name}:\n" + "\n".join(f"  - {problem}" for problem in problems))
+        return cls(
+            input=dict(content["input"]),
+            model=dict(content["model"]),
+            output=dict(content["output"]),
+            variants=dict(content.get("variants", {})),
+            folder=folder,
+        )
+
+    def to_toml(self) -> str:
+        """The text of a gwas.toml that means the same, with absolute paths."""
+        import tomli_w
+
+        tables: dict[str, dict[str, Any]] = {"input": dict(self.input), "model": dict(self.model)}
+        tables["input"]["store"] = str(self.store)
+        tables["input"]["phenotypes"] = str(self.phenotypes)
+        if self.variants:
+            tables["variants"] = dict(self.variants)
+        tables["output"] = {**self.output, "path": str(self.out)}
+        plain = {
+            section: {
+                key: list(value) if isinstance(value, tuple) else value
+                for key, value in table.items()
+                if value is not None
+            }
+            for section, table in tables.items()
+        }
+        return tomli_w.dumps(plain)
+
+    def _path(self, value: str) -> Path:
+        return (self.folder / Path(value).expanduser()).absolute()
+
+    @property
+    def store(self) -> Path:
+        """The store, or the VCF it is made of."""
+        return self._path(self.input["store"])
+
+    @property
+    def is_vcf(self) -> bool:
+        """Whether ``input.store`` names a VCF or BCF to convert first."""
+        return self.input["store"].endswith(VCF_SUFFIXES)
+
+    @property
+    def phenotypes(self) -> Path:
+        """The phenotype table."""
+        return self._path(self.input["phenotypes"])
+
+    @property
+    def out(self) -> Path:
+        """The results file."""
+        return self._path(self.output["path"])
+
+    def predicates(self) -> list[Any]:
+        """``[variants]`` as the predicates of `genassoc.data.variants`."""
+        made = {
+            "maf": predicates.maf_above,
+            "mac": predicates.mac_above,
+            "missing": predicates.missing_below,
+            "hwe": predicates.hwe_above,
+        }
+        chosen = [make(float(self.variants[key])) for key, make in made.items() if key in self.variants]
+        if self.variants.get("region"):
+            chosen.append(predicates.in_region(*self.variants["region"]))
+        if self.variants.get("snv_only"):
+            chosen.append(predicates.is_snv())
+        return chosen
+
+
+def _problems(content: Mapping[str, Any]) -> list[str]:
+    """Everything that is wrong with the tables, one line each."""
+    found = [
+        f"there is no table [{name}] in gwas.toml{_meant(name, _SECTIONS)}"
+        for name in content
+        if name not in _SECTIONS
+    ]
+    for section, keys in _REQUIRED.items():
+        table = content.get(section)
+        if not isinstance(table, Mapping):
+            found.append(f"the table [{section}] is absent; it needs {', '.join(keys)}")
+            continue
+        found += [f"[{section}] needs '{key}'" for key in keys if key not in table]
+    for section, known in _SECTIONS.items():
+        table = content.get(section)
+        if known is None or not isinstance(table, Mapping):
+            continue
+        for key, value in table.items():
+            if key not in known:
+                found.append(f"[{section}] has no '{key}'{_meant(key, known)}")
+            elif not _is_a(value, known[key]):
+                found.append(f"[{section}] {key} = {value!r} is no {_NAMES[known[key]]}")
+    return found
+
+
+_NAMES = {str: "text", list: "list of texts", float: "number", bool: "true or false"}
+
+
+def _is_a(value: Any, kind: type) -> bool:
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if kind is list:
+        return isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
+    return isinstance(value, kind)
+
+
+def _meant(name: str, known: Mapping[str, Any]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f" (is '{close[0]}' meant?)" if close else f"; there are {', '.join(known)}"

@@ -1,0 +1,400 @@
+"""Cohort: a genotype store and phenotypes aligned by sample id, and their ledger."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from genassoc.data import variant_statistics as statistics
+from genassoc.data.block import GenotypeBlock
+from genassoc.data.codings import sex_codes
+from genassoc.data.design import Design, Kind, build_design
+from genassoc.data.ledger import LEDGER_SCHEMA, design_ledger, drop_samples, sample_ledger, variant_rows
+from genassoc.data.matching import first_few, mismatch_message, near_misses
+from genassoc.data.phenotypes import Phenotypes
+from genassoc.data.variant_selection import (
+    DROPPED_SCHEMA,
+    VariantSelection,
+    variant_ids,
+    with_neighbours,
+)
+from genassoc.errors import PhenotypeError, SampleMismatchError
+from genassoc.kernels import packed as packed_kernels
+from genassoc.shapes import Array, BoolArray, Int64Array, packed_bytes
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from genassoc.data.store import GenotypeStore
+
+_LEDGER_VARIANTS = 65_536  # variants whose metadata is read at a time for the ledger
+
+
+@dataclass(frozen=True, eq=False)
+class Cohort:
+    """Samples that have genotypes and phenotypes, in store order; selections are indices, not copies.
+
+    Attributes
+    ----------
+    store : GenotypeStore
+    phenotypes : Phenotypes
+    sample_index : int64 array (N,)
+        Columns of the store, ascending.
+    rows : int64 array (N,)
+        Rows of the phenotypes' table.
+    sample_ids : object array of str (N,)
+    sex : int8 array (N,) or None
+        1 male, 2 female, 0 unknown; None when no sex column was named.
+    sample_ledger : polars DataFrame (kind, id, status, reason, detail)
+        One row for every sample of either file.
+    selection : VariantSelection
+        Which variants are kept.
+    notes : tuple of str
+        What selections found, for `summary_lines`.
+    """
+
+    store: "GenotypeStore"
+    phenotypes: Phenotypes
+    sample_index: Int64Array
+    rows: Int64Array
+    sample_ids: Array
+    sex: Array | None
+    sample_ledger: pl.DataFrame
+    selection: VariantSelection = field(default_factory=VariantSelection)
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def align(
+        cls,
+        store: "GenotypeStore",
+        phenotypes: "str | Path | pl.DataFrame | pd.DataFrame | Phenotypes",
+        *,
+        sample_id: str | None = None,
+        sex: str | None = None,
+        missing_codes: Sequence[str] | None = None,
+        min_overlap: float = 0.5,
+    ) -> "Cohort":
+        """Match samples by id, as text, exactly.
+
+        Parameters
+        ----------
+        store : GenotypeStore
+        phenotypes
+            A path (TSV, CSV, blank-delimited, Parquet), a DataFrame, or `Phenotypes`.
+        sample_id, missing_codes
+            As in `Phenotypes.read`.
+        sex : str, optional
+            Column with 1 / 2, M / F or male / female; 0 and missing are unknown.
+        min_overlap : float
+            Least share of the smaller of the two sets of samples that must match.
+
+        Raises
+        ------
+        SampleMismatchError
+            Fewer match; shows ids of both sides and the rules under which more would.
+        InputError, PhenotypeError
+            As `Phenotypes.read` and `Phenotypes.sex`.
+        """
+        table = Phenotypes.read(phenotypes, sample_id=sample_id, missing_codes=missing_codes)
+        genotyped = pl.DataFrame({"id": pl.Series([str(name) for name in store.sample_ids], dtype=pl.String)})
+        described = table.table.select(id=pl.col(table.sample_id)).with_row_index("row")
+        both = genotyped.with_row_index("column").join(described, on="id", how="inner").sort("column")
+        smaller = min(genotyped.height, described.height)
+        if both.height == 0 or both.height < min_overlap * smaller:
+            raise SampleMismatchError(
+                mismatch_message(genotyped["id"].to_list(), table, both.height, min_overlap)
+            )
+        rows = both["row"].to_numpy().astype(np.int64)
+        return cls(
+            store=store,
+            phenotypes=table,
+            sample_index=both["column"].to_numpy().astype(np.int64),
+            rows=rows,
+            sample_ids=np.array(both["id"].to_list(), dtype=object),
+            sex=None if sex is None else sex_codes(table, sex, rows),
+            sample_ledger=sample_ledger(genotyped["id"], described["id"], table.source),
+        )
+
+    @property
+    def n_samples(self) -> int:
+        """N."""
+        return int(self.sample_index.size)
+
+    @property
+    def n_variants(self) -> int:
+        """Variants of the store, before any selection."""
+        return int(self.store.n_variants)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Short hash of what results depend on: store, phenotypes, samples, sex and variant selection."""
+        digest = hashlib.sha256(f"{self.store.fingerprint} {self.phenotypes.fingerprint}".encode())
+        digest.update(self.sample_index.tobytes() + self.rows.tobytes())
+        digest.update(b"" if self.sex is None else self.sex.tobytes())
+        digest.update(b"" if self.selection.mask is None else np.packbits(self.selection.mask).tobytes())
+        for predicate in self.selection.predicates:
+            digest.update(predicate.expression.meta.serialize())
+        return digest.hexdigest()[:16]
+
+    # Samples ----------------------------------------------------------------------------------------------
+
+    def keep_samples(self, choice: pl.Expr | Sequence[str]) -> "Cohort":
+        """Keep samples for which an expression over the phenotypes holds, or whose ids are listed.
+
+        Raises
+        ------
+        PhenotypeError
+            The expression names no column, is not true or false, or holds for nobody.
+        SampleMismatchError
+            None of the listed ids is in the cohort (shows near misses).
+        """
+        if isinstance(choice, pl.Expr):
+            keep, missing = _evaluate(self.phenotypes.table[self.rows], choice, self.phenotypes)
+            details = np.where(missing, f"{choice} (a value is missing)", str(choice))
+            return self._with_samples(keep, "keep_samples", details, str(choice))
+        wanted = [str(name) for name in ([choice] if isinstance(choice, str) else choice)]
+        keep = np.isin(self.sample_ids.astype(str), np.array(wanted, dtype=str))
+        if not keep.any():
+            alike = "; ".join(str(miss) for miss in near_misses(list(self.sample_ids), wanted))
+            raise SampleMismatchError(
+                f"none of the {len(wanted)} ids given to keep_samples is in the cohort. Cohort: "
+                f"{first_few(self.sample_ids)}; given: {first_few(wanted)}. {alike}".strip()
+            )
+        unknown = len(set(wanted)) - int(keep.sum())
+        label = f"a list of {len(wanted)} ids" + (f" ({unknown} not in the cohort)" if unknown else "")
+        return self._with_samples(keep, "keep_samples", np.full(keep.size, label, dtype=object), label)
+
+    def _with_samples(self, keep: BoolArray, reason: str, details: Array, label: str) -> "Cohort":
+        """The cohort of the samples where ``keep`` (N,) is true; the others go to the ledger."""
+        if not keep.any():
+            raise PhenotypeError(f"keep_samples({label}) leaves none of {self.n_samples} samples")
+        ledger = drop_samples(self.sample_ledger, self.sample_ids[~keep], reason, details[~keep])
+        note = f"{int(keep.sum()):,} of {self.n_samples:,} samples kept by {label}"
+        return replace(
+            self,
+            sample_index=self.sample_index[keep],
+            rows=self.rows[keep],
+            sample_ids=self.sample_ids[keep],
+            sex=None if self.sex is None else self.sex[keep],
+            sample_ledger=ledger,
+            notes=(*self.notes, note),
+        )
+
+    def with_covariates(
+        self,
+        covariates: "str | Path | pl.DataFrame | pd.DataFrame | Phenotypes",
+        *,
+        sample_id: str | None = None,
+    ) -> "Cohort":
+        """Join more columns by sample id, as principal components; samples that they lack get missing values.
+
+        Raises
+        ------
+        PhenotypeError
+            A column is already there.
+        SampleMismatchError
+            No sample of the cohort is among them.
+        """
+        added = Phenotypes.read(covariates, sample_id=sample_id)
+        n_found = len(set(added.sample_ids) & set(self.sample_ids))
+        if n_found == 0:
+            raise SampleMismatchError(mismatch_message(list(self.sample_ids), added, 0, 0.0))
+        more = ", ..." if len(added.columns) > 5 else ""
+        note = f"{', '.join(added.columns[:5])}{more} joined from {added.source}"
+        if n_found < self.n_samples:
+            note += f"; {self.n_samples - n_found:,} samples are not in it"
+        return replace(self, phenotypes=self.phenotypes.with_columns(added), notes=(*self.notes, note))
+
+    def design(
+        self, traits: Sequence[str], covariates: Sequence[str] | str = (), *, kind: Kind = "quantitative"
+    ) -> Design:
+        """Traits and covariates of the cohort's samples as arrays; see `build_design`."""
+        return build_design(self.phenotypes, self.rows, traits, covariates, kind)
+
+    def design_ledger(self, design: Design) -> pl.DataFrame:
+        """Ledger rows of the samples under a design: who lacks a covariate, who lacks every trait."""
+        return design_ledger(self.sample_ids, design)
+
+    # Variants ---------------------------------------------------------------------------------------------
+
+    def keep_variants(self, choice: pl.Expr | Array | Sequence[int]) -> "Cohort":
+        """Keep variants for which an expression holds, or that are selected by number or mask.
+
+        Conditions add up. Expressions (`genassoc.data.variants`, or any over its columns) are lazy:
+        statistics are of the cohort's samples, computed by the pass that reads the blocks.
+
+        Raises
+        ------
+        InputError
+            A region of a contig that the store does not have.
+        PlanError
+            The expression or the array does not fit the variants.
+        """
+        contigs = [str(name) for name in self.store.contigs]
+        return replace(self, selection=self.selection.narrowed(choice, self.n_variants, contigs))
+
+    def select_variants(self, start: int, stop: int, block: GenotypeBlock) -> tuple[BoolArray, pl.DataFrame]:
+        """Apply the variant selection to the variants from start to stop.
+
+        Parameters
+        ----------
+        start, stop : int
+        block : GenotypeBlock
+            From ``read(start, stop)``.
+
+        Returns
+        -------
+        keep : bool array (V,)
+        dropped : polars DataFrame (id, reason)
+            One row for each variant left out; the reason is the first condition that failed.
+        """
+        if self.selection.selects_all:
+            return np.ones(stop - start, dtype=bool), pl.DataFrame(schema=DROPPED_SCHEMA)
+        keep, reasons = self.selection.select(
+            start,
+            stop,
+            lambda: self._metadata(start, stop),
+            lambda: self.variant_statistics(block, hwe=self.selection.needs_hwe),
+        )
+        gone = np.flatnonzero(~keep)
+        if gone.size == 0:
+            return keep, pl.DataFrame(schema=DROPPED_SCHEMA)
+        ids = self.store.variants(start, stop)[gone].select(variant_ids())["id"]
+        return keep, pl.DataFrame({"id": ids, "reason": [reasons[i] for i in gone]}, schema=DROPPED_SCHEMA)
+
+    def selected_without_genotypes(self, start: int, stop: int) -> BoolArray:
+        """Variants (V,) left by index selections and metadata predicates: if none, do not read."""
+        return self.selection.select(start, stop, lambda: self._metadata(start, stop), None)[0]
+
+    def variant_statistics(self, block: GenotypeBlock, *, hwe: bool = True) -> pl.DataFrame:
+        """Frequencies, counts and Hardy-Weinberg p of a block from `read`, of the cohort's samples.
+
+        See `genassoc.data.variant_statistics.variant_statistics`.
+        """
+        chromosomes = self._chromosomes(block.start, block.start + block.n_variants)
+        return statistics.variant_statistics(block, chromosomes, self._masks, hwe=hwe)
+
+    def _metadata(self, start: int, stop: int) -> pl.DataFrame:
+        """Variant metadata, with ``multi_allelic`` where a predicate asks for it."""
+        if not self.selection.needs_neighbours:
+            return self.store.variants(start, stop)
+        before, after = max(start - 1, 0), min(stop + 1, self.n_variants)
+        return with_neighbours(self.store.variants(before, after), start - before, stop - before)
+
+    def _chromosomes(self, start: int, stop: int) -> Array:
+        """Contig of each variant, object array of str (V,)."""
+        names = np.empty(stop - start, dtype=object)
+        for contig, first, last in self._contig_runs:
+            if first < stop and last > start:
+                names[max(first, start) - start : min(last, stop) - start] = contig
+        return names
+
+    @cached_property
+    def _contig_runs(self) -> list[tuple[str, int, int]]:
+        return list(self.store.contig_runs())
+
+    @cached_property
+    def _masks(self) -> statistics.SampleMasks:
+        return statistics.SampleMasks.build(self.block_columns, self.block_width, self.sex)
+
+    # Blocks -----------------------------------------------------------------------------------------------
+
+    @cached_property
+    def repacks(self) -> bool:
+        """Whether `read` gives the cohort's samples only: when fewer than half of the store's remain."""
+        return 2 * self.n_samples < int(self.store.n_samples)
+
+    @cached_property
+    def block_columns(self) -> Int64Array:
+        """Column of each of the cohort's samples in the blocks of `read`, (N,)."""
+        return np.arange(self.n_samples, dtype=np.int64) if self.repacks else self.sample_index
+
+    @property
+    def block_width(self) -> int:
+        """Samples in the blocks of `read`."""
+        return self.n_samples if self.repacks else int(self.store.n_samples)
+
+    def read(self, start: int, stop: int) -> GenotypeBlock:
+        """The calls of variants start to stop; the cohort's samples are its columns `block_columns`."""
+        block = self.store.read(start, stop)
+        if not self.repacks:
+            return block
+        packed = np.empty((block.n_variants, packed_bytes(self.n_samples)), dtype=np.uint8)
+        packed_kernels.gather(block.packed, self.sample_index, packed)
+        haploid = block.haploid
+        if haploid is not None:
+            marks = np.unpackbits(haploid, axis=1, bitorder="little", count=block.n_samples)
+            haploid = np.packbits(marks[:, self.sample_index], axis=1, bitorder="little")
+        return GenotypeBlock(packed, self.n_samples, block.start, haploid)
+
+    # The record -------------------------------------------------------------------------------------------
+
+    @property
+    def ledger(self) -> pl.DataFrame:
+        """Every sample of either file and every variant of the store: kept, dropped and why, or pending.
+
+        A variant is pending while a predicate on genotypes has not been applied by a run.
+        """
+        return pl.concat([self.sample_ledger, self.variant_ledger()])
+
+    def variant_ledger(self) -> pl.DataFrame:
+        """The ledger's rows of variants, built from the store's metadata (no genotypes are read)."""
+        waiting = ", ".join(predicate.name for predicate in self.selection.on_genotypes)
+        parts = [pl.DataFrame(schema=LEDGER_SCHEMA)]
+        for start in range(0, self.n_variants, _LEDGER_VARIANTS):
+            stop = min(start + _LEDGER_VARIANTS, self.n_variants)
+            keep, reasons = self.selection.select(start, stop, partial(self._metadata, start, stop), None)
+            ids = self.store.variants(start, stop).select(variant_ids())["id"]
+            parts.append(variant_rows(ids, keep, reasons, waiting))
+        return pl.concat(parts)
+
+    def summary_lines(self) -> list[str]:
+        """What was matched and selected, in words."""
+        reasons = self.sample_ledger["reason"]
+        unmatched = int((reasons == "not_in_phenotypes").sum())
+        n_genotyped = int(self.store.n_samples)
+        lines = [f"{n_genotyped - unmatched:,} of {n_genotyped:,} genotyped samples have phenotypes"]
+        extra = self.sample_ledger.filter(pl.col("reason") == "not_in_genotypes")["id"]
+        if len(extra):
+            lines.append(
+                f"{len(extra):,} samples of {self.phenotypes.source} have no genotypes: {first_few(extra)}"
+            )
+        lines += self.notes
+        if self.sex is not None:
+            male, female, unknown = (int((self.sex == code).sum()) for code in (1, 2, 0))
+            lines.append(f"sex: {male:,} male, {female:,} female, {unknown:,} unknown")
+        filters = "; ".join(self.selection.describe())
+        lines.append(
+            f"{self.n_variants:,} variants in the store" + (f"; filters: {filters}" if filters else "")
+        )
+        return lines
+
+    def __repr__(self) -> str:
+        lines = "; ".join(self.summary_lines())
+        return f"Cohort({self.n_samples:,} samples, {self.n_variants:,} variants; {lines})"
+
+
+def _evaluate(table: pl.DataFrame, choice: pl.Expr, phenotypes: Phenotypes) -> tuple[BoolArray, BoolArray]:
+    """Where an expression over the phenotypes holds, and where a missing value hides it; (N,) each."""
+    for name in choice.meta.root_names():
+        if name not in table.columns:
+            phenotypes.resolve([name], "column of keep_samples")
+    try:
+        result = table.select(choice.alias("keep"))["keep"]
+    except pl.exceptions.PolarsError as error:
+        raise PhenotypeError(
+            f"{phenotypes.source}: keep_samples({choice}) cannot be evaluated: {error}. A column is text if "
+            "one of its "
+            "values is not a number"
+        ) from None
+    if result.dtype not in (pl.Boolean, pl.Null) or len(result) != table.height:
+        raise PhenotypeError(
+            f"keep_samples({choice}) gives {len(result)} values of {result.dtype}, not true or false for "
+            "each sample"
+        )
+    return result.cast(pl.Boolean).fill_null(False).to_numpy(), result.is_null().to_numpy()

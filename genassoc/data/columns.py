@@ -1,0 +1,123 @@
+"""From files and data frames to clean columns: ids as text, missing values as null, numbers as numbers."""
+
+import re
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from genassoc.data.tables import read_text_table
+from genassoc.errors import InputError, PhenotypeError
+from genassoc.shapes import Int64Array
+
+MISSING_TOKENS = ("", "NA", "NaN", "nan")
+SAMPLE_ID_NAMES = ("iid", "#iid", "sample_id", "sample", "id", "s")  # in this order, whatever the case
+_TEXT_ONLY_NAMES = ("fid", "#fid", *SAMPLE_ID_NAMES)  # identifiers: never turned into numbers
+
+NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?(?i:inf|infinity)$"
+_INTEGER = r"^[+-]?\d{1,18}$"
+
+
+def read_columns(path: Path) -> tuple[pl.DataFrame, Int64Array | None]:
+    """Columns of a Parquet or text file, and the lines of the latter."""
+    if path.suffix.lower() in (".parquet", ".pq"):
+        try:
+            return pl.read_parquet(path), None
+        except FileNotFoundError:
+            raise InputError(f"{path}: there is no such file") from None
+        except (OSError, pl.exceptions.PolarsError) as error:
+            raise InputError(f"{path}: cannot be read as Parquet ({error})") from None
+    text = read_text_table(path)
+    return text.columns, text.lines
+
+
+def from_pandas(source: Any) -> pl.DataFrame:
+    """A polars copy of a pandas DataFrame; a named index becomes a column. Never imports pandas."""
+    if not type(source).__module__.startswith("pandas"):
+        raise PhenotypeError(
+            f"phenotypes must be a path or a polars or pandas DataFrame, not {type(source).__name__}"
+        )
+    if any(name is not None and name not in source.columns for name in source.index.names):
+        source = source.reset_index()
+    names = [str(name).strip() for name in source.columns]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise PhenotypeError(f"the pandas table has the column {listed(repeated)} more than once; rename one")
+    columns = []
+    for position, name in enumerate(names):
+        column = source.iloc[:, position]
+        if column.dtype.kind in "iufb" and type(column.dtype).__module__.startswith("numpy"):
+            columns.append(pl.Series(name, column.to_numpy()))
+        elif str(column.dtype) in ("Int64", "Int32", "Int16", "Int8", "Float64", "Float32"):
+            kind = pl.Int64 if str(column.dtype).startswith("I") else pl.Float64
+            columns.append(
+                pl.Series(name, [None if na else v for v, na in zip(column, column.isna())], dtype=kind)
+            )
+        else:
+            columns.append(
+                pl.Series(
+                    name, [None if na else str(v) for v, na in zip(column, column.isna())], dtype=pl.String
+                )
+            )
+    return pl.DataFrame(columns)
+
+
+def sample_id_column(columns: list[str], asked: str | None, source: str) -> str:
+    if asked is not None:
+        for name in (asked, f"#{asked}"):
+            if name in columns:
+                return name
+        close = get_close_matches(asked, columns, n=3)
+        hint = f" Did you mean {' or '.join(repr(name) for name in close)}?" if close else ""
+        raise PhenotypeError(
+            f"{source}: no column is named '{asked}' (asked for as sample_id).{hint} Columns: "
+            f"{', '.join(columns[:20])}"
+        )
+    lowered = {column.lower(): column for column in reversed(columns)}
+    for candidate in SAMPLE_ID_NAMES:
+        if candidate in lowered:
+            return lowered[candidate]
+    raise PhenotypeError(
+        f"{source}: which column holds the sample ids? None is named IID, #IID, sample_id, sample, ID or s. "
+        f"Say sample_id=... (--sample-id). Columns: {', '.join(columns[:20])}"
+        + ("" if len(columns) <= 20 else ", ...")
+    )
+
+
+def id_column(column: pl.Series, source: str) -> pl.Series:
+    """Ids as text. Decimals are refused: they have lost leading zeros and perhaps digits."""
+    if column.dtype.is_float() or column.dtype == pl.Boolean:
+        raise PhenotypeError(
+            f"{source}: the sample ids in '{column.name}' are {column.dtype} values, not text; leading "
+            "zeros and digits "
+            "may be lost. Read that column as text (pandas: dtype={'" + column.name + "': str})"
+        )
+    return column.cast(pl.String).str.strip_chars()
+
+
+def typed_column(column: pl.Series, codes: tuple[str, ...]) -> pl.Series:
+    """A column with null where missing, numeric if all its values are numbers."""
+    if column.dtype in (pl.Categorical, pl.Enum) or column.dtype.is_temporal():
+        column = column.cast(pl.String)
+    if column.dtype == pl.String:
+        column = column.str.strip_chars()
+        missing = column.is_in([*MISSING_TOKENS, *codes])
+        column = column.set(missing.fill_null(True), None)
+        if column.name.lower() not in _TEXT_ONLY_NAMES and column.str.contains(NUMBER).fill_null(True).all():
+            whole = column.str.contains(_INTEGER).fill_null(True).all() and not column.is_null().all()
+            column = column.cast(pl.Int64 if whole else pl.Float64)
+    elif column.dtype.is_decimal():
+        column = column.cast(pl.Float64)
+    if column.dtype.is_float():
+        column = column.fill_nan(None)
+    numeric_codes = [float(code) for code in codes if re.fullmatch(NUMBER, code)]
+    if column.dtype.is_numeric() and numeric_codes:
+        column = column.set(column.cast(pl.Float64).is_in(numeric_codes).fill_null(False), None)
+    return column
+
+
+def listed(names: Sequence[str]) -> str:
+    shown = ", ".join(f"'{name}'" for name in names[:5])
+    return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown

@@ -1,0 +1,400 @@
+"""Phenotypes: a table of traits and covariates, read as text first, so that nothing is guessed or lost.
+
+This file is the only door of formulaic.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from genassoc.data.columns import (
+    NUMBER,
+    from_pandas,
+    id_column,
+    listed,
+    read_columns,
+    sample_id_column,
+    typed_column,
+)
+from genassoc.errors import PhenotypeError
+from genassoc.shapes import Array, Float64Array, Int64Array
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_RANGE = re.compile(r"(?P<prefix>.*?)(?P<first>\d+):(?P=prefix)(?P<last>\d+)")
+
+
+@dataclass(frozen=True, eq=False)
+class Phenotypes:
+    """Traits and covariates of samples, as read, and where they came from.
+
+    Attributes
+    ----------
+    table : polars DataFrame
+        One row a sample. Missing values are null. Columns whose every value is a number are numeric, all
+        others (and the ids, always) are text as written.
+    sample_id : str
+        Name of the column with the samples' ids.
+    source : str
+        The file, or "the table given", for messages.
+    missing_codes : tuple of str or None
+        The values declared to mean "missing"; None when nothing was declared, which keeps the check for an
+        undeclared -9 on.
+    lines : int64 array or None
+        The line of the file of each row, from 1; None for tables from memory.
+    """
+
+    table: pl.DataFrame
+    sample_id: str
+    source: str
+    missing_codes: tuple[str, ...] | None = None
+    lines: Int64Array | None = None
+
+    @classmethod
+    def read(
+        cls,
+        source: "str | Path | pl.DataFrame | pd.DataFrame | Phenotypes",
+        *,
+        sample_id: str | None = None,
+        missing_codes: Sequence[str] | None = None,
+    ) -> "Phenotypes":
+        """Read a TSV, CSV, blank-delimited (PLINK) or Parquet file, or take a polars or pandas DataFrame.
+
+        Parameters
+        ----------
+        source
+            Text files may be gzipped; the header line decides the delimiter.
+        sample_id
+            Column with the ids; by default the first of IID, #IID, sample_id, sample, ID, s (whatever the
+            case).
+        missing_codes
+            Values that mean "missing" beside empty, NA, NaN and nan. A list, even an empty one, says that
+            -9 is dealt with; without it a -9 that looks like a missing value is an error when its column is
+            used.
+
+        Raises
+        ------
+        InputError
+            The file is not a table (names the line).
+        PhenotypeError
+            No id column, ids missing, repeated or stored as decimals.
+        """
+        codes = None if missing_codes is None else tuple(str(code).strip() for code in missing_codes)
+        if isinstance(source, Phenotypes):
+            if sample_id is None and missing_codes is None:
+                return source
+            codes = source.missing_codes if missing_codes is None else codes
+            return _build(source.table, source.source, source.lines, sample_id or source.sample_id, codes)
+        if isinstance(source, str | Path):
+            path = Path(source)
+            frame, lines = read_columns(path)
+            return _build(frame, str(path), lines, sample_id, codes)
+        frame = source if isinstance(source, pl.DataFrame) else from_pandas(source)
+        return _build(frame, "the table given", None, sample_id, codes)
+
+    @property
+    def sample_ids(self) -> Array:
+        """Ids in the order of the rows, object array of str (rows,)."""
+        return np.array(self.table[self.sample_id].to_list(), dtype=object)
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns that can be traits and covariates."""
+        return [name for name in self.table.columns if name != self.sample_id]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Short hash of the contents: names, values and declared missing codes."""
+        digest = hashlib.sha256(repr((self.sample_id, self.missing_codes, self.table.schema)).encode())
+        simple = [name for name, dtype in self.table.schema.items() if not dtype.is_nested()]
+        digest.update(self.table.select(simple).write_csv(null_value="\0").encode())
+        return digest.hexdigest()[:16]
+
+    def where(self, row: int) -> str:
+        """Where a row stands, for messages: "line 14 (sample HG00097)"."""
+        place = f"row {row + 1}" if self.lines is None else f"line {self.lines[row]}"
+        return f"{place} (sample {self.table[self.sample_id][row]})"
+
+    def with_columns(self, other: "Phenotypes") -> "Phenotypes":
+        """Join the columns of other phenotypes by sample id; samples that they lack get null.
+
+        Raises
+        ------
+        PhenotypeError
+            A column exists on both sides.
+        """
+        clash = sorted(set(other.columns) & set(self.columns))
+        if clash:
+            raise PhenotypeError(
+                f"{other.source}: the column {listed(clash)} is already among the phenotypes of "
+                f"{self.source}, "
+                "and it is unclear which is meant; rename or leave out one of them"
+            )
+        added = other.table.rename({other.sample_id: self.sample_id})
+        table = self.table.join(added, on=self.sample_id, how="left", maintain_order="left")
+        return replace(self, table=table, source=f"{self.source} + {other.source}")
+
+    def resolve(self, names: Sequence[str], role: str) -> tuple[str, ...]:
+        """Expand ranges ("PC1:PC10") and check that every name is a column.
+
+        Parameters
+        ----------
+        names : sequence of str
+        role : str
+            "trait" or "covariate", for the error about a name that is no column (shows names like it).
+        """
+        found: list[str] = []
+        for name in names:
+            members = [name]
+            if name not in self.table.columns and (range_ := _RANGE.fullmatch(name)):
+                members = _range_members(range_)
+            absent = [member for member in members if member not in self.table.columns]
+            if absent:
+                raise PhenotypeError(self._absent(absent, name, role))
+            if self.sample_id in members:
+                raise PhenotypeError(f"{self.source}: '{name}' holds the sample ids; it cannot be a {role}")
+            found += members
+        return tuple(found)
+
+    def _absent(self, absent: list[str], asked: str, role: str) -> str:
+        shown = ", ".join(self.columns[:20]) + (", ..." if len(self.columns) > 20 else "")
+        if len(absent) > 1 or absent[0] != asked:
+            return (
+                f"{self.source}: the {role} range '{asked}' needs {listed(absent)}, which the table does not "
+                f"have. Its columns: {shown}"
+            )
+        lowered = {column.lower(): column for column in self.columns}
+        close = [lowered[found] for found in get_close_matches(asked.lower(), lowered, n=3, cutoff=0.6)]
+        hint = f" Did you mean {' or '.join(repr(name) for name in close)}?" if close else ""
+        return f"{self.source}: no column is named '{asked}' (asked for as a {role}).{hint} Columns: {shown}"
+
+    def looks_numeric(self, column: str, rows: Int64Array) -> bool:
+        """Whether a column is to be read as numbers: it is numeric, or more than half of its values are."""
+        values = self.table[column]
+        if values.dtype.is_numeric() or values.dtype in (pl.Boolean, pl.Null):
+            return True
+        if values.dtype != pl.String:
+            return False
+        values = values.gather(rows).drop_nulls()
+        return 2 * int(values.str.contains(NUMBER).sum()) > len(values)
+
+    def numbers(self, column: str, rows: Int64Array) -> Float64Array:
+        """Values of a column as numbers, NaN where missing.
+
+        Parameters
+        ----------
+        column : str
+        rows : int64 array (N,)
+            Rows of the table.
+
+        Returns
+        -------
+        float64 array (N,)
+
+        Raises
+        ------
+        PhenotypeError
+            A value is no number, is infinite, or is a -9 that looks like an undeclared missing value.
+        """
+        values = self.table[column].gather(rows)
+        if values.dtype == pl.String:
+            bad = values.is_not_null() & ~values.str.contains(NUMBER)
+            if bad.any():
+                raise PhenotypeError(self._not_numbers(column, values, rows, np.flatnonzero(bad.to_numpy())))
+        elif not (values.dtype.is_numeric() or values.dtype in (pl.Boolean, pl.Null)):
+            raise PhenotypeError(
+                f"{self.source}: the column '{column}' holds {values.dtype}, not numbers; convert it first"
+            )
+        # The copy is ours: polars may hand out a view that is not to be written to.
+        numbers = values.cast(pl.Float64).fill_null(float("nan")).to_numpy().copy()
+        infinite = np.flatnonzero(np.isinf(numbers))
+        if infinite.size:
+            raise PhenotypeError(
+                f"{self.source}: the column '{column}' has {infinite.size} infinite values, first in "
+                f"{self.where(int(rows[infinite[0]]))}; no model can use them: correct them or write NA"
+            )
+        self.check_undeclared_missing(column, rows)
+        return np.asarray(numbers, dtype=np.float64)
+
+    def labels(self, column: str, rows: Int64Array) -> pl.Series:
+        """Values of a column as text, null where missing."""
+        self.check_undeclared_missing(column, rows)
+        return self.table[column].gather(rows).cast(pl.String)
+
+    def check_undeclared_missing(self, column: str, rows: Int64Array) -> None:
+        """Refuse a -9 that nobody declared and that stands apart from the column's other values.
+
+        PLINK writes missing values as -9. It is taken for one when it is the column's smallest value and no
+        other value is -8 or below, so that an honest scale from -12 to 12 passes.
+
+        Raises
+        ------
+        PhenotypeError
+            Says how to declare it, or how to say that it is a real value.
+        """
+        if self.missing_codes is not None:
+            return
+        whole = self.table[column]
+        if whole.dtype == pl.String:
+            whole = whole.set(~whole.str.contains(NUMBER), None).cast(pl.Float64)
+        elif not whole.dtype.is_numeric():
+            return
+        suspects = np.flatnonzero((whole.gather(rows) == -9).fill_null(False).to_numpy())
+        others_low = bool(((whole <= -8) & (whole != -9)).any())
+        if suspects.size and not others_low:
+            raise PhenotypeError(
+                f"{self.source}: the column '{column}' has the value -9 for {suspects.size} samples, first "
+                "in "
+                f"{self.where(int(rows[suspects[0]]))}, and nothing else near it. Many programs write "
+                "missing "
+                'values as -9; as a number it would ruin the analysis. Declare it: missing_codes=["-9"] '
+                "(--missing-code -9), or say that -9 is a real value: missing_codes=[]"
+            )
+
+    def _not_numbers(self, column: str, values: pl.Series, rows: Int64Array, bad: Int64Array) -> str:
+        shown = ", ".join(f"'{values[int(i)]}' in {self.where(int(rows[i]))}" for i in bad[:3])
+        more = f" and {bad.size - 3} more" if bad.size > 3 else ""
+        tokens = values.gather(bad).unique(maintain_order=True)
+        remedy = "correct them"
+        if len(tokens) <= 3:
+            codes = ", ".join(f'"{token}"' for token in tokens)
+            remedy += f", or if this means missing, declare it: missing_codes=[{codes}] (--missing-code)"
+        return (
+            f"{self.source}: the column '{column}' is used as numbers, but {bad.size} of its values are not: "
+            f"{shown}{more}; {remedy}. A covariate that is categorical can be given in a formula, C({column})"
+        )
+
+
+def _range_members(found: re.Match[str]) -> list[str]:
+    """Names from first to last, keeping the width of zero-padded numbers (PC01:PC10)."""
+    prefix, first, last = found["prefix"], found["first"], found["last"]
+    width = len(first) if first.startswith("0") else 0
+    if int(first) > int(last):
+        raise PhenotypeError(
+            f"the range '{found[0]}' runs backwards; write it as {prefix}{last}:{prefix}{first}"
+        )
+    return [f"{prefix}{number:0{width}d}" for number in range(int(first), int(last) + 1)]
+
+
+def _build(
+    frame: pl.DataFrame,
+    source: str,
+    lines: Int64Array | None,
+    sample_id: str | None,
+    codes: tuple[str, ...] | None,
+) -> Phenotypes:
+    """Find and check the ids, turn missing tokens into null and columns of numbers into numbers."""
+    name = sample_id_column(frame.columns, sample_id, source)
+    ids = id_column(frame[name], source)
+    columns = [ids if column.name == name else typed_column(column, codes or ()) for column in frame]
+    phenotypes = Phenotypes(pl.DataFrame(columns), name, source, codes, lines)
+    _check_ids(phenotypes)
+    return phenotypes
+
+
+def _check_ids(phenotypes: Phenotypes) -> None:
+    """Refuse missing and repeated ids, showing where they stand."""
+    ids = phenotypes.table[phenotypes.sample_id]
+    empty = np.flatnonzero((ids.is_null() | (ids == "")).to_numpy())
+    if empty.size:
+        row = int(empty[0])
+        place = f"row {row + 1}" if phenotypes.lines is None else f"line {phenotypes.lines[row]}"
+        raise PhenotypeError(
+            f"{phenotypes.source}: {empty.size} rows have no sample id in '{phenotypes.sample_id}', first "
+            f"{place}"
+        )
+    repeated = ids.filter(ids.is_duplicated()).unique(maintain_order=True)
+    if len(repeated):
+        shown = []
+        for value in repeated[:3]:
+            rows = np.flatnonzero((ids == value).to_numpy())[:4]
+            unit = "rows" if phenotypes.lines is None else "lines"
+            places = rows + 1 if phenotypes.lines is None else phenotypes.lines[rows]
+            shown.append(f"'{value}' ({unit} {', '.join(str(place) for place in places)})")
+        more = f" and {len(repeated) - 3} more" if len(repeated) > 3 else ""
+        raise PhenotypeError(
+            f"{phenotypes.source}: {len(repeated)} sample ids in '{phenotypes.sample_id}' occur more than "
+            "once: "
+            f"{', '.join(shown)}{more}. Which row is meant cannot be known: keep one row a sample"
+        )
+
+
+def formula_variables(formula: str) -> tuple[str, ...]:
+    """Names of the columns that a Wilkinson formula of covariates uses.
+
+    Raises
+    ------
+    PhenotypeError
+        It cannot be parsed, has a left-hand side, or holds what looks like a range of columns.
+    """
+    from formulaic import Formula
+
+    if "~" in formula:
+        raise PhenotypeError(
+            f"the formula '{formula}' has a '~'; give the covariates only, as 'age + C(site)'"
+        )
+    try:
+        parsed = Formula(formula)
+        terms = {str(term) for term in parsed}
+        variables = tuple(sorted(str(variable) for variable in parsed.required_variables))
+    except Exception as error:
+        hint = " (several covariates are given as a list, or joined by +)" if "," in formula else ""
+        raise PhenotypeError(f"the formula '{formula}' cannot be understood{hint}: {error}") from None
+    for term in sorted(terms):
+        ends = term.split(":")
+        if _RANGE.fullmatch(term) and not terms.intersection(ends):
+            raise PhenotypeError(
+                f"in the formula '{formula}', '{term}' is the product of two columns. For the columns from "
+                f"{ends[0]} "
+                f'to {ends[1]} give a list: covariates=["{term}"]; for the product write '
+                f"{ends[0]}*{ends[1]} or "
+                f"I({ends[0]}*{ends[1]})"
+            )
+    return variables
+
+
+def model_matrix(formula: str, columns: Mapping[str, Array]) -> tuple[tuple[str, ...], Float64Array]:
+    """Columns of a formula of covariates, without its intercept.
+
+    Parameters
+    ----------
+    formula : str
+        Right-hand side of a Wilkinson formula.
+    columns : mapping of arrays (N,)
+        Float64 or object arrays of str, without missing values: formulaic drops rows with them silently.
+
+    Returns
+    -------
+    names : tuple of str
+        "site[B]" is the column of level B of site.
+    matrix : float64 array (N, len(names))
+
+    Raises
+    ------
+    PhenotypeError
+        It cannot be evaluated.
+    """
+    import pandas as pd
+    from formulaic import model_matrix as formulaic_model_matrix
+
+    frame = pd.DataFrame(dict(columns))
+    try:
+        with np.errstate(all="ignore"):  # the caller names the samples for which a term has no value
+            result = formulaic_model_matrix(formula, frame, context={}, na_action="ignore", output="numpy")
+        names = [str(name) for name in result.model_spec.column_names]
+    except Exception as error:
+        raise PhenotypeError(f"the formula '{formula}' cannot be evaluated: {error}") from None
+    matrix = np.asarray(result, dtype=np.float64)
+    if matrix.shape[0] != len(frame):
+        raise PhenotypeError(f"the formula '{formula}' gives {matrix.shape[0]} rows for {len(frame)} samples")
+    kept = [position for position, name in enumerate(names) if name != "Intercept"]
+    return tuple(names[position].replace("[T.", "[") for position in kept), matrix[:, kept]

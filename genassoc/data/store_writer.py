@@ -1,0 +1,477 @@
+"""Writing a store: rows in order, a shard at a time, with a journal that a killed run resumes from.
+
+Everything is built in a folder ``wip_<name>`` beside the store and renamed at the end, so a store that has its name
+is whole. In it::
+
+    store/                     the Zarr group
+    parts/part-00000.parquet   what the variants of shard 0 are
+    parts/journal.jsonl        one line a finished shard, written after its files have reached the disk
+    parts/lock                 held while a process writes
+
+A journal line says where reading resumes: the origin of the rows (as the source describes it) and how many rows from
+there are already in the store. What the bytes of a store are depends on its rows alone: not on how they were cut when
+they came, nor on how often the writing was interrupted.
+"""
+
+import errno
+import fcntl
+import io
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from genassoc.data import schema
+from genassoc.data.block import GenotypeBlock
+from genassoc.data.store import VARIANT_SCHEMA, StoreArrays, hash_of, read_attributes, work_folder
+from genassoc.errors import OutputError
+from genassoc.shapes import Array, UInt8Array, packed_bytes
+
+_JOURNAL = "journal.jsonl"
+_OURS = {"store", "parts"}
+
+
+class StoreWriter:
+    """Writes a store, or goes on with one.
+
+    Parameters
+    ----------
+    path : str or Path
+        The store to be; nothing may be there unless ``overwrite`` and it is a store.
+    sample_ids : sequence of str
+        N names.
+    identity : dict
+        What makes this writing the same as an interrupted one (JSON): sources and parameters.
+    overwrite : bool
+        Replace a store that is there, at the very end.
+    block_variants : int or None
+        Variants a chunk; by `schema.block_variants` if None.
+    resume : bool
+        Go on with an interrupted writing of the same identity; else begin anew.
+
+    Attributes
+    ----------
+    n_rows : int
+        Rows that are safe in the store. More may wait for their shard to fill.
+    origin : dict or None
+        Where the rows after those come from, as `append` was told; None at the beginning.
+    rows_of_origin : int
+        Rows from ``origin`` on that are already in the store.
+    resumed, discarded : bool
+        An interrupted writing with the same (resumed) or another identity (discarded) was there.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written, something is in the way, or another process writes it.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        sample_ids: Sequence[str],
+        identity: dict[str, Any],
+        *,
+        overwrite: bool = False,
+        block_variants: int | None = None,
+        resume: bool = True,
+    ) -> None:
+        self.path = Path(path)
+        self.sample_ids = [str(name) for name in sample_ids]
+        n_samples = len(self.sample_ids)
+        self.block_variants = block_variants or schema.block_variants(n_samples)
+        self.identity = {
+            "format_version": schema.FORMAT_VERSION,
+            "block_variants": self.block_variants,
+            "blocks_per_shard": schema.BLOCKS_PER_SHARD,
+            "samples": hash_of(*(name.encode() for name in self.sample_ids)),
+            "source": identity,
+        }
+        self.overwrite = overwrite
+        check_output(self.path, overwrite)
+        self._work = work_folder(self.path)
+        self._parts: list[dict[str, Any]] = []
+        self.resumed = self.discarded = False
+        with self._writing():
+            self._begin(resume)
+        self.n_rows = sum(part["rows"] for part in self._parts)
+        self.origin: dict[str, Any] | None = self._parts[-1]["origin"] if self._parts else None
+        self.rows_of_origin: int = self._parts[-1]["used"] if self._parts else 0
+        self._packed = np.empty((self._arrays.shard_variants, packed_bytes(n_samples)), dtype=np.uint8)
+        self._haploid: UInt8Array | None = None
+        self._frames: list[pl.DataFrame] = []
+        self._filled = 0
+        # (origin, rows of it that went before) of the rows appended last
+        self._last: tuple[dict[str, Any] | None, int] = (self.origin, self.rows_of_origin)
+
+    def _begin(self, resume: bool) -> None:
+        """Lock the work folder; go on with what is in it, or clear it."""
+        if self._work.exists() and not {entry.name for entry in self._work.iterdir()} <= _OURS:
+            raise OutputError(f"{self._work}: is in the way and holds files of others; move it elsewhere")
+        parts = self._work / "parts"
+        parts.mkdir(parents=True, exist_ok=True)
+        self._lock = (parts / "lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EAGAIN, errno.EACCES):
+                raise OutputError(f"{self.path}: another process is writing it now; wait for it or stop it") from None
+            # file systems without locks: go on unlocked
+        journal = parts / _JOURNAL
+        identity, self._parts = _read_journal(journal)
+        if resume and identity == self.identity and self._parts and self._parts_exist():
+            self.resumed = True
+        else:
+            self.discarded = bool(self._parts)
+            self._parts = []
+            shutil.rmtree(self._work / "store", ignore_errors=True)
+        for part in parts.glob("part-*.parquet"):
+            if int(part.stem.removeprefix("part-")) >= len(self._parts):
+                part.unlink()
+        lines = [{"identity": self.identity}, *self._parts]
+        _write_durably(journal, "".join(json.dumps(line) + "\n" for line in lines).encode())
+        self._arrays = StoreArrays(self._work / "store", self.sample_ids, self.block_variants)
+
+    def _parts_exist(self) -> bool:
+        shards = self._work / "store" / schema.GENOTYPES / "c"
+        return all(
+            self._part_file(n).exists() and (shards / str(n) / "0").exists() for n in range(len(self._parts))
+        )
+
+    def append(
+        self,
+        packed: UInt8Array,
+        haploid: UInt8Array | None,
+        variants: pl.DataFrame,
+        origin: dict[str, Any] | None = None,
+        origin_rows: int = 0,
+    ) -> None:
+        """Append rows, in order.
+
+        Parameters
+        ----------
+        packed : uint8 (V, B)
+        haploid : uint8 (V, ceil(N / 8)) or None
+        variants : polars.DataFrame
+            V rows in the columns of `GenotypeStore.variants`.
+        origin : dict or None
+            From where these rows can be read again (JSON).
+        origin_rows : int
+            Rows of ``origin`` before the first of these.
+
+        Raises
+        ------
+        OutputError
+            The disk is full or fails. What the journal holds is kept.
+        """
+        if variants.schema != VARIANT_SCHEMA:
+            variants = variants.select([pl.col(name).cast(dtype) for name, dtype in VARIANT_SCHEMA.items()])
+        done = 0
+        while done < len(packed):
+            take = min(len(packed) - done, len(self._packed) - self._filled)
+            rows = slice(self._filled, self._filled + take)
+            self._packed[rows] = packed[done : done + take]
+            if haploid is not None:
+                if self._haploid is None:
+                    self._haploid = np.zeros((len(self._packed), (len(self.sample_ids) + 7) // 8), dtype=np.uint8)
+                self._haploid[rows] = haploid[done : done + take]
+            self._frames.append(variants[done : done + take])
+            self._filled += take
+            done += take
+            self._last = (origin, origin_rows + done)
+            if self._filled == len(self._packed):
+                self._flush()
+
+    def _flush(self) -> None:
+        """Write the rows that wait as one part, then its line in the journal."""
+        number = len(self._parts)
+        packed = self._packed[: self._filled]
+        haploid = None if self._haploid is None else self._haploid[: self._filled]
+        variants = pl.concat(self._frames)
+        blocks_before = number * schema.BLOCKS_PER_SHARD
+        haploid_chunks = [
+            blocks_before + start // self.block_variants
+            for start in range(0, self._filled, self.block_variants)
+            if haploid is not None and haploid[start : start + self.block_variants].any()
+        ]
+        origin, used = self._last
+        part = {
+            "rows": self._filled,
+            "digest": _digest(packed, haploid if haploid_chunks else None, variants),
+            "haploid_chunks": haploid_chunks,
+            "origin": origin,
+            "used": used,
+        }
+        with self._writing():
+            files = self._arrays.write_shard(number, packed, haploid if haploid_chunks else None)
+            for file in files:
+                _sync(file)
+            buffer = io.BytesIO()
+            variants.write_parquet(buffer, compression="zstd", compression_level=1)
+            _write_durably(self._part_file(number), buffer.getvalue())
+            with (self._work / "parts" / _JOURNAL).open("ab") as journal:
+                journal.write(json.dumps(part).encode() + b"\n")
+                journal.flush()
+                os.fsync(journal.fileno())
+        self._parts.append(part)
+        self.n_rows += self._filled
+        self.origin, self.rows_of_origin = origin, used
+        self._frames, self._filled = [], 0
+        if self._haploid is not None:
+            self._haploid[:] = 0
+
+    def _part_file(self, number: int) -> Path:
+        return self._work / "parts" / f"part-{number:05d}.parquet"
+
+    def finish(self, attributes: dict[str, Any]) -> None:
+        """Write the rest, assemble the variants' arrays, give the store its name.
+
+        Parameters
+        ----------
+        attributes : dict
+            Beside the format's own: sources, parameters, summary (JSON; no times, so that equal inputs give equal bytes).
+
+        Raises
+        ------
+        OutputError
+            The disk is full or fails; or the store's name was taken meanwhile.
+        """
+        if self._filled:
+            self._flush()
+        with self._writing():
+            contigs = self._write_metadata()
+            own = {
+                "format": schema.FORMAT_NAME,
+                "format_version": schema.FORMAT_VERSION,
+                "block_variants": self.block_variants,
+                "fingerprint": hash_of(
+                    *(name.encode() for name in self.sample_ids), *(part["digest"].encode() for part in self._parts)
+                ),
+                "haploid_chunks": _runs([chunk for part in self._parts for chunk in part["haploid_chunks"]]),
+                "identity": self.identity,
+            }
+            self._arrays.complete(contigs, {**attributes, **own})
+            self._rename()
+
+    def _write_metadata(self) -> list[str]:
+        """Assemble the variants' arrays from the parts; contigs in order of first appearance."""
+        contigs: dict[str, int] = {}
+        start = 0
+        for frame in _rechunked((pl.read_parquet(self._part_file(n)) for n in range(len(self._parts)))):
+            for name in frame["chromosome"].unique(maintain_order=True):
+                contigs.setdefault(name, len(contigs))
+            columns = {
+                schema.VARIANT_CONTIG: frame["chromosome"]
+                .replace_strict(contigs, return_dtype=pl.Int32)
+                .to_numpy(),
+                schema.VARIANT_POSITION: frame["base_pair_location"].to_numpy(),
+                schema.VARIANT_ID: _objects(frame["rsid"].fill_null(".")),
+                schema.VARIANT_ALLELE: np.stack(
+                    [_objects(frame["other_allele"]), _objects(frame["effect_allele"])], axis=1
+                ),
+                schema.VARIANT_RECORD: frame["record"].to_numpy(),
+                schema.VARIANT_ALT_INDEX: frame["alt_index"].to_numpy(),
+            }
+            self._arrays.write_metadata(start, columns, self.n_rows)
+            start += len(frame)
+        return list(contigs)
+
+    def _rename(self) -> None:
+        check_output(self.path, self.overwrite)
+        old = self._work / "parts" / "replaced"
+        if self.path.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            self.path.rename(old)
+        (self._work / "store").rename(self.path)
+        self._lock.close()
+        shutil.rmtree(self._work, ignore_errors=True)
+
+    def close(self) -> None:
+        """Stop writing; what the journal holds is kept, and a rerun resumes. Without any of it, nothing is left."""
+        self._lock.close()
+        if not self._parts:
+            shutil.rmtree(self._work, ignore_errors=True)
+
+    def abandon(self) -> None:
+        """Stop writing and leave nothing."""
+        self._parts = []
+        self.close()
+
+    @property
+    def n_rows_appended(self) -> int:
+        """Rows appended, those that wait for their shard included."""
+        return self.n_rows + self._filled
+
+    @staticmethod
+    def clear_work(path: Path) -> None:
+        """Remove what a run left that was killed between giving the store its name and cleaning up."""
+        shutil.rmtree(work_folder(path), ignore_errors=True)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """The disk's complaints in words."""
+        try:
+            yield
+        except OSError as error:
+            kept = "; what is written so far is kept, and a rerun resumes" if self._parts else ""
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise OutputError(f"{self.path}: the disk is full ({error.strerror}): free some space{kept}") from error
+            reason = error.strerror or str(error)
+            raise OutputError(f"{self.path}: cannot be written: {reason}{kept}") from error
+
+
+def check_output(path: Path, overwrite: bool) -> None:
+    """Raise `OutputError` where a store cannot be made at ``path``: before hours are spent reading."""
+    parent = path.absolute().parent
+    if not parent.is_dir():
+        what = "is no folder" if parent.exists() else "does not exist; make it first"
+        raise OutputError(f"{path}: cannot be written: the folder {parent} {what}")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise OutputError(f"{path}: cannot be written: no permission to write in {parent}; choose another folder")
+    if not path.name:
+        raise OutputError(f"{path}: is no name for a store")
+    if path.exists():
+        if read_attributes(path) is None:
+            raise OutputError(f"{path}: something that is no genassoc store is there; choose another name")
+        if not overwrite:
+            raise OutputError(f"{path}: a store made of other inputs or parameters is there; remove it, or overwrite it")
+
+
+def write_store(
+    path: str | Path,
+    sample_ids: Sequence[str],
+    blocks: Iterable[GenotypeBlock],
+    variants: pl.DataFrame,
+    *,
+    attributes: dict[str, Any] | None = None,
+    overwrite: bool = False,
+    block_variants: int | None = None,
+) -> None:
+    """Write a store from blocks in memory.
+
+    Parameters
+    ----------
+    path, sample_ids, overwrite, block_variants
+        As in `StoreWriter`.
+    blocks : iterable of GenotypeBlock
+        V variants in all, in order, of any lengths.
+    variants : polars.DataFrame
+        V rows; ``chromosome``, ``base_pair_location``, ``effect_allele``, ``other_allele``; ``rsid`` (null),
+        ``record`` (the row's number) and ``alt_index`` (1) may be left out.
+    attributes : dict or None
+        Kept in the store (JSON).
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written.
+    ValueError
+        Blocks and variants do not fit each other.
+    """
+    columns = {
+        "rsid": pl.lit(None, dtype=pl.String),
+        "record": pl.int_range(pl.len(), dtype=pl.Int64),
+        "alt_index": pl.lit(1, dtype=pl.Int32),
+    }
+    variants = variants.with_columns(**{k: v for k, v in columns.items() if k not in variants.columns})
+    identity = {"written": "from memory"}
+    writer = StoreWriter(
+        path, sample_ids, identity, overwrite=overwrite, block_variants=block_variants, resume=False
+    )
+    done = 0
+    try:
+        for block in blocks:
+            rows = variants[done : done + block.n_variants]
+            if block.n_samples != len(sample_ids) or len(rows) != block.n_variants:
+                raise ValueError(
+                    f"a block of {block.n_variants} variants x {block.n_samples} samples does not fit "
+                    f"{len(variants) - done} variants left x {len(sample_ids)} samples"
+                )
+            writer.append(block.packed, block.haploid, rows)
+            done += block.n_variants
+        if done != len(variants) or done == 0:
+            raise ValueError(f"blocks hold {done} variants, the table {len(variants)}; at least one is needed")
+        writer.finish(attributes or {})
+    except BaseException:
+        writer.abandon()
+        raise
+
+
+def _read_journal(journal: Path) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+    """Identity and finished parts; a line that was cut by a kill, and what follows it, does not count."""
+    try:
+        lines = journal.read_bytes().split(b"\n")[:-1]
+    except OSError:
+        return None, []
+    records = []
+    for line in lines:
+        try:
+            records.append(json.loads(line))
+        except ValueError:
+            break
+    if not records or "identity" not in records[0]:
+        return None, []
+    return records[0]["identity"], records[1:]
+
+
+def _rechunked(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """The same rows in frames of `schema.METADATA_CHUNK` (the last may be shorter)."""
+    waiting: list[pl.DataFrame] = []
+    n_waiting = 0
+    for frame in frames:
+        waiting.append(frame)
+        n_waiting += len(frame)
+        if n_waiting >= schema.METADATA_CHUNK:
+            joined = pl.concat(waiting)
+            while len(joined) >= schema.METADATA_CHUNK:
+                yield joined[: schema.METADATA_CHUNK]
+                joined = joined[schema.METADATA_CHUNK :]
+            waiting, n_waiting = [joined], len(joined)
+    if n_waiting:
+        yield pl.concat(waiting)
+
+
+def _objects(strings: pl.Series) -> Array:
+    return np.array(strings.to_list(), dtype=object)
+
+
+def _digest(packed: UInt8Array, haploid: UInt8Array | None, variants: pl.DataFrame) -> str:
+    """Hash of a part's content."""
+    columns = []
+    for name, dtype in VARIANT_SCHEMA.items():
+        column = variants[name]
+        is_text = dtype == pl.String
+        columns.append("\0".join(column.fill_null(".").to_list()).encode() if is_text else column.to_numpy().tobytes())
+    return hash_of(memoryview(packed).cast("B"), b"" if haploid is None else memoryview(haploid).cast("B"), *columns)
+
+
+def _runs(numbers: list[int]) -> list[list[int]]:
+    """Sorted numbers as [first, behind last] pairs."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and runs[-1][1] == number:
+            runs[-1][1] = number + 1
+        else:
+            runs.append([number, number + 1])
+    return runs
+
+
+def _write_durably(path: Path, data: bytes) -> None:
+    """Replace a file as a whole, on the disk when this returns."""
+    beside = path.with_name(path.name + ".tmp")
+    with beside.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.rename(path)
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

@@ -1,0 +1,200 @@
+"""The demo: a seeded cohort through the ordinary path, its top hits beside the planted truth."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from genassoc import api
+from genassoc.data.cohort import Cohort
+from genassoc.data.output import check_writable, replacing
+from genassoc.data.variants import maf_above, missing_below
+from genassoc.engine.executors import Executor, Threads
+from genassoc.errors import GenassocError
+from genassoc.formats.vcf_writer import write_vcf
+from genassoc.methods.linear import Linear
+from genassoc.progress import Progress
+from genassoc.results import Results
+from genassoc.simulate import SimulatedCohort, simulate_cohort
+
+LOCUS = 500_000  # base pairs to either side of a planted variant that count as its locus
+GENOME_WIDE = 7.30103  # -log10 of 5e-8
+ADJUSTED_FOR = ("age", "sex", "PC1:PC4")
+_STAMP = "simulated.json"
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What the demo leaves behind.
+
+    Attributes
+    ----------
+    folder : Path
+    store : Path
+    results : dict of str to Results
+        "ldl" in everybody, "ldl_change" in those treated.
+    truth : dict of str to DataFrame
+        The planted effects of each with what was found there.
+    plots : tuple of Path
+    """
+
+    folder: Path
+    store: Path
+    results: dict[str, Results]
+    truth: dict[str, pl.DataFrame]
+    plots: tuple[Path, ...]
+
+
+def demo(
+    folder: str | Path = "genassoc-demo",
+    *,
+    n_samples: int = 2000,
+    n_variants: int = 50_000,
+    seed: int = 20,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+    say: Callable[[str], None] = print,
+) -> Demo:
+    """Simulate a cohort, write it as VCF.gz and TSV, and analyse it as any other.
+
+    Parameters
+    ----------
+    folder : path
+        Made if absent; what is there of the same cohort is used again.
+    n_samples, n_variants, seed : int
+    executor : Serial, Threads, optional
+    progress : Progress, optional
+    say : callable
+        Told what happens, in words.
+
+    Raises
+    ------
+    GenassocError
+        A size is impossible, or the folder cannot be written.
+    """
+    folder = Path(folder)
+    try:
+        cohort = simulate_cohort(n_samples, n_variants, seed=seed)
+    except ValueError as error:
+        raise GenassocError(f"the demo cannot be simulated: {error}.") from error
+    check_writable(folder)
+    folder.mkdir(exist_ok=True)
+    executor = executor or Threads()
+    vcf, table = _write_inputs(cohort, folder, say)
+    store = api.convert(vcf, folder / "cohort.zarr", progress=progress, overwrite=True)
+    say(f"converted to {store.path}: {store.n_variants:,} variants x {store.n_samples:,} samples, two bits a call")
+    everybody = Cohort.align(store, table, sample_id="IID", sex="sex")
+    everybody = everybody.keep_variants(maf_above(0.01) & missing_below(0.05))
+    analyses = {
+        "ldl": (everybody, ["statin"]),
+        "ldl_change": (everybody.keep_samples(pl.col("statin") == "statin"), []),
+    }
+    results: dict[str, Results] = {}
+    found: dict[str, pl.DataFrame] = {}
+    plots: list[Path] = []
+    for trait, (who, more) in analyses.items():
+        model = Linear(traits=(trait,), covariates=(*ADJUSTED_FOR, *more))
+        out = folder / f"{trait}.parquet"
+        results[trait] = api.associate(who, model, out=out, executor=executor, progress=progress, restart=True)
+        found[trait] = beside_truth(results[trait], cohort.truth.filter(pl.col("trait") == trait))
+        plots += _draw(results[trait], trait, folder)
+        for line in _report(trait, who, results[trait], found[trait], cohort.truth):
+            say(line)
+    say(f"\nEverything is in {folder}: the VCF and the phenotypes, the store, results with provenance, plots")
+    say("  " + "  ".join(path.name for path in plots))
+    return Demo(folder, Path(store.path), results, found, tuple(plots))
+
+
+def _write_inputs(cohort: SimulatedCohort, folder: Path, say: Callable[[str], None]) -> tuple[Path, Path]:
+    """VCF.gz, phenotypes and truth; not again if they are of the same cohort."""
+    vcf, table, truth = folder / "cohort.vcf.gz", folder / "phenotypes.tsv", folder / "truth.tsv"
+    stamp = json.dumps(
+        {"seed": cohort.seed, "samples": cohort.n_samples, "variants": cohort.n_variants, "by": api.genassoc_version()}
+    )
+    mark = folder / _STAMP
+    if mark.exists() and mark.read_text() == stamp and vcf.exists() and table.exists() and truth.exists():
+        say(f"{vcf} is there already, of the same seed and size")
+        return vcf, table
+    say(
+        f"simulating {cohort.n_samples:,} samples x {cohort.n_variants:,} variants on {len(cohort.contigs)} chromosomes: "
+        "three ancestries, LD, planted effects"
+    )
+    write_vcf(vcf, cohort.sample_ids, cohort.contigs, cohort.blocks(), index=True)
+    for path, frame in ((table, cohort.phenotypes), (truth, cohort.truth)):
+        with replacing(path) as file:
+            file.write(frame.write_csv(separator="\t", null_value="NA").encode())
+    with replacing(mark) as file:
+        file.write(stamp.encode())
+    say(f"wrote {vcf} ({vcf.stat().st_size / 1e6:.0f} MB) and {table}")
+    return vcf, table
+
+
+def beside_truth(results: Results, truth: pl.DataFrame) -> pl.DataFrame:
+    """Each planted effect with the planted variant's own row and the best p within its locus.
+
+    Returns
+    -------
+    DataFrame
+        The columns of ``truth``, then ``beta``, ``standard_error``, ``neg_log_10_p_value``, ``code`` of the planted
+        variant (null where it was filtered out), and ``lead_variant_id``, ``lead_neg_log_10_p_value``.
+    """
+    rows = results.scan()
+    own = rows.select("variant_id", "beta", "standard_error", "neg_log_10_p_value", "code").collect()
+    joined = truth.join(own, on="variant_id", how="left", maintain_order="left")
+    leads = []
+    for effect in truth.iter_rows(named=True):
+        near = (pl.col("base_pair_location") - effect["base_pair_location"]).abs() <= LOCUS
+        locus = rows.filter((pl.col("chromosome") == effect["chromosome"]) & near)
+        best = locus.filter(pl.col("neg_log_10_p_value").is_not_null()).sort("neg_log_10_p_value").tail(1)
+        leads.append(best.select("variant_id", "neg_log_10_p_value").collect())
+    lead = pl.concat([frame if frame.height else frame.clear(n=1) for frame in leads]) if leads else own.select(
+        "variant_id", "neg_log_10_p_value"
+    ).clear()
+    return joined.with_columns(
+        lead_variant_id=lead["variant_id"], lead_neg_log_10_p_value=lead["neg_log_10_p_value"]
+    )
+
+
+def _draw(results: Results, trait: str, folder: Path) -> list[Path]:
+    from genassoc import plots
+
+    return [
+        plots.save_figure(plots.manhattan(results), folder / f"{trait}.manhattan.png"),
+        plots.save_figure(plots.qq(results), folder / f"{trait}.qq.png"),
+    ]
+
+
+def _report(trait: str, who: Cohort, results: Results, found: pl.DataFrame, truth: pl.DataFrame) -> list[str]:
+    """Top hits and planted effects, as lines of text."""
+    ledger = {(row[0], row[1]): row[2] for row in results.ledger.iter_rows()}
+    lines = [
+        "",
+        f"{trait}: {who.n_samples:,} samples, {ledger[('kept', None)]:,} of {ledger[('read', None)]:,} variants tested "
+        f"(others: {', '.join(f'{reason} {n:,}' for (status, reason), n in ledger.items() if status == 'dropped')}); "
+        f"lambda_GC {results.lambda_gc():.3f}",
+        "  top hits               beta      SE   -log10 p   planted?",
+    ]
+    known = truth.filter(pl.col("trait") == trait)
+    for row in results.top(8).iter_rows(named=True):
+        near = known.filter(
+            (pl.col("chromosome") == row["chromosome"])
+            & ((pl.col("base_pair_location") - row["base_pair_location"]).abs() <= LOCUS)
+        )
+        exact = row["variant_id"] in near["variant_id"].to_list()
+        says = "yes, the variant itself" if exact else "in LD with one" if near.height else "no"
+        lines.append(
+            f"  {row['variant_id']:<20}{row['beta']:>8.3f}{row['standard_error']:>8.3f}"
+            f"{row['neg_log_10_p_value']:>11.2f}   {says}"
+        )
+    lines.append("  planted effects       truth    beta   -log10 p   (best in its locus)")
+    for row in found.sort("effect", descending=True).iter_rows(named=True):
+        if row["neg_log_10_p_value"] is None:
+            own = f"{'-':>8}{'-':>11}"
+        else:
+            own = f"{row['beta']:>8.3f}{row['neg_log_10_p_value']:>11.2f}"
+        best = row["lead_neg_log_10_p_value"] or 0.0
+        mark = "found" if best >= GENOME_WIDE else "too weak for this cohort"
+        lines.append(f"  {row['variant_id']:<20}{row['effect']:>7.3f}{own}   ({best:.2f}) {mark}")
+    return lines

@@ -1,0 +1,170 @@
+"""Stores, plans, runs and results in words and as JSON, for the command line."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from genassoc.data.output import check_writable
+from genassoc.data.result_table import table_suffix, to_arrow, write_table
+from genassoc.data.store import GenotypeStore
+from genassoc.engine.parts import Status
+from genassoc.engine.plan import Plan
+from genassoc.results import Results
+
+
+def store_facts(path: Path) -> dict[str, Any]:
+    """What a store holds, as JSON values."""
+    store = GenotypeStore.open(path)
+    by_contig: dict[str, int] = {}
+    for contig, start, stop in store.contig_runs():
+        by_contig[contig] = by_contig.get(contig, 0) + stop - start
+    size = sum(file.stat().st_size for file in Path(path).rglob("*") if file.is_file())
+    return {
+        "path": str(path),
+        "n_samples": store.n_samples,
+        "n_variants": store.n_variants,
+        "contigs": by_contig,
+        "block_variants": store.block_variants,
+        "bytes_on_disk": size,
+        "fingerprint": store.fingerprint,
+        "first_samples": [str(name) for name in store.sample_ids[:5]],
+        "conversion": store.attributes.get("summary"),
+        "versions": store.attributes.get("versions"),
+    }
+
+
+def store_json(path: Path) -> str:
+    """`store_facts` as JSON text."""
+    return json.dumps(store_facts(path), indent=1, default=str)
+
+
+def store_lines(path: Path) -> list[str]:
+    """`store_facts` for people."""
+    facts = store_facts(path)
+    contigs = facts["contigs"]
+    shown = ", ".join(f"{name} ({n:,})" for name, n in list(contigs.items())[:30])
+    lines = [
+        f"{path}: {facts['n_variants']:,} variants x {facts['n_samples']:,} samples, "
+        f"{facts['bytes_on_disk'] / 1e6:,.1f} MB on disk",
+        f"contigs: {shown}" + (f" and {len(contigs) - 30} more" if len(contigs) > 30 else ""),
+        f"samples: {', '.join(facts['first_samples'])}" + (", ..." if facts["n_samples"] > 5 else ""),
+        f"blocks of {facts['block_variants']:,} variants; fingerprint {facts['fingerprint']}",
+    ]
+    summary = facts["conversion"] or {}
+    for source in summary.get("sources", []):
+        lines.append(f"made of {source['name']} ({source['kind']}, {source['size']:,} bytes)")
+    return lines
+
+
+def plan_facts(plan: Plan) -> dict[str, Any]:
+    """A plan's parts, as JSON values."""
+    return {
+        "n_parts": plan.n_parts,
+        "n_tasks": len(plan.tasks),
+        "n_variants": plan.n_variants,
+        "fingerprint": plan.fingerprint,
+        "parts": [
+            {"part": number, "tasks": len(group), "variants": sum(task.n_variants for task in group)}
+            for number, group in enumerate(plan.groups())
+        ],
+    }
+
+
+def plan_json(plan: Plan) -> str:
+    """`plan_facts` as JSON text."""
+    return json.dumps(plan_facts(plan), indent=1)
+
+
+def plan_lines(plan: Plan, work: Path) -> list[str]:
+    """`plan_facts` for people, with what to type next."""
+    sizes = [part["variants"] for part in plan_facts(plan)["parts"]]
+    return [
+        f"{plan.n_variants:,} variants in {len(plan.tasks)} tasks, {plan.n_parts} parts of {min(sizes):,} to {max(sizes):,} variants",
+        f"each job: genassoc part {work} I, with I from 0 to {plan.n_parts - 1}; then: genassoc merge {work} OUT",
+    ]
+
+
+def status_json(state: Status) -> str:
+    """A status as JSON text."""
+    facts = {**asdict(state), "complete": state.complete, "missing_parts": state.missing_parts}
+    return json.dumps(facts, indent=1)
+
+
+def status_lines(state: Status) -> list[str]:
+    """A status for people."""
+    share = 100 * state.n_variants_done / max(state.n_variants, 1)
+    lines = [f"{state.n_done} of {state.n_tasks} tasks done ({share:.0f} % of {state.n_variants:,} variants)"]
+    if state.damaged:
+        lines.append(f"damaged, to be done again: tasks {', '.join(map(str, state.damaged))}")
+    if state.missing_parts:
+        lines.append(f"missing parts: {','.join(map(str, state.missing_parts))}")
+    else:
+        lines.append("complete: ready to merge")
+    return lines
+
+
+def result_lines(results: Results) -> list[str]:
+    """What a run found, for people: where, how many rows, lambda, codes, the best row of each trait."""
+    ledger = results.ledger
+    counts = {(status, reason): n for status, reason, n in ledger.iter_rows()}
+    lines = [f"{results.path}: {counts.get(('kept', None), 0):,} of {counts.get(('read', None), 0):,} variants tested"]
+    lines += [f"  left out by {reason}: {n:,}" for (status, reason), n in counts.items() if status == "dropped"]
+    codes = results.codes()
+    samples = results.provenance.get("samples", {})
+    if samples.get("lacking_a_covariate"):
+        lines.append(f"  {samples['lacking_a_covariate']:,} samples lack a covariate and are in no row")
+    for trait in results.traits[:20]:
+        inflation = results.lambda_gc(trait)
+        top = results.top(1, trait)
+        lines.append(
+            f"{trait}: n {samples.get('analysed', {}).get(trait, '?'):,}, lambda_GC "
+            + (f"{inflation:.3f}" if isinstance(inflation, float) else "by test")
+        )
+        if top.height:
+            row = top.row(0, named=True)
+            lines.append(
+                f"  best: {row['variant_id']} ({row['rsid'] or 'no id'}) beta {row['beta']:.4g} for one more "
+                f"{row['effect_allele']}, SE {row['standard_error']:.3g}, -log10 p {row['neg_log_10_p_value']:.2f}"
+            )
+        for code, n in codes.filter((pl.col("trait") == trait) & pl.col("code").is_not_null()).select("code", "n_rows").iter_rows():
+            lines.append(f"  {n:,} rows: {code}")
+    if len(results.traits) > 20:
+        lines.append(f"and {len(results.traits) - 20} more traits")
+    return lines
+
+
+def check_tables(paths: Sequence[Path]) -> None:
+    """Refuse tables that cannot be written, before any work."""
+    for path in paths:
+        table_suffix(path)
+        check_writable(path)
+
+
+def write_frame(path: Path, table: pl.DataFrame) -> None:
+    """Write a table whole or not at all, in the format of its suffix."""
+    rows = to_arrow(table)
+    write_table(path, rows.schema, iter([rows]))
+
+
+def draw_all(results: Results, folder: Path, suffix: str) -> list[Path]:
+    """A Manhattan and a QQ plot of each trait and test, in ``folder``."""
+    from genassoc import plots
+    from genassoc.errors import OutputError
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be made: {error.strerror}; name a folder that can be.") from error
+    pairs = results.scan().select("trait", "test").unique(maintain_order=True).collect().rows()
+    tests = {test for _, test in pairs}
+    drawn = []
+    for trait, test in pairs:
+        stem = "".join(c if c.isalnum() or c in "-_." else "_" for c in (f"{trait}.{test}" if len(tests) > 1 else trait))
+        for name, draw in (("manhattan", plots.manhattan), ("qq", plots.qq)):
+            axes = draw(results, trait=trait, test=test)
+            drawn.append(plots.save_figure(axes, folder / f"{stem}.{name}.{suffix}"))
+    return drawn

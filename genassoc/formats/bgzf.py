@@ -1,0 +1,254 @@
+"""Bytes of a text file that may be plain, gzip or BGZF: in chunks, each with the address it can be read from again.
+
+BGZF is gzip cut into blocks of at most 64 kB that say how long they are (SAM specification, section 4.1), so that
+blocks are inflated in parallel and reading starts anywhere. Every block's CRC and length are checked, and so is the
+empty block that ends a complete file.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from isal import isal_zlib
+
+from genassoc.errors import InputError
+
+EOF_BLOCK = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+GROUP_BLOCKS = 64  # blocks inflated by one task: 4 MB of text
+READ_BYTES = 2**20
+PLAIN_BYTES = 4 * 2**20
+GZIP_MAGIC = b"\x1f\x8b"
+_GZIP_WINDOW = 31  # zlib's number for "a gzip member, its CRC and length checked"
+
+
+class Chunk(NamedTuple):
+    """Inflated bytes, the address they begin at and the bytes of the file they took."""
+
+    data: bytes
+    address: int
+    work: int
+
+
+def sniff(path: Path) -> str:
+    """``"plain"``, ``"gzip"``, ``"bgzf"`` or ``"bcf"`` (uncompressed), by the first bytes and not by the name.
+
+    Raises
+    ------
+    InputError
+        The file cannot be opened, is empty, or is plain text under a compressed name.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(18)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be opened: {error.strerror}") from error
+    if not head:
+        raise InputError(f"{path}: is empty (0 bytes)")
+    if head[:2] == GZIP_MAGIC:
+        is_bgzf = len(head) >= 16 and head[3] & 4 and head[12:14] == b"BC"
+        return "bgzf" if is_bgzf else "gzip"
+    if head[:3] == b"BCF":
+        return "bcf"
+    if path.suffix in {".gz", ".bgz"}:
+        raise InputError(
+            f"{path}: is named {path.suffix} but is not compressed; rename it without {path.suffix}, "
+            "or compress it with bgzip"
+        )
+    return "plain"
+
+
+def require_complete(path: Path) -> None:
+    """Raise `InputError` where the empty block that ends every complete BGZF file is not there."""
+    with path.open("rb") as file:
+        file.seek(0, 2)
+        if file.tell() >= len(EOF_BLOCK):
+            file.seek(-len(EOF_BLOCK), 2)
+            if file.read() == EOF_BLOCK:
+                return
+    raise InputError(
+        f"{path}: is truncated: the block that ends a complete BGZF file is missing; copy or download the file again"
+    )
+
+
+def plain_chunks(path: Path, address: int = 0) -> Iterator[Chunk]:
+    """Chunks of an uncompressed file from a byte offset."""
+    with path.open("rb") as file:
+        file.seek(address)
+        while data := file.read(PLAIN_BYTES):
+            yield Chunk(data, address, len(data))
+            address += len(data)
+
+
+def gzip_chunks(path: Path) -> Iterator[Chunk]:
+    """Chunks of a gzip file that is not BGZF: from its beginning only; addresses count inflated bytes.
+
+    Raises
+    ------
+    InputError
+        The data is damaged or ends early.
+    """
+    address = 0
+    inflater = isal_zlib.decompressobj(wbits=_GZIP_WINDOW)
+    with path.open("rb") as file:
+        pending = b""
+        started = False
+        while True:
+            at = file.tell()
+            pending = pending or file.read(READ_BYTES // 4)
+            if not pending:
+                break
+            work = len(pending)
+            started = True
+            try:
+                data = inflater.decompress(pending)
+            except isal_zlib.error as error:
+                raise InputError(f"{path}: damaged gzip data near byte {at}: {error}") from error
+            pending = b""
+            if inflater.eof:
+                # Another member may follow; zeros that pad a tape block may not.
+                pending = inflater.unused_data.lstrip(b"\0")
+                if pending or file.tell() < path.stat().st_size:
+                    inflater = isal_zlib.decompressobj(wbits=_GZIP_WINDOW)
+                    started = False
+            if data:
+                yield Chunk(data, address, work - len(pending))
+                address += len(data)
+    if started and not inflater.eof:
+        raise InputError(f"{path}: is truncated: the gzip data ends early; copy or download the file again")
+
+
+class _Block(NamedTuple):
+    offset: int
+    data: memoryview
+
+
+def _block_size(header: bytes | memoryview, path: Path, offset: int) -> int:
+    """Length of the block whose first bytes these are, or 0 where more bytes are needed to know."""
+    if len(header) < 18:
+        return 0
+    if header[0] != 31 or header[1] != 139 or header[2] != 8 or not header[3] & 4:
+        raise InputError(
+            f"{path}: no BGZF block where one must begin (byte {offset}); the file is damaged, was not written by bgzip "
+            "to its end, or its index belongs to another file"
+        )
+    extra = header[10] | header[11] << 8
+    if extra == 6 and header[12] == 66 and header[13] == 67:
+        return (header[16] | header[17] << 8) + 1
+    if len(header) < 12 + extra:
+        return 0
+    at = 12
+    while at + 4 <= 12 + extra:
+        length = header[at + 2] | header[at + 3] << 8
+        if header[at] == 66 and header[at + 1] == 67 and length == 2:
+            return (header[at + 4] | header[at + 5] << 8) + 1
+        at += 4 + length
+    raise InputError(f"{path}: gzip member without a BGZF length at byte {offset}; compress the file anew with bgzip")
+
+
+def _blocks(file: BinaryIO, path: Path, start: int, stop: int | None) -> Iterator[_Block]:
+    """Compressed blocks from byte ``start``; the last is the one that begins at or before ``stop``."""
+    file.seek(start)
+    buffer = memoryview(b"")
+    at = 0
+    offset = start
+    while stop is None or offset <= stop:
+        size = _block_size(buffer[at : at + 2**16], path, offset) if at < len(buffer) else 0
+        if size == 0 or at + size > len(buffer):
+            more = file.read(READ_BYTES)
+            if not more:
+                if at < len(buffer):
+                    raise InputError(
+                        f"{path}: is truncated: the block at byte {offset} is cut; copy or download the file again"
+                    )
+                return
+            buffer = memoryview(bytes(buffer[at:]) + more)
+            at = 0
+            continue
+        if size < 26:
+            raise InputError(f"{path}: damaged BGZF block at byte {offset}: its length is {size}")
+        yield _Block(offset, buffer[at : at + size])
+        at += size
+        offset += size
+
+
+def _inflate(path: Path, blocks: list[_Block]) -> bytes:
+    """Inflate a group of blocks; each one's CRC and length are checked."""
+    pieces = []
+    for block in blocks:
+        expected = int.from_bytes(block.data[-4:], "little")
+        try:
+            if expected > 2**16:
+                raise isal_zlib.error(f"length {expected}")
+            data = isal_zlib.decompress(block.data, wbits=_GZIP_WINDOW, bufsize=2**16)
+        except isal_zlib.error as error:
+            raise InputError(
+                f"{path}: damaged BGZF block at byte {block.offset} ({error}); copy or download the file again"
+            ) from error
+        if len(data) != expected:
+            raise InputError(f"{path}: damaged BGZF block at byte {block.offset}: wrong length")
+        pieces.append(data)
+    return b"".join(pieces)
+
+
+def _groups(file: BinaryIO, path: Path, start: int, stop: int | None) -> Iterator[list[_Block]]:
+    """Blocks in groups that one task inflates."""
+    group: list[_Block] = []
+    for block in _blocks(file, path, start, stop):
+        group.append(block)
+        if len(group) == GROUP_BLOCKS:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def bgzf_chunks(path: Path, pool: Executor, ahead: int, start: int = 0, stop: int | None = None) -> Iterator[Chunk]:
+    """Chunks of a BGZF file, inflated in ``pool``, at most ``ahead`` groups before they are asked for.
+
+    Parameters
+    ----------
+    start, stop : int, int or None
+        Virtual offsets (block address << 16 | offset inside) of the first byte and behind the last one.
+
+    Raises
+    ------
+    InputError
+        A block is damaged or cut.
+    """
+    waiting: deque[tuple[list[_Block], Future[bytes]]] = deque()
+    last = None if stop is None else stop >> 16
+    with path.open("rb") as file:
+        groups = _groups(file, path, start >> 16, last)
+        while True:
+            while len(waiting) < ahead and (group := next(groups, None)):
+                waiting.append((group, pool.submit(_inflate, path, group)))
+            if not waiting:
+                return
+            blocks, future = waiting.popleft()
+            data = future.result()
+            address = blocks[0].offset
+            work = blocks[-1].offset + len(blocks[-1].data) - address
+            if stop is not None and blocks[-1].offset == last:
+                tail = int.from_bytes(blocks[-1].data[-4:], "little")
+                data = data[: len(data) - tail + min(tail, stop & 0xFFFF)]
+            if address == start >> 16 and start & 0xFFFF:
+                if start & 0xFFFF > int.from_bytes(blocks[0].data[-4:], "little"):
+                    raise InputError(f"{path}: its index points behind a block; the index belongs to another file")
+                yield Chunk(data[start & 0xFFFF :], start, work)
+            else:
+                yield Chunk(data, address << 16, work)
+
+
+def inflated_head(path: Path) -> bytes:
+    """The first bytes of a gzip or BGZF file, inflated; `InputError` where it is damaged."""
+    try:
+        with path.open("rb") as file:
+            return isal_zlib.decompressobj(wbits=_GZIP_WINDOW).decompress(file.read(2**16), 64)
+    except isal_zlib.error as error:
+        raise InputError(f"{path}: damaged gzip data at its beginning ({error}); copy or download it again") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error

@@ -1,0 +1,308 @@
+"""VCF, VCF.gz and BCF into a genotype store: in parts, resumable, parallel.
+
+Reading is sequential, inflating and scanning run in threads, one writer takes the rows in order. A batch of rows is
+known by its origin: file, place in the file, and everything counted before it, so that a conversion that was killed
+goes on there and ends with the same bytes.
+"""
+
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from genassoc.data.store import hash_of, read_attributes, work_folder
+from genassoc.data.store_writer import StoreWriter, check_output
+from genassoc.errors import InputError
+from genassoc.formats import inputs as choosing
+from genassoc.formats.inputs import ContigCheck, SampleChoice
+from genassoc.formats.source import Piece, Place, RecordError, Region, Source, VariantBatch, fingerprint
+from genassoc.formats.summary import DROP_REASONS, ConversionSummary
+from genassoc.progress import Progress, Silent
+from genassoc.provenance import package_versions
+
+CONVERSION_VERSION = 1  # raised when the same input would give another store
+MEMORY_IN_FLIGHT = 192 * 2**20  # text that waits to be scanned or written
+_VERSIONS = ("genassoc", "numpy", "zarr", "pysam", "isal")
+_SUMMED = ("records", "split", "haploid_calls", "half_missing_calls", "polyploid_calls", "outside_regions", *DROP_REASONS)
+
+
+def convert(
+    inputs: str | Path | Sequence[str | Path],
+    out: str | Path,
+    *,
+    region: str | Sequence[str] | None = None,
+    samples: Sequence[str] | Path | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+    overwrite: bool = False,
+) -> ConversionSummary:
+    """Convert VCF, VCF.gz or BCF files into one genotype store.
+
+    Parameters
+    ----------
+    inputs : path, glob, or sequence of them
+        A glob is expanded in natural order (chr2 before chr10), a sequence keeps its order. All files must hold the same
+        samples, in any order.
+    out : path
+        The store to be. If it is there already, made of the same inputs, nothing is done. An interrupted conversion
+        (``wip_<name>`` beside it) is resumed if inputs and parameters are the same, else begun anew.
+    region : str or sequence of str, optional
+        ``contig`` or ``contig:first-last``, 1-based, both included. A record belongs to a region by its POS alone, so
+        neighbouring regions share no record. Several regions are united; rows keep the file's order. With a ``.tbi`` or
+        ``.csi`` beside the file only the stretches needed are read.
+    samples : sequence of str, or path, optional
+        Ids to keep, or a file with one at the start of each line. The order stays that of the first file.
+    threads : int, optional
+        For inflating and scanning; the processors this process may use if None. The store does not depend on it.
+    progress : Progress, optional
+        Told about bytes read.
+    overwrite : bool
+        Replace a store made of other inputs.
+
+    Returns
+    -------
+    ConversionSummary
+
+    Raises
+    ------
+    InputError
+        An input is malformed, truncated or does not fit the others (names file, line, sample). Nothing is left behind.
+    OutputError
+        The store cannot be written. What was written is kept if a rerun can resume from it.
+    """
+    out = Path(out)
+    paths = choosing.expand(inputs)
+    regions = choosing.parse_regions(region)
+    sources = [choosing.open_source(path, regions) for path in paths]
+    choice = choosing.choose_samples(sources, samples)
+    identity = _identity(paths, regions, choice)
+    attributes = read_attributes(out)
+    if attributes is not None and attributes.get("identity", {}).get("source") == identity:
+        if not (work_folder(out) / "store").exists() and (work_folder(out) / "parts").exists():
+            StoreWriter.clear_work(out)
+        return ConversionSummary.from_stored(out, attributes["summary"])
+    check_output(out, overwrite)
+    _check_contigs(sources, regions)
+    writer = StoreWriter(out, choice.sample_ids, identity, overwrite=overwrite)
+    try:
+        summary = _Conversion(sources, choice, regions, writer, threads, progress or Silent()).run()
+    except InputError:
+        writer.abandon()
+        raise
+    except BaseException:
+        writer.close()
+        raise
+    return summary
+
+
+def _identity(paths: list[Path], regions: list[Region], choice: SampleChoice) -> dict[str, Any]:
+    """What must be equal for a conversion to be the same one."""
+    return {
+        "conversion_version": CONVERSION_VERSION,
+        "inputs": [
+            {"name": path.name, "size": path.stat().st_size, "fingerprint": fingerprint(path)} for path in paths
+        ],
+        "regions": [list(region) for region in regions],
+        "samples": hash_of(*(name.encode() for name in choice.sample_ids)),
+    }
+
+
+def _check_contigs(sources: list[Source], regions: list[Region]) -> None:
+    """Find mismatches of contig names that are cheap to find before hours of reading."""
+    check = ContigCheck()
+    for source in sources:
+        first = source.first_contig()
+        if first is not None:
+            check.see(source.path, [first])
+    if regions and all(source.contigs_complete for source in sources):
+        choosing.check_regions(regions, list(dict.fromkeys(c for source in sources for c in source.contigs)))
+
+
+@dataclass
+class _Tally:
+    """Everything counted up to some place: part of an origin, so a resumed conversion counts on from it."""
+
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_SUMMED, 0))
+    source_records: list[int] = field(default_factory=list)
+    lines: int = 0  # of the current source
+    contigs: list[str] = field(default_factory=list)
+    last_contig: str | None = None
+    last_position: int = 0
+    unsorted: int = 0
+    contig_returns: int = 0
+
+    def copy(self) -> "_Tally":
+        return replace(
+            self, counts=dict(self.counts), source_records=list(self.source_records), contigs=list(self.contigs)
+        )
+
+    def add(self, source: int, batch: VariantBatch) -> list[str]:
+        """Count a batch; the contigs it has rows on."""
+        for name in _SUMMED:
+            self.counts[name] += batch.counters.get(name, 0)
+        self.source_records[source] += batch.counters.get("records", 0)
+        self.lines += batch.lines
+        if not len(batch.variants):
+            return []
+        runs = _runs(batch.variants["chromosome"])
+        positions = batch.variants["base_pair_location"].to_numpy()
+        start = 0
+        for contig, length in runs:
+            stop = start + length
+            if contig != self.last_contig:
+                self.contig_returns += contig in self.contigs
+                if contig not in self.contigs:
+                    self.contigs.append(contig)
+                self.last_contig, self.last_position = contig, 0
+            self.unsorted += int(np.count_nonzero(np.diff(positions[start:stop], prepend=self.last_position) < 0))
+            self.last_position = int(positions[stop - 1])
+            start = stop
+        return [contig for contig, _ in runs]
+
+
+def _runs(names: pl.Series) -> list[tuple[str, int]]:
+    """Runs of equal names: (name, length)."""
+    if names.n_unique() == 1:  # nearly always, and cheaper than what follows
+        return [(names[0], len(names))]
+    runs = names.rle().struct.unnest()
+    return list(zip(runs["value"].to_list(), runs["len"].to_list()))
+
+
+def _numbered(variants: pl.DataFrame, records_before: int) -> pl.DataFrame:
+    """Record numbers of the whole conversion in place of the batch's. (No expression: each would wake polars' pool.)"""
+    at = variants.get_column_index("record")
+    records = pl.Series("record", variants["record"].to_numpy() + records_before)
+    return variants.clone().replace_column(at, records)
+
+
+@dataclass
+class _Conversion:
+    """One conversion, running."""
+
+    sources: list[Source]
+    choice: SampleChoice
+    regions: list[Region]
+    writer: StoreWriter
+    threads: int | None
+    progress: Progress
+
+    def run(self) -> ConversionSummary:
+        """Read, scan, write, finish."""
+        resumed_rows = self.writer.n_rows
+        origin = self.writer.origin
+        tally = _Tally(source_records=[0] * len(self.sources))
+        first, place = 0, None
+        if origin is not None:
+            tally = _Tally(**origin["tally"])
+            first, place = origin["source"], Place(*origin["place"])
+        skip = self.writer.rows_of_origin
+        threads = self.threads or _processors()
+        check = ContigCheck()
+        self.progress.begin("convert", sum(source.work for source in self.sources), "B")
+        pool = ThreadPoolExecutor(max(1, threads), thread_name_prefix="convert")
+        try:
+            for number in range(first, len(self.sources)):
+                if number > first or place is None:
+                    tally.lines = 0
+                skip = self._source(number, place, tally, skip, check, pool, threads)
+                place = None
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+            self.progress.end()
+        return self._finish(tally, resumed_rows)
+
+    def _source(
+        self,
+        number: int,
+        place: Place | None,
+        tally: _Tally,
+        skip: int,
+        check: ContigCheck,
+        pool: ThreadPoolExecutor,
+        threads: int,
+    ) -> int:
+        """Convert one source from ``place``; drop the first ``skip`` rows, which are written; the rows left to drop."""
+        source = self.sources[number]
+        pieces = source.pieces(self.choice.columns[number], place, pool)
+        for piece, future in _ahead(pieces, pool, 2 * threads + 2):
+            try:
+                batch = future.result()
+            except RecordError as error:
+                raise InputError(f"{source.path}{source.locate(tally.lines + error.line)}: {error.message}") from None
+            origin = {"source": number, "place": list(piece.place), "tally": asdict(tally.copy())}
+            variants = _numbered(batch.variants, tally.counts["records"])
+            check.see(source.path, tally.add(number, batch))
+            n_rows = len(batch.packed)
+            dropped = min(skip, n_rows)
+            skip -= dropped
+            if n_rows > dropped:
+                haploid = None if batch.haploid is None else batch.haploid[dropped:]
+                self.writer.append(batch.packed[dropped:], haploid, variants[dropped:], origin, dropped)
+            self.progress.advance(piece.work)
+        return skip
+
+    def _finish(self, tally: _Tally, resumed_rows: int) -> ConversionSummary:
+        """Check what was found at all, and give the store its name."""
+        known = dict.fromkeys(c for source in self.sources for c in source.contigs) | dict.fromkeys(tally.contigs)
+        choosing.check_regions(self.regions, list(known))
+        dropped = {reason: tally.counts[name] for name, reason in DROP_REASONS.items() if tally.counts[name]}
+        identity = self.writer.identity["source"]["inputs"]
+        summary = ConversionSummary(
+            path=self.writer.path,
+            n_samples=len(self.choice.sample_ids),
+            records=tally.counts["records"],
+            rows=self.writer.n_rows_appended,
+            split=tally.counts["split"],
+            dropped=dropped,
+            haploid_calls=tally.counts["haploid_calls"],
+            half_missing_calls=tally.counts["half_missing_calls"],
+            polyploid_calls=tally.counts["polyploid_calls"],
+            unsorted=tally.unsorted,
+            contig_returns=tally.contig_returns,
+            outside_regions=tally.counts["outside_regions"],
+            sources=[
+                {**known_as, "kind": source.kind, "records": records}
+                for known_as, source, records in zip(identity, self.sources, tally.source_records)
+            ],
+            notes=[note for source in self.sources for note in source.notes],
+            resumed_rows=resumed_rows,
+        )
+        if summary.rows == 0:
+            names = ", ".join(str(source.path) for source in self.sources[:3])
+            raise InputError(f"{names}: no variants to write: " + "; ".join(summary.lines()[1:]))
+        if self.writer.discarded:
+            summary.notes.append("an interrupted conversion of other inputs or parameters was there: begun anew")
+        versions = {name: version for name, version in package_versions().items() if name in _VERSIONS}
+        attributes = {"summary": summary.stored(), "sources": summary.sources, "versions": versions}
+        attributes["parameters"] = {"regions": [list(region) for region in self.regions]}
+        self.writer.finish(attributes)
+        return summary
+
+
+def _processors() -> int:
+    """Processors this process may use (a batch system may allow fewer than there are)."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _ahead(
+    pieces: Iterator[Piece], pool: ThreadPoolExecutor, depth: int
+) -> Iterator[tuple[Piece, Future[VariantBatch]]]:
+    """Decode pieces in the pool, hand them back in order; no more in flight than ``depth`` and `MEMORY_IN_FLIGHT`."""
+    waiting: deque[tuple[Piece, Future[VariantBatch]]] = deque()
+    memory = 0
+    for piece in pieces:
+        waiting.append((piece, pool.submit(piece.decode)))
+        memory += piece.memory
+        while len(waiting) >= depth or (memory > MEMORY_IN_FLIGHT and waiting):
+            memory -= waiting[0][0].memory
+            yield waiting.popleft()
+    while waiting:
+        yield waiting.popleft()

@@ -1,0 +1,189 @@
+"""Which files are converted, and whether they fit each other: globs, one set of samples, one way to name contigs."""
+
+import glob
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from genassoc.errors import InputError
+from genassoc.formats import bgzf
+from genassoc.formats.bcf import BcfSource
+from genassoc.formats.source import Region, Source, merge_regions, parse_region
+from genassoc.formats.vcf import VcfSource
+from genassoc.shapes import Int64Array
+
+_STANDARD = {*(str(n) for n in range(1, 23)), "X", "Y", "M", "MT"}
+
+
+def expand(inputs: str | Path | Sequence[str | Path]) -> list[Path]:
+    """Files of paths and globs: a glob in natural order (chr2 before chr10), a list in its own.
+
+    Raises
+    ------
+    InputError
+        A glob matches nothing, a file is absent or given twice.
+    """
+    given = [inputs] if isinstance(inputs, str | Path) else list(inputs)
+    paths: list[Path] = []
+    for item in given:
+        path = Path(item)
+        if path.exists() or not glob.has_magic(str(item)):
+            paths.append(path)
+            continue
+        # a pattern like chr*.vcf.gz* also matches the indexes
+        found = [p for p in glob.glob(str(item), recursive=True) if not p.endswith((".tbi", ".csi"))]
+        if not found:
+            raise InputError(f"{item}: no file matches; check the folder and the pattern")
+        paths += [Path(p) for p in sorted(found, key=natural_order)]
+    if not paths:
+        raise InputError("no input files were given")
+    seen: dict[Path, Path] = {}
+    for path in paths:
+        if not path.exists():
+            raise InputError(f"{path}: no such file")
+        if path.is_dir():
+            raise InputError(f"{path}: is a folder; give the files in it ({path}/*.vcf.gz)")
+        if path.resolve() in seen:
+            raise InputError(f"{path}: is given twice; its variants would be in the store twice")
+        seen[path.resolve()] = path
+    return paths
+
+
+def natural_order(name: str) -> list[tuple[int, int, str]]:
+    """Sort key in which numbers count as numbers."""
+    pieces = re.split(r"(\d+)", name)
+    return [(0, int(p), p) if p.isdigit() else (1, 0, p) for p in pieces if p]
+
+
+def open_source(path: Path, regions: list[Region]) -> Source:
+    """The source for a file, by its bytes and not by its name; `InputError` where it is nothing we read."""
+    layout = bgzf.sniff(path)
+    if layout == "plain":
+        return VcfSource(path, regions)
+    if layout == "bcf":
+        return BcfSource(path, regions)
+    if bgzf.inflated_head(path).startswith(b"BCF"):
+        return BcfSource(path, regions)
+    return VcfSource(path, regions)
+
+
+def parse_regions(region: str | Sequence[str] | None) -> list[Region]:
+    """Disjoint regions of one or several texts; an empty list for None."""
+    if region is None:
+        return []
+    texts = [region] if isinstance(region, str) else list(region)
+    if not texts:
+        raise InputError("an empty list of regions was given; leave it out to convert everything")
+    return merge_regions([parse_region(text) for text in texts])
+
+
+@dataclass(frozen=True)
+class SampleChoice:
+    """The samples of the store, and where each is in each file.
+
+    Attributes
+    ----------
+    sample_ids : tuple of str
+        N names, in the order of the first file.
+    columns : list of int64 (N,)
+        For each file, the sample column of each.
+    """
+
+    sample_ids: tuple[str, ...]
+    columns: list[Int64Array]
+
+
+def choose_samples(sources: Sequence[Source], samples: Sequence[str] | Path | None) -> SampleChoice:
+    """Align the files by sample id; keep those asked for.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+        The first one's order is the store's.
+    samples : sequence of str, Path or None
+        Ids to keep, or a file with one in the first column of each line; all if None. A str is a path.
+
+    Raises
+    ------
+    InputError
+        The files do not hold the same samples; ids asked for are in none.
+    """
+    first = sources[0]
+    for other in sources[1:]:
+        if set(other.sample_ids) != set(first.sample_ids):
+            missing = [name for name in first.sample_ids if name not in set(other.sample_ids)]
+            extra = [name for name in other.sample_ids if name not in set(first.sample_ids)]
+            parts = [
+                f"{len(names)} {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+                for names, what in ((missing, "missing"), (extra, "not in the first"))
+                if names
+            ]
+            raise InputError(
+                f"{other.path}: holds other samples than {first.path}: {'; '.join(parts)}; the files of one store must "
+                "hold the same samples (in any order)"
+            )
+    chosen = first.sample_ids if samples is None else _asked_for(first, samples)
+    columns = []
+    for source in sources:
+        at = {name: column for column, name in enumerate(source.sample_ids)}
+        columns.append(np.array([at[name] for name in chosen], dtype=np.int64))
+    return SampleChoice(chosen, columns)
+
+
+def _asked_for(source: Source, samples: Sequence[str] | Path) -> tuple[str, ...]:
+    if isinstance(samples, str | Path):
+        path = Path(samples)
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: the list of samples cannot be read: {error}") from error
+        wanted = [line.split()[0] for line in lines if line.strip() and not line.startswith("#")]
+        origin = f"{path}: "
+    else:
+        wanted, origin = [str(name) for name in samples], ""
+    if not wanted:
+        raise InputError(f"{origin}no sample ids to keep")
+    known = set(source.sample_ids)
+    unknown = [name for name in dict.fromkeys(wanted) if name not in known]
+    if unknown:
+        raise InputError(
+            f"{origin}{len(unknown)} of {len(wanted)} sample ids are not in {source.path}: {', '.join(unknown[:5])}; "
+            f"there, ids look like {', '.join(source.sample_ids[:3])}"
+        )
+    keep = set(wanted)
+    return tuple(name for name in source.sample_ids if name in keep)
+
+
+class ContigCheck:
+    """Refuses files of which one writes chr1 and another 1: their variants would never meet."""
+
+    def __init__(self) -> None:
+        self._styles: dict[bool, tuple[Path, str]] = {}
+
+    def see(self, path: Path, contigs: Sequence[str]) -> None:
+        """Contigs that records of ``path`` have."""
+        for contig in contigs:
+            if contig.removeprefix("chr") not in _STANDARD:
+                continue
+            style = contig.startswith("chr")
+            other = self._styles.get(not style)
+            if other is not None and other[0] != path:
+                raise InputError(
+                    f"{path}: names its contigs like '{contig}', {other[0]} like '{other[1]}'; rename the contigs of one "
+                    "(bcftools annotate --rename-chrs), so that both say the same"
+                )
+            self._styles.setdefault(style, (path, contig))
+
+
+def check_regions(regions: list[Region], contigs: Sequence[str]) -> None:
+    """Raise `InputError` where a region's contig is none of those there are."""
+    for region in regions:
+        if contigs and region.contig not in contigs:
+            name = region.contig
+            near = name.removeprefix("chr") if name.startswith("chr") else "chr" + name
+            hint = f"did you mean '{near}'? " if near in contigs else ""
+            shown = ", ".join(contigs[:30]) + (", ..." if len(contigs) > 30 else "")
+            raise InputError(f"region on contig '{name}', which no input has; {hint}the contigs are: {shown}")

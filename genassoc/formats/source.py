@@ -1,0 +1,199 @@
+"""The contract of an input: what a format owes to the conversion.
+
+A `Source` is one file. It yields `Piece` objects in the order of the file; a piece knows the `Place` from which it can
+be read again, and ``decode``, which any thread may run, gives its `VariantBatch`. So reading is sequential, decoding is
+parallel, writing is ordered, and a conversion resumes at any piece.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import polars as pl
+
+from genassoc.errors import InputError
+from genassoc.shapes import Int64Array, UInt8Array
+
+FINGERPRINT_BYTES = 2**20
+
+
+class Place(NamedTuple):
+    """Where a piece begins.
+
+    Attributes
+    ----------
+    section : int
+        Number of the stretch of the file (regions cut a file into several); 0 otherwise.
+    address : int
+        What the format can jump to: a byte offset, a virtual offset, a count of records.
+    skip : int
+        Bytes of text to drop from there.
+    """
+
+    section: int = 0
+    address: int = 0
+    skip: int = 0
+
+
+class RecordError(Exception):
+    """A record of a piece is malformed. The conversion adds the file and the line.
+
+    Parameters
+    ----------
+    line : int
+        Lines (records) of the piece before the bad one.
+    message : str
+        What is wrong with it.
+    """
+
+    def __init__(self, line: int, message: str) -> None:
+        super().__init__(message)
+        self.line = line
+        self.message = message
+
+
+@dataclass(frozen=True)
+class VariantBatch:
+    """Rows of the store, one an ALT.
+
+    Attributes
+    ----------
+    packed : uint8 (V, B)
+        Two-bit calls in the store's sample order.
+    haploid : uint8 (V, ceil(N / 8)) or None
+        Bits of haploid calls; None where there are none.
+    variants : polars.DataFrame
+        V rows in the columns of `GenotypeStore.variants`; ``record`` counts from 0 in the batch.
+    counters : dict
+        ``records`` read and what happened to them.
+    lines : int
+        Lines (records) that were read.
+    """
+
+    packed: UInt8Array
+    haploid: UInt8Array | None
+    variants: pl.DataFrame
+    counters: dict[str, int] = field(default_factory=dict)
+    lines: int = 0
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A stretch of a source that decodes on its own.
+
+    Attributes
+    ----------
+    place : Place
+        From where it is read again.
+    work : float
+        Bytes of the file that it stands for (progress).
+    memory : int
+        Bytes it holds until it is decoded (back-pressure).
+    decode : callable
+        Gives the `VariantBatch`; thread-safe; raises `RecordError`.
+    """
+
+    place: Place
+    work: float
+    memory: int
+    decode: Callable[[], VariantBatch]
+
+
+class Source(Protocol):
+    """One input file.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    kind : str
+        "VCF", "VCF.gz (BGZF)", "VCF.gz (gzip)", "BCF".
+    sample_ids : tuple of str
+        In the file's order.
+    contigs : tuple of str
+        Those that the header or the index names; may be empty.
+    contigs_complete : bool
+        Whether records can lie on no other contig.
+    work : float
+        Bytes to be read (progress).
+    notes : list of str
+        What the summary should say about how the file was read.
+    """
+
+    path: Path
+    kind: str
+    sample_ids: tuple[str, ...]
+    contigs: tuple[str, ...]
+    contigs_complete: bool
+    work: float
+    notes: list[str]
+
+    def first_contig(self) -> str | None:
+        """Contig of the first record, where it is cheap to know."""
+        ...
+
+    def pieces(self, columns: Int64Array, start: Place | None, pool: Executor) -> Iterator[Piece]:
+        """Pieces from ``start`` on; ``columns`` (N,) is the file's column of each sample of the store."""
+        ...
+
+    def locate(self, line: int) -> str:
+        """How a message names a record after ``line`` lines (records) of the file's body."""
+        ...
+
+
+class Region(NamedTuple):
+    """Records of ``contig`` with ``first <= POS <= last`` (1-based)."""
+
+    contig: str
+    first: int
+    last: int
+
+
+LAST_POSITION = 2**53  # beyond any POS
+
+
+def parse_region(text: str) -> Region:
+    """Read ``chr``, ``chr:a``, ``chr:a-`` or ``chr:a-b`` (commas in numbers allowed); `InputError` otherwise."""
+    contig, colon, bounds = text.strip().rpartition(":")
+    digits = bounds.replace(",", "")
+    first, dash, last = digits.partition("-")
+    if colon and contig and first.isdigit() and (last.isdigit() or not last):
+        # chr:a is one position, as in tabix and bcftools; chr:a- runs to the end
+        end = int(last) if last else (LAST_POSITION if dash else int(first))
+        if int(first) > end:
+            raise InputError(f"region '{text}' ends before it begins; write contig:first-last, 1-based, both included")
+        return Region(contig, int(first), end)
+    if not text.strip() or text != text.strip() or (colon and not any(c.isalpha() for c in bounds)):
+        raise InputError(f"region '{text}' cannot be read; write contig or contig:first-last, 1-based, both included")
+    return Region(text, 0, LAST_POSITION)
+
+
+def merge_regions(regions: list[Region]) -> list[Region]:
+    """The same records in disjoint regions: contigs in the order given, sorted within."""
+    order = {name: rank for rank, name in reversed(list(enumerate(r.contig for r in regions)))}
+    merged: list[Region] = []
+    for region in sorted(regions, key=lambda r: (order[r.contig], r.first, r.last)):
+        if merged and merged[-1].contig == region.contig and region.first <= merged[-1].last + 1:
+            merged[-1] = Region(region.contig, merged[-1].first, max(merged[-1].last, region.last))
+        else:
+            merged.append(region)
+    return merged
+
+
+def fingerprint(path: Path) -> str:
+    """A cheap hash of a file: its size and its first and last megabyte (not its name, not its time).
+
+    Reading a biobank's file whole only to hash it would double the conversion; edits in the middle that keep
+    the length are therefore not seen.
+    """
+    size = path.stat().st_size
+    digest = hashlib.sha256(str(size).encode())
+    with path.open("rb") as file:
+        digest.update(file.read(FINGERPRINT_BYTES))
+        if size > FINGERPRINT_BYTES:
+            file.seek(max(FINGERPRINT_BYTES, size - FINGERPRINT_BYTES))
+            digest.update(file.read(FINGERPRINT_BYTES))
+    return digest.hexdigest()[:32]

@@ -1,0 +1,105 @@
+"""What a conversion read, wrote, split and dropped, and why."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+DROP_REASONS = {
+    "dropped_no_genotypes": "no_genotypes",
+    "dropped_no_alternate_allele": "no_alternate_allele",
+    "dropped_reference_block_allele": "reference_block_allele",
+}
+_MEANING = {
+    "no_genotypes": "records without GT",
+    "no_alternate_allele": "records whose ALT is '.'",
+    "reference_block_allele": "<*> or <NON_REF> alleles",
+}
+
+
+@dataclass(frozen=True)
+class ConversionSummary:
+    """What a conversion did.
+
+    Attributes
+    ----------
+    path : Path
+        The store.
+    n_samples : int
+        N.
+    records : int
+        Records read (in the regions asked for).
+    rows : int
+        Rows written, one an ALT.
+    split : int
+        Records that became several rows.
+    dropped : dict
+        How many, by reason: ``no_genotypes`` and ``no_alternate_allele`` count records, ``reference_block_allele`` alleles.
+    haploid_calls, half_missing_calls, polyploid_calls : int
+        Calls of the store's samples, once a record. Half-missing (0/.) and polyploid ones are "not observed".
+    unsorted : int
+        Records whose position is before that of the record before them, on the same contig.
+    contig_returns : int
+        Times a contig came again after another one.
+    outside_regions : int
+        Records read and left out because they are in no region.
+    sources : list of dict
+        ``name``, ``kind``, ``size``, ``fingerprint`` (of size, first and last megabyte), ``records``.
+    notes : list of str
+        What else is worth knowing.
+    resumed_rows : int
+        Rows that an interrupted conversion had written before.
+    already_complete : bool
+        The store was there, made of the same inputs: nothing was done.
+    """
+
+    path: Path
+    n_samples: int
+    records: int
+    rows: int
+    split: int
+    dropped: dict[str, int]
+    haploid_calls: int
+    half_missing_calls: int
+    polyploid_calls: int
+    unsorted: int
+    contig_returns: int
+    outside_regions: int
+    sources: list[dict[str, Any]]
+    notes: list[str] = field(default_factory=list)
+    resumed_rows: int = 0
+    already_complete: bool = False
+
+    def lines(self) -> list[str]:
+        """The summary as lines for people."""
+        text = [f"{self.path}: {self.rows:,} variants x {self.n_samples:,} samples"]
+        if self.already_complete:
+            text.append("already there, made of the same inputs: nothing to do")
+        if self.resumed_rows:
+            text.append(f"resumed: {self.resumed_rows:,} variants had been written before")
+        files = "file" if len(self.sources) == 1 else "files"
+        text.append(f"read {self.records:,} records of {len(self.sources)} {files}")
+        counted = [
+            (self.split, "multi-allelic records split into one row an ALT"),
+            *((count, f"dropped: {_MEANING.get(reason, reason)}") for reason, count in self.dropped.items()),
+            (self.haploid_calls, "haploid calls, counted 0 or 2 and marked"),
+            (self.half_missing_calls, "half-missing calls (0/.), taken as not observed"),
+            (self.polyploid_calls, "calls with more than two alleles, taken as not observed: check that they are meant"),
+            (self.unsorted, "records before the position of their predecessor: the input is not sorted"),
+            (self.contig_returns, "times a contig came again after another: the input is not sorted"),
+            (self.outside_regions, "records read outside the regions"),
+        ]
+        text += [f"{count:,} {what}" for count, what in counted if count]
+        return text + self.notes
+
+    def stored(self) -> dict[str, Any]:
+        """What of it the store keeps: nothing that depends on where, when or in how many goes it was made."""
+        kept = asdict(self)
+        for name in ("path", "resumed_rows", "already_complete", "notes"):
+            del kept[name]
+        return kept
+
+    @classmethod
+    def from_stored(cls, path: Path, stored: Mapping[str, Any]) -> "ConversionSummary":
+        """The summary that the store at ``path`` keeps."""
+        return cls(path=path, already_complete=True, **stored)

@@ -1,0 +1,176 @@
+"""VCF text (plain, gzip, BGZF) as a `Source`: header, whole lines in pieces, regions through an index."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
+from itertools import chain
+from pathlib import Path
+
+from genassoc.errors import InputError
+from genassoc.formats import bgzf, tabix
+from genassoc.formats.bgzf import Chunk
+from genassoc.formats.source import Piece, Place, Region, VariantBatch
+from genassoc.formats.vcf_header import MAX_HEADER_BYTES, VcfHeader, is_vcf_start, parse_header
+from genassoc.formats.vcf_scan import LineScanner
+from genassoc.shapes import Int64Array
+
+MAX_LINE_BYTES = 2**29  # half a million samples with a thousand bytes each; beyond it is no VCF
+INFLATE_AHEAD = 4
+
+
+class VcfSource:
+    """A VCF of text; see `genassoc.formats.source.Source` for its attributes.
+
+    Parameters
+    ----------
+    path : Path
+        The file; what it is is told by its bytes.
+    regions : list of Region
+        Records to keep, by POS; everything if empty.
+
+    Raises
+    ------
+    InputError
+        No VCF, truncated, no samples, a bad index.
+    """
+
+    def __init__(self, path: Path, regions: list[Region]) -> None:
+        self.path = path
+        self._layout = bgzf.sniff(path)
+        self.kind = {"plain": "VCF", "gzip": "VCF.gz (gzip)", "bgzf": "VCF.gz (BGZF)"}[self._layout]
+        self.notes: list[str] = []
+        if self._layout == "bgzf":
+            bgzf.require_complete(path)
+        with ThreadPoolExecutor(1) as pool:
+            self._header, self._body, self._first_line = self._read_header(pool)
+        self.sample_ids = self._header.sample_ids
+        self.contigs = self._header.contigs
+        self.contigs_complete = False  # VCF lets records use contigs that the header does not name
+        self.regions = regions
+        self._stretches: list[tuple[int, int]] | None = None
+        self.work = float(path.stat().st_size)
+        if regions:
+            self._find_stretches(regions)
+
+    def _find_stretches(self, regions: list[Region]) -> None:
+        """Where the regions lie, if there is an index."""
+        index_path = tabix.find_index(self.path) if self._layout == "bgzf" else None
+        if index_path is None:
+            self.notes.append(f"{self.path.name}: no index, read whole for the regions")
+            return
+        if index_path.stat().st_mtime < self.path.stat().st_mtime:
+            self.notes.append(f"{index_path.name}: is older than the file it indexes")
+        index = tabix.read_index(index_path)
+        self.contigs = index.contigs
+        self.contigs_complete = True
+        self._stretches = index.stretches(regions)
+        self.work = float(sum((b >> 16) - (a >> 16) + 2**16 for a, b in self._stretches))
+
+    def _chunks(self, pool: Executor, address: int = 0, stop: int | None = None) -> Iterator[Chunk]:
+        if self._layout == "plain":
+            return bgzf.plain_chunks(self.path, address)
+        if self._layout == "gzip":
+            return bgzf.gzip_chunks(self.path)
+        return bgzf.bgzf_chunks(self.path, pool, INFLATE_AHEAD, address, stop)
+
+    def _read_header(self, pool: Executor) -> tuple[VcfHeader, Place, bytes]:
+        """Header, where the first record begins, and the beginning of it."""
+        text = b""
+        body = 0
+        place = Place()
+        complete = False
+        for chunk in self._chunks(pool):
+            searched = max(0, len(text) - 8)
+            if not text and not is_vcf_start(chunk.data):
+                parse_header(self.path, chunk.data)  # says why not
+            before = len(text)
+            text += chunk.data
+            at = 0 if text.startswith(b"#CHROM") else text.find(b"\n#CHROM", searched)
+            if not complete and at >= 0:
+                body = text.find(b"\n", at + 1) + 1
+                complete = body > 0
+                if complete:
+                    place = Place(0, chunk.address, body - before) if self._layout != "gzip" else Place(0, 0, body)
+            if complete and len(text) > body:
+                break
+            if len(text) > MAX_HEADER_BYTES and not complete:
+                raise InputError(f"{self.path}: no #CHROM line in the first {MAX_HEADER_BYTES >> 20} MB; is no VCF")
+        if not text:
+            raise InputError(f"{self.path}: is empty")
+        if not complete:
+            if not text.endswith(b"\n") and text.rpartition(b"\n")[2].startswith(b"#CHROM"):
+                body = len(text)  # column names without a newline, and no records
+                place = Place(0, 0, 0)
+            else:
+                raise InputError(f"{self.path}: has no line of column names (#CHROM POS ID ...) after its header")
+        header = parse_header(self.path, text[:body])
+        return header, place, text[body : body + 4096]
+
+    def first_contig(self) -> str | None:
+        """Contig of the first record, if any."""
+        name = self._first_line.split(b"\t")[0] if b"\t" in self._first_line else b""
+        return name.decode("utf-8", "replace") or None
+
+    def locate(self, line: int) -> str:
+        """``:line`` of the file; nothing where an index was used, which does not count lines."""
+        return "" if self._stretches is not None else f":{self._header.n_lines + line + 1}"
+
+    def pieces(self, columns: Int64Array, start: Place | None, pool: Executor) -> Iterator[Piece]:
+        """Whole lines; see `Source.pieces`."""
+        scan = LineScanner(self.sample_ids, columns, tuple(self.regions), self._header.numeric_formats)
+        if self._stretches is None:
+            place = start or self._body
+            # a gzip file has one way in: its beginning
+            skip = place.address + place.skip if self._layout == "gzip" else place.skip
+            return cut_lines(self.path, self._chunks(pool, place.address), 0, skip, scan)
+        return chain.from_iterable(self._stretch_pieces(n, start, pool, scan) for n in range(len(self._stretches)))
+
+    def _stretch_pieces(
+        self, section: int, start: Place | None, pool: Executor, scan: LineScanner
+    ) -> Iterator[Piece]:
+        assert self._stretches is not None
+        first, stop = self._stretches[section]
+        place = start or Place()
+        if section < place.section:
+            return iter(())
+        resumed = start is not None and section == place.section
+        address, skip = (place.address, place.skip) if resumed else (first, 0)
+        return cut_lines(self.path, self._chunks(pool, address, stop), section, skip, scan)
+
+
+def cut_lines(
+    path: Path, chunks: Iterator[Chunk], section: int, skip: int, scan: Callable[[bytes], VariantBatch]
+) -> Iterator[Piece]:
+    """Pieces of whole lines out of chunks cut anywhere; the first ``skip`` bytes are dropped.
+
+    The last line may lack its newline.
+    """
+    carried: list[bytes] = []
+    carried_bytes = 0
+    work = 0.0
+    place: Place | None = None
+    for chunk in chunks:
+        work += chunk.work
+        begin = min(skip, len(chunk.data))
+        skip -= begin
+        if begin == len(chunk.data):
+            continue
+        if place is None:
+            place = Place(section, chunk.address, begin)
+        cut = chunk.data.rfind(b"\n", begin) + 1
+        if cut == 0:
+            carried.append(chunk.data[begin:])
+            carried_bytes += len(carried[-1])
+            if carried_bytes > MAX_LINE_BYTES:
+                raise InputError(f"{path}: a line is longer than {MAX_LINE_BYTES >> 20} MB; is no VCF")
+            continue
+        whole = begin == 0 and cut == len(chunk.data)
+        text = b"".join([*carried, chunk.data if whole else memoryview(chunk.data)[begin:cut]])
+        yield Piece(place, work, 2 * len(text), partial(scan, text))
+        work = 0.0
+        carried = [chunk.data[cut:]] if cut < len(chunk.data) else []
+        carried_bytes = len(chunk.data) - cut
+        place = Place(section, chunk.address, cut) if carried else None
+    if carried and place is not None:
+        text = b"".join(carried) + b"\n"
+        yield Piece(place, work, 2 * len(text), partial(scan, text))

@@ -1,0 +1,103 @@
+"""The header of a VCF: what of it the conversion needs, and what is wrong with it."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from genassoc.errors import InputError
+
+FIXED_COLUMNS = ("#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", "FORMAT")
+MAX_HEADER_BYTES = 2**28
+_ID = re.compile(rb"[<,]ID=([^,>]+)")
+_TYPE = re.compile(rb"[<,]Type=(Integer|Float)\b")
+
+
+@dataclass(frozen=True)
+class VcfHeader:
+    """The header of a VCF.
+
+    Attributes
+    ----------
+    sample_ids : tuple of str
+        N names, unique.
+    contigs : tuple of str
+        Names in ``##contig`` lines.
+    numeric_formats : tuple of bytes
+        FORMAT fields declared Integer or Float (GT excepted).
+    n_lines : int
+        Lines of the header, the column names included.
+    """
+
+    sample_ids: tuple[str, ...]
+    contigs: tuple[str, ...]
+    numeric_formats: tuple[bytes, ...]
+    n_lines: int
+
+
+def is_vcf_start(head: bytes) -> bool:
+    """Whether a file's first bytes are a VCF's."""
+    return head.startswith(b"##fileformat=VCF")
+
+
+def parse_header(path: Path, text: bytes) -> VcfHeader:
+    """Read a header that ends with its ``#CHROM`` line.
+
+    Raises
+    ------
+    InputError
+        Names the line: no VCF, foreign columns, no samples, duplicated or empty sample names.
+    """
+    if not is_vcf_start(text):
+        shown = text[:40].split(b"\n")[0].decode("utf-8", "replace")
+        raise InputError(
+            f"{path}:1: is no VCF: the first line must be ##fileformat=VCFv4.x, it is {shown!r}; "
+            "add that line if the rest is VCF"
+        )
+    lines = text.removesuffix(b"\n").split(b"\n")
+    contigs: dict[str, None] = {}
+    numeric: dict[bytes, None] = {}
+    for number, line in enumerate(lines[:-1], start=1):
+        if not line.startswith(b"##"):
+            if line.strip():
+                shown = line[:60].decode("utf-8", "replace")
+                raise InputError(
+                    f"{path}:{number}: a line of the header does not start with ##: {shown!r}; remove it or restore "
+                    "the line it belongs to"
+                )
+            continue
+        found = _ID.search(line)
+        if found and line.startswith(b"##contig="):
+            contigs[found[1].strip(b'"').decode("utf-8", "replace")] = None
+        elif found and line.startswith(b"##FORMAT=") and found[1] != b"GT" and _TYPE.search(line):
+            numeric[found[1]] = None
+    sample_ids = _sample_ids(path, len(lines), lines[-1].removesuffix(b"\r"))
+    return VcfHeader(sample_ids, tuple(contigs), tuple(numeric), len(lines))
+
+
+def _sample_ids(path: Path, number: int, line: bytes) -> tuple[str, ...]:
+    """Samples of the ``#CHROM`` line."""
+    try:
+        names = tuple(line.decode("utf-8").split("\t"))
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}:{number}: the column names are not UTF-8 ({error}); convert the header") from None
+    for expected, name in zip(FIXED_COLUMNS, names):
+        if name != expected:
+            hint = "; columns must be separated by tabs" if " " in name else ""
+            raise InputError(f"{path}:{number}: column '{expected}' is expected where '{name}' stands{hint}")
+    samples = names[len(FIXED_COLUMNS) :]
+    if len(names) < len(FIXED_COLUMNS) - 1:
+        raise InputError(f"{path}:{number}: the column '{FIXED_COLUMNS[len(names)]}' is missing")
+    if not samples:
+        raise InputError(f"{path}:{number}: has no samples (a sites-only VCF); genotypes are needed")
+    for column, name in enumerate(samples, start=1):
+        if not name.strip():
+            raise InputError(f"{path}:{number}: the name of sample {column} is empty (a tab too many?)")
+    if len(set(samples)) < len(samples):
+        seen: set[str] = set()
+        twice = [name for name in samples if name in seen or seen.add(name)]  # type: ignore[func-returns-value]
+        raise InputError(
+            f"{path}:{number}: duplicated sample ids, so a call could not be told whose it is: "
+            + ", ".join(dict.fromkeys(twice[:5]))
+            + "; rename them (bcftools reheader)"
+        )
+    return samples

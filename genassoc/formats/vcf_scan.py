@@ -1,0 +1,238 @@
+"""From whole lines of VCF text to a `VariantBatch`: the kernel's arrays in and out, and its errors in words."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from genassoc.formats.source import RecordError, Region, VariantBatch
+from genassoc.kernels import vcf as kernels
+from genassoc.shapes import Int64Array, UInt8Array, packed_bytes
+
+COUNTER_NAMES = {
+    kernels.RECORDS: "records",
+    kernels.SPLIT: "split",
+    kernels.NO_GENOTYPES: "dropped_no_genotypes",
+    kernels.NO_ALTERNATE: "dropped_no_alternate_allele",
+    kernels.REFERENCE_BLOCK: "dropped_reference_block_allele",
+    kernels.HAPLOID_CALLS: "haploid_calls",
+    kernels.HALF_MISSING: "half_missing_calls",
+    kernels.POLYPLOID: "polyploid_calls",
+    kernels.OUTSIDE: "outside_regions",
+}
+ROWS_AT_ONCE = 4096  # at least so many rows fit the first guess
+
+
+@dataclass(frozen=True)
+class LineScanner:
+    """How the lines of one file are scanned.
+
+    Attributes
+    ----------
+    sample_ids : tuple of str
+        The file's, for messages.
+    columns : int64 (N,)
+        File column of each sample of the store.
+    regions : tuple of Region
+        What to keep; everything if empty.
+    numeric_formats : tuple of bytes
+        FORMAT fields that must hold numbers.
+    """
+
+    sample_ids: tuple[str, ...]
+    columns: Int64Array
+    regions: tuple[Region, ...]
+    numeric_formats: tuple[bytes, ...]
+
+    def __call__(self, text: bytes) -> VariantBatch:
+        """Scan whole lines; `RecordError` at the first that is malformed."""
+        n_columns, n_samples = len(self.sample_ids), len(self.columns)
+        buffer = np.frombuffer(text, dtype=np.uint8)
+        in_order = n_columns == n_samples and bool((self.columns == np.arange(n_samples)).all())
+        region_names, region_ends = _joined([r.contig.encode() for r in self.regions])
+        bounds = np.array([(r.first, r.last) for r in self.regions], dtype=np.int64).reshape(-1, 2)
+        numeric_names, numeric_ends = _joined(list(self.numeric_formats))
+        counters = np.zeros(kernels.N_COUNTERS, dtype=np.int64)
+        status = np.zeros(kernels.STATUS_SIZE, dtype=np.int64)
+        batches: list[VariantBatch] = []
+        offset, lines = 0, 0
+        capacity = min(ROWS_AT_ONCE, text.count(b"\n")) + len(text) // (4 * n_columns + 16) + 16
+        while True:
+            out = _Rows.allocate(capacity, n_samples)
+            kernels.scan(
+                buffer, offset, n_columns, self.columns, in_order, region_names, region_ends, bounds,
+                numeric_names, numeric_ends, out.packed, out.haploid, out.haploid_rows, out.positions,
+                out.places, out.records, out.alt_index, counters, status,
+            )  # fmt: skip
+            lines += int(status[kernels.STATUS_LINES])
+            n_rows = int(status[kernels.STATUS_ROWS])
+            if status[kernels.STATUS_CODE] not in (kernels.OK, kernels.FULL):
+                raise RecordError(lines, self._message(text, status))
+            if n_rows:
+                batches.append(out.batch(buffer, n_rows))
+            if status[kernels.STATUS_CODE] == kernels.OK:
+                break
+            offset = int(status[kernels.STATUS_OFFSET])
+            if n_rows == 0:
+                capacity *= 4  # one record with more ALTs than there is room for
+        named = {name: int(counters[i]) for i, name in COUNTER_NAMES.items()}
+        return _joined_batches(batches, n_samples, named, lines)
+
+    def _message(self, text: bytes, status: Int64Array) -> str:
+        """The kernel's error in words, with the record's place in the genome."""
+        code, offset, sample, field = (
+            int(status[i])
+            for i in (
+                kernels.STATUS_CODE, kernels.STATUS_OFFSET, kernels.STATUS_SAMPLE, kernels.STATUS_FIELD,
+            )  # fmt: skip
+        )
+        end = text.find(b"\n", offset)
+        line = text[offset : end if end >= 0 else len(text)].removesuffix(b"\r").decode("utf-8", "replace")
+        columns = line.split("\t")
+        where = f" (record at {columns[0]}:{columns[1]})" if len(columns) > 1 else ""
+        n_columns = len(self.sample_ids)
+
+        def call() -> str:
+            value = columns[9 + sample] if 9 + sample < len(columns) else ""
+            return f"sample '{self.sample_ids[sample]}' (column {10 + sample}) has {value[:40]!r}"
+
+        alts = columns[4] if len(columns) > 4 else ""
+        words = {
+            kernels.BAD_COLUMNS: f"{len(columns)} columns where the header has {9 + n_columns} "
+            f"(9 and {n_columns} samples); the line is cut or has a tab too many or too few",
+            kernels.BAD_CONTIG: f"CHROM {columns[0][:40]!r} is no contig name",
+            kernels.BAD_POSITION: f"POS {columns[1][:40] if len(columns) > 1 else ''!r} is no whole number",
+            kernels.EMPTY_FIELD: "ID, REF or ALT is empty; write '.' for an absent one",
+            kernels.BAD_FORMAT: f"FORMAT {columns[8][:60] if len(columns) > 8 else ''!r} has an empty field or GT twice",
+            kernels.HEADER_LINE: f"a header line among the records: {line[:40]!r}; were files pasted together?",
+        }
+        if code in words:
+            return words[code] + where
+        if code == kernels.BAD_ALLELE:
+            return f"{call()}, whose allele number is above the number of ALT alleles ({alts[:40]}){where}"
+        if code == kernels.TOO_MANY_FIELDS:
+            return f"{call()}, more fields than FORMAT {columns[8][:60]!r} names{where}"
+        if code == kernels.BAD_NUMBER:
+            name = columns[8].split(":")[field]
+            return f"{call()}, where field {name} must be a number by the header{where}"
+        return f"{call()}, which is no genotype (alleles separated by / or |, '.' if missing){where}"
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Room for rows, filled by the kernel."""
+
+    packed: UInt8Array
+    haploid: UInt8Array
+    haploid_rows: UInt8Array
+    positions: Int64Array
+    places: Int64Array
+    records: Int64Array
+    alt_index: np.ndarray
+
+    @classmethod
+    def allocate(cls, capacity: int, n_samples: int) -> "_Rows":
+        return cls(
+            np.empty((capacity, packed_bytes(n_samples)), dtype=np.uint8),
+            np.zeros((capacity, (n_samples + 7) // 8), dtype=np.uint8),
+            np.zeros(capacity, dtype=np.uint8),
+            np.empty(capacity, dtype=np.int64),
+            np.empty((capacity, kernels.N_PLACES), dtype=np.int64),
+            np.empty(capacity, dtype=np.int64),
+            np.empty(capacity, dtype=np.int32),
+        )
+
+    def batch(self, text: UInt8Array, n_rows: int) -> VariantBatch:
+        """The first ``n_rows`` as a batch that holds no view of the text."""
+        places = np.ascontiguousarray(self.places[:n_rows].T)
+        rsid = _strings(text, places[kernels.ID_START], places[kernels.ID_END])
+        variants = pl.DataFrame(
+            {
+                "chromosome": _contigs(text, places[kernels.CHROM_START], places[kernels.CHROM_END]),
+                "base_pair_location": self.positions[:n_rows],
+                "effect_allele": _strings(text, places[kernels.ALT_START], places[kernels.ALT_END]),
+                "other_allele": _strings(text, places[kernels.REF_START], places[kernels.REF_END]),
+                "rsid": rsid.set(rsid == ".", None),
+                "record": self.records[:n_rows],
+                "alt_index": self.alt_index[:n_rows],
+            }
+        )
+        haploid = self.haploid[:n_rows] if self.haploid_rows[:n_rows].any() else None
+        return VariantBatch(self.packed[:n_rows], haploid, variants)
+
+
+def _joined(names: list[bytes]) -> tuple[UInt8Array, Int64Array]:
+    """Byte strings one after another, and where each ends."""
+    ends = np.cumsum([len(name) for name in names], dtype=np.int64)
+    return np.frombuffer(b"".join(names), dtype=np.uint8), ends
+
+
+def _strings(text: UInt8Array, starts: Int64Array, ends: Int64Array) -> pl.Series:
+    """Pieces of the text as a string column, without a Python object each."""
+    offsets = np.empty(len(starts) + 1, dtype=np.int64)
+    data = np.empty(int((ends - starts).sum()), dtype=np.uint8)
+    kernels.gather(text, starts, ends, offsets, data)
+    array = pa.LargeStringArray.from_buffers(len(starts), pa.py_buffer(offsets), pa.py_buffer(data))
+    try:
+        array.validate(full=True)
+    except pa.ArrowInvalid:
+        line = int(np.flatnonzero([not _is_utf8(data[a:b]) for a, b in zip(offsets, offsets[1:])])[0])
+        shown = data[offsets[line] : offsets[line + 1]].tobytes()
+        before = int((text[: starts[line]] == 10).sum())
+        raise RecordError(before, f"{shown!r} is not UTF-8 text") from None
+    return pl.Series(pl.from_arrow(array))
+
+
+def _is_utf8(data: UInt8Array) -> bool:
+    try:
+        data.tobytes().decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _contigs(text: UInt8Array, starts: Int64Array, ends: Int64Array) -> pl.Series:
+    """CHROM as a string column: decoded once a run."""
+    same = np.empty(len(starts), dtype=np.uint8)
+    kernels.same_as_previous(text, starts, ends, same)
+    firsts = np.flatnonzero(same == 0)
+    names = _strings(text, starts[firsts], ends[firsts])
+    return names.gather(np.cumsum(same == 0) - 1)
+
+
+def _joined_batches(batches: list[VariantBatch], n_samples: int, counters: dict[str, int], lines: int) -> VariantBatch:
+    """One batch of several, or of none."""
+    if not batches:
+        return VariantBatch(np.empty((0, packed_bytes(n_samples)), np.uint8), None, empty_variants(), counters, lines)
+    if len(batches) == 1:
+        only = batches[0]
+        return VariantBatch(only.packed, only.haploid, only.variants, counters, lines)
+    haploid = None
+    if any(batch.haploid is not None for batch in batches):
+        bits = (n_samples + 7) // 8
+        haploid = np.concatenate(
+            [np.zeros((len(b.packed), bits), np.uint8) if b.haploid is None else b.haploid for b in batches]
+        )
+    return VariantBatch(
+        np.concatenate([batch.packed for batch in batches]),
+        haploid,
+        pl.concat([batch.variants for batch in batches]),
+        counters,
+        lines,
+    )
+
+
+def empty_variants() -> pl.DataFrame:
+    """No rows in the columns of `GenotypeStore.variants`."""
+    return pl.DataFrame(
+        schema={
+            "chromosome": pl.String,
+            "base_pair_location": pl.Int64,
+            "effect_allele": pl.String,
+            "other_allele": pl.String,
+            "rsid": pl.String,
+            "record": pl.Int64,
+            "alt_index": pl.Int32,
+        }
+    )

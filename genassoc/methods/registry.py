@@ -1,0 +1,15 @@
+"""The models by the name they have in gwas.toml and on the command line. One line a model."""
+
+from dataclasses import fields
+from typing import Any
+
+from genassoc.methods.linear import Linear
+
+MODELS: dict[str, Any] = {
+    "linear": Linear,
+}
+
+
+def choices_of(kind: str) -> list[str]:
+    """Names of a model's own choices, as ``[model]`` in gwas.toml may set them."""
+    return [choice.name for choice in fields(MODELS[kind])]

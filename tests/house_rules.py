@@ -1,0 +1,380 @@
+"""The house rules, read from the source with ast: who imports whom, doors of heavy libraries, docstrings.
+
+Every rule takes the source as a mapping of path -> text and gives what breaks it, in words; so
+`test_architecture` can show each of them a house with one fault. Reasons: CONTRIBUTING.md, docs/decisions/.
+"""
+
+import ast
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[1]
+PACKAGE = "genassoc"
+Source = dict[str, str]  # "data/store.py" -> text
+
+# Which storey is right below which; "may import, and anything below".
+BELOW = {
+    "cli": {"analysis", "demo", "describe"},
+    "analysis": {"api", "config"},
+    "demo": {"api"},
+    "describe": {"api"},
+    "api": {"report", "explain", "engine", "config", "simulate"},
+    "report": {"plots"},
+    "explain": {"plots"},
+    "plots": {"results"},
+    "results": {"formats"},
+    "formats": {"data"},
+    "engine": {"methods"},
+    "methods": {"data"},
+    "config": {"data"},
+    "simulate": {"data"},
+    "data": {"stats"},
+    "stats": {"kernels"},
+    "kernels": set(),
+}
+# Anyone may import these; they import nothing of ours.
+LEAVES = {"errors", "shapes", "provenance", "progress"}
+
+# Heavy libraries and where their door is (a file, or a folder with its slash).
+DOORS = {
+    "numba": ("kernels/",),
+    "llvmlite": ("kernels/",),
+    "zarr": ("data/store.py", "formats/vcz.py"),
+    "dask": ("engine/executors.py", "api.py"),
+    "distributed": ("engine/executors.py", "api.py"),
+    "allel": ("api.py",),
+    "pysam": ("formats/",),
+    "isal": ("formats/",),
+    "formulaic": ("data/phenotypes.py",),
+    "statsmodels": ("explain.py",),
+    "matplotlib": ("plots/",),
+    "rich": ("cli.py", "progress.py"),
+    "typer": ("cli.py",),
+}
+# Slow to import: only inside the functions that need them, so that `import genassoc` is quick.
+LAZY = {
+    "zarr", "dask", "distributed", "allel", "pysam", "formulaic", "statsmodels", "matplotlib", "pandas",
+    "scipy.stats",  # half a second
+}  # fmt: skip
+NO_TABLES = ("kernels/", "stats/", "methods/")  # numpy in, numpy out: no polars, pandas or pyarrow
+KERNEL_LIBRARIES = {"numpy", "numba", "llvmlite"}
+
+MAX_LINES = 400
+SHAPELESS_NAMES = {"utils", "util", "helpers", "helper", "misc", "common", "tools"}
+
+# Kernels without a slow twin of their file and name: kernel -> the function of tests/oracles/ that checks it.
+TWINS = {
+    "counts.count_codes_by_mask": "counts.count_codes",  # the same counts for several selections at once
+    "mosaic.set_carriers": "packed.set_carriers",
+    "mosaic.hide_calls": "packed.hide_calls",
+    "linear.list_missing": "linear.linear_by_least_squares",  # complete cases are chosen row by row there
+    "linear.sum_in_float64": "linear.linear_by_least_squares",
+    "linear.sum_dosages": "linear.linear_by_least_squares",
+    "linear.finish": "linear.linear_by_least_squares",
+    "vcf.gather": "vcf.scan",  # names and alleles are strings there
+    "vcf.same_as_previous": "vcf.scan",
+    "vcf_text.write_lines": "mosaic.vcf_line",
+}
+
+
+# reading ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Import:
+    """One name imported: ``name`` is dotted and absolute."""
+
+    file: str
+    line: int
+    name: str
+    when: str  # "module", "function" or "typing"
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line} imports {self.name}"
+
+
+def read_package() -> Source:
+    root = PROJECT / PACKAGE
+    return {
+        str(path.relative_to(root)): path.read_text(encoding="utf-8") for path in sorted(root.rglob("*.py"))
+    }
+
+
+def module_of(file: str) -> str:
+    parts = [PACKAGE, *file.removesuffix(".py").split("/")]
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(file: str, text: str, modules: set[str]) -> Iterator[Import]:
+    """All imports of a file: lazy ones, those for type checkers, and those by a string."""
+
+    def walk(node: ast.AST, when: str) -> Iterator[Import]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.Import):
+                yield from (Import(file, child.lineno, alias.name, when) for alias in child.names)
+            elif isinstance(child, ast.ImportFrom):
+                base = absolute(child)
+                for alias in child.names:
+                    inner = f"{base}.{alias.name}"
+                    yield Import(file, child.lineno, inner if inner in modules else base, when)
+            elif isinstance(child, ast.Call) and called(child) in ("import_module", "__import__"):
+                names = [arg.value for arg in child.args[:1] if isinstance(arg, ast.Constant)]
+                yield from (Import(file, child.lineno, str(name), when) for name in names)
+            yield from walk(child, inside(child, when))
+
+    def absolute(node: ast.ImportFrom) -> str:
+        if not node.level:
+            return node.module or ""
+        # relative to the package: a package's __init__ is one level nearer to itself than its files are
+        here = module_of(file).split(".")
+        up = node.level - 1 if file.endswith("__init__.py") else node.level
+        return ".".join([*here[: len(here) - up], *([node.module] if node.module else [])])
+
+    def called(node: ast.Call) -> str:
+        return node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+
+    def inside(node: ast.AST, when: str) -> str:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            return "function"
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            return "typing"
+        return when
+
+    yield from walk(ast.parse(text), "module")
+
+
+def all_imports(source: Source) -> list[Import]:
+    modules = {module_of(file) for file in source}
+    return [found for file, text in source.items() for found in imports(file, text, modules)]
+
+
+def storey(module: str) -> str:
+    """ "genassoc.data.store" -> "data"; the package itself -> ""."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def is_ours(name: str) -> bool:
+    return name == PACKAGE or name.startswith(PACKAGE + ".")
+
+
+def reachable(name: str) -> set[str]:
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        for below in BELOW[waiting.pop()] - found:
+            found.add(below)
+            waiting.append(below)
+    return found
+
+
+def at_door(file: str, doors: tuple[str, ...]) -> bool:
+    return any(file == door or (door.endswith("/") and file.startswith(door)) for door in doors)
+
+
+# the rules: each gives what breaks it, in words -------------------------------------------------------------
+
+
+def wrong_storeys(source: Source) -> list[str]:
+    """Imports that do not go down."""
+    wrong = []
+    for found in all_imports(source):
+        home = storey(module_of(found.file))
+        if (
+            not is_ours(found.name) or home == ""
+        ):  # genassoc/__init__.py names what is public, wherever it lives
+            continue
+        target = storey(found.name)
+        if home not in BELOW and home not in LEAVES:
+            wrong.append(f"{found.file}: '{home}' is no storey of the house; give it a place in BELOW")
+        elif target == "":
+            wrong.append(f"{found}: the package imports all of its parts, so no part imports the package")
+        elif home in LEAVES:
+            wrong.append(f"{found}: '{home}' imports nothing of ours")
+        elif home == "kernels" and target in LEAVES - {"shapes"}:
+            wrong.append(f"{found}: kernels know arrays only (shapes)")
+        elif target != home and target not in LEAVES | reachable(home):
+            wrong.append(f"{found}: '{home}' may not import '{target}'")
+    return wrong
+
+
+def cycles(source: Source) -> list[str]:
+    """Files of one folder that import each other in a ring."""
+    modules = {module_of(file) for file in source}
+    graph: dict[str, set[str]] = {module: set() for module in modules}
+    for found in all_imports(source):
+        home = module_of(found.file)
+        if found.name in modules and found.name != home and storey(found.name) == storey(home):
+            graph[home].add(found.name)
+    rings: list[str] = []
+    done: set[str] = set()
+
+    def visit(module: str, path: list[str]) -> None:
+        if module in path:
+            rings.append(" -> ".join([*path[path.index(module) :], module]))
+        elif module not in done:
+            for other in sorted(graph[module]):
+                visit(other, [*path, module])
+            done.add(module)
+
+    for module in sorted(graph):
+        visit(module, [])
+    return rings
+
+
+def wrong_siblings(source: Source) -> list[str]:
+    """Executors know no genetics; formats and methods meet only in `data`."""
+    plain = {"engine/executors.py", "engine/plan.py", "engine/lock.py"}
+    return [
+        f"{found}: what runs tasks knows nothing of what they do"
+        for found in all_imports(source)
+        if found.file in plain
+        and is_ours(found.name)
+        and storey(found.name) in {"methods", "stats", "kernels"}
+    ]
+
+
+def wrong_doors(source: Source) -> list[str]:
+    """Heavy libraries imported elsewhere than at their door; tables where arrays belong."""
+    wrong = []
+    for found in all_imports(source):
+        library = found.name.split(".")[0]
+        if library in DOORS and not at_door(found.file, DOORS[library]):
+            wrong.append(f"{found}: {library}'s only door is {' and '.join(DOORS[library])}")
+        if library in {"polars", "pandas", "pyarrow"} and at_door(found.file, NO_TABLES):
+            wrong.append(f"{found}: kernels, stats and methods take and give numpy arrays")
+        third_party = library not in sys.stdlib_module_names and not is_ours(library)
+        if found.file.startswith("kernels/") and third_party and library not in KERNEL_LIBRARIES:
+            wrong.append(f"{found}: kernels use numba and numpy only")
+    return wrong
+
+
+def slow_imports(source: Source) -> list[str]:
+    """Heavy libraries imported when the module is."""
+    return [
+        f"{found} at module level: import it in the function that needs it"
+        for found in all_imports(source)
+        if found.when == "module"
+        and any(found.name == name or found.name.startswith(name + ".") for name in LAZY)
+    ]
+
+
+def undeclared(source: Source, pyproject: str) -> list[str]:
+    """Libraries that pyproject.toml does not name."""
+    project = tomllib.loads(pyproject)["project"]
+    extras = project.get("optional-dependencies", {})
+    names = {"allel" if line.startswith("scikit-allel") else line for line in project["dependencies"]}
+    names |= {line for extra in extras.values() for line in extra}
+    declared = {name.split(">")[0].split("=")[0].split("[")[0].strip().replace("-", "_") for name in names}
+    declared.add("llvmlite")  # numba's own
+    return [
+        f"{found}: pyproject.toml does not declare it"
+        for found in all_imports(source)
+        for library in [found.name.split(".")[0]]
+        if library not in sys.stdlib_module_names and not is_ours(library) and library not in declared
+    ]
+
+
+def too_long(source: Source) -> list[str]:
+    """Files over the limit."""
+    lengths = {file: len(text.splitlines()) for file, text in source.items()}
+    return [
+        f"{file} has {n} lines, more than {MAX_LINES}: split it by subject"
+        for file, n in lengths.items()
+        if n > MAX_LINES
+    ]
+
+
+def nameless(source: Source) -> list[str]:
+    """Files without a subject."""
+    return [file for file in source if SHAPELESS_NAMES & set(file.removesuffix(".py").split("/"))]
+
+
+def unfinished(source: Source) -> list[str]:
+    """Promises instead of code."""
+    marks = ("NotImplementedError", "TODO", "FIXME", "XXX")
+    return [
+        f"{file}:{number}: {mark}"
+        for file, text in source.items()
+        for number, line in enumerate(text.splitlines(), 1)
+        for mark in marks
+        if mark in line
+    ]
+
+
+def undocumented(source: Source) -> list[str]:
+    """Modules, and public classes, functions and methods, without a docstring."""
+
+    def walk(node: ast.AST, file: str, prefix: str) -> Iterator[str]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                if child.name.startswith("_"):
+                    continue
+                if ast.get_docstring(child) is None:
+                    yield f"{file}:{child.lineno} {prefix}{child.name}"
+                if isinstance(child, ast.ClassDef):
+                    yield from walk(child, file, f"{child.name}.")
+            elif isinstance(child, ast.If | ast.Try):
+                yield from walk(child, file, prefix)
+
+    wrong = []
+    for file, text in source.items():
+        tree = ast.parse(text)
+        if text.strip() and ast.get_docstring(tree) is None:
+            wrong.append(f"{file} says not what it is for")
+        wrong += walk(tree, file, "")
+    return wrong
+
+
+def kernels_of(source: Source) -> dict[str, set[str]]:
+    """The compiled functions of each kernel file that other folders call."""
+    compiled: dict[str, set[str]] = {}
+    for file, text in source.items():
+        if file.startswith("kernels/") and not file.endswith("__init__.py"):
+            functions = [node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]
+            names = {f.name for f in functions if any("jit" in ast.dump(d) for d in f.decorator_list)}
+            compiled[Path(file).stem] = {name for name in names if not name.startswith("_")}
+    outside = {
+        name for file, text in source.items() if not file.startswith("kernels/") for name in names_in(text)
+    }
+    return {stem: names & outside for stem, names in compiled.items()}
+
+
+def names_in(text: str) -> set[str]:
+    nodes = list(ast.walk(ast.parse(text)))
+    names = {node.id for node in nodes if isinstance(node, ast.Name)}
+    names |= {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    return names | {alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names}
+
+
+def without_oracle(source: Source, oracles: Source, twins: dict[str, str]) -> list[str]:
+    """Kernels that no slow twin in tests/oracles/ checks, and twins that are not there."""
+    functions = {
+        f"{Path(file).stem}.{node.name}"
+        for file, text in oracles.items()
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef)
+    }
+    kernels = {f"{stem}.{name}" for stem, names in kernels_of(source).items() for name in names}
+    wrong = [
+        f"kernels/{kernel.replace('.', '.py: ')} has no slow twin in tests/oracles/"
+        for kernel in sorted(kernels)
+        if kernel not in functions and kernel not in twins
+    ]
+    wrong += [f"TWINS: there is no kernel {kernel}" for kernel in sorted(twins.keys() - kernels)]
+    return wrong + [f"TWINS: there is no oracle {twin}" for twin in sorted(set(twins.values()) - functions)]
+
+
+def unjitted_loops(source: Source) -> list[str]:
+    """Kernels compiled by another decorator than our `jit`."""
+    return [
+        f"{file}:{node.lineno} {node.name}: kernels are compiled by genassoc.kernels.jit alone"
+        for file, text in source.items()
+        if file.startswith("kernels/") and not file.endswith("__init__.py")
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef)
+        for decorator in node.decorator_list
+        if any(word in ast.dump(decorator) for word in ("njit", "guvectorize", "vectorize", "prange"))
+    ]

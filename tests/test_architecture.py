@@ -1,0 +1,220 @@
+"""The house as it stands keeps its rules, and every rule finds a house that does not."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from house_rules import (
+    DOORS,
+    MAX_LINES,
+    PACKAGE,
+    PROJECT,
+    TWINS,
+    Source,
+    cycles,
+    nameless,
+    read_package,
+    slow_imports,
+    too_long,
+    undeclared,
+    undocumented,
+    unfinished,
+    unjitted_loops,
+    without_oracle,
+    wrong_doors,
+    wrong_siblings,
+    wrong_storeys,
+)
+
+# the house as it stands -------------------------------------------------------------------------------------
+
+PACKAGE_RULES = [
+    wrong_storeys,
+    cycles,
+    wrong_siblings,
+    wrong_doors,
+    slow_imports,
+    too_long,
+    nameless,
+    unfinished,
+    undocumented,
+    unjitted_loops,
+]
+
+
+@pytest.mark.parametrize("rule", PACKAGE_RULES, ids=lambda rule: rule.__name__)
+def test_rule_holds(rule):
+    source = read_package()
+    assert len(source) > 20
+    assert rule(source) == []
+
+
+def test_libraries_are_declared():
+    assert undeclared(read_package(), (PROJECT / "pyproject.toml").read_text(encoding="utf-8")) == []
+
+
+def test_kernels_have_oracles():
+    oracles = {
+        path.name: path.read_text(encoding="utf-8") for path in (PROJECT / "tests" / "oracles").glob("*.py")
+    }
+    assert without_oracle(read_package(), oracles, TWINS) == []
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    heavy = sorted({*DOORS, "polars", "scipy", "pandas", "pyarrow"})
+    program = f"import sys, {PACKAGE}; print(*[name for name in {heavy!r} if name in sys.modules])"
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(PROJECT), os.environ.get("PYTHONPATH", "")]),
+    }
+    run = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert run.stdout.split() == []
+
+
+# the rules can fail: a house with one fault each ------------------------------------------------------------
+
+SOUND: Source = {
+    "__init__.py": '"""Public names."""\n',
+    "errors.py": '"""Errors."""\n',
+    "shapes.py": '"""Shapes."""\n',
+    "kernels/__init__.py": '"""The room."""\nimport numba\n',
+    "kernels/sums.py": (
+        '"""Sums."""\nimport numpy as np\nfrom genassoc.kernels import jit\n\n\n'
+        '@jit\ndef add(a, b):\n    """Add."""\n    return a + b\n'
+    ),
+    "stats/tails.py": '"""Tails."""\nfrom genassoc.kernels import sums\n\nx = sums.add(1, 2)\n',
+    "data/store.py": '"""Store."""\nfrom genassoc.stats import tails\n\n\ndef _f():\n    import zarr\n',
+    "data/cohort.py": '"""Cohort."""\nfrom genassoc.data.store import Store\nfrom genassoc.errors import E\n',
+    "methods/linear.py": '"""Linear."""\nfrom genassoc.data import cohort\n',
+    "engine/run.py": '"""Run."""\nfrom genassoc.methods import linear\n',
+    "engine/executors.py": '"""Executors."""\nfrom genassoc.errors import E\n',
+    "results.py": '"""Results."""\nfrom genassoc.data import store\n',
+    "api.py": '"""Verbs."""\nfrom genassoc import results\nfrom genassoc.engine import run\n',
+}
+ORACLES: Source = {"sums.py": "def add(a, b):\n    return a + b\n"}
+
+LATE = '\n\ndef f():\n    """F."""\n    '
+FAULTS = [
+    (
+        wrong_storeys,
+        "data/cohort.py",
+        "\nfrom genassoc.methods import linear\n",
+        "'data' may not import 'methods'",
+    ),
+    (
+        wrong_storeys,
+        "data/cohort.py",
+        f"{LATE}from genassoc.engine.run import run\n",
+        "may not import 'engine'",
+    ),
+    (wrong_storeys, "methods/linear.py", "\nfrom genassoc.formats import vcf\n", "may not import 'formats'"),
+    (wrong_storeys, "formats/vcf.py", "\nfrom ..methods import linear\n", "may not import 'methods'"),
+    (wrong_storeys, "engine/run.py", f"{LATE}import genassoc.results\n", "may not import 'results'"),
+    (
+        wrong_storeys,
+        "engine/run.py",
+        "\nfrom genassoc.formats.vcf import VcfSource\n",
+        "may not import 'formats'",
+    ),
+    (
+        wrong_storeys,
+        "methods/linear.py",
+        "\nfrom genassoc.engine.executors import Threads\n",
+        "may not import 'engine'",
+    ),
+    (wrong_storeys, "simulate.py", "\nfrom genassoc.formats import vcf\n", "may not import 'formats'"),
+    (wrong_storeys, "report.py", "\nimport genassoc.api\n", "may not import 'api'"),
+    (wrong_storeys, "errors.py", "\nfrom genassoc.shapes import Array\n", "imports nothing of ours"),
+    (wrong_storeys, "kernels/sums.py", "\nfrom genassoc.errors import E\n", "kernels know arrays only"),
+    (wrong_storeys, "kernels/sums.py", f"{LATE}from genassoc.data import store\n", "may not import 'data'"),
+    (wrong_storeys, "data/cohort.py", "\nimport genassoc as ga\n", "no part imports the package"),
+    (wrong_storeys, "data/cohort.py", f"{LATE}import_module('genassoc.api')\n", "may not import 'api'"),
+    (
+        wrong_storeys,
+        "results.py",
+        "\nif TYPE_CHECKING:\n    from genassoc.plots import qq\n",
+        "may not import 'plots'",
+    ),
+    (wrong_storeys, "extras/new.py", "\nimport genassoc.errors\n", "is no storey"),
+    (
+        cycles,
+        "data/store.py",
+        f"{LATE}from genassoc.data.cohort import Cohort\n",
+        "genassoc.data.cohort -> genassoc.data.store",
+    ),
+    (cycles, "data/store.py", "\nfrom . import cohort\n", "genassoc.data.cohort -> genassoc.data.store"),
+    (
+        wrong_siblings,
+        "engine/executors.py",
+        "\nfrom genassoc.methods import linear\n",
+        "knows nothing of what they do",
+    ),
+    (wrong_doors, "methods/linear.py", "\nimport numba\n", "numba's only door is kernels/"),
+    (wrong_doors, "stats/tails.py", "\nfrom llvmlite import ir\n", "llvmlite's only door"),
+    (wrong_doors, "data/cohort.py", f"{LATE}import zarr.codecs\n", "zarr's only door"),
+    (wrong_doors, "engine/run.py", "\nfrom dask import delayed\n", "dask's only door"),
+    (wrong_doors, "data/store.py", "\nimport pysam\n", "pysam's only door"),
+    (wrong_doors, "data/cohort.py", f"{LATE}import formulaic\n", "formulaic's only door"),
+    (wrong_doors, "results.py", f"{LATE}import matplotlib.pyplot as plt\n", "matplotlib's only door"),
+    (wrong_doors, "methods/linear.py", f"{LATE}import statsmodels.api as sm\n", "statsmodels's only door"),
+    (wrong_doors, "api.py", "\nfrom rich.table import Table\n", "rich's only door"),
+    (wrong_doors, "api.py", "\nimport typer\n", "typer's only door"),
+    (wrong_doors, "methods/linear.py", "\nimport polars as pl\n", "take and give numpy arrays"),
+    (wrong_doors, "kernels/sums.py", "\nimport scipy.special\n", "numba and numpy only"),
+    (slow_imports, "plots/qq.py", "\nimport matplotlib.pyplot as plt\n", "at module level"),
+    (
+        slow_imports,
+        "data/store.py",
+        "\ntry:\n    import zarr\nexcept ImportError:\n    zarr = None\n",
+        "at module level",
+    ),
+    (too_long, "data/store.py", "\n" * (MAX_LINES + 1), "more than 400"),
+    (nameless, "data/utils.py", '"""U."""\n', "data/utils.py"),
+    (nameless, "helpers/arrays.py", '"""U."""\n', "helpers/arrays.py"),
+    (unfinished, "data/store.py", f"{LATE}raise NotImplementedError\n", "NotImplementedError"),
+    (undocumented, "data/store.py", "\n\ndef g():\n    pass\n", "data/store.py:9 g"),
+    (undocumented, "data/store.py", '\n\nclass A:\n    """A."""\n\n    def b(self):\n        pass\n', "A.b"),
+    (undocumented, "data/bare.py", "x = 1\n", "says not what it is for"),
+    (
+        unjitted_loops,
+        "kernels/sums.py",
+        "\n\n@numba.njit(parallel=True)\ndef h():\n    pass\n",
+        "by genassoc.kernels.jit",
+    ),
+]
+
+
+@pytest.mark.parametrize("rule", PACKAGE_RULES, ids=lambda rule: rule.__name__)
+def test_sound_house_passes(rule):
+    assert rule(SOUND) == []
+
+
+@pytest.mark.parametrize(
+    "rule, file, fault, message", FAULTS, ids=lambda value: getattr(value, "__name__", None)
+)
+def test_fault_is_found(rule, file, fault, message):
+    broken = {**SOUND, file: SOUND.get(file, "") + fault}
+    found = rule(broken)
+    assert any(message in line for line in found), found
+
+
+def test_undeclared_library_is_found():
+    pyproject = '[project]\ndependencies = ["numpy>=2", "numba", "zarr[remote]>=3"]\n'
+    assert undeclared(SOUND, pyproject) == []
+    broken = {**SOUND, "api.py": "def f():\n    import xarray\n"}
+    assert undeclared(broken, pyproject) == ["api.py:2 imports xarray: pyproject.toml does not declare it"]
+
+
+def test_kernel_without_oracle_is_found():
+    assert without_oracle(SOUND, ORACLES, {}) == []
+    assert without_oracle(SOUND, {"sums.py": "def plus(a, b): ...\n"}, {"sums.add": "sums.plus"}) == []
+    assert without_oracle(SOUND, {}, {}) == ["kernels/sums.py: add has no slow twin in tests/oracles/"]
+    assert without_oracle(SOUND, ORACLES, {"sums.gone": "sums.add"}) == [
+        "TWINS: there is no kernel sums.gone"
+    ]
+    assert without_oracle(SOUND, ORACLES, {"sums.add": "sums.gone"}) == [
+        "TWINS: there is no oracle sums.gone"
+    ]

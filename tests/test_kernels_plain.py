@@ -1,0 +1,48 @@
+"""The tiny kernel tests again, in other processes: as plain Python, and compiled with bounds checks.
+
+Compiled code does not raise at an index out of bounds; plain Python wraps a negative one and overflows where
+numba widens. Each run sees what the other does not.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("switch", ["NUMBA_DISABLE_JIT", "NUMBA_BOUNDSCHECK"])
+def test_kernel_tests_pass(switch, tmp_path):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    # Bounds checks are compiled in: such code must not get into the cache of the code without.
+    environment |= {switch: "1", "GENASSOC_CACHE_DIR": str(tmp_path), "PYTHONPATH": _python_path()}
+    run = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-m",
+            "kernel",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "no:xdist",
+            str(TESTS),
+        ],
+        env=environment,
+        cwd=TESTS.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout[-5000:] + run.stderr[-2000:]
+    assert " passed" in run.stdout
+
+
+def _python_path() -> str:
+    """The project first, then what this process was given."""
+    return os.pathsep.join([str(TESTS.parent), *filter(None, [os.environ.get("PYTHONPATH")])])

@@ -1,0 +1,126 @@
+"""Quality of variants and samples against PLINK 2 and a plain reading of the VCF."""
+
+import csv
+import gzip
+from dataclasses import fields
+
+import numpy as np
+import pytest
+from oracles import hardy_weinberg as hardy_weinberg_oracle
+from real_data import real_data
+
+from genassoc.data.block import GenotypeBlock
+from genassoc.methods.qc import SampleQuality, variant_quality
+
+CODES = {"0/0": 0, "0/1": 1, "1/1": 2, "./.": 3, ".": 3}
+PRINTED = 5.1e-6  # PLINK prints 6 significant digits
+
+
+@pytest.fixture(scope="module")
+def masked():
+    """Ids, ALTs and codes (V, N) of the masked 1000 Genomes calls, by splitting the text."""
+    ids, codes = [], []
+    with gzip.open(real_data("kg-masked") / "masked.vcf.gz", "rt") as lines:
+        for line in lines:
+            if not line.startswith("#"):
+                cells = line.rstrip("\n").split("\t")
+                ids.append(cells[2])
+                codes.append([CODES[call] for call in cells[9:]])
+    return ids, np.array(codes, dtype=np.uint8)
+
+
+def _plink(name):
+    with gzip.open(real_data("kg-masked") / "expected-plink2" / name, "rt") as lines:
+        return list(csv.DictReader(lines, delimiter="\t"))
+
+
+def _column(rows, name, dtype=float):
+    return np.array([dtype(row[name]) for row in rows])
+
+
+def test_plink2_counts_missing_and_hardy(masked):
+    ids, codes = masked
+    quality = variant_quality(GenotypeBlock.from_codes(codes), np.arange(codes.shape[1]))
+    acount, vmiss, hardy = _plink("acount.gz"), _plink("vmiss.gz"), _plink("hardy.gz")
+    for rows in (acount, vmiss, hardy):
+        assert [row["ID"] for row in rows] == ids
+    alt = quality.n_het + 2 * quality.n_hom_alt
+    np.testing.assert_array_equal(alt, _column(acount, "ALT_CTS", int))
+    np.testing.assert_array_equal(2 * quality.n, _column(acount, "OBS_CT", int))
+    np.testing.assert_array_equal(quality.n_missing, _column(vmiss, "MISSING_CT", int))
+    np.testing.assert_allclose(quality.missing_rate, _column(vmiss, "F_MISS"), rtol=PRINTED)
+    np.testing.assert_array_equal(quality.n_het, _column(hardy, "HET_A1_CT", int))
+    np.testing.assert_allclose(quality.hwe_p, _column(hardy, "P"), rtol=PRINTED)
+    af = alt / (2 * quality.n)
+    np.testing.assert_array_equal(quality.af, af)
+    np.testing.assert_allclose(quality.maf, np.minimum(af, 1 - af), rtol=1e-14, atol=1e-16)  # 1 - af rounds
+    np.testing.assert_array_equal(quality.mac, np.minimum(alt, 2 * quality.n - alt))
+
+
+def test_samples_of_the_vcf(masked):
+    _, codes = masked
+    whole, first, second = (SampleQuality.empty(codes.shape[1]) for _ in range(3))
+    whole.add(GenotypeBlock.from_codes(codes))
+    first.add(GenotypeBlock.from_codes(codes[:3000]))
+    for start in range(3000, len(codes), 700):
+        second.add(GenotypeBlock.from_codes(codes[start : start + 700]))
+    first.merge(second)
+    np.testing.assert_array_equal(first.counts, whole.counts)
+    observed = codes != 3
+    np.testing.assert_array_equal(whole.n, observed.sum(axis=0))
+    np.testing.assert_array_equal(whole.missing_rate, (codes == 3).sum(axis=0) / len(codes))
+    np.testing.assert_array_equal(whole.heterozygosity, (codes == 1).sum(axis=0) / observed.sum(axis=0))
+
+
+def _random_block(n_variants=40, n_samples=77):
+    codes = np.random.default_rng(5).integers(0, 4, (n_variants, n_samples)).astype(np.uint8)
+    return codes, GenotypeBlock.from_codes(codes)
+
+
+def test_a_selection_equals_a_block_of_the_selected():
+    codes, block = _random_block()
+    columns = np.random.default_rng(6).permutation(77)[:50]
+    selected = variant_quality(block, columns)
+    alone = variant_quality(GenotypeBlock.from_codes(codes[:, columns]), np.arange(50))
+    for field in fields(alone):
+        np.testing.assert_array_equal(getattr(selected, field.name), getattr(alone, field.name))
+
+
+def test_hardy_weinberg_in_females_only():
+    codes, block = _random_block()
+    females = np.arange(0, 77, 2)
+    quality = variant_quality(block, np.arange(77), females)
+    np.testing.assert_array_equal(quality.n, (codes != 3).sum(axis=1))
+    for v, row in enumerate(codes[:, females]):
+        p, midp = hardy_weinberg_oracle.hardy_weinberg(*(int((row == code).sum()) for code in range(3)))
+        assert quality.hwe_p[v] == pytest.approx(float(p), rel=1e-13)  # tens of steps of 2e-16
+        assert quality.hwe_midp[v] == pytest.approx(float(midp), rel=1e-13)
+
+
+def test_swapping_the_alleles():
+    codes, block = _random_block()
+    swapped = GenotypeBlock.from_codes(np.array([2, 1, 0, 3], dtype=np.uint8)[codes])
+    ours, theirs = (variant_quality(each, np.arange(77)) for each in (block, swapped))
+    for name in ("n", "n_het", "n_missing", "mac", "maf", "hwe_p", "hwe_midp"):
+        np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
+    np.testing.assert_allclose(ours.af, 1 - theirs.af, rtol=1e-15)  # 1 - af rounds
+
+
+def test_nothing_observed_is_nan_and_not_zero():
+    quality = variant_quality(GenotypeBlock.from_codes(np.full((1, 5), 3, dtype=np.uint8)), np.arange(5))
+    assert quality.n.tolist() == [0] and quality.n_missing.tolist() == [5]
+    assert quality.missing_rate.tolist() == [1.0] and quality.mac.tolist() == [0]
+    for name in ("af", "maf", "hwe_p", "hwe_midp"):
+        assert np.isnan(getattr(quality, name)).all()
+    nobody = variant_quality(GenotypeBlock.from_codes(np.zeros((1, 5), dtype=np.uint8)), np.arange(0))
+    assert np.isnan(nobody.missing_rate).all()
+    empty = SampleQuality.empty(2)
+    assert np.isnan(empty.missing_rate).all() and np.isnan(empty.heterozygosity).all()
+
+
+def test_other_samples_are_refused():
+    _, block = _random_block()
+    with pytest.raises(ValueError, match=r"76 samples.* of 77"):
+        SampleQuality.empty(76).add(block)
+    with pytest.raises(ValueError, match=r"76 samples.* of 75"):
+        SampleQuality.empty(76).merge(SampleQuality.empty(75))
