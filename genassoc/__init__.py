@@ -24,7 +24,7 @@ _NAMES = {
     "convert": "genassoc.api",
     "demo": "genassoc.demo",
     "open_store": "genassoc.api",
-    "run": "genassoc.api",
+    "run": "genassoc.analysis",
     "sample_qc": "genassoc.api",
     "simulate_cohort": "genassoc.simulate",
     "to_allel": "genassoc.api",
@@ -33,7 +33,7 @@ _NAMES = {
 }
 _MODULES = {"plots": "genassoc.plots", "variants": "genassoc.data.variants"}
 
-__all__ = sorted([*_NAMES, *_MODULES])  # noqa: PLE0605
+__all__ = sorted([*_NAMES, *_MODULES])
 
 
 def __getattr__(name: str) -> Any:

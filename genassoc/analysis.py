@@ -79,6 +79,17 @@ def make_cohort(config: Config, store: GenotypeStore) -> Cohort:
     return cohort
 
 
+def run(
+    path: str | Path,
+    *,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+    restart: bool = False,
+) -> Results:
+    """Do what the gwas.toml at ``path`` says; see `run_config`."""
+    return run_config(Config.read(path), executor=executor, progress=progress, restart=restart)
+
+
 def run_config(
     config: Config,
     *,

@@ -41,9 +41,7 @@ def convert(
     See `genassoc.formats.convert.convert` for the parameters and errors. What was read, split and dropped is in
     ``store.attributes["summary"]``.
     """
-    convert_files(
-        inputs, out, region=region, samples=samples, threads=threads, progress=progress, overwrite=overwrite
-    )
+    convert_files(inputs, out, region=region, samples=samples, threads=threads, progress=progress, overwrite=overwrite)
     return GenotypeStore.open(out)
 
 
@@ -64,9 +62,7 @@ def whole_store(store: GenotypeStore) -> Cohort:
     return Cohort.align(store, pl.DataFrame({"IID": pl.Series(names, dtype=pl.String)}), sample_id="IID")
 
 
-def plan_association(
-    cohort: Cohort, model: Any, *, n_parts: int = 1, settings: dict[str, Any] | None = None
-) -> Plan:
+def plan_association(cohort: Cohort, model: Any, *, n_parts: int = 1, settings: dict[str, Any] | None = None) -> Plan:
     """The tasks of an association run; its fingerprint covers all that decides the numbers."""
     return Plan.by_block(
         cohort.store.contig_runs(),
@@ -136,9 +132,7 @@ def associate(
     recorder = Recorder(parameters=describe(cohort, model), inputs=inputs_of(cohort))
     plan = plan_association(cohort, model)
     job = association_job(cohort, model, plan)
-    merged = run_to_file(
-        job, plan, executor or Threads(), Path(out), progress or Silent(), restart=restart
-    )
+    merged = run_to_file(job, plan, executor or Threads(), Path(out), progress or Silent(), restart=restart)
     record = finish_record(recorder, cohort, model, job.state, merged.counts.to_dict())
     write_provenance(merged.path, record)
     return Results(merged.path, record)
@@ -204,9 +198,7 @@ def over_blocks(
     return [value for index in sorted(found) for value in found[index]]
 
 
-def variant_qc(
-    cohort: Cohort, *, executor: Executor | None = None, progress: Progress | None = None
-) -> pl.DataFrame:
+def variant_qc(cohort: Cohort, *, executor: Executor | None = None, progress: Progress | None = None) -> pl.DataFrame:
     """Counts, frequencies, missing rate and exact Hardy-Weinberg test of every selected variant.
 
     Returns
@@ -218,9 +210,7 @@ def variant_qc(
     return quality(cohort, executor=executor, progress=progress)[0]
 
 
-def sample_qc(
-    cohort: Cohort, *, executor: Executor | None = None, progress: Progress | None = None
-) -> pl.DataFrame:
+def sample_qc(cohort: Cohort, *, executor: Executor | None = None, progress: Progress | None = None) -> pl.DataFrame:
     """Missing rate and heterozygosity of every sample over the selected variants.
 
     Returns
@@ -303,17 +293,7 @@ def to_dask(cohort: Cohort) -> "dask.array.Array":
     return da.concatenate(pieces, axis=0)
 
 
-def run(
-    path: str | Path, *, executor: Executor | None = None, progress: Progress | None = None, restart: bool = False
-) -> Results:
-    """Do what a gwas.toml says; see `genassoc.analysis`."""
-    from genassoc.analysis import run_config
-    from genassoc.config import Config
-
-    return run_config(Config.read(path), executor=executor, progress=progress, restart=restart)
-
-
 __all__ = [
-    "associate", "association_job", "convert", "genassoc_version", "open_store", "plan_association", "quality", "run",
+    "associate", "association_job", "convert", "genassoc_version", "open_store", "plan_association", "quality",
     "sample_qc", "to_allel", "to_dask", "variant_qc", "whole_store",
 ]  # fmt: skip

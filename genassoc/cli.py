@@ -23,7 +23,8 @@ app = typer.Typer(
 )
 
 Threads = Annotated[
-    int | None, typer.Option("--threads", min=1, help="Threads; all usable CPUs by default. Results do not depend on it.")
+    int | None,
+    typer.Option("--threads", min=1, help="Threads; all usable CPUs by default. Results do not depend on it."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
@@ -56,11 +57,13 @@ def _names(text: str | None) -> list[str]:
 @app.command()
 def convert(
     files: Annotated[
-        list[str], typer.Argument(metavar="IN... OUT.zarr", help="VCF, VCF.gz or BCF files (globs too), then the store.")
+        list[str],
+        typer.Argument(metavar="IN... OUT.zarr", help="VCF, VCF.gz or BCF files (globs too), then the store."),
     ],
     threads: Threads = None,
     region: Annotated[
-        list[str] | None, typer.Option(help="chr or chr:first-last, by POS, both ends included; may be repeated.")
+        list[str] | None,
+        typer.Option(help="chr or chr:first-last, by POS, both ends included; may be repeated."),
     ] = None,
     samples: Annotated[Path | None, typer.Option(help="File with one sample id a line: only these.")] = None,
     force: Annotated[bool, typer.Option(help="Replace a store made of other inputs.")] = False,
@@ -69,7 +72,9 @@ def convert(
     from genassoc.formats.convert import convert as convert_files
 
     if len(files) < 2:
-        raise typer.BadParameter("name at least one input and the store to write, as in: convert cohort.vcf.gz cohort.zarr")
+        raise typer.BadParameter(
+            "name at least one input and the store to write, as in: convert cohort.vcf.gz cohort.zarr"
+        )
     summary = convert_files(
         files[:-1], files[-1], region=region or None, samples=samples, threads=threads, progress=_progress(),
         overwrite=force,
@@ -165,10 +170,13 @@ def assoc(
     hwe: Annotated[float | None, typer.Option(help="Least exact Hardy-Weinberg p.")] = None,
     region: Annotated[list[str] | None, typer.Option(help="chr or chr:first-last; may be repeated.")] = None,
     missing: Annotated[str, typer.Option(help="Missing calls: complete | mean.")] = "complete",
-    min_mac: Annotated[float | None, typer.Option(help="Rows below this minor allele count have no estimate (5).")] = None,
+    min_mac: Annotated[
+        float | None, typer.Option(help="Rows below this minor allele count have no estimate (5).")
+    ] = None,
     rank_normalise: Annotated[bool, typer.Option(help="Normal scores of each trait (Blom).")] = False,
     missing_code: Annotated[
-        list[str] | None, typer.Option(help="A value that means missing, as -9; may be repeated; 'none' declares that there is none.")
+        list[str] | None,
+        typer.Option(help="A value that means missing, as -9; may be repeated; 'none' declares that there is none."),
     ] = None,
     threads: Threads = None,
     force: Annotated[bool, typer.Option(help="Throw away the parts of an interrupted run of other inputs.")] = False,
@@ -217,7 +225,9 @@ def plan(
 
 
 @app.command()
-def part(work: Path, number: Annotated[int, typer.Argument(metavar="I", help="From 0.")], threads: Threads = None) -> None:
+def part(
+    work: Path, number: Annotated[int, typer.Argument(metavar="I", help="From 0.")], threads: Threads = None
+) -> None:
     """Do one part of a planned run. Doing it twice is harmless; a killed part carries on."""
     from genassoc import analysis
 

@@ -152,9 +152,7 @@ class Config:
 def _problems(content: Mapping[str, Any]) -> list[str]:
     """Everything that is wrong with the tables, one line each."""
     found = [
-        f"there is no table [{name}] in gwas.toml{_meant(name, _SECTIONS)}"
-        for name in content
-        if name not in _SECTIONS
+        f"there is no table [{name}] in gwas.toml{_meant(name, _SECTIONS)}" for name in content if name not in _SECTIONS
     ]
     for section, keys in _REQUIRED.items():
         table = content.get(section)

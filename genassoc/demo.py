@@ -9,7 +9,7 @@ import polars as pl
 
 from genassoc import api
 from genassoc.data.cohort import Cohort
-from genassoc.data.output import check_writable, replacing
+from genassoc.data.output import output_error, replacing
 from genassoc.data.variants import maf_above, missing_below
 from genassoc.engine.executors import Executor, Threads
 from genassoc.errors import GenassocError
@@ -19,7 +19,7 @@ from genassoc.progress import Progress
 from genassoc.results import Results
 from genassoc.simulate import SimulatedCohort, simulate_cohort
 
-LOCUS = 500_000  # base pairs to either side of a planted variant that count as its locus
+LOCUS = 1_000_000  # base pairs to either side of a planted variant that count as its locus
 GENOME_WIDE = 7.30103  # -log10 of 5e-8
 ADJUSTED_FOR = ("age", "sex", "PC1:PC4")
 _STAMP = "simulated.json"
@@ -79,8 +79,10 @@ def demo(
         cohort = simulate_cohort(n_samples, n_variants, seed=seed)
     except ValueError as error:
         raise GenassocError(f"the demo cannot be simulated: {error}.") from error
-    check_writable(folder)
-    folder.mkdir(exist_ok=True)
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise output_error(error, folder) from error
     executor = executor or Threads()
     vcf, table = _write_inputs(cohort, folder, say)
     store = api.convert(vcf, folder / "cohort.zarr", progress=progress, overwrite=True)
@@ -111,7 +113,12 @@ def _write_inputs(cohort: SimulatedCohort, folder: Path, say: Callable[[str], No
     """VCF.gz, phenotypes and truth; not again if they are of the same cohort."""
     vcf, table, truth = folder / "cohort.vcf.gz", folder / "phenotypes.tsv", folder / "truth.tsv"
     stamp = json.dumps(
-        {"seed": cohort.seed, "samples": cohort.n_samples, "variants": cohort.n_variants, "by": api.genassoc_version()}
+        {
+            "seed": cohort.seed,
+            "samples": cohort.n_samples,
+            "variants": cohort.n_variants,
+            "by": api.genassoc_version(),
+        }
     )
     mark = folder / _STAMP
     if mark.exists() and mark.read_text() == stamp and vcf.exists() and table.exists() and truth.exists():
@@ -149,12 +156,12 @@ def beside_truth(results: Results, truth: pl.DataFrame) -> pl.DataFrame:
         locus = rows.filter((pl.col("chromosome") == effect["chromosome"]) & near)
         best = locus.filter(pl.col("neg_log_10_p_value").is_not_null()).sort("neg_log_10_p_value").tail(1)
         leads.append(best.select("variant_id", "neg_log_10_p_value").collect())
-    lead = pl.concat([frame if frame.height else frame.clear(n=1) for frame in leads]) if leads else own.select(
-        "variant_id", "neg_log_10_p_value"
-    ).clear()
-    return joined.with_columns(
-        lead_variant_id=lead["variant_id"], lead_neg_log_10_p_value=lead["neg_log_10_p_value"]
+    lead = (
+        pl.concat([frame if frame.height else frame.clear(n=1) for frame in leads])
+        if leads
+        else own.select("variant_id", "neg_log_10_p_value").clear()
     )
+    return joined.with_columns(lead_variant_id=lead["variant_id"], lead_neg_log_10_p_value=lead["neg_log_10_p_value"])
 
 
 def _draw(results: Results, trait: str, folder: Path) -> list[Path]:
@@ -172,7 +179,7 @@ def _report(trait: str, who: Cohort, results: Results, found: pl.DataFrame, trut
     lines = [
         "",
         f"{trait}: {who.n_samples:,} samples, {ledger[('kept', None)]:,} of {ledger[('read', None)]:,} variants tested "
-        f"(others: {', '.join(f'{reason} {n:,}' for (status, reason), n in ledger.items() if status == 'dropped')}); "
+        f"(left out by {', '.join(f'{reason}: {n:,}' for (status, reason), n in ledger.items() if status == 'dropped')}); "
         f"lambda_GC {results.lambda_gc():.3f}",
         "  top hits               beta      SE   -log10 p   planted?",
     ]

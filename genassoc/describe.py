@@ -130,7 +130,9 @@ def result_lines(results: Results) -> list[str]:
                 f"  best: {row['variant_id']} ({row['rsid'] or 'no id'}) beta {row['beta']:.4g} for one more "
                 f"{row['effect_allele']}, SE {row['standard_error']:.3g}, -log10 p {row['neg_log_10_p_value']:.2f}"
             )
-        for code, n in codes.filter((pl.col("trait") == trait) & pl.col("code").is_not_null()).select("code", "n_rows").iter_rows():
+        for code, n in (
+            codes.filter((pl.col("trait") == trait) & pl.col("code").is_not_null()).select("code", "n_rows").iter_rows()
+        ):
             lines.append(f"  {n:,} rows: {code}")
     if len(results.traits) > 20:
         lines.append(f"and {len(results.traits) - 20} more traits")
@@ -163,7 +165,9 @@ def draw_all(results: Results, folder: Path, suffix: str) -> list[Path]:
     tests = {test for _, test in pairs}
     drawn = []
     for trait, test in pairs:
-        stem = "".join(c if c.isalnum() or c in "-_." else "_" for c in (f"{trait}.{test}" if len(tests) > 1 else trait))
+        stem = "".join(
+            c if c.isalnum() or c in "-_." else "_" for c in (f"{trait}.{test}" if len(tests) > 1 else trait)
+        )
         for name, draw in (("manhattan", plots.manhattan), ("qq", plots.qq)):
             axes = draw(results, trait=trait, test=test)
             drawn.append(plots.save_figure(axes, folder / f"{stem}.{name}.{suffix}"))

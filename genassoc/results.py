@@ -22,9 +22,7 @@ from genassoc.errors import GenassocError, InputError, OutputError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MEDIAN_CHI2 = (
-    0.454936423119572  # median of a chi-squared with 1 degree of freedom (scipy.stats.chi2(1).median())
-)
+MEDIAN_CHI2 = 0.454936423119572  # median of a chi-squared with 1 degree of freedom (scipy.stats.chi2(1).median())
 P_VALUE = "neg_log_10_p_value"
 NEEDED = ("chromosome", "base_pair_location", "effect_allele", "other_allele", P_VALUE, "trait", "test")
 DIALECTS: dict[str, tuple[str, ...]] = {
@@ -48,9 +46,7 @@ class Results:
     Results.read : open a file together with its provenance.
     """
 
-    def __init__(
-        self, source: str | Path | pl.DataFrame, provenance: Mapping[str, Any] | None = None
-    ) -> None:
+    def __init__(self, source: str | Path | pl.DataFrame, provenance: Mapping[str, Any] | None = None) -> None:
         self.path = None if isinstance(source, pl.DataFrame) else Path(source)
         self._table = source if isinstance(source, pl.DataFrame) else None
         self.provenance: dict[str, Any] = dict(provenance or {})
@@ -72,16 +68,12 @@ class Results:
         try:
             names = results.scan().collect_schema().names()
         except OutputError as error:
-            raise InputError(
-                f"{path} is no results file: its name ends in none of {', '.join(SUFFIXES)}."
-            ) from error
+            raise InputError(f"{path} is no results file: its name ends in none of {', '.join(SUFFIXES)}.") from error
         except (pl.exceptions.PolarsError, OSError) as error:
             raise InputError(f"{path} cannot be read as a table of results: {error}") from error
         absent = [name for name in NEEDED if name not in names]
         if absent:
-            raise InputError(
-                f"{path} is no table of genassoc's results: it has no column {', '.join(absent)}."
-            )
+            raise InputError(f"{path} is no table of genassoc's results: it has no column {', '.join(absent)}.")
         results.provenance = read_provenance(path)
         return results
 
@@ -144,10 +136,7 @@ class Results:
     def codes(self) -> pl.DataFrame:
         """How many rows of each trait and test have which code (null: fine), in order of first appearance."""
         return (
-            self.scan()
-            .group_by("trait", "test", "code", maintain_order=True)
-            .agg(pl.len().alias("n_rows"))
-            .collect()
+            self.scan().group_by("trait", "test", "code", maintain_order=True).agg(pl.len().alias("n_rows")).collect()
         )
 
     @property
@@ -170,9 +159,7 @@ class Results:
         if trait is None:
             return self.scan()
         if trait not in self.traits:
-            raise GenassocError(
-                f"there is no trait '{trait}' in these results; they hold {', '.join(self.traits)}."
-            )
+            raise GenassocError(f"there is no trait '{trait}' in these results; they hold {', '.join(self.traits)}.")
         return self.scan().filter(pl.col("trait") == trait)
 
     # --- out ------------------------------------------------------------------------------------------------
@@ -196,9 +183,7 @@ class Results:
         if dialect is not None and dialect not in DIALECTS:
             raise OutputError(f"there is no dialect '{dialect}'; there are {', '.join(DIALECTS)}.")
         if table_suffix(path) not in DIALECTS.get(dialect or "", SUFFIXES):
-            raise OutputError(
-                f"a file in the dialect '{dialect}' ends in {' or '.join(DIALECTS[dialect or ''])}."
-            )
+            raise OutputError(f"a file in the dialect '{dialect}' ends in {' or '.join(DIALECTS[dialect or ''])}.")
         schema, pieces = self._arrow()
         write_table(path, schema, pieces)
         if self.provenance:
@@ -260,7 +245,5 @@ def read_provenance(path: str | Path) -> dict[str, Any]:
     try:
         content = json.loads(beside.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(
-            f"{beside} is no record of provenance ({error}); remove it to go on without."
-        ) from error
+        raise InputError(f"{beside} is no record of provenance ({error}); remove it to go on without.") from error
     return content if isinstance(content, dict) else {}

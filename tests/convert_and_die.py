@@ -1,6 +1,6 @@
 """Run by test_convert.py in a process of its own: converts with tiny parts and kills itself (kill -9) at a point.
 
-    python convert_and_die.py OUT POINT NUMBER THREADS INPUT...
+python convert_and_die.py OUT POINT NUMBER THREADS INPUT...
 """
 
 import os

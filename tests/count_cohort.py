@@ -148,9 +148,7 @@ def make_job(cohort: CountCohort, plan: Plan, analysis: CountAnalysis | None = N
     return AssociationJob(cohort, analysis or CountAnalysis(), plan.block_variants)
 
 
-def scan(
-    out: Path, block_variants: int = 64, executor: Executor | None = None, seconds: float = 0.0
-) -> Merged:
+def scan(out: Path, block_variants: int = 64, executor: Executor | None = None, seconds: float = 0.0) -> Merged:
     """The whole run, to ``out``."""
     cohort = make_cohort(block_variants)
     plan = make_plan(cohort)

@@ -98,9 +98,7 @@ class Import:
 
 def read_package() -> Source:
     root = PROJECT / PACKAGE
-    return {
-        str(path.relative_to(root)): path.read_text(encoding="utf-8") for path in sorted(root.rglob("*.py"))
-    }
+    return {str(path.relative_to(root)): path.read_text(encoding="utf-8") for path in sorted(root.rglob("*.py"))}
 
 
 def module_of(file: str) -> str:
@@ -182,9 +180,7 @@ def wrong_storeys(source: Source) -> list[str]:
     wrong = []
     for found in all_imports(source):
         home = storey(module_of(found.file))
-        if (
-            not is_ours(found.name) or home == ""
-        ):  # genassoc/__init__.py names what is public, wherever it lives
+        if not is_ours(found.name) or home == "":  # genassoc/__init__.py names what is public, wherever it lives
             continue
         target = storey(found.name)
         if home not in BELOW and home not in LEAVES:
@@ -230,9 +226,7 @@ def wrong_siblings(source: Source) -> list[str]:
     return [
         f"{found}: what runs tasks knows nothing of what they do"
         for found in all_imports(source)
-        if found.file in plain
-        and is_ours(found.name)
-        and storey(found.name) in {"methods", "stats", "kernels"}
+        if found.file in plain and is_ours(found.name) and storey(found.name) in {"methods", "stats", "kernels"}
     ]
 
 
@@ -256,8 +250,7 @@ def slow_imports(source: Source) -> list[str]:
     return [
         f"{found} at module level: import it in the function that needs it"
         for found in all_imports(source)
-        if found.when == "module"
-        and any(found.name == name or found.name.startswith(name + ".") for name in LAZY)
+        if found.when == "module" and any(found.name == name or found.name.startswith(name + ".") for name in LAZY)
     ]
 
 
@@ -336,9 +329,7 @@ def kernels_of(source: Source) -> dict[str, set[str]]:
             functions = [node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]
             names = {f.name for f in functions if any("jit" in ast.dump(d) for d in f.decorator_list)}
             compiled[Path(file).stem] = {name for name in names if not name.startswith("_")}
-    outside = {
-        name for file, text in source.items() if not file.startswith("kernels/") for name in names_in(text)
-    }
+    outside = {name for file, text in source.items() if not file.startswith("kernels/") for name in names_in(text)}
     return {stem: names & outside for stem, names in compiled.items()}
 
 

@@ -21,9 +21,7 @@ class MemoryStore:
         self.haploid = haploid
         self.block_variants = block_variants
         self.n_reads = 0
-        self.fingerprint = hashlib.sha256(self.codes.tobytes() + self.table.write_csv().encode()).hexdigest()[
-            :16
-        ]
+        self.fingerprint = hashlib.sha256(self.codes.tobytes() + self.table.write_csv().encode()).hexdigest()[:16]
 
     def read(self, start, stop):
         self.n_reads += 1

@@ -55,9 +55,7 @@ def test_libraries_are_declared():
 
 
 def test_kernels_have_oracles():
-    oracles = {
-        path.name: path.read_text(encoding="utf-8") for path in (PROJECT / "tests" / "oracles").glob("*.py")
-    }
+    oracles = {path.name: path.read_text(encoding="utf-8") for path in (PROJECT / "tests" / "oracles").glob("*.py")}
     assert without_oracle(read_package(), oracles, TWINS) == []
 
 
@@ -68,9 +66,7 @@ def test_importing_the_package_loads_nothing_heavy():
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(PROJECT), os.environ.get("PYTHONPATH", "")]),
     }
-    run = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
-    )
+    run = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
     assert run.stdout.split() == []
 
 
@@ -192,9 +188,7 @@ def test_sound_house_passes(rule):
     assert rule(SOUND) == []
 
 
-@pytest.mark.parametrize(
-    "rule, file, fault, message", FAULTS, ids=lambda value: getattr(value, "__name__", None)
-)
+@pytest.mark.parametrize("rule, file, fault, message", FAULTS, ids=lambda value: getattr(value, "__name__", None))
 def test_fault_is_found(rule, file, fault, message):
     broken = {**SOUND, file: SOUND.get(file, "") + fault}
     found = rule(broken)
@@ -212,9 +206,5 @@ def test_kernel_without_oracle_is_found():
     assert without_oracle(SOUND, ORACLES, {}) == []
     assert without_oracle(SOUND, {"sums.py": "def plus(a, b): ...\n"}, {"sums.add": "sums.plus"}) == []
     assert without_oracle(SOUND, {}, {}) == ["kernels/sums.py: add has no slow twin in tests/oracles/"]
-    assert without_oracle(SOUND, ORACLES, {"sums.gone": "sums.add"}) == [
-        "TWINS: there is no kernel sums.gone"
-    ]
-    assert without_oracle(SOUND, ORACLES, {"sums.add": "sums.gone"}) == [
-        "TWINS: there is no oracle sums.gone"
-    ]
+    assert without_oracle(SOUND, ORACLES, {"sums.gone": "sums.add"}) == ["TWINS: there is no kernel sums.gone"]
+    assert without_oracle(SOUND, ORACLES, {"sums.add": "sums.gone"}) == ["TWINS: there is no oracle sums.gone"]

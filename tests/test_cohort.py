@@ -219,9 +219,7 @@ def test_blocks_hold_the_cohorts_samples_at_block_columns(n):
     cohort = Cohort.align(store, phenotypes_of(chosen))
     block = cohort.read(3, 12)
     assert block.start == 3 and block.n_samples == cohort.block_width == (n if n < 35 else 70)
-    np.testing.assert_array_equal(
-        block.codes()[:, cohort.block_columns], store.codes[3:12, cohort.sample_index]
-    )
+    np.testing.assert_array_equal(block.codes()[:, cohort.block_columns], store.codes[3:12, cohort.sample_index])
     marks = np.unpackbits(block.haploid, axis=1, bitorder="little", count=block.n_samples)
     np.testing.assert_array_equal(marks[:, cohort.block_columns], haploid[3:12, cohort.sample_index])
     assert block.packed.shape[1] % 8 == 0
@@ -240,9 +238,7 @@ def test_a_cohort_pickles_and_its_fingerprint_follows_what_matters():
         Cohort.align(store, frame).keep_variants(pl.col("maf") > 0.01),
         cohort.keep_samples(ids[:9]),
         cohort.keep_variants([0, 1]),
-        Cohort.align(store, frame.with_columns(y=-pl.col("y")), sex="SEX").keep_variants(
-            pl.col("maf") > 0.01
-        ),
+        Cohort.align(store, frame.with_columns(y=-pl.col("y")), sex="SEX").keep_variants(pl.col("maf") > 0.01),
     ]
     assert len({one.fingerprint for one in [cohort, *others]}) == 7
     assert "10 samples" in repr(cohort) and "5 male, 5 female" in repr(cohort)

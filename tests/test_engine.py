@@ -47,8 +47,7 @@ def test_tasks_cover_every_variant_once_and_keep_to_contigs_and_blocks(
     assert [task.index for task in plan.tasks] == list(range(len(plan.tasks)))
     for task in plan.tasks:
         assert any(
-            contig == task.contig and first <= task.start < task.stop <= last
-            for contig, first, last in counts.RUNS
+            contig == task.contig and first <= task.start < task.stop <= last for contig, first, last in counts.RUNS
         )
         assert task.n_variants * rows_per_variant <= 90
         assert task.start // block_variants == (task.stop - 1) // block_variants
@@ -135,13 +134,9 @@ def test_rows_are_those_of_a_slow_loop(tmp_path: Path) -> None:
             name = f"{variant['chromosome']}_{10 * i + 1}_A_{variant['effect_allele']}"
             few = trait == "weight" and sum(calls) < 10
             rsid = None if variant["rsid"] == "." else variant["rsid"]
-            expected.append(
-                (name, rsid, trait, len(calls), float(sum(calls)), "n_too_small" if few else None)
-            )
+            expected.append((name, rsid, trait, len(calls), float(sum(calls)), "n_too_small" if few else None))
     assert table.select("variant_id", "rsid", "trait", "n", "mac", "code").rows() == expected
-    assert (
-        table.filter(pl.col("code").is_not_null())["neg_log_10_p_value"].null_count() == table["code"].count()
-    )
+    assert table.filter(pl.col("code").is_not_null())["neg_log_10_p_value"].null_count() == table["code"].count()
     assert table["standard_error"].null_count() == table.height  # the analysis gives none
     assert merged.counts == Counts(1500, len(expected) // 2, len(expected), dropped)
 
@@ -314,9 +309,7 @@ def test_a_fault_before_the_first_part_leaves_nothing(tmp_path: Path) -> None:
     cohort = make_cohort()
     plan = make_plan(cohort)
     with pytest.raises(ZeroDivisionError):
-        run_to_file(
-            make_job(cohort, plan, CountAnalysis(fail_at=0)), plan, Serial(), tmp_path / "r.tsv", Silent()
-        )
+        run_to_file(make_job(cohort, plan, CountAnalysis(fail_at=0)), plan, Serial(), tmp_path / "r.tsv", Silent())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -368,9 +361,7 @@ def test_damage_found_while_merging_leaves_no_output(done: tuple[WorkFolder, Pla
         merge(work, plan, tmp_path / "r.parquet")
 
 
-def test_what_a_killed_merge_left_is_swept_and_nothing_else(
-    done: tuple[WorkFolder, Plan], tmp_path: Path
-) -> None:
+def test_what_a_killed_merge_left_is_swept_and_nothing_else(done: tuple[WorkFolder, Plan], tmp_path: Path) -> None:
     work, plan = done
     dead = 2**22 - 1  # no such process: beyond the largest number of Linux
     ours = tmp_path / f"wip_r.tsv.{output.host_name()}.{dead}.00ff"
@@ -411,9 +402,7 @@ def test_a_part_computed_twice_is_the_same_file(done: tuple[WorkFolder, Plan]) -
     work, plan = done
     task = plan.tasks[5]
     before = work.part_path(task).read_bytes()
-    work.write_part(
-        plan, task, make_job(make_cohort(), plan).do(np.linspace(-1.0, 1.0, counts.N_SAMPLES), task)
-    )
+    work.write_part(plan, task, make_job(make_cohort(), plan).do(np.linspace(-1.0, 1.0, counts.N_SAMPLES), task))
     assert work.part_path(task).read_bytes() == before
 
 
@@ -589,9 +578,7 @@ def test_a_full_disk_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(output.os, "fsync", full)
     with (
-        pytest.raises(
-            OutputError, match=r"cannot write .*x\.bin: no space left on the disk; free some space"
-        ),
+        pytest.raises(OutputError, match=r"cannot write .*x\.bin: no space left on the disk; free some space"),
         output.replacing(tmp_path / "x.bin") as file,
     ):
         file.write(b"x")

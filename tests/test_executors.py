@@ -83,9 +83,7 @@ def test_blas_has_one_thread_inside() -> None:
         list(Threads(2).map(lambda i: i, range(4)))
         inside = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
         assert inside and set(inside) == {1}
-    assert [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"][
-        : len(before)
-    ] == before
+    assert [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"][: len(before)] == before
 
 
 def test_the_number_of_threads() -> None:

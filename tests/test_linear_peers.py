@@ -18,7 +18,11 @@ PRINTED = 5e-6
 
 def plink_table(path):
     return pl.read_csv(
-        path, separator="\t", null_values=["NA", "."], infer_schema_length=100_000, schema_overrides={"#CHROM": pl.String}
+        path,
+        separator="\t",
+        null_values=["NA", "."],
+        infer_schema_length=100_000,
+        schema_overrides={"#CHROM": pl.String},
     )
 
 
@@ -120,7 +124,9 @@ def hail_phenotypes(folder, case):
         y = pl.read_csv(folder / "regressionLinear.pheno", separator="\t").rename({"Pheno": "y"})
         y = y.with_columns(pl.when(pl.col("y") != 0).then(pl.col("y")))  # hail reads it with missing="0"
         return covariates.join(y, on="Sample", how="left")
-    rows = [re.split(r"\s+", line.strip()) for line in (folder / "regressionLinear.fam").read_text().splitlines() if line]
+    rows = [
+        re.split(r"\s+", line.strip()) for line in (folder / "regressionLinear.fam").read_text().splitlines() if line
+    ]
     y = pl.DataFrame({"Sample": [row[1] for row in rows], "y": [row[5] for row in rows]}).with_columns(
         pl.col("y").replace({"0": None, "-9": None, "N/A": None, "NA": None}).cast(pl.Float64)
     )
@@ -141,7 +147,8 @@ def hail_dosages(folder, case):
         samples = next(line for line in lines if line[0] == "#CHROM")[9:]
         calls = [[call.split(":")[-1] for call in line[9:]] for line in lines if not line[0].startswith("#")]
         likelihoods = [
-            [[10 ** (-int(x) / 10) for x in call.split(",")] if "," in call else [0, 0, 0] for call in row] for row in calls
+            [[10 ** (-int(x) / 10) for x in call.split(",")] if "," in call else [0, 0, 0] for call in row]
+            for row in calls
         ]
         return np.array(samples), posterior_mean(np.array(likelihoods))
     samples = [line.split()[1] for line in (folder / "regressionLinear.sample").read_text().splitlines()[2:] if line]
@@ -191,4 +198,9 @@ def test_hail_asserts_the_same(tmp_path, case):
         else:
             allowed = float(tolerance.removeprefix("abs=")) + fixed_point * abs(float(value))
             # float32 sums: five digits
-            assert abs(found - float(value)) <= allowed + RELATIVE * abs(float(value)), (variant, field, found, value)
+            assert abs(found - float(value)) <= allowed + RELATIVE * abs(float(value)), (
+                variant,
+                field,
+                found,
+                value,
+            )

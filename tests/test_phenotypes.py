@@ -89,9 +89,7 @@ def test_plain_and_quoted_files_are_read_alike(tmp_path_factory, rows, delimiter
 
 
 def test_frames_and_parquet_read_as_the_file_does(tmp_path):
-    frame = pl.DataFrame(
-        {"IID": ["007", "S2", "S3"], "bmi": [1.5, float("nan"), -2], "site": ["A", "B", None]}
-    )
+    frame = pl.DataFrame({"IID": ["007", "S2", "S3"], "bmi": [1.5, float("nan"), -2], "site": ["A", "B", None]})
     frame.write_parquet(tmp_path / "p.parquet")
     text = Phenotypes.read(write(tmp_path / "p.tsv", TEXT)).table
     index = pd.DataFrame({"bmi": [1.5, np.nan, -2], "site": ["A", "B", None]})
@@ -186,9 +184,9 @@ def test_ids_are_text_and_unique(tmp_path):
 def test_numbers_survive_the_text_to_the_last_bit(values):
     frame = table(x=[repr(value) for value in values])
     read = Phenotypes.read(frame, missing_codes=[])
-    assert read.numbers("x", np.arange(len(values))).tobytes() == (
-        np.array(values) + 0.0
-    ).tobytes() or np.array_equal(read.numbers("x", np.arange(len(values))), np.array(values))
+    assert read.numbers("x", np.arange(len(values))).tobytes() == (np.array(values) + 0.0).tobytes() or np.array_equal(
+        read.numbers("x", np.arange(len(values))), np.array(values)
+    )
 
 
 # Values -------------------------------------------------------------------------------------------------
@@ -220,9 +218,7 @@ def test_infinities_are_errors(value):
 def test_an_undeclared_minus_nine_is_refused_and_a_declared_one_is_not():
     frame = table(y=[1.5, -9, 2, 3.5], b=[1, 2, 2, -9], honest=[-12, -9, 0, 12], low=[-9, -8.5, 3, 1])
     for trait, kind in (("y", "quantitative"), ("b", "quantitative"), ("b", "binary")):
-        with pytest.raises(
-            PhenotypeError, match=r"-9 for 1 samples.*missing_codes=\[\"-9\"\].*--missing-code -9"
-        ):
+        with pytest.raises(PhenotypeError, match=r"-9 for 1 samples.*missing_codes=\[\"-9\"\].*--missing-code -9"):
             design(frame, [trait], kind=kind)
     with pytest.raises(PhenotypeError, match="'b' has the value -9"):
         design(frame, ["honest"], ["b"])
@@ -255,17 +251,13 @@ def test_constant_and_empty_traits_are_refused():
         design(frame, ["z"], kind="binary")
     with pytest.raises(PhenotypeError, match=r"'c'.*1 \(3 samples\).*constant"):
         design(frame, ["c"], kind="binary")
-    with pytest.raises(
-        PhenotypeError, match=r"'w' is constant.*2 samples of the cohort that have all covariates"
-    ):
+    with pytest.raises(PhenotypeError, match=r"'w' is constant.*2 samples of the cohort that have all covariates"):
         design(frame, ["w"], ["x"])
 
 
 def test_a_column_that_is_not_there_is_answered_with_those_like_it():
     frame = table(height=[1, 2, 3], Weight=[2, 1, 3], PC1=[1, 2, 4], PC2=[3, 1, 2])
-    with pytest.raises(
-        PhenotypeError, match=r"no column is named 'heigth' \(asked for as a trait\).*'height'"
-    ):
+    with pytest.raises(PhenotypeError, match=r"no column is named 'heigth' \(asked for as a trait\).*'height'"):
         design(frame, ["heigth"])
     with pytest.raises(PhenotypeError, match=r"covariate\).*'Weight'"):
         design(frame, ["height"], ["weight"])
@@ -378,9 +370,7 @@ def test_collinear_and_constant_covariates_are_dropped_named_and_recorded():
         region=["east", "east", "west", "west"] * 10,
         one=["x"] * 40,
     )
-    made = design(
-        frame, ["y"], ["age", "copy", "months", "PC1", "mixed", "flat", "site", "region", "one", "age"]
-    )
+    made = design(frame, ["y"], ["age", "copy", "months", "PC1", "mixed", "flat", "site", "region", "one", "age"])
     assert made.covariates == ("intercept", "age", "PC1", "site[B]", "site[C]", "site[D]")
     assert made.X.shape == (40, 6)
     dropped = {str(one) for one in made.dropped_covariates}
@@ -400,9 +390,7 @@ def test_collinear_and_constant_covariates_are_dropped_named_and_recorded():
 
 
 def test_levels_and_constancy_are_of_complete_samples():
-    frame = table(
-        y=[1, 2, 3, 4, 6], site=["A", "B", "B", "C", "B"], age=[1, 4, 3, None, 8], d=[1, 1, 1, 2, 1]
-    )
+    frame = table(y=[1, 2, 3, 4, 6], site=["A", "B", "B", "C", "B"], age=[1, 4, 3, None, 8], d=[1, 1, 1, 2, 1])
     made = design(frame, ["y"], ["site", "age", "d"])
     assert made.covariates == ("intercept", "site[B]", "age")
     assert [str(one) for one in made.dropped_covariates] == ["d: constant (1)"]
@@ -431,16 +419,12 @@ def test_a_formula_keeps_the_rows_aligned():
     age = frame["age"].fill_null(0).to_numpy() * made.complete
     np.testing.assert_array_equal(made.X[:, 1], age)
     np.testing.assert_array_equal(made.X[:, 2], age**2)
-    np.testing.assert_array_equal(
-        made.X[:, 4], made.complete & (frame["site"] == "C").fill_null(False).to_numpy()
-    )
+    np.testing.assert_array_equal(made.X[:, 4], made.complete & (frame["site"] == "C").fill_null(False).to_numpy())
 
 
 def test_a_formula_equals_the_list_where_both_can_say_it():
     rng = np.random.default_rng(8)
-    frame = table(
-        y=rng.normal(size=30), age=rng.normal(size=30), site=["B", "A", "C"] * 10, b=[True, False] * 15
-    )
+    frame = table(y=rng.normal(size=30), age=rng.normal(size=30), site=["B", "A", "C"] * 10, b=[True, False] * 15)
     by_list, by_formula = design(frame, ["y"], ["age", "site", "b"]), design(frame, ["y"], "age + site + b")
     columns = [by_formula.covariates.index(name) for name in by_list.covariates]
     np.testing.assert_array_equal(by_formula.X[:, columns], by_list.X)
@@ -453,9 +437,7 @@ def test_interactions_and_collinear_terms_of_formulas():
     rng = np.random.default_rng(8)
     frame = table(y=rng.normal(size=30), x1=rng.normal(size=30), x2=rng.normal(size=30))
     made = design(frame, ["y"], "x1*x2 + I(2*x1)")
-    np.testing.assert_allclose(
-        made.X[:, made.covariates.index("x1:x2")], frame["x1"] * frame["x2"], rtol=1e-15
-    )
+    np.testing.assert_allclose(made.X[:, made.covariates.index("x1:x2")], frame["x1"] * frame["x2"], rtol=1e-15)
     assert [one.name for one in made.dropped_covariates] == ["I(2 * x1)"]
 
 

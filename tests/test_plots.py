@@ -91,11 +91,7 @@ def test_chromosomes_in_natural_order():
     assert [label.get_text() for label in ax.get_xticklabels()] == ["1", "2", "10", "X"]
     genome = GenomeAxis.of(results)
     placed = genome.place(results)
-    spans = (
-        placed.group_by("chromosome_index")
-        .agg(lo=pl.col("x").min(), hi=pl.col("x").max())
-        .sort("chromosome_index")
-    )
+    spans = placed.group_by("chromosome_index").agg(lo=pl.col("x").min(), hi=pl.col("x").max()).sort("chromosome_index")
     assert (spans["lo"][1:].to_numpy() > spans["hi"][:-1].to_numpy()).all()
     assert spans["hi"][-1] == pytest.approx(genome.end, rel=1e-12)  # float sums
 
@@ -247,9 +243,7 @@ def test_null_band_holds_95_percent_of_null_ranks():
     middle, lower, upper = null_band(500)
     assert np.all((lower < middle) & (middle < upper))
     rank_one = stats.beta.ppf([0.975, 0.025], 1, 500)
-    assert np.allclose(
-        [lower[0], upper[0]], -np.log10(rank_one), rtol=1e-9
-    )  # the same function, two libraries
+    assert np.allclose([lower[0], upper[0]], -np.log10(rank_one), rtol=1e-9)  # the same function, two libraries
     simulated = -np.log10(np.random.default_rng(0).random((4000, 500)).min(axis=1))
     inside = np.mean((simulated > lower[0]) & (simulated < upper[0]))
     assert abs(inside - 0.95) < 0.015  # 4 standard errors of 4,000 draws
@@ -278,10 +272,7 @@ def test_files_are_small_and_the_same_each_time(plot, ending, tmp_path):
     assert path.stat().st_size < 2_000_000
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
     if ending != "svg":  # matplotlib's SVG ids are random unless told otherwise by a global setting
-        assert (
-            save_figure(plot(results).get_figure(), tmp_path / f"y.{ending}").read_bytes()
-            == path.read_bytes()
-        )
+        assert save_figure(plot(results).get_figure(), tmp_path / f"y.{ending}").read_bytes() == path.read_bytes()
 
 
 def test_what_cannot_be_saved_is_said(tmp_path):

@@ -44,9 +44,7 @@ def make_table(p: list[float | None], traits: tuple[str, ...] = ("a",)) -> pl.Da
         schema_overrides={"neg_log_10_p_value": pl.Float64, "code": pl.String},
     )
     missing = [
-        pl.lit(None, dtype=dtype).alias(name)
-        for name, dtype in RESULT_SCHEMA.items()
-        if name not in frame.columns
+        pl.lit(None, dtype=dtype).alias(name) for name, dtype in RESULT_SCHEMA.items() if name not in frame.columns
     ]
     return frame.with_columns(missing).select(list(RESULT_SCHEMA))
 
@@ -199,9 +197,7 @@ def test_rechunk_keeps_rows_and_order() -> None:
         pieces = [table.slice(a, b - a) for a, b in pairwise(cuts)]
         chunks = list(result_table.rechunk(pieces, 5))
         assert [chunk.num_rows for chunk in chunks] == [5, 5, 5, 5, 3]
-        assert [value for chunk in chunks for value in chunk["base_pair_location"].to_pylist()] == list(
-            range(1, 24)
-        )
+        assert [value for chunk in chunks for value in chunk["base_pair_location"].to_pylist()] == list(range(1, 24))
 
 
 # --- progress -----------------------------------------------------------------------------------

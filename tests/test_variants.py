@@ -143,9 +143,7 @@ def test_regions():
     store = MemoryStore(np.zeros((10, 8)), range(8), table)
 
     def kept(*regions):
-        return np.flatnonzero(
-            applied(cohort_of(store).keep_variants(variants.in_region(*regions)))[0]
-        ).tolist()
+        return np.flatnonzero(applied(cohort_of(store).keep_variants(variants.in_region(*regions)))[0]).tolist()
 
     assert kept("chr1") == [0, 1, 2, 3, 4]
     assert kept("chr1:20-40") == [1, 2, 3]
@@ -188,9 +186,7 @@ def test_what_variants_are():
 def test_any_expression_over_the_columns_works_and_blocks_do_not_matter():
     store = simulated()
     choice = (
-        ((pl.col("af") > 0.1) | variants.has_rsid(["rs0"]))
-        & ~variants.hwe_below(0.05)
-        & (pl.col("chromosome") == "1")
+        ((pl.col("af") > 0.1) | variants.has_rsid(["rs0"])) & ~variants.hwe_below(0.05) & (pl.col("chromosome") == "1")
     )
     results = []
     for block_variants in (1, 7, 40):
@@ -266,8 +262,7 @@ def test_statistics_are_plink_2s_on_calls_masked_at_random(tmp_path):
     cohort = Cohort.align(store, real_data("kg-genome") / "phenotypes.tsv")
     got = cohort.variant_statistics(cohort.read(0, store.n_variants))
     counts, hardy, missing = (
-        pl.read_csv(folder / "expected-plink2" / f"{name}.gz", separator="\t")
-        for name in ("acount", "hardy", "vmiss")
+        pl.read_csv(folder / "expected-plink2" / f"{name}.gz", separator="\t") for name in ("acount", "hardy", "vmiss")
     )
     assert (got["n_het"] + 2 * got["n_hom_alt"]).equals(counts["ALT_CTS"], check_names=False)
     assert (2 * got["n"]).equals(counts["OBS_CT"], check_names=False)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 HEADER = (
-    "##fileformat=VCFv4.3\n"
+    "##fileformat=VCFv4.2\n"
     "##contig=<ID=1>\n##contig=<ID=2>\n##contig=<ID=X>\n"
     '##INFO=<ID=AC,Number=A,Type=Integer,Description="Allele count">\n'
     '##INFO=<ID=DP,Number=1,Type=Integer,Description="Depth">\n'
@@ -23,8 +23,11 @@ def header(samples: list[str]) -> str:
     return HEADER + names + "\n"
 
 
-def random_vcf(seed: int, n_samples: int, n_records: int, plain_share: float = 0.5) -> str:
-    """A VCF with records of every shape the store must get right; ``plain_share`` of them diploid, GT only."""
+def random_vcf(seed: int, n_samples: int, n_records: int, plain_share: float = 0.5, leading_phase: bool = False) -> str:
+    """A VCF with records of every shape the store must get right; ``plain_share`` of them diploid, GT only.
+
+    ``leading_phase``: some calls begin with a separator (VCF 4.4; htslib 1.24 writes them wrongly to BCF).
+    """
     rng = np.random.default_rng(seed)
     lines = [header([f"s{i}" for i in range(n_samples)])]
     position = 0
@@ -40,8 +43,10 @@ def random_vcf(seed: int, n_samples: int, n_records: int, plain_share: float = 0
             alts = ["G"]
         names = ["GT"]
         if not plain:
-            names = [["GT"], ["GT", "DP"], ["DP", "GT", "FT"], ["GL", "GT"], ["DP"], ["GT", "GL", "FT"]][int(rng.integers(6))]
-        calls = [_value(rng, names, n_alts, plain) for _ in range(n_samples)]
+            names = [["GT"], ["GT", "DP"], ["DP", "GT", "FT"], ["GL", "GT"], ["DP"], ["GT", "GL", "FT"]][
+                int(rng.integers(6))
+            ]
+        calls = [_value(rng, names, n_alts, plain, leading_phase) for _ in range(n_samples)]
         rsid = "." if rng.random() < 0.3 else f"rs{r};éx{r}"
         lines.append(
             "\t".join([contig, str(position), rsid, "ACG"[: int(rng.integers(1, 4))], ",".join(alts) or ".",
@@ -50,11 +55,11 @@ def random_vcf(seed: int, n_samples: int, n_records: int, plain_share: float = 0
     return "".join(lines)
 
 
-def _value(rng: np.random.Generator, names: list[str], n_alts: int, plain: bool) -> str:
+def _value(rng: np.random.Generator, names: list[str], n_alts: int, plain: bool, leading_phase: bool) -> str:
     fields = []
     for name in names:
         if name == "GT":
-            fields.append(_genotype(rng, n_alts, plain))
+            fields.append(_genotype(rng, n_alts, plain, leading_phase))
         elif name == "DP":
             fields.append(str(rng.integers(0, 300)) if rng.random() < 0.8 else ".")
         elif name == "GL":
@@ -68,7 +73,7 @@ def _value(rng: np.random.Generator, names: list[str], n_alts: int, plain: bool)
     return ":".join(fields)
 
 
-def _genotype(rng: np.random.Generator, n_alts: int, plain: bool) -> str:
+def _genotype(rng: np.random.Generator, n_alts: int, plain: bool, leading_phase: bool) -> str:
     def allele() -> str:
         return "." if rng.random() < 0.1 else str(rng.integers(0, n_alts + 1))
 
@@ -81,7 +86,7 @@ def _genotype(rng: np.random.Generator, n_alts: int, plain: bool) -> str:
     if shape < 0.85:
         return "."
     if shape < 0.9:
-        return separator + allele() + separator + allele()
+        return (separator if leading_phase else "") + allele() + separator + allele()
     return separator.join(allele() for _ in range(3))
 
 
@@ -105,16 +110,11 @@ def write_bgzf(path: Path, text: str, index: str | None = None) -> Path:
 
 
 def write_bcf(path: Path, vcf: Path, index: bool = False) -> Path:
-    """BCF of a VCF, by htslib."""
+    """BCF of a VCF, by the bcftools inside pysam (pysam's own writer mangles the second record)."""
     import pysam
+    import pysam.bcftools
 
-    before = pysam.set_verbosity(0)
-    try:
-        with pysam.VariantFile(str(vcf)) as source, pysam.VariantFile(str(path), "wb", header=source.header) as out:
-            for record in source:
-                out.write(record)
-        if index:
-            pysam.tabix_index(str(path), preset="bcf", force=True, csi=True)
-    finally:
-        pysam.set_verbosity(before)
+    pysam.bcftools.view("-Ob", "-o", str(path), str(vcf), catch_stdout=False)
+    if index:
+        pysam.tabix_index(str(path), preset="bcf", force=True, csi=True)
     return path

@@ -100,9 +100,9 @@ class DosageBlock:
     @classmethod
     def from_dosages(cls, dosages: Float64Array, start: int = 0, bits: int = 16) -> "DosageBlock":
         """Round dosages (V, N) in [0, 2], NaN where not observed, to fixed point of 8 or 16 bits."""
-        dtype, scale, missing = (np.uint8, 127, 255) if bits == 8 else (np.uint16, 32767, 65535)
+        scale, missing = (127, 255) if bits == 8 else (32767, 65535)
         values = np.where(np.isnan(dosages), missing, np.rint(np.nan_to_num(dosages) * scale))
-        return cls(values.astype(dtype), start)
+        return cls(values.astype(np.uint8) if bits == 8 else values.astype(np.uint16), start)
 
 
 Block = GenotypeBlock | DosageBlock

@@ -106,9 +106,7 @@ class Cohort:
         both = genotyped.with_row_index("column").join(described, on="id", how="inner").sort("column")
         smaller = min(genotyped.height, described.height)
         if both.height == 0 or both.height < min_overlap * smaller:
-            raise SampleMismatchError(
-                mismatch_message(genotyped["id"].to_list(), table, both.height, min_overlap)
-            )
+            raise SampleMismatchError(mismatch_message(genotyped["id"].to_list(), table, both.height, min_overlap))
         rows = both["row"].to_numpy().astype(np.int64)
         return cls(
             store=store,
@@ -361,17 +359,13 @@ class Cohort:
         lines = [f"{n_genotyped - unmatched:,} of {n_genotyped:,} genotyped samples have phenotypes"]
         extra = self.sample_ledger.filter(pl.col("reason") == "not_in_genotypes")["id"]
         if len(extra):
-            lines.append(
-                f"{len(extra):,} samples of {self.phenotypes.source} have no genotypes: {first_few(extra)}"
-            )
+            lines.append(f"{len(extra):,} samples of {self.phenotypes.source} have no genotypes: {first_few(extra)}")
         lines += self.notes
         if self.sex is not None:
             male, female, unknown = (int((self.sex == code).sum()) for code in (1, 2, 0))
             lines.append(f"sex: {male:,} male, {female:,} female, {unknown:,} unknown")
         filters = "; ".join(self.selection.describe())
-        lines.append(
-            f"{self.n_variants:,} variants in the store" + (f"; filters: {filters}" if filters else "")
-        )
+        lines.append(f"{self.n_variants:,} variants in the store" + (f"; filters: {filters}" if filters else ""))
         return lines
 
     def __repr__(self) -> str:
@@ -394,7 +388,6 @@ def _evaluate(table: pl.DataFrame, choice: pl.Expr, phenotypes: Phenotypes) -> t
         ) from None
     if result.dtype not in (pl.Boolean, pl.Null) or len(result) != table.height:
         raise PhenotypeError(
-            f"keep_samples({choice}) gives {len(result)} values of {result.dtype}, not true or false for "
-            "each sample"
+            f"keep_samples({choice}) gives {len(result)} values of {result.dtype}, not true or false for each sample"
         )
     return result.cast(pl.Boolean).fill_null(False).to_numpy(), result.is_null().to_numpy()

@@ -36,9 +36,7 @@ def read_columns(path: Path) -> tuple[pl.DataFrame, Int64Array | None]:
 def from_pandas(source: Any) -> pl.DataFrame:
     """A polars copy of a pandas DataFrame; a named index becomes a column. Never imports pandas."""
     if not type(source).__module__.startswith("pandas"):
-        raise PhenotypeError(
-            f"phenotypes must be a path or a polars or pandas DataFrame, not {type(source).__name__}"
-        )
+        raise PhenotypeError(f"phenotypes must be a path or a polars or pandas DataFrame, not {type(source).__name__}")
     if any(name is not None and name not in source.columns for name in source.index.names):
         source = source.reset_index()
     names = [str(name).strip() for name in source.columns]
@@ -52,19 +50,16 @@ def from_pandas(source: Any) -> pl.DataFrame:
             columns.append(pl.Series(name, column.to_numpy()))
         elif str(column.dtype) in ("Int64", "Int32", "Int16", "Int8", "Float64", "Float32"):
             kind = pl.Int64 if str(column.dtype).startswith("I") else pl.Float64
-            columns.append(
-                pl.Series(name, [None if na else v for v, na in zip(column, column.isna())], dtype=kind)
-            )
+            columns.append(pl.Series(name, [None if na else v for v, na in zip(column, column.isna())], dtype=kind))
         else:
             columns.append(
-                pl.Series(
-                    name, [None if na else str(v) for v, na in zip(column, column.isna())], dtype=pl.String
-                )
+                pl.Series(name, [None if na else str(v) for v, na in zip(column, column.isna())], dtype=pl.String)
             )
     return pl.DataFrame(columns)
 
 
 def sample_id_column(columns: list[str], asked: str | None, source: str) -> str:
+    """The column that was asked for, or the first that has one of `SAMPLE_ID_NAMES`."""
     if asked is not None:
         for name in (asked, f"#{asked}"):
             if name in columns:
@@ -72,8 +67,7 @@ def sample_id_column(columns: list[str], asked: str | None, source: str) -> str:
         close = get_close_matches(asked, columns, n=3)
         hint = f" Did you mean {' or '.join(repr(name) for name in close)}?" if close else ""
         raise PhenotypeError(
-            f"{source}: no column is named '{asked}' (asked for as sample_id).{hint} Columns: "
-            f"{', '.join(columns[:20])}"
+            f"{source}: no column is named '{asked}' (asked for as sample_id).{hint} Columns: {', '.join(columns[:20])}"
         )
     lowered = {column.lower(): column for column in reversed(columns)}
     for candidate in SAMPLE_ID_NAMES:
@@ -81,8 +75,7 @@ def sample_id_column(columns: list[str], asked: str | None, source: str) -> str:
             return lowered[candidate]
     raise PhenotypeError(
         f"{source}: which column holds the sample ids? None is named IID, #IID, sample_id, sample, ID or s. "
-        f"Say sample_id=... (--sample-id). Columns: {', '.join(columns[:20])}"
-        + ("" if len(columns) <= 20 else ", ...")
+        f"Say sample_id=... (--sample-id). Columns: {', '.join(columns[:20])}" + ("" if len(columns) <= 20 else ", ...")
     )
 
 
@@ -119,5 +112,6 @@ def typed_column(column: pl.Series, codes: tuple[str, ...]) -> pl.Series:
 
 
 def listed(names: Sequence[str]) -> str:
+    """Names in quotes, the first five."""
     shown = ", ".join(f"'{name}'" for name in names[:5])
     return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown

@@ -83,14 +83,7 @@ class Design:
         lines = [f"{trait}: {coding}" for trait, coding in zip(self.traits, self.coding) if coding]
         lines += [f"covariate dropped: {dropped}" for dropped in self.dropped_covariates]
         if len(self.dropped_samples):
-            counts = (
-                self.dropped_samples["covariate"]
-                .str.split(", ")
-                .explode()
-                .value_counts(sort=True)
-                .head(5)
-                .rows()
-            )
+            counts = self.dropped_samples["covariate"].str.split(", ").explode().value_counts(sort=True).head(5).rows()
             shown = ", ".join(f"{name} {n}" for name, n in counts)
             lines.append(f"{len(self.dropped_samples)} samples lack a covariate and are left out ({shown})")
         return lines
@@ -136,9 +129,7 @@ def build_design(
     complete = ~np.logical_or.reduce([np.zeros(rows.size, dtype=bool), *missing.values()])
     if not complete.any():
         counts = ", ".join(f"{name} missing in {int(where.sum())}" for name, where in missing.items())
-        raise PhenotypeError(
-            f"{phenotypes.source}: none of {rows.size} samples has all covariates ({counts})"
-        )
+        raise PhenotypeError(f"{phenotypes.source}: none of {rows.size} samples has all covariates ({counts})")
     present = {name: column[complete] for name, column in values.items()}
     if isinstance(covariates, str) and used:
         names, columns = model_matrix(covariates, present)
@@ -192,9 +183,7 @@ def _missing(column: Array) -> BoolArray:
     return np.asarray(np.isnan(column))
 
 
-def _encode(
-    phenotypes: Phenotypes, present: dict[str, Array], n: int
-) -> tuple[tuple[str, ...], Float64Array]:
+def _encode(phenotypes: Phenotypes, present: dict[str, Array], n: int) -> tuple[tuple[str, ...], Float64Array]:
     """Numbers as they are; text as one column for each level but the first in sorted order."""
     names: list[str] = []
     columns: list[Array] = []
@@ -311,6 +300,4 @@ def _dropped_samples(ids: pl.Series, missing: dict[str, BoolArray], complete: Bo
     """Ids of incomplete samples and, joined by commas, the covariates they lack."""
     at = np.flatnonzero(~complete)
     lacking = [", ".join(name for name, where in missing.items() if where[i]) for i in at]
-    return pl.DataFrame(
-        {"id": ids.gather(at), "covariate": lacking}, schema={"id": pl.String, "covariate": pl.String}
-    )
+    return pl.DataFrame({"id": ids.gather(at), "covariate": lacking}, schema={"id": pl.String, "covariate": pl.String})

@@ -177,9 +177,7 @@ def better_columns(genotype_ids: Sequence[str], table: pl.DataFrame, sample_id: 
         joined = table.select(pl.concat_str([pl.col(family).cast(pl.String), sample_id], separator="_"))
         n = len(wanted & set(joined.to_series().drop_nulls()))
         if n:
-            found.append(
-                (n, f"{n} match {family} and {sample_id} joined by '_': write such a column, and use it")
-            )
+            found.append((n, f"{n} match {family} and {sample_id} joined by '_': write such a column, and use it"))
     return [words for _, words in sorted(found, key=lambda pair: -pair[0])[:2]]
 
 

@@ -62,9 +62,7 @@ def output_error(error: OSError, path: Path, afterwards: str = "") -> OutputErro
     afterwards : str
         A sentence on what became of the work done so far.
     """
-    reason, remedy = _REASONS.get(
-        error.errno or 0, (error.strerror or str(error), "check the path and the disk")
-    )
+    reason, remedy = _REASONS.get(error.errno or 0, (error.strerror or str(error), "check the path and the disk"))
     message = f"cannot write {path}: {reason}; {remedy}."
     return OutputError(f"{message} {afterwards}".strip())
 

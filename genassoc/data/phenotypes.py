@@ -279,9 +279,7 @@ def _range_members(found: re.Match[str]) -> list[str]:
     prefix, first, last = found["prefix"], found["first"], found["last"]
     width = len(first) if first.startswith("0") else 0
     if int(first) > int(last):
-        raise PhenotypeError(
-            f"the range '{found[0]}' runs backwards; write it as {prefix}{last}:{prefix}{first}"
-        )
+        raise PhenotypeError(f"the range '{found[0]}' runs backwards; write it as {prefix}{last}:{prefix}{first}")
     return [f"{prefix}{number:0{width}d}" for number in range(int(first), int(last) + 1)]
 
 
@@ -309,8 +307,7 @@ def _check_ids(phenotypes: Phenotypes) -> None:
         row = int(empty[0])
         place = f"row {row + 1}" if phenotypes.lines is None else f"line {phenotypes.lines[row]}"
         raise PhenotypeError(
-            f"{phenotypes.source}: {empty.size} rows have no sample id in '{phenotypes.sample_id}', first "
-            f"{place}"
+            f"{phenotypes.source}: {empty.size} rows have no sample id in '{phenotypes.sample_id}', first {place}"
         )
     repeated = ids.filter(ids.is_duplicated()).unique(maintain_order=True)
     if len(repeated):
@@ -339,9 +336,7 @@ def formula_variables(formula: str) -> tuple[str, ...]:
     from formulaic import Formula
 
     if "~" in formula:
-        raise PhenotypeError(
-            f"the formula '{formula}' has a '~'; give the covariates only, as 'age + C(site)'"
-        )
+        raise PhenotypeError(f"the formula '{formula}' has a '~'; give the covariates only, as 'age + C(site)'")
     try:
         parsed = Formula(formula)
         terms = {str(term) for term in parsed}

@@ -97,9 +97,7 @@ class _ParquetTable:
         import pyarrow.parquet as pq
 
         self._file = _Abandonable(file)
-        self._writer = pq.ParquetWriter(
-            self._file, schema, compression="zstd", compression_level=3, version="2.6"
-        )
+        self._writer = pq.ParquetWriter(self._file, schema, compression="zstd", compression_level=3, version="2.6")
 
     def write(self, chunk: "pa.Table") -> None:
         # One contiguous array a column: where the pieces joined must not show in the pages.

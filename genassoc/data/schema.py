@@ -38,7 +38,9 @@ DIMENSIONS = {
     VARIANT_ALT_INDEX: ("variants",),
 }
 
-BLOCK_BYTES = 16 * 2**20  # a block is read, decoded and tested whole: big enough to amortise, small enough to bound memory
+BLOCK_BYTES = (
+    16 * 2**20
+)  # a block is read, decoded and tested whole: big enough to amortise, small enough to bound memory
 MAX_BLOCK_VARIANTS = 16_384  # small cohorts still get several blocks to share among threads
 BLOCKS_PER_SHARD = 8  # a shard is one file: about 128 MB before compression
 METADATA_CHUNK = 65_536  # variants a chunk in the one-dimensional arrays

@@ -267,7 +267,9 @@ def _require_store(path: Path) -> None:
     """Raise `StoreError` where there is no store to open, saying what there is instead."""
     if not path.exists():
         if work_folder(path).exists():
-            raise StoreError(f"{path}: its conversion has not finished; rerun convert with the same inputs to resume it")
+            raise StoreError(
+                f"{path}: its conversion has not finished; rerun convert with the same inputs to resume it"
+            )
         raise StoreError(f"{path}: no such store; make one with genassoc convert")
     if not path.is_dir():
         raise StoreError(f"{path}: is a file and no store (a store is a folder); convert it first")

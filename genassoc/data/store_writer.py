@@ -140,9 +140,7 @@ class StoreWriter:
 
     def _parts_exist(self) -> bool:
         shards = self._work / "store" / schema.GENOTYPES / "c"
-        return all(
-            self._part_file(n).exists() and (shards / str(n) / "0").exists() for n in range(len(self._parts))
-        )
+        return all(self._part_file(n).exists() and (shards / str(n) / "0").exists() for n in range(len(self._parts)))
 
     def append(
         self,
@@ -251,7 +249,8 @@ class StoreWriter:
                 "format_version": schema.FORMAT_VERSION,
                 "block_variants": self.block_variants,
                 "fingerprint": hash_of(
-                    *(name.encode() for name in self.sample_ids), *(part["digest"].encode() for part in self._parts)
+                    *(name.encode() for name in self.sample_ids),
+                    *(part["digest"].encode() for part in self._parts),
                 ),
                 "haploid_chunks": _runs([chunk for part in self._parts for chunk in part["haploid_chunks"]]),
                 "identity": self.identity,
@@ -263,13 +262,11 @@ class StoreWriter:
         """Assemble the variants' arrays from the parts; contigs in order of first appearance."""
         contigs: dict[str, int] = {}
         start = 0
-        for frame in _rechunked((pl.read_parquet(self._part_file(n)) for n in range(len(self._parts)))):
+        for frame in _rechunked(pl.read_parquet(self._part_file(n)) for n in range(len(self._parts))):
             for name in frame["chromosome"].unique(maintain_order=True):
                 contigs.setdefault(name, len(contigs))
             columns = {
-                schema.VARIANT_CONTIG: frame["chromosome"]
-                .replace_strict(contigs, return_dtype=pl.Int32)
-                .to_numpy(),
+                schema.VARIANT_CONTIG: frame["chromosome"].replace_strict(contigs, return_dtype=pl.Int32).to_numpy(),
                 schema.VARIANT_POSITION: frame["base_pair_location"].to_numpy(),
                 schema.VARIANT_ID: _objects(frame["rsid"].fill_null(".")),
                 schema.VARIANT_ALLELE: np.stack(
@@ -340,7 +337,9 @@ def check_output(path: Path, overwrite: bool) -> None:
         if read_attributes(path) is None:
             raise OutputError(f"{path}: something that is no genassoc store is there; choose another name")
         if not overwrite:
-            raise OutputError(f"{path}: a store made of other inputs or parameters is there; remove it, or overwrite it")
+            raise OutputError(
+                f"{path}: a store made of other inputs or parameters is there; remove it, or overwrite it"
+            )
 
 
 def write_store(
@@ -381,9 +380,7 @@ def write_store(
     }
     variants = variants.with_columns(**{k: v for k, v in columns.items() if k not in variants.columns})
     identity = {"written": "from memory"}
-    writer = StoreWriter(
-        path, sample_ids, identity, overwrite=overwrite, block_variants=block_variants, resume=False
-    )
+    writer = StoreWriter(path, sample_ids, identity, overwrite=overwrite, block_variants=block_variants, resume=False)
     done = 0
     try:
         for block in blocks:

@@ -76,9 +76,7 @@ def _read_bytes(path: Path) -> bytes:
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file") from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(
-            f"{path}: the gzip data is damaged or cut short ({error}); copy the file again"
-        ) from None
+        raise InputError(f"{path}: the gzip data is damaged or cut short ({error}); copy the file again") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
     return raw
@@ -99,9 +97,7 @@ def _decode(path: Path, raw: bytes) -> str:
         raise InputError(f"{path}, line {line}: not UTF-8 text; save the file as UTF-8") from None
 
 
-def _rows(
-    path: Path, lines: Iterator[str], delimiter: str, first_line: int
-) -> Iterator[tuple[int, list[str]]]:
+def _rows(path: Path, lines: Iterator[str], delimiter: str, first_line: int) -> Iterator[tuple[int, list[str]]]:
     """Line number and stripped fields of each line that is not blank."""
     if delimiter == " ":
         # Runs of blanks and tabs are one delimiter; quoted fields (R writes them) may hold single blanks.
@@ -184,17 +180,13 @@ def _columns(
                 raise InputError(_ragged(path, line, fields, names, header_line, delimiter))
         line_numbers += [line for line, _ in chunk]
         columns = zip(*(fields for _, fields in chunk))
-        frames.append(
-            pl.DataFrame([pl.Series(name, column, dtype=pl.String) for name, column in zip(names, columns)])
-        )
+        frames.append(pl.DataFrame([pl.Series(name, column, dtype=pl.String) for name, column in zip(names, columns)]))
     if not frames:
         raise InputError(f"{path}: there is a header (line {header_line}) but no line of data below it")
     return TextTable(pl.concat(frames), np.array(line_numbers, dtype=np.int64))
 
 
-def _ragged(
-    path: Path, line: int, fields: list[str], names: list[str], header_line: int, delimiter: str
-) -> str:
+def _ragged(path: Path, line: int, fields: list[str], names: list[str], header_line: int, delimiter: str) -> str:
     """What to say of a line whose number of fields is not the header's."""
     message = (
         f"{path}, line {line}: {len(fields)} fields, but the header (line {header_line}) names {len(names)} "

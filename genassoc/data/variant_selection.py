@@ -150,9 +150,7 @@ def with_neighbours(table: pl.DataFrame, first: int, last: int) -> pl.DataFrame:
     A record's rows are neighbours in the store, so ``table`` needs one more row on each side (if there is
     one).
     """
-    shared = (pl.col("record") == pl.col("record").shift(1)) | (
-        pl.col("record") == pl.col("record").shift(-1)
-    )
+    shared = (pl.col("record") == pl.col("record").shift(1)) | (pl.col("record") == pl.col("record").shift(-1))
     # The first ALT may have been left out in the conversion: a second ALT alone is still of such a record.
     marked = table.with_columns(multi_allelic=shared.fill_null(False) | (pl.col("alt_index") > 1))
     return marked.slice(first, last - first)
@@ -160,9 +158,9 @@ def with_neighbours(table: pl.DataFrame, first: int, last: int) -> pl.DataFrame:
 
 def variant_ids() -> pl.Expr:
     """chromosome_position_ref_alt, over the columns of variant metadata."""
-    return pl.concat_str(
-        ["chromosome", "base_pair_location", "other_allele", "effect_allele"], separator="_"
-    ).alias("id")
+    return pl.concat_str(["chromosome", "base_pair_location", "other_allele", "effect_allele"], separator="_").alias(
+        "id"
+    )
 
 
 def _holds(predicate: Predicate, table: pl.DataFrame) -> BoolArray:

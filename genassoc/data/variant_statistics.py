@@ -47,9 +47,7 @@ class SampleMasks:
         return cls(columns, everyone, females, count_kernels.mask_words(others, width), others.size)
 
 
-def variant_statistics(
-    block: GenotypeBlock, chromosomes: Array, masks: SampleMasks, *, hwe: bool
-) -> pl.DataFrame:
+def variant_statistics(block: GenotypeBlock, chromosomes: Array, masks: SampleMasks, *, hwe: bool) -> pl.DataFrame:
     """Frequencies, missing rate, genotype counts and Hardy-Weinberg p of each variant of a block.
 
     Parameters
@@ -98,9 +96,7 @@ def variant_statistics(
         return table
     diploid = counts[:, :3] - np.column_stack([haploid_ref, np.zeros_like(haploid_ref), haploid_alt])
     p, midp = _hardy_weinberg(block, diploid, kinds, masks)
-    return table.with_columns(
-        pl.Series("hwe_p", p).fill_nan(None), pl.Series("hwe_midp", midp).fill_nan(None)
-    )
+    return table.with_columns(pl.Series("hwe_p", p).fill_nan(None), pl.Series("hwe_midp", midp).fill_nan(None))
 
 
 def _words(block: GenotypeBlock) -> UInt64Array:
@@ -141,9 +137,7 @@ def _missing_rate(block: GenotypeBlock, counts: Int64Array, kinds: Array, masks:
     return rate
 
 
-def _hardy_weinberg(
-    block: GenotypeBlock, diploid: Int64Array, kinds: Array, masks: SampleMasks
-) -> tuple[Array, Array]:
+def _hardy_weinberg(block: GenotypeBlock, diploid: Int64Array, kinds: Array, masks: SampleMasks) -> tuple[Array, Array]:
     """Exact p and mid-p (V,), NaN where the test does not apply."""
     diploid = diploid.copy()
     on_x = kinds == "X"

@@ -130,9 +130,7 @@ class Region:
         """Read "chr", "chr:position", "chr:first-last" or "chr:first-"."""
         found = _REGION.fullmatch(text.strip())
         if found is None:
-            raise InputError(
-                f"the region '{text}' is not understood; write it as chr1, chr1:12345 or chr1:10000-20000"
-            )
+            raise InputError(f"the region '{text}' is not understood; write it as chr1, chr1:12345 or chr1:10000-20000")
         start = int(found["start"].replace(",", "")) if found["start"] else None
         stop = start if start is not None and not found["dash"] else None
         if found["stop"]:
@@ -224,9 +222,7 @@ def check_contigs(regions: Sequence[Region], contigs: Sequence[str]) -> None:
         alike = [c for c in contigs if contig_key(c) == contig_key(region.contig)]
         hint = f"; '{alike[0]}' is probably meant" if alike else ""
         shown = ", ".join(contigs[:30]) + (", ..." if len(contigs) > 30 else "")
-        raise InputError(
-            f"in_region({region}): the store has no contig '{region.contig}'{hint}. It has: {shown}"
-        )
+        raise InputError(f"in_region({region}): the store has no contig '{region.contig}'{hint}. It has: {shown}")
 
 
 def contig_key(name: str) -> str:

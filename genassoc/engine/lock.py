@@ -15,9 +15,7 @@ from genassoc.errors import PlanError
 LOCK_NAME = "driver.lock"
 HEARTBEAT_SECONDS = 20.0
 SILENT_SECONDS = 180.0  # another machine's driver is taken for dead after this long without a heartbeat
-UNREADABLE_SECONDS = (
-    10.0  # a lock is written at once after it is created: empty for longer means a death between
-)
+UNREADABLE_SECONDS = 10.0  # a lock is written at once after it is created: empty for longer means a death between
 
 
 class DriverLock:
@@ -148,9 +146,7 @@ class DriverLock:
         with contextlib.suppress(OSError):
             self.path.rename(aside)
             if aside.read_text(encoding="utf-8") != seen:
-                os.link(
-                    aside, self.path
-                )  # a living driver's: put it back, unless a third one is there already
+                os.link(aside, self.path)  # a living driver's: put it back, unless a third one is there already
         with contextlib.suppress(OSError):
             aside.unlink()
 

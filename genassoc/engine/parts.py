@@ -175,9 +175,7 @@ class WorkFolder:
         self.ensure()
         names = [entry.name for entry in self.path.iterdir()]
         if PLAN_NAME not in names and any(name.startswith("part-") or not _is_ours(name) for name in names):
-            raise PlanError(
-                f"{self.path} is not empty and holds no plan of genassoc's: name or empty another folder."
-            )
+            raise PlanError(f"{self.path} is not empty and holds no plan of genassoc's: name or empty another folder.")
         sweep_unfinished(self.path)
         if PLAN_NAME in names and not restart:
             if self.plan().fingerprint != plan.fingerprint:
@@ -257,10 +255,7 @@ class WorkFolder:
                 metadata = json.loads((file.schema_arrow.metadata or {})[METADATA_KEY])
                 if any(metadata.get(key) != value for key, value in _identity(plan, task).items()):
                     return None
-                if (
-                    thorough
-                    and sum(batch.num_rows for batch in file.iter_batches()) != metadata["counts"]["rows"]
-                ):
+                if thorough and sum(batch.num_rows for batch in file.iter_batches()) != metadata["counts"]["rows"]:
                     return None
                 return Counts(**metadata["counts"])
         except (OSError, pa.ArrowException, KeyError, TypeError, ValueError):
@@ -367,9 +362,7 @@ def _rows(work: WorkFolder, tasks: Sequence[Task], schema: "pa.Schema") -> Itera
         try:
             with pq.ParquetFile(path, page_checksum_verification=True) as file:
                 if not file.schema_arrow.remove_metadata().equals(schema):
-                    raise PlanError(
-                        f"the columns of {path} are not those of the other parts; remove it and run again."
-                    )
+                    raise PlanError(f"the columns of {path} are not those of the other parts; remove it and run again.")
                 batches = file.iter_batches()
                 while True:
                     batch = next(batches, None)

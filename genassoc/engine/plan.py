@@ -107,9 +107,7 @@ class Plan:
             If the runs overlap, are not in order or hold no variant.
         """
         if block_variants < 1 or n_parts < 1 or rows_per_variant < 1:
-            raise PlanError(
-                "the block size, the number of parts and the rows of a variant must be at least 1."
-            )
+            raise PlanError("the block size, the number of parts and the rows of a variant must be at least 1.")
         ordered = _checked(runs)
         n_variants = sum(stop - start for _, start, stop in ordered)
         step = _task_variants(n_variants, block_variants, rows_per_variant)
@@ -170,9 +168,7 @@ class Plan:
         try:
             content = json.loads(text)
             if content["format"] != PLAN_FORMAT or content["version"] != PLAN_VERSION:
-                raise PlanError(
-                    f"the plan is of version {content['version']}; this genassoc reads {PLAN_VERSION}."
-                )
+                raise PlanError(f"the plan is of version {content['version']}; this genassoc reads {PLAN_VERSION}.")
             return cls(
                 tuple(Task(**task) for task in content["tasks"]),
                 content["fingerprint"],
@@ -195,9 +191,7 @@ def _checked(runs: Iterable[tuple[str, int, int]]) -> list[tuple[str, int, int]]
     ordered = [(str(contig), int(start), int(stop)) for contig, start, stop in runs if stop > start]
     for (_, _, stop), (contig, start, _) in pairwise(ordered):
         if start < stop:
-            raise PlanError(
-                f"the runs of variants overlap or are not in store order at variant {start} ({contig})."
-            )
+            raise PlanError(f"the runs of variants overlap or are not in store order at variant {start} ({contig}).")
     if not ordered:
         raise PlanError("there is no variant to work on: the store, or the region chosen, is empty.")
     return ordered

@@ -95,9 +95,7 @@ def run_part(job: Job, work: WorkFolder, part: int, executor: Executor, progress
     """
     plan = work.plan()
     if not 0 <= part < plan.n_parts:
-        raise PlanError(
-            f"the plan in {work.path} has parts 0 to {plan.n_parts - 1}; there is no part {part}."
-        )
+        raise PlanError(f"the plan in {work.path} has parts 0 to {plan.n_parts - 1}; there is no part {part}.")
     run(job, plan, executor, work, progress, plan.groups()[part])
     return plan
 

@@ -5,6 +5,7 @@ So a BCF and the VCF it was made from give the same store, by construction.
 
 from collections.abc import Iterator
 from concurrent.futures import Executor
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ class BcfSource:
         if bgzf.sniff(path) == "bgzf":
             bgzf.require_complete(path)
         self._first: str | None = None
-        with self._open(needs_index=bool(regions)) as file:
+        with self._open() as file:
             self._header = self._read_header(file)
             self.contigs = tuple(file.header.contigs)
             self._indexed = bool(regions) and file.index is not None
@@ -59,14 +60,21 @@ class BcfSource:
         self._sections = sorted((r for r in regions if r.contig in rank), key=lambda r: (rank[r.contig], r.first))
         self.work = float(path.stat().st_size)
 
-    def _open(self, needs_index: bool) -> Any:
+    @contextmanager
+    def _open(self) -> Iterator[Any]:
         import pysam
 
         before = pysam.set_verbosity(0)  # htslib prints to stderr what we say in words
         try:
-            return pysam.VariantFile(str(self.path), "rb", drop_samples=False)
-        except _FAILURES as error:
-            raise InputError(f"{self.path}: cannot be read as BCF: {_reason(error)}") from error
+            try:
+                file = pysam.VariantFile(str(self.path), "rb", drop_samples=False)
+            except _FAILURES as error:
+                raise InputError(f"{self.path}: cannot be read as BCF: {_reason(error)}") from error
+            try:
+                yield file
+            finally:
+                with suppress(OSError):  # closing repeats a failure of reading
+                    file.close()
         finally:
             pysam.set_verbosity(before)
 
@@ -106,22 +114,17 @@ class BcfSource:
 
     def pieces(self, columns: Int64Array, start: Place | None, pool: Executor) -> Iterator[Piece]:
         """Runs of records; see `Source.pieces`. ``address`` is a virtual offset, or a count of records in a region."""
-        import pysam
-
-        scan = LineScanner(self.sample_ids, columns, tuple(self.regions), self._header.numeric_formats)
-        before = pysam.set_verbosity(0)
-        try:
-            with self._open(needs_index=self._indexed) as file:
-                if not self._indexed:
-                    yield from self._cut(file, iter(file), 0, start, scan)
-                    return
-                for section, region in enumerate(self._sections):
-                    if start is not None and section < start.section:
-                        continue
-                    resumed = start if start is not None and section == start.section else None
-                    yield from self._cut(file, self._fetch(file, region), section, resumed, scan)
-        finally:
-            pysam.set_verbosity(before)
+        header = self._header
+        scan = LineScanner(self.sample_ids, columns, tuple(self.regions), header.numeric_formats, header.leading_phase)
+        with self._open() as file:
+            if not self._indexed:
+                yield from self._cut(file, iter(file), 0, start, scan)
+                return
+            for section, region in enumerate(self._sections):
+                if start is not None and section < start.section:
+                    continue
+                resumed = start if start is not None and section == start.section else None
+                yield from self._cut(file, self._fetch(file, region), section, resumed, scan)
 
     def _fetch(self, file: Any, region: Region) -> Iterator[Any]:
         stop = None if region.last >= LAST_POSITION else region.last

@@ -29,7 +29,15 @@ from genassoc.provenance import package_versions
 CONVERSION_VERSION = 1  # raised when the same input would give another store
 MEMORY_IN_FLIGHT = 192 * 2**20  # text that waits to be scanned or written
 _VERSIONS = ("genassoc", "numpy", "zarr", "pysam", "isal")
-_SUMMED = ("records", "split", "haploid_calls", "half_missing_calls", "polyploid_calls", "outside_regions", *DROP_REASONS)
+_SUMMED = (
+    "records",
+    "split",
+    "haploid_calls",
+    "half_missing_calls",
+    "polyploid_calls",
+    "outside_regions",
+    *DROP_REASONS,
+)
 
 
 def convert(
@@ -139,7 +147,10 @@ class _Tally:
 
     def copy(self) -> "_Tally":
         return replace(
-            self, counts=dict(self.counts), source_records=list(self.source_records), contigs=list(self.contigs)
+            self,
+            counts=dict(self.counts),
+            source_records=list(self.source_records),
+            contigs=list(self.contigs),
         )
 
     def add(self, source: int, batch: VariantBatch) -> list[str]:

@@ -84,7 +84,10 @@ class ConversionSummary:
             *((count, f"dropped: {_MEANING.get(reason, reason)}") for reason, count in self.dropped.items()),
             (self.haploid_calls, "haploid calls, counted 0 or 2 and marked"),
             (self.half_missing_calls, "half-missing calls (0/.), taken as not observed"),
-            (self.polyploid_calls, "calls with more than two alleles, taken as not observed: check that they are meant"),
+            (
+                self.polyploid_calls,
+                "calls with more than two alleles, taken as not observed: check that they are meant",
+            ),
             (self.unsorted, "records before the position of their predecessor: the input is not sorted"),
             (self.contig_returns, "times a contig came again after another: the input is not sorted"),
             (self.outside_regions, "records read outside the regions"),

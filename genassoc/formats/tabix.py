@@ -182,9 +182,7 @@ def _names(reader: _Reader) -> tuple[str, ...]:
     return tuple(name.decode("utf-8", "replace") for name in names.split(b"\0")[:-1])
 
 
-def _contig_bins(
-    reader: _Reader, n_contigs: int, is_csi: bool
-) -> tuple[list[dict[int, _Bin]], list[tuple[int, ...]]]:
+def _contig_bins(reader: _Reader, n_contigs: int, is_csi: bool) -> tuple[list[dict[int, _Bin]], list[tuple[int, ...]]]:
     """Bins and linear index of each contig."""
     all_bins: list[dict[int, _Bin]] = []
     all_linear: list[tuple[int, ...]] = []

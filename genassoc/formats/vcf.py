@@ -80,6 +80,8 @@ class VcfSource:
         place = Place()
         complete = False
         for chunk in self._chunks(pool):
+            if not chunk.data:
+                continue
             searched = max(0, len(text) - 8)
             if not text and not is_vcf_start(chunk.data):
                 parse_header(self.path, chunk.data)  # says why not
@@ -117,7 +119,8 @@ class VcfSource:
 
     def pieces(self, columns: Int64Array, start: Place | None, pool: Executor) -> Iterator[Piece]:
         """Whole lines; see `Source.pieces`."""
-        scan = LineScanner(self.sample_ids, columns, tuple(self.regions), self._header.numeric_formats)
+        header = self._header
+        scan = LineScanner(self.sample_ids, columns, tuple(self.regions), header.numeric_formats, header.leading_phase)
         if self._stretches is None:
             place = start or self._body
             # a gzip file has one way in: its beginning
@@ -125,9 +128,7 @@ class VcfSource:
             return cut_lines(self.path, self._chunks(pool, place.address), 0, skip, scan)
         return chain.from_iterable(self._stretch_pieces(n, start, pool, scan) for n in range(len(self._stretches)))
 
-    def _stretch_pieces(
-        self, section: int, start: Place | None, pool: Executor, scan: LineScanner
-    ) -> Iterator[Piece]:
+    def _stretch_pieces(self, section: int, start: Place | None, pool: Executor, scan: LineScanner) -> Iterator[Piece]:
         assert self._stretches is not None
         first, stop = self._stretches[section]
         place = start or Place()

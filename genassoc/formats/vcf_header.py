@@ -9,6 +9,7 @@ from genassoc.errors import InputError
 FIXED_COLUMNS = ("#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", "FORMAT")
 MAX_HEADER_BYTES = 2**28
 _ID = re.compile(rb"[<,]ID=([^,>]+)")
+_VERSION = re.compile(rb"##fileformat=VCFv(\d+)\.(\d+)")
 _TYPE = re.compile(rb"[<,]Type=(Integer|Float)\b")
 
 
@@ -26,12 +27,15 @@ class VcfHeader:
         FORMAT fields declared Integer or Float (GT excepted).
     n_lines : int
         Lines of the header, the column names included.
+    leading_phase : bool
+        Whether genotypes may begin with a separator (VCF 4.4 and later).
     """
 
     sample_ids: tuple[str, ...]
     contigs: tuple[str, ...]
     numeric_formats: tuple[bytes, ...]
     n_lines: int
+    leading_phase: bool
 
 
 def is_vcf_start(head: bytes) -> bool:
@@ -71,7 +75,9 @@ def parse_header(path: Path, text: bytes) -> VcfHeader:
         elif found and line.startswith(b"##FORMAT=") and found[1] != b"GT" and _TYPE.search(line):
             numeric[found[1]] = None
     sample_ids = _sample_ids(path, len(lines), lines[-1].removesuffix(b"\r"))
-    return VcfHeader(sample_ids, tuple(contigs), tuple(numeric), len(lines))
+    version = _VERSION.match(lines[0])
+    leading_phase = version is not None and (int(version[1]), int(version[2])) >= (4, 4)
+    return VcfHeader(sample_ids, tuple(contigs), tuple(numeric), len(lines), leading_phase)
 
 
 def _sample_ids(path: Path, number: int, line: bytes) -> tuple[str, ...]:

@@ -38,12 +38,15 @@ class LineScanner:
         What to keep; everything if empty.
     numeric_formats : tuple of bytes
         FORMAT fields that must hold numbers.
+    leading_phase : bool
+        Whether genotypes may begin with a separator (VCF 4.4 and later).
     """
 
     sample_ids: tuple[str, ...]
     columns: Int64Array
     regions: tuple[Region, ...]
     numeric_formats: tuple[bytes, ...]
+    leading_phase: bool = False
 
     def __call__(self, text: bytes) -> VariantBatch:
         """Scan whole lines; `RecordError` at the first that is malformed."""
@@ -61,7 +64,7 @@ class LineScanner:
         while True:
             out = _Rows.allocate(capacity, n_samples)
             kernels.scan(
-                buffer, offset, n_columns, self.columns, in_order, region_names, region_ends, bounds,
+                buffer, offset, n_columns, self.columns, in_order, self.leading_phase, region_names, region_ends, bounds,
                 numeric_names, numeric_ends, out.packed, out.haploid, out.haploid_rows, out.positions,
                 out.places, out.records, out.alt_index, counters, status,
             )  # fmt: skip
@@ -84,7 +87,10 @@ class LineScanner:
         code, offset, sample, field = (
             int(status[i])
             for i in (
-                kernels.STATUS_CODE, kernels.STATUS_OFFSET, kernels.STATUS_SAMPLE, kernels.STATUS_FIELD,
+                kernels.STATUS_CODE,
+                kernels.STATUS_OFFSET,
+                kernels.STATUS_SAMPLE,
+                kernels.STATUS_FIELD,
             )  # fmt: skip
         )
         end = text.find(b"\n", offset)

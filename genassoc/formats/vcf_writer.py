@@ -105,9 +105,7 @@ def _index_path(path: Path, contigs: Mapping[str, int | None]) -> Path:
 def _make_index(path: Path, index_path: Path) -> None:
     import pysam
 
-    pysam.tabix_index(
-        str(path), index=str(index_path), preset="vcf", force=True, csi=index_path.suffix == ".csi"
-    )
+    pysam.tabix_index(str(path), index=str(index_path), preset="vcf", force=True, csi=index_path.suffix == ".csi")
 
 
 def _header(path: Path, sample_ids: list[str], contigs: Mapping[str, int | None]) -> str:
@@ -120,9 +118,7 @@ def _header(path: Path, sample_ids: list[str], contigs: Mapping[str, int | None]
             raise OutputError(f"{path}: sample name {name!r} is empty or has a tab or line break; rename it.")
     for contig in contigs:
         if not _CONTIG_NAME.fullmatch(contig):
-            raise OutputError(
-                f"{path}: contig name {contig!r} has characters that VCF 4.3 does not allow; rename it."
-            )
+            raise OutputError(f"{path}: contig name {contig!r} has characters that VCF 4.3 does not allow; rename it.")
     lines = [
         "##fileformat=VCFv4.3",
         "##source=genassoc",
@@ -138,22 +134,17 @@ def _header(path: Path, sample_ids: list[str], contigs: Mapping[str, int | None]
 def _check_batch(path: Path, variants: pl.DataFrame, block: GenotypeBlock, n_samples: int) -> None:
     absent = [name for name in BATCH_COLUMNS if name not in variants.columns]
     if absent:
-        raise OutputError(
-            f"{path}: the variants lack {', '.join(absent)}; needed are {', '.join(BATCH_COLUMNS)}."
-        )
+        raise OutputError(f"{path}: the variants lack {', '.join(absent)}; needed are {', '.join(BATCH_COLUMNS)}.")
     if variants.height != block.n_variants:
         raise OutputError(
-            f"{path}: {variants.height} variants beside a block of {block.n_variants}; "
-            "a batch needs one row a variant."
+            f"{path}: {variants.height} variants beside a block of {block.n_variants}; a batch needs one row a variant."
         )
     if block.n_samples != n_samples:
         raise OutputError(f"{path}: a block of {block.n_samples} samples, but {n_samples} are named.")
     needed = [name for name in BATCH_COLUMNS if name != "rsid"]
     for name in needed:
         if variants[name].null_count():
-            raise OutputError(
-                f"{path}: {name} is missing for {variants[name].null_count()} variants; VCF needs it."
-            )
+            raise OutputError(f"{path}: {name} is missing for {variants[name].null_count()} variants; VCF needs it.")
     for name in ("rsid", "other_allele", "effect_allele"):
         bad = variants.filter(pl.col(name).str.contains(r"[\s;]") if name == "rsid" else ~_is_allele(name))
         if bad.height:
@@ -182,8 +173,7 @@ class _RecordOrder:
         unknown = set(variants["chromosome"].unique()) - set(self.rank)
         if unknown:
             raise OutputError(
-                f"{self.path}: contig {min(unknown)!r} is not among the {len(self.rank)} declared; "
-                "add it to contigs."
+                f"{self.path}: contig {min(unknown)!r} is not among the {len(self.rank)} declared; add it to contigs."
             )
         if not self.must_be_sorted or not variants.height:
             return

@@ -23,7 +23,7 @@ import tempfile
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numba  # the only door of numba is this folder
 from numba.core import config as _numba_config
@@ -59,9 +59,11 @@ def jit(function: F) -> F:
     numba chooses the cache folder when the decorator runs, from a global setting; it is set for the length of
     the decoration only, so that other libraries of the process keep their own.
     """
-    before = _numba_config.CACHE_DIR
-    _numba_config.CACHE_DIR = str(cache_folder())
+    settings: Any = _numba_config
+    before = settings.CACHE_DIR
+    settings.CACHE_DIR = str(cache_folder())
     try:
-        return numba.njit(nogil=True, cache=True)(function)  # type: ignore[no-any-return]
+        compiled: Any = numba.njit(nogil=True, cache=True)(function)
+        return cast(F, compiled)
     finally:
-        _numba_config.CACHE_DIR = before
+        settings.CACHE_DIR = before

@@ -43,9 +43,7 @@ def mask_words(columns: Int64Array, width: int) -> UInt64Array:
     """
     if columns.size and columns.min() < 0:
         raise IndexError(f"a sample's position is {columns.min()}; positions count from 0")
-    selected = np.zeros(
-        SAMPLES_PER_WORD * ((width + SAMPLES_PER_WORD - 1) // SAMPLES_PER_WORD), dtype=np.uint8
-    )
+    selected = np.zeros(SAMPLES_PER_WORD * ((width + SAMPLES_PER_WORD - 1) // SAMPLES_PER_WORD), dtype=np.uint8)
     selected[:width][columns] = 1
     by_byte = selected.reshape(-1, 4)
     packed = by_byte[:, 0] | by_byte[:, 1] << 2 | by_byte[:, 2] << 4 | by_byte[:, 3] << 6

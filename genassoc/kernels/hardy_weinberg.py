@@ -17,9 +17,7 @@ from genassoc.shapes import Float64Array, Int64Array
 # probability by at most 3e-12. Outcomes that truly differ by less than 1e-10 are counted as ties: the p is
 # too large by at most the observed outcome's probability, never too small.
 _TIE = 1.0 + 1e-10
-_NEGLIGIBLE = (
-    1e-18  # of a sum: the terms that follow fall faster than a geometric series and cannot change it
-)
+_NEGLIGIBLE = 1e-18  # of a sum: the terms that follow fall faster than a geometric series and cannot change it
 
 
 @jit

@@ -3,7 +3,7 @@
 import numpy as np
 
 from genassoc.kernels import jit
-from genassoc.shapes import BoolArray, Float64Array, Int64Array, UInt8Array, UInt64Array
+from genassoc.shapes import BoolArray, Float64Array, Int64Array, UInt8Array, UInt16Array, UInt64Array
 
 FINE = 0
 COLLINEAR = 1
@@ -69,7 +69,7 @@ def sum_in_float64(
 
 @jit
 def sum_dosages(
-    values: UInt8Array, not_observed: int, scale: float, columns: Float64Array, out: Float64Array
+    values: UInt8Array | UInt16Array, not_observed: int, scale: float, columns: Float64Array, out: Float64Array
 ) -> None:
     """Set ``out[v, :] = sum_i values[v, i] / scale * columns[i, :]`` in float64 for fixed-point dosages (V, N)."""
     V, N = values.shape

@@ -42,9 +42,7 @@ def _tabulate(table: Float32Array, start: int, M: Float32Array, sample: int, val
 
 
 @jit
-def product(
-    packed: UInt8Array, flipped: BoolArray, M: Float32Array, values: Float32Array, out: Float64Array
-) -> None:
+def product(packed: UInt8Array, flipped: BoolArray, M: Float32Array, values: Float32Array, out: Float64Array) -> None:
     """Multiply packed genotypes (V, B) with one lane group of columns.
 
     Parameters

@@ -45,9 +45,7 @@ _ROOT_SINH = np.array(
 _EXPANSION_ERROR = 1e-14  # relative, of p: 4e-15 of -log10 p
 _EXPANSION_DF = 30.0  # below it ten terms do not reach _EXPANSION_ERROR
 _EXPANSION_XI = 0.5  # above it the continued fraction needs no more steps than the expansion
-_NEAR_ONE = (
-    0.03  # below this z, 1 - p is computed, to keep the relative error of -log10 p when p is close to 1
-)
+_NEAR_ONE = 0.03  # below this z, 1 - p is computed, to keep the relative error of -log10 p when p is close to 1
 
 
 @jit

@@ -33,7 +33,17 @@ STATUS_CODE, STATUS_OFFSET, STATUS_ROWS, STATUS_LINES, STATUS_SAMPLE, STATUS_FIE
 STATUS_SIZE = 6
 
 # Counters, added to by every call.
-RECORDS, SPLIT, NO_GENOTYPES, NO_ALTERNATE, REFERENCE_BLOCK, HAPLOID_CALLS, HALF_MISSING, POLYPLOID, OUTSIDE = range(9)
+(
+    RECORDS,
+    SPLIT,
+    NO_GENOTYPES,
+    NO_ALTERNATE,
+    REFERENCE_BLOCK,
+    HAPLOID_CALLS,
+    HALF_MISSING,
+    POLYPLOID,
+    OUTSIDE,
+) = range(9)
 N_COUNTERS = 9
 
 # Columns of `places`, one row a row of output: byte offsets into the text.
@@ -232,14 +242,21 @@ def _fixed_codes(words: Array, n_alternates: int, k: int, codes: UInt8Array) -> 
 
 @jit
 def _read_call(
-    text: UInt8Array, at: int, n_alternates: int, j: int, first: Int32Array, second: Int32Array, flags: UInt8Array
+    text: UInt8Array,
+    at: int,
+    n_alternates: int,
+    leading_phase: bool,
+    j: int,
+    first: Int32Array,
+    second: Int32Array,
+    flags: UInt8Array,
 ) -> tuple[int, int]:
     """Read one genotype starting at ``at``; (error code, offset after it).
 
     ``first`` and ``second`` are the alleles (-1 where the call is not observed; a haploid allele stands in both).
-    A leading separator is allowed (VCF 4.4 writes phase there).
+    ``leading_phase``: a separator may come first (VCF 4.4 writes phase there).
     """
-    if text[at] == _SLASH or text[at] == _BAR:
+    if leading_phase and (text[at] == _SLASH or text[at] == _BAR):
         at += 1
     ploidy = 0
     absent = 0
@@ -302,6 +319,7 @@ def _read_calls(
     numeric: UInt8Array,
     any_numeric: bool,
     n_alternates: int,
+    leading_phase: bool,
     first: Int32Array,
     second: Int32Array,
     flags: UInt8Array,
@@ -349,7 +367,7 @@ def _read_calls(
                                 if field >= n_fields:
                                     return TOO_MANY_FIELDS, at, j, field, 0
                                 continue
-                code, at = _read_call(text, at, n_alternates, j, first, second, flags)
+                code, at = _read_call(text, at, n_alternates, leading_phase, j, first, second, flags)
                 if code != OK:
                     return code, at, j, field, 0
                 c = text[at]
@@ -487,6 +505,7 @@ def scan(
     n_columns: int,
     source: Int64Array,
     in_order: bool,
+    leading_phase: bool,
     region_names: UInt8Array,
     region_ends: Int64Array,
     region_bounds: Int64Array,
@@ -512,6 +531,8 @@ def scan(
         Sample columns of the file, at least 1.
     source : int64 (N,)
         File column of each sample of the store. ``in_order``: it is 0, 1, .., n_columns - 1.
+    leading_phase : bool
+        Whether genotypes may begin with a separator (VCF 4.4 and later).
     region_names, region_ends, region_bounds : uint8 (any,), int64 (R,), int64 (R, 2)
         Contig names one after another, where each ends, first and last POS. R = 0: everything.
     numeric_names, numeric_ends : uint8 (any,), int64 (F,)
@@ -574,9 +595,7 @@ def scan(
         if position < 0:
             status[STATUS_CODE] = BAD_POSITION
             return
-        if not _in_regions(
-            text, columns[0], columns[1] - 1, position, region_names, region_ends, region_bounds
-        ):
+        if not _in_regions(text, columns[0], columns[1] - 1, position, region_names, region_ends, region_bounds):
             counters[OUTSIDE] += 1
             at = _line_end(text, columns[9]) + 1
             lines += 1
@@ -629,12 +648,22 @@ def scan(
             sound, seen = _fixed_codes(text[samples:last].view(np.uint32), n_alternates, 1, codes)
             code = OK
             if sound:
-                code, stop = _read_call(text, last, n_alternates, n_columns - 1, first, second, flags)
+                code, stop = _read_call(text, last, n_alternates, leading_phase, n_columns - 1, first, second, flags)
                 sound = stop == line_stop
             fixed = sound and code == OK
         if not fixed:
             code, stop, j, field, seen = _read_calls(
-                text, samples, n_fields, genotype, numeric, any_numeric, n_alternates, first, second, flags
+                text,
+                samples,
+                n_fields,
+                genotype,
+                numeric,
+                any_numeric,
+                n_alternates,
+                leading_phase,
+                first,
+                second,
+                flags,
             )
             if code != OK:
                 status[STATUS_CODE] = code

@@ -10,10 +10,10 @@ Each has a plain twin of the same name, which is what runs when the JIT is off (
 
 from typing import Any
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
+from numba.core import config as numba_config
 from numba.extending import intrinsic, overload
 
 from genassoc.shapes import Float32Array
@@ -79,26 +79,24 @@ def add_four_rows(total: Float32Array, to: int, table: Float32Array, a: int, b: 
         total[to + k] = total[to + k] + four
 
 
-def extend_row(
-    table: Float32Array, to: int, source: int, column: Float32Array, at: int, factor: np.float32
-) -> None:
+def extend_row(table: Float32Array, to: int, source: int, column: Float32Array, at: int, factor: np.float32) -> None:
     """Set ``table[to:]`` to ``table[source:] + factor * column[at:]``, sixteen values each."""
     for k in range(LANES):
         table[to + k] = table[source + k] + factor * column[at + k]
 
 
-if not numba.config.DISABLE_JIT:
+if not numba_config.DISABLE_JIT:  # type: ignore[attr-defined]
 
     @overload(add_four_rows)
     def _add_four_rows_compiled(total, to, table, a, b, c, d):  # type: ignore[no-untyped-def]
         def compiled(total, to, table, a, b, c, d):  # type: ignore[no-untyped-def]
-            _add_four_rows(total, to, table, a, b, c, d)
+            _add_four_rows(total, to, table, a, b, c, d)  # type: ignore[call-arg]
 
         return compiled
 
     @overload(extend_row)
     def _extend_row_compiled(table, to, source, column, at, factor):  # type: ignore[no-untyped-def]
         def compiled(table, to, source, column, at, factor):  # type: ignore[no-untyped-def]
-            _extend_row(table, to, source, column, at, factor)
+            _extend_row(table, to, source, column, at, factor)  # type: ignore[call-arg]
 
         return compiled

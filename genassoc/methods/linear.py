@@ -8,16 +8,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from scipy.special import ndtri
-from scipy.stats import rankdata
 
 from genassoc.data.block import Block, DosageBlock, GenotypeBlock
 from genassoc.kernels import linear as kernel
-from genassoc.kernels.counts import count_codes, mask_words
+from genassoc.kernels.counts import count_codes
 from genassoc.methods.base import BlockResult
-from genassoc.methods.columns import ThinMatrix
-from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array, packed_bytes
-from genassoc.stats.linalg import orthonormal_basis
+from genassoc.methods.linear_null import LinearState, NullModel, prepare
+from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.tails import neg_log_10_p_t, t_quantile_975
 
 CODES: tuple[str | None, ...] = (
@@ -78,7 +75,7 @@ class Linear:
     def prepare(self, cohort: Any) -> "LinearState":
         """Fit the null models of all traits on the cohort's samples."""
         design = cohort.design(self.traits, self.covariates, kind="quantitative")
-        return prepare(self, design, np.asarray(cohort.block_columns), int(cohort.block_width))
+        return prepare(design, np.asarray(cohort.block_columns), int(cohort.block_width), self.rank_normalise)
 
     def block(self, state: "LinearState", block: Block) -> BlockResult:
         """Test every variant of the block against every trait: V x T rows."""
@@ -87,149 +84,6 @@ class Linear:
 
 def _names(traits: Any) -> tuple[str, ...]:
     return (traits,) if isinstance(traits, str) else tuple(traits)
-
-
-@dataclass(frozen=True)
-class NullModel:
-    """Traits that are observed in the same samples, residualised on the covariates.
-
-    Attributes
-    ----------
-    traits : int64 array (T_p,)
-        Which of the model's traits.
-    n : int
-        Samples with these traits and all covariates.
-    columns : int64 array (n,)
-        Their columns in a block.
-    mask : uint64 array (W,)
-        The same as packed words.
-    Q : float64 array (N, C)
-        Orthonormal covariates, zero for other samples.
-    R : float64 array (N, T_p)
-        Residuals scaled to mean square 1, zero for other samples.
-    scale : float64 array (T_p,)
-        What a residual of 1 is in trait units.
-    rss : float64 array (T_p,)
-        Sum of squared scaled residuals; 0 where the covariates leave no variance.
-    at : int
-        First of this model's columns (covariates without the constant, then residuals) in the thin matrix.
-    dropped : tuple of int
-        Columns of the design that are combinations of others among these samples.
-    """
-
-    traits: Int64Array
-    n: int
-    columns: Int64Array
-    mask: UInt64Array
-    Q: Float64Array
-    R: Float64Array
-    scale: Float64Array
-    rss: Float64Array
-    at: int
-    dropped: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class LinearState:
-    """What all blocks share.
-
-    Attributes
-    ----------
-    n_incomplete : int
-        Samples of the cohort that lack a covariate: in no row.
-    notes : tuple of str
-        For people: which covariates were dropped, for which traits.
-    """
-
-    traits: tuple[str, ...]
-    cohort_columns: Int64Array
-    cohort_mask: UInt64Array
-    nulls: tuple[NullModel, ...]
-    matrix: ThinMatrix
-    n_incomplete: int
-    notes: tuple[str, ...]
-
-    @property
-    def n_by_trait(self) -> list[int]:
-        """Complete samples of each trait."""
-        n = {int(trait): null.n for null in self.nulls for trait in null.traits}
-        return [n[trait] for trait in range(len(self.traits))]
-
-
-def normal_scores(y: Float64Array) -> Float64Array:
-    """Normal scores of the ranks of y (n,), ties sharing their mean rank: ``ndtri((rank - 3/8) / (n + 1/4))`` (Blom 1958)."""
-    return np.asarray(ndtri((rankdata(y) - 0.375) / (y.size + 0.25)))
-
-
-def prepare(model: Linear, design: Any, block_columns: Int64Array, block_width: int) -> LinearState:
-    """Residualise every trait of the design on its own complete cases and lay out the thin matrix."""
-    observed = ~np.isnan(design.y) & design.complete[:, None]
-    patterns: dict[bytes, list[int]] = {}
-    for trait in range(len(design.traits)):
-        patterns.setdefault(np.packbits(observed[:, trait]).tobytes(), []).append(trait)
-    nulls: list[NullModel] = []
-    thin: list[Float64Array] = []
-    at = 0
-    for traits in patterns.values():
-        null = _fit_null(
-            model, design, np.array(traits), observed[:, traits[0]], block_columns, block_width, at
-        )
-        nulls.append(null)
-        thin += [null.Q[:, 1:], null.R]
-        at += null.Q.shape[1] - 1 + len(traits)
-    matrix = ThinMatrix.of(np.hstack(thin), packed_bytes(block_width))
-    cohort_mask = mask_words(block_columns, block_width)
-    n_incomplete = int((~design.complete).sum())
-    return LinearState(
-        design.traits, block_columns, cohort_mask, tuple(nulls), matrix, n_incomplete, _notes(design, nulls)
-    )
-
-
-def _fit_null(
-    model: Linear,
-    design: Any,
-    traits: Int64Array,
-    observed: BoolArray,
-    block_columns: Int64Array,
-    block_width: int,
-    at: int,
-) -> NullModel:
-    basis = orthonormal_basis(design.X[observed])
-    n, C = basis.Q.shape
-    columns = block_columns[observed]
-    Q = np.zeros((block_width, C))
-    Q[columns] = basis.Q
-    R = np.zeros((block_width, traits.size))
-    scale, rss = np.ones(traits.size), np.zeros(traits.size)
-    for j, trait in enumerate(traits):
-        # One trait at a time: a product with several columns rounds differently for different companies.
-        y = design.y[observed, trait]
-        if model.rank_normalise and n:
-            y = normal_scores(y)
-        centred = y - y.mean() if n else y
-        residual = centred - basis.Q @ (basis.Q.T @ centred)
-        residual -= basis.Q @ (basis.Q.T @ residual)
-        squares = float(residual @ residual)
-        if n > C and squares > 1e-20 * float(centred @ centred):
-            scale[j] = np.sqrt(squares / n)
-            R[columns, j] = residual / scale[j]
-            rss[j] = n
-    dropped = tuple(int(c) for c in np.flatnonzero(~basis.kept)) if n else ()
-    return NullModel(
-        traits, n, columns, mask_words(columns, block_width), Q, R, scale, rss, at, dropped
-    )
-
-
-def _notes(design: Any, nulls: list[NullModel]) -> tuple[str, ...]:
-    notes = [f"covariate dropped: {dropped}" for dropped in design.dropped_covariates]
-    for null in nulls:
-        names = ", ".join(design.traits[trait] for trait in null.traits)
-        for column in null.dropped:
-            notes.append(
-                f"covariate {design.covariates[column]} dropped for {names}: among its {null.n} complete samples "
-                "it is constant or a combination of the covariates before it"
-            )
-    return tuple(notes)
 
 
 @dataclass(frozen=True)
@@ -312,9 +166,7 @@ def _sums(block: Block, flipped: BoolArray, null: NullModel, product: Float64Arr
     residuals = product[:, null.at + C - 1 : null.at + C - 1 + null.traits.size]
     # The constant's column of Q'g is exact: the sum of g is a whole number.
     gQ = np.hstack([(sum_g / np.sqrt(max(null.n, 1)))[:, None], covariates])
-    return Sums(
-        n, allele_count, sum_g, sum_g2, constant, gQ, np.ascontiguousarray(residuals), pointers, indices
-    )
+    return Sums(n, allele_count, sum_g, sum_g2, constant, gQ, np.ascontiguousarray(residuals), pointers, indices)
 
 
 def _finish(model: Linear, null: NullModel, sums: Sums) -> dict[str, Array]:
@@ -387,7 +239,11 @@ def _test_block(model: Linear, state: LinearState, block: Block) -> BlockResult:
             "mac", "missing_rate", "statistic",
         )
     }  # fmt: skip
-    columns |= {"n": np.zeros(shape, np.int64), "method": np.ones(shape, np.uint8), "code": np.zeros(shape, np.uint8)}
+    columns |= {
+        "n": np.zeros(shape, np.int64),
+        "method": np.ones(shape, np.uint8),
+        "code": np.zeros(shape, np.uint8),
+    }
     for null in state.nulls:
         sums = _sums(block, flipped, null, product)
         found = _finish(model, null, sums)
@@ -399,9 +255,7 @@ def _test_block(model: Linear, state: LinearState, block: Block) -> BlockResult:
     return BlockResult(columns, labels, {"method": METHODS, "code": CODES})
 
 
-def _rows(
-    model: Linear, null: NullModel, sums: Sums, found: dict[str, Array], flipped: BoolArray
-) -> dict[str, Array]:
+def _rows(model: Linear, null: NullModel, sums: Sums, found: dict[str, Array], flipped: BoolArray) -> dict[str, Array]:
     """Turn what was computed for the minor allele into rows for ALT, with the reasons for rows without an estimate."""
     with np.errstate(invalid="ignore", divide="ignore"):
         frequency = sums.allele_count / (2 * sums.n)

@@ -45,9 +45,7 @@ class VariantQuality:
     hwe_midp: Float64Array
 
 
-def variant_quality(
-    block: GenotypeBlock, columns: Int64Array, females: Int64Array | None = None
-) -> VariantQuality:
+def variant_quality(block: GenotypeBlock, columns: Int64Array, females: Int64Array | None = None) -> VariantQuality:
     """Count and test the variants of a block.
 
     Parameters

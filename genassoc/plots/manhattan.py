@@ -114,9 +114,7 @@ def lead_variants(points: pl.DataFrame, line: float) -> pl.DataFrame:
     """
     above = points.filter(pl.col("neg_log_10_p_value") >= line).sort("chromosome_index", "base_pair_location")
     # one number line for all chromosomes, further apart than any window
-    place = (
-        above["chromosome_index"].to_numpy().astype(np.int64) * 2**40 + above["base_pair_location"].to_numpy()
-    )
+    place = above["chromosome_index"].to_numpy().astype(np.int64) * 2**40 + above["base_pair_location"].to_numpy()
     first = np.searchsorted(place, place - LOCUS_WINDOW // 2, side="left")
     stop = np.searchsorted(place, place + LOCUS_WINDOW // 2, side="right")
     free = np.ones(above.height, dtype=np.bool_)

@@ -59,9 +59,7 @@ class Series:
         return f"{self.left_out:,} without a p-value not drawn" + (f" ({why})" if why else "")
 
 
-def read_series(
-    results: ResultsLike, columns: Sequence[str], *, trait: str | None, test: str | None
-) -> Series:
+def read_series(results: ResultsLike, columns: Sequence[str], *, trait: str | None, test: str | None) -> Series:
     """Choose one trait and test, and read the columns asked for.
 
     Raises
@@ -76,12 +74,8 @@ def read_series(
     if absent:
         raise GenassocError(f"The results lack {', '.join(absent)}; this plot needs {', '.join(columns)}.")
     trait = _choose(table, present, "trait", trait)
-    test = _choose(
-        table.filter(pl.col("trait") == trait) if trait is not None else table, present, "test", test
-    )
-    chosen = [
-        pl.col(name) == value for name, value in (("trait", trait), ("test", test)) if value is not None
-    ]
+    test = _choose(table.filter(pl.col("trait") == trait) if trait is not None else table, present, "test", test)
+    chosen = [pl.col(name) == value for name, value in (("trait", trait), ("test", test)) if value is not None]
     with_code = [*columns, "code"] if "code" in present and "code" not in columns else list(columns)
     rows = table.filter(*chosen).select(with_code).collect()
     finite = pl.col("neg_log_10_p_value").is_finite().fill_null(False)
@@ -89,12 +83,9 @@ def read_series(
     if not drawn.height:
         of = f" of trait {trait!r}" if trait is not None else ""
         if not rows.height:
-            raise GenassocError(
-                f"Nothing to draw: the results have no rows{of}; see the ledger for what was dropped."
-            )
+            raise GenassocError(f"Nothing to draw: the results have no rows{of}; see the ledger for what was dropped.")
         raise GenassocError(
-            f"Nothing to draw: none of the {rows.height:,} rows{of} has a p-value; "
-            "the results' code column says why."
+            f"Nothing to draw: none of the {rows.height:,} rows{of} has a p-value; the results' code column says why."
         )
     return Series(drawn.select(columns), trait, test, left_out.height, _count_codes(left_out))
 
@@ -122,7 +113,5 @@ def _choose(table: pl.LazyFrame, present: list[str], column: str, wanted: str | 
 def _count_codes(rows: pl.DataFrame) -> tuple[tuple[str, int], ...]:
     if "code" not in rows.columns or not rows.height:
         return ()
-    counts = (
-        rows.group_by(pl.col("code").fill_null("no code")).len().sort("len", "code", descending=[True, False])
-    )
+    counts = rows.group_by(pl.col("code").fill_null("no code")).len().sort("len", "code", descending=[True, False])
     return tuple((str(code), int(count)) for code, count in counts.iter_rows())

@@ -124,9 +124,7 @@ def simulate_cohort(
         tables.append(_describe(generator(seed, "alleles", number), sites[-1]))
     variants = pl.concat(tables).with_columns(
         rsid="rs" + (pl.int_range(pl.len(), dtype=pl.Int64) + _FIRST_ID).cast(pl.String),
-        variant_id=pl.concat_str(
-            "chromosome", "base_pair_location", "other_allele", "effect_allele", separator="_"
-        ),
+        variant_id=pl.concat_str("chromosome", "base_pair_location", "other_allele", "effect_allele", separator="_"),
     )
     genotypes = Genotypes(seed, tuple(sites), ancestry)
     width = len(str(n_samples))
@@ -146,9 +144,7 @@ def simulate_cohort(
     )
 
 
-def _check(
-    n_samples: int, n_variants: int, n_chromosomes: int, missing_rate: float, min_frequency: float
-) -> None:
+def _check(n_samples: int, n_variants: int, n_chromosomes: int, missing_rate: float, min_frequency: float) -> None:
     if n_samples < 10:
         raise ValueError(f"n_samples is {n_samples}; three populations and two arms need at least 10.")
     if not 1 <= n_chromosomes <= len(CHROMOSOME_LENGTHS):

@@ -198,9 +198,7 @@ class Genotypes:
             start += len(sites.positions)
 
     def _start(self, sites: Sites) -> MosaicState:
-        return MosaicState.at_start(
-            generator(self.seed, "segments", sites.number), len(self.ancestry), sites.length
-        )
+        return MosaicState.at_start(generator(self.seed, "segments", sites.number), len(self.ancestry), sites.length)
 
     def _founders(self, sites: Sites) -> UInt8Array:
         """Alleles (V, P * FOUNDERS) of the founders' haplotypes."""
@@ -221,9 +219,7 @@ class Genotypes:
         for first in range(0, V, _FOUNDER_ROWS):
             rows = slice(first, min(first + _FOUNDER_ROWS, V))
             noise = rng.standard_normal((rows.stop - first, P * FOUNDERS), dtype=np.float32)
-            mosaic.founder_haplotypes(
-                noise, correlation[rows], direction[rows], threshold[rows], latent, alleles[rows]
-            )
+            mosaic.founder_haplotypes(noise, correlation[rows], direction[rows], threshold[rows], latent, alleles[rows])
         return alleles
 
     def _copy(self, sites: Sites, founders: UInt8Array, rows: Int64Array, state: MosaicState) -> UInt8Array:

@@ -162,9 +162,7 @@ def _with_gaps(rng: np.random.Generator, phenotypes: pl.DataFrame) -> pl.DataFra
     """Make some values missing at random; the change needs both of its values."""
     gaps = {name: rng.random(phenotypes.height) < rate for name, rate in _MISSING.items()}
     kept = [pl.when(~pl.Series(name, gap)).then(pl.col(name)).alias(name) for name, gap in gaps.items()]
-    complete = phenotypes.with_columns(kept).with_columns(
-        ldl_change=(pl.col("ldl") - pl.col("ldl_before")).round(3)
-    )
+    complete = phenotypes.with_columns(kept).with_columns(ldl_change=(pl.col("ldl") - pl.col("ldl_before")).round(3))
     order = [name for name in complete.columns if name not in ("ldl_change", "t2d")]
     return complete.select(*order, "ldl_change", "t2d")
 

@@ -7,9 +7,7 @@ from genassoc.kernels import hardy_weinberg as kernels
 from genassoc.shapes import Float64Array
 
 
-def hardy_weinberg(
-    n_hom_ref: ArrayLike, n_het: ArrayLike, n_hom_alt: ArrayLike
-) -> tuple[Float64Array, Float64Array]:
+def hardy_weinberg(n_hom_ref: ArrayLike, n_het: ArrayLike, n_hom_alt: ArrayLike) -> tuple[Float64Array, Float64Array]:
     """Exact p and mid-p of Hardy-Weinberg proportions.
 
     Parameters
@@ -42,9 +40,7 @@ def hardy_weinberg(
     counts = [np.ascontiguousarray(count, dtype=np.int64) for count in given]
     shape = np.shape(n_het)
     if any(count.shape != counts[1].shape for count in counts):
-        raise ValueError(
-            "genotype counts differ in shape: " + ", ".join(str(count.shape) for count in counts)
-        )
+        raise ValueError("genotype counts differ in shape: " + ", ".join(str(count.shape) for count in counts))
     if any((count < 0).any() for count in counts):
         raise ValueError("a genotype count is negative; counts are numbers of samples")
     p, midp = np.empty(counts[1].size), np.empty(counts[1].size)

@@ -30,9 +30,7 @@ def draw_mosaic(positions, founders, gaps, choices, ancestry):
             bounds = [0.0, *ancestry[h // 2]]
             u = float(choices[h, m])
             p = next(k for k in range(P) if u < bounds[k + 1] or k == P - 1)
-            within = min(
-                int((u - bounds[p]) / (bounds[p + 1] - bounds[p]) * per_population), per_population - 1
-            )
+            within = min(int((u - bounds[p]) / (bounds[p + 1] - bounds[p]) * per_population), per_population - 1)
             codes[v, h // 2] += founders[v, p * per_population + within]
     return codes
 

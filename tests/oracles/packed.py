@@ -25,9 +25,7 @@ def unpack(packed, n_samples):
 
 def gather(codes, columns):
     """Codes of the samples ``columns``."""
-    return np.array([[row[column] for column in columns] for row in codes], dtype=np.uint8).reshape(
-        len(codes), -1
-    )
+    return np.array([[row[column] for column in columns] for row in codes], dtype=np.uint8).reshape(len(codes), -1)
 
 
 def set_carriers(codes, carriers):

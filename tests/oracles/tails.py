@@ -19,9 +19,7 @@ def neg_log_10_p_t(t, df):
 
     points = [0] + [length * k for k in (1, 3, 9, 27, 81, 243)]
     near = mp.quad(ratio, points)
-    far = mp.quad(
-        lambda q: ratio(mp.exp(q)) * mp.exp(q), [mp.log(points[-1]) + k for k in (0, 4, 16, 64)] + [mp.inf]
-    )
+    far = mp.quad(lambda q: ratio(mp.exp(q)) * mp.exp(q), [mp.log(points[-1]) + k for k in (0, 4, 16, 64)] + [mp.inf])
     return -(ln_density + mp.log(2 * (near + far))) / mp.log(10)
 
 

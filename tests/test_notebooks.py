@@ -1,0 +1,59 @@
+"""The notebooks run from top to bottom, as scripts, in an empty folder, and find what they say."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.py"))
+
+
+def run_script(script: Path, folder: Path) -> None:
+    environment = {
+        **os.environ,
+        "MPLBACKEND": "Agg",
+        "PYTHONPATH": os.pathsep.join([str(PROJECT), os.environ.get("PYTHONPATH", "")]),
+    }
+    done = subprocess.run(
+        [sys.executable, "-W", "error::DeprecationWarning:__main__", str(script)],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.integration
+def test_first_gwas(tmp_path):
+    run_script(PROJECT / "notebooks" / "first_gwas.py", tmp_path)
+    rows = pl.read_parquet(tmp_path / "first_gwas" / "ldl.parquet")
+    # what the text promises of 2,000 samples: effects that pass 5e-8
+    assert rows["neg_log_10_p_value"].max() > 7.3
+    assert (tmp_path / "first_gwas" / "ldl.parquet.provenance.json").exists()
+
+
+@pytest.mark.parametrize("script", NOTEBOOKS, ids=lambda path: path.name)
+def test_notebook_beside_script_is_executed_and_the_same(script):
+    notebook = script.with_suffix(".ipynb")
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    code = ["".join(cell["source"]).strip() for cell in cells if cell["cell_type"] == "code"]
+    assert code == [text for kind, text in cells_of(script) if kind == "code"]
+    assert all(cell["execution_count"] for cell in cells if cell["cell_type"] == "code")
+    assert not any(output["output_type"] == "error" for cell in cells for output in cell.get("outputs", []))
+
+
+def cells_of(script: Path) -> list[tuple[str, str]]:
+    """Cells of a script in the percent format: (kind, text)."""
+    body = script.read_text(encoding="utf-8").split("# ---\n", 2)[2]
+    cells = []
+    for piece in body.split("# %%")[1:]:
+        first, _, text = piece.partition("\n")
+        cells.append(("markdown" if "[markdown]" in first else "code", text.strip()))
+    return cells

@@ -1,0 +1,119 @@
+"""The same result bytes for any block size, threads, company, interruption and division into parts."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from small_cohort import TRAITS, associate, bits, make_files, rewrite_store, trait_rows
+
+import genassoc as ga
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    return make_files(tmp_path_factory.mktemp("cohort"))
+
+
+@pytest.fixture(scope="module")
+def reference(files, tmp_path_factory):
+    out = tmp_path_factory.mktemp("reference") / "results.parquet"
+    return associate(ga.open_store(files.store), files.phenotypes, out, ga.Serial()), out
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+@pytest.mark.parametrize("block_variants", [16, 112, 1008])
+def test_block_size_and_threads(files, reference, tmp_path, block_variants, threads):
+    store = rewrite_store(files.store, tmp_path / "other.zarr", block_variants)
+    assert store.block_variants == block_variants
+    found = associate(store, files.phenotypes, tmp_path / "out.parquet", ga.Threads(threads))
+    assert found == reference[0]
+
+
+@pytest.mark.parametrize("trait", TRAITS)
+def test_a_trait_alone_and_among_others(files, reference, tmp_path, trait):
+    out = tmp_path / "alone.parquet"
+    associate(ga.open_store(files.store), files.phenotypes, out, ga.Serial(), (trait,))
+    assert bits(trait_rows(out, trait)) == bits(trait_rows(reference[1], trait))
+
+
+@pytest.mark.integration
+def test_killed_in_the_middle_and_resumed(files, reference, tmp_path):
+    store = rewrite_store(files.store, tmp_path / "small.zarr", 48)
+    out = tmp_path / "out.parquet"
+    work = Path(f"{out}.work")
+    program = Path(__file__).with_name("small_cohort.py")
+    project = Path(__file__).parents[1]
+    environment = {**os.environ, "PYTHONPATH": f"{project}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    command = [sys.executable, program, store.path, files.phenotypes, out, "2", "0.1", ",".join(TRAITS)]
+    seen = 0
+    for _ in range(3):
+        with subprocess.Popen([str(part) for part in command], env=environment) as process:
+            deadline = time.monotonic() + 60
+            while len(list(work.glob("part-*.parquet"))) < seen + 5 and time.monotonic() < deadline:
+                time.sleep(0.02)
+            process.send_signal(signal.SIGKILL)
+        assert not out.exists()
+        now = len(list(work.glob("part-*.parquet")))
+        assert now >= seen + 5, "the driver made no progress"
+        seen = now
+    assert associate(store, files.phenotypes, out, ga.Threads(2)) == reference[0]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "out.parquet", "out.parquet.provenance.json", "small.zarr",
+    ]  # fmt: skip
+
+
+def test_job_array_and_formats(files, reference, tmp_path):
+    from genassoc import analysis
+    from genassoc.config import Config
+
+    store = rewrite_store(files.store, tmp_path / "small.zarr", 112)
+    config = Config.of(
+        {
+            "input": {"store": str(store.path), "phenotypes": str(files.phenotypes)},
+            "model": {"kind": "linear", "traits": list(TRAITS), "covariates": ["age", "sex", "PC1:PC4"]},
+            "variants": {"maf": 0.002},
+            "output": {"path": str(tmp_path / "run.parquet")},
+        },
+        "test",
+        tmp_path,
+    )
+    analysis.run_config(config)
+    assert (tmp_path / "run.parquet").read_bytes() == reference[0]
+    work = tmp_path / "work"
+    plan = analysis.make_plan(config, work, 7)
+    for part in [6, 0, 3, 3, 1, 5, 4]:
+        analysis.do_part(work, part)
+    assert analysis.status(work).missing_parts == (2,)
+    with pytest.raises(ga.PlanError, match="status"):
+        analysis.merge_parts(work, tmp_path / "merged.parquet")
+    analysis.do_part(work, 2)
+    analysis.merge_parts(work, tmp_path / "merged.parquet")
+    assert (tmp_path / "merged.parquet").read_bytes() == reference[0]
+    analysis.merge_parts(work, tmp_path / "merged.tsv.gz")
+    table = ga.Results.read(tmp_path / "merged.tsv.gz").table
+    assert bits(table) == bits(ga.Results.read(tmp_path / "merged.parquet").table)
+    assert plan.n_parts == 7
+    with pytest.raises(ga.PlanError, match="no part 7"):
+        analysis.do_part(work, 7)
+
+
+def test_a_changed_phenotype_is_not_mixed_into_a_plan(files, tmp_path):
+    from genassoc import analysis
+    from genassoc.config import Config
+
+    phenotypes = tmp_path / "phenotypes.tsv"
+    phenotypes.write_text(files.phenotypes.read_text())
+    tables = {
+        "input": {"store": str(files.store), "phenotypes": str(phenotypes)},
+        "model": {"kind": "linear", "traits": ["ldl"]},
+        "output": {"path": str(tmp_path / "run.parquet")},
+    }
+    analysis.make_plan(Config.of(tables, "test", tmp_path), tmp_path / "work", 2)
+    lines = phenotypes.read_text().splitlines()
+    phenotypes.write_text("\n".join([lines[0], *lines[2:]]) + "\n")
+    with pytest.raises(ga.PlanError, match="no longer"):
+        analysis.do_part(tmp_path / "work", 0)
