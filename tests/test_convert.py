@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -124,7 +125,7 @@ def test_1000_genomes_vcf_bcf_and_regions(tmp_path):
     assert arrays(tmp_path / "vcf.zarr") == arrays(tmp_path / "bcf.zarr")
     whole = GenotypeStore.open(tmp_path / "vcf.zarr")
     edges = [1, *whole.variants()["base_pair_location"][[3000, 3001, 12000]].to_list(), 10**9]
-    regions = [f"20:{a}-{b - 1}" for a, b in zip(edges, edges[1:])]
+    regions = [f"20:{a}-{b - 1}" for a, b in pairwise(edges)]
     import pysam
 
     copy = tmp_path / "copy.vcf.gz"

@@ -150,7 +150,7 @@ GOOD = "1\t5\trs1\tA\tC,G\t.\t.\t.\tGT:DP\t0/1:3\t1/1:4"
 def test_malformed_lines_are_named(old, new, words):
     fine = "1\t4\t.\tA\tC\t.\t.\t.\tGT\t0/1\t1/1"
     text = "\n".join([fine, GOOD.replace(old, new, 1), fine, ""]).encode()
-    with pytest.raises(RecordError, match="^") as caught:
+    with pytest.raises(RecordError) as caught:
         scanner(2)(text)
     assert words in caught.value.message
     assert caught.value.line == 1

@@ -78,7 +78,7 @@ class GenotypeStore:
             if self.attributes.get("format") != schema.FORMAT_NAME:
                 raise StoreError(f"{self.path}: is no genassoc store (its format is {self.attributes.get('format')!r})")
             self._check_version()
-            self._arrays = {name: self._group[name] for name in schema.DIMENSIONS}
+            self._arrays: dict[str, Any] = {name: self._group[name] for name in schema.DIMENSIONS}
             self.sample_ids = np.asarray(self._whole(schema.SAMPLE_ID), dtype=object)
             self.contigs = tuple(str(name) for name in self._whole(schema.CONTIG_ID))
             self.n_samples = len(self.sample_ids)
@@ -296,7 +296,7 @@ def _numbers_of_runs(runs: list[list[int]]) -> list[int]:
     return [number for first, stop in runs for number in range(first, stop)]
 
 
-def hash_of(*parts: bytes) -> str:
+def hash_of(*parts: bytes | memoryview) -> str:
     """Short hash that a fingerprint is made of."""
     digest = hashlib.sha256()
     for part in parts:

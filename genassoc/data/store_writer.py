@@ -445,7 +445,8 @@ def _digest(packed: UInt8Array, haploid: UInt8Array | None, variants: pl.DataFra
         column = variants[name]
         is_text = dtype == pl.String
         columns.append("\0".join(column.fill_null(".").to_list()).encode() if is_text else column.to_numpy().tobytes())
-    return hash_of(memoryview(packed).cast("B"), b"" if haploid is None else memoryview(haploid).cast("B"), *columns)
+    calls = [packed.data.cast("B"), b"" if haploid is None else haploid.data.cast("B")]
+    return hash_of(*calls, *columns)
 
 
 def _runs(numbers: list[int]) -> list[list[int]]:

@@ -290,7 +290,7 @@ class _Conversion:
         if self.writer.discarded:
             summary.notes.append("an interrupted conversion of other inputs or parameters was there: begun anew")
         versions = {name: version for name, version in package_versions().items() if name in _VERSIONS}
-        attributes = {"summary": summary.stored(), "sources": summary.sources, "versions": versions}
+        attributes: dict[str, Any] = {"summary": summary.stored(), "sources": summary.sources, "versions": versions}
         attributes["parameters"] = {"regions": [list(region) for region in self.regions]}
         self.writer.finish(attributes)
         return summary

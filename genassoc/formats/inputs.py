@@ -34,7 +34,8 @@ def expand(inputs: str | Path | Sequence[str | Path]) -> list[Path]:
             paths.append(path)
             continue
         # a pattern like chr*.vcf.gz* also matches the indexes
-        found = [p for p in glob.glob(str(item), recursive=True) if not p.endswith((".tbi", ".csi"))]
+        matches = glob.glob(str(item), recursive=True)  # noqa: PTH207 (Path.glob refuses absolute patterns)
+        found = [p for p in matches if not p.endswith((".tbi", ".csi"))]
         if not found:
             raise InputError(f"{item}: no file matches; check the folder and the pattern")
         paths += [Path(p) for p in sorted(found, key=natural_order)]

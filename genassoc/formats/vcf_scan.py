@@ -1,6 +1,7 @@
 """From whole lines of VCF text to a `VariantBatch`: the kernel's arrays in and out, and its errors in words."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -84,15 +85,8 @@ class LineScanner:
 
     def _message(self, text: bytes, status: Int64Array) -> str:
         """The kernel's error in words, with the record's place in the genome."""
-        code, offset, sample, field = (
-            int(status[i])
-            for i in (
-                kernels.STATUS_CODE,
-                kernels.STATUS_OFFSET,
-                kernels.STATUS_SAMPLE,
-                kernels.STATUS_FIELD,
-            )  # fmt: skip
-        )
+        code, offset = int(status[kernels.STATUS_CODE]), int(status[kernels.STATUS_OFFSET])
+        sample, field = int(status[kernels.STATUS_SAMPLE]), int(status[kernels.STATUS_FIELD])
         end = text.find(b"\n", offset)
         line = text[offset : end if end >= 0 else len(text)].removesuffix(b"\r").decode("utf-8", "replace")
         columns = line.split("\t")
@@ -183,7 +177,7 @@ def _strings(text: UInt8Array, starts: Int64Array, ends: Int64Array) -> pl.Serie
     try:
         array.validate(full=True)
     except pa.ArrowInvalid:
-        line = int(np.flatnonzero([not _is_utf8(data[a:b]) for a, b in zip(offsets, offsets[1:])])[0])
+        line = int(np.flatnonzero([not _is_utf8(data[a:b]) for a, b in pairwise(offsets)])[0])
         shown = data[offsets[line] : offsets[line + 1]].tobytes()
         before = int((text[: starts[line]] == 10).sum())
         raise RecordError(before, f"{shown!r} is not UTF-8 text") from None
