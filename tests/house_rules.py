@@ -329,15 +329,24 @@ def kernels_of(source: Source) -> dict[str, set[str]]:
             functions = [node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]
             names = {f.name for f in functions if any("jit" in ast.dump(d) for d in f.decorator_list)}
             compiled[Path(file).stem] = {name for name in names if not name.startswith("_")}
-    outside = {name for file, text in source.items() if not file.startswith("kernels/") for name in names_in(text)}
-    return {stem: names & outside for stem, names in compiled.items()}
+    called = {kernel for file, text in source.items() if not file.startswith("kernels/") for kernel in called_in(text)}
+    return {stem: {name for name in names if (stem, name) in called} for stem, names in compiled.items()}
 
 
-def names_in(text: str) -> set[str]:
+def called_in(text: str) -> set[tuple[str, str]]:
+    """(file of kernels/, name) of what a file takes from there, by name or through the module."""
     nodes = list(ast.walk(ast.parse(text)))
-    names = {node.id for node in nodes if isinstance(node, ast.Name)}
-    names |= {node.attr for node in nodes if isinstance(node, ast.Attribute)}
-    return names | {alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names}
+    taken: set[tuple[str, str]] = set()
+    modules: dict[str, str] = {}
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and node.module == f"{PACKAGE}.kernels":
+            modules |= {alias.asname or alias.name: alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{PACKAGE}.kernels."):
+            taken |= {((node.module or "").split(".")[-1], alias.name) for alias in node.names}
+    for node in nodes:
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules:
+            taken.add((modules[node.value.id], node.attr))
+    return taken
 
 
 def without_oracle(source: Source, oracles: Source, twins: dict[str, str]) -> list[str]:

@@ -30,8 +30,9 @@ import polars as pl
 from genassoc.data import schema
 from genassoc.data.block import GenotypeBlock
 from genassoc.data.store import VARIANT_SCHEMA, StoreArrays, hash_of, read_attributes, work_folder
+from genassoc.data.store_parts import digest, objects, read_journal, rechunked, runs, sync, write_durably
 from genassoc.errors import OutputError
-from genassoc.shapes import Array, UInt8Array, packed_bytes
+from genassoc.shapes import UInt8Array, packed_bytes
 
 _JOURNAL = "journal.jsonl"
 _OURS = {"store", "parts"}
@@ -86,7 +87,7 @@ class StoreWriter:
         self.sample_ids = [str(name) for name in sample_ids]
         n_samples = len(self.sample_ids)
         self.block_variants = block_variants or schema.block_variants(n_samples)
-        self.identity = {
+        self.identity: dict[str, Any] = {
             "format_version": schema.FORMAT_VERSION,
             "block_variants": self.block_variants,
             "blocks_per_shard": schema.BLOCKS_PER_SHARD,
@@ -124,7 +125,7 @@ class StoreWriter:
                 raise OutputError(f"{self.path}: another process is writing it now; wait for it or stop it") from None
             # file systems without locks: go on unlocked
         journal = parts / _JOURNAL
-        identity, self._parts = _read_journal(journal)
+        identity, self._parts = read_journal(journal)
         if resume and identity == self.identity and self._parts and self._parts_exist():
             self.resumed = True
         else:
@@ -135,7 +136,7 @@ class StoreWriter:
             if int(part.stem.removeprefix("part-")) >= len(self._parts):
                 part.unlink()
         lines = [{"identity": self.identity}, *self._parts]
-        _write_durably(journal, "".join(json.dumps(line) + "\n" for line in lines).encode())
+        write_durably(journal, "".join(json.dumps(line) + "\n" for line in lines).encode())
         self._arrays = StoreArrays(self._work / "store", self.sample_ids, self.block_variants)
 
     def _parts_exist(self) -> bool:
@@ -201,7 +202,7 @@ class StoreWriter:
         origin, used = self._last
         part = {
             "rows": self._filled,
-            "digest": _digest(packed, haploid if haploid_chunks else None, variants),
+            "digest": digest(packed, haploid if haploid_chunks else None, variants),
             "haploid_chunks": haploid_chunks,
             "origin": origin,
             "used": used,
@@ -209,10 +210,10 @@ class StoreWriter:
         with self._writing():
             files = self._arrays.write_shard(number, packed, haploid if haploid_chunks else None)
             for file in files:
-                _sync(file)
+                sync(file)
             buffer = io.BytesIO()
             variants.write_parquet(buffer, compression="zstd", compression_level=1)
-            _write_durably(self._part_file(number), buffer.getvalue())
+            write_durably(self._part_file(number), buffer.getvalue())
             with (self._work / "parts" / _JOURNAL).open("ab") as journal:
                 journal.write(json.dumps(part).encode() + b"\n")
                 journal.flush()
@@ -252,7 +253,7 @@ class StoreWriter:
                     *(name.encode() for name in self.sample_ids),
                     *(part["digest"].encode() for part in self._parts),
                 ),
-                "haploid_chunks": _runs([chunk for part in self._parts for chunk in part["haploid_chunks"]]),
+                "haploid_chunks": runs([chunk for part in self._parts for chunk in part["haploid_chunks"]]),
                 "identity": self.identity,
             }
             self._arrays.complete(contigs, {**attributes, **own})
@@ -262,15 +263,15 @@ class StoreWriter:
         """Assemble the variants' arrays from the parts; contigs in order of first appearance."""
         contigs: dict[str, int] = {}
         start = 0
-        for frame in _rechunked(pl.read_parquet(self._part_file(n)) for n in range(len(self._parts))):
+        for frame in rechunked(pl.read_parquet(self._part_file(n)) for n in range(len(self._parts))):
             for name in frame["chromosome"].unique(maintain_order=True):
                 contigs.setdefault(name, len(contigs))
             columns = {
                 schema.VARIANT_CONTIG: frame["chromosome"].replace_strict(contigs, return_dtype=pl.Int32).to_numpy(),
                 schema.VARIANT_POSITION: frame["base_pair_location"].to_numpy(),
-                schema.VARIANT_ID: _objects(frame["rsid"].fill_null(".")),
+                schema.VARIANT_ID: objects(frame["rsid"].fill_null(".")),
                 schema.VARIANT_ALLELE: np.stack(
-                    [_objects(frame["other_allele"]), _objects(frame["effect_allele"])], axis=1
+                    [objects(frame["other_allele"]), objects(frame["effect_allele"])], axis=1
                 ),
                 schema.VARIANT_RECORD: frame["record"].to_numpy(),
                 schema.VARIANT_ALT_INDEX: frame["alt_index"].to_numpy(),
@@ -398,78 +399,3 @@ def write_store(
     except BaseException:
         writer.abandon()
         raise
-
-
-def _read_journal(journal: Path) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
-    """Identity and finished parts; a line that was cut by a kill, and what follows it, does not count."""
-    try:
-        lines = journal.read_bytes().split(b"\n")[:-1]
-    except OSError:
-        return None, []
-    records = []
-    for line in lines:
-        try:
-            records.append(json.loads(line))
-        except ValueError:
-            break
-    if not records or "identity" not in records[0]:
-        return None, []
-    return records[0]["identity"], records[1:]
-
-
-def _rechunked(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-    """The same rows in frames of `schema.METADATA_CHUNK` (the last may be shorter)."""
-    waiting: list[pl.DataFrame] = []
-    n_waiting = 0
-    for frame in frames:
-        waiting.append(frame)
-        n_waiting += len(frame)
-        if n_waiting >= schema.METADATA_CHUNK:
-            joined = pl.concat(waiting)
-            while len(joined) >= schema.METADATA_CHUNK:
-                yield joined[: schema.METADATA_CHUNK]
-                joined = joined[schema.METADATA_CHUNK :]
-            waiting, n_waiting = [joined], len(joined)
-    if n_waiting:
-        yield pl.concat(waiting)
-
-
-def _objects(strings: pl.Series) -> Array:
-    return np.array(strings.to_list(), dtype=object)
-
-
-def _digest(packed: UInt8Array, haploid: UInt8Array | None, variants: pl.DataFrame) -> str:
-    """Hash of a part's content."""
-    columns = []
-    for name, dtype in VARIANT_SCHEMA.items():
-        column = variants[name]
-        is_text = dtype == pl.String
-        columns.append("\0".join(column.fill_null(".").to_list()).encode() if is_text else column.to_numpy().tobytes())
-    calls = [packed.data.cast("B"), b"" if haploid is None else haploid.data.cast("B")]
-    return hash_of(*calls, *columns)
-
-
-def _runs(numbers: list[int]) -> list[list[int]]:
-    """Sorted numbers as [first, behind last] pairs."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and runs[-1][1] == number:
-            runs[-1][1] = number + 1
-        else:
-            runs.append([number, number + 1])
-    return runs
-
-
-def _write_durably(path: Path, data: bytes) -> None:
-    """Replace a file as a whole, on the disk when this returns."""
-    beside = path.with_name(path.name + ".tmp")
-    with beside.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.rename(path)
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

@@ -15,6 +15,7 @@ from isal import isal_zlib
 
 from genassoc.errors import InputError
 
+IsalError: type[Exception] = isal_zlib.error  # type: ignore[assignment]  # its stub says: an instance
 EOF_BLOCK = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 GROUP_BLOCKS = 64  # blocks inflated by one task: 4 MB of text
 READ_BYTES = 2**20
@@ -105,7 +106,7 @@ def gzip_chunks(path: Path) -> Iterator[Chunk]:
             started = True
             try:
                 data = inflater.decompress(pending)
-            except isal_zlib.error as error:
+            except IsalError as error:
                 raise InputError(f"{path}: damaged gzip data near byte {at}: {error}") from error
             pending = b""
             if inflater.eof:
@@ -182,9 +183,9 @@ def _inflate(path: Path, blocks: list[_Block]) -> bytes:
         expected = int.from_bytes(block.data[-4:], "little")
         try:
             if expected > 2**16:
-                raise isal_zlib.error(f"length {expected}")
+                raise IsalError(f"length {expected}")
             data = isal_zlib.decompress(block.data, wbits=_GZIP_WINDOW, bufsize=2**16)
-        except isal_zlib.error as error:
+        except IsalError as error:
             raise InputError(
                 f"{path}: damaged BGZF block at byte {block.offset} ({error}); copy or download the file again"
             ) from error
@@ -248,7 +249,7 @@ def inflated_head(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             return isal_zlib.decompressobj(wbits=_GZIP_WINDOW).decompress(file.read(2**16), 64)
-    except isal_zlib.error as error:
+    except IsalError as error:
         raise InputError(f"{path}: damaged gzip data at its beginning ({error}); copy or download it again") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error

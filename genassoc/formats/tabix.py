@@ -11,6 +11,7 @@ from pathlib import Path
 from isal import isal_zlib
 
 from genassoc.errors import InputError
+from genassoc.formats.bgzf import IsalError
 from genassoc.formats.source import Region
 
 _TBI_DEPTH, _TBI_SHIFT = 5, 14
@@ -138,7 +139,7 @@ def read_index(path: Path) -> TabixIndex:
             data = _inflate_members(data)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    except isal_zlib.error as error:
+    except IsalError as error:
         raise InputError(f"{path}: damaged index ({error}); make it again (bcftools index)") from error
     reader = _Reader(data, path)
     magic = reader.text(4)
@@ -171,7 +172,7 @@ def _inflate_members(data: bytes) -> bytes:
         inflater = isal_zlib.decompressobj(wbits=31)
         pieces.append(inflater.decompress(data))
         if not inflater.eof:
-            raise isal_zlib.error("it ends early")
+            raise IsalError("it ends early")
         data = inflater.unused_data
     return b"".join(pieces)
 

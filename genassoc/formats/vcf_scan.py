@@ -9,18 +9,19 @@ import pyarrow as pa
 
 from genassoc.formats.source import RecordError, Region, VariantBatch
 from genassoc.kernels import vcf as kernels
+from genassoc.kernels import vcf_calls as calls
 from genassoc.shapes import Int64Array, UInt8Array, packed_bytes
 
 COUNTER_NAMES = {
-    kernels.RECORDS: "records",
-    kernels.SPLIT: "split",
-    kernels.NO_GENOTYPES: "dropped_no_genotypes",
-    kernels.NO_ALTERNATE: "dropped_no_alternate_allele",
-    kernels.REFERENCE_BLOCK: "dropped_reference_block_allele",
-    kernels.HAPLOID_CALLS: "haploid_calls",
-    kernels.HALF_MISSING: "half_missing_calls",
-    kernels.POLYPLOID: "polyploid_calls",
-    kernels.OUTSIDE: "outside_regions",
+    calls.RECORDS: "records",
+    calls.SPLIT: "split",
+    calls.NO_GENOTYPES: "dropped_no_genotypes",
+    calls.NO_ALTERNATE: "dropped_no_alternate_allele",
+    calls.REFERENCE_BLOCK: "dropped_reference_block_allele",
+    calls.HAPLOID_CALLS: "haploid_calls",
+    calls.HALF_MISSING: "half_missing_calls",
+    calls.POLYPLOID_CALLS: "polyploid_calls",
+    calls.OUTSIDE: "outside_regions",
 }
 ROWS_AT_ONCE = 4096  # at least so many rows fit the first guess
 
@@ -57,7 +58,7 @@ class LineScanner:
         region_names, region_ends = _joined([r.contig.encode() for r in self.regions])
         bounds = np.array([(r.first, r.last) for r in self.regions], dtype=np.int64).reshape(-1, 2)
         numeric_names, numeric_ends = _joined(list(self.numeric_formats))
-        counters = np.zeros(kernels.N_COUNTERS, dtype=np.int64)
+        counters = np.zeros(calls.N_COUNTERS, dtype=np.int64)
         status = np.zeros(kernels.STATUS_SIZE, dtype=np.int64)
         batches: list[VariantBatch] = []
         offset, lines = 0, 0
@@ -71,11 +72,11 @@ class LineScanner:
             )  # fmt: skip
             lines += int(status[kernels.STATUS_LINES])
             n_rows = int(status[kernels.STATUS_ROWS])
-            if status[kernels.STATUS_CODE] not in (kernels.OK, kernels.FULL):
+            if status[kernels.STATUS_CODE] not in (calls.OK, calls.FULL):
                 raise RecordError(lines, self._message(text, status))
             if n_rows:
                 batches.append(out.batch(buffer, n_rows))
-            if status[kernels.STATUS_CODE] == kernels.OK:
+            if status[kernels.STATUS_CODE] == calls.OK:
                 break
             offset = int(status[kernels.STATUS_OFFSET])
             if n_rows == 0:
@@ -99,21 +100,21 @@ class LineScanner:
 
         alts = columns[4] if len(columns) > 4 else ""
         words = {
-            kernels.BAD_COLUMNS: f"{len(columns)} columns where the header has {9 + n_columns} "
+            calls.BAD_COLUMNS: f"{len(columns)} columns where the header has {9 + n_columns} "
             f"(9 and {n_columns} samples); the line is cut or has a tab too many or too few",
-            kernels.BAD_CONTIG: f"CHROM {columns[0][:40]!r} is no contig name",
-            kernels.BAD_POSITION: f"POS {columns[1][:40] if len(columns) > 1 else ''!r} is no whole number",
-            kernels.EMPTY_FIELD: "ID, REF or ALT is empty; write '.' for an absent one",
-            kernels.BAD_FORMAT: f"FORMAT {columns[8][:60] if len(columns) > 8 else ''!r} has an empty field or GT twice",
-            kernels.HEADER_LINE: f"a header line among the records: {line[:40]!r}; were files pasted together?",
+            calls.BAD_CONTIG: f"CHROM {columns[0][:40]!r} is no contig name",
+            calls.BAD_POSITION: f"POS {columns[1][:40] if len(columns) > 1 else ''!r} is no whole number",
+            calls.EMPTY_FIELD: "ID, REF or ALT is empty; write '.' for an absent one",
+            calls.BAD_FORMAT: f"FORMAT {columns[8][:60] if len(columns) > 8 else ''!r} has an empty field or GT twice",
+            calls.HEADER_LINE: f"a header line among the records: {line[:40]!r}; were files pasted together?",
         }
         if code in words:
             return words[code] + where
-        if code == kernels.BAD_ALLELE:
+        if code == calls.BAD_ALLELE:
             return f"{call()}, whose allele number is above the number of ALT alleles ({alts[:40]}){where}"
-        if code == kernels.TOO_MANY_FIELDS:
+        if code == calls.TOO_MANY_FIELDS:
             return f"{call()}, more fields than FORMAT {columns[8][:60]!r} names{where}"
-        if code == kernels.BAD_NUMBER:
+        if code == calls.BAD_NUMBER:
             name = columns[8].split(":")[field]
             return f"{call()}, where field {name} must be a number by the header{where}"
         return f"{call()}, which is no genotype (alleles separated by / or |, '.' if missing){where}"

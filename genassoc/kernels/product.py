@@ -105,6 +105,7 @@ def _add_bytes(
         if flipped[v0 + v]:
             a, b, c, d = swap[a], swap[b], swap[c], swap[d]
         # total[v, :] += (T0[a] + T1[b]) + (T2[c] + T3[d])
-        row_a, row_b = a * LANES, (256 + b) * LANES
-        row_c, row_d = (512 + c) * LANES, (768 + d) * LANES
+        # int: a byte times sixteen does not fit a byte when this runs as plain Python
+        row_a, row_b = int(a) * LANES, (256 + int(b)) * LANES
+        row_c, row_d = (512 + int(c)) * LANES, (768 + int(d)) * LANES
         add_four_rows(total, v * LANES, table, row_a, row_b, row_c, row_d)

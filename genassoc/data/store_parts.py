@@ -1,0 +1,89 @@
+"""The parts that a store is built from: their journal, their content's hash, their variants in order."""
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from genassoc.data import schema
+from genassoc.data.store import VARIANT_SCHEMA, hash_of
+from genassoc.shapes import Array, UInt8Array
+
+
+def read_journal(journal: Path) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+    """Identity and finished parts; a line that was cut by a kill, and what follows it, does not count."""
+    try:
+        lines = journal.read_bytes().split(b"\n")[:-1]
+    except OSError:
+        return None, []
+    records = []
+    for line in lines:
+        try:
+            records.append(json.loads(line))
+        except ValueError:
+            break
+    if not records or "identity" not in records[0]:
+        return None, []
+    return records[0]["identity"], records[1:]
+
+
+def rechunked(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """The same rows in frames of `schema.METADATA_CHUNK` (the last may be shorter)."""
+    waiting: list[pl.DataFrame] = []
+    n_waiting = 0
+    for frame in frames:
+        waiting.append(frame)
+        n_waiting += len(frame)
+        if n_waiting >= schema.METADATA_CHUNK:
+            joined = pl.concat(waiting)
+            while len(joined) >= schema.METADATA_CHUNK:
+                yield joined[: schema.METADATA_CHUNK]
+                joined = joined[schema.METADATA_CHUNK :]
+            waiting, n_waiting = [joined], len(joined)
+    if n_waiting:
+        yield pl.concat(waiting)
+
+
+def objects(strings: pl.Series) -> Array:
+    return np.array(strings.to_list(), dtype=object)
+
+
+def digest(packed: UInt8Array, haploid: UInt8Array | None, variants: pl.DataFrame) -> str:
+    """Hash of a part's content."""
+    columns = []
+    for name, dtype in VARIANT_SCHEMA.items():
+        column = variants[name]
+        is_text = dtype == pl.String
+        columns.append("\0".join(column.fill_null(".").to_list()).encode() if is_text else column.to_numpy().tobytes())
+    calls = [packed.data.cast("B"), b"" if haploid is None else haploid.data.cast("B")]
+    return hash_of(*calls, *columns)
+
+
+def runs(numbers: list[int]) -> list[list[int]]:
+    """Sorted numbers as [first, behind last] pairs."""
+    pairs: list[list[int]] = []
+    for number in numbers:
+        if pairs and pairs[-1][1] == number:
+            pairs[-1][1] = number + 1
+        else:
+            pairs.append([number, number + 1])
+    return pairs
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Replace a file as a whole, on the disk when this returns."""
+    beside = path.with_name(path.name + ".tmp")
+    with beside.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.rename(path)
+
+
+def sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
