@@ -12,6 +12,7 @@ _NAMES = {
     "GenotypeStore": "genassoc.data.store",
     "InputError": "genassoc.errors",
     "Linear": "genassoc.methods.linear",
+    "Logistic": "genassoc.methods.logistic",
     "OutputError": "genassoc.errors",
     "PhenotypeError": "genassoc.errors",
     "PlanError": "genassoc.errors",

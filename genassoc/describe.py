@@ -1,8 +1,9 @@
 """Stores, plans, runs and results in words and as JSON, for the command line."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -153,22 +154,56 @@ def write_frame(path: Path, table: pl.DataFrame) -> None:
 
 
 def draw_all(results: Results, folder: Path, suffix: str) -> list[Path]:
-    """A Manhattan and a QQ plot of each trait and test, in ``folder``."""
+    """A Manhattan and a QQ plot of each trait and test, in ``folder``; of exactly two traits a Miami plot too.
+
+    Raises
+    ------
+    GenassocError
+        After all others are drawn: which could not be, and why.
+    """
     from genassoc import plots
-    from genassoc.errors import OutputError
+    from genassoc.errors import GenassocError, OutputError
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder} cannot be made: {error.strerror}; name a folder that can be.") from error
-    pairs = results.scan().select("trait", "test").unique(maintain_order=True).collect().rows()
-    tests = {test for _, test in pairs}
-    drawn = []
-    for trait, test in pairs:
-        stem = "".join(
-            c if c.isalnum() or c in "-_." else "_" for c in (f"{trait}.{test}" if len(tests) > 1 else trait)
+    drawn: dict[Path, None] = {}
+    failures: list[str] = []
+    for name, draw in _pictures(results):
+        path = folder / f"{name}.{suffix}"
+        while path in drawn:  # two traits' names may differ in what a file's name cannot hold
+            path = path.with_stem(path.stem + "_")
+        try:
+            drawn[plots.save_figure(draw(), path)] = None
+        except OutputError:
+            raise
+        except GenassocError as error:
+            failures.append(f"{path.name}: {error}")
+    if failures:
+        raise GenassocError(
+            f"{len(drawn)} plots are in {folder}; {len(failures)} could not be drawn:\n" + "\n".join(failures)
         )
-        for name, draw in (("manhattan", plots.manhattan), ("qq", plots.qq)):
-            axes = draw(results, trait=trait, test=test)
-            drawn.append(plots.save_figure(axes, folder / f"{stem}.{name}.{suffix}"))
-    return drawn
+    return list(drawn)
+
+
+def _pictures(results: Results) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Name and drawing of each plot of some results."""
+    from genassoc import plots
+
+    pairs = results.scan().select("trait", "test").unique(maintain_order=True).collect().rows()
+    tests = list(dict.fromkeys(test for _, test in pairs))
+    traits = list(dict.fromkeys(trait for trait, _ in pairs))
+
+    def name(trait: str, test: str, kind: str) -> str:
+        stem = f"{trait}.{test}" if len(tests) > 1 else trait
+        return "".join(c if c.isalnum() or c in "-_." else "_" for c in stem) + "." + kind
+
+    for trait, test in pairs:
+        yield name(trait, test, "manhattan"), partial(plots.manhattan, results, trait=trait, test=test)
+        yield name(trait, test, "qq"), partial(plots.qq, results, trait=trait, test=test)
+    if len(traits) == 2:
+        for test in tests:
+            if all((trait, test) in pairs for trait in traits):
+                both = (traits[0], traits[1])
+                yield name("-".join(both), test, "miami"), partial(plots.miami, results, trait=both, test=test)

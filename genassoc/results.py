@@ -3,13 +3,14 @@
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import polars as pl
 
 from genassoc import provenance as provenance_records
 from genassoc.data.output import replacing
 from genassoc.data.result_table import (
+    ROW_GROUP,
     SUFFIXES,
     iterate_table,
     scan_table,
@@ -18,11 +19,12 @@ from genassoc.data.result_table import (
     write_table,
 )
 from genassoc.errors import GenassocError, InputError, OutputError
+from genassoc.formats import sumstats, sumstats_writer
+from genassoc.formats.sumstats_writer import WrittenFile
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MEDIAN_CHI2 = 0.454936423119572  # median of a chi-squared with 1 degree of freedom (scipy.stats.chi2(1).median())
 P_VALUE = "neg_log_10_p_value"
 NEEDED = ("chromosome", "base_pair_location", "effect_allele", "other_allele", P_VALUE, "trait", "test")
 DIALECTS: dict[str, tuple[str, ...]] = {
@@ -50,11 +52,24 @@ class Results:
         self.path = None if isinstance(source, pl.DataFrame) else Path(source)
         self._table = source if isinstance(source, pl.DataFrame) else None
         self.provenance: dict[str, Any] = dict(provenance or {})
+        self._source: sumstats.Source | None = None  # where the file is in another tool's dialect
         self.folder: Any = None  # a temporary folder that must live as long as its results
 
     @classmethod
-    def read(cls, path: str | Path) -> "Results":
-        """Open a results file and the provenance beside it, where there is one.
+    def read(
+        cls, path: str | Path, dialect: str | None = None, *, trait: str | None = None, test: str | None = None
+    ) -> "Results":
+        """Open a results file, genassoc's or of another tool, and the provenance beside it, where there is one.
+
+        Parameters
+        ----------
+        path : str or Path
+            genassoc's parquet or TSV; or a file of GWAS-SSF, PLINK 2, REGENIE or SAIGE, plain or compressed. Its
+            effect allele is the one that its columns name (A1, ALLELE1, Allele2, effect_allele).
+        dialect : str, optional
+            "gwas-ssf", "plink2", "regenie", "saige"; by the header where not given.
+        trait, test : str, optional
+            What the rows are of, where the file does not tell; by default from the name of the file, and "add".
 
         Raises
         ------
@@ -65,6 +80,13 @@ class Results:
         if not path.is_file():
             raise InputError(f"there is no results file {path}.")
         results = cls(path)
+        if dialect not in DIALECTS:
+            record = read_provenance(path)
+            written = record.get("written", {})
+            source = sumstats.open_source(path, dialect, trait or written.get("trait"), test or written.get("test"))
+            if source is not None:
+                results._source, results.provenance = source, record
+                return results
         try:
             names = results.scan().collect_schema().names()
         except OutputError as error:
@@ -83,13 +105,15 @@ class Results:
     def table(self) -> pl.DataFrame:
         """All rows, in store order (variant, then trait, then test)."""
         if self._table is None:
-            self._table = self.scan().collect()
+            self._table = self.scan().collect() if self._source is None else self._source.read()
         return self._table
 
     def scan(self) -> pl.LazyFrame:
         """The rows as a lazy frame: nothing is read until it is collected."""
         if self._table is not None:
             return self._table.lazy()
+        if self._source is not None:
+            return self._source.scan()
         assert self.path is not None
         return scan_table(self.path)
 
@@ -114,6 +138,8 @@ class Results:
         ----------
         Devlin B, Roeder K (1999). Genomic control for association studies. Biometrics 55.
         """
+        from genassoc.stats.inflation import genomic_inflation  # compiles kernels: only when asked for
+
         p = pl.col(P_VALUE).filter(_has_p())
         groups = (
             self._of_trait(trait)
@@ -126,8 +152,9 @@ class Results:
             )
             .collect()
         )
-        inflation = (_chi2_of(groups["lower"]) + _chi2_of(groups["higher"])) / 2 / MEDIAN_CHI2
-        table = groups.select("trait", "test", "n_variants", inflation.alias("lambda_gc"))
+        lower, higher = (groups[name].cast(pl.Float64).to_numpy() for name in ("lower", "higher"))
+        inflation = pl.Series("lambda_gc", genomic_inflation(lower, higher)).fill_nan(None)
+        table = groups.select("trait", "test", "n_variants", inflation)
         if table.height == 1:
             value = table["lambda_gc"][0]
             return float("nan") if value is None else float(value)
@@ -164,15 +191,35 @@ class Results:
 
     # --- out ------------------------------------------------------------------------------------------------
 
-    def write(self, path: str | Path, dialect: str | None = None) -> Path:
+    @overload
+    def write(self, path: str | Path, dialect: Literal["parquet", "tsv"] | None = None) -> Path: ...
+
+    @overload
+    def write(
+        self, path: str | Path, dialect: str, *, metadata: Mapping[str, Any] | None = None
+    ) -> list[WrittenFile]: ...
+
+    def write(
+        self, path: str | Path, dialect: str | None = None, *, metadata: Mapping[str, Any] | None = None
+    ) -> Path | list[WrittenFile]:
         """Write the table, and its provenance beside it.
 
         Parameters
         ----------
         path : str or Path
-            Ends in .parquet, .tsv, .tsv.gz or .txt.gz.
+            Ends in .parquet, .tsv, .tsv.gz or .txt.gz; in a dialect of other tools as its files do.
         dialect : str, optional
-            "parquet" or "tsv"; by the suffix where not given.
+            "parquet" or "tsv": all columns; by the suffix where not given. "gwas-ssf", "plink2", "regenie", "saige":
+            those columns, one file a trait (and test, where the dialect has no column for it). Several get the
+            trait (and test) before the suffix: ``gwas.tsv.gz`` -> ``gwas.ldl.tsv.gz``.
+        metadata : mapping, optional
+            For the YAML beside a GWAS-SSF file, what only you know: genome_assembly, sample_ancestry, ...
+
+        Returns
+        -------
+        Path, or list of WrittenFile
+            The file; of a dialect of other tools, each file with its trait, its rows, and the count of rows that the
+            dialect cannot hold, by reason. GWAS-SSF puts those into ``<stem>.not-in-gwas-ssf.tsv.gz``.
 
         Raises
         ------
@@ -180,21 +227,53 @@ class Results:
             If there is no such dialect, the suffix is not one of its, or the file cannot be written.
         """
         path = Path(path)
+        if dialect is not None and dialect in sumstats.DIALECTS:
+            files = sumstats_writer.write_dialect(
+                path, dialect, self._pieces, metadata=metadata, provenance=self.provenance
+            )
+            for file in files:
+                write_provenance(file.path, {**self.provenance, "written": file.record()})
+            return files
         if dialect is not None and dialect not in DIALECTS:
-            raise OutputError(f"there is no dialect '{dialect}'; there are {', '.join(DIALECTS)}.")
+            raise OutputError(
+                f"there is no dialect '{dialect}'; there are {', '.join([*DIALECTS, *sumstats.DIALECTS])}."
+            )
+        if metadata:
+            raise OutputError("metadata is written beside GWAS-SSF files only: say dialect='gwas-ssf'.")
         if table_suffix(path) not in DIALECTS.get(dialect or "", SUFFIXES):
             raise OutputError(f"a file in the dialect '{dialect}' ends in {' or '.join(DIALECTS[dialect or ''])}.")
-        schema, pieces = self._arrow()
-        write_table(path, schema, pieces)
+        schema, tables = self._arrow()
+        write_table(path, schema, tables)
         if self.provenance:
             write_provenance(path, self.provenance)
         return path
 
     def _arrow(self) -> "tuple[pa.Schema, Iterator[pa.Table]]":
-        if self._table is None and self.path is not None:
+        if (
+            self._table is None
+            and self._source is None
+            and self.path is not None
+            and table_suffix(self.path) == ".parquet"
+        ):
             return iterate_table(self.path)
-        table = to_arrow(self.table)
-        return table.schema, iter([table])
+        schema = to_arrow(self.scan().head(0).collect()).schema
+        return schema, (to_arrow(piece).cast(schema) for piece in self._pieces())
+
+    def _pieces(self) -> Iterator[pl.DataFrame]:
+        """The rows from the start, a frame of bounded size at a time."""
+        if self._table is not None:
+            yield from self._table.iter_slices(ROW_GROUP)
+            if not self._table.height:
+                yield self._table
+        elif self._source is not None:
+            yield from self._source.chunks()
+        else:
+            assert self.path is not None
+            if table_suffix(self.path) == ".parquet":
+                for table in iterate_table(self.path)[1]:
+                    yield pl.DataFrame(table)
+            else:
+                yield from sumstats.own_text_chunks(self.path, self.scan().collect_schema())
 
     def __repr__(self) -> str:
         where = "in memory" if self.path is None else str(self.path)
@@ -206,15 +285,6 @@ class Results:
 
 def _has_p() -> pl.Expr:
     return pl.col(P_VALUE).is_not_null() & pl.col(P_VALUE).is_not_nan()
-
-
-def _chi2_of(neg_log_10_p: pl.Series) -> pl.Series:
-    """The chi-squared with 1 degree of freedom of each p, null where there is none."""
-    from genassoc.stats.tails import z_from_neg_log_10_p
-
-    z = z_from_neg_log_10_p(neg_log_10_p.cast(pl.Float64).fill_null(0.0).to_numpy())
-    chi2 = pl.Series(neg_log_10_p.name, z * z)
-    return pl.select(pl.when(neg_log_10_p.is_not_null()).then(chi2).alias("chi2"))["chi2"]
 
 
 def write_provenance(path: str | Path, record: Mapping[str, Any]) -> Path:

@@ -11,6 +11,8 @@ from genassoc.data.block import GenotypeBlock
 from genassoc.formats.source import RecordError, Region, VariantBatch
 from genassoc.formats.vcf_scan import LineScanner
 
+pytestmark = pytest.mark.kernel
+
 
 def scanner(n: int, columns=None, regions=(), numeric=(b"DP", b"GL"), leading_phase=True) -> LineScanner:
     names = tuple(f"s{i}" for i in range(n))
@@ -87,8 +89,8 @@ def test_regions_by_position_alone():
 
 
 def test_more_alts_than_room_is_made_for():
-    alts = ",".join("A" * k for k in range(2, 9002))
-    line = f"1\t5\t.\tA\t{alts}\t.\t.\t.\tGT\t0/9000\t17|18\t.\n"
+    alts = ",".join("ACGT"[k % 4] for k in range(600))
+    line = f"1\t5\t.\tA\t{alts}\t.\t.\t.\tGT\t0/600\t17|18\t.\n"
     text = header(["s0", "s1", "s2"]) + line
     batch = scanner(3)(line.encode())
     assert_same(batch, oracle.scan(text).rows, 3)

@@ -49,6 +49,7 @@ def rechunked(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
 
 
 def objects(strings: pl.Series) -> Array:
+    """Strings as the object array that Zarr takes."""
     return np.array(strings.to_list(), dtype=object)
 
 
@@ -85,5 +86,6 @@ def write_durably(path: Path, data: bytes) -> None:
 
 
 def sync(path: Path) -> None:
+    """Wait until a file is on the disk."""
     with path.open("rb") as file:
         os.fsync(file.fileno())

@@ -291,7 +291,7 @@ class StoreWriter:
         shutil.rmtree(self._work, ignore_errors=True)
 
     def close(self) -> None:
-        """Stop writing; what the journal holds is kept, and a rerun resumes. Without any of it, nothing is left."""
+        """Stop writing; what the journal holds is kept for a rerun. Without any of it, nothing is left."""
         self._lock.close()
         if not self._parts:
             shutil.rmtree(self._work, ignore_errors=True)
@@ -332,8 +332,6 @@ def check_output(path: Path, overwrite: bool) -> None:
         raise OutputError(f"{path}: cannot be written: the folder {parent} {what}")
     if not os.access(parent, os.W_OK | os.X_OK):
         raise OutputError(f"{path}: cannot be written: no permission to write in {parent}; choose another folder")
-    if not path.name:
-        raise OutputError(f"{path}: is no name for a store")
     if path.exists():
         if read_attributes(path) is None:
             raise OutputError(f"{path}: something that is no genassoc store is there; choose another name")

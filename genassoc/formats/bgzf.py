@@ -5,6 +5,7 @@ blocks are inflated in parallel and reading starts anywhere. Every block's CRC a
 empty block that ends a complete file.
 """
 
+import struct
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future
@@ -17,6 +18,7 @@ from genassoc.errors import InputError
 
 IsalError: type[Exception] = isal_zlib.error  # type: ignore[assignment]  # its stub says: an instance
 EOF_BLOCK = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+_USUAL_HEADER = struct.Struct("<4s6x6sH")  # magic and flags, (time, system), extra field, length - 1
 GROUP_BLOCKS = 64  # blocks inflated by one task: 4 MB of text
 READ_BYTES = 2**20
 PLAIN_BYTES = 4 * 2**20
@@ -25,9 +27,9 @@ _GZIP_WINDOW = 31  # zlib's number for "a gzip member, its CRC and length checke
 
 
 class Chunk(NamedTuple):
-    """Inflated bytes, the address they begin at and the bytes of the file they took."""
+    """Inflated bytes (in pieces: joining them is left to who needs it), where they begin, what they took of the file."""
 
-    data: bytes
+    data: list[bytes]
     address: int
     work: int
 
@@ -80,7 +82,7 @@ def plain_chunks(path: Path, address: int = 0) -> Iterator[Chunk]:
     with path.open("rb") as file:
         file.seek(address)
         while data := file.read(PLAIN_BYTES):
-            yield Chunk(data, address, len(data))
+            yield Chunk([data], address, len(data))
             address += len(data)
 
 
@@ -116,7 +118,7 @@ def gzip_chunks(path: Path) -> Iterator[Chunk]:
                     inflater = isal_zlib.decompressobj(wbits=_GZIP_WINDOW)
                     started = False
             if data:
-                yield Chunk(data, address, work - len(pending))
+                yield Chunk([data], address, work - len(pending))
                 address += len(data)
     if started and not inflater.eof:
         raise InputError(f"{path}: is truncated: the gzip data ends early; copy or download the file again")
@@ -157,7 +159,12 @@ def _blocks(file: BinaryIO, path: Path, start: int, stop: int | None) -> Iterato
     at = 0
     offset = start
     while stop is None or offset <= stop:
-        size = _block_size(buffer[at : at + 2**16], path, offset) if at < len(buffer) else 0
+        size = 0
+        if len(buffer) - at >= _USUAL_HEADER.size:
+            # the header that bgzip writes; `_block_size` reads any, slower
+            magic, extra, size = _USUAL_HEADER.unpack_from(buffer, at)
+            usual = magic == b"\x1f\x8b\x08\x04" and extra == b"\x06\0BC\x02\0"
+            size = size + 1 if usual else _block_size(buffer[at : at + 2**16], path, offset)
         if size == 0 or at + size > len(buffer):
             more = file.read(READ_BYTES)
             if not more:
@@ -176,7 +183,7 @@ def _blocks(file: BinaryIO, path: Path, start: int, stop: int | None) -> Iterato
         offset += size
 
 
-def _inflate(path: Path, blocks: list[_Block]) -> bytes:
+def _inflate(path: Path, blocks: list[_Block]) -> list[bytes]:
     """Inflate a group of blocks; each one's CRC and length are checked."""
     pieces = []
     for block in blocks:
@@ -192,7 +199,7 @@ def _inflate(path: Path, blocks: list[_Block]) -> bytes:
         if len(data) != expected:
             raise InputError(f"{path}: damaged BGZF block at byte {block.offset}: wrong length")
         pieces.append(data)
-    return b"".join(pieces)
+    return pieces
 
 
 def _groups(file: BinaryIO, path: Path, start: int, stop: int | None) -> Iterator[list[_Block]]:
@@ -220,7 +227,7 @@ def bgzf_chunks(path: Path, pool: Executor, ahead: int, start: int = 0, stop: in
     InputError
         A block is damaged or cut.
     """
-    waiting: deque[tuple[list[_Block], Future[bytes]]] = deque()
+    waiting: deque[tuple[list[_Block], Future[list[bytes]]]] = deque()
     last = None if stop is None else stop >> 16
     with path.open("rb") as file:
         groups = _groups(file, path, start >> 16, last)
@@ -234,12 +241,12 @@ def bgzf_chunks(path: Path, pool: Executor, ahead: int, start: int = 0, stop: in
             address = blocks[0].offset
             work = blocks[-1].offset + len(blocks[-1].data) - address
             if stop is not None and blocks[-1].offset == last:
-                tail = int.from_bytes(blocks[-1].data[-4:], "little")
-                data = data[: len(data) - tail + min(tail, stop & 0xFFFF)]
+                data[-1] = data[-1][: stop & 0xFFFF]
             if address == start >> 16 and start & 0xFFFF:
-                if start & 0xFFFF > int.from_bytes(blocks[0].data[-4:], "little"):
+                if start & 0xFFFF > len(data[0]):
                     raise InputError(f"{path}: its index points behind a block; the index belongs to another file")
-                yield Chunk(data[start & 0xFFFF :], start, work)
+                data[0] = data[0][start & 0xFFFF :]
+                yield Chunk(data, start, work)
             else:
                 yield Chunk(data, address << 16, work)
 

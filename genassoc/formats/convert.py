@@ -9,7 +9,7 @@ import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -246,7 +246,7 @@ class _Conversion:
                 batch = future.result()
             except RecordError as error:
                 raise InputError(f"{source.path}{source.locate(tally.lines + error.line)}: {error.message}") from None
-            origin = {"source": number, "place": list(piece.place), "tally": asdict(tally.copy())}
+            origin = {"source": number, "place": list(piece.place), "tally": vars(tally.copy())}
             variants = _numbered(batch.variants, tally.counts["records"])
             check.see(source.path, tally.add(number, batch))
             n_rows = len(batch.packed)

@@ -80,13 +80,14 @@ class VcfSource:
         place = Place()
         complete = False
         for chunk in self._chunks(pool):
-            if not chunk.data:
+            data = b"".join(chunk.data)
+            if not data:
                 continue
             searched = max(0, len(text) - 8)
-            if not text and not is_vcf_start(chunk.data):
-                parse_header(self.path, chunk.data)  # says why not
+            if not text and not is_vcf_start(data):
+                parse_header(self.path, data)  # says why not
             before = len(text)
-            text += chunk.data
+            text += data
             at = 0 if text.startswith(b"#CHROM") else text.find(b"\n#CHROM", searched)
             if not complete and at >= 0:
                 body = text.find(b"\n", at + 1) + 1
@@ -144,34 +145,59 @@ def cut_lines(
 ) -> Iterator[Piece]:
     """Pieces of whole lines out of chunks cut anywhere; the first ``skip`` bytes are dropped.
 
-    The last line may lack its newline.
+    The last line may lack its newline. Only the block with a chunk's last newline is looked at here; joining, like
+    scanning, is done by whoever decodes the piece.
     """
     carried: list[bytes] = []
-    carried_bytes = 0
+    n_carried = 0
     work = 0.0
     place: Place | None = None
     for chunk in chunks:
         work += chunk.work
-        begin = min(skip, len(chunk.data))
+        size = sum(map(len, chunk.data))
+        begin = min(skip, size)
         skip -= begin
-        if begin == len(chunk.data):
+        if begin == size:
             continue
         if place is None:
             place = Place(section, chunk.address, begin)
-        cut = chunk.data.rfind(b"\n", begin) + 1
-        if cut == 0:
-            carried.append(chunk.data[begin:])
-            carried_bytes += len(carried[-1])
-            if carried_bytes > MAX_LINE_BYTES:
-                raise InputError(f"{path}: a line is longer than {MAX_LINE_BYTES >> 20} MB; is no VCF")
+        blocks = _without_start(chunk.data, begin)
+        whole, rest = _cut_at_last_newline(blocks)
+        n_rest = sum(map(len, rest))
+        if whole:
+            n_bytes = n_carried + size - begin - n_rest
+            yield Piece(place, work, 2 * n_bytes, partial(_scan_joined, scan, [*carried, *whole]))
+            work = 0.0
+            carried, n_carried = rest, n_rest
+            place = Place(section, chunk.address, size - n_rest) if rest else None
             continue
-        whole = begin == 0 and cut == len(chunk.data)
-        text = b"".join([*carried, chunk.data if whole else memoryview(chunk.data)[begin:cut]])
-        yield Piece(place, work, 2 * len(text), partial(scan, text))
-        work = 0.0
-        carried = [chunk.data[cut:]] if cut < len(chunk.data) else []
-        carried_bytes = len(chunk.data) - cut
-        place = Place(section, chunk.address, cut) if carried else None
+        carried += rest
+        n_carried += n_rest
+        if n_carried > MAX_LINE_BYTES:
+            raise InputError(f"{path}: a line is longer than {MAX_LINE_BYTES >> 20} MB; is no VCF")
     if carried and place is not None:
-        text = b"".join(carried) + b"\n"
-        yield Piece(place, work, 2 * len(text), partial(scan, text))
+        yield Piece(place, work, 2 * n_carried, partial(_scan_joined, scan, [*carried, b"\n"]))
+
+
+def _without_start(blocks: list[bytes], begin: int) -> list[bytes]:
+    """Blocks without their first ``begin`` bytes."""
+    for number, block in enumerate(blocks):
+        if begin < len(block):
+            return [block[begin:] if begin else block, *blocks[number + 1 :]]
+        begin -= len(block)
+    return []
+
+
+def _cut_at_last_newline(blocks: list[bytes]) -> tuple[list[bytes], list[bytes]]:
+    """Blocks up to and with the last newline, and what comes after it."""
+    for number in range(len(blocks) - 1, -1, -1):
+        cut = blocks[number].rfind(b"\n") + 1
+        if cut:
+            block = blocks[number]
+            after = [block[cut:]] if cut < len(block) else []
+            return [*blocks[:number], block[:cut]], [*after, *blocks[number + 1 :]]
+    return [], blocks
+
+
+def _scan_joined(scan: Callable[[bytes], VariantBatch], blocks: list[bytes]) -> VariantBatch:
+    return scan(b"".join(blocks))

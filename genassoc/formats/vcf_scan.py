@@ -23,7 +23,7 @@ COUNTER_NAMES = {
     calls.POLYPLOID_CALLS: "polyploid_calls",
     calls.OUTSIDE: "outside_regions",
 }
-ROWS_AT_ONCE = 4096  # at least so many rows fit the first guess
+TYPICAL_FIXED_BYTES = 24  # of a line before its calls, about; shorter lines only mean another turn of the loop
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class LineScanner:
         status = np.zeros(kernels.STATUS_SIZE, dtype=np.int64)
         batches: list[VariantBatch] = []
         offset, lines = 0, 0
-        capacity = min(ROWS_AT_ONCE, text.count(b"\n")) + len(text) // (4 * n_columns + 16) + 16
+        capacity = len(text) // (4 * n_columns + TYPICAL_FIXED_BYTES) + 16
         while True:
             out = _Rows.allocate(capacity, n_samples)
             kernels.scan(

@@ -3,7 +3,7 @@
 import numpy as np
 
 from genassoc.kernels import jit
-from genassoc.shapes import BoolArray, Float64Array, Int64Array, UInt8Array, UInt16Array, UInt64Array
+from genassoc.shapes import BoolArray, Float64Array, Int64Array, UInt8Array, UInt64Array
 
 FINE = 0
 COLLINEAR = 1
@@ -68,19 +68,16 @@ def sum_in_float64(
 
 
 @jit
-def sum_dosages(
-    values: UInt8Array | UInt16Array, not_observed: int, scale: float, columns: Float64Array, out: Float64Array
-) -> None:
-    """Set ``out[v, :] = sum_i values[v, i] / scale * columns[i, :]`` in float64 for fixed-point dosages (V, N)."""
+def sum_dense(values: Float64Array, columns: Float64Array, out: Float64Array) -> None:
+    """Set ``out[v, :] = sum_i values[v, i] * columns[i, :]`` for dosages (V, N), sample after sample."""
     V, N = values.shape
     K = columns.shape[1]
     for v in range(V):
         for k in range(K):
             out[v, k] = 0.0
         for i in range(N):
-            value = values[v, i]
-            if value != not_observed and value != 0:
-                g = value / scale
+            g = values[v, i]
+            if g != 0.0:
                 for k in range(K):
                     out[v, k] += g * columns[i, k]
 

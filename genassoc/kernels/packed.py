@@ -4,8 +4,10 @@ Sample ``i`` of a variant lies in bits ``2 * (i % 4)`` of byte ``i // 4``. Codes
 observed". A row is padded with 3 to whole 64-bit words, so that it can be read 32 calls at a time.
 """
 
+import numpy as np
+
 from genassoc.kernels import jit
-from genassoc.shapes import Int64Array, UInt8Array
+from genassoc.shapes import BoolArray, Float64Array, Int64Array, UInt8Array
 
 
 @jit
@@ -48,3 +50,22 @@ def gather(packed: UInt8Array, columns: Int64Array, out: UInt8Array) -> None:
                     code = (packed[v, source >> 2] >> (2 * (source & 3))) & 3
                 byte |= code << (2 * j)
             out[v, b] = byte
+
+
+@jit
+def decode_rows(
+    packed: UInt8Array, flipped: BoolArray, variants: Int64Array, columns: Int64Array, out: Float64Array
+) -> None:
+    """Copies of the minor allele of some variants and samples as float64, NaN where not observed.
+
+    ``out`` (R, n) for ``variants`` (R,) and ``columns`` (n,); ``flipped`` (V,) says where REF is the minor allele.
+    """
+    for r in range(variants.size):
+        v = variants[r]
+        for i in range(columns.size):
+            sample = columns[i]
+            code = (packed[v, sample >> 2] >> (2 * (sample & 3))) & 3
+            if code == 3:
+                out[r, i] = np.nan
+            else:
+                out[r, i] = 2.0 - code if flipped[v] else 1.0 * code

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from genassoc.data.block import Block, DosageBlock, GenotypeBlock
-from genassoc.kernels.linear import sum_dosages, sum_in_float64
+from genassoc.kernels.linear import sum_dense, sum_in_float64
+from genassoc.kernels.packed import decode_rows
 from genassoc.kernels.product import product
 from genassoc.kernels.vector import LANES
 from genassoc.shapes import BoolArray, Float32Array, Float64Array, Int64Array
 
 # What the codes 0, 1, 2, 3 count in an additive model; a missing call counts nothing.
 DOSAGE = np.array([0.0, 1.0, 2.0, 0.0], dtype=np.float32)
+SQUARE = np.array([0.0, 1.0, 4.0, 0.0], dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -24,13 +26,16 @@ class ThinMatrix:
         Zero for samples that take no part.
     lanes : tuple of float32 arrays (4 * B * 16,)
         The same, sixteen columns at a time, sample-major, padded with zeros.
+    values : float32 array (4,)
+        What the codes count: `DOSAGE` or `SQUARE`.
     """
 
     columns: Float64Array
     lanes: tuple[Float32Array, ...]
+    values: Float32Array
 
     @classmethod
-    def of(cls, columns: Float64Array, n_bytes: int) -> "ThinMatrix":
+    def of(cls, columns: Float64Array, n_bytes: int, values: Float32Array = DOSAGE) -> "ThinMatrix":
         """Lay out columns (N, K) for blocks of ``n_bytes`` a variant."""
         N, K = columns.shape
         lanes = []
@@ -39,19 +44,20 @@ class ThinMatrix:
             width = min(LANES, K - start)
             group[:N, :width] = columns[:, start : start + width]
             lanes.append(group.ravel())
-        return cls(np.ascontiguousarray(columns), tuple(lanes))
+        return cls(np.ascontiguousarray(columns), tuple(lanes), values)
 
     def times(self, block: Block, flipped: BoolArray) -> Float64Array:
         """Genotypes (minor allele counted where ``flipped`` says so) times the columns: (V, K)."""
         V, K = block.n_variants, self.columns.shape[1]
         if isinstance(block, DosageBlock):
             out = np.empty((V, K))
-            sum_dosages(block.values, block.not_observed, float(block.scale), self.columns, out)
-            return _flip_dosage_sums(block, flipped, self.columns, out)
+            g = np.nan_to_num(minor_dosages(block, flipped))
+            sum_dense(g * g if self.values is SQUARE else g, self.columns, out)
+            return out
         out = np.empty((V, len(self.lanes) * LANES))
         part = np.empty((V, LANES))
         for group, lanes in enumerate(self.lanes):
-            product(block.packed, flipped, lanes, DOSAGE, part)
+            product(block.packed, flipped, lanes, self.values, part)
             out[:, group * LANES : (group + 1) * LANES] = part
         return out[:, :K]
 
@@ -65,12 +71,17 @@ class ThinMatrix:
         return out
 
 
-def _flip_dosage_sums(
-    block: DosageBlock, flipped: BoolArray, columns: Float64Array, sums: Float64Array
-) -> Float64Array:
-    """Turn sums over ALT dosages x into sums over 2 - x where ``flipped``, on the samples observed."""
-    rows = np.flatnonzero(flipped)
-    if rows.size:
-        observed = block.observed()[rows].astype(np.float64)
-        sums[rows] = 2.0 * (observed @ columns) - sums[rows]
-    return sums
+def minor_dosages(block: DosageBlock, flipped: BoolArray) -> Float64Array:
+    """Dosages (V, N) of the minor allele, NaN where not observed."""
+    dosages = block.dosages()
+    dosages[flipped] = 2.0 - dosages[flipped]
+    return dosages
+
+
+def minor_counts(block: Block, flipped: BoolArray, variants: Int64Array, columns: Int64Array) -> Float64Array:
+    """Copies (or dosages) of the minor allele of some variants and samples, NaN where not observed: (R, n)."""
+    if isinstance(block, DosageBlock):
+        return minor_dosages(DosageBlock(block.values[variants][:, columns]), flipped[variants])
+    out = np.empty((variants.size, columns.size))
+    decode_rows(block.packed, flipped, variants, columns, out)
+    return out

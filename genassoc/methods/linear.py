@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from genassoc.data.block import Block, DosageBlock, GenotypeBlock
+from genassoc.data.block import Block, GenotypeBlock
 from genassoc.kernels import linear as kernel
-from genassoc.kernels.counts import count_codes
 from genassoc.methods.base import BlockResult
 from genassoc.methods.linear_null import LinearState, NullModel, prepare
-from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
+from genassoc.methods.sums import GenotypeSums, genotype_sums, minor_is_ref
+from genassoc.shapes import Array, BoolArray, Float64Array
 from genassoc.stats.tails import neg_log_10_p_t, t_quantile_975
 
 CODES: tuple[str | None, ...] = (
@@ -87,94 +87,31 @@ def _names(traits: Any) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class Sums:
-    """Sums over the samples of one null model; g counts the minor allele of the cohort.
+class _Sums:
+    """What `genassoc.kernels.linear.finish` needs of V variants: genotypes' own sums, Q'g (V, C) and R'g (V, T_p)."""
 
-    Attributes
-    ----------
-    n, allele_count : arrays (V,)
-        Samples observed; copies of ALT among them.
-    sum_g, sum_g2, variance_free : arrays (V,)
-        Sum of g, of its squares, and whether g is constant.
-    gQ, gR : float64 arrays (V, C), (V, T_p)
-    pointers, indices : int64 arrays
-        Samples whose call is missing, a run a variant.
-    """
-
-    n: Int64Array
-    allele_count: Float64Array
-    sum_g: Float64Array
-    sum_g2: Float64Array
-    constant: BoolArray
+    genotypes: GenotypeSums
     gQ: Float64Array
     gR: Float64Array
-    pointers: Int64Array
-    indices: Int64Array
 
 
-def _genotype_sums(
-    block: GenotypeBlock, flipped: BoolArray, null: NullModel
-) -> tuple[Int64Array, Float64Array, Float64Array, Float64Array, BoolArray, Int64Array, Int64Array]:
-    """Exact integer sums by popcount, and the missing calls listed."""
-    words = block.packed.view(np.uint64)
-    counts = np.empty((block.n_variants, 4), dtype=np.int64)
-    count_codes(words, null.mask, counts)
-    n = counts[:, :3].sum(axis=1)
-    two = np.where(flipped, counts[:, 0], counts[:, 2])
-    het = counts[:, 1]
-    constant = (counts[:, :3] == n[:, None]).any(axis=1)
-    pointers = np.concatenate([[0], np.cumsum(counts[:, 3])])
-    indices = np.empty(pointers[-1], dtype=np.int64)
-    kernel.list_missing(words, null.mask, pointers, indices)
-    allele_count = (het + 2 * counts[:, 2]).astype(np.float64)
-    return (
-        n,
-        allele_count,
-        (het + 2 * two).astype(float),
-        (het + 4 * two).astype(float),
-        constant,
-        pointers,
-        indices,
-    )
-
-
-def _dosage_sums(
-    block: DosageBlock, flipped: BoolArray, null: NullModel
-) -> tuple[Int64Array, Float64Array, Float64Array, Float64Array, BoolArray, Int64Array, Int64Array]:
-    """The same for dosages, in whole steps of the fixed point, so that the sums are exact too."""
-    values = block.values[:, null.columns].astype(np.int64)
-    observed = values != block.not_observed
-    alt = np.where(observed, values, 0)
-    steps = np.where(observed & flipped[:, None], 2 * block.scale - values, alt)
-    n = observed.sum(axis=1)
-    high = np.where(observed, values, -1).max(axis=1, initial=-1)
-    low = np.where(observed, values, block.not_observed).min(axis=1, initial=block.not_observed)
-    pointers = np.concatenate([[0], np.cumsum((~observed).sum(axis=1))])
-    indices = null.columns[np.nonzero(~observed)[1]]
-    sum_g = steps.sum(axis=1) / block.scale
-    sum_g2 = (steps * steps).sum(axis=1) / block.scale**2
-    return n, alt.sum(axis=1) / block.scale, sum_g, sum_g2, high <= low, pointers, indices
-
-
-def _sums(block: Block, flipped: BoolArray, null: NullModel, product: Float64Array) -> Sums:
-    if isinstance(block, DosageBlock):
-        n, allele_count, sum_g, sum_g2, constant, pointers, indices = _dosage_sums(block, flipped, null)
-    else:
-        n, allele_count, sum_g, sum_g2, constant, pointers, indices = _genotype_sums(block, flipped, null)
+def _sums(block: Block, flipped: BoolArray, null: NullModel, product: Float64Array) -> _Sums:
+    genotypes = genotype_sums(block, flipped, null.columns, null.mask)
     C = null.Q.shape[1]
     covariates = product[:, null.at : null.at + C - 1]
     residuals = product[:, null.at + C - 1 : null.at + C - 1 + null.traits.size]
     # The constant's column of Q'g is exact: the sum of g is a whole number.
-    gQ = np.hstack([(sum_g / np.sqrt(max(null.n, 1)))[:, None], covariates])
-    return Sums(n, allele_count, sum_g, sum_g2, constant, gQ, np.ascontiguousarray(residuals), pointers, indices)
+    gQ = np.hstack([(genotypes.sum_g / np.sqrt(max(null.n, 1)))[:, None], covariates])
+    return _Sums(genotypes, gQ, np.ascontiguousarray(residuals))
 
 
-def _finish(model: Linear, null: NullModel, sums: Sums) -> dict[str, Array]:
-    shape = (sums.n.size, null.traits.size)
+def _finish(model: Linear, null: NullModel, sums: _Sums) -> dict[str, Array]:
+    own = sums.genotypes
+    shape = (own.n.size, null.traits.size)
     beta, standard_error, t, df = (np.empty(shape) for _ in range(4))
     code, weak = np.empty(shape, np.uint8), np.empty(shape, np.bool_)
     kernel.finish(
-        sums.n, sums.sum_g, sums.sum_g2, sums.gQ, sums.gR, sums.pointers, sums.indices, null.Q, null.R, null.rss,
+        own.n, own.sum_g, own.sum_g2, sums.gQ, sums.gR, own.pointers, own.indices, null.Q, null.R, null.rss,
         null.n, model.missing == "mean", beta, standard_error, t, df, code, weak,
     )  # fmt: skip
     return {"beta": beta, "standard_error": standard_error, "t": t, "df": df, "code": code, "weak": weak}
@@ -186,24 +123,20 @@ def _again_in_float64(
     null: NullModel,
     block: GenotypeBlock,
     flipped: BoolArray,
-    sums: Sums,
+    sums: _Sums,
     found: dict[str, Array],
 ) -> None:
     """Compute the rows that float32 sums cannot hold, or that people will quote, again in float64."""
     quoted = np.nan_to_num(neg_log_10_p_t(found["t"], found["df"])) > GENOME_WIDE
-    rows = (found["weak"] | quoted) & ~sums.constant[:, None]
+    rows = (found["weak"] | quoted) & ~sums.genotypes.constant[:, None]
     variants = np.flatnonzero(rows.any(axis=1))
     if not variants.size:
         return
     C, T = null.Q.shape[1], null.traits.size
     which = np.arange(null.at, null.at + C - 1 + T)
     exact = state.matrix.times_in_float64(block, flipped, variants, which)
-    pointers, indices = _pick_runs(sums.pointers, sums.indices, variants)
-    some = Sums(
-        sums.n[variants], sums.allele_count[variants], sums.sum_g[variants], sums.sum_g2[variants],
-        sums.constant[variants], np.hstack([sums.gQ[variants, :1], exact[:, : C - 1]]),
-        np.ascontiguousarray(exact[:, C - 1 :]), pointers, indices,
-    )  # fmt: skip
+    gQ = np.hstack([sums.gQ[variants, :1], exact[:, : C - 1]])
+    some = _Sums(sums.genotypes.take(variants), gQ, np.ascontiguousarray(exact[:, C - 1 :]))
     again = _finish(model, null, some)
     chosen = rows[variants]
     for name, values in found.items():
@@ -212,24 +145,8 @@ def _again_in_float64(
         values[variants] = part
 
 
-def _pick_runs(pointers: Int64Array, indices: Int64Array, variants: Int64Array) -> tuple[Int64Array, Int64Array]:
-    runs = [indices[pointers[v] : pointers[v + 1]] for v in variants]
-    return np.concatenate([[0], np.cumsum([run.size for run in runs])]), np.concatenate(runs)
-
-
-def _minor_is_ref(block: Block, state: LinearState) -> BoolArray:
-    """Where REF is the rarer allele among the cohort's samples (not the trait's: bits must not depend on it)."""
-    if isinstance(block, DosageBlock):
-        dosages = block.dosages()[:, state.cohort_columns]
-        n = (~np.isnan(dosages)).sum(axis=1)
-        return np.asarray(np.nansum(dosages, axis=1) > n)
-    counts = np.empty((block.n_variants, 4), dtype=np.int64)
-    count_codes(block.packed.view(np.uint64), state.cohort_mask, counts)
-    return np.asarray(counts[:, 2] > counts[:, 0])
-
-
 def _test_block(model: Linear, state: LinearState, block: Block) -> BlockResult:
-    flipped = _minor_is_ref(block, state)
+    flipped = minor_is_ref(block, state.cohort_columns, state.cohort_mask)
     product = state.matrix.times(block, flipped)
     shape = (block.n_variants, len(state.traits))
     columns: dict[str, Array] = {
@@ -249,21 +166,19 @@ def _test_block(model: Linear, state: LinearState, block: Block) -> BlockResult:
         found = _finish(model, null, sums)
         if isinstance(block, GenotypeBlock):
             _again_in_float64(model, state, null, block, flipped, sums, found)
-        for name, values in _rows(model, null, sums, found, flipped).items():
+        for name, values in _rows(model, null, sums.genotypes, found, flipped).items():
             columns[name][:, null.traits] = values
     labels = {"trait": state.traits, "test": ("add",) * len(state.traits)}
     return BlockResult(columns, labels, {"method": METHODS, "code": CODES})
 
 
-def _rows(model: Linear, null: NullModel, sums: Sums, found: dict[str, Array], flipped: BoolArray) -> dict[str, Array]:
+def _rows(model: Linear, null: NullModel, own: GenotypeSums, found: dict[str, Array], flipped: BoolArray) -> dict[str, Array]:
     """Turn what was computed for the minor allele into rows for ALT, with the reasons for rows without an estimate."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        frequency = sums.allele_count / (2 * sums.n)
-    mac = np.minimum(sums.allele_count, 2 * sums.n - sums.allele_count)
+    mac = own.mac
     code = found["code"].copy()
-    code[sums.constant & (mac > 0)] = CODES.index("constant_genotype")
-    code[sums.constant & (mac == 0)] = CODES.index("monomorphic")
-    code[sums.n == 0] = CODES.index("n_too_small")
+    code[own.constant & (mac > 0)] = CODES.index("constant_genotype")
+    code[own.constant & (mac == 0)] = CODES.index("monomorphic")
+    code[own.n == 0] = CODES.index("n_too_small")
     fine = np.isin(code, [CODES.index(reason) for reason in _NO_ESTIMATE], invert=True)
     code[(mac < model.min_mac)[:, None] & fine] = CODES.index("too_few_carriers")
     keep = fine & (mac >= model.min_mac)[:, None]
@@ -273,7 +188,7 @@ def _rows(model: Linear, null: NullModel, sums: Sums, found: dict[str, Array], f
     t = np.where(keep, found["t"] * np.sign(to_alt), np.nan)
     df = np.where(found["df"] >= 1, found["df"], np.nan)
     half = t_quantile_975(df) * error
-    samples = np.full(sums.n.size, null.n) if model.missing == "mean" else sums.n
+    samples = np.full(own.n.size, null.n) if model.missing == "mean" else own.n
     wide = np.ones(null.traits.size)
     return {
         "beta": beta,
@@ -282,9 +197,9 @@ def _rows(model: Linear, null: NullModel, sums: Sums, found: dict[str, Array], f
         "ci_upper": beta + half,
         "statistic": t,
         "neg_log_10_p_value": neg_log_10_p_t(t, df),
-        "effect_allele_frequency": frequency[:, None] * wide,
+        "effect_allele_frequency": own.frequency[:, None] * wide,
         "mac": mac[:, None] * wide,
-        "missing_rate": (1.0 - sums.n / max(null.n, 1))[:, None] * wide,
+        "missing_rate": (1.0 - own.n / max(null.n, 1))[:, None] * wide,
         "n": samples[:, None] * np.ones(null.traits.size, np.int64),
         "code": code,
     }

@@ -4,9 +4,11 @@ from dataclasses import fields
 from typing import Any
 
 from genassoc.methods.linear import Linear
+from genassoc.methods.logistic import Logistic
 
 MODELS: dict[str, Any] = {
     "linear": Linear,
+    "logistic": Logistic,
 }
 
 

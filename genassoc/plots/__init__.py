@@ -2,6 +2,7 @@
 
 from genassoc.plots.figure import save_figure
 from genassoc.plots.manhattan import manhattan
+from genassoc.plots.miami import miami
 from genassoc.plots.qq import qq
 
-__all__ = ["manhattan", "qq", "save_figure"]
+__all__ = ["manhattan", "miami", "qq", "save_figure"]

@@ -1,5 +1,6 @@
 """Figures: made without pyplot's global state, dressed alike, saved whole or not at all."""
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,12 @@ if TYPE_CHECKING:
 DARK_BLUE, LIGHT_BLUE, VERMILION = "#22577A", "#8CB4CF", "#D55E00"
 INK, GREY, PALE = "#222222", "#6B6B6B", "#D9DEE3"
 
+# Eight that stay apart for every kind of colour vision (Okabe and Ito; the last is Tol's), darkest first; yellow is too pale for points.
+DISTINCT = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#222222", "#56B4E9", "#E69F00", "#882255")
+
+_CAPTION_SIZE = 7.0
+_CAPTION_LETTER = 0.53 * _CAPTION_SIZE  # mean width of its letters, in points
+
 # What is saved bears no date, so that the same results give the same file.
 _UNDATED: dict[str, dict[str, None]] = {
     ".pdf": {"CreationDate": None},
@@ -24,12 +31,26 @@ _UNDATED: dict[str, dict[str, None]] = {
 
 def new_axes(width: float, height: float) -> "Axes":
     """Axes on a figure of their own, in inches; no window, no pyplot, so nothing to close."""
+    return _new_figure(width, height).add_subplot()
+
+
+def new_axes_pair(width: float, height: float) -> "tuple[Axes, Axes]":
+    """Upper and lower axes of one width on a figure of their own, in inches."""
+    figure = _new_figure(width, height)
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.set(hspace=0.0, h_pad=0.02)  # type: ignore[call-arg]
+    upper, lower = figure.subplots(2, 1)
+    return upper, lower
+
+
+def _new_figure(width: float, height: float) -> "Figure":
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
-    return figure.add_subplot()
+    return figure
 
 
 def dress(ax: "Axes") -> None:
@@ -48,17 +69,26 @@ def write_title(ax: "Axes", title: str, caption: str) -> None:
     if title:
         ax.set_title(title, loc="left", fontsize=11, fontweight="bold", color=INK, pad=10)
     if caption:
-        ax.set_xlabel(ax.get_xlabel() + "\n", color=INK, fontsize=9)
+        lines = _wrap(ax, caption)
+        ax.set_xlabel(ax.get_xlabel() + "\n" * len(lines), color=INK, fontsize=9)
         ax.annotate(
-            caption,
+            "\n".join(lines),
             (1.0, 0.0),
             xycoords=("axes fraction", ax.xaxis.label),
             ha="right",
             va="bottom",
-            fontsize=7,
+            fontsize=_CAPTION_SIZE,
             color=GREY,
             annotation_clip=False,
         )
+
+
+def _wrap(ax: "Axes", caption: str) -> list[str]:
+    """The caption's lines, broken where they are wider than the axes."""
+    figure = ax.get_figure(root=True)
+    points = 400.0 if figure is None else 72.0 * float(figure.get_figwidth()) * ax.get_position().width
+    letters = max(20, int(points / _CAPTION_LETTER))
+    return [piece for line in caption.split("\n") for piece in textwrap.wrap(line, letters)]
 
 
 def size_in_points(ax: "Axes") -> tuple[float, float]:
@@ -74,12 +104,12 @@ def size_in_points(ax: "Axes") -> tuple[float, float]:
     return 72.0 * float(width) * box.width, 72.0 * float(height) * box.height
 
 
-def save_figure(ax_or_fig: "Axes | Figure", path: str | Path, dpi: int = 150) -> Path:
+def save_figure(drawn: "Axes | tuple[Axes, Axes] | Figure", path: str | Path, dpi: int = 150) -> Path:
     """Save a plot as .png, .pdf or .svg: under a ``wip_`` name first, then renamed.
 
     Parameters
     ----------
-    ax_or_fig : Axes or Figure
+    drawn : Axes, pair of Axes, or Figure
         What a plot function returned, or its figure.
     path : path
         Its ending chooses the format.
@@ -100,7 +130,8 @@ def save_figure(ax_or_fig: "Axes | Figure", path: str | Path, dpi: int = 150) ->
         raise OutputError(
             f"{path}: a plot is saved as .png, .pdf or .svg; {path.suffix or 'no ending'} is none of them."
         )
-    figure = ax_or_fig if isinstance(ax_or_fig, Figure) else ax_or_fig.get_figure(root=True)
+    ax = drawn[0] if isinstance(drawn, tuple) else drawn
+    figure = ax if isinstance(ax, Figure) else ax.get_figure(root=True)
     if figure is None:
         raise OutputError(f"{path}: these axes belong to no figure, so there is nothing to save.")
     # SVG: the ids of its parts are drawn at random unless salted

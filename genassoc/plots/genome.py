@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from genassoc.plots.series import P_VALUE, gather
 from genassoc.shapes import Float64Array
 
 _NAMED = {"X": 23, "Y": 24, "XY": 25, "PAR": 25, "PAR1": 25, "PAR2": 25, "M": 26, "MT": 26}
@@ -29,6 +30,20 @@ def short_name(name: str) -> str:
     return re.sub(r"^chr(?=.)", "", name, flags=re.IGNORECASE)
 
 
+def chromosome_key(name: str) -> str:
+    """The same for all spellings of a chromosome: chr1, 1 and 01; chrM, M and MT."""
+    bare = re.sub(r"^0+(?=[^0])", "", short_name(name))
+    return "MT" if bare.upper() in ("M", "MT") else bare
+
+
+def chromosome_spans(rows: pl.LazyFrame) -> pl.DataFrame:
+    """First and last position and highest -log10 p of each chromosome: chromosome, first, last, highest."""
+    position = pl.col("base_pair_location")
+    highest = pl.col(P_VALUE).max().alias("highest")
+    spans = rows.group_by("chromosome").agg(position.min().alias("first"), position.max().alias("last"), highest)
+    return gather(spans).sort("chromosome")
+
+
 @dataclass(frozen=True)
 class GenomeAxis:
     """Chromosomes side by side.
@@ -36,7 +51,7 @@ class GenomeAxis:
     Attributes
     ----------
     names : tuple of str
-        In natural order.
+        In natural order, without "chr".
     offset : float64 array
         What to add to a position, for each name.
     middle : float64 array
@@ -51,32 +66,33 @@ class GenomeAxis:
     end: float
 
     @classmethod
-    def of(cls, table: pl.DataFrame) -> "GenomeAxis":
-        """Lay out the chromosomes of a table, each from its first to its last variant."""
-        spans = table.group_by("chromosome").agg(
-            pl.col("base_pair_location").min().alias("first"),
-            pl.col("base_pair_location").max().alias("last"),
-        )
-        span = {name: (first, last) for name, first, last in spans.iter_rows()}
+    def of(cls, spans: pl.DataFrame) -> "GenomeAxis":
+        """Lay out chromosomes from their spans (chromosome, first, last), spelt however and in any number of rows."""
+        span: dict[str, tuple[float, float]] = {}
+        for name, first, last in spans.select("chromosome", "first", "last").iter_rows():
+            before = span.get(chromosome_key(name), (first, last))
+            span[chromosome_key(name)] = min(first, before[0]), max(last, before[1])
         names = tuple(sorted(span, key=chromosome_rank))
-        first = np.array([span[name][0] for name in names], dtype=np.float64)
-        length = np.array([span[name][1] for name in names], dtype=np.float64) - first
+        begins = np.array([span[name][0] for name in names], dtype=np.float64)
+        length = np.array([span[name][1] for name in names], dtype=np.float64) - begins
         gap = max(_GAP * length.sum(), 1.0)
-        begin = np.concatenate([[0.0], np.cumsum(length + gap)[:-1]])
-        return cls(names, begin - first, begin + length / 2, float(begin[-1] + length[-1]))
+        place = np.concatenate([[0.0], np.cumsum(length + gap)[:-1]])
+        return cls(names, place - begins, place + length / 2, float(place[-1] + length[-1]))
 
-    def place(self, table: pl.DataFrame) -> pl.DataFrame:
+    def place(self, points: pl.DataFrame) -> pl.DataFrame:
         """Add ``x``, the place on the axis, and ``chromosome_index``."""
         index = {name: k for k, name in enumerate(self.names)}
-        placed = table.with_columns(
-            pl.col("chromosome").replace_strict(index, return_dtype=pl.Int32).alias("chromosome_index")
-        )
+        spelt = {name: index[chromosome_key(name)] for name in points["chromosome"].unique()}
+        ours: pl.Series | list[int] = []
+        if spelt:
+            ours = points["chromosome"].replace_strict(spelt, return_dtype=pl.Int32)
+        placed = points.with_columns(pl.Series("chromosome_index", ours, dtype=pl.Int32))
         offset = self.offset[placed["chromosome_index"].to_numpy()]
         return placed.with_columns(pl.Series("x", placed["base_pair_location"].to_numpy() + offset))
 
     def labels(self, width_points: float) -> tuple[list[float], list[str]]:
         """Ticks and names, leaving out those that would touch the one before."""
-        return fit_labels(self.middle, [short_name(name) for name in self.names], self.end, width_points)
+        return fit_labels(self.middle, self.names, self.end, width_points)
 
 
 def fit_labels(

@@ -1,7 +1,7 @@
 """Names of points, placed where they hide least."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _FONT = 8.0
 _LETTER = 0.64 * _FONT  # mean width of a letter, in points
 _LINE = 1.15 * _FONT
+_LONGEST = 24  # letters of a name
 _LIFTS = (
     6.0,
     13.0,
@@ -34,12 +35,14 @@ Box = tuple[float, float, float, float]  # left, bottom, right, top
 def place_labels(
     ax: "Axes", named: pl.DataFrame, crowd: pl.DataFrame, x: str, y: str, size_points: tuple[float, float]
 ) -> None:
-    """Write each row's rsid (or variant_id) near its point, away from other names and the crowd of points.
+    """Write each row's name (see `point_name`) near its point, away from other names and the crowd of points.
 
-    Places are worked out for axes of ``size_points`` with the limits that are set: a later change moves the
+    Names stand above their points, below them where the y axis runs downward. Places are worked out for axes of ``size_points`` with the limits that are set: a later change moves the
     points and their names together, but may let names touch.
     """
-    (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+    (left, right), ends = ax.get_xlim(), ax.get_ylim()
+    bottom, top = min(ends), max(ends)
+    downward = ends[0] > ends[1]  # worked out as if upright, and written mirrored
     width, height = size_points
 
     def in_points(rows: pl.DataFrame) -> Float64Array:
@@ -50,7 +53,7 @@ def place_labels(
     others = in_points(crowd)
     taken: list[_Place] = []
     for row, point in zip(named.iter_rows(named=True), in_points(named)):
-        name = _name(row)
+        name = point_name(row)
         place = _best_place(name, (float(point[0]), float(point[1])), others, taken, (width, height))
         taken.append(place)
         aside, up = place.foot[0] - place.point[0], place.foot[1] - place.point[1]
@@ -58,10 +61,10 @@ def place_labels(
         ax.annotate(
             name,
             (row[x], row[y]),
-            xytext=(aside, up),
+            xytext=(aside, -up if downward else up),
             textcoords="offset points",
             ha="center",
-            va="bottom",
+            va="top" if downward else "bottom",
             fontsize=_FONT,
             color=INK,
             zorder=5,
@@ -69,9 +72,11 @@ def place_labels(
         )
 
 
-def _name(row: dict[str, object]) -> str:
-    rsid = row["rsid"]
-    return str(row["variant_id"] if rsid in (None, "", ".") else rsid)
+def point_name(row: dict[str, Any]) -> str:
+    """The rsid; where there is none the variant_id, else the position. Long alleles are cut short."""
+    place = f"{row['chromosome']}:{row['base_pair_location']}"
+    name = next((str(row[key]) for key in ("rsid", "variant_id") if row[key] not in (None, "", ".")), place)
+    return name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"
 
 
 def _best_place(

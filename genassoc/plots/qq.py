@@ -1,48 +1,59 @@
 """Quantile-quantile plots."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import polars as pl
-from scipy.special import betaincinv, ndtri_exp
+from scipy.special import betaincinv
 
 from genassoc.plots.figure import DARK_BLUE, GREY, INK, PALE, dress, new_axes, write_title
-from genassoc.plots.series import ResultsLike, read_series
-from genassoc.plots.thinning import thin
+from genassoc.plots.groups import MAF_BINS, Grouped, by_maf, by_method, by_name, ungrouped
+from genassoc.plots.ranks import Quantiles, rank_groups
+from genassoc.plots.series import ResultsLike
 from genassoc.shapes import Float64Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_COLUMNS = ("neg_log_10_p_value",)
-_MEDIAN_CHI2 = 0.45493642311957283  # of 1 degree of freedom
 _BAND_POINTS = 200
+_DASHES = (0, (3, 2))
 
 
 def qq(
-    results: ResultsLike,
+    results: ResultsLike | Mapping[str, ResultsLike],
     *,
+    by: Literal["maf", "method"] | None = None,
     trait: str | None = None,
     test: str | None = None,
     ax: "Axes | None" = None,
     title: str | None = None,
+    maf_bins: Sequence[float] = MAF_BINS,
 ) -> "Axes":
     """Draw the observed -log10 p against those expected of independent null tests.
 
-    The band holds 95 % of each rank's p-value under the null (a beta distribution); variants in linkage
-    disequilibrium stray further together. The legend gives lambda_GC, the median chi-squared over its
-    expectation (Devlin and Roeder 1999).
+    The band (of several groups: the lines) holds 95 % of each rank's p-value under the null (a beta distribution); variants in linkage
+    disequilibrium stray further together. The legend gives the number of tests and lambda_GC, the median
+    chi-squared over its expectation (Devlin and Roeder 1999), of each group. Ten million p-values are counted,
+    not sorted: memory does not grow with them.
 
     Parameters
     ----------
-    results : Results, DataFrame or LazyFrame
-        Column ``neg_log_10_p_value``; ``trait``, ``test`` and ``code`` where there are any.
+    results : Results, DataFrame or LazyFrame; or a mapping of names to them
+        Column ``neg_log_10_p_value``; ``trait``, ``test`` and ``code`` where there are any. Several, by name,
+        are drawn over one another: two models of the same variants, two cohorts.
+    by : "maf" or "method", optional
+        Colour by minor allele frequency (column ``effect_allele_frequency``), each bin ranked by itself; or by
+        the test that made the p (``method``). The methods of one run share one ranking, since a variant's
+        method was chosen by looking at its p (Firth below 0.05): alone they could not be uniform. Their lambda
+        is at the rank of their median. Methods that tested the same variants are ranked by themselves.
     trait, test : str, optional
         Which to draw; needed where the results have several.
     ax : Axes, optional
         Where to draw; without it, a new figure's.
     title : str, optional
         By default the trait.
+    maf_bins : sequence of float
+        Where one bin of frequencies ends and the next begins, which includes it; for ``by="maf"``.
 
     Returns
     -------
@@ -53,47 +64,88 @@ def qq(
     GenassocError
         There is nothing to draw, a column is absent, or it is not clear which trait or test is meant.
     """
-    series = read_series(results, _COLUMNS, trait=trait, test=test)
-    observed = np.sort(series.table["neg_log_10_p_value"].to_numpy())[::-1]
-    n = len(observed)
-    expected = -np.log10((np.arange(1, n + 1) - 0.5) / n)
-    x_end, y_end = 1.04 * float(expected[0]), 1.06 * float(max(observed[0], expected[0]))
-    points = pl.DataFrame({"expected": expected, "observed": observed})
-    points = thin(points, "expected", "observed", x_end=x_end, y_end=y_end)
+    grouped = _group(results, by, trait, test, maf_bins)
+    groups = rank_groups(grouped.rows, together=grouped.together)
+    x_end = 1.04 * max(float(group.expected[0]) for group in groups)
+    y_end = 1.06 * max(x_end / 1.04, *(float(group.observed[0]) for group in groups))
     if ax is None:
         ax = new_axes(4.6, 4.6)
     dress(ax)
     ax.grid(color=PALE, linewidth=0.5, zorder=0)
-    middle, lower, upper = null_band(n)
-    ax.fill_between(
-        middle, lower, upper, color=GREY, alpha=0.22, linewidth=0, zorder=1, label="95 % band under the null"
-    )
     ax.plot([0.0, x_end], [0.0, x_end], color=GREY, linewidth=0.9, zorder=2)
-    ax.plot(
-        points["expected"].to_numpy(),
-        points["observed"].to_numpy(),
-        linestyle="none",
-        marker="o",
-        markersize=3.0,
-        markeredgewidth=0,
-        color=DARK_BLUE,
-        rasterized=True,
-        zorder=3,
-        label=rf"{n:,} variants, $\lambda_{{GC}}$ = {genomic_inflation(observed):.3f}",
-    )
+    _draw_bands(ax, groups, grouped)
+    for group in groups:
+        _draw_group(ax, group, grouped)
     ax.set_xlim(0.0, x_end)
     ax.set_ylim(0.0, y_end)
     ax.set_xlabel(r"Expected $-\log_{10}\,p$", color=INK, fontsize=9)
     ax.set_ylabel(r"Observed $-\log_{10}\,p$", color=INK, fontsize=9)
-    ax.legend(loc="upper left", frameon=False, fontsize=8, labelcolor=INK, handletextpad=0.5)
-    write_title(ax, series.name if title is None else title, series.caption)
+    _write_legend(ax)
+    write_title(ax, grouped.name if title is None else title, grouped.caption)
     return ax
 
 
-def genomic_inflation(neg_log_10_p: Float64Array) -> float:
-    """lambda_GC: the chi-squared (1 df) of the median p over its null median; from log p: no underflow."""
-    z = ndtri_exp(-float(np.median(neg_log_10_p)) * np.log(10.0) - np.log(2.0))
-    return float(z * z / _MEDIAN_CHI2)
+def _group(
+    results: ResultsLike | Mapping[str, ResultsLike],
+    by: str | None,
+    trait: str | None,
+    test: str | None,
+    maf_bins: Sequence[float],
+) -> Grouped:
+    if isinstance(results, Mapping):
+        return by_name(results, by, trait=trait, test=test)
+    if by == "maf":
+        return by_maf(results, maf_bins, trait=trait, test=test)
+    if by == "method":
+        return by_method(results, trait=trait, test=test)
+    return ungrouped(results, by, trait=trait, test=test)
+
+
+def _draw_bands(ax: "Axes", groups: list[Quantiles], grouped: Grouped) -> None:
+    """What the null allows: a band for one ranking, else each group's band by its two edges in its colour."""
+    said = "95 % band under the null"
+    if grouped.together or len(groups) == 1:
+        middle, lower, upper = null_band(sum(group.n for group in groups))
+        ax.fill_between(middle, lower, upper, color=GREY, alpha=0.22, linewidth=0, zorder=1, label=said)
+        return
+    for group in groups:
+        middle, *edges = null_band(group.n)
+        for edge in edges:
+            ax.plot(middle, edge, color=grouped.colours[group.group], linewidth=0.9, linestyle=_DASHES, zorder=2)
+    ax.plot([], [], color=GREY, linewidth=0.9, linestyle=_DASHES, label=said)
+
+
+def _draw_group(ax: "Axes", group: Quantiles, grouped: Grouped) -> None:
+    single = len(grouped.labels) == 1
+    name = grouped.labels[group.group]
+    said = f"{name + ': ' if name else ''}{group.n:,}{' variants' if single and not name else ''}"
+    inflation = r"$\lambda$" if grouped.together else r"$\lambda_{GC}$"
+    ax.plot(
+        group.expected,
+        group.observed,
+        linestyle="none",
+        marker="o",
+        # rarer methods lie on the frequent ones' curve: smaller, so that both are seen
+        markersize=max(4.0 - group.group, 1.8) if grouped.together else 3.0,
+        markeredgewidth=0,
+        color=DARK_BLUE if single else grouped.colours[group.group],
+        rasterized=True,
+        zorder=3,
+        label=f"{said}, {inflation} = {group.inflation:.3f}",
+    )
+
+
+def _write_legend(ax: "Axes") -> None:
+    legend = ax.legend(
+        loc="upper left",
+        fontsize=8,
+        labelcolor=INK,
+        handletextpad=0.4,
+        borderaxespad=0.2,
+        framealpha=0.85,
+    )
+    legend.get_frame().set_linewidth(0.0)
+    legend.set_zorder(6)
 
 
 def null_band(n: int) -> tuple[Float64Array, Float64Array, Float64Array]:

@@ -1,0 +1,241 @@
+"""Text tables of results, plain or compressed, read and written in chunks: memory does not grow with the rows."""
+
+import gzip
+import hashlib
+import io
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import polars as pl
+
+from genassoc.data.output import replacing
+from genassoc.data.result_table import GZIP_LEVEL
+from genassoc.errors import InputError
+from genassoc.formats.sumstats_columns import MISSING_WORDS
+
+_CHUNK_BYTES = 8 * 2**20  # of text parsed at a time: about 100,000 rows
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+
+
+@dataclass(frozen=True)
+class Header:
+    """The header line of a text table.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Column names; a leading # is not part of the first one.
+    separator : str
+        A tab where the line has one, else a comma, else a blank.
+    line : int
+        Its line number, from 1.
+    """
+
+    names: tuple[str, ...]
+    separator: str
+    line: int
+
+
+@contextmanager
+def open_text(path: Path) -> Iterator[BinaryIO]:
+    """The bytes of a file, decompressed if they are gzip, BGZF or zstd by their first bytes, whatever the name.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or its compressed data is damaged.
+    """
+    try:
+        with path.open("rb") as raw:
+            magic = raw.read(4)
+            raw.seek(0)
+            if magic[:2] == _GZIP:
+                from isal import igzip
+
+                with igzip.open(raw, "rb") as file:
+                    yield cast(BinaryIO, file)
+            elif magic == _ZSTD:
+                import pyarrow as pa
+
+                with pa.CompressedInputStream(raw, "zstd") as file:
+                    yield file
+            else:
+                yield raw
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError(
+            f"{path}: the compressed data is damaged or cut short ({error}); copy the file again."
+        ) from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def read_header(path: Path) -> Header | None:
+    """The first line that is not blank and does not begin with ``##``; None where the file is no text or has none."""
+    with open_text(path) as file:
+        start = file.read(2**20)
+    for line, text in enumerate(start.split(b"\n"), 1):
+        if not text.strip() or text.startswith(b"##"):
+            continue
+        try:
+            words = text.decode().rstrip("\r\n").removeprefix("\ufeff").removeprefix("#")
+        except UnicodeDecodeError:
+            return None
+        separator = next((mark for mark in "\t," if mark in words), " ")
+        return Header(tuple(words.split(separator)), separator, line)
+    return None
+
+
+def scan_text(path: Path, header: Header) -> pl.LazyFrame:
+    """The rows as a lazy frame of text; missing values are null."""
+    return pl.scan_csv(path, has_header=False, skip_lines=header.line, **_parsing(header))
+
+
+def text_chunks(
+    path: Path, header: Header, missing: Sequence[str] = MISSING_WORDS, quotes: bool = False
+) -> Iterator[tuple[int, pl.DataFrame]]:
+    """The rows as frames of text, each with the line number of its first row. Memory: one chunk.
+
+    Parameters
+    ----------
+    path, header
+    missing : sequence of str
+        What becomes null.
+    quotes : bool
+        Whether fields may stand in double quotes.
+
+    Raises
+    ------
+    InputError
+        If a line has another number of fields than the header (names it), or the file cannot be read.
+    """
+    line = 1
+    with open_text(path) as file:
+        rest = b""
+        skip = header.line
+        while True:
+            block = file.read(_CHUNK_BYTES)
+            text = rest + block
+            cut = text.rfind(b"\n") + 1 if block else len(text)
+            text, rest = text[:cut], text[cut:]
+            while skip and text:
+                end = text.find(b"\n") + 1 or len(text)
+                text, skip, line = text[end:], skip - 1, line + 1
+            if text.strip():
+                n_lines = text.count(b"\n") + (not text.endswith(b"\n"))
+                yield line, _parse(path, header, text.replace(b"\r\n", b"\n"), line, missing, quotes)
+                line += n_lines
+            if not block:
+                return
+
+
+def _parsing(header: Header, missing: Sequence[str] = MISSING_WORDS, quotes: bool = False) -> dict[str, Any]:
+    return {
+        "separator": header.separator,
+        "schema": {name: pl.String for name in header.names},
+        "null_values": list(missing),
+        "quote_char": '"' if quotes else None,
+        "missing_utf8_is_empty_string": False,
+    }
+
+
+def _parse(path: Path, header: Header, text: bytes, line: int, missing: Sequence[str], quotes: bool) -> pl.DataFrame:
+    """A frame of whole lines, after seeing that each has as many fields as the header."""
+    n_fields = len(header.names)
+    mark = header.separator.encode()
+    text = text.rstrip(b"\n") + b"\n"
+    n_lines = text.count(b"\n")
+    quoted = quotes and b'"' in text
+    # Polars fills short lines with nulls: a file cut in the middle of a line must not pass for a whole one.
+    if not quoted and text.count(mark) != n_lines * (n_fields - 1):
+        for offset, row in enumerate(text.rstrip(b"\n").split(b"\n")):
+            if row.count(mark) != n_fields - 1:
+                raise InputError(
+                    f"{path}, line {line + offset}: {row.count(mark) + 1} fields, where the header has {n_fields}; "
+                    "the file is damaged or cut short: copy it again."
+                )
+    try:
+        return pl.read_csv(io.BytesIO(text), has_header=False, **_parsing(header, missing, quoted))
+    except pl.exceptions.PolarsError as error:
+        raise InputError(f"{path}, lines {line} to {line + n_lines - 1} cannot be read: {error}") from error
+
+
+def check_numbers(path: Path, frame: pl.DataFrame, line: int, names: Sequence[str]) -> None:
+    """See that columns of text hold numbers.
+
+    Raises
+    ------
+    InputError
+        If not: names file, line, column and what is there.
+    """
+    for name in names:
+        bad = frame[name].is_not_null() & frame[name].cast(pl.Float64, strict=False).is_null()
+        if bad.any():
+            row = bad.arg_true()[0]
+            raise InputError(f"{path}, line {line + row}: {name} is '{frame[name][row]}', which is no number.")
+
+
+class TextOutput:
+    """Writes frames as text; floats in the shortest form that reads back the same.
+
+    Parameters
+    ----------
+    file : binary file
+        Stays open.
+    compressed : bool
+        Whether to write gzip, without a time or name in it.
+    separator, missing : str
+        Between fields; for null.
+
+    Attributes
+    ----------
+    md5 : hash
+        Of the bytes written so far.
+    """
+
+    def __init__(self, file: BinaryIO, compressed: bool, separator: str, missing: str) -> None:
+        self._file, self._separator, self._missing = file, separator, missing
+        # 31: a gzip header, which zlib writes with time 0 and no name.
+        self._gzip = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, 31) if compressed else None
+        self.md5 = hashlib.md5(usedforsecurity=False)
+
+    def _put(self, data: bytes) -> None:
+        self.md5.update(data)
+        self._file.write(data)
+
+    def _add(self, text: bytes) -> None:
+        self._put(self._gzip.compress(text) if self._gzip else text)
+
+    def header(self, line: str) -> None:
+        """Write the header line."""
+        self._add(f"{line}\n".encode())
+
+    def rows(self, frame: pl.DataFrame) -> None:
+        """Append rows."""
+        text = frame.write_csv(
+            separator=self._separator, include_header=False, null_value=self._missing, quote_style="never"
+        )
+        self._add(text.encode())
+
+    def close(self) -> None:
+        """Write what is left to write."""
+        if self._gzip:
+            self._put(self._gzip.flush())
+
+
+@contextmanager
+def text_output(path: Path, separator: str, missing: str) -> Iterator[TextOutput]:
+    """A writer whose file appears as ``path`` when the block ends without an error; gzip where it ends in .gz.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    with replacing(path) as file:
+        output = TextOutput(file, path.name.lower().endswith(".gz"), separator, missing)
+        yield output
+        output.close()

@@ -1,0 +1,309 @@
+"""The exact conditional test of a rare variant: which carriers are cases, given how many cases there are.
+
+Given the number of cases n1, and each sample's null probability mu, the carriers' trait is c in {0, 1}^m with ::
+
+    P(c | n1)  is proportional to  prod mu_c^c (1 - mu_c)^(1 - c) * P_rest(n1 - sum c)
+
+where P_rest is the law of the number of cases among all others. The statistic is the number T of minor alleles in
+cases, p the probability of a T as far from E[T | n1] as the observed one, or farther. It is what "efficient
+resampling" (Lee et al. 2016, doi:10.1093/biostatistics/kxv033) samples, here summed in full. Multiplying all odds
+by a constant changes nothing: the intercept drops out. Without covariates T is the sum of a hypergeometric draw.
+
+Why this centre
+---------------
+The score is ``U = sum g (y - mu)``; over carriers' outcomes only T varies in it, so a centre must be chosen for
+"as far". ``sum g mu`` is nearly E[T | n1], but not quite, and the law that gives p then has a mean that is not 0:
+one tail would be favoured. The residualised score is no other choice: ``X'(y - mu) = 0`` makes it the same number
+in the data, and given n1 alone it would need the trait of every non-carrier. So T is centred at its own
+conditional mean, which without covariates is exactly the score's. Conditioning on n1 and not on all of X'y leaves
+T the larger variance, ``g'Wg - (1'Wg)^2 / 1'W`` against V: where covariates matter, p errs upwards.
+
+How it is cheap
+---------------
+T is a + 2 b, of a heterozygous and b homozygous carriers in cases; the law of a and of b, each a
+Poisson-binomial, and the m + 1 numbers ``P_rest(n1 - s)`` make the law of T. P_rest comes from the
+characteristic function of the number of all cases, kept once a trait on a grid (`CaseCountTable`), divided by
+the carriers' factors. Where sums lie far from the mean, the law is tilted (mu's odds times e^lambda) so that no
+digit is lost: any tilt is the same law given n1. The trapezoidal sum over L frequencies is exact but for aliasing,
+the chance of a count L away, below 1e-20 of the answer by Bernstein's inequality.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from genassoc.kernels import jit
+from genassoc.kernels.saddlepoint import log_sum
+from genassoc.shapes import Float64Array, Int64Array, UInt8Array
+
+EXACT_FOUND = 0
+EXACT_NOT_COUNTS = 1  # a carrier has not one or two minor alleles, or no carrier is given
+EXACT_OFF_TABLE = 2  # more carriers, or farther from the table's number of cases, than the table is made for
+
+_TIE = 1.0 - 1e-9  # T - E[T] is known to 1e-12; distances that differ by less are the same distance
+# A sum of terms whose sizes add to S is known to 1e-15 S or so: above this share of S it has ten digits.
+_ENOUGH = 1e-5
+
+
+class CaseCountTable(NamedTuple):
+    """The law of the number of cases among N samples, as J tilted characteristic functions at F frequencies.
+
+    Attributes
+    ----------
+    n_samples : int
+        N.
+    tilt, mean, log_mgf, step : float64 arrays (J,)
+        Log factor of the odds; mean number of cases under it; ln of the moment generating function there;
+        the angle between frequencies, ``2 pi / L`` with L odd (so that pi, where a factor can be 0, is not used).
+    n_frequencies : int64 array (J,)
+        Frequencies used, from ``step`` on; those left out contribute less than 1e-17.
+    real, imag : float64 arrays (J, F)
+        ``E exp(i angle (count - mean))``.
+    """
+
+    n_samples: int
+    tilt: Float64Array
+    mean: Float64Array
+    log_mgf: Float64Array
+    step: Float64Array
+    n_frequencies: Int64Array
+    real: Float64Array
+    imag: Float64Array
+
+
+@jit
+def centred_characteristic_function(
+    pi: Float64Array, angles: Float64Array, real: Float64Array, imag: Float64Array
+) -> None:
+    """``prod (1 - pi + pi e^(i angle)) e^(-i angle pi)`` of pi (N,) at angles (F,), into real and imag (F,)."""
+    for f in range(angles.size):
+        sine = math.sin(angles[f])
+        half = math.sin(0.5 * angles[f])
+        fall = 2.0 * half * half  # 1 - cos
+        log_size = 0.0
+        turn = 0.0
+        for i in range(pi.size):
+            # |1 - pi + pi e^(ia)|^2 = 1 - 2 pi (1 - pi) (1 - cos a)
+            log_size += math.log1p(-2.0 * pi[i] * (1.0 - pi[i]) * fall)
+            turn += math.atan2(pi[i] * sine, 1.0 - pi[i] * fall) - pi[i] * angles[f]
+        size = math.exp(0.5 * log_size)
+        real[f] = size * math.cos(turn)
+        imag[f] = size * math.sin(turn)
+
+
+@jit
+def tilted(mu: float, tilt: float) -> float:
+    """The probability whose odds are ``e^tilt`` times those of mu."""
+    if tilt > 0.0:
+        return mu / (mu + (1.0 - mu) * math.exp(-tilt))
+    return mu * math.exp(tilt) / (1.0 + mu * math.expm1(tilt))
+
+
+@jit
+def removed_mean_and_log_mgf(mu: Float64Array, tilt: float) -> tuple[float, float]:
+    """Mean count of samples mu (n,) under the tilt, and ln of their moment generating function there."""
+    mean = 0.0
+    log_mgf = 0.0
+    for i in range(mu.size):
+        mean += tilted(mu[i], tilt)
+        log_mgf += math.log1p(mu[i] * math.expm1(tilt))
+    return mean, log_mgf
+
+
+@jit
+def add_frequency(
+    row: int,
+    f: int,
+    removed: Float64Array,
+    offset: float,
+    wanted: Int64Array,
+    table: CaseCountTable,
+    sums: Float64Array,
+) -> float:
+    """Add frequency f of tilt ``row`` to the sums (m + 1,) of the counts that want this tilt; returns its size."""
+    angle = (f + 1) * table.step[row]
+    cosine = math.cos(angle)
+    sine = math.sin(angle)
+    # the removed samples' factors: prod (1 - pi + pi e^(i angle))
+    real = 1.0
+    imag = 0.0
+    for i in range(removed.size):
+        a = 1.0 - removed[i] + removed[i] * cosine
+        b = removed[i] * sine
+        real, imag = real * a - imag * b, real * b + imag * a
+    square = real * real + imag * imag
+    total_real = table.real[row, f]
+    total_imag = table.imag[row, f]
+    rest_real = (total_real * real + total_imag * imag) / square
+    rest_imag = (total_imag * real - total_real * imag) / square
+    # times e^(i angle (mean - n1 + s)), s = 0, 1, ...
+    turn_real = math.cos(angle * offset)
+    turn_imag = math.sin(angle * offset)
+    for s in range(sums.size):
+        if wanted[s] == row:
+            sums[s] += 2.0 * (rest_real * turn_real - rest_imag * turn_imag)
+        turn_real, turn_imag = turn_real * cosine - turn_imag * sine, turn_real * sine + turn_imag * cosine
+    return 2.0 * math.sqrt(rest_real * rest_real + rest_imag * rest_imag)
+
+
+@jit
+def log_pmf_of_rest(removed_mu: Float64Array, n_cases: int, table: CaseCountTable, log_pmf: Float64Array) -> bool:
+    """ln of the chance of ``n_cases - s`` cases among the samples not removed, into ``log_pmf[s]`` (m + 1,).
+
+    False where the table does not reach: a number would have fewer than ten digits.
+    """
+    n_rest = table.n_samples - removed_mu.size
+    # Each count is computed under the tilt whose mean is next to it.
+    wanted = np.full(log_pmf.size, -1, np.int64)
+    distance = np.full(log_pmf.size, np.inf)
+    for row in range(table.tilt.size):
+        mean, _ = removed_mean_and_log_mgf(removed_mu, table.tilt[row])
+        for s in range(log_pmf.size):
+            away = abs(table.mean[row] - mean - (n_cases - s))
+            if 0 <= n_cases - s <= n_rest and away < distance[s]:
+                distance[s] = away
+                wanted[s] = row
+    removed = np.empty(removed_mu.size)
+    sums = np.ones(log_pmf.size)
+    for row in range(table.tilt.size):
+        if not np.any(wanted == row):
+            continue
+        for i in range(removed.size):
+            removed[i] = tilted(removed_mu[i], table.tilt[row])
+        size = 1.0
+        for f in range(table.n_frequencies[row]):
+            size += add_frequency(row, f, removed, table.mean[row] - n_cases, wanted, table, sums)
+        _, log_mgf = removed_mean_and_log_mgf(removed_mu, table.tilt[row])
+        for s in range(log_pmf.size):
+            if wanted[s] == row:
+                if sums[s] < _ENOUGH * size:
+                    return False
+                # P(k) = M(tilt) e^(-tilt k) P_tilted(k),  P_tilted(k) = sums / L,  1 / L = step / (2 pi)
+                scale = table.log_mgf[row] - log_mgf - table.tilt[row] * (n_cases - s)
+                log_pmf[s] = scale + math.log(sums[s] * table.step[row] / (2.0 * math.pi))
+    for s in range(log_pmf.size):
+        if wanted[s] < 0:
+            log_pmf[s] = -math.inf
+    return True
+
+
+@jit
+def log_poisson_binomial(g: Float64Array, mu: Float64Array, count: float, log_pmf: Float64Array) -> int:
+    """ln of the law of the cases among those with this minor allele count, into ``log_pmf``; how many they are."""
+    n = 0
+    log_pmf[0] = 0.0
+    for i in range(g.size):
+        if g[i] == count:
+            case = math.log(mu[i])
+            control = math.log1p(-mu[i])
+            log_pmf[n + 1] = log_pmf[n] + case
+            for k in range(n, 0, -1):
+                log_pmf[k] = log_sum(log_pmf[k] + control, log_pmf[k - 1] + case)
+            log_pmf[0] += control
+            n += 1
+    return n
+
+
+@jit
+def two_sided(log_law: Float64Array, observed: int) -> tuple[float, float]:
+    """-ln p and -ln mid-p of T = observed under a law of T = 0, 1, ..., given as logs, not necessarily normed."""
+    log_total = -math.inf
+    for T in range(log_law.size):
+        log_total = log_sum(log_total, log_law[T])
+    centre = 0.0
+    for T in range(log_law.size):
+        centre += T * math.exp(log_law[T] - log_total)
+    distance = abs(observed - centre)
+    beyond = -math.inf
+    tied = -math.inf
+    for T in range(log_law.size):
+        away = abs(T - centre)
+        if T == observed or (away >= _TIE * distance and distance >= _TIE * away):
+            tied = log_sum(tied, log_law[T])
+        elif away > distance:
+            beyond = log_sum(beyond, log_law[T])
+    neg_log_p = log_total - log_sum(beyond, tied)
+    return max(neg_log_p, 0.0), log_total - log_sum(beyond, tied - math.log(2.0))
+
+
+@jit
+def exact_rare_neg_log_p(
+    g: Float64Array,
+    mu: Float64Array,
+    y: Float64Array,
+    mu_missing: Float64Array,
+    n_cases: int,
+    table: CaseCountTable,
+) -> tuple[float, float, int]:
+    """-ln p and -ln mid-p of one rare variant, by the exact law of its carriers given the number of cases.
+
+    Parameters
+    ----------
+    g, mu, y : float64 arrays (m,)
+        Minor alleles (1 or 2), null probability and trait (0 or 1) of the carriers.
+    mu_missing : float64 array (k,)
+        Null probabilities of samples that are in the table but whose genotype is missing: they are taken out.
+    n_cases : int
+        Cases among the samples analysed: carriers included, those with missing genotype not.
+    table : CaseCountTable
+        The trait's; see `genassoc.stats.exact_rare.case_count_table`.
+
+    Returns
+    -------
+    neg_log_p, neg_log_midp : float
+        Natural logarithms; mid-p counts outcomes as far as the observed one by half. NaN unless found.
+    status : int
+        `EXACT_FOUND`, `EXACT_NOT_COUNTS` or `EXACT_OFF_TABLE`.
+    """
+    m = g.size
+    k = mu_missing.size
+    observed = 0
+    for i in range(m):
+        if g[i] != 1.0 and g[i] != 2.0:
+            return math.nan, math.nan, EXACT_NOT_COUNTS
+        if y[i] == 1.0:
+            observed += int(g[i])
+    if m == 0:
+        return math.nan, math.nan, EXACT_NOT_COUNTS
+    removed_mu = np.empty(m + k)
+    removed_mu[:m] = mu
+    removed_mu[m:] = mu_missing
+    log_rest = np.empty(m + 1)
+    if not log_pmf_of_rest(removed_mu, n_cases, table, log_rest):
+        return math.nan, math.nan, EXACT_OFF_TABLE
+    log_het = np.empty(m + 1)
+    log_hom = np.empty(m + 1)
+    n_het = log_poisson_binomial(g, mu, 1.0, log_het)
+    n_hom = log_poisson_binomial(g, mu, 2.0, log_hom)
+    log_law = np.full(n_het + 2 * n_hom + 1, -math.inf)
+    for a in range(n_het + 1):
+        for b in range(n_hom + 1):
+            T = a + 2 * b
+            log_law[T] = log_sum(log_law[T], log_het[a] + log_hom[b] + log_rest[a + b])
+    neg_log_p, neg_log_midp = two_sided(log_law, observed)
+    return neg_log_p, neg_log_midp, EXACT_FOUND
+
+
+@jit
+def exact_rare_neg_log_p_rows(
+    starts: Int64Array,
+    g: Float64Array,
+    mu: Float64Array,
+    y: Float64Array,
+    n_cases: int,
+    table: CaseCountTable,
+    neg_log_p: Float64Array,
+    neg_log_midp: Float64Array,
+    status: UInt8Array,
+) -> None:
+    """`exact_rare_neg_log_p` of V variants without missing genotypes, into outputs (V,).
+
+    Carriers lie one variant after another in g, mu and y: those of variant v from ``starts[v]`` to
+    ``starts[v + 1]`` (V + 1,).
+    """
+    none = np.empty(0)
+    for v in range(starts.size - 1):
+        rows = slice(starts[v], starts[v + 1])
+        found = exact_rare_neg_log_p(g[rows], mu[rows], y[rows], none, n_cases, table)
+        neg_log_p[v], neg_log_midp[v], status[v] = found

@@ -1,0 +1,124 @@
+"""Logistic regression of binary traits on genotype: score test for all, corrected where the score test misleads.
+
+The null (covariates only) is fitted once a trait. A block is one product with weights, covariates and residuals;
+rows that need more (below ``correct_below``, many missing calls, Wald) are then done one by one, so that their cost is
+proportional to the hits.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from genassoc.data.block import Block
+from genassoc.methods.base import BlockResult
+from genassoc.methods.logistic_null import LogisticState, prepare
+from genassoc.methods.logistic_rows import CODES, METHODS, Choices, test_trait
+from genassoc.methods.sums import minor_is_ref
+from genassoc.shapes import Array
+
+Test = Literal["auto", "score", "wald", "lrt"]
+Correction = Literal["auto", "firth_approx", "firth", "firth_fallback", "spa"]
+_TESTS = ("auto", "score", "wald", "lrt")
+_CORRECTIONS = ("auto", "firth_approx", "firth", "firth_fallback", "spa", None)
+_FLOATS = (
+    "beta", "standard_error", "ci_lower", "ci_upper", "effect_allele_frequency", "neg_log_10_p_value", "mac",
+    "missing_rate", "statistic", "effect_allele_frequency_cases", "effect_allele_frequency_controls",
+    "standard_error_model",
+)  # fmt: skip
+_COUNTS = ("n", "n_cases", "n_controls", "iterations")
+
+
+@dataclass(frozen=True)
+class Logistic:
+    """Logistic regression, additive in ALT copies.
+
+    Parameters
+    ----------
+    traits : sequence of str
+        Binary traits (0/1, 1/2 or two strings), each analysed on its own complete cases.
+    covariates : sequence of str, or str
+        Names (ranges such as ``"PC1:PC10"`` allowed), or a Wilkinson formula.
+    test : {"auto", "score", "wald", "lrt"}
+        "auto" is the score test, or what ``like`` says.
+    correction : {"auto", "firth_approx", "firth", "firth_fallback", "spa", None}
+        What is done with score tests below ``correct_below``: Firth's penalised likelihood ratio test on g residualised
+        (``"firth_approx"``, the default) or on the full model (``"firth"``); saddlepoint (``"spa"``); nothing (None).
+        ``"firth_fallback"`` is PLINK 2's: Firth where no case or no control carries an allele or the fit fails.
+    correct_below : float
+        p of the score test below which rows are corrected; 1 corrects all.
+    missing : {"auto", "complete", "mean"}
+        Missing calls: leave the sample out of the row; or give it the mean of the observed calls.
+    min_mac : float, optional
+        Rows below this minor allele count have no estimate (code "too_few_carriers"); 5 by default.
+    like : {None, "plink2", "regenie"}
+        Sets what is left at "auto" or None as that program does; see docs/models/logistic.md.
+
+    Notes
+    -----
+    Rows with fewer than 10 minor alleles are tested exactly, given the number of cases (not under ``like``).
+    """
+
+    traits: tuple[str, ...]
+    covariates: tuple[str, ...] | str = ()
+    test: Test = "auto"
+    correction: Correction | None = "auto"
+    correct_below: float | None = None
+    missing: Literal["auto", "complete", "mean"] = "auto"
+    min_mac: float | None = None
+    like: Literal["plink2", "regenie"] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "traits", (self.traits,) if isinstance(self.traits, str) else tuple(self.traits))
+        if not isinstance(self.covariates, str):
+            object.__setattr__(self, "covariates", tuple(self.covariates))
+        if not self.traits:
+            raise ValueError("Logistic needs at least one trait: Logistic(traits=['t2d'])")
+        for name, value, allowed in (
+            ("test", self.test, _TESTS),
+            ("correction", self.correction, _CORRECTIONS),
+            ("missing", self.missing, ("auto", "complete", "mean")),
+            ("like", self.like, (None, "plink2", "regenie")),
+        ):
+            if value not in allowed:
+                raise ValueError(f"{name} is one of {', '.join(map(repr, allowed))}, not {value!r}")
+        if self.correct_below is not None and not 0 <= self.correct_below <= 1:
+            raise ValueError(f"correct_below is a p-value between 0 and 1, not {self.correct_below!r}")
+        if self.min_mac is not None and not self.min_mac >= 0:
+            raise ValueError(f"min_mac is a count of alleles, not {self.min_mac!r}")
+
+    def choices(self) -> Choices:
+        """What is done, after ``like`` has filled in what was left open; an explicit choice wins."""
+        plink, regenie = self.like == "plink2", self.like == "regenie"
+        correction = self.correction
+        if correction == "auto":
+            correction = "firth_fallback" if plink else "firth_approx"
+        return Choices(
+            test=self.test if self.test != "auto" else ("wald" if plink else "score"),
+            correction=correction,
+            correct_below=0.05 if self.correct_below is None else float(self.correct_below),
+            impute=self.missing == "mean" or (self.missing == "auto" and regenie),
+            min_mac=float(self.min_mac) if self.min_mac is not None else (0.0 if plink else 5.0),
+            like=self.like,
+        )
+
+    def prepare(self, cohort: Any) -> LogisticState:
+        """Fit the null models of all traits on the cohort's samples."""
+        design = cohort.design(self.traits, self.covariates, kind="binary")
+        return prepare(design, np.asarray(cohort.block_columns), int(cohort.block_width))
+
+    def block(self, state: LogisticState, block: Block) -> BlockResult:
+        """Test every variant of the block against every trait: V x T rows."""
+        flipped = minor_is_ref(block, state.cohort_columns, state.cohort_mask)
+        product, squares = state.matrix.times(block, flipped), state.squares.times(block, flipped)
+        shape = (block.n_variants, len(state.traits))
+        columns: dict[str, Array] = {name: np.full(shape, np.nan) for name in _FLOATS}
+        columns |= {name: np.zeros(shape, np.int64) for name in _COUNTS}
+        columns |= {"method": np.zeros(shape, np.uint8), "code": np.zeros(shape, np.uint8)}
+        choices = self.choices()
+        for trait, null in enumerate(state.nulls):
+            rows = test_trait(choices, null, block, flipped, product, np.ascontiguousarray(squares[:, trait]))
+            for name, values in rows.items():
+                columns[name][:, trait] = values
+        labels = {"trait": state.traits, "test": ("add",) * len(state.traits)}
+        return BlockResult(columns, labels, {"method": METHODS, "code": CODES})

@@ -1,0 +1,307 @@
+"""The rows of one binary trait in one block: score tests from the product, then what some rows need beyond it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from genassoc.data.block import Block
+from genassoc.kernels import logistic_rows as kernel
+from genassoc.methods.columns import minor_counts
+from genassoc.methods.logistic_null import NullLogistic
+from genassoc.methods.sums import GenotypeSums, allele_counts, frequency, genotype_sums
+from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
+from genassoc.stats.tails import neg_log_10_p_z
+
+METHODS: tuple[str | None, ...] = (
+    None, "score", "score_approx", "wald", "lrt", "firth", "firth_approx", "spa", "exact",
+)  # fmt: skip
+CODES: tuple[str | None, ...] = (
+    None,
+    "monomorphic",
+    "constant_genotype",
+    "n_too_small",
+    "too_few_carriers",
+    "collinear",
+    "not_converged",
+    "null_not_converged",
+    "one_outcome",
+    "covariate_collinear",
+    "spa_failed",
+)
+_STATUS_CODE = {
+    kernel.NOT_CONVERGED: "not_converged",
+    kernel.NULL_NOT_CONVERGED: "null_not_converged",
+    kernel.COLLINEAR: "collinear",
+    kernel.ONE_OUTCOME: "one_outcome",
+}
+_ASKED = {
+    "score": kernel.SCORE,
+    "wald": kernel.WALD,
+    "lrt": kernel.LRT,
+    "firth": kernel.FIRTH,
+    "firth_approx": kernel.FIRTH_APPROX,
+    "firth_plink2": kernel.FIRTH_PLINK2,
+    "wald_plink2": kernel.WALD_PLINK2,
+}
+EXACT_BELOW_MAC = 10
+REFIT_ABOVE_MISSING = 0.01  # share of calls missing beyond which one Newton step of the null is not enough
+REFIT_DIFFERENTIAL = 6.63  # chi-squared (p = 0.01) of missingness against outcome
+WEAK_DIRECTION = 0.05  # as in kernels/linear.py: below these float32 sums do not hold five digits
+WEAK_SHARE = 0.02
+SPARSE_BELOW_MAC = 50  # REGENIE's sparse penalty
+CHUNK_BYTES = 2**24  # decoded calls held at once
+Z_975 = 1.959963984540054  # scipy.special.ndtri(0.975)
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What is done, every default resolved; see `genassoc.methods.logistic.Logistic`."""
+
+    test: str
+    correction: str | None
+    correct_below: float
+    impute: bool
+    min_mac: float
+    like: str | None
+
+
+@dataclass
+class _Rows:
+    """Rows of V variants being filled: of the minor allele, until `finished` turns them to ALT."""
+
+    beta: Float64Array
+    error: Float64Array
+    model_error: Float64Array
+    z: Float64Array
+    neg_log_10_p: Float64Array
+    iterations: Int64Array
+    method: Array
+    code: Array
+
+    def put(self, rows: Int64Array, method: str, beta: Float64Array, model_error: Float64Array, z: Float64Array) -> None:
+        """An estimate with its test; the standard error is that of the test: ``|beta| / |z|``."""
+        self.beta[rows], self.model_error[rows], self.z[rows] = beta, model_error, z
+        with np.errstate(invalid="ignore", divide="ignore"):
+            self.error[rows] = np.where(z == 0.0, model_error, np.abs(beta) / np.abs(z))
+        self.neg_log_10_p[rows] = neg_log_10_p_z(z)
+        self.method[rows] = METHODS.index(method)
+        self.code[rows] = 0
+
+    def fail(self, rows: Array, code: str) -> None:
+        """No estimate, and why."""
+        for values in (self.beta, self.error, self.model_error, self.z, self.neg_log_10_p):
+            values[rows] = np.nan
+        self.iterations[rows] = 0
+        self.method[rows] = 0
+        self.code[rows] = CODES.index(code)
+
+
+def test_trait(
+    choices: Choices, null: NullLogistic, block: Block, flipped: BoolArray, product: Float64Array, squares: Float64Array
+) -> dict[str, Array]:
+    """All columns of one trait, (V,) each."""
+    own = genotype_sums(block, flipped, null.columns, null.mask)
+    case_n, case_alleles = allele_counts(block, null.columns[null.y == 1], null.case_mask)
+    rows, weak = _score(choices, null, own, product, squares)
+    usable = np.ones(own.n.size, dtype=bool)
+    for bad, code in (
+        (own.constant & (own.mac > 0), "constant_genotype"),
+        (own.constant & (own.mac == 0), "monomorphic"),
+        (own.n <= null.X.shape[1], "n_too_small"),
+        (usable & (own.mac < choices.min_mac), "too_few_carriers"),
+    ):
+        rows.fail(bad & usable, code)
+        usable &= ~bad
+    if null.failure is not None:
+        rows.fail(usable, null.failure)
+        usable[:] = False
+    _refine(choices, null, block, flipped, own, case_n, case_alleles, rows, weak, usable)
+    return _finished(choices, null, own, case_n, case_alleles, rows, flipped)
+
+
+test_trait.__test__ = False  # type: ignore[attr-defined]  # its name is not a test's
+
+
+def _score(
+    choices: Choices, null: NullLogistic, own: GenotypeSums, product: Float64Array, squares: Float64Array
+) -> tuple[_Rows, BoolArray]:
+    """Score tests of all variants from the product, and where float32 sums or one Newton step are not enough."""
+    V, C = own.n.size, null.X.shape[1]
+    U, information, weakest = np.empty(V), np.empty(V), np.empty(V)
+    gQ = np.ascontiguousarray(product[:, null.at : null.at + C])
+    gr = np.ascontiguousarray(product[:, null.at + C])
+    mean = own.sum_g / np.maximum(own.n, 1)
+    kernel.score_with_missing(
+        gQ, gr, squares, own.pointers, own.indices, null.WQ, null.Q, null.weight, null.residual, mean, choices.impute,
+        U, information, weakest,
+    )  # fmt: skip
+    # g centred in the weights' mean has this much variance before the other covariates take theirs.
+    spread = squares - gQ[:, 0] ** 2
+    weak = ~(information > WEAK_SHARE * spread) | (weakest < WEAK_DIRECTION) | ~(information > 0)
+    rows = _Rows(
+        *(np.full(V, np.nan) for _ in range(5)),
+        np.zeros(V, np.int64), np.zeros(V, np.uint8), np.zeros(V, np.uint8),
+    )  # fmt: skip
+    with np.errstate(invalid="ignore", divide="ignore"):
+        root = np.sqrt(information)
+        z = U / root
+        rows.put(np.arange(V), "score", U / information, 1 / root, z)
+    if not choices.impute:
+        rows.method[own.n < null.n] = METHODS.index("score_approx")
+    return rows, weak
+
+
+def _refine(
+    choices: Choices,
+    null: NullLogistic,
+    block: Block,
+    flipped: BoolArray,
+    own: GenotypeSums,
+    case_n: Int64Array,
+    case_alleles: Float64Array,
+    rows: _Rows,
+    weak: BoolArray,
+    usable: BoolArray,
+) -> None:
+    """Everything beyond the product, in place."""
+    if choices.test != "score":
+        every = np.flatnonzero(usable)
+        fallback = choices.correction == "firth_fallback"
+        whole = choices.correction in ("firth", "firth_fallback") and choices.correct_below >= 1.0
+        style = "_plink2" if choices.like == "plink2" else ""
+        firth = f"firth{style}"
+        test = f"wald{style}" if choices.test == "wald" else choices.test
+        chosen = np.full(every.size, _ASKED[firth if whole else test])
+        if fallback and not whole:
+            chosen[_no_dosage(own, case_n, case_alleles)[every]] = _ASKED[firth]
+        status = _one_by_one(choices, null, block, flipped, own, rows, every, chosen)
+        if fallback:
+            again = every[(status == kernel.NOT_CONVERGED) & (chosen != _ASKED[firth])]
+            _one_by_one(choices, null, block, flipped, own, rows, again, np.full(again.size, _ASKED[firth]))
+        elif choices.correction is not None and not whole:
+            _correct(choices, null, block, flipped, own, rows, usable)
+        return
+    refit = np.flatnonzero(usable & (weak | (~_one_step_is_enough(choices, null, own, case_n))))
+    if choices.correct_below > 0 and not choices.impute:
+        below = rows.neg_log_10_p >= -np.log10(choices.correct_below)
+        refit = np.union1d(refit, np.flatnonzero(usable & below & (own.n < null.n)))
+    _one_by_one(choices, null, block, flipped, own, rows, refit, np.full(refit.size, kernel.SCORE))
+    _correct(choices, null, block, flipped, own, rows, usable)
+
+
+def _one_step_is_enough(choices: Choices, null: NullLogistic, own: GenotypeSums, case_n: Int64Array) -> BoolArray:
+    """Where few calls are missing, as many in cases as in controls: one Newton step of the null corrects for them."""
+    if choices.impute:
+        return np.ones(own.n.size, dtype=bool)
+    missing = null.n - own.n
+    in_cases = null.n_cases - case_n
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = missing / null.n
+        expected = null.n_cases * share
+        variance = expected * (1 - share) * (1 - null.n_cases / null.n)
+        differential = np.where(missing > 0, (in_cases - expected) ** 2 / variance, 0.0)
+    return np.asarray((share <= REFIT_ABOVE_MISSING) & (differential <= REFIT_DIFFERENTIAL))
+
+
+def _no_dosage(own: GenotypeSums, case_n: Int64Array, case_alleles: Float64Array) -> BoolArray:
+    """PLINK 2: no case, or no control, carries ALT."""
+    return np.asarray((case_alleles == 0) | (own.allele_count - case_alleles == 0) | (case_n == 0))
+
+
+def _correct(
+    choices: Choices,
+    null: NullLogistic,
+    block: Block,
+    flipped: BoolArray,
+    own: GenotypeSums,
+    rows: _Rows,
+    usable: BoolArray,
+) -> None:
+    """Rows below ``correct_below`` by the correction chosen."""
+    if choices.correction is None or choices.correction == "firth_fallback":
+        return
+    with np.errstate(invalid="ignore"):
+        below = usable & (rows.code == 0) & (rows.neg_log_10_p >= -np.log10(max(choices.correct_below, 1e-300)))
+    chosen = np.flatnonzero(below)
+    asked = "firth" if choices.correction == "firth" else "firth_approx"
+    _one_by_one(choices, null, block, flipped, own, rows, chosen, np.full(chosen.size, _ASKED[asked]))
+
+
+def _one_by_one(
+    choices: Choices,
+    null: NullLogistic,
+    block: Block,
+    flipped: BoolArray,
+    own: GenotypeSums,
+    rows: _Rows,
+    variants: Int64Array,
+    asked: Int64Array,
+) -> Int64Array:
+    """Do what is asked of some variants on dense calls, a chunk at a time; their status."""
+    n, C = null.X.shape
+    step = max(1, CHUNK_BYTES // (8 * n))
+    status = np.zeros(variants.size, np.int64)
+    mu, residual = np.empty(n), np.empty(n)
+    names = {code: name for name, code in _ASKED.items()}
+    for first in range(0, variants.size, step):
+        some, what = variants[first : first + step], asked[first : first + step]
+        R = some.size
+        numbers, score = np.empty((R, kernel.N_NUMBERS)), np.empty((R, 2))
+        state, dropped = np.zeros(R, np.int64), np.zeros(R, np.bool_)
+        sparse = (own.mac[some] < SPARSE_BELOW_MAC) & (choices.like == "regenie")
+        G = minor_counts(block, flipped, some, null.columns)
+        kernel.analyse_rows(
+            G, what, sparse, null.X, null.y, null.offset, null.start, null.penalised_start, choices.impute,
+            numbers, score, state, dropped, mu, residual,
+        )  # fmt: skip
+        for code, name in names.items():
+            picked = np.flatnonzero((what == code) & (state == kernel.FINE))
+            if picked.size:
+                found = numbers[picked]
+                label = name.removesuffix("_plink2")
+                rows.put(
+                    some[picked], label, found[:, kernel.BETA], found[:, kernel.INFORMATION_SE], found[:, kernel.STATISTIC]
+                )
+                rows.iterations[some[picked]] = found[:, kernel.ITERATIONS].astype(np.int64)
+        rows.code[some[dropped & (state == kernel.FINE)]] = CODES.index("covariate_collinear")
+        for failed, code_name in _STATUS_CODE.items():
+            rows.fail(some[state == failed], code_name)
+        status[first : first + step] = state
+    return status
+
+
+def _finished(
+    choices: Choices,
+    null: NullLogistic,
+    own: GenotypeSums,
+    case_n: Int64Array,
+    case_alleles: Float64Array,
+    rows: _Rows,
+    flipped: BoolArray,
+) -> dict[str, Array]:
+    """Rows of ALT, with counts by case status."""
+    sign = np.where(flipped, -1.0, 1.0)
+    error = rows.model_error if choices.like == "regenie" else rows.error
+    beta = rows.beta * sign
+    samples = np.full(own.n.size, null.n) if choices.impute else own.n
+    cases = np.full(own.n.size, null.n_cases) if choices.impute else case_n
+    return {
+        "beta": beta,
+        "standard_error": error,
+        "standard_error_model": rows.model_error,
+        "ci_lower": beta - Z_975 * error,
+        "ci_upper": beta + Z_975 * error,
+        "statistic": rows.z * sign,
+        "neg_log_10_p_value": rows.neg_log_10_p,
+        "effect_allele_frequency": own.frequency,
+        "effect_allele_frequency_cases": frequency(case_alleles, case_n),
+        "effect_allele_frequency_controls": frequency(own.allele_count - case_alleles, own.n - case_n),
+        "mac": own.mac,
+        "missing_rate": 1.0 - own.n / max(null.n, 1),
+        "n": samples,
+        "n_cases": cases,
+        "n_controls": samples - cases,
+        "iterations": rows.iterations,
+        "method": rows.method,
+        "code": rows.code,
+    }

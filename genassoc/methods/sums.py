@@ -1,0 +1,134 @@
+"""What every model needs of a block's own genotypes: exact counts and sums, and which calls are missing."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from genassoc.data.block import Block, DosageBlock, GenotypeBlock
+from genassoc.kernels.counts import count_codes
+from genassoc.kernels.linear import list_missing
+from genassoc.shapes import BoolArray, Float64Array, Int64Array, UInt64Array
+
+
+@dataclass(frozen=True)
+class GenotypeSums:
+    """Sums over some samples; g counts the minor allele of the cohort.
+
+    Attributes
+    ----------
+    n : int64 array (V,)
+        Samples observed.
+    allele_count : float64 array (V,)
+        Copies of ALT among them.
+    sum_g, sum_g2 : float64 arrays (V,)
+        Sum of g and of its squares: whole numbers, or whole steps of a fixed point, so exact.
+    constant : bool array (V,)
+        Whether g is the same in all of them.
+    pointers, indices : int64 arrays
+        Samples (columns of the block) whose call is missing, one run of ``indices`` a variant.
+    """
+
+    n: Int64Array
+    allele_count: Float64Array
+    sum_g: Float64Array
+    sum_g2: Float64Array
+    constant: BoolArray
+    pointers: Int64Array
+    indices: Int64Array
+
+    @property
+    def mac(self) -> Float64Array:
+        """Copies of the rarer allele among the samples observed, (V,)."""
+        return np.minimum(self.allele_count, 2 * self.n - self.allele_count)
+
+    @property
+    def frequency(self) -> Float64Array:
+        """Frequency of ALT among the samples observed, (V,); NaN where there are none."""
+        return frequency(self.allele_count, self.n)
+
+    def take(self, variants: Int64Array) -> "GenotypeSums":
+        """Those of some variants."""
+        runs = [self.indices[self.pointers[v] : self.pointers[v + 1]] for v in variants]
+        return GenotypeSums(
+            self.n[variants],
+            self.allele_count[variants],
+            self.sum_g[variants],
+            self.sum_g2[variants],
+            self.constant[variants],
+            np.concatenate([[0], np.cumsum([run.size for run in runs], dtype=np.int64)]),
+            np.concatenate([self.indices[:0], *runs]),
+        )
+
+
+def frequency(allele_count: Float64Array, n: Int64Array) -> Float64Array:
+    """Copies over twice the samples; NaN without samples."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(allele_count / (2 * n))
+
+
+def genotype_sums(block: Block, flipped: BoolArray, columns: Int64Array, mask: UInt64Array) -> GenotypeSums:
+    """Sums over the samples ``columns`` (n,), which are ``mask`` as packed words."""
+    if isinstance(block, DosageBlock):
+        return _dosage_sums(block, flipped, columns)
+    return _call_sums(block, flipped, mask)
+
+
+def allele_counts(block: Block, columns: Int64Array, mask: UInt64Array) -> tuple[Int64Array, Float64Array]:
+    """Samples observed and copies of ALT among ``columns`` (n,), which are ``mask``: (V,) each."""
+    if isinstance(block, DosageBlock):
+        values = block.values[:, columns].astype(np.int64)
+        observed = values != block.not_observed
+        return observed.sum(axis=1), np.where(observed, values, 0).sum(axis=1) / block.scale
+    counts = np.empty((block.n_variants, 4), dtype=np.int64)
+    count_codes(block.packed.view(np.uint64), mask, counts)
+    return counts[:, :3].sum(axis=1), (counts[:, 1] + 2 * counts[:, 2]).astype(np.float64)
+
+
+def _call_sums(block: GenotypeBlock, flipped: BoolArray, mask: UInt64Array) -> GenotypeSums:
+    words = block.packed.view(np.uint64)
+    counts = np.empty((block.n_variants, 4), dtype=np.int64)
+    count_codes(words, mask, counts)
+    n = counts[:, :3].sum(axis=1)
+    two = np.where(flipped, counts[:, 0], counts[:, 2])
+    het = counts[:, 1]
+    pointers = np.concatenate([[0], np.cumsum(counts[:, 3])])
+    indices = np.empty(pointers[-1], dtype=np.int64)
+    list_missing(words, mask, pointers, indices)
+    return GenotypeSums(
+        n,
+        (het + 2 * counts[:, 2]).astype(np.float64),
+        (het + 2 * two).astype(np.float64),
+        (het + 4 * two).astype(np.float64),
+        (counts[:, :3] == n[:, None]).any(axis=1),
+        pointers,
+        indices,
+    )
+
+
+def _dosage_sums(block: DosageBlock, flipped: BoolArray, columns: Int64Array) -> GenotypeSums:
+    values = block.values[:, columns].astype(np.int64)
+    observed = values != block.not_observed
+    alt = np.where(observed, values, 0)
+    steps = np.where(observed & flipped[:, None], 2 * block.scale - values, alt)
+    high = np.where(observed, values, -1).max(axis=1, initial=-1)
+    low = np.where(observed, values, block.not_observed).min(axis=1, initial=block.not_observed)
+    return GenotypeSums(
+        observed.sum(axis=1),
+        alt.sum(axis=1) / block.scale,
+        steps.sum(axis=1) / block.scale,
+        (steps * steps).sum(axis=1) / block.scale**2,
+        np.asarray(high <= low),
+        np.concatenate([[0], np.cumsum((~observed).sum(axis=1))]),
+        columns[np.nonzero(~observed)[1]],
+    )
+
+
+def minor_is_ref(block: Block, columns: Int64Array, mask: UInt64Array) -> BoolArray:
+    """Where REF is the rarer allele among the cohort's samples (not a trait's: bits must not depend on it), (V,)."""
+    if isinstance(block, DosageBlock):
+        dosages = block.dosages()[:, columns]
+        n = (~np.isnan(dosages)).sum(axis=1)
+        return np.asarray(np.nansum(dosages, axis=1) > n)
+    counts = np.empty((block.n_variants, 4), dtype=np.int64)
+    count_codes(block.packed.view(np.uint64), mask, counts)
+    return np.asarray(counts[:, 2] > counts[:, 0])
