@@ -140,12 +140,18 @@ def run(
 
 def _run(config: "Config", threads: int | None, force: bool) -> None:
     from genassoc import analysis
+    from genassoc.formats.sumstats_metadata import check_fields
 
+    metadata = config.output.get("metadata")
+    check_fields(metadata or {})
     results = analysis.run_config(config, executor=_executor(threads), progress=_progress(), restart=force)
     for note in results.provenance["notes"]:
         _tell(note)
     for line in _summary(results):
         _say(line)
+    if config.dialect:
+        for file in results.write(config.dialect_out, config.dialect, metadata=metadata):  # type: ignore[union-attr]
+            _say(str(file))
 
 
 def _summary(results: "Results") -> list[str]:
@@ -178,6 +184,10 @@ def assoc(
         list[str] | None,
         typer.Option(help="A value that means missing, as -9; may be repeated; 'none' declares that there is none."),
     ] = None,
+    dialect: Annotated[
+        str | None,
+        typer.Option(help="Write --out as gwas-ssf | plink2 | regenie | saige, beside a parquet of all columns."),
+    ] = None,
     threads: Threads = None,
     force: Annotated[bool, typer.Option(help="Throw away the parts of an interrupted run of other inputs.")] = False,
     print_toml: Annotated[bool, typer.Option(help="Print the gwas.toml that means the same, and stop.")] = False,
@@ -199,7 +209,7 @@ def assoc(
         },
         "model": choices,
         "variants": {"maf": maf, "mac": mac, "missing": missing_rate, "hwe": hwe, "region": region or None},
-        "output": {"path": str(out)},
+        "output": {"path": str(out), "dialect": dialect},
     }  # fmt: skip
     chosen = {name: {key: value for key, value in table.items() if value is not None} for name, table in tables.items()}
     config = Config.of({name: table for name, table in chosen.items() if table}, "the command line", Path())

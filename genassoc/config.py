@@ -20,7 +20,7 @@ _INPUT = {
     "min_overlap": float,
 }
 _VARIANTS = {"maf": float, "mac": float, "missing": float, "hwe": float, "region": list, "snv_only": bool}
-_OUTPUT = {"path": str}
+_OUTPUT = {"path": str, "dialect": str, "metadata": dict}
 _SECTIONS: dict[str, dict[str, Any] | None] = {
     "input": _INPUT,
     "model": None,
@@ -29,6 +29,19 @@ _SECTIONS: dict[str, dict[str, Any] | None] = {
 }
 _REQUIRED = {"input": ("store", "phenotypes"), "model": ("kind", "traits"), "output": ("path",)}
 VCF_SUFFIXES = (".vcf", ".vcf.gz", ".vcf.bgz", ".bcf")
+# Dialects of `Results.write`, and what their files must end in; () where any name will do.
+DIALECTS: dict[str, tuple[str, ...]] = {
+    "parquet": (".parquet",),
+    "tsv": (".tsv", ".tsv.gz", ".txt.gz"),
+    "gwas-ssf": (".tsv", ".tsv.gz"),
+    "plink2": (),
+    "regenie": (),
+    "saige": (),
+}
+_OWN_DIALECTS = ("parquet", "tsv")  # they hold every column
+_DIALECT_SUFFIXES = (
+    ".glm.linear", ".glm.logistic.hybrid", ".glm.logistic", ".glm.firth", ".regenie", ".saige", ".tsv", ".txt",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -99,7 +112,7 @@ class Config:
         tables["input"]["phenotypes"] = str(self.phenotypes)
         if self.variants:
             tables["variants"] = dict(self.variants)
-        tables["output"] = {**self.output, "path": str(self.out)}
+        tables["output"] = {**self.output, "path": str(self._path(self.output["path"]))}
         plain = {
             section: {
                 key: list(value) if isinstance(value, tuple) else value
@@ -130,7 +143,23 @@ class Config:
 
     @property
     def out(self) -> Path:
-        """The results file."""
+        """The results file: with another tool's dialect, the parquet beside it, which holds every column."""
+        path = self._path(self.output["path"])
+        if self.dialect is None:
+            return path
+        name = path.name.removesuffix(".gz")
+        stem = next((name.removesuffix(end) for end in _DIALECT_SUFFIXES if name.endswith(end)), name)
+        return path.with_name(f"{stem or name}.parquet")
+
+    @property
+    def dialect(self) -> str | None:
+        """The dialect of another tool to write the results in as well; None where there is none."""
+        name = self.output.get("dialect")
+        return None if name in _OWN_DIALECTS else name
+
+    @property
+    def dialect_out(self) -> Path:
+        """The file in `dialect`."""
         return self._path(self.output["path"])
 
     def predicates(self) -> list[Any]:
@@ -169,10 +198,29 @@ def _problems(content: Mapping[str, Any]) -> list[str]:
                 found.append(f"[{section}] has no '{key}'{_meant(key, known)}")
             elif not _is_a(value, known[key]):
                 found.append(f"[{section}] {key} = {value!r} is no {_NAMES[known[key]]}")
-    return found
+    return found + _dialect_problems(content.get("output"))
 
 
-_NAMES = {str: "text", list: "list of texts", float: "number", bool: "true or false"}
+def _dialect_problems(output: Any) -> list[str]:
+    """What is wrong with ``[output] dialect``."""
+    if not isinstance(output, Mapping):
+        return []
+    dialect, path = output.get("dialect"), output.get("path")
+    if dialect is None:
+        return ["[output] metadata is for dialect = 'gwas-ssf'"] if "metadata" in output else []
+    if dialect not in DIALECTS:
+        return [f"[output] dialect = {dialect!r}: there are {', '.join(DIALECTS)}"]
+    suffixes = DIALECTS[dialect]
+    if suffixes and isinstance(path, str) and not path.endswith(suffixes):
+        return [f"[output] path = {path!r}: a file in the dialect '{dialect}' ends in {' or '.join(suffixes)}"]
+    if not suffixes and isinstance(path, str) and path.endswith(".parquet"):
+        return [f"[output] path = {path!r}: the dialect '{dialect}' is text; let the name end in .tsv.gz, say"]
+    if "metadata" in output and dialect != "gwas-ssf":
+        return ["[output] metadata is for dialect = 'gwas-ssf'"]
+    return []
+
+
+_NAMES = {str: "text", list: "list of texts", float: "number", bool: "true or false", dict: "table"}
 
 
 def _is_a(value: Any, kind: type) -> bool:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -191,14 +191,6 @@ class Results:
 
     # --- out ------------------------------------------------------------------------------------------------
 
-    @overload
-    def write(self, path: str | Path, dialect: Literal["parquet", "tsv"] | None = None) -> Path: ...
-
-    @overload
-    def write(
-        self, path: str | Path, dialect: str, *, metadata: Mapping[str, Any] | None = None
-    ) -> list[WrittenFile]: ...
-
     def write(
         self, path: str | Path, dialect: str | None = None, *, metadata: Mapping[str, Any] | None = None
     ) -> Path | list[WrittenFile]:
@@ -271,7 +263,7 @@ class Results:
             assert self.path is not None
             if table_suffix(self.path) == ".parquet":
                 for table in iterate_table(self.path)[1]:
-                    yield pl.DataFrame(table)
+                    yield pl.DataFrame(pl.from_arrow(table))
             else:
                 yield from sumstats.own_text_chunks(self.path, self.scan().collect_schema())
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -9,45 +10,14 @@ import polars as pl
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from scipy import stats
+from plot_tables import drawn_points, make_results, with_hits
 
 from genassoc.errors import GenassocError, OutputError
-from genassoc.plots import manhattan, qq, save_figure
-from genassoc.plots.genome import GenomeAxis, chromosome_rank, fit_labels
+from genassoc.plots import manhattan, miami, qq, save_figure
+from genassoc.plots.genome import GenomeAxis, chromosome_key, chromosome_rank, chromosome_spans, fit_labels
 from genassoc.plots.labels import boxes_touch
-from genassoc.plots.manhattan import lead_variants
-from genassoc.plots.qq import genomic_inflation, null_band
-from genassoc.plots.thinning import thin
-
-
-def make_results(n=5000, chromosomes=("1", "2", "10", "X"), seed=0, trait="ldl"):
-    rng = np.random.default_rng(seed)
-    position = np.sort(rng.integers(1, 200_000_000, n))
-    return pl.DataFrame(
-        {
-            "chromosome": np.repeat(chromosomes, -(-n // len(chromosomes)))[:n].tolist(),
-            "base_pair_location": position,
-            "neg_log_10_p_value": rng.exponential(1 / np.log(10), n),
-            "rsid": [f"rs{k}" for k in range(n)],
-            "variant_id": [f"v{k}" for k in range(n)],
-            "trait": [trait] * n,
-            "test": ["add"] * n,
-            "code": pl.Series([None] * n, dtype=pl.String),
-        }
-    )
-
-
-def with_hits(results, hits):
-    """Give rows ``hits`` (row -> -log10 p) their values."""
-    values = results["neg_log_10_p_value"].to_numpy().copy()
-    values[list(hits)] = list(hits.values())
-    return results.with_columns(neg_log_10_p_value=pl.Series(values))
-
-
-def drawn_points(ax, marker="o"):
-    lines = [line for line in ax.lines if line.get_marker() == marker]
-    return np.concatenate([np.column_stack(line.get_data()) for line in lines])
-
+from genassoc.plots.panel import lead_variants
+from genassoc.plots.thinning import one_per_pixel
 
 # ---------------------------------------------------------------- Manhattan
 
@@ -61,17 +31,46 @@ def test_manhattan_draws_every_strong_variant_and_thins_the_rest():
     assert np.array_equal(np.sort(points[points[:, 1] > 4, 1]), strong)
 
 
-def test_thinning_keeps_one_point_a_pixel_and_all_above():
+def test_few_points_are_drawn_as_they_are():
+    results = make_results(15_000)
+    points = drawn_points(manhattan(results))
+    assert np.array_equal(np.sort(points[:, 1]), np.sort(results["neg_log_10_p_value"].to_numpy()))
+
+
+def test_thinning_keeps_every_pixel_that_has_a_point():
     rng = np.random.default_rng(0)
-    table = pl.DataFrame({"x": rng.random(50_000), "y": rng.random(50_000) * 8})
-    kept = thin(table, "x", "y", x_end=1.0, y_end=8.0)
-    assert kept.filter(pl.col("y") > 4).height == table.filter(pl.col("y") > 4).height
-    pixel = ((pl.col("x") * 2400).cast(pl.Int64), (pl.col("y") / 8 * 400).cast(pl.Int64))
-    low = table.filter(pl.col("y") <= 4).select(px=pixel[0], py=pixel[1]).unique()
-    low_kept = kept.filter(pl.col("y") <= 4).select(px=pixel[0], py=pixel[1])
-    assert low_kept.sort("px", "py").equals(low.sort("px", "py"))
-    small = table.head(100)
-    assert thin(small, "x", "y", x_end=1.0, y_end=8.0).equals(small)
+    table = pl.DataFrame(
+        {
+            "chromosome": rng.choice(["1", "2"], 50_000).tolist(),
+            "base_pair_location": rng.integers(0, 1_000_000, 50_000),
+            "neg_log_10_p_value": rng.random(50_000) * 8,
+        }
+    )
+    kept = one_per_pixel(table.lazy(), x_end=1e6, y_end=8.0)
+    assert kept.height < 50_000
+    pixel = (
+        "chromosome",
+        (pl.col("base_pair_location") * (2400 / 1e6)).cast(pl.Int64).alias("across"),
+        (pl.col("neg_log_10_p_value") * (400 / 8.0)).cast(pl.Int64).alias("up"),
+    )
+    highest = pl.col("neg_log_10_p_value").max()
+    want = table.group_by(*pixel).agg(highest).sort("chromosome", "across", "up")
+    # one point for each of the pixels, as high as the pixel's highest
+    assert kept.group_by(*pixel).agg(highest, pl.len()).sort("chromosome", "across", "up").drop("len").equals(want)
+    assert kept.height == want.height
+
+
+def test_very_many_strong_points_are_thinned_too(monkeypatch):
+    from genassoc.plots import thinning
+
+    monkeypatch.setattr(thinning, "MOST_STRONG", 1000)
+    results = make_results(50_000).with_columns(pl.col("neg_log_10_p_value") + 4.0)
+    strong = results["neg_log_10_p_value"].to_numpy()
+    ax = manhattan(results)
+    points = drawn_points(ax)
+    assert 1000 < len(points) < 50_000
+    assert points[:, 1].max() == strong.max()
+    assert len(drawn_points(ax, "D")) == lead_variants(results, -np.log10(5e-8)).height  # leads are of all
 
 
 def test_chromosomes_in_natural_order():
@@ -89,14 +88,29 @@ def test_chromosomes_in_natural_order():
     results = make_results(4000, ("chr10", "chr2", "chrX", "chr1"))
     ax = manhattan(results)
     assert [label.get_text() for label in ax.get_xticklabels()] == ["1", "2", "10", "X"]
-    genome = GenomeAxis.of(results)
+    genome = GenomeAxis.of(chromosome_spans(results.lazy()))
     placed = genome.place(results)
     spans = placed.group_by("chromosome_index").agg(lo=pl.col("x").min(), hi=pl.col("x").max()).sort("chromosome_index")
     assert (spans["lo"][1:].to_numpy() > spans["hi"][:-1].to_numpy()).all()
     assert spans["hi"][-1] == pytest.approx(genome.end, rel=1e-12)  # float sums
 
 
-def test_tick_labels_do_notboxes_touch():
+def test_spellings_of_a_chromosome_are_one():
+    assert {chromosome_key(name) for name in ("chr1", "1", "01", "Chr01")} == {"1"}
+    assert {chromosome_key(name) for name in ("MT", "chrM", "m")} == {"MT"}
+    assert chromosome_key("0") == "0"
+    results = make_results(900, ("chr2", "2", "02"))
+    genome = GenomeAxis.of(chromosome_spans(results.lazy()))
+    assert genome.names == ("2",)
+    assert genome.place(results)["chromosome_index"].unique().to_list() == [0]
+
+
+def test_chromosomes_may_be_numbers():
+    results = make_results(300, ("10", "2")).with_columns(pl.col("chromosome").cast(pl.Int64))
+    assert [label.get_text() for label in manhattan(results).get_xticklabels()] == ["2", "10"]
+
+
+def test_tick_labels_do_not_touch():
     ticks, names = fit_labels([0.0, 1.0, 50.0, 99.0], ["1", "2", "3", "scaffold_77"], 100.0, 200.0)
     assert names == ["1", "3", "scaffold_77"]
     assert ticks == [0.0, 50.0, 99.0]
@@ -114,8 +128,7 @@ def test_one_lead_a_locus():
         chromosome=pl.Series(["1"] * 7 + ["2"] * 3),
         neg_log_10_p_value=pl.Series([8.0, 9.0, 20.0, 19.0, 18.0, 17.0, 5.0, 30.0, 29.0, 1.0]),
     )
-    points = GenomeAxis.of(results).place(results)
-    leads = lead_variants(points, 7.3)
+    leads = lead_variants(results, 7.3)
     # 500_003 is within 500 kb of the lead at 3; 500_004 is not, and leads 900_000
     assert leads["variant_id"].to_list() == ["v7", "v2", "v4"]
     ax = manhattan(results, annotate=2)
@@ -146,6 +159,11 @@ def test_names_fall_back_to_the_variant_id():
         rsid=pl.when(pl.col("variant_id") == "v50").then(None).otherwise(pl.col("rsid"))
     )
     assert [t.get_text() for t in manhattan(results).texts] == ["v50"]
+    bare = results.select("chromosome", "base_pair_location", "neg_log_10_p_value")
+    place = f"{bare['chromosome'][50]}:{bare['base_pair_location'][50]}"
+    assert [t.get_text() for t in manhattan(bare).texts] == [place]
+    long = results.with_columns(variant_id=pl.lit("1_50_A_" + "ACGT" * 50))
+    assert [t.get_text() for t in manhattan(long).texts] == ["1_50_A_ACGTACGTACGTACGT…"]
 
 
 def test_null_rows_are_left_out_and_counted():
@@ -177,6 +195,22 @@ def test_given_axes_are_used_and_no_global_figure_is_made(plot):
     assert not _pylab_helpers.Gcf.get_all_fig_managers()
 
 
+def test_a_wide_caption_is_broken_into_lines_below_the_axis_label():
+    results = make_results(1000)
+    codes = [f"some_code_{k % 12}" for k in range(100)] + [None] * 900
+    p_values = pl.when(pl.Series(codes, dtype=pl.String).is_null()).then("neg_log_10_p_value")
+    ax = qq(results.with_columns(neg_log_10_p_value=p_values, code=pl.Series(codes, dtype=pl.String)))
+    figure = ax.get_figure()
+    figure.draw_without_rendering()
+    (caption,) = ax.texts
+    box = Text.get_window_extent(caption, figure.canvas.get_renderer())
+    assert caption.get_text().count("\n") >= 2
+    assert box.x0 >= 0 and box.y0 >= 0
+    label = ax.xaxis.label.get_window_extent(figure.canvas.get_renderer())
+    line = label.height / (1 + ax.get_xlabel().count("\n"))
+    assert box.y1 <= label.y1 - 0.8 * line  # the label's own line is above the caption
+
+
 @pytest.mark.parametrize("plot", [manhattan, qq])
 def test_anything_with_scan_and_lazy_tables(plot):
     results = make_results()
@@ -185,9 +219,11 @@ def test_anything_with_scan_and_lazy_tables(plot):
         def scan(self):
             return results.lazy()
 
-    one, two, three = (drawn_points(plot(source)) for source in (results, results.lazy(), Results()))
-    assert np.array_equal(one, two)
-    assert np.array_equal(one, three)
+    class Text(Results):
+        path = "x.tsv.gz"
+
+    one, *others = (drawn_points(plot(source)) for source in (results, results.lazy(), Results(), Text()))
+    assert all(np.array_equal(one, other) for other in others)
 
 
 @pytest.mark.parametrize("plot", [manhattan, qq])
@@ -225,42 +261,6 @@ def test_a_single_variant(plot, tmp_path):
     assert save_figure(plot(make_results(1)), tmp_path / "x.png").stat().st_size > 1000
 
 
-# ---------------------------------------------------------------- QQ
-
-
-def test_inflation_is_the_median_chi_squared_over_its_expectation():
-    rng = np.random.default_rng(0)
-    z = rng.normal(size=20_001) * 1.1
-    p = stats.chi2.sf(z**2, 1)
-    # the same median through two ways of inverting a tail
-    assert genomic_inflation(-np.log10(p)) == pytest.approx(np.median(z**2) / stats.chi2.median(1), rel=1e-9)
-    # no underflow: z = 100 has p = 10^-2173
-    log10p = -(stats.norm.logsf(100.0) + np.log(2)) / np.log(10)
-    assert genomic_inflation(np.array([log10p])) == pytest.approx(100**2 / stats.chi2.median(1), rel=1e-9)
-
-
-def test_null_band_holds_95_percent_of_null_ranks():
-    middle, lower, upper = null_band(500)
-    assert np.all((lower < middle) & (middle < upper))
-    rank_one = stats.beta.ppf([0.975, 0.025], 1, 500)
-    assert np.allclose([lower[0], upper[0]], -np.log10(rank_one), rtol=1e-9)  # the same function, two libraries
-    simulated = -np.log10(np.random.default_rng(0).random((4000, 500)).min(axis=1))
-    inside = np.mean((simulated > lower[0]) & (simulated < upper[0]))
-    assert abs(inside - 0.95) < 0.015  # 4 standard errors of 4,000 draws
-
-
-def test_qq_says_lambda_and_draws_what_is_expected():
-    results = make_results(3000)
-    ax = qq(results)
-    observed = np.sort(results["neg_log_10_p_value"].to_numpy())
-    inflation = genomic_inflation(observed)
-    assert f"{inflation:.3f}" in " ".join(text.get_text() for text in ax.get_legend().get_texts())
-    points = drawn_points(ax)
-    # thinning drops points that share a pixel; the extremes stay
-    assert points[:, 1].max() == observed[-1]
-    assert points[:, 0].max() == pytest.approx(-np.log10(0.5 / 3000))
-
-
 # ---------------------------------------------------------------- files
 
 
@@ -288,3 +288,31 @@ def test_matplotlib_is_imported_only_when_drawing():
     code = "import sys, genassoc.plots; print('matplotlib' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+# ---------------------------------------------------------------- size
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [manhattan, miami, qq, partial(qq, by="maf"), partial(qq, by="method")],
+    ids=["manhattan", "miami", "qq", "qq by maf", "qq by method"],
+)
+def test_a_table_on_disk_is_never_in_memory_as_a_whole(draw, tmp_path, monkeypatch):
+    results = make_results(600_000).with_columns(
+        trait=pl.when(pl.int_range(pl.len()) % 2 == 0).then(pl.lit("ldl")).otherwise(pl.lit("t2d")),
+        method=pl.when(pl.col("neg_log_10_p_value") > 1.3).then(pl.lit("firth")).otherwise(pl.lit("score")),
+    )
+    results.write_parquet(tmp_path / "x.parquet", row_group_size=50_000)
+    heights = []
+    collect = pl.LazyFrame.collect
+
+    def counting(frame, **options):
+        table = collect(frame, **options)
+        heights.append(table.height)
+        return table
+
+    monkeypatch.setattr(pl.LazyFrame, "collect", counting)
+    draw(pl.scan_parquet(tmp_path / "x.parquet"), **({} if draw is miami else {"trait": "ldl"}))
+    # of 300,000 rows a series: pixels that have any in a Manhattan plot, bins of p in a QQ plot
+    assert max(heights) < (150_000 if draw in (manhattan, miami) else 10_000)

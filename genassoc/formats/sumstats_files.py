@@ -13,10 +13,10 @@ from typing import Any, BinaryIO, cast
 import polars as pl
 
 from genassoc.data.output import replacing
-from genassoc.data.result_table import GZIP_LEVEL
 from genassoc.errors import InputError
 from genassoc.formats.sumstats_columns import MISSING_WORDS
 
+_GZIP_LEVEL = 1  # a fifth of the time of level 6, for a tenth more bytes (measured on 30 MB of rows)
 _CHUNK_BYTES = 8 * 2**20  # of text parsed at a time: about 100,000 rows
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
@@ -135,10 +135,9 @@ def text_chunks(
 def _parsing(header: Header, missing: Sequence[str] = MISSING_WORDS, quotes: bool = False) -> dict[str, Any]:
     return {
         "separator": header.separator,
-        "schema": {name: pl.String for name in header.names},
+        "schema": dict.fromkeys(header.names, pl.String),
         "null_values": list(missing),
         "quote_char": '"' if quotes else None,
-        "missing_utf8_is_empty_string": False,
     }
 
 
@@ -199,7 +198,7 @@ class TextOutput:
     def __init__(self, file: BinaryIO, compressed: bool, separator: str, missing: str) -> None:
         self._file, self._separator, self._missing = file, separator, missing
         # 31: a gzip header, which zlib writes with time 0 and no name.
-        self._gzip = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, 31) if compressed else None
+        self._gzip = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, 31) if compressed else None
         self.md5 = hashlib.md5(usedforsecurity=False)
 
     def _put(self, data: bytes) -> None:

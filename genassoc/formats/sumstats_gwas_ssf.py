@@ -61,8 +61,8 @@ def write(group: Group) -> list[pl.Expr]:
     variant, identifier = pl.col("variant_id"), pl.col("rsid")
     swapped = pl.concat_str(pl.lit("_"), pl.col("effect_allele"), pl.lit("_"), pl.col("other_allele"))
     straight = pl.concat_str(pl.lit("_"), pl.col("other_allele"), pl.lit("_"), pl.col("effect_allele"))
-    reference = pl.when(variant.str.ends_with(straight)).then(pl.lit("OA"))
-    reference = reference.when(variant.str.ends_with(swapped)).then(pl.lit("EA")).otherwise(None)
+    read_swapped = pl.when(variant.str.ends_with(swapped)).then(pl.lit("EA"))
+    reference = pl.when(variant.str.ends_with(straight)).then(pl.lit("OA")).otherwise(read_swapped)
     special = {
         "chromosome": chromosome_code(),
         "neg_log_10_p_value": pl.when(p == 0).then(pl.lit(_ZERO)).otherwise(p.cast(pl.String)),

@@ -12,6 +12,7 @@ import polars as pl
 from genassoc.data.result_table import TableWriter, open_table, to_arrow
 from genassoc.errors import OutputError
 from genassoc.formats.sumstats import DIALECTS
+from genassoc.formats.sumstats_columns import TYPES
 from genassoc.formats.sumstats_dialect import Dialect, Group
 from genassoc.formats.sumstats_files import TextOutput, text_output
 from genassoc.formats.sumstats_gwas_ssf import chromosome_code
@@ -211,7 +212,9 @@ def _write_groups(
 
 
 def _append(dialect: Dialect, file: _Open, rows: pl.DataFrame, stack: ExitStack) -> None:
-    rows = rows.with_columns(pl.col(pl.Float32, pl.Float64).fill_nan(None))
+    # A column without any value has come from text as one of text.
+    types = [pl.col(name).cast(TYPES[name]) for name, kind in rows.schema.items() if kind != TYPES.get(name, kind)]
+    rows = rows.with_columns(types).with_columns(pl.col(pl.Float32, pl.Float64).fill_nan(None))
     if dialect.reason is not None:
         reasons = rows.select(dialect.reason.alias("reason"))["reason"]
         if reasons.null_count() < rows.height:

@@ -8,18 +8,22 @@ import math
 import numpy as np
 
 from genassoc.kernels import jit
-from genassoc.kernels.logistic import CONVERGED, cholesky, fit, fit_as_plink2, information, residualise, solve_lower
+from genassoc.kernels.exact_rare import EXACT_FOUND, CaseCountTable, exact_rare_neg_log_p
+from genassoc.kernels.logistic import CONVERGED, cholesky, fit, fit_as_r, information, residualise, solve_lower
+from genassoc.kernels.saddlepoint import SPA_FOUND, spa_neg_log_p
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
 # What is asked of a row.
 SCORE, WALD, LRT, FIRTH, FIRTH_APPROX, FIRTH_PLINK2, WALD_PLINK2 = 0, 1, 2, 3, 4, 5, 6
 # What came out.
-FINE, NOT_CONVERGED, NULL_NOT_CONVERGED, COLLINEAR, ONE_OUTCOME = 0, 1, 2, 3, 4
+FINE, NOT_CONVERGED, NULL_NOT_CONVERGED, COLLINEAR, ONE_OUTCOME, SPA_FAILED = 0, 1, 2, 3, 4, 5
 # A direction of the covariates is lost when less than this share of its squared length is left with the calls observed.
 LOST_DIRECTION = 1e-9
+# Share of carriers below which the saddlepoint takes the others as normal.
+FEW_CARRIERS = 0.5
 # Columns of the numbers of a row.
-BETA, INFORMATION_SE, STATISTIC, ITERATIONS = 0, 1, 2, 3
-N_NUMBERS = 4
+BETA, INFORMATION_SE, STATISTIC, ITERATIONS, SPA_NEG_LOG_P = 0, 1, 2, 3, 4
+N_NUMBERS = 5
 
 
 @jit
@@ -98,7 +102,7 @@ def _wald_or_lrt(
     eta, mu, w, leverage = np.empty(n), np.empty(n), np.empty(n), np.zeros(n)
     L = np.zeros((P, P))
     if what == WALD_PLINK2:
-        status, iterations = fit_as_plink2(D, y, beta, eta, mu, w, L)
+        status, iterations = fit_as_r(D, y, beta, eta, mu, w, L)
         row[ITERATIONS] = iterations
         if status != CONVERGED:
             return NOT_CONVERGED
@@ -160,10 +164,58 @@ def _firth_approx(
 
 
 @jit
+def _saddlepoint(
+    U: float, spread: float, g: Float64Array, residual_g: Float64Array, mu: Float64Array, w: Float64Array
+) -> tuple[float, int]:
+    """-ln p of the score by the saddlepoint; where carriers are few, the others by their variance (Dey et al. 2017)."""
+    n = 0
+    for i in range(g.size):
+        if g[i] > 0.0:
+            n += 1
+    if n > FEW_CARRIERS * g.size:
+        return spa_neg_log_p(U, residual_g, mu, 0.0)
+    carrier_g, carrier_mu = np.empty(n), np.empty(n)
+    at = 0
+    rest = spread
+    for i in range(g.size):
+        if g[i] > 0.0:
+            carrier_g[at], carrier_mu[at] = residual_g[i], mu[i]
+            rest -= w[i] * residual_g[i] * residual_g[i]
+            at += 1
+    return spa_neg_log_p(U, carrier_g, carrier_mu, rest)
+
+
+@jit
+def exact_rows(
+    G: Float64Array, mu: Float64Array, y: Float64Array, table: CaseCountTable, neg_log_p: Float64Array, found: BoolArray
+) -> None:
+    """-ln p (R,) of the exact conditional test of rare variants G (R, n), NaN where not observed; see `exact_rare`."""
+    R, n = G.shape
+    for r in range(R):
+        carriers = np.empty(n, np.int64)
+        missing = np.empty(n, np.int64)
+        m, k, cases = 0, 0, 0
+        for i in range(n):
+            if math.isnan(G[r, i]):
+                missing[k] = i
+                k += 1
+                continue
+            if y[i] == 1.0:
+                cases += 1
+            if G[r, i] > 0.0:
+                carriers[m] = i
+                m += 1
+        who, without = carriers[:m], missing[:k]
+        neg_log_p[r], _, status = exact_rare_neg_log_p(G[r][who], mu[who], y[who], mu[without], cases, table)
+        found[r] = status == EXACT_FOUND
+
+
+@jit
 def analyse_rows(
     G: Float64Array,
     asked: Int64Array,
     sparse: BoolArray,
+    saddlepoint: BoolArray,
     X: Float64Array,
     y: Float64Array,
     offset: Float64Array,
@@ -174,8 +226,6 @@ def analyse_rows(
     score: Float64Array,
     status: Int64Array,
     dropped: BoolArray,
-    mu_out: Float64Array,
-    residual_out: Float64Array,
 ) -> None:
     """Do what is asked of each variant, on the samples whose call is observed, the null refitted on them.
 
@@ -183,8 +233,9 @@ def analyse_rows(
     ----------
     G : float64 array (R, n)
         Copies of the minor allele in the trait's samples, NaN where not observed.
-    asked, sparse : arrays (R,)
-        What of each (SCORE, WALD, ...), and whether with REGENIE's sparse penalty.
+    asked, sparse, saddlepoint : arrays (R,)
+        What of each (SCORE, WALD, ...), whether with REGENIE's sparse penalty, and whether the score's p by the
+        saddlepoint is wanted besides.
     X : float64 array (n, C)
         Covariates with the intercept; y, offset (n,).
     start, penalised_start : float64 arrays (C,)
@@ -192,14 +243,12 @@ def analyse_rows(
     impute : bool
         Missing calls take the mean of the observed ones.
     numbers : float64 array (R, N_NUMBERS)
-        Filled: beta, its standard error from the information, signed statistic, iterations.
+        Filled: beta, its standard error from the information, signed statistic, iterations, -ln p of the saddlepoint.
     score : float64 array (R, 2)
         Filled: U and I of the score test.
     status : int64 array (R,)
     dropped : bool array (R,)
         Filled: whether a covariate was a combination of others among the samples observed, and left out.
-    mu_out, residual_out : float64 arrays (n,)
-        Left behind by the last variant, in the order of its observed samples: the null's mu and g residualised.
     """
     n_all, C = X.shape
     observed = np.empty(n_all, np.bool_)
@@ -244,7 +293,7 @@ def analyse_rows(
         if state != CONVERGED:
             status[r] = NULL_NOT_CONVERGED
             continue
-        residual_g = residual_out[:n]
+        residual_g = np.empty(n)
         full_rank, spread = residualise(XX, w, g, L, residual_g)
         if not full_rank:
             status[r] = NULL_NOT_CONVERGED
@@ -253,7 +302,6 @@ def analyse_rows(
         centre = (w * g).sum() / w.sum()
         U = 0.0
         for i in range(n):
-            mu_out[i] = mu[i]
             plain += w[i] * (g[i] - centre) ** 2
             U += residual_g[i] * (yy[i] - mu[i])
         if spread <= 1e-12 * plain or spread <= 0.0:
@@ -262,6 +310,11 @@ def analyse_rows(
         score[r, 0], score[r, 1] = U, spread
         what = asked[r]
         status[r] = FINE
+        if saddlepoint[r]:
+            numbers[r, SPA_NEG_LOG_P], failed = _saddlepoint(U, spread, g, residual_g, mu, w)
+            if failed != SPA_FOUND:
+                status[r] = SPA_FAILED
+                continue
         if what == SCORE:
             numbers[r, BETA] = U / spread
             numbers[r, INFORMATION_SE] = 1.0 / math.sqrt(spread)

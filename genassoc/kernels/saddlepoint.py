@@ -40,7 +40,7 @@ _SMALL_X = 0.004  # below it the series of ln(1 - mu + mu e^x) - mu x, whose nex
 _NEAR_ZERO = 1e-5  # here ln(v / w) / w is within 1e-5 of its limit, and its rounding error is 1e-11
 _ON_BOUND = 1e-9  # relative; scores are sums of thousands of rounded terms
 _NEGLIGIBLE_REST = 1e-12  # of the variance: what is left of a difference of two equal sums
-_ROOT_TOLERANCE = 1e-10  # relative change of t; Newton is quadratic, the error is its square
+_ROOT_TOLERANCE = 1e-7  # relative change of t; Newton is quadratic: what is left is of order 1e-14
 _MAX_STEPS = 200
 
 
@@ -108,6 +108,7 @@ def saddlepoint(u: float, t: float, g: Float64Array, mu: Float64Array, variance_
     side = 1.0 if u > 0.0 else -1.0
     low = 0.0
     high = math.inf
+    change = math.inf
     size = abs(t)  # side * K'(side * size) grows with size: the root is bracketed in (low, high)
     for _ in range(_MAX_STEPS):
         first, second = cgf_slopes(side * size, g, mu, variance_rest)
@@ -119,7 +120,8 @@ def saddlepoint(u: float, t: float, g: Float64Array, mu: Float64Array, variance_
         proposed = size - excess / second if second > 0.0 else math.inf
         if high == math.inf:
             proposed = min(proposed, 4.0 * size)
-        elif not low <= proposed <= high:
+        elif not (low <= proposed <= high and abs(proposed - size) <= 0.5 * change):
+            # a step out of the bracket, or one of a cycle: between two outcomes K' is a staircase
             proposed = 0.5 * (low + high)
         if not math.isfinite(proposed):
             break
@@ -197,6 +199,8 @@ def spa_neg_log_p(score: float, g: Float64Array, mu: Float64Array, variance_rest
     variance += rest
     if not variance > 0.0:
         return math.nan, SPA_NO_VARIANCE
+    if not math.isfinite(score):
+        return math.nan, SPA_NO_ROOT
     if score == 0.0:
         return 0.0, SPA_FOUND
     skewness = third / (variance * math.sqrt(variance))

@@ -7,8 +7,10 @@ import numpy as np
 
 from genassoc.kernels import logistic as kernel
 from genassoc.kernels.counts import mask_words
+from genassoc.kernels.exact_rare import CaseCountTable
 from genassoc.methods.columns import SQUARE, ThinMatrix
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array, packed_bytes
+from genassoc.stats.exact_rare import case_count_table
 from genassoc.stats.linalg import orthonormal_basis
 
 # Fitted log odds beyond this come of a covariate that tells cases from controls by itself.
@@ -39,6 +41,8 @@ class NullLogistic:
         W and y - mu, zero for other samples.
     at : int
         First of its columns (WQ, then the residual) in the thin matrix.
+    cases : CaseCountTable or None
+        The law of the number of cases, for exact tests; None where a fitted probability is 0 or 1.
     failure : str or None
         Why there is no null model; its rows carry it as their code.
     """
@@ -59,6 +63,7 @@ class NullLogistic:
     weight: Float64Array
     residual: Float64Array
     at: int
+    cases: CaseCountTable | None
     failure: str | None
 
 
@@ -138,9 +143,12 @@ def fit_null(
             orthonormal = np.linalg.solve(L, X.T).T
             Q[columns], WQ[columns] = orthonormal, w[:, None] * orthonormal
             weight[columns], residual[columns] = w, y - mu
+    certain = failure is not None or mu.min() <= 0.0 or mu.max() >= 1.0
+    cases = None if certain else case_count_table(mu, n_cases)
     masks = mask_words(columns, block_width), mask_words(columns[y == 1], block_width)
     null = NullLogistic(
-        n, n_cases, columns, *masks, y, offset, X, start, penalised, mu, Q, WQ, weight, residual, at, failure
+        n, n_cases, columns, *masks, y, offset, X, start, penalised, mu, Q, WQ, weight, residual, at, cases,
+        failure,
     )  # fmt: skip
     return null, basis.kept
 

@@ -10,7 +10,7 @@ from genassoc.methods.columns import minor_counts
 from genassoc.methods.logistic_null import NullLogistic
 from genassoc.methods.sums import GenotypeSums, allele_counts, frequency, genotype_sums
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
-from genassoc.stats.tails import neg_log_10_p_z
+from genassoc.stats.tails import neg_log_10_p_z, z_from_neg_log_10_p
 
 METHODS: tuple[str | None, ...] = (
     None, "score", "score_approx", "wald", "lrt", "firth", "firth_approx", "spa", "exact",
@@ -33,6 +33,7 @@ _STATUS_CODE = {
     kernel.NULL_NOT_CONVERGED: "null_not_converged",
     kernel.COLLINEAR: "collinear",
     kernel.ONE_OUTCOME: "one_outcome",
+    kernel.SPA_FAILED: "spa_failed",
 }
 _ASKED = {
     "score": kernel.SCORE,
@@ -86,6 +87,15 @@ class _Rows:
         self.neg_log_10_p[rows] = neg_log_10_p_z(z)
         self.method[rows] = METHODS.index(method)
         self.code[rows] = 0
+
+    def put_p(self, rows: Int64Array, method: str, neg_log_10_p: Float64Array) -> None:
+        """The p of another test for estimates that are there; the standard error follows it."""
+        size = z_from_neg_log_10_p(neg_log_10_p)
+        self.z[rows] = np.copysign(size, self.beta[rows])
+        with np.errstate(invalid="ignore", divide="ignore"):
+            self.error[rows] = np.where(size == 0.0, self.model_error[rows], np.abs(self.beta[rows]) / size)
+        self.neg_log_10_p[rows] = neg_log_10_p
+        self.method[rows] = METHODS.index(method)
 
     def fail(self, rows: Array, code: str) -> None:
         """No estimate, and why."""
@@ -222,9 +232,49 @@ def _correct(
         return
     with np.errstate(invalid="ignore"):
         below = usable & (rows.code == 0) & (rows.neg_log_10_p >= -np.log10(max(choices.correct_below, 1e-300)))
-    chosen = np.flatnonzero(below)
-    asked = "firth" if choices.correction == "firth" else "firth_approx"
-    _one_by_one(choices, null, block, flipped, own, rows, chosen, np.full(chosen.size, _ASKED[asked]))
+    rare = np.zeros(usable.size, dtype=bool)
+    if choices.like is None and null.cases is not None:
+        rare = usable & (own.mac < EXACT_BELOW_MAC) & (rows.code == 0)
+    common = np.flatnonzero(below & ~rare)
+    if choices.correction == "spa":
+        asked = "score" if choices.like == "regenie" else "firth_approx"
+        _one_by_one(choices, null, block, flipped, own, rows, common, _ask(asked, common), saddlepoint=True)
+    else:
+        _one_by_one(choices, null, block, flipped, own, rows, common, _ask(choices.correction, common))
+    if rare.any():
+        _test_exactly(choices, null, block, flipped, own, rows, np.flatnonzero(rare))
+
+
+def _ask(what: str, variants: Int64Array) -> Int64Array:
+    return np.full(variants.size, _ASKED[what])
+
+
+def _test_exactly(
+    choices: Choices,
+    null: NullLogistic,
+    block: Block,
+    flipped: BoolArray,
+    own: GenotypeSums,
+    rows: _Rows,
+    variants: Int64Array,
+) -> None:
+    """Rare variants: Firth's estimate with the p of the exact test, given the number of cases."""
+    status = _one_by_one(choices, null, block, flipped, own, rows, variants, _ask("firth_approx", variants))
+    some = variants[status == kernel.FINE]
+    for first, last in _chunks(some.size, null.n):
+        part = some[first:last]
+        neg_log_p, found = np.empty(part.size), np.zeros(part.size, np.bool_)
+        G = minor_counts(block, flipped, part, null.columns)
+        assert null.cases is not None
+        kernel.exact_rows(G, null.mu, null.y, null.cases, neg_log_p, found)
+        done = part[found]
+        rows.put_p(done, "exact", neg_log_p[found] / np.log(10.0))
+
+
+def _chunks(n_rows: int, n_samples: int) -> list[tuple[int, int]]:
+    """Pieces of rows whose dense calls take at most `CHUNK_BYTES`."""
+    step = max(1, CHUNK_BYTES // (8 * n_samples))
+    return [(first, min(first + step, n_rows)) for first in range(0, n_rows, step)]
 
 
 def _one_by_one(
@@ -236,23 +286,21 @@ def _one_by_one(
     rows: _Rows,
     variants: Int64Array,
     asked: Int64Array,
+    saddlepoint: bool = False,
 ) -> Int64Array:
     """Do what is asked of some variants on dense calls, a chunk at a time; their status."""
-    n, C = null.X.shape
-    step = max(1, CHUNK_BYTES // (8 * n))
     status = np.zeros(variants.size, np.int64)
-    mu, residual = np.empty(n), np.empty(n)
     names = {code: name for name, code in _ASKED.items()}
-    for first in range(0, variants.size, step):
-        some, what = variants[first : first + step], asked[first : first + step]
+    for first, last in _chunks(variants.size, null.n):
+        some, what = variants[first:last], asked[first:last]
         R = some.size
         numbers, score = np.empty((R, kernel.N_NUMBERS)), np.empty((R, 2))
         state, dropped = np.zeros(R, np.int64), np.zeros(R, np.bool_)
         sparse = (own.mac[some] < SPARSE_BELOW_MAC) & (choices.like == "regenie")
         G = minor_counts(block, flipped, some, null.columns)
         kernel.analyse_rows(
-            G, what, sparse, null.X, null.y, null.offset, null.start, null.penalised_start, choices.impute,
-            numbers, score, state, dropped, mu, residual,
+            G, what, sparse, np.full(R, saddlepoint), null.X, null.y, null.offset, null.start, null.penalised_start,
+            choices.impute, numbers, score, state, dropped,
         )  # fmt: skip
         for code, name in names.items():
             picked = np.flatnonzero((what == code) & (state == kernel.FINE))
@@ -263,10 +311,15 @@ def _one_by_one(
                     some[picked], label, found[:, kernel.BETA], found[:, kernel.INFORMATION_SE], found[:, kernel.STATISTIC]
                 )
                 rows.iterations[some[picked]] = found[:, kernel.ITERATIONS].astype(np.int64)
+        if saddlepoint:
+            fine = state == kernel.FINE
+            rows.put_p(some[fine], "spa", numbers[fine, kernel.SPA_NEG_LOG_P] / np.log(10.0))
+            if choices.like == "regenie":
+                rows.beta[some[fine]] = rows.z[some[fine]] * rows.model_error[some[fine]]
         rows.code[some[dropped & (state == kernel.FINE)]] = CODES.index("covariate_collinear")
         for failed, code_name in _STATUS_CODE.items():
             rows.fail(some[state == failed], code_name)
-        status[first : first + step] = state
+        status[first:last] = state
     return status
 
 

@@ -26,6 +26,8 @@ class Grouped:
     ----------
     rows : LazyFrame
         ``group``, an index into ``labels``, and ``neg_log_10_p_value``.
+    n_rows : int
+        How many they are.
     labels : tuple of str
         A name for each group; groups without rows have one too.
     colours : tuple of str
@@ -39,6 +41,7 @@ class Grouped:
     """
 
     rows: pl.LazyFrame
+    n_rows: int
     labels: tuple[str, ...]
     colours: tuple[str, ...]
     together: bool
@@ -52,7 +55,7 @@ def ungrouped(results: ResultsLike, by: str | None, *, trait: str | None, test: 
         raise GenassocError(f"by={by!r}: a QQ plot is coloured by 'maf' or by 'method'; without by=, in one colour.")
     series = read_series(results, (P_VALUE,), trait=trait, test=test)
     rows = series.rows.select(P_VALUE, pl.lit(0).alias(GROUP))
-    return Grouped(rows, ("",), (DARK_BLUE,), False, series.name, series.caption)
+    return Grouped(rows, series.n_rows, ("",), (DARK_BLUE,), False, series.name, series.caption)
 
 
 def by_maf(results: ResultsLike, bins: Sequence[float], *, trait: str | None, test: str | None) -> Grouped:
@@ -79,7 +82,7 @@ def by_maf(results: ResultsLike, bins: Sequence[float], *, trait: str | None, te
     labels += [f"{_percent(low, sign=False)}–{_percent(high)}" for low, high in reversed(list(pairwise(bins)))]
     labels += [f"< {_percent(bins[0])}"]
     caption = "\n".join(line for line in captions if line)
-    return Grouped(rows, tuple(labels), _shades(len(labels)), False, series.name, caption)
+    return Grouped(rows, n_known, tuple(labels), _shades(len(labels)), False, series.name, caption)
 
 
 def by_method(results: ResultsLike, *, trait: str | None, test: str | None) -> Grouped:
@@ -92,10 +95,11 @@ def by_method(results: ResultsLike, *, trait: str | None, test: str | None) -> G
     lines = [series.caption]
     if together:
         lines.append("one ranking of all methods; λ of each at the rank of its median")
-    index = {name: k for k, name in enumerate(names)}
-    rows = series.rows.select(P_VALUE, method.replace_strict(index, return_dtype=pl.Int64).alias(GROUP))
+    # comparisons run piece by piece; a lookup would hold the whole column
+    index = pl.sum_horizontal([(method == name).cast(pl.Int64) * k for k, name in enumerate(names)])
+    rows = series.rows.select(P_VALUE, index.alias(GROUP))
     caption = "\n".join(line for line in lines if line)
-    return Grouped(rows, tuple(names), _distinct(len(names)), together, series.name, caption)
+    return Grouped(rows, series.n_rows, tuple(names), _distinct(len(names)), together, series.name, caption)
 
 
 def by_name(results: Mapping[str, ResultsLike], by: str | None, *, trait: str | None, test: str | None) -> Grouped:
@@ -110,6 +114,7 @@ def by_name(results: Mapping[str, ResultsLike], by: str | None, *, trait: str | 
     captions = [f"{label}: {one.caption}" for label, one in zip(results, series) if one.caption]
     return Grouped(
         pl.concat(rows),
+        sum(one.n_rows for one in series),
         tuple(str(label) for label in results),
         _distinct(len(series)),
         False,

@@ -65,7 +65,7 @@ def qq(
         There is nothing to draw, a column is absent, or it is not clear which trait or test is meant.
     """
     grouped = _group(results, by, trait, test, maf_bins)
-    groups = rank_groups(grouped.rows, together=grouped.together)
+    groups = rank_groups(grouped.rows, grouped.n_rows, together=grouped.together)
     x_end = 1.04 * max(float(group.expected[0]) for group in groups)
     y_end = 1.06 * max(x_end / 1.04, *(float(group.observed[0]) for group in groups))
     if ax is None:

@@ -2,7 +2,7 @@
 
 -log10 p are counted in bins a thousandth wide, with the highest and the lowest of each bin. That gives every
 rank's p-value: exactly at both ends of a bin, within a thousandth between them. Medians are exact: the bins
-that hold them are read again.
+that hold them are read again. Few p-values have bins of their own, so every one of them is drawn.
 """
 
 from dataclasses import dataclass
@@ -11,14 +11,15 @@ import numpy as np
 import polars as pl
 
 from genassoc.plots.series import P_VALUE, gather
+from genassoc.plots.thinning import ALL_DRAWN
 from genassoc.shapes import Float64Array, Int64Array
 from genassoc.stats.inflation import genomic_inflation
 
-BINS = 1000  # for 1 of -log10 p: a third of a pixel of a plot that ends at 8
+BINS = 1000  # for 1 of -log10 p: a fraction of a pixel
+_BINS_OF_FEW = 10**9  # a p-value has a bin of its own, unless it is tied
 _RANKS = 4000  # spread over a plot's width: closer than its pixels
 
 GROUP = "group"
-_BIN = (pl.col(P_VALUE) * BINS).floor().cast(pl.Int64).alias("bin")
 
 
 @dataclass(frozen=True)
@@ -44,19 +45,23 @@ class Quantiles:
     inflation: float
 
 
-def rank_groups(rows: pl.LazyFrame, *, together: bool) -> list[Quantiles]:
+def rank_groups(rows: pl.LazyFrame, n_rows: int, *, together: bool) -> list[Quantiles]:
     """Rank the p-values of each ``group``, by itself or ``together`` with all others; groups in their order.
 
     Parameters
     ----------
     rows : LazyFrame
         ``group`` (an integer) and ``neg_log_10_p_value``, finite.
+    n_rows : int
+        How many they are.
     together : bool
         One ranking of all rows, of which each group is a part. For groups that were made by looking at the p:
         alone they could not be uniform.
     """
+    width = 1.0 / (_BINS_OF_FEW if n_rows <= ALL_DRAWN else BINS)
+    rows = rows.with_columns((pl.col(P_VALUE) / width).floor().cast(pl.Int64).alias("bin"))
     counts = gather(
-        rows.group_by(GROUP, _BIN).agg(
+        rows.group_by(GROUP, "bin").agg(
             pl.len().alias("n"), pl.col(P_VALUE).max().alias("high"), pl.col(P_VALUE).min().alias("low")
         )
     ).sort("bin", "high", GROUP, descending=[True, True, False])
@@ -93,7 +98,7 @@ def _ranks_to_draw(counts: pl.DataFrame, first: Int64Array, total: int) -> tuple
     rank, row = rank[inside], row[inside]
     share = (rank - 1 - first[row]) / np.maximum(n[row] - 1, 1)
     high, low = counts["high"].to_numpy()[row], counts["low"].to_numpy()[row]
-    return rank, high + share * (low - high)
+    return rank, np.where(share < 1.0, high - share * (high - low), low)
 
 
 @dataclass(frozen=True)
@@ -117,7 +122,7 @@ def _exact_medians(rows: pl.LazyFrame, counts: pl.DataFrame, groups: list[int]) 
         before = last[row] - own["n"].to_numpy()[row]
         middle[group] = [(int(own["bin"][int(k)]), int(r - b - 1)) for k, r, b in zip(row, ranks, before)]
     wanted = sorted({bin_number for pair in middle.values() for bin_number, _ in pair})
-    read = gather(rows.select(GROUP, P_VALUE, _BIN).filter(pl.col("bin").is_in(wanted)))
+    read = gather(rows.filter(pl.col("bin").is_in(wanted)))
     found = {}
     for group, places in middle.items():
         values, ranks_together = [], []

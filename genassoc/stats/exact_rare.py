@@ -11,7 +11,7 @@ from scipy.special import expit, logit
 from genassoc.kernels.exact_rare import CaseCountTable, centred_characteristic_function
 from genassoc.shapes import Float64Array
 
-_SPACING = 2.0  # standard deviations between the means of neighbouring tilts: no count is more than one away
+_SPACING = 2.0  # standard deviations between neighbouring tilts' means: at most 2 from a count, e^2 of its digits
 _NEGLIGIBLE = 1e-22  # of a characteristic function of all cases; without the carriers it is still below 1e-17
 
 
@@ -64,7 +64,7 @@ def case_count_table(mu: Float64Array, n_cases: int, max_carriers: int = 20) -> 
 
 def _tilted_row(mu: Float64Array, tilt: float) -> tuple[float, float, float, Float64Array, Float64Array]:
     """Mean, ln MGF, step and characteristic function under one tilt."""
-    pi: Float64Array = mu if tilt == 0.0 else expit(logit(mu) + tilt)
+    pi = mu if tilt == 0.0 else np.asarray(expit(logit(mu) + tilt), dtype=np.float64)
     sd = math.sqrt(float(np.sum(pi * (1.0 - pi))))
     # Bernstein: P(|count - mean| >= x) <= 2 exp(-x^2 / 2 / (sd^2 + x / 3)); at x = L - 4 sd it is below 1e-20
     L = 2 * int(17 + 7.0 * sd) + 1
@@ -75,7 +75,7 @@ def _tilted_row(mu: Float64Array, tilt: float) -> tuple[float, float, float, Flo
     cosine = 1.0 + math.log(_NEGLIGIBLE) / max(sd * sd, 1e-300)
     if sd > 5.0 and cosine > -1.0:
         F = min(F, math.ceil(math.acos(cosine) / step))
-    angles = step * np.arange(1, F + 1)
+    angles = step * np.arange(1, F + 1, dtype=np.float64)
     real, imag = np.empty(F), np.empty(F)
     centred_characteristic_function(pi, angles, real, imag)
     return float(pi.sum()), float(np.log1p(mu * math.expm1(tilt)).sum()), step, real, imag
@@ -88,17 +88,15 @@ def _tilts(mu: Float64Array, n_cases: int, max_carriers: int) -> list[float]:
     for side in (-1.0, 1.0):
         # a count of 0 needs a mean near 0, which no finite tilt makes 0
         end = min(max(n_cases + side * max_carriers, 0.5), mu.size - 0.5)
-        mean, sd = float(n_cases), sd_at_cases
+        mean, tilt, sd = float(n_cases), at_cases, sd_at_cases
         while side * (end - mean) > _SPACING * sd:
             mean += side * _SPACING * sd
-            tilt, sd = _solve_tilt(mu, mean)
+            tilt, sd = _solve_tilt(mu, mean, tilt)
             tilts.append(tilt)
-        if len(tilts) > 1 and side * (end - mean) > 0.5 * sd:
-            tilts.append(_solve_tilt(mu, end)[0])
     return sorted(set(tilts))
 
 
-def _solve_tilt(mu: Float64Array, target: float) -> tuple[float, float]:
+def _solve_tilt(mu: Float64Array, target: float, start: float = 0.0) -> tuple[float, float]:
     """A tilt whose mean is within a tenth of a standard deviation of the target, and that deviation."""
     pi = mu
     sd = math.sqrt(float(np.sum(pi * (1.0 - pi))))
@@ -106,7 +104,7 @@ def _solve_tilt(mu: Float64Array, target: float) -> tuple[float, float]:
         return 0.0, sd
     log_odds = logit(mu)
     low, high = -float(log_odds.max()) - 800.0, -float(log_odds.min()) + 800.0
-    tilt = 0.0
+    tilt = start
     for _ in range(200):
         pi = expit(log_odds + tilt)
         variance = float(np.sum(pi * (1.0 - pi)))

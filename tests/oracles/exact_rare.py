@@ -14,6 +14,13 @@ def case_count_law(mu):
     return law
 
 
+def centred_characteristic_function(pi, angles):
+    """E exp(i angle (count - mean)): the product over samples, as it is written."""
+    turned = np.exp(1j * np.asarray(angles))[:, None]
+    factors = (1 - pi + pi * turned) * np.exp(-1j * np.asarray(angles)[:, None] * pi)
+    return factors.prod(axis=1)
+
+
 def score_law(g, mu, mu_rest, n_cases):
     """{T: probability} of the minor alleles in cases, given the number of cases: all 2^m outcomes."""
     rest = case_count_law(mu_rest)
@@ -28,11 +35,11 @@ def score_law(g, mu, mu_rest, n_cases):
     return {T: weight / total for T, weight in law.items()}
 
 
-def exact_rare_p(g, mu, y, mu_rest, n_cases):
-    """p and mid-p: outcomes at least as far from the conditional mean as the observed one."""
+def exact_rare_neg_log_p(g, mu, y, mu_rest, n_cases):
+    """-ln p and -ln mid-p: outcomes at least as far from the conditional mean as the observed one."""
     law = score_law(g, mu, mu_rest, n_cases)
     centre = math.fsum(T * p for T, p in law.items())
     distance = abs(sum(count for count, case in zip(g, y) if case) - centre)
     tied = math.fsum(p for T, p in law.items() if math.isclose(abs(T - centre), distance, rel_tol=1e-9))
     beyond = math.fsum(p for T, p in law.items() if abs(T - centre) > distance * (1 + 1e-9))
-    return beyond + tied, beyond + tied / 2
+    return -math.log(beyond + tied), -math.log(beyond + tied / 2)

@@ -1,7 +1,5 @@
 """The saddlepoint p in forty digits by mpmath, and the law of a score by listing every outcome."""
 
-import itertools
-
 import mpmath as mp
 import numpy as np
 
@@ -11,7 +9,7 @@ def _log_tail(u, g, mu, variance_rest):
     g, mu = [mp.mpf(float(x)) for x in g], [mp.mpf(float(x)) for x in mu]
     rest = mp.mpf(variance_rest)
 
-    def K(t):
+    def cgf(t):
         return rest * t * t / 2 + sum(mp.log(1 - m + m * mp.exp(t * x)) - t * m * x for x, m in zip(g, mu))
 
     def slope(t):
@@ -24,12 +22,8 @@ def _log_tail(u, g, mu, variance_rest):
     high = u / curvature(0)
     while slope(high) < u:
         high *= 2
-    low = mp.mpf(0)
-    for _ in range(170):  # bisection: 2^-170 is 1e-51
-        middle = (low + high) / 2
-        low, high = (middle, high) if slope(middle) < u else (low, middle)
-    t = (low + high) / 2
-    w = mp.sqrt(2 * (t * u - K(t)))
+    t = mp.findroot(lambda t: slope(t) - u, (0, high), solver="anderson", tol=1e-60)
+    w = mp.sqrt(2 * (t * u - cgf(t)))
     v = t * mp.sqrt(curvature(t))
     return mp.log(mp.erfc((w + mp.log(v / w) / w) / mp.sqrt(2)) / 2)
 
@@ -45,7 +39,7 @@ def spa_neg_log_p(score, g, mu, variance_rest):
 def score_law(g, mu):
     """All values of ``sum g (y - mu)`` and their probabilities: 2^n outcomes."""
     g, mu = np.asarray(g), np.asarray(mu)
-    y = np.array(list(itertools.product((0.0, 1.0), repeat=g.size)))
+    y = ((np.arange(2**g.size)[:, None] >> np.arange(g.size)) & 1).astype(float)
     return (y - mu) @ g, np.prod(np.where(y == 1.0, mu, 1.0 - mu), axis=1)
 
 
