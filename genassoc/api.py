@@ -9,17 +9,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from genassoc.data.arguments import check_cohort, check_executor, check_model, kind_of
 from genassoc.data.cohort import Cohort
+from genassoc.data.output import check_outputs
 from genassoc.data.store import GenotypeStore
 from genassoc.engine.association import AssociationJob
 from genassoc.engine.executors import Executor, Threads, single_threaded_blas
 from genassoc.engine.plan import Plan, Task, fingerprint
 from genassoc.engine.run import run_to_file
+from genassoc.errors import PhenotypeError
 from genassoc.formats.convert import convert as convert_files
+from genassoc.methods.linear import Linear
 from genassoc.methods.qc import SampleQuality
 from genassoc.progress import Progress, Silent
 from genassoc.provenance import Recorder, genassoc_version
 from genassoc.results import Results, write_provenance
+from genassoc.shapes import Int64Array
 
 if TYPE_CHECKING:
     import allel
@@ -52,7 +57,11 @@ def open_store(path: str | Path) -> GenotypeStore:
     ------
     StoreError
         It is absent, unfinished or damaged.
+    TypeError
+        It is no path.
     """
+    if not isinstance(path, str | Path):
+        raise TypeError(f"open_store(path): the path of a store is text or a Path, not {kind_of(path)}")
     return GenotypeStore.open(path)
 
 
@@ -78,7 +87,21 @@ def association_job(cohort: Cohort, model: Any, plan: Plan) -> AssociationJob:
     """What the engine runs; the null models are fitted here, so that bad input is found before any work."""
     with single_threaded_blas():
         state = model.prepare(cohort)
+    _check_enough_samples(cohort, model, state)
     return AssociationJob(cohort, model, plan.block_variants, state)
+
+
+def _check_enough_samples(cohort: Cohort, model: Any, state: Any) -> None:
+    """Refuse a run in which no trait has more samples than the model has coefficients."""
+    nulls = [(null.n, null.Q.shape[1]) for null in getattr(state, "nulls", ())]
+    if not nulls or any(n > C + 1 for n, C in nulls):  # the genotype's coefficient is one more
+        return
+    design = cohort.design((), model.covariates)
+    C = len(design.covariates) + len(design.dropped_covariates)
+    raise PhenotypeError(
+        f"too few samples: {max(state.n_by_trait)} have a trait and all covariates, and the model has {C} columns of "
+        "covariates, the intercept included, beside the genotype: no estimate is possible. Use fewer covariates."
+    )
 
 
 def associate(
@@ -116,8 +139,15 @@ def associate(
     PhenotypeError
         A trait or covariate is absent, constant or not of the kind the model needs.
     OutputError, PlanError
-        As `genassoc.engine.run.run_to_file`.
+        As `genassoc.engine.run.run_to_file`; ``out`` is an input of the run.
+    GenassocError
+        No variant is left to test.
+    TypeError
+        An argument is not of its kind.
     """
+    check_cohort(cohort, "associate(cohort, model)")
+    check_model(model)
+    check_executor(executor)
     if out is None:
         folder = tempfile.TemporaryDirectory(prefix="genassoc-")
         results = associate(
@@ -129,6 +159,7 @@ def associate(
         )
         results.folder = folder
         return results
+    check_outputs([Path(out)], input_files(cohort))
     recorder = Recorder(parameters=describe(cohort, model), inputs=inputs_of(cohort))
     plan = plan_association(cohort, model)
     job = association_job(cohort, model, plan)
@@ -144,6 +175,11 @@ def describe(cohort: Cohort, model: Any) -> dict[str, Any]:
         "model": {"kind": type(model).__name__.lower(), **asdict(model)},
         "variants": cohort.selection.describe(),
     }
+
+
+def input_files(cohort: Cohort) -> list[Path]:
+    """Store and tables that a cohort reads."""
+    return [Path(cohort.store.path), *cohort.phenotypes.files]
 
 
 def inputs_of(cohort: Cohort) -> dict[str, Any]:
@@ -165,12 +201,39 @@ def finish_record(
     dropped = cohort.sample_ledger.filter(pl.col("status") == "dropped")
     reasons = dropped.group_by("reason").len().sort("reason")
     samples = {
+        "genotyped": int(cohort.store.n_samples),
         "kept": cohort.n_samples,
         "dropped": dict(reasons.iter_rows()),
         "lacking_a_covariate": state.n_incomplete,
         "analysed": dict(zip(state.traits, state.n_by_trait)),
     }
-    return recorder.finish(samples=samples, variants=variants, notes=[*cohort.notes, *state.notes])
+    return recorder.finish(
+        samples=samples, variants=variants, notes=[*cohort.notes, *state.notes, *trait_notes(cohort, model, state)]
+    )
+
+
+def trait_notes(cohort: Cohort, model: Any, state: Any) -> list[str]:
+    """What is odd about the traits of a linear model: two values only, or too few samples."""
+    if not isinstance(model, Linear):
+        return []
+    notes = []
+    for trait in state.traits:
+        values = cohort.phenotypes.numbers(trait, cohort.rows)
+        values = values[~np.isnan(values)]
+        others = values[values != values[0]]
+        if others.size and np.all(others == others[0]):
+            low, high = sorted((values[0], others[0]))
+            notes.append(
+                f"{trait} has only two values, {low:g} and {high:g}: if they are controls and cases, use a logistic model"
+            )
+    for null in state.nulls:
+        if null.n <= null.Q.shape[1] + 1:
+            names = ", ".join(state.traits[trait] for trait in null.traits[:5])
+            notes.append(
+                f"{names}: {null.n} samples are too few for {null.Q.shape[1]} covariates (the intercept included) and "
+                "the genotype: no row has an estimate"
+            )
+    return notes
 
 
 def over_blocks(
@@ -227,6 +290,9 @@ def quality(
     """`variant_qc` and `sample_qc` from one pass over the blocks."""
     from genassoc.engine.association import take_variants
 
+    check_cohort(cohort, "variant_qc(cohort)")
+    check_executor(executor)
+
     def one(start: int, stop: int) -> tuple[pl.DataFrame, SampleQuality]:
         block = cohort.read(start, stop)
         keep, _ = cohort.select_variants(start, stop, block)
@@ -255,41 +321,65 @@ def quality(
     return pl.concat([table for table, _ in parts]), by_sample
 
 
-def to_allel(cohort: Cohort, start: int = 0, stop: int | None = None) -> "allel.GenotypeArray":
-    """Calls of variants start to stop as scikit-allel's ``GenotypeArray`` (V, N, 2), unphased, -1 not observed.
+def selected_variants(cohort: Cohort, start: int, stop: int) -> Int64Array:
+    """Numbers of the variants from start to stop that the cohort keeps; reads genotypes only where a filter needs them."""
+    if cohort.selection.selects_all:
+        return np.arange(start, stop)
+    found = [np.zeros(0, np.int64)]
+    for first in range(start, stop, cohort.store.block_variants):
+        last = min(first + cohort.store.block_variants, stop)
+        keep = cohort.selected_without_genotypes(first, last)
+        if keep.any() and cohort.selection.on_genotypes:
+            keep = cohort.select_variants(first, last, cohort.read(first, last))[0]
+        found.append(first + np.flatnonzero(keep))
+    return np.concatenate(found)
 
-    A phase is not kept in the store: a heterozygote is 0, 1. A haploid call is the allele and -1.
+
+def to_allel(cohort: Cohort, start: int = 0, stop: int | None = None) -> "allel.GenotypeArray":
+    """Calls as scikit-allel's ``GenotypeArray`` (V, N, 2), unphased, -1 not observed.
+
+    Of the variants start to stop of the store those that the cohort keeps, as `keep_variants` has selected. A phase is not
+    kept in the store: a heterozygote is 0, 1. A haploid call is the allele and -1.
     """
     import allel
 
-    block = cohort.read(start, cohort.n_variants if stop is None else stop)
-    codes = block.codes()[:, cohort.block_columns]
+    check_cohort(cohort, "to_allel(cohort)")
+    stop = cohort.n_variants if stop is None else stop
+    block = cohort.read(start, stop)
+    at = selected_variants(cohort, start, stop) - start
+    codes = block.codes()[at][:, cohort.block_columns]
     alleles = np.array([[0, 0], [0, 1], [1, 1], [-1, -1]], dtype=np.int8)[codes]
     if block.haploid is not None:
-        marks = np.unpackbits(block.haploid, axis=1, bitorder="little", count=block.n_samples)
+        marks = np.unpackbits(block.haploid[at], axis=1, bitorder="little", count=block.n_samples)
         alleles[marks[:, cohort.block_columns].astype(bool), 1] = -1
     return allel.GenotypeArray(alleles)
 
 
 def to_dask(cohort: Cohort) -> "dask.array.Array":
-    """Copies of ALT as a Dask array (variants, samples) of int8, -1 not observed, a chunk a block. For exploring."""
+    """Copies of ALT as a Dask array (variants, samples) of int8, -1 not observed, a chunk a block. For exploring.
+
+    The variants are those that the cohort keeps; filters on genotypes are counted now, in one pass.
+    """
     import dask
     import dask.array as da
 
-    def codes(start: int, stop: int) -> Any:
-        calls = cohort.read(start, stop).codes()[:, cohort.block_columns].astype(np.int8)
+    check_cohort(cohort, "to_dask(cohort)")
+
+    def codes(start: int, stop: int, at: Int64Array) -> Any:
+        calls = cohort.read(start, stop).codes()[at][:, cohort.block_columns].astype(np.int8)
         calls[calls == 3] = -1
         return calls
 
     step = cohort.store.block_variants
-    pieces = [
-        da.from_delayed(
-            dask.delayed(codes, name=f"variants-{start}")(start, min(start + step, cohort.n_variants)),
-            shape=(min(step, cohort.n_variants - start), cohort.n_samples),
-            dtype=np.int8,
-        )
-        for start in range(0, cohort.n_variants, step)
-    ]
+    pieces = []
+    for start in range(0, cohort.n_variants, step):
+        stop = min(start + step, cohort.n_variants)
+        at = selected_variants(cohort, start, stop) - start
+        if at.size:
+            piece = dask.delayed(codes, name=f"calls-{cohort.fingerprint}-{start}")(start, stop, at)
+            pieces.append(da.from_delayed(piece, shape=(at.size, cohort.n_samples), dtype=np.int8))
+    if not pieces:
+        return da.zeros((0, cohort.n_samples), dtype=np.int8)
     return da.concatenate(pieces, axis=0)
 
 

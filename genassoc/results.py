@@ -119,6 +119,8 @@ class Results:
 
     def top(self, n: int = 10, trait: str | None = None) -> pl.DataFrame:
         """The ``n`` rows with the smallest p, of one trait or all; equal p stay in store order."""
+        if isinstance(n, bool) or not isinstance(n, int) or n < 0:
+            raise GenassocError(f"top(n): n is how many rows to show, a whole number of at least 0, not {n!r}.")
         rows = self._of_trait(trait).with_row_index("_row").filter(_has_p())
         best = rows.sort([P_VALUE, "_row"], descending=[True, False]).head(n)
         return best.drop("_row").collect()

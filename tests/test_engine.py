@@ -26,7 +26,7 @@ from genassoc.engine.executors import Executor, Serial, Threads
 from genassoc.engine.parts import Counts, WorkFolder, merge
 from genassoc.engine.plan import Plan, Task, fingerprint
 from genassoc.engine.run import run, run_part, run_to_file
-from genassoc.errors import OutputError, PlanError
+from genassoc.errors import GenassocError, OutputError, PlanError
 from genassoc.progress import Silent
 
 TESTS = Path(__file__).parent
@@ -141,13 +141,13 @@ def test_rows_are_those_of_a_slow_loop(tmp_path: Path) -> None:
     assert merged.counts == Counts(1500, len(expected) // 2, len(expected), dropped)
 
 
-def test_only_kept_variants_reach_the_analysis_and_none_is_fine(tmp_path: Path) -> None:
+def test_a_run_without_any_variant_is_an_error_that_leaves_nothing(tmp_path: Path) -> None:
     cohort = make_cohort()
     cohort.store.codes[:] = 1  # all dropped: monomorphic
     plan = make_plan(cohort)
-    merged = run_to_file(make_job(cohort, plan), plan, Serial(), tmp_path / "r.tsv", Silent())
-    assert merged.counts == Counts(1500, 0, 0, {"monomorphic": 1500})
-    assert (tmp_path / "r.tsv").read_text() == "\t".join(RESULT_SCHEMA) + "\n"
+    with pytest.raises(GenassocError, match="1,500 read, monomorphic left out 1,500"):
+        run_to_file(make_job(cohort, plan), plan, Serial(), tmp_path / "r.tsv", Silent())
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("block_variants", [64, 100])

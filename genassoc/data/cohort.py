@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -17,6 +17,7 @@ from genassoc.data.design import Design, Kind, build_design
 from genassoc.data.ledger import LEDGER_SCHEMA, design_ledger, drop_samples, sample_ledger, variant_rows
 from genassoc.data.matching import first_few, mismatch_message, near_misses
 from genassoc.data.phenotypes import Phenotypes
+from genassoc.data.sample_selection import samples_where
 from genassoc.data.variant_selection import (
     DROPPED_SCHEMA,
     VariantSelection,
@@ -71,7 +72,7 @@ class Cohort:
     @classmethod
     def align(
         cls,
-        store: "GenotypeStore",
+        store: "GenotypeStore | str | Path",
         phenotypes: "str | Path | pl.DataFrame | pd.DataFrame | Phenotypes",
         *,
         sample_id: str | None = None,
@@ -83,7 +84,7 @@ class Cohort:
 
         Parameters
         ----------
-        store : GenotypeStore
+        store : GenotypeStore, or the path of one
         phenotypes
             A path (TSV, CSV, blank-delimited, Parquet), a DataFrame, or `Phenotypes`.
         sample_id, missing_codes
@@ -100,6 +101,7 @@ class Cohort:
         InputError, PhenotypeError
             As `Phenotypes.read` and `Phenotypes.sex`.
         """
+        store = _opened(store)
         table = Phenotypes.read(phenotypes, sample_id=sample_id, missing_codes=missing_codes)
         genotyped = pl.DataFrame({"id": pl.Series([str(name) for name in store.sample_ids], dtype=pl.String)})
         described = table.table.select(id=pl.col(table.sample_id)).with_row_index("row")
@@ -152,7 +154,7 @@ class Cohort:
             None of the listed ids is in the cohort (shows near misses).
         """
         if isinstance(choice, pl.Expr):
-            keep, missing = _evaluate(self.phenotypes.table[self.rows], choice, self.phenotypes)
+            keep, missing = samples_where(self.phenotypes.table[self.rows], choice, self.phenotypes)
             details = np.where(missing, f"{choice} (a value is missing)", str(choice))
             return self._with_samples(keep, "keep_samples", details, str(choice))
         wanted = [str(name) for name in ([choice] if isinstance(choice, str) else choice)]
@@ -188,8 +190,11 @@ class Cohort:
         covariates: "str | Path | pl.DataFrame | pd.DataFrame | Phenotypes",
         *,
         sample_id: str | None = None,
+        missing_codes: Sequence[str] | None = None,
     ) -> "Cohort":
         """Join more columns by sample id, as principal components; samples that they lack get missing values.
+
+        ``missing_codes`` are those of the cohort's phenotypes unless given.
 
         Raises
         ------
@@ -198,7 +203,10 @@ class Cohort:
         SampleMismatchError
             No sample of the cohort is among them.
         """
-        added = Phenotypes.read(covariates, sample_id=sample_id)
+        own = covariates.missing_codes if isinstance(covariates, Phenotypes) else None
+        if missing_codes is None and own is None:
+            missing_codes = self.phenotypes.missing_codes
+        added = Phenotypes.read(covariates, sample_id=sample_id, missing_codes=missing_codes)
         n_found = len(set(added.sample_ids) & set(self.sample_ids))
         if n_found == 0:
             raise SampleMismatchError(mismatch_message(list(self.sample_ids), added, 0, 0.0))
@@ -373,21 +381,14 @@ class Cohort:
         return f"Cohort({self.n_samples:,} samples, {self.n_variants:,} variants; {lines})"
 
 
-def _evaluate(table: pl.DataFrame, choice: pl.Expr, phenotypes: Phenotypes) -> tuple[BoolArray, BoolArray]:
-    """Where an expression over the phenotypes holds, and where a missing value hides it; (N,) each."""
-    for name in choice.meta.root_names():
-        if name not in table.columns:
-            phenotypes.resolve([name], "column of keep_samples")
-    try:
-        result = table.select(choice.alias("keep"))["keep"]
-    except pl.exceptions.PolarsError as error:
-        raise PhenotypeError(
-            f"{phenotypes.source}: keep_samples({choice}) cannot be evaluated: {error}. A column is text if "
-            "one of its "
-            "values is not a number"
-        ) from None
-    if result.dtype not in (pl.Boolean, pl.Null) or len(result) != table.height:
-        raise PhenotypeError(
-            f"keep_samples({choice}) gives {len(result)} values of {result.dtype}, not true or false for each sample"
+def _opened(store: Any) -> "GenotypeStore":
+    """The store, opened where a path was given."""
+    from genassoc.data.store import GenotypeStore
+
+    if isinstance(store, str | Path):
+        return GenotypeStore.open(store)
+    if not hasattr(store, "sample_ids") or isinstance(store, Cohort):
+        raise TypeError(
+            f"Cohort.align(store, phenotypes): the first is a genotype store or its path, not {type(store).__name__}"
         )
-    return result.cast(pl.Boolean).fill_null(False).to_numpy(), result.is_null().to_numpy()
+    return store

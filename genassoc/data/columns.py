@@ -17,6 +17,7 @@ SAMPLE_ID_NAMES = ("iid", "#iid", "sample_id", "sample", "id", "s")  # in this o
 _TEXT_ONLY_NAMES = ("fid", "#fid", *SAMPLE_ID_NAMES)  # identifiers: never turned into numbers
 
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?(?i:inf|infinity)$"
+RANGE = re.compile(r"(?P<prefix>.*?)(?P<first>\d+):(?P=prefix)(?P<last>\d+)")
 _INTEGER = r"^[+-]?\d{1,18}$"
 
 
@@ -115,3 +116,26 @@ def listed(names: Sequence[str]) -> str:
     """Names in quotes, the first five."""
     shown = ", ".join(f"'{name}'" for name in names[:5])
     return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown
+
+
+def range_members(found: re.Match[str]) -> list[str]:
+    """Names from first to last, keeping the width of zero-padded numbers (PC01:PC10)."""
+    prefix, first, last = found["prefix"], found["first"], found["last"]
+    width = len(first) if first.startswith("0") else 0
+    if int(first) > int(last):
+        raise PhenotypeError(f"the range '{found[0]}' runs backwards; write it as {prefix}{last}:{prefix}{first}")
+    return [f"{prefix}{number:0{width}d}" for number in range(int(first), int(last) + 1)]
+
+
+def absent_columns(source: str, columns: Sequence[str], absent: list[str], asked: str, role: str) -> str:
+    """What to say of a name, or a range of names, that a table does not have."""
+    shown = ", ".join(columns[:20]) + (", ..." if len(columns) > 20 else "")
+    if len(absent) > 1 or absent[0] != asked:
+        return (
+            f"{source}: the {role} range '{asked}' needs {listed(absent)}, which the table does not "
+            f"have. Its columns: {shown}"
+        )
+    lowered = {column.lower(): column for column in columns}
+    close = [lowered[found] for found in get_close_matches(asked.lower(), lowered, n=3, cutoff=0.6)]
+    hint = f" Did you mean {' or '.join(repr(name) for name in close)}?" if close else ""
+    return f"{source}: no column is named '{asked}' (asked for as a {role}).{hint} Columns: {shown}"

@@ -5,7 +5,7 @@ import errno
 import os
 import secrets
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -140,3 +140,45 @@ def check_writable(path: Path) -> None:
     finally:
         with contextlib.suppress(OSError):
             probe.unlink()
+
+
+def check_outputs(outputs: Sequence[Path], inputs: Sequence[Path] = ()) -> None:
+    """See that no output would take the place of an input, lie within a store or a work folder, or be another output.
+
+    Parameters
+    ----------
+    outputs : sequence of Path
+        Files, or folders that files are put into.
+    inputs : sequence of Path
+        Files and stores that are read.
+
+    Raises
+    ------
+    OutputError
+        Names both.
+    """
+    for number, out in enumerate(outputs):
+        for read in inputs:
+            if _same_file(out, read):
+                raise OutputError(f"{out} is read by this very command; choose another name for the output.")
+        for other in outputs[:number]:
+            if _same_file(out, other):
+                raise OutputError(f"{out} is asked for twice, as two outputs; give each a name of its own.")
+        for folder in out.resolve().parents:
+            if (folder / "zarr.json").exists():
+                raise OutputError(f"{out} lies in the genotype store {folder}; write elsewhere.")
+            if _is_work_folder(folder):
+                raise OutputError(f"{out} lies in {folder}, the work folder of a run; write elsewhere.")
+
+
+def _is_work_folder(folder: Path) -> bool:
+    with contextlib.suppress(OSError), (folder / "plan.json").open("rb") as file:
+        return b'"genassoc-plan"' in file.read(200)
+    return False
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    """Whether two paths are one file, under whatever names; or will be."""
+    with contextlib.suppress(OSError):
+        return one.samefile(other)
+    return one.resolve() == other.resolve()

@@ -7,7 +7,6 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,20 +16,22 @@ import polars as pl
 
 from genassoc.data.columns import (
     NUMBER,
+    RANGE,
+    absent_columns,
     from_pandas,
     id_column,
     listed,
+    range_members,
     read_columns,
     sample_id_column,
     typed_column,
 )
+from genassoc.data.undeclared import suspects
 from genassoc.errors import PhenotypeError
 from genassoc.shapes import Array, Float64Array, Int64Array
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_RANGE = re.compile(r"(?P<prefix>.*?)(?P<first>\d+):(?P=prefix)(?P<last>\d+)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +50,10 @@ class Phenotypes:
     missing_codes : tuple of str or None
         The values declared to mean "missing"; None when nothing was declared, which keeps the check for an
         undeclared -9 on.
+    declared : frozenset of str
+        Columns that were joined with missing codes of their own declared: the check is not for them.
+    files : tuple of Path
+        The files it was read from.
     lines : int64 array or None
         The line of the file of each row, from 1; None for tables from memory.
     """
@@ -58,6 +63,8 @@ class Phenotypes:
     source: str
     missing_codes: tuple[str, ...] | None = None
     lines: Int64Array | None = None
+    declared: frozenset[str] = frozenset()
+    files: tuple[Path, ...] = ()
 
     @classmethod
     def read(
@@ -93,11 +100,12 @@ class Phenotypes:
             if sample_id is None and missing_codes is None:
                 return source
             codes = source.missing_codes if missing_codes is None else codes
-            return _build(source.table, source.source, source.lines, sample_id or source.sample_id, codes)
+            again = _build(source.table, source.source, source.lines, sample_id or source.sample_id, codes)
+            return replace(again, files=source.files, declared=source.declared)
         if isinstance(source, str | Path):
             path = Path(source)
             frame, lines = read_columns(path)
-            return _build(frame, str(path), lines, sample_id, codes)
+            return replace(_build(frame, str(path), lines, sample_id, codes), files=(path,))
         frame = source if isinstance(source, pl.DataFrame) else from_pandas(source)
         return _build(frame, "the table given", None, sample_id, codes)
 
@@ -141,7 +149,14 @@ class Phenotypes:
             )
         added = other.table.rename({other.sample_id: self.sample_id})
         table = self.table.join(added, on=self.sample_id, how="left", maintain_order="left")
-        return replace(self, table=table, source=f"{self.source} + {other.source}")
+        own = frozenset() if other.missing_codes is None else frozenset(other.columns)
+        return replace(
+            self,
+            table=table,
+            source=f"{self.source} + {other.source}",
+            declared=self.declared | other.declared | own,
+            files=self.files + other.files,
+        )
 
     def resolve(self, names: Sequence[str], role: str) -> tuple[str, ...]:
         """Expand ranges ("PC1:PC10") and check that every name is a column.
@@ -155,27 +170,15 @@ class Phenotypes:
         found: list[str] = []
         for name in names:
             members = [name]
-            if name not in self.table.columns and (range_ := _RANGE.fullmatch(name)):
-                members = _range_members(range_)
+            if name not in self.table.columns and (range_ := RANGE.fullmatch(name)):
+                members = range_members(range_)
             absent = [member for member in members if member not in self.table.columns]
             if absent:
-                raise PhenotypeError(self._absent(absent, name, role))
+                raise PhenotypeError(absent_columns(self.source, self.columns, absent, name, role))
             if self.sample_id in members:
                 raise PhenotypeError(f"{self.source}: '{name}' holds the sample ids; it cannot be a {role}")
             found += members
         return tuple(found)
-
-    def _absent(self, absent: list[str], asked: str, role: str) -> str:
-        shown = ", ".join(self.columns[:20]) + (", ..." if len(self.columns) > 20 else "")
-        if len(absent) > 1 or absent[0] != asked:
-            return (
-                f"{self.source}: the {role} range '{asked}' needs {listed(absent)}, which the table does not "
-                f"have. Its columns: {shown}"
-            )
-        lowered = {column.lower(): column for column in self.columns}
-        close = [lowered[found] for found in get_close_matches(asked.lower(), lowered, n=3, cutoff=0.6)]
-        hint = f" Did you mean {' or '.join(repr(name) for name in close)}?" if close else ""
-        return f"{self.source}: no column is named '{asked}' (asked for as a {role}).{hint} Columns: {shown}"
 
     def looks_numeric(self, column: str, rows: Int64Array) -> bool:
         """Whether a column is to be read as numbers: it is numeric, or more than half of its values are."""
@@ -231,33 +234,28 @@ class Phenotypes:
         return self.table[column].gather(rows).cast(pl.String)
 
     def check_undeclared_missing(self, column: str, rows: Int64Array) -> None:
-        """Refuse a -9 that nobody declared and that stands apart from the column's other values.
+        """Refuse a -9, -99, -999 or 999 that nobody declared and that stands out of the column's other values.
 
-        PLINK writes missing values as -9. It is taken for one when it is the column's smallest value and no
-        other value is -8 or below, so that an honest scale from -12 to 12 passes.
+        See `genassoc.data.undeclared.suspects`; an honest scale from -12 to 12 passes.
 
         Raises
         ------
         PhenotypeError
             Says how to declare it, or how to say that it is a real value.
         """
-        if self.missing_codes is not None:
+        if self.missing_codes is not None or column in self.declared:
             return
-        whole = self.table[column]
-        if whole.dtype == pl.String:
-            whole = whole.set(~whole.str.contains(NUMBER), None).cast(pl.Float64)
-        elif not whole.dtype.is_numeric():
-            return
-        suspects = np.flatnonzero((whole.gather(rows) == -9).fill_null(False).to_numpy())
-        others_low = bool(((whole <= -8) & (whole != -9)).any())
-        if suspects.size and not others_low:
+        found = suspects(self.table[column], rows)
+        if found:
+            code, places = next(iter(found.items()))
+            every = ", ".join(f'"{name}"' for name in found)
+            flags = " ".join(f"--missing-code {name}" for name in found)
+            also = "".join(f", {name} for {where.size}" for name, where in list(found.items())[1:])
             raise PhenotypeError(
-                f"{self.source}: the column '{column}' has the value -9 for {suspects.size} samples, first "
-                "in "
-                f"{self.where(int(rows[suspects[0]]))}, and nothing else near it. Many programs write "
-                "missing "
-                'values as -9; as a number it would ruin the analysis. Declare it: missing_codes=["-9"] '
-                "(--missing-code -9), or say that -9 is a real value: missing_codes=[]"
+                f"{self.source}: the column '{column}' has the value {code} for {places.size} samples{also}, first in "
+                f"{self.where(int(rows[places[0]]))}, and it stands out of the other values. Many programs write "
+                f"missing values so; as a number it would ruin the analysis. Declare it: missing_codes=[{every}] "
+                f"({flags}), or say that it is a real value: missing_codes=[] (--missing-code none)"
             )
 
     def _not_numbers(self, column: str, values: pl.Series, rows: Int64Array, bad: Int64Array) -> str:
@@ -272,15 +270,6 @@ class Phenotypes:
             f"{self.source}: the column '{column}' is used as numbers, but {bad.size} of its values are not: "
             f"{shown}{more}; {remedy}. A covariate that is categorical can be given in a formula, C({column})"
         )
-
-
-def _range_members(found: re.Match[str]) -> list[str]:
-    """Names from first to last, keeping the width of zero-padded numbers (PC01:PC10)."""
-    prefix, first, last = found["prefix"], found["first"], found["last"]
-    width = len(first) if first.startswith("0") else 0
-    if int(first) > int(last):
-        raise PhenotypeError(f"the range '{found[0]}' runs backwards; write it as {prefix}{last}:{prefix}{first}")
-    return [f"{prefix}{number:0{width}d}" for number in range(int(first), int(last) + 1)]
 
 
 def _build(
@@ -342,11 +331,10 @@ def formula_variables(formula: str) -> tuple[str, ...]:
         terms = {str(term) for term in parsed}
         variables = tuple(sorted(str(variable) for variable in parsed.required_variables))
     except Exception as error:
-        hint = " (several covariates are given as a list, or joined by +)" if "," in formula else ""
-        raise PhenotypeError(f"the formula '{formula}' cannot be understood{hint}: {error}") from None
+        raise PhenotypeError(f"the formula '{formula}' cannot be understood{_formula_hint(formula, error)}") from None
     for term in sorted(terms):
         ends = term.split(":")
-        if _RANGE.fullmatch(term) and not terms.intersection(ends):
+        if RANGE.fullmatch(term) and not terms.intersection(ends):
             raise PhenotypeError(
                 f"in the formula '{formula}', '{term}' is the product of two columns. For the columns from "
                 f"{ends[0]} "
@@ -355,6 +343,20 @@ def formula_variables(formula: str) -> tuple[str, ...]:
                 f"I({ends[0]}*{ends[1]})"
             )
     return variables
+
+
+def _formula_hint(formula: str, error: Exception) -> str:
+    """What is probably wrong with a formula, in words."""
+    opened, closed = formula.count("("), formula.count(")")
+    if opened != closed:
+        return f": it has {opened} '(' and {closed} ')'; each needs its other half"
+    for mark in "'\"`":
+        if formula.count(mark) % 2:
+            return f": a quotation mark ({mark}) is not closed"
+    hint = " (several covariates are given as a list, or joined by +)" if "," in formula else ""
+    # formulaic marks the place in colour and on a line of its own
+    said = " ".join(re.sub(r"\x1b\[[\d;]*m|[\u29db\u29da]", "", str(error)).split())
+    return f"{hint}: {said}"
 
 
 def model_matrix(formula: str, columns: Mapping[str, Array]) -> tuple[tuple[str, ...], Float64Array]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import reduce
 from operator import or_
 
+import numpy as np
 import polars as pl
 
 from genassoc.errors import InputError
@@ -43,17 +44,17 @@ _REGION = re.compile(r"(?P<contig>[^\s:]+)(:(?P<start>[\d,]+)(?P<dash>-(?P<stop>
 
 def maf_above(x: float) -> pl.Expr:
     """Keep variants whose minor allele frequency is at least ``x``."""
-    return (pl.col("maf") >= _fraction("maf_above", x)).alias(f"maf_above({x:g})")
+    return (pl.col("maf") >= _fraction("maf_above", x, 0.5)).alias(f"maf_above({x:g})")
 
 
 def maf_below(x: float) -> pl.Expr:
     """Keep variants whose minor allele frequency is at most ``x``."""
-    return (pl.col("maf") <= _fraction("maf_below", x)).alias(f"maf_below({x:g})")
+    return (pl.col("maf") <= _fraction("maf_below", x, 0.5)).alias(f"maf_below({x:g})")
 
 
 def mac_above(x: float) -> pl.Expr:
     """Keep variants whose minor allele count is at least ``x``."""
-    return (pl.col("mac") >= x).alias(f"mac_above({x:g})")
+    return (pl.col("mac") >= _count("mac_above", x)).alias(f"mac_above({x:g})")
 
 
 def missing_below(x: float) -> pl.Expr:
@@ -110,11 +111,23 @@ def biallelic() -> pl.Expr:
     return (~pl.col("multi_allelic")).alias("biallelic()")
 
 
-def _fraction(name: str, x: float) -> float:
+def _fraction(name: str, x: float, most: float = 1) -> float:
     """``x``, refused when it is no fraction: a percentage is the usual slip."""
-    if not 0 <= x <= 1:
-        raise InputError(f"{name}({x:g}): the bound is a fraction between 0 and 1 (1 % is 0.01)")
+    if not _is_number(x) or not 0 <= x <= most:
+        of_minor = ": no minor allele is more frequent" if most == 0.5 else ""
+        raise InputError(f"{name}({x}): the bound is a fraction between 0 and {most:g}{of_minor} (1 % is 0.01)")
     return float(x)
+
+
+def _count(name: str, x: float) -> float:
+    """``x``, refused when it is no count."""
+    if not _is_number(x) or not 0 <= x < float("inf"):
+        raise InputError(f"{name}({x}): the bound is a count of alleles, a number of at least 0")
+    return x
+
+
+def _is_number(x: object) -> bool:
+    return isinstance(x, int | float | np.integer | np.floating) and not isinstance(x, bool)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import contextlib
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from numbers import Integral
 from pathlib import Path
 from typing import Protocol, TypeVar, runtime_checkable
 
@@ -53,6 +54,8 @@ class Threads:
     """
 
     def __init__(self, n: int | None = None) -> None:
+        if n is not None and (isinstance(n, bool) or not isinstance(n, Integral)):
+            raise TypeError(f"Threads(n): the number of threads is a whole number such as 8, not {n!r}")
         if n is not None and n < 1:
             raise PlanError(f"the number of threads must be at least 1, not {n}.")
         self.n = usable_cpus() if n is None else int(n)

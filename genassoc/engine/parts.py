@@ -261,6 +261,10 @@ class WorkFolder:
         except (OSError, pa.ArrowException, KeyError, TypeError, ValueError):
             return None
 
+    def counts(self, plan: Plan) -> Counts:
+        """Counts of all finished parts together."""
+        return sum((self.part_counts(plan, task) or Counts() for task in plan.tasks), Counts())
+
     def has_parts(self) -> bool:
         """Whether any part is finished."""
         return any(self.path.glob("part-*.parquet"))

@@ -100,6 +100,16 @@ def run_part(job: Job, work: WorkFolder, part: int, executor: Executor, progress
     return plan
 
 
+def nothing_kept(work: WorkFolder, plan: Plan) -> GenassocError:
+    """The error of a finished run without any variant: a table of no rows would be taken for a result."""
+    counts = work.counts(plan)
+    reasons = ", ".join(f"{reason} left out {n:,}" for reason, n in counts.dropped.items())
+    return GenassocError(
+        f"no variant is left to test: of {counts.read:,} read, {reasons or 'none was kept'}. Nothing was written; "
+        "widen the filters or the regions."
+    )
+
+
 def run_to_file(
     job: Job,
     plan: Plan,
@@ -125,6 +135,8 @@ def run_to_file(
         Before any work if ``out`` cannot be written or its suffix names no format; later if the disk is full.
     PlanError
         If another run is at work on the same output, or the work folder is of another analysis.
+    GenassocError
+        If no variant is left to test; names what left them out.
     """
     out = Path(out)
     table_suffix(out)
@@ -135,6 +147,10 @@ def run_to_file(
         work.open(plan, restart)
         try:
             run(job, plan, executor, work, progress)
+            if not work.counts(plan).kept:
+                empty = nothing_kept(work, plan)
+                work.remove()  # other filters are another run
+                raise empty
             merged = merge(work, plan, out)
         except BaseException:
             if not work.has_parts():

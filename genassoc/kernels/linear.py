@@ -19,6 +19,13 @@ COLLINEAR_SHARE = 1e-12
 # Below these shares float32 sums (relative error about 1e-6) do not hold five digits: the row is summed again in float64.
 WEAK_DIRECTION = 0.05
 WEAK_SHARE = 0.02
+# Below this share of the observed samples' squared residuals, their mean and covariates outweigh what is tested.
+WEAK_RESIDUAL = 0.5
+# Below these shares float64 differences do not hold five digits: the row is fitted afresh on its complete cases.
+ILL_DIRECTION = 1e-7
+ILL_SHARE = 1e-8
+CERTAINLY_LOST = 1e-13  # rounding of the downdate; above it a lost direction is decided by the fresh fit
+WEAK, ILL = 1, 2
 
 
 @jit
@@ -83,16 +90,18 @@ def sum_dense(values: Float64Array, columns: Float64Array, out: Float64Array) ->
 
 
 @jit
-def _factor(A: Float64Array, L: Float64Array) -> tuple[int, float]:
-    """Cholesky factor of A (C, C) into L, skipping lost directions; the rank and the weakest squared pivot kept."""
+def _factor(A: Float64Array, L: Float64Array) -> tuple[int, float, float]:
+    """Cholesky factor of A (C, C) into L, skipping lost directions; the rank, the weakest pivot kept, the largest lost."""
     C = A.shape[0]
     rank = 0
     weakest = 1.0
+    lost = 0.0
     for j in range(C):
         pivot = A[j, j]
         for m in range(j):
             pivot -= L[j, m] * L[j, m]
         if pivot <= LOST_DIRECTION:
+            lost = max(lost, pivot)
             for i in range(C):
                 L[i, j] = 0.0
             continue
@@ -105,7 +114,7 @@ def _factor(A: Float64Array, L: Float64Array) -> tuple[int, float]:
             for m in range(j):
                 entry -= L[i, m] * L[j, m]
             L[i, j] = entry / root
-    return rank, weakest
+    return rank, weakest, lost
 
 
 @jit
@@ -147,7 +156,7 @@ def finish(
     t: Float64Array,
     df: Float64Array,
     code: UInt8Array,
-    weak: BoolArray,
+    weak: UInt8Array,
 ) -> None:
     """Linear regression of T residualised traits on every variant, each on its own complete cases.
 
@@ -170,7 +179,8 @@ def finish(
     Q, R : float64 arrays (N, C), (N, T)
         Zero outside the pattern.
     beta, standard_error, t, df, code, weak : arrays (V, T)
-        Filled. ``weak`` marks rows whose float32 sums do not hold five digits.
+        Filled. ``weak`` is `WEAK` where float32 sums do not hold five digits, `ILL` where float64 sums do not
+        either, else 0.
     """
     V, C = gQ.shape
     T = gR.shape[1]
@@ -190,6 +200,7 @@ def finish(
             a[c] = gQ[v, c]
         rank = C
         weakest = 1.0
+        lost = 0.0
         downdate = k > 0 and not impute
         if k > 0 and impute:
             for m in range(pointers[v], pointers[v + 1]):
@@ -207,7 +218,7 @@ def finish(
                 for i in range(C):
                     for j in range(i + 1):
                         A[i, j] -= Q[s, i] * Q[s, j]
-            rank, weakest = _factor(A, L)
+            rank, weakest, lost = _factor(A, L)
             _solve_lower(L, a, z)
             information = squares - _dot(z, z)
         else:
@@ -219,12 +230,16 @@ def finish(
             standard_error[v, trait] = np.nan
             t[v, trait] = np.nan
             df[v, trait] = freedom
-            weak[v, trait] = rank < C or weakest < WEAK_DIRECTION or information < WEAK_SHARE * centred
-            if rss[trait] <= 0.0:
-                code[v, trait] = NO_RESIDUAL_VARIANCE
-                continue
+            # Against the uncentred squares: an allele rare here may be the major one of the cohort.
+            level = WEAK if rank < C or weakest < WEAK_DIRECTION or information < WEAK_SHARE * squares else 0
+            if weakest < ILL_DIRECTION or lost > CERTAINLY_LOST or information < ILL_SHARE * centred:
+                level = ILL
+            weak[v, trait] = level
             if freedom < 1:
                 code[v, trait] = N_TOO_SMALL
+                continue
+            if rss[trait] <= 0.0:
+                code[v, trait] = NO_RESIDUAL_VARIANCE
                 continue
             if information <= COLLINEAR_SHARE * centred or information <= 0.0:
                 code[v, trait] = COLLINEAR
@@ -246,17 +261,23 @@ def finish(
                             b[c] -= Q[s, c] * r
                     _solve_lower(L, b, w)
                     score -= _dot(z, w)
+                    before = residual
                     residual -= _dot(w, w)
+                    if residual < ILL_SHARE * rss[trait]:
+                        weak[v, trait] = ILL
+                    elif residual < WEAK_RESIDUAL * before:
+                        weak[v, trait] = max(level, WEAK)
             left = residual - score * score / information
             beta[v, trait] = score / information
             # Nothing left beyond rounding of the residuals' own sum: there is no standard error.
+            if left < ILL_SHARE * residual:
+                weak[v, trait] = ILL
             if left <= 1e-13 * rss[trait]:
                 code[v, trait] = PERFECT_FIT
-                weak[v, trait] = True
                 continue
             standard_error[v, trait] = np.sqrt(left / (freedom * information))
             t[v, trait] = beta[v, trait] / standard_error[v, trait]
             code[v, trait] = FINE if rank == C else COVARIATE_COLLINEAR
             # The residual is a difference of float32-made sums: a near-perfect fit is summed again.
-            if left < WEAK_SHARE * residual:
-                weak[v, trait] = True
+            if left * information < WEAK_SHARE * residual * centred:
+                weak[v, trait] = max(weak[v, trait], WEAK)

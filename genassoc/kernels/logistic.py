@@ -15,6 +15,7 @@ NOT_CONVERGED = 1
 SINGULAR = 2
 
 MAX_ITERATIONS = 50
+PLAIN_ITERATIONS = 25  # without a penalty: after more, a coefficient is running away (R's glm, PLINK 2)
 MAX_HALVINGS = 12
 # A Newton step whose squared length in standard errors is below this moves no digit that is promised.
 STEP_TOLERANCE = 1e-12
@@ -147,7 +148,8 @@ def fit(
     scratch = np.empty(P)
     best = -np.inf
     halvings = 0
-    for iteration in range(MAX_ITERATIONS):
+    limit = MAX_ITERATIONS if penalised or runaway else PLAIN_ITERATIONS
+    for iteration in range(limit):
         for i in range(N):
             e = offset[i]
             for j in range(P):
@@ -195,7 +197,7 @@ def fit(
             before[j] = beta[j]
         for j in range(n_free):
             beta[j] += step[j]
-    return NOT_CONVERGED, best, MAX_ITERATIONS
+    return NOT_CONVERGED, best, limit
 
 
 @jit

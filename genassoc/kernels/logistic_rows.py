@@ -8,8 +8,7 @@ import math
 import numpy as np
 
 from genassoc.kernels import jit
-from genassoc.kernels.exact_rare import EXACT_FOUND, CaseCountTable, exact_rare_neg_log_p
-from genassoc.kernels.logistic import CONVERGED, cholesky, fit, fit_as_r, information, residualise, solve_lower
+from genassoc.kernels.logistic import CONVERGED, cholesky, fit, fit_as_r, information, residualise
 from genassoc.kernels.saddlepoint import SPA_FOUND, spa_neg_log_p
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
@@ -111,35 +110,46 @@ def _wald_or_lrt(
         row[STATISTIC] = beta[C] / row[INFORMATION_SE]
         return FINE
     penalised = what == FIRTH or what == FIRTH_PLINK2
-    status, objective, iterations = fit(D, y, offset, penalised, False, P, beta, eta, mu, w, leverage, L)
-    row[ITERATIONS] = iterations
-    if status != CONVERGED:
-        return NOT_CONVERGED
-    row[BETA] = beta[C]
-    if what == FIRTH_PLINK2:
-        J = np.zeros((P, P))
-        for i in range(n):
-            x = (1.0 + leverage[i]) * w[i]
-            for j in range(P):
-                for k in range(j + 1):
-                    J[j, k] += x * D[i, j] * D[i, k]
-        cholesky(J, L, P)
-    # The last diagonal entry of the inverse of L L' is 1 / L[C, C]^2.
-    row[INFORMATION_SE] = 1.0 / L[C, C]
-    row[STATISTIC] = beta[C] / row[INFORMATION_SE]
-    if what == LRT or what == FIRTH:
-        restricted = np.zeros(P)
-        restricted[:C] = start
-        status, null_objective, _ = fit(D, y, offset, penalised, not penalised, C, restricted, eta, mu, w, leverage, L)
-        if status != CONVERGED:
+    objectives = np.empty(2)
+    last = 1 if what == LRT or what == FIRTH else 0
+    # The whole model, then (for a likelihood ratio) g's coefficient held at 0. One call in a loop: numba compiles
+    # every call of `fit` anew.
+    for held in range(last + 1):
+        if held == 1:
+            beta[:C] = start
+            beta[C] = 0.0
+        runaway = held == 1 and not penalised
+        state, objectives[held], iterations = fit(
+            D, y, offset, penalised, runaway, P - held, beta, eta, mu, w, leverage, L
+        )
+        if state != CONVERGED:
             return NOT_CONVERGED
-        row[STATISTIC] = math.copysign(math.sqrt(max(0.0, 2.0 * (objective - null_objective))), beta[C])
+        if held == 1:
+            gain = max(0.0, 2.0 * (objectives[0] - objectives[1]))
+            row[STATISTIC] = math.copysign(math.sqrt(gain), row[BETA])
+            continue
+        row[ITERATIONS] = iterations
+        row[BETA] = beta[C]
+        if what == FIRTH_PLINK2:
+            for i in range(n):
+                w[i] *= 1.0 + leverage[i]
+            J = np.empty((P, P))
+            information(D, w, J)
+            cholesky(J, L, P)
+        # The last diagonal entry of the inverse of L L' is 1 / L[C, C]^2.
+        row[INFORMATION_SE] = 1.0 / L[C, C]
+        row[STATISTIC] = beta[C] / row[INFORMATION_SE]
     return FINE
 
 
 @jit
 def _firth_approx(
-    y: Float64Array, residual_g: Float64Array, offset: Float64Array, carriers: BoolArray, sparse: bool, row: Float64Array
+    y: Float64Array,
+    residual_g: Float64Array,
+    offset: Float64Array,
+    carriers: BoolArray,
+    sparse: bool,
+    row: Float64Array,
 ) -> int:
     """Firth's regression on g residualised, the covariates as an offset: one coefficient (REGENIE: Mbatchou et al. 2021).
 
@@ -152,14 +162,17 @@ def _firth_approx(
     beta = np.zeros(1)
     eta, mu, w, leverage = np.empty(n), np.empty(n), np.empty(n), np.zeros(n)
     L = np.zeros((1, 1))
-    status, null_objective, _ = fit(D, y, offset, True, False, 0, beta, eta, mu, w, leverage, L)
-    status, objective, iterations = fit(D, y, offset, True, False, 1, beta, eta, mu, w, leverage, L)
+    objectives = np.empty(2)
+    status, iterations = CONVERGED, 0
+    # Nothing free: the objective at 0. Then one coefficient.
+    for free in range(2):
+        status, objectives[free], iterations = fit(D, y, offset, True, False, free, beta, eta, mu, w, leverage, L)
     row[ITERATIONS] = iterations
     if status != CONVERGED:
         return NOT_CONVERGED
     row[BETA] = beta[0]
     row[INFORMATION_SE] = 1.0 / L[0, 0]
-    row[STATISTIC] = math.copysign(math.sqrt(max(0.0, 2.0 * (objective - null_objective))), beta[0])
+    row[STATISTIC] = math.copysign(math.sqrt(max(0.0, 2.0 * (objectives[1] - objectives[0]))), beta[0])
     return FINE
 
 
@@ -183,31 +196,6 @@ def _saddlepoint(
             rest -= w[i] * residual_g[i] * residual_g[i]
             at += 1
     return spa_neg_log_p(U, carrier_g, carrier_mu, rest)
-
-
-@jit
-def exact_rows(
-    G: Float64Array, mu: Float64Array, y: Float64Array, table: CaseCountTable, neg_log_p: Float64Array, found: BoolArray
-) -> None:
-    """-ln p (R,) of the exact conditional test of rare variants G (R, n), NaN where not observed; see `exact_rare`."""
-    R, n = G.shape
-    for r in range(R):
-        carriers = np.empty(n, np.int64)
-        missing = np.empty(n, np.int64)
-        m, k, cases = 0, 0, 0
-        for i in range(n):
-            if math.isnan(G[r, i]):
-                missing[k] = i
-                k += 1
-                continue
-            if y[i] == 1.0:
-                cases += 1
-            if G[r, i] > 0.0:
-                carriers[m] = i
-                m += 1
-        who, without = carriers[:m], missing[:k]
-        neg_log_p[r], _, status = exact_rare_neg_log_p(G[r][who], mu[who], y[who], mu[without], cases, table)
-        found[r] = status == EXACT_FOUND
 
 
 @jit
@@ -252,24 +240,12 @@ def analyse_rows(
     """
     n_all, C = X.shape
     observed = np.empty(n_all, np.bool_)
+    g_all = np.empty(n_all)
     for r in range(G.shape[0]):
         for k in range(N_NUMBERS):
             numbers[r, k] = np.nan
         score[r, 0] = score[r, 1] = np.nan
-        n = 0
-        total = 0.0
-        for i in range(n_all):
-            observed[i] = not math.isnan(G[r, i])
-            if observed[i]:
-                n += 1
-                total += G[r, i]
-        g_all = G[r].copy()
-        if n < n_all and impute:
-            for i in range(n_all):
-                if not observed[i]:
-                    g_all[i] = total / max(n, 1)
-                    observed[i] = True
-            n = n_all
+        n = _observe(G[r], impute, g_all, observed)
         g, yy, oo, XX = np.empty(n), np.empty(n), np.empty(n), np.empty((n, C))
         _compress(g_all, observed, g)
         _compress(y, observed, yy)
@@ -280,138 +256,83 @@ def analyse_rows(
         if cases == 0.0 or cases == n:
             status[r] = ONE_OUTCOME
             continue
-        first, first_penalised = start.copy(), penalised_start.copy()
+        first, second = start.copy(), penalised_start.copy()
         if n < n_all:
             XX, first, dropped[r] = independent_columns(XX, start)
             if dropped[r]:
-                first_penalised = np.zeros(XX.shape[1])
-        P = XX.shape[1]
-        L = np.zeros((P, P))
-        eta, mu, w, leverage = np.empty(n), np.empty(n), np.empty(n), np.zeros(n)
-        beta = first
-        state, _, _ = fit(XX, yy, oo, False, True, P, beta, eta, mu, w, leverage, L)
-        if state != CONVERGED:
-            status[r] = NULL_NOT_CONVERGED
-            continue
-        residual_g = np.empty(n)
-        full_rank, spread = residualise(XX, w, g, L, residual_g)
-        if not full_rank:
-            status[r] = NULL_NOT_CONVERGED
-            continue
-        plain = 0.0
-        centre = (w * g).sum() / w.sum()
-        U = 0.0
-        for i in range(n):
-            plain += w[i] * (g[i] - centre) ** 2
-            U += residual_g[i] * (yy[i] - mu[i])
-        if spread <= 1e-12 * plain or spread <= 0.0:
-            status[r] = COLLINEAR
-            continue
-        score[r, 0], score[r, 1] = U, spread
-        what = asked[r]
-        status[r] = FINE
-        if saddlepoint[r]:
-            numbers[r, SPA_NEG_LOG_P], failed = _saddlepoint(U, spread, g, residual_g, mu, w)
-            if failed != SPA_FOUND:
-                status[r] = SPA_FAILED
-                continue
-        if what == SCORE:
-            numbers[r, BETA] = U / spread
-            numbers[r, INFORMATION_SE] = 1.0 / math.sqrt(spread)
-            numbers[r, STATISTIC] = U / math.sqrt(spread)
-            numbers[r, ITERATIONS] = 0.0
-        elif what == FIRTH_APPROX:
-            state, _, _ = fit(XX, yy, oo, True, False, P, first_penalised, eta, mu, w, leverage, L)
-            if state != CONVERGED:
-                status[r] = NULL_NOT_CONVERGED
-                continue
-            carriers = g > 0.0
-            status[r] = _firth_approx(yy, residual_g, eta, carriers, sparse[r], numbers[r])
-        else:
-            status[r] = _wald_or_lrt(XX, yy, g, oo, beta, what, numbers[r])
+                second = np.zeros(XX.shape[1])
+        status[r] = _one_row(g, yy, oo, XX, first, second, asked[r], sparse[r], saddlepoint[r], numbers[r], score[r])
 
 
 @jit
-def score_with_missing(
-    gQ: Float64Array,
-    gr: Float64Array,
-    squares: Float64Array,
-    pointers: Int64Array,
-    indices: Int64Array,
-    WQ: Float64Array,
-    Q: Float64Array,
-    weight: Float64Array,
-    r: Float64Array,
-    mean: Float64Array,
-    impute: bool,
-    U: Float64Array,
-    information: Float64Array,
-    weakest: Float64Array,
-) -> None:
-    """Score and information of every variant, corrected for missing calls by one Newton step of the null.
+def _observe(calls: Float64Array, impute: bool, g: Float64Array, observed: BoolArray) -> int:
+    """Which calls are observed, or with ``impute`` all with their mean in place of the others; how many."""
+    n = 0
+    total = 0.0
+    for i in range(calls.size):
+        g[i] = calls[i]
+        observed[i] = not math.isnan(calls[i])
+        if observed[i]:
+            n += 1
+            total += calls[i]
+    if impute and n < calls.size:
+        mean = total / max(n, 1)
+        for i in range(calls.size):
+            # Every flag is written, not only those that change: LLVM 20 vectorises the conditional store wrongly.
+            observed[i] = True
+            if math.isnan(calls[i]):
+                g[i] = mean
+        return calls.size
+    return n
 
-    With Q orthonormal in the weights W (``Q'WQ = I``) and S the samples observed:
 
-        A = I - sum_missing W q q'      b = -sum_missing q r
-        I = sum_S W g^2 - a'A^-1 a      U = g'r - a'A^-1 b      a = Q'Wg
-
-    Parameters
-    ----------
-    gQ, gr, squares : float64 arrays (V, C), (V,), (V,)
-        ``Q'Wg``, ``r'g`` and ``sum W g^2`` over observed calls.
-    pointers, indices : int64 arrays
-        Samples whose call is missing, a run a variant.
-    WQ, Q, weight, r : float64 arrays (N, C), (N, C), (N,), (N,)
-        Zero for samples without the trait.
-    mean : float64 array (V,)
-        With ``impute`` what a missing call counts, in place of all this.
-    U, information, weakest : float64 arrays (V,)
-        Filled; ``weakest`` is the smallest squared pivot of A, 0 where it is singular.
-    """
-    V, C = gQ.shape
-    A, L = np.empty((C, C)), np.zeros((C, C))
-    b, z, x = np.empty(C), np.empty(C), np.empty(C)
-    for v in range(V):
-        weakest[v] = 1.0
-        if pointers[v + 1] == pointers[v]:
-            total = 0.0
-            for c in range(C):
-                total += gQ[v, c] * gQ[v, c]
-            U[v], information[v] = gr[v], squares[v] - total
-            continue
-        for i in range(C):
-            b[i] = 0.0
-            for j in range(C):
-                A[i, j] = 1.0 if i == j else 0.0
-        if impute:
-            U[v], information[v] = gr[v], squares[v]
-            for c in range(C):
-                z[c] = gQ[v, c]
-            for m in range(pointers[v], pointers[v + 1]):
-                s = indices[m]
-                U[v] += mean[v] * r[s]
-                information[v] += mean[v] * mean[v] * weight[s]
-                for c in range(C):
-                    z[c] += mean[v] * WQ[s, c]
-            for c in range(C):
-                information[v] -= z[c] * z[c]
-            continue
-        for m in range(pointers[v], pointers[v + 1]):
-            s = indices[m]
-            for i in range(C):
-                b[i] -= Q[s, i] * r[s]
-                for j in range(i + 1):
-                    A[i, j] -= WQ[s, i] * Q[s, j]
-        if math.isnan(cholesky(A, L, C)):
-            weakest[v], U[v], information[v] = 0.0, np.nan, np.nan
-            continue
-        for c in range(C):
-            weakest[v] = min(weakest[v], L[c, c] * L[c, c])
-        solve_lower(L, gQ[v], z, C)
-        solve_lower(L, b, x, C)
-        U[v] = gr[v]
-        information[v] = squares[v]
-        for c in range(C):
-            U[v] -= z[c] * x[c]
-            information[v] -= z[c] * z[c]
-
+@jit
+def _one_row(
+    g: Float64Array,
+    y: Float64Array,
+    offset: Float64Array,
+    X: Float64Array,
+    start: Float64Array,
+    penalised_start: Float64Array,
+    what: int,
+    sparse: bool,
+    saddlepoint: bool,
+    numbers: Float64Array,
+    score: Float64Array,
+) -> int:
+    """What `analyse_rows` does of one variant, on n samples that are all observed; the status."""
+    n, P = X.shape
+    eta, mu, w, leverage, L = np.empty(n), np.empty(n), np.empty(n), np.zeros(n), np.zeros((P, P))
+    null_mu, null_w, residual_g = np.empty(n), np.empty(n), np.empty(n)
+    # The null, and for an offset the penalised null: eta is that of the last.
+    for penalised in range(2 if what == FIRTH_APPROX else 1):
+        beta = penalised_start if penalised == 1 else start
+        state, _, _ = fit(X, y, offset, penalised == 1, penalised == 0, P, beta, eta, mu, w, leverage, L)
+        if state != CONVERGED:
+            return NULL_NOT_CONVERGED
+        if penalised == 0:
+            null_mu[:] = mu
+            null_w[:] = w
+    full_rank, spread = residualise(X, null_w, g, L, residual_g)
+    if not full_rank:
+        return NULL_NOT_CONVERGED
+    centre = (null_w * g).sum() / null_w.sum()
+    plain = (null_w * (g - centre) ** 2).sum()
+    if spread <= 1e-12 * plain or spread <= 0.0:
+        return COLLINEAR
+    U = (residual_g * (y - null_mu)).sum()
+    score[0], score[1] = U, spread
+    if saddlepoint:
+        numbers[SPA_NEG_LOG_P], failed = _saddlepoint(U, spread, g, residual_g, null_mu, null_w)
+        if failed != SPA_FOUND:
+            return SPA_FAILED
+    if what == SCORE:
+        numbers[BETA] = U / spread
+        numbers[INFORMATION_SE] = 1.0 / math.sqrt(spread)
+        numbers[STATISTIC] = U / math.sqrt(spread)
+        numbers[ITERATIONS] = 0.0
+        return FINE
+    if what == FIRTH_APPROX:
+        return _firth_approx(y, residual_g, eta, g > 0.0, sparse, numbers)
+    from_penalised = what == FIRTH or what == FIRTH_PLINK2
+    return _wald_or_lrt(X, y, g, offset, penalised_start if from_penalised else start, what, numbers)

@@ -22,7 +22,7 @@ from genassoc.kernels.vector import LANES, add_four_rows, extend_row
 from genassoc.shapes import BoolArray, Float32Array, Float64Array, UInt8Array
 
 TABLE_BYTES = 4  # bytes tabulated at once: 4 x 256 rows x 64 B = 64 KB, in the second-level cache
-TILE_BYTES = 256  # 1,024 samples in float32 before the sum moves to float64
+TILE_BYTES = 64  # 256 samples in float32 before the sum moves to float64: sorted samples make large partial sums
 TILE_VARIANTS = 2048  # variants that share a table: its cost is 256 rows of them; their sums take 128 KB
 
 

@@ -11,7 +11,10 @@ import numpy as np
 
 from genassoc.data.block import Block, GenotypeBlock
 from genassoc.kernels import linear as kernel
+from genassoc.methods import checks
 from genassoc.methods.base import BlockResult
+from genassoc.methods.columns import minor_counts
+from genassoc.methods.linear_dense import fit_row
 from genassoc.methods.linear_null import LinearState, NullModel, prepare
 from genassoc.methods.sums import GenotypeSums, genotype_sums, minor_is_ref
 from genassoc.shapes import Array, BoolArray, Float64Array
@@ -62,15 +65,13 @@ class Linear:
     rank_normalise: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "traits", _names(self.traits))
-        if not isinstance(self.covariates, str):
-            object.__setattr__(self, "covariates", tuple(self.covariates))
+        object.__setattr__(self, "traits", checks.names(self.traits, "traits"))
+        object.__setattr__(self, "covariates", checks.names_or_formula(self.covariates, "covariates"))
         if not self.traits:
             raise ValueError("Linear needs at least one trait: Linear(traits=['ldl'])")
-        if self.missing not in ("complete", "mean"):
-            raise ValueError(f"missing is 'complete' or 'mean', not {self.missing!r}")
-        if not self.min_mac >= 0:
-            raise ValueError(f"min_mac is a count of alleles, not {self.min_mac!r}")
+        checks.choice(self.missing, "missing", ("complete", "mean"))
+        checks.number(self.min_mac, "min_mac", "a count of alleles", 0)
+        object.__setattr__(self, "rank_normalise", checks.flag(self.rank_normalise, "rank_normalise"))
 
     def prepare(self, cohort: Any) -> "LinearState":
         """Fit the null models of all traits on the cohort's samples."""
@@ -80,10 +81,6 @@ class Linear:
     def block(self, state: "LinearState", block: Block) -> BlockResult:
         """Test every variant of the block against every trait: V x T rows."""
         return _test_block(self, state, block)
-
-
-def _names(traits: Any) -> tuple[str, ...]:
-    return (traits,) if isinstance(traits, str) else tuple(traits)
 
 
 @dataclass(frozen=True)
@@ -109,7 +106,7 @@ def _finish(model: Linear, null: NullModel, sums: _Sums) -> dict[str, Array]:
     own = sums.genotypes
     shape = (own.n.size, null.traits.size)
     beta, standard_error, t, df = (np.empty(shape) for _ in range(4))
-    code, weak = np.empty(shape, np.uint8), np.empty(shape, np.bool_)
+    code, weak = np.empty(shape, np.uint8), np.empty(shape, np.uint8)
     kernel.finish(
         own.n, own.sum_g, own.sum_g2, sums.gQ, sums.gR, own.pointers, own.indices, null.Q, null.R, null.rss,
         null.n, model.missing == "mean", beta, standard_error, t, df, code, weak,
@@ -128,7 +125,7 @@ def _again_in_float64(
 ) -> None:
     """Compute the rows that float32 sums cannot hold, or that people will quote, again in float64."""
     quoted = np.nan_to_num(neg_log_10_p_t(found["t"], found["df"])) > GENOME_WIDE
-    rows = (found["weak"] | quoted) & ~sums.genotypes.constant[:, None]
+    rows = ((found["weak"] > 0) | quoted) & ~sums.genotypes.constant[:, None]
     variants = np.flatnonzero(rows.any(axis=1))
     if not variants.size:
         return
@@ -143,6 +140,19 @@ def _again_in_float64(
         part = values[variants]
         part[chosen] = again[name][chosen]
         values[variants] = part
+
+
+def _fit_afresh(
+    model: Linear, null: NullModel, block: Block, flipped: BoolArray, sums: _Sums, found: dict[str, Array]
+) -> None:
+    """Fit the rows in which even float64 sums cancel on their own complete cases."""
+    ill = (found["weak"] == kernel.ILL) & ~sums.genotypes.constant[:, None]
+    for v in np.flatnonzero(ill.any(axis=1)):
+        g = minor_counts(block, flipped, np.array([v]), null.columns)[0]
+        for j in np.flatnonzero(ill[v]):
+            row = fit_row(g, null.Q, null.R[:, j], null.columns, model.missing == "mean")
+            for name in ("beta", "standard_error", "t", "df", "code"):
+                found[name][v, j] = getattr(row, name)
 
 
 def _test_block(model: Linear, state: LinearState, block: Block) -> BlockResult:
@@ -166,13 +176,16 @@ def _test_block(model: Linear, state: LinearState, block: Block) -> BlockResult:
         found = _finish(model, null, sums)
         if isinstance(block, GenotypeBlock):
             _again_in_float64(model, state, null, block, flipped, sums, found)
+        _fit_afresh(model, null, block, flipped, sums, found)
         for name, values in _rows(model, null, sums.genotypes, found, flipped).items():
             columns[name][:, null.traits] = values
     labels = {"trait": state.traits, "test": ("add",) * len(state.traits)}
     return BlockResult(columns, labels, {"method": METHODS, "code": CODES})
 
 
-def _rows(model: Linear, null: NullModel, own: GenotypeSums, found: dict[str, Array], flipped: BoolArray) -> dict[str, Array]:
+def _rows(
+    model: Linear, null: NullModel, own: GenotypeSums, found: dict[str, Array], flipped: BoolArray
+) -> dict[str, Array]:
     """Turn what was computed for the minor allele into rows for ALT, with the reasons for rows without an estimate."""
     mac = own.mac
     code = found["code"].copy()

@@ -131,6 +131,9 @@ def _fit_null(
         y = design.y[observed, trait]
         if rank_normalise and n:
             y = normal_scores(y)
+        # Powers of two change no digit: sums of squares neither overflow nor vanish.
+        unit = 2.0 ** np.round(np.log2(np.abs(y).max())) if n and np.abs(y).max() > 0 else 1.0
+        y = y / unit
         centred = y - y.mean() if n else y
         residual = centred - basis.Q @ (basis.Q.T @ centred)
         residual -= basis.Q @ (basis.Q.T @ residual)
@@ -139,6 +142,7 @@ def _fit_null(
             scale[j] = np.sqrt(squares / n)
             R[columns, j] = residual / scale[j]
             rss[j] = n
+            scale[j] *= unit
     dropped = tuple(int(c) for c in np.flatnonzero(~basis.kept)) if n else ()
     return NullModel(traits, n, columns, mask_words(columns, block_width), Q, R, scale, rss, at, dropped)
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from genassoc.data.block import Block
+from genassoc.methods import checks
 from genassoc.methods.base import BlockResult
 from genassoc.methods.logistic_null import LogisticState, prepare
 from genassoc.methods.logistic_rows import CODES, METHODS, Choices, test_trait
@@ -69,23 +70,18 @@ class Logistic:
     like: Literal["plink2", "regenie"] | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "traits", (self.traits,) if isinstance(self.traits, str) else tuple(self.traits))
-        if not isinstance(self.covariates, str):
-            object.__setattr__(self, "covariates", tuple(self.covariates))
+        object.__setattr__(self, "traits", checks.names(self.traits, "traits"))
+        object.__setattr__(self, "covariates", checks.names_or_formula(self.covariates, "covariates"))
         if not self.traits:
             raise ValueError("Logistic needs at least one trait: Logistic(traits=['t2d'])")
-        for name, value, allowed in (
-            ("test", self.test, _TESTS),
-            ("correction", self.correction, _CORRECTIONS),
-            ("missing", self.missing, ("auto", "complete", "mean")),
-            ("like", self.like, (None, "plink2", "regenie")),
-        ):
-            if value not in allowed:
-                raise ValueError(f"{name} is one of {', '.join(map(repr, allowed))}, not {value!r}")
-        if self.correct_below is not None and not 0 <= self.correct_below <= 1:
-            raise ValueError(f"correct_below is a p-value between 0 and 1, not {self.correct_below!r}")
-        if self.min_mac is not None and not self.min_mac >= 0:
-            raise ValueError(f"min_mac is a count of alleles, not {self.min_mac!r}")
+        checks.choice(self.test, "test", _TESTS)
+        checks.choice(self.correction, "correction", _CORRECTIONS)
+        checks.choice(self.missing, "missing", ("auto", "complete", "mean"))
+        checks.choice(self.like, "like", (None, "plink2", "regenie"))
+        if self.correct_below is not None:
+            checks.number(self.correct_below, "correct_below", "a p-value", 0, 1)
+        if self.min_mac is not None:
+            checks.number(self.min_mac, "min_mac", "a count of alleles", 0)
 
     def choices(self) -> Choices:
         """What is done, after ``like`` has filled in what was left open; an explicit choice wins."""

@@ -153,9 +153,7 @@ def fit_null(
     return null, basis.kept
 
 
-def _notes(
-    design: Any, name: str, null: NullLogistic, kept: BoolArray, observed: BoolArray, coding: str
-) -> list[str]:
+def _notes(design: Any, name: str, null: NullLogistic, kept: BoolArray, observed: BoolArray, coding: str) -> list[str]:
     notes = [f"{name}: {coding}; {null.n_cases:,} cases, {null.n - null.n_cases:,} controls"]
     for column in np.flatnonzero(~kept):
         notes.append(
@@ -164,7 +162,9 @@ def _notes(
         )
     if null.failure is not None:
         notes.append(f"{name} has no null model ({null.failure}): its rows have no estimate")
-    elif null.mu.size and max(null.mu.max() / (1 - null.mu.max()), (1 - null.mu.min()) / null.mu.min()) > np.exp(SEPARATED):
+    elif null.mu.size and max(null.mu.max() / (1 - null.mu.max()), (1 - null.mu.min()) / null.mu.min()) > np.exp(
+        SEPARATED
+    ):
         names = separated_covariates(design.X[observed], null.y, design.covariates)
         notes.append(
             f"{', '.join(names) or 'a combination of covariates'} tells cases of {name} from controls by itself: its "

@@ -6,6 +6,7 @@ import numpy as np
 
 from genassoc.data.block import Block
 from genassoc.kernels import logistic_rows as kernel
+from genassoc.kernels import logistic_score
 from genassoc.methods.columns import minor_counts
 from genassoc.methods.logistic_null import NullLogistic
 from genassoc.methods.sums import GenotypeSums, allele_counts, frequency, genotype_sums
@@ -79,7 +80,9 @@ class _Rows:
     method: Array
     code: Array
 
-    def put(self, rows: Int64Array, method: str, beta: Float64Array, model_error: Float64Array, z: Float64Array) -> None:
+    def put(
+        self, rows: Int64Array, method: str, beta: Float64Array, model_error: Float64Array, z: Float64Array
+    ) -> None:
         """An estimate with its test; the standard error is that of the test: ``|beta| / |z|``."""
         self.beta[rows], self.model_error[rows], self.z[rows] = beta, model_error, z
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -115,6 +118,7 @@ def test_trait(
     rows, weak = _score(choices, null, own, product, squares)
     usable = np.ones(own.n.size, dtype=bool)
     for bad, code in (
+        (own.n == 0, "n_too_small"),
         (own.constant & (own.mac > 0), "constant_genotype"),
         (own.constant & (own.mac == 0), "monomorphic"),
         (own.n <= null.X.shape[1], "n_too_small"),
@@ -141,7 +145,7 @@ def _score(
     gQ = np.ascontiguousarray(product[:, null.at : null.at + C])
     gr = np.ascontiguousarray(product[:, null.at + C])
     mean = own.sum_g / np.maximum(own.n, 1)
-    kernel.score_with_missing(
+    logistic_score.score_with_missing(
         gQ, gr, squares, own.pointers, own.indices, null.WQ, null.Q, null.weight, null.residual, mean, choices.impute,
         U, information, weakest,
     )  # fmt: skip
@@ -259,14 +263,15 @@ def _test_exactly(
     variants: Int64Array,
 ) -> None:
     """Rare variants: Firth's estimate with the p of the exact test, given the number of cases."""
-    status = _one_by_one(choices, null, block, flipped, own, rows, variants, _ask("firth_approx", variants))
+    asked = "firth" if choices.correction == "firth" else "firth_approx"
+    status = _one_by_one(choices, null, block, flipped, own, rows, variants, _ask(asked, variants))
     some = variants[status == kernel.FINE]
     for first, last in _chunks(some.size, null.n):
         part = some[first:last]
         neg_log_p, found = np.empty(part.size), np.zeros(part.size, np.bool_)
         G = minor_counts(block, flipped, part, null.columns)
         assert null.cases is not None
-        kernel.exact_rows(G, null.mu, null.y, null.cases, neg_log_p, found)
+        logistic_score.exact_rows(G, null.mu, null.y, null.cases, neg_log_p, found)
         done = part[found]
         rows.put_p(done, "exact", neg_log_p[found] / np.log(10.0))
 
@@ -308,7 +313,11 @@ def _one_by_one(
                 found = numbers[picked]
                 label = name.removesuffix("_plink2")
                 rows.put(
-                    some[picked], label, found[:, kernel.BETA], found[:, kernel.INFORMATION_SE], found[:, kernel.STATISTIC]
+                    some[picked],
+                    label,
+                    found[:, kernel.BETA],
+                    found[:, kernel.INFORMATION_SE],
+                    found[:, kernel.STATISTIC],
                 )
                 rows.iterations[some[picked]] = found[:, kernel.ITERATIONS].astype(np.int64)
         if saddlepoint:

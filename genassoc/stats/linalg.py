@@ -37,10 +37,14 @@ def orthonormal_basis(X: Float64Array) -> Basis:
     kept[0] = N > 0
     columns = [np.full(N, 1.0 / np.sqrt(max(N, 1)))]
     for c in range(1, C):
-        column = X[:, c] - X[:, c].mean() if N else X[:, c]
+        largest = np.abs(X[:, c]).max(initial=0.0)
+        if largest == 0.0:
+            continue
+        raw = X[:, c] / largest  # squares neither overflow nor vanish
+        column = raw - raw.mean()
         scale = np.sqrt(column @ column)
         # A column that is constant up to rounding is the intercept again.
-        if scale <= 1e-12 * np.sqrt(X[:, c] @ X[:, c]):
+        if scale <= 1e-12 * np.sqrt(raw @ raw):
             continue
         left = column / scale
         for _ in range(2):

@@ -1,0 +1,71 @@
+"""Values that look like an undeclared code for "missing": -9 and its like, where they stand out of a column."""
+
+import numpy as np
+import polars as pl
+
+from genassoc.data.columns import NUMBER
+from genassoc.shapes import Float64Array, Int64Array
+
+CODES = (-9.0, -99.0, -999.0, 999.0)
+SPIKE = 5  # times, and times as often as the next commonest value: no honest scale or measurement does that
+_DENSE = 20  # within 1 of the code, for each time it occurs: so many others, and it is one of them
+_PLINK = -9.0
+
+
+def suspects(column: pl.Series, rows: Int64Array) -> dict[str, Int64Array]:
+    """Which codes stand out of a column, and where.
+
+    A code stands out when it is an isolated extreme (for -9: the smallest value, and no other is -8 or below; for the
+    others: further from the rest than the rest is wide), or a spike: at least `SPIKE` times, and `SPIKE` times as often
+    as the next commonest value, unless it lies in the thick of the others.
+
+    Parameters
+    ----------
+    column : Series
+        Numbers, or text of which the numbers are looked at.
+    rows : int64 array (N,)
+        The rows that are used; what stands out is judged by the whole column.
+
+    Returns
+    -------
+    dict of str to int64 array
+        Code ("-9") -> its places in ``rows``.
+    """
+    if column.dtype == pl.String:
+        column = column.set(~column.str.contains(NUMBER), None).cast(pl.Float64)
+    elif not column.dtype.is_numeric():
+        return {}
+    whole = column.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    used = whole[rows]
+    found: dict[str, Int64Array] = {}
+    for code in CODES:
+        places = np.flatnonzero(used == code)
+        if places.size and _stands_out(whole, code):
+            found[f"{code:g}"] = places
+    return found
+
+
+def _stands_out(whole: Float64Array, code: float) -> bool:
+    others = whole[np.isfinite(whole) & ~np.isin(whole, CODES)]
+    return _is_isolated(others, code) or _is_spike(others, int((whole == code).sum()), code)
+
+
+def _is_isolated(others: Float64Array, code: float) -> bool:
+    """Whether a code lies apart from all other values."""
+    if code == _PLINK:
+        return not (others <= -8).any()
+    if not others.size:
+        return False
+    low_end, high_end = float(others.min()), float(others.max())
+    gap = low_end - code if code < low_end else code - high_end
+    # A twentieth of the code: after 998 comes 999.
+    return gap > max(high_end - low_end, abs(code) / 20)
+
+
+def _is_spike(others: Float64Array, count: int, code: float) -> bool:
+    """Whether a code is far commoner than any other value, and not one of many close to it."""
+    if count < SPIKE or not others.size:
+        return False
+    commonest = int(np.unique(others, return_counts=True)[1].max())
+    near = int((np.abs(others - code) <= 1).sum())
+    return count >= SPIKE * commonest and near <= _DENSE * count
