@@ -1,11 +1,14 @@
 """The commands: they parse, call the api and print. No numbers are made here."""
 
+import csv
+import logging
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import typer.core
 
 from genassoc.errors import GenassocError
 
@@ -13,8 +16,22 @@ if TYPE_CHECKING:
     from genassoc.config import Config
     from genassoc.results import Results
 
+
+class _Interrupted(Exception):
+    """Ctrl-C: typer would leave without a word."""
+
+
+class _Commands(typer.core.TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise _Interrupted from None
+
+
 app = typer.Typer(
     name="genassoc",
+    cls=_Commands,
     help="Exact, fast genome-wide association from VCF: on a laptop, in a job array, in a pipeline.",
     no_args_is_help=True,
     add_completion=False,
@@ -27,6 +44,12 @@ Threads = Annotated[
     typer.Option("--threads", min=1, help="Threads; all usable CPUs by default. Results do not depend on it."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Force = Annotated[
+    bool,
+    typer.Option(
+        "--force", help="Begin anew: throw away unfinished work of other inputs, and a store made of another VCF."
+    ),
+]
 
 
 def _say(text: str = "") -> None:
@@ -50,8 +73,25 @@ def _progress() -> Any:
     return default_progress()
 
 
-def _names(text: str | None) -> list[str]:
-    return [name.strip() for name in (text or "").split(",") if name.strip()]
+def _names(texts: list[str]) -> list[str]:
+    """Names of options, each split at commas; a name with a comma in it stands in double quotes."""
+    found = [name.strip() for text in texts for name in next(csv.reader([text], skipinitialspace=True), [])]
+    return [name for name in found if name]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        version()
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command()
@@ -102,7 +142,7 @@ def qc(
     from genassoc import api, describe
 
     targets = [path for path in (out, samples_out) if path is not None]
-    describe.check_tables(targets)
+    describe.check_tables(targets, [store])
     cohort = api.whole_store(api.open_store(store))
     variants, samples = api.quality(cohort, executor=_executor(threads), progress=_progress())
     for path, table in zip(targets, (variants, samples)):
@@ -113,10 +153,9 @@ def qc(
 @app.command()
 def check(config: Annotated[Path, typer.Argument(metavar="gwas.toml")], threads: Threads = None) -> None:
     """Every problem of a gwas.toml at once, before the queue; and what the run will cost."""
-    from genassoc import analysis
-    from genassoc.config import Config
+    from genassoc import preflight
 
-    found = analysis.check(Config.read(config), _executor(threads).n)
+    found = preflight.check(config, _executor(threads).n)
     for line in found.lines:
         _say(line)
     for problem in found.problems:
@@ -130,7 +169,7 @@ def check(config: Annotated[Path, typer.Argument(metavar="gwas.toml")], threads:
 def run(
     config: Annotated[Path, typer.Argument(metavar="gwas.toml")],
     threads: Threads = None,
-    force: Annotated[bool, typer.Option(help="Throw away the parts of an interrupted run of other inputs.")] = False,
+    force: Force = False,
 ) -> None:
     """Do what a gwas.toml says. A killed run carries on when run again."""
     from genassoc.config import Config
@@ -165,7 +204,9 @@ def assoc(
     store: Annotated[Path, typer.Argument(help="A store, or a VCF to convert first.")],
     pheno: Annotated[Path, typer.Argument(help="Phenotypes: TSV, CSV, blank-delimited or parquet.")],
     model: Annotated[str, typer.Option(help="linear")],
-    trait: Annotated[str, typer.Option(help="NAME[,NAME...]")],
+    trait: Annotated[
+        list[str], typer.Option(help="NAME[,NAME...]; may be repeated. A name with a comma: '\"LDL, fasting\"'.")
+    ],
     out: Annotated[Path, typer.Option(help="Results: .parquet, .tsv or .tsv.gz.")],
     covar: Annotated[str | None, typer.Option(help="NAME[,NAME...], ranges as PC1:PC10, or a formula with ~.")] = None,
     sample_id: Annotated[str | None, typer.Option(help="Column of sample ids.")] = None,
@@ -184,12 +225,16 @@ def assoc(
         list[str] | None,
         typer.Option(help="A value that means missing, as -9; may be repeated; 'none' declares that there is none."),
     ] = None,
+    min_overlap: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Least share of the smaller set of samples that must match (0.5)."),
+    ] = None,
     dialect: Annotated[
         str | None,
         typer.Option(help="Write --out as gwas-ssf | plink2 | regenie | saige, beside a parquet of all columns."),
     ] = None,
     threads: Threads = None,
-    force: Annotated[bool, typer.Option(help="Throw away the parts of an interrupted run of other inputs.")] = False,
+    force: Force = False,
     print_toml: Annotated[bool, typer.Option(help="Print the gwas.toml that means the same, and stop.")] = False,
 ) -> None:
     """Association in one line: the same as `run` with a gwas.toml."""
@@ -197,7 +242,7 @@ def assoc(
 
     choices: dict[str, Any] = {"kind": model, "traits": _names(trait), "missing": missing}
     if covar:
-        choices["covariates"] = covar.replace("~", "", 1).strip() if "~" in covar else _names(covar)
+        choices["covariates"] = covar.replace("~", "", 1).strip() if "~" in covar else _names([covar])
     if min_mac is not None:
         choices["min_mac"] = min_mac
     if rank_normalise:
@@ -206,6 +251,7 @@ def assoc(
     tables = {
         "input": {
             "store": str(store), "phenotypes": str(pheno), "sample_id": sample_id, "sex": sex, "missing_codes": declared,
+            "min_overlap": min_overlap,
         },
         "model": choices,
         "variants": {"maf": maf, "mac": mac, "missing": missing_rate, "hwe": hwe, "region": region or None},
@@ -225,12 +271,13 @@ def plan(
     work: Path,
     parts: Annotated[int, typer.Option(min=1, help="Jobs of the array.")],
     json: Json = False,
+    force: Force = False,
 ) -> None:
     """Divide a run into parts for a job array: then `part WORK 0` ... `part WORK N-1`, and `merge WORK OUT`."""
     from genassoc import analysis, describe
     from genassoc.config import Config
 
-    made = analysis.make_plan(Config.read(config), work, parts, _progress())
+    made = analysis.make_plan(Config.read(config), work, parts, _progress(), restart=force)
     _say(describe.plan_json(made) if json else "\n".join(describe.plan_lines(made, work)))
 
 
@@ -309,12 +356,14 @@ def main() -> None:
     if os.environ.get("GENASSOC_TRACEBACK"):
         app()
         return
+    # A matplotlib that cannot write its cache, or builds it, is no concern of who asked for a plot.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     try:
         app()
     except GenassocError as error:
         _fail(str(error))
-    except KeyboardInterrupt:
-        _fail("interrupted; what was finished is kept, and the same command carries on from there", 130)
+    except (_Interrupted, KeyboardInterrupt):
+        _fail(f"interrupted; {_afterwards(sys.argv[1:2])}", 130)
     except BrokenPipeError:
         # The reader of our output has gone, as `head` does: nothing is left to say.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -329,6 +378,13 @@ def main() -> None:
             f"this is a defect of genassoc: {type(error).__name__}: {error}{f' ({notes})' if notes else ''}. Please "
             "report it with the output of the same command under GENASSOC_TRACEBACK=1"
         )
+
+
+def _afterwards(command: list[str]) -> str:
+    """What an interrupted command leaves behind."""
+    if command and command[0] in ("convert", "run", "assoc", "part", "demo"):
+        return "what was finished is kept, and the same command carries on from there"
+    return "nothing unfinished is left behind; the same command begins anew"
 
 
 def _fail(message: str, code: int = 1) -> None:

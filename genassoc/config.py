@@ -2,8 +2,9 @@
 
 import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,27 +73,17 @@ class Config:
             The file is absent or no TOML, or keys are unknown, absent or of the wrong type: all at once.
         """
         path = Path(path)
-        try:
-            text = path.read_text(encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"{path} cannot be read: {error.strerror}.") from error
-        except UnicodeDecodeError as error:
-            raise InputError(f"{path} is no UTF-8 text, so no TOML.") from error
-        return cls.parse(text, str(path), path.parent)
+        return cls.of(read_tables(path), str(path), path.parent)
 
     @classmethod
     def parse(cls, text: str, name: str, folder: Path) -> "Config":
         """Read the text of a gwas.toml; see `read`."""
-        try:
-            content = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise InputError(f"{name} is no TOML: {error}.") from error
-        return cls.of(content, name, folder)
+        return cls.of(_tables(text, name), name, folder)
 
     @classmethod
     def of(cls, content: Mapping[str, Any], name: str, folder: Path) -> "Config":
         """Check tables that were read from a file or made from flags; see `read`."""
-        problems = _problems(content)
+        problems = problems_of(content)
         if problems:
             raise InputError(f"{name}:\n" + "\n".join(f"  - {problem}" for problem in problems))
         return cls(
@@ -102,6 +93,18 @@ class Config:
             variants=dict(content.get("variants", {})),
             folder=folder,
         )
+
+    @classmethod
+    def sound(cls, content: Mapping[str, Any], folder: Path) -> "Config":
+        """What can be used of tables with problems: keys that are known and of their type; others may be absent."""
+        tables: dict[str, dict[str, Any]] = {}
+        for section, known in _SECTIONS.items():
+            table = content.get(section)
+            items = table.items() if isinstance(table, Mapping) else ()
+            tables[section] = {
+                key: value for key, value in items if known is None or (key in known and _is_a(value, known[key]))
+            }
+        return cls(**tables, folder=folder)
 
     def to_toml(self) -> str:
         """The text of a gwas.toml that means the same, with absolute paths."""
@@ -162,23 +165,53 @@ class Config:
         """The file in `dialect`."""
         return self._path(self.output["path"])
 
-    def predicates(self) -> list[Any]:
-        """``[variants]`` as the predicates of `genassoc.data.variants`."""
+    def conditions(self) -> list[Callable[[], Any]]:
+        """What makes the predicates of ``[variants]``, one by one: each may refuse its bound."""
         made = {
             "maf": predicates.maf_above,
             "mac": predicates.mac_above,
             "missing": predicates.missing_below,
             "hwe": predicates.hwe_above,
         }
-        chosen = [make(float(self.variants[key])) for key, make in made.items() if key in self.variants]
+        chosen: list[Callable[[], Any]] = [
+            partial(make, float(self.variants[key])) for key, make in made.items() if key in self.variants
+        ]
         if self.variants.get("region"):
-            chosen.append(predicates.in_region(*self.variants["region"]))
+            chosen.append(partial(predicates.in_region, *self.variants["region"]))
         if self.variants.get("snv_only"):
-            chosen.append(predicates.is_snv())
+            chosen.append(partial(predicates.is_snv))
         return chosen
 
+    def predicates(self) -> list[Any]:
+        """``[variants]`` as the predicates of `genassoc.data.variants`."""
+        return [make() for make in self.conditions()]
 
-def _problems(content: Mapping[str, Any]) -> list[str]:
+
+def read_tables(path: Path) -> Mapping[str, Any]:
+    """The tables of a gwas.toml, unchecked.
+
+    Raises
+    ------
+    InputError
+        The file is absent or no TOML.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # editors on Windows put a byte order mark before it
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no UTF-8 text, so no TOML.") from error
+    return _tables(text, str(path))
+
+
+def _tables(text: str, name: str) -> Mapping[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{name} is no TOML: {error}.") from error
+
+
+def problems_of(content: Mapping[str, Any]) -> list[str]:
     """Everything that is wrong with the tables, one line each."""
     found = [
         f"there is no table [{name}] in gwas.toml{_meant(name, _SECTIONS)}" for name in content if name not in _SECTIONS
@@ -188,7 +221,7 @@ def _problems(content: Mapping[str, Any]) -> list[str]:
         if not isinstance(table, Mapping):
             found.append(f"the table [{section}] is absent; it needs {', '.join(keys)}")
             continue
-        found += [f"[{section}] needs '{key}'" for key in keys if key not in table]
+        found += [f"[{section}] needs '{key}'{_nearly(key, table, keys)}" for key in keys if key not in table]
     for section, known in _SECTIONS.items():
         table = content.get(section)
         if known is None or not isinstance(table, Mapping):
@@ -229,6 +262,12 @@ def _is_a(value: Any, kind: type) -> bool:
     if kind is list:
         return isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
     return isinstance(value, kind)
+
+
+def _nearly(key: str, table: Mapping[str, Any], required: Iterable[str]) -> str:
+    """A key of the table that is probably a misspelling of ``key``."""
+    close = difflib.get_close_matches(key, [name for name in table if name not in required], n=1)
+    return f" (it has '{close[0]}': is '{key}' meant?)" if close else ""
 
 
 def _meant(name: str, known: Mapping[str, Any]) -> str:

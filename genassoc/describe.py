@@ -1,7 +1,7 @@
 """Stores, plans, runs and results in words and as JSON, for the command line."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from genassoc.data.output import check_writable
+from genassoc.data.output import check_outputs, check_writable
 from genassoc.data.result_table import table_suffix, to_arrow, write_table
 from genassoc.data.store import GenotypeStore
 from genassoc.engine.parts import Status
@@ -83,7 +83,10 @@ def plan_json(plan: Plan) -> str:
 def plan_lines(plan: Plan, work: Path) -> list[str]:
     """`plan_facts` for people, with what to type next."""
     sizes = [part["variants"] for part in plan_facts(plan)["parts"]]
+    n_tasks = len(plan.tasks)
+    few = [f"{n_tasks:,} tasks: more than {n_tasks:,} parts do not help"] if plan.n_parts > n_tasks else []
     return [
+        *few,
         f"{plan.n_variants:,} variants in {len(plan.tasks)} tasks, {plan.n_parts} parts of {min(sizes):,} to {max(sizes):,} variants",
         f"each job: genassoc part {work} I, with I from 0 to {plan.n_parts - 1}; then: genassoc merge {work} OUT",
     ]
@@ -116,8 +119,9 @@ def result_lines(results: Results) -> list[str]:
     lines += [f"  left out by {reason}: {n:,}" for (status, reason), n in counts.items() if status == "dropped"]
     codes = results.codes()
     samples = results.provenance.get("samples", {})
-    if samples.get("lacking_a_covariate"):
-        lines.append(f"  {samples['lacking_a_covariate']:,} samples lack a covariate and are in no row")
+    unknown = samples.get("dropped", {}).get("not_in_genotypes", 0)
+    if unknown:
+        lines.append(f"  {unknown:,} samples of the phenotypes have no genotypes")
     for trait in results.traits[:20]:
         inflation = results.lambda_gc(trait)
         top = results.top(1, trait)
@@ -125,6 +129,7 @@ def result_lines(results: Results) -> list[str]:
             f"{trait}: n {samples.get('analysed', {}).get(trait, '?'):,}, lambda_GC "
             + (f"{inflation:.3f}" if isinstance(inflation, float) else "by test")
         )
+        lines += [f"  {line}" for line in sample_lines(samples, trait)]
         if top.height:
             row = top.row(0, named=True)
             lines.append(
@@ -140,8 +145,23 @@ def result_lines(results: Results) -> list[str]:
     return lines
 
 
-def check_tables(paths: Sequence[Path]) -> None:
-    """Refuse tables that cannot be written, before any work."""
+def sample_lines(samples: Mapping[str, Any], trait: str) -> list[str]:
+    """How many of the genotyped samples a trait was analysed in, and why not in the others; from the provenance."""
+    n = samples.get("analysed", {}).get(trait)
+    if n is None or "genotyped" not in samples:
+        return []
+    reasons = {"not_in_phenotypes": "have no phenotypes", "keep_samples": "were left out by keep_samples"}
+    dropped = samples["dropped"]
+    lost = [(dropped.get(reason, 0), words) for reason, words in reasons.items()]
+    lacking = samples["lacking_a_covariate"]
+    lost += [(lacking, "lack a covariate"), (samples["kept"] - lacking - n, f"lack {trait}")]
+    why = ", ".join(f"{count:,} {words}" for count, words in lost if count)
+    return [f"{n:,} of {samples['genotyped']:,} genotyped samples analysed for {trait}" + (f": {why}" if why else "")]
+
+
+def check_tables(paths: Sequence[Path], inputs: Sequence[Path] = ()) -> None:
+    """Refuse tables that cannot be written, or would take the place of what is read, before any work."""
+    check_outputs(paths, inputs)
     for path in paths:
         table_suffix(path)
         check_writable(path)
@@ -174,6 +194,7 @@ def draw_all(results: Results, folder: Path, suffix: str) -> list[Path]:
         path = folder / f"{name}.{suffix}"
         while path in drawn:  # two traits' names may differ in what a file's name cannot hold
             path = path.with_stem(path.stem + "_")
+        check_outputs([path], [] if results.path is None else [results.path])
         try:
             drawn[plots.save_figure(draw(), path)] = None
         except OutputError:

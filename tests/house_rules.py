@@ -17,7 +17,9 @@ Source = dict[str, str]  # "data/store.py" -> text
 
 # Which storey is right below which; "may import, and anything below".
 BELOW = {
-    "cli": {"analysis", "demo", "describe"},
+    "__main__": {"cli"},
+    "cli": {"preflight", "demo", "describe"},
+    "preflight": {"analysis"},
     "analysis": {"api", "config"},
     "demo": {"api"},
     "describe": {"api"},

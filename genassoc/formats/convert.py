@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from genassoc.data.output import check_outputs
 from genassoc.data.store import hash_of, read_attributes, work_folder
 from genassoc.data.store_writer import StoreWriter, check_output
 from genassoc.errors import InputError
@@ -86,6 +87,7 @@ def convert(
     """
     out = Path(out)
     paths = choosing.expand(inputs)
+    check_outputs([out], paths)
     regions = choosing.parse_regions(region)
     sources = [choosing.open_source(path, regions) for path in paths]
     choice = choosing.choose_samples(sources, samples)

@@ -43,6 +43,11 @@ def expand(inputs: str | Path | Sequence[str | Path]) -> list[Path]:
         raise InputError("no input files were given")
     seen: dict[Path, Path] = {}
     for path in paths:
+        if str(path) == "-" or path.is_fifo() or path.is_char_device() or path.is_socket():
+            raise InputError(
+                f"{path}: a pipe cannot be converted, since files are read more than once; write it to a file first "
+                "(bcftools view -Ob -o cohort.bcf ...)"
+            )
         if not path.exists():
             raise InputError(f"{path}: no such file")
         if path.is_dir():
@@ -61,6 +66,7 @@ def natural_order(name: str) -> list[tuple[int, int, str]]:
 
 def open_source(path: Path, regions: list[Region]) -> Source:
     """The source for a file, by its bytes and not by its name; `InputError` where it is nothing we read."""
+    _refuse_other_formats(path)
     layout = bgzf.sniff(path)
     if layout == "plain":
         return VcfSource(path, regions)
@@ -69,6 +75,24 @@ def open_source(path: Path, regions: list[Region]) -> Source:
     if bgzf.inflated_head(path).startswith(b"BCF"):
         return BcfSource(path, regions)
     return VcfSource(path, regions)
+
+
+def _refuse_other_formats(path: Path) -> None:
+    """Name the formats of genotypes that are known but not read, by their first bytes."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(24)
+    except OSError:
+        return  # `bgzf.sniff` says why it cannot be opened
+    found = None
+    if head[:3] == b"\x6c\x1b\x01":
+        found, export = "a PLINK 1 BED file", f"plink2 --bfile {path.with_suffix('')}"
+    elif head[:2] == b"\x6c\x1b":
+        found, export = "a PLINK 2 PGEN file", f"plink2 --pfile {path.with_suffix('')}"
+    elif head[16:20] == b"bgen" or (path.suffix == ".bgen" and head[16:20] == bytes(4)):
+        found, export = "a BGEN file", f"plink2 --bgen {path} ref-first"
+    if found:
+        raise InputError(f"{path}: is {found}, which is not readable yet; export it ({export} --export bcf)")
 
 
 def parse_regions(region: str | Sequence[str] | None) -> list[Region]:

@@ -114,8 +114,8 @@ def fit(
 ) -> tuple[int, float, int]:
     """Maximise the log likelihood, plus ``log det(D'WD) / 2`` where penalised (Firth 1993; Heinze & Schemper 2002).
 
-    Newton's steps ``J^-1 U*``, ``U* = D'(y - mu + h (1/2 - mu))`` with h the leverages (0 without the penalty),
-    halved until the objective does not fall.
+    Newton's steps ``(D' diag((1 + h) w) D)^-1 U*``, ``U* = D'(y - mu + h (1/2 - mu))`` with h the leverages (0 without
+    the penalty), halved until the objective does not fall.
 
     Parameters
     ----------
@@ -141,7 +141,8 @@ def fit(
     """
     N, P = D.shape
     J = np.empty((P, P))
-    F = np.empty((P, P))
+    F = np.zeros((P, P))
+    curved = np.empty(N if penalised else 0)
     before = np.empty(P)
     step = np.zeros(P)
     gradient = np.empty(P)
@@ -175,22 +176,18 @@ def fit(
         best = objective
         halvings = 0
         _gradient(D, y, mu, w, penalised, L, leverage, gradient, scratch)
-        if n_free < P:
-            for j in range(n_free):
-                for k in range(n_free):
-                    F[j, k] = J[j, k]
-            cholesky(F, F, n_free)
-            solve_lower(F, gradient, scratch, n_free)
-            decrement = 0.0
-            for j in range(n_free):
-                decrement += scratch[j] * scratch[j]
-            solve_upper(F, scratch, step, n_free)
-        else:
-            solve_lower(L, gradient, scratch, P)
-            decrement = 0.0
-            for j in range(P):
-                decrement += scratch[j] * scratch[j]
-            solve_upper(L, scratch, step, P)
+        if penalised:
+            # The penalty's curvature, as logistf and PLINK 2 take it into the step: D' diag((1 + h) w) D.
+            for i in range(N):
+                curved[i] = (1.0 + leverage[i]) * w[i]
+            information(D, curved, J)
+        if math.isnan(cholesky(J, F, n_free)):
+            return SINGULAR, best, iteration
+        solve_lower(F, gradient, scratch, n_free)
+        decrement = 0.0
+        for j in range(n_free):
+            decrement += scratch[j] * scratch[j]
+        solve_upper(F, scratch, step, n_free)
         if decrement < STEP_TOLERANCE or (flat and decrement < 1e-6):
             return CONVERGED, objective, iteration
         for j in range(P):

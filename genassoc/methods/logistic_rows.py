@@ -28,6 +28,7 @@ CODES: tuple[str | None, ...] = (
     "one_outcome",
     "covariate_collinear",
     "spa_failed",
+    "separation",
 )
 _STATUS_CODE = {
     kernel.NOT_CONVERGED: "not_converged",
@@ -189,6 +190,8 @@ def _refine(
         if fallback and not whole:
             chosen[_no_dosage(own, case_n, case_alleles)[every]] = _ASKED[firth]
         status = _one_by_one(choices, null, block, flipped, own, rows, every, chosen)
+        if choices.like == "plink2" and choices.correction is None:
+            rows.fail(usable & _no_dosage(own, case_n, case_alleles), "separation")
         if fallback:
             again = every[(status == kernel.NOT_CONVERGED) & (chosen != _ASKED[firth])]
             _one_by_one(choices, null, block, flipped, own, rows, again, np.full(again.size, _ASKED[firth]))

@@ -1,0 +1,5 @@
+"""``python -m genassoc``: the command line."""
+
+from genassoc.cli import main
+
+main()

@@ -1,0 +1,165 @@
+"""Before the queue: every problem of a gwas.toml at once, whatever layer it is in, and what the run will cost."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from genassoc import analysis, api
+from genassoc.config import Config, problems_of, read_tables
+from genassoc.data.cohort import Cohort
+from genassoc.data.design import Kind, build_design
+from genassoc.data.phenotypes import Phenotypes, formula_variables
+from genassoc.data.schema import RESULT_COLUMNS
+from genassoc.errors import GenassocError
+from genassoc.methods import checks
+from genassoc.shapes import Int64Array, packed_bytes
+
+Found = TypeVar("Found")
+_ROW_BYTES = 60  # of a row in a results parquet, measured on real cohorts; for the preflight's estimate only
+_KINDS: dict[str, Kind] = {"logistic": "binary"}
+
+
+@dataclass
+class Preflight:
+    """What a check found.
+
+    Attributes
+    ----------
+    problems : list of str
+        What stops the run; empty when it can go.
+    lines : list of str
+        What would be done, and what it will cost.
+    """
+
+    problems: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+
+    def attempt(self, step: Callable[[], Found]) -> Found | None:
+        """What a step gives; None, and a problem more, where it fails. A problem is told once."""
+        try:
+            return step()
+        except GenassocError as error:
+            if str(error) not in self.problems:
+                self.problems.append(str(error))
+            return None
+
+
+def check(path: str | Path, n_threads: int = 1) -> Preflight:
+    """Everything that can be known of a gwas.toml before the queue: every problem at once, and the cost.
+
+    Raises
+    ------
+    InputError
+        The file is absent or no TOML.
+    """
+    path = Path(path)
+    content = read_tables(path)
+    config = Config.sound(content, path.parent)
+    found = Preflight([*problems_of(content), *analysis.model_problems(config.model)])
+    model = None if found.problems else found.attempt(lambda: analysis.make_model(config))
+    if {"store", "phenotypes"} <= set(config.input) and "path" in config.output:
+        found.attempt(lambda: analysis.check_files(config))
+    cohort = _cohort(config, found)
+    phenotypes = None if cohort is None else cohort.phenotypes
+    if phenotypes is None and "phenotypes" in config.input:
+        phenotypes = found.attempt(lambda: _phenotypes(config))
+    if phenotypes is not None:
+        rows = np.arange(phenotypes.table.height) if cohort is None else cohort.rows
+        _check_columns(config, phenotypes, rows, found)
+    if cohort is not None:
+        found.lines += cohort.summary_lines()
+        found.attempt(partial(_check_some_variant, cohort))
+        if model is not None and not found.problems:
+            _rehearse(cohort, model, n_threads, found)
+    return found
+
+
+def _phenotypes(config: Config) -> Phenotypes:
+    codes = config.input.get("missing_codes")
+    return Phenotypes.read(config.phenotypes, sample_id=config.input.get("sample_id"), missing_codes=codes)
+
+
+def _cohort(config: Config, found: Preflight) -> Cohort | None:
+    """The cohort with all that can be selected; None where the samples cannot be matched."""
+    cohort = None
+    if "store" in config.input and config.is_vcf:
+        if not config.store.exists():
+            found.problems.append(f"{config.store} does not exist")
+        found.lines.append(f"{config.store.name} will be converted first; its samples are checked then")
+    elif "store" in config.input:
+        store = found.attempt(lambda: api.open_store(config.store))
+        if store is not None and "phenotypes" in config.input:
+            n_problems, sex = len(found.problems), config.input.get("sex")
+            cohort = found.attempt(lambda: analysis.align(config, store, sex))
+            if cohort is None and sex is not None:
+                cohort = found.attempt(lambda: analysis.align(config, store, None))
+                del found.problems[n_problems + 1 :]  # the same again
+    if cohort is not None and config.input.get("keep_samples"):
+        wanted = list(config.input["keep_samples"])
+        cohort = found.attempt(partial(cohort.keep_samples, wanted)) or cohort
+    for make in config.conditions():
+        predicate = found.attempt(make)
+        if predicate is not None and cohort is not None:
+            cohort = found.attempt(partial(cohort.keep_variants, predicate)) or cohort
+    return cohort
+
+
+def _check_columns(config: Config, phenotypes: Phenotypes, rows: Int64Array, found: Preflight) -> None:
+    """Every trait and every covariate by itself, so that none hides another; then all together."""
+    kind = _KINDS.get(str(config.model.get("kind")), "quantitative")
+    n_before = len(found.problems)
+    try:
+        traits = checks.names(config.model.get("traits", ()), "traits")
+        covariates = checks.names_or_formula(config.model.get("covariates", ()), "covariates")
+    except ValueError:
+        return  # told already, among the model's problems
+    for trait in traits:
+        found.attempt(partial(build_design, phenotypes, rows, [trait], (), kind))
+    names = covariates
+    if isinstance(names, str):
+        names = found.attempt(partial(formula_variables, names)) or () if names.strip() else ()
+    for name in names:
+        found.attempt(partial(build_design, phenotypes, rows, (), [name]))
+    if len(found.problems) == n_before:
+        found.attempt(partial(build_design, phenotypes, rows, traits, covariates, kind))
+
+
+def _check_some_variant(cohort: Cohort) -> None:
+    """Refuse a selection that leaves nothing even before genotypes are looked at."""
+    step = cohort.store.block_variants
+    starts = range(0, cohort.n_variants, step)
+    if not any(cohort.selected_without_genotypes(at, min(at + step, cohort.n_variants)).any() for at in starts):
+        raise GenassocError(f"no variant is left to test: {'; '.join(cohort.selection.describe())}")
+
+
+def _rehearse(cohort: Cohort, model: Any, n_threads: int, found: Preflight) -> None:
+    """Fit the null models, as the run will, and say what it will cost."""
+    job = found.attempt(lambda: api.association_job(cohort, model, api.plan_association(cohort, model)))
+    if job is None:
+        return
+    design = cohort.design((), model.covariates)
+    found.lines += [*job.state.notes, *api.trait_notes(cohort, model, job.state)]
+    found.lines.append(f"{int(design.complete.sum()):,} samples have all covariates ({', '.join(design.covariates)})")
+    found.lines += cost_lines(cohort, model, len(design.covariates), n_threads)
+
+
+def cost_lines(cohort: Cohort, model: Any, n_covariates: int, n_threads: int) -> list[str]:
+    """Tests, memory and size of the results, in words."""
+    plan = api.plan_association(cohort, model)
+    rows = cohort.n_variants * len(model.traits)
+    block = plan.block_variants * packed_bytes(cohort.block_width)
+    columns = len(model.traits) * (n_covariates + 1)
+    fixed = cohort.block_width * columns * (4 + 8 + 8)
+    task_rows = max((task.n_variants for task in plan.tasks), default=0) * len(model.traits)
+    # A task holds its block twice (compressed and not) and its rows as arrays, polars and Arrow columns.
+    each = 2 * block + task_rows * len(RESULT_COLUMNS) * 8 * 3
+    memory = 250e6 + fixed + 2 * n_threads * each
+    return [
+        f"{cohort.n_variants:,} variants x {len(model.traits)} traits = {rows:,} tests at most, in {len(plan.tasks)} tasks",
+        f"memory: about {memory / 1e6:,.0f} MB with {n_threads} threads",
+        f"results: about {rows * _ROW_BYTES / 1e6:,.1f} MB as parquet",
+    ]
