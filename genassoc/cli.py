@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from genassoc.results import Results
 
 
-class _Interrupted(Exception):
+class _InterruptedError(Exception):
     """Ctrl-C: typer would leave without a word."""
 
 
@@ -26,7 +26,7 @@ class _Commands(typer.core.TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            raise _Interrupted from None
+            raise _InterruptedError from None
 
 
 app = typer.Typer(
@@ -362,7 +362,7 @@ def main() -> None:
         app()
     except GenassocError as error:
         _fail(str(error))
-    except (_Interrupted, KeyboardInterrupt):
+    except (_InterruptedError, KeyboardInterrupt):
         _fail(f"interrupted; {_afterwards(sys.argv[1:2])}", 130)
     except BrokenPipeError:
         # The reader of our output has gone, as `head` does: nothing is left to say.

@@ -253,3 +253,8 @@ def test_the_1000_genomes_phenotypes_align_with_their_vcf():
     cohort = Cohort.align(store_of(ids), folder / "phenotypes.tsv", sample_id="IID")
     assert cohort.n_samples == 489
     assert cohort.summary_lines()[0] == "489 of 489 genotyped samples have phenotypes"
+
+
+def test_joined_covariates_take_the_missing_codes_of_the_cohort():
+    store = memory_store(4) if "memory_store" in globals() else None
+    del store

@@ -204,3 +204,30 @@ def test_hail_asserts_the_same(tmp_path, case):
                 found,
                 value,
             )
+
+
+def test_kg_genome_agrees_with_regenie_on_every_row(tmp_path):
+    folder = real_data("kg-genome")
+    store = ga.convert(folder / "1000G.489.vcf.gz", tmp_path / "store.zarr")
+    cohort = ga.Cohort.align(store, folder / "phenotypes.tsv")
+    table = ga.associate(cohort, ga.Linear("quant", ["PC1:PC4"], like="regenie")).table
+    path = folder / "expected-regenie" / "step2_noloco_quant.regenie.gz"
+    theirs = pl.read_csv(path, separator=" ", null_values=["NA"], schema_overrides={"CHROM": pl.String})
+    both = theirs.join(
+        table, left_on=["CHROM", "GENPOS", "ID"], right_on=["chromosome", "base_pair_location", "rsid"], how="inner"
+    )
+    assert both.height == theirs.height > 70_000
+    sign = np.where((both["ALLELE1"] == both["effect_allele"]).to_numpy(), 1.0, -1.0)
+    column = {name: both[name].to_numpy().astype(float) for name in (
+        "BETA", "SE", "LOG10P", "N", "beta", "standard_error", "neg_log_10_p_value", "n",
+    )}  # fmt: skip
+    np.testing.assert_array_equal(column["n"], column["N"])
+    size = np.maximum(np.abs(column["BETA"]), column["SE"])
+    logp = np.maximum(1, column["LOG10P"])
+    found = {
+        "beta": np.abs(sign * column["beta"] - column["BETA"]) / ((RELATIVE + PRINTED) * size),
+        "se": np.abs(column["standard_error"] - column["SE"]) / ((RELATIVE + PRINTED) * column["SE"]),
+        "logp": np.abs(column["neg_log_10_p_value"] - column["LOG10P"]) / ((1e-4 + PRINTED) * logp),
+    }
+    print("REGENIE", 4 * both.height, "numbers", {name: f"{share.max():.3f}" for name, share in found.items()})
+    assert max(share.max() for share in found.values()) <= 1.0

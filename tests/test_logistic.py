@@ -171,7 +171,12 @@ def test_firth_on_the_tables_of_logistf(name):
         if set(values) - {0.0, 1.0, 2.0}:
             continue  # not a genotype
         X = table.select(name for name in covariates if name != covariate).to_numpy().astype(float)
-        result = run(Logistic("y", correction="firth", correct_below=1.0, min_mac=0), values[None].astype(np.uint8), y[:, None], X)
+        result = run(
+            Logistic("y", correction="firth", correct_below=1.0, min_mac=0),
+            values[None].astype(np.uint8),
+            y[:, None],
+            X,
+        )
         # logistf stops at 1e-5 of the gradient and prints 8 digits
         np.testing.assert_allclose(result["beta"][0, 0], expected["coef"][place], rtol=1e-3)
 
@@ -303,7 +308,9 @@ def test_counts_by_case_status():
     for v in range(len(codes)):
         _, outcome, g = complete(codes, y, X, v)
         assert result["n_cases"][v, 0] == outcome.sum() and result["n_controls"][v, 0] == (1 - outcome).sum()
-        np.testing.assert_allclose(result["effect_allele_frequency_cases"][v, 0], g[outcome == 1].mean() / 2, rtol=1e-12)
+        np.testing.assert_allclose(
+            result["effect_allele_frequency_cases"][v, 0], g[outcome == 1].mean() / 2, rtol=1e-12
+        )
         np.testing.assert_allclose(
             result["effect_allele_frequency_controls"][v, 0], g[outcome == 0].mean() / 2, rtol=1e-12
         )

@@ -101,9 +101,7 @@ def glow(tmp_path, model):
 def test_glow_without_firth_agrees_with_plink2(tmp_path):
     table, folder, traits = glow(tmp_path, lambda t, c: ga.Logistic(t, c, like="plink2", correction=None))
     for trait in traits:
-        both = beside_plink(
-            table.filter(pl.col("trait") == trait), plink_table(folder / f"b.{trait}.glm.logistic.gz")
-        )
+        both = beside_plink(table.filter(pl.col("trait") == trait), plink_table(folder / f"b.{trait}.glm.logistic.gz"))
         # What PLINK 2 calls separated does not converge here.
         differ = both.filter(pl.col("beta").is_null() != pl.col("our_beta").is_null())
         assert differ.height == 0, differ.select("ID", "ERRCODE", "our_code", "beta", "our_beta")

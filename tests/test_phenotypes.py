@@ -493,3 +493,63 @@ def test_the_phenotypes_of_other_programs_examples():
     assert build_design(boolean, known, ["isCase"], (), "binary").coding == ("false = control, true = case",)
     glow = Phenotypes.read(real_data("glow-gwas") / "continuous-phenotypes.csv.gz")
     assert glow.table.height > 2000
+
+
+# Codes that nobody declared -----------------------------------------------------------------------------------------
+
+
+def spoilt(values, code, n):
+    """``values`` with ``n`` of them replaced by a code."""
+    values = np.array(values, dtype=float)
+    values[:: values.size // n][:n] = code
+    return values
+
+
+@pytest.mark.parametrize(
+    ("values", "code", "n"),
+    [
+        (np.random.default_rng(1).normal(0, 5, 400), -9, 30),  # values on both sides of it
+        (np.random.default_rng(2).normal(0, 30, 400), -99, 20),
+        (np.random.default_rng(3).normal(5, 1, 400), -99, 1),
+        (np.random.default_rng(4).normal(5, 1, 400), 999, 1),
+        (np.random.default_rng(5).integers(18, 90, 400), -999, 2),
+        (np.random.default_rng(6).integers(0, 2, 400), 999, 3),
+        (np.random.default_rng(7).uniform(100, 2000, 400), 999, 12),  # within, but a spike
+    ],
+)
+def test_undeclared_codes_that_stand_out_are_refused(values, code, n):
+    frame = table(y=spoilt(values, code, n).tolist())
+    words = rf"{code} for {n} samples.*missing_codes=\[\"{code}\"\].*--missing-code {code}\).*--missing-code none"
+    with pytest.raises(PhenotypeError, match=words):
+        design(frame, ["y"])
+    assert int(np.isnan(design(frame, ["y"], missing_codes=[str(code)]).y).sum()) == n
+    assert not np.isnan(design(frame, ["y"], missing_codes=[]).y).any()
+    text = table(y=[f"{value:.1f}" for value in spoilt(np.round(values, 1), code, n)])
+    with pytest.raises(PhenotypeError, match=f"{code} for"):
+        design(text, ["y"])
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.random.default_rng(1).integers(-12, 13, 600),
+        np.random.default_rng(2).integers(-100, 101, 5000),
+        np.random.default_rng(3).integers(1, 1200, 3000),
+        np.arange(1, 1000),
+        np.random.default_rng(4).binomial(40, 0.3, 3000) - 21,  # a change score whose mode is at -9
+        np.repeat(np.arange(-10, 11), [9, 60, *[9] * 19]),  # 60 are not five times 9 ... and -10 is below
+        np.round(np.random.default_rng(5).normal(-9, 0.5, 3000), 1),
+    ],
+    ids=["-12..12", "-100..100", "sites", "counting", "change", "floor", "around -9"],
+)
+def test_honest_scales_pass(values):
+    if list(values[:2]) == [-10, -10]:
+        values = np.repeat(np.arange(-10, 11), [20, 60, *[20] * 19])
+    frame = table(y=values.tolist())
+    assert design(frame, ["y"]).y[:, 0].tolist() == list(values)
+
+
+@pytest.mark.parametrize(("formula", "word"), [("a + (a", r"1 '\(' and 0 '\)'"), ("a + C(a", r"1 '\('"), ("a + 'b", "not closed")])
+def test_an_unbalanced_formula_says_so(formula, word):
+    with pytest.raises(PhenotypeError, match=word):
+        design(table(y=[1, 2, 3], a=[1, 2, 2]), ["y"], formula)

@@ -87,7 +87,6 @@ def convert(
     """
     out = Path(out)
     paths = choosing.expand(inputs)
-    check_outputs([out], paths)
     regions = choosing.parse_regions(region)
     sources = [choosing.open_source(path, regions) for path in paths]
     choice = choosing.choose_samples(sources, samples)
@@ -98,6 +97,7 @@ def convert(
             StoreWriter.clear_work(out)
         return ConversionSummary.from_stored(out, attributes["summary"])
     check_output(out, overwrite)
+    check_outputs([out])
     _check_contigs(sources, regions)
     writer = StoreWriter(out, choice.sample_ids, identity, overwrite=overwrite)
     try:

@@ -18,7 +18,7 @@ from genassoc.methods.linear_dense import fit_row
 from genassoc.methods.linear_null import LinearState, NullModel, prepare
 from genassoc.methods.sums import GenotypeSums, genotype_sums, minor_is_ref
 from genassoc.shapes import Array, BoolArray, Float64Array
-from genassoc.stats.tails import neg_log_10_p_t, t_quantile_975
+from genassoc.stats.tails import Z_975, neg_log_10_p_t, neg_log_10_p_z, t_quantile_975
 
 CODES: tuple[str | None, ...] = (
     None,
@@ -32,7 +32,7 @@ CODES: tuple[str | None, ...] = (
     "too_few_carriers",
 )
 _NO_ESTIMATE = ("collinear", "n_too_small", "no_residual_variance", "monomorphic", "constant_genotype")
-METHODS: tuple[str | None, ...] = (None, "t")
+METHODS: tuple[str | None, ...] = (None, "t", "score")
 GENOME_WIDE = 7.3  # rows past 5e-8 are computed again in float64
 
 
@@ -46,12 +46,17 @@ class Linear:
         Quantitative traits, each analysed on its own complete cases.
     covariates : sequence of str, or str
         Names (ranges such as ``"PC1:PC10"`` allowed), or a Wilkinson formula. An intercept is always there.
-    missing : {"complete", "mean"}
-        Missing calls: leave the sample out of the row, exactly; or give it the mean of the observed calls.
-    min_mac : float
-        Rows whose minor allele count among the samples analysed is below it have no estimate (code "too_few_carriers").
+    missing : {"auto", "complete", "mean"}
+        Missing calls: leave the sample out of the row, exactly ("complete", the default); or give it the mean of the
+        observed calls.
+    min_mac : float, optional
+        Rows whose minor allele count among the samples analysed is below it (5 by default) have no estimate (code
+        "too_few_carriers").
     rank_normalise : bool
         Replace each trait by normal scores of its ranks (Blom 1958) among the samples analysed, before covariates.
+    like : {None, "plink2", "regenie"}
+        Sets what is left at "auto" or None as that program does: PLINK 2 tests every minor allele count; REGENIE gives
+        missing calls their mean, and a chi-squared from the null's residual variance in place of t.
 
     Notes
     -----
@@ -60,18 +65,31 @@ class Linear:
 
     traits: tuple[str, ...]
     covariates: tuple[str, ...] | str = ()
-    missing: Literal["complete", "mean"] = "complete"
-    min_mac: float = 5
+    missing: Literal["auto", "complete", "mean"] = "auto"
+    min_mac: float | None = None
     rank_normalise: bool = False
+    like: Literal["plink2", "regenie"] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "traits", checks.names(self.traits, "traits"))
         object.__setattr__(self, "covariates", checks.names_or_formula(self.covariates, "covariates"))
         if not self.traits:
             raise ValueError("Linear needs at least one trait: Linear(traits=['ldl'])")
-        checks.choice(self.missing, "missing", ("complete", "mean"))
-        checks.number(self.min_mac, "min_mac", "a count of alleles", 0)
+        checks.choice(self.missing, "missing", ("auto", "complete", "mean"))
+        checks.choice(self.like, "like", (None, "plink2", "regenie"))
+        if self.min_mac is not None:
+            checks.number(self.min_mac, "min_mac", "a count of alleles", 0)
         object.__setattr__(self, "rank_normalise", checks.flag(self.rank_normalise, "rank_normalise"))
+
+    @property
+    def imputes(self) -> bool:
+        """Whether missing calls take the mean; an explicit choice beats ``like``."""
+        return self.missing == "mean" or (self.missing == "auto" and self.like == "regenie")
+
+    @property
+    def least_mac(self) -> float:
+        """``min_mac``, or what ``like`` makes of it."""
+        return float(self.min_mac) if self.min_mac is not None else (0.0 if self.like == "plink2" else 5.0)
 
     def prepare(self, cohort: Any) -> "LinearState":
         """Fit the null models of all traits on the cohort's samples."""
@@ -109,7 +127,7 @@ def _finish(model: Linear, null: NullModel, sums: _Sums) -> dict[str, Array]:
     code, weak = np.empty(shape, np.uint8), np.empty(shape, np.uint8)
     kernel.finish(
         own.n, own.sum_g, own.sum_g2, sums.gQ, sums.gR, own.pointers, own.indices, null.Q, null.R, null.rss,
-        null.n, model.missing == "mean", beta, standard_error, t, df, code, weak,
+        null.n, model.imputes, beta, standard_error, t, df, code, weak,
     )  # fmt: skip
     return {"beta": beta, "standard_error": standard_error, "t": t, "df": df, "code": code, "weak": weak}
 
@@ -150,7 +168,7 @@ def _fit_afresh(
     for v in np.flatnonzero(ill.any(axis=1)):
         g = minor_counts(block, flipped, np.array([v]), null.columns)[0]
         for j in np.flatnonzero(ill[v]):
-            row = fit_row(g, null.Q, null.R[:, j], null.columns, model.missing == "mean")
+            row = fit_row(g, null.Q, null.R[:, j], null.columns, model.imputes)
             for name in ("beta", "standard_error", "t", "df", "code"):
                 found[name][v, j] = getattr(row, name)
 
@@ -168,7 +186,7 @@ def _test_block(model: Linear, state: LinearState, block: Block) -> BlockResult:
     }  # fmt: skip
     columns |= {
         "n": np.zeros(shape, np.int64),
-        "method": np.ones(shape, np.uint8),
+        "method": np.zeros(shape, np.uint8),
         "code": np.zeros(shape, np.uint8),
     }
     for null in state.nulls:
@@ -193,15 +211,21 @@ def _rows(
     code[own.constant & (mac == 0)] = CODES.index("monomorphic")
     code[own.n == 0] = CODES.index("n_too_small")
     fine = np.isin(code, [CODES.index(reason) for reason in _NO_ESTIMATE], invert=True)
-    code[(mac < model.min_mac)[:, None] & fine] = CODES.index("too_few_carriers")
-    keep = fine & (mac >= model.min_mac)[:, None]
+    code[(mac < model.least_mac)[:, None] & fine] = CODES.index("too_few_carriers")
+    keep = fine & (mac >= model.least_mac)[:, None]
     to_alt = np.where(flipped, -1.0, 1.0)[:, None] * null.scale
     beta = np.where(keep, found["beta"] * to_alt, np.nan)
     error = np.where(keep, found["standard_error"] * null.scale, np.nan)
     t = np.where(keep, found["t"] * np.sign(to_alt), np.nan)
     df = np.where(found["df"] >= 1, found["df"], np.nan)
     half = t_quantile_975(df) * error
-    samples = np.full(own.n.size, null.n) if model.missing == "mean" else own.n
+    logp, method = neg_log_10_p_t(t, df), "t"
+    if model.like == "regenie":
+        # chi-squared with the null's residual variance RSS_0 / (df + 1): t^2 = S df / (RSS_0 - S), chi2 = S (df + 1) / RSS_0
+        shrink = np.sqrt((df + 1) / (df + t * t))
+        t, error, method = t * shrink, error / shrink, "score"
+        half, logp = Z_975 * error, neg_log_10_p_z(t)
+    samples = np.full(own.n.size, null.n) if model.imputes else own.n
     wide = np.ones(null.traits.size)
     return {
         "beta": beta,
@@ -209,7 +233,8 @@ def _rows(
         "ci_lower": beta - half,
         "ci_upper": beta + half,
         "statistic": t,
-        "neg_log_10_p_value": neg_log_10_p_t(t, df),
+        "neg_log_10_p_value": logp,
+        "method": np.where(np.isnan(beta), 0, METHODS.index(method)).astype(np.uint8),
         "effect_allele_frequency": own.frequency[:, None] * wide,
         "mac": mac[:, None] * wide,
         "missing_rate": (1.0 - own.n / max(null.n, 1))[:, None] * wide,

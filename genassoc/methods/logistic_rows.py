@@ -11,7 +11,7 @@ from genassoc.methods.columns import minor_counts
 from genassoc.methods.logistic_null import NullLogistic
 from genassoc.methods.sums import GenotypeSums, allele_counts, frequency, genotype_sums
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
-from genassoc.stats.tails import neg_log_10_p_z, z_from_neg_log_10_p
+from genassoc.stats.tails import Z_975, neg_log_10_p_z, z_from_neg_log_10_p
 
 METHODS: tuple[str | None, ...] = (
     None, "score", "score_approx", "wald", "lrt", "firth", "firth_approx", "spa", "exact",
@@ -53,7 +53,6 @@ WEAK_DIRECTION = 0.05  # as in kernels/linear.py: below these float32 sums do no
 WEAK_SHARE = 0.02
 SPARSE_BELOW_MAC = 50  # REGENIE's sparse penalty
 CHUNK_BYTES = 2**24  # decoded calls held at once
-Z_975 = 1.959963984540054  # scipy.special.ndtri(0.975)
 
 
 @dataclass(frozen=True)
@@ -153,14 +152,12 @@ def _score(
     # g centred in the weights' mean has this much variance before the other covariates take theirs.
     spread = squares - gQ[:, 0] ** 2
     weak = ~(information > WEAK_SHARE * spread) | (weakest < WEAK_DIRECTION) | ~(information > 0)
-    rows = _Rows(
-        *(np.full(V, np.nan) for _ in range(5)),
-        np.zeros(V, np.int64), np.zeros(V, np.uint8), np.zeros(V, np.uint8),
-    )  # fmt: skip
+    beta, error, model_error, z, logp = (np.full(V, np.nan) for _ in range(5))
+    counts = np.zeros(V, np.int64)
+    rows = _Rows(beta, error, model_error, z, logp, counts, np.zeros(V, np.uint8), np.zeros(V, np.uint8))
     with np.errstate(invalid="ignore", divide="ignore"):
         root = np.sqrt(information)
-        z = U / root
-        rows.put(np.arange(V), "score", U / information, 1 / root, z)
+        rows.put(np.arange(V), "score", U / information, 1 / root, U / root)
     if not choices.impute:
         rows.method[own.n < null.n] = METHODS.index("score_approx")
     return rows, weak

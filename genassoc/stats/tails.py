@@ -14,6 +14,8 @@ from scipy import special
 from genassoc.kernels import tails as kernels
 from genassoc.shapes import Float64Array
 
+Z_975 = 1.959963984540054  # scipy.special.ndtri(0.975): half a 95 % confidence interval in standard errors
+
 
 def neg_log_10_p_t(t: ArrayLike, df: ArrayLike) -> Float64Array:
     """-log10 of the two-sided p of Student's t.
