@@ -15,6 +15,7 @@ from genassoc.engine.executors import Executor, Threads
 from genassoc.errors import GenassocError
 from genassoc.formats.vcf_writer import write_vcf
 from genassoc.methods.linear import Linear
+from genassoc.methods.logistic import Logistic
 from genassoc.progress import Progress
 from genassoc.results import Results
 from genassoc.simulate import SimulatedCohort, simulate_cohort
@@ -34,7 +35,7 @@ class Demo:
     folder : Path
     store : Path
     results : dict of str to Results
-        "ldl" in everybody, "ldl_change" in those treated.
+        "ldl" and "t2d" (type 2 diabetes) in everybody, "ldl_change" in those treated.
     truth : dict of str to DataFrame
         The planted effects of each with what was found there.
     plots : tuple of Path
@@ -89,15 +90,16 @@ def demo(
     say(f"converted to {store.path}: {store.n_variants:,} variants x {store.n_samples:,} samples, two bits a call")
     everybody = Cohort.align(store, table, sample_id="IID", sex="sex")
     everybody = everybody.keep_variants(maf_above(0.01) & missing_below(0.05))
-    analyses = {
-        "ldl": (everybody, ["statin"]),
-        "ldl_change": (everybody.keep_samples(pl.col("statin") == "statin"), []),
+    treated = everybody.keep_samples(pl.col("statin") == "statin")
+    analyses: dict[str, tuple[Cohort, Linear | Logistic]] = {
+        "ldl": (everybody, Linear(traits=("ldl",), covariates=(*ADJUSTED_FOR, "statin"))),
+        "t2d": (everybody, Logistic(traits=("t2d",), covariates=ADJUSTED_FOR)),
+        "ldl_change": (treated, Linear(traits=("ldl_change",), covariates=ADJUSTED_FOR)),
     }
     results: dict[str, Results] = {}
     found: dict[str, pl.DataFrame] = {}
     plots: list[Path] = []
-    for trait, (who, more) in analyses.items():
-        model = Linear(traits=(trait,), covariates=(*ADJUSTED_FOR, *more))
+    for trait, (who, model) in analyses.items():
         out = folder / f"{trait}.parquet"
         results[trait] = api.associate(who, model, out=out, executor=executor, progress=progress, restart=True)
         found[trait] = beside_truth(results[trait], cohort.truth.filter(pl.col("trait") == trait))
@@ -195,7 +197,8 @@ def _report(trait: str, who: Cohort, results: Results, found: pl.DataFrame, trut
             f"  {row['variant_id']:<20}{row['beta']:>8.3f}{row['standard_error']:>8.3f}"
             f"{row['neg_log_10_p_value']:>11.2f}   {says}"
         )
-    lines.append("  planted effects       truth    beta   -log10 p   (best in its locus)")
+    units = ", ".join(found["unit"].unique(maintain_order=True))
+    lines.append(f"  planted effects       truth    beta   -log10 p   (best in its locus); truth in {units}")
     for row in found.sort("effect", descending=True).iter_rows(named=True):
         if row["neg_log_10_p_value"] is None:
             own = f"{'-':>8}{'-':>11}"

@@ -1,6 +1,27 @@
-"""Test configuration: the tests folder is importable, kernels' cache is shared with the user's."""
+"""Test configuration: the tests folder is importable; a fixture that runs commands."""
 
 import sys
 from pathlib import Path
 
+import pytest
+
 sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture
+def genassoc(capsys, monkeypatch):
+    """Run a command in this process: exit code, standard output, standard error."""
+    from genassoc import cli
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["genassoc", *map(str, arguments)])
+        monkeypatch.delenv("GENASSOC_TRACEBACK", raising=False)
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as left:
+            code = left.code or 0
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return run

@@ -9,39 +9,13 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from commands import assoc, edited, refused
 from small_cohort import make_files
-
-from genassoc import cli
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     return make_files(tmp_path_factory.mktemp("cohort"))
-
-
-@pytest.fixture
-def genassoc(capsys, monkeypatch):
-    """Run a command in this process: exit code, standard output, standard error."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["genassoc", *map(str, arguments)])
-        monkeypatch.delenv("GENASSOC_TRACEBACK", raising=False)
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as left:
-            code = left.code or 0
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return run
-
-
-def assoc(files, out, *more, phenotypes=None, store=None, trait="ldl"):
-    return [
-        "assoc", store or files.store, phenotypes or files.phenotypes, "--model", "linear", "--trait", trait, "--out", out,
-        *more,
-    ]  # fmt: skip
 
 
 # What works --------------------------------------------------------------------------------------------------------
@@ -132,24 +106,6 @@ def test_demo(tmp_path, genassoc):
 
 
 # What fails, and how -----------------------------------------------------------------------------------------------
-
-
-def refused(result, out=None, *words, code=1):
-    found, _, errors = result
-    assert found == code, errors
-    assert "Traceback" not in errors
-    for word in words:
-        assert word in errors, errors
-    if out is not None:
-        left = [path.name for path in out.parent.iterdir() if path.name.startswith((out.name, f"wip_{out.name}"))]
-        assert left == []
-
-
-def edited(files, tmp_path, change):
-    table = pl.read_csv(files.phenotypes, separator="\t", infer_schema=False)
-    path = tmp_path / "edited.tsv"
-    path.write_text(change(table).write_csv(separator="\t"))
-    return path
 
 
 @pytest.mark.parametrize(

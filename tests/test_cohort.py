@@ -12,6 +12,7 @@ from real_data import real_data
 
 from genassoc.data.cohort import Cohort
 from genassoc.data.matching import near_misses
+from genassoc.data.phenotypes import Phenotypes
 from genassoc.errors import PhenotypeError, SampleMismatchError
 
 RNG = np.random.default_rng(4)
@@ -256,5 +257,20 @@ def test_the_1000_genomes_phenotypes_align_with_their_vcf():
 
 
 def test_joined_covariates_take_the_missing_codes_of_the_cohort():
-    store = memory_store(4) if "memory_store" in globals() else None
-    del store
+    ids = [f"S{i}" for i in range(6)]
+    joined = pl.DataFrame({"IID": ids, "bmi": [22.0, -9, 25, 24, -9, 21]})
+    declared = Cohort.align(store_of(ids), phenotypes_of(ids), missing_codes=["-9"])
+    undeclared = Cohort.align(store_of(ids), phenotypes_of(ids, z=[-9, 1, 2, 3, 4, 5]))
+    missing = [False, True, False, False, True, False]
+    for cohort in (
+        declared.with_covariates(joined),
+        undeclared.with_covariates(joined, missing_codes=["-9"]),
+        declared.with_covariates(Phenotypes.read(joined)),
+    ):
+        assert (~cohort.design(["y"], ["bmi"]).complete).tolist() == missing
+    for cohort in (declared, undeclared):
+        real = cohort.with_covariates(joined, missing_codes=[])
+        assert real.design(["y"], ["bmi"]).X[:, 1].tolist() == joined["bmi"].to_list()
+    for cohort, name in ((undeclared.with_covariates(joined), "bmi"), (real, "z")):
+        with pytest.raises(PhenotypeError, match="value -9"):
+            cohort.design(["y"], [name])

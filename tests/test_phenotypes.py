@@ -549,7 +549,9 @@ def test_honest_scales_pass(values):
     assert design(frame, ["y"]).y[:, 0].tolist() == list(values)
 
 
-@pytest.mark.parametrize(("formula", "word"), [("a + (a", r"1 '\(' and 0 '\)'"), ("a + C(a", r"1 '\('"), ("a + 'b", "not closed")])
+@pytest.mark.parametrize(
+    ("formula", "word"), [("a + (a", r"1 '\(' and 0 '\)'"), ("a + C(a", r"1 '\('"), ("a + 'b", "not closed")]
+)
 def test_an_unbalanced_formula_says_so(formula, word):
     with pytest.raises(PhenotypeError, match=word):
         design(table(y=[1, 2, 3], a=[1, 2, 2]), ["y"], formula)
