@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from genassoc import api
-from genassoc.config import Config
+from genassoc.config import VCF_SUFFIXES, Config
 from genassoc.data.cohort import Cohort
 from genassoc.data.output import check_outputs, check_writable
 from genassoc.data.result_table import table_suffix
@@ -15,7 +15,7 @@ from genassoc.engine.executors import Executor, Threads
 from genassoc.engine.parts import Merged, Status, WorkFolder, merge
 from genassoc.engine.plan import Plan
 from genassoc.engine.run import nothing_kept, run_part
-from genassoc.errors import InputError, PlanError
+from genassoc.errors import InputError, OutputError, PlanError
 from genassoc.methods.registry import MODELS, choices_of
 from genassoc.progress import Progress, Silent
 from genassoc.provenance import Recorder
@@ -106,6 +106,24 @@ def align(config: Config, store: GenotypeStore, sex: str | None) -> Cohort:
     )
 
 
+def counted_cohort(
+    store: Path, phenotypes: Path | None, *, sample_id: str | None, sex: str | None, cases: str | None
+) -> Cohort:
+    """The samples that `genassoc qc` counts: all of a store, or those that phenotypes have too.
+
+    Raises
+    ------
+    InputError
+        A column is named, and no table that has it.
+    """
+    if phenotypes is not None:
+        return Cohort.align(api.open_store(store), phenotypes, sample_id=sample_id, sex=sex)
+    for flag, column in (("--cases", cases), ("--sex", sex), ("--sample-id", sample_id)):
+        if column is not None:
+            raise InputError(f"{flag} {column} names a column of phenotypes: name their file with --pheno.")
+    return api.whole_store(api.open_store(store))
+
+
 def _codes(config: Config) -> list[str] | None:
     codes = config.input.get("missing_codes")
     return None if codes is None else list(codes)
@@ -118,6 +136,10 @@ def check_files(config: Config) -> None:
     check_outputs(outputs, [config.store, config.phenotypes])
     for out in outputs:
         check_writable(out)
+        if out.exists() and out.name.endswith(VCF_SUFFIXES):
+            raise OutputError(
+                f"{out} is a VCF, perhaps what the store was made of; choose another name for the output."
+            )
 
 
 def run(

@@ -11,6 +11,7 @@ import polars as pl
 
 from genassoc.data.arguments import check_cohort, check_executor, check_model, kind_of
 from genassoc.data.cohort import Cohort
+from genassoc.data.controls import Controls
 from genassoc.data.output import check_outputs
 from genassoc.data.store import GenotypeStore
 from genassoc.engine.association import AssociationJob
@@ -261,16 +262,20 @@ def over_blocks(
     return [value for index in sorted(found) for value in found[index]]
 
 
-def variant_qc(cohort: Cohort, *, executor: Executor | None = None, progress: Progress | None = None) -> pl.DataFrame:
+def variant_qc(
+    cohort: Cohort, *, cases: str | None = None, executor: Executor | None = None, progress: Progress | None = None
+) -> pl.DataFrame:
     """Counts, frequencies, missing rate and exact Hardy-Weinberg test of every selected variant.
+
+    With ``cases``, a binary trait, Hardy-Weinberg in its controls too. A PhenotypeError says where it is no such trait.
 
     Returns
     -------
     DataFrame
-        chromosome, base_pair_location, rsid, other_allele, effect_allele, then af, maf, mac, missing_rate, n,
-        n_hom_ref, n_het, n_hom_alt, hwe_p, hwe_midp, of the cohort's samples.
+        chromosome, base_pair_location, rsid, other_allele, effect_allele, then af, maf, mac, missing_rate, n, n_hom_ref,
+        n_het, n_hom_alt, hwe_p, hwe_midp (and hwe_p_controls, hwe_midp_controls), of the cohort's samples.
     """
-    return quality(cohort, executor=executor, progress=progress)[0]
+    return quality(cohort, cases=cases, executor=executor, progress=progress)[0]
 
 
 def sample_qc(cohort: Cohort, *, executor: Executor | None = None, progress: Progress | None = None) -> pl.DataFrame:
@@ -285,13 +290,14 @@ def sample_qc(cohort: Cohort, *, executor: Executor | None = None, progress: Pro
 
 
 def quality(
-    cohort: Cohort, *, executor: Executor | None = None, progress: Progress | None = None
+    cohort: Cohort, *, cases: str | None = None, executor: Executor | None = None, progress: Progress | None = None
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """`variant_qc` and `sample_qc` from one pass over the blocks."""
     from genassoc.engine.association import take_variants
 
     check_cohort(cohort, "variant_qc(cohort)")
     check_executor(executor)
+    controls = None if cases is None else Controls.of(cohort, cases)
 
     def one(start: int, stop: int) -> tuple[pl.DataFrame, SampleQuality]:
         block = cohort.read(start, stop)
@@ -300,7 +306,10 @@ def quality(
         places = cohort.store.variants(start, stop).select(
             "chromosome", "base_pair_location", "rsid", "other_allele", "effect_allele"
         )
-        table = pl.concat([places, cohort.variant_statistics(block)], how="horizontal").filter(chosen)
+        counted = [places, cohort.variant_statistics(block)]
+        if controls is not None:
+            counted.append(controls.hardy_weinberg(block))
+        table = pl.concat(counted, how="horizontal").filter(chosen)
         samples = SampleQuality.empty(block.n_samples)
         samples.add(take_variants(block, keep))  # type: ignore[arg-type]
         return table, samples

@@ -101,10 +101,7 @@ def convert(
         typer.Argument(metavar="IN... OUT.zarr", help="VCF, VCF.gz or BCF files (globs too), then the store."),
     ],
     threads: Threads = None,
-    region: Annotated[
-        list[str] | None,
-        typer.Option(help="chr or chr:first-last, by POS, both ends included; may be repeated."),
-    ] = None,
+    region: Annotated[list[str] | None, typer.Option(help="chr or chr:first-last, by POS; may be repeated.")] = None,
     samples: Annotated[Path | None, typer.Option(help="File with one sample id a line: only these.")] = None,
     force: Annotated[bool, typer.Option(help="Replace a store made of other inputs.")] = False,
 ) -> None:
@@ -136,15 +133,19 @@ def qc(
     store: Path,
     out: Annotated[Path, typer.Option(help="Table of variants: .parquet, .tsv or .tsv.gz.")],
     samples_out: Annotated[Path | None, typer.Option(help="Table of samples too.")] = None,
+    pheno: Annotated[Path | None, typer.Option(help="Phenotypes: only the samples in both files count.")] = None,
+    sample_id: Annotated[str | None, typer.Option(help="Their column of sample ids.")] = None,
+    cases: Annotated[str | None, typer.Option(help="Their binary trait: Hardy-Weinberg in its controls too.")] = None,
+    sex: Annotated[str | None, typer.Option(help="Their column of sex: 1 / 2 or M / F.")] = None,
     threads: Threads = None,
 ) -> None:
     """Counts, frequencies, missing rates, exact Hardy-Weinberg; heterozygosity a sample."""
-    from genassoc import api, describe
+    from genassoc import analysis, api, describe
 
     targets = [path for path in (out, samples_out) if path is not None]
-    describe.check_tables(targets, [store])
-    cohort = api.whole_store(api.open_store(store))
-    variants, samples = api.quality(cohort, executor=_executor(threads), progress=_progress())
+    describe.check_tables(targets, [store] if pheno is None else [store, pheno])
+    cohort = analysis.counted_cohort(store, pheno, sample_id=sample_id, sex=sex, cases=cases)
+    variants, samples = api.quality(cohort, cases=cases, executor=_executor(threads), progress=_progress())
     for path, table in zip(targets, (variants, samples)):
         describe.write_frame(path, table)
         _say(f"{path}: {table.height:,} {'variants' if table is variants else 'samples'}")
@@ -203,7 +204,7 @@ def _summary(results: "Results") -> list[str]:
 def assoc(
     store: Annotated[Path, typer.Argument(help="A store, or a VCF to convert first.")],
     pheno: Annotated[Path, typer.Argument(help="Phenotypes: TSV, CSV, blank-delimited or parquet.")],
-    model: Annotated[str, typer.Option(help="linear")],
+    model: Annotated[str, typer.Option(help="linear | logistic")],
     trait: Annotated[
         list[str], typer.Option(help="NAME[,NAME...]; may be repeated. A name with a comma: '\"LDL, fasting\"'.")
     ],
@@ -216,11 +217,13 @@ def assoc(
     missing_rate: Annotated[float | None, typer.Option(help="Greatest share of calls not observed.")] = None,
     hwe: Annotated[float | None, typer.Option(help="Least exact Hardy-Weinberg p.")] = None,
     region: Annotated[list[str] | None, typer.Option(help="chr or chr:first-last; may be repeated.")] = None,
-    missing: Annotated[str, typer.Option(help="Missing calls: complete | mean.")] = "complete",
-    min_mac: Annotated[
-        float | None, typer.Option(help="Rows below this minor allele count have no estimate (5).")
-    ] = None,
-    rank_normalise: Annotated[bool, typer.Option(help="Normal scores of each trait (Blom).")] = False,
+    missing: Annotated[str | None, typer.Option(help="Missing calls: complete | mean.")] = None,
+    min_mac: Annotated[float | None, typer.Option(help="Rows of fewer minor alleles have no estimate (5).")] = None,
+    rank_normalise: Annotated[bool, typer.Option(help="Linear: normal scores of each trait (Blom).")] = False,
+    test: Annotated[str | None, typer.Option(help="Logistic: score | wald | lrt.")] = None,
+    correction: Annotated[str | None, typer.Option(help="firth_approx | firth | firth_fallback | spa | none.")] = None,
+    correct_below: Annotated[float | None, typer.Option(help="p below which that is done (0.05).")] = None,
+    like: Annotated[str | None, typer.Option(help="As plink2 | regenie does; explicit choices win.")] = None,
     missing_code: Annotated[
         list[str] | None,
         typer.Option(help="A value that means missing, as -9; may be repeated; 'none' declares that there is none."),
@@ -240,13 +243,12 @@ def assoc(
     """Association in one line: the same as `run` with a gwas.toml."""
     from genassoc.config import Config
 
-    choices: dict[str, Any] = {"kind": model, "traits": _names(trait), "missing": missing}
+    choices: dict[str, Any] = {
+        "kind": model, "traits": _names(trait), "missing": missing, "min_mac": min_mac, "test": test,
+        "rank_normalise": rank_normalise or None, "correction": correction, "correct_below": correct_below, "like": like,
+    }  # fmt: skip
     if covar:
         choices["covariates"] = covar.replace("~", "", 1).strip() if "~" in covar else _names([covar])
-    if min_mac is not None:
-        choices["min_mac"] = min_mac
-    if rank_normalise:
-        choices["rank_normalise"] = True
     declared = None if missing_code is None else [code for code in missing_code if code != "none"]
     tables = {
         "input": {

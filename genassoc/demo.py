@@ -9,10 +9,10 @@ import polars as pl
 
 from genassoc import api
 from genassoc.data.cohort import Cohort
-from genassoc.data.output import output_error, replacing
+from genassoc.data.output import check_outputs, output_error, replacing
 from genassoc.data.variants import maf_above, missing_below
 from genassoc.engine.executors import Executor, Threads
-from genassoc.errors import GenassocError
+from genassoc.errors import GenassocError, OutputError
 from genassoc.formats.vcf_writer import write_vcf
 from genassoc.methods.linear import Linear
 from genassoc.methods.logistic import Logistic
@@ -24,6 +24,7 @@ LOCUS = 1_000_000  # base pairs to either side of a planted variant that count a
 GENOME_WIDE = 7.30103  # -log10 of 5e-8
 ADJUSTED_FOR = ("age", "sex", "PC1:PC4")
 _STAMP = "simulated.json"
+_NAMES = ("cohort.vcf.gz", "phenotypes.tsv", "truth.tsv", "cohort.zarr", "ldl.parquet", "ldl_change.parquet")
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ def demo(
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise output_error(error, folder) from error
+    _check_folder(folder)
     executor = executor or Threads()
     vcf, table = _write_inputs(cohort, folder, say)
     store = api.convert(vcf, folder / "cohort.zarr", progress=progress, overwrite=True)
@@ -111,9 +113,17 @@ def demo(
     return Demo(folder, Path(store.path), results, found, tuple(plots))
 
 
+def _check_folder(folder: Path) -> None:
+    """Refuse a store, and a folder with files of such names that no demo made."""
+    check_outputs([folder / _STAMP])
+    theirs = [name for name in _NAMES if (folder / name).exists()]
+    if theirs and not (folder / _STAMP).exists():
+        raise OutputError(f"{folder} holds {', '.join(theirs)}, which no demo made; name another folder for the demo.")
+
+
 def _write_inputs(cohort: SimulatedCohort, folder: Path, say: Callable[[str], None]) -> tuple[Path, Path]:
     """VCF.gz, phenotypes and truth; not again if they are of the same cohort."""
-    vcf, table, truth = folder / "cohort.vcf.gz", folder / "phenotypes.tsv", folder / "truth.tsv"
+    vcf, table, truth = (folder / name for name in _NAMES[:3])
     stamp = json.dumps(
         {
             "seed": cohort.seed,
@@ -130,6 +140,7 @@ def _write_inputs(cohort: SimulatedCohort, folder: Path, say: Callable[[str], No
         f"simulating {cohort.n_samples:,} samples x {cohort.n_variants:,} variants on {len(cohort.contigs)} chromosomes: "
         "three ancestries, LD, planted effects"
     )
+    mark.write_text("unfinished")
     write_vcf(vcf, cohort.sample_ids, cohort.contigs, cohort.blocks(), index=True)
     for path, frame in ((table, cohort.phenotypes), (truth, cohort.truth)):
         with replacing(path) as file:

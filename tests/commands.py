@@ -3,9 +3,9 @@
 import polars as pl
 
 
-def assoc(files, out, *more, phenotypes=None, store=None, trait="ldl"):
+def assoc(files, out, *more, phenotypes=None, store=None, trait="ldl", model="linear"):
     return [
-        "assoc", store or files.store, phenotypes or files.phenotypes, "--model", "linear", "--trait", trait, "--out", out,
+        "assoc", store or files.store, phenotypes or files.phenotypes, "--model", model, "--trait", trait, "--out", out,
         *more,
     ]  # fmt: skip
 

@@ -61,6 +61,76 @@ def test_qc(files, tmp_path, genassoc):
     assert variants["hwe_p"].is_between(0, 1).all()
 
 
+def test_qc_of_a_phenotype_file_and_in_controls(files, tmp_path, genassoc):
+    out = tmp_path / "qc.parquet"
+    code, _, errors = genassoc(
+        "qc", files.store, "--out", out, "--pheno", files.phenotypes, "--cases", "t2d", "--sex", "sex"
+    )
+    assert code == 0, errors
+    table = pl.read_parquet(out)
+    assert table.columns[-2:] == ["hwe_p_controls", "hwe_midp_controls"]
+    assert table["hwe_p_controls"].is_between(0, 1).all()
+    assert (table["hwe_p_controls"] != table["hwe_p"]).any()
+    refused(genassoc("qc", files.store, "--out", tmp_path / "b.tsv", "--cases", "t2d"), tmp_path / "b.tsv", "--pheno")
+    wrong = genassoc("qc", files.store, "--out", tmp_path / "c.tsv", "--pheno", files.phenotypes, "--cases", "ldl")
+    refused(wrong, tmp_path / "c.tsv", "ldl", "0/1")
+
+
+def test_a_disease_in_one_line_and_as_toml(files, tmp_path, genassoc):
+    out = tmp_path / "t2d.parquet"
+    flags = assoc(files, out, "--covar", "age,sex,PC1:PC2", "--maf", 0.01, trait="t2d", model="logistic")
+    code, printed, errors = genassoc(*flags)
+    assert code == 0, errors
+    assert "cases" in errors and "controls" in errors  # the coding that was recognised
+    assert "lambda_GC" in printed
+    table = pl.read_parquet(out)
+    assert {"score", "firth_approx"} <= set(table["method"].drop_nulls())
+    assert (table["n_cases"] + table["n_controls"] == table["n"]).all()
+    below = table.filter(pl.col("method").str.starts_with("score"))
+    assert below["neg_log_10_p_value"].max() < 1.302  # p = 0.05: all rows below it were corrected
+    config = tmp_path / "gwas.toml"
+    config.write_text(genassoc(*flags, "--print-toml")[1].replace("t2d.parquet", "b.parquet"))
+    assert genassoc("check", config)[0] == 0
+    assert genassoc("run", config)[0] == 0
+    assert (tmp_path / "b.parquet").read_bytes() == out.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("flags", "methods", "model"),
+    [
+        (["--correction", "none"], {"score", "score_approx"}, {"correction": None}),
+        (["--test", "wald", "--correction", "none"], {"wald"}, {"test": "wald", "correction": None}),
+        (["--correction", "firth", "--correct-below", 1, "--min-mac", 10], {"firth"}, {"correct_below": 1.0}),
+        (["--like", "plink2"], {"wald", "firth"}, {"like": "plink2", "missing": "auto"}),
+        (["--like", "regenie", "--correction", "spa"], {"score", "spa"}, {"like": "regenie", "missing": "auto"}),
+        (
+            ["--like", "regenie", "--missing", "complete"],
+            {"score", "score_approx", "firth_approx"},
+            {"missing": "complete"},
+        ),
+    ],
+    ids=["score alone", "wald", "firth for all", "plink2", "regenie", "regenie, complete"],
+)
+def test_choices_of_a_disease(files, tmp_path, genassoc, flags, methods, model):
+    out = tmp_path / "o.parquet"
+    code, _, errors = genassoc(*assoc(files, out, "--maf", 0.02, *flags, trait="t2d", model="logistic"))
+    assert code == 0, errors
+    assert set(pl.read_parquet(out)["method"].drop_nulls()) <= methods
+    chosen = json.loads((tmp_path / "o.parquet.provenance.json").read_text())["parameters"]["model"]
+    assert chosen.items() >= {"kind": "logistic", **model}.items()
+
+
+def test_choices_that_do_not_fit_the_model(files, tmp_path, genassoc):
+    out = tmp_path / "o.parquet"
+    disease = {"trait": "t2d", "model": "logistic"}
+    refused(genassoc(*assoc(files, out, "--test", "wald")), out, "linear has no choice 'test'")
+    refused(genassoc(*assoc(files, out, "--rank-normalise", **disease)), out, "logistic has no choice 'rank_normalise'")
+    refused(genassoc(*assoc(files, out, "--correction", "bayes", **disease)), out, "firth_approx", "bayes")
+    refused(genassoc(*assoc(files, out, "--like", "saige", **disease)), out, "plink2", "saige")
+    refused(genassoc(*assoc(files, out, trait="ldl", model="logistic")), out, "ldl")
+    refused(genassoc(*assoc(files, out, trait="ldl", model="probit")), out, "probit", "linear, logistic")
+
+
 def test_toml_flags_and_job_array_are_one_thing(files, tmp_path, genassoc):
     flags = assoc(files, tmp_path / "a.parquet", "--covar", "age + C(sex) ~", "--maf", 0.01, "--missing", "mean")
     code, text, _ = genassoc(*flags, "--print-toml")

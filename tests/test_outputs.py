@@ -88,11 +88,25 @@ def test_nothing_is_written_into_a_store(files, tmp_path, genassoc):
     ga.open_store(files.store)
 
 
+def test_a_dialect_of_any_name_spares_the_vcf(files, genassoc):
+    before = files.vcf.read_bytes()
+    refused(genassoc(*assoc(files, files.vcf, "--dialect", "regenie")), None, "is a VCF")
+    assert files.vcf.read_bytes() == before
+
+
 def test_two_outputs_are_two_files(files, tmp_path, genassoc):
     out = tmp_path / "same.tsv"
     refused(genassoc("qc", files.store, "--out", out, "--samples-out", out), out, "asked for twice")
     with pytest.raises(OutputError, match="twice"):
         check_outputs([tmp_path / "a", tmp_path / "b" / ".." / "a"])
+
+
+def test_a_demo_overwrites_no_files_of_others(files, tmp_path, genassoc):
+    (tmp_path / "phenotypes.tsv").write_text("mine")
+    small = ["--samples", 60, "--variants", 300]
+    refused(genassoc("demo", tmp_path, *small), None, "phenotypes.tsv", "no demo made")
+    refused(genassoc("demo", files.store, *small), None, "genotype store")
+    assert (tmp_path / "phenotypes.tsv").read_text() == "mine"
 
 
 # Nothing to test ---------------------------------------------------------------------------------------------------

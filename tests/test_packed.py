@@ -59,3 +59,13 @@ def test_carriers_and_hidden_calls(width):
     hidden = [(0, 0), (2, width - 1), (2, width - 1), (4, width // 2)]
     mosaic.hide_calls(np.array([v for v, _ in hidden]), np.array([i for _, i in hidden]), rows)
     np.testing.assert_array_equal(rows, oracle.pack(oracle.hide_calls(expected, hidden), rows.shape[1]))
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_decode_rows(width):
+    codes = calls(width)
+    columns = np.random.default_rng(width).permutation(width)[: (width + 1) // 2].astype(np.int64)
+    flipped, variants = np.array([False, True, False, True, True]), np.array([4, 0, 3])
+    out = np.empty((3, columns.size))
+    packed.decode_rows(packed_of(codes), flipped, variants, columns, out)
+    np.testing.assert_array_equal(out, oracle.decode_rows(codes, flipped, variants, columns))

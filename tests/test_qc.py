@@ -5,10 +5,13 @@ import gzip
 from dataclasses import fields
 
 import numpy as np
+import polars as pl
 import pytest
+from memory_store import MemoryStore, snv_table
 from oracles import hardy_weinberg as hardy_weinberg_oracle
 from real_data import real_data
 
+import genassoc as ga
 from genassoc.data.block import GenotypeBlock
 from genassoc.methods.qc import SampleQuality, variant_quality
 
@@ -124,3 +127,31 @@ def test_other_samples_are_refused():
         SampleQuality.empty(76).add(block)
     with pytest.raises(ValueError, match=r"76 samples.* of 75"):
         SampleQuality.empty(76).merge(SampleQuality.empty(75))
+
+
+@pytest.mark.parametrize("n_genotyped", [77, 200])  # 200: fewer than half have phenotypes, blocks are repacked
+def test_hardy_weinberg_in_controls(n_genotyped):
+    rng = np.random.default_rng(8)
+    codes = rng.integers(0, 4, (40, n_genotyped)).astype(np.uint8)
+    names = [f"s{i}" for i in range(n_genotyped)]
+    places = pl.concat([snv_table(30), snv_table(10, "X")])
+    status = [[1, 2, None][i] for i in rng.integers(0, 3, 77)]
+    sex = rng.integers(1, 3, 77)
+    table = pl.DataFrame({"IID": names[:77], "t2d": status, "sex": sex, "ldl": rng.normal(size=77)})
+    store = MemoryStore(codes, names, places)
+    cohort = ga.Cohort.align(store, table, sample_id="IID", sex="sex")
+    quality = ga.variant_qc(cohort, cases="t2d", executor=ga.Serial())
+    assert quality.drop("hwe_p_controls", "hwe_midp_controls").equals(ga.variant_qc(cohort, executor=ga.Serial()))
+    control = np.array([value == 1 for value in status])
+    for v, row in enumerate(quality.iter_rows(named=True)):
+        tested = codes[v, :77][control & (sex == 2) if v >= 30 else control]
+        p, midp = hardy_weinberg_oracle.hardy_weinberg(*(int((tested == code).sum()) for code in range(3)))
+        assert row["hwe_p_controls"] == pytest.approx(float(p), rel=1e-13)  # tens of steps of 2e-16
+        assert row["hwe_midp_controls"] == pytest.approx(float(midp), rel=1e-13)
+    without_sex = ga.variant_qc(ga.Cohort.align(store, table, sample_id="IID"), cases="t2d")
+    assert without_sex["hwe_p_controls"].is_null().to_list() == [False] * 30 + [True] * 10
+    for wrong, words in (("ldl", "ldl.*0/1"), ("bmi", "bmi")):
+        with pytest.raises(ga.PhenotypeError, match=words):
+            ga.variant_qc(cohort, cases=wrong)
+    with pytest.raises(TypeError, match="one binary trait"):
+        ga.variant_qc(cohort, cases=["t2d"])

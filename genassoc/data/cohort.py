@@ -277,13 +277,15 @@ class Cohort:
         """Variants (V,) left by index selections and metadata predicates: if none, do not read."""
         return self.selection.select(start, stop, lambda: self._metadata(start, stop), None)[0]
 
-    def variant_statistics(self, block: GenotypeBlock, *, hwe: bool = True) -> pl.DataFrame:
-        """Frequencies, counts and Hardy-Weinberg p of a block from `read`, of the cohort's samples.
+    def variant_statistics(
+        self, block: GenotypeBlock, *, hwe: bool = True, masks: statistics.SampleMasks | None = None
+    ) -> pl.DataFrame:
+        """Frequencies, counts and Hardy-Weinberg p of a block from `read`, of the cohort's samples or those of ``masks``.
 
         See `genassoc.data.variant_statistics.variant_statistics`.
         """
         chromosomes = self._chromosomes(block.start, block.start + block.n_variants)
-        return statistics.variant_statistics(block, chromosomes, self._masks, hwe=hwe)
+        return statistics.variant_statistics(block, chromosomes, masks or self._masks, hwe=hwe)
 
     def _metadata(self, start: int, stop: int) -> pl.DataFrame:
         """Variant metadata, with ``multi_allelic`` where a predicate asks for it."""

@@ -72,26 +72,27 @@ class GenotypeStore:
         _require_store(self.path)
         import zarr
 
+        reading = "zarr.json"
         try:
             self._group = zarr.open_group(str(self.path), mode="r", zarr_format=3)
             self.attributes = dict(self._group.attrs)
             if self.attributes.get("format") != schema.FORMAT_NAME:
                 raise StoreError(f"{self.path}: is no genassoc store (its format is {self.attributes.get('format')!r})")
             self._check_version()
-            self._arrays: dict[str, Any] = {name: self._group[name] for name in schema.DIMENSIONS}
+            self.block_variants = int(self.attributes["block_variants"])
+            self.fingerprint = str(self.attributes["fingerprint"])
+            self._haploid_chunks = frozenset(_numbers_of_runs(self.attributes["haploid_chunks"]))
+            self._arrays: dict[str, Any] = {(reading := name): self._group[name] for name in schema.DIMENSIONS}
             self.sample_ids = np.asarray(self._whole(schema.SAMPLE_ID), dtype=object)
             self.contigs = tuple(str(name) for name in self._whole(schema.CONTIG_ID))
             self.n_samples = len(self.sample_ids)
             self.n_variants = int(self._arrays[schema.GENOTYPES].shape[0])
-            self.block_variants = int(self.attributes["block_variants"])
-            self.fingerprint = str(self.attributes["fingerprint"])
             self._check_shapes()
         except StoreError:
             raise
         except Exception as error:
             # Whatever a damaged file makes zarr or json say.
-            raise StoreError(f"{self.path}: is damaged: {_reason(error)}; convert it again") from error
-        self._haploid_chunks = frozenset(_numbers_of_runs(self.attributes["haploid_chunks"]))
+            raise StoreError(f"{self.path}: is damaged: {reading}: {_reason(error)}; convert it again") from error
         self._metadata: OrderedDict[int, pl.DataFrame] = OrderedDict()
         self._runs: list[tuple[str, int, int]] | None = None
 

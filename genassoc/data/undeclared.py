@@ -8,7 +8,7 @@ from genassoc.shapes import Float64Array, Int64Array
 
 CODES = (-9.0, -99.0, -999.0, 999.0)
 SPIKE = 5  # times, and times as often as the next commonest value: no honest scale or measurement does that
-_DENSE = 20  # within 1 of the code, for each time it occurs: so many others, and it is one of them
+_DENSE = 20  # so many others within 1 of the code for each time it occurs, and it is one of them
 _PLINK = -9.0
 
 
@@ -17,7 +17,7 @@ def suspects(column: pl.Series, rows: Int64Array) -> dict[str, Int64Array]:
 
     A code stands out when it is an isolated extreme (for -9: the smallest value, and no other is -8 or below; for the
     others: further from the rest than the rest is wide), or a spike: at least `SPIKE` times, and `SPIKE` times as often
-    as the next commonest value, unless it lies in the thick of the others.
+    as the next commonest value (if it occurs often: as the next commonest near it), unless it lies in the thick of others.
 
     Parameters
     ----------
@@ -63,9 +63,14 @@ def _is_isolated(others: Float64Array, code: float) -> bool:
 
 
 def _is_spike(others: Float64Array, count: int, code: float) -> bool:
-    """Whether a code is far commoner than any other value, and not one of many close to it."""
-    if count < SPIKE or not others.size:
+    """Whether a code is far commoner than any other value, or than those around it, and not one of many close to it."""
+    if count < SPIKE or not others.size or int((np.abs(others - code) <= 1).sum()) > _DENSE * count:
         return False
-    commonest = int(np.unique(others, return_counts=True)[1].max())
-    near = int((np.abs(others - code) <= 1).sum())
-    return count >= SPIKE * commonest and near <= _DENSE * count
+    around = others[np.abs(others - code) <= abs(code) / 4]
+    # A tail of few values may have 5 beside 1 by chance; 20 beside 4 is none.
+    return count >= SPIKE * _commonest(others) or (count >= _DENSE and count >= SPIKE * _commonest(around))
+
+
+def _commonest(values: Float64Array) -> int:
+    """How often the commonest of some values occurs."""
+    return int(np.unique(values, return_counts=True)[1].max()) if values.size else 0

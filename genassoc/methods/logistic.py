@@ -19,7 +19,7 @@ from genassoc.methods.sums import minor_is_ref
 from genassoc.shapes import Array
 
 Test = Literal["auto", "score", "wald", "lrt"]
-Correction = Literal["auto", "firth_approx", "firth", "firth_fallback", "spa"]
+Correction = Literal["auto", "firth_approx", "firth", "firth_fallback", "spa", "none"]
 _TESTS = ("auto", "score", "wald", "lrt")
 _CORRECTIONS = ("auto", "firth_approx", "firth", "firth_fallback", "spa", None)
 _FLOATS = (
@@ -42,7 +42,7 @@ class Logistic:
         Names (ranges such as ``"PC1:PC10"`` allowed), or a Wilkinson formula.
     test : {"auto", "score", "wald", "lrt"}
         "auto" is the score test, or what ``like`` says.
-    correction : {"auto", "firth_approx", "firth", "firth_fallback", "spa", None}
+    correction : {"auto", "firth_approx", "firth", "firth_fallback", "spa", None}, or "none" as gwas.toml writes None
         What is done with score tests below ``correct_below``: Firth's penalised likelihood ratio test on g residualised
         (``"firth_approx"``, the default) or on the full model (``"firth"``); saddlepoint (``"spa"``); nothing (None).
         ``"firth_fallback"`` is PLINK 2's: Firth where no case or no control carries an allele or the fit fails.
@@ -75,6 +75,8 @@ class Logistic:
         if not self.traits:
             raise ValueError("Logistic needs at least one trait: Logistic(traits=['t2d'])")
         checks.choice(self.test, "test", _TESTS)
+        if self.correction == "none":
+            object.__setattr__(self, "correction", None)
         checks.choice(self.correction, "correction", _CORRECTIONS)
         checks.choice(self.missing, "missing", ("auto", "complete", "mean"))
         checks.choice(self.like, "like", (None, "plink2", "regenie"))

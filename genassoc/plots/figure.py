@@ -1,5 +1,6 @@
 """Figures: made without pyplot's global state, dressed alike, saved whole or not at all."""
 
+import sys
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,7 +45,18 @@ def new_axes_pair(width: float, height: float) -> "tuple[Axes, Axes]":
     return upper, lower
 
 
+def _in_notebook() -> bool:
+    """Whether this runs in a Jupyter kernel, where a figure of pyplot's is shown below its cell."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return shell is not None and hasattr(shell, "kernel")
+
+
 def _new_figure(width: float, height: float) -> "Figure":
+    if _in_notebook():
+        from matplotlib import pyplot
+
+        return pyplot.figure(figsize=(width, height), layout="constrained", facecolor="white")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -81,10 +81,72 @@ def firth(X, y, g):
     return beta[-1], 2.0 * (full - held)
 
 
-def firth_approx(X, y, g):
-    """beta and penalised likelihood ratio of g residualised, the penalised null's covariates as an offset."""
+def firth_plink2(X, y, g):
+    """beta, and the standard error of ``(D' diag((1 + h) w) D)^-1``, h the leverages (PLINK 2 since 30 Dec 2022)."""
+    D = np.column_stack([X, g])
+    beta, _ = fit(D, y, penalised=True)
+    _, w = weights(D, beta)
+    h = w * np.einsum("ij,jk,ik->i", D, np.linalg.inv(D.T @ (w[:, None] * D)), D)
+    return beta[-1], np.sqrt(np.linalg.inv(D.T @ (((1 + h) * w)[:, None] * D))[-1, -1])
+
+
+def firth_approx(X, y, g, sparse=False):
+    """beta and penalised likelihood ratio of g residualised, the penalised null's covariates as an offset.
+
+    ``sparse``: samples without the allele count 0 (REGENIE for fewer than 50 minor alleles).
+    """
     _, w = weights(X, newton(X, y))
-    rest = residualise(X, w, g)[:, None]
+    rest = (residualise(X, w, g) * (g > 0 if sparse else 1.0))[:, None]
     offset = X @ fit(X, y, penalised=True)[0]
     beta, full = fit(rest, y, offset, penalised=True)
     return beta[0], 2.0 * (full - penalised_log_likelihood(rest, y, np.zeros(1), offset))
+
+
+def fit_as_r(D, y):
+    """beta, standard errors and iterations of R's ``glm.fit`` (binomial), weights of the last step in the errors."""
+    mu = (y + 0.5) / 2
+    eta = np.log(mu / (1 - mu))
+    deviance = np.sum(-2 * np.log(np.where(y == 1, mu, 1 - mu)))
+    steps = 0
+    while steps < 25:
+        steps += 1
+        w = mu * (1 - mu)
+        information = D.T @ (w[:, None] * D)
+        beta = np.linalg.solve(information, D.T @ (w * (eta + (y - mu) / w)))
+        eta = D @ beta
+        mu = 1 / (1 + np.exp(-eta))
+        before, deviance = deviance, np.sum(-2 * np.log(np.where(y == 1, mu, 1 - mu)))
+        if abs(deviance - before) / (abs(deviance) + 0.1) < 1e-8:
+            break
+    return beta, np.sqrt(np.diag(np.linalg.inv(information))), steps
+
+
+def score_with_missing(X, y, g):
+    """U and I of g, NaN where not observed: the null of all samples, then one Newton step on those observed."""
+    mu, w = weights(X, newton(X, y))
+    keep = ~np.isnan(g)
+    Z, r, v, observed = X[keep], (y - mu)[keep], w[keep], g[keep]
+    rest = residualise(Z, v, observed)
+    moved = r - v * (Z @ np.linalg.solve(Z.T @ (v[:, None] * Z), Z.T @ r))
+    return float(observed @ moved), float(rest @ (v * rest))
+
+
+def analyse_rows(X, y, G, what):
+    """beta and signed z of the rows G (R, n), NaN not observed, each fitted on the samples observed."""
+    found = []
+    for row in G:
+        keep = ~np.isnan(row)
+        part = X[keep], y[keep], row[keep]
+        if what in ("wald", "firth_plink2"):
+            beta, error = wald(*part) if what == "wald" else firth_plink2(*part)
+            found.append((beta, beta / error))
+        elif what == "score":
+            U, information = score(*part)
+            found.append((U / information, U / np.sqrt(information)))
+        else:
+            if what == "lrt":
+                beta, ratio = wald(*part)[0], likelihood_ratio(*part)
+            else:
+                beta, ratio = firth(*part) if what == "firth" else firth_approx(*part, sparse=what == "firth_sparse")
+            found.append((beta, np.sign(beta) * np.sqrt(max(ratio, 0.0))))
+    return np.array(found)

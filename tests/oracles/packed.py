@@ -28,6 +28,13 @@ def gather(codes, columns):
     return np.array([[row[column] for column in columns] for row in codes], dtype=np.uint8).reshape(len(codes), -1)
 
 
+def decode_rows(codes, flipped, variants, columns):
+    """Copies of the minor allele of some variants and samples, NaN where not observed."""
+    copies = [np.nan if c == 3 else float(c) for c in range(4)]
+    swapped = [2.0, 1.0, 0.0, np.nan]
+    return np.array([[(swapped if flipped[v] else copies)[codes[v, i]] for i in columns] for v in variants])
+
+
 def set_carriers(codes, carriers):
     """Codes where variant v, if it has carriers, is carried by the haplotypes ``carriers[v]`` alone."""
     codes = codes.copy()

@@ -1,0 +1,49 @@
+"""Hardy-Weinberg proportions in the controls of a binary trait: in cases an association itself disturbs them."""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from genassoc.data.block import GenotypeBlock
+from genassoc.data.cohort import Cohort
+from genassoc.data.variant_statistics import SampleMasks
+
+
+@dataclass(frozen=True, eq=False)
+class Controls:
+    """The samples of a cohort in which a binary trait is observed and absent.
+
+    Attributes
+    ----------
+    cohort : Cohort
+    masks : SampleMasks
+        The controls, in the columns of the cohort's blocks.
+    """
+
+    cohort: Cohort
+    masks: SampleMasks
+
+    @classmethod
+    def of(cls, cohort: Cohort, trait: str) -> "Controls":
+        """Find the controls of a trait.
+
+        Raises
+        ------
+        PhenotypeError
+            There is no such column, or it is no binary trait (shows its values).
+        TypeError
+            ``trait`` is no text.
+        """
+        if not isinstance(trait, str):
+            raise TypeError(f"cases is the name of one binary trait, as 't2d', not {type(trait).__name__}")
+        at = cohort.design([trait], kind="binary").y[:, 0] == 0
+        sex = None if cohort.sex is None else cohort.sex[at]
+        return cls(cohort, SampleMasks.build(cohort.block_columns[at], cohort.block_width, sex))
+
+    def hardy_weinberg(self, block: GenotypeBlock) -> pl.DataFrame:
+        """hwe_p_controls and hwe_midp_controls (exact) of the V variants of a block that the cohort has read.
+
+        On X of female controls, null where sex is not known; null on Y and MT.
+        """
+        table = self.cohort.variant_statistics(block, masks=self.masks)
+        return table.select(pl.col("hwe_p", "hwe_midp").name.suffix("_controls"))
