@@ -149,8 +149,19 @@ def run(
     progress: Progress | None = None,
     restart: bool = False,
 ) -> Results:
-    """Do what the gwas.toml at ``path`` says; see `run_config`."""
-    return run_config(Config.read(path), executor=executor, progress=progress, restart=restart)
+    """Do what the gwas.toml at ``path`` says; see `run_config`. A ``dialect`` is written beside the table."""
+    config = Config.read(path)
+    results = run_config(config, executor=executor, progress=progress, restart=restart)
+    write_dialect(config, results)
+    return results
+
+
+def write_dialect(config: Config, results: Results) -> list[str]:
+    """Write the files of ``[output] dialect``, if there is one; what was written, in words."""
+    if config.dialect is None:
+        return []
+    written = results.write(config.dialect_out, config.dialect, metadata=config.output.get("metadata"))
+    return [str(file) for file in written] if isinstance(written, list) else [str(written)]
 
 
 def run_config(

@@ -182,16 +182,14 @@ def _run(config: "Config", threads: int | None, force: bool) -> None:
     from genassoc import analysis
     from genassoc.formats.sumstats_metadata import check_fields
 
-    metadata = config.output.get("metadata")
-    check_fields(metadata or {})
+    check_fields(config.output.get("metadata") or {})
     results = analysis.run_config(config, executor=_executor(threads), progress=_progress(), restart=force)
     for note in results.provenance["notes"]:
         _tell(note)
     for line in _summary(results):
         _say(line)
-    if config.dialect:
-        for file in results.write(config.dialect_out, config.dialect, metadata=metadata):  # type: ignore[union-attr]
-            _say(str(file))
+    for line in analysis.write_dialect(config, results):
+        _say(line)
 
 
 def _summary(results: "Results") -> list[str]:

@@ -1,0 +1,229 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # A disease with few cases
+#
+# Biobanks have many diseases with a hundred cases among ten thousand people, and many rare variants. That is
+# where the quick test fails: it finds hits that are not there. This notebook shows how badly, what
+# `ga.Logistic` does about it by default, and how to report the result. The cohort is simulated, so that we know
+# what is true.
+
+# %%
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import polars as pl
+
+import genassoc as ga
+from genassoc.formats.vcf_writer import write_vcf
+
+folder = Path("case_control")
+folder.mkdir(exist_ok=True)
+
+# %% [markdown]
+# ## The cohort
+#
+# 10,000 people, 8,000 variants, most of them rare.
+
+# %%
+made = ga.simulate_cohort(n_samples=10_000, n_variants=8_000, n_chromosomes=10, seed=4, min_frequency=0.0003)
+write_vcf(folder / "cohort.vcf.gz", made.sample_ids, made.contigs, made.blocks(), index=True)
+store = ga.convert(folder / "cohort.vcf.gz", folder / "cohort.zarr", overwrite=True)
+everybody = ga.Cohort.align(store, made.phenotypes, sample_id="IID", sex="sex")
+quality = ga.variant_qc(everybody)
+bins = quality["maf"].cut([0.001, 0.01, 0.05], labels=["< 0.1 %", "0.1 to 1 %", "1 to 5 %", "> 5 %"])
+bins.value_counts(sort=True)
+
+# %% [markdown]
+# ## The disease
+#
+# About 0.8 % have it. It depends on age, on one common variant (odds ratio 3 a copy) and on one rare one (odds ratio 30;
+# a dozen carriers). Four more "diseases" are the same one dealt out anew at random: as many
+# cases, and no variant has anything to do with them. Whatever is significant there is an error.
+
+# %%
+rng = np.random.default_rng(11)
+common = int((quality["maf"] - 0.25).abs().arg_min())
+rare = int((quality["mac"] - 13).abs().arg_min())
+planted = quality.with_row_index("variant")[[common, rare]]
+planted = planted.with_columns(effect=pl.Series([np.log(3), np.log(30)]))
+
+
+def copies(variant):
+    """Copies of ALT in everybody; a call that is not observed counts none."""
+    codes = everybody.read(variant, variant + 1).codes()[0, everybody.block_columns]
+    return np.where(codes == 3, 0, codes)
+
+
+age = made.phenotypes["age"].fill_null(60).to_numpy()
+log_odds = 0.04 * (age - 60) + np.log(3) * copies(common) + np.log(30) * copies(rare)
+constant = next(c for c in np.arange(-4, -9, -0.01) if (1 / (1 + np.exp(-c - log_odds))).mean() < 0.008)
+disease = (rng.random(age.size) < 1 / (1 + np.exp(-constant - log_odds))).astype(int)
+null = [f"null{i}" for i in range(1, 5)]
+phenotypes = made.phenotypes.with_columns(
+    disease=pl.Series(disease), **{name: pl.Series(rng.permutation(disease)) for name in null}
+)
+phenotypes.write_csv(folder / "phenotypes.tsv", separator="\t", null_value="NA")
+cohort = ga.Cohort.align(store, folder / "phenotypes.tsv", sample_id="IID", sex="sex")
+disease.sum(), planted.select("variant", "rsid", "maf", "mac", "effect")
+
+# %% [markdown]
+# ## Why the score test alone misleads
+#
+# The score test compares a sum over cases with its expectation, and takes it for normal. One carrier of a rare
+# allele among 80 cases is already far out: the sum is nearly always 0, now and then 1. Below, the four diseases
+# that no variant causes: observed over expected numbers of p-values, for the score test alone and for the
+# default.
+
+# %%
+covariates = ["age", "sex", "PC1:PC4"]
+naive = ga.associate(cohort, ga.Logistic(null, covariates, correction=None))
+default = ga.associate(cohort, ga.Logistic(null, covariates))
+
+
+def excess(results, label):
+    """Observed over expected p-values below some bounds."""
+    logp = results.table["neg_log_10_p_value"].drop_nulls()
+    return {"test": label, "n": len(logp)} | {f"p < 1e-{k}": (logp > k).sum() / (len(logp) * 10**-k) for k in (2, 3, 4)}
+
+
+observed_over_expected = pl.DataFrame([excess(naive, "score alone"), excess(default, "default")])
+observed_over_expected
+
+# %% [markdown]
+# The score test alone has many times the p-values below 1e-4 that chance allows. The default has fewer than
+# expected, not more: with so few carriers p can take few values, and an exact test never exceeds its level.
+#
+# The picture: each bin of frequency by itself, for one of the null diseases.
+
+# %%
+figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.8), layout="constrained", sharey=True)
+ga.plots.qq(naive, trait="null1", by="maf", ax=left, title="score alone")
+ax = ga.plots.qq(default, trait="null1", by="maf", ax=right, title="default")
+
+# %% [markdown]
+# lambda_GC does not show it: it is of the median, where nothing is wrong.
+
+# %%
+naive.lambda_gc("null1"), default.lambda_gc("null1")
+
+# %% [markdown]
+# ## What the default does
+#
+# Every variant gets the score test. Rows below p = 0.05 are done again with Firth's penalised likelihood, which takes p from a
+# likelihood ratio, and those with fewer than 10 minor alleles with an exact test: which carriers would be cases,
+# given how many cases there are. `method` says which test made the row's p.
+
+# %%
+results = ga.associate(
+    cohort, ga.Logistic("disease", covariates), out=folder / "disease.parquet", executor=ga.Threads(2), restart=True
+)
+results.table.group_by("method", "code").agg(pl.len(), pl.col("neg_log_10_p_value").max()).sort("len", descending=True)
+
+# %% [markdown]
+# Rows without an estimate say why: `too_few_carriers` is a minor allele count below 5 (`min_mac`). They never had a chance.
+
+# %%
+results.top(6).select(
+    "variant_id", "mac", "beta", "standard_error", "neg_log_10_p_value", "method",
+    "effect_allele_frequency_cases", "effect_allele_frequency_controls", "n_cases",
+)  # fmt: skip
+
+# %%
+alone = ga.associate(cohort, ga.Logistic("disease", covariates, correction=None))
+figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4), width_ratios=(2, 1), layout="constrained")
+ga.plots.manhattan(results, ax=left, title="disease, default")
+ax = ga.plots.qq({"score alone": alone, "default": results}, ax=right, title="disease")
+
+# %%
+figure, ax = plt.subplots(figsize=(4.8, 4.8), layout="constrained")
+ax = ga.plots.qq(results, by="method", ax=ax)
+
+# %% [markdown]
+# ## One variant, every test
+#
+# The two planted variants, and the two that the score test alone likes best among those that do nothing.
+
+# %%
+innocent = alone.table.with_row_index("variant").filter(~pl.col("variant").is_in(planted["variant"].implode()))
+innocent = innocent.top_k(2, by="neg_log_10_p_value")["variant"].to_list()
+few = cohort.keep_variants([*planted["variant"].to_list(), *innocent])
+choices = {
+    "score alone": {"correction": None},
+    "Wald": {"test": "wald", "correction": None},
+    "likelihood ratio": {"test": "lrt", "correction": None},
+    "Firth": {"correction": "firth", "correct_below": 1},
+    "saddlepoint": {"correction": "spa", "correct_below": 1},
+    "default": {},
+    "as PLINK 2": {"like": "plink2"},
+    "as REGENIE": {"like": "regenie"},
+}
+tables = []
+for label, choice in choices.items():
+    rows = ga.associate(few, ga.Logistic("disease", covariates, **choice)).table
+    tables.append(
+        rows.select("variant_id", "mac", "beta", "neg_log_10_p_value", "method").with_columns(choice=pl.lit(label))
+    )
+every = pl.concat(tables)
+every.pivot("choice", index=["variant_id", "mac"], values="neg_log_10_p_value")
+
+# %% [markdown]
+# And the estimates. A score row's beta is the first step of a fit; for a rare allele it can be far too large. Take effects from
+# rows that were fitted.
+
+# %%
+every.pivot("choice", index=["variant_id", "mac"], values="beta")
+
+# %% [markdown]
+# - **The score alone** exaggerates wherever few minor alleles meet few cases.
+# - **Wald** errs to the other side: as an effect grows, its standard error grows faster. Where no case, or
+#   every carrier, is a case it has no finite estimate at all (code `not_converged`).
+# - **Firth, the saddlepoint and the exact test** agree about what is there. Firth gives the effect too.
+# - **PLINK 2 and REGENIE** differ because they ask different questions; docs/like.md lists each.
+#
+# ## Look at the calls before believing a hit
+#
+# Bad calls depart from Hardy-Weinberg proportions. In cases a true effect does so as well: test the controls.
+
+# %%
+checked = ga.variant_qc(few, cases="disease")
+checked.select("rsid", "n_het", "n_hom_alt", "missing_rate", "hwe_p", "hwe_p_controls")
+
+# %% [markdown]
+# ## Report
+#
+# What others need to use the result: the effect allele, the effect with a standard error that goes with p, cases and
+# controls in each row, how p was made, covariates, and the genome build. `standard_error` is such that
+# beta / standard_error is the z of the row's p, as a meta-analysis by inverse variance assumes; the curvature of the
+# likelihood is in `standard_error_model`. GWAS-SSF, the format of the GWAS Catalog, has a place for all:
+
+# %%
+written = results.write(
+    folder / "disease.tsv.gz",
+    dialect="gwas-ssf",
+    metadata={"genome_assembly": "GRCh38", "trait_description": ["simulated disease"]},
+)
+print(*written, sep="\n")
+print((folder / "disease.tsv.gz-meta.yaml").read_text())
+
+# %% [markdown]
+# Rows that the format cannot hold, those without an estimate, are beside it with the reason. And in a paper: "Variants were
+# tested by score tests, those with p < 0.05 by approximate Firth regression (penalised likelihood ratio), those with
+# fewer than 10 minor alleles by an exact conditional test; 81 cases, 9,919 controls; adjusted for age, sex and four
+# principal components." The provenance holds every choice:
+
+# %%
+print(*results.provenance["notes"], sep="\n")
+results.provenance["parameters"]["model"]
