@@ -39,6 +39,19 @@ def test_first_gwas(tmp_path):
     assert (tmp_path / "first_gwas" / "ldl.parquet.provenance.json").exists()
 
 
+@pytest.mark.integration
+def test_case_control(tmp_path):
+    run_script(PROJECT / "notebooks" / "case_control.py", tmp_path)
+    folder = tmp_path / "case_control"
+    rows = pl.read_parquet(folder / "disease.parquet")
+    # What the text promises: both planted variants, by Firth; exact tests of the rare ones; nothing by the score alone.
+    assert rows["neg_log_10_p_value"].max() > 7.3
+    strong = rows.filter(pl.col("neg_log_10_p_value") > 5)
+    assert strong["mac"].min() < 50 and set(strong["method"]) == {"firth_approx"}
+    assert rows.filter(pl.col("mac") < 10, pl.col("code").is_null())["method"].unique().to_list() == ["exact"]
+    assert (folder / "disease.tsv.gz").exists() and (folder / "disease.tsv.gz-meta.yaml").exists()
+
+
 @pytest.mark.parametrize("script", NOTEBOOKS, ids=lambda path: path.name)
 def test_notebook_beside_script_is_executed_and_the_same(script):
     notebook = script.with_suffix(".ipynb")

@@ -13,8 +13,8 @@ from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Ar
 from genassoc.stats.exact_rare import case_count_table
 from genassoc.stats.linalg import orthonormal_basis
 
-# Fitted log odds beyond this come of a covariate that tells cases from controls by itself.
-SEPARATED = 12.0
+# Fitted probabilities this near 0 or 1 come of a covariate that tells cases from controls by itself.
+CERTAIN = 6e-6
 
 
 @dataclass(frozen=True)
@@ -162,9 +162,7 @@ def _notes(design: Any, name: str, null: NullLogistic, kept: BoolArray, observed
         )
     if null.failure is not None:
         notes.append(f"{name} has no null model ({null.failure}): its rows have no estimate")
-    elif null.mu.size and max(null.mu.max() / (1 - null.mu.max()), (1 - null.mu.min()) / null.mu.min()) > np.exp(
-        SEPARATED
-    ):
+    elif null.mu.size and (null.mu.min() < CERTAIN or null.mu.max() > 1.0 - CERTAIN):
         names = separated_covariates(design.X[observed], null.y, design.covariates)
         notes.append(
             f"{', '.join(names) or 'a combination of covariates'} tells cases of {name} from controls by itself: its "
