@@ -50,7 +50,7 @@ bins.value_counts(sort=True)
 # ## The disease
 #
 # About 1 % have it. It depends on age, on one common variant (odds ratio 3 a copy) and on one rare one (odds ratio 30;
-# twenty carriers). Three more "diseases" are the same one dealt out anew at random: as many
+# twenty carriers). Two more "diseases" are the same one dealt out anew at random: as many
 # cases, and no variant has anything to do with them. Whatever is significant there is an error.
 
 # %%
@@ -71,7 +71,7 @@ age = made.phenotypes["age"].fill_null(60).to_numpy()
 log_odds = 0.04 * (age - 60) + np.log(3) * copies(common) + np.log(30) * copies(rare)
 constant = next(c for c in np.arange(-4, -9, -0.01) if (1 / (1 + np.exp(-c - log_odds))).mean() < 0.01)
 disease = (rng.random(age.size) < 1 / (1 + np.exp(-constant - log_odds))).astype(int)
-null = [f"null{i}" for i in range(1, 4)]
+null = [f"null{i}" for i in range(1, 3)]
 phenotypes = made.phenotypes.with_columns(
     disease=pl.Series(disease), **{name: pl.Series(rng.permutation(disease)) for name in null}
 )
@@ -83,7 +83,7 @@ disease.sum(), planted.select("variant", "rsid", "maf", "mac", "effect")
 # ## Why the score test alone misleads
 #
 # The score test compares a sum over cases with its expectation, and takes it for normal. Two carriers of a rare
-# allele among 60 cases are already far out: the sum is nearly always 0, now and then 1. Below, the three diseases
+# allele among 60 cases are already far out: the sum is nearly always 0, now and then 1. Below, the two diseases
 # that no variant causes: observed over expected numbers of p-values, for the score test alone and for the
 # default.
 

@@ -14,7 +14,7 @@ from genassoc.stats.exact_rare import case_count_table
 from genassoc.stats.linalg import orthonormal_basis
 
 # Fitted probabilities this near 0 or 1 come of a covariate that tells cases from controls by itself.
-CERTAIN = 6e-6
+CERTAIN = 1e-7
 
 
 @dataclass(frozen=True)
