@@ -103,7 +103,8 @@ pl.DataFrame([excess(naive, "score alone"), excess(default, "default")])
 
 # %% [markdown]
 # The score test alone has many times the small p-values that chance allows, and the smaller the worse. The default has
-# about as many as expected. (So few tests say little about the last column: docs/calibration.md has ten million a cell.)
+# about as many as expected; docs/calibration.md has the full account, and where even it finds too much: from ten minor
+# alleles on, where less than one of them is expected in cases. (The last column is of one or two findings.)
 #
 # The picture: each bin of frequency by itself, for one of the null diseases.
 

@@ -14,9 +14,10 @@ CONVERGED = 0
 NOT_CONVERGED = 1
 SINGULAR = 2
 
-MAX_ITERATIONS = 50
+MAX_ITERATIONS = 80
 PLAIN_ITERATIONS = 25  # without a penalty: after more, a coefficient is running away (R's glm, PLINK 2)
 MAX_HALVINGS = 12
+MAX_STEP = 2.0  # of any sample's log odds, under the penalty
 # A Newton step whose squared length in standard errors is below this moves no digit that is promised.
 STEP_TOLERANCE = 1e-12
 # The log likelihood is flat: a separated direction runs away at no gain (R's glm stops at 1e-8).
@@ -190,6 +191,18 @@ def fit(
         solve_upper(F, scratch, step, n_free)
         if decrement < STEP_TOLERANCE or (flat and decrement < 1e-6):
             return CONVERGED, objective, iteration
+        if penalised:
+            # As logistf's maxstep: from a rare disease's null Newton's first step leads to log odds in the hundreds,
+            # where no weight is left to come back with, or where a false maximum lies.
+            longest = 0.0
+            for i in range(N):
+                change = 0.0
+                for j in range(n_free):
+                    change += D[i, j] * step[j]
+                longest = max(longest, abs(change))
+            if longest > MAX_STEP:
+                for j in range(n_free):
+                    step[j] *= MAX_STEP / longest
         for j in range(P):
             before[j] = beta[j]
         for j in range(n_free):

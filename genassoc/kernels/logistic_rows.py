@@ -18,6 +18,8 @@ SCORE, WALD, LRT, FIRTH, FIRTH_APPROX, FIRTH_PLINK2, WALD_PLINK2 = 0, 1, 2, 3, 4
 FINE, NOT_CONVERGED, NULL_NOT_CONVERGED, COLLINEAR, ONE_OUTCOME, SPA_FAILED = 0, 1, 2, 3, 4, 5
 # A direction of the covariates is lost when less than this share of its squared length is left with the calls observed.
 LOST_DIRECTION = 1e-9
+# mu (1 - mu) of a sample without information.
+NO_WEIGHT = 1e-8
 # Share of carriers below which the saddlepoint takes the others as normal.
 FEW_CARRIERS = 0.5
 # Columns of the numbers of a row.
@@ -316,6 +318,10 @@ def _one_row(
     full_rank, spread = residualise(X, null_w, g, L, residual_g)
     if not full_rank:
         return NULL_NOT_CONVERGED
+    for i in range(n):
+        # A sample that the null fits perfectly says nothing; its residual is extrapolated from all others.
+        if null_w[i] < NO_WEIGHT:
+            residual_g[i] = 0.0
     centre = (null_w * g).sum() / null_w.sum()
     plain = (null_w * (g - centre) ** 2).sum()
     if spread <= 1e-12 * plain or spread <= 0.0:

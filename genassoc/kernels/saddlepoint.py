@@ -94,7 +94,10 @@ def cgf_slopes(t: float, g: Float64Array, mu: Float64Array, variance_rest: float
         # pi = mu e^x / (1 - mu + mu e^x);  K' = sum g (pi - mu),  K'' = sum g^2 pi (1 - pi), by e^-|x|
         x = t * g[i]
         fall = math.expm1(-abs(x))
-        D = 1.0 + (1.0 - mu[i] if x >= 0.0 else mu[i]) * fall
+        # 1 + (1 - mu) fall, as a sum of what is positive: it cannot cancel to 0
+        D = mu[i] + (1.0 - mu[i]) * math.exp(-x) if x >= 0.0 else 1.0 - mu[i] + mu[i] * math.exp(x)
+        if D == 0.0:
+            return math.nan, math.nan
         W = mu[i] * (1.0 - mu[i])
         change = -W * fall / D
         first += g[i] * (change if x >= 0.0 else -change)

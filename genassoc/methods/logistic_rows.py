@@ -47,6 +47,9 @@ _ASKED = {
     "wald_plink2": kernel.WALD_PLINK2,
 }
 EXACT_BELOW_MAC = 10
+EXACT_BELOW_EXPECTED = (
+    2.0  # minor alleles in the smaller group: Firth's test exceeds its level below 1 (docs/calibration.md)
+)
 REFIT_ABOVE_MISSING = 0.01  # share of calls missing beyond which one Newton step of the null is not enough
 REFIT_DIFFERENTIAL = 6.63  # chi-squared (p = 0.01) of missingness against outcome
 WEAK_DIRECTION = 0.05  # as in kernels/linear.py: below these float32 sums do not hold five digits
@@ -149,9 +152,8 @@ def _score(
         gQ, gr, squares, own.pointers, own.indices, null.WQ, null.Q, null.weight, null.residual, mean, choices.impute,
         U, information, weakest,
     )  # fmt: skip
-    # g centred in the weights' mean has this much variance before the other covariates take theirs.
-    spread = squares - gQ[:, 0] ** 2
-    weak = ~(information > WEAK_SHARE * spread) | (weakest < WEAK_DIRECTION) | ~(information > 0)
+    # Against the uncentred squares: an allele rare here may be the major one of the cohort.
+    weak = ~(information > WEAK_SHARE * squares) | (weakest < WEAK_DIRECTION) | ~(information > 0)
     beta, error, model_error, z, logp = (np.full(V, np.nan) for _ in range(5))
     counts = np.zeros(V, np.int64)
     rows = _Rows(beta, error, model_error, z, logp, counts, np.zeros(V, np.uint8), np.zeros(V, np.uint8))
@@ -234,17 +236,28 @@ def _correct(
     """Rows below ``correct_below`` by the correction chosen."""
     if choices.correction is None or choices.correction == "firth_fallback":
         return
-    with np.errstate(invalid="ignore"):
-        below = usable & (rows.code == 0) & (rows.neg_log_10_p >= -np.log10(max(choices.correct_below, 1e-300)))
+    # Rows that lost a covariate to missing calls are corrected as any other; a Wald test that ran away is, too.
+    estimated = usable & np.isin(rows.code, (0, CODES.index("covariate_collinear")))
+    below = np.zeros(usable.size, dtype=bool)
+    if choices.correct_below > 0:
+        with np.errstate(invalid="ignore"):
+            below = estimated & (rows.neg_log_10_p >= -np.log10(choices.correct_below))
+        below |= usable & (rows.code == CODES.index("not_converged"))
     rare = np.zeros(usable.size, dtype=bool)
-    if choices.like is None and null.cases is not None:
-        rare = usable & (own.mac < EXACT_BELOW_MAC) & (rows.code == 0)
+    if choices.like is None and null.cases is not None and not choices.impute:
+        smaller = min(null.n_cases, null.n - null.n_cases) / null.n
+        rare = estimated & (own.mac < EXACT_BELOW_MAC)
+        rare |= below & (own.mac * smaller < EXACT_BELOW_EXPECTED)
     common = np.flatnonzero(below & ~rare)
     if choices.correction == "spa":
         asked = "score" if choices.like == "regenie" else "firth_approx"
         _one_by_one(choices, null, block, flipped, own, rows, common, _ask(asked, common), saddlepoint=True)
     else:
-        _one_by_one(choices, null, block, flipped, own, rows, common, _ask(choices.correction, common))
+        status = _one_by_one(choices, null, block, flipped, own, rows, common, _ask(choices.correction, common))
+        if choices.correction == "firth_approx":
+            # The approximation's likelihood can rise without end where the full model's does not.
+            again = common[status == kernel.NOT_CONVERGED]
+            _one_by_one(choices, null, block, flipped, own, rows, again, _ask("firth", again))
     if rare.any():
         _test_exactly(choices, null, block, flipped, own, rows, np.flatnonzero(rare))
 
@@ -265,11 +278,17 @@ def _test_exactly(
     """Rare variants: Firth's estimate with the p of the exact test, given the number of cases."""
     asked = "firth" if choices.correction == "firth" else "firth_approx"
     status = _one_by_one(choices, null, block, flipped, own, rows, variants, _ask(asked, variants))
+    # With few samples the approximation can fail where the full model does not.
+    again = np.flatnonzero(status != kernel.FINE)
+    status[again] = _one_by_one(choices, null, block, flipped, own, rows, variants[again], _ask("firth", again))
     some = variants[status == kernel.FINE]
     for first, last in _chunks(some.size, null.n):
         part = some[first:last]
         neg_log_p, found = np.empty(part.size), np.zeros(part.size, np.bool_)
         G = minor_counts(block, flipped, part, null.columns)
+        # The allele that is rare in this trait's samples may be the cohort's major one.
+        common = own.sum_g[part] > own.n[part]
+        G[common] = 2.0 - G[common]
         assert null.cases is not None
         logistic_score.exact_rows(G, null.mu, null.y, null.cases, neg_log_p, found)
         done = part[found]
