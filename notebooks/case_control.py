@@ -103,8 +103,7 @@ pl.DataFrame([excess(naive, "score alone"), excess(default, "default")])
 
 # %% [markdown]
 # The score test alone has many times the small p-values that chance allows, and the smaller the worse. The default has
-# about as many as expected; docs/calibration.md has the full account, and where even it finds too much: from ten minor
-# alleles on, where less than one of them is expected in cases. (The last column is of one or two findings.)
+# as many as expected or fewer; docs/calibration.md has the full account. (The last column is of one or two findings.)
 #
 # The picture: each bin of frequency by itself, for one of the null diseases.
 
@@ -123,8 +122,8 @@ naive.lambda_gc("null1"), default.lambda_gc("null1")
 # ## What the default does
 #
 # Every variant gets the score test. Rows below p = 0.05 are done again with Firth's penalised likelihood, which takes p from a
-# likelihood ratio, and those with fewer than 10 minor alleles with an exact test: which carriers would be cases,
-# given how many cases there are. `method` says which test made the row's p.
+# likelihood ratio. Where there are fewer than 10 minor alleles, or fewer than 2 are expected in cases, an exact test is
+# made instead: which carriers would be cases, given how many cases there are. `method` says which test made the row's p.
 
 # %%
 results = ga.associate(
@@ -190,8 +189,8 @@ every.pivot("variant", index="choice", values="beta")
 # - **The score alone** exaggerates wherever few minor alleles meet few cases, in p and in beta.
 # - **Wald and the likelihood ratio** do so less. Where no case carries the allele, or every carrier is a case, they have no
 #   finite estimate at all (code `not_converged`).
-# - **Firth and the saddlepoint** are close to each other, and Firth gives the effect too. Below 10 minor alleles they are not
-#   close enough to the truth (compare "as REGENIE", where there is no exact test).
+# - **Firth and the saddlepoint** are close to each other, and Firth gives the effect too. Where few alleles meet few cases they are
+#   not close enough to the truth (compare "as REGENIE", where there is no exact test).
 # - **The default is approximate Firth**: covariates and intercept stay at the null's. Strong effects of common alleles come
 #   out too small. For the few rows that are reported, ask for the whole fit: `correction="firth", correct_below=1`.
 # - **PLINK 2 and REGENIE** differ because they ask different questions; docs/like.md lists each.
@@ -224,7 +223,7 @@ print((folder / "disease.tsv.gz-meta.yaml").read_text())
 # %% [markdown]
 # Rows that the format cannot hold, those without an estimate, are beside it with the reason. And in a paper: "Variants were
 # tested by score tests, those with p < 0.05 by approximate Firth regression (penalised likelihood ratio), those with
-# fewer than 10 minor alleles by an exact conditional test; adjusted for age, sex and four principal components",
+# fewer than 10 minor alleles or fewer than 2 expected in cases by an exact conditional test; adjusted for age, sex and four principal components",
 # with the numbers of cases and controls. The provenance holds every choice:
 
 # %%

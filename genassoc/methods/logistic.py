@@ -57,7 +57,8 @@ class Logistic:
 
     Notes
     -----
-    Rows with fewer than 10 minor alleles are tested exactly, given the number of cases (not under ``like``).
+    Tested exactly, given the number of cases (not under ``like``): rows with fewer than 10 minor alleles, and rows below
+    ``correct_below`` in which fewer than 2 are expected in the smaller group, where Firth's test finds too much.
     """
 
     traits: tuple[str, ...]
