@@ -100,7 +100,7 @@ def test_a_disease_in_one_line_and_as_toml(files, tmp_path, genassoc):
     [
         (["--correction", "none"], {"score", "score_approx"}, {"correction": None}),
         (["--test", "wald", "--correction", "none"], {"wald"}, {"test": "wald", "correction": None}),
-        (["--correction", "firth", "--correct-below", 1, "--min-mac", 10], {"firth"}, {"correct_below": 1.0}),
+        (["--correction", "firth", "--correct-below", 1, "--min-mac", 10], {"firth", "exact"}, {"correct_below": 1.0}),
         (["--like", "plink2"], {"wald", "firth"}, {"like": "plink2", "missing": "auto"}),
         (["--like", "regenie", "--correction", "spa"], {"score", "spa"}, {"like": "regenie", "missing": "auto"}),
         (
