@@ -11,33 +11,54 @@ Rules of the room
 
 The cache
 ---------
-numba's own cache does not see edits in the *other* files a kernel calls. The cache folder is therefore keyed
-by a hash of every file in this room, and lies in the user's cache folder (``GENASSOC_CACHE_DIR`` or
-``NUMBA_CACHE_DIR`` override it), so that read-only site-packages and shared homes work.
+numba's own cache does not see edits in the *other* files a kernel calls. The cache folder of a file is therefore
+keyed by a hash of it and of every file of this room that it imports, and lies in the user's cache folder
+(``GENASSOC_CACHE_DIR`` or ``NUMBA_CACHE_DIR`` override it), so that read-only site-packages and shared homes work.
 """
 
 import hashlib
+import inspect
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba  # the only door of numba is this folder
 from numba.core import config as _numba_config
 
+_IMPORT = re.compile(r"^from genassoc\.kernels(?:\.(\w+) import| import (\w+))", re.MULTILINE)
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-@lru_cache(maxsize=1)
-def cache_folder() -> Path:
-    """Where compiled kernels are kept: the first writable of the user's cache folder and a temporary one."""
+def _imported(source: Path) -> set[Path]:
+    """Files of this room that one of them imports."""
+    named = [source.with_name(f"{file or name}.py") for file, name in _IMPORT.findall(source.read_text())]
+    return {file for file in named if file.exists()} | {source.with_name("__init__.py")}
+
+
+def _sources(source: Path) -> list[Path]:
+    """A file of this room and all it imports from it, directly or not."""
+    found, left = {source}, [source]
+    while left:
+        new = _imported(left.pop()) - found
+        found |= new
+        left += new
+    return sorted(found)
+
+
+@cache
+def cache_folder(source: Path) -> Path:
+    """Where compiled kernels of a file are kept: the first writable of the user's cache folder and a temporary one."""
     digest = hashlib.sha256()
-    for source in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(source.read_bytes())
-    key = f"kernels-{digest.hexdigest()[:16]}-py{sys.version_info[0]}{sys.version_info[1]}-numba{numba.__version__}"
+    for file in _sources(source):
+        digest.update(file.read_bytes())
+    version = f"py{sys.version_info[0]}{sys.version_info[1]}-numba{numba.__version__}"
+    key = f"{source.stem}-{digest.hexdigest()[:16]}-{version}"
     bases = [os.environ.get(name) for name in ("GENASSOC_CACHE_DIR", "NUMBA_CACHE_DIR")]
     xdg = os.environ.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser())
     candidates = [Path(base) for base in bases if base] + [Path(xdg) / "genassoc"]
@@ -61,7 +82,7 @@ def jit(function: F) -> F:
     """
     settings: Any = _numba_config
     before = settings.CACHE_DIR
-    settings.CACHE_DIR = str(cache_folder())
+    settings.CACHE_DIR = str(cache_folder(Path(inspect.getfile(function)).resolve()))
     try:
         compiled: Any = numba.njit(nogil=True, cache=True)(function)
         return cast(F, compiled)
