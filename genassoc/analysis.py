@@ -53,7 +53,7 @@ def model_problems(choices: Mapping[str, Any]) -> list[str]:
     if not isinstance(kind, str) or kind not in MODELS:
         return [f"[model] kind = {kind!r}: there is no such model; there are {', '.join(MODELS)}"]
     known = choices_of(kind)
-    problems = []
+    problems = [f"[model] {kind} needs '{name}'" for name in MODELS[kind].needs if name not in choices]
     for name, value in choices.items():
         if name == "kind":
             continue
@@ -63,7 +63,7 @@ def model_problems(choices: Mapping[str, Any]) -> list[str]:
             problems.append(f"[model] {kind} has no choice '{name}'{meant}; it has {', '.join(known)}")
             continue
         try:
-            MODELS[kind](**{"traits": ("any",), name: value})
+            MODELS[kind](**{**dict.fromkeys(MODELS[kind].needs, ("any",)), name: value})
         except (TypeError, ValueError) as error:
             problems.append(f"[model] {error}")
     return problems
