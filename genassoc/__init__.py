@@ -8,6 +8,7 @@ from typing import Any
 
 _NAMES = {
     "Cohort": "genassoc.data.cohort",
+    "Cox": "genassoc.methods.cox",
     "GenassocError": "genassoc.errors",
     "GenotypeStore": "genassoc.data.store",
     "InputError": "genassoc.errors",

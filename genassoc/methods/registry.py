@@ -3,12 +3,14 @@
 from dataclasses import fields
 from typing import Any
 
+from genassoc.methods.cox import Cox
 from genassoc.methods.linear import Linear
 from genassoc.methods.logistic import Logistic
 
 MODELS: dict[str, Any] = {
     "linear": Linear,
     "logistic": Logistic,
+    "cox": Cox,
 }
 
 
