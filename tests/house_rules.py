@@ -79,6 +79,14 @@ TWINS = {
     "logistic_firth.analyse_complete_rows": "logistic.analyse_rows",
     "logistic_score.score_with_missing": "logistic.score_with_missing",
     "logistic_score.exact_rows": "exact_rare.exact_rare_neg_log_p",
+    "cox.risk_sums": "cox.partial_likelihood",  # room for sums that are matrices there
+    "cox.suffix_sums": "cox.terms",
+    "cox_rows.analyse_rows": "cox.analyse_rows",
+    "cox_screen.screen": "cox.operator",
+    "cox_screen.times_means": "cox.operator",
+    "cox_tails.exact_neg_log_p": "cox.exact_neg_log_p",
+    "cox_tails.hazards_trend": "cox.hazards_trend",
+    "cox_tails.spa_neg_log_p": "cox.spa_neg_log_p",
     "vcf.gather": "vcf.scan",  # names and alleles are strings there
     "vcf.same_as_previous": "vcf.scan",
     "vcf_text.write_lines": "mosaic.vcf_line",

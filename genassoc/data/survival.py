@@ -139,7 +139,13 @@ def _check_apart(
     if repeated:
         raise PhenotypeError(f"the event '{repeated[0]}' is asked for more than once; name it once")
     listed = () if isinstance(covariates, str) else covariates
-    roles = {"a time": times, "an event": events, "the entry time": (entry,), "a stratum": strata, "a covariate": listed}
+    roles = {
+        "a time": times,
+        "an event": events,
+        "the entry time": (entry,),
+        "a stratum": strata,
+        "a covariate": listed,
+    }
     seen: dict[str, str] = {}
     for role, columns in roles.items():
         for name in columns:
@@ -161,12 +167,12 @@ def _refuse(
     at = np.flatnonzero(bad)
     if at.size:
         shown = ", ".join(f"{values[i]:g} in {phenotypes.where(int(rows[i]))}" for i in at[:3])
-        raise PhenotypeError(f"{phenotypes.source}: '{column}' {what} {at.size:,} samples: {shown}; correct them or write NA")
+        raise PhenotypeError(
+            f"{phenotypes.source}: '{column}' {what} {at.size:,} samples: {shown}; correct them or write NA"
+        )
 
 
-def _strata(
-    phenotypes: Phenotypes, rows: Int64Array, columns: tuple[str, ...]
-) -> tuple[Int64Array, tuple[str, ...]]:
+def _strata(phenotypes: Phenotypes, rows: Int64Array, columns: tuple[str, ...]) -> tuple[Int64Array, tuple[str, ...]]:
     """Number of each sample's stratum, and the names of the strata."""
     if not columns:
         return np.zeros(rows.size, np.int64), ("",)
@@ -210,9 +216,7 @@ def _endpoint(
     return Endpoint(event, times, events, coding, n_competing, lacking)
 
 
-def _events(
-    phenotypes: Phenotypes, rows: Int64Array, event: str, cause: str | None
-) -> tuple[Float64Array, str, int]:
+def _events(phenotypes: Phenotypes, rows: Int64Array, event: str, cause: str | None) -> tuple[Float64Array, str, int]:
     """1 for the event, 0 for censoring, NaN where missing; the coding in words; events of other causes."""
     phenotypes.check_undeclared_missing(event, rows)
     values = phenotypes.table[event].gather(rows)

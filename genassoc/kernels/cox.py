@@ -193,8 +193,8 @@ def partial_likelihood(
     for k in range(sets.ends.size):
         m = sums.deaths[k]
         rate, tied = 0.0, 0.0
-        for l in range(m):
-            part = l / m if sets.efron else 0.0
+        for tie in range(m):
+            part = tie / m if sets.efron else 0.0
             den = sums.s0[k] - part * sums.d0[k]
             total -= math.log(den)
             rate += 1.0 / den
@@ -261,8 +261,8 @@ def add_firth_gradient(
         m = sums.deaths[k]
         for j in range(P):
             prefix[k + 1, j] = prefix[k, j]
-        for l in range(m):
-            part = l / m if sets.efron else 0.0
+        for tie in range(m):
+            part = tie / m if sets.efron else 0.0
             den = sums.s0[k] - part * sums.d0[k]
             for j in range(P):
                 mean[j] = (sums.s1[k, j] - part * sums.d1[k, j]) / den
@@ -322,7 +322,7 @@ def fit(
     status, objective, iterations
         The status is one of `genassoc.kernels.logistic`: CONVERGED, NOT_CONVERGED, SINGULAR.
     """
-    n, P = D.shape
+    P = D.shape[1]
     J, F = np.empty((P, P)), np.zeros((P, P))
     before, step, gradient, scratch = np.empty(P), np.zeros(P), np.empty(P), np.empty(P)
     best, halvings = -np.inf, 0

@@ -11,7 +11,7 @@ import numpy as np
 from genassoc.kernels import jit
 from genassoc.kernels.cox import RiskSets, RiskSums, fit, partial_likelihood, risk_sums
 from genassoc.kernels.cox_tails import exact_neg_log_p, hazards_trend, spa_neg_log_p
-from genassoc.kernels.logistic import CONVERGED, cholesky, solve_lower, solve_upper
+from genassoc.kernels.logistic import CONVERGED, solve_lower, solve_upper
 from genassoc.kernels.logistic_rows import independent_columns
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 

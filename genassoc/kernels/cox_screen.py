@@ -38,8 +38,8 @@ def times_means(v: Float64Array, sets: RiskSets, sums: RiskSums, out: Float64Arr
     for k in range(K):
         m = sums.deaths[k]
         prefix[k + 1] = prefix[k]
-        for l in range(m):
-            part = l / m if sets.efron else 0.0
+        for tie in range(m):
+            part = tie / m if sets.efron else 0.0
             den = sums.s0[k] - part * sums.d0[k]
             mean = (s[k, 0] - part * d[k]) / den
             prefix[k + 1] += mean / den

@@ -55,8 +55,8 @@ def exact_neg_log_p(g: Float64Array, sets: RiskSets, w: Float64Array) -> float:
     law = np.zeros(size)
     law[0] = 1.0
     for k in range(K):
-        for l in range(deaths[k]):
-            part = l / deaths[k] if sets.efron else 0.0
+        for tie in range(deaths[k]):
+            part = tie / deaths[k] if sets.efron else 0.0
             # Running sums leave rounding where nobody is left.
             one, two = max(s[k, 1] - part * d[k, 1], 0.0), max(s[k, 2] - part * d[k, 2], 0.0)
             den = max(s[k, 0] - part * d[k, 0], 0.0) + one + two
@@ -175,8 +175,8 @@ def hazards_trend(D: Float64Array, beta: Float64Array, sets: RiskSets, clock: Fl
     for k in range(K):
         f = clock[k]
         prefix[k + 1] = prefix[k]
-        for l in range(sums.deaths[k]):
-            part = l / sums.deaths[k] if sets.efron else 0.0
+        for tie in range(sums.deaths[k]):
+            part = tie / sums.deaths[k] if sets.efron else 0.0
             den = sums.s0[k] - part * sums.d0[k]
             for j in range(P):
                 mean[j] = (sums.s1[k, j] - part * sums.d1[k, j]) / den
@@ -203,4 +203,4 @@ def hazards_trend(D: Float64Array, beta: Float64Array, sets: RiskSets, clock: Fl
     if math.isnan(cholesky(big, L, P + 1)):
         return np.nan
     solve_lower(L, right, z, P + 1)
-    return z[P] * z[P]
+    return float(z[P] * z[P])

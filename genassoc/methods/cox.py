@@ -16,7 +16,7 @@ from genassoc.methods.base import BlockResult
 from genassoc.methods.cox_null import CoxState, prepare
 from genassoc.methods.cox_rows import CODES, METHODS, Choices, test_endpoint
 from genassoc.methods.sums import minor_is_ref
-from genassoc.shapes import Array
+from genassoc.shapes import Array, Int64Array
 
 _FLOATS = (
     "beta", "standard_error", "ci_lower", "ci_upper", "effect_allele_frequency", "neg_log_10_p_value", "mac",
@@ -128,18 +128,18 @@ class Cox:
         """One row for each endpoint."""
         return len(self.event)
 
-    def design(self, cohort: Any) -> SurvivalDesign:
-        """Endpoints and covariates of the cohort's samples as arrays."""
+    def design(self, phenotypes: Any, rows: Int64Array) -> SurvivalDesign:
+        """Endpoints and covariates of some rows (N,) of the phenotypes as arrays; see `build_survival`."""
         cause = None if self.cause is None else str(self.cause)
         return build_survival(
-            cohort.phenotypes, cohort.rows, tuple(self.time), tuple(self.event), self.covariates, entry=self.entry,
+            phenotypes, rows, tuple(self.time), tuple(self.event), self.covariates, entry=self.entry,
             strata=tuple(self.strata), cause=cause,
         )  # fmt: skip
 
     def prepare(self, cohort: Any) -> CoxState:
         """Fit the null models of all endpoints on the cohort's samples."""
         columns, width = np.asarray(cohort.block_columns), int(cohort.block_width)
-        return prepare(self.design(cohort), columns, width, self.ties == "efron")
+        return prepare(self.design(cohort.phenotypes, cohort.rows), columns, width, self.ties == "efron")
 
     def block(self, state: CoxState, block: Block) -> BlockResult:
         """Test every variant of the block against every endpoint: V x T rows."""

@@ -33,7 +33,7 @@ class NullCox:
         Columns of its samples in a block.
     mask, event_mask : uint64 arrays (W,)
         Its samples, and those with the event, as packed words.
-    X : float64 array (n, C)
+    Q : float64 array (n, C)
         Orthonormal covariates, centred in each stratum, a constant first (no part of the model).
     sets : RiskSets
     start : float64 array (C - 1,)
@@ -63,7 +63,7 @@ class NullCox:
     columns: Int64Array
     mask: UInt64Array
     event_mask: UInt64Array
-    X: Float64Array
+    Q: Float64Array
     sets: RiskSets
     start: Float64Array
     cross: Float64Array
@@ -76,11 +76,6 @@ class NullCox:
     rest: float
     at: int
     failure: str | None
-
-    @property
-    def Q(self) -> Float64Array:
-        """The covariates (n, C): what the other models' nulls call their basis."""
-        return self.X
 
 
 @dataclass(frozen=True)
@@ -298,8 +293,8 @@ def _mean_at_event(x: Float64Array, event: BoolArray, sets: RiskSets, sums: Risk
     np.add.at(d, sets.last[event] - 1, (sums.w * x)[event])
     kernel.suffix_sums(s, sets.ends)
     k = np.repeat(np.arange(K), sums.deaths)
-    l = np.arange(k.size) - np.repeat(np.cumsum(sums.deaths) - sums.deaths, sums.deaths)
-    part = l / sums.deaths[k] if sets.efron else np.zeros(k.size)
+    tie = np.arange(k.size) - np.repeat(np.cumsum(sums.deaths) - sums.deaths, sums.deaths)
+    part = tie / sums.deaths[k] if sets.efron else np.zeros(k.size)
     terms = (s[k, 0] - part * d[k]) / (sums.s0[k] - part * sums.d0[k])
     mean = np.bincount(k, terms, minlength=K) / np.maximum(sums.deaths, 1)
     return np.where(event, mean[np.maximum(sets.last - 1, 0)], 0.0)
@@ -311,12 +306,18 @@ def _notes(design: Any, endpoint: Any, null: NullCox, kept: BoolArray, observed:
     notes = [
         f"{name}: {endpoint.coding}; {null.n_events:,} events among {null.n:,} samples"
         + (f" in {strata:,} strata" if len(design.strata) > 1 else "")
-        + (f"; {endpoint.n_competing:,} events of other causes are censored at their time" if endpoint.n_competing else "")
+        + (
+            f"; {endpoint.n_competing:,} events of other causes are censored at their time"
+            if endpoint.n_competing
+            else ""
+        )
     ]
     notes += [f"{name}: {lacking}" for lacking in endpoint.lacking]
     never = int((null.sets.last <= null.sets.first).sum())
     if never:
-        notes.append(f"{name}: {never:,} samples are at risk at no event and say nothing (censored early, or entered late)")
+        notes.append(
+            f"{name}: {never:,} samples are at risk at no event and say nothing (censored early, or entered late)"
+        )
     for column in np.flatnonzero(~kept):
         notes.append(
             f"covariate {design.covariates.covariates[column]} dropped for {name}: among its {null.n:,} complete samples "
@@ -325,5 +326,7 @@ def _notes(design: Any, endpoint: Any, null: NullCox, kept: BoolArray, observed:
     if null.failure is not None:
         notes.append(f"{name} has no null model ({null.failure}): its rows have no estimate")
     elif strata > MOST_STRATA or null.rest > 0.9:
-        notes.append(f"{name}: the risk sets are too small for the screen; every row is computed exactly, which takes longer")
+        notes.append(
+            f"{name}: the risk sets are too small for the screen; every row is computed exactly, which takes longer"
+        )
     return notes

@@ -90,8 +90,9 @@ class _Rows:
     @classmethod
     def empty(cls, V: int) -> "_Rows":
         """Rows without an estimate."""
-        floats = [np.full(V, np.nan) for _ in range(6)]
-        return cls(*floats, np.zeros(V, np.int64), np.zeros(V, np.uint8), np.zeros(V, np.uint8))
+        beta, error, model_error, z, p, trend = (np.full(V, np.nan) for _ in range(6))
+        counts, method, code = np.zeros(V, np.int64), np.zeros(V, np.uint8), np.zeros(V, np.uint8)
+        return cls(beta, error, model_error, z, p, trend, counts, method, code)
 
     def put(
         self, rows: Int64Array, method: str, beta: Float64Array, model_error: Float64Array, z: Float64Array
@@ -149,7 +150,7 @@ def test_endpoint(
         (own.n == 0, "n_too_small"),
         (own.constant & (own.mac > 0), "constant_genotype"),
         (own.constant & (own.mac == 0), "monomorphic"),
-        (own.n <= null.X.shape[1], "n_too_small"),
+        (own.n <= null.Q.shape[1], "n_too_small"),
         (usable & (own.mac < choices.min_mac), "too_few_carriers"),
         ((event_n == 0) & (not choices.impute), "no_events"),
     ):
@@ -288,7 +289,7 @@ def _one_by_one(task: _Task, variants: Int64Array, test: str) -> Int64Array:
         numbers, state, dropped = np.empty((R, kernel.N_NUMBERS)), np.zeros(R, np.int64), np.zeros(R, np.bool_)
         G = minor_counts(task.block, task.flipped, some, null.columns)
         kernel.analyse_rows(
-            G, np.full(R, _ASKED[test]), np.full(R, trend), null.X, null.sets, null.start, null.cross, null.L,
+            G, np.full(R, _ASKED[test]), np.full(R, trend), null.Q, null.sets, null.start, null.cross, null.L,
             null.clock, choices.impute, numbers, state, dropped,
         )  # fmt: skip
         fine = state == kernel.FINE

@@ -1,7 +1,8 @@
 """Cox regression in plain numpy: dense risk sets from the times themselves, a general optimiser for Firth's penalty."""
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import brentq, minimize
+from scipy.stats import norm
 
 
 def terms(time, event, entry=None, strata=None, efron=True):
@@ -15,8 +16,7 @@ def terms(time, event, entry=None, strata=None, efron=True):
             at_risk = (strata == s) & (entry < t) & (t <= time)
             deaths = at_risk & (event == 1) & (time == t)
             m = deaths.sum()
-            for l in range(m):
-                rows.append(at_risk - (l / m if efron else 0.0) * deaths)
+            rows += [at_risk - (tie / m if efron else 0.0) * deaths for tie in range(m)]
     return np.array(rows).reshape(-1, n)
 
 
@@ -120,17 +120,72 @@ def operator(X, event, A):
     return p.sum(axis=0), p.T @ p
 
 
-def hazards_trend(D, beta, event, A, f):
-    """Chi-squared (1 df) of ``f x last column of D``, f (terms,) its time function, given D at beta (score test)."""
-    _, U, J, p = partial_likelihood(D, beta, event, A)
-    P = D.shape[1]
-    big, U_f = np.zeros((P + 1, P + 1)), 0.0
-    big[:P, :P] = J
-    # The deaths' own g are shared equally among the terms of their tie: f is the same in all of them.
-    for row, a, f_k in zip(p, A, f):
-        x = D - row @ D
-        cov = x.T @ (row[:, None] * x)
-        big[P, :P] += f_k * cov[-1]
-        big[P, P] += f_k**2 * cov[-1, -1]
-    big[:P, P] = big[P, :P]
-    return big, U, U_f
+def hazards_trend(D, beta, time, event, f, entry=None, strata=None, efron=True):
+    """Chi-squared (1 df) of adding ``last column x f(time)`` to the model at beta, by the score test of all of it."""
+    n, P = D.shape
+    entry = np.full(n, -np.inf) if entry is None else entry
+    strata = np.zeros(n) if strata is None else strata
+    big, U = np.zeros((P + 1, P + 1)), np.zeros(P + 1)
+    w = np.exp(D @ beta)
+    for s in np.unique(strata):
+        for t in np.unique(time[(event == 1) & (strata == s)]):
+            at_risk = (strata == s) & (entry < t) & (t <= time)
+            deaths = at_risk & (event == 1) & (time == t)
+            x = np.column_stack([D, D[:, -1] * f(t)])
+            U += x[deaths].sum(axis=0)
+            for tie in range(deaths.sum()):
+                p = w * (at_risk - (tie / deaths.sum() if efron else 0.0) * deaths)
+                p /= p.sum()
+                big += (p[:, None] * x).T @ x - np.outer(p @ x, p @ x)
+                U -= p @ x
+    J = big[:P, :P]
+    rest = U[P] - big[P, :P] @ np.linalg.solve(J, U[:P])
+    return rest**2 / (big[P, P] - big[P, :P] @ np.linalg.solve(J, big[:P, P]))
+
+
+def exact_neg_log_p(g, p):
+    """The law of the sum of g over the events, every term an independent draw with probabilities p (terms, n)."""
+    law = {0: 1.0}
+    for row in p:
+        shares = [row[g == copies].sum() for copies in (0, 1, 2)]
+        new = {}
+        for total, chance in law.items():
+            for copies, share in enumerate(shares):
+                new[total + copies] = new.get(total + copies, 0.0) + chance * share
+        law = new
+    return law
+
+
+def spa_neg_log_p(z, g, mean):
+    """-ln p of |score| by Barndorff-Nielsen's saddlepoint, the score a sum of centred Poisson counts times g."""
+    g = g - mean @ g / mean.sum()
+    variance = mean @ g**2
+
+    def tail(u):
+        t = brentq(lambda t: mean @ (g * np.expm1(t * g)) - u, *sorted((0.0, 60 * u / variance)))
+        w = np.sqrt(2 * (t * u - mean @ (np.expm1(t * g) - t * g)))
+        v = abs(t) * np.sqrt(mean @ (g**2 * np.exp(t * g)))
+        return norm.sf(w + np.log(v / w) / w)
+
+    u = abs(z) * np.sqrt(variance)
+    return -np.log(tail(u) + tail(-u))
+
+
+def analyse_rows(X, G, time, event, what, entry=None, strata=None, efron=True):
+    """beta and signed z of the rows G (R, n), NaN not observed, each fitted on the samples observed."""
+    found = []
+    for row in G:
+        keep = ~np.isnan(row)
+        late, own = (None if part is None else part[keep] for part in (entry, strata))
+        part = X[keep], row[keep], event[keep], terms(time[keep], event[keep], late, own, efron)
+        if what == "score":
+            U, information = score(*part)
+            found.append((U / information, U / np.sqrt(information)))
+        elif what == "wald":
+            beta, error = wald(*part)
+            found.append((beta, beta / error))
+        else:
+            ratio_of = {"lrt": likelihood_ratio, "firth": firth, "firth_approx": firth_approx}[what](*part)
+            beta, ratio = (wald(*part)[0], ratio_of) if what == "lrt" else ratio_of
+            found.append((beta, np.sign(beta) * np.sqrt(max(ratio, 0.0))))
+    return np.array(found)
