@@ -84,9 +84,6 @@ TWINS = {
     "cox_rows.analyse_rows": "cox.analyse_rows",
     "cox_screen.screen": "cox.operator",
     "cox_screen.times_means": "cox.operator",
-    "cox_tails.exact_neg_log_p": "cox.exact_neg_log_p",
-    "cox_tails.hazards_trend": "cox.hazards_trend",
-    "cox_tails.spa_neg_log_p": "cox.spa_neg_log_p",
     "vcf.gather": "vcf.scan",  # names and alleles are strings there
     "vcf.same_as_previous": "vcf.scan",
     "vcf_text.write_lines": "mosaic.vcf_line",

@@ -180,6 +180,7 @@ def hazards_trend(D: Float64Array, beta: Float64Array, sets: RiskSets, clock: Fl
             den = sums.s0[k] - part * sums.d0[k]
             for j in range(P):
                 mean[j] = (sums.s1[k, j] - part * sums.d1[k, j]) / den
+            for j in range(P):
                 big[P, j] -= f * mean[P - 1] * mean[j]
             big[P, P] -= f * f * mean[P - 1] * mean[P - 1]
             right[P] -= f * mean[P - 1]
