@@ -53,7 +53,11 @@ def test_cumulative_incidence_is_lifelines():
     there = np.isfinite(variance)  # theirs ends where one sample is left
     assert there.sum() > 50
     np.testing.assert_allclose(ours.variance[there], variance[there], rtol=1e-9)
-    both = ours.estimate[-1] + cumulative_incidence(time, cause, of=2).estimate[-1] + kaplan_meier(time, cause > 0).estimate[-1]
+    both = (
+        ours.estimate[-1]
+        + cumulative_incidence(time, cause, of=2).estimate[-1]
+        + kaplan_meier(time, cause > 0).estimate[-1]
+    )
     assert both == pytest.approx(1.0)
 
 

@@ -49,7 +49,7 @@ _ASKED = {
 }
 CHI2_05 = 3.841458820694124  # scipy.stats.chi2.isf(0.05, 1)
 EXACT_BELOW = 0.05  # rows that may be below it are not left at the screen
-SCREEN_SLACK = 0.99  # of chi-squared: float32 sums and Lanczos' eigenvalues, 1e-5 and 1e-3
+SCREEN_SLACK = 0.99  # of chi-squared: float32 sums and the iterated eigenvalues, 1e-5 and 1e-3
 # Where calls are missing, U is one Newton step from the truth and the bounds are approximate: exact from p = 0.1 on.
 CHI2_MISSING = 2.705543454095404
 REFIT_ABOVE_MISSING = 0.01  # share of calls missing beyond which one Newton step of the null is not enough

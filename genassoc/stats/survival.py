@@ -49,10 +49,10 @@ def kaplan_meier(time: ArrayLike, event: ArrayLike, entry: ArrayLike | None = No
         Times are not of the same length, or not after their entry.
     """
     t, Y, d, _ = _counts(time, np.asarray(event).astype(bool), None, entry)
-    survival = np.cumprod(1.0 - d / Y)
+    survival = np.asarray(np.cumprod(1.0 - d / Y), dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         greenwood = np.cumsum(d / (Y * (Y - d)))
-        variance = np.where(survival > 0, survival**2 * greenwood, 0.0)
+        variance = np.asarray(np.where(survival > 0, survival**2 * greenwood, 0.0), dtype=np.float64)
     return Curve(t, Y, d, survival, variance, *_limits(survival, variance))
 
 
@@ -85,7 +85,7 @@ def cumulative_incidence(
     before = np.concatenate([[1.0], np.cumprod(1.0 - d / Y)[:-1]])
     F = np.cumsum(before * d1 / Y)
     with np.errstate(divide="ignore", invalid="ignore"):
-        a = np.where(Y > d, d / (Y * (Y - d)), 0.0)
+        a = np.where(d < Y, d / (Y * (Y - d)), 0.0)
     b, c = before**2 * d1 * (Y - d1) / Y**3, before * d1 / Y**2
     # sum_s (F_t - F_s)^2 a_s + b_s - 2 (F_t - F_s) c_s, its square multiplied out
     variance = F**2 * np.cumsum(a) - 2 * F * np.cumsum(F * a) + np.cumsum(F**2 * a)
@@ -100,7 +100,9 @@ def _counts(
     times = np.asarray(time, dtype=np.float64)
     start = np.full(times.size, -np.inf) if entry is None else np.asarray(entry, dtype=np.float64)
     if not times.shape == np.shape(event) == start.shape:
-        raise ValueError(f"times {times.shape}, events {np.shape(event)} and entries {start.shape} are not of one length")
+        raise ValueError(
+            f"times {times.shape}, events {np.shape(event)} and entries {start.shape} are not of one length"
+        )
     if np.isnan(times).any() or not (start < times).all():
         raise ValueError("every time is a number after its entry; leave the other samples out")
     at = np.unique(times[event])
