@@ -390,3 +390,17 @@ def test_bound_of_the_screen_holds_where_eigenvalues_are_equal(alike):
     values = np.sort(np.linalg.eigvalsh(inverse[:, None] * M * inverse))[::-1]
     assert null.rest >= values[null.share.size] - 1e-6
     np.testing.assert_allclose(np.sort(null.share)[::-1], values[: null.share.size], atol=0.01)
+
+
+def test_default_keeps_its_size_at_99_percent_censoring():
+    rng = np.random.default_rng(9)
+    n, V = 5000, 1500
+    failed = rng.exponential(size=n)
+    end = np.quantile(failed, 0.01)
+    table = pl.DataFrame({"IID": [f"s{i}" for i in range(n)], "T": np.minimum(failed, end), "E": (failed <= end).astype(int)})
+    codes = rng.binomial(2, np.exp(rng.uniform(np.log(0.003), np.log(0.3), V))[:, None], (V, n)).astype(np.uint8)
+    p = 10 ** -run(Cox("T", "E"), codes, table)["neg_log_10_p_value"][:, 0]
+    plain = 10 ** -run(Cox("T", "E", correction=None), codes, table)["neg_log_10_p_value"][:, 0]
+    # At most what 1,500 tests of that size give with a chance of 0.1 %; the score test by itself gives more.
+    assert (p < 0.01).sum() <= 28 < (plain < 0.01).sum()
+    assert (p < 0.001).sum() <= 6
