@@ -1,0 +1,159 @@
+"""What a shell command costs: wall time, CPU of its whole process tree, peak memory of the tree."""
+
+import os
+import shutil
+import statistics
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+PAGE = os.sysconf("SC_PAGE_SIZE")
+WATCH_EVERY = 0.02  # s between looks at the tree's memory; a short peak between two is seen by ru_maxrss alone
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Cost of one run, or the medians of several.
+
+    Attributes
+    ----------
+    wall : float
+        Seconds from start to end.
+    cpu : float
+        User and system seconds of the command and of every descendant it waited for.
+    peak : float
+        Bytes: the greater of the resident sum over the tree (looked at every 20 ms; pages that two processes share
+        count twice) and the largest single process (from the kernel, exact).
+    """
+
+    wall: float
+    cpu: float
+    peak: float
+
+
+class CommandError(RuntimeError):
+    """A command of the benchmark failed; holds its last lines."""
+
+
+def children_of(pids: set[int]) -> set[int]:
+    """The pids and all their descendants, from /proc; just the pids where there is none."""
+    parents: dict[int, list[int]] = {}
+    for name in os.listdir("/proc") if Path("/proc/self/stat").exists() else ():
+        if name.isdigit():
+            try:
+                after_name = Path("/proc", name, "stat").read_text().rpartition(")")[2].split()
+            except OSError:  # ended meanwhile
+                continue
+            parents.setdefault(int(after_name[1]), []).append(int(name))
+    found, new = set(pids), list(pids)
+    while new:
+        more = parents.get(new.pop(), [])
+        found.update(more)
+        new.extend(more)
+    return found
+
+
+def resident(pids: set[int]) -> int:
+    """Bytes resident in these processes together."""
+    total = 0
+    for pid in pids:
+        try:
+            total += int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE
+        except OSError:
+            continue
+    return total
+
+
+def run(command: str, environment: Mapping[str, str] | None = None, log: Path | None = None) -> Usage:
+    """Run a shell command to its end and measure it.
+
+    Parameters
+    ----------
+    command : str
+        For bash, with ``pipefail``.
+    environment : mapping, optional
+        Added to this process's.
+    log : Path, optional
+        Takes the command's output; thrown away otherwise (but its end is in the error).
+
+    Raises
+    ------
+    CommandError
+        It returned another code than 0.
+    """
+    target = log if log is not None else Path(os.devnull)
+    peak = [0]
+    done = threading.Event()
+    with target.open("wb") as output:
+        start = time.perf_counter()
+        process = subprocess.Popen(
+            ["bash", "-o", "pipefail", "-c", command],
+            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **(environment or {})},
+        )  # fmt: skip
+        watcher = threading.Thread(target=_watch, args=(process.pid, done, peak), daemon=True)
+        watcher.start()
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)  # Popen must not wait for it again
+        done.set()
+        watcher.join()
+    if process.returncode != 0:
+        tail = target.read_text(errors="replace")[-2000:] if log is not None else "(no log kept)"
+        raise CommandError(f"exit code {process.returncode}: {command}\n{tail}")
+    largest = usage.ru_maxrss * (1 if os.uname().sysname == "Darwin" else 1024)
+    return Usage(wall, usage.ru_utime + usage.ru_stime, float(max(peak[0], largest)))
+
+
+def _watch(pid: int, done: threading.Event, peak: list[int]) -> None:
+    while not done.wait(WATCH_EVERY):
+        peak[0] = max(peak[0], resident(children_of({pid})))
+
+
+def medians(runs: Sequence[Usage]) -> Usage:
+    """The median of each cost."""
+    return Usage(*(statistics.median(getattr(run, name) for run in runs) for name in ("wall", "cpu", "peak")))
+
+
+def alternate(
+    commands: Mapping[str, str],
+    repeats: Mapping[str, int],
+    *,
+    environment: Mapping[str, str] | None = None,
+    logs: Path | None = None,
+    before: Callable[[str], None] | None = None,
+) -> dict[str, list[Usage]]:
+    """Run named commands in turn, round after round, the order reversed every other round.
+
+    Parameters
+    ----------
+    commands : mapping of name to command
+    repeats : mapping of name to int
+        Runs of each; a slow one takes part in the first rounds only.
+    environment : mapping, optional
+    logs : Path, optional
+        Folder for ``NAME.log`` of each command's last run.
+    before : callable, optional
+        Given the name before each run, outside of the measured time: removes what the last run wrote.
+    """
+    found: dict[str, list[Usage]] = {name: [] for name in commands}
+    if logs is not None:
+        logs.mkdir(parents=True, exist_ok=True)
+    for turn in range(max(repeats.values(), default=0)):
+        names = [name for name in commands if repeats[name] > turn]
+        for name in names if turn % 2 == 0 else reversed(names):
+            if before is not None:
+                before(name)
+            log = None if logs is None else logs / f"{name.replace(' ', '_')}.log"
+            found[name].append(run(commands[name], environment, log))
+    return found
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder tree, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
