@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-PAGE = os.sysconf("SC_PAGE_SIZE")
-WATCH_EVERY = 0.02  # s between looks at the tree's memory; a short peak between two is seen by ru_maxrss alone
+WATCH_EVERY = 0.02  # s between looks at the tree's memory
+PROC = Path("/proc")
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class Usage:
         User and system seconds of the command and of every descendant it waited for.
     peak : float
         Bytes: the greater of the resident sum over the tree (looked at every 20 ms; pages that two processes share
-        count twice) and the largest single process (from the kernel, exact).
+        count twice) and the largest process's own high-water mark at the last look. 0 where a command ended before the
+        first look. Without /proc: the kernel's ru_maxrss, which is never below this program's own size.
     """
 
     wall: float
@@ -41,13 +42,13 @@ class CommandError(RuntimeError):
 def children_of(pids: set[int]) -> set[int]:
     """The pids and all their descendants, from /proc; just the pids where there is none."""
     parents: dict[int, list[int]] = {}
-    for name in os.listdir("/proc") if Path("/proc/self/stat").exists() else ():
-        if name.isdigit():
+    for folder in PROC.iterdir() if PROC.exists() else ():
+        if folder.name.isdigit():
             try:
-                after_name = Path("/proc", name, "stat").read_text().rpartition(")")[2].split()
+                after_name = (folder / "stat").read_text().rpartition(")")[2].split()
             except OSError:  # ended meanwhile
                 continue
-            parents.setdefault(int(after_name[1]), []).append(int(name))
+            parents.setdefault(int(after_name[1]), []).append(int(folder.name))
     found, new = set(pids), list(pids)
     while new:
         more = parents.get(new.pop(), [])
@@ -56,15 +57,20 @@ def children_of(pids: set[int]) -> set[int]:
     return found
 
 
-def resident(pids: set[int]) -> int:
-    """Bytes resident in these processes together."""
-    total = 0
+def memory(pids: set[int]) -> int:
+    """Bytes of these processes: resident together now, or the highest mark of one of them, whichever is more."""
+    total, highest = 0, 0
     for pid in pids:
         try:
-            total += int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE
+            status = (PROC / str(pid) / "status").read_text()
         except OSError:
             continue
-    return total
+        sizes = {
+            line[:6]: int(line.split()[1]) * 1024 for line in status.splitlines() if line[:6] in ("VmRSS:", "VmHWM:")
+        }
+        total += sizes.get("VmRSS:", 0)
+        highest = max(highest, sizes.get("VmHWM:", 0))
+    return max(total, highest)
 
 
 def run(command: str, environment: Mapping[str, str] | None = None, log: Path | None = None) -> Usage:
@@ -103,13 +109,14 @@ def run(command: str, environment: Mapping[str, str] | None = None, log: Path | 
     if process.returncode != 0:
         tail = target.read_text(errors="replace")[-2000:] if log is not None else "(no log kept)"
         raise CommandError(f"exit code {process.returncode}: {command}\n{tail}")
-    largest = usage.ru_maxrss * (1 if os.uname().sysname == "Darwin" else 1024)
+    # Linux counts the memory of the process that started the command into ru_maxrss: of no use there.
+    largest = 0 if PROC.exists() else usage.ru_maxrss * (1 if os.uname().sysname == "Darwin" else 1024)
     return Usage(wall, usage.ru_utime + usage.ru_stime, float(max(peak[0], largest)))
 
 
 def _watch(pid: int, done: threading.Event, peak: list[int]) -> None:
     while not done.wait(WATCH_EVERY):
-        peak[0] = max(peak[0], resident(children_of({pid})))
+        peak[0] = max(peak[0], memory(children_of({pid})))
 
 
 def medians(runs: Sequence[Usage]) -> Usage:

@@ -84,7 +84,9 @@ def _in_environment(name: str, work: Path, install: bool) -> Tool:
                 [str(python), "-m", "pip", "install", "-q", "--only-binary", ":all:", *PYTHON_PEERS[name]],
             ):
                 try:
-                    subprocess.run(command, stdout=output, stderr=output, timeout=INSTALL_LIMIT, check=True, env=_clean())
+                    subprocess.run(
+                        command, stdout=output, stderr=output, timeout=INSTALL_LIMIT, check=True, env=_clean()
+                    )
                 except (subprocess.SubprocessError, OSError) as error:
                     raise AbsentError(f"{name} could not be installed ({type(error).__name__}; see {log})") from error
         ready.touch()

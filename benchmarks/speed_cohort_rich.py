@@ -22,9 +22,7 @@ FIELDS = (
 )
 
 
-def write_rich_vcf(
-    path: Path, cohort: SimulatedCohort, batches: Iterator[tuple[pl.DataFrame, GenotypeBlock]]
-) -> None:
+def write_rich_vcf(path: Path, cohort: SimulatedCohort, batches: Iterator[tuple[pl.DataFrame, GenotypeBlock]]) -> None:
     """Write the calls with depths and likelihoods drawn to fit them, about 22 bytes a call."""
     from speed_cohort import SEED, compress
 
@@ -74,6 +72,5 @@ def _pool(rng: np.random.Generator, code: int) -> list[bytes]:
     GQ = np.minimum(99, np.sort(PL, axis=1)[:, 1])
     call = ("0/0", "0/1", "1/1")[code]
     return [
-        f"{call}:{d}:{d - a},{a}:{q}:{p[0]},{p[1]},{p[2]}".encode()
-        for d, a, q, p in zip(depth, alt, GQ, PL.tolist())
+        f"{call}:{d}:{d - a},{a}:{q}:{p[0]},{p[1]},{p[2]}".encode() for d, a, q, p in zip(depth, alt, GQ, PL.tolist())
     ]
