@@ -18,23 +18,31 @@ class Tolerance:
     Attributes
     ----------
     estimate : float
-        Of beta, in units of ``max(|beta|, SE)``, and of SE, relative.
+        Of beta, in units of ``max(|beta|, SE)``; and of SE, relative, unless ``se`` is given.
     logp : float
         Of -log10 p, in units of ``max(1, -log10 p)``.
     why : str
     share : float
         Of the rows that must be inside.
+    se : float, optional
     """
 
     estimate: float
     logp: float
     why: str
     share: float = 1.0
+    se: float | None = None
 
 
 LINEAR = Tolerance(1e-5, 1e-4, "both exact least squares in float64")
+# statsmodels, iterated to the end, gives our SE (to 1e-7) on the rows that differ most.
 WALD = Tolerance(
-    2e-3, 2e-3, "Debian's PLINK 2 (a3.5) iterates in single precision and stops early; rows without Firth", 0.999
+    1e-3,
+    5e-2,
+    "Debian's PLINK 2 (a3.5) iterates in single precision and takes SE from before the last step (2 % off at 120 samples, "
+    "less with more); rows without Firth",
+    0.999,
+    se=2.5e-2,
 )
 REFINED = Tolerance(
     0.25,
@@ -80,9 +88,7 @@ def read(path: Path) -> pl.DataFrame:
     )
 
 
-def compare_tests(
-    tolerance: Tolerance, theirs: Callable[[Path], pl.DataFrame], least_mac: float = 0.0, codes: bool = True
-):
+def compare_tests(tolerance: Tolerance, theirs: Callable[[Path], pl.DataFrame], least_mac: float = 0.0):
     """A comparison of association results.
 
     Parameters
@@ -105,7 +111,7 @@ def compare_tests(
         size = np.maximum(np.abs(beta), se)
         worst = {
             "beta": (np.abs(both["our_beta"].to_numpy() - sign * beta) / size, tolerance.estimate),
-            "SE": (np.abs(both["standard_error"].to_numpy() - se) / se, tolerance.estimate),
+            "SE": (np.abs(both["standard_error"].to_numpy() - se) / se, tolerance.se or tolerance.estimate),
             "-log10 p": (np.abs(both["neg_log_10_p_value"].to_numpy() - logp) / np.maximum(1, logp), tolerance.logp),
         }
         return _verdict(worst, tolerance, both.height)

@@ -29,7 +29,13 @@ def environment() -> dict[str, str]:
 
 
 def measure(
-    size: speed_cohort.Size, only: list[str], work: Path, repeats: int, slow_repeats: int, install: bool = True
+    size: speed_cohort.Size,
+    only: list[str],
+    work: Path,
+    repeats: int,
+    slow_repeats: int,
+    install: bool = True,
+    warm: bool = True,
 ) -> tuple[list[Outcome], Inputs]:
     """Make what is needed and run the rows called for (all where ``only`` is empty)."""
     work = work.resolve()
@@ -42,7 +48,7 @@ def measure(
     outcomes = []
     for key, row in known.items():
         if not only or key in only:
-            outcomes.append(run_row(row, inputs, work / f"scratch-{size.name}", repeats, slow_repeats))
+            outcomes.append(run_row(row, inputs, work / f"scratch-{size.name}", repeats, slow_repeats, warm))
             print(f"{key}: done", file=sys.stderr, flush=True)
     return outcomes, inputs
 

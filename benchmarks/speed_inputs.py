@@ -59,6 +59,15 @@ class Inputs:
         """Prefix of PLINK 1.9's files."""
         return self._light(name, ".bed")
 
+    def indexed(self, name: str) -> Path:
+        """``NAME.vcf.gz`` with an index beside it, which bio2zarr needs."""
+        path = self.files.vcf(name)
+        if not path.with_name(path.name + ".tbi").exists():
+            import pysam
+
+            pysam.tabix_index(str(path), preset="vcf", force=True)
+        return path
+
     def vcz(self, name: str) -> Path:
         """VCF Zarr, by bio2zarr."""
         path = self.folder / f"{name}.vcz"
@@ -66,7 +75,7 @@ class Inputs:
             script = Path(__file__).with_name("peers_python.py")
             wip = self.folder / f"wip_{name}.vcz"
             remove(wip)
-            self._run(f"{self.tool('sgkit')} {script} bio2zarr {self.files.vcf(name)} {wip}")
+            self._run(f"{self.tool('sgkit')} {script} bio2zarr {self.indexed(name)} {wip}")
             wip.rename(path)
         return path
 

@@ -198,7 +198,7 @@ def _python_readers(inputs: Inputs) -> Row:
 
     def job(tool: str, target: str, note: str) -> Job:
         return Job(
-            tool, SLICES, lambda n, out: f"{inputs.tool(tool)} {script} {tool} {vcf(n)}" + (f" {out}/{target}" if target else ""),
+            tool, SLICES, lambda n, out: f"{inputs.tool(tool)} {script} {tool} {inputs.indexed(n)}" + (f" {out}/{target}" if target else ""),
             note=note,
         )  # fmt: skip
 

@@ -1,6 +1,6 @@
 """Runs one row: our command and the peers' in turn, medians, extrapolation of slow peers, comparison of what they found."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,7 +64,7 @@ def cost(job: Job, measured: Mapping[str, Usage], runs: int, variants: Mapping[s
     return Cost(whole if job.on == SLICES else low, marginal, measured, runs)
 
 
-def run_row(row: Row, inputs: Inputs, scratch: Path, repeats: int, slow_repeats: int) -> Outcome:
+def run_row(row: Row, inputs: Inputs, scratch: Path, repeats: int, slow_repeats: int, warm: bool = True) -> Outcome:
     """Run every tool of a row.
 
     Parameters
@@ -75,6 +75,8 @@ def run_row(row: Row, inputs: Inputs, scratch: Path, repeats: int, slow_repeats:
         Outputs go into ``KEY/TOOL-FILE``.
     repeats, slow_repeats : int
         Runs of each command; of those on slices.
+    warm : bool
+        Run ours once beforehand, untimed.
     """
     absent: dict[str, str] = {}
     commands: dict[str, str] = {}
@@ -85,7 +87,7 @@ def run_row(row: Row, inputs: Inputs, scratch: Path, repeats: int, slow_repeats:
                 inputs.find(job.tool)
             made = {name: job.command(name, _folder(scratch, row, job, name)) for name in job.on}
         except (AbsentError, CommandError) as error:
-            absent[job.tool] = str(error).splitlines()[0]
+            absent[job.tool] = _reason(error)
             continue
         jobs[job.tool] = job
         commands |= {_label(job, name): command for name, command in made.items()}
@@ -95,7 +97,8 @@ def run_row(row: Row, inputs: Inputs, scratch: Path, repeats: int, slow_repeats:
         remove(folders[label])
         folders[label].mkdir(parents=True)
 
-    _warm(row, inputs, commands, empty)
+    if warm:
+        _warm(row, inputs, commands, empty)
     wanted = {
         _label(job, name): slow_repeats if job.on == SLICES else repeats for job in jobs.values() for name in job.on
     }
@@ -114,7 +117,15 @@ def run_row(row: Row, inputs: Inputs, scratch: Path, repeats: int, slow_repeats:
     return outcome
 
 
-def _measure(commands, wanted, inputs, scratch, empty, jobs, absent):
+def _measure(
+    commands: dict[str, str],
+    wanted: dict[str, int],
+    inputs: Inputs,
+    scratch: Path,
+    empty: Callable[[str], None],
+    jobs: dict[str, Job],
+    absent: dict[str, str],
+) -> dict[str, list[Usage]]:
     """Alternate; a peer that fails leaves the row with its reason, and the others run again without it."""
     while True:
         try:
@@ -125,17 +136,23 @@ def _measure(commands, wanted, inputs, scratch, empty, jobs, absent):
             )
             if failed is None:
                 raise
-            absent[failed] = "failed: " + str(error).strip().splitlines()[-1][:200]
+            absent[failed] = "failed: " + _reason(error)
             for name in jobs.pop(failed).on:
                 commands.pop(f"{failed}-{name}")
                 wanted.pop(f"{failed}-{name}")
+
+
+def _reason(error: Exception) -> str:
+    """The last line of what went wrong, fit for a cell of a table."""
+    lines = str(error).strip().splitlines()
+    return lines[-1][:200].replace("|", "/") if lines else type(error).__name__
 
 
 def _failed(job: Job, commands: Mapping[str, str], error: CommandError) -> bool:
     return any(commands[_label(job, name)] in str(error) for name in job.on)
 
 
-def _warm(row: Row, inputs: Inputs, commands: Mapping[str, str], empty) -> None:
+def _warm(row: Row, inputs: Inputs, commands: Mapping[str, str], empty: Callable[[str], None]) -> None:
     """Run ours once on the smallest of its files: what is timed finds compiled kernels and files in memory."""
     label = _label(row.ours, row.ours.on[0])
     empty(label)
