@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-WATCH_EVERY = 0.02  # s between looks at the tree's memory
+WATCH_EVERY, WATCH_AT_LEAST = 0.02, 0.2  # s between looks at the tree's memory
 PROC = Path("/proc")
 
 
@@ -25,7 +25,7 @@ class Usage:
     cpu : float
         User and system seconds of the command and of every descendant it waited for.
     peak : float
-        Bytes: the greater of the resident sum over the tree (looked at every 20 ms; pages that two processes share
+        Bytes: the greater of the resident sum over the tree (looked at every 20 to 200 ms; pages that two processes share
         count twice) and the largest process's own high-water mark at the last look. 0 where a command ended before the
         first look. Without /proc: the kernel's ru_maxrss, which is never below this program's own size.
     """
@@ -39,21 +39,18 @@ class CommandError(RuntimeError):
     """A command of the benchmark failed; holds its last lines."""
 
 
-def children_of(pids: set[int]) -> set[int]:
-    """The pids and all their descendants, from /proc; just the pids where there is none."""
-    parents: dict[int, list[int]] = {}
-    for folder in PROC.iterdir() if PROC.exists() else ():
-        if folder.name.isdigit():
-            try:
-                after_name = (folder / "stat").read_text().rpartition(")")[2].split()
-            except OSError:  # ended meanwhile
-                continue
-            parents.setdefault(int(after_name[1]), []).append(int(folder.name))
-    found, new = set(pids), list(pids)
+def tree_of(pid: int) -> set[int]:
+    """The process and all its descendants, from /proc; looks at nothing but the tree, so that watching costs little."""
+    found, new = {pid}, [pid]
     while new:
-        more = parents.get(new.pop(), [])
-        found.update(more)
-        new.extend(more)
+        tasks = PROC / str(new.pop()) / "task"
+        try:
+            listed = [(task / "children").read_text() for task in tasks.iterdir()]
+        except OSError:  # ended meanwhile
+            continue
+        more = {int(child) for text in listed for child in text.split()} - found
+        found |= more
+        new += more
     return found
 
 
@@ -115,8 +112,10 @@ def run(command: str, environment: Mapping[str, str] | None = None, log: Path | 
 
 
 def _watch(pid: int, done: threading.Event, peak: list[int]) -> None:
-    while not done.wait(WATCH_EVERY):
-        peak[0] = max(peak[0], memory(children_of({pid})))
+    start = time.perf_counter()
+    # A long command is looked at less often: its peak lasts longer too, and looking takes time from what is timed.
+    while not done.wait(max(WATCH_EVERY, min(WATCH_AT_LEAST, 0.02 * (time.perf_counter() - start)))):
+        peak[0] = max(peak[0], memory(tree_of(pid)))
 
 
 def medians(runs: Sequence[Usage]) -> Usage:
