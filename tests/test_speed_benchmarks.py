@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -50,9 +51,9 @@ def test_cost_is_of_the_whole_process_tree():
 @pytest.mark.skipif(not Path("/proc").exists(), reason="memory of a tree is read from /proc")
 def test_peak_is_of_the_tree_and_not_of_the_harness():
     ballast = np.ones(30_000_000)  # 240 MB of ours: none of the command's
-    holds = f"{sys.executable} -c 'import time; a = bytearray(60_000_000); time.sleep(0.5)'"
-    two = measure.run(f"{holds} & {holds} & wait").peak
-    assert 120e6 < two < 240e6
+    child = "import time; a = b'x' * 60_000_000; time.sleep(1)"
+    parent = f"import subprocess, sys; a = b'x' * 60_000_000; subprocess.run([sys.executable, '-c', {child!r}])"
+    assert 120e6 < measure.run(f"{sys.executable} -c {shlex.quote(parent)}").peak < 240e6
     assert measure.run("sleep 0.2").peak < 50e6 < ballast.nbytes
 
 
