@@ -61,13 +61,10 @@ class ThinMatrix:
             out[:, group * LANES : (group + 1) * LANES] = part
         return out[:, :K]
 
-    def times_in_float64(
-        self, block: GenotypeBlock, flipped: BoolArray, variants: Int64Array, which: Int64Array
-    ) -> Float64Array:
-        """The same for some variants and columns, summed in float64: (len(variants), len(which))."""
-        out = np.empty((variants.size, which.size))
-        chosen = np.ascontiguousarray(self.columns[:, which])
-        sum_in_float64(block.packed, flipped, variants, chosen, out)
+    def times_in_float64(self, block: GenotypeBlock, flipped: BoolArray, variants: Int64Array) -> Float64Array:
+        """The same for some variants, summed in float64: (len(variants), K)."""
+        out = np.empty((variants.size, self.columns.shape[1]))
+        sum_in_float64(block.packed, flipped, variants, self.columns, out)
         return out
 
 
