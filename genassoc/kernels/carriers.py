@@ -25,6 +25,17 @@ def carriers(word: np.uint64, flipped: bool) -> np.uint64:
 
 
 @jit
+def count_carriers(words: UInt64Array, flipped: BoolArray, counts: Int64Array) -> None:
+    """Carriers of the allele counted among all samples of each variant: words (V, W), flipped and counts (V,)."""
+    V, W = words.shape
+    for v in range(V):
+        n = 0
+        for w in range(W):
+            n += popcount(carriers(words[v, w], flipped[v]))
+        counts[v] = n
+
+
+@jit
 def sum_carriers(
     words: UInt64Array,
     flipped: BoolArray,
