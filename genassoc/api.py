@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from genassoc.data.block import take_variants
 from genassoc.data.arguments import check_cohort, check_executor, check_model, kind_of
 from genassoc.data.cohort import Cohort
 from genassoc.data.controls import Controls
@@ -293,8 +294,6 @@ def quality(
     cohort: Cohort, *, cases: str | None = None, executor: Executor | None = None, progress: Progress | None = None
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """`variant_qc` and `sample_qc` from one pass over the blocks."""
-    from genassoc.engine.association import take_variants
-
     check_cohort(cohort, "variant_qc(cohort)")
     check_executor(executor)
     controls = None if cases is None else Controls.of(cohort, cases)
@@ -311,7 +310,7 @@ def quality(
             counted.append(controls.hardy_weinberg(block))
         table = pl.concat(counted, how="horizontal").filter(chosen)
         samples = SampleQuality.empty(block.n_samples)
-        samples.add(take_variants(block, keep))  # type: ignore[arg-type]
+        samples.add(take_variants(block, keep))
         return table, samples
 
     parts = over_blocks(cohort, one, executor, progress, "counting")

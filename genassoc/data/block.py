@@ -1,11 +1,43 @@
 """A block of consecutive variants, all samples: the unit of storage, of work, of memory and of restart."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
 from genassoc.kernels import packed as packed_kernels
-from genassoc.shapes import BoolArray, Float64Array, UInt8Array, UInt16Array, packed_bytes
+from genassoc.shapes import BoolArray, Float64Array, Int64Array, UInt8Array, UInt16Array, packed_bytes
+
+# What a variant's place makes of ploidy: `Places.ploidy`.
+AUTOSOMAL, X_OUTSIDE_PAR, HAPLOID_CHROMOSOME = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the V variants of a block lie, where it matters.
+
+    Attributes
+    ----------
+    numbers : int64 array (V,)
+        Their numbers in the store.
+    ploidy : uint8 array (V,)
+        `AUTOSOMAL` (pseudo-autosomal too), `X_OUTSIDE_PAR` (of samples whose sex is stated), `HAPLOID_CHROMOSOME` (Y, MT).
+    refused : int64 array (V, 2)
+        Calls taken for missing: heterozygotes where a sample has one copy, and calls of females on Y.
+    """
+
+    numbers: Int64Array
+    ploidy: UInt8Array
+    refused: Int64Array
+
+    @classmethod
+    def autosomal(cls, numbers: Int64Array) -> "Places":
+        """Nothing special about any of them."""
+        return cls(numbers, np.zeros(numbers.size, np.uint8), np.zeros((numbers.size, 2), np.int64))
+
+    def take(self, which: BoolArray | Int64Array) -> "Places":
+        """Those of some variants."""
+        return Places(self.numbers[which], self.ploidy[which], self.refused[which])
 
 
 @dataclass(frozen=True)
@@ -22,12 +54,18 @@ class GenotypeBlock:
         Number of the first variant in the store.
     haploid : uint8 array (V, ceil(N / 8)) or None
         Bit set where the call was haploid; None where no call of the block was.
+    places : Places or None
+        Where the variants lie; None where they are autosomal and follow ``start`` without a gap.
+    genuine : GenotypeBlock or None
+        The calls before they were recoded for a model: counts and frequencies are of these. None where they are these.
     """
 
     packed: UInt8Array
     n_samples: int
     start: int = 0
     haploid: UInt8Array | None = None
+    places: Places | None = None
+    genuine: "GenotypeBlock | None" = None
 
     @property
     def n_variants(self) -> int:
@@ -59,6 +97,8 @@ class DosageBlock:
         ``dosage = value / scale``; the dtype's largest value means "not observed".
     start : int
         Number of the first variant in the store.
+    places, genuine
+        As of `GenotypeBlock`.
 
     Notes
     -----
@@ -68,6 +108,8 @@ class DosageBlock:
 
     values: UInt8Array | UInt16Array
     start: int = 0
+    places: Places | None = None
+    genuine: "DosageBlock | None" = None
 
     @property
     def scale(self) -> int:
@@ -106,3 +148,32 @@ class DosageBlock:
 
 
 Block = GenotypeBlock | DosageBlock
+SomeBlock = TypeVar("SomeBlock", GenotypeBlock, DosageBlock)
+
+
+def places_of(block: Block) -> Places:
+    """Where the variants of a block lie."""
+    if block.places is not None:
+        return block.places
+    return Places.autosomal(np.arange(block.start, block.start + block.n_variants, dtype=np.int64))
+
+
+def take_variants(block: SomeBlock, keep: BoolArray) -> SomeBlock:
+    """The variants of ``block`` where ``keep`` (V,) is true; ``start`` stays that of the block read."""
+    places = places_of(block).take(keep)
+    genuine = None if block.genuine is None else take_variants(block.genuine, keep)
+    if isinstance(block, DosageBlock):
+        return replace(block, values=block.values[keep], places=places, genuine=genuine)
+    haploid = None if block.haploid is None else block.haploid[keep]
+    return replace(block, packed=block.packed[keep], haploid=haploid, places=places, genuine=genuine)
+
+
+def take_samples(block: GenotypeBlock, columns: Int64Array) -> GenotypeBlock:
+    """The samples ``columns`` (N,) of a block as it was read."""
+    packed = np.empty((block.n_variants, packed_bytes(columns.size)), dtype=np.uint8)
+    packed_kernels.gather(block.packed, columns, packed)
+    haploid = block.haploid
+    if haploid is not None:
+        marks = np.unpackbits(haploid, axis=1, bitorder="little", count=block.n_samples)
+        haploid = np.packbits(marks[:, columns], axis=1, bitorder="little")
+    return GenotypeBlock(packed, columns.size, block.start, haploid)
