@@ -14,6 +14,7 @@ from genassoc.data.arguments import check_cohort, check_executor, check_model, k
 from genassoc.data.cohort import Cohort
 from genassoc.data.controls import Controls
 from genassoc.data.output import check_outputs
+from genassoc.data.ploidy import refused_notes
 from genassoc.data.store import GenotypeStore
 from genassoc.engine.association import AssociationJob
 from genassoc.engine.executors import Executor, Threads, single_threaded_blas
@@ -23,6 +24,7 @@ from genassoc.errors import PhenotypeError
 from genassoc.formats.convert import convert as convert_files
 from genassoc.methods.linear import Linear
 from genassoc.methods.qc import SampleQuality
+from genassoc.methods.scan import Scan
 from genassoc.progress import Progress, Silent
 from genassoc.provenance import Recorder, genassoc_version
 from genassoc.results import Results, write_provenance
@@ -87,10 +89,11 @@ def plan_association(cohort: Cohort, model: Any, *, n_parts: int = 1, settings: 
 
 def association_job(cohort: Cohort, model: Any, plan: Plan) -> AssociationJob:
     """What the engine runs; the null models are fitted here, so that bad input is found before any work."""
+    scan = Scan(model)
     with single_threaded_blas():
-        state = model.prepare(cohort)
+        state = scan.prepare(cohort)
     _check_enough_samples(cohort, model, state)
-    return AssociationJob(cohort, model, plan.block_variants, state)
+    return AssociationJob(cohort, scan, plan.block_variants, state)
 
 
 def _check_enough_samples(cohort: Cohort, model: Any, state: Any) -> None:
@@ -209,9 +212,8 @@ def finish_record(
         "lacking_a_covariate": state.n_incomplete,
         "analysed": dict(zip(state.traits, state.n_by_trait)),
     }
-    return recorder.finish(
-        samples=samples, variants=variants, notes=[*cohort.notes, *state.notes, *trait_notes(cohort, model, state)]
-    )
+    notes = [*cohort.notes, *state.notes, *trait_notes(cohort, model, state), *refused_notes(variants.get("refused", {}))]
+    return recorder.finish(samples=samples, variants=variants, notes=notes)
 
 
 def trait_notes(cohort: Cohort, model: Any, state: Any) -> list[str]:

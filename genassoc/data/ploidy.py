@@ -35,6 +35,7 @@ _LENGTHS = {
     ("1", 249_250_621): "GRCh37", ("X", 155_270_560): "GRCh37", ("Y", 59_373_566): "GRCh37",
     ("1", 248_956_422): "GRCh38", ("X", 156_040_895): "GRCh38", ("Y", 57_227_415): "GRCh38",
 }  # fmt: skip
+_POSITIONS = 65_536  # looked at together
 _BUILDS = {"grch37": "GRCh37", "hg19": "GRCh37", "b37": "GRCh37", "grch38": "GRCh38", "hg38": "GRCh38", "b38": "GRCh38"}
 
 
@@ -67,7 +68,7 @@ def in_par(kind: str, positions: Int64Array, build: str | None) -> BoolArray:
     Raises
     ------
     InputError
-        The builds do not agree on a position, and none is given.
+        The builds do not agree on a position of X, and none is given.
     """
     inside = {
         name: np.logical_or.reduce([(positions >= first) & (positions <= last) for first, last in regions[kind]])
@@ -76,6 +77,9 @@ def in_par(kind: str, positions: Int64Array, build: str | None) -> BoolArray:
     if build is not None:
         return np.asarray(inside[build])
     differ = inside["GRCh37"] != inside["GRCh38"]
+    if kind == "Y":
+        # References mask the pseudo-autosomal part of Y: what is called there is Y's own.
+        return np.asarray(inside["GRCh37"] & inside["GRCh38"])
     if differ.any():
         raise InputError(
             f"{kind}:{positions[differ][0]:,} ({int(differ.sum())} variants here) is pseudo-autosomal in one of GRCh37 and "
@@ -198,7 +202,30 @@ class PloidyRules:
         special = np.ones(positions.size, dtype=bool) if kind == "MT" else ~in_par(kind, positions, self.build)
         return np.where(special, X_OUTSIDE_PAR if kind == "X" else HAPLOID_CHROMOSOME, AUTOSOMAL).astype(np.uint8)
 
+    def check_build(self, store: "GenotypeStore") -> None:
+        """Find out before any work whether the build must be known, and is not.
+
+        Raises
+        ------
+        InputError
+            It must, and is not.
+        """
+        if self.build is not None or self.sex is None:
+            return
+        for kind, first, last in self.runs:
+            for start in range(first, last, _POSITIONS):
+                self.ploidy(kind, store.variants(start, min(start + _POSITIONS, last))["base_pair_location"].to_numpy())
+
     @property
     def has_x(self) -> bool:
         """Whether the store has variants on X."""
         return any(kind == "X" for kind, _, _ in self.runs)
+
+
+def refused_notes(refused: Mapping[str, int]) -> list[str]:
+    """How many calls were taken for missing, in words."""
+    words = {
+        "heterozygous_where_haploid": "heterozygous calls where a sample has one copy (males on X outside PAR, Y, MT)",
+        "female_on_Y": "calls of females on Y",
+    }
+    return [f"{n:,} {words[reason]} are taken for missing" for reason, n in refused.items()]

@@ -15,6 +15,8 @@ from genassoc.kernels import linear as kernel
 from genassoc.methods import checks
 from genassoc.methods.base import BlockResult
 from genassoc.methods.columns import minor_counts
+from genassoc.methods.genetic_models import by_genetic_model
+from genassoc.methods.genotype_choices import GenotypeChoices
 from genassoc.methods.linear_dense import fit_row
 from genassoc.methods.linear_null import LinearState, NullModel, prepare
 from genassoc.methods.sums import GenotypeSums, genotype_sums, minor_is_ref
@@ -38,8 +40,8 @@ GENOME_WIDE = 7.3  # rows past 5e-8 are computed again in float64
 
 
 @dataclass(frozen=True)
-class Linear:
-    """Linear regression, additive in ALT copies.
+class Linear(GenotypeChoices):
+    """Linear regression, additive in ALT copies unless ``genetic_model`` says else.
 
     Parameters
     ----------
@@ -58,6 +60,8 @@ class Linear:
     like : {None, "plink2", "regenie"}
         Sets what is left at "auto" or None as that program does: PLINK 2 tests every minor allele count; REGENIE gives
         missing calls their mean, and a chi-squared from the null's residual variance in place of t.
+    genetic_model, male_x_dosage, condition_on
+        See `genassoc.methods.genotype_choices.GenotypeChoices`.
 
     Notes
     -----
@@ -84,6 +88,7 @@ class Linear:
         if self.min_mac is not None:
             checks.number(self.min_mac, "min_mac", "a count of alleles", 0)
         object.__setattr__(self, "rank_normalise", checks.flag(self.rank_normalise, "rank_normalise"))
+        self.check_genotype_choices()
 
     @property
     def imputes(self) -> bool:
@@ -97,14 +102,15 @@ class Linear:
 
     @property
     def rows_per_variant(self) -> int:
-        """One row for each trait."""
-        return len(self.traits)
+        """One row for each trait; three for the genotypic model."""
+        return len(self.traits) * self.rows_per_trait
 
     def prepare(self, cohort: Any) -> "LinearState":
         """Fit the null models of all traits on the cohort's samples."""
         design = cohort.design(self.traits, self.covariates, kind=self.outcome)
         return prepare(design, np.asarray(cohort.block_columns), int(cohort.block_width), self.rank_normalise)
 
+    @by_genetic_model
     def block(self, state: "LinearState", block: Block) -> BlockResult:
         """Test every variant of the block against every trait: V x T rows."""
         return _test_block(self, state, block)
@@ -220,8 +226,9 @@ def _rows(
     code[own.constant & (mac == 0)] = CODES.index("monomorphic")
     code[own.n == 0] = CODES.index("n_too_small")
     fine = np.isin(code, [CODES.index(reason) for reason in _NO_ESTIMATE], invert=True)
-    code[(mac < model.least_mac)[:, None] & fine] = CODES.index("too_few_carriers")
-    keep = fine & (mac >= model.least_mac)[:, None]
+    enough = (own.tested_mac >= model.least_mac)[:, None]
+    code[~enough & fine] = CODES.index("too_few_carriers")
+    keep = fine & enough
     to_alt = np.where(flipped, -1.0, 1.0)[:, None] * null.scale
     beta = np.where(keep, found["beta"] * to_alt, np.nan)
     error = np.where(keep, found["standard_error"] * null.scale, np.nan)
