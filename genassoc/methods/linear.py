@@ -12,7 +12,7 @@ import numpy as np
 from genassoc.data.block import Block, GenotypeBlock
 from genassoc.data.design import Kind
 from genassoc.kernels import linear as kernel
-from genassoc.methods import checks
+from genassoc.methods import checks, linear_genotypic
 from genassoc.methods.base import BlockResult
 from genassoc.methods.columns import minor_counts
 from genassoc.methods.genetic_models import by_genetic_model
@@ -89,6 +89,8 @@ class Linear(GenotypeChoices):
             checks.number(self.min_mac, "min_mac", "a count of alleles", 0)
         object.__setattr__(self, "rank_normalise", checks.flag(self.rank_normalise, "rank_normalise"))
         self.check_genotype_choices()
+        if self.genetic_model == "genotypic" and self.missing == "mean":
+            raise ValueError("genetic_model='genotypic' is of complete genotypes: leave missing='mean' out")
 
     @property
     def imputes(self) -> bool:
@@ -114,6 +116,11 @@ class Linear(GenotypeChoices):
     def block(self, state: "LinearState", block: Block) -> BlockResult:
         """Test every variant of the block against every trait: V x T rows."""
         return _test_block(self, state, block)
+
+
+    def genotypic(self, state: "LinearState", block: Block) -> BlockResult:
+        """Test both degrees of freedom of every genotype: V x T x 3 rows."""
+        return linear_genotypic.test_block(self, state, block)
 
 
 @dataclass(frozen=True)
