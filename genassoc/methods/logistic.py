@@ -12,7 +12,7 @@ import numpy as np
 
 from genassoc.data.block import Block
 from genassoc.data.design import Kind
-from genassoc.methods import checks
+from genassoc.methods import checks, logistic_genotypic
 from genassoc.methods.base import BlockResult
 from genassoc.methods.genetic_models import by_genetic_model
 from genassoc.methods.genotype_choices import GenotypeChoices
@@ -94,6 +94,14 @@ class Logistic(GenotypeChoices):
         if self.min_mac is not None:
             checks.number(self.min_mac, "min_mac", "a count of alleles", 0)
         self.check_genotype_choices()
+        if self.genetic_model == "genotypic":
+            if self.missing == "mean":
+                raise ValueError("genetic_model='genotypic' is of complete genotypes: leave missing='mean' out")
+            if self.test == "score" or self.correction == "spa":
+                raise ValueError(
+                    "genetic_model='genotypic' is tested by likelihood ratios (test='lrt', the default) or test='wald', "
+                    "corrected by Firth's penalty: leave test='score' and correction='spa' out"
+                )
 
     @property
     def imputes(self) -> bool:
@@ -141,3 +149,7 @@ class Logistic(GenotypeChoices):
                 columns[name][:, trait] = values
         labels = {"trait": state.traits, "test": ("add",) * len(state.traits)}
         return BlockResult(columns, labels, {"method": METHODS, "code": CODES})
+
+    def genotypic(self, state: LogisticState, block: Block) -> BlockResult:
+        """Test both degrees of freedom of every genotype: V x T x 3 rows."""
+        return logistic_genotypic.test_block(self, state, block)
