@@ -79,21 +79,18 @@ def _of_trait(choices: Choices, null: NullLogistic, block: GenotypeBlock) -> dic
     fits = {name: np.full((V, 3), np.nan) for name in ("beta", "error", "model_error", "statistic", "neg_log_10_p")}
     fits["iterations"] = np.zeros((V, 3), np.int64)
     method = np.zeros((V, 3), np.uint8)
-    none_in_one = _no_dosage(counts, in_cases)
+    separated = _separated(counts, in_cases)
     for v in np.flatnonzero(~taken):
         g = minor_counts(block, np.zeros(V, dtype=bool), np.array([v]), null.columns)[0]
-        name, reason = _row(choices, null, g, bool(none_in_one[v]), {key: values[v] for key, values in fits.items()})
+        name, reason = _row(choices, null, g, bool(separated[v]), {key: values[v] for key, values in fits.items()})
         code[v] = CODES.index(reason)
         method[v] = METHODS.index(name)
     return _finished(choices, null, own, cases, fits, method, code)
 
 
-def _no_dosage(counts: Array, in_cases: Array) -> BoolArray:
-    """PLINK 2: no case, or no control, has anything but 0 of copies, or of heterozygotes."""
-    none = np.zeros(len(counts), dtype=bool)
-    for of in (in_cases, counts - in_cases):
-        none |= (of[:, 1] == 0) | (of[:, 1] + of[:, 2] == 0)
-    return none
+def _separated(counts: Array, in_cases: Array) -> BoolArray:
+    """Where a genotype has no case or no control: one of the two effects has no finite estimate (V,)."""
+    return np.asarray(((in_cases[:, :3] == 0) | (counts[:, :3] == in_cases[:, :3])).any(axis=1))
 
 
 @dataclass(frozen=True)
@@ -108,7 +105,7 @@ class _Data:
 
 
 def _row(
-    choices: Choices, null: NullLogistic, calls: Float64Array, no_dosage: bool, out: dict[str, Array]
+    choices: Choices, null: NullLogistic, calls: Float64Array, separated: bool, out: dict[str, Array]
 ) -> tuple[str | None, str | None]:
     """Fill ``out`` (3,) of one variant; the test that was made, and the code."""
     at = ~np.isnan(calls)
@@ -123,9 +120,9 @@ def _row(
     plink, fallback = choices.like == "plink2", choices.correction == "firth_fallback"
     always = choices.correction == "firth" and choices.correct_below >= 1.0
     test = "wald" if choices.test == "wald" else "lrt"
-    if plink and choices.correction is None and no_dosage:
+    if separated and choices.correction is None:
         return None, "separation"
-    fine = not always and not (fallback and no_dosage) and _fit(data, test, plink, out)
+    fine = not always and not separated and _fit(data, test, plink, out)
     if choices.correction is not None:
         below = not fine or (not fallback and out["neg_log_10_p"][JOINT] >= -np.log10(choices.correct_below))
         if below:
