@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from genassoc.data.block import take_variants
 from genassoc.data.arguments import check_cohort, check_executor, check_model, kind_of
 from genassoc.data.cohort import Cohort
 from genassoc.data.controls import Controls
@@ -67,12 +66,6 @@ def open_store(path: str | Path) -> GenotypeStore:
     if not isinstance(path, str | Path):
         raise TypeError(f"open_store(path): the path of a store is text or a Path, not {kind_of(path)}")
     return GenotypeStore.open(path)
-
-
-def whole_store(store: GenotypeStore) -> Cohort:
-    """All samples of a store as a cohort, without phenotypes."""
-    names = [str(name) for name in store.sample_ids]
-    return Cohort.align(store, pl.DataFrame({"IID": pl.Series(names, dtype=pl.String)}), sample_id="IID")
 
 
 def plan_association(cohort: Cohort, model: Any, *, n_parts: int = 1, settings: dict[str, Any] | None = None) -> Plan:
@@ -212,7 +205,12 @@ def finish_record(
         "lacking_a_covariate": state.n_incomplete,
         "analysed": dict(zip(state.traits, state.n_by_trait)),
     }
-    notes = [*cohort.notes, *state.notes, *trait_notes(cohort, model, state), *refused_notes(variants.get("refused", {}))]
+    notes = [
+        *cohort.notes,
+        *state.notes,
+        *trait_notes(cohort, model, state),
+        *refused_notes(variants.get("refused", {})),
+    ]
     return recorder.finish(samples=samples, variants=variants, notes=notes)
 
 
@@ -312,7 +310,7 @@ def quality(
             counted.append(controls.hardy_weinberg(block))
         table = pl.concat(counted, how="horizontal").filter(chosen)
         samples = SampleQuality.empty(block.n_samples)
-        samples.add(take_variants(block, keep))
+        samples.add(block.take(keep))
         return table, samples
 
     parts = over_blocks(cohort, one, executor, progress, "counting")
@@ -395,5 +393,5 @@ def to_dask(cohort: Cohort) -> "dask.array.Array":
 
 __all__ = [
     "associate", "association_job", "convert", "genassoc_version", "open_store", "plan_association", "quality",
-    "sample_qc", "to_allel", "to_dask", "variant_qc", "whole_store",
+    "sample_qc", "to_allel", "to_dask", "variant_qc",
 ]  # fmt: skip

@@ -40,7 +40,9 @@ def with_sex(cohort: Cohort) -> Cohort:
     """The cohort with `SEX_ON_X` (1 male, 2 female, missing where unknown) among its columns."""
     assert cohort.sex is not None
     sex = pl.Series(SEX_ON_X, cohort.sex).cast(pl.Float64)
-    return _with_columns(cohort, pl.DataFrame({SEX_ON_X: sex}).select(pl.when(pl.col(SEX_ON_X) > 0).then(pl.col(SEX_ON_X))))
+    return _with_columns(
+        cohort, pl.DataFrame({SEX_ON_X: sex}).select(pl.when(pl.col(SEX_ON_X) > 0).then(pl.col(SEX_ON_X)))
+    )
 
 
 def with_variants(cohort: Cohort, names: Sequence[str], *, male_x_dosage: int = 2, impute: bool = False) -> Conditioned:

@@ -1,12 +1,24 @@
 """A block of consecutive variants, all samples: the unit of storage, of work, of memory and of restart."""
 
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from genassoc.kernels import packed as packed_kernels
-from genassoc.shapes import BoolArray, Float64Array, Int64Array, UInt8Array, UInt16Array, packed_bytes
+from genassoc.shapes import (
+    Array,
+    BoolArray,
+    Float64Array,
+    Int64Array,
+    UInt8Array,
+    UInt16Array,
+    UInt64Array,
+    packed_bytes,
+)
+
+if TYPE_CHECKING:
+    from typing import Self
 
 # What a variant's place makes of ploidy: `Places.ploidy`.
 AUTOSOMAL, X_OUTSIDE_PAR, HAPLOID_CHROMOSOME = 0, 1, 2
@@ -78,6 +90,18 @@ class GenotypeBlock:
         packed_kernels.unpack(self.packed, codes)
         return codes
 
+    def take(self, keep: BoolArray) -> "Self":
+        """Some of the variants; ``start`` stays."""
+        haploid = None if self.haploid is None else self.haploid[keep]
+        genuine = None if self.genuine is None else self.genuine.take(keep)
+        return replace(
+            self, packed=self.packed[keep], haploid=haploid, places=places_of(self).take(keep), genuine=genuine
+        )
+
+    def recoded(self, words: UInt64Array) -> "GenotypeBlock":
+        """The same variants with other codes, 32 a word (V, W); ``genuine`` keeps the calls."""
+        return replace(self, packed=words.view(np.uint8), genuine=self.genuine or self)
+
     @classmethod
     def from_codes(cls, codes: UInt8Array, start: int = 0) -> "GenotypeBlock":
         """Pack codes (V, N)."""
@@ -139,6 +163,16 @@ class DosageBlock:
         """Dosages of ALT (V, N), NaN where not observed."""
         return np.where(self.observed(), self.values / self.scale, np.nan)
 
+    def take(self, keep: BoolArray) -> "Self":
+        """Some of the variants; ``start`` stays."""
+        genuine = None if self.genuine is None else self.genuine.take(keep)
+        return replace(self, values=self.values[keep], places=places_of(self).take(keep), genuine=genuine)
+
+    def recoded(self, values: Array) -> "DosageBlock":
+        """The same variants with other values (V, N); ``genuine`` keeps the dosages."""
+        fixed = values.astype(np.uint8) if self.scale == 127 else values.astype(np.uint16)
+        return replace(self, values=fixed, genuine=self.genuine or self)
+
     @classmethod
     def from_dosages(cls, dosages: Float64Array, start: int = 0, bits: int = 16) -> "DosageBlock":
         """Round dosages (V, N) in [0, 2], NaN where not observed, to fixed point of 8 or 16 bits."""
@@ -148,7 +182,6 @@ class DosageBlock:
 
 
 Block = GenotypeBlock | DosageBlock
-SomeBlock = TypeVar("SomeBlock", GenotypeBlock, DosageBlock)
 
 
 def places_of(block: Block) -> Places:
@@ -156,16 +189,6 @@ def places_of(block: Block) -> Places:
     if block.places is not None:
         return block.places
     return Places.autosomal(np.arange(block.start, block.start + block.n_variants, dtype=np.int64))
-
-
-def take_variants(block: SomeBlock, keep: BoolArray) -> SomeBlock:
-    """The variants of ``block`` where ``keep`` (V,) is true; ``start`` stays that of the block read."""
-    places = places_of(block).take(keep)
-    genuine = None if block.genuine is None else take_variants(block.genuine, keep)
-    if isinstance(block, DosageBlock):
-        return replace(block, values=block.values[keep], places=places, genuine=genuine)
-    haploid = None if block.haploid is None else block.haploid[keep]
-    return replace(block, packed=block.packed[keep], haploid=haploid, places=places, genuine=genuine)
 
 
 def take_samples(block: GenotypeBlock, columns: Int64Array) -> GenotypeBlock:

@@ -40,7 +40,7 @@ _BUILDS = {"grch37": "GRCh37", "hg19": "GRCh37", "b37": "GRCh37", "grch38": "GRC
 
 
 def build_named(name: str | None) -> str | None:
-    """"GRCh37" or "GRCh38" of one of its names; None of None.
+    """ "GRCh37" or "GRCh38" of one of its names; None of None.
 
     Raises
     ------
@@ -123,7 +123,9 @@ class PloidyRules:
     build: str | None
 
     @classmethod
-    def of(cls, runs: Sequence[Run], columns: Int64Array, width: int, sex: Array | None, build: str | None) -> "PloidyRules":
+    def of(
+        cls, runs: Sequence[Run], columns: Int64Array, width: int, sex: Array | None, build: str | None
+    ) -> "PloidyRules":
         """The rules for the contigs ``runs`` of a store."""
         kinds = ((contig_key(contig), start, stop) for contig, start, stop in runs)
         return cls(tuple(run for run in kinds if run[0] in ("X", "Y", "MT")), columns, width, sex, build)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from genassoc.data.block import GenotypeBlock, take_variants
+from genassoc.data.block import GenotypeBlock
 from genassoc.data.result_table import RESULT_SCHEMA
 from genassoc.engine.parts import Counts, TaskOutput
 from genassoc.engine.plan import Task
@@ -57,7 +57,7 @@ class AssociationJob:
                 continue
             variants = self.cohort.store.variants(start, stop)
             if n_kept < stop - start:
-                calls, variants = take_variants(calls, keep), variants.filter(pl.Series(keep))
+                calls, variants = calls.take(keep), variants.filter(pl.Series(keep))
             counts += Counts(refused=refused_calls(calls))
             frames.append(result_rows(variants, self.analysis.block(state, calls)))
         rows = pl.concat(frames) if frames else pl.DataFrame(schema=RESULT_SCHEMA)

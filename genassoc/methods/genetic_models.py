@@ -29,7 +29,6 @@ def recoded(block: Block, genetic_model: str) -> Block:
 
     Of dosages d the indicators are min(d, 1), max(d - 1, 0) and 1 - abs(d - 1), as in PLINK 2.
     """
-    genuine = block.genuine or block
     if isinstance(block, DosageBlock):
         one, d = block.scale, block.values.astype(np.int64)
         indicator = {
@@ -37,10 +36,9 @@ def recoded(block: Block, genetic_model: str) -> Block:
             "recessive": np.maximum(d - one, 0),
             "hetonly": one - np.abs(d - one),
         }[genetic_model]
-        values = np.where(block.observed(), 2 * indicator, block.not_observed).astype(block.values.dtype)
-        return replace(block, values=values, genuine=genuine)  # type: ignore[arg-type]
-    words = _WORDS[genetic_model](np.ascontiguousarray(block.packed).view(np.uint64))
-    return replace(block, packed=words.view(np.uint8), genuine=genuine)  # type: ignore[arg-type]
+        values: Array = np.where(block.observed(), 2 * indicator, block.not_observed)
+        return block.recoded(values)
+    return block.recoded(_WORDS[genetic_model](np.ascontiguousarray(block.packed).view(np.uint64)))
 
 
 def scaled(result: BlockResult, factor: float, which: Array | None = None) -> BlockResult:
@@ -61,7 +59,7 @@ def by_genetic_model(test: Test) -> Test:
         if chosen == "additive":
             return test(model, state, block)
         if chosen == "genotypic":
-            return model.genotypic(state, block)  # type: ignore[no-any-return]
+            return model.genotypic(state, block)
         result = scaled(test(model, state, recoded(block, chosen)), 2.0)
         tests = tuple(TESTS[chosen] if name == "add" else name for name in result.labels["test"])
         return replace(result, labels={**result.labels, "test": tests})

@@ -43,8 +43,7 @@ class GenotypeChoices:
         checks.choice(self.genetic_model, "genetic_model", allowed)
         if isinstance(self.male_x_dosage, bool) or self.male_x_dosage not in (1, 2):
             raise ValueError(
-                "male_x_dosage is 2 (males 0 or 2 on X, the default) or 1 (males 0 or 1), not "
-                f"{self.male_x_dosage!r}"
+                f"male_x_dosage is 2 (males 0 or 2 on X, the default) or 1 (males 0 or 1), not {self.male_x_dosage!r}"
             )
         object.__setattr__(self, "condition_on", checks.names(self.condition_on, "condition_on"))
         if len(set(self.condition_on)) < len(self.condition_on):

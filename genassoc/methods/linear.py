@@ -117,10 +117,9 @@ class Linear(GenotypeChoices):
         """Test every variant of the block against every trait: V x T rows."""
         return _test_block(self, state, block)
 
-
     def genotypic(self, state: "LinearState", block: Block) -> BlockResult:
         """Test both degrees of freedom of every genotype: V x T x 3 rows."""
-        return linear_genotypic.test_block(self, state, block)
+        return linear_genotypic.test_block(self.least_mac, state, block)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,5 @@
 """The genotypic model of linear regression: exact from sums in float64, missing calls downdated."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from genassoc.data.block import Block, GenotypeBlock
@@ -26,9 +24,6 @@ from genassoc.shapes import Array, Float64Array
 from genassoc.stats.linalg import orthonormal_basis
 from genassoc.stats.tails import neg_log_10_p_t, t_quantile_975
 
-if TYPE_CHECKING:
-    from genassoc.methods.linear import Linear
-
 CODES: tuple[str | None, ...] = (
     None, "collinear", "n_too_small", "covariate_collinear", "no_residual_variance", "monomorphic", "constant_genotype",
     "too_few_carriers", "perfect_fit",
@@ -38,8 +33,8 @@ _COLLINEAR = 1e-14  # of a squared length, as R's lm: 1e-7 of the length
 _ROUNDING = 1e-24
 
 
-def test_block(model: "Linear", state: LinearState, block: Block) -> BlockResult:
-    """V x T x 3 rows.
+def test_block(least_mac: float, state: LinearState, block: Block) -> BlockResult:
+    """V x T x 3 rows; those of fewer minor alleles than ``least_mac`` have no estimate.
 
     Raises
     ------
@@ -61,7 +56,7 @@ def test_block(model: "Linear", state: LinearState, block: Block) -> BlockResult
     unflipped = np.zeros(block.n_variants, dtype=bool)
     for null in state.nulls:
         own = genotype_sums(block, unflipped, null.columns, null.mask)
-        for position, rows in _of_pattern(model, null, block, own):
+        for position, rows in _of_pattern(least_mac, null, block, own):
             for name, values in rows.items():
                 columns[name][:, null.traits[position]] = values
     return as_rows(state.traits, columns, {"method": METHODS, "code": CODES})
@@ -71,10 +66,10 @@ test_block.__test__ = False  # type: ignore[attr-defined]  # its name is not a t
 
 
 def _of_pattern(
-    model: "Linear", null: NullModel, block: GenotypeBlock, own: GenotypeSums
+    least_mac: float, null: NullModel, block: GenotypeBlock, own: GenotypeSums
 ) -> list[tuple[int, dict[str, Array]]]:
     """Position in the pattern and rows (V, 3) of each trait."""
-    V, (N, C), T = block.n_variants, null.Q.shape, null.R.shape[1]
+    V, C, T = block.n_variants, null.Q.shape[1], null.R.shape[1]
     counts = np.empty((V, 4), np.int64)
     count_codes(block.packed.view(np.uint64), null.mask, counts)
     classes = Classes(counts)
@@ -82,20 +77,18 @@ def _of_pattern(
     thin = np.hstack([null.Q, null.R])
     for which, name in enumerate(("hetonly", "recessive")):
         sums[which] = 0.5 * sums_in_float64(recoded(block, name), thin)
-    kernel.genotypic_rows(
-        counts, sums, own.pointers, own.indices, null.Q, null.R, null.rss, null.n, numbers, ill
-    )
+    kernel.genotypic_rows(counts, sums, own.pointers, own.indices, null.Q, null.R, null.rss, null.n, numbers, ill)
     found = []
     for t in range(T):
         code = np.zeros(V, np.uint8)
         taken = np.zeros(V, dtype=bool)
-        for bad, reason in classes.without_estimate(own.mac, model.least_mac, C + 2):
+        for bad, reason in classes.without_estimate(own.mac, least_mac, C + 2):
             code[bad & ~taken] = CODES.index(reason)
             taken |= bad
         df = (own.n - C - 2).astype(np.float64)
         for v in np.flatnonzero((ill[:, t] > 0) & ~taken):
-            df[v], reason = _dense(block, null, t, int(v), numbers[v, t])
-            code[v] = CODES.index(reason)
+            df[v], found_out = _dense(block, null, t, int(v), numbers[v, t])
+            code[v] = CODES.index(found_out)
         found.append((t, _rows(null, t, own, numbers[:, t], df, code)))
     return found
 
@@ -147,7 +140,8 @@ def _rows(
     fine = np.isin(code, [CODES.index(None), CODES.index("covariate_collinear")])
     numbers = np.where(fine[:, None], numbers, np.nan)
     het_hom = numbers[:, [kernel.HET, kernel.HOM]] * null.scale[t]
-    covariance = numbers[:, [[kernel.VAR_HET, kernel.COVARIANCE], [kernel.COVARIANCE, kernel.VAR_HOM]]]
+    two_by_two = np.array([[kernel.VAR_HET, kernel.COVARIANCE], [kernel.COVARIANCE, kernel.VAR_HOM]])
+    covariance = numbers[:, two_by_two]
     nothing = np.full((own.n.size, 1), np.nan)
     beta = np.hstack([het_hom @ CONTRAST.T, nothing])
     variance = np.einsum("ia,vab,ib->vi", CONTRAST, covariance, CONTRAST)
@@ -156,11 +150,11 @@ def _rows(
     statistic[:, JOINT] = numbers[:, kernel.F]
     freedom = np.where(df >= 1, df, np.nan)
     logp = np.empty((own.n.size, 3))
-    logp[:, : JOINT] = neg_log_10_p_t(statistic[:, :JOINT], np.repeat(freedom[:, None], 2, axis=1))
+    logp[:, :JOINT] = neg_log_10_p_t(statistic[:, :JOINT], np.repeat(freedom[:, None], 2, axis=1))
     logp[:, JOINT] = neg_log_10_p_f2(statistic[:, JOINT], freedom)
     half = for_three(t_quantile_975(freedom)) * error
     method = np.zeros((own.n.size, 3), np.uint8)
-    method[np.ix_(fine, [ADD, DOMDEV])] = METHODS.index("t")
+    method[np.ix_(np.flatnonzero(fine), np.array([ADD, DOMDEV]))] = METHODS.index("t")
     method[fine, JOINT] = METHODS.index("f")
     return {
         "beta": beta,

@@ -152,4 +152,4 @@ class Logistic(GenotypeChoices):
 
     def genotypic(self, state: LogisticState, block: Block) -> BlockResult:
         """Test both degrees of freedom of every genotype: V x T x 3 rows."""
-        return logistic_genotypic.test_block(self, state, block)
+        return logistic_genotypic.test_block(self.choices(), state, block)

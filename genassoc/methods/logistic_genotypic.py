@@ -1,7 +1,6 @@
 """The genotypic model of logistic regression: every row fitted with copies and heterozygotes, on its complete cases."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,9 +26,6 @@ from genassoc.shapes import Array, BoolArray, Float64Array
 from genassoc.stats.linalg import orthonormal_basis
 from genassoc.stats.tails import Z_975, neg_log_10_p_z
 
-if TYPE_CHECKING:
-    from genassoc.methods.logistic import Logistic
-
 _FLOATS = (
     "beta", "standard_error", "ci_lower", "ci_upper", "effect_allele_frequency", "neg_log_10_p_value", "mac",
     "missing_rate", "statistic", "effect_allele_frequency_cases", "effect_allele_frequency_controls",
@@ -38,7 +34,7 @@ _FLOATS = (
 _COUNTS = ("n", "n_cases", "n_controls", "iterations")
 
 
-def test_block(model: "Logistic", state: LogisticState, block: Block) -> BlockResult:
+def test_block(choices: Choices, state: LogisticState, block: Block) -> BlockResult:
     """V x T x 3 rows.
 
     Raises
@@ -53,7 +49,7 @@ def test_block(model: "Logistic", state: LogisticState, block: Block) -> BlockRe
     columns |= {name: np.zeros(shape, np.int64) for name in _COUNTS}
     columns |= {name: np.zeros(shape, np.uint8) for name in ("method", "code")}
     for trait, null in enumerate(state.nulls):
-        for name, values in _of_trait(model.choices(), null, block).items():
+        for name, values in _of_trait(choices, null, block).items():
             columns[name][:, trait] = values
     return as_rows(state.traits, columns, {"method": METHODS, "code": CODES})
 
@@ -82,8 +78,8 @@ def _of_trait(choices: Choices, null: NullLogistic, block: GenotypeBlock) -> dic
     separated = _separated(counts, in_cases)
     for v in np.flatnonzero(~taken):
         g = minor_counts(block, np.zeros(V, dtype=bool), np.array([v]), null.columns)[0]
-        name, reason = _row(choices, null, g, bool(separated[v]), {key: values[v] for key, values in fits.items()})
-        code[v] = CODES.index(reason)
+        name, found_out = _row(choices, null, g, bool(separated[v]), {key: values[v] for key, values in fits.items()})
+        code[v] = CODES.index(found_out)
         method[v] = METHODS.index(name)
     return _finished(choices, null, own, cases, fits, method, code)
 
@@ -197,7 +193,7 @@ def _maximum(
         # PLINK 2's standard errors under Firth's penalty are of X' diag((1 + h) w) X.
         J = np.empty((P, P))
         kernel.information(D, (1.0 + leverage) * w, J)
-        kernel.cholesky(J, L, P)
+        L[:] = np.linalg.cholesky(J)
     return float(objective), beta, np.tril(L), int(iterations)
 
 

@@ -16,13 +16,12 @@ from genassoc.data.block import (
     Block,
     DosageBlock,
     places_of,
-    take_variants,
 )
 from genassoc.errors import PhenotypeError
 from genassoc.kernels import recode
 from genassoc.methods.base import AssociationModel, BlockResult
 from genassoc.methods.genetic_models import scaled
-from genassoc.shapes import BoolArray, Int64Array, UInt64Array
+from genassoc.shapes import Array, BoolArray, Int64Array, UInt64Array
 
 _ESTIMATES = ("beta", "standard_error", "ci_lower", "ci_upper", "statistic", "neg_log_10_p_value")
 
@@ -141,14 +140,14 @@ class Scan:
             result = self._one_kind(state, block, int(kinds[0]) if kinds.size else AUTOSOMAL)
         else:
             masks = [places.ploidy == kind for kind in kinds]
-            parts = [self._one_kind(state, take_variants(block, at), int(kind)) for kind, at in zip(kinds, masks)]
+            parts = [self._one_kind(state, block.take(at), int(kind)) for kind, at in zip(kinds, masks)]
             result = _joined(parts, masks)
         return _collinear(result, np.isin(places.numbers, state.conditioned))
 
     def _one_kind(self, state: ScanState, block: Block, kind: int) -> BlockResult:
         model: Any = self.model
         if kind == AUTOSOMAL:
-            return model.block(state.elsewhere, block)  # type: ignore[no-any-return]
+            return model.block(state.elsewhere, block)
         if kind == HAPLOID_CHROMOSOME:
             result = model.block(state.elsewhere, block)
             # Codes are 0 and 2; there is one copy. Indicators are of one copy already.
@@ -156,7 +155,7 @@ class Scan:
             return scaled(result, 2.0) if additive else result
         if self._male_x_dosage == 1:
             block = halved_in_males(block, state.males)
-        return model.block(state.x, block)  # type: ignore[no-any-return]
+        return model.block(state.x, block)
 
 
 def with_covariates(model: Any, names: tuple[str, ...]) -> Any:
@@ -170,14 +169,11 @@ def with_covariates(model: Any, names: tuple[str, ...]) -> Any:
 
 def halved_in_males(block: Block, males: UInt64Array) -> Block:
     """The block with males' 0 and 2 as 0 and 1; ``genuine`` keeps the calls."""
-    genuine = block.genuine or block
     if isinstance(block, DosageBlock):
         slots = np.unpackbits(males.view(np.uint8), bitorder="little")[::2][: block.n_samples].astype(bool)
-        halves = (block.values // 2).astype(block.values.dtype)
-        values = np.where(slots & block.observed(), halves, block.values)
-        return replace(block, values=values, genuine=genuine)  # type: ignore[arg-type]
-    words = recode.halved(np.ascontiguousarray(block.packed).view(np.uint64), males)
-    return replace(block, packed=words.view(np.uint8), genuine=genuine)  # type: ignore[arg-type]
+        values: Array = np.where(slots & block.observed(), block.values // 2, block.values)
+        return block.recoded(values)
+    return block.recoded(recode.halved(np.ascontiguousarray(block.packed).view(np.uint64), males))
 
 
 def _joined(parts: list[BlockResult], masks: list[BoolArray]) -> BlockResult:
