@@ -62,4 +62,6 @@ def test_problems_are_found_before_the_queue(files, tmp_path, genassoc):
         assert old in toml
         (tmp_path / "gwas.toml").write_text(toml.replace(old, new))
         refused(genassoc("check", tmp_path / "gwas.toml"), None, *words)
-    refused(genassoc(*arguments(files, tmp_path / "no.parquet", "--cause", "7")), tmp_path / "no.parquet", "no cause '7'")
+    refused(
+        genassoc(*arguments(files, tmp_path / "no.parquet", "--cause", "7")), tmp_path / "no.parquet", "no cause '7'"
+    )

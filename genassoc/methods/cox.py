@@ -15,6 +15,8 @@ from genassoc.methods import checks
 from genassoc.methods.base import BlockResult
 from genassoc.methods.cox_null import CoxState, prepare
 from genassoc.methods.cox_rows import CODES, METHODS, Choices, test_endpoint
+from genassoc.methods.genetic_models import by_genetic_model
+from genassoc.methods.genotype_choices import GenotypeChoices
 from genassoc.methods.sums import minor_is_ref
 from genassoc.shapes import Array, Int64Array
 
@@ -26,8 +28,10 @@ _COUNTS = ("n", "n_events", "iterations")
 
 
 @dataclass(frozen=True)
-class Cox:
-    """Proportional hazards regression (Cox 1972), additive in ALT copies; beta is a log hazard ratio.
+class Cox(GenotypeChoices):
+    """Proportional hazards regression (Cox 1972), additive in ALT copies unless ``genetic_model`` says else.
+
+    beta is the log hazard ratio.
 
     Parameters
     ----------
@@ -59,6 +63,8 @@ class Cox:
         Missing calls: leave the sample out of the row ("complete", the default); or the mean of the observed calls.
     min_mac : float, optional
         Rows below this minor allele count have no estimate (code "too_few_carriers"); 5 by default.
+    genetic_model, male_x_dosage, condition_on
+        See `genassoc.methods.genotype_choices.GenotypeChoices`; without "genotypic".
 
     Notes
     -----
@@ -107,6 +113,12 @@ class Cox:
         checks.number(self.correct_below, "correct_below", "a p-value", 0, 1)
         if self.min_mac is not None:
             checks.number(self.min_mac, "min_mac", "a count of alleles", 0)
+        self.check_genotype_choices(("additive", "dominant", "recessive", "hetonly"))
+
+    @property
+    def imputes(self) -> bool:
+        """Whether missing calls take the mean."""
+        return self.missing == "mean"
 
     def choices(self) -> Choices:
         """What is done, every default resolved."""
@@ -114,7 +126,7 @@ class Cox:
             test="score" if self.test == "auto" else self.test,
             correction="firth_approx" if self.correction == "auto" else self.correction,
             correct_below=float(self.correct_below),
-            impute=self.missing == "mean",
+            impute=self.imputes,
             min_mac=5.0 if self.min_mac is None else float(self.min_mac),
         )
 
@@ -141,6 +153,7 @@ class Cox:
         columns, width = np.asarray(cohort.block_columns), int(cohort.block_width)
         return prepare(self.design(cohort.phenotypes, cohort.rows), columns, width, self.ties == "efron")
 
+    @by_genetic_model
     def block(self, state: CoxState, block: Block) -> BlockResult:
         """Test every variant of the block against every endpoint: V x T rows."""
         flipped = minor_is_ref(block, state.cohort_columns, state.cohort_mask)

@@ -9,7 +9,7 @@ from genassoc.kernels import cox_rows as kernel
 from genassoc.kernels.cox_screen import screen
 from genassoc.methods.columns import minor_counts
 from genassoc.methods.cox_null import NullCox
-from genassoc.methods.sums import GenotypeSums, allele_counts, frequency, genotype_sums
+from genassoc.methods.sums import AlleleCounts, GenotypeSums, allele_counts, frequency, genotype_sums
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.tails import Z_975, neg_log_10_p_chi2, neg_log_10_p_z, z_from_neg_log_10_p
 
@@ -131,8 +131,7 @@ class _Task:
     block: Block
     flipped: BoolArray
     own: GenotypeSums
-    event_n: Int64Array
-    event_alleles: Float64Array
+    events: AlleleCounts
     rows: _Rows
     usable: BoolArray
 
@@ -142,17 +141,17 @@ def test_endpoint(
 ) -> dict[str, Array]:
     """All columns of one endpoint, (V,) each."""
     own = genotype_sums(block, flipped, null.columns, null.mask)
-    event_n, event_alleles = allele_counts(block, null.columns[null.sets.event], null.event_mask)
+    events = allele_counts(block, null.columns[null.sets.event], null.event_mask)
     usable = np.ones(own.n.size, dtype=bool)
-    task = _Task(choices, null, block, flipped, own, event_n, event_alleles, _Rows.empty(own.n.size), usable)
+    task = _Task(choices, null, block, flipped, own, events, _Rows.empty(own.n.size), usable)
     U, information, least = _screen(task, product, squares)
     for bad, code in (
         (own.n == 0, "n_too_small"),
         (own.constant & (own.mac > 0), "constant_genotype"),
         (own.constant & (own.mac == 0), "monomorphic"),
         (own.n <= null.Q.shape[1], "n_too_small"),
-        (usable & (own.mac < choices.min_mac), "too_few_carriers"),
-        ((event_n == 0) & (not choices.impute), "no_events"),
+        (usable & (own.tested_mac < choices.min_mac), "too_few_carriers"),
+        ((events.n == 0) & (not choices.impute), "no_events"),
     ):
         task.rows.fail(bad & usable, code)
         usable &= ~bad
@@ -203,7 +202,7 @@ def _may_matter(
     matter = weak | ~(largest < SCREEN_SLACK * cut)
     if choices.impute:
         return np.asarray(matter)
-    missing, missing_events = null.n - own.n, null.n_events - task.event_n
+    missing, missing_events = null.n - own.n, null.n_events - task.events.n
     with np.errstate(invalid="ignore", divide="ignore"):
         share = missing / null.n
         expected = null.n_events * share
@@ -217,8 +216,7 @@ def _refit(task: _Task) -> None:
     """Wald or likelihood ratio tests of all rows; Firth where a likelihood has no maximum, or below ``correct_below``."""
     choices, rows = task.choices, task.rows
     every = np.flatnonzero(task.usable)
-    carried = task.own.mac > 0
-    none = carried & (_minor_among_events(task) == 0) & task.usable
+    none = (_minor_among_events(task) == 0) & task.usable
     _one_by_one(task, every, choices.test)
     if choices.correction is None:
         if choices.test == "wald":
@@ -237,9 +235,10 @@ def _bound(p: float) -> float:
 
 
 def _minor_among_events(task: _Task) -> Float64Array:
-    """Copies of the rarer allele of the samples analysed among the events."""
-    rarer_is_alt = task.own.allele_count <= task.own.n
-    return np.where(rarer_is_alt, task.event_alleles, 2 * task.event_n - task.event_alleles)
+    """Copies of the rarer allele (or state) tested among the events, rarer among the samples analysed."""
+    own, events = task.own, task.events
+    tested = np.where(task.flipped, 2 * own.n - own.sum_g, own.sum_g)
+    return np.where(tested <= own.n, events.coded, 2 * events.n - events.coded)
 
 
 def _correct(task: _Task) -> None:
@@ -251,13 +250,13 @@ def _correct(task: _Task) -> None:
     with np.errstate(invalid="ignore"):
         below = estimated & (rows.neg_log_10_p >= _bound(choices.correct_below))
     if choices.correction == "spa":
-        some = np.flatnonzero(below & (own.mac >= SPA_LEAST_MAC))
+        some = np.flatnonzero(below & (own.tested_mac >= SPA_LEAST_MAC))
         _one_by_one(task, some, "spa")
-        below &= own.mac < SPA_LEAST_MAC
+        below &= own.tested_mac < SPA_LEAST_MAC
     rare = np.zeros(below.size, dtype=bool)
     if isinstance(task.block, GenotypeBlock) and not choices.impute:
-        expected = own.mac * null.n_events / max(null.n, 1)
-        rare = below & ((own.mac < EXACT_BELOW_MAC) | (expected < EXACT_BELOW_EXPECTED))
+        expected = own.tested_mac * null.n_events / max(null.n, 1)
+        rare = below & ((own.tested_mac < EXACT_BELOW_MAC) | (expected < EXACT_BELOW_EXPECTED))
     _exactly(task, np.flatnonzero(rare))
     common = np.flatnonzero(below & ~rare)
     if choices.correction == "firth":
@@ -324,11 +323,11 @@ def _finished(task: _Task) -> dict[str, Array]:
         "neg_log_10_p_value": rows.neg_log_10_p,
         "ph_neg_log_10_p_value": neg_log_10_p_chi2(trend, 1.0),
         "effect_allele_frequency": own.frequency,
-        "effect_allele_frequency_events": frequency(task.event_alleles, task.event_n),
+        "effect_allele_frequency_events": frequency(task.events.allele_count, task.events.n_alleles),
         "mac": own.mac,
         "missing_rate": 1.0 - own.n / max(null.n, 1),
         "n": np.full(own.n.size, null.n) if choices.impute else own.n,
-        "n_events": np.full(own.n.size, null.n_events) if choices.impute else task.event_n,
+        "n_events": np.full(own.n.size, null.n_events) if choices.impute else task.events.n,
         "iterations": rows.iterations,
         "method": rows.method,
         "code": rows.code,
