@@ -63,11 +63,33 @@ class AssociationJob:
         rows = pl.concat(frames) if frames else pl.DataFrame(schema=RESULT_SCHEMA)
         return TaskOutput(rows, counts)
 
+    def label(self, task: Task) -> str:
+        """The model and the positions, as "linear chr7:12,000,001-12,400,000"."""
+        store = self.cohort.store
+        first, last = (store.variants(i, i + 1)["base_pair_location"][0] for i in (task.start, task.stop - 1))
+        contig = task.contig if task.contig.startswith("chr") else f"chr{task.contig}"
+        return f"{type(self.analysis).__name__.lower()} {contig}:{first:,}-{last:,}"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For a worker, which gets the state apart from the job: what blocks need, and no table of phenotypes."""
+        return {**self.__dict__, "cohort": for_blocks(self.cohort), "state": None}
+
     def _read(self, start: int, stop: int) -> GenotypeBlock:
         """The calls; none where the selection drops all variants without them, as a region does."""
         if self.cohort.selected_without_genotypes(start, stop).any():
             return self.cohort.read(start, stop)
         return GenotypeBlock(np.empty((0, 0), dtype=np.uint8), 0, start)
+
+
+def for_blocks(cohort: "Cohort") -> "Cohort":
+    """The cohort with what reading and selecting blocks needs; its tables keep their columns and lose their rows."""
+    return replace(
+        cohort,
+        phenotypes=replace(cohort.phenotypes, table=cohort.phenotypes.table.clear(), lines=None),
+        rows=cohort.rows[:0],
+        sample_ids=cohort.sample_ids[:0],
+        sample_ledger=cohort.sample_ledger.clear(),
+    )
 
 
 def take_variants(block: Block, keep: BoolArray) -> Block:
