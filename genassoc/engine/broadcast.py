@@ -103,8 +103,8 @@ def active(digest: str) -> int:
     return _active[digest]
 
 
-def forget(digest: str) -> None:
-    """Let go of a function, and of the null models in it."""
+async def forget(digest: str) -> None:
+    """Let go of a function, and of the null models in it; a coroutine, so that nobody need wait for an answer."""
     _loaded.pop(digest, None)
 
 
@@ -146,12 +146,9 @@ def _at_work(digest: str) -> Iterator[None]:
     The number of BLAS threads is the process's: a limit for each task would be lifted by the first that ends.
     """
     global _blas
-    import scipy.linalg  # noqa: F401  its BLAS must be loaded before it can be limited
-    from threadpoolctl import threadpool_limits
-
     with _loading:
         if not _active.total():
-            _blas = threadpool_limits(1)
+            _blas = _blas_pools().limit(limits=1)
         _active[digest] += 1
     try:
         yield
@@ -161,3 +158,12 @@ def _at_work(digest: str) -> Iterator[None]:
             if not _active.total():
                 _blas.restore_original_limits()
                 _active.clear()
+
+
+@cache
+def _blas_pools() -> Any:
+    """The BLAS libraries of this process; looking for them takes a millisecond, so once."""
+    import scipy.linalg  # noqa: F401  its BLAS must be loaded to be found
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
