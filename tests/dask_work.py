@@ -88,14 +88,20 @@ def processes(folder: Path, n_workers: int = 2) -> Iterator[tuple[str, list[subp
         start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
         for _ in range(n_workers):
             start("worker", "--nthreads", "1", "--no-dashboard", "--no-nanny", "--death-timeout", "60")
-        deadline = time.monotonic() + 60
-        while not file.exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        yield json.loads(file.read_text())["address"], started
+        yield _address(file), started
     finally:
         for process in started:
             process.kill()
             process.wait()
+
+
+def _address(file: Path) -> str:
+    """Of the scheduler that writes ``file``, which it does not do in one go."""
+    for _ in range(1200):
+        with contextlib.suppress(OSError, ValueError):
+            return str(json.loads(file.read_text())["address"])
+        time.sleep(0.05)
+    raise AssertionError(f"no scheduler wrote {file} in a minute")
 
 
 def driver(address: str, store: Path, phenotypes: Path, out: Path, seconds: float) -> "subprocess.Popen[str]":
@@ -114,6 +120,18 @@ def wait_for_parts(out: Path, n: int, process: "subprocess.Popen[str] | None" = 
         assert process is None or process.poll() is None, "the driver ended before it could be killed"
         time.sleep(0.02)
     raise AssertionError(f"no {n} parts of {out} after 90 s")
+
+
+def wait_for_lock(out: Path, process: "subprocess.Popen[str]") -> None:
+    """Wait until ``process`` drives the work folder of ``out``."""
+    lock = Path(f"{out}.work/driver.lock")
+    for _ in range(4500):
+        with contextlib.suppress(OSError, ValueError):
+            if json.loads(lock.read_text())["pid"] == process.pid:
+                return
+        assert process.poll() is None, "the driver ended before it could be killed"
+        time.sleep(0.02)
+    raise AssertionError(f"process {process.pid} does not drive {out} after 90 s")
 
 
 def _main(address: str, store: str, phenotypes: str, out: str, seconds: str) -> None:

@@ -5,6 +5,7 @@ import pickle
 import random
 import signal
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -12,13 +13,15 @@ from pathlib import Path
 import dask_work
 import numpy as np
 import pytest
-from dask_work import Slow, Square, driver, processes, wait_for_parts
+from dask_work import Slow, Square, driver, processes, wait_for_lock, wait_for_parts
 from small_cohort import Files, associate, make_files, rewrite_store
 
 import genassoc as ga
-from genassoc.engine import broadcast
+from genassoc import api
+from genassoc.engine import broadcast, executors_dask
 from genassoc.engine.executors_dask import connected, describe_cluster
 
+N_KILLS = int(os.environ.get("GENASSOC_KILLS", "3"))  # of the driver, at random points; more for a long look
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
 
@@ -120,19 +123,19 @@ def test_the_driver_and_the_scheduler_killed(files, reference, tmp_path):
     out = tmp_path / "out.parquet"
     chance = random.Random(6)
     with processes(tmp_path) as (address, started):
-        seen = 0
-        for _ in range(3):
-            process = driver(address, files.store, files.phenotypes, out, 0.15)
-            wait_for_parts(out, seen + 1, process)
+        for _ in range(N_KILLS):
+            process = driver(address, files.store, files.phenotypes, out, 0.2)
+            wait_for_lock(out, process)
             time.sleep(chance.uniform(0, 1))
             process.kill()
             process.wait()
             assert not out.exists()
-            seen = wait_for_parts(out, seen + 1)
-        process = driver(address, files.store, files.phenotypes, out, 0.15)
-        wait_for_parts(out, seen + 1, process)
+        seen = wait_for_parts(out, 1)
+        process = driver(address, files.store, files.phenotypes, out, 0.4)
+        wait_for_lock(out, process)
         with pytest.raises(ga.PlanError, match=rf"another run is using .*process {process.pid} on"):
             run(files, out, ga.Serial())
+        seen = wait_for_parts(out, seen + 2, process)
         started[0].kill()
         _, errors = process.communicate(timeout=60)
         assert process.returncode == 1
@@ -141,7 +144,7 @@ def test_the_driver_and_the_scheduler_killed(files, reference, tmp_path):
             "the same command carries on from there" in errors and "Traceback" not in errors.split("ClusterError")[-1]
         )
     assert not out.exists()
-    assert wait_for_parts(out, seen + 1) > seen
+    assert wait_for_parts(out, seen) >= seen
     assert run(files, out, ga.Threads(2)) == reference
 
 
@@ -149,7 +152,7 @@ def test_the_driver_and_the_scheduler_killed(files, reference, tmp_path):
 
 
 class _Wire:
-    """Bytes that a client sends to its scheduler."""
+    """The graphs that a client sends to its scheduler, and their bytes."""
 
     def __init__(self, client, monkeypatch):
         from distributed.protocol import dumps
@@ -158,8 +161,9 @@ class _Wire:
         send = client._send_to_scheduler
 
         def counted(message):
-            self.sent += sum(memoryview(frame).nbytes for frame in dumps(message))
-            self.messages.append(message)
+            if message["op"] == "update-graph":
+                self.sent += sum(memoryview(frame).nbytes for frame in dumps(message))
+                self.messages.append(message)
             send(message)
 
         monkeypatch.setattr(client, "_send_to_scheduler", counted)
@@ -167,10 +171,11 @@ class _Wire:
 
 @pytest.mark.integration
 def test_the_graph_holds_no_arrays(files, reference, client, tmp_path, monkeypatch):
+    cohort = ga.Cohort.align(files.store, files.phenotypes)
     wire = _Wire(client, monkeypatch)
     assert run(files, tmp_path / "wire.parquet", ga.Dask(client)) == reference
-    tasks = [message for message in wire.messages if message["op"] == "update-graph"]
-    assert len(tasks) == 51
+    tasks = wire.messages
+    assert len(tasks) == len(api.plan_association(cohort, ga.Linear(["ldl"])).tasks) > 50
     assert wire.sent / len(tasks) < 1000  # bytes: ten thousand tasks are under 10 MB
     # 300 samples in float64 are 2400 bytes: not even one column of a null model fits in.
     assert max(len(pickle.dumps(message)) for message in tasks) < 2400
@@ -186,8 +191,6 @@ def test_ten_thousand_tasks_are_under_ten_megabytes(client, monkeypatch):
 
 def test_a_pickled_job_leaves_the_phenotypes_behind(files):
     cohort = ga.Cohort.align(files.store, files.phenotypes).keep_variants(ga.variants.maf_above(0.002))
-    from genassoc import api
-
     model = ga.Linear(["ldl"], ["age"])
     job = api.association_job(cohort, model, api.plan_association(cohort, model))
     found = pickle.loads(pickle.dumps(job))
@@ -218,23 +221,21 @@ def test_tasks_are_bounded_and_named(client):
     assert not client.futures
 
 
-@pytest.mark.integration
-def test_blas_has_one_thread_in_a_task_and_its_own_number_afterwards(client):
-    def blas(_):
+def test_blas_has_one_thread_in_a_task():
+    program = """if True:
+        import scipy.linalg
         from threadpoolctl import threadpool_info
+        from genassoc.engine import broadcast
 
-        return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+        def blas(_):
+            return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
 
-    def unlimit():
-        import scipy.linalg  # noqa: F401
-        from threadpoolctl import threadpool_limits
-
-        threadpool_limits(2)
-
-    client.run(unlimit)
-    assert {n for pools in ga.Dask(client).map(blas, range(8)) for n in pools} == {1}
-    after = client.run(blas, None)
-    assert {n for pools in after.values() for n in pools} == {2}
+        content = broadcast.packed(blas)
+        print(blas(0), broadcast.apply(broadcast.Held(content, broadcast.digest_of(content)), 0))
+    """
+    environment = {**dask_work.ENVIRONMENT, "OPENBLAS_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[2, 2] [1, 1]"
 
 
 # Refusals -------------------------------------------------------------------------------------------------------
@@ -265,24 +266,27 @@ def test_closing_early_waits_for_what_was_begun(client):
 
 def test_other_code_is_refused(tmp_path, monkeypatch):
     content = broadcast.packed(Square())
-    path, digest = broadcast.write_broadcast(tmp_path, content)
-    assert broadcast.apply(path, digest, 5) == 25
+    path = broadcast.write_broadcast(tmp_path, content)
+    assert broadcast.apply(path, 5) == 25
     other = {**broadcast.code_version(), "numba": "0.1"}
     monkeypatch.setattr(broadcast, "code_version", lambda: other)
-    with pytest.raises(ga.ClusterError, match=r"numba \S+ in the driver, 0\.1 here"):
-        broadcast.unpacked(Path(path).open("rb"))
+    with (
+        Path(path).open("rb") as file,
+        pytest.raises(ga.ClusterError, match=r"numba \S+ in the driver, 0\.1 here"),
+    ):
+        broadcast.unpacked(file)
 
 
 def test_a_damaged_broadcast_is_refused(tmp_path, monkeypatch):
-    path, digest = broadcast.write_broadcast(tmp_path, broadcast.packed(Square(seconds=0.001)))
+    path = broadcast.write_broadcast(tmp_path, broadcast.packed(Square(seconds=0.001)))
     content = bytearray(Path(path).read_bytes())
     content[len(content) // 2] ^= 1
     Path(path).write_bytes(content)
     with pytest.raises(ga.ClusterError, match="checksum"):
-        broadcast.apply(path, digest, 5)
+        broadcast.apply(path, 5)
     monkeypatch.setattr(broadcast, "_APPEARS_SECONDS", 0.0)
     with pytest.raises(ga.ClusterError, match="does not see"):
-        broadcast.apply(str(tmp_path / "absent"), digest, 5)
+        broadcast.apply(str(tmp_path / "absent"), 5)
 
 
 def test_only_a_client_will_do():
@@ -330,11 +334,11 @@ def test_the_command_on_a_scheduler(files, reference, genassoc, cluster, client,
     assert (tmp_path / "dask.parquet").read_bytes() == reference
 
 
-def test_the_command_without_a_scheduler(files, genassoc, tmp_path):
-    begun = time.monotonic()
+def test_the_command_without_a_scheduler(files, genassoc, tmp_path, monkeypatch):
+    assert executors_dask.CONNECT_SECONDS <= 8  # all that is waited for, beside imports
+    monkeypatch.setattr(executors_dask, "CONNECT_SECONDS", 1.0)
     code, _, errors = genassoc(*assoc(files, tmp_path / "none.parquet", "--dask", "127.0.0.1:9"))
     assert code == 1 and "no Dask scheduler answers at 127.0.0.1:9" in errors and "Traceback" not in errors
-    assert time.monotonic() - begun < 20  # the 8 s of the connection, and what a busy machine adds
     assert genassoc(*assoc(files, tmp_path / "x.parquet", "--dask", "local:2", "--threads", "2"))[0] == 2
     assert list(tmp_path.iterdir()) == []
 
@@ -358,10 +362,8 @@ def test_to_dask_is_chunked_by_blocks_and_its_graph_is_small(files):
 
 
 def test_nothing_heavy_is_imported_with_the_executors():
-    program = (
-        "import sys, genassoc.api, genassoc.analysis; print({'dask', 'distributed', 'cloudpickle'} & set(sys.modules))"
-    )
+    program = "import sys, genassoc.api, genassoc.analysis; print({'dask', 'distributed'} & set(sys.modules))"
     done = subprocess.run(
-        [dask_work.sys.executable, "-c", program], env=dask_work.ENVIRONMENT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", program], env=dask_work.ENVIRONMENT, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "set()"

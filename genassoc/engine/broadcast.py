@@ -13,6 +13,7 @@ import threading
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -66,19 +67,26 @@ def unpacked(stream: BinaryIO) -> Any:
     return pickle.load(stream)
 
 
-def write_broadcast(folder: Path, content: bytes) -> tuple[str, str]:
-    """Keep ``content`` (of `packed`) in a folder that all workers see; its absolute path, and its digest.
+@dataclass(frozen=True)
+class Held:
+    """A function (of `packed`) that is sent rather than left on a disk, and its digest."""
+
+    content: bytes
+    digest: str
+
+
+def write_broadcast(folder: Path, content: bytes) -> str:
+    """Keep ``content`` (of `packed`) in a folder that all workers see; its absolute path, which has its digest.
 
     Raises
     ------
     OutputError
         If the disk is full or cannot be written.
     """
-    digest = digest_of(content)
-    path = folder.absolute() / f"{BROADCAST_NAME}{digest}.pickle"
+    path = folder.absolute() / f"{BROADCAST_NAME}{digest_of(content)}.pickle"
     with replacing(path) as file:
         file.write(content)
-    return str(path), digest
+    return str(path)
 
 
 def digest_of(content: bytes) -> str:
@@ -88,12 +96,19 @@ def digest_of(content: bytes) -> str:
 
 _loading = threading.Lock()
 _loaded: "OrderedDict[str, Callable[[Any], Any]]" = OrderedDict()
+_counting = threading.Lock()
 _active: Counter[str] = Counter()
-_blas: Any = None
 
 
-def apply(source: str | bytes, digest: str, item: Any) -> Any:
-    """Apply the function at ``source`` (a path, or its content) to ``item``, with BLAS on one thread."""
+def apply(source: str | Held, item: Any) -> Any:
+    """Apply the function at ``source`` (a path of `write_broadcast`, or the function) to ``item``; BLAS has one thread.
+
+    Raises
+    ------
+    ClusterError
+        This process does not see the path, the file is damaged, or its code is not the driver's.
+    """
+    digest = Path(source).stem.removeprefix(BROADCAST_NAME) if isinstance(source, str) else source.digest
     with _at_work(digest):
         return _function(source, digest)(item)
 
@@ -108,11 +123,11 @@ async def forget(digest: str) -> None:
     _loaded.pop(digest, None)
 
 
-def _function(source: str | bytes, digest: str) -> Callable[[Any], Any]:
+def _function(source: str | Held, digest: str) -> Callable[[Any], Any]:
     """The function, from this process's memory or read now; threads that need it at once read it once."""
     with _loading:
         if digest not in _loaded:
-            content = _content(Path(source)) if isinstance(source, str) else source
+            content = _content(Path(source)) if isinstance(source, str) else source.content
             if digest_of(content) != digest:
                 raise ClusterError(
                     f"{source if isinstance(source, str) else 'the function sent'} reached {host_name()} damaged: its "
@@ -141,23 +156,21 @@ def _content(path: Path) -> bytes:
 
 @contextlib.contextmanager
 def _at_work(digest: str) -> Iterator[None]:
-    """Count this thread; the first to come holds BLAS to one thread, the last to go gives it back.
+    """Hold BLAS to one thread, and count this thread for `active`.
 
-    The number of BLAS threads is the process's: a limit for each task would be lifted by the first that ends.
+    BLAS is not given back: it is the process's, so that the first task to end would lift it from all others; and a worker
+    process has as many threads as it has cores already. (A driver with workers in its own process holds BLAS itself.)
     """
-    global _blas
-    with _loading:
-        if not _active.total():
-            _blas = _blas_pools().limit(limits=1)
+    _blas_pools().limit(limits=1)
+    with _counting:
         _active[digest] += 1
     try:
         yield
     finally:
-        with _loading:
+        with _counting:
             _active[digest] -= 1
-            if not _active.total():
-                _blas.restore_original_limits()
-                _active.clear()
+            if not _active[digest]:
+                del _active[digest]
 
 
 @cache

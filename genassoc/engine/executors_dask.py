@@ -89,9 +89,7 @@ class Dask:
         content = broadcast.packed(function)
         digest = broadcast.digest_of(content)
         folder = getattr(function, "shared_folder", None)
-        source: Any = content
-        if folder is not None:
-            source, digest = broadcast.write_broadcast(Path(folder), content)
+        source = content if folder is None else broadcast.write_broadcast(Path(folder), content)
         run = _Run(self, function, source, digest)
         finished = False
         try:
@@ -101,7 +99,7 @@ class Dask:
         finally:
             run.end(finished)
             if folder is not None:
-                Path(source).unlink(missing_ok=True)
+                Path(str(source)).unlink(missing_ok=True)
 
     def limit(self) -> int:
         """Tasks that may be with the cluster at once, now."""
@@ -120,14 +118,15 @@ class _Run:
         self.source: Any = source
         if isinstance(source, bytes):
             # A task, not scattered data: the scheduler makes it again when the worker that holds it dies.
-            self.source = self.client.submit(bytes, source, key=f"function-{digest}-{self.token}", pure=False)
+            key = f"function-{self.token}"
+            self.source = self.client.submit(broadcast.Held, source, digest, key=key, pure=False)
 
     def submit(self, item: Any) -> "Future":
         number = next(self.numbers)
         name, _, place = (self.label(item) if self.label else f"task {number}").partition(" ")
         # The first element groups the bars of the dashboard; the number keeps tasks of one label apart.
         key = (f"{name}-{self.token}", place, number)
-        future = self.client.submit(broadcast.apply, self.source, self.digest, item, key=key, pure=False)
+        future = self.client.submit(broadcast.apply, self.source, item, key=key, pure=False)
         self.under_way.add(future)
         return future
 
@@ -149,19 +148,25 @@ class _Run:
                 return
             future = next(done)
             self.under_way.discard(future)
-            result = future.result()
-            future.release()
+            try:
+                result = future.result()
+            finally:
+                future.release()
             yield result
             if time.monotonic() - looked > _LOOK_SECONDS:
                 limit, looked = self.dask.limit(), time.monotonic()
 
     def end(self, finished: bool) -> None:
         """Leave nothing behind: no task that has not begun, none at work, no null models in the workers."""
+        if not isinstance(self.source, str):
+            self.source.release()
         if self.client.status != "running":
             return
         with contextlib.suppress(Exception):  # whatever a dying cluster says: the run is over, or has its own error
             if not finished:
                 self.client.cancel(list(self.under_way), force=True)
+                for future in self.under_way:
+                    future.release()
                 deadline = time.monotonic() + _IDLE_SECONDS
                 while self._active() and time.monotonic() < deadline:
                     time.sleep(0.1)
