@@ -140,9 +140,7 @@ def test_the_driver_and_the_scheduler_killed(files, reference, tmp_path):
         _, errors = process.communicate(timeout=60)
         assert process.returncode == 1
         assert f"ClusterError: the Dask scheduler at {address} is gone" in errors
-        assert (
-            "the same command carries on from there" in errors and "Traceback" not in errors.split("ClusterError")[-1]
-        )
+        assert "the same command carries on from there" in errors and "Traceback" not in errors
     assert not out.exists()
     assert wait_for_parts(out, seen) >= seen
     assert run(files, out, ga.Threads(2)) == reference

@@ -5,6 +5,7 @@ open the store themselves.
 """
 
 import contextlib
+import logging
 import secrets
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -228,8 +229,22 @@ def connected(address: str) -> Iterator[Dask]:
     ClusterError
         If nothing answers there within some seconds, or the address is none.
     """
-    with _local(address) if address.startswith(LOCAL) else _client(address) as client:
+    with _unlogged(), _local(address) if address.startswith(LOCAL) else _client(address) as client:
         yield Dask(client)
+
+
+@contextlib.contextmanager
+def _unlogged() -> Iterator[None]:
+    """Keep the client from logging a traceback when its scheduler goes: `ClusterError` says it."""
+    logger = logging.getLogger("distributed.client")
+    import distributed  # noqa: F401  sets the level that is replaced here
+
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 @contextlib.contextmanager

@@ -5,11 +5,12 @@ genotypes with covariates and residuals, and a few operations a row (`genassoc.k
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from genassoc.data.block import Block, GenotypeBlock
+from genassoc.data.design import Kind
 from genassoc.kernels import linear as kernel
 from genassoc.methods import checks
 from genassoc.methods.base import BlockResult
@@ -63,6 +64,9 @@ class Linear:
     ``t = beta / SE`` with ``n - C - 1`` degrees of freedom, C covariates with the intercept, as R's ``lm`` gives.
     """
 
+    outcome: ClassVar[Kind] = "quantitative"
+    needs: ClassVar[tuple[str, ...]] = ("traits",)
+
     traits: tuple[str, ...]
     covariates: tuple[str, ...] | str = ()
     missing: Literal["auto", "complete", "mean"] = "auto"
@@ -91,9 +95,14 @@ class Linear:
         """``min_mac``, or what ``like`` makes of it."""
         return float(self.min_mac) if self.min_mac is not None else (0.0 if self.like == "plink2" else 5.0)
 
+    @property
+    def rows_per_variant(self) -> int:
+        """One row for each trait."""
+        return len(self.traits)
+
     def prepare(self, cohort: Any) -> "LinearState":
         """Fit the null models of all traits on the cohort's samples."""
-        design = cohort.design(self.traits, self.covariates, kind="quantitative")
+        design = cohort.design(self.traits, self.covariates, kind=self.outcome)
         return prepare(design, np.asarray(cohort.block_columns), int(cohort.block_width), self.rank_normalise)
 
     def block(self, state: "LinearState", block: Block) -> BlockResult:
