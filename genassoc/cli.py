@@ -10,7 +10,6 @@ import typer.core
 
 if TYPE_CHECKING:
     from genassoc.config import Config
-    from genassoc.results import Results
 
 
 class _InterruptedError(Exception):
@@ -38,6 +37,9 @@ app = typer.Typer(
 Threads = Annotated[
     int | None,
     typer.Option("--threads", min=1, help="Threads; all usable CPUs by default. Results do not depend on it."),
+]
+Dask = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help="Run on a Dask scheduler, or local:N for N processes.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Force = Annotated[
@@ -166,32 +168,30 @@ def check(config: Annotated[Path, typer.Argument(metavar="gwas.toml")], threads:
 def run(
     config: Annotated[Path, typer.Argument(metavar="gwas.toml")],
     threads: Threads = None,
+    dask: Dask = None,
     force: Force = False,
 ) -> None:
     """Do what a gwas.toml says. A killed run carries on when run again."""
     from genassoc.config import Config
 
-    _run(Config.read(config), threads, force)
+    _run(Config.read(config), threads, dask, force)
 
 
-def _run(config: "Config", threads: int | None, force: bool) -> None:
-    from genassoc import analysis
+def _run(config: "Config", threads: int | None, dask: str | None, force: bool) -> None:
+    from genassoc import analysis, describe
     from genassoc.formats.sumstats_metadata import check_fields
 
     check_fields(config.output.get("metadata") or {})
-    results = analysis.run_config(config, executor=_executor(threads), progress=_progress(), restart=force)
+    if threads is not None and dask is not None:
+        raise typer.BadParameter("--threads is for this machine, --dask for a cluster: give one of them")
+    with analysis.workers(threads, dask, _tell) as executor:
+        results = analysis.run_config(config, executor=executor, progress=_progress(), restart=force)
     for note in results.provenance["notes"]:
         _tell(note)
-    for line in _summary(results):
+    for line in describe.result_lines(results):
         _say(line)
     for line in analysis.write_dialect(config, results):
         _say(line)
-
-
-def _summary(results: "Results") -> list[str]:
-    from genassoc import describe
-
-    return describe.result_lines(results)
 
 
 @app.command()
@@ -241,6 +241,7 @@ def assoc(
         typer.Option(help="Write --out as gwas-ssf | plink2 | regenie | saige, beside a parquet of all columns."),
     ] = None,
     threads: Threads = None,
+    dask: Dask = None,
     force: Force = False,
     print_toml: Annotated[bool, typer.Option(help="Print the gwas.toml that means the same, and stop.")] = False,
 ) -> None:
@@ -269,7 +270,7 @@ def assoc(
     if print_toml:
         _say(config.to_toml().rstrip())
         return
-    _run(config, threads, force)
+    _run(config, threads, dask, force)
 
 
 @app.command()

@@ -46,8 +46,9 @@ DOORS = {
     "numba": ("kernels/",),
     "llvmlite": ("kernels/",),
     "zarr": ("data/store.py", "formats/vcz.py"),
-    "dask": ("engine/executors.py", "api.py"),
-    "distributed": ("engine/executors.py", "api.py"),
+    "dask": ("engine/executors_dask.py", "api.py"),
+    "distributed": ("engine/executors_dask.py", "api.py"),
+    "cloudpickle": ("engine/broadcast.py",),
     "allel": ("api.py",),
     "pysam": ("formats/",),
     "isal": ("formats/",),
@@ -228,7 +229,7 @@ def cycles(source: Source) -> list[str]:
 
 def wrong_siblings(source: Source) -> list[str]:
     """Executors know no genetics; formats and methods meet only in `data`."""
-    plain = {"engine/executors.py", "engine/plan.py", "engine/lock.py"}
+    plain = {f"engine/{name}.py" for name in ("executors", "executors_dask", "broadcast", "plan", "lock")}
     return [
         f"{found}: what runs tasks knows nothing of what they do"
         for found in all_imports(source)
