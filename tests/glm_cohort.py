@@ -6,7 +6,7 @@ import polars as pl
 from genassoc.data.block import GenotypeBlock
 from genassoc.data.design import build_design
 from genassoc.data.phenotypes import Phenotypes
-from genassoc.methods.rows import CODES, METHODS
+from genassoc.methods import rows
 
 
 def calls(rng, n, V, missing=0.0, low=0.05):
@@ -22,7 +22,7 @@ class MemoryCohort:
     def __init__(self, **columns):
         n = len(next(iter(columns.values())))
         table = pl.DataFrame({"IID": [f"s{i}" for i in range(n)], **columns})
-        self.phenotypes = Phenotypes.read(table, sample_id="IID", missing_codes=["none"])
+        self.phenotypes = Phenotypes.read(table, sample_id="IID", missing_codes=["NA"])
         self.rows = np.arange(n)
         self.block_columns, self.block_width = np.arange(n), n
 
@@ -30,11 +30,11 @@ class MemoryCohort:
         return build_design(self.phenotypes, self.rows, traits, covariates, **choices)
 
 
-def run(model, cohort, codes):
+def run(model, cohort, codes, names=rows):
     """Columns of the block (V, T), methods and codes by name."""
     block = codes if not isinstance(codes, np.ndarray) else GenotypeBlock.from_codes(codes)
     state = model.prepare(cohort)
     found = dict(model.block(state, block).columns)
-    found["method"] = np.array(METHODS, dtype=object)[found["method"]]
-    found["code"] = np.array(CODES, dtype=object)[found["code"]]
+    found["method"] = np.array(names.METHODS, dtype=object)[found["method"]]
+    found["code"] = np.array(names.CODES, dtype=object)[found["code"]]
     return found | {"state": state}
