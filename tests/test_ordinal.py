@@ -78,7 +78,7 @@ def test_two_levels_are_logistic_regression(test):
 
 
 def test_rows_below_the_bound_are_refitted():
-    codes, columns = data(4, V=60)
+    codes, columns = data(4, V=60, effect=0.9)
     cohort = MemoryCohort(**columns)
     found = run(ga.Ordinal("y", ["x", "z"]), cohort, codes)
     screen = run(ga.Ordinal("y", ["x", "z"], correction=None), cohort, codes)
