@@ -139,7 +139,18 @@ def test_ordinal_rows(missing):
     X, level, g = ordinal_small(6, missing)
     G = np.array([g, g, g])
     numbers, status, dropped = np.empty((3, rows.N_NUMBERS)), np.zeros(3, np.int64), np.zeros(3, np.bool_)
-    ordinal.analyse_rows(G, np.array(list(ASKED.values())), X, level, 4, False, numbers, status, dropped)
+    ordinal.analyse_rows(
+        G,
+        np.array(list(ASKED.values())),
+        X,
+        level,
+        4,
+        ordinal_oracle.fit(X[:, 1:], level, 3),
+        False,
+        numbers,
+        status,
+        dropped,
+    )
     assert (status == rows.FINE).all()
     expected = [ordinal_oracle.analyse_rows(X[:, 1:], level, g, what) for what in ASKED]
     np.testing.assert_allclose(numbers[:, :3], expected, rtol=NEWTON, atol=NEWTON)
@@ -152,7 +163,7 @@ def test_ordinal_rows_without_an_estimate():
     top = ((level == 3) & (np.arange(N) % 2 == 0)).astype(float)
     G, asked = np.array([one, two, top, X[:, 1]]), np.array([rows.SCORE, rows.SCORE, rows.WALD, rows.SCORE])
     numbers, status, dropped = np.empty((4, rows.N_NUMBERS)), np.zeros(4, np.int64), np.zeros(4, np.bool_)
-    ordinal.analyse_rows(G, asked, X, level, 4, False, numbers, status, dropped)
+    ordinal.analyse_rows(G, asked, X, level, 4, ordinal_oracle.fit(X[:, 1:], level, 3), False, numbers, status, dropped)
     assert status.tolist() == [rows.ONE_OUTCOME, rows.FINE, rows.RUNAWAY, rows.COLLINEAR]
     expected = ordinal_oracle.analyse_rows(X[:, 1:], level, two, "score")
     np.testing.assert_allclose(numbers[1, :3], expected, rtol=NEWTON, atol=NEWTON)

@@ -264,7 +264,8 @@ def _levels_left(level: Int64Array, n_levels: int) -> tuple[Int64Array, int]:
 
 @jit
 def analyse_rows(
-    G: Float64Array, asked: Int64Array, X: Float64Array, level: Int64Array, n_levels: int, impute: bool,
+    G: Float64Array, asked: Int64Array, X: Float64Array, level: Int64Array, n_levels: int, start: Float64Array,
+    impute: bool,
     numbers: Float64Array, status: Int64Array, dropped: BoolArray,
 ) -> None:  # fmt: skip
     """Do what is asked of each variant on the samples whose call is observed, the null refitted on them.
@@ -282,6 +283,8 @@ def analyse_rows(
         Orthonormal covariates, the constant first.
     level : int64 array (n,)
         0 to n_levels - 1.
+    start : float64 array (n_levels - 1 + C - 1,)
+        The null's parameters.
     numbers : float64 array (R, N_NUMBERS)
         Filled as `genassoc.kernels.glm.analyse_rows` does; the dispersion is 1.
     status : int64 array (R,)
@@ -300,11 +303,17 @@ def analyse_rows(
         if M < 1:
             status[q] = ONE_OUTCOME
             continue
-        status[q] = _one_row(g, XX, left, M, asked[q], numbers[q])
+        parameters = np.zeros(M + XX.shape[1])
+        start_thresholds(left, M, parameters[:M])
+        if M == n_levels - 1 and not dropped[q]:
+            parameters[: start.size] = start
+        status[q] = _one_row(g, XX, left, M, parameters, asked[q], numbers[q])
 
 
 @jit
-def _one_row(g: Float64Array, X: Float64Array, level: Int64Array, M: int, what: int, row: Float64Array) -> int:
+def _one_row(
+    g: Float64Array, X: Float64Array, level: Int64Array, M: int, parameters: Float64Array, what: int, row: Float64Array
+) -> int:
     """What `analyse_rows` does of one variant, on n samples that are all observed; the status."""
     n, C = X.shape
     D = np.empty((n, C))
@@ -313,8 +322,6 @@ def _one_row(g: Float64Array, X: Float64Array, level: Int64Array, M: int, what: 
             D[i, c] = X[i, c + 1]
         D[i, C - 1] = g[i]
     null_columns = D[:, : C - 1].copy()
-    parameters = np.zeros(M + C)
-    start_thresholds(level, M, parameters[:M])
     r, w = np.empty(n), np.empty(n)
     objectives = np.empty(2)
     row[DISPERSION] = 1.0

@@ -81,7 +81,9 @@ class NullOrdinal(ScoreNull):
         """Rows on dense calls G (R, n)."""
         R = G.shape[0]
         numbers, status, dropped = np.empty((R, kernel.N_NUMBERS)), np.zeros(R, np.int64), np.zeros(R, np.bool_)
-        ordinal.analyse_rows(G, asked, self.X, self.level, self.counts.size, impute, numbers, status, dropped)
+        ordinal.analyse_rows(
+            G, asked, self.X, self.level, self.counts.size, self.parameters, impute, numbers, status, dropped
+        )
         return Refits(numbers, status, dropped, None)
 
     def one_step_is_enough(self, own: GenotypeSums) -> BoolArray:

@@ -14,7 +14,9 @@ from genassoc.methods.sums import GenotypeSums
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.linalg import orthonormal_basis
 
-FEW_EVENTS = 5.0  # expected among the minor alleles; below, the score is far from normal (docs/models/poisson.md)
+# Skewness of the score of overdispersed counts beyond which its tests find too much (docs/models/poisson.md).
+SKEWED = 0.7
+OVERDISPERSED = 1.1
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class NullPoisson(ScoreNull):
         y, zero for other samples.
     quasi : bool
         Whether the dispersion is Pearson's; else 1.
+    skewness : float
+        Of Pearson's residuals.
     """
 
     y: Float64Array
@@ -45,6 +49,7 @@ class NullPoisson(ScoreNull):
     WQ: Float64Array
     events: Float64Array
     quasi: bool
+    skewness: float
 
     @property
     def width(self) -> int:
@@ -79,7 +84,13 @@ class NullPoisson(ScoreNull):
         return Refits(numbers, status, dropped, numbers[:, kernel.DF] if self.quasi else None)
 
     def extra_columns(self, own: GenotypeSums, rows: Rows) -> dict[str, Array]:
-        """Counted events of the row's samples, and the dispersion of its test."""
+        """Counted events of the row's samples, and the dispersion of its test; rows of a skewed score get their code."""
+        if self.quasi and self.dispersion > OVERDISPERSED:
+            p = own.mac / np.maximum(2 * own.n, 1)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                # A sum of n residuals times a binomial(2, p) centred: skewness of each over the root of n.
+                skewness = self.skewness * (1 - 2 * p) / np.sqrt(2 * own.n * p * (1 - p))
+            rows.caution((skewness > SKEWED) & (rows.code == 0) & np.isfinite(rows.beta), "skewed_score")
         n_events = self.events.sum() - sum_missing(own, self.events)
         return {"n_events": n_events.astype(np.int64), "dispersion": rows.dispersion}
 
@@ -126,7 +137,7 @@ def fit_null(
     n, C = X.shape
     columns = block_columns[observed]
     failure = "n_too_small" if n <= C else ("one_outcome" if y.sum() == 0 else None)
-    start, dispersion = np.zeros(C), 1.0
+    start, dispersion, skewness = np.zeros(C), 1.0, 0.0
     Q, WQ = np.zeros((block_width, C)), np.zeros((block_width, C))
     weight, residual, events = np.zeros(block_width), np.zeros(block_width), np.zeros(block_width)
     events[columns] = y
@@ -144,9 +155,11 @@ def fit_null(
             if quasi:
                 dispersion = float(glm.pearson_dispersion(y, mu, w, prior, C))
                 failure = None if dispersion > 0.0 else "no_variance"
+            pearson = (y - mu) / np.sqrt(np.maximum(mu, np.finfo(float).tiny))
+            skewness = float((pearson**3).mean() / max((pearson**2).mean() ** 1.5, np.finfo(float).tiny))
     null = NullPoisson(
         n, C, columns, mask_words(columns, block_width), weight, residual, dispersion, failure, y, offset, X, start, Q,
-        WQ, events, quasi,
+        WQ, events, quasi, skewness,
     )  # fmt: skip
     return null, basis.kept
 

@@ -23,7 +23,7 @@ CODES: tuple[str | None, ...] = (
     "covariate_collinear",
     "separated",
     "refit_not_converged",
-    "few_events",
+    "skewed_score",
 )
 CHUNK_BYTES = 2**24  # decoded calls held at once
 
