@@ -18,7 +18,8 @@ Source = dict[str, str]  # "data/store.py" -> text
 # Which storey is right below which; "may import, and anything below".
 BELOW = {
     "__main__": {"cli"},
-    "cli": {"preflight", "demo", "describe"},
+    "cli": {"preflight", "demo", "describe", "exits"},
+    "exits": set(),
     "preflight": {"analysis"},
     "analysis": {"api", "config"},
     "demo": {"api"},
@@ -74,7 +75,7 @@ TWINS = {
     "mosaic.hide_calls": "packed.hide_calls",
     "linear.list_missing": "linear.linear_by_least_squares",  # complete cases are chosen row by row there
     "linear.sum_in_float64": "linear.linear_by_least_squares",
-    "linear.finish": "linear.linear_by_least_squares",
+    "linear_rows.finish": "linear.linear_by_least_squares",
     "logistic_rows.analyse_rows": "logistic.analyse_rows",
     "logistic_firth.analyse_complete_rows": "logistic.analyse_rows",
     "logistic_score.score_with_missing": "logistic.score_with_missing",
