@@ -198,7 +198,7 @@ def _run(config: "Config", threads: int | None, dask: str | None, force: bool) -
 def assoc(
     store: Annotated[Path, typer.Argument(help="A store, or a VCF to convert first.")],
     pheno: Annotated[Path, typer.Argument(help="Phenotypes: TSV, CSV, blank-delimited or parquet.")],
-    model: Annotated[str, typer.Option(help="linear | logistic")],
+    model: Annotated[str, typer.Option(help="linear | logistic | poisson | ordinal")],
     trait: Annotated[
         list[str], typer.Option(help="NAME[,NAME...]; may be repeated. A name with a comma: '\"LDL, fasting\"'.")
     ],
@@ -227,18 +227,19 @@ def assoc(
     test: Annotated[str | None, typer.Option(help="Logistic: score | wald | lrt.")] = None,
     correction: Annotated[str | None, typer.Option(help="firth_approx | firth | firth_fallback | spa | none.")] = None,
     correct_below: Annotated[float | None, typer.Option(help="p below which that is done (0.05).")] = None,
+    exposure: Annotated[str | None, typer.Option(help="Poisson: column of what the counts are over, as years.")] = None,
+    levels: Annotated[str | None, typer.Option(help="Ordinal: NAME,NAME,... from the lowest to the highest.")] = None,
     like: Annotated[str | None, typer.Option(help="As plink2 | regenie does; explicit choices win.")] = None,
     missing_code: Annotated[
         list[str] | None,
-        typer.Option(help="A value that means missing, as -9; may be repeated; 'none' declares that there is none."),
+        typer.Option(help="A value that means missing, as -9; may be repeated; 'none': there is none."),
     ] = None,
     min_overlap: Annotated[
         float | None,
         typer.Option(min=0, max=1, help="Least share of the smaller set of samples that must match (0.5)."),
     ] = None,
     dialect: Annotated[
-        str | None,
-        typer.Option(help="Write --out as gwas-ssf | plink2 | regenie | saige, beside a parquet of all columns."),
+        str | None, typer.Option(help="--out as gwas-ssf | plink2 | regenie | saige, beside a parquet of all columns.")
     ] = None,
     threads: Threads = None,
     dask: Dask = None,
@@ -253,6 +254,7 @@ def assoc(
         "rank_normalise": rank_normalise or None, "correction": correction, "correct_below": correct_below, "like": like,
         "genetic_model": genetic_model, "male_x_dosage": x_model, "condition_on": _names(condition or []) or None,
     }  # fmt: skip
+    choices |= {"exposure": exposure, "levels": _names([levels]) if levels else None}
     if covar:
         choices["covariates"] = covar.replace("~", "", 1).strip() if "~" in covar else _names([covar])
     declared = None if missing_code is None else [code for code in missing_code if code != "none"]

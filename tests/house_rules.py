@@ -81,6 +81,7 @@ TWINS = {
     "logistic_firth.analyse_complete_rows": "logistic.analyse_rows",
     "logistic_score.score_with_missing": "logistic.score_with_missing",
     "logistic_score.exact_rows": "exact_rare.exact_rare_neg_log_p",
+    "ordinal_score.score_with_missing": "ordinal.score_with_missing",
     "vcf.gather": "vcf.scan",  # names and alleles are strings there
     "vcf.same_as_previous": "vcf.scan",
     "vcf_text.write_lines": "mosaic.vcf_line",
