@@ -68,7 +68,8 @@ def main() -> None:
             for label, choices in (("score", {"correction": None}), ("default", {})):
                 n, found = sizes(Cox("t", names, **choices), state, codes, low)
                 shown = " | ".join(
-                    f"{count / max(n * level, 1e-9):.2f} ({max(n * level, 1e-9) ** -0.5:.2f})" for count, level in zip(found, LEVELS)
+                    f"{count / max(n * level, 1e-9):.2f} ({max(n * level, 1e-9) ** -0.5:.2f})"
+                    for count, level in zip(found, LEVELS)
                 )
                 print(f"| {100 * share:g} % | {low}-{high} | {n:,} | {label} | {shown} |", flush=True)
 

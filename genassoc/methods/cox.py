@@ -16,7 +16,7 @@ from genassoc.methods.base import BlockResult
 from genassoc.methods.cox_null import CoxState, prepare
 from genassoc.methods.cox_rows import CODES, METHODS, Choices, test_endpoint
 from genassoc.methods.genetic_models import by_genetic_model
-from genassoc.methods.genotype_choices import GenotypeChoices
+from genassoc.methods.genotype_choices import GENETIC_MODELS, GenotypeChoices
 from genassoc.methods.sums import minor_is_ref
 from genassoc.shapes import Array, Int64Array
 
@@ -89,6 +89,7 @@ class Cox(GenotypeChoices):
     min_mac: float | None = None
 
     def __post_init__(self) -> None:
+        self.check_genotype_choices(GENETIC_MODELS[:-1])  # the genotypic model is of two columns
         for field in ("time", "event", "strata"):
             object.__setattr__(self, field, checks.names(getattr(self, field), field))
         object.__setattr__(self, "covariates", checks.names_or_formula(self.covariates, "covariates"))
@@ -113,7 +114,6 @@ class Cox(GenotypeChoices):
         checks.number(self.correct_below, "correct_below", "a p-value", 0, 1)
         if self.min_mac is not None:
             checks.number(self.min_mac, "min_mac", "a count of alleles", 0)
-        self.check_genotype_choices(("additive", "dominant", "recessive", "hetonly"))
 
     @property
     def imputes(self) -> bool:
