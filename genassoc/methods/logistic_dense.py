@@ -4,11 +4,14 @@ import numpy as np
 
 from genassoc.kernels import logistic_rows as kernel
 from genassoc.kernels.logistic_firth import analyse_complete_rows
+from genassoc.kernels.logistic_wald import wald_rows
 from genassoc.methods.logistic_null import NullLogistic
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
 # What a null that is fitted once serves; the others fit covariates and genotype together.
 _FROM_NULL = (kernel.SCORE, kernel.FIRTH_APPROX)
+# What is fitted eight samples at a time, first; only rows with surprises need the scalar fit.
+_IN_TILES = (kernel.WALD, kernel.WALD_PLINK2, kernel.FIRTH_PLINK2)
 
 
 def analyse_dense(
@@ -41,7 +44,8 @@ def analyse_dense(
         np.copyto(G, _means(G, missing)[:, None], where=missing)
         missing[:] = False
     complete = ~missing.any(axis=1) & np.isin(asked, _FROM_NULL)
-    for some, refit in ((np.flatnonzero(complete), False), (np.flatnonzero(~complete), True)):
+    left = np.ones(R, bool) if saddlepoint else ~_fit_in_tiles(null, G, asked, numbers)
+    for some, refit in ((np.flatnonzero(complete & left), False), (np.flatnonzero(~complete & left), True)):
         if not some.size:
             continue
         calls = G if some.size == R else G[some]
@@ -59,6 +63,18 @@ def analyse_dense(
             )  # fmt: skip
         numbers[some], status[some], dropped[some] = out, state, gone
     return numbers, status, dropped
+
+
+def _fit_in_tiles(null: NullLogistic, G: Float64Array, asked: Int64Array, numbers: Float64Array) -> BoolArray:
+    """Fit the Wald rows without surprises into ``numbers``; which rows are done, (R,)."""
+    done = np.zeros(asked.size, np.bool_)
+    some = np.flatnonzero(np.isin(asked, _IN_TILES))
+    if some.size:
+        out, fitted = np.full((some.size, kernel.N_NUMBERS), np.nan), np.zeros(some.size, np.bool_)
+        calls = G if some.size == asked.size else G[some]
+        wald_rows(calls, asked[some], null.X, null.y, null.offset, null.start, null.penalised_start, out, fitted)
+        numbers[some], done[some] = out, fitted
+    return done
 
 
 def _means(G: Float64Array, missing: BoolArray) -> Float64Array:
