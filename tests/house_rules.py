@@ -77,6 +77,7 @@ TWINS = {
     "linear.finish": "linear.linear_by_least_squares",
     "logistic_rows.analyse_rows": "logistic.analyse_rows",
     "logistic_firth.analyse_complete_rows": "logistic.analyse_rows",
+    "logistic_refit.refit_rows": "logistic.analyse_rows",
     "logistic_score.score_with_missing": "logistic.score_with_missing",
     "logistic_score.exact_rows": "exact_rare.exact_rare_neg_log_p",
     "vcf.gather": "vcf.scan",  # names and alleles are strings there

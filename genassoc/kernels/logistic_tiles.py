@@ -11,9 +11,15 @@ import numpy as np
 
 from genassoc.kernels import jit
 from genassoc.kernels.bernoulli import exp_minus_abs
+from genassoc.kernels.logistic import solve_lower, solve_upper
 from genassoc.kernels.vector64 import FOUR, LANES64, TILE, add_combination, add_dots, add_gram
 from genassoc.shapes import Float64Array
 
+# A covariate may be a combination of others among the samples observed (see `logistic_rows.LOST_DIRECTION`): its
+# squared pivot among weights of at most 1/4 is at most a quarter of that without weights.
+SAFE_PIVOT = 1e-8
+# g may be a combination of covariates: three digits above what the rows' own test calls one.
+SAFE_SHARE = 1e-9
 FACTORS = 512  # each between 1 and 2: their product does not overflow
 
 
@@ -125,6 +131,7 @@ def collect(sums: Float64Array, width: int, first: int, J: Float64Array, gradien
 
 @jit
 def sums_size(width: int) -> int:
+    """Room for the lanes' sums of a tile of that many columns."""
     blocks = (width // FOUR) * (width // FOUR + 1) // 2
     return (blocks * FOUR * FOUR + width) * LANES64
 
@@ -195,4 +202,92 @@ def longest_change(T: Float64Array, keep: Float64Array, step: Float64Array) -> f
             add_combination(T, (t * width + k) * TILE, padded, k, change, 0)
         for i in range(TILE):
             largest[i] = max(largest[i], keep[t * TILE + i] * abs(change[i]))
+    return largest.max()
+
+
+@jit
+def newton_step(L: Float64Array, gradient: Float64Array, step: Float64Array, scratch: Float64Array) -> float:
+    """Newton's step; its squared length in standard errors, which is twice the gain it promises."""
+    P = gradient.size
+    solve_lower(L, gradient, scratch, P)
+    decrement = 0.0
+    for j in range(P):
+        decrement += scratch[j] * scratch[j]
+    solve_upper(L, scratch, step, P)
+    return decrement
+
+
+@jit
+def sound(J: Float64Array, L: Float64Array) -> bool:
+    """No covariate, nor g, near a combination of others: what the rows' own code decides is not in doubt."""
+    P = J.shape[0]
+    for c in range(P - 1):
+        if not L[c, c] * L[c, c] > SAFE_PIVOT:
+            return False
+    # g about its mean: the first covariate is the constant
+    plain = J[P - 1, P - 1] - J[P - 1, 0] * J[P - 1, 0] / J[0, 0]
+    return bool(L[P - 1, P - 1] * L[P - 1, P - 1] > SAFE_SHARE * plain)
+
+
+@jit
+def _invert_lower(L: Float64Array, width: int, M: Float64Array) -> None:
+    """Rows of ``L^-1`` (P, P) as factors of a tile's columns, (P * width,)."""
+    P = L.shape[0]
+    M[:] = 0.0
+    for j in range(P):
+        for k in range(j, P):
+            total = 1.0 if k == j else 0.0
+            for m in range(j, k):
+                total -= L[k, m] * M[m * width + j]
+            M[k * width + j] = total / L[k, k]
+    # Column P - 1 of the factor is g, the last of the tile.
+    last = (P - 1) * width
+    if width != P:
+        M[last + width - 1] = M[last + P - 1]
+        M[last + P - 1] = 0.0
+
+
+@jit
+def penalise(
+    T: Float64Array,
+    y: Float64Array,
+    keep: Float64Array,
+    L: Float64Array,
+    rows: int,
+    first: int,
+    w: Float64Array,
+    r: Float64Array,
+    curved: Float64Array,
+    F: Float64Array,
+    gradient: Float64Array,
+) -> float:
+    """Firth's score and ``F = T' diag((1 + h) w) T``, rows from block ``first``; the largest h / w.
+
+    h are the leverages ``w d' (L L')^-1 d``, d the first ``rows`` columns (all, or all but g); r becomes ``y - mu + h (1/2 - mu)``.
+    """
+    P = gradient.size
+    width = T.size // keep.size
+    M = np.empty(P * width)
+    _invert_lower(L, width, M)
+    sums = np.zeros(sums_size(width))
+    value, size, largest = np.empty(TILE), np.empty(TILE), np.zeros(TILE)
+    for t in range(keep.size // TILE):
+        at = t * TILE
+        base = at * width
+        size[:] = 0.0
+        for j in range(rows):
+            value[:] = 0.0
+            for k in range(0, width, FOUR):
+                if k <= j or j == P - 1:
+                    add_combination(T, base + k * TILE, M, j * width + k, value, 0)
+            for i in range(TILE):
+                size[i] += value[i] * value[i]
+        for i in range(TILE):
+            h = w[at + i] * size[i]
+            # mu = y - r; a sample left out has no w and no r
+            r[at + i] += h * (0.5 - (y[at + i] - r[at + i]))
+            curved[at + i] = (1.0 + h) * w[at + i]
+            largest[i] = max(largest[i], keep[at + i] * size[i])
+        add_tile(T, base, width, first, at, curved, r, sums)
+    collect(sums, width, first, F, gradient)
     return largest.max()

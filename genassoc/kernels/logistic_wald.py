@@ -17,53 +17,22 @@ from genassoc.kernels.logistic import (
     PLAIN_ITERATIONS,
     STEP_TOLERANCE,
     cholesky,
-    solve_lower,
-    solve_upper,
 )
 from genassoc.kernels.logistic_rows import BETA, FIRTH_PLINK2, INFORMATION_SE, ITERATIONS, STATISTIC, WALD_PLINK2
 from genassoc.kernels.logistic_tiles import (
-    add_tile,
-    collect,
     evaluate,
     lay_out,
     longest_change,
+    newton_step,
+    penalise,
     set_genotype,
-    sums_size,
+    sound,
 )
-from genassoc.kernels.vector64 import FOUR, TILE, add_combination
+from genassoc.kernels.vector64 import FOUR, TILE
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
-# A covariate may be a combination of others among the samples observed (see `logistic_rows.LOST_DIRECTION`): its
-# squared pivot among weights of at most 1/4 is at most a quarter of that without weights.
-SAFE_PIVOT = 1e-8
-# g may be a combination of covariates: three digits above what the rows' own test calls one.
-SAFE_SHARE = 1e-9
 # Firth's step takes the penalty's curvature for g alone where leverages of all samples but carriers are small.
 SAMPLES_A_COEFFICIENT = 40
-
-
-@jit
-def _step(L: Float64Array, gradient: Float64Array, step: Float64Array, scratch: Float64Array) -> float:
-    """Newton's step; its squared length in standard errors, which is twice the gain it promises."""
-    P = gradient.size
-    solve_lower(L, gradient, scratch, P)
-    decrement = 0.0
-    for j in range(P):
-        decrement += scratch[j] * scratch[j]
-    solve_upper(L, scratch, step, P)
-    return decrement
-
-
-@jit
-def _sound(J: Float64Array, L: Float64Array) -> bool:
-    """No covariate, nor g, near a combination of others: what the rows' own code decides is not in doubt."""
-    P = J.shape[0]
-    for c in range(P - 1):
-        if not L[c, c] * L[c, c] > SAFE_PIVOT:
-            return False
-    # g about its mean: the first covariate is the constant
-    plain = J[P - 1, P - 1] - J[P - 1, 0] * J[P - 1, 0] / J[0, 0]
-    return bool(L[P - 1, P - 1] * L[P - 1, P - 1] > SAFE_SHARE * plain)
 
 
 @jit
@@ -98,9 +67,9 @@ def _fit_wald(
                 again, with_gram = True, True
                 continue
         again = False
-        if math.isnan(cholesky(J, L, P)) or (iteration == 0 and not _sound(J, L)):
+        if math.isnan(cholesky(J, L, P)) or (iteration == 0 and not sound(J, L)):
             return -1
-        decrement = _step(L, gradient, step, scratch)
+        decrement = newton_step(L, gradient, step, scratch)
         if not as_r and decrement < STEP_TOLERANCE:
             return iteration
         # Where this step must be R's last, the information at its end is not needed.
@@ -110,69 +79,6 @@ def _fit_wald(
         before = objective
         iteration += 1
     return -1
-
-
-@jit
-def _invert_lower(L: Float64Array, width: int, M: Float64Array) -> None:
-    """Rows of ``L^-1`` (P, P) as factors of a tile's columns, (P * width,)."""
-    P = L.shape[0]
-    M[:] = 0.0
-    for j in range(P):
-        for k in range(j, P):
-            total = 1.0 if k == j else 0.0
-            for m in range(j, k):
-                total -= L[k, m] * M[m * width + j]
-            M[k * width + j] = total / L[k, k]
-    # Column P - 1 of the factor is g, the last of the tile.
-    last = (P - 1) * width
-    if width != P:
-        M[last + width - 1] = M[last + P - 1]
-        M[last + P - 1] = 0.0
-
-
-@jit
-def _penalise(
-    T: Float64Array,
-    y: Float64Array,
-    keep: Float64Array,
-    L: Float64Array,
-    first: int,
-    w: Float64Array,
-    r: Float64Array,
-    curved: Float64Array,
-    F: Float64Array,
-    gradient: Float64Array,
-) -> float:
-    """Firth's score and ``F = T' diag((1 + h) w) T``, rows from block ``first``; the largest h / w.
-
-    h are the leverages ``w d' (L L')^-1 d``; r becomes ``y - mu + h (1/2 - mu)``.
-    """
-    P = gradient.size
-    width = T.size // keep.size
-    M = np.empty(P * width)
-    _invert_lower(L, width, M)
-    sums = np.zeros(sums_size(width))
-    value, size, largest = np.empty(TILE), np.empty(TILE), np.zeros(TILE)
-    for t in range(keep.size // TILE):
-        at = t * TILE
-        base = at * width
-        size[:] = 0.0
-        for j in range(P):
-            value[:] = 0.0
-            for k in range(0, width, FOUR):
-                if k <= j or j == P - 1:
-                    add_combination(T, base + k * TILE, M, j * width + k, value, 0)
-            for i in range(TILE):
-                size[i] += value[i] * value[i]
-        for i in range(TILE):
-            h = w[at + i] * size[i]
-            # mu = y - r; a sample left out has no w and no r
-            r[at + i] += h * (0.5 - (y[at + i] - r[at + i]))
-            curved[at + i] = (1.0 + h) * w[at + i]
-            largest[i] = max(largest[i], keep[at + i] * size[i])
-        add_tile(T, base, width, first, at, curved, r, sums)
-    collect(sums, width, first, F, gradient)
-    return largest.max()
 
 
 @jit
@@ -200,7 +106,7 @@ def _fit_firth(
     for iteration in range(MAX_ITERATIONS):
         objective = evaluate(T, y, keep, offset, beta, False, True, w, r, J, gradient)
         log_determinant = cholesky(J, L, P)
-        if iteration == 0 and (math.isnan(log_determinant) or not _sound(J, L)):
+        if iteration == 0 and (math.isnan(log_determinant) or not sound(J, L)):
             return -1
         objective += 0.5 * log_determinant
         if iteration > 0 and not objective >= best - 1e-10 * (1.0 + abs(best)):
@@ -214,10 +120,10 @@ def _fit_firth(
         best, halvings = objective, 0
         # Only g's row of F is exact away from the estimate: the others' leverages are small. `done` makes it all exact.
         F[:] = J
-        largest = _penalise(T, y, keep, L, 0 if done else first, w, r, curved, F, gradient)
+        largest = penalise(T, y, keep, L, P, 0 if done else first, w, r, curved, F, gradient)
         if math.isnan(cholesky(F, L, P)):
             return -1
-        decrement = _step(L, gradient, step, scratch)
+        decrement = newton_step(L, gradient, step, scratch)
         if decrement < STEP_TOLERANCE and (done or first == 0):
             return iteration
         if decrement * decrement < STEP_TOLERANCE:

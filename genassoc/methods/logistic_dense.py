@@ -4,6 +4,7 @@ import numpy as np
 
 from genassoc.kernels import logistic_rows as kernel
 from genassoc.kernels.logistic_firth import analyse_complete_rows
+from genassoc.kernels.logistic_refit import refit_rows
 from genassoc.kernels.logistic_wald import wald_rows
 from genassoc.methods.logistic_null import NullLogistic
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
@@ -44,7 +45,8 @@ def analyse_dense(
         np.copyto(G, _means(G, missing)[:, None], where=missing)
         missing[:] = False
     complete = ~missing.any(axis=1) & np.isin(asked, _FROM_NULL)
-    left = np.ones(R, bool) if saddlepoint else ~_fit_in_tiles(null, G, asked, numbers)
+    plain = ~sparse & (not saddlepoint)
+    left = ~_fit_in_tiles(null, G, np.where(plain & ~complete, asked, -1), numbers)
     for some, refit in ((np.flatnonzero(complete & left), False), (np.flatnonzero(~complete & left), True)):
         if not some.size:
             continue
@@ -66,13 +68,21 @@ def analyse_dense(
 
 
 def _fit_in_tiles(null: NullLogistic, G: Float64Array, asked: Int64Array, numbers: Float64Array) -> BoolArray:
-    """Fit the Wald rows without surprises into ``numbers``; which rows are done, (R,)."""
+    """Fit rows without surprises into ``numbers``, -1 asking nothing; which rows are done, (R,)."""
     done = np.zeros(asked.size, np.bool_)
-    some = np.flatnonzero(np.isin(asked, _IN_TILES))
-    if some.size:
+    for some, wald in (
+        (np.flatnonzero(np.isin(asked, _IN_TILES)), True),
+        (np.flatnonzero(np.isin(asked, _FROM_NULL)), False),
+    ):
+        if not some.size:
+            continue
         out, fitted = np.full((some.size, kernel.N_NUMBERS), np.nan), np.zeros(some.size, np.bool_)
         calls = G if some.size == asked.size else G[some]
-        wald_rows(calls, asked[some], null.X, null.y, null.offset, null.start, null.penalised_start, out, fitted)
+        fixed = (null.X, null.y, null.offset, null.start, null.penalised_start, out, fitted)
+        if wald:
+            wald_rows(calls, asked[some], *fixed)
+        else:
+            refit_rows(calls, asked[some] == kernel.FIRTH_APPROX, *fixed)
         numbers[some], done[some] = out, fitted
     return done
 
