@@ -30,7 +30,8 @@ import polars as pl
 from genassoc.data import schema
 from genassoc.data.block import GenotypeBlock
 from genassoc.data.store import VARIANT_SCHEMA, StoreArrays, hash_of, read_attributes, work_folder
-from genassoc.data.store_parts import digest, objects, read_journal, rechunked, runs, sync, write_durably
+from genassoc.data.store_parts import digest, joined_frame, objects, read_journal, rechunked, runs, sync, write_durably
+from genassoc.data.variant_columns import VariantColumns
 from genassoc.errors import OutputError
 from genassoc.shapes import UInt8Array, packed_bytes
 
@@ -106,7 +107,7 @@ class StoreWriter:
         self.rows_of_origin: int = self._parts[-1]["used"] if self._parts else 0
         self._packed = np.empty((self._arrays.shard_variants, packed_bytes(n_samples)), dtype=np.uint8)
         self._haploid: UInt8Array | None = None
-        self._frames: list[pl.DataFrame] = []
+        self._frames: list[pl.DataFrame | VariantColumns] = []
         self._filled = 0
         # (origin, rows of it that went before) of the rows appended last
         self._last: tuple[dict[str, Any] | None, int] = (self.origin, self.rows_of_origin)
@@ -147,7 +148,7 @@ class StoreWriter:
         self,
         packed: UInt8Array,
         haploid: UInt8Array | None,
-        variants: pl.DataFrame,
+        variants: pl.DataFrame | VariantColumns,
         origin: dict[str, Any] | None = None,
         origin_rows: int = 0,
     ) -> None:
@@ -157,7 +158,7 @@ class StoreWriter:
         ----------
         packed : uint8 (V, B)
         haploid : uint8 (V, ceil(N / 8)) or None
-        variants : polars.DataFrame
+        variants : polars.DataFrame or VariantColumns
             V rows in the columns of `GenotypeStore.variants`.
         origin : dict or None
             From where these rows can be read again (JSON).
@@ -169,7 +170,7 @@ class StoreWriter:
         OutputError
             The disk is full or fails. What the journal holds is kept.
         """
-        if variants.schema != VARIANT_SCHEMA:
+        if isinstance(variants, pl.DataFrame) and variants.schema != VARIANT_SCHEMA:
             variants = variants.select([pl.col(name).cast(dtype) for name, dtype in VARIANT_SCHEMA.items()])
         done = 0
         while done < len(packed):
@@ -192,7 +193,7 @@ class StoreWriter:
         number = len(self._parts)
         packed = self._packed[: self._filled]
         haploid = None if self._haploid is None else self._haploid[: self._filled]
-        variants = pl.concat(self._frames)
+        variants = joined_frame(self._frames)
         blocks_before = number * schema.BLOCKS_PER_SHARD
         haploid_chunks = [
             blocks_before + start // self.block_variants
