@@ -352,17 +352,12 @@ def version() -> None:
     _say(genassoc_version())
 
 
-def _start_lightly() -> None:
-    """Leave out what costs a command half a second before it begins."""
-    # A million objects are made by importing and hardly one of them is garbage: looked through now and then is enough.
-    gc.set_threshold(200_000, 20, 20)
-    # The engine keeps BLAS to one thread anyway; its pool would be started, twice, and spin.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
-
 def main() -> None:
     """Entry point: 0 done, 1 bad input or a failed run (a message, never a traceback), 2 bad usage."""
-    _start_lightly()
+    gc.set_threshold(200_000, 20, 20)  # importing makes a million objects and hardly any garbage
+    os.environ.setdefault(
+        "OPENBLAS_NUM_THREADS", "1"
+    )  # the engine pins it anyway; idle pools would be started and spin
     if os.environ.get("GENASSOC_TRACEBACK"):
         app()
         return
