@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def model_problems(choices: Mapping[str, Any]) -> list[str]:
     if not isinstance(kind, str) or kind not in MODELS:
         return [f"[model] kind = {kind!r}: there is no such model; there are {', '.join(MODELS)}"]
     known = choices_of(kind)
-    problems = []
+    problems = [f"[model] {kind} needs '{name}'" for name in MODELS[kind].needs if name not in choices]
     for name, value in choices.items():
         if name == "kind":
             continue
@@ -63,7 +64,7 @@ def model_problems(choices: Mapping[str, Any]) -> list[str]:
             problems.append(f"[model] {kind} has no choice '{name}'{meant}; it has {', '.join(known)}")
             continue
         try:
-            MODELS[kind](**{"traits": ("any",), name: value})
+            MODELS[kind](**{**dict.fromkeys(MODELS[kind].needs, ("any",)), name: value})
         except (TypeError, ValueError) as error:
             problems.append(f"[model] {error}")
     return problems
@@ -241,18 +242,31 @@ def status(work: Path) -> Status:
     return WorkFolder(work).status()
 
 
-def merge_parts(work: Path, out: Path) -> Merged:
-    """One results file of all parts, the same bytes as a single run's; the work folder stays."""
+def merge_parts(work: Path, out: Path) -> tuple[Merged, list[str]]:
+    """One results file of all parts, the same bytes as a single run's; the work folder stays.
+
+    Files in the dialect that the plan's ``[output]`` names are written besides, as a single run would.
+
+    Returns
+    -------
+    merged : Merged
+    written : list of str
+        Files in the dialect, in words.
+    """
     recorder = Recorder()
-    table_suffix(out)
-    check_writable(out)
     folder, plan, cohort, model = _planned(work)
-    check_outputs([out], [_planned_config(plan, work).store, *api.input_files(cohort)])
+    planned = _planned_config(plan, work)
+    config = replace(planned, output={**planned.output, "path": str(out.absolute())})
+    table_suffix(config.out)
+    check_writable(config.out)
+    outputs = [config.out] if config.dialect is None else [config.out, config.dialect_out]
+    check_outputs(outputs, [config.store, *api.input_files(cohort)])
     with folder.lock():
         if not folder.missing(plan) and not folder.counts(plan).kept:
             raise nothing_kept(folder, plan)
-        merged = merge(folder, plan, out)
+        merged = merge(folder, plan, config.out)
     recorder.parameters, recorder.inputs = api.describe(cohort, model), api.inputs_of(cohort)
     state = api.association_job(cohort, model, plan).state
-    write_provenance(out, api.finish_record(recorder, cohort, model, state, merged.counts.to_dict()))
-    return merged
+    record = api.finish_record(recorder, cohort, model, state, merged.counts.to_dict())
+    write_provenance(merged.path, record)
+    return merged, write_dialect(config, Results(merged.path, record))

@@ -78,7 +78,7 @@ def plan_association(cohort: Cohort, model: Any, *, n_parts: int = 1, settings: 
         cohort.store.contig_runs(),
         cohort.store.block_variants,
         fingerprint(cohort=cohort.fingerprint, model=repr(model)),
-        rows_per_variant=len(model.traits),
+        rows_per_variant=model.rows_per_variant,
         n_parts=n_parts,
         settings=settings,
     )

@@ -307,8 +307,8 @@ def merge(work: Path, out: Path) -> None:
     """Join the parts of a planned run into one results file, the same bytes as `run` writes."""
     from genassoc import analysis
 
-    merged = analysis.merge_parts(work, out)
-    _say(f"{merged.path}: {merged.counts.rows:,} rows of {merged.counts.kept:,} variants")
+    merged, written = analysis.merge_parts(work, out)
+    _say("\n".join([f"{merged.path}: {merged.counts.rows:,} rows of {merged.counts.kept:,} variants", *written]))
 
 
 @app.command()

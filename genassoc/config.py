@@ -28,7 +28,7 @@ _SECTIONS: dict[str, dict[str, Any] | None] = {
     "variants": _VARIANTS,
     "output": _OUTPUT,
 }
-_REQUIRED = {"input": ("store", "phenotypes"), "model": ("kind", "traits"), "output": ("path",)}
+_REQUIRED = {"input": ("store", "phenotypes"), "model": ("kind",), "output": ("path",)}
 VCF_SUFFIXES = (".vcf", ".vcf.gz", ".vcf.bgz", ".bcf")
 # Dialects of `Results.write`, and what their files must end in; () where any name will do.
 DIALECTS: dict[str, tuple[str, ...]] = {

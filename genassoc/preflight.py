@@ -16,11 +16,11 @@ from genassoc.data.phenotypes import Phenotypes, formula_variables
 from genassoc.data.schema import RESULT_COLUMNS
 from genassoc.errors import GenassocError
 from genassoc.methods import checks
+from genassoc.methods.registry import MODELS
 from genassoc.shapes import Int64Array, packed_bytes
 
 Found = TypeVar("Found")
 _ROW_BYTES = 60  # of a row in a results parquet, measured on real cohorts; for the preflight's estimate only
-_KINDS: dict[str, Kind] = {"logistic": "binary"}
 
 
 @dataclass
@@ -110,7 +110,7 @@ def _cohort(config: Config, found: Preflight) -> Cohort | None:
 
 def _check_columns(config: Config, phenotypes: Phenotypes, rows: Int64Array, found: Preflight) -> None:
     """Every trait and every covariate by itself, so that none hides another; then all together."""
-    kind = _KINDS.get(str(config.model.get("kind")), "quantitative")
+    kind: Kind = getattr(MODELS.get(str(config.model.get("kind"))), "outcome", "quantitative")
     n_before = len(found.problems)
     try:
         traits = checks.names(config.model.get("traits", ()), "traits")
@@ -150,11 +150,11 @@ def _rehearse(cohort: Cohort, model: Any, n_threads: int, found: Preflight) -> N
 def cost_lines(cohort: Cohort, model: Any, n_covariates: int, n_threads: int) -> list[str]:
     """Tests, memory and size of the results, in words."""
     plan = api.plan_association(cohort, model)
-    rows = cohort.n_variants * len(model.traits)
+    rows = cohort.n_variants * model.rows_per_variant
     block = plan.block_variants * packed_bytes(cohort.block_width)
     columns = len(model.traits) * (n_covariates + 1)
     fixed = cohort.block_width * columns * (4 + 8 + 8)
-    task_rows = max((task.n_variants for task in plan.tasks), default=0) * len(model.traits)
+    task_rows = max((task.n_variants for task in plan.tasks), default=0) * model.rows_per_variant
     # A task holds its block twice (compressed and not) and its rows as arrays, polars and Arrow columns.
     each = 2 * block + task_rows * len(RESULT_COLUMNS) * 8 * 3
     memory = 250e6 + fixed + 2 * n_threads * each

@@ -74,8 +74,9 @@ TWINS = {
     "mosaic.hide_calls": "packed.hide_calls",
     "linear.list_missing": "linear.linear_by_least_squares",  # complete cases are chosen row by row there
     "linear.sum_in_float64": "linear.linear_by_least_squares",
-    "linear.finish": "linear.linear_by_least_squares",
+    "linear_rows.finish": "linear.linear_by_least_squares",
     "logistic_rows.analyse_rows": "logistic.analyse_rows",
+    "logistic_firth.analyse_complete_rows": "logistic.analyse_rows",
     "logistic_score.score_with_missing": "logistic.score_with_missing",
     "logistic_score.exact_rows": "exact_rare.exact_rare_neg_log_p",
     "vcf.gather": "vcf.scan",  # names and alleles are strings there

@@ -22,7 +22,7 @@ spec.loader.exec_module(calibration)
 
 DEFAULT = calibration.MODELS["default"]
 TOY = calibration.Settings(
-    prevalences=(0.3, 0.08), samples=(200, 260), variants=8, traits=6, traits_corrected=3, wald=2, seed=1
+    prevalences=(0.3, 0.08), samples=(200, 260), variants=8, traits=6, traits_saddlepoint=3, wald=2, seed=1
 )
 ROUNDING = 1 + 1e-9  # p and chances are sums of at most a few hundred rounded terms
 
@@ -116,7 +116,7 @@ def test_naive_score_is_why():
 
 def test_simulated_size_is_never_above_its_monte_carlo_limit():
     settings = calibration.Settings(
-        prevalences=(0.5, 0.1), samples=(600, 600), variants=150, traits=120, traits_corrected=60, wald=1, seed=20
+        prevalences=(0.5, 0.1), samples=(600, 600), variants=150, traits=60, traits_saddlepoint=10, wald=1, seed=20
     )
     counts = {}
     for part in range(2):
@@ -165,7 +165,7 @@ def test_stopped_and_resumed_is_the_same_counts(tmp_path):
     twice = calibration.run(TOY, tmp_path / "twice.json", batches=2)
     assert _without_seconds(once) == _without_seconds(twice)
     assert once["counts"]["0.3|MAC 10-19|score"]["tests"] == 2 * 8 * 6
-    assert once["counts"]["0.3|MAC 10-19|default"]["tests"] == 2 * 8 * 3
+    assert once["counts"]["0.3|MAC 10-19|spa"]["tests"] == 2 * 8 * 3
     assert once["counts"]["0.3|MAC 10-19|wald"]["tests"] == 2 * 6
     with pytest.raises(ValueError, match="other settings"):
         calibration.run(replace(TOY, seed=2), tmp_path / "once.json", batches=2)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import polars as pl
 
 from genassoc.data.output import output_error, replacing, sweep_unfinished
-from genassoc.data.result_table import RESULT_SCHEMA, to_arrow, write_table
+from genassoc.data.result_table import RESULT_SCHEMA, repeated_columns, to_arrow, write_table
 from genassoc.engine.lock import DriverLock
 from genassoc.engine.plan import Plan, Task
 from genassoc.errors import PlanError
@@ -236,7 +236,11 @@ class WorkFolder:
         table = to_arrow(output.rows)
         table = table.replace_schema_metadata({METADATA_KEY: json.dumps(metadata).encode()})
         with replacing(self.part_path(task), KEPT.format(folder=self.path)) as file:
-            pq.write_table(table, file, compression="zstd", compression_level=1, write_page_checksum=True)
+            # Read once and thrown away: what is quick to write and to read again.
+            pq.write_table(
+                table, file, compression="lz4", write_page_checksum=True, write_statistics=False,
+                use_dictionary=repeated_columns(table.schema),  # type: ignore[arg-type]
+            )  # fmt: skip
         return counts
 
     def part_counts(self, plan: Plan, task: Task, thorough: bool = False) -> Counts | None:

@@ -9,7 +9,8 @@ import numpy as np
 
 from genassoc.kernels import jit
 from genassoc.kernels.logistic import CONVERGED, cholesky, fit, fit_as_r, information, residualise
-from genassoc.kernels.saddlepoint import SPA_FOUND, spa_neg_log_p
+from genassoc.kernels.logistic_firth import firth_of_carriers, firth_one
+from genassoc.kernels.saddlepoint import SPA_FOUND, saddlepoint_of_row
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
 # What is asked of a row.
@@ -20,8 +21,6 @@ FINE, NOT_CONVERGED, NULL_NOT_CONVERGED, COLLINEAR, ONE_OUTCOME, SPA_FAILED = 0,
 LOST_DIRECTION = 1e-9
 # mu (1 - mu) of a sample without information.
 NO_WEIGHT = 1e-8
-# Share of carriers below which the saddlepoint takes the others as normal.
-FEW_CARRIERS = 0.5
 # Columns of the numbers of a row.
 BETA, INFORMATION_SE, STATISTIC, ITERATIONS, SPA_NEG_LOG_P = 0, 1, 2, 3, 4
 N_NUMBERS = 5
@@ -142,62 +141,6 @@ def _wald_or_lrt(
         row[INFORMATION_SE] = 1.0 / L[C, C]
         row[STATISTIC] = beta[C] / row[INFORMATION_SE]
     return FINE
-
-
-@jit
-def _firth_approx(
-    y: Float64Array,
-    residual_g: Float64Array,
-    offset: Float64Array,
-    carriers: BoolArray,
-    sparse: bool,
-    row: Float64Array,
-) -> int:
-    """Firth's regression on g residualised, the covariates as an offset: one coefficient (REGENIE: Mbatchou et al. 2021).
-
-    ``sparse``: the likelihood's penalty and information sum over carriers only.
-    """
-    n = y.size
-    D = np.empty((n, 1))
-    for i in range(n):
-        D[i, 0] = residual_g[i] if not sparse or carriers[i] else 0.0
-    beta = np.zeros(1)
-    eta, mu, w, leverage = np.empty(n), np.empty(n), np.empty(n), np.zeros(n)
-    L = np.zeros((1, 1))
-    objectives = np.empty(2)
-    status, iterations = CONVERGED, 0
-    # Nothing free: the objective at 0. Then one coefficient.
-    for free in range(2):
-        status, objectives[free], iterations = fit(D, y, offset, True, False, free, beta, eta, mu, w, leverage, L)
-    row[ITERATIONS] = iterations
-    if status != CONVERGED:
-        return NOT_CONVERGED
-    row[BETA] = beta[0]
-    row[INFORMATION_SE] = 1.0 / L[0, 0]
-    row[STATISTIC] = math.copysign(math.sqrt(max(0.0, 2.0 * (objectives[1] - objectives[0]))), beta[0])
-    return FINE
-
-
-@jit
-def _saddlepoint(
-    U: float, spread: float, g: Float64Array, residual_g: Float64Array, mu: Float64Array, w: Float64Array
-) -> tuple[float, int]:
-    """-ln p of the score by the saddlepoint; where carriers are few, the others by their variance (Dey et al. 2017)."""
-    n = 0
-    for i in range(g.size):
-        if g[i] > 0.0:
-            n += 1
-    if n > FEW_CARRIERS * g.size:
-        return spa_neg_log_p(U, residual_g, mu, 0.0)
-    carrier_g, carrier_mu = np.empty(n), np.empty(n)
-    at = 0
-    rest = spread
-    for i in range(g.size):
-        if g[i] > 0.0:
-            carrier_g[at], carrier_mu[at] = residual_g[i], mu[i]
-            rest -= w[i] * residual_g[i] * residual_g[i]
-            at += 1
-    return spa_neg_log_p(U, carrier_g, carrier_mu, rest)
 
 
 @jit
@@ -329,7 +272,7 @@ def _one_row(
     U = (residual_g * (y - null_mu)).sum()
     score[0], score[1] = U, spread
     if saddlepoint:
-        numbers[SPA_NEG_LOG_P], failed = _saddlepoint(U, spread, g, residual_g, null_mu, null_w)
+        numbers[SPA_NEG_LOG_P], failed = saddlepoint_of_row(U, spread, g, residual_g, null_mu, null_w)
         if failed != SPA_FOUND:
             return SPA_FAILED
     if what == SCORE:
@@ -339,6 +282,8 @@ def _one_row(
         numbers[ITERATIONS] = 0.0
         return FINE
     if what == FIRTH_APPROX:
-        return _firth_approx(y, residual_g, eta, g > 0.0, sparse, numbers)
+        if sparse:
+            return firth_of_carriers(g > 0.0, residual_g, y, eta, numbers)
+        return firth_one(residual_g, y, eta, np.empty((3, n)), numbers)
     from_penalised = what == FIRTH or what == FIRTH_PLINK2
     return _wald_or_lrt(X, y, g, offset, penalised_start if from_penalised else start, what, numbers)

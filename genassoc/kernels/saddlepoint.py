@@ -25,6 +25,8 @@ is a status and no p, never the normal's.
 
 import math
 
+import numpy as np
+
 from genassoc.kernels import jit
 from genassoc.kernels.tails import neg_log_p_half_square
 from genassoc.shapes import Float64Array, Int64Array, UInt8Array
@@ -33,6 +35,7 @@ SPA_FOUND = 0
 SPA_NO_ROOT = 1  # the root, or the tail at it, is not a number
 SPA_NO_VARIANCE = 2  # the score cannot vary
 SPA_OUT_OF_RANGE = 3  # the score is larger than any outcome of the trait gives
+FEW_CARRIERS = 0.5  # share of carriers below which the others are taken as normal
 
 _LN2 = math.log(2.0)
 _ROOT_HALF = math.sqrt(0.5)
@@ -215,6 +218,28 @@ def spa_neg_log_p(score: float, g: Float64Array, mu: Float64Array, variance_rest
     if not math.isfinite(log_p):
         return math.nan, SPA_NO_ROOT
     return max(-log_p, 0.0), SPA_FOUND
+
+
+@jit
+def saddlepoint_of_row(
+    U: float, spread: float, g: Float64Array, residual_g: Float64Array, mu: Float64Array, w: Float64Array
+) -> tuple[float, int]:
+    """-ln p of the score by the saddlepoint; where carriers are few, the others by their variance (Dey et al. 2017)."""
+    n = 0
+    for i in range(g.size):
+        if g[i] > 0.0:
+            n += 1
+    if n > FEW_CARRIERS * g.size:
+        return spa_neg_log_p(U, residual_g, mu, 0.0)
+    carrier_g, carrier_mu = np.empty(n), np.empty(n)
+    at = 0
+    rest = spread
+    for i in range(g.size):
+        if g[i] > 0.0:
+            carrier_g[at], carrier_mu[at] = residual_g[i], mu[i]
+            rest -= w[i] * residual_g[i] * residual_g[i]
+            at += 1
+    return spa_neg_log_p(U, carrier_g, carrier_mu, rest)
 
 
 @jit

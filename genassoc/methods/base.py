@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from genassoc.data.block import Block
 from genassoc.shapes import Array
@@ -35,3 +35,30 @@ class BlockAnalysis(Protocol):
 
     def block(self, state: Any, block: Block) -> BlockResult:
         """Compute one block alone; it may depend on nothing but the state and the block."""
+
+
+class AssociationModel(BlockAnalysis, Protocol):
+    """A model of the literature: a frozen dataclass of choices, never of data.
+
+    Attributes
+    ----------
+    outcome : str
+        What its traits are: "quantitative", "binary", ... (see `genassoc.data.design.build_design`).
+    needs : tuple of str
+        Choices without which there is no model.
+    traits : tuple of str
+        Names of the outcomes, as the rows' column "trait" has them.
+    rows_per_variant : int
+        Rows of results a variant: traits x tests.
+    """
+
+    outcome: ClassVar[str]
+    needs: ClassVar[tuple[str, ...]]
+
+    @property
+    def traits(self) -> tuple[str, ...]:
+        """T names."""
+
+    @property
+    def rows_per_variant(self) -> int:
+        """Rows of results a variant."""

@@ -6,11 +6,12 @@ proportional to the hits.
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from genassoc.data.block import Block
+from genassoc.data.design import Kind
 from genassoc.methods import checks
 from genassoc.methods.base import BlockResult
 from genassoc.methods.logistic_null import LogisticState, prepare
@@ -61,6 +62,9 @@ class Logistic:
     ``correct_below`` in which fewer than 2 are expected in the smaller group, where Firth's test finds too much.
     """
 
+    outcome: ClassVar[Kind] = "binary"
+    needs: ClassVar[tuple[str, ...]] = ("traits",)
+
     traits: tuple[str, ...]
     covariates: tuple[str, ...] | str = ()
     test: Test = "auto"
@@ -101,9 +105,14 @@ class Logistic:
             like=self.like,
         )
 
+    @property
+    def rows_per_variant(self) -> int:
+        """One row for each trait."""
+        return len(self.traits)
+
     def prepare(self, cohort: Any) -> LogisticState:
         """Fit the null models of all traits on the cohort's samples."""
-        design = cohort.design(self.traits, self.covariates, kind="binary")
+        design = cohort.design(self.traits, self.covariates, kind=self.outcome)
         return prepare(design, np.asarray(cohort.block_columns), int(cohort.block_width))
 
     def block(self, state: LogisticState, block: Block) -> BlockResult:

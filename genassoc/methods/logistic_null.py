@@ -33,8 +33,8 @@ class NullLogistic:
         Orthonormal covariates, the constant first.
     start, penalised_start : float64 arrays (C,)
         Coefficients of the null without and with Firth's penalty.
-    mu : float64 array (n,)
-        Fitted probabilities.
+    mu, penalised_eta : float64 arrays (n,)
+        Fitted probabilities; log odds of the null with Firth's penalty.
     Q, WQ : float64 arrays (N, C)
         Covariates orthonormal in the weights W = mu (1 - mu), and W times them; zero for other samples.
     weight, residual : float64 arrays (N,)
@@ -58,6 +58,7 @@ class NullLogistic:
     start: Float64Array
     penalised_start: Float64Array
     mu: Float64Array
+    penalised_eta: Float64Array
     Q: Float64Array
     WQ: Float64Array
     weight: Float64Array
@@ -125,7 +126,7 @@ def fit_null(
     offset = np.zeros(n)
     failure = "n_too_small" if n <= C or n_cases in (0, n) else None
     start, penalised = np.zeros(C), np.zeros(C)
-    mu = np.full(n, n_cases / max(n, 1))
+    mu, penalised_eta = np.full(n, n_cases / max(n, 1)), np.zeros(n)
     Q, WQ = np.zeros((block_width, C)), np.zeros((block_width, C))
     weight, residual = np.zeros(block_width), np.zeros(block_width)
     if failure is None:
@@ -136,6 +137,7 @@ def fit_null(
         state, _, _ = kernel.fit(X, y, offset, True, False, C, penalised, eta, mu, w, leverage, L)
         if state != kernel.CONVERGED:
             failure = "null_not_converged"
+        penalised_eta = eta.copy()
         state, _, _ = kernel.fit(X, y, offset, False, True, C, start, eta, mu, w, leverage, L)
         if state != kernel.CONVERGED:
             failure = "null_not_converged"
@@ -147,7 +149,7 @@ def fit_null(
     cases = None if certain else case_count_table(mu, n_cases)
     masks = mask_words(columns, block_width), mask_words(columns[y == 1], block_width)
     null = NullLogistic(
-        n, n_cases, columns, *masks, y, offset, X, start, penalised, mu, Q, WQ, weight, residual, at, cases,
+        n, n_cases, columns, *masks, y, offset, X, start, penalised, mu, penalised_eta, Q, WQ, weight, residual, at, cases,
         failure,
     )  # fmt: skip
     return null, basis.kept

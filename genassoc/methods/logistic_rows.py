@@ -8,6 +8,7 @@ from genassoc.data.block import Block
 from genassoc.kernels import logistic_rows as kernel
 from genassoc.kernels import logistic_score
 from genassoc.methods.columns import minor_counts
+from genassoc.methods.logistic_dense import analyse_dense
 from genassoc.methods.logistic_null import NullLogistic
 from genassoc.methods.sums import GenotypeSums, allele_counts, frequency, genotype_sums
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
@@ -317,15 +318,9 @@ def _one_by_one(
     names = {code: name for name, code in _ASKED.items()}
     for first, last in _chunks(variants.size, null.n):
         some, what = variants[first:last], asked[first:last]
-        R = some.size
-        numbers, score = np.empty((R, kernel.N_NUMBERS)), np.empty((R, 2))
-        state, dropped = np.zeros(R, np.int64), np.zeros(R, np.bool_)
         sparse = (own.mac[some] < SPARSE_BELOW_MAC) & (choices.like == "regenie")
         G = minor_counts(block, flipped, some, null.columns)
-        kernel.analyse_rows(
-            G, what, sparse, np.full(R, saddlepoint), null.X, null.y, null.offset, null.start, null.penalised_start,
-            choices.impute, numbers, score, state, dropped,
-        )  # fmt: skip
+        numbers, state, dropped = analyse_dense(null, G, what, sparse, saddlepoint, choices.impute)
         for code, name in names.items():
             picked = np.flatnonzero((what == code) & (state == kernel.FINE))
             if picked.size:

@@ -66,11 +66,13 @@ def frequency(allele_count: Float64Array, n: Int64Array) -> Float64Array:
         return np.asarray(allele_count / (2 * n))
 
 
-def genotype_sums(block: Block, flipped: BoolArray, columns: Int64Array, mask: UInt64Array) -> GenotypeSums:
-    """Sums over the samples ``columns`` (n,), which are ``mask`` as packed words."""
+def genotype_sums(
+    block: Block, flipped: BoolArray, columns: Int64Array, mask: UInt64Array, *, list_calls: bool = True
+) -> GenotypeSums:
+    """Sums over the samples ``columns`` (n,), which are ``mask`` as packed words; ``list_calls``: list missing ones too."""
     if isinstance(block, DosageBlock):
         return _dosage_sums(block, flipped, columns)
-    return _call_sums(block, flipped, mask)
+    return _call_sums(block, flipped, mask, list_calls)
 
 
 def allele_counts(block: Block, columns: Int64Array, mask: UInt64Array) -> tuple[Int64Array, Float64Array]:
@@ -84,14 +86,14 @@ def allele_counts(block: Block, columns: Int64Array, mask: UInt64Array) -> tuple
     return counts[:, :3].sum(axis=1), (counts[:, 1] + 2 * counts[:, 2]).astype(np.float64)
 
 
-def _call_sums(block: GenotypeBlock, flipped: BoolArray, mask: UInt64Array) -> GenotypeSums:
+def _call_sums(block: GenotypeBlock, flipped: BoolArray, mask: UInt64Array, list_calls: bool) -> GenotypeSums:
     words = block.packed.view(np.uint64)
     counts = np.empty((block.n_variants, 4), dtype=np.int64)
     count_codes(words, mask, counts)
     n = counts[:, :3].sum(axis=1)
     two = np.where(flipped, counts[:, 0], counts[:, 2])
     het = counts[:, 1]
-    pointers = np.concatenate([[0], np.cumsum(counts[:, 3])])
+    pointers = np.concatenate([[0], np.cumsum(counts[:, 3] if list_calls else 0 * n)])
     indices = np.empty(pointers[-1], dtype=np.int64)
     list_missing(words, mask, pointers, indices)
     return GenotypeSums(

@@ -150,3 +150,17 @@ def analyse_rows(X, y, G, what):
                 beta, ratio = firth(*part) if what == "firth" else firth_approx(*part, sparse=what == "firth_sparse")
             found.append((beta, np.sign(beta) * np.sqrt(max(ratio, 0.0))))
     return np.array(found)
+
+
+def firth_one(d, y, offset):
+    """One coefficient beside an offset, under ``log(sum w d^2) / 2``: beta, 1 / sqrt(I), signed root of twice the gain."""
+    D = np.asarray(d, float)[:, None]
+    beta, best = fit(D, y, offset, penalised=True)
+    none = penalised_log_likelihood(D, y, np.zeros(1), offset)
+    information = (weights(D, beta, offset)[1] * D[:, 0] ** 2).sum()
+    return beta[0], 1 / np.sqrt(information), np.sign(beta[0]) * np.sqrt(max(0.0, 2 * (best - none)))
+
+
+def firth_of_carriers(carriers, d, y, offset):
+    """The same, of carriers alone."""
+    return firth_one(d[carriers], y[carriers], offset[carriers])

@@ -1,0 +1,67 @@
+"""Rows of one binary trait on dense calls: from the trait's own null where no call is missing, refitted elsewhere."""
+
+import numpy as np
+
+from genassoc.kernels import logistic_rows as kernel
+from genassoc.kernels.logistic_firth import analyse_complete_rows
+from genassoc.methods.logistic_null import NullLogistic
+from genassoc.shapes import BoolArray, Float64Array, Int64Array
+
+# What a null that is fitted once serves; the others fit covariates and genotype together.
+_FROM_NULL = (kernel.SCORE, kernel.FIRTH_APPROX)
+
+
+def analyse_dense(
+    null: NullLogistic, G: Float64Array, asked: Int64Array, sparse: BoolArray, saddlepoint: bool, impute: bool
+) -> tuple[Float64Array, Int64Array, BoolArray]:
+    """Do what is asked of each variant.
+
+    Parameters
+    ----------
+    null : NullLogistic
+        Of n samples.
+    G : float64 array (R, n)
+        Copies of the minor allele, NaN where not observed; overwritten with means where ``impute``.
+    asked, sparse : arrays (R,)
+        As for `genassoc.kernels.logistic_rows.analyse_rows`.
+    saddlepoint, impute : bool
+        Whether the score's p by the saddlepoint is wanted besides; whether missing calls take the mean.
+
+    Returns
+    -------
+    numbers : float64 array (R, N_NUMBERS)
+    status : int64 array (R,)
+    dropped : bool array (R,)
+        Whether a covariate was left out, being a combination of others among the samples observed.
+    """
+    R = len(G)
+    numbers, status, dropped = np.empty((R, kernel.N_NUMBERS)), np.zeros(R, np.int64), np.zeros(R, np.bool_)
+    missing = np.isnan(G)
+    if impute and missing.any():
+        np.copyto(G, _means(G, missing)[:, None], where=missing)
+        missing[:] = False
+    complete = ~missing.any(axis=1) & np.isin(asked, _FROM_NULL)
+    for some, refit in ((np.flatnonzero(complete), False), (np.flatnonzero(~complete), True)):
+        if not some.size:
+            continue
+        calls = G if some.size == R else G[some]
+        out, state, gone = np.empty((some.size, kernel.N_NUMBERS)), np.zeros(some.size, np.int64), dropped[some]
+        asked_here, spa = asked[some], np.full(some.size, saddlepoint)
+        if refit:
+            kernel.analyse_rows(
+                calls, asked_here, sparse[some], spa, null.X, null.y, null.offset, null.start, null.penalised_start,
+                impute, out, np.empty((some.size, 2)), state, gone,
+            )  # fmt: skip
+        else:
+            analyse_complete_rows(
+                calls, asked_here == kernel.FIRTH_APPROX, sparse[some], spa, null.Q[null.columns],
+                null.WQ[null.columns], null.y, null.mu, null.weight[null.columns], null.penalised_eta, out, state,
+            )  # fmt: skip
+        numbers[some], status[some], dropped[some] = out, state, gone
+    return numbers, status, dropped
+
+
+def _means(G: Float64Array, missing: BoolArray) -> Float64Array:
+    """Mean of the calls observed of each variant, (R,); 0 where there are none."""
+    n = np.maximum((~missing).sum(axis=1), 1)
+    return np.asarray(np.where(missing, 0.0, G).sum(axis=1) / n)

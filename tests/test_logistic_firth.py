@@ -1,0 +1,118 @@
+"""Firth's regression with one coefficient, rows from the trait's own null, and the exponential they are made of."""
+
+import numpy as np
+import pytest
+from oracles import bernoulli as bernoulli_oracle
+from oracles import logistic as oracle
+
+from genassoc.kernels import bernoulli, logistic_firth, logistic_rows
+from genassoc.kernels.logistic import fit
+
+# The series is good to its last bit, and the scaling by 2^k is exact.
+LAST_BITS = 4e-16
+# The oracle's general optimiser stops at 1e-10 of its coefficients; the objective, flat there, leaves 1e-6 of them.
+OPTIMISER = 3e-6
+# Newton stops when the step left is a millionth of a standard error.
+NEWTON = 2e-6
+
+
+def room():
+    return np.empty(bernoulli.TILE), np.empty(bernoulli.TILE)
+
+
+@pytest.mark.kernel
+def test_exponential():
+    eta = np.concatenate([np.linspace(-40, 40, 100), [0.0, -0.0, 1e-300, 700.0, -707.0, np.log(2) / 2, 30 * np.log(2)]])
+    scaled, x = room()
+    bernoulli.exp_minus_abs(eta, scaled, x, eta.size)
+    np.testing.assert_allclose(x[: eta.size], bernoulli_oracle.exp_minus_abs(eta), rtol=LAST_BITS)
+    bernoulli.exp_minus_abs(np.array([1e4, -np.inf]), scaled, x, 2)
+    assert (x[:2] < 1e-300).all()
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("n", [1, 7, 256, 300])
+def test_weigh(n):
+    rng = np.random.default_rng(n)
+    eta, y = 12 * rng.normal(size=n), (rng.random(n) < 0.4).astype(float)
+    mu, w = np.empty(n), np.empty(n)
+    total = bernoulli.weigh(eta, y, mu, w, *room())
+    m, v, expected = bernoulli_oracle.weigh(eta, y)
+    np.testing.assert_allclose(mu, m, rtol=4 * LAST_BITS)
+    np.testing.assert_allclose(w, v, rtol=8 * LAST_BITS)
+    assert total == pytest.approx(expected, rel=n * LAST_BITS)
+
+
+def trait(seed, n, prevalence=0.3):
+    rng = np.random.default_rng(seed)
+    X = np.linalg.qr(np.column_stack([np.ones(n), rng.normal(size=n)]))[0]
+    y = (rng.random(n) < prevalence).astype(float)
+    y[:2] = [0, 1]
+    g = rng.binomial(2, 0.3, n).astype(float)
+    g[:3] = [0, 1, 2]
+    return X, y, g
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("n", [15, 24])
+def test_firth_one(n):
+    _, y, g = trait(n, n)
+    offset, d = 0.4 * np.cos(np.arange(n)), g - 0.6
+    row = np.empty(logistic_rows.N_NUMBERS)
+    assert logistic_firth.firth_one(d, y, offset, np.empty((3, n)), row) == logistic_firth.FINE
+    beta, error, root = oracle.firth_one(d, y, offset)
+    assert row[logistic_firth.BETA] == pytest.approx(beta, rel=10 * OPTIMISER, abs=10 * OPTIMISER)
+    assert row[logistic_firth.INFORMATION_SE] == pytest.approx(error, rel=10 * OPTIMISER)
+    assert row[logistic_firth.STATISTIC] == pytest.approx(root, rel=10 * OPTIMISER)
+    carriers = g > 0
+    assert logistic_firth.firth_of_carriers(carriers, d, y, offset, row) == logistic_firth.FINE
+    assert row[logistic_firth.BETA] == pytest.approx(oracle.firth_of_carriers(carriers, d, y, offset)[0], rel=1e-4)
+    assert logistic_firth.firth_one(np.zeros(n), y, offset, np.empty((3, n)), row) == logistic_firth.NOT_CONVERGED
+
+
+def rows_both_ways(X, y, G, what, saddlepoint=False, sparse=False):
+    """Rows as refitted one by one, and as from the trait's null."""
+    n, C = X.shape
+    offset, eta, mu, w, leverage = np.zeros(n), np.empty(n), np.empty(n), np.empty(n), np.zeros(n)
+    L, start, penalised = np.zeros((C, C)), np.zeros(C), np.zeros(C)
+    assert fit(X, y, offset, True, False, C, penalised, eta, mu, w, leverage, L)[0] == 0
+    penalised_eta = eta.copy()
+    assert fit(X, y, offset, False, True, C, start, eta, mu, w, leverage, L)[0] == 0
+    Q = np.ascontiguousarray(np.linalg.solve(np.tril(L), X.T).T)
+    R = len(G)
+    out = [(np.empty((R, logistic_rows.N_NUMBERS)), np.zeros(R, np.int64)) for _ in range(2)]
+    asked, few, spa = np.full(R, what), np.full(R, sparse), np.full(R, saddlepoint)
+    logistic_rows.analyse_rows(
+        G, asked, few, spa, X, y, offset, start, penalised, False, out[0][0], np.empty((R, 2)), out[0][1],
+        np.zeros(R, np.bool_),
+    )  # fmt: skip
+    logistic_firth.analyse_complete_rows(
+        G, asked == logistic_rows.FIRTH_APPROX, few, spa, Q, w[:, None] * Q, y, mu, w, penalised_eta, *out[1]
+    )
+    return out
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("what", [logistic_rows.SCORE, logistic_rows.FIRTH_APPROX])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_a_row_from_the_null_is_the_row_refitted(what, sparse):
+    X, y, g = trait(3, 40)
+    G = np.stack([g, 2 - g, X[:, 1] * 3 - X[:, 0], (g == 2).astype(float)])
+    (refitted, status), (kept, status_kept) = rows_both_ways(X, y, G, what, True, sparse)
+    np.testing.assert_array_equal(status, status_kept)
+    assert status[2] == logistic_firth.COLLINEAR and status[0] == logistic_firth.FINE
+    fine = status == logistic_firth.FINE
+    columns = [logistic_rows.BETA, logistic_rows.INFORMATION_SE, logistic_rows.STATISTIC, logistic_rows.SPA_NEG_LOG_P]
+    np.testing.assert_allclose(kept[fine][:, columns], refitted[fine][:, columns], rtol=NEWTON, atol=NEWTON)
+
+
+@pytest.mark.parametrize("prevalence", [0.3, 0.01])
+def test_rows_of_many_samples(prevalence):
+    X, y, _ = trait(5, 3000, prevalence)
+    rng = np.random.default_rng(6)
+    G = rng.binomial(2, rng.uniform(0.002, 0.5, 40)[:, None], (40, 3000)).astype(float)
+    (refitted, status), (kept, status_kept) = rows_both_ways(X, y, G, logistic_rows.FIRTH_APPROX)
+    np.testing.assert_array_equal(status, status_kept)
+    fine = status == logistic_firth.FINE
+    assert fine.sum() >= 35
+    np.testing.assert_allclose(kept[fine, :3], refitted[fine, :3], rtol=NEWTON, atol=NEWTON)
