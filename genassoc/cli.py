@@ -355,9 +355,7 @@ def version() -> None:
 def main() -> None:
     """Entry point: 0 done, 1 bad input or a failed run (a message, never a traceback), 2 bad usage."""
     gc.set_threshold(200_000, 20, 20)  # importing makes a million objects and hardly any garbage
-    os.environ.setdefault(
-        "OPENBLAS_NUM_THREADS", "1"
-    )  # the engine pins it anyway; idle pools would be started and spin
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the engine pins it; idle pools start up and spin
     if os.environ.get("GENASSOC_TRACEBACK"):
         app()
         return

@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from genassoc.data import schema
+from genassoc.data.shard_file import encode_chunk
 from genassoc.data.store import StoreArrays
 from genassoc.data.store_parts import digest, joined_frame, sync, write_durably
 from genassoc.data.variant_columns import VariantColumns
 from genassoc.shapes import UInt8Array, packed_bytes
 
 JOURNAL = "journal.jsonl"
+_COMPRESSORS = 2  # of 400 MB of packed calls a second each: more than any reader fills
 
 
 def part_name(number: int) -> str:
@@ -34,6 +37,8 @@ class PartRows:
     runs : list of DataFrame or VariantColumns
         What the rows are.
     filled : int
+    chunks : list of Future of bytes
+        The chunks that are full, compressed.
     """
 
     def __init__(self, n_rows: int, n_samples: int) -> None:
@@ -41,6 +46,7 @@ class PartRows:
         self.haploid: UInt8Array | None = None
         self.runs: list[pl.DataFrame | VariantColumns] = []
         self.filled = 0
+        self.chunks: list[Future[bytes]] = []
         self._n_samples = n_samples
 
     @property
@@ -63,7 +69,7 @@ class PartRows:
 
     def clear(self) -> None:
         """Forget the rows, keep the room."""
-        self.runs, self.filled = [], 0
+        self.runs, self.filled, self.chunks = [], 0, []
         if self.haploid is not None:
             self.haploid[:] = 0
 
@@ -84,10 +90,19 @@ class PartWriter:
     def __init__(self, arrays: StoreArrays, folder: Path, block_variants: int) -> None:
         self._arrays, self._folder, self._block_variants = arrays, folder, block_variants
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
+        self._compressors = ThreadPoolExecutor(_COMPRESSORS, thread_name_prefix="compress")
         self._under_way: Future[dict[str, Any]] | None = None
 
+    def compress(self, rows: PartRows, rest: bool = False) -> None:
+        """Begin to compress the chunks of a part that are full by now; with ``rest`` also one that is not."""
+        step = self._block_variants
+        while (start := len(rows.chunks) * step) < rows.filled and (rest or start + step <= rows.filled):
+            chunk = rows.packed[start : min(start + step, rows.filled)]
+            rows.chunks.append(self._compressors.submit(encode_chunk, chunk, step, schema.NO_CALLS))
+
     def begin(self, number: int, rows: PartRows, origin: dict[str, Any] | None, used: int) -> None:
-        """Start writing a part; ``rows`` must be left alone until `result` was asked for."""
+        """Start writing a part. ``rows`` must be left alone until `result` was asked for."""
+        self.compress(rows, rest=True)
         self._under_way = self._thread.submit(self.write, number, rows, origin, used)
 
     def result(self) -> dict[str, Any] | None:
@@ -104,6 +119,7 @@ class PartWriter:
     def close(self) -> None:
         """Wait until nothing is written any more."""
         self._thread.shutdown(wait=True)
+        self._compressors.shutdown(wait=True, cancel_futures=True)
 
     def table(self, number: int) -> Path:
         """Where the table of a part is."""
@@ -130,7 +146,8 @@ class PartWriter:
             "origin": origin,
             "used": used,
         }
-        for file in self._arrays.write_shard(number, packed, haploid):
+        chunks = [chunk.result() for chunk in rows.chunks]
+        for file in self._arrays.write_shard(number, filled, chunks, haploid):
             sync(file)
         buffer = io.BytesIO()
         variants.write_parquet(buffer, compression="zstd", compression_level=1)

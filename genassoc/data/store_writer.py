@@ -176,6 +176,7 @@ class StoreWriter:
         done = 0
         while done < len(packed):
             done += self._rows.put(packed[done:], None if haploid is None else haploid[done:], variants[done:])
+            self._writer.compress(self._rows)
             self._last = (origin, origin_rows + done)
             if self._rows.is_full:
                 self._flush()

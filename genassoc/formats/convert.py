@@ -225,7 +225,7 @@ class _Conversion:
         """Convert one source from ``place``; drop the first ``skip`` rows, which are written; the rows left to drop."""
         source = self.sources[number]
         pieces = source.pieces(self.choice.columns[number], place, pool)
-        for piece, future in _ahead(pieces, pool, 2 * threads + 2):
+        for piece, future in _ahead(pieces, pool, 2 * threads + 8):
             try:
                 batch = future.result()
             except RecordError as error:

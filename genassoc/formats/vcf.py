@@ -15,7 +15,7 @@ from genassoc.formats.vcf_scan import LineScanner
 from genassoc.shapes import Int64Array
 
 MAX_LINE_BYTES = 2**29  # half a million samples with a thousand bytes each; beyond it is no VCF
-INFLATE_AHEAD = 4
+INFLATE_AHEAD = 8  # groups: enough that no thread waits while the rows of a piece are put away
 
 
 class VcfSource:
