@@ -2,16 +2,12 @@
 
 import csv
 import gc
-import logging
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import typer.core
-
-from genassoc.errors import GenassocError
 
 if TYPE_CHECKING:
     from genassoc.config import Config
@@ -216,6 +212,16 @@ def assoc(
     missing_rate: Annotated[float | None, typer.Option(help="Greatest share of calls not observed.")] = None,
     hwe: Annotated[float | None, typer.Option(help="Least exact Hardy-Weinberg p.")] = None,
     region: Annotated[list[str] | None, typer.Option(help="chr or chr:first-last; may be repeated.")] = None,
+    build: Annotated[str | None, typer.Option(help="GRCh37 | GRCh38: where X is pseudo-autosomal.")] = None,
+    genetic_model: Annotated[
+        str | None, typer.Option(help="additive | dominant | recessive | hetonly | genotypic, of ALT.")
+    ] = None,
+    x_model: Annotated[
+        int | None, typer.Option(min=1, max=2, help="One ALT of a male on X counts 2 (default) or 1.")
+    ] = None,
+    condition: Annotated[
+        list[str] | None, typer.Option(help="Variants (rsid or variant_id) that join the covariates; may be repeated.")
+    ] = None,
     missing: Annotated[str | None, typer.Option(help="Missing calls: complete | mean.")] = None,
     min_mac: Annotated[float | None, typer.Option(help="Rows of fewer minor alleles have no estimate (5).")] = None,
     rank_normalise: Annotated[bool, typer.Option(help="Linear: normal scores of each trait (Blom).")] = False,
@@ -245,6 +251,7 @@ def assoc(
     choices: dict[str, Any] = {
         "kind": model, "traits": _names(trait), "missing": missing, "min_mac": min_mac, "test": test,
         "rank_normalise": rank_normalise or None, "correction": correction, "correct_below": correct_below, "like": like,
+        "genetic_model": genetic_model, "male_x_dosage": x_model, "condition_on": _names(condition or []) or None,
     }  # fmt: skip
     if covar:
         choices["covariates"] = covar.replace("~", "", 1).strip() if "~" in covar else _names([covar])
@@ -252,7 +259,7 @@ def assoc(
     tables = {
         "input": {
             "store": str(store), "phenotypes": str(pheno), "sample_id": sample_id, "sex": sex, "missing_codes": declared,
-            "min_overlap": min_overlap,
+            "min_overlap": min_overlap, "build": build,
         },
         "model": choices,
         "variants": {"maf": maf, "mac": mac, "missing": missing_rate, "hwe": hwe, "region": region or None},
@@ -354,45 +361,14 @@ def version() -> None:
 
 def main() -> None:
     """Entry point: 0 done, 1 bad input or a failed run (a message, never a traceback), 2 bad usage."""
+    from genassoc.exits import run_guarded
+
     gc.set_threshold(200_000, 20, 20)  # importing makes a million objects and hardly any garbage
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the engine pins it; idle pools start up and spin
     if os.environ.get("GENASSOC_TRACEBACK"):
         app()
         return
-    # A matplotlib that cannot write its cache, or builds it, is no concern of who asked for a plot.
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)
-    try:
-        app()
-    except GenassocError as error:
-        _fail(str(error))
-    except (_InterruptedError, KeyboardInterrupt):
-        _fail(f"interrupted; {_afterwards(sys.argv[1:2])}", 130)
-    except BrokenPipeError:
-        # The reader of our output has gone, as `head` does: nothing is left to say.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except MemoryError as error:
-        _fail(f"out of memory ({error}): ask for more, or use fewer --threads")
-    except OSError as error:
-        _fail(f"{error.filename or 'the system'}: {error.strerror or error}")
-    except Exception as error:
-        notes = "; ".join(getattr(error, "__notes__", []))
-        _fail(
-            f"this is a defect of genassoc: {type(error).__name__}: {error}{f' ({notes})' if notes else ''}. Please "
-            "report it with the output of the same command under GENASSOC_TRACEBACK=1"
-        )
-
-
-def _afterwards(command: list[str]) -> str:
-    """What an interrupted command leaves behind."""
-    if command and command[0] in ("convert", "run", "assoc", "part", "demo"):
-        return "what was finished is kept, and the same command carries on from there"
-    return "nothing unfinished is left behind; the same command begins anew"
-
-
-def _fail(message: str, code: int = 1) -> None:
-    _tell(f"genassoc: error: {message}")
-    sys.exit(code)
+    run_guarded(app, _InterruptedError)
 
 
 if __name__ == "__main__":

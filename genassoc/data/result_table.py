@@ -62,7 +62,7 @@ def to_arrow(frame: pl.DataFrame) -> "pa.Table":
     return table.cast(plain_schema(table.schema))
 
 
-def repeated_columns(schema: "pa.Schema") -> list[str]:
+def repeated_columns(schema: "pa.Schema") -> Any:
     """Columns of text that few values fill: those that parquet should keep a dictionary of.
 
     Trying one for every column of numbers, as is pyarrow's habit, took twice the time and a tenth more space.
@@ -112,7 +112,7 @@ class _ParquetTable:
         self._file = _Abandonable(file)
         self._writer = pq.ParquetWriter(
             self._file, schema, compression="zstd", compression_level=3, version="2.6",
-            use_dictionary=repeated_columns(schema),  # type: ignore[arg-type]
+            use_dictionary=repeated_columns(schema),
         )  # fmt: skip
 
     def write(self, chunk: "pa.Table") -> None:
