@@ -112,7 +112,7 @@ class _ParquetTable:
         self._file = _Abandonable(file)
         self._writer = pq.ParquetWriter(
             self._file, schema, compression="zstd", compression_level=3, version="2.6",
-            use_dictionary=repeated_columns(schema),  # type: ignore[arg-type]
+            use_dictionary=repeated_columns(schema),
         )  # fmt: skip
 
     def write(self, chunk: "pa.Table") -> None:

@@ -239,7 +239,7 @@ class WorkFolder:
             # Read once and thrown away: what is quick to write and to read again.
             pq.write_table(
                 table, file, compression="lz4", write_page_checksum=True, write_statistics=False,
-                use_dictionary=repeated_columns(table.schema),  # type: ignore[arg-type]
+                use_dictionary=repeated_columns(table.schema),
             )  # fmt: skip
         return counts
 

@@ -66,9 +66,7 @@ def factor_lanes(A: Float64Array, C: int, weakest: Float64Array, lost: Float64Ar
         for i in range(j + 1, C):
             row = i * (i + 1) // 2
             for m in range(j + 1, i + 1):
-                subtract_product(
-                    A, (row + m) * DOUBLES, A, (row + j) * DOUBLES, A, (m * (m + 1) // 2 + j) * DOUBLES
-                )
+                subtract_product(A, (row + m) * DOUBLES, A, (row + j) * DOUBLES, A, (m * (m + 1) // 2 + j) * DOUBLES)
 
 
 @jit
@@ -212,9 +210,7 @@ def _impute(
 
 
 @jit
-def _weakness(
-    information: float, squares: float, centred: float, weakest: float, lost: float, suspect: bool
-) -> int:
+def _weakness(information: float, squares: float, centred: float, weakest: float, lost: float, suspect: bool) -> int:
     """Whether float32 sums, or even float64 sums, cannot hold five digits of the information."""
     if weakest < ILL_DIRECTION or lost > CERTAINLY_LOST or information < ILL_SHARE * centred:
         return ILL
@@ -360,7 +356,9 @@ def finish(
                 centred = squares[lane] - total[lane] * mean[lane]
                 freedom = (n_of[trait] if impute else n[v, pattern]) - rank[lane] - 1
                 few = sum_g2[v, pattern] < WEAK_PATTERN * all_g2[v]
-                level = _weakness(information[lane], squares[lane], centred, weakest[lane], lost[lane], rank[lane] < C or few)
+                level = _weakness(
+                    information[lane], squares[lane], centred, weakest[lane], lost[lane], rank[lane] < C or few
+                )
                 row = _row(
                     information[lane], centred, score[lane], residual[lane], before[lane], rss[trait], freedom, level,
                     rank[lane] < C,
