@@ -1,9 +1,13 @@
 """An analysis as gwas.toml describes it: loaded, run, or planned for a job array."""
 
+import contextlib
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import polars as pl
 
 from genassoc import api
 from genassoc.config import VCF_SUFFIXES, Config
@@ -103,6 +107,7 @@ def align(config: Config, store: GenotypeStore, sex: str | None) -> Cohort:
         sex=sex,
         missing_codes=_codes(config),
         min_overlap=float(config.input.get("min_overlap", 0.5)),
+        build=config.input.get("build"),
     )
 
 
@@ -121,7 +126,13 @@ def counted_cohort(
     for flag, column in (("--cases", cases), ("--sex", sex), ("--sample-id", sample_id)):
         if column is not None:
             raise InputError(f"{flag} {column} names a column of phenotypes: name their file with --pheno.")
-    return api.whole_store(api.open_store(store))
+    return whole_store(api.open_store(store))
+
+
+def whole_store(store: GenotypeStore) -> Cohort:
+    """All samples of a store as a cohort, without phenotypes."""
+    names = [str(name) for name in store.sample_ids]
+    return Cohort.align(store, pl.DataFrame({"IID": pl.Series(names, dtype=pl.String)}), sample_id="IID")
 
 
 def _codes(config: Config) -> list[str] | None:
@@ -140,6 +151,25 @@ def check_files(config: Config) -> None:
             raise OutputError(
                 f"{out} is a VCF, perhaps what the store was made of; choose another name for the output."
             )
+
+
+@contextlib.contextmanager
+def workers(threads: int | None, dask: str | None, tell: Callable[[str], None]) -> Iterator[Executor]:
+    """Threads of this process; or, where an address is given, a Dask cluster, of which ``tell`` hears.
+
+    Raises
+    ------
+    ClusterError
+        If no scheduler answers, or the address is none.
+    """
+    if dask is None:
+        yield Threads(threads)
+        return
+    from genassoc.engine.executors_dask import connected, describe_cluster
+
+    with connected(dask) as executor:
+        tell(describe_cluster(executor))
+        yield executor
 
 
 def run(
@@ -241,18 +271,31 @@ def status(work: Path) -> Status:
     return WorkFolder(work).status()
 
 
-def merge_parts(work: Path, out: Path) -> Merged:
-    """One results file of all parts, the same bytes as a single run's; the work folder stays."""
+def merge_parts(work: Path, out: Path) -> tuple[Merged, list[str]]:
+    """One results file of all parts, the same bytes as a single run's; the work folder stays.
+
+    Files in the dialect that the plan's ``[output]`` names are written besides, as a single run would.
+
+    Returns
+    -------
+    merged : Merged
+    written : list of str
+        Files in the dialect, in words.
+    """
     recorder = Recorder()
-    table_suffix(out)
-    check_writable(out)
     folder, plan, cohort, model = _planned(work)
-    check_outputs([out], [_planned_config(plan, work).store, *api.input_files(cohort)])
+    planned = _planned_config(plan, work)
+    config = replace(planned, output={**planned.output, "path": str(out.absolute())})
+    table_suffix(config.out)
+    check_writable(config.out)
+    outputs = [config.out] if config.dialect is None else [config.out, config.dialect_out]
+    check_outputs(outputs, [config.store, *api.input_files(cohort)])
     with folder.lock():
         if not folder.missing(plan) and not folder.counts(plan).kept:
             raise nothing_kept(folder, plan)
-        merged = merge(folder, plan, out)
+        merged = merge(folder, plan, config.out)
     recorder.parameters, recorder.inputs = api.describe(cohort, model), api.inputs_of(cohort)
     state = api.association_job(cohort, model, plan).state
-    write_provenance(out, api.finish_record(recorder, cohort, model, state, merged.counts.to_dict()))
-    return merged
+    record = api.finish_record(recorder, cohort, model, state, merged.counts.to_dict())
+    write_provenance(merged.path, record)
+    return merged, write_dialect(config, Results(merged.path, record))

@@ -155,6 +155,19 @@ def test_toml_flags_and_job_array_are_one_thing(files, tmp_path, genassoc):
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "c.parquet").read_bytes()
 
 
+def test_merge_writes_the_dialect_that_was_planned(files, tmp_path, genassoc):
+    flags = assoc(files, tmp_path / "one.regenie", "--dialect", "regenie", "--print-toml")
+    config = tmp_path / "g.toml"
+    config.write_text(genassoc(*flags)[1])
+    assert genassoc("run", config)[0] == 0
+    assert genassoc("plan", config, tmp_path / "work", "--parts", 1)[0] == 0
+    assert genassoc("part", tmp_path / "work", 0)[0] == 0
+    code, printed, _ = genassoc("merge", tmp_path / "work", tmp_path / "two.regenie")
+    assert code == 0 and "two.regenie" in printed and "two.parquet" in printed
+    for name in ("one.parquet", "one.regenie"):
+        assert (tmp_path / name).read_bytes() == (tmp_path / name.replace("one", "two")).read_bytes()
+
+
 def test_a_vcf_is_converted_first_and_the_store_kept(files, tmp_path, genassoc):
     code, _, _ = genassoc(*assoc(files, tmp_path / "a.tsv", store=files.vcf))
     assert code == 0 and (tmp_path / "cohort.zarr").is_dir()
