@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from genassoc import api
 from genassoc.config import VCF_SUFFIXES, Config
 from genassoc.data.cohort import Cohort
@@ -105,6 +107,7 @@ def align(config: Config, store: GenotypeStore, sex: str | None) -> Cohort:
         sex=sex,
         missing_codes=_codes(config),
         min_overlap=float(config.input.get("min_overlap", 0.5)),
+        build=config.input.get("build"),
     )
 
 
@@ -123,7 +126,13 @@ def counted_cohort(
     for flag, column in (("--cases", cases), ("--sex", sex), ("--sample-id", sample_id)):
         if column is not None:
             raise InputError(f"{flag} {column} names a column of phenotypes: name their file with --pheno.")
-    return api.whole_store(api.open_store(store))
+    return whole_store(api.open_store(store))
+
+
+def whole_store(store: GenotypeStore) -> Cohort:
+    """All samples of a store as a cohort, without phenotypes."""
+    names = [str(name) for name in store.sample_ids]
+    return Cohort.align(store, pl.DataFrame({"IID": pl.Series(names, dtype=pl.String)}), sample_id="IID")
 
 
 def _codes(config: Config) -> list[str] | None:

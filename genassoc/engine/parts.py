@@ -14,14 +14,14 @@ import contextlib
 import json
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import polars as pl
 
 from genassoc.data.output import output_error, replacing, sweep_unfinished
-from genassoc.data.result_table import RESULT_SCHEMA, to_arrow, write_table
+from genassoc.data.result_table import RESULT_SCHEMA, repeated_columns, to_arrow, write_table
 from genassoc.engine.broadcast import BROADCAST_NAME
 from genassoc.engine.lock import DriverLock
 from genassoc.engine.plan import Plan, Task
@@ -48,21 +48,31 @@ class Counts:
         Reason -> variants; they sum to ``read - kept``.
     rows : int
         Rows of results.
+    refused : dict of str to int
+        Reason -> calls of the variants kept that were taken for missing, as heterozygous males' on X.
     """
 
     read: int = 0
     kept: int = 0
     rows: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
+    refused: dict[str, int] = field(default_factory=dict)
 
     def __add__(self, other: "Counts") -> "Counts":
-        reasons = sorted({*self.dropped, *other.dropped})
-        dropped = {reason: self.dropped.get(reason, 0) + other.dropped.get(reason, 0) for reason in reasons}
-        return Counts(self.read + other.read, self.kept + other.kept, self.rows + other.rows, dropped)
+        return Counts(
+            self.read + other.read, self.kept + other.kept, self.rows + other.rows,
+            _sums(self.dropped, other.dropped), _sums(self.refused, other.refused),
+        )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
-        return {"read": self.read, "kept": self.kept, "rows": self.rows, "dropped": dict(self.dropped)}
+        counts = {"read": self.read, "kept": self.kept, "rows": self.rows, "dropped": dict(self.dropped)}
+        return {**counts, "refused": dict(self.refused)} if self.refused else counts
+
+
+def _sums(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
+    """Counts by reason, added up."""
+    return {reason: one.get(reason, 0) + other.get(reason, 0) for reason in sorted({*one, *other})}
 
 
 @dataclass(frozen=True)
@@ -241,12 +251,16 @@ class WorkFolder:
         """
         import pyarrow.parquet as pq
 
-        counts = Counts(output.counts.read, output.counts.kept, output.rows.height, output.counts.dropped)
+        counts = replace(output.counts, rows=output.rows.height)
         metadata = {**_identity(plan, task), "counts": counts.to_dict()}
         table = to_arrow(output.rows)
         table = table.replace_schema_metadata({METADATA_KEY: json.dumps(metadata).encode()})
         with replacing(self.part_path(task), KEPT.format(folder=self.path)) as file:
-            pq.write_table(table, file, compression="zstd", compression_level=1, write_page_checksum=True)
+            # Read once and thrown away: what is quick to write and to read again.
+            pq.write_table(
+                table, file, compression="lz4", write_page_checksum=True, write_statistics=False,
+                use_dictionary=repeated_columns(table.schema),
+            )  # fmt: skip
         return counts
 
     def part_counts(self, plan: Plan, task: Task, thorough: bool = False) -> Counts | None:

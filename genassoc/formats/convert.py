@@ -294,6 +294,8 @@ class _Conversion:
         versions = {name: version for name, version in package_versions().items() if name in _VERSIONS}
         attributes: dict[str, Any] = {"summary": summary.stored(), "sources": summary.sources, "versions": versions}
         attributes["parameters"] = {"regions": [list(region) for region in self.regions]}
+        lengths = {name: n for source in self.sources for name, n in getattr(source, "contig_lengths", {}).items()}
+        attributes["contig_lengths"] = {name: lengths[name] for name in tally.contigs if name in lengths}
         self.writer.finish(attributes)
         return summary
 

@@ -45,6 +45,7 @@ class VcfSource:
             self._header, self._body, self._first_line = self._read_header(pool)
         self.sample_ids = self._header.sample_ids
         self.contigs = self._header.contigs
+        self.contig_lengths = self._header.contig_lengths
         self.contigs_complete = False  # VCF lets records use contigs that the header does not name
         self.regions = regions
         self._stretches: list[tuple[int, int]] | None = None
