@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from genassoc.data.cohort import Cohort
-from genassoc.data.dense_refit import METHODS, can_refit, refit
+from genassoc.data.dense_refit import METHODS, can_refit, needs_everybody, refit
 from genassoc.data.row_data import RowSource
 from genassoc.data.variant_places import variant_numbers
 from genassoc.errors import GenassocError
@@ -58,14 +58,13 @@ class Tolerance:
     neg_log_10_p: float
 
 
-def tolerance_of(kind: str, method: str, choices: Mapping[str, Any], n_missing: int) -> Tolerance:
+def tolerance_of(kind: str, method: str, choices: Mapping[str, Any]) -> Tolerance:
     """The tolerance of a row; reasons are in docs/audit.md."""
     if kind == "linear":
         return Tolerance(1e-5, 1e-4)  # float32 products added in float64: the bar of docs/models/linear.md
-    if method == "score_approx":
-        # Cox: the screen's information is a bound. Others: one Newton step of the null for at most 1 % of calls.
-        return Tolerance(0.1, 0.2) if kind == "cox" else Tolerance(0.01, 0.02)
-    if method == "score":
+    if method == "score_approx" and kind == "cox":
+        return Tolerance(0.1, 0.2)  # the screen's information is a bound, and missing calls one Newton step
+    if method in ("score", "score_approx"):
         return Tolerance(5e-5, 2e-4)  # |d z| <= 2e-5 max(|z|, 1) in beta and in SE
     if method in ("firth", "firth_approx"):
         return Tolerance(1e-3, 1e-3)
@@ -189,11 +188,11 @@ def audit(results: Results, cohort: Cohort, choices: Mapping[str, Any], n_rows: 
     rows, n_candidates, not_compared = _draw(results, source.kind, choices, n_rows, seed)
     found: list[dict[str, Any]] = []
     tolerances: dict[str, Tolerance] = {}
-    for row, fitted, n_missing, n in _refits(rows, source, choices):
+    for row, fitted, n in _refits(rows, source, choices):
         if isinstance(fitted, str):
             not_compared[fitted] = not_compared.get(fitted, 0) + 1
             continue
-        tolerance = tolerance_of(source.kind, row["method"], choices, n_missing)
+        tolerance = tolerance_of(source.kind, row["method"], choices)
         tolerances[row["method"]] = tolerance
         found.append(_compare(row, fitted, tolerance, n))
     compared = pl.DataFrame(found, schema=_empty().schema) if found else _empty()
@@ -272,25 +271,26 @@ def _is_parquet(results: Results) -> bool:
 
 def _refits(
     rows: pl.DataFrame, source: RowSource, choices: Mapping[str, Any]
-) -> Iterator[tuple[dict[str, Any], DenseFit | str, int, int]]:
-    """Each row with its dense fit or why it has none, its missing calls and its samples; a block is read once."""
+) -> Iterator[tuple[dict[str, Any], DenseFit | str, int]]:
+    """Each row with its dense fit or why it has none, and its samples; a block is read once."""
     store, step = source.cohort.store, source.cohort.store.block_variants
     numbers, counts = variant_numbers(store, rows)
     held, block = -1, None
     for row, number, count in sorted(zip(rows.iter_rows(named=True), numbers, counts), key=lambda found: found[1]):
         if count != 1:
-            yield row, "are of no variant of the store" if number < 0 else "are of a variant that is there twice", 0, 0
+            yield row, "are of no variant of the store" if number < 0 else "are of a variant that is there twice", 0
             continue
         first = number // step * step
         if block is None or held != first:
             held, block = first, source.cohort.read(first, min(first + step, store.n_variants))
         here = np.arange(block.n_variants) == number - first
-        data = source.row(number, row["trait"], block.take(here))
+        everybody = needs_everybody(source.kind, row["method"])
+        data = source.row(number, row["trait"], block.take(here), observed_only=not everybody)
         try:
             fitted: DenseFit | str = refit(data, row["test"], row["method"], choices)
         except (NotFittedError, np.linalg.LinAlgError) as error:
             fitted = f"by {row['method']} were not fitted: {error}"
-        yield row, fitted, data.n_missing, data.n
+        yield row, fitted, int(np.isfinite(data.G[:, 0]).sum())
 
 
 def _compare(row: dict[str, Any], fitted: DenseFit, tolerance: Tolerance, n: int) -> dict[str, Any]:

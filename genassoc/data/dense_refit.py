@@ -30,7 +30,7 @@ def can_refit(kind: str, test: str, method: str | None, choices: Mapping[str, An
 
 
 def refit(row: RowData, test: str, method: str, choices: Mapping[str, Any]) -> DenseFit:
-    """Fit a row as ``method`` says.
+    """Fit a row as ``method`` says; of one that `needs_everybody` with the samples that lack a call.
 
     Raises
     ------
@@ -39,6 +39,8 @@ def refit(row: RowData, test: str, method: str, choices: Mapping[str, Any]) -> D
     """
     if row.kind == "linear":
         return _linear(row, test, method)
+    if np.isnan(row.G).any():
+        return _one_step(row, choices)
     build, X = likelihood_of(row, choices)
     g = row.G[:, 0]
     model = build(np.column_stack([X, g]), row.offset)
@@ -63,6 +65,20 @@ def refit(row: RowData, test: str, method: str, choices: Mapping[str, Any]) -> D
         carriers=like == "regenie" and rarer.sum() < _SPARSE, information_error=like == "regenie",
     )  # fmt: skip
     return DenseFit(flip * found.beta, found.standard_error, found.neg_log_10_p, found.standard_error_model)
+
+
+def needs_everybody(kind: str, method: str) -> bool:
+    """Whether a row's test uses the null of samples without a call too, moved by one Newton step."""
+    return method == "score_approx" and kind != "cox"
+
+
+def _one_step(row: RowData, choices: Mapping[str, Any]) -> DenseFit:
+    keep = ~np.isnan(row.G[:, 0])
+    build, X = likelihood_of(row, choices)
+    everybody = build(np.column_stack([X, np.where(keep, row.G[:, 0], 0.0)]), row.offset)
+    part, _ = likelihood_of(row.take(keep), choices)
+    observed = part(np.column_stack([X, row.G[:, 0]])[keep], row.offset[keep])
+    return dense.score_test_after_one_step(everybody, observed, _dispersion(everybody, choices))
 
 
 def likelihood_of(

@@ -4,7 +4,7 @@ The samples are those of the row. Nothing here is used by a scan; `genassoc.audi
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -82,6 +82,12 @@ class RowData:
         """Samples."""
         return int(self.y.size)
 
+    def take(self, keep: BoolArray) -> "RowData":
+        """Some of the samples (bool (n,))."""
+        arrays = ("y", "X", "G", "copies", "offset", "time", "entry", "stratum", "samples")
+        chosen = {name: getattr(self, name) for name in arrays}
+        return replace(self, **{name: None if values is None else values[keep] for name, values in chosen.items()})
+
 
 @dataclass(frozen=True, eq=False)
 class _Outcome:
@@ -129,18 +135,30 @@ class RowSource:
         missing = self.choices.get("missing", "complete")
         return missing == "mean" or (missing == "auto" and self.choices.get("like") == "regenie")
 
-    def row(self, number: int, trait: str, block: GenotypeBlock | None = None) -> RowData:
-        """The data of a variant, by its number in the store, and a trait; ``block`` is of that variant alone."""
+    def row(
+        self, number: int, trait: str, block: GenotypeBlock | None = None, *, observed_only: bool = True
+    ) -> RowData:
+        """The data of a variant, by its number in the store, and a trait.
+
+        Parameters
+        ----------
+        number : int
+        trait : str
+        block : GenotypeBlock, optional
+            Of that variant alone, where it has been read.
+        observed_only : bool
+            False: samples without a call too, for counting them; what is tested is NaN there.
+        """
         block = self.cohort.read(number, number + 1) if block is None else block
         codes = block.codes()[0, self.cohort.block_columns]
         ploidy = int(places_of(block).ploidy[0])
         outcome = self._outcome(trait, ploidy == X_OUTSIDE_PAR)
         missing = codes == NOT_OBSERVED
         copies = np.where(missing, np.nan, codes.astype(np.float64))
-        keep = outcome.complete if self.imputes else outcome.complete & ~missing
+        keep = outcome.complete if self.imputes or not observed_only else outcome.complete & ~missing
         at = np.flatnonzero(keep)
         G = self._tested(copies, ploidy)[at]
-        if self.imputes and np.isnan(G).any():
+        if observed_only and self.imputes and np.isnan(G).any():
             G = np.where(np.isnan(G), np.nanmean(G, axis=0), G)
         y = outcome.y[at]
         if self.kind == "ordinal":

@@ -215,6 +215,22 @@ def score_test(model: Likelihood, dispersion: "Callable[[Float64Array, int], flo
     return DenseFit(beta, error, neg_log_10_p_normal(beta / error), error)
 
 
+def score_test_after_one_step(
+    everybody: Likelihood, observed: Likelihood, dispersion: "Callable[[Float64Array, int], float] | None" = None
+) -> DenseFit:
+    """The score test of samples with a call, by the null of all of them and one Newton step: ``score_approx`` rows.
+
+    ``observed`` is the likelihood of the same coefficients on those with a call.
+    """
+    at = _maximise(everybody, held=1)[0]
+    U, J = observed.evaluate(at)[1], observed.expected_information(at)
+    information = _spread(J)
+    slope = float(U[-1] - J[-1, :-1] @ np.linalg.solve(J[:-1, :-1], U[:-1])) if U.size > 1 else float(U[0])
+    phi = 1.0 if dispersion is None else dispersion(at, at.size - 1)
+    beta, error = slope / information, float(np.sqrt(phi / information))
+    return DenseFit(beta, error, neg_log_10_p_normal(beta / error), error)
+
+
 def wald_test(
     model: Likelihood, dispersion: "Callable[[Float64Array, int], float] | None" = None, df: float | None = None
 ) -> DenseFit:
