@@ -74,7 +74,11 @@ def _outcome(row: RowData, some: BoolArray) -> Mapping[str, Any]:
         assert row.time is not None and row.entry is not None
         start = np.where(np.isfinite(row.entry), row.entry, 0.0)
         at_risk = float((row.time - start)[some].sum())
-        return {"n_events": int(y.sum()), "time_at_risk": at_risk, "rate": float(y.sum()) / at_risk if at_risk else None}
+        return {
+            "n_events": int(y.sum()),
+            "time_at_risk": at_risk,
+            "rate": float(y.sum()) / at_risk if at_risk else None,
+        }
     if row.kind == "poisson":
         exposure = float(np.exp(row.offset[some]).sum())
         return {"n_events": int(y.sum()), "exposure": exposure, "rate": float(y.sum()) / exposure}

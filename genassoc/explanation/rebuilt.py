@@ -92,7 +92,9 @@ def _table(step: Mapping[str, Any]) -> Phenotypes:
         raise InputError(f"phenotypes were given as a table in memory, which is no longer there: {_REMEDY}.")
     path = Path(step["file"])
     if not path.exists():
-        raise InputError(f"the phenotypes {path}, which the results were computed from, are no longer there: {_REMEDY}.")
+        raise InputError(
+            f"the phenotypes {path}, which the results were computed from, are no longer there: {_REMEDY}."
+        )
     table = Phenotypes.read(path, sample_id=step["sample_id"], missing_codes=step["missing_codes"])
     if table.fingerprint != step["fingerprint"]:
         raise InputError(

@@ -76,7 +76,14 @@ def draw_shares(panels: Sequence[Panel], y_label: str, title: str, caption: str)
             top = max(top, high)
             ax.bar(at, share, width=0.62, color=_COLOURS[at % 3], zorder=2)
             ax.errorbar(
-                at, share, yerr=[[share - low], [high - share]], fmt="none", ecolor=INK, elinewidth=1.1, capsize=4, zorder=3
+                at,
+                share,
+                yerr=[[share - low], [high - share]],
+                fmt="none",
+                ecolor=INK,
+                elinewidth=1.1,
+                capsize=4,
+                zorder=3,
             )
             ax.annotate(
                 f"{int(cases.sum()):,}/{cases.size:,}", (at, high), xytext=(0, 4), textcoords="offset points", ha="center",
@@ -142,7 +149,13 @@ def draw_survival(panels: Sequence[Panel], x_label: str, y_label: str, title: st
 
 
 def _step(
-    ax: "Axes", t: Float64Array, estimate: Float64Array, lower: Float64Array, upper: Float64Array, colour: str, label: str
+    ax: "Axes",
+    t: Float64Array,
+    estimate: Float64Array,
+    lower: Float64Array,
+    upper: Float64Array,
+    colour: str,
+    label: str,
 ) -> None:
     """A curve that starts at 1 and keeps its last value until nobody is followed any more."""
 

@@ -1,11 +1,12 @@
 """Likelihoods for `genassoc.stats.dense`: binary, count, ordered and survival outcomes as functions of all coefficients."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import special
 
-from genassoc.shapes import Float64Array, Int64Array
+from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,46 +158,87 @@ class Hazards:
 
     def evaluate(self, beta: Float64Array) -> tuple[float, Float64Array, Float64Array]:
         """Log partial likelihood, score and information, stratum by stratum."""
-        eta = self.D @ beta + self.offset
         value, U, J = 0.0, np.zeros(beta.size), np.zeros((beta.size, beta.size))
-        for s in np.unique(self.stratum):
-            here = self.stratum == s
-            part = _stratum(
-                self.D[here], eta[here], self.time[here], self.event[here] == 1, self.entry[here], self.efron
-            )
-            value, U, J = value + part[0], U + part[1], J + part[2]
+        for part in self._strata(beta):
+            value += part.value
+            U = U + part.D[part.event].sum(axis=0) - part.mean.sum(axis=0)
+            J = J + part.D.T @ ((part.w * part.weight)[:, None] * part.D) - part.mean.T @ part.mean
         return value, U, J
 
+    def penalty(self, beta: Float64Array) -> Float64Array:
+        """Gradient of ``log det(information) / 2``, from the third central moments of the risk sets (Heinze & Schemper 2001).
 
-def _stratum(
-    D: Float64Array, eta: Float64Array, time: Float64Array, event: Float64Array, entry: Float64Array, efron: bool
-) -> tuple[float, Float64Array, Float64Array]:
-    """The same of one stratum: risk sets are sums from the last time back, less those who have not entered."""
-    P = D.shape[1]
-    if not event.any():
-        return 0.0, np.zeros(P), np.zeros((P, P))
-    shift = float(eta.max())
-    w = np.exp(eta - shift)
-    wD = np.column_stack([w, w[:, None] * D])
-    t, d = np.unique(time[event], return_counts=True)
-    sums = _from(wD, time, t) - _from(wD, entry, t)  # (K, 1 + P): time >= t, less entry >= t
-    slot = np.searchsorted(t, time)
-    died = np.zeros((t.size, 1 + P))
-    np.add.at(died, slot[event], wD[event])
-    # One term an event: of m tied ones, Efron's j-th counts the tied by 1 - j / m.
-    which = np.repeat(np.arange(t.size), d)
-    order = np.arange(which.size) - np.repeat(np.cumsum(d) - d, d)
-    share = order / d[which] if efron else np.zeros(which.size)
-    terms = sums[which] - share[:, None] * died[which]
-    total, mean = terms[:, 0], terms[:, 1:] / terms[:, :1]
-    value = float(eta[event].sum() - (np.log(total) + shift).sum())
-    # How often each sample is weighed: the sum of 1 / total over its risk sets; of its own ties by Efron's share.
-    per_time = np.bincount(which, 1.0 / total, t.size)
-    running = np.concatenate([[0.0], np.cumsum(per_time)])
-    weight = running[np.searchsorted(t, time, side="right")] - running[np.searchsorted(t, entry, side="right")]
-    weight[event] -= np.bincount(which, share / total, t.size)[slot[event]]
-    J = D.T @ ((w * weight)[:, None] * D) - mean.T @ mean
-    return value, np.asarray(D[event].sum(axis=0) - mean.sum(axis=0)), np.asarray(J)
+        With ``Q = J^-1``, the mean m_k of a term and its chances p_ki, it is half the sum over terms and samples of
+        ``p_ki (x_i - m_k)'Q(x_i - m_k) (x_i - m_k)``, multiplied out so that sums over terms come first.
+        """
+        Q = np.linalg.inv(self.evaluate(beta)[2])
+        total = np.zeros(beta.size)
+        for part in self._strata(beta):
+            square = ((part.D @ Q) * part.D).sum(axis=1)
+            of_mean = ((part.mean @ Q) * part.mean).sum(axis=1)
+            mean_square = part.means_of(square)
+            means = part.over_terms(part.mean)  # (n, P): every sample's sum of m_k over the terms, in shares
+            cross = ((part.D @ Q) * means).sum(axis=1)
+            total += part.D.T @ (part.w * (part.weight * square - 2.0 * cross))
+            total += part.mean.T @ (2.0 * of_mean - mean_square)
+        return total / 2.0
+
+    def _strata(self, beta: Float64Array) -> "Iterator[_Stratum]":
+        eta = self.D @ beta + self.offset
+        for s in np.unique(self.stratum):
+            here = self.stratum == s
+            if (self.event[here] == 1).any():
+                times = self.time[here], self.event[here] == 1, self.entry[here]
+                yield _Stratum(self.D[here], eta[here], *times, self.efron)
+
+
+class _Stratum:
+    """The terms of one stratum at given linear predictors: one an event, of m tied ones Efron's j-th counts them by 1 - j / m.
+
+    ``mean`` (terms, P) are the weighted means of D in the terms' risk sets, ``w`` (n,) the samples' hazards, ``weight`` (n,)
+    the sums of their shares ``a_ki / total_k`` over the terms.
+    """
+
+    def __init__(
+        self, D: Float64Array, eta: Float64Array, time: Float64Array, event: BoolArray, entry: Float64Array, efron: bool
+    ) -> None:
+        self.D, self.event = D, event
+        self._time, self._entry = time, entry
+        shift = float(eta.max())
+        self.w = np.exp(eta - shift)
+        self.t, d = np.unique(time[event], return_counts=True)
+        self._slot = np.searchsorted(self.t, time)
+        self.which = np.repeat(np.arange(self.t.size), d)
+        order = np.arange(self.which.size) - np.repeat(np.cumsum(d) - d, d)
+        self.share = order / d[self.which] if efron else np.zeros(self.which.size)
+        self.total = self._sums(np.ones((time.size, 1)))[:, 0]
+        self.mean = self._sums(D) / self.total[:, None]
+        self.weight = self.over_terms(np.ones((self.which.size, 1)))[:, 0]
+        self.value = float(eta[event].sum() - (np.log(self.total) + shift).sum())
+
+    def _sums(self, values: Float64Array) -> Float64Array:
+        """Sums of ``a_ki w_i values_i`` (terms, columns): from the last time back, less those who have not entered."""
+        weighted = self.w[:, None] * values
+        sums = _from(weighted, self._time, self.t) - _from(weighted, self._entry, self.t)
+        died = np.zeros_like(sums)
+        np.add.at(died, self._slot[self.event], weighted[self.event])
+        return np.asarray(sums[self.which] - self.share[:, None] * died[self.which])
+
+    def means_of(self, values: Float64Array) -> Float64Array:
+        """Weighted means (terms,) of values (n,)."""
+        return np.asarray(self._sums(values[:, None])[:, 0] / self.total)
+
+    def over_terms(self, values: Float64Array) -> Float64Array:
+        """Sums of ``a_ki / total_k values_k`` (n, columns) of every sample over the terms, values (terms, columns)."""
+        K, columns = self.t.size, values.shape[1]
+        per_time, own = np.zeros((K, columns)), np.zeros((K, columns))
+        np.add.at(per_time, self.which, values / self.total[:, None])
+        np.add.at(own, self.which, values * (self.share / self.total)[:, None])
+        running = np.vstack([np.zeros((1, columns)), np.cumsum(per_time, axis=0)])
+        until = running[np.searchsorted(self.t, self._time, side="right")]
+        found = until - running[np.searchsorted(self.t, self._entry, side="right")]
+        found[self.event] -= own[self._slot[self.event]]
+        return np.asarray(found)
 
 
 def _from(values: Float64Array, at: Float64Array, t: Float64Array) -> Float64Array:
