@@ -24,7 +24,7 @@ from genassoc.methods.scan import Scan
 from genassoc.progress import Progress, Silent
 from genassoc.provenance import Recorder, genassoc_version
 from genassoc.results import Results, write_provenance
-from genassoc.run_record import describe, finish_record, input_files, inputs_of
+from genassoc.run_record import describe, finish_record, input_files, inputs_of, trait_notes
 from genassoc.shapes import Int64Array
 
 if TYPE_CHECKING:
@@ -330,5 +330,5 @@ def to_dask(cohort: Cohort) -> "dask.array.Array":
 
 __all__ = [
     "associate", "association_job", "convert", "describe", "finish_record", "genassoc_version", "input_files", "inputs_of",
-    "open_store", "plan_association", "quality", "sample_qc", "to_allel", "to_dask", "variant_qc",
+    "open_store", "plan_association", "quality", "sample_qc", "to_allel", "to_dask", "trait_notes", "variant_qc",
 ]  # fmt: skip

@@ -211,7 +211,13 @@ def audited(
     if warning is not None:
         warnings.warn(warning, AuditWarning, stacklevel=3)
         notes.insert(0, warning)
-    return {**record, "notes": notes, "audit": {"line": found.line(), **found.record()}}
+    return {**record, "notes": notes, "audit": {"line": found.line(), "warning": warning, **found.record()}}
+
+
+def audit_lines(record: Mapping[str, Any]) -> list[str]:
+    """What the audit in a provenance record found, in one line, and its warning if there is one."""
+    found = record.get("audit", {})
+    return [line for line in (found.get("line"), found.get("warning")) if line]
 
 
 def check_rows(n_rows: int | None) -> int:

@@ -21,7 +21,12 @@ from genassoc.errors import GenassocError
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
 KINDS = {"linear": "quantitative", "logistic": "binary", "poisson": "count", "ordinal": "ordinal", "cox": "survival"}
-TESTS = {"additive": ("add",), "dominant": ("dom",), "recessive": ("rec",), "hetonly": ("hetonly",)}
+TESTS: dict[str, tuple[str, ...]] = {
+    "additive": ("add",),
+    "dominant": ("dom",),
+    "recessive": ("rec",),
+    "hetonly": ("hetonly",),
+}
 TESTS["genotypic"] = ("add", "domdev", "geno_2df")
 # Choices that this file or the fits act on; any other that is set means a model that they do not know.
 _UNDERSTOOD = {
@@ -85,8 +90,8 @@ class RowData:
     def take(self, keep: BoolArray) -> "RowData":
         """Some of the samples (bool (n,))."""
         arrays = ("y", "X", "G", "copies", "offset", "time", "entry", "stratum", "samples")
-        chosen = {name: getattr(self, name) for name in arrays}
-        return replace(self, **{name: None if values is None else values[keep] for name, values in chosen.items()})
+        chosen: dict[str, Any] = {name: _at(getattr(self, name), np.flatnonzero(keep)) for name in arrays}
+        return replace(self, **chosen)
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -25,9 +25,6 @@ from genassoc.explanation.words import in_words
 from genassoc.results import Results
 from genassoc.shapes import Array
 from genassoc.stats.dense import NotFittedError
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 _NUMPY = "numpy (genassoc.stats.dense)"
 _SAME = 1e-9  # of a number written in full: parquet keeps every bit, text 17 digits
@@ -88,8 +85,8 @@ class Explanation:
         """What the row says and does not say, in plain words."""
         return in_words(self)
 
-    def figure(self) -> "Figure":
-        """Boxes, bars with intervals or Kaplan-Meier curves by genotype, and by arm with ``by``."""
+    def figure(self) -> Any:
+        """A matplotlib figure: boxes, bars with intervals or Kaplan-Meier curves by genotype, and by arm with ``by``."""
         return draw(self)
 
     def write(self, folder: str | Path) -> list[Path]:

@@ -1,6 +1,6 @@
 """The picture of an explanation: which samples go into which panel, and what is written beside them."""
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
@@ -8,14 +8,9 @@ from genassoc.plots import association
 from genassoc.plots.association import Panel
 from genassoc.shapes import Array
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
-    from genassoc.explanation.explain import Explanation
-
-
-def draw(explained: "Explanation") -> "Figure":
-    """Boxes, bars, levels or survival curves by genotype and arm."""
+def draw(explained: Any) -> Any:
+    """The matplotlib figure of an `genassoc.explanation.Explanation`: boxes, bars, levels or survival curves."""
     data, row = explained.data, explained.row
     trait, kind = str(row["trait"]), data.kind
     logp = row["neg_log_10_p_value"]
@@ -46,16 +41,16 @@ def draw(explained: "Explanation") -> "Figure":
         _panels(explained, values),
         label,
         explained.title,
-        f"{caption}; box: quartiles, whiskers 1.5 times their distance",
+        f"{caption}; diamonds: means with 95 %; boxes: quartiles",
     )
 
 
-def _time_name(explained: "Explanation") -> str:
+def _time_name(explained: Any) -> str:
     times, events = tuple(explained.choices["time"]), tuple(explained.choices["event"])
     return str(times[0] if len(times) == 1 else times[events.index(explained.row["trait"])])
 
 
-def _panels(explained: "Explanation", values: Array) -> list[Panel]:
+def _panels(explained: Any, values: Array) -> list[Panel]:
     """One panel an arm, one group a genotype that occurs in any of them."""
     copies = explained.data.copies
     present = [code for code in (0, 1, 2) if (copies == code).any()]

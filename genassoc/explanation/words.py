@@ -1,13 +1,10 @@
 """A row of results in plain words: effect, interval, what p means, which test made it, and what to be careful about."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from genassoc.data.row_data import RowData
-
-if TYPE_CHECKING:
-    from genassoc.explanation.explain import Explanation
 
 GENOME_WIDE = 5e-8
 _SCALES = {
@@ -39,8 +36,8 @@ METHODS = {
 }  # fmt: skip
 
 
-def in_words(explained: "Explanation") -> str:
-    """Paragraphs: the effect, the test, the check, what to be careful about."""
+def in_words(explained: Any) -> str:
+    """Paragraphs about an `genassoc.explanation.Explanation`: the effect, the test, the check, what to be careful about."""
     row, data = explained.row, explained.data
     parts = [_effect(row, data), _tail(row), _method(explained), _cautions(explained)]
     return "\n\n".join(part for part in parts if part)
@@ -103,7 +100,7 @@ def _tail(row: Any) -> str:
     )
 
 
-def _method(explained: "Explanation") -> str:
+def _method(explained: Any) -> str:
     row, table = explained.row, explained.table
     if row["method"] is None:
         return ""
@@ -129,7 +126,7 @@ def _method(explained: "Explanation") -> str:
     return said
 
 
-def _cautions(explained: "Explanation") -> str:
+def _cautions(explained: Any) -> str:
     row, data = explained.row, explained.data
     called = ~np.isnan(data.copies)
     found = list(explained.notes)
@@ -141,7 +138,7 @@ def _cautions(explained: "Explanation") -> str:
         found.append(f"{100 * share:.1f} % of calls are missing")
     found += _differential(data, called)
     p = explained.table["neg_log_10_p_value"].drop_nulls()
-    if len(p) > 1 and float(p.max()) - float(p.min()) > max(1.0, 0.25 * float(p.max())):  # type: ignore[arg-type]
+    if len(p) > 1 and float(p.max()) - float(p.min()) > max(1.0, 0.25 * float(p.max())):
         found.append(
             "the tests disagree by more than a factor of ten or a quarter of -log10 p: trust the exact or Firth's"
         )

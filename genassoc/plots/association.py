@@ -8,7 +8,7 @@ import numpy as np
 
 from genassoc.plots.figure import DISTINCT, GREY, INK, PALE, dress, new_axes_row, write_title
 from genassoc.shapes import Array, Float64Array
-from genassoc.stats.proportions import wilson_interval
+from genassoc.stats.proportions import mean_interval, wilson_interval
 from genassoc.stats.survival import kaplan_meier
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Panel:
 
 
 def draw_boxes(panels: Sequence[Panel], y_label: str, title: str, caption: str) -> "Figure":
-    """Quartiles, whiskers to 1.5 times their distance (Tukey), the samples beside, the means with 95 % intervals."""
+    """Quartiles, whiskers to 1.5 times their distance (Tukey), samples as points, means with 95 % intervals as diamonds."""
     axes = new_axes_row(len(panels), 2.6 + 0.9 * max(len(panel.genotypes) for panel in panels), 4.2)
     rng = np.random.default_rng(0)  # where the points lie sideways; no number
     for ax, panel in zip(axes, panels):
@@ -57,8 +57,13 @@ def draw_boxes(panels: Sequence[Panel], y_label: str, title: str, caption: str) 
                 medianprops={"color": INK, "linewidth": 1.4}, boxprops={"color": INK, "linewidth": 1.0},
                 whiskerprops={"color": INK, "linewidth": 1.0}, capprops={"color": INK, "linewidth": 1.0},
             )  # fmt: skip
-        axes[0].set_ylabel(y_label, fontsize=9, color=INK)
+            mean, low, high = mean_interval(values)
+            ax.errorbar(
+                at + 0.33, mean, yerr=[[mean - low], [high - mean]], fmt="D", markersize=4, color=DISTINCT[1], elinewidth=1.2,
+                capsize=2.5, zorder=4,
+            )  # fmt: skip
         ax.grid(axis="y", color=PALE, linewidth=0.6, zorder=0)
+    axes[0].set_ylabel(y_label, fontsize=9, color=INK)
     return _finish(axes, title, caption)
 
 
@@ -99,6 +104,7 @@ def draw_shares(panels: Sequence[Panel], y_label: str, title: str, caption: str)
 def draw_levels(panels: Sequence[Panel], n_levels: int, y_label: str, title: str, caption: str) -> "Figure":
     """Share of each ordered level in each genotype, stacked from the lowest, paler, to the highest, darker."""
     from matplotlib import colormaps
+    from matplotlib.patches import Patch
 
     axes = new_axes_row(len(panels), 3.2 + 0.9 * max(len(panel.genotypes) for panel in panels), 4.2)
     shades = colormaps["Blues"](np.linspace(0.2, 0.95, n_levels))
@@ -110,14 +116,11 @@ def draw_levels(panels: Sequence[Panel], n_levels: int, y_label: str, title: str
             shares = np.bincount(levels.astype(np.int64), minlength=n_levels) / levels.size
             bottom = np.concatenate([[0.0], np.cumsum(shares)[:-1]])
             for level in range(n_levels):
-                name = f"level {level}" if at == 0 else None
-                ax.bar(at, shares[level], bottom=bottom[level], width=0.62, color=shades[level], label=name, zorder=2)
+                ax.bar(at, shares[level], bottom=bottom[level], width=0.62, color=shades[level], zorder=2)
         ax.set_ylim(0.0, 1.0)
     axes[0].set_ylabel(y_label, fontsize=9, color=INK)
-    handles, labels = axes[0].get_legend_handles_labels()
-    axes[-1].legend(
-        handles[::-1], labels[::-1], fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5)
-    )
+    handles = [Patch(color=shades[level], label=f"level {level}") for level in reversed(range(n_levels))]
+    axes[-1].legend(handles=handles, fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return _finish(axes, title, caption)
 
 
@@ -143,7 +146,7 @@ def draw_survival(panels: Sequence[Panel], x_label: str, y_label: str, title: st
         ax.set_xlabel(x_label, fontsize=9, color=INK, labelpad=4 + 11 * (len(panel.groups) + 1))
         if panel.name:
             ax.set_title(panel.name, fontsize=9, color=INK)
-        ax.legend(fontsize=8, frameon=False, loc="lower left")
+        ax.legend(fontsize=8, frameon=False, loc="upper right")
     axes[0].set_ylabel(y_label, fontsize=9, color=INK)
     return _finish(axes, title, caption)
 

@@ -47,7 +47,9 @@ class DenseFit:
 class Likelihood(Protocol):
     """A log likelihood of P coefficients, the last of which is tested."""
 
-    start: Float64Array
+    @property
+    def start(self) -> Float64Array:
+        """Where Newton's method starts (P,)."""
 
     def evaluate(self, beta: Float64Array) -> tuple[float, Float64Array, Float64Array]:
         """Log likelihood, score (P,) and observed information (P, P) at ``beta``."""
@@ -265,7 +267,7 @@ def _penalty_of(model: Likelihood) -> Callable[[Float64Array], Float64Array]:
     """Gradient of ``log det(information) / 2``: the model's own, or by central differences."""
     own = getattr(model, "penalty", None)
     if own is not None:
-        return own  # type: ignore[no-any-return]
+        return own
 
     def differences(beta: Float64Array) -> Float64Array:
         widths = 1e-4 / np.sqrt(np.maximum(np.diag(model.evaluate(beta)[2]), 1e-12))
