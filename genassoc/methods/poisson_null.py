@@ -15,7 +15,7 @@ from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.linalg import orthonormal_basis
 
 # Skewness of the score of overdispersed counts beyond which its tests find too much (docs/models/poisson.md).
-SKEWED = 0.7
+SKEWED = 0.4
 OVERDISPERSED = 1.1
 
 
