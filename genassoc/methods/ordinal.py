@@ -9,12 +9,14 @@ from genassoc.data.block import Block
 from genassoc.data.design import Kind
 from genassoc.methods import checks
 from genassoc.methods.base import BlockResult
+from genassoc.methods.genetic_models import by_genetic_model
+from genassoc.methods.genotype_choices import GENETIC_MODELS, GenotypeChoices
 from genassoc.methods.ordinal_null import prepare
 from genassoc.methods.score_screen import ScreenState, check_choices, choices_of, test_block
 
 
 @dataclass(frozen=True)
-class Ordinal:
+class Ordinal(GenotypeChoices):
     """Proportional odds (cumulative logit), additive in ALT copies: ``log odds(y > m) = X a + g b - theta_m``.
 
     Parameters
@@ -55,6 +57,7 @@ class Ordinal:
     min_mac: float = 5.0
 
     def __post_init__(self) -> None:
+        self.check_genotype_choices(GENETIC_MODELS[:-1])  # the genotypic model is of two columns
         check_choices(self)
         if self.levels is None:
             return
@@ -76,6 +79,7 @@ class Ordinal:
         design = cohort.design(self.traits, self.covariates, kind=self.outcome, levels=self.levels)
         return prepare(design, np.asarray(cohort.block_columns), int(cohort.block_width))
 
+    @by_genetic_model
     def block(self, state: ScreenState, block: Block) -> BlockResult:
         """Test every variant of the block against every trait: V x T rows."""
         return test_block(choices_of(self), state, block)

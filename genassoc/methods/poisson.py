@@ -10,12 +10,14 @@ from genassoc.data.design import Kind
 from genassoc.data.outcomes import exposure_values
 from genassoc.methods import checks
 from genassoc.methods.base import BlockResult
+from genassoc.methods.genetic_models import by_genetic_model
+from genassoc.methods.genotype_choices import GENETIC_MODELS, GenotypeChoices
 from genassoc.methods.poisson_null import prepare
 from genassoc.methods.score_screen import ScreenState, check_choices, choices_of, test_block
 
 
 @dataclass(frozen=True)
-class Poisson:
+class Poisson(GenotypeChoices):
     """Poisson regression, additive in ALT copies: ``log E(y) = log(exposure) + X a + g b``.
 
     Parameters
@@ -59,6 +61,7 @@ class Poisson:
     min_mac: float = 5.0
 
     def __post_init__(self) -> None:
+        self.check_genotype_choices(GENETIC_MODELS[:-1])  # the genotypic model is of two columns
         check_choices(self)
         checks.choice(self.dispersion, "dispersion", ("quasi", "poisson"))
         if self.exposure is not None and len(checks.names(self.exposure, "exposure")) != 1:
@@ -78,6 +81,7 @@ class Poisson:
         columns = np.asarray(cohort.block_columns)
         return prepare(design, exposure, columns, int(cohort.block_width), self.dispersion == "quasi")
 
+    @by_genetic_model
     def block(self, state: ScreenState, block: Block) -> BlockResult:
         """Test every variant of the block against every trait: V x T rows."""
         return test_block(choices_of(self), state, block)
