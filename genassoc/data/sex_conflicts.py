@@ -69,7 +69,7 @@ def _counts(cohort: Cohort, kind: str) -> tuple[Int64Array, Int64Array, Int64Arr
         total[1] += (codes == HET).sum(axis=0)
         if block.haploid is not None:
             marks = np.unpackbits(block.haploid, axis=1, bitorder="little", count=block.n_samples)
-            total[2] += (marks[:, cohort.sample_index] & (codes != NOT_OBSERVED)).sum(axis=0)
+            total[2] += ((marks[:, cohort.sample_index] > 0) & (codes != NOT_OBSERVED)).sum(axis=0)
     return total[0], total[1], total[2]
 
 
