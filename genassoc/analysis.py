@@ -1,7 +1,8 @@
 """An analysis as gwas.toml describes it: loaded, run, or planned for a job array."""
 
+import contextlib
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,25 @@ def check_files(config: Config) -> None:
             raise OutputError(
                 f"{out} is a VCF, perhaps what the store was made of; choose another name for the output."
             )
+
+
+@contextlib.contextmanager
+def workers(threads: int | None, dask: str | None, tell: Callable[[str], None]) -> Iterator[Executor]:
+    """Threads of this process; or, where an address is given, a Dask cluster, of which ``tell`` hears.
+
+    Raises
+    ------
+    ClusterError
+        If no scheduler answers, or the address is none.
+    """
+    if dask is None:
+        yield Threads(threads)
+        return
+    from genassoc.engine.executors_dask import connected, describe_cluster
+
+    with connected(dask) as executor:
+        tell(describe_cluster(executor))
+        yield executor
 
 
 def run(

@@ -91,8 +91,8 @@ def association_job(cohort: Cohort, model: Any, plan: Plan) -> AssociationJob:
 
 def _check_enough_samples(cohort: Cohort, model: Any, state: Any) -> None:
     """Refuse a run in which no trait has more samples than the model has coefficients."""
-    nulls = [(null.n, null.Q.shape[1]) for null in getattr(state, "nulls", ())]
-    if not nulls or any(n > C + 1 for n, C in nulls):  # the genotype's coefficient is one more
+    sizes = [(null.n, getattr(null, "n_covariates", None) or null.Q.shape[1]) for null in getattr(state, "nulls", ())]
+    if not sizes or any(n > C + 1 for n, C in sizes):  # the genotype's coefficient is one more
         return
     design = cohort.design((), model.covariates)
     C = len(design.covariates) + len(design.dropped_covariates)

@@ -10,7 +10,6 @@ import typer.core
 
 if TYPE_CHECKING:
     from genassoc.config import Config
-    from genassoc.results import Results
 
 
 class _InterruptedError(Exception):
@@ -38,6 +37,9 @@ app = typer.Typer(
 Threads = Annotated[
     int | None,
     typer.Option("--threads", min=1, help="Threads; all usable CPUs by default. Results do not depend on it."),
+]
+Dask = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help="Run on a Dask scheduler, or local:N for N processes.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Force = Annotated[
@@ -166,39 +168,37 @@ def check(config: Annotated[Path, typer.Argument(metavar="gwas.toml")], threads:
 def run(
     config: Annotated[Path, typer.Argument(metavar="gwas.toml")],
     threads: Threads = None,
+    dask: Dask = None,
     force: Force = False,
 ) -> None:
     """Do what a gwas.toml says. A killed run carries on when run again."""
     from genassoc.config import Config
 
-    _run(Config.read(config), threads, force)
+    _run(Config.read(config), threads, dask, force)
 
 
-def _run(config: "Config", threads: int | None, force: bool) -> None:
-    from genassoc import analysis
+def _run(config: "Config", threads: int | None, dask: str | None, force: bool) -> None:
+    from genassoc import analysis, describe
     from genassoc.formats.sumstats_metadata import check_fields
 
     check_fields(config.output.get("metadata") or {})
-    results = analysis.run_config(config, executor=_executor(threads), progress=_progress(), restart=force)
+    if threads is not None and dask is not None:
+        raise typer.BadParameter("--threads is for this machine, --dask for a cluster: give one of them")
+    with analysis.workers(threads, dask, _tell) as executor:
+        results = analysis.run_config(config, executor=executor, progress=_progress(), restart=force)
     for note in results.provenance["notes"]:
         _tell(note)
-    for line in _summary(results):
+    for line in describe.result_lines(results):
         _say(line)
     for line in analysis.write_dialect(config, results):
         _say(line)
-
-
-def _summary(results: "Results") -> list[str]:
-    from genassoc import describe
-
-    return describe.result_lines(results)
 
 
 @app.command()
 def assoc(
     store: Annotated[Path, typer.Argument(help="A store, or a VCF to convert first.")],
     pheno: Annotated[Path, typer.Argument(help="Phenotypes: TSV, CSV, blank-delimited or parquet.")],
-    model: Annotated[str, typer.Option(help="linear | logistic")],
+    model: Annotated[str, typer.Option(help="linear | logistic | poisson | ordinal")],
     trait: Annotated[
         list[str], typer.Option(help="NAME[,NAME...]; may be repeated. A name with a comma: '\"LDL, fasting\"'.")
     ],
@@ -227,20 +227,22 @@ def assoc(
     test: Annotated[str | None, typer.Option(help="Logistic: score | wald | lrt.")] = None,
     correction: Annotated[str | None, typer.Option(help="firth_approx | firth | firth_fallback | spa | none.")] = None,
     correct_below: Annotated[float | None, typer.Option(help="p below which that is done (0.05).")] = None,
+    exposure: Annotated[str | None, typer.Option(help="Poisson: column of what the counts are over, as years.")] = None,
+    levels: Annotated[str | None, typer.Option(help="Ordinal: NAME,NAME,... from the lowest to the highest.")] = None,
     like: Annotated[str | None, typer.Option(help="As plink2 | regenie does; explicit choices win.")] = None,
     missing_code: Annotated[
         list[str] | None,
-        typer.Option(help="A value that means missing, as -9; may be repeated; 'none' declares that there is none."),
+        typer.Option(help="A value that means missing, as -9; may be repeated; 'none': there is none."),
     ] = None,
     min_overlap: Annotated[
         float | None,
         typer.Option(min=0, max=1, help="Least share of the smaller set of samples that must match (0.5)."),
     ] = None,
     dialect: Annotated[
-        str | None,
-        typer.Option(help="Write --out as gwas-ssf | plink2 | regenie | saige, beside a parquet of all columns."),
+        str | None, typer.Option(help="--out as gwas-ssf | plink2 | regenie | saige, beside a parquet of all columns.")
     ] = None,
     threads: Threads = None,
+    dask: Dask = None,
     force: Force = False,
     print_toml: Annotated[bool, typer.Option(help="Print the gwas.toml that means the same, and stop.")] = False,
 ) -> None:
@@ -252,6 +254,7 @@ def assoc(
         "rank_normalise": rank_normalise or None, "correction": correction, "correct_below": correct_below, "like": like,
         "genetic_model": genetic_model, "male_x_dosage": x_model, "condition_on": _names(condition or []) or None,
     }  # fmt: skip
+    choices |= {"exposure": exposure, "levels": _names([levels]) if levels else None}
     if covar:
         choices["covariates"] = covar.replace("~", "", 1).strip() if "~" in covar else _names([covar])
     declared = None if missing_code is None else [code for code in missing_code if code != "none"]
@@ -269,7 +272,7 @@ def assoc(
     if print_toml:
         _say(config.to_toml().rstrip())
         return
-    _run(config, threads, force)
+    _run(config, threads, dask, force)
 
 
 @app.command()

@@ -12,6 +12,7 @@ from genassoc import analysis, api
 from genassoc.config import Config, problems_of, read_tables
 from genassoc.data.cohort import Cohort
 from genassoc.data.design import Kind, build_design
+from genassoc.data.outcomes import exposure_values
 from genassoc.data.phenotypes import Phenotypes, formula_variables
 from genassoc.data.schema import RESULT_COLUMNS
 from genassoc.errors import GenassocError
@@ -117,15 +118,18 @@ def _check_columns(config: Config, phenotypes: Phenotypes, rows: Int64Array, fou
         covariates = checks.names_or_formula(config.model.get("covariates", ()), "covariates")
     except ValueError:
         return  # told already, among the model's problems
+    levels, exposure = config.model.get("levels"), config.model.get("exposure")
     for trait in traits:
-        found.attempt(partial(build_design, phenotypes, rows, [trait], (), kind))
+        found.attempt(partial(build_design, phenotypes, rows, [trait], (), kind, levels))
+    if isinstance(exposure, str):
+        found.attempt(partial(exposure_values, phenotypes, exposure, rows))
     names = covariates
     if isinstance(names, str):
         names = found.attempt(partial(formula_variables, names)) or () if names.strip() else ()
     for name in names:
         found.attempt(partial(build_design, phenotypes, rows, (), [name]))
     if len(found.problems) == n_before:
-        found.attempt(partial(build_design, phenotypes, rows, traits, covariates, kind))
+        found.attempt(partial(build_design, phenotypes, rows, traits, covariates, kind, levels))
 
 
 def _check_some_variant(cohort: Cohort) -> None:

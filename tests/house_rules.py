@@ -46,8 +46,9 @@ DOORS = {
     "numba": ("kernels/",),
     "llvmlite": ("kernels/",),
     "zarr": ("data/store.py", "formats/vcz.py"),
-    "dask": ("engine/executors.py", "api.py"),
-    "distributed": ("engine/executors.py", "api.py"),
+    "dask": ("engine/executors_dask.py", "api.py"),
+    "distributed": ("engine/executors_dask.py", "api.py"),
+    "cloudpickle": ("engine/broadcast.py",),
     "allel": ("api.py",),
     "pysam": ("formats/",),
     "isal": ("formats/",),
@@ -75,11 +76,12 @@ TWINS = {
     "mosaic.hide_calls": "packed.hide_calls",
     "linear.list_missing": "linear.linear_by_least_squares",  # complete cases are chosen row by row there
     "linear.sum_in_float64": "linear.linear_by_least_squares",
-    "linear.finish": "linear.linear_by_least_squares",
+    "linear_rows.finish": "linear.linear_by_least_squares",
     "logistic_rows.analyse_rows": "logistic.analyse_rows",
     "logistic_firth.analyse_complete_rows": "logistic.analyse_rows",
     "logistic_score.score_with_missing": "logistic.score_with_missing",
     "logistic_score.exact_rows": "exact_rare.exact_rare_neg_log_p",
+    "ordinal_score.score_with_missing": "ordinal.score_with_missing",
     "vcf.gather": "vcf.scan",  # names and alleles are strings there
     "vcf.same_as_previous": "vcf.scan",
     "vcf_text.write_lines": "mosaic.vcf_line",
@@ -228,7 +230,7 @@ def cycles(source: Source) -> list[str]:
 
 def wrong_siblings(source: Source) -> list[str]:
     """Executors know no genetics; formats and methods meet only in `data`."""
-    plain = {"engine/executors.py", "engine/plan.py", "engine/lock.py"}
+    plain = {f"engine/{name}.py" for name in ("executors", "executors_dask", "broadcast", "plan", "lock")}
     return [
         f"{found}: what runs tasks knows nothing of what they do"
         for found in all_imports(source)

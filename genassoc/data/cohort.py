@@ -224,10 +224,11 @@ class Cohort:
         return replace(self, phenotypes=self.phenotypes.with_columns(added), notes=(*self.notes, note))
 
     def design(
-        self, traits: Sequence[str], covariates: Sequence[str] | str = (), *, kind: Kind = "quantitative"
-    ) -> Design:
+        self, traits: Sequence[str], covariates: Sequence[str] | str = (), *, kind: Kind = "quantitative",
+        levels: Sequence[str] | None = None,
+    ) -> Design:  # fmt: skip
         """Traits and covariates of the cohort's samples as arrays; see `build_design`."""
-        return build_design(self.phenotypes, self.rows, traits, covariates, kind)
+        return build_design(self.phenotypes, self.rows, traits, covariates, kind, levels)
 
     def design_ledger(self, design: Design) -> pl.DataFrame:
         """Ledger rows of the samples under a design: who lacks a covariate, who lacks every trait."""

@@ -108,7 +108,7 @@ class GenotypeStore:
         return cls(path)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (GenotypeStore, (self.path,))
+        return (GenotypeStore, (self.path.absolute(),))  # a worker may stand in another folder
 
     def __repr__(self) -> str:
         return f"GenotypeStore({str(self.path)!r}: {self.n_variants} variants x {self.n_samples} samples)"

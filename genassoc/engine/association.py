@@ -1,7 +1,7 @@
 """An association scan as a job: blocks of the cohort through an analysis, into rows of results."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,6 +63,17 @@ class AssociationJob:
         rows = pl.concat(frames) if frames else pl.DataFrame(schema=RESULT_SCHEMA)
         return TaskOutput(rows, counts)
 
+    def label(self, task: Task) -> str:
+        """The model and the positions, as "linear chr7:12,000,001-12,400,000"."""
+        store = self.cohort.store
+        first, last = (store.variants(i, i + 1)["base_pair_location"][0] for i in (task.start, task.stop - 1))
+        contig = task.contig if task.contig.startswith("chr") else f"chr{task.contig}"
+        return f"{type(self.analysis).__name__.lower()} {contig}:{first:,}-{last:,}"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For a worker, which gets the state apart from the job: what blocks need, and no table of phenotypes."""
+        return {**self.__dict__, "cohort": for_blocks(self.cohort), "state": None}
+
     def _read(self, start: int, stop: int) -> GenotypeBlock:
         """The calls; none where the selection drops all variants without them, as a region does."""
         if self.cohort.selected_without_genotypes(start, stop).any():
@@ -76,6 +87,17 @@ def refused_calls(block: GenotypeBlock) -> dict[str, int]:
         return {}
     totals = zip(("heterozygous_where_haploid", "female_on_Y"), block.places.refused.sum(axis=0))
     return {reason: int(n) for reason, n in totals if n}
+
+
+def for_blocks(cohort: "Cohort") -> "Cohort":
+    """The cohort with what reading and selecting blocks needs; its tables keep their columns and lose their rows."""
+    return replace(
+        cohort,
+        phenotypes=replace(cohort.phenotypes, table=cohort.phenotypes.table.clear(), lines=None),
+        rows=cohort.rows[:0],
+        sample_ids=cohort.sample_ids[:0],
+        sample_ledger=cohort.sample_ledger.clear(),
+    )
 
 
 def result_rows(variants: pl.DataFrame, result: "BlockResult") -> pl.DataFrame:

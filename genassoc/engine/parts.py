@@ -5,6 +5,7 @@
     cohort.parquet.work/
       plan.json            the plan, for job arrays and for a rerun
       driver.lock          while a driver runs
+  broadcast-....pickle what the worker processes of a cluster need, while a driver runs
       part-00003.parquet   the rows of task 3; its metadata: of which plan, which variants, what was dropped
       wip_part-...         unfinished; removed by the next run
 """
@@ -20,7 +21,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import polars as pl
 
 from genassoc.data.output import output_error, replacing, sweep_unfinished
-from genassoc.data.result_table import RESULT_SCHEMA, to_arrow, write_table
+from genassoc.data.result_table import RESULT_SCHEMA, repeated_columns, to_arrow, write_table
+from genassoc.engine.broadcast import BROADCAST_NAME
 from genassoc.engine.lock import DriverLock
 from genassoc.engine.plan import Plan, Task
 from genassoc.errors import PlanError
@@ -90,6 +92,9 @@ class Job(Protocol):
     def do(self, state: Any, task: Task) -> TaskOutput:
         """One task, alone: the same output whoever does it, whenever, in whatever company."""
 
+    def label(self, task: Task) -> str:
+        """A word for what is done, a blank, and where, as people write it."""
+
 
 @dataclass(frozen=True)
 class Status:
@@ -143,6 +148,9 @@ class WorkFolder:
         out = Path(out)
         return cls(out.with_name(out.name + WORK_SUFFIX))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (WorkFolder, (self.path.absolute(),))  # another process may stand in another folder
+
     def __repr__(self) -> str:
         return f"WorkFolder({str(self.path)!r})"
 
@@ -187,6 +195,8 @@ class WorkFolder:
         if PLAN_NAME not in names and any(name.startswith("part-") or not _is_ours(name) for name in names):
             raise PlanError(f"{self.path} is not empty and holds no plan of genassoc's: name or empty another folder.")
         sweep_unfinished(self.path)
+        for left in self.path.glob(f"{BROADCAST_NAME}*"):  # of a driver that was killed
+            left.unlink(missing_ok=True)
         if PLAN_NAME in names and not restart:
             if self.plan().fingerprint != plan.fingerprint:
                 raise PlanError(
@@ -246,7 +256,11 @@ class WorkFolder:
         table = to_arrow(output.rows)
         table = table.replace_schema_metadata({METADATA_KEY: json.dumps(metadata).encode()})
         with replacing(self.part_path(task), KEPT.format(folder=self.path)) as file:
-            pq.write_table(table, file, compression="zstd", compression_level=1, write_page_checksum=True)
+            # Read once and thrown away: what is quick to write and to read again.
+            pq.write_table(
+                table, file, compression="lz4", write_page_checksum=True, write_statistics=False,
+                use_dictionary=repeated_columns(table.schema),
+            )  # fmt: skip
         return counts
 
     def part_counts(self, plan: Plan, task: Task, thorough: bool = False) -> Counts | None:
@@ -312,7 +326,7 @@ class WorkFolder:
 
 
 def _is_ours(name: str) -> bool:
-    return name.startswith(("part-", "wip_", "driver.lock")) or name == PLAN_NAME
+    return name.startswith(("part-", "wip_", "driver.lock", BROADCAST_NAME)) or name == PLAN_NAME
 
 
 def _identity(plan: Plan, task: Task) -> dict[str, Any]:

@@ -26,6 +26,15 @@ class _Work:
     plan: Plan
     work: WorkFolder
 
+    @property
+    def shared_folder(self) -> Path:
+        """Where an executor of other processes may leave this for them to read."""
+        return self.work.path
+
+    def label(self, task: Task) -> str:
+        """What people are shown of a task: "linear chr7:12,000,001-12,400,000"."""
+        return self.job.label(task)
+
     def __call__(self, task: Task) -> Task:
         try:
             self.work.write_part(self.plan, task, self.job.do(self.state, task))

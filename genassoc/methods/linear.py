@@ -1,7 +1,8 @@
 """Linear regression of quantitative traits on genotype: the t test, exact on each trait's own complete cases.
 
 The null (covariates only) is fitted once for each pattern of missing phenotypes; a block is then one product of
-genotypes with covariates and residuals, and a few operations a row (`genassoc.kernels.linear.finish`).
+genotypes with covariates and residuals, and a few operations a row (`genassoc.kernels.linear_rows.finish`). Patterns
+share the covariates' columns: what the samples without a trait add to their sums is subtracted.
 """
 
 from dataclasses import dataclass
@@ -9,18 +10,20 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from genassoc.data.block import Block, GenotypeBlock
+from genassoc.data.block import Block, DosageBlock, GenotypeBlock
 from genassoc.data.design import Kind
-from genassoc.kernels import linear as kernel
+from genassoc.kernels import linear_rows as kernel
+from genassoc.kernels.carriers import sum_lacking
+from genassoc.kernels.linear import sum_dense
 from genassoc.methods import checks, linear_genotypic
 from genassoc.methods.base import BlockResult
-from genassoc.methods.columns import minor_counts
+from genassoc.methods.columns import minor_counts, minor_dosages
 from genassoc.methods.genetic_models import by_genetic_model
 from genassoc.methods.genotype_choices import GenotypeChoices
 from genassoc.methods.linear_dense import fit_row
-from genassoc.methods.linear_null import LinearState, NullModel, prepare
+from genassoc.methods.linear_null import LinearState, NullGroup, NullModel, prepare
 from genassoc.methods.sums import GenotypeSums, genotype_sums, minor_is_ref
-from genassoc.shapes import Array, BoolArray, Float64Array
+from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.tails import Z_975, neg_log_10_p_t, neg_log_10_p_z, t_quantile_975
 
 CODES: tuple[str | None, ...] = (
@@ -124,56 +127,78 @@ class Linear(GenotypeChoices):
 
 @dataclass(frozen=True)
 class _Sums:
-    """What `genassoc.kernels.linear.finish` needs of V variants: genotypes' own sums, Q'g (V, C) and R'g (V, T_p)."""
+    """What `genassoc.kernels.linear_rows.finish` needs of V variants and the P patterns of a group.
 
-    genotypes: GenotypeSums
-    gQ: Float64Array
-    gR: Float64Array
+    ``every`` are sums over the group's samples, ``own`` over each pattern's; ``lacking`` (V, P * D) and ``product``
+    (V, C - 1 + T) as there.
+    """
+
+    every: GenotypeSums
+    own: tuple[GenotypeSums, ...]
+    lacking: Float64Array
+    product: Float64Array
+
+    def take(self, variants: Int64Array, product: Float64Array) -> "_Sums":
+        """Those of some variants, with another product."""
+        own = tuple(sums.take(variants) for sums in self.own)
+        return _Sums(self.every.take(variants), own, self.lacking[variants], product)
+
+    def stacked(self, name: str) -> Array:
+        """A field of every pattern's sums, (V, P)."""
+        return np.stack([getattr(sums, name) for sums in self.own], axis=1)
 
 
-def _sums(block: Block, flipped: BoolArray, null: NullModel, product: Float64Array) -> _Sums:
-    genotypes = genotype_sums(block, flipped, null.columns, null.mask)
-    C = null.Q.shape[1]
-    covariates = product[:, null.at : null.at + C - 1]
-    residuals = product[:, null.at + C - 1 : null.at + C - 1 + null.traits.size]
-    # The constant's column of Q'g is exact: the sum of g is a whole number.
-    gQ = np.hstack([(genotypes.sum_g / np.sqrt(max(null.n, 1)))[:, None], covariates])
-    return _Sums(genotypes, gQ, np.ascontiguousarray(residuals))
+def _sums(block: Block, flipped: BoolArray, group: NullGroup) -> _Sums:
+    every = genotype_sums(block, flipped, group.columns, group.mask)
+    own = tuple(
+        every if null.n == group.n else genotype_sums(block, flipped, null.columns, null.mask, list_calls=False)
+        for null in group.nulls
+    )
+    return _Sums(every, own, _lacking(block, flipped, group), group.matrix.times(block, flipped))
 
 
-def _finish(model: Linear, null: NullModel, sums: _Sums) -> dict[str, Array]:
-    own = sums.genotypes
-    shape = (own.n.size, null.traits.size)
+def _lacking(block: Block, flipped: BoolArray, group: NullGroup) -> Float64Array:
+    """Covariates summed over the carriers that lack each pattern's traits, (V, P * D)."""
+    P, D = len(group.nulls), group.Q.shape[1]
+    out = np.zeros((block.n_variants, P * D))
+    if isinstance(block, GenotypeBlock):
+        words = block.packed.view(np.uint64)
+        at = (group.lacking_pointers, group.lacking_patterns)
+        sum_lacking(words, flipped, group.lacking_mask, *at, group.Q.ravel(), out)
+        return out
+    for p, null in enumerate(group.nulls):
+        without = np.setdiff1d(group.columns, null.columns)
+        dosages = np.nan_to_num(minor_dosages(DosageBlock(block.values[:, without]), flipped))
+        part = np.empty((block.n_variants, D))
+        sum_dense(dosages, group.Q[without], part)
+        out[:, p * D : (p + 1) * D] = part
+    return out
+
+
+def _finish(model: Linear, group: NullGroup, sums: _Sums) -> dict[str, Array]:
+    shape = (sums.every.n.size, group.traits.size)
     beta, standard_error, t, df = (np.empty(shape) for _ in range(4))
     code, weak = np.empty(shape, np.uint8), np.empty(shape, np.uint8)
     kernel.finish(
-        own.n, own.sum_g, own.sum_g2, sums.gQ, sums.gR, own.pointers, own.indices, null.Q, null.R, null.rss,
-        null.n, model.imputes, beta, standard_error, t, df, code, weak,
+        sums.stacked("n"), sums.stacked("sum_g"), sums.stacked("sum_g2"), sums.every.sum_g2, sums.product,
+        sums.lacking, sums.every.pointers, sums.every.indices, group.Q, group.R, group.gram, group.rss, group.n_of,
+        group.pattern_of, group.lacking_pointers, group.lacking_patterns, 1.0 / np.sqrt(max(group.n, 1)), model.imputes,
+        beta, standard_error, t, df, code, weak,
     )  # fmt: skip
     return {"beta": beta, "standard_error": standard_error, "t": t, "df": df, "code": code, "weak": weak}
 
 
 def _again_in_float64(
-    model: Linear,
-    state: LinearState,
-    null: NullModel,
-    block: GenotypeBlock,
-    flipped: BoolArray,
-    sums: _Sums,
-    found: dict[str, Array],
+    model: Linear, group: NullGroup, block: GenotypeBlock, flipped: BoolArray, sums: _Sums, found: dict[str, Array]
 ) -> None:
     """Compute the rows that float32 sums cannot hold, or that people will quote, again in float64."""
     quoted = np.nan_to_num(neg_log_10_p_t(found["t"], found["df"])) > GENOME_WIDE
-    rows = ((found["weak"] > 0) | quoted) & ~sums.genotypes.constant[:, None]
+    rows = ((found["weak"] > 0) | quoted) & ~sums.stacked("constant")[:, group.pattern_of]
     variants = np.flatnonzero(rows.any(axis=1))
     if not variants.size:
         return
-    C, T = null.Q.shape[1], null.traits.size
-    which = np.arange(null.at, null.at + C - 1 + T)
-    exact = state.matrix.times_in_float64(block, flipped, variants, which)
-    gQ = np.hstack([sums.gQ[variants, :1], exact[:, : C - 1]])
-    some = _Sums(sums.genotypes.take(variants), gQ, np.ascontiguousarray(exact[:, C - 1 :]))
-    again = _finish(model, null, some)
+    exact = group.matrix.times_in_float64(block, flipped, variants)
+    again = _finish(model, group, sums.take(variants, exact))
     chosen = rows[variants]
     for name, values in found.items():
         part = values[variants]
@@ -182,21 +207,20 @@ def _again_in_float64(
 
 
 def _fit_afresh(
-    model: Linear, null: NullModel, block: Block, flipped: BoolArray, sums: _Sums, found: dict[str, Array]
+    model: Linear, group: NullGroup, block: Block, flipped: BoolArray, sums: _Sums, found: dict[str, Array]
 ) -> None:
     """Fit the rows in which even float64 sums cancel on their own complete cases."""
-    ill = (found["weak"] == kernel.ILL) & ~sums.genotypes.constant[:, None]
-    for v in np.flatnonzero(ill.any(axis=1)):
+    ill = (found["weak"] == kernel.ILL) & ~sums.stacked("constant")[:, group.pattern_of]
+    for v, j in np.argwhere(ill):
+        null = group.nulls[group.pattern_of[j]]
         g = minor_counts(block, flipped, np.array([v]), null.columns)[0]
-        for j in np.flatnonzero(ill[v]):
-            row = fit_row(g, null.Q, null.R[:, j], null.columns, model.imputes)
-            for name in ("beta", "standard_error", "t", "df", "code"):
-                found[name][v, j] = getattr(row, name)
+        row = fit_row(g, null.Q, group.R[:, j], null.columns, model.imputes)
+        for name in ("beta", "standard_error", "t", "df", "code"):
+            found[name][v, j] = getattr(row, name)
 
 
 def _test_block(model: Linear, state: LinearState, block: Block) -> BlockResult:
     flipped = minor_is_ref(block, state.cohort_columns, state.cohort_mask)
-    product = state.matrix.times(block, flipped)
     shape = (block.n_variants, len(state.traits))
     columns: dict[str, Array] = {
         name: np.full(shape, np.nan)
@@ -210,14 +234,16 @@ def _test_block(model: Linear, state: LinearState, block: Block) -> BlockResult:
         "method": np.zeros(shape, np.uint8),
         "code": np.zeros(shape, np.uint8),
     }
-    for null in state.nulls:
-        sums = _sums(block, flipped, null, product)
-        found = _finish(model, null, sums)
+    for group in state.groups:
+        sums = _sums(block, flipped, group)
+        found = _finish(model, group, sums)
         if isinstance(block, GenotypeBlock):
-            _again_in_float64(model, state, null, block, flipped, sums, found)
-        _fit_afresh(model, null, block, flipped, sums, found)
-        for name, values in _rows(model, null, sums.genotypes, found, flipped).items():
-            columns[name][:, null.traits] = values
+            _again_in_float64(model, group, block, flipped, sums, found)
+        _fit_afresh(model, group, block, flipped, sums, found)
+        for p, null in enumerate(group.nulls):
+            of_null = {name: values[:, group.pattern_of == p] for name, values in found.items()}
+            for name, values in _rows(model, null, sums.own[p], of_null, flipped).items():
+                columns[name][:, null.traits] = values
     labels = {"trait": state.traits, "test": ("add",) * len(state.traits)}
     return BlockResult(columns, labels, {"method": METHODS, "code": CODES})
 

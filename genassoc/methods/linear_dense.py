@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from genassoc.kernels import linear as kernel
+from genassoc.kernels import linear_rows as kernel
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 from genassoc.stats.linalg import orthonormal_basis
 
@@ -16,7 +16,7 @@ _PERFECT = 1e-24
 
 @dataclass(frozen=True)
 class DenseFit:
-    """beta, standard error, t, degrees of freedom and code of one row, as `genassoc.kernels.linear.finish` gives."""
+    """beta, standard error, t, degrees of freedom and code of one row, as `genassoc.kernels.linear_rows.finish` gives."""
 
     beta: float
     standard_error: float

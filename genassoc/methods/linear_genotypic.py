@@ -76,10 +76,11 @@ def _of_pattern(
     count_codes(block.packed.view(np.uint64), null.mask, counts)
     classes = Classes(counts)
     sums, numbers, ill = np.empty((2, V, C + T)), np.empty((V, T, kernel.N_NUMBERS)), np.zeros((V, T), np.uint8)
-    thin = np.hstack([null.Q, null.R])
+    Q = _own_basis(null)
+    thin = np.hstack([Q, null.R])
     for which, name in enumerate(("hetonly", "recessive")):
         sums[which] = 0.5 * sums_in_float64(recoded(block, name), thin)
-    kernel.genotypic_rows(counts, sums, own.pointers, own.indices, null.Q, null.R, null.rss, null.n, numbers, ill)
+    kernel.genotypic_rows(counts, sums, own.pointers, own.indices, Q, null.R, null.rss, null.n, numbers, ill)
     found = []
     for t in range(T):
         code = np.zeros(V, np.uint8)
@@ -95,12 +96,19 @@ def _of_pattern(
     return found
 
 
+def _own_basis(null: NullModel) -> Float64Array:
+    """The covariates orthonormal among the pattern's own samples, zero for others: (N, C), the constant first."""
+    Q = np.zeros(null.Q.shape)
+    Q[null.columns] = np.linalg.solve(np.linalg.cholesky(null.gram), null.Q[null.columns].T).T
+    return Q
+
+
 def sums_in_float64(block: Block, thin: Float64Array) -> Float64Array:
     """Codes of a block of genotypes times columns (N, K), sample after sample in float64: (V, K)."""
     assert isinstance(block, GenotypeBlock)
-    V, K = block.n_variants, thin.shape[1]
+    V = block.n_variants
     matrix = ThinMatrix(thin, (), np.zeros(0, np.float32))
-    return matrix.times_in_float64(block, np.zeros(V, dtype=bool), np.arange(V), np.arange(K))
+    return matrix.times_in_float64(block, np.zeros(V, dtype=bool), np.arange(V))
 
 
 def _dense(block: GenotypeBlock, null: NullModel, t: int, v: int, numbers: Float64Array) -> tuple[float, str | None]:

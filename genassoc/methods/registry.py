@@ -5,10 +5,14 @@ from typing import Any
 
 from genassoc.methods.linear import Linear
 from genassoc.methods.logistic import Logistic
+from genassoc.methods.ordinal import Ordinal
+from genassoc.methods.poisson import Poisson
 
 MODELS: dict[str, Any] = {
     "linear": Linear,
     "logistic": Logistic,
+    "ordinal": Ordinal,
+    "poisson": Poisson,
 }
 
 

@@ -75,11 +75,13 @@ def frequency(allele_count: Float64Array, n_alleles: Int64Array) -> Float64Array
         return np.asarray(allele_count / n_alleles)
 
 
-def genotype_sums(block: Block, flipped: BoolArray, columns: Int64Array, mask: UInt64Array) -> GenotypeSums:
-    """Sums over the samples ``columns`` (n,), which are ``mask`` as packed words."""
+def genotype_sums(
+    block: Block, flipped: BoolArray, columns: Int64Array, mask: UInt64Array, *, list_calls: bool = True
+) -> GenotypeSums:
+    """Sums over the samples ``columns`` (n,), which are ``mask`` as packed words; ``list_calls``: list missing ones too."""
     if isinstance(block, DosageBlock):
         return _dosage_sums(block, flipped, columns)
-    return _call_sums(block, flipped, mask)
+    return _call_sums(block, flipped, mask, list_calls)
 
 
 @dataclass(frozen=True)
@@ -127,12 +129,12 @@ def _true_copies(block: GenotypeBlock, counts: Int64Array, mask: UInt64Array) ->
     return copies - haploid[:, 1], n_alleles - haploid.sum(axis=1)
 
 
-def _call_sums(block: GenotypeBlock, flipped: BoolArray, mask: UInt64Array) -> GenotypeSums:
+def _call_sums(block: GenotypeBlock, flipped: BoolArray, mask: UInt64Array, list_calls: bool) -> GenotypeSums:
     counts = _code_counts(block, mask)
     n = counts[:, :3].sum(axis=1)
     two = np.where(flipped, counts[:, 0], counts[:, 2])
     het = counts[:, 1]
-    pointers = np.concatenate([[0], np.cumsum(counts[:, 3])])
+    pointers = np.concatenate([[0], np.cumsum(counts[:, 3] if list_calls else 0 * n)])
     indices = np.empty(pointers[-1], dtype=np.int64)
     list_missing(block.packed.view(np.uint64), mask, pointers, indices)
     return GenotypeSums(
