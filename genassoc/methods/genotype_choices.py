@@ -6,7 +6,8 @@ from typing import Literal
 from genassoc.methods import checks
 
 GeneticModel = Literal["additive", "dominant", "recessive", "hetonly", "genotypic"]
-GENETIC_MODELS: tuple[str, ...] = ("additive", "dominant", "recessive", "hetonly", "genotypic")
+ONE_DEGREE: tuple[str, ...] = ("additive", "dominant", "recessive", "hetonly")
+GENETIC_MODELS: tuple[str, ...] = (*ONE_DEGREE, "genotypic")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,11 @@ class GenotypeChoices:
             raise ValueError(f"condition_on names a variant twice: {', '.join(self.condition_on)}")
         if self.genetic_model == "genotypic" and getattr(self, "like", None) == "regenie":
             raise ValueError("like='regenie': REGENIE has no genotypic test; leave one of the two out")
+
+    @property
+    def imputes(self) -> bool:
+        """Whether missing calls take the mean."""
+        return getattr(self, "missing", "complete") == "mean"
 
     @property
     def rows_per_trait(self) -> int:

@@ -71,7 +71,11 @@ def _of_pattern(
     least_mac: float, as_plink2: bool, null: NullModel, block: GenotypeBlock, own: GenotypeSums
 ) -> list[tuple[int, dict[str, Array]]]:
     """Position in the pattern and rows (V, 3) of each trait."""
-    V, C, T = block.n_variants, null.Q.shape[1], null.R.shape[1]
+    # Orthonormal over this pattern's samples, zero for others, whatever basis the null shares with other patterns.
+    basis = orthonormal_basis(null.Q[null.columns]).Q
+    Q, R = np.zeros((null.Q.shape[0], basis.shape[1])), np.zeros((null.R.shape[0], null.traits.size))
+    Q[null.columns], R[null.columns] = basis, null.R[null.columns][:, : null.traits.size]
+    V, C, T = block.n_variants, Q.shape[1], R.shape[1]
     counts = np.empty((V, 4), np.int64)
     count_codes(block.packed.view(np.uint64), null.mask, counts)
     classes = Classes(counts)

@@ -9,12 +9,14 @@ from genassoc.data.block import Block
 from genassoc.data.design import Kind
 from genassoc.methods import checks
 from genassoc.methods.base import BlockResult
+from genassoc.methods.genetic_models import by_genetic_model
+from genassoc.methods.genotype_choices import GenotypeChoices
 from genassoc.methods.ordinal_null import prepare
 from genassoc.methods.score_screen import ScreenState, check_choices, choices_of, test_block
 
 
 @dataclass(frozen=True)
-class Ordinal:
+class Ordinal(GenotypeChoices):
     """Proportional odds (cumulative logit), additive in ALT copies: ``log odds(y > m) = X a + g b - theta_m``.
 
     Parameters
@@ -35,6 +37,8 @@ class Ordinal:
         Missing calls: leave the sample out of the row; or give it the mean of the observed calls.
     min_mac : float
         Rows below this minor allele count have no estimate (code "too_few_carriers").
+    genetic_model, male_x_dosage, condition_on
+        See `genassoc.methods.genotype_choices.GenotypeChoices`; the genotypic model is not among them.
 
     Notes
     -----
@@ -76,6 +80,7 @@ class Ordinal:
         design = cohort.design(self.traits, self.covariates, kind=self.outcome, levels=self.levels)
         return prepare(design, np.asarray(cohort.block_columns), int(cohort.block_width))
 
+    @by_genetic_model
     def block(self, state: ScreenState, block: Block) -> BlockResult:
         """Test every variant of the block against every trait: V x T rows."""
         return test_block(choices_of(self), state, block)

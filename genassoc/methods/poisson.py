@@ -10,12 +10,14 @@ from genassoc.data.design import Kind
 from genassoc.data.outcomes import exposure_values
 from genassoc.methods import checks
 from genassoc.methods.base import BlockResult
+from genassoc.methods.genetic_models import by_genetic_model
+from genassoc.methods.genotype_choices import GenotypeChoices
 from genassoc.methods.poisson_null import prepare
 from genassoc.methods.score_screen import ScreenState, check_choices, choices_of, test_block
 
 
 @dataclass(frozen=True)
-class Poisson:
+class Poisson(GenotypeChoices):
     """Poisson regression, additive in ALT copies: ``log E(y) = log(exposure) + X a + g b``.
 
     Parameters
@@ -38,6 +40,8 @@ class Poisson:
         Missing calls: leave the sample out of the row; or give it the mean of the observed calls.
     min_mac : float
         Rows below this minor allele count have no estimate (code "too_few_carriers").
+    genetic_model, male_x_dosage, condition_on
+        See `genassoc.methods.genotype_choices.GenotypeChoices`; the genotypic model is not among them.
 
     Notes
     -----
@@ -78,6 +82,7 @@ class Poisson:
         columns = np.asarray(cohort.block_columns)
         return prepare(design, exposure, columns, int(cohort.block_width), self.dispersion == "quasi")
 
+    @by_genetic_model
     def block(self, state: ScreenState, block: Block) -> BlockResult:
         """Test every variant of the block against every trait: V x T rows."""
         return test_block(choices_of(self), state, block)
