@@ -373,7 +373,8 @@ def test_counts_and_grades_are_tested_on_the_indicator_too(model):
         choices = {"correct_below": 0.0} if kind is ga.Logistic else {"correction": None}
         found = rows_of(cohort, kind(trait, ["x"], min_mac=0, genetic_model=model, **choices))
         expected = rows_of(plain, kind(trait, ["x"], min_mac=0, **choices))
-        fine = found["beta"].is_not_null() & expected["beta"].is_not_null() & (found["mac"] > 40)
+        # Which rows are tested exactly hangs on the count of what is tested.
+        fine = found["beta"].is_not_null() & expected["beta"].is_not_null() & (found["method"] == expected["method"])
         assert fine.sum() > 10
         # float32 sums in another order
         for name in ("beta", "standard_error", "neg_log_10_p_value"):
