@@ -9,6 +9,7 @@ from typing import Any
 _NAMES = {
     "ClusterError": "genassoc.errors",
     "Cohort": "genassoc.data.cohort",
+    "Cox": "genassoc.methods.cox",
     "Dask": "genassoc.engine.executors_dask",
     "GenassocError": "genassoc.errors",
     "GenotypeStore": "genassoc.data.store",

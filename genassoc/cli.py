@@ -198,11 +198,15 @@ def _run(config: "Config", threads: int | None, dask: str | None, force: bool) -
 def assoc(
     store: Annotated[Path, typer.Argument(help="A store, or a VCF to convert first.")],
     pheno: Annotated[Path, typer.Argument(help="Phenotypes: TSV, CSV, blank-delimited or parquet.")],
-    model: Annotated[str, typer.Option(help="linear | logistic | poisson | ordinal")],
-    trait: Annotated[
-        list[str], typer.Option(help="NAME[,NAME...]; may be repeated. A name with a comma: '\"LDL, fasting\"'.")
-    ],
+    model: Annotated[str, typer.Option(help="linear | logistic | cox | poisson | ordinal")],
     out: Annotated[Path, typer.Option(help="Results: .parquet, .tsv or .tsv.gz.")],
+    trait: Annotated[list[str] | None, typer.Option(help="NAME[,NAME...], or '\"LDL, fasting\"'.")] = None,
+    time: Annotated[list[str] | None, typer.Option(help="Cox: column of the time to the event.")] = None,
+    event: Annotated[list[str] | None, typer.Option(help="Cox: column of the event, in place of a trait.")] = None,
+    entry: Annotated[str | None, typer.Option(help="Cox: column of the time of entry (left truncation).")] = None,
+    strata: Annotated[str | None, typer.Option(help="Cox: NAME[,NAME...], baseline hazards of their own.")] = None,
+    cause: Annotated[str | None, typer.Option(help="Cox: the event's code; others are censored.")] = None,
+    ties: Annotated[str | None, typer.Option(help="Cox: efron | breslow.")] = None,
     covar: Annotated[str | None, typer.Option(help="NAME[,NAME...], ranges as PC1:PC10, or a formula with ~.")] = None,
     sample_id: Annotated[str | None, typer.Option(help="Column of sample ids.")] = None,
     sex: Annotated[str | None, typer.Option(help="Column of sex: 1 / 2 or M / F.")] = None,
@@ -224,7 +228,7 @@ def assoc(
     missing: Annotated[str | None, typer.Option(help="Missing calls: complete | mean.")] = None,
     min_mac: Annotated[float | None, typer.Option(help="Rows of fewer minor alleles have no estimate (5).")] = None,
     rank_normalise: Annotated[bool, typer.Option(help="Linear: normal scores of each trait (Blom).")] = False,
-    test: Annotated[str | None, typer.Option(help="Logistic: score | wald | lrt.")] = None,
+    test: Annotated[str | None, typer.Option(help="Logistic, Cox: score | wald | lrt.")] = None,
     correction: Annotated[str | None, typer.Option(help="firth_approx | firth | firth_fallback | spa | none.")] = None,
     correct_below: Annotated[float | None, typer.Option(help="p below which that is done (0.05).")] = None,
     exposure: Annotated[str | None, typer.Option(help="Poisson: column of what the counts are over, as years.")] = None,
@@ -234,10 +238,7 @@ def assoc(
         list[str] | None,
         typer.Option(help="A value that means missing, as -9; may be repeated; 'none': there is none."),
     ] = None,
-    min_overlap: Annotated[
-        float | None,
-        typer.Option(min=0, max=1, help="Least share of the smaller set of samples that must match (0.5)."),
-    ] = None,
+    min_overlap: Annotated[float | None, typer.Option(min=0, max=1, help="Least share of ids to match (0.5).")] = None,
     dialect: Annotated[
         str | None, typer.Option(help="--out as gwas-ssf | plink2 | regenie | saige, beside a parquet of all columns.")
     ] = None,
@@ -250,11 +251,15 @@ def assoc(
     from genassoc.config import Config
 
     choices: dict[str, Any] = {
-        "kind": model, "traits": _names(trait), "missing": missing, "min_mac": min_mac, "test": test,
-        "rank_normalise": rank_normalise or None, "correction": correction, "correct_below": correct_below, "like": like,
-        "genetic_model": genetic_model, "male_x_dosage": x_model, "condition_on": _names(condition or []) or None,
+        "kind": model, "missing": missing, "min_mac": min_mac, "test": test, "rank_normalise": rank_normalise or None,
+        "correction": correction, "correct_below": correct_below, "like": like, "entry": entry, "cause": cause, "ties": ties,
+        "genetic_model": genetic_model, "male_x_dosage": x_model, "exposure": exposure,
     }  # fmt: skip
-    choices |= {"exposure": exposure, "levels": _names([levels]) if levels else None}
+    lists = {
+        "traits": trait, "time": time, "event": event, "strata": [strata] if strata else None,
+        "condition_on": condition, "levels": [levels] if levels else None,
+    }  # fmt: skip
+    choices |= {name: _names(texts) for name, texts in lists.items() if texts}
     if covar:
         choices["covariates"] = covar.replace("~", "", 1).strip() if "~" in covar else _names([covar])
     declared = None if missing_code is None else [code for code in missing_code if code != "none"]

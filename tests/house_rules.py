@@ -79,9 +79,15 @@ TWINS = {
     "linear_rows.finish": "linear.linear_by_least_squares",
     "logistic_rows.analyse_rows": "logistic.analyse_rows",
     "logistic_firth.analyse_complete_rows": "logistic.analyse_rows",
+    "logistic_refit.refit_rows": "logistic.analyse_rows",
     "logistic_score.score_with_missing": "logistic.score_with_missing",
     "logistic_score.exact_rows": "exact_rare.exact_rare_neg_log_p",
     "ordinal_score.score_with_missing": "ordinal.score_with_missing",
+    "cox.risk_sums": "cox.partial_likelihood",  # room for sums that are matrices there
+    "cox.suffix_sums": "cox.terms",
+    "cox_rows.analyse_rows": "cox.analyse_rows",
+    "cox_screen.screen": "cox.operator",
+    "cox_screen.times_means": "cox.operator",
     "vcf.gather": "vcf.scan",  # names and alleles are strings there
     "vcf.same_as_previous": "vcf.scan",
     "vcf_text.write_lines": "mosaic.vcf_line",

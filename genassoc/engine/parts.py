@@ -14,7 +14,7 @@ import contextlib
 import json
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,6 +23,7 @@ import polars as pl
 from genassoc.data.output import output_error, replacing, sweep_unfinished
 from genassoc.data.result_table import RESULT_SCHEMA, repeated_columns, to_arrow, write_table
 from genassoc.engine.broadcast import BROADCAST_NAME
+from genassoc.engine.counts import Counts
 from genassoc.engine.lock import DriverLock
 from genassoc.engine.plan import Plan, Task
 from genassoc.errors import PlanError
@@ -34,45 +35,6 @@ PLAN_NAME = "plan.json"
 WORK_SUFFIX = ".work"
 METADATA_KEY = b"genassoc.part"
 KEPT = "The finished parts are kept in {folder}; the same command carries on from there."
-
-
-@dataclass(frozen=True)
-class Counts:
-    """What became of the variants of a task or of a run.
-
-    Attributes
-    ----------
-    read, kept : int
-        Variants read, and variants that have rows.
-    dropped : dict of str to int
-        Reason -> variants; they sum to ``read - kept``.
-    rows : int
-        Rows of results.
-    refused : dict of str to int
-        Reason -> calls of the variants kept that were taken for missing, as heterozygous males' on X.
-    """
-
-    read: int = 0
-    kept: int = 0
-    rows: int = 0
-    dropped: dict[str, int] = field(default_factory=dict)
-    refused: dict[str, int] = field(default_factory=dict)
-
-    def __add__(self, other: "Counts") -> "Counts":
-        return Counts(
-            self.read + other.read, self.kept + other.kept, self.rows + other.rows,
-            _sums(self.dropped, other.dropped), _sums(self.refused, other.refused),
-        )  # fmt: skip
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
-        counts = {"read": self.read, "kept": self.kept, "rows": self.rows, "dropped": dict(self.dropped)}
-        return {**counts, "refused": dict(self.refused)} if self.refused else counts
-
-
-def _sums(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
-    """Counts by reason, added up."""
-    return {reason: one.get(reason, 0) + other.get(reason, 0) for reason in sorted({*one, *other})}
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,7 @@ from typing import Literal
 from genassoc.methods import checks
 
 GeneticModel = Literal["additive", "dominant", "recessive", "hetonly", "genotypic"]
-ONE_DEGREE: tuple[str, ...] = ("additive", "dominant", "recessive", "hetonly")
-GENETIC_MODELS: tuple[str, ...] = (*ONE_DEGREE, "genotypic")
+GENETIC_MODELS: tuple[str, ...] = ("additive", "dominant", "recessive", "hetonly", "genotypic")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from genassoc.data.outcomes import exposure_values
 from genassoc.methods import checks
 from genassoc.methods.base import BlockResult
 from genassoc.methods.genetic_models import by_genetic_model
-from genassoc.methods.genotype_choices import GenotypeChoices
+from genassoc.methods.genotype_choices import GENETIC_MODELS, GenotypeChoices
 from genassoc.methods.poisson_null import prepare
 from genassoc.methods.score_screen import ScreenState, check_choices, choices_of, test_block
 
@@ -40,8 +40,6 @@ class Poisson(GenotypeChoices):
         Missing calls: leave the sample out of the row; or give it the mean of the observed calls.
     min_mac : float
         Rows below this minor allele count have no estimate (code "too_few_carriers").
-    genetic_model, male_x_dosage, condition_on
-        See `genassoc.methods.genotype_choices.GenotypeChoices`; the genotypic model is not among them.
 
     Notes
     -----
@@ -63,6 +61,7 @@ class Poisson(GenotypeChoices):
     min_mac: float = 5.0
 
     def __post_init__(self) -> None:
+        self.check_genotype_choices(GENETIC_MODELS[:-1])  # the genotypic model is of two columns
         check_choices(self)
         checks.choice(self.dispersion, "dispersion", ("quasi", "poisson"))
         if self.exposure is not None and len(checks.names(self.exposure, "exposure")) != 1:

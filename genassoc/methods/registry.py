@@ -3,6 +3,7 @@
 from dataclasses import fields
 from typing import Any
 
+from genassoc.methods.cox import Cox
 from genassoc.methods.linear import Linear
 from genassoc.methods.logistic import Logistic
 from genassoc.methods.ordinal import Ordinal
@@ -13,6 +14,7 @@ MODELS: dict[str, Any] = {
     "logistic": Logistic,
     "ordinal": Ordinal,
     "poisson": Poisson,
+    "cox": Cox,
 }
 
 

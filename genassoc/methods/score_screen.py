@@ -17,7 +17,6 @@ from genassoc.kernels.counts import mask_words
 from genassoc.methods import checks
 from genassoc.methods.base import BlockResult
 from genassoc.methods.columns import SQUARE, ThinMatrix, minor_counts
-from genassoc.methods.genotype_choices import ONE_DEGREE
 from genassoc.methods.rows import CODES, METHODS, Rows, chunks, unusable
 from genassoc.methods.sums import GenotypeSums, genotype_sums, minor_is_ref
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array, packed_bytes
@@ -190,7 +189,6 @@ def check_choices(model: Any) -> None:
     checks.choice(model.missing, "missing", ("complete", "mean"))
     checks.number(model.correct_below, "correct_below", "a p-value", 0, 1)
     checks.number(model.min_mac, "min_mac", "a count of alleles", 0)
-    model.check_genotype_choices(ONE_DEGREE)
 
 
 def choices_of(model: Any) -> Choices:
