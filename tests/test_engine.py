@@ -22,9 +22,8 @@ from genassoc.data.result_table import RESULT_SCHEMA
 from genassoc.engine import lock as locks
 from genassoc.engine import parts
 from genassoc.engine import plan as plans
-from genassoc.engine.counts import Counts
 from genassoc.engine.executors import Executor, Serial, Threads
-from genassoc.engine.parts import WorkFolder, merge
+from genassoc.engine.parts import Counts, WorkFolder, merge
 from genassoc.engine.plan import Plan, Task, fingerprint
 from genassoc.engine.run import run, run_part, run_to_file
 from genassoc.errors import GenassocError, OutputError, PlanError

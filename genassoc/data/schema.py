@@ -12,6 +12,8 @@ FORMAT_VERSION = 1
 
 # Two-bit codes of a call.
 HOM_REF, HET, HOM_ALT, NOT_OBSERVED = 0, 1, 2, 3
+# Four times "not observed". Fill values of real calls would turn lost chunks into genotypes.
+NO_CALLS = 255
 
 # Arrays of the store: name -> (dimensions, dtype). "bytes" is shapes.packed_bytes(N), "bits" is ceil(N / 8).
 GENOTYPES = "call_genotype_packed"  # (variants, bytes) uint8: sample i in bits 2*(i%4) of byte i//4; padding is 3

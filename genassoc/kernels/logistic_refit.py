@@ -13,7 +13,7 @@ from genassoc.kernels import jit
 from genassoc.kernels.logistic import cholesky, solve_lower, solve_upper
 from genassoc.kernels.logistic_firth import BETA, FINE, INFORMATION_SE, ITERATIONS, NO_WEIGHT, STATISTIC, firth_one
 from genassoc.kernels.logistic_tiles import evaluate, lay_out, penalise, set_genotype, sound
-from genassoc.kernels.vector64 import TILE
+from genassoc.kernels.vector64 import FOUR, TILE, add_combination
 from genassoc.shapes import BoolArray, Float64Array
 
 MAX_STEPS = 12
@@ -21,7 +21,7 @@ MAX_STEPS = 12
 # takes its null's error as it is, Firth's fit only its product with the penalised null's.
 SCORE_STEP, NULL_STEP = 1e-10, 1e-8
 # Steps of the penalised null leave the penalty's curvature out: the next is a hundredth of the last.
-PENALISED_STEP = 1e-6
+PENALISED_STEP = 1e-7
 
 
 @jit
@@ -30,7 +30,10 @@ def _without_missing(
 ) -> bool:
     """Newton's step of the null that all samples have, H its information, when the missing ones are left out."""
     C = step.size
-    A, L, b, z = H.copy(), np.zeros((C, C)), np.zeros(C), np.zeros(C)
+    A, L, b, z = np.empty((C, C)), np.zeros((C, C)), np.zeros(C), np.zeros(C)
+    for j in range(C):
+        for k in range(j + 1):
+            A[j, k] = H[j, k]
     for i in range(calls.size):
         if math.isnan(calls[i]):
             for j in range(C):
@@ -97,16 +100,17 @@ def _residual_genotype(
     """``d = g - X gamma`` and ``eta = X beta`` of the samples observed, 0 for others; from the columns of the tiles."""
     C = gamma.size
     width = T.size // keep.size
+    left, factors = np.zeros(width), np.zeros(width)
+    for c in range(C):
+        left[c], factors[c] = -gamma[c], beta[c]
+    left[width - 1] = 1.0
     value, odds = np.empty(TILE), np.empty(TILE)
     for t in range(keep.size // TILE):
-        base = t * width * TILE
         for i in range(TILE):
-            value[i] = T[base + (width - 1) * TILE + i]
-            odds[i] = 0.0
-        for c in range(C):
-            for i in range(TILE):
-                value[i] -= gamma[c] * T[base + c * TILE + i]
-                odds[i] += beta[c] * T[base + c * TILE + i]
+            value[i] = odds[i] = 0.0
+        for k in range(0, width, FOUR):
+            add_combination(T, (t * width + k) * TILE, left, k, value, 0)
+            add_combination(T, (t * width + k) * TILE, factors, k, odds, 0)
         for i in range(min(TILE, d.size - t * TILE)):
             at = t * TILE + i
             # A sample that the null fits perfectly says nothing; its residual is extrapolated from all others.
@@ -148,17 +152,17 @@ def refit_rows(
     T = lay_out(X)
     padded = ((n + TILE - 1) // TILE) * TILE
     yy, oo, keep = np.zeros(padded), np.zeros(padded), np.zeros(padded)
-    yy[:n] = y
-    oo[:n] = offset
+    for i in range(n):
+        yy[i], oo[i], keep[i] = y[i], offset[i], 1.0
     w, r, curved = np.zeros(padded), np.zeros(padded), np.zeros(padded)
+    w_all, r_all, H = np.zeros(padded), np.zeros(padded), np.zeros((P, P))
     J, L, gradient = np.zeros((P, P)), np.zeros((P, P)), np.zeros(P)
     beta, shift, gamma, z = np.zeros(P), np.zeros(C), np.zeros(C), np.zeros(C)
     d, eta, room = np.zeros(n), np.zeros(n), np.zeros((3, n))
-    keep[:n] = 1.0
-    beta[:C] = start
+    for c in range(C):
+        beta[c] = start[c]
     # The null of all samples: g's column is still empty.
-    evaluate(T, yy, keep, oo, beta, False, True, w, r, J, gradient)
-    H, w_all, r_all = J[:C, :C].copy(), w.copy(), r.copy()
+    evaluate(T, yy, keep, oo, beta, False, True, w_all, r_all, H, gradient)
     for row in range(G.shape[0]):
         done[row] = False
         if not set_genotype(G[row], yy, T, keep) or not _without_missing(X, G[row], w_all, r_all, H, shift):
@@ -166,7 +170,8 @@ def refit_rows(
         fine = True
         # In a loop, not one call for each: numba compiles every call anew. The penalised null moves as the null does.
         for penalised in range(2 if firth[row] else 1):
-            beta[:C] = (penalised_start if penalised == 1 else start) + shift
+            for c in range(C):
+                beta[c] = (penalised_start[c] if penalised == 1 else start[c]) + shift[c]
             beta[C] = 0.0
             enough = PENALISED_STEP if penalised == 1 else (NULL_STEP if firth[row] else SCORE_STEP)
             fine = fine and _refit(T, yy, keep, oo, penalised == 1, enough, beta, J, L, gradient, w, r, curved)

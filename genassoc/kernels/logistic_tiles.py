@@ -137,6 +137,27 @@ def sums_size(width: int) -> int:
 
 
 @jit
+def _factors_of_columns(beta: Float64Array, width: int) -> Float64Array:
+    """Coefficients (P,), g's the last, as factors of a tile's columns."""
+    P = beta.size
+    padded = np.zeros(width)
+    for c in range(P - 1):
+        padded[c] = beta[c]
+    padded[width - 1] = beta[P - 1]
+    return padded
+
+
+@jit
+def _take_logarithms(factors: Float64Array) -> float:
+    """Sum of the logarithms; the factors start anew at 1."""
+    total = 0.0
+    for i in range(TILE):
+        total += math.log(factors[i])
+        factors[i] = 1.0
+    return total
+
+
+@jit
 def evaluate(
     T: Float64Array,
     y: Float64Array,
@@ -154,11 +175,8 @@ def evaluate(
 
     ``as_r_starts``: at R's start ``mu = (y + 1/2) / 2`` in place of beta, r the working response times the weight.
     """
-    P = beta.size
     width = T.size // keep.size
-    padded = np.zeros(width)
-    padded[: P - 1] = beta[: P - 1]
-    padded[width - 1] = beta[P - 1]
+    padded = _factors_of_columns(beta, width)
     sums = np.zeros(sums_size(width))
     linear, factors = np.zeros(TILE), np.ones(TILE)
     eta, scaled, x = np.empty(TILE), np.empty(TILE), np.empty(TILE)
@@ -173,36 +191,37 @@ def evaluate(
                 r[at + i] = keep[at + i] * (2.0 * y[at + i] - 1.0) * (0.1875 * math.log(3.0) + 0.25)
                 linear[i] += keep[at + i] * math.log(0.75)
         else:
-            eta[:] = offset[at : at + TILE]
+            for i in range(TILE):
+                eta[i] = offset[at + i]
             for k in range(0, width, FOUR):
                 add_combination(T, base + k * TILE, padded, k, eta, 0)
             _weigh(eta, y, keep, at, w, r, linear, factors, scaled, x)
             if (t + 1) % FACTORS == 0:
-                log_factors += np.log(factors).sum()
-                factors[:] = 1.0
+                log_factors += _take_logarithms(factors)
         if with_gram:
             add_tile(T, base, width, 0, at, w, r, sums)
     if with_gram:
         collect(sums, width, 0, J, gradient)
-    return linear.sum() - (log_factors + np.log(factors).sum())
+    log_likelihood = -(log_factors + _take_logarithms(factors))
+    for i in range(TILE):
+        log_likelihood += linear[i]
+    return log_likelihood
 
 
 @jit
 def longest_change(T: Float64Array, keep: Float64Array, step: Float64Array) -> float:
     """The largest change of any sample's log odds."""
-    P = step.size
     width = T.size // keep.size
-    padded = np.zeros(width)
-    padded[: P - 1] = step[: P - 1]
-    padded[width - 1] = step[P - 1]
-    change, largest = np.empty(TILE), np.zeros(TILE)
+    padded = _factors_of_columns(step, width)
+    change, largest = np.empty(TILE), 0.0
     for t in range(keep.size // TILE):
-        change[:] = 0.0
+        for i in range(TILE):
+            change[i] = 0.0
         for k in range(0, width, FOUR):
             add_combination(T, (t * width + k) * TILE, padded, k, change, 0)
         for i in range(TILE):
-            largest[i] = max(largest[i], keep[t * TILE + i] * abs(change[i]))
-    return largest.max()
+            largest = max(largest, keep[t * TILE + i] * abs(change[i]))
+    return largest
 
 
 @jit
@@ -233,7 +252,8 @@ def sound(J: Float64Array, L: Float64Array) -> bool:
 def _invert_lower(L: Float64Array, width: int, M: Float64Array) -> None:
     """Rows of ``L^-1`` (P, P) as factors of a tile's columns, (P * width,)."""
     P = L.shape[0]
-    M[:] = 0.0
+    for at in range(M.size):
+        M[at] = 0.0
     for j in range(P):
         for k in range(j, P):
             total = 1.0 if k == j else 0.0
@@ -274,9 +294,11 @@ def penalise(
     for t in range(keep.size // TILE):
         at = t * TILE
         base = at * width
-        size[:] = 0.0
+        for i in range(TILE):
+            size[i] = 0.0
         for j in range(rows):
-            value[:] = 0.0
+            for i in range(TILE):
+                value[i] = 0.0
             for k in range(0, width, FOUR):
                 if k <= j or j == P - 1:
                     add_combination(T, base + k * TILE, M, j * width + k, value, 0)
@@ -290,4 +312,7 @@ def penalise(
             largest[i] = max(largest[i], keep[at + i] * size[i])
         add_tile(T, base, width, first, at, curved, r, sums)
     collect(sums, width, first, F, gradient)
-    return largest.max()
+    most = 0.0
+    for i in range(TILE):
+        most = max(most, largest[i])
+    return most

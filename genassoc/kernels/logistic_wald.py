@@ -102,7 +102,10 @@ def _fit_firth(
     J, F, gradient = np.zeros((P, P)), np.zeros((P, P)), np.zeros(P)
     step, scratch, before = np.zeros(P), np.zeros(P), np.zeros(P)
     best, halvings, done = -np.inf, 0, False
-    first = width - FOUR if keep.sum() > SAMPLES_A_COEFFICIENT * P else 0
+    n = 0.0
+    for i in range(keep.size):
+        n += keep[i]
+    first = width - FOUR if n > SAMPLES_A_COEFFICIENT * P else 0
     for iteration in range(MAX_ITERATIONS):
         objective = evaluate(T, y, keep, offset, beta, False, True, w, r, J, gradient)
         log_determinant = cholesky(J, L, P)
@@ -119,7 +122,9 @@ def _fit_firth(
             continue
         best, halvings = objective, 0
         # Only g's row of F is exact away from the estimate: the others' leverages are small. `done` makes it all exact.
-        F[:] = J
+        for j in range(P):
+            for k in range(P):
+                F[j, k] = J[j, k]
         largest = penalise(T, y, keep, L, P, 0 if done else first, w, r, curved, F, gradient)
         if math.isnan(cholesky(F, L, P)):
             return -1
@@ -171,8 +176,8 @@ def wald_rows(
     T = lay_out(X)
     padded = ((n + TILE - 1) // TILE) * TILE
     yy, oo, keep = np.zeros(padded), np.zeros(padded), np.zeros(padded)
-    yy[:n] = y
-    oo[:n] = offset
+    for i in range(n):
+        yy[i], oo[i] = y[i], offset[i]
     w, r, curved, L = np.zeros(padded), np.zeros(padded), np.zeros(padded), np.zeros((P, P))
     none = np.zeros(padded)
     beta = np.zeros(P)
@@ -182,13 +187,12 @@ def wald_rows(
             continue
         as_r = asked[row] == WALD_PLINK2
         penalised = asked[row] == FIRTH_PLINK2
-        beta[:] = 0.0
+        for c in range(C):
+            beta[c] = penalised_start[c] if penalised else (0.0 if as_r else start[c])
+        beta[C] = 0.0
         if penalised:
-            beta[:C] = penalised_start
             iterations = _fit_firth(T, yy, keep, oo, beta, L, w, r, curved)
         else:
-            if not as_r:
-                beta[:C] = start
             # R's fit takes no offset, as `fit_as_r`
             iterations = _fit_wald(T, yy, keep, none if as_r else oo, as_r, beta, L, w, r)
         done[row] = iterations >= 0

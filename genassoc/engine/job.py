@@ -1,7 +1,11 @@
-"""What became of the variants and calls of a task or a run."""
+"""What a run does task by task, and what a task leaves behind: rows, and the count of its variants."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
+
+import polars as pl
+
+from genassoc.engine.plan import Task
 
 
 @dataclass(frozen=True)
@@ -41,3 +45,24 @@ class Counts:
 def _sums(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
     """Counts by reason, added up."""
     return {reason: one.get(reason, 0) + other.get(reason, 0) for reason in sorted({*one, *other})}
+
+
+@dataclass(frozen=True)
+class TaskOutput:
+    """What one task leaves behind: rows in the order of the final table, and the count of its variants."""
+
+    rows: pl.DataFrame
+    counts: Counts
+
+
+class Job(Protocol):
+    """Something that a run does task by task: an analysis, a conversion. The engine knows no more of it."""
+
+    def prepare(self) -> Any:
+        """What every task needs, made once per run; picklable."""
+
+    def do(self, state: Any, task: Task) -> TaskOutput:
+        """One task, alone: the same output whoever does it, whenever, in whatever company."""
+
+    def label(self, task: Task) -> str:
+        """A word for what is done, a blank, and where, as people write it."""
