@@ -30,7 +30,7 @@ def drawn(N: int, share: float, T: int, rng: np.random.Generator) -> tuple[np.nd
 
 def genotypes(N: int, V: int, low: float, high: float, rng: np.random.Generator) -> np.ndarray:
     """Codes (V, N) with expected minor allele counts log-uniform between two bounds."""
-    frequency = np.exp(rng.uniform(np.log(low), np.log(high), V)) / (2 * N)
+    frequency = np.minimum(np.exp(rng.uniform(np.log(low), np.log(high), V)) / (2 * N), 0.5)
     codes = np.zeros((V, N), np.uint8)
     for v in range(V):
         codes[v] = rng.binomial(2, frequency[v], N)
@@ -68,7 +68,8 @@ def main() -> None:
             for label, choices in (("score", {"correction": None}), ("default", {})):
                 n, found = sizes(Cox("t", names, **choices), state, codes, low)
                 shown = " | ".join(
-                    f"{count / (n * level):.2f} ({(n * level) ** -0.5:.2f})" for count, level in zip(found, LEVELS)
+                    f"{count / max(n * level, 1e-9):.2f} ({max(n * level, 1e-9) ** -0.5:.2f})"
+                    for count, level in zip(found, LEVELS)
                 )
                 print(f"| {100 * share:g} % | {low}-{high} | {n:,} | {label} | {shown} |", flush=True)
 

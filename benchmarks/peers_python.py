@@ -64,6 +64,7 @@ def sgkit_linear(vcz: str, pheno: str, trait: str, covariates: str, out: str) ->
             "effect_allele": data.variant_allele.values[:, 1].astype(str),
             "beta": found.variant_linreg_beta.values[:, 0],
             "t": found.variant_linreg_t_value.values[:, 0],
+            "p": found.variant_linreg_p_value.values[:, 0],
         }
     )
     answer.to_csv(out, sep="\t", index=False)

@@ -127,8 +127,9 @@ class Curves:
     peak: float
 
 
-def measure(N: int, V: int, T: int, own_patterns: bool, points: int = 40) -> Curves:
-    """Scan V variants; ``points`` variants at each MAC from 10 to N / 2; parts of the samples."""
+def measure(N: int, V: int, T: int, own_patterns: bool, points: int | None = None) -> Curves:
+    """Scan V variants; ``points`` variants (one block of the store by default) at each MAC from 10 to N / 2; parts of the samples."""
+    points = points or block_variants(N)
     mac = spectrum(np.random.default_rng([SEED, 3]), N, V)
     with threadpool_limits(1):
         state = prepared(N, T, own_patterns)

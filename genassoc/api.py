@@ -20,7 +20,6 @@ from genassoc.engine.executors import Executor, Threads, single_threaded_blas
 from genassoc.engine.plan import Plan, Task, fingerprint
 from genassoc.engine.run import run_to_file
 from genassoc.errors import PhenotypeError
-from genassoc.formats.convert import convert as convert_files
 from genassoc.methods.linear import Linear
 from genassoc.methods.qc import SampleQuality
 from genassoc.methods.scan import Scan
@@ -49,6 +48,8 @@ def convert(
     See `genassoc.formats.convert.convert` for the parameters and errors. What was read, split and dropped is in
     ``store.attributes["summary"]``.
     """
+    from genassoc.formats.convert import convert as convert_files
+
     convert_files(inputs, out, region=region, samples=samples, threads=threads, progress=progress, overwrite=overwrite)
     return GenotypeStore.open(out)
 

@@ -1,6 +1,7 @@
 """The commands: they parse, call the api and print. No numbers are made here."""
 
 import csv
+import gc
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -370,6 +371,8 @@ def main() -> None:
     """Entry point: 0 done, 1 bad input or a failed run (a message, never a traceback), 2 bad usage."""
     from genassoc.exits import run_guarded
 
+    gc.set_threshold(200_000, 20, 20)  # importing makes a million objects and hardly any garbage
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the engine pins it; idle pools start up and spin
     if os.environ.get("GENASSOC_TRACEBACK"):
         app()
         return

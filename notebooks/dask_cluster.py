@@ -60,7 +60,6 @@ if __name__ == "__main__":
 # %%
 model = ga.Linear(traits=["ldl"], covariates=["age", "sex", "statin", "PC1:PC4"])
 
-
 if __name__ == "__main__":
     with (
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
@@ -76,7 +75,7 @@ if __name__ == "__main__":
 # %% [markdown]
 # The null model went to the workers once, through the folder of the results; a task was a range of variants,
 # and its rows were written by the worker that computed them. Had a worker died, another would have
-# done its task; had this notebook died, the same cell would have carried on.
+# done its task; had this notebook died, the same call without `restart=True` would carry on.
 #
 # ## The same bytes
 #

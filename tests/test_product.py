@@ -113,3 +113,33 @@ def test_vector_operations_are_their_plain_twins():
         assert not np.array_equal(expected, first)
         njit(plain)(compiled, second)
         assert compiled.tobytes() == expected.tobytes()
+
+
+@pytest.mark.kernel
+def test_operations_on_eight_float64_are_their_plain_twins():
+    from numba import njit
+
+    def scaled(total, other):
+        vector.add_scaled(total, 3, other, 5, 1.7)
+
+    def scaled_float32(total, other):
+        vector.add_scaled(total, 3, narrow, 5, -0.3)
+
+    def product(total, other):
+        vector.subtract_product(total, 1, other, 7, other, 2)
+
+    def lanes(total, other):
+        vector.scale_lanes(total, 2, other, 9)
+
+    def roots(total, other):
+        vector.invert_roots(total, 4, 0.1)
+
+    rng = np.random.default_rng(4)
+    first, second = rng.standard_normal(20), rng.standard_normal(20)
+    narrow = second.astype(np.float32)
+    for plain in (scaled, scaled_float32, product, lanes, roots):
+        expected, compiled = first.copy(), first.copy()
+        plain(expected, second)
+        assert not np.array_equal(expected, first)
+        njit(plain)(compiled, second)
+        assert compiled.tobytes() == expected.tobytes(), plain.__name__

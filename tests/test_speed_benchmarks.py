@@ -173,7 +173,7 @@ def test_results_that_differ_are_called_so(tmp_path):
     ours = pl.DataFrame(
         {
             "rsid": ["a", "b"], "effect_allele": ["A", "C"], "beta": [0.5, -0.2], "standard_error": [0.1, 0.1],
-            "neg_log_10_p_value": [6.2, 1.3], "mac": [50.0, 60.0],
+            "neg_log_10_p_value": [6.2, 1.3], "mac": [50.0, 60.0], "missing_rate": [0.0, 0.1],
         }
     )  # fmt: skip
     ours.write_parquet(tmp_path / "ours.parquet")
@@ -189,6 +189,8 @@ def test_results_that_differ_are_called_so(tmp_path):
     assert not compare(tmp_path / "ours.parquet", theirs(0.5, allele="T")).ok  # the other allele: the sign must turn
     assert compare(tmp_path / "ours.parquet", theirs(-0.5, allele="T")).ok
     assert not compare(tmp_path / "ours.parquet", theirs(0.501)).ok
+    complete = agreement.compare_tests(agreement.LINEAR, agreement.plink2_linear, complete=True)
+    assert complete(tmp_path / "ours.parquet", theirs(0.5)).text.startswith("1 rows")
     nothing = agreement.compare_tests(agreement.LINEAR, agreement.plink2_linear, least_mac=100.0)
     assert not nothing(tmp_path / "ours.parquet", theirs(0.5)).ok
 

@@ -78,7 +78,8 @@ def variant_statistics(block: GenotypeBlock, chromosomes: Array, masks: SampleMa
     alleles = 2 * n - haploid_ref - haploid_alt
     mac = np.minimum(copies, alleles - copies)
     observed = pl.Series(alleles > 0)
-    kinds = np.array([contig_key(str(name)) for name in chromosomes], dtype=object)
+    keys = {name: contig_key(str(name)) for name in set(chromosomes)}
+    kinds = np.array([keys[name] for name in chromosomes], dtype=object)
     table = pl.DataFrame(
         {
             "af": copies / np.maximum(alleles, 1),

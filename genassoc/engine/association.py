@@ -9,7 +9,7 @@ import polars as pl
 
 from genassoc.data.block import GenotypeBlock
 from genassoc.data.result_table import RESULT_SCHEMA
-from genassoc.engine.parts import Counts, TaskOutput
+from genassoc.engine.job import Counts, TaskOutput
 from genassoc.engine.plan import Task
 from genassoc.shapes import Array
 

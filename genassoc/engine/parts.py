@@ -5,7 +5,7 @@
     cohort.parquet.work/
       plan.json            the plan, for job arrays and for a rerun
       driver.lock          while a driver runs
-  broadcast-....pickle what the worker processes of a cluster need, while a driver runs
+      broadcast-...        what worker processes of a cluster need, while a driver runs
       part-00003.parquet   the rows of task 3; its metadata: of which plan, which variants, what was dropped
       wip_part-...         unfinished; removed by the next run
 """
@@ -14,15 +14,16 @@ import contextlib
 import json
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from genassoc.data.output import output_error, replacing, sweep_unfinished
 from genassoc.data.result_table import RESULT_SCHEMA, repeated_columns, to_arrow, write_table
 from genassoc.engine.broadcast import BROADCAST_NAME
+from genassoc.engine.job import Counts, TaskOutput
 from genassoc.engine.lock import DriverLock
 from genassoc.engine.plan import Plan, Task
 from genassoc.errors import PlanError
@@ -34,66 +35,6 @@ PLAN_NAME = "plan.json"
 WORK_SUFFIX = ".work"
 METADATA_KEY = b"genassoc.part"
 KEPT = "The finished parts are kept in {folder}; the same command carries on from there."
-
-
-@dataclass(frozen=True)
-class Counts:
-    """What became of the variants of a task or of a run.
-
-    Attributes
-    ----------
-    read, kept : int
-        Variants read, and variants that have rows.
-    dropped : dict of str to int
-        Reason -> variants; they sum to ``read - kept``.
-    rows : int
-        Rows of results.
-    refused : dict of str to int
-        Reason -> calls of the variants kept that were taken for missing, as heterozygous males' on X.
-    """
-
-    read: int = 0
-    kept: int = 0
-    rows: int = 0
-    dropped: dict[str, int] = field(default_factory=dict)
-    refused: dict[str, int] = field(default_factory=dict)
-
-    def __add__(self, other: "Counts") -> "Counts":
-        return Counts(
-            self.read + other.read, self.kept + other.kept, self.rows + other.rows,
-            _sums(self.dropped, other.dropped), _sums(self.refused, other.refused),
-        )  # fmt: skip
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
-        counts = {"read": self.read, "kept": self.kept, "rows": self.rows, "dropped": dict(self.dropped)}
-        return {**counts, "refused": dict(self.refused)} if self.refused else counts
-
-
-def _sums(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
-    """Counts by reason, added up."""
-    return {reason: one.get(reason, 0) + other.get(reason, 0) for reason in sorted({*one, *other})}
-
-
-@dataclass(frozen=True)
-class TaskOutput:
-    """What one task leaves behind: rows in the order of the final table, and the count of its variants."""
-
-    rows: pl.DataFrame
-    counts: Counts
-
-
-class Job(Protocol):
-    """Something that a run does task by task: an analysis, a conversion. The engine knows no more of it."""
-
-    def prepare(self) -> Any:
-        """What every task needs, made once per run; picklable."""
-
-    def do(self, state: Any, task: Task) -> TaskOutput:
-        """One task, alone: the same output whoever does it, whenever, in whatever company."""
-
-    def label(self, task: Task) -> str:
-        """A word for what is done, a blank, and where, as people write it."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from typing import Any
 from genassoc.data.output import check_writable
 from genassoc.data.result_table import table_suffix
 from genassoc.engine.executors import Executor, single_threaded_blas
-from genassoc.engine.parts import Job, Merged, WorkFolder, merge
+from genassoc.engine.job import Job
+from genassoc.engine.parts import Merged, WorkFolder, merge
 from genassoc.engine.plan import Plan, Task
 from genassoc.errors import GenassocError, PlanError
 from genassoc.progress import Progress

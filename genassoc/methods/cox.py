@@ -29,7 +29,9 @@ _COUNTS = ("n", "n_events", "iterations")
 
 @dataclass(frozen=True)
 class Cox(GenotypeChoices):
-    """Proportional hazards regression (Cox 1972), additive in ALT copies; beta is a log hazard ratio.
+    """Proportional hazards regression (Cox 1972), additive in ALT copies unless ``genetic_model`` says else.
+
+    beta is the log hazard ratio.
 
     Parameters
     ----------
@@ -61,6 +63,8 @@ class Cox(GenotypeChoices):
         Missing calls: leave the sample out of the row ("complete", the default); or the mean of the observed calls.
     min_mac : float, optional
         Rows below this minor allele count have no estimate (code "too_few_carriers"); 5 by default.
+    genetic_model, male_x_dosage, condition_on
+        See `genassoc.methods.genotype_choices.GenotypeChoices`; without "genotypic".
 
     Notes
     -----
@@ -111,13 +115,18 @@ class Cox(GenotypeChoices):
         if self.min_mac is not None:
             checks.number(self.min_mac, "min_mac", "a count of alleles", 0)
 
+    @property
+    def imputes(self) -> bool:
+        """Whether missing calls take the mean."""
+        return self.missing == "mean"
+
     def choices(self) -> Choices:
         """What is done, every default resolved."""
         return Choices(
             test="score" if self.test == "auto" else self.test,
             correction="firth_approx" if self.correction == "auto" else self.correction,
             correct_below=float(self.correct_below),
-            impute=self.missing == "mean",
+            impute=self.imputes,
             min_mac=5.0 if self.min_mac is None else float(self.min_mac),
         )
 

@@ -216,8 +216,7 @@ def _refit(task: _Task) -> None:
     """Wald or likelihood ratio tests of all rows; Firth where a likelihood has no maximum, or below ``correct_below``."""
     choices, rows = task.choices, task.rows
     every = np.flatnonzero(task.usable)
-    carried = task.own.mac > 0
-    none = carried & (_minor_among_events(task) == 0) & task.usable
+    none = (_minor_among_events(task) == 0) & task.usable
     _one_by_one(task, every, choices.test)
     if choices.correction is None:
         if choices.test == "wald":
@@ -236,7 +235,7 @@ def _bound(p: float) -> float:
 
 
 def _minor_among_events(task: _Task) -> Float64Array:
-    """Copies of the rarer allele of the samples analysed among the events."""
+    """Copies of the rarer allele (or state) tested among the events, rarer among the samples analysed."""
     own, events = task.own, task.events
     tested = np.where(task.flipped, 2 * own.n - own.sum_g, own.sum_g)
     return np.where(tested <= own.n, events.coded, 2 * events.n - events.coded)

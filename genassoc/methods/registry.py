@@ -1,21 +1,34 @@
 """The models by the name they have in gwas.toml and on the command line. One line a model."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
+from importlib import import_module
 from typing import Any
 
-from genassoc.methods.cox import Cox
-from genassoc.methods.linear import Linear
-from genassoc.methods.logistic import Logistic
-from genassoc.methods.ordinal import Ordinal
-from genassoc.methods.poisson import Poisson
-
-MODELS: dict[str, Any] = {
-    "linear": Linear,
-    "logistic": Logistic,
-    "ordinal": Ordinal,
-    "poisson": Poisson,
-    "cox": Cox,
+_PLACES = {
+    "linear": "genassoc.methods.linear.Linear",
+    "logistic": "genassoc.methods.logistic.Logistic",
+    "cox": "genassoc.methods.cox.Cox",
+    "ordinal": "genassoc.methods.ordinal.Ordinal",
+    "poisson": "genassoc.methods.poisson.Poisson",
 }
+
+
+class _Models(Mapping[str, Any]):
+    """Name -> model; imported when asked for: finding the compiled kernels of every model would slow every start."""
+
+    def __getitem__(self, name: str) -> Any:
+        module, _, model = _PLACES[name].rpartition(".")
+        return getattr(import_module(module), model)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_PLACES)
+
+    def __len__(self) -> int:
+        return len(_PLACES)
+
+
+MODELS: Mapping[str, Any] = _Models()
 
 
 def choices_of(kind: str) -> list[str]:
