@@ -1,6 +1,6 @@
 """Calibration of `Poisson` and `Ordinal` under the null: how often p <= alpha, over alpha, by minor allele count.
 
-    python benchmarks/calibration_glm.py [--variants 4000] [--traits 10] [--seed 1]
+    python benchmarks/calibration_glm.py [--variants 4000] [--traits 10] [--seed 1] [--case NAME]
 
 Outcomes depend on two covariates alone, genotypes are drawn anew for each trait. One thread.
 """
@@ -124,14 +124,15 @@ def main() -> None:
     parser.add_argument("--variants", type=int, default=4000)
     parser.add_argument("--traits", type=int, default=10)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--case", action="append", choices=list(CASES), help="some of the cases; all by default")
     chosen = parser.parse_args()
     with threadpool_limits(1):
-        for case in CASES:
+        for case in chosen.case or CASES:
             print(
                 f"\n{case}\n\n| | tests | {' | '.join(f'{alpha:g}' for alpha in ALPHAS)} |\n|---|---|---|---|---|---|"
             )
             for row, n in sizes(case, chosen.variants, chosen.traits, chosen.seed).items():
-                ratios = " | ".join(f"{k / (n[-1] * alpha):.2f}" for k, alpha in zip(n, ALPHAS))
+                ratios = " | ".join(f"{k / (n[-1] * alpha):.2f}" if n[-1] else "" for k, alpha in zip(n, ALPHAS))
                 print(f"| {row} | {n[-1]:.0f} | {ratios} |", flush=True)
 
 

@@ -1,5 +1,6 @@
 """The Dask executor: the same bytes as threads, whoever dies; small graphs without arrays; failures in words."""
 
+import io
 import os
 import pickle
 import random
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import dask_work
 import numpy as np
+import polars as pl
 import pytest
 from dask_work import Slow, Square, driver, processes, wait_for_lock, wait_for_parts
 from small_cohort import Files, associate, make_files, rewrite_store
@@ -20,6 +22,7 @@ import genassoc as ga
 from genassoc import api
 from genassoc.engine import broadcast, executors_dask
 from genassoc.engine.executors_dask import connected, describe_cluster
+from genassoc.methods import registry
 
 N_KILLS = int(os.environ.get("GENASSOC_KILLS", "3"))  # of the driver, at random points; more for a long look
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
@@ -367,3 +370,38 @@ def test_nothing_heavy_is_imported_with_the_executors():
         [sys.executable, "-c", program], env=dask_work.ENVIRONMENT, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "set()"
+
+
+# Every model ----------------------------------------------------------------------------------------------------
+
+MODELS = {
+    "linear": {"traits": ["ldl"]},
+    "logistic": {"traits": ["t2d"]},
+    "ordinal": {"traits": ["grade"]},
+    "poisson": {"traits": ["visits"]},
+    "cox": {"event": "event", "time": "years"},
+}
+
+
+def test_the_models_here_are_all_there_are():
+    assert set(MODELS) == set(registry.MODELS)
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_a_model_survives_the_way_to_a_worker(files, kind):
+    table = pl.read_csv(files.phenotypes, separator="\t", null_values="NA")
+    chance = np.random.default_rng(5)
+    table = table.with_columns(
+        grade=pl.Series(chance.integers(0, 4, table.height)),
+        visits=pl.Series(chance.poisson(2.0, table.height)),
+        event=pl.Series(chance.integers(0, 2, table.height)),
+        years=pl.Series(chance.uniform(0.5, 9.0, table.height)),
+    )
+    cohort = ga.Cohort.align(files.store, table, sample_id="IID", sex="sex")
+    model = registry.MODELS[kind](covariates=["age"], **MODELS[kind])
+    plan = api.plan_association(cohort, model)
+    job = api.association_job(cohort, model, plan)
+    far, state = broadcast.unpacked(io.BytesIO(broadcast.packed((job, job.state))))
+    here, there = job.do(job.state, plan.tasks[7]), far.do(state, plan.tasks[7])
+    assert there.counts == here.counts and there.rows.equals(here.rows)
+    assert here.rows["beta"].is_not_null().any()

@@ -41,7 +41,7 @@ def code_version() -> dict[str, str]:
     return {"python": python, **found, "genassoc source": digest.hexdigest()[:12]}
 
 
-def packed(function: Callable[..., Any]) -> bytes:
+def packed(function: Any) -> bytes:
     """``function`` with the versions that it was made with in front; `unpacked` reads them first."""
     import cloudpickle
 

@@ -52,6 +52,11 @@ class GenotypeChoices:
             raise ValueError("like='regenie': REGENIE has no genotypic test; leave one of the two out")
 
     @property
+    def imputes(self) -> bool:
+        """Whether missing calls take the mean."""
+        return getattr(self, "missing", "complete") == "mean"
+
+    @property
     def rows_per_trait(self) -> int:
         """Rows of results a variant and trait."""
         return 3 if self.genetic_model == "genotypic" else 1

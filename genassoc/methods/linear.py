@@ -122,7 +122,7 @@ class Linear(GenotypeChoices):
 
     def genotypic(self, state: "LinearState", block: Block) -> BlockResult:
         """Test both degrees of freedom of every genotype: V x T x 3 rows."""
-        return linear_genotypic.test_block(self.least_mac, state, block)
+        return linear_genotypic.test_block(self.least_mac, self.like == "plink2", state, block)
 
 
 @dataclass(frozen=True)

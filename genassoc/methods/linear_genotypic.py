@@ -33,8 +33,10 @@ _COLLINEAR = 1e-14  # of a squared length, as R's lm: 1e-7 of the length
 _ROUNDING = 1e-24
 
 
-def test_block(least_mac: float, state: LinearState, block: Block) -> BlockResult:
+def test_block(least_mac: float, as_plink2: bool, state: LinearState, block: Block) -> BlockResult:
     """V x T x 3 rows; those of fewer minor alleles than ``least_mac`` have no estimate.
+
+    With ``as_plink2`` F has n degrees of freedom in the denominator, as PLINK 2 counts them, in place of n - C - 2.
 
     Raises
     ------
@@ -56,7 +58,7 @@ def test_block(least_mac: float, state: LinearState, block: Block) -> BlockResul
     unflipped = np.zeros(block.n_variants, dtype=bool)
     for null in state.nulls:
         own = genotype_sums(block, unflipped, null.columns, null.mask)
-        for position, rows in _of_pattern(least_mac, null, block, own):
+        for position, rows in _of_pattern(least_mac, as_plink2, null, block, own):
             for name, values in rows.items():
                 columns[name][:, null.traits[position]] = values
     return as_rows(state.traits, columns, {"method": METHODS, "code": CODES})
@@ -66,10 +68,14 @@ test_block.__test__ = False  # type: ignore[attr-defined]  # its name is not a t
 
 
 def _of_pattern(
-    least_mac: float, null: NullModel, block: GenotypeBlock, own: GenotypeSums
+    least_mac: float, as_plink2: bool, null: NullModel, block: GenotypeBlock, own: GenotypeSums
 ) -> list[tuple[int, dict[str, Array]]]:
     """Position in the pattern and rows (V, 3) of each trait."""
-    V, C, T = block.n_variants, null.Q.shape[1], null.R.shape[1]
+    # Orthonormal over this pattern's samples, zero for others, whatever basis the null shares with other patterns.
+    basis = orthonormal_basis(null.Q[null.columns]).Q
+    Q, R = np.zeros((null.Q.shape[0], basis.shape[1])), np.zeros((null.R.shape[0], null.traits.size))
+    Q[null.columns], R[null.columns] = basis, null.R[null.columns][:, : null.traits.size]
+    V, C, T = block.n_variants, Q.shape[1], R.shape[1]
     counts = np.empty((V, 4), np.int64)
     count_codes(block.packed.view(np.uint64), null.mask, counts)
     classes = Classes(counts)
@@ -90,7 +96,7 @@ def _of_pattern(
         for v in np.flatnonzero((ill[:, t] > 0) & ~taken):
             df[v], found_out = _dense(block, null, t, int(v), numbers[v, t])
             code[v] = CODES.index(found_out)
-        found.append((t, _rows(null, t, own, numbers[:, t], df, code)))
+        found.append((t, _rows(null, t, own, numbers[:, t], df, own.n if as_plink2 else df, code)))
     return found
 
 
@@ -142,7 +148,7 @@ def _dense(block: GenotypeBlock, null: NullModel, t: int, v: int, numbers: Float
 
 
 def _rows(
-    null: NullModel, t: int, own: GenotypeSums, numbers: Float64Array, df: Float64Array, code: Array
+    null: NullModel, t: int, own: GenotypeSums, numbers: Float64Array, df: Float64Array, df_f: Array, code: Array
 ) -> dict[str, Array]:
     """The three rows of each variant for one trait."""
     fine = np.isin(code, [CODES.index(None), CODES.index("covariate_collinear")])
@@ -159,7 +165,7 @@ def _rows(
     freedom = np.where(df >= 1, df, np.nan)
     logp = np.empty((own.n.size, 3))
     logp[:, :JOINT] = neg_log_10_p_t(statistic[:, :JOINT], np.repeat(freedom[:, None], 2, axis=1))
-    logp[:, JOINT] = neg_log_10_p_f2(statistic[:, JOINT], freedom)
+    logp[:, JOINT] = neg_log_10_p_f2(statistic[:, JOINT], np.where(df >= 1, df_f, np.nan))
     half = for_three(t_quantile_975(freedom)) * error
     method = np.zeros((own.n.size, 3), np.uint8)
     method[np.ix_(np.flatnonzero(fine), np.array([ADD, DOMDEV]))] = METHODS.index("t")

@@ -15,7 +15,7 @@ from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.linalg import orthonormal_basis
 
 # Skewness of the score of overdispersed counts beyond which its tests find too much (docs/models/poisson.md).
-SKEWED = 0.7
+SKEWED = 0.4
 OVERDISPERSED = 1.1
 
 
@@ -86,7 +86,7 @@ class NullPoisson(ScoreNull):
     def extra_columns(self, own: GenotypeSums, rows: Rows) -> dict[str, Array]:
         """Counted events of the row's samples, and the dispersion of its test; rows of a skewed score get their code."""
         if self.quasi and self.dispersion > OVERDISPERSED:
-            p = own.mac / np.maximum(2 * own.n, 1)
+            p = own.tested_mac / np.maximum(2 * own.n, 1)
             with np.errstate(invalid="ignore", divide="ignore"):
                 # A sum of n residuals times a binomial(2, p) centred: skewness of each over the root of n.
                 skewness = self.skewness * (1 - 2 * p) / np.sqrt(2 * own.n * p * (1 - p))

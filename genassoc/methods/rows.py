@@ -109,7 +109,7 @@ def unusable(own: GenotypeSums, n_covariates: int, min_mac: float) -> list[tuple
         (own.constant & (own.mac > 0), "constant_genotype"),
         (own.constant & (own.mac == 0), "monomorphic"),
         (own.n <= n_covariates, "n_too_small"),
-        (own.mac < min_mac, "too_few_carriers"),
+        (own.tested_mac < min_mac, "too_few_carriers"),
     ]
 
 

@@ -17,6 +17,7 @@ from genassoc.data.block import (
     DosageBlock,
     places_of,
 )
+from genassoc.data.sex_conflicts import conflict_notes, sex_conflicts
 from genassoc.errors import PhenotypeError
 from genassoc.kernels import recode
 from genassoc.methods.base import AssociationModel, BlockResult
@@ -105,7 +106,8 @@ class Scan:
         rules.check_build(cohort.store)
         state = model.prepare(cohort)
         x, x_notes = self._on_x(model, cohort, state)
-        return ScanState(state, x, rules.males, conditioned, (*state.notes, *notes, *x_notes))
+        doubts = conflict_notes(sex_conflicts(cohort)) if cohort.sex is not None else []
+        return ScanState(state, x, rules.males, conditioned, (*state.notes, *notes, *x_notes, *doubts))
 
     @property
     def _male_x_dosage(self) -> int:
