@@ -121,9 +121,6 @@ def test_words_say_what_matters(cohort, results):
 
 
 def test_missing_calls_in_cases_are_seen():
-    from genassoc.data.row_data import RowData
-    from genassoc.explanation.words import _differential
-
     n = 200
     y = np.repeat([0.0, 1.0], n // 2)
     copies = np.where((np.arange(n) % 5 == 0) & (y == 1), np.nan, 1.0)
