@@ -180,11 +180,11 @@ def main() -> None:
 
 
 def write_section(text: str) -> None:
-    """Replace this benchmark's section of RESULTS.md, or add it."""
+    """Replace the section of RESULTS.md that begins with the text's first line, or add it."""
     path = Path(__file__).with_name("RESULTS.md")
     before = path.read_text() if path.exists() else "# Measured\n\n"
     sections = ("\n" + before).split("\n## ")
-    kept = [part for part in sections[1:] if not part.startswith(SECTION.removeprefix("## "))]
+    kept = [part for part in sections[1:] if not part.startswith(text.split("\n")[0].removeprefix("## "))]
     path.write_text(sections[0].lstrip("\n") + "".join(f"\n## {part}" for part in kept).rstrip("\n") + "\n\n" + text)
 
 

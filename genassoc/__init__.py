@@ -7,15 +7,20 @@ from importlib import import_module
 from typing import Any
 
 _NAMES = {
+    "ClusterError": "genassoc.errors",
     "Cohort": "genassoc.data.cohort",
+    "Cox": "genassoc.methods.cox",
+    "Dask": "genassoc.engine.executors_dask",
     "GenassocError": "genassoc.errors",
     "GenotypeStore": "genassoc.data.store",
     "InputError": "genassoc.errors",
     "Linear": "genassoc.methods.linear",
     "Logistic": "genassoc.methods.logistic",
+    "Ordinal": "genassoc.methods.ordinal",
     "OutputError": "genassoc.errors",
     "PhenotypeError": "genassoc.errors",
     "PlanError": "genassoc.errors",
+    "Poisson": "genassoc.methods.poisson",
     "Results": "genassoc.results",
     "SampleMismatchError": "genassoc.errors",
     "Serial": "genassoc.engine.executors",

@@ -1,10 +1,13 @@
 """An analysis as gwas.toml describes it: loaded, run, or planned for a job array."""
 
+import contextlib
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import polars as pl
 
 from genassoc import api
 from genassoc.config import VCF_SUFFIXES, Config
@@ -104,6 +107,7 @@ def align(config: Config, store: GenotypeStore, sex: str | None) -> Cohort:
         sex=sex,
         missing_codes=_codes(config),
         min_overlap=float(config.input.get("min_overlap", 0.5)),
+        build=config.input.get("build"),
     )
 
 
@@ -122,7 +126,13 @@ def counted_cohort(
     for flag, column in (("--cases", cases), ("--sex", sex), ("--sample-id", sample_id)):
         if column is not None:
             raise InputError(f"{flag} {column} names a column of phenotypes: name their file with --pheno.")
-    return api.whole_store(api.open_store(store))
+    return whole_store(api.open_store(store))
+
+
+def whole_store(store: GenotypeStore) -> Cohort:
+    """All samples of a store as a cohort, without phenotypes."""
+    names = [str(name) for name in store.sample_ids]
+    return Cohort.align(store, pl.DataFrame({"IID": pl.Series(names, dtype=pl.String)}), sample_id="IID")
 
 
 def _codes(config: Config) -> list[str] | None:
@@ -141,6 +151,25 @@ def check_files(config: Config) -> None:
             raise OutputError(
                 f"{out} is a VCF, perhaps what the store was made of; choose another name for the output."
             )
+
+
+@contextlib.contextmanager
+def workers(threads: int | None, dask: str | None, tell: Callable[[str], None]) -> Iterator[Executor]:
+    """Threads of this process; or, where an address is given, a Dask cluster, of which ``tell`` hears.
+
+    Raises
+    ------
+    ClusterError
+        If no scheduler answers, or the address is none.
+    """
+    if dask is None:
+        yield Threads(threads)
+        return
+    from genassoc.engine.executors_dask import connected, describe_cluster
+
+    with connected(dask) as executor:
+        tell(describe_cluster(executor))
+        yield executor
 
 
 def run(

@@ -13,6 +13,7 @@ from genassoc.data.arguments import check_cohort, check_executor, check_model, k
 from genassoc.data.cohort import Cohort
 from genassoc.data.controls import Controls
 from genassoc.data.output import check_outputs
+from genassoc.data.ploidy import refused_notes
 from genassoc.data.store import GenotypeStore
 from genassoc.engine.association import AssociationJob
 from genassoc.engine.executors import Executor, Threads, single_threaded_blas
@@ -21,6 +22,7 @@ from genassoc.engine.run import run_to_file
 from genassoc.errors import PhenotypeError
 from genassoc.methods.linear import Linear
 from genassoc.methods.qc import SampleQuality
+from genassoc.methods.scan import Scan
 from genassoc.progress import Progress, Silent
 from genassoc.provenance import Recorder, genassoc_version
 from genassoc.results import Results, write_provenance
@@ -67,12 +69,6 @@ def open_store(path: str | Path) -> GenotypeStore:
     return GenotypeStore.open(path)
 
 
-def whole_store(store: GenotypeStore) -> Cohort:
-    """All samples of a store as a cohort, without phenotypes."""
-    names = [str(name) for name in store.sample_ids]
-    return Cohort.align(store, pl.DataFrame({"IID": pl.Series(names, dtype=pl.String)}), sample_id="IID")
-
-
 def plan_association(cohort: Cohort, model: Any, *, n_parts: int = 1, settings: dict[str, Any] | None = None) -> Plan:
     """The tasks of an association run; its fingerprint covers all that decides the numbers."""
     return Plan.by_block(
@@ -87,16 +83,17 @@ def plan_association(cohort: Cohort, model: Any, *, n_parts: int = 1, settings: 
 
 def association_job(cohort: Cohort, model: Any, plan: Plan) -> AssociationJob:
     """What the engine runs; the null models are fitted here, so that bad input is found before any work."""
+    scan = Scan(model)
     with single_threaded_blas():
-        state = model.prepare(cohort)
+        state = scan.prepare(cohort)
     _check_enough_samples(cohort, model, state)
-    return AssociationJob(cohort, model, plan.block_variants, state)
+    return AssociationJob(cohort, scan, plan.block_variants, state)
 
 
 def _check_enough_samples(cohort: Cohort, model: Any, state: Any) -> None:
     """Refuse a run in which no trait has more samples than the model has coefficients."""
-    nulls = [(null.n, null.Q.shape[1]) for null in getattr(state, "nulls", ())]
-    if not nulls or any(n > C + 1 for n, C in nulls):  # the genotype's coefficient is one more
+    sizes = [(null.n, getattr(null, "n_covariates", None) or null.Q.shape[1]) for null in getattr(state, "nulls", ())]
+    if not sizes or any(n > C + 1 for n, C in sizes):  # the genotype's coefficient is one more
         return
     design = cohort.design((), model.covariates)
     C = len(design.covariates) + len(design.dropped_covariates)
@@ -209,9 +206,13 @@ def finish_record(
         "lacking_a_covariate": state.n_incomplete,
         "analysed": dict(zip(state.traits, state.n_by_trait)),
     }
-    return recorder.finish(
-        samples=samples, variants=variants, notes=[*cohort.notes, *state.notes, *trait_notes(cohort, model, state)]
-    )
+    notes = [
+        *cohort.notes,
+        *state.notes,
+        *trait_notes(cohort, model, state),
+        *refused_notes(variants.get("refused", {})),
+    ]
+    return recorder.finish(samples=samples, variants=variants, notes=notes)
 
 
 def trait_notes(cohort: Cohort, model: Any, state: Any) -> list[str]:
@@ -294,8 +295,6 @@ def quality(
     cohort: Cohort, *, cases: str | None = None, executor: Executor | None = None, progress: Progress | None = None
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """`variant_qc` and `sample_qc` from one pass over the blocks."""
-    from genassoc.engine.association import take_variants
-
     check_cohort(cohort, "variant_qc(cohort)")
     check_executor(executor)
     controls = None if cases is None else Controls.of(cohort, cases)
@@ -312,7 +311,7 @@ def quality(
             counted.append(controls.hardy_weinberg(block))
         table = pl.concat(counted, how="horizontal").filter(chosen)
         samples = SampleQuality.empty(block.n_samples)
-        samples.add(take_variants(block, keep))  # type: ignore[arg-type]
+        samples.add(block.take(keep))
         return table, samples
 
     parts = over_blocks(cohort, one, executor, progress, "counting")
@@ -395,5 +394,5 @@ def to_dask(cohort: Cohort) -> "dask.array.Array":
 
 __all__ = [
     "associate", "association_job", "convert", "genassoc_version", "open_store", "plan_association", "quality",
-    "sample_qc", "to_allel", "to_dask", "variant_qc", "whole_store",
+    "sample_qc", "to_allel", "to_dask", "variant_qc",
 ]  # fmt: skip

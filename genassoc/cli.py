@@ -1,20 +1,16 @@
 """The commands: they parse, call the api and print. No numbers are made here."""
 
 import csv
-import logging
+import gc
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import typer.core
 
-from genassoc.errors import GenassocError
-
 if TYPE_CHECKING:
     from genassoc.config import Config
-    from genassoc.results import Results
 
 
 class _InterruptedError(Exception):
@@ -42,6 +38,9 @@ app = typer.Typer(
 Threads = Annotated[
     int | None,
     typer.Option("--threads", min=1, help="Threads; all usable CPUs by default. Results do not depend on it."),
+]
+Dask = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help="Run on a Dask scheduler, or local:N for N processes.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Force = Annotated[
@@ -170,43 +169,45 @@ def check(config: Annotated[Path, typer.Argument(metavar="gwas.toml")], threads:
 def run(
     config: Annotated[Path, typer.Argument(metavar="gwas.toml")],
     threads: Threads = None,
+    dask: Dask = None,
     force: Force = False,
 ) -> None:
     """Do what a gwas.toml says. A killed run carries on when run again."""
     from genassoc.config import Config
 
-    _run(Config.read(config), threads, force)
+    _run(Config.read(config), threads, dask, force)
 
 
-def _run(config: "Config", threads: int | None, force: bool) -> None:
-    from genassoc import analysis
+def _run(config: "Config", threads: int | None, dask: str | None, force: bool) -> None:
+    from genassoc import analysis, describe
     from genassoc.formats.sumstats_metadata import check_fields
 
     check_fields(config.output.get("metadata") or {})
-    results = analysis.run_config(config, executor=_executor(threads), progress=_progress(), restart=force)
+    if threads is not None and dask is not None:
+        raise typer.BadParameter("--threads is for this machine, --dask for a cluster: give one of them")
+    with analysis.workers(threads, dask, _tell) as executor:
+        results = analysis.run_config(config, executor=executor, progress=_progress(), restart=force)
     for note in results.provenance["notes"]:
         _tell(note)
-    for line in _summary(results):
+    for line in describe.result_lines(results):
         _say(line)
     for line in analysis.write_dialect(config, results):
         _say(line)
-
-
-def _summary(results: "Results") -> list[str]:
-    from genassoc import describe
-
-    return describe.result_lines(results)
 
 
 @app.command()
 def assoc(
     store: Annotated[Path, typer.Argument(help="A store, or a VCF to convert first.")],
     pheno: Annotated[Path, typer.Argument(help="Phenotypes: TSV, CSV, blank-delimited or parquet.")],
-    model: Annotated[str, typer.Option(help="linear | logistic")],
-    trait: Annotated[
-        list[str], typer.Option(help="NAME[,NAME...]; may be repeated. A name with a comma: '\"LDL, fasting\"'.")
-    ],
+    model: Annotated[str, typer.Option(help="linear | logistic | cox | poisson | ordinal")],
     out: Annotated[Path, typer.Option(help="Results: .parquet, .tsv or .tsv.gz.")],
+    trait: Annotated[list[str] | None, typer.Option(help="NAME[,NAME...], or '\"LDL, fasting\"'.")] = None,
+    time: Annotated[list[str] | None, typer.Option(help="Cox: column of the time to the event.")] = None,
+    event: Annotated[list[str] | None, typer.Option(help="Cox: column of the event, in place of a trait.")] = None,
+    entry: Annotated[str | None, typer.Option(help="Cox: column of the time of entry (left truncation).")] = None,
+    strata: Annotated[str | None, typer.Option(help="Cox: NAME[,NAME...], baseline hazards of their own.")] = None,
+    cause: Annotated[str | None, typer.Option(help="Cox: the event's code; others are censored.")] = None,
+    ties: Annotated[str | None, typer.Option(help="Cox: efron | breslow.")] = None,
     covar: Annotated[str | None, typer.Option(help="NAME[,NAME...], ranges as PC1:PC10, or a formula with ~.")] = None,
     sample_id: Annotated[str | None, typer.Option(help="Column of sample ids.")] = None,
     sex: Annotated[str | None, typer.Option(help="Column of sex: 1 / 2 or M / F.")] = None,
@@ -215,26 +216,35 @@ def assoc(
     missing_rate: Annotated[float | None, typer.Option(help="Greatest share of calls not observed.")] = None,
     hwe: Annotated[float | None, typer.Option(help="Least exact Hardy-Weinberg p.")] = None,
     region: Annotated[list[str] | None, typer.Option(help="chr or chr:first-last; may be repeated.")] = None,
+    build: Annotated[str | None, typer.Option(help="GRCh37 | GRCh38: where X is pseudo-autosomal.")] = None,
+    genetic_model: Annotated[
+        str | None, typer.Option(help="additive | dominant | recessive | hetonly | genotypic, of ALT.")
+    ] = None,
+    x_model: Annotated[
+        int | None, typer.Option(min=1, max=2, help="One ALT of a male on X counts 2 (default) or 1.")
+    ] = None,
+    condition: Annotated[
+        list[str] | None, typer.Option(help="Variants (rsid or variant_id) that join the covariates; may be repeated.")
+    ] = None,
     missing: Annotated[str | None, typer.Option(help="Missing calls: complete | mean.")] = None,
     min_mac: Annotated[float | None, typer.Option(help="Rows of fewer minor alleles have no estimate (5).")] = None,
     rank_normalise: Annotated[bool, typer.Option(help="Linear: normal scores of each trait (Blom).")] = False,
-    test: Annotated[str | None, typer.Option(help="Logistic: score | wald | lrt.")] = None,
+    test: Annotated[str | None, typer.Option(help="Logistic, Cox: score | wald | lrt.")] = None,
     correction: Annotated[str | None, typer.Option(help="firth_approx | firth | firth_fallback | spa | none.")] = None,
     correct_below: Annotated[float | None, typer.Option(help="p below which that is done (0.05).")] = None,
+    exposure: Annotated[str | None, typer.Option(help="Poisson: column of what the counts are over, as years.")] = None,
+    levels: Annotated[str | None, typer.Option(help="Ordinal: NAME,NAME,... from the lowest to the highest.")] = None,
     like: Annotated[str | None, typer.Option(help="As plink2 | regenie does; explicit choices win.")] = None,
     missing_code: Annotated[
         list[str] | None,
-        typer.Option(help="A value that means missing, as -9; may be repeated; 'none' declares that there is none."),
+        typer.Option(help="A value that means missing, as -9; may be repeated; 'none': there is none."),
     ] = None,
-    min_overlap: Annotated[
-        float | None,
-        typer.Option(min=0, max=1, help="Least share of the smaller set of samples that must match (0.5)."),
-    ] = None,
+    min_overlap: Annotated[float | None, typer.Option(min=0, max=1, help="Least share of ids to match (0.5).")] = None,
     dialect: Annotated[
-        str | None,
-        typer.Option(help="Write --out as gwas-ssf | plink2 | regenie | saige, beside a parquet of all columns."),
+        str | None, typer.Option(help="--out as gwas-ssf | plink2 | regenie | saige, beside a parquet of all columns.")
     ] = None,
     threads: Threads = None,
+    dask: Dask = None,
     force: Force = False,
     print_toml: Annotated[bool, typer.Option(help="Print the gwas.toml that means the same, and stop.")] = False,
 ) -> None:
@@ -242,16 +252,22 @@ def assoc(
     from genassoc.config import Config
 
     choices: dict[str, Any] = {
-        "kind": model, "traits": _names(trait), "missing": missing, "min_mac": min_mac, "test": test,
-        "rank_normalise": rank_normalise or None, "correction": correction, "correct_below": correct_below, "like": like,
+        "kind": model, "missing": missing, "min_mac": min_mac, "test": test, "rank_normalise": rank_normalise or None,
+        "correction": correction, "correct_below": correct_below, "like": like, "entry": entry, "cause": cause, "ties": ties,
+        "genetic_model": genetic_model, "male_x_dosage": x_model, "exposure": exposure,
     }  # fmt: skip
+    lists = {
+        "traits": trait, "time": time, "event": event, "strata": [strata] if strata else None,
+        "condition_on": condition, "levels": [levels] if levels else None,
+    }  # fmt: skip
+    choices |= {name: _names(texts) for name, texts in lists.items() if texts}
     if covar:
         choices["covariates"] = covar.replace("~", "", 1).strip() if "~" in covar else _names([covar])
     declared = None if missing_code is None else [code for code in missing_code if code != "none"]
     tables = {
         "input": {
             "store": str(store), "phenotypes": str(pheno), "sample_id": sample_id, "sex": sex, "missing_codes": declared,
-            "min_overlap": min_overlap,
+            "min_overlap": min_overlap, "build": build,
         },
         "model": choices,
         "variants": {"maf": maf, "mac": mac, "missing": missing_rate, "hwe": hwe, "region": region or None},
@@ -262,7 +278,7 @@ def assoc(
     if print_toml:
         _say(config.to_toml().rstrip())
         return
-    _run(config, threads, force)
+    _run(config, threads, dask, force)
 
 
 @app.command()
@@ -353,43 +369,14 @@ def version() -> None:
 
 def main() -> None:
     """Entry point: 0 done, 1 bad input or a failed run (a message, never a traceback), 2 bad usage."""
+    from genassoc.exits import run_guarded
+
+    gc.set_threshold(200_000, 20, 20)  # importing makes a million objects and hardly any garbage
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the engine pins it; idle pools start up and spin
     if os.environ.get("GENASSOC_TRACEBACK"):
         app()
         return
-    # A matplotlib that cannot write its cache, or builds it, is no concern of who asked for a plot.
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)
-    try:
-        app()
-    except GenassocError as error:
-        _fail(str(error))
-    except (_InterruptedError, KeyboardInterrupt):
-        _fail(f"interrupted; {_afterwards(sys.argv[1:2])}", 130)
-    except BrokenPipeError:
-        # The reader of our output has gone, as `head` does: nothing is left to say.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except MemoryError as error:
-        _fail(f"out of memory ({error}): ask for more, or use fewer --threads")
-    except OSError as error:
-        _fail(f"{error.filename or 'the system'}: {error.strerror or error}")
-    except Exception as error:
-        notes = "; ".join(getattr(error, "__notes__", []))
-        _fail(
-            f"this is a defect of genassoc: {type(error).__name__}: {error}{f' ({notes})' if notes else ''}. Please "
-            "report it with the output of the same command under GENASSOC_TRACEBACK=1"
-        )
-
-
-def _afterwards(command: list[str]) -> str:
-    """What an interrupted command leaves behind."""
-    if command and command[0] in ("convert", "run", "assoc", "part", "demo"):
-        return "what was finished is kept, and the same command carries on from there"
-    return "nothing unfinished is left behind; the same command begins anew"
-
-
-def _fail(message: str, code: int = 1) -> None:
-    _tell(f"genassoc: error: {message}")
-    sys.exit(code)
+    run_guarded(app, _InterruptedError)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ _INPUT = {
     "missing_codes": list,
     "keep_samples": list,
     "min_overlap": float,
+    "build": str,
 }
 _VARIANTS = {"maf": float, "mac": float, "missing": float, "hwe": float, "region": list, "snv_only": bool}
 _OUTPUT = {"path": str, "dialect": str, "metadata": dict}

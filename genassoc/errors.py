@@ -30,3 +30,7 @@ class OutputError(GenassocError):
 
 class PlanError(GenassocError):
     """A plan, a part or a work folder does not fit what was asked of it."""
+
+
+class ClusterError(GenassocError):
+    """The machines that should do the tasks cannot be reached, died, or run other code."""

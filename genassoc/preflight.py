@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from genassoc import analysis, api
 from genassoc.config import Config, problems_of, read_tables
 from genassoc.data.cohort import Cohort
 from genassoc.data.design import Kind, build_design
+from genassoc.data.outcomes import exposure_values
 from genassoc.data.phenotypes import Phenotypes, formula_variables
 from genassoc.data.schema import RESULT_COLUMNS
 from genassoc.errors import GenassocError
@@ -110,22 +111,31 @@ def _cohort(config: Config, found: Preflight) -> Cohort | None:
 
 def _check_columns(config: Config, phenotypes: Phenotypes, rows: Int64Array, found: Preflight) -> None:
     """Every trait and every covariate by itself, so that none hides another; then all together."""
-    kind: Kind = getattr(MODELS.get(str(config.model.get("kind"))), "outcome", "quantitative")
+    kind: Kind | Literal["survival"] = getattr(MODELS.get(str(config.model.get("kind"))), "outcome", "quantitative")
     n_before = len(found.problems)
     try:
         traits = checks.names(config.model.get("traits", ()), "traits")
         covariates = checks.names_or_formula(config.model.get("covariates", ()), "covariates")
     except ValueError:
         return  # told already, among the model's problems
-    for trait in traits:
-        found.attempt(partial(build_design, phenotypes, rows, [trait], (), kind))
+    levels, exposure = config.model.get("levels"), config.model.get("exposure")
+    if kind != "survival":
+        for trait in traits:
+            found.attempt(partial(build_design, phenotypes, rows, [trait], (), kind, levels))
+    if isinstance(exposure, str):
+        found.attempt(partial(exposure_values, phenotypes, exposure, rows))
     names = covariates
     if isinstance(names, str):
         names = found.attempt(partial(formula_variables, names)) or () if names.strip() else ()
     for name in names:
         found.attempt(partial(build_design, phenotypes, rows, (), [name]))
-    if len(found.problems) == n_before:
-        found.attempt(partial(build_design, phenotypes, rows, traits, covariates, kind))
+    if len(found.problems) > n_before:
+        return
+    if kind == "survival":
+        if not analysis.model_problems(config.model):
+            found.attempt(lambda: analysis.make_model(config).design(phenotypes, rows))
+        return
+    found.attempt(partial(build_design, phenotypes, rows, traits, covariates, kind, levels))
 
 
 def _check_some_variant(cohort: Cohort) -> None:

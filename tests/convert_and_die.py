@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from genassoc.data import schema
+from genassoc.data.part_writer import PartWriter
 from genassoc.data.store import StoreArrays
-from genassoc.data.store_writer import StoreWriter
 from genassoc.formats import bcf, bgzf
 from genassoc.formats.convert import convert
 from genassoc.progress import Silent
@@ -52,7 +52,7 @@ def main(out: str, point: str, number: str, threads: str, *inputs: str) -> None:
     if point == "shard":  # written, but not in the journal
         StoreArrays.write_shard = dying(StoreArrays.write_shard)  # type: ignore[method-assign]
     elif point == "journal":
-        StoreWriter._flush = dying(StoreWriter._flush)  # type: ignore[method-assign]
+        PartWriter.write = dying(PartWriter.write)  # type: ignore[method-assign]
     elif point == "metadata":
         StoreArrays.write_metadata = dying(StoreArrays.write_metadata)  # type: ignore[method-assign]
     elif point == "complete":

@@ -42,3 +42,24 @@ def test_linear_scale():
     # five standard errors of a frequency of 7,200 alleles, and of a rate of 4,000 calls
     assert abs(codes[codes < 3].mean() / 2 - 0.3) < 0.03
     assert abs((codes == 3).mean() - 0.1) < 0.025
+
+
+def test_cox_cost(monkeypatch, capsys):
+    import cox_cost
+
+    argv = ["cox_cost.py", "--samples", "200", "--variants", "30", "--peer-variants", "1"]
+    monkeypatch.setattr(sys, "argv", argv)
+    cox_cost.main()
+    printed = capsys.readouterr().out
+    assert printed.startswith(cox_cost.SECTION)
+    assert printed.count("| Wald, every variant |") == 2
+
+
+def test_calibration_of_cox(monkeypatch, capsys):
+    import calibration_cox
+
+    argv = ["calibration_cox.py", "--samples", "300", "--variants", "40", "--endpoints", "2"]
+    monkeypatch.setattr(sys, "argv", argv)
+    calibration_cox.main()
+    rows = capsys.readouterr().out.splitlines()[2:]
+    assert len(rows) == 3 * len(calibration_cox.BINS) * 2

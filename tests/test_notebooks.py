@@ -53,6 +53,15 @@ def test_case_control(tmp_path):
     assert (folder / "disease.tsv.gz").exists() and (folder / "disease.tsv.gz-meta.yaml").exists()
 
 
+@pytest.mark.integration
+def test_dask_cluster(tmp_path):
+    run_script(PROJECT / "notebooks" / "dask_cluster.py", tmp_path)
+    folder = tmp_path / "dask_cluster"
+    # what the text promises: the same bytes from processes and from threads, and hits to look at
+    assert (folder / "dask.parquet").read_bytes() == (folder / "threads.parquet").read_bytes()
+    assert pl.read_parquet(folder / "dask.parquet")["neg_log_10_p_value"].max() > 7.3
+
+
 @pytest.mark.parametrize("script", NOTEBOOKS, ids=lambda path: path.name)
 def test_notebook_beside_script_is_executed_and_the_same(script):
     notebook = script.with_suffix(".ipynb")

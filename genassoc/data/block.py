@@ -1,11 +1,55 @@
 """A block of consecutive variants, all samples: the unit of storage, of work, of memory and of restart."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from genassoc.kernels import packed as packed_kernels
-from genassoc.shapes import BoolArray, Float64Array, UInt8Array, UInt16Array, packed_bytes
+from genassoc.shapes import (
+    Array,
+    BoolArray,
+    Float64Array,
+    Int64Array,
+    UInt8Array,
+    UInt16Array,
+    UInt64Array,
+    packed_bytes,
+)
+
+if TYPE_CHECKING:
+    from typing import Self
+
+# What a variant's place makes of ploidy: `Places.ploidy`.
+AUTOSOMAL, X_OUTSIDE_PAR, HAPLOID_CHROMOSOME = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the V variants of a block lie, where it matters.
+
+    Attributes
+    ----------
+    numbers : int64 array (V,)
+        Their numbers in the store.
+    ploidy : uint8 array (V,)
+        `AUTOSOMAL` (pseudo-autosomal too), `X_OUTSIDE_PAR` (of samples whose sex is stated), `HAPLOID_CHROMOSOME` (Y, MT).
+    refused : int64 array (V, 2)
+        Calls taken for missing: heterozygotes where a sample has one copy, and calls of females on Y.
+    """
+
+    numbers: Int64Array
+    ploidy: UInt8Array
+    refused: Int64Array
+
+    @classmethod
+    def autosomal(cls, numbers: Int64Array) -> "Places":
+        """Nothing special about any of them."""
+        return cls(numbers, np.zeros(numbers.size, np.uint8), np.zeros((numbers.size, 2), np.int64))
+
+    def take(self, which: BoolArray | Int64Array) -> "Places":
+        """Those of some variants."""
+        return Places(self.numbers[which], self.ploidy[which], self.refused[which])
 
 
 @dataclass(frozen=True)
@@ -22,12 +66,18 @@ class GenotypeBlock:
         Number of the first variant in the store.
     haploid : uint8 array (V, ceil(N / 8)) or None
         Bit set where the call was haploid; None where no call of the block was.
+    places : Places or None
+        Where the variants lie; None where they are autosomal and follow ``start`` without a gap.
+    genuine : GenotypeBlock or None
+        The calls before they were recoded for a model: counts and frequencies are of these. None where they are these.
     """
 
     packed: UInt8Array
     n_samples: int
     start: int = 0
     haploid: UInt8Array | None = None
+    places: Places | None = None
+    genuine: "GenotypeBlock | None" = None
 
     @property
     def n_variants(self) -> int:
@@ -39,6 +89,18 @@ class GenotypeBlock:
         codes = np.empty((self.n_variants, self.n_samples), dtype=np.uint8)
         packed_kernels.unpack(self.packed, codes)
         return codes
+
+    def take(self, keep: BoolArray) -> "Self":
+        """Some of the variants; ``start`` stays."""
+        haploid = None if self.haploid is None else self.haploid[keep]
+        genuine = None if self.genuine is None else self.genuine.take(keep)
+        return replace(
+            self, packed=self.packed[keep], haploid=haploid, places=places_of(self).take(keep), genuine=genuine
+        )
+
+    def recoded(self, words: UInt64Array) -> "GenotypeBlock":
+        """The same variants with other codes, 32 a word (V, W); ``genuine`` keeps the calls."""
+        return replace(self, packed=words.view(np.uint8), genuine=self.genuine or self)
 
     @classmethod
     def from_codes(cls, codes: UInt8Array, start: int = 0) -> "GenotypeBlock":
@@ -59,6 +121,8 @@ class DosageBlock:
         ``dosage = value / scale``; the dtype's largest value means "not observed".
     start : int
         Number of the first variant in the store.
+    places, genuine
+        As of `GenotypeBlock`.
 
     Notes
     -----
@@ -68,6 +132,8 @@ class DosageBlock:
 
     values: UInt8Array | UInt16Array
     start: int = 0
+    places: Places | None = None
+    genuine: "DosageBlock | None" = None
 
     @property
     def scale(self) -> int:
@@ -97,6 +163,16 @@ class DosageBlock:
         """Dosages of ALT (V, N), NaN where not observed."""
         return np.where(self.observed(), self.values / self.scale, np.nan)
 
+    def take(self, keep: BoolArray) -> "Self":
+        """Some of the variants; ``start`` stays."""
+        genuine = None if self.genuine is None else self.genuine.take(keep)
+        return replace(self, values=self.values[keep], places=places_of(self).take(keep), genuine=genuine)
+
+    def recoded(self, values: Array) -> "DosageBlock":
+        """The same variants with other values (V, N); ``genuine`` keeps the dosages."""
+        fixed = values.astype(np.uint8) if self.scale == 127 else values.astype(np.uint16)
+        return replace(self, values=fixed, genuine=self.genuine or self)
+
     @classmethod
     def from_dosages(cls, dosages: Float64Array, start: int = 0, bits: int = 16) -> "DosageBlock":
         """Round dosages (V, N) in [0, 2], NaN where not observed, to fixed point of 8 or 16 bits."""
@@ -106,3 +182,21 @@ class DosageBlock:
 
 
 Block = GenotypeBlock | DosageBlock
+
+
+def places_of(block: Block) -> Places:
+    """Where the variants of a block lie."""
+    if block.places is not None:
+        return block.places
+    return Places.autosomal(np.arange(block.start, block.start + block.n_variants, dtype=np.int64))
+
+
+def take_samples(block: GenotypeBlock, columns: Int64Array) -> GenotypeBlock:
+    """The samples ``columns`` (N,) of a block as it was read."""
+    packed = np.empty((block.n_variants, packed_bytes(columns.size)), dtype=np.uint8)
+    packed_kernels.gather(block.packed, columns, packed)
+    haploid = block.haploid
+    if haploid is not None:
+        marks = np.unpackbits(haploid, axis=1, bitorder="little", count=block.n_samples)
+        haploid = np.packbits(marks[:, columns], axis=1, bitorder="little")
+    return GenotypeBlock(packed, columns.size, block.start, haploid)

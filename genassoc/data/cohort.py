@@ -11,12 +11,13 @@ import numpy as np
 import polars as pl
 
 from genassoc.data import variant_statistics as statistics
-from genassoc.data.block import GenotypeBlock
+from genassoc.data.block import GenotypeBlock, take_samples
 from genassoc.data.codings import sex_codes
 from genassoc.data.design import Design, Kind, build_design
 from genassoc.data.ledger import LEDGER_SCHEMA, design_ledger, drop_samples, sample_ledger, variant_rows
 from genassoc.data.matching import first_few, mismatch_message, near_misses
 from genassoc.data.phenotypes import Phenotypes
+from genassoc.data.ploidy import PloidyRules, build_named, build_of, contig_names
 from genassoc.data.sample_selection import samples_where
 from genassoc.data.variant_selection import (
     DROPPED_SCHEMA,
@@ -25,8 +26,7 @@ from genassoc.data.variant_selection import (
     with_neighbours,
 )
 from genassoc.errors import PhenotypeError, SampleMismatchError
-from genassoc.kernels import packed as packed_kernels
-from genassoc.shapes import Array, BoolArray, Int64Array, packed_bytes
+from genassoc.shapes import Array, BoolArray, Int64Array
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,6 +57,8 @@ class Cohort:
         Which variants are kept.
     notes : tuple of str
         What selections found, for `summary_lines`.
+    build : str or None
+        "GRCh37" or "GRCh38" where it was named.
     """
 
     store: "GenotypeStore"
@@ -68,6 +70,7 @@ class Cohort:
     sample_ledger: pl.DataFrame
     selection: VariantSelection = field(default_factory=VariantSelection)
     notes: tuple[str, ...] = ()
+    build: str | None = None
 
     @classmethod
     def align(
@@ -79,6 +82,7 @@ class Cohort:
         sex: str | None = None,
         missing_codes: Sequence[str] | None = None,
         min_overlap: float = 0.5,
+        build: str | None = None,
     ) -> "Cohort":
         """Match samples by id, as text, exactly.
 
@@ -93,6 +97,8 @@ class Cohort:
             Column with 1 / 2, M / F or male / female; 0 and missing are unknown.
         min_overlap : float
             Least share of the smaller of the two sets of samples that must match.
+        build : {None, "GRCh37", "GRCh38"}
+            Where X is pseudo-autosomal; by default what the VCF's contig lengths tell.
 
         Raises
         ------
@@ -118,6 +124,7 @@ class Cohort:
             sample_ids=np.array(both["id"].to_list(), dtype=object),
             sex=None if sex is None else sex_codes(table, sex, rows),
             sample_ledger=sample_ledger(genotyped["id"], described["id"], table.source),
+            build=build_named(build),
         )
 
     @property
@@ -135,7 +142,7 @@ class Cohort:
         """Short hash of what results depend on: store, phenotypes, samples, sex and variant selection."""
         digest = hashlib.sha256(f"{self.store.fingerprint} {self.phenotypes.fingerprint}".encode())
         digest.update(self.sample_index.tobytes() + self.rows.tobytes())
-        digest.update(b"" if self.sex is None else self.sex.tobytes())
+        digest.update(b"" if self.sex is None else self.sex.tobytes() + (self.build or "").encode())
         digest.update(b"" if self.selection.mask is None else np.packbits(self.selection.mask).tobytes())
         for predicate in self.selection.predicates:
             digest.update(predicate.expression.meta.serialize())
@@ -217,10 +224,11 @@ class Cohort:
         return replace(self, phenotypes=self.phenotypes.with_columns(added), notes=(*self.notes, note))
 
     def design(
-        self, traits: Sequence[str], covariates: Sequence[str] | str = (), *, kind: Kind = "quantitative"
-    ) -> Design:
+        self, traits: Sequence[str], covariates: Sequence[str] | str = (), *, kind: Kind = "quantitative",
+        levels: Sequence[str] | None = None,
+    ) -> Design:  # fmt: skip
         """Traits and covariates of the cohort's samples as arrays; see `build_design`."""
-        return build_design(self.phenotypes, self.rows, traits, covariates, kind)
+        return build_design(self.phenotypes, self.rows, traits, covariates, kind, levels)
 
     def design_ledger(self, design: Design) -> pl.DataFrame:
         """Ledger rows of the samples under a design: who lacks a covariate, who lacks every trait."""
@@ -284,7 +292,7 @@ class Cohort:
 
         See `genassoc.data.variant_statistics.variant_statistics`.
         """
-        chromosomes = self._chromosomes(block.start, block.start + block.n_variants)
+        chromosomes = contig_names(self._contig_runs, block.start, block.start + block.n_variants)
         return statistics.variant_statistics(block, chromosomes, masks or self._masks, hwe=hwe)
 
     def _metadata(self, start: int, stop: int) -> pl.DataFrame:
@@ -294,17 +302,15 @@ class Cohort:
         before, after = max(start - 1, 0), min(stop + 1, self.n_variants)
         return with_neighbours(self.store.variants(before, after), start - before, stop - before)
 
-    def _chromosomes(self, start: int, stop: int) -> Array:
-        """Contig of each variant, object array of str (V,)."""
-        names = np.empty(stop - start, dtype=object)
-        for contig, first, last in self._contig_runs:
-            if first < stop and last > start:
-                names[max(first, start) - start : min(last, stop) - start] = contig
-        return names
-
     @cached_property
     def _contig_runs(self) -> list[tuple[str, int, int]]:
         return list(self.store.contig_runs())
+
+    @cached_property
+    def ploidy(self) -> PloidyRules:
+        """What chromosomes and sex say of calls."""
+        build = self.build or build_of(self.store)
+        return PloidyRules.of(self._contig_runs, self.block_columns, self.block_width, self.sex, build)
 
     @cached_property
     def _masks(self) -> statistics.SampleMasks:
@@ -328,17 +334,11 @@ class Cohort:
         return self.n_samples if self.repacks else int(self.store.n_samples)
 
     def read(self, start: int, stop: int) -> GenotypeBlock:
-        """The calls of variants start to stop; the cohort's samples are its columns `block_columns`."""
+        """The calls of variants start to stop, as `ploidy` lets them be; the samples are its columns `block_columns`."""
         block = self.store.read(start, stop)
-        if not self.repacks:
-            return block
-        packed = np.empty((block.n_variants, packed_bytes(self.n_samples)), dtype=np.uint8)
-        packed_kernels.gather(block.packed, self.sample_index, packed)
-        haploid = block.haploid
-        if haploid is not None:
-            marks = np.unpackbits(haploid, axis=1, bitorder="little", count=block.n_samples)
-            haploid = np.packbits(marks[:, self.sample_index], axis=1, bitorder="little")
-        return GenotypeBlock(packed, self.n_samples, block.start, haploid)
+        if self.repacks:
+            block = take_samples(block, self.sample_index)
+        return self.ploidy.apply(block, lambda: self.store.variants(start, stop))
 
     # The record -------------------------------------------------------------------------------------------
 

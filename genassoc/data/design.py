@@ -3,18 +3,19 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import polars as pl
 
 from genassoc.data.codings import binary_codes
+from genassoc.data.outcomes import count_values, ordered_levels
 from genassoc.data.phenotypes import Phenotypes, formula_variables, model_matrix
 from genassoc.errors import PhenotypeError
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.linalg import independent_columns
 
-Kind = Literal["quantitative", "binary"]
+Kind = Literal["quantitative", "binary", "count", "ordinal"]
 
 _LEVEL = re.compile(r"(?P<name>.*)\[(?P<level>.*)\]")
 _MAX_LEVELS = 1000  # a categorical covariate with more is an identifier; its columns would not fit in memory
@@ -51,7 +52,7 @@ class Design:
     traits : tuple of str
         T names.
     y : float64 array (N, T)
-        NaN where missing; binary traits are 0 (control) and 1 (case).
+        NaN where missing; binary traits are 0 (control) and 1 (case), ordinal ones 0, 1, 2, ...
     covariates : tuple of str
         C names of X's columns; the first is "intercept", "site[B]" is the column of level B of site.
     X : float64 array (N, C)
@@ -63,9 +64,9 @@ class Design:
     dropped_samples : polars DataFrame (id, covariate)
         Samples that are not complete, and the covariates they lack.
     kinds : tuple of str
-        T times "quantitative" or "binary".
+        T times the kind.
     coding : tuple of str
-        For each binary trait the recognised coding, "1 = control, 2 = case"; else "".
+        For each binary trait the recognised coding, "1 = control, 2 = case"; of an ordinal one its levels; else "".
     """
 
     traits: tuple[str, ...]
@@ -95,6 +96,7 @@ def build_design(
     traits: Sequence[str],
     covariates: Sequence[str] | str,
     kind: Kind = "quantitative",
+    levels: Sequence[str] | None = None,
 ) -> Design:
     """Arrays of traits and covariates for some samples.
 
@@ -108,15 +110,17 @@ def build_design(
     covariates : sequence of str, or str
         A list of columns: numbers as they are, text as categories (treatment coding, the first level in
         sorted order is the reference), ranges such as "PC1:PC10" expanded. A str is a Wilkinson formula.
-    kind : "quantitative" or "binary"
+    kind : "quantitative", "binary", "count" or "ordinal"
+    levels : sequence of str, optional
+        Of ordinal traits in words: from the lowest to the highest.
 
     Raises
     ------
     PhenotypeError
         A column is absent, not what it is used as, constant or missing throughout.
     """
-    if kind not in ("quantitative", "binary"):
-        raise ValueError(f"kind is 'quantitative' or 'binary', not {kind!r}")
+    if kind not in get_args(Kind):
+        raise ValueError(f"kind is one of {', '.join(map(repr, get_args(Kind)))}, not {kind!r}")
     trait_names = phenotypes.resolve([traits] if isinstance(traits, str) else traits, "trait")
     if isinstance(covariates, str):
         used = phenotypes.resolve(formula_variables(covariates), "covariate") if covariates.strip() else ()
@@ -142,7 +146,7 @@ def build_design(
 
     X = np.zeros((rows.size, kept.shape[1]))
     X[complete] = kept
-    y, coding = _traits(phenotypes, trait_names, rows, complete, kind)
+    y, coding = _traits(phenotypes, trait_names, rows, complete, kind, levels)
     ids = phenotypes.table[phenotypes.sample_id].gather(rows)
     return Design(
         traits=trait_names,
@@ -262,18 +266,21 @@ def _combination(column: Float64Array, earlier: Float64Array, names: list[str]) 
 
 
 def _traits(
-    phenotypes: Phenotypes, traits: tuple[str, ...], rows: Int64Array, complete: BoolArray, kind: Kind
-) -> tuple[Float64Array, tuple[str, ...]]:
-    """y (N, T) and the codings of binary traits; constant and empty traits are refused."""
+    phenotypes: Phenotypes, traits: tuple[str, ...], rows: Int64Array, complete: BoolArray, kind: Kind,
+    levels: Sequence[str] | None,
+) -> tuple[Float64Array, tuple[str, ...]]:  # fmt: skip
+    """y (N, T) and the codings of binary and ordinal traits; constant and empty traits are refused."""
     y = np.full((rows.size, len(traits)), np.nan)
     coding = []
     for t, trait in enumerate(traits):
         if kind == "binary":
             y[:, t], recognised = binary_codes(phenotypes, trait, rows)
-            coding.append(recognised)
+        elif kind == "ordinal":
+            y[:, t], recognised = ordered_levels(phenotypes, trait, rows, levels)
         else:
-            y[:, t] = phenotypes.numbers(trait, rows)
-            coding.append("")
+            y[:, t] = (count_values if kind == "count" else Phenotypes.numbers)(phenotypes, trait, rows)
+            recognised = ""
+        coding.append(recognised)
         _check_varies(phenotypes, trait, y[:, t], complete)
     return y, tuple(coding)
 

@@ -62,7 +62,7 @@ def to_arrow(frame: pl.DataFrame) -> "pa.Table":
     return table.cast(plain_schema(table.schema))
 
 
-def repeated_columns(schema: "pa.Schema") -> list[str]:
+def repeated_columns(schema: "pa.Schema") -> Any:
     """Columns of text that few values fill: those that parquet should keep a dictionary of.
 
     Trying one for every column of numbers, as is pyarrow's habit, took twice the time and a tenth more space.

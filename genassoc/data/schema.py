@@ -12,6 +12,8 @@ FORMAT_VERSION = 1
 
 # Two-bit codes of a call.
 HOM_REF, HET, HOM_ALT, NOT_OBSERVED = 0, 1, 2, 3
+# Four times "not observed". Fill values of real calls would turn lost chunks into genotypes.
+NO_CALLS = 255
 
 # Arrays of the store: name -> (dimensions, dtype). "bytes" is shapes.packed_bytes(N), "bits" is ceil(N / 8).
 GENOTYPES = "call_genotype_packed"  # (variants, bytes) uint8: sample i in bits 2*(i%4) of byte i//4; padding is 3
@@ -77,7 +79,7 @@ RESULT_COLUMNS: tuple[ResultColumn, ...] = (
     ResultColumn("n", "Int64", "samples analysed in this row"),
     ResultColumn("mac", "Float64", "minor allele count among them"),
     ResultColumn("trait", "String", "name of the trait"),
-    ResultColumn("test", "String", "add, dom, rec, ..."),
+    ResultColumn("test", "String", "add, dom, rec, hetonly; domdev and geno_2df beside add"),
     ResultColumn("method", "String", "which test made the p"),
     ResultColumn("code", "String", "null when fine, else why there is no estimate or a cautious one"),
     ResultColumn("missing_rate", "Float64", "calls not observed among the trait's samples"),

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import polars as pl
 
 from genassoc.data import schema
 from genassoc.data.store import VARIANT_SCHEMA, hash_of
+from genassoc.data.variant_columns import VariantColumns
 from genassoc.shapes import Array, UInt8Array
 
 
@@ -46,6 +47,14 @@ def rechunked(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
             waiting, n_waiting = [joined], len(joined)
     if n_waiting:
         yield pl.concat(waiting)
+
+
+def joined_frame(runs: Sequence[pl.DataFrame | VariantColumns]) -> pl.DataFrame:
+    """One table of rows that came in either form."""
+    columns = [run for run in runs if isinstance(run, VariantColumns)]
+    if len(columns) == len(runs):
+        return VariantColumns.joined(columns).frame()
+    return pl.concat(run.frame() if isinstance(run, VariantColumns) else run for run in runs)
 
 
 def objects(strings: pl.Series) -> Array:

@@ -8,19 +8,19 @@ is whole. In it::
     parts/journal.jsonl        one line a finished shard, written after its files have reached the disk
     parts/lock                 held while a process writes
 
-A journal line says where reading resumes: the origin of the rows (as the source describes it) and how many rows from
-there are already in the store. What the bytes of a store are depends on its rows alone: not on how they were cut when
-they came, nor on how often the writing was interrupted.
+A shard is written by a thread of its own while the next one fills (`genassoc.data.part_writer`). A journal line says
+where reading resumes: the origin of the rows (as the source describes it) and how many rows from there are already in the
+store. What the bytes of a store are depends on its rows alone: not on how they were cut when they came, nor on how often
+the writing was interrupted.
 """
 
 import errno
 import fcntl
-import io
 import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,13 @@ import polars as pl
 
 from genassoc.data import schema
 from genassoc.data.block import GenotypeBlock
+from genassoc.data.part_writer import JOURNAL, PartRows, PartWriter, part_name
 from genassoc.data.store import VARIANT_SCHEMA, StoreArrays, hash_of, read_attributes, work_folder
-from genassoc.data.store_parts import digest, objects, read_journal, rechunked, runs, sync, write_durably
+from genassoc.data.store_parts import objects, read_journal, rechunked, runs, write_durably
+from genassoc.data.variant_columns import VariantColumns
 from genassoc.errors import OutputError
-from genassoc.shapes import UInt8Array, packed_bytes
+from genassoc.shapes import UInt8Array
 
-_JOURNAL = "journal.jsonl"
 _OURS = {"store", "parts"}
 
 
@@ -58,8 +59,6 @@ class StoreWriter:
 
     Attributes
     ----------
-    n_rows : int
-        Rows that are safe in the store. More may wait for their shard to fill.
     origin : dict or None
         Where the rows after those come from, as `append` was told; None at the beginning.
     rows_of_origin : int
@@ -101,13 +100,12 @@ class StoreWriter:
         self.resumed = self.discarded = False
         with self._writing():
             self._begin(resume)
-        self.n_rows = sum(part["rows"] for part in self._parts)
+        self._n_rows = sum(part["rows"] for part in self._parts)
+        self._parts_begun = len(self._parts)
         self.origin: dict[str, Any] | None = self._parts[-1]["origin"] if self._parts else None
         self.rows_of_origin: int = self._parts[-1]["used"] if self._parts else 0
-        self._packed = np.empty((self._arrays.shard_variants, packed_bytes(n_samples)), dtype=np.uint8)
-        self._haploid: UInt8Array | None = None
-        self._frames: list[pl.DataFrame] = []
-        self._filled = 0
+        self._rows = PartRows(self._arrays.shard_variants, n_samples)
+        self._written_rows: PartRows | None = None  # those under way to the disk, or room to be filled again
         # (origin, rows of it that went before) of the rows appended last
         self._last: tuple[dict[str, Any] | None, int] = (self.origin, self.rows_of_origin)
 
@@ -124,7 +122,7 @@ class StoreWriter:
             if error.errno in (errno.EAGAIN, errno.EACCES):
                 raise OutputError(f"{self.path}: another process is writing it now; wait for it or stop it") from None
             # file systems without locks: go on unlocked
-        journal = parts / _JOURNAL
+        journal = parts / JOURNAL
         identity, self._parts = read_journal(journal)
         if resume and identity == self.identity and self._parts and self._parts_exist():
             self.resumed = True
@@ -138,16 +136,20 @@ class StoreWriter:
         lines = [{"identity": self.identity}, *self._parts]
         write_durably(journal, "".join(json.dumps(line) + "\n" for line in lines).encode())
         self._arrays = StoreArrays(self._work / "store", self.sample_ids, self.block_variants)
+        self._writer = PartWriter(self._arrays, parts, self.block_variants)
 
     def _parts_exist(self) -> bool:
         shards = self._work / "store" / schema.GENOTYPES / "c"
-        return all(self._part_file(n).exists() and (shards / str(n) / "0").exists() for n in range(len(self._parts)))
+        return all(
+            (self._work / "parts" / part_name(n)).exists() and (shards / str(n) / "0").exists()
+            for n in range(len(self._parts))
+        )
 
     def append(
         self,
         packed: UInt8Array,
         haploid: UInt8Array | None,
-        variants: pl.DataFrame,
+        variants: pl.DataFrame | VariantColumns,
         origin: dict[str, Any] | None = None,
         origin_rows: int = 0,
     ) -> None:
@@ -157,7 +159,7 @@ class StoreWriter:
         ----------
         packed : uint8 (V, B)
         haploid : uint8 (V, ceil(N / 8)) or None
-        variants : polars.DataFrame
+        variants : polars.DataFrame or VariantColumns
             V rows in the columns of `GenotypeStore.variants`.
         origin : dict or None
             From where these rows can be read again (JSON).
@@ -169,64 +171,40 @@ class StoreWriter:
         OutputError
             The disk is full or fails. What the journal holds is kept.
         """
-        if variants.schema != VARIANT_SCHEMA:
+        if isinstance(variants, pl.DataFrame) and variants.schema != VARIANT_SCHEMA:
             variants = variants.select([pl.col(name).cast(dtype) for name, dtype in VARIANT_SCHEMA.items()])
         done = 0
         while done < len(packed):
-            take = min(len(packed) - done, len(self._packed) - self._filled)
-            rows = slice(self._filled, self._filled + take)
-            self._packed[rows] = packed[done : done + take]
-            if haploid is not None:
-                if self._haploid is None:
-                    self._haploid = np.zeros((len(self._packed), (len(self.sample_ids) + 7) // 8), dtype=np.uint8)
-                self._haploid[rows] = haploid[done : done + take]
-            self._frames.append(variants[done : done + take])
-            self._filled += take
-            done += take
+            done += self._rows.put(packed[done:], None if haploid is None else haploid[done:], variants[done:])
+            self._writer.compress(self._rows)
             self._last = (origin, origin_rows + done)
-            if self._filled == len(self._packed):
+            if self._rows.is_full:
                 self._flush()
 
     def _flush(self) -> None:
-        """Write the rows that wait as one part, then its line in the journal."""
-        number = len(self._parts)
-        packed = self._packed[: self._filled]
-        haploid = None if self._haploid is None else self._haploid[: self._filled]
-        variants = pl.concat(self._frames)
-        blocks_before = number * schema.BLOCKS_PER_SHARD
-        haploid_chunks = [
-            blocks_before + start // self.block_variants
-            for start in range(0, self._filled, self.block_variants)
-            if haploid is not None and haploid[start : start + self.block_variants].any()
-        ]
-        origin, used = self._last
-        part = {
-            "rows": self._filled,
-            "digest": digest(packed, haploid if haploid_chunks else None, variants),
-            "haploid_chunks": haploid_chunks,
-            "origin": origin,
-            "used": used,
-        }
-        with self._writing():
-            files = self._arrays.write_shard(number, packed, haploid if haploid_chunks else None)
-            for file in files:
-                sync(file)
-            buffer = io.BytesIO()
-            variants.write_parquet(buffer, compression="zstd", compression_level=1)
-            write_durably(self._part_file(number), buffer.getvalue())
-            with (self._work / "parts" / _JOURNAL).open("ab") as journal:
-                journal.write(json.dumps(part).encode() + b"\n")
-                journal.flush()
-                os.fsync(journal.fileno())
-        self._parts.append(part)
-        self.n_rows += self._filled
-        self.origin, self.rows_of_origin = origin, used
-        self._frames, self._filled = [], 0
-        if self._haploid is not None:
-            self._haploid[:] = 0
+        """Begin to write the rows that wait as one part, when the part before is written."""
+        self._settle()
+        self._writer.begin(self._parts_begun, self._rows, *self._last)
+        self._parts_begun += 1
+        self._n_rows += self._rows.filled
+        room, self._written_rows = self._written_rows, self._rows
+        self._rows = room or PartRows(self._arrays.shard_variants, len(self.sample_ids))
 
-    def _part_file(self, number: int) -> Path:
-        return self._work / "parts" / f"part-{number:05d}.parquet"
+    def _settle(self) -> None:
+        """Wait for the part that is being written."""
+        with self._writing():
+            part = self._writer.result()
+        if part is not None:
+            self._parts.append(part)
+            self.origin, self.rows_of_origin = part["origin"], part["used"]
+        if self._written_rows is not None:
+            self._written_rows.clear()
+
+    @property
+    def n_rows(self) -> int:
+        """Rows that are safe in the store; waits for those under way. More may wait for their shard to fill."""
+        self._settle()
+        return self._n_rows
 
     def finish(self, attributes: dict[str, Any]) -> None:
         """Write the rest, assemble the variants' arrays, give the store its name.
@@ -241,8 +219,10 @@ class StoreWriter:
         OutputError
             The disk is full or fails; or the store's name was taken meanwhile.
         """
-        if self._filled:
+        if self._rows.filled:
             self._flush()
+        self._settle()
+        self._writer.close()
         with self._writing():
             contigs = self._write_metadata()
             own = {
@@ -263,7 +243,7 @@ class StoreWriter:
         """Assemble the variants' arrays from the parts; contigs in order of first appearance."""
         contigs: dict[str, int] = {}
         start = 0
-        for frame in rechunked(pl.read_parquet(self._part_file(n)) for n in range(len(self._parts))):
+        for frame in rechunked(pl.read_parquet(self._writer.table(n)) for n in range(len(self._parts))):
             for name in frame["chromosome"].unique(maintain_order=True):
                 contigs.setdefault(name, len(contigs))
             columns = {
@@ -276,7 +256,7 @@ class StoreWriter:
                 schema.VARIANT_RECORD: frame["record"].to_numpy(),
                 schema.VARIANT_ALT_INDEX: frame["alt_index"].to_numpy(),
             }
-            self._arrays.write_metadata(start, columns, self.n_rows)
+            self._arrays.write_metadata(start, columns, self._n_rows)
             start += len(frame)
         return list(contigs)
 
@@ -292,19 +272,24 @@ class StoreWriter:
 
     def close(self) -> None:
         """Stop writing; what the journal holds is kept for a rerun. Without any of it, nothing is left."""
+        with suppress(OutputError):  # why writing stops is known already
+            self._settle()
+        self._writer.close()
         self._lock.close()
         if not self._parts:
             shutil.rmtree(self._work, ignore_errors=True)
 
     def abandon(self) -> None:
         """Stop writing and leave nothing."""
+        with suppress(OutputError):
+            self._settle()
         self._parts = []
         self.close()
 
     @property
     def n_rows_appended(self) -> int:
         """Rows appended, those that wait for their shard included."""
-        return self.n_rows + self._filled
+        return self._n_rows + self._rows.filled
 
     @staticmethod
     def clear_work(path: Path) -> None:

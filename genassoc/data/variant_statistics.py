@@ -5,14 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from genassoc.data.block import GenotypeBlock
+from genassoc.data.block import X_OUTSIDE_PAR, GenotypeBlock
 from genassoc.data.variants import contig_key
 from genassoc.kernels import counts as count_kernels
 from genassoc.shapes import Array, Int64Array, UInt64Array
 from genassoc.stats.hardy_weinberg import hardy_weinberg
 
 FEMALE = 2
-_TILE_CALLS = 32 * 2**20  # calls unpacked at a time where some are haploid: bounds memory to some 64 MB
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,10 +69,10 @@ def variant_statistics(block: GenotypeBlock, chromosomes: Array, masks: SampleMa
 
     Notes
     -----
-    Hardy-Weinberg is of diploid calls; on X of females, null when sex is not known; null on Y and MT.
+    Hardy-Weinberg is of diploid calls; on X outside PAR of females, null when sex is not known; null on Y and MT.
     """
     counts = _counts(block, masks.everyone)
-    haploid_ref, haploid_alt = _haploid_counts(block, masks.columns)
+    haploid_ref, haploid_alt = _haploid_counts(block, masks.everyone)
     n = counts[:, :3].sum(axis=1)
     copies = counts[:, 1] + 2 * counts[:, 2] - haploid_alt
     alleles = 2 * n - haploid_ref - haploid_alt
@@ -111,22 +110,12 @@ def _counts(block: GenotypeBlock, mask: UInt64Array) -> Int64Array:
     return counts
 
 
-def _haploid_counts(block: GenotypeBlock, columns: Int64Array) -> tuple[Int64Array, Int64Array]:
+def _haploid_counts(block: GenotypeBlock, mask: UInt64Array) -> tuple[Int64Array, Int64Array]:
     """Haploid calls of REF and of ALT among the samples, (V,) each."""
-    ref = np.zeros(block.n_variants, dtype=np.int64)
-    alt = np.zeros(block.n_variants, dtype=np.int64)
-    if block.haploid is None:
-        return ref, alt
-    variants = np.flatnonzero(block.haploid.any(axis=1))
-    tile = max(1, _TILE_CALLS // max(block.n_samples, 1))
-    for first in range(0, variants.size, tile):
-        at = variants[first : first + tile]
-        marks = np.unpackbits(block.haploid[at], axis=1, bitorder="little", count=block.n_samples)
-        haploid = marks[:, columns].astype(bool)
-        codes = GenotypeBlock(block.packed[at], block.n_samples).codes()[:, columns]
-        ref[at] = (haploid & (codes == 0)).sum(axis=1)
-        alt[at] = (haploid & (codes == 2)).sum(axis=1)
-    return ref, alt
+    counts = np.zeros((block.n_variants, 2), dtype=np.int64)
+    if block.haploid is not None:
+        count_kernels.count_haploid(_words(block), block.haploid, mask, counts)
+    return counts[:, 0], counts[:, 1]
 
 
 def _missing_rate(block: GenotypeBlock, counts: Int64Array, kinds: Array, masks: SampleMasks) -> Array:
@@ -142,6 +131,8 @@ def _hardy_weinberg(block: GenotypeBlock, diploid: Int64Array, kinds: Array, mas
     """Exact p and mid-p (V,), NaN where the test does not apply."""
     diploid = diploid.copy()
     on_x = kinds == "X"
+    if block.places is not None and masks.females is not None:
+        on_x &= block.places.ploidy == X_OUTSIDE_PAR
     applies = ~np.isin(kinds.astype(str), ["Y", "MT"])
     if masks.females is None:
         applies &= ~on_x

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from genassoc.data.block import Block, DosageBlock, GenotypeBlock
+from genassoc.data.block import GenotypeBlock
 from genassoc.data.result_table import RESULT_SCHEMA
-from genassoc.engine.parts import Counts, TaskOutput
+from genassoc.engine.job import Counts, TaskOutput
 from genassoc.engine.plan import Task
-from genassoc.shapes import Array, BoolArray
+from genassoc.shapes import Array
 
 if TYPE_CHECKING:
     from genassoc.data.cohort import Cohort
@@ -56,12 +56,23 @@ class AssociationJob:
             if n_kept == 0:
                 continue
             variants = self.cohort.store.variants(start, stop)
-            block: Block = calls
             if n_kept < stop - start:
-                block, variants = take_variants(calls, keep), variants.filter(pl.Series(keep))
-            frames.append(result_rows(variants, self.analysis.block(state, block)))
+                calls, variants = calls.take(keep), variants.filter(pl.Series(keep))
+            counts += Counts(refused=refused_calls(calls))
+            frames.append(result_rows(variants, self.analysis.block(state, calls)))
         rows = pl.concat(frames) if frames else pl.DataFrame(schema=RESULT_SCHEMA)
         return TaskOutput(rows, counts)
+
+    def label(self, task: Task) -> str:
+        """The model and the positions, as "linear chr7:12,000,001-12,400,000"."""
+        store = self.cohort.store
+        first, last = (store.variants(i, i + 1)["base_pair_location"][0] for i in (task.start, task.stop - 1))
+        contig = task.contig if task.contig.startswith("chr") else f"chr{task.contig}"
+        return f"{type(self.analysis).__name__.lower()} {contig}:{first:,}-{last:,}"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For a worker, which gets the state apart from the job: what blocks need, and no table of phenotypes."""
+        return {**self.__dict__, "cohort": for_blocks(self.cohort), "state": None}
 
     def _read(self, start: int, stop: int) -> GenotypeBlock:
         """The calls; none where the selection drops all variants without them, as a region does."""
@@ -70,12 +81,23 @@ class AssociationJob:
         return GenotypeBlock(np.empty((0, 0), dtype=np.uint8), 0, start)
 
 
-def take_variants(block: Block, keep: BoolArray) -> Block:
-    """The variants of ``block`` where ``keep`` (V,) is true; ``start`` stays that of the block read."""
-    if isinstance(block, DosageBlock):
-        return replace(block, values=block.values[keep])
-    haploid = None if block.haploid is None else block.haploid[keep]
-    return replace(block, packed=block.packed[keep], haploid=haploid)
+def refused_calls(block: GenotypeBlock) -> dict[str, int]:
+    """Calls that were taken for missing because the sample cannot have them, by reason; those that are not 0."""
+    if block.places is None:
+        return {}
+    totals = zip(("heterozygous_where_haploid", "female_on_Y"), block.places.refused.sum(axis=0))
+    return {reason: int(n) for reason, n in totals if n}
+
+
+def for_blocks(cohort: "Cohort") -> "Cohort":
+    """The cohort with what reading and selecting blocks needs; its tables keep their columns and lose their rows."""
+    return replace(
+        cohort,
+        phenotypes=replace(cohort.phenotypes, table=cohort.phenotypes.table.clear(), lines=None),
+        rows=cohort.rows[:0],
+        sample_ids=cohort.sample_ids[:0],
+        sample_ledger=cohort.sample_ledger.clear(),
+    )
 
 
 def result_rows(variants: pl.DataFrame, result: "BlockResult") -> pl.DataFrame:

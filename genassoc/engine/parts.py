@@ -5,6 +5,7 @@
     cohort.parquet.work/
       plan.json            the plan, for job arrays and for a rerun
       driver.lock          while a driver runs
+      broadcast-...        what worker processes of a cluster need, while a driver runs
       part-00003.parquet   the rows of task 3; its metadata: of which plan, which variants, what was dropped
       wip_part-...         unfinished; removed by the next run
 """
@@ -13,14 +14,16 @@ import contextlib
 import json
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from genassoc.data.output import output_error, replacing, sweep_unfinished
 from genassoc.data.result_table import RESULT_SCHEMA, repeated_columns, to_arrow, write_table
+from genassoc.engine.broadcast import BROADCAST_NAME
+from genassoc.engine.job import Counts, TaskOutput
 from genassoc.engine.lock import DriverLock
 from genassoc.engine.plan import Plan, Task
 from genassoc.errors import PlanError
@@ -32,53 +35,6 @@ PLAN_NAME = "plan.json"
 WORK_SUFFIX = ".work"
 METADATA_KEY = b"genassoc.part"
 KEPT = "The finished parts are kept in {folder}; the same command carries on from there."
-
-
-@dataclass(frozen=True)
-class Counts:
-    """What became of the variants of a task or of a run.
-
-    Attributes
-    ----------
-    read, kept : int
-        Variants read, and variants that have rows.
-    dropped : dict of str to int
-        Reason -> variants; they sum to ``read - kept``.
-    rows : int
-        Rows of results.
-    """
-
-    read: int = 0
-    kept: int = 0
-    rows: int = 0
-    dropped: dict[str, int] = field(default_factory=dict)
-
-    def __add__(self, other: "Counts") -> "Counts":
-        reasons = sorted({*self.dropped, *other.dropped})
-        dropped = {reason: self.dropped.get(reason, 0) + other.dropped.get(reason, 0) for reason in reasons}
-        return Counts(self.read + other.read, self.kept + other.kept, self.rows + other.rows, dropped)
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
-        return {"read": self.read, "kept": self.kept, "rows": self.rows, "dropped": dict(self.dropped)}
-
-
-@dataclass(frozen=True)
-class TaskOutput:
-    """What one task leaves behind: rows in the order of the final table, and the count of its variants."""
-
-    rows: pl.DataFrame
-    counts: Counts
-
-
-class Job(Protocol):
-    """Something that a run does task by task: an analysis, a conversion. The engine knows no more of it."""
-
-    def prepare(self) -> Any:
-        """What every task needs, made once per run; picklable."""
-
-    def do(self, state: Any, task: Task) -> TaskOutput:
-        """One task, alone: the same output whoever does it, whenever, in whatever company."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +89,9 @@ class WorkFolder:
         out = Path(out)
         return cls(out.with_name(out.name + WORK_SUFFIX))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (WorkFolder, (self.path.absolute(),))  # another process may stand in another folder
+
     def __repr__(self) -> str:
         return f"WorkFolder({str(self.path)!r})"
 
@@ -177,6 +136,8 @@ class WorkFolder:
         if PLAN_NAME not in names and any(name.startswith("part-") or not _is_ours(name) for name in names):
             raise PlanError(f"{self.path} is not empty and holds no plan of genassoc's: name or empty another folder.")
         sweep_unfinished(self.path)
+        for left in self.path.glob(f"{BROADCAST_NAME}*"):  # of a driver that was killed
+            left.unlink(missing_ok=True)
         if PLAN_NAME in names and not restart:
             if self.plan().fingerprint != plan.fingerprint:
                 raise PlanError(
@@ -231,7 +192,7 @@ class WorkFolder:
         """
         import pyarrow.parquet as pq
 
-        counts = Counts(output.counts.read, output.counts.kept, output.rows.height, output.counts.dropped)
+        counts = replace(output.counts, rows=output.rows.height)
         metadata = {**_identity(plan, task), "counts": counts.to_dict()}
         table = to_arrow(output.rows)
         table = table.replace_schema_metadata({METADATA_KEY: json.dumps(metadata).encode()})
@@ -306,7 +267,7 @@ class WorkFolder:
 
 
 def _is_ours(name: str) -> bool:
-    return name.startswith(("part-", "wip_", "driver.lock")) or name == PLAN_NAME
+    return name.startswith(("part-", "wip_", "driver.lock", BROADCAST_NAME)) or name == PLAN_NAME
 
 
 def _identity(plan: Plan, task: Task) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from typing import Any
 from genassoc.data.output import check_writable
 from genassoc.data.result_table import table_suffix
 from genassoc.engine.executors import Executor, single_threaded_blas
-from genassoc.engine.parts import Job, Merged, WorkFolder, merge
+from genassoc.engine.job import Job
+from genassoc.engine.parts import Merged, WorkFolder, merge
 from genassoc.engine.plan import Plan, Task
 from genassoc.errors import GenassocError, PlanError
 from genassoc.progress import Progress
@@ -25,6 +26,15 @@ class _Work:
     state: Any
     plan: Plan
     work: WorkFolder
+
+    @property
+    def shared_folder(self) -> Path:
+        """Where an executor of other processes may leave this for them to read."""
+        return self.work.path
+
+    def label(self, task: Task) -> str:
+        """What people are shown of a task: "linear chr7:12,000,001-12,400,000"."""
+        return self.job.label(task)
 
     def __call__(self, task: Task) -> Task:
         try:

@@ -49,6 +49,8 @@ class BcfSource:
         with self._open() as file:
             self._header = self._read_header(file)
             self.contigs = tuple(file.header.contigs)
+            lengths = {name: contig.length for name, contig in file.header.contigs.items()}
+            self.contig_lengths = {name: int(length) for name, length in lengths.items() if length}
             self._indexed = bool(regions) and file.index is not None
             if not regions:
                 self._first = self._first_record(file)

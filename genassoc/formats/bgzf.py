@@ -19,7 +19,9 @@ from genassoc.errors import InputError
 IsalError: type[Exception] = isal_zlib.error  # type: ignore[assignment]  # its stub says: an instance
 EOF_BLOCK = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 _USUAL_HEADER = struct.Struct("<4s6x6sH")  # magic and flags, (time, system), extra field, length - 1
+_LENGTH = struct.Struct("<I")  # the last four bytes of a block: what it inflates to
 GROUP_BLOCKS = 64  # blocks inflated by one task: 4 MB of text
+ROOM = 2**20  # before the text of a group, for the beginning of its first line
 READ_BYTES = 2**20
 PLAIN_BYTES = 4 * 2**20
 GZIP_MAGIC = b"\x1f\x8b"
@@ -27,11 +29,51 @@ _GZIP_WINDOW = 31  # zlib's number for "a gzip member, its CRC and length checke
 
 
 class Chunk(NamedTuple):
-    """Inflated bytes (in pieces: joining them is left to who needs it), where they begin, what they took of the file."""
+    """Inflated bytes, where they begin, what they took of the file.
 
-    data: list[bytes]
+    Attributes
+    ----------
+    buffer : bytes or bytearray
+        Whose bytes ``start`` to ``stop`` are the text. In a bytearray those before ``start`` are free: what the chunk before
+        left over can be put there, so that nothing need be joined.
+    address : int
+        From where it can be read again.
+    work : int
+        Bytes of the file.
+    free : Buffers or None
+        Who takes the buffer back.
+    """
+
+    buffer: bytes | bytearray
+    start: int
+    stop: int
     address: int
     work: int
+    free: "Buffers | None" = None
+
+    @property
+    def text(self) -> memoryview:
+        """The inflated bytes."""
+        return memoryview(self.buffer)[self.start : self.stop]
+
+
+class Buffers:
+    """Buffers to inflate into, used again and again: fresh memory costs as much as inflating does."""
+
+    def __init__(self) -> None:
+        self._free: deque[bytearray] = deque()
+
+    def take(self, size: int) -> bytearray:
+        """Get a buffer of at least ``size`` bytes; what is in it is left over."""
+        try:
+            buffer = self._free.pop()
+        except IndexError:
+            return bytearray(size)
+        return buffer if len(buffer) >= size else bytearray(size)
+
+    def give(self, buffer: bytearray) -> None:
+        """Take a buffer back that nobody looks at any more."""
+        self._free.append(buffer)
 
 
 def sniff(path: Path) -> str:
@@ -82,7 +124,7 @@ def plain_chunks(path: Path, address: int = 0) -> Iterator[Chunk]:
     with path.open("rb") as file:
         file.seek(address)
         while data := file.read(PLAIN_BYTES):
-            yield Chunk([data], address, len(data))
+            yield Chunk(data, 0, len(data), address, len(data))
             address += len(data)
 
 
@@ -118,15 +160,24 @@ def gzip_chunks(path: Path) -> Iterator[Chunk]:
                     inflater = isal_zlib.decompressobj(wbits=_GZIP_WINDOW)
                     started = False
             if data:
-                yield Chunk([data], address, work - len(pending))
+                yield Chunk(data, 0, len(data), address, work - len(pending))
                 address += len(data)
     if started and not inflater.eof:
         raise InputError(f"{path}: is truncated: the gzip data ends early; copy or download the file again")
 
 
-class _Block(NamedTuple):
+class _Group(NamedTuple):
+    """Neighbouring blocks that one task inflates: compressed bytes, where each block ends in them, what they inflate to."""
+
     offset: int
     data: memoryview
+    ends: list[int]
+    size: int
+
+    @property
+    def last(self) -> int:
+        """Offset of the last block in the file."""
+        return self.offset + (self.ends[-2] if len(self.ends) > 1 else 0)
 
 
 def _block_size(header: bytes | memoryview, path: Path, offset: int) -> int:
@@ -152,12 +203,14 @@ def _block_size(header: bytes | memoryview, path: Path, offset: int) -> int:
     raise InputError(f"{path}: gzip member without a BGZF length at byte {offset}; compress the file anew with bgzip")
 
 
-def _blocks(file: BinaryIO, path: Path, start: int, stop: int | None) -> Iterator[_Block]:
-    """Compressed blocks from byte ``start``; the last is the one that begins at or before ``stop``."""
+def _groups(file: BinaryIO, path: Path, start: int, stop: int | None) -> Iterator[_Group]:
+    """Groups of blocks from byte ``start``; the last block is the one that begins at or before ``stop``."""
     file.seek(start)
-    buffer = memoryview(b"")
-    at = 0
-    offset = start
+    buffer = b""
+    at = first = 0  # in the buffer: of the next block, of the group's first
+    offset = start  # in the file: of the next block
+    ends: list[int] = []
+    inflated = 0
     while stop is None or offset <= stop:
         size = 0
         if len(buffer) - at >= _USUAL_HEADER.size:
@@ -172,46 +225,57 @@ def _blocks(file: BinaryIO, path: Path, start: int, stop: int | None) -> Iterato
                     raise InputError(
                         f"{path}: is truncated: the block at byte {offset} is cut; copy or download the file again"
                     )
-                return
-            buffer = memoryview(bytes(buffer[at:]) + more)
-            at = 0
+                break
+            buffer = buffer[first:] + more
+            at, first = at - first, 0
             continue
         if size < 26:
             raise InputError(f"{path}: damaged BGZF block at byte {offset}: its length is {size}")
-        yield _Block(offset, buffer[at : at + size])
         at += size
         offset += size
+        ends.append(at - first)
+        inflated += _LENGTH.unpack_from(buffer, at - 4)[0]
+        if len(ends) == GROUP_BLOCKS:
+            yield _Group(offset - ends[-1], memoryview(buffer)[first:at], ends, inflated)
+            ends, inflated, first = [], 0, at
+    if ends:
+        yield _Group(offset - ends[-1], memoryview(buffer)[first:at], ends, inflated)
 
 
-def _inflate(path: Path, blocks: list[_Block]) -> list[bytes]:
-    """Inflate a group of blocks; each one's CRC and length are checked."""
-    pieces = []
-    for block in blocks:
-        expected = int.from_bytes(block.data[-4:], "little")
+def _inflate(path: Path, group: _Group, buffers: Buffers) -> bytearray:
+    """Inflate a group into a buffer, `ROOM` bytes behind its beginning; each block's CRC and length are checked."""
+    if group.size <= len(group.ends) * 2**16:
+        buffer = buffers.take(ROOM + GROUP_BLOCKS * 2**16 + 1)
+        filled, stop = ROOM, ROOM + group.size
+        try:
+            # one call for all blocks: they are members of one gzip file
+            reader = isal_zlib._GzipReader(group.data)  # type: ignore[arg-type]  # its stub lacks bytes-like
+            while more := reader.readinto(memoryview(buffer)[filled : stop + 1]):
+                filled += more
+            if filled == stop:
+                return buffer
+        except (IsalError, OSError, EOFError):
+            pass
+    raise _damage(path, group)
+
+
+def _damage(path: Path, group: _Group) -> InputError:
+    """Which block of a group cannot be inflated, and why."""
+    begin = 0
+    for end in group.ends:
+        block = group.data[begin:end]
+        offset = group.offset + begin
+        begin = end
+        expected = int.from_bytes(block[-4:], "little")
         try:
             if expected > 2**16:
                 raise IsalError(f"length {expected}")
-            data = isal_zlib.decompress(block.data, wbits=_GZIP_WINDOW, bufsize=2**16)
+            data = isal_zlib.decompress(block, wbits=_GZIP_WINDOW, bufsize=2**16)
         except IsalError as error:
-            raise InputError(
-                f"{path}: damaged BGZF block at byte {block.offset} ({error}); copy or download the file again"
-            ) from error
+            return InputError(f"{path}: damaged BGZF block at byte {offset} ({error}); copy or download the file again")
         if len(data) != expected:
-            raise InputError(f"{path}: damaged BGZF block at byte {block.offset}: wrong length")
-        pieces.append(data)
-    return pieces
-
-
-def _groups(file: BinaryIO, path: Path, start: int, stop: int | None) -> Iterator[list[_Block]]:
-    """Blocks in groups that one task inflates."""
-    group: list[_Block] = []
-    for block in _blocks(file, path, start, stop):
-        group.append(block)
-        if len(group) == GROUP_BLOCKS:
-            yield group
-            group = []
-    if group:
-        yield group
+            return InputError(f"{path}: damaged BGZF block at byte {offset}: wrong length")
+    return InputError(f"{path}: damaged BGZF blocks at bytes {group.offset} to {group.last}; copy or download it again")
 
 
 def bgzf_chunks(path: Path, pool: Executor, ahead: int, start: int = 0, stop: int | None = None) -> Iterator[Chunk]:
@@ -227,28 +291,26 @@ def bgzf_chunks(path: Path, pool: Executor, ahead: int, start: int = 0, stop: in
     InputError
         A block is damaged or cut.
     """
-    waiting: deque[tuple[list[_Block], Future[list[bytes]]]] = deque()
+    waiting: deque[tuple[_Group, Future[bytearray]]] = deque()
     last = None if stop is None else stop >> 16
+    buffers = Buffers()
     with path.open("rb") as file:
         groups = _groups(file, path, start >> 16, last)
         while True:
             while len(waiting) < ahead and (group := next(groups, None)):
-                waiting.append((group, pool.submit(_inflate, path, group)))
+                waiting.append((group, pool.submit(_inflate, path, group, buffers)))
             if not waiting:
                 return
-            blocks, future = waiting.popleft()
-            data = future.result()
-            address = blocks[0].offset
-            work = blocks[-1].offset + len(blocks[-1].data) - address
-            if stop is not None and blocks[-1].offset == last:
-                data[-1] = data[-1][: stop & 0xFFFF]
-            if address == start >> 16 and start & 0xFFFF:
-                if start & 0xFFFF > len(data[0]):
+            group, future = waiting.popleft()
+            buffer = future.result()
+            begin, end, address = ROOM, ROOM + group.size, group.offset << 16
+            if stop is not None and group.last == last:
+                end += min(0, (stop & 0xFFFF) - _LENGTH.unpack_from(group.data, len(group.data) - 4)[0])
+            if group.offset == start >> 16 and start & 0xFFFF:
+                if start & 0xFFFF > _LENGTH.unpack_from(group.data, group.ends[0] - 4)[0]:
                     raise InputError(f"{path}: its index points behind a block; the index belongs to another file")
-                data[0] = data[0][start & 0xFFFF :]
-                yield Chunk(data, start, work)
-            else:
-                yield Chunk(data, address << 16, work)
+                begin, address = begin + (start & 0xFFFF), start
+            yield Chunk(buffer, begin, max(begin, end), address, len(group.data), buffers)
 
 
 def inflated_head(path: Path) -> bytes:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from genassoc.data.output import check_outputs
 from genassoc.data.store import hash_of, read_attributes, work_folder
@@ -161,10 +160,8 @@ class _Tally:
             self.counts[name] += batch.counters.get(name, 0)
         self.source_records[source] += batch.counters.get("records", 0)
         self.lines += batch.lines
-        if not len(batch.variants):
-            return []
-        runs = _runs(batch.variants["chromosome"])
-        positions = batch.variants["base_pair_location"].to_numpy()
+        runs = batch.columns.contigs
+        positions = batch.columns.positions
         start = 0
         for contig, length in runs:
             stop = start + length
@@ -177,21 +174,6 @@ class _Tally:
             self.last_position = int(positions[stop - 1])
             start = stop
         return [contig for contig, _ in runs]
-
-
-def _runs(names: pl.Series) -> list[tuple[str, int]]:
-    """Runs of equal names: (name, length)."""
-    if names.n_unique() == 1:  # nearly always, and cheaper than what follows
-        return [(names[0], len(names))]
-    runs = names.rle().struct.unnest()
-    return list(zip(runs["value"].to_list(), runs["len"].to_list()))
-
-
-def _numbered(variants: pl.DataFrame, records_before: int) -> pl.DataFrame:
-    """Record numbers of the whole conversion in place of the batch's. (No expression: each would wake polars' pool.)"""
-    at = variants.get_column_index("record")
-    records = pl.Series("record", variants["record"].to_numpy() + records_before)
-    return variants.clone().replace_column(at, records)
 
 
 @dataclass
@@ -243,13 +225,13 @@ class _Conversion:
         """Convert one source from ``place``; drop the first ``skip`` rows, which are written; the rows left to drop."""
         source = self.sources[number]
         pieces = source.pieces(self.choice.columns[number], place, pool)
-        for piece, future in _ahead(pieces, pool, 2 * threads + 2):
+        for piece, future in _ahead(pieces, pool, 2 * threads + 8):
             try:
                 batch = future.result()
             except RecordError as error:
                 raise InputError(f"{source.path}{source.locate(tally.lines + error.line)}: {error.message}") from None
             origin = {"source": number, "place": list(piece.place), "tally": vars(tally.copy())}
-            variants = _numbered(batch.variants, tally.counts["records"])
+            variants = batch.columns.numbered_from(tally.counts["records"])
             check.see(source.path, tally.add(number, batch))
             n_rows = len(batch.packed)
             dropped = min(skip, n_rows)
@@ -294,6 +276,8 @@ class _Conversion:
         versions = {name: version for name, version in package_versions().items() if name in _VERSIONS}
         attributes: dict[str, Any] = {"summary": summary.stored(), "sources": summary.sources, "versions": versions}
         attributes["parameters"] = {"regions": [list(region) for region in self.regions]}
+        lengths = {name: n for source in self.sources for name, n in getattr(source, "contig_lengths", {}).items()}
+        attributes["contig_lengths"] = {name: lengths[name] for name in tally.contigs if name in lengths}
         self.writer.finish(attributes)
         return summary
 

@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 
 import polars as pl
 
+from genassoc.data.variant_columns import VariantColumns
 from genassoc.errors import InputError
 from genassoc.shapes import Int64Array, UInt8Array
 
@@ -65,8 +66,8 @@ class VariantBatch:
         Two-bit calls in the store's sample order.
     haploid : uint8 (V, ceil(N / 8)) or None
         Bits of haploid calls; None where there are none.
-    variants : polars.DataFrame
-        V rows in the columns of `GenotypeStore.variants`; ``record`` counts from 0 in the batch.
+    columns : VariantColumns
+        What the V variants are; ``record`` counts from 0 in the batch.
     counters : dict
         ``records`` read and what happened to them.
     lines : int
@@ -75,9 +76,14 @@ class VariantBatch:
 
     packed: UInt8Array
     haploid: UInt8Array | None
-    variants: pl.DataFrame
+    columns: VariantColumns
     counters: dict[str, int] = field(default_factory=dict)
     lines: int = 0
+
+    @property
+    def variants(self) -> pl.DataFrame:
+        """V rows in the columns of `GenotypeStore.variants`."""
+        return self.columns.frame()
 
 
 @dataclass(frozen=True)

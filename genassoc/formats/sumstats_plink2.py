@@ -30,6 +30,7 @@ TESTS = {
     "dom": "DOM",
     "rec": "REC",
     "hetonly": "HETONLY",
+    "domdev": "DOMDEV",
     "geno_2df": "GENO_2DF",
     "joint_2df": "JOINT_2DF",
 }

@@ -15,7 +15,7 @@ from genassoc.formats.vcf_scan import LineScanner
 from genassoc.shapes import Int64Array
 
 MAX_LINE_BYTES = 2**29  # half a million samples with a thousand bytes each; beyond it is no VCF
-INFLATE_AHEAD = 4
+INFLATE_AHEAD = 8  # groups: enough that no thread waits while the rows of a piece are put away
 
 
 class VcfSource:
@@ -45,6 +45,7 @@ class VcfSource:
             self._header, self._body, self._first_line = self._read_header(pool)
         self.sample_ids = self._header.sample_ids
         self.contigs = self._header.contigs
+        self.contig_lengths = self._header.contig_lengths
         self.contigs_complete = False  # VCF lets records use contigs that the header does not name
         self.regions = regions
         self._stretches: list[tuple[int, int]] | None = None
@@ -80,7 +81,7 @@ class VcfSource:
         place = Place()
         complete = False
         for chunk in self._chunks(pool):
-            data = b"".join(chunk.data)
+            data = bytes(chunk.text)
             if not data:
                 continue
             searched = max(0, len(text) - 8)
@@ -141,12 +142,12 @@ class VcfSource:
 
 
 def cut_lines(
-    path: Path, chunks: Iterator[Chunk], section: int, skip: int, scan: Callable[[bytes], VariantBatch]
+    path: Path, chunks: Iterator[Chunk], section: int, skip: int, scan: Callable[[bytes | memoryview], VariantBatch]
 ) -> Iterator[Piece]:
     """Pieces of whole lines out of chunks cut anywhere; the first ``skip`` bytes are dropped.
 
-    The last line may lack its newline. Only the block with a chunk's last newline is looked at here; joining, like
-    scanning, is done by whoever decodes the piece.
+    The last line may lack its newline. A line that two chunks share is put together in the room before the second, or,
+    where it is too long for that, by joining.
     """
     carried: list[bytes] = []
     n_carried = 0
@@ -154,50 +155,51 @@ def cut_lines(
     place: Place | None = None
     for chunk in chunks:
         work += chunk.work
-        size = sum(map(len, chunk.data))
+        size = chunk.stop - chunk.start
         begin = min(skip, size)
         skip -= begin
         if begin == size:
+            _give_back(chunk)
             continue
         if place is None:
             place = Place(section, chunk.address, begin)
-        blocks = _without_start(chunk.data, begin)
-        whole, rest = _cut_at_last_newline(blocks)
-        n_rest = sum(map(len, rest))
-        if whole:
-            n_bytes = n_carried + size - begin - n_rest
-            yield Piece(place, work, 2 * n_bytes, partial(_scan_joined, scan, [*carried, *whole]))
+        cut = chunk.buffer.rfind(b"\n", chunk.start + begin, chunk.stop) + 1
+        rest = bytes(memoryview(chunk.buffer)[max(cut, chunk.start + begin) : chunk.stop])
+        if cut:
+            first = chunk.start + begin
+            n_bytes = n_carried + cut - first
+            decode = partial(_scan_chunk, scan, _with_carried(chunk, first, cut, carried, n_carried), chunk)
+            yield Piece(place, work, 2 * n_bytes, decode)
             work = 0.0
-            carried, n_carried = rest, n_rest
-            place = Place(section, chunk.address, size - n_rest) if rest else None
+            carried, n_carried = [rest], len(rest)
+            place = Place(section, chunk.address, size - len(rest)) if rest else None
             continue
-        carried += rest
-        n_carried += n_rest
+        _give_back(chunk)
+        carried.append(rest)
+        n_carried += len(rest)
         if n_carried > MAX_LINE_BYTES:
             raise InputError(f"{path}: a line is longer than {MAX_LINE_BYTES >> 20} MB; is no VCF")
-    if carried and place is not None:
-        yield Piece(place, work, 2 * n_carried, partial(_scan_joined, scan, [*carried, b"\n"]))
+    if n_carried and place is not None:
+        yield Piece(place, work, 2 * n_carried, partial(scan, b"".join([*carried, b"\n"])))
 
 
-def _without_start(blocks: list[bytes], begin: int) -> list[bytes]:
-    """Blocks without their first ``begin`` bytes."""
-    for number, block in enumerate(blocks):
-        if begin < len(block):
-            return [block[begin:] if begin else block, *blocks[number + 1 :]]
-        begin -= len(block)
-    return []
+def _with_carried(chunk: Chunk, first: int, cut: int, carried: list[bytes], n_carried: int) -> memoryview:
+    """What was left over before a chunk, and the chunk's bytes ``first`` to ``cut``."""
+    if isinstance(chunk.buffer, bytearray) and n_carried <= first:
+        chunk.buffer[first - n_carried : first] = b"".join(carried)
+        return memoryview(chunk.buffer)[first - n_carried : cut]
+    if n_carried:
+        return memoryview(b"".join([*carried, memoryview(chunk.buffer)[first:cut]]))
+    return memoryview(chunk.buffer)[first:cut]
 
 
-def _cut_at_last_newline(blocks: list[bytes]) -> tuple[list[bytes], list[bytes]]:
-    """Blocks up to and with the last newline, and what comes after it."""
-    for number in range(len(blocks) - 1, -1, -1):
-        cut = blocks[number].rfind(b"\n") + 1
-        if cut:
-            block = blocks[number]
-            after = [block[cut:]] if cut < len(block) else []
-            return [*blocks[:number], block[:cut]], [*after, *blocks[number + 1 :]]
-    return [], blocks
+def _scan_chunk(scan: Callable[[bytes | memoryview], VariantBatch], text: memoryview, chunk: Chunk) -> VariantBatch:
+    try:
+        return scan(text)
+    finally:
+        _give_back(chunk)
 
 
-def _scan_joined(scan: Callable[[bytes], VariantBatch], blocks: list[bytes]) -> VariantBatch:
-    return scan(b"".join(blocks))
+def _give_back(chunk: Chunk) -> None:
+    if chunk.free is not None and isinstance(chunk.buffer, bytearray):
+        chunk.free.give(chunk.buffer)

@@ -1,7 +1,8 @@
 """The header of a VCF: what of it the conversion needs, and what is wrong with it."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from genassoc.errors import InputError
@@ -10,6 +11,7 @@ FIXED_COLUMNS = ("#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", 
 MAX_HEADER_BYTES = 2**28
 _ID = re.compile(rb"[<,]ID=([^,>]+)")
 _VERSION = re.compile(rb"##fileformat=VCFv(\d+)\.(\d+)")
+_LENGTH = re.compile(rb"[<,]length=(\d+)")
 _TYPE = re.compile(rb"[<,]Type=(Integer|Float)\b")
 
 
@@ -29,6 +31,8 @@ class VcfHeader:
         Lines of the header, the column names included.
     leading_phase : bool
         Whether genotypes may begin with a separator (VCF 4.4 and later).
+    contig_lengths : mapping
+        Contig -> its length in bases, where its line tells.
     """
 
     sample_ids: tuple[str, ...]
@@ -36,6 +40,7 @@ class VcfHeader:
     numeric_formats: tuple[bytes, ...]
     n_lines: int
     leading_phase: bool
+    contig_lengths: Mapping[str, int] = field(default_factory=dict)
 
 
 def is_vcf_start(head: bytes) -> bool:
@@ -59,6 +64,7 @@ def parse_header(path: Path, text: bytes) -> VcfHeader:
         )
     lines = text.removesuffix(b"\n").split(b"\n")
     contigs: dict[str, None] = {}
+    lengths: dict[str, int] = {}
     numeric: dict[bytes, None] = {}
     for number, line in enumerate(lines[:-1], start=1):
         if not line.startswith(b"##"):
@@ -71,13 +77,16 @@ def parse_header(path: Path, text: bytes) -> VcfHeader:
             continue
         found = _ID.search(line)
         if found and line.startswith(b"##contig="):
-            contigs[found[1].strip(b'"').decode("utf-8", "replace")] = None
+            name = found[1].strip(b'"').decode("utf-8", "replace")
+            contigs[name] = None
+            if length := _LENGTH.search(line):
+                lengths[name] = int(length[1])
         elif found and line.startswith(b"##FORMAT=") and found[1] != b"GT" and _TYPE.search(line):
             numeric[found[1]] = None
     sample_ids = _sample_ids(path, len(lines), lines[-1].removesuffix(b"\r"))
     version = _VERSION.match(lines[0])
     leading_phase = version is not None and (int(version[1]), int(version[2])) >= (4, 4)
-    return VcfHeader(sample_ids, tuple(contigs), tuple(numeric), len(lines), leading_phase)
+    return VcfHeader(sample_ids, tuple(contigs), tuple(numeric), len(lines), leading_phase, lengths)
 
 
 def _sample_ids(path: Path, number: int, line: bytes) -> tuple[str, ...]:

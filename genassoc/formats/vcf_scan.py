@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import polars as pl
-import pyarrow as pa
 
+from genassoc.data.variant_columns import TextColumn, VariantColumns
 from genassoc.formats.source import RecordError, Region, VariantBatch
 from genassoc.kernels import vcf as kernels
 from genassoc.kernels import vcf_calls as calls
@@ -50,10 +49,11 @@ class LineScanner:
     numeric_formats: tuple[bytes, ...]
     leading_phase: bool = False
 
-    def __call__(self, text: bytes) -> VariantBatch:
+    def __call__(self, text: bytes | memoryview) -> VariantBatch:
         """Scan whole lines; `RecordError` at the first that is malformed."""
         n_columns, n_samples = len(self.sample_ids), len(self.columns)
         buffer = np.frombuffer(text, dtype=np.uint8)
+        buffer.flags.writeable = False  # of whatever it is: one type for the kernel, which is compiled for each
         in_order = n_columns == n_samples and bool((self.columns == np.arange(n_samples)).all())
         region_names, region_ends = _joined([r.contig.encode() for r in self.regions])
         bounds = np.array([(r.first, r.last) for r in self.regions], dtype=np.int64).reshape(-1, 2)
@@ -73,7 +73,7 @@ class LineScanner:
             lines += int(status[kernels.STATUS_LINES])
             n_rows = int(status[kernels.STATUS_ROWS])
             if status[kernels.STATUS_CODE] not in (calls.OK, calls.FULL):
-                raise RecordError(lines, self._message(text, status))
+                raise RecordError(lines, self._message(bytes(text), status))
             if n_rows:
                 batches.append(out.batch(buffer, n_rows))
             if status[kernels.STATUS_CODE] == calls.OK:
@@ -147,17 +147,14 @@ class _Rows:
     def batch(self, text: UInt8Array, n_rows: int) -> VariantBatch:
         """The first ``n_rows`` as a batch that holds no view of the text."""
         places = np.ascontiguousarray(self.places[:n_rows].T)
-        rsid = _strings(text, places[kernels.ID_START], places[kernels.ID_END])
-        variants = pl.DataFrame(
-            {
-                "chromosome": _contigs(text, places[kernels.CHROM_START], places[kernels.CHROM_END]),
-                "base_pair_location": self.positions[:n_rows],
-                "effect_allele": _strings(text, places[kernels.ALT_START], places[kernels.ALT_END]),
-                "other_allele": _strings(text, places[kernels.REF_START], places[kernels.REF_END]),
-                "rsid": rsid.set(rsid == ".", None),
-                "record": self.records[:n_rows],
-                "alt_index": self.alt_index[:n_rows],
-            }
+        variants = VariantColumns(
+            _contigs(text, places[kernels.CHROM_START], places[kernels.CHROM_END]),
+            self.positions[:n_rows],
+            _strings(text, places[kernels.ALT_START], places[kernels.ALT_END]),
+            _strings(text, places[kernels.REF_START], places[kernels.REF_END]),
+            _strings(text, places[kernels.ID_START], places[kernels.ID_END]),
+            self.records[:n_rows],
+            self.alt_index[:n_rows],
         )
         haploid = self.haploid[:n_rows] if self.haploid_rows[:n_rows].any() else None
         return VariantBatch(self.packed[:n_rows], haploid, variants)
@@ -169,20 +166,17 @@ def _joined(names: list[bytes]) -> tuple[UInt8Array, Int64Array]:
     return np.frombuffer(b"".join(names), dtype=np.uint8), ends
 
 
-def _strings(text: UInt8Array, starts: Int64Array, ends: Int64Array) -> pl.Series:
-    """Pieces of the text as a string column, without a Python object each."""
+def _strings(text: UInt8Array, starts: Int64Array, ends: Int64Array) -> TextColumn:
+    """Pieces of the text as a column; `RecordError` where one is not UTF-8."""
     offsets = np.empty(len(starts) + 1, dtype=np.int64)
     data = np.empty(int((ends - starts).sum()), dtype=np.uint8)
     kernels.gather(text, starts, ends, offsets, data)
-    array = pa.LargeStringArray.from_buffers(len(starts), pa.py_buffer(offsets), pa.py_buffer(data))
-    try:
-        array.validate(full=True)
-    except pa.ArrowInvalid:
-        line = int(np.flatnonzero([not _is_utf8(data[a:b]) for a, b in pairwise(offsets)])[0])
+    if len(data) and data.max() >= 128 and not all(_is_utf8(data[a:b]) for a, b in pairwise(offsets)):
+        line = next(v for v, (a, b) in enumerate(pairwise(offsets)) if not _is_utf8(data[a:b]))
         shown = data[offsets[line] : offsets[line + 1]].tobytes()
         before = int((text[: starts[line]] == 10).sum())
-        raise RecordError(before, f"{shown!r} is not UTF-8 text") from None
-    return pl.Series(pl.from_arrow(array))
+        raise RecordError(before, f"{shown!r} is not UTF-8 text")
+    return TextColumn(offsets, data)
 
 
 def _is_utf8(data: UInt8Array) -> bool:
@@ -193,22 +187,27 @@ def _is_utf8(data: UInt8Array) -> bool:
     return True
 
 
-def _contigs(text: UInt8Array, starts: Int64Array, ends: Int64Array) -> pl.Series:
-    """CHROM as a string column: decoded once a run."""
+def _contigs(text: UInt8Array, starts: Int64Array, ends: Int64Array) -> tuple[tuple[str, int], ...]:
+    """Runs of equal CHROM: name and length."""
     same = np.empty(len(starts), dtype=np.uint8)
     kernels.same_as_previous(text, starts, ends, same)
     firsts = np.flatnonzero(same == 0)
     names = _strings(text, starts[firsts], ends[firsts])
-    return names.gather(np.cumsum(same == 0) - 1)
+    lengths = np.diff(firsts, append=len(starts))
+    return tuple(
+        (names.data[a:b].tobytes().decode(), int(length)) for (a, b), length in zip(pairwise(names.offsets), lengths)
+    )
 
 
 def _joined_batches(batches: list[VariantBatch], n_samples: int, counters: dict[str, int], lines: int) -> VariantBatch:
     """One batch of several, or of none."""
     if not batches:
-        return VariantBatch(np.empty((0, packed_bytes(n_samples)), np.uint8), None, empty_variants(), counters, lines)
+        return VariantBatch(
+            np.empty((0, packed_bytes(n_samples)), np.uint8), None, VariantColumns.empty(), counters, lines
+        )
     if len(batches) == 1:
         only = batches[0]
-        return VariantBatch(only.packed, only.haploid, only.variants, counters, lines)
+        return VariantBatch(only.packed, only.haploid, only.columns, counters, lines)
     haploid = None
     if any(batch.haploid is not None for batch in batches):
         bits = (n_samples + 7) // 8
@@ -218,22 +217,7 @@ def _joined_batches(batches: list[VariantBatch], n_samples: int, counters: dict[
     return VariantBatch(
         np.concatenate([batch.packed for batch in batches]),
         haploid,
-        pl.concat([batch.variants for batch in batches]),
+        VariantColumns.joined([batch.columns for batch in batches]),
         counters,
         lines,
-    )
-
-
-def empty_variants() -> pl.DataFrame:
-    """No rows in the columns of `GenotypeStore.variants`."""
-    return pl.DataFrame(
-        schema={
-            "chromosome": pl.String,
-            "base_pair_location": pl.Int64,
-            "effect_allele": pl.String,
-            "other_allele": pl.String,
-            "rsid": pl.String,
-            "record": pl.Int64,
-            "alt_index": pl.Int32,
-        }
     )

@@ -64,6 +64,11 @@ if numba_config.DISABLE_JIT:  # type: ignore[attr-defined]
     popcount = np.errstate(over="ignore")(popcount)
 
 
+def popcount_rows(words: UInt64Array) -> Int64Array:
+    """Bits set in each row of words (V, W), (V,)."""
+    return np.asarray(np.bitwise_count(words).sum(axis=1, dtype=np.int64))
+
+
 @jit
 def count_codes(words: UInt64Array, mask: UInt64Array, counts: Int64Array) -> None:
     """Number of selected samples with code 0, 1, 2, 3 in each variant.
@@ -131,6 +136,46 @@ def count_codes_by_mask(words: UInt64Array, masks: UInt64Array, counts: Int64Arr
             counts[v, p, 1] = low - both
             counts[v, p, 2] = high - both
             counts[v, p, 3] = both
+
+
+@jit
+def count_haploid(words: UInt64Array, haploid: UInt8Array, mask: UInt64Array, counts: Int64Array) -> None:
+    """Number of selected samples with a haploid call of code 0 and of code 2 in each variant.
+
+    Parameters
+    ----------
+    words : uint64 array (V, W)
+        Packed calls.
+    haploid : uint8 array (V, H)
+        Bit ``i % 8`` of byte ``i // 8`` set where the call of sample i is haploid.
+    mask : uint64 array (W,)
+        From `mask_words`.
+    counts : int64 array (V, 2)
+        Output.
+    """
+    V, W = words.shape
+    H = haploid.shape[1]
+    for v in range(V):
+        ref, alt = 0, 0
+        for w in range(W):
+            marks = np.uint64(0)
+            for b in range(4):
+                if 4 * w + b < H:
+                    marks |= np.uint64(haploid[v, 4 * w + b]) << np.uint64(8 * b)
+            if marks == np.uint64(0):
+                continue
+            # Bit i to bit 2 i: halves are drawn apart, then quarters, ...
+            marks = (marks | (marks << np.uint64(16))) & np.uint64(0x0000FFFF0000FFFF)
+            marks = (marks | (marks << np.uint64(8))) & np.uint64(0x00FF00FF00FF00FF)
+            marks = (marks | (marks << np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+            marks = (marks | (marks << _TWO)) & _QUADS
+            marks = (marks | (marks << _ONE)) & _PAIRS & mask[w]
+            low = words[v, w]
+            high = low >> _ONE
+            ref += popcount(marks & ~low & ~high)
+            alt += popcount(marks & ~low & high)
+        counts[v, 0] = ref
+        counts[v, 1] = alt
 
 
 @jit

@@ -2,8 +2,8 @@
 
 One row an ALT. No Python object is made for a call. Two ways through a line:
 
-- every call is ``a/b`` with one-digit alleles (what imputation servers and PLINK write): four bytes a call, read as
-  32-bit words in a loop without branches;
+- every call is ``a/b`` with one-digit alleles (what imputation servers and PLINK write): four bytes a call, sixteen
+  calls packed at a time;
 - anything else: a call at a time.
 
 The first is tried where the end of the line allows it, and checks every byte it reads, so that both give the same rows.
@@ -14,6 +14,8 @@ import numpy as np
 from genassoc.kernels import jit
 from genassoc.kernels import vcf_calls as calls
 from genassoc.kernels import vcf_fields as fields
+from genassoc.kernels.packed import gather as gather_samples
+from genassoc.kernels.vcf_fixed import pack_fixed
 from genassoc.shapes import Int32Array, Int64Array, UInt8Array
 
 # Where `scan` leaves what it has to say.
@@ -26,49 +28,17 @@ N_PLACES = 8
 
 
 @jit
-def _read_line_calls(
-    text: UInt8Array,
-    samples: int,
-    n_fields: int,
-    genotype: int,
-    numeric: UInt8Array,
-    any_numeric: bool,
-    n_alternates: int,
-    leading_phase: bool,
-    first: Int32Array,
-    second: Int32Array,
-    flags: UInt8Array,
-    codes: UInt8Array,
-    status: Int64Array,
-) -> tuple[bool, int, int]:
-    """The calls from ``samples`` on, four bytes each or one at a time.
-
-    (Whether the fixed layout held: then ``codes`` are those of the first ALT, and ``first``, ``second`` and ``flags`` are
-    the last sample's alone; bits seen in any call; end of the line.) The code is in ``status``.
-    """
-    n_columns = first.shape[0]
-    last = samples + 4 * (n_columns - 1)  # the last call, whose fourth byte is no tab
-    stop = last + 3
-    fixed = False
-    if n_fields == 1 and n_alternates <= 9 and stop < text.shape[0]:
-        fixed = text[stop] == fields.NEWLINE or (
-            text[stop] == fields.RETURN and stop + 1 < text.shape[0] and text[stop + 1] == fields.NEWLINE
-        )
-    if fixed:
-        sound, seen = calls.fixed_codes(text[samples:last].view(np.uint32), n_alternates, 1, codes)
-        if sound:
-            code, end = calls.read_call(text, last, n_alternates, leading_phase, n_columns - 1, first, second, flags)
-            if code == calls.OK and end == stop:
-                return True, seen, fields.line_end(text, stop)
-    code, end, j, field, seen = calls.read_calls(
-        text, samples, n_fields, genotype, numeric, any_numeric, n_alternates, leading_phase, first, second, flags
-    )
-    if code != calls.OK:
-        status[STATUS_CODE] = code
-        status[STATUS_SAMPLE] = j
-        status[STATUS_FIELD] = field
-        return False, 0, end
-    return False, seen, end
+def _read_fixed(text: UInt8Array, samples: int, n_columns: int, n_alternates: int, row: UInt8Array) -> tuple[int, int]:
+    """Pack the first ALT into ``row`` if every call from ``samples`` on is four bytes: (end of the line or -1, half calls)."""
+    stop = samples + 4 * n_columns - 1  # the last call's fourth byte ends the line
+    if n_alternates > 9 or stop >= text.shape[0]:
+        return -1, 0
+    if text[stop] != fields.NEWLINE and not (
+        text[stop] == fields.RETURN and stop + 1 < text.shape[0] and text[stop + 1] == fields.NEWLINE
+    ):
+        return -1, 0
+    sound, n_half = pack_fixed(text, samples, n_columns, n_alternates, 1, row)
+    return (fields.line_end(text, stop) if sound else -1), n_half
 
 
 @jit
@@ -78,6 +48,7 @@ def _write_rows(
     position: int,
     n_alternates: int,
     fixed: bool,
+    n_half: int,
     seen: int,
     first: Int32Array,
     second: Int32Array,
@@ -86,6 +57,7 @@ def _write_rows(
     source: Int64Array,
     in_order: bool,
     gathered: UInt8Array,
+    file_row: UInt8Array,
     packed: UInt8Array,
     haploid: UInt8Array,
     haploid_rows: UInt8Array,
@@ -96,9 +68,11 @@ def _write_rows(
     counters: Int64Array,
     row: int,
 ) -> int:
-    """One row an ALT from ``row`` on, reference blocks left out; the row behind the last."""
-    last = columns[9] + 4 * (first.shape[0] - 1)
-    j = first.shape[0] - 1
+    """One row an ALT from ``row`` on, reference blocks left out; the row behind the last.
+
+    ``fixed``: the first ALT lies packed already, in its row if ``in_order``, else in ``file_row`` (1, bytes of all
+    columns).
+    """
     begin = row
     alt_start = columns[4]
     for k in range(1, n_alternates + 1):
@@ -109,23 +83,20 @@ def _write_rows(
             counters[calls.REFERENCE_BLOCK] += 1
             alt_start = alt_end + 1
             continue
+        any_haploid = False
         if fixed:
             if k > 1:
-                calls.fixed_codes(text[columns[9] : last].view(np.uint32), n_alternates, k, codes)
-            calls.codes_of(k, first[j:], second[j:], flags[j:], codes[j:])
+                target = packed[row] if in_order else file_row[0]
+                pack_fixed(text, columns[9], first.shape[0], n_alternates, k, target)
+            if not in_order:
+                gather_samples(file_row, source, packed[row : row + 1])
+            if row == begin:
+                counters[calls.HALF_MISSING] += n_half
         else:
             calls.codes_of(k, first, second, flags, codes)
-        any_haploid = calls.write_row(
-            codes,
-            source,
-            in_order,
-            seen | int(flags[j]),
-            gathered,
-            packed[row],
-            haploid[row],
-            counters,
-            row == begin,
-        )
+            any_haploid = calls.write_row(
+                codes, source, in_order, seen, gathered, packed[row], haploid[row], counters, row == begin
+            )
         haploid_rows[row] = 1 if any_haploid else 0
         positions[row] = position
         places[row, CHROM_START] = columns[0]
@@ -210,6 +181,7 @@ def scan(
     flags = np.zeros(n_columns, dtype=np.uint8)
     codes = np.empty(n_columns, dtype=np.uint8)
     gathered = np.empty(source.shape[0], dtype=np.uint8)
+    file_row = np.empty((1, 8 * ((n_columns + 31) // 32)), dtype=np.uint8)
     numeric = np.zeros(256, dtype=np.uint8)
     columns = np.empty(10, dtype=np.int64)
     format_start, format_end = 0, 0  # the last FORMAT that was read
@@ -260,47 +232,28 @@ def scan(
             if rows + n_alternates > packed.shape[0]:
                 status[STATUS_CODE] = calls.FULL
                 return
-            fixed, seen, end = _read_line_calls(
-                text,
-                columns[9],
-                n_fields,
-                genotype,
-                numeric,
-                any_numeric,
-                n_alternates,
-                leading_phase,
-                first,
-                second,
-                flags,
-                codes,
-                status,
-            )
-            if status[STATUS_CODE] != calls.OK:
-                return
+            end, n_half = -1, 0
+            if n_fields == 1:
+                target = packed[rows] if in_order else file_row[0]
+                end, n_half = _read_fixed(text, columns[9], n_columns, n_alternates, target)
+            # whose calls are half missing is not known of packed rows
+            fixed = end >= 0 and (in_order or n_half == 0)
+            seen = 0
+            if not fixed:
+                code, end, j, field, seen = calls.read_calls(
+                    text, columns[9], n_fields, genotype, numeric, any_numeric, n_alternates, leading_phase,
+                    first, second, flags,
+                )  # fmt: skip
+                if code != calls.OK:
+                    status[STATUS_CODE] = code
+                    status[STATUS_SAMPLE] = j
+                    status[STATUS_FIELD] = field
+                    return
             rows = _write_rows(
-                text,
-                columns,
-                position,
-                n_alternates,
-                fixed,
-                seen,
-                first,
-                second,
-                flags,
-                codes,
-                source,
-                in_order,
-                gathered,
-                packed,
-                haploid,
-                haploid_rows,
-                positions,
-                places,
-                records,
-                alt_index,
-                counters,
-                rows,
-            )
+                text, columns, position, n_alternates, fixed, n_half, seen, first, second, flags, codes, source,
+                in_order, gathered, file_row, packed, haploid, haploid_rows, positions, places, records, alt_index,
+                counters, rows,
+            )  # fmt: skip
         counters[calls.RECORDS] += 1
         at = end + 1
         lines += 1

@@ -4,7 +4,8 @@ import numpy as np
 
 from genassoc.kernels import jit
 from genassoc.kernels.vcf_fields import BAR, COLON, COMMA, DOT, NEWLINE, RETURN, SLASH, TAB, ZERO
-from genassoc.shapes import Array, Int32Array, Int64Array, UInt8Array
+from genassoc.kernels.vector_text import WIDTH, field_masks, ones, trailing_zeros
+from genassoc.shapes import Int32Array, Int64Array, UInt8Array
 
 # What can be wrong with a line; `genassoc.kernels.vcf.scan` returns them.
 OK = 0
@@ -39,38 +40,6 @@ def _is_numeric_byte(c: int) -> bool:
         return True
     c |= 32
     return c == 101 or c == 110 or c == 97 or c == 105 or c == 102 or c == 116 or c == 121
-
-
-@jit
-def fixed_codes(words: Array, n_alternates: int, k: int, codes: UInt8Array) -> tuple[bool, int]:
-    """Codes of ALT ``k`` from calls of four bytes ``a / b tab``; (all sound, bits seen in any call).
-
-    ``code = 3 if either allele is '.' else (a == k) + (b == k)``, plus `HALF` where just one is. No branches, so
-    that the compiler makes vectors of it. ``'.' ^ '0'`` is 30; digits are 0..9.
-    """
-    bad = np.uint32(0)
-    seen = np.uint32(0)
-    top = np.uint32(n_alternates)
-    wanted = np.uint32(k)
-    for j in range(words.shape[0]):
-        word = words[j]
-        a = np.uint32((word & np.uint32(255)) ^ np.uint32(48))
-        separator = np.uint32((word >> np.uint32(8)) & np.uint32(255))
-        b = np.uint32(((word >> np.uint32(16)) & np.uint32(255)) ^ np.uint32(48))
-        after = np.uint32(word >> np.uint32(24))
-        a_absent = np.uint32(a == 30)
-        b_absent = np.uint32(b == 30)
-        bad |= np.uint32(after != 9) | np.uint32((separator != 47) & (separator != 124))
-        bad |= np.uint32(a > top) & (a_absent ^ np.uint32(1))
-        bad |= np.uint32(b > top) & (b_absent ^ np.uint32(1))
-        count = np.uint32(a == wanted) + np.uint32(b == wanted)
-        absent = a_absent | b_absent
-        half = a_absent ^ b_absent
-        code = np.uint32(count | (absent * np.uint32(3)) | (half << np.uint32(2)))
-        # With '.', count may be 1 (one allele seen): 1 | 3 is 3 all the same.
-        seen |= code
-        codes[j] = np.uint8(code)
-    return bad == 0, int(seen & 7)
 
 
 @jit
@@ -144,6 +113,27 @@ def read_call(
 
 
 @jit
+def end_of_plain(text: UInt8Array, at: int) -> tuple[int, int]:
+    """Offset of the first byte from ``at`` on that is none of ``0-9 + - . , :``, and the colons before it.
+
+    Nearly all that stands behind a genotype (depths, qualities, likelihoods) is such bytes, up to the tab.
+    """
+    colons = 0
+    while at + WIDTH <= text.shape[0]:
+        plain, colon = field_masks(text, at)
+        length = trailing_zeros(~plain)
+        if length < WIDTH:
+            below = (np.uint64(1) << np.uint64(length)) - np.uint64(1)
+            return at + length, colons + ones(colon & below)
+        colons += ones(colon)
+        at += WIDTH
+    while text[at] >= 43 and text[at] <= COLON and text[at] != SLASH:
+        colons += int(text[at] == COLON)
+        at += 1
+    return at, colons
+
+
+@jit
 def read_calls(
     text: UInt8Array,
     at: int,
@@ -185,6 +175,10 @@ def read_calls(
                             at += 1
                             if field >= n_fields:
                                 return TOO_MANY_FIELDS, at, j, field, 0
+                            end, colons = end_of_plain(text, at)
+                            if text[end] == TAB and field + colons < n_fields:
+                                at = end
+                                break
                             continue
                         b = int(text[at + 2]) - ZERO
                         if (c1 == SLASH or c1 == BAR) and b >= 0 and b <= 9 and b <= n_alternates:
@@ -199,6 +193,10 @@ def read_calls(
                                 at += 1
                                 if field >= n_fields:
                                     return TOO_MANY_FIELDS, at, j, field, 0
+                                end, colons = end_of_plain(text, at)
+                                if text[end] == TAB and field + colons < n_fields:
+                                    at = end
+                                    break
                                 continue
                 code, at = read_call(text, at, n_alternates, leading_phase, j, first, second, flags)
                 if code != OK:

@@ -15,9 +15,11 @@ from genassoc.data.design import Kind
 from genassoc.kernels import linear_rows as kernel
 from genassoc.kernels.carriers import sum_lacking
 from genassoc.kernels.linear import sum_dense
-from genassoc.methods import checks
+from genassoc.methods import checks, linear_genotypic
 from genassoc.methods.base import BlockResult
 from genassoc.methods.columns import minor_counts, minor_dosages
+from genassoc.methods.genetic_models import by_genetic_model
+from genassoc.methods.genotype_choices import GenotypeChoices
 from genassoc.methods.linear_dense import fit_row
 from genassoc.methods.linear_null import LinearState, NullGroup, NullModel, prepare
 from genassoc.methods.sums import GenotypeSums, genotype_sums, minor_is_ref
@@ -41,8 +43,8 @@ GENOME_WIDE = 7.3  # rows past 5e-8 are computed again in float64
 
 
 @dataclass(frozen=True)
-class Linear:
-    """Linear regression, additive in ALT copies.
+class Linear(GenotypeChoices):
+    """Linear regression, additive in ALT copies unless ``genetic_model`` says else.
 
     Parameters
     ----------
@@ -61,6 +63,8 @@ class Linear:
     like : {None, "plink2", "regenie"}
         Sets what is left at "auto" or None as that program does: PLINK 2 tests every minor allele count; REGENIE gives
         missing calls their mean, and a chi-squared from the null's residual variance in place of t.
+    genetic_model, male_x_dosage, condition_on
+        See `genassoc.methods.genotype_choices.GenotypeChoices`.
 
     Notes
     -----
@@ -87,6 +91,9 @@ class Linear:
         if self.min_mac is not None:
             checks.number(self.min_mac, "min_mac", "a count of alleles", 0)
         object.__setattr__(self, "rank_normalise", checks.flag(self.rank_normalise, "rank_normalise"))
+        self.check_genotype_choices()
+        if self.genetic_model == "genotypic" and self.missing == "mean":
+            raise ValueError("genetic_model='genotypic' is of complete genotypes: leave missing='mean' out")
 
     @property
     def imputes(self) -> bool:
@@ -100,17 +107,22 @@ class Linear:
 
     @property
     def rows_per_variant(self) -> int:
-        """One row for each trait."""
-        return len(self.traits)
+        """One row for each trait; three for the genotypic model."""
+        return len(self.traits) * self.rows_per_trait
 
     def prepare(self, cohort: Any) -> "LinearState":
         """Fit the null models of all traits on the cohort's samples."""
         design = cohort.design(self.traits, self.covariates, kind=self.outcome)
         return prepare(design, np.asarray(cohort.block_columns), int(cohort.block_width), self.rank_normalise)
 
+    @by_genetic_model
     def block(self, state: "LinearState", block: Block) -> BlockResult:
         """Test every variant of the block against every trait: V x T rows."""
         return _test_block(self, state, block)
+
+    def genotypic(self, state: "LinearState", block: Block) -> BlockResult:
+        """Test both degrees of freedom of every genotype: V x T x 3 rows."""
+        return linear_genotypic.test_block(self.least_mac, self.like == "plink2", state, block)
 
 
 @dataclass(frozen=True)
@@ -246,8 +258,9 @@ def _rows(
     code[own.constant & (mac == 0)] = CODES.index("monomorphic")
     code[own.n == 0] = CODES.index("n_too_small")
     fine = np.isin(code, [CODES.index(reason) for reason in _NO_ESTIMATE], invert=True)
-    code[(mac < model.least_mac)[:, None] & fine] = CODES.index("too_few_carriers")
-    keep = fine & (mac >= model.least_mac)[:, None]
+    enough = (own.tested_mac >= model.least_mac)[:, None]
+    code[~enough & fine] = CODES.index("too_few_carriers")
+    keep = fine & enough
     to_alt = np.where(flipped, -1.0, 1.0)[:, None] * null.scale
     beta = np.where(keep, found["beta"] * to_alt, np.nan)
     error = np.where(keep, found["standard_error"] * null.scale, np.nan)

@@ -12,8 +12,10 @@ import numpy as np
 
 from genassoc.data.block import Block
 from genassoc.data.design import Kind
-from genassoc.methods import checks
+from genassoc.methods import checks, logistic_genotypic
 from genassoc.methods.base import BlockResult
+from genassoc.methods.genetic_models import by_genetic_model
+from genassoc.methods.genotype_choices import GenotypeChoices
 from genassoc.methods.logistic_null import LogisticState, prepare
 from genassoc.methods.logistic_rows import CODES, METHODS, Choices, test_trait
 from genassoc.methods.sums import minor_is_ref
@@ -32,8 +34,8 @@ _COUNTS = ("n", "n_cases", "n_controls", "iterations")
 
 
 @dataclass(frozen=True)
-class Logistic:
-    """Logistic regression, additive in ALT copies.
+class Logistic(GenotypeChoices):
+    """Logistic regression, additive in ALT copies unless ``genetic_model`` says else.
 
     Parameters
     ----------
@@ -55,6 +57,8 @@ class Logistic:
         Rows below this minor allele count have no estimate (code "too_few_carriers"); 5 by default.
     like : {None, "plink2", "regenie"}
         Sets what is left at "auto" or None as that program does; see docs/models/logistic.md.
+    genetic_model, male_x_dosage, condition_on
+        See `genassoc.methods.genotype_choices.GenotypeChoices`.
 
     Notes
     -----
@@ -89,6 +93,20 @@ class Logistic:
             checks.number(self.correct_below, "correct_below", "a p-value", 0, 1)
         if self.min_mac is not None:
             checks.number(self.min_mac, "min_mac", "a count of alleles", 0)
+        self.check_genotype_choices()
+        if self.genetic_model == "genotypic":
+            if self.missing == "mean":
+                raise ValueError("genetic_model='genotypic' is of complete genotypes: leave missing='mean' out")
+            if self.test == "score" or self.correction == "spa":
+                raise ValueError(
+                    "genetic_model='genotypic' is tested by likelihood ratios (test='lrt', the default) or test='wald', "
+                    "corrected by Firth's penalty: leave test='score' and correction='spa' out"
+                )
+
+    @property
+    def imputes(self) -> bool:
+        """Whether missing calls take the mean."""
+        return self.choices().impute
 
     def choices(self) -> Choices:
         """What is done, after ``like`` has filled in what was left open; an explicit choice wins."""
@@ -107,14 +125,15 @@ class Logistic:
 
     @property
     def rows_per_variant(self) -> int:
-        """One row for each trait."""
-        return len(self.traits)
+        """One row for each trait; three for the genotypic model."""
+        return len(self.traits) * self.rows_per_trait
 
     def prepare(self, cohort: Any) -> LogisticState:
         """Fit the null models of all traits on the cohort's samples."""
         design = cohort.design(self.traits, self.covariates, kind=self.outcome)
         return prepare(design, np.asarray(cohort.block_columns), int(cohort.block_width))
 
+    @by_genetic_model
     def block(self, state: LogisticState, block: Block) -> BlockResult:
         """Test every variant of the block against every trait: V x T rows."""
         flipped = minor_is_ref(block, state.cohort_columns, state.cohort_mask)
@@ -130,3 +149,7 @@ class Logistic:
                 columns[name][:, trait] = values
         labels = {"trait": state.traits, "test": ("add",) * len(state.traits)}
         return BlockResult(columns, labels, {"method": METHODS, "code": CODES})
+
+    def genotypic(self, state: LogisticState, block: Block) -> BlockResult:
+        """Test both degrees of freedom of every genotype: V x T x 3 rows."""
+        return logistic_genotypic.test_block(self.choices(), state, block)

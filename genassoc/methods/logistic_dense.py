@@ -4,11 +4,15 @@ import numpy as np
 
 from genassoc.kernels import logistic_rows as kernel
 from genassoc.kernels.logistic_firth import analyse_complete_rows
+from genassoc.kernels.logistic_refit import refit_rows
+from genassoc.kernels.logistic_wald import wald_rows
 from genassoc.methods.logistic_null import NullLogistic
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
 # What a null that is fitted once serves; the others fit covariates and genotype together.
 _FROM_NULL = (kernel.SCORE, kernel.FIRTH_APPROX)
+# What is fitted eight samples at a time, first; only rows with surprises need the scalar fit.
+_IN_TILES = (kernel.WALD, kernel.WALD_PLINK2, kernel.FIRTH_PLINK2)
 
 
 def analyse_dense(
@@ -41,7 +45,9 @@ def analyse_dense(
         np.copyto(G, _means(G, missing)[:, None], where=missing)
         missing[:] = False
     complete = ~missing.any(axis=1) & np.isin(asked, _FROM_NULL)
-    for some, refit in ((np.flatnonzero(complete), False), (np.flatnonzero(~complete), True)):
+    plain = ~sparse & (not saddlepoint)
+    left = ~_fit_in_tiles(null, G, np.where(plain & ~complete, asked, -1), numbers)
+    for some, refit in ((np.flatnonzero(complete & left), False), (np.flatnonzero(~complete & left), True)):
         if not some.size:
             continue
         calls = G if some.size == R else G[some]
@@ -59,6 +65,26 @@ def analyse_dense(
             )  # fmt: skip
         numbers[some], status[some], dropped[some] = out, state, gone
     return numbers, status, dropped
+
+
+def _fit_in_tiles(null: NullLogistic, G: Float64Array, asked: Int64Array, numbers: Float64Array) -> BoolArray:
+    """Fit rows without surprises into ``numbers``, -1 asking nothing; which rows are done, (R,)."""
+    done = np.zeros(asked.size, np.bool_)
+    for some, wald in (
+        (np.flatnonzero(np.isin(asked, _IN_TILES)), True),
+        (np.flatnonzero(np.isin(asked, _FROM_NULL)), False),
+    ):
+        if not some.size:
+            continue
+        out, fitted = np.full((some.size, kernel.N_NUMBERS), np.nan), np.zeros(some.size, np.bool_)
+        calls = G if some.size == asked.size else G[some]
+        fixed = (null.X, null.y, null.offset, null.start, null.penalised_start, out, fitted)
+        if wald:
+            wald_rows(calls, asked[some], *fixed)
+        else:
+            refit_rows(calls, asked[some] == kernel.FIRTH_APPROX, *fixed)
+        numbers[some], done[some] = out, fitted
+    return done
 
 
 def _means(G: Float64Array, missing: BoolArray) -> Float64Array:

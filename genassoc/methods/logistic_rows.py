@@ -10,7 +10,7 @@ from genassoc.kernels import logistic_score
 from genassoc.methods.columns import minor_counts
 from genassoc.methods.logistic_dense import analyse_dense
 from genassoc.methods.logistic_null import NullLogistic
-from genassoc.methods.sums import GenotypeSums, allele_counts, frequency, genotype_sums
+from genassoc.methods.sums import AlleleCounts, GenotypeSums, allele_counts, frequency, genotype_sums
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.tails import Z_975, neg_log_10_p_z, z_from_neg_log_10_p
 
@@ -118,7 +118,7 @@ def test_trait(
 ) -> dict[str, Array]:
     """All columns of one trait, (V,) each."""
     own = genotype_sums(block, flipped, null.columns, null.mask)
-    case_n, case_alleles = allele_counts(block, null.columns[null.y == 1], null.case_mask)
+    cases = allele_counts(block, null.columns[null.y == 1], null.case_mask)
     rows, weak = _score(choices, null, own, product, squares)
     usable = np.ones(own.n.size, dtype=bool)
     for bad, code in (
@@ -126,15 +126,15 @@ def test_trait(
         (own.constant & (own.mac > 0), "constant_genotype"),
         (own.constant & (own.mac == 0), "monomorphic"),
         (own.n <= null.X.shape[1], "n_too_small"),
-        (usable & (own.mac < choices.min_mac), "too_few_carriers"),
+        (usable & (own.tested_mac < choices.min_mac), "too_few_carriers"),
     ):
         rows.fail(bad & usable, code)
         usable &= ~bad
     if null.failure is not None:
         rows.fail(usable, null.failure)
         usable[:] = False
-    _refine(choices, null, block, flipped, own, case_n, case_alleles, rows, weak, usable)
-    return _finished(choices, null, own, case_n, case_alleles, rows, flipped)
+    _refine(choices, null, block, flipped, own, cases, rows, weak, usable)
+    return _finished(choices, null, own, cases, rows, flipped)
 
 
 test_trait.__test__ = False  # type: ignore[attr-defined]  # its name is not a test's
@@ -172,8 +172,7 @@ def _refine(
     block: Block,
     flipped: BoolArray,
     own: GenotypeSums,
-    case_n: Int64Array,
-    case_alleles: Float64Array,
+    cases: AlleleCounts,
     rows: _Rows,
     weak: BoolArray,
     usable: BoolArray,
@@ -188,17 +187,17 @@ def _refine(
         test = f"wald{style}" if choices.test == "wald" else choices.test
         chosen = np.full(every.size, _ASKED[firth if whole else test])
         if fallback and not whole:
-            chosen[_no_dosage(own, case_n, case_alleles)[every]] = _ASKED[firth]
+            chosen[_no_dosage(own, cases, flipped)[every]] = _ASKED[firth]
         status = _one_by_one(choices, null, block, flipped, own, rows, every, chosen)
         if choices.like == "plink2" and choices.correction is None:
-            rows.fail(usable & _no_dosage(own, case_n, case_alleles), "separation")
+            rows.fail(usable & _no_dosage(own, cases, flipped), "separation")
         if fallback:
             again = every[(status == kernel.NOT_CONVERGED) & (chosen != _ASKED[firth])]
             _one_by_one(choices, null, block, flipped, own, rows, again, np.full(again.size, _ASKED[firth]))
         elif choices.correction is not None and not whole:
             _correct(choices, null, block, flipped, own, rows, usable)
         return
-    refit = np.flatnonzero(usable & (weak | (~_one_step_is_enough(choices, null, own, case_n))))
+    refit = np.flatnonzero(usable & (weak | (~_one_step_is_enough(choices, null, own, cases.n))))
     if choices.correct_below > 0 and not choices.impute:
         below = rows.neg_log_10_p >= -np.log10(choices.correct_below)
         refit = np.union1d(refit, np.flatnonzero(usable & below & (own.n < null.n)))
@@ -220,9 +219,10 @@ def _one_step_is_enough(choices: Choices, null: NullLogistic, own: GenotypeSums,
     return np.asarray((share <= REFIT_ABOVE_MISSING) & (differential <= REFIT_DIFFERENTIAL))
 
 
-def _no_dosage(own: GenotypeSums, case_n: Int64Array, case_alleles: Float64Array) -> BoolArray:
-    """PLINK 2: no case, or no control, carries ALT."""
-    return np.asarray((case_alleles == 0) | (own.allele_count - case_alleles == 0) | (case_n == 0))
+def _no_dosage(own: GenotypeSums, cases: AlleleCounts, flipped: BoolArray) -> BoolArray:
+    """PLINK 2: no case, or no control, has anything but 0 of what is tested, of ALT."""
+    tested = np.where(flipped, 2 * own.n - own.sum_g, own.sum_g)
+    return np.asarray((cases.coded == 0) | (tested - cases.coded == 0) | (cases.n == 0))
 
 
 def _correct(
@@ -247,8 +247,8 @@ def _correct(
     rare = np.zeros(usable.size, dtype=bool)
     if choices.like is None and null.cases is not None and not choices.impute:
         smaller = min(null.n_cases, null.n - null.n_cases) / null.n
-        rare = estimated & (own.mac < EXACT_BELOW_MAC)
-        rare |= below & (own.mac * smaller < EXACT_BELOW_EXPECTED)
+        rare = estimated & (own.tested_mac < EXACT_BELOW_MAC)
+        rare |= below & (own.tested_mac * smaller < EXACT_BELOW_EXPECTED)
     common = np.flatnonzero(below & ~rare)
     if choices.correction == "spa":
         asked = "score" if choices.like == "regenie" else "firth_approx"
@@ -318,7 +318,7 @@ def _one_by_one(
     names = {code: name for name, code in _ASKED.items()}
     for first, last in _chunks(variants.size, null.n):
         some, what = variants[first:last], asked[first:last]
-        sparse = (own.mac[some] < SPARSE_BELOW_MAC) & (choices.like == "regenie")
+        sparse = (own.tested_mac[some] < SPARSE_BELOW_MAC) & (choices.like == "regenie")
         G = minor_counts(block, flipped, some, null.columns)
         numbers, state, dropped = analyse_dense(null, G, what, sparse, saddlepoint, choices.impute)
         for code, name in names.items():
@@ -350,8 +350,7 @@ def _finished(
     choices: Choices,
     null: NullLogistic,
     own: GenotypeSums,
-    case_n: Int64Array,
-    case_alleles: Float64Array,
+    cases: AlleleCounts,
     rows: _Rows,
     flipped: BoolArray,
 ) -> dict[str, Array]:
@@ -360,7 +359,7 @@ def _finished(
     error = rows.model_error if choices.like == "regenie" else rows.error
     beta = rows.beta * sign
     samples = np.full(own.n.size, null.n) if choices.impute else own.n
-    cases = np.full(own.n.size, null.n_cases) if choices.impute else case_n
+    n_cases = np.full(own.n.size, null.n_cases) if choices.impute else cases.n
     return {
         "beta": beta,
         "standard_error": error,
@@ -370,13 +369,15 @@ def _finished(
         "statistic": rows.z * sign,
         "neg_log_10_p_value": rows.neg_log_10_p,
         "effect_allele_frequency": own.frequency,
-        "effect_allele_frequency_cases": frequency(case_alleles, case_n),
-        "effect_allele_frequency_controls": frequency(own.allele_count - case_alleles, own.n - case_n),
+        "effect_allele_frequency_cases": frequency(cases.allele_count, cases.n_alleles),
+        "effect_allele_frequency_controls": frequency(
+            own.allele_count - cases.allele_count, own.n_alleles - cases.n_alleles
+        ),
         "mac": own.mac,
         "missing_rate": 1.0 - own.n / max(null.n, 1),
         "n": samples,
-        "n_cases": cases,
-        "n_controls": samples - cases,
+        "n_cases": n_cases,
+        "n_controls": samples - n_cases,
         "iterations": rows.iterations,
         "method": rows.method,
         "code": rows.code,

@@ -8,6 +8,9 @@ from typing import Any
 _PLACES = {
     "linear": "genassoc.methods.linear.Linear",
     "logistic": "genassoc.methods.logistic.Logistic",
+    "cox": "genassoc.methods.cox.Cox",
+    "ordinal": "genassoc.methods.ordinal.Ordinal",
+    "poisson": "genassoc.methods.poisson.Poisson",
 }
 
 

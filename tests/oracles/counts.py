@@ -19,3 +19,13 @@ def count_codes_by_sample(codes):
         for i, code in enumerate(row):
             counts[i, code] += 1
     return counts
+
+
+def count_haploid(codes, haploid, columns):
+    """Number of the samples ``columns`` with a haploid call of code 0 and of code 2 in each variant, (V, 2)."""
+    counts = np.zeros((len(codes), 2), dtype=np.int64)
+    for v, row in enumerate(codes):
+        for column in columns:
+            if haploid[v, column] and row[column] in (0, 2):
+                counts[v, row[column] // 2] += 1
+    return counts

@@ -164,3 +164,8 @@ def firth_one(d, y, offset):
 def firth_of_carriers(carriers, d, y, offset):
     """The same, of carriers alone."""
     return firth_one(d[carriers], y[carriers], offset[carriers])
+
+
+def information(D, w):
+    """``D' diag(w) D``."""
+    return D.T @ (w[:, None] * D)

@@ -1,0 +1,167 @@
+"""What Cox regression costs: the screen beside linear regression, a row of each test, and the peers' fits one by one.
+
+    python benchmarks/cox_cost.py [--samples 10000] [--variants 1000] [--peer-variants 3] [--write]
+
+One thread, CPU seconds; covariates: 4. ``--write`` replaces this section of RESULTS.md.
+"""
+
+import argparse
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+from logistic_cost import cpu_seconds
+from product_kernel import write_section
+from threadpoolctl import threadpool_limits
+
+from genassoc.data.block import GenotypeBlock
+from genassoc.methods.cox import Cox
+from genassoc.methods.cox_null import prepare
+from genassoc.methods.linear import Linear
+from genassoc.methods.linear_null import prepare as prepare_linear
+
+SECTION = "## What Cox regression costs"
+COVARIATES = 4
+
+
+def endpoints(time: np.ndarray, event: np.ndarray, X: np.ndarray) -> SimpleNamespace:
+    """What ``Cox.design`` returns, from arrays (n, T)."""
+    n, T = time.shape
+    covariates = SimpleNamespace(
+        X=np.column_stack([np.ones(n), X]),
+        covariates=("intercept", *(f"x{c}" for c in range(X.shape[1]))),
+        dropped_covariates=(),
+    )
+    found = [
+        SimpleNamespace(
+            name=f"event_{j}", time=time[:, j], event=event[:, j].astype(float), coding="", n_competing=0, lacking=()
+        )
+        for j in range(T)
+    ]
+    return SimpleNamespace(
+        endpoints=tuple(found), entry=np.full(n, -np.inf), stratum=np.zeros(n, np.int64), strata=("",),
+        covariates=covariates, complete=np.ones(n, bool), notes=(),
+    )  # fmt: skip
+
+
+def traits(y: np.ndarray, X: np.ndarray) -> SimpleNamespace:
+    """What ``Cohort.design`` returns, from arrays."""
+    return SimpleNamespace(
+        y=y, X=np.column_stack([np.ones(len(y)), X]), traits=tuple(f"y{j}" for j in range(y.shape[1])),
+        covariates=("intercept", *(f"x{c}" for c in range(X.shape[1]))), complete=np.ones(len(y), bool),
+        dropped_covariates=(), coding=("",) * y.shape[1],
+    )  # fmt: skip
+
+
+def drawn(N: int, V: int, share: float, seed: int = 0) -> tuple[np.ndarray, ...]:
+    """Codes (V, N), covariates, and times of which ``share`` are events (rounded: about 4 tied at a time)."""
+    rng = np.random.default_rng(seed)
+    codes = rng.binomial(2, rng.uniform(0.02, 0.5, V)[:, None], (V, N)).astype(np.uint8)
+    X = rng.standard_normal((N, COVARIATES))
+    failed = rng.exponential(np.exp(-X @ np.full(COVARIATES, 0.2)))
+    censored = rng.exponential(share / (1 - share), N)
+    return codes, X, np.ceil(np.minimum(failed, censored) * N / 8 / share), failed <= censored
+
+
+def peers(codes: np.ndarray, X: np.ndarray, time: np.ndarray, event: np.ndarray, n: int) -> dict[str, float]:
+    """CPU seconds a fit of statsmodels and lifelines, where they are installed."""
+    found = {}
+    names = [f"x{c}" for c in range(COVARIATES)]
+
+    def lifelines_fits() -> None:
+        from lifelines import CoxPHFitter
+
+        for v in range(n):
+            frame = pd.DataFrame(X, columns=names).assign(g=codes[v].astype(float), T=time, E=event)
+            CoxPHFitter().fit(frame, "T", "E")
+
+    def statsmodels_fits(ties: str) -> None:
+        from statsmodels.duration.hazard_regression import PHReg
+
+        for v in range(n):
+            PHReg(time, np.column_stack([X, codes[v]]), status=event, ties=ties).fit(disp=0)
+
+    for name, function in (
+        ("lifelines (Efron)", lifelines_fits),
+        ("statsmodels (Efron)", lambda: statsmodels_fits("efron")),
+        ("statsmodels (Breslow)", lambda: statsmodels_fits("breslow")),
+    ):
+        try:
+            found[name] = cpu_seconds(function, 1) / n
+        except ImportError:
+            continue
+    return found
+
+
+def measure(N: int, V: int, n_peers: int) -> list[str]:
+    """The lines of the section."""
+    lines = [SECTION, "", f"`cd benchmarks && python cox_cost.py --samples {N} --variants {V} --write`", ""]
+    lines += [f"{N:,} samples, {V:,} variants, {COVARIATES} covariates, one thread; CPU time a variant.", ""]
+    for share in (0.5, 0.05):
+        codes, X, time, event = drawn(N, V, share)
+        block, at = GenotypeBlock.from_codes(codes), np.arange(N)
+        design = endpoints(time[:, None], event[:, None], X)
+        null_time = cpu_seconds(lambda: prepare(design, at, N), 3)  # noqa: B023 - run before the next round
+        state = prepare(design, at, N)
+        K = state.matrix.columns.shape[1] + 1
+        # Linear regression with as many columns in its products as the screen's two.
+        rng = np.random.default_rng(1)
+        linear = prepare_linear(traits(rng.standard_normal((N, 32 - COVARIATES)), X), at, N)
+        base = cpu_seconds(lambda: Linear(linear.traits).block(linear, block)) / V  # noqa: B023
+        lines += [
+            f"{event.sum():,} events; null model {1e3 * null_time:,.0f} ms; bound on what the screen leaves open {state.nulls[0].rest:.3f}",
+            "", "| | a variant | rows done one by one |", "|---|---|---|",
+            f"| linear, 32 columns of the product | {1e6 * base:,.1f} us | |",
+        ]  # fmt: skip
+        exact = {}
+        for name, model in (
+            (
+                f"screen alone ({K} columns in two products of 16)",
+                Cox("t", ("event_0",), correction=None, test="score"),
+            ),
+            ("default: Firth below 0.05", Cox("t", ("event_0",))),
+            ("Wald, every variant", Cox("t", ("event_0",), test="wald", correction=None)),
+            ("Firth in full, every variant", Cox("t", ("event_0",), correction="firth", correct_below=1.0)),
+        ):
+            if name.startswith("screen"):
+                import genassoc.methods.cox_rows as rows
+
+                may_matter = rows._may_matter
+                rows._may_matter = lambda *arguments: np.zeros(V, bool)
+                seconds = cpu_seconds(lambda: model.block(state, block)) / V  # noqa: B023
+                rows._may_matter = may_matter
+                exact[name] = seconds
+                lines.append(f"| {name} | {1e6 * seconds:,.1f} us | 0 |")
+                seconds = cpu_seconds(lambda: model.block(state, block)) / V  # noqa: B023
+                methods = model.block(state, block).columns["method"]
+                name = "screen and exact information"
+            else:
+                some = block if "default" in name else GenotypeBlock.from_codes(codes[:100])
+                seconds = cpu_seconds(lambda: model.block(state, some), 3) / some.n_variants  # noqa: B023
+                methods = model.block(state, some).columns["method"]
+            exact[name] = seconds
+            lines.append(f"| {name} | {1e6 * seconds:,.1f} us | {100 * (methods != 1).mean():.1f} % |")
+        for name, seconds in peers(codes, X, time, event, n_peers).items():
+            times = seconds / exact["Wald, every variant"]
+            lines.append(f"| {name}, one fit | {1e6 * seconds:,.0f} us | {times:,.0f} times our Wald |")
+        lines.append("")
+    return lines
+
+
+def main() -> None:
+    """Measure, print, and write if asked."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--samples", type=int, default=10_000)
+    parser.add_argument("--variants", type=int, default=1000)
+    parser.add_argument("--peer-variants", type=int, default=3)
+    parser.add_argument("--write", action="store_true")
+    chosen = parser.parse_args()
+    with threadpool_limits(1):
+        lines = measure(chosen.samples, chosen.variants, chosen.peer_variants)
+    print("\n".join(lines))
+    if chosen.write:
+        write_section("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()

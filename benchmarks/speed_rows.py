@@ -1,0 +1,211 @@
+"""The rows of the speed table: the same work by genassoc and by its peers, and the bars."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import agreement as agree
+import peers
+from agreement import Agreement
+from speed_cohort import COVARIATES, TRAITS
+from speed_inputs import Inputs
+
+WHOLE, BOTH, SLICES = ("full",), ("full", "twice"), ("half", "slice")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One program's way to do a row's work.
+
+    Attributes
+    ----------
+    tool : str
+    on : tuple of str
+        The files it is run on: ``full``; ``full`` and ``twice`` (the slope is the marginal cost); or ``half`` and
+        ``slice`` (a slow tool: from there a straight line).
+    command : callable
+        (name of the file, output folder) -> shell command.
+    output : str
+        What the comparison reads, in the output folder.
+    whole, marginal : float or None
+        Bars: how many times the peer's wall time must be ours, at least.
+    compare : callable, optional
+        (our output, theirs) -> Agreement.
+    after : callable, optional
+        (name of the file, output folder) -> untimed command that makes the output to compare.
+    note : str
+    """
+
+    tool: str
+    on: tuple[str, ...]
+    command: Callable[[str, Path], str]
+    output: str = ""
+    whole: float | None = None
+    marginal: float | None = None
+    compare: Callable[[Path, Path], Agreement] | None = None
+    after: Callable[[str, Path], str] | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of work; the first job is ours."""
+
+    key: str
+    work: str
+    ours: Job
+    peers: tuple[Job, ...] = field(default_factory=tuple)
+
+
+def rows(inputs: Inputs) -> Mapping[str, Row]:
+    """All rows by key."""
+    files = inputs.files
+    found = [
+        _convert(inputs, "convert", "VCF.gz (GT only) -> store", "full", 4.0),
+        _convert(
+            inputs,
+            "convert-rich",
+            f"VCF.gz with GT:DP:AD:GQ:PL ({files.size.rich_variants:,} variants) -> store",
+            "rich",
+            1.5,
+        ),
+        _linear(inputs),
+        _linear_many(inputs, "linear50-shared", "s", "one pattern of missingness", 30.0),
+        _linear_many(inputs, "linear50-own", "q", "50 patterns of missingness", 100.0),
+    ]
+    for trait, cases in (("b1", "20 %"), ("b2", "1 %")):
+        found.append(
+            _logistic(inputs, f"logistic-{trait}", trait, f"logistic, {cases} cases, default refinement", "", 30.0)
+        )
+    for trait, cases in (("b1", "20 %"), ("b2", "1 %")):
+        work = f'logistic, {cases} cases, Wald for every variant, `like="plink2"`'
+        found.append(_logistic(inputs, f"wald-{trait}", trait, work, " --like plink2", 3.0))
+    found += [_qc(inputs), _straight(inputs), _python_readers(inputs)]
+    return {row.key: row for row in found}
+
+
+def _convert(inputs: Inputs, key: str, work: str, name: str, bar: float) -> Row:
+    vcf = inputs.files.vcf
+    on = (name,)
+    ours = Job(
+        "genassoc", on, lambda n, out: peers.ours_convert(vcf(n), out / "store.zarr"), "qc.parquet",
+        after=lambda n, out: peers.ours_qc(out / "store.zarr", out / "qc.parquet"),
+    )  # fmt: skip
+    plink2 = Job(
+        "plink2", on, lambda n, out: peers.plink2_import(vcf(n), out / "x"), "counts.gcount", whole=bar,
+        compare=agree.compare_counts, after=lambda n, out: peers.plink2_genotype_counts(out / "x", out / "counts"),
+    )  # fmt: skip
+    bgzip = Job(
+        "bgzip",
+        on,
+        lambda n, out: f"bgzip -dc {vcf(n)} > /dev/null",
+        whole=1 / 1.5,
+        note="decompression alone, one thread",
+    )
+    plink1 = Job("plink1.9", on, lambda n, out: peers.plink1_import(vcf(n), out / "x"))
+    return Row(key, work, ours, (plink2, bgzip, plink1))
+
+
+def _linear(inputs: Inputs) -> Row:
+    files = inputs.files
+    ours = Job(
+        "genassoc", BOTH, lambda n, out: peers.ours_assoc(inputs.store(n), files, "q1", out / "q1.parquet", "linear"),
+        "q1.parquet",
+    )  # fmt: skip
+    plink2 = Job(
+        "plink2", BOTH, lambda n, out: peers.plink2_glm(inputs.pgen(n), files, "q1", out / "x"), "x.q1.glm.linear",
+        whole=12.0, marginal=30.0, compare=agree.compare_tests(agree.LINEAR, agree.plink2_linear),
+    )  # fmt: skip
+    regenie = Job(
+        "regenie", BOTH, lambda n, out: peers.regenie_step2(inputs.pgen(n), files, "q1", out / "x"), "x_q1.regenie",
+        whole=4.0, marginal=10.0, compare=agree.compare_tests(agree.REGENIE_LINEAR, agree.regenie_linear, 20.0, complete=True),
+        note="step 2 without predictions",
+    )  # fmt: skip
+    plink1 = Job(
+        "plink1.9", SLICES, lambda n, out: peers.plink1_linear(inputs.bed(n), files, "q1", out / "x"), "x.assoc.linear",
+        compare=agree.compare_tests(agree.PLINK1, agree.plink1_linear, 20.0),
+    )  # fmt: skip
+    script = Path(__file__).with_name("peers_python.py")
+    names = ",".join(COVARIATES)
+    sgkit = Job(
+        "sgkit", SLICES,
+        lambda n, out: f"{inputs.tool('sgkit')} {script} sgkit {inputs.vcz(n)} {files.pheno} q1 {names} {out}/q1.tsv",
+        "q1.tsv", compare=agree.compare_tests(agree.SGKIT, agree.sgkit_linear, complete=True), note="from VCF Zarr",
+    )  # fmt: skip
+    return Row("linear1", "linear, 1 trait, 12 covariates", ours, (plink2, regenie, plink1, sgkit))
+
+
+def _linear_many(inputs: Inputs, key: str, letter: str, pattern: str, bar: float) -> Row:
+    files = inputs.files
+    listed = ",".join(f"{letter}{j}" for j in range(1, TRAITS + 1))
+    ours = Job(
+        "genassoc", BOTH, lambda n, out: peers.ours_assoc(inputs.store(n), files, listed, out / "r.parquet", "linear"),
+        f"{letter}7.parquet", after=lambda n, out: inputs.one_trait(out / "r.parquet", f"{letter}7", out),
+    )  # fmt: skip
+    plink2 = Job(
+        "plink2", SLICES,
+        lambda n, out: peers.plink2_glm(inputs.pgen(n), files, f"{letter}1-{letter}{TRAITS}", out / "x"),
+        f"x.{letter}7.glm.linear", whole=bar, compare=agree.compare_tests(agree.LINEAR, agree.plink2_linear),
+    )  # fmt: skip
+    return Row(key, f"linear, {TRAITS} traits, {pattern}", ours, (plink2,))
+
+
+def _logistic(inputs: Inputs, key: str, trait: str, work: str, options: str, bar: float) -> Row:
+    files = inputs.files
+    ours = Job(
+        "genassoc", WHOLE,
+        lambda n, out: peers.ours_assoc(inputs.store(n), files, trait, out / "r.parquet", "logistic" + options), "r.parquet",
+    )  # fmt: skip
+    compare = (
+        agree.compare_tests(agree.WALD, agree.plink2_logistic)
+        if options
+        else agree.compare_tests(agree.REFINED, agree.plink2_logistic, 100.0)
+    )
+    plink2 = Job(
+        "plink2", SLICES, lambda n, out: peers.plink2_glm(inputs.pgen(n), files, trait, out / "x", "firth-fallback"),
+        f"x.{trait}.glm.logistic.hybrid", whole=bar, compare=compare,
+    )  # fmt: skip
+    return Row(key, work, ours, (plink2,))
+
+
+def _qc(inputs: Inputs) -> Row:
+    ours = Job("genassoc", BOTH, lambda n, out: peers.ours_qc(inputs.store(n), out / "qc.parquet"), "qc.parquet")
+    plink2 = Job(
+        "plink2", BOTH, lambda n, out: peers.plink2_counts(inputs.pgen(n), out / "x"), "x", marginal=0.5,
+        compare=agree.compare_qc,
+    )  # fmt: skip
+    plink1 = Job("plink1.9", WHOLE, lambda n, out: peers.plink1_counts(inputs.bed(n), out / "x"))
+    return Row("qc", "counts, missing rates, exact HWE", ours, (plink2, plink1))
+
+
+def _straight(inputs: Inputs) -> Row:
+    files = inputs.files
+    ours = Job(
+        "genassoc", WHOLE, lambda n, out: peers.ours_assoc(files.vcf(n), files, "q1", out / "q1.parquet", "linear"),
+        "q1.parquet",
+    )  # fmt: skip
+    plink2 = Job(
+        "plink2", WHOLE, lambda n, out: peers.plink2_import(files.vcf(n), out / "x"), "x.q1.glm.linear", whole=1.0,
+        compare=agree.compare_tests(agree.LINEAR, agree.plink2_linear),
+        after=lambda n, out: peers.plink2_glm(out / "x", files, "q1", out / "x"), note="its import alone",
+    )  # fmt: skip
+    return Row("straight", "straight from VCF.gz to linear results", ours, (plink2,))
+
+
+def _python_readers(inputs: Inputs) -> Row:
+    vcf = inputs.files.vcf
+    script = Path(__file__).with_name("peers_python.py")
+
+    def job(tool: str, target: str, note: str) -> Job:
+        return Job(
+            tool, SLICES, lambda n, out: f"{inputs.tool(tool)} {script} {tool} {inputs.indexed(n)}" + (f" {out}/{target}" if target else ""),
+            note=note,
+        )  # fmt: skip
+
+    ours = Job("genassoc", WHOLE, lambda n, out: peers.ours_convert(vcf(n), out / "store.zarr"))
+    others = (
+        job("bio2zarr", "x.vcz", "to VCF Zarr"),
+        job("scikit-allel", "x.npy", "read_vcf into memory, then a file"),
+        job("cyvcf2", "", "reads calls into numpy, writes nothing"),
+    )
+    return Row("convert-python", "VCF.gz (GT only) -> arrays, Python peers", ours, others)

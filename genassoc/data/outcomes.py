@@ -1,0 +1,132 @@
+"""Outcomes that are neither quantities nor two groups: counts with their exposure, and ordered levels."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+
+from genassoc.data.phenotypes import Phenotypes
+from genassoc.errors import PhenotypeError
+from genassoc.shapes import BoolArray, Float64Array, Int64Array
+
+MAX_LEVELS = 40  # each costs a threshold, a column of the product; more are a quantity
+_SHOWN = 6
+
+
+def count_values(phenotypes: Phenotypes, trait: str, rows: Int64Array) -> Float64Array:
+    """A trait that counts, NaN where missing: float64 array (N,).
+
+    Raises
+    ------
+    PhenotypeError
+        A value is no number, negative or not whole (shows some).
+    """
+    y = phenotypes.numbers(trait, rows)
+    with np.errstate(invalid="ignore"):
+        bad = (y < 0) | (y != np.floor(y)) & ~np.isnan(y)
+    if bad.any():
+        raise PhenotypeError(
+            f"{phenotypes.source}: the trait '{trait}' is no count: {_some(phenotypes, y, bad, rows)}. Counts are whole "
+            'numbers from 0; if a value means missing, declare it: missing_codes=["-1"] (--missing-code -1); for a '
+            "quantitative trait use a linear model"
+        )
+    return y
+
+
+def exposure_values(phenotypes: Phenotypes, column: str, rows: Int64Array) -> Float64Array:
+    """The exposure of counts, NaN where missing: float64 array (N,).
+
+    Raises
+    ------
+    PhenotypeError
+        There is no such column, or a value is no number or not above 0 (says where).
+    """
+    (name,) = phenotypes.resolve([column], "exposure")
+    values = phenotypes.numbers(name, rows)
+    with np.errstate(invalid="ignore"):
+        bad = values <= 0
+    if bad.any():
+        raise PhenotypeError(
+            f"{phenotypes.source}: the exposure '{name}' is not above 0: {_some(phenotypes, values, bad, rows)}. Nothing can "
+            "be counted over no time: correct them, or write NA to leave these samples out"
+        )
+    return values
+
+
+def ordered_levels(
+    phenotypes: Phenotypes, trait: str, rows: Int64Array, levels: Sequence[str] | None
+) -> tuple[Float64Array, str]:
+    """A trait of ordered levels as 0, 1, 2, ..., NaN where missing.
+
+    Parameters
+    ----------
+    phenotypes : Phenotypes
+    trait : str
+    rows : int64 array (N,)
+    levels : sequence of str, optional
+        The levels from the lowest to the highest; without them the values must be whole numbers.
+
+    Returns
+    -------
+    y : float64 array (N,)
+    coding : str
+        As "none < mild < severe".
+
+    Raises
+    ------
+    PhenotypeError
+        Text without an order, a value that is no level, numbers that are not whole (shows the values).
+    """
+    if levels is None and phenotypes.looks_numeric(trait, rows):
+        return _numbered_levels(phenotypes, trait, rows)
+    text = phenotypes.labels(trait, rows).str.strip_suffix(".0")
+    found = text.drop_nulls().value_counts(sort=True)
+    counts = [(str(value), int(n)) for value, n in found.rows()]
+    shown = ", ".join(f"{value} ({n} samples)" for value, n in sorted(counts[:12]))
+    shown += f" and {len(counts) - 12} more values" if len(counts) > 12 else ""
+    if levels is None:
+        example = ", ".join(repr(value) for value, _ in sorted(counts[:4]))
+        raise PhenotypeError(
+            f"{phenotypes.source}: the trait '{trait}' is text, whose order nobody has declared; it has {shown}. Name its "
+            f"levels from the lowest to the highest: levels=({example}) (--levels), in their true order"
+        )
+    strange = sorted({value for value, _ in counts} - set(levels))
+    if strange:
+        raise PhenotypeError(
+            f"{phenotypes.source}: the trait '{trait}' has {', '.join(map(repr, strange[:_SHOWN]))}, which "
+            f"{'is' if len(strange) == 1 else 'are'} not among the levels {', '.join(levels)}; it has {shown}"
+        )
+    places = text.replace_strict(list(levels), list(range(len(levels))), default=None, return_dtype=pl.Float64)
+    return places.fill_null(float("nan")).to_numpy().copy(), " < ".join(levels)
+
+
+def _numbered_levels(phenotypes: Phenotypes, trait: str, rows: Int64Array) -> tuple[Float64Array, str]:
+    values = phenotypes.numbers(trait, rows)
+    observed = ~np.isnan(values)
+    bad = observed & (values != np.floor(values))
+    if bad.any():
+        raise PhenotypeError(
+            f"{phenotypes.source}: the trait '{trait}' has levels that are no whole numbers: "
+            f"{_some(phenotypes, values, bad, rows)}. For a quantitative trait use a linear model; levels in words need "
+            "their order: levels=(...) (--levels)"
+        )
+    found, places = np.unique(values[observed], return_inverse=True)
+    if found.size > MAX_LEVELS:
+        raise PhenotypeError(
+            f"{phenotypes.source}: the trait '{trait}' has {found.size} different values from {found[0]:g} to "
+            f"{found[-1]:g}: more than {MAX_LEVELS} levels are a quantity. Use a linear model, with rank_normalise perhaps, or "
+            "group them"
+        )
+    y = np.full(values.size, np.nan)
+    y[observed] = places
+    return y, " < ".join(f"{level:g}" for level in found)
+
+
+def _some(phenotypes: Phenotypes, values: Float64Array, bad: BoolArray, rows: Int64Array) -> str:
+    """The first of the values that are wrong, where it stands, and others."""
+    at = np.flatnonzero(bad)
+    others = [f"{value:g}" for value in np.unique(values[at])[:_SHOWN]]
+    return (
+        f"{values[at[0]]:g} in {phenotypes.where(int(rows[at[0]]))}; {at.size} such values in all, among them "
+        f"{', '.join(others)}"
+    )

@@ -1,0 +1,68 @@
+"""What a run does task by task, and what a task leaves behind: rows, and the count of its variants."""
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import polars as pl
+
+from genassoc.engine.plan import Task
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What became of the variants of a task or of a run.
+
+    Attributes
+    ----------
+    read, kept : int
+        Variants read, and variants that have rows.
+    dropped : dict of str to int
+        Reason -> variants; they sum to ``read - kept``.
+    rows : int
+        Rows of results.
+    refused : dict of str to int
+        Reason -> calls of the variants kept that were taken for missing, as heterozygous males' on X.
+    """
+
+    read: int = 0
+    kept: int = 0
+    rows: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    refused: dict[str, int] = field(default_factory=dict)
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(
+            self.read + other.read, self.kept + other.kept, self.rows + other.rows,
+            _sums(self.dropped, other.dropped), _sums(self.refused, other.refused),
+        )  # fmt: skip
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        counts = {"read": self.read, "kept": self.kept, "rows": self.rows, "dropped": dict(self.dropped)}
+        return {**counts, "refused": dict(self.refused)} if self.refused else counts
+
+
+def _sums(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
+    """Counts by reason, added up."""
+    return {reason: one.get(reason, 0) + other.get(reason, 0) for reason in sorted({*one, *other})}
+
+
+@dataclass(frozen=True)
+class TaskOutput:
+    """What one task leaves behind: rows in the order of the final table, and the count of its variants."""
+
+    rows: pl.DataFrame
+    counts: Counts
+
+
+class Job(Protocol):
+    """Something that a run does task by task: an analysis, a conversion. The engine knows no more of it."""
+
+    def prepare(self) -> Any:
+        """What every task needs, made once per run; picklable."""
+
+    def do(self, state: Any, task: Task) -> TaskOutput:
+        """One task, alone: the same output whoever does it, whenever, in whatever company."""
+
+    def label(self, task: Task) -> str:
+        """A word for what is done, a blank, and where, as people write it."""

@@ -1,0 +1,276 @@
+"""Rows of Cox regression that the product of a block cannot finish: exact scores, refitted nulls, Firth, Wald, LRT.
+
+Everything here is of one trait. g counts the minor allele; the caller turns signs back to ALT. A genotype residualised on
+the covariates in the null's information, ``gt = g - X J_XX^-1 J_Xg``, has the score's information as its own.
+"""
+
+import math
+
+import numpy as np
+
+from genassoc.kernels import jit
+from genassoc.kernels.cox import RiskSets, RiskSums, fit, partial_likelihood, risk_sums
+from genassoc.kernels.cox_tails import exact_neg_log_p, hazards_trend, spa_neg_log_p
+from genassoc.kernels.logistic import CONVERGED, solve_lower, solve_upper
+from genassoc.kernels.logistic_rows import independent_columns
+from genassoc.shapes import BoolArray, Float64Array, Int64Array
+
+# What is asked of a row.
+SCORE, WALD, LRT, FIRTH, FIRTH_APPROX, SPA, EXACT = 0, 1, 2, 3, 4, 5, 6
+# What came out.
+FINE, NOT_CONVERGED, NULL_NOT_CONVERGED, COLLINEAR, NO_EVENTS, TAIL_FAILED = 0, 1, 2, 3, 4, 5
+# Columns of the numbers of a row; NEG_LOG_P (natural) only where SPA or EXACT was asked.
+BETA, INFORMATION_SE, STATISTIC, ITERATIONS, NEG_LOG_P, TREND = 0, 1, 2, 3, 4, 5
+N_NUMBERS = 6
+# Information left of g's weighted variance below which g is a combination of covariates, or the same in every risk set.
+COLLINEAR_BELOW = 1e-9
+
+
+@jit
+def analyse_rows(
+    G: Float64Array,
+    asked: Int64Array,
+    trend: BoolArray,
+    X: Float64Array,
+    sets: RiskSets,
+    start: Float64Array,
+    cross: Float64Array,
+    L_null: Float64Array,
+    clock: Float64Array,
+    impute: bool,
+    numbers: Float64Array,
+    status: Int64Array,
+    dropped: BoolArray,
+) -> None:
+    """Do what is asked of each variant, on the samples whose call is observed, the null refitted on them.
+
+    Parameters
+    ----------
+    G : float64 array (R, n)
+        Copies of the minor allele in the trait's samples, NaN where not observed.
+    asked, trend : arrays (R,)
+        What of each (SCORE, WALD, ...), and whether the test of proportional hazards is wanted besides.
+    X : float64 array (n, C)
+        Covariates orthonormal on these samples, a constant first (it is no part of the model).
+    sets : RiskSets
+    start : float64 array (C - 1,)
+        The null's coefficients.
+    cross : float64 array (n, C - 1)
+        ``J_Xg = cross' g`` at the null.
+    L_null : float64 array (C - 1, C - 1)
+        Factor of J_XX.
+    clock : float64 array (K,)
+        The time function of the trend's test.
+    impute : bool
+        Missing calls take the mean of the observed ones.
+    numbers : float64 array (R, N_NUMBERS)
+        Filled: beta, its standard error from the information, signed statistic, iterations, -ln p of the saddlepoint or
+        the exact test, chi-squared of the trend.
+    status : int64 array (R,)
+    dropped : bool array (R,)
+        Filled: whether a covariate was a combination of others among the samples observed, and left out.
+    """
+    n_all, C = X.shape
+    K = sets.ends.size
+    own_X = np.ascontiguousarray(X[:, 1:])
+    g_all, keep = np.empty(n_all), np.empty(n_all, np.int64)
+    for r in range(G.shape[0]):
+        for k in range(N_NUMBERS):
+            numbers[r, k] = np.nan
+        n = _observe(G[r], impute, g_all, keep)
+        who = keep[:n]
+        part = sets
+        XX, first, L = own_X, start, L_null
+        dropped[r] = False
+        if n < n_all:
+            part = RiskSets(sets.event[who], sets.first[who], sets.last[who], sets.ends, sets.efron)
+            kept, _, dropped[r] = independent_columns(X[who], np.zeros(C))
+            XX = np.ascontiguousarray(kept[:, 1:])
+            first = np.zeros(XX.shape[1]) if dropped[r] else start.copy()
+            L = np.zeros((XX.shape[1], XX.shape[1]))
+        if not part.event.any():
+            status[r] = NO_EVENTS
+            continue
+        sums = risk_sums(n, K, XX.shape[1])
+        if n < n_all:
+            state, _, _ = fit(XX, np.zeros(n), part, False, True, XX.shape[1], first, sums, L)
+            if state != CONVERGED:
+                status[r] = NULL_NOT_CONVERGED
+                continue
+        status[r] = _one_row(
+            g_all[who], XX, part, first, cross, L, n == n_all, asked[r], trend[r], clock, numbers[r]
+        )  # fmt: skip
+
+
+@jit
+def _observe(calls: Float64Array, impute: bool, g: Float64Array, keep: Int64Array) -> int:
+    """Numbers of the samples observed (all, with ``impute``, the mean in place of missing calls); how many."""
+    n, total = 0, 0.0
+    for i in range(calls.size):
+        g[i] = calls[i]
+        if not math.isnan(calls[i]):
+            keep[n] = i
+            n += 1
+            total += calls[i]
+    if not impute or n == calls.size:
+        return n
+    mean = total / max(n, 1)
+    for i in range(calls.size):
+        keep[i] = i
+        if math.isnan(calls[i]):
+            g[i] = mean
+    return calls.size
+
+
+@jit
+def _cross_information(
+    D: Float64Array, beta: Float64Array, sets: RiskSets, cross: Float64Array, complete: bool, J_Xg: Float64Array
+) -> None:
+    """J_Xg of the last column of D: from ``cross`` where all samples are there, else by a scan."""
+    n, P = D.shape
+    if complete:
+        J_Xg[:] = 0.0
+        for i in range(n):
+            for c in range(P - 1):
+                J_Xg[c] += D[i, P - 1] * cross[i, c]
+        return
+    gradient, J = np.empty(P), np.empty((P, P))
+    partial_likelihood(D, np.zeros(n), beta, sets, risk_sums(n, sets.ends.size, P), gradient, J)
+    for c in range(P - 1):
+        J_Xg[c] = J[P - 1, c]
+
+
+@jit
+def _one_row(
+    counts: Float64Array,
+    X: Float64Array,
+    sets: RiskSets,
+    start: Float64Array,
+    cross: Float64Array,
+    L_null: Float64Array,
+    complete: bool,
+    what: int,
+    trend: bool,
+    clock: Float64Array,
+    numbers: Float64Array,
+) -> int:
+    """What `analyse_rows` does of one variant, on n samples that are all observed; the status."""
+    n, C = X.shape  # C without a constant here
+    P = C + 1
+    centre = counts.sum() / n
+    D, beta = np.empty((n, P)), np.zeros(P)
+    for i in range(n):
+        for c in range(C):
+            D[i, c] = X[i, c]
+        D[i, C] = counts[i] - centre
+    beta[:C] = start
+    J_Xg, scratch, along = np.empty(C), np.empty(C), np.empty(C)
+    _cross_information(D, beta, sets, cross, complete, J_Xg)
+    solve_lower(L_null, J_Xg, scratch, C)
+    solve_upper(L_null, scratch, along, C)
+    rest, offset = np.empty((n, 1)), np.zeros(n)
+    for i in range(n):
+        rest[i, 0] = D[i, C]
+        for c in range(C):
+            rest[i, 0] -= D[i, c] * along[c]
+            offset[i] += D[i, c] * start[c]
+    sums = risk_sums(n, sets.ends.size, 1)
+    U, J = np.empty(1), np.empty((1, 1))
+    null_objective = partial_likelihood(rest, offset, np.zeros(1), sets, sums, U, J)
+    plain = 0.0
+    for i in range(n):
+        plain += sums.expected[i] * D[i, C] * D[i, C]
+    if not J[0, 0] > COLLINEAR_BELOW * plain or plain <= 0.0:
+        return COLLINEAR
+    numbers[BETA] = U[0] / J[0, 0]
+    numbers[INFORMATION_SE] = 1.0 / math.sqrt(J[0, 0])
+    numbers[STATISTIC] = U[0] / math.sqrt(J[0, 0])
+    numbers[ITERATIONS] = 0.0
+    if what == SPA or what == EXACT:
+        if what == SPA:
+            numbers[NEG_LOG_P] = spa_neg_log_p(numbers[STATISTIC], rest, sums.expected)
+        else:
+            numbers[NEG_LOG_P] = exact_neg_log_p(counts, sets, sums.w)
+        if math.isnan(numbers[NEG_LOG_P]):
+            return TAIL_FAILED
+    state = FINE
+    if what == FIRTH_APPROX or what == EXACT:
+        state = _firth_approx(rest, offset, sets, sums, numbers)
+        beta[C] = numbers[BETA]
+    elif what == WALD or what == LRT or what == FIRTH:
+        # Newton's first step is known: the score's estimate, the covariates following it.
+        beta[C] = numbers[BETA]
+        state = _refit(D, sets, start, along, null_objective, what, beta, numbers)
+    if state == FINE and trend:
+        if what == SCORE or what == SPA or what == FIRTH_APPROX or what == EXACT:
+            beta[C] = numbers[BETA]
+            for c in range(C):
+                beta[c] = start[c] - along[c] * beta[C]
+        numbers[TREND] = hazards_trend(D, beta, sets, clock)
+    return state
+
+
+@jit
+def _firth_approx(
+    rest: Float64Array, offset: Float64Array, sets: RiskSets, sums: RiskSums, numbers: Float64Array
+) -> int:
+    """Firth's regression on g residualised, the null's covariates as an offset: one coefficient."""
+    beta, L, objectives = np.zeros(1), np.zeros((1, 1)), np.empty(2)
+    status, iterations = CONVERGED, 0
+    # Nothing free: the objective at 0. Then one coefficient.
+    for free in range(2):
+        status, objectives[free], iterations = fit(rest, offset, sets, True, False, free, beta, sums, L)
+    numbers[ITERATIONS] = iterations
+    if status != CONVERGED:
+        return NOT_CONVERGED
+    numbers[BETA] = beta[0]
+    numbers[INFORMATION_SE] = 1.0 / L[0, 0]
+    numbers[STATISTIC] = math.copysign(math.sqrt(max(0.0, 2.0 * (objectives[1] - objectives[0]))), beta[0])
+    return FINE
+
+
+@jit
+def _refit(
+    D: Float64Array,
+    sets: RiskSets,
+    start: Float64Array,
+    along: Float64Array,
+    null_objective: float,
+    what: int,
+    beta: Float64Array,
+    numbers: Float64Array,
+) -> int:
+    """Fit covariates and g together: Wald (information's SE), LRT, or Firth's penalised LRT.
+
+    Firth's penalised likelihood ratio compares with the maximum at beta = 0 under the penalty of the full model.
+    """
+    n, P = D.shape
+    C = P - 1
+    L = np.zeros((P, P))
+    sums = risk_sums(n, sets.ends.size, P)
+    penalised = what == FIRTH
+    found, objectives = np.empty(P), np.empty(2)
+    for c in range(C):
+        beta[c] = start[c] - along[c] * beta[C]
+    for held in range(2 if penalised else 1):
+        if held == 1:
+            beta[:C] = start
+            beta[C] = 0.0
+        state, objectives[held], iterations = fit(
+            D, np.zeros(n), sets, penalised, False, P - held, beta, sums, L
+        )  # fmt: skip
+        if state != CONVERGED:
+            return NOT_CONVERGED
+        if held == 0:
+            numbers[ITERATIONS] = iterations
+            numbers[BETA] = beta[C]
+            # The last diagonal entry of the inverse of L L' is 1 / L[C, C]^2.
+            numbers[INFORMATION_SE] = 1.0 / L[C, C]
+            numbers[STATISTIC] = beta[C] * L[C, C]
+            found[:] = beta
+    beta[:] = found
+    if what == LRT or what == FIRTH:
+        at_zero = objectives[1] if penalised else null_objective
+        gain = max(0.0, 2.0 * (objectives[0] - at_zero))
+        numbers[STATISTIC] = math.copysign(math.sqrt(gain), numbers[BETA])
+    return FINE

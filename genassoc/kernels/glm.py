@@ -1,0 +1,273 @@
+"""Generalised linear models with their canonical link, one variant at a time, in float64: Newton's method.
+
+    log likelihood  sum_i v_i (y_i eta_i - b(eta_i))      mu = b'(eta)      w = v b''(eta)      eta = D beta + offset
+
+v are prior weights. b is eta^2 / 2 (gaussian), log(1 + exp(eta)) (binomial), exp(eta) (Poisson).
+"""
+
+import math
+
+import numpy as np
+
+from genassoc.kernels import jit
+from genassoc.kernels.logistic import cholesky, information, residualise, solve_lower, solve_upper
+from genassoc.kernels.logistic_rows import independent_columns
+from genassoc.kernels.rows import (
+    BETA,
+    COLLINEAR,
+    DF,
+    DISPERSION,
+    FINE,
+    ITERATIONS,
+    LRT,
+    MAX_HALVINGS,
+    MAX_ITERATIONS,
+    MODEL_SE,
+    N_NUMBERS,
+    NOT_CONVERGED,
+    NULL_NOT_CONVERGED,
+    ONE_OUTCOME,
+    RUNAWAY,
+    RUNAWAY_STEP,
+    SCORE,
+    STATISTIC,
+    STEP_TOLERANCE,
+    observed_calls,
+)
+from genassoc.shapes import BoolArray, Float64Array, Int64Array
+
+GAUSSIAN, BINOMIAL, POISSON = 0, 1, 2
+
+
+@jit
+def log_likelihood(
+    family: int, eta: Float64Array, y: Float64Array, prior: Float64Array, mu: Float64Array, w: Float64Array
+) -> float:
+    """Sum of ``v (y eta - b(eta))``; fills mu = b'(eta) and w = v b''(eta)."""
+    total = 0.0
+    for i in range(y.size):
+        e = eta[i]
+        if family == POISSON:
+            mu[i] = math.exp(min(e, 700.0))  # beyond it no float64: the likelihood falls and the step is halved
+            w[i] = prior[i] * mu[i]
+            total += prior[i] * (y[i] * e - mu[i])
+        elif family == BINOMIAL:
+            x = math.exp(-abs(e))
+            share = 1.0 / (1.0 + x)
+            mu[i] = share if e >= 0.0 else x * share
+            w[i] = prior[i] * x * share * share
+            total += prior[i] * (y[i] * e - max(e, 0.0) - math.log1p(x))
+        else:
+            mu[i] = e
+            w[i] = prior[i]
+            total += prior[i] * (y[i] * e - 0.5 * e * e)
+    return total
+
+
+@jit
+def fit(
+    family: int,
+    D: Float64Array,
+    y: Float64Array,
+    offset: Float64Array,
+    prior: Float64Array,
+    watch: bool,
+    beta: Float64Array,
+    eta: Float64Array,
+    mu: Float64Array,
+    w: Float64Array,
+    L: Float64Array,
+) -> tuple[int, float, int]:
+    """Maximise the log likelihood by Newton's steps ``(D'WD)^-1 D'v(y - mu)``, halved until it does not fall.
+
+    Parameters
+    ----------
+    family : int
+    D : float64 array (N, P)
+    y, offset, prior : float64 arrays (N,)
+    watch : bool
+        Say RUNAWAY where the last coefficient grows without end; else any that does counts as converged.
+    beta : float64 array (P,)
+        Start in, estimate out.
+    eta, mu, w : float64 arrays (N,)
+        Filled at the estimate.
+    L : float64 array (P, P)
+        Filled with the factor of D'WD there.
+
+    Returns
+    -------
+    status, log likelihood, iterations
+    """
+    N, P = D.shape
+    J = np.empty((P, P))
+    before, step, gradient, scratch = np.empty(P), np.zeros(P), np.empty(P), np.empty(P)
+    best = -np.inf
+    halvings = 0
+    for iteration in range(MAX_ITERATIONS):
+        for i in range(N):
+            e = offset[i]
+            for j in range(P):
+                e += D[i, j] * beta[j]
+            eta[i] = e
+        objective = log_likelihood(family, eta, y, prior, mu, w)
+        information(D, w, J)
+        singular = math.isnan(cholesky(J, L, P))
+        if singular and iteration == 0:
+            return COLLINEAR, np.nan, iteration
+        if iteration > 0 and (singular or not objective >= best - 1e-10 * (1.0 + abs(best))):
+            halvings += 1
+            if halvings > MAX_HALVINGS:
+                return NOT_CONVERGED, best, iteration
+            for j in range(P):
+                step[j] *= 0.5
+                beta[j] = before[j] + step[j]
+            continue
+        best, halvings = objective, 0
+        for j in range(P):
+            gradient[j] = 0.0
+        for i in range(N):
+            residual = prior[i] * (y[i] - mu[i])
+            for j in range(P):
+                gradient[j] += residual * D[i, j]
+        solve_lower(L, gradient, scratch, P)
+        solve_upper(L, scratch, step, P)
+        decrement = 0.0
+        for j in range(P):
+            decrement += scratch[j] * scratch[j]
+        if decrement < STEP_TOLERANCE:
+            away = watch and abs(step[P - 1]) > RUNAWAY_STEP
+            return RUNAWAY if away else FINE, objective, iteration
+        for j in range(P):
+            before[j] = beta[j]
+            beta[j] += step[j]
+    return NOT_CONVERGED, best, MAX_ITERATIONS
+
+
+@jit
+def pearson_dispersion(
+    y: Float64Array, mu: Float64Array, w: Float64Array, prior: Float64Array, n_parameters: int
+) -> float:
+    """Pearson's ``sum v (y - mu)^2 / b''`` over the samples more than parameters; NaN where there are none."""
+    if y.size <= n_parameters:
+        return np.nan
+    total = 0.0
+    for i in range(y.size):
+        # v (y - mu)^2 / b'' with b'' = w / v; a sample fitted perfectly at the edge adds nothing.
+        if w[i] > 0.0:
+            total += (prior[i] * (y[i] - mu[i])) ** 2 / w[i]
+    return total / (y.size - n_parameters)
+
+
+@jit
+def analyse_rows(
+    family: int,
+    G: Float64Array,
+    asked: Int64Array,
+    X: Float64Array,
+    y: Float64Array,
+    offset: Float64Array,
+    prior: Float64Array,
+    start: Float64Array,
+    quasi: bool,
+    impute: bool,
+    numbers: Float64Array,
+    status: Int64Array,
+    dropped: BoolArray,
+) -> None:
+    """Do what is asked of each variant on the samples whose call is observed, the null refitted on them.
+
+    Parameters
+    ----------
+    family : int
+    G : float64 array (R, n)
+        Copies of the minor allele in the trait's samples, NaN where not observed.
+    asked : int64 array (R,)
+        SCORE, WALD or LRT.
+    X : float64 array (n, C)
+        Covariates with the intercept, orthonormal on these samples; y, offset, prior (n,).
+    start : float64 array (C,)
+        The null's coefficients.
+    quasi : bool
+        The variance is a dispersion times the family's: of the null for SCORE, of the fit with g for WALD and LRT.
+    impute : bool
+        Missing calls take the mean of the observed ones.
+    numbers : float64 array (R, N_NUMBERS)
+        Filled: beta, its standard error from the information (and the dispersion), the signed statistic, iterations,
+        dispersion, degrees of freedom. With status RUNAWAY the likelihood ratio's, and the score's beta.
+    status : int64 array (R,)
+    dropped : bool array (R,)
+        Filled: whether a covariate was a combination of others among the samples observed, and left out.
+    """
+    for r in range(G.shape[0]):
+        for k in range(N_NUMBERS):
+            numbers[r, k] = np.nan
+        who, g = observed_calls(G[r], impute)
+        XX, first = X[who], start.copy()
+        dropped[r] = False
+        if who.size < X.shape[0]:
+            XX, first, dropped[r] = independent_columns(XX, start)
+        status[r] = _one_row(family, g, XX, y[who], offset[who], prior[who], first, quasi, asked[r], numbers[r])
+
+
+@jit
+def _one_row(
+    family: int,
+    g: Float64Array,
+    X: Float64Array,
+    y: Float64Array,
+    offset: Float64Array,
+    prior: Float64Array,
+    start: Float64Array,
+    quasi: bool,
+    what: int,
+    row: Float64Array,
+) -> int:
+    """What `analyse_rows` does of one variant, on n samples that are all observed; the status."""
+    n, C = X.shape
+    total = y.sum()
+    if (family != GAUSSIAN and total == 0.0) or (family == BINOMIAL and total == n):
+        return ONE_OUTCOME
+    D = np.empty((n, C + 1))
+    for i in range(n):
+        for c in range(C):
+            D[i, c] = X[i, c]
+        D[i, C] = g[i]
+    eta, mu, w, residual_g = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
+    objectives = np.empty(2)
+    beta = np.zeros(C + 1)
+    beta[:C] = start
+    # The null, then the model with g. One call in a loop: numba compiles every call of `fit` anew.
+    for full in range(1 if what == SCORE else 2):
+        P = C + full
+        columns = D if full == 1 else X
+        factor = np.zeros((P, P))
+        state, objectives[full], iterations = fit(
+            family, columns, y, offset, prior, full == 1, beta[:P], eta, mu, w, factor
+        )
+        dispersion = pearson_dispersion(y, mu, w, prior, P) if quasi else 1.0
+        if full == 1:
+            if state != FINE and state != RUNAWAY:
+                return NOT_CONVERGED
+            if state == FINE:
+                row[BETA] = beta[C]
+            row[ITERATIONS], row[DISPERSION], row[DF] = iterations, dispersion, n - P
+            row[MODEL_SE] = math.sqrt(dispersion) / factor[C, C]
+            row[STATISTIC] = beta[C] / row[MODEL_SE]
+            if what == LRT or state == RUNAWAY:
+                gain = max(0.0, 2.0 * (objectives[1] - objectives[0]) / dispersion)
+                row[STATISTIC] = math.copysign(math.sqrt(gain), beta[C])
+            return state
+        if state != FINE:
+            return NULL_NOT_CONVERGED
+        full_rank, spread = residualise(X, w, g, factor, residual_g)
+        if not full_rank:
+            return NULL_NOT_CONVERGED
+        centre = (w * g).sum() / w.sum()
+        if spread <= 1e-12 * (w * (g - centre) ** 2).sum() or spread <= 0.0:
+            return COLLINEAR
+        U = (residual_g * prior * (y - mu)).sum()
+        row[BETA] = U / spread
+        row[MODEL_SE] = math.sqrt(dispersion / spread)
+        row[STATISTIC] = U / math.sqrt(dispersion * spread)
+        row[ITERATIONS], row[DISPERSION], row[DF] = 0.0, dispersion, n - P
+    return FINE

@@ -1,0 +1,204 @@
+"""Logistic regression of one variant at a time, eight samples at a time: Wald tests, and Firth's as PLINK 2 does it.
+
+The same estimates as `genassoc.kernels.logistic_rows` gives, in float64, for rows without surprises. What is unusual
+(a fit that does not converge, a covariate or genotype that is a combination of others, one outcome) is left to it: those
+rows come back not done, so that every code is given in one place.
+"""
+
+import math
+
+import numpy as np
+
+from genassoc.kernels import jit
+from genassoc.kernels.logistic import (
+    MAX_HALVINGS,
+    MAX_ITERATIONS,
+    MAX_STEP,
+    PLAIN_ITERATIONS,
+    STEP_TOLERANCE,
+    cholesky,
+)
+from genassoc.kernels.logistic_rows import BETA, FIRTH_PLINK2, INFORMATION_SE, ITERATIONS, STATISTIC, WALD_PLINK2
+from genassoc.kernels.logistic_tiles import (
+    evaluate,
+    lay_out,
+    longest_change,
+    newton_step,
+    penalise,
+    set_genotype,
+    sound,
+)
+from genassoc.kernels.vector64 import FOUR, TILE
+from genassoc.shapes import BoolArray, Float64Array, Int64Array
+
+# Firth's step takes the penalty's curvature for g alone where leverages of all samples but carriers are small.
+SAMPLES_A_COEFFICIENT = 40
+
+
+@jit
+def _fit_wald(
+    T: Float64Array,
+    y: Float64Array,
+    keep: Float64Array,
+    offset: Float64Array,
+    as_r: bool,
+    beta: Float64Array,
+    L: Float64Array,
+    w: Float64Array,
+    r: Float64Array,
+) -> int:
+    """Newton's method from beta, or as `genassoc.kernels.logistic.fit_as_r`; iterations, or -1 where it is not done."""
+    P = beta.size
+    J, gradient, step, scratch = np.zeros((P, P)), np.zeros(P), np.zeros(P), np.zeros(P)
+    before, objective = 0.0, 0.0
+    # In a loop, not one call for each: numba compiles every call anew. The first evaluation is at the start.
+    with_gram, again = True, False
+    iteration = 0
+    while iteration <= PLAIN_ITERATIONS:
+        objective = evaluate(T, y, keep, offset, beta, as_r and iteration == 0, with_gram, w, r, J, gradient)
+        if not math.isfinite(objective):
+            return -1
+        if iteration > 0 and not again:
+            if as_r and abs(objective - before) < 1e-8 * (0.05 + abs(objective)):
+                return iteration
+            if not as_r and objective < before - 1e-10 * (1.0 + abs(before)):
+                return -1  # the rows' own code halves such a step
+            if not with_gram:
+                again, with_gram = True, True
+                continue
+        again = False
+        if math.isnan(cholesky(J, L, P)) or (iteration == 0 and not sound(J, L)):
+            return -1
+        decrement = newton_step(L, gradient, step, scratch)
+        if not as_r and decrement < STEP_TOLERANCE:
+            return iteration
+        # Where this step must be R's last, the information at its end is not needed.
+        with_gram = not (as_r and iteration > 0 and decrement < 1e-8 * (0.05 + abs(objective)))
+        for j in range(P):
+            beta[j] += step[j]
+        before = objective
+        iteration += 1
+    return -1
+
+
+@jit
+def _fit_firth(
+    T: Float64Array,
+    y: Float64Array,
+    keep: Float64Array,
+    offset: Float64Array,
+    beta: Float64Array,
+    L: Float64Array,
+    w: Float64Array,
+    r: Float64Array,
+    curved: Float64Array,
+) -> int:
+    """The penalised maximum from beta, as `genassoc.kernels.logistic.fit`; iterations, or -1 where it is not done.
+
+    L becomes the factor of ``T' diag((1 + h) w) T`` at the estimate.
+    """
+    P = beta.size
+    width = T.size // keep.size
+    J, F, gradient = np.zeros((P, P)), np.zeros((P, P)), np.zeros(P)
+    step, scratch, before = np.zeros(P), np.zeros(P), np.zeros(P)
+    best, halvings, done = -np.inf, 0, False
+    n = 0.0
+    for i in range(keep.size):
+        n += keep[i]
+    first = width - FOUR if n > SAMPLES_A_COEFFICIENT * P else 0
+    for iteration in range(MAX_ITERATIONS):
+        objective = evaluate(T, y, keep, offset, beta, False, True, w, r, J, gradient)
+        log_determinant = cholesky(J, L, P)
+        if iteration == 0 and (math.isnan(log_determinant) or not sound(J, L)):
+            return -1
+        objective += 0.5 * log_determinant
+        if iteration > 0 and not objective >= best - 1e-10 * (1.0 + abs(best)):
+            halvings += 1
+            if halvings > MAX_HALVINGS:
+                return -1
+            for j in range(P):
+                step[j] *= 0.5
+                beta[j] = before[j] + step[j]
+            continue
+        best, halvings = objective, 0
+        # Only g's row of F is exact away from the estimate: the others' leverages are small. `done` makes it all exact.
+        for j in range(P):
+            for k in range(P):
+                F[j, k] = J[j, k]
+        largest = penalise(T, y, keep, L, P, 0 if done else first, w, r, curved, F, gradient)
+        if math.isnan(cholesky(F, L, P)):
+            return -1
+        decrement = newton_step(L, gradient, step, scratch)
+        if decrement < STEP_TOLERANCE and (done or first == 0):
+            return iteration
+        if decrement * decrement < STEP_TOLERANCE:
+            done = True
+        if 2.0 * decrement * largest > MAX_STEP * MAX_STEP:
+            longest = longest_change(T, keep, step)
+            if longest > MAX_STEP:
+                for j in range(P):
+                    step[j] *= MAX_STEP / longest
+        for j in range(P):
+            before[j] = beta[j]
+            beta[j] += step[j]
+    return -1
+
+
+@jit
+def wald_rows(
+    G: Float64Array,
+    asked: Int64Array,
+    X: Float64Array,
+    y: Float64Array,
+    offset: Float64Array,
+    start: Float64Array,
+    penalised_start: Float64Array,
+    numbers: Float64Array,
+    done: BoolArray,
+) -> None:
+    """Wald tests (WALD, WALD_PLINK2, FIRTH_PLINK2) of rows without surprises; arguments as of `analyse_rows`.
+
+    Parameters
+    ----------
+    G : float64 array (R, n)
+        Copies of the minor allele in the trait's samples, NaN where not observed.
+    asked : int64 array (R,)
+    X : float64 array (n, C)
+        Orthonormal covariates, the constant first; y, offset (n,).
+    start, penalised_start : float64 arrays (C,)
+    numbers : float64 array (R, N_NUMBERS)
+        Filled where done: beta, its standard error, z, iterations.
+    done : bool array (R,)
+        Filled: False where `analyse_rows` has to decide what the row is.
+    """
+    n, C = X.shape
+    P = C + 1
+    T = lay_out(X)
+    padded = ((n + TILE - 1) // TILE) * TILE
+    yy, oo, keep = np.zeros(padded), np.zeros(padded), np.zeros(padded)
+    for i in range(n):
+        yy[i], oo[i] = y[i], offset[i]
+    w, r, curved, L = np.zeros(padded), np.zeros(padded), np.zeros(padded), np.zeros((P, P))
+    none = np.zeros(padded)
+    beta = np.zeros(P)
+    for row in range(G.shape[0]):
+        done[row] = False
+        if not set_genotype(G[row], yy, T, keep):
+            continue
+        as_r = asked[row] == WALD_PLINK2
+        penalised = asked[row] == FIRTH_PLINK2
+        for c in range(C):
+            beta[c] = penalised_start[c] if penalised else (0.0 if as_r else start[c])
+        beta[C] = 0.0
+        if penalised:
+            iterations = _fit_firth(T, yy, keep, oo, beta, L, w, r, curved)
+        else:
+            # R's fit takes no offset, as `fit_as_r`
+            iterations = _fit_wald(T, yy, keep, none if as_r else oo, as_r, beta, L, w, r)
+        done[row] = iterations >= 0
+        if iterations >= 0:
+            numbers[row, BETA] = beta[C]
+            # The last diagonal entry of the inverse of L L' is 1 / L[C, C]^2.
+            numbers[row, INFORMATION_SE] = 1.0 / L[C, C]
+            numbers[row, STATISTIC] = beta[C] * L[C, C]
+            numbers[row, ITERATIONS] = iterations

@@ -1,0 +1,372 @@
+"""Proportional odds (McCullagh 1980), one variant at a time, in float64: Newton's method with the thresholds.
+
+    P(level <= m) = F(theta_m - eta)      F(t) = 1 / (1 + exp(-t))      eta = D beta      m = 0 .. K - 2
+
+The parameters are (theta, beta), so a larger eta means a higher level. With p the chance of the level observed, between
+the thresholds l and u, and f = F (1 - F):
+
+    d log p / d eta = F_u + F_l - 1      d log p / d theta_u = f_u / p      d log p / d theta_l = -f_l / p
+
+The log likelihood is concave, its information (observed or expected) tridiagonal in the thresholds; crossed with eta
+it is -c_m in threshold m, and the sum of the c_m in eta: a shift of all thresholds is a shift of eta.
+"""
+
+import math
+
+import numpy as np
+
+from genassoc.kernels import jit
+from genassoc.kernels.logistic import cholesky, solve_lower, solve_upper
+from genassoc.kernels.logistic_rows import independent_columns
+from genassoc.kernels.rows import (
+    BETA,
+    COLLINEAR,
+    DISPERSION,
+    FINE,
+    ITERATIONS,
+    LRT,
+    MAX_HALVINGS,
+    MAX_ITERATIONS,
+    MODEL_SE,
+    N_NUMBERS,
+    NOT_CONVERGED,
+    NULL_NOT_CONVERGED,
+    ONE_OUTCOME,
+    RUNAWAY,
+    RUNAWAY_STEP,
+    SCORE,
+    STATISTIC,
+    STEP_TOLERANCE,
+    observed_calls,
+)
+from genassoc.shapes import BoolArray, Float64Array, Int64Array
+
+
+@jit
+def sample_terms(
+    theta: Float64Array,
+    eta: float,
+    level: int,
+    expected: bool,
+    F: Float64Array,
+    c: Float64Array,
+    diagonal: Float64Array,
+    beside: Float64Array,
+    slope: Float64Array,
+) -> tuple[float, float]:
+    """One sample's log p and d log p / d eta; fills its information and the slope in the thresholds.
+
+    Parameters
+    ----------
+    theta : float64 array (K - 1,)
+    F : float64 array (K - 1, 2)
+        Filled: F and 1 - F at every threshold.
+    c, diagonal, slope : float64 arrays (K - 1,)
+        Filled: minus the information of a threshold with eta, with itself, and d log p / d theta.
+    beside : float64 array (K - 1,)
+        Filled: information of a threshold with the next; the last is 0.
+    """
+    M = theta.size
+    for m in range(M):
+        t = theta[m] - eta
+        x = math.exp(-abs(t))
+        share = 1.0 / (1.0 + x)
+        F[m, 0] = share if t >= 0.0 else x * share
+        F[m, 1] = x * share if t >= 0.0 else share
+        c[m] = diagonal[m] = beside[m] = slope[m] = 0.0
+    low = F[level - 1, 0] if level > 0 else 0.0
+    # The chance of the level, by the tail that keeps its digits.
+    p = _chance(F, level)
+    high_above = F[level, 1] if level < M else 0.0
+    log_p = math.log(p) if p > 0.0 else -np.inf
+    # F_u + F_l - 1
+    r = low - high_above
+    f_u = F[level, 0] * F[level, 1] if level < M else 0.0
+    f_l = F[level - 1, 0] * F[level - 1, 1] if level > 0 else 0.0
+    if p <= 0.0:
+        return log_p, r
+    if level < M:
+        slope[level] = f_u / p
+    if level > 0:
+        slope[level - 1] = -f_l / p
+    if expected:
+        for m in range(M):
+            f = F[m, 0] * F[m, 1]
+            here, above = _chance(F, m), _chance(F, m + 1)
+            c[m] = f * (here + above)  # F_(m+1) - F_(m-1)
+            diagonal[m] = f * f * (1.0 / max(here, 1e-300) + 1.0 / max(above, 1e-300))
+            if m < M - 1:
+                beside[m] = -f * (F[m + 1, 0] * F[m + 1, 1]) / max(above, 1e-300)
+        return log_p, r
+    if level < M:
+        c[level] = f_u
+        diagonal[level] = f_u * f_u / (p * p) - f_u * (F[level, 1] - F[level, 0]) / p
+    if level > 0:
+        c[level - 1] = f_l
+        diagonal[level - 1] = f_l * f_l / (p * p) + f_l * (F[level - 1, 1] - F[level - 1, 0]) / p
+        if level < M:
+            beside[level - 1] = -f_u * f_l / (p * p)
+    return log_p, r
+
+
+@jit
+def _chance(F: Float64Array, level: int) -> float:
+    """Chance of a level from F and 1 - F at the thresholds."""
+    M = F.shape[0]
+    if level == 0:
+        return float(F[0, 0])
+    if level == M:
+        return float(F[M - 1, 1])
+    if F[level - 1, 0] > 0.5:
+        return float(F[level - 1, 1] - F[level, 1])
+    return float(F[level, 0] - F[level - 1, 0])
+
+
+@jit
+def accumulate(
+    D: Float64Array, level: Int64Array, parameters: Float64Array, M: int, expected: bool,
+    J: Float64Array, gradient: Float64Array, r: Float64Array, w: Float64Array,
+) -> float:  # fmt: skip
+    """Log likelihood of (theta, beta) (M + P,); fills information J, gradient, r = d log p / d eta and its weight w."""
+    n, P = D.shape
+    theta = parameters[:M]
+    F, c, diagonal, beside, slope = np.empty((M, 2)), np.empty(M), np.empty(M), np.empty(M), np.empty(M)
+    J[:, :] = 0.0
+    gradient[:] = 0.0
+    total = 0.0
+    for i in range(n):
+        eta = 0.0
+        for j in range(P):
+            eta += D[i, j] * parameters[M + j]
+        log_p, r[i] = sample_terms(theta, eta, level[i], expected, F, c, diagonal, beside, slope)
+        total += log_p
+        w[i] = 0.0
+        for m in range(M):
+            w[i] += c[m]
+            gradient[m] += slope[m]
+            J[m, m] += diagonal[m]
+            if m < M - 1:
+                J[m + 1, m] += beside[m]
+            if c[m] != 0.0:
+                for j in range(P):
+                    J[M + j, m] -= c[m] * D[i, j]
+        for j in range(P):
+            gradient[M + j] += r[i] * D[i, j]
+            x = w[i] * D[i, j]
+            for k in range(j + 1):
+                J[M + j, M + k] += x * D[i, k]
+    for a in range(M + P):
+        for b in range(a):
+            J[b, a] = J[a, b]
+    return total
+
+
+@jit
+def threshold_weights(D: Float64Array, parameters: Float64Array, M: int, cross: Float64Array) -> None:
+    """Fill minus the expected information of every sample's eta with each threshold, (n, M)."""
+    F, diagonal, beside, slope = np.empty((M, 2)), np.empty(M), np.empty(M), np.empty(M)
+    for i in range(D.shape[0]):
+        eta = 0.0
+        for j in range(D.shape[1]):
+            eta += D[i, j] * parameters[M + j]
+        sample_terms(parameters[:M], eta, 0, True, F, cross[i], diagonal, beside, slope)
+
+
+@jit
+def fit(
+    D: Float64Array, level: Int64Array, watch: bool, parameters: Float64Array, M: int, r: Float64Array, w: Float64Array,
+    L: Float64Array,
+) -> tuple[int, float, int]:  # fmt: skip
+    """Maximise the log likelihood of (theta, beta) by Newton's steps in the observed information, halved until it rises.
+
+    Parameters
+    ----------
+    D : float64 array (n, P)
+        Covariates without a constant: the thresholds are the intercepts.
+    level : int64 array (n,)
+        0 to M, every level with a sample.
+    watch : bool
+        Say RUNAWAY where the last coefficient grows without end.
+    parameters : float64 array (M + P,)
+        Start in (increasing thresholds), estimate out.
+    r, w : float64 arrays (n,)
+        Filled: d log p / d eta and its observed information.
+    L : float64 array (M + P, M + P)
+        Filled with the factor of the information.
+
+    Returns
+    -------
+    status, log likelihood, iterations
+    """
+    A = parameters.size
+    J = np.empty((A, A))
+    gradient, scratch, step, before = np.empty(A), np.empty(A), np.zeros(A), np.empty(A)
+    best = -np.inf
+    halvings = 0
+    for iteration in range(MAX_ITERATIONS):
+        ordered = True
+        for m in range(1, M):
+            ordered = ordered and parameters[m] > parameters[m - 1]
+        objective = -np.inf
+        singular = False
+        if ordered:
+            objective = accumulate(D, level, parameters, M, False, J, gradient, r, w)
+            singular = math.isnan(cholesky(J, L, A))
+        if singular and iteration == 0:
+            return COLLINEAR, np.nan, iteration
+        if iteration > 0 and (singular or not objective >= best - 1e-10 * (1.0 + abs(best))):
+            halvings += 1
+            if halvings > MAX_HALVINGS:
+                return NOT_CONVERGED, best, iteration
+            for a in range(A):
+                step[a] *= 0.5
+                parameters[a] = before[a] + step[a]
+            continue
+        best, halvings = objective, 0
+        solve_lower(L, gradient, scratch, A)
+        solve_upper(L, scratch, step, A)
+        decrement = 0.0
+        for a in range(A):
+            decrement += scratch[a] * scratch[a]
+        if decrement < STEP_TOLERANCE:
+            away = watch and abs(step[A - 1]) > RUNAWAY_STEP
+            return RUNAWAY if away else FINE, objective, iteration
+        for a in range(A):
+            before[a] = parameters[a]
+            parameters[a] += step[a]
+    return NOT_CONVERGED, best, MAX_ITERATIONS
+
+
+@jit
+def start_thresholds(level: Int64Array, M: int, theta: Float64Array) -> None:
+    """Log odds of the levels up to each threshold: the fit without covariates. Every level has a sample."""
+    counts = np.zeros(M + 1)
+    for i in range(level.size):
+        counts[level[i]] += 1.0
+    below = 0.0
+    for m in range(M):
+        below += counts[m]
+        theta[m] = math.log(below / (level.size - below))
+
+
+@jit
+def _levels_left(level: Int64Array, n_levels: int) -> tuple[Int64Array, int]:
+    """Levels numbered anew without those that no sample has, and the last number."""
+    new = np.zeros(n_levels, np.int64)
+    for i in range(level.size):
+        new[level[i]] = 1
+    at = -1
+    for k in range(n_levels):
+        at += new[k]
+        new[k] = at
+    return new[level], at
+
+
+@jit
+def analyse_rows(
+    G: Float64Array, asked: Int64Array, X: Float64Array, level: Int64Array, n_levels: int, start: Float64Array,
+    impute: bool,
+    numbers: Float64Array, status: Int64Array, dropped: BoolArray,
+) -> None:  # fmt: skip
+    """Do what is asked of each variant on the samples whose call is observed, the null refitted on them.
+
+    The score test's variance is of the expected information of g, thresholds and covariates at the null; Wald's standard
+    error is of the observed information (as R's `polr`).
+
+    Parameters
+    ----------
+    G : float64 array (R, n)
+        Copies of the minor allele in the trait's samples, NaN where not observed.
+    asked : int64 array (R,)
+        SCORE, WALD or LRT.
+    X : float64 array (n, C)
+        Orthonormal covariates, the constant first.
+    level : int64 array (n,)
+        0 to n_levels - 1.
+    start : float64 array (n_levels - 1 + C - 1,)
+        The null's parameters.
+    numbers : float64 array (R, N_NUMBERS)
+        Filled as `genassoc.kernels.glm.analyse_rows` does; the dispersion is 1.
+    status : int64 array (R,)
+    dropped : bool array (R,)
+        Filled: whether a covariate was a combination of others among the samples observed, and left out.
+    """
+    for q in range(G.shape[0]):
+        for k in range(N_NUMBERS):
+            numbers[q, k] = np.nan
+        who, g = observed_calls(G[q], impute)
+        XX = X[who]
+        dropped[q] = False
+        if who.size < X.shape[0]:
+            XX, _, dropped[q] = independent_columns(XX, np.zeros(X.shape[1]))
+        left, M = _levels_left(level[who], n_levels)
+        if M < 1:
+            status[q] = ONE_OUTCOME
+            continue
+        parameters = np.zeros(M + XX.shape[1])
+        start_thresholds(left, M, parameters[:M])
+        if M == n_levels - 1 and not dropped[q]:
+            parameters[: start.size] = start
+        status[q] = _one_row(g, XX, left, M, parameters, asked[q], numbers[q])
+
+
+@jit
+def _one_row(
+    g: Float64Array, X: Float64Array, level: Int64Array, M: int, parameters: Float64Array, what: int, row: Float64Array
+) -> int:
+    """What `analyse_rows` does of one variant, on n samples that are all observed; the status."""
+    n, C = X.shape
+    D = np.empty((n, C))
+    for i in range(n):
+        for c in range(C - 1):
+            D[i, c] = X[i, c + 1]
+        D[i, C - 1] = g[i]
+    null_columns = D[:, : C - 1].copy()
+    r, w = np.empty(n), np.empty(n)
+    objectives = np.empty(2)
+    row[DISPERSION] = 1.0
+    # The null, then the model with g. One call in a loop: numba compiles every call of `fit` anew.
+    for full in range(1 if what == SCORE else 2):
+        A = M + C - 1 + full
+        columns = D if full == 1 else null_columns
+        L = np.zeros((A, A))
+        state, objectives[full], iterations = fit(columns, level, full == 1, parameters[:A], M, r, w, L)
+        if full == 1:
+            if state != FINE and state != RUNAWAY:
+                return NOT_CONVERGED
+            estimate = parameters[A - 1]
+            if state == FINE:
+                row[BETA] = estimate
+            row[ITERATIONS], row[MODEL_SE] = iterations, 1.0 / L[A - 1, A - 1]
+            row[STATISTIC] = estimate / row[MODEL_SE]
+            if what == LRT or state == RUNAWAY:
+                gain = max(0.0, 2.0 * (objectives[1] - objectives[0]))
+                row[STATISTIC] = math.copysign(math.sqrt(gain), estimate)
+            return state
+        if state != FINE:
+            return NULL_NOT_CONVERGED
+        U, spread, plain = _score(D, level, parameters, M, r, w)
+        if not spread > 1e-12 * plain:
+            return COLLINEAR
+        row[BETA] = U / spread
+        row[MODEL_SE] = 1.0 / math.sqrt(spread)
+        row[STATISTIC] = U / math.sqrt(spread)
+        row[ITERATIONS] = 0.0
+    return FINE
+
+
+@jit
+def _score(
+    D: Float64Array, level: Int64Array, parameters: Float64Array, M: int, r: Float64Array, w: Float64Array
+) -> tuple[float, float, float]:
+    """U of the last column of D at the null, its expected information beside the nuisance, and that beside a constant."""
+    A = M + D.shape[1]
+    J, L, gradient = np.empty((A, A)), np.zeros((A, A)), np.empty(A)
+    at_null = parameters.copy()
+    at_null[A - 1] = 0.0
+    accumulate(D, level, at_null, M, True, J, gradient, r, w)
+    g = D[:, D.shape[1] - 1]
+    centre = (w * g).sum() / w.sum()
+    plain = (w * (g - centre) ** 2).sum()
+    spread = L[A - 1, A - 1] ** 2 if not math.isnan(cholesky(J, L, A)) else 0.0
+    return gradient[A - 1], spread, plain

@@ -1,0 +1,171 @@
+"""Cox regression of times to events on genotype: score tests from one product, exact where a row may matter.
+
+The null (covariates only) is fitted once an endpoint. A block is one product with martingale residuals, weights and
+covariates, whose information has proven bounds; rows whose exact p may be below 0.05 are then done one by one.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from genassoc.data.block import Block
+from genassoc.data.survival import SurvivalDesign, build_survival
+from genassoc.methods import checks
+from genassoc.methods.base import BlockResult
+from genassoc.methods.cox_null import CoxState, prepare
+from genassoc.methods.cox_rows import CODES, METHODS, Choices, test_endpoint
+from genassoc.methods.genetic_models import by_genetic_model
+from genassoc.methods.genotype_choices import GENETIC_MODELS, GenotypeChoices
+from genassoc.methods.sums import minor_is_ref
+from genassoc.shapes import Array, Int64Array
+
+_FLOATS = (
+    "beta", "standard_error", "ci_lower", "ci_upper", "effect_allele_frequency", "neg_log_10_p_value", "mac",
+    "missing_rate", "statistic", "effect_allele_frequency_events", "standard_error_model", "ph_neg_log_10_p_value",
+)  # fmt: skip
+_COUNTS = ("n", "n_events", "iterations")
+
+
+@dataclass(frozen=True)
+class Cox(GenotypeChoices):
+    """Proportional hazards regression (Cox 1972), additive in ALT copies unless ``genetic_model`` says else.
+
+    beta is the log hazard ratio.
+
+    Parameters
+    ----------
+    time : str or sequence of str
+        Column of the time of the event or of censoring; one for each event, or one for all.
+    event : str or sequence of str
+        Column of what happened at that time: 0/1, 1/2 (censored/event), two words, or with ``cause`` any codes. Its name
+        is the trait's.
+    covariates : sequence of str, or str
+        Names (ranges such as ``"PC1:PC10"`` allowed), or a Wilkinson formula.
+    entry : str, optional
+        Column of the time at which a sample comes under observation (left truncation): at risk at t if entry < t <= time.
+    strata : str or sequence of str
+        Columns whose combinations have baseline hazards of their own.
+    cause : str or int, optional
+        The event code of interest; all other codes but 0 or "censored" are competing events, censored at their time
+        (cause-specific hazard).
+    ties : {"efron", "breslow"}
+    test : {"auto", "score", "wald", "lrt"}
+        "auto" is the score test.
+    correction : {"auto", "firth_approx", "firth", "spa", None}, or "none" as gwas.toml writes None
+        What is done with score tests below ``correct_below``: Firth's penalised likelihood ratio test on g residualised,
+        below 1e-4 on the full model ("auto", ``"firth_approx"``), always on the full model (``"firth"``); saddlepoint
+        (``"spa"``, from 20 minor alleles on); nothing (None). Of Wald and likelihood ratio tests, Firth's where no carrier
+        has the event or the likelihood has no maximum; with ``"firth"`` also below ``correct_below``.
+    correct_below : float
+        p below which rows are corrected; 1 corrects all.
+    missing : {"auto", "complete", "mean"}
+        Missing calls: leave the sample out of the row ("complete", the default); or the mean of the observed calls.
+    min_mac : float, optional
+        Rows below this minor allele count have no estimate (code "too_few_carriers"); 5 by default.
+    genetic_model, male_x_dosage, condition_on
+        See `genassoc.methods.genotype_choices.GenotypeChoices`; without "genotypic".
+
+    Notes
+    -----
+    Below ``correct_below``, rows with fewer than 10 minor alleles or with fewer than 2 expected among the events have an
+    exact p, given the risk sets. Rows below it have a test of proportional hazards, ``ph_neg_log_10_p_value``.
+    """
+
+    outcome: ClassVar[str] = "survival"
+    needs: ClassVar[tuple[str, ...]] = ("time", "event")
+
+    time: tuple[str, ...] | str
+    event: tuple[str, ...] | str
+    covariates: tuple[str, ...] | str = ()
+    entry: str | None = None
+    strata: tuple[str, ...] | str = ()
+    cause: str | int | None = None
+    ties: Literal["efron", "breslow"] = "efron"
+    test: Literal["auto", "score", "wald", "lrt"] = "auto"
+    correction: Literal["auto", "firth_approx", "firth", "spa", "none"] | None = "auto"
+    correct_below: float = 0.05
+    missing: Literal["auto", "complete", "mean"] = "auto"
+    min_mac: float | None = None
+
+    def __post_init__(self) -> None:
+        self.check_genotype_choices(GENETIC_MODELS[:-1])  # the genotypic model is of two columns
+        for field in ("time", "event", "strata"):
+            object.__setattr__(self, field, checks.names(getattr(self, field), field))
+        object.__setattr__(self, "covariates", checks.names_or_formula(self.covariates, "covariates"))
+        if not self.time or not self.event:
+            raise ValueError("Cox needs a time and an event: Cox(time='days', event='death')")
+        if len(self.time) not in (1, len(self.event)):
+            raise ValueError(
+                f"time names {len(self.time)} columns and event {len(self.event)}: one time for each event, or one for all"
+            )
+        if self.entry is not None and (not isinstance(self.entry, str) or not self.entry.strip()):
+            raise ValueError(f"entry is the name of a column, not {self.entry!r}")
+        if self.cause is not None:
+            if isinstance(self.cause, bool) or not isinstance(self.cause, str | int | np.integer):
+                raise ValueError(f"cause is a value of the event's column, such as 'relapse' or 2, not {self.cause!r}")
+            object.__setattr__(self, "cause", str(self.cause))
+        if self.correction == "none":
+            object.__setattr__(self, "correction", None)
+        checks.choice(self.ties, "ties", ("efron", "breslow"))
+        checks.choice(self.test, "test", ("auto", "score", "wald", "lrt"))
+        checks.choice(self.correction, "correction", ("auto", "firth_approx", "firth", "spa", None))
+        checks.choice(self.missing, "missing", ("auto", "complete", "mean"))
+        checks.number(self.correct_below, "correct_below", "a p-value", 0, 1)
+        if self.min_mac is not None:
+            checks.number(self.min_mac, "min_mac", "a count of alleles", 0)
+
+    @property
+    def imputes(self) -> bool:
+        """Whether missing calls take the mean."""
+        return self.missing == "mean"
+
+    def choices(self) -> Choices:
+        """What is done, every default resolved."""
+        return Choices(
+            test="score" if self.test == "auto" else self.test,
+            correction="firth_approx" if self.correction == "auto" else self.correction,
+            correct_below=float(self.correct_below),
+            impute=self.imputes,
+            min_mac=5.0 if self.min_mac is None else float(self.min_mac),
+        )
+
+    @property
+    def traits(self) -> tuple[str, ...]:
+        """The events' names."""
+        return tuple(self.event)
+
+    @property
+    def rows_per_variant(self) -> int:
+        """One row for each endpoint."""
+        return len(self.event)
+
+    def design(self, phenotypes: Any, rows: Int64Array) -> SurvivalDesign:
+        """Endpoints and covariates of some rows (N,) of the phenotypes as arrays; see `build_survival`."""
+        cause = None if self.cause is None else str(self.cause)
+        return build_survival(
+            phenotypes, rows, tuple(self.time), tuple(self.event), self.covariates, entry=self.entry,
+            strata=tuple(self.strata), cause=cause,
+        )  # fmt: skip
+
+    def prepare(self, cohort: Any) -> CoxState:
+        """Fit the null models of all endpoints on the cohort's samples."""
+        columns, width = np.asarray(cohort.block_columns), int(cohort.block_width)
+        return prepare(self.design(cohort.phenotypes, cohort.rows), columns, width, self.ties == "efron")
+
+    @by_genetic_model
+    def block(self, state: CoxState, block: Block) -> BlockResult:
+        """Test every variant of the block against every endpoint: V x T rows."""
+        flipped = minor_is_ref(block, state.cohort_columns, state.cohort_mask)
+        product, squares = state.matrix.times(block, flipped), state.squares.times(block, flipped)
+        shape = (block.n_variants, len(state.traits))
+        columns: dict[str, Array] = {name: np.full(shape, np.nan) for name in _FLOATS}
+        columns |= {name: np.zeros(shape, np.int64) for name in _COUNTS}
+        columns |= {"method": np.zeros(shape, np.uint8), "code": np.zeros(shape, np.uint8)}
+        choices = self.choices()
+        for trait, null in enumerate(state.nulls):
+            rows = test_endpoint(choices, null, block, flipped, product, np.ascontiguousarray(squares[:, trait]))
+            for name, values in rows.items():
+                columns[name][:, trait] = values
+        labels = {"trait": state.traits, "test": ("add",) * len(state.traits)}
+        return BlockResult(columns, labels, {"method": METHODS, "code": CODES})

@@ -1,0 +1,334 @@
+"""The rows of one endpoint in one block: scores from the product, then what some rows need beyond it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from genassoc.data.block import Block, GenotypeBlock
+from genassoc.kernels import cox_rows as kernel
+from genassoc.kernels.cox_screen import screen
+from genassoc.methods.columns import minor_counts
+from genassoc.methods.cox_null import NullCox
+from genassoc.methods.sums import AlleleCounts, GenotypeSums, allele_counts, frequency, genotype_sums
+from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
+from genassoc.stats.tails import Z_975, neg_log_10_p_chi2, neg_log_10_p_z, z_from_neg_log_10_p
+
+METHODS: tuple[str | None, ...] = (
+    None, "score_approx", "score", "wald", "lrt", "firth", "firth_approx", "spa", "exact",
+)  # fmt: skip
+CODES: tuple[str | None, ...] = (
+    None,
+    "monomorphic",
+    "constant_genotype",
+    "n_too_small",
+    "too_few_carriers",
+    "collinear",
+    "not_converged",
+    "null_not_converged",
+    "no_events",
+    "covariate_collinear",
+    "too_few_events",
+    "tail_failed",
+    "no_carrier_events",
+)
+_STATUS_CODE = {
+    kernel.NOT_CONVERGED: "not_converged",
+    kernel.NULL_NOT_CONVERGED: "null_not_converged",
+    kernel.COLLINEAR: "collinear",
+    kernel.NO_EVENTS: "no_events",
+    kernel.TAIL_FAILED: "tail_failed",
+}
+_ASKED = {
+    "score": kernel.SCORE,
+    "wald": kernel.WALD,
+    "lrt": kernel.LRT,
+    "firth": kernel.FIRTH,
+    "firth_approx": kernel.FIRTH_APPROX,
+    "spa": kernel.SPA,
+    "exact": kernel.EXACT,
+}
+CHI2_05 = 3.841458820694124  # scipy.stats.chi2.isf(0.05, 1)
+EXACT_BELOW = 0.05  # rows that may be below it are not left at the screen
+SCREEN_SLACK = 0.99  # of chi-squared: float32 sums and the iterated eigenvalues, 1e-5 and 1e-3
+# Where calls are missing, U is one Newton step from the truth and the bounds are approximate: exact from p = 0.1 on.
+CHI2_MISSING = 2.705543454095404
+REFIT_ABOVE_MISSING = 0.01  # share of calls missing beyond which one Newton step of the null is not enough
+REFIT_DIFFERENTIAL = 6.63  # chi-squared (p = 0.01) of missingness against the event
+WEAK_SHARE = 0.02  # of sum c g^2: with less left, float32 sums do not hold five digits
+EXACT_BELOW_MAC = 10  # Firth's test exceeds its level where few events are expected (docs/models/cox.md)
+EXACT_BELOW_EXPECTED = 2.0  # minor alleles among the events
+FIRTH_IN_FULL = 1e-4  # below it the approximate Firth test is done again on all coefficients
+SPA_LEAST_MAC = 20
+CHUNK_BYTES = 2**24  # decoded calls held at once
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What is done, every default resolved; see `genassoc.methods.cox.Cox`."""
+
+    test: str
+    correction: str | None
+    correct_below: float
+    impute: bool
+    min_mac: float
+
+
+@dataclass
+class _Rows:
+    """Rows of V variants being filled: of the minor allele, until `_finished` turns them to ALT."""
+
+    beta: Float64Array
+    error: Float64Array
+    model_error: Float64Array
+    z: Float64Array
+    neg_log_10_p: Float64Array
+    trend: Float64Array
+    iterations: Int64Array
+    method: Array
+    code: Array
+
+    @classmethod
+    def empty(cls, V: int) -> "_Rows":
+        """Rows without an estimate."""
+        beta, error, model_error, z, p, trend = (np.full(V, np.nan) for _ in range(6))
+        counts, method, code = np.zeros(V, np.int64), np.zeros(V, np.uint8), np.zeros(V, np.uint8)
+        return cls(beta, error, model_error, z, p, trend, counts, method, code)
+
+    def put(
+        self, rows: Int64Array, method: str, beta: Float64Array, model_error: Float64Array, z: Float64Array
+    ) -> None:
+        """An estimate with its test; the standard error is that of the test: ``|beta| / |z|``."""
+        self.beta[rows], self.model_error[rows], self.z[rows] = beta, model_error, z
+        with np.errstate(invalid="ignore", divide="ignore"):
+            self.error[rows] = np.where(z == 0.0, model_error, np.abs(beta) / np.abs(z))
+        self.neg_log_10_p[rows] = neg_log_10_p_z(z)
+        self.method[rows] = METHODS.index(method)
+        self.code[rows] = 0
+
+    def put_p(self, rows: Int64Array, neg_log_10_p: Float64Array) -> None:
+        """The p of another test for estimates that are there; the standard error follows it."""
+        size = z_from_neg_log_10_p(neg_log_10_p)
+        self.z[rows] = np.copysign(size, self.beta[rows])
+        with np.errstate(invalid="ignore", divide="ignore"):
+            self.error[rows] = np.where(size == 0.0, self.model_error[rows], np.abs(self.beta[rows]) / size)
+        self.neg_log_10_p[rows] = neg_log_10_p
+
+    def fail(self, rows: Array, code: str) -> None:
+        """No estimate, and why."""
+        for values in (self.beta, self.error, self.model_error, self.z, self.neg_log_10_p, self.trend):
+            values[rows] = np.nan
+        self.iterations[rows] = 0
+        self.method[rows] = 0
+        self.code[rows] = CODES.index(code)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One endpoint in one block, and what is being made of it."""
+
+    choices: Choices
+    null: NullCox
+    block: Block
+    flipped: BoolArray
+    own: GenotypeSums
+    events: AlleleCounts
+    rows: _Rows
+    usable: BoolArray
+
+
+def test_endpoint(
+    choices: Choices, null: NullCox, block: Block, flipped: BoolArray, product: Float64Array, squares: Float64Array
+) -> dict[str, Array]:
+    """All columns of one endpoint, (V,) each."""
+    own = genotype_sums(block, flipped, null.columns, null.mask)
+    events = allele_counts(block, null.columns[null.sets.event], null.event_mask)
+    usable = np.ones(own.n.size, dtype=bool)
+    task = _Task(choices, null, block, flipped, own, events, _Rows.empty(own.n.size), usable)
+    U, information, least = _screen(task, product, squares)
+    for bad, code in (
+        (own.n == 0, "n_too_small"),
+        (own.constant & (own.mac > 0), "constant_genotype"),
+        (own.constant & (own.mac == 0), "monomorphic"),
+        (own.n <= null.Q.shape[1], "n_too_small"),
+        (usable & (own.tested_mac < choices.min_mac), "too_few_carriers"),
+        ((events.n == 0) & (not choices.impute), "no_events"),
+    ):
+        task.rows.fail(bad & usable, code)
+        usable &= ~bad
+    if null.failure is not None:
+        task.rows.fail(usable, null.failure)
+        usable[:] = False
+    if choices.test == "score":
+        _one_by_one(task, np.flatnonzero(usable & _may_matter(task, U, information, least, squares)), "score")
+        _correct(task)
+    else:
+        _refit(task)
+    return _finished(task)
+
+
+test_endpoint.__test__ = False  # type: ignore[attr-defined]  # its name is not a test's
+
+
+def _screen(
+    task: _Task, product: Float64Array, squares: Float64Array
+) -> tuple[Float64Array, Float64Array, Float64Array]:
+    """Scores of all variants from the product, with the largest and the smallest information they can have."""
+    own, null = task.own, task.null
+    V = own.n.size
+    U, information, least = np.empty(V), np.empty(V), np.empty(V)
+    mine = np.ascontiguousarray(product[:, null.at : null.at + null.thin.shape[1]])
+    mean = own.sum_g / np.maximum(own.n, 1)
+    screen(
+        mine, squares, own.pointers, own.indices, null.thin, null.moves, null.weight, null.share, null.rest, mean,
+        task.choices.impute, U, information, least,
+    )  # fmt: skip
+    with np.errstate(invalid="ignore", divide="ignore"):
+        root = np.sqrt(information)
+        task.rows.put(np.arange(V), "score_approx", U / information, 1 / root, U / root)
+    return U, information, least
+
+
+def _may_matter(
+    task: _Task, U: Float64Array, information: Float64Array, least: Float64Array, squares: Float64Array
+) -> BoolArray:
+    """Rows whose exact p may be below `EXACT_BELOW` (or ``correct_below``), or that the product cannot give."""
+    choices, null, own = task.choices, task.null, task.own
+    p = max(EXACT_BELOW, choices.correct_below)
+    cut = CHI2_05 if p == EXACT_BELOW else float(z_from_neg_log_10_p(-np.log10(p))) ** 2
+    weak = ~(information > WEAK_SHARE * squares)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        largest = np.where(least > 0, U**2 / least, np.inf)
+        chi2 = U**2 / information
+    matter = weak | ~(largest < SCREEN_SLACK * cut)
+    if choices.impute:
+        return np.asarray(matter)
+    missing, missing_events = null.n - own.n, null.n_events - task.events.n
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = missing / null.n
+        expected = null.n_events * share
+        variance = expected * (1 - share) * (1 - null.n_events / null.n)
+        differential = np.where((missing > 0) & (variance > 0), (missing_events - expected) ** 2 / variance, 0.0)
+    matter |= (share > REFIT_ABOVE_MISSING) | (differential > REFIT_DIFFERENTIAL)
+    return np.asarray(matter | ((missing > 0) & (chi2 >= min(CHI2_MISSING, 0.7 * cut))))
+
+
+def _refit(task: _Task) -> None:
+    """Wald or likelihood ratio tests of all rows; Firth where a likelihood has no maximum, or below ``correct_below``."""
+    choices, rows = task.choices, task.rows
+    every = np.flatnonzero(task.usable)
+    none = (_minor_among_events(task) == 0) & task.usable
+    _one_by_one(task, every, choices.test)
+    if choices.correction is None:
+        if choices.test == "wald":
+            rows.fail(none & (rows.code == CODES.index("not_converged")), "no_carrier_events")
+        return
+    again = task.usable & (rows.code == CODES.index("not_converged"))
+    if choices.correction == "firth":
+        with np.errstate(invalid="ignore"):
+            again |= task.usable & (rows.neg_log_10_p >= _bound(choices.correct_below))
+    _one_by_one(task, np.flatnonzero(again | none), "firth")
+
+
+def _bound(p: float) -> float:
+    """-log10 of a p, infinite at 0."""
+    return -np.log10(p) if p > 0 else np.inf
+
+
+def _minor_among_events(task: _Task) -> Float64Array:
+    """Copies of the rarer allele (or state) tested among the events, rarer among the samples analysed."""
+    own, events = task.own, task.events
+    tested = np.where(task.flipped, 2 * own.n - own.sum_g, own.sum_g)
+    return np.where(tested <= own.n, events.coded, 2 * events.n - events.coded)
+
+
+def _correct(task: _Task) -> None:
+    """Rows below ``correct_below`` by the correction chosen; where events are too few for any, exactly."""
+    choices, rows, own, null = task.choices, task.rows, task.own, task.null
+    if choices.correction is None or choices.correct_below <= 0:
+        return
+    estimated = task.usable & np.isin(rows.code, (0, CODES.index("covariate_collinear")))
+    with np.errstate(invalid="ignore"):
+        below = estimated & (rows.neg_log_10_p >= _bound(choices.correct_below))
+    if choices.correction == "spa":
+        some = np.flatnonzero(below & (own.tested_mac >= SPA_LEAST_MAC))
+        _one_by_one(task, some, "spa")
+        below &= own.tested_mac < SPA_LEAST_MAC
+    rare = np.zeros(below.size, dtype=bool)
+    if isinstance(task.block, GenotypeBlock) and not choices.impute:
+        expected = own.tested_mac * null.n_events / max(null.n, 1)
+        rare = below & ((own.tested_mac < EXACT_BELOW_MAC) | (expected < EXACT_BELOW_EXPECTED))
+    _exactly(task, np.flatnonzero(rare))
+    common = np.flatnonzero(below & ~rare)
+    if choices.correction == "firth":
+        _one_by_one(task, common, "firth")
+        return
+    status = _one_by_one(task, common, "firth_approx")
+    # The approximation's likelihood can rise without end where the full model's does not.
+    with np.errstate(invalid="ignore"):
+        full = (status == kernel.NOT_CONVERGED) | (rows.neg_log_10_p[common] >= _bound(FIRTH_IN_FULL))
+    _one_by_one(task, common[full], "firth")
+
+
+def _exactly(task: _Task, variants: Int64Array) -> None:
+    """Firth's estimate with the p of the exact test; Firth's where the counts are no whole numbers."""
+    status = _one_by_one(task, variants, "exact")
+    _one_by_one(task, variants[status != kernel.FINE], "firth")
+
+
+def _one_by_one(task: _Task, variants: Int64Array, test: str) -> Int64Array:
+    """Do a test of some variants on dense calls, a chunk at a time; their status."""
+    choices, null, rows = task.choices, task.null, task.rows
+    status = np.zeros(variants.size, np.int64)
+    step = max(1, CHUNK_BYTES // (8 * max(null.n, 1)))
+    # Of a score only what is not corrected afterwards is a final row: the test of proportional hazards is of those.
+    trend = test != "score" or choices.correction is None
+    for at in range(0, variants.size, step):
+        some = variants[at : at + step]
+        R = some.size
+        numbers, state, dropped = np.empty((R, kernel.N_NUMBERS)), np.zeros(R, np.int64), np.zeros(R, np.bool_)
+        G = minor_counts(task.block, task.flipped, some, null.columns)
+        kernel.analyse_rows(
+            G, np.full(R, _ASKED[test]), np.full(R, trend), null.Q, null.sets, null.start, null.cross, null.L,
+            null.clock, choices.impute, numbers, state, dropped,
+        )  # fmt: skip
+        fine = state == kernel.FINE
+        done, found = some[fine], numbers[fine]
+        rows.put(done, test, found[:, kernel.BETA], found[:, kernel.INFORMATION_SE], found[:, kernel.STATISTIC])
+        rows.iterations[done] = found[:, kernel.ITERATIONS].astype(np.int64)
+        rows.trend[done] = found[:, kernel.TREND]
+        if test in ("spa", "exact"):
+            rows.put_p(done, found[:, kernel.NEG_LOG_P] / np.log(10.0))
+        rows.code[some[dropped & fine]] = CODES.index("covariate_collinear")
+        for failed, code in _STATUS_CODE.items():
+            rows.fail(some[state == failed], code)
+        status[at : at + R] = state
+    return status
+
+
+def _finished(task: _Task) -> dict[str, Array]:
+    """Rows of ALT."""
+    choices, null, own, rows = task.choices, task.null, task.own, task.rows
+    sign = np.where(task.flipped, -1.0, 1.0)
+    beta = rows.beta * sign
+    with np.errstate(invalid="ignore"):
+        past = rows.neg_log_10_p >= _bound(max(choices.correct_below, 0.0))
+    trend = np.where(past, rows.trend, np.nan)
+    return {
+        "beta": beta,
+        "standard_error": rows.error,
+        "standard_error_model": rows.model_error,
+        "ci_lower": beta - Z_975 * rows.error,
+        "ci_upper": beta + Z_975 * rows.error,
+        "statistic": rows.z * sign,
+        "neg_log_10_p_value": rows.neg_log_10_p,
+        "ph_neg_log_10_p_value": neg_log_10_p_chi2(trend, 1.0),
+        "effect_allele_frequency": own.frequency,
+        "effect_allele_frequency_events": frequency(task.events.allele_count, task.events.n_alleles),
+        "mac": own.mac,
+        "missing_rate": 1.0 - own.n / max(null.n, 1),
+        "n": np.full(own.n.size, null.n) if choices.impute else own.n,
+        "n_events": np.full(own.n.size, null.n_events) if choices.impute else task.events.n,
+        "iterations": rows.iterations,
+        "method": rows.method,
+        "code": rows.code,
+    }

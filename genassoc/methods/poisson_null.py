@@ -1,0 +1,172 @@
+"""The null models of Poisson regression: one a trait, its weights and residuals laid out for the product."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from genassoc.kernels import glm, logistic_score
+from genassoc.kernels import rows as kernel
+from genassoc.kernels.counts import mask_words
+from genassoc.methods.rows import Rows
+from genassoc.methods.score_screen import Refits, ScoreNull, ScreenState, null_notes, sum_missing
+from genassoc.methods.sums import GenotypeSums
+from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
+from genassoc.stats.linalg import orthonormal_basis
+
+# Skewness of the score of overdispersed counts beyond which its tests find too much (docs/models/poisson.md).
+SKEWED = 0.4
+OVERDISPERSED = 1.1
+
+
+@dataclass(frozen=True)
+class NullPoisson(ScoreNull):
+    """One count fitted on the covariates, on its own complete cases.
+
+    Attributes
+    ----------
+    y, offset : float64 arrays (n,)
+        Counts, and the logarithm of the exposure.
+    X : float64 array (n, C)
+        Orthonormal covariates, the constant first.
+    start : float64 array (C,)
+        Coefficients.
+    Q, WQ : float64 arrays (N, C)
+        Covariates orthonormal in the weights W = mu, and W times them; zero for other samples.
+    events : float64 array (N,)
+        y, zero for other samples.
+    quasi : bool
+        Whether the dispersion is Pearson's; else 1.
+    skewness : float
+        Of Pearson's residuals.
+    """
+
+    y: Float64Array
+    offset: Float64Array
+    X: Float64Array
+    start: Float64Array
+    Q: Float64Array
+    WQ: Float64Array
+    events: Float64Array
+    quasi: bool
+    skewness: float
+
+    @property
+    def width(self) -> int:
+        """Its columns in the product."""
+        return self.n_covariates + 1
+
+    def product_columns(self) -> Float64Array:
+        """WQ, then the residual: (N, C + 1)."""
+        return np.column_stack([self.WQ, self.residual])
+
+    def score(
+        self, own: GenotypeSums, product: Float64Array, squares: Float64Array, impute: bool
+    ) -> tuple[Float64Array, Float64Array, Float64Array]:
+        """U, its information and the weakest direction (V,) of every variant."""
+        V, C = own.n.size, self.n_covariates
+        U, information, weakest = np.empty(V), np.empty(V), np.empty(V)
+        mean = own.sum_g / np.maximum(own.n, 1)
+        logistic_score.score_with_missing(
+            np.ascontiguousarray(product[:, :C]), np.ascontiguousarray(product[:, C]), squares, own.pointers,
+            own.indices, self.WQ, self.Q, self.weight, self.residual, mean, impute, U, information, weakest,
+        )  # fmt: skip
+        return U, information, weakest
+
+    def refit(self, G: Float64Array, asked: Int64Array, impute: bool) -> Refits:
+        """Rows on dense calls G (R, n); t statistics with a dispersion."""
+        R = G.shape[0]
+        numbers, status, dropped = np.empty((R, kernel.N_NUMBERS)), np.zeros(R, np.int64), np.zeros(R, np.bool_)
+        glm.analyse_rows(
+            glm.POISSON, G, asked, self.X, self.y, self.offset, np.ones(self.n), self.start, self.quasi, impute,
+            numbers, status, dropped,
+        )  # fmt: skip
+        return Refits(numbers, status, dropped, numbers[:, kernel.DF] if self.quasi else None)
+
+    def extra_columns(self, own: GenotypeSums, rows: Rows) -> dict[str, Array]:
+        """Counted events of the row's samples, and the dispersion of its test; rows of a skewed score get their code."""
+        if self.quasi and self.dispersion > OVERDISPERSED:
+            p = own.tested_mac / np.maximum(2 * own.n, 1)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                # A sum of n residuals times a binomial(2, p) centred: skewness of each over the root of n.
+                skewness = self.skewness * (1 - 2 * p) / np.sqrt(2 * own.n * p * (1 - p))
+            rows.caution((skewness > SKEWED) & (rows.code == 0) & np.isfinite(rows.beta), "skewed_score")
+        n_events = self.events.sum() - sum_missing(own, self.events)
+        return {"n_events": n_events.astype(np.int64), "dispersion": rows.dispersion}
+
+
+def prepare(
+    design: Any, exposure: Float64Array | None, block_columns: Int64Array, block_width: int, quasi: bool
+) -> ScreenState:
+    """Fit the null of every trait of a design of counts, each on its own complete cases.
+
+    Parameters
+    ----------
+    design : Design
+    exposure : float64 array (N,), optional
+        Above 0, NaN where missing.
+    """
+    notes = [f"covariate dropped: {dropped}" for dropped in design.dropped_covariates]
+    complete = design.complete
+    if exposure is not None:
+        complete = complete & ~np.isnan(exposure)
+        lacking = int((design.complete & ~complete).sum())
+        notes += [f"{lacking:,} samples lack the exposure and are left out"] if lacking else []
+    nulls = []
+    for trait, name in enumerate(design.traits):
+        observed = ~np.isnan(design.y[:, trait]) & complete
+        offset = np.zeros(int(observed.sum())) if exposure is None else np.log(exposure[observed])
+        null, kept = fit_null(design, trait, observed, offset, block_columns, block_width, quasi)
+        nulls.append(null)
+        notes += _notes(design, name, null, kept)
+    return ScreenState.of(design.traits, nulls, block_columns, block_width, int((~complete).sum()), notes)
+
+
+def fit_null(
+    design: Any,
+    trait: int,
+    observed: BoolArray,
+    offset: Float64Array,
+    block_columns: Int64Array,
+    block_width: int,
+    quasi: bool,
+) -> tuple[NullPoisson, BoolArray]:
+    """The null model of one trait, and which covariates are independent among its samples."""
+    basis = orthonormal_basis(design.X[observed])
+    X, y = np.ascontiguousarray(basis.Q), np.ascontiguousarray(design.y[observed, trait])
+    n, C = X.shape
+    columns = block_columns[observed]
+    failure = "n_too_small" if n <= C else ("one_outcome" if y.sum() == 0 else None)
+    start, dispersion, skewness = np.zeros(C), 1.0, 0.0
+    Q, WQ = np.zeros((block_width, C)), np.zeros((block_width, C))
+    weight, residual, events = np.zeros(block_width), np.zeros(block_width), np.zeros(block_width)
+    events[columns] = y
+    if failure is None:
+        start[0] = np.log(y.sum() / np.exp(offset).sum()) * np.sqrt(n)  # the constant's column is 1 / sqrt(n)
+        eta, mu, w, L = np.empty(n), np.empty(n), np.empty(n), np.zeros((C, C))
+        prior = np.ones(n)
+        state, _, _ = glm.fit(glm.POISSON, X, y, offset, prior, False, start, eta, mu, w, L)
+        if state != kernel.FINE:
+            failure = "null_not_converged"
+        else:
+            orthonormal = np.linalg.solve(L, X.T).T
+            Q[columns], WQ[columns] = orthonormal, w[:, None] * orthonormal
+            weight[columns], residual[columns] = w, y - mu
+            if quasi:
+                dispersion = float(glm.pearson_dispersion(y, mu, w, prior, C))
+                failure = None if dispersion > 0.0 else "no_variance"
+            pearson = (y - mu) / np.sqrt(np.maximum(mu, np.finfo(float).tiny))
+            skewness = float((pearson**3).mean() / max((pearson**2).mean() ** 1.5, np.finfo(float).tiny))
+    null = NullPoisson(
+        n, C, columns, mask_words(columns, block_width), weight, residual, dispersion, failure, y, offset, X, start, Q,
+        WQ, events, quasi, skewness,
+    )  # fmt: skip
+    return null, basis.kept
+
+
+def _notes(design: Any, name: str, null: NullPoisson, kept: BoolArray) -> list[str]:
+    total = int(null.y.sum())
+    note = f"{name}: {total:,} events in {null.n:,} samples ({null.y.max(initial=0):g} at most in one)"
+    if null.quasi and null.failure is None:
+        note += f"; dispersion {null.dispersion:.3g}"
+    return [note, *null_notes(design, name, null, kept)]

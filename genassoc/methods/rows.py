@@ -1,0 +1,119 @@
+"""Rows of one trait being filled: estimates of the minor allele with their tests, until they are turned to ALT."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from genassoc.methods.sums import GenotypeSums
+from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
+from genassoc.stats.tails import Z_975, neg_log_10_p_t, neg_log_10_p_z, t_quantile_975
+
+METHODS: tuple[str | None, ...] = (None, "score", "score_approx", "wald", "lrt")
+CODES: tuple[str | None, ...] = (
+    None,
+    "monomorphic",
+    "constant_genotype",
+    "n_too_small",
+    "too_few_carriers",
+    "collinear",
+    "not_converged",
+    "null_not_converged",
+    "one_outcome",
+    "no_variance",
+    "covariate_collinear",
+    "separated",
+    "refit_not_converged",
+    "skewed_score",
+)
+CHUNK_BYTES = 2**24  # decoded calls held at once
+
+
+@dataclass
+class Rows:
+    """V rows; arrays (V,), ``quantile`` times the standard error is half the 95 % interval."""
+
+    beta: Float64Array
+    error: Float64Array
+    model_error: Float64Array
+    statistic: Float64Array
+    neg_log_10_p: Float64Array
+    quantile: Float64Array
+    dispersion: Float64Array
+    iterations: Int64Array
+    method: Array
+    code: Array
+
+    @classmethod
+    def empty(cls, n_variants: int) -> "Rows":
+        """Rows without an estimate."""
+        floats = (np.full(n_variants, np.nan) for _ in range(7))
+        return cls(*floats, *(np.zeros(n_variants, dtype) for dtype in (np.int64, np.uint8, np.uint8)))
+
+    def put(
+        self,
+        at: Int64Array,
+        method: str,
+        beta: Float64Array,
+        model_error: Float64Array,
+        statistic: Float64Array,
+        df: Float64Array | None = None,
+    ) -> None:
+        """Estimates with their test; z, or t with ``df`` degrees. The standard error is the test's: ``|beta| / |z|``."""
+        self.beta[at], self.model_error[at], self.statistic[at] = beta, model_error, statistic
+        with np.errstate(invalid="ignore", divide="ignore"):
+            own = np.where(statistic == 0.0, model_error, np.abs(beta) / np.abs(statistic))
+        # A Wald or score statistic is beta over the model's error already: keep its bits.
+        self.error[at] = own if method == "lrt" else model_error
+        if df is None:
+            self.neg_log_10_p[at], self.quantile[at] = neg_log_10_p_z(statistic), Z_975
+        else:
+            self.neg_log_10_p[at], self.quantile[at] = neg_log_10_p_t(statistic, df), t_quantile_975(df)
+        self.method[at], self.code[at] = METHODS.index(method), 0
+
+    def fail(self, at: Array, code: str) -> None:
+        """No estimate, and why."""
+        for values in (self.beta, self.error, self.model_error, self.statistic, self.neg_log_10_p, self.dispersion):
+            values[at] = np.nan
+        self.iterations[at], self.method[at], self.code[at] = 0, 0, CODES.index(code)
+
+    def caution(self, at: Array, code: str) -> None:
+        """An estimate to take with care, and why."""
+        self.code[at] = CODES.index(code)
+
+    def finished(self, own: GenotypeSums, flipped: BoolArray, n: int, impute: bool) -> dict[str, Array]:
+        """Columns of the results, of ALT; ``n`` samples have the trait."""
+        sign = np.where(flipped, -1.0, 1.0)
+        beta = self.beta * sign
+        return {
+            "beta": beta,
+            "standard_error": self.error,
+            "standard_error_model": self.model_error,
+            "ci_lower": beta - self.quantile * self.error,
+            "ci_upper": beta + self.quantile * self.error,
+            "statistic": self.statistic * sign,
+            "neg_log_10_p_value": self.neg_log_10_p,
+            "effect_allele_frequency": own.frequency,
+            "mac": own.mac,
+            "missing_rate": 1.0 - own.n / max(n, 1),
+            "n": np.full(own.n.size, n) if impute else own.n,
+            "iterations": self.iterations,
+            "method": self.method,
+            "code": self.code,
+        }
+
+
+def unusable(own: GenotypeSums, n_covariates: int, min_mac: float) -> list[tuple[BoolArray, str]]:
+    """Rows that have no estimate whatever the outcome, and their codes; the first that holds counts."""
+    return [
+        (own.n == 0, "n_too_small"),
+        (own.constant & (own.mac > 0), "constant_genotype"),
+        (own.constant & (own.mac == 0), "monomorphic"),
+        (own.n <= n_covariates, "n_too_small"),
+        (own.tested_mac < min_mac, "too_few_carriers"),
+    ]
+
+
+def chunks(n_rows: int, n_samples: int) -> list[tuple[int, int]]:
+    """Pieces of rows whose dense calls take at most `CHUNK_BYTES`."""
+    step = max(1, CHUNK_BYTES // (8 * max(n_samples, 1)))
+    return [(first, min(first + step, n_rows)) for first in range(0, n_rows, step)]

@@ -1,0 +1,34 @@
+"""Sizes of `Poisson` and `Ordinal` under the null: the benchmark at toy size, seeded."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+from scipy.stats import binom
+
+PATH = Path(__file__).parents[1] / "benchmarks" / "calibration_glm.py"
+spec = importlib.util.spec_from_file_location("calibration_glm", PATH)
+calibration = importlib.util.module_from_spec(spec)
+sys.modules["calibration_glm"] = calibration
+spec.loader.exec_module(calibration)
+
+
+@pytest.mark.parametrize("case", ["Poisson, mean 3", "levels 50, 30, 15, 5 %", "levels 90, 8, 1.5, 0.5 %"])
+def test_the_default_holds_its_level(case):
+    found = calibration.sizes(case, n_variants=150, n_traits=3, seed=2)
+    for name in calibration.BINS:
+        at_5, at_1, *_, n = found[f"{name}, lrt"]
+        # One in 10,000 of such tests would find more; discreteness lets the rarest find half more at 1 % (docs).
+        assert n == 450 and at_5 <= binom.ppf(0.9999, n, 0.05) and at_1 <= binom.ppf(0.9999, n, 0.015), (
+            name,
+            at_5,
+            at_1,
+        )
+    common = found["MAF 5-50 %, lrt"]
+    assert common[0] >= binom.ppf(0.0001, common[-1], 0.05)
+
+
+def test_a_skewed_score_has_its_code():
+    found = calibration.sizes("overdispersed, mean 0.3, dispersion 2", n_variants=150, n_traits=2, seed=2)
+    assert found["MAC 5-9, lrt without code"][-1] == 0 and found["MAF 5-50 %, lrt without code"][-1] == 300

@@ -1,0 +1,196 @@
+"""The kernels of Cox regression on shapes so small that they run as plain Python too."""
+
+import numpy as np
+import pytest
+from oracles import cox as oracle
+
+from genassoc.kernels import cox, cox_rows, cox_screen, cox_tails
+from genassoc.kernels.logistic import CONVERGED, NOT_CONVERGED, SINGULAR
+from genassoc.methods.cox_null import risk_sets
+
+pytestmark = pytest.mark.kernel
+
+# The oracle's general optimiser stops at 1e-10 of its coefficients; the objective, flat there, leaves 1e-6 of them.
+OPTIMISER = 3e-6
+# Newton stops when the step left is a millionth of a standard error.
+NEWTON = 2e-6
+# Sums of two dozen terms in another order.
+SUMS = 1e-11
+N = 24
+SHAPES = [(False, False, True), (True, False, True), (True, True, True), (True, True, False)]
+
+
+def small(seed, late=False, strata=False, efron=True):
+    """Covariate X (N, 1), g, tied times, events, entries and strata; the kernel's risk sets and the oracle's terms."""
+    rng = np.random.default_rng(seed)
+    time = rng.integers(2, 9, N).astype(float)
+    event = (rng.random(N) < 0.6).astype(float)
+    entry = np.floor(rng.random(N) * (time - 1)) if late else np.full(N, -np.inf)
+    stratum = rng.integers(0, 2, N) if strata else np.zeros(N, np.int64)
+    X, g = rng.normal(size=(N, 1)), rng.binomial(2, 0.4, N).astype(float)
+    order = np.lexsort((time, stratum))
+    time, event, entry, stratum, X, g = (part[order] for part in (time, event, entry, stratum, X, g))
+    sets, times = risk_sets(time, event == 1, entry, stratum, efron)
+    return X, g, time, event, entry, stratum, sets, oracle.terms(time, event, entry, stratum, efron), times
+
+
+def likelihood(D, beta, sets):
+    n, P = D.shape
+    sums = cox.risk_sums(n, sets.ends.size, P)
+    gradient, J = np.empty(P), np.empty((P, P))
+    value = cox.partial_likelihood(D, np.zeros(n), np.array(beta), sets, sums, gradient, J)
+    return value, gradient, J, sums
+
+
+def fitted(D, sets, penalised=False, runaway=False, n_free=None):
+    n, P = D.shape
+    beta, sums, L = np.zeros(P), cox.risk_sums(n, sets.ends.size, P), np.zeros((P, P))
+    free = P if n_free is None else n_free
+    return *cox.fit(D, np.zeros(n), sets, penalised, runaway, free, beta, sums, L), beta, L
+
+
+@pytest.mark.parametrize("late, strata, efron", SHAPES)
+def test_partial_likelihood(late, strata, efron):
+    X, g, _, event, _, _, sets, A, _ = small(1, late, strata, efron)
+    D, beta = np.column_stack([X, g]), np.array([0.4, -0.7])
+    value, gradient, J, sums = likelihood(D, beta, sets)
+    expected = oracle.partial_likelihood(D, beta, event, A)
+    assert value == pytest.approx(expected[0], rel=SUMS)
+    np.testing.assert_allclose(gradient, expected[1], rtol=SUMS, atol=SUMS)
+    np.testing.assert_allclose(J, expected[2], rtol=SUMS, atol=SUMS)
+    np.testing.assert_allclose(sums.expected, expected[3].sum(axis=0), rtol=SUMS, atol=SUMS)
+
+
+@pytest.mark.parametrize("late, strata, efron", SHAPES)
+def test_firth_gradient(late, strata, efron):
+    X, g, _, event, _, _, sets, A, _ = small(2, late, strata, efron)
+    D, beta = np.column_stack([X, g]), np.array([0.3, 0.5])
+    _, _, J, sums = likelihood(D, beta, sets)
+    added = np.zeros(2)
+    cox.add_firth_gradient(D, sets, sums, np.linalg.cholesky(J), added)
+    np.testing.assert_allclose(added, oracle.add_firth_gradient(D, beta, event, A), rtol=1e-9, atol=1e-10)
+    # and that is the derivative of the penalty: central differences of step 1e-5 err by 1e-10 and rounding
+    for j, step in enumerate(np.eye(2) * 1e-5):
+        change = [
+            oracle.penalised(D, beta + s, event, A) - oracle.partial_likelihood(D, beta + s, event, A)[0]
+            for s in (step, -step)
+        ]
+        assert added[j] == pytest.approx((change[0] - change[1]) / 2e-5, rel=1e-6, abs=1e-8)
+
+
+@pytest.mark.parametrize("penalised", [False, True])
+def test_fit(penalised):
+    X, g, _, event, _, _, sets, A, _ = small(3, True, True)
+    D = np.column_stack([X, g])
+    for n_free in (2, 1):
+        status, objective, iterations, beta, _ = fitted(D, sets, penalised, n_free=n_free)
+        expected, best = oracle.fit(D, event, A, firth=penalised, held=2 - n_free)
+        assert status == CONVERGED and 2 <= iterations < 12
+        np.testing.assert_allclose(beta, expected, rtol=OPTIMISER, atol=OPTIMISER)
+        assert objective == pytest.approx(best, rel=1e-9)
+
+
+def test_fit_of_a_monotone_likelihood():
+    X, _, _, event, _, _, sets, _, _ = small(4)
+    g = np.where(event == 1, 0.0, np.arange(N) % 2)  # no carrier has the event
+    D = np.column_stack([X, g])
+    assert fitted(D, sets)[0] == NOT_CONVERGED
+    status, *_, beta, _ = fitted(D, sets, runaway=True)
+    assert status == CONVERGED and beta[1] < -8
+    status, *_, beta, _ = fitted(D, sets, penalised=True)
+    assert status == CONVERGED and -6 < beta[1] < -0.5
+    assert fitted(np.column_stack([X, X]), sets)[0] == SINGULAR
+
+
+@pytest.mark.parametrize("late, strata, efron", SHAPES)
+def test_times_means_and_screen(late, strata, efron):
+    X, g, _, event, _, _, sets, A, _ = small(5, late, strata, efron)
+    _, _, J, sums = likelihood(X, oracle.newton(X, event, A), sets)
+    c, M = oracle.operator(X, event, A)
+    out = np.empty(N)
+    cox_screen.times_means(g, sets, sums, out)
+    np.testing.assert_allclose(out, M @ g, rtol=1e-8, atol=1e-10)
+    # the screen's bounds hold the exact information, whatever eigenfunctions are taken
+    inverse = np.where(c > 0, 1 / np.sqrt(np.where(c > 0, c, 1)), 0)
+    values, vectors = np.linalg.eigh(inverse[:, None] * M * inverse)
+    U_exact, exact = oracle.score(X, g, event, A)
+    cross = (c[:, None] * X - M @ X) / np.sqrt(J[0, 0])
+    for J_kept in (0, 3, N):
+        v = inverse[:, None] * vectors[:, ::-1][:, :J_kept]
+        columns = np.column_stack([c[:, None] * v, cross, event - c])
+        rest = values[::-1][J_kept] if J_kept < N else 0.0
+        U, most, least = np.empty(1), np.empty(1), np.empty(1)
+        nothing = np.zeros(0, np.int64)
+        cox_screen.screen(
+            (g @ columns)[None], np.array([c @ g**2]), np.zeros(2, np.int64), nothing, columns, np.zeros((N, J_kept + 1)), c,
+            np.ascontiguousarray(values[::-1][:J_kept]), rest, np.zeros(1), False, U, most, least,
+        )  # fmt: skip
+        assert U[0] == pytest.approx(U_exact, rel=1e-6, abs=1e-6)
+        assert least[0] - 1e-9 <= exact <= most[0] + 1e-9
+        if J_kept == N:
+            assert most[0] == pytest.approx(exact, rel=1e-6)
+
+
+def row_of(what, X, g, sets, clock=None, trend=False):
+    Q = np.column_stack([np.full(N, N**-0.5), (X - X.mean(axis=0)) / np.linalg.norm(X - X.mean(axis=0))])
+    own = np.ascontiguousarray(Q[:, 1:])
+    status, _, _, start, L = fitted(own, sets)
+    assert status == CONVERGED
+    _, _, _, sums = likelihood(own, start, sets)
+    means = np.empty(N)
+    cox_screen.times_means(np.ascontiguousarray(own[:, 0]), sets, sums, means)
+    cross = (sums.expected * own[:, 0] - means)[:, None]
+    numbers, state, dropped = np.empty((1, cox_rows.N_NUMBERS)), np.zeros(1, np.int64), np.zeros(1, np.bool_)
+    clock = np.zeros(sets.ends.size) if clock is None else clock
+    cox_rows.analyse_rows(
+        g[None], np.array([what]), np.array([trend]), Q, sets, start, cross, L, clock, False, numbers, state, dropped
+    )
+    return numbers[0], state[0], bool(dropped[0])
+
+
+@pytest.mark.parametrize("missing", [0, 3])
+@pytest.mark.parametrize("what", ["score", "wald", "lrt", "firth", "firth_approx"])
+def test_analyse_rows(what, missing):
+    X, g, time, event, entry, stratum, sets, _, _ = small(6, True, True)
+    g[:missing] = np.nan
+    numbers, state, dropped = row_of(getattr(cox_rows, what.upper()), X, g, sets)
+    beta, z = oracle.analyse_rows(X, g[None], time, event, what, entry, stratum)[0]
+    assert state == cox_rows.FINE and not dropped
+    tolerance = OPTIMISER if "firth" in what else NEWTON
+    np.testing.assert_allclose(numbers[[cox_rows.BETA, cox_rows.STATISTIC]], [beta, z], rtol=tolerance, atol=tolerance)
+
+
+def test_rows_without_an_estimate():
+    X, g, _, event, _, _, sets, _, _ = small(7)
+    assert row_of(cox_rows.SCORE, X, 2 * X[:, 0], sets)[1] == cox_rows.COLLINEAR
+    assert row_of(cox_rows.SCORE, X, np.where(event == 1, np.nan, g), sets)[1] == cox_rows.NO_EVENTS
+    assert row_of(cox_rows.WALD, X, np.where(event == 1, 0.0, np.arange(N) % 2), sets)[1] == cox_rows.NOT_CONVERGED
+    assert row_of(cox_rows.EXACT, X, g + 0.5, sets)[1] == cox_rows.TAIL_FAILED
+
+
+@pytest.mark.parametrize("late, strata, efron", SHAPES)
+def test_trend_is_the_score_test_of_the_larger_model(late, strata, efron):
+    X, g, time, event, entry, stratum, sets, _, times = small(8, late, strata, efron)
+    D, beta = np.column_stack([X, g]), np.array([0.2, 0.3])
+    chi2 = cox_tails.hazards_trend(D, beta, sets, times - 5.0)
+    expected = oracle.hazards_trend(D, beta, time, event, lambda t: t - 5.0, entry, stratum, efron)
+    assert chi2 == pytest.approx(expected, rel=1e-8)
+
+
+@pytest.mark.parametrize("late, strata, efron", SHAPES)
+def test_exact_law(late, strata, efron):
+    X, g, _, event, _, _, sets, A, _ = small(9, late, strata, efron)
+    beta = np.array([0.5])
+    _, _, _, sums = likelihood(X, beta, sets)
+    law = oracle.exact_neg_log_p(g, oracle.partial_likelihood(X, beta, event, A)[3])
+    seen = law[event @ g]
+    p = sum(chance for chance in law.values() if chance <= seen * (1 + 1e-7))
+    assert cox_tails.exact_neg_log_p(g, sets, sums.w) == pytest.approx(-np.log(p), rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize("z", [0.3, 2.5, -4.0])
+def test_saddlepoint(z):
+    rng = np.random.default_rng(10)
+    g, mean = rng.binomial(2, 0.1, N) - 0.2, rng.uniform(0.01, 0.2, N)
+    found = cox_tails.spa_neg_log_p(z, g[:, None], mean)
+    assert found == pytest.approx(oracle.spa_neg_log_p(z, g, mean), rel=1e-6, abs=1e-9)

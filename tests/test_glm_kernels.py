@@ -1,0 +1,196 @@
+"""The kernels of Poisson regression and proportional odds on shapes so small that they run as plain Python too."""
+
+import numpy as np
+import pytest
+from oracles import glm as oracle
+from oracles import ordinal as ordinal_oracle
+
+from genassoc.kernels import glm, ordinal, ordinal_score, rows
+
+pytestmark = pytest.mark.kernel
+
+# Newton stops when the step left is a millionth of a standard error.
+NEWTON = 2e-6
+N = 26
+FAMILIES = {"gaussian": glm.GAUSSIAN, "binomial": glm.BINOMIAL, "poisson": glm.POISSON}
+ASKED = {"score": rows.SCORE, "wald": rows.WALD, "lrt": rows.LRT}
+
+
+def small(seed, family="poisson", missing=0):
+    """Orthonormal covariates X (N, 2), y, minor alleles g with some calls missing, offset, prior weights."""
+    rng = np.random.default_rng(seed)
+    X = np.linalg.qr(np.column_stack([np.ones(N), rng.normal(size=N)]))[0]
+    g = rng.binomial(2, 0.4, N).astype(float)
+    g[:4] = [1, 0, 1, 2]
+    y = {
+        "gaussian": rng.normal(size=N),
+        "binomial": rng.integers(0, 2, N) * 1.0,
+        "poisson": rng.poisson(1.5, N) * 1.0,
+    }
+    g[rng.choice(np.arange(4, N), missing, replace=False)] = np.nan
+    return X, y[family], g, 0.3 * np.sin(np.arange(N)), rng.uniform(0.5, 2, N)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_fit(family):
+    X, y, g, offset, prior = small(1, family)
+    D = np.column_stack([X, g])
+    beta, eta, mu, w, L = np.zeros(3), np.empty(N), np.empty(N), np.empty(N), np.zeros((3, 3))
+    status, objective, iterations = glm.fit(FAMILIES[family], D, y, offset, prior, True, beta, eta, mu, w, L)
+    expected, means, weights = oracle.fit(family, D, y, offset, prior)
+    assert status == rows.FINE and 1 <= iterations < 12
+    np.testing.assert_allclose(beta, expected, rtol=NEWTON, atol=NEWTON)
+    np.testing.assert_allclose(mu, means, rtol=NEWTON, atol=NEWTON)
+    np.testing.assert_allclose(np.tril(L) @ np.tril(L).T, D.T @ (weights[:, None] * D), rtol=1e-5, atol=1e-9)
+    assert objective == pytest.approx(oracle.log_likelihood(family, D, y, beta, offset, prior), rel=1e-12)
+    found = glm.pearson_dispersion(y, mu, w, prior, 3)
+    assert found == pytest.approx(oracle.pearson_dispersion(family, y, mu, 3, prior), rel=1e-12)
+    assert np.isnan(glm.pearson_dispersion(y, mu, w, prior, N))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("missing", [0, 4])
+def test_analyse_rows(family, missing):
+    X, y, g, offset, prior = small(2, family, missing)
+    G = np.array([g, g, g])
+    beta = oracle.fit(family, X, y, offset, prior)[0]
+    for quasi in (False, True):
+        numbers, status, dropped = np.empty((3, rows.N_NUMBERS)), np.zeros(3, np.int64), np.zeros(3, np.bool_)
+        glm.analyse_rows(
+            FAMILIES[family], G, np.array(list(ASKED.values())), X, y, offset, prior, beta, quasi, False,
+            numbers, status, dropped,
+        )  # fmt: skip
+        assert (status == rows.FINE).all() and not dropped.any()
+        expected = [oracle.analyse_rows(family, X, y, g, what, offset, prior, quasi) for what in ASKED]
+        np.testing.assert_allclose(numbers[:, :3], expected, rtol=NEWTON, atol=NEWTON)
+        np.testing.assert_array_equal(numbers[1:, rows.DF], N - missing - 3)
+
+
+def test_rows_without_an_estimate():
+    X, y, g, *_ = small(3)
+    zero = g.copy()
+    zero[y == 0] = np.nan  # then all counts left are positive; fine
+    none = g.copy()
+    none[y > 0] = np.nan
+    carriers = np.where(y == 0, 1.0, 0.0) * (np.arange(N) % 2)
+    G = np.array([none, X[:, 1], carriers, carriers, zero])
+    asked = np.array([rows.SCORE, rows.SCORE, rows.WALD, rows.LRT, rows.LRT])
+    numbers, status, dropped = np.empty((5, rows.N_NUMBERS)), np.zeros(5, np.int64), np.zeros(5, np.bool_)
+    start, one = oracle.fit("poisson", X, y)[0], np.ones(N)
+    glm.analyse_rows(glm.POISSON, G, asked, X, y, 0 * one, one, start, False, False, numbers, status, dropped)
+    assert status.tolist() == [rows.ONE_OUTCOME, rows.COLLINEAR, rows.RUNAWAY, rows.RUNAWAY, rows.FINE]
+    # The likelihood ratio of an infinite coefficient: the carriers fitted perfectly, the others alone.
+    others = carriers == 0
+    beta = oracle.fit("poisson", X, y)[0]
+    limit = oracle.fit("poisson", X[others], y[others])[0]
+    gain = oracle.log_likelihood("poisson", X[others], y[others], limit) - oracle.log_likelihood("poisson", X, y, beta)
+    np.testing.assert_allclose(numbers[2:4, rows.STATISTIC], -np.sqrt(2 * gain), rtol=1e-6)
+    U, information = oracle.score_with_missing("poisson", X, y, carriers)
+    np.testing.assert_allclose(numbers[2:4, rows.BETA], U / information, rtol=NEWTON)
+
+
+def ordinal_small(seed, missing=0, K=4):
+    X, _, g, *_ = small(seed, missing=missing)
+    rng = np.random.default_rng(seed)
+    level = np.clip(rng.integers(0, K, N) + (np.nan_to_num(g) == 2), 0, K - 1)
+    level[:K] = np.arange(K)
+    return X, level.astype(np.int64), g
+
+
+@pytest.mark.parametrize("expected", [True, False])
+def test_accumulate(expected):
+    X, level, g = ordinal_small(4)
+    D = np.column_stack([X[:, 1], g])
+    parameters = np.array([-1.2, 0.1, 1.3, 0.4, -0.2])
+    J, u, r, w = np.empty((5, 5)), np.empty(5), np.empty(N), np.empty(N)
+    total = ordinal.accumulate(D, level, parameters, 3, expected, J, u, r, w)
+    ll, information, score = ordinal_oracle.accumulate(D, level, parameters, 3, expected)
+    assert total == pytest.approx(ll, rel=1e-12)
+    np.testing.assert_allclose(u, score, rtol=1e-9, atol=1e-10)
+    # the observed one by central differences: 1e-5 squared, and rounding over 1e-5
+    np.testing.assert_allclose(J, information, rtol=1e-10 if expected else 1e-6, atol=1e-10 if expected else 1e-7)
+    if expected:
+        cross = np.empty((N, 3))
+        ordinal.threshold_weights(D, parameters, 3, cross)
+        np.testing.assert_allclose(cross, ordinal_oracle.threshold_weights(D, parameters, 3), rtol=1e-10)
+        np.testing.assert_allclose(cross.sum(axis=1), w, rtol=1e-12)
+    # Far out in the tails chances keep their digits.
+    far = ordinal.accumulate(D[:1], np.array([1]), np.array([-40.0, -39.0, 50.0, 0, 0]), 3, expected, J, u, r, w)
+    assert far == pytest.approx(-39 + np.log1p(-np.exp(-1)), rel=1e-12)
+    far = ordinal.accumulate(D[:1], np.array([2]), np.array([-50.0, 39.0, 40.0, 0, 0]), 3, expected, J, u, r, w)
+    assert far == pytest.approx(-39 + np.log1p(-np.exp(-1)), rel=1e-12)
+
+
+def test_ordinal_fit():
+    X, level, g = ordinal_small(5)
+    D = np.column_stack([X[:, 1], g])
+    parameters, r, w, L = np.zeros(5), np.empty(N), np.empty(N), np.zeros((5, 5))
+    ordinal.start_thresholds(level, 3, parameters[:3])
+    np.testing.assert_allclose(parameters[:3], ordinal_oracle.start_thresholds(level, 3), rtol=1e-12)
+    status, objective, _ = ordinal.fit(D, level, True, parameters, 3, r, w, L)
+    expected = ordinal_oracle.fit(D, level, 3)
+    assert status == rows.FINE
+    np.testing.assert_allclose(parameters, expected, rtol=NEWTON, atol=NEWTON)
+    assert objective == pytest.approx(ordinal_oracle.log_likelihood(D, level, expected, 3), rel=1e-9)
+
+
+@pytest.mark.parametrize("missing", [0, 4])
+def test_ordinal_rows(missing):
+    X, level, g = ordinal_small(6, missing)
+    G = np.array([g, g, g])
+    numbers, status, dropped = np.empty((3, rows.N_NUMBERS)), np.zeros(3, np.int64), np.zeros(3, np.bool_)
+    ordinal.analyse_rows(
+        G,
+        np.array(list(ASKED.values())),
+        X,
+        level,
+        4,
+        ordinal_oracle.fit(X[:, 1:], level, 3),
+        False,
+        numbers,
+        status,
+        dropped,
+    )
+    assert (status == rows.FINE).all()
+    expected = [ordinal_oracle.analyse_rows(X[:, 1:], level, g, what) for what in ASKED]
+    np.testing.assert_allclose(numbers[:, :3], expected, rtol=NEWTON, atol=NEWTON)
+
+
+def test_ordinal_rows_without_an_estimate():
+    X, level, g = ordinal_small(7)
+    one = np.where(level == 2, g, np.nan)
+    two = np.where(level >= 2, g, np.nan)  # two levels left: renumbered
+    top = ((level == 3) & (np.arange(N) % 2 == 0)).astype(float)
+    G, asked = np.array([one, two, top, X[:, 1]]), np.array([rows.SCORE, rows.SCORE, rows.WALD, rows.SCORE])
+    numbers, status, dropped = np.empty((4, rows.N_NUMBERS)), np.zeros(4, np.int64), np.zeros(4, np.bool_)
+    ordinal.analyse_rows(G, asked, X, level, 4, ordinal_oracle.fit(X[:, 1:], level, 3), False, numbers, status, dropped)
+    assert status.tolist() == [rows.ONE_OUTCOME, rows.FINE, rows.RUNAWAY, rows.COLLINEAR]
+    expected = ordinal_oracle.analyse_rows(X[:, 1:], level, two, "score")
+    np.testing.assert_allclose(numbers[1, :3], expected, rtol=NEWTON, atol=NEWTON)
+    assert numbers[2, rows.STATISTIC] > 1
+
+
+def test_ordinal_score_with_missing():
+    X, level, _ = ordinal_small(8)
+    rng = np.random.default_rng(8)
+    G = rng.binomial(2, 0.4, (3, N)).astype(float)
+    G[2] = np.nan
+    G[1, rng.choice(N, 3, replace=False)] = np.nan
+    parameters = ordinal_oracle.fit(X[:, 1:], level, 3)
+    J, u, r, w = np.empty((4, 4)), np.empty(4), np.empty(N), np.empty(N)
+    ordinal.accumulate(X[:, 1:].copy(), level, parameters, 3, True, J, u, r, w)
+    cross = np.empty((N, 3))
+    ordinal.threshold_weights(X[:, 1:].copy(), parameters, 3, cross)
+    L = np.linalg.cholesky(J)
+    AQ = np.linalg.solve(L, np.column_stack([-cross, w[:, None] * X[:, 1:]]).T).T
+    g = np.nan_to_num(G)
+    missing = np.isnan(G)
+    pointers, indices = np.concatenate([[0], np.cumsum(missing.sum(axis=1))]), np.nonzero(missing)[1]
+    U, information, weakest = np.empty(3), np.empty(3), np.empty(3)
+    ordinal_score.score_with_missing(
+        g @ AQ, g @ r, g**2 @ w, pointers, indices, X[:, 1:].copy(), level, parameters, L, U, information, weakest
+    )
+    for v in range(2):
+        expected = ordinal_oracle.score_with_missing(X[:, 1:], level, G[v], 3)
+        np.testing.assert_allclose([U[v], information[v]], expected, rtol=1e-9, atol=1e-9)
+    assert weakest[0] == 1 and weakest[1] > 0.5 and weakest[2] < 1e-9  # no one is left
