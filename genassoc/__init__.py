@@ -37,7 +37,7 @@ _NAMES = {
     "to_dask": "genassoc.api",
     "variant_qc": "genassoc.api",
 }
-_MODULES = {"plots": "genassoc.plots", "variants": "genassoc.data.variants"}
+_MODULES = {"endpoints": "genassoc.data.endpoints", "plots": "genassoc.plots", "variants": "genassoc.data.variants"}
 
 __all__ = sorted([*_NAMES, *_MODULES])
 
