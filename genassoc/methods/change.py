@@ -93,7 +93,8 @@ def baseline_names(value: Any, traits: tuple[str, ...]) -> tuple[str, ...]:
 
 def prepare_changes(model: "Linear", cohort: Any) -> ChangeState:
     """The null models of changes: for each baseline a design of its own, so that traits do not depend on each other's."""
-    columns, width = np.asarray(cohort.block_columns), int(cohort.block_width)
+    columns = np.asarray(cohort.block_columns)
+    assert model.baseline is not None
     groups: list[NullGroup] = []
     notes: list[str] = []
     baselines = []
