@@ -1,7 +1,7 @@
 """Adjusting the p of results for the number of tests: Bonferroni, false discovery rates."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,19 +69,26 @@ def adjust(
     record = {**results.provenance, "adjusted": [*results.provenance.get("adjusted", []), {
         "method": method, "across": list(across), "tests_by_family": families,
     }]}  # fmt: skip
+    return with_columns(results, {name: values}, record, out)
+
+
+def with_columns(
+    results: Results, columns: Mapping[str, Float64Array], record: Mapping[str, Any], out: str | Path | None
+) -> Results:
+    """The results with more columns of float64 (NaN: none) and another record, in memory, ``out`` or a temporary file."""
     if out is None and results.path is None:
-        return Results(results.table.with_columns(pl.Series(name, values).fill_nan(None)), record)
+        return Results(results.table.with_columns(_series(columns, 0, None)), record)
     folder = None
     if out is None:
         folder = tempfile.TemporaryDirectory(prefix="genassoc-")
         out = Path(folder.name) / "results.parquet"
-    pieces = _with_column(results, name, values)
+    pieces = _pieces_with(results, columns)
     first = next(pieces)
     write_table(Path(out), first.schema, _from(first, pieces))
     write_provenance(out, record)
-    adjusted = Results(Path(out), record)
-    adjusted.folder = folder
-    return adjusted
+    made = Results(Path(out), record)
+    made.folder = folder
+    return made
 
 
 def _adjusted(results: Results, method: Method, keys: list[str]) -> tuple[Float64Array, dict[str, int]]:
@@ -107,12 +114,15 @@ def _families(table: pl.DataFrame, keys: list[str]) -> dict[str, Int64Array]:
     }
 
 
-def _with_column(results: Results, name: str, values: Float64Array) -> "Iterator[pa.Table]":
+def _series(columns: Mapping[str, Float64Array], start: int, stop: int | None) -> list[pl.Series]:
+    return [pl.Series(name, values[start:stop], dtype=pl.Float64).fill_nan(None) for name, values in columns.items()]
+
+
+def _pieces_with(results: Results, columns: Mapping[str, Float64Array]) -> "Iterator[pa.Table]":
     at = 0
     for piece in results._pieces():
-        own = pl.Series(name, values[at : at + piece.height], dtype=pl.Float64).fill_nan(None)
+        yield to_arrow(piece.with_columns(_series(columns, at, at + piece.height)))
         at += piece.height
-        yield to_arrow(piece.with_columns(own))
 
 
 def _from(first: Any, rest: "Iterator[pa.Table]") -> "Iterator[pa.Table]":

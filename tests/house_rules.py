@@ -24,7 +24,7 @@ BELOW = {
     "analysis": {"api", "config"},
     "demo": {"api"},
     "describe": {"api"},
-    "permutation": {"api"},
+    "permutation": {"api", "adjustment"},
     "predictors": {"api"},
     "api": {"report", "explain", "engine", "config", "simulate"},
     "report": {"plots"},
