@@ -91,7 +91,8 @@ def permute(
         check_outputs([Path(out)], input_files(cohort))
     results = associate(cohort, model, executor=executor, progress=progress)
     batch = _batch(n, len(model.traits), int(cohort.block_width))
-    reached, greatest, observed = 0, [], None
+    reached: Any = 0
+    greatest, observed = [], None
     for first in range(0, n, batch):
         counts = _permuted(cohort, Permuted.of(model, seed, first, min(batch, n - first)), executor, progress)
         reached, observed = reached + counts.reached, counts.observed
@@ -139,7 +140,7 @@ def _batch(n: int, n_traits: int, width: int) -> int:
     return int(max(1, min(n, _COLUMNS // n_traits, _MEMORY // (24 * n_traits * max(width, 1)))))
 
 
-def _permuted(cohort: Cohort, model: Permuted, executor: Executor | None, progress: Progress | None) -> _Counts:
+def _permuted(cohort: Cohort, model: Any, executor: Executor | None, progress: Progress | None) -> _Counts:
     """One pass over the blocks."""
     scan = Scan(model)
     with single_threaded_blas():

@@ -25,7 +25,7 @@ BELOW = {
     "demo": {"api"},
     "describe": {"api"},
     "permutation": {"api", "adjustment"},
-    "predictors": {"api"},
+    "predictors": {"api", "adjustment"},
     "api": {"report", "explain", "engine", "config", "simulate"},
     "report": {"plots"},
     "explain": {"plots"},

@@ -8,7 +8,7 @@ that among people of one baseline, no longer the total one: rows with a signal t
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -22,9 +22,6 @@ from genassoc.methods.scan import with_covariates
 from genassoc.methods.sums import minor_is_ref
 from genassoc.shapes import Float64Array, Int64Array
 from genassoc.stats.tails import neg_log_10_p_t
-
-if TYPE_CHECKING:
-    from genassoc.methods.linear import Linear
 
 _ROUNDING = 1e-12  # of a difference, relative to what it is of
 SIGNAL = 4.0  # -log10 p of the change from which the baseline is tested too
@@ -91,10 +88,9 @@ def baseline_names(value: Any, traits: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(value)
 
 
-def prepare_changes(model: "Linear", cohort: Any) -> ChangeState:
+def prepare_changes(model: Any, cohort: Any) -> ChangeState:
     """The null models of changes: for each baseline a design of its own, so that traits do not depend on each other's."""
     columns = np.asarray(cohort.block_columns)
-    assert model.baseline is not None
     groups: list[NullGroup] = []
     notes: list[str] = []
     baselines = []
@@ -114,9 +110,7 @@ def prepare_changes(model: "Linear", cohort: Any) -> ChangeState:
     )
 
 
-def _state_of(
-    model: "Linear", cohort: Any, name: str, traits: Int64Array, before: Float64Array
-) -> tuple[LinearState, Any]:
+def _state_of(model: Any, cohort: Any, name: str, traits: Int64Array, before: Float64Array) -> tuple[LinearState, Any]:
     """The linear state of the traits of one baseline, and who has all covariates."""
     own = replace(model, traits=tuple(model.traits[t] for t in traits), baseline=None, adjust_baseline=True)
     if model.adjust_baseline and name not in model.covariates:
@@ -146,7 +140,7 @@ def _of_traits(group: NullGroup, traits: Int64Array) -> NullGroup:
     return replace(group, nulls=nulls, traits=traits[group.traits])
 
 
-def _baseline(model: "Linear", cohort: Any, name: str, traits: Int64Array, before: Float64Array) -> Baseline:
+def _baseline(model: Any, cohort: Any, name: str, traits: Int64Array, before: Float64Array) -> Baseline:
     covariates = model.covariates
     if not isinstance(covariates, str):
         covariates = tuple(own for own in covariates if own != name)
@@ -158,7 +152,7 @@ def _baseline(model: "Linear", cohort: Any, name: str, traits: Int64Array, befor
     return Baseline(name, tuple(int(t) for t in traits), values, X)
 
 
-def _notes(model: "Linear", baseline: Baseline, traits: list[str]) -> list[str]:
+def _notes(model: Any, baseline: Baseline, traits: list[str]) -> list[str]:
     notes = []
     for trait in traits:
         change = f"{trait} is analysed as its change, {trait} - {baseline.name}"
@@ -179,7 +173,7 @@ def _notes(model: "Linear", baseline: Baseline, traits: list[str]) -> list[str]:
     return notes
 
 
-def with_baseline_tests(model: "Linear", state: LinearState, block: Block, result: BlockResult) -> BlockResult:
+def with_baseline_tests(model: Any, state: LinearState, block: Block, result: BlockResult) -> BlockResult:
     """The rows with ``baseline_neg_log_10_p``: of rows past 1e-4, p of the baseline on g and the other covariates.
 
     On the samples of the row, by t as `Linear` has it; NaN in all other rows. A small p says that the variant moves the
