@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from genassoc import api
+from genassoc.audit import audit_lines, audited
 from genassoc.config import VCF_SUFFIXES, Config
 from genassoc.data.cohort import Cohort
 from genassoc.data.output import check_outputs, check_writable
@@ -98,6 +99,12 @@ def make_cohort(config: Config, store: GenotypeStore) -> Cohort:
     return cohort
 
 
+def cohort_of(path: str | Path) -> Cohort:
+    """The cohort of the gwas.toml at ``path``."""
+    config = Config.read(path)
+    return make_cohort(config, make_store(config))
+
+
 def align(config: Config, store: GenotypeStore, sex: str | None) -> Cohort:
     """The cohort of the samples in both files, before any selection."""
     return Cohort.align(
@@ -178,10 +185,11 @@ def run(
     executor: Executor | None = None,
     progress: Progress | None = None,
     restart: bool = False,
+    audit: int | None = None,
 ) -> Results:
     """Do what the gwas.toml at ``path`` says; see `run_config`. A ``dialect`` is written beside the table."""
     config = Config.read(path)
-    results = run_config(config, executor=executor, progress=progress, restart=restart)
+    results = run_config(config, executor=executor, progress=progress, restart=restart, audit=audit)
     write_dialect(config, results)
     return results
 
@@ -200,6 +208,7 @@ def run_config(
     executor: Executor | None = None,
     progress: Progress | None = None,
     restart: bool = False,
+    audit: int | None = None,
 ) -> Results:
     """Do what a gwas.toml says and write its results.
 
@@ -212,7 +221,9 @@ def run_config(
     check_files(config)
     threads = executor.n if isinstance(executor, Threads) else None
     cohort = make_cohort(config, make_store(config, threads=threads, progress=progress, overwrite=restart))
-    return api.associate(cohort, model, out=config.out, executor=executor, progress=progress, restart=restart)
+    return api.associate(
+        cohort, model, out=config.out, executor=executor, progress=progress, restart=restart, audit=audit
+    )
 
 
 # Job arrays ---------------------------------------------------------------------------------------------------
@@ -271,7 +282,7 @@ def status(work: Path) -> Status:
     return WorkFolder(work).status()
 
 
-def merge_parts(work: Path, out: Path) -> tuple[Merged, list[str]]:
+def merge_parts(work: Path, out: Path, audit: int | None = None) -> tuple[Merged, list[str], list[str]]:
     """One results file of all parts, the same bytes as a single run's; the work folder stays.
 
     Files in the dialect that the plan's ``[output]`` names are written besides, as a single run would.
@@ -281,6 +292,8 @@ def merge_parts(work: Path, out: Path) -> tuple[Merged, list[str]]:
     merged : Merged
     written : list of str
         Files in the dialect, in words.
+    checked : list of str
+        What an audit of ``audit`` rows found, in one line, and its warning if there is one.
     """
     recorder = Recorder()
     folder, plan, cohort, model = _planned(work)
@@ -297,5 +310,6 @@ def merge_parts(work: Path, out: Path) -> tuple[Merged, list[str]]:
     recorder.parameters, recorder.inputs = api.describe(cohort, model), api.inputs_of(cohort)
     state = api.association_job(cohort, model, plan).state
     record = api.finish_record(recorder, cohort, model, state, merged.counts.to_dict())
+    record = audited(record, Results(merged.path, record), cohort, record["parameters"]["model"], audit)
     write_provenance(merged.path, record)
-    return merged, write_dialect(config, Results(merged.path, record))
+    return merged, write_dialect(config, Results(merged.path, record)), audit_lines(record)

@@ -3,11 +3,14 @@
 import csv
 import gc
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import typer.core
+
+from genassoc import cli_results
 
 if TYPE_CHECKING:
     from genassoc.config import Config
@@ -43,6 +46,7 @@ Dask = Annotated[
     str | None, typer.Option(metavar="ADDRESS", help="Run on a Dask scheduler, or local:N for N processes.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Audit = Annotated[int, typer.Option(min=0, help="Rows fitted again by independent dense code; 0: none.")]
 Force = Annotated[
     bool,
     typer.Option(
@@ -171,14 +175,15 @@ def run(
     threads: Threads = None,
     dask: Dask = None,
     force: Force = False,
+    audit: Audit = 200,
 ) -> None:
     """Do what a gwas.toml says. A killed run carries on when run again."""
     from genassoc.config import Config
 
-    _run(Config.read(config), threads, dask, force)
+    _run(Config.read(config), threads, dask, force, audit)
 
 
-def _run(config: "Config", threads: int | None, dask: str | None, force: bool) -> None:
+def _run(config: "Config", threads: int | None, dask: str | None, force: bool, audit: int) -> None:
     from genassoc import analysis, describe
     from genassoc.formats.sumstats_metadata import check_fields
 
@@ -186,7 +191,7 @@ def _run(config: "Config", threads: int | None, dask: str | None, force: bool) -
     if threads is not None and dask is not None:
         raise typer.BadParameter("--threads is for this machine, --dask for a cluster: give one of them")
     with analysis.workers(threads, dask, _tell) as executor:
-        results = analysis.run_config(config, executor=executor, progress=_progress(), restart=force)
+        results = analysis.run_config(config, executor=executor, progress=_progress(), restart=force, audit=audit)
     for note in results.provenance["notes"]:
         _tell(note)
     for line in describe.result_lines(results):
@@ -246,6 +251,7 @@ def assoc(
     threads: Threads = None,
     dask: Dask = None,
     force: Force = False,
+    audit: Audit = 200,
     print_toml: Annotated[bool, typer.Option(help="Print the gwas.toml that means the same, and stop.")] = False,
 ) -> None:
     """Association in one line: the same as `run` with a gwas.toml."""
@@ -278,7 +284,7 @@ def assoc(
     if print_toml:
         _say(config.to_toml().rstrip())
         return
-    _run(config, threads, dask, force)
+    _run(config, threads, dask, force, audit)
 
 
 @app.command()
@@ -318,28 +324,18 @@ def status(work: Path, json: Json = False) -> None:
 
 
 @app.command()
-def merge(work: Path, out: Path) -> None:
+def merge(work: Path, out: Path, audit: Audit = 200) -> None:
     """Join the parts of a planned run into one results file, the same bytes as `run` writes."""
     from genassoc import analysis
 
-    merged, written = analysis.merge_parts(work, out)
-    _say("\n".join([f"{merged.path}: {merged.counts.rows:,} rows of {merged.counts.kept:,} variants", *written]))
+    merged, written, checked = analysis.merge_parts(work, out, audit)
+    for warning in checked[1:]:
+        _tell(warning)
+    lines = [f"{merged.path}: {merged.counts.rows:,} rows of {merged.counts.kept:,} variants", *written, *checked[:1]]
+    _say("\n".join(lines))
 
 
-@app.command()
-def plot(
-    results: Path,
-    out: Annotated[Path, typer.Option(help="Folder for the pictures.")],
-    format: Annotated[str, typer.Option(help="png | pdf | svg")] = "png",
-) -> None:
-    """A Manhattan and a QQ plot of every trait and test."""
-    from genassoc import describe
-    from genassoc.results import Results
-
-    if format not in ("png", "pdf", "svg"):
-        raise typer.BadParameter(f"--format is png, pdf or svg, not {format}")
-    for path in describe.draw_all(Results.read(results), out, format):
-        _say(str(path))
+cli_results.add_to(app)
 
 
 @app.command()
@@ -371,6 +367,7 @@ def main() -> None:
     """Entry point: 0 done, 1 bad input or a failed run (a message, never a traceback), 2 bad usage."""
     from genassoc.exits import run_guarded
 
+    warnings.filterwarnings("ignore", message="AUDIT FAILED")  # it is among the notes, which are printed
     gc.set_threshold(200_000, 20, 20)  # importing makes a million objects and hardly any garbage
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the engine pins it; idle pools start up and spin
     if os.environ.get("GENASSOC_TRACEBACK"):

@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from genassoc.audit import audit_lines
 from genassoc.data.output import check_outputs, check_writable
 from genassoc.data.result_table import table_suffix, to_arrow, write_table
 from genassoc.data.store import GenotypeStore
@@ -142,7 +143,7 @@ def result_lines(results: Results) -> list[str]:
             lines.append(f"  {n:,} rows: {code}")
     if len(results.traits) > 20:
         lines.append(f"and {len(results.traits) - 20} more traits")
-    return lines
+    return lines + audit_lines(results.provenance)[:1]
 
 
 def sample_lines(samples: Mapping[str, Any], trait: str) -> list[str]:
