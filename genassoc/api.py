@@ -16,6 +16,7 @@ from genassoc.data.output import check_outputs
 from genassoc.data.ploidy import refused_notes
 from genassoc.data.store import GenotypeStore
 from genassoc.engine.association import AssociationJob
+from genassoc.engine.budget import check_before_fitting, fitted
 from genassoc.engine.executors import Executor, Threads, single_threaded_blas
 from genassoc.engine.plan import Plan, Task, fingerprint
 from genassoc.engine.run import run_to_file
@@ -111,6 +112,7 @@ def associate(
     executor: Executor | None = None,
     progress: Progress | None = None,
     restart: bool = False,
+    memory: str | int | None = None,
 ) -> Results:
     """Test every selected variant of a cohort against every trait of a model.
 
@@ -127,6 +129,8 @@ def associate(
     progress : Progress, optional
     restart : bool
         Throw away the parts of an interrupted run.
+    memory : str or int, optional
+        A cap for this process, as "4GiB": threads, blocks and tasks follow from it.
 
     Returns
     -------
@@ -149,21 +153,19 @@ def associate(
     check_executor(executor)
     if out is None:
         folder = tempfile.TemporaryDirectory(prefix="genassoc-")
-        results = associate(
-            cohort,
-            model,
-            out=Path(folder.name) / "results.parquet",
-            executor=executor,
-            progress=progress,
-        )
+        out = Path(folder.name) / "results.parquet"
+        results = associate(cohort, model, out=out, executor=executor, progress=progress, memory=memory)
         results.folder = folder
         return results
     check_outputs([Path(out)], input_files(cohort))
     recorder = Recorder(parameters=describe(cohort, model), inputs=inputs_of(cohort))
     plan = plan_association(cohort, model)
+    check_before_fitting(cohort, model, memory)
     job = association_job(cohort, model, plan)
-    merged = run_to_file(job, plan, executor or Threads(), Path(out), progress or Silent(), restart=restart)
+    run = fitted(job, plan, executor, memory, model.rows_per_variant)
+    merged = run_to_file(run.job, run.plan, run.executor, Path(out), progress or Silent(), restart=restart)
     record = finish_record(recorder, cohort, model, job.state, merged.counts.to_dict())
+    record["notes"] += run.notes
     write_provenance(merged.path, record)
     return Results(merged.path, record)
 

@@ -39,6 +39,9 @@ Threads = Annotated[
     int | None,
     typer.Option("--threads", min=1, help="Threads; all usable CPUs by default. Results do not depend on it."),
 ]
+Memory = Annotated[
+    str | None, typer.Option(metavar="SIZE", help="Cap of this process, as 4GiB; threads and blocks follow from it.")
+]
 Dask = Annotated[
     str | None, typer.Option(metavar="ADDRESS", help="Run on a Dask scheduler, or local:N for N processes.")
 ]
@@ -151,11 +154,13 @@ def qc(
 
 
 @app.command()
-def check(config: Annotated[Path, typer.Argument(metavar="gwas.toml")], threads: Threads = None) -> None:
+def check(
+    config: Annotated[Path, typer.Argument(metavar="gwas.toml")], threads: Threads = None, memory: Memory = None
+) -> None:
     """Every problem of a gwas.toml at once, before the queue; and what the run will cost."""
     from genassoc import preflight
 
-    found = preflight.check(config, _executor(threads).n)
+    found = preflight.check(config, _executor(threads).n, memory)
     for line in found.lines:
         _say(line)
     for problem in found.problems:
@@ -170,15 +175,16 @@ def run(
     config: Annotated[Path, typer.Argument(metavar="gwas.toml")],
     threads: Threads = None,
     dask: Dask = None,
+    memory: Memory = None,
     force: Force = False,
 ) -> None:
     """Do what a gwas.toml says. A killed run carries on when run again."""
     from genassoc.config import Config
 
-    _run(Config.read(config), threads, dask, force)
+    _run(Config.read(config), threads, dask, force, memory)
 
 
-def _run(config: "Config", threads: int | None, dask: str | None, force: bool) -> None:
+def _run(config: "Config", threads: int | None, dask: str | None, force: bool, memory: str | None) -> None:
     from genassoc import analysis, describe
     from genassoc.formats.sumstats_metadata import check_fields
 
@@ -186,7 +192,7 @@ def _run(config: "Config", threads: int | None, dask: str | None, force: bool) -
     if threads is not None and dask is not None:
         raise typer.BadParameter("--threads is for this machine, --dask for a cluster: give one of them")
     with analysis.workers(threads, dask, _tell) as executor:
-        results = analysis.run_config(config, executor=executor, progress=_progress(), restart=force)
+        results = analysis.run_config(config, executor=executor, progress=_progress(), restart=force, memory=memory)
     for note in results.provenance["notes"]:
         _tell(note)
     for line in describe.result_lines(results):
@@ -245,6 +251,7 @@ def assoc(
     ] = None,
     threads: Threads = None,
     dask: Dask = None,
+    memory: Memory = None,
     force: Force = False,
     print_toml: Annotated[bool, typer.Option(help="Print the gwas.toml that means the same, and stop.")] = False,
 ) -> None:
@@ -278,7 +285,7 @@ def assoc(
     if print_toml:
         _say(config.to_toml().rstrip())
         return
-    _run(config, threads, dask, force)
+    _run(config, threads, dask, force, memory)
 
 
 @app.command()
@@ -287,24 +294,28 @@ def plan(
     work: Path,
     parts: Annotated[int, typer.Option(min=1, help="Jobs of the array.")],
     json: Json = False,
+    memory: Memory = None,
     force: Force = False,
 ) -> None:
     """Divide a run into parts for a job array: then `part WORK 0` ... `part WORK N-1`, and `merge WORK OUT`."""
     from genassoc import analysis, describe
     from genassoc.config import Config
 
-    made = analysis.make_plan(Config.read(config), work, parts, _progress(), restart=force)
+    made = analysis.make_plan(Config.read(config), work, parts, _progress(), restart=force, memory=memory, tell=_tell)
     _say(describe.plan_json(made) if json else "\n".join(describe.plan_lines(made, work)))
 
 
 @app.command()
 def part(
-    work: Path, number: Annotated[int, typer.Argument(metavar="I", help="From 0.")], threads: Threads = None
+    work: Path,
+    number: Annotated[int, typer.Argument(metavar="I", help="From 0.")],
+    threads: Threads = None,
+    memory: Memory = None,
 ) -> None:
     """Do one part of a planned run. Doing it twice is harmless; a killed part carries on."""
     from genassoc import analysis
 
-    analysis.do_part(work, number, _executor(threads), _progress())
+    analysis.do_part(work, number, _executor(threads), _progress(), memory)
     _say(f"part {number} of {work} is done")
 
 
