@@ -23,6 +23,8 @@ from genassoc.engine.plan import Plan
 from genassoc.engine.resources import parse_memory
 from genassoc.engine.run import nothing_kept, run_part
 from genassoc.errors import InputError, OutputError, PlanError
+from genassoc.formats.convert_parts import ConversionStatus, conversion_status, convert_part, merge_conversion
+from genassoc.formats.convert_plan import is_conversion
 from genassoc.methods.registry import MODELS, choices_of
 from genassoc.progress import Progress, Silent
 from genassoc.provenance import Recorder
@@ -293,8 +295,11 @@ def do_part(
     executor: Executor | None = None,
     progress: Progress | None = None,
     memory: str | int | None = None,
-) -> Plan:
+) -> None:
     """Part ``part`` (from 0) of a job array; doing it twice is harmless. The plan's cap holds, unless ``memory`` is another."""
+    if is_conversion(work):
+        convert_part(work, part, threads=getattr(executor, "n", None), progress=progress)
+        return
     folder, plan, cohort, model = _planned(work)
     if not 0 <= part < plan.n_parts:
         raise PlanError(f"the plan in {work} has parts 0 to {plan.n_parts - 1}; there is no part {part}.")
@@ -302,12 +307,12 @@ def do_part(
     check_before_fitting(cohort, model, memory)
     job = api.association_job(cohort, model, plan)
     run = fitted(job, plan, executor, memory, model.rows_per_variant, recut=False)
-    return run_part(run.job, folder, part, run.executor, progress or Silent())
+    run_part(run.job, folder, part, run.executor, progress or Silent())
 
 
-def status(work: Path) -> Status:
+def status(work: Path) -> Status | ConversionStatus:
     """How far a job array is."""
-    return WorkFolder(work).status()
+    return conversion_status(work) if is_conversion(work) else WorkFolder(work).status()
 
 
 def merge_parts(work: Path, out: Path) -> tuple[Merged, list[str]]:
@@ -338,3 +343,11 @@ def merge_parts(work: Path, out: Path) -> tuple[Merged, list[str]]:
     record = api.finish_record(recorder, cohort, model, state, merged.counts.to_dict())
     write_provenance(merged.path, record)
     return merged, write_dialect(config, Results(merged.path, record))
+
+
+def merge_lines(work: Path, out: Path) -> list[str]:
+    """Join the parts of a run or of a conversion; what was written, in words."""
+    if is_conversion(work):
+        return merge_conversion(work, out).lines()
+    merged, written = merge_parts(work, out)
+    return [f"{merged.path}: {merged.counts.rows:,} rows of {merged.counts.kept:,} variants", *written]

@@ -290,16 +290,24 @@ def assoc(
 
 @app.command()
 def plan(
-    config: Annotated[Path, typer.Argument(metavar="gwas.toml")],
-    work: Path,
+    files: Annotated[list[str], typer.Argument(metavar="gwas.toml|IN... WORK")],
     parts: Annotated[int, typer.Option(min=1, help="Jobs of the array.")],
     json: Json = False,
+    convert: Annotated[bool, typer.Option("--convert", help="Convert VCF, VCF.gz or BCF files.")] = False,
+    samples: Annotated[Path | None, typer.Option(help="With --convert: file of sample ids to keep.")] = None,
     memory: Memory = None,
     force: Force = False,
 ) -> None:
-    """Divide a run into parts for a job array: then `part WORK 0` ... `part WORK N-1`, and `merge WORK OUT`."""
+    """Divide a run, or a conversion, into parts for a job array: `part WORK 0` ... `part WORK N-1`, then `merge WORK OUT`."""
     from genassoc import analysis, describe
     from genassoc.config import Config
+
+    if convert:
+        _say("\n".join(describe.conversion_plan(files, parts, samples, json, force)))
+        return
+    if len(files) != 2:
+        raise typer.BadParameter("name a gwas.toml and the work folder; with --convert the inputs and the work folder")
+    config, work = map(Path, files)
 
     made = analysis.make_plan(Config.read(config), work, parts, _progress(), restart=force, memory=memory, tell=_tell)
     _say(describe.plan_json(made) if json else "\n".join(describe.plan_lines(made, work)))
@@ -333,8 +341,7 @@ def merge(work: Path, out: Path) -> None:
     """Join the parts of a planned run into one results file, the same bytes as `run` writes."""
     from genassoc import analysis
 
-    merged, written = analysis.merge_parts(work, out)
-    _say("\n".join([f"{merged.path}: {merged.counts.rows:,} rows of {merged.counts.kept:,} variants", *written]))
+    _say("\n".join(analysis.merge_lines(work, out)))
 
 
 @app.command()
