@@ -214,7 +214,7 @@ def test_truth_names_variants_of_the_cohort(cohort):
 
 
 def test_the_trial_has_its_effects_on_statin_alone():
-    cohort = simulate_cohort(4000, 600, 2, seed=5)
+    cohort = simulate_cohort(4000, 3000, 2, seed=5)
     codes, people = all_codes(cohort), cohort.phenotypes
     treated = (people["statin"] == "statin").to_numpy()
     where = {row["trait"]: row["variant_id"] for row in cohort.truth.iter_rows(named=True)}
