@@ -146,7 +146,9 @@ def carriers_of(block: Block, arm: Arm) -> Int64Array:
     return np.asarray(counts[:, :3].sum(axis=1) - np.maximum(counts[:, 0], counts[:, 2]))
 
 
-def contrast_estimates(terms: Terms, theta: Float64Array, covariance: Float64Array) -> tuple[Float64Array, Float64Array]:
+def contrast_estimates(
+    terms: Terms, theta: Float64Array, covariance: Float64Array
+) -> tuple[Float64Array, Float64Array]:
     """Estimates and standard errors (..., K) of every test from coefficients (..., D) and covariances (..., D, D).
 
     "joint_2df" has none.

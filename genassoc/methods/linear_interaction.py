@@ -4,7 +4,7 @@ An interaction needs the sums of g and g e with covariates and residuals, two pr
 float32 cannot hold, rows past genome-wide significance and rows with HC3 are done from the calls in float64.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -97,14 +97,28 @@ class InteractionState:
 
 def prepare(model: Any, cohort: Any, choices: Choices) -> InteractionState:
     """Fit the null models, E among the covariates, and lay out the columns of the products."""
-    block_columns, width = np.asarray(cohort.block_columns), int(cohort.block_width)
+    columns, width = np.asarray(cohort.block_columns), int(cohort.block_width)
     design, modifier, notes = design_with_modifier(model, cohort)
+    state = state_of(choices, design, modifier, columns, width, model.rank_normalise)
+    return replace(state, notes=(*state.notes, *notes))
+
+
+def state_of(
+    choices: Choices,
+    design: Any,
+    modifier: Modifier | None,
+    block_columns: Int64Array,
+    width: int,
+    rank_normalise: bool = False,
+) -> InteractionState:
+    """What blocks need of a design that has the main effect of E; without a modifier there is g alone."""
     patterns = []
-    nulls = own_nulls(design, block_columns, width, model.rank_normalise)
+    nulls = own_nulls(design, block_columns, width, rank_normalise)
     for null in nulls:
         terms = terms_of(modifier, block_columns, null.columns, width)
         matrices = (None, None) if modifier is None or choices.robust_above < 0 else _laid_out(null, terms, width)
         patterns.append(Pattern(null, terms, *matrices))
+    notes = null_notes(design, nulls)
     if choices.robust_above == ROBUST_ABOVE_MAC:
         notes += (f"variances are HC3's where the minor allele count is above {ROBUST_ABOVE_MAC:g}, else the model's",)
     return InteractionState(
@@ -114,7 +128,7 @@ def prepare(model: Any, cohort: Any, choices: Choices) -> InteractionState:
         mask_words(block_columns, width),
         tuple(patterns),
         int((~design.complete).sum()),
-        (*null_notes(design, nulls), *notes),
+        notes,
     )
 
 
@@ -296,9 +310,7 @@ def _coefficients(terms: Terms, numbers: Float64Array) -> tuple[Float64Array, Fl
     return numbers[..., [kernel.G, kernel.GE][:D]], numbers[..., pairs]
 
 
-def _rows(
-    task: _Task, own: GenotypeSums, t: int, found: _Numbers, code: Array, robust: BoolArray
-) -> dict[str, Array]:
+def _rows(task: _Task, own: GenotypeSums, t: int, found: _Numbers, code: Array, robust: BoolArray) -> dict[str, Array]:
     """Rows (V, K) of ALT of one trait."""
     null, terms = task.pattern.null, task.pattern.terms
     K = len(terms.tests)

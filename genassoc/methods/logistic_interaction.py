@@ -10,17 +10,18 @@ from typing import Any
 import numpy as np
 
 from genassoc.data.block import Block
+from genassoc.data.modifier import Modifier
 from genassoc.kernels import interaction_logistic as kernel
 from genassoc.methods.base import BlockResult
 from genassoc.methods.columns import minor_counts
 from genassoc.methods.interaction import Terms, as_rows, for_tests, terms_of, tests_of, too_few
 from genassoc.methods.linear_interaction import design_with_modifier
-from genassoc.methods.logistic_interaction_dense import Cases, Fitting, fit_one, ratio_tests
+from genassoc.methods.logistic_interaction_dense import Cases, Fitting, fit_one, maximum
 from genassoc.methods.logistic_null import LogisticState, NullLogistic
 from genassoc.methods.logistic_null import prepare as prepare_nulls
 from genassoc.methods.logistic_rows import CODES as ADDITIVE_CODES
 from genassoc.methods.logistic_rows import METHODS as ADDITIVE_METHODS
-from genassoc.methods.pair_rows import PairRows
+from genassoc.methods.pair_rows import OneFit, PairRows, ratio_tests
 from genassoc.methods.rows import chunks
 from genassoc.methods.sums import AlleleCounts, allele_counts, frequency, genotype_sums, minor_is_ref
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
@@ -90,11 +91,17 @@ def prepare(model: Any, cohort: Any) -> InteractionState:
     """Fit the null models, E among the covariates."""
     columns, width = np.asarray(cohort.block_columns), int(cohort.block_width)
     design, modifier, notes = design_with_modifier(model, cohort)
+    state = state_of(design, modifier, columns, width)
+    return replace(state, model=replace(state.model, notes=(*state.notes, *notes)))
+
+
+def state_of(design: Any, modifier: Modifier | None, columns: Int64Array, width: int) -> InteractionState:
+    """What blocks need of a design that has the main effect of E; without a modifier there is g alone."""
     state = prepare_nulls(design, columns, width)
     terms = tuple(
         terms_of(modifier, columns, null.columns, width, null.y == 1, both_outcomes=True) for null in state.nulls
     )
-    return InteractionState(replace(state, notes=(*state.notes, *notes)), tests_of(modifier), terms)
+    return InteractionState(state, tests_of(modifier), terms)
 
 
 def test_block(choices: Choices, state: InteractionState, block: Block) -> BlockResult:
@@ -113,9 +120,7 @@ def test_block(choices: Choices, state: InteractionState, block: Block) -> Block
 test_block.__test__ = False  # type: ignore[attr-defined]  # its name is not a test's
 
 
-def _of_trait(
-    choices: Choices, null: NullLogistic, terms: Terms, block: Block, flipped: BoolArray
-) -> dict[str, Array]:
+def _of_trait(choices: Choices, null: NullLogistic, terms: Terms, block: Block, flipped: BoolArray) -> dict[str, Array]:
     """All columns (V, K) of one trait."""
     own = genotype_sums(block, flipped, null.columns, null.mask)
     cases = allele_counts(block, null.columns[null.y == 1], null.case_mask)
@@ -195,11 +200,11 @@ def _put(terms: Terms, at: Int64Array, numbers: Float64Array, method: int, rows:
 
 
 def _put_one(
-    fitting: Fitting, terms: Terms, case: Cases, v: int, fit: Any, code: str | None, rows: PairRows
+    fitting: Fitting, terms: Terms, case: Cases, v: int, fit: OneFit, code: str | None, rows: PairRows
 ) -> None:
     """One row that was fitted on its own complete cases: Wald tests, or likelihood ratios."""
     if fitting.test == "lrt":
-        gains = ratio_tests(case, terms, fit, penalised=False)
+        gains = _gains(case, terms, fit, penalised=False)
         if gains is None:
             rows.fail(v, CODES.index("not_converged"))
             return
@@ -210,6 +215,14 @@ def _put_one(
     rows.code[v] = CODES.index(code)
 
 
+def _gains(case: Cases, terms: Terms, fit: OneFit, penalised: bool) -> Float64Array | None:
+    def objective(H: Float64Array, n_free: int) -> float | None:
+        found = maximum(case, H, penalised, n_free)
+        return None if found is None else found[0]
+
+    return ratio_tests(objective, case.H, case.X.shape[1], terms, fit)
+
+
 def _put_firth(choices: Choices, terms: Terms, case: Cases, v: int, rows: PairRows) -> None:
     """Firth's penalised estimates with likelihood ratio tests; with PLINK 2's Wald tests where that is asked for."""
     code, fit = fit_one(case, Fitting("firth", False, choices.as_plink))
@@ -218,7 +231,7 @@ def _put_firth(choices: Choices, terms: Terms, case: Cases, v: int, rows: PairRo
         rows.put_wald(np.array([v]), pair.theta[None], pair.covariance[None], pair.iterations, METHODS.index("firth"))
         rows.code[v] = CODES.index(code)
         return
-    gains = None if fit is None else ratio_tests(case, terms, fit, penalised=True)
+    gains = None if fit is None else _gains(case, terms, fit, penalised=True)
     if fit is None or gains is None:
         rows.fail(v, CODES.index(code if fit is None else "not_converged"))
         return

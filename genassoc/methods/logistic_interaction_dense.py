@@ -8,7 +8,7 @@ from genassoc.kernels import interaction_logistic as pairs
 from genassoc.kernels import logistic as kernel
 from genassoc.methods.interaction import Terms
 from genassoc.methods.logistic_null import NullLogistic
-from genassoc.methods.pair_rows import PairFit, rotations
+from genassoc.methods.pair_rows import OneFit, PairFit
 from genassoc.shapes import Float64Array
 from genassoc.stats.linalg import orthonormal_basis
 
@@ -65,14 +65,6 @@ class Fitting:
     test: str
     robust: bool
     as_plink: bool
-
-
-@dataclass(frozen=True)
-class OneFit:
-    """The estimates, and the objective at them."""
-
-    pair: PairFit
-    objective: float
 
 
 def fit_one(case: Cases, fitting: Fitting) -> tuple[str | None, OneFit | None]:
@@ -142,18 +134,3 @@ def hc3(case: Cases, beta: Float64Array, L: Float64Array, w: Float64Array) -> Fl
     residual = (case.y - 1.0 / (1.0 + np.exp(-eta))) / slack
     influence = np.linalg.solve(L.T, V.T).T[:, case.X.shape[1] :] * residual[:, None]
     return np.asarray(influence.T @ influence)
-
-
-def ratio_tests(case: Cases, terms: Terms, fit: OneFit, penalised: bool) -> Float64Array | None:
-    """Twice the gains of (penalised) log likelihood over every test's null (K,); None where one has no maximum."""
-    C, D = case.X.shape[1], case.H.shape[1]
-    nulls = [(k, case.H @ M, C + D - 1) for k, M in rotations(terms)]
-    if terms.joint >= 0:
-        nulls.append((terms.joint, case.H, C))
-    gains = np.full(len(terms.tests), np.nan)
-    for k, H, n_free in nulls:
-        restricted = maximum(case, H, penalised, n_free)
-        if restricted is None:
-            return None
-        gains[k] = max(0.0, 2.0 * (fit.objective - restricted[0]))
-    return gains

@@ -1,5 +1,6 @@
 """Rows of an interaction in a model fitted by likelihood, being filled: K tests of one trait in V variants."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,18 @@ class PairFit:
     theta: Float64Array
     covariance: Float64Array
     iterations: int
+
+
+@dataclass(frozen=True)
+class OneFit:
+    """The estimates, and the objective at them."""
+
+    pair: PairFit
+    objective: float
+
+
+# Objective at the maximum with columns H (n, D) of genotypes, coefficients from ``n_free`` on held at 0; None without one.
+Objective = Callable[[Float64Array, int], float | None]
 
 
 @dataclass
@@ -39,7 +52,7 @@ class PairRows:
         return cls(terms, *floats, np.zeros(V, np.int64), np.zeros(V, np.uint8), np.zeros(V, np.uint8))
 
     def put_wald(
-        self, at: Int64Array, theta: Float64Array, covariance: Float64Array, iterations: Int64Array, method: int
+        self, at: Int64Array, theta: Float64Array, covariance: Float64Array, iterations: Int64Array | int, method: int
     ) -> None:
         """Wald tests of coefficients (R, D) with covariances (R, D, D)."""
         beta, error = contrast_estimates(self.terms, theta, covariance)
@@ -74,9 +87,16 @@ class PairRows:
 
     def neg_log_10_p(self) -> Float64Array:
         """-log10 p of every test (V, K)."""
-        logp = neg_log_10_p_z(self.statistic)
+        return self._tails(self.statistic)
+
+    def neg_log_10_p_of(self, v: int) -> Float64Array:
+        """Those of one variant, (1, K)."""
+        return self._tails(self.statistic[v : v + 1])
+
+    def _tails(self, statistic: Float64Array) -> Float64Array:
+        logp = neg_log_10_p_z(statistic)
         if self.terms.joint >= 0:
-            logp[:, self.terms.joint] = neg_log_10_p_chi2_2(self.statistic[:, self.terms.joint])
+            logp[:, self.terms.joint] = neg_log_10_p_chi2_2(statistic[:, self.terms.joint])
         return logp
 
     def finished(self, flipped: BoolArray) -> dict[str, Array]:
@@ -113,3 +133,21 @@ def rotations(terms: Terms) -> list[tuple[int, Float64Array]]:
         M = last[:, None] if last.size == 1 else np.column_stack([[-last[1], last[0]], last])
         found.append((k, M))
     return found
+
+
+def ratio_tests(objective: Objective, H: Float64Array, C: int, terms: Terms, fit: OneFit) -> Float64Array | None:
+    """Twice the gains of (penalised) log likelihood over every test's null (K,); None where one has no maximum.
+
+    H (n, D) are the columns of genotypes, after C of covariates; every null but that of "joint_2df" has one of them left.
+    """
+    D = H.shape[1]
+    nulls = [(k, H @ M, C + D - 1) for k, M in rotations(terms)]
+    if terms.joint >= 0:
+        nulls.append((terms.joint, H, C))
+    gains = np.full(len(terms.tests), np.nan)
+    for k, columns, n_free in nulls:
+        at_null = objective(columns, n_free)
+        if at_null is None:
+            return None
+        gains[k] = max(0.0, 2.0 * (fit.objective - at_null))
+    return gains
