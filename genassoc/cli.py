@@ -247,6 +247,10 @@ def assoc(
     correct_below: Annotated[float | None, typer.Option(help="p below which that is done (0.05).")] = None,
     exposure: Annotated[str | None, typer.Option(help="Poisson: column of what the counts are over, as years.")] = None,
     levels: Annotated[str | None, typer.Option(help="Ordinal: NAME,NAME,... from the lowest to the highest.")] = None,
+    interaction: Annotated[
+        str | None, typer.Option(help="Covariate that may change the effect: add, add:E, joint_2df, effects by arm.")
+    ] = None,
+    variance: Annotated[str | None, typer.Option(help="Linear, logistic: model | robust (HC3).")] = None,
     like: Annotated[str | None, typer.Option(help="As plink2 | regenie does; explicit choices win.")] = None,
     missing_code: Annotated[
         list[str] | None,
@@ -270,6 +274,7 @@ def assoc(
         "kind": model, "missing": missing, "min_mac": min_mac, "test": test, "rank_normalise": rank_normalise or None,
         "correction": correction, "correct_below": correct_below, "like": like, "entry": entry, "cause": cause, "ties": ties,
         "genetic_model": genetic_model, "male_x_dosage": x_model, "exposure": exposure,
+        "interaction": interaction, "variance": variance,
     }  # fmt: skip
     lists = {
         "traits": trait, "time": time, "event": event, "strata": [strata] if strata else None,

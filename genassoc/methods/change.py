@@ -110,15 +110,31 @@ def prepare_changes(model: Any, cohort: Any) -> ChangeState:
     )
 
 
-def _state_of(model: Any, cohort: Any, name: str, traits: Int64Array, before: Float64Array) -> tuple[LinearState, Any]:
-    """The linear state of the traits of one baseline, and who has all covariates."""
-    own = replace(model, traits=tuple(model.traits[t] for t in traits), baseline=None, adjust_baseline=True)
+def adjusted_for_baseline(model: Any, cohort: Any) -> tuple[Any, Float64Array, tuple[str, ...]]:
+    """The model with its one baseline among the covariates, the baseline's values (N,), its name, then notes.
+
+    For tests that fit every row (interaction, robust variance); variants are not tested on the baseline there.
+    """
+    name = model.baseline[0]
+    before = cohort.phenotypes.numbers(cohort.phenotypes.resolve((name,), "trait")[0], cohort.rows)
+    own = replace(model, baseline=None, adjust_baseline=True)
     if model.adjust_baseline and name not in model.covariates:
         own = with_covariates(own, (name,))
-    design = cohort.design(own.traits, own.covariates, kind=model.outcome)
+    notes = _change_notes(model, name, list(model.traits))
+    return own, before, (name, *notes, f"rows are not tested on {name} itself (no baseline_neg_log_10_p)")
+
+
+def of_change(design: Any, before: Float64Array, name: str) -> Any:
+    """The design with each trait's change from ``before`` (N,) in its place.
+
+    Raises
+    ------
+    PhenotypeError
+        Nobody has a change, or it is the same in all.
+    """
     after = design.y
     design = replace(design, y=after - before[:, None])
-    for t, trait in enumerate(own.traits):
+    for t, trait in enumerate(design.traits):
         usable = design.complete & ~np.isnan(design.y[:, t])
         change = design.y[usable, t]
         if not change.size:
@@ -130,6 +146,15 @@ def _state_of(model: Any, cohort: Any, name: str, traits: Int64Array, before: Fl
                 f"the change of '{trait}' from '{name}' is {change[0]:g} in all {change.size} samples: there is nothing "
                 "to associate. Check that they are two measurements"
             )
+    return design
+
+
+def _state_of(model: Any, cohort: Any, name: str, traits: Int64Array, before: Float64Array) -> tuple[LinearState, Any]:
+    """The linear state of the traits of one baseline, and who has all covariates."""
+    own = replace(model, traits=tuple(model.traits[t] for t in traits), baseline=None, adjust_baseline=True)
+    if model.adjust_baseline and name not in model.covariates:
+        own = with_covariates(own, (name,))
+    design = of_change(cohort.design(own.traits, own.covariates, kind=model.outcome), before, name)
     state = prepare(design, np.asarray(cohort.block_columns), int(cohort.block_width), model.rank_normalise)
     return state, design.complete
 
@@ -152,18 +177,23 @@ def _baseline(model: Any, cohort: Any, name: str, traits: Int64Array, before: Fl
     return Baseline(name, tuple(int(t) for t in traits), values, X)
 
 
-def _notes(model: Any, baseline: Baseline, traits: list[str]) -> list[str]:
+def _change_notes(model: Any, name: str, traits: list[str]) -> list[str]:
     notes = []
     for trait in traits:
-        change = f"{trait} is analysed as its change, {trait} - {baseline.name}"
+        change = f"{trait} is analysed as its change, {trait} - {name}"
         if model.adjust_baseline:
-            notes.append(f"{change}, adjusted for {baseline.name}")
+            notes.append(f"{change}, adjusted for {name}")
         else:
             notes.append(
-                f"warning: {change}, NOT adjusted for {baseline.name}: by regression to the mean people who start high "
+                f"warning: {change}, NOT adjusted for {name}: by regression to the mean people who start high "
                 "fall more, so that a variant that only moves the baseline seems to move the change; leave "
                 "adjust_baseline=False out unless that is what is asked"
             )
+    return notes
+
+
+def _notes(model: Any, baseline: Baseline, traits: list[str]) -> list[str]:
+    notes = _change_notes(model, baseline.name, traits)
     if isinstance(model.covariates, str) and baseline.name in model.covariates:
         notes.append(
             f"{baseline.name} is in the formula of covariates: variants are not tested on {baseline.name} itself"

@@ -192,7 +192,24 @@ def prepare(design: Any, block_columns: Int64Array, block_width: int, rank_norma
     cohort_mask = mask_words(block_columns, block_width)
     n_incomplete = int((~design.complete).sum())
     state = LinearState(design.traits, block_columns, cohort_mask, tuple(groups), n_incomplete, ())
-    return replace(state, notes=_notes(design, state.nulls))
+    return replace(state, notes=null_notes(design, state.nulls))
+
+
+def own_nulls(
+    design: Any, block_columns: Int64Array, block_width: int, rank_normalise: bool = False
+) -> tuple[NullModel, ...]:
+    """The null model of every pattern of missing phenotypes, each with a basis of its own: ``gram`` is I."""
+    observed = ~np.isnan(design.y) & design.complete[:, None]
+    patterns: dict[bytes, list[int]] = {}
+    for trait in range(len(design.traits)):
+        patterns.setdefault(np.packbits(observed[:, trait]).tobytes(), []).append(trait)
+    nulls = []
+    for traits in patterns.values():
+        own = observed[:, traits[0]]
+        samples = _Samples.of(design, own, block_columns, block_width)
+        gram = np.eye(samples.Q.shape[1])
+        nulls.append(_fit_null(design, np.array(traits), own, samples, gram, block_columns, rank_normalise))
+    return tuple(nulls)
 
 
 def _shared_gram(everyone: _Samples, own: BoolArray, block_columns: Int64Array) -> Float64Array | None:
@@ -287,7 +304,8 @@ def group_of(nulls: list[NullModel], columns: Int64Array, basis: Float64Array) -
     )
 
 
-def _notes(design: Any, nulls: tuple[NullModel, ...]) -> tuple[str, ...]:
+def null_notes(design: Any, nulls: tuple[NullModel, ...]) -> tuple[str, ...]:
+    """Covariates that were dropped, and for which traits."""
     notes = [f"covariate dropped: {dropped}" for dropped in design.dropped_covariates]
     for null in nulls:
         names = ", ".join(design.traits[trait] for trait in null.traits)
