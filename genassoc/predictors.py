@@ -72,11 +72,12 @@ def associate_predictors(
     _check_model(model)
     table = Phenotypes.read(predictors, sample_id=sample_id, missing_codes=missing_codes)
     people = _phenotypes(cohort)
-    aligned = Cohort.align(PredictorStore.of(table, columns), people)
+    store: Any = PredictorStore.of(table, columns)
+    aligned = Cohort.align(store, people)
     if aligned.n_samples < table.table.height:
         rows = np.asarray(aligned.sample_index)
-        aligned = Cohort.align(PredictorStore.of(table, columns, rows), people)
-    store: Any = aligned.store
+        store = PredictorStore.of(table, columns, rows)
+        aligned = Cohort.align(store, people)
     if out is not None:
         check_outputs([Path(out)], [*table.files, *people.files])
     results = associate(aligned, model, executor=executor, progress=progress)

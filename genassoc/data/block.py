@@ -1,13 +1,12 @@
 """A block of consecutive variants, all samples: the unit of storage, of work, of memory and of restart."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from genassoc.kernels import packed as packed_kernels
 from genassoc.shapes import (
-    Array,
     BoolArray,
     Float64Array,
     Int64Array,
@@ -169,9 +168,10 @@ class DosageBlock:
         genuine = None if self.genuine is None else self.genuine.take(keep)
         return replace(self, values=self.values[keep], places=places_of(self).take(keep), genuine=genuine)
 
-    def recoded(self, values: Array) -> "DosageBlock":
+    def recoded(self, values: Any) -> "DosageBlock":
         """The same variants with other values (V, N); ``genuine`` keeps the dosages."""
-        return replace(self, values=values.astype(self.values.dtype), genuine=self.genuine or self)
+        fixed: Any = values.astype(self.values.dtype)
+        return replace(self, values=fixed, genuine=self.genuine or self)
 
     @classmethod
     def from_dosages(cls, dosages: Float64Array, start: int = 0, bits: int = 16) -> "DosageBlock":
