@@ -271,8 +271,9 @@ def make_plan(
             cost = cost_of(job, plan, model.rows_per_variant, 1, memory)
             cost.check_space(folder.path)
             plan = plan.finer(cost.fit.task_variants) if memory is not None else plan
-            for line in cost.lines() if tell is not None else ():
-                tell(line)
+            if tell is not None:
+                for line in cost.lines():
+                    tell(line)
         folder.open(plan, restart)
     return plan
 
