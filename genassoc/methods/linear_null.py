@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtri
 
 from genassoc.kernels.counts import mask_words
 from genassoc.kernels.linear_rows import factor_lanes
@@ -143,6 +142,7 @@ class LinearState:
 
 def normal_scores(y: Float64Array) -> Float64Array:
     """Normal scores of the ranks of y (n,), ties sharing their mean rank: ``ndtri((rank - 3/8) / (n + 1/4))`` (Blom 1958)."""
+    from scipy.special import ndtri
     from scipy.stats import rankdata  # slow to import
 
     return np.asarray(ndtri((rankdata(y) - 0.375) / (y.size + 0.25)))
