@@ -58,19 +58,15 @@ def _list_calls(
         before = k
         for i in range(t * TILE, min((t + 1) * TILE, n)):
             value = calls[i]
-            if math.isnan(value):
-                missing[m] = i
-                m += 1
-                T[base + i - t * TILE] = keep[i] = 0.0
-                cases -= y[i]
-            else:
-                T[base + i - t * TILE], keep[i] = value, 1.0
-                if value != 0.0:
-                    carriers[k] = i
-                    k += 1
+            absent = math.isnan(value)
+            # Written always, counted where true: a branch on each call would be guessed wrong too often.
+            missing[m] = carriers[k] = i
+            m += 1 if absent else 0
+            k += 1 if value > 0.0 else 0
+            T[base + i - t * TILE] = 0.0 if absent else value
+            keep[i] = 0.0 if absent else 1.0
+            cases += 0.0 if absent else y[i]
         filled[t] = k > before
-    for i in range(n):
-        cases += y[i]
     return m, k, 0.0 < cases < n - m
 
 
@@ -101,15 +97,17 @@ def _expand(
 ) -> None:  # fmt: skip
     """Gradient and information of all samples at a move; A (C, C C) is the fourth order contracted with it."""
     C = move.size
+    cubic, quartic = np.zeros(C * C), np.zeros(C * C)
+    for c in range(C):
+        for at in range(C * C):
+            cubic[at] += third[c, at] * move[c]
+            quartic[at] += A[c * C * C + at] * move[c]
     for j in range(C):
         gradient[j] = gradient0[j]
         for k in range(C):
-            cubic = quartic = 0.0
-            for c in range(C):
-                cubic += third[c, j * C + k] * move[c]
-                quartic += A[c * C * C + j * C + k] * move[c]
-            J[j, k] = H[j, k] + cubic + 0.5 * quartic
-            gradient[j] -= move[k] * (H[j, k] + cubic / 2.0 + quartic / 6.0)
+            at = j * C + k
+            J[j, k] = H[j, k] + cubic[at] + 0.5 * quartic[at]
+            gradient[j] -= move[k] * (H[j, k] + cubic[at] / 2.0 + quartic[at] / 6.0)
 
 
 @jit
@@ -154,7 +152,7 @@ def _fit(
     C = move.size
     J, gradient, z, step = np.zeros((C, C)), np.zeros(C), np.zeros(C), np.zeros(C)
     bend = np.zeros(missing.size)
-    for iteration in range(MAX_STEPS):
+    for _ in range(MAX_STEPS):
         _contract(fourth, move, A)
         _expand(gradient0, H, third, move, A, J, gradient)
         for s in range(missing.size):
@@ -162,7 +160,7 @@ def _fit(
             eta = offset[i]
             for c in range(C):
                 eta += X[i, c] * (start[c] + move[c])
-            likelihood, r, w = _terms(eta, y[i])
+            _, r, w = _terms(eta, y[i])
             bend[s] = w * (1.0 - 2.0 * (y[i] - r))
             for j in range(C):
                 gradient[j] -= r * X[i, j]
