@@ -38,10 +38,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Threads = Annotated[
-    int | None,
-    typer.Option("--threads", min=1, help="Threads; all usable CPUs by default. Results do not depend on it."),
-]
+Threads = Annotated[int | None, typer.Option(min=1, help="Threads; all usable CPUs by default; the same results.")]
 Memory = Annotated[
     str | None, typer.Option(metavar="SIZE", help="Cap of this process, as 4GiB; threads and blocks follow from it.")
 ]
@@ -50,12 +47,7 @@ Dask = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Audit = Annotated[int, typer.Option(min=0, help="Rows fitted again by independent dense code; 0: none.")]
-Force = Annotated[
-    bool,
-    typer.Option(
-        "--force", help="Begin anew: throw away unfinished work of other inputs, and a store made of another VCF."
-    ),
-]
+Force = Annotated[bool, typer.Option("--force", help="Begin anew: throw away unfinished work, a store of another VCF.")]
 
 
 def _say(text: str = "") -> None:

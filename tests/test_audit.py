@@ -78,7 +78,11 @@ def run(cohort, tmp_path_factory):
 def changed(run, column, factor, at=7):
     """The results with one number changed, of the row with the ``at``-th smallest p."""
     table = run.table.with_row_index()
-    row = table.filter(pl.col("neg_log_10_p_value").is_not_null()).sort("neg_log_10_p_value", descending=True).row(at, named=True)
+    row = (
+        table.filter(pl.col("neg_log_10_p_value").is_not_null())
+        .sort("neg_log_10_p_value", descending=True)
+        .row(at, named=True)
+    )
     here = pl.col("index") == row["index"]
     table = table.with_columns(pl.when(here).then(pl.col(column) * factor).otherwise(pl.col(column)).alias(column))
     return Results(table.drop("index"), run.provenance), row

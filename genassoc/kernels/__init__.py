@@ -79,7 +79,7 @@ def cache_folder(source: Path) -> Path:
     return candidates[-1] / key
 
 
-class _LinkedCache(FunctionCache):  # type: ignore[misc]
+class _LinkedCache(FunctionCache):
     """numba's cache of a function, without the preparations for compiling when nothing is compiled.
 
     numba fills its tables of types and operations before it looks into the cache, and imports scipy.linalg for them: about
