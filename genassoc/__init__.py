@@ -27,11 +27,14 @@ _NAMES = {
     "Serial": "genassoc.engine.executors",
     "StoreError": "genassoc.errors",
     "Threads": "genassoc.engine.executors",
+    "adjust": "genassoc.adjustment",
     "associate": "genassoc.api",
+    "associate_predictors": "genassoc.predictors",
     "convert": "genassoc.api",
     "demo": "genassoc.demo",
     "explain": "genassoc.explanation",
     "open_store": "genassoc.api",
+    "permute": "genassoc.permutation",
     "run": "genassoc.analysis",
     "sample_qc": "genassoc.api",
     "simulate_cohort": "genassoc.simulate",
@@ -39,7 +42,7 @@ _NAMES = {
     "to_dask": "genassoc.api",
     "variant_qc": "genassoc.api",
 }
-_MODULES = {"plots": "genassoc.plots", "variants": "genassoc.data.variants"}
+_MODULES = {"endpoints": "genassoc.data.endpoints", "plots": "genassoc.plots", "variants": "genassoc.data.variants"}
 
 __all__ = sorted([*_NAMES, *_MODULES])
 

@@ -15,6 +15,7 @@ from genassoc.data.controls import Controls
 from genassoc.data.output import check_outputs
 from genassoc.data.store import GenotypeStore
 from genassoc.engine.association import AssociationJob
+from genassoc.engine.budget import check_before_fitting, fitted
 from genassoc.engine.executors import Executor, Threads, single_threaded_blas
 from genassoc.engine.plan import Plan, Task, fingerprint
 from genassoc.engine.run import run_to_file
@@ -111,6 +112,7 @@ def associate(
     progress: Progress | None = None,
     restart: bool = False,
     audit: int | None = None,
+    memory: str | int | None = None,
 ) -> Results:
     """Test every selected variant of a cohort against every trait of a model.
 
@@ -130,6 +132,8 @@ def associate(
     audit : int, optional
         Rows to fit again by independent dense code (half at random, half with the smallest p); what it found is in the
         provenance, and rows beyond tolerance are an `AuditWarning`. 200 on the command line.
+    memory : str or int, optional
+        A cap for this process, as "4GiB": threads, blocks and tasks follow from it.
 
     Returns
     -------
@@ -160,15 +164,19 @@ def associate(
             executor=executor,
             progress=progress,
             audit=audit,
+            memory=memory,
         )
         results.folder = folder
         return results
     check_outputs([Path(out)], input_files(cohort))
     recorder = Recorder(parameters=describe(cohort, model), inputs=inputs_of(cohort))
     plan = plan_association(cohort, model)
+    check_before_fitting(cohort, model, memory)
     job = association_job(cohort, model, plan)
-    merged = run_to_file(job, plan, executor or Threads(), Path(out), progress or Silent(), restart=restart)
+    run = fitted(job, plan, executor, memory, model.rows_per_variant)
+    merged = run_to_file(run.job, run.plan, run.executor, Path(out), progress or Silent(), restart=restart)
     record = finish_record(recorder, cohort, model, job.state, merged.counts.to_dict())
+    record["notes"] += run.notes
     results = Results(merged.path, record, cohort)
     results.provenance = audited(record, results, cohort, record["parameters"]["model"], n_rows)
     write_provenance(merged.path, results.provenance)

@@ -38,21 +38,16 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Threads = Annotated[
-    int | None,
-    typer.Option("--threads", min=1, help="Threads; all usable CPUs by default. Results do not depend on it."),
+Threads = Annotated[int | None, typer.Option(min=1, help="Threads; all usable CPUs by default; the same results.")]
+Memory = Annotated[
+    str | None, typer.Option(metavar="SIZE", help="Cap of this process, as 4GiB; threads and blocks follow from it.")
 ]
 Dask = Annotated[
     str | None, typer.Option(metavar="ADDRESS", help="Run on a Dask scheduler, or local:N for N processes.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Audit = Annotated[int, typer.Option(min=0, help="Rows fitted again by independent dense code; 0: none.")]
-Force = Annotated[
-    bool,
-    typer.Option(
-        "--force", help="Begin anew: throw away unfinished work of other inputs, and a store made of another VCF."
-    ),
-]
+Force = Annotated[bool, typer.Option("--force", help="Begin anew: throw away unfinished work, a store of another VCF.")]
 
 
 def _say(text: str = "") -> None:
@@ -155,11 +150,13 @@ def qc(
 
 
 @app.command()
-def check(config: Annotated[Path, typer.Argument(metavar="gwas.toml")], threads: Threads = None) -> None:
+def check(
+    config: Annotated[Path, typer.Argument(metavar="gwas.toml")], threads: Threads = None, memory: Memory = None
+) -> None:
     """Every problem of a gwas.toml at once, before the queue; and what the run will cost."""
     from genassoc import preflight
 
-    found = preflight.check(config, _executor(threads).n)
+    found = preflight.check(config, _executor(threads).n, memory)
     for line in found.lines:
         _say(line)
     for problem in found.problems:
@@ -174,16 +171,17 @@ def run(
     config: Annotated[Path, typer.Argument(metavar="gwas.toml")],
     threads: Threads = None,
     dask: Dask = None,
+    memory: Memory = None,
     force: Force = False,
     audit: Audit = 200,
 ) -> None:
     """Do what a gwas.toml says. A killed run carries on when run again."""
     from genassoc.config import Config
 
-    _run(Config.read(config), threads, dask, force, audit)
+    _run(Config.read(config), threads, dask, force, memory, audit)
 
 
-def _run(config: "Config", threads: int | None, dask: str | None, force: bool, audit: int) -> None:
+def _run(config: "Config", threads: int | None, dask: str | None, force: bool, memory: str | None, audit: int) -> None:
     from genassoc import analysis, describe
     from genassoc.formats.sumstats_metadata import check_fields
 
@@ -191,7 +189,9 @@ def _run(config: "Config", threads: int | None, dask: str | None, force: bool, a
     if threads is not None and dask is not None:
         raise typer.BadParameter("--threads is for this machine, --dask for a cluster: give one of them")
     with analysis.workers(threads, dask, _tell) as executor:
-        results = analysis.run_config(config, executor=executor, progress=_progress(), restart=force, audit=audit)
+        results = analysis.run_config(
+            config, executor=executor, progress=_progress(), restart=force, audit=audit, memory=memory
+        )
     for note in results.provenance["notes"]:
         _tell(note)
     for line in describe.result_lines(results):
@@ -239,6 +239,10 @@ def assoc(
     correct_below: Annotated[float | None, typer.Option(help="p below which that is done (0.05).")] = None,
     exposure: Annotated[str | None, typer.Option(help="Poisson: column of what the counts are over, as years.")] = None,
     levels: Annotated[str | None, typer.Option(help="Ordinal: NAME,NAME,... from the lowest to the highest.")] = None,
+    interaction: Annotated[
+        str | None, typer.Option(help="Covariate that may change the effect: add, add:E, joint_2df, effects by arm.")
+    ] = None,
+    variance: Annotated[str | None, typer.Option(help="Linear, logistic: model | robust (HC3).")] = None,
     like: Annotated[str | None, typer.Option(help="As plink2 | regenie does; explicit choices win.")] = None,
     missing_code: Annotated[
         list[str] | None,
@@ -250,6 +254,7 @@ def assoc(
     ] = None,
     threads: Threads = None,
     dask: Dask = None,
+    memory: Memory = None,
     force: Force = False,
     audit: Audit = 200,
     print_toml: Annotated[bool, typer.Option(help="Print the gwas.toml that means the same, and stop.")] = False,
@@ -261,6 +266,7 @@ def assoc(
         "kind": model, "missing": missing, "min_mac": min_mac, "test": test, "rank_normalise": rank_normalise or None,
         "correction": correction, "correct_below": correct_below, "like": like, "entry": entry, "cause": cause, "ties": ties,
         "genetic_model": genetic_model, "male_x_dosage": x_model, "exposure": exposure,
+        "interaction": interaction, "variance": variance,
     }  # fmt: skip
     lists = {
         "traits": trait, "time": time, "event": event, "strata": [strata] if strata else None,
@@ -284,33 +290,45 @@ def assoc(
     if print_toml:
         _say(config.to_toml().rstrip())
         return
-    _run(config, threads, dask, force, audit)
+    _run(config, threads, dask, force, memory, audit)
 
 
 @app.command()
 def plan(
-    config: Annotated[Path, typer.Argument(metavar="gwas.toml")],
-    work: Path,
+    files: Annotated[list[str], typer.Argument(metavar="gwas.toml|IN... WORK")],
     parts: Annotated[int, typer.Option(min=1, help="Jobs of the array.")],
     json: Json = False,
+    convert: Annotated[bool, typer.Option("--convert", help="Convert VCF, VCF.gz or BCF files.")] = False,
+    samples: Annotated[Path | None, typer.Option(help="With --convert: file of sample ids to keep.")] = None,
+    memory: Memory = None,
     force: Force = False,
 ) -> None:
-    """Divide a run into parts for a job array: then `part WORK 0` ... `part WORK N-1`, and `merge WORK OUT`."""
+    """Divide a run, or a conversion, into parts for a job array: `part WORK 0` ... `part WORK N-1`, then `merge WORK OUT`."""
     from genassoc import analysis, describe
     from genassoc.config import Config
 
-    made = analysis.make_plan(Config.read(config), work, parts, _progress(), restart=force)
+    if convert:
+        _say("\n".join(describe.conversion_plan(files, parts, samples, json, force)))
+        return
+    if len(files) != 2:
+        raise typer.BadParameter("name a gwas.toml and the work folder; with --convert the inputs and the work folder")
+    config, work = map(Path, files)
+
+    made = analysis.make_plan(Config.read(config), work, parts, _progress(), restart=force, memory=memory, tell=_tell)
     _say(describe.plan_json(made) if json else "\n".join(describe.plan_lines(made, work)))
 
 
 @app.command()
 def part(
-    work: Path, number: Annotated[int, typer.Argument(metavar="I", help="From 0.")], threads: Threads = None
+    work: Path,
+    number: Annotated[int, typer.Argument(metavar="I", help="From 0.")],
+    threads: Threads = None,
+    memory: Memory = None,
 ) -> None:
     """Do one part of a planned run. Doing it twice is harmless; a killed part carries on."""
     from genassoc import analysis
 
-    analysis.do_part(work, number, _executor(threads), _progress())
+    analysis.do_part(work, number, _executor(threads), _progress(), memory)
     _say(f"part {number} of {work} is done")
 
 
@@ -328,10 +346,9 @@ def merge(work: Path, out: Path, audit: Audit = 200) -> None:
     """Join the parts of a planned run into one results file, the same bytes as `run` writes."""
     from genassoc import analysis
 
-    merged, written, checked = analysis.merge_parts(work, out, audit)
-    for warning in checked[1:]:
+    lines, warnings = analysis.merge_lines(work, out, audit)
+    for warning in warnings:
         _tell(warning)
-    lines = [f"{merged.path}: {merged.counts.rows:,} rows of {merged.counts.kept:,} variants", *written, *checked[:1]]
     _say("\n".join(lines))
 
 

@@ -15,6 +15,7 @@ from genassoc.data.result_table import table_suffix, to_arrow, write_table
 from genassoc.data.store import GenotypeStore
 from genassoc.engine.parts import Status
 from genassoc.engine.plan import Plan
+from genassoc.formats.convert_parts import ConversionStatus
 from genassoc.results import Results
 
 
@@ -93,14 +94,24 @@ def plan_lines(plan: Plan, work: Path) -> list[str]:
     ]
 
 
-def status_json(state: Status) -> str:
+def conversion_plan(files: Sequence[str], parts: int, samples: Path | None, as_json: bool, restart: bool) -> list[str]:
+    """Plan the conversion of all files but the last, the work folder; the plan in words or as JSON text."""
+    from genassoc.formats.convert_plan import plan_conversion
+
+    plan = plan_conversion(files[:-1], Path(files[-1]), parts, samples=samples, restart=restart)
+    return [plan.to_json()] if as_json else plan.lines(Path(files[-1]))
+
+
+def status_json(state: Status | ConversionStatus) -> str:
     """A status as JSON text."""
     facts = {**asdict(state), "complete": state.complete, "missing_parts": state.missing_parts}
     return json.dumps(facts, indent=1)
 
 
-def status_lines(state: Status) -> list[str]:
+def status_lines(state: Status | ConversionStatus) -> list[str]:
     """A status for people."""
+    if isinstance(state, ConversionStatus):
+        return state.lines()
     share = 100 * state.n_variants_done / max(state.n_variants, 1)
     lines = [f"{state.n_done} of {state.n_tasks} tasks done ({share:.0f} % of {state.n_variants:,} variants)"]
     if state.damaged:
@@ -133,9 +144,13 @@ def result_lines(results: Results) -> list[str]:
         lines += [f"  {line}" for line in sample_lines(samples, trait)]
         if top.height:
             row = top.row(0, named=True)
+            effect = f"test {row['test']}"  # of several degrees of freedom: no effect to show
+            if row["beta"] is not None and row["standard_error"] is not None:
+                effect = f"beta {row['beta']:.4g} for one more {row['effect_allele']}, SE {row['standard_error']:.3g}"
+                effect += f" ({row['test']})" if row["test"] != "add" else ""
             lines.append(
-                f"  best: {row['variant_id']} ({row['rsid'] or 'no id'}) beta {row['beta']:.4g} for one more "
-                f"{row['effect_allele']}, SE {row['standard_error']:.3g}, -log10 p {row['neg_log_10_p_value']:.2f}"
+                f"  best: {row['variant_id']} ({row['rsid'] or 'no id'}) {effect}, "
+                f"-log10 p {row['neg_log_10_p_value']:.2f}"
             )
         for code, n in (
             codes.filter((pl.col("trait") == trait) & pl.col("code").is_not_null()).select("code", "n_rows").iter_rows()

@@ -47,6 +47,7 @@ def pick(results, trait):
 BOUNDS = {"linear": (1e-5, 1e-4), "ordinal": (2e-5, 2e-4)}
 EXPECTED = {
     "linear": {"t"},
+    "change": {"t"},
     "logistic": {"score", "wald", "lrt", "firth", "firth_approx", "spa"},
     "poisson": {"score", "wald", "lrt"},
     "ordinal": {"score", "wald", "lrt"},
