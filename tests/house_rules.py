@@ -51,7 +51,8 @@ LEAVES = {"errors", "shapes", "provenance", "progress"}
 DOORS = {
     "numba": ("kernels/",),
     "llvmlite": ("kernels/",),
-    "zarr": ("data/store.py", "formats/vcz.py"),
+    "fsspec": ("data/store_location.py",),
+    "zarr": ("data/store.py", "data/store_arrays.py", "formats/vcz.py"),
     "dask": ("engine/executors_dask.py", "api.py"),
     "distributed": ("engine/executors_dask.py", "api.py"),
     "cloudpickle": ("engine/broadcast.py",),
@@ -66,7 +67,7 @@ DOORS = {
 }
 # Slow to import: only inside the functions that need them, so that `import genassoc` is quick.
 LAZY = {
-    "zarr", "dask", "distributed", "allel", "pysam", "formulaic", "statsmodels", "matplotlib", "pandas",
+    "zarr", "dask", "distributed", "fsspec", "allel", "pysam", "formulaic", "statsmodels", "matplotlib", "pandas",
     "scipy.stats",  # half a second
 }  # fmt: skip
 NO_TABLES = ("kernels/", "stats/", "methods/")  # numpy in, numpy out: no polars, pandas or pyarrow
