@@ -35,8 +35,12 @@ MAX_STEPS = 12
 # Squared length, in standard errors, of the last step of the null (the next is its square) and of the penalised null
 # (whose steps leave the penalty's curvature out: the next is a hundredth).
 NULL_STEP, PENALISED_STEP = 1e-13, 1e-9
-# Bound on any sample's change of log odds: the next term of the series is that cubed over 24 of the move at most.
-MAX_MOVE = 0.15
+# Bound on any sample's change of log odds, m: the next term of the series is m^3 / 24 of the move at most. Measured at
+# 1 % and 20 % cases: scores within 1e-6 standard errors at 0.2.
+MAX_MOVE = 0.2
+# The penalty is a derivative and is known to one order less: what is left out goes with its size, which goes with the
+# reach, times m^2. Measured: approximate Firth within 3e-6 standard errors.
+MAX_BEND = 1.5e-3
 # Missing calls, and carriers, are visited one at a time: worth it while they are few.
 ONE_IN = 16
 # A genotype that covariates explain but for this share loses digits of the series.
@@ -180,7 +184,8 @@ def _fit(
         for c in range(C):
             decrement += z[c] * z[c]
             move[c] += step[c]
-        if not reach * math.sqrt(_length(H, move)) <= MAX_MOVE:
+        largest = reach * math.sqrt(_length(H, move))
+        if not largest <= MAX_MOVE or (penalised and largest * largest * reach > MAX_BEND):
             return False
         if decrement < (PENALISED_STEP if penalised else NULL_STEP):
             return True
