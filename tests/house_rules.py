@@ -87,7 +87,6 @@ TWINS = {
     "logistic_rows.analyse_rows": "logistic.analyse_rows",
     "logistic_firth.analyse_complete_rows": "logistic.analyse_rows",
     "logistic_refit.refit_rows": "logistic.analyse_rows",
-    "logistic_refit.residual_genotype": "logistic.analyse_rows",  # the residual of a weighted least squares there
     "logistic_series.series_rows": "logistic.analyse_rows",
     "logistic_score.score_with_missing": "logistic.score_with_missing",
     "logistic_score.exact_rows": "exact_rare.exact_rare_neg_log_p",
