@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -83,6 +84,10 @@ def compare(found, v, trait, beta, covariance, tolerance, logp=None):
 # linear ------------------------------------------------------------------------------------------------------
 
 
+def t_tail(df, t):
+    return -np.log10(2 * stats.t.sf(abs(t), df))
+
+
 @pytest.mark.parametrize("variance", ["model", "robust"])
 @pytest.mark.parametrize("E", ["arm", "dose", "age"])
 def test_linear_beside_statsmodels(cohort, E, variance):
@@ -99,7 +104,9 @@ def test_linear_beside_statsmodels(cohort, E, variance):
                 fit = fit.get_robustcov_results("HC3", use_t=True)
             covariance = np.asarray(fit.cov_params())[:2, :2]
             df = fit.df_resid
-            compare(found, v, trait, fit.params[:2], covariance, LINEAR, lambda t: -np.log10(2 * stats.t.sf(abs(t), df)))
+            compare(
+                found, v, trait, fit.params[:2], covariance, LINEAR, lambda t: -np.log10(2 * stats.t.sf(abs(t), df))
+            )
             F = fit.f_test(np.eye(2, X.shape[1]))
             p = -np.log10(float(F.pvalue))
             assert abs(found["neg_log_10_p_value"][v, joint] - p) <= 1e-4 * max(1, p)
@@ -321,7 +328,11 @@ def test_few_expected_events_give_a_code(cohort):
     rare[np.flatnonzero(arm == 0)[:20]] = 1  # of 300: 40 carriers expect 2.7
     rare[np.flatnonzero(arm == 1)[:90]] = 1
     other = MemoryCohort(arm=arm, d=rare, event=rare, t=np.arange(1.0, N + 1), none=1 - rare)
-    for model in (Logistic("d", interaction="arm"), Logistic("none", interaction="arm"), Cox("t", "event", interaction="arm")):
+    for model in (
+        Logistic("d", interaction="arm"),
+        Logistic("none", interaction="arm"),
+        Cox("t", "event", interaction="arm"),
+    ):
         found = rows(model, other, codes)
         assert (found["code"] == "too_few_carriers").all() and np.isnan(found["neg_log_10_p_value"]).all()
     rare[np.flatnonzero(arm == 0)[:90]] = 1
@@ -461,7 +472,18 @@ def test_choices_that_do_not_go_together(make, words):
 def test_flags_and_toml_are_one_thing(tmp_path, genassoc):
     files = make_files(tmp_path, n_variants=300)
     out = tmp_path / "flags.parquet"
-    arguments = ["--model", "linear", "--trait", "ldl", "--covar", "age", "--interaction", "sex", "--variance", "robust"]
+    arguments = [
+        "--model",
+        "linear",
+        "--trait",
+        "ldl",
+        "--covar",
+        "age",
+        "--interaction",
+        "sex",
+        "--variance",
+        "robust",
+    ]
     code, printed, told = genassoc("assoc", files.store, files.phenotypes, *arguments, "--out", out)
     assert code == 0 and "best: " in printed and "sex joined the covariates" in told and "E is sex" in told, told
     code, toml, _ = genassoc(
