@@ -10,23 +10,28 @@ from typing import Any
 import polars as pl
 
 from genassoc import api
+from genassoc.audit import audit_lines, audited
 from genassoc.config import VCF_SUFFIXES, Config
 from genassoc.data.cohort import Cohort
 from genassoc.data.output import check_outputs, check_writable
 from genassoc.data.result_table import table_suffix
 from genassoc.data.store import GenotypeStore
+from genassoc.engine.budget import check_before_fitting, fitted
+from genassoc.engine.cost import cost_of
 from genassoc.engine.executors import Executor, Threads
 from genassoc.engine.parts import Merged, Status, WorkFolder, merge
 from genassoc.engine.plan import Plan
+from genassoc.engine.resources import parse_memory
 from genassoc.engine.run import nothing_kept, run_part
 from genassoc.errors import InputError, OutputError, PlanError
+from genassoc.formats.convert_parts import ConversionStatus, conversion_status, convert_part, merge_conversion
+from genassoc.formats.convert_plan import is_conversion
 from genassoc.methods.registry import MODELS, choices_of
 from genassoc.progress import Progress, Silent
 from genassoc.provenance import Recorder
 from genassoc.results import Results, write_provenance
 
 _TOML = "gwas.toml"
-_ROW_BYTES = 60  # of a row in a results parquet, measured on real cohorts; for the preflight's estimate only
 
 
 def make_model(config: Config) -> Any:
@@ -96,6 +101,12 @@ def make_cohort(config: Config, store: GenotypeStore) -> Cohort:
     for predicate in config.predicates():
         cohort = cohort.keep_variants(predicate)
     return cohort
+
+
+def cohort_of(path: str | Path) -> Cohort:
+    """The cohort of the gwas.toml at ``path``."""
+    config = Config.read(path)
+    return make_cohort(config, make_store(config))
 
 
 def align(config: Config, store: GenotypeStore, sex: str | None) -> Cohort:
@@ -178,10 +189,12 @@ def run(
     executor: Executor | None = None,
     progress: Progress | None = None,
     restart: bool = False,
+    audit: int | None = None,
+    memory: str | int | None = None,
 ) -> Results:
     """Do what the gwas.toml at ``path`` says; see `run_config`. A ``dialect`` is written beside the table."""
     config = Config.read(path)
-    results = run_config(config, executor=executor, progress=progress, restart=restart)
+    results = run_config(config, executor=executor, progress=progress, restart=restart, audit=audit, memory=memory)
     write_dialect(config, results)
     return results
 
@@ -200,8 +213,10 @@ def run_config(
     executor: Executor | None = None,
     progress: Progress | None = None,
     restart: bool = False,
+    audit: int | None = None,
+    memory: str | int | None = None,
 ) -> Results:
-    """Do what a gwas.toml says and write its results.
+    """Do what a gwas.toml says and write its results; ``memory`` is a cap such as "4GiB".
 
     Raises
     ------
@@ -212,16 +227,35 @@ def run_config(
     check_files(config)
     threads = executor.n if isinstance(executor, Threads) else None
     cohort = make_cohort(config, make_store(config, threads=threads, progress=progress, overwrite=restart))
-    return api.associate(cohort, model, out=config.out, executor=executor, progress=progress, restart=restart)
+    return api.associate(
+        cohort, model, out=config.out, executor=executor, progress=progress, restart=restart, audit=audit, memory=memory
+    )
 
 
 # Job arrays ---------------------------------------------------------------------------------------------------
 
 
 def make_plan(
-    config: Config, work: Path, n_parts: int, progress: Progress | None = None, restart: bool = False
+    config: Config,
+    work: Path,
+    n_parts: int,
+    progress: Progress | None = None,
+    restart: bool = False,
+    *,
+    memory: str | int | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Plan:
-    """Write the plan of a job array into a work folder that all its jobs see; ``restart`` throws another plan away."""
+    """Write the plan of a job array into a work folder that all its jobs see.
+
+    Parameters
+    ----------
+    restart : bool
+        Throw another plan away.
+    memory : str or int, optional
+        The cap of each part: tasks follow from it, and a part that cannot fit is refused now.
+    tell : callable, optional
+        Told what the parts will cost: one block is read and computed for it.
+    """
     model = make_model(config)
     table_suffix(config.out)
     check_outputs([work, config.out], [config.store, config.phenotypes])
@@ -229,9 +263,17 @@ def make_plan(
     folder.ensure()
     with folder.lock():
         cohort = make_cohort(config, make_store(config, progress=progress, overwrite=restart))
-        settings = {"toml": config.to_toml()}
+        settings = {"toml": config.to_toml(), **({} if memory is None else {"memory": parse_memory(memory)})}
         plan = api.plan_association(cohort, model, n_parts=n_parts, settings=settings)
-        api.association_job(cohort, model, plan)  # bad input is found now, not in the queue
+        check_before_fitting(cohort, model, memory)
+        job = api.association_job(cohort, model, plan)  # bad input is found now, not in the queue
+        if memory is not None or tell is not None:
+            cost = cost_of(job, plan, model.rows_per_variant, 1, memory)
+            cost.check_space(folder.path)
+            plan = plan.finer(cost.fit.task_variants) if memory is not None else plan
+            if tell is not None:
+                for line in cost.lines():
+                    tell(line)
         folder.open(plan, restart)
     return plan
 
@@ -257,21 +299,33 @@ def _planned(work: Path) -> tuple[WorkFolder, Plan, Cohort, Any]:
     return folder, plan, cohort, model
 
 
-def do_part(work: Path, part: int, executor: Executor | None = None, progress: Progress | None = None) -> Plan:
-    """Part ``part`` (from 0) of a job array; doing it twice is harmless."""
+def do_part(
+    work: Path,
+    part: int,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+    memory: str | int | None = None,
+) -> None:
+    """Part ``part`` (from 0) of a job array; doing it twice is harmless. The plan's cap holds, unless ``memory`` is another."""
+    if is_conversion(work):
+        convert_part(work, part, threads=getattr(executor, "n", None), progress=progress)
+        return
     folder, plan, cohort, model = _planned(work)
     if not 0 <= part < plan.n_parts:
         raise PlanError(f"the plan in {work} has parts 0 to {plan.n_parts - 1}; there is no part {part}.")
+    memory = plan.settings.get("memory") if memory is None else memory
+    check_before_fitting(cohort, model, memory)
     job = api.association_job(cohort, model, plan)
-    return run_part(job, folder, part, executor or Threads(), progress or Silent())
+    run = fitted(job, plan, executor, memory, model.rows_per_variant, recut=False)
+    run_part(run.job, folder, part, run.executor, progress or Silent())
 
 
-def status(work: Path) -> Status:
+def status(work: Path) -> Status | ConversionStatus:
     """How far a job array is."""
-    return WorkFolder(work).status()
+    return conversion_status(work) if is_conversion(work) else WorkFolder(work).status()
 
 
-def merge_parts(work: Path, out: Path) -> tuple[Merged, list[str]]:
+def merge_parts(work: Path, out: Path, audit: int | None = None) -> tuple[Merged, list[str], list[str]]:
     """One results file of all parts, the same bytes as a single run's; the work folder stays.
 
     Files in the dialect that the plan's ``[output]`` names are written besides, as a single run would.
@@ -281,6 +335,8 @@ def merge_parts(work: Path, out: Path) -> tuple[Merged, list[str]]:
     merged : Merged
     written : list of str
         Files in the dialect, in words.
+    checked : list of str
+        What an audit of ``audit`` rows found, in one line, and its warning if there is one.
     """
     recorder = Recorder()
     folder, plan, cohort, model = _planned(work)
@@ -297,5 +353,15 @@ def merge_parts(work: Path, out: Path) -> tuple[Merged, list[str]]:
     recorder.parameters, recorder.inputs = api.describe(cohort, model), api.inputs_of(cohort)
     state = api.association_job(cohort, model, plan).state
     record = api.finish_record(recorder, cohort, model, state, merged.counts.to_dict())
+    record = audited(record, Results(merged.path, record), cohort, record["parameters"]["model"], audit)
     write_provenance(merged.path, record)
-    return merged, write_dialect(config, Results(merged.path, record))
+    return merged, write_dialect(config, Results(merged.path, record)), audit_lines(record)
+
+
+def merge_lines(work: Path, out: Path, audit: int | None = None) -> tuple[list[str], list[str]]:
+    """Join the parts of a run or of a conversion; what was written, and what the audit warns of, in words."""
+    if is_conversion(work):
+        return merge_conversion(work, out).lines(), []
+    merged, written, checked = merge_parts(work, out, audit)
+    lines = [f"{merged.path}: {merged.counts.rows:,} rows of {merged.counts.kept:,} variants", *written, *checked[:1]]
+    return lines, checked[1:]

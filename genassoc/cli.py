@@ -3,11 +3,14 @@
 import csv
 import gc
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import typer.core
+
+from genassoc import cli_results
 
 if TYPE_CHECKING:
     from genassoc.config import Config
@@ -35,20 +38,16 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Threads = Annotated[
-    int | None,
-    typer.Option("--threads", min=1, help="Threads; all usable CPUs by default. Results do not depend on it."),
+Threads = Annotated[int | None, typer.Option(min=1, help="Threads; all usable CPUs by default; the same results.")]
+Memory = Annotated[
+    str | None, typer.Option(metavar="SIZE", help="Cap of this process, as 4GiB; threads and blocks follow from it.")
 ]
 Dask = Annotated[
     str | None, typer.Option(metavar="ADDRESS", help="Run on a Dask scheduler, or local:N for N processes.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-Force = Annotated[
-    bool,
-    typer.Option(
-        "--force", help="Begin anew: throw away unfinished work of other inputs, and a store made of another VCF."
-    ),
-]
+Audit = Annotated[int, typer.Option(min=0, help="Rows fitted again by independent dense code; 0: none.")]
+Force = Annotated[bool, typer.Option("--force", help="Begin anew: throw away unfinished work, a store of another VCF.")]
 
 
 def _say(text: str = "") -> None:
@@ -151,11 +150,13 @@ def qc(
 
 
 @app.command()
-def check(config: Annotated[Path, typer.Argument(metavar="gwas.toml")], threads: Threads = None) -> None:
+def check(
+    config: Annotated[Path, typer.Argument(metavar="gwas.toml")], threads: Threads = None, memory: Memory = None
+) -> None:
     """Every problem of a gwas.toml at once, before the queue; and what the run will cost."""
     from genassoc import preflight
 
-    found = preflight.check(config, _executor(threads).n)
+    found = preflight.check(config, _executor(threads).n, memory)
     for line in found.lines:
         _say(line)
     for problem in found.problems:
@@ -170,15 +171,17 @@ def run(
     config: Annotated[Path, typer.Argument(metavar="gwas.toml")],
     threads: Threads = None,
     dask: Dask = None,
+    memory: Memory = None,
     force: Force = False,
+    audit: Audit = 200,
 ) -> None:
     """Do what a gwas.toml says. A killed run carries on when run again."""
     from genassoc.config import Config
 
-    _run(Config.read(config), threads, dask, force)
+    _run(Config.read(config), threads, dask, force, memory, audit)
 
 
-def _run(config: "Config", threads: int | None, dask: str | None, force: bool) -> None:
+def _run(config: "Config", threads: int | None, dask: str | None, force: bool, memory: str | None, audit: int) -> None:
     from genassoc import analysis, describe
     from genassoc.formats.sumstats_metadata import check_fields
 
@@ -186,7 +189,9 @@ def _run(config: "Config", threads: int | None, dask: str | None, force: bool) -
     if threads is not None and dask is not None:
         raise typer.BadParameter("--threads is for this machine, --dask for a cluster: give one of them")
     with analysis.workers(threads, dask, _tell) as executor:
-        results = analysis.run_config(config, executor=executor, progress=_progress(), restart=force)
+        results = analysis.run_config(
+            config, executor=executor, progress=_progress(), restart=force, audit=audit, memory=memory
+        )
     for note in results.provenance["notes"]:
         _tell(note)
     for line in describe.result_lines(results):
@@ -249,7 +254,9 @@ def assoc(
     ] = None,
     threads: Threads = None,
     dask: Dask = None,
+    memory: Memory = None,
     force: Force = False,
+    audit: Audit = 200,
     print_toml: Annotated[bool, typer.Option(help="Print the gwas.toml that means the same, and stop.")] = False,
 ) -> None:
     """Association in one line: the same as `run` with a gwas.toml."""
@@ -283,33 +290,45 @@ def assoc(
     if print_toml:
         _say(config.to_toml().rstrip())
         return
-    _run(config, threads, dask, force)
+    _run(config, threads, dask, force, memory, audit)
 
 
 @app.command()
 def plan(
-    config: Annotated[Path, typer.Argument(metavar="gwas.toml")],
-    work: Path,
+    files: Annotated[list[str], typer.Argument(metavar="gwas.toml|IN... WORK")],
     parts: Annotated[int, typer.Option(min=1, help="Jobs of the array.")],
     json: Json = False,
+    convert: Annotated[bool, typer.Option("--convert", help="Convert VCF, VCF.gz or BCF files.")] = False,
+    samples: Annotated[Path | None, typer.Option(help="With --convert: file of sample ids to keep.")] = None,
+    memory: Memory = None,
     force: Force = False,
 ) -> None:
-    """Divide a run into parts for a job array: then `part WORK 0` ... `part WORK N-1`, and `merge WORK OUT`."""
+    """Divide a run, or a conversion, into parts for a job array: `part WORK 0` ... `part WORK N-1`, then `merge WORK OUT`."""
     from genassoc import analysis, describe
     from genassoc.config import Config
 
-    made = analysis.make_plan(Config.read(config), work, parts, _progress(), restart=force)
+    if convert:
+        _say("\n".join(describe.conversion_plan(files, parts, samples, json, force)))
+        return
+    if len(files) != 2:
+        raise typer.BadParameter("name a gwas.toml and the work folder; with --convert the inputs and the work folder")
+    config, work = map(Path, files)
+
+    made = analysis.make_plan(Config.read(config), work, parts, _progress(), restart=force, memory=memory, tell=_tell)
     _say(describe.plan_json(made) if json else "\n".join(describe.plan_lines(made, work)))
 
 
 @app.command()
 def part(
-    work: Path, number: Annotated[int, typer.Argument(metavar="I", help="From 0.")], threads: Threads = None
+    work: Path,
+    number: Annotated[int, typer.Argument(metavar="I", help="From 0.")],
+    threads: Threads = None,
+    memory: Memory = None,
 ) -> None:
     """Do one part of a planned run. Doing it twice is harmless; a killed part carries on."""
     from genassoc import analysis
 
-    analysis.do_part(work, number, _executor(threads), _progress())
+    analysis.do_part(work, number, _executor(threads), _progress(), memory)
     _say(f"part {number} of {work} is done")
 
 
@@ -323,28 +342,17 @@ def status(work: Path, json: Json = False) -> None:
 
 
 @app.command()
-def merge(work: Path, out: Path) -> None:
+def merge(work: Path, out: Path, audit: Audit = 200) -> None:
     """Join the parts of a planned run into one results file, the same bytes as `run` writes."""
     from genassoc import analysis
 
-    merged, written = analysis.merge_parts(work, out)
-    _say("\n".join([f"{merged.path}: {merged.counts.rows:,} rows of {merged.counts.kept:,} variants", *written]))
+    lines, warnings = analysis.merge_lines(work, out, audit)
+    for warning in warnings:
+        _tell(warning)
+    _say("\n".join(lines))
 
 
-@app.command()
-def plot(
-    results: Path,
-    out: Annotated[Path, typer.Option(help="Folder for the pictures.")],
-    format: Annotated[str, typer.Option(help="png | pdf | svg")] = "png",
-) -> None:
-    """A Manhattan and a QQ plot of every trait and test."""
-    from genassoc import describe
-    from genassoc.results import Results
-
-    if format not in ("png", "pdf", "svg"):
-        raise typer.BadParameter(f"--format is png, pdf or svg, not {format}")
-    for path in describe.draw_all(Results.read(results), out, format):
-        _say(str(path))
+cli_results.add_to(app)
 
 
 @app.command()
@@ -376,6 +384,7 @@ def main() -> None:
     """Entry point: 0 done, 1 bad input or a failed run (a message, never a traceback), 2 bad usage."""
     from genassoc.exits import run_guarded
 
+    warnings.filterwarnings("ignore", message="AUDIT FAILED")  # it is among the notes, which are printed
     gc.set_threshold(200_000, 20, 20)  # importing makes a million objects and hardly any garbage
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the engine pins it; idle pools start up and spin
     if os.environ.get("GENASSOC_TRACEBACK"):

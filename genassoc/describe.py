@@ -9,11 +9,13 @@ from typing import Any
 
 import polars as pl
 
+from genassoc.audit import audit_lines
 from genassoc.data.output import check_outputs, check_writable
 from genassoc.data.result_table import table_suffix, to_arrow, write_table
 from genassoc.data.store import GenotypeStore
 from genassoc.engine.parts import Status
 from genassoc.engine.plan import Plan
+from genassoc.formats.convert_parts import ConversionStatus
 from genassoc.results import Results
 
 
@@ -92,14 +94,24 @@ def plan_lines(plan: Plan, work: Path) -> list[str]:
     ]
 
 
-def status_json(state: Status) -> str:
+def conversion_plan(files: Sequence[str], parts: int, samples: Path | None, as_json: bool, restart: bool) -> list[str]:
+    """Plan the conversion of all files but the last, the work folder; the plan in words or as JSON text."""
+    from genassoc.formats.convert_plan import plan_conversion
+
+    plan = plan_conversion(files[:-1], Path(files[-1]), parts, samples=samples, restart=restart)
+    return [plan.to_json()] if as_json else plan.lines(Path(files[-1]))
+
+
+def status_json(state: Status | ConversionStatus) -> str:
     """A status as JSON text."""
     facts = {**asdict(state), "complete": state.complete, "missing_parts": state.missing_parts}
     return json.dumps(facts, indent=1)
 
 
-def status_lines(state: Status) -> list[str]:
+def status_lines(state: Status | ConversionStatus) -> list[str]:
     """A status for people."""
+    if isinstance(state, ConversionStatus):
+        return state.lines()
     share = 100 * state.n_variants_done / max(state.n_variants, 1)
     lines = [f"{state.n_done} of {state.n_tasks} tasks done ({share:.0f} % of {state.n_variants:,} variants)"]
     if state.damaged:
@@ -146,7 +158,7 @@ def result_lines(results: Results) -> list[str]:
             lines.append(f"  {n:,} rows: {code}")
     if len(results.traits) > 20:
         lines.append(f"and {len(results.traits) - 20} more traits")
-    return lines
+    return lines + audit_lines(results.provenance)[:1]
 
 
 def sample_lines(samples: Mapping[str, Any], trait: str) -> list[str]:

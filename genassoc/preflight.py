@@ -14,14 +14,14 @@ from genassoc.data.cohort import Cohort
 from genassoc.data.design import Kind, build_design
 from genassoc.data.outcomes import exposure_values
 from genassoc.data.phenotypes import Phenotypes, formula_variables
-from genassoc.data.schema import RESULT_COLUMNS
+from genassoc.engine.budget import check_before_fitting
+from genassoc.engine.cost import cost_of
 from genassoc.errors import GenassocError
 from genassoc.methods import checks
 from genassoc.methods.registry import MODELS
-from genassoc.shapes import Int64Array, packed_bytes
+from genassoc.shapes import Int64Array
 
 Found = TypeVar("Found")
-_ROW_BYTES = 60  # of a row in a results parquet, measured on real cohorts; for the preflight's estimate only
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Preflight:
             return None
 
 
-def check(path: str | Path, n_threads: int = 1) -> Preflight:
+def check(path: str | Path, n_threads: int = 1, memory: str | int | None = None) -> Preflight:
     """Everything that can be known of a gwas.toml before the queue: every problem at once, and the cost.
 
     Raises
@@ -75,7 +75,7 @@ def check(path: str | Path, n_threads: int = 1) -> Preflight:
         found.lines += cohort.summary_lines()
         found.attempt(partial(_check_some_variant, cohort))
         if model is not None and not found.problems:
-            _rehearse(cohort, model, n_threads, found)
+            _rehearse(config, cohort, model, n_threads, memory, found)
     return found
 
 
@@ -146,30 +146,19 @@ def _check_some_variant(cohort: Cohort) -> None:
         raise GenassocError(f"no variant is left to test: {'; '.join(cohort.selection.describe())}")
 
 
-def _rehearse(cohort: Cohort, model: Any, n_threads: int, found: Preflight) -> None:
-    """Fit the null models, as the run will, and say what it will cost."""
-    job = found.attempt(lambda: api.association_job(cohort, model, api.plan_association(cohort, model)))
+def _rehearse(
+    config: Config, cohort: Cohort, model: Any, n_threads: int, memory: str | int | None, found: Preflight
+) -> None:
+    """Fit the null models, as the run will, compute one block, and say what all will cost."""
+    plan = api.plan_association(cohort, model)
+    found.attempt(lambda: check_before_fitting(cohort, model, memory))
+    job = found.attempt(lambda: api.association_job(cohort, model, plan))
     if job is None:
         return
     design = cohort.design((), model.covariates)
     found.lines += [*job.state.notes, *api.trait_notes(cohort, model, job.state)]
     found.lines.append(f"{int(design.complete.sum()):,} samples have all covariates ({', '.join(design.covariates)})")
-    found.lines += cost_lines(cohort, model, len(design.covariates), n_threads)
-
-
-def cost_lines(cohort: Cohort, model: Any, n_covariates: int, n_threads: int) -> list[str]:
-    """Tests, memory and size of the results, in words."""
-    plan = api.plan_association(cohort, model)
-    rows = cohort.n_variants * model.rows_per_variant
-    block = plan.block_variants * packed_bytes(cohort.block_width)
-    columns = len(model.traits) * (n_covariates + 1)
-    fixed = cohort.block_width * columns * (4 + 8 + 8)
-    task_rows = max((task.n_variants for task in plan.tasks), default=0) * model.rows_per_variant
-    # A task holds its block twice (compressed and not) and its rows as arrays, polars and Arrow columns.
-    each = 2 * block + task_rows * len(RESULT_COLUMNS) * 8 * 3
-    memory = 250e6 + fixed + 2 * n_threads * each
-    return [
-        f"{cohort.n_variants:,} variants x {len(model.traits)} traits = {rows:,} tests at most, in {len(plan.tasks)} tasks",
-        f"memory: about {memory / 1e6:,.0f} MB with {n_threads} threads",
-        f"results: about {rows * _ROW_BYTES / 1e6:,.1f} MB as parquet",
-    ]
+    cost = found.attempt(lambda: cost_of(job, plan, model.rows_per_variant, n_threads, memory))
+    if cost is not None:
+        found.lines += cost.lines()
+        found.attempt(partial(cost.check_space, config.out.parent))

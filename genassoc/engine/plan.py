@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -142,6 +142,24 @@ class Plan:
             groups[(2 * done + task.n_variants) * n_parts // (2 * total)].append(task)
             done += task.n_variants
         return tuple(tuple(group) for group in groups)
+
+    def finer(self, most_variants: int) -> "Plan":
+        """The same variants in tasks of at most ``most_variants``, which are also read at a time; itself where none is larger.
+
+        Raises
+        ------
+        PlanError
+            If ``most_variants`` is less than 1.
+        """
+        if most_variants < 1:
+            raise PlanError(f"tasks of {most_variants} variants cannot be cut: at least 1 is needed.")
+        if all(task.n_variants <= most_variants for task in self.tasks) and self.block_variants <= most_variants:
+            return self
+        tasks: list[Task] = []
+        for task in self.tasks:
+            for start in range(task.start, task.stop, most_variants):
+                tasks.append(Task(len(tasks), start, min(task.stop, start + most_variants), task.contig))
+        return replace(self, tasks=tuple(tasks), block_variants=min(self.block_variants, most_variants))
 
     def to_json(self) -> str:
         """The plan as JSON text."""

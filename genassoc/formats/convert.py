@@ -25,6 +25,7 @@ from genassoc.formats.source import Piece, Place, RecordError, Region, Source, V
 from genassoc.formats.summary import DROP_REASONS, ConversionSummary
 from genassoc.progress import Progress, Silent
 from genassoc.provenance import package_versions
+from genassoc.shapes import Int64Array
 
 CONVERSION_VERSION = 1  # raised when the same input would give another store
 MEMORY_IN_FLIGHT = 192 * 2**20  # text that waits to be scanned or written
@@ -89,7 +90,7 @@ def convert(
     regions = choosing.parse_regions(region)
     sources = [choosing.open_source(path, regions) for path in paths]
     choice = choosing.choose_samples(sources, samples)
-    identity = _identity(paths, regions, choice)
+    identity = conversion_identity(paths, regions, choice)
     attributes = read_attributes(out)
     if attributes is not None and attributes.get("identity", {}).get("source") == identity:
         if not (work_folder(out) / "store").exists() and (work_folder(out) / "parts").exists():
@@ -97,10 +98,10 @@ def convert(
         return ConversionSummary.from_stored(out, attributes["summary"])
     check_output(out, overwrite)
     check_outputs([out])
-    _check_contigs(sources, regions)
+    check_contigs(sources, regions)
     writer = StoreWriter(out, choice.sample_ids, identity, overwrite=overwrite)
     try:
-        summary = _Conversion(sources, choice, regions, writer, threads, progress or Silent()).run()
+        summary = Conversion(sources, choice, regions, writer, threads, progress or Silent()).run()
     except InputError:
         writer.abandon()
         raise
@@ -110,7 +111,7 @@ def convert(
     return summary
 
 
-def _identity(paths: list[Path], regions: list[Region], choice: SampleChoice) -> dict[str, Any]:
+def conversion_identity(paths: list[Path], regions: list[Region], choice: SampleChoice) -> dict[str, Any]:
     """What must be equal for a conversion to be the same one."""
     return {
         "conversion_version": CONVERSION_VERSION,
@@ -122,7 +123,7 @@ def _identity(paths: list[Path], regions: list[Region], choice: SampleChoice) ->
     }
 
 
-def _check_contigs(sources: list[Source], regions: list[Region]) -> None:
+def check_contigs(sources: list[Source], regions: list[Region]) -> None:
     """Find mismatches of contig names that are cheap to find before hours of reading."""
     check = ContigCheck()
     for source in sources:
@@ -134,7 +135,7 @@ def _check_contigs(sources: list[Source], regions: list[Region]) -> None:
 
 
 @dataclass
-class _Tally:
+class Tally:
     """Everything counted up to some place: part of an origin, so a resumed conversion counts on from it."""
 
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_SUMMED, 0))
@@ -146,7 +147,8 @@ class _Tally:
     unsorted: int = 0
     contig_returns: int = 0
 
-    def copy(self) -> "_Tally":
+    def copy(self) -> "Tally":
+        """As it is now."""
         return replace(
             self,
             counts=dict(self.counts),
@@ -160,8 +162,11 @@ class _Tally:
             self.counts[name] += batch.counters.get(name, 0)
         self.source_records[source] += batch.counters.get("records", 0)
         self.lines += batch.lines
-        runs = batch.columns.contigs
-        positions = batch.columns.positions
+        self.see_rows(batch.columns.contigs, batch.columns.positions)
+        return [contig for contig, _ in batch.columns.contigs]
+
+    def see_rows(self, runs: Sequence[tuple[str, int]], positions: Int64Array) -> None:
+        """Count what is out of order: runs of rows on one contig (name, length), and the rows' positions."""
         start = 0
         for contig, length in runs:
             stop = start + length
@@ -173,11 +178,10 @@ class _Tally:
             self.unsorted += int(np.count_nonzero(np.diff(positions[start:stop], prepend=self.last_position) < 0))
             self.last_position = int(positions[stop - 1])
             start = stop
-        return [contig for contig, _ in runs]
 
 
 @dataclass
-class _Conversion:
+class Conversion:
     """One conversion, running."""
 
     sources: list[Source]
@@ -190,11 +194,15 @@ class _Conversion:
     def run(self) -> ConversionSummary:
         """Read, scan, write, finish."""
         resumed_rows = self.writer.n_rows
+        return self.finish(self.scan(), resumed_rows)
+
+    def scan(self) -> Tally:
+        """Read, scan and write all rows; what was counted on the way."""
         origin = self.writer.origin
-        tally = _Tally(source_records=[0] * len(self.sources))
+        tally = Tally(source_records=[0] * len(self.sources))
         first, place = 0, None
         if origin is not None:
-            tally = _Tally(**origin["tally"])
+            tally = Tally(**origin["tally"])
             first, place = origin["source"], Place(*origin["place"])
         skip = self.writer.rows_of_origin
         threads = self.threads or _processors()
@@ -210,13 +218,13 @@ class _Conversion:
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
             self.progress.end()
-        return self._finish(tally, resumed_rows)
+        return tally
 
     def _source(
         self,
         number: int,
         place: Place | None,
-        tally: _Tally,
+        tally: Tally,
         skip: int,
         check: ContigCheck,
         pool: ThreadPoolExecutor,
@@ -242,7 +250,7 @@ class _Conversion:
             self.progress.advance(piece.work)
         return skip
 
-    def _finish(self, tally: _Tally, resumed_rows: int) -> ConversionSummary:
+    def finish(self, tally: Tally, resumed_rows: int) -> ConversionSummary:
         """Check what was found at all, and give the store its name."""
         known = dict.fromkeys(c for source in self.sources for c in source.contigs) | dict.fromkeys(tally.contigs)
         choosing.check_regions(self.regions, list(known))

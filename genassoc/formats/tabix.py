@@ -8,11 +8,13 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from isal import isal_zlib
 
 from genassoc.errors import InputError
 from genassoc.formats.bgzf import IsalError
 from genassoc.formats.source import Region
+from genassoc.shapes import Int64Array
 
 _TBI_DEPTH, _TBI_SHIFT = 5, 14
 _NEAR = 2**16  # stretches closer than one block are read as one
@@ -57,6 +59,26 @@ class TabixIndex:
             else:
                 merged.append((first, stop))
         return merged
+
+    @property
+    def window(self) -> int:
+        """Bases of the index's smallest windows."""
+        return 1 << self._shift
+
+    def windows(self, contig: str) -> Int64Array:
+        """Virtual offsets, one a window of ``contig``, before which no record that reaches into the window lies; ascending."""
+        number = self.contigs.index(contig)
+        base = ((1 << 3 * self._depth) - 1) // 7
+        deepest = [bin_ - base for bin_ in self._bins[number] if base <= bin_ < base + (1 << 3 * self._depth)]
+        count = max(1, len(self._linear[number]), max(deepest, default=0) + 1)
+        offsets = [self._lowest_offset(number, window << self._shift) for window in range(count)]
+        starts = [
+            a
+            for bin_, found in self._bins[number].items()
+            if bin_ < base + (1 << 3 * self._depth)
+            for a, _ in found.chunks
+        ]
+        return np.maximum(np.maximum.accumulate(np.array(offsets, dtype=np.int64)), min(starts, default=0))
 
     def _chunks(self, contig: int, region: Region) -> list[tuple[int, int]]:
         bins = self._bins[contig]

@@ -17,6 +17,7 @@ from genassoc.kernels.carriers import sum_lacking
 from genassoc.kernels.linear import sum_dense
 from genassoc.methods import checks, linear_genotypic, linear_interaction
 from genassoc.methods.base import BlockResult
+from genassoc.methods.change import baseline_names, prepare_changes, with_baseline_tests
 from genassoc.methods.columns import minor_counts, minor_dosages
 from genassoc.methods.genetic_models import by_genetic_model
 from genassoc.methods.genotype_choices import GenotypeChoices
@@ -64,6 +65,10 @@ class Linear(VarianceChoices, GenotypeChoices):
     like : {None, "plink2", "regenie"}
         Sets what is left at "auto" or None as that program does: PLINK 2 tests every minor allele count; REGENIE gives
         missing calls their mean, and a chi-squared from the null's residual variance in place of t.
+    baseline : str, sequence of str or mapping, optional
+        The column that each trait started from: the trait is analysed as its change, trait - baseline.
+    adjust_baseline : bool
+        Put the baseline among the covariates (the default); see `genassoc.methods.change`.
     genetic_model, male_x_dosage, condition_on
         See `genassoc.methods.genotype_choices.GenotypeChoices`.
     interaction, variance
@@ -83,6 +88,8 @@ class Linear(VarianceChoices, GenotypeChoices):
     min_mac: float | None = None
     rank_normalise: bool = False
     like: Literal["plink2", "regenie"] | None = None
+    baseline: tuple[str, ...] | None = None
+    adjust_baseline: bool = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "traits", checks.names(self.traits, "traits"))
@@ -94,6 +101,13 @@ class Linear(VarianceChoices, GenotypeChoices):
         if self.min_mac is not None:
             checks.number(self.min_mac, "min_mac", "a count of alleles", 0)
         object.__setattr__(self, "rank_normalise", checks.flag(self.rank_normalise, "rank_normalise"))
+        object.__setattr__(self, "adjust_baseline", checks.flag(self.adjust_baseline, "adjust_baseline"))
+        if self.baseline is not None:
+            object.__setattr__(self, "baseline", baseline_names(self.baseline, self.traits))
+        elif not self.adjust_baseline:
+            raise ValueError("adjust_baseline=False is of changes: name the baseline too, baseline='ldl_before'")
+        if self.baseline is not None and self.refits and len(set(self.baseline)) > 1:
+            raise ValueError("interaction and variance='robust' take one baseline: make a model of each")
         self.check_genotype_choices()
         self.check_interaction()
         self.check_variance()
@@ -126,6 +140,8 @@ class Linear(VarianceChoices, GenotypeChoices):
         """Fit the null models of all traits on the cohort's samples."""
         if self.refits:
             return linear_interaction.prepare(self, cohort, self.refit_choices())
+        if self.baseline is not None:
+            return prepare_changes(self, cohort)
         design = cohort.design(self.traits, self.covariates, kind=self.outcome)
         return prepare(design, np.asarray(cohort.block_columns), int(cohort.block_width), self.rank_normalise)
 
@@ -134,7 +150,7 @@ class Linear(VarianceChoices, GenotypeChoices):
         """Test every variant of the block against every trait: V x T rows, more of an interaction."""
         if self.refits:
             return linear_interaction.test_block(self.refit_choices(), state, block)
-        return _test_block(self, state, block)
+        return with_baseline_tests(self, state, block, _test_block(self, state, block))
 
     def genotypic(self, state: "LinearState", block: Block) -> BlockResult:
         """Test both degrees of freedom of every genotype: V x T x 3 rows."""

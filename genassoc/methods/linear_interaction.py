@@ -14,6 +14,7 @@ from genassoc.data.modifier import Modifier, check_main_effect, read_modifier, w
 from genassoc.kernels import interaction as kernel
 from genassoc.kernels.counts import mask_words
 from genassoc.methods.base import BlockResult
+from genassoc.methods.change import adjusted_for_baseline, of_change
 from genassoc.methods.columns import SQUARE, ThinMatrix, minor_counts
 from genassoc.methods.genotypic import neg_log_10_p_f2
 from genassoc.methods.interaction import Terms, as_rows, contrast_estimates, for_tests, terms_of, tests_of, too_few
@@ -98,7 +99,14 @@ class InteractionState:
 def prepare(model: Any, cohort: Any, choices: Choices) -> InteractionState:
     """Fit the null models, E among the covariates, and lay out the columns of the products."""
     columns, width = np.asarray(cohort.block_columns), int(cohort.block_width)
+    before: Float64Array | None = None
+    said: tuple[str, ...] = ()
+    if model.baseline is not None:
+        model, before, said = adjusted_for_baseline(model, cohort)
     design, modifier, notes = design_with_modifier(model, cohort)
+    if before is not None:
+        design = of_change(design, before, said[0])
+        notes = (*said[1:], *notes)
     state = state_of(choices, design, modifier, columns, width, model.rank_normalise)
     return replace(state, notes=(*state.notes, *notes))
 

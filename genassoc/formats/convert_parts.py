@@ -1,0 +1,217 @@
+"""A conversion as a job array: its parts, and merging them into the store that one conversion would write.
+
+::
+
+    WORK/
+      plan.json           inputs with fingerprints, samples, the stretches of each part (`genassoc.formats.convert_plan`)
+      part-00003.zarr     the rows of part 3, as a store; absent where it has none
+      part-00003.json     written last: what was read, split and dropped
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from genassoc.data.output import check_outputs, replacing
+from genassoc.data.store import GenotypeStore
+from genassoc.data.store_writer import StoreWriter, check_output
+from genassoc.errors import PlanError
+from genassoc.formats import inputs as choosing
+from genassoc.formats.convert import Conversion, Tally, conversion_identity
+from genassoc.formats.convert_plan import ConversionPlan, remove
+from genassoc.formats.source import Region
+from genassoc.formats.summary import ConversionSummary
+from genassoc.progress import Progress, Silent
+
+
+@dataclass(frozen=True)
+class ConversionStatus:
+    """How far a conversion in parts is.
+
+    Attributes
+    ----------
+    n_parts : int
+    missing_parts : tuple of int
+    """
+
+    n_parts: int
+    missing_parts: tuple[int, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is missing."""
+        return not self.missing_parts
+
+    def lines(self) -> list[str]:
+        """For people."""
+        left = f"missing parts: {','.join(map(str, self.missing_parts))}"
+        done = self.n_parts - len(self.missing_parts)
+        return [f"{done} of {self.n_parts} parts converted", left if self.missing_parts else "complete: ready to merge"]
+
+
+# one part ----------------------------------------------------------------------------------------------------
+
+
+def convert_part(work: Path, part: int, *, threads: int | None = None, progress: Progress | None = None) -> None:
+    """Convert one part (from 0). Doing it twice is harmless; a killed part carries on from its last finished shard.
+
+    Raises
+    ------
+    PlanError
+        There is no such part, or the inputs are no longer what they were.
+    InputError, OutputError
+        As in `genassoc.formats.convert.convert`.
+    """
+    plan = ConversionPlan.read(work)
+    if not 0 <= part < len(plan.parts):
+        raise PlanError(f"the plan in {work} has parts 0 to {len(plan.parts) - 1}; there is no part {part}.")
+    if _finished(work, plan, part) is not None:
+        return
+    stretches = plan.parts[part]
+    wanted: dict[int, list[Region]] = {}
+    for stretch in stretches:
+        wanted.setdefault(stretch.source, []).extend([stretch.region] if stretch.region else [])
+    whole = _whole(plan, work)
+    sources = [choosing.open_source(Path(plan.inputs[number]), regions) for number, regions in wanted.items()]
+    columns = [whole.choice.columns[number] for number in wanted]
+    choice = choosing.SampleChoice(whole.choice.sample_ids, columns)
+    store = _part_store(work, part)
+    identity = {"part": part, **plan.identity, "stretches": [asdict(stretch) for stretch in stretches]}
+    if store.exists():  # finished, and killed before it said so; or of an input that was edited
+        remove(store)
+    writer = StoreWriter(store, choice.sample_ids, identity)
+    try:
+        tally = Conversion(sources, choice, [], writer, threads, progress or Silent()).scan()
+        rows = writer.n_rows_appended
+        if rows:
+            writer.finish({"summary": {"rows": rows}})
+        else:
+            writer.abandon()
+    except BaseException:
+        writer.close()
+        raise
+    records = [0] * len(plan.inputs)
+    for number, count in zip(wanted, tally.source_records):
+        records[number] = count
+    fingerprint = GenotypeStore.open(store).fingerprint if rows else None
+    said = {
+        "identity": plan.identity,
+        "rows": rows,
+        "counts": tally.counts,
+        "source_records": records,
+        "fingerprint": fingerprint,
+    }
+    with replacing(_part_facts(work, part)) as file:
+        file.write(json.dumps(said, indent=1).encode())
+
+
+@dataclass(frozen=True)
+class _Whole:
+    """The inputs of the whole conversion, opened."""
+
+    sources: list[Any]
+    choice: choosing.SampleChoice
+
+
+def _whole(plan: ConversionPlan, work: Path) -> _Whole:
+    """All inputs, which must still be what they were."""
+    paths = choosing.expand(list(plan.inputs))
+    sources = [choosing.open_source(path, []) for path in paths]
+    choice = choosing.choose_samples(sources, plan.samples)
+    if conversion_identity(paths, [], choice) != plan.identity:
+        raise PlanError(f"the inputs or genassoc are no longer those that {work} was planned with: plan again.")
+    return _Whole(sources, choice)
+
+
+def _part_store(work: Path, part: int) -> Path:
+    return work / f"part-{part:05d}.zarr"
+
+
+def _part_facts(work: Path, part: int) -> Path:
+    return work / f"part-{part:05d}.json"
+
+
+def _finished(work: Path, plan: ConversionPlan, part: int) -> dict[str, Any] | None:
+    """What a finished part says of itself; None where it is unfinished, damaged or of other inputs."""
+    try:
+        said: dict[str, Any] = json.loads(_part_facts(work, part).read_text(encoding="utf-8"))
+        if said["identity"] != plan.identity:
+            return None
+        attributes = (
+            json.loads((_part_store(work, part) / "zarr.json").read_text())["attributes"] if said["rows"] else {}
+        )
+        return said if attributes.get("fingerprint") == said["fingerprint"] else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def conversion_status(work: Path) -> ConversionStatus:
+    """How far a conversion in parts is."""
+    plan = ConversionPlan.read(work)
+    missing = tuple(part for part in range(len(plan.parts)) if _finished(work, plan, part) is None)
+    return ConversionStatus(len(plan.parts), missing)
+
+
+# the end -----------------------------------------------------------------------------------------------------
+
+
+def merge_conversion(work: Path, out: Path, *, overwrite: bool = False) -> ConversionSummary:
+    """Join the parts into one store, the same bytes as one conversion's; a killed merge carries on. The parts stay.
+
+    Raises
+    ------
+    PlanError
+        Parts are missing (names them), or the inputs are no longer what they were.
+    StoreError
+        A part is damaged.
+    OutputError
+        The store cannot be written.
+    """
+    plan = ConversionPlan.read(work)
+    missing = conversion_status(work).missing_parts
+    if missing:
+        shown = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
+        raise PlanError(
+            f"{len(missing)} of {len(plan.parts)} parts are not converted yet ({shown}): do them, then merge again."
+        )
+    whole = _whole(plan, work)
+    check_output(out, overwrite)
+    check_outputs([out], [work])
+    writer = StoreWriter(out, whole.choice.sample_ids, plan.identity, overwrite=overwrite)
+    try:
+        resumed = writer.n_rows
+        tally = _append_parts(work, plan, writer, len(whole.sources))
+        return Conversion(whole.sources, whole.choice, [], writer, None, Silent()).finish(tally, resumed)
+    except BaseException:
+        writer.close()
+        raise
+
+
+def _append_parts(work: Path, plan: ConversionPlan, writer: StoreWriter, n_sources: int) -> Tally:
+    """Rows of all parts in order, but for those that the writer has; everything counted."""
+    tally = Tally(source_records=[0] * n_sources)
+    skip = writer.n_rows
+    for part in range(len(plan.parts)):
+        said = _finished(work, plan, part)
+        if said is None:
+            raise PlanError(f"part {part} of {work} has gone while it was merged: do it again, then merge again.")
+        if said["rows"]:
+            store = GenotypeStore.open(_part_store(work, part))
+            for start in range(0, store.n_variants, store.block_variants):
+                stop = min(start + store.block_variants, store.n_variants)
+                table = store.variants(start, stop)
+                runs = [
+                    (run["value"], run["len"]) for run in table["chromosome"].rle().struct.unnest().rows(named=True)
+                ]
+                tally.see_rows(runs, table["base_pair_location"].to_numpy())
+                dropped = min(skip, stop - start)
+                skip -= dropped
+                if dropped < stop - start:
+                    block = store.read(start + dropped, stop)
+                    rows = table[dropped:].with_columns(table["record"][dropped:] + tally.counts["records"])
+                    writer.append(block.packed, block.haploid, rows, {"part": part, "start": start}, dropped)
+        for name, count in said["counts"].items():
+            tally.counts[name] += count if name != "outside_regions" else 0  # of the parts' own stretches
+        tally.source_records = [a + b for a, b in zip(tally.source_records, said["source_records"])]
+    return tally

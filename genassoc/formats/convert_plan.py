@@ -1,0 +1,234 @@
+"""A conversion as a job array, planned: which stretch of which file is in which part.
+
+A file with a ``.tbi`` or ``.csi`` beside it is cut where its index says that as many bytes lie before as behind; any other
+belongs to one part as a whole. A record belongs to the stretch that its POS is in, so no record is in two.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from genassoc.data.output import check_outputs, output_error, replacing
+from genassoc.errors import PlanError
+from genassoc.formats import bgzf, tabix
+from genassoc.formats import inputs as choosing
+from genassoc.formats.convert import check_contigs, conversion_identity
+from genassoc.formats.source import LAST_POSITION, Region
+
+PLAN_NAME = "plan.json"
+PLAN_FORMAT = "genassoc-conversion-plan"
+PLAN_VERSION = 1
+_PIECES_A_PART = 8  # stretches that a part is made of before neighbours are joined: parts differ by an eighth at most
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Records of one file: those of ``region``, or all of them.
+
+    Attributes
+    ----------
+    source : int
+        Number of the input.
+    region : Region or None
+    n_bytes : int
+        Of the file, about.
+    """
+
+    source: int
+    region: Region | None
+    n_bytes: int
+
+
+@dataclass(frozen=True)
+class ConversionPlan:
+    """What each part of a conversion reads.
+
+    Attributes
+    ----------
+    inputs : tuple of str
+        Absolute paths.
+    samples : tuple of str or None
+        Ids to keep; all if None.
+    identity : dict
+        Of the whole conversion: fingerprints of the inputs, samples.
+    parts : tuple of tuple of Stretch
+        In the order of the store.
+    """
+
+    inputs: tuple[str, ...]
+    samples: tuple[str, ...] | None
+    identity: dict[str, Any]
+    parts: tuple[tuple[Stretch, ...], ...]
+
+    def to_json(self) -> str:
+        """The plan as JSON text."""
+        return json.dumps({"format": PLAN_FORMAT, "version": PLAN_VERSION, **asdict(self)}, indent=1)
+
+    @classmethod
+    def read(cls, work: Path) -> "ConversionPlan":
+        """The plan of a work folder.
+
+        Raises
+        ------
+        PlanError
+            There is none, or one of another version.
+        """
+        try:
+            content = json.loads((work / PLAN_NAME).read_text(encoding="utf-8"))
+            if content["format"] != PLAN_FORMAT or content["version"] != PLAN_VERSION:
+                raise PlanError(f"{work} holds a plan of another kind or version of genassoc; plan again.")
+            parts = tuple(
+                tuple(Stretch(s["source"], s["region"] and Region(*s["region"]), s["n_bytes"]) for s in part)
+                for part in content["parts"]
+            )
+            samples = content["samples"]
+            return cls(
+                tuple(content["inputs"]), None if samples is None else tuple(samples), content["identity"], parts
+            )
+        except OSError as error:
+            raise PlanError(f"{work} is no work folder of genassoc's: it has no {PLAN_NAME}.") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise PlanError(f"{work}/{PLAN_NAME} is damaged ({error}); plan again into another folder.") from error
+
+    def lines(self, work: Path) -> list[str]:
+        """For people, with what to type next."""
+        sizes = [sum(stretch.n_bytes for stretch in part) for part in self.parts]
+        empty = sum(not part for part in self.parts)
+        few = (
+            [f"{empty} parts have nothing to do: the inputs cannot be cut finer (is there an index?)"] if empty else []
+        )
+        return [
+            *few,
+            f"{len(self.inputs)} files in {len(self.parts)} parts of {min(sizes) / 1e6:,.1f} to {max(sizes) / 1e6:,.1f} MB",
+            f"each job: genassoc part {work} I, with I from 0 to {len(self.parts) - 1}; then: genassoc merge {work} OUT.zarr",
+        ]
+
+
+def is_conversion(work: Path) -> bool:
+    """Whether a work folder is a conversion's."""
+    try:
+        return f'"{PLAN_FORMAT}"' in (work / PLAN_NAME).read_text(encoding="utf-8")[:200]
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+# planning ----------------------------------------------------------------------------------------------------
+
+
+def plan_conversion(
+    inputs: Sequence[str | Path],
+    work: Path,
+    n_parts: int,
+    *,
+    samples: Sequence[str] | Path | None = None,
+    restart: bool = False,
+) -> ConversionPlan:
+    """Divide a conversion into parts, and write the plan into ``work``.
+
+    Parameters
+    ----------
+    inputs, samples
+        As in `genassoc.formats.convert.convert`.
+    n_parts : int
+        Jobs of the array.
+    restart : bool
+        Throw away the parts of another plan.
+
+    Raises
+    ------
+    InputError
+        The inputs do not fit each other.
+    PlanError
+        ``work`` holds something else.
+    """
+    paths = choosing.expand(list(inputs))
+    sources = [choosing.open_source(path, []) for path in paths]
+    choice = choosing.choose_samples(sources, samples)
+    check_contigs(sources, [])
+    check_outputs([work], paths)
+    identity = conversion_identity(paths, [], choice)
+    kept = None if samples is None else choice.sample_ids
+    plan = ConversionPlan(tuple(str(path.absolute()) for path in paths), kept, identity, _cut(paths, n_parts))
+    _write_plan(plan, work, restart)
+    return plan
+
+
+def _write_plan(plan: ConversionPlan, work: Path, restart: bool) -> None:
+    try:
+        work.mkdir(exist_ok=True)
+        held = sorted(entry.name for entry in work.iterdir())
+    except OSError as error:
+        raise output_error(error, work) from error
+    if held and not is_conversion(work):
+        raise PlanError(f"{work} is not empty and holds no plan of a conversion: name or empty another folder.")
+    if held and not restart:
+        if ConversionPlan.read(work) == plan:
+            return
+        raise PlanError(
+            f"{work} holds another conversion's plan: --force throws its parts away, or name another folder."
+        )
+    for name in held:
+        remove(work / name)
+    with replacing(work / PLAN_NAME) as file:
+        file.write(plan.to_json().encode())
+
+
+def _cut(paths: Sequence[Path], n_parts: int) -> tuple[tuple[Stretch, ...], ...]:
+    """All stretches in about equal parts, neighbours joined."""
+    if n_parts < 1:
+        raise PlanError(f"cannot divide the work into {n_parts} parts: at least 1 is needed.")
+    target = max(1, sum(path.stat().st_size for path in paths) // (n_parts * _PIECES_A_PART))
+    stretches = [stretch for number, path in enumerate(paths) for stretch in _stretches(number, path, target)]
+    total = max(1, sum(stretch.n_bytes for stretch in stretches))
+    parts: list[list[Stretch]] = [[] for _ in range(n_parts)]
+    done = 0
+    for stretch in stretches:
+        part = parts[min(n_parts - 1, (2 * done + stretch.n_bytes) * n_parts // (2 * total))]
+        last = part[-1] if part else None
+        if (
+            last
+            and last.source == stretch.source
+            and last.region
+            and stretch.region
+            and last.region.contig == stretch.region.contig
+        ):
+            joined = Region(last.region.contig, last.region.first, stretch.region.last)
+            part[-1] = Stretch(last.source, joined, last.n_bytes + stretch.n_bytes)
+        else:
+            part.append(stretch)
+        done += stretch.n_bytes
+    return tuple(tuple(part) for part in parts)
+
+
+def _stretches(number: int, path: Path, target: int) -> Iterator[Stretch]:
+    """A file in stretches of about ``target`` bytes, by its index; whole where it has none."""
+    index_path = tabix.find_index(path) if bgzf.sniff(path) == "bgzf" else None
+    if index_path is None:
+        yield Stretch(number, None, path.stat().st_size)
+        return
+    index = tabix.read_index(index_path)
+    starts = [index.windows(contig) for contig in index.contigs]
+    firsts = [int(offsets[0]) >> 16 for offsets in starts]
+    for at, contig in enumerate(index.contigs):
+        behind = firsts[at + 1] if at + 1 < len(firsts) else path.stat().st_size
+        offsets = starts[at] >> 16
+        cuts = [0]
+        for window in range(1, len(offsets)):
+            if offsets[window] - offsets[cuts[-1]] >= target:
+                cuts.append(window)
+        for cut, following in zip(cuts, [*cuts[1:], None]):
+            first = cut * index.window + 1 if cut else 0
+            last = LAST_POSITION if following is None else following * index.window
+            end = behind if following is None else int(offsets[following])
+            yield Stretch(number, Region(contig, first, last), max(1, end - int(offsets[cut])))
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all in it."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,276 @@
+"""Sizes of memory, what the system grants, and a cap that holds: peak memory of real processes."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from small_cohort import COVARIATES, TRAITS, make_files
+
+import genassoc as ga
+from genassoc import analysis, preflight
+from genassoc.config import Config
+from genassoc.data.block import GenotypeBlock
+from genassoc.data.store_writer import write_store
+from genassoc.engine import budget, cost, resources
+from genassoc.engine.plan import Plan
+
+MIB = 2**20
+
+
+# sizes and grants --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "n_bytes"),
+    [
+        ("4GiB", 4 * 2**30),
+        ("4G", 4 * 2**30),
+        ("4GB", 4 * 10**9),
+        ("1.5 m", 1572864),
+        ("500", 500),
+        (7, 7),
+        ("2tb", 2 * 10**12),
+    ],
+)
+def test_sizes(text, n_bytes):
+    assert resources.parse_memory(text) == n_bytes
+
+
+@pytest.mark.parametrize("text", ["", "lots", "-4G", "4 GG", "0", "4,5G"])
+def test_what_is_no_size(text):
+    with pytest.raises(ga.PlanError, match="no size of memory"):
+        resources.parse_memory(text)
+
+
+@pytest.mark.parametrize("n_bytes", [5 * MIB, 700 * MIB, 3 * 2**30])
+def test_sizes_are_shown_as_they_are_read(n_bytes):
+    assert resources.parse_memory(resources.show_memory(n_bytes)) == n_bytes
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({"SLURM_MEM_PER_NODE": "64"}, 64 * MIB),
+        ({"SLURM_MEM_PER_NODE": "0"}, None),  # the whole node
+        ({"SLURM_MEM_PER_CPU": "30", "SLURM_CPUS_PER_TASK": "2"}, 60 * MIB),
+        ({"SLURM_MEM_PER_CPU": "30", "SLURM_CPUS_ON_NODE": "3"}, 90 * MIB),
+        ({}, None),
+    ],
+)
+def test_what_slurm_grants(environment, expected, tmp_path):
+    grant = resources.granted_memory(environment, tmp_path, tmp_path / "absent")
+    if expected is None:
+        assert grant is None or grant.source == "this machine"
+    else:
+        assert (grant.n_bytes, grant.source) == (expected, "SLURM")
+
+
+@pytest.mark.parametrize(
+    ("membership", "files", "expected"),
+    [
+        ("0::/job/step\n", {"job/memory.max": "70000000\n", "job/step/memory.max": "max\n"}, 70_000_000),
+        ("0::/job\n", {"memory.max": "60000000", "job/memory.high": "50000000"}, 50_000_000),
+        ("5:cpu:/x\n4:memory:/job\n", {"memory/job/memory.limit_in_bytes": "40000000"}, 40_000_000),
+        ("4:memory:/job\n", {"memory/job/memory.limit_in_bytes": str(2**63 - 4096)}, None),
+    ],
+)
+def test_limits_of_cgroups(membership, files, expected, tmp_path):
+    (tmp_path / "membership").write_text(membership)
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    grant = resources.granted_memory({}, tmp_path, tmp_path / "membership")
+    if expected is None:
+        assert grant is None or grant.source == "this machine"
+    else:
+        assert (grant.n_bytes, grant.source) == (expected, "the container's limit")
+
+
+# sizes that fit ----------------------------------------------------------------------------------------------
+
+NEEDS = budget.Needs(process=300 * MIB, chunk=16 * MIB, variant=50_000.0, rows_per_variant=4, share_reading=0.1)
+
+
+@pytest.mark.parametrize("cap", [450, 600, 1000, 4000])
+@pytest.mark.parametrize("recut", [True, False])
+def test_what_fits_is_below_the_cap_and_no_bigger_than_wanted(cap, recut):
+    chosen = budget.fit(NEEDS, cap * MIB, 8, 1024, 1024, recut)
+    assert chosen.n_bytes == NEEDS.total(chosen.n_threads, chosen.block_variants, chosen.task_variants) <= cap * MIB
+    assert 1 <= chosen.n_threads <= 8 and budget.MIN_BLOCK <= chosen.block_variants <= 1024
+    assert chosen.task_variants == (chosen.block_variants if recut else 1024)
+
+
+def test_more_memory_is_never_slower():
+    speeds = []
+    for cap in range(420, 2000, 60):
+        chosen = budget.fit(NEEDS, cap * MIB, 8, 1024, 1024)
+        speeds.append(chosen.n_threads / (1 + NEEDS.share_reading * (1024 / chosen.block_variants - 1)))
+    assert speeds == sorted(speeds) and speeds[-1] == 8
+
+
+def test_a_refusal_says_what_would_fit():
+    with pytest.raises(ga.PlanError, match="is too little") as refusal:
+        budget.fit(NEEDS, 310 * MIB, 8, 1024, 1024)
+    would = str(refusal.value).split("at least --memory ")[1].split(",")[0]
+    assert budget.fit(NEEDS, resources.parse_memory(would), 8, 1024, 1024).n_threads >= 1
+
+
+def test_tasks_cut_finer_hold_the_same_variants():
+    plan = Plan.by_block([("1", 0, 250), ("2", 250, 300)], 100, "f", n_parts=3, settings={"a": 1})
+    finer = plan.finer(16)
+    assert [task.index for task in finer.tasks] == list(range(len(finer.tasks)))
+    assert [i for task in finer.tasks for i in range(task.start, task.stop)] == list(range(300))
+    assert max(task.n_variants for task in finer.tasks) == 16 and finer.block_variants == 16
+    assert {task.contig for task in finer.tasks if task.start >= 250} == {"2"}
+    assert (finer.fingerprint, finer.n_parts, finer.settings) == (plan.fingerprint, 3, {"a": 1})
+    assert plan.finer(100) is plan
+
+
+def test_a_gate_waits_for_those_at_work(monkeypatch):
+    held = {"bytes": 0}
+    monkeypatch.setattr(budget, "resident_memory", lambda: held["bytes"])
+    gate = budget.Gate(cap=100, each=40)
+    entered: list[int] = []
+
+    def task(number):
+        with gate:
+            entered.append(number)
+            held["bytes"] += 40
+            time.sleep(0.05)
+            at_once.append(gate._running)
+            held["bytes"] -= 40
+
+    at_once: list[int] = []
+    results = list(ga.Threads(4).map(task, range(8)))
+    assert len(results) == len(entered) == 8
+    assert max(at_once) <= 3  # the third may enter before the second's memory shows
+
+
+# whole runs --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    return make_files(tmp_path_factory.mktemp("cohort"))
+
+
+@pytest.fixture
+def config(files, tmp_path):
+    tables = {
+        "input": {"store": str(files.store), "phenotypes": str(files.phenotypes)},
+        "model": {"kind": "linear", "traits": list(TRAITS), "covariates": list(COVARIATES)},
+        "output": {"path": str(tmp_path / "run.parquet")},
+    }
+    return Config.of(tables, "test", tmp_path)
+
+
+def test_the_same_bytes_with_a_cap_and_without(config, tmp_path):
+    analysis.run_config(config)
+    expected = (tmp_path / "run.parquet").read_bytes()
+    results = analysis.run_config(config, memory="8GiB", executor=ga.Serial(), restart=True)
+    assert (tmp_path / "run.parquet").read_bytes() == expected
+    assert any("at most of 8.0GiB" in note for note in results.provenance["notes"])
+    plan = analysis.make_plan(config, tmp_path / "work", 2, memory="8GiB")
+    assert plan.settings["memory"] == 8 * 2**30
+    for part in range(2):
+        analysis.do_part(tmp_path / "work", part)
+    analysis.merge_parts(tmp_path / "work", tmp_path / "merged.parquet")
+    assert (tmp_path / "merged.parquet").read_bytes() == expected
+
+
+def test_too_small_a_cap_is_refused_before_any_work(config, tmp_path):
+    for refused in (
+        lambda: analysis.run_config(config, memory="20MiB"),
+        lambda: analysis.make_plan(config, tmp_path / "work", 2, memory="20MiB"),
+    ):
+        with pytest.raises(ga.PlanError, match=r"too little.*at least"):
+            refused()
+    assert not (tmp_path / "run.parquet").exists() and not (tmp_path / "run.parquet.work").exists()
+    assert not list((tmp_path / "work").glob("part-*"))
+
+
+def test_check_says_memory_time_and_size_and_refuses(config, tmp_path, monkeypatch):
+    (tmp_path / "gwas.toml").write_text(config.to_toml())
+    text = "\n".join(preflight.check(tmp_path / "gwas.toml", 2).lines)
+    assert "memory: " in text and "time: about" in text and "results: about" in text and "ask the queue for" in text
+    found = preflight.check(tmp_path / "gwas.toml", 2, "20MiB")
+    assert any("too little" in problem for problem in found.problems)
+    usage = type("Usage", (), {"free": 1000})
+    monkeypatch.setattr(cost.shutil, "disk_usage", lambda folder: usage)
+    found = preflight.check(tmp_path / "gwas.toml", 2)
+    assert any("no space left on the disk" in problem for problem in found.problems)
+
+
+def test_a_grant_that_is_too_small_takes_threads_away(config, monkeypatch):
+    held = resources.resident_memory()
+    small = resources.Grant(held + 400 * MIB, "SLURM")
+    monkeypatch.setattr(budget, "granted_memory", lambda: small)
+    results = analysis.run_config(config, executor=ga.Threads(64))
+    assert any("of 64 threads, since SLURM allows" in note for note in results.provenance["notes"])
+
+
+def big_store(folder: Path, n_samples: int = 40_000, n_variants: int = 9600) -> tuple[Path, Path]:
+    """A store with six blocks of 16 MB, and ten traits."""
+    rng = np.random.default_rng(3)
+    names = [f"s{i}" for i in range(n_samples)]
+    table = {"IID": names} | {f"t{j}": rng.standard_normal(n_samples).astype(np.float32) for j in range(10)}
+    pl.DataFrame(table).write_csv(folder / "phenotypes.tsv", separator="\t")
+
+    def blocks():
+        for _ in range(0, n_variants, 100):
+            codes = np.zeros((100, n_samples), np.uint8)
+            for row in codes:
+                row[rng.integers(0, n_samples, 2000)] = 1
+            yield GenotypeBlock.from_codes(codes)
+
+    variants = pl.DataFrame(
+        {
+            "chromosome": ["1"] * n_variants, "base_pair_location": range(1, n_variants + 1),
+            "effect_allele": ["A"] * n_variants, "other_allele": ["G"] * n_variants,
+        }
+    )  # fmt: skip
+    write_store(folder / "big.zarr", names, blocks(), variants)
+    return folder / "big.zarr", folder / "phenotypes.tsv"
+
+
+def peak_of(command: list[str], folder: Path) -> tuple[int, str]:
+    """Run a command; the largest VmHWM seen of it, and what it said."""
+    project = Path(__file__).resolve().parents[1]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(project), os.environ.get("PYTHONPATH", "")])}
+    with (
+        (folder / "said").open("w") as said,
+        subprocess.Popen(command, env=environment, stderr=said, stdout=said) as process,
+    ):
+        peak = 0
+        while process.poll() is None:
+            for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
+                if line.startswith("VmHWM:"):
+                    peak = max(peak, 1024 * int(line.split()[1]))
+            time.sleep(0.01)
+    text = (folder / "said").read_text()
+    assert process.returncode == 0, text
+    return peak, text
+
+
+@pytest.mark.integration
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
+def test_the_cap_holds(tmp_path):
+    """Eight threads of 16 MB blocks and ten traits want more than the cap; the peak of the process stays below it."""
+    store, phenotypes = big_store(tmp_path)
+    traits = ",".join(f"t{j}" for j in range(10))
+    command = [
+        sys.executable, "-m", "genassoc", "assoc", str(store), str(phenotypes), "--model", "linear", "--trait", traits,
+        "--threads", "8", "--out",
+    ]  # fmt: skip
+    free, _ = peak_of([*command, str(tmp_path / "free.parquet")], tmp_path)
+    capped, said = peak_of([*command, str(tmp_path / "capped.parquet"), "--memory", "570MiB"], tmp_path)
+    assert capped < 570 * MIB < free, said
+    assert "of 570MiB, with" in said
+    assert (tmp_path / "capped.parquet").read_bytes() == (tmp_path / "free.parquet").read_bytes()
+    print(f"peak {free / MIB:.0f} MiB without a cap, {capped / MIB:.0f} MiB under 570 MiB")
