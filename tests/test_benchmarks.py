@@ -49,3 +49,14 @@ def test_calibration_of_cox(monkeypatch, capsys):
     calibration_cox.main()
     rows = capsys.readouterr().out.splitlines()[2:]
     assert len(rows) == 3 * len(calibration_cox.BINS) * 2
+
+
+def test_scale_store(monkeypatch, capsys, tmp_path):
+    import scale_store
+
+    argv = ["scale_store.py", "--samples", "300", "--variants", "640", "--traits", "2", "--memory", "3GiB"]
+    monkeypatch.setattr(sys, "argv", [*argv, "--folder", str(tmp_path)])
+    scale_store.main()
+    printed = capsys.readouterr().out
+    assert "1,280 tests" in printed and "| `run --memory 3GiB` |" in printed
+    assert list(tmp_path.iterdir()) == []
