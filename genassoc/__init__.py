@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 _NAMES = {
+    "AuditWarning": "genassoc.audit",
     "ClusterError": "genassoc.errors",
     "Cohort": "genassoc.data.cohort",
     "Cox": "genassoc.methods.cox",
@@ -26,10 +27,14 @@ _NAMES = {
     "Serial": "genassoc.engine.executors",
     "StoreError": "genassoc.errors",
     "Threads": "genassoc.engine.executors",
+    "adjust": "genassoc.adjustment",
     "associate": "genassoc.api",
+    "associate_predictors": "genassoc.predictors",
     "convert": "genassoc.api",
     "demo": "genassoc.demo",
+    "explain": "genassoc.explanation",
     "open_store": "genassoc.api",
+    "permute": "genassoc.permutation",
     "run": "genassoc.analysis",
     "sample_qc": "genassoc.api",
     "simulate_cohort": "genassoc.simulate",
@@ -37,7 +42,7 @@ _NAMES = {
     "to_dask": "genassoc.api",
     "variant_qc": "genassoc.api",
 }
-_MODULES = {"plots": "genassoc.plots", "variants": "genassoc.data.variants"}
+_MODULES = {"endpoints": "genassoc.data.endpoints", "plots": "genassoc.plots", "variants": "genassoc.data.variants"}
 
 __all__ = sorted([*_NAMES, *_MODULES])
 
@@ -46,7 +51,9 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return import_module(_MODULES[name])
     if name in _NAMES:
-        return getattr(import_module(_NAMES[name]), name)
+        # Kept, or a module of the same name (genassoc.demo) would stand in its place from the second use on.
+        globals()[name] = getattr(import_module(_NAMES[name]), name)
+        return globals()[name]
     if name == "__version__":
         from genassoc.provenance import genassoc_version
 

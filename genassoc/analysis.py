@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from genassoc import api
+from genassoc.audit import audit_lines, audited
 from genassoc.config import VCF_SUFFIXES, Config
 from genassoc.data.cohort import Cohort
 from genassoc.data.output import check_outputs, check_writable
@@ -102,6 +103,12 @@ def make_cohort(config: Config, store: GenotypeStore) -> Cohort:
     return cohort
 
 
+def cohort_of(path: str | Path) -> Cohort:
+    """The cohort of the gwas.toml at ``path``."""
+    config = Config.read(path)
+    return make_cohort(config, make_store(config))
+
+
 def align(config: Config, store: GenotypeStore, sex: str | None) -> Cohort:
     """The cohort of the samples in both files, before any selection."""
     return Cohort.align(
@@ -182,11 +189,12 @@ def run(
     executor: Executor | None = None,
     progress: Progress | None = None,
     restart: bool = False,
+    audit: int | None = None,
     memory: str | int | None = None,
 ) -> Results:
     """Do what the gwas.toml at ``path`` says; see `run_config`. A ``dialect`` is written beside the table."""
     config = Config.read(path)
-    results = run_config(config, executor=executor, progress=progress, restart=restart, memory=memory)
+    results = run_config(config, executor=executor, progress=progress, restart=restart, audit=audit, memory=memory)
     write_dialect(config, results)
     return results
 
@@ -205,6 +213,7 @@ def run_config(
     executor: Executor | None = None,
     progress: Progress | None = None,
     restart: bool = False,
+    audit: int | None = None,
     memory: str | int | None = None,
 ) -> Results:
     """Do what a gwas.toml says and write its results; ``memory`` is a cap such as "4GiB".
@@ -219,7 +228,7 @@ def run_config(
     threads = executor.n if isinstance(executor, Threads) else None
     cohort = make_cohort(config, make_store(config, threads=threads, progress=progress, overwrite=restart))
     return api.associate(
-        cohort, model, out=config.out, executor=executor, progress=progress, restart=restart, memory=memory
+        cohort, model, out=config.out, executor=executor, progress=progress, restart=restart, audit=audit, memory=memory
     )
 
 
@@ -262,8 +271,9 @@ def make_plan(
             cost = cost_of(job, plan, model.rows_per_variant, 1, memory)
             cost.check_space(folder.path)
             plan = plan.finer(cost.fit.task_variants) if memory is not None else plan
-            for line in cost.lines() if tell is not None else ():
-                tell(line)
+            if tell is not None:
+                for line in cost.lines():
+                    tell(line)
         folder.open(plan, restart)
     return plan
 
@@ -315,7 +325,7 @@ def status(work: Path) -> Status | ConversionStatus:
     return conversion_status(work) if is_conversion(work) else WorkFolder(work).status()
 
 
-def merge_parts(work: Path, out: Path) -> tuple[Merged, list[str]]:
+def merge_parts(work: Path, out: Path, audit: int | None = None) -> tuple[Merged, list[str], list[str]]:
     """One results file of all parts, the same bytes as a single run's; the work folder stays.
 
     Files in the dialect that the plan's ``[output]`` names are written besides, as a single run would.
@@ -325,6 +335,8 @@ def merge_parts(work: Path, out: Path) -> tuple[Merged, list[str]]:
     merged : Merged
     written : list of str
         Files in the dialect, in words.
+    checked : list of str
+        What an audit of ``audit`` rows found, in one line, and its warning if there is one.
     """
     recorder = Recorder()
     folder, plan, cohort, model = _planned(work)
@@ -341,13 +353,15 @@ def merge_parts(work: Path, out: Path) -> tuple[Merged, list[str]]:
     recorder.parameters, recorder.inputs = api.describe(cohort, model), api.inputs_of(cohort)
     state = api.association_job(cohort, model, plan).state
     record = api.finish_record(recorder, cohort, model, state, merged.counts.to_dict())
+    record = audited(record, Results(merged.path, record), cohort, record["parameters"]["model"], audit)
     write_provenance(merged.path, record)
-    return merged, write_dialect(config, Results(merged.path, record))
+    return merged, write_dialect(config, Results(merged.path, record)), audit_lines(record)
 
 
-def merge_lines(work: Path, out: Path) -> list[str]:
-    """Join the parts of a run or of a conversion; what was written, in words."""
+def merge_lines(work: Path, out: Path, audit: int | None = None) -> tuple[list[str], list[str]]:
+    """Join the parts of a run or of a conversion; what was written, and what the audit warns of, in words."""
     if is_conversion(work):
-        return merge_conversion(work, out).lines()
-    merged, written = merge_parts(work, out)
-    return [f"{merged.path}: {merged.counts.rows:,} rows of {merged.counts.kept:,} variants", *written]
+        return merge_conversion(work, out).lines(), []
+    merged, written, checked = merge_parts(work, out, audit)
+    lines = [f"{merged.path}: {merged.counts.rows:,} rows of {merged.counts.kept:,} variants", *written, *checked[:1]]
+    return lines, checked[1:]

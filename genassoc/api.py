@@ -2,18 +2,17 @@
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
+from genassoc.audit import audited, check_rows
 from genassoc.data.arguments import check_cohort, check_executor, check_model, kind_of
 from genassoc.data.cohort import Cohort
 from genassoc.data.controls import Controls
 from genassoc.data.output import check_outputs
-from genassoc.data.ploidy import refused_notes
 from genassoc.data.store import GenotypeStore
 from genassoc.engine.association import AssociationJob
 from genassoc.engine.budget import check_before_fitting, fitted
@@ -21,12 +20,12 @@ from genassoc.engine.executors import Executor, Threads, single_threaded_blas
 from genassoc.engine.plan import Plan, Task, fingerprint
 from genassoc.engine.run import run_to_file
 from genassoc.errors import PhenotypeError
-from genassoc.methods.linear import Linear
 from genassoc.methods.qc import SampleQuality
 from genassoc.methods.scan import Scan
 from genassoc.progress import Progress, Silent
 from genassoc.provenance import Recorder, genassoc_version
 from genassoc.results import Results, write_provenance
+from genassoc.run_record import describe, finish_record, input_files, inputs_of, trait_notes
 from genassoc.shapes import Int64Array
 
 if TYPE_CHECKING:
@@ -112,6 +111,7 @@ def associate(
     executor: Executor | None = None,
     progress: Progress | None = None,
     restart: bool = False,
+    audit: int | None = None,
     memory: str | int | None = None,
 ) -> Results:
     """Test every selected variant of a cohort against every trait of a model.
@@ -129,6 +129,9 @@ def associate(
     progress : Progress, optional
     restart : bool
         Throw away the parts of an interrupted run.
+    audit : int, optional
+        Rows to fit again by independent dense code (half at random, half with the smallest p); what it found is in the
+        provenance, and rows beyond tolerance are an `AuditWarning`. 200 on the command line.
     memory : str or int, optional
         A cap for this process, as "4GiB": threads, blocks and tasks follow from it.
 
@@ -151,10 +154,18 @@ def associate(
     check_cohort(cohort, "associate(cohort, model)")
     check_model(model)
     check_executor(executor)
+    n_rows = check_rows(audit)
     if out is None:
         folder = tempfile.TemporaryDirectory(prefix="genassoc-")
-        out = Path(folder.name) / "results.parquet"
-        results = associate(cohort, model, out=out, executor=executor, progress=progress, memory=memory)
+        results = associate(
+            cohort,
+            model,
+            out=Path(folder.name) / "results.parquet",
+            executor=executor,
+            progress=progress,
+            audit=audit,
+            memory=memory,
+        )
         results.folder = folder
         return results
     check_outputs([Path(out)], input_files(cohort))
@@ -166,79 +177,10 @@ def associate(
     merged = run_to_file(run.job, run.plan, run.executor, Path(out), progress or Silent(), restart=restart)
     record = finish_record(recorder, cohort, model, job.state, merged.counts.to_dict())
     record["notes"] += run.notes
-    write_provenance(merged.path, record)
-    return Results(merged.path, record)
-
-
-def describe(cohort: Cohort, model: Any) -> dict[str, Any]:
-    """Every choice of a run, defaults included."""
-    return {
-        "model": {"kind": type(model).__name__.lower(), **asdict(model)},
-        "variants": cohort.selection.describe(),
-    }
-
-
-def input_files(cohort: Cohort) -> list[Path]:
-    """Store and tables that a cohort reads."""
-    return [Path(cohort.store.path), *cohort.phenotypes.files]
-
-
-def inputs_of(cohort: Cohort) -> dict[str, Any]:
-    """What a run reads, with fingerprints."""
-    return {
-        "store": {
-            "path": str(cohort.store.path),
-            "fingerprint": cohort.store.fingerprint,
-            "sources": cohort.store.attributes.get("summary", {}).get("sources", []),
-        },
-        "phenotypes": {"path": cohort.phenotypes.source, "fingerprint": cohort.phenotypes.fingerprint},
-    }
-
-
-def finish_record(
-    recorder: Recorder, cohort: Cohort, model: Any, state: Any, variants: dict[str, Any]
-) -> dict[str, Any]:
-    """The provenance of a finished run: its ledgers of samples and variants, and what was dropped by name."""
-    dropped = cohort.sample_ledger.filter(pl.col("status") == "dropped")
-    reasons = dropped.group_by("reason").len().sort("reason")
-    samples = {
-        "genotyped": int(cohort.store.n_samples),
-        "kept": cohort.n_samples,
-        "dropped": dict(reasons.iter_rows()),
-        "lacking_a_covariate": state.n_incomplete,
-        "analysed": dict(zip(state.traits, state.n_by_trait)),
-    }
-    notes = [
-        *cohort.notes,
-        *state.notes,
-        *trait_notes(cohort, model, state),
-        *refused_notes(variants.get("refused", {})),
-    ]
-    return recorder.finish(samples=samples, variants=variants, notes=notes)
-
-
-def trait_notes(cohort: Cohort, model: Any, state: Any) -> list[str]:
-    """What is odd about the traits of a linear model: two values only, or too few samples."""
-    if not isinstance(model, Linear):
-        return []
-    notes = []
-    for trait in state.traits:
-        values = cohort.phenotypes.numbers(trait, cohort.rows)
-        values = values[~np.isnan(values)]
-        others = values[values != values[0]]
-        if others.size and np.all(others == others[0]):
-            low, high = sorted((values[0], others[0]))
-            notes.append(
-                f"{trait} has only two values, {low:g} and {high:g}: if they are controls and cases, use a logistic model"
-            )
-    for null in state.nulls:
-        if null.n <= null.Q.shape[1] + 1:
-            names = ", ".join(state.traits[trait] for trait in null.traits[:5])
-            notes.append(
-                f"{names}: {null.n} samples are too few for {null.Q.shape[1]} covariates (the intercept included) and "
-                "the genotype: no row has an estimate"
-            )
-    return notes
+    results = Results(merged.path, record, cohort)
+    results.provenance = audited(record, results, cohort, record["parameters"]["model"], n_rows)
+    write_provenance(merged.path, results.provenance)
+    return results
 
 
 def over_blocks(
@@ -395,6 +337,6 @@ def to_dask(cohort: Cohort) -> "dask.array.Array":
 
 
 __all__ = [
-    "associate", "association_job", "convert", "genassoc_version", "open_store", "plan_association", "quality",
-    "sample_qc", "to_allel", "to_dask", "variant_qc",
+    "associate", "association_job", "convert", "describe", "finish_record", "genassoc_version", "input_files", "inputs_of",
+    "open_store", "plan_association", "quality", "sample_qc", "to_allel", "to_dask", "trait_notes", "variant_qc",
 ]  # fmt: skip

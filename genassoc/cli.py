@@ -3,11 +3,14 @@
 import csv
 import gc
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import typer.core
+
+from genassoc import cli_results
 
 if TYPE_CHECKING:
     from genassoc.config import Config
@@ -35,10 +38,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Threads = Annotated[
-    int | None,
-    typer.Option("--threads", min=1, help="Threads; all usable CPUs by default. Results do not depend on it."),
-]
+Threads = Annotated[int | None, typer.Option(min=1, help="Threads; all usable CPUs by default; the same results.")]
 Memory = Annotated[
     str | None, typer.Option(metavar="SIZE", help="Cap of this process, as 4GiB; threads and blocks follow from it.")
 ]
@@ -46,12 +46,8 @@ Dask = Annotated[
     str | None, typer.Option(metavar="ADDRESS", help="Run on a Dask scheduler, or local:N for N processes.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-Force = Annotated[
-    bool,
-    typer.Option(
-        "--force", help="Begin anew: throw away unfinished work of other inputs, and a store made of another VCF."
-    ),
-]
+Audit = Annotated[int, typer.Option(min=0, help="Rows fitted again by independent dense code; 0: none.")]
+Force = Annotated[bool, typer.Option("--force", help="Begin anew: throw away unfinished work, a store of another VCF.")]
 
 
 def _say(text: str = "") -> None:
@@ -177,14 +173,15 @@ def run(
     dask: Dask = None,
     memory: Memory = None,
     force: Force = False,
+    audit: Audit = 200,
 ) -> None:
     """Do what a gwas.toml says. A killed run carries on when run again."""
     from genassoc.config import Config
 
-    _run(Config.read(config), threads, dask, force, memory)
+    _run(Config.read(config), threads, dask, force, memory, audit)
 
 
-def _run(config: "Config", threads: int | None, dask: str | None, force: bool, memory: str | None) -> None:
+def _run(config: "Config", threads: int | None, dask: str | None, force: bool, memory: str | None, audit: int) -> None:
     from genassoc import analysis, describe
     from genassoc.formats.sumstats_metadata import check_fields
 
@@ -192,7 +189,9 @@ def _run(config: "Config", threads: int | None, dask: str | None, force: bool, m
     if threads is not None and dask is not None:
         raise typer.BadParameter("--threads is for this machine, --dask for a cluster: give one of them")
     with analysis.workers(threads, dask, _tell) as executor:
-        results = analysis.run_config(config, executor=executor, progress=_progress(), restart=force, memory=memory)
+        results = analysis.run_config(
+            config, executor=executor, progress=_progress(), restart=force, audit=audit, memory=memory
+        )
     for note in results.provenance["notes"]:
         _tell(note)
     for line in describe.result_lines(results):
@@ -240,6 +239,10 @@ def assoc(
     correct_below: Annotated[float | None, typer.Option(help="p below which that is done (0.05).")] = None,
     exposure: Annotated[str | None, typer.Option(help="Poisson: column of what the counts are over, as years.")] = None,
     levels: Annotated[str | None, typer.Option(help="Ordinal: NAME,NAME,... from the lowest to the highest.")] = None,
+    interaction: Annotated[
+        str | None, typer.Option(help="Covariate that may change the effect: add, add:E, joint_2df, effects by arm.")
+    ] = None,
+    variance: Annotated[str | None, typer.Option(help="Linear, logistic: model | robust (HC3).")] = None,
     like: Annotated[str | None, typer.Option(help="As plink2 | regenie does; explicit choices win.")] = None,
     missing_code: Annotated[
         list[str] | None,
@@ -253,6 +256,7 @@ def assoc(
     dask: Dask = None,
     memory: Memory = None,
     force: Force = False,
+    audit: Audit = 200,
     print_toml: Annotated[bool, typer.Option(help="Print the gwas.toml that means the same, and stop.")] = False,
 ) -> None:
     """Association in one line: the same as `run` with a gwas.toml."""
@@ -262,6 +266,7 @@ def assoc(
         "kind": model, "missing": missing, "min_mac": min_mac, "test": test, "rank_normalise": rank_normalise or None,
         "correction": correction, "correct_below": correct_below, "like": like, "entry": entry, "cause": cause, "ties": ties,
         "genetic_model": genetic_model, "male_x_dosage": x_model, "exposure": exposure,
+        "interaction": interaction, "variance": variance,
     }  # fmt: skip
     lists = {
         "traits": trait, "time": time, "event": event, "strata": [strata] if strata else None,
@@ -285,7 +290,7 @@ def assoc(
     if print_toml:
         _say(config.to_toml().rstrip())
         return
-    _run(config, threads, dask, force, memory)
+    _run(config, threads, dask, force, memory, audit)
 
 
 @app.command()
@@ -336,27 +341,17 @@ def status(work: Path, json: Json = False) -> None:
 
 
 @app.command()
-def merge(work: Path, out: Path) -> None:
+def merge(work: Path, out: Path, audit: Audit = 200) -> None:
     """Join the parts of a planned run into one results file, the same bytes as `run` writes."""
     from genassoc import analysis
 
-    _say("\n".join(analysis.merge_lines(work, out)))
+    lines, warnings = analysis.merge_lines(work, out, audit)
+    for warning in warnings:
+        _tell(warning)
+    _say("\n".join(lines))
 
 
-@app.command()
-def plot(
-    results: Path,
-    out: Annotated[Path, typer.Option(help="Folder for the pictures.")],
-    format: Annotated[str, typer.Option(help="png | pdf | svg")] = "png",
-) -> None:
-    """A Manhattan and a QQ plot of every trait and test."""
-    from genassoc import describe
-    from genassoc.results import Results
-
-    if format not in ("png", "pdf", "svg"):
-        raise typer.BadParameter(f"--format is png, pdf or svg, not {format}")
-    for path in describe.draw_all(Results.read(results), out, format):
-        _say(str(path))
+cli_results.add_to(app)
 
 
 @app.command()
@@ -388,6 +383,7 @@ def main() -> None:
     """Entry point: 0 done, 1 bad input or a failed run (a message, never a traceback), 2 bad usage."""
     from genassoc.exits import run_guarded
 
+    warnings.filterwarnings("ignore", message="AUDIT FAILED")  # it is among the notes, which are printed
     gc.set_threshold(200_000, 20, 20)  # importing makes a million objects and hardly any garbage
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the engine pins it; idle pools start up and spin
     if os.environ.get("GENASSOC_TRACEBACK"):

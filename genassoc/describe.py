@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from genassoc.audit import audit_lines
 from genassoc.data.output import check_outputs, check_writable
 from genassoc.data.result_table import table_suffix, to_arrow, write_table
 from genassoc.data.store import GenotypeStore
@@ -145,9 +146,13 @@ def result_lines(results: Results) -> list[str]:
         lines += [f"  {line}" for line in sample_lines(samples, trait)]
         if top.height:
             row = top.row(0, named=True)
+            effect = f"test {row['test']}"  # of several degrees of freedom: no effect to show
+            if row["beta"] is not None and row["standard_error"] is not None:
+                effect = f"beta {row['beta']:.4g} for one more {row['effect_allele']}, SE {row['standard_error']:.3g}"
+                effect += f" ({row['test']})" if row["test"] != "add" else ""
             lines.append(
-                f"  best: {row['variant_id']} ({row['rsid'] or 'no id'}) beta {row['beta']:.4g} for one more "
-                f"{row['effect_allele']}, SE {row['standard_error']:.3g}, -log10 p {row['neg_log_10_p_value']:.2f}"
+                f"  best: {row['variant_id']} ({row['rsid'] or 'no id'}) {effect}, "
+                f"-log10 p {row['neg_log_10_p_value']:.2f}"
             )
         for code, n in (
             codes.filter((pl.col("trait") == trait) & pl.col("code").is_not_null()).select("code", "n_rows").iter_rows()
@@ -155,7 +160,7 @@ def result_lines(results: Results) -> list[str]:
             lines.append(f"  {n:,} rows: {code}")
     if len(results.traits) > 20:
         lines.append(f"and {len(results.traits) - 20} more traits")
-    return lines
+    return lines + audit_lines(results.provenance)[:1]
 
 
 def sample_lines(samples: Mapping[str, Any], trait: str) -> list[str]:

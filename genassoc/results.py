@@ -42,16 +42,21 @@ class Results:
         A results file of genassoc's (parquet, TSV), read when it is needed; or the table itself.
     provenance : mapping, optional
         What produced it (``genassoc.provenance``); ``"variants"`` in it are the counts behind `ledger`.
+    cohort : Cohort, optional
+        What they were computed on, where that was in this session: for `genassoc.explain`.
 
     See Also
     --------
     Results.read : open a file together with its provenance.
     """
 
-    def __init__(self, source: str | Path | pl.DataFrame, provenance: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, source: str | Path | pl.DataFrame, provenance: Mapping[str, Any] | None = None, cohort: Any = None
+    ) -> None:
         self.path = None if isinstance(source, pl.DataFrame) else Path(source)
         self._table = source if isinstance(source, pl.DataFrame) else None
         self.provenance: dict[str, Any] = dict(provenance or {})
+        self.cohort = cohort
         self._source: sumstats.Source | None = None  # where the file is in another tool's dialect
         self.folder: Any = None  # a temporary folder that must live as long as its results
 

@@ -24,6 +24,7 @@ Int64Array = NDArray[np.int64]
 Int32Array = NDArray[np.int32]
 UInt8Array = NDArray[np.uint8]
 UInt16Array = NDArray[np.uint16]
+UInt32Array = NDArray[np.uint32]
 UInt64Array = NDArray[np.uint64]
 BoolArray = NDArray[np.bool_]
 

@@ -60,3 +60,17 @@ def test_scale_store(monkeypatch, capsys, tmp_path):
     printed = capsys.readouterr().out
     assert "1,280 tests" in printed and "| `run --memory 3GiB` |" in printed
     assert list(tmp_path.iterdir()) == []
+
+
+def test_linear_scale():
+    import linear_scale
+
+    for line in linear_scale.scale(200, 30, 3).splitlines():
+        assert float(line.split("|")[-2]) > 0
+    costs = [line.split("|") for line in linear_scale.curve(200, 20).splitlines()]
+    assert [row[2].strip() for row in costs] == ["10", "40", "160"]
+    block = linear_scale.calls(4000, [0.3], 0.1)
+    codes = block.codes()[0]
+    # five standard errors of a frequency of 7,200 alleles, and of a rate of 4,000 calls
+    assert abs(codes[codes < 3].mean() / 2 - 0.3) < 0.03
+    assert abs((codes == 3).mean() - 0.1) < 0.025

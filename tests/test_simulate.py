@@ -207,9 +207,30 @@ def test_truth_names_variants_of_the_cohort(cohort):
     ]  # fmt: skip
     keys = ["variant_id", "rsid", "chromosome", "base_pair_location"]
     assert t.join(cohort.variants, on=keys, how="semi").height == t.height
-    assert set(t["trait"]) == {"ldl", "ldl_change", "t2d"}
-    assert set(t.filter(pl.col("trait") == "ldl_change")["term"]) == {"interaction"}
+    assert set(t["trait"]) == {"ldl", "ldl_change", "t2d", "muscle_pain", "cardiac_event"}
+    in_the_trial = t.filter(pl.col("trait").is_in(["ldl_change", "muscle_pain", "cardiac_event"]))
+    assert set(in_the_trial["term"]) == {"interaction"}
     assert (t["effect"] != 0).all()
+
+
+def test_the_trial_has_its_effects_on_statin_alone():
+    cohort = simulate_cohort(4000, 3000, 2, seed=5)
+    codes, people = all_codes(cohort), cohort.phenotypes
+    treated = (people["statin"] == "statin").to_numpy()
+    where = {row["trait"]: row["variant_id"] for row in cohort.truth.iter_rows(named=True)}
+    ids = cohort.variants["variant_id"].to_list()
+    for trait, size in (("muscle_pain", np.log(4.0)), ("cardiac_event", np.log(0.5))):
+        g, y = codes[ids.index(where[trait])], people[trait].to_numpy()
+        log_odds = {}
+        for arm in (False, True):
+            some = (treated == arm) & (g < 3)
+            carriers, others = some & (g > 0), some & (g == 0)
+            cases = np.array([[y[who].sum(), (1 - y[who]).sum()] for who in (carriers, others)])
+            # Carriers of one ALT, a few of two; four standard errors of a log odds ratio; hazards are near odds here.
+            log_odds[arm] = np.log(cases[0, 0] * cases[1, 1] / (cases[0, 1] * cases[1, 0]))
+            error = np.sqrt((1 / cases).sum())
+            expected = size if arm else 0.0
+            assert abs(log_odds[arm] - expected) < 4 * error + 0.35 * abs(expected), (trait, arm, log_odds)
 
 
 def test_planted_effects_are_found():

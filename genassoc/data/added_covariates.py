@@ -36,6 +36,14 @@ class Conditioned:
     notes: tuple[str, ...]
 
 
+def more_covariates(own: tuple[str, ...] | str, names: Sequence[str]) -> tuple[str, ...] | str:
+    """Covariates, a list or a formula, with more of them after."""
+    if not isinstance(own, str):
+        return (*own, *names)
+    terms = [own] if own.strip() else []
+    return " + ".join([*terms, *(f"`{name}`" for name in names)])
+
+
 def with_sex(cohort: Cohort) -> Cohort:
     """The cohort with `SEX_ON_X` (1 male, 2 female, missing where unknown) among its columns."""
     assert cohort.sex is not None

@@ -1,18 +1,18 @@
 """A block of consecutive variants, all samples: the unit of storage, of work, of memory and of restart."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from genassoc.kernels import packed as packed_kernels
 from genassoc.shapes import (
-    Array,
     BoolArray,
     Float64Array,
     Int64Array,
     UInt8Array,
     UInt16Array,
+    UInt32Array,
     UInt64Array,
     packed_bytes,
 )
@@ -117,7 +117,7 @@ class DosageBlock:
 
     Attributes
     ----------
-    values : uint8 or uint16 array (V, N)
+    values : uint8, uint16 or (predictors that are not variants) uint32 array (V, N)
         ``dosage = value / scale``; the dtype's largest value means "not observed".
     start : int
         Number of the first variant in the store.
@@ -127,10 +127,10 @@ class DosageBlock:
     Notes
     -----
     ``scale`` is 127 for 8 bits (2.0 is 254) and 32767 for 16 bits (2.0 is 65534): the rounding error of a
-    dosage is at most 0.004 and 0.000016.
+    dosage is at most 0.004 and 0.000016. For 32 bits it is 2^20, whose sums of squares are exact to 2 million samples.
     """
 
-    values: UInt8Array | UInt16Array
+    values: UInt8Array | UInt16Array | UInt32Array
     start: int = 0
     places: Places | None = None
     genuine: "DosageBlock | None" = None
@@ -138,12 +138,12 @@ class DosageBlock:
     @property
     def scale(self) -> int:
         """Steps of one allele copy."""
-        return 127 if self.values.dtype == np.uint8 else 32767
+        return {1: 127, 2: 32767, 4: 2**20}[self.values.dtype.itemsize]
 
     @property
     def not_observed(self) -> int:
         """The value that means "not observed"."""
-        return 255 if self.values.dtype == np.uint8 else 65535
+        return int(np.iinfo(self.values.dtype).max)
 
     @property
     def n_variants(self) -> int:
@@ -168,9 +168,9 @@ class DosageBlock:
         genuine = None if self.genuine is None else self.genuine.take(keep)
         return replace(self, values=self.values[keep], places=places_of(self).take(keep), genuine=genuine)
 
-    def recoded(self, values: Array) -> "DosageBlock":
+    def recoded(self, values: Any) -> "DosageBlock":
         """The same variants with other values (V, N); ``genuine`` keeps the dosages."""
-        fixed = values.astype(np.uint8) if self.scale == 127 else values.astype(np.uint16)
+        fixed: Any = values.astype(self.values.dtype)
         return replace(self, values=fixed, genuine=self.genuine or self)
 
     @classmethod

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from genassoc.data import cohort_recipe as recipe
 from genassoc.data import variant_statistics as statistics
 from genassoc.data.block import GenotypeBlock, take_samples
 from genassoc.data.codings import sex_codes
@@ -59,6 +60,8 @@ class Cohort:
         What selections found, for `summary_lines`.
     build : str or None
         "GRCh37" or "GRCh38" where it was named.
+    recipe : tuple of mappings
+        How it was made (`genassoc.data.cohort_recipe`); for the provenance.
     """
 
     store: "GenotypeStore"
@@ -71,6 +74,7 @@ class Cohort:
     selection: VariantSelection = field(default_factory=VariantSelection)
     notes: tuple[str, ...] = ()
     build: str | None = None
+    recipe: tuple[dict[str, Any], ...] = ()
 
     @classmethod
     def align(
@@ -125,6 +129,7 @@ class Cohort:
             sex=None if sex is None else sex_codes(table, sex, rows),
             sample_ledger=sample_ledger(genotyped["id"], described["id"], table.source),
             build=build_named(build),
+            recipe=(recipe.aligned(table, sex, build),),
         )
 
     @property
@@ -163,7 +168,7 @@ class Cohort:
         if isinstance(choice, pl.Expr):
             keep, missing = samples_where(self.phenotypes.table[self.rows], choice, self.phenotypes)
             details = np.where(missing, f"{choice} (a value is missing)", str(choice))
-            return self._with_samples(keep, "keep_samples", details, str(choice))
+            return self._with_samples(keep, recipe.kept(choice), details, str(choice))
         wanted = [str(name) for name in ([choice] if isinstance(choice, str) else choice)]
         keep = np.isin(self.sample_ids.astype(str), np.array(wanted, dtype=str))
         if not keep.any():
@@ -174,13 +179,13 @@ class Cohort:
             )
         unknown = len(set(wanted)) - int(keep.sum())
         label = f"a list of {len(wanted)} ids" + (f" ({unknown} not in the cohort)" if unknown else "")
-        return self._with_samples(keep, "keep_samples", np.full(keep.size, label, dtype=object), label)
+        return self._with_samples(keep, recipe.kept(wanted), np.full(keep.size, label, dtype=object), label)
 
-    def _with_samples(self, keep: BoolArray, reason: str, details: Array, label: str) -> "Cohort":
+    def _with_samples(self, keep: BoolArray, step: dict[str, Any], details: Array, label: str) -> "Cohort":
         """The cohort of the samples where ``keep`` (N,) is true; the others go to the ledger."""
         if not keep.any():
             raise PhenotypeError(f"keep_samples({label}) leaves none of {self.n_samples} samples")
-        ledger = drop_samples(self.sample_ledger, self.sample_ids[~keep], reason, details[~keep])
+        ledger = drop_samples(self.sample_ledger, self.sample_ids[~keep], "keep_samples", details[~keep])
         note = f"{int(keep.sum()):,} of {self.n_samples:,} samples kept by {label}"
         return replace(
             self,
@@ -190,6 +195,7 @@ class Cohort:
             sex=None if self.sex is None else self.sex[keep],
             sample_ledger=ledger,
             notes=(*self.notes, note),
+            recipe=(*self.recipe, step),
         )
 
     def with_covariates(
@@ -217,11 +223,11 @@ class Cohort:
         n_found = len(set(added.sample_ids) & set(self.sample_ids))
         if n_found == 0:
             raise SampleMismatchError(mismatch_message(list(self.sample_ids), added, 0, 0.0))
-        more = ", ..." if len(added.columns) > 5 else ""
-        note = f"{', '.join(added.columns[:5])}{more} joined from {added.source}"
+        note = f"{', '.join(added.columns[:5])}{', ...' if len(added.columns) > 5 else ''} joined from {added.source}"
         if n_found < self.n_samples:
             note += f"; {self.n_samples - n_found:,} samples are not in it"
-        return replace(self, phenotypes=self.phenotypes.with_columns(added), notes=(*self.notes, note))
+        steps = (*self.recipe, recipe.joined(added))
+        return replace(self, phenotypes=self.phenotypes.with_columns(added), notes=(*self.notes, note), recipe=steps)
 
     def design(
         self, traits: Sequence[str], covariates: Sequence[str] | str = (), *, kind: Kind = "quantitative",
@@ -275,8 +281,7 @@ class Cohort:
             lambda: self._metadata(start, stop),
             lambda: self.variant_statistics(block, hwe=self.selection.needs_hwe),
         )
-        gone = np.flatnonzero(~keep)
-        if gone.size == 0:
+        if (gone := np.flatnonzero(~keep)).size == 0:
             return keep, pl.DataFrame(schema=DROPPED_SCHEMA)
         ids = self.store.variants(start, stop)[gone].select(variant_ids())["id"]
         return keep, pl.DataFrame({"id": ids, "reason": [reasons[i] for i in gone]}, schema=DROPPED_SCHEMA)
@@ -379,8 +384,7 @@ class Cohort:
         return lines
 
     def __repr__(self) -> str:
-        lines = "; ".join(self.summary_lines())
-        return f"Cohort({self.n_samples:,} samples, {self.n_variants:,} variants; {lines})"
+        return f"Cohort({self.n_samples:,} samples, {self.n_variants:,} variants; {'; '.join(self.summary_lines())})"
 
 
 def _opened(store: Any) -> "GenotypeStore":

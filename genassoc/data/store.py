@@ -12,6 +12,7 @@ import polars as pl
 
 from genassoc.data import schema
 from genassoc.data.block import GenotypeBlock
+from genassoc.data.shards import Shards
 from genassoc.data.store_location import RemoteLocation, url_of
 from genassoc.errors import StoreError
 from genassoc.shapes import Array, UInt8Array, packed_bytes
@@ -38,8 +39,7 @@ def work_folder(path: Path) -> Path:
 class GenotypeStore:
     """Genotypes of V variants x N samples on disk, read in blocks.
 
-    Open one with `GenotypeStore.open`. It holds no file open and pickles as its path, so worker processes open it
-    themselves.
+    Open one with `GenotypeStore.open`. It holds no file open and pickles as its path: workers open it themselves.
 
     Attributes
     ----------
@@ -90,7 +90,8 @@ class GenotypeStore:
             self._check_version()
             self.block_variants = int(self.attributes["block_variants"])
             self.fingerprint = str(self.attributes["fingerprint"])
-            self._haploid_chunks = frozenset(_numbers_of_runs(self.attributes["haploid_chunks"]))
+            runs = self.attributes["haploid_chunks"]
+            self._haploid_chunks = frozenset(number for first, stop in runs for number in range(first, stop))
             self._arrays: dict[str, Any] = {(reading := name): self._group[name] for name in schema.DIMENSIONS}
             self.sample_ids = np.asarray(self._whole(schema.SAMPLE_ID), dtype=object)
             self.contigs = tuple(str(name) for name in self._whole(schema.CONTIG_ID))
@@ -102,6 +103,7 @@ class GenotypeStore:
         except Exception as error:
             # Whatever a damaged file makes zarr or json say.
             raise StoreError(f"{self.path}: is damaged: {reading}: {_reason(error)}; convert it again") from error
+        self._shards = Shards.of(self.path / schema.GENOTYPES) if isinstance(self.path, Path) else None
         self._metadata: OrderedDict[int, pl.DataFrame] = OrderedDict()
         self._runs: list[tuple[str, int, int]] | None = None
 
@@ -191,7 +193,9 @@ class GenotypeStore:
             The range is not within the store, or a chunk is missing or fails its checksum (named).
         """
         self._check_range(start, stop)
-        packed = np.ascontiguousarray(self._slice(schema.GENOTYPES, start, stop), dtype=np.uint8)
+        packed = self._shards.read(start, stop) if self._shards else None
+        if packed is None:
+            packed = np.ascontiguousarray(self._slice(schema.GENOTYPES, start, stop), dtype=np.uint8)
         return GenotypeBlock(packed, self.n_samples, start, self._read_haploid(start, stop))
 
     def _read_haploid(self, start: int, stop: int) -> UInt8Array | None:
@@ -306,10 +310,6 @@ def read_attributes(path: Path) -> dict[str, Any] | None:
 
 def _reason(error: BaseException) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
-
-
-def _numbers_of_runs(runs: list[list[int]]) -> list[int]:
-    return [number for first, stop in runs for number in range(first, stop)]
 
 
 def hash_of(*parts: bytes | memoryview) -> str:

@@ -176,7 +176,6 @@ def _at_work(digest: str) -> Iterator[None]:
 @cache
 def _blas_pools() -> Any:
     """The BLAS libraries of this process; looking for them takes a millisecond, so once."""
-    import scipy.linalg  # noqa: F401  its BLAS must be loaded to be found
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()

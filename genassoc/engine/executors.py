@@ -94,8 +94,11 @@ def _pin_thread() -> None:
 
 @contextlib.contextmanager
 def single_threaded_blas() -> Iterator[None]:
-    """BLAS on one thread: the executor owns parallelism, and a product's bits must not tell the CPUs."""
-    import scipy.linalg  # noqa: F401  its BLAS must be loaded before it can be limited
+    """BLAS on one thread: the executor owns parallelism, and a product's bits must not tell the CPUs.
+
+    Those that are loaded: numpy's, which is the only one that the methods call. (scipy's comes with ``scipy.linalg``, which
+    takes 0.2 s to import and nothing here uses.)
+    """
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):

@@ -14,6 +14,9 @@ The cache
 numba's own cache does not see edits in the *other* files a kernel calls. The cache folder of a file is therefore
 keyed by a hash of it and of every file of this room that it imports, and lies in the user's cache folder
 (``GENASSOC_CACHE_DIR`` or ``NUMBA_CACHE_DIR`` override it), so that read-only site-packages and shared homes work.
+
+A kernel that is in the cache is linked without numba's tables of what it could compile: see `_LinkedCache`. It follows
+that kernels call nothing whose symbols those tables bring along: no BLAS or LAPACK, no hashing of text, no threads.
 """
 
 import hashlib
@@ -29,6 +32,8 @@ from typing import Any, TypeVar, cast
 
 import numba  # the only door of numba is this folder
 from numba.core import config as _numba_config
+from numba.core.caching import FunctionCache
+from numba.core.runtime import rtsys
 
 _IMPORT = re.compile(r"^from genassoc\.kernels(?:\.(\w+) import| import (\w+))", re.MULTILINE)
 
@@ -74,6 +79,21 @@ def cache_folder(source: Path) -> Path:
     return candidates[-1] / key
 
 
+class _LinkedCache(FunctionCache):
+    """numba's cache of a function, without the preparations for compiling when nothing is compiled.
+
+    numba fills its tables of types and operations before it looks into the cache, and imports scipy.linalg for them: about
+    half a second of CPU in every process. Machine code needs none of it, but for the run-time system of arrays. A kernel
+    that is not in the cache is compiled, and the compiler fills the tables itself.
+    """
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """The compiled function of a signature; None where the cache has none."""
+        rtsys.initialize(target_context)
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(sig, target_context)
+
+
 def jit(function: F) -> F:
     """Compile a kernel: nogil, single thread, cached in `cache_folder`.
 
@@ -84,7 +104,9 @@ def jit(function: F) -> F:
     before = settings.CACHE_DIR
     settings.CACHE_DIR = str(cache_folder(Path(inspect.getfile(function)).resolve()))
     try:
-        compiled: Any = numba.njit(nogil=True, cache=True)(function)
+        compiled: Any = numba.njit(nogil=True)(function)
+        if not settings.DISABLE_JIT:
+            compiled._cache = _LinkedCache(function)
         return cast(F, compiled)
     finally:
         settings.CACHE_DIR = before

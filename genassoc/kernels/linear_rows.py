@@ -121,6 +121,23 @@ def _sum_missing(
 
 
 @jit
+def _sum_residuals(samples: Int64Array, Q: Float64Array, R: Float64Array, C: int, D: int, out: Float64Array) -> None:
+    """Set out (T8 / 8, (C + 1) * 8) to ``-sum q r`` and ``-sum r^2`` over the samples whose call is missing.
+
+    One pass over them, all traits at once: a sample's row of R is read whole.
+    """
+    n_groups = out.shape[0]
+    out[:] = 0.0
+    for sample in samples:
+        for group in range(n_groups):
+            at = (sample * n_groups + group) * DOUBLES
+            sums = out[group]
+            for c in range(C):
+                add_scaled(sums, c * DOUBLES, R, at, -Q[sample * D + c])
+            subtract_product(sums, C * DOUBLES, R, at, R, at)
+
+
+@jit
 def _downdate(
     A: Float64Array,
     C: int,
@@ -295,6 +312,7 @@ def finish(
     information, score, residual = np.empty(DOUBLES), np.empty(DOUBLES), np.empty(DOUBLES)
     squares, before, total, mean = np.empty(DOUBLES), np.empty(DOUBLES), np.empty(DOUBLES), np.empty(DOUBLES)
     weakest, lost, rank = np.empty(DOUBLES), np.empty(DOUBLES), np.empty(DOUBLES, np.int64)
+    missing_r = np.empty((gram.shape[0], (C + 1) * DOUBLES))
     # Factors of variants without a missing call, and what they say of themselves.
     whole, found = gram.copy(), np.empty((gram.shape[0], 3, DOUBLES))
     for group in range(gram.shape[0]):
@@ -305,6 +323,8 @@ def finish(
         missing = indices[pointers[v] : pointers[v + 1]]
         if missing.size > 0:
             _sum_missing(missing, lacking_pointers, lacking_patterns, flat_Q, C, D, impute, every, lacking, touched)
+            if not impute:
+                _sum_residuals(missing, flat_Q, flat_R, C, D, missing_r)
         for group in range(gram.shape[0]):
             first = group * DOUBLES
             patterns = pattern_of[first : min(first + DOUBLES, T)]
@@ -327,11 +347,9 @@ def finish(
                 A[:] = gram[group]
                 _downdate(A, C, D, every, lacking, touched, patterns, ones)
                 factor_lanes(A, C, weakest, lost, rank)
-                for sample in missing:
-                    at = sample * R.shape[1] + first
-                    subtract_product(residual, 0, flat_R, at, flat_R, at)
-                    for c in range(C):
-                        add_scaled(b, c * DOUBLES, flat_R, at, -Q[sample, c])
+                b[:] = missing_r[group, : C * DOUBLES]
+                for lane in range(DOUBLES):
+                    residual[lane] += missing_r[group, C * DOUBLES + lane]
                 factor = A
             else:
                 factor = whole[group]

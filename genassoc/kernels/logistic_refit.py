@@ -93,7 +93,7 @@ def _refit(
 
 
 @jit
-def _residual_genotype(
+def residual_genotype(
     T: Float64Array, keep: Float64Array, w: Float64Array, gamma: Float64Array, beta: Float64Array, d: Float64Array,
     eta: Float64Array,
 ) -> None:  # fmt: skip
@@ -187,7 +187,7 @@ def refit_rows(
         if not fine:
             continue
         if firth[row]:
-            _residual_genotype(T, keep, w, gamma, beta, d, eta)
+            residual_genotype(T, keep, w, gamma, beta, d, eta)
             for i in range(n):
                 eta[i] += oo[i]
             done[row] = firth_one(d, y, eta, room, numbers[row]) == FINE

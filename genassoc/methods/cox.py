@@ -4,19 +4,20 @@ The null (covariates only) is fitted once an endpoint. A block is one product wi
 covariates, whose information has proven bounds; rows whose exact p may be below 0.05 are then done one by one.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from genassoc.data.block import Block
 from genassoc.data.survival import SurvivalDesign, build_survival
-from genassoc.methods import checks
+from genassoc.methods import checks, cox_interaction
 from genassoc.methods.base import BlockResult
-from genassoc.methods.cox_null import CoxState, prepare
+from genassoc.methods.cox_null import prepare
 from genassoc.methods.cox_rows import CODES, METHODS, Choices, test_endpoint
 from genassoc.methods.genetic_models import by_genetic_model
 from genassoc.methods.genotype_choices import GENETIC_MODELS, GenotypeChoices
+from genassoc.methods.interaction_choices import InteractionChoices
 from genassoc.methods.sums import minor_is_ref
 from genassoc.shapes import Array, Int64Array
 
@@ -28,7 +29,7 @@ _COUNTS = ("n", "n_events", "iterations")
 
 
 @dataclass(frozen=True)
-class Cox(GenotypeChoices):
+class Cox(InteractionChoices, GenotypeChoices):
     """Proportional hazards regression (Cox 1972), additive in ALT copies unless ``genetic_model`` says else.
 
     beta is the log hazard ratio.
@@ -65,6 +66,9 @@ class Cox(GenotypeChoices):
         Rows below this minor allele count have no estimate (code "too_few_carriers"); 5 by default.
     genetic_model, male_x_dosage, condition_on
         See `genassoc.methods.genotype_choices.GenotypeChoices`; without "genotypic".
+    interaction
+        See `genassoc.methods.interaction_choices.InteractionChoices` and docs/models/interaction.md. Its tests are Wald or
+        likelihood ratio tests, corrected by Firth's.
 
     Notes
     -----
@@ -114,6 +118,9 @@ class Cox(GenotypeChoices):
         checks.number(self.correct_below, "correct_below", "a p-value", 0, 1)
         if self.min_mac is not None:
             checks.number(self.min_mac, "min_mac", "a count of alleles", 0)
+        self.check_interaction()
+        if self.interaction is not None and (self.test == "score" or self.correction == "spa"):
+            raise ValueError("interaction needs the variant in the fit: leave test='score' and correction='spa' out")
 
     @property
     def imputes(self) -> bool:
@@ -130,6 +137,11 @@ class Cox(GenotypeChoices):
             min_mac=5.0 if self.min_mac is None else float(self.min_mac),
         )
 
+    def interaction_choices(self) -> Choices:
+        """What is done of an interaction."""
+        test = "lrt" if self.test == "lrt" else "wald"
+        return replace(self.choices(), test=test, correction=None if self.correction is None else "firth")
+
     @property
     def traits(self) -> tuple[str, ...]:
         """The events' names."""
@@ -137,8 +149,8 @@ class Cox(GenotypeChoices):
 
     @property
     def rows_per_variant(self) -> int:
-        """One row for each endpoint."""
-        return len(self.event)
+        """One row for each endpoint; up to five of an interaction."""
+        return len(self.event) * (1 if self.interaction is None else 5)
 
     def design(self, phenotypes: Any, rows: Int64Array) -> SurvivalDesign:
         """Endpoints and covariates of some rows (N,) of the phenotypes as arrays; see `build_survival`."""
@@ -148,14 +160,18 @@ class Cox(GenotypeChoices):
             strata=tuple(self.strata), cause=cause,
         )  # fmt: skip
 
-    def prepare(self, cohort: Any) -> CoxState:
+    def prepare(self, cohort: Any) -> Any:
         """Fit the null models of all endpoints on the cohort's samples."""
+        if self.interaction is not None:
+            return cox_interaction.prepare(self, cohort)
         columns, width = np.asarray(cohort.block_columns), int(cohort.block_width)
         return prepare(self.design(cohort.phenotypes, cohort.rows), columns, width, self.ties == "efron")
 
     @by_genetic_model
-    def block(self, state: CoxState, block: Block) -> BlockResult:
-        """Test every variant of the block against every endpoint: V x T rows."""
+    def block(self, state: Any, block: Block) -> BlockResult:
+        """Test every variant of the block against every endpoint: V x T rows, more of an interaction."""
+        if self.interaction is not None:
+            return cox_interaction.test_block(self.interaction_choices(), state, block)
         flipped = minor_is_ref(block, state.cohort_columns, state.cohort_mask)
         product, squares = state.matrix.times(block, flipped), state.squares.times(block, flipped)
         shape = (block.n_variants, len(state.traits))

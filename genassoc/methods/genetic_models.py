@@ -50,6 +50,11 @@ def scaled(result: BlockResult, factor: float, which: Array | None = None) -> Bl
     return replace(result, columns=columns)
 
 
+def _renamed(test: str, to: str) -> str:
+    """The additive test's name as another model's; "add:E" and "add|E=1" too."""
+    return to + test[3:] if test == "add" or test.startswith(("add:", "add|")) else test
+
+
 def by_genetic_model(test: Test) -> Test:
     """Make a model's additive ``block`` do what its ``genetic_model`` says; a genotypic one needs ``genotypic``."""
 
@@ -61,7 +66,7 @@ def by_genetic_model(test: Test) -> Test:
         if chosen == "genotypic":
             return model.genotypic(state, block)
         result = scaled(test(model, state, recoded(block, chosen)), 2.0)
-        tests = tuple(TESTS[chosen] if name == "add" else name for name in result.labels["test"])
+        tests = tuple(_renamed(name, TESTS[chosen]) for name in result.labels["test"])
         return replace(result, labels={**result.labels, "test": tests})
 
     return block

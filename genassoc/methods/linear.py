@@ -15,11 +15,13 @@ from genassoc.data.design import Kind
 from genassoc.kernels import linear_rows as kernel
 from genassoc.kernels.carriers import sum_lacking
 from genassoc.kernels.linear import sum_dense
-from genassoc.methods import checks, linear_genotypic
+from genassoc.methods import checks, linear_genotypic, linear_interaction
 from genassoc.methods.base import BlockResult
+from genassoc.methods.change import baseline_names, prepare_changes, with_baseline_tests
 from genassoc.methods.columns import minor_counts, minor_dosages
 from genassoc.methods.genetic_models import by_genetic_model
 from genassoc.methods.genotype_choices import GenotypeChoices
+from genassoc.methods.interaction_choices import VarianceChoices
 from genassoc.methods.linear_dense import fit_row
 from genassoc.methods.linear_null import LinearState, NullGroup, NullModel, prepare
 from genassoc.methods.sums import GenotypeSums, genotype_sums, minor_is_ref
@@ -43,7 +45,7 @@ GENOME_WIDE = 7.3  # rows past 5e-8 are computed again in float64
 
 
 @dataclass(frozen=True)
-class Linear(GenotypeChoices):
+class Linear(VarianceChoices, GenotypeChoices):
     """Linear regression, additive in ALT copies unless ``genetic_model`` says else.
 
     Parameters
@@ -63,8 +65,14 @@ class Linear(GenotypeChoices):
     like : {None, "plink2", "regenie"}
         Sets what is left at "auto" or None as that program does: PLINK 2 tests every minor allele count; REGENIE gives
         missing calls their mean, and a chi-squared from the null's residual variance in place of t.
+    baseline : str, sequence of str or mapping, optional
+        The column that each trait started from: the trait is analysed as its change, trait - baseline.
+    adjust_baseline : bool
+        Put the baseline among the covariates (the default); see `genassoc.methods.change`.
     genetic_model, male_x_dosage, condition_on
         See `genassoc.methods.genotype_choices.GenotypeChoices`.
+    interaction, variance
+        See `genassoc.methods.interaction_choices.VarianceChoices` and docs/models/interaction.md.
 
     Notes
     -----
@@ -80,6 +88,8 @@ class Linear(GenotypeChoices):
     min_mac: float | None = None
     rank_normalise: bool = False
     like: Literal["plink2", "regenie"] | None = None
+    baseline: tuple[str, ...] | None = None
+    adjust_baseline: bool = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "traits", checks.names(self.traits, "traits"))
@@ -91,7 +101,16 @@ class Linear(GenotypeChoices):
         if self.min_mac is not None:
             checks.number(self.min_mac, "min_mac", "a count of alleles", 0)
         object.__setattr__(self, "rank_normalise", checks.flag(self.rank_normalise, "rank_normalise"))
+        object.__setattr__(self, "adjust_baseline", checks.flag(self.adjust_baseline, "adjust_baseline"))
+        if self.baseline is not None:
+            object.__setattr__(self, "baseline", baseline_names(self.baseline, self.traits))
+        elif not self.adjust_baseline:
+            raise ValueError("adjust_baseline=False is of changes: name the baseline too, baseline='ldl_before'")
+        if self.baseline is not None and self.refits and len(set(self.baseline)) > 1:
+            raise ValueError("interaction and variance='robust' take one baseline: make a model of each")
         self.check_genotype_choices()
+        self.check_interaction()
+        self.check_variance()
         if self.genetic_model == "genotypic" and self.missing == "mean":
             raise ValueError("genetic_model='genotypic' is of complete genotypes: leave missing='mean' out")
 
@@ -107,18 +126,31 @@ class Linear(GenotypeChoices):
 
     @property
     def rows_per_variant(self) -> int:
-        """One row for each trait; three for the genotypic model."""
-        return len(self.traits) * self.rows_per_trait
+        """One row for each trait; three for the genotypic model, up to five for an interaction."""
+        return len(self.traits) * (self.rows_per_trait if self.interaction is None else 5)
 
-    def prepare(self, cohort: Any) -> "LinearState":
+    def refit_choices(self) -> linear_interaction.Choices:
+        """What is done of interactions and robust variances, every default resolved."""
+        above = -1.0 if self.variance == "robust" else np.inf
+        if self.variance == "auto" and self.like == "regenie" and self.interaction is not None:
+            above = linear_interaction.ROBUST_ABOVE_MAC
+        return linear_interaction.Choices(self.imputes, self.least_mac, above, gate=self.like != "plink2")
+
+    def prepare(self, cohort: Any) -> Any:
         """Fit the null models of all traits on the cohort's samples."""
+        if self.refits:
+            return linear_interaction.prepare(self, cohort, self.refit_choices())
+        if self.baseline is not None:
+            return prepare_changes(self, cohort)
         design = cohort.design(self.traits, self.covariates, kind=self.outcome)
         return prepare(design, np.asarray(cohort.block_columns), int(cohort.block_width), self.rank_normalise)
 
     @by_genetic_model
-    def block(self, state: "LinearState", block: Block) -> BlockResult:
-        """Test every variant of the block against every trait: V x T rows."""
-        return _test_block(self, state, block)
+    def block(self, state: Any, block: Block) -> BlockResult:
+        """Test every variant of the block against every trait: V x T rows, more of an interaction."""
+        if self.refits:
+            return linear_interaction.test_block(self.refit_choices(), state, block)
+        return with_baseline_tests(self, state, block, _test_block(self, state, block))
 
     def genotypic(self, state: "LinearState", block: Block) -> BlockResult:
         """Test both degrees of freedom of every genotype: V x T x 3 rows."""

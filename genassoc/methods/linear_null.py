@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtri
 
 from genassoc.kernels.counts import mask_words
 from genassoc.kernels.linear_rows import factor_lanes
@@ -143,6 +142,7 @@ class LinearState:
 
 def normal_scores(y: Float64Array) -> Float64Array:
     """Normal scores of the ranks of y (n,), ties sharing their mean rank: ``ndtri((rank - 3/8) / (n + 1/4))`` (Blom 1958)."""
+    from scipy.special import ndtri
     from scipy.stats import rankdata  # slow to import
 
     return np.asarray(ndtri((rankdata(y) - 0.375) / (y.size + 0.25)))
@@ -186,13 +186,30 @@ def prepare(design: Any, block_columns: Int64Array, block_width: int, rank_norma
         if samples is everyone:
             sharing.append(null)
         else:
-            groups.append(_group([null], samples, block_width))
+            groups.append(group_of([null], samples.columns, samples.Q))
     if sharing:
-        groups.insert(0, _group(sharing, everyone, block_width))
+        groups.insert(0, group_of(sharing, everyone.columns, everyone.Q))
     cohort_mask = mask_words(block_columns, block_width)
     n_incomplete = int((~design.complete).sum())
     state = LinearState(design.traits, block_columns, cohort_mask, tuple(groups), n_incomplete, ())
-    return replace(state, notes=_notes(design, state.nulls))
+    return replace(state, notes=null_notes(design, state.nulls))
+
+
+def own_nulls(
+    design: Any, block_columns: Int64Array, block_width: int, rank_normalise: bool = False
+) -> tuple[NullModel, ...]:
+    """The null model of every pattern of missing phenotypes, each with a basis of its own: ``gram`` is I."""
+    observed = ~np.isnan(design.y) & design.complete[:, None]
+    patterns: dict[bytes, list[int]] = {}
+    for trait in range(len(design.traits)):
+        patterns.setdefault(np.packbits(observed[:, trait]).tobytes(), []).append(trait)
+    nulls = []
+    for traits in patterns.values():
+        own = observed[:, traits[0]]
+        samples = _Samples.of(design, own, block_columns, block_width)
+        gram = np.eye(samples.Q.shape[1])
+        nulls.append(_fit_null(design, np.array(traits), own, samples, gram, block_columns, rank_normalise))
+    return tuple(nulls)
 
 
 def _shared_gram(everyone: _Samples, own: BoolArray, block_columns: Int64Array) -> Float64Array | None:
@@ -253,30 +270,30 @@ def _fit_null(
     return NullModel(traits, n, columns, mask, samples.Q, R, scale, rss, gram, samples.dropped)
 
 
-def _group(nulls: list[NullModel], samples: _Samples, block_width: int) -> NullGroup:
-    """Lay out null models of one basis."""
-    C = samples.Q.shape[1]
+def group_of(nulls: list[NullModel], columns: Int64Array, basis: Float64Array) -> NullGroup:
+    """Lay out null models of one basis (N, C), orthonormal over the samples ``columns``."""
+    block_width, C = basis.shape
     traits = np.concatenate([null.traits for null in nulls])
     pattern_of = np.repeat(np.arange(len(nulls)), [null.traits.size for null in nulls])
     Q = np.zeros((block_width, C + -C % DOUBLES))
-    Q[:, :C] = samples.Q
+    Q[:, :C] = basis
     R = np.zeros((block_width, traits.size + -traits.size % DOUBLES))
     R[:, : traits.size] = np.hstack([null.R for null in nulls])
     at = np.cumsum([0, *(null.traits.size for null in nulls)])
     nulls = [replace(null, Q=Q[:, :C], R=R[:, a:b]) for null, a, b in zip(nulls, at, at[1:])]
     lacking = np.zeros((block_width, len(nulls)), np.bool_)
     for p, null in enumerate(nulls):
-        lacking[samples.columns, p] = True
+        lacking[columns, p] = True
         lacking[null.columns, p] = False
     return NullGroup(
         nulls=tuple(nulls),
         traits=traits,
-        columns=samples.columns,
-        mask=mask_words(samples.columns, block_width),
-        n=samples.columns.size,
+        columns=columns,
+        mask=mask_words(columns, block_width),
+        n=columns.size,
         Q=Q,
         R=R,
-        matrix=ThinMatrix.of(np.hstack([samples.Q[:, 1:], R[:, : traits.size]]), packed_bytes(block_width)),
+        matrix=ThinMatrix.of(np.hstack([basis[:, 1:], R[:, : traits.size]]), packed_bytes(block_width)),
         gram=_lanes([nulls[p].gram for p in pattern_of]),
         rss=np.concatenate([null.rss for null in nulls]),
         n_of=np.array([nulls[p].n for p in pattern_of]),
@@ -287,7 +304,8 @@ def _group(nulls: list[NullModel], samples: _Samples, block_width: int) -> NullG
     )
 
 
-def _notes(design: Any, nulls: tuple[NullModel, ...]) -> tuple[str, ...]:
+def null_notes(design: Any, nulls: tuple[NullModel, ...]) -> tuple[str, ...]:
+    """Covariates that were dropped, and for which traits."""
     notes = [f"covariate dropped: {dropped}" for dropped in design.dropped_covariates]
     for null in nulls:
         names = ", ".join(design.traits[trait] for trait in null.traits)

@@ -12,10 +12,11 @@ import numpy as np
 
 from genassoc.data.block import Block
 from genassoc.data.design import Kind
-from genassoc.methods import checks, logistic_genotypic
+from genassoc.methods import checks, logistic_genotypic, logistic_interaction
 from genassoc.methods.base import BlockResult
 from genassoc.methods.genetic_models import by_genetic_model
 from genassoc.methods.genotype_choices import GenotypeChoices
+from genassoc.methods.interaction_choices import VarianceChoices
 from genassoc.methods.logistic_null import LogisticState, prepare
 from genassoc.methods.logistic_rows import CODES, METHODS, Choices, test_trait
 from genassoc.methods.sums import minor_is_ref
@@ -34,7 +35,7 @@ _COUNTS = ("n", "n_cases", "n_controls", "iterations")
 
 
 @dataclass(frozen=True)
-class Logistic(GenotypeChoices):
+class Logistic(VarianceChoices, GenotypeChoices):
     """Logistic regression, additive in ALT copies unless ``genetic_model`` says else.
 
     Parameters
@@ -59,6 +60,9 @@ class Logistic(GenotypeChoices):
         Sets what is left at "auto" or None as that program does; see docs/models/logistic.md.
     genetic_model, male_x_dosage, condition_on
         See `genassoc.methods.genotype_choices.GenotypeChoices`.
+    interaction, variance
+        See `genassoc.methods.interaction_choices.VarianceChoices` and docs/models/interaction.md. Both are tested by Wald
+        (or likelihood ratio) tests; of an interaction, ``"auto"`` corrects by Firth's penalised likelihood ratio tests.
 
     Notes
     -----
@@ -94,6 +98,9 @@ class Logistic(GenotypeChoices):
         if self.min_mac is not None:
             checks.number(self.min_mac, "min_mac", "a count of alleles", 0)
         self.check_genotype_choices()
+        self.check_interaction()
+        self.check_variance()
+        self._check_refits()
         if self.genetic_model == "genotypic":
             if self.missing == "mean":
                 raise ValueError("genetic_model='genotypic' is of complete genotypes: leave missing='mean' out")
@@ -102,6 +109,37 @@ class Logistic(GenotypeChoices):
                     "genetic_model='genotypic' is tested by likelihood ratios (test='lrt', the default) or test='wald', "
                     "corrected by Firth's penalty: leave test='score' and correction='spa' out"
                 )
+
+    def _check_refits(self) -> None:
+        """Refuse tests that an interaction or a robust variance cannot have."""
+        what = "interaction" if self.interaction is not None else "variance='robust'"
+        if not self.refits:
+            return
+        if self.test == "score":
+            raise ValueError(f"{what} needs the variant in the fit, which no score test has: leave test='score' out")
+        if self.correction in ("firth_approx", "spa"):
+            raise ValueError(f"{what} goes with correction='auto', 'firth' or None, not {self.correction!r}")
+        if self.like == "regenie":
+            raise ValueError(f"{what}: REGENIE's rules for binary traits are not reproduced; leave like='regenie' out")
+        if self.variance == "robust" and (self.test == "lrt" or self.correction not in ("auto", None)):
+            raise ValueError("variance='robust' is of Wald tests: leave test and correction out")
+
+    def refit_choices(self) -> logistic_interaction.Choices:
+        """What is done of interactions and robust variances, every default resolved."""
+        robust, plink = self.variance == "robust", self.like == "plink2"
+        correction = self.choices().correction
+        if correction == "firth_approx":
+            correction = "firth"
+        return logistic_interaction.Choices(
+            test="lrt" if self.test == "lrt" else "wald",
+            correction=None if robust else correction,
+            correct_below=self.choices().correct_below,
+            impute=self.choices().impute,
+            min_mac=self.choices().min_mac,
+            robust=robust,
+            gate=not plink,
+            as_plink=plink and not robust,
+        )
 
     @property
     def imputes(self) -> bool:
@@ -125,17 +163,21 @@ class Logistic(GenotypeChoices):
 
     @property
     def rows_per_variant(self) -> int:
-        """One row for each trait; three for the genotypic model."""
-        return len(self.traits) * self.rows_per_trait
+        """One row for each trait; three for the genotypic model, up to five for an interaction."""
+        return len(self.traits) * (self.rows_per_trait if self.interaction is None else 5)
 
-    def prepare(self, cohort: Any) -> LogisticState:
+    def prepare(self, cohort: Any) -> Any:
         """Fit the null models of all traits on the cohort's samples."""
+        if self.refits:
+            return logistic_interaction.prepare(self, cohort)
         design = cohort.design(self.traits, self.covariates, kind=self.outcome)
         return prepare(design, np.asarray(cohort.block_columns), int(cohort.block_width))
 
     @by_genetic_model
-    def block(self, state: LogisticState, block: Block) -> BlockResult:
-        """Test every variant of the block against every trait: V x T rows."""
+    def block(self, state: Any, block: Block) -> BlockResult:
+        """Test every variant of the block against every trait: V x T rows, more of an interaction."""
+        if self.refits:
+            return logistic_interaction.test_block(self.refit_choices(), state, block)
         flipped = minor_is_ref(block, state.cohort_columns, state.cohort_mask)
         product, squares = state.matrix.times(block, flipped), state.squares.times(block, flipped)
         shape = (block.n_variants, len(state.traits))

@@ -5,6 +5,7 @@ import numpy as np
 from genassoc.kernels import logistic_rows as kernel
 from genassoc.kernels.logistic_firth import analyse_complete_rows
 from genassoc.kernels.logistic_refit import refit_rows
+from genassoc.kernels.logistic_series import series_rows
 from genassoc.kernels.logistic_wald import wald_rows
 from genassoc.methods.logistic_null import NullLogistic
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
@@ -82,9 +83,23 @@ def _fit_in_tiles(null: NullLogistic, G: Float64Array, asked: Int64Array, number
         if wald:
             wald_rows(calls, asked[some], *fixed)
         else:
-            refit_rows(calls, asked[some] == kernel.FIRTH_APPROX, *fixed)
+            _refit(null, calls, asked[some] == kernel.FIRTH_APPROX, out, fitted)
         numbers[some], done[some] = out, fitted
     return done
+
+
+def _refit(null: NullLogistic, G: Float64Array, firth: BoolArray, numbers: Float64Array, done: BoolArray) -> None:
+    """Score tests and approximate Firth (R,): from the null's series where it holds, then from all samples."""
+    series = null.series
+    series_rows(
+        G, firth, null.X, null.y, null.offset, np.stack([null.start, null.penalised_start]), series.gradient,
+        series.information, series.third, series.fourth, series.reach, numbers, done,
+    )  # fmt: skip
+    left = np.flatnonzero(~done)
+    if left.size:
+        out, fitted = np.full((left.size, kernel.N_NUMBERS), np.nan), np.zeros(left.size, np.bool_)
+        refit_rows(G[left], firth[left], null.X, null.y, null.offset, null.start, null.penalised_start, out, fitted)
+        numbers[left], done[left] = out, fitted
 
 
 def _means(G: Float64Array, missing: BoolArray) -> Float64Array:

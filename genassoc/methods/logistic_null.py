@@ -12,6 +12,7 @@ from genassoc.methods.columns import SQUARE, ThinMatrix
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array, packed_bytes
 from genassoc.stats.exact_rare import case_count_table
 from genassoc.stats.linalg import orthonormal_basis
+from genassoc.stats.logistic_series import NullSeries, null_series
 
 # Fitted probabilities this near 0 or 1 come of a covariate that tells cases from controls by itself.
 CERTAIN = 1e-7
@@ -41,6 +42,8 @@ class NullLogistic:
         W and y - mu, zero for other samples.
     at : int
         First of its columns (WQ, then the residual) in the thin matrix.
+    series : NullSeries
+        Derivatives of the log likelihood at the two nulls, for variants with missing calls.
     cases : CaseCountTable or None
         The law of the number of cases, for exact tests; None where a fitted probability is 0 or 1.
     failure : str or None
@@ -64,6 +67,7 @@ class NullLogistic:
     weight: Float64Array
     residual: Float64Array
     at: int
+    series: NullSeries
     cases: CaseCountTable | None
     failure: str | None
 
@@ -148,9 +152,10 @@ def fit_null(
     certain = failure is not None or mu.min() <= 0.0 or mu.max() >= 1.0
     cases = None if certain else case_count_table(mu, n_cases)
     masks = mask_words(columns, block_width), mask_words(columns[y == 1], block_width)
+    series = null_series(X, y if failure is None else y[:0], offset, (start, penalised))
     null = NullLogistic(
-        n, n_cases, columns, *masks, y, offset, X, start, penalised, mu, penalised_eta, Q, WQ, weight, residual, at, cases,
-        failure,
+        n, n_cases, columns, *masks, y, offset, X, start, penalised, mu, penalised_eta, Q, WQ, weight, residual, at, series,
+        cases, failure,
     )  # fmt: skip
     return null, basis.kept
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from genassoc.data.added_covariates import SEX_ON_X, with_sex, with_variants
+from genassoc.data.added_covariates import SEX_ON_X, more_covariates, with_sex, with_variants
 from genassoc.data.block import (
     AUTOSOMAL,
     HAPLOID_CHROMOSOME,
@@ -162,11 +162,7 @@ class Scan:
 
 def with_covariates(model: Any, names: tuple[str, ...]) -> Any:
     """The model with more covariates, after its own."""
-    own = model.covariates
-    if isinstance(own, str):
-        terms = [own] if own.strip() else []
-        return replace(model, covariates=" + ".join([*terms, *(f"`{name}`" for name in names)]))
-    return replace(model, covariates=(*own, *names))
+    return replace(model, covariates=more_covariates(model.covariates, names))
 
 
 def halved_in_males(block: Block, males: UInt64Array) -> Block:

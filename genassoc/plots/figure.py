@@ -45,6 +45,12 @@ def new_axes_pair(width: float, height: float) -> "tuple[Axes, Axes]":
     return upper, lower
 
 
+def new_axes_row(n: int, width: float, height: float) -> "list[Axes]":
+    """``n`` axes beside one another with one scale, each ``width`` inches, on a figure of their own."""
+    found = _new_figure(n * width, height).subplots(1, n, sharey=True, squeeze=False)
+    return list(found[0])
+
+
 def _in_notebook() -> bool:
     """Whether this runs in a Jupyter kernel, where a figure of pyplot's is shown below its cell."""
     ipython = sys.modules.get("IPython")

@@ -54,6 +54,7 @@ _STREAMS = (
     "missing",
     "planting",
     "traits",
+    "trial",
 )
 
 

@@ -1,6 +1,6 @@
 """Phenotypes of a simulated cohort and the effects planted in them.
 
-A statin trial: LDL cholesterol before and after, type 2 diabetes, covariates. Numbers are of the size seen in
+A statin trial: LDL cholesterol before and after, type 2 diabetes, covariates; `genassoc.simulate.trial` adds events. Numbers are of the size seen in
 such trials, but the planted effects are larger than life, so that 2,000 samples find them.
 """
 
@@ -11,6 +11,7 @@ import polars as pl
 
 from genassoc.shapes import Array, Float64Array, Int64Array, UInt8Array
 from genassoc.simulate.genotypes import Genotypes, generator
+from genassoc.simulate.trial import Trial, draw_trial
 
 # Share of a trait's variance (after covariates) that a planted locus explains; 5e-8 takes 1.5 % at N = 2,000.
 LDL_SHARES = (0.040, 0.036, 0.034, 0.032, 0.030, 0.028, 0.008, 0.006)
@@ -91,7 +92,9 @@ def draw_traits(
             "t2d": _cases(liability),
         }
     )
-    return _with_gaps(rng, phenotypes), _truth(effects, variants)
+    trial = draw_trial(seed, genotypes, age, treated, frequency, wanted)
+    phenotypes = _with_gaps(rng, phenotypes).hstack(trial.outcomes)
+    return phenotypes, _truth(effects, trial, variants)
 
 
 def _choose_loci(rng: np.random.Generator, frequency: Float64Array) -> list[_Locus]:
@@ -167,19 +170,21 @@ def _with_gaps(rng: np.random.Generator, phenotypes: pl.DataFrame) -> pl.DataFra
     return complete.select(*order, "ldl_change", "t2d")
 
 
-def _truth(effects: dict[_Locus, float], variants: pl.DataFrame) -> pl.DataFrame:
+def _truth(effects: dict[_Locus, float], trial: Trial, variants: pl.DataFrame) -> pl.DataFrame:
     """One row an effect. What changes LDL on statin changes LDL at the trial's end: listed for both."""
     units = {"ldl": "mmol/L", "ldl_change": "mmol/L", "t2d": "SD of liability"}
-    rows = [(locus.trait, locus, effect) for locus, effect in effects.items()]
-    rows += [("ldl", locus, effect) for locus, effect in effects.items() if locus.trait == "ldl_change"]
-    where = variants[[locus.variant for _, locus, _ in rows]]
+    rows = [(locus.trait, locus.variant, effect, units[locus.trait], locus.term) for locus, effect in effects.items()]
+    changed = [row for row in rows if row[0] == "ldl_change"]
+    rows += [("ldl", *row[1:]) for row in changed]
+    rows += [(*effect, "interaction") for effect in trial.effects]
+    where = variants[[variant for _, variant, _, _, _ in rows]]
     return where.select(
-        pl.Series("trait", [trait for trait, _, _ in rows], dtype=pl.String),
+        pl.Series("trait", [trait for trait, *_ in rows], dtype=pl.String),
         "variant_id",
         "rsid",
         "chromosome",
         "base_pair_location",
-        pl.Series("effect", [effect for _, _, effect in rows], dtype=pl.Float64),
-        pl.Series("unit", [units[trait] for trait, _, _ in rows], dtype=pl.String),
-        pl.Series("term", [locus.term for _, locus, _ in rows], dtype=pl.String),
+        pl.Series("effect", [effect for _, _, effect, _, _ in rows], dtype=pl.Float64),
+        pl.Series("unit", [unit for *_, unit, _ in rows], dtype=pl.String),
+        pl.Series("term", [term for *_, term in rows], dtype=pl.String),
     ).sort("trait", "term", pl.col("effect").abs(), descending=[False, True, True])

@@ -6,7 +6,6 @@ See `genassoc.kernels.exact_rare` for the test itself and why the grid is what i
 import math
 
 import numpy as np
-from scipy.special import expit, logit
 
 from genassoc.kernels.exact_rare import CaseCountTable, centred_characteristic_function
 from genassoc.shapes import Float64Array
@@ -64,6 +63,8 @@ def case_count_table(mu: Float64Array, n_cases: int, max_carriers: int = 20) -> 
 
 def _tilted_row(mu: Float64Array, tilt: float) -> tuple[float, float, float, Float64Array, Float64Array]:
     """Mean, ln MGF, step and characteristic function under one tilt."""
+    from scipy.special import expit, logit
+
     pi = mu if tilt == 0.0 else np.asarray(expit(logit(mu) + tilt), dtype=np.float64)
     sd = math.sqrt(float(np.sum(pi * (1.0 - pi))))
     # Bernstein: P(|count - mean| >= x) <= 2 exp(-x^2 / 2 / (sd^2 + x / 3)); at x = L - 4 sd it is below 1e-20
@@ -102,6 +103,8 @@ def _solve_tilt(mu: Float64Array, target: float, start: float = 0.0) -> tuple[fl
     sd = math.sqrt(float(np.sum(pi * (1.0 - pi))))
     if abs(float(pi.sum()) - target) <= 0.1 * sd:
         return 0.0, sd
+    from scipy.special import expit, logit
+
     log_odds = logit(mu)
     low, high = -float(log_odds.max()) - 800.0, -float(log_odds.min()) + 800.0
     tilt = start

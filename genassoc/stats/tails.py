@@ -9,7 +9,6 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special
 
 from genassoc.kernels import tails as kernels
 from genassoc.shapes import Float64Array
@@ -79,6 +78,8 @@ def z_from_neg_log_10_p(neg_log_10_p: ArrayLike) -> Float64Array:
     The inverse of `neg_log_10_p_z`. It turns the p of a likelihood-ratio or saddlepoint test into the
     standard error ``|beta| / z``, and a column of p-values into the median of lambda GC.
     """
+    from scipy import special  # 0.15 s to import, and not all commands need it
+
     ln_p = -math.log(10.0) * np.asarray(neg_log_10_p, dtype=np.float64)
     with np.errstate(invalid="ignore"):
         # p = 2 Phi(-z), from its logarithm in the tail, and 1 - p = erf(z / sqrt 2) where p is close to 1.
@@ -93,6 +94,8 @@ def t_quantile_975(df: ArrayLike) -> Float64Array:
 
     Relative error below 1e-10.
     """
+    from scipy import special
+
     df = np.asarray(df, dtype=np.float64)
     distinct, position = np.unique(df, return_inverse=True)  # few: the quantile is slow and df repeats
     quantiles = np.where(distinct > 0, special.stdtrit(np.where(distinct > 0, distinct, 1.0), 0.975), np.nan)

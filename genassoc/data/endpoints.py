@@ -1,0 +1,301 @@
+"""Endpoints made of measurements and dates: responders, percent change, times to events.
+
+Each function takes a table and gives polars columns of its length and order, to join to it::
+
+    table = table.with_columns(ga.endpoints.percent_change(table, "ldl", baseline="ldl_before"))
+
+A value that is missing where one is needed gives a missing value, never "no".
+"""
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import polars as pl
+
+from genassoc.data.columns import from_pandas
+from genassoc.data.phenotypes import Phenotypes
+from genassoc.data.undeclared import suspects
+from genassoc.errors import PhenotypeError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+UNITS = {"days": 1.0, "years": 365.25}
+_ROUNDING = 1e-9  # of a difference or percentage of measurements
+_SHOWN = 3  # rows that an error names
+
+
+def _table_of(table: "pl.DataFrame | pd.DataFrame | Phenotypes") -> tuple[pl.DataFrame, str | None]:
+    """The table as polars, and the column of its sample ids where that is known."""
+    if isinstance(table, Phenotypes):
+        return table.table, table.sample_id
+    frame = table if isinstance(table, pl.DataFrame) else from_pandas(table)
+    ids = [name for name in frame.columns if name.lower() in ("iid", "#iid", "sample_id", "sample", "id", "s")]
+    return frame, ids[0] if ids else None
+
+
+def _where(frame: pl.DataFrame, ids: str | None, bad: pl.Series) -> str:
+    """How many rows, and the first few by number and sample."""
+    rows = np.flatnonzero(bad.fill_null(False).to_numpy())
+    named = [f"row {row + 1}" + (f" (sample {frame[ids][int(row)]})" if ids else "") for row in rows[:_SHOWN]]
+    more = f" and {rows.size - _SHOWN} more" if rows.size > _SHOWN else ""
+    return f"{', '.join(named)}{more}"
+
+
+def _column(frame: pl.DataFrame, name: str) -> pl.Series:
+    if name not in frame.columns:
+        raise PhenotypeError(f"the table has no column '{name}'; it has {', '.join(frame.columns[:10])}")
+    return frame[name]
+
+
+def _numbers(frame: pl.DataFrame, name: str) -> pl.Series:
+    column = _column(frame, name)
+    if not (column.dtype.is_numeric() or column.dtype == pl.Null):
+        raise PhenotypeError(f"the column '{name}' holds {column.dtype}, not numbers; convert it first")
+    for code, places in suspects(column, np.arange(frame.height)).items():
+        raise PhenotypeError(
+            f"the column '{name}' has the value {code} in {places.size} rows, first in row {places[0] + 1}, and it stands "
+            "out of the other values: many programs write missing values so, and it would make endpoints of them. Make "
+            "them null first"
+        )
+    return column.cast(pl.Float64).fill_nan(None)
+
+
+def percent_change(
+    table: "pl.DataFrame | pd.DataFrame | Phenotypes", column: str, *, baseline: str, name: str | None = None
+) -> pl.Series:
+    """Change from a baseline in percent of it: ``100 (after - before) / before``.
+
+    Parameters
+    ----------
+    table : DataFrame (polars or pandas) or Phenotypes
+    column, baseline : str
+        The measurement after, and before. Percent need a scale with a true zero.
+    name : str, optional
+        Of the new column; "<column>_percent_change" by default.
+
+    Returns
+    -------
+    polars Series of Float64
+        One value a row; null where either measurement is missing.
+
+    Raises
+    ------
+    PhenotypeError
+        A column is absent or no number, or a baseline is 0 or negative (names the rows).
+    """
+    frame, ids = _table_of(table)
+    after, before = _numbers(frame, column), _numbers(frame, baseline)
+    if (bad := before <= 0).any():
+        raise PhenotypeError(
+            f"a percent change needs baselines above 0; '{baseline}' is {before.filter(bad)[0]:g} in "
+            f"{_where(frame, ids, bad)}: correct them, make them missing, or take the difference, Linear(baseline=...)"
+        )
+    return (100.0 * (after - before) / before).alias(name or f"{column}_percent_change")
+
+
+def responder(
+    table: "pl.DataFrame | pd.DataFrame | Phenotypes",
+    column: str,
+    *,
+    threshold: float | None = None,
+    percent: float | None = None,
+    baseline: str | None = None,
+    direction: Literal["below", "above"] = "below",
+    name: str | None = None,
+) -> pl.Series:
+    """Who responded: 1 where a measurement reaches a threshold, or changes by so many percent of its baseline; else 0.
+
+    Parameters
+    ----------
+    table : DataFrame (polars or pandas) or Phenotypes
+    column : str
+        The measurement after.
+    threshold : float, optional
+        Response is ``column <= threshold`` (``>=`` for "above"); with ``baseline``, of the difference after - before.
+    percent : float, optional
+        Response is a fall (for "above": a rise) of at least so many percent of the baseline: ``percent=50`` halves it.
+    baseline : str, optional
+        The measurement before; needed by ``percent``.
+    direction : {"below", "above"}
+        Whether low or high is a response. The threshold itself is one.
+    name : str, optional
+        Of the new column; "<column>_responder" by default.
+
+    Returns
+    -------
+    polars Series of Int8
+        1, 0, or null where a measurement is missing (a missing value is no failure: decide about drop-outs yourself).
+
+    Raises
+    ------
+    PhenotypeError
+        As `percent_change`.
+    ValueError
+        Not exactly one of ``threshold`` and ``percent`` is given, or ``percent`` without ``baseline``.
+    """
+    if (threshold is None) == (percent is None):
+        raise ValueError("responder takes a threshold or a percent, one of the two: threshold=1.8, or percent=50")
+    if direction not in ("below", "above"):
+        raise ValueError(f"direction is 'below' or 'above', not {direction!r}")
+    frame, _ = _table_of(table)
+    name = name or f"{column}_responder"
+    if percent is not None:
+        if baseline is None:
+            raise ValueError(f"percent is of a baseline: name it, baseline='{column}_before'")
+        if not percent > 0:
+            raise ValueError(f"percent is above 0 (the direction says whether it is a fall), not {percent!r}")
+        values, bound = percent_change(table, column, baseline=baseline), -percent if direction == "below" else percent
+    else:
+        assert threshold is not None
+        values, bound = _numbers(frame, column), threshold
+        if baseline is not None:
+            values = values - _numbers(frame, baseline)
+    # 5.1 - 3.3 is 1.7999999999999998: a value on the threshold is a response.
+    slack = _ROUNDING * max(1.0, abs(bound)) if baseline is not None else 0.0
+    reached = values <= bound + slack if direction == "below" else values >= bound - slack
+    return reached.cast(pl.Int8).alias(name)
+
+
+def time_to_event(
+    table: "pl.DataFrame | pd.DataFrame | Phenotypes",
+    start: str,
+    end: str,
+    event: str,
+    *,
+    entry: str | None = None,
+    censor_at: "str | object | None" = None,
+    unit: Literal["days", "years"] = "days",
+    prefix: str = "",
+) -> pl.DataFrame:
+    """Times and events of `ga.Cox` from dates.
+
+    Parameters
+    ----------
+    table : DataFrame (polars or pandas) or Phenotypes
+    start : str
+        Column of dates at which time is 0: birth (then time is age), diagnosis, randomisation.
+    end : str
+        Column of the last dates of follow-up, whatever ended it.
+    event : str
+        Column of dates of the event, missing where there was none; or of 0 and 1, whether it happened at ``end``.
+    entry : str, optional
+        Column of dates from which a sample was under observation (recruitment), where that is later than ``start``:
+        before it no event could be seen.
+    censor_at : date or str, optional
+        Follow-up ends here at the latest, for everyone: a date, "2023-12-31", or a column of dates.
+    unit : {"days", "years"}
+        Years are 365.25 days.
+    prefix : str
+        Before the names of the new columns.
+
+    Returns
+    -------
+    polars DataFrame
+        "time" (Float64, from ``start`` to the earliest of event, end and ``censor_at``), "event" (Int8: 1 if the event is
+        what came first, also where it falls on the last day), and "entry" (Float64) where asked. Null in all of them
+        where ``start``, ``end`` (without an event date) or the event's 0 and 1 is missing.
+
+    Raises
+    ------
+    PhenotypeError
+        A column is absent or holds no dates (names the value), or follow-up is not longer than 0, or an event lies
+        after the end of follow-up: all with the rows.
+    """
+    if unit not in UNITS:
+        raise ValueError(f"unit is one of {', '.join(map(repr, UNITS))}, not {unit!r}")
+    frame, ids = _table_of(table)
+    zero, last = _dates(frame, ids, start), _dates(frame, ids, end)
+    happened, seen = _events(frame, ids, event, last)
+    stop = pl.select(pl.when(happened == 1).then(seen).otherwise(last)).to_series()
+    if (late := (happened == 1) & (seen > last)).any():
+        raise PhenotypeError(
+            f"the event '{event}' lies after the end of follow-up '{end}' in {_where(frame, ids, late)}: nobody was "
+            "watched any more; correct the dates"
+        )
+    if censor_at is not None:
+        limit = _limit(frame, ids, censor_at)
+        cut = (stop > limit).fill_null(False)
+        stop = pl.select(pl.when(cut).then(limit).otherwise(stop)).to_series()
+        happened = pl.select(pl.when(cut & happened.is_not_null()).then(0).otherwise(happened)).to_series()
+    days = {"time": (stop - zero).dt.total_days()}
+    if entry is not None:
+        days["entry"] = (_dates(frame, ids, entry) - zero).dt.total_days()
+    _check_days(frame, ids, days, (start, end, entry))
+    usable = days["time"].is_not_null() & happened.is_not_null()
+    made = {name: value.cast(pl.Float64) / UNITS[unit] for name, value in days.items()}
+    columns = {"time": made.pop("time"), "event": happened.cast(pl.Int8), **made}
+    return pl.DataFrame(
+        {prefix + name: pl.select(pl.when(usable).then(values)).to_series() for name, values in columns.items()}
+    )
+
+
+def _check_days(
+    frame: pl.DataFrame, ids: str | None, days: dict[str, pl.Series], names: tuple[str, str, str | None]
+) -> None:
+    start, end, entry = names
+    bad = days["time"] < 0
+    if bad.any():
+        raise PhenotypeError(
+            f"follow-up ends before '{start}' in {_where(frame, ids, bad)} (the first by {-days['time'].filter(bad)[0]} "
+            f"days): correct '{start}', '{end}' or the date of censoring"
+        )
+    if (bad := days["time"] == 0).any():
+        raise PhenotypeError(
+            f"follow-up is 0 days in {_where(frame, ids, bad)}: such samples are never at risk; make them missing, or "
+            "correct the dates"
+        )
+    if "entry" in days and (bad := days["entry"] >= days["time"]).any():
+        raise PhenotypeError(
+            f"'{entry}' is not before the end of follow-up in {_where(frame, ids, bad)}: such samples are never at "
+            "risk; make them missing, or correct the dates"
+        )
+
+
+def _dates(frame: pl.DataFrame, ids: str | None, name: str) -> pl.Series:
+    """A column as dates; text is of the form 2021-03-31."""
+    column = _column(frame, name)
+    if column.dtype == pl.Date or column.dtype == pl.Null:
+        return column.cast(pl.Date)
+    if isinstance(column.dtype, pl.Datetime):
+        return column.dt.date()
+    if column.dtype != pl.String:
+        raise PhenotypeError(f"the column '{name}' holds {column.dtype}, not dates; dates are written 2021-03-31")
+    blank = column.str.strip_chars().is_in(["", "NA", "NaN", "nan"])
+    text = pl.select(pl.when(~blank).then(column.str.strip_chars())).to_series()
+    dates = text.str.to_date("%Y-%m-%d", strict=False)
+    if (bad := text.is_not_null() & dates.is_null()).any():
+        raise PhenotypeError(
+            f"the column '{name}' has '{text.filter(bad)[0]}' for a date in {_where(frame, ids, bad)}; dates are "
+            "written 2021-03-31 (year, month, day)"
+        )
+    return dates
+
+
+def _events(frame: pl.DataFrame, ids: str | None, name: str, last: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """Whether the event happened (Int64: 1, 0, null), and when."""
+    column = _column(frame, name)
+    if column.dtype == pl.Boolean or column.dtype.is_numeric():
+        happened = column.cast(pl.Float64).fill_nan(None)
+        if (bad := happened.is_not_null() & ~happened.is_in([0.0, 1.0])).any():
+            raise PhenotypeError(
+                f"the column '{name}' says by 0 and 1 whether the event happened; it is {happened.filter(bad)[0]:g} in "
+                f"{_where(frame, ids, bad)}"
+            )
+        return happened.cast(pl.Int64), last
+    seen = _dates(frame, ids, name)
+    return seen.is_not_null().cast(pl.Int64), seen
+
+
+def _limit(frame: pl.DataFrame, ids: str | None, censor_at: object) -> pl.Series:
+    """The date of censoring of every row."""
+    if isinstance(censor_at, str) and censor_at in frame.columns:
+        return _dates(frame, ids, censor_at)
+    one = pl.DataFrame({"censor_at": [censor_at]})
+    try:
+        return _dates(one, None, "censor_at").new_from_index(0, frame.height)
+    except PhenotypeError as error:
+        raise PhenotypeError(f"censor_at is a date or a column of dates: {error}") from None
+
+
+__all__ = ["percent_change", "responder", "time_to_event"]

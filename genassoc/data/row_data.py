@@ -1,0 +1,262 @@
+"""What one row of results was computed from: one variant and one trait of a cohort as dense arrays, by a model's choices.
+
+The samples are those of the row. Nothing here is used by a scan; `genassoc.audit` and `genassoc.explanation` fit it anew.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from genassoc.data.added_covariates import SEX_ON_X, more_covariates, with_sex, with_variants
+from genassoc.data.block import HAPLOID_CHROMOSOME, X_OUTSIDE_PAR, GenotypeBlock, places_of
+from genassoc.data.cohort import Cohort
+from genassoc.data.outcomes import exposure_values
+from genassoc.data.schema import NOT_OBSERVED
+from genassoc.data.survival import build_survival
+from genassoc.errors import GenassocError
+from genassoc.shapes import BoolArray, Float64Array, Int64Array
+
+KINDS = {"linear": "quantitative", "logistic": "binary", "poisson": "count", "ordinal": "ordinal", "cox": "survival"}
+TESTS: dict[str, tuple[str, ...]] = {
+    "additive": ("add",),
+    "dominant": ("dom",),
+    "recessive": ("rec",),
+    "hetonly": ("hetonly",),
+}
+TESTS["genotypic"] = ("add", "domdev", "geno_2df")
+# Choices that this file or the fits act on; any other that is set means a model that they do not know.
+_UNDERSTOOD = {
+    "kind", "traits", "covariates", "missing", "min_mac", "rank_normalise", "like", "genetic_model", "male_x_dosage",
+    "condition_on", "test", "correction", "correct_below", "exposure", "dispersion", "levels", "time", "event", "entry",
+    "strata", "cause", "ties",
+}  # fmt: skip
+_UNSET: tuple[Any, ...] = (None, "", False, "model", "auto", (), [], {})
+
+
+@dataclass(frozen=True, eq=False)
+class RowData:
+    """The n samples of one row of results.
+
+    Attributes
+    ----------
+    kind : str
+        "linear", "logistic", "poisson", "ordinal" or "cox".
+    y : float64 array (n,)
+        The outcome; of "cox" the event (1) or not (0), of "ordinal" levels from 0 upwards.
+    X : float64 array (n, C)
+        Covariates with the intercept first; on these samples some may be combinations of others.
+    covariates : tuple of str
+        C names.
+    G : float64 array (n, 1), or (n, 2) for the genotypic model
+        What is tested: copies of ALT as the model counts them (then whether heterozygous).
+    copies : float64 array (n,)
+        Copies of ALT as called, NaN where the call is not observed and takes the mean.
+    offset : float64 array (n,)
+        Log exposure, else 0.
+    time, entry : float64 arrays (n,) or None
+        Of "cox"; the entry is minus infinity where all are at risk from the start.
+    stratum : int64 array (n,) or None
+    samples : int64 array (n,)
+        Which of the cohort's samples.
+    n_missing : int
+        Samples with the trait and all covariates whose call is not observed.
+    coding : str
+        What was recognised of the trait, in words.
+    """
+
+    kind: str
+    y: Float64Array
+    X: Float64Array
+    covariates: tuple[str, ...]
+    G: Float64Array
+    copies: Float64Array
+    offset: Float64Array
+    time: Float64Array | None
+    entry: Float64Array | None
+    stratum: Int64Array | None
+    samples: Int64Array
+    n_missing: int
+    coding: str
+
+    @property
+    def n(self) -> int:
+        """Samples."""
+        return int(self.y.size)
+
+    def take(self, keep: BoolArray) -> "RowData":
+        """Some of the samples (bool (n,))."""
+        arrays = ("y", "X", "G", "copies", "offset", "time", "entry", "stratum", "samples")
+        chosen: dict[str, Any] = {name: _at(getattr(self, name), np.flatnonzero(keep)) for name in arrays}
+        return replace(self, **chosen)
+
+
+@dataclass(frozen=True, eq=False)
+class _Outcome:
+    """One trait of all samples of a cohort (N), and who is complete."""
+
+    y: Float64Array
+    complete: BoolArray
+    X: Float64Array
+    covariates: tuple[str, ...]
+    offset: Float64Array
+    time: Float64Array | None
+    entry: Float64Array | None
+    stratum: Int64Array | None
+    coding: str
+
+
+class RowSource:
+    """The data of any row that a model gave on a cohort.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    choices : mapping
+        ``kind`` and the model's choices, as the provenance has them.
+
+    Raises
+    ------
+    GenassocError
+        The model has a choice that is not understood here.
+    """
+
+    def __init__(self, cohort: Cohort, choices: Mapping[str, Any]) -> None:
+        self.cohort, self.choices = cohort, dict(choices)
+        kind = self.choices.get("kind")
+        strange = [f"{name}={value!r}" for name, value in self.choices.items() if _strange(name, value)]
+        if kind not in KINDS or strange:
+            what = f"the model '{kind}'" if kind not in KINDS else f"{kind} with {', '.join(strange)}"
+            raise GenassocError(f"a single row of {what} cannot be fitted again yet")
+        self.kind = str(kind)
+        self._outcomes: dict[tuple[str, bool], _Outcome] = {}
+
+    @property
+    def imputes(self) -> bool:
+        """Whether missing calls take the mean of the observed ones."""
+        missing = self.choices.get("missing", "complete")
+        return missing == "mean" or (missing == "auto" and self.choices.get("like") == "regenie")
+
+    def row(
+        self, number: int, trait: str, block: GenotypeBlock | None = None, *, observed_only: bool = True
+    ) -> RowData:
+        """The data of a variant, by its number in the store, and a trait.
+
+        Parameters
+        ----------
+        number : int
+        trait : str
+        block : GenotypeBlock, optional
+            Of that variant alone, where it has been read.
+        observed_only : bool
+            False: samples without a call too, for counting them; what is tested is NaN there.
+        """
+        block = self.cohort.read(number, number + 1) if block is None else block
+        codes = block.codes()[0, self.cohort.block_columns]
+        ploidy = int(places_of(block).ploidy[0])
+        outcome = self._outcome(trait, ploidy == X_OUTSIDE_PAR)
+        missing = codes == NOT_OBSERVED
+        copies = np.where(missing, np.nan, codes.astype(np.float64))
+        keep = outcome.complete if self.imputes or not observed_only else outcome.complete & ~missing
+        at = np.flatnonzero(keep)
+        G = self._tested(copies, ploidy)[at]
+        if observed_only and self.imputes and np.isnan(G).any():
+            G = np.where(np.isnan(G), np.nanmean(G, axis=0), G)
+        y = outcome.y[at]
+        if self.kind == "ordinal":
+            y = np.unique(y, return_inverse=True)[1].astype(np.float64)
+        return RowData(
+            kind=self.kind, y=y, X=outcome.X[at], covariates=outcome.covariates, G=G, copies=copies[at],
+            offset=outcome.offset[at], time=_at(outcome.time, at), entry=_at(outcome.entry, at),
+            stratum=None if outcome.stratum is None else outcome.stratum[at], samples=at,
+            n_missing=int((outcome.complete & missing).sum()), coding=outcome.coding,
+        )  # fmt: skip
+
+    def _tested(self, copies: Float64Array, ploidy: int) -> Float64Array:
+        """Columns that are tested (N, 1 or 2), NaN where the call is not observed."""
+        g = copies
+        if ploidy == X_OUTSIDE_PAR and int(self.choices.get("male_x_dosage", 2)) == 1:
+            assert self.cohort.sex is not None
+            g = np.where(self.cohort.sex == 1, copies / 2.0, copies)
+        model = self.choices.get("genetic_model", "additive")
+        het = np.where(np.isnan(g), np.nan, (g == 1.0).astype(np.float64))
+        if model == "genotypic":
+            return np.column_stack([g, het])
+        if model == "additive":
+            return (g / 2.0 if ploidy == HAPLOID_CHROMOSOME else g)[:, None]
+        held = {"dominant": g >= 1.0, "recessive": g == 2.0, "hetonly": g == 1.0}[str(model)]
+        return np.where(np.isnan(g), np.nan, held.astype(np.float64))[:, None]
+
+    @cached_property
+    def _conditioned(self) -> tuple[Cohort, tuple[str, ...] | str]:
+        """The cohort with the variants that are covariates, and the covariates."""
+        names = tuple(self.choices.get("condition_on") or ())
+        given = self.choices.get("covariates") or ()
+        covariates = given if isinstance(given, str) else tuple(given)
+        if not names:
+            return self.cohort, covariates
+        dosage = int(self.choices.get("male_x_dosage", 2))
+        found = with_variants(self.cohort, names, male_x_dosage=dosage, impute=self.imputes)
+        return found.cohort, more_covariates(covariates, names)
+
+    def _outcome(self, trait: str, on_x: bool) -> _Outcome:
+        if (trait, on_x) not in self._outcomes:
+            cohort, covariates = self._conditioned
+            sex = cohort.sex
+            if on_x and sex is not None and self.choices.get("like") != "regenie" and (sex != 0).any():
+                cohort, covariates = with_sex(cohort), more_covariates(covariates, (SEX_ON_X,))
+            make = self._survival if self.kind == "cox" else self._plain
+            self._outcomes[trait, on_x] = make(cohort, trait, covariates)
+        return self._outcomes[trait, on_x]
+
+    def _plain(self, cohort: Cohort, trait: str, covariates: tuple[str, ...] | str) -> _Outcome:
+        design = cohort.design(
+            [trait], covariates, kind=KINDS[self.kind], levels=self.choices.get("levels")  # type: ignore[arg-type]
+        )  # fmt: skip
+        y, offset = design.y[:, 0].copy(), np.zeros(design.complete.size)
+        complete = design.complete & ~np.isnan(y)
+        if self.choices.get("exposure"):
+            exposure = exposure_values(cohort.phenotypes, str(self.choices["exposure"]), cohort.rows)
+            complete &= ~np.isnan(exposure)
+            offset = np.log(np.where(complete, exposure, 1.0))
+        if self.choices.get("rank_normalise"):
+            y[complete] = _normal_scores(y[complete])
+        return _Outcome(y, complete, design.X, design.covariates, offset, None, None, None, design.coding[0])
+
+    def _survival(self, cohort: Cohort, trait: str, covariates: tuple[str, ...] | str) -> _Outcome:
+        times, events = _names(self.choices["time"]), _names(self.choices["event"])
+        time = times[0] if len(times) == 1 else times[events.index(trait)]
+        cause = self.choices.get("cause")
+        design = build_survival(
+            cohort.phenotypes, cohort.rows, (time,), (trait,), covariates, entry=self.choices.get("entry"),
+            strata=_names(self.choices.get("strata") or ()), cause=None if cause is None else str(cause),
+        )  # fmt: skip
+        endpoint = design.endpoints[0]
+        complete = design.complete & ~np.isnan(endpoint.time)
+        return _Outcome(
+            endpoint.event, complete, design.covariates.X, design.covariates.covariates, np.zeros(complete.size),
+            endpoint.time, design.entry, design.stratum, endpoint.coding,
+        )  # fmt: skip
+
+
+def _strange(name: str, value: Any) -> bool:
+    return name not in _UNDERSTOOD and value not in _UNSET
+
+
+def _names(value: Sequence[str] | str) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _at(values: Float64Array | None, at: Int64Array) -> Float64Array | None:
+    return None if values is None else values[at]
+
+
+def _normal_scores(y: Float64Array) -> Float64Array:
+    """Blom's normal scores, ties sharing their mean rank."""
+    _, which, counts = np.unique(y, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    rank = (last - (counts - 1) / 2.0)[which]
+    return np.asarray(special.ndtri((rank - 0.375) / (y.size + 0.25)))

@@ -1,0 +1,64 @@
+"""The picture of an explanation: which samples go into which panel, and what is written beside them."""
+
+from typing import Any
+
+import numpy as np
+
+from genassoc.plots import association
+from genassoc.plots.association import Panel
+from genassoc.shapes import Array
+
+
+def draw(explained: Any) -> Any:
+    """The matplotlib figure of an `genassoc.explanation.Explanation`: boxes, bars, levels or survival curves."""
+    data, row = explained.data, explained.row
+    trait, kind = str(row["trait"]), data.kind
+    logp = row["neg_log_10_p_value"]
+    caption = "" if logp is None else f"{row['method']}, -log10 p {logp:.2f}; "
+    caption += "unadjusted, samples with a call"
+    if kind == "logistic":
+        shares = "share with " + trait
+        return association.draw_shares(
+            _panels(explained, data.y), shares, explained.title, f"{caption}; bars: Wilson 95 %"
+        )
+    if kind == "cox":
+        assert data.time is not None and data.entry is not None
+        start = np.where(np.isfinite(data.entry), data.entry, -np.inf)
+        together = np.column_stack([data.time, data.y, start])
+        time = _time_name(explained)
+        return association.draw_survival(
+            _panels(explained, together), time, f"without {trait}", explained.title,
+            f"{caption}; Kaplan-Meier, 95 % bands" + ("; other causes censored" if explained.choices.get("cause") else ""),
+        )  # fmt: skip
+    if kind == "ordinal":
+        n_levels = int(data.y.max()) + 1
+        return association.draw_levels(_panels(explained, data.y), n_levels, "share", explained.title, caption)
+    values = data.y / np.exp(data.offset) if kind == "poisson" else data.y
+    label = (
+        trait if kind == "linear" else f"{trait} per unit of exposure" if explained.choices.get("exposure") else trait
+    )
+    return association.draw_boxes(
+        _panels(explained, values),
+        label,
+        explained.title,
+        f"{caption}; diamonds: means with 95 %; boxes: quartiles",
+    )
+
+
+def _time_name(explained: Any) -> str:
+    times, events = tuple(explained.choices["time"]), tuple(explained.choices["event"])
+    return str(times[0] if len(times) == 1 else times[events.index(explained.row["trait"])])
+
+
+def _panels(explained: Any, values: Array) -> list[Panel]:
+    """One panel an arm, one group a genotype that occurs in any of them."""
+    copies = explained.data.copies
+    present = [code for code in (0, 1, 2) if (copies == code).any()]
+    names = tuple(explained.genotypes[code] for code in present)
+    arms = [""] if explained.arms is None else [str(arm) for arm in np.unique(explained.arms)]
+    panels = []
+    for arm in arms:
+        here = np.ones(copies.size, dtype=bool) if explained.arms is None else explained.arms == arm
+        groups = tuple(values[here & (copies == code)] for code in present)
+        panels.append(Panel(f"{explained.by} = {arm}" if arm else "", names, groups))
+    return panels

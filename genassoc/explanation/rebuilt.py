@@ -1,0 +1,123 @@
+"""The cohort of a run, made again from its provenance and checked against the fingerprints there."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from genassoc.data.cohort import Cohort
+from genassoc.data.cohort_recipe import expression_of, samples_fingerprint
+from genassoc.data.phenotypes import Phenotypes
+from genassoc.data.store import GenotypeStore
+from genassoc.errors import InputError
+from genassoc.results import Results
+
+_REMEDY = "make the cohort as it was and give it: ga.explain(results, variant, cohort=cohort), or --config gwas.toml"
+
+
+def cohort_of(results: Results, cohort: Cohort | None = None) -> Cohort:
+    """The cohort that the results were computed on: given, carried by them, or made again from the files.
+
+    Raises
+    ------
+    InputError
+        The results have no provenance, an input is gone or no longer what it was, or a step cannot be done again.
+    """
+    record = results.provenance.get("inputs", {})
+    given = cohort if cohort is not None else results.cohort
+    if given is None:
+        if "cohort" not in record:
+            raise InputError(
+                f"{results.path or 'these results'} have no record of the cohort they were computed on (the file "
+                f"<results>.provenance.json, written beside results by genassoc, has one): {_REMEDY}."
+            )
+        given = _made_again(record)
+    _check(given, record)
+    return given
+
+
+def choices_of(results: Results) -> Mapping[str, Any]:
+    """``kind`` and the choices of the model that made the results.
+
+    Raises
+    ------
+    InputError
+        They have no provenance.
+    """
+    choices = results.provenance.get("parameters", {}).get("model")
+    if not choices:
+        raise InputError(
+            f"{results.path or 'these results'} do not say which model made them: <results>.provenance.json is written beside "
+            "results by genassoc, and has to lie beside them; results of other programs cannot be explained."
+        )
+    return dict(choices)
+
+
+def _made_again(record: Mapping[str, Any]) -> Cohort:
+    path = Path(record["store"]["path"])
+    if not path.exists():
+        raise InputError(f"the store {path}, which the results were computed from, is no longer there: {_REMEDY}.")
+    store = GenotypeStore.open(path)
+    if store.fingerprint != record["store"]["fingerprint"]:
+        raise InputError(
+            f"the store {path} is no longer what the results were computed from: its fingerprint is {store.fingerprint}, "
+            f"theirs {record['store']['fingerprint']}. Compute the results again, or {_REMEDY}."
+        )
+    cohort: Cohort | None = None
+    for step in record["cohort"]["steps"]:
+        cohort = _step(step, store, cohort)
+    assert cohort is not None
+    return cohort
+
+
+def _step(step: Mapping[str, Any], store: GenotypeStore, cohort: Cohort | None) -> Cohort:
+    if step["step"] == "keep_samples":
+        expression = expression_of(dict(step))
+        if expression is None or cohort is None:
+            what = f"{step['n_ids']} ids" if "n_ids" in step else step.get("where", "a condition")
+            raise InputError(
+                f"samples were kept by {what}, of which the provenance holds no more than that (lists of ids, and Python "
+                f"functions, are not written there): {_REMEDY}."
+            )
+        return cohort.keep_samples(expression)
+    table = _table(step)
+    if step["step"] == "align":
+        return Cohort.align(store, table, sex=step["sex"], build=step["build"], min_overlap=0.0)
+    assert cohort is not None
+    return cohort.with_covariates(table)
+
+
+def _table(step: Mapping[str, Any]) -> Phenotypes:
+    """The table of a step, read again, unchanged."""
+    if step["file"] is None:
+        raise InputError(f"phenotypes were given as a table in memory, which is no longer there: {_REMEDY}.")
+    path = Path(step["file"])
+    if not path.exists():
+        raise InputError(
+            f"the phenotypes {path}, which the results were computed from, are no longer there: {_REMEDY}."
+        )
+    table = Phenotypes.read(path, sample_id=step["sample_id"], missing_codes=step["missing_codes"])
+    if table.fingerprint != step["fingerprint"]:
+        raise InputError(
+            f"the phenotypes {path} are no longer what the results were computed from: their values have changed "
+            f"(fingerprint {table.fingerprint}, then {step['fingerprint']}). Compute the results again, or {_REMEDY}."
+        )
+    return table
+
+
+def _check(cohort: Cohort, record: Mapping[str, Any]) -> None:
+    """Refuse a cohort of other samples, phenotypes or genotypes than the results'."""
+    expected = record.get("cohort", {}).get("samples")
+    if expected is None or samples_fingerprint(cohort) == expected:
+        return
+    parts = [
+        name
+        for name, now, then in (
+            ("genotypes", cohort.store.fingerprint, record.get("store", {}).get("fingerprint")),
+            ("phenotypes", cohort.phenotypes.fingerprint, record.get("phenotypes", {}).get("fingerprint")),
+        )
+        if now != then
+    ]
+    raise InputError(
+        f"this is not the cohort that the results were computed on: its {' and '.join(parts) or 'samples, sex or build'} "
+        "differ. Give the cohort with the same files, columns and keep_samples."
+    )

@@ -1,0 +1,242 @@
+"""The same association by statsmodels: one function a kind of model, in `REFERENCES`."""
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from genassoc.data.row_data import RowData
+from genassoc.shapes import Float64Array
+from genassoc.stats.dense import neg_log_10_p_normal, neg_log_10_p_student
+from genassoc.stats.linalg import independent_columns
+
+_LN10 = float(np.log(10.0))
+
+
+@dataclass(frozen=True)
+class ReferenceTest:
+    """A test of one or two columns by another program.
+
+    Attributes
+    ----------
+    beta, standard_error : float
+        NaN for a test of two columns. The standard error is that of the information, but of a likelihood ratio |beta| / |z|.
+    neg_log_10_p : float
+    """
+
+    beta: float
+    standard_error: float
+    neg_log_10_p: float
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What statsmodels makes of a row.
+
+    Attributes
+    ----------
+    program : str
+        "statsmodels OLS", ...
+    tests : mapping
+        ``method`` -> `ReferenceTest`.
+    fit : object
+        statsmodels' results of the full model, with everybody's coefficients.
+    """
+
+    program: str
+    tests: Mapping[str, ReferenceTest] = field(default_factory=dict)
+    fit: Any = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Columns:
+    """Nuisance columns X (n, C), with the constant first where ``constant``, tested ones T (n, k), and their names."""
+
+    X: Float64Array
+    T: Float64Array
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, row: RowData, test: str, constant: bool) -> "_Columns":
+        """The columns of a test: of "add" and "domdev" of the genotypic model the other one is a nuisance."""
+        kept = independent_columns(row.X)
+        kept[0] = constant
+        X, names = row.X[:, kept], [row.covariates[c] for c in np.flatnonzero(kept)]
+        if not constant:  # only the shape of covariates counts there; alike in size they are found sooner
+            X = (X - X.mean(axis=0)) / X.std(axis=0)
+        if row.G.shape[1] == 1:
+            return cls(X, row.G, (*names, "g"))
+        if test == "geno_2df":
+            return cls(X, row.G, (*names, "g", "het"))
+        own = 1 if test == "domdev" else 0
+        tested = ("g", "het")
+        return cls(np.column_stack([X, row.G[:, 1 - own]]), row.G[:, [own]], (*names, tested[1 - own], tested[own]))
+
+    def full(self) -> Any:
+        """All columns as a pandas table, so that statsmodels' summary has names."""
+        import pandas as pd
+
+        return pd.DataFrame(np.column_stack([self.X, self.T]), columns=list(self.names))
+
+
+def least_squares(row: RowData, test: str, choices: Mapping[str, Any]) -> Reference:
+    """OLS: t of one column, F of two."""
+    import statsmodels.api as sm
+
+    columns = _Columns.of(row, test, constant=True)
+    fit = sm.OLS(row.y, columns.full()).fit()
+    if columns.T.shape[1] == 2:
+        null = sm.OLS(row.y, columns.X).fit()
+        logp = fit.df_resid / 2.0 * np.log10(null.ssr / fit.ssr)
+        return Reference("statsmodels OLS", {"f": ReferenceTest(np.nan, np.nan, float(logp))}, fit)
+    beta, error = float(fit.params.iloc[-1]), float(fit.bse.iloc[-1])
+    logp = neg_log_10_p_student(beta / error, float(fit.df_resid))
+    return Reference("statsmodels OLS", {"t": ReferenceTest(beta, error, logp)}, fit)
+
+
+def binomial(row: RowData, test: str, choices: Mapping[str, Any]) -> Reference:
+    """GLM with the logit link."""
+    import statsmodels.api as sm
+
+    return _glm(row, test, sm.families.Binomial(), "statsmodels GLM (binomial)", quasi=False)
+
+
+def poisson(row: RowData, test: str, choices: Mapping[str, Any]) -> Reference:
+    """GLM with the log link; ``scale="X2"`` where the variance is quasi-likelihood."""
+    import statsmodels.api as sm
+
+    quasi = choices.get("dispersion", "quasi") == "quasi"
+    program = "statsmodels GLM (quasi-Poisson)" if quasi else "statsmodels GLM (Poisson)"
+    return _glm(row, test, sm.families.Poisson(), program, quasi)
+
+
+def _glm(row: RowData, test: str, family: Any, program: str, quasi: bool) -> Reference:
+    import statsmodels.api as sm
+
+    columns = _Columns.of(row, test, constant=True)
+    scale = "X2" if quasi else None
+    model = sm.GLM(row.y, columns.full(), family=family, offset=row.offset)
+    null = sm.GLM(row.y, columns.X, family=family, offset=row.offset).fit(scale=scale, tol=1e-12, maxiter=200)
+    k = columns.T.shape[1]
+    at = np.concatenate([null.params, np.zeros(k)])
+    score = model.score(at, scale=1.0)
+    information = -model.hessian(at, scale=1.0, observed=True)
+    tests = {"score": _score(score, information, k, float(null.scale))}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of separation, which shows in what comes out
+        fit = model.fit(scale=scale, tol=1e-12, maxiter=100)
+    if bool(fit.converged) and np.isfinite(fit.bse).all() and float(fit.bse.iloc[-1]) < 100:
+        gain = model.loglike(fit.params, scale=1.0) - model.loglike(at, scale=1.0)
+        covariance = np.asarray(fit.cov_params())
+        tests |= _wald_and_ratio(
+            np.asarray(fit.params), covariance, gain / fit.scale, k, float(fit.df_resid) if quasi else None
+        )
+    return Reference(program, tests, fit)
+
+
+def proportional_hazards(row: RowData, test: str, choices: Mapping[str, Any]) -> Reference:
+    """PHReg, with strata and late entry.
+
+    statsmodels takes a sample for at risk at the very time of its entry, R and genassoc do not: times are given to it as
+    ranks, entries half a rank later, which leaves the risk sets as they should be.
+    """
+    from statsmodels.duration.hazard_regression import PHReg
+
+    columns = _Columns.of(row, test, constant=False)
+    assert row.time is not None and row.entry is not None
+    times = np.unique(row.time)
+    time = np.searchsorted(times, row.time) + 1.0
+    entry = np.searchsorted(times, row.entry, side="right") + 0.5
+    ties = str(choices.get("ties", "efron"))
+    given: dict[str, Any] = {"status": row.y, "strata": row.stratum, "ties": ties}
+    if np.isfinite(row.entry).any():
+        given["entry"] = entry
+    model = PHReg(time, columns.full(), **given)
+    k, C = columns.T.shape[1], columns.X.shape[1]
+    start = np.zeros(C)
+    if C:
+        start = np.asarray(PHReg(time, columns.X, **given).fit(disp=False).params)
+    at = np.concatenate([start, np.zeros(k)])
+    tests = {"score": _score(model.score(at), -model.hessian(at), k, 1.0)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fit = model.fit(disp=False)
+    params, covariance = np.asarray(fit.params), np.asarray(fit.cov_params())
+    if np.isfinite(params).all() and np.isfinite(covariance).all() and covariance[-1, -1] < 1e4:
+        gain = model.loglike(params) - model.loglike(at)
+        tests |= _wald_and_ratio(params, covariance, gain, k, None)
+    return Reference(f"statsmodels PHReg ({ties})", tests, fit)
+
+
+def proportional_odds(row: RowData, test: str, choices: Mapping[str, Any]) -> Reference:
+    """OrderedModel with the logit link; its second derivatives are by finite differences."""
+    from statsmodels.miscmodels.ordinal_model import OrderedModel
+
+    columns = _Columns.of(row, test, constant=False)
+    levels, C, k = row.y.astype(np.int64), columns.X.shape[1], columns.T.shape[1]
+    how: dict[str, Any] = {"method": "newton", "disp": 0, "tol": 1e-12}
+    model = OrderedModel(levels, np.column_stack([columns.X, columns.T]), distr="logit")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if C:
+            null = np.asarray(OrderedModel(levels, columns.X, distr="logit").fit(**how).params)
+        else:
+            shares = np.array([(levels <= m).mean() for m in range(int(levels.max()))])
+            cuts = np.log(shares / (1 - shares))
+            null = np.concatenate([cuts[:1], np.log(np.diff(cuts))])  # as statsmodels keeps thresholds in order
+        fit = model.fit(start_params=np.concatenate([null[:C], np.zeros(k), null[C:]]), **how)
+    at = np.concatenate([null[:C], np.zeros(k), null[C:]])
+    params, covariance = np.asarray(fit.params), np.asarray(fit.cov_params())
+    order = [*range(C), *range(C + k, params.size), *range(C, C + k)]  # what is tested comes last
+    tests: dict[str, ReferenceTest] = {}
+    if np.isfinite(covariance).all() and covariance[C, C] < 1e4:
+        gain = float(model.loglike(params) - model.loglike(at))
+        tests = _wald_and_ratio(params[order], covariance[np.ix_(order, order)], gain, k, None)
+    return Reference("statsmodels OrderedModel", tests, fit)
+
+
+def _score(score: Float64Array, information: Float64Array, k: int, phi: float) -> ReferenceTest:
+    """Score test of the last k coefficients at the maximum of the others."""
+    U, J = np.asarray(score)[-k:], np.asarray(information)
+    spread = J[-k:, -k:]
+    if J.shape[0] > k:
+        spread = spread - J[-k:, :-k] @ np.linalg.solve(J[:-k, :-k], J[:-k, -k:])
+    chi2 = float(U @ np.linalg.solve(spread, U)) / phi
+    if k == 2:
+        return ReferenceTest(np.nan, np.nan, chi2 / (2.0 * _LN10))
+    beta, error = float(U[0] / spread[0, 0]), float(np.sqrt(phi / spread[0, 0]))
+    return ReferenceTest(beta, error, neg_log_10_p_normal(beta / error))
+
+
+def _wald_and_ratio(
+    params: Float64Array, covariance: Float64Array, gain: float, k: int, df: float | None
+) -> dict[str, ReferenceTest]:
+    """Wald and likelihood ratio tests of the last k coefficients; Student's t with ``df``."""
+    twice = 2.0 * max(float(gain), 0.0)
+    if k == 2:
+        chi2 = float(params[-2:] @ np.linalg.solve(covariance[-2:, -2:], params[-2:]))
+        return {
+            "wald": ReferenceTest(np.nan, np.nan, chi2 / (2.0 * _LN10)),
+            "lrt": ReferenceTest(np.nan, np.nan, twice / (2.0 * _LN10)),
+        }
+    beta, error, root = float(params[-1]), float(np.sqrt(covariance[-1, -1])), float(np.sqrt(twice))
+
+    def tail(statistic: float) -> float:
+        return neg_log_10_p_normal(statistic) if df is None else neg_log_10_p_student(statistic, df)
+
+    own = abs(beta) / root if root > 0 else error
+    return {
+        "wald": ReferenceTest(beta, error, tail(beta / error)),
+        "lrt": ReferenceTest(beta, own, tail(root)),
+    }
+
+
+REFERENCES: dict[str, Callable[[RowData, str, Mapping[str, Any]], Reference]] = {
+    "linear": least_squares,
+    "logistic": binomial,
+    "poisson": poisson,
+    "ordinal": proportional_odds,
+    "cox": proportional_hazards,
+}

@@ -1,0 +1,438 @@
+"""Score tests and approximate Firth of variants with missing calls, from a power series of the null's likelihood.
+
+The null without a few samples is the trait's null moved a little: its gradient and information come from the series of
+all samples (`genassoc.stats.logistic_series`) less the missing samples' exact terms, so that no pass over all samples is
+needed; carriers' terms are exact, too. Firth's estimate of a rare variant moves all other samples along one direction of
+the covariates, ``d = -X gamma``, where the series is a polynomial. What moves far, or is unusual, is left to
+`genassoc.kernels.logistic_refit`.
+"""
+
+import math
+
+import numpy as np
+
+from genassoc.kernels import jit
+from genassoc.kernels.bernoulli import exp_minus_abs
+from genassoc.kernels.logistic import cholesky, solve_lower, solve_upper
+from genassoc.kernels.logistic_firth import (
+    BETA,
+    FINE,
+    INFORMATION_SE,
+    ITERATIONS,
+    MAX_HALVINGS,
+    MAX_ITERATIONS,
+    MAX_STEP,
+    STATISTIC,
+    STEP_TOLERANCE,
+    firth_one,
+)
+from genassoc.kernels.logistic_refit import residual_genotype
+from genassoc.kernels.logistic_tiles import SAFE_PIVOT, lay_out
+from genassoc.kernels.vector64 import FOUR, LANES64, TILE, add_combination, add_dots
+from genassoc.shapes import BoolArray, Float64Array, Int64Array
+
+MAX_STEPS = 12
+# Squared length, in standard errors, of the last step of the null (the next is its square) and of the penalised null
+# (whose steps leave the penalty's curvature out: the next is a hundredth).
+NULL_STEP, PENALISED_STEP = 1e-13, 1e-9
+# Bound on any sample's change of log odds: the next term of the series is that cubed over 24 of the move at most.
+MAX_MOVE = 0.15
+# Missing calls, and carriers, are visited one at a time: worth it while they are few.
+ONE_IN = 16
+# A genotype that covariates explain but for this share loses digits of the series.
+LEAST_SHARE = 0.05
+
+
+@jit
+def _list_calls(
+    calls: Float64Array, y: Float64Array, T: Float64Array, keep: Float64Array, missing: Int64Array,
+    carriers: Int64Array, filled: BoolArray,
+) -> tuple[int, int, bool]:  # fmt: skip
+    """g into its column of T; missing calls, carriers and tiles with carriers listed; whether both outcomes are left."""
+    n = calls.size
+    width = T.size // keep.size
+    m = k = 0
+    cases = 0.0
+    for t in range(filled.size):
+        base = (t * width + width - 1) * TILE
+        before = k
+        for i in range(t * TILE, min((t + 1) * TILE, n)):
+            value = calls[i]
+            absent = math.isnan(value)
+            # Written always, counted where true: a branch on each call would be guessed wrong too often.
+            missing[m] = carriers[k] = i
+            m += 1 if absent else 0
+            k += 1 if value > 0.0 else 0
+            T[base + i - t * TILE] = 0.0 if absent else value
+            keep[i] = 0.0 if absent else 1.0
+            cases += 0.0 if absent else y[i]
+        filled[t] = k > before
+    return m, k, 0.0 < cases < n - m
+
+
+@jit
+def _contract(tensor: Float64Array, step: Float64Array, out: Float64Array) -> None:
+    """``out = sum_l step_l tensor_l`` over the first index."""
+    for at in range(out.size):
+        out[at] = 0.0
+    for c in range(step.size):
+        s = step[c]
+        for at in range(out.size):
+            out[at] += s * tensor[c, at]
+
+
+@jit
+def _terms(eta: float, y: float) -> tuple[float, float, float]:
+    """One sample's log likelihood, ``y - mu`` and ``mu (1 - mu)``."""
+    small = math.exp(-abs(eta))
+    share = 1.0 / (1.0 + small)
+    mu = share if eta >= 0.0 else small * share
+    return y * eta - max(eta, 0.0) - math.log(1.0 + small), y - mu, small * share * share
+
+
+@jit
+def _expand(
+    gradient0: Float64Array, H: Float64Array, third: Float64Array, move: Float64Array, A: Float64Array,
+    J: Float64Array, gradient: Float64Array,
+) -> None:  # fmt: skip
+    """Gradient and information of all samples at a move; A (C, C C) is the fourth order contracted with it."""
+    C = move.size
+    cubic, quartic = np.zeros(C * C), np.zeros(C * C)
+    for c in range(C):
+        for at in range(C * C):
+            cubic[at] += third[c, at] * move[c]
+            quartic[at] += A[c * C * C + at] * move[c]
+    for j in range(C):
+        gradient[j] = gradient0[j]
+        for k in range(C):
+            at = j * C + k
+            J[j, k] = H[j, k] + cubic[at] + 0.5 * quartic[at]
+            gradient[j] -= move[k] * (H[j, k] + cubic[at] / 2.0 + quartic[at] / 6.0)
+
+
+@jit
+def _penalise(
+    third: Float64Array, A: Float64Array, L: Float64Array, X: Float64Array, missing: Int64Array, bend: Float64Array,
+    gradient: Float64Array,
+) -> None:  # fmt: skip
+    """Add Firth's ``sum h (1/2 - mu) x``, half of ``J^-1 : sum w (1 - 2 mu) x x x``, of the samples observed."""
+    C = gradient.size
+    V, unit, z = np.zeros((C, C)), np.zeros(C), np.zeros(C)
+    for c in range(C):
+        for k in range(C):
+            unit[k] = 1.0 if k == c else 0.0
+        solve_lower(L, unit, z, C)
+        solve_upper(L, z, V[c], C)
+    for j in range(C):
+        total = 0.0
+        for k in range(C):
+            for c in range(C):
+                at = k * C + c
+                total += V[k, c] * (third[j, at] + A[j * C * C + at])
+        gradient[j] += 0.5 * total
+    for s in range(missing.size):
+        x = X[missing[s]]
+        size = 0.0
+        for k in range(C):
+            part = 0.0
+            for c in range(C):
+                part += V[k, c] * x[c]
+            size += part * x[k]
+        for j in range(C):
+            gradient[j] -= 0.5 * bend[s] * size * x[j]
+
+
+@jit
+def _fit(
+    gradient0: Float64Array, H: Float64Array, third: Float64Array, fourth: Float64Array, reach: float,
+    start: Float64Array, penalised: bool, X: Float64Array, y: Float64Array, offset: Float64Array, missing: Int64Array,
+    move: Float64Array, A: Float64Array, L: Float64Array,
+) -> bool:  # fmt: skip
+    """Move from the null of all samples to that of the samples observed, by Newton's steps; L is of its information."""
+    C = move.size
+    J, gradient, z, step = np.zeros((C, C)), np.zeros(C), np.zeros(C), np.zeros(C)
+    bend = np.zeros(missing.size)
+    for _ in range(MAX_STEPS):
+        _contract(fourth, move, A)
+        _expand(gradient0, H, third, move, A, J, gradient)
+        for s in range(missing.size):
+            i = missing[s]
+            eta = offset[i]
+            for c in range(C):
+                eta += X[i, c] * (start[c] + move[c])
+            _, r, w = _terms(eta, y[i])
+            bend[s] = w * (1.0 - 2.0 * (y[i] - r))
+            for j in range(C):
+                gradient[j] -= r * X[i, j]
+                x = w * X[i, j]
+                for k in range(C):
+                    J[j, k] -= x * X[i, k]
+        if math.isnan(cholesky(J, L, C)):
+            return False
+        for c in range(C):
+            if not L[c, c] * L[c, c] > SAFE_PIVOT:
+                return False
+        if penalised:
+            _penalise(third, A, L, X, missing, bend, gradient)
+        solve_lower(L, gradient, z, C)
+        solve_upper(L, z, step, C)
+        decrement = 0.0
+        for c in range(C):
+            decrement += z[c] * z[c]
+            move[c] += step[c]
+        if not reach * math.sqrt(_length(H, move)) <= MAX_MOVE:
+            return False
+        if decrement < (PENALISED_STEP if penalised else NULL_STEP):
+            return True
+    return False
+
+
+@jit
+def _length(H: Float64Array, move: Float64Array) -> float:
+    """``move' H move``."""
+    total = 0.0
+    for j in range(move.size):
+        for k in range(move.size):
+            total += move[j] * H[j, k] * move[k]
+    return max(total, 0.0)
+
+
+@jit
+def _sum_genotype(
+    T: Float64Array, y: Float64Array, offset: Float64Array, filled: BoolArray, factors: Float64Array, gx: Float64Array
+) -> float:
+    """``g'(y - mu)``; fills ``g'W`` times each column of the tiles, from the tiles that have carriers."""
+    width = factors.size
+    for c in range(width):
+        gx[c] = 0.0
+    sums, scores = np.zeros(width * LANES64), np.zeros(TILE)
+    eta, scaled, small, gw = np.empty(TILE), np.empty(TILE), np.empty(TILE), np.empty(TILE)
+    for t in range(filled.size):
+        if not filled[t]:
+            continue
+        base = t * width * TILE
+        for i in range(TILE):
+            eta[i] = offset[t * TILE + i]
+        for k in range(0, width, FOUR):
+            add_combination(T, base + k * TILE, factors, k, eta, 0)
+        exp_minus_abs(eta, scaled, small, TILE)
+        for i in range(TILE):
+            share = 1.0 / (1.0 + small[i])
+            mu = share if eta[i] >= 0.0 else small[i] * share
+            g = T[base + (width - 1) * TILE + i]
+            scores[i] += g * (y[t * TILE + i] - mu)
+            gw[i] = g * small[i] * share * share
+        for k in range(0, width, FOUR):
+            add_dots(gw, 0, T, base + k * TILE, sums, k * LANES64)
+    for c in range(width):
+        for lane in range(LANES64):
+            gx[c] += sums[c * LANES64 + lane]
+    U = 0.0
+    for i in range(TILE):
+        U += scores[i]
+    return U
+
+
+@jit
+def _polynomial(
+    gradient: Float64Array, J: Float64Array, third: Float64Array, fourth: Float64Array, A: Float64Array,
+    v: Float64Array, line: Float64Array,
+) -> None:  # fmt: skip
+    """First four derivatives, signs of sums of d = X v, of all samples' log likelihood along v from where A is."""
+    C = v.size
+    B = np.zeros(C * C * C)
+    _contract(fourth, v, B)
+    for k in range(4):
+        line[k] = 0.0
+    for j in range(C):
+        line[0] += v[j] * gradient[j]
+        for k in range(C):
+            line[1] += v[j] * v[k] * J[j, k]
+            for c in range(C):
+                at = (j * C + k) * C + c
+                vvv = v[j] * v[k] * v[c]
+                line[2] += vvv * (third[j, k * C + c] + A[at])
+                line[3] += vvv * B[at]
+
+
+@jit
+def _firth_line(
+    line: Float64Array, base: Float64Array, d: Float64Array, g: Float64Array, y: Float64Array, row: Float64Array
+) -> int:
+    """`firth_one`: all samples by the polynomial, less the listed ones at ``base + beta d``, plus them at g more.
+
+    ``g`` is NaN where the call is missing: such a sample is not added again.
+    """
+    longest = 0.0
+    for i in range(g.size):
+        longest = max(longest, abs(d[i] + g[i])) if g[i] > 0.0 else longest
+    beta = step = 0.0
+    at_zero = best = -np.inf
+    halvings = 0
+    for iteration in range(MAX_ITERATIONS):
+        objective = beta * (line[0] - beta * (line[1] / 2.0 + beta * (line[2] / 6.0 + beta * line[3] / 24.0)))
+        U = line[0] - beta * (line[1] + beta * (line[2] / 2.0 + beta * line[3] / 6.0))
+        information = line[1] + beta * (line[2] + beta * line[3] / 2.0)
+        bend, spread = line[2] + beta * line[3], 0.0
+        for i in range(g.size):
+            for added in range(2 if g[i] > 0.0 else 1):
+                sign = 1.0 if added == 1 else -1.0
+                x = d[i] + g[i] if added == 1 else d[i]
+                likelihood, r, w = _terms(base[i] + beta * x, y[i])
+                objective += sign * likelihood
+                U += sign * r * x
+                s = w * x * x
+                information += sign * s
+                bend += sign * s * x * (1.0 - 2.0 * (y[i] - r))
+                spread += s * s if added == 1 else 0.0
+        if not information > 0.0:
+            return -1
+        objective += 0.5 * math.log(information)
+        if iteration == 0:
+            at_zero = objective
+        elif not objective >= best - 1e-10 * (1.0 + abs(best)):
+            halvings += 1
+            if halvings > MAX_HALVINGS:
+                return -1
+            step *= 0.5
+            beta -= step
+            continue
+        best, halvings = objective, 0
+        gradient = U + 0.5 * bend / information
+        # Leverages of other samples matter to the step alone, and are small.
+        step = gradient / (information + spread / information)
+        if step * gradient < STEP_TOLERANCE:
+            row[BETA], row[ITERATIONS] = beta, iteration
+            row[INFORMATION_SE] = 1.0 / math.sqrt(information)
+            row[STATISTIC] = math.copysign(math.sqrt(max(0.0, 2.0 * (best - at_zero))), beta)
+            return FINE
+        if abs(step) * longest > MAX_STEP:
+            step = math.copysign(MAX_STEP / longest, step)
+        beta += step
+    return -1
+
+
+@jit
+def _firth_of_few(
+    gradient0: Float64Array, H: Float64Array, third: Float64Array, fourth: Float64Array, reach: float,
+    A: Float64Array, move: Float64Array, beta: Float64Array, gamma: Float64Array, X: Float64Array, y: Float64Array,
+    offset: Float64Array, calls: Float64Array, listed: Int64Array, row: Float64Array,
+) -> bool:  # fmt: skip
+    """Approximate Firth from the series and the listed samples, carriers and missing ones; whether it holds."""
+    C = move.size
+    J, gradient, v, line = np.zeros((C, C)), np.zeros(C), np.zeros(C), np.zeros(4)
+    _contract(fourth, move, A)
+    _expand(gradient0, H, third, move, A, J, gradient)
+    for c in range(C):
+        v[c] = -gamma[c]
+    _polynomial(gradient, J, third, fourth, A, v, line)
+    base, d, g, outcome = np.zeros(listed.size), np.zeros(listed.size), np.zeros(listed.size), np.zeros(listed.size)
+    for s in range(listed.size):
+        i = listed[s]
+        g[s], outcome[s], base[s] = calls[i], y[i], offset[i]
+        for c in range(C):
+            base[s] += X[i, c] * beta[c]
+            d[s] += X[i, c] * v[c]
+    if _firth_line(line, base, d, g, outcome, row) != FINE:
+        return False
+    for c in range(C):
+        v[c] = move[c] + row[BETA] * v[c]
+    return bool(reach * math.sqrt(_length(H, v)) <= MAX_MOVE)
+
+
+@jit
+def series_rows(
+    G: Float64Array,
+    firth: BoolArray,
+    X: Float64Array,
+    y: Float64Array,
+    offset: Float64Array,
+    starts: Float64Array,
+    gradients: Float64Array,
+    informations: Float64Array,
+    thirds: Float64Array,
+    fourths: Float64Array,
+    reach: Float64Array,
+    numbers: Float64Array,
+    done: BoolArray,
+) -> None:
+    """Score tests, or approximate Firth, of rows whose null is near the trait's; as `refit_rows` but for the series.
+
+    Parameters
+    ----------
+    G : float64 array (R, n)
+        Copies of the minor allele in the trait's samples, NaN where not observed.
+    firth : bool array (R,)
+        Whether approximate Firth is wanted, the score test otherwise.
+    X : float64 array (n, C)
+        Orthonormal covariates, the constant first; y, offset (n,).
+    starts : float64 array (2, C)
+        The null's coefficients without and with Firth's penalty.
+    gradients, informations, thirds, fourths, reach : float64 arrays (2, ...)
+        Of `genassoc.stats.logistic_series.NullSeries`.
+    numbers : float64 array (R, N_NUMBERS)
+        Filled where done: beta, its standard error, the signed statistic, iterations.
+    done : bool array (R,)
+        Filled: False where another kernel has to do the row.
+    """
+    n, C = X.shape
+    for row in range(G.shape[0]):
+        done[row] = False
+    if not (math.isfinite(reach[0]) and math.isfinite(reach[1])):
+        return
+    T = lay_out(X)
+    tiles = (n + TILE - 1) // TILE
+    padded = tiles * TILE
+    width = T.size // padded
+    yy, oo, keep, weights = np.zeros(padded), np.zeros(padded), np.zeros(padded), np.ones(padded)
+    for i in range(n):
+        yy[i], oo[i] = y[i], offset[i]
+    missing, carriers, filled = np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(tiles, np.bool_)
+    factors, gx, A, L = np.zeros(width), np.zeros(width), np.zeros(C * C * C), np.zeros((C, C))
+    move, gamma, z, beta = np.zeros(C), np.zeros(C), np.zeros(C), np.zeros(C + 1)
+    d, eta, room = np.zeros(n), np.zeros(n), np.zeros((3, n))
+    listed = np.zeros(n, np.int64)
+    for row in range(G.shape[0]):
+        m, k, both = _list_calls(G[row], y, T, keep, missing, carriers, filled)
+        if not both or m * ONE_IN > n:
+            continue
+        fine, U, spread = True, 0.0, 0.0
+        for c in range(C):
+            move[c] = 0.0
+        # In a loop, not one call for each: numba compiles every call anew. The penalised null moves as the null does.
+        for p in range(2 if firth[row] else 1):
+            fine = fine and _fit(
+                gradients[p], informations[p], thirds[p], fourths[p], reach[p], starts[p], p == 1, X, y, offset,
+                missing[:m], move, A, L,
+            )  # fmt: skip
+            for c in range(C):
+                beta[c] = starts[p, c] + move[c]
+            if p == 0 and fine:
+                for c in range(C):
+                    factors[c] = beta[c]
+                U = _sum_genotype(T, yy, oo, filled, factors, gx)
+                solve_lower(L, gx, z, C)
+                solve_upper(L, z, gamma, C)
+                spread = gx[width - 1]
+                for c in range(C):
+                    spread -= z[c] * z[c]
+                fine = spread > LEAST_SHARE * gx[width - 1]
+        if not fine:
+            continue
+        if not firth[row]:
+            numbers[row, BETA], numbers[row, INFORMATION_SE] = U / spread, 1.0 / math.sqrt(spread)
+            numbers[row, STATISTIC], numbers[row, ITERATIONS] = U / math.sqrt(spread), 0.0
+            done[row] = True
+            continue
+        if k * ONE_IN < n:
+            for s in range(m + k):
+                listed[s] = missing[s] if s < m else carriers[s - m]
+            done[row] = _firth_of_few(
+                gradients[1], informations[1], thirds[1], fourths[1], reach[1], A, move, beta, gamma, X, y, offset,
+                G[row], listed[: m + k], numbers[row],
+            )  # fmt: skip
+        if not done[row]:
+            residual_genotype(T, keep, weights, gamma, beta, d, eta)
+            for i in range(n):
+                eta[i] += oo[i]
+            done[row] = firth_one(d, y, eta, room, numbers[row]) == FINE

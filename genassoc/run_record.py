@@ -1,0 +1,86 @@
+"""The record of an association run: its choices, its inputs with fingerprints, its ledgers and notes."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from genassoc.data.cohort import Cohort
+from genassoc.data.cohort_recipe import samples_fingerprint
+from genassoc.data.ploidy import refused_notes
+from genassoc.methods.linear import Linear
+from genassoc.provenance import Recorder
+
+
+def describe(cohort: Cohort, model: Any) -> dict[str, Any]:
+    """Every choice of a run, defaults included."""
+    return {
+        "model": {"kind": type(model).__name__.lower(), **asdict(model)},
+        "variants": cohort.selection.describe(),
+    }
+
+
+def input_files(cohort: Cohort) -> list[Path]:
+    """Store and tables that a cohort reads."""
+    return [Path(cohort.store.path), *cohort.phenotypes.files]
+
+
+def inputs_of(cohort: Cohort) -> dict[str, Any]:
+    """What a run reads, with fingerprints."""
+    return {
+        "store": {
+            "path": str(cohort.store.path),
+            "fingerprint": cohort.store.fingerprint,
+            "sources": cohort.store.attributes.get("summary", {}).get("sources", []),
+        },
+        "phenotypes": {"path": cohort.phenotypes.source, "fingerprint": cohort.phenotypes.fingerprint},
+        "cohort": {"samples": samples_fingerprint(cohort), "steps": list(cohort.recipe)},
+    }
+
+
+def finish_record(
+    recorder: Recorder, cohort: Cohort, model: Any, state: Any, variants: dict[str, Any]
+) -> dict[str, Any]:
+    """The provenance of a finished run: its ledgers of samples and variants, and what was dropped by name."""
+    dropped = cohort.sample_ledger.filter(pl.col("status") == "dropped")
+    reasons = dropped.group_by("reason").len().sort("reason")
+    samples = {
+        "genotyped": int(cohort.store.n_samples),
+        "kept": cohort.n_samples,
+        "dropped": dict(reasons.iter_rows()),
+        "lacking_a_covariate": state.n_incomplete,
+        "analysed": dict(zip(state.traits, state.n_by_trait)),
+    }
+    notes = [
+        *cohort.notes,
+        *state.notes,
+        *trait_notes(cohort, model, state),
+        *refused_notes(variants.get("refused", {})),
+    ]
+    return recorder.finish(samples=samples, variants=variants, notes=notes)
+
+
+def trait_notes(cohort: Cohort, model: Any, state: Any) -> list[str]:
+    """What is odd about the traits of a linear model: two values only, or too few samples."""
+    if not isinstance(model, Linear):
+        return []
+    notes = []
+    for trait in state.traits:
+        values = cohort.phenotypes.numbers(trait, cohort.rows)
+        values = values[~np.isnan(values)]
+        others = values[values != values[0]]
+        if others.size and np.all(others == others[0]):
+            low, high = sorted((values[0], others[0]))
+            notes.append(
+                f"{trait} has only two values, {low:g} and {high:g}: if they are controls and cases, use a logistic model"
+            )
+    for null in state.nulls:
+        if null.n <= null.Q.shape[1] + 1:
+            names = ", ".join(state.traits[trait] for trait in null.traits[:5])
+            notes.append(
+                f"{names}: {null.n} samples are too few for {null.Q.shape[1]} covariates (the intercept included) and "
+                "the genotype: no row has an estimate"
+            )
+    return notes
