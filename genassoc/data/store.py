@@ -103,11 +103,7 @@ class GenotypeStore:
         except Exception as error:
             # Whatever a damaged file makes zarr or json say.
             raise StoreError(f"{self.path}: is damaged: {reading}: {_reason(error)}; convert it again") from error
-<<<<<<< HEAD
-        self._shards = Shards.of(Path(path) / schema.GENOTYPES) if self._remote is None else None
-=======
         self._shards = Shards.of(self.path / schema.GENOTYPES) if isinstance(self.path, Path) else None
->>>>>>> arrays
         self._metadata: OrderedDict[int, pl.DataFrame] = OrderedDict()
         self._runs: list[tuple[str, int, int]] | None = None
 
