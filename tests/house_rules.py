@@ -52,7 +52,7 @@ DOORS = {
     "numba": ("kernels/",),
     "llvmlite": ("kernels/",),
     "fsspec": ("data/store_location.py",),
-    "zarr": ("data/store.py", "data/store_arrays.py", "formats/vcz.py"),
+    "zarr": ("data/store.py", "data/store_arrays.py", "data/store_location.py", "formats/vcz.py"),
     "dask": ("engine/executors_dask.py", "api.py"),
     "distributed": ("engine/executors_dask.py", "api.py"),
     "cloudpickle": ("engine/broadcast.py",),
