@@ -51,8 +51,6 @@ def test_calibration_of_cox(monkeypatch, capsys):
     assert len(rows) == 3 * len(calibration_cox.BINS) * 2
 
 
-<<<<<<< HEAD
-=======
 def test_scale_store(monkeypatch, capsys, tmp_path):
     import scale_store
 
@@ -64,7 +62,6 @@ def test_scale_store(monkeypatch, capsys, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
->>>>>>> arrays
 def test_linear_scale():
     import linear_scale
 
@@ -77,17 +74,3 @@ def test_linear_scale():
     # five standard errors of a frequency of 7,200 alleles, and of a rate of 4,000 calls
     assert abs(codes[codes < 3].mean() / 2 - 0.3) < 0.03
     assert abs((codes == 3).mean() - 0.1) < 0.025
-<<<<<<< HEAD
-
-
-def test_scale_store(monkeypatch, capsys, tmp_path):
-    import scale_store
-
-    argv = ["scale_store.py", "--samples", "300", "--variants", "640", "--traits", "2", "--memory", "3GiB"]
-    monkeypatch.setattr(sys, "argv", [*argv, "--folder", str(tmp_path)])
-    scale_store.main()
-    printed = capsys.readouterr().out
-    assert "1,280 tests" in printed and "| `run --memory 3GiB` |" in printed
-    assert list(tmp_path.iterdir()) == []
-=======
->>>>>>> arrays
