@@ -72,18 +72,15 @@ class GenotypeStore:
         url = url_of(path)
         self.path = Path(path) if url is None else url
         self._remote = None if url is None else RemoteLocation(url)
-        source: Any = str(path)
         if self._remote is None:
             _require_store(Path(path))
         elif not self._remote.exists("zarr.json"):
             raise StoreError(f"{self.path}: no store is there: it has no zarr.json")
-        else:
-            source = self._remote.zarr_store()
         import zarr
 
         reading = "zarr.json"
         try:
-            self._group = zarr.open_group(source, mode="r", zarr_format=3)
+            self._group = zarr.open_group(str(self.path), mode="r", zarr_format=3)
             self.attributes = dict(self._group.attrs)
             if self.attributes.get("format") != schema.FORMAT_NAME:
                 raise StoreError(f"{self.path}: is no genassoc store (its format is {self.attributes.get('format')!r})")
@@ -103,7 +100,7 @@ class GenotypeStore:
         except Exception as error:
             # Whatever a damaged file makes zarr or json say.
             raise StoreError(f"{self.path}: is damaged: {reading}: {_reason(error)}; convert it again") from error
-        self._shards = Shards.of(self.path / schema.GENOTYPES) if isinstance(self.path, Path) else None
+        self._shards = Shards.of(Path(path) / schema.GENOTYPES) if self._remote is None else None
         self._metadata: OrderedDict[int, pl.DataFrame] = OrderedDict()
         self._runs: list[tuple[str, int, int]] | None = None
 

@@ -52,16 +52,6 @@ class RemoteLocation:
             raise StoreError(f"{self.url}: {error}; is the beginning of the address spelled right?") from error
         return system, str(root)
 
-    def zarr_store(self) -> Any:
-        """What Zarr reads from."""
-        from zarr.storage import FsspecStore
-
-        self.exists("zarr.json")  # says what is wrong with the address, if anything is
-        try:
-            return FsspecStore.from_url(self.url, read_only=True)
-        except Exception as error:
-            raise self._unreachable(error) from error
-
     def exists(self, key: str) -> bool:
         """Whether the object ``key`` is there.
 
