@@ -313,9 +313,8 @@ def plan(
         _say("\n".join(describe.conversion_plan(files, parts, samples, json, force)))
         return
     if len(files) != 2:
-        raise typer.BadParameter("name a gwas.toml and the work folder; with --convert the inputs and the work folder")
+        raise typer.BadParameter("name a gwas.toml and the work folder, or --convert, the inputs and the work folder")
     config, work = map(Path, files)
-
     made = analysis.make_plan(Config.read(config), work, parts, _progress(), restart=force, memory=memory, tell=_tell)
     _say(describe.plan_json(made) if json else "\n".join(describe.plan_lines(made, work)))
 

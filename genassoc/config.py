@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from genassoc.data import variants as predicates
+from genassoc.data.store_location import url_of
 from genassoc.errors import InputError
 
 _INPUT = {
@@ -112,7 +113,7 @@ class Config:
         import tomli_w
 
         tables: dict[str, dict[str, Any]] = {"input": dict(self.input), "model": dict(self.model)}
-        tables["input"]["store"] = str(self.store)
+        tables["input"]["store"] = url_of(self.store) or str(self.store)
         tables["input"]["phenotypes"] = str(self.phenotypes)
         if self.variants:
             tables["variants"] = dict(self.variants)
@@ -128,6 +129,8 @@ class Config:
         return tomli_w.dumps(plain)
 
     def _path(self, value: str) -> Path:
+        if url_of(value) is not None:
+            return Path(value)
         return (self.folder / Path(value).expanduser()).absolute()
 
     @property

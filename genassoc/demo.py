@@ -10,8 +10,8 @@ import polars as pl
 from genassoc import api
 from genassoc.data.cohort import Cohort
 from genassoc.data.output import check_outputs, output_error, replacing
-from genassoc.data.variants import maf_above, missing_below
-from genassoc.engine.executors import Executor, Threads
+from genassoc.data.variants import in_region, maf_above, missing_below
+from genassoc.engine.executors import Executor, Serial, Threads
 from genassoc.errors import GenassocError, OutputError
 from genassoc.formats.vcf_writer import write_vcf
 from genassoc.methods.linear import Linear
@@ -24,7 +24,15 @@ LOCUS = 1_000_000  # base pairs to either side of a planted variant that count a
 GENOME_WIDE = 7.30103  # -log10 of 5e-8
 ADJUSTED_FOR = ("age", "sex", "PC1:PC4")
 _STAMP = "simulated.json"
-_NAMES = ("cohort.vcf.gz", "phenotypes.tsv", "truth.tsv", "cohort.zarr", "ldl.parquet", "ldl_change.parquet")
+_NAMES = (
+    "cohort.vcf.gz",
+    "phenotypes.tsv",
+    "truth.tsv",
+    "cohort.zarr",
+    "ldl.parquet",
+    "ldl_change.parquet",
+    "muscle_pain.parquet",
+)
 
 
 @dataclass(frozen=True)
@@ -36,7 +44,7 @@ class Demo:
     folder : Path
     store : Path
     results : dict of str to Results
-        "ldl" and "t2d" (type 2 diabetes) in everybody, "ldl_change" in those treated.
+        "ldl" and "t2d" (type 2 diabetes) in everybody, "ldl_change" and "muscle_pain" in those treated.
     truth : dict of str to DataFrame
         The planted effects of each with what was found there.
     plots : tuple of Path
@@ -97,6 +105,11 @@ def demo(
         "ldl": (everybody, Linear(traits=("ldl",), covariates=(*ADJUSTED_FOR, "statin"))),
         "t2d": (everybody, Logistic(traits=("t2d",), covariates=ADJUSTED_FOR)),
         "ldl_change": (treated, Linear(traits=("ldl_change",), covariates=ADJUSTED_FOR)),
+        "muscle_pain": (treated, Logistic(traits=("muscle_pain",), covariates=ADJUSTED_FOR)),
+    }
+    on_trial: dict[str, Linear | Logistic] = {
+        "ldl_change": Linear(traits=("ldl",), baseline=("ldl_before",), covariates=ADJUSTED_FOR, interaction="statin"),
+        "muscle_pain": Logistic(traits=("muscle_pain",), covariates=ADJUSTED_FOR, interaction="statin"),
     }
     results: dict[str, Results] = {}
     found: dict[str, pl.DataFrame] = {}
@@ -108,6 +121,9 @@ def demo(
         plots += _draw(results[trait], trait, folder)
         for line in _report(trait, who, results[trait], found[trait], cohort.truth):
             say(line)
+        if trait in on_trial:
+            for line in _by_arm(everybody, on_trial[trait], results[trait]):
+                say(line)
     say(f"\nEverything is in {folder}: the VCF and the phenotypes, the store, results with provenance, plots")
     say("  " + "  ".join(path.name for path in plots))
     return Demo(folder, Path(store.path), results, found, tuple(plots))
@@ -175,6 +191,27 @@ def beside_truth(results: Results, truth: pl.DataFrame) -> pl.DataFrame:
         else own.select("variant_id", "neg_log_10_p_value").clear()
     )
     return joined.with_columns(lead_variant_id=lead["variant_id"], lead_neg_log_10_p_value=lead["neg_log_10_p_value"])
+
+
+def _by_arm(everybody: Cohort, model: Linear | Logistic, results: Results) -> list[str]:
+    """The best variant among the treated, tested in both arms: its effect in each, and whether they differ."""
+    best = results.top(1)
+    if not best.height:
+        return []
+    at = best.row(0, named=True)
+    place = f"{at['chromosome']}:{at['base_pair_location']}-{at['base_pair_location']}"
+    rows = api.associate(everybody.keep_variants(in_region(place)), model, executor=Serial()).table
+    rows = rows.filter(pl.col("variant_id") == at["variant_id"])
+    lines = [f"  {at['variant_id']} in both arms   beta      SE   -log10 p"]
+    for row in rows.filter(pl.col("test").str.starts_with("add|") | (pl.col("test") == "add:E")).iter_rows(named=True):
+        name = "the arms differ" if row["test"] == "add:E" else row["test"].removeprefix("add|E=")
+        if row["code"] is not None:
+            lines.append(f"    {name:<18} no estimate: {row['code']}")
+            continue
+        lines.append(
+            f"    {name:<18}{row['beta']:>8.3f}{row['standard_error']:>8.3f}{row['neg_log_10_p_value']:>11.2f}"
+        )
+    return lines
 
 
 def _draw(results: Results, trait: str, folder: Path) -> list[Path]:

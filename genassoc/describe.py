@@ -25,9 +25,11 @@ def store_facts(path: Path) -> dict[str, Any]:
     by_contig: dict[str, int] = {}
     for contig, start, stop in store.contig_runs():
         by_contig[contig] = by_contig.get(contig, 0) + stop - start
-    size = sum(file.stat().st_size for file in Path(path).rglob("*") if file.is_file())
+    # An object store charges for listing; None: not known.
+    files = Path(path).rglob("*") if Path(path).is_dir() else None
+    size = None if files is None else sum(file.stat().st_size for file in files if file.is_file())
     return {
-        "path": str(path),
+        "path": str(store.path),
         "n_samples": store.n_samples,
         "n_variants": store.n_variants,
         "contigs": by_contig,
@@ -51,8 +53,8 @@ def store_lines(path: Path) -> list[str]:
     contigs = facts["contigs"]
     shown = ", ".join(f"{name} ({n:,})" for name, n in list(contigs.items())[:30])
     lines = [
-        f"{path}: {facts['n_variants']:,} variants x {facts['n_samples']:,} samples, "
-        f"{facts['bytes_on_disk'] / 1e6:,.1f} MB on disk",
+        f"{facts['path']}: {facts['n_variants']:,} variants x {facts['n_samples']:,} samples"
+        + (f", {facts['bytes_on_disk'] / 1e6:,.1f} MB on disk" if facts["bytes_on_disk"] is not None else ""),
         f"contigs: {shown}" + (f" and {len(contigs) - 30} more" if len(contigs) > 30 else ""),
         f"samples: {', '.join(facts['first_samples'])}" + (", ..." if facts["n_samples"] > 5 else ""),
         f"blocks of {facts['block_variants']:,} variants; fingerprint {facts['fingerprint']}",

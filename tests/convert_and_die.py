@@ -12,7 +12,7 @@ from typing import Any
 
 from genassoc.data import schema
 from genassoc.data.part_writer import PartWriter
-from genassoc.data.store import StoreArrays
+from genassoc.data.store_arrays import StoreArrays
 from genassoc.formats import bcf, bgzf
 from genassoc.formats.convert import convert
 from genassoc.progress import Silent

@@ -11,6 +11,8 @@ MODELS = {
     "linear": ga.Linear(["ldl", "ldl_before"], COVARIATES),
     "ranks": ga.Linear(["ldl"], COVARIATES, rank_normalise=True, missing="mean"),
     "like regenie": ga.Linear(["ldl"], COVARIATES, like="regenie"),
+    "change": ga.Linear(["years", "ldl"], COVARIATES, baseline=["ldl_change", "ldl_before"]),
+    "change alone": ga.Linear(["ldl"], COVARIATES, baseline="ldl_before", adjust_baseline=False),
     "genotypic": ga.Linear(["ldl"], COVARIATES, genetic_model="genotypic"),
     "logistic": ga.Logistic(["t2d", "rare"], COVARIATES),
     "wald": ga.Logistic(["t2d"], COVARIATES, test="wald"),

@@ -51,7 +51,8 @@ LEAVES = {"errors", "shapes", "provenance", "progress"}
 DOORS = {
     "numba": ("kernels/",),
     "llvmlite": ("kernels/",),
-    "zarr": ("data/store.py", "formats/vcz.py"),
+    "fsspec": ("data/store_location.py",),
+    "zarr": ("data/store.py", "data/store_arrays.py", "data/store_location.py", "formats/vcz.py"),
     "dask": ("engine/executors_dask.py", "api.py"),
     "distributed": ("engine/executors_dask.py", "api.py"),
     "cloudpickle": ("engine/broadcast.py",),
@@ -66,7 +67,7 @@ DOORS = {
 }
 # Slow to import: only inside the functions that need them, so that `import genassoc` is quick.
 LAZY = {
-    "zarr", "dask", "distributed", "allel", "pysam", "formulaic", "statsmodels", "matplotlib", "pandas",
+    "zarr", "dask", "distributed", "fsspec", "allel", "pysam", "formulaic", "statsmodels", "matplotlib", "pandas",
     "scipy.stats",  # half a second
 }  # fmt: skip
 NO_TABLES = ("kernels/", "stats/", "methods/")  # numpy in, numpy out: no polars, pandas or pyarrow
@@ -86,7 +87,6 @@ TWINS = {
     "logistic_rows.analyse_rows": "logistic.analyse_rows",
     "logistic_firth.analyse_complete_rows": "logistic.analyse_rows",
     "logistic_refit.refit_rows": "logistic.analyse_rows",
-    "logistic_refit.residual_genotype": "logistic.analyse_rows",  # the residual of a weighted least squares there
     "logistic_series.series_rows": "logistic.analyse_rows",
     "logistic_score.score_with_missing": "logistic.score_with_missing",
     "logistic_score.exact_rows": "exact_rare.exact_rare_neg_log_p",

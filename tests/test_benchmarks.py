@@ -63,3 +63,14 @@ def test_linear_scale():
     # five standard errors of a frequency of 7,200 alleles, and of a rate of 4,000 calls
     assert abs(codes[codes < 3].mean() / 2 - 0.3) < 0.03
     assert abs((codes == 3).mean() - 0.1) < 0.025
+
+
+def test_scale_store(monkeypatch, capsys, tmp_path):
+    import scale_store
+
+    argv = ["scale_store.py", "--samples", "300", "--variants", "640", "--traits", "2", "--memory", "3GiB"]
+    monkeypatch.setattr(sys, "argv", [*argv, "--folder", str(tmp_path)])
+    scale_store.main()
+    printed = capsys.readouterr().out
+    assert "1,280 tests" in printed and "| `run --memory 3GiB` |" in printed
+    assert list(tmp_path.iterdir()) == []

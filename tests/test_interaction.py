@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -83,6 +84,10 @@ def compare(found, v, trait, beta, covariance, tolerance, logp=None):
 # linear ------------------------------------------------------------------------------------------------------
 
 
+def t_tail(df, t):
+    return -np.log10(2 * stats.t.sf(abs(t), df))
+
+
 @pytest.mark.parametrize("variance", ["model", "robust"])
 @pytest.mark.parametrize("E", ["arm", "dose", "age"])
 def test_linear_beside_statsmodels(cohort, E, variance):
@@ -98,10 +103,8 @@ def test_linear_beside_statsmodels(cohort, E, variance):
             if variance == "robust":
                 fit = fit.get_robustcov_results("HC3", use_t=True)
             covariance = np.asarray(fit.cov_params())[:2, :2]
-            df = fit.df_resid
-            compare(
-                found, v, trait, fit.params[:2], covariance, LINEAR, lambda t: -np.log10(2 * stats.t.sf(abs(t), df))
-            )
+            tail = partial(t_tail, fit.df_resid)
+            compare(found, v, trait, fit.params[:2], covariance, LINEAR, tail)
             F = fit.f_test(np.eye(2, X.shape[1]))
             p = -np.log10(float(F.pvalue))
             assert abs(found["neg_log_10_p_value"][v, joint] - p) <= 1e-4 * max(1, p)

@@ -71,7 +71,7 @@ def test_from_sums():
 
 
 def test_what_cannot_be_fitted():
-    G, E, X, Q, R, Y = drawn()
+    G, E, _, Q, R, _ = drawn()
     G[0] = 1.0 - E  # a combination of the intercept and E
     numbers, freedom, status = np.empty((4, 2, kernel.N_NUMBERS)), np.empty(4), np.empty((4, 2), np.int64)
     kernel.from_calls(G, E, True, np.zeros(4, bool), Q, R, (R**2).sum(axis=0), numbers, freedom, status)

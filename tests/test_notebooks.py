@@ -62,6 +62,13 @@ def test_dask_cluster(tmp_path):
     assert pl.read_parquet(folder / "dask.parquet")["neg_log_10_p_value"].max() > 7.3
 
 
+@pytest.mark.integration
+def test_clinical_trial(tmp_path):
+    # It asserts by itself that both planted variants come out on top.
+    run_script(PROJECT / "notebooks" / "clinical_trial.py", tmp_path)
+    assert (tmp_path / "clinical_trial" / "trial.zarr").is_dir()
+
+
 @pytest.mark.parametrize("script", NOTEBOOKS, ids=lambda path: path.name)
 def test_notebook_beside_script_is_executed_and_the_same(script):
     notebook = script.with_suffix(".ipynb")

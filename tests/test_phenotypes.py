@@ -54,7 +54,7 @@ TEXT = "IID\tbmi\tsite\n007\t1.5\tA\nS2\tNA\tB\nS3\t-2\t\n"
         ("no_newline.tsv", TEXT.rstrip("\n")),
         ("blank_lines.tsv", "\n##made by hand\n" + TEXT.replace("\nS2", "\n\nS2") + "\n\n"),
         ("spaces.csv", "IID, bmi, site\n007 , 1.5,A\nS2, NA ,B\nS3,-2,  \n"),
-        ("gzipped.tsv", gzip.compress(TEXT.encode())),
+        ("gzipped.tsv", gzip.compress(TEXT.encode(), mtime=0)),
     ],
 )
 def test_every_spelling_of_a_file_reads_the_same(tmp_path, name, content):
@@ -128,7 +128,7 @@ def test_reading_a_file_imports_neither_pandas_nor_formulaic(tmp_path):
         (TEXT.encode("utf-16"), ["UTF-16"]),
         (b"PK\x03\x04rest", ["Excel"]),
         (b"IID\tx\0\n", ["not a text file"]),
-        (gzip.compress(TEXT.encode() * 50)[:-20], ["cut short"]),
+        (gzip.compress(TEXT.encode() * 50, mtime=0)[:-20], ["cut short"]),
     ],
 )
 def test_files_that_are_no_tables_are_refused_with_the_line(tmp_path, content, words):

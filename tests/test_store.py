@@ -277,7 +277,7 @@ def test_a_full_disk_is_said_and_what_is_written_is_kept(tmp_path, small, monkey
     names = [f"s{i}" for i in range(N)]
     codes, variants = some_codes(121), some_variants(121)
     packed = GenotypeBlock.from_codes(codes).packed
-    from genassoc.data.store import StoreArrays
+    from genassoc.data.store_arrays import StoreArrays
 
     write_shard = StoreArrays.write_shard
 

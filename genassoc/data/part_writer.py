@@ -12,7 +12,7 @@ import polars as pl
 
 from genassoc.data import schema
 from genassoc.data.shard_file import encode_chunk
-from genassoc.data.store import StoreArrays
+from genassoc.data.store_arrays import StoreArrays
 from genassoc.data.store_parts import digest, joined_frame, sync, write_durably
 from genassoc.data.variant_columns import VariantColumns
 from genassoc.shapes import UInt8Array, packed_bytes

@@ -32,7 +32,7 @@ TESTS["genotypic"] = ("add", "domdev", "geno_2df")
 _UNDERSTOOD = {
     "kind", "traits", "covariates", "missing", "min_mac", "rank_normalise", "like", "genetic_model", "male_x_dosage",
     "condition_on", "test", "correction", "correct_below", "exposure", "dispersion", "levels", "time", "event", "entry",
-    "strata", "cause", "ties",
+    "strata", "cause", "ties", "baseline", "adjust_baseline",
 }  # fmt: skip
 _UNSET: tuple[Any, ...] = (None, "", False, "model", "auto", (), [], {})
 
@@ -130,7 +130,7 @@ class RowSource:
         strange = [f"{name}={value!r}" for name, value in self.choices.items() if _strange(name, value)]
         if kind not in KINDS or strange:
             what = f"the model '{kind}'" if kind not in KINDS else f"{kind} with {', '.join(strange)}"
-            raise GenassocError(f"a single row of {what} cannot be fitted again yet")
+            raise GenassocError(f"a single row of {what} cannot be fitted again by itself")
         self.kind = str(kind)
         self._outcomes: dict[tuple[str, bool], _Outcome] = {}
 
@@ -213,10 +213,16 @@ class RowSource:
         return self._outcomes[trait, on_x]
 
     def _plain(self, cohort: Cohort, trait: str, covariates: tuple[str, ...] | str) -> _Outcome:
+        before: Float64Array | float = 0.0
+        if self.choices.get("baseline"):
+            baseline = _names(self.choices["baseline"])[_names(self.choices["traits"]).index(trait)]
+            before = cohort.phenotypes.numbers(cohort.phenotypes.resolve((baseline,), "trait")[0], cohort.rows)
+            if self.choices.get("adjust_baseline", True):
+                covariates = more_covariates(covariates, (baseline,))
         design = cohort.design(
             [trait], covariates, kind=KINDS[self.kind], levels=self.choices.get("levels")  # type: ignore[arg-type]
         )  # fmt: skip
-        y, offset = design.y[:, 0].copy(), np.zeros(design.complete.size)
+        y, offset = design.y[:, 0] - before, np.zeros(design.complete.size)
         complete = design.complete & ~np.isnan(y)
         if self.choices.get("exposure"):
             exposure = exposure_values(cohort.phenotypes, str(self.choices["exposure"]), cohort.rows)

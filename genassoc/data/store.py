@@ -1,10 +1,9 @@
-"""The genotype store: the only code that touches Zarr. Layout in `genassoc.data.schema`."""
+"""The genotype store, read. Layout in `genassoc.data.schema`; `genassoc.data.store_arrays` writes it."""
 
 import hashlib
 import json
 import math
 from collections import OrderedDict
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,8 @@ import polars as pl
 
 from genassoc.data import schema
 from genassoc.data.block import GenotypeBlock
-from genassoc.data.shard_file import LEVEL, write_shard_file
 from genassoc.data.shards import Shards
+from genassoc.data.store_location import RemoteLocation, url_of
 from genassoc.errors import StoreError
 from genassoc.shapes import Array, UInt8Array, packed_bytes
 
@@ -44,8 +43,8 @@ class GenotypeStore:
 
     Attributes
     ----------
-    path : Path
-        The folder.
+    path : Path or str
+        The folder; its address where it lies in an object store (``s3://bucket/cohort.zarr``).
     n_variants, n_samples : int
         V of the whole store, N.
     sample_ids : array of str (N,)
@@ -60,7 +59,7 @@ class GenotypeStore:
         Short hash of the content.
     """
 
-    path: Path
+    path: Path | str
     n_variants: int
     n_samples: int
     sample_ids: Array
@@ -70,8 +69,13 @@ class GenotypeStore:
     fingerprint: str
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        _require_store(self.path)
+        url = url_of(path)
+        self.path = Path(path) if url is None else url
+        self._remote = None if url is None else RemoteLocation(url)
+        if self._remote is None:
+            _require_store(Path(path))
+        elif not self._remote.exists("zarr.json"):
+            raise StoreError(f"{self.path}: no store is there: it has no zarr.json")
         import zarr
 
         reading = "zarr.json"
@@ -96,7 +100,7 @@ class GenotypeStore:
         except Exception as error:
             # Whatever a damaged file makes zarr or json say.
             raise StoreError(f"{self.path}: is damaged: {reading}: {_reason(error)}; convert it again") from error
-        self._shards = Shards.of(self.path / schema.GENOTYPES)
+        self._shards = Shards.of(Path(path) / schema.GENOTYPES) if self._remote is None else None
         self._metadata: OrderedDict[int, pl.DataFrame] = OrderedDict()
         self._runs: list[tuple[str, int, int]] | None = None
 
@@ -112,7 +116,8 @@ class GenotypeStore:
         return cls(path)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (GenotypeStore, (self.path.absolute(),))  # a worker may stand in another folder
+        # A worker may stand in another folder.
+        return (GenotypeStore, (self.path.absolute() if isinstance(self.path, Path) else self.path,))
 
     def __repr__(self) -> str:
         return f"GenotypeStore({str(self.path)!r}: {self.n_variants} variants x {self.n_samples} samples)"
@@ -151,7 +156,8 @@ class GenotypeStore:
         step = (array.shards or array.chunks)[0]
         for number in range(start // step, math.ceil(stop / step)):
             key = Path(name, "c", str(number), *(["0"] * (array.ndim - 1)))
-            if not (self.path / key).exists():
+            there = self._remote.exists(key.as_posix()) if self._remote else (Path(self.path) / key).exists()
+            if not there:
                 raise StoreError(f"{self.path}: is damaged: the file {key} is missing; convert it again")
         try:
             return np.asarray(array[start:stop])
@@ -168,7 +174,11 @@ class GenotypeStore:
             try:
                 array[number * step : min((number + 1) * step, array.shape[0])]
             except Exception:
-                return f"chunk {number} (rows {number * step} to {min((number + 1) * step, array.shape[0]) - 1})"
+                file = number * step // (array.shards or array.chunks)[0]
+                rows = f"rows {number * step} to {min((number + 1) * step, array.shape[0]) - 1}"
+                return (
+                    f"chunk {number} ({rows}) in the file {'/'.join([name, 'c', str(file), *['0'] * (array.ndim - 1)])}"
+                )
         return f"rows {start} to {stop - 1}"
 
     def read(self, start: int, stop: int) -> GenotypeBlock:
@@ -306,94 +316,3 @@ def hash_of(*parts: bytes | memoryview) -> str:
         digest.update(len(part).to_bytes(8, "little"))
         digest.update(part)
     return digest.hexdigest()[:32]
-
-
-class StoreArrays:
-    """The arrays of a store that is being written; used by `genassoc.data.store_writer` alone.
-
-    Parameters
-    ----------
-    path : Path
-        Folder of the Zarr group; made if absent, opened if a conversion resumes.
-    sample_ids : sequence of str
-        N names.
-    block_variants : int
-        Variants a chunk.
-    """
-
-    def __init__(self, path: Path, sample_ids: list[str], block_variants: int) -> None:
-        import zarr
-
-        self.path = path
-        self.shard_variants = block_variants * schema.BLOCKS_PER_SHARD
-        if (path / schema.HAPLOID / "zarr.json").exists():
-            self._group = zarr.open_group(str(path), mode="r+", zarr_format=3)
-            return
-        self._group = zarr.open_group(str(path), mode="w", zarr_format=3)
-        n_samples = len(sample_ids)
-        self._create(schema.SAMPLE_ID, (n_samples,), str, (max(n_samples, 1),))[:] = np.array(sample_ids, dtype=object)
-        for name, width, fill in (
-            (schema.GENOTYPES, packed_bytes(n_samples), schema.NO_CALLS),
-            (schema.HAPLOID, (n_samples + 7) // 8, 0),
-        ):
-            self._create(
-                name,
-                (0, width),
-                "uint8",
-                (block_variants, width),
-                shards=(self.shard_variants, width),
-                fill_value=fill,
-            )
-
-    def _create(self, name: str, shape: tuple[int, ...], dtype: Any, chunks: tuple[int, ...], **options: Any) -> Any:
-        from zarr.codecs import Crc32cCodec, ZstdCodec
-
-        self._group.create_array(
-            name,
-            shape=shape,
-            dtype=dtype,
-            chunks=chunks,
-            compressors=[ZstdCodec(level=LEVEL), Crc32cCodec()],
-            dimension_names=schema.DIMENSIONS[name],
-            overwrite=True,
-            **options,
-        )
-        return self._writable(name)
-
-    def _writable(self, name: str) -> Any:
-        """An array to write to. A chunk that is not there means damage, except where hardly any call is haploid."""
-        array: Any = self._group[name]
-        return array.with_config({"write_empty_chunks": name != schema.HAPLOID})
-
-    def _grown(self, name: str, n_variants: int) -> Any:
-        array = self._writable(name)
-        array.resize((n_variants, *array.shape[1:]))
-        return array
-
-    def write_shard(self, number: int, n_rows: int, chunks: Sequence[bytes], haploid: UInt8Array | None) -> list[Path]:
-        """Write a whole shard (the last may be shorter) of compressed chunks; the files written."""
-        start = number * self.shard_variants
-        files = [self.path / name / "c" / str(number) / "0" for name in (schema.GENOTYPES, schema.HAPLOID)]
-        for file in files:
-            file.unlink(missing_ok=True)  # of a run that was killed here
-        self._grown(schema.GENOTYPES, start + n_rows)
-        write_shard_file(files[0], chunks, schema.BLOCKS_PER_SHARD)
-        array = self._grown(schema.HAPLOID, start + n_rows)
-        if haploid is not None:
-            array[start : start + n_rows] = haploid
-        return [file for file in files if file.exists()]
-
-    def write_metadata(self, start: int, columns: dict[str, Array], n_variants: int) -> None:
-        """Write rows of the variants' arrays from ``start``, a multiple of `schema.METADATA_CHUNK`."""
-        for name, values in columns.items():
-            if start == 0:
-                dimensions = values.shape[1:]
-                dtype = str if values.dtype == object else values.dtype
-                self._create(name, (n_variants, *dimensions), dtype, (schema.METADATA_CHUNK, *dimensions))
-            self._writable(name)[start : start + len(values)] = values
-
-    def complete(self, contigs: list[str], attributes: dict[str, Any]) -> None:
-        """Write what is known only at the end."""
-        names = np.array(contigs, dtype=object)
-        self._create(schema.CONTIG_ID, (len(contigs),), str, (max(len(contigs), 1),))[:] = names
-        self._group.attrs.put(attributes)

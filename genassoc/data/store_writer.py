@@ -30,7 +30,8 @@ import polars as pl
 from genassoc.data import schema
 from genassoc.data.block import GenotypeBlock
 from genassoc.data.part_writer import JOURNAL, PartRows, PartWriter, part_name
-from genassoc.data.store import VARIANT_SCHEMA, StoreArrays, hash_of, read_attributes, work_folder
+from genassoc.data.store import VARIANT_SCHEMA, hash_of, read_attributes, work_folder
+from genassoc.data.store_arrays import StoreArrays
 from genassoc.data.store_parts import objects, read_journal, rechunked, runs, write_durably
 from genassoc.data.variant_columns import VariantColumns
 from genassoc.errors import OutputError

@@ -109,8 +109,8 @@ def estimated_needs(job: "AssociationJob", plan: Plan, rows_per_variant: int) ->
 
 def rehearse(job: "AssociationJob", plan: Plan, rows_per_variant: int) -> tuple[Needs, Rehearsal]:
     """Read and compute a few variants, so that kernels are compiled and loaded; then one block, timed and measured."""
-    task = plan.tasks[len(plan.tasks) // 2]
-    start, stop = next(task.blocks(plan.block_variants))
+    pieces = [(task, *piece) for task in plan.tasks for piece in task.blocks(plan.block_variants)]
+    task, start, stop = max(pieces, key=lambda piece: piece[2] - piece[1])
     before = resident_memory()
     with single_threaded_blas():
         job.do(job.state, Task(0, start, min(stop, start + MIN_BLOCK), task.contig))

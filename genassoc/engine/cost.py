@@ -14,8 +14,8 @@ from genassoc.engine.resources import granted_memory, parse_memory, show_memory
 if TYPE_CHECKING:
     from genassoc.engine.association import AssociationJob
 
-PARQUET_ROW_BYTES = 60  # of a row in a results parquet, measured on real cohorts
-PART_ROW_BYTES = 130  # of a row in a part, which is compressed for speed
+PARQUET_ROW_BYTES = 70  # of a row in a results parquet, measured on real cohorts
+PART_ROW_BYTES = 100  # of a row in a part, which is compressed for speed
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,8 @@ def model_of(choices: Mapping[str, Any], trait: str) -> Any:
         given["time"] = times if len(times) == 1 else (times[events.index(trait)],)
         given["event"] = (trait,)
     else:
+        if given.get("baseline"):
+            given["baseline"] = (given["baseline"][tuple(given["traits"]).index(trait)],)
         given["traits"] = (trait,)
     return cls(**given)
 

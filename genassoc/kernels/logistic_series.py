@@ -13,7 +13,7 @@ import numpy as np
 
 from genassoc.kernels import jit
 from genassoc.kernels.bernoulli import exp_minus_abs
-from genassoc.kernels.logistic import cholesky, solve_lower, solve_upper
+from genassoc.kernels.logistic import solve_lower, solve_upper
 from genassoc.kernels.logistic_firth import (
     BETA,
     FINE,
@@ -26,17 +26,12 @@ from genassoc.kernels.logistic_firth import (
     STEP_TOLERANCE,
     firth_one,
 )
+from genassoc.kernels.logistic_null_series import MAX_MOVE, contract, expand, move_null, squared_length, terms
 from genassoc.kernels.logistic_refit import residual_genotype
-from genassoc.kernels.logistic_tiles import SAFE_PIVOT, lay_out
+from genassoc.kernels.logistic_tiles import lay_out
 from genassoc.kernels.vector64 import FOUR, LANES64, TILE, add_combination, add_dots
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
-MAX_STEPS = 12
-# Squared length, in standard errors, of the last step of the null (the next is its square) and of the penalised null
-# (whose steps leave the penalty's curvature out: the next is a hundredth).
-NULL_STEP, PENALISED_STEP = 1e-13, 1e-9
-# Bound on any sample's change of log odds: the next term of the series is that cubed over 24 of the move at most.
-MAX_MOVE = 0.15
 # Missing calls, and carriers, are visited one at a time: worth it while they are few.
 ONE_IN = 16
 # A genotype that covariates explain but for this share loses digits of the series.
@@ -68,133 +63,6 @@ def _list_calls(
             cases += 0.0 if absent else y[i]
         filled[t] = k > before
     return m, k, 0.0 < cases < n - m
-
-
-@jit
-def _contract(tensor: Float64Array, step: Float64Array, out: Float64Array) -> None:
-    """``out = sum_l step_l tensor_l`` over the first index."""
-    for at in range(out.size):
-        out[at] = 0.0
-    for c in range(step.size):
-        s = step[c]
-        for at in range(out.size):
-            out[at] += s * tensor[c, at]
-
-
-@jit
-def _terms(eta: float, y: float) -> tuple[float, float, float]:
-    """One sample's log likelihood, ``y - mu`` and ``mu (1 - mu)``."""
-    small = math.exp(-abs(eta))
-    share = 1.0 / (1.0 + small)
-    mu = share if eta >= 0.0 else small * share
-    return y * eta - max(eta, 0.0) - math.log(1.0 + small), y - mu, small * share * share
-
-
-@jit
-def _expand(
-    gradient0: Float64Array, H: Float64Array, third: Float64Array, move: Float64Array, A: Float64Array,
-    J: Float64Array, gradient: Float64Array,
-) -> None:  # fmt: skip
-    """Gradient and information of all samples at a move; A (C, C C) is the fourth order contracted with it."""
-    C = move.size
-    cubic, quartic = np.zeros(C * C), np.zeros(C * C)
-    for c in range(C):
-        for at in range(C * C):
-            cubic[at] += third[c, at] * move[c]
-            quartic[at] += A[c * C * C + at] * move[c]
-    for j in range(C):
-        gradient[j] = gradient0[j]
-        for k in range(C):
-            at = j * C + k
-            J[j, k] = H[j, k] + cubic[at] + 0.5 * quartic[at]
-            gradient[j] -= move[k] * (H[j, k] + cubic[at] / 2.0 + quartic[at] / 6.0)
-
-
-@jit
-def _penalise(
-    third: Float64Array, A: Float64Array, L: Float64Array, X: Float64Array, missing: Int64Array, bend: Float64Array,
-    gradient: Float64Array,
-) -> None:  # fmt: skip
-    """Add Firth's ``sum h (1/2 - mu) x``, half of ``J^-1 : sum w (1 - 2 mu) x x x``, of the samples observed."""
-    C = gradient.size
-    V, unit, z = np.zeros((C, C)), np.zeros(C), np.zeros(C)
-    for c in range(C):
-        for k in range(C):
-            unit[k] = 1.0 if k == c else 0.0
-        solve_lower(L, unit, z, C)
-        solve_upper(L, z, V[c], C)
-    for j in range(C):
-        total = 0.0
-        for k in range(C):
-            for c in range(C):
-                at = k * C + c
-                total += V[k, c] * (third[j, at] + A[j * C * C + at])
-        gradient[j] += 0.5 * total
-    for s in range(missing.size):
-        x = X[missing[s]]
-        size = 0.0
-        for k in range(C):
-            part = 0.0
-            for c in range(C):
-                part += V[k, c] * x[c]
-            size += part * x[k]
-        for j in range(C):
-            gradient[j] -= 0.5 * bend[s] * size * x[j]
-
-
-@jit
-def _fit(
-    gradient0: Float64Array, H: Float64Array, third: Float64Array, fourth: Float64Array, reach: float,
-    start: Float64Array, penalised: bool, X: Float64Array, y: Float64Array, offset: Float64Array, missing: Int64Array,
-    move: Float64Array, A: Float64Array, L: Float64Array,
-) -> bool:  # fmt: skip
-    """Move from the null of all samples to that of the samples observed, by Newton's steps; L is of its information."""
-    C = move.size
-    J, gradient, z, step = np.zeros((C, C)), np.zeros(C), np.zeros(C), np.zeros(C)
-    bend = np.zeros(missing.size)
-    for _ in range(MAX_STEPS):
-        _contract(fourth, move, A)
-        _expand(gradient0, H, third, move, A, J, gradient)
-        for s in range(missing.size):
-            i = missing[s]
-            eta = offset[i]
-            for c in range(C):
-                eta += X[i, c] * (start[c] + move[c])
-            _, r, w = _terms(eta, y[i])
-            bend[s] = w * (1.0 - 2.0 * (y[i] - r))
-            for j in range(C):
-                gradient[j] -= r * X[i, j]
-                x = w * X[i, j]
-                for k in range(C):
-                    J[j, k] -= x * X[i, k]
-        if math.isnan(cholesky(J, L, C)):
-            return False
-        for c in range(C):
-            if not L[c, c] * L[c, c] > SAFE_PIVOT:
-                return False
-        if penalised:
-            _penalise(third, A, L, X, missing, bend, gradient)
-        solve_lower(L, gradient, z, C)
-        solve_upper(L, z, step, C)
-        decrement = 0.0
-        for c in range(C):
-            decrement += z[c] * z[c]
-            move[c] += step[c]
-        if not reach * math.sqrt(_length(H, move)) <= MAX_MOVE:
-            return False
-        if decrement < (PENALISED_STEP if penalised else NULL_STEP):
-            return True
-    return False
-
-
-@jit
-def _length(H: Float64Array, move: Float64Array) -> float:
-    """``move' H move``."""
-    total = 0.0
-    for j in range(move.size):
-        for k in range(move.size):
-            total += move[j] * H[j, k] * move[k]
-    return max(total, 0.0)
 
 
 @jit
@@ -241,7 +109,7 @@ def _polynomial(
     """First four derivatives, signs of sums of d = X v, of all samples' log likelihood along v from where A is."""
     C = v.size
     B = np.zeros(C * C * C)
-    _contract(fourth, v, B)
+    contract(fourth, v, B)
     for k in range(4):
         line[k] = 0.0
     for j in range(C):
@@ -278,7 +146,7 @@ def _firth_line(
             for added in range(2 if g[i] > 0.0 else 1):
                 sign = 1.0 if added == 1 else -1.0
                 x = d[i] + g[i] if added == 1 else d[i]
-                likelihood, r, w = _terms(base[i] + beta * x, y[i])
+                likelihood, r, w = terms(base[i] + beta * x, y[i])
                 objective += sign * likelihood
                 U += sign * r * x
                 s = w * x * x
@@ -321,8 +189,8 @@ def _firth_of_few(
     """Approximate Firth from the series and the listed samples, carriers and missing ones; whether it holds."""
     C = move.size
     J, gradient, v, line = np.zeros((C, C)), np.zeros(C), np.zeros(C), np.zeros(4)
-    _contract(fourth, move, A)
-    _expand(gradient0, H, third, move, A, J, gradient)
+    contract(fourth, move, A)
+    expand(gradient0, H, third, move, A, J, gradient)
     for c in range(C):
         v[c] = -gamma[c]
     _polynomial(gradient, J, third, fourth, A, v, line)
@@ -337,7 +205,7 @@ def _firth_of_few(
         return False
     for c in range(C):
         v[c] = move[c] + row[BETA] * v[c]
-    return bool(reach * math.sqrt(_length(H, v)) <= MAX_MOVE)
+    return bool(reach * math.sqrt(squared_length(H, v)) <= MAX_MOVE)
 
 
 @jit
@@ -401,7 +269,7 @@ def series_rows(
             move[c] = 0.0
         # In a loop, not one call for each: numba compiles every call anew. The penalised null moves as the null does.
         for p in range(2 if firth[row] else 1):
-            fine = fine and _fit(
+            fine = fine and move_null(
                 gradients[p], informations[p], thirds[p], fourths[p], reach[p], starts[p], p == 1, X, y, offset,
                 missing[:m], move, A, L,
             )  # fmt: skip

@@ -221,7 +221,8 @@ def _test(case: _Survival, terms: Terms, v: int, test: str, rows: PairRows) -> b
     if found is None:
         return False
     objective, beta, L, iterations = found
-    pair = PairFit(beta[P:], np.linalg.inv(L @ L.T)[P:, P:], iterations)
+    covariance = np.asarray(np.linalg.inv(L @ L.T)[P:, P:], dtype=np.float64)
+    pair = PairFit(beta[P:], covariance, iterations)
     if test == "wald":
         rows.put_wald(np.array([v]), pair.theta[None], pair.covariance[None], iterations, METHODS.index(test))
         return True

@@ -106,7 +106,7 @@ def terms_of(
     if modifier.arms:
         zero, unit = modifier.arms[0][1], modifier.arms[1][1] - modifier.arms[0][1]
         e = np.where(zero == E, 0.0, 1.0)
-        members = [zero == E, zero != E]
+        members: list[BoolArray] = [e == 0.0, e == 1.0]
     else:
         zero = float(E.mean()) if E.size else 0.0
         unit = float(np.sqrt(((E - zero) ** 2).mean())) if E.size else 1.0

@@ -246,12 +246,11 @@ def _from_sums(task: _Task, own: GenotypeSums, found: _Numbers) -> None:
     C, T = null.Q.shape[1], null.R.shape[1]
     product = pattern.matrix.times(task.block, task.flipped)
     squares = pattern.squares.times(task.block, task.flipped)
-    parts = np.split(product, np.cumsum([C - 1, T, C]), axis=1)
+    QG, RG, QGE, RGE = (np.ascontiguousarray(part) for part in np.split(product, np.cumsum([C - 1, T, C]), axis=1))
     constant = own.sum_g / np.sqrt(max(null.n, 1))
     kernel.from_sums(
-        own.n, np.column_stack([own.sum_g2, squares]), np.column_stack([constant, parts[0]]),
-        *(np.ascontiguousarray(part) for part in (parts[2], parts[1], parts[3])), own.pointers, own.indices, null.Q,
-        null.R, null.rss, found.numbers, found.freedom, found.status,
+        own.n, np.column_stack([own.sum_g2, squares]), np.column_stack([constant, QG]), QGE, RG, RGE, own.pointers,
+        own.indices, null.Q, null.R, null.rss, found.numbers, found.freedom, found.status,
     )  # fmt: skip
 
 

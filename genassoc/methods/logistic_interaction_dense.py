@@ -83,7 +83,7 @@ def fit_one(case: Cases, fitting: Fitting) -> tuple[str | None, OneFit | None]:
     if found is None:
         return "not_converged", None
     objective, beta, L, w, iterations = found
-    covariance = np.linalg.inv(L @ L.T)[C:, C:]
+    covariance = np.asarray(np.linalg.inv(L @ L.T)[C:, C:], dtype=np.float64)
     if fitting.robust:
         robust = hc3(case, beta, L, w)
         if robust is None:

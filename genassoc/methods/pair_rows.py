@@ -48,8 +48,9 @@ class PairRows:
     @classmethod
     def empty(cls, terms: Terms, V: int) -> "PairRows":
         """Rows without an estimate."""
-        floats = (np.full((V, len(terms.tests)), np.nan) for _ in range(4))
-        return cls(terms, *floats, np.zeros(V, np.int64), np.zeros(V, np.uint8), np.zeros(V, np.uint8))
+        beta, model_error, error, statistic = (np.full((V, len(terms.tests)), np.nan) for _ in range(4))
+        iterations, method, code = np.zeros(V, np.int64), np.zeros(V, np.uint8), np.zeros(V, np.uint8)
+        return cls(terms, beta, model_error, error, statistic, iterations, method, code)
 
     def put_wald(
         self, at: Int64Array, theta: Float64Array, covariance: Float64Array, iterations: Int64Array | int, method: int
@@ -79,7 +80,7 @@ class PairRows:
         self.beta[v], self.model_error[v], self.error[v], self.statistic[v] = beta, error, own, z
         self.iterations[v], self.method[v], self.code[v] = fit.iterations, method, 0
 
-    def fail(self, at: Array, code: int) -> None:
+    def fail(self, at: Array | int, code: int) -> None:
         """No estimate, and why."""
         for values in (self.beta, self.model_error, self.error, self.statistic):
             values[at] = np.nan

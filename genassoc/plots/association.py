@@ -59,7 +59,7 @@ def draw_boxes(panels: Sequence[Panel], y_label: str, title: str, caption: str) 
             )  # fmt: skip
             mean, low, high = mean_interval(values)
             ax.errorbar(
-                at + 0.33, mean, yerr=[[mean - low], [high - mean]], fmt="D", markersize=4, color=DISTINCT[1], elinewidth=1.2,
+                at + 0.33, mean, yerr=[[mean - low], [high - mean]], fmt="D", markersize=4, color=INK, elinewidth=1.2,
                 capsize=2.5, zorder=4,
             )  # fmt: skip
         ax.grid(axis="y", color=PALE, linewidth=0.6, zorder=0)

@@ -1,7 +1,7 @@
 """Effects on the absolute scale of a fitted logistic model: risks by genotype and arm, their differences, and RERI.
 
 A risk of genotype and arm is standardised over the covariates: the mean of the fitted probabilities had everyone that
-genotype and arm (Lane & Nelder 1982, doi:10.2307/2530460). Standard errors are by the delta method, the covariates' values
+genotype and arm (Lane & Nelder 1982). Standard errors are by the delta method, the covariates' values
 taken as given.
 """
 
@@ -129,8 +129,8 @@ def absolute_effects(
         settings = [_set(design, {g: copies, e: arm, ge: copies * arm}) for arm in arms]
         risks, spread = standardised_risks(beta, covariance, settings)
         difference = Estimate.of(risks[1] - risks[0], spread[0, 0] + spread[1, 1] - 2.0 * spread[0, 1])
-        both = (Estimate.of(risks[k], spread[k, k]) for k in range(2))
-        found.append(ArmEffect(float(copies), *both, difference, number_needed(difference)))
+        untreated, treated = (Estimate.of(risks[k], spread[k, k]) for k in range(2))
+        found.append(ArmEffect(float(copies), untreated, treated, difference, number_needed(difference)))
     unit = arms[1] - arms[0]
     # Against E = 0 of the arms: one copy there, the arm without copies, and both.
     at = np.zeros((3, P))

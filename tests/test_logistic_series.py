@@ -1,0 +1,99 @@
+"""Rows from the power series of the null's likelihood: beside numerical derivatives, the plain twin and the scalar rows."""
+
+import numpy as np
+import pytest
+from oracles import logistic as plain
+
+from genassoc.kernels import logistic_rows
+from genassoc.kernels.logistic_series import series_rows
+from genassoc.stats.logistic_series import null_series
+
+# What the series leaves out, at the bounds of the kernel (measured: 3e-6 standard errors), and the twin's own last step.
+TOLERANCE = 1e-5
+
+
+def cohort(seed, N, C, n_missing):
+    rng = np.random.default_rng(seed)
+    X = np.linalg.qr(np.column_stack([np.ones(N), rng.normal(size=(N, C - 1))]))[0]
+    X *= np.sign(X[0, 0])
+    y = (rng.random(N) < 0.3).astype(float)
+    G = np.stack([rng.binomial(2, f, N) for f in (0.01, 0.05, 0.4)]).astype(float)
+    for g in G:
+        g[rng.choice(N, n_missing, replace=False)] = np.nan
+    return X, y, G
+
+
+def run(X, y, G, firth, nulls):
+    numbers, done = np.full((len(G), logistic_rows.N_NUMBERS), np.nan), np.zeros(len(G), np.bool_)
+    offset = np.zeros(len(y))
+    s = null_series(X, y, offset, nulls)
+    series_rows(
+        G, np.full(len(G), firth), X, y, offset, np.stack(nulls), s.gradient, s.information, s.third, s.fourth, s.reach,
+        numbers, done,
+    )  # fmt: skip
+    return numbers, done
+
+
+def nulls_of(X, y):
+    return plain.newton(X, y), plain.fit(X, y, penalised=True)[0]
+
+
+def test_derivatives_beside_differences():
+    X, y, _ = cohort(1, 300, 3, 1)
+    b = plain.newton(X, y)
+    s = null_series(X, y, np.zeros(300), (b, b))
+    move = np.array([0.4, -0.3, 0.2])
+    h = 1e-4
+
+    def information(t):
+        mu = 1 / (1 + np.exp(-X @ (b + t * move)))
+        return X.T @ (X * (mu * (1 - mu))[:, None])
+
+    # Central differences of step h: errors of h^2, and of rounding over h^2.
+    first = (information(h) - information(-h)) / (2 * h)
+    second = (information(1e-2) - 2 * information(0) + information(-1e-2)) / 1e-4
+    np.testing.assert_allclose(np.tensordot(move, s.third[0].reshape(3, 3, 3), 1), first, rtol=1e-6, atol=1e-9)
+    fourth = np.einsum("a,b,abcd->cd", move, move, s.fourth[0].reshape(3, 3, 3, 3))
+    np.testing.assert_allclose(fourth, second, rtol=1e-3, atol=1e-7)
+    assert (np.abs(X @ move) <= s.reach[0] * np.sqrt(move @ s.information[0] @ move) * (1 + 1e-12)).all()
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("firth", [False, True])
+def test_rows_beside_the_plain_twin(firth):
+    X, y, G = cohort(2, 700, 2, 2)
+    numbers, done = run(X, y, G, firth, nulls_of(X, y))
+    assert done.all()
+    expected = plain.analyse_rows(X, y, G, "firth_approx" if firth else "score")
+    errors = numbers[:, logistic_rows.INFORMATION_SE]
+    assert (np.abs(numbers[:, logistic_rows.BETA] - expected[:, 0]) <= TOLERANCE * errors).all()
+    np.testing.assert_allclose(numbers[:, logistic_rows.STATISTIC], expected[:, 1], rtol=TOLERANCE, atol=TOLERANCE)
+
+
+@pytest.mark.kernel
+def test_rows_that_move_far_are_left():
+    X, y, G = cohort(3, 300, 2, 2)
+    controls_only = np.where(y == 1, np.nan, G[2])
+    many = np.where(np.arange(300) < 100, np.nan, G[2])
+    covariate = np.where(np.isnan(G[2]), np.nan, 2.0 * (X[:, 1] > 0))
+    _, done = run(X, y, np.stack([controls_only, many, G[2]]), False, nulls_of(X, y))
+    assert done.tolist() == [False, False, True]
+    twice = np.column_stack([X[:, 0], (covariate > 0) - (covariate > 0).mean()])
+    twice[:, 1] /= np.linalg.norm(twice[:, 1])
+    _, done = run(twice, y, covariate[None], False, nulls_of(twice, y))
+    assert not done.any()
+
+
+def test_many_covariates_have_no_series():
+    X, y, G = cohort(4, 500, 22, 2)
+    start = plain.newton(X, y)
+    assert not run(X, y, G, False, (start, start))[1].any()
+
+
+def test_the_same_bits_in_any_company():
+    X, y, G = cohort(5, 2000, 4, 5)
+    nulls = (plain.newton(X, y), plain.newton(X, y))
+    together, done = run(X, y, G, True, nulls)
+    assert done.any()
+    for row in range(3):
+        np.testing.assert_array_equal(run(X, y, G[row : row + 1], True, nulls)[0][0], together[row])
