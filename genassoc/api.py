@@ -221,7 +221,7 @@ def variant_qc(
         chromosome, base_pair_location, rsid, other_allele, effect_allele, then af, maf, mac, missing_rate, n, n_hom_ref,
         n_het, n_hom_alt, hwe_p, hwe_midp (and hwe_p_controls, hwe_midp_controls), of the cohort's samples.
     """
-    return quality(cohort, cases=cases, executor=executor, progress=progress)[0]
+    return quality(cohort, cases=cases, by_sample=False, executor=executor, progress=progress)[0]
 
 
 def sample_qc(cohort: Cohort, *, executor: Executor | None = None, progress: Progress | None = None) -> pl.DataFrame:
@@ -236,9 +236,14 @@ def sample_qc(cohort: Cohort, *, executor: Executor | None = None, progress: Pro
 
 
 def quality(
-    cohort: Cohort, *, cases: str | None = None, executor: Executor | None = None, progress: Progress | None = None
+    cohort: Cohort,
+    *,
+    cases: str | None = None,
+    by_sample: bool = True,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """`variant_qc` and `sample_qc` from one pass over the blocks."""
+    """`variant_qc` and `sample_qc` from one pass over the blocks; without ``by_sample`` the second has no rows."""
     check_cohort(cohort, "variant_qc(cohort)")
     check_executor(executor)
     controls = None if cases is None else Controls.of(cohort, cases)
@@ -255,7 +260,8 @@ def quality(
             counted.append(controls.hardy_weinberg(block))
         table = pl.concat(counted, how="horizontal").filter(chosen)
         samples = SampleQuality.empty(block.n_samples)
-        samples.add(block.take(keep))
+        if by_sample:
+            samples.add(block if keep.all() else block.take(keep))
         return table, samples
 
     parts = over_blocks(cohort, one, executor, progress, "counting")
@@ -263,7 +269,7 @@ def quality(
     for _, samples in parts:
         total.merge(samples)
     columns = cohort.block_columns
-    by_sample = pl.DataFrame(
+    sample_table = pl.DataFrame(
         {
             "sample_id": pl.Series([str(name) for name in cohort.sample_ids], dtype=pl.String),
             "n_variants": total.n[columns],
@@ -271,7 +277,7 @@ def quality(
             "heterozygosity": total.heterozygosity[columns],
         }
     )
-    return pl.concat([table for table, _ in parts]), by_sample
+    return pl.concat([table for table, _ in parts]), sample_table if by_sample else sample_table.clear()
 
 
 def selected_variants(cohort: Cohort, start: int, stop: int) -> Int64Array:

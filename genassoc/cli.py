@@ -143,7 +143,9 @@ def qc(
     targets = [path for path in (out, samples_out) if path is not None]
     describe.check_tables(targets, [store] if pheno is None else [store, pheno])
     cohort = analysis.counted_cohort(store, pheno, sample_id=sample_id, sex=sex, cases=cases)
-    variants, samples = api.quality(cohort, cases=cases, executor=_executor(threads), progress=_progress())
+    variants, samples = api.quality(
+        cohort, cases=cases, by_sample=samples_out is not None, executor=_executor(threads), progress=_progress()
+    )
     for path, table in zip(targets, (variants, samples)):
         describe.write_frame(path, table)
         _say(f"{path}: {table.height:,} {'variants' if table is variants else 'samples'}")

@@ -1,0 +1,35 @@
+"""A kernel in the cache is linked in a new process, without what numba would need to compile it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[1]
+# Arrays in, an array made inside the kernel (numba's run-time system), and another kernel called.
+PROGRAM = """
+import sys
+import numpy as np
+from genassoc.kernels import counts
+words = np.array([[0b11_10_01_00]], dtype=np.uint64)
+found = np.zeros((1, 1, 4), dtype=np.int64)
+counts.count_codes_by_mask(words, np.array([[0b01_01_01_01]], dtype=np.uint64), found)
+stats = counts.count_codes_by_mask.stats
+print(found.ravel().tolist(), sum(stats.cache_hits.values()), sum(stats.cache_misses.values()), "scipy.linalg" in sys.modules)
+"""
+
+
+@pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="nothing is compiled")
+def test_a_cached_kernel_needs_no_compiler(tmp_path):
+    path = os.pathsep.join([str(PROJECT), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path, "GENASSOC_CACHE_DIR": str(tmp_path)}
+    runs = [
+        subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True)
+        for _ in range(2)
+    ]
+    first, second = (run.stdout.split("] ") for run in runs)
+    assert first[0] == second[0] == "[1, 1, 1, 1"
+    assert first[1].split() == ["0", "1", "True"]  # compiled: the control that the tables do bring scipy.linalg
+    assert second[1].split() == ["1", "0", "False"]
