@@ -31,7 +31,7 @@ _NAMES = {
     "associate": "genassoc.api",
     "associate_predictors": "genassoc.predictors",
     "convert": "genassoc.api",
-    "demo": "genassoc.demo",
+    "demo": "genassoc.demonstration",
     "explain": "genassoc.explanation",
     "open_store": "genassoc.api",
     "permute": "genassoc.permutation",
@@ -51,7 +51,7 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return import_module(_MODULES[name])
     if name in _NAMES:
-        # Kept, or a module of the same name (genassoc.demo) would stand in its place from the second use on.
+        # Kept: a module of the same name would stand in its place from the second use on.
         globals()[name] = getattr(import_module(_NAMES[name]), name)
         return globals()[name]
     if name == "__version__":

@@ -365,7 +365,7 @@ def demo(
     threads: Threads = None,
 ) -> None:
     """A seeded cohort through the ordinary path: VCF + phenotypes -> store -> results -> plots, beside the truth."""
-    from genassoc.demo import demo as run_demo
+    from genassoc.demonstration import demo as run_demo
 
     run_demo(
         folder, n_samples=samples, n_variants=variants, seed=seed, executor=_executor(threads), progress=_progress(),

@@ -18,12 +18,12 @@ Source = dict[str, str]  # "data/store.py" -> text
 # Which storey is right below which; "may import, and anything below".
 BELOW = {
     "__main__": {"cli"},
-    "cli": {"preflight", "demo", "exits", "cli_results"},
+    "cli": {"preflight", "demonstration", "exits", "cli_results"},
     "cli_results": {"analysis", "describe"},
     "exits": set(),
     "preflight": {"analysis"},
     "analysis": {"api", "config"},
-    "demo": {"api"},
+    "demonstration": {"api"},
     "describe": {"api"},
     "permutation": {"api", "adjustment"},
     "predictors": {"api", "adjustment"},

@@ -8,8 +8,8 @@ import numpy as np
 
 def neg_log_10_p(t, df):
     """-log10 of the two-sided p of Student's t, by mpmath's incomplete beta."""
-    x = mpmath.mpf(df) / (df + mpmath.mpf(t) ** 2)
-    return float(-mpmath.log10(mpmath.betainc(mpmath.mpf(df) / 2, mpmath.mpf(1) / 2, 0, x, regularized=True)))
+    x = mpmath.mpf(float(df)) / (df + mpmath.mpf(float(t)) ** 2)
+    return float(-mpmath.log10(mpmath.betainc(mpmath.mpf(float(df)) / 2, mpmath.mpf(1) / 2, 0, x, regularized=True)))
 
 
 def sum_dense(values, columns):

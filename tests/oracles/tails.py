@@ -7,7 +7,7 @@ mp.mp.dps = 30
 
 def neg_log_10_p_t(t, df):
     """-log10 of twice the integral of the density from |t| on, by quadrature of its ratio to that at |t|."""
-    t, df = abs(mp.mpf(t)), mp.mpf(df)
+    t, df = abs(mp.mpf(float(t))), mp.mpf(float(df))
     ln_norm = mp.loggamma((df + 1) / 2) - mp.loggamma(df / 2) - mp.log(df * mp.pi) / 2
     ln_density = ln_norm - (df + 1) / 2 * mp.log1p(t * t / df)
     # u = t + s: the ratio of densities falls by e over about this length, and later as a power
