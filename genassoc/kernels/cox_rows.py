@@ -13,6 +13,7 @@ from genassoc.kernels.cox import RiskSets, RiskSums, fit, partial_likelihood, ri
 from genassoc.kernels.cox_tails import exact_neg_log_p, hazards_trend, spa_neg_log_p
 from genassoc.kernels.logistic import CONVERGED, solve_lower, solve_upper
 from genassoc.kernels.logistic_rows import independent_columns
+from genassoc.kernels.rows import observed_calls
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
 # What is asked of a row.
@@ -73,12 +74,11 @@ def analyse_rows(
     n_all, C = X.shape
     K = sets.ends.size
     own_X = np.ascontiguousarray(X[:, 1:])
-    g_all, keep = np.empty(n_all), np.empty(n_all, np.int64)
     for r in range(G.shape[0]):
         for k in range(N_NUMBERS):
             numbers[r, k] = np.nan
-        n = _observe(G[r], impute, g_all, keep)
-        who = keep[:n]
+        who, g = observed_calls(G[r], impute)
+        n = who.size
         part = sets
         XX, first, L = own_X, start, L_null
         dropped[r] = False
@@ -98,28 +98,8 @@ def analyse_rows(
                 status[r] = NULL_NOT_CONVERGED
                 continue
         status[r] = _one_row(
-            g_all[who], XX, part, first, cross, L, n == n_all, asked[r], trend[r], clock, numbers[r]
+            g, XX, part, first, cross, L, n == n_all, asked[r], trend[r], clock, numbers[r]
         )  # fmt: skip
-
-
-@jit
-def _observe(calls: Float64Array, impute: bool, g: Float64Array, keep: Int64Array) -> int:
-    """Numbers of the samples observed (all, with ``impute``, the mean in place of missing calls); how many."""
-    n, total = 0, 0.0
-    for i in range(calls.size):
-        g[i] = calls[i]
-        if not math.isnan(calls[i]):
-            keep[n] = i
-            n += 1
-            total += calls[i]
-    if not impute or n == calls.size:
-        return n
-    mean = total / max(n, 1)
-    for i in range(calls.size):
-        keep[i] = i
-        if math.isnan(calls[i]):
-            g[i] = mean
-    return calls.size
 
 
 @jit

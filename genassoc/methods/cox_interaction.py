@@ -16,10 +16,10 @@ from genassoc.kernels.cox import RiskSets
 from genassoc.kernels.logistic import CONVERGED
 from genassoc.methods.base import BlockResult
 from genassoc.methods.columns import minor_counts
-from genassoc.methods.cox_null import CoxState, NullCox
+from genassoc.methods.cox_null import NullCox
 from genassoc.methods.cox_null import prepare as prepare_nulls
 from genassoc.methods.cox_rows import CODES, METHODS, Choices
-from genassoc.methods.interaction import Terms, as_rows, for_tests, terms_of, tests_of, too_few
+from genassoc.methods.interaction import RefitState, Terms, as_rows, for_tests, terms_of, tests_of, too_few
 from genassoc.methods.pair_rows import OneFit, PairFit, PairRows, ratio_tests
 from genassoc.methods.rows import chunks
 from genassoc.methods.sums import allele_counts, frequency, genotype_sums, minor_is_ref
@@ -34,41 +34,7 @@ _FLOATS = (
 _COUNTS = ("n", "n_events", "iterations")
 
 
-@dataclass(frozen=True)
-class InteractionState:
-    """The null models, and E in the samples of each endpoint."""
-
-    model: CoxState
-    tests: tuple[str, ...]
-    terms: tuple[Terms, ...]
-
-    @property
-    def traits(self) -> tuple[str, ...]:
-        """T names."""
-        return self.model.traits
-
-    @property
-    def nulls(self) -> tuple[NullCox, ...]:
-        """One an endpoint."""
-        return self.model.nulls
-
-    @property
-    def n_incomplete(self) -> int:
-        """Samples that lack a covariate, E among them."""
-        return self.model.n_incomplete
-
-    @property
-    def n_by_trait(self) -> list[int]:
-        """Complete samples of each endpoint."""
-        return self.model.n_by_trait
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """For people: what E is, codings, events, dropped covariates."""
-        return self.model.notes
-
-
-def prepare(model: Any, cohort: Any) -> InteractionState:
+def prepare(model: Any, cohort: Any) -> RefitState:
     """Fit the null models, E among the covariates."""
     columns, width = np.asarray(cohort.block_columns), int(cohort.block_width)
     covariates, joined = with_main_effect(cohort.phenotypes, model.covariates, model.interaction)
@@ -79,14 +45,14 @@ def prepare(model: Any, cohort: Any) -> InteractionState:
     return replace(state, model=replace(state.model, notes=(*state.notes, *joined, *modifier.notes)))
 
 
-def state_of(design: Any, modifier: Modifier, columns: Int64Array, width: int, efron: bool = True) -> InteractionState:
+def state_of(design: Any, modifier: Modifier, columns: Int64Array, width: int, efron: bool = True) -> RefitState:
     """What blocks need of a `SurvivalDesign` that has the main effect of E."""
     state = prepare_nulls(design, columns, width, efron)
     terms = tuple(terms_of(modifier, columns, null.columns, width, null.sets.event) for null in state.nulls)
-    return InteractionState(state, tests_of(modifier), terms)
+    return RefitState(state, tests_of(modifier), terms)
 
 
-def test_block(choices: Choices, state: InteractionState, block: Block) -> BlockResult:
+def test_block(choices: Choices, state: RefitState, block: Block) -> BlockResult:
     """V x T x K rows, K tests; ``choices.test`` is "wald" or "lrt", ``correction`` "firth" or None."""
     flipped = minor_is_ref(block, state.model.cohort_columns, state.model.cohort_mask)
     shape = (block.n_variants, len(state.traits), len(state.tests))

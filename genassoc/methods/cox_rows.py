@@ -1,6 +1,6 @@
 """The rows of one endpoint in one block: scores from the product, then what some rows need beyond it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -9,9 +9,11 @@ from genassoc.kernels import cox_rows as kernel
 from genassoc.kernels.cox_screen import screen
 from genassoc.methods.columns import minor_counts
 from genassoc.methods.cox_null import NullCox
+from genassoc.methods.rows import chunks, unusable
 from genassoc.methods.sums import AlleleCounts, GenotypeSums, allele_counts, frequency, genotype_sums
+from genassoc.methods.tested_rows import EXACT_BELOW_EXPECTED, EXACT_BELOW_MAC, TestedRows, one_step_is_enough
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
-from genassoc.stats.tails import Z_975, neg_log_10_p_chi2, neg_log_10_p_z, z_from_neg_log_10_p
+from genassoc.stats.tails import Z_975, neg_log_10_p_chi2, z_from_neg_log_10_p
 
 METHODS: tuple[str | None, ...] = (
     None, "score_approx", "score", "wald", "lrt", "firth", "firth_approx", "spa", "exact",
@@ -52,14 +54,9 @@ EXACT_BELOW = 0.05  # rows that may be below it are not left at the screen
 SCREEN_SLACK = 0.99  # of chi-squared: float32 sums and the iterated eigenvalues, 1e-5 and 1e-3
 # Where calls are missing, U is one Newton step from the truth and the bounds are approximate: exact from p = 0.1 on.
 CHI2_MISSING = 2.705543454095404
-REFIT_ABOVE_MISSING = 0.01  # share of calls missing beyond which one Newton step of the null is not enough
-REFIT_DIFFERENTIAL = 6.63  # chi-squared (p = 0.01) of missingness against the event
 WEAK_SHARE = 0.02  # of sum c g^2: with less left, float32 sums do not hold five digits
-EXACT_BELOW_MAC = 10  # Firth's test exceeds its level where few events are expected (docs/models/cox.md)
-EXACT_BELOW_EXPECTED = 2.0  # minor alleles among the events
 FIRTH_IN_FULL = 1e-4  # below it the approximate Firth test is done again on all coefficients
 SPA_LEAST_MAC = 20
-CHUNK_BYTES = 2**24  # decoded calls held at once
 
 
 @dataclass(frozen=True)
@@ -74,52 +71,21 @@ class Choices:
 
 
 @dataclass
-class _Rows:
-    """Rows of V variants being filled: of the minor allele, until `_finished` turns them to ALT."""
+class _Rows(TestedRows):
+    """Rows of an endpoint; ``trend`` (V,) is chi-squared of the test of proportional hazards."""
 
-    beta: Float64Array
-    error: Float64Array
-    model_error: Float64Array
-    z: Float64Array
-    neg_log_10_p: Float64Array
-    trend: Float64Array
-    iterations: Int64Array
-    method: Array
-    code: Array
+    methods = METHODS
+    codes = CODES
 
-    @classmethod
-    def empty(cls, V: int) -> "_Rows":
-        """Rows without an estimate."""
-        beta, error, model_error, z, p, trend = (np.full(V, np.nan) for _ in range(6))
-        counts, method, code = np.zeros(V, np.int64), np.zeros(V, np.uint8), np.zeros(V, np.uint8)
-        return cls(beta, error, model_error, z, p, trend, counts, method, code)
+    trend: Float64Array = field(init=False)
 
-    def put(
-        self, rows: Int64Array, method: str, beta: Float64Array, model_error: Float64Array, z: Float64Array
-    ) -> None:
-        """An estimate with its test; the standard error is that of the test: ``|beta| / |z|``."""
-        self.beta[rows], self.model_error[rows], self.z[rows] = beta, model_error, z
-        with np.errstate(invalid="ignore", divide="ignore"):
-            self.error[rows] = np.where(z == 0.0, model_error, np.abs(beta) / np.abs(z))
-        self.neg_log_10_p[rows] = neg_log_10_p_z(z)
-        self.method[rows] = METHODS.index(method)
-        self.code[rows] = 0
-
-    def put_p(self, rows: Int64Array, neg_log_10_p: Float64Array) -> None:
-        """The p of another test for estimates that are there; the standard error follows it."""
-        size = z_from_neg_log_10_p(neg_log_10_p)
-        self.z[rows] = np.copysign(size, self.beta[rows])
-        with np.errstate(invalid="ignore", divide="ignore"):
-            self.error[rows] = np.where(size == 0.0, self.model_error[rows], np.abs(self.beta[rows]) / size)
-        self.neg_log_10_p[rows] = neg_log_10_p
+    def __post_init__(self) -> None:
+        self.trend = np.full(self.beta.size, np.nan)
 
     def fail(self, rows: Array, code: str) -> None:
         """No estimate, and why."""
-        for values in (self.beta, self.error, self.model_error, self.z, self.neg_log_10_p, self.trend):
-            values[rows] = np.nan
-        self.iterations[rows] = 0
-        self.method[rows] = 0
-        self.code[rows] = CODES.index(code)
+        super().fail(rows, code)
+        self.trend[rows] = np.nan
 
 
 @dataclass(frozen=True)
@@ -142,22 +108,14 @@ def test_endpoint(
     """All columns of one endpoint, (V,) each."""
     own = genotype_sums(block, flipped, null.columns, null.mask)
     events = allele_counts(block, null.columns[null.sets.event], null.event_mask)
-    usable = np.ones(own.n.size, dtype=bool)
-    task = _Task(choices, null, block, flipped, own, events, _Rows.empty(own.n.size), usable)
-    U, information, least = _screen(task, product, squares)
-    for bad, code in (
-        (own.n == 0, "n_too_small"),
-        (own.constant & (own.mac > 0), "constant_genotype"),
-        (own.constant & (own.mac == 0), "monomorphic"),
-        (own.n <= null.Q.shape[1], "n_too_small"),
-        (usable & (own.tested_mac < choices.min_mac), "too_few_carriers"),
+    rows = _Rows.empty(own.n.size)
+    U, information, least = _screen(choices, null, own, product, squares, rows)
+    reasons = [
+        *unusable(own, null.Q.shape[1], choices.min_mac),
         ((events.n == 0) & (not choices.impute), "no_events"),
-    ):
-        task.rows.fail(bad & usable, code)
-        usable &= ~bad
-    if null.failure is not None:
-        task.rows.fail(usable, null.failure)
-        usable[:] = False
+    ]
+    usable = rows.fail_unusable(reasons, null.failure)
+    task = _Task(choices, null, block, flipped, own, events, rows, usable)
     if choices.test == "score":
         _one_by_one(task, np.flatnonzero(usable & _may_matter(task, U, information, least, squares)), "score")
         _correct(task)
@@ -170,21 +128,20 @@ test_endpoint.__test__ = False  # type: ignore[attr-defined]  # its name is not 
 
 
 def _screen(
-    task: _Task, product: Float64Array, squares: Float64Array
+    choices: Choices, null: NullCox, own: GenotypeSums, product: Float64Array, squares: Float64Array, rows: _Rows
 ) -> tuple[Float64Array, Float64Array, Float64Array]:
     """Scores of all variants from the product, with the largest and the smallest information they can have."""
-    own, null = task.own, task.null
     V = own.n.size
     U, information, least = np.empty(V), np.empty(V), np.empty(V)
     mine = np.ascontiguousarray(product[:, null.at : null.at + null.thin.shape[1]])
     mean = own.sum_g / np.maximum(own.n, 1)
     screen(
         mine, squares, own.pointers, own.indices, null.thin, null.moves, null.weight, null.share, null.rest, mean,
-        task.choices.impute, U, information, least,
+        choices.impute, U, information, least,
     )  # fmt: skip
     with np.errstate(invalid="ignore", divide="ignore"):
         root = np.sqrt(information)
-        task.rows.put(np.arange(V), "score_approx", U / information, 1 / root, U / root)
+        rows.put(np.arange(V), "score_approx", U / information, 1 / root, U / root)
     return U, information, least
 
 
@@ -202,14 +159,8 @@ def _may_matter(
     matter = weak | ~(largest < SCREEN_SLACK * cut)
     if choices.impute:
         return np.asarray(matter)
-    missing, missing_events = null.n - own.n, null.n_events - task.events.n
-    with np.errstate(invalid="ignore", divide="ignore"):
-        share = missing / null.n
-        expected = null.n_events * share
-        variance = expected * (1 - share) * (1 - null.n_events / null.n)
-        differential = np.where((missing > 0) & (variance > 0), (missing_events - expected) ** 2 / variance, 0.0)
-    matter |= (share > REFIT_ABOVE_MISSING) | (differential > REFIT_DIFFERENTIAL)
-    return np.asarray(matter | ((missing > 0) & (chi2 >= min(CHI2_MISSING, 0.7 * cut))))
+    matter |= ~one_step_is_enough(own, null.n, null.n_events, task.events.n)
+    return np.asarray(matter | ((own.n < null.n) & (chi2 >= min(CHI2_MISSING, 0.7 * cut))))
 
 
 def _refit(task: _Task) -> None:
@@ -279,11 +230,10 @@ def _one_by_one(task: _Task, variants: Int64Array, test: str) -> Int64Array:
     """Do a test of some variants on dense calls, a chunk at a time; their status."""
     choices, null, rows = task.choices, task.null, task.rows
     status = np.zeros(variants.size, np.int64)
-    step = max(1, CHUNK_BYTES // (8 * max(null.n, 1)))
     # Of a score only what is not corrected afterwards is a final row: the test of proportional hazards is of those.
     trend = test != "score" or choices.correction is None
-    for at in range(0, variants.size, step):
-        some = variants[at : at + step]
+    for first, last in chunks(variants.size, null.n):
+        some = variants[first:last]
         R = some.size
         numbers, state, dropped = np.empty((R, kernel.N_NUMBERS)), np.zeros(R, np.int64), np.zeros(R, np.bool_)
         G = minor_counts(task.block, task.flipped, some, null.columns)
@@ -297,11 +247,11 @@ def _one_by_one(task: _Task, variants: Int64Array, test: str) -> Int64Array:
         rows.iterations[done] = found[:, kernel.ITERATIONS].astype(np.int64)
         rows.trend[done] = found[:, kernel.TREND]
         if test in ("spa", "exact"):
-            rows.put_p(done, found[:, kernel.NEG_LOG_P] / np.log(10.0))
+            rows.put_p(done, test, found[:, kernel.NEG_LOG_P] / np.log(10.0))
         rows.code[some[dropped & fine]] = CODES.index("covariate_collinear")
         for failed, code in _STATUS_CODE.items():
             rows.fail(some[state == failed], code)
-        status[at : at + R] = state
+        status[first:last] = state
     return status
 
 

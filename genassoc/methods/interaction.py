@@ -5,6 +5,7 @@ units); every test is a linear contrast of their two coefficients, or both at on
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -35,6 +36,50 @@ class Arm:
     columns: Int64Array
     mask: UInt64Array
     rate: float
+
+
+@dataclass(frozen=True)
+class RefitState:
+    """Null models of a model that fits every row, and E in the samples of each trait.
+
+    Attributes
+    ----------
+    model : state of the model without an interaction
+        E among its covariates; its notes say what E is.
+    tests : tuple of str
+        K names.
+    terms : tuple of Terms
+        One a trait.
+    """
+
+    model: Any
+    tests: tuple[str, ...]
+    terms: tuple["Terms", ...]
+
+    @property
+    def traits(self) -> tuple[str, ...]:
+        """T names."""
+        return tuple(self.model.traits)
+
+    @property
+    def nulls(self) -> tuple[Any, ...]:
+        """One a trait."""
+        return tuple(self.model.nulls)
+
+    @property
+    def n_incomplete(self) -> int:
+        """Samples that lack a covariate, E among them."""
+        return int(self.model.n_incomplete)
+
+    @property
+    def n_by_trait(self) -> list[int]:
+        """Complete samples of each trait."""
+        return list(self.model.n_by_trait)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """For people: what E is, codings, dropped covariates."""
+        return tuple(self.model.notes)
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from genassoc.data.modifier import Modifier
 from genassoc.kernels import interaction_logistic as kernel
 from genassoc.methods.base import BlockResult
 from genassoc.methods.columns import minor_counts
-from genassoc.methods.interaction import Terms, as_rows, for_tests, terms_of, tests_of, too_few
+from genassoc.methods.interaction import RefitState, Terms, as_rows, for_tests, terms_of, tests_of, too_few
 from genassoc.methods.linear_interaction import design_with_modifier
 from genassoc.methods.logistic_interaction_dense import Cases, Fitting, fit_one, maximum
-from genassoc.methods.logistic_null import LogisticState, NullLogistic
+from genassoc.methods.logistic_null import NullLogistic
 from genassoc.methods.logistic_null import prepare as prepare_nulls
 from genassoc.methods.logistic_rows import CODES as ADDITIVE_CODES
 from genassoc.methods.logistic_rows import METHODS as ADDITIVE_METHODS
@@ -53,41 +53,7 @@ class Choices:
     as_plink: bool
 
 
-@dataclass(frozen=True)
-class InteractionState:
-    """The null models, and E in the samples of each trait."""
-
-    model: LogisticState
-    tests: tuple[str, ...]
-    terms: tuple[Terms, ...]
-
-    @property
-    def traits(self) -> tuple[str, ...]:
-        """T names."""
-        return self.model.traits
-
-    @property
-    def nulls(self) -> tuple[NullLogistic, ...]:
-        """One a trait."""
-        return self.model.nulls
-
-    @property
-    def n_incomplete(self) -> int:
-        """Samples that lack a covariate, E among them."""
-        return self.model.n_incomplete
-
-    @property
-    def n_by_trait(self) -> list[int]:
-        """Complete samples of each trait."""
-        return self.model.n_by_trait
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """For people: what E is, codings, dropped covariates."""
-        return self.model.notes
-
-
-def prepare(model: Any, cohort: Any) -> InteractionState:
+def prepare(model: Any, cohort: Any) -> RefitState:
     """Fit the null models, E among the covariates."""
     columns, width = np.asarray(cohort.block_columns), int(cohort.block_width)
     design, modifier, notes = design_with_modifier(model, cohort)
@@ -95,16 +61,16 @@ def prepare(model: Any, cohort: Any) -> InteractionState:
     return replace(state, model=replace(state.model, notes=(*state.notes, *notes)))
 
 
-def state_of(design: Any, modifier: Modifier | None, columns: Int64Array, width: int) -> InteractionState:
+def state_of(design: Any, modifier: Modifier | None, columns: Int64Array, width: int) -> RefitState:
     """What blocks need of a design that has the main effect of E; without a modifier there is g alone."""
     state = prepare_nulls(design, columns, width)
     terms = tuple(
         terms_of(modifier, columns, null.columns, width, null.y == 1, both_outcomes=True) for null in state.nulls
     )
-    return InteractionState(state, tests_of(modifier), terms)
+    return RefitState(state, tests_of(modifier), terms)
 
 
-def test_block(choices: Choices, state: InteractionState, block: Block) -> BlockResult:
+def test_block(choices: Choices, state: RefitState, block: Block) -> BlockResult:
     """V x T x K rows, K tests."""
     flipped = minor_is_ref(block, state.model.cohort_columns, state.model.cohort_mask)
     shape = (block.n_variants, len(state.traits), len(state.tests))

@@ -10,9 +10,11 @@ from genassoc.kernels import logistic_score
 from genassoc.methods.columns import minor_counts
 from genassoc.methods.logistic_dense import analyse_dense
 from genassoc.methods.logistic_null import NullLogistic
+from genassoc.methods.rows import chunks, unusable
 from genassoc.methods.sums import AlleleCounts, GenotypeSums, allele_counts, frequency, genotype_sums
+from genassoc.methods.tested_rows import EXACT_BELOW_EXPECTED, EXACT_BELOW_MAC, TestedRows, one_step_is_enough
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
-from genassoc.stats.tails import Z_975, neg_log_10_p_z, z_from_neg_log_10_p
+from genassoc.stats.tails import Z_975
 
 METHODS: tuple[str | None, ...] = (
     None, "score", "score_approx", "wald", "lrt", "firth", "firth_approx", "spa", "exact",
@@ -47,16 +49,9 @@ _ASKED = {
     "firth_plink2": kernel.FIRTH_PLINK2,
     "wald_plink2": kernel.WALD_PLINK2,
 }
-EXACT_BELOW_MAC = 10
-EXACT_BELOW_EXPECTED = (
-    2.0  # minor alleles in the smaller group: Firth's test exceeds its level below 1 (docs/calibration.md)
-)
-REFIT_ABOVE_MISSING = 0.01  # share of calls missing beyond which one Newton step of the null is not enough
-REFIT_DIFFERENTIAL = 6.63  # chi-squared (p = 0.01) of missingness against outcome
 WEAK_DIRECTION = 0.05  # as in kernels/linear.py: below these float32 sums do not hold five digits
 WEAK_SHARE = 0.02
 SPARSE_BELOW_MAC = 50  # REGENIE's sparse penalty
-CHUNK_BYTES = 2**24  # decoded calls held at once
 
 
 @dataclass(frozen=True)
@@ -72,45 +67,25 @@ class Choices:
 
 
 @dataclass
-class _Rows:
-    """Rows of V variants being filled: of the minor allele, until `finished` turns them to ALT."""
+class _Rows(TestedRows):
+    """Rows of a binary trait."""
 
-    beta: Float64Array
-    error: Float64Array
-    model_error: Float64Array
-    z: Float64Array
-    neg_log_10_p: Float64Array
-    iterations: Int64Array
-    method: Array
-    code: Array
+    methods = METHODS
+    codes = CODES
 
-    def put(
-        self, rows: Int64Array, method: str, beta: Float64Array, model_error: Float64Array, z: Float64Array
-    ) -> None:
-        """An estimate with its test; the standard error is that of the test: ``|beta| / |z|``."""
-        self.beta[rows], self.model_error[rows], self.z[rows] = beta, model_error, z
-        with np.errstate(invalid="ignore", divide="ignore"):
-            self.error[rows] = np.where(z == 0.0, model_error, np.abs(beta) / np.abs(z))
-        self.neg_log_10_p[rows] = neg_log_10_p_z(z)
-        self.method[rows] = METHODS.index(method)
-        self.code[rows] = 0
 
-    def put_p(self, rows: Int64Array, method: str, neg_log_10_p: Float64Array) -> None:
-        """The p of another test for estimates that are there; the standard error follows it."""
-        size = z_from_neg_log_10_p(neg_log_10_p)
-        self.z[rows] = np.copysign(size, self.beta[rows])
-        with np.errstate(invalid="ignore", divide="ignore"):
-            self.error[rows] = np.where(size == 0.0, self.model_error[rows], np.abs(self.beta[rows]) / size)
-        self.neg_log_10_p[rows] = neg_log_10_p
-        self.method[rows] = METHODS.index(method)
+@dataclass(frozen=True)
+class _Task:
+    """One trait in one block, and what is being made of it."""
 
-    def fail(self, rows: Array, code: str) -> None:
-        """No estimate, and why."""
-        for values in (self.beta, self.error, self.model_error, self.z, self.neg_log_10_p):
-            values[rows] = np.nan
-        self.iterations[rows] = 0
-        self.method[rows] = 0
-        self.code[rows] = CODES.index(code)
+    choices: Choices
+    null: NullLogistic
+    block: Block
+    flipped: BoolArray
+    own: GenotypeSums
+    cases: AlleleCounts
+    rows: _Rows
+    usable: BoolArray
 
 
 def test_trait(
@@ -120,21 +95,10 @@ def test_trait(
     own = genotype_sums(block, flipped, null.columns, null.mask)
     cases = allele_counts(block, null.columns[null.y == 1], null.case_mask)
     rows, weak = _score(choices, null, own, product, squares)
-    usable = np.ones(own.n.size, dtype=bool)
-    for bad, code in (
-        (own.n == 0, "n_too_small"),
-        (own.constant & (own.mac > 0), "constant_genotype"),
-        (own.constant & (own.mac == 0), "monomorphic"),
-        (own.n <= null.X.shape[1], "n_too_small"),
-        (usable & (own.tested_mac < choices.min_mac), "too_few_carriers"),
-    ):
-        rows.fail(bad & usable, code)
-        usable &= ~bad
-    if null.failure is not None:
-        rows.fail(usable, null.failure)
-        usable[:] = False
-    _refine(choices, null, block, flipped, own, cases, rows, weak, usable)
-    return _finished(choices, null, own, cases, rows, flipped)
+    usable = rows.fail_unusable(unusable(own, null.X.shape[1], choices.min_mac), null.failure)
+    task = _Task(choices, null, block, flipped, own, cases, rows, usable)
+    _refine(task, weak)
+    return _finished(task)
 
 
 test_trait.__test__ = False  # type: ignore[attr-defined]  # its name is not a test's
@@ -155,9 +119,7 @@ def _score(
     )  # fmt: skip
     # Against the uncentred squares: an allele rare here may be the major one of the cohort.
     weak = ~(information > WEAK_SHARE * squares) | (weakest < WEAK_DIRECTION) | ~(information > 0)
-    beta, error, model_error, z, logp = (np.full(V, np.nan) for _ in range(5))
-    counts = np.zeros(V, np.int64)
-    rows = _Rows(beta, error, model_error, z, logp, counts, np.zeros(V, np.uint8), np.zeros(V, np.uint8))
+    rows = _Rows.empty(V)
     with np.errstate(invalid="ignore", divide="ignore"):
         root = np.sqrt(information)
         rows.put(np.arange(V), "score", U / information, 1 / root, U / root)
@@ -166,18 +128,9 @@ def _score(
     return rows, weak
 
 
-def _refine(
-    choices: Choices,
-    null: NullLogistic,
-    block: Block,
-    flipped: BoolArray,
-    own: GenotypeSums,
-    cases: AlleleCounts,
-    rows: _Rows,
-    weak: BoolArray,
-    usable: BoolArray,
-) -> None:
+def _refine(task: _Task, weak: BoolArray) -> None:
     """Everything beyond the product, in place."""
+    choices, null, own, rows, usable = task.choices, task.null, task.own, task.rows, task.usable
     if choices.test != "score":
         every = np.flatnonzero(usable)
         fallback = choices.correction == "firth_fallback"
@@ -187,54 +140,37 @@ def _refine(
         test = f"wald{style}" if choices.test == "wald" else choices.test
         chosen = np.full(every.size, _ASKED[firth if whole else test])
         if fallback and not whole:
-            chosen[_no_dosage(own, cases, flipped)[every]] = _ASKED[firth]
-        status = _one_by_one(choices, null, block, flipped, own, rows, every, chosen)
+            chosen[_no_dosage(task)[every]] = _ASKED[firth]
+        status = _one_by_one(task, every, chosen)
         if choices.like == "plink2" and choices.correction is None:
-            rows.fail(usable & _no_dosage(own, cases, flipped), "separation")
+            rows.fail(usable & _no_dosage(task), "separation")
         if fallback:
             again = every[(status == kernel.NOT_CONVERGED) & (chosen != _ASKED[firth])]
-            _one_by_one(choices, null, block, flipped, own, rows, again, np.full(again.size, _ASKED[firth]))
+            _one_by_one(task, again, np.full(again.size, _ASKED[firth]))
         elif choices.correction is not None and not whole:
-            _correct(choices, null, block, flipped, own, rows, usable)
+            _correct(task)
         return
-    refit = np.flatnonzero(usable & (weak | (~_one_step_is_enough(choices, null, own, cases.n))))
+    refit = np.flatnonzero(usable & weak)
+    if not choices.impute:
+        enough = one_step_is_enough(own, null.n, null.n_cases, task.cases.n)
+        refit = np.flatnonzero(usable & (weak | ~enough))
     if choices.correct_below > 0 and not choices.impute:
         below = rows.neg_log_10_p >= -np.log10(choices.correct_below)
         refit = np.union1d(refit, np.flatnonzero(usable & below & (own.n < null.n)))
-    _one_by_one(choices, null, block, flipped, own, rows, refit, np.full(refit.size, kernel.SCORE))
-    _correct(choices, null, block, flipped, own, rows, usable)
+    _one_by_one(task, refit, np.full(refit.size, kernel.SCORE))
+    _correct(task)
 
 
-def _one_step_is_enough(choices: Choices, null: NullLogistic, own: GenotypeSums, case_n: Int64Array) -> BoolArray:
-    """Where few calls are missing, as many in cases as in controls: one Newton step of the null corrects for them."""
-    if choices.impute:
-        return np.ones(own.n.size, dtype=bool)
-    missing = null.n - own.n
-    in_cases = null.n_cases - case_n
-    with np.errstate(invalid="ignore", divide="ignore"):
-        share = missing / null.n
-        expected = null.n_cases * share
-        variance = expected * (1 - share) * (1 - null.n_cases / null.n)
-        differential = np.where(missing > 0, (in_cases - expected) ** 2 / variance, 0.0)
-    return np.asarray((share <= REFIT_ABOVE_MISSING) & (differential <= REFIT_DIFFERENTIAL))
-
-
-def _no_dosage(own: GenotypeSums, cases: AlleleCounts, flipped: BoolArray) -> BoolArray:
+def _no_dosage(task: _Task) -> BoolArray:
     """PLINK 2: no case, or no control, has anything but 0 of what is tested, of ALT."""
-    tested = np.where(flipped, 2 * own.n - own.sum_g, own.sum_g)
+    own, cases = task.own, task.cases
+    tested = np.where(task.flipped, 2 * own.n - own.sum_g, own.sum_g)
     return np.asarray((cases.coded == 0) | (tested - cases.coded == 0) | (cases.n == 0))
 
 
-def _correct(
-    choices: Choices,
-    null: NullLogistic,
-    block: Block,
-    flipped: BoolArray,
-    own: GenotypeSums,
-    rows: _Rows,
-    usable: BoolArray,
-) -> None:
+def _correct(task: _Task) -> None:
     """Rows below ``correct_below`` by the correction chosen."""
+    choices, null, own, rows, usable = task.choices, task.null, task.own, task.rows, task.usable
     if choices.correction is None or choices.correction == "firth_fallback":
         return
     # Rows that lost a covariate to missing calls are corrected as any other; a Wald test that ran away is, too.
@@ -252,41 +188,34 @@ def _correct(
     common = np.flatnonzero(below & ~rare)
     if choices.correction == "spa":
         asked = "score" if choices.like == "regenie" else "firth_approx"
-        _one_by_one(choices, null, block, flipped, own, rows, common, _ask(asked, common), saddlepoint=True)
+        _one_by_one(task, common, _ask(asked, common), saddlepoint=True)
     else:
-        status = _one_by_one(choices, null, block, flipped, own, rows, common, _ask(choices.correction, common))
+        status = _one_by_one(task, common, _ask(choices.correction, common))
         if choices.correction == "firth_approx":
             # The approximation's likelihood can rise without end where the full model's does not.
             again = common[status == kernel.NOT_CONVERGED]
-            _one_by_one(choices, null, block, flipped, own, rows, again, _ask("firth", again))
+            _one_by_one(task, again, _ask("firth", again))
     if rare.any():
-        _test_exactly(choices, null, block, flipped, own, rows, np.flatnonzero(rare))
+        _test_exactly(task, np.flatnonzero(rare))
 
 
 def _ask(what: str, variants: Int64Array) -> Int64Array:
     return np.full(variants.size, _ASKED[what])
 
 
-def _test_exactly(
-    choices: Choices,
-    null: NullLogistic,
-    block: Block,
-    flipped: BoolArray,
-    own: GenotypeSums,
-    rows: _Rows,
-    variants: Int64Array,
-) -> None:
+def _test_exactly(task: _Task, variants: Int64Array) -> None:
     """Rare variants: Firth's estimate with the p of the exact test, given the number of cases."""
+    choices, null, own, rows = task.choices, task.null, task.own, task.rows
     asked = "firth" if choices.correction == "firth" else "firth_approx"
-    status = _one_by_one(choices, null, block, flipped, own, rows, variants, _ask(asked, variants))
+    status = _one_by_one(task, variants, _ask(asked, variants))
     # With few samples the approximation can fail where the full model does not.
     again = np.flatnonzero(status != kernel.FINE)
-    status[again] = _one_by_one(choices, null, block, flipped, own, rows, variants[again], _ask("firth", again))
+    status[again] = _one_by_one(task, variants[again], _ask("firth", again))
     some = variants[status == kernel.FINE]
-    for first, last in _chunks(some.size, null.n):
+    for first, last in chunks(some.size, null.n):
         part = some[first:last]
         neg_log_p, found = np.empty(part.size), np.zeros(part.size, np.bool_)
-        G = minor_counts(block, flipped, part, null.columns)
+        G = minor_counts(task.block, task.flipped, part, null.columns)
         # The allele that is rare in this trait's samples may be the cohort's major one.
         common = own.sum_g[part] > own.n[part]
         G[common] = 2.0 - G[common]
@@ -296,30 +225,15 @@ def _test_exactly(
         rows.put_p(done, "exact", neg_log_p[found] / np.log(10.0))
 
 
-def _chunks(n_rows: int, n_samples: int) -> list[tuple[int, int]]:
-    """Pieces of rows whose dense calls take at most `CHUNK_BYTES`."""
-    step = max(1, CHUNK_BYTES // (8 * n_samples))
-    return [(first, min(first + step, n_rows)) for first in range(0, n_rows, step)]
-
-
-def _one_by_one(
-    choices: Choices,
-    null: NullLogistic,
-    block: Block,
-    flipped: BoolArray,
-    own: GenotypeSums,
-    rows: _Rows,
-    variants: Int64Array,
-    asked: Int64Array,
-    saddlepoint: bool = False,
-) -> Int64Array:
+def _one_by_one(task: _Task, variants: Int64Array, asked: Int64Array, saddlepoint: bool = False) -> Int64Array:
     """Do what is asked of some variants on dense calls, a chunk at a time; their status."""
+    choices, null, own, rows = task.choices, task.null, task.own, task.rows
     status = np.zeros(variants.size, np.int64)
     names = {code: name for name, code in _ASKED.items()}
-    for first, last in _chunks(variants.size, null.n):
+    for first, last in chunks(variants.size, null.n):
         some, what = variants[first:last], asked[first:last]
         sparse = (own.tested_mac[some] < SPARSE_BELOW_MAC) & (choices.like == "regenie")
-        G = minor_counts(block, flipped, some, null.columns)
+        G = minor_counts(task.block, task.flipped, some, null.columns)
         numbers, state, dropped = analyse_dense(null, G, what, sparse, saddlepoint, choices.impute)
         for code, name in names.items():
             picked = np.flatnonzero((what == code) & (state == kernel.FINE))
@@ -346,16 +260,10 @@ def _one_by_one(
     return status
 
 
-def _finished(
-    choices: Choices,
-    null: NullLogistic,
-    own: GenotypeSums,
-    cases: AlleleCounts,
-    rows: _Rows,
-    flipped: BoolArray,
-) -> dict[str, Array]:
+def _finished(task: _Task) -> dict[str, Array]:
     """Rows of ALT, with counts by case status."""
-    sign = np.where(flipped, -1.0, 1.0)
+    choices, null, own, cases, rows = task.choices, task.null, task.own, task.cases, task.rows
+    sign = np.where(task.flipped, -1.0, 1.0)
     error = rows.model_error if choices.like == "regenie" else rows.error
     beta = rows.beta * sign
     samples = np.full(own.n.size, null.n) if choices.impute else own.n

@@ -19,10 +19,9 @@ from genassoc.methods.base import BlockResult
 from genassoc.methods.columns import SQUARE, ThinMatrix, minor_counts
 from genassoc.methods.rows import CODES, METHODS, Rows, chunks, unusable
 from genassoc.methods.sums import GenotypeSums, genotype_sums, minor_is_ref
+from genassoc.methods.tested_rows import REFIT_ABOVE_MISSING, REFIT_DIFFERENTIAL
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array, packed_bytes
 
-REFIT_ABOVE_MISSING = 0.01  # share of calls missing beyond which one Newton step of the null is not enough
-REFIT_DIFFERENTIAL = 6.63  # chi-squared (p = 0.01) of the residuals of the samples missing
 WEAK_DIRECTION = 0.05  # as in kernels/linear.py: below these float32 sums do not hold five digits
 WEAK_SHARE = 0.02
 _ASKED = {"score": kernel.SCORE, "wald": kernel.WALD, "lrt": kernel.LRT}

@@ -1,0 +1,96 @@
+"""Rows of one binary or event trait being filled: estimates of the minor allele with a z, until they are turned to ALT."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import numpy as np
+
+from genassoc.methods.sums import GenotypeSums
+from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
+from genassoc.stats.tails import neg_log_10_p_z, z_from_neg_log_10_p
+
+REFIT_ABOVE_MISSING = 0.01  # share of calls missing beyond which one Newton step of the null is not enough
+REFIT_DIFFERENTIAL = 6.63  # chi-squared (p = 0.01) of missingness against the outcome
+EXACT_BELOW_MAC = 10  # minor alleles below which rows are tested exactly: Firth exceeds its level (docs/calibration.md, docs/models/cox.md)
+EXACT_BELOW_EXPECTED = 2.0  # minor alleles expected in the smaller group, or among the events, likewise
+
+
+@dataclass
+class TestedRows:
+    """V rows, arrays (V,); a model's own has its ``methods`` and ``codes``."""
+
+    methods: ClassVar[tuple[str | None, ...]]
+    codes: ClassVar[tuple[str | None, ...]]
+
+    beta: Float64Array
+    error: Float64Array
+    model_error: Float64Array
+    z: Float64Array
+    neg_log_10_p: Float64Array
+    iterations: Int64Array
+    method: Array
+    code: Array
+
+    @classmethod
+    def empty(cls, V: int) -> Self:
+        """Rows without an estimate."""
+        floats = (np.full(V, np.nan) for _ in range(5))
+        return cls(*floats, *(np.zeros(V, dtype) for dtype in (np.int64, np.uint8, np.uint8)))
+
+    def put(
+        self, rows: Int64Array, method: str, beta: Float64Array, model_error: Float64Array, z: Float64Array
+    ) -> None:
+        """An estimate with its test; the standard error is that of the test: ``|beta| / |z|``."""
+        self.beta[rows], self.model_error[rows], self.z[rows] = beta, model_error, z
+        with np.errstate(invalid="ignore", divide="ignore"):
+            self.error[rows] = np.where(z == 0.0, model_error, np.abs(beta) / np.abs(z))
+        self.neg_log_10_p[rows] = neg_log_10_p_z(z)
+        self.method[rows] = self.methods.index(method)
+        self.code[rows] = 0
+
+    def put_p(self, rows: Int64Array, method: str, neg_log_10_p: Float64Array) -> None:
+        """The p of another test for estimates that are there; the standard error follows it."""
+        size = z_from_neg_log_10_p(neg_log_10_p)
+        self.z[rows] = np.copysign(size, self.beta[rows])
+        with np.errstate(invalid="ignore", divide="ignore"):
+            self.error[rows] = np.where(size == 0.0, self.model_error[rows], np.abs(self.beta[rows]) / size)
+        self.neg_log_10_p[rows] = neg_log_10_p
+        self.method[rows] = self.methods.index(method)
+
+    def fail(self, rows: Array, code: str) -> None:
+        """No estimate, and why."""
+        for values in (self.beta, self.error, self.model_error, self.z, self.neg_log_10_p):
+            values[rows] = np.nan
+        self.iterations[rows] = 0
+        self.method[rows] = 0
+        self.code[rows] = self.codes.index(code)
+
+    def fail_unusable(self, reasons: Iterable[tuple[BoolArray, str]], failure: str | None) -> BoolArray:
+        """Rows without an estimate whatever is tested, the first reason that holds counting; the others (V,)."""
+        usable = np.ones(self.beta.size, dtype=bool)
+        for bad, code in reasons:
+            self.fail(bad & usable, code)
+            usable &= ~bad
+        if failure is not None:
+            self.fail(usable, failure)
+            usable[:] = False
+        return usable
+
+
+TestedRows.__test__ = False  # type: ignore[attr-defined]  # its name is not a test's
+
+
+def one_step_is_enough(own: GenotypeSums, n: int, n_marked: int, marked: Int64Array) -> BoolArray:
+    """Where few calls are missing, as many in cases (or events) as elsewhere: one Newton step of the null corrects for them.
+
+    ``n`` samples have the trait, ``n_marked`` of them are cases; ``marked`` (V,) are cases whose call is observed.
+    """
+    missing = n - own.n
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = missing / n
+        expected = n_marked * share
+        variance = expected * (1 - share) * (1 - n_marked / n)
+        excess = n_marked - marked - expected
+        differential = np.where((missing > 0) & (variance > 0), excess**2 / variance, 0.0)
+    return np.asarray((share <= REFIT_ABOVE_MISSING) & (differential <= REFIT_DIFFERENTIAL))
