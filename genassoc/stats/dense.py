@@ -18,6 +18,7 @@ _STEP = (
     1e-8  # Newton stops when a step is below this many standard errors; its error is then of the order of its square
 )
 _ITERATIONS = 100
+_WELL_CONDITIONED = 1e10  # of X'X: the square of that of X, far from the 1e16 at which a Cholesky factor fails
 
 
 class NotFittedError(ValueError):
@@ -90,21 +91,35 @@ def neg_log_10_p_student(t: float, df: float) -> float:
 
 
 def independent(X: Float64Array) -> Float64Array:
-    """An orthonormal basis of the span of X (n, C), by singular values; 1e-10 of the largest is rounding."""
-    scale = np.sqrt((X**2).sum(axis=0))
-    U, s, _ = np.linalg.svd(X / np.where(scale > 0, scale, 1.0), full_matrices=False)
+    """An orthonormal basis of the span of X (n, C); singular values below 1e-10 of the largest are rounding.
+
+    Columns in their order by Cholesky factors of X'X, twice: orthonormal to rounding while the condition of X is below 1e8
+    (Yamamoto et al. 2015, doi:10.1553/etna_vol44s306), and ten times as fast as singular values, which take the rest.
+    """
+    squares = X.T @ X
+    scale = np.sqrt(np.diag(squares))
+    scale[scale == 0] = 1.0
+    if X.shape[1] and _condition(squares / np.outer(scale, scale)) < _WELL_CONDITIONED:
+        basis = X @ (np.linalg.inv(np.linalg.cholesky(squares / np.outer(scale, scale))).T / scale[:, None])
+        return np.asarray(basis @ np.linalg.inv(np.linalg.cholesky(basis.T @ basis)).T)
+    U, s, _ = np.linalg.svd(X / scale, full_matrices=False)
     return np.asarray(U[:, s > 1e-10 * s[0]])
 
 
-def _residual(X: Float64Array, G: Float64Array) -> Float64Array:
-    """What is left of the columns G (n, k) beside X.
+def _condition(squares: Float64Array) -> float:
+    """Of a symmetric matrix that is not negative: the largest of its eigenvalues over the smallest; infinite where that is none."""
+    values = np.linalg.eigvalsh(squares)
+    return float(values[-1] / values[0]) if values[0] > 0 else np.inf
+
+
+def _residual(Q: Float64Array, G: Float64Array) -> Float64Array:
+    """What is left of the columns G (n, k) beside the orthonormal Q (n, C).
 
     Raises
     ------
     NotFittedError
         Nothing is.
     """
-    Q = independent(X)
     rest = G - Q @ (Q.T @ G)
     rest -= Q @ (Q.T @ rest)
     if (rest**2).sum(axis=0).min() <= 1e-14 * (G**2).sum(axis=0).max():
@@ -146,7 +161,7 @@ def _least_squares_parts(y: Float64Array, X: Float64Array, G: Float64Array) -> t
     df = y.size - Q.shape[1] - G.shape[1]
     if df < 1:
         raise NotFittedError("too few samples")
-    return _residual(X, G), np.asarray(e), df
+    return _residual(Q, G), np.asarray(e), df
 
 
 # likelihoods -------------------------------------------------------------------------------------------------------------
@@ -155,13 +170,16 @@ Build = Callable[[Float64Array, "Float64Array | float"], Likelihood]
 
 
 def _maximise(
-    model: Likelihood, held: int = 0, penalty: "Callable[[Float64Array], Float64Array] | None" = None
+    model: Likelihood,
+    held: int = 0,
+    penalty: "Callable[[Float64Array], Float64Array] | None" = None,
+    start: Float64Array | None = None,
 ) -> tuple[Float64Array, float, Float64Array, Float64Array]:
     """Maximum with the last ``held`` coefficients at 0: coefficients, objective, score and information of all.
 
     With ``penalty``, the gradient of ``log det(information) / 2``, the maximum of Firth's penalised likelihood.
     """
-    beta = model.start.copy()
+    beta = (model.start if start is None else start).copy()
     free = slice(0, beta.size - held)
 
     def objective(at: Float64Array) -> tuple[float, Float64Array, Float64Array]:
@@ -335,7 +353,7 @@ def approximate_firth_test(
         rest = rest * (g > 0)
     if penalised_null:
         null = build(X, offset)
-        at = _maximise(null, penalty=_penalty_of(null))[0]
+        at = _maximise(null, penalty=_penalty_of(null), start=at[:-1])[0]
     else:
         at = at[:-1]
     return firth_test(build(rest[:, None], offset + X @ at), information_error)
