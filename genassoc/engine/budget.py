@@ -2,71 +2,29 @@
 
 What a run holds is the process itself (program, phenotypes, null models: measured once they are fitted), what the first
 block brings along (compiled kernels, the writer of parts) and, for each thread, the chunk it decompresses, the block it works
-on and the rows of its task. A rehearsal measures one block; a gate watches the process while it runs.
+on and the rows of its task. A rehearsal (`genassoc.engine.rehearsal`) measures one block; a gate watches the process while it
+runs.
 """
 
-import contextlib
 import threading
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from genassoc.engine.executors import Executor, Serial, Threads, single_threaded_blas
+from genassoc.engine.executors import Executor, Serial, Threads
 from genassoc.engine.plan import Plan, Task
-from genassoc.engine.resources import granted_memory, parse_memory, resident_memory, show_memory
+from genassoc.engine.rehearsal import FIRST_BLOCK, MIN_BLOCK, WRITER, Needs, estimated_needs, rehearse
+from genassoc.engine.resources import (
+    give_back_freed_memory,
+    granted_memory,
+    parse_memory,
+    resident_memory,
+    show_memory,
+)
 from genassoc.errors import PlanError
 from genassoc.provenance import peak_memory_bytes
-from genassoc.shapes import packed_bytes
 
 if TYPE_CHECKING:
     from genassoc.engine.association import AssociationJob
-
-# Bytes, measured on linear and logistic runs of 60,000 and 400,000 samples (docs/hpc.md); they bound from above.
-FIRST_BLOCK = 150 * 2**20  # compiled kernels and the pools of libraries: once, with the first block of a process
-WRITER = 80 * 2**20  # pyarrow's parquet writer, and the pieces of parts while they are merged: once
-THREAD = 24 * 2**20  # an arena of the allocator, whatever is in it
-CHUNK_COPIES = 3  # of a stored chunk: compressed, decompressed, joined
-BLOCK_COPIES = 3  # of the packed block: selection, working copies, slack of the allocator
-ROW_BYTES = 480  # of a row of results: as arrays, polars and Arrow columns, and as parquet
-MARGIN = 1.25  # on what a rehearsal measured: blocks differ
-SHARE_READING = 0.2  # of a block's time, where none was measured
-MIN_BLOCK = 16
-_SAMPLING_SECONDS = 0.002
-
-
-@dataclass(frozen=True)
-class Needs:
-    """What a run holds, in bytes, and where its time goes.
-
-    Attributes
-    ----------
-    process : int
-        Whatever runs: program, phenotypes, null models, first block's baggage.
-    chunk : int
-        One stored chunk, packed.
-    variant : float
-        Each variant of the block read at a time, in a thread.
-    rows_per_variant : int
-        Rows of results of a variant.
-    share_reading : float
-        Of a whole block's time: what smaller blocks repeat, since they decompress whole chunks.
-    """
-
-    process: int
-    chunk: int
-    variant: float
-    rows_per_variant: int
-    share_reading: float = SHARE_READING
-
-    def thread(self, block_variants: int, task_variants: int) -> int:
-        """Bytes of one thread."""
-        rows = task_variants * self.rows_per_variant * ROW_BYTES
-        return int(THREAD + CHUNK_COPIES * self.chunk + block_variants * self.variant + rows)
-
-    def total(self, n_threads: int, block_variants: int, task_variants: int) -> int:
-        """Bytes of the process with that many threads at work."""
-        return self.process + n_threads * self.thread(block_variants, task_variants)
 
 
 @dataclass(frozen=True)
@@ -77,86 +35,6 @@ class Fit:
     block_variants: int
     task_variants: int
     n_bytes: int
-
-
-@dataclass(frozen=True)
-class Rehearsal:
-    """One block, read and computed.
-
-    Attributes
-    ----------
-    n_variants : int
-        Its variants.
-    seconds, reading_seconds : float
-        By the clock, in one thread; of them for reading.
-    n_bytes : int
-        What its thread held at most, beyond what was held before, as far as it was seen.
-    """
-
-    n_variants: int
-    seconds: float
-    reading_seconds: float
-    n_bytes: int
-
-
-def estimated_needs(job: "AssociationJob", plan: Plan, rows_per_variant: int) -> Needs:
-    """Needs of a job whose null models are fitted, without a rehearsal."""
-    cohort = job.cohort
-    variant = BLOCK_COPIES * packed_bytes(cohort.block_width)
-    chunk = int(cohort.store.block_variants) * packed_bytes(int(cohort.store.n_samples))
-    return Needs(resident_memory() + FIRST_BLOCK + WRITER, chunk, variant, rows_per_variant)
-
-
-def rehearse(job: "AssociationJob", plan: Plan, rows_per_variant: int) -> tuple[Needs, Rehearsal]:
-    """Read and compute a few variants, so that kernels are compiled and loaded; then one block, timed and measured."""
-    pieces = [(task, *piece) for task in plan.tasks for piece in task.blocks(plan.block_variants)]
-    task, start, stop = max(pieces, key=lambda piece: piece[2] - piece[1])
-    before = resident_memory()
-    with single_threaded_blas():
-        job.do(job.state, Task(0, start, min(stop, start + MIN_BLOCK), task.contig))
-        with _watched() as seen:
-            clock = time.perf_counter()
-            job.cohort.read(start, stop)
-            reading = time.perf_counter() - clock
-            clock = time.perf_counter()
-            job.do(job.state, Task(0, start, stop, task.contig))
-            seconds = time.perf_counter() - clock
-    measured = Rehearsal(stop - start, seconds, min(reading, seconds), max(seen) - before)
-    return measured_needs(job, plan, rows_per_variant, measured, before), measured
-
-
-def measured_needs(job: "AssociationJob", plan: Plan, rows_per_variant: int, measured: Rehearsal, before: int) -> Needs:
-    """`estimated_needs`, raised to what a rehearsal that began with ``before`` bytes has shown."""
-    give_back_freed_memory()
-    needs = estimated_needs(job, plan, rows_per_variant)
-    # Freed memory is used again: what was seen is too little for a second thread, so it only ever raises the estimate.
-    held = MARGIN * measured.n_bytes - FIRST_BLOCK - THREAD - CHUNK_COPIES * needs.chunk
-    return replace(
-        needs,
-        process=resident_memory() + WRITER,
-        variant=max(needs.variant, held / measured.n_variants),
-        share_reading=measured.reading_seconds / max(measured.seconds, 1e-9),
-    )
-
-
-@contextlib.contextmanager
-def _watched() -> Iterator[list[int]]:
-    """Bytes held, looked at every two milliseconds while the block lasts."""
-    seen = [resident_memory()]
-    over = threading.Event()
-
-    def look() -> None:
-        while not over.wait(_SAMPLING_SECONDS):
-            seen.append(resident_memory())
-
-    watcher = threading.Thread(target=look, name="genassoc-memory", daemon=True)
-    watcher.start()
-    try:
-        yield seen
-    finally:
-        over.set()
-        watcher.join()
-        seen.append(resident_memory())
 
 
 def fit(needs: Needs, cap: int, n_threads: int, block_variants: int, task_variants: int, recut: bool = True) -> Fit:
@@ -250,17 +128,6 @@ class Gate:
         with self._changed:
             self._running -= 1
             self._changed.notify_all()
-
-
-def give_back_freed_memory() -> None:
-    """Have the allocators return what is free to the system, where they can."""
-    import ctypes
-
-    import pyarrow as pa
-
-    pa.default_memory_pool().release_unused()
-    with contextlib.suppress(OSError, AttributeError):  # glibc alone
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 @dataclass(frozen=True)

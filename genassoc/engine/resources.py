@@ -116,3 +116,14 @@ def _slurm_memory(environment: Mapping[str, str]) -> int | None:
     if cpu.isdigit() and int(cpu) > 0 and cpus.isdigit():
         return int(cpu) * max(1, int(cpus)) * 2**20
     return None
+
+
+def give_back_freed_memory() -> None:
+    """Have the allocators return what is free to the system, where they can."""
+    import ctypes
+
+    import pyarrow as pa
+
+    pa.default_memory_pool().release_unused()
+    with contextlib.suppress(OSError, AttributeError):  # glibc alone
+        ctypes.CDLL(None).malloc_trim(0)
