@@ -212,6 +212,8 @@ def cost_of(
 
 def _clock(seconds: float) -> str:
     """A duration for people."""
+    if seconds < 0.5:
+        return "less than 1 s"
     if seconds < 90:
         return f"{max(seconds, 1):.0f} s"
     if seconds < 5400:
