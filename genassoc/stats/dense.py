@@ -90,9 +90,18 @@ def neg_log_10_p_student(t: float, df: float) -> float:
 
 
 def independent(X: Float64Array) -> Float64Array:
-    """An orthonormal basis of the span of X (n, C), by singular values; 1e-10 of the largest is rounding."""
+    """An orthonormal basis of the span of X (n, C).
+
+    By Cholesky's factor of X'X, twice (Yamamoto et al. 2015, doi:10.1553/etna_vol44s306), where columns of unit length are far
+    from dependent; else by singular values, 1e-10 of the largest being rounding.
+    """
     scale = np.sqrt((X**2).sum(axis=0))
-    U, s, _ = np.linalg.svd(X / np.where(scale > 0, scale, 1.0), full_matrices=False)
+    Q = X / np.where(scale > 0, scale, 1.0)
+    if np.linalg.eigvalsh(Q.T @ Q)[0] > 1e-4:  # squared lengths: the second factor is then one of the identity to 1e-12
+        for _ in range(2):
+            Q = Q @ np.linalg.inv(np.linalg.cholesky(Q.T @ Q)).T
+        return np.asarray(Q)
+    U, s, _ = np.linalg.svd(Q, full_matrices=False)
     return np.asarray(U[:, s > 1e-10 * s[0]])
 
 
