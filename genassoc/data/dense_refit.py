@@ -127,8 +127,9 @@ def _dispersion(model: Likelihood, choices: Mapping[str, Any]) -> Callable[[Floa
 
 
 def _linear(row: RowData, test: str, method: str) -> DenseFit:
+    X = _basis(row)
     if method == "f":
-        return dense.joint_f_test(row.y, row.X, row.G)
+        return dense.joint_f_test(row.y, X, row.G)
     if method == "score":
-        return dense.chi_squared_of_null(row.y, row.X, row.G[:, 0])
-    return dense.least_squares(row.y, row.X, row.G)[1 if test == "domdev" else 0]
+        return dense.chi_squared_of_null(row.y, X, row.G[:, 0])
+    return dense.least_squares(row.y, X, row.G)[1 if test == "domdev" else 0]
