@@ -4,7 +4,9 @@ A task then carries a path and a digest, never the null models or any other arra
 new one reads it again. Nothing here knows who runs the tasks.
 """
 
+import atexit
 import contextlib
+import gc
 import hashlib
 import io
 import pickle
@@ -127,6 +129,7 @@ def _function(source: str | Held, digest: str) -> Callable[[Any], Any]:
     """The function, from this process's memory or read now; threads that need it at once read it once."""
     with _loading:
         if digest not in _loaded:
+            _leave_quickly()
             content = _content(Path(source)) if isinstance(source, str) else source.content
             if digest_of(content) != digest:
                 raise ClusterError(
@@ -138,6 +141,15 @@ def _function(source: str | Held, digest: str) -> Callable[[Any], Any]:
                 _loaded.popitem(last=False)
         _loaded.move_to_end(digest)
         return _loaded[digest]
+
+
+@cache
+def _leave_quickly() -> None:
+    """Have this process end without a last look for garbage among a million objects of imported libraries.
+
+    That takes half a second, many seconds on a busy machine; Dask's nannies kill a worker that needs four, and say so.
+    """
+    atexit.register(gc.freeze)
 
 
 def _content(path: Path) -> bytes:
