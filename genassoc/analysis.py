@@ -14,6 +14,7 @@ from genassoc import api
 from genassoc.audit import audit_lines, audited
 from genassoc.config import VCF_SUFFIXES, Config
 from genassoc.data.cohort import Cohort
+from genassoc.data.memory import parse_memory
 from genassoc.data.output import check_outputs, check_writable
 from genassoc.data.result_table import table_suffix
 from genassoc.data.store import GenotypeStore
@@ -21,7 +22,6 @@ from genassoc.engine.budget import check_before_fitting, fitted
 from genassoc.engine.executors import Executor, Threads
 from genassoc.engine.parts import Merged, Status, WorkFolder, merge
 from genassoc.engine.plan import Plan
-from genassoc.engine.resources import parse_memory
 from genassoc.engine.run import nothing_kept, run_part
 from genassoc.errors import InputError, OutputError, PlanError
 from genassoc.estimate import estimate

@@ -20,6 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from genassoc.data.memory import resident_memory
 from genassoc.data.output import host_name, replacing
 from genassoc.errors import ClusterError
 from genassoc.provenance import package_versions
@@ -118,6 +119,13 @@ def apply(source: str | Held, item: Any) -> Any:
 def active(digest: str) -> int:
     """How many threads of this process are applying the function just now."""
     return _active[digest]
+
+
+def memory_when_ready() -> int:
+    """Bytes that this process holds once the libraries that write parts are there."""
+    import pyarrow.parquet  # noqa: F401
+
+    return resident_memory()
 
 
 async def forget(digest: str) -> None:

@@ -10,16 +10,11 @@ import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from genassoc.data.memory import give_back_freed_memory, parse_memory, resident_memory, show_memory
 from genassoc.engine.executors import Executor, Serial, Threads
 from genassoc.engine.plan import Plan, Task
-from genassoc.engine.rehearsal import FIRST_BLOCK, MIN_BLOCK, WRITER, Needs, estimated_needs, rehearse
-from genassoc.engine.resources import (
-    give_back_freed_memory,
-    granted_memory,
-    parse_memory,
-    resident_memory,
-    show_memory,
-)
+from genassoc.engine.rehearsal import FIRST_BLOCK, MIN_BLOCK, WRITER, Needs, estimated_needs, pickled_bytes, rehearse
+from genassoc.engine.resources import granted_memory
 from genassoc.errors import PlanError
 from genassoc.provenance import peak_memory_bytes
 
@@ -108,15 +103,22 @@ class Gate:
     ----------
     cap, each : int
         Bytes of the process, and of one task.
+    most : int, optional
+        Tasks at once, whatever memory there is: fewer than the threads of a worker of Dask's.
     """
 
-    def __init__(self, cap: int, each: int) -> None:
-        self.cap, self.each = cap, each
+    def __init__(self, cap: int, each: int, most: int | None = None) -> None:
+        self.cap, self.each, self.most = cap, each, most
         self._running = 0
         self._changed = threading.Condition()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Gate, (self.cap, self.each, self.most))  # a gate of its own in each process
+
     def __enter__(self) -> None:
         with self._changed:
+            while self.most is not None and self._running >= self.most:
+                self._changed.wait(1.0)
             while self._running and resident_memory() + self.each > self.cap:
                 give_back_freed_memory()
                 if resident_memory() + self.each <= self.cap:
@@ -182,25 +184,23 @@ def fitted(
     job, plan
         Null models are fitted.
     executor : Executor, optional
-        `Threads` (the default) and `Serial` obey the cap; others run in processes that have their own.
+        `Threads` by default.
     memory : str or int, optional
-        The cap. Without one, what the system grants this process bounds the number of threads.
+        The cap of each process: this one's, and of each worker that the executor has. Without one, what the system grants
+        this process bounds the number of threads; workers have what limits they were started with.
     recut : bool
         Whether the plan's tasks may be cut anew.
 
     Raises
     ------
     PlanError
-        What was asked for does not fit (says what would), or the executor is not of this process.
+        What was asked for does not fit (says what would), or it is not known what memory the executor's processes have.
     """
     executor = executor or Threads()
     if not isinstance(executor, Threads | Serial):
-        if memory is not None:
-            raise PlanError(
-                f"a cap on memory is for threads of this process; the workers of {executor} have their own: "
-                "give it to them (--memory-limit of 'dask worker', memory= of a SLURMCluster)."
-            )
-        return Fitted(job, plan, executor)
+        if memory is None:
+            return Fitted(job, plan, executor)
+        return _fitted_workers(job, plan, executor, parse_memory(memory), rows_per_variant, recut)
     wanted = executor.n if isinstance(executor, Threads) else 1
     largest = max(task.n_variants for task in plan.tasks)
     if memory is None:
@@ -220,6 +220,34 @@ def fitted(
     words = describe_fit(chosen, cap, wanted, plan.block_variants)
     cut = plan.finer(chosen.task_variants) if recut else plan
     return Fitted(gated, cut, _like(executor, chosen.n_threads), (words,))
+
+
+def _fitted_workers(
+    job: "AssociationJob", plan: Plan, executor: Any, cap: int, rows_per_variant: int, recut: bool
+) -> Fitted:
+    """The same for the processes of a cluster: blocks, tasks, and how many of them a worker does at once."""
+    if not hasattr(executor, "workers"):
+        raise PlanError(f"a cap on memory cannot be given to the processes of {executor}: limit them where they start.")
+    needs, _ = rehearse(job, plan, rows_per_variant)
+    state = pickled_bytes(job.state)
+    workers = executor.workers()
+    # A worker reads the null models as bytes before it makes arrays of them; so does this process, to write them.
+    needs = replace(needs, process=workers.n_bytes + 2 * state + FIRST_BLOCK + WRITER)
+    here = max(peak_memory_bytes() or 0, resident_memory() + 2 * state)
+    if here > cap:
+        raise PlanError(
+            f"--memory {show_memory(cap)} is too little for this process, which fits the null models and hands them out: "
+            f"give at least --memory {show_memory(1.02 * max(here, needs.total(1, MIN_BLOCK, MIN_BLOCK)))}, or test fewer "
+            "traits at a time."
+        )
+    largest = max(task.n_variants for task in plan.tasks)
+    chosen = fit(needs, cap, workers.n_threads, plan.block_variants, largest, recut)
+    each = needs.thread(chosen.block_variants, chosen.task_variants)
+    gate = Gate(cap, each, chosen.n_threads)
+    words = describe_fit(chosen, cap, workers.n_threads, plan.block_variants)
+    cut = plan.finer(chosen.task_variants) if recut else plan
+    gated = GatedJob(replace(job, block_variants=chosen.block_variants), gate)
+    return Fitted(gated, cut, executor, (f"{words} in each worker",))
 
 
 def _within_grant(

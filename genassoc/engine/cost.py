@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from genassoc.data.memory import parse_memory, show_memory
 from genassoc.data.output import output_error
 from genassoc.engine.budget import Fit, describe_fit, fit
 from genassoc.engine.plan import Plan
 from genassoc.engine.rehearsal import Needs, Rehearsal, Workload, rehearse, slowdown
-from genassoc.engine.resources import granted_memory, parse_memory, show_memory
+from genassoc.engine.resources import granted_memory
 
 if TYPE_CHECKING:
     from genassoc.engine.association import AssociationJob

@@ -4,6 +4,7 @@ Bytes become `Needs`, which `genassoc.engine.budget` fits below a cap; seconds b
 """
 
 import contextlib
+import pickle
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,9 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from genassoc.data.memory import give_back_freed_memory, resident_memory
 from genassoc.engine.executors import Threads, single_threaded_blas
 from genassoc.engine.plan import Plan, Task
-from genassoc.engine.resources import give_back_freed_memory, resident_memory
 from genassoc.shapes import packed_bytes
 
 if TYPE_CHECKING:
@@ -182,6 +183,26 @@ def estimated_needs(job: "AssociationJob", plan: Plan, rows_per_variant: int) ->
     variant = BLOCK_COPIES * packed_bytes(cohort.block_width)
     chunk = int(cohort.store.block_variants) * packed_bytes(int(cohort.store.n_samples))
     return Needs(resident_memory() + FIRST_BLOCK + WRITER, chunk, variant, rows_per_variant)
+
+
+def pickled_bytes(value: object) -> int:
+    """Bytes of a pickle, which is not kept."""
+    counted = _Counted()
+    pickle.dump(value, counted, protocol=5)
+    return counted.n_bytes
+
+
+class _Counted:
+    """A file that counts what is written."""
+
+    def __init__(self) -> None:
+        self.n_bytes = 0
+
+    def write(self, data: bytes) -> int:
+        """Count."""
+        n = memoryview(data).nbytes
+        self.n_bytes += n
+        return n
 
 
 def measured_needs(job: "AssociationJob", plan: Plan, rows_per_variant: int, measured: Rehearsal, before: int) -> Needs:
