@@ -74,3 +74,27 @@ def test_scale_store(monkeypatch, capsys, tmp_path):
     printed = capsys.readouterr().out
     assert "1,280 tests" in printed and "| `run --memory 3GiB` |" in printed
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.integration
+def test_dask_overhead(monkeypatch, capsys):
+    import dask_overhead
+
+    argv = [
+        "dask_overhead.py",
+        "--samples",
+        "200",
+        "--variants",
+        "800",
+        "--traits",
+        "1",
+        "--repeats",
+        "1",
+        "--tasks",
+        "50",
+    ]
+    monkeypatch.setattr(sys, "argv", argv)
+    dask_overhead.main()
+    printed = capsys.readouterr().out
+    assert printed.count("| whole process |") == 2 and printed.count("| run alone, cluster up |") == 3
+    assert "the same bytes in all" in printed and "50 tasks without work" in printed
