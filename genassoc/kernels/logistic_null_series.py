@@ -142,7 +142,7 @@ def move_null(
         expand(gradient0, H, third, move, A, J, gradient)
         for c in range(C):
             beta[c] = start[c] + move[c]
-        evaluate(T, outcome, keep, before, beta, False, True, w, r, J_missing, gradient_missing)
+        evaluate(T, outcome, keep, before, beta, True, w, r, J_missing, gradient_missing)
         for j in range(C):
             gradient[j] -= gradient_missing[j]
             for k in range(C):

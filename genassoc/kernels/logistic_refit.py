@@ -73,7 +73,7 @@ def _refit(
     C = P - 1
     F, z, step = np.zeros((P, P)), np.zeros(P), np.zeros(P)
     for iteration in range(MAX_STEPS):
-        objective = evaluate(T, y, keep, offset, beta, False, True, w, r, J, gradient)
+        objective = evaluate(T, y, keep, offset, beta, True, w, r, J, gradient)
         if not math.isfinite(objective) or math.isnan(cholesky(J, L, P)) or (iteration == 0 and not sound(J, L)):
             return False
         if penalised:
@@ -167,7 +167,7 @@ def refit_rows(
     for c in range(C):
         beta[c] = start[c]
     # The null of all samples: g's column is still empty.
-    evaluate(T, yy, keep, oo, beta, False, True, w_all, r_all, H, gradient)
+    evaluate(T, yy, keep, oo, beta, True, w_all, r_all, H, gradient)
     for row in range(G.shape[0]):
         done[row] = False
         if not set_genotype(G[row], yy, T, keep):
