@@ -92,11 +92,6 @@ TWINS = {
     "logistic_score.exact_rows": "exact_rare.exact_rare_neg_log_p",
     "ordinal_score.score_with_missing": "ordinal.score_with_missing",
     "cox_sums.risk_sums": "cox.partial_likelihood",  # room for sums that are matrices there
-    "cox_sums.partial_likelihood": "cox.partial_likelihood",
-    "cox_sums.mean_of_term": "cox.partial_likelihood",
-    "cox_sums.add_square": "cox.partial_likelihood",
-    "cox_sums.padded_rows": "cox.partial_likelihood",
-    "cox_sums.padded_width": "cox.partial_likelihood",
     "cox_sums.suffix_sums": "cox.terms",
     "cox_rows.analyse_rows": "cox.analyse_rows",
     "cox_screen.screen": "cox.operator",
