@@ -31,7 +31,7 @@ def test_the_default_holds_its_level(case):
 
 def test_a_skewed_score_has_its_code():
     found = calibration.sizes("overdispersed, mean 0.3, dispersion 2", n_variants=150, n_traits=2, seed=2)
-    assert found["MAC 5-9, lrt without code"][-1] == 0 and found["MAF 5-50 %, lrt without code"][-1] == 300
+    assert not found["MAC 5-9, lrt without code"][:-1].any() and found["MAF 5-50 %, lrt without code"][-1] == 300
 
 
 @pytest.mark.parametrize("case", ["overdispersed, mean 3, dispersion 4", "overdispersed, mean 0.3, dispersion 2"])

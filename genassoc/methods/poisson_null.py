@@ -16,6 +16,7 @@ from genassoc.stats.linalg import orthonormal_basis
 
 # Skewness of the score of overdispersed counts beyond which its tests find too much (docs/models/poisson.md).
 SKEWED = 0.4
+SMALL_P = 0.05  # above it the score test holds its level, skewed or not
 OVERDISPERSED = 1.1
 # Samples of like means whose residuals are taken as draws from one distribution; more bins follow the variance better.
 LEAST_IN_BIN, MOST_BINS = 500, 10
@@ -112,8 +113,8 @@ class NullPoisson(ScoreNull):
             with np.errstate(invalid="ignore", divide="ignore"):
                 # A sum of n residuals times a binomial(2, p) centred: skewness of each over the root of n.
                 skewness = self.skewness * (1 - 2 * p) / np.sqrt(2 * own.n * p * (1 - p))
-            trusted = np.isin(rows.method, [METHODS.index(None), METHODS.index("spa")])
-            rows.caution((skewness > SKEWED) & (rows.code == 0) & ~trusted, "skewed_score")
+                small = (rows.neg_log_10_p >= -np.log10(SMALL_P)) & (rows.method != METHODS.index("spa"))
+            rows.caution((skewness > SKEWED) & (rows.code == 0) & small, "skewed_score")
         n_events = self.events.sum() - sum_missing(own, self.events)
         return {"n_events": n_events.astype(np.int64), "dispersion": rows.dispersion}
 

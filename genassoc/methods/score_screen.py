@@ -350,7 +350,7 @@ def _saddlepoint(
 ) -> None:
     """Maximum likelihood estimates with the saddlepoint p of their score tests."""
     # U is beta I, the variance of beta phi / I.
-    U = rows.beta[variants] * null.dispersion / rows.model_error[variants] ** 2
+    U = rows.beta[variants] * rows.dispersion[variants] / rows.model_error[variants] ** 2
     _refit(choices, null, block, flipped, rows, variants, "lrt", keep=True)
     for first, last in chunks(variants.size, null.n):
         some = variants[first:last]
