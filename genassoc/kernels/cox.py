@@ -13,11 +13,9 @@ from genassoc.kernels.cox_sums import (
     RiskSets,
     RiskSums,
     arranged,
-    combine,
     evaluate,
     mean_tile,
     suffix_sums,
-    tile_width,
     vectors,
 )
 from genassoc.kernels.logistic import (
@@ -33,6 +31,7 @@ from genassoc.kernels.logistic import (
     solve_lower,
     solve_upper,
 )
+from genassoc.kernels.tiles import combine, tile_width
 from genassoc.kernels.vector import DOUBLES, add_scaled
 from genassoc.kernels.vector64 import TILE
 from genassoc.shapes import Float64Array

@@ -22,8 +22,9 @@ import numpy as np
 from genassoc.kernels import jit
 from genassoc.kernels.bernoulli import exp_minus_abs
 from genassoc.kernels.logistic_tiles import add_tile, sums_size
+from genassoc.kernels.tiles import collect, combine, tile_width, tiles_of
 from genassoc.kernels.vector import DOUBLES, add_scaled
-from genassoc.kernels.vector64 import FOUR, LANES64, TILE, add_combination
+from genassoc.kernels.vector64 import TILE
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
 # Sums of the risk sets are multiplied before the logarithm is taken, as long as the product is between these.
@@ -106,23 +107,15 @@ def vectors(P: int) -> int:
 
 
 @jit
-def tile_width(P: int) -> int:
-    """Columns of a tile."""
-    return FOUR * ((P + FOUR - 1) // FOUR)
-
-
-@jit
 def arranged(D: Float64Array) -> Covariates:
     """Lay out D (n, P)."""
     n, P = D.shape
-    W, width = vectors(P), tile_width(P)
-    rows, tiles = np.zeros(n * W), np.zeros((n + TILE - 1) // TILE * width * TILE)
+    W = vectors(P)
+    rows = np.zeros(n * W)
     for i in range(n):
-        base = i // TILE * width * TILE + i % TILE
         for j in range(P):
             rows[i * W + j] = D[i, j]
-            tiles[base + j * TILE] = D[i, j]
-    return Covariates(rows, tiles)
+    return Covariates(rows, tiles_of(D))
 
 
 @jit
@@ -143,13 +136,6 @@ def suffix_sums(values: Float64Array, ends: BoolArray) -> None:
         if not ends[k]:
             for j in range(P):
                 values[k, j] += values[k + 1, j]
-
-
-@jit
-def combine(tiles: Float64Array, base: int, factors: Float64Array, at: int, width: int, out: Float64Array) -> None:
-    """Add the columns of a tile, each times its factor, to out (TILE,)."""
-    for c in range(0, width, FOUR):
-        add_combination(tiles, base + c * TILE, factors, at + c, out, 0)
 
 
 @jit
@@ -297,22 +283,8 @@ def evaluate(
     for first in range(0, sums.means.size // max(W, 1), TILE):
         mean_tile(sums.means, first, P, tile)
         add_tile(tile, 0, width, 0, 0, weight, residual, lanes)
-    _collect(lanes, width, J, gradient)
+    collect(lanes, width, J, gradient)
     return total
-
-
-@jit
-def _collect(lanes: Float64Array, width: int, J: Float64Array, gradient: Float64Array) -> None:
-    """Sums of lanes into J (P, P) and the gradient (P,)."""
-    blocks = (width // FOUR) * (width // FOUR + 1) // 2
-    for j in range(gradient.size):
-        for k in range(j + 1):
-            block = (j // FOUR) * (j // FOUR + 1) // 2 + k // FOUR
-            at = (block * FOUR * FOUR + (j % FOUR) * FOUR + k % FOUR) * LANES64
-            J[j, k] = lanes[at : at + LANES64].sum()
-            J[k, j] = J[j, k]
-        at = (blocks * FOUR * FOUR + j) * LANES64
-        gradient[j] = lanes[at : at + LANES64].sum()
 
 
 @jit
