@@ -151,7 +151,7 @@ def accumulate_tiles(
         size = min(TILE, n - start)
         eta[:] = 0.0
         combine(tiles, start * width, factors, 0, width, eta)
-        _thresholds_of_tile(parameters[:M], eta, F)
+        _thresholds_of_tile(parameters[:M], eta, size, F)
         cross[:] = 0.0
         weight[size:] = 0.0
         residual[size:] = 0.0
@@ -191,14 +191,14 @@ def accumulate_tiles(
 
 
 @jit
-def _thresholds_of_tile(theta: Float64Array, eta: Float64Array, F: Float64Array) -> None:
-    """Fill F (TILE, M, 2): F and 1 - F at every threshold of a tile's samples."""
+def _thresholds_of_tile(theta: Float64Array, eta: Float64Array, size: int, F: Float64Array) -> None:
+    """Fill F (TILE, M, 2): F and 1 - F at every threshold of the first samples of a tile."""
     t, scaled, x = np.empty(TILE), np.empty(TILE), np.empty(TILE)
     for m in range(theta.size):
-        for i in range(TILE):
+        for i in range(size):
             t[i] = theta[m] - eta[i]
-        exp_minus_abs(t, scaled, x, TILE)
-        for i in range(TILE):
+        exp_minus_abs(t, scaled, x, size)
+        for i in range(size):
             share = 1.0 / (1.0 + x[i])
             F[i, m, 0] = share if t[i] >= 0.0 else x[i] * share
             F[i, m, 1] = x[i] * share if t[i] >= 0.0 else share
