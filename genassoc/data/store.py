@@ -15,7 +15,7 @@ from genassoc.data.block import GenotypeBlock
 from genassoc.data.shards import Shards
 from genassoc.data.store_location import RemoteLocation, url_of
 from genassoc.errors import StoreError
-from genassoc.shapes import Array, UInt8Array, packed_bytes
+from genassoc.shapes import Array, Int32Array, UInt8Array, packed_bytes
 
 WORK_PREFIX = "wip_"
 _CACHED_METADATA_CHUNKS = 4
@@ -260,6 +260,28 @@ class GenotypeStore:
             },
             schema_overrides=VARIANT_SCHEMA,
         )
+
+    def call_counts(self, start: int, stop: int) -> Int32Array | None:
+        """Counts of all samples' calls of the variants start to stop, (V, 6) by `schema.CALL_COUNTS`; None if not kept.
+
+        Raises
+        ------
+        StoreError
+            The range is not within the store, or the counts are damaged.
+        """
+        self._check_range(start, stop)
+        name = schema.VARIANT_CALL_COUNTS
+        if name not in self._arrays:
+            self._arrays[name] = self._group.get(name)
+        if self._arrays[name] is None:
+            return None
+        counts = np.asarray(self._slice(name, start, stop), dtype=np.int32)
+        if (
+            counts.shape != (stop - start, len(schema.CALL_COUNTS))
+            or (counts[:, :4].sum(axis=1) != self.n_samples).any()
+        ):
+            raise StoreError(f"{self.path}: is damaged: {name} does not add up to {self.n_samples}; convert it again")
+        return counts
 
     def contig_runs(self) -> list[tuple[str, int, int]]:
         """Maximal runs (contig, start, stop) of neighbouring variants on one contig, in store order."""
