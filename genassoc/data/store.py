@@ -102,6 +102,7 @@ class GenotypeStore:
             raise StoreError(f"{self.path}: is damaged: {reading}: {_reason(error)}; convert it again") from error
         self._shards = Shards.of(Path(path) / schema.GENOTYPES) if self._remote is None else None
         self._metadata: OrderedDict[int, pl.DataFrame] = OrderedDict()
+        self._counts: tuple[int, Int32Array] = (-1, np.zeros((0, len(schema.CALL_COUNTS)), dtype=np.int32))
         self._runs: list[tuple[str, int, int]] | None = None
 
     @classmethod
@@ -270,17 +271,28 @@ class GenotypeStore:
             The range is not within the store, or the counts are damaged.
         """
         self._check_range(start, stop)
-        name = schema.VARIANT_CALL_COUNTS
+        name, step = schema.VARIANT_CALL_COUNTS, schema.METADATA_CHUNK
         if name not in self._arrays:
             self._arrays[name] = self._group.get(name)
         if self._arrays[name] is None:
             return None
-        counts = np.asarray(self._slice(name, start, stop), dtype=np.int32)
-        if (
-            counts.shape != (stop - start, len(schema.CALL_COUNTS))
-            or (counts[:, :4].sum(axis=1) != self.n_samples).any()
-        ):
-            raise StoreError(f"{self.path}: is damaged: {name} does not add up to {self.n_samples}; convert it again")
+        found = [np.zeros((0, len(schema.CALL_COUNTS)), dtype=np.int32)]
+        for first in range(start // step * step, stop, step):
+            counts = self._counts_from(first, min(first + step, self.n_variants))
+            found.append(counts[max(start - first, 0) : stop - first])
+        return np.concatenate(found)
+
+    def _counts_from(self, first: int, stop: int) -> Int32Array:
+        """One chunk of the counts; the last is kept, as neighbouring blocks share it."""
+        kept_first, counts = self._counts
+        if kept_first != first:
+            counts = np.asarray(self._slice(schema.VARIANT_CALL_COUNTS, first, stop), dtype=np.int32)
+            complete = counts.shape == (stop - first, len(schema.CALL_COUNTS))
+            if not complete or (counts[:, :4].sum(axis=1) != self.n_samples).any():
+                raise StoreError(
+                    f"{self.path}: is damaged: {schema.VARIANT_CALL_COUNTS} does not add up to {self.n_samples}; convert it again"
+                )
+            self._counts = first, counts
         return counts
 
     def contig_runs(self) -> list[tuple[str, int, int]]:
