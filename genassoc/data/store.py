@@ -5,6 +5,7 @@ import json
 import math
 from collections import OrderedDict
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -101,6 +102,7 @@ class GenotypeStore:
             # Whatever a damaged file makes zarr or json say.
             raise StoreError(f"{self.path}: is damaged: {reading}: {_reason(error)}; convert it again") from error
         self._shards = Shards.of(Path(path) / schema.GENOTYPES) if self._remote is None else None
+        self._one_reader = Lock()  # threads on neighbouring blocks want the same chunk: one reads it, the others wait
         self._metadata: OrderedDict[int, pl.DataFrame] = OrderedDict()
         self._counts: tuple[int, Int32Array] = (-1, np.zeros((0, len(schema.CALL_COUNTS)), dtype=np.int32))
         self._runs: list[tuple[str, int, int]] | None = None
@@ -227,7 +229,8 @@ class GenotypeStore:
         frames = []
         for number in range(start // step, math.ceil(stop / step)):
             first = number * step
-            frame = self._metadata_chunk(number)
+            with self._one_reader:
+                frame = self._metadata_chunk(number)
             frames.append(frame[max(start - first, 0) : min(stop - first, len(frame))])
         return pl.concat(frames) if frames else pl.DataFrame(schema=VARIANT_SCHEMA)
 
@@ -278,7 +281,8 @@ class GenotypeStore:
             return None
         found = [np.zeros((0, len(schema.CALL_COUNTS)), dtype=np.int32)]
         for first in range(start // step * step, stop, step):
-            counts = self._counts_from(first, min(first + step, self.n_variants))
+            with self._one_reader:
+                counts = self._counts_from(first, min(first + step, self.n_variants))
             found.append(counts[max(start - first, 0) : stop - first])
         return np.concatenate(found)
 
