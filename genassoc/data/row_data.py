@@ -19,6 +19,8 @@ from genassoc.data.schema import NOT_OBSERVED
 from genassoc.data.survival import build_survival
 from genassoc.errors import GenassocError
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
+from genassoc.stats.dense import NotFittedError, independent, maximum
+from genassoc.stats.dense_likelihoods import Binary, Counts
 
 KINDS = {"linear": "quantitative", "logistic": "binary", "poisson": "count", "ordinal": "ordinal", "cox": "survival"}
 TESTS: dict[str, tuple[str, ...]] = {
@@ -66,6 +68,11 @@ class RowData:
         Samples with the trait and all covariates whose call is not observed.
     coding : str
         What was recognised of the trait, in words.
+    basis : float64 array (n, rank) or None
+        An orthonormal basis of the covariates of all samples of the trait, these samples' rows: computed once a trait.
+    null : float64 array (rank,) or None
+        Coefficients of ``basis`` at the maximum of a binary trait's or a count's null, of all its samples: where the fits
+        of a row may begin.
     """
 
     kind: str
@@ -81,6 +88,8 @@ class RowData:
     samples: Int64Array
     n_missing: int
     coding: str
+    basis: Float64Array | None = None
+    null: Float64Array | None = None
 
     @property
     def n(self) -> int:
@@ -89,7 +98,7 @@ class RowData:
 
     def take(self, keep: BoolArray) -> "RowData":
         """Some of the samples (bool (n,))."""
-        arrays = ("y", "X", "G", "copies", "offset", "time", "entry", "stratum", "samples")
+        arrays = ("y", "X", "G", "copies", "offset", "time", "entry", "stratum", "samples", "basis")
         chosen: dict[str, Any] = {name: _at(getattr(self, name), np.flatnonzero(keep)) for name in arrays}
         return replace(self, **chosen)
 
@@ -98,6 +107,7 @@ class RowData:
 class _Outcome:
     """One trait of all samples of a cohort (N), and who is complete."""
 
+    kind: str
     y: Float64Array
     complete: BoolArray
     X: Float64Array
@@ -107,6 +117,25 @@ class _Outcome:
     entry: Float64Array | None
     stratum: Int64Array | None
     coding: str
+
+    @cached_property
+    def basis(self) -> Float64Array:
+        """An orthonormal basis (N, rank) of the covariates of complete samples; others have zeros."""
+        found = independent(self.X[self.complete])
+        basis = np.zeros((self.complete.size, found.shape[1]))
+        basis[self.complete] = found
+        return basis
+
+    @cached_property
+    def null(self) -> Float64Array | None:
+        """Coefficients of the basis at the maximum of the null."""
+        if self.kind not in ("logistic", "poisson"):
+            return None
+        likelihood = Binary if self.kind == "logistic" else Counts
+        try:
+            return maximum(likelihood(self.basis[self.complete], self.y[self.complete], self.offset[self.complete]))
+        except (NotFittedError, np.linalg.LinAlgError):
+            return None
 
 
 class RowSource:
@@ -172,7 +201,8 @@ class RowSource:
             kind=self.kind, y=y, X=outcome.X[at], covariates=outcome.covariates, G=G, copies=copies[at],
             offset=outcome.offset[at], time=_at(outcome.time, at), entry=_at(outcome.entry, at),
             stratum=None if outcome.stratum is None else outcome.stratum[at], samples=at,
-            n_missing=int((outcome.complete & missing).sum()), coding=outcome.coding,
+            n_missing=int((outcome.complete & missing).sum()), coding=outcome.coding, basis=outcome.basis[at],
+            null=outcome.null,
         )  # fmt: skip
 
     def _tested(self, copies: Float64Array, ploidy: int) -> Float64Array:
@@ -230,7 +260,7 @@ class RowSource:
             offset = np.log(np.where(complete, exposure, 1.0))
         if self.choices.get("rank_normalise"):
             y[complete] = _normal_scores(y[complete])
-        return _Outcome(y, complete, design.X, design.covariates, offset, None, None, None, design.coding[0])
+        return _Outcome(self.kind, y, complete, design.X, design.covariates, offset, None, None, None, design.coding[0])
 
     def _survival(self, cohort: Cohort, trait: str, covariates: tuple[str, ...] | str) -> _Outcome:
         times, events = _names(self.choices["time"]), _names(self.choices["event"])
@@ -243,7 +273,7 @@ class RowSource:
         endpoint = design.endpoints[0]
         complete = design.complete & ~np.isnan(endpoint.time)
         return _Outcome(
-            endpoint.event, complete, design.covariates.X, design.covariates.covariates, np.zeros(complete.size),
+            self.kind, endpoint.event, complete, design.covariates.X, design.covariates.covariates, np.zeros(complete.size),
             endpoint.time, design.entry, design.stratum, endpoint.coding,
         )  # fmt: skip
 

@@ -24,7 +24,7 @@ FACTORS = 512  # each between 1 and 2: their product does not overflow
 
 
 @jit
-def _width(C: int) -> int:
+def columns_of_tile(C: int) -> int:
     """Columns of a tile: covariates, zeros to a multiple of four, g the last."""
     return FOUR * ((C + FOUR) // FOUR)
 
@@ -33,7 +33,7 @@ def _width(C: int) -> int:
 def lay_out(X: Float64Array) -> Float64Array:
     """Covariates (n, C) in tiles: column c of tile t from ``(t * width + c) * TILE``."""
     n, C = X.shape
-    width = _width(C)
+    width = columns_of_tile(C)
     T = np.zeros(((n + TILE - 1) // TILE) * width * TILE)
     for i in range(n):
         base = (i // TILE) * width * TILE + i % TILE
