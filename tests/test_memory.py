@@ -1,6 +1,7 @@
 """Sizes of memory, what the system grants, and a cap that holds: peak memory of real processes."""
 
 import gzip
+import io
 import os
 import subprocess
 import sys
@@ -345,16 +346,18 @@ def test_the_cap_of_a_conversion_holds(tmp_path):
     text = gzip.decompress((tmp_path / "some.vcf.gz").read_bytes())
     start = text.index(b"\n", text.index(b"#CHROM")) + 1
     blocks = []
-    for number, part in enumerate((text[:start], text[start:])):
-        with BgzfWriter(tmp_path / str(number)) as file:
-            file.write(part)
-        blocks.append((tmp_path / str(number)).read_bytes().removesuffix(bgzf.EOF_BLOCK))
+    for part in (text[:start], text[start:]):
+        file = io.BytesIO()
+        writer = BgzfWriter(file)
+        writer.write(part)
+        writer.close()
+        blocks.append(file.getvalue().removesuffix(bgzf.EOF_BLOCK))
     (tmp_path / "c.vcf.gz").write_bytes(
         blocks[0] + 100 * blocks[1] + bgzf.EOF_BLOCK
     )  # the same records again and again
     command = [sys.executable, "-m", "genassoc", "convert", str(tmp_path / "c.vcf.gz")]
     free, _ = peak_of([*command, str(tmp_path / "free.zarr"), "--threads", "4"], tmp_path)
-    capped, said = peak_of([*command, str(tmp_path / "capped.zarr"), "--threads", "4", "--memory", "580MiB"], tmp_path)
-    print(f"peak {free / MIB:.0f} MiB without a cap, {capped / MIB:.0f} MiB under 580 MiB")
-    assert capped < 580 * MIB < free, said
+    capped, said = peak_of([*command, str(tmp_path / "capped.zarr"), "--threads", "4", "--memory", "600MiB"], tmp_path)
+    print(f"peak {free / MIB:.0f} MiB without a cap, {capped / MIB:.0f} MiB under 600 MiB")
+    assert capped < 600 * MIB < free, said
     assert tree_of(tmp_path / "capped.zarr") == tree_of(tmp_path / "free.zarr")

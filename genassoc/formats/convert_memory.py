@@ -17,7 +17,7 @@ _LIBRARIES = (
 )  # compiled kernels, zarr, the tables of variants and their parquet writer: with the first shard
 _THREAD = 40 * 2**20  # stretches of text as they are inflated, scanned and packed, and an arena of the allocator
 _LEAST_IN_FLIGHT = 24 * 2**20
-_COMPRESSED = 0.5  # of a shard's rows, while they wait for its file: calls shrink four times and more
+_COMPRESSED = 0.3  # of a shard's rows, while they wait for its file: calls shrink four times and more
 
 
 @dataclass(frozen=True)
