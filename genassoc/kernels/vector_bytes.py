@@ -107,14 +107,14 @@ if not numba_config.DISABLE_JIT:  # type: ignore[attr-defined]
     @overload(copy_step)
     def _copy_step_compiled(data, source, target):  # type: ignore[no-untyped-def]
         def compiled(data, source, target):  # type: ignore[no-untyped-def]
-            return _copy_step(data, source, target)  # type: ignore[call-arg]
+            return _copy_step(data, source, target)
 
         return compiled
 
     @overload(copy_word)
     def _copy_word_compiled(data, source, target):  # type: ignore[no-untyped-def]
         def compiled(data, source, target):  # type: ignore[no-untyped-def]
-            return _copy_word(data, source, target)  # type: ignore[call-arg]
+            return _copy_word(data, source, target)
 
         return compiled
 
