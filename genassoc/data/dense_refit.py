@@ -6,16 +6,17 @@ from typing import Any
 import numpy as np
 
 from genassoc.data.row_data import TESTS, RowData
+from genassoc.data.tested_columns import JOINT, TestedColumns, plain_test, tested_columns
 from genassoc.shapes import Float64Array
-from genassoc.stats import dense
-from genassoc.stats.dense import DenseFit, Likelihood, NotFittedError
+from genassoc.stats import dense, dense_joint
+from genassoc.stats.dense import Build, DenseFit, Likelihood, NotFittedError
 from genassoc.stats.dense_likelihoods import Binary, Counts, Hazards, Levels
 
 _SPARSE = 50  # REGENIE's approximate Firth below this many minor alleles
 _LIKELIHOOD_TESTS = ("score", "score_approx", "wald", "lrt")
 METHODS = {
-    "linear": ("t", "f", "score"),
-    "logistic": (*_LIKELIHOOD_TESTS, "firth", "firth_approx"),
+    "linear": ("t", "f", "score", "t_hc3", "f_hc3"),
+    "logistic": (*_LIKELIHOOD_TESTS, "firth", "firth_approx", "wald_hc3"),
     "cox": (*_LIKELIHOOD_TESTS, "firth", "firth_approx"),
     "poisson": _LIKELIHOOD_TESTS,
     "ordinal": _LIKELIHOOD_TESTS,
@@ -23,10 +24,11 @@ METHODS = {
 
 
 def can_refit(kind: str, test: str, method: str | None, choices: Mapping[str, Any]) -> bool:
-    """Whether a row has a dense twin: exact and saddlepoint p, and two degrees of freedom but linear ones, have none."""
-    model = str(choices.get("genetic_model", "additive"))
-    known = test in TESTS.get(model, ()) and method in METHODS.get(kind, ())
-    return known and (model != "genotypic" or kind == "linear")
+    """Whether a row has a dense twin: exact and saddlepoint p have none."""
+    known = TESTS.get(str(choices.get("genetic_model", "additive")), ())
+    if choices.get("interaction"):
+        return (plain_test(test) in known or test in JOINT) and method in METHODS.get(kind, ())
+    return test in known and method in METHODS.get(kind, ())
 
 
 def refit(row: RowData, test: str, method: str, choices: Mapping[str, Any]) -> DenseFit:
@@ -37,28 +39,55 @@ def refit(row: RowData, test: str, method: str, choices: Mapping[str, Any]) -> D
     NotFittedError
         It has no estimate: separated, collinear, or with too few samples.
     """
+    columns = tested_columns(row, test)
     if row.kind == "linear":
-        return _linear(row, test, method)
+        return _linear(row, columns, method)
     if np.isnan(row.G).any():
         return _one_step(row, choices)
-    build, X = likelihood_of(row, choices)
-    g = row.G[:, 0]
-    model = build(np.column_stack([X, g]), row.offset)
-    like = choices.get("like")
+    build, X = likelihood_of(row, choices, columns.nuisance)
+    if columns.tested.shape[1] == 2:
+        model = build(np.column_stack([X, columns.tested]), row.offset)
+        return _joint(model, method, choices)
+    if method == "firth_approx":
+        return _approximate_firth(row, choices, build, X)
+    model = build(np.column_stack([X, columns.tested[:, 0]]), row.offset)
+    return _one(model, method, choices, float(row.n - X.shape[1] - 1) if _quasi(row, choices) else None)
+
+
+def _one(model: Likelihood, method: str, choices: Mapping[str, Any], df: float | None) -> DenseFit:
+    """A test of the last coefficient."""
     if method in ("score", "score_approx"):
         return dense.score_test(model, _dispersion(model, choices))
-    df = float(row.n - X.shape[1] - 1) if _quasi(row, choices) else None
     if method == "wald":
         return dense.wald_test(model, _dispersion(model, choices), df)
     if method == "lrt":
         return dense.likelihood_ratio_test(model, _dispersion(model, choices), df)
+    if method == "wald_hc3" and isinstance(model, Binary):
+        return dense_joint.robust_wald_test(model, 1)
     if method == "firth":
-        if like == "plink2":
+        if choices.get("like") == "plink2":
             return dense.plink2_firth_test(model)  # type: ignore[arg-type]
-        return dense.firth_test(model, like == "regenie")
-    if method != "firth_approx":
-        raise NotFittedError(f"'{method}' has no dense twin")
-    flip = -1.0 if g.sum() > row.n else 1.0  # of the rarer allele, whose carriers are few
+        return dense.firth_test(model, choices.get("like") == "regenie")
+    raise NotFittedError(f"'{method}' has no dense twin")
+
+
+def _joint(model: Likelihood, method: str, choices: Mapping[str, Any]) -> DenseFit:
+    """A test of the last two coefficients."""
+    if method in ("wald", "firth") and choices.get("like") == "plink2" and isinstance(model, Binary):
+        return dense_joint.joint_plink2_test(model, method == "firth", choices.get("genetic_model") == "genotypic")
+    if method == "wald":
+        return dense_joint.joint_wald_test(model)
+    if method == "wald_hc3" and isinstance(model, Binary):
+        return dense_joint.robust_wald_test(model, 2)
+    if method in ("lrt", "firth"):
+        return dense_joint.joint_ratio_test(model, penalised=method == "firth")
+    raise NotFittedError(f"'{method}' of two degrees of freedom has no dense twin")
+
+
+def _approximate_firth(row: RowData, choices: Mapping[str, Any], build: Build, X: Float64Array) -> DenseFit:
+    """Firth's test of g alone, of the rarer allele, whose carriers are few."""
+    g, like = row.G[:, 0], choices.get("like")
+    flip = -1.0 if g.sum() > row.n else 1.0
     rarer = 2.0 - g if flip < 0 else g
     found = dense.approximate_firth_test(
         build, X, rarer, row.offset, penalised_null=row.kind == "logistic",
@@ -74,20 +103,18 @@ def needs_everybody(kind: str, method: str) -> bool:
 
 def _one_step(row: RowData, choices: Mapping[str, Any]) -> DenseFit:
     keep = ~np.isnan(row.G[:, 0])
-    build, X = likelihood_of(row, choices)
+    build, X = likelihood_of(row, choices, np.empty((row.n, 0)))
     everybody = build(np.column_stack([X, np.where(keep, row.G[:, 0], 0.0)]), row.offset)
-    part, _ = likelihood_of(row.take(keep), choices)
+    part, _ = likelihood_of(row.take(keep), choices, np.empty((int(keep.sum()), 0)))
     observed = part(np.column_stack([X, row.G[:, 0]])[keep], row.offset[keep])
     return dense.score_test_after_one_step(everybody, observed, _dispersion(everybody, choices))
 
 
-def likelihood_of(
-    row: RowData, choices: Mapping[str, Any]
-) -> tuple[Callable[[Float64Array, Float64Array | float], Likelihood], Float64Array]:
-    """``build(D, offset)`` of the row's outcome, and a basis of its covariates (n, rank): with a constant where one counts."""
+def likelihood_of(row: RowData, choices: Mapping[str, Any], nuisance: Float64Array) -> tuple[Build, Float64Array]:
+    """``build(D, offset)`` of the row's outcome, and a basis of covariates and ``nuisance`` (n, rank): with a constant where one counts."""
     y = row.y
     if row.kind in ("cox", "ordinal"):
-        X = row.X[:, 1:]
+        X = np.column_stack([row.X[:, 1:], nuisance])
         centred = X - X.mean(axis=0)
         basis = dense.independent(centred) if centred.any() else np.zeros((row.n, 0))
         if row.kind == "ordinal":
@@ -97,7 +124,7 @@ def likelihood_of(
         efron = choices.get("ties", "efron") == "efron"
         return (lambda D, offset: Hazards(D, time, y, entry, stratum, efron, offset)), basis
     make = Counts if row.kind == "poisson" else Binary
-    return (lambda D, offset: make(D, y, offset)), dense.independent(row.X)
+    return (lambda D, offset: make(D, y, offset)), dense.independent(np.column_stack([row.X, nuisance]))
 
 
 def _quasi(row: RowData, choices: Mapping[str, Any]) -> bool:
@@ -110,9 +137,12 @@ def _dispersion(model: Likelihood, choices: Mapping[str, Any]) -> Callable[[Floa
     return None
 
 
-def _linear(row: RowData, test: str, method: str) -> DenseFit:
+def _linear(row: RowData, columns: TestedColumns, method: str) -> DenseFit:
+    X, G = np.column_stack([row.X, columns.nuisance]), columns.tested
     if method == "f":
-        return dense.joint_f_test(row.y, row.X, row.G)
+        return dense.joint_f_test(row.y, X, G)
     if method == "score":
-        return dense.chi_squared_of_null(row.y, row.X, row.G[:, 0])
-    return dense.least_squares(row.y, row.X, row.G)[1 if test == "domdev" else 0]
+        return dense.chi_squared_of_null(row.y, X, G[:, 0])
+    if method in ("t_hc3", "f_hc3"):
+        return dense_joint.robust_least_squares(row.y, X, G)
+    return dense.least_squares(row.y, X, G)[0]

@@ -14,9 +14,11 @@ from scipy import special
 from genassoc.data.added_covariates import SEX_ON_X, more_covariates, with_sex, with_variants
 from genassoc.data.block import HAPLOID_CHROMOSOME, X_OUTSIDE_PAR, GenotypeBlock, places_of
 from genassoc.data.cohort import Cohort
+from genassoc.data.modifier import Modifier, read_modifier, with_main_effect
 from genassoc.data.outcomes import exposure_values
 from genassoc.data.schema import NOT_OBSERVED
 from genassoc.data.survival import build_survival
+from genassoc.data.tested_columns import RowModifier
 from genassoc.errors import GenassocError
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
@@ -32,7 +34,7 @@ TESTS["genotypic"] = ("add", "domdev", "geno_2df")
 _UNDERSTOOD = {
     "kind", "traits", "covariates", "missing", "min_mac", "rank_normalise", "like", "genetic_model", "male_x_dosage",
     "condition_on", "test", "correction", "correct_below", "exposure", "dispersion", "levels", "time", "event", "entry",
-    "strata", "cause", "ties", "baseline", "adjust_baseline",
+    "strata", "cause", "ties", "baseline", "adjust_baseline", "interaction", "variance",
 }  # fmt: skip
 _UNSET: tuple[Any, ...] = (None, "", False, "model", "auto", (), [], {})
 
@@ -66,6 +68,8 @@ class RowData:
         Samples with the trait and all covariates whose call is not observed.
     coding : str
         What was recognised of the trait, in words.
+    modifier : RowModifier or None
+        E of an interaction.
     """
 
     kind: str
@@ -81,6 +85,7 @@ class RowData:
     samples: Int64Array
     n_missing: int
     coding: str
+    modifier: RowModifier | None = None
 
     @property
     def n(self) -> int:
@@ -91,7 +96,8 @@ class RowData:
         """Some of the samples (bool (n,))."""
         arrays = ("y", "X", "G", "copies", "offset", "time", "entry", "stratum", "samples")
         chosen: dict[str, Any] = {name: _at(getattr(self, name), np.flatnonzero(keep)) for name in arrays}
-        return replace(self, **chosen)
+        modifier = None if self.modifier is None else self.modifier.take(keep)
+        return replace(self, **chosen, modifier=modifier)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +113,7 @@ class _Outcome:
     entry: Float64Array | None
     stratum: Int64Array | None
     coding: str
+    modifier: Modifier | None
 
 
 class RowSource:
@@ -173,6 +180,7 @@ class RowSource:
             offset=outcome.offset[at], time=_at(outcome.time, at), entry=_at(outcome.entry, at),
             stratum=None if outcome.stratum is None else outcome.stratum[at], samples=at,
             n_missing=int((outcome.complete & missing).sum()), coding=outcome.coding,
+            modifier=_modifier_at(outcome.modifier, at),
         )  # fmt: skip
 
     def _tested(self, copies: Float64Array, ploidy: int) -> Float64Array:
@@ -208,6 +216,8 @@ class RowSource:
             sex = cohort.sex
             if on_x and sex is not None and self.choices.get("like") != "regenie" and (sex != 0).any():
                 cohort, covariates = with_sex(cohort), more_covariates(covariates, (SEX_ON_X,))
+            if self.choices.get("interaction"):
+                covariates, _ = with_main_effect(cohort.phenotypes, covariates, self.choices["interaction"])
             make = self._survival if self.kind == "cox" else self._plain
             self._outcomes[trait, on_x] = make(cohort, trait, covariates)
         return self._outcomes[trait, on_x]
@@ -230,7 +240,13 @@ class RowSource:
             offset = np.log(np.where(complete, exposure, 1.0))
         if self.choices.get("rank_normalise"):
             y[complete] = _normal_scores(y[complete])
-        return _Outcome(y, complete, design.X, design.covariates, offset, None, None, None, design.coding[0])
+        modifier = self._modifier(cohort, design.complete)
+        return _Outcome(y, complete, design.X, design.covariates, offset, None, None, None, design.coding[0], modifier)
+
+    def _modifier(self, cohort: Cohort, complete: BoolArray) -> Modifier | None:
+        """E of the cohort's samples; ``complete`` (N,) have all covariates."""
+        name = self.choices.get("interaction")
+        return None if not name else read_modifier(cohort.phenotypes, cohort.rows, name, complete)
 
     def _survival(self, cohort: Cohort, trait: str, covariates: tuple[str, ...] | str) -> _Outcome:
         times, events = _names(self.choices["time"]), _names(self.choices["event"])
@@ -244,7 +260,7 @@ class RowSource:
         complete = design.complete & ~np.isnan(endpoint.time)
         return _Outcome(
             endpoint.event, complete, design.covariates.X, design.covariates.covariates, np.zeros(complete.size),
-            endpoint.time, design.entry, design.stratum, endpoint.coding,
+            endpoint.time, design.entry, design.stratum, endpoint.coding, self._modifier(cohort, design.complete),
         )  # fmt: skip
 
 
@@ -254,6 +270,10 @@ def _strange(name: str, value: Any) -> bool:
 
 def _names(value: Sequence[str] | str) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _modifier_at(modifier: Modifier | None, at: Int64Array) -> RowModifier | None:
+    return None if modifier is None else RowModifier(modifier.name, modifier.values[at], modifier.arms)
 
 
 def _at(values: Float64Array | None, at: Int64Array) -> Float64Array | None:

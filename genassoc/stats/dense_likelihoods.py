@@ -41,13 +41,13 @@ class Binary:
         h = w * ((self.D @ inverse) * self.D).sum(axis=1)
         return np.asarray(self.D.T @ (h * (0.5 - mu)))
 
-    def plink2_error(self, beta: Float64Array) -> float:
-        """Standard error of the last coefficient from ``(D' diag((1 + h) w) D)^-1``, as PLINK 2's Firth."""
+    def plink2_covariance(self, beta: Float64Array) -> Float64Array:
+        """Of all coefficients (P, P), ``(D' diag((1 + h) w) D)^-1``, as PLINK 2's Firth."""
         mu = special.expit(self.D @ beta + self.offset)
         w = mu * (1.0 - mu)
         inverse = np.linalg.inv(self.D.T @ (w[:, None] * self.D))
         h = w * ((self.D @ inverse) * self.D).sum(axis=1)
-        return float(np.sqrt(np.linalg.inv(self.D.T @ (((1.0 + h) * w)[:, None] * self.D))[-1, -1]))
+        return np.asarray(np.linalg.inv(self.D.T @ (((1.0 + h) * w)[:, None] * self.D)))
 
 
 @dataclass(frozen=True, eq=False)
