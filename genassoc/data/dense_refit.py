@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from genassoc.data.row_data import TESTS, RowData
-from genassoc.data.tested_columns import JOINT, TestedColumns, plain_test, tested_columns
+from genassoc.data.tested_columns import JOINT, TestedColumns, plain_test
 from genassoc.shapes import Float64Array
 from genassoc.stats import dense, dense_joint
 from genassoc.stats.dense import Build, DenseFit, Likelihood, NotFittedError
@@ -39,7 +39,7 @@ def refit(row: RowData, test: str, method: str, choices: Mapping[str, Any]) -> D
     NotFittedError
         It has no estimate: separated, collinear, or with too few samples.
     """
-    columns = tested_columns(row, test)
+    columns = row.columns_of(test)
     if row.kind == "linear":
         return _linear(row, columns, method)
     if np.isnan(row.G).any():

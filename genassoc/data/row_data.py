@@ -18,7 +18,7 @@ from genassoc.data.modifier import Modifier, read_modifier, with_main_effect
 from genassoc.data.outcomes import exposure_values
 from genassoc.data.schema import NOT_OBSERVED
 from genassoc.data.survival import build_survival
-from genassoc.data.tested_columns import RowModifier
+from genassoc.data.tested_columns import RowModifier, TestedColumns, tested_columns
 from genassoc.errors import GenassocError
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
@@ -91,6 +91,10 @@ class RowData:
     def n(self) -> int:
         """Samples."""
         return int(self.y.size)
+
+    def columns_of(self, test: str) -> TestedColumns:
+        """The columns of genotypes of a test."""
+        return tested_columns(self.G, self.modifier, test)
 
     def take(self, keep: BoolArray) -> "RowData":
         """Some of the samples (bool (n,))."""

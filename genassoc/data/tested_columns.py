@@ -1,14 +1,10 @@
 """What one test of a row is about: the columns of genotypes that are tested, and those that are held beside the covariates."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from genassoc.shapes import BoolArray, Float64Array
-
-if TYPE_CHECKING:
-    from genassoc.data.row_data import RowData
 
 JOINT = ("geno_2df", "joint_2df")  # tests of two degrees of freedom
 
@@ -70,23 +66,22 @@ def plain_test(test: str) -> str:
     return test.split(":")[0].split("|")[0]
 
 
-def tested_columns(row: "RowData", test: str) -> TestedColumns:
-    """The columns of a test.
+def tested_columns(G: Float64Array, modifier: RowModifier | None, test: str) -> TestedColumns:
+    """The columns of a test, of what is tested: G (n, 1), or (n, 2) for the genotypic model.
 
     An interaction's two columns g and g E span what g and ``g (E - e)`` span, and there the coefficient of g is the effect at
     E = e; so that each of its tests of one degree of freedom is that of one column.
     """
-    g = row.G[:, 0]
-    none = np.empty((row.n, 0))
-    modifier = row.modifier
+    g = G[:, 0]
+    none = np.empty((g.size, 0))
     if modifier is None:
-        if row.G.shape[1] == 1:
-            return TestedColumns(none, row.G, ("g",))
+        if G.shape[1] == 1:
+            return TestedColumns(none, G, ("g",))
         if test in JOINT:
-            return TestedColumns(none, row.G, ("g", "het"))
+            return TestedColumns(none, G, ("g", "het"))
         names = ("het", "g") if test == "add" else ("g", "het")
         own = 0 if test == "add" else 1
-        return TestedColumns(row.G[:, [1 - own]], row.G[:, [own]], names)
+        return TestedColumns(G[:, [1 - own]], G[:, [own]], names)
     product, both = g * modifier.values, f"g:{modifier.name}"
     if test == "joint_2df":
         return TestedColumns(none, np.column_stack([g, product]), ("g", both))
