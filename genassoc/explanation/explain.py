@@ -190,6 +190,11 @@ def explain(
         raise TypeError(
             f"explain(results, variant): results are Results, not {type(results).__name__}; see Results.read"
         )
+    if "predictors" in results.provenance:
+        raise GenassocError(
+            "these results are of predictors, not of variants of a store: explain refits variants. The predictor beside the trait "
+            "in any regression is the same model (docs/predictors.md)."
+        )
     row, notes = _find(results, str(variant), trait, test)
     choices = choices_of(results)
     cohort = cohort_of(results, cohort)
