@@ -5,7 +5,7 @@ import difflib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -24,13 +24,15 @@ from genassoc.engine.plan import Plan
 from genassoc.engine.resources import parse_memory
 from genassoc.engine.run import nothing_kept, run_part
 from genassoc.errors import InputError, OutputError, PlanError
-from genassoc.formats.convert_parts import ConversionStatus, conversion_status, convert_part, merge_conversion
-from genassoc.formats.convert_plan import is_conversion
 from genassoc.methods.registry import MODELS, choices_of
 from genassoc.progress import Progress, Silent
 from genassoc.provenance import Recorder
 from genassoc.results import Results, write_provenance
 
+if TYPE_CHECKING:
+    from genassoc.formats.convert_parts import ConversionStatus
+
+# The readers of VCF are imported where a conversion is asked for: a scan needs none of them.
 _TOML = "gwas.toml"
 
 
@@ -299,6 +301,12 @@ def _planned(work: Path) -> tuple[WorkFolder, Plan, Cohort, Any]:
     return folder, plan, cohort, model
 
 
+def _is_conversion(work: Path) -> bool:
+    from genassoc.formats.convert_plan import is_conversion
+
+    return is_conversion(work)
+
+
 def do_part(
     work: Path,
     part: int,
@@ -307,7 +315,9 @@ def do_part(
     memory: str | int | None = None,
 ) -> None:
     """Part ``part`` (from 0) of a job array; doing it twice is harmless. The plan's cap holds, unless ``memory`` is another."""
-    if is_conversion(work):
+    if _is_conversion(work):
+        from genassoc.formats.convert_parts import convert_part
+
         convert_part(work, part, threads=getattr(executor, "n", None), progress=progress)
         return
     folder, plan, cohort, model = _planned(work)
@@ -320,9 +330,13 @@ def do_part(
     run_part(run.job, folder, part, run.executor, progress or Silent())
 
 
-def status(work: Path) -> Status | ConversionStatus:
+def status(work: Path) -> "Status | ConversionStatus":
     """How far a job array is."""
-    return conversion_status(work) if is_conversion(work) else WorkFolder(work).status()
+    if not _is_conversion(work):
+        return WorkFolder(work).status()
+    from genassoc.formats.convert_parts import conversion_status
+
+    return conversion_status(work)
 
 
 def merge_parts(work: Path, out: Path, audit: int | None = None) -> tuple[Merged, list[str], list[str]]:
@@ -360,7 +374,9 @@ def merge_parts(work: Path, out: Path, audit: int | None = None) -> tuple[Merged
 
 def merge_lines(work: Path, out: Path, audit: int | None = None) -> tuple[list[str], list[str]]:
     """Join the parts of a run or of a conversion; what was written, and what the audit warns of, in words."""
-    if is_conversion(work):
+    if _is_conversion(work):
+        from genassoc.formats.convert_parts import merge_conversion
+
         return merge_conversion(work, out).lines(), []
     merged, written, checked = merge_parts(work, out, audit)
     lines = [f"{merged.path}: {merged.counts.rows:,} rows of {merged.counts.kept:,} variants", *written, *checked[:1]]

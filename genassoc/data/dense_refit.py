@@ -12,6 +12,7 @@ from genassoc.stats import dense, dense_joint
 from genassoc.stats.dense import Build, DenseFit, Likelihood, NotFittedError
 from genassoc.stats.dense_likelihoods import Binary, Counts, Hazards, Levels
 
+_WHOLE = 1e-4  # of the squared lengths of a basis: its inverse loses four digits of sixteen at most
 _SPARSE = 50  # REGENIE's approximate Firth below this many minor alleles
 _LIKELIHOOD_TESTS = ("score", "score_approx", "wald", "lrt")
 METHODS = {
@@ -51,13 +52,13 @@ def refit(row: RowData, test: str, method: str, choices: Mapping[str, Any]) -> D
     if method == "firth_approx":
         return _approximate_firth(row, choices, build, X)
     model = build(np.column_stack([X, columns.tested[:, 0]]), row.offset)
+    if method in ("score", "score_approx"):
+        return dense.score_test(model, _dispersion(model, choices), _near(row, X))
     return _one(model, method, choices, float(row.n - X.shape[1] - 1) if _quasi(row, choices) else None)
 
 
 def _one(model: Likelihood, method: str, choices: Mapping[str, Any], df: float | None) -> DenseFit:
-    """A test of the last coefficient."""
-    if method in ("score", "score_approx"):
-        return dense.score_test(model, _dispersion(model, choices))
+    """A test of the last coefficient with it in the fit."""
     if method == "wald":
         return dense.wald_test(model, _dispersion(model, choices), df)
     if method == "lrt":
@@ -92,6 +93,7 @@ def _approximate_firth(row: RowData, choices: Mapping[str, Any], build: Build, X
     found = dense.approximate_firth_test(
         build, X, rarer, row.offset, penalised_null=row.kind == "logistic",
         carriers=like == "regenie" and rarer.sum() < _SPARSE, information_error=like == "regenie",
+        near=_near(row, X),
     )  # fmt: skip
     return DenseFit(flip * found.beta, found.standard_error, found.neg_log_10_p, found.standard_error_model)
 
@@ -107,7 +109,7 @@ def _one_step(row: RowData, choices: Mapping[str, Any]) -> DenseFit:
     everybody = build(np.column_stack([X, np.where(keep, row.G[:, 0], 0.0)]), row.offset)
     part, _ = likelihood_of(row.take(keep), choices, np.empty((int(keep.sum()), 0)))
     observed = part(np.column_stack([X, row.G[:, 0]])[keep], row.offset[keep])
-    return dense.score_test_after_one_step(everybody, observed, _dispersion(everybody, choices))
+    return dense.score_test_after_one_step(everybody, observed, _dispersion(everybody, choices), _near(row, X))
 
 
 def likelihood_of(row: RowData, choices: Mapping[str, Any], nuisance: Float64Array) -> tuple[Build, Float64Array]:
@@ -124,7 +126,21 @@ def likelihood_of(row: RowData, choices: Mapping[str, Any], nuisance: Float64Arr
         efron = choices.get("ties", "efron") == "efron"
         return (lambda D, offset: Hazards(D, time, y, entry, stratum, efron, offset)), basis
     make = Counts if row.kind == "poisson" else Binary
-    return (lambda D, offset: make(D, y, offset)), dense.independent(np.column_stack([row.X, nuisance]))
+    return (lambda D, offset: make(D, y, offset)), _basis(row, nuisance)
+
+
+def _basis(row: RowData, nuisance: Float64Array) -> Float64Array:
+    """A basis of covariates and ``nuisance``: without any the trait's, unless the samples that are not here carried a part of it."""
+    if row.basis is not None:
+        lengths = np.linalg.eigvalsh(row.basis.T @ row.basis)
+        if lengths[0] > _WHOLE * lengths[-1]:
+            return row.basis if not nuisance.size else dense.independent(np.column_stack([row.basis, nuisance]))
+    return dense.independent(np.column_stack([row.X, nuisance]))
+
+
+def _near(row: RowData, X: Float64Array) -> Float64Array | None:
+    """The trait's null, where X is its basis."""
+    return row.null if X is row.basis else None
 
 
 def _quasi(row: RowData, choices: Mapping[str, Any]) -> bool:
@@ -138,7 +154,7 @@ def _dispersion(model: Likelihood, choices: Mapping[str, Any]) -> Callable[[Floa
 
 
 def _linear(row: RowData, columns: TestedColumns, method: str) -> DenseFit:
-    X, G = np.column_stack([row.X, columns.nuisance]), columns.tested
+    X, G = _basis(row, columns.nuisance), columns.tested
     if method == "f":
         return dense.joint_f_test(row.y, X, G)
     if method == "score":

@@ -21,6 +21,8 @@ from genassoc.data.survival import build_survival
 from genassoc.data.tested_columns import RowModifier, TestedColumns, tested_columns
 from genassoc.errors import GenassocError
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
+from genassoc.stats.dense import NotFittedError, independent, maximum
+from genassoc.stats.dense_likelihoods import Binary, Counts
 
 KINDS = {"linear": "quantitative", "logistic": "binary", "poisson": "count", "ordinal": "ordinal", "cox": "survival"}
 TESTS: dict[str, tuple[str, ...]] = {
@@ -68,6 +70,11 @@ class RowData:
         Samples with the trait and all covariates whose call is not observed.
     coding : str
         What was recognised of the trait, in words.
+    basis : float64 array (n, rank) or None
+        An orthonormal basis of the covariates of all samples of the trait, these samples' rows: computed once a trait.
+    null : float64 array (rank,) or None
+        Coefficients of ``basis`` at the maximum of a binary trait's or a count's null, of all its samples: where the fits
+        of a row may begin.
     modifier : RowModifier or None
         E of an interaction.
     """
@@ -85,6 +92,8 @@ class RowData:
     samples: Int64Array
     n_missing: int
     coding: str
+    basis: Float64Array | None = None
+    null: Float64Array | None = None
     modifier: RowModifier | None = None
 
     @property
@@ -98,7 +107,7 @@ class RowData:
 
     def take(self, keep: BoolArray) -> "RowData":
         """Some of the samples (bool (n,))."""
-        arrays = ("y", "X", "G", "copies", "offset", "time", "entry", "stratum", "samples")
+        arrays = ("y", "X", "G", "copies", "offset", "time", "entry", "stratum", "samples", "basis")
         chosen: dict[str, Any] = {name: _at(getattr(self, name), np.flatnonzero(keep)) for name in arrays}
         modifier = None if self.modifier is None else self.modifier.take(keep)
         return replace(self, **chosen, modifier=modifier)
@@ -108,6 +117,7 @@ class RowData:
 class _Outcome:
     """One trait of all samples of a cohort (N), and who is complete."""
 
+    kind: str
     y: Float64Array
     complete: BoolArray
     X: Float64Array
@@ -118,6 +128,25 @@ class _Outcome:
     stratum: Int64Array | None
     coding: str
     modifier: Modifier | None
+
+    @cached_property
+    def basis(self) -> Float64Array:
+        """An orthonormal basis (N, rank) of the covariates of complete samples; others have zeros."""
+        found = independent(self.X[self.complete])
+        basis = np.zeros((self.complete.size, found.shape[1]))
+        basis[self.complete] = found
+        return basis
+
+    @cached_property
+    def null(self) -> Float64Array | None:
+        """Coefficients of the basis at the maximum of the null."""
+        if self.kind not in ("logistic", "poisson"):
+            return None
+        likelihood = Binary if self.kind == "logistic" else Counts
+        try:
+            return maximum(likelihood(self.basis[self.complete], self.y[self.complete], self.offset[self.complete]))
+        except (NotFittedError, np.linalg.LinAlgError):
+            return None
 
 
 class RowSource:
@@ -183,7 +212,8 @@ class RowSource:
             kind=self.kind, y=y, X=outcome.X[at], covariates=outcome.covariates, G=G, copies=copies[at],
             offset=outcome.offset[at], time=_at(outcome.time, at), entry=_at(outcome.entry, at),
             stratum=None if outcome.stratum is None else outcome.stratum[at], samples=at,
-            n_missing=int((outcome.complete & missing).sum()), coding=outcome.coding,
+            n_missing=int((outcome.complete & missing).sum()), coding=outcome.coding, basis=outcome.basis[at],
+            null=outcome.null,
             modifier=_modifier_at(outcome.modifier, at),
         )  # fmt: skip
 
@@ -245,7 +275,9 @@ class RowSource:
         if self.choices.get("rank_normalise"):
             y[complete] = _normal_scores(y[complete])
         modifier = self._modifier(cohort, design.complete)
-        return _Outcome(y, complete, design.X, design.covariates, offset, None, None, None, design.coding[0], modifier)
+        return _Outcome(
+            self.kind, y, complete, design.X, design.covariates, offset, None, None, None, design.coding[0], modifier
+        )
 
     def _modifier(self, cohort: Cohort, complete: BoolArray) -> Modifier | None:
         """E of the cohort's samples; ``complete`` (N,) have all covariates."""
@@ -263,7 +295,7 @@ class RowSource:
         endpoint = design.endpoints[0]
         complete = design.complete & ~np.isnan(endpoint.time)
         return _Outcome(
-            endpoint.event, complete, design.covariates.X, design.covariates.covariates, np.zeros(complete.size),
+            self.kind, endpoint.event, complete, design.covariates.X, design.covariates.covariates, np.zeros(complete.size),
             endpoint.time, design.entry, design.stratum, endpoint.coding, self._modifier(cohort, design.complete),
         )  # fmt: skip
 

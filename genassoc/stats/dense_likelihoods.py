@@ -25,8 +25,9 @@ class Binary:
     def evaluate(self, beta: Float64Array) -> tuple[float, Float64Array, Float64Array]:
         """Log likelihood, score and information."""
         eta = self.D @ beta + self.offset
-        mu = special.expit(eta)
-        value = float(self.y @ eta - np.logaddexp(0.0, eta).sum())
+        x = np.exp(-np.abs(eta))  # one exponential, of what cannot overflow, for both the likelihood and mu
+        mu = np.where(eta >= 0.0, 1.0, x) / (1.0 + x)
+        value = float(self.y @ eta - np.maximum(eta, 0.0).sum() - np.log(1.0 + x).sum())
         return value, self.D.T @ (self.y - mu), self.D.T @ ((mu * (1.0 - mu))[:, None] * self.D)
 
     def expected_information(self, beta: Float64Array) -> Float64Array:
@@ -38,7 +39,7 @@ class Binary:
         mu = special.expit(self.D @ beta + self.offset)
         w = mu * (1.0 - mu)
         inverse = np.linalg.inv(self.D.T @ (w[:, None] * self.D))
-        h = w * ((self.D @ inverse) * self.D).sum(axis=1)
+        h = w * np.einsum("ij,ij->i", self.D @ inverse, self.D)
         return np.asarray(self.D.T @ (h * (0.5 - mu)))
 
     def plink2_covariance(self, beta: Float64Array) -> Float64Array:
