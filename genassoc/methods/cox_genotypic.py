@@ -6,11 +6,11 @@ from genassoc.data.block import Block, GenotypeBlock
 from genassoc.kernels.counts import count_codes
 from genassoc.methods.base import BlockResult
 from genassoc.methods.columns import minor_counts
-from genassoc.methods.cox_interaction import COUNTS, FLOATS, counts
+from genassoc.methods.cox_interaction import counts
 from genassoc.methods.cox_null import CoxState, NullCox
 from genassoc.methods.cox_pairs import Survival, fill
 from genassoc.methods.cox_rows import CODES, METHODS, Choices
-from genassoc.methods.genotypic import TESTS, Classes, as_rows
+from genassoc.methods.genotypic import TESTS, Classes, as_rows, stacked, with_genotypes
 from genassoc.methods.interaction import Terms
 from genassoc.methods.pair_rows import PairRows
 from genassoc.methods.rows import chunks
@@ -28,16 +28,8 @@ def test_block(choices: Choices, state: CoxState, block: Block) -> BlockResult:
     TypeError
         The block holds dosages: a genotype is not known there.
     """
-    if not isinstance(block, GenotypeBlock):
-        raise TypeError("the genotypic model is of genotypes, not of dosages: use hard calls, or another genetic model")
-    nulls: tuple[NullCox, ...] = state.nulls
-    shape = (block.n_variants, len(nulls), len(TESTS))
-    columns: dict[str, Array] = {name: np.full(shape, np.nan) for name in FLOATS}
-    columns |= {name: np.zeros(shape, np.int64) for name in COUNTS}
-    columns |= {name: np.zeros(shape, np.uint8) for name in ("method", "code")}
-    for trait, null in enumerate(nulls):
-        for name, values in _of_endpoint(choices, null, block).items():
-            columns[name][:, trait] = values
+    calls = with_genotypes(block)
+    columns = stacked([_of_endpoint(choices, null, calls) for null in state.nulls])
     return as_rows(state.traits, columns, {"method": METHODS, "code": CODES})
 
 

@@ -23,11 +23,11 @@ from genassoc.methods.rows import chunks
 from genassoc.methods.sums import AlleleCounts, GenotypeSums, allele_counts, frequency, genotype_sums, minor_is_ref
 from genassoc.shapes import Array, BoolArray, Int64Array
 
-FLOATS = (
+_FLOATS = (
     "beta", "standard_error", "ci_lower", "ci_upper", "effect_allele_frequency", "neg_log_10_p_value", "mac",
     "missing_rate", "statistic", "effect_allele_frequency_events", "standard_error_model",
 )  # fmt: skip
-COUNTS = ("n", "n_events", "iterations")
+_COUNTS = ("n", "n_events", "iterations")
 
 
 def prepare(model: Any, cohort: Any) -> RefitState:
@@ -52,8 +52,8 @@ def test_block(choices: Choices, state: RefitState, block: Block) -> BlockResult
     """V x T x K rows, K tests; ``choices.test`` is "wald" or "lrt", ``correction`` "firth" or None."""
     flipped = minor_is_ref(block, state.model.cohort_columns, state.model.cohort_mask)
     shape = (block.n_variants, len(state.traits), len(state.tests))
-    columns: dict[str, Array] = {name: np.full(shape, np.nan) for name in FLOATS}
-    columns |= {name: np.zeros(shape, np.int64) for name in COUNTS}
+    columns: dict[str, Array] = {name: np.full(shape, np.nan) for name in _FLOATS}
+    columns |= {name: np.zeros(shape, np.int64) for name in _COUNTS}
     columns |= {name: np.zeros(shape, np.uint8) for name in ("method", "code")}
     for trait, (null, terms) in enumerate(zip(state.nulls, state.terms)):
         for name, values in _of_endpoint(choices, null, terms, block, flipped).items():
