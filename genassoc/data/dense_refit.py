@@ -59,6 +59,8 @@ def refit(row: RowData, test: str, method: str, choices: Mapping[str, Any]) -> D
 
 def _one(model: Likelihood, method: str, choices: Mapping[str, Any], df: float | None) -> DenseFit:
     """A test of the last coefficient with it in the fit."""
+    if _as_plink2(method, choices) and isinstance(model, Binary):
+        return dense_joint.plink2_test(model, 1, method == "firth", False)
     if method == "wald":
         return dense.wald_test(model, _dispersion(model, choices), df)
     if method == "lrt":
@@ -66,16 +68,18 @@ def _one(model: Likelihood, method: str, choices: Mapping[str, Any], df: float |
     if method == "wald_hc3" and isinstance(model, Binary):
         return dense_joint.robust_wald_test(model, 1)
     if method == "firth":
-        if choices.get("like") == "plink2":
-            return dense.plink2_firth_test(model)  # type: ignore[arg-type]
         return dense.firth_test(model, choices.get("like") == "regenie")
     raise NotFittedError(f"'{method}' has no dense twin")
 
 
+def _as_plink2(method: str, choices: Mapping[str, Any]) -> bool:
+    return choices.get("like") == "plink2" and method in ("wald", "firth")
+
+
 def _joint(model: Likelihood, method: str, choices: Mapping[str, Any]) -> DenseFit:
     """A test of the last two coefficients."""
-    if method in ("wald", "firth") and choices.get("like") == "plink2" and isinstance(model, Binary):
-        return dense_joint.joint_plink2_test(model, method == "firth", choices.get("genetic_model") == "genotypic")
+    if _as_plink2(method, choices) and isinstance(model, Binary):
+        return dense_joint.plink2_test(model, 2, method == "firth", choices.get("genetic_model") == "genotypic")
     if method == "wald":
         return dense_joint.joint_wald_test(model)
     if method == "wald_hc3" and isinstance(model, Binary):
@@ -134,8 +138,16 @@ def _basis(row: RowData, nuisance: Float64Array) -> Float64Array:
     if row.basis is not None:
         lengths = np.linalg.eigvalsh(row.basis.T @ row.basis)
         if lengths[0] > _WHOLE * lengths[-1]:
-            return row.basis if not nuisance.size else dense.independent(np.column_stack([row.basis, nuisance]))
+            return row.basis if not nuisance.size else _with_column(dense.independent(row.basis), nuisance[:, 0])
     return dense.independent(np.column_stack([row.X, nuisance]))
+
+
+def _with_column(Q: Float64Array, column: Float64Array) -> Float64Array:
+    """An orthonormal basis Q (n, rank) and what a column (n,) adds to it, unless that is rounding."""
+    left = column - Q @ (Q.T @ column)
+    left = left - Q @ (Q.T @ left)
+    length, whole = float(np.sqrt(left @ left)), float(np.sqrt(column @ column))
+    return Q if length <= 1e-10 * whole else np.column_stack([Q, left / length])
 
 
 def _near(row: RowData, X: Float64Array) -> Float64Array | None:

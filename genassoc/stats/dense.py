@@ -350,18 +350,6 @@ def firth_test(model: Likelihood, information_error: bool = False) -> DenseFit:
     return found
 
 
-class _Binary(Likelihood, Protocol):
-    def plink2_covariance(self, beta: Float64Array) -> Float64Array:
-        """See `genassoc.stats.dense_likelihoods.Binary`."""
-
-
-def plink2_firth_test(model: _Binary) -> DenseFit:
-    """Firth's estimate with the Wald z of PLINK 2 (since 30 December 2022)."""
-    at, *_ = maximise(model, penalty=penalty_of(model))
-    beta, error = float(at[-1]), float(np.sqrt(model.plink2_covariance(at)[-1, -1]))
-    return DenseFit(beta, error, neg_log_10_p_normal(beta / error), error)
-
-
 def approximate_firth_test(
     build: Build, X: Float64Array, g: Float64Array, offset: Float64Array | float = 0.0, *, penalised_null: bool = True,
     carriers: bool = False, information_error: bool = False, near: Float64Array | None = None,

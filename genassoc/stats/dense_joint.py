@@ -39,14 +39,44 @@ def joint_ratio_test(model: Likelihood, penalised: bool = False) -> DenseFit:
     return DenseFit(np.nan, np.nan, max(free - held, 0.0) / _LN10, np.nan)
 
 
-def joint_plink2_test(model: Binary, firth: bool, as_f: bool) -> DenseFit:
-    """PLINK 2's joint Wald test, with its errors of Firth's fit where ``firth``; ``as_f``: as F of 2 and n degrees of freedom."""
-    at, _, _, J = maximise(model, penalty=penalty_of(model) if firth else None)
-    if not firth:
-        check_finite(model, J, 2)
-    covariance: Float64Array = model.plink2_covariance(at) if firth else np.asarray(np.linalg.inv(J), np.float64)
+def plink2_test(model: Binary, k: int, firth: bool, as_f: bool) -> DenseFit:
+    """PLINK 2's Wald test of the last coefficient, or of the last two (``k``): by R's ``glm``, or ``firth`` with its errors there.
+
+    ``as_f``: two are tested by F of 2 and n degrees of freedom.
+    """
+    if firth:
+        at = maximise(model, penalty=penalty_of(model))[0]
+        covariance = model.plink2_covariance(at)
+    else:
+        at, covariance = glm_as_r(model)
+    if k == 1:
+        beta, error = float(at[-1]), float(np.sqrt(covariance[-1, -1]))
+        return DenseFit(beta, error, neg_log_10_p_normal(beta / error), error)
     found = chi_squared_of_two(at[-2:], covariance[-2:, -2:])
     return found if not as_f else DenseFit(np.nan, np.nan, _f_of_two(found.neg_log_10_p * _LN10, model.y.size), np.nan)
+
+
+def glm_as_r(model: Binary) -> tuple[Float64Array, Float64Array]:
+    """Coefficients (P,) and their covariance (P, P) as R's ``glm.fit`` starts and stops: weights of the last step but one.
+
+    Raises
+    ------
+    NotFittedError
+        It does not stop within 25 steps, or the weights are singular.
+    """
+    D, y = model.D, model.y
+    mu = (y + 0.5) / 2.0
+    eta, deviance = special.logit(mu), -2.0 * float(np.log(np.where(y == 1, mu, 1.0 - mu)).sum())
+    for _ in range(25):
+        w = mu * (1.0 - mu)
+        J = D.T @ (w[:, None] * D)
+        beta = np.linalg.solve(J, D.T @ (w * eta + y - mu))
+        eta = D @ beta
+        mu, before = special.expit(eta), deviance
+        deviance = 2.0 * float(np.logaddexp(0.0, np.where(y == 1, -eta, eta)).sum())
+        if abs(deviance - before) < 1e-8 * (0.1 + abs(deviance)):
+            return np.asarray(beta), np.asarray(np.linalg.inv(J), np.float64)
+    raise NotFittedError("the weighted regressions of R's glm do not settle in 25 steps")
 
 
 def chi_squared_of_two(theta: Float64Array, covariance: Float64Array) -> DenseFit:
