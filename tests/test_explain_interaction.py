@@ -315,3 +315,20 @@ def test_provenance_of_the_audit(cohort):
         results = ga.associate(cohort, MODELS["cox"], audit=40)
     record = json.loads(json.dumps(results.provenance["audit"]))
     assert record["passed"] and record["rows"] == 40 and "no dense twin" not in record["line"]
+
+
+def test_command(cohort, tmp_path, genassoc):
+    """From a results file: the difference, risks by arm and files of both."""
+    path = tmp_path / "phenotypes.tsv"
+    path.write_text(cohort.phenotypes.table.write_csv(separator="\t", null_value="NA"))
+    flags = ["--model", "logistic", "--trait", "t2d", "--covar", "age,sex", "--interaction", "statin", "--threads", 1]
+    out = tmp_path / "t2d.parquet"
+    code, said, errors = genassoc("assoc", cohort.store.path, path, "--sample-id", "IID", *flags, "--out", out)
+    assert code == 0 and "fitted again densely agree" in said, errors
+    variant = pick(Results.read(out), "t2d")
+    code, said, errors = genassoc("explain", out, variant, "--out", tmp_path / "x")
+    assert code == 0, errors
+    assert "In risks of t2d" in said and "number needed to treat" in said and "where statin = placebo" in said
+    assert len(list((tmp_path / "x").iterdir())) == 6
+    code, said, errors = genassoc("explain", out, variant, "--test", "add|E=statin")
+    assert code == 0 and "where statin = statin, each more copy" in said, errors
