@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,17 +14,17 @@ from genassoc import api
 from genassoc.audit import audit_lines, audited
 from genassoc.config import VCF_SUFFIXES, Config
 from genassoc.data.cohort import Cohort
+from genassoc.data.memory import parse_memory
 from genassoc.data.output import check_outputs, check_writable
 from genassoc.data.result_table import table_suffix
 from genassoc.data.store import GenotypeStore
 from genassoc.engine.budget import check_before_fitting, fitted
-from genassoc.engine.cost import cost_of
 from genassoc.engine.executors import Executor, Threads
 from genassoc.engine.parts import Merged, Status, WorkFolder, merge
 from genassoc.engine.plan import Plan
-from genassoc.engine.resources import parse_memory
 from genassoc.engine.run import nothing_kept, run_part
 from genassoc.errors import InputError, OutputError, PlanError
+from genassoc.estimate import estimate
 from genassoc.methods.registry import MODELS, choices_of
 from genassoc.progress import Progress, Silent
 from genassoc.provenance import Recorder
@@ -264,13 +265,18 @@ def make_plan(
     folder = WorkFolder(work)
     folder.ensure()
     with folder.lock():
-        cohort = make_cohort(config, make_store(config, progress=progress, overwrite=restart))
+        store = make_store(config, progress=progress, overwrite=restart)
+        began = time.perf_counter()
+        cohort = make_cohort(config, store)
+        aligned = time.perf_counter() - began
         settings = {"toml": config.to_toml(), **({} if memory is None else {"memory": parse_memory(memory)})}
         plan = api.plan_association(cohort, model, n_parts=n_parts, settings=settings)
         check_before_fitting(cohort, model, memory)
+        began = time.perf_counter()
         job = api.association_job(cohort, model, plan)  # bad input is found now, not in the queue
+        fitted_in = time.perf_counter() - began
         if memory is not None or tell is not None:
-            cost = cost_of(job, plan, model.rows_per_variant, 1, memory)
+            cost = estimate(cohort, model, job, plan, 1, memory, aligned=aligned, fitted=fitted_in)
             cost.check_space(folder.path)
             plan = plan.finer(cost.fit.task_variants) if memory is not None else plan
             if tell is not None:

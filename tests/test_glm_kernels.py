@@ -5,7 +5,7 @@ import pytest
 from oracles import glm as oracle
 from oracles import ordinal as ordinal_oracle
 
-from genassoc.kernels import glm, ordinal, ordinal_score, rows
+from genassoc.kernels import glm, ordinal, ordinal_score, ordinal_terms, rows
 
 pytestmark = pytest.mark.kernel
 
@@ -103,7 +103,7 @@ def test_accumulate(expected):
     D = np.column_stack([X[:, 1], g])
     parameters = np.array([-1.2, 0.1, 1.3, 0.4, -0.2])
     J, u, r, w = np.empty((5, 5)), np.empty(5), np.empty(N), np.empty(N)
-    total = ordinal.accumulate(D, level, parameters, 3, expected, J, u, r, w)
+    total = ordinal_terms.accumulate(D, level, parameters, 3, expected, J, u, r, w)
     ll, information, score = ordinal_oracle.accumulate(D, level, parameters, 3, expected)
     assert total == pytest.approx(ll, rel=1e-12)
     np.testing.assert_allclose(u, score, rtol=1e-9, atol=1e-10)
@@ -111,13 +111,13 @@ def test_accumulate(expected):
     np.testing.assert_allclose(J, information, rtol=1e-10 if expected else 1e-6, atol=1e-10 if expected else 1e-7)
     if expected:
         cross = np.empty((N, 3))
-        ordinal.threshold_weights(D, parameters, 3, cross)
+        ordinal_terms.threshold_weights(D, parameters, 3, cross)
         np.testing.assert_allclose(cross, ordinal_oracle.threshold_weights(D, parameters, 3), rtol=1e-10)
         np.testing.assert_allclose(cross.sum(axis=1), w, rtol=1e-12)
     # Far out in the tails chances keep their digits.
-    far = ordinal.accumulate(D[:1], np.array([1]), np.array([-40.0, -39.0, 50.0, 0, 0]), 3, expected, J, u, r, w)
+    far = ordinal_terms.accumulate(D[:1], np.array([1]), np.array([-40.0, -39.0, 50.0, 0, 0]), 3, expected, J, u, r, w)
     assert far == pytest.approx(-39 + np.log1p(-np.exp(-1)), rel=1e-12)
-    far = ordinal.accumulate(D[:1], np.array([2]), np.array([-50.0, 39.0, 40.0, 0, 0]), 3, expected, J, u, r, w)
+    far = ordinal_terms.accumulate(D[:1], np.array([2]), np.array([-50.0, 39.0, 40.0, 0, 0]), 3, expected, J, u, r, w)
     assert far == pytest.approx(-39 + np.log1p(-np.exp(-1)), rel=1e-12)
 
 
@@ -178,9 +178,9 @@ def test_ordinal_score_with_missing():
     G[1, rng.choice(N, 3, replace=False)] = np.nan
     parameters = ordinal_oracle.fit(X[:, 1:], level, 3)
     J, u, r, w = np.empty((4, 4)), np.empty(4), np.empty(N), np.empty(N)
-    ordinal.accumulate(X[:, 1:].copy(), level, parameters, 3, True, J, u, r, w)
+    ordinal_terms.accumulate(X[:, 1:].copy(), level, parameters, 3, True, J, u, r, w)
     cross = np.empty((N, 3))
-    ordinal.threshold_weights(X[:, 1:].copy(), parameters, 3, cross)
+    ordinal_terms.threshold_weights(X[:, 1:].copy(), parameters, 3, cross)
     L = np.linalg.cholesky(J)
     AQ = np.linalg.solve(L, np.column_stack([-cross, w[:, None] * X[:, 1:]]).T).T
     g = np.nan_to_num(G)

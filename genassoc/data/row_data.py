@@ -14,6 +14,7 @@ from scipy import special
 from genassoc.data.added_covariates import SEX_ON_X, more_covariates, with_sex, with_variants
 from genassoc.data.block import HAPLOID_CHROMOSOME, X_OUTSIDE_PAR, GenotypeBlock, places_of
 from genassoc.data.cohort import Cohort
+from genassoc.data.design import Design
 from genassoc.data.modifier import Modifier, read_modifier, with_main_effect
 from genassoc.data.outcomes import exposure_values
 from genassoc.data.schema import NOT_OBSERVED
@@ -173,6 +174,7 @@ class RowSource:
             raise GenassocError(f"a single row of {what} cannot be fitted again by itself")
         self.kind = str(kind)
         self._outcomes: dict[tuple[str, bool], _Outcome] = {}
+        self._designs: dict[tuple[str, tuple[str, ...] | str], Design] = {}
 
     @property
     def imputes(self) -> bool:
@@ -253,7 +255,15 @@ class RowSource:
             if self.choices.get("interaction"):
                 covariates, _ = with_main_effect(cohort.phenotypes, covariates, self.choices["interaction"])
             make = self._survival if self.kind == "cox" else self._plain
-            self._outcomes[trait, on_x] = make(cohort, trait, covariates)
+            made = make(cohort, trait, covariates)
+            # Traits of the same samples share a basis, which is the largest array here.
+            same = (
+                old
+                for old in self._outcomes.values()
+                if old.X is made.X and np.array_equal(old.complete, made.complete)
+            )
+            made.__dict__["basis"] = next(same, made).basis
+            self._outcomes[trait, on_x] = made
         return self._outcomes[trait, on_x]
 
     def _plain(self, cohort: Cohort, trait: str, covariates: tuple[str, ...] | str) -> _Outcome:
@@ -263,26 +273,34 @@ class RowSource:
             before = cohort.phenotypes.numbers(cohort.phenotypes.resolve((baseline,), "trait")[0], cohort.rows)
             if self.choices.get("adjust_baseline", True):
                 covariates = more_covariates(covariates, (baseline,))
+        shared = self._covariates(cohort, covariates)
         design = cohort.design(
-            [trait], covariates, kind=KINDS[self.kind], levels=self.choices.get("levels")  # type: ignore[arg-type]
+            [trait], (), kind=KINDS[self.kind], levels=self.choices.get("levels")  # type: ignore[arg-type]
         )  # fmt: skip
-        y, offset = design.y[:, 0] - before, np.zeros(design.complete.size)
-        complete = design.complete & ~np.isnan(y)
+        y, offset = design.y[:, 0] - before, np.zeros(shared.complete.size)
+        complete = shared.complete & ~np.isnan(y)
         if self.choices.get("exposure"):
             exposure = exposure_values(cohort.phenotypes, str(self.choices["exposure"]), cohort.rows)
             complete &= ~np.isnan(exposure)
             offset = np.log(np.where(complete, exposure, 1.0))
         if self.choices.get("rank_normalise"):
             y[complete] = _normal_scores(y[complete])
-        modifier = self._modifier(cohort, design.complete)
+        modifier = self._modifier(cohort, shared.complete)
         return _Outcome(
-            self.kind, y, complete, design.X, design.covariates, offset, None, None, None, design.coding[0], modifier
+            self.kind, y, complete, shared.X, shared.covariates, offset, None, None, None, design.coding[0], modifier
         )
 
     def _modifier(self, cohort: Cohort, complete: BoolArray) -> Modifier | None:
         """E of the cohort's samples; ``complete`` (N,) have all covariates."""
         name = self.choices.get("interaction")
         return None if not name else read_modifier(cohort.phenotypes, cohort.rows, name, complete)
+
+    def _covariates(self, cohort: Cohort, covariates: tuple[str, ...] | str) -> Design:
+        """The design of covariates alone: made, and in memory, once for all traits that have the same."""
+        key = (cohort.fingerprint, covariates)
+        if key not in self._designs:
+            self._designs[key] = cohort.design((), covariates)
+        return self._designs[key]
 
     def _survival(self, cohort: Cohort, trait: str, covariates: tuple[str, ...] | str) -> _Outcome:
         times, events = _names(self.choices["time"]), _names(self.choices["event"])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from genassoc.kernels import cox as kernel
-from genassoc.kernels.cox import RiskSets
+from genassoc.kernels.cox_sums import RiskSets, risk_sums
 from genassoc.kernels.logistic import CONVERGED
 from genassoc.methods.cox_null import NullCox
 from genassoc.methods.cox_rows import CODES, METHODS, Choices
@@ -67,7 +67,7 @@ class Survival:
         n, P = D.shape
         beta, L = np.zeros(P), np.zeros((P, P))
         beta[: self.start.size] = self.start
-        sums = kernel.risk_sums(n, self.sets.ends.size, P)
+        sums = risk_sums(self.sets, P)
         status, objective, iterations = kernel.fit(
             D, np.zeros(n), self.sets, penalised, False, n_free, beta, sums, L
         )  # fmt: skip

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from genassoc.kernels import logistic_score, ordinal, ordinal_score
+from genassoc.kernels import logistic_score, ordinal, ordinal_score, ordinal_terms
 from genassoc.kernels import rows as kernel
 from genassoc.kernels.counts import mask_words
 from genassoc.methods.score_screen import Refits, ScoreNull, ScreenState, null_notes, sum_missing
@@ -139,8 +139,8 @@ def fit_null(
             failure = "null_not_converged"
         else:
             cross = np.empty((n, M))
-            ordinal.accumulate(D, level, parameters, M, True, J, gradient, r, w)
-            ordinal.threshold_weights(D, parameters, M, cross)
+            ordinal_terms.accumulate(D, level, parameters, M, True, J, gradient, r, w)
+            ordinal_terms.threshold_weights(D, parameters, M, cross)
             L = np.linalg.cholesky(J)
             A = np.column_stack([-cross, w[:, None] * D])
             AQ[columns] = np.linalg.solve(L, A.T).T
