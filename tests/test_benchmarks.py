@@ -74,3 +74,19 @@ def test_scale_store(monkeypatch, capsys, tmp_path):
     printed = capsys.readouterr().out
     assert "1,280 tests" in printed and "| `run --memory 3GiB` |" in printed
     assert list(tmp_path.iterdir()) == []
+
+
+def test_endpoint_cost(monkeypatch, capsys):
+    import endpoint_cost
+
+    monkeypatch.setattr(sys, "argv", ["endpoint_cost.py", "--samples", "200", "--variants", "30"])
+    endpoint_cost.main()
+    rows = [line.split("|") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    assert [row[1].strip() for row in rows[1:]] == [
+        "logistic",
+        "Poisson",
+        "ordinal, 4 levels",
+        "Cox",
+        "linear, one trait",
+    ]
+    assert all(float(row[4]) > 0 for row in rows[1:])
