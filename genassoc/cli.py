@@ -101,6 +101,7 @@ def convert(
     threads: Threads = None,
     region: Annotated[list[str] | None, typer.Option(help="chr or chr:first-last, by POS; may be repeated.")] = None,
     samples: Annotated[Path | None, typer.Option(help="File with one sample id a line: only these.")] = None,
+    memory: Memory = None,
     force: Annotated[bool, typer.Option(help="Replace a store made of other inputs.")] = False,
 ) -> None:
     """VCF, VCF.gz, BCF -> a genotype store. A killed conversion carries on when run again."""
@@ -112,7 +113,7 @@ def convert(
         )
     summary = convert_files(
         files[:-1], files[-1], region=region or None, samples=samples, threads=threads, progress=_progress(),
-        overwrite=force,
+        overwrite=force, memory=memory,
     )  # fmt: skip
     for line in summary.lines():
         _say(line)

@@ -90,3 +90,15 @@ def test_endpoint_cost(monkeypatch, capsys):
         "linear, one trait",
     ]
     assert all(float(row[4]) > 0 for row in rows[1:])
+
+
+@pytest.mark.integration
+def test_dask_overhead(monkeypatch, capsys):
+    import dask_overhead
+
+    argv = "dask_overhead.py --samples 200 --variants 800 --traits 1 --repeats 1 --tasks 50"
+    monkeypatch.setattr(sys, "argv", argv.split())
+    dask_overhead.main()
+    printed = capsys.readouterr().out
+    assert printed.count("| whole process |") == 2 and printed.count("| run alone, cluster up |") == 3
+    assert "the same bytes in all" in printed and "50 tasks without work" in printed
