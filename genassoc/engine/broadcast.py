@@ -8,9 +8,11 @@ import atexit
 import contextlib
 import gc
 import hashlib
+import importlib
 import io
 import pickle
 import platform
+import sys
 import threading
 import time
 from collections import Counter, OrderedDict
@@ -121,10 +123,16 @@ def active(digest: str) -> int:
     return _active[digest]
 
 
-def memory_when_ready() -> int:
-    """Bytes that this process holds once the libraries that write parts are there."""
-    import pyarrow.parquet  # noqa: F401
+def modules_of_tasks() -> list[str]:
+    """Modules of ours that tasks import, as far as this process has them by now."""
+    rooms = tuple(f"genassoc.{room}." for room in ("data", "kernels", "stats", "methods", "engine"))
+    return sorted(name for name in sys.modules if name.startswith(rooms))
 
+
+def memory_when_ready(modules: list[str]) -> int:
+    """Bytes that this process holds once modules, and the libraries that read stores and write parts, are there."""
+    for name in (*modules, "zarr", "pyarrow.parquet"):
+        importlib.import_module(name)
     return resident_memory()
 
 

@@ -119,6 +119,9 @@ class Gate:
         with self._changed:
             while self.most is not None and self._running >= self.most:
                 self._changed.wait(1.0)
+            # What threads that are idle have freed stays in their arenas, and those at work may not hold yet what they will.
+            if resident_memory() + (self._running + 1) * self.each > self.cap:
+                give_back_freed_memory()
             while self._running and resident_memory() + self.each > self.cap:
                 give_back_freed_memory()
                 if resident_memory() + self.each <= self.cap:

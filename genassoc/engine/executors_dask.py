@@ -114,7 +114,7 @@ class Dask:
     def workers(self) -> Workers:
         """What the worker processes hold before any work, and their threads; waits for the first."""
         self.client.wait_for_workers(1)
-        held = self.client.run(broadcast.memory_when_ready)
+        held = self.client.run(broadcast.memory_when_ready, broadcast.modules_of_tasks())
         return Workers(max(held.values()), max(self.client.nthreads().values()))
 
     def limit(self) -> int:
