@@ -12,7 +12,7 @@ import numpy as np
 
 from genassoc.data.block import Block
 from genassoc.data.design import Kind
-from genassoc.methods import checks, logistic_genotypic, logistic_interaction
+from genassoc.methods import checks, logistic_genotypic, logistic_interaction, weighted
 from genassoc.methods.base import BlockResult
 from genassoc.methods.genetic_models import by_genetic_model
 from genassoc.methods.genotype_choices import GenotypeChoices
@@ -60,6 +60,8 @@ class Logistic(VarianceChoices, GenotypeChoices):
         Sets what is left at "auto" or None as that program does; see docs/models/logistic.md.
     genetic_model, male_x_dosage, condition_on
         See `genassoc.methods.genotype_choices.GenotypeChoices`.
+    weights
+        Column of sampling weights: Wald tests with Huber-White variances of every row; see docs/models/weights.md.
     interaction, variance
         See `genassoc.methods.interaction_choices.VarianceChoices` and docs/models/interaction.md. Both are tested by Wald
         (or likelihood ratio) tests; of an interaction, ``"auto"`` corrects by Firth's penalised likelihood ratio tests.
@@ -113,7 +115,7 @@ class Logistic(VarianceChoices, GenotypeChoices):
     def _check_refits(self) -> None:
         """Refuse tests that an interaction or a robust variance cannot have."""
         what = "interaction" if self.interaction is not None else "variance='robust'"
-        if not self.refits:
+        if not self.refits or self.is_weighted:
             return
         if self.test == "score":
             raise ValueError(f"{what} needs the variant in the fit, which no score test has: leave test='score' out")
@@ -168,6 +170,8 @@ class Logistic(VarianceChoices, GenotypeChoices):
 
     def prepare(self, cohort: Any) -> Any:
         """Fit the null models of all traits on the cohort's samples."""
+        if self.is_weighted:
+            return weighted.prepare(self, cohort)
         if self.refits:
             return logistic_interaction.prepare(self, cohort)
         design = cohort.design(self.traits, self.covariates, kind=self.outcome)
@@ -176,6 +180,8 @@ class Logistic(VarianceChoices, GenotypeChoices):
     @by_genetic_model
     def block(self, state: Any, block: Block) -> BlockResult:
         """Test every variant of the block against every trait: V x T rows, more of an interaction."""
+        if self.is_weighted:
+            return weighted.test_block(self, self.choices().min_mac, state, block)
         if self.refits:
             return logistic_interaction.test_block(self.refit_choices(), state, block)
         flipped = minor_is_ref(block, state.cohort_columns, state.cohort_mask)

@@ -8,7 +8,9 @@ from genassoc.methods.sums import GenotypeSums
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.tails import Z_975, neg_log_10_p_t, neg_log_10_p_z, t_quantile_975
 
-METHODS: tuple[str | None, ...] = (None, "score", "score_approx", "wald", "lrt")
+METHODS: tuple[str | None, ...] = (
+    None, "score", "score_approx", "wald", "lrt", "t_hc3", "t_hc0", "wald_hc3", "wald_hc0",
+)  # fmt: skip
 CODES: tuple[str | None, ...] = (
     None,
     "monomorphic",
@@ -24,6 +26,7 @@ CODES: tuple[str | None, ...] = (
     "separated",
     "refit_not_converged",
     "skewed_score",
+    "leverage_of_one",
 )
 CHUNK_BYTES = 2**24  # decoded calls held at once
 
