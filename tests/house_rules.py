@@ -91,6 +91,8 @@ TWINS = {
     "logistic_score.score_with_missing": "logistic.score_with_missing",
     "logistic_score.exact_rows": "exact_rare.exact_rare_neg_log_p",
     "ordinal_score.score_with_missing": "ordinal.score_with_missing",
+    "ordinal_terms.accumulate": "ordinal.accumulate",
+    "ordinal_terms.threshold_weights": "ordinal.threshold_weights",
     "cox.risk_sums": "cox.partial_likelihood",  # room for sums that are matrices there
     "cox.suffix_sums": "cox.terms",
     "cox_rows.analyse_rows": "cox.analyse_rows",

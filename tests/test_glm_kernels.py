@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from oracles import glm as oracle
 from oracles import ordinal as ordinal_oracle
+from oracles import proportional_odds as proportional_oracle
 
-from genassoc.kernels import glm, ordinal, ordinal_score, rows
+from genassoc.kernels import glm, ordinal, ordinal_score, ordinal_terms, proportional_odds, rows
 
 pytestmark = pytest.mark.kernel
 
@@ -103,7 +104,7 @@ def test_accumulate(expected):
     D = np.column_stack([X[:, 1], g])
     parameters = np.array([-1.2, 0.1, 1.3, 0.4, -0.2])
     J, u, r, w = np.empty((5, 5)), np.empty(5), np.empty(N), np.empty(N)
-    total = ordinal.accumulate(D, level, parameters, 3, expected, J, u, r, w)
+    total = ordinal_terms.accumulate(D, level, parameters, 3, expected, J, u, r, w)
     ll, information, score = ordinal_oracle.accumulate(D, level, parameters, 3, expected)
     assert total == pytest.approx(ll, rel=1e-12)
     np.testing.assert_allclose(u, score, rtol=1e-9, atol=1e-10)
@@ -111,13 +112,13 @@ def test_accumulate(expected):
     np.testing.assert_allclose(J, information, rtol=1e-10 if expected else 1e-6, atol=1e-10 if expected else 1e-7)
     if expected:
         cross = np.empty((N, 3))
-        ordinal.threshold_weights(D, parameters, 3, cross)
+        ordinal_terms.threshold_weights(D, parameters, 3, cross)
         np.testing.assert_allclose(cross, ordinal_oracle.threshold_weights(D, parameters, 3), rtol=1e-10)
         np.testing.assert_allclose(cross.sum(axis=1), w, rtol=1e-12)
     # Far out in the tails chances keep their digits.
-    far = ordinal.accumulate(D[:1], np.array([1]), np.array([-40.0, -39.0, 50.0, 0, 0]), 3, expected, J, u, r, w)
+    far = ordinal_terms.accumulate(D[:1], np.array([1]), np.array([-40.0, -39.0, 50.0, 0, 0]), 3, expected, J, u, r, w)
     assert far == pytest.approx(-39 + np.log1p(-np.exp(-1)), rel=1e-12)
-    far = ordinal.accumulate(D[:1], np.array([2]), np.array([-50.0, 39.0, 40.0, 0, 0]), 3, expected, J, u, r, w)
+    far = ordinal_terms.accumulate(D[:1], np.array([2]), np.array([-50.0, 39.0, 40.0, 0, 0]), 3, expected, J, u, r, w)
     assert far == pytest.approx(-39 + np.log1p(-np.exp(-1)), rel=1e-12)
 
 
@@ -156,6 +157,16 @@ def test_ordinal_rows(missing):
     np.testing.assert_allclose(numbers[:, :3], expected, rtol=NEWTON, atol=NEWTON)
 
 
+def test_proportional_odds():
+    X, level, g = ordinal_small(9)
+    D = np.column_stack([X[:, 1], g])
+    parameters = ordinal_oracle.fit(D, level, 3)
+    expected = proportional_oracle.proportional_odds_chi2(D, level, parameters, 3)
+    assert 0.01 < expected < 50
+    assert proportional_odds.proportional_odds_chi2(D, level, parameters, 3) == pytest.approx(expected, rel=1e-9)
+    assert np.isnan(proportional_odds.proportional_odds_chi2(D, np.minimum(level, 1), parameters[2:], 1))
+
+
 def test_ordinal_rows_without_an_estimate():
     X, level, g = ordinal_small(7)
     one = np.where(level == 2, g, np.nan)
@@ -178,9 +189,9 @@ def test_ordinal_score_with_missing():
     G[1, rng.choice(N, 3, replace=False)] = np.nan
     parameters = ordinal_oracle.fit(X[:, 1:], level, 3)
     J, u, r, w = np.empty((4, 4)), np.empty(4), np.empty(N), np.empty(N)
-    ordinal.accumulate(X[:, 1:].copy(), level, parameters, 3, True, J, u, r, w)
+    ordinal_terms.accumulate(X[:, 1:].copy(), level, parameters, 3, True, J, u, r, w)
     cross = np.empty((N, 3))
-    ordinal.threshold_weights(X[:, 1:].copy(), parameters, 3, cross)
+    ordinal_terms.threshold_weights(X[:, 1:].copy(), parameters, 3, cross)
     L = np.linalg.cholesky(J)
     AQ = np.linalg.solve(L, np.column_stack([-cross, w[:, None] * X[:, 1:]]).T).T
     g = np.nan_to_num(G)

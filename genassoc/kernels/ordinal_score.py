@@ -6,7 +6,7 @@ import numpy as np
 
 from genassoc.kernels import jit
 from genassoc.kernels.logistic import cholesky, solve_lower
-from genassoc.kernels.ordinal import accumulate
+from genassoc.kernels.ordinal_terms import accumulate
 from genassoc.shapes import Float64Array, Int64Array
 
 

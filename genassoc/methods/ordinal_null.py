@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from genassoc.kernels import logistic_score, ordinal, ordinal_score
+from genassoc.kernels import logistic_score, ordinal, ordinal_score, ordinal_terms
 from genassoc.kernels import rows as kernel
 from genassoc.kernels.counts import mask_words
+from genassoc.methods.rows import Rows
 from genassoc.methods.score_screen import Refits, ScoreNull, ScreenState, null_notes, sum_missing
 from genassoc.methods.sums import GenotypeSums
-from genassoc.shapes import BoolArray, Float64Array, Int64Array
+from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.linalg import orthonormal_basis
 
 LEVEL_LOST = 0.1  # share of a level's samples beyond which one Newton step is not enough
@@ -95,6 +96,10 @@ class NullOrdinal(ScoreNull):
             enough &= sum_missing(own, of_level) <= LEVEL_LOST * count
         return enough
 
+    def extra_columns(self, own: GenotypeSums, rows: Rows) -> dict[str, Array]:
+        """The test of proportional odds of rows that were fitted, where there are two thresholds or more."""
+        return {"po_neg_log_10_p_value": rows.trend}
+
 
 def prepare(design: Any, block_columns: Int64Array, block_width: int) -> ScreenState:
     """Fit the null of every trait of an ordinal design, each on its own complete cases."""
@@ -139,8 +144,8 @@ def fit_null(
             failure = "null_not_converged"
         else:
             cross = np.empty((n, M))
-            ordinal.accumulate(D, level, parameters, M, True, J, gradient, r, w)
-            ordinal.threshold_weights(D, parameters, M, cross)
+            ordinal_terms.accumulate(D, level, parameters, M, True, J, gradient, r, w)
+            ordinal_terms.threshold_weights(D, parameters, M, cross)
             L = np.linalg.cholesky(J)
             A = np.column_stack([-cross, w[:, None] * D])
             AQ[columns] = np.linalg.solve(L, A.T).T

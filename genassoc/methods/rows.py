@@ -33,7 +33,10 @@ CHUNK_BYTES = 2**24  # decoded calls held at once
 
 @dataclass
 class Rows:
-    """V rows; arrays (V,), ``quantile`` times the standard error is half the 95 % interval."""
+    """V rows; arrays (V,), ``quantile`` times the standard error is half the 95 % interval.
+
+    ``trend`` is -log10 p of the model's own assumption on g (proportional odds), where a row was fitted and it is tested.
+    """
 
     beta: Float64Array
     error: Float64Array
@@ -42,6 +45,7 @@ class Rows:
     neg_log_10_p: Float64Array
     quantile: Float64Array
     dispersion: Float64Array
+    trend: Float64Array
     iterations: Int64Array
     method: Array
     code: Array
@@ -49,7 +53,7 @@ class Rows:
     @classmethod
     def empty(cls, n_variants: int) -> "Rows":
         """Rows without an estimate."""
-        floats = (np.full(n_variants, np.nan) for _ in range(7))
+        floats = (np.full(n_variants, np.nan) for _ in range(8))
         return cls(*floats, *(np.zeros(n_variants, dtype) for dtype in (np.int64, np.uint8, np.uint8)))
 
     def put(
@@ -75,7 +79,16 @@ class Rows:
 
     def fail(self, at: Array, code: str) -> None:
         """No estimate, and why."""
-        for values in (self.beta, self.error, self.model_error, self.statistic, self.neg_log_10_p, self.dispersion):
+        floats = (
+            self.beta,
+            self.error,
+            self.model_error,
+            self.statistic,
+            self.neg_log_10_p,
+            self.dispersion,
+            self.trend,
+        )
+        for values in floats:
             values[at] = np.nan
         self.iterations[at], self.method[at], self.code[at] = 0, 0, CODES.index(code)
 

@@ -21,6 +21,7 @@ from genassoc.methods.rows import CODES, METHODS, Rows, chunks, unusable
 from genassoc.methods.sums import GenotypeSums, genotype_sums, minor_is_ref
 from genassoc.methods.tested_rows import REFIT_ABOVE_MISSING, REFIT_DIFFERENTIAL
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array, packed_bytes
+from genassoc.stats.tails import neg_log_10_p_chi2
 
 WEAK_DIRECTION = 0.05  # as in kernels/linear.py: below these float32 sums do not hold five digits
 WEAK_SHARE = 0.02
@@ -339,3 +340,4 @@ def _put(rows: Rows, variants: Int64Array, fits: Refits, picked: Int64Array, met
     rows.put(at, method, beta, error, statistic, df)
     rows.iterations[at] = found[:, kernel.ITERATIONS].astype(np.int64)
     rows.dispersion[at] = found[:, kernel.DISPERSION]
+    rows.trend[at] = neg_log_10_p_chi2(found[:, kernel.TREND], found[:, kernel.DF])

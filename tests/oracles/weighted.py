@@ -1,6 +1,7 @@
 """Weighted generalised linear models with sandwich variances in plain numpy, dense."""
 
 import numpy as np
+
 from oracles import glm
 
 
