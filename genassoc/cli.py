@@ -244,7 +244,9 @@ def assoc(
     interaction: Annotated[
         str | None, typer.Option(help="Covariate that may change the effect: add, add:E, joint_2df, effects by arm.")
     ] = None,
-    variance: Annotated[str | None, typer.Option(help="Linear, logistic: model | robust (HC3).")] = None,
+    variance: Annotated[str | None, typer.Option(help="Linear, logistic: model | robust (HC3) | hc0.")] = None,
+    weights: Annotated[str | None, typer.Option(help="Linear, logistic: column of sampling weights.")] = None,
+    matched: Annotated[str | None, typer.Option(help="Logistic: column of matched sets (conditional).")] = None,
     like: Annotated[str | None, typer.Option(help="As plink2 | regenie does; explicit choices win.")] = None,
     missing_code: Annotated[
         list[str] | None,
@@ -268,7 +270,7 @@ def assoc(
         "kind": model, "missing": missing, "min_mac": min_mac, "test": test, "rank_normalise": rank_normalise or None,
         "correction": correction, "correct_below": correct_below, "like": like, "entry": entry, "cause": cause, "ties": ties,
         "genetic_model": genetic_model, "male_x_dosage": x_model, "exposure": exposure,
-        "interaction": interaction, "variance": variance,
+        "interaction": interaction, "variance": variance, "weights": weights, "matched": matched,
     }  # fmt: skip
     lists = {
         "traits": trait, "time": time, "event": event, "strata": [strata] if strata else None,

@@ -95,6 +95,8 @@ TWINS = {
     "ordinal_terms.threshold_weights": "ordinal.threshold_weights",
     "cox.risk_sums": "cox.partial_likelihood",  # room for sums that are matrices there
     "cox.suffix_sums": "cox.terms",
+    "conditional_rows.analyse_rows": "conditional.analyse_rows",
+    "conditional_rows.centre_in_sets": "conditional.centre_in_sets",
     "cox_rows.analyse_rows": "cox.analyse_rows",
     "cox_screen.screen": "cox.operator",
     "cox_screen.times_means": "cox.operator",

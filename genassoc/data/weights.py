@@ -1,11 +1,11 @@
 """Sampling weights: how many of the population each sample stands for, read from a column and checked."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
 
 from genassoc.data.design import Design
+from genassoc.data.left_out import without_samples
 from genassoc.data.phenotypes import Phenotypes
 from genassoc.errors import PhenotypeError
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
@@ -93,22 +93,4 @@ def weighted_design(design: Design, weights: Weights, phenotypes: Phenotypes, ro
         raise PhenotypeError(
             f"{phenotypes.source}: '{weights.name}' is asked for as a trait and as the sampling weight: name one column for each"
         )
-    complete = design.complete & weights.there
-    if not complete.any():
-        raise PhenotypeError(
-            f"{phenotypes.source}: no sample has a sampling weight '{weights.name}' above 0 and all covariates"
-        )
-    ids = phenotypes.table[phenotypes.sample_id].gather(rows)
-    lacks = pl.Series(~weights.there).replace_strict(
-        {True: f"sampling weight {weights.name}", False: None}, return_dtype=pl.String
-    )
-    gone = pl.DataFrame({"id": ids.cast(pl.String), "weight": lacks})
-    both = gone.join(design.dropped_samples, on="id", how="left", maintain_order="left")
-    lacking = pl.concat_str("covariate", "weight", separator=", ", ignore_nulls=True)
-    dropped = both.filter(pl.any_horizontal(pl.col("covariate", "weight").is_not_null()))
-    return replace(
-        design,
-        complete=complete,
-        X=np.where(complete[:, None], design.X, 0.0),
-        dropped_samples=dropped.select("id", lacking.alias("covariate")),
-    )
+    return without_samples(design, ~weights.there, f"sampling weight {weights.name}", phenotypes, rows)

@@ -89,8 +89,9 @@ class VarianceChoices(InteractionChoices):
             )
         if getattr(self, "genetic_model", "additive") == "genotypic":
             raise ValueError(f"{what} is of one column of genotypes: leave genetic_model='genotypic' out")
-        if getattr(self, "like", None) is not None:
-            raise ValueError(f"{what}: neither PLINK 2 nor REGENIE has it; leave like={self.like!r} out")
+        like = getattr(self, "like", None)
+        if like is not None:
+            raise ValueError(f"{what}: neither PLINK 2 nor REGENIE has it; leave like={like!r} out")
         if getattr(self, "test", "auto") in ("score", "lrt"):
             raise ValueError(
                 f"{what} is tested by Wald tests: sandwich variances belong to the estimate, and weighted likelihood ratios are "

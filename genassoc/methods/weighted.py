@@ -16,11 +16,12 @@ from genassoc.kernels import rows as status
 from genassoc.kernels import weighted as kernel
 from genassoc.kernels.counts import mask_words
 from genassoc.methods.base import BlockResult
+from genassoc.methods.case_columns import case_columns
 from genassoc.methods.change import adjusted_for_baseline, of_change
 from genassoc.methods.columns import minor_counts
 from genassoc.methods.linear_null import normal_scores
 from genassoc.methods.rows import CODES, METHODS, Rows, chunks, unusable
-from genassoc.methods.sums import GenotypeSums, allele_counts, frequency, genotype_sums, minor_is_ref
+from genassoc.methods.sums import genotype_sums, minor_is_ref
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
 from genassoc.stats.linalg import orthonormal_basis
 
@@ -223,7 +224,9 @@ def _of_trait(model: Any, min_mac: float, null: NullWeighted, block: Block, flip
     for name in ("beta", "standard_error", "ci_lower", "ci_upper"):
         columns[name] = columns[name] * null.scale
     if model.outcome == "binary":
-        columns |= _case_columns(null, block, own, columns["n"], model.imputes)
+        columns |= case_columns(
+            block, own, null.columns, null.y == 1, null.case_mask, null.n if model.imputes else None
+        )
     return columns
 
 
@@ -257,20 +260,3 @@ def _fit_rows(
         for failed, code in _FAILED.items():
             rows.fail(some[state == failed], code)
     return np.where(np.isnan(rows.beta), np.nan, freedom)
-
-
-def _case_columns(
-    null: NullWeighted, block: Block, own: GenotypeSums, samples: Array, impute: bool
-) -> dict[str, Array]:
-    """Counts and frequencies by case status."""
-    is_case = null.y == 1
-    cases = allele_counts(block, null.columns[is_case], null.case_mask)
-    n_cases = np.full(own.n.size, int(is_case.sum())) if impute else cases.n
-    return {
-        "effect_allele_frequency_cases": frequency(cases.allele_count, cases.n_alleles),
-        "effect_allele_frequency_controls": frequency(
-            own.allele_count - cases.allele_count, own.n_alleles - cases.n_alleles
-        ),
-        "n_cases": n_cases,
-        "n_controls": samples - n_cases,
-    }
