@@ -1,15 +1,18 @@
 """Rows of one trait being filled: estimates of the minor allele with their tests, until they are turned to ALT."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from genassoc.kernels import rows as kernel
 from genassoc.methods.sums import GenotypeSums
+from genassoc.methods.tested_rows import FailingRows
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.tails import Z_975, neg_log_10_p_t, neg_log_10_p_z, t_quantile_975
 
 METHODS: tuple[str | None, ...] = (
-    None, "score", "score_approx", "wald", "lrt", "t_hc3", "t_hc0", "wald_hc3", "wald_hc0",
+    None, "score", "score_approx", "wald", "lrt", "t_hc3", "t_hc0", "wald_hc3", "wald_hc0", "wald_robust",
 )  # fmt: skip
 CODES: tuple[str | None, ...] = (
     None,
@@ -27,12 +30,15 @@ CODES: tuple[str | None, ...] = (
     "refit_not_converged",
     "skewed_score",
     "leverage_of_one",
+    "no_events",
+    "too_few_events",
+    "no_carrier_events",
 )
 CHUNK_BYTES = 2**24  # decoded calls held at once
 
 
 @dataclass
-class Rows:
+class Rows(FailingRows):
     """V rows; arrays (V,), ``quantile`` times the standard error is half the 95 % interval.
 
     ``trend`` is -log10 p of the model's own assumption on g (proportional odds), where a row was fitted and it is tested.
@@ -76,6 +82,27 @@ class Rows:
         else:
             self.neg_log_10_p[at], self.quantile[at] = neg_log_10_p_t(statistic, df), t_quantile_975(df)
         self.method[at], self.code[at] = METHODS.index(method), 0
+
+    def put_wald(
+        self,
+        at: Int64Array,
+        numbers: Float64Array,
+        status: Int64Array,
+        dropped: BoolArray,
+        method: str,
+        failures: Mapping[int, str],
+        student: bool = True,
+    ) -> None:
+        """Rows that a kernel fitted one by one (see `genassoc.kernels.rows`), and the codes of those that have no estimate."""
+        fine = status == kernel.FINE
+        found, done = numbers[fine], at[fine]
+        beta, error, ratio = (found[:, k] for k in (kernel.BETA, kernel.MODEL_SE, kernel.STATISTIC))
+        self.put(done, method, beta, error, ratio, found[:, kernel.DF] if student else None)
+        self.iterations[done] = found[:, kernel.ITERATIONS].astype(np.int64)
+        self.caution(at[dropped & fine], "covariate_collinear")
+        self.fail(done[~(error > 0)], "no_variance")
+        for failed, code in failures.items():
+            self.fail(at[status == failed], code)
 
     def fail(self, at: Array, code: str) -> None:
         """No estimate, and why."""

@@ -223,13 +223,7 @@ def _test_trait(
     """All columns of one trait, (V,) each."""
     own = genotype_sums(block, flipped, null.columns, null.mask)
     rows = Rows.empty(own.n.size)
-    usable = np.ones(own.n.size, dtype=bool)
-    for bad, code in unusable(own, null.n_covariates, choices.min_mac):
-        rows.fail(bad & usable, code)
-        usable &= ~bad
-    if null.failure is not None:
-        rows.fail(usable, null.failure)
-        usable[:] = False
+    usable = rows.fail_unusable(unusable(own, null.n_covariates, choices.min_mac), null.failure)
     weak = _score(choices, null, own, product, squares, rows, usable)
     _refine(choices, null, block, flipped, own, rows, weak, usable)
     extra = null.extra_columns(own, rows)

@@ -209,13 +209,7 @@ def _of_trait(model: Any, min_mac: float, null: NullWeighted, block: Block, flip
     own = genotype_sums(block, flipped, null.columns, null.mask, list_calls=False)
     rows = Rows.empty(own.n.size)
     reasons = [*unusable(own, null.n_covariates, min_mac), (own.n <= null.n_covariates + 1, "n_too_small")]
-    usable = np.ones(own.n.size, dtype=bool)
-    for bad, code in reasons:
-        rows.fail(bad & usable, code)
-        usable &= ~bad
-    if null.failure is not None:
-        rows.fail(usable, null.failure)
-        usable[:] = False
+    usable = rows.fail_unusable(reasons, null.failure)
     freedom = _fit_rows(model, null, block, flipped, rows, np.flatnonzero(usable))
     columns = rows.finished(own, flipped, null.n, model.imputes)
     if model.outcome == "quantitative" or model.variance != "hc0":
@@ -248,15 +242,7 @@ def _fit_rows(
             family, G, null.Q, null.y, np.zeros(null.n), null.weight, null.start, power, model.imputes, numbers, state,
             dropped,
         )  # fmt: skip
-        fine = state == status.FINE
-        found, at = numbers[fine], some[fine]
-        beta, error, ratio = (found[:, k] for k in (status.BETA, status.MODEL_SE, status.STATISTIC))
-        freedom[at] = found[:, status.DF]
         # Plain Huber-White as other programs have it: t of least squares, z of likelihoods.
-        rows.put(at, method, beta, error, ratio, None if power == 0 and not linear else freedom[at])
-        rows.iterations[at] = found[:, status.ITERATIONS].astype(np.int64)
-        rows.caution(some[dropped & fine], "covariate_collinear")
-        rows.fail(at[~(error > 0)], "no_variance")
-        for failed, code in _FAILED.items():
-            rows.fail(some[state == failed], code)
+        rows.put_wald(some, numbers, state, dropped, method, _FAILED, student=power == 1 or linear)
+        freedom[some] = numbers[:, status.DF]
     return np.where(np.isnan(rows.beta), np.nan, freedom)
