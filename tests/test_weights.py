@@ -229,3 +229,46 @@ def test_null_is_not_found_where_carriers_are_few():
                 slack = 3 * np.sqrt(level * (1 - level) / p.size)
                 assert (p < level).mean() <= level + slack
                 assert frequency < 0.1 or (p < level).mean() >= 0.5 * level
+
+
+def test_whole_path_is_the_same_bytes_and_says_what_it_does_not_know(tmp_path, genassoc):
+    import polars as pl
+
+    from genassoc.formats.vcf_writer import write_vcf
+
+    made = ga.simulate_cohort(200, 60, 1, seed=4, missing_rate=0.01)
+    write_vcf(tmp_path / "c.vcf.gz", made.sample_ids, made.contigs, made.blocks())
+    rng = np.random.default_rng(1)
+    columns = {"w": rng.uniform(1, 9, 200), "pair": np.arange(200) // 2, "case": np.arange(200) % 2}
+    table = made.phenotypes.with_columns(pl.Series(name, values) for name, values in columns.items())
+    table.write_csv(tmp_path / "p.tsv", separator="\t", null_value="NA")
+    ga.convert(tmp_path / "c.vcf.gz", tmp_path / "c.zarr")
+    for model in (["linear", "--trait", "ldl", "--weights", "w"], ["logistic", "--trait", "case", "--matched", "pair"]):
+        out = []
+        for threads in ("1", "2"):
+            out.append(tmp_path / f"{model[0]}{threads}.parquet")
+            code, said, errors = genassoc(
+                "assoc",
+                tmp_path / "c.zarr",
+                tmp_path / "p.tsv",
+                "--model",
+                *model,
+                "--out",
+                out[-1],
+                "--threads",
+                threads,
+            )
+            assert code == 0, errors
+        assert out[0].read_bytes() == out[1].read_bytes()
+        results = ga.Results.read(out[0])
+        assert results.table["beta"].is_not_null().sum() > 20
+        assert "cannot be fitted again by itself" in results.provenance["audit"]["line"] and "audit" in said
+        with pytest.raises(ga.GenassocError, match=f"{model[3][2:]}="):
+            ga.explain(results, results.table["variant_id"][0])
+    (tmp_path / "g.toml").write_text(
+        '[input]\nstore = "c.zarr"\nphenotypes = "p.tsv"\n[model]\nkind = "linear"\ntraits = ["ldl"]\nweights = "nobody"\n'
+        'baseline = "ldl_before"\nadjust_baseline = false\n[output]\npath = "r.parquet"\n'
+    )
+    code, _, errors = genassoc("check", tmp_path / "g.toml")
+    assert code == 1 and "no column is named 'nobody' (asked for as a sampling weight)" in errors
+    assert "adjust_baseline" not in errors
