@@ -63,7 +63,8 @@ MODELS: dict[str, dict[str, Any]] = {
     "poisson": {
         "score": Poisson("y", correction=None),
         "wald": Poisson("y", correction="wald"),
-        "lrt": Poisson("y"),
+        "lrt": Poisson("y", correction="lrt"),
+        "spa": Poisson("y", correction="spa"),
     },
     "ordinal": {
         "score": Ordinal("y", correction=None),

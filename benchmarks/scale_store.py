@@ -26,9 +26,9 @@ import polars as pl
 from speed_report import commit, cpu_model, write
 
 from genassoc.data.block import GenotypeBlock
+from genassoc.data.memory import show_memory
 from genassoc.data.schema import block_variants
 from genassoc.data.store_writer import StoreWriter
-from genassoc.engine.resources import show_memory
 
 SEED = 6
 COVARIATES = 10

@@ -2,10 +2,11 @@
 
 import contextlib
 import difflib
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -13,24 +14,26 @@ from genassoc import api
 from genassoc.audit import audit_lines, audited
 from genassoc.config import VCF_SUFFIXES, Config
 from genassoc.data.cohort import Cohort
+from genassoc.data.memory import parse_memory
 from genassoc.data.output import check_outputs, check_writable
 from genassoc.data.result_table import table_suffix
 from genassoc.data.store import GenotypeStore
 from genassoc.engine.budget import check_before_fitting, fitted
-from genassoc.engine.cost import cost_of
 from genassoc.engine.executors import Executor, Threads
 from genassoc.engine.parts import Merged, Status, WorkFolder, merge
 from genassoc.engine.plan import Plan
-from genassoc.engine.resources import parse_memory
 from genassoc.engine.run import nothing_kept, run_part
 from genassoc.errors import InputError, OutputError, PlanError
-from genassoc.formats.convert_parts import ConversionStatus, conversion_status, convert_part, merge_conversion
-from genassoc.formats.convert_plan import is_conversion
+from genassoc.estimate import estimate
 from genassoc.methods.registry import MODELS, choices_of
 from genassoc.progress import Progress, Silent
 from genassoc.provenance import Recorder
 from genassoc.results import Results, write_provenance
 
+if TYPE_CHECKING:
+    from genassoc.formats.convert_parts import ConversionStatus
+
+# The readers of VCF are imported where a conversion is asked for: a scan needs none of them.
 _TOML = "gwas.toml"
 
 
@@ -265,13 +268,18 @@ def make_plan(
     folder = WorkFolder(work)
     folder.ensure()
     with folder.lock():
-        cohort = make_cohort(config, make_store(config, progress=progress, overwrite=restart))
+        store = make_store(config, progress=progress, overwrite=restart)
+        began = time.perf_counter()
+        cohort = make_cohort(config, store)
+        aligned = time.perf_counter() - began
         settings = {"toml": config.to_toml(), **({} if memory is None else {"memory": parse_memory(memory)})}
         plan = api.plan_association(cohort, model, n_parts=n_parts, settings=settings)
         check_before_fitting(cohort, model, memory)
+        began = time.perf_counter()
         job = api.association_job(cohort, model, plan)  # bad input is found now, not in the queue
+        fitted_in = time.perf_counter() - began
         if memory is not None or tell is not None:
-            cost = cost_of(job, plan, model.rows_per_variant, 1, memory)
+            cost = estimate(cohort, model, job, plan, 1, memory, aligned=aligned, fitted=fitted_in)
             cost.check_space(folder.path)
             plan = plan.finer(cost.fit.task_variants) if memory is not None else plan
             if tell is not None:
@@ -302,6 +310,12 @@ def _planned(work: Path) -> tuple[WorkFolder, Plan, Cohort, Any]:
     return folder, plan, cohort, model
 
 
+def _is_conversion(work: Path) -> bool:
+    from genassoc.formats.convert_plan import is_conversion
+
+    return is_conversion(work)
+
+
 def do_part(
     work: Path,
     part: int,
@@ -310,7 +324,9 @@ def do_part(
     memory: str | int | None = None,
 ) -> None:
     """Part ``part`` (from 0) of a job array; doing it twice is harmless. The plan's cap holds, unless ``memory`` is another."""
-    if is_conversion(work):
+    if _is_conversion(work):
+        from genassoc.formats.convert_parts import convert_part
+
         convert_part(work, part, threads=getattr(executor, "n", None), progress=progress)
         return
     folder, plan, cohort, model = _planned(work)
@@ -323,9 +339,13 @@ def do_part(
     run_part(run.job, folder, part, run.executor, progress or Silent())
 
 
-def status(work: Path) -> Status | ConversionStatus:
+def status(work: Path) -> "Status | ConversionStatus":
     """How far a job array is."""
-    return conversion_status(work) if is_conversion(work) else WorkFolder(work).status()
+    if not _is_conversion(work):
+        return WorkFolder(work).status()
+    from genassoc.formats.convert_parts import conversion_status
+
+    return conversion_status(work)
 
 
 def merge_parts(work: Path, out: Path, audit: int | None = None) -> tuple[Merged, list[str], list[str]]:
@@ -363,7 +383,9 @@ def merge_parts(work: Path, out: Path, audit: int | None = None) -> tuple[Merged
 
 def merge_lines(work: Path, out: Path, audit: int | None = None) -> tuple[list[str], list[str]]:
     """Join the parts of a run or of a conversion; what was written, and what the audit warns of, in words."""
-    if is_conversion(work):
+    if _is_conversion(work):
+        from genassoc.formats.convert_parts import merge_conversion
+
         return merge_conversion(work, out).lines(), []
     merged, written, checked = merge_parts(work, out, audit)
     lines = [f"{merged.path}: {merged.counts.rows:,} rows of {merged.counts.kept:,} variants", *written, *checked[:1]]

@@ -10,6 +10,7 @@ import polars as pl
 
 from genassoc.audit import audited, check_rows
 from genassoc.data.arguments import check_cohort, check_executor, check_model, kind_of
+from genassoc.data.call_counts import stored_statistics
 from genassoc.data.cohort import Cohort
 from genassoc.data.controls import Controls
 from genassoc.data.output import check_outputs
@@ -249,12 +250,16 @@ def quality(
     controls = None if cases is None else Controls.of(cohort, cases)
 
     def one(start: int, stop: int) -> tuple[pl.DataFrame, SampleQuality]:
-        block = cohort.read(start, stop)
-        keep, _ = cohort.select_variants(start, stop, block)
-        chosen = pl.Series(keep)
         places = cohort.store.variants(start, stop).select(
             "chromosome", "base_pair_location", "rsid", "other_allele", "effect_allele"
         )
+        kept = None if by_sample or controls is not None else stored_statistics(cohort, start, stop)
+        if kept is not None:
+            chosen = pl.Series(cohort.selected_without_genotypes(start, stop))
+            return pl.concat([places, kept], how="horizontal").filter(chosen), SampleQuality.empty(0)
+        block = cohort.read(start, stop)
+        keep, _ = cohort.select_variants(start, stop, block)
+        chosen = pl.Series(keep)
         counted = [places, cohort.variant_statistics(block)]
         if controls is not None:
             counted.append(controls.hardy_weinberg(block))
@@ -266,7 +271,7 @@ def quality(
 
     parts = over_blocks(cohort, one, executor, progress, "counting")
     total = SampleQuality.empty(cohort.block_width)
-    for _, samples in parts:
+    for _, samples in parts if by_sample else []:
         total.merge(samples)
     columns = cohort.block_columns
     sample_table = pl.DataFrame(

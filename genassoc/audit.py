@@ -185,10 +185,10 @@ def audit(results: Results, cohort: Cohort, choices: Mapping[str, Any], n_rows: 
     except GenassocError as error:
         total = int(results.scan().select(pl.len()).collect().item())
         return Audit(_empty(), 0, {f"not compared: {error}": total}, time.perf_counter() - began, seed)
-    rows, n_candidates, not_compared = _draw(results, source.kind, choices, n_rows, seed)
+    rows, n_candidates, not_compared = draw(results, source.kind, choices, n_rows, seed)
     found: list[dict[str, Any]] = []
     tolerances: dict[str, Tolerance] = {}
-    for row, fitted, n in _refits(rows, source, choices):
+    for row, fitted, n in refits(rows, source, choices):
         if isinstance(fitted, str):
             not_compared[fitted] = not_compared.get(fitted, 0) + 1
             continue
@@ -237,7 +237,7 @@ def check_rows(n_rows: int | None) -> int:
     return n_rows
 
 
-def _draw(
+def draw(
     results: Results, kind: str, choices: Mapping[str, Any], n_rows: int, seed: int
 ) -> tuple[pl.DataFrame, int, dict[str, int]]:
     """Rows to fit again, in store order; how many there were to draw from; why others could not be drawn."""
@@ -275,7 +275,7 @@ def _is_parquet(results: Results) -> bool:
     return results.path is not None and results.path.suffix == ".parquet"
 
 
-def _refits(
+def refits(
     rows: pl.DataFrame, source: RowSource, choices: Mapping[str, Any]
 ) -> Iterator[tuple[dict[str, Any], DenseFit | str, int]]:
     """Each row with its dense fit or why it has none, and its samples; a block is read once."""

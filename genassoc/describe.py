@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -15,8 +15,10 @@ from genassoc.data.result_table import table_suffix, to_arrow, write_table
 from genassoc.data.store import GenotypeStore
 from genassoc.engine.parts import Status
 from genassoc.engine.plan import Plan
-from genassoc.formats.convert_parts import ConversionStatus
 from genassoc.results import Results
+
+if TYPE_CHECKING:
+    from genassoc.formats.convert_parts import ConversionStatus
 
 
 def store_facts(path: Path) -> dict[str, Any]:
@@ -104,15 +106,15 @@ def conversion_plan(files: Sequence[str], parts: int, samples: Path | None, as_j
     return [plan.to_json()] if as_json else plan.lines(Path(files[-1]))
 
 
-def status_json(state: Status | ConversionStatus) -> str:
+def status_json(state: "Status | ConversionStatus") -> str:
     """A status as JSON text."""
     facts = {**asdict(state), "complete": state.complete, "missing_parts": state.missing_parts}
     return json.dumps(facts, indent=1)
 
 
-def status_lines(state: Status | ConversionStatus) -> list[str]:
+def status_lines(state: "Status | ConversionStatus") -> list[str]:
     """A status for people."""
-    if isinstance(state, ConversionStatus):
+    if not isinstance(state, Status):
         return state.lines()
     share = 100 * state.n_variants_done / max(state.n_variants, 1)
     lines = [f"{state.n_done} of {state.n_tasks} tasks done ({share:.0f} % of {state.n_variants:,} variants)"]

@@ -1,5 +1,6 @@
 """Before the queue: every problem of a gwas.toml at once, whatever layer it is in, and what the run will cost."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -8,7 +9,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from genassoc import analysis, api
+from genassoc import analysis, api, estimate
 from genassoc.config import Config, problems_of, read_tables
 from genassoc.data.cohort import Cohort
 from genassoc.data.design import Kind, build_design
@@ -16,7 +17,6 @@ from genassoc.data.outcomes import exposure_values
 from genassoc.data.phenotypes import Phenotypes, formula_variables
 from genassoc.data.weights import read_weights
 from genassoc.engine.budget import check_before_fitting
-from genassoc.engine.cost import cost_of
 from genassoc.errors import GenassocError
 from genassoc.methods import checks
 from genassoc.methods.registry import MODELS
@@ -65,7 +65,9 @@ def check(path: str | Path, n_threads: int = 1, memory: str | int | None = None)
     model = None if found.problems else found.attempt(lambda: analysis.make_model(config))
     if {"store", "phenotypes"} <= set(config.input) and "path" in config.output:
         found.attempt(lambda: analysis.check_files(config))
+    began = time.perf_counter()
     cohort = _cohort(config, found)
+    aligned = time.perf_counter() - began
     phenotypes = None if cohort is None else cohort.phenotypes
     if phenotypes is None and "phenotypes" in config.input:
         phenotypes = found.attempt(lambda: _phenotypes(config))
@@ -76,7 +78,7 @@ def check(path: str | Path, n_threads: int = 1, memory: str | int | None = None)
         found.lines += cohort.summary_lines()
         found.attempt(partial(_check_some_variant, cohort))
         if model is not None and not found.problems:
-            _rehearse(config, cohort, model, n_threads, memory, found)
+            _rehearse(config, cohort, model, n_threads, memory, aligned, found)
     return found
 
 
@@ -152,18 +154,28 @@ def _check_some_variant(cohort: Cohort) -> None:
 
 
 def _rehearse(
-    config: Config, cohort: Cohort, model: Any, n_threads: int, memory: str | int | None, found: Preflight
+    config: Config,
+    cohort: Cohort,
+    model: Any,
+    n_threads: int,
+    memory: str | int | None,
+    aligned: float,
+    found: Preflight,
 ) -> None:
-    """Fit the null models, as the run will, compute one block, and say what all will cost."""
+    """Fit the null models, as the run will, compute one block, and say what all will cost; ``aligned`` took seconds."""
     plan = api.plan_association(cohort, model)
     found.attempt(lambda: check_before_fitting(cohort, model, memory))
+    began = time.perf_counter()
     job = found.attempt(lambda: api.association_job(cohort, model, plan))
+    fitted = time.perf_counter() - began
     if job is None:
         return
     design = cohort.design((), model.covariates)
     found.lines += [*job.state.notes, *api.trait_notes(cohort, model, job.state)]
     found.lines.append(f"{int(design.complete.sum()):,} samples have all covariates ({', '.join(design.covariates)})")
-    cost = found.attempt(lambda: cost_of(job, plan, model.rows_per_variant, n_threads, memory))
+    cost = found.attempt(
+        lambda: estimate.estimate(cohort, model, job, plan, n_threads, memory, aligned=aligned, fitted=fitted)
+    )
     if cost is not None:
         found.lines += cost.lines()
         found.attempt(partial(cost.check_space, config.out.parent))

@@ -22,7 +22,8 @@ BELOW = {
     "cli_results": {"analysis", "describe"},
     "exits": set(),
     "preflight": {"analysis"},
-    "analysis": {"api", "config"},
+    "analysis": {"estimate", "config"},
+    "estimate": {"api"},
     "demonstration": {"api"},
     "describe": {"api"},
     "permutation": {"api", "adjustment"},
@@ -91,10 +92,10 @@ TWINS = {
     "logistic_score.score_with_missing": "logistic.score_with_missing",
     "logistic_score.exact_rows": "exact_rare.exact_rare_neg_log_p",
     "ordinal_score.score_with_missing": "ordinal.score_with_missing",
+    "cox_sums.risk_sums": "cox.partial_likelihood",  # room for sums that are matrices there
+    "cox_sums.suffix_sums": "cox.terms",
     "ordinal_terms.accumulate": "ordinal.accumulate",
     "ordinal_terms.threshold_weights": "ordinal.threshold_weights",
-    "cox.risk_sums": "cox.partial_likelihood",  # room for sums that are matrices there
-    "cox.suffix_sums": "cox.terms",
     "conditional_rows.analyse_rows": "conditional.analyse_rows",
     "conditional_rows.centre_in_sets": "conditional.centre_in_sets",
     "cox_rows.analyse_rows": "cox.analyse_rows",

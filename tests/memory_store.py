@@ -34,6 +34,9 @@ class MemoryStore:
     def variants(self, start=0, stop=None):
         return self.table[start : self.n_variants if stop is None else stop]
 
+    def call_counts(self, start, stop):
+        """None: as a store of an earlier version."""
+
     def contig_runs(self):
         runs, start = [], 0
         for contig, members in groupby(self.table["chromosome"]):

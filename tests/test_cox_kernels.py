@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from oracles import cox as oracle
 
-from genassoc.kernels import cox, cox_rows, cox_screen, cox_tails
+from genassoc.kernels import cox, cox_rows, cox_screen, cox_sums, cox_tails
 from genassoc.kernels.logistic import CONVERGED, NOT_CONVERGED, SINGULAR
 from genassoc.methods.cox_null import risk_sets
 
@@ -36,15 +36,15 @@ def small(seed, late=False, strata=False, efron=True):
 
 def likelihood(D, beta, sets):
     n, P = D.shape
-    sums = cox.risk_sums(n, sets.ends.size, P)
+    sums = cox_sums.risk_sums(sets, P)
     gradient, J = np.empty(P), np.empty((P, P))
-    value = cox.partial_likelihood(D, np.zeros(n), np.array(beta), sets, sums, gradient, J)
+    value = cox_sums.partial_likelihood(D, np.zeros(n), np.array(beta), sets, sums, gradient, J)
     return value, gradient, J, sums
 
 
 def fitted(D, sets, penalised=False, runaway=False, n_free=None):
     n, P = D.shape
-    beta, sums, L = np.zeros(P), cox.risk_sums(n, sets.ends.size, P), np.zeros((P, P))
+    beta, sums, L = np.zeros(P), cox_sums.risk_sums(sets, P), np.zeros((P, P))
     free = P if n_free is None else n_free
     return *cox.fit(D, np.zeros(n), sets, penalised, runaway, free, beta, sums, L), beta, L
 
@@ -67,7 +67,7 @@ def test_firth_gradient(late, strata, efron):
     D, beta = np.column_stack([X, g]), np.array([0.3, 0.5])
     _, _, J, sums = likelihood(D, beta, sets)
     added = np.zeros(2)
-    cox.add_firth_gradient(D, sets, sums, np.linalg.cholesky(J), added)
+    cox.add_firth_gradient(cox_sums.arranged(D), sets, sums, np.linalg.cholesky(J), added)
     np.testing.assert_allclose(added, oracle.add_firth_gradient(D, beta, event, A), rtol=1e-9, atol=1e-10)
     # and that is the derivative of the penalty: central differences of step 1e-5 err by 1e-10 and rounding
     for j, step in enumerate(np.eye(2) * 1e-5):

@@ -29,7 +29,7 @@ def run(X, y, G, firth, nulls):
     s = null_series(X, y, offset, nulls)
     series_rows(
         G, np.full(len(G), firth), X, y, offset, np.stack(nulls), s.gradient, s.information, s.third, s.fourth, s.reach,
-        numbers, done,
+        np.empty((len(G), 2, X.shape[1])), numbers, done,
     )  # fmt: skip
     return numbers, done
 

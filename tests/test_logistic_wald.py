@@ -135,7 +135,7 @@ def test_log_likelihood_of_more_samples_than_one_product_holds():
     assert set_genotype(g, yy, T, keep)
     beta, w, r = np.array([-2.0, 0.4]), np.zeros(padded), np.zeros(padded)
     J, gradient = np.zeros((2, 2)), np.zeros(2)
-    found = evaluate(T, yy, keep, np.zeros(padded), beta, False, True, w, r, J, gradient)
+    found = evaluate(T, yy, keep, np.zeros(padded), beta, True, w, r, J, gradient)
     D = np.column_stack([X, g])
     mu, weights = plain.weights(D, beta)
     assert found == pytest.approx(plain.log_likelihood(D, y, beta), rel=ROUNDING)

@@ -9,11 +9,16 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+import dask_work
+import measure
 from small_cohort import COVARIATES, TRAITS, make_files
 
 import genassoc as ga
 from genassoc import analysis, preflight
 from genassoc.config import Config
+from genassoc.data import memory
 from genassoc.data.block import GenotypeBlock
 from genassoc.data.store_writer import write_store
 from genassoc.engine import budget, cost, resources
@@ -38,18 +43,18 @@ MIB = 2**20
     ],
 )
 def test_sizes(text, n_bytes):
-    assert resources.parse_memory(text) == n_bytes
+    assert memory.parse_memory(text) == n_bytes
 
 
 @pytest.mark.parametrize("text", ["", "lots", "-4G", "4 GG", "0", "4,5G"])
 def test_what_is_no_size(text):
     with pytest.raises(ga.PlanError, match="no size of memory"):
-        resources.parse_memory(text)
+        memory.parse_memory(text)
 
 
 @pytest.mark.parametrize("n_bytes", [5 * MIB, 700 * MIB, 3 * 2**30])
 def test_sizes_are_shown_as_they_are_read(n_bytes):
-    assert resources.parse_memory(resources.show_memory(n_bytes)) == n_bytes
+    assert memory.parse_memory(memory.show_memory(n_bytes)) == n_bytes
 
 
 @pytest.mark.parametrize(
@@ -117,7 +122,7 @@ def test_a_refusal_says_what_would_fit():
     with pytest.raises(ga.PlanError, match="is too little") as refusal:
         budget.fit(NEEDS, 310 * MIB, 8, 1024, 1024)
     would = str(refusal.value).split("at least --memory ")[1].split(",")[0]
-    assert budget.fit(NEEDS, resources.parse_memory(would), 8, 1024, 1024).n_threads >= 1
+    assert budget.fit(NEEDS, memory.parse_memory(would), 8, 1024, 1024).n_threads >= 1
 
 
 def test_tasks_cut_finer_hold_the_same_variants():
@@ -207,7 +212,7 @@ def test_check_says_memory_time_and_size_and_refuses(config, tmp_path, monkeypat
 
 
 def test_a_grant_that_is_too_small_takes_threads_away(config, monkeypatch):
-    held = resources.resident_memory()
+    held = memory.resident_memory()
     small = resources.Grant(held + 400 * MIB, "SLURM")
     monkeypatch.setattr(budget, "granted_memory", lambda: small)
     results = analysis.run_config(config, executor=ga.Threads(64))
@@ -274,3 +279,40 @@ def test_the_cap_holds(tmp_path):
     assert "of 570MiB, with" in said
     assert (tmp_path / "capped.parquet").read_bytes() == (tmp_path / "free.parquet").read_bytes()
     print(f"peak {free / MIB:.0f} MiB without a cap, {capped / MIB:.0f} MiB under 570 MiB")
+
+
+def peaks_of(command: list[str], folder: Path) -> tuple[dict[int, int], int, str]:
+    """Run a command; the largest VmHWM seen of it and of each process below it, its own number, what it said."""
+    with (
+        (folder / "said").open("w") as said,
+        subprocess.Popen(command, env=dask_work.ENVIRONMENT, stderr=said, stdout=said) as process,
+    ):
+        peaks: dict[int, int] = {}
+        while process.poll() is None:
+            for pid in measure.tree_of(process.pid):
+                peaks[pid] = max(peaks.get(pid, 0), measure.memory({pid}))
+            time.sleep(0.02)
+    text = (folder / "said").read_text()
+    assert process.returncode == 0, text
+    return peaks, process.pid, text
+
+
+@pytest.mark.integration
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
+def test_the_cap_holds_in_workers(tmp_path):
+    """Two worker processes that want more than the cap stay below it, each; the bytes are those of threads."""
+    store, phenotypes = big_store(tmp_path)
+    traits = ",".join(f"t{j}" for j in range(10))
+    command = [
+        sys.executable, "-m", "genassoc", "assoc", str(store), str(phenotypes), "--model", "linear", "--trait", traits,
+        "--dask", "local:2", "--audit", "0", "--out",
+    ]  # fmt: skip
+    free, driver, _ = peaks_of([*command, str(tmp_path / "free.parquet")], tmp_path)
+    del free[driver]
+    cap = 700 * MIB
+    capped, driver, said = peaks_of([*command, str(tmp_path / "capped.parquet"), "--memory", "700MiB"], tmp_path)
+    print({pid: f"{peak / MIB:.0f} MiB" for pid, peak in capped.items()}, sorted(free.values())[-2:], said)
+    assert max(capped.values()) < cap, said
+    assert "of 700MiB, with 1 threads" in said and "in each worker" in said
+    assert (tmp_path / "capped.parquet").read_bytes() == (tmp_path / "free.parquet").read_bytes()

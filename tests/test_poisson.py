@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 import statsmodels.api as sm
 from glm_cohort import MemoryCohort, calls, run
+from oracles import empirical_cgf
 from oracles import glm as oracle
 from real_data import real_data
 from scipy.stats import norm, t
@@ -87,7 +88,7 @@ def test_refits_are_statsmodels(dispersion, test):
 
 def test_rows_below_the_bound_are_refitted_and_say_so():
     codes, columns = data(3, V=60, effect=0.5)
-    found = run(ga.Poisson("y", ["x", "z"]), MemoryCohort(**columns), codes)
+    found = run(ga.Poisson("y", ["x", "z"], correction="lrt"), MemoryCohort(**columns), codes)
     screen = run(ga.Poisson("y", ["x", "z"], correction=None), MemoryCohort(**columns), codes)
     below = screen["neg_log_10_p_value"][:, 0] >= -np.log10(0.05)
     assert found["method"][below, 0].tolist() == ["lrt"] * below.sum() and below[0] and 1 < below.sum() < 20
@@ -97,6 +98,38 @@ def test_rows_below_the_bound_are_refitted_and_say_so():
         assert found["statistic"][v, 0] == pytest.approx(statistic, rel=NEWTON)
         assert found["beta"][v, 0] / found["standard_error"][v, 0] == pytest.approx(statistic, rel=NEWTON)
         assert found["beta"][v, 0] == pytest.approx(beta, rel=NEWTON)
+
+
+def test_overdispersed_counts_take_their_tails_from_the_residuals():
+    codes, columns = data(3, V=60, effect=0.5)
+    found = run(ga.Poisson("y", ["x", "z"]), MemoryCohort(**columns), codes)
+    lrt = run(ga.Poisson("y", ["x", "z"], correction="lrt"), MemoryCohort(**columns), codes)
+    screen = run(ga.Poisson("y", ["x", "z"], correction=None), MemoryCohort(**columns), codes)
+    below = screen["neg_log_10_p_value"][:, 0] >= -np.log10(0.05)
+    assert (found["method"][below, 0] == "spa").all() and (found["method"][~below, 0] == "score").all()
+    null = found["state"].nulls[0]
+    Q, W = null.Q[null.columns], null.weight[null.columns]
+    e = null.residual[null.columns] / np.sqrt(W)
+    for b in range(null.bins.max() + 1):
+        e[null.bins == b] -= e[null.bins == b].mean()
+    e *= np.sqrt(null.n / (null.n - 3))
+    for v in np.flatnonzero(below):
+        g = codes[v][null.columns].astype(float)
+        g = 2 - g if g.mean() > 1 else g
+        logp = empirical_cgf.empirical_rows(g, g @ null.residual[null.columns], Q, W, null.bins, e) / np.log(10)
+        # the table's second derivative is linear between its points; U is of float32 sums
+        assert found["neg_log_10_p_value"][v, 0] == pytest.approx(logp, rel=1e-3)
+    # estimates are those of the maximum; their error is that of the p
+    np.testing.assert_array_equal(found["beta"], lrt["beta"])
+    np.testing.assert_array_equal(found["standard_error_model"], lrt["standard_error_model"])
+    z, b = found["statistic"][below, 0], found["beta"][below, 0]
+    np.testing.assert_allclose(found["standard_error"][below, 0], b / z, rtol=1e-12)
+    np.testing.assert_allclose(-(norm.logsf(abs(z)) + np.log(2)) / np.log(10), found["neg_log_10_p_value"][below, 0])
+    # Poisson's own variance is taken at its word
+    plain = run(ga.Poisson("y", ["x", "z"], dispersion="poisson"), MemoryCohort(**columns), codes)
+    assert "spa" not in plain["method"] and "lrt" in plain["method"]
+    asked = run(ga.Poisson("y", ["x", "z"], dispersion="poisson", correction="spa"), MemoryCohort(**columns), codes)
+    assert "spa" in asked["method"]
 
 
 def test_missing_calls():
@@ -240,4 +273,4 @@ def test_the_whole_path_gives_the_same_bits_whatever_the_threads(tmp_path):
     one, two = (ga.associate(cohort, model, executor=e).table for e in (ga.Serial(), ga.Threads(2)))
     assert bits(one) == bits(two)
     assert one.height == 400 and {"n_events", "dispersion"} <= set(one.columns)
-    assert set(one["method"].drop_nulls()) == {"score", "score_approx", "lrt"}
+    assert set(one["method"].drop_nulls()) == {"score", "score_approx", "spa"}

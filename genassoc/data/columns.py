@@ -91,25 +91,35 @@ def id_column(column: pl.Series, source: str) -> pl.Series:
     return column.cast(pl.String).str.strip_chars()
 
 
-def typed_column(column: pl.Series, codes: tuple[str, ...]) -> pl.Series:
-    """A column with null where missing, numeric if all its values are numbers."""
-    if column.dtype in (pl.Categorical, pl.Enum) or column.dtype.is_temporal():
-        column = column.cast(pl.String)
-    if column.dtype == pl.String:
-        column = column.str.strip_chars()
-        missing = column.is_in([*MISSING_TOKENS, *codes])
-        column = column.set(missing.fill_null(True), None)
-        if column.name.lower() not in _TEXT_ONLY_NAMES and column.str.contains(NUMBER).fill_null(True).all():
-            whole = column.str.contains(_INTEGER).fill_null(True).all() and not column.is_null().all()
-            column = column.cast(pl.Int64 if whole else pl.Float64)
-    elif column.dtype.is_decimal():
-        column = column.cast(pl.Float64)
-    if column.dtype.is_float():
-        column = column.fill_nan(None)
-    numeric_codes = [float(code) for code in codes if re.fullmatch(NUMBER, code)]
-    if column.dtype.is_numeric() and numeric_codes:
-        column = column.set(column.cast(pl.Float64).is_in(numeric_codes).fill_null(False), None)
-    return column
+def typed_columns(frame: pl.DataFrame, codes: tuple[str, ...]) -> pl.DataFrame:
+    """Columns with null where missing, numeric where all their values are numbers; all columns in a few passes."""
+    odd = [c for c, t in frame.schema.items() if t in (pl.Categorical, pl.Enum) or t.is_temporal()]
+    decimal = [c for c, t in frame.schema.items() if t.is_decimal()]
+    frame = frame.with_columns(pl.col(odd).cast(pl.String), pl.col(decimal).cast(pl.Float64))
+    text = [c for c, t in frame.schema.items() if t == pl.String]
+    stripped = pl.col(text).str.strip_chars()
+    missing = stripped.is_in([*MISSING_TOKENS, *codes]).fill_null(True)
+    frame = frame.with_columns(pl.when(missing).then(None).otherwise(stripped).name.keep())
+    maybe = [c for c in text if c.lower() not in _TEXT_ONLY_NAMES]
+    # Whole numbers are looked for among numbers only: most columns of text fail the first test at their first values.
+    numbers = _all_match(frame, maybe, NUMBER)
+    whole = set(_all_match(frame, numbers, _INTEGER)) - {c for c in numbers if frame[c].null_count() == frame.height}
+    frame = frame.with_columns(pl.col(c).cast(pl.Int64 if c in whole else pl.Float64) for c in numbers)
+    frame = frame.with_columns(pl.col(c).fill_nan(None) for c, t in frame.schema.items() if t.is_float())
+    coded = [float(code) for code in codes if re.fullmatch(NUMBER, code)]
+    if not coded:
+        return frame
+    numeric = [c for c, t in frame.schema.items() if t.is_numeric()]
+    is_code = pl.col(numeric).cast(pl.Float64).is_in(coded).fill_null(False)
+    return frame.with_columns(pl.when(is_code).then(None).otherwise(pl.col(numeric)).name.keep())
+
+
+def _all_match(frame: pl.DataFrame, columns: list[str], pattern: str) -> list[str]:
+    """Those columns of text whose every value matches, null counting as a match."""
+    if not columns:
+        return []
+    found = frame.select(pl.col(columns).str.contains(pattern).fill_null(True).all())
+    return [column for column in columns if found[column][0]]
 
 
 def listed(names: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ from genassoc.stats import dense
 from genassoc.stats.dense import DenseFit, Likelihood, NotFittedError
 from genassoc.stats.dense_likelihoods import Binary, Counts, Hazards, Levels
 
+_WHOLE = 1e-4  # of the squared lengths of a basis: its inverse loses four digits of sixteen at most
 _SPARSE = 50  # REGENIE's approximate Firth below this many minor alleles
 _LIKELIHOOD_TESTS = ("score", "score_approx", "wald", "lrt")
 METHODS = {
@@ -46,7 +47,7 @@ def refit(row: RowData, test: str, method: str, choices: Mapping[str, Any]) -> D
     model = build(np.column_stack([X, g]), row.offset)
     like = choices.get("like")
     if method in ("score", "score_approx"):
-        return dense.score_test(model, _dispersion(model, choices))
+        return dense.score_test(model, _dispersion(model, choices), _near(row, X))
     df = float(row.n - X.shape[1] - 1) if _quasi(row, choices) else None
     if method == "wald":
         return dense.wald_test(model, _dispersion(model, choices), df)
@@ -63,6 +64,7 @@ def refit(row: RowData, test: str, method: str, choices: Mapping[str, Any]) -> D
     found = dense.approximate_firth_test(
         build, X, rarer, row.offset, penalised_null=row.kind == "logistic",
         carriers=like == "regenie" and rarer.sum() < _SPARSE, information_error=like == "regenie",
+        near=_near(row, X),
     )  # fmt: skip
     return DenseFit(flip * found.beta, found.standard_error, found.neg_log_10_p, found.standard_error_model)
 
@@ -78,7 +80,7 @@ def _one_step(row: RowData, choices: Mapping[str, Any]) -> DenseFit:
     everybody = build(np.column_stack([X, np.where(keep, row.G[:, 0], 0.0)]), row.offset)
     part, _ = likelihood_of(row.take(keep), choices)
     observed = part(np.column_stack([X, row.G[:, 0]])[keep], row.offset[keep])
-    return dense.score_test_after_one_step(everybody, observed, _dispersion(everybody, choices))
+    return dense.score_test_after_one_step(everybody, observed, _dispersion(everybody, choices), _near(row, X))
 
 
 def likelihood_of(
@@ -97,7 +99,21 @@ def likelihood_of(
         efron = choices.get("ties", "efron") == "efron"
         return (lambda D, offset: Hazards(D, time, y, entry, stratum, efron, offset)), basis
     make = Counts if row.kind == "poisson" else Binary
-    return (lambda D, offset: make(D, y, offset)), dense.independent(row.X)
+    return (lambda D, offset: make(D, y, offset)), _basis(row)
+
+
+def _basis(row: RowData) -> Float64Array:
+    """A basis of the covariates of these samples: the trait's, unless the samples that are not here carried a part of it."""
+    if row.basis is not None:
+        lengths = np.linalg.eigvalsh(row.basis.T @ row.basis)
+        if lengths[0] > _WHOLE * lengths[-1]:
+            return row.basis
+    return dense.independent(row.X)
+
+
+def _near(row: RowData, X: Float64Array) -> Float64Array | None:
+    """The trait's null, where X is its basis."""
+    return row.null if X is row.basis else None
 
 
 def _quasi(row: RowData, choices: Mapping[str, Any]) -> bool:
@@ -111,8 +127,9 @@ def _dispersion(model: Likelihood, choices: Mapping[str, Any]) -> Callable[[Floa
 
 
 def _linear(row: RowData, test: str, method: str) -> DenseFit:
+    X = _basis(row)
     if method == "f":
-        return dense.joint_f_test(row.y, row.X, row.G)
+        return dense.joint_f_test(row.y, X, row.G)
     if method == "score":
-        return dense.chi_squared_of_null(row.y, row.X, row.G[:, 0])
-    return dense.least_squares(row.y, row.X, row.G)[1 if test == "domdev" else 0]
+        return dense.chi_squared_of_null(row.y, X, row.G[:, 0])
+    return dense.least_squares(row.y, X, row.G)[1 if test == "domdev" else 0]

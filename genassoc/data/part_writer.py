@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from genassoc.data import schema
+from genassoc.data.call_counts import count_calls, counts_frame
 from genassoc.data.shard_file import encode_chunk
 from genassoc.data.store_arrays import StoreArrays
 from genassoc.data.store_parts import digest, joined_frame, sync, write_durably
@@ -85,10 +86,13 @@ class PartWriter:
         For the parts' tables and their journal.
     block_variants : int
         Variants a chunk.
+    n_samples : int
+        N.
     """
 
-    def __init__(self, arrays: StoreArrays, folder: Path, block_variants: int) -> None:
+    def __init__(self, arrays: StoreArrays, folder: Path, block_variants: int, n_samples: int) -> None:
         self._arrays, self._folder, self._block_variants = arrays, folder, block_variants
+        self._n_samples = n_samples
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._compressors = ThreadPoolExecutor(_COMPRESSORS, thread_name_prefix="compress")
         self._under_way: Future[dict[str, Any]] | None = None
@@ -150,7 +154,8 @@ class PartWriter:
         for file in self._arrays.write_shard(number, filled, chunks, haploid):
             sync(file)
         buffer = io.BytesIO()
-        variants.write_parquet(buffer, compression="zstd", compression_level=1)
+        counts = counts_frame(count_calls(packed, haploid, self._n_samples))
+        variants.hstack(counts).write_parquet(buffer, compression="zstd", compression_level=1)
         write_durably(self.table(number), buffer.getvalue())
         with (self._folder / JOURNAL).open("ab") as journal:
             journal.write(json.dumps(part).encode() + b"\n")

@@ -24,7 +24,7 @@ from genassoc.data.columns import (
     range_members,
     read_columns,
     sample_id_column,
-    typed_column,
+    typed_columns,
 )
 from genassoc.data.undeclared import suspects
 from genassoc.errors import PhenotypeError
@@ -282,8 +282,8 @@ def _build(
     """Find and check the ids, turn missing tokens into null and columns of numbers into numbers."""
     name = sample_id_column(frame.columns, sample_id, source)
     ids = id_column(frame[name], source)
-    columns = [ids if column.name == name else typed_column(column, codes or ()) for column in frame]
-    phenotypes = Phenotypes(pl.DataFrame(columns), name, source, codes, lines)
+    typed = typed_columns(frame.drop(name), codes or ()).with_columns(ids).select(frame.columns)
+    phenotypes = Phenotypes(typed, name, source, codes, lines)
     _check_ids(phenotypes)
     return phenotypes
 

@@ -14,11 +14,14 @@ from scipy import special
 from genassoc.data.added_covariates import SEX_ON_X, more_covariates, with_sex, with_variants
 from genassoc.data.block import HAPLOID_CHROMOSOME, X_OUTSIDE_PAR, GenotypeBlock, places_of
 from genassoc.data.cohort import Cohort
+from genassoc.data.design import Design
 from genassoc.data.outcomes import exposure_values
 from genassoc.data.schema import NOT_OBSERVED
 from genassoc.data.survival import build_survival
 from genassoc.errors import GenassocError
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
+from genassoc.stats.dense import NotFittedError, independent, maximum
+from genassoc.stats.dense_likelihoods import Binary, Counts
 
 KINDS = {"linear": "quantitative", "logistic": "binary", "poisson": "count", "ordinal": "ordinal", "cox": "survival"}
 TESTS: dict[str, tuple[str, ...]] = {
@@ -66,6 +69,11 @@ class RowData:
         Samples with the trait and all covariates whose call is not observed.
     coding : str
         What was recognised of the trait, in words.
+    basis : float64 array (n, rank) or None
+        An orthonormal basis of the covariates of all samples of the trait, these samples' rows: computed once a trait.
+    null : float64 array (rank,) or None
+        Coefficients of ``basis`` at the maximum of a binary trait's or a count's null, of all its samples: where the fits
+        of a row may begin.
     """
 
     kind: str
@@ -81,6 +89,8 @@ class RowData:
     samples: Int64Array
     n_missing: int
     coding: str
+    basis: Float64Array | None = None
+    null: Float64Array | None = None
 
     @property
     def n(self) -> int:
@@ -89,7 +99,7 @@ class RowData:
 
     def take(self, keep: BoolArray) -> "RowData":
         """Some of the samples (bool (n,))."""
-        arrays = ("y", "X", "G", "copies", "offset", "time", "entry", "stratum", "samples")
+        arrays = ("y", "X", "G", "copies", "offset", "time", "entry", "stratum", "samples", "basis")
         chosen: dict[str, Any] = {name: _at(getattr(self, name), np.flatnonzero(keep)) for name in arrays}
         return replace(self, **chosen)
 
@@ -98,6 +108,7 @@ class RowData:
 class _Outcome:
     """One trait of all samples of a cohort (N), and who is complete."""
 
+    kind: str
     y: Float64Array
     complete: BoolArray
     X: Float64Array
@@ -107,6 +118,25 @@ class _Outcome:
     entry: Float64Array | None
     stratum: Int64Array | None
     coding: str
+
+    @cached_property
+    def basis(self) -> Float64Array:
+        """An orthonormal basis (N, rank) of the covariates of complete samples; others have zeros."""
+        found = independent(self.X[self.complete])
+        basis = np.zeros((self.complete.size, found.shape[1]))
+        basis[self.complete] = found
+        return basis
+
+    @cached_property
+    def null(self) -> Float64Array | None:
+        """Coefficients of the basis at the maximum of the null."""
+        if self.kind not in ("logistic", "poisson"):
+            return None
+        likelihood = Binary if self.kind == "logistic" else Counts
+        try:
+            return maximum(likelihood(self.basis[self.complete], self.y[self.complete], self.offset[self.complete]))
+        except (NotFittedError, np.linalg.LinAlgError):
+            return None
 
 
 class RowSource:
@@ -133,6 +163,7 @@ class RowSource:
             raise GenassocError(f"a single row of {what} cannot be fitted again by itself")
         self.kind = str(kind)
         self._outcomes: dict[tuple[str, bool], _Outcome] = {}
+        self._designs: dict[tuple[str, tuple[str, ...] | str], Design] = {}
 
     @property
     def imputes(self) -> bool:
@@ -172,7 +203,8 @@ class RowSource:
             kind=self.kind, y=y, X=outcome.X[at], covariates=outcome.covariates, G=G, copies=copies[at],
             offset=outcome.offset[at], time=_at(outcome.time, at), entry=_at(outcome.entry, at),
             stratum=None if outcome.stratum is None else outcome.stratum[at], samples=at,
-            n_missing=int((outcome.complete & missing).sum()), coding=outcome.coding,
+            n_missing=int((outcome.complete & missing).sum()), coding=outcome.coding, basis=outcome.basis[at],
+            null=outcome.null,
         )  # fmt: skip
 
     def _tested(self, copies: Float64Array, ploidy: int) -> Float64Array:
@@ -209,7 +241,15 @@ class RowSource:
             if on_x and sex is not None and self.choices.get("like") != "regenie" and (sex != 0).any():
                 cohort, covariates = with_sex(cohort), more_covariates(covariates, (SEX_ON_X,))
             make = self._survival if self.kind == "cox" else self._plain
-            self._outcomes[trait, on_x] = make(cohort, trait, covariates)
+            made = make(cohort, trait, covariates)
+            # Traits of the same samples share a basis, which is the largest array here.
+            same = (
+                old
+                for old in self._outcomes.values()
+                if old.X is made.X and np.array_equal(old.complete, made.complete)
+            )
+            made.__dict__["basis"] = next(same, made).basis
+            self._outcomes[trait, on_x] = made
         return self._outcomes[trait, on_x]
 
     def _plain(self, cohort: Cohort, trait: str, covariates: tuple[str, ...] | str) -> _Outcome:
@@ -219,18 +259,26 @@ class RowSource:
             before = cohort.phenotypes.numbers(cohort.phenotypes.resolve((baseline,), "trait")[0], cohort.rows)
             if self.choices.get("adjust_baseline", True):
                 covariates = more_covariates(covariates, (baseline,))
+        shared = self._covariates(cohort, covariates)
         design = cohort.design(
-            [trait], covariates, kind=KINDS[self.kind], levels=self.choices.get("levels")  # type: ignore[arg-type]
+            [trait], (), kind=KINDS[self.kind], levels=self.choices.get("levels")  # type: ignore[arg-type]
         )  # fmt: skip
-        y, offset = design.y[:, 0] - before, np.zeros(design.complete.size)
-        complete = design.complete & ~np.isnan(y)
+        y, offset = design.y[:, 0] - before, np.zeros(shared.complete.size)
+        complete = shared.complete & ~np.isnan(y)
         if self.choices.get("exposure"):
             exposure = exposure_values(cohort.phenotypes, str(self.choices["exposure"]), cohort.rows)
             complete &= ~np.isnan(exposure)
             offset = np.log(np.where(complete, exposure, 1.0))
         if self.choices.get("rank_normalise"):
             y[complete] = _normal_scores(y[complete])
-        return _Outcome(y, complete, design.X, design.covariates, offset, None, None, None, design.coding[0])
+        return _Outcome(self.kind, y, complete, shared.X, shared.covariates, offset, None, None, None, design.coding[0])
+
+    def _covariates(self, cohort: Cohort, covariates: tuple[str, ...] | str) -> Design:
+        """The design of covariates alone: made, and in memory, once for all traits that have the same."""
+        key = (cohort.fingerprint, covariates)
+        if key not in self._designs:
+            self._designs[key] = cohort.design((), covariates)
+        return self._designs[key]
 
     def _survival(self, cohort: Cohort, trait: str, covariates: tuple[str, ...] | str) -> _Outcome:
         times, events = _names(self.choices["time"]), _names(self.choices["event"])
@@ -243,7 +291,7 @@ class RowSource:
         endpoint = design.endpoints[0]
         complete = design.complete & ~np.isnan(endpoint.time)
         return _Outcome(
-            endpoint.event, complete, design.covariates.X, design.covariates.covariates, np.zeros(complete.size),
+            self.kind, endpoint.event, complete, design.covariates.X, design.covariates.covariates, np.zeros(complete.size),
             endpoint.time, design.entry, design.stratum, endpoint.coding,
         )  # fmt: skip
 

@@ -40,6 +40,18 @@ DIMENSIONS = {
     VARIANT_ALT_INDEX: ("variants",),
 }
 
+# Arrays that a store may lack: those of earlier versions do.
+VARIANT_CALL_COUNTS = "variant_call_counts"  # (variants, counts) int32: of all samples, by the columns of CALL_COUNTS
+CALL_COUNTS = (
+    "hom_ref",
+    "het",
+    "hom_alt",
+    "not_observed",
+    "haploid_ref",
+    "haploid_alt",
+)  # the last two are in the others too
+OPTIONAL_DIMENSIONS = {VARIANT_CALL_COUNTS: ("variants", "counts")}
+
 BLOCK_BYTES = (
     16 * 2**20
 )  # a block is read, decoded and tested whole: big enough to amortise, small enough to bound memory

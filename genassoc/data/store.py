@@ -5,6 +5,7 @@ import json
 import math
 from collections import OrderedDict
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from genassoc.data.block import GenotypeBlock
 from genassoc.data.shards import Shards
 from genassoc.data.store_location import RemoteLocation, url_of
 from genassoc.errors import StoreError
-from genassoc.shapes import Array, UInt8Array, packed_bytes
+from genassoc.shapes import Array, Int32Array, UInt8Array, packed_bytes
 
 WORK_PREFIX = "wip_"
 _CACHED_METADATA_CHUNKS = 4
@@ -101,7 +102,9 @@ class GenotypeStore:
             # Whatever a damaged file makes zarr or json say.
             raise StoreError(f"{self.path}: is damaged: {reading}: {_reason(error)}; convert it again") from error
         self._shards = Shards.of(Path(path) / schema.GENOTYPES) if self._remote is None else None
+        self._one_reader = Lock()  # threads on neighbouring blocks want the same chunk: one reads it, the others wait
         self._metadata: OrderedDict[int, pl.DataFrame] = OrderedDict()
+        self._counts: tuple[int, Int32Array] = (-1, np.zeros((0, len(schema.CALL_COUNTS)), dtype=np.int32))
         self._runs: list[tuple[str, int, int]] | None = None
 
     @classmethod
@@ -226,7 +229,8 @@ class GenotypeStore:
         frames = []
         for number in range(start // step, math.ceil(stop / step)):
             first = number * step
-            frame = self._metadata_chunk(number)
+            with self._one_reader:
+                frame = self._metadata_chunk(number)
             frames.append(frame[max(start - first, 0) : min(stop - first, len(frame))])
         return pl.concat(frames) if frames else pl.DataFrame(schema=VARIANT_SCHEMA)
 
@@ -260,6 +264,40 @@ class GenotypeStore:
             },
             schema_overrides=VARIANT_SCHEMA,
         )
+
+    def call_counts(self, start: int, stop: int) -> Int32Array | None:
+        """Counts of all samples' calls of the variants start to stop, (V, 6) by `schema.CALL_COUNTS`; None if not kept.
+
+        Raises
+        ------
+        StoreError
+            The range is not within the store, or the counts are damaged.
+        """
+        self._check_range(start, stop)
+        name, step = schema.VARIANT_CALL_COUNTS, schema.METADATA_CHUNK
+        if name not in self._arrays:
+            self._arrays[name] = self._group.get(name)
+        if self._arrays[name] is None:
+            return None
+        found = [np.zeros((0, len(schema.CALL_COUNTS)), dtype=np.int32)]
+        for first in range(start // step * step, stop, step):
+            with self._one_reader:
+                counts = self._counts_from(first, min(first + step, self.n_variants))
+            found.append(counts[max(start - first, 0) : stop - first])
+        return np.concatenate(found)
+
+    def _counts_from(self, first: int, stop: int) -> Int32Array:
+        """One chunk of the counts; the last is kept, as neighbouring blocks share it."""
+        kept_first, counts = self._counts
+        if kept_first != first:
+            counts = np.asarray(self._slice(schema.VARIANT_CALL_COUNTS, first, stop), dtype=np.int32)
+            complete = counts.shape == (stop - first, len(schema.CALL_COUNTS))
+            if not complete or (counts[:, :4].sum(axis=1) != self.n_samples).any():
+                raise StoreError(
+                    f"{self.path}: is damaged: {schema.VARIANT_CALL_COUNTS} does not add up to {self.n_samples}; convert it again"
+                )
+            self._counts = first, counts
+        return counts
 
     def contig_runs(self) -> list[tuple[str, int, int]]:
         """Maximal runs (contig, start, stop) of neighbouring variants on one contig, in store order."""

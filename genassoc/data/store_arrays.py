@@ -57,7 +57,7 @@ class StoreArrays:
             dtype=dtype,
             chunks=chunks,
             compressors=[ZstdCodec(level=LEVEL), Crc32cCodec()],
-            dimension_names=schema.DIMENSIONS[name],
+            dimension_names=(schema.DIMENSIONS | schema.OPTIONAL_DIMENSIONS)[name],
             overwrite=True,
             **options,
         )

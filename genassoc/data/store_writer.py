@@ -29,6 +29,7 @@ import polars as pl
 
 from genassoc.data import schema
 from genassoc.data.block import GenotypeBlock
+from genassoc.data.call_counts import is_part_table
 from genassoc.data.part_writer import JOURNAL, PartRows, PartWriter, part_name
 from genassoc.data.store import VARIANT_SCHEMA, hash_of, read_attributes, work_folder
 from genassoc.data.store_arrays import StoreArrays
@@ -137,12 +138,12 @@ class StoreWriter:
         lines = [{"identity": self.identity}, *self._parts]
         write_durably(journal, "".join(json.dumps(line) + "\n" for line in lines).encode())
         self._arrays = StoreArrays(self._work / "store", self.sample_ids, self.block_variants)
-        self._writer = PartWriter(self._arrays, parts, self.block_variants)
+        self._writer = PartWriter(self._arrays, parts, self.block_variants, len(self.sample_ids))
 
     def _parts_exist(self) -> bool:
         shards = self._work / "store" / schema.GENOTYPES / "c"
         return all(
-            (self._work / "parts" / part_name(n)).exists() and (shards / str(n) / "0").exists()
+            is_part_table(self._work / "parts" / part_name(n)) and (shards / str(n) / "0").exists()
             for n in range(len(self._parts))
         )
 
@@ -256,6 +257,7 @@ class StoreWriter:
                 ),
                 schema.VARIANT_RECORD: frame["record"].to_numpy(),
                 schema.VARIANT_ALT_INDEX: frame["alt_index"].to_numpy(),
+                schema.VARIANT_CALL_COUNTS: frame.select(schema.CALL_COUNTS).to_numpy(order="c"),
             }
             self._arrays.write_metadata(start, columns, self._n_rows)
             start += len(frame)

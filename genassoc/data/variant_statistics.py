@@ -71,31 +71,58 @@ def variant_statistics(block: GenotypeBlock, chromosomes: Array, masks: SampleMa
     -----
     Hardy-Weinberg is of diploid calls; on X outside PAR of females, null when sex is not known; null on Y and MT.
     """
-    counts = _counts(block, masks.everyone)
-    haploid_ref, haploid_alt = _haploid_counts(block, masks.everyone)
+    counts = code_counts(block, masks.everyone)
+    haploid = haploid_counts(block, masks.everyone)
+    keys = {name: contig_key(str(name)) for name in set(chromosomes)}
+    kinds = np.array([keys[name] for name in chromosomes], dtype=object)
+    table = _frequencies(counts, haploid, _missing_rate(block, counts, kinds, masks))
+    if not hwe:
+        return table
+    return _with_hardy_weinberg(table, *_hardy_weinberg(block, _diploid(counts, haploid), kinds, masks))
+
+
+def autosomal_statistics(counts: Int64Array, haploid: Int64Array) -> pl.DataFrame:
+    """What `variant_statistics` says of variants on autosomes, from counts.
+
+    Parameters
+    ----------
+    counts : int64 array (V, 4)
+        Samples with code 0, 1, 2, 3.
+    haploid : int64 array (V, 2)
+        Those of them with a haploid call of REF and of ALT.
+    """
+    diploid = _diploid(counts, haploid)
+    table = _frequencies(counts, haploid, counts[:, 3] / np.maximum(counts.sum(axis=1), 1))
+    return _with_hardy_weinberg(table, *hardy_weinberg(diploid[:, 0], diploid[:, 1], diploid[:, 2]))
+
+
+def _frequencies(counts: Int64Array, haploid: Int64Array, missing_rate: Array) -> pl.DataFrame:
+    haploid_ref, haploid_alt = haploid[:, 0], haploid[:, 1]
     n = counts[:, :3].sum(axis=1)
     copies = counts[:, 1] + 2 * counts[:, 2] - haploid_alt
     alleles = 2 * n - haploid_ref - haploid_alt
     mac = np.minimum(copies, alleles - copies)
     observed = pl.Series(alleles > 0)
-    keys = {name: contig_key(str(name)) for name in set(chromosomes)}
-    kinds = np.array([keys[name] for name in chromosomes], dtype=object)
-    table = pl.DataFrame(
+    return pl.DataFrame(
         {
             "af": copies / np.maximum(alleles, 1),
             "maf": mac / np.maximum(alleles, 1),
             "mac": mac,
-            "missing_rate": _missing_rate(block, counts, kinds, masks),
+            "missing_rate": missing_rate,
             "n": n,
             "n_hom_ref": counts[:, 0],
             "n_het": counts[:, 1],
             "n_hom_alt": counts[:, 2],
         }
     ).with_columns(pl.when(observed).then(pl.col("af", "maf")))
-    if not hwe:
-        return table
-    diploid = counts[:, :3] - np.column_stack([haploid_ref, np.zeros_like(haploid_ref), haploid_alt])
-    p, midp = _hardy_weinberg(block, diploid, kinds, masks)
+
+
+def _diploid(counts: Int64Array, haploid: Int64Array) -> Int64Array:
+    """Diploid calls of each genotype (V, 3)."""
+    return counts[:, :3] - np.column_stack([haploid[:, 0], np.zeros_like(haploid[:, 0]), haploid[:, 1]])
+
+
+def _with_hardy_weinberg(table: pl.DataFrame, p: Array, midp: Array) -> pl.DataFrame:
     return table.with_columns(pl.Series("hwe_p", p).fill_nan(None), pl.Series("hwe_midp", midp).fill_nan(None))
 
 
@@ -103,19 +130,19 @@ def _words(block: GenotypeBlock) -> UInt64Array:
     return np.ascontiguousarray(block.packed).view(np.uint64)
 
 
-def _counts(block: GenotypeBlock, mask: UInt64Array) -> Int64Array:
+def code_counts(block: GenotypeBlock, mask: UInt64Array) -> Int64Array:
     """Samples of the mask with code 0, 1, 2, 3: (V, 4)."""
     counts = np.zeros((block.n_variants, 4), dtype=np.int64)
     count_kernels.count_codes(_words(block), mask, counts)
     return counts
 
 
-def _haploid_counts(block: GenotypeBlock, mask: UInt64Array) -> tuple[Int64Array, Int64Array]:
-    """Haploid calls of REF and of ALT among the samples, (V,) each."""
+def haploid_counts(block: GenotypeBlock, mask: UInt64Array) -> Int64Array:
+    """Haploid calls of REF and of ALT among the samples of the mask: (V, 2)."""
     counts = np.zeros((block.n_variants, 2), dtype=np.int64)
     if block.haploid is not None:
         count_kernels.count_haploid(_words(block), block.haploid, mask, counts)
-    return counts[:, 0], counts[:, 1]
+    return counts
 
 
 def _missing_rate(block: GenotypeBlock, counts: Int64Array, kinds: Array, masks: SampleMasks) -> Array:
@@ -123,7 +150,7 @@ def _missing_rate(block: GenotypeBlock, counts: Int64Array, kinds: Array, masks:
     rate = np.asarray(counts[:, 3] / max(masks.columns.size, 1))
     on_y = kinds == "Y"
     if masks.not_females is not None and masks.n_not_females and on_y.any():
-        rate[on_y] = _counts(block, masks.not_females)[on_y, 3] / masks.n_not_females
+        rate[on_y] = code_counts(block, masks.not_females)[on_y, 3] / masks.n_not_females
     return rate
 
 
@@ -137,7 +164,7 @@ def _hardy_weinberg(block: GenotypeBlock, diploid: Int64Array, kinds: Array, mas
     if masks.females is None:
         applies &= ~on_x
     elif on_x.any():
-        diploid[on_x] = _counts(block, masks.females)[on_x, :3]
+        diploid[on_x] = code_counts(block, masks.females)[on_x, :3]
     p = np.full(block.n_variants, np.nan)
     midp = np.full(block.n_variants, np.nan)
     tested = diploid[applies]

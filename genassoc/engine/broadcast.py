@@ -4,7 +4,9 @@ A task then carries a path and a digest, never the null models or any other arra
 new one reads it again. Nothing here knows who runs the tasks.
 """
 
+import atexit
 import contextlib
+import gc
 import hashlib
 import io
 import pickle
@@ -18,6 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from genassoc.data.memory import resident_memory
 from genassoc.data.output import host_name, replacing
 from genassoc.errors import ClusterError
 from genassoc.provenance import package_versions
@@ -118,6 +121,13 @@ def active(digest: str) -> int:
     return _active[digest]
 
 
+def memory_when_ready() -> int:
+    """Bytes that this process holds once the libraries that write parts are there."""
+    import pyarrow.parquet  # noqa: F401
+
+    return resident_memory()
+
+
 async def forget(digest: str) -> None:
     """Let go of a function, and of the null models in it; a coroutine, so that nobody need wait for an answer."""
     _loaded.pop(digest, None)
@@ -127,6 +137,7 @@ def _function(source: str | Held, digest: str) -> Callable[[Any], Any]:
     """The function, from this process's memory or read now; threads that need it at once read it once."""
     with _loading:
         if digest not in _loaded:
+            _leave_quickly()
             content = _content(Path(source)) if isinstance(source, str) else source.content
             if digest_of(content) != digest:
                 raise ClusterError(
@@ -138,6 +149,15 @@ def _function(source: str | Held, digest: str) -> Callable[[Any], Any]:
                 _loaded.popitem(last=False)
         _loaded.move_to_end(digest)
         return _loaded[digest]
+
+
+@cache
+def _leave_quickly() -> None:
+    """Have this process end without a last look for garbage among a million objects of imported libraries.
+
+    That takes half a second, many seconds on a busy machine; Dask's nannies kill a worker that needs four, and say so.
+    """
+    atexit.register(gc.freeze)
 
 
 def _content(path: Path) -> bytes:

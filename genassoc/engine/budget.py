@@ -2,71 +2,24 @@
 
 What a run holds is the process itself (program, phenotypes, null models: measured once they are fitted), what the first
 block brings along (compiled kernels, the writer of parts) and, for each thread, the chunk it decompresses, the block it works
-on and the rows of its task. A rehearsal measures one block; a gate watches the process while it runs.
+on and the rows of its task. A rehearsal (`genassoc.engine.rehearsal`) measures one block; a gate watches the process while it
+runs.
 """
 
-import contextlib
 import threading
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from genassoc.engine.executors import Executor, Serial, Threads, single_threaded_blas
+from genassoc.data.memory import give_back_freed_memory, parse_memory, resident_memory, show_memory
+from genassoc.engine.executors import Executor, Serial, Threads
 from genassoc.engine.plan import Plan, Task
-from genassoc.engine.resources import granted_memory, parse_memory, resident_memory, show_memory
+from genassoc.engine.rehearsal import FIRST_BLOCK, MIN_BLOCK, WRITER, Needs, estimated_needs, pickled_bytes, rehearse
+from genassoc.engine.resources import granted_memory
 from genassoc.errors import PlanError
 from genassoc.provenance import peak_memory_bytes
-from genassoc.shapes import packed_bytes
 
 if TYPE_CHECKING:
     from genassoc.engine.association import AssociationJob
-
-# Bytes, measured on linear and logistic runs of 60,000 and 400,000 samples (docs/hpc.md); they bound from above.
-FIRST_BLOCK = 150 * 2**20  # compiled kernels and the pools of libraries: once, with the first block of a process
-WRITER = 80 * 2**20  # pyarrow's parquet writer, and the pieces of parts while they are merged: once
-THREAD = 24 * 2**20  # an arena of the allocator, whatever is in it
-CHUNK_COPIES = 3  # of a stored chunk: compressed, decompressed, joined
-BLOCK_COPIES = 3  # of the packed block: selection, working copies, slack of the allocator
-ROW_BYTES = 480  # of a row of results: as arrays, polars and Arrow columns, and as parquet
-MARGIN = 1.25  # on what a rehearsal measured: blocks differ
-SHARE_READING = 0.2  # of a block's time, where none was measured
-MIN_BLOCK = 16
-_SAMPLING_SECONDS = 0.002
-
-
-@dataclass(frozen=True)
-class Needs:
-    """What a run holds, in bytes, and where its time goes.
-
-    Attributes
-    ----------
-    process : int
-        Whatever runs: program, phenotypes, null models, first block's baggage.
-    chunk : int
-        One stored chunk, packed.
-    variant : float
-        Each variant of the block read at a time, in a thread.
-    rows_per_variant : int
-        Rows of results of a variant.
-    share_reading : float
-        Of a whole block's time: what smaller blocks repeat, since they decompress whole chunks.
-    """
-
-    process: int
-    chunk: int
-    variant: float
-    rows_per_variant: int
-    share_reading: float = SHARE_READING
-
-    def thread(self, block_variants: int, task_variants: int) -> int:
-        """Bytes of one thread."""
-        rows = task_variants * self.rows_per_variant * ROW_BYTES
-        return int(THREAD + CHUNK_COPIES * self.chunk + block_variants * self.variant + rows)
-
-    def total(self, n_threads: int, block_variants: int, task_variants: int) -> int:
-        """Bytes of the process with that many threads at work."""
-        return self.process + n_threads * self.thread(block_variants, task_variants)
 
 
 @dataclass(frozen=True)
@@ -77,86 +30,6 @@ class Fit:
     block_variants: int
     task_variants: int
     n_bytes: int
-
-
-@dataclass(frozen=True)
-class Rehearsal:
-    """One block, read and computed.
-
-    Attributes
-    ----------
-    n_variants : int
-        Its variants.
-    seconds, reading_seconds : float
-        By the clock, in one thread; of them for reading.
-    n_bytes : int
-        What its thread held at most, beyond what was held before, as far as it was seen.
-    """
-
-    n_variants: int
-    seconds: float
-    reading_seconds: float
-    n_bytes: int
-
-
-def estimated_needs(job: "AssociationJob", plan: Plan, rows_per_variant: int) -> Needs:
-    """Needs of a job whose null models are fitted, without a rehearsal."""
-    cohort = job.cohort
-    variant = BLOCK_COPIES * packed_bytes(cohort.block_width)
-    chunk = int(cohort.store.block_variants) * packed_bytes(int(cohort.store.n_samples))
-    return Needs(resident_memory() + FIRST_BLOCK + WRITER, chunk, variant, rows_per_variant)
-
-
-def rehearse(job: "AssociationJob", plan: Plan, rows_per_variant: int) -> tuple[Needs, Rehearsal]:
-    """Read and compute a few variants, so that kernels are compiled and loaded; then one block, timed and measured."""
-    pieces = [(task, *piece) for task in plan.tasks for piece in task.blocks(plan.block_variants)]
-    task, start, stop = max(pieces, key=lambda piece: piece[2] - piece[1])
-    before = resident_memory()
-    with single_threaded_blas():
-        job.do(job.state, Task(0, start, min(stop, start + MIN_BLOCK), task.contig))
-        with _watched() as seen:
-            clock = time.perf_counter()
-            job.cohort.read(start, stop)
-            reading = time.perf_counter() - clock
-            clock = time.perf_counter()
-            job.do(job.state, Task(0, start, stop, task.contig))
-            seconds = time.perf_counter() - clock
-    measured = Rehearsal(stop - start, seconds, min(reading, seconds), max(seen) - before)
-    return measured_needs(job, plan, rows_per_variant, measured, before), measured
-
-
-def measured_needs(job: "AssociationJob", plan: Plan, rows_per_variant: int, measured: Rehearsal, before: int) -> Needs:
-    """`estimated_needs`, raised to what a rehearsal that began with ``before`` bytes has shown."""
-    give_back_freed_memory()
-    needs = estimated_needs(job, plan, rows_per_variant)
-    # Freed memory is used again: what was seen is too little for a second thread, so it only ever raises the estimate.
-    held = MARGIN * measured.n_bytes - FIRST_BLOCK - THREAD - CHUNK_COPIES * needs.chunk
-    return replace(
-        needs,
-        process=resident_memory() + WRITER,
-        variant=max(needs.variant, held / measured.n_variants),
-        share_reading=measured.reading_seconds / max(measured.seconds, 1e-9),
-    )
-
-
-@contextlib.contextmanager
-def _watched() -> Iterator[list[int]]:
-    """Bytes held, looked at every two milliseconds while the block lasts."""
-    seen = [resident_memory()]
-    over = threading.Event()
-
-    def look() -> None:
-        while not over.wait(_SAMPLING_SECONDS):
-            seen.append(resident_memory())
-
-    watcher = threading.Thread(target=look, name="genassoc-memory", daemon=True)
-    watcher.start()
-    try:
-        yield seen
-    finally:
-        over.set()
-        watcher.join()
-        seen.append(resident_memory())
 
 
 def fit(needs: Needs, cap: int, n_threads: int, block_variants: int, task_variants: int, recut: bool = True) -> Fit:
@@ -230,15 +103,22 @@ class Gate:
     ----------
     cap, each : int
         Bytes of the process, and of one task.
+    most : int, optional
+        Tasks at once, whatever memory there is: fewer than the threads of a worker of Dask's.
     """
 
-    def __init__(self, cap: int, each: int) -> None:
-        self.cap, self.each = cap, each
+    def __init__(self, cap: int, each: int, most: int | None = None) -> None:
+        self.cap, self.each, self.most = cap, each, most
         self._running = 0
         self._changed = threading.Condition()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Gate, (self.cap, self.each, self.most))  # a gate of its own in each process
+
     def __enter__(self) -> None:
         with self._changed:
+            while self.most is not None and self._running >= self.most:
+                self._changed.wait(1.0)
             while self._running and resident_memory() + self.each > self.cap:
                 give_back_freed_memory()
                 if resident_memory() + self.each <= self.cap:
@@ -250,17 +130,6 @@ class Gate:
         with self._changed:
             self._running -= 1
             self._changed.notify_all()
-
-
-def give_back_freed_memory() -> None:
-    """Have the allocators return what is free to the system, where they can."""
-    import ctypes
-
-    import pyarrow as pa
-
-    pa.default_memory_pool().release_unused()
-    with contextlib.suppress(OSError, AttributeError):  # glibc alone
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 @dataclass(frozen=True)
@@ -315,25 +184,23 @@ def fitted(
     job, plan
         Null models are fitted.
     executor : Executor, optional
-        `Threads` (the default) and `Serial` obey the cap; others run in processes that have their own.
+        `Threads` by default.
     memory : str or int, optional
-        The cap. Without one, what the system grants this process bounds the number of threads.
+        The cap of each process: this one's, and of each worker that the executor has. Without one, what the system grants
+        this process bounds the number of threads; workers have what limits they were started with.
     recut : bool
         Whether the plan's tasks may be cut anew.
 
     Raises
     ------
     PlanError
-        What was asked for does not fit (says what would), or the executor is not of this process.
+        What was asked for does not fit (says what would), or it is not known what memory the executor's processes have.
     """
     executor = executor or Threads()
     if not isinstance(executor, Threads | Serial):
-        if memory is not None:
-            raise PlanError(
-                f"a cap on memory is for threads of this process; the workers of {executor} have their own: "
-                "give it to them (--memory-limit of 'dask worker', memory= of a SLURMCluster)."
-            )
-        return Fitted(job, plan, executor)
+        if memory is None:
+            return Fitted(job, plan, executor)
+        return _fitted_workers(job, plan, executor, parse_memory(memory), rows_per_variant, recut)
     wanted = executor.n if isinstance(executor, Threads) else 1
     largest = max(task.n_variants for task in plan.tasks)
     if memory is None:
@@ -353,6 +220,34 @@ def fitted(
     words = describe_fit(chosen, cap, wanted, plan.block_variants)
     cut = plan.finer(chosen.task_variants) if recut else plan
     return Fitted(gated, cut, _like(executor, chosen.n_threads), (words,))
+
+
+def _fitted_workers(
+    job: "AssociationJob", plan: Plan, executor: Any, cap: int, rows_per_variant: int, recut: bool
+) -> Fitted:
+    """The same for the processes of a cluster: blocks, tasks, and how many of them a worker does at once."""
+    if not hasattr(executor, "workers"):
+        raise PlanError(f"a cap on memory cannot be given to the processes of {executor}: limit them where they start.")
+    needs, _ = rehearse(job, plan, rows_per_variant)
+    state = pickled_bytes(job.state)
+    workers = executor.workers()
+    # A worker reads the null models as bytes before it makes arrays of them; so does this process, to write them.
+    needs = replace(needs, process=workers.n_bytes + 2 * state + FIRST_BLOCK + WRITER)
+    here = max(peak_memory_bytes() or 0, resident_memory() + 2 * state)
+    if here > cap:
+        raise PlanError(
+            f"--memory {show_memory(cap)} is too little for this process, which fits the null models and hands them out: "
+            f"give at least --memory {show_memory(1.02 * max(here, needs.total(1, MIN_BLOCK, MIN_BLOCK)))}, or test fewer "
+            "traits at a time."
+        )
+    largest = max(task.n_variants for task in plan.tasks)
+    chosen = fit(needs, cap, workers.n_threads, plan.block_variants, largest, recut)
+    each = needs.thread(chosen.block_variants, chosen.task_variants)
+    gate = Gate(cap, each, chosen.n_threads)
+    words = describe_fit(chosen, cap, workers.n_threads, plan.block_variants)
+    cut = plan.finer(chosen.task_variants) if recut else plan
+    gated = GatedJob(replace(job, block_variants=chosen.block_variants), gate)
+    return Fitted(gated, cut, executor, (f"{words} in each worker",))
 
 
 def _within_grant(

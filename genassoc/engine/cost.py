@@ -1,21 +1,66 @@
-"""What a run will cost, before the queue: one block is read and computed, and the rest follows from it."""
+"""What a run will cost, before the queue: one block is read and computed, and the rest follows from it.
+
+Its time has three stages: until the null models are fitted (measured by who fitted them), the variants (from the block), and
+what follows them: merging, auditing (measured on rows of the block by `genassoc.audit`) and summing up.
+"""
 
 import errno
 import shutil
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from genassoc.data.memory import parse_memory, show_memory
 from genassoc.data.output import output_error
-from genassoc.engine.budget import Fit, Needs, Rehearsal, describe_fit, fit, rehearse
+from genassoc.engine.budget import Fit, describe_fit, fit
 from genassoc.engine.plan import Plan
-from genassoc.engine.resources import granted_memory, parse_memory, show_memory
+from genassoc.engine.rehearsal import Needs, Rehearsal, Workload, rehearse, slowdown
+from genassoc.engine.resources import granted_memory
 
 if TYPE_CHECKING:
     from genassoc.engine.association import AssociationJob
 
 PARQUET_ROW_BYTES = 70  # of a row in a results parquet, measured on real cohorts
 PART_ROW_BYTES = 100  # of a row in a part, which is compressed for speed
+START_SECONDS = 1.3  # python, imports, opening a store
+PART_SECONDS = 0.012  # a part of few rows, written and synced: 0.006 on a local disk, 0.05 on a busy one
+MERGED_SECONDS = 1.2e-6  # a row: written to its part, read again, checked, compressed
+SUMMED_SECONDS = 5e-8  # a row of results for each trait that is summed up on the terminal
+TRAITS_SUMMED = 20
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds by the clock of a run's stages; ``variants`` with the threads of one process.
+
+    Attributes
+    ----------
+    start, variants, merge, audit : float
+    audited : int
+        Rows that the audit fits again.
+    """
+
+    start: float
+    variants: float
+    merge: float
+    audit: float
+    audited: int
+
+    @property
+    def total(self) -> float:
+        """All of a run in one process."""
+        return self.start + self.variants + self.merge + self.audit
+
+    def part(self, n_parts: int) -> float:
+        """One of ``n_parts`` jobs of an array, each of which starts anew."""
+        return self.start + self.variants / n_parts
+
+    @property
+    def after_parts(self) -> float:
+        """Merging what an array of jobs has left, which reads the phenotypes again."""
+        return self.start + self.merge + self.audit
 
 
 @dataclass(frozen=True)
@@ -38,6 +83,14 @@ class Cost:
         Whether the cap was asked for.
     n_threads : int
         As wanted.
+    work : Workload
+        Blocks and variants that are read.
+    slowdown : float
+        Of a thread beside the others.
+    start : float
+        Seconds to read the phenotypes and to fit the null models.
+    audit : tuple of (float, int)
+        Seconds, and rows fitted again.
     """
 
     plan: Plan
@@ -48,12 +101,27 @@ class Cost:
     cap: int
     asked: bool
     n_threads: int
+    work: Workload
+    slowdown: float = 1.0
+    start: float = 0.0
+    audit: tuple[float, int] = (0.0, 0)
 
     @property
     def core_seconds(self) -> float:
         """Seconds of one thread for all variants, at the speed of the block that was computed."""
-        again = 1 + self.needs.share_reading * (self.plan.block_variants / self.fit.block_variants - 1)
-        return self.measured.seconds / self.measured.n_variants * self.plan.n_variants * again
+        computing = self.measured.computing_seconds * self.work.n_variants
+        return self.measured.reading_seconds * self.work.n_pieces + computing
+
+    @property
+    def timing(self) -> Timing:
+        """By the clock, stage by stage."""
+        rehearsed = self.measured.seconds + self.measured.reading_seconds if self.asked else 0.0
+        variants = self.core_seconds * self.slowdown + PART_SECONDS * self.work.n_tasks
+        each = self.needs.rows_per_variant
+        merge = self.work.n_variants * each * (MERGED_SECONDS + SUMMED_SECONDS * min(each, TRAITS_SUMMED))
+        # Less than a task for each thread leaves threads idle.
+        threads = min(self.fit.n_threads, max(1.0, self.work.n_pieces))
+        return Timing(START_SECONDS + self.start + rehearsed, variants / threads, merge, *self.audit)
 
     @property
     def output_bytes(self) -> int:
@@ -62,20 +130,31 @@ class Cost:
 
     def lines(self) -> list[str]:
         """For people."""
-        plan, threads = self.plan, self.fit.n_threads
-        traits = self.needs.rows_per_variant
-        parts = f", in {plan.n_parts} parts: {_clock(self.core_seconds / threads / plan.n_parts)} each" * (
-            plan.n_parts > 1
-        )
-        each = self.measured.seconds / self.measured.n_variants * 1e3
+        plan, traits = self.plan, self.needs.rows_per_variant
         return [
-            f"{plan.n_variants:,} variants x {traits} rows each = {self.rows:,} rows at most, in {len(plan.tasks)} tasks",
+            f"{plan.n_variants:,} variants x {traits} rows each = {self.rows:,} rows at most, in {self.work.n_tasks} tasks",
             describe_fit(self.fit, self.cap, self.n_threads, plan.block_variants)
             + ("" if self.asked else f"; ask the queue for {show_memory(1.1 * self.fit.n_bytes)}"),
-            f"time: about {_clock(self.core_seconds / threads)} with {threads} threads{parts} "
-            f"({each:.2f} ms a variant, of {self.measured.n_variants:,} read and computed now)",
+            *self._time_lines(),
             f"results: about {self.output_bytes / 1e6:,.1f} MB as parquet, and {self.rows * PART_ROW_BYTES / 1e6:,.1f} MB "
             "of parts until they are merged",
+        ]
+
+    def _time_lines(self) -> list[str]:
+        """How long, and which stage how long."""
+        timing, threads = self.timing, self.fit.n_threads
+        each = self.core_seconds * self.slowdown / max(self.work.n_variants, 1) * 1e3
+        variants = f"({each:.2f} ms a variant and thread, from {self.measured.n_variants:,} read and computed now)"
+        merge = f"{_clock(timing.merge)} to merge and sum up"
+        audit = f", {_clock(timing.audit)} to audit {timing.audited} rows" * (timing.audited > 0)
+        if self.plan.n_parts > 1:
+            return [
+                f"time: about {_clock(timing.part(self.plan.n_parts))} a part with {threads} threads {variants}, "
+                f"{_clock(timing.start)} of them to start; then about {_clock(timing.after_parts)} for 'genassoc merge'{audit}"
+            ]
+        return [
+            f"time: about {_clock(timing.total)} with {threads} threads: {_clock(timing.start)} to start, "
+            f"{_clock(timing.variants)} for the variants {variants}, {merge}{audit}"
         ]
 
     def check_space(self, folder: Path) -> None:
@@ -94,32 +173,48 @@ class Cost:
 
 
 def cost_of(
-    job: "AssociationJob", plan: Plan, rows_per_variant: int, n_threads: int, memory: str | int | None = None
+    job: "AssociationJob",
+    plan: Plan,
+    rows_per_variant: int,
+    n_threads: int,
+    memory: str | int | None = None,
+    *,
+    start: float = 0.0,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Cost:
-    """Compute one block, and say what the plan will cost.
+    """Compute one block, and say what the plan will cost, without an audit.
 
     Parameters
     ----------
     memory : str or int, optional
         A worker's cap; what the system grants this process by default.
+    start : float
+        Seconds that reading the phenotypes and fitting the null models took.
+    clock : callable
+        Seconds from anywhere.
 
     Raises
     ------
     PlanError
         It cannot fit (says what would).
     """
-    needs, measured = rehearse(job, plan, rows_per_variant)
+    needs, measured = rehearse(job, plan, rows_per_variant, clock)
     largest = max(task.n_variants for task in plan.tasks)
     grant = granted_memory()
     # Where nothing is known of the system, nothing is refused.
     cap = parse_memory(memory) if memory is not None else grant.n_bytes if grant else 2**62
     chosen = fit(needs, cap, n_threads, plan.block_variants, largest)
+    cut = plan.finer(chosen.task_variants) if memory is not None else plan
+    work = Workload.of(job, cut, chosen.block_variants)
+    beside = slowdown(job, work, measured, chosen.n_threads, clock)
     rows = plan.n_variants * rows_per_variant
-    return Cost(plan, rows, needs, measured, chosen, cap, memory is not None, n_threads)
+    return Cost(plan, rows, needs, measured, chosen, cap, memory is not None, n_threads, work, beside, start)
 
 
 def _clock(seconds: float) -> str:
     """A duration for people."""
+    if seconds < 0.5:
+        return "less than 1 s"
     if seconds < 90:
         return f"{max(seconds, 1):.0f} s"
     if seconds < 5400:

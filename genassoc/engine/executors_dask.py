@@ -9,6 +9,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,14 @@ LOCAL = "local:"
 _LOOK_SECONDS = 5.0  # workers come and go: how often they are counted anew
 _IDLE_SECONDS = 60.0  # how long an interrupted run waits for the tasks that workers have begun
 _KEPT = "What was finished is kept; the same command carries on from there."
+
+
+@dataclass(frozen=True)
+class Workers:
+    """The largest of the worker processes: bytes that it holds before any work, and threads."""
+
+    n_bytes: int
+    n_threads: int
 
 
 class Dask:
@@ -101,6 +110,12 @@ class Dask:
             run.end(finished)
             if folder is not None:
                 Path(str(source)).unlink(missing_ok=True)
+
+    def workers(self) -> Workers:
+        """What the worker processes hold before any work, and their threads; waits for the first."""
+        self.client.wait_for_workers(1)
+        held = self.client.run(broadcast.memory_when_ready)
+        return Workers(max(held.values()), max(self.client.nthreads().values()))
 
     def limit(self) -> int:
         """Tasks that may be with the cluster at once, now."""

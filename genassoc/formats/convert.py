@@ -280,7 +280,9 @@ class Conversion:
             names = ", ".join(str(source.path) for source in self.sources[:3])
             raise InputError(f"{names}: no variants to write: " + "; ".join(summary.lines()[1:]))
         if self.writer.discarded:
-            summary.notes.append("an interrupted conversion of other inputs or parameters was there: begun anew")
+            summary.notes.append(
+                "an interrupted conversion of other inputs or parameters, or of an earlier version, was there: begun anew"
+            )
         versions = {name: version for name, version in package_versions().items() if name in _VERSIONS}
         attributes: dict[str, Any] = {"summary": summary.stored(), "sources": summary.sources, "versions": versions}
         attributes["parameters"] = {"regions": [list(region) for region in self.regions]}

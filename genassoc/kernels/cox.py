@@ -1,24 +1,23 @@
-"""Cox's partial likelihood: its value, gradient and information in one scan of the risk sets, and its maximum.
-
-Samples at risk at an event time t are those with ``entry < t <= time`` of the event's stratum. The distinct event times
-of all strata are numbered 0 to K - 1, stratum by stratum and upwards within one, so that every sample is at risk in one
-run ``first <= k < last`` of them, and sums over risk sets are running sums. With m deaths tied at a time, Efron's
-likelihood (1977) has m terms, in the l-th of which (l = 0 .. m - 1) the tied deaths count ``1 - l / m``; Breslow's has
-m times the term l = 0 ::
-
-    log L = sum_deaths eta_i - sum_kl log den_kl        den_kl = sum_i a_ikl exp(eta_i)        p_ikl = a_ikl exp(eta_i) / den_kl
-    U     = sum_deaths x_i - sum_kl mean_kl             mean_kl = sum_i p_ikl x_i
-    J     = sum_i c_i x_i x_i' - sum_kl mean_kl mean_kl'           c_i = sum_kl p_ikl, the events expected of sample i
+"""The maximum of Cox's partial likelihood (`genassoc.kernels.cox_sums`), with Firth's penalty where it is asked for.
 
 Firth's penalty (Heinze & Schemper 2001, doi:10.1111/j.0006-341X.2001.00114.x) adds ``log det J / 2``.
 """
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 
 from genassoc.kernels import jit
+from genassoc.kernels.cox_sums import (
+    Covariates,
+    RiskSets,
+    RiskSums,
+    arranged,
+    evaluate,
+    mean_tile,
+    suffix_sums,
+    vectors,
+)
 from genassoc.kernels.logistic import (
     CONVERGED,
     FLAT,
@@ -32,202 +31,16 @@ from genassoc.kernels.logistic import (
     solve_lower,
     solve_upper,
 )
-from genassoc.shapes import BoolArray, Float64Array, Int64Array
+from genassoc.kernels.tiles import combine, tile_width
+from genassoc.kernels.vector import DOUBLES, add_scaled
+from genassoc.kernels.vector64 import TILE
+from genassoc.shapes import Float64Array
 
 LONGEST = 30.0  # of any sample's log hazard in one step: further, exp leaves no digits to come back with
 
 
-class RiskSets(NamedTuple):
-    """Who is at risk when.
-
-    Attributes
-    ----------
-    event : bool array (n,)
-        Samples that have the event; it is the last one they are at risk of, ``last - 1``.
-    first, last : int64 arrays (n,)
-        The run of event times at which each sample is at risk; empty where it is at risk at none.
-    ends : bool array (K,)
-        Event times that are the last of their stratum.
-    efron : bool
-        Efron's ties, else Breslow's.
-    """
-
-    event: BoolArray
-    first: Int64Array
-    last: Int64Array
-    ends: BoolArray
-    efron: bool
-
-
-class RiskSums(NamedTuple):
-    """Sums over the risk sets at one estimate.
-
-    Attributes
-    ----------
-    s0, d0 : float64 arrays (K,)
-        Sum of exp(eta) over the risk set, and over the deaths at that time.
-    s1, d1 : float64 arrays (K, P)
-        The same of exp(eta) x.
-    deaths : int64 array (K,)
-    hazard : float64 array (K + 1,)
-        Sum over the times before of ``sum_l 1 / den_kl``.
-    tied : float64 array (K,)
-        ``sum_l (l / m) / den_kl``, what the deaths at that time are spared.
-    w, expected : float64 arrays (n,)
-        exp(eta) up to a factor, and c.
-    """
-
-    s0: Float64Array
-    d0: Float64Array
-    s1: Float64Array
-    d1: Float64Array
-    deaths: Int64Array
-    hazard: Float64Array
-    tied: Float64Array
-    w: Float64Array
-    expected: Float64Array
-
-
 @jit
-def risk_sums(n: int, K: int, P: int) -> RiskSums:
-    """Room for the sums of n samples, K event times and P covariates."""
-    return RiskSums(
-        np.empty(K), np.empty(K), np.empty((K, P)), np.empty((K, P)), np.empty(K, np.int64), np.empty(K + 1),
-        np.empty(K), np.empty(n), np.empty(n),
-    )  # fmt: skip
-
-
-@jit
-def suffix_sums(values: Float64Array, ends: BoolArray) -> None:
-    """Running sums of values (K, P) from each stratum's last event time backwards, in place."""
-    K, P = values.shape
-    for k in range(K - 2, -1, -1):
-        if not ends[k]:
-            for j in range(P):
-                values[k, j] += values[k + 1, j]
-
-
-@jit
-def _exponentials(D: Float64Array, offset: Float64Array, beta: Float64Array, sets: RiskSets, w: Float64Array) -> float:
-    """Fills w with ``exp(eta - largest)`` of who is at risk, 0 of others; the sum of the deaths' ``eta - largest``."""
-    n, P = D.shape
-    largest = -np.inf
-    for i in range(n):
-        e = offset[i]
-        for j in range(P):
-            e += D[i, j] * beta[j]
-        w[i] = e
-        if sets.last[i] > sets.first[i] and e > largest:
-            largest = e
-    total = 0.0
-    for i in range(n):
-        if sets.last[i] > sets.first[i]:
-            if sets.event[i]:
-                total += w[i] - largest
-            w[i] = math.exp(w[i] - largest)
-        else:
-            w[i] = 0.0
-    return total
-
-
-@jit
-def _gather(D: Float64Array, sets: RiskSets, sums: RiskSums, gradient: Float64Array) -> None:
-    """Fill s0, s1, d0, d1 and deaths of w; add the deaths' x to the gradient."""
-    n, P = D.shape
-    s0, s1, d0, d1, w = sums.s0, sums.s1, sums.d0, sums.d1, sums.w
-    s0[:] = 0.0
-    d0[:] = 0.0
-    s1[:] = 0.0
-    d1[:] = 0.0
-    sums.deaths[:] = 0
-    for i in range(n):
-        if sets.last[i] <= sets.first[i]:
-            continue
-        k, before, x = sets.last[i] - 1, sets.first[i] - 1, w[i]
-        s0[k] += x
-        for j in range(P):
-            s1[k, j] += x * D[i, j]
-        if sets.event[i]:
-            sums.deaths[k] += 1
-            d0[k] += x
-            for j in range(P):
-                d1[k, j] += x * D[i, j]
-                gradient[j] += D[i, j]
-        if before >= 0 and not sets.ends[before]:
-            # Entered late: not at risk at the earlier times of the stratum.
-            s0[before] -= x
-            for j in range(P):
-                s1[before, j] -= x * D[i, j]
-    for k in range(s0.size - 2, -1, -1):
-        if not sets.ends[k]:
-            s0[k] += s0[k + 1]
-    suffix_sums(s1, sets.ends)
-
-
-@jit
-def partial_likelihood(
-    D: Float64Array,
-    offset: Float64Array,
-    beta: Float64Array,
-    sets: RiskSets,
-    sums: RiskSums,
-    gradient: Float64Array,
-    J: Float64Array,
-) -> float:
-    """The log partial likelihood at beta; fills the sums, the gradient (P,) and the information J (P, P).
-
-    Parameters
-    ----------
-    D : float64 array (n, P)
-        Covariates; the closer to centred, the fewer digits J loses.
-    offset : float64 array (n,)
-        Part of eta that is given.
-    """
-    n, P = D.shape
-    gradient[:] = 0.0
-    J[:] = 0.0
-    total = _exponentials(D, offset, beta, sets, sums.w)
-    _gather(D, sets, sums, gradient)
-    mean = np.empty(P)
-    sums.hazard[0] = 0.0
-    for k in range(sets.ends.size):
-        m = sums.deaths[k]
-        rate, tied = 0.0, 0.0
-        for tie in range(m):
-            part = tie / m if sets.efron else 0.0
-            den = sums.s0[k] - part * sums.d0[k]
-            total -= math.log(den)
-            rate += 1.0 / den
-            tied += part / den
-            for j in range(P):
-                mean[j] = (sums.s1[k, j] - part * sums.d1[k, j]) / den
-                gradient[j] -= mean[j]
-                for q in range(j + 1):
-                    J[j, q] -= mean[j] * mean[q]
-        sums.hazard[k + 1] = sums.hazard[k] + rate
-        sums.tied[k] = tied
-    for i in range(n):
-        c = 0.0
-        if sets.last[i] > sets.first[i]:
-            exposure = sums.hazard[sets.last[i]] - sums.hazard[sets.first[i]]
-            if sets.event[i]:
-                exposure -= sums.tied[sets.last[i] - 1]
-            c = sums.w[i] * exposure
-            for j in range(P):
-                x = c * D[i, j]
-                for q in range(j + 1):
-                    J[j, q] += x * D[i, q]
-        sums.expected[i] = c
-    for j in range(P):
-        for q in range(j):
-            J[q, j] = J[j, q]
-    return total
-
-
-@jit
-def add_firth_gradient(
-    D: Float64Array, sets: RiskSets, sums: RiskSums, L: Float64Array, gradient: Float64Array
-) -> None:
+def add_firth_gradient(X: Covariates, sets: RiskSets, sums: RiskSums, L: Float64Array, gradient: Float64Array) -> None:
     """Add half the derivative of ``log det J`` to the gradient; L is the factor of J, the sums those of `partial_likelihood`.
 
     The derivative of J is the third central moment of the risk sets, so that with ``A = J^-1`` and ``q_i = x_i'A x_i`` ::
@@ -236,18 +49,20 @@ def add_firth_gradient(
 
     with ``G_i = sum_kl p_ikl mean_kl``, a running sum over the event times: no more than the order of one scan.
     """
-    n, P = D.shape
-    K = sets.ends.size
-    q, half, solved = np.empty(n), np.empty(P), np.empty((n, P))
+    n, P, K = sums.w.size, gradient.size, sets.ends.size
+    W, width = vectors(P), tile_width(P)
+    A = _inverse(L, P)
+    q, solved = np.zeros(n), np.zeros(n * W)
+    _forms_of_samples(X.tiles, A, P, q, solved)
+    size = np.zeros(max(sums.means.size // max(W, 1), 1))
+    tile = np.zeros(width * TILE)
+    for first in range(0, sums.means.size // max(W, 1), TILE):
+        mean_tile(sums.means, first, P, tile)
+        _forms_of_tile(tile, 0, A, P, size[first : first + TILE], size[:0])
     sq, dq = np.zeros((K, 1)), np.zeros(K)
     for i in range(n):
-        q[i] = 0.0
         if sets.last[i] <= sets.first[i]:
             continue
-        solve_lower(L, D[i], half, P)
-        solve_upper(L, half, solved[i], P)
-        for j in range(P):
-            q[i] += half[j] * half[j]
         k, before = sets.last[i] - 1, sets.first[i] - 1
         sq[k, 0] += sums.w[i] * q[i]
         if sets.event[i]:
@@ -255,38 +70,76 @@ def add_firth_gradient(
         if before >= 0 and not sets.ends[before]:
             sq[before, 0] -= sums.w[i] * q[i]
     suffix_sums(sq, sets.ends)
-    prefix, spared = np.zeros((K + 1, P)), np.zeros((K, P))
-    mean = np.empty(P)
+    slope, prefix, spared = np.zeros(W), np.zeros((K + 1) * W), np.zeros(K * W)
+    term = 0
     for k in range(K):
         m = sums.deaths[k]
-        for j in range(P):
-            prefix[k + 1, j] = prefix[k, j]
+        for c in range(0, W, DOUBLES):
+            add_scaled(prefix, (k + 1) * W + c, prefix, k * W + c, 1.0)
         for tie in range(m):
             part = tie / m if sets.efron else 0.0
-            den = sums.s0[k] - part * sums.d0[k]
-            for j in range(P):
-                mean[j] = (sums.s1[k, j] - part * sums.d1[k, j]) / den
-                prefix[k + 1, j] += mean[j] / den
-                spared[k, j] += part * mean[j] / den
-            solve_lower(L, mean, half, P)
-            size = 0.0
-            for j in range(P):
-                size += half[j] * half[j]
-            mean_q = (sq[k, 0] - part * dq[k]) / den
-            for j in range(P):
-                gradient[j] += mean[j] * (size - 0.5 * mean_q)
+            inverse = 1.0 / (sums.s0[k] - part * sums.d0[k])
+            mean_q = (sq[k, 0] - part * dq[k]) * inverse
+            for c in range(0, W, DOUBLES):
+                add_scaled(prefix, (k + 1) * W + c, sums.means, term * W + c, inverse)
+                if part != 0.0:
+                    add_scaled(spared, k * W + c, sums.means, term * W + c, part * inverse)
+                add_scaled(slope, c, sums.means, term * W + c, size[term] - 0.5 * mean_q)
+            term += 1
     for i in range(n):
         if sets.last[i] <= sets.first[i]:
             continue
-        along = 0.0
+        along, here, high, low = 0.0, i * W, sets.last[i] * W, sets.first[i] * W
         for j in range(P):
-            G = prefix[sets.last[i], j] - prefix[sets.first[i], j]
-            if sets.event[i]:
-                G -= spared[sets.last[i] - 1, j]
-            along += solved[i, j] * G
-        factor = 0.5 * sums.expected[i] * q[i] - sums.w[i] * along
-        for j in range(P):
-            gradient[j] += factor * D[i, j]
+            along += solved[here + j] * (prefix[high + j] - prefix[low + j])
+        if sets.event[i]:
+            for j in range(P):
+                along -= solved[here + j] * spared[high - W + j]
+        for c in range(0, W, DOUBLES):
+            add_scaled(slope, c, X.rows, here + c, 0.5 * sums.expected[i] * q[i] - sums.w[i] * along)
+    for j in range(P):
+        gradient[j] += slope[j]
+
+
+@jit
+def _inverse(L: Float64Array, P: int) -> Float64Array:
+    """``(L L')^-1``, rows as factors of a tile's columns."""
+    width = tile_width(P)
+    A, unit, half, column = np.zeros(P * width), np.zeros(P), np.empty(P), np.empty(P)
+    for j in range(P):
+        unit[:] = 0.0
+        unit[j] = 1.0
+        solve_lower(L, unit, half, P)
+        solve_upper(L, half, column, P)
+        for i in range(P):
+            A[j * width + i] = column[i]
+    return A
+
+
+@jit
+def _forms_of_tile(
+    tiles: Float64Array, base: int, A: Float64Array, P: int, forms: Float64Array, solved: Float64Array
+) -> None:
+    """Fill forms with x'A x of a tile's samples, and solved (rows) with A x where it has room."""
+    W, width = vectors(P), tile_width(P)
+    column, total = np.empty(TILE), np.zeros(TILE)
+    for j in range(P):
+        column[:] = 0.0
+        combine(tiles, base, A, j * width, width, column)
+        for i in range(TILE):
+            total[i] += column[i] * tiles[base + j * TILE + i]
+        if solved.size > 0:
+            for i in range(forms.size):
+                solved[i * W + j] = column[i]
+    for i in range(forms.size):
+        forms[i] = total[i]
+
+
+@jit
+def _forms_of_samples(tiles: Float64Array, A: Float64Array, P: int, q: Float64Array, solved: Float64Array) -> None:
+    W, width = vectors(P), tile_width(P)
+    for start in range(0, q.size, TILE):
+        _forms_of_tile(tiles, start * width, A, P, q[start : start + TILE], solved[start * W :])
 
 
 @jit
@@ -322,14 +175,14 @@ def fit(
     status, objective, iterations
         The status is one of `genassoc.kernels.logistic`: CONVERGED, NOT_CONVERGED, SINGULAR.
     """
-    P = D.shape[1]
+    P, X = beta.size, arranged(D)
     J, F = np.empty((P, P)), np.zeros((P, P))
     before, step, gradient, scratch = np.empty(P), np.zeros(P), np.empty(P), np.empty(P)
     best, halvings = -np.inf, 0
     # Without a penalty a coefficient that takes longer runs away (R's coxph allows 20).
     limit = MAX_ITERATIONS if penalised or runaway else 25
     for iteration in range(limit):
-        objective = partial_likelihood(D, offset, beta, sets, sums, gradient, J)
+        objective = evaluate(X, offset, beta, sets, sums, gradient, J)
         log_determinant = cholesky(J, L, P)
         if penalised:
             objective += 0.5 * log_determinant
@@ -347,7 +200,7 @@ def fit(
         flat = iteration > 0 and objective - best < FLAT * (0.05 + abs(objective))
         best, halvings = objective, 0
         if penalised:
-            add_firth_gradient(D, sets, sums, L, gradient)
+            add_firth_gradient(X, sets, sums, L, gradient)
         if math.isnan(cholesky(J, F, n_free)):
             return SINGULAR, best, iteration
         solve_lower(F, gradient, scratch, n_free)
@@ -357,7 +210,7 @@ def fit(
         if decrement < STEP_TOLERANCE or (runaway and flat and decrement < 1e-6):
             return CONVERGED, objective, iteration
         solve_upper(F, scratch, step, n_free)
-        _limit_step(D, step, n_free, MAX_STEP if penalised else LONGEST)
+        _limit_step(X, step, n_free, MAX_STEP if penalised else LONGEST)
         for j in range(P):
             before[j] = beta[j]
         for j in range(n_free):
@@ -366,14 +219,16 @@ def fit(
 
 
 @jit
-def _limit_step(D: Float64Array, step: Float64Array, n_free: int, most: float) -> None:
+def _limit_step(X: Covariates, step: Float64Array, n_free: int, most: float) -> None:
     """Shorten a step that changes a sample's log hazard by more than ``most``."""
-    longest = 0.0
-    for i in range(D.shape[0]):
-        change = 0.0
-        for j in range(n_free):
-            change += D[i, j] * step[j]
-        longest = max(longest, abs(change))
+    width = tile_width(step.size)
+    factors, change, longest = np.zeros(width), np.empty(TILE), 0.0
+    factors[:n_free] = step[:n_free]
+    for base in range(0, X.tiles.size, max(width * TILE, 1)):
+        change[:] = 0.0
+        combine(X.tiles, base, factors, 0, width, change)
+        for i in range(TILE):
+            longest = max(longest, abs(change[i]))
     if longest > most:
         for j in range(n_free):
             step[j] *= most / longest

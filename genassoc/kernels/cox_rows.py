@@ -9,7 +9,8 @@ import math
 import numpy as np
 
 from genassoc.kernels import jit
-from genassoc.kernels.cox import RiskSets, RiskSums, fit, partial_likelihood, risk_sums
+from genassoc.kernels.cox import fit
+from genassoc.kernels.cox_sums import RiskSets, RiskSums, partial_likelihood, risk_sums
 from genassoc.kernels.cox_tails import exact_neg_log_p, hazards_trend, spa_neg_log_p
 from genassoc.kernels.logistic import CONVERGED, solve_lower, solve_upper
 from genassoc.kernels.logistic_rows import independent_columns
@@ -72,7 +73,6 @@ def analyse_rows(
         Filled: whether a covariate was a combination of others among the samples observed, and left out.
     """
     n_all, C = X.shape
-    K = sets.ends.size
     own_X = np.ascontiguousarray(X[:, 1:])
     for r in range(G.shape[0]):
         for k in range(N_NUMBERS):
@@ -91,7 +91,7 @@ def analyse_rows(
         if not part.event.any():
             status[r] = NO_EVENTS
             continue
-        sums = risk_sums(n, K, XX.shape[1])
+        sums = risk_sums(part, XX.shape[1])
         if n < n_all:
             state, _, _ = fit(XX, np.zeros(n), part, False, True, XX.shape[1], first, sums, L)
             if state != CONVERGED:
@@ -115,7 +115,7 @@ def _cross_information(
                 J_Xg[c] += D[i, P - 1] * cross[i, c]
         return
     gradient, J = np.empty(P), np.empty((P, P))
-    partial_likelihood(D, np.zeros(n), beta, sets, risk_sums(n, sets.ends.size, P), gradient, J)
+    partial_likelihood(D, np.zeros(n), beta, sets, risk_sums(sets, P), gradient, J)
     for c in range(P - 1):
         J_Xg[c] = J[P - 1, c]
 
@@ -154,7 +154,7 @@ def _one_row(
         for c in range(C):
             rest[i, 0] -= D[i, c] * along[c]
             offset[i] += D[i, c] * start[c]
-    sums = risk_sums(n, sets.ends.size, 1)
+    sums = risk_sums(sets, 1)
     U, J = np.empty(1), np.empty((1, 1))
     null_objective = partial_likelihood(rest, offset, np.zeros(1), sets, sums, U, J)
     plain = 0.0
@@ -227,7 +227,7 @@ def _refit(
     n, P = D.shape
     C = P - 1
     L = np.zeros((P, P))
-    sums = risk_sums(n, sets.ends.size, P)
+    sums = risk_sums(sets, P)
     penalised = what == FIRTH
     found, objectives = np.empty(P), np.empty(2)
     for c in range(C):

@@ -15,7 +15,7 @@ symmetric with eigenvalues from 0 to 1 (a mean of squares is not below the squar
 import numpy as np
 
 from genassoc.kernels import jit
-from genassoc.kernels.cox import RiskSets, RiskSums, suffix_sums
+from genassoc.kernels.cox_sums import RiskSets, RiskSums, suffix_sums
 from genassoc.shapes import Float64Array, Int64Array
 
 

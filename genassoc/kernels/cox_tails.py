@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from genassoc.kernels import jit
-from genassoc.kernels.cox import RiskSets, partial_likelihood, risk_sums, suffix_sums
+from genassoc.kernels.cox_sums import RiskSets, partial_likelihood, risk_sums, suffix_sums, vectors
 from genassoc.kernels.logistic import cholesky, solve_lower
 from genassoc.kernels.saddlepoint import log_normal_upper, log_sum
 from genassoc.shapes import Float64Array
@@ -163,7 +163,7 @@ def hazards_trend(D: Float64Array, beta: Float64Array, sets: RiskSets, clock: Fl
     """
     n, P = D.shape
     K = sets.ends.size
-    sums = risk_sums(n, K, P)
+    sums, W = risk_sums(sets, P), vectors(P)
     U, J = np.empty(P), np.empty((P, P))
     partial_likelihood(D, np.zeros(n), beta, sets, sums, U, J)
     big, right, z, L = np.zeros((P + 1, P + 1)), np.zeros(P + 1), np.empty(P + 1), np.zeros((P + 1, P + 1))
@@ -171,15 +171,15 @@ def hazards_trend(D: Float64Array, beta: Float64Array, sets: RiskSets, clock: Fl
     right[:P] = U
     # prefix sums of clock / den and clock^2 / den, and what tied deaths are spared of them
     prefix, spared = np.zeros((K + 1, 2)), np.zeros((K, 2))
-    mean = np.empty(P)
+    term = 0
     for k in range(K):
         f = clock[k]
         prefix[k + 1] = prefix[k]
         for tie in range(sums.deaths[k]):
             part = tie / sums.deaths[k] if sets.efron else 0.0
             den = sums.s0[k] - part * sums.d0[k]
-            for j in range(P):
-                mean[j] = (sums.s1[k, j] - part * sums.d1[k, j]) / den
+            mean = sums.means[term * W : term * W + P]
+            term += 1
             for j in range(P):
                 big[P, j] -= f * mean[P - 1] * mean[j]
             big[P, P] -= f * f * mean[P - 1] * mean[P - 1]

@@ -17,7 +17,7 @@ import math
 import numpy as np
 
 from genassoc.kernels import jit
-from genassoc.kernels.cox import RiskSets, suffix_sums
+from genassoc.kernels.cox_sums import RiskSets, suffix_sums
 from genassoc.kernels.logistic import cholesky, solve_lower, solve_upper
 from genassoc.kernels.logistic_rows import independent_columns
 from genassoc.kernels.rows import (

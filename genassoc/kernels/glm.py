@@ -10,8 +10,10 @@ import math
 import numpy as np
 
 from genassoc.kernels import jit
-from genassoc.kernels.logistic import cholesky, information, residualise, solve_lower, solve_upper
+from genassoc.kernels.bernoulli import exp_minus_abs
+from genassoc.kernels.logistic import cholesky, residualise, solve_lower, solve_upper
 from genassoc.kernels.logistic_rows import independent_columns
+from genassoc.kernels.logistic_tiles import add_tile, sums_size
 from genassoc.kernels.rows import (
     BETA,
     COLLINEAR,
@@ -34,6 +36,8 @@ from genassoc.kernels.rows import (
     STEP_TOLERANCE,
     observed_calls,
 )
+from genassoc.kernels.tiles import collect, combine, tile_width, tiles_of
+from genassoc.kernels.vector64 import TILE
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
 GAUSSIAN, BINOMIAL, POISSON = 0, 1, 2
@@ -45,23 +49,50 @@ def log_likelihood(
 ) -> float:
     """Sum of ``v (y eta - b(eta))``; fills mu = b'(eta) and w = v b''(eta)."""
     total = 0.0
-    for i in range(y.size):
-        e = eta[i]
-        if family == POISSON:
-            mu[i] = math.exp(min(e, 700.0))  # beyond it no float64: the likelihood falls and the step is halved
-            w[i] = prior[i] * mu[i]
-            total += prior[i] * (y[i] * e - mu[i])
-        elif family == BINOMIAL:
-            x = math.exp(-abs(e))
-            share = 1.0 / (1.0 + x)
-            mu[i] = share if e >= 0.0 else x * share
-            w[i] = prior[i] * x * share * share
-            total += prior[i] * (y[i] * e - max(e, 0.0) - math.log1p(x))
-        else:
-            mu[i] = e
-            w[i] = prior[i]
-            total += prior[i] * (y[i] * e - 0.5 * e * e)
+    scaled, x = np.empty(TILE), np.empty(TILE)
+    for start in range(0, y.size, TILE):
+        size = min(TILE, y.size - start)
+        exp_minus_abs(eta[start : start + size], scaled, x, size)
+        for at in range(size):
+            i = start + at
+            e, small = eta[i], x[at]
+            if family == POISSON:
+                # An exponential beyond all float64 is 1e307: the likelihood falls and the step is halved.
+                mu[i] = small if e < 0.0 else 1.0 / small
+                w[i] = prior[i] * mu[i]
+                total += prior[i] * (y[i] * e - mu[i])
+            elif family == BINOMIAL:
+                share = 1.0 / (1.0 + small)
+                mu[i] = share if e >= 0.0 else small * share
+                w[i] = prior[i] * small * share * share
+                total += prior[i] * (y[i] * e - max(e, 0.0) - math.log1p(small))
+            else:
+                mu[i] = e
+                w[i] = prior[i]
+                total += prior[i] * (y[i] * e - 0.5 * e * e)
     return total
+
+
+@jit
+def _add_samples(
+    tiles: Float64Array,
+    width: int,
+    y: Float64Array,
+    prior: Float64Array,
+    mu: Float64Array,
+    w: Float64Array,
+    lanes: Float64Array,
+) -> None:
+    """Add D'WD and ``D'v(y - mu)`` to the lanes' sums."""
+    weight, residual = np.zeros(TILE), np.zeros(TILE)
+    for start in range(0, y.size, TILE):
+        size = min(TILE, y.size - start)
+        for at in range(size):
+            i = start + at
+            weight[at], residual[at] = w[i], prior[i] * (y[i] - mu[i])
+        weight[size:] = 0.0
+        residual[size:] = 0.0
+        add_tile(tiles, start * width, width, 0, 0, weight, residual, lanes)
 
 
 @jit
@@ -99,18 +130,23 @@ def fit(
     status, log likelihood, iterations
     """
     N, P = D.shape
+    width, tiles = tile_width(P), tiles_of(D)
+    factors, linear, lanes = np.zeros(width), np.empty(TILE), np.empty(sums_size(width))
     J = np.empty((P, P))
     before, step, gradient, scratch = np.empty(P), np.zeros(P), np.empty(P), np.empty(P)
     best = -np.inf
     halvings = 0
     for iteration in range(MAX_ITERATIONS):
-        for i in range(N):
-            e = offset[i]
-            for j in range(P):
-                e += D[i, j] * beta[j]
-            eta[i] = e
+        factors[:P] = beta
+        for start in range(0, N, TILE):
+            size = min(TILE, N - start)
+            linear[:size] = offset[start : start + size]
+            combine(tiles, start * width, factors, 0, width, linear)
+            eta[start : start + size] = linear[:size]
         objective = log_likelihood(family, eta, y, prior, mu, w)
-        information(D, w, J)
+        lanes[:] = 0.0
+        _add_samples(tiles, width, y, prior, mu, w, lanes)
+        collect(lanes, width, J, gradient)
         singular = math.isnan(cholesky(J, L, P))
         if singular and iteration == 0:
             return COLLINEAR, np.nan, iteration
@@ -123,12 +159,6 @@ def fit(
                 beta[j] = before[j] + step[j]
             continue
         best, halvings = objective, 0
-        for j in range(P):
-            gradient[j] = 0.0
-        for i in range(N):
-            residual = prior[i] * (y[i] - mu[i])
-            for j in range(P):
-                gradient[j] += residual * D[i, j]
         solve_lower(L, gradient, scratch, P)
         solve_upper(L, scratch, step, P)
         decrement = 0.0

@@ -46,7 +46,7 @@ def _fit(
     J, gradient, step, scratch = np.zeros((P, P)), np.zeros(P), np.zeros(P), np.zeros(P)
     before = -np.inf
     for iteration in range(PLAIN_ITERATIONS + 1):
-        objective = evaluate(T, y, keep, offset, beta, False, True, w, r, J, gradient)
+        objective = evaluate(T, y, keep, offset, beta, True, w, r, J, gradient)
         if not math.isfinite(objective) or objective < before - 1e-10 * (1.0 + abs(before)):
             return -1
         if math.isnan(cholesky(J, L, P)):

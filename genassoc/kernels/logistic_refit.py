@@ -1,7 +1,7 @@
 """Score tests and approximate Firth of variants with missing calls: the null refitted without those samples.
 
-A few samples less move the null little: from the trait's null, one step from the sums over the missing samples alone,
-then Newton's steps on all, two as a rule. What is unusual is left to `genassoc.kernels.logistic_rows`, as in
+A few samples less move the null little: from where its power series puts it, or from the trait's null by one step from the
+sums over the missing samples alone, then Newton's steps on all, one or two as a rule. What is unusual is left to `genassoc.kernels.logistic_rows`, as in
 `genassoc.kernels.logistic_wald`.
 """
 
@@ -12,6 +12,7 @@ import numpy as np
 from genassoc.kernels import jit
 from genassoc.kernels.logistic import cholesky, solve_lower, solve_upper
 from genassoc.kernels.logistic_firth import BETA, FINE, INFORMATION_SE, ITERATIONS, NO_WEIGHT, STATISTIC, firth_one
+from genassoc.kernels.logistic_line import firth_of_rare
 from genassoc.kernels.logistic_tiles import evaluate, lay_out, penalise, set_genotype, sound
 from genassoc.kernels.vector64 import FOUR, TILE, add_combination
 from genassoc.shapes import BoolArray, Float64Array
@@ -72,7 +73,7 @@ def _refit(
     C = P - 1
     F, z, step = np.zeros((P, P)), np.zeros(P), np.zeros(P)
     for iteration in range(MAX_STEPS):
-        objective = evaluate(T, y, keep, offset, beta, False, True, w, r, J, gradient)
+        objective = evaluate(T, y, keep, offset, beta, True, w, r, J, gradient)
         if not math.isfinite(objective) or math.isnan(cholesky(J, L, P)) or (iteration == 0 and not sound(J, L)):
             return False
         if penalised:
@@ -127,6 +128,7 @@ def refit_rows(
     offset: Float64Array,
     start: Float64Array,
     penalised_start: Float64Array,
+    moves: Float64Array,
     numbers: Float64Array,
     done: BoolArray,
 ) -> None:
@@ -142,6 +144,9 @@ def refit_rows(
         Orthonormal covariates, the constant first; y, offset (n,).
     start, penalised_start : float64 arrays (C,)
         The null's coefficients without and with Firth's penalty.
+    moves : float64 array (R, 2, C)
+        About how far from them the row's nulls are, as `genassoc.kernels.logistic_series.series_rows` leaves it; NaN where
+        that is not known.
     numbers : float64 array (R, N_NUMBERS)
         Filled where done: beta, its standard error, the signed statistic, iterations.
     done : bool array (R,)
@@ -162,15 +167,22 @@ def refit_rows(
     for c in range(C):
         beta[c] = start[c]
     # The null of all samples: g's column is still empty.
-    evaluate(T, yy, keep, oo, beta, False, True, w_all, r_all, H, gradient)
+    evaluate(T, yy, keep, oo, beta, True, w_all, r_all, H, gradient)
     for row in range(G.shape[0]):
         done[row] = False
-        if not set_genotype(G[row], yy, T, keep) or not _without_missing(X, G[row], w_all, r_all, H, shift):
+        if not set_genotype(G[row], yy, T, keep):
+            continue
+        known = not math.isnan(moves[row, 0, 0])
+        if not known and not _without_missing(X, G[row], w_all, r_all, H, shift):
             continue
         fine = True
         # In a loop, not one call for each: numba compiles every call anew. The penalised null moves as the null does.
         for penalised in range(2 if firth[row] else 1):
             for c in range(C):
+                if known and penalised == 0:
+                    shift[c] = moves[row, 0, c]
+                elif not math.isnan(moves[row, 1, c]):
+                    shift[c] += moves[row, 1, c] - moves[row, 0, c]
                 beta[c] = (penalised_start[c] if penalised == 1 else start[c]) + shift[c]
             beta[C] = 0.0
             enough = PENALISED_STEP if penalised == 1 else (NULL_STEP if firth[row] else SCORE_STEP)
@@ -190,7 +202,9 @@ def refit_rows(
             residual_genotype(T, keep, w, gamma, beta, d, eta)
             for i in range(n):
                 eta[i] += oo[i]
-            done[row] = firth_one(d, y, eta, room, numbers[row]) == FINE
+            done[row] = firth_of_rare(d, eta, y, G[row], numbers[row])
+            if not done[row]:
+                done[row] = firth_one(d, y, eta, room, numbers[row]) == FINE
         else:
             numbers[row, BETA], numbers[row, INFORMATION_SE] = U / spread, 1.0 / math.sqrt(spread)
             numbers[row, STATISTIC], numbers[row, ITERATIONS] = U / math.sqrt(spread), 0.0

@@ -19,6 +19,8 @@ SCORE, WALD, LRT, FIRTH, FIRTH_APPROX, FIRTH_PLINK2, WALD_PLINK2 = 0, 1, 2, 3, 4
 FINE, NOT_CONVERGED, NULL_NOT_CONVERGED, COLLINEAR, ONE_OUTCOME, SPA_FAILED = 0, 1, 2, 3, 4, 5
 # A direction of the covariates is lost when less than this share of its squared length is left with the calls observed.
 LOST_DIRECTION = 1e-9
+# Columns orthonormal on all samples: those left out take no more of any direction than the sum of their squares.
+SAFELY_LEFT_OUT = 0.5
 # mu (1 - mu) of a sample without information.
 NO_WEIGHT = 1e-8
 # Columns of the numbers of a row.
@@ -52,6 +54,12 @@ def independent_columns(X: Float64Array, start: Float64Array) -> tuple[Float64Ar
     a column goes.
     """
     n, C = X.shape
+    left_out = float(C)
+    for i in range(n):
+        for c in range(C):
+            left_out -= X[i, c] * X[i, c]
+    if left_out < SAFELY_LEFT_OUT:
+        return X, start.copy(), False
     J, L = np.zeros((C, C)), np.zeros((C, C))
     information(X, np.ones(n), J)
     keep = np.ones(C, np.bool_)

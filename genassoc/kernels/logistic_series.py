@@ -14,54 +14,53 @@ import numpy as np
 from genassoc.kernels import jit
 from genassoc.kernels.bernoulli import exp_minus_abs
 from genassoc.kernels.logistic import solve_lower, solve_upper
-from genassoc.kernels.logistic_firth import (
-    BETA,
-    FINE,
-    INFORMATION_SE,
-    ITERATIONS,
-    MAX_HALVINGS,
-    MAX_ITERATIONS,
-    MAX_STEP,
-    STATISTIC,
-    STEP_TOLERANCE,
-    firth_one,
-)
-from genassoc.kernels.logistic_null_series import MAX_MOVE, contract, expand, move_null, squared_length, terms
+from genassoc.kernels.logistic_firth import BETA, FINE, INFORMATION_SE, ITERATIONS, STATISTIC, firth_one
+from genassoc.kernels.logistic_line import ONE_IN, firth_line
+from genassoc.kernels.logistic_null_series import FAILED, HOLDS, MAX_MOVE, contract, expand, move_null, squared_length
 from genassoc.kernels.logistic_refit import residual_genotype
 from genassoc.kernels.logistic_tiles import lay_out
 from genassoc.kernels.vector64 import FOUR, LANES64, TILE, add_combination, add_dots
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
-# Missing calls, and carriers, are visited one at a time: worth it while they are few.
-ONE_IN = 16
+EIGHT = 8  # calls looked at together
 # A genotype that covariates explain but for this share loses digits of the series.
 LEAST_SHARE = 0.05
 
 
 @jit
 def _list_calls(
-    calls: Float64Array, y: Float64Array, T: Float64Array, keep: Float64Array, missing: Int64Array,
+    calls: Float64Array, y: Float64Array, n_cases: float, T: Float64Array, keep: Float64Array, missing: Int64Array,
     carriers: Int64Array, filled: BoolArray,
 ) -> tuple[int, int, bool]:  # fmt: skip
     """g into its column of T; missing calls, carriers and tiles with carriers listed; whether both outcomes are left."""
     n = calls.size
     width = T.size // keep.size
     m = k = 0
-    cases = 0.0
     for t in range(filled.size):
         base = (t * width + width - 1) * TILE
         before = k
-        for i in range(t * TILE, min((t + 1) * TILE, n)):
-            value = calls[i]
-            absent = math.isnan(value)
-            # Written always, counted where true: a branch on each call would be guessed wrong too often.
-            missing[m] = carriers[k] = i
-            m += 1 if absent else 0
-            k += 1 if value > 0.0 else 0
-            T[base + i - t * TILE] = 0.0 if absent else value
-            keep[i] = 0.0 if absent else 1.0
-            cases += 0.0 if absent else y[i]
+        start, last = t * TILE, min((t + 1) * TILE, n)
+        for i in range(last - start):  # from 0, so that no index can be negative: twice as fast
+            value = calls[start + i]
+            absent = value != value
+            T[base + i] = 0.0 if absent else value
+            keep[start + i] = 0.0 if absent else 1.0
+        for first in range(start, last, EIGHT):
+            if first + EIGHT <= last:
+                # By twos, so that no sum waits for another; a missing call makes it NaN.
+                low = (calls[first] + calls[first + 1]) + (calls[first + 2] + calls[first + 3])
+                high = (calls[first + 4] + calls[first + 5]) + (calls[first + 6] + calls[first + 7])
+                if low + high == 0.0:
+                    continue
+            for i in range(first, min(first + EIGHT, last)):
+                # Written always, counted where true: a branch on each call would be guessed wrong too often.
+                missing[m] = carriers[k] = i
+                m += 1 if calls[i] != calls[i] else 0
+                k += 1 if calls[i] > 0.0 else 0
         filled[t] = k > before
+    cases = n_cases
+    for s in range(m):
+        cases -= y[missing[s]]
     return m, k, 0.0 < cases < n - m
 
 
@@ -124,63 +123,6 @@ def _polynomial(
 
 
 @jit
-def _firth_line(
-    line: Float64Array, base: Float64Array, d: Float64Array, g: Float64Array, y: Float64Array, row: Float64Array
-) -> int:
-    """`firth_one`: all samples by the polynomial, less the listed ones at ``base + beta d``, plus them at g more.
-
-    ``g`` is NaN where the call is missing: such a sample is not added again.
-    """
-    longest = 0.0
-    for i in range(g.size):
-        longest = max(longest, abs(d[i] + g[i])) if g[i] > 0.0 else longest
-    beta = step = 0.0
-    at_zero = best = -np.inf
-    halvings = 0
-    for iteration in range(MAX_ITERATIONS):
-        objective = beta * (line[0] - beta * (line[1] / 2.0 + beta * (line[2] / 6.0 + beta * line[3] / 24.0)))
-        U = line[0] - beta * (line[1] + beta * (line[2] / 2.0 + beta * line[3] / 6.0))
-        information = line[1] + beta * (line[2] + beta * line[3] / 2.0)
-        bend, spread = line[2] + beta * line[3], 0.0
-        for i in range(g.size):
-            for added in range(2 if g[i] > 0.0 else 1):
-                sign = 1.0 if added == 1 else -1.0
-                x = d[i] + g[i] if added == 1 else d[i]
-                likelihood, r, w = terms(base[i] + beta * x, y[i])
-                objective += sign * likelihood
-                U += sign * r * x
-                s = w * x * x
-                information += sign * s
-                bend += sign * s * x * (1.0 - 2.0 * (y[i] - r))
-                spread += s * s if added == 1 else 0.0
-        if not information > 0.0:
-            return -1
-        objective += 0.5 * math.log(information)
-        if iteration == 0:
-            at_zero = objective
-        elif not objective >= best - 1e-10 * (1.0 + abs(best)):
-            halvings += 1
-            if halvings > MAX_HALVINGS:
-                return -1
-            step *= 0.5
-            beta -= step
-            continue
-        best, halvings = objective, 0
-        gradient = U + 0.5 * bend / information
-        # Leverages of other samples matter to the step alone, and are small.
-        step = gradient / (information + spread / information)
-        if step * gradient < STEP_TOLERANCE:
-            row[BETA], row[ITERATIONS] = beta, iteration
-            row[INFORMATION_SE] = 1.0 / math.sqrt(information)
-            row[STATISTIC] = math.copysign(math.sqrt(max(0.0, 2.0 * (best - at_zero))), beta)
-            return FINE
-        if abs(step) * longest > MAX_STEP:
-            step = math.copysign(MAX_STEP / longest, step)
-        beta += step
-    return -1
-
-
-@jit
 def _firth_of_few(
     gradient0: Float64Array, H: Float64Array, third: Float64Array, fourth: Float64Array, reach: float,
     A: Float64Array, move: Float64Array, beta: Float64Array, gamma: Float64Array, X: Float64Array, y: Float64Array,
@@ -201,7 +143,7 @@ def _firth_of_few(
         for c in range(C):
             base[s] += X[i, c] * beta[c]
             d[s] += X[i, c] * v[c]
-    if _firth_line(line, base, d, g, outcome, row) != FINE:
+    if firth_line(line, base, d, g, outcome, row) != FINE:
         return False
     for c in range(C):
         v[c] = move[c] + row[BETA] * v[c]
@@ -221,6 +163,7 @@ def series_rows(
     thirds: Float64Array,
     fourths: Float64Array,
     reach: Float64Array,
+    moves: Float64Array,
     numbers: Float64Array,
     done: BoolArray,
 ) -> None:
@@ -238,6 +181,9 @@ def series_rows(
         The null's coefficients without and with Firth's penalty.
     gradients, informations, thirds, fourths, reach : float64 arrays (2, ...)
         Of `genassoc.stats.logistic_series.NullSeries`.
+    moves : float64 array (R, 2, C)
+        Filled: how far each null without the row's missing calls is from ``starts`` (the second for Firth alone); NaN where
+        that is not known.
     numbers : float64 array (R, N_NUMBERS)
         Filled where done: beta, its standard error, the signed statistic, iterations.
     done : bool array (R,)
@@ -246,6 +192,7 @@ def series_rows(
     n, C = X.shape
     for row in range(G.shape[0]):
         done[row] = False
+        moves[row, :, :] = np.nan
     if not (math.isfinite(reach[0]) and math.isfinite(reach[1])):
         return
     T = lay_out(X)
@@ -253,15 +200,17 @@ def series_rows(
     padded = tiles * TILE
     width = T.size // padded
     yy, oo, keep, weights = np.zeros(padded), np.zeros(padded), np.zeros(padded), np.ones(padded)
+    n_cases = 0.0
     for i in range(n):
         yy[i], oo[i] = y[i], offset[i]
+        n_cases += y[i]
     missing, carriers, filled = np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(tiles, np.bool_)
     factors, gx, A, L = np.zeros(width), np.zeros(width), np.zeros(C * C * C), np.zeros((C, C))
     move, gamma, z, beta = np.zeros(C), np.zeros(C), np.zeros(C), np.zeros(C + 1)
     d, eta, room = np.zeros(n), np.zeros(n), np.zeros((3, n))
     listed = np.zeros(n, np.int64)
     for row in range(G.shape[0]):
-        m, k, both = _list_calls(G[row], y, T, keep, missing, carriers, filled)
+        m, k, both = _list_calls(G[row], y, n_cases, T, keep, missing, carriers, filled)
         if not both or m * ONE_IN > n:
             continue
         fine, U, spread = True, 0.0, 0.0
@@ -269,12 +218,16 @@ def series_rows(
             move[c] = 0.0
         # In a loop, not one call for each: numba compiles every call anew. The penalised null moves as the null does.
         for p in range(2 if firth[row] else 1):
-            fine = fine and move_null(
+            found = move_null(
                 gradients[p], informations[p], thirds[p], fourths[p], reach[p], starts[p], p == 1, X, y, offset,
                 missing[:m], move, A, L,
             )  # fmt: skip
+            fine = fine and found == HOLDS
+            if found == FAILED:
+                break
             for c in range(C):
                 beta[c] = starts[p, c] + move[c]
+                moves[row, p, c] = move[c]
             if p == 0 and fine:
                 for c in range(C):
                     factors[c] = beta[c]

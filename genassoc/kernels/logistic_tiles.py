@@ -24,7 +24,7 @@ FACTORS = 512  # each between 1 and 2: their product does not overflow
 
 
 @jit
-def _width(C: int) -> int:
+def columns_of_tile(C: int) -> int:
     """Columns of a tile: covariates, zeros to a multiple of four, g the last."""
     return FOUR * ((C + FOUR) // FOUR)
 
@@ -33,7 +33,7 @@ def _width(C: int) -> int:
 def lay_out(X: Float64Array) -> Float64Array:
     """Covariates (n, C) in tiles: column c of tile t from ``(t * width + c) * TILE``."""
     n, C = X.shape
-    width = _width(C)
+    width = columns_of_tile(C)
     T = np.zeros(((n + TILE - 1) // TILE) * width * TILE)
     for i in range(n):
         base = (i // TILE) * width * TILE + i % TILE
@@ -164,17 +164,13 @@ def evaluate(
     keep: Float64Array,
     offset: Float64Array,
     beta: Float64Array,
-    as_r_starts: bool,
     with_gram: bool,
     w: Float64Array,
     r: Float64Array,
     J: Float64Array,
     gradient: Float64Array,
 ) -> float:
-    """The log likelihood at beta (P,); fills w, r, and with the gram J = T'WT and the gradient T'r.
-
-    ``as_r_starts``: at R's start ``mu = (y + 1/2) / 2`` in place of beta, r the working response times the weight.
-    """
+    """The log likelihood at beta (P,); fills w, r, and with the gram J = T'WT and the gradient T'r."""
     width = T.size // keep.size
     padded = _factors_of_columns(beta, width)
     sums = np.zeros(sums_size(width))
@@ -184,20 +180,13 @@ def evaluate(
     for t in range(keep.size // TILE):
         at = t * TILE
         base = at * width
-        if as_r_starts:
-            for i in range(TILE):
-                # mu is 3/4 or 1/4: w = 3/16, w eta + y - mu = +- (3/16 log 3 + 1/4), l = log 3/4
-                w[at + i] = keep[at + i] * 0.1875
-                r[at + i] = keep[at + i] * (2.0 * y[at + i] - 1.0) * (0.1875 * math.log(3.0) + 0.25)
-                linear[i] += keep[at + i] * math.log(0.75)
-        else:
-            for i in range(TILE):
-                eta[i] = offset[at + i]
-            for k in range(0, width, FOUR):
-                add_combination(T, base + k * TILE, padded, k, eta, 0)
-            _weigh(eta, y, keep, at, w, r, linear, factors, scaled, x)
-            if (t + 1) % FACTORS == 0:
-                log_factors += _take_logarithms(factors)
+        for i in range(TILE):
+            eta[i] = offset[at + i]
+        for k in range(0, width, FOUR):
+            add_combination(T, base + k * TILE, padded, k, eta, 0)
+        _weigh(eta, y, keep, at, w, r, linear, factors, scaled, x)
+        if (t + 1) % FACTORS == 0:
+            log_factors += _take_logarithms(factors)
         if with_gram:
             add_tile(T, base, width, 0, at, w, r, sums)
     if with_gram:

@@ -20,6 +20,8 @@ from genassoc.kernels.logistic import (
 )
 from genassoc.kernels.logistic_rows import BETA, FIRTH_PLINK2, INFORMATION_SE, ITERATIONS, STATISTIC, WALD_PLINK2
 from genassoc.kernels.logistic_tiles import (
+    add_tile,
+    collect,
     evaluate,
     lay_out,
     longest_change,
@@ -27,12 +29,83 @@ from genassoc.kernels.logistic_tiles import (
     penalise,
     set_genotype,
     sound,
+    sums_size,
 )
-from genassoc.kernels.vector64 import FOUR, TILE
+from genassoc.kernels.vector64 import FOUR, LANES64, TILE, add_dots
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
 # Firth's step takes the penalty's curvature for g alone where leverages of all samples but carriers are small.
 SAMPLES_A_COEFFICIENT = 40
+
+
+@jit
+def _sums_at_start(T: Float64Array, y: Float64Array, C: int, H: Float64Array, score: Float64Array) -> None:
+    """``X'X`` (C, C) and ``X'(2 y - 1)`` (C,) of all samples: R's start weighs all of them alike."""
+    width = T.size // y.size
+    sums, sign, ones = np.zeros(sums_size(width)), np.empty(TILE), np.ones(TILE)
+    for t in range(y.size // TILE):
+        for i in range(TILE):
+            sign[i] = 2.0 * y[t * TILE + i] - 1.0  # padding has no covariates
+        add_tile(T, t * width * TILE, width, 0, 0, ones, sign, sums)
+    J, gradient = np.zeros((C + 1, C + 1)), np.zeros(C + 1)
+    collect(sums, width, 0, J, gradient)
+    for j in range(C):
+        score[j] = gradient[j]
+        for k in range(C):
+            H[j, k] = J[j, k]
+
+
+@jit
+def _start_as_r(
+    T: Float64Array,
+    y: Float64Array,
+    keep: Float64Array,
+    X: Float64Array,
+    H: Float64Array,
+    score: Float64Array,
+    J: Float64Array,
+    gradient: Float64Array,
+) -> float:
+    """`evaluate` at R's start ``mu = (y + 1/2) / 2``, the gradient that of the working response; H, score of `_sums_at_start`.
+
+    mu is 3/4 or 1/4, so that all weights are 3/16, the weight times the working response ``w eta + y - mu`` is
+    ``+- (3/16 log 3 + 1/4)``, and the log likelihood log 3/4 a sample: only g has to be visited.
+    """
+    C = score.size
+    width = T.size // keep.size
+    sums, scores = np.zeros(width * LANES64), np.zeros(TILE)
+    for t in range(keep.size // TILE):
+        base = t * width * TILE
+        own = base + (width - 1) * TILE
+        for k in range(0, width, FOUR):
+            add_dots(T, own, T, base + k * TILE, sums, k * LANES64)
+        for i in range(TILE):
+            scores[i] += T[own + i] * (2.0 * y[t * TILE + i] - 1.0)
+    gradient[C] = 0.0
+    for i in range(TILE):
+        gradient[C] += scores[i]
+    for c in range(C + 1):
+        J[C, c] = 0.0
+        for lane in range(LANES64):
+            J[C, c] += sums[(c if c < C else width - 1) * LANES64 + lane]
+    for j in range(C):
+        gradient[j] = score[j]
+        for k in range(j + 1):
+            J[j, k] = H[j, k]
+    n = X.shape[0]
+    for i in range(X.shape[0]):
+        if keep[i] == 0.0:
+            n -= 1
+            for j in range(C):
+                gradient[j] -= X[i, j] * (2.0 * y[i] - 1.0)
+                for k in range(j + 1):
+                    J[j, k] -= X[i, j] * X[i, k]
+    for j in range(C + 1):
+        gradient[j] *= 0.1875 * math.log(3.0) + 0.25
+        for k in range(j + 1):
+            J[j, k] *= 0.1875
+            J[k, j] = J[j, k]
+    return n * math.log(0.75)
 
 
 @jit
@@ -42,12 +115,18 @@ def _fit_wald(
     keep: Float64Array,
     offset: Float64Array,
     as_r: bool,
+    X: Float64Array,
+    H: Float64Array,
+    score: Float64Array,
     beta: Float64Array,
     L: Float64Array,
     w: Float64Array,
     r: Float64Array,
 ) -> int:
-    """Newton's method from beta, or as `genassoc.kernels.logistic.fit_as_r`; iterations, or -1 where it is not done."""
+    """Newton's method from beta, or as `genassoc.kernels.logistic.fit_as_r`; iterations, or -1 where it is not done.
+
+    H and score are those of `_sums_at_start`.
+    """
     P = beta.size
     J, gradient, step, scratch = np.zeros((P, P)), np.zeros(P), np.zeros(P), np.zeros(P)
     before, objective = 0.0, 0.0
@@ -55,7 +134,10 @@ def _fit_wald(
     with_gram, again = True, False
     iteration = 0
     while iteration <= PLAIN_ITERATIONS:
-        objective = evaluate(T, y, keep, offset, beta, as_r and iteration == 0, with_gram, w, r, J, gradient)
+        if as_r and iteration == 0:
+            objective = _start_as_r(T, y, keep, X, H, score, J, gradient)
+        else:
+            objective = evaluate(T, y, keep, offset, beta, with_gram, w, r, J, gradient)
         if not math.isfinite(objective):
             return -1
         if iteration > 0 and not again:
@@ -107,7 +189,7 @@ def _fit_firth(
         n += keep[i]
     first = width - FOUR if n > SAMPLES_A_COEFFICIENT * P else 0
     for iteration in range(MAX_ITERATIONS):
-        objective = evaluate(T, y, keep, offset, beta, False, True, w, r, J, gradient)
+        objective = evaluate(T, y, keep, offset, beta, True, w, r, J, gradient)
         log_determinant = cholesky(J, L, P)
         if iteration == 0 and (math.isnan(log_determinant) or not sound(J, L)):
             return -1
@@ -180,7 +262,8 @@ def wald_rows(
         yy[i], oo[i] = y[i], offset[i]
     w, r, curved, L = np.zeros(padded), np.zeros(padded), np.zeros(padded), np.zeros((P, P))
     none = np.zeros(padded)
-    beta = np.zeros(P)
+    beta, H, score = np.zeros(P), np.zeros((C, C)), np.zeros(C)
+    _sums_at_start(T, yy, C, H, score)
     for row in range(G.shape[0]):
         done[row] = False
         if not set_genotype(G[row], yy, T, keep):
@@ -194,7 +277,7 @@ def wald_rows(
             iterations = _fit_firth(T, yy, keep, oo, beta, L, w, r, curved)
         else:
             # R's fit takes no offset, as `fit_as_r`
-            iterations = _fit_wald(T, yy, keep, none if as_r else oo, as_r, beta, L, w, r)
+            iterations = _fit_wald(T, yy, keep, none if as_r else oo, as_r, X, H, score, beta, L, w, r)
         done[row] = iterations >= 0
         if iterations >= 0:
             numbers[row, BETA] = beta[C]

@@ -1,15 +1,4 @@
-"""Proportional odds (McCullagh 1980), one variant at a time, in float64: Newton's method with the thresholds.
-
-    P(level <= m) = F(theta_m - eta)      F(t) = 1 / (1 + exp(-t))      eta = D beta      m = 0 .. K - 2
-
-The parameters are (theta, beta), so a larger eta means a higher level. With p the chance of the level observed, between
-the thresholds l and u, and f = F (1 - F):
-
-    d log p / d eta = F_u + F_l - 1      d log p / d theta_u = f_u / p      d log p / d theta_l = -f_l / p
-
-The log likelihood is concave, its information (observed or expected) tridiagonal in the thresholds; crossed with eta
-it is -c_m in threshold m, and the sum of the c_m in eta: a shift of all thresholds is a shift of eta.
-"""
+"""Proportional odds (`genassoc.kernels.ordinal_terms`), one variant at a time, in float64: Newton's method."""
 
 import math
 
@@ -18,7 +7,7 @@ import numpy as np
 from genassoc.kernels import jit
 from genassoc.kernels.logistic import cholesky, solve_lower, solve_upper
 from genassoc.kernels.logistic_rows import independent_columns
-from genassoc.kernels.ordinal_terms import accumulate
+from genassoc.kernels.ordinal_terms import accumulate, accumulate_tiles
 from genassoc.kernels.proportional_odds import proportional_odds_chi2
 from genassoc.kernels.rows import (
     BETA,
@@ -43,6 +32,7 @@ from genassoc.kernels.rows import (
     TREND,
     observed_calls,
 )
+from genassoc.kernels.tiles import tiles_of
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
 
@@ -72,7 +62,7 @@ def fit(
     -------
     status, log likelihood, iterations
     """
-    A = parameters.size
+    A, tiles = parameters.size, tiles_of(D)
     J = np.empty((A, A))
     gradient, scratch, step, before = np.empty(A), np.empty(A), np.zeros(A), np.empty(A)
     best = -np.inf
@@ -84,7 +74,7 @@ def fit(
         objective = -np.inf
         singular = False
         if ordered:
-            objective = accumulate(D, level, parameters, M, False, J, gradient, r, w)
+            objective = accumulate_tiles(tiles, level, parameters, M, False, J, gradient, r, w)
             singular = math.isnan(cholesky(J, L, A))
         if singular and iteration == 0:
             return COLLINEAR, np.nan, iteration

@@ -1,11 +1,28 @@
-"""Proportional odds: what each sample adds to likelihood, score and information; see `genassoc.kernels.ordinal`."""
+"""The likelihood of proportional odds (McCullagh 1980), sample by sample: chances, slopes and information.
+
+    P(level <= m) = F(theta_m - eta)      F(t) = 1 / (1 + exp(-t))      eta = D beta      m = 0 .. K - 2
+
+The parameters are (theta, beta), so a larger eta means a higher level. With p the chance of the level observed, between
+the thresholds l and u, and f = F (1 - F):
+
+    d log p / d eta = F_u + F_l - 1      d log p / d theta_u = f_u / p      d log p / d theta_l = -f_l / p
+
+The log likelihood is concave, its information (observed or expected) tridiagonal in the thresholds; crossed with eta
+it is -c_m in threshold m, and the sum of the c_m in eta: a shift of all thresholds is a shift of eta.
+"""
 
 import math
 
 import numpy as np
 
 from genassoc.kernels import jit
+from genassoc.kernels.bernoulli import exp_minus_abs
+from genassoc.kernels.logistic_tiles import add_tile, sums_size
+from genassoc.kernels.tiles import collect, combine, tile_width, tiles_of
+from genassoc.kernels.vector64 import FOUR, LANES64, TILE, add_dots
 from genassoc.shapes import Float64Array, Int64Array
+
+LEAST_PRODUCT = 1e-150  # chances are multiplied before the logarithm is taken, as long as the product is above
 
 
 @jit
@@ -39,18 +56,34 @@ def sample_terms(
         share = 1.0 / (1.0 + x)
         F[m, 0] = share if t >= 0.0 else x * share
         F[m, 1] = x * share if t >= 0.0 else share
+    p, r = _terms_of(F, level, expected, c, diagonal, beside, slope)
+    return (math.log(p) if p > 0.0 else -np.inf), r
+
+
+@jit
+def _terms_of(
+    F: Float64Array,
+    level: int,
+    expected: bool,
+    c: Float64Array,
+    diagonal: Float64Array,
+    beside: Float64Array,
+    slope: Float64Array,
+) -> tuple[float, float]:
+    """The chance of a sample's level and d log p / d eta of F and 1 - F at the thresholds; fills what `sample_terms` does."""
+    M = F.shape[0]
+    for m in range(M):
         c[m] = diagonal[m] = beside[m] = slope[m] = 0.0
     low = F[level - 1, 0] if level > 0 else 0.0
     # The chance of the level, by the tail that keeps its digits.
     p = _chance(F, level)
     high_above = F[level, 1] if level < M else 0.0
-    log_p = math.log(p) if p > 0.0 else -np.inf
     # F_u + F_l - 1
     r = low - high_above
     f_u = F[level, 0] * F[level, 1] if level < M else 0.0
     f_l = F[level - 1, 0] * F[level - 1, 1] if level > 0 else 0.0
     if p <= 0.0:
-        return log_p, r
+        return p, r
     if level < M:
         slope[level] = f_u / p
     if level > 0:
@@ -63,7 +96,7 @@ def sample_terms(
             diagonal[m] = f * f * (1.0 / max(here, 1e-300) + 1.0 / max(above, 1e-300))
             if m < M - 1:
                 beside[m] = -f * (F[m + 1, 0] * F[m + 1, 1]) / max(above, 1e-300)
-        return log_p, r
+        return p, r
     if level < M:
         c[level] = f_u
         diagonal[level] = f_u * f_u / (p * p) - f_u * (F[level, 1] - F[level, 0]) / p
@@ -72,7 +105,7 @@ def sample_terms(
         diagonal[level - 1] = f_l * f_l / (p * p) + f_l * (F[level - 1, 1] - F[level - 1, 0]) / p
         if level < M:
             beside[level - 1] = -f_u * f_l / (p * p)
-    return log_p, r
+    return p, r
 
 
 @jit
@@ -94,37 +127,81 @@ def accumulate(
     J: Float64Array, gradient: Float64Array, r: Float64Array, w: Float64Array,
 ) -> float:  # fmt: skip
     """Log likelihood of (theta, beta) (M + P,); fills information J, gradient, r = d log p / d eta and its weight w."""
-    n, P = D.shape
-    theta = parameters[:M]
-    F, c, diagonal, beside, slope = np.empty((M, 2)), np.empty(M), np.empty(M), np.empty(M), np.empty(M)
+    return float(accumulate_tiles(tiles_of(D), level, parameters, M, expected, J, gradient, r, w))
+
+
+@jit
+def accumulate_tiles(
+    tiles: Float64Array, level: Int64Array, parameters: Float64Array, M: int, expected: bool,
+    J: Float64Array, gradient: Float64Array, r: Float64Array, w: Float64Array,
+) -> float:  # fmt: skip
+    """`accumulate` of covariates in tiles."""
+    n, P = level.size, parameters.size - M
+    width = tile_width(P)
+    factors, eta = np.zeros(width), np.empty(TILE)
+    factors[:P] = parameters[M:]
+    F, cross = np.empty((TILE, M, 2)), np.empty(M * TILE)
+    c, diagonal, beside, slope = np.empty(M), np.empty(M), np.empty(M), np.empty(M)
+    weight, residual = np.empty(TILE), np.empty(TILE)
+    lanes, across = np.zeros(sums_size(width)), np.zeros(M * width * LANES64)
     J[:, :] = 0.0
     gradient[:] = 0.0
-    total = 0.0
-    for i in range(n):
-        eta = 0.0
-        for j in range(P):
-            eta += D[i, j] * parameters[M + j]
-        log_p, r[i] = sample_terms(theta, eta, level[i], expected, F, c, diagonal, beside, slope)
-        total += log_p
-        w[i] = 0.0
+    total, product = 0.0, 1.0
+    for start in range(0, n, TILE):
+        size = min(TILE, n - start)
+        eta[:] = 0.0
+        combine(tiles, start * width, factors, 0, width, eta)
+        _thresholds_of_tile(parameters[:M], eta, size, F)
+        cross[:] = 0.0
+        weight[size:] = 0.0
+        residual[size:] = 0.0
+        for i in range(size):
+            p, residual[i] = _terms_of(F[i], level[start + i], expected, c, diagonal, beside, slope)
+            if not (LEAST_PRODUCT < product and LEAST_PRODUCT < p):
+                total += math.log(product) if product > 0.0 else -np.inf
+                product = 1.0
+            product *= p
+            weight[i] = 0.0
+            for m in range(M):
+                weight[i] += c[m]
+                cross[m * TILE + i] = c[m]
+                gradient[m] += slope[m]
+                J[m, m] += diagonal[m]
+                if m < M - 1:
+                    J[m + 1, m] += beside[m]
+            r[start + i], w[start + i] = residual[i], weight[i]
+        add_tile(tiles, start * width, width, 0, 0, weight, residual, lanes)
         for m in range(M):
-            w[i] += c[m]
-            gradient[m] += slope[m]
-            J[m, m] += diagonal[m]
-            if m < M - 1:
-                J[m + 1, m] += beside[m]
-            if c[m] != 0.0:
-                for j in range(P):
-                    J[M + j, m] -= c[m] * D[i, j]
+            for k in range(0, width, FOUR):
+                add_dots(cross, m * TILE, tiles, (start * width) + k * TILE, across, (m * width + k) * LANES64)
+    squares, slopes = np.empty((P, P)), np.empty(P)
+    collect(lanes, width, squares, slopes)
+    for j in range(P):
+        gradient[M + j] = slopes[j]
+        for k in range(P):
+            J[M + j, M + k] = squares[j, k]
+    for m in range(M):
         for j in range(P):
-            gradient[M + j] += r[i] * D[i, j]
-            x = w[i] * D[i, j]
-            for k in range(j + 1):
-                J[M + j, M + k] += x * D[i, k]
+            at = (m * width + j) * LANES64
+            J[M + j, m] = -across[at : at + LANES64].sum()
     for a in range(M + P):
         for b in range(a):
             J[b, a] = J[a, b]
-    return total
+    return total + (math.log(product) if product > 0.0 else -np.inf)
+
+
+@jit
+def _thresholds_of_tile(theta: Float64Array, eta: Float64Array, size: int, F: Float64Array) -> None:
+    """Fill F (TILE, M, 2): F and 1 - F at every threshold of the first samples of a tile."""
+    t, scaled, x = np.empty(TILE), np.empty(TILE), np.empty(TILE)
+    for m in range(theta.size):
+        for i in range(size):
+            t[i] = theta[m] - eta[i]
+        exp_minus_abs(t, scaled, x, size)
+        for i in range(size):
+            share = 1.0 / (1.0 + x[i])
+            F[i, m, 0] = share if t[i] >= 0.0 else x[i] * share
+            F[i, m, 1] = x[i] * share if t[i] >= 0.0 else share
 
 
 @jit

@@ -12,7 +12,7 @@ import numpy as np
 from genassoc.data.block import Block
 from genassoc.data.modifier import Modifier, check_main_effect, read_modifier, with_main_effect
 from genassoc.kernels import cox as kernel
-from genassoc.kernels.cox import RiskSets
+from genassoc.kernels.cox_sums import RiskSets, risk_sums
 from genassoc.kernels.logistic import CONVERGED
 from genassoc.methods.base import BlockResult
 from genassoc.methods.columns import minor_counts
@@ -157,7 +157,7 @@ class _Survival:
         n, P = D.shape
         beta, L = np.zeros(P), np.zeros((P, P))
         beta[: self.start.size] = self.start
-        sums = kernel.risk_sums(n, self.sets.ends.size, P)
+        sums = risk_sums(self.sets, P)
         status, objective, iterations = kernel.fit(
             D, np.zeros(n), self.sets, penalised, False, n_free, beta, sums, L
         )  # fmt: skip

@@ -8,8 +8,8 @@ import numpy as np
 from genassoc.kernels import cox as kernel
 from genassoc.kernels import logistic as newton
 from genassoc.kernels.counts import mask_words
-from genassoc.kernels.cox import RiskSets, RiskSums
 from genassoc.kernels.cox_screen import times_means
+from genassoc.kernels.cox_sums import RiskSets, RiskSums, risk_sums, suffix_sums
 from genassoc.methods.columns import SQUARE, ThinMatrix
 from genassoc.shapes import BoolArray, Float64Array, Int64Array, UInt64Array, packed_bytes
 from genassoc.stats.linalg import orthonormal_basis
@@ -176,7 +176,7 @@ def fit_null(
     own_X = np.ascontiguousarray(X[:, 1:])
     n_events = int(event.sum())
     start, L = np.zeros(C - 1), np.zeros((C - 1, C - 1))
-    sums = kernel.risk_sums(n, sets.ends.size, C - 1)
+    sums = risk_sums(sets, C - 1)
     failure = "too_few_events" if n_events < C or n <= C else None
     if failure is None:
         state, _, _ = kernel.fit(own_X, np.zeros(n), sets, False, True, C - 1, start, sums, L)
@@ -325,7 +325,7 @@ def _mean_at_event(x: Float64Array, event: BoolArray, sets: RiskSets, sums: Risk
     late = at_risk & (sets.first > 0) & ~sets.ends[np.maximum(sets.first - 1, 0)]
     np.subtract.at(s[:, 0], sets.first[late] - 1, (sums.w * x)[late])
     np.add.at(d, sets.last[event] - 1, (sums.w * x)[event])
-    kernel.suffix_sums(s, sets.ends)
+    suffix_sums(s, sets.ends)
     k = np.repeat(np.arange(K), sums.deaths)
     tie = np.arange(k.size) - np.repeat(np.cumsum(sums.deaths) - sums.deaths, sums.deaths)
     part = tie / sums.deaths[k] if sets.efron else np.zeros(k.size)

@@ -11,7 +11,7 @@ from genassoc.errors import PhenotypeError
 from genassoc.kernels import cox_weighted as kernel
 from genassoc.kernels import rows as status
 from genassoc.kernels.counts import mask_words
-from genassoc.kernels.cox import RiskSets
+from genassoc.kernels.cox_sums import RiskSets
 from genassoc.methods.base import BlockResult
 from genassoc.methods.columns import minor_counts
 from genassoc.methods.cox_null import risk_sets, within_strata

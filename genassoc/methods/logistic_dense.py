@@ -91,14 +91,26 @@ def _fit_in_tiles(null: NullLogistic, G: Float64Array, asked: Int64Array, number
 def _refit(null: NullLogistic, G: Float64Array, firth: BoolArray, numbers: Float64Array, done: BoolArray) -> None:
     """Score tests and approximate Firth (R,): from the null's series where it holds, then from all samples."""
     series = null.series
+    moves = np.empty((len(G), 2, null.X.shape[1]))
     series_rows(
         G, firth, null.X, null.y, null.offset, np.stack([null.start, null.penalised_start]), series.gradient,
-        series.information, series.third, series.fourth, series.reach, numbers, done,
+        series.information, series.third, series.fourth, series.reach, moves, numbers, done,
     )  # fmt: skip
     left = np.flatnonzero(~done)
     if left.size:
         out, fitted = np.full((left.size, kernel.N_NUMBERS), np.nan), np.zeros(left.size, np.bool_)
-        refit_rows(G[left], firth[left], null.X, null.y, null.offset, null.start, null.penalised_start, out, fitted)
+        refit_rows(
+            G[left],
+            firth[left],
+            null.X,
+            null.y,
+            null.offset,
+            null.start,
+            null.penalised_start,
+            moves[left],
+            out,
+            fitted,
+        )
         numbers[left], done[left] = out, fitted
 
 

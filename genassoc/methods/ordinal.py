@@ -58,7 +58,7 @@ class Ordinal(GenotypeChoices):
 
     def __post_init__(self) -> None:
         self.check_genotype_choices(GENETIC_MODELS[:-1])  # the genotypic model is of two columns
-        check_choices(self)
+        check_choices(self, ("lrt", "wald", None))
         if self.levels is None:
             return
         numbers = not isinstance(self.levels, str) and all(

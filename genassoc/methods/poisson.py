@@ -32,8 +32,10 @@ class Poisson(GenotypeChoices):
         Variance: Pearson's dispersion times the mean ("quasi", the default), or the mean.
     test : {"score", "wald", "lrt"}
         "score" is one product for a block; the others fit every variant.
-    correction : {"lrt", "wald", None}, or "none" as gwas.toml writes None
-        The test of rows whose score test has p below ``correct_below``.
+    correction : {"auto", "spa", "lrt", "wald", None}, or "none" as gwas.toml writes None
+        The test of rows whose score test has p below ``correct_below``. "spa": the maximum of the likelihood, its p a
+        saddlepoint of the score from the residuals of the samples. "auto" (the default) is "spa" for counts whose
+        dispersion is above 1.1, else "lrt".
     correct_below : float
         1 corrects all.
     missing : {"complete", "mean"}
@@ -44,7 +46,8 @@ class Poisson(GenotypeChoices):
     Notes
     -----
     A "score" row's beta is one Newton step; "wald" and "lrt" rows report the maximum. With ``dispersion="quasi"`` these
-    take the dispersion of the fit with g and Student's t, as R's ``glm(family = quasipoisson)`` does.
+    take the dispersion of the fit with g and Student's t, as R's ``glm(family = quasipoisson)`` does. A "spa" row's
+    standard error is that of its p, ``|beta| / |z|``.
     """
 
     outcome: ClassVar[Kind] = "count"
@@ -55,14 +58,14 @@ class Poisson(GenotypeChoices):
     exposure: str | None = None
     dispersion: Literal["quasi", "poisson"] = "quasi"
     test: Literal["score", "wald", "lrt"] = "score"
-    correction: Literal["lrt", "wald", "none"] | None = "lrt"
+    correction: Literal["auto", "spa", "lrt", "wald", "none"] | None = "auto"
     correct_below: float = 0.05
     missing: Literal["complete", "mean"] = "complete"
     min_mac: float = 5.0
 
     def __post_init__(self) -> None:
         self.check_genotype_choices(GENETIC_MODELS[:-1])  # the genotypic model is of two columns
-        check_choices(self)
+        check_choices(self, ("auto", "spa", "lrt", "wald", None))
         checks.choice(self.dispersion, "dispersion", ("quasi", "poisson"))
         if self.exposure is not None and len(checks.names(self.exposure, "exposure")) != 1:
             raise ValueError(f"exposure is the name of one column, not {self.exposure!r}")

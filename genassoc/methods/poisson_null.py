@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from genassoc.kernels import glm, logistic_score
+from genassoc.kernels import empirical_cgf, glm, logistic_score
 from genassoc.kernels import rows as kernel
 from genassoc.kernels.counts import mask_words
-from genassoc.methods.rows import Rows
+from genassoc.methods.rows import METHODS, Rows
 from genassoc.methods.score_screen import Refits, ScoreNull, ScreenState, null_notes, sum_missing
 from genassoc.methods.sums import GenotypeSums
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
@@ -16,7 +16,10 @@ from genassoc.stats.linalg import orthonormal_basis
 
 # Skewness of the score of overdispersed counts beyond which its tests find too much (docs/models/poisson.md).
 SKEWED = 0.4
+SMALL_P = 0.05  # above it the score test holds its level, skewed or not
 OVERDISPERSED = 1.1
+# Samples of like means whose residuals are taken as draws from one distribution; more bins follow the variance better.
+LEAST_IN_BIN, MOST_BINS = 500, 10
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,10 @@ class NullPoisson(ScoreNull):
         Whether the dispersion is Pearson's; else 1.
     skewness : float
         Of Pearson's residuals.
+    bins : int64 array (n,)
+        Samples of like means.
+    table, cumulants : float64 arrays
+        Of the residuals in each bin; see `genassoc.kernels.empirical_cgf.tabulate`.
     """
 
     y: Float64Array
@@ -50,6 +57,14 @@ class NullPoisson(ScoreNull):
     events: Float64Array
     quasi: bool
     skewness: float
+    bins: Int64Array
+    table: Float64Array
+    cumulants: Float64Array
+
+    @property
+    def overdispersed(self) -> bool:
+        """Whether the counts vary more than Poisson's, and the variance says so."""
+        return self.quasi and self.dispersion > OVERDISPERSED
 
     @property
     def width(self) -> int:
@@ -83,14 +98,23 @@ class NullPoisson(ScoreNull):
         )  # fmt: skip
         return Refits(numbers, status, dropped, numbers[:, kernel.DF] if self.quasi else None)
 
+    def tails(self, G: Float64Array, U: Float64Array, impute: bool) -> Float64Array:
+        """-log10 p of scores U (R,) of dense calls G (R, n) by the saddlepoint of the residuals."""
+        found = np.empty(U.size)
+        empirical_cgf.empirical_rows(
+            G, U, self.Q[self.columns], self.weight[self.columns], self.bins, self.table, self.cumulants, impute, found
+        )
+        return found / np.log(10.0)
+
     def extra_columns(self, own: GenotypeSums, rows: Rows) -> dict[str, Array]:
         """Counted events of the row's samples, and the dispersion of its test; rows of a skewed score get their code."""
-        if self.quasi and self.dispersion > OVERDISPERSED:
+        if self.overdispersed:
             p = own.tested_mac / np.maximum(2 * own.n, 1)
             with np.errstate(invalid="ignore", divide="ignore"):
                 # A sum of n residuals times a binomial(2, p) centred: skewness of each over the root of n.
                 skewness = self.skewness * (1 - 2 * p) / np.sqrt(2 * own.n * p * (1 - p))
-            rows.caution((skewness > SKEWED) & (rows.code == 0) & np.isfinite(rows.beta), "skewed_score")
+                small = (rows.neg_log_10_p >= -np.log10(SMALL_P)) & (rows.method != METHODS.index("spa"))
+            rows.caution((skewness > SKEWED) & (rows.code == 0) & small, "skewed_score")
         n_events = self.events.sum() - sum_missing(own, self.events)
         return {"n_events": n_events.astype(np.int64), "dispersion": rows.dispersion}
 
@@ -138,6 +162,7 @@ def fit_null(
     columns = block_columns[observed]
     failure = "n_too_small" if n <= C else ("one_outcome" if y.sum() == 0 else None)
     start, dispersion, skewness = np.zeros(C), 1.0, 0.0
+    bins, table, cumulants = np.zeros(n, np.int64), np.zeros((0, 0, 0)), np.zeros((0, 0))
     Q, WQ = np.zeros((block_width, C)), np.zeros((block_width, C))
     weight, residual, events = np.zeros(block_width), np.zeros(block_width), np.zeros(block_width)
     events[columns] = y
@@ -157,11 +182,25 @@ def fit_null(
                 failure = None if dispersion > 0.0 else "no_variance"
             pearson = (y - mu) / np.sqrt(np.maximum(mu, np.finfo(float).tiny))
             skewness = float((pearson**3).mean() / max((pearson**2).mean() ** 1.5, np.finfo(float).tiny))
+            bins, table, cumulants = _residuals(pearson, mu, C)
     null = NullPoisson(
         n, C, columns, mask_words(columns, block_width), weight, residual, dispersion, failure, y, offset, X, start, Q,
-        WQ, events, quasi, skewness,
+        WQ, events, quasi, skewness, bins, table, cumulants,
     )  # fmt: skip
     return null, basis.kept
+
+
+def _residuals(pearson: Float64Array, mu: Float64Array, C: int) -> tuple[Int64Array, Float64Array, Float64Array]:
+    """Bins of like means (n,), and the tables of Pearson's residuals in each, centred and without what the fit took up."""
+    n = mu.size
+    B = min(max(n // LEAST_IN_BIN, 1), MOST_BINS)
+    ranks = np.empty(n, np.int64)
+    ranks[np.argsort(mu, kind="stable")] = np.arange(n)
+    bins = ranks * B // n
+    centred = pearson - (np.bincount(bins, pearson) / np.bincount(bins))[bins]
+    table, cumulants = np.empty((B, empirical_cgf.N_POINTS, 3)), np.empty((B, 2))
+    empirical_cgf.tabulate(centred * np.sqrt(n / (n - C)), bins, table, cumulants)
+    return bins, table, cumulants
 
 
 def _notes(design: Any, name: str, null: NullPoisson, kept: BoolArray) -> list[str]:

@@ -9,10 +9,10 @@ from genassoc.kernels import rows as kernel
 from genassoc.methods.sums import GenotypeSums
 from genassoc.methods.tested_rows import FailingRows
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
-from genassoc.stats.tails import Z_975, neg_log_10_p_t, neg_log_10_p_z, t_quantile_975
+from genassoc.stats.tails import Z_975, neg_log_10_p_t, neg_log_10_p_z, t_quantile_975, z_from_neg_log_10_p
 
 METHODS: tuple[str | None, ...] = (
-    None, "score", "score_approx", "wald", "lrt", "t_hc3", "t_hc0", "wald_hc3", "wald_hc0", "wald_robust",
+    None, "score", "score_approx", "wald", "lrt", "spa", "t_hc3", "t_hc0", "wald_hc3", "wald_hc0", "wald_robust",
 )  # fmt: skip
 CODES: tuple[str | None, ...] = (
     None,
@@ -29,6 +29,7 @@ CODES: tuple[str | None, ...] = (
     "separated",
     "refit_not_converged",
     "skewed_score",
+    "tail_failed",
     "leverage_of_one",
     "no_events",
     "too_few_events",
@@ -82,6 +83,15 @@ class Rows(FailingRows):
         else:
             self.neg_log_10_p[at], self.quantile[at] = neg_log_10_p_t(statistic, df), t_quantile_975(df)
         self.method[at], self.code[at] = METHODS.index(method), 0
+
+    def put_p(self, at: Int64Array, method: str, neg_log_10_p: Float64Array) -> None:
+        """The p of another test for estimates that are there; the statistic and the standard error follow it."""
+        size = z_from_neg_log_10_p(neg_log_10_p)
+        self.statistic[at] = np.copysign(size, self.beta[at])
+        with np.errstate(invalid="ignore", divide="ignore"):
+            self.error[at] = np.where(size == 0.0, self.model_error[at], np.abs(self.beta[at]) / size)
+        self.neg_log_10_p[at], self.quantile[at] = neg_log_10_p, Z_975
+        self.method[at] = METHODS.index(method)
 
     def put_wald(
         self,

@@ -43,7 +43,8 @@ class Choices:
     test : str
         "score", "wald" or "lrt".
     correction : str or None
-        "wald", "lrt": the test of rows whose score test has p below ``correct_below``.
+        "wald", "lrt", "spa": the test of rows whose score test has p below ``correct_below``; "auto" is "spa" for
+        overdispersed outcomes, else "lrt".
     correct_below : float
     impute : bool
         Missing calls take the mean of the observed ones.
@@ -115,6 +116,15 @@ class ScoreNull(ABC):
     def refit(self, G: Float64Array, asked: Int64Array, impute: bool) -> Refits:
         """Rows on dense calls G (R, n)."""
 
+    @property
+    def overdispersed(self) -> bool:
+        """Whether the outcome varies more than its model says, so that its residuals have to say how."""
+        return False
+
+    def tails(self, G: Float64Array, U: Float64Array, impute: bool) -> Float64Array:
+        """-log10 p of scores U (R,) of dense calls G (R, n) by the saddlepoint of the residuals; NaN where it fails."""
+        raise TypeError(f"{type(self).__name__} has no saddlepoint")
+
     def one_step_is_enough(self, own: GenotypeSums) -> BoolArray:
         """Where few calls are missing, of samples like the others: one Newton step of the null corrects for them."""
         excess, weight = sum_missing(own, self.residual), sum_missing(own, self.weight)
@@ -169,8 +179,8 @@ class ScreenState:
         return [null.n for null in self.nulls]
 
 
-def check_choices(model: Any) -> None:
-    """Check the choices that all these models have, in place.
+def check_choices(model: Any, corrections: tuple[str | None, ...]) -> None:
+    """Check the choices that all these models have, in place; ``corrections`` are those that there are.
 
     Raises
     ------
@@ -185,7 +195,7 @@ def check_choices(model: Any) -> None:
     checks.choice(model.test, "test", ("score", "wald", "lrt"))
     if model.correction == "none":
         object.__setattr__(model, "correction", None)
-    checks.choice(model.correction, "correction", ("lrt", "wald", None))
+    checks.choice(model.correction, "correction", corrections)
     checks.choice(model.missing, "missing", ("complete", "mean"))
     checks.number(model.correct_below, "correct_below", "a p-value", 0, 1)
     checks.number(model.min_mac, "min_mac", "a count of alleles", 0)
@@ -291,8 +301,13 @@ def _refine(
         return
     with np.errstate(invalid="ignore"):
         below = usable & (rows.neg_log_10_p >= -np.log10(choices.correct_below))
-    if choices.correction is not None:
-        _refit(choices, null, block, flipped, rows, np.flatnonzero(below), choices.correction, keep=True)
+    correction = choices.correction
+    if correction == "auto":
+        correction = "spa" if null.overdispersed else "lrt"
+    if correction == "spa":
+        _saddlepoint(choices, null, block, flipped, rows, np.flatnonzero(below))
+    elif correction is not None:
+        _refit(choices, null, block, flipped, rows, np.flatnonzero(below), correction, keep=True)
     elif not choices.impute:
         approximate = below & (own.n < null.n) & ~weak
         _refit(choices, null, block, flipped, rows, np.flatnonzero(approximate), "score", keep=False)
@@ -323,6 +338,21 @@ def _refit(
                 rows.fail(failed, code)
         worthless = some[np.isfinite(rows.beta[some]) & ~(rows.model_error[some] > 0)]
         rows.fail(worthless, "no_variance")
+
+
+def _saddlepoint(
+    choices: Choices, null: ScoreNull, block: Block, flipped: BoolArray, rows: Rows, variants: Int64Array
+) -> None:
+    """Maximum likelihood estimates with the saddlepoint p of their score tests."""
+    # U is beta I, the variance of beta phi / I.
+    U = rows.beta[variants] * rows.dispersion[variants] / rows.model_error[variants] ** 2
+    _refit(choices, null, block, flipped, rows, variants, "lrt", keep=True)
+    for first, last in chunks(variants.size, null.n):
+        some = variants[first:last]
+        logp = null.tails(minor_counts(block, flipped, some, null.columns), U[first:last], choices.impute)
+        found = np.isfinite(logp)
+        rows.put_p(some[found], "spa", logp[found])
+        rows.caution(some[~found], "tail_failed")
 
 
 def _put(rows: Rows, variants: Int64Array, fits: Refits, picked: Int64Array, method: str) -> None:

@@ -90,21 +90,26 @@ def neg_log_10_p_student(t: float, df: float) -> float:
 
 
 def independent(X: Float64Array) -> Float64Array:
-    """An orthonormal basis of the span of X (n, C), by singular values; 1e-10 of the largest is rounding."""
+    """An orthonormal basis of the span of X (n, C), by singular values; 1e-10 of the largest is rounding.
+
+    What is nearly orthonormal, as some rows of a basis are, needs one factor of Cholesky's.
+    """
+    gram = X.T @ X
+    if np.abs(gram - np.eye(X.shape[1])).max(initial=0.0) < 0.5 / max(X.shape[1], 1):  # eigenvalues of 1/2 to 3/2
+        return np.asarray(X @ np.linalg.inv(np.linalg.cholesky(gram)).T)
     scale = np.sqrt((X**2).sum(axis=0))
     U, s, _ = np.linalg.svd(X / np.where(scale > 0, scale, 1.0), full_matrices=False)
     return np.asarray(U[:, s > 1e-10 * s[0]])
 
 
-def _residual(X: Float64Array, G: Float64Array) -> Float64Array:
-    """What is left of the columns G (n, k) beside X.
+def _residual(Q: Float64Array, G: Float64Array) -> Float64Array:
+    """What is left of the columns G (n, k) beside Q, orthonormal.
 
     Raises
     ------
     NotFittedError
         Nothing is.
     """
-    Q = independent(X)
     rest = G - Q @ (Q.T @ G)
     rest -= Q @ (Q.T @ rest)
     if (rest**2).sum(axis=0).min() <= 1e-14 * (G**2).sum(axis=0).max():
@@ -146,7 +151,7 @@ def _least_squares_parts(y: Float64Array, X: Float64Array, G: Float64Array) -> t
     df = y.size - Q.shape[1] - G.shape[1]
     if df < 1:
         raise NotFittedError("too few samples")
-    return _residual(X, G), np.asarray(e), df
+    return _residual(Q, G), np.asarray(e), df
 
 
 # likelihoods -------------------------------------------------------------------------------------------------------------
@@ -154,14 +159,31 @@ def _least_squares_parts(y: Float64Array, X: Float64Array, G: Float64Array) -> t
 Build = Callable[[Float64Array, "Float64Array | float"], Likelihood]
 
 
+def maximum(model: Likelihood) -> Float64Array:
+    """Coefficients at the maximum.
+
+    Raises
+    ------
+    NotFittedError
+        There is none.
+    """
+    return _maximise(model)[0]
+
+
 def _maximise(
-    model: Likelihood, held: int = 0, penalty: "Callable[[Float64Array], Float64Array] | None" = None
+    model: Likelihood,
+    held: int = 0,
+    penalty: "Callable[[Float64Array], Float64Array] | None" = None,
+    near: Float64Array | None = None,
 ) -> tuple[Float64Array, float, Float64Array, Float64Array]:
     """Maximum with the last ``held`` coefficients at 0: coefficients, objective, score and information of all.
 
-    With ``penalty``, the gradient of ``log det(information) / 2``, the maximum of Firth's penalised likelihood.
+    With ``penalty``, the gradient of ``log det(information) / 2``, the maximum of Firth's penalised likelihood. ``near``
+    are the first coefficients to begin with, the others being 0: the maximum does not depend on it.
     """
     beta = model.start.copy()
+    if near is not None:
+        beta = np.concatenate([near, np.zeros(beta.size - near.size)])
     free = slice(0, beta.size - held)
 
     def objective(at: Float64Array) -> tuple[float, Float64Array, Float64Array]:
@@ -205,12 +227,16 @@ def _spread(J: Float64Array) -> float:
     return float(rest)
 
 
-def score_test(model: Likelihood, dispersion: "Callable[[Float64Array, int], float] | None" = None) -> DenseFit:
+def score_test(
+    model: Likelihood,
+    dispersion: "Callable[[Float64Array, int], float] | None" = None,
+    near: Float64Array | None = None,
+) -> DenseFit:
     """The last coefficient by its score at 0, the others at their maximum; beta is one Newton step.
 
     ``dispersion(beta, P)`` is the variance in units of the model's, by the null.
     """
-    at, _, U, _ = _maximise(model, held=1)
+    at, _, U, _ = _maximise(model, held=1, near=near)
     information = _spread(model.expected_information(at))
     phi = 1.0 if dispersion is None else dispersion(at, at.size - 1)
     beta, error = float(U[-1] / information), float(np.sqrt(phi / information))
@@ -218,13 +244,16 @@ def score_test(model: Likelihood, dispersion: "Callable[[Float64Array, int], flo
 
 
 def score_test_after_one_step(
-    everybody: Likelihood, observed: Likelihood, dispersion: "Callable[[Float64Array, int], float] | None" = None
+    everybody: Likelihood,
+    observed: Likelihood,
+    dispersion: "Callable[[Float64Array, int], float] | None" = None,
+    near: Float64Array | None = None,
 ) -> DenseFit:
     """The score test of samples with a call, by the null of all of them and one Newton step: ``score_approx`` rows.
 
     ``observed`` is the likelihood of the same coefficients on those with a call.
     """
-    at = _maximise(everybody, held=1)[0]
+    at = _maximise(everybody, held=1, near=near)[0]
     U, J = observed.evaluate(at)[1], observed.expected_information(at)
     information = _spread(J)
     slope = float(U[-1] - J[-1, :-1] @ np.linalg.solve(J[:-1, :-1], U[:-1])) if U.size > 1 else float(U[0])
@@ -310,7 +339,7 @@ def plink2_firth_test(model: _Binary) -> DenseFit:
 
 def approximate_firth_test(
     build: Build, X: Float64Array, g: Float64Array, offset: Float64Array | float = 0.0, *, penalised_null: bool = True,
-    carriers: bool = False, information_error: bool = False,
+    carriers: bool = False, information_error: bool = False, near: Float64Array | None = None,
 ) -> DenseFit:  # fmt: skip
     """Firth's test of g residualised on X in the null's weights, the null an offset (Mbatchou et al. 2021).
 
@@ -327,15 +356,17 @@ def approximate_firth_test(
         Samples with g = 0 count 0 after residualising (REGENIE, sparse genotypes).
     information_error : bool
         As in `firth_test`.
+    near : float64 array (C,), optional
+        Where the null's coefficients are about.
     """
     both = build(np.column_stack([X, g]), offset)
-    at, _, _, J = _maximise(both, held=1)
+    at, _, _, J = _maximise(both, held=1, near=near)
     rest = g - X @ np.linalg.solve(J[:-1, :-1], J[:-1, -1]) if X.shape[1] else g.copy()
     if carriers:
         rest = rest * (g > 0)
     if penalised_null:
         null = build(X, offset)
-        at = _maximise(null, penalty=_penalty_of(null))[0]
+        at = _maximise(null, penalty=_penalty_of(null), near=at[:-1])[0]
     else:
         at = at[:-1]
     return firth_test(build(rest[:, None], offset + X @ at), information_error)

@@ -1,0 +1,58 @@
+"""Sizes of memory as people write them, and what this process holds of it."""
+
+import contextlib
+import os
+import re
+from pathlib import Path
+
+from genassoc.errors import PlanError
+
+_UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+_SIZE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*([kmgt]?)(i?)b?", re.IGNORECASE)
+
+
+def parse_memory(size: str | int) -> int:
+    """Bytes of ``4GiB``, ``4G``, ``4000MB`` or a number of bytes.
+
+    As SLURM, PLINK and Dask's users write it: K, M, G, T and KiB, MiB, ... are powers of 1024; KB, MB, GB, TB of 1000.
+
+    Raises
+    ------
+    PlanError
+        It is none of these, or nothing.
+    """
+    found = _SIZE.fullmatch(str(size).strip())
+    n_bytes = 0
+    if found:
+        number, unit, binary = found.groups()
+        base = 1000 if unit and not binary and str(size).strip().lower().endswith("b") else 1024
+        n_bytes = int(float(number) * base ** _UNITS[unit.lower()])
+    if n_bytes < 1:
+        raise PlanError(f"'{size}' is no size of memory: write 4GiB, 4000MB or a number of bytes.")
+    return n_bytes
+
+
+def show_memory(n_bytes: float) -> str:
+    """Bytes for people, in a form that `parse_memory` reads: "3.2GiB"."""
+    return f"{n_bytes / 2**30:.1f}GiB" if n_bytes >= 2**30 else f"{n_bytes / 2**20:.0f}MiB"
+
+
+def resident_memory() -> int:
+    """Bytes of this process that are in memory now; its peak so far where the system tells no more."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    from genassoc.provenance import peak_memory_bytes
+
+    return peak_memory_bytes() or 0
+
+
+def give_back_freed_memory() -> None:
+    """Have the allocators return what is free to the system, where they can."""
+    import ctypes
+
+    import pyarrow as pa
+
+    pa.default_memory_pool().release_unused()
+    with contextlib.suppress(OSError, AttributeError):  # glibc alone
+        ctypes.CDLL(None).malloc_trim(0)

@@ -1,0 +1,239 @@
+"""One block read and computed before all others: what it holds and how long it takes says what the run will.
+
+Bytes become `Needs`, which `genassoc.engine.budget` fits below a cap; seconds become `genassoc.engine.cost`.
+"""
+
+import contextlib
+import pickle
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from genassoc.data.memory import give_back_freed_memory, resident_memory
+from genassoc.engine.executors import Threads, single_threaded_blas
+from genassoc.engine.plan import Plan, Task
+from genassoc.shapes import packed_bytes
+
+if TYPE_CHECKING:
+    from genassoc.engine.association import AssociationJob
+
+# Bytes, measured on linear and logistic runs of 60,000 and 400,000 samples (docs/hpc.md); they bound from above.
+FIRST_BLOCK = 150 * 2**20  # compiled kernels and the pools of libraries: once, with the first block of a process
+WRITER = 80 * 2**20  # pyarrow's parquet writer, and the pieces of parts while they are merged: once
+THREAD = 24 * 2**20  # an arena of the allocator, whatever is in it
+CHUNK_COPIES = 3  # of a stored chunk: compressed, decompressed, joined
+BLOCK_COPIES = 3  # of the packed block: selection, working copies, slack of the allocator
+ROW_BYTES = 480  # of a row of results: as arrays, polars and Arrow columns, and as parquet
+MARGIN = 1.25  # on what a rehearsal measured: blocks differ
+SHARE_READING = 0.2  # of a block's time, where none was measured
+MIN_BLOCK = 16
+_SAMPLING_SECONDS = 0.002
+_PIECES_LOOKED_AT = 512
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a run holds, in bytes, and where its time goes.
+
+    Attributes
+    ----------
+    process : int
+        Whatever runs: program, phenotypes, null models, first block's baggage.
+    chunk : int
+        One stored chunk, packed.
+    variant : float
+        Each variant of the block read at a time, in a thread.
+    rows_per_variant : int
+        Rows of results of a variant.
+    share_reading : float
+        Of a whole block's time: what smaller blocks repeat, since they decompress whole chunks.
+    """
+
+    process: int
+    chunk: int
+    variant: float
+    rows_per_variant: int
+    share_reading: float = SHARE_READING
+
+    def thread(self, block_variants: int, task_variants: int) -> int:
+        """Bytes of one thread."""
+        rows = task_variants * self.rows_per_variant * ROW_BYTES
+        return int(THREAD + CHUNK_COPIES * self.chunk + block_variants * self.variant + rows)
+
+    def total(self, n_threads: int, block_variants: int, task_variants: int) -> int:
+        """Bytes of the process with that many threads at work."""
+        return self.process + n_threads * self.thread(block_variants, task_variants)
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What of a plan is really read: a region leaves most blocks alone.
+
+    Attributes
+    ----------
+    n_tasks : int
+        Each leaves a part behind, be it without rows.
+    n_pieces : float
+        Runs of variants read at a time; each decompresses a stored chunk.
+    n_variants : float
+        Variants in them that are selected without looking at genotypes.
+    pieces : list of Task
+        Some of the runs, those with the most variants first.
+    """
+
+    n_tasks: int
+    n_pieces: float
+    n_variants: float
+    pieces: list[Task]
+
+    @classmethod
+    def of(cls, job: "AssociationJob", plan: Plan, block_variants: int | None = None) -> "Workload":
+        """The workload of a plan in blocks of ``block_variants`` (the plan's by default); of many blocks some are looked at."""
+        step = block_variants or plan.block_variants
+        runs = [Task(task.index, *piece, task.contig) for task in plan.tasks for piece in task.blocks(step)]
+        every = 1 if job.cohort.selection.selects_all else -(-len(runs) // _PIECES_LOOKED_AT)
+        counted = [
+            (run, int(job.cohort.selected_without_genotypes(run.start, run.stop).sum())) for run in runs[::every]
+        ]
+        read = sorted(((run, n) for run, n in counted if n), key=lambda found: -found[1])
+        scale = len(runs) / max(1, len(counted))
+        n_variants = scale * sum(n for _, n in read)
+        return cls(len(plan.tasks), scale * len(read), n_variants, [run for run, _ in read] or runs[:1])
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """One block, read and computed.
+
+    Attributes
+    ----------
+    n_variants : int
+        Its variants.
+    seconds, reading_seconds : float
+        By the clock, in one thread; of them for reading.
+    n_bytes : int
+        What its thread held at most, beyond what was held before, as far as it was seen.
+    rows : DataFrame
+        Its rows of results.
+    """
+
+    n_variants: int
+    seconds: float
+    reading_seconds: float
+    n_bytes: int
+    rows: pl.DataFrame
+
+    @property
+    def computing_seconds(self) -> float:
+        """Of a variant, once its block is read."""
+        return (self.seconds - self.reading_seconds) / self.n_variants
+
+
+def rehearse(
+    job: "AssociationJob", plan: Plan, rows_per_variant: int, clock: Callable[[], float] = time.perf_counter
+) -> tuple[Needs, Rehearsal]:
+    """Read and compute a few variants, so that kernels are compiled and loaded; then one block, timed and measured."""
+    piece = Workload.of(job, plan).pieces[0]
+    start, stop = piece.start, piece.stop
+    before = resident_memory()
+    with single_threaded_blas():
+        job.do(job.state, Task(0, start, min(stop, start + MIN_BLOCK), piece.contig))
+        with _watched() as seen:
+            began = clock()
+            job.cohort.read(start, stop)
+            reading = clock() - began
+            began = clock()
+            output = job.do(job.state, Task(0, start, stop, piece.contig))
+            seconds = clock() - began
+    selected = int(np.count_nonzero(job.cohort.selected_without_genotypes(start, stop)))
+    measured = Rehearsal(max(1, selected), seconds, min(reading, seconds), max(seen) - before, output.rows)
+    return measured_needs(job, plan, rows_per_variant, measured, before), measured
+
+
+def slowdown(
+    job: "AssociationJob",
+    work: Workload,
+    measured: Rehearsal,
+    n_threads: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> float:
+    """How much longer a thread takes for its blocks when ``n_threads`` work side by side (caches, memory, hyperthreads)."""
+    pieces = work.pieces[:n_threads]
+    if n_threads < 2 or len(pieces) < n_threads:
+        return 1.0
+    alone = (
+        sum(measured.reading_seconds + measured.computing_seconds * piece.n_variants for piece in pieces) / n_threads
+    )
+    with single_threaded_blas():
+        began = clock()
+        for _ in Threads(n_threads).map(lambda piece: job.do(job.state, piece).counts, pieces):
+            pass
+        together = clock() - began
+    return max(1.0, together / max(alone, 1e-9))
+
+
+def estimated_needs(job: "AssociationJob", plan: Plan, rows_per_variant: int) -> Needs:
+    """Needs of a job whose null models are fitted, without a rehearsal."""
+    cohort = job.cohort
+    variant = BLOCK_COPIES * packed_bytes(cohort.block_width)
+    chunk = int(cohort.store.block_variants) * packed_bytes(int(cohort.store.n_samples))
+    return Needs(resident_memory() + FIRST_BLOCK + WRITER, chunk, variant, rows_per_variant)
+
+
+def pickled_bytes(value: object) -> int:
+    """Bytes of a pickle, which is not kept."""
+    counted = _Counted()
+    pickle.dump(value, counted, protocol=5)
+    return counted.n_bytes
+
+
+class _Counted:
+    """A file that counts what is written."""
+
+    def __init__(self) -> None:
+        self.n_bytes = 0
+
+    def write(self, data: bytes) -> int:
+        """Count."""
+        n = memoryview(data).nbytes
+        self.n_bytes += n
+        return n
+
+
+def measured_needs(job: "AssociationJob", plan: Plan, rows_per_variant: int, measured: Rehearsal, before: int) -> Needs:
+    """`estimated_needs`, raised to what a rehearsal that began with ``before`` bytes has shown."""
+    give_back_freed_memory()
+    needs = estimated_needs(job, plan, rows_per_variant)
+    # Freed memory is used again: what was seen is too little for a second thread, so it only ever raises the estimate.
+    held = MARGIN * measured.n_bytes - FIRST_BLOCK - THREAD - CHUNK_COPIES * needs.chunk
+    return replace(
+        needs,
+        process=resident_memory() + WRITER,
+        variant=max(needs.variant, held / measured.n_variants),
+        share_reading=measured.reading_seconds / max(measured.seconds, 1e-9),
+    )
+
+
+@contextlib.contextmanager
+def _watched() -> Iterator[list[int]]:
+    """Bytes held, looked at every two milliseconds while the block lasts."""
+    seen = [resident_memory()]
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(_SAMPLING_SECONDS):
+            seen.append(resident_memory())
+
+    watcher = threading.Thread(target=look, name="genassoc-memory", daemon=True)
+    watcher.start()
+    try:
+        yield seen
+    finally:
+        over.set()
+        watcher.join()
+        seen.append(resident_memory())
