@@ -117,7 +117,7 @@ def measure(N: int, V: int, n_peers: int) -> list[str]:
     lines = [SECTION, "", f"`{command}`", ""]
     lines += [
         f"{N:,} samples, {V:,} variants, {COVARIATES} covariates, one thread; CPU time a variant. Of the Wald tests all {V:,} were run, "
-        f"of each peer {n_peers} fits one after another: a fit costs the same from the first to the last, so {V:,} are that many times one.",
+        f"of each peer {n_peers} fits one after another; its line has the time of their first and last half beside each other.",
         "",
     ]
     for share in (0.5, 0.05):

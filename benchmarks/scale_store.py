@@ -88,13 +88,18 @@ def write_inputs(folder: Path, N: int, T: int) -> None:
 
 @dataclass(frozen=True)
 class Ran:
-    """A process that is over: seconds by the clock and of CPU, peak of its memory and of its largest child, what it said."""
+    """A process that is over: seconds by the clock and of CPU, peaks of its memory and of each child's, what it said."""
 
     seconds: float
     cpu: float
     peak: int
-    child: int
+    children: tuple[int, ...]
     said: str
+
+    @property
+    def workers(self) -> str:
+        """Peaks of the children that do the work, the largest first; those of nannies and trackers are left out."""
+        return ", ".join(show_memory(peak) for peak in self.children if peak > 0.5 * self.children[0])
 
 
 def run(folder: Path, *command: str) -> Ran:
@@ -114,7 +119,8 @@ def run(folder: Path, *command: str) -> Ran:
         sys.exit(f"{' '.join(command)}:\n{text}")
     after = os.times()
     cpu = after.children_user + after.children_system - before.children_user - before.children_system
-    return Ran(seconds, cpu, peaks.pop(process.pid, 0), max(peaks.values(), default=0), text)
+    peak = peaks.pop(process.pid, 0)
+    return Ran(seconds, cpu, peak, tuple(sorted(peaks.values(), reverse=True)), text)
 
 
 def _environment() -> dict[str, str]:
@@ -156,25 +162,25 @@ def measure(folder: Path, chosen: argparse.Namespace) -> str:
     notes = []
     if chosen.dask:
         (folder / "big.parquet").rename(folder / "threads.parquet")
-        far = run(folder, "-m", "genassoc", "run", "gwas.toml", "--dask", f"local:{chosen.dask}")
+        far = run(folder, "-m", "genassoc", "run", "gwas.toml", "--dask", f"local:{chosen.dask}", *cap)
         same = filecmp.cmp(folder / "threads.parquet", folder / "big.parquet", shallow=False)
-        rows.append((f"`run --dask local:{chosen.dask}`", far))
+        rows.append((f"`run --dask local:{chosen.dask} --memory {chosen.memory}`", far))
         notes.append(f"Dask's results are {'the same bytes' if same else 'OTHER BYTES: a defect'}.")
     told = [line for line in checked.said.splitlines() if line.startswith(("memory:", "time:"))]
-    told += [line for line in scanned.said.splitlines() if line.startswith("memory:")]
+    runs = [scanned] if not chosen.dask else [scanned, far]
+    told += [line for ran in runs for line in ran.said.splitlines() if line.startswith("memory:")]
     lines = [
         f"## A store of {N:,} samples x {V:,} variants",
         "",
-        f"`python benchmarks/scale_store.py --samples {N} --variants {V} --traits {T} --memory {chosen.memory}`, {cpu_model()}, "
+        f"`python benchmarks/scale_store.py --samples {N} --variants {V} --traits {T} --memory {chosen.memory}{f' --dask {chosen.dask}' if chosen.dask else ''}`, {cpu_model()}, "
         f"commit {commit()}.",
         "",
         f"{packed / 1e9:.2f} GB of packed calls, {size / 1e9:.3f} GB on disk; {V * T:,} tests; {output / 1e6:.1f} MB of results.",
         "",
-        "| process | seconds | CPU s | peak memory | its largest child |",
+        "| process | seconds | CPU s | peak memory | of its workers, each |",
         "|---|---|---|---|---|",
         *(
-            f"| {name} | {ran.seconds:.1f} | {ran.cpu:.1f} | {show_memory(ran.peak)} | "
-            f"{show_memory(ran.child) if ran.child else ''} |"
+            f"| {name} | {ran.seconds:.1f} | {ran.cpu:.1f} | {show_memory(ran.peak)} | {ran.workers} |"
             for name, ran in rows
         ),
         "",
@@ -192,7 +198,7 @@ def main() -> None:
     parser.add_argument("--traits", type=int, default=10)
     parser.add_argument("--memory", default="4GiB")
     parser.add_argument("--threads", type=int)
-    parser.add_argument("--dask", type=int)
+    parser.add_argument("--dask", type=int, metavar="N", help="scan again on N worker processes, each under --memory")
     parser.add_argument("--folder", type=Path, help="where there is room; a temporary folder by default")
     parser.add_argument("--keep", action="store_true", help="leave store and results there")
     parser.add_argument("--write", action="store_true", help="into benchmarks/RESULTS.md")

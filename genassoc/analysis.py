@@ -327,7 +327,7 @@ def do_part(
     if _is_conversion(work):
         from genassoc.formats.convert_parts import convert_part
 
-        convert_part(work, part, threads=getattr(executor, "n", None), progress=progress)
+        convert_part(work, part, threads=getattr(executor, "n", None), progress=progress, memory=memory)
         return
     folder, plan, cohort, model = _planned(work)
     if not 0 <= part < plan.n_parts:

@@ -43,6 +43,7 @@ def convert(
     threads: int | None = None,
     progress: Progress | None = None,
     overwrite: bool = False,
+    memory: str | int | None = None,
 ) -> GenotypeStore:
     """Convert VCF, VCF.gz or BCF to a genotype store, once; a rerun resumes or finds it done.
 
@@ -51,7 +52,16 @@ def convert(
     """
     from genassoc.formats.convert import convert as convert_files
 
-    convert_files(inputs, out, region=region, samples=samples, threads=threads, progress=progress, overwrite=overwrite)
+    convert_files(
+        inputs,
+        out,
+        region=region,
+        samples=samples,
+        threads=threads,
+        progress=progress,
+        overwrite=overwrite,
+        memory=memory,
+    )
     return GenotypeStore.open(out)
 
 

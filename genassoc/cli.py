@@ -101,6 +101,7 @@ def convert(
     threads: Threads = None,
     region: Annotated[list[str] | None, typer.Option(help="chr or chr:first-last, by POS; may be repeated.")] = None,
     samples: Annotated[Path | None, typer.Option(help="File with one sample id a line: only these.")] = None,
+    memory: Memory = None,
     force: Annotated[bool, typer.Option(help="Replace a store made of other inputs.")] = False,
 ) -> None:
     """VCF, VCF.gz, BCF -> a genotype store. A killed conversion carries on when run again."""
@@ -112,7 +113,7 @@ def convert(
         )
     summary = convert_files(
         files[:-1], files[-1], region=region or None, samples=samples, threads=threads, progress=_progress(),
-        overwrite=force,
+        overwrite=force, memory=memory,
     )  # fmt: skip
     for line in summary.lines():
         _say(line)
@@ -279,11 +280,10 @@ def assoc(
     choices |= {name: _names(texts) for name, texts in lists.items() if texts}
     if covar:
         choices["covariates"] = covar.replace("~", "", 1).strip() if "~" in covar else _names([covar])
-    declared = None if missing_code is None else [code for code in missing_code if code != "none"]
     tables = {
         "input": {
-            "store": str(store), "phenotypes": str(pheno), "sample_id": sample_id, "sex": sex, "missing_codes": declared,
-            "min_overlap": min_overlap, "build": build,
+            "store": str(store), "phenotypes": str(pheno), "sample_id": sample_id, "sex": sex, "min_overlap": min_overlap,
+            "build": build, "missing_codes": missing_code and [code for code in missing_code if code != "none"],
         },
         "model": choices,
         "variants": {"maf": maf, "mac": mac, "missing": missing_rate, "hwe": hwe, "region": region or None},

@@ -14,22 +14,27 @@ from genassoc.data.output import check_outputs
 from genassoc.data.phenotypes import Phenotypes
 from genassoc.data.predictors import PredictorStore
 from genassoc.engine.executors import Executor
-from genassoc.methods.linear import Linear
+from genassoc.methods.base import AssociationModel
+from genassoc.methods.genotype_choices import GenotypeChoices
+from genassoc.methods.registry import MODELS
 from genassoc.progress import Progress
 from genassoc.results import Results
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_EFFECTS = ("beta", "standard_error", "ci_lower", "ci_upper")
-_OF_ALLELES = ("chromosome", "base_pair_location", "effect_allele", "other_allele", "effect_allele_frequency", "mac")
+_EFFECTS = ("beta", "standard_error", "ci_lower", "ci_upper", "standard_error_model")
+_OF_ALLELES = (
+    "chromosome", "base_pair_location", "effect_allele", "other_allele", "effect_allele_frequency", "mac",
+    "effect_allele_frequency_cases", "effect_allele_frequency_controls", "effect_allele_frequency_events",
+)  # fmt: skip
 _CODES = {"monomorphic": "constant_predictor", "constant_genotype": "constant_predictor"}
 
 
 def associate_predictors(
     cohort: "Cohort | str | Path | pl.DataFrame | pd.DataFrame | Phenotypes",
     predictors: "str | Path | pl.DataFrame | pd.DataFrame | Phenotypes",
-    model: Linear,
+    model: AssociationModel,
     *,
     columns: Sequence[str] | None = None,
     sample_id: str | None = None,
@@ -46,7 +51,7 @@ def associate_predictors(
         Who is analysed, with traits and covariates. Of a cohort its samples; its genotypes are not read.
     predictors : path, DataFrame or Phenotypes
         One row a sample, matched by id. Numbers of any scale.
-    model : Linear
+    model : Linear, Logistic, Cox, Poisson or Ordinal
         Additive; missing values leave the sample out of the row, or take the mean (``missing="mean"``).
     columns : sequence of str, optional
         Predictors to test; all columns by default.
@@ -68,7 +73,6 @@ def associate_predictors(
     PhenotypeError, SampleMismatchError
         A predictor is absent, no number or missing throughout; the samples do not match.
     """
-    check_model(model)
     _check_model(model)
     table = Phenotypes.read(predictors, sample_id=sample_id, missing_codes=missing_codes)
     people = _phenotypes(cohort)
@@ -91,11 +95,9 @@ def associate_predictors(
 
 
 def _check_model(model: Any) -> None:
-    if not isinstance(model, Linear):
-        raise TypeError(
-            f"associate_predictors takes Linear, not {type(model).__name__}: the other models' tests of rare carriers count "
-            "alleles. Copies of an allele, 0, 1 and 2, can be written as a VCF and tested by every model"
-        )
+    check_model(model)
+    if not isinstance(model, GenotypeChoices):
+        raise TypeError(f"associate_predictors takes a model ({', '.join(MODELS)}), not {type(model).__name__}")
     if model.genetic_model != "additive":
         raise ValueError(f"genetic_model='{model.genetic_model}' is of alleles; recode the predictor itself")
     if model.condition_on:
@@ -116,11 +118,11 @@ def _rows(table: pl.DataFrame, store: PredictorStore) -> pl.DataFrame:
     """The rows by predictor, effects by its unit: a dosage of 2 is the range."""
     wide = store.widths[table["base_pair_location"].to_numpy() - 1]
     units = pl.Series("units", 2.0 / np.where(wide > 0, wide, 1.0))
-    nothing = [pl.lit(None, dtype=table.schema[name]).alias(name) for name in _OF_ALLELES]
+    nothing = [pl.lit(None, dtype=table.schema[name]).alias(name) for name in _OF_ALLELES if name in table.columns]
     return table.with_columns(
         pl.col("rsid").alias("variant_id"),
         pl.lit(None, dtype=pl.String).alias("rsid"),
         pl.col("code").replace(_CODES),
-        *[pl.col(name) * units for name in _EFFECTS],
+        *[pl.col(name) * units for name in _EFFECTS if name in table.columns],
         *nothing,
     )

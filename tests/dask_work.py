@@ -74,7 +74,9 @@ class Square:
 
 
 @contextlib.contextmanager
-def processes(folder: Path, n_workers: int = 2) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
+def processes(
+    folder: Path, n_workers: int = 2, n_threads: int = 1
+) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
     """A scheduler and workers, each a process as on a cluster; the address, and the processes, scheduler first."""
     file = folder / "scheduler.json"
     started: list[subprocess.Popen[bytes]] = []
@@ -87,7 +89,7 @@ def processes(folder: Path, n_workers: int = 2) -> Iterator[tuple[str, list[subp
     try:
         start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
         for _ in range(n_workers):
-            start("worker", "--nthreads", "1", "--no-dashboard", "--no-nanny", "--death-timeout", "60")
+            start("worker", "--nthreads", str(n_threads), "--no-dashboard", "--no-nanny", "--death-timeout", "60")
         yield _address(file), started
     finally:
         for process in started:

@@ -74,3 +74,31 @@ def test_scale_store(monkeypatch, capsys, tmp_path):
     printed = capsys.readouterr().out
     assert "1,280 tests" in printed and "| `run --memory 3GiB` |" in printed
     assert list(tmp_path.iterdir()) == []
+
+
+def test_endpoint_cost(monkeypatch, capsys):
+    import endpoint_cost
+
+    monkeypatch.setattr(sys, "argv", ["endpoint_cost.py", "--samples", "200", "--variants", "30"])
+    endpoint_cost.main()
+    rows = [line.split("|") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    assert [row[1].strip() for row in rows[1:]] == [
+        "logistic",
+        "Poisson",
+        "ordinal, 4 levels",
+        "Cox",
+        "linear, one trait",
+    ]
+    assert all(float(row[4]) > 0 for row in rows[1:])
+
+
+@pytest.mark.integration
+def test_dask_overhead(monkeypatch, capsys):
+    import dask_overhead
+
+    argv = "dask_overhead.py --samples 200 --variants 800 --traits 1 --repeats 1 --tasks 50"
+    monkeypatch.setattr(sys, "argv", argv.split())
+    dask_overhead.main()
+    printed = capsys.readouterr().out
+    assert printed.count("| whole process |") == 2 and printed.count("| run alone, cluster up |") == 3
+    assert "the same bytes in all" in printed and "50 tasks without work" in printed

@@ -6,6 +6,8 @@ import pytest
 from commands import refused
 from small_cohort import make_files
 
+import genassoc as ga
+
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
@@ -44,10 +46,35 @@ def test_flags_and_toml_are_one_thing(files, tmp_path, genassoc):
 
 
 def test_gwas_ssf(files, tmp_path, genassoc):
+    """The effect is the hazard ratio, as the standard has it, and is read back as its logarithm."""
     out = tmp_path / "died.tsv"
     code, _, told = genassoc(*arguments(files, out, "--dialect", "gwas-ssf"))
     assert code == 0, told
-    assert "\tbeta\t" in out.read_text().splitlines()[0]
+    names = out.read_text().splitlines()[0].split("\t")
+    assert names[4:6] == ["hazard_ratio", "standard_error"] and "beta" not in names
+    genassoc(*arguments(files, tmp_path / "died.parquet"))
+    ours = pl.read_parquet(tmp_path / "died.parquet").filter(pl.col("beta").is_not_null())
+    written = pl.read_csv(out, separator="\t", null_values="#NA", infer_schema_length=None)
+    both = ours.join(written, on="variant_id", suffix="_file", validate="1:1")
+    assert both.height == written.height > 300
+    for ratio, beta in (("hazard_ratio", "beta"), ("ci_lower_file", "ci_lower"), ("ci_upper_file", "ci_upper")):
+        # a double written in full: one rounding of exp
+        np.testing.assert_allclose(both[ratio], np.exp(both[beta]), rtol=1e-14)
+    assert both["standard_error_file"].equals(both["standard_error"])
+    again = ga.Results.read(out).table.join(ours, on="variant_id", suffix="_ours")
+    for name in ("beta", "ci_lower", "ci_upper"):
+        # exp and log: a rounding of a ratio near 1, and of its exponent where it is large
+        np.testing.assert_allclose(again[name], again[f"{name}_ours"], rtol=1e-14, atol=1e-15)
+
+
+def test_gwas_ssf_of_an_interaction(files, tmp_path, genassoc):
+    out = tmp_path / "by_sex.tsv"
+    code, _, told = genassoc(*arguments(files, out, "--dialect", "gwas-ssf", "--interaction", "sex"))
+    assert code == 0, told
+    written = sorted(tmp_path.glob("by_sex*.tsv"))
+    assert len(written) == 5
+    effects = [path for path in written if "joint" not in path.name]
+    assert all("hazard_ratio" in path.read_text().splitlines()[0] for path in effects)
 
 
 def test_problems_are_found_before_the_queue(files, tmp_path, genassoc):

@@ -116,7 +116,8 @@ def test_rows_without_an_estimate_and_choices_refused():
     for choices, message in (
         ({"test": "lrt"}, "not chi-squared"),
         ({"correction": "firth"}, "Leave test and correction out"),
-        ({"interaction": "x"}, "leave interaction out"),
+        ({"interaction": "x"}, "leave interaction and"),
+        ({"genetic_model": "genotypic"}, "one column of genotypes"),
         ({"weights": ["a", "b"]}, "weights is the name"),
     ):
         with pytest.raises(ValueError, match=message):

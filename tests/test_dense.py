@@ -9,6 +9,7 @@ from oracles import ordinal as ordinal_oracle
 from scipy import stats
 
 from genassoc.stats import dense
+from genassoc.stats.dense_joint import glm_as_r
 from genassoc.stats.dense_likelihoods import Binary, Counts, Hazards, Levels
 
 
@@ -130,3 +131,19 @@ def test_counts_are_statsmodels():
     assert found.standard_error == pytest.approx(fit.bse[-1], rel=1e-8)
     t = fit.params[-1] / fit.bse[-1]
     assert found.neg_log_10_p == pytest.approx(-np.log10(2 * stats.t.sf(abs(t), fit.df_resid)), rel=1e-8)
+
+
+def test_plink2s_logistic_fit_is_r_glms():
+    """Start, stopping rule and the weights of the last step, of two columns of which both are tested."""
+    rng = np.random.default_rng(12)
+    D = np.column_stack([np.ones(150), rng.normal(size=150), rng.integers(0, 3, 150), rng.integers(0, 2, 150)])
+    y = (rng.random(150) < 0.3).astype(float)
+    beta, errors, _ = logistic_oracle.fit_as_r(D, y)
+    found, covariance = glm_as_r(Binary(D, y))
+    # the same steps in float64
+    np.testing.assert_allclose(found, beta, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(np.sqrt(np.diag(covariance)), errors, rtol=1e-9)
+    y[D[:, 3] == 1] = 1.0  # the last column separates: its odds rise until R is content; a Wald test has no estimate
+    assert np.sqrt(glm_as_r(Binary(D, y))[1][3, 3]) > 100
+    with pytest.raises(dense.NotFittedError, match=r"separated|singular"):
+        dense.wald_test(Binary(D, y))

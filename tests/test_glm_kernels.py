@@ -6,7 +6,7 @@ from oracles import glm as oracle
 from oracles import ordinal as ordinal_oracle
 from oracles import proportional_odds as proportional_oracle
 
-from genassoc.kernels import glm, ordinal, ordinal_score, ordinal_terms, proportional_odds, rows
+from genassoc.kernels import glm, ordinal, ordinal_score, ordinal_terms, proportional_odds, rows, tiles
 
 pytestmark = pytest.mark.kernel
 
@@ -120,6 +120,20 @@ def test_accumulate(expected):
     assert far == pytest.approx(-39 + np.log1p(-np.exp(-1)), rel=1e-12)
     far = ordinal_terms.accumulate(D[:1], np.array([2]), np.array([-50.0, 39.0, 40.0, 0, 0]), 3, expected, J, u, r, w)
     assert far == pytest.approx(-39 + np.log1p(-np.exp(-1)), rel=1e-12)
+
+
+@pytest.mark.parametrize("expected", [True, False])
+def test_tiles_accumulate_the_same(expected):
+    rng = np.random.default_rng(12)
+    n = 300  # two whole tiles and a part
+    D, level = rng.normal(size=(n, 5)), rng.integers(0, 4, n)
+    parameters = np.array([-1.2, 0.1, 1.3, 0.4, -0.2, 0.3, 0.0, 1.0])
+    one, other = ([np.empty((8, 8)), np.empty(8), np.empty(n), np.empty(n)] for _ in range(2))
+    total = ordinal_terms.accumulate(D, level, parameters, 3, expected, *one)
+    tiled = ordinal_terms.accumulate_tiles(tiles.tiles_of(D), level, parameters, 3, expected, *other)
+    assert tiled == pytest.approx(total, rel=1e-12)
+    for a, b in zip(one, other):
+        np.testing.assert_allclose(b, a, rtol=1e-11, atol=1e-12)  # sums of 300 in another order
 
 
 def test_ordinal_fit():

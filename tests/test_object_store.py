@@ -150,3 +150,22 @@ def test_many_readers_at_once(bucket):
     ]  # fmt: skip
     assert len({reader.communicate(timeout=240)[0] for reader in readers}) == 1
     assert all(reader.returncode == 0 for reader in readers)
+
+
+def test_a_store_is_not_written_to_a_bucket_but_copied_there(bucket, files, tmp_path):
+    _, local, system, _ = bucket
+    with pytest.raises(
+        ga.OutputError, match=r"aws s3 cp --recursive --exclude zarr\.json copy\.zarr s3://cohorts/copy\.zarr &&"
+    ):
+        ga.convert(files.vcf, "s3://cohorts/copy.zarr")
+    with pytest.raises(ga.OutputError, match="at its top last"):
+        ga.convert(files.vcf, "memory://cohorts/copy.zarr")
+    # What the commands do, killed before the end: half a store is none.
+    for file in sorted(local.rglob("*")):
+        name = file.relative_to(local).as_posix()
+        if file.is_file() and name != "zarr.json":
+            system.put_file(str(file), f"cohorts/copy.zarr/{name}")
+    with pytest.raises(ga.StoreError):
+        ga.open_store("s3://cohorts/copy.zarr")
+    system.put_file(str(local / "zarr.json"), "cohorts/copy.zarr/zarr.json")
+    assert ga.open_store("s3://cohorts/copy.zarr").fingerprint == ga.open_store(local).fingerprint

@@ -113,7 +113,7 @@ def test_a_cohort_gives_its_samples_and_copies_of_a_variant_give_its_row(tmp_pat
         ({"burden": "high"}, ga.Linear("ldl"), ga.PhenotypeError, "burden"),
         ({"burden": None}, ga.Linear("ldl"), ga.PhenotypeError, "missing in every sample"),
         ({"IID": "nobody"}, ga.Linear("ldl"), ga.PhenotypeError, "more than once"),
-        ({}, ga.Logistic("ldl"), TypeError, "not Logistic"),
+        ({}, "Logistic", TypeError, "the model is one such as"),
         ({}, ga.Linear("ldl", genetic_model="dominant"), ValueError, "recode the predictor"),
     ],
 )

@@ -163,6 +163,10 @@ class DosageBlock:
         """Dosages of ALT (V, N), NaN where not observed."""
         return np.where(self.observed(), self.values / self.scale, np.nan)
 
+    def whole(self) -> BoolArray:
+        """Variants (V,) whose dosages observed are all 0, 1 or 2."""
+        return np.asarray(((self.values % self.scale == 0) | ~self.observed()).all(axis=1))
+
     def take(self, keep: BoolArray) -> "Self":
         """Some of the variants; ``start`` stays."""
         genuine = None if self.genuine is None else self.genuine.take(keep)

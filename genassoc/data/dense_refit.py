@@ -6,17 +6,18 @@ from typing import Any
 import numpy as np
 
 from genassoc.data.row_data import TESTS, RowData
+from genassoc.data.tested_columns import JOINT, TestedColumns, plain_test
 from genassoc.shapes import Float64Array
-from genassoc.stats import dense
-from genassoc.stats.dense import DenseFit, Likelihood, NotFittedError
+from genassoc.stats import dense, dense_joint
+from genassoc.stats.dense import Build, DenseFit, Likelihood, NotFittedError
 from genassoc.stats.dense_likelihoods import Binary, Counts, Hazards, Levels
 
 _WHOLE = 1e-4  # of the squared lengths of a basis: its inverse loses four digits of sixteen at most
 _SPARSE = 50  # REGENIE's approximate Firth below this many minor alleles
 _LIKELIHOOD_TESTS = ("score", "score_approx", "wald", "lrt")
 METHODS = {
-    "linear": ("t", "f", "score"),
-    "logistic": (*_LIKELIHOOD_TESTS, "firth", "firth_approx"),
+    "linear": ("t", "f", "score", "t_hc3", "f_hc3"),
+    "logistic": (*_LIKELIHOOD_TESTS, "firth", "firth_approx", "wald_hc3"),
     "cox": (*_LIKELIHOOD_TESTS, "firth", "firth_approx"),
     "poisson": _LIKELIHOOD_TESTS,
     "ordinal": _LIKELIHOOD_TESTS,
@@ -24,10 +25,11 @@ METHODS = {
 
 
 def can_refit(kind: str, test: str, method: str | None, choices: Mapping[str, Any]) -> bool:
-    """Whether a row has a dense twin: exact and saddlepoint p, and two degrees of freedom but linear ones, have none."""
-    model = str(choices.get("genetic_model", "additive"))
-    known = test in TESTS.get(model, ()) and method in METHODS.get(kind, ())
-    return known and (model != "genotypic" or kind == "linear")
+    """Whether a row has a dense twin: exact and saddlepoint p have none."""
+    known = TESTS.get(str(choices.get("genetic_model", "additive")), ())
+    if choices.get("interaction"):
+        return (plain_test(test) in known or test in JOINT) and method in METHODS.get(kind, ())
+    return test in known and method in METHODS.get(kind, ())
 
 
 def refit(row: RowData, test: str, method: str, choices: Mapping[str, Any]) -> DenseFit:
@@ -38,28 +40,59 @@ def refit(row: RowData, test: str, method: str, choices: Mapping[str, Any]) -> D
     NotFittedError
         It has no estimate: separated, collinear, or with too few samples.
     """
+    columns = row.columns_of(test)
     if row.kind == "linear":
-        return _linear(row, test, method)
+        return _linear(row, columns, method)
     if np.isnan(row.G).any():
         return _one_step(row, choices)
-    build, X = likelihood_of(row, choices)
-    g = row.G[:, 0]
-    model = build(np.column_stack([X, g]), row.offset)
-    like = choices.get("like")
+    build, X = likelihood_of(row, choices, columns.nuisance)
+    if columns.tested.shape[1] == 2:
+        model = build(np.column_stack([X, columns.tested]), row.offset)
+        return _joint(model, method, choices)
+    if method == "firth_approx":
+        return _approximate_firth(row, choices, build, X)
+    model = build(np.column_stack([X, columns.tested[:, 0]]), row.offset)
     if method in ("score", "score_approx"):
         return dense.score_test(model, _dispersion(model, choices), _near(row, X))
-    df = float(row.n - X.shape[1] - 1) if _quasi(row, choices) else None
+    return _one(model, method, choices, float(row.n - X.shape[1] - 1) if _quasi(row, choices) else None)
+
+
+def _one(model: Likelihood, method: str, choices: Mapping[str, Any], df: float | None) -> DenseFit:
+    """A test of the last coefficient with it in the fit."""
+    if _as_plink2(method, choices) and isinstance(model, Binary):
+        return dense_joint.plink2_test(model, 1, method == "firth", False)
     if method == "wald":
         return dense.wald_test(model, _dispersion(model, choices), df)
     if method == "lrt":
         return dense.likelihood_ratio_test(model, _dispersion(model, choices), df)
+    if method == "wald_hc3" and isinstance(model, Binary):
+        return dense_joint.robust_wald_test(model, 1)
     if method == "firth":
-        if like == "plink2":
-            return dense.plink2_firth_test(model)  # type: ignore[arg-type]
-        return dense.firth_test(model, like == "regenie")
-    if method != "firth_approx":
-        raise NotFittedError(f"'{method}' has no dense twin")
-    flip = -1.0 if g.sum() > row.n else 1.0  # of the rarer allele, whose carriers are few
+        return dense.firth_test(model, choices.get("like") == "regenie")
+    raise NotFittedError(f"'{method}' has no dense twin")
+
+
+def _as_plink2(method: str, choices: Mapping[str, Any]) -> bool:
+    return choices.get("like") == "plink2" and method in ("wald", "firth")
+
+
+def _joint(model: Likelihood, method: str, choices: Mapping[str, Any]) -> DenseFit:
+    """A test of the last two coefficients."""
+    if _as_plink2(method, choices) and isinstance(model, Binary):
+        return dense_joint.plink2_test(model, 2, method == "firth", choices.get("genetic_model") == "genotypic")
+    if method == "wald":
+        return dense_joint.joint_wald_test(model)
+    if method == "wald_hc3" and isinstance(model, Binary):
+        return dense_joint.robust_wald_test(model, 2)
+    if method in ("lrt", "firth"):
+        return dense_joint.joint_ratio_test(model, penalised=method == "firth")
+    raise NotFittedError(f"'{method}' of two degrees of freedom has no dense twin")
+
+
+def _approximate_firth(row: RowData, choices: Mapping[str, Any], build: Build, X: Float64Array) -> DenseFit:
+    """Firth's test of g alone, of the rarer allele, whose carriers are few."""
+    g, like = row.G[:, 0], choices.get("like")
+    flip = -1.0 if g.sum() > row.n else 1.0
     rarer = 2.0 - g if flip < 0 else g
     found = dense.approximate_firth_test(
         build, X, rarer, row.offset, penalised_null=row.kind == "logistic",
@@ -76,20 +109,18 @@ def needs_everybody(kind: str, method: str) -> bool:
 
 def _one_step(row: RowData, choices: Mapping[str, Any]) -> DenseFit:
     keep = ~np.isnan(row.G[:, 0])
-    build, X = likelihood_of(row, choices)
+    build, X = likelihood_of(row, choices, np.empty((row.n, 0)))
     everybody = build(np.column_stack([X, np.where(keep, row.G[:, 0], 0.0)]), row.offset)
-    part, _ = likelihood_of(row.take(keep), choices)
+    part, _ = likelihood_of(row.take(keep), choices, np.empty((int(keep.sum()), 0)))
     observed = part(np.column_stack([X, row.G[:, 0]])[keep], row.offset[keep])
     return dense.score_test_after_one_step(everybody, observed, _dispersion(everybody, choices), _near(row, X))
 
 
-def likelihood_of(
-    row: RowData, choices: Mapping[str, Any]
-) -> tuple[Callable[[Float64Array, Float64Array | float], Likelihood], Float64Array]:
-    """``build(D, offset)`` of the row's outcome, and a basis of its covariates (n, rank): with a constant where one counts."""
+def likelihood_of(row: RowData, choices: Mapping[str, Any], nuisance: Float64Array) -> tuple[Build, Float64Array]:
+    """``build(D, offset)`` of the row's outcome, and a basis of covariates and ``nuisance`` (n, rank): with a constant where one counts."""
     y = row.y
     if row.kind in ("cox", "ordinal"):
-        X = row.X[:, 1:]
+        X = np.column_stack([row.X[:, 1:], nuisance])
         centred = X - X.mean(axis=0)
         basis = dense.independent(centred) if centred.any() else np.zeros((row.n, 0))
         if row.kind == "ordinal":
@@ -99,16 +130,24 @@ def likelihood_of(
         efron = choices.get("ties", "efron") == "efron"
         return (lambda D, offset: Hazards(D, time, y, entry, stratum, efron, offset)), basis
     make = Counts if row.kind == "poisson" else Binary
-    return (lambda D, offset: make(D, y, offset)), _basis(row)
+    return (lambda D, offset: make(D, y, offset)), _basis(row, nuisance)
 
 
-def _basis(row: RowData) -> Float64Array:
-    """A basis of the covariates of these samples: the trait's, unless the samples that are not here carried a part of it."""
+def _basis(row: RowData, nuisance: Float64Array) -> Float64Array:
+    """A basis of covariates and ``nuisance``: without any the trait's, unless the samples that are not here carried a part of it."""
     if row.basis is not None:
         lengths = np.linalg.eigvalsh(row.basis.T @ row.basis)
         if lengths[0] > _WHOLE * lengths[-1]:
-            return row.basis
-    return dense.independent(row.X)
+            return row.basis if not nuisance.size else _with_column(dense.independent(row.basis), nuisance[:, 0])
+    return dense.independent(np.column_stack([row.X, nuisance]))
+
+
+def _with_column(Q: Float64Array, column: Float64Array) -> Float64Array:
+    """An orthonormal basis Q (n, rank) and what a column (n,) adds to it, unless that is rounding."""
+    left = column - Q @ (Q.T @ column)
+    left = left - Q @ (Q.T @ left)
+    length, whole = float(np.sqrt(left @ left)), float(np.sqrt(column @ column))
+    return Q if length <= 1e-10 * whole else np.column_stack([Q, left / length])
 
 
 def _near(row: RowData, X: Float64Array) -> Float64Array | None:
@@ -126,10 +165,12 @@ def _dispersion(model: Likelihood, choices: Mapping[str, Any]) -> Callable[[Floa
     return None
 
 
-def _linear(row: RowData, test: str, method: str) -> DenseFit:
-    X = _basis(row)
+def _linear(row: RowData, columns: TestedColumns, method: str) -> DenseFit:
+    X, G = _basis(row, columns.nuisance), columns.tested
     if method == "f":
-        return dense.joint_f_test(row.y, X, row.G)
+        return dense.joint_f_test(row.y, X, G)
     if method == "score":
-        return dense.chi_squared_of_null(row.y, X, row.G[:, 0])
-    return dense.least_squares(row.y, X, row.G)[1 if test == "domdev" else 0]
+        return dense.chi_squared_of_null(row.y, X, G[:, 0])
+    if method in ("t_hc3", "f_hc3"):
+        return dense_joint.robust_least_squares(row.y, X, G)
+    return dense.least_squares(row.y, X, G)[0]

@@ -15,9 +15,11 @@ from genassoc.data.added_covariates import SEX_ON_X, more_covariates, with_sex, 
 from genassoc.data.block import HAPLOID_CHROMOSOME, X_OUTSIDE_PAR, GenotypeBlock, places_of
 from genassoc.data.cohort import Cohort
 from genassoc.data.design import Design
+from genassoc.data.modifier import Modifier, read_modifier, with_main_effect
 from genassoc.data.outcomes import exposure_values
 from genassoc.data.schema import NOT_OBSERVED
 from genassoc.data.survival import build_survival
+from genassoc.data.tested_columns import RowModifier, TestedColumns, tested_columns
 from genassoc.errors import GenassocError
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 from genassoc.stats.dense import NotFittedError, independent, maximum
@@ -35,7 +37,7 @@ TESTS["genotypic"] = ("add", "domdev", "geno_2df")
 _UNDERSTOOD = {
     "kind", "traits", "covariates", "missing", "min_mac", "rank_normalise", "like", "genetic_model", "male_x_dosage",
     "condition_on", "test", "correction", "correct_below", "exposure", "dispersion", "levels", "time", "event", "entry",
-    "strata", "cause", "ties", "baseline", "adjust_baseline",
+    "strata", "cause", "ties", "baseline", "adjust_baseline", "interaction", "variance",
 }  # fmt: skip
 _UNSET: tuple[Any, ...] = (None, "", False, "model", "auto", (), [], {})
 
@@ -74,6 +76,8 @@ class RowData:
     null : float64 array (rank,) or None
         Coefficients of ``basis`` at the maximum of a binary trait's or a count's null, of all its samples: where the fits
         of a row may begin.
+    modifier : RowModifier or None
+        E of an interaction.
     """
 
     kind: str
@@ -91,17 +95,23 @@ class RowData:
     coding: str
     basis: Float64Array | None = None
     null: Float64Array | None = None
+    modifier: RowModifier | None = None
 
     @property
     def n(self) -> int:
         """Samples."""
         return int(self.y.size)
 
+    def columns_of(self, test: str) -> TestedColumns:
+        """The columns of genotypes of a test."""
+        return tested_columns(self.G, self.modifier, test)
+
     def take(self, keep: BoolArray) -> "RowData":
         """Some of the samples (bool (n,))."""
         arrays = ("y", "X", "G", "copies", "offset", "time", "entry", "stratum", "samples", "basis")
         chosen: dict[str, Any] = {name: _at(getattr(self, name), np.flatnonzero(keep)) for name in arrays}
-        return replace(self, **chosen)
+        modifier = None if self.modifier is None else self.modifier.take(keep)
+        return replace(self, **chosen, modifier=modifier)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +128,7 @@ class _Outcome:
     entry: Float64Array | None
     stratum: Int64Array | None
     coding: str
+    modifier: Modifier | None
 
     @cached_property
     def basis(self) -> Float64Array:
@@ -205,6 +216,7 @@ class RowSource:
             stratum=None if outcome.stratum is None else outcome.stratum[at], samples=at,
             n_missing=int((outcome.complete & missing).sum()), coding=outcome.coding, basis=outcome.basis[at],
             null=outcome.null,
+            modifier=_modifier_at(outcome.modifier, at),
         )  # fmt: skip
 
     def _tested(self, copies: Float64Array, ploidy: int) -> Float64Array:
@@ -240,6 +252,8 @@ class RowSource:
             sex = cohort.sex
             if on_x and sex is not None and self.choices.get("like") != "regenie" and (sex != 0).any():
                 cohort, covariates = with_sex(cohort), more_covariates(covariates, (SEX_ON_X,))
+            if self.choices.get("interaction"):
+                covariates, _ = with_main_effect(cohort.phenotypes, covariates, self.choices["interaction"])
             make = self._survival if self.kind == "cox" else self._plain
             made = make(cohort, trait, covariates)
             # Traits of the same samples share a basis, which is the largest array here.
@@ -271,7 +285,15 @@ class RowSource:
             offset = np.log(np.where(complete, exposure, 1.0))
         if self.choices.get("rank_normalise"):
             y[complete] = _normal_scores(y[complete])
-        return _Outcome(self.kind, y, complete, shared.X, shared.covariates, offset, None, None, None, design.coding[0])
+        modifier = self._modifier(cohort, shared.complete)
+        return _Outcome(
+            self.kind, y, complete, shared.X, shared.covariates, offset, None, None, None, design.coding[0], modifier
+        )
+
+    def _modifier(self, cohort: Cohort, complete: BoolArray) -> Modifier | None:
+        """E of the cohort's samples; ``complete`` (N,) have all covariates."""
+        name = self.choices.get("interaction")
+        return None if not name else read_modifier(cohort.phenotypes, cohort.rows, name, complete)
 
     def _covariates(self, cohort: Cohort, covariates: tuple[str, ...] | str) -> Design:
         """The design of covariates alone: made, and in memory, once for all traits that have the same."""
@@ -292,7 +314,7 @@ class RowSource:
         complete = design.complete & ~np.isnan(endpoint.time)
         return _Outcome(
             self.kind, endpoint.event, complete, design.covariates.X, design.covariates.covariates, np.zeros(complete.size),
-            endpoint.time, design.entry, design.stratum, endpoint.coding,
+            endpoint.time, design.entry, design.stratum, endpoint.coding, self._modifier(cohort, design.complete),
         )  # fmt: skip
 
 
@@ -302,6 +324,10 @@ def _strange(name: str, value: Any) -> bool:
 
 def _names(value: Sequence[str] | str) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _modifier_at(modifier: Modifier | None, at: Int64Array) -> RowModifier | None:
+    return None if modifier is None else RowModifier(modifier.name, modifier.values[at], modifier.arms)
 
 
 def _at(values: Float64Array | None, at: Int64Array) -> Float64Array | None:

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from genassoc.errors import StoreError
+from genassoc.errors import OutputError, StoreError
 
 # Two letters at least: C:/ is a drive. One slash will do, since Path("s3://a/b") is "s3:/a/b".
 _URL = re.compile(r"([a-z][a-z0-9+.-]+(?:::[a-z][a-z0-9+.-]+)*):/{1,3}(.+)", re.IGNORECASE)
@@ -22,6 +22,29 @@ def url_of(path: str | Path) -> str | None:
         return None
     scheme, rest = found.groups()
     return f"{scheme.lower()}://{'/' if scheme.lower() in ('file', 'local') else ''}{rest.rstrip('/')}"
+
+
+def check_local(out: str | Path) -> None:
+    """Refuse to write a store at an address: a killed upload would leave what looks like a store.
+
+    Raises
+    ------
+    OutputError
+        ``out`` is an address; says how a store gets there.
+    """
+    url = url_of(out)
+    if url is None:
+        return
+    name = url.rpartition("/")[2]
+    commands = {
+        "s3": f"aws s3 cp --recursive --exclude zarr.json {name} {url} && aws s3 cp {name}/zarr.json {url}/zarr.json",
+        "gs": f"gcloud storage rsync -r --exclude='^zarr.json$' {name} {url} && gcloud storage cp {name}/zarr.json {url}/zarr.json",
+    }
+    how = commands.get(url.partition(":")[0], "copy its folder there, zarr.json at its top last")
+    raise OutputError(
+        f"{url}: stores are written on a file system, where a killed conversion resumes. Convert to {name} here, then: {how}. "
+        "Without its zarr.json a store that is half there is not taken for one."
+    )
 
 
 class RemoteLocation:

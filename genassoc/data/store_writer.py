@@ -56,6 +56,8 @@ class StoreWriter:
         Replace a store that is there, at the very end.
     block_variants : int or None
         Variants a chunk; by `schema.block_variants` if None.
+    ahead : bool
+        Fill a part while the one before is written: twice the memory.
     resume : bool
         Go on with an interrupted writing of the same identity; else begin anew.
 
@@ -83,6 +85,7 @@ class StoreWriter:
         overwrite: bool = False,
         block_variants: int | None = None,
         resume: bool = True,
+        ahead: bool = True,
     ) -> None:
         self.path = Path(path)
         self.sample_ids = [str(name) for name in sample_ids]
@@ -95,7 +98,7 @@ class StoreWriter:
             "samples": hash_of(*(name.encode() for name in self.sample_ids)),
             "source": identity,
         }
-        self.overwrite = overwrite
+        self.overwrite, self._ahead = overwrite, ahead
         check_output(self.path, overwrite)
         self._work = work_folder(self.path)
         self._parts: list[dict[str, Any]] = []
@@ -190,6 +193,9 @@ class StoreWriter:
         self._parts_begun += 1
         self._n_rows += self._rows.filled
         room, self._written_rows = self._written_rows, self._rows
+        if not self._ahead:
+            self._settle()
+            room, self._written_rows = self._written_rows, None
         self._rows = room or PartRows(self._arrays.shard_variants, len(self.sample_ids))
 
     def _settle(self) -> None:

@@ -7,26 +7,24 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from genassoc.data.cohort import Cohort
-from genassoc.data.dense_refit import can_refit, needs_everybody, refit
 from genassoc.data.output import replacing
 from genassoc.data.row_data import RowData, RowSource
 from genassoc.data.variant_places import variant_numbers
 from genassoc.errors import GenassocError
+from genassoc.explanation.absolute import Absolute, absolute_of
+from genassoc.explanation.arms import arms_of
 from genassoc.explanation.counts import count_table, genotype_names
-from genassoc.explanation.own_tests import own_tests
+from genassoc.explanation.own_tests import other_tests, own_rows
 from genassoc.explanation.picture import draw
 from genassoc.explanation.rebuilt import choices_of, cohort_of
-from genassoc.explanation.reference_fits import REFERENCES, Reference, ReferenceTest
+from genassoc.explanation.side_by_side import side_by_side
 from genassoc.explanation.words import in_words
 from genassoc.results import Results
 from genassoc.shapes import Array
-from genassoc.stats.dense import NotFittedError
 
-_NUMPY = "numpy (genassoc.stats.dense)"
 _SAME = 1e-9  # of a number written in full: parquet keeps every bit, text 17 digits
 
 
@@ -55,6 +53,11 @@ class Explanation:
         The samples with the trait and all covariates, those without a call too.
     notes : tuple of str
         What was found on the way: other rows that the name fits, a variant that is there twice.
+    effects : DataFrame or None
+        Of a model with an interaction: every test of the variant, the effect in each arm among them.
+    absolute : Absolute or None
+        Of a binary trait and a two-valued E: risks by genotype and arm, numbers needed to treat (``absolute.table``) and
+        ``absolute.reri``; see `genassoc.stats.absolute`.
     """
 
     row: Mapping[str, Any]
@@ -67,6 +70,8 @@ class Explanation:
     by: str | None = None
     arms: Array | None = None
     notes: tuple[str, ...] = ()
+    effects: pl.DataFrame | None = None
+    absolute: Absolute | None = None
     _figures: list[Any] = field(default_factory=list, repr=False)
 
     @property
@@ -107,18 +112,30 @@ class Explanation:
             folder / f"{stem}.tests.tsv": self.table.write_csv(separator="\t"),
             folder / f"{stem}.counts.tsv": self.counts.write_csv(separator="\t"),
         }
+        if self.effects is not None:
+            files[folder / f"{stem}.effects.tsv"] = self.effects.write_csv(separator="\t")
+        if self.absolute is not None:
+            files[folder / f"{stem}.absolute.tsv"] = self.absolute.table.write_csv(separator="\t")
         for path, text in files.items():
             with replacing(path) as file:
                 file.write(text.encode())
         return [*files, save_figure(self.figure(), folder / f"{stem}.png")]
 
+    @property
+    def _tables(self) -> list[pl.DataFrame]:
+        """What is shown, in this order."""
+        more = [] if self.effects is None else [self.effects]
+        more += [] if self.absolute is None else [self.absolute.shown]
+        return [shown(self.table), *more, self.counts]
+
     def __repr__(self) -> str:
         with pl.Config(tbl_cols=-1, tbl_rows=-1, tbl_width_chars=160, tbl_hide_dataframe_shape=True):
-            return f"{self.title}\n\n{self.text}\n\n{shown(self.table)}\n{self.counts}"
+            tables = "\n".join(str(table) for table in self._tables)
+            return f"{self.title}\n\n{self.text}\n\n{tables}"
 
     def _repr_html_(self) -> str:
         paragraphs = "".join(f"<p>{html.escape(part)}</p>" for part in self.text.split("\n\n"))
-        tables = "".join(table._repr_html_() for table in (shown(self.table), self.counts))
+        tables = "".join(table._repr_html_() for table in self._tables)
         return f"<h4>{html.escape(self.title)}</h4>{paragraphs}{tables}"
 
 
@@ -173,6 +190,11 @@ def explain(
         raise TypeError(
             f"explain(results, variant): results are Results, not {type(results).__name__}; see Results.read"
         )
+    if "predictors" in results.provenance:
+        raise GenassocError(
+            "these results are of predictors, not of variants of a store: explain refits variants. The predictor beside the trait "
+            "in any regression is the same model (docs/predictors.md)."
+        )
     row, notes = _find(results, str(variant), trait, test)
     choices = choices_of(results)
     cohort = cohort_of(results, cohort)
@@ -182,17 +204,30 @@ def explain(
     if counts[0] > 1:
         notes.append(f"the store has {counts[0]} variants {row['variant_id']}; this is about the first of them")
     source, number = RowSource(cohort, choices), int(numbers[0])
-    own = own_tests(cohort, choices, number, row["trait"], row["test"])
+    again = own_rows(cohort, choices, number, row["trait"])
+    own = [again[row["test"]], *other_tests(cohort, choices, number, row["trait"], again[row["test"]])]
     everybody = source.row(number, row["trait"], observed_only=False)
     observed = source.row(number, row["trait"])
-    table, reference = _side_by_side(row, own, observed, everybody, choices)
+    table, reference = side_by_side(row, own, observed, everybody, choices)
     by = by or choices.get("interaction")
-    arms = None if by is None else _arms(cohort, by, everybody)
+    arms = None if by is None else arms_of(cohort, by, everybody)
+    names = genotype_names(str(row["other_allele"]), str(row["effect_allele"]))
+    absolute = absolute_of(observed, choices, names) if row["neg_log_10_p_value"] is not None else None
+    if isinstance(absolute, str):
+        notes.append(absolute)
     return Explanation(
-        row=row, table=table, counts=count_table(everybody, genotype_names(row["other_allele"], row["effect_allele"]), by, arms),
-        fit=reference.fit, reproduced=_same(row, own[0]), choices=choices, data=everybody, by=by, arms=arms,
-        notes=tuple(notes),
+        row=row, table=table, counts=count_table(everybody, names, by, arms), fit=reference.fit,
+        reproduced=_same(row, own[0]), choices=choices, data=everybody, by=by, arms=arms, notes=tuple(notes),
+        effects=_effects(again) if everybody.modifier is not None else None,
+        absolute=None if isinstance(absolute, str) else absolute,
     )  # fmt: skip
+
+
+def _effects(again: Mapping[str, Mapping[str, Any]]) -> pl.DataFrame:
+    """Every test of an interaction of one variant and trait, by the choices as they are."""
+    names = ("test", "method", "beta", "standard_error", "ci_lower", "ci_upper", "neg_log_10_p_value")
+    schema = {name: pl.String if name in names[:2] else pl.Float64 for name in names}
+    return pl.DataFrame([{name: row[name] for name in names} for row in again.values()], schema=schema)
 
 
 _PLACE = ("chromosome", "base_pair_location", "other_allele", "effect_allele")
@@ -216,7 +251,7 @@ def _find(results: Results, variant: str, trait: str | None, test: str | None) -
     for column, wanted in (("trait", trait), ("test", test)):
         values = rows[column].unique(maintain_order=True).to_list()
         if wanted is None and len(values) > 1 and column == "test":
-            wanted = "geno_2df" if "geno_2df" in values else values[0]
+            wanted = next((value for value in values if value == "geno_2df" or value.endswith(":E")), values[0])
         if wanted is None and len(values) > 1:
             best = rows.sort("neg_log_10_p_value", descending=True, nulls_last=True)["trait"][0]
             raise GenassocError(
@@ -236,98 +271,6 @@ def _find(results: Results, variant: str, trait: str | None, test: str | None) -
             f"the results have {rows.height} such rows: the variant is there more than once; this is the first"
         )
     return rows.row(0, named=True), notes
-
-
-def _arms(cohort: Cohort, by: str, data: RowData) -> Array:
-    """Each sample's value of a column, as text."""
-    (name,) = cohort.phenotypes.resolve([by], "column to divide by")
-    values = cohort.phenotypes.labels(name, cohort.rows[data.samples]).str.strip_suffix(".0").fill_null("missing")
-    if values.n_unique() > 6:
-        raise GenassocError(f"by='{by}': the column has {values.n_unique()} values; a few arms are meant, at most 6.")
-    return np.array(values.to_list(), dtype=object)
-
-
-def _side_by_side(
-    row: Mapping[str, Any], own: list[dict[str, Any]], observed: RowData, everybody: RowData, choices: Mapping[str, Any]
-) -> tuple[pl.DataFrame, Reference]:
-    """The table of tests."""
-    reference = Reference("none")
-    problem = None
-    try:
-        reference = REFERENCES[observed.kind](observed, str(row["test"]), choices)
-    except (np.linalg.LinAlgError, ValueError, FloatingPointError) as error:
-        problem = str(error)
-    lines, shown_methods = [], []
-    for place, found in enumerate(own):
-        made = place == 0 and found["method"] == row["method"]
-        ours = row if made else found
-        if ours["method"] is None:
-            continue
-        shown_methods.append(ours["method"])
-        plain = choices if place == 0 else {**choices, "like": None}
-        other, program = _reference_of(reference, str(ours["method"]), str(row["test"]), observed, everybody, plain)
-        lines.append(
-            {"test": row["test"], "method": ours["method"], "made_the_row": made, **_compared(ours, other, program)}
-        )
-    for method, other in reference.tests.items():
-        if method not in shown_methods:
-            nothing = dict.fromkeys(("beta", "standard_error", "neg_log_10_p_value"))
-            lines.append(
-                {
-                    "test": row["test"],
-                    "method": method,
-                    "made_the_row": False,
-                    **_compared(nothing, other, reference.program),
-                }
-            )
-    table = pl.DataFrame(lines, schema=_schema(), infer_schema_length=None)
-    return table, reference if problem is None else Reference(f"none ({problem})")
-
-
-def _reference_of(
-    reference: Reference, method: str, test: str, observed: RowData, everybody: RowData, choices: Mapping[str, Any]
-) -> tuple[ReferenceTest | None, str | None]:
-    """What another program makes of a method: statsmodels, else plain numpy, else nothing."""
-    like = choices.get("like")
-    found = reference.tests.get("score" if method == "score_approx" and observed.kind == "cox" else method)
-    if found is not None and not (like and method != "t"):
-        return found, reference.program
-    if not can_refit(observed.kind, test, method, choices):
-        return None, None
-    data = everybody if needs_everybody(observed.kind, method) else observed
-    try:
-        fitted = refit(data, test, method, choices)
-    except (NotFittedError, np.linalg.LinAlgError):
-        return None, None
-    return ReferenceTest(fitted.beta, fitted.standard_error, fitted.neg_log_10_p), _NUMPY
-
-
-def _compared(ours: Mapping[str, Any], other: ReferenceTest | None, program: str | None) -> dict[str, Any]:
-    names = ("beta", "standard_error", "neg_log_10_p_value")
-    mine = {name: ours.get(name) for name in names}
-    theirs: dict[str, float | None] = dict.fromkeys(names)
-    if other is not None:
-        values = (other.beta, other.standard_error, other.neg_log_10_p)
-        theirs = {name: None if np.isnan(value) else value for name, value in zip(names, values)}
-    scale = theirs["standard_error"] or 1.0
-    differences: dict[str, float | None] = {}
-    for name in names:
-        a, b = mine[name], theirs[name]
-        unit = 1.0 if name == "neg_log_10_p_value" else scale
-        differences[f"difference_{name}"] = None if a is None or b is None else (a - b) / unit
-    return {**mine, "reference": program, **{f"reference_{name}": theirs[name] for name in names}, **differences}
-
-
-def _schema() -> dict[str, Any]:
-    names = ("beta", "standard_error", "neg_log_10_p_value")
-    numbers = [*names, *(f"reference_{name}" for name in names), *(f"difference_{name}" for name in names)]
-    text = {"test": pl.String, "method": pl.String, "made_the_row": pl.Boolean}
-    return {
-        **text,
-        **dict.fromkeys(names, pl.Float64),
-        "reference": pl.String,
-        **dict.fromkeys(numbers[3:], pl.Float64),
-    }
 
 
 def _same(row: Mapping[str, Any], again: Mapping[str, Any]) -> bool:

@@ -28,11 +28,26 @@ ASKED: dict[str, tuple[dict[str, Any], ...]] = {
     "poisson": _LIKELIHOOD,
     "ordinal": _LIKELIHOOD,
 }
+# Of models whose rows are fitted with g in them, as an interaction's are: no score test, and another variance.
+_MODEL: dict[str, Any] = {"variance": "model"}
+_ROBUST: dict[str, Any] = {"variance": "robust"}
+REFITTED: dict[str, tuple[dict[str, Any], ...]] = {
+    "linear": (_MODEL, _ROBUST),
+    "logistic": (
+        *({**_MODEL, "test": test, "correction": None} for test in ("wald", "lrt")),
+        {**_MODEL, "test": "wald", "correction": "firth", "correct_below": 1.0},
+        {**_ROBUST, "test": "wald", "correction": None},
+    ),
+    "cox": (
+        *({"test": test, "correction": None} for test in ("wald", "lrt")),
+        {"test": "wald", "correction": "firth", "correct_below": 1.0},
+    ),
+}
 _GENOTYPIC = ({"test": "wald", "correction": None}, {"test": "lrt", "correction": None})
 
 
-def own_tests(cohort: Cohort, choices: Mapping[str, Any], number: int, trait: str, test: str) -> list[dict[str, Any]]:
-    """Rows of one variant and trait: first by the choices as they are, then by every test; a method once.
+def own_rows(cohort: Cohort, choices: Mapping[str, Any], number: int, trait: str) -> dict[str, dict[str, Any]]:
+    """All rows of one variant and trait, test -> row, computed again by the choices as they are.
 
     Parameters
     ----------
@@ -41,22 +56,30 @@ def own_tests(cohort: Cohort, choices: Mapping[str, Any], number: int, trait: st
         ``kind`` and the model's choices.
     number : int
         The variant's, in the store.
-    trait, test : str
-        Which of the model's rows.
+    trait : str
     """
-    kind = str(choices["kind"])
+    return _rows(model_of(choices, trait), cohort, number)
+
+
+def other_tests(
+    cohort: Cohort, choices: Mapping[str, Any], number: int, trait: str, row: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """The test of ``row``, which is of `own_rows`, by every other method that applies; a method once."""
+    kind, test = str(choices["kind"]), str(row["test"])
     model = model_of(choices, trait)
     asked = ASKED[kind]
-    if choices.get("genetic_model") == "genotypic" and kind != "linear":
+    if choices.get("interaction") or choices.get("variance") == "robust":
+        asked = REFITTED[kind]
+    elif choices.get("genetic_model") == "genotypic" and kind != "linear":
         asked = _GENOTYPIC
-    found = [_row(model, cohort, number, test)]
-    seen = {found[0]["method"]} if not getattr(model, "like", None) else set()
+    found: list[dict[str, Any]] = []
+    seen = {row["method"]} if not getattr(model, "like", None) else set()
     for change in asked:
         plain: dict[str, Any] = {"min_mac": 0.0, **({"like": None} if hasattr(model, "like") else {}), **change}
-        row = _row(replace(model, **plain), cohort, number, test)
-        if row["method"] is not None and row["method"] not in seen:
-            seen.add(row["method"])
-            found.append(row)
+        other = _rows(replace(model, **plain), cohort, number)[test]
+        if other["method"] is not None and other["method"] not in seen:
+            seen.add(other["method"])
+            found.append(other)
     return found
 
 
@@ -78,16 +101,17 @@ def model_of(choices: Mapping[str, Any], trait: str) -> Any:
     return cls(**given)
 
 
-def _row(model: Any, cohort: Cohort, number: int, test: str) -> dict[str, Any]:
-    """The row of one variant, as a run would write it."""
+def _rows(model: Any, cohort: Cohort, number: int) -> dict[str, dict[str, Any]]:
+    """The rows of one variant, test -> row, as a run would write them."""
     scan = Scan(model)
     result = scan.block(scan.prepare(cohort), cohort.read(number, number + 1))
-    at = result.labels["test"].index(test)
-    row: dict[str, Any] = {"test": test}
-    for name, values in result.columns.items():
-        value = values[0, at]
-        if name in result.categories:
-            row[name] = result.categories[name][int(value)]
-        else:
-            row[name] = None if np.isnan(value) else value.item()
-    return row
+    rows: dict[str, dict[str, Any]] = {}
+    for at, test in enumerate(result.labels["test"]):
+        rows[test] = {"test": test}
+        for name, values in result.columns.items():
+            value = values[0, at]
+            if name in result.categories:
+                rows[test][name] = result.categories[name][int(value)]
+            else:
+                rows[test][name] = None if np.isnan(value) else value.item()
+    return rows

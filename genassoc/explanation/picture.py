@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from genassoc.explanation.words_interaction import effect_and_interval
 from genassoc.plots import association
 from genassoc.plots.association import Panel
 from genassoc.shapes import Array
@@ -14,8 +15,9 @@ def draw(explained: Any) -> Any:
     data, row = explained.data, explained.row
     trait, kind = str(row["trait"]), data.kind
     logp = row["neg_log_10_p_value"]
-    caption = "" if logp is None else f"{row['method']}, -log10 p {logp:.2f}; "
-    caption += "unadjusted, samples with a call"
+    test = "" if data.modifier is None else f"test {row['test']}, E is {data.modifier.name}: "
+    caption = "" if logp is None else f"{test}{row['method']}, -log10 p {logp:.2f}; "
+    caption += "unadjusted, samples with a call" if data.modifier is None else "drawn unadjusted, samples with a call"
     if kind == "logistic":
         shares = "share with " + trait
         return association.draw_shares(
@@ -33,16 +35,26 @@ def draw(explained: Any) -> Any:
     if kind == "ordinal":
         n_levels = int(data.y.max()) + 1
         return association.draw_levels(_panels(explained, data.y), n_levels, "share", explained.title, caption)
+    label = _outcome_name(explained)
     values = data.y / np.exp(data.offset) if kind == "poisson" else data.y
-    label = (
-        trait if kind == "linear" else f"{trait} per unit of exposure" if explained.choices.get("exposure") else trait
-    )
     return association.draw_boxes(
         _panels(explained, values),
         label,
         explained.title,
         f"{caption}; diamonds: means with 95 %; boxes: quartiles",
     )
+
+
+def _outcome_name(explained: Any) -> str:
+    """What is drawn of a quantity, or of counts."""
+    trait, choices = str(explained.row["trait"]), explained.choices
+    if explained.data.kind == "poisson":
+        return f"{trait} per unit of exposure" if choices.get("exposure") else trait
+    if choices.get("baseline"):
+        baseline, traits = choices["baseline"], choices["traits"]
+        before = baseline if isinstance(baseline, str) else baseline[tuple(traits).index(trait)]
+        trait = f"{trait} less {before}"
+    return f"{trait}, normal scores" if choices.get("rank_normalise") else trait
 
 
 def _time_name(explained: Any) -> str:
@@ -60,5 +72,20 @@ def _panels(explained: Any, values: Array) -> list[Panel]:
     for arm in arms:
         here = np.ones(copies.size, dtype=bool) if explained.arms is None else explained.arms == arm
         groups = tuple(values[here & (copies == code)] for code in present)
-        panels.append(Panel(f"{explained.by} = {arm}" if arm else "", names, groups))
+        panels.append(Panel(_panel_name(explained, arm), names, groups))
     return panels
+
+
+def _panel_name(explained: Any, arm: str) -> str:
+    """The arm, and under it the effect of the variant there where the model has one."""
+    modifier = explained.data.modifier
+    if not arm:
+        return ""
+    if modifier is None or explained.by != modifier.name or explained.effects is None:
+        return f"{explained.by} = {arm}"
+    if not modifier.arms:
+        return f"{modifier.name}: {arm}"
+    found = explained.effects.filter(explained.effects["test"].str.ends_with(f"|E={arm}")).row(0, named=True)
+    if found["beta"] is None:
+        return f"{modifier.name} = {arm}\nno estimate"
+    return f"{modifier.name} = {arm}\n{effect_and_interval(found, explained.data.kind)}"

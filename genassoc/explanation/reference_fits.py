@@ -60,19 +60,14 @@ class _Columns:
 
     @classmethod
     def of(cls, row: RowData, test: str, constant: bool) -> "_Columns":
-        """The columns of a test: of "add" and "domdev" of the genotypic model the other one is a nuisance."""
+        """The columns of a test; see `genassoc.data.tested_columns`."""
         kept = independent_columns(row.X)
         kept[0] = constant
         X, names = row.X[:, kept], [row.covariates[c] for c in np.flatnonzero(kept)]
         if not constant:  # only the shape of covariates counts there; alike in size they are found sooner
             X = (X - X.mean(axis=0)) / X.std(axis=0)
-        if row.G.shape[1] == 1:
-            return cls(X, row.G, (*names, "g"))
-        if test == "geno_2df":
-            return cls(X, row.G, (*names, "g", "het"))
-        own = 1 if test == "domdev" else 0
-        tested = ("g", "het")
-        return cls(np.column_stack([X, row.G[:, 1 - own]]), row.G[:, [own]], (*names, tested[1 - own], tested[own]))
+        own = row.columns_of(test)
+        return cls(np.column_stack([X, own.nuisance]), own.tested, (*names, *own.names))
 
     def full(self) -> Any:
         """All columns as a pandas table, so that statsmodels' summary has names."""
@@ -82,25 +77,53 @@ class _Columns:
 
 
 def least_squares(row: RowData, test: str, choices: Mapping[str, Any]) -> Reference:
-    """OLS: t of one column, F of two."""
+    """OLS: t of one column, F of two; with HC3 too where it may be asked for."""
     import statsmodels.api as sm
 
     columns = _Columns.of(row, test, constant=True)
-    fit = sm.OLS(row.y, columns.full()).fit()
-    if columns.T.shape[1] == 2:
-        null = sm.OLS(row.y, columns.X).fit()
-        logp = fit.df_resid / 2.0 * np.log10(null.ssr / fit.ssr)
-        return Reference("statsmodels OLS", {"f": ReferenceTest(np.nan, np.nan, float(logp))}, fit)
-    beta, error = float(fit.params.iloc[-1]), float(fit.bse.iloc[-1])
-    logp = neg_log_10_p_student(beta / error, float(fit.df_resid))
-    return Reference("statsmodels OLS", {"t": ReferenceTest(beta, error, logp)}, fit)
+    model = sm.OLS(row.y, columns.full())
+    fits = {"": model.fit()}
+    if _refits(choices):
+        fits["_hc3"] = model.fit(cov_type="HC3", use_t=True)
+    tests = {}
+    for suffix, fit in fits.items():
+        df = float(fit.df_resid)
+        if columns.T.shape[1] == 2:
+            theta, covariance = np.asarray(fit.params)[-2:], np.asarray(fit.cov_params())[-2:, -2:]
+            F = float(theta @ np.linalg.solve(covariance, theta)) / 2.0
+            tests[f"f{suffix}"] = ReferenceTest(np.nan, np.nan, float(df / 2.0 * np.log1p(2.0 * F / df) / _LN10))
+            continue
+        beta, error = float(fit.params.iloc[-1]), float(fit.bse.iloc[-1])
+        tests[f"t{suffix}"] = ReferenceTest(beta, error, neg_log_10_p_student(beta / error, df))
+    return Reference("statsmodels OLS", tests, fits["_hc3" if choices.get("variance") == "robust" else ""])
+
+
+def _refits(choices: Mapping[str, Any]) -> bool:
+    """Whether rows are fitted with g in the model: there is no score test, and the variance may be HC3's."""
+    return bool(choices.get("interaction")) or choices.get("variance") == "robust"
 
 
 def binomial(row: RowData, test: str, choices: Mapping[str, Any]) -> Reference:
     """GLM with the logit link."""
     import statsmodels.api as sm
 
-    return _glm(row, test, sm.families.Binomial(), "statsmodels GLM (binomial)", quasi=False)
+    found = _glm(row, test, sm.families.Binomial(), "statsmodels GLM (binomial)", quasi=False)
+    if not _refits(choices):
+        return found
+    tests = {name: other for name, other in found.tests.items() if name != "score"}
+    if "wald" in tests:
+        k = row.columns_of(test).tested.shape[1]
+        params, covariance = np.asarray(found.fit.params), hc3_of_glm(found.fit)
+        tests["wald_hc3"] = _wald_and_ratio(params, covariance, 0.0, k, None)["wald"]
+    return Reference(found.program, tests, found.fit)
+
+
+def hc3_of_glm(fit: Any) -> Float64Array:
+    """HC3 of a logistic regression by statsmodels' residuals and leverages: its own ``cov_type="HC3"`` of a GLM is HC0."""
+    half = fit.model.exog @ np.asarray(fit.normalized_cov_params)
+    slack = 1.0 - np.asarray(fit.get_hat_matrix_diag(observed=False))
+    influence = half * (np.asarray(fit.resid_response) / slack)[:, None]
+    return np.asarray(influence.T @ influence)
 
 
 def poisson(row: RowData, test: str, choices: Mapping[str, Any]) -> Reference:
@@ -159,7 +182,7 @@ def proportional_hazards(row: RowData, test: str, choices: Mapping[str, Any]) ->
     if C:
         start = np.asarray(PHReg(time, columns.X, **given).fit(disp=False).params)
     at = np.concatenate([start, np.zeros(k)])
-    tests = {"score": _score(model.score(at), -model.hessian(at), k, 1.0)}
+    tests = {} if _refits(choices) else {"score": _score(model.score(at), -model.hessian(at), k, 1.0)}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         fit = model.fit(disp=False)

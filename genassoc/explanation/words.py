@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 
 from genassoc.data.row_data import RowData
+from genassoc.data.tested_columns import plain_test
+from genassoc.explanation.words_interaction import difference, in_arms, in_risks, where
 
 GENOME_WIDE = 5e-8
 _SCALES = {
@@ -24,6 +26,9 @@ _PER = {
 METHODS = {
     "t": "the t test of linear regression, exact on the samples of this row",
     "f": "the F test of both degrees of freedom, exact on the samples of this row",
+    "t_hc3": "the t test of linear regression with HC3 variances, which allow for residuals that vary more in some than in others",
+    "f_hc3": "the F test of both degrees of freedom with HC3 variances",
+    "wald_hc3": "a Wald test of the maximum likelihood estimate with HC3 variances",
     "score": "a score test, whose beta is one step of the fit from no effect: it overshoots where effects are large",
     "score_approx": "a score test whose covariates were corrected for missing calls by one step (for Cox: screened with a "
     "bound of the information); its beta is one step of the fit",
@@ -39,12 +44,29 @@ METHODS = {
 def in_words(explained: Any) -> str:
     """Paragraphs about an `genassoc.explanation.Explanation`: the effect, the test, the check, what to be careful about."""
     row, data = explained.row, explained.data
-    parts = [_effect(row, data), _tail(row), _method(explained), _cautions(explained)]
+    parts = [
+        _effect(row, data),
+        *_of_interaction(explained),
+        _tail(row, data),
+        _method(explained),
+        _cautions(explained),
+    ]
     return "\n\n".join(part for part in parts if part)
 
 
+def _of_interaction(explained: Any) -> list[str]:
+    """The effect in each arm, and risks."""
+    row, modifier = explained.row, explained.data.modifier
+    if modifier is None or explained.effects is None:
+        return []
+    found = [in_arms(explained.effects, explained.data.kind, modifier)]
+    if explained.absolute is not None:
+        found.append(in_risks(explained.absolute, row["trait"], modifier.name))
+    return found
+
+
 def _effect(row: Any, data: RowData) -> str:
-    allele, trait = row["effect_allele"], row["trait"]
+    allele = row["effect_allele"]
     n, lacking = int(row["n"]), data.n_missing
     who = f"In {n:,} samples"
     if data.kind in ("logistic", "cox", "poisson"):
@@ -57,30 +79,43 @@ def _effect(row: Any, data: RowData) -> str:
         who += f" ({what[data.kind]})"
     if lacking:
         who += f"; {lacking:,} more have no call and " + ("count the mean" if n > data.n - lacking else "are left out")
-    unit, ratio = _SCALES[data.kind]
     if row["beta"] is None:
+        if row["test"] == "joint_2df" and row["neg_log_10_p_value"] is not None and data.modifier is not None:
+            return f"{who}. Any effect of {allele} is tested, whatever {data.modifier.name}: there is one p and no single effect."
         if row["test"] == "geno_2df" and row["neg_log_10_p_value"] is not None:
             return f"{who}. Both genotypes with {allele} are compared with none together: there is one p and no single effect."
         return f"{who}. There is no estimate: code '{row['code']}'."
+    per = _PER.get(plain_test(row["test"]), f"test {row['test']} of {{allele}}").format(allele=allele)
+    frequency = row.get("effect_allele_frequency")
+    share = "" if frequency is None else f" {allele} (ALT) has a frequency of {frequency:.4g} here."
+    if data.modifier is not None and str(row["test"]).endswith(":E"):
+        return f"{who}, {difference(row, data.kind, data.modifier, per)}, the other covariates held.{share}"
+    at = "" if data.modifier is None else f"{where(row, data.modifier)}, "
+    return f"{who}, {at}{_goes_with(row, data, per)}, the other covariates held.{share}"
+
+
+def _goes_with(row: Any, data: RowData, per: str) -> str:
+    """What the trait does with the variant."""
+    trait, (unit, ratio) = row["trait"], _SCALES[data.kind]
     beta, low, high = row["beta"], row.get("ci_lower"), row.get("ci_upper")
-    per = _PER.get(row["test"], f"test {row['test']} of {{allele}}").format(allele=allele)
     direction = "higher" if beta > 0 else "lower"
     if ratio is None:
         interval = f" (95 % interval {low:.4g} to {high:.4g})" if low is not None and high is not None else ""
-        said = (
+        return (
             f"{per} goes with {trait} {direction} by {abs(beta):.4g}{interval}, {unit.format(trait=trait)} as analysed"
         )
-    else:
-        e = np.exp
-        interval = f" (95 % interval {e(low):.4g} to {e(high):.4g})" if low is not None and high is not None else ""
-        said = f"{per} goes with {trait} at an {ratio} of {e(beta):.4g}{interval}; beta {beta:.4g} is in {unit}"
-        said = said.replace("an hazard", "a hazard").replace("an rate", "a rate")
-    frequency = row.get("effect_allele_frequency")
-    share = "" if frequency is None else f" {allele} (ALT) has a frequency of {frequency:.4g} here."
-    return f"{who}, {said}, the other covariates held.{share}"
+    e = np.exp
+    interval = f" (95 % interval {e(low):.4g} to {e(high):.4g})" if low is not None and high is not None else ""
+    said = f"{per} goes with {trait} at an {ratio} of {e(beta):.4g}{interval}; beta {beta:.4g} is in {unit}"
+    return said.replace("an hazard", "a hazard").replace("an rate", "a rate")
 
 
-def _tail(row: Any) -> str:
+def _tail(row: Any, data: RowData) -> str:
+    differs = data.modifier is not None and str(row["test"]).endswith(":E")
+    none, is_none = "the variant had no effect", "the variant has no effect"
+    if differs and data.modifier is not None:
+        E = data.modifier.name
+        none, is_none = f"the variant's effect did not depend on {E}", f"the variant's effect does not depend on {E}"
     logp = row["neg_log_10_p_value"]
     if logp is None:
         return ""
@@ -95,8 +130,8 @@ def _tail(row: Any) -> str:
         else "It does not pass 5e-8, the usual bar for a genome-wide scan: among a million variants without any effect some do as well."
     )
     return (
-        f"{p} (-log10 p {logp:.2f}): if the model held and the variant had no effect, {odds} would show an association at least "
-        f"as strong by chance. It is not the chance that the variant has no effect. {wide}"
+        f"{p} (-log10 p {logp:.2f}): if the model held and {none}, {odds} would show an association at least "
+        f"as strong by chance. It is not the chance that {is_none}. {wide}"
     )
 
 
@@ -132,7 +167,7 @@ def _cautions(explained: Any) -> str:
     found = list(explained.notes)
     if row["code"] is not None:
         found.append(f"the row has the code '{row['code']}'")
-    found += _few(data, called)
+    found += _few(data, called) + _few_in_arms(data, called)
     share = data.n_missing / max(data.n, 1)
     if share > 0.02:
         found.append(f"{100 * share:.1f} % of calls are missing")
@@ -171,6 +206,27 @@ def _few(data: RowData, called: Any) -> list[str]:
             found.append(
                 "a carrier is more than 4 standard deviations from the mean and may carry the association alone"
             )
+    return found
+
+
+def _few_in_arms(data: RowData, called: Any) -> list[str]:
+    """Few carriers in an arm, or few of them with the outcome."""
+    found: list[str] = []
+    modifier = data.modifier
+    for name, value in () if modifier is None else modifier.arms:
+        assert modifier is not None
+        here = called & (modifier.values == value)
+        copies, y = data.copies[here], data.y[here]
+        carriers = (2 - copies if copies.size and copies.mean() > 1 else copies) > 0
+        n, arm = int(carriers.sum()), f"{modifier.name} = {name}"
+        if n < 20:
+            found.append(f"only {n} samples with {arm} carry the rarer allele")
+        if data.kind in ("logistic", "cox"):
+            cases = int(y[carriers].sum())
+            least = min(cases, n - cases) if data.kind == "logistic" else cases
+            if least < 10:
+                word = "cases" if data.kind == "logistic" else "events"
+                found.append(f"{cases} of the {n} carriers with {arm} are {word}: that arm's effect is rough")
     return found
 
 

@@ -17,9 +17,11 @@ import numpy as np
 
 from genassoc.data.output import check_outputs
 from genassoc.data.store import hash_of, read_attributes, work_folder
+from genassoc.data.store_location import check_local
 from genassoc.data.store_writer import StoreWriter, check_output
 from genassoc.errors import InputError
 from genassoc.formats import inputs as choosing
+from genassoc.formats.convert_memory import ConversionSizes
 from genassoc.formats.inputs import ContigCheck, SampleChoice
 from genassoc.formats.source import Piece, Place, RecordError, Region, Source, VariantBatch, fingerprint
 from genassoc.formats.summary import DROP_REASONS, ConversionSummary
@@ -28,7 +30,6 @@ from genassoc.provenance import package_versions
 from genassoc.shapes import Int64Array
 
 CONVERSION_VERSION = 1  # raised when the same input would give another store
-MEMORY_IN_FLIGHT = 192 * 2**20  # text that waits to be scanned or written
 _VERSIONS = ("genassoc", "numpy", "zarr", "pysam", "isal")
 _SUMMED = (
     "records",
@@ -50,6 +51,7 @@ def convert(
     threads: int | None = None,
     progress: Progress | None = None,
     overwrite: bool = False,
+    memory: str | int | None = None,
 ) -> ConversionSummary:
     """Convert VCF, VCF.gz or BCF files into one genotype store.
 
@@ -73,6 +75,8 @@ def convert(
         Told about bytes read.
     overwrite : bool
         Replace a store made of other inputs.
+    memory : str or int, optional
+        A cap for this process, as "1GiB". The store does not depend on it.
 
     Returns
     -------
@@ -84,7 +88,10 @@ def convert(
         An input is malformed, truncated or does not fit the others (names file, line, sample). Nothing is left behind.
     OutputError
         The store cannot be written. What was written is kept if a rerun can resume from it.
+    PlanError
+        It cannot stay below ``memory`` (says what it could).
     """
+    check_local(out)
     out = Path(out)
     paths = choosing.expand(inputs)
     regions = choosing.parse_regions(region)
@@ -99,9 +106,11 @@ def convert(
     check_output(out, overwrite)
     check_outputs([out])
     check_contigs(sources, regions)
-    writer = StoreWriter(out, choice.sample_ids, identity, overwrite=overwrite)
+    sizes = ConversionSizes.fit(memory, len(choice.sample_ids), threads or processors())
+    writer = StoreWriter(out, choice.sample_ids, identity, overwrite=overwrite, ahead=sizes.ahead)
     try:
-        summary = Conversion(sources, choice, regions, writer, threads, progress or Silent()).run()
+        conversion = Conversion(sources, choice, regions, writer, threads, progress or Silent(), sizes)
+        summary = conversion.run()
     except InputError:
         writer.abandon()
         raise
@@ -190,6 +199,7 @@ class Conversion:
     writer: StoreWriter
     threads: int | None
     progress: Progress
+    sizes: ConversionSizes | None = None
 
     def run(self) -> ConversionSummary:
         """Read, scan, write, finish."""
@@ -205,15 +215,15 @@ class Conversion:
             tally = Tally(**origin["tally"])
             first, place = origin["source"], Place(*origin["place"])
         skip = self.writer.rows_of_origin
-        threads = self.threads or _processors()
+        sizes = self.sizes or ConversionSizes(self.threads or processors())
         check = ContigCheck()
         self.progress.begin("convert", sum(source.work for source in self.sources), "B")
-        pool = ThreadPoolExecutor(max(1, threads), thread_name_prefix="convert")
+        pool = ThreadPoolExecutor(max(1, sizes.threads), thread_name_prefix="convert")
         try:
             for number in range(first, len(self.sources)):
                 if number > first or place is None:
                     tally.lines = 0
-                skip = self._source(number, place, tally, skip, check, pool, threads)
+                skip = self._source(number, place, tally, skip, check, pool, sizes)
                 place = None
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
@@ -228,12 +238,12 @@ class Conversion:
         skip: int,
         check: ContigCheck,
         pool: ThreadPoolExecutor,
-        threads: int,
+        sizes: ConversionSizes,
     ) -> int:
         """Convert one source from ``place``; drop the first ``skip`` rows, which are written; the rows left to drop."""
         source = self.sources[number]
         pieces = source.pieces(self.choice.columns[number], place, pool)
-        for piece, future in _ahead(pieces, pool, 2 * threads + 8):
+        for piece, future in _ahead(pieces, pool, sizes):
             try:
                 batch = future.result()
             except RecordError as error:
@@ -292,7 +302,7 @@ class Conversion:
         return summary
 
 
-def _processors() -> int:
+def processors() -> int:
     """Processors this process may use (a batch system may allow fewer than there are)."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
@@ -300,15 +310,16 @@ def _processors() -> int:
 
 
 def _ahead(
-    pieces: Iterator[Piece], pool: ThreadPoolExecutor, depth: int
+    pieces: Iterator[Piece], pool: ThreadPoolExecutor, sizes: ConversionSizes
 ) -> Iterator[tuple[Piece, Future[VariantBatch]]]:
-    """Decode pieces in the pool, hand them back in order; no more in flight than ``depth`` and `MEMORY_IN_FLIGHT`."""
+    """Decode pieces in the pool, hand them back in order; no more in flight than threads need and ``sizes`` allow."""
+    depth = 2 * sizes.threads + 8
     waiting: deque[tuple[Piece, Future[VariantBatch]]] = deque()
     memory = 0
     for piece in pieces:
         waiting.append((piece, pool.submit(piece.decode)))
         memory += piece.memory
-        while len(waiting) >= depth or (memory > MEMORY_IN_FLIGHT and waiting):
+        while len(waiting) >= depth or (waiting and not sizes.has_room(memory)):
             memory -= waiting[0][0].memory
             yield waiting.popleft()
     while waiting:

@@ -18,7 +18,8 @@ from genassoc.data.store import GenotypeStore
 from genassoc.data.store_writer import StoreWriter, check_output
 from genassoc.errors import PlanError
 from genassoc.formats import inputs as choosing
-from genassoc.formats.convert import Conversion, Tally, conversion_identity
+from genassoc.formats.convert import Conversion, Tally, conversion_identity, processors
+from genassoc.formats.convert_memory import ConversionSizes
 from genassoc.formats.convert_plan import ConversionPlan, remove
 from genassoc.formats.source import Region
 from genassoc.formats.summary import ConversionSummary
@@ -53,13 +54,20 @@ class ConversionStatus:
 # one part ----------------------------------------------------------------------------------------------------
 
 
-def convert_part(work: Path, part: int, *, threads: int | None = None, progress: Progress | None = None) -> None:
+def convert_part(
+    work: Path,
+    part: int,
+    *,
+    threads: int | None = None,
+    progress: Progress | None = None,
+    memory: str | int | None = None,
+) -> None:
     """Convert one part (from 0). Doing it twice is harmless; a killed part carries on from its last finished shard.
 
     Raises
     ------
     PlanError
-        There is no such part, or the inputs are no longer what they were.
+        There is no such part, the inputs are no longer what they were, or ``memory`` (a cap, as "1GiB") is too little.
     InputError, OutputError
         As in `genassoc.formats.convert.convert`.
     """
@@ -80,9 +88,10 @@ def convert_part(work: Path, part: int, *, threads: int | None = None, progress:
     identity = {"part": part, **plan.identity, "stretches": [asdict(stretch) for stretch in stretches]}
     if store.exists():  # finished, and killed before it said so; or of an input that was edited
         remove(store)
-    writer = StoreWriter(store, choice.sample_ids, identity)
+    sizes = ConversionSizes.fit(memory, len(choice.sample_ids), threads or processors())
+    writer = StoreWriter(store, choice.sample_ids, identity, ahead=sizes.ahead)
     try:
-        tally = Conversion(sources, choice, [], writer, threads, progress or Silent()).scan()
+        tally = Conversion(sources, choice, [], writer, threads, progress or Silent(), sizes).scan()
         rows = writer.n_rows_appended
         if rows:
             writer.finish({"summary": {"rows": rows}})

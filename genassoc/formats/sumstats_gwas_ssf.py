@@ -13,6 +13,7 @@ from genassoc.formats.sumstats_dialect import Dialect, Group, with_gzip
 
 VERSION = "GWAS-SSF v1.0.2"
 EFFECTS = ("beta", "odds_ratio", "hazard_ratio")
+_OF_COX = "effect_allele_frequency_events"  # a column of Cox models' rows alone, whose beta is a log hazard ratio
 P_VALUES = ("neg_log_10_p_value", "p_value")
 # The encouraged columns, in the standard's order, then ours.
 _ENCOURAGED = ("variant_id", "rsid", "ref_allele", "ci_upper", "ci_lower", "info", "n")
@@ -56,7 +57,10 @@ def not_held() -> pl.Expr:
 
 
 def write(group: Group) -> list[pl.Expr]:
-    """The columns of a GWAS-SSF file, over rows that it can hold."""
+    """The columns of a GWAS-SSF file, over rows that it can hold.
+
+    Of Cox models the effect is ``hazard_ratio``, with its interval; ``standard_error`` stays that of its logarithm.
+    """
     p = pl.col("neg_log_10_p_value")
     variant, identifier = pl.col("variant_id"), pl.col("rsid")
     swapped = pl.concat_str(pl.lit("_"), pl.col("effect_allele"), pl.lit("_"), pl.col("other_allele"))
@@ -75,7 +79,11 @@ def write(group: Group) -> list[pl.Expr]:
     have = group.columns | {"ref_allele"}
     order = [*_MANDATORY, *(name for name in _ENCOURAGED if name in have)]
     order += [name for name in ours if name not in order]
-    columns = [special.get(name, pl.col(name)).alias(name) for name in order]
+    names = {}
+    if _OF_COX in group.columns:
+        names["beta"] = "hazard_ratio"
+        special |= {name: pl.col(name).exp() for name in ("beta", "ci_lower", "ci_upper")}
+    columns = [special.get(name, pl.col(name)).alias(names.get(name, name)) for name in order]
     if group.other_ids:
         columns.append(identifier.alias(IDENTIFIER))
     return columns

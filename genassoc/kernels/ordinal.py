@@ -7,7 +7,7 @@ import numpy as np
 from genassoc.kernels import jit
 from genassoc.kernels.logistic import cholesky, solve_lower, solve_upper
 from genassoc.kernels.logistic_rows import independent_columns
-from genassoc.kernels.ordinal_terms import accumulate, accumulate_tiles
+from genassoc.kernels.ordinal_terms import accumulate_tiles
 from genassoc.kernels.proportional_odds import proportional_odds_chi2
 from genassoc.kernels.rows import (
     BETA,
@@ -230,7 +230,7 @@ def _score(
     J, L, gradient = np.empty((A, A)), np.zeros((A, A)), np.empty(A)
     at_null = parameters.copy()
     at_null[A - 1] = 0.0
-    accumulate(D, level, at_null, M, True, J, gradient, r, w)
+    accumulate_tiles(tiles_of(D), level, at_null, M, True, J, gradient, r, w)
     g = D[:, D.shape[1] - 1]
     centre = (w * g).sum() / w.sum()
     plain = (w * (g - centre) ** 2).sum()

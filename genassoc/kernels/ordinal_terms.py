@@ -18,7 +18,7 @@ import numpy as np
 from genassoc.kernels import jit
 from genassoc.kernels.bernoulli import exp_minus_abs
 from genassoc.kernels.logistic_tiles import add_tile, sums_size
-from genassoc.kernels.tiles import collect, combine, tile_width, tiles_of
+from genassoc.kernels.tiles import collect, combine, tile_width
 from genassoc.kernels.vector64 import FOUR, LANES64, TILE, add_dots
 from genassoc.shapes import Float64Array, Int64Array
 
@@ -126,8 +126,41 @@ def accumulate(
     D: Float64Array, level: Int64Array, parameters: Float64Array, M: int, expected: bool,
     J: Float64Array, gradient: Float64Array, r: Float64Array, w: Float64Array,
 ) -> float:  # fmt: skip
-    """Log likelihood of (theta, beta) (M + P,); fills information J, gradient, r = d log p / d eta and its weight w."""
-    return float(accumulate_tiles(tiles_of(D), level, parameters, M, expected, J, gradient, r, w))
+    """Log likelihood of (theta, beta) (M + P,); fills information J, gradient, r = d log p / d eta and its weight w.
+
+    Sample by sample: for few of them; `accumulate_tiles` is for all.
+    """
+    n, P = D.shape
+    theta = parameters[:M]
+    F, c, diagonal, beside, slope = np.empty((M, 2)), np.empty(M), np.empty(M), np.empty(M), np.empty(M)
+    J[:, :] = 0.0
+    gradient[:] = 0.0
+    total = 0.0
+    for i in range(n):
+        eta = 0.0
+        for j in range(P):
+            eta += D[i, j] * parameters[M + j]
+        log_p, r[i] = sample_terms(theta, eta, level[i], expected, F, c, diagonal, beside, slope)
+        total += log_p
+        w[i] = 0.0
+        for m in range(M):
+            w[i] += c[m]
+            gradient[m] += slope[m]
+            J[m, m] += diagonal[m]
+            if m < M - 1:
+                J[m + 1, m] += beside[m]
+            if c[m] != 0.0:
+                for j in range(P):
+                    J[M + j, m] -= c[m] * D[i, j]
+        for j in range(P):
+            gradient[M + j] += r[i] * D[i, j]
+            x = w[i] * D[i, j]
+            for k in range(j + 1):
+                J[M + j, M + k] += x * D[i, k]
+    for a in range(M + P):
+        for b in range(a):
+            J[b, a] = J[a, b]
+    return total
 
 
 @jit

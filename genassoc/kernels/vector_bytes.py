@@ -44,28 +44,21 @@ def _word_at(typingctx: Any, data: Any, at: Any) -> Any:
     return signature, codegen
 
 
-@intrinsic
-def _copy_step(typingctx: Any, data: Any, source: Any, target: Any) -> Any:
-    signature = types.void(data, types.intp, types.intp)
+def _copying(kind: Any) -> Any:
+    """An intrinsic that copies one value of a kind: loaded whole before any of it is stored."""
 
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        value = _load(builder, _at(context, builder, sig.args[0], args[0], args[1], _STEP))
-        builder.store(value, _at(context, builder, sig.args[0], args[0], args[2], _STEP)).align = 1
-        return context.get_dummy_value()
+    def copying(typingctx: Any, data: Any, source: Any, target: Any) -> Any:
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            value = _load(builder, _at(context, builder, sig.args[0], args[0], args[1], kind))
+            builder.store(value, _at(context, builder, sig.args[0], args[0], args[2], kind)).align = 1
+            return context.get_dummy_value()
 
-    return signature, codegen
+        return types.void(data, types.intp, types.intp), codegen
+
+    return intrinsic(copying)
 
 
-@intrinsic
-def _copy_word(typingctx: Any, data: Any, source: Any, target: Any) -> Any:
-    signature = types.void(data, types.intp, types.intp)
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        value = _load(builder, _at(context, builder, sig.args[0], args[0], args[1], _WORD))
-        builder.store(value, _at(context, builder, sig.args[0], args[0], args[2], _WORD)).align = 1
-        return context.get_dummy_value()
-
-    return signature, codegen
+_copy_step, _copy_word = _copying(_STEP), _copying(_WORD)
 
 
 @intrinsic
@@ -114,14 +107,14 @@ if not numba_config.DISABLE_JIT:  # type: ignore[attr-defined]
     @overload(copy_step)
     def _copy_step_compiled(data, source, target):  # type: ignore[no-untyped-def]
         def compiled(data, source, target):  # type: ignore[no-untyped-def]
-            return _copy_step(data, source, target)  # type: ignore[call-arg]
+            return _copy_step(data, source, target)
 
         return compiled
 
     @overload(copy_word)
     def _copy_word_compiled(data, source, target):  # type: ignore[no-untyped-def]
         def compiled(data, source, target):  # type: ignore[no-untyped-def]
-            return _copy_word(data, source, target)  # type: ignore[call-arg]
+            return _copy_word(data, source, target)
 
         return compiled
 

@@ -11,12 +11,12 @@ import numpy as np
 
 from genassoc.data.block import Block
 from genassoc.data.survival import SurvivalDesign, build_survival
-from genassoc.methods import checks, cox_interaction, cox_weighted
+from genassoc.methods import checks, cox_genotypic, cox_interaction, cox_weighted
 from genassoc.methods.base import BlockResult
-from genassoc.methods.cox_null import prepare
+from genassoc.methods.cox_null import CoxState, prepare
 from genassoc.methods.cox_rows import CODES, METHODS, Choices, test_endpoint
 from genassoc.methods.genetic_models import by_genetic_model
-from genassoc.methods.genotype_choices import GENETIC_MODELS, GenotypeChoices
+from genassoc.methods.genotype_choices import GenotypeChoices
 from genassoc.methods.interaction_choices import InteractionChoices
 from genassoc.methods.sums import minor_is_ref
 from genassoc.shapes import Array, Int64Array
@@ -68,7 +68,8 @@ class Cox(InteractionChoices, GenotypeChoices):
         Column of sampling weights (case-cohort samples, inverse chances of sampling): Wald tests of every row with Lin's and
         Wei's variance; see docs/models/weights.md.
     genetic_model, male_x_dosage, condition_on
-        See `genassoc.methods.genotype_choices.GenotypeChoices`; without "genotypic".
+        See `genassoc.methods.genotype_choices.GenotypeChoices`. The genotypic model is tested by likelihood ratios (or
+        ``test="wald"``), corrected by Firth's.
     interaction
         See `genassoc.methods.interaction_choices.InteractionChoices` and docs/models/interaction.md. Its tests are Wald or
         likelihood ratio tests, corrected by Firth's.
@@ -97,7 +98,7 @@ class Cox(InteractionChoices, GenotypeChoices):
     weights: str | None = None
 
     def __post_init__(self) -> None:
-        self.check_genotype_choices(GENETIC_MODELS[:-1])  # the genotypic model is of two columns
+        self.check_genotype_choices()
         for field in ("time", "event", "strata"):
             object.__setattr__(self, field, checks.names(getattr(self, field), field))
         object.__setattr__(self, "covariates", checks.names_or_formula(self.covariates, "covariates"))
@@ -125,6 +126,11 @@ class Cox(InteractionChoices, GenotypeChoices):
         self.check_interaction()
         if self.interaction is not None and (self.test == "score" or self.correction == "spa"):
             raise ValueError("interaction needs the variant in the fit: leave test='score' and correction='spa' out")
+        if self.genetic_model == "genotypic" and (self.imputes or self.test == "score" or self.correction == "spa"):
+            raise ValueError(
+                "genetic_model='genotypic' is of complete genotypes, tested by likelihood ratios (the default) or test='wald', "
+                "corrected by Firth's penalty: leave missing='mean', test='score' and correction='spa' out"
+            )
         if self.weights is not None:
             self._check_weights()
 
@@ -132,9 +138,10 @@ class Cox(InteractionChoices, GenotypeChoices):
         """Refuse what tests of sampling weights do not have."""
         if len(checks.names(self.weights, "weights")) != 1:
             raise ValueError(f"weights is the name of one column of sampling weights, not {self.weights!r}")
-        if self.interaction is not None:
+        if self.interaction is not None or self.genetic_model == "genotypic":
             raise ValueError(
-                "weights is of one column of genotypes: leave interaction out, or analyse each arm by itself"
+                "weights is of one column of genotypes: leave interaction and genetic_model='genotypic' out, or analyse each arm "
+                "by itself"
             )
         if self.test in ("score", "lrt") or self.correction not in ("auto", None):
             raise ValueError(
@@ -162,6 +169,12 @@ class Cox(InteractionChoices, GenotypeChoices):
         test = "lrt" if self.test == "lrt" else "wald"
         return replace(self.choices(), test=test, correction=None if self.correction is None else "firth")
 
+    def genotypic(self, state: CoxState, block: Block) -> BlockResult:
+        """Test both degrees of freedom of every genotype: V x T x 3 rows."""
+        test = "wald" if self.test == "wald" else "lrt"
+        choices = replace(self.choices(), test=test, correction=None if self.correction is None else "firth")
+        return cox_genotypic.test_block(choices, state, block)
+
     @property
     def traits(self) -> tuple[str, ...]:
         """The events' names."""
@@ -169,8 +182,8 @@ class Cox(InteractionChoices, GenotypeChoices):
 
     @property
     def rows_per_variant(self) -> int:
-        """One row for each endpoint; up to five of an interaction."""
-        return len(self.event) * (1 if self.interaction is None else 5)
+        """One row for each endpoint; three for the genotypic model, up to five for an interaction."""
+        return len(self.event) * (self.rows_per_trait if self.interaction is None else 5)
 
     def design(self, phenotypes: Any, rows: Int64Array) -> SurvivalDesign:
         """Endpoints and covariates of some rows (N,) of the phenotypes as arrays; see `build_survival`."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from genassoc.data.block import Block, GenotypeBlock
+from genassoc.data.block import Block, DosageBlock
 from genassoc.kernels import cox_rows as kernel
 from genassoc.kernels.cox_screen import screen
 from genassoc.methods.columns import minor_counts
@@ -205,9 +205,11 @@ def _correct(task: _Task) -> None:
         _one_by_one(task, some, "spa")
         below &= own.tested_mac < SPA_LEAST_MAC
     rare = np.zeros(below.size, dtype=bool)
-    if isinstance(task.block, GenotypeBlock) and not choices.impute:
+    if not choices.impute:
         expected = own.tested_mac * null.n_events / max(null.n, 1)
         rare = below & ((own.tested_mac < EXACT_BELOW_MAC) | (expected < EXACT_BELOW_EXPECTED))
+        if isinstance(task.block, DosageBlock):
+            rare &= task.block.whole()
     _exactly(task, np.flatnonzero(rare))
     common = np.flatnonzero(below & ~rare)
     if choices.correction == "firth":

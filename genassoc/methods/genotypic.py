@@ -4,10 +4,12 @@ Columns are g, copies of ALT, and h, whether heterozygous: with effects b_het an
 ``add = b_hom / 2`` and ``domdev = b_het - b_hom / 2``.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from genassoc.data.block import Block, GenotypeBlock
 from genassoc.methods.base import BlockResult
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 
@@ -74,6 +76,24 @@ def as_rows(
     flat = {name: values.reshape(values.shape[0], -1) for name, values in columns.items()}
     labels = {"trait": tuple(np.repeat(traits, 3).tolist()), "test": TESTS * len(traits)}
     return BlockResult(flat, labels, categories)
+
+
+def stacked(by_trait: Sequence[dict[str, Array]]) -> dict[str, Array]:
+    """Columns (V, T, 3) of T traits' columns (V, 3)."""
+    return {name: np.stack([columns[name] for columns in by_trait], axis=1) for name in by_trait[0]}
+
+
+def with_genotypes(block: Block) -> GenotypeBlock:
+    """The block, of genotypes.
+
+    Raises
+    ------
+    TypeError
+        It holds dosages: a genotype is not known there.
+    """
+    if not isinstance(block, GenotypeBlock):
+        raise TypeError("the genotypic model is of genotypes, not of dosages: use hard calls, or another genetic model")
+    return block
 
 
 def for_three(values: Array) -> Array:

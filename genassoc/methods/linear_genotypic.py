@@ -17,6 +17,7 @@ from genassoc.methods.genotypic import (
     as_rows,
     for_three,
     neg_log_10_p_f2,
+    with_genotypes,
 )
 from genassoc.methods.linear_null import LinearState, NullModel
 from genassoc.methods.sums import GenotypeSums, genotype_sums
@@ -43,8 +44,7 @@ def test_block(least_mac: float, as_plink2: bool, state: LinearState, block: Blo
     TypeError
         The block holds dosages: a genotype is not known there.
     """
-    if not isinstance(block, GenotypeBlock):
-        raise TypeError("the genotypic model is of genotypes, not of dosages: use hard calls, or another genetic model")
+    block = with_genotypes(block)
     shape = (block.n_variants, len(state.traits), 3)
     columns: dict[str, Array] = {
         name: np.full(shape, np.nan)

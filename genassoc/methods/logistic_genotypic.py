@@ -18,6 +18,8 @@ from genassoc.methods.genotypic import (
     for_three,
     neg_log_10_p_chi2_2,
     neg_log_10_p_f2,
+    stacked,
+    with_genotypes,
 )
 from genassoc.methods.logistic_null import LogisticState, NullLogistic
 from genassoc.methods.logistic_rows import CODES, METHODS, Choices
@@ -25,13 +27,6 @@ from genassoc.methods.sums import AlleleCounts, GenotypeSums, allele_counts, fre
 from genassoc.shapes import Array, BoolArray, Float64Array
 from genassoc.stats.linalg import orthonormal_basis
 from genassoc.stats.tails import Z_975, neg_log_10_p_z
-
-_FLOATS = (
-    "beta", "standard_error", "ci_lower", "ci_upper", "effect_allele_frequency", "neg_log_10_p_value", "mac",
-    "missing_rate", "statistic", "effect_allele_frequency_cases", "effect_allele_frequency_controls",
-    "standard_error_model",
-)  # fmt: skip
-_COUNTS = ("n", "n_cases", "n_controls", "iterations")
 
 
 def test_block(choices: Choices, state: LogisticState, block: Block) -> BlockResult:
@@ -42,15 +37,8 @@ def test_block(choices: Choices, state: LogisticState, block: Block) -> BlockRes
     TypeError
         The block holds dosages: a genotype is not known there.
     """
-    if not isinstance(block, GenotypeBlock):
-        raise TypeError("the genotypic model is of genotypes, not of dosages: use hard calls, or another genetic model")
-    shape = (block.n_variants, len(state.traits), 3)
-    columns: dict[str, Array] = {name: np.full(shape, np.nan) for name in _FLOATS}
-    columns |= {name: np.zeros(shape, np.int64) for name in _COUNTS}
-    columns |= {name: np.zeros(shape, np.uint8) for name in ("method", "code")}
-    for trait, null in enumerate(state.nulls):
-        for name, values in _of_trait(choices, null, block).items():
-            columns[name][:, trait] = values
+    calls = with_genotypes(block)
+    columns = stacked([_of_trait(choices, null, calls) for null in state.nulls])
     return as_rows(state.traits, columns, {"method": METHODS, "code": CODES})
 
 
@@ -212,20 +200,20 @@ def _finished(
     return {
         "beta": fits["beta"],
         "standard_error": fits["error"],
-        "standard_error_model": fits["model_error"],
         "ci_lower": fits["beta"] - half,
         "ci_upper": fits["beta"] + half,
-        "statistic": fits["statistic"],
-        "neg_log_10_p_value": fits["neg_log_10_p"],
-        "iterations": fits["iterations"],
         "effect_allele_frequency": for_three(own.frequency),
-        "effect_allele_frequency_cases": for_three(frequency(cases.allele_count, cases.n_alleles)),
-        "effect_allele_frequency_controls": for_three(controls),
+        "neg_log_10_p_value": fits["neg_log_10_p"],
         "mac": for_three(own.mac),
         "missing_rate": for_three(1.0 - own.n / max(null.n, 1)),
+        "statistic": fits["statistic"],
+        "effect_allele_frequency_cases": for_three(frequency(cases.allele_count, cases.n_alleles)),
+        "effect_allele_frequency_controls": for_three(controls),
+        "standard_error_model": fits["model_error"],
         "n": for_three(own.n),
         "n_cases": for_three(cases.n),
         "n_controls": for_three(own.n - cases.n),
+        "iterations": fits["iterations"],
         "method": method,
         "code": for_three(code),
     }

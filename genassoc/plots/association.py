@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _COLOURS = (DISTINCT[5], DISTINCT[0], DISTINCT[1])  # 0, 1, 2 copies: light blue, blue, vermilion
+_HIGH = 0.35  # curves and bands that stay above it leave room for a legend of three lines below them
 _POINTS = 400  # of a box; more are drawn at random, as the box itself counts all
 
 
@@ -49,7 +50,7 @@ def draw_boxes(panels: Sequence[Panel], y_label: str, title: str, caption: str) 
             colour = _COLOURS[at % 3]
             shown = values if values.size <= _POINTS else rng.choice(values, _POINTS, replace=False)
             ax.plot(
-                at + rng.uniform(-0.3, 0.3, shown.size), shown, linestyle="none", marker="o", markersize=2.2,
+                at + rng.uniform(-0.25, 0.25, shown.size), shown, linestyle="none", marker="o", markersize=2.2,
                 markeredgewidth=0, color=colour, alpha=0.45, rasterized=True, zorder=1,
             )  # fmt: skip
             ax.boxplot(
@@ -59,7 +60,7 @@ def draw_boxes(panels: Sequence[Panel], y_label: str, title: str, caption: str) 
             )  # fmt: skip
             mean, low, high = mean_interval(values)
             ax.errorbar(
-                at + 0.33, mean, yerr=[[mean - low], [high - mean]], fmt="D", markersize=4, color=INK, elinewidth=1.2,
+                at + 0.36, mean, yerr=[[mean - low], [high - mean]], fmt="D", markersize=4, color=INK, elinewidth=1.2,
                 capsize=2.5, zorder=4,
             )  # fmt: skip
         ax.grid(axis="y", color=PALE, linewidth=0.6, zorder=0)
@@ -134,19 +135,22 @@ def draw_survival(panels: Sequence[Panel], x_label: str, y_label: str, title: st
         ax.set_ylim(0.0, 1.02)
         ticks = [tick for tick in ax.get_xticks() if 0 <= tick <= end]
         ax.set_xticks(ticks)
+        estimates = []
         for at, group in enumerate(panel.groups):
             if not group.size:
                 continue
             times, events, entry = group[:, 0], group[:, 1] == 1, group[:, 2]
             colour = _COLOURS[at % 3]
             curve = kaplan_meier(times, events, entry)
+            estimates.append(curve.lower)
             t = np.concatenate([[0.0], curve.time, [float(times.max())]])
             _step(ax, t, curve.estimate, curve.lower, curve.upper, colour, f"{panel.genotypes[at]} ({times.size:,})")
         _write_at_risk(ax, panel, ticks)
         ax.set_xlabel(x_label, fontsize=9, color=INK, labelpad=4 + 11 * (len(panel.groups) + 1))
         if panel.name:
             ax.set_title(panel.name, fontsize=9, color=INK)
-        ax.legend(fontsize=8, frameon=False, loc="upper right")
+        low = min(float(curve.min(initial=1.0)) for curve in estimates)
+        ax.legend(fontsize=8, frameon=False, loc="lower left" if low > _HIGH else "upper right")
     axes[0].set_ylabel(y_label, fontsize=9, color=INK)
     return _finish(axes, title, caption)
 

@@ -18,6 +18,9 @@ _STEP = (
     1e-8  # Newton stops when a step is below this many standard errors; its error is then of the order of its square
 )
 _ITERATIONS = 100
+_SEPARATED = (
+    1e-6  # share of the information at the start that is left where all of one outcome are past odds of a million
+)
 
 
 class NotFittedError(ValueError):
@@ -167,10 +170,10 @@ def maximum(model: Likelihood) -> Float64Array:
     NotFittedError
         There is none.
     """
-    return _maximise(model)[0]
+    return maximise(model)[0]
 
 
-def _maximise(
+def maximise(
     model: Likelihood,
     held: int = 0,
     penalty: "Callable[[Float64Array], Float64Array] | None" = None,
@@ -194,12 +197,14 @@ def _maximise(
         return (value if np.isfinite(value) else -np.inf), U, J
 
     value, U, J = objective(beta)
-    for _ in range(_ITERATIONS):
+    for k in range(_ITERATIONS):
         slope = U if penalty is None else U + penalty(beta)
         try:
             step = np.linalg.solve(J[free, free], slope[free])
         except np.linalg.LinAlgError:
             raise NotFittedError("the information is singular") from None
+        # The penalty's own curvature is not in J: a step may be as far beyond the maximum as it began before it.
+        step = step / 2 if penalty is not None and k > 20 else step
         length = float(np.sqrt(abs(step @ J[free, free] @ step)))  # in standard errors
         if length < _STEP:
             return beta, value, U, J
@@ -227,6 +232,25 @@ def _spread(J: Float64Array) -> float:
     return float(rest)
 
 
+def check_finite(model: Likelihood, J: Float64Array, k: int) -> None:
+    """Refuse a fit that only stopped because its information of the last k coefficients ran out (`_SEPARATED`).
+
+    Raises
+    ------
+    NotFittedError
+    """
+
+    def left(information: Float64Array) -> Float64Array:
+        corner = information[-k:, -k:]
+        if information.shape[0] > k:
+            corner = corner - information[-k:, :-k] @ np.linalg.solve(information[:-k, :-k], information[:-k, -k:])
+        return np.asarray(corner)
+
+    shares = np.linalg.eigvals(np.linalg.solve(left(model.evaluate(model.start)[2]), left(J)))
+    if not shares.real.min() > _SEPARATED:
+        raise NotFittedError("no maximum: the outcome is separated by what is tested or by a covariate")
+
+
 def score_test(
     model: Likelihood,
     dispersion: "Callable[[Float64Array, int], float] | None" = None,
@@ -236,7 +260,7 @@ def score_test(
 
     ``dispersion(beta, P)`` is the variance in units of the model's, by the null.
     """
-    at, _, U, _ = _maximise(model, held=1, near=near)
+    at, _, U, _ = maximise(model, held=1, near=near)
     information = _spread(model.expected_information(at))
     phi = 1.0 if dispersion is None else dispersion(at, at.size - 1)
     beta, error = float(U[-1] / information), float(np.sqrt(phi / information))
@@ -253,7 +277,7 @@ def score_test_after_one_step(
 
     ``observed`` is the likelihood of the same coefficients on those with a call.
     """
-    at = _maximise(everybody, held=1, near=near)[0]
+    at = maximise(everybody, held=1, near=near)[0]
     U, J = observed.evaluate(at)[1], observed.expected_information(at)
     information = _spread(J)
     slope = float(U[-1] - J[-1, :-1] @ np.linalg.solve(J[:-1, :-1], U[:-1])) if U.size > 1 else float(U[0])
@@ -266,7 +290,8 @@ def wald_test(
     model: Likelihood, dispersion: "Callable[[Float64Array, int], float] | None" = None, df: float | None = None
 ) -> DenseFit:
     """The last coefficient at its maximum over the standard error of the observed information; Student's t with ``df``."""
-    at, _, _, J = _maximise(model)
+    at, _, _, J = maximise(model)
+    check_finite(model, J, 1)
     phi = 1.0 if dispersion is None else dispersion(at, at.size)
     beta, error = float(at[-1]), float(np.sqrt(phi / _spread(J)))
     return DenseFit(beta, error, _tail(beta / error, df), error)
@@ -276,8 +301,8 @@ def likelihood_ratio_test(
     model: Likelihood, dispersion: "Callable[[Float64Array, int], float] | None" = None, df: float | None = None
 ) -> DenseFit:
     """Twice the gain in log likelihood; the standard error is |beta| over the root of it."""
-    null = _maximise(model, held=1)[1]
-    at, full, _, J = _maximise(model)
+    null = maximise(model, held=1)[1]
+    at, full, _, J = maximise(model)
     phi = 1.0 if dispersion is None else dispersion(at, at.size)
     return _by_gain(float(at[-1]), max(full - null, 0.0) / phi, float(np.sqrt(phi / _spread(J))), df)
 
@@ -292,7 +317,7 @@ def _by_gain(beta: float, gain: float, error: float, df: float | None = None) ->
     return DenseFit(beta, own, _tail(statistic, df), error)
 
 
-def _penalty_of(model: Likelihood) -> Callable[[Float64Array], Float64Array]:
+def penalty_of(model: Likelihood) -> Callable[[Float64Array], Float64Array]:
     """Gradient of ``log det(information) / 2``: the model's own, or by central differences."""
     own = getattr(model, "penalty", None)
     if own is not None:
@@ -316,25 +341,13 @@ def firth_test(model: Likelihood, information_error: bool = False) -> DenseFit:
 
     With ``information_error``, the standard error is the information's, as REGENIE prints it.
     """
-    penalty = _penalty_of(model)
-    null = _maximise(model, held=1, penalty=penalty)[1]
-    at, full, _, J = _maximise(model, penalty=penalty)
+    penalty = penalty_of(model)
+    null = maximise(model, held=1, penalty=penalty)[1]
+    at, full, _, J = maximise(model, penalty=penalty)
     found = _by_gain(float(at[-1]), max(full - null, 0.0), float(1.0 / np.sqrt(_spread(J))))
     if information_error:
         return DenseFit(found.beta, found.standard_error_model, found.neg_log_10_p, found.standard_error_model)
     return found
-
-
-class _Binary(Likelihood, Protocol):
-    def plink2_error(self, beta: Float64Array) -> float:
-        """See `genassoc.stats.dense_likelihoods.Binary`."""
-
-
-def plink2_firth_test(model: _Binary) -> DenseFit:
-    """Firth's estimate with the Wald z of PLINK 2 (since 30 December 2022)."""
-    at, *_ = _maximise(model, penalty=_penalty_of(model))
-    beta, error = float(at[-1]), model.plink2_error(at)
-    return DenseFit(beta, error, neg_log_10_p_normal(beta / error), error)
 
 
 def approximate_firth_test(
@@ -360,13 +373,13 @@ def approximate_firth_test(
         Where the null's coefficients are about.
     """
     both = build(np.column_stack([X, g]), offset)
-    at, _, _, J = _maximise(both, held=1, near=near)
+    at, _, _, J = maximise(both, held=1, near=near)
     rest = g - X @ np.linalg.solve(J[:-1, :-1], J[:-1, -1]) if X.shape[1] else g.copy()
     if carriers:
         rest = rest * (g > 0)
     if penalised_null:
         null = build(X, offset)
-        at = _maximise(null, penalty=_penalty_of(null), near=at[:-1])[0]
+        at = maximise(null, penalty=penalty_of(null), near=at[:-1])[0]
     else:
         at = at[:-1]
     return firth_test(build(rest[:, None], offset + X @ at), information_error)

@@ -57,12 +57,12 @@ class Binary:
         h = w * _leverages(self.D, w)
         return np.asarray(self.D.T @ (h * (0.5 - mu)))
 
-    def plink2_error(self, beta: Float64Array) -> float:
-        """Standard error of the last coefficient from ``(D' diag((1 + h) w) D)^-1``, as PLINK 2's Firth."""
+    def plink2_covariance(self, beta: Float64Array) -> Float64Array:
+        """Of all coefficients (P, P), ``(D' diag((1 + h) w) D)^-1``, as PLINK 2's Firth."""
         mu = special.expit(self.D @ beta + self.offset)
         w = mu * (1.0 - mu)
         h = w * _leverages(self.D, w)
-        return float(np.sqrt(np.linalg.inv(_weighted_squares(self.D, (1.0 + h) * w))[-1, -1]))
+        return np.asarray(np.linalg.inv(_weighted_squares(self.D, (1.0 + h) * w)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,78 @@
+"""A cap on what a conversion holds: rows of a shard or two, text that waits, a stretch of text for each thread.
+
+The bytes of a store do not depend on it: shards are as large as ever, but fewer of them are in memory at once.
+"""
+
+from dataclasses import dataclass
+
+from genassoc.data import schema
+from genassoc.data.memory import parse_memory, resident_memory, show_memory
+from genassoc.errors import PlanError
+from genassoc.shapes import packed_bytes
+
+MEMORY_IN_FLIGHT = 192 * 2**20  # text that waits to be scanned or written, where nothing else is asked for
+# Bytes, measured (docs/hpc.md); they bound from above.
+_LIBRARIES = (
+    140 * 2**20
+)  # compiled kernels, zarr, the tables of variants and their parquet writer: with the first shard
+_THREAD = 40 * 2**20  # stretches of text as they are inflated, scanned and packed, and an arena of the allocator
+_LEAST_IN_FLIGHT = 24 * 2**20
+_COMPRESSED = 0.3  # of a shard's rows, while they wait for its file: calls shrink four times and more
+
+
+@dataclass(frozen=True)
+class ConversionSizes:
+    """What a conversion may hold at once.
+
+    Attributes
+    ----------
+    threads : int
+    in_flight : int
+        Bytes of text that wait.
+    cap : int or None
+        Of the process; nothing more is read while it is near.
+    ahead : bool
+        Whether a shard fills while the one before is written.
+    """
+
+    threads: int
+    in_flight: int = MEMORY_IN_FLIGHT
+    cap: int | None = None
+    ahead: bool = True
+
+    def has_room(self, waiting: int) -> bool:
+        """Whether more may be read while ``waiting`` bytes wait."""
+        if waiting > self.in_flight:
+            return False
+        return self.cap is None or resident_memory() + _LEAST_IN_FLIGHT <= self.cap
+
+    @classmethod
+    def fit(cls, memory: str | int | None, n_samples: int, threads: int) -> "ConversionSizes":
+        """The fastest sizes below a cap (such as "1GiB"); without one, as fast as can be.
+
+        Raises
+        ------
+        PlanError
+            Not even the smallest fit; says what would.
+        """
+        if memory is None:
+            return cls(threads)
+        cap = parse_memory(memory)
+        shard = schema.BLOCKS_PER_SHARD * schema.block_variants(n_samples) * packed_bytes(n_samples)
+        fixed = resident_memory() + _LIBRARIES
+
+        def total(n: int, in_flight: int, ahead: bool) -> int:
+            shards = (2 if ahead else 1) * (1 + _COMPRESSED) * shard
+            return int(fixed + shards + n * _THREAD + in_flight)
+
+        least = total(1, _LEAST_IN_FLIGHT, False)
+        if least > cap:
+            raise PlanError(
+                f"--memory {show_memory(cap)} is too little to convert {n_samples:,} samples: the program takes "
+                f"{show_memory(fixed)}, a shard of the store {show_memory((1 + _COMPRESSED) * shard)}. Give at least --memory "
+                f"{show_memory(1.02 * least)}."
+            )
+        ahead = total(1, _LEAST_IN_FLIGHT, True) <= cap
+        n = max(1, min(threads, (cap - total(0, _LEAST_IN_FLIGHT, ahead)) // _THREAD))
+        in_flight = min(MEMORY_IN_FLIGHT, _LEAST_IN_FLIGHT + cap - total(n, _LEAST_IN_FLIGHT, ahead))
+        return cls(n, in_flight, cap, ahead)
