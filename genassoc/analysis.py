@@ -65,6 +65,9 @@ def model_problems(choices: Mapping[str, Any]) -> list[str]:
     if not isinstance(kind, str) or kind not in MODELS:
         return [f"[model] kind = {kind!r}: there is no such model; there are {', '.join(MODELS)}"]
     known = choices_of(kind)
+    with contextlib.suppress(TypeError, ValueError):
+        MODELS[kind](**{name: value for name, value in choices.items() if name != "kind"})
+        return []  # some choices are sound beside another only, and are looked at alone below
     problems = [f"[model] {kind} needs '{name}'" for name in MODELS[kind].needs if name not in choices]
     for name, value in choices.items():
         if name == "kind":

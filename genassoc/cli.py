@@ -245,7 +245,9 @@ def assoc(
     interaction: Annotated[
         str | None, typer.Option(help="Covariate that may change the effect: add, add:E, joint_2df, effects by arm.")
     ] = None,
-    variance: Annotated[str | None, typer.Option(help="Linear, logistic: model | robust (HC3).")] = None,
+    variance: Annotated[str | None, typer.Option(help="Linear, logistic: model | robust (HC3) | hc0.")] = None,
+    weights: Annotated[str | None, typer.Option(help="Linear, logistic, Cox: column of sampling weights.")] = None,
+    matched: Annotated[str | None, typer.Option(help="Logistic: column of matched sets (conditional).")] = None,
     like: Annotated[str | None, typer.Option(help="As plink2 | regenie does; explicit choices win.")] = None,
     missing_code: Annotated[
         list[str] | None,
@@ -269,7 +271,7 @@ def assoc(
         "kind": model, "missing": missing, "min_mac": min_mac, "test": test, "rank_normalise": rank_normalise or None,
         "correction": correction, "correct_below": correct_below, "like": like, "entry": entry, "cause": cause, "ties": ties,
         "genetic_model": genetic_model, "male_x_dosage": x_model, "exposure": exposure,
-        "interaction": interaction, "variance": variance,
+        "interaction": interaction, "variance": variance, "weights": weights, "matched": matched,
     }  # fmt: skip
     lists = {
         "traits": trait, "time": time, "event": event, "strata": [strata] if strata else None,
@@ -278,11 +280,10 @@ def assoc(
     choices |= {name: _names(texts) for name, texts in lists.items() if texts}
     if covar:
         choices["covariates"] = covar.replace("~", "", 1).strip() if "~" in covar else _names([covar])
-    declared = None if missing_code is None else [code for code in missing_code if code != "none"]
     tables = {
         "input": {
-            "store": str(store), "phenotypes": str(pheno), "sample_id": sample_id, "sex": sex, "missing_codes": declared,
-            "min_overlap": min_overlap, "build": build,
+            "store": str(store), "phenotypes": str(pheno), "sample_id": sample_id, "sex": sex, "min_overlap": min_overlap,
+            "build": build, "missing_codes": missing_code and [code for code in missing_code if code != "none"],
         },
         "model": choices,
         "variants": {"maf": maf, "mac": mac, "missing": missing_rate, "hwe": hwe, "region": region or None},

@@ -15,6 +15,7 @@ from genassoc.data.cohort import Cohort
 from genassoc.data.design import Kind, build_design
 from genassoc.data.outcomes import exposure_values
 from genassoc.data.phenotypes import Phenotypes, formula_variables
+from genassoc.data.weights import read_weights
 from genassoc.engine.budget import check_before_fitting
 from genassoc.errors import GenassocError
 from genassoc.methods import checks
@@ -126,6 +127,10 @@ def _check_columns(config: Config, phenotypes: Phenotypes, rows: Int64Array, fou
             found.attempt(partial(build_design, phenotypes, rows, [trait], (), kind, levels))
     if isinstance(exposure, str):
         found.attempt(partial(exposure_values, phenotypes, exposure, rows))
+    if isinstance(config.model.get("weights"), str):
+        found.attempt(partial(read_weights, phenotypes, rows, config.model["weights"]))
+    if isinstance(config.model.get("matched"), str):
+        found.attempt(partial(phenotypes.resolve, [config.model["matched"]], "matched set"))
     names = covariates
     if isinstance(names, str):
         names = found.attempt(partial(formula_variables, names)) or () if names.strip() else ()

@@ -96,6 +96,8 @@ TWINS = {
     "cox_sums.suffix_sums": "cox.terms",
     "ordinal_terms.accumulate": "ordinal.accumulate",
     "ordinal_terms.threshold_weights": "ordinal.threshold_weights",
+    "conditional_rows.analyse_rows": "conditional.analyse_rows",
+    "conditional_rows.centre_in_sets": "conditional.centre_in_sets",
     "cox_rows.analyse_rows": "cox.analyse_rows",
     "cox_screen.screen": "cox.operator",
     "cox_screen.times_means": "cox.operator",

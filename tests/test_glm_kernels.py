@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from oracles import glm as oracle
 from oracles import ordinal as ordinal_oracle
+from oracles import proportional_odds as proportional_oracle
 
-from genassoc.kernels import glm, ordinal, ordinal_score, ordinal_terms, rows, tiles
+from genassoc.kernels import glm, ordinal, ordinal_score, ordinal_terms, proportional_odds, rows, tiles
 
 pytestmark = pytest.mark.kernel
 
@@ -168,6 +169,16 @@ def test_ordinal_rows(missing):
     assert (status == rows.FINE).all()
     expected = [ordinal_oracle.analyse_rows(X[:, 1:], level, g, what) for what in ASKED]
     np.testing.assert_allclose(numbers[:, :3], expected, rtol=NEWTON, atol=NEWTON)
+
+
+def test_proportional_odds():
+    X, level, g = ordinal_small(9)
+    D = np.column_stack([X[:, 1], g])
+    parameters = ordinal_oracle.fit(D, level, 3)
+    expected = proportional_oracle.proportional_odds_chi2(D, level, parameters, 3)
+    assert 0.01 < expected < 50
+    assert proportional_odds.proportional_odds_chi2(D, level, parameters, 3) == pytest.approx(expected, rel=1e-9)
+    assert np.isnan(proportional_odds.proportional_odds_chi2(D, np.minimum(level, 1), parameters[2:], 1))
 
 
 def test_ordinal_rows_without_an_estimate():

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from glm_cohort import MemoryCohort, calls, run
 from oracles import ordinal as oracle
-from scipy.stats import norm
+from oracles.proportional_odds import proportional_odds_chi2
+from scipy.stats import chi2, norm
 from small_cohort import bits
 from statsmodels.miscmodels.ordinal_model import OrderedModel
 
@@ -205,3 +206,56 @@ def test_the_whole_path_gives_the_same_bits_whatever_the_threads(tmp_path):
     one, two = (ga.associate(cohort, model, executor=e).table for e in (ga.Serial(), ga.Threads(2)))
     assert bits(one) == bits(two)
     assert one.height == 400 and set(one["method"].drop_nulls()) == {"score", "score_approx", "lrt"}
+
+
+def test_proportional_odds_of_a_published_table():
+    """Agresti (2007), Introduction to Categorical Data Analysis, Table 6.7: ideology of 428 Democrats and 407 Republicans.
+
+    The table is fitted with beta 0.975 (0.129) and Pearson's chi-squared 3.66 on 3 degrees of freedom. Of two groups without
+    covariates one effect at each threshold is the saturated model, whose score test is Pearson's.
+    """
+    counts = np.array([[80, 81, 171, 41, 55], [30, 46, 148, 84, 99]])
+    y = np.repeat(np.tile(np.arange(5.0), 2), counts.ravel())
+    party = np.repeat([0, 1], counts.sum(axis=1)).astype(np.uint8)
+    found = run(ga.Ordinal("y", test="wald"), MemoryCohort(y=y), party[None, :])
+    assert found["beta"][0, 0] == pytest.approx(0.975, abs=5e-4)  # printed digits
+    assert found["standard_error"][0, 0] == pytest.approx(0.129, abs=5e-4)
+    theta, beta = found["state"].nulls[0].parameters, found["beta"][0, 0]
+    theta = oracle.fit(party[:, None].astype(float), y.astype(int), 4)
+    expected = oracle.chances(theta[:4], np.array([0.0, theta[4]])) * counts.sum(axis=1, keepdims=True)
+    pearson = ((counts - expected) ** 2 / expected).sum()
+    assert pearson == pytest.approx(3.66, abs=5e-3) and beta == pytest.approx(theta[4], rel=1e-5)
+    assert found["po_neg_log_10_p_value"][0, 0] == pytest.approx(-np.log10(chi2.sf(pearson, 3)), rel=1e-5)
+
+
+def test_proportional_odds_of_hits():
+    codes, columns = data(11, n=1500, V=40, effect=0.0, missing=0.01)
+    # The first variant moves samples out of the lowest level only: the other thresholds do not see it.
+    rng = np.random.default_rng(11)
+    moved = (columns["y"] == 0) & (rng.random(1500) < 0.3 * (codes[0] == 1) + 0.6 * (codes[0] == 2))
+    columns["y"][moved] = 1.0
+    found = run(ga.Ordinal("y", ["x", "z"]), MemoryCohort(**columns), codes)
+    fitted = found["method"][:, 0] == "lrt"
+    assert fitted[0] and 0 < fitted.sum() < 15
+    assert np.isnan(found["po_neg_log_10_p_value"][~fitted, 0]).all()
+    assert found["po_neg_log_10_p_value"][0, 0] > 4
+    every = run(ga.Ordinal("y", ["x", "z"], test="wald"), MemoryCohort(**columns), codes)
+    for v in range(6):
+        X, y, g = parts(codes, columns, v)
+        D = np.column_stack([X, g])
+        statistic = proportional_odds_chi2(D, y, oracle.fit(D, y, 3), 3)
+        logp = -chi2.logsf(statistic, 2) / np.log(10)
+        assert every["po_neg_log_10_p_value"][v, 0] == pytest.approx(logp, rel=1e-4, abs=1e-5)  # Newton's last step
+    two = run(ga.Ordinal("two", test="lrt"), MemoryCohort(two=(columns["y"] > 1) * 1.0), codes[:3])
+    assert np.isnan(two["po_neg_log_10_p_value"]).all()
+
+
+def test_proportional_odds_hold_under_the_null():
+    rng = np.random.default_rng(12)
+    codes = calls(rng, 600, 800, low=0.1)
+    x = rng.standard_normal(600)
+    y = np.searchsorted((-0.5, 1.0, 2.2), 0.5 * x + rng.logistic(size=600)).astype(float)
+    p = 10.0 ** -run(ga.Ordinal("y", ["x"], test="wald"), MemoryCohort(y=y, x=x), codes)["po_neg_log_10_p_value"][:, 0]
+    for level in (0.5, 0.05):
+        # three binomial standard deviations
+        assert abs((p < level).mean() - level) < 3 * np.sqrt(level * (1 - level) / p.size)

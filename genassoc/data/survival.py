@@ -117,7 +117,7 @@ def build_survival(
         start = phenotypes.numbers(entry, rows)
         _refuse(phenotypes, rows, entry, start, start < 0, "is negative in")
         notes += _missing_note(entry, np.isnan(start))
-    stratum, labels = _strata(phenotypes, rows, phenotypes.resolve(strata, "stratum"))
+    stratum, labels = strata_numbers(phenotypes, rows, phenotypes.resolve(strata, "stratum"))
     notes += _missing_note(", ".join(strata), stratum < 0)
     complete = design.complete & ~np.isnan(start) & (stratum >= 0)
     endpoints = [
@@ -172,7 +172,9 @@ def _refuse(
         )
 
 
-def _strata(phenotypes: Phenotypes, rows: Int64Array, columns: tuple[str, ...]) -> tuple[Int64Array, tuple[str, ...]]:
+def strata_numbers(
+    phenotypes: Phenotypes, rows: Int64Array, columns: tuple[str, ...]
+) -> tuple[Int64Array, tuple[str, ...]]:
     """Number of each sample's stratum, and the names of the strata."""
     if not columns:
         return np.zeros(rows.size, np.int64), ("",)

@@ -8,9 +8,11 @@ from genassoc.kernels import jit
 from genassoc.kernels.logistic import cholesky, solve_lower, solve_upper
 from genassoc.kernels.logistic_rows import independent_columns
 from genassoc.kernels.ordinal_terms import accumulate_tiles
+from genassoc.kernels.proportional_odds import proportional_odds_chi2
 from genassoc.kernels.rows import (
     BETA,
     COLLINEAR,
+    DF,
     DISPERSION,
     FINE,
     ITERATIONS,
@@ -27,6 +29,7 @@ from genassoc.kernels.rows import (
     SCORE,
     STATISTIC,
     STEP_TOLERANCE,
+    TREND,
     observed_calls,
 )
 from genassoc.kernels.tiles import tiles_of
@@ -147,7 +150,8 @@ def analyse_rows(
     start : float64 array (n_levels - 1 + C - 1,)
         The null's parameters.
     numbers : float64 array (R, N_NUMBERS)
-        Filled as `genassoc.kernels.glm.analyse_rows` does; the dispersion is 1.
+        Filled as `genassoc.kernels.glm.analyse_rows` does; the dispersion is 1, and of WALD and LRT the test that g's effect
+        is the same at every threshold, with its degrees of freedom.
     status : int64 array (R,)
     dropped : bool array (R,)
         Filled: whether a covariate was a combination of others among the samples observed, and left out.
@@ -198,6 +202,7 @@ def _one_row(
             estimate = parameters[A - 1]
             if state == FINE:
                 row[BETA] = estimate
+                row[TREND], row[DF] = proportional_odds_chi2(D, level, parameters, M), M - 1
             row[ITERATIONS], row[MODEL_SE] = iterations, 1.0 / L[A - 1, A - 1]
             row[STATISTIC] = estimate / row[MODEL_SE]
             if what == LRT or state == RUNAWAY:

@@ -11,9 +11,9 @@ from genassoc.shapes import Float64Array, Int64Array
 SCORE, WALD, LRT = 0, 1, 2
 # What came out. RUNAWAY: the maximum lies at an infinite coefficient of g; the likelihood ratio is that of the limit.
 FINE, NOT_CONVERGED, NULL_NOT_CONVERGED, COLLINEAR, ONE_OUTCOME, RUNAWAY = 0, 1, 2, 3, 4, 5
-# Columns of the numbers of a row.
-BETA, MODEL_SE, STATISTIC, ITERATIONS, DISPERSION, DF = 0, 1, 2, 3, 4, 5
-N_NUMBERS = 6
+# Columns of the numbers of a row. TREND: chi-squared of the model's own assumption on g, where it is tested.
+BETA, MODEL_SE, STATISTIC, ITERATIONS, DISPERSION, DF, TREND = 0, 1, 2, 3, 4, 5, 6
+N_NUMBERS = 7
 
 MAX_ITERATIONS = 60
 MAX_HALVINGS = 20

@@ -11,7 +11,7 @@ import numpy as np
 
 from genassoc.data.block import Block
 from genassoc.data.survival import SurvivalDesign, build_survival
-from genassoc.methods import checks, cox_genotypic, cox_interaction
+from genassoc.methods import checks, cox_genotypic, cox_interaction, cox_weighted
 from genassoc.methods.base import BlockResult
 from genassoc.methods.cox_null import CoxState, prepare
 from genassoc.methods.cox_rows import CODES, METHODS, Choices, test_endpoint
@@ -64,6 +64,9 @@ class Cox(InteractionChoices, GenotypeChoices):
         Missing calls: leave the sample out of the row ("complete", the default); or the mean of the observed calls.
     min_mac : float, optional
         Rows below this minor allele count have no estimate (code "too_few_carriers"); 5 by default.
+    weights : str, optional
+        Column of sampling weights (case-cohort samples, inverse chances of sampling): Wald tests of every row with Lin's and
+        Wei's variance; see docs/models/weights.md.
     genetic_model, male_x_dosage, condition_on
         See `genassoc.methods.genotype_choices.GenotypeChoices`. The genotypic model is tested by likelihood ratios (or
         ``test="wald"``), corrected by Firth's.
@@ -92,6 +95,7 @@ class Cox(InteractionChoices, GenotypeChoices):
     correct_below: float = 0.05
     missing: Literal["auto", "complete", "mean"] = "auto"
     min_mac: float | None = None
+    weights: str | None = None
 
     def __post_init__(self) -> None:
         self.check_genotype_choices()
@@ -126,6 +130,23 @@ class Cox(InteractionChoices, GenotypeChoices):
             raise ValueError(
                 "genetic_model='genotypic' is of complete genotypes, tested by likelihood ratios (the default) or test='wald', "
                 "corrected by Firth's penalty: leave missing='mean', test='score' and correction='spa' out"
+            )
+        if self.weights is not None:
+            self._check_weights()
+
+    def _check_weights(self) -> None:
+        """Refuse what tests of sampling weights do not have."""
+        if len(checks.names(self.weights, "weights")) != 1:
+            raise ValueError(f"weights is the name of one column of sampling weights, not {self.weights!r}")
+        if self.interaction is not None or self.genetic_model == "genotypic":
+            raise ValueError(
+                "weights is of one column of genotypes: leave interaction and genetic_model='genotypic' out, or analyse each arm "
+                "by itself"
+            )
+        if self.test in ("score", "lrt") or self.correction not in ("auto", None):
+            raise ValueError(
+                "weights is tested by Wald tests with a sandwich variance: weighted likelihood ratios are not chi-squared, and "
+                "Firth's and the saddlepoint are of likelihoods. Leave test and correction out"
             )
 
     @property
@@ -174,6 +195,8 @@ class Cox(InteractionChoices, GenotypeChoices):
 
     def prepare(self, cohort: Any) -> Any:
         """Fit the null models of all endpoints on the cohort's samples."""
+        if self.weights is not None:
+            return cox_weighted.prepare(self, cohort)
         if self.interaction is not None:
             return cox_interaction.prepare(self, cohort)
         columns, width = np.asarray(cohort.block_columns), int(cohort.block_width)
@@ -182,6 +205,8 @@ class Cox(InteractionChoices, GenotypeChoices):
     @by_genetic_model
     def block(self, state: Any, block: Block) -> BlockResult:
         """Test every variant of the block against every endpoint: V x T rows, more of an interaction."""
+        if self.weights is not None:
+            return cox_weighted.test_block(self.choices().min_mac, self.imputes, state, block)
         if self.interaction is not None:
             return cox_interaction.test_block(self.interaction_choices(), state, block)
         flipped = minor_is_ref(block, state.cohort_columns, state.cohort_mask)

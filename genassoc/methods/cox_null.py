@@ -170,7 +170,7 @@ def fit_null(
     who = who[np.lexsort((endpoint.time[who], design.stratum[who]))]
     time, event, stratum = endpoint.time[who], endpoint.event[who] == 1, design.stratum[who]
     sets, times = risk_sets(time, event, design.entry[who], stratum, efron)
-    basis = orthonormal_basis(_within(design.covariates.X[who], stratum))
+    basis = orthonormal_basis(within_strata(design.covariates.X[who], stratum))
     X = np.ascontiguousarray(basis.Q)
     n, C = X.shape
     own_X = np.ascontiguousarray(X[:, 1:])
@@ -199,7 +199,7 @@ def fit_null(
     return null, basis.kept
 
 
-def _within(X: Float64Array, stratum: Int64Array) -> Float64Array:
+def within_strata(X: Float64Array, stratum: Int64Array) -> Float64Array:
     """Covariates, the constant but for, less their means in each stratum: the likelihood knows no more of them."""
     out = X.copy()
     largest = np.abs(X).max(axis=0, initial=0.0)

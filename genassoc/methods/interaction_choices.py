@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from genassoc.methods import checks
 
-Variance = Literal["auto", "model", "robust"]
+Variance = Literal["auto", "model", "robust", "hc0"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,12 +48,17 @@ class VarianceChoices(InteractionChoices):
 
     Parameters
     ----------
-    variance : {"auto", "model", "robust"}
-        The model's (what "auto" means, unless ``like`` says else), or HC3 (MacKinnon & White 1985), which holds where the
-        residual variance differs between samples, at the cost of a second pass over the samples of every row.
+    variance : {"auto", "model", "robust", "hc0"}
+        The model's (what "auto" means, unless ``like`` or ``weights`` say else), or HC3 (MacKinnon & White 1985), which holds
+        where the residual variance differs between samples, at the cost of a second pass over the samples of every row; or
+        Huber's and White's without the leverages of HC3, which finds too much where carriers are few.
+    weights : str, optional
+        Column of sampling weights, one over the chance of being sampled. Variances are then HC3's unless "hc0" is asked
+        for: those of the model would take a weight of 10 for ten samples.
     """
 
     variance: Variance = "auto"
+    weights: str | None = None
 
     def check_variance(self) -> None:
         """Refuse what is no variance, or does not go with the other choices.
@@ -62,11 +67,47 @@ class VarianceChoices(InteractionChoices):
         ------
         ValueError
         """
-        checks.choice(self.variance, "variance", ("auto", "model", "robust"))
+        checks.choice(self.variance, "variance", ("auto", "model", "robust", "hc0"))
+        if self.weights is not None and len(checks.names(self.weights, "weights")) != 1:
+            raise ValueError(f"weights is the name of one column of sampling weights, not {self.weights!r}")
+        if self.is_weighted:
+            self._check_weighted()
         if self.variance == "robust" and getattr(self, "genetic_model", "additive") == "genotypic":
             raise ValueError("variance='robust' is of one column of genotypes: leave genetic_model='genotypic' out")
+
+    def _check_weighted(self) -> None:
+        """Refuse what tests of sampling weights (and of "hc0") do not have."""
+        what = "variance='hc0'" if self.weights is None else "weights"
+        if self.variance == "model":
+            raise ValueError(
+                "weights are sampling weights, which need a sandwich variance: the model's would take a weight of 10 for ten "
+                "samples. Leave variance='model' out"
+            )
+        if self.interaction is not None:
+            raise ValueError(
+                f"{what} is of one column of genotypes: leave interaction out, or analyse each arm by itself"
+            )
+        if getattr(self, "genetic_model", "additive") == "genotypic":
+            raise ValueError(f"{what} is of one column of genotypes: leave genetic_model='genotypic' out")
+        like = getattr(self, "like", None)
+        if like is not None:
+            raise ValueError(f"{what}: neither PLINK 2 nor REGENIE has it; leave like={like!r} out")
+        if getattr(self, "test", "auto") in ("score", "lrt"):
+            raise ValueError(
+                f"{what} is tested by Wald tests: sandwich variances belong to the estimate, and weighted likelihood ratios are "
+                "not chi-squared. Leave test out"
+            )
+        if getattr(self, "correction", None) not in ("auto", None):
+            raise ValueError(
+                f"{what} has no correction: Firth's and the saddlepoint are of likelihoods. Leave correction out"
+            )
+
+    @property
+    def is_weighted(self) -> bool:
+        """Whether rows are fitted by `genassoc.methods.weighted`."""
+        return self.weights is not None or self.variance == "hc0"
 
     @property
     def refits(self) -> bool:
         """Whether rows need the genotypes of every sample, or two columns of them."""
-        return self.interaction is not None or self.variance == "robust"
+        return self.interaction is not None or self.variance == "robust" or self.is_weighted

@@ -15,7 +15,7 @@ from genassoc.data.design import Kind
 from genassoc.kernels import linear_rows as kernel
 from genassoc.kernels.carriers import sum_lacking
 from genassoc.kernels.linear import sum_dense
-from genassoc.methods import checks, linear_genotypic, linear_interaction
+from genassoc.methods import checks, linear_genotypic, linear_interaction, weighted
 from genassoc.methods.base import BlockResult
 from genassoc.methods.change import baseline_names, prepare_changes, with_baseline_tests
 from genassoc.methods.columns import minor_counts, minor_dosages
@@ -71,8 +71,8 @@ class Linear(VarianceChoices, GenotypeChoices):
         Put the baseline among the covariates (the default); see `genassoc.methods.change`.
     genetic_model, male_x_dosage, condition_on
         See `genassoc.methods.genotype_choices.GenotypeChoices`.
-    interaction, variance
-        See `genassoc.methods.interaction_choices.VarianceChoices` and docs/models/interaction.md.
+    interaction, variance, weights
+        See `genassoc.methods.interaction_choices.VarianceChoices`, docs/models/interaction.md and docs/models/weights.md.
 
     Notes
     -----
@@ -107,7 +107,7 @@ class Linear(VarianceChoices, GenotypeChoices):
         elif not self.adjust_baseline:
             raise ValueError("adjust_baseline=False is of changes: name the baseline too, baseline='ldl_before'")
         if self.baseline is not None and self.refits and len(set(self.baseline)) > 1:
-            raise ValueError("interaction and variance='robust' take one baseline: make a model of each")
+            raise ValueError("interaction, variance='robust' and weights take one baseline: make a model of each")
         self.check_genotype_choices()
         self.check_interaction()
         self.check_variance()
@@ -138,6 +138,8 @@ class Linear(VarianceChoices, GenotypeChoices):
 
     def prepare(self, cohort: Any) -> Any:
         """Fit the null models of all traits on the cohort's samples."""
+        if self.is_weighted:
+            return weighted.prepare(self, cohort)
         if self.refits:
             return linear_interaction.prepare(self, cohort, self.refit_choices())
         if self.baseline is not None:
@@ -148,6 +150,8 @@ class Linear(VarianceChoices, GenotypeChoices):
     @by_genetic_model
     def block(self, state: Any, block: Block) -> BlockResult:
         """Test every variant of the block against every trait: V x T rows, more of an interaction."""
+        if self.is_weighted:
+            return weighted.test_block(self, self.least_mac, state, block)
         if self.refits:
             return linear_interaction.test_block(self.refit_choices(), state, block)
         return with_baseline_tests(self, state, block, _test_block(self, state, block))

@@ -12,7 +12,8 @@ import numpy as np
 
 from genassoc.data.block import Block
 from genassoc.data.design import Kind
-from genassoc.methods import checks, logistic_genotypic, logistic_interaction
+from genassoc.methods import checks, logistic_genotypic, logistic_interaction, weighted
+from genassoc.methods import matched as matched_sets
 from genassoc.methods.base import BlockResult
 from genassoc.methods.genetic_models import by_genetic_model
 from genassoc.methods.genotype_choices import GenotypeChoices
@@ -60,6 +61,11 @@ class Logistic(VarianceChoices, GenotypeChoices):
         Sets what is left at "auto" or None as that program does; see docs/models/logistic.md.
     genetic_model, male_x_dosage, condition_on
         See `genassoc.methods.genotype_choices.GenotypeChoices`.
+    matched : str, optional
+        Column of the matched set of each sample: conditional logistic regression, exact for any number of cases and controls
+        in a set. Score tests, below ``correct_below`` likelihood ratio (or exact) tests; see docs/models/matched.md.
+    weights
+        Column of sampling weights: Wald tests with Huber-White variances of every row; see docs/models/weights.md.
     interaction, variance
         See `genassoc.methods.interaction_choices.VarianceChoices` and docs/models/interaction.md. Both are tested by Wald
         (or likelihood ratio) tests; of an interaction, ``"auto"`` corrects by Firth's penalised likelihood ratio tests.
@@ -81,6 +87,7 @@ class Logistic(VarianceChoices, GenotypeChoices):
     missing: Literal["auto", "complete", "mean"] = "auto"
     min_mac: float | None = None
     like: Literal["plink2", "regenie"] | None = None
+    matched: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "traits", checks.names(self.traits, "traits"))
@@ -101,6 +108,8 @@ class Logistic(VarianceChoices, GenotypeChoices):
         self.check_interaction()
         self.check_variance()
         self._check_refits()
+        if self.matched is not None:
+            self._check_matched()
         if self.genetic_model == "genotypic":
             if self.missing == "mean":
                 raise ValueError("genetic_model='genotypic' is of complete genotypes: leave missing='mean' out")
@@ -113,7 +122,7 @@ class Logistic(VarianceChoices, GenotypeChoices):
     def _check_refits(self) -> None:
         """Refuse tests that an interaction or a robust variance cannot have."""
         what = "interaction" if self.interaction is not None else "variance='robust'"
-        if not self.refits:
+        if not self.refits or self.is_weighted:
             return
         if self.test == "score":
             raise ValueError(f"{what} needs the variant in the fit, which no score test has: leave test='score' out")
@@ -123,6 +132,31 @@ class Logistic(VarianceChoices, GenotypeChoices):
             raise ValueError(f"{what}: REGENIE's rules for binary traits are not reproduced; leave like='regenie' out")
         if self.variance == "robust" and (self.test == "lrt" or self.correction not in ("auto", None)):
             raise ValueError("variance='robust' is of Wald tests: leave test and correction out")
+
+    def _check_matched(self) -> None:
+        """Refuse what conditional logistic regression does not have."""
+        if len(checks.names(self.matched, "matched")) != 1:
+            raise ValueError(f"matched is the name of one column, that of the matched sets, not {self.matched!r}")
+        if self.refits:
+            what = "weights" if self.weights is not None else ("interaction" if self.interaction else "variance")
+            raise ValueError(
+                f"matched sets have their conditional likelihood, which goes with no {what}: leave one of them out"
+            )
+        if self.correction not in ("auto", None):
+            raise ValueError(
+                f"matched: hits have likelihood ratio or exact tests; leave correction={self.correction!r} out, or say None"
+            )
+        if self.genetic_model == "genotypic":
+            raise ValueError("matched is of one column of genotypes: leave genetic_model='genotypic' out")
+        if self.like is not None:
+            raise ValueError(f"matched: neither PLINK 2 nor REGENIE has it; leave like={self.like!r} out")
+
+    def matched_choices(self) -> matched_sets.Choices:
+        """What is done of matched sets, every default resolved."""
+        own = self.choices()
+        return matched_sets.Choices(
+            own.test, None if own.correction is None else "lrt", own.correct_below, own.impute, own.min_mac
+        )
 
     def refit_choices(self) -> logistic_interaction.Choices:
         """What is done of interactions and robust variances, every default resolved."""
@@ -168,6 +202,10 @@ class Logistic(VarianceChoices, GenotypeChoices):
 
     def prepare(self, cohort: Any) -> Any:
         """Fit the null models of all traits on the cohort's samples."""
+        if self.matched is not None:
+            return matched_sets.prepare(self, cohort)
+        if self.is_weighted:
+            return weighted.prepare(self, cohort)
         if self.refits:
             return logistic_interaction.prepare(self, cohort)
         design = cohort.design(self.traits, self.covariates, kind=self.outcome)
@@ -176,6 +214,10 @@ class Logistic(VarianceChoices, GenotypeChoices):
     @by_genetic_model
     def block(self, state: Any, block: Block) -> BlockResult:
         """Test every variant of the block against every trait: V x T rows, more of an interaction."""
+        if self.matched is not None:
+            return matched_sets.test_block(self.matched_choices(), state, block)
+        if self.is_weighted:
+            return weighted.test_block(self, self.choices().min_mac, state, block)
         if self.refits:
             return logistic_interaction.test_block(self.refit_choices(), state, block)
         flipped = minor_is_ref(block, state.cohort_columns, state.cohort_mask)

@@ -8,9 +8,10 @@ import numpy as np
 from genassoc.kernels import logistic_score, ordinal, ordinal_score, ordinal_terms
 from genassoc.kernels import rows as kernel
 from genassoc.kernels.counts import mask_words
+from genassoc.methods.rows import Rows
 from genassoc.methods.score_screen import Refits, ScoreNull, ScreenState, null_notes, sum_missing
 from genassoc.methods.sums import GenotypeSums
-from genassoc.shapes import BoolArray, Float64Array, Int64Array
+from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.linalg import orthonormal_basis
 
 LEVEL_LOST = 0.1  # share of a level's samples beyond which one Newton step is not enough
@@ -94,6 +95,10 @@ class NullOrdinal(ScoreNull):
             of_level[self.columns[self.level == k]] = 1.0
             enough &= sum_missing(own, of_level) <= LEVEL_LOST * count
         return enough
+
+    def extra_columns(self, own: GenotypeSums, rows: Rows) -> dict[str, Array]:
+        """The test of proportional odds of rows that were fitted, where there are two thresholds or more."""
+        return {"po_neg_log_10_p_value": rows.trend}
 
 
 def prepare(design: Any, block_columns: Int64Array, block_width: int) -> ScreenState:

@@ -1,14 +1,19 @@
 """Rows of one trait being filled: estimates of the minor allele with their tests, until they are turned to ALT."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from genassoc.kernels import rows as kernel
 from genassoc.methods.sums import GenotypeSums
+from genassoc.methods.tested_rows import FailingRows
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.tails import Z_975, neg_log_10_p_t, neg_log_10_p_z, t_quantile_975, z_from_neg_log_10_p
 
-METHODS: tuple[str | None, ...] = (None, "score", "score_approx", "wald", "lrt", "spa")
+METHODS: tuple[str | None, ...] = (
+    None, "score", "score_approx", "wald", "lrt", "spa", "t_hc3", "t_hc0", "wald_hc3", "wald_hc0", "wald_robust",
+)  # fmt: skip
 CODES: tuple[str | None, ...] = (
     None,
     "monomorphic",
@@ -25,13 +30,20 @@ CODES: tuple[str | None, ...] = (
     "refit_not_converged",
     "skewed_score",
     "tail_failed",
+    "leverage_of_one",
+    "no_events",
+    "too_few_events",
+    "no_carrier_events",
 )
 CHUNK_BYTES = 2**24  # decoded calls held at once
 
 
 @dataclass
-class Rows:
-    """V rows; arrays (V,), ``quantile`` times the standard error is half the 95 % interval."""
+class Rows(FailingRows):
+    """V rows; arrays (V,), ``quantile`` times the standard error is half the 95 % interval.
+
+    ``trend`` is -log10 p of the model's own assumption on g (proportional odds), where a row was fitted and it is tested.
+    """
 
     beta: Float64Array
     error: Float64Array
@@ -40,6 +52,7 @@ class Rows:
     neg_log_10_p: Float64Array
     quantile: Float64Array
     dispersion: Float64Array
+    trend: Float64Array
     iterations: Int64Array
     method: Array
     code: Array
@@ -47,7 +60,7 @@ class Rows:
     @classmethod
     def empty(cls, n_variants: int) -> "Rows":
         """Rows without an estimate."""
-        floats = (np.full(n_variants, np.nan) for _ in range(7))
+        floats = (np.full(n_variants, np.nan) for _ in range(8))
         return cls(*floats, *(np.zeros(n_variants, dtype) for dtype in (np.int64, np.uint8, np.uint8)))
 
     def put(
@@ -80,9 +93,39 @@ class Rows:
         self.neg_log_10_p[at], self.quantile[at] = neg_log_10_p, Z_975
         self.method[at] = METHODS.index(method)
 
+    def put_wald(
+        self,
+        at: Int64Array,
+        numbers: Float64Array,
+        status: Int64Array,
+        dropped: BoolArray,
+        method: str,
+        failures: Mapping[int, str],
+        student: bool = True,
+    ) -> None:
+        """Rows that a kernel fitted one by one (see `genassoc.kernels.rows`), and the codes of those that have no estimate."""
+        fine = status == kernel.FINE
+        found, done = numbers[fine], at[fine]
+        beta, error, ratio = (found[:, k] for k in (kernel.BETA, kernel.MODEL_SE, kernel.STATISTIC))
+        self.put(done, method, beta, error, ratio, found[:, kernel.DF] if student else None)
+        self.iterations[done] = found[:, kernel.ITERATIONS].astype(np.int64)
+        self.caution(at[dropped & fine], "covariate_collinear")
+        self.fail(done[~(error > 0)], "no_variance")
+        for failed, code in failures.items():
+            self.fail(at[status == failed], code)
+
     def fail(self, at: Array, code: str) -> None:
         """No estimate, and why."""
-        for values in (self.beta, self.error, self.model_error, self.statistic, self.neg_log_10_p, self.dispersion):
+        floats = (
+            self.beta,
+            self.error,
+            self.model_error,
+            self.statistic,
+            self.neg_log_10_p,
+            self.dispersion,
+            self.trend,
+        )
+        for values in floats:
             values[at] = np.nan
         self.iterations[at], self.method[at], self.code[at] = 0, 0, CODES.index(code)
 

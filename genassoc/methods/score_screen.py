@@ -21,6 +21,7 @@ from genassoc.methods.rows import CODES, METHODS, Rows, chunks, unusable
 from genassoc.methods.sums import GenotypeSums, genotype_sums, minor_is_ref
 from genassoc.methods.tested_rows import REFIT_ABOVE_MISSING, REFIT_DIFFERENTIAL
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array, packed_bytes
+from genassoc.stats.tails import neg_log_10_p_chi2
 
 WEAK_DIRECTION = 0.05  # as in kernels/linear.py: below these float32 sums do not hold five digits
 WEAK_SHARE = 0.02
@@ -232,13 +233,7 @@ def _test_trait(
     """All columns of one trait, (V,) each."""
     own = genotype_sums(block, flipped, null.columns, null.mask)
     rows = Rows.empty(own.n.size)
-    usable = np.ones(own.n.size, dtype=bool)
-    for bad, code in unusable(own, null.n_covariates, choices.min_mac):
-        rows.fail(bad & usable, code)
-        usable &= ~bad
-    if null.failure is not None:
-        rows.fail(usable, null.failure)
-        usable[:] = False
+    usable = rows.fail_unusable(unusable(own, null.n_covariates, choices.min_mac), null.failure)
     weak = _score(choices, null, own, product, squares, rows, usable)
     _refine(choices, null, block, flipped, own, rows, weak, usable)
     extra = null.extra_columns(own, rows)
@@ -369,3 +364,4 @@ def _put(rows: Rows, variants: Int64Array, fits: Refits, picked: Int64Array, met
     rows.put(at, method, beta, error, statistic, df)
     rows.iterations[at] = found[:, kernel.ITERATIONS].astype(np.int64)
     rows.dispersion[at] = found[:, kernel.DISPERSION]
+    rows.trend[at] = neg_log_10_p_chi2(found[:, kernel.TREND], found[:, kernel.DF])

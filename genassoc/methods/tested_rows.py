@@ -16,8 +16,29 @@ EXACT_BELOW_MAC = 10  # minor alleles below which rows are tested exactly: Firth
 EXACT_BELOW_EXPECTED = 2.0  # minor alleles expected in the smaller group, or among the events, likewise
 
 
+class FailingRows:
+    """Rows of which some have no estimate; ``beta`` (V,)."""
+
+    beta: Float64Array
+
+    def fail(self, rows: Array, code: str) -> None:
+        """No estimate, and why."""
+        raise TypeError(f"{type(self).__name__} do not say how a row fails")
+
+    def fail_unusable(self, reasons: Iterable[tuple[BoolArray, str]], failure: str | None) -> BoolArray:
+        """Rows without an estimate whatever is tested, the first reason that holds counting; the others (V,)."""
+        usable = np.ones(self.beta.size, dtype=bool)
+        for bad, code in reasons:
+            self.fail(bad & usable, code)
+            usable &= ~bad
+        if failure is not None:
+            self.fail(usable, failure)
+            usable[:] = False
+        return usable
+
+
 @dataclass
-class TestedRows:
+class TestedRows(FailingRows):
     """V rows, arrays (V,); a model's own has its ``methods`` and ``codes``."""
 
     methods: ClassVar[tuple[str | None, ...]]
@@ -65,17 +86,6 @@ class TestedRows:
         self.iterations[rows] = 0
         self.method[rows] = 0
         self.code[rows] = self.codes.index(code)
-
-    def fail_unusable(self, reasons: Iterable[tuple[BoolArray, str]], failure: str | None) -> BoolArray:
-        """Rows without an estimate whatever is tested, the first reason that holds counting; the others (V,)."""
-        usable = np.ones(self.beta.size, dtype=bool)
-        for bad, code in reasons:
-            self.fail(bad & usable, code)
-            usable &= ~bad
-        if failure is not None:
-            self.fail(usable, failure)
-            usable[:] = False
-        return usable
 
 
 TestedRows.__test__ = False  # type: ignore[attr-defined]  # its name is not a test's

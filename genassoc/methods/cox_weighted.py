@@ -1,0 +1,172 @@
+"""Cox regression of case-cohort and other unequal samples: every row fitted, Wald tests with Lin and Wei's variance."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from genassoc.data.block import Block
+from genassoc.data.weights import read_weights
+from genassoc.errors import PhenotypeError
+from genassoc.kernels import cox_weighted as kernel
+from genassoc.kernels import rows as status
+from genassoc.kernels.counts import mask_words
+from genassoc.kernels.cox_sums import RiskSets
+from genassoc.methods.base import BlockResult
+from genassoc.methods.columns import minor_counts
+from genassoc.methods.cox_null import risk_sets, within_strata
+from genassoc.methods.rows import CODES, METHODS, Rows, chunks, unusable
+from genassoc.methods.sums import allele_counts, frequency, genotype_sums, minor_is_ref
+from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
+from genassoc.stats.linalg import orthonormal_basis
+
+_FAILED = {
+    status.NOT_CONVERGED: "not_converged",
+    status.COLLINEAR: "collinear",
+    status.ONE_OUTCOME: "no_events",
+    status.RUNAWAY: "no_carrier_events",
+}
+
+
+@dataclass(frozen=True)
+class NullWeightedCox:
+    """One endpoint fitted on the covariates, on its own complete cases with a weight, sorted by stratum and time.
+
+    Attributes
+    ----------
+    n, n_covariates : int
+        Samples; covariates with a constant that is no part of the model.
+    columns : int64 array (n,)
+        Columns of its samples in a block.
+    mask, event_mask : uint64 arrays (W,)
+    Q : float64 array (n, C)
+        Orthonormal covariates, centred in each stratum, a constant first.
+    sets : RiskSets
+    weight : float64 array (n,)
+        Sampling weights of mean 1.
+    start : float64 array (C - 1,)
+        Coefficients of the null.
+    failure : str or None
+    """
+
+    n: int
+    n_covariates: int
+    columns: Int64Array
+    mask: UInt64Array
+    event_mask: UInt64Array
+    Q: Float64Array
+    sets: RiskSets
+    weight: Float64Array
+    start: Float64Array
+    failure: str | None
+
+
+@dataclass(frozen=True)
+class WeightedCoxState:
+    """What all blocks share; ``notes`` says, for people, codings, weights and what was dropped."""
+
+    traits: tuple[str, ...]
+    cohort_columns: Int64Array
+    cohort_mask: UInt64Array
+    nulls: tuple[NullWeightedCox, ...]
+    n_incomplete: int
+    notes: tuple[str, ...]
+
+    @property
+    def n_by_trait(self) -> list[int]:
+        """Complete samples of each endpoint."""
+        return [null.n for null in self.nulls]
+
+
+def prepare(model: Any, cohort: Any) -> WeightedCoxState:
+    """Fit the null models of all endpoints, each on its own complete cases with a weight."""
+    columns, width = np.asarray(cohort.block_columns), int(cohort.block_width)
+    design = model.design(cohort.phenotypes, cohort.rows)
+    weights = read_weights(cohort.phenotypes, cohort.rows, model.weights)
+    complete = design.complete & weights.there
+    if not complete.any():
+        raise PhenotypeError(
+            f"{cohort.phenotypes.source}: no sample has a sampling weight '{weights.name}' above 0 and all covariates"
+        )
+    notes = [f"covariate dropped: {dropped}" for dropped in design.covariates.dropped_covariates]
+    notes += [*design.notes, *weights.notes]
+    nulls = []
+    for endpoint in design.endpoints:
+        observed = complete & ~np.isnan(endpoint.time)
+        null, kept = fit_null(design, endpoint, observed, weights.values, columns, width, model.ties == "efron")
+        nulls.append(null)
+        name, n_events = endpoint.name, int(null.sets.event.sum())
+        notes.append(f"{name}: {endpoint.coding}; {n_events:,} events among {null.n:,} samples")
+        notes += [weights.line(name, observed), *(f"{name}: {lacking}" for lacking in endpoint.lacking)]
+        notes += [
+            f"covariate {design.covariates.covariates[column]} dropped for {name}: among its {null.n:,} complete samples it is "
+            "constant (in every stratum) or a combination of the covariates before it"
+            for column in np.flatnonzero(~kept)
+        ]
+        if null.failure is not None:
+            notes.append(f"{name} has no null model ({null.failure}): its rows have no estimate")
+    names = tuple(endpoint.name for endpoint in design.endpoints)
+    n_incomplete = int((~complete).sum())
+    return WeightedCoxState(names, columns, mask_words(columns, width), tuple(nulls), n_incomplete, tuple(notes))
+
+
+def fit_null(
+    design: Any, endpoint: Any, observed: BoolArray, weights: Float64Array, block_columns: Int64Array, block_width: int,
+    efron: bool,
+) -> tuple[NullWeightedCox, BoolArray]:  # fmt: skip
+    """The null model of one endpoint, and which covariates are independent within strata; ``weights`` (N,)."""
+    who = np.flatnonzero(observed)
+    who = who[np.lexsort((endpoint.time[who], design.stratum[who]))]
+    event, stratum = endpoint.event[who] == 1, design.stratum[who]
+    sets, _ = risk_sets(endpoint.time[who], event, design.entry[who], stratum, efron)
+    basis = orthonormal_basis(within_strata(design.covariates.X[who], stratum))
+    Q = np.ascontiguousarray(basis.Q)
+    n, C = Q.shape
+    weight = weights[who] / weights[who].mean() if n else np.empty(0)
+    start = np.zeros(C - 1)
+    failure = "too_few_events" if int(event.sum()) < C or n <= C else None
+    if failure is None and C > 1:
+        own = np.ascontiguousarray(Q[:, 1:])
+        state, _ = kernel.fit(own, weight, sets, False, start, np.empty(n), np.zeros((C - 1, C - 1)))
+        failure = None if state == status.FINE else "null_not_converged"
+    columns = block_columns[who]
+    masks = mask_words(columns, block_width), mask_words(columns[event], block_width)
+    return NullWeightedCox(n, C, columns, *masks, Q, sets, weight, start, failure), basis.kept
+
+
+def test_block(min_mac: float, impute: bool, state: WeightedCoxState, block: Block) -> BlockResult:
+    """Test every variant of the block against every endpoint: V x T rows."""
+    flipped = minor_is_ref(block, state.cohort_columns, state.cohort_mask)
+    by_trait = [_of_endpoint(min_mac, impute, null, block, flipped) for null in state.nulls]
+    columns = {name: np.column_stack([rows[name] for rows in by_trait]) for name in by_trait[0]}
+    labels = {"trait": state.traits, "test": ("add",) * len(state.traits)}
+    return BlockResult(columns, labels, {"method": METHODS, "code": CODES})
+
+
+test_block.__test__ = False  # type: ignore[attr-defined]  # its name is not a test's
+
+
+def _of_endpoint(
+    min_mac: float, impute: bool, null: NullWeightedCox, block: Block, flipped: BoolArray
+) -> dict[str, Array]:
+    """All columns of one endpoint, (V,) each."""
+    own = genotype_sums(block, flipped, null.columns, null.mask, list_calls=False)
+    events = allele_counts(block, null.columns[null.sets.event], null.event_mask)
+    rows = Rows.empty(own.n.size)
+    usable = rows.fail_unusable(unusable(own, null.n_covariates, min_mac), null.failure)
+    variants, freedom = np.flatnonzero(usable), np.full(own.n.size, np.nan)
+    for first, last in chunks(variants.size, null.n):
+        some = variants[first:last]
+        R = some.size
+        numbers, state, dropped = np.empty((R, status.N_NUMBERS)), np.zeros(R, np.int64), np.zeros(R, np.bool_)
+        G = minor_counts(block, flipped, some, null.columns)
+        kernel.wald_rows(G, null.Q, null.sets, null.weight, null.start, impute, numbers, state, dropped)
+        rows.put_wald(some, numbers, state, dropped, "wald_robust", _FAILED)
+        freedom[some] = numbers[:, status.DF]
+    columns = rows.finished(own, flipped, null.n, impute)
+    del columns["standard_error_model"]  # the model's is not of sampling weights
+    return columns | {
+        "degrees_of_freedom": np.where(np.isnan(rows.beta), np.nan, freedom),
+        "effect_allele_frequency_events": frequency(events.allele_count, events.n_alleles),
+        "n_events": np.full(own.n.size, int(null.sets.event.sum())) if impute else events.n,
+    }

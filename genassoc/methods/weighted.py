@@ -1,0 +1,248 @@
+"""Sampling weights: every row is fitted by weighted likelihood, with a Wald test on its Huber-White variance.
+
+A weighted model estimates what the model would be in the population that the samples stand for (pseudo-likelihood: Binder
+1983, doi:10.2307/1402588); what varies is who was sampled, so the variance is a sandwich whatever the outcome.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from genassoc.data.block import Block
+from genassoc.data.weights import read_weights, weighted_design
+from genassoc.kernels import glm
+from genassoc.kernels import rows as status
+from genassoc.kernels import weighted as kernel
+from genassoc.kernels.counts import mask_words
+from genassoc.methods.base import BlockResult
+from genassoc.methods.case_columns import case_columns
+from genassoc.methods.change import adjusted_for_baseline, of_change
+from genassoc.methods.columns import minor_counts
+from genassoc.methods.linear_null import normal_scores
+from genassoc.methods.rows import CODES, METHODS, Rows, chunks, unusable
+from genassoc.methods.sums import genotype_sums, minor_is_ref
+from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
+from genassoc.stats.linalg import orthonormal_basis
+
+_FAILED = {
+    status.NOT_CONVERGED: "not_converged",
+    status.COLLINEAR: "collinear",
+    status.ONE_OUTCOME: "one_outcome",
+    kernel.LEVERAGE: "leverage_of_one",
+}
+
+
+@dataclass(frozen=True)
+class NullWeighted:
+    """One trait fitted on the covariates, on its own complete cases with a weight.
+
+    Attributes
+    ----------
+    traits : int64 array (1,)
+        Its number.
+    n, n_covariates : int
+    columns : int64 array (n,)
+        Columns of its samples in a block.
+    mask, case_mask : uint64 arrays (W,)
+        Its samples, and the cases among them, as packed words.
+    Q : float64 array (n, C)
+        Orthonormal covariates, the constant first.
+    y, weight : float64 arrays (n,)
+        The outcome (a quantity: its residual over ``scale``), and weights of mean 1.
+    start : float64 array (C,)
+        Coefficients of the null.
+    scale : float
+        Units of y.
+    failure : str or None
+        Why there is no null model; its rows carry it as their code.
+    """
+
+    traits: Int64Array
+    n: int
+    n_covariates: int
+    columns: Int64Array
+    mask: UInt64Array
+    case_mask: UInt64Array
+    Q: Float64Array
+    y: Float64Array
+    weight: Float64Array
+    start: Float64Array
+    scale: float
+    failure: str | None
+
+
+@dataclass(frozen=True)
+class WeightedState:
+    """What all blocks share; ``notes`` says, for people, what was recognised and left out."""
+
+    traits: tuple[str, ...]
+    cohort_columns: Int64Array
+    cohort_mask: UInt64Array
+    nulls: tuple[NullWeighted, ...]
+    n_incomplete: int
+    notes: tuple[str, ...]
+
+    @property
+    def n_by_trait(self) -> list[int]:
+        """Complete samples of each trait."""
+        return [null.n for null in self.nulls]
+
+
+def prepare(model: Any, cohort: Any) -> WeightedState:
+    """Fit the null models of all traits of a `Linear` or a `Logistic`, each on its own complete cases with a weight."""
+    columns, width = np.asarray(cohort.block_columns), int(cohort.block_width)
+    before: Float64Array | None = None
+    said: tuple[str, ...] = ()
+    if getattr(model, "baseline", None) is not None:
+        model, before, said = adjusted_for_baseline(model, cohort)
+    design = cohort.design(model.traits, model.covariates, kind=model.outcome)
+    weights = None
+    if model.weights is not None:
+        weights = read_weights(cohort.phenotypes, cohort.rows, model.weights)
+        design = weighted_design(design, weights, cohort.phenotypes, cohort.rows)
+    if before is not None:
+        design = of_change(design, before, said[0])
+    notes = [f"covariate dropped: {dropped}" for dropped in design.dropped_covariates]
+    notes += [*said[1:], *(weights.notes if weights is not None else ())]
+    nulls = []
+    for trait, name in enumerate(design.traits):
+        observed = ~np.isnan(design.y[:, trait]) & design.complete
+        values = np.ones(design.complete.size) if weights is None else weights.values
+        null, kept = fit_null(design, trait, observed, values, columns, width, getattr(model, "rank_normalise", False))
+        nulls.append(null)
+        notes += _notes(design, trait, null, kept)
+        if weights is not None:
+            notes.append(weights.line(name, observed))
+    n_incomplete = int((~design.complete).sum())
+    return WeightedState(design.traits, columns, mask_words(columns, width), tuple(nulls), n_incomplete, tuple(notes))
+
+
+def fit_null(
+    design: Any,
+    trait: int,
+    observed: BoolArray,
+    weights: Float64Array,
+    block_columns: Int64Array,
+    block_width: int,
+    rank_normalise: bool = False,
+) -> tuple[NullWeighted, BoolArray]:
+    """The null model of one trait, and which covariates are independent among its samples; ``weights`` (N,)."""
+    basis = orthonormal_basis(design.X[observed])
+    Q, y = np.ascontiguousarray(basis.Q), np.ascontiguousarray(design.y[observed, trait])
+    n, C = Q.shape
+    columns = block_columns[observed]
+    weight = weights[observed] / weights[observed].mean() if n else np.empty(0)
+    start, scale, failure = np.zeros(C), 1.0, "n_too_small" if n <= C else None
+    cases = np.zeros(n, dtype=bool)
+    if design.kinds[trait] == "quantitative" and failure is None:
+        y, scale = _residual(normal_scores(y) if rank_normalise else y, Q, weight)
+        failure = None if scale > 0 else "no_variance"
+    elif failure is None:
+        cases = y == 1
+        if cases.all() or not cases.any():
+            failure = "one_outcome"
+        elif not _fit_binary(Q, y, weight, start):
+            failure = "null_not_converged"
+    null = NullWeighted(
+        np.array([trait]), n, C, columns, mask_words(columns, block_width), mask_words(columns[cases], block_width), Q, y,
+        weight, start, scale, failure,
+    )  # fmt: skip
+    return null, basis.kept
+
+
+def _residual(y: Float64Array, Q: Float64Array, weight: Float64Array) -> tuple[Float64Array, float]:
+    """What weighted least squares leaves of y, in standard deviations, and one of these; 0 where nothing is left."""
+    largest = float(np.abs(y).max(initial=0.0))
+    unit = 2.0 ** np.round(np.log2(largest)) if largest > 0 else 1.0  # changes no digit; squares do not overflow
+    centred = y / unit - (y / unit).mean()
+    WQ = weight[:, None] * Q
+    left = centred - Q @ np.linalg.solve(Q.T @ WQ, WQ.T @ centred)
+    left -= Q @ np.linalg.solve(Q.T @ WQ, WQ.T @ left)
+    squares = float((weight * left) @ left)
+    if not squares > 1e-20 * float((weight * centred) @ centred):
+        return y, 0.0
+    scale = np.sqrt(squares / y.size)
+    return left / scale, float(scale * unit)
+
+
+def _fit_binary(Q: Float64Array, y: Float64Array, weight: Float64Array, start: Float64Array) -> bool:
+    """Fill the null's coefficients; whether there is a maximum."""
+    n, C = Q.shape
+    share = float((weight * y).sum() / weight.sum())
+    start[0] = np.log(share / (1 - share)) * np.sqrt(n)  # the constant's column is 1 / sqrt(n)
+    eta, mu, w, L = np.empty(n), np.empty(n), np.empty(n), np.zeros((C, C))
+    state, _, _ = glm.fit(glm.BINOMIAL, Q, y, np.zeros(n), weight, False, start, eta, mu, w, L)
+    return bool(state == status.FINE)
+
+
+def _notes(design: Any, trait: int, null: NullWeighted, kept: BoolArray) -> list[str]:
+    name = design.traits[trait]
+    notes = []
+    if design.kinds[trait] == "binary":
+        n_cases = int((null.y == 1).sum())
+        notes.append(f"{name}: {design.coding[trait]}; {n_cases:,} cases, {null.n - n_cases:,} controls")
+    for column in np.flatnonzero(~kept):
+        notes.append(
+            f"covariate {design.covariates[column]} dropped for {name}: among its {null.n:,} complete samples it is "
+            "constant or a combination of the covariates before it"
+        )
+    if null.failure is not None:
+        notes.append(f"{name} has no null model ({null.failure}): its rows have no estimate")
+    return notes
+
+
+def test_block(model: Any, min_mac: float, state: WeightedState, block: Block) -> BlockResult:
+    """Test every variant of the block against every trait: V x T rows."""
+    flipped = minor_is_ref(block, state.cohort_columns, state.cohort_mask)
+    by_trait = [_of_trait(model, min_mac, null, block, flipped) for null in state.nulls]
+    columns = {name: np.column_stack([rows[name] for rows in by_trait]) for name in by_trait[0]}
+    labels = {"trait": state.traits, "test": ("add",) * len(state.traits)}
+    return BlockResult(columns, labels, {"method": METHODS, "code": CODES})
+
+
+test_block.__test__ = False  # type: ignore[attr-defined]  # its name is not a test's
+
+
+def _of_trait(model: Any, min_mac: float, null: NullWeighted, block: Block, flipped: BoolArray) -> dict[str, Array]:
+    """All columns of one trait, (V,) each."""
+    own = genotype_sums(block, flipped, null.columns, null.mask, list_calls=False)
+    rows = Rows.empty(own.n.size)
+    reasons = [*unusable(own, null.n_covariates, min_mac), (own.n <= null.n_covariates + 1, "n_too_small")]
+    usable = rows.fail_unusable(reasons, null.failure)
+    freedom = _fit_rows(model, null, block, flipped, rows, np.flatnonzero(usable))
+    columns = rows.finished(own, flipped, null.n, model.imputes)
+    if model.outcome == "quantitative" or model.variance != "hc0":
+        columns["degrees_of_freedom"] = freedom
+    del columns["standard_error_model"]  # the model's is not of sampling weights
+    for name in ("beta", "standard_error", "ci_lower", "ci_upper"):
+        columns[name] = columns[name] * null.scale
+    if model.outcome == "binary":
+        columns |= case_columns(
+            block, own, null.columns, null.y == 1, null.case_mask, null.n if model.imputes else None
+        )
+    return columns
+
+
+def _fit_rows(
+    model: Any, null: NullWeighted, block: Block, flipped: BoolArray, rows: Rows, variants: Int64Array
+) -> Float64Array:
+    """Fill the rows of some variants, a chunk at a time; the degrees of freedom of their variances (V,)."""
+    freedom = np.full(rows.beta.size, np.nan)
+    linear = model.outcome == "quantitative"
+    power = 0 if model.variance == "hc0" else 1
+    method = f"{'t' if linear else 'wald'}_{'hc3' if power else 'hc0'}"
+    family = glm.GAUSSIAN if linear else glm.BINOMIAL
+    for first, last in chunks(variants.size, null.n):
+        some = variants[first:last]
+        R = some.size
+        numbers, state, dropped = np.empty((R, status.N_NUMBERS)), np.zeros(R, np.int64), np.zeros(R, np.bool_)
+        G = minor_counts(block, flipped, some, null.columns)
+        kernel.wald_rows(
+            family, G, null.Q, null.y, np.zeros(null.n), null.weight, null.start, power, model.imputes, numbers, state,
+            dropped,
+        )  # fmt: skip
+        # Plain Huber-White as other programs have it: t of least squares, z of likelihoods.
+        rows.put_wald(some, numbers, state, dropped, method, _FAILED, student=power == 1 or linear)
+        freedom[some] = numbers[:, status.DF]
+    return np.where(np.isnan(rows.beta), np.nan, freedom)

@@ -1,0 +1,274 @@
+"""Sampling weights: against statsmodels' weighted fits with sandwich variances, plain oracles, and under the null."""
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from glm_cohort import MemoryCohort, calls, run
+from oracles import weighted as oracle
+from scipy.stats import norm, t
+
+import genassoc as ga
+from genassoc.data.weights import read_weights, weighted_design
+from genassoc.errors import PhenotypeError
+from genassoc.kernels import glm, rows, weighted
+
+# Newton's method stops when the step left is a millionth of a standard error; statsmodels' IRLS at its own 1e-12.
+NEWTON = 2e-6
+
+
+def data(seed, n=400, V=16, missing=0.0, effect=0.6):
+    rng = np.random.default_rng(seed)
+    codes = calls(rng, n, V, missing)
+    x = rng.standard_normal(n)
+    signal = 0.5 * x + effect * np.minimum(codes[0], 2)
+    return codes, {
+        "q": 100 + 5 * (signal + rng.standard_normal(n) * (1 + (codes[0] == 1))),
+        "d": (signal + rng.logistic(size=n) > 1).astype(float),
+        "x": x,
+        "w": np.where(rng.random(n) < 0.3, 1.0, 7.5) * rng.uniform(0.8, 1.2, n),
+    }
+
+
+def complete(codes, columns, trait, v):
+    keep = (codes[v] < 3) & ~np.isnan(columns[trait]) & ~np.isnan(columns["w"])
+    D = sm.add_constant(np.column_stack([columns["x"][keep], codes[v][keep].astype(float)]))
+    return D, columns[trait][keep], columns["w"][keep]
+
+
+@pytest.mark.parametrize("variance, cov_type", [("auto", "HC3"), ("hc0", "HC0")])
+def test_linear_is_weighted_least_squares(variance, cov_type):
+    codes, columns = data(1, missing=0.02)
+    columns["w"][3] = np.nan
+    found = run(ga.Linear("q", ["x"], weights="w", variance=variance), MemoryCohort(**columns), codes)
+    for v in range(len(codes)):
+        D, y, w = complete(codes, columns, "q", v)
+        fit = sm.WLS(y, D, weights=w).fit(cov_type=cov_type)
+        assert found["method"][v, 0] == f"t_{cov_type.lower()}" and found["n"][v, 0] == len(y)
+        assert abs(found["beta"][v, 0] - fit.params[-1]) <= NEWTON * fit.bse[-1]
+        assert found["standard_error"][v, 0] == pytest.approx(fit.bse[-1], rel=1e-9)  # least squares: no iteration
+        df = oracle.wald_rows("gaussian", D[:, :2], y, D[:, 2], prior=w / w.mean(), power=1)[3]
+        df = df if variance == "auto" else len(y) - 3
+        assert found["degrees_of_freedom"][v, 0] == pytest.approx(df, rel=1e-6)
+        logp = -(t.logsf(abs(fit.tvalues[-1]), df) + np.log(2)) / np.log(10)
+        assert found["neg_log_10_p_value"][v, 0] == pytest.approx(logp, rel=1e-5)
+
+
+@pytest.mark.parametrize("scale", ["as they are", "millionths"])
+def test_logistic_is_a_weighted_glm(scale):
+    codes, columns = data(2, missing=0.02)
+    if scale == "millionths":
+        columns["w"] *= 1e-6  # a sandwich does not depend on the unit of the weights
+    cohort = MemoryCohort(**columns)
+    found = run(ga.Logistic("d", ["x"], weights="w", variance="hc0"), cohort, codes)
+    hc3 = run(ga.Logistic("d", ["x"], weights="w"), cohort, codes)
+    for v in range(len(codes)):
+        D, y, w = complete(codes, columns, "d", v)
+        # as variance weights: statsmodels takes frequency weights for copies of a sample in the sandwich too
+        fit = sm.GLM(y, D, sm.families.Binomial(), var_weights=w / w.mean()).fit(cov_type="HC0", tol=1e-13, maxiter=100)
+        error = fit.bse[-1]
+        assert found["method"][v, 0] == "wald_hc0" and hc3["method"][v, 0] == "wald_hc3"
+        assert abs(found["beta"][v, 0] - fit.params[-1]) <= NEWTON * error
+        assert found["standard_error"][v, 0] == pytest.approx(error, rel=NEWTON)
+        z = fit.params[-1] / error
+        assert found["statistic"][v, 0] == pytest.approx(z, rel=NEWTON, abs=NEWTON)
+        assert found["neg_log_10_p_value"][v, 0] == pytest.approx(
+            -(norm.logsf(abs(z)) + np.log(2)) / np.log(10), rel=1e-5
+        )
+        np.testing.assert_allclose(
+            [hc3["beta"][v, 0], hc3["standard_error"][v, 0]],
+            oracle.wald_rows("binomial", D[:, :2], y, D[:, 2], prior=w, power=1)[:2], rtol=NEWTON,
+        )  # fmt: skip
+        assert found["n_cases"][v, 0] == y.sum() and found["n_controls"][v, 0] == (1 - y).sum()
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("family, power", [("gaussian", 1), ("binomial", 0), ("binomial", 1), ("poisson", 1)])
+def test_wald_rows(family, power):
+    rng = np.random.default_rng(3)
+    n = 26
+    X = np.linalg.qr(np.column_stack([np.ones(n), rng.normal(size=n)]))[0]
+    y = {"gaussian": rng.normal(size=n), "binomial": np.arange(n) % 2 * 1.0, "poisson": rng.poisson(2, n) * 1.0}[family]
+    g = rng.binomial(2, 0.4, n).astype(float)
+    g[:4] = [1, 0, 2, np.nan]
+    alone, one = np.zeros(n), np.zeros(n)
+    alone[5] = 1.0
+    one[y == 1] = np.nan if family == "binomial" else 0.0
+    G = np.array([g, g, X[:, 1], alone, one])
+    prior, offset = rng.uniform(0.2, 3, n), 0.3 * np.sin(np.arange(n))
+    code = {"gaussian": glm.GAUSSIAN, "binomial": glm.BINOMIAL, "poisson": glm.POISSON}[family]
+    numbers, status, dropped = np.empty((5, rows.N_NUMBERS)), np.zeros(5, np.int64), np.zeros(5, np.bool_)
+    start = np.zeros(2)
+    weighted.wald_rows(code, G, X, y, offset, prior, start, power, False, numbers, status, dropped)
+    expected = oracle.wald_rows(family, X, y, g, offset, prior, power)
+    np.testing.assert_allclose(numbers[0, :3], expected[:3], rtol=NEWTON, atol=NEWTON)
+    assert numbers[0, rows.DF] == pytest.approx(min(expected[3], n - 4) if power else n - 4, rel=1e-5)
+    assert status[:3].tolist() == [rows.FINE, rows.FINE, rows.COLLINEAR] and not dropped.any()
+    if family == "gaussian":
+        assert status[3] == weighted.LEVERAGE  # one carrier fits itself
+    if family == "binomial":
+        assert status[3:].tolist() == [rows.NOT_CONVERGED, rows.ONE_OUTCOME]
+    mean = np.where(np.isnan(g), np.nanmean(g), g)
+    weighted.wald_rows(code, G[:1], X, y, offset, prior, start, power, True, numbers, status, dropped)
+    expected = oracle.wald_rows(family, X, y, mean, offset, prior, power)
+    np.testing.assert_allclose(numbers[0, :3], expected[:3], rtol=NEWTON, atol=NEWTON)
+
+
+def test_rows_by_allele_company_units_and_the_mean():
+    codes, columns = data(4, V=12, missing=0.03)
+    columns["u"] = columns["q"] * 1e-9
+    cohort = MemoryCohort(**columns)
+    both = run(ga.Linear(["u", "q"], ["x"], weights="w"), cohort, codes)
+    alone, part = (
+        run(ga.Linear("q", ["x"], weights="w"), cohort, codes),
+        run(ga.Linear("q", ["x"], weights="w"), cohort, codes[:5]),
+    )
+    for name in ("beta", "standard_error", "neg_log_10_p_value"):
+        assert both[name][:, 1].tobytes() == alone[name][:, 0].tobytes()
+        assert alone[name][:5].tobytes() == part[name].tobytes()
+    np.testing.assert_allclose(both["beta"][:, 0], both["beta"][:, 1] * 1e-9, rtol=1e-9)
+    swapped = run(ga.Linear("q", ["x"], weights="w"), cohort, np.where(codes < 3, 2 - codes, 3).astype(np.uint8))
+    np.testing.assert_allclose(swapped["beta"], -alone["beta"], rtol=1e-9)
+    np.testing.assert_allclose(swapped["ci_lower"], -alone["ci_upper"], rtol=1e-9)
+    mean = run(ga.Linear("q", ["x"], weights="w", missing="mean"), cohort, codes)
+    for v in range(len(codes)):
+        g = np.where(codes[v] < 3, codes[v], codes[v][codes[v] < 3].mean())
+        X = np.column_stack([np.ones(len(g)), columns["x"]])
+        beta, error, *_ = oracle.wald_rows("gaussian", X, columns["q"], g, prior=columns["w"], power=1)
+        np.testing.assert_allclose([mean["beta"][v, 0], mean["standard_error"][v, 0]], [beta, error], rtol=1e-9)
+        assert mean["n"][v, 0] == len(g)
+
+
+def test_equal_weights_are_robust_variances():
+    codes, columns = data(5, missing=0.01)
+    columns["w"][:] = 3.0
+    cohort = MemoryCohort(**columns)
+    from genassoc.methods import linear_interaction, logistic_interaction
+
+    for make, trait, names in ((ga.Linear, "q", linear_interaction), (ga.Logistic, "d", logistic_interaction)):
+        weighted_rows = run(make(trait, ["x"], weights="w"), cohort, codes)
+        robust = run(make(trait, ["x"], variance="robust"), cohort, codes, names)
+        for name in ("beta", "standard_error", "n", "mac", "effect_allele_frequency"):
+            np.testing.assert_allclose(weighted_rows[name], robust[name], rtol=1e-5)  # both stop at a millionth
+
+
+def test_samples_without_a_weight_are_named():
+    _, columns = data(6)
+    columns["w"][:3] = [np.nan, 0.0, 0.0]
+    columns["x"][1] = np.nan
+    cohort = MemoryCohort(**columns)
+    state = ga.Linear("q", ["x"], weights="w").prepare(cohort)
+    assert state.n_by_trait == [397] and state.n_incomplete == 3
+    assert "1 samples lack the sampling weight w and are left out: s0" in state.notes
+    assert "2 samples have the sampling weight 0 in w and are left out: s1, s2" in state.notes
+    own = columns["w"][3:]
+    assert any(f"(Kish) is {own.sum() ** 2 / (own**2).sum():,.0f} of 397" in note for note in state.notes)
+    weights = read_weights(cohort.phenotypes, cohort.rows, "w")
+    design = weighted_design(cohort.design(["q"], ["x"]), weights, cohort.phenotypes, cohort.rows)
+    assert design.dropped_samples.rows() == [
+        ("s0", "sampling weight w"), ("s1", "x, sampling weight w"), ("s2", "sampling weight w")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        ([-1.0, 2, 3, -2], r"negative in 2 samples: -1 in row 1 \(sample s0\), -2 in row 4 \(sample s3\)"),
+        ([1.0, 2, 3, np.inf], r"infinite values, first in row 4 \(sample s3\)"),
+        (["a", "b", "c", "d"], "w"),
+        ([0.0, 0, np.nan, 0], "none of 4 samples has a sampling weight 'w' above 0"),
+    ],
+)
+def test_weights_that_are_none(values, message):
+    with pytest.raises(PhenotypeError, match=message):
+        ga.Linear("q", weights="w").prepare(MemoryCohort(q=np.arange(4.0), w=np.array(values)))
+
+
+def test_weights_are_no_trait_and_have_a_name():
+    cohort = MemoryCohort(q=np.arange(5.0), w=np.arange(5.0) + 1)
+    with pytest.raises(PhenotypeError, match="as a trait and as the sampling weight"):
+        ga.Linear("w", weights="w").prepare(cohort)
+    with pytest.raises(PhenotypeError, match="Did you mean"):
+        ga.Linear("q", weights="W").prepare(cohort)
+    for wrong in ((), ["a", "b"], 3):
+        with pytest.raises(ValueError, match="weights is"):
+            ga.Linear("q", weights=wrong)
+
+
+@pytest.mark.parametrize(
+    "make, choices, message",
+    [
+        (ga.Linear, {"variance": "model"}, "need a sandwich variance"),
+        (ga.Linear, {"interaction": "x"}, "leave interaction out"),
+        (ga.Linear, {"like": "regenie"}, "neither PLINK 2 nor REGENIE"),
+        (ga.Linear, {"genetic_model": "genotypic"}, "genotypic"),
+        (ga.Logistic, {"test": "lrt"}, "likelihood ratios are not chi-squared"),
+        (ga.Logistic, {"correction": "firth"}, "has no correction"),
+    ],
+)
+def test_what_does_not_go_with_weights_says_why(make, choices, message):
+    with pytest.raises(ValueError, match=message):
+        make("q", ["x"], weights="w", **choices)
+    with pytest.raises(ValueError, match="'hc0'"):
+        make("q", variance="HC1")
+
+
+def test_null_is_not_found_where_carriers_are_few():
+    """Cases weigh twelve times as much as controls: Huber-White alone finds a p below 0.01 in twice as many (docs)."""
+    rng = np.random.default_rng(7)
+    n, V = 800, 1500
+    x = rng.normal(size=n)
+    d = (rng.random(n) < 1 / (1 + np.exp(0.9 - 0.5 * x))).astype(float)
+    columns = {"q": x + rng.normal(size=n) * (1 + d), "d": d, "x": x, "w": np.where(d == 1, 12.0, 1.0)}
+    for frequency in (0.01, 0.3):
+        codes = rng.binomial(2, frequency, (V, n)).astype(np.uint8)
+        for model in (ga.Linear("q", ["x"], weights="w"), ga.Logistic("d", ["x"], weights="w")):
+            p = 10.0 ** -run(model, MemoryCohort(**columns), codes)["neg_log_10_p_value"][:, 0]
+            p = p[~np.isnan(p)]
+            for level in (0.05, 0.01):
+                # never more than the level by three binomial standard deviations; with many carriers not far below it
+                slack = 3 * np.sqrt(level * (1 - level) / p.size)
+                assert (p < level).mean() <= level + slack
+                assert frequency < 0.1 or (p < level).mean() >= 0.5 * level
+
+
+def test_whole_path_is_the_same_bytes_and_says_what_it_does_not_know(tmp_path, genassoc):
+    import polars as pl
+
+    from genassoc.formats.vcf_writer import write_vcf
+
+    made = ga.simulate_cohort(200, 60, 1, seed=4, missing_rate=0.01)
+    write_vcf(tmp_path / "c.vcf.gz", made.sample_ids, made.contigs, made.blocks())
+    rng = np.random.default_rng(1)
+    columns = {"w": rng.uniform(1, 9, 200), "pair": np.arange(200) // 2, "case": np.arange(200) % 2}
+    table = made.phenotypes.with_columns(pl.Series(name, values) for name, values in columns.items())
+    table.write_csv(tmp_path / "p.tsv", separator="\t", null_value="NA")
+    ga.convert(tmp_path / "c.vcf.gz", tmp_path / "c.zarr")
+    for model in (["linear", "--trait", "ldl", "--weights", "w"], ["logistic", "--trait", "case", "--matched", "pair"]):
+        out = []
+        for threads in ("1", "2"):
+            out.append(tmp_path / f"{model[0]}{threads}.parquet")
+            code, said, errors = genassoc(
+                "assoc",
+                tmp_path / "c.zarr",
+                tmp_path / "p.tsv",
+                "--model",
+                *model,
+                "--out",
+                out[-1],
+                "--threads",
+                threads,
+            )
+            assert code == 0, errors
+        assert out[0].read_bytes() == out[1].read_bytes()
+        results = ga.Results.read(out[0])
+        assert results.table["beta"].is_not_null().sum() > 20
+        assert "cannot be fitted again by itself" in results.provenance["audit"]["line"] and "audit" in said
+        with pytest.raises(ga.GenassocError, match=f"{model[3][2:]}="):
+            ga.explain(results, results.table["variant_id"][0])
+    (tmp_path / "g.toml").write_text(
+        '[input]\nstore = "c.zarr"\nphenotypes = "p.tsv"\n[model]\nkind = "linear"\ntraits = ["ldl"]\nweights = "nobody"\n'
+        'baseline = "ldl_before"\nadjust_baseline = false\n[output]\npath = "r.parquet"\n'
+    )
+    code, _, errors = genassoc("check", tmp_path / "g.toml")
+    assert code == 1 and "no column is named 'nobody' (asked for as a sampling weight)" in errors
+    assert "adjust_baseline" not in errors
