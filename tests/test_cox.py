@@ -13,6 +13,7 @@ from genassoc.data.block import DosageBlock, GenotypeBlock
 from genassoc.data.cohort import Cohort
 from genassoc.errors import PhenotypeError
 from genassoc.kernels import cox_sums
+from genassoc.kernels.cox_tails import exact_neg_log_p
 from genassoc.methods.cox import Cox
 from genassoc.methods.cox_null import risk_sets
 from genassoc.methods.cox_rows import CODES, METHODS
@@ -434,3 +435,16 @@ def test_hazards_that_leave_no_digits_of_a_risk_set_cost_a_row():
     assert np.isnan(cox_sums.partial_likelihood(D, np.zeros(n), np.ones(1), sets, sums, gradient, J))
     assert np.isnan(gradient).all() and np.isnan(J).all()
     assert np.isfinite(cox_sums.partial_likelihood(D, np.zeros(n), np.zeros(1), sets, sums, gradient, J))
+
+
+def test_exact_p_is_never_above_one():
+    """Outcomes that are all as likely as what is seen sum to one but for rounding, and have a z of 0."""
+    rng = np.random.default_rng(3)
+    for _ in range(200):
+        n = int(rng.integers(5, 40))
+        event, entry = rng.random(n) < 0.6, np.zeros(n)
+        sets = risk_sets(rng.exponential(size=n), event, entry, np.zeros(n, np.int64))[0]
+        g = np.zeros(n)
+        g[rng.integers(n)] = 1.0
+        found = exact_neg_log_p(g, sets, np.exp(rng.standard_normal(n)))
+        assert np.isnan(found) or found >= 0.0
