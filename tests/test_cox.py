@@ -12,7 +12,10 @@ from scipy.stats import chi2
 from genassoc.data.block import DosageBlock, GenotypeBlock
 from genassoc.data.cohort import Cohort
 from genassoc.errors import PhenotypeError
+from genassoc.kernels import cox_sums
+from genassoc.kernels.cox_tails import exact_neg_log_p
 from genassoc.methods.cox import Cox
+from genassoc.methods.cox_null import risk_sets
 from genassoc.methods.cox_rows import CODES, METHODS
 
 # float32 sums against float64 (statistics.md); rows done one by one are float64 and agree to Newton's last step.
@@ -416,3 +419,32 @@ def test_dominant_is_carrying_the_allele(test):
         near = 0.05 if METHODS[rows["method"][v, 0]] == "score_approx" else NEWTON  # the screen, and one Newton step
         assert rows["beta"][v, 0] == pytest.approx(beta, rel=near, abs=near)
         assert rows["statistic"][v, 0] == pytest.approx(z, rel=near, abs=near)
+
+
+def test_hazards_that_leave_no_digits_of_a_risk_set_cost_a_row():
+    """Who enters late is subtracted from the risk sets: of hazards far larger than the others' nothing is left."""
+    n = 12
+    # At time 1 the first sample is at risk alone; all others enter after it, of hazards e^50 times as large.
+    sets = risk_sets(
+        np.arange(1.0, n + 1), np.ones(n, bool), np.where(np.arange(n) < 1, 0.0, 1.0), np.zeros(n, np.int64)
+    )[0]
+    D = np.zeros((n, 1))
+    D[0] = -50.0
+    gradient, J = np.empty(1), np.empty((1, 1))
+    sums = cox_sums.risk_sums(sets, 1)
+    assert np.isnan(cox_sums.partial_likelihood(D, np.zeros(n), np.ones(1), sets, sums, gradient, J))
+    assert np.isnan(gradient).all() and np.isnan(J).all()
+    assert np.isfinite(cox_sums.partial_likelihood(D, np.zeros(n), np.zeros(1), sets, sums, gradient, J))
+
+
+def test_exact_p_is_never_above_one():
+    """Outcomes that are all as likely as what is seen sum to one but for rounding, and have a z of 0."""
+    rng = np.random.default_rng(3)
+    for _ in range(200):
+        n = int(rng.integers(5, 40))
+        event, entry = rng.random(n) < 0.6, np.zeros(n)
+        sets = risk_sets(rng.exponential(size=n), event, entry, np.zeros(n, np.int64))[0]
+        g = np.zeros(n)
+        g[rng.integers(n)] = 1.0
+        found = exact_neg_log_p(g, sets, np.exp(rng.standard_normal(n)))
+        assert np.isnan(found) or found >= 0.0

@@ -274,3 +274,38 @@ def test_the_whole_path_gives_the_same_bits_whatever_the_threads(tmp_path):
     assert bits(one) == bits(two)
     assert one.height == 400 and {"n_events", "dispersion"} <= set(one.columns)
     assert set(one["method"].drop_nulls()) == {"score", "score_approx", "spa"}
+
+
+def test_saddlepoint_of_huge_counts_is_that_of_its_oracle():
+    """Residuals of a million: the table of their cumulant generating function is made for their size."""
+    rng = np.random.default_rng(12)
+    n = 300
+    codes = rng.binomial(2, 0.2, (6, n)).astype(np.uint8)
+    y = np.round(np.exp(rng.normal(0, 4, n) * 2))
+    found = run(ga.Poisson("y", (), correction="spa", correct_below=1.0, min_mac=1), MemoryCohort(y=y), codes)
+    W = np.full(n, y.mean())
+    residual = (y - y.mean()) / np.sqrt(W) * np.sqrt(n / (n - 1))
+    for v in range(len(codes)):
+        g = codes[v].astype(float)
+        own = empirical_cgf.empirical_rows(
+            g, (g - g.mean()) @ (y - y.mean()), np.full((n, 1), 1 / np.sqrt(W.sum())), W, np.zeros(n, int), residual
+        )
+        if found["method"][v, 0] == "spa":
+            assert abs(found["neg_log_10_p_value"][v, 0] - own / np.log(10)) <= 1e-4 * max(1, own)
+    assert (found["method"] == "spa").any()
+
+
+def test_rows_without_the_sample_that_makes_the_trait_overdispersed_take_no_tails_from_it():
+    rng = np.random.default_rng(8)
+    n = 200
+    codes = np.repeat(rng.binomial(2, 0.2, n).astype(np.uint8)[None], 2, axis=0)
+    y, x = rng.poisson(3.0, n).astype(float), rng.standard_normal(n)
+    y[7], x[7] = 1e6, 2.0
+    codes[1, 7] = 3
+    found = run(ga.Poisson("y", ["x"], correct_below=1.0), MemoryCohort(y=y, x=x), codes)
+    assert found["code"][1, 0] == "tail_failed" and found["method"][1, 0] == "lrt"
+    keep = np.arange(n) != 7
+    alone = run(
+        ga.Poisson("y", ["x"], correct_below=1.0, correction="lrt"), MemoryCohort(y=y[keep], x=x[keep]), codes[:1, keep]
+    )
+    assert abs(found["neg_log_10_p_value"][1, 0] - alone["neg_log_10_p_value"][0, 0]) < 1e-6

@@ -157,6 +157,8 @@ def _one_row(
     sums = risk_sums(sets, 1)
     U, J = np.empty(1), np.empty((1, 1))
     null_objective = partial_likelihood(rest, offset, np.zeros(1), sets, sums, U, J)
+    if math.isnan(null_objective):
+        return NULL_NOT_CONVERGED
     plain = 0.0
     for i in range(n):
         plain += sums.expected[i] * D[i, C] * D[i, C]

@@ -203,7 +203,7 @@ def _gather(rows: Float64Array, W: int, sets: RiskSets, sums: RiskSums) -> None:
 
 @jit
 def _scan_terms(sets: RiskSets, sums: RiskSums, W: int) -> float:
-    """Fill the hazard, ``tied`` and the means of all terms; the sum of ``log den``."""
+    """Fill the hazard, ``tied`` and the means of all terms; the sum of ``log den``, NaN where rounding left none of one."""
     s0, d0, s1, d1, means = sums.s0, sums.d0, sums.s1, sums.d1, sums.means
     means[:] = 0.0
     sums.hazard[0] = 0.0
@@ -214,6 +214,9 @@ def _scan_terms(sets: RiskSets, sums: RiskSums, W: int) -> float:
         for tie in range(m):
             part = tie / m if sets.efron else 0.0
             den = s0[k] - part * d0[k]
+            if not den > 0.0:
+                # Who entered later is subtracted: hazards 1e16 times as large leave nothing of those at risk.
+                return math.nan
             if not (LEAST_PRODUCT < product < MOST_PRODUCT and LEAST_PRODUCT < den < MOST_PRODUCT):
                 total += math.log(product)
                 product = 1.0
@@ -255,12 +258,16 @@ def evaluate(
     gradient: Float64Array,
     J: Float64Array,
 ) -> float:
-    """`partial_likelihood` of covariates that are laid out."""
+    """`partial_likelihood` of covariates that are laid out; NaN, as are its derivatives, where its digits are lost."""
     n, P = offset.size, beta.size
     W, width = vectors(P), tile_width(P)
     total = _exponentials(X, offset, beta, sets, sums.w)
     _gather(X.rows, W, sets, sums)
     total -= _scan_terms(sets, sums, W)
+    if math.isnan(total):
+        gradient[:] = math.nan
+        J[:, :] = math.nan
+        return math.nan
     lanes = np.zeros(sums_size(width))
     weight, residual, tile = np.zeros(TILE), np.zeros(TILE), np.zeros(width * TILE)
     for start in range(0, n, TILE):

@@ -72,7 +72,8 @@ def exact_neg_log_p(g: Float64Array, sets: RiskSets, w: Float64Array) -> float:
     for t in range(size):
         if law[t] <= law[seen] * (1.0 + AS_LIKELY):
             p += law[t]
-    return -math.log(p) if p > 0.0 else np.nan
+    # All outcomes together are one but for rounding.
+    return max(-math.log(p), 0.0) if p > 0.0 else np.nan
 
 
 @jit

@@ -45,7 +45,9 @@ class NullPoisson(ScoreNull):
     bins : int64 array (n,)
         Samples of like means.
     table, cumulants : float64 arrays
-        Of the residuals in each bin; see `genassoc.kernels.empirical_cgf.tabulate`.
+        Of the residuals in each bin, divided by ``scale``; see `genassoc.kernels.empirical_cgf.tabulate`.
+    scale : float
+        Root of the residuals' mean square: the table's points are for residuals of about 1.
     """
 
     y: Float64Array
@@ -60,6 +62,7 @@ class NullPoisson(ScoreNull):
     bins: Int64Array
     table: Float64Array
     cumulants: Float64Array
+    scale: float
 
     @property
     def overdispersed(self) -> bool:
@@ -102,7 +105,15 @@ class NullPoisson(ScoreNull):
         """-log10 p of scores U (R,) of dense calls G (R, n) by the saddlepoint of the residuals."""
         found = np.empty(U.size)
         empirical_cgf.empirical_rows(
-            G, U, self.Q[self.columns], self.weight[self.columns], self.bins, self.table, self.cumulants, impute, found
+            G,
+            U / self.scale,
+            self.Q[self.columns],
+            self.weight[self.columns],
+            self.bins,
+            self.table,
+            self.cumulants,
+            impute,
+            found,
         )
         return found / np.log(10.0)
 
@@ -163,6 +174,7 @@ def fit_null(
     failure = "n_too_small" if n <= C else ("one_outcome" if y.sum() == 0 else None)
     start, dispersion, skewness = np.zeros(C), 1.0, 0.0
     bins, table, cumulants = np.zeros(n, np.int64), np.zeros((0, 0, 0)), np.zeros((0, 0))
+    scale = 1.0
     Q, WQ = np.zeros((block_width, C)), np.zeros((block_width, C))
     weight, residual, events = np.zeros(block_width), np.zeros(block_width), np.zeros(block_width)
     events[columns] = y
@@ -182,16 +194,16 @@ def fit_null(
                 failure = None if dispersion > 0.0 else "no_variance"
             pearson = (y - mu) / np.sqrt(np.maximum(mu, np.finfo(float).tiny))
             skewness = float((pearson**3).mean() / max((pearson**2).mean() ** 1.5, np.finfo(float).tiny))
-            bins, table, cumulants = _residuals(pearson, mu, C)
+            bins, table, cumulants, scale = _residuals(pearson, mu, C)
     null = NullPoisson(
         n, C, columns, mask_words(columns, block_width), weight, residual, dispersion, failure, y, offset, X, start, Q,
-        WQ, events, quasi, skewness, bins, table, cumulants,
+        WQ, events, quasi, skewness, bins, table, cumulants, scale,
     )  # fmt: skip
     return null, basis.kept
 
 
-def _residuals(pearson: Float64Array, mu: Float64Array, C: int) -> tuple[Int64Array, Float64Array, Float64Array]:
-    """Bins of like means (n,), and the tables of Pearson's residuals in each, centred and without what the fit took up."""
+def _residuals(pearson: Float64Array, mu: Float64Array, C: int) -> tuple[Int64Array, Float64Array, Float64Array, float]:
+    """Bins of like means (n,), tables of Pearson's residuals in each, centred, without what the fit took up; their scale."""
     n = mu.size
     B = min(max(n // LEAST_IN_BIN, 1), MOST_BINS)
     ranks = np.empty(n, np.int64)
@@ -199,8 +211,10 @@ def _residuals(pearson: Float64Array, mu: Float64Array, C: int) -> tuple[Int64Ar
     bins = ranks * B // n
     centred = pearson - (np.bincount(bins, pearson) / np.bincount(bins))[bins]
     table, cumulants = np.empty((B, empirical_cgf.N_POINTS, 3)), np.empty((B, 2))
-    empirical_cgf.tabulate(centred * np.sqrt(n / (n - C)), bins, table, cumulants)
-    return bins, table, cumulants
+    centred *= np.sqrt(n / (n - C))
+    scale = float(np.sqrt((centred**2).mean())) or 1.0
+    empirical_cgf.tabulate(centred / scale, bins, table, cumulants)
+    return bins, table, cumulants, scale
 
 
 def _notes(design: Any, name: str, null: NullPoisson, kept: BoolArray) -> list[str]:

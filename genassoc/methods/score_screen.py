@@ -25,6 +25,7 @@ from genassoc.stats.tails import neg_log_10_p_chi2
 
 WEAK_DIRECTION = 0.05  # as in kernels/linear.py: below these float32 sums do not hold five digits
 WEAK_SHARE = 0.02
+OTHER_DISPERSION = 1.25  # a row's over its trait's, beyond which the trait's residuals say nothing of the row's tails
 _ASKED = {"score": kernel.SCORE, "wald": kernel.WALD, "lrt": kernel.LRT}
 _FAILED = {
     kernel.NOT_CONVERGED: "not_converged",
@@ -346,13 +347,16 @@ def _saddlepoint(
     """Maximum likelihood estimates with the saddlepoint p of their score tests."""
     # U is beta I, the variance of beta phi / I.
     U = rows.beta[variants] * rows.dispersion[variants] / rows.model_error[variants] ** 2
+    # Without a few samples of large residuals the row's null is another, and the trait's residuals are not its own.
+    alike = np.abs(np.log(rows.dispersion[variants] / null.dispersion)) < np.log(OTHER_DISPERSION)
     _refit(choices, null, block, flipped, rows, variants, "lrt", keep=True)
     for first, last in chunks(variants.size, null.n):
         some = variants[first:last]
         logp = null.tails(minor_counts(block, flipped, some, null.columns), U[first:last], choices.impute)
-        found = np.isfinite(logp)
+        estimated = np.isfinite(rows.beta[some])
+        found = np.isfinite(logp) & alike[first:last] & estimated
         rows.put_p(some[found], "spa", logp[found])
-        rows.caution(some[~found], "tail_failed")
+        rows.caution(some[~found & estimated], "tail_failed")
 
 
 def _put(rows: Rows, variants: Int64Array, fits: Refits, picked: Int64Array, method: str) -> None:
