@@ -52,13 +52,13 @@ def test_sizes(text, n_bytes):
     assert memory.parse_memory(text) == n_bytes
 
 
-@pytest.mark.parametrize("text", ["", "lots", "-4G", "4 GG", "0", "4,5G"])
+@pytest.mark.parametrize("text", ["", "lots", "-4G", "4 GG", "0", "4,5G", "1" * 400])
 def test_what_is_no_size(text):
     with pytest.raises(ga.PlanError, match="no size of memory"):
         memory.parse_memory(text)
 
 
-@pytest.mark.parametrize("n_bytes", [5 * MIB, 700 * MIB, 3 * 2**30])
+@pytest.mark.parametrize("n_bytes", [MIB, 5 * MIB, 700 * MIB, 3 * 2**30])
 def test_sizes_are_shown_as_they_are_read(n_bytes):
     assert memory.parse_memory(memory.show_memory(n_bytes)) == n_bytes
 

@@ -26,7 +26,8 @@ def parse_memory(size: str | int) -> int:
     if found:
         number, unit, binary = found.groups()
         base = 1000 if unit and not binary and str(size).strip().lower().endswith("b") else 1024
-        n_bytes = int(float(number) * base ** _UNITS[unit.lower()])
+        asked = float(number) * base ** _UNITS[unit.lower()]
+        n_bytes = int(asked) if asked < 2**63 else 0
     if n_bytes < 1:
         raise PlanError(f"'{size}' is no size of memory: write 4GiB, 4000MB or a number of bytes.")
     return n_bytes
@@ -34,7 +35,7 @@ def parse_memory(size: str | int) -> int:
 
 def show_memory(n_bytes: float) -> str:
     """Bytes for people, in a form that `parse_memory` reads: "3.2GiB"."""
-    return f"{n_bytes / 2**30:.1f}GiB" if n_bytes >= 2**30 else f"{n_bytes / 2**20:.0f}MiB"
+    return f"{n_bytes / 2**30:.1f}GiB" if n_bytes >= 2**30 else f"{max(n_bytes / 2**20, 1):.0f}MiB"
 
 
 def resident_memory() -> int:
