@@ -180,6 +180,7 @@ def test_every_lost_file_is_noticed(store):
             again.variants()
             again.contig_runs()
             again.read(0, 121)
+            again.call_counts(0, 121)
         file.write_bytes(kept)
     GenotypeStore.open(store.path).read(0, 121)
 
@@ -196,12 +197,14 @@ def test_every_flipped_chunk_is_noticed(store):
                 again.variants()
                 again.contig_runs()
                 again.read(0, 121)
+                again.call_counts(0, 121)
         file.write_bytes(kept[: len(kept) // 2])
         with pytest.raises(StoreError, match="damaged"):
             again = GenotypeStore.open(store.path)
             again.variants()
             again.contig_runs()
             again.read(0, 121)
+            again.call_counts(0, 121)
         file.write_bytes(kept)
 
 

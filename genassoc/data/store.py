@@ -91,6 +91,10 @@ class GenotypeStore:
             runs = self.attributes["haploid_chunks"]
             self._haploid_chunks = frozenset(number for first, stop in runs for number in range(first, stop))
             self._arrays: dict[str, Any] = {(reading := name): self._group[name] for name in schema.DIMENSIONS}
+            reading = schema.VARIANT_CALL_COUNTS
+            self._arrays[reading] = self._group.get(reading)
+            if self._arrays[reading] is None and self._remote is None and (Path(path) / reading).exists():
+                raise StoreError(f"{self.path}: is damaged: {reading}/zarr.json is missing; convert it again")
             self.sample_ids = np.asarray(self._whole(schema.SAMPLE_ID), dtype=object)
             self.contigs = tuple(str(name) for name in self._whole(schema.CONTIG_ID))
             self.n_samples = len(self.sample_ids)
