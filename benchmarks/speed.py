@@ -49,7 +49,8 @@ def measure(
     for key, row in known.items():
         if not only or key in only:
             outcomes.append(run_row(row, inputs, work / f"scratch-{size.name}", repeats, slow_repeats, warm))
-            print(f"{key}: done", file=sys.stderr, flush=True)
+            # Whatever becomes of the rows that follow: the largest takes half an hour.
+            print(section(outcomes[-1:], inputs, repeats, slow_repeats), file=sys.stderr, flush=True)
     return outcomes, inputs
 
 

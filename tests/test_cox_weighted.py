@@ -51,6 +51,26 @@ def test_rows_are_lifelines_robust():
         assert found["neg_log_10_p_value"][v, 0] == pytest.approx(logp, rel=1e-4)
 
 
+def test_robust_without_weights_is_lifelines_robust():
+    codes, columns = data(4, missing=0.02)
+    found = run(ga.Cox("time", "event", ["x"], variance="robust"), MemoryCohort(**columns), codes)
+    for v in range(len(codes)):
+        keep = codes[v] < 3
+        table = pl.DataFrame({k: columns[k][keep] for k in ("time", "event", "x")}).with_columns(g=codes[v][keep] * 1.0)
+        fit = CoxPHFitter().fit(table.to_pandas(), "time", "event", robust=True, fit_options={"precision": 1e-12})
+        assert found["method"][v, 0] == "wald_robust"
+        assert abs(found["beta"][v, 0] - fit.params_["g"]) <= NEWTON * fit.standard_errors_["g"]
+        assert found["standard_error"][v, 0] == pytest.approx(fit.standard_errors_["g"], rel=1e-5)  # as above
+
+
+def test_what_a_robust_variance_does_not_go_with():
+    for choice in ({"test": "lrt"}, {"correction": "firth"}, {"interaction": "x"}, {"genetic_model": "genotypic"}):
+        with pytest.raises(ValueError, match="variance='robust'"):
+            ga.Cox("time", "event", ["x"], variance="robust", **choice)
+    with pytest.raises(ValueError, match="weights are sampling weights"):
+        ga.Cox("time", "event", ["x"], variance="model", weights="w")
+
+
 @pytest.mark.parametrize("ties", ["efron", "breslow"])
 def test_ties_strata_and_late_entry(ties):
     codes, columns = data(2, missing=0.02, ties=True)

@@ -169,6 +169,8 @@ class RowSource:
         self.cohort, self.choices = cohort, dict(choices)
         kind = self.choices.get("kind")
         strange = [f"{name}={value!r}" for name, value in self.choices.items() if _strange(name, value)]
+        if kind == "cox" and self.choices.get("variance") == "robust":
+            strange.append("variance='robust'")  # Lin's and Wei's, which the dense fits do not have
         if kind not in KINDS or strange:
             what = f"the model '{kind}'" if kind not in KINDS else f"{kind} with {', '.join(strange)}"
             raise GenassocError(f"a single row of {what} cannot be fitted again by itself")

@@ -67,6 +67,8 @@ class Cox(InteractionChoices, GenotypeChoices):
     weights : str, optional
         Column of sampling weights (case-cohort samples, inverse chances of sampling): Wald tests of every row with Lin's and
         Wei's variance; see docs/models/weights.md.
+    variance : {"auto", "model", "robust"}
+        "robust" is Lin's and Wei's without weights: hazards need not be proportional for it to hold its level.
     genetic_model, male_x_dosage, condition_on
         See `genassoc.methods.genotype_choices.GenotypeChoices`. The genotypic model is tested by likelihood ratios (or
         ``test="wald"``), corrected by Firth's.
@@ -96,6 +98,7 @@ class Cox(InteractionChoices, GenotypeChoices):
     missing: Literal["auto", "complete", "mean"] = "auto"
     min_mac: float | None = None
     weights: str | None = None
+    variance: Literal["auto", "model", "robust"] = "auto"
 
     def __post_init__(self) -> None:
         self.check_genotype_choices()
@@ -131,22 +134,33 @@ class Cox(InteractionChoices, GenotypeChoices):
                 "genetic_model='genotypic' is of complete genotypes, tested by likelihood ratios (the default) or test='wald', "
                 "corrected by Firth's penalty: leave missing='mean', test='score' and correction='spa' out"
             )
-        if self.weights is not None:
-            self._check_weights()
-
-    def _check_weights(self) -> None:
-        """Refuse what tests of sampling weights do not have."""
-        if len(checks.names(self.weights, "weights")) != 1:
+        checks.choice(self.variance, "variance", ("auto", "model", "robust"))
+        if self.weights is not None and len(checks.names(self.weights, "weights")) != 1:
             raise ValueError(f"weights is the name of one column of sampling weights, not {self.weights!r}")
+        if self.weights is not None and self.variance == "model":
+            raise ValueError(
+                "weights are sampling weights, which need a sandwich variance: the model's would take a weight of 10 for ten "
+                "samples. Leave variance='model' out"
+            )
+        if self.is_sandwich:
+            self._check_sandwich("variance='robust'" if self.weights is None else "weights")
+
+    @property
+    def is_sandwich(self) -> bool:
+        """Whether every row is fitted and its variance is Lin's and Wei's."""
+        return self.weights is not None or self.variance == "robust"
+
+    def _check_sandwich(self, what: str) -> None:
+        """Refuse what tests with a sandwich variance do not have."""
         if self.interaction is not None or self.genetic_model == "genotypic":
             raise ValueError(
-                "weights is of one column of genotypes: leave interaction and genetic_model='genotypic' out, or analyse each arm "
+                f"{what} is of one column of genotypes: leave interaction and genetic_model='genotypic' out, or analyse each arm "
                 "by itself"
             )
         if self.test in ("score", "lrt") or self.correction not in ("auto", None):
             raise ValueError(
-                "weights is tested by Wald tests with a sandwich variance: weighted likelihood ratios are not chi-squared, and "
-                "Firth's and the saddlepoint are of likelihoods. Leave test and correction out"
+                f"{what} is tested by Wald tests: a sandwich variance belongs to the estimate, weighted likelihood ratios are not "
+                "chi-squared, and Firth's and the saddlepoint are of likelihoods. Leave test and correction out"
             )
 
     @property
@@ -195,7 +209,7 @@ class Cox(InteractionChoices, GenotypeChoices):
 
     def prepare(self, cohort: Any) -> Any:
         """Fit the null models of all endpoints on the cohort's samples."""
-        if self.weights is not None:
+        if self.is_sandwich:
             return cox_weighted.prepare(self, cohort)
         if self.interaction is not None:
             return cox_interaction.prepare(self, cohort)
@@ -205,7 +219,7 @@ class Cox(InteractionChoices, GenotypeChoices):
     @by_genetic_model
     def block(self, state: Any, block: Block) -> BlockResult:
         """Test every variant of the block against every endpoint: V x T rows, more of an interaction."""
-        if self.weights is not None:
+        if self.is_sandwich:
             return cox_weighted.test_block(self.choices().min_mac, self.imputes, state, block)
         if self.interaction is not None:
             return cox_interaction.test_block(self.interaction_choices(), state, block)

@@ -1,4 +1,7 @@
-"""Cox regression of case-cohort and other unequal samples: every row fitted, Wald tests with Lin and Wei's variance."""
+"""Cox regression of case-cohort and other unequal samples, and of equal ones whose hazards may not be proportional.
+
+Every row is fitted; its Wald test has Lin's and Wei's variance. Without weights all samples weigh 1.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -79,25 +82,29 @@ class WeightedCoxState:
 
 
 def prepare(model: Any, cohort: Any) -> WeightedCoxState:
-    """Fit the null models of all endpoints, each on its own complete cases with a weight."""
+    """Fit the null models of all endpoints of a `Cox`, each on its own complete cases with a weight."""
     columns, width = np.asarray(cohort.block_columns), int(cohort.block_width)
     design = model.design(cohort.phenotypes, cohort.rows)
-    weights = read_weights(cohort.phenotypes, cohort.rows, model.weights)
-    complete = design.complete & weights.there
-    if not complete.any():
-        raise PhenotypeError(
-            f"{cohort.phenotypes.source}: no sample has a sampling weight '{weights.name}' above 0 and all covariates"
-        )
+    weights = None if model.weights is None else read_weights(cohort.phenotypes, cohort.rows, model.weights)
+    complete, values = design.complete, np.ones(design.complete.size)
+    if weights is not None:
+        complete, values = complete & weights.there, weights.values
+        if not complete.any():
+            raise PhenotypeError(
+                f"{cohort.phenotypes.source}: no sample has a sampling weight '{weights.name}' above 0 and all covariates"
+            )
     notes = [f"covariate dropped: {dropped}" for dropped in design.covariates.dropped_covariates]
-    notes += [*design.notes, *weights.notes]
+    notes += [*design.notes, *(() if weights is None else weights.notes)]
     nulls = []
     for endpoint in design.endpoints:
         observed = complete & ~np.isnan(endpoint.time)
-        null, kept = fit_null(design, endpoint, observed, weights.values, columns, width, model.ties == "efron")
+        null, kept = fit_null(design, endpoint, observed, values, columns, width, model.ties == "efron")
         nulls.append(null)
         name, n_events = endpoint.name, int(null.sets.event.sum())
         notes.append(f"{name}: {endpoint.coding}; {n_events:,} events among {null.n:,} samples")
-        notes += [weights.line(name, observed), *(f"{name}: {lacking}" for lacking in endpoint.lacking)]
+        notes += [f"{name}: {lacking}" for lacking in endpoint.lacking]
+        if weights is not None:
+            notes.append(weights.line(name, observed))
         notes += [
             f"covariate {design.covariates.covariates[column]} dropped for {name}: among its {null.n:,} complete samples it is "
             "constant (in every stratum) or a combination of the covariates before it"
