@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 import polars as pl
+from measure import tree_of
 from speed_report import commit, cpu_model, write
 
 from genassoc.data.block import GenotypeBlock
@@ -110,7 +111,7 @@ def run(folder: Path, *command: str) -> Ran:
         process = subprocess.Popen([sys.executable, *command], cwd=folder, stdout=said, stderr=said, env=_environment())
         peaks: dict[int, int] = {}
         while process.poll() is None:
-            for pid in (process.pid, *_descendants(process.pid)):
+            for pid in tree_of(process.pid):
                 peaks[pid] = max(peaks.get(pid, 0), _peak(pid))
             time.sleep(0.02)
     seconds = time.perf_counter() - clock
@@ -126,14 +127,6 @@ def run(folder: Path, *command: str) -> Ran:
 def _environment() -> dict[str, str]:
     paths = [str(Path(__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-
-
-def _descendants(pid: int) -> list[int]:
-    try:
-        children = [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except OSError:
-        return []
-    return children + [below for child in children for below in _descendants(child)]
 
 
 def _peak(pid: int) -> int:
