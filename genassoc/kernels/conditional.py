@@ -18,16 +18,10 @@ import math
 import numpy as np
 
 from genassoc.kernels import jit
-from genassoc.kernels.logistic import cholesky, solve_lower, solve_upper
+from genassoc.kernels.newton import BEST, UNDER_WAY, advance, at_start
 from genassoc.kernels.rows import (
-    COLLINEAR,
-    FINE,
-    MAX_HALVINGS,
     MAX_ITERATIONS,
     NOT_CONVERGED,
-    RUNAWAY,
-    RUNAWAY_STEP,
-    STEP_TOLERANCE,
 )
 from genassoc.shapes import Float64Array, Int64Array
 
@@ -183,32 +177,13 @@ def fit(
     status, log likelihood, iterations
     """
     P = D.shape[1]
-    J, gradient, scratch = np.empty((P, P)), np.empty(P), np.empty(P)
-    step, before = np.zeros(P), np.empty(P)
-    best, halvings = -np.inf, 0
+    J, gradient, step, before, stand = np.empty((P, P)), np.empty(P), np.zeros(P), np.empty(P), at_start()
     for iteration in range(MAX_ITERATIONS):
         objective = conditional_likelihood(D, y, pointers, beta, gradient, J)
-        singular = P > 0 and math.isnan(cholesky(J, L, P))
-        if singular and iteration == 0:
-            return COLLINEAR, np.nan, iteration
-        if iteration > 0 and (singular or not objective >= best - 1e-10 * (1.0 + abs(best))):
-            halvings += 1
-            if halvings > MAX_HALVINGS:
-                return NOT_CONVERGED, best, iteration
-            for j in range(P):
-                step[j] *= 0.5
-                beta[j] = before[j] + step[j]
-            continue
-        best, halvings = objective, 0
-        solve_lower(L, gradient, scratch, P)
-        solve_upper(L, scratch, step, P)
-        if (scratch * scratch).sum() < STEP_TOLERANCE:
-            away = watch and abs(step[P - 1]) > RUNAWAY_STEP
-            return RUNAWAY if away else FINE, objective, iteration
-        for j in range(P):
-            before[j] = beta[j]
-            beta[j] += step[j]
-    return NOT_CONVERGED, best, MAX_ITERATIONS
+        status = advance(iteration, objective, J, gradient, watch, beta, before, step, L, stand)
+        if status != UNDER_WAY:
+            return status, stand[BEST], iteration
+    return NOT_CONVERGED, stand[BEST], MAX_ITERATIONS
 
 
 @jit

@@ -18,8 +18,9 @@ import numpy as np
 
 from genassoc.kernels import jit
 from genassoc.kernels.cox_sums import RiskSets, suffix_sums
-from genassoc.kernels.logistic import cholesky, solve_lower, solve_upper
+from genassoc.kernels.logistic import solve_upper
 from genassoc.kernels.logistic_rows import independent_columns
+from genassoc.kernels.newton import UNDER_WAY, advance, at_start
 from genassoc.kernels.rows import (
     BETA,
     COLLINEAR,
@@ -27,16 +28,12 @@ from genassoc.kernels.rows import (
     DISPERSION,
     FINE,
     ITERATIONS,
-    MAX_HALVINGS,
     MAX_ITERATIONS,
     MODEL_SE,
     N_NUMBERS,
     NOT_CONVERGED,
     ONE_OUTCOME,
-    RUNAWAY,
-    RUNAWAY_STEP,
     STATISTIC,
-    STEP_TOLERANCE,
     observed_calls,
 )
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
@@ -147,30 +144,12 @@ def fit(
     are filled at the estimate.
     """
     P = D.shape[1]
-    J, gradient, scratch = np.empty((P, P)), np.empty(P), np.empty(P)
-    step, before = np.zeros(P), np.empty(P)
-    best, halvings = -np.inf, 0
+    J, gradient, step, before, stand = np.empty((P, P)), np.empty(P), np.zeros(P), np.empty(P), at_start()
     for iteration in range(MAX_ITERATIONS):
         objective = weighted_likelihood(D, prior, beta, sets, w, gradient, J)
-        singular = P > 0 and math.isnan(cholesky(J, L, P))
-        if singular and iteration == 0:
-            return COLLINEAR, iteration
-        if iteration > 0 and (singular or not objective >= best - 1e-10 * (1.0 + abs(best))):
-            halvings += 1
-            if halvings > MAX_HALVINGS:
-                return NOT_CONVERGED, iteration
-            for j in range(P):
-                step[j] *= 0.5
-                beta[j] = before[j] + step[j]
-            continue
-        best, halvings = objective, 0
-        solve_lower(L, gradient, scratch, P)
-        solve_upper(L, scratch, step, P)
-        if (scratch * scratch).sum() < STEP_TOLERANCE:
-            return (RUNAWAY if watch and abs(step[P - 1]) > RUNAWAY_STEP else FINE), iteration
-        for j in range(P):
-            before[j] = beta[j]
-            beta[j] += step[j]
+        status = advance(iteration, objective, J, gradient, watch, beta, before, step, L, stand)
+        if status != UNDER_WAY:
+            return status, iteration
     return NOT_CONVERGED, MAX_ITERATIONS
 
 

@@ -11,9 +11,10 @@ import numpy as np
 
 from genassoc.kernels import jit
 from genassoc.kernels.bernoulli import exp_minus_abs
-from genassoc.kernels.logistic import cholesky, residualise, solve_lower, solve_upper
+from genassoc.kernels.logistic import residualise
 from genassoc.kernels.logistic_rows import independent_columns
 from genassoc.kernels.logistic_tiles import add_tile, sums_size
+from genassoc.kernels.newton import BEST, UNDER_WAY, advance, at_start
 from genassoc.kernels.rows import (
     BETA,
     COLLINEAR,
@@ -22,7 +23,6 @@ from genassoc.kernels.rows import (
     FINE,
     ITERATIONS,
     LRT,
-    MAX_HALVINGS,
     MAX_ITERATIONS,
     MODEL_SE,
     N_NUMBERS,
@@ -30,10 +30,8 @@ from genassoc.kernels.rows import (
     NULL_NOT_CONVERGED,
     ONE_OUTCOME,
     RUNAWAY,
-    RUNAWAY_STEP,
     SCORE,
     STATISTIC,
-    STEP_TOLERANCE,
     observed_calls,
 )
 from genassoc.kernels.tiles import collect, combine, tile_width, tiles_of
@@ -133,9 +131,7 @@ def fit(
     width, tiles = tile_width(P), tiles_of(D)
     factors, linear, lanes = np.zeros(width), np.empty(TILE), np.empty(sums_size(width))
     J = np.empty((P, P))
-    before, step, gradient, scratch = np.empty(P), np.zeros(P), np.empty(P), np.empty(P)
-    best = -np.inf
-    halvings = 0
+    before, step, gradient, stand = np.empty(P), np.zeros(P), np.empty(P), at_start()
     for iteration in range(MAX_ITERATIONS):
         factors[:P] = beta
         for start in range(0, N, TILE):
@@ -147,30 +143,10 @@ def fit(
         lanes[:] = 0.0
         _add_samples(tiles, width, y, prior, mu, w, lanes)
         collect(lanes, width, J, gradient)
-        singular = math.isnan(cholesky(J, L, P))
-        if singular and iteration == 0:
-            return COLLINEAR, np.nan, iteration
-        if iteration > 0 and (singular or not objective >= best - 1e-10 * (1.0 + abs(best))):
-            halvings += 1
-            if halvings > MAX_HALVINGS:
-                return NOT_CONVERGED, best, iteration
-            for j in range(P):
-                step[j] *= 0.5
-                beta[j] = before[j] + step[j]
-            continue
-        best, halvings = objective, 0
-        solve_lower(L, gradient, scratch, P)
-        solve_upper(L, scratch, step, P)
-        decrement = 0.0
-        for j in range(P):
-            decrement += scratch[j] * scratch[j]
-        if decrement < STEP_TOLERANCE:
-            away = watch and abs(step[P - 1]) > RUNAWAY_STEP
-            return RUNAWAY if away else FINE, objective, iteration
-        for j in range(P):
-            before[j] = beta[j]
-            beta[j] += step[j]
-    return NOT_CONVERGED, best, MAX_ITERATIONS
+        status = advance(iteration, objective, J, gradient, watch, beta, before, step, L, stand)
+        if status != UNDER_WAY:
+            return status, stand[BEST], iteration
+    return NOT_CONVERGED, stand[BEST], MAX_ITERATIONS
 
 
 @jit

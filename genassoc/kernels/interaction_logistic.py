@@ -11,7 +11,8 @@ import numpy as np
 
 from genassoc.kernels import jit
 from genassoc.kernels.logistic import PLAIN_ITERATIONS, STEP_TOLERANCE, cholesky, solve_lower
-from genassoc.kernels.logistic_tiles import SAFE_SHARE, evaluate, lay_out, newton_step, set_genotype, sound
+from genassoc.kernels.logistic_tiles import SAFE_SHARE, evaluate, lay_out, set_genotype, sound
+from genassoc.kernels.newton import newton_step
 from genassoc.kernels.vector64 import TILE
 from genassoc.shapes import BoolArray, Float64Array
 

@@ -11,7 +11,6 @@ import numpy as np
 
 from genassoc.kernels import jit
 from genassoc.kernels.bernoulli import exp_minus_abs
-from genassoc.kernels.logistic import solve_lower, solve_upper
 from genassoc.kernels.vector64 import FOUR, LANES64, TILE, add_combination, add_dots, add_gram
 from genassoc.shapes import Float64Array
 
@@ -211,18 +210,6 @@ def longest_change(T: Float64Array, keep: Float64Array, step: Float64Array) -> f
         for i in range(TILE):
             largest = max(largest, keep[t * TILE + i] * abs(change[i]))
     return largest
-
-
-@jit
-def newton_step(L: Float64Array, gradient: Float64Array, step: Float64Array, scratch: Float64Array) -> float:
-    """Newton's step; its squared length in standard errors, which is twice the gain it promises."""
-    P = gradient.size
-    solve_lower(L, gradient, scratch, P)
-    decrement = 0.0
-    for j in range(P):
-        decrement += scratch[j] * scratch[j]
-    solve_upper(L, scratch, step, P)
-    return decrement
 
 
 @jit

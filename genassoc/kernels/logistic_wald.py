@@ -25,12 +25,12 @@ from genassoc.kernels.logistic_tiles import (
     evaluate,
     lay_out,
     longest_change,
-    newton_step,
     penalise,
     set_genotype,
     sound,
     sums_size,
 )
+from genassoc.kernels.newton import newton_step
 from genassoc.kernels.vector64 import FOUR, LANES64, TILE, add_dots
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 

@@ -5,8 +5,9 @@ import math
 import numpy as np
 
 from genassoc.kernels import jit
-from genassoc.kernels.logistic import cholesky, solve_lower, solve_upper
+from genassoc.kernels.logistic import cholesky
 from genassoc.kernels.logistic_rows import independent_columns
+from genassoc.kernels.newton import BEST, UNDER_WAY, advance, at_start
 from genassoc.kernels.ordinal_terms import accumulate_tiles
 from genassoc.kernels.proportional_odds import proportional_odds_chi2
 from genassoc.kernels.rows import (
@@ -17,7 +18,6 @@ from genassoc.kernels.rows import (
     FINE,
     ITERATIONS,
     LRT,
-    MAX_HALVINGS,
     MAX_ITERATIONS,
     MODEL_SE,
     N_NUMBERS,
@@ -25,10 +25,8 @@ from genassoc.kernels.rows import (
     NULL_NOT_CONVERGED,
     ONE_OUTCOME,
     RUNAWAY,
-    RUNAWAY_STEP,
     SCORE,
     STATISTIC,
-    STEP_TOLERANCE,
     TREND,
     observed_calls,
 )
@@ -64,41 +62,19 @@ def fit(
     """
     A, tiles = parameters.size, tiles_of(D)
     J = np.empty((A, A))
-    gradient, scratch, step, before = np.empty(A), np.empty(A), np.zeros(A), np.empty(A)
-    best = -np.inf
-    halvings = 0
+    gradient, step, before, stand = np.empty(A), np.zeros(A), np.empty(A), at_start()
     for iteration in range(MAX_ITERATIONS):
         ordered = True
         for m in range(1, M):
             ordered = ordered and parameters[m] > parameters[m - 1]
         objective = -np.inf
-        singular = False
+        J[0, 0] = np.nan  # thresholds out of order have no likelihood: a fall
         if ordered:
             objective = accumulate_tiles(tiles, level, parameters, M, False, J, gradient, r, w)
-            singular = math.isnan(cholesky(J, L, A))
-        if singular and iteration == 0:
-            return COLLINEAR, np.nan, iteration
-        if iteration > 0 and (singular or not objective >= best - 1e-10 * (1.0 + abs(best))):
-            halvings += 1
-            if halvings > MAX_HALVINGS:
-                return NOT_CONVERGED, best, iteration
-            for a in range(A):
-                step[a] *= 0.5
-                parameters[a] = before[a] + step[a]
-            continue
-        best, halvings = objective, 0
-        solve_lower(L, gradient, scratch, A)
-        solve_upper(L, scratch, step, A)
-        decrement = 0.0
-        for a in range(A):
-            decrement += scratch[a] * scratch[a]
-        if decrement < STEP_TOLERANCE:
-            away = watch and abs(step[A - 1]) > RUNAWAY_STEP
-            return RUNAWAY if away else FINE, objective, iteration
-        for a in range(A):
-            before[a] = parameters[a]
-            parameters[a] += step[a]
-    return NOT_CONVERGED, best, MAX_ITERATIONS
+        status = advance(iteration, objective, J, gradient, watch, parameters, before, step, L, stand)
+        if status != UNDER_WAY:
+            return status, stand[BEST], iteration
+    return NOT_CONVERGED, stand[BEST], MAX_ITERATIONS
 
 
 @jit
