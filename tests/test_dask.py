@@ -153,6 +153,34 @@ def test_the_driver_and_the_scheduler_killed(files, reference, tmp_path):
     assert run(files, out, ga.Threads(2)) == reference
 
 
+@pytest.mark.integration
+def test_a_scheduler_that_dies_while_a_result_is_fetched(tmp_path, monkeypatch):
+    monkeypatch.setattr(executors_dask, "CONNECT_SECONDS", 1.0)
+    with processes(tmp_path, 1) as (address, started), connected(address) as dask:
+        [future] = list(dask.client.map(Square(), [3]))
+        while not future.done():
+            time.sleep(0.01)
+        started[1].kill()
+        started[0].kill()  # who is asked for the result
+        started[0].wait()
+        run = executors_dask._Run(dask, Square(), "nowhere", "")
+        gone = pytest.raises(ga.ClusterError, match=rf"the Dask scheduler at {address} is gone")
+        with gone, executors_dask._cluster_errors(dask):
+            run.result(future)
+        with pytest.raises(ga.ClusterError, match=rf"the Dask scheduler at {address} is gone"):
+            dask.limit()
+
+
+def _full_disk(item):
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.integration
+def test_a_task_s_own_error_is_not_the_scheduler_s(client):
+    with pytest.raises(OSError, match="No space left on device"):
+        list(ga.Dask(client).map(_full_disk, [1]))
+
+
 # What goes over the wire ----------------------------------------------------------------------------------------
 
 

@@ -119,7 +119,12 @@ class Dask:
 
     def limit(self) -> int:
         """Tasks that may be with the cluster at once, now."""
-        return self.in_flight or max(2, 2 * sum(self.client.nthreads().values()))
+        if self.in_flight:
+            return self.in_flight
+        try:
+            return max(2, 2 * sum(self.client.nthreads().values()))
+        except OSError as error:
+            raise _gone(self, error) from error
 
 
 class _Run:
@@ -165,12 +170,21 @@ class _Run:
             future = next(done)
             self.under_way.discard(future)
             try:
-                result = future.result()
+                result = self.result(future)
             finally:
                 future.release()
             yield result
             if time.monotonic() - looked > _LOOK_SECONDS:
                 limit, looked = self.dask.limit(), time.monotonic()
+
+    def result(self, future: "Future") -> Any:
+        """What the task gave; a scheduler that dies between the news of it and its fetching is told from its errors."""
+        try:
+            return future.result()
+        except OSError as error:
+            if future.status == "error":  # the task's own: a disk that is full, a store that is gone
+                raise
+            raise _gone(self.dask, error) from error
 
     def end(self, finished: bool) -> None:
         """Leave nothing behind: no task that has not begun, none at work, no null models in the workers."""
@@ -211,14 +225,17 @@ def _cluster_errors(dask: Dask) -> Iterator[None]:
             f"or fewer threads a worker), or its machine was taken away. {_KEPT}"
         ) from error
     except (CommClosedError, CancelledError) as error:
-        raise ClusterError(
-            f"the Dask scheduler at {dask.address} is gone, or has cancelled the tasks ({type(error).__name__}). {_KEPT}"
-        ) from error
+        raise _gone(dask, error) from error
     except ModuleNotFoundError as error:
         raise ClusterError(
             f"a worker cannot import {error.name}: install genassoc there as it is here, or start the workers from the "
             "driver's environment."
         ) from error
+
+
+def _gone(dask: Dask, error: Exception) -> ClusterError:
+    name = type(error).__name__
+    return ClusterError(f"the Dask scheduler at {dask.address} is gone, or has cancelled the tasks ({name}). {_KEPT}")
 
 
 def _shown(key: Any) -> str:
