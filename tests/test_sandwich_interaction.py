@@ -3,9 +3,11 @@
 import numpy as np
 import polars as pl
 import pytest
+import statsmodels.api as sm
 from glm_cohort import MemoryCohort, calls, run
 from lifelines import CoxPHFitter
 from oracles import cox_weighted_pairs as cox_oracle
+from oracles import weighted_pairs as glm_oracle
 from scipy.stats import binom, f, t
 from statsmodels.duration.hazard_regression import PHReg
 
@@ -43,26 +45,27 @@ def cox(columns, codes, E="arm", **choices):
     return run(model, MemoryCohort(**columns), codes, sandwich_pairs)
 
 
-def check(found, v, tests, theta, covariance, freedom, joint="chi2", rel=THEIRS):
-    """All rows of a variant against coefficients of g and g E, their covariance, and degrees of freedom (K,)."""
+def check(found, v, tests, theta, covariance, freedom, joint="chi2", rel=THEIRS, hotelling=True):
+    """All rows of a variant against coefficients of g and g E, their covariance, and degrees of freedom (K,), None for z."""
+    assert ("degrees_of_freedom" in found) == (freedom is not None)
     for k, test in enumerate(tests):
-        df, logp = freedom[k], found["neg_log_10_p_value"][v, k]
-        assert found["degrees_of_freedom"][v, k] == pytest.approx(df, rel=1e-4)
+        df = 1e12 if freedom is None else freedom[k]
+        assert freedom is None or found["degrees_of_freedom"][v, k] == pytest.approx(df, rel=1e-4)
         if test == "joint_2df":
             Q = theta @ np.linalg.solve(covariance, theta)
             assert found["statistic"][v, k] == pytest.approx(Q if joint == "chi2" else Q / 2, rel=1e-4, abs=1e-6)
             assert np.isnan(found["beta"][v, k]) and np.isnan(found["standard_error"][v, k])
             # Hotelling's: with eta = df + 1 degrees, (eta - 1) / (2 eta) Q is F on 2 and eta - 1
-            own = -f.logsf(Q / 2 * df / (df + 1), 2, df) / np.log(10)
+            own = -f.logsf(Q / 2 * (df / (df + 1) if hotelling else 1.0), 2, df) / np.log(10)
         else:
             contrast = np.array({"add": [1, 0], "add:E": [0, 1], "add|E=control": [1, 0], "add|E=drug": [1, 1]}[test])
             beta, error = contrast @ theta, np.sqrt(contrast @ covariance @ contrast)
             assert abs(found["beta"][v, k] - beta) <= rel * error
             assert found["standard_error"][v, k] == pytest.approx(error, rel=rel)
-            half = t.isf(0.025, df) * error
-            np.testing.assert_allclose([found["ci_lower"][v, k], found["ci_upper"][v, k]], [beta - half, beta + half], rtol=1e-4, atol=rel * error)  # fmt: skip
+            ends, half = [found["ci_lower"][v, k], found["ci_upper"][v, k]], t.isf(0.025, df) * error
+            np.testing.assert_allclose(ends, [beta - half, beta + half], rtol=1e-4, atol=1e-5 * error)
             own = -(t.logsf(abs(beta / error), df) + np.log(2)) / np.log(10)
-        assert logp == pytest.approx(own, rel=1e-4, abs=1e-5)
+        assert found["neg_log_10_p_value"][v, k] == pytest.approx(own, rel=1e-4, abs=1e-5)
 
 
 @pytest.mark.parametrize("weights", [None, "w"])
@@ -287,3 +290,162 @@ def test_the_whole_path_is_the_same_bytes_and_not_fitted_again(tmp_path, genasso
     assert "cannot be fitted again by itself" in results.provenance["audit"]["line"] and "audit" in said
     with pytest.raises(ga.GenassocError, match="variance="):
         ga.explain(results, results.table["variant_id"][0])
+
+
+CONTRASTS = [[1, 0], [0, 1], [0, 0], [1, 0], [1, 1]]
+
+
+def outcomes(seed, n=400, V=6, missing=0.02):
+    """Two arms of unequal variance, weights, a quantity and a disease, an effect of the first variant in one arm."""
+    rng = np.random.default_rng(seed)
+    codes = calls(rng, n, V, missing, low=0.25)
+    drug, x = rng.permutation(n) < n // 2, rng.standard_normal(n)
+    signal = 0.5 * x + 0.5 * drug * np.minimum(codes[0], 2)
+    return codes, {
+        "q": 100 + 5 * (signal + rng.standard_normal(n) * (1 + drug)),
+        "d": (signal + rng.logistic(size=n) > 0.5) * 1.0, "x": x, "arm": np.where(drug, "drug", "control"),
+        "w": np.where(rng.random(n) < 0.3, 1.0, 7.5) * rng.uniform(0.8, 1.2, n), "age": rng.normal(50, 10, n),
+    }  # fmt: skip
+
+
+def complete(codes, columns, trait, v, E):
+    keep = (codes[v] < 3) & ~np.isnan(columns[trait]) & ~np.isnan(columns["w"])
+    e, g = number(columns, E)[keep], codes[v][keep] * 1.0
+    return np.column_stack([np.ones(len(g)), columns["x"][keep], e]), columns[trait][keep], g, e, columns["w"][keep]
+
+
+@pytest.mark.parametrize("E", ["arm", "age"])
+@pytest.mark.parametrize("variance, cov_type", [("auto", "HC3"), ("hc0", "HC0")])
+def test_linear_is_weighted_least_squares(variance, cov_type, E):
+    codes, columns = outcomes(11)
+    columns["w"][3] = np.nan
+    model = ga.Linear("q", ["x"], weights="w", variance=variance, interaction=E)
+    found = run(model, MemoryCohort(**columns), codes, sandwich_pairs)
+    tests = TESTS if E == "arm" else TESTS[:3]
+    name = cov_type.lower()
+    assert set(found["method"].ravel()) == {f"t_{name}", f"f_{name}"} and set(found["method"][:, 2]) == {f"f_{name}"}
+    for v in range(len(codes)):
+        X, y, g, e, w = complete(codes, columns, "q", v, E)
+        fit = sm.WLS(y, np.column_stack([X, g, g * e]), weights=w).fit(cov_type=cov_type)
+        freedom = np.full(len(tests), len(y) - 5.0)
+        if variance == "auto":
+            mean, scale = (e.mean(), e.std()) if E == "age" else (0.0, 1.0)
+            contrasts = CONTRASTS if E == "arm" else [[1, -mean / scale], [0, 1 / scale], [0, 0]]
+            freedom = glm_oracle.wald_pairs("gaussian", X, y, g, (e - mean) / scale, contrasts, 0.0, w, 1)[2]
+        # F of contrasts of digits far from 0: statsmodels' inverse loses some for ages
+        check(
+            found, v, tests, fit.params[3:], fit.cov_params()[3:, 3:], freedom, "F", 1e-7, hotelling=variance == "auto"
+        )
+        assert found["n"][v, 0] == len(y)
+
+
+@pytest.mark.parametrize("variance", ["auto", "hc0"])
+def test_logistic_is_a_weighted_glm(variance):
+    codes, columns = outcomes(12)
+    model = ga.Logistic("d", ["x"], weights="w", variance=variance, interaction="arm")
+    found = run(model, MemoryCohort(**columns), codes, sandwich_pairs)
+    assert set(found["method"].ravel()) == {"wald_hc3" if variance == "auto" else "wald_hc0"}
+    for v in range(len(codes)):
+        X, y, g, e, w = complete(codes, columns, "d", v, "arm")
+        theta, covariance, freedom = glm_oracle.wald_pairs(
+            "binomial", X, y, g, e, CONTRASTS, 0.0, w / w.mean(), int(variance == "auto")
+        )
+        if variance == "hc0":
+            fit = sm.GLM(y, np.column_stack([X, g, g * e]), sm.families.Binomial(), var_weights=w / w.mean()).fit(
+                cov_type="HC0", tol=1e-13, maxiter=100
+            )
+            theta, covariance = fit.params[3:], fit.cov_params()[3:, 3:]
+        check(found, v, TESTS, theta, covariance, freedom if variance == "auto" else None)
+        assert found["n_cases"][v, 4] == y.sum() and found["n_controls"][v, 2] == (1 - y).sum()
+
+
+def test_equal_weights_are_the_robust_interactions():
+    from genassoc.methods import linear_interaction, logistic_interaction
+
+    codes, columns = outcomes(13)
+    columns["w"][:] = 3.0
+    cohort = MemoryCohort(**columns)
+    for make, trait, names in ((ga.Linear, "q", linear_interaction), (ga.Logistic, "d", logistic_interaction)):
+        weighted = run(make(trait, ["x"], weights="w", interaction="arm"), cohort, codes, sandwich_pairs)
+        robust = run(make(trait, ["x"], variance="robust", interaction="arm"), cohort, codes, names)
+        for name in ("beta", "standard_error", "statistic", "n", "mac", "effect_allele_frequency"):
+            np.testing.assert_allclose(weighted[name], robust[name], rtol=1e-5, atol=1e-6)
+
+
+def test_weighted_rows_by_allele_company_units_and_arms():
+    codes, columns = outcomes(14, missing=0.03)
+    columns["u"] = columns["q"] * 1e-9
+    columns["other"] = np.where(columns["arm"] == "drug", "a drug", "b control")
+    columns["kilo"] = columns["w"] * 1000
+    cohort, choices = MemoryCohort(**columns), {"covariates": ["x"], "weights": "w", "interaction": "arm"}
+    both = run(ga.Linear(["u", "q"], **choices), cohort, codes, sandwich_pairs)
+    alone, part = (run(ga.Linear("q", **choices), cohort, c, sandwich_pairs) for c in (codes, codes[:2]))
+    swapped = run(ga.Linear("q", **choices), cohort, np.where(codes < 3, 2 - codes, 3).astype(np.uint8), sandwich_pairs)
+    recoded = run(ga.Linear("q", **(choices | {"interaction": "other"})), cohort, codes, sandwich_pairs)
+    heavy = run(ga.Linear("q", **(choices | {"weights": "kilo"})), cohort, codes, sandwich_pairs)
+    for name in ("beta", "standard_error", "neg_log_10_p_value", "degrees_of_freedom"):
+        sign = -1.0 if name == "beta" else 1.0
+        assert np.ascontiguousarray(both[name][:, 5:]).tobytes() == alone[name].tobytes()
+        assert alone[name][:2].tobytes() == part[name].tobytes()
+        np.testing.assert_allclose(swapped[name], sign * alone[name], rtol=1e-8)
+        np.testing.assert_allclose(heavy[name], alone[name], rtol=1e-8)
+        np.testing.assert_allclose(recoded[name][:, [3, 4]], alone[name][:, [4, 3]], rtol=1e-8)
+        np.testing.assert_allclose(recoded[name][:, 1], sign * alone[name][:, 1], rtol=1e-8)
+    np.testing.assert_allclose(both["beta"][:, :5], both["beta"][:, 5:] * 1e-9, rtol=1e-8)
+
+
+def test_weighted_codes_notes_and_a_baseline():
+    codes, columns = outcomes(15, V=6, missing=0.0)
+    drug, case = columns["arm"] == "drug", columns["d"] == 1
+    codes[0], codes[1], codes[2], codes[3] = 0, 0, 0, 0
+    codes[1, np.flatnonzero(~drug)[:60]] = 1
+    codes[1, np.flatnonzero(drug)[:9]] = 1  # nine carriers
+    codes[2, np.flatnonzero(~drug)[:60]] = 1
+    codes[2, np.flatnonzero(drug & ~case)[:40]] = 1  # no case among the carriers of an arm
+    columns["g3"] = (np.arange(400) % 3 == 0) * 1.0
+    codes[3] = columns["g3"]
+    columns["before"] = columns["q"] - 3 + columns["x"]
+    cohort, choices = MemoryCohort(**columns), {"covariates": ["x", "g3"], "weights": "w", "interaction": "arm"}
+    for model, third in ((ga.Linear("q", **choices), None), (ga.Logistic("d", **choices), "not_converged")):
+        found = run(model, cohort, codes, sandwich_pairs)
+        assert found["code"][:4, 0].tolist() == ["monomorphic", "too_few_carriers", third, "collinear"]
+        bad = np.array([0, 1, 3] + [2] * (third is not None))
+        for name in ("beta", "standard_error", "statistic", "neg_log_10_p_value", "degrees_of_freedom", "ci_lower"):
+            assert np.isnan(found[name][bad]).all()
+        assert not found["method"][bad].any() and not np.isnan(found["neg_log_10_p_value"][4:]).any()
+        assert any("(Kish)" in note for note in found["state"].notes)
+        assert any("two values: control" in note for note in found["state"].notes)
+    change = run(ga.Linear("q", baseline="before", **choices), cohort, codes[4:], sandwich_pairs)
+    columns["change"] = columns["q"] - columns["before"]
+    choices["covariates"] = ["x", "g3", "before"]
+    plain = run(ga.Linear("change", **choices), MemoryCohort(**columns), codes[4:], sandwich_pairs)
+    np.testing.assert_allclose(change["beta"], plain["beta"], rtol=1e-8)
+    for wrong in ({"variance": "model"}, {"like": "regenie"}, {"genetic_model": "genotypic"}):
+        with pytest.raises(ValueError, match=r"weights|interaction"):
+            ga.Linear("q", **choices, **wrong)
+    for wrong in ({"test": "lrt"}, {"correction": "firth"}):
+        with pytest.raises(ValueError, match="weights"):
+            ga.Logistic("d", **choices, **wrong)
+
+
+def test_weighted_null_of_the_interaction_is_not_found():
+    """Cases and one arm weigh more, the arms differ in variance: sizes of every test, few carriers and many."""
+    rng = np.random.default_rng(16)
+    n, V = 500, 1200
+    codes = rng.binomial(2, rng.uniform(0.05, 0.5, V)[:, None], (V, n)).astype(np.uint8)
+    drug, x = rng.random(n) < 0.4, rng.standard_normal(n)
+    d = (rng.random(n) < 1 / (1 + np.exp(0.5 - 0.5 * x))) * 1.0
+    columns = {
+        "q": x + rng.standard_normal(n) * (1 + 2 * drug), "d": d, "x": x, "arm": np.where(drug, "drug", "control"),
+        "w": np.where(d == 1, 6.0, 1.0) * rng.uniform(0.5, 2, n),
+    }  # fmt: skip
+    for make, trait in ((ga.Linear, "q"), (ga.Logistic, "d")):
+        found = run(make(trait, ["x"], weights="w", interaction="arm"), MemoryCohort(**columns), codes, sandwich_pairs)
+        p = 10.0 ** -found["neg_log_10_p_value"]
+        for k in range(5):
+            own = p[~np.isnan(p[:, k]), k]
+            for level in (0.05, 0.01):
+                # one in 10,000 of such tests would find more
+                low, high = binom.ppf([0.0001, 0.9999], own.size, level)
+                assert (own <= level).sum() <= high, (trait, TESTS[k], level)
+                assert level < 0.05 or (own <= level).sum() >= 0.5 * low, (trait, TESTS[k])

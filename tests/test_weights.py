@@ -198,7 +198,6 @@ def test_weights_are_no_trait_and_have_a_name():
     "make, choices, message",
     [
         (ga.Linear, {"variance": "model"}, "need a sandwich variance"),
-        (ga.Linear, {"interaction": "x"}, "leave interaction out"),
         (ga.Linear, {"like": "regenie"}, "neither PLINK 2 nor REGENIE"),
         (ga.Linear, {"genetic_model": "genotypic"}, "genotypic"),
         (ga.Logistic, {"test": "lrt"}, "likelihood ratios are not chi-squared"),

@@ -1,4 +1,4 @@
-"""Sampling weights: every row is fitted by weighted likelihood, with a Wald test on its Huber-White variance.
+"""Sampling weights: every row is fitted by weighted likelihood, with Wald tests on its Huber-White variance.
 
 A weighted model estimates what the model would be in the population that the samples stand for (pseudo-likelihood: Binder
 1983, doi:10.2307/1402588); what varies is who was sampled, so the variance is a sandwich whatever the outcome.
@@ -14,14 +14,26 @@ from genassoc.data.weights import read_weights, weighted_design
 from genassoc.kernels import glm
 from genassoc.kernels import rows as status
 from genassoc.kernels import weighted as kernel
+from genassoc.kernels import weighted_pairs as pairs
 from genassoc.kernels.counts import mask_words
 from genassoc.methods.base import BlockResult
 from genassoc.methods.case_columns import case_columns
 from genassoc.methods.change import adjusted_for_baseline, of_change
 from genassoc.methods.columns import minor_counts
+from genassoc.methods.interaction import RefitState, Terms, as_rows, for_tests
 from genassoc.methods.linear_null import normal_scores
 from genassoc.methods.rows import CODES, METHODS, Rows, chunks, unusable
-from genassoc.methods.sums import genotype_sums, minor_is_ref
+from genassoc.methods.sandwich_pairs import METHODS as PAIR_METHODS
+from genassoc.methods.sandwich_pairs import (
+    PairFits,
+    PairTest,
+    fitted_rows,
+    modifier_of,
+    shared_counts,
+    with_interaction,
+    with_terms,
+)
+from genassoc.methods.sums import GenotypeSums, genotype_sums, minor_is_ref
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
 from genassoc.stats.linalg import orthonormal_basis
 
@@ -30,7 +42,9 @@ _FAILED = {
     status.COLLINEAR: "collinear",
     status.ONE_OUTCOME: "one_outcome",
     kernel.LEVERAGE: "leverage_of_one",
+    pairs.NO_VARIANCE: "no_variance",
 }
+_FAMILIES = {"quantitative": glm.GAUSSIAN, "binary": glm.BINOMIAL}
 
 
 @dataclass(frozen=True)
@@ -89,18 +103,20 @@ class WeightedState:
         return [null.n for null in self.nulls]
 
 
-def prepare(model: Any, cohort: Any) -> WeightedState:
+def prepare(model: Any, cohort: Any) -> WeightedState | RefitState:
     """Fit the null models of all traits of a `Linear` or a `Logistic`, each on its own complete cases with a weight."""
     columns, width = np.asarray(cohort.block_columns), int(cohort.block_width)
     before: Float64Array | None = None
     said: tuple[str, ...] = ()
     if getattr(model, "baseline", None) is not None:
         model, before, said = adjusted_for_baseline(model, cohort)
+    model, joined = with_interaction(model, cohort)
     design = cohort.design(model.traits, model.covariates, kind=model.outcome)
     weights = None
     if model.weights is not None:
         weights = read_weights(cohort.phenotypes, cohort.rows, model.weights)
         design = weighted_design(design, weights, cohort.phenotypes, cohort.rows)
+    modifier = modifier_of(model, cohort, design.X, design.complete)
     if before is not None:
         design = of_change(design, before, said[0])
     notes = [f"covariate dropped: {dropped}" for dropped in design.dropped_covariates]
@@ -115,7 +131,9 @@ def prepare(model: Any, cohort: Any) -> WeightedState:
         if weights is not None:
             notes.append(weights.line(name, observed))
     n_incomplete = int((~design.complete).sum())
-    return WeightedState(design.traits, columns, mask_words(columns, width), tuple(nulls), n_incomplete, tuple(notes))
+    state = WeightedState(design.traits, columns, mask_words(columns, width), tuple(nulls), n_incomplete, tuple(notes))
+    binary = model.outcome == "binary"
+    return with_terms(state, modifier, joined, width, [null.y == 1 if binary else None for null in nulls], binary)
 
 
 def fit_null(
@@ -192,8 +210,10 @@ def _notes(design: Any, trait: int, null: NullWeighted, kept: BoolArray) -> list
     return notes
 
 
-def test_block(model: Any, min_mac: float, state: WeightedState, block: Block) -> BlockResult:
-    """Test every variant of the block against every trait: V x T rows."""
+def test_block(model: Any, min_mac: float, state: WeightedState | RefitState, block: Block) -> BlockResult:
+    """Test every variant of the block against every trait: V x T rows, times K of an interaction."""
+    if isinstance(state, RefitState):
+        return _test_pairs(model, min_mac, state, block)
     flipped = minor_is_ref(block, state.cohort_columns, state.cohort_mask)
     by_trait = [_of_trait(model, min_mac, null, block, flipped) for null in state.nulls]
     columns = {name: np.column_stack([rows[name] for rows in by_trait]) for name in by_trait[0]}
@@ -218,10 +238,17 @@ def _of_trait(model: Any, min_mac: float, null: NullWeighted, block: Block, flip
     for name in ("beta", "standard_error", "ci_lower", "ci_upper"):
         columns[name] = columns[name] * null.scale
     if model.outcome == "binary":
-        columns |= case_columns(
-            block, own, null.columns, null.y == 1, null.case_mask, null.n if model.imputes else None
-        )
+        columns |= _by_case(model, null, own, block)
     return columns
+
+
+def _kind(model: Any) -> tuple[bool, int, str]:
+    """Whether statistics are t whatever the variance, the power of 1 - h in the residuals, and the method's name.
+
+    Plain Huber-White (power 0) is as other programs have it: t of least squares, z of likelihoods.
+    """
+    linear, power = model.outcome == "quantitative", 0 if model.variance == "hc0" else 1
+    return linear, power, f"{'t' if linear else 'wald'}_{'hc3' if power else 'hc0'}"
 
 
 def _fit_rows(
@@ -229,20 +256,58 @@ def _fit_rows(
 ) -> Float64Array:
     """Fill the rows of some variants, a chunk at a time; the degrees of freedom of their variances (V,)."""
     freedom = np.full(rows.beta.size, np.nan)
-    linear = model.outcome == "quantitative"
-    power = 0 if model.variance == "hc0" else 1
-    method = f"{'t' if linear else 'wald'}_{'hc3' if power else 'hc0'}"
-    family = glm.GAUSSIAN if linear else glm.BINOMIAL
+    linear, power, method = _kind(model)
     for first, last in chunks(variants.size, null.n):
         some = variants[first:last]
         R = some.size
         numbers, state, dropped = np.empty((R, status.N_NUMBERS)), np.zeros(R, np.int64), np.zeros(R, np.bool_)
         G = minor_counts(block, flipped, some, null.columns)
         kernel.wald_rows(
-            family, G, null.Q, null.y, np.zeros(null.n), null.weight, null.start, power, model.imputes, numbers, state,
-            dropped,
+            _FAMILIES[model.outcome], G, null.Q, null.y, np.zeros(null.n), null.weight, null.start, power,
+            model.imputes, numbers, state, dropped,
         )  # fmt: skip
-        # Plain Huber-White as other programs have it: t of least squares, z of likelihoods.
         rows.put_wald(some, numbers, state, dropped, method, _FAILED, student=power == 1 or linear)
         freedom[some] = numbers[:, status.DF]
     return np.where(np.isnan(rows.beta), np.nan, freedom)
+
+
+def _test_pairs(model: Any, min_mac: float, state: RefitState, block: Block) -> BlockResult:
+    """V x T x K rows of an interaction."""
+    flipped = minor_is_ref(block, state.model.cohort_columns, state.model.cohort_mask)
+    by_trait = [
+        _pairs_of_trait(model, min_mac, null, terms, block, flipped) for null, terms in zip(state.nulls, state.terms)
+    ]
+    columns = {name: np.stack([rows[name] for rows in by_trait], axis=1) for name in by_trait[0]}
+    return as_rows(state.traits, state.tests, columns, {"method": PAIR_METHODS, "code": CODES})
+
+
+def _pairs_of_trait(
+    model: Any, min_mac: float, null: NullWeighted, terms: Terms, block: Block, flipped: BoolArray
+) -> dict[str, Array]:
+    """All columns (V, K) of one trait."""
+    own = genotype_sums(block, flipped, null.columns, null.mask, list_calls=False)
+    K, (linear, power, method) = len(terms.tests), _kind(model)
+
+    def fit(calls: Float64Array) -> PairFits:
+        fits = PairFits.empty(calls.shape[0], K)
+        pairs.wald_pairs(
+            _FAMILIES[model.outcome], calls, terms.e, null.Q, null.y, np.zeros(null.n), null.weight, null.start, power,
+            model.imputes, terms.contrasts, fits.numbers, fits.freedom, fits.status, fits.dropped,
+        )  # fmt: skip
+        return fits
+
+    joint = method.replace("t_", "f_") if linear else method
+    test = PairTest(method, joint, student=power == 1 or linear, hotelling=power == 1, failed=_FAILED)
+    columns = fitted_rows(test, fit, null, terms, own, min_mac, block, flipped)
+    for name in ("beta", "standard_error", "ci_lower", "ci_upper"):
+        columns[name] = columns[name] * null.scale
+    columns |= shared_counts(own, null.n, model.imputes, K)
+    if model.outcome == "binary":
+        counted = _by_case(model, null, own, block)
+        columns |= {name: for_tests(values, K) for name, values in counted.items()}
+    return columns
+
+
+def _by_case(model: Any, null: NullWeighted, own: GenotypeSums, block: Block) -> dict[str, Array]:
+    """Frequencies and counts by case status, (V,) each."""
+    return case_columns(block, own, null.columns, null.y == 1, null.case_mask, null.n if model.imputes else None)
