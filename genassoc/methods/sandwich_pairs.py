@@ -120,7 +120,7 @@ class SandwichRows(PairRows):
 
 def with_interaction(model: Any, cohort: Any) -> tuple[Any, tuple[str, ...]]:
     """The model with the main effect of its interaction's covariate among the covariates, and a note where it joined them."""
-    if model.interaction is None:
+    if getattr(model, "interaction", None) is None:
         return model, ()
     covariates, joined = with_main_effect(cohort.phenotypes, model.covariates, model.interaction)
     return replace(model, covariates=covariates), joined
@@ -128,7 +128,7 @@ def with_interaction(model: Any, cohort: Any) -> tuple[Any, tuple[str, ...]]:
 
 def modifier_of(model: Any, cohort: Any, X: Float64Array, complete: BoolArray) -> Modifier | None:
     """E of an interaction, checked against covariates X (N, C); ``complete`` (N,) have them all, and a weight."""
-    if model.interaction is None:
+    if getattr(model, "interaction", None) is None:
         return None
     modifier = read_modifier(cohort.phenotypes, cohort.rows, model.interaction, complete)
     check_main_effect(modifier, X, complete)

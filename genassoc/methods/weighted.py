@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from genassoc.data.block import Block
+from genassoc.data.left_out import without_samples
+from genassoc.data.outcomes import exposure_values
 from genassoc.data.weights import read_weights, weighted_design
 from genassoc.kernels import glm
 from genassoc.kernels import rows as status
@@ -33,6 +35,7 @@ from genassoc.methods.sandwich_pairs import (
     with_interaction,
     with_terms,
 )
+from genassoc.methods.score_screen import sum_missing
 from genassoc.methods.sums import GenotypeSums, genotype_sums, minor_is_ref
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
 from genassoc.stats.linalg import orthonormal_basis
@@ -44,7 +47,7 @@ _FAILED = {
     kernel.LEVERAGE: "leverage_of_one",
     pairs.NO_VARIANCE: "no_variance",
 }
-_FAMILIES = {"quantitative": glm.GAUSSIAN, "binary": glm.BINOMIAL}
+_FAMILIES = {"quantitative": glm.GAUSSIAN, "binary": glm.BINOMIAL, "count": glm.POISSON}
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,8 @@ class NullWeighted:
         Its samples, and the cases among them, as packed words.
     Q : float64 array (n, C)
         Orthonormal covariates, the constant first.
-    y, weight : float64 arrays (n,)
-        The outcome (a quantity: its residual over ``scale``), and weights of mean 1.
+    y, offset, weight : float64 arrays (n,)
+        The outcome (a quantity: its residual over ``scale``), a count's log exposure (else 0), and weights of mean 1.
     start : float64 array (C,)
         Coefficients of the null.
     scale : float
@@ -80,6 +83,7 @@ class NullWeighted:
     case_mask: UInt64Array
     Q: Float64Array
     y: Float64Array
+    offset: Float64Array
     weight: Float64Array
     start: Float64Array
     scale: float
@@ -104,7 +108,7 @@ class WeightedState:
 
 
 def prepare(model: Any, cohort: Any) -> WeightedState | RefitState:
-    """Fit the null models of all traits of a `Linear` or a `Logistic`, each on its own complete cases with a weight."""
+    """Fit the null models of all traits of a `Linear`, `Logistic` or `Poisson`, each on its complete cases with a weight."""
     columns, width = np.asarray(cohort.block_columns), int(cohort.block_width)
     before: Float64Array | None = None
     said: tuple[str, ...] = ()
@@ -116,6 +120,11 @@ def prepare(model: Any, cohort: Any) -> WeightedState | RefitState:
     if model.weights is not None:
         weights = read_weights(cohort.phenotypes, cohort.rows, model.weights)
         design = weighted_design(design, weights, cohort.phenotypes, cohort.rows)
+    exposure = np.ones(design.complete.size)
+    if getattr(model, "exposure", None) is not None:
+        exposure = exposure_values(cohort.phenotypes, model.exposure, cohort.rows)
+        what = f"exposure {model.exposure}"
+        design = without_samples(design, np.isnan(exposure), what, cohort.phenotypes, cohort.rows)
     modifier = modifier_of(model, cohort, design.X, design.complete)
     if before is not None:
         design = of_change(design, before, said[0])
@@ -125,7 +134,8 @@ def prepare(model: Any, cohort: Any) -> WeightedState | RefitState:
     for trait, name in enumerate(design.traits):
         observed = ~np.isnan(design.y[:, trait]) & design.complete
         values = np.ones(design.complete.size) if weights is None else weights.values
-        null, kept = fit_null(design, trait, observed, values, columns, width, getattr(model, "rank_normalise", False))
+        ranks = getattr(model, "rank_normalise", False)
+        null, kept = fit_null(design, trait, observed, values, exposure, columns, width, ranks)
         nulls.append(null)
         notes += _notes(design, trait, null, kept)
         if weights is not None:
@@ -141,30 +151,31 @@ def fit_null(
     trait: int,
     observed: BoolArray,
     weights: Float64Array,
+    exposure: Float64Array,
     block_columns: Int64Array,
     block_width: int,
     rank_normalise: bool = False,
 ) -> tuple[NullWeighted, BoolArray]:
-    """The null model of one trait, and which covariates are independent among its samples; ``weights`` (N,)."""
+    """The null model of one trait, and which covariates are independent among its samples; weights, exposure (N,)."""
     basis = orthonormal_basis(design.X[observed])
     Q, y = np.ascontiguousarray(basis.Q), np.ascontiguousarray(design.y[observed, trait])
     n, C = Q.shape
     columns = block_columns[observed]
     weight = weights[observed] / weights[observed].mean() if n else np.empty(0)
     start, scale, failure = np.zeros(C), 1.0, "n_too_small" if n <= C else None
-    cases = np.zeros(n, dtype=bool)
-    if design.kinds[trait] == "quantitative" and failure is None:
+    cases, offset, kind = np.zeros(n, dtype=bool), np.log(exposure[observed]), design.kinds[trait]
+    if kind == "quantitative" and failure is None:
         y, scale = _residual(normal_scores(y) if rank_normalise else y, Q, weight)
         failure = None if scale > 0 else "no_variance"
     elif failure is None:
-        cases = y == 1
-        if cases.all() or not cases.any():
+        cases = (y == 1) & (kind == "binary")
+        if not y.any() or (kind == "binary" and cases.all()):
             failure = "one_outcome"
-        elif not _fit_binary(Q, y, weight, start):
+        elif not _fit(_FAMILIES[kind], Q, y, offset, weight, start):
             failure = "null_not_converged"
     null = NullWeighted(
         np.array([trait]), n, C, columns, mask_words(columns, block_width), mask_words(columns[cases], block_width), Q, y,
-        weight, start, scale, failure,
+        offset, weight, start, scale, failure,
     )  # fmt: skip
     return null, basis.kept
 
@@ -184,13 +195,16 @@ def _residual(y: Float64Array, Q: Float64Array, weight: Float64Array) -> tuple[F
     return left / scale, float(scale * unit)
 
 
-def _fit_binary(Q: Float64Array, y: Float64Array, weight: Float64Array, start: Float64Array) -> bool:
+def _fit(
+    family: int, Q: Float64Array, y: Float64Array, offset: Float64Array, weight: Float64Array, start: Float64Array
+) -> bool:
     """Fill the null's coefficients; whether there is a maximum."""
     n, C = Q.shape
-    share = float((weight * y).sum() / weight.sum())
-    start[0] = np.log(share / (1 - share)) * np.sqrt(n)  # the constant's column is 1 / sqrt(n)
+    rate = float((weight * y).sum() / (weight * np.exp(offset)).sum())
+    # the constant's column is 1 / sqrt(n)
+    start[0] = np.log(rate if family == glm.POISSON else rate / (1 - rate)) * np.sqrt(n)
     eta, mu, w, L = np.empty(n), np.empty(n), np.empty(n), np.zeros((C, C))
-    state, _, _ = glm.fit(glm.BINOMIAL, Q, y, np.zeros(n), weight, False, start, eta, mu, w, L)
+    state, _, _ = glm.fit(family, Q, y, offset, weight, False, start, eta, mu, w, L)
     return bool(state == status.FINE)
 
 
@@ -200,6 +214,10 @@ def _notes(design: Any, trait: int, null: NullWeighted, kept: BoolArray) -> list
     if design.kinds[trait] == "binary":
         n_cases = int((null.y == 1).sum())
         notes.append(f"{name}: {design.coding[trait]}; {n_cases:,} cases, {null.n - n_cases:,} controls")
+    if design.kinds[trait] == "count":
+        notes.append(
+            f"{name}: {int(null.y.sum()):,} events in {null.n:,} samples ({null.y.max(initial=0):g} at most in one)"
+        )
     for column in np.flatnonzero(~kept):
         notes.append(
             f"covariate {design.covariates[column]} dropped for {name}: among its {null.n:,} complete samples it is "
@@ -226,7 +244,7 @@ test_block.__test__ = False  # type: ignore[attr-defined]  # its name is not a t
 
 def _of_trait(model: Any, min_mac: float, null: NullWeighted, block: Block, flipped: BoolArray) -> dict[str, Array]:
     """All columns of one trait, (V,) each."""
-    own = genotype_sums(block, flipped, null.columns, null.mask, list_calls=False)
+    own = genotype_sums(block, flipped, null.columns, null.mask, list_calls=model.outcome == "count")
     rows = Rows.empty(own.n.size)
     reasons = [*unusable(own, null.n_covariates, min_mac), (own.n <= null.n_covariates + 1, "n_too_small")]
     usable = rows.fail_unusable(reasons, null.failure)
@@ -239,6 +257,10 @@ def _of_trait(model: Any, min_mac: float, null: NullWeighted, block: Block, flip
         columns[name] = columns[name] * null.scale
     if model.outcome == "binary":
         columns |= _by_case(model, null, own, block)
+    if model.outcome == "count":
+        events = np.zeros(block.n_samples)
+        events[null.columns] = null.y
+        columns["n_events"] = (events.sum() - sum_missing(own, events)).astype(np.int64)
     return columns
 
 
@@ -263,7 +285,7 @@ def _fit_rows(
         numbers, state, dropped = np.empty((R, status.N_NUMBERS)), np.zeros(R, np.int64), np.zeros(R, np.bool_)
         G = minor_counts(block, flipped, some, null.columns)
         kernel.wald_rows(
-            _FAMILIES[model.outcome], G, null.Q, null.y, np.zeros(null.n), null.weight, null.start, power,
+            _FAMILIES[model.outcome], G, null.Q, null.y, null.offset, null.weight, null.start, power,
             model.imputes, numbers, state, dropped,
         )  # fmt: skip
         rows.put_wald(some, numbers, state, dropped, method, _FAILED, student=power == 1 or linear)
@@ -291,7 +313,7 @@ def _pairs_of_trait(
     def fit(calls: Float64Array) -> PairFits:
         fits = PairFits.empty(calls.shape[0], K)
         pairs.wald_pairs(
-            _FAMILIES[model.outcome], calls, terms.e, null.Q, null.y, np.zeros(null.n), null.weight, null.start, power,
+            _FAMILIES[model.outcome], calls, terms.e, null.Q, null.y, null.offset, null.weight, null.start, power,
             model.imputes, terms.contrasts, fits.numbers, fits.freedom, fits.status, fits.dropped,
         )  # fmt: skip
         return fits
