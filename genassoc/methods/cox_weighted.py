@@ -18,10 +18,9 @@ from genassoc.kernels import rows as status
 from genassoc.kernels.counts import mask_words
 from genassoc.kernels.cox_sums import RiskSets
 from genassoc.methods.base import BlockResult
-from genassoc.methods.columns import minor_counts
 from genassoc.methods.cox_null import risk_sets, within_strata
 from genassoc.methods.interaction import RefitState, Terms, as_rows, for_tests
-from genassoc.methods.rows import CODES, METHODS, Rows, chunks, unusable
+from genassoc.methods.rows import CODES, METHODS, unusable
 from genassoc.methods.sandwich_pairs import METHODS as PAIR_METHODS
 from genassoc.methods.sandwich_pairs import (
     PairFits,
@@ -32,6 +31,7 @@ from genassoc.methods.sandwich_pairs import (
     with_interaction,
     with_terms,
 )
+from genassoc.methods.sandwich_rows import RowFits, RowTest, tested_rows
 from genassoc.methods.sums import allele_counts, frequency, genotype_sums, minor_is_ref
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
 from genassoc.stats.linalg import orthonormal_basis
@@ -177,21 +177,17 @@ def _of_endpoint(
     """All columns of one endpoint, (V,) each."""
     own = genotype_sums(block, flipped, null.columns, null.mask, list_calls=False)
     events = allele_counts(block, null.columns[null.sets.event], null.event_mask)
-    rows = Rows.empty(own.n.size)
-    usable = rows.fail_unusable(unusable(own, null.n_covariates, min_mac), null.failure)
-    variants, freedom = np.flatnonzero(usable), np.full(own.n.size, np.nan)
-    for first, last in chunks(variants.size, null.n):
-        some = variants[first:last]
-        R = some.size
-        numbers, state, dropped = np.empty((R, status.N_NUMBERS)), np.zeros(R, np.int64), np.zeros(R, np.bool_)
-        G = minor_counts(block, flipped, some, null.columns)
-        kernel.wald_rows(G, null.Q, null.sets, null.weight, null.start, impute, numbers, state, dropped)
-        rows.put_wald(some, numbers, state, dropped, "wald_robust", _FAILED)
-        freedom[some] = numbers[:, status.DF]
-    columns = rows.finished(own, flipped, null.n, impute)
-    del columns["standard_error_model"]  # the model's is not of sampling weights
+
+    def fit(calls: Float64Array) -> RowFits:
+        fits = RowFits.empty(calls.shape[0])
+        kernel.wald_rows(
+            calls, null.Q, null.sets, null.weight, null.start, impute, fits.numbers, fits.status, fits.dropped
+        )
+        return fits
+
+    test = RowTest(fit, "wald_robust", student=True, failed=_FAILED, impute=impute)
+    columns = tested_rows(test, null, own, unusable(own, null.n_covariates, min_mac), block, flipped)
     return columns | {
-        "degrees_of_freedom": np.where(np.isnan(rows.beta), np.nan, freedom),
         "effect_allele_frequency_events": frequency(events.allele_count, events.n_alleles),
         "n_events": np.full(own.n.size, int(null.sets.event.sum())) if impute else events.n,
     }

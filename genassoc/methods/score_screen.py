@@ -271,8 +271,8 @@ def sum_missing(own: GenotypeSums, values: Float64Array) -> Float64Array:
     return total
 
 
-def null_notes(design: Any, trait: str, null: ScoreNull, kept: BoolArray) -> list[str]:
-    """What was left out of a null model, and that there is none."""
+def null_notes(design: Any, trait: str, null: Any, kept: BoolArray) -> list[str]:
+    """What was left out of a null model, and that there is none; ``null`` has n and failure."""
     notes = [
         f"covariate {design.covariates[column]} dropped for {trait}: among its {null.n:,} complete samples it is "
         "constant or a combination of the covariates before it"

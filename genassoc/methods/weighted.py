@@ -21,10 +21,9 @@ from genassoc.kernels.counts import mask_words
 from genassoc.methods.base import BlockResult
 from genassoc.methods.case_columns import case_columns
 from genassoc.methods.change import adjusted_for_baseline, of_change
-from genassoc.methods.columns import minor_counts
 from genassoc.methods.interaction import RefitState, Terms, as_rows, for_tests
 from genassoc.methods.linear_null import normal_scores
-from genassoc.methods.rows import CODES, METHODS, Rows, chunks, unusable
+from genassoc.methods.rows import CODES, METHODS, unusable
 from genassoc.methods.sandwich_pairs import METHODS as PAIR_METHODS
 from genassoc.methods.sandwich_pairs import (
     PairFits,
@@ -35,6 +34,7 @@ from genassoc.methods.sandwich_pairs import (
     with_interaction,
     with_terms,
 )
+from genassoc.methods.sandwich_rows import RowFits, RowTest, tested_rows
 from genassoc.methods.score_screen import sum_missing
 from genassoc.methods.sums import GenotypeSums, genotype_sums, minor_is_ref
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
@@ -48,6 +48,9 @@ _FAILED = {
     pairs.NO_VARIANCE: "no_variance",
 }
 _FAMILIES = {"quantitative": glm.GAUSSIAN, "binary": glm.BINOMIAL, "count": glm.POISSON}
+EVERY_ROW_IS_FITTED = (
+    "sampling weights: every row is fitted and has a Wald test; the score test and its corrections are not done"
+)
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,8 @@ def prepare(model: Any, cohort: Any) -> WeightedState | RefitState:
         design = of_change(design, before, said[0])
     notes = [f"covariate dropped: {dropped}" for dropped in design.dropped_covariates]
     notes += [*said[1:], *(weights.notes if weights is not None else ())]
+    if model.outcome == "count":
+        notes.append(EVERY_ROW_IS_FITTED)
     nulls = []
     for trait, name in enumerate(design.traits):
         observed = ~np.isnan(design.y[:, trait]) & design.complete
@@ -245,14 +250,19 @@ test_block.__test__ = False  # type: ignore[attr-defined]  # its name is not a t
 def _of_trait(model: Any, min_mac: float, null: NullWeighted, block: Block, flipped: BoolArray) -> dict[str, Array]:
     """All columns of one trait, (V,) each."""
     own = genotype_sums(block, flipped, null.columns, null.mask, list_calls=model.outcome == "count")
-    rows = Rows.empty(own.n.size)
+    linear, power, method = _kind(model)
+
+    def fit(calls: Float64Array) -> RowFits:
+        fits = RowFits.empty(calls.shape[0])
+        kernel.wald_rows(
+            _FAMILIES[model.outcome], calls, null.Q, null.y, null.offset, null.weight, null.start, power, model.imputes,
+            fits.numbers, fits.status, fits.dropped,
+        )  # fmt: skip
+        return fits
+
+    test = RowTest(fit, method, student=power == 1 or linear, failed=_FAILED, impute=model.imputes)
     reasons = [*unusable(own, null.n_covariates, min_mac), (own.n <= null.n_covariates + 1, "n_too_small")]
-    usable = rows.fail_unusable(reasons, null.failure)
-    freedom = _fit_rows(model, null, block, flipped, rows, np.flatnonzero(usable))
-    columns = rows.finished(own, flipped, null.n, model.imputes)
-    if model.outcome == "quantitative" or model.variance != "hc0":
-        columns["degrees_of_freedom"] = freedom
-    del columns["standard_error_model"]  # the model's is not of sampling weights
+    columns = tested_rows(test, null, own, reasons, block, flipped)
     for name in ("beta", "standard_error", "ci_lower", "ci_upper"):
         columns[name] = columns[name] * null.scale
     if model.outcome == "binary":
@@ -271,26 +281,6 @@ def _kind(model: Any) -> tuple[bool, int, str]:
     """
     linear, power = model.outcome == "quantitative", 0 if model.variance == "hc0" else 1
     return linear, power, f"{'t' if linear else 'wald'}_{'hc3' if power else 'hc0'}"
-
-
-def _fit_rows(
-    model: Any, null: NullWeighted, block: Block, flipped: BoolArray, rows: Rows, variants: Int64Array
-) -> Float64Array:
-    """Fill the rows of some variants, a chunk at a time; the degrees of freedom of their variances (V,)."""
-    freedom = np.full(rows.beta.size, np.nan)
-    linear, power, method = _kind(model)
-    for first, last in chunks(variants.size, null.n):
-        some = variants[first:last]
-        R = some.size
-        numbers, state, dropped = np.empty((R, status.N_NUMBERS)), np.zeros(R, np.int64), np.zeros(R, np.bool_)
-        G = minor_counts(block, flipped, some, null.columns)
-        kernel.wald_rows(
-            _FAMILIES[model.outcome], G, null.Q, null.y, null.offset, null.weight, null.start, power,
-            model.imputes, numbers, state, dropped,
-        )  # fmt: skip
-        rows.put_wald(some, numbers, state, dropped, method, _FAILED, student=power == 1 or linear)
-        freedom[some] = numbers[:, status.DF]
-    return np.where(np.isnan(rows.beta), np.nan, freedom)
 
 
 def _test_pairs(model: Any, min_mac: float, state: RefitState, block: Block) -> BlockResult:
