@@ -74,11 +74,17 @@ def wald_pairs(
             status[r] = ONE_OUTCOME
             continue
         P = kept.shape[1] + 1
-        D, beta, ge = np.empty((who.size, P)), np.zeros(P), g * e[who]
-        D[:, : P - 2] = kept[:, 1:]
-        D[:, P - 2] = ge - ge.mean()
-        D[:, P - 1] = g - g.mean()
-        beta[: P - 2] = first
+        D, beta, mean, mean_ge = np.empty((who.size, P)), np.zeros(P), 0.0, 0.0
+        for i in range(who.size):
+            mean += g[i] / who.size
+            mean_ge += g[i] * e[who[i]] / who.size
+        for i in range(who.size):
+            for j in range(P - 2):
+                D[i, j] = kept[i, j + 1]
+            D[i, P - 2] = g[i] * e[who[i]] - mean_ge
+            D[i, P - 1] = g[i] - mean
+        for j in range(P - 2):
+            beta[j] = first[j]
         status[r] = _one_row(D, prior[who], part, beta, contrasts, numbers[r], freedom[r])
 
 
@@ -108,15 +114,23 @@ def _one_row(
         for i in range(n):
             for j in range(P):
                 Z[k, i] += D[i, j] * along[j]
-    Z[2] = Z[0] + Z[1]
+    for i in range(n):
+        Z[2, i] = Z[0, i] + Z[1, i]
     own, expected = np.empty((3, n)), np.empty((3, n))
     for k in range(3):
         influences(Z[k], prior, w, sets, own[k], expected[k])
     # The scores' sums are Newton's next step: of a coefficient that runs away it is no small one.
-    if abs(own[0].sum()) > RUNAWAY_STEP or abs(own[1].sum()) > RUNAWAY_STEP:
-        return RUNAWAY
+    for k in range(2):
+        step = 0.0
+        for i in range(n):
+            step += own[k, i]
+        if abs(step) > RUNAWAY_STEP:
+            return RUNAWAY
     for j in range(P - 2, P):
-        if L[j, j] ** 2 <= COLLINEAR_BELOW * (L[j, : j + 1] ** 2).sum():
+        total = 0.0
+        for a in range(j + 1):
+            total += L[j, a] ** 2
+        if L[j, j] ** 2 <= COLLINEAR_BELOW * total:
             return COLLINEAR
     U, E = np.empty((n, 2)), np.empty((n, 3))
     for i in range(n):

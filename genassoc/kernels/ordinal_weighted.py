@@ -115,12 +115,14 @@ def fit(
 @jit
 def start_thresholds(level: Int64Array, prior: Float64Array, M: int, theta: Float64Array) -> None:
     """Weighted log odds of the levels up to each threshold: the fit without covariates. Every level has a sample."""
-    counts, below = np.zeros(M + 1), 0.0
+    counts, below, above = np.zeros(M + 1), 0.0, 0.0
     for i in range(level.size):
         counts[level[i]] += prior[i]
+        above += prior[i]
     for m in range(M):
         below += counts[m]
-        theta[m] = math.log(below / counts[m + 1 :].sum())
+        above -= counts[m]
+        theta[m] = math.log(below / above)
 
 
 @jit
@@ -216,21 +218,25 @@ def wald_rows(
         if who.size < X.shape[0]:
             XX, _, dropped[q] = independent_columns(XX, np.zeros(X.shape[1]))
         present, M = np.zeros(n_levels, np.int64), -1
-        for i in who:
-            present[level[i]] = 1
+        for i in range(who.size):
+            present[level[who[i]]] = 1
         for k in range(n_levels):
             M += present[k]
             present[k] = M
         if M < 1:
             status[q] = ONE_OUTCOME
             continue
-        D, parameters = np.empty((who.size, XX.shape[1])), np.zeros(M + XX.shape[1])
-        D[:, : XX.shape[1] - 1] = XX[:, 1:]
-        D[:, XX.shape[1] - 1] = g - g.mean()
-        own = present[level[who]]
+        P = XX.shape[1]
+        D, parameters, own, centre = np.empty((who.size, P)), np.zeros(M + P), np.empty(who.size, np.int64), g.mean()
+        for i in range(who.size):
+            own[i] = present[level[who[i]]]
+            D[i, P - 1] = g[i] - centre
+            for j in range(P - 1):
+                D[i, j] = XX[i, j + 1]
         start_thresholds(own, prior[who], M, parameters[:M])
         if M == n_levels - 1 and not dropped[q]:
-            parameters[: start.size] = start
+            for a in range(start.size):
+                parameters[a] = start[a]
         status[q] = _one_row(D, own, prior[who], M, parameters, power, numbers[q])
 
 
@@ -247,7 +253,10 @@ def _one_row(
         return COLLINEAR
     if state != FINE:
         return NOT_CONVERGED
-    if L[A - 1, A - 1] ** 2 <= COLLINEAR_BELOW * (L[A - 1] ** 2).sum():
+    total = 0.0
+    for a in range(A):
+        total += L[A - 1, a] ** 2
+    if L[A - 1, A - 1] ** 2 <= COLLINEAR_BELOW * total:
         return COLLINEAR
     unit, along, reach, whitened = np.zeros(A), np.empty(A), np.empty(A), np.empty((2, A))
     unit[A - 1] = 1.0 / L[A - 1, A - 1]

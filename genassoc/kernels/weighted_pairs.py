@@ -72,16 +72,21 @@ def wald_pairs(
         dropped[r] = False
         if who.size < X.shape[0]:
             XX, first, dropped[r] = independent_columns(XX, start)
-        total = own.sum()
+        total = 0.0
+        for i in range(own.size):
+            total += own[i]
         if (family != GAUSSIAN and total == 0.0) or (family == BINOMIAL and total == who.size):
             status[r] = ONE_OUTCOME
             continue
         C = XX.shape[1]
         D, beta = np.empty((who.size, C + 2)), np.zeros(C + 2)
-        D[:, :C] = XX
-        D[:, C] = g * e[who]
-        D[:, C + 1] = g
-        beta[:C] = first
+        for i in range(who.size):
+            for c in range(C):
+                D[i, c] = XX[i, c]
+            D[i, C] = g[i] * e[who[i]]
+            D[i, C + 1] = g[i]
+        for c in range(C):
+            beta[c] = first[c]
         status[r] = _one_row(
             family, D, own, offset[who], prior[who], beta, power, contrasts, numbers[r], freedom[r]
         )  # fmt: skip
@@ -107,9 +112,13 @@ def _one_row(
     if state == COLLINEAR:
         return COLLINEAR
     for j in range(P - 2, P):
-        column = D[:, j]
-        centre = (w * column).sum() / w.sum()
-        if L[j, j] ** 2 <= COLLINEAR_BELOW * (w * (column - centre) ** 2).sum():
+        weight, total, squares = 0.0, 0.0, 0.0
+        for i in range(n):
+            weight += w[i]
+            total += w[i] * D[i, j]
+        for i in range(n):
+            squares += w[i] * (D[i, j] - total / weight) ** 2
+        if L[j, j] ** 2 <= COLLINEAR_BELOW * squares:
             return COLLINEAR
     if state != FINE:
         return NOT_CONVERGED

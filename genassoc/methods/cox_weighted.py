@@ -19,14 +19,14 @@ from genassoc.kernels.counts import mask_words
 from genassoc.kernels.cox_sums import RiskSets
 from genassoc.methods.base import BlockResult
 from genassoc.methods.cox_null import risk_sets, within_strata
-from genassoc.methods.interaction import RefitState, Terms, as_rows, for_tests
+from genassoc.methods.interaction import RefitState, Terms, for_tests
 from genassoc.methods.rows import CODES, METHODS, unusable
-from genassoc.methods.sandwich_pairs import METHODS as PAIR_METHODS
 from genassoc.methods.sandwich_pairs import (
     PairFits,
     PairTest,
     fitted_rows,
     modifier_of,
+    pair_block,
     shared_counts,
     with_interaction,
     with_terms,
@@ -160,7 +160,9 @@ def fit_null(
 def test_block(min_mac: float, impute: bool, state: WeightedCoxState | RefitState, block: Block) -> BlockResult:
     """Test every variant of the block against every endpoint: V x T rows, times K of an interaction."""
     if isinstance(state, RefitState):
-        return _test_pairs(min_mac, impute, state, block)
+        return pair_block(
+            state, lambda null, terms, flipped: _pairs_of_endpoint(min_mac, impute, null, terms, block, flipped), block
+        )
     flipped = minor_is_ref(block, state.cohort_columns, state.cohort_mask)
     by_trait = [_of_endpoint(min_mac, impute, null, block, flipped) for null in state.nulls]
     columns = {name: np.column_stack([rows[name] for rows in by_trait]) for name in by_trait[0]}
@@ -191,17 +193,6 @@ def _of_endpoint(
         "effect_allele_frequency_events": frequency(events.allele_count, events.n_alleles),
         "n_events": np.full(own.n.size, int(null.sets.event.sum())) if impute else events.n,
     }
-
-
-def _test_pairs(min_mac: float, impute: bool, state: RefitState, block: Block) -> BlockResult:
-    """V x T x K rows of an interaction."""
-    flipped = minor_is_ref(block, state.model.cohort_columns, state.model.cohort_mask)
-    by_trait = [
-        _pairs_of_endpoint(min_mac, impute, null, terms, block, flipped)
-        for null, terms in zip(state.nulls, state.terms)
-    ]
-    columns = {name: np.stack([rows[name] for rows in by_trait], axis=1) for name in by_trait[0]}
-    return as_rows(state.traits, state.tests, columns, {"method": PAIR_METHODS, "code": CODES})
 
 
 def _pairs_of_endpoint(

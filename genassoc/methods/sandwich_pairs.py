@@ -15,11 +15,12 @@ from genassoc.kernels import interaction_logistic as pairs
 from genassoc.kernels import rows as status
 from genassoc.methods.columns import minor_counts
 from genassoc.methods.genotypic import neg_log_10_p_f2
-from genassoc.methods.interaction import RefitState, Terms, for_tests, terms_of, tests_of, too_few
+from genassoc.methods.base import BlockResult
+from genassoc.methods.interaction import RefitState, Terms, as_rows, for_tests, terms_of, tests_of, too_few
 from genassoc.methods.pair_rows import PairRows
 from genassoc.methods.rows import CODES, chunks, unusable
 from genassoc.methods.rows import METHODS as ONE_COLUMN
-from genassoc.methods.sums import GenotypeSums
+from genassoc.methods.sums import GenotypeSums, minor_is_ref
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.tails import neg_log_10_p_t, t_quantile_975
 
@@ -174,6 +175,16 @@ def fitted_rows(
         some = variants[first:last]
         rows.put(some, fit(minor_counts(block, flipped, some, null.columns)))
     return rows.finished(flipped)
+
+
+def pair_block(
+    state: RefitState, of_trait: Callable[[Any, Terms, BoolArray], dict[str, Array]], block: Block
+) -> BlockResult:
+    """V x T x K rows; ``of_trait`` makes the columns (V, K) of a null and its terms, given which alleles are flipped."""
+    flipped = minor_is_ref(block, state.model.cohort_columns, state.model.cohort_mask)
+    by_trait = [of_trait(null, terms, flipped) for null, terms in zip(state.nulls, state.terms)]
+    columns = {name: np.stack([rows[name] for rows in by_trait], axis=1) for name in by_trait[0]}
+    return as_rows(state.traits, state.tests, columns, {"method": METHODS, "code": CODES})
 
 
 def shared_counts(own: GenotypeSums, n: int, impute: bool, K: int) -> dict[str, Array]:

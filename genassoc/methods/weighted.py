@@ -21,15 +21,15 @@ from genassoc.kernels.counts import mask_words
 from genassoc.methods.base import BlockResult
 from genassoc.methods.case_columns import case_columns
 from genassoc.methods.change import adjusted_for_baseline, of_change
-from genassoc.methods.interaction import RefitState, Terms, as_rows, for_tests
+from genassoc.methods.interaction import RefitState, Terms, for_tests
 from genassoc.methods.linear_null import normal_scores
 from genassoc.methods.rows import CODES, METHODS, unusable
-from genassoc.methods.sandwich_pairs import METHODS as PAIR_METHODS
 from genassoc.methods.sandwich_pairs import (
     PairFits,
     PairTest,
     fitted_rows,
     modifier_of,
+    pair_block,
     shared_counts,
     with_interaction,
     with_terms,
@@ -236,7 +236,9 @@ def _notes(design: Any, trait: int, null: NullWeighted, kept: BoolArray) -> list
 def test_block(model: Any, min_mac: float, state: WeightedState | RefitState, block: Block) -> BlockResult:
     """Test every variant of the block against every trait: V x T rows, times K of an interaction."""
     if isinstance(state, RefitState):
-        return _test_pairs(model, min_mac, state, block)
+        return pair_block(
+            state, lambda null, terms, flipped: _pairs_of_trait(model, min_mac, null, terms, block, flipped), block
+        )
     flipped = minor_is_ref(block, state.cohort_columns, state.cohort_mask)
     by_trait = [_of_trait(model, min_mac, null, block, flipped) for null in state.nulls]
     columns = {name: np.column_stack([rows[name] for rows in by_trait]) for name in by_trait[0]}
@@ -281,16 +283,6 @@ def _kind(model: Any) -> tuple[bool, int, str]:
     """
     linear, power = model.outcome == "quantitative", 0 if model.variance == "hc0" else 1
     return linear, power, f"{'t' if linear else 'wald'}_{'hc3' if power else 'hc0'}"
-
-
-def _test_pairs(model: Any, min_mac: float, state: RefitState, block: Block) -> BlockResult:
-    """V x T x K rows of an interaction."""
-    flipped = minor_is_ref(block, state.model.cohort_columns, state.model.cohort_mask)
-    by_trait = [
-        _pairs_of_trait(model, min_mac, null, terms, block, flipped) for null, terms in zip(state.nulls, state.terms)
-    ]
-    columns = {name: np.stack([rows[name] for rows in by_trait], axis=1) for name in by_trait[0]}
-    return as_rows(state.traits, state.tests, columns, {"method": PAIR_METHODS, "code": CODES})
 
 
 def _pairs_of_trait(
