@@ -70,7 +70,7 @@ def check(found, v, tests, theta, covariance, freedom, joint="chi2", rel=THEIRS,
 
 @pytest.mark.parametrize("weights", [None, "w"])
 def test_cox_rows_are_lifelines_robust(weights):
-    codes, columns = survival(1)
+    codes, columns = survival(1, V=3)
     found = cox(columns, codes, weights=weights, variance="robust")
     assert set(found["method"].ravel()) == {"wald_robust"}
     drug = number(columns, "arm")
@@ -101,7 +101,7 @@ def test_cox_rows_are_lifelines_robust(weights):
 
 def test_cox_rows_are_statsmodels_clusters_of_one():
     """statsmodels' variance of clusters, each a sample, is Lin's and Wei's: Breslow's ties, no weights."""
-    codes, columns = survival(2, ties=True)
+    codes, columns = survival(2, V=3, ties=True)
     found = cox(columns, codes, ties="breslow")
     drug = number(columns, "arm")
     for v in range(len(codes)):
@@ -273,23 +273,34 @@ def test_the_whole_path_is_the_same_bytes_and_not_fitted_again(tmp_path, genasso
     rng = np.random.default_rng(1)
     columns = {
         "arm": rng.choice(["drug", "control"], 300), "days": rng.exponential(90, 300), "death": rng.integers(0, 2, 300),
+        "visits": rng.poisson(3, 300), "grade": rng.integers(0, 3, 300), "w": rng.uniform(1, 5, 300),
     }  # fmt: skip
     table = made.phenotypes.with_columns(pl.Series(name, values) for name, values in columns.items())
     table.write_csv(tmp_path / "p.tsv", separator="\t", null_value="NA")
     ga.convert(tmp_path / "c.vcf.gz", tmp_path / "c.zarr")
-    outs = [tmp_path / f"{threads}.parquet" for threads in (1, 2)]
-    for out, threads in zip(outs, ("1", "2")):
-        code, said, errors = genassoc(
-            "assoc", tmp_path / "c.zarr", tmp_path / "p.tsv", "--model", "cox", "--time", "days", "--event", "death",
-            "--interaction", "arm", "--variance", "robust", "--out", out, "--threads", threads,
-        )  # fmt: skip
-        assert code == 0, errors
-    assert outs[0].read_bytes() == outs[1].read_bytes()
-    results = ga.Results.read(outs[0])
-    assert results.table.height == 40 * 5 and set(results.table["method"].drop_nulls()) == {"wald_robust"}
-    assert "cannot be fitted again by itself" in results.provenance["audit"]["line"] and "audit" in said
-    with pytest.raises(ga.GenassocError, match="variance="):
-        ga.explain(results, results.table["variant_id"][0])
+    weighted = ["--weights", "w", "--interaction", "arm"]
+    for model, rows, methods in (
+        (
+            ["cox", "--time", "days", "--event", "death", "--interaction", "arm", "--variance", "robust"],
+            5,
+            {"wald_robust"},
+        ),
+        (["linear", "--trait", "ldl", *weighted], 5, {"t_hc3", "f_hc3"}),
+        (["poisson", "--trait", "visits", "--weights", "w"], 1, {"wald_hc3"}),
+        (["ordinal", "--trait", "grade", "--weights", "w", "--variance", "hc0"], 1, {"wald_hc0"}),
+    ):
+        outs = [tmp_path / f"{model[0]}{threads}.parquet" for threads in (1, 2)]
+        for out, threads in zip(outs, ("1", "2")):
+            code, said, errors = genassoc(
+                "assoc", tmp_path / "c.zarr", tmp_path / "p.tsv", "--model", *model, "--out", out, "--threads", threads
+            )
+            assert code == 0, errors
+        assert outs[0].read_bytes() == outs[1].read_bytes()
+        results = ga.Results.read(outs[0])
+        assert results.table.height == 40 * rows and set(results.table["method"].drop_nulls()) == methods
+        assert "cannot be fitted again by itself" in results.provenance["audit"]["line"] and "audit" in said
+        with pytest.raises(ga.GenassocError, match=r"variance=|weights="):
+            ga.explain(results, results.table["variant_id"][0])
 
 
 CONTRASTS = [[1, 0], [0, 1], [0, 0], [1, 0], [1, 1]]

@@ -13,9 +13,9 @@ from genassoc.data.block import Block
 from genassoc.data.modifier import Modifier, check_main_effect, read_modifier, with_main_effect
 from genassoc.kernels import interaction_logistic as pairs
 from genassoc.kernels import rows as status
+from genassoc.methods.base import BlockResult
 from genassoc.methods.columns import minor_counts
 from genassoc.methods.genotypic import neg_log_10_p_f2
-from genassoc.methods.base import BlockResult
 from genassoc.methods.interaction import RefitState, Terms, as_rows, for_tests, terms_of, tests_of, too_few
 from genassoc.methods.pair_rows import PairRows
 from genassoc.methods.rows import CODES, chunks, unusable
