@@ -198,20 +198,20 @@ class Hazards:
             total += part.mean.T @ (2.0 * of_mean - mean_square)
         return total / 2.0
 
-    def _strata(self, beta: Float64Array) -> "Iterator[_Stratum]":
+    def _strata(self, beta: Float64Array) -> "Iterator[Stratum]":
         eta = self.D @ beta + self.offset
         for s in np.unique(self.stratum):
             here = self.stratum == s
             if (self.event[here] == 1).any():
                 times = self.time[here], self.event[here] == 1, self.entry[here]
-                yield _Stratum(self.D[here], eta[here], *times, self.efron)
+                yield Stratum(self.D[here], eta[here], *times, self.efron)
 
 
-class _Stratum:
+class Stratum:
     """The terms of one stratum at given linear predictors: one an event, of m tied ones Efron's j-th counts them by 1 - j / m.
 
     ``mean`` (terms, P) are the weighted means of D in the terms' risk sets, ``w`` (n,) the samples' hazards, ``weight`` (n,)
-    the sums of their shares ``a_ki / total_k`` over the terms.
+    the sums of their shares ``a_ki / total_k`` over the terms, ``log_total`` (terms,) the logarithms of the hazards at risk.
     """
 
     def __init__(
@@ -229,7 +229,8 @@ class _Stratum:
         self.total = self._sums(np.ones((time.size, 1)))[:, 0]
         self.mean = self._sums(D) / self.total[:, None]
         self.weight = self.over_terms(np.ones((self.which.size, 1)))[:, 0]
-        self.value = float(eta[event].sum() - (np.log(self.total) + shift).sum())
+        self.log_total = np.log(self.total) + shift
+        self.value = float(eta[event].sum() - self.log_total.sum())
 
     def _sums(self, values: Float64Array) -> Float64Array:
         """Sums of ``a_ki w_i values_i`` (terms, columns): from the last time back, less those who have not entered."""
