@@ -59,7 +59,9 @@ class Tolerance:
 
     def beside(self, rounding: float) -> "Tolerance":
         """With what rounding of the tested values may do to beta and z, in standard errors."""
-        return Tolerance(self.effect + rounding, self.neg_log_10_p + 2.0 * rounding)  # d(-log10 p) is below 2 max(1, .) dz
+        return Tolerance(
+            self.effect + rounding, self.neg_log_10_p + 2.0 * rounding
+        )  # d(-log10 p) is below 2 max(1, .) dz
 
 
 def tolerance_of(kind: str, method: str, choices: Mapping[str, Any]) -> Tolerance:
@@ -257,7 +259,11 @@ def draw(
     for test, method, code, n in groups.iter_rows():
         if method is None or (test, method, code) in can:
             continue
-        why = f"have code {code}" if method in methods_of(kind, choices) and code is not None else f"by {method} have no dense twin"
+        why = (
+            f"have code {code}"
+            if method in methods_of(kind, choices) and code is not None
+            else f"by {method} have no dense twin"
+        )
         not_compared[why] = not_compared.get(why, 0) + n
     chosen = pl.any_horizontal(
         pl.lit(False),

@@ -9,10 +9,10 @@ import numpy as np
 from genassoc.data.predictors import STEP
 from genassoc.data.row_data import TESTS, RowData
 from genassoc.data.tested_columns import JOINT, TestedColumns, plain_test
-from genassoc.shapes import BoolArray, Float64Array, Int64Array
+from genassoc.shapes import Float64Array
 from genassoc.stats import dense, dense_joint, dense_sandwich
 from genassoc.stats.dense import Build, DenseFit, Likelihood, NotFittedError
-from genassoc.stats.dense_conditional import Conditional, exact_conditional_test, within_sets
+from genassoc.stats.dense_conditional import Conditional, case_shares, exact_conditional_test, within_sets
 from genassoc.stats.dense_likelihoods import Binary, Counts, Hazards, Levels
 
 _WHOLE = 1e-4  # of the squared lengths of a basis: its inverse loses four digits of sixteen at most
@@ -213,7 +213,9 @@ def _linear(row: RowData, columns: TestedColumns, method: str) -> DenseFit:
     return dense.least_squares(row.y, X, G)[0]
 
 
-def _sandwich(row: RowData, columns: TestedColumns, method: str, choices: Mapping[str, Any]) -> dense_sandwich.SandwichFit:
+def _sandwich(
+    row: RowData, columns: TestedColumns, method: str, choices: Mapping[str, Any]
+) -> dense_sandwich.SandwichFit:
     """Sampling weights, of mean 1 (all 1 where there are none), and the variance that ``method`` names."""
     if columns.nuisance.size or columns.tested.shape[1] != 1:
         raise NotFittedError("sampling weights and their variances are of one column here")
@@ -236,7 +238,8 @@ def _of_sets(row: RowData, columns: TestedColumns, method: str) -> DenseFit:
     """Tests of matched sets."""
     g, sets = columns.tested[:, 0], row.stratum
     assert sets is not None
-    says = _telling(row.y, sets)
+    shares = case_shares(row.y, sets)
+    says = (shares > 0.0) & (shares < 1.0)
     model = Conditional(_beside_sets(row.take(says), g[says]), row.y[says], sets[says])
     if method == "score":
         return dense.score_test(model)
@@ -245,13 +248,6 @@ def _of_sets(row: RowData, columns: TestedColumns, method: str) -> DenseFit:
     if method == "lrt":
         return dense.likelihood_ratio_test(model)
     return exact_conditional_test(model, g[says])
-
-
-def _telling(y: Float64Array, sets: Int64Array) -> BoolArray:
-    """Samples (n,) of sets with a case and a control."""
-    _, which = np.unique(sets, return_inverse=True)
-    share = np.bincount(which, y) / np.bincount(which)
-    return np.asarray(((share > 0.0) & (share < 1.0))[which])
 
 
 def _beside_sets(row: RowData, g: Float64Array) -> Float64Array:

@@ -201,9 +201,7 @@ class RowSource:
         missing = self.choices.get("missing", "complete")
         return missing == "mean" or (missing == "auto" and self.choices.get("like") == "regenie")
 
-    def row(
-        self, number: int, trait: str, block: Block | None = None, *, observed_only: bool = True
-    ) -> RowData:
+    def row(self, number: int, trait: str, block: Block | None = None, *, observed_only: bool = True) -> RowData:
         """The data of a variant, by its number in the store, and a trait.
 
         Parameters

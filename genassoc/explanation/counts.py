@@ -9,7 +9,9 @@ import polars as pl
 from genassoc.data.row_data import RowData
 from genassoc.explanation.groups import Groups
 from genassoc.shapes import Array, BoolArray, Float64Array
+from genassoc.stats.dense_conditional import case_shares
 from genassoc.stats.proportions import mean_interval, wilson_interval
+
 
 def count_table(row: RowData, kinds: Groups, by: str | None, arms: Array | None) -> pl.DataFrame:
     """Counts and outcomes by genotype, or by level of a predictor; by arm too where there are arms.
@@ -56,7 +58,7 @@ def _sampled(row: RowData, some: BoolArray) -> Mapping[str, Any]:
     """What weights and matched sets add."""
     if row.is_matched:
         assert row.stratum is not None
-        return {"n_cases_expected": float(expected_cases(row)[some].sum())}
+        return {"n_cases_expected": float(case_shares(row.y, row.stratum)[some].sum())}
     if row.weight is None:
         return {}
     w, y = row.weight[some], row.y[some]
@@ -65,12 +67,6 @@ def _sampled(row: RowData, some: BoolArray) -> Mapping[str, Any]:
         total_time = float((w * at_risk(row)[some]).sum())
         return {"n_weighted": total, "rate_weighted": float(w @ y) / total_time if total_time else None}
     return {"n_weighted": total, f"{'mean' if row.kind == 'linear' else 'share'}_weighted": float(w @ y) / total}
-
-
-def expected_cases(row: RowData) -> Float64Array:
-    """Share of cases in each sample's matched set (n,)."""
-    _, which = np.unique(row.stratum, return_inverse=True)
-    return np.asarray((np.bincount(which, row.y) / np.bincount(which))[which])
 
 
 def at_risk(row: RowData) -> Float64Array:

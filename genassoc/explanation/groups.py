@@ -10,7 +10,7 @@ from genassoc.data.row_data import RowData
 from genassoc.explanation.arms import thirds
 from genassoc.shapes import Int64Array
 
-_LEVELS = 6  # of a predictor; of more, its thirds
+_LEVELS = 8  # of a predictor; of more, its thirds
 
 
 @dataclass(frozen=True, eq=False)

@@ -111,13 +111,15 @@ def _step(step: Mapping[str, Any], store: GenotypeStore, cohort: Cohort | None) 
 def _table(step: Mapping[str, Any], what: str = "phenotypes") -> Phenotypes:
     """The table of a step, read again, unchanged."""
     if step["file"] is None:
-        remedy = _REMEDY if what == "phenotypes" else "explain them in the session that computes them, or from a file of predictors"
+        remedy = (
+            _REMEDY
+            if what == "phenotypes"
+            else "explain them in the session that computes them, or from a file of predictors"
+        )
         raise InputError(f"{what} were given as a table in memory, which is no longer there: {remedy}.")
     path = Path(step["file"])
     if not path.exists():
-        raise InputError(
-            f"the {what} {path}, which the results were computed from, are no longer there: {_REMEDY}."
-        )
+        raise InputError(f"the {what} {path}, which the results were computed from, are no longer there: {_REMEDY}.")
     table = Phenotypes.read(path, sample_id=step["sample_id"], missing_codes=step["missing_codes"])
     if table.fingerprint != step["fingerprint"]:
         raise InputError(

@@ -35,6 +35,8 @@ def side_by_side(
     reference = Reference("none")
     problem = None
     try:
+        if not np.ptp(observed.G, axis=0).min(initial=np.inf) > 0.0:
+            raise ValueError("what is tested is the same in all samples")
         fit = sampled_reference(observed, choices) or REFERENCES[observed.kind]
         reference = _by_unit(fit(observed, str(row["test"]), choices), observed.unit)
     except (np.linalg.LinAlgError, ValueError, FloatingPointError) as error:

@@ -40,7 +40,7 @@ METHODS = {
     "wald": "a Wald test of the maximum likelihood estimate",
     "lrt": "a likelihood ratio test",
     "firth": "Firth's penalised likelihood ratio test, which stays finite where all carriers have one outcome",
-    "firth_approx": "Firth's penalised likelihood ratio test, the covariates' effects held where they are without the variant",
+    "firth_approx": "Firth's penalised likelihood ratio test, the covariates' effects held where they are without it",
     "spa": "a saddlepoint approximation of the score's tail; beta and p are of different fits",
     "exact": "an exact conditional test, because carriers or cases are few; beta is Firth's, of another fit than p",
 }  # fmt: skip
@@ -84,7 +84,9 @@ def _effect(row: Any, data: RowData) -> str:
         }
         who += f" ({what[data.kind]})"
     if lacking:
-        who += f"; {lacking:,} more have no {'call' if data.predictor is None else 'value'} and " + ("count the mean" if n > data.n - lacking else "are left out")
+        who += f"; {lacking:,} more have no {'call' if data.predictor is None else 'value'} and " + (
+            "count the mean" if n > data.n - lacking else "are left out"
+        )
     if row["beta"] is None:
         if row["test"] == "joint_2df" and row["neg_log_10_p_value"] is not None and data.modifier is not None:
             return f"{who}. Any effect of {allele} is tested, whatever {data.modifier.name}: there is one p and no single effect."

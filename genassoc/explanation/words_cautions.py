@@ -49,6 +49,13 @@ def _carry(data: RowData) -> str:
     return "carry the rarer allele" if data.predictor is None else "have another value than the commonest"
 
 
+def _those(data: RowData, short: bool = False) -> str:
+    """Who the samples of `_rarer` are."""
+    if data.predictor is not None:
+        return "samples of less common values"
+    return "carriers" if short else "carriers of the rarer allele"
+
+
 def _rarer(data: RowData, copies: Float64Array) -> BoolArray:
     """Samples with the rarer allele; of a predictor with another value than the commonest; ``copies`` (n,) of some samples."""
     if data.predictor is not None:
@@ -60,19 +67,19 @@ def _rarer(data: RowData, copies: Float64Array) -> BoolArray:
 def _few(data: RowData, called: Any) -> list[str]:
     """Few carriers, or few of them with the outcome."""
     y, rarer = data.y[called], _rarer(data, data.copies[called])
-    carriers, do = int(rarer.sum()), _carry(data)
-    found = [f"only {carriers} samples {do}"] if carriers < 20 else []
+    carriers = int(rarer.sum())
+    found = [f"only {carriers} samples {_carry(data)}"] if carriers < 20 else []
     if data.kind in ("logistic", "cox"):
         with_outcome = int(y[rarer].sum())
         word = "cases" if data.kind == "logistic" else "events"
         least = min(with_outcome, carriers - with_outcome) if data.kind == "logistic" else with_outcome
         if least < 5:
-            found.append(f"{with_outcome} of the {carriers} who {do} are {word}: the interval is rough")
+            found.append(f"{with_outcome} of {carriers} {_those(data)} are {word}: the interval is rough")
     if data.kind == "linear" and y.size > 3 and carriers < 50:
         z = np.abs(y - y.mean()) / y.std()
         if (z[rarer] > 4).any():
             found.append(
-                "one of them is more than 4 standard deviations from the mean and may carry the association alone"
+                f"one of the {_those(data)} is more than 4 standard deviations from the mean and may carry the association alone"
             )
     return found
 
@@ -85,15 +92,17 @@ def _few_in_arms(data: RowData, called: Any) -> list[str]:
         assert modifier is not None
         here = called & (modifier.values == value)
         y, carriers = data.y[here], _rarer(data, data.copies[here])
-        n, arm, do = int(carriers.sum()), f"{modifier.name} = {name}", _carry(data)
+        n, arm = int(carriers.sum()), f"{modifier.name} = {name}"
         if n < 20:
-            found.append(f"only {n} samples with {arm} {do}")
+            found.append(f"only {n} samples with {arm} {_carry(data)}")
         if data.kind in ("logistic", "cox"):
             cases = int(y[carriers].sum())
             least = min(cases, n - cases) if data.kind == "logistic" else cases
             if least < 10:
                 word = "cases" if data.kind == "logistic" else "events"
-                found.append(f"{cases} of the {n} with {arm} who {do} are {word}: that arm's effect is rough")
+                found.append(
+                    f"{cases} of the {n} {_those(data, short=True)} with {arm} are {word}: that arm's effect is rough"
+                )
     return found
 
 

@@ -65,16 +65,16 @@ def _of_sets(data: RowData, column: str) -> str:
     _, which = np.unique(data.stratum[who], return_inverse=True)
     size, cases = np.bincount(which), np.bincount(which, data.y[who])
     says = (cases > 0) & (cases < size)
-    pairs = int((says & (size == 2)).sum())
-    shapes = f"{int(says.sum()):,} matched sets ({column})"
-    if says.any():
-        low, high = size[says].min(), size[says].max()
-        shapes += f" of {low:,} samples" if low == high else f" of {low:,} to {high:,} samples"
-    lost = int((~says).sum())
-    left = f" {lost:,} more sets have no case or no control with a call and say nothing." if lost else ""
+    n, pairs, lost = int(says.sum()), int((says & (size == 2)).sum()), int((~says).sum())
+    sets = f"{n:,} matched sets ({column})"
+    if n:
+        low, high = int(size[says].min()), int(size[says].max())
+        sets += f" of {low:,} samples" if low == high else f" of {low:,} to {high:,} samples"
+        sets += f", {pairs:,} of them pairs" if 0 < pairs < n else ""
+    call, what = ("call", "genotype") if data.predictor is None else ("value", "value")
+    left = f" {lost:,} more sets have no case or no control with a {call} and say nothing." if lost else ""
     return (
-        f"Each case is compared with the controls of its own set only, in {shapes}{f', {pairs:,} of them pairs' if 0 < pairs < says.sum() else ''}: "
-        "what a set has in common (the age, the hospital it was matched on) drops out, and a set in which all have the same "
-        f"genotype or value says nothing.{left} The column n_cases_expected has the cases that there would be if those of each set "
-        "were drawn from it by lot."
+        f"Each case is compared with the controls of its own set only, in {sets}: what a set has in common (the age, the hospital it was "
+        f"matched on) drops out, and a set in which all have the same {what} says nothing.{left} The column n_cases_expected has the "
+        "cases that there would be if those of each set were drawn from it by lot."
     )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # 0, 1, 2 copies: light blue, blue, vermilion; then more levels of a predictor
-_COLOURS = (DISTINCT[5], DISTINCT[0], DISTINCT[1], DISTINCT[2], DISTINCT[3], DISTINCT[6])
+_COLOURS = (DISTINCT[5], DISTINCT[0], DISTINCT[1], DISTINCT[2], DISTINCT[3], DISTINCT[6], DISTINCT[7], DISTINCT[4])
 _HIGH = 0.35  # curves and bands that stay above it leave room for a legend of three lines below them
 _POINTS = 400  # of a box; more are drawn at random, as the box itself counts all
 

@@ -81,6 +81,12 @@ def _members(sets: Int64Array) -> list[Int64Array]:
     return np.split(order, np.flatnonzero(np.diff(sets[order])) + 1) if sets.size else []
 
 
+def case_shares(y: Float64Array, sets: Int64Array) -> Float64Array:
+    """Share of cases (y = 1) in each sample's set, (n,): 0 or 1 in sets that say nothing."""
+    _, which = np.unique(sets, return_inverse=True)
+    return np.asarray((np.bincount(which, y) / np.bincount(which))[which])
+
+
 def within_sets(X: Float64Array, groups: Int64Array) -> Float64Array:
     """X (n, C) less its means in each group (n,); what is left of a column that is constant in all of them is 0, not rounding."""
     _, which = np.unique(groups, return_inverse=True)
@@ -93,9 +99,7 @@ def within_sets(X: Float64Array, groups: Int64Array) -> Float64Array:
     return np.asarray(left)
 
 
-def _of_choices(
-    x: Float64Array, eta: Float64Array, m: int
-) -> tuple[Float64Array, Float64Array, Float64Array]:
+def _of_choices(x: Float64Array, eta: Float64Array, m: int) -> tuple[Float64Array, Float64Array, Float64Array]:
     """Over all choices of m in each set: log of the sum of ``exp(sum eta)`` (S,), the mean of ``sum x`` (S, P), and the second
     moments summed over the sets (P, P); x (S, M, P), eta (S, M)."""
     S, M, P = x.shape
