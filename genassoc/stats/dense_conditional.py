@@ -19,6 +19,7 @@ from scipy import special
 
 from genassoc.shapes import Float64Array, Int64Array
 from genassoc.stats.dense import DenseFit, NotFittedError, check_finite, maximise
+from genassoc.stats.dense_likelihoods import FromNothing
 
 _LN10 = float(np.log(10.0))
 _HALVINGS = 50  # of the bracket of c: any c is right
@@ -29,21 +30,12 @@ _WHOLE = 1e-6  # copies that are whole up to the rounding of dosages
 
 
 @dataclass(frozen=True, eq=False)
-class Conditional:
+class Conditional(FromNothing):
     """The conditional likelihood of y (n,), 0 or 1, in sets (n,) of samples, of D (n, P) without a constant."""
 
     D: Float64Array
     y: Float64Array
     sets: Int64Array
-
-    @property
-    def start(self) -> Float64Array:
-        """No effects."""
-        return np.zeros(self.D.shape[1])
-
-    def expected_information(self, beta: Float64Array) -> Float64Array:
-        """The observed one, which is the covariance of the sums over all choices."""
-        return self.evaluate(beta)[2]
 
     def evaluate(self, beta: Float64Array) -> tuple[float, Float64Array, Float64Array]:
         """Log likelihood, score and information: sets of one shape at a time."""

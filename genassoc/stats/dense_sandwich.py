@@ -26,7 +26,7 @@ from genassoc.stats.dense import (
     neg_log_10_p_normal,
     neg_log_10_p_student,
 )
-from genassoc.stats.dense_likelihoods import Stratum
+from genassoc.stats.dense_likelihoods import FromNothing, Stratum
 
 _LEAST_SLACK = 1e-8  # 1 - h below which a sample fits itself: its residual is rounding
 
@@ -77,17 +77,12 @@ def weighted_least_squares(
 
 
 @dataclass(frozen=True, eq=False)
-class WeightedBinary:
+class WeightedBinary(FromNothing):
     """Logistic regression of y (n,), 0 or 1, on D (n, P) with sampling weights (n,): a pseudo-likelihood."""
 
     D: Float64Array
     y: Float64Array
     weight: Float64Array
-
-    @property
-    def start(self) -> Float64Array:
-        """All coefficients 0."""
-        return np.zeros(self.D.shape[1])
 
     def evaluate(self, beta: Float64Array) -> tuple[float, Float64Array, Float64Array]:
         """Weighted log likelihood, score and information."""
@@ -96,10 +91,6 @@ class WeightedBinary:
         value = float(self.weight @ (self.y * eta - np.logaddexp(0.0, eta)))
         slopes = self.weight * mu * (1.0 - mu)
         return value, self.D.T @ (self.weight * (self.y - mu)), self.D.T @ (slopes[:, None] * self.D)
-
-    def expected_information(self, beta: Float64Array) -> Float64Array:
-        """The same as the observed one."""
-        return self.evaluate(beta)[2]
 
 
 def weighted_logistic_test(model: WeightedBinary, hc3: bool) -> SandwichFit:
@@ -146,7 +137,7 @@ def _tested(beta: float, error: float, freedom: float) -> SandwichFit:
 
 
 @dataclass(frozen=True, eq=False)
-class WeightedHazards:
+class WeightedHazards(FromNothing):
     """Cox's partial likelihood of D (n, P) with sampling weights (n,); risk sets and ties as of `Hazards`.
 
     The m deaths at a time weigh their mean in each of Efron's m terms, as in R's coxph.
@@ -159,15 +150,6 @@ class WeightedHazards:
     stratum: Int64Array
     weight: Float64Array
     efron: bool = True
-
-    @property
-    def start(self) -> Float64Array:
-        """No effects."""
-        return np.zeros(self.D.shape[1])
-
-    def expected_information(self, beta: Float64Array) -> Float64Array:
-        """The observed one, as everybody uses."""
-        return self.evaluate(beta)[2]
 
     def evaluate(self, beta: Float64Array) -> tuple[float, Float64Array, Float64Array]:
         """Weighted log partial likelihood, score and information, stratum by stratum."""
