@@ -22,7 +22,7 @@ from genassoc.stats.dense import DenseFit, NotFittedError, check_finite, maximis
 from genassoc.stats.dense_likelihoods import FromNothing
 
 _LN10 = float(np.log(10.0))
-_HALVINGS = 50  # of the bracket of c: any c is right
+_HALVINGS = 60  # of the bracket of c: any c is right
 _NUMBERS = 2_000_000  # complex ones held at once
 _MOST_CHOICES = 200_000  # of a set, listed one by one
 _AS_LIKELY = 1e-7  # outcomes as likely as the observed one up to rounding count as no more likely
@@ -54,23 +54,22 @@ class Conditional(FromNothing):
     @cached_property
     def _shapes(self) -> list[tuple[Float64Array, Float64Array, int]]:
         """Sets that say something, those of M samples and m cases together: columns centred in each set (S, M, P), y (S, M), m."""
-        shapes: dict[tuple[int, int], list[Int64Array]] = {}
-        for at in _members(self.sets):
-            cases = int(self.y[at].sum())
-            if 0 < cases < at.size:
-                shapes.setdefault((at.size, cases), []).append(at)
+        order, first, size = _members(self.sets)
+        cases = np.add.reduceat(self.y[order], first).astype(np.int64) if size.size else size
+        says = (cases > 0) & (cases < size)
         found = []
-        for (_, cases), members in shapes.items():
-            at = np.array(members)
+        for M, m in np.unique(np.column_stack([size, cases])[says], axis=0):
+            at = order[first[(size == M) & (cases == m)][:, None] + np.arange(M)]
             D = self.D[at]
-            found.append((D - D.mean(axis=1, keepdims=True), self.y[at], cases))
+            found.append((D - D.mean(axis=1, keepdims=True), self.y[at], int(m)))
         return found
 
 
-def _members(sets: Int64Array) -> list[Int64Array]:
-    """The samples of each set."""
+def _members(sets: Int64Array) -> tuple[Int64Array, Int64Array, Int64Array]:
+    """Samples set by set (n,), and where in there each set begins and how many it has (S,)."""
     order = np.argsort(sets, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(sets[order])) + 1) if sets.size else []
+    first = np.flatnonzero(np.diff(sets[order], prepend=sets.min(initial=0) - 1))
+    return order, first, np.diff(first, append=sets.size)
 
 
 def case_shares(y: Float64Array, sets: Int64Array) -> Float64Array:
@@ -124,9 +123,12 @@ def _tilt(eta: Float64Array, m: int) -> Float64Array:
     low, high = eta.min(axis=1) + level, eta.max(axis=1) + level
     for _ in range(_HALVINGS):
         c = (low + high) / 2.0
-        many = special.expit(eta - c[:, None]).sum(axis=1) > m
+        drawn = special.expit(eta - c[:, None]).sum(axis=1)
+        if np.abs(drawn - m).max() < 0.1:
+            return np.asarray(c)
+        many = drawn > m
         low, high = np.where(many, c, low), np.where(many, high, c)
-    return np.asarray((low + high) / 2.0)
+    return np.asarray(c)
 
 
 def _roots_needed(p: Float64Array) -> int:
@@ -156,7 +158,8 @@ def exact_conditional_test(model: Conditional, g: Float64Array) -> DenseFit:
     null = maximise(model, held=1)[0]
     eta = model.D[:, :-1] @ null[:-1]
     law, seen = np.ones(1), 0
-    for samples in _members(model.sets):
+    order, first, _ = _members(model.sets)
+    for samples in np.split(order, first[1:]):
         y = model.y[samples] == 1
         if y.any() and not y.all():
             law = np.convolve(law, _law_of_set(copies[samples].astype(np.int64), eta[samples], int(y.sum())))
