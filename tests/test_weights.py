@@ -230,7 +230,7 @@ def test_null_is_not_found_where_carriers_are_few():
                 assert frequency < 0.1 or (p < level).mean() >= 0.5 * level
 
 
-def test_whole_path_is_the_same_bytes_and_says_what_it_does_not_know(tmp_path, genassoc):
+def test_whole_path_is_the_same_bytes_audited_and_explained(tmp_path, genassoc):
     import polars as pl
 
     from genassoc.formats.vcf_writer import write_vcf
@@ -261,9 +261,8 @@ def test_whole_path_is_the_same_bytes_and_says_what_it_does_not_know(tmp_path, g
         assert out[0].read_bytes() == out[1].read_bytes()
         results = ga.Results.read(out[0])
         assert results.table["beta"].is_not_null().sum() > 20
-        assert "cannot be fitted again by itself" in results.provenance["audit"]["line"] and "audit" in said
-        with pytest.raises(ga.GenassocError, match=f"{model[3][2:]}="):
-            ga.explain(results, results.table["variant_id"][0])
+        assert results.provenance["audit"]["passed"] and "fitted again densely agree" in said
+        assert ga.explain(results, results.top(1)["variant_id"][0]).reproduced
     (tmp_path / "g.toml").write_text(
         '[input]\nstore = "c.zarr"\nphenotypes = "p.tsv"\n[model]\nkind = "linear"\ntraits = ["ldl"]\nweights = "nobody"\n'
         'baseline = "ldl_before"\nadjust_baseline = false\n[output]\npath = "r.parquet"\n'
