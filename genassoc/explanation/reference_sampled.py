@@ -36,8 +36,10 @@ def sampled_reference(row: RowData, choices: Mapping[str, Any]) -> Fit | None:
     """What fits a row with weights, sets or a sandwich variance that the plain references do not have; None where none is needed."""
     if row.is_matched:
         return conditional_logistic
+    if row.modifier is not None:
+        return None  # these are of one column
     if row.kind == "cox" and (row.weight is not None or choices.get("variance") == "robust"):
-        return robust_hazards if not choices.get("interaction") else None
+        return robust_hazards
     if row.weight is None and choices.get("variance") != "hc0":
         return None
     return {"linear": weighted_least_squares, "logistic": weighted_binomial}.get(row.kind)
