@@ -266,7 +266,7 @@ def test_blas_has_one_thread_in_a_task():
             return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
 
         content = broadcast.packed(blas)
-        print(blas(0), broadcast.apply(broadcast.Held(content, broadcast.digest_of(content)), 0))
+        print(blas(0), *broadcast.apply(broadcast.Held(content, broadcast.digest_of(content)), [0]).results)
     """
     environment = {**dask_work.ENVIRONMENT, "OPENBLAS_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
@@ -302,7 +302,7 @@ def test_closing_early_waits_for_what_was_begun(client):
 def test_other_code_is_refused(tmp_path, monkeypatch):
     content = broadcast.packed(Square())
     path = broadcast.write_broadcast(tmp_path, content)
-    assert broadcast.apply(path, 5) == 25
+    assert broadcast.apply(path, [5]).results == [25]
     other = {**broadcast.code_version(), "numba": "0.1"}
     monkeypatch.setattr(broadcast, "code_version", lambda: other)
     with (
@@ -318,10 +318,10 @@ def test_a_damaged_broadcast_is_refused(tmp_path, monkeypatch):
     content[len(content) // 2] ^= 1
     Path(path).write_bytes(content)
     with pytest.raises(ga.ClusterError, match="checksum"):
-        broadcast.apply(path, 5)
+        broadcast.apply(path, [5])
     monkeypatch.setattr(broadcast, "_APPEARS_SECONDS", 0.0)
     with pytest.raises(ga.ClusterError, match="does not see"):
-        broadcast.apply(str(tmp_path / "absent"), 5)
+        broadcast.apply(str(tmp_path / "absent"), [5])
 
 
 def test_only_a_client_will_do():
