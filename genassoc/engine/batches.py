@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence, Sized
 from typing import Any
 
 BATCH_SECONDS = 1.0  # of work in a task: what a scheduler does for one, some milliseconds, is then nothing beside it
-MOST_ITEMS = 64  # in a task, however quick they are: its message stays small, and a dead worker costs little
+MOST_ITEMS = 32  # in a task, however quick they are: a message of some 2 kB
 _FORGETTING = 0.5  # the weight of what was known when a batch comes back: chromosomes differ in what they cost
 
 

@@ -30,6 +30,13 @@ from genassoc.provenance import package_versions
 
 BROADCAST_NAME = "broadcast-"
 _DECISIVE = ("genassoc", "numpy", "scipy", "numba", "polars", "pyarrow", "zarr")  # versions that rows depend on
+_NEEDED_BY_TASKS = (
+    "genassoc.engine.association",
+    "genassoc.engine.run",
+    "genassoc.data.cohort",
+    "genassoc.methods.rows",
+)
+_LIBRARIES_OF_TASKS = ("zarr", "pyarrow.parquet")  # which read stores and write parts
 _LOADED_AT_ONCE = 2  # functions that a process keeps: more would hold the null models of runs long over
 _APPEARS_SECONDS = 15.0  # a network disk may show a new file late: NFS keeps a folder's listing for some seconds
 
@@ -150,9 +157,20 @@ def modules_of_tasks() -> list[str]:
     return sorted(name for name in sys.modules if name.startswith(rooms))
 
 
+def import_ahead() -> None:
+    """Begin to import what tasks of any model need, in a thread of its own, while the driver reads phenotypes."""
+
+    def imports() -> None:
+        with contextlib.suppress(ImportError):  # the first task says it, in words
+            for name in (*_NEEDED_BY_TASKS, *_LIBRARIES_OF_TASKS):
+                importlib.import_module(name)
+
+    threading.Thread(target=imports, name="genassoc-imports", daemon=True).start()
+
+
 def memory_when_ready(modules: list[str]) -> int:
     """Bytes that this process holds once modules, and the libraries that read stores and write parts, are there."""
-    for name in (*modules, "zarr", "pyarrow.parquet"):
+    for name in (*modules, *_LIBRARIES_OF_TASKS):
         importlib.import_module(name)
     return resident_memory()
 

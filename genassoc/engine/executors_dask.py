@@ -313,6 +313,7 @@ def _local(address: str) -> "Iterator[Client]":
         ) as cluster,
         Client(cluster) as client,
     ):
+        client.run(broadcast.import_ahead)
         yield client
 
 
