@@ -19,10 +19,12 @@ from threadpoolctl import threadpool_limits
 
 from genassoc.data.block import GenotypeBlock
 from genassoc.data.modifier import Modifier
-from genassoc.methods import cox_interaction, linear_interaction, logistic_interaction
+from genassoc.kernels.counts import mask_words
+from genassoc.methods import cox_interaction, cox_weighted, linear_interaction, logistic_interaction
 from genassoc.methods.cox import Cox
 from genassoc.methods.linear import Linear
 from genassoc.methods.logistic import Logistic
+from genassoc.methods.sandwich_pairs import with_terms
 
 N = 1000
 ALPHAS = (0.05, 1e-3)
@@ -72,7 +74,7 @@ def logistic(rng: np.random.Generator, drawn: SimpleNamespace, correction: str |
     return model.block(state, block_of(drawn))
 
 
-def cox(rng: np.random.Generator, drawn: SimpleNamespace, correction: str | None) -> Any:
+def cox(rng: np.random.Generator, drawn: SimpleNamespace, robust: bool) -> Any:
     """Rows of one variant: exponential times, two in three censored."""
     time, censored = rng.exponential(np.exp(-drawn.eta)), rng.exponential(0.5, N)
     event = (time <= censored).astype(float)
@@ -83,7 +85,11 @@ def cox(rng: np.random.Generator, drawn: SimpleNamespace, correction: str | None
         covariates=design_of(drawn, event), complete=np.ones(N, bool), stratum=np.zeros(N, np.int64),
         entry=np.full(N, -np.inf), endpoints=(endpoint,), strata=("",), notes=(),
     )  # fmt: skip
-    model = Cox("t", "y", interaction="arm", correction=correction)  # type: ignore[arg-type]
+    model = Cox("t", "y", interaction="arm", variance="robust" if robust else "auto")
+    if robust:
+        null, _ = cox_weighted.fit_null(design, endpoint, np.ones(N, bool), np.ones(N), EVERYONE, N, efron=True)
+        state = cox_weighted.WeightedCoxState(("y",), EVERYONE, mask_words(EVERYONE, N), (null,), 0, ())
+        return model.block(with_terms(state, modifier_of(drawn), (), N, [null.sets.event]), block_of(drawn))
     return model.block(cox_interaction.state_of(design, modifier_of(drawn), EVERYONE, N), block_of(drawn))
 
 
@@ -97,7 +103,8 @@ MODELS: dict[str, Callable[[np.random.Generator, SimpleNamespace], Any]] = {
     "linear, unequal variances, HC3": lambda rng, drawn: linear(rng, drawn, "robust"),
     "logistic, Wald": lambda rng, drawn: logistic(rng, drawn, None),
     "logistic, Wald then Firth (default)": lambda rng, drawn: logistic(rng, drawn, "auto"),
-    "Cox, Wald then Firth (default)": lambda rng, drawn: cox(rng, drawn, "auto"),
+    "Cox, Wald then Firth (default)": lambda rng, drawn: cox(rng, drawn, robust=False),
+    "Cox, Lin and Wei": lambda rng, drawn: cox(rng, drawn, robust=True),
 }
 
 

@@ -14,9 +14,9 @@ import numpy as np
 import polars as pl
 
 from genassoc.data.cohort import Cohort
-from genassoc.data.dense_refit import METHODS, can_refit, needs_everybody, refit
-from genassoc.data.row_data import RowSource
-from genassoc.data.variant_places import variant_numbers
+from genassoc.data.dense_refit import can_refit, methods_of, needs_everybody, refit, rounding_of
+from genassoc.data.row_data import RowData, RowSource
+from genassoc.data.variant_places import row_numbers
 from genassoc.errors import GenassocError
 from genassoc.results import Results
 from genassoc.stats.dense import DenseFit, NotFittedError
@@ -56,6 +56,12 @@ class Tolerance:
 
     effect: float
     neg_log_10_p: float
+
+    def beside(self, rounding: float) -> "Tolerance":
+        """With what rounding of the tested values may do to beta and z, in standard errors."""
+        return Tolerance(
+            self.effect + rounding, self.neg_log_10_p + 2.0 * rounding
+        )  # d(-log10 p) is below 2 max(1, .) dz
 
 
 def tolerance_of(kind: str, method: str, choices: Mapping[str, Any]) -> Tolerance:
@@ -188,13 +194,14 @@ def audit(results: Results, cohort: Cohort, choices: Mapping[str, Any], n_rows: 
     rows, n_candidates, not_compared = draw(results, source.kind, choices, n_rows, seed)
     found: list[dict[str, Any]] = []
     tolerances: dict[str, Tolerance] = {}
-    for row, fitted, n in refits(rows, source, choices):
-        if isinstance(fitted, str):
-            not_compared[fitted] = not_compared.get(fitted, 0) + 1
+    for row, fitted, data in refits(rows, source, choices):
+        if isinstance(fitted, str) or data is None:
+            not_compared[str(fitted)] = not_compared.get(str(fitted), 0) + 1
             continue
         tolerance = tolerance_of(source.kind, row["method"], choices)
         tolerances[row["method"]] = tolerance
-        found.append(_compare(row, fitted, tolerance, n))
+        n = int(np.isfinite(data.G[:, 0]).sum())
+        found.append(_compare(row, fitted, tolerance.beside(rounding_of(data)), n))
     compared = pl.DataFrame(found, schema=_empty().schema) if found else _empty()
     return Audit(compared, n_candidates, not_compared, time.perf_counter() - began, seed, tolerances)
 
@@ -252,7 +259,11 @@ def draw(
     for test, method, code, n in groups.iter_rows():
         if method is None or (test, method, code) in can:
             continue
-        why = f"have code {code}" if method in METHODS[kind] and code is not None else f"by {method} have no dense twin"
+        why = (
+            f"have code {code}"
+            if method in methods_of(kind, choices) and code is not None
+            else f"by {method} have no dense twin"
+        )
         not_compared[why] = not_compared.get(why, 0) + n
     chosen = pl.any_horizontal(
         pl.lit(False),
@@ -277,14 +288,14 @@ def _is_parquet(results: Results) -> bool:
 
 def refits(
     rows: pl.DataFrame, source: RowSource, choices: Mapping[str, Any]
-) -> Iterator[tuple[dict[str, Any], DenseFit | str, int]]:
-    """Each row with its dense fit or why it has none, and its samples; a block is read once."""
+) -> Iterator[tuple[dict[str, Any], DenseFit | str, RowData | None]]:
+    """Each row with its dense fit or why it has none, and its data; a block is read once."""
     store, step = source.cohort.store, source.cohort.store.block_variants
-    numbers, counts = variant_numbers(store, rows)
+    numbers, counts = row_numbers(store, rows)
     held, block = -1, None
     for row, number, count in sorted(zip(rows.iter_rows(named=True), numbers, counts), key=lambda found: found[1]):
         if count != 1:
-            yield row, "are of no variant of the store" if number < 0 else "are of a variant that is there twice", 0
+            yield row, "are of no variant of the store" if number < 0 else "are of a variant that is there twice", None
             continue
         first = number // step * step
         if block is None or held != first:
@@ -296,27 +307,27 @@ def refits(
             fitted: DenseFit | str = refit(data, row["test"], row["method"], choices)
         except (NotFittedError, np.linalg.LinAlgError) as error:
             fitted = f"by {row['method']} were not fitted: {error}"
-        yield row, fitted, int(np.isfinite(data.G[:, 0]).sum())
+        yield row, fitted, data
 
 
 def _compare(row: dict[str, Any], fitted: DenseFit, tolerance: Tolerance, n: int) -> dict[str, Any]:
     """A row beside its dense twin. A joint test has a p only."""
     beta, error, logp = (row[name] for name in _NUMBERS)
     joint = np.isnan(fitted.beta)
-    deviations = {
-        "beta": None if joint else abs(beta - fitted.beta) / max(abs(fitted.beta), fitted.standard_error),
-        "standard_error": None if joint else abs(error / fitted.standard_error - 1.0),
-        "neg_log_10_p_value": abs(logp - fitted.neg_log_10_p) / max(1.0, fitted.neg_log_10_p),
-    }
-    # Near p = 1 the standard error |beta| / |z| of a likelihood ratio is 0 / 0: rounding is all there is.
+    # Near p = 1 the standard error |beta| / |z| of a likelihood ratio is 0 / 0, of an exact test over 0: rounding is all there is.
     vague = (
         row["method"] in ("lrt", "firth", "firth_approx")
         and not joint
         and abs(fitted.beta) < 1e-3 * fitted.standard_error_model
-    )
+    ) or (row["method"] == "exact" and fitted.neg_log_10_p < 1e-6)
+    deviations = {
+        "beta": None if joint else abs(beta - fitted.beta) / max(abs(fitted.beta), fitted.standard_error),
+        "standard_error": None if joint or vague else abs(error / fitted.standard_error - 1.0),
+        "neg_log_10_p_value": abs(logp - fitted.neg_log_10_p) / max(1.0, fitted.neg_log_10_p),
+    }
     checked = [
-        (deviations["beta"], tolerance.effect), (deviations["neg_log_10_p_value"], tolerance.neg_log_10_p),
-        *([] if vague else [(deviations["standard_error"], tolerance.effect)]),
+        (deviations["beta"], tolerance.effect), (deviations["standard_error"], tolerance.effect),
+        (deviations["neg_log_10_p_value"], tolerance.neg_log_10_p),
     ]  # fmt: skip
     beyond = n != row["n"] or any(value is not None and not value <= bound for value, bound in checked)
     return {

@@ -246,7 +246,7 @@ def assoc(
         str | None, typer.Option(help="Covariate that may change the effect: add, add:E, joint_2df, effects by arm.")
     ] = None,
     variance: Annotated[str | None, typer.Option(help="model | robust | hc0; cox: model | robust.")] = None,
-    weights: Annotated[str | None, typer.Option(help="Linear, logistic, Cox: column of sampling weights.")] = None,
+    weights: Annotated[str | None, typer.Option(help="Column of sampling weights.")] = None,
     matched: Annotated[str | None, typer.Option(help="Logistic: column of matched sets (conditional).")] = None,
     like: Annotated[str | None, typer.Option(help="As plink2 | regenie does; explicit choices win.")] = None,
     missing_code: Annotated[

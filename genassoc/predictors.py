@@ -4,31 +4,31 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import polars as pl
 
 from genassoc.api import associate
+from genassoc.audit import audited, check_rows
 from genassoc.data.arguments import check_model
 from genassoc.data.cohort import Cohort
+from genassoc.data.cohort_recipe import origin_of
 from genassoc.data.output import check_outputs
 from genassoc.data.phenotypes import Phenotypes
-from genassoc.data.predictors import PredictorStore
+from genassoc.data.predictor_cohort import people_of, predictor_cohort, record_of, rows_by_unit
 from genassoc.engine.executors import Executor
 from genassoc.methods.base import AssociationModel
 from genassoc.methods.genotype_choices import GenotypeChoices
 from genassoc.methods.registry import MODELS
 from genassoc.progress import Progress
 from genassoc.results import Results
+from genassoc.run_record import inputs_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_EFFECTS = ("beta", "standard_error", "ci_lower", "ci_upper", "standard_error_model")
 _OF_ALLELES = (
     "chromosome", "base_pair_location", "effect_allele", "other_allele", "effect_allele_frequency", "mac",
     "effect_allele_frequency_cases", "effect_allele_frequency_controls", "effect_allele_frequency_events",
 )  # fmt: skip
-_CODES = {"monomorphic": "constant_predictor", "constant_genotype": "constant_predictor"}
 
 
 def associate_predictors(
@@ -42,6 +42,7 @@ def associate_predictors(
     out: str | Path | None = None,
     executor: Executor | None = None,
     progress: Progress | None = None,
+    audit: int | None = None,
 ) -> Results:
     """Test columns of numbers (activity scores, copies of HLA alleles, burdens) as if they were variants.
 
@@ -57,7 +58,7 @@ def associate_predictors(
         Predictors to test; all columns by default.
     sample_id, missing_codes : optional
         Of ``predictors``, as of `genassoc.data.phenotypes.Phenotypes.read`.
-    out, executor, progress : optional
+    out, executor, progress, audit : optional
         As of `genassoc.api.associate`.
 
     Returns
@@ -74,24 +75,21 @@ def associate_predictors(
         A predictor is absent, no number or missing throughout; the samples do not match.
     """
     _check_model(model)
+    n_rows = check_rows(audit)
     table = Phenotypes.read(predictors, sample_id=sample_id, missing_codes=missing_codes)
-    people = _phenotypes(cohort)
-    store: Any = PredictorStore.of(table, columns)
-    aligned = Cohort.align(store, people)
-    if aligned.n_samples < table.table.height:
-        rows = np.asarray(aligned.sample_index)
-        store = PredictorStore.of(table, columns, rows)
-        aligned = Cohort.align(store, people)
+    people = people_of(cohort)
+    aligned = predictor_cohort(people, table, columns)
     if out is not None:
         check_outputs([Path(out)], [*table.files, *people.files])
     results = associate(aligned, model, executor=executor, progress=progress)
-    frame = _rows(results.table, store)
-    record = {**results.provenance, "predictors": {"source": table.source, "fingerprint": store.fingerprint}}
-    made = Results(frame, record)
+    origin = inputs_of(cohort) if isinstance(cohort, Cohort) else {"phenotypes": origin_of(people)}
+    record = {**results.provenance, "predictors": record_of(table, aligned, origin)}
+    made = Results(_without_alleles(rows_by_unit(results.table, aligned)), record, aligned)
+    made.provenance = audited(record, made, aligned, record["parameters"]["model"], n_rows)
     if out is None:
         return made
     made.write(out)
-    return Results(Path(out), record)
+    return Results(Path(out), made.provenance, aligned)
 
 
 def _check_model(model: Any) -> None:
@@ -104,25 +102,7 @@ def _check_model(model: Any) -> None:
         raise ValueError("condition_on names variants; put the calls of the variant among the covariates instead")
 
 
-def _phenotypes(cohort: Any) -> Phenotypes:
-    """The table of the samples analysed."""
-    if not isinstance(cohort, Cohort):
-        return Phenotypes.read(cohort)
-    own = cohort.phenotypes
-    rows = np.asarray(cohort.rows)
-    lines = None if own.lines is None else own.lines[rows]
-    return Phenotypes(own.table[rows], own.sample_id, own.source, own.missing_codes, lines, own.declared, own.files)
-
-
-def _rows(table: pl.DataFrame, store: PredictorStore) -> pl.DataFrame:
-    """The rows by predictor, effects by its unit: a dosage of 2 is the range."""
-    wide = store.widths[table["base_pair_location"].to_numpy() - 1]
-    units = pl.Series("units", 2.0 / np.where(wide > 0, wide, 1.0))
-    nothing = [pl.lit(None, dtype=table.schema[name]).alias(name) for name in _OF_ALLELES if name in table.columns]
-    return table.with_columns(
-        pl.col("rsid").alias("variant_id"),
-        pl.lit(None, dtype=pl.String).alias("rsid"),
-        pl.col("code").replace(_CODES),
-        *[pl.col(name) * units for name in _EFFECTS if name in table.columns],
-        *nothing,
-    )
+def _without_alleles(table: pl.DataFrame) -> pl.DataFrame:
+    """Null in all columns that only alleles have."""
+    here = [name for name in _OF_ALLELES if name in table.columns]
+    return table.with_columns(pl.lit(None, dtype=table.schema[name]).alias(name) for name in here)

@@ -61,7 +61,7 @@ DOORS = {
     "pysam": ("formats/",),
     "isal": ("formats/",),
     "formulaic": ("data/phenotypes.py",),
-    "statsmodels": ("explanation/reference_fits.py",),
+    "statsmodels": ("explanation/reference_fits.py", "explanation/reference_sampled.py"),
     "matplotlib": ("plots/",),
     "rich": ("cli.py", "progress.py"),
     "typer": ("cli.py", "cli_results.py"),

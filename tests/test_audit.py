@@ -145,9 +145,9 @@ def test_rows_without_a_dense_twin_are_counted(cohort):
 
 
 def test_an_unknown_choice_is_not_compared(run, cohort):
-    found = audit(run, cohort, {**describe(cohort, MODELS["linear"])["model"], "weights": "w"}, 10)
+    found = audit(run, cohort, {**describe(cohort, MODELS["linear"])["model"], "ridge": 3}, 10)
     assert found.compared.height == 0 and found.passed
-    assert "weights='w'" in found.line()
+    assert "ridge=3" in found.line()
 
 
 def test_tolerances_are_those_of_the_methods():

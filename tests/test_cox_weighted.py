@@ -64,7 +64,7 @@ def test_robust_without_weights_is_lifelines_robust():
 
 
 def test_what_a_robust_variance_does_not_go_with():
-    for choice in ({"test": "lrt"}, {"correction": "firth"}, {"interaction": "x"}, {"genetic_model": "genotypic"}):
+    for choice in ({"test": "lrt"}, {"correction": "firth"}, {"genetic_model": "genotypic"}):
         with pytest.raises(ValueError, match="variance='robust'"):
             ga.Cox("time", "event", ["x"], variance="robust", **choice)
     with pytest.raises(ValueError, match="weights are sampling weights"):
@@ -136,7 +136,6 @@ def test_rows_without_an_estimate_and_choices_refused():
     for choices, message in (
         ({"test": "lrt"}, "not chi-squared"),
         ({"correction": "firth"}, "Leave test and correction out"),
-        ({"interaction": "x"}, "leave interaction and"),
         ({"genetic_model": "genotypic"}, "one column of genotypes"),
         ({"weights": ["a", "b"]}, "weights is the name"),
     ):

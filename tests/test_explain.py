@@ -14,7 +14,7 @@ import genassoc as ga
 from genassoc.data.row_data import RowData
 from genassoc.explanation import explain
 from genassoc.explanation.rebuilt import cohort_of
-from genassoc.explanation.words import _differential
+from genassoc.explanation.words_cautions import _differential
 from genassoc.results import Results
 from genassoc.stats.proportions import mean_interval, wilson_interval
 
@@ -254,8 +254,8 @@ def test_the_row_that_is_meant(cohort, results):
 
 def test_a_model_that_is_not_understood_is_refused(cohort, results):
     record = json.loads(json.dumps(results.provenance))
-    record["parameters"]["model"]["weights"] = "w"
-    with pytest.raises(ga.GenassocError, match="weights='w'"):
+    record["parameters"]["model"]["ridge"] = 3
+    with pytest.raises(ga.GenassocError, match="ridge=3"):
         explain(Results(results.table, record, cohort), pick(results, "ldl"))
 
 

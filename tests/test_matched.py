@@ -214,6 +214,12 @@ def test_conditional_likelihood():
         assert total == pytest.approx(expected, rel=1e-10)
         np.testing.assert_allclose(gradient, slope, rtol=1e-8, atol=1e-9)
         np.testing.assert_allclose(J, information, rtol=1e-8, atol=1e-9)
+    # samples far apart, as a step of a fit that runs away makes them: the tilt that Newton's steps do not reach in time
+    apart = np.array([[190.0], [189.5], [191.0], [-570.0]])
+    far = conditional.conditional_likelihood(
+        apart, np.array([1.0, 1, 0, 0]), np.array([0, 4]), np.ones(1), np.empty(1), np.empty((1, 1))
+    )
+    assert far == pytest.approx(379.5 - np.log(np.exp([379.5, 381.0, 380.5]).sum()), rel=1e-9)
     beta, L = np.zeros(2), np.zeros((2, 2))
     state, _, iterations = conditional.fit(D, y, pointers, True, beta, L)
     assert state == rows.FINE and iterations < 12

@@ -218,6 +218,3 @@ def test_what_is_of_variants_only(tables):
     ):
         with pytest.raises(ValueError, match=words):
             ga.associate_predictors(*tables, model)
-    results = ga.associate_predictors(*tables, ga.Logistic("d", ["age"]), columns=["score"])
-    with pytest.raises(ga.GenassocError, match="of predictors, not of variants"):
-        ga.explain(results, "score")

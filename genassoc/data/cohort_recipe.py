@@ -24,12 +24,12 @@ _LONG = 4000  # letters; a longer condition holds a list, perhaps of ids
 
 def aligned(table: Phenotypes, sex: str | None, build: str | None) -> dict[str, Any]:
     """The step of `Cohort.align`."""
-    return {"step": "align", **_table(table), "sex": sex, "build": build}
+    return {"step": "align", **origin_of(table), "sex": sex, "build": build}
 
 
 def joined(table: Phenotypes) -> dict[str, Any]:
     """The step of `Cohort.with_covariates`."""
-    return {"step": "with_covariates", **_table(table)}
+    return {"step": "with_covariates", **origin_of(table)}
 
 
 def kept(choice: pl.Expr | Sequence[str]) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def samples_fingerprint(cohort: Any) -> str:
     return digest.hexdigest()[:16]
 
 
-def _table(table: Phenotypes) -> dict[str, Any]:
+def origin_of(table: Phenotypes) -> dict[str, Any]:
     """Where a table came from; the file is null where it is not one file as it was read."""
     one = len(table.files) == 1 and table.source == str(table.files[0])
     return {

@@ -1,46 +1,69 @@
 """A row of results computed anew from its dense data by the test that its ``method`` names; see `genassoc.stats.dense`."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from genassoc.data.predictors import STEP
 from genassoc.data.row_data import TESTS, RowData
 from genassoc.data.tested_columns import JOINT, TestedColumns, plain_test
 from genassoc.shapes import Float64Array
-from genassoc.stats import dense, dense_joint
+from genassoc.stats import dense, dense_joint, dense_sandwich
 from genassoc.stats.dense import Build, DenseFit, Likelihood, NotFittedError
+from genassoc.stats.dense_conditional import Conditional, case_shares, exact_conditional_test, within_sets
 from genassoc.stats.dense_likelihoods import Binary, Counts, Hazards, Levels
 
 _WHOLE = 1e-4  # of the squared lengths of a basis: its inverse loses four digits of sixteen at most
 _SPARSE = 50  # REGENIE's approximate Firth below this many minor alleles
 _LIKELIHOOD_TESTS = ("score", "score_approx", "wald", "lrt")
 METHODS = {
-    "linear": ("t", "f", "score", "t_hc3", "f_hc3"),
-    "logistic": (*_LIKELIHOOD_TESTS, "firth", "firth_approx", "wald_hc3"),
-    "cox": (*_LIKELIHOOD_TESTS, "firth", "firth_approx"),
+    "linear": ("t", "f", "score", "t_hc3", "f_hc3", "t_hc0"),
+    "logistic": (*_LIKELIHOOD_TESTS, "firth", "firth_approx", "wald_hc3", "wald_hc0"),
+    "cox": (*_LIKELIHOOD_TESTS, "firth", "firth_approx", "wald_robust"),
     "poisson": _LIKELIHOOD_TESTS,
     "ordinal": _LIKELIHOOD_TESTS,
 }
+_OF_SETS = ("score", "wald", "lrt", "exact")
+_SANDWICHES = ("t_hc0", "wald_hc0", "wald_robust")
+
+
+def methods_of(kind: str, choices: Mapping[str, Any]) -> tuple[str, ...]:
+    """Methods that have a dense twin."""
+    return _OF_SETS if choices.get("matched") else METHODS.get(kind, ())
 
 
 def can_refit(kind: str, test: str, method: str | None, choices: Mapping[str, Any]) -> bool:
-    """Whether a row has a dense twin: exact and saddlepoint p have none."""
+    """Whether a row has a dense twin: saddlepoint p have none, exact ones but of matched sets neither."""
     known = TESTS.get(str(choices.get("genetic_model", "additive")), ())
     if choices.get("interaction"):
-        return (plain_test(test) in known or test in JOINT) and method in METHODS.get(kind, ())
-    return test in known and method in METHODS.get(kind, ())
+        return (plain_test(test) in known or test in JOINT) and method in methods_of(kind, choices)
+    return test in known and method in methods_of(kind, choices)
 
 
 def refit(row: RowData, test: str, method: str, choices: Mapping[str, Any]) -> DenseFit:
-    """Fit a row as ``method`` says; of one that `needs_everybody` with the samples that lack a call.
+    """Fit a row as ``method`` says, by the unit of what is tested; of one that `needs_everybody` with the samples that lack a call.
 
     Raises
     ------
     NotFittedError
         It has no estimate: separated, collinear, or with too few samples.
     """
+    found = _in_copies(row, test, method, choices)
+    if row.unit == 1.0:
+        return found
+    scaled = {name: getattr(found, name) / row.unit for name in ("beta", "standard_error", "standard_error_model")}
+    return replace(found, **scaled)
+
+
+def _in_copies(row: RowData, test: str, method: str, choices: Mapping[str, Any]) -> DenseFit:
+    """Effects of one copy, or half the range of a predictor."""
     columns = row.columns_of(test)
+    if row.weight is not None or method in _SANDWICHES:
+        return _sandwich(row, columns, method, choices)
+    if row.is_matched:
+        return _of_sets(row, columns, method)
     if row.kind == "linear":
         return _linear(row, columns, method)
     if np.isnan(row.G).any():
@@ -100,6 +123,20 @@ def _approximate_firth(row: RowData, choices: Mapping[str, Any], build: Build, X
         near=_near(row, X),
     )  # fmt: skip
     return DenseFit(flip * found.beta, found.standard_error, found.neg_log_10_p, found.standard_error_model)
+
+
+def rounding_of(row: RowData) -> float:
+    """How far rounding a predictor to its steps may move beta, in standard errors; 0 of variants.
+
+    Four standard deviations of independent uniform errors of a step, beside what the covariates leave of the predictor.
+    """
+    if row.predictor is None:
+        return 0.0
+    keep = np.isfinite(row.G[:, 0])
+    g = row.G[keep, 0]
+    Q = dense.independent(row.X[keep])
+    spread = float(np.sqrt(((g - Q @ (Q.T @ g)) ** 2).mean()))
+    return 4.0 * STEP / np.sqrt(12.0) / spread if spread > 0.0 else np.inf
 
 
 def needs_everybody(kind: str, method: str) -> bool:
@@ -174,3 +211,50 @@ def _linear(row: RowData, columns: TestedColumns, method: str) -> DenseFit:
     if method in ("t_hc3", "f_hc3"):
         return dense_joint.robust_least_squares(row.y, X, G)
     return dense.least_squares(row.y, X, G)[0]
+
+
+def _sandwich(
+    row: RowData, columns: TestedColumns, method: str, choices: Mapping[str, Any]
+) -> dense_sandwich.SandwichFit:
+    """Sampling weights, of mean 1 (all 1 where there are none), and the variance that ``method`` names."""
+    if columns.nuisance.size or columns.tested.shape[1] != 1:
+        raise NotFittedError("sampling weights and their variances are of one column here")
+    weight = np.ones(row.n) if row.weight is None else row.weight / row.weight.mean()
+    g, hc3 = columns.tested[:, 0], method.endswith("hc3")
+    if row.kind == "linear":
+        return dense_sandwich.weighted_least_squares(row.y, _basis(row, columns.nuisance), g, weight, hc3)
+    if row.kind == "logistic":
+        D = np.column_stack([dense.independent(row.X), g])
+        return dense_sandwich.weighted_logistic_test(dense_sandwich.WeightedBinary(D, row.y, weight), hc3)
+    time, entry, stratum = row.time, row.entry, row.stratum
+    assert time is not None and entry is not None and stratum is not None
+    D = _beside_sets(row, g)
+    efron = choices.get("ties", "efron") == "efron"
+    model = dense_sandwich.WeightedHazards(D, time, row.y, entry, stratum, weight, efron)
+    return dense_sandwich.robust_hazards_test(model)
+
+
+def _of_sets(row: RowData, columns: TestedColumns, method: str) -> DenseFit:
+    """Tests of matched sets."""
+    g, sets = columns.tested[:, 0], row.stratum
+    assert sets is not None
+    shares = case_shares(row.y, sets)
+    says = (shares > 0.0) & (shares < 1.0)
+    model = Conditional(_beside_sets(row.take(says), g[says]), row.y[says], sets[says])
+    if method == "score":
+        return dense.score_test(model)
+    if method == "wald":
+        return dense.wald_test(model)
+    if method == "lrt":
+        return dense.likelihood_ratio_test(model)
+    return exact_conditional_test(model, g[says])
+
+
+def _beside_sets(row: RowData, g: Float64Array) -> Float64Array:
+    """A basis of the covariates within strata or sets, and g centred there: (n, rank + 1)."""
+    assert row.stratum is not None
+    within = within_sets(np.column_stack([row.X, g]), row.stratum)
+    X = within[:, :-1]
+    if not (within[:, -1] ** 2).sum() > 0.0:
+        raise NotFittedError("what is tested is the same within every set")
+    return np.column_stack([dense.independent(X) if X.any() else np.zeros((row.n, 0)), within[:, -1]])

@@ -14,6 +14,7 @@ from genassoc.shapes import Array, Float64Array, Int64Array, UInt32Array
 
 CONTIG = "predictors"
 _STEPS = 2**21  # of a predictor's range, in `DosageBlock` of 32 bits: dosages 0 to 2
+STEP = 2.0 / _STEPS  # of a dosage
 _COLUMNS = 256  # a block
 _NOT_OBSERVED = np.iinfo(np.uint32).max
 
@@ -32,7 +33,15 @@ class PredictorStore:
         Least value and range of each; a constant column has range 0.
     """
 
-    def __init__(self, names: tuple[str, ...], values: Float64Array, sample_ids: Array, source: str) -> None:
+    def __init__(
+        self,
+        names: tuple[str, ...],
+        values: Float64Array,
+        sample_ids: Array,
+        source: str,
+        origin: tuple[Phenotypes, Int64Array] | None = None,
+    ) -> None:
+        self._origin = origin
         self.names = names
         self.sample_ids = sample_ids
         self.n_variants, self.n_samples = values.shape
@@ -63,7 +72,25 @@ class PredictorStore:
         if not chosen:
             raise PhenotypeError(f"{table.source}: there is no predictor beside the sample ids")
         values = np.stack([table.numbers(name, rows) for name in chosen])
-        return cls(chosen, values, table.sample_ids[rows], table.source)
+        return cls(chosen, values, table.sample_ids[rows], table.source, (table, rows))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the table, for workers that only read."""
+        return {**self.__dict__, "_origin": None}
+
+    def per_unit(self, numbers: Int64Array) -> Float64Array:
+        """Copies of a dosage that one unit is, of the columns ``numbers`` (V,): a dosage of 2 is the range."""
+        widths = self.widths[numbers]
+        return np.asarray(2.0 / np.where(widths > 0, widths, 1.0))
+
+    def exact(self, number: int) -> Float64Array:
+        """The values of a column (N,) as in the table, NaN where missing; without the table as near as their steps."""
+        if self._origin is not None:
+            table, rows = self._origin
+            return table.numbers(self.names[number], rows)
+        steps = self.values[number]
+        values = self.lowest[number] + steps / _STEPS * self.widths[number]
+        return np.where(steps == _NOT_OBSERVED, np.nan, values)
 
     def _fixed(self, values: Float64Array) -> UInt32Array:
         width = np.where(self.widths > 0, self.widths, 1.0)

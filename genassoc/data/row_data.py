@@ -12,11 +12,13 @@ import numpy as np
 from scipy import special
 
 from genassoc.data.added_covariates import SEX_ON_X, more_covariates, with_sex, with_variants
-from genassoc.data.block import HAPLOID_CHROMOSOME, X_OUTSIDE_PAR, GenotypeBlock, places_of
+from genassoc.data.block import HAPLOID_CHROMOSOME, X_OUTSIDE_PAR, Block, GenotypeBlock, places_of
 from genassoc.data.cohort import Cohort
 from genassoc.data.design import Design
 from genassoc.data.modifier import Modifier, read_modifier, with_main_effect
 from genassoc.data.outcomes import exposure_values
+from genassoc.data.predictors import PredictorStore
+from genassoc.data.sampling import matched_sets, sampling_weights
 from genassoc.data.schema import NOT_OBSERVED
 from genassoc.data.survival import build_survival
 from genassoc.data.tested_columns import RowModifier, TestedColumns, tested_columns
@@ -37,7 +39,7 @@ TESTS["genotypic"] = ("add", "domdev", "geno_2df")
 _UNDERSTOOD = {
     "kind", "traits", "covariates", "missing", "min_mac", "rank_normalise", "like", "genetic_model", "male_x_dosage",
     "condition_on", "test", "correction", "correct_below", "exposure", "dispersion", "levels", "time", "event", "entry",
-    "strata", "cause", "ties", "baseline", "adjust_baseline", "interaction", "variance",
+    "strata", "cause", "ties", "baseline", "adjust_baseline", "interaction", "variance", "weights", "matched",
 }  # fmt: skip
 _UNSET: tuple[Any, ...] = (None, "", False, "model", "auto", (), [], {})
 
@@ -65,6 +67,7 @@ class RowData:
     time, entry : float64 arrays (n,) or None
         Of "cox"; the entry is minus infinity where all are at risk from the start.
     stratum : int64 array (n,) or None
+        Of "cox"; of matched sets ("logistic") the set.
     samples : int64 array (n,)
         Which of the cohort's samples.
     n_missing : int
@@ -78,6 +81,12 @@ class RowData:
         of a row may begin.
     modifier : RowModifier or None
         E of an interaction.
+    weight : float64 array (n,) or None
+        Sampling weights, as they are in their column.
+    predictor : str or None
+        The column of a predictor that is no variant: ``copies`` are its values, and G lays their range on 0 to 2.
+    unit : float
+        What 1 of G is of a predictor, so that ``beta / unit`` is an effect of one unit of it.
     """
 
     kind: str
@@ -96,11 +105,19 @@ class RowData:
     basis: Float64Array | None = None
     null: Float64Array | None = None
     modifier: RowModifier | None = None
+    weight: Float64Array | None = None
+    predictor: str | None = None
+    unit: float = 1.0
 
     @property
     def n(self) -> int:
         """Samples."""
         return int(self.y.size)
+
+    @property
+    def is_matched(self) -> bool:
+        """Whether cases are compared within matched sets."""
+        return self.kind == "logistic" and self.stratum is not None
 
     def columns_of(self, test: str) -> TestedColumns:
         """The columns of genotypes of a test."""
@@ -108,7 +125,7 @@ class RowData:
 
     def take(self, keep: BoolArray) -> "RowData":
         """Some of the samples (bool (n,))."""
-        arrays = ("y", "X", "G", "copies", "offset", "time", "entry", "stratum", "samples", "basis")
+        arrays = ("y", "X", "G", "copies", "offset", "time", "entry", "stratum", "samples", "basis", "weight")
         chosen: dict[str, Any] = {name: _at(getattr(self, name), np.flatnonzero(keep)) for name in arrays}
         modifier = None if self.modifier is None else self.modifier.take(keep)
         return replace(self, **chosen, modifier=modifier)
@@ -129,6 +146,7 @@ class _Outcome:
     stratum: Int64Array | None
     coding: str
     modifier: Modifier | None
+    weight: Float64Array | None = None
 
     @cached_property
     def basis(self) -> Float64Array:
@@ -141,7 +159,7 @@ class _Outcome:
     @cached_property
     def null(self) -> Float64Array | None:
         """Coefficients of the basis at the maximum of the null."""
-        if self.kind not in ("logistic", "poisson"):
+        if self.kind not in ("logistic", "poisson") or self.weight is not None or self.stratum is not None:
             return None
         likelihood = Binary if self.kind == "logistic" else Counts
         try:
@@ -169,8 +187,7 @@ class RowSource:
         self.cohort, self.choices = cohort, dict(choices)
         kind = self.choices.get("kind")
         strange = [f"{name}={value!r}" for name, value in self.choices.items() if _strange(name, value)]
-        if kind == "cox" and self.choices.get("variance") == "robust":
-            strange.append("variance='robust'")  # Lin's and Wei's, which the dense fits do not have
+        strange += _apart(str(kind), self.choices)
         if kind not in KINDS or strange:
             what = f"the model '{kind}'" if kind not in KINDS else f"{kind} with {', '.join(strange)}"
             raise GenassocError(f"a single row of {what} cannot be fitted again by itself")
@@ -184,9 +201,7 @@ class RowSource:
         missing = self.choices.get("missing", "complete")
         return missing == "mean" or (missing == "auto" and self.choices.get("like") == "regenie")
 
-    def row(
-        self, number: int, trait: str, block: GenotypeBlock | None = None, *, observed_only: bool = True
-    ) -> RowData:
+    def row(self, number: int, trait: str, block: Block | None = None, *, observed_only: bool = True) -> RowData:
         """The data of a variant, by its number in the store, and a trait.
 
         Parameters
@@ -199,14 +214,13 @@ class RowSource:
             False: samples without a call too, for counting them; what is tested is NaN there.
         """
         block = self.cohort.read(number, number + 1) if block is None else block
-        codes = block.codes()[0, self.cohort.block_columns]
         ploidy = int(places_of(block).ploidy[0])
         outcome = self._outcome(trait, ploidy == X_OUTSIDE_PAR)
-        missing = codes == NOT_OBSERVED
-        copies = np.where(missing, np.nan, codes.astype(np.float64))
+        copies, tested, unit, predictor = self._values(number, block)
+        missing = np.isnan(copies)
         keep = outcome.complete if self.imputes or not observed_only else outcome.complete & ~missing
         at = np.flatnonzero(keep)
-        G = self._tested(copies, ploidy)[at]
+        G = self._tested(tested, ploidy)[at]
         if observed_only and self.imputes and np.isnan(G).any():
             G = np.where(np.isnan(G), np.nanmean(G, axis=0), G)
         y = outcome.y[at]
@@ -218,8 +232,19 @@ class RowSource:
             stratum=None if outcome.stratum is None else outcome.stratum[at], samples=at,
             n_missing=int((outcome.complete & missing).sum()), coding=outcome.coding, basis=outcome.basis[at],
             null=outcome.null,
-            modifier=_modifier_at(outcome.modifier, at),
+            modifier=_modifier_at(outcome.modifier, at), weight=_at(outcome.weight, at), predictor=predictor, unit=unit,
         )  # fmt: skip
+
+    def _values(self, number: int, block: Block) -> tuple[Float64Array, Float64Array, float, str | None]:
+        """Copies of ALT of the cohort's samples (N,), twice; of a predictor its values and these on 0 to 2, their unit, its name."""
+        store: Any = self.cohort.store
+        if isinstance(store, PredictorStore):
+            values, scale = store.exact(number)[self.cohort.sample_index], float(store.per_unit(np.array([number]))[0])
+            return values, (values - store.lowest[number]) * scale, 1.0 / scale, store.names[number]
+        assert isinstance(block, GenotypeBlock)
+        codes = block.codes()[0, self.cohort.block_columns]
+        copies = np.where(codes == NOT_OBSERVED, np.nan, codes.astype(np.float64))
+        return copies, copies, 1.0, None
 
     def _tested(self, copies: Float64Array, ploidy: int) -> Float64Array:
         """Columns that are tested (N, 1 or 2), NaN where the call is not observed."""
@@ -285,12 +310,14 @@ class RowSource:
             exposure = exposure_values(cohort.phenotypes, str(self.choices["exposure"]), cohort.rows)
             complete &= ~np.isnan(exposure)
             offset = np.log(np.where(complete, exposure, 1.0))
+        weight, complete = sampling_weights(cohort, self.choices, complete)
+        sets, complete = matched_sets(cohort, self.choices, y, complete)
         if self.choices.get("rank_normalise"):
             y[complete] = _normal_scores(y[complete])
         modifier = self._modifier(cohort, shared.complete)
         return _Outcome(
-            self.kind, y, complete, shared.X, shared.covariates, offset, None, None, None, design.coding[0], modifier
-        )
+            self.kind, y, complete, shared.X, shared.covariates, offset, None, None, sets, design.coding[0], modifier, weight
+        )  # fmt: skip
 
     def _modifier(self, cohort: Cohort, complete: BoolArray) -> Modifier | None:
         """E of the cohort's samples; ``complete`` (N,) have all covariates."""
@@ -313,11 +340,22 @@ class RowSource:
             strata=_names(self.choices.get("strata") or ()), cause=None if cause is None else str(cause),
         )  # fmt: skip
         endpoint = design.endpoints[0]
-        complete = design.complete & ~np.isnan(endpoint.time)
+        weight, complete = sampling_weights(cohort, self.choices, design.complete & ~np.isnan(endpoint.time))
         return _Outcome(
             self.kind, endpoint.event, complete, design.covariates.X, design.covariates.covariates, np.zeros(complete.size),
             endpoint.time, design.entry, design.stratum, endpoint.coding, self._modifier(cohort, design.complete),
+            weight,
         )  # fmt: skip
+
+
+def _apart(kind: str, choices: Mapping[str, Any]) -> list[str]:
+    """Choices that the dense fits know one by one and not together, or not of this kind."""
+    sampled = [f"{name}={choices[name]!r}" for name in ("weights", "matched") if choices.get(name)]
+    if kind not in ("linear", "logistic", "cox"):
+        return sampled
+    if kind == "cox" and choices.get("variance") == "robust":
+        sampled.append("variance='robust'")
+    return [*sampled, "an interaction"] if sampled and choices.get("interaction") else []
 
 
 def _strange(name: str, value: Any) -> bool:

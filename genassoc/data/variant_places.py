@@ -1,13 +1,23 @@
-"""Where variants that a table names stand in a store."""
+"""Where variants, or predictors, that a table names stand in a store."""
 
 import numpy as np
 import polars as pl
 
+from genassoc.data.predictors import PredictorStore
 from genassoc.data.store import GenotypeStore
 from genassoc.shapes import Int64Array
 
 _KEY = ("chromosome", "base_pair_location", "other_allele", "effect_allele")
 _VARIANTS = 65_536  # read at a time
+
+
+def row_numbers(store: GenotypeStore | PredictorStore, rows: pl.DataFrame) -> tuple[Int64Array, Int64Array]:
+    """`variant_numbers` of rows of results; of predictors by their names, which are their ``variant_id``."""
+    if not isinstance(store, PredictorStore):
+        return variant_numbers(store, rows)
+    at = {name: number for number, name in enumerate(store.names)}
+    numbers = np.array([at.get(name, -1) for name in rows["variant_id"]], dtype=np.int64)
+    return numbers, (numbers >= 0).astype(np.int64)
 
 
 def variant_numbers(store: GenotypeStore, rows: pl.DataFrame) -> tuple[Int64Array, Int64Array]:

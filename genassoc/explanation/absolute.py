@@ -90,7 +90,7 @@ class Absolute:
         return self.effects.reri
 
 
-def absolute_of(data: RowData, choices: Mapping[str, Any], names: tuple[str, str, str]) -> Absolute | str | None:
+def absolute_of(data: RowData, choices: Mapping[str, Any], names: tuple[str, ...]) -> Absolute | str | None:
     """Risks by genotype and arm of a row; why they cannot be given; or None where the model has no such thing.
 
     Parameters
@@ -104,6 +104,8 @@ def absolute_of(data: RowData, choices: Mapping[str, Any], names: tuple[str, str
     modifier = data.modifier
     if data.kind != "logistic" or modifier is None or not modifier.arms:
         return None
+    if data.predictor is not None:
+        return "risks by arm are given of genotypes, not of predictors"
     moved = [name for name in data.covariates if ":" in name and _holds(name, modifier.name)]
     if moved:
         return f"risks by arm are not given: {modifier.name} is in the covariate {moved[0]} too"
@@ -143,7 +145,7 @@ def _holds(covariate: str, name: str) -> bool:
     return any(part.split("[")[0].removeprefix("C(").removesuffix(")").strip("`") == name for part in parts)
 
 
-def _name(value: float, choices: Mapping[str, Any], names: tuple[str, str, str]) -> str:
+def _name(value: float, choices: Mapping[str, Any], names: tuple[str, ...]) -> str:
     """What a value of g stands for."""
     model = choices.get("genetic_model", "additive")
     if model == "additive":

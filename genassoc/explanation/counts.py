@@ -1,4 +1,4 @@
-"""Who carries what: samples by genotype (and arm) with their outcomes, as a table."""
+"""Who carries what: samples by genotype or level (and arm) with their outcomes, as a table."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,27 +7,20 @@ import numpy as np
 import polars as pl
 
 from genassoc.data.row_data import RowData
-from genassoc.shapes import Array, BoolArray
+from genassoc.explanation.groups import Groups
+from genassoc.shapes import Array, BoolArray, Float64Array
+from genassoc.stats.dense_conditional import case_shares
 from genassoc.stats.proportions import mean_interval, wilson_interval
 
-MISSING = "no call"
 
-
-def genotype_names(other: str, effect: str, longest: int = 8) -> tuple[str, str, str]:
-    """Genotypes with 0, 1 and 2 copies of ALT; long alleles are cut."""
-    ref, alt = (allele if len(allele) <= longest else f"{allele[: longest - 3]}..." for allele in (other, effect))
-    return f"{ref}/{ref}", f"{ref}/{alt}", f"{alt}/{alt}"
-
-
-def count_table(row: RowData, names: tuple[str, str, str], by: str | None, arms: Array | None) -> pl.DataFrame:
-    """Counts and outcomes by genotype; by arm too where there are arms.
+def count_table(row: RowData, kinds: Groups, by: str | None, arms: Array | None) -> pl.DataFrame:
+    """Counts and outcomes by genotype, or by level of a predictor; by arm too where there are arms.
 
     Parameters
     ----------
     row : RowData
         Samples without a call too.
-    names : tuple of str
-        Of the genotypes with 0, 1 and 2 copies of ALT.
+    kinds : Groups
     by : str or None
         What the arms are called.
     arms : object array of str (n,) or None
@@ -36,23 +29,50 @@ def count_table(row: RowData, names: tuple[str, str, str], by: str | None, arms:
     Returns
     -------
     DataFrame
-        One row for each arm and genotype that occurs, ``genotype``, ``copies`` of ALT, ``n``, then what fits the outcome:
+        One row for each arm and genotype that occurs, ``genotype`` and ``copies`` of ALT (of a predictor ``level`` and the
+        ``median_value`` in it), ``n``, then what fits the outcome:
         ``mean``, ``mean_lower``, ``mean_upper``, ``sd``, ``median`` (quantitative); ``n_cases``, ``n_controls``, ``share``,
         ``share_lower``, ``share_upper`` (binary); ``n_events``, ``time_at_risk``, ``rate`` (survival); ``n_events``,
         ``exposure``, ``rate`` (counts); ``level_0``, ``level_1``, ... (ordered). Intervals are 95 %.
+        With sampling weights also ``n_weighted``, the sum of the weights, and ``mean_weighted``, ``share_weighted`` or
+        ``rate_weighted``. Of matched sets also ``n_cases_expected``: cases if those of each set were drawn from it by lot.
     """
     groups = [(None, np.ones(row.n, dtype=bool))] if arms is None else [(arm, arms == arm) for arm in np.unique(arms)]
     rows: list[dict[str, Any]] = []
     for arm, in_arm in groups:
-        for copies, name in ((0.0, names[0]), (1.0, names[1]), (2.0, names[2]), (None, MISSING)):
-            carried = np.isnan(row.copies) if copies is None else row.copies == copies
-            some = in_arm & carried
+        for number in (*range(len(kinds.names)), -1):
+            some = in_arm & (kinds.which == number)
             if not some.any():
                 continue
             first = {} if by is None else {by: arm}
-            known = None if copies is None else int(copies)
-            rows.append({**first, "genotype": name, "copies": known, "n": int(some.sum()), **_outcome(row, some)})
+            known = {**first, kinds.heading: kinds.names[number] if number >= 0 else kinds.missing}
+            if row.predictor is None:
+                known["copies"] = None if number < 0 else number
+            else:
+                known["median_value"] = None if number < 0 else float(np.median(row.copies[some]))
+            rows.append({**known, "n": int(some.sum()), **_outcome(row, some), **_sampled(row, some)})
     return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def _sampled(row: RowData, some: BoolArray) -> Mapping[str, Any]:
+    """What weights and matched sets add."""
+    if row.is_matched:
+        assert row.stratum is not None
+        return {"n_cases_expected": float(case_shares(row.y, row.stratum)[some].sum())}
+    if row.weight is None:
+        return {}
+    w, y = row.weight[some], row.y[some]
+    total = float(w.sum())
+    if row.kind == "cox":
+        total_time = float((w * at_risk(row)[some]).sum())
+        return {"n_weighted": total, "rate_weighted": float(w @ y) / total_time if total_time else None}
+    return {"n_weighted": total, f"{'mean' if row.kind == 'linear' else 'share'}_weighted": float(w @ y) / total}
+
+
+def at_risk(row: RowData) -> Float64Array:
+    """Time that each sample (n,) was followed."""
+    assert row.time is not None and row.entry is not None
+    return np.asarray(row.time - np.where(np.isfinite(row.entry), row.entry, 0.0))
 
 
 def _outcome(row: RowData, some: BoolArray) -> Mapping[str, Any]:
@@ -71,14 +91,8 @@ def _outcome(row: RowData, some: BoolArray) -> Mapping[str, Any]:
             "share_upper": high,
         }  # fmt: skip
     if row.kind == "cox":
-        assert row.time is not None and row.entry is not None
-        start = np.where(np.isfinite(row.entry), row.entry, 0.0)
-        at_risk = float((row.time - start)[some].sum())
-        return {
-            "n_events": int(y.sum()),
-            "time_at_risk": at_risk,
-            "rate": float(y.sum()) / at_risk if at_risk else None,
-        }
+        total = float(at_risk(row)[some].sum())
+        return {"n_events": int(y.sum()), "time_at_risk": total, "rate": float(y.sum()) / total if total else None}
     if row.kind == "poisson":
         exposure = float(np.exp(row.offset[some]).sum())
         return {"n_events": int(y.sum()), "exposure": exposure, "rate": float(y.sum()) / exposure}

@@ -12,11 +12,12 @@ import polars as pl
 from genassoc.data.cohort import Cohort
 from genassoc.data.output import replacing
 from genassoc.data.row_data import RowData, RowSource
-from genassoc.data.variant_places import variant_numbers
+from genassoc.data.variant_places import row_numbers
 from genassoc.errors import GenassocError
 from genassoc.explanation.absolute import Absolute, absolute_of
 from genassoc.explanation.arms import arms_of
-from genassoc.explanation.counts import count_table, genotype_names
+from genassoc.explanation.counts import count_table
+from genassoc.explanation.groups import Groups, genotype_names, groups_of
 from genassoc.explanation.own_tests import other_tests, own_rows
 from genassoc.explanation.picture import draw
 from genassoc.explanation.rebuilt import choices_of, cohort_of
@@ -84,6 +85,11 @@ class Explanation:
     def genotypes(self) -> tuple[str, str, str]:
         """Names of the genotypes with 0, 1 and 2 copies of ALT."""
         return genotype_names(str(self.row["other_allele"]), str(self.row["effect_allele"]))
+
+    @cached_property
+    def groups(self) -> Groups:
+        """What samples are counted and drawn by: genotypes, or levels of a predictor."""
+        return groups_of(self.data, self.row)
 
     @cached_property
     def text(self) -> str:
@@ -166,14 +172,14 @@ def explain(
         Of `associate`, or read from a file with its provenance beside it: the cohort is made again from store and phenotypes
         named there, which must be what they were.
     variant : str
-        Its rsid or variant_id (chromosome_position_ref_alt).
+        Its rsid or variant_id (chromosome_position_ref_alt); of results of `associate_predictors` the predictor's column.
     trait, test : str, optional
         Which of its rows, where there are several.
     by : str, optional
         A column of the phenotypes, as the arm of a trial: counts and picture by its values too. The model's own
         ``interaction`` where it has one.
     cohort : Cohort, optional
-        In place of the recorded one; it must have the same samples and data.
+        In place of the recorded one; it must have the same samples and data. Of predictors the one that they were tested in.
 
     Returns
     -------
@@ -190,20 +196,11 @@ def explain(
         raise TypeError(
             f"explain(results, variant): results are Results, not {type(results).__name__}; see Results.read"
         )
-    if "predictors" in results.provenance:
-        raise GenassocError(
-            "these results are of predictors, not of variants of a store: explain refits variants. The predictor beside the trait "
-            "in any regression is the same model (docs/predictors.md)."
-        )
     row, notes = _find(results, str(variant), trait, test)
     choices = choices_of(results)
     cohort = cohort_of(results, cohort)
-    numbers, counts = variant_numbers(cohort.store, pl.DataFrame([row]).select(*_PLACE))
-    if numbers[0] < 0:
-        raise GenassocError(f"the store {cohort.store.path} has no variant {row['variant_id']}.")
-    if counts[0] > 1:
-        notes.append(f"the store has {counts[0]} variants {row['variant_id']}; this is about the first of them")
-    source, number = RowSource(cohort, choices), int(numbers[0])
+    number = _number(cohort, row, notes)
+    source = RowSource(cohort, choices)
     again = own_rows(cohort, choices, number, row["trait"])
     own = [again[row["test"]], *other_tests(cohort, choices, number, row["trait"], again[row["test"]])]
     everybody = source.row(number, row["trait"], observed_only=False)
@@ -211,12 +208,12 @@ def explain(
     table, reference = side_by_side(row, own, observed, everybody, choices)
     by = by or choices.get("interaction")
     arms = None if by is None else arms_of(cohort, by, everybody)
-    names = genotype_names(str(row["other_allele"]), str(row["effect_allele"]))
-    absolute = absolute_of(observed, choices, names) if row["neg_log_10_p_value"] is not None else None
+    groups = groups_of(everybody, row)
+    absolute = absolute_of(observed, choices, groups.names) if row["neg_log_10_p_value"] is not None else None
     if isinstance(absolute, str):
         notes.append(absolute)
     return Explanation(
-        row=row, table=table, counts=count_table(everybody, names, by, arms), fit=reference.fit,
+        row=row, table=table, counts=count_table(everybody, groups, by, arms), fit=reference.fit,
         reproduced=_same(row, own[0]), choices=choices, data=everybody, by=by, arms=arms, notes=tuple(notes),
         effects=_effects(again) if everybody.modifier is not None else None,
         absolute=None if isinstance(absolute, str) else absolute,
@@ -230,7 +227,17 @@ def _effects(again: Mapping[str, Mapping[str, Any]]) -> pl.DataFrame:
     return pl.DataFrame([{name: row[name] for name in names} for row in again.values()], schema=schema)
 
 
-_PLACE = ("chromosome", "base_pair_location", "other_allele", "effect_allele")
+_PLACE = ("chromosome", "base_pair_location", "other_allele", "effect_allele", "variant_id")
+
+
+def _number(cohort: Cohort, row: Mapping[str, Any], notes: list[str]) -> int:
+    """The number in the store of a row's variant or predictor; notes of variants that are there twice are added."""
+    numbers, counts = row_numbers(cohort.store, pl.DataFrame([row]).select(*_PLACE))
+    if numbers[0] < 0:
+        raise GenassocError(f"{cohort.store.path} has no variant or predictor {row['variant_id']}.")
+    if counts[0] > 1:
+        notes.append(f"the store has {counts[0]} variants {row['variant_id']}; this is about the first of them")
+    return int(numbers[0])
 
 
 def _find(results: Results, variant: str, trait: str | None, test: str | None) -> tuple[dict[str, Any], list[str]]:
@@ -260,7 +267,7 @@ def _find(results: Results, variant: str, trait: str | None, test: str | None) -
             )
         if wanted is not None and wanted not in values:
             raise GenassocError(f"{variant} has no row of {column} '{wanted}'; it has {', '.join(values[:12])}.")
-        others = [value for value in values if value != wanted]
+        others = [value for value in values if wanted is not None and value != wanted]
         if wanted is not None:
             rows = rows.filter(pl.col(column) == wanted)
     notes = (

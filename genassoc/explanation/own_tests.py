@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from genassoc.data.cohort import Cohort
+from genassoc.data.predictor_cohort import EFFECTS, by_unit
 from genassoc.methods.registry import MODELS
 from genassoc.methods.scan import Scan
 
@@ -43,6 +44,13 @@ REFITTED: dict[str, tuple[dict[str, Any], ...]] = {
         {"test": "wald", "correction": "firth", "correct_below": 1.0},
     ),
 }
+# Of sampling weights, whose variance is a sandwich; of matched sets (hits of score tests may have an exact one).
+SAMPLED: dict[str, tuple[dict[str, Any], ...]] = {
+    "linear": ({"variance": "auto"}, {"variance": "hc0"}),
+    "logistic": ({"variance": "auto"}, {"variance": "hc0"}),
+    "cox": ({},),
+}
+MATCHED: tuple[dict[str, Any], ...] = (*_LIKELIHOOD, {"test": "score", "correction": "auto", "correct_below": 1.0})
 _GENOTYPIC = ({"test": "wald", "correction": None}, {"test": "lrt", "correction": None})
 
 
@@ -65,22 +73,30 @@ def other_tests(
     cohort: Cohort, choices: Mapping[str, Any], number: int, trait: str, row: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """The test of ``row``, which is of `own_rows`, by every other method that applies; a method once."""
-    kind, test = str(choices["kind"]), str(row["test"])
-    model = model_of(choices, trait)
-    asked = ASKED[kind]
-    if choices.get("interaction") or choices.get("variance") == "robust":
-        asked = REFITTED[kind]
-    elif choices.get("genetic_model") == "genotypic" and kind != "linear":
-        asked = _GENOTYPIC
+    test, model = str(row["test"]), model_of(choices, trait)
     found: list[dict[str, Any]] = []
     seen = {row["method"]} if not getattr(model, "like", None) else set()
-    for change in asked:
+    for change in asked_of(choices):
         plain: dict[str, Any] = {"min_mac": 0.0, **({"like": None} if hasattr(model, "like") else {}), **change}
         other = _rows(replace(model, **plain), cohort, number)[test]
         if other["method"] is not None and other["method"] not in seen:
             seen.add(other["method"])
             found.append(other)
     return found
+
+
+def asked_of(choices: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
+    """What is asked of a model with these choices."""
+    kind, variance = str(choices["kind"]), choices.get("variance")
+    if choices.get("matched"):
+        return MATCHED
+    if choices.get("weights"):
+        return SAMPLED[kind]
+    if kind == "cox" and variance == "robust" and not choices.get("interaction"):
+        return tuple({**_MODEL, **change} for change in ASKED[kind])
+    if choices.get("interaction") or variance in ("robust", "hc0"):
+        return REFITTED[kind]
+    return _GENOTYPIC if choices.get("genetic_model") == "genotypic" and kind != "linear" else ASKED[kind]
 
 
 def model_of(choices: Mapping[str, Any], trait: str) -> Any:
@@ -106,6 +122,7 @@ def _rows(model: Any, cohort: Cohort, number: int) -> dict[str, dict[str, Any]]:
     scan = Scan(model)
     result = scan.block(scan.prepare(cohort), cohort.read(number, number + 1))
     rows: dict[str, dict[str, Any]] = {}
+    factors = by_unit(cohort, [number])
     for at, test in enumerate(result.labels["test"]):
         rows[test] = {"test": test}
         for name, values in result.columns.items():
@@ -114,4 +131,7 @@ def _rows(model: Any, cohort: Cohort, number: int) -> dict[str, dict[str, Any]]:
                 rows[test][name] = result.categories[name][int(value)]
             else:
                 rows[test][name] = None if np.isnan(value) else value.item()
+        if factors is not None:
+            scaled = {name: rows[test][name] for name in EFFECTS if rows[test].get(name) is not None}
+            rows[test] |= {name: value * float(factors[0]) for name, value in scaled.items()}
     return rows

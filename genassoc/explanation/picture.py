@@ -17,7 +17,10 @@ def draw(explained: Any) -> Any:
     logp = row["neg_log_10_p_value"]
     test = "" if data.modifier is None else f"test {row['test']}, E is {data.modifier.name}: "
     caption = "" if logp is None else f"{test}{row['method']}, -log10 p {logp:.2f}; "
-    caption += "unadjusted, samples with a call" if data.modifier is None else "drawn unadjusted, samples with a call"
+    whose = "samples with a call" if data.predictor is None else "samples with a value"
+    caption += f"unadjusted, {whose}" if data.modifier is None else f"drawn unadjusted, {whose}"
+    caption += ", each counted once whatever its weight" if data.weight is not None else ""
+    caption += ", sets ignored" if data.is_matched else ""
     if kind == "logistic":
         shares = "share with " + trait
         return association.draw_shares(
@@ -63,16 +66,16 @@ def _time_name(explained: Any) -> str:
 
 
 def _panels(explained: Any, values: Array) -> list[Panel]:
-    """One panel an arm, one group a genotype that occurs in any of them."""
-    copies = explained.data.copies
-    present = [code for code in (0, 1, 2) if (copies == code).any()]
-    names = tuple(explained.genotypes[code] for code in present)
+    """One panel an arm, one group a genotype (or level) that occurs in any of them."""
+    groups = explained.groups
+    present, which = groups.present, groups.which
+    names = tuple(groups.names[number].replace(" (", "\n(") for number in present)  # a third has its bounds below
     arms = [""] if explained.arms is None else [str(arm) for arm in np.unique(explained.arms)]
     panels = []
     for arm in arms:
-        here = np.ones(copies.size, dtype=bool) if explained.arms is None else explained.arms == arm
-        groups = tuple(values[here & (copies == code)] for code in present)
-        panels.append(Panel(_panel_name(explained, arm), names, groups))
+        here = np.ones(which.size, dtype=bool) if explained.arms is None else explained.arms == arm
+        own = tuple(values[here & (which == number)] for number in present)
+        panels.append(Panel(_panel_name(explained, arm), names, own))
     return panels
 
 

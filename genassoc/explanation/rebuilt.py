@@ -7,6 +7,8 @@ from typing import Any
 from genassoc.data.cohort import Cohort
 from genassoc.data.cohort_recipe import expression_of, samples_fingerprint
 from genassoc.data.phenotypes import Phenotypes
+from genassoc.data.predictor_cohort import people_of, predictor_cohort
+from genassoc.data.predictors import PredictorStore
 from genassoc.data.store import GenotypeStore
 from genassoc.errors import InputError
 from genassoc.results import Results
@@ -23,6 +25,8 @@ def cohort_of(results: Results, cohort: Cohort | None = None) -> Cohort:
         The results have no provenance, an input is gone or no longer what it was, or a step cannot be done again.
     """
     record = results.provenance.get("inputs", {})
+    if "predictors" in results.provenance:
+        return _of_predictors(results, results.provenance["predictors"], cohort)
     given = cohort if cohort is not None else results.cohort
     if given is None:
         if "cohort" not in record:
@@ -50,6 +54,24 @@ def choices_of(results: Results) -> Mapping[str, Any]:
             "results by genassoc, and has to lie beside them; results of other programs cannot be explained."
         )
     return dict(choices)
+
+
+def _of_predictors(results: Results, record: Mapping[str, Any], cohort: Cohort | None) -> Cohort:
+    """The cohort of predictors: as given or carried, or their table read again beside the same samples."""
+    given = results.cohort if cohort is None else cohort
+    if given is None or not isinstance(given.store, PredictorStore):
+        if "table" not in record:
+            raise InputError(
+                f"{results.path or 'these results'} were written by a version that did not record how their predictors were read: "
+                "compute them again."
+            )
+        table, people = _table(record["table"], "predictors"), record["people"]
+        if given is None:
+            given = _made_again(people) if "cohort" in people else None
+        sample = people_of(given) if given is not None else _table(people["phenotypes"])
+        given = predictor_cohort(sample, table, record["columns"])
+    _check(given, results.provenance["inputs"])
+    return given
 
 
 def _made_again(record: Mapping[str, Any]) -> Cohort:
@@ -86,19 +108,22 @@ def _step(step: Mapping[str, Any], store: GenotypeStore, cohort: Cohort | None) 
     return cohort.with_covariates(table)
 
 
-def _table(step: Mapping[str, Any]) -> Phenotypes:
+def _table(step: Mapping[str, Any], what: str = "phenotypes") -> Phenotypes:
     """The table of a step, read again, unchanged."""
     if step["file"] is None:
-        raise InputError(f"phenotypes were given as a table in memory, which is no longer there: {_REMEDY}.")
+        remedy = (
+            _REMEDY
+            if what == "phenotypes"
+            else "explain them in the session that computes them, or from a file of predictors"
+        )
+        raise InputError(f"{what} were given as a table in memory, which is no longer there: {remedy}.")
     path = Path(step["file"])
     if not path.exists():
-        raise InputError(
-            f"the phenotypes {path}, which the results were computed from, are no longer there: {_REMEDY}."
-        )
+        raise InputError(f"the {what} {path}, which the results were computed from, are no longer there: {_REMEDY}.")
     table = Phenotypes.read(path, sample_id=step["sample_id"], missing_codes=step["missing_codes"])
     if table.fingerprint != step["fingerprint"]:
         raise InputError(
-            f"the phenotypes {path} are no longer what the results were computed from: their values have changed "
+            f"the {what} {path} are no longer what the results were computed from: their values have changed "
             f"(fingerprint {table.fingerprint}, then {step['fingerprint']}). Compute the results again, or {_REMEDY}."
         )
     return table
@@ -112,7 +137,7 @@ def _check(cohort: Cohort, record: Mapping[str, Any]) -> None:
     parts = [
         name
         for name, now, then in (
-            ("genotypes", cohort.store.fingerprint, record.get("store", {}).get("fingerprint")),
+            ("genotypes or predictors", cohort.store.fingerprint, record.get("store", {}).get("fingerprint")),
             ("phenotypes", cohort.phenotypes.fingerprint, record.get("phenotypes", {}).get("fingerprint")),
         )
         if now != then

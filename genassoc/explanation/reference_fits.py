@@ -51,7 +51,7 @@ class Reference:
 
 
 @dataclass(frozen=True, eq=False)
-class _Columns:
+class Columns:
     """Nuisance columns X (n, C), with the constant first where ``constant``, tested ones T (n, k), and their names."""
 
     X: Float64Array
@@ -59,7 +59,7 @@ class _Columns:
     names: tuple[str, ...]
 
     @classmethod
-    def of(cls, row: RowData, test: str, constant: bool) -> "_Columns":
+    def of(cls, row: RowData, test: str, constant: bool) -> "Columns":
         """The columns of a test; see `genassoc.data.tested_columns`."""
         kept = independent_columns(row.X)
         kept[0] = constant
@@ -80,7 +80,7 @@ def least_squares(row: RowData, test: str, choices: Mapping[str, Any]) -> Refere
     """OLS: t of one column, F of two; with HC3 too where it may be asked for."""
     import statsmodels.api as sm
 
-    columns = _Columns.of(row, test, constant=True)
+    columns = Columns.of(row, test, constant=True)
     model = sm.OLS(row.y, columns.full())
     fits = {"": model.fit()}
     if _refits(choices):
@@ -114,15 +114,18 @@ def binomial(row: RowData, test: str, choices: Mapping[str, Any]) -> Reference:
     if "wald" in tests:
         k = row.columns_of(test).tested.shape[1]
         params, covariance = np.asarray(found.fit.params), hc3_of_glm(found.fit)
-        tests["wald_hc3"] = _wald_and_ratio(params, covariance, 0.0, k, None)["wald"]
+        tests["wald_hc3"] = wald_and_ratio(params, covariance, 0.0, k, None)["wald"]
     return Reference(found.program, tests, found.fit)
 
 
-def hc3_of_glm(fit: Any) -> Float64Array:
-    """HC3 of a logistic regression by statsmodels' residuals and leverages: its own ``cov_type="HC3"`` of a GLM is HC0."""
+def hc3_of_glm(fit: Any, weight: Float64Array | float = 1.0) -> Float64Array:
+    """HC3 of a logistic regression by statsmodels' residuals and leverages: its own ``cov_type="HC3"`` of a GLM is HC0.
+
+    ``weight`` (n,) are its variance weights, which are not in its residuals.
+    """
     half = fit.model.exog @ np.asarray(fit.normalized_cov_params)
     slack = 1.0 - np.asarray(fit.get_hat_matrix_diag(observed=False))
-    influence = half * (np.asarray(fit.resid_response) / slack)[:, None]
+    influence = half * (weight * np.asarray(fit.resid_response) / slack)[:, None]
     return np.asarray(influence.T @ influence)
 
 
@@ -138,7 +141,7 @@ def poisson(row: RowData, test: str, choices: Mapping[str, Any]) -> Reference:
 def _glm(row: RowData, test: str, family: Any, program: str, quasi: bool) -> Reference:
     import statsmodels.api as sm
 
-    columns = _Columns.of(row, test, constant=True)
+    columns = Columns.of(row, test, constant=True)
     scale = "X2" if quasi else None
     model = sm.GLM(row.y, columns.full(), family=family, offset=row.offset)
     null = sm.GLM(row.y, columns.X, family=family, offset=row.offset).fit(scale=scale, tol=1e-12, maxiter=200)
@@ -153,7 +156,7 @@ def _glm(row: RowData, test: str, family: Any, program: str, quasi: bool) -> Ref
     if bool(fit.converged) and np.isfinite(fit.bse).all() and float(fit.bse.iloc[-1]) < 100:
         gain = model.loglike(fit.params, scale=1.0) - model.loglike(at, scale=1.0)
         covariance = np.asarray(fit.cov_params())
-        tests |= _wald_and_ratio(
+        tests |= wald_and_ratio(
             np.asarray(fit.params), covariance, gain / fit.scale, k, float(fit.df_resid) if quasi else None
         )
     return Reference(program, tests, fit)
@@ -167,7 +170,7 @@ def proportional_hazards(row: RowData, test: str, choices: Mapping[str, Any]) ->
     """
     from statsmodels.duration.hazard_regression import PHReg
 
-    columns = _Columns.of(row, test, constant=False)
+    columns = Columns.of(row, test, constant=False)
     assert row.time is not None and row.entry is not None
     times = np.unique(row.time)
     time = np.searchsorted(times, row.time) + 1.0
@@ -189,7 +192,7 @@ def proportional_hazards(row: RowData, test: str, choices: Mapping[str, Any]) ->
     params, covariance = np.asarray(fit.params), np.asarray(fit.cov_params())
     if np.isfinite(params).all() and np.isfinite(covariance).all() and covariance[-1, -1] < 1e4:
         gain = model.loglike(params) - model.loglike(at)
-        tests |= _wald_and_ratio(params, covariance, gain, k, None)
+        tests |= wald_and_ratio(params, covariance, gain, k, None)
     return Reference(f"statsmodels PHReg ({ties})", tests, fit)
 
 
@@ -197,7 +200,7 @@ def proportional_odds(row: RowData, test: str, choices: Mapping[str, Any]) -> Re
     """OrderedModel with the logit link; its second derivatives are by finite differences."""
     from statsmodels.miscmodels.ordinal_model import OrderedModel
 
-    columns = _Columns.of(row, test, constant=False)
+    columns = Columns.of(row, test, constant=False)
     levels, C, k = row.y.astype(np.int64), columns.X.shape[1], columns.T.shape[1]
     how: dict[str, Any] = {"method": "newton", "disp": 0, "tol": 1e-12}
     model = OrderedModel(levels, np.column_stack([columns.X, columns.T]), distr="logit")
@@ -216,7 +219,7 @@ def proportional_odds(row: RowData, test: str, choices: Mapping[str, Any]) -> Re
     tests: dict[str, ReferenceTest] = {}
     if np.isfinite(covariance).all() and covariance[C, C] < 1e4:
         gain = float(model.loglike(params) - model.loglike(at))
-        tests = _wald_and_ratio(params[order], covariance[np.ix_(order, order)], gain, k, None)
+        tests = wald_and_ratio(params[order], covariance[np.ix_(order, order)], gain, k, None)
     return Reference("statsmodels OrderedModel", tests, fit)
 
 
@@ -233,7 +236,7 @@ def _score(score: Float64Array, information: Float64Array, k: int, phi: float) -
     return ReferenceTest(beta, error, neg_log_10_p_normal(beta / error))
 
 
-def _wald_and_ratio(
+def wald_and_ratio(
     params: Float64Array, covariance: Float64Array, gain: float, k: int, df: float | None
 ) -> dict[str, ReferenceTest]:
     """Wald and likelihood ratio tests of the last k coefficients; Student's t with ``df``."""

@@ -1,6 +1,7 @@
 """Tests side by side: genassoc's beside statsmodels', or beside plain numpy's where statsmodels has no such test."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import polars as pl
 from genassoc.data.dense_refit import can_refit, needs_everybody, refit
 from genassoc.data.row_data import RowData
 from genassoc.explanation.reference_fits import REFERENCES, Reference, ReferenceTest
+from genassoc.explanation.reference_sampled import sampled_reference
 from genassoc.stats.dense import NotFittedError
 
 _LEAST_SQUARES = ("t", "f", "t_hc3", "f_hc3")  # the same numbers under any ``like``
@@ -33,7 +35,10 @@ def side_by_side(
     reference = Reference("none")
     problem = None
     try:
-        reference = REFERENCES[observed.kind](observed, str(row["test"]), choices)
+        if not np.ptp(observed.G, axis=0).min(initial=np.inf) > 0.0:
+            raise ValueError("what is tested is the same in all samples")
+        fit = sampled_reference(observed, choices) or REFERENCES[observed.kind]
+        reference = _by_unit(fit(observed, str(row["test"]), choices), observed.unit)
     except (np.linalg.LinAlgError, ValueError, FloatingPointError) as error:
         problem = str(error)
     lines, shown_methods = [], []
@@ -61,6 +66,15 @@ def side_by_side(
             )
     table = pl.DataFrame(lines, schema=_schema(), infer_schema_length=None)
     return table, reference if problem is None else Reference(f"none ({problem})")
+
+
+def _by_unit(reference: Reference, unit: float) -> Reference:
+    """Effects of one unit of what is tested, of which 1 in the fit is ``unit``."""
+    scaled = {
+        name: replace(test, beta=test.beta / unit, standard_error=test.standard_error / unit)
+        for name, test in reference.tests.items()
+    }
+    return replace(reference, tests=scaled)
 
 
 def _reference_of(

@@ -6,7 +6,9 @@ import numpy as np
 
 from genassoc.data.row_data import RowData
 from genassoc.data.tested_columns import plain_test
+from genassoc.explanation.words_cautions import cautions
 from genassoc.explanation.words_interaction import difference, in_arms, in_risks, where
+from genassoc.explanation.words_sampling import of_sampling
 
 GENOME_WIDE = 5e-8
 _SCALES = {
@@ -29,13 +31,16 @@ METHODS = {
     "t_hc3": "the t test of linear regression with HC3 variances, which allow for residuals that vary more in some than in others",
     "f_hc3": "the F test of both degrees of freedom with HC3 variances",
     "wald_hc3": "a Wald test of the maximum likelihood estimate with HC3 variances",
+    "t_hc0": "the t test of linear regression with Huber's and White's variances (HC0)",
+    "wald_hc0": "a Wald test of the maximum likelihood estimate with Huber's and White's variances (HC0)",
+    "wald_robust": "a Wald test of the maximum likelihood estimate with the variance of Lin and Wei",
     "score": "a score test, whose beta is one step of the fit from no effect: it overshoots where effects are large",
     "score_approx": "a score test whose covariates were corrected for missing calls by one step (for Cox: screened with a "
     "bound of the information); its beta is one step of the fit",
     "wald": "a Wald test of the maximum likelihood estimate",
     "lrt": "a likelihood ratio test",
     "firth": "Firth's penalised likelihood ratio test, which stays finite where all carriers have one outcome",
-    "firth_approx": "Firth's penalised likelihood ratio test, the covariates' effects held where they are without the variant",
+    "firth_approx": "Firth's penalised likelihood ratio test, the covariates' effects held where they are without it",
     "spa": "a saddlepoint approximation of the score's tail; beta and p are of different fits",
     "exact": "an exact conditional test, because carriers or cases are few; beta is Firth's, of another fit than p",
 }  # fmt: skip
@@ -49,7 +54,8 @@ def in_words(explained: Any) -> str:
         *_of_interaction(explained),
         _tail(row, data),
         _method(explained),
-        _cautions(explained),
+        of_sampling(row, data, explained.choices),
+        cautions(explained),
     ]
     return "\n\n".join(part for part in parts if part)
 
@@ -66,7 +72,7 @@ def _of_interaction(explained: Any) -> list[str]:
 
 
 def _effect(row: Any, data: RowData) -> str:
-    allele = row["effect_allele"]
+    allele = row["effect_allele"] if data.predictor is None else data.predictor
     n, lacking = int(row["n"]), data.n_missing
     who = f"In {n:,} samples"
     if data.kind in ("logistic", "cox", "poisson"):
@@ -78,7 +84,9 @@ def _effect(row: Any, data: RowData) -> str:
         }
         who += f" ({what[data.kind]})"
     if lacking:
-        who += f"; {lacking:,} more have no call and " + ("count the mean" if n > data.n - lacking else "are left out")
+        who += f"; {lacking:,} more have no {'call' if data.predictor is None else 'value'} and " + (
+            "count the mean" if n > data.n - lacking else "are left out"
+        )
     if row["beta"] is None:
         if row["test"] == "joint_2df" and row["neg_log_10_p_value"] is not None and data.modifier is not None:
             return f"{who}. Any effect of {allele} is tested, whatever {data.modifier.name}: there is one p and no single effect."
@@ -86,6 +94,7 @@ def _effect(row: Any, data: RowData) -> str:
             return f"{who}. Both genotypes with {allele} are compared with none together: there is one p and no single effect."
         return f"{who}. There is no estimate: code '{row['code']}'."
     per = _PER.get(plain_test(row["test"]), f"test {row['test']} of {{allele}}").format(allele=allele)
+    per = per if data.predictor is None else f"each unit more of {allele}"
     frequency = row.get("effect_allele_frequency")
     share = "" if frequency is None else f" {allele} (ALT) has a frequency of {frequency:.4g} here."
     if data.modifier is not None and str(row["test"]).endswith(":E"):
@@ -112,10 +121,11 @@ def _goes_with(row: Any, data: RowData, per: str) -> str:
 
 def _tail(row: Any, data: RowData) -> str:
     differs = data.modifier is not None and str(row["test"]).endswith(":E")
-    none, is_none = "the variant had no effect", "the variant has no effect"
+    what = "variant" if data.predictor is None else "predictor"
+    none, is_none = f"the {what} had no effect", f"the {what} has no effect"
     if differs and data.modifier is not None:
         E = data.modifier.name
-        none, is_none = f"the variant's effect did not depend on {E}", f"the variant's effect does not depend on {E}"
+        none, is_none = f"the {what}'s effect did not depend on {E}", f"the {what}'s effect does not depend on {E}"
     logp = row["neg_log_10_p_value"]
     if logp is None:
         return ""
@@ -129,6 +139,8 @@ def _tail(row: Any, data: RowData) -> str:
         if logp > -np.log10(GENOME_WIDE)
         else "It does not pass 5e-8, the usual bar for a genome-wide scan: among a million variants without any effect some do as well."
     )
+    if data.predictor is not None:
+        wide = "It is the p of one test: for the number of predictors tested see ga.adjust."
     return (
         f"{p} (-log10 p {logp:.2f}): if the model held and {none}, {odds} would show an association at least "
         f"as strong by chance. It is not the chance that {is_none}. {wide}"
@@ -137,13 +149,14 @@ def _tail(row: Any, data: RowData) -> str:
 
 def _method(explained: Any) -> str:
     row, table = explained.row, explained.table
+    what = "variant" if explained.data.predictor is None else "predictor"
     if row["method"] is None:
         return ""
     said = f"The row was made by {METHODS.get(row['method'], row['method'])}."
     said += (
-        " The model run again on this variant alone gives the same row."
+        f" The model run again on this {what} alone gives the same row."
         if explained.reproduced
-        else " THE MODEL RUN AGAIN ON THIS VARIANT GIVES ANOTHER ROW than the results hold: the file was changed, or computed by "
+        else f" THE MODEL RUN AGAIN ON THIS {what.upper()} GIVES ANOTHER ROW than the results hold: the file was changed, or computed by "
         "another version."
     )
     made = table.filter("made_the_row")
@@ -159,89 +172,3 @@ def _method(explained: Any) -> str:
         shown = ", ".join(f"{m} {p:.2f}" for m, p in others.select("method", "neg_log_10_p_value").iter_rows())
         said += f" Other tests give -log10 p: {shown}."
     return said
-
-
-def _cautions(explained: Any) -> str:
-    row, data = explained.row, explained.data
-    called = ~np.isnan(data.copies)
-    found = list(explained.notes)
-    if row["code"] is not None:
-        found.append(f"the row has the code '{row['code']}'")
-    found += _few(data, called) + _few_in_arms(data, called)
-    share = data.n_missing / max(data.n, 1)
-    if share > 0.02:
-        found.append(f"{100 * share:.1f} % of calls are missing")
-    found += _differential(data, called)
-    p = explained.table["neg_log_10_p_value"].drop_nulls()
-    if len(p) > 1 and float(p.max()) - float(p.min()) > max(1.0, 0.25 * float(p.max())):
-        found.append(
-            "the tests disagree by more than a factor of ten or a quarter of -log10 p: trust the exact or Firth's"
-        )
-    if (
-        row["method"] in ("score", "score_approx")
-        and row["beta"] is not None
-        and data.kind != "linear"
-        and abs(row["beta"]) > 0.5
-    ):
-        found.append("beta of a score test is one step and large here: take that of wald or firth")
-    always = "Samples are taken to be unrelated and the covariates to be enough; an association is not a cause."
-    return ("Careful: " + "; ".join(found) + ". " if found else "") + always
-
-
-def _few(data: RowData, called: Any) -> list[str]:
-    """Few carriers, or few of them with the outcome."""
-    copies, y = data.copies[called], data.y[called]
-    minor = 2 - copies if copies.mean() > 1 else copies
-    carriers = int((minor > 0).sum())
-    found = [f"only {carriers} samples carry the rarer allele"] if carriers < 20 else []
-    if data.kind in ("logistic", "cox"):
-        with_outcome = int(y[minor > 0].sum())
-        word = "cases" if data.kind == "logistic" else "events"
-        least = min(with_outcome, carriers - with_outcome) if data.kind == "logistic" else with_outcome
-        if least < 5:
-            found.append(f"{with_outcome} of {carriers} carriers of the rarer allele are {word}: the interval is rough")
-    if data.kind == "linear" and y.size > 3 and carriers < 50:
-        z = np.abs(y - y.mean()) / y.std()
-        if (z[minor > 0] > 4).any():
-            found.append(
-                "a carrier is more than 4 standard deviations from the mean and may carry the association alone"
-            )
-    return found
-
-
-def _few_in_arms(data: RowData, called: Any) -> list[str]:
-    """Few carriers in an arm, or few of them with the outcome."""
-    found: list[str] = []
-    modifier = data.modifier
-    for name, value in () if modifier is None else modifier.arms:
-        assert modifier is not None
-        here = called & (modifier.values == value)
-        copies, y = data.copies[here], data.y[here]
-        carriers = (2 - copies if copies.size and copies.mean() > 1 else copies) > 0
-        n, arm = int(carriers.sum()), f"{modifier.name} = {name}"
-        if n < 20:
-            found.append(f"only {n} samples with {arm} carry the rarer allele")
-        if data.kind in ("logistic", "cox"):
-            cases = int(y[carriers].sum())
-            least = min(cases, n - cases) if data.kind == "logistic" else cases
-            if least < 10:
-                word = "cases" if data.kind == "logistic" else "events"
-                found.append(f"{cases} of the {n} carriers with {arm} are {word}: that arm's effect is rough")
-    return found
-
-
-def _differential(data: RowData, called: Any) -> list[str]:
-    """Calls missing more often in cases or events: chi-squared above 6.63 (p = 0.01)."""
-    if data.kind not in ("logistic", "cox") or called.all():
-        return []
-    y, n = data.y, data.n
-    missing = n - int(called.sum())
-    expected = y.sum() * missing / n
-    variance = expected * (1 - missing / n) * (1 - y.mean())
-    if variance > 0 and (y[~called].sum() - expected) ** 2 / variance > 6.63:
-        word = "cases" if data.kind == "logistic" else "samples with the event"
-        more = "more" if y[~called].sum() > expected else "less"
-        return [
-            f"calls are missing {more} often in {word} ({int(y[~called].sum())}, {expected:.1f} expected): they may be called otherwise"
-        ]
-    return []

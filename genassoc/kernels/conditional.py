@@ -25,25 +25,37 @@ from genassoc.kernels.rows import (
 )
 from genassoc.shapes import Float64Array, Int64Array
 
-TILT_STEPS = 30
+TILT_STEPS, TILT_HALVINGS = 30, 50
 AS_LIKELY = 1e-7  # outcomes as likely as the observed one up to rounding count as no more likely
 
 
 @jit
 def tilt(eta: Float64Array, m: int) -> float:
-    """c at which about m of the samples are expected: any value is right, this one keeps digits."""
+    """c at which about m of the samples are expected: any value is right, this one keeps digits.
+
+    Newton's steps, then halves of what is left: of samples far apart, as a fit that runs away makes them, the chance of m is 0 at
+    another c.
+    """
     M = eta.size
-    c = eta.mean() + math.log((M - m) / m)
-    for _ in range(TILT_STEPS):
+    level = math.log((M - m) / m)
+    low, high = eta.min() + level, eta.max() + level
+    c = eta.mean() + level
+    for iteration in range(TILT_STEPS + TILT_HALVINGS):
         expected, spread = 0.0, 0.0
         for i in range(M):
             p = 1.0 / (1.0 + math.exp(min(c - eta[i], 700.0)))
             expected += p
             spread += p * (1.0 - p)
         step = (expected - m) / max(spread, 1e-3)
+        if expected > m:
+            low = c
+        else:
+            high = c
         c += min(max(step, -5.0), 5.0)
         if abs(expected - m) < 0.1:
             break
+        if iteration >= TILT_STEPS:
+            c = (low + high) / 2.0
     return c
 
 

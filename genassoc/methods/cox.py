@@ -74,7 +74,7 @@ class Cox(InteractionChoices, GenotypeChoices):
         ``test="wald"``), corrected by Firth's.
     interaction
         See `genassoc.methods.interaction_choices.InteractionChoices` and docs/models/interaction.md. Its tests are Wald or
-        likelihood ratio tests, corrected by Firth's.
+        likelihood ratio tests, corrected by Firth's; with ``weights`` or ``variance="robust"`` Wald tests.
 
     Notes
     -----
@@ -152,11 +152,8 @@ class Cox(InteractionChoices, GenotypeChoices):
 
     def _check_sandwich(self, what: str) -> None:
         """Refuse what tests with a sandwich variance do not have."""
-        if self.interaction is not None or self.genetic_model == "genotypic":
-            raise ValueError(
-                f"{what} is of one column of genotypes: leave interaction and genetic_model='genotypic' out, or analyse each arm "
-                "by itself"
-            )
+        if self.genetic_model == "genotypic":
+            raise ValueError(f"{what} is of one column of genotypes: leave genetic_model='genotypic' out")
         if self.test in ("score", "lrt") or self.correction not in ("auto", None):
             raise ValueError(
                 f"{what} is tested by Wald tests: a sandwich variance belongs to the estimate, weighted likelihood ratios are not "

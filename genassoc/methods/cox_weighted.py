@@ -1,6 +1,7 @@
 """Cox regression of case-cohort and other unequal samples, and of equal ones whose hazards may not be proportional.
 
-Every row is fitted; its Wald test has Lin's and Wei's variance. Without weights all samples weigh 1.
+Every row is fitted, on g or, for an interaction, on g and g e; its Wald tests have Lin's and Wei's variance. Without weights
+all samples weigh 1.
 """
 
 from dataclasses import dataclass
@@ -12,13 +13,25 @@ from genassoc.data.block import Block
 from genassoc.data.weights import read_weights
 from genassoc.errors import PhenotypeError
 from genassoc.kernels import cox_weighted as kernel
+from genassoc.kernels import cox_weighted_pairs as pairs
 from genassoc.kernels import rows as status
 from genassoc.kernels.counts import mask_words
 from genassoc.kernels.cox_sums import RiskSets
 from genassoc.methods.base import BlockResult
-from genassoc.methods.columns import minor_counts
 from genassoc.methods.cox_null import risk_sets, within_strata
-from genassoc.methods.rows import CODES, METHODS, Rows, chunks, unusable
+from genassoc.methods.interaction import RefitState, Terms, for_tests
+from genassoc.methods.rows import CODES, METHODS, unusable
+from genassoc.methods.sandwich_pairs import (
+    PairFits,
+    PairTest,
+    fitted_rows,
+    modifier_of,
+    pair_block,
+    shared_counts,
+    with_interaction,
+    with_terms,
+)
+from genassoc.methods.sandwich_rows import RowFits, RowTest, tested_rows
 from genassoc.methods.sums import allele_counts, frequency, genotype_sums, minor_is_ref
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
 from genassoc.stats.linalg import orthonormal_basis
@@ -81,9 +94,10 @@ class WeightedCoxState:
         return [null.n for null in self.nulls]
 
 
-def prepare(model: Any, cohort: Any) -> WeightedCoxState:
+def prepare(model: Any, cohort: Any) -> WeightedCoxState | RefitState:
     """Fit the null models of all endpoints of a `Cox`, each on its own complete cases with a weight."""
     columns, width = np.asarray(cohort.block_columns), int(cohort.block_width)
+    model, joined = with_interaction(model, cohort)
     design = model.design(cohort.phenotypes, cohort.rows)
     weights = None if model.weights is None else read_weights(cohort.phenotypes, cohort.rows, model.weights)
     complete, values = design.complete, np.ones(design.complete.size)
@@ -93,6 +107,7 @@ def prepare(model: Any, cohort: Any) -> WeightedCoxState:
             raise PhenotypeError(
                 f"{cohort.phenotypes.source}: no sample has a sampling weight '{weights.name}' above 0 and all covariates"
             )
+    modifier = modifier_of(model, cohort, design.covariates.X, complete)
     notes = [f"covariate dropped: {dropped}" for dropped in design.covariates.dropped_covariates]
     notes += [*design.notes, *(() if weights is None else weights.notes)]
     nulls = []
@@ -114,7 +129,8 @@ def prepare(model: Any, cohort: Any) -> WeightedCoxState:
             notes.append(f"{name} has no null model ({null.failure}): its rows have no estimate")
     names = tuple(endpoint.name for endpoint in design.endpoints)
     n_incomplete = int((~complete).sum())
-    return WeightedCoxState(names, columns, mask_words(columns, width), tuple(nulls), n_incomplete, tuple(notes))
+    state = WeightedCoxState(names, columns, mask_words(columns, width), tuple(nulls), n_incomplete, tuple(notes))
+    return with_terms(state, modifier, joined, width, [null.sets.event for null in nulls])
 
 
 def fit_null(
@@ -141,8 +157,12 @@ def fit_null(
     return NullWeightedCox(n, C, columns, *masks, Q, sets, weight, start, failure), basis.kept
 
 
-def test_block(min_mac: float, impute: bool, state: WeightedCoxState, block: Block) -> BlockResult:
-    """Test every variant of the block against every endpoint: V x T rows."""
+def test_block(min_mac: float, impute: bool, state: WeightedCoxState | RefitState, block: Block) -> BlockResult:
+    """Test every variant of the block against every endpoint: V x T rows, times K of an interaction."""
+    if isinstance(state, RefitState):
+        return pair_block(
+            state, lambda null, terms, flipped: _pairs_of_endpoint(min_mac, impute, null, terms, block, flipped), block
+        )
     flipped = minor_is_ref(block, state.cohort_columns, state.cohort_mask)
     by_trait = [_of_endpoint(min_mac, impute, null, block, flipped) for null in state.nulls]
     columns = {name: np.column_stack([rows[name] for rows in by_trait]) for name in by_trait[0]}
@@ -159,21 +179,44 @@ def _of_endpoint(
     """All columns of one endpoint, (V,) each."""
     own = genotype_sums(block, flipped, null.columns, null.mask, list_calls=False)
     events = allele_counts(block, null.columns[null.sets.event], null.event_mask)
-    rows = Rows.empty(own.n.size)
-    usable = rows.fail_unusable(unusable(own, null.n_covariates, min_mac), null.failure)
-    variants, freedom = np.flatnonzero(usable), np.full(own.n.size, np.nan)
-    for first, last in chunks(variants.size, null.n):
-        some = variants[first:last]
-        R = some.size
-        numbers, state, dropped = np.empty((R, status.N_NUMBERS)), np.zeros(R, np.int64), np.zeros(R, np.bool_)
-        G = minor_counts(block, flipped, some, null.columns)
-        kernel.wald_rows(G, null.Q, null.sets, null.weight, null.start, impute, numbers, state, dropped)
-        rows.put_wald(some, numbers, state, dropped, "wald_robust", _FAILED)
-        freedom[some] = numbers[:, status.DF]
-    columns = rows.finished(own, flipped, null.n, impute)
-    del columns["standard_error_model"]  # the model's is not of sampling weights
+
+    def fit(calls: Float64Array) -> RowFits:
+        fits = RowFits.empty(calls.shape[0])
+        kernel.wald_rows(
+            calls, null.Q, null.sets, null.weight, null.start, impute, fits.numbers, fits.status, fits.dropped
+        )
+        return fits
+
+    test = RowTest(fit, "wald_robust", student=True, failed=_FAILED, impute=impute)
+    columns = tested_rows(test, null, own, unusable(own, null.n_covariates, min_mac), block, flipped)
     return columns | {
-        "degrees_of_freedom": np.where(np.isnan(rows.beta), np.nan, freedom),
         "effect_allele_frequency_events": frequency(events.allele_count, events.n_alleles),
         "n_events": np.full(own.n.size, int(null.sets.event.sum())) if impute else events.n,
+    }
+
+
+def _pairs_of_endpoint(
+    min_mac: float, impute: bool, null: NullWeightedCox, terms: Terms, block: Block, flipped: BoolArray
+) -> dict[str, Array]:
+    """All columns (V, K) of one endpoint."""
+    own = genotype_sums(block, flipped, null.columns, null.mask, list_calls=False)
+    events = allele_counts(block, null.columns[null.sets.event], null.event_mask)
+    K = len(terms.tests)
+
+    def fit(calls: Float64Array) -> PairFits:
+        fits = PairFits.empty(calls.shape[0], K)
+        pairs.wald_pairs(
+            calls, terms.e, null.Q, null.sets, null.weight, null.start, impute, terms.contrasts, fits.numbers,
+            fits.freedom, fits.status, fits.dropped,
+        )  # fmt: skip
+        return fits
+
+    test = PairTest("wald_robust", "wald_robust", student=True, hotelling=True, failed=_FAILED)
+    columns = fitted_rows(test, fit, null, terms, own, min_mac, block, flipped)
+    n_events = np.full(own.n.size, int(null.sets.event.sum())) if impute else events.n
+    return {
+        **columns,
+        **shared_counts(own, null.n, impute, K),
+        "effect_allele_frequency_events": for_tests(frequency(events.allele_count, events.n_alleles), K),
+        "n_events": for_tests(n_events, K),
     }

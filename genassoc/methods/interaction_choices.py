@@ -83,10 +83,6 @@ class VarianceChoices(InteractionChoices):
                 "weights are sampling weights, which need a sandwich variance: the model's would take a weight of 10 for ten "
                 "samples. Leave variance='model' out"
             )
-        if self.interaction is not None:
-            raise ValueError(
-                f"{what} is of one column of genotypes: leave interaction out, or analyse each arm by itself"
-            )
         if getattr(self, "genetic_model", "additive") == "genotypic":
             raise ValueError(f"{what} is of one column of genotypes: leave genetic_model='genotypic' out")
         like = getattr(self, "like", None)

@@ -303,7 +303,8 @@ def _put(rows: _Rows, some: Int64Array, numbers: Float64Array, found: Int64Array
     rows.put(at, test, own[:, status.BETA], own[:, status.MODEL_SE], own[:, status.STATISTIC])
     rows.iterations[at] = own[:, status.ITERATIONS].astype(np.int64)
     if test == "exact":
-        rows.put_p(at, "exact", own[:, kernel.NEG_LOG_P] / np.log(10.0))
+        # A sum of chances may be above 1 by rounding.
+        rows.put_p(at, "exact", np.maximum(own[:, kernel.NEG_LOG_P], 0.0) / np.log(10.0))
         rows.code[some[done & (found == status.RUNAWAY)]] = CODES.index("separation")
     return np.asarray(done)
 

@@ -7,16 +7,17 @@ import numpy as np
 
 from genassoc.data.block import Block
 from genassoc.data.design import Kind
-from genassoc.methods import checks
+from genassoc.methods import checks, ordinal_weighted
 from genassoc.methods.base import BlockResult
 from genassoc.methods.genetic_models import by_genetic_model
 from genassoc.methods.genotype_choices import GENETIC_MODELS, GenotypeChoices
 from genassoc.methods.ordinal_null import prepare
-from genassoc.methods.score_screen import ScreenState, check_choices, choices_of, test_block
+from genassoc.methods.score_screen import check_choices, choices_of, test_block
+from genassoc.methods.weight_choices import WeightChoices
 
 
 @dataclass(frozen=True)
-class Ordinal(GenotypeChoices):
+class Ordinal(WeightChoices, GenotypeChoices):
     """Proportional odds (cumulative logit), additive in ALT copies: ``log odds(y > m) = X a + g b - theta_m``.
 
     Parameters
@@ -37,6 +38,8 @@ class Ordinal(GenotypeChoices):
         Missing calls: leave the sample out of the row; or give it the mean of the observed calls.
     min_mac : float
         Rows below this minor allele count have no estimate (code "too_few_carriers").
+    weights, variance
+        See `genassoc.methods.weight_choices.WeightChoices`.
 
     Notes
     -----
@@ -59,6 +62,7 @@ class Ordinal(GenotypeChoices):
     def __post_init__(self) -> None:
         self.check_genotype_choices(GENETIC_MODELS[:-1])  # the genotypic model is of two columns
         check_choices(self, ("lrt", "wald", None))
+        self.check_weights(unfit=())  # its default, likelihood ratios, stands for whatever a model without weights has
         if self.levels is None:
             return
         numbers = not isinstance(self.levels, str) and all(
@@ -74,12 +78,16 @@ class Ordinal(GenotypeChoices):
         """One row for each trait."""
         return len(self.traits)
 
-    def prepare(self, cohort: Any) -> ScreenState:
+    def prepare(self, cohort: Any) -> Any:
         """Fit the null models of all traits on the cohort's samples."""
+        if self.is_weighted:
+            return ordinal_weighted.prepare(self, cohort)
         design = cohort.design(self.traits, self.covariates, kind=self.outcome, levels=self.levels)
         return prepare(design, np.asarray(cohort.block_columns), int(cohort.block_width))
 
     @by_genetic_model
-    def block(self, state: ScreenState, block: Block) -> BlockResult:
+    def block(self, state: Any, block: Block) -> BlockResult:
         """Test every variant of the block against every trait: V x T rows."""
+        if self.is_weighted:
+            return ordinal_weighted.test_block(self, state, block)
         return test_block(choices_of(self), state, block)

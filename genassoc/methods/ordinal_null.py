@@ -109,15 +109,21 @@ def prepare(design: Any, block_columns: Int64Array, block_width: int) -> ScreenS
         observed = ~np.isnan(design.y[:, trait]) & design.complete
         null, kept = fit_null(design, trait, observed, block_columns, block_width)
         nulls.append(null)
-        names = design.coding[trait].split(" < ")
-        present = np.unique(design.y[observed, trait]).astype(np.int64)
-        found = ", ".join(f"{names[k]} {n:,}" for k, n in zip(present, null.counts))
-        notes.append(f"{name}: {design.coding[trait]}; samples a level: {found}")
-        empty = [level for k, level in enumerate(names) if k not in present]
-        if empty:
-            notes.append(f"{name}: no sample is {' or '.join(empty)}; its other levels are compared")
+        notes += level_notes(design, trait, design.y[observed, trait])
         notes += null_notes(design, name, null, kept)
     return ScreenState.of(design.traits, nulls, block_columns, block_width, int((~design.complete).sum()), notes)
+
+
+def level_notes(design: Any, trait: int, levels: Float64Array) -> list[str]:
+    """Samples of each level of a trait, and the levels without any; ``levels`` (n,) are numbers from 0."""
+    name, names = design.traits[trait], design.coding[trait].split(" < ")
+    present, counts = np.unique(levels.astype(np.int64), return_counts=True)
+    found = ", ".join(f"{names[k]} {n:,}" for k, n in zip(present, counts))
+    notes = [f"{name}: {design.coding[trait]}; samples a level: {found}"]
+    empty = [level for k, level in enumerate(names) if k not in present]
+    if empty:
+        notes.append(f"{name}: no sample is {' or '.join(empty)}; its other levels are compared")
+    return notes
 
 
 def fit_null(

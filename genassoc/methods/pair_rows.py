@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -46,7 +47,7 @@ class PairRows:
     code: Array
 
     @classmethod
-    def empty(cls, terms: Terms, V: int) -> "PairRows":
+    def empty(cls, terms: Terms, V: int) -> Self:
         """Rows without an estimate."""
         beta, model_error, error, statistic = (np.full((V, len(terms.tests)), np.nan) for _ in range(4))
         iterations, method, code = np.zeros(V, np.int64), np.zeros(V, np.uint8), np.zeros(V, np.uint8)
@@ -100,19 +101,23 @@ class PairRows:
             logp[:, self.terms.joint] = neg_log_10_p_chi2_2(statistic[:, self.terms.joint])
         return logp
 
+    def half_intervals(self) -> Float64Array:
+        """Half of the 95 % intervals (V, K)."""
+        return np.asarray(Z_975 * self.error)
+
     def finished(self, flipped: BoolArray) -> dict[str, Array]:
         """Columns (V, K) of ALT."""
         K = len(self.terms.tests)
         sign = np.where(flipped, -1.0, 1.0)[:, None]
-        beta, signed = self.beta * sign, self.statistic * sign
+        beta, signed, half = self.beta * sign, self.statistic * sign, self.half_intervals()
         if self.terms.joint >= 0:
             signed[:, self.terms.joint] = self.statistic[:, self.terms.joint]
         return {
             "beta": beta,
             "standard_error": self.error,
             "standard_error_model": self.model_error,
-            "ci_lower": beta - Z_975 * self.error,
-            "ci_upper": beta + Z_975 * self.error,
+            "ci_lower": beta - half,
+            "ci_upper": beta + half,
             "statistic": signed,
             "neg_log_10_p_value": self.neg_log_10_p(),
             "iterations": np.repeat(self.iterations[:, None], K, axis=1),

@@ -8,16 +8,17 @@ import numpy as np
 from genassoc.data.block import Block
 from genassoc.data.design import Kind
 from genassoc.data.outcomes import exposure_values
-from genassoc.methods import checks
+from genassoc.methods import checks, weighted
 from genassoc.methods.base import BlockResult
 from genassoc.methods.genetic_models import by_genetic_model
 from genassoc.methods.genotype_choices import GENETIC_MODELS, GenotypeChoices
 from genassoc.methods.poisson_null import prepare
-from genassoc.methods.score_screen import ScreenState, check_choices, choices_of, test_block
+from genassoc.methods.score_screen import check_choices, choices_of, test_block
+from genassoc.methods.weight_choices import WeightChoices
 
 
 @dataclass(frozen=True)
-class Poisson(GenotypeChoices):
+class Poisson(WeightChoices, GenotypeChoices):
     """Poisson regression, additive in ALT copies: ``log E(y) = log(exposure) + X a + g b``.
 
     Parameters
@@ -42,6 +43,8 @@ class Poisson(GenotypeChoices):
         Missing calls: leave the sample out of the row; or give it the mean of the observed calls.
     min_mac : float
         Rows below this minor allele count have no estimate (code "too_few_carriers").
+    weights, variance
+        See `genassoc.methods.weight_choices.WeightChoices`.
 
     Notes
     -----
@@ -69,14 +72,17 @@ class Poisson(GenotypeChoices):
         checks.choice(self.dispersion, "dispersion", ("quasi", "poisson"))
         if self.exposure is not None and len(checks.names(self.exposure, "exposure")) != 1:
             raise ValueError(f"exposure is the name of one column, not {self.exposure!r}")
+        self.check_weights(unfit=("spa", "lrt"))
 
     @property
     def rows_per_variant(self) -> int:
         """One row for each trait."""
         return len(self.traits)
 
-    def prepare(self, cohort: Any) -> ScreenState:
+    def prepare(self, cohort: Any) -> Any:
         """Fit the null models of all traits on the cohort's samples."""
+        if self.is_weighted:
+            return weighted.prepare(self, cohort)
         design = cohort.design(self.traits, self.covariates, kind=self.outcome)
         exposure = None
         if self.exposure is not None:
@@ -85,6 +91,8 @@ class Poisson(GenotypeChoices):
         return prepare(design, exposure, columns, int(cohort.block_width), self.dispersion == "quasi")
 
     @by_genetic_model
-    def block(self, state: ScreenState, block: Block) -> BlockResult:
+    def block(self, state: Any, block: Block) -> BlockResult:
         """Test every variant of the block against every trait: V x T rows."""
+        if self.is_weighted:
+            return weighted.test_block(self, float(self.min_mac), state, block)
         return test_block(choices_of(self), state, block)

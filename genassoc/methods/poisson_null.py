@@ -193,7 +193,8 @@ def fit_null(
                 dispersion = float(glm.pearson_dispersion(y, mu, w, prior, C))
                 failure = None if dispersion > 0.0 else "no_variance"
             pearson = (y - mu) / np.sqrt(np.maximum(mu, np.finfo(float).tiny))
-            skewness = float((pearson**3).mean() / max((pearson**2).mean() ** 1.5, np.finfo(float).tiny))
+            unit = pearson / max(np.abs(pearson).max(), np.finfo(float).tiny)  # cubes of it do not overflow
+            skewness = float((unit**3).mean() / max((unit**2).mean() ** 1.5, np.finfo(float).tiny))
             bins, table, cumulants, scale = _residuals(pearson, mu, C)
     null = NullPoisson(
         n, C, columns, mask_words(columns, block_width), weight, residual, dispersion, failure, y, offset, X, start, Q,

@@ -271,8 +271,8 @@ def sum_missing(own: GenotypeSums, values: Float64Array) -> Float64Array:
     return total
 
 
-def null_notes(design: Any, trait: str, null: ScoreNull, kept: BoolArray) -> list[str]:
-    """What was left out of a null model, and that there is none."""
+def null_notes(design: Any, trait: str, null: Any, kept: BoolArray) -> list[str]:
+    """What was left out of a null model, and that there is none; ``null`` has n and failure."""
     notes = [
         f"covariate {design.covariates[column]} dropped for {trait}: among its {null.n:,} complete samples it is "
         "constant or a combination of the covariates before it"
@@ -344,19 +344,21 @@ def _refit(
 def _saddlepoint(
     choices: Choices, null: ScoreNull, block: Block, flipped: BoolArray, rows: Rows, variants: Int64Array
 ) -> None:
-    """Maximum likelihood estimates with the saddlepoint p of their score tests."""
+    """Maximum likelihood estimates with the saddlepoint p of their score tests; without a maximum a row has neither."""
     # U is beta I, the variance of beta phi / I.
     U = rows.beta[variants] * rows.dispersion[variants] / rows.model_error[variants] ** 2
     # Without a few samples of large residuals the row's null is another, and the trait's residuals are not its own.
     alike = np.abs(np.log(rows.dispersion[variants] / null.dispersion)) < np.log(OTHER_DISPERSION)
     _refit(choices, null, block, flipped, rows, variants, "lrt", keep=True)
+    rows.fail(variants[rows.code[variants] == CODES.index("refit_not_converged")], "refit_not_converged")
     for first, last in chunks(variants.size, null.n):
         some = variants[first:last]
         logp = null.tails(minor_counts(block, flipped, some, null.columns), U[first:last], choices.impute)
         estimated = np.isfinite(rows.beta[some])
         found = np.isfinite(logp) & alike[first:last] & estimated
         rows.put_p(some[found], "spa", logp[found])
-        rows.caution(some[~found & estimated], "tail_failed")
+        # A separated row says so first: its beta is no maximum.
+        rows.caution(some[~found & estimated & (rows.code[some] != CODES.index("separated"))], "tail_failed")
 
 
 def _put(rows: Rows, variants: Int64Array, fits: Refits, picked: Int64Array, method: str) -> None:

@@ -1,4 +1,4 @@
-"""Sampling weights: every row is fitted by weighted likelihood, with a Wald test on its Huber-White variance.
+"""Sampling weights: every row is fitted by weighted likelihood, with Wald tests on its Huber-White variance.
 
 A weighted model estimates what the model would be in the population that the samples stand for (pseudo-likelihood: Binder
 1983, doi:10.2307/1402588); what varies is who was sampled, so the variance is a sandwich whatever the outcome.
@@ -10,18 +10,33 @@ from typing import Any
 import numpy as np
 
 from genassoc.data.block import Block
+from genassoc.data.left_out import without_samples
+from genassoc.data.outcomes import exposure_values
 from genassoc.data.weights import read_weights, weighted_design
 from genassoc.kernels import glm
 from genassoc.kernels import rows as status
 from genassoc.kernels import weighted as kernel
+from genassoc.kernels import weighted_pairs as pairs
 from genassoc.kernels.counts import mask_words
 from genassoc.methods.base import BlockResult
 from genassoc.methods.case_columns import case_columns
 from genassoc.methods.change import adjusted_for_baseline, of_change
-from genassoc.methods.columns import minor_counts
+from genassoc.methods.interaction import RefitState, Terms, for_tests
 from genassoc.methods.linear_null import normal_scores
-from genassoc.methods.rows import CODES, METHODS, Rows, chunks, unusable
-from genassoc.methods.sums import genotype_sums, minor_is_ref
+from genassoc.methods.rows import CODES, METHODS, unusable
+from genassoc.methods.sandwich_pairs import (
+    PairFits,
+    PairTest,
+    fitted_rows,
+    modifier_of,
+    pair_block,
+    shared_counts,
+    with_interaction,
+    with_terms,
+)
+from genassoc.methods.sandwich_rows import RowFits, RowTest, tested_rows
+from genassoc.methods.score_screen import sum_missing
+from genassoc.methods.sums import GenotypeSums, genotype_sums, minor_is_ref
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
 from genassoc.stats.linalg import orthonormal_basis
 
@@ -30,7 +45,12 @@ _FAILED = {
     status.COLLINEAR: "collinear",
     status.ONE_OUTCOME: "one_outcome",
     kernel.LEVERAGE: "leverage_of_one",
+    pairs.NO_VARIANCE: "no_variance",
 }
+_FAMILIES = {"quantitative": glm.GAUSSIAN, "binary": glm.BINOMIAL, "count": glm.POISSON}
+EVERY_ROW_IS_FITTED = (
+    "sampling weights: every row is fitted and has a Wald test; the score test and its corrections are not done"
+)
 
 
 @dataclass(frozen=True)
@@ -48,8 +68,8 @@ class NullWeighted:
         Its samples, and the cases among them, as packed words.
     Q : float64 array (n, C)
         Orthonormal covariates, the constant first.
-    y, weight : float64 arrays (n,)
-        The outcome (a quantity: its residual over ``scale``), and weights of mean 1.
+    y, offset, weight : float64 arrays (n,)
+        The outcome (a quantity: its residual over ``scale``), a count's log exposure (else 0), and weights of mean 1.
     start : float64 array (C,)
         Coefficients of the null.
     scale : float
@@ -66,6 +86,7 @@ class NullWeighted:
     case_mask: UInt64Array
     Q: Float64Array
     y: Float64Array
+    offset: Float64Array
     weight: Float64Array
     start: Float64Array
     scale: float
@@ -89,33 +110,45 @@ class WeightedState:
         return [null.n for null in self.nulls]
 
 
-def prepare(model: Any, cohort: Any) -> WeightedState:
-    """Fit the null models of all traits of a `Linear` or a `Logistic`, each on its own complete cases with a weight."""
+def prepare(model: Any, cohort: Any) -> WeightedState | RefitState:
+    """Fit the null models of all traits of a `Linear`, `Logistic` or `Poisson`, each on its complete cases with a weight."""
     columns, width = np.asarray(cohort.block_columns), int(cohort.block_width)
     before: Float64Array | None = None
     said: tuple[str, ...] = ()
     if getattr(model, "baseline", None) is not None:
         model, before, said = adjusted_for_baseline(model, cohort)
+    model, joined = with_interaction(model, cohort)
     design = cohort.design(model.traits, model.covariates, kind=model.outcome)
     weights = None
     if model.weights is not None:
         weights = read_weights(cohort.phenotypes, cohort.rows, model.weights)
         design = weighted_design(design, weights, cohort.phenotypes, cohort.rows)
+    exposure = np.ones(design.complete.size)
+    if getattr(model, "exposure", None) is not None:
+        exposure = exposure_values(cohort.phenotypes, model.exposure, cohort.rows)
+        what = f"exposure {model.exposure}"
+        design = without_samples(design, np.isnan(exposure), what, cohort.phenotypes, cohort.rows)
+    modifier = modifier_of(model, cohort, design.X, design.complete)
     if before is not None:
         design = of_change(design, before, said[0])
     notes = [f"covariate dropped: {dropped}" for dropped in design.dropped_covariates]
     notes += [*said[1:], *(weights.notes if weights is not None else ())]
+    if model.outcome == "count":
+        notes.append(EVERY_ROW_IS_FITTED)
     nulls = []
     for trait, name in enumerate(design.traits):
         observed = ~np.isnan(design.y[:, trait]) & design.complete
         values = np.ones(design.complete.size) if weights is None else weights.values
-        null, kept = fit_null(design, trait, observed, values, columns, width, getattr(model, "rank_normalise", False))
+        ranks = getattr(model, "rank_normalise", False)
+        null, kept = fit_null(design, trait, observed, values, exposure, columns, width, ranks)
         nulls.append(null)
         notes += _notes(design, trait, null, kept)
         if weights is not None:
             notes.append(weights.line(name, observed))
     n_incomplete = int((~design.complete).sum())
-    return WeightedState(design.traits, columns, mask_words(columns, width), tuple(nulls), n_incomplete, tuple(notes))
+    state = WeightedState(design.traits, columns, mask_words(columns, width), tuple(nulls), n_incomplete, tuple(notes))
+    binary = model.outcome == "binary"
+    return with_terms(state, modifier, joined, width, [null.y == 1 if binary else None for null in nulls], binary)
 
 
 def fit_null(
@@ -123,30 +156,31 @@ def fit_null(
     trait: int,
     observed: BoolArray,
     weights: Float64Array,
+    exposure: Float64Array,
     block_columns: Int64Array,
     block_width: int,
     rank_normalise: bool = False,
 ) -> tuple[NullWeighted, BoolArray]:
-    """The null model of one trait, and which covariates are independent among its samples; ``weights`` (N,)."""
+    """The null model of one trait, and which covariates are independent among its samples; weights, exposure (N,)."""
     basis = orthonormal_basis(design.X[observed])
     Q, y = np.ascontiguousarray(basis.Q), np.ascontiguousarray(design.y[observed, trait])
     n, C = Q.shape
     columns = block_columns[observed]
     weight = weights[observed] / weights[observed].mean() if n else np.empty(0)
     start, scale, failure = np.zeros(C), 1.0, "n_too_small" if n <= C else None
-    cases = np.zeros(n, dtype=bool)
-    if design.kinds[trait] == "quantitative" and failure is None:
+    cases, offset, kind = np.zeros(n, dtype=bool), np.log(exposure[observed]), design.kinds[trait]
+    if kind == "quantitative" and failure is None:
         y, scale = _residual(normal_scores(y) if rank_normalise else y, Q, weight)
         failure = None if scale > 0 else "no_variance"
     elif failure is None:
-        cases = y == 1
-        if cases.all() or not cases.any():
+        cases = (y == 1) & (kind == "binary")
+        if not y.any() or (kind == "binary" and cases.all()):
             failure = "one_outcome"
-        elif not _fit_binary(Q, y, weight, start):
+        elif not _fit(_FAMILIES[kind], Q, y, offset, weight, start):
             failure = "null_not_converged"
     null = NullWeighted(
         np.array([trait]), n, C, columns, mask_words(columns, block_width), mask_words(columns[cases], block_width), Q, y,
-        weight, start, scale, failure,
+        offset, weight, start, scale, failure,
     )  # fmt: skip
     return null, basis.kept
 
@@ -166,13 +200,16 @@ def _residual(y: Float64Array, Q: Float64Array, weight: Float64Array) -> tuple[F
     return left / scale, float(scale * unit)
 
 
-def _fit_binary(Q: Float64Array, y: Float64Array, weight: Float64Array, start: Float64Array) -> bool:
+def _fit(
+    family: int, Q: Float64Array, y: Float64Array, offset: Float64Array, weight: Float64Array, start: Float64Array
+) -> bool:
     """Fill the null's coefficients; whether there is a maximum."""
     n, C = Q.shape
-    share = float((weight * y).sum() / weight.sum())
-    start[0] = np.log(share / (1 - share)) * np.sqrt(n)  # the constant's column is 1 / sqrt(n)
+    rate = float((weight * y).sum() / (weight * np.exp(offset)).sum())
+    # the constant's column is 1 / sqrt(n)
+    start[0] = np.log(rate if family == glm.POISSON else rate / (1 - rate)) * np.sqrt(n)
     eta, mu, w, L = np.empty(n), np.empty(n), np.empty(n), np.zeros((C, C))
-    state, _, _ = glm.fit(glm.BINOMIAL, Q, y, np.zeros(n), weight, False, start, eta, mu, w, L)
+    state, _, _ = glm.fit(family, Q, y, offset, weight, False, start, eta, mu, w, L)
     return bool(state == status.FINE)
 
 
@@ -182,6 +219,10 @@ def _notes(design: Any, trait: int, null: NullWeighted, kept: BoolArray) -> list
     if design.kinds[trait] == "binary":
         n_cases = int((null.y == 1).sum())
         notes.append(f"{name}: {design.coding[trait]}; {n_cases:,} cases, {null.n - n_cases:,} controls")
+    if design.kinds[trait] == "count":
+        notes.append(
+            f"{name}: {int(null.y.sum()):,} events in {null.n:,} samples ({null.y.max(initial=0):g} at most in one)"
+        )
     for column in np.flatnonzero(~kept):
         notes.append(
             f"covariate {design.covariates[column]} dropped for {name}: among its {null.n:,} complete samples it is "
@@ -192,8 +233,12 @@ def _notes(design: Any, trait: int, null: NullWeighted, kept: BoolArray) -> list
     return notes
 
 
-def test_block(model: Any, min_mac: float, state: WeightedState, block: Block) -> BlockResult:
-    """Test every variant of the block against every trait: V x T rows."""
+def test_block(model: Any, min_mac: float, state: WeightedState | RefitState, block: Block) -> BlockResult:
+    """Test every variant of the block against every trait: V x T rows, times K of an interaction."""
+    if isinstance(state, RefitState):
+        return pair_block(
+            state, lambda null, terms, flipped: _pairs_of_trait(model, min_mac, null, terms, block, flipped), block
+        )
     flipped = minor_is_ref(block, state.cohort_columns, state.cohort_mask)
     by_trait = [_of_trait(model, min_mac, null, block, flipped) for null in state.nulls]
     columns = {name: np.column_stack([rows[name] for rows in by_trait]) for name in by_trait[0]}
@@ -206,43 +251,67 @@ test_block.__test__ = False  # type: ignore[attr-defined]  # its name is not a t
 
 def _of_trait(model: Any, min_mac: float, null: NullWeighted, block: Block, flipped: BoolArray) -> dict[str, Array]:
     """All columns of one trait, (V,) each."""
-    own = genotype_sums(block, flipped, null.columns, null.mask, list_calls=False)
-    rows = Rows.empty(own.n.size)
+    own = genotype_sums(block, flipped, null.columns, null.mask, list_calls=model.outcome == "count")
+    linear, power, method = _kind(model)
+
+    def fit(calls: Float64Array) -> RowFits:
+        fits = RowFits.empty(calls.shape[0])
+        kernel.wald_rows(
+            _FAMILIES[model.outcome], calls, null.Q, null.y, null.offset, null.weight, null.start, power, model.imputes,
+            fits.numbers, fits.status, fits.dropped,
+        )  # fmt: skip
+        return fits
+
+    test = RowTest(fit, method, student=power == 1 or linear, failed=_FAILED, impute=model.imputes)
     reasons = [*unusable(own, null.n_covariates, min_mac), (own.n <= null.n_covariates + 1, "n_too_small")]
-    usable = rows.fail_unusable(reasons, null.failure)
-    freedom = _fit_rows(model, null, block, flipped, rows, np.flatnonzero(usable))
-    columns = rows.finished(own, flipped, null.n, model.imputes)
-    if model.outcome == "quantitative" or model.variance != "hc0":
-        columns["degrees_of_freedom"] = freedom
-    del columns["standard_error_model"]  # the model's is not of sampling weights
+    columns = tested_rows(test, null, own, reasons, block, flipped)
     for name in ("beta", "standard_error", "ci_lower", "ci_upper"):
         columns[name] = columns[name] * null.scale
     if model.outcome == "binary":
-        columns |= case_columns(
-            block, own, null.columns, null.y == 1, null.case_mask, null.n if model.imputes else None
-        )
+        columns |= _by_case(model, null, own, block)
+    if model.outcome == "count":
+        events = np.zeros(block.n_samples)
+        events[null.columns] = null.y
+        columns["n_events"] = (events.sum() - sum_missing(own, events)).astype(np.int64)
     return columns
 
 
-def _fit_rows(
-    model: Any, null: NullWeighted, block: Block, flipped: BoolArray, rows: Rows, variants: Int64Array
-) -> Float64Array:
-    """Fill the rows of some variants, a chunk at a time; the degrees of freedom of their variances (V,)."""
-    freedom = np.full(rows.beta.size, np.nan)
-    linear = model.outcome == "quantitative"
-    power = 0 if model.variance == "hc0" else 1
-    method = f"{'t' if linear else 'wald'}_{'hc3' if power else 'hc0'}"
-    family = glm.GAUSSIAN if linear else glm.BINOMIAL
-    for first, last in chunks(variants.size, null.n):
-        some = variants[first:last]
-        R = some.size
-        numbers, state, dropped = np.empty((R, status.N_NUMBERS)), np.zeros(R, np.int64), np.zeros(R, np.bool_)
-        G = minor_counts(block, flipped, some, null.columns)
-        kernel.wald_rows(
-            family, G, null.Q, null.y, np.zeros(null.n), null.weight, null.start, power, model.imputes, numbers, state,
-            dropped,
+def _kind(model: Any) -> tuple[bool, int, str]:
+    """Whether statistics are t whatever the variance, the power of 1 - h in the residuals, and the method's name.
+
+    Plain Huber-White (power 0) is as other programs have it: t of least squares, z of likelihoods.
+    """
+    linear, power = model.outcome == "quantitative", 0 if model.variance == "hc0" else 1
+    return linear, power, f"{'t' if linear else 'wald'}_{'hc3' if power else 'hc0'}"
+
+
+def _pairs_of_trait(
+    model: Any, min_mac: float, null: NullWeighted, terms: Terms, block: Block, flipped: BoolArray
+) -> dict[str, Array]:
+    """All columns (V, K) of one trait."""
+    own = genotype_sums(block, flipped, null.columns, null.mask, list_calls=False)
+    K, (linear, power, method) = len(terms.tests), _kind(model)
+
+    def fit(calls: Float64Array) -> PairFits:
+        fits = PairFits.empty(calls.shape[0], K)
+        pairs.wald_pairs(
+            _FAMILIES[model.outcome], calls, terms.e, null.Q, null.y, null.offset, null.weight, null.start, power,
+            model.imputes, terms.contrasts, fits.numbers, fits.freedom, fits.status, fits.dropped,
         )  # fmt: skip
-        # Plain Huber-White as other programs have it: t of least squares, z of likelihoods.
-        rows.put_wald(some, numbers, state, dropped, method, _FAILED, student=power == 1 or linear)
-        freedom[some] = numbers[:, status.DF]
-    return np.where(np.isnan(rows.beta), np.nan, freedom)
+        return fits
+
+    joint = method.replace("t_", "f_") if linear else method
+    test = PairTest(method, joint, student=power == 1 or linear, hotelling=power == 1, failed=_FAILED)
+    columns = fitted_rows(test, fit, null, terms, own, min_mac, block, flipped)
+    for name in ("beta", "standard_error", "ci_lower", "ci_upper"):
+        columns[name] = columns[name] * null.scale
+    columns |= shared_counts(own, null.n, model.imputes, K)
+    if model.outcome == "binary":
+        counted = _by_case(model, null, own, block)
+        columns |= {name: for_tests(values, K) for name, values in counted.items()}
+    return columns
+
+
+def _by_case(model: Any, null: NullWeighted, own: GenotypeSums, block: Block) -> dict[str, Array]:
+    """Frequencies and counts by case status, (V,) each."""
+    return case_columns(block, own, null.columns, null.y == 1, null.case_mask, null.n if model.imputes else None)

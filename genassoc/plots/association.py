@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_COLOURS = (DISTINCT[5], DISTINCT[0], DISTINCT[1])  # 0, 1, 2 copies: light blue, blue, vermilion
+# 0, 1, 2 copies: light blue, blue, vermilion; then more levels of a predictor
+_COLOURS = (DISTINCT[5], DISTINCT[0], DISTINCT[1], DISTINCT[2], DISTINCT[3], DISTINCT[6], DISTINCT[7], DISTINCT[4])
 _HIGH = 0.35  # curves and bands that stay above it leave room for a legend of three lines below them
 _POINTS = 400  # of a box; more are drawn at random, as the box itself counts all
 
@@ -47,7 +48,7 @@ def draw_boxes(panels: Sequence[Panel], y_label: str, title: str, caption: str) 
         for at, values in enumerate(panel.groups):
             if not values.size:
                 continue
-            colour = _COLOURS[at % 3]
+            colour = _COLOURS[at % len(_COLOURS)]
             shown = values if values.size <= _POINTS else rng.choice(values, _POINTS, replace=False)
             ax.plot(
                 at + rng.uniform(-0.25, 0.25, shown.size), shown, linestyle="none", marker="o", markersize=2.2,
@@ -80,7 +81,7 @@ def draw_shares(panels: Sequence[Panel], y_label: str, title: str, caption: str)
             share = float(cases.mean())
             low, high = (float(bound) for bound in wilson_interval(cases.sum(), cases.size))
             top = max(top, high)
-            ax.bar(at, share, width=0.62, color=_COLOURS[at % 3], zorder=2)
+            ax.bar(at, share, width=0.62, color=_COLOURS[at % len(_COLOURS)], zorder=2)
             ax.errorbar(
                 at,
                 share,
@@ -140,7 +141,7 @@ def draw_survival(panels: Sequence[Panel], x_label: str, y_label: str, title: st
             if not group.size:
                 continue
             times, events, entry = group[:, 0], group[:, 1] == 1, group[:, 2]
-            colour = _COLOURS[at % 3]
+            colour = _COLOURS[at % len(_COLOURS)]
             curve = kaplan_meier(times, events, entry)
             estimates.append(curve.lower)
             t = np.concatenate([[0.0], curve.time, [float(times.max())]])
@@ -182,7 +183,7 @@ def _write_at_risk(ax: "Axes", panel: Panel, ticks: Sequence[float]) -> None:
             n = int(((group[:, 0] > tick) & (group[:, 2] <= tick)).sum())
             ax.annotate(
                 f"{n:,}", (tick, 0.0), xycoords=("data", "axes fraction"), xytext=(0, -30 - 11 * at),
-                textcoords="offset points", ha="center", fontsize=7.5, color=_COLOURS[at % 3] if at else "#3A8FC4",
+                textcoords="offset points", ha="center", fontsize=7.5, color=_COLOURS[at % len(_COLOURS)] if at else "#3A8FC4",
             )  # fmt: skip
     ax.annotate(
         "at risk", (0.0, 0.0), xycoords="axes fraction", xytext=(-30, -30), textcoords="offset points", ha="right",

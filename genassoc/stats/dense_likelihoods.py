@@ -1,5 +1,6 @@
 """Likelihoods for `genassoc.stats.dense`: binary, count, ordered and survival outcomes as functions of all coefficients."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -25,18 +26,32 @@ def _leverages(D: Float64Array, w: Float64Array) -> Float64Array:
     return np.asarray(np.einsum("ij,ij->i", D @ np.linalg.inv(_weighted_squares(D, w)), D))
 
 
-@dataclass(frozen=True, eq=False)
-class Binary:
-    """Logistic regression of y (n,), 0 or 1, on D (n, P) beside an offset."""
+class FromNothing(ABC):
+    """A likelihood of the coefficients of D (n, P) that is maximised from no effects on; its information is the observed one."""
 
     D: Float64Array
-    y: Float64Array
-    offset: Float64Array | float = 0.0
 
     @property
     def start(self) -> Float64Array:
         """All coefficients 0."""
         return np.zeros(self.D.shape[1])
+
+    @abstractmethod
+    def evaluate(self, beta: Float64Array) -> tuple[float, Float64Array, Float64Array]:
+        """Log likelihood, score and information."""
+
+    def expected_information(self, beta: Float64Array) -> Float64Array:
+        """The observed one: the same of a logistic model, and what everybody uses of Cox's."""
+        return self.evaluate(beta)[2]
+
+
+@dataclass(frozen=True, eq=False)
+class Binary(FromNothing):
+    """Logistic regression of y (n,), 0 or 1, on D (n, P) beside an offset."""
+
+    D: Float64Array
+    y: Float64Array
+    offset: Float64Array | float = 0.0
 
     def evaluate(self, beta: Float64Array) -> tuple[float, Float64Array, Float64Array]:
         """Log likelihood, score and information."""
@@ -45,10 +60,6 @@ class Binary:
         mu = np.where(eta >= 0.0, 1.0, x) / (1.0 + x)
         value = float(self.y @ eta - np.maximum(eta, 0.0).sum() - np.log(1.0 + x).sum())
         return value, self.D.T @ (self.y - mu), _weighted_squares(self.D, mu * (1.0 - mu))
-
-    def expected_information(self, beta: Float64Array) -> Float64Array:
-        """The same as the observed one."""
-        return self.evaluate(beta)[2]
 
     def penalty(self, beta: Float64Array) -> Float64Array:
         """``D'(h (1/2 - mu))``, h the leverages (Firth 1993)."""
@@ -151,7 +162,7 @@ class Levels:
 
 
 @dataclass(frozen=True, eq=False)
-class Hazards:
+class Hazards(FromNothing):
     """Cox's partial likelihood of D (n, P): at risk at t in its stratum if ``entry < t <= time``."""
 
     D: Float64Array
@@ -161,15 +172,6 @@ class Hazards:
     stratum: Int64Array
     efron: bool = True
     offset: Float64Array | float = 0.0
-
-    @property
-    def start(self) -> Float64Array:
-        """No effects."""
-        return np.zeros(self.D.shape[1])
-
-    def expected_information(self, beta: Float64Array) -> Float64Array:
-        """The observed one, as everybody uses."""
-        return self.evaluate(beta)[2]
 
     def evaluate(self, beta: Float64Array) -> tuple[float, Float64Array, Float64Array]:
         """Log partial likelihood, score and information, stratum by stratum."""
@@ -198,20 +200,20 @@ class Hazards:
             total += part.mean.T @ (2.0 * of_mean - mean_square)
         return total / 2.0
 
-    def _strata(self, beta: Float64Array) -> "Iterator[_Stratum]":
+    def _strata(self, beta: Float64Array) -> "Iterator[Stratum]":
         eta = self.D @ beta + self.offset
         for s in np.unique(self.stratum):
             here = self.stratum == s
             if (self.event[here] == 1).any():
                 times = self.time[here], self.event[here] == 1, self.entry[here]
-                yield _Stratum(self.D[here], eta[here], *times, self.efron)
+                yield Stratum(self.D[here], eta[here], *times, self.efron)
 
 
-class _Stratum:
+class Stratum:
     """The terms of one stratum at given linear predictors: one an event, of m tied ones Efron's j-th counts them by 1 - j / m.
 
     ``mean`` (terms, P) are the weighted means of D in the terms' risk sets, ``w`` (n,) the samples' hazards, ``weight`` (n,)
-    the sums of their shares ``a_ki / total_k`` over the terms.
+    the sums of their shares ``a_ki / total_k`` over the terms, ``log_total`` (terms,) the logarithms of the hazards at risk.
     """
 
     def __init__(
@@ -229,7 +231,8 @@ class _Stratum:
         self.total = self._sums(np.ones((time.size, 1)))[:, 0]
         self.mean = self._sums(D) / self.total[:, None]
         self.weight = self.over_terms(np.ones((self.which.size, 1)))[:, 0]
-        self.value = float(eta[event].sum() - (np.log(self.total) + shift).sum())
+        self.log_total = np.log(self.total) + shift
+        self.value = float(eta[event].sum() - self.log_total.sum())
 
     def _sums(self, values: Float64Array) -> Float64Array:
         """Sums of ``a_ki w_i values_i`` (terms, columns): from the last time back, less those who have not entered."""

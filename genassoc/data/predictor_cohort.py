@@ -1,0 +1,71 @@
+"""The cohort of predictors that are not variants: a table's columns beside the phenotypes of the same samples."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from genassoc.data.cohort import Cohort
+from genassoc.data.cohort_recipe import origin_of
+from genassoc.data.phenotypes import Phenotypes
+from genassoc.data.predictors import PredictorStore
+from genassoc.shapes import Float64Array
+
+EFFECTS = ("beta", "standard_error", "ci_lower", "ci_upper", "standard_error_model")
+CODES = {"monomorphic": "constant_predictor", "constant_genotype": "constant_predictor"}
+
+
+def people_of(cohort: Any) -> Phenotypes:
+    """The table of the samples analysed: of a cohort its own, else what is read."""
+    if not isinstance(cohort, Cohort):
+        return Phenotypes.read(cohort)
+    own = cohort.phenotypes
+    rows = np.asarray(cohort.rows)
+    lines = None if own.lines is None else own.lines[rows]
+    return Phenotypes(own.table[rows], own.sample_id, own.source, own.missing_codes, lines, own.declared, own.files)
+
+
+def predictor_cohort(people: Phenotypes, table: Phenotypes, columns: Sequence[str] | None) -> Cohort:
+    """Predictors, the ``columns`` (all) of a table, beside the phenotypes of the samples that both have.
+
+    Raises
+    ------
+    PhenotypeError, SampleMismatchError
+        A predictor is absent, no number or missing throughout; the samples do not match.
+    """
+    store: Any = PredictorStore.of(table, columns)
+    aligned = Cohort.align(store, people)
+    if aligned.n_samples < table.table.height:
+        store = PredictorStore.of(table, columns, np.asarray(aligned.sample_index))
+        aligned = Cohort.align(store, people)
+    return aligned
+
+
+def record_of(table: Phenotypes, cohort: Cohort, people: Mapping[str, Any]) -> dict[str, Any]:
+    """For the provenance: which predictors, and what makes their cohort again; ``people`` is how the samples were chosen."""
+    store: Any = cohort.store
+    return {
+        "source": table.source,
+        "fingerprint": store.fingerprint,
+        "table": origin_of(table),
+        "columns": list(store.names),
+        "people": dict(people),
+    }
+
+
+def by_unit(cohort: Cohort, numbers: Any) -> Float64Array | None:
+    """What effects of one copy are multiplied by to be of one unit of the predictors ``numbers``; None where there are none."""
+    store: Any = cohort.store
+    return store.per_unit(np.asarray(numbers)) if isinstance(store, PredictorStore) else None
+
+
+def rows_by_unit(table: pl.DataFrame, cohort: Cohort) -> pl.DataFrame:
+    """Rows of the results of a scan (of each the predictor's number plus one is the position) by predictor and its unit."""
+    factors = pl.Series("units", by_unit(cohort, table["base_pair_location"].to_numpy() - 1))
+    return table.with_columns(
+        pl.col("rsid").alias("variant_id"),
+        pl.lit(None, dtype=pl.String).alias("rsid"),
+        pl.col("code").replace(CODES),
+        *[pl.col(name) * factors for name in EFFECTS if name in table.columns],
+    )

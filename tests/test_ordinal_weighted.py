@@ -1,0 +1,196 @@
+"""Proportional odds with sampling weights: plain oracles, statsmodels, weighted logistic regression, the null."""
+
+import numpy as np
+import pytest
+from glm_cohort import MemoryCohort, calls, run
+from oracles import ordinal_weighted as oracle
+from scipy.stats import norm, t
+from statsmodels.miscmodels.ordinal_model import OrderedModel
+
+import genassoc as ga
+from genassoc.kernels import ordinal_weighted, rows, weighted
+
+# Newton's method stops when the step left is a millionth of a standard error; the oracle's second derivatives are differences.
+NEWTON, DIFFERENCES = 2e-6, 2e-5
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("power", [0, 1])
+def test_wald_rows(power):
+    rng = np.random.default_rng(1)
+    n = 40
+    x, prior = rng.normal(size=n), rng.uniform(0.2, 3, n)
+    X = np.linalg.qr(np.column_stack([np.ones(n), x]))[0]
+    X *= np.sign(X[0, 0])
+    level = np.searchsorted([-0.8, 0.3, 1.2], x + rng.logistic(size=n))
+    g = rng.binomial(2, 0.4, n).astype(float)
+    lost = g.copy()
+    lost[[3, 7]] = np.nan
+    without = np.where(level == 3, np.nan, g)  # a level is lost
+    top = (level == 3) * 1.0  # all carriers in the highest level
+    G = np.array([g, lost, without, X[:, 1], top, np.where(level == 1, g, np.nan)])
+    start = oracle.fit(X[:, 1:], level, prior, 3)
+    mine, L = np.concatenate([np.array([-1.0, 0.0, 1.0]), np.zeros(1)]), np.zeros((4, 4))
+    ordinal_weighted.start_thresholds(level, prior, 3, mine[:3])
+    np.testing.assert_allclose(mine[:3], oracle.start_thresholds(level, prior, 3), rtol=1e-12)
+    assert ordinal_weighted.fit(np.ascontiguousarray(X[:, 1:]), level, prior, False, mine, 3, L)[0] == rows.FINE
+    np.testing.assert_allclose(mine, start, rtol=0, atol=NEWTON * 3)
+    J, gradient = np.empty((5, 5)), np.empty(5)
+    D, at = np.column_stack([x, g]), np.array([-0.7, 0.2, 1.0, 0.4, -0.3])
+    total = ordinal_weighted.accumulate(D, level, prior, at, 3, J, gradient)
+    expected = oracle.accumulate(D, level, prior, at, 3)
+    np.testing.assert_allclose(total, expected[0], rtol=1e-12)
+    np.testing.assert_allclose(J, expected[1], rtol=DIFFERENCES, atol=1e-7)
+    np.testing.assert_allclose(gradient, expected[2], rtol=1e-10, atol=1e-12)
+    numbers, status, dropped = np.empty((6, rows.N_NUMBERS)), np.zeros(6, np.int64), np.zeros(6, np.bool_)
+    ordinal_weighted.wald_rows(G, X, level, 4, prior, start, power, False, numbers, status, dropped)
+    none = [rows.COLLINEAR, rows.NOT_CONVERGED, rows.ONE_OUTCOME]
+    assert status.tolist() == [rows.FINE] * 3 + none and np.isnan(numbers[3:]).all() and not dropped.any()
+    for row, values in enumerate((g, lost, without)):
+        beta, error, z, df = oracle.wald_rows(X[:, 1:], level, values, prior, power)
+        assert abs(numbers[row, rows.BETA] - beta) <= NEWTON * error
+        np.testing.assert_allclose(numbers[row, [rows.MODEL_SE, rows.DF]], [error, df], rtol=DIFFERENCES)
+        assert numbers[row, rows.STATISTIC] == pytest.approx(z, rel=DIFFERENCES, abs=DIFFERENCES)
+    mean = np.where(np.isnan(lost), np.nanmean(lost), lost)
+    ordinal_weighted.wald_rows(G[1:2], X, level, 4, prior, start, power, True, numbers, status, dropped)
+    np.testing.assert_allclose(
+        numbers[0, :2], oracle.wald_rows(X[:, 1:], level, mean, prior, power)[:2], rtol=DIFFERENCES, atol=DIFFERENCES
+    )
+
+
+def data(seed, n=300, V=10, missing=0.0, effect=0.5, cuts=(-0.5, 1.0, 2.2)):
+    rng = np.random.default_rng(seed)
+    codes, x = calls(rng, n, V, missing), rng.standard_normal(n)
+    y = np.searchsorted(cuts, 0.5 * x + effect * np.minimum(codes[0], 2) + rng.logistic(size=n)).astype(float)
+    y[rng.random(n) < 0.03] = np.nan
+    return codes, {"y": y, "x": x, "w": np.where(y > 1, 1.0, 5.0) * rng.uniform(0.8, 1.2, n)}
+
+
+@pytest.mark.parametrize("variance", ["auto", "hc0"])
+def test_rows_are_those_of_the_oracle(variance):
+    codes, columns = data(2, V=6, missing=0.02)
+    columns["w"][4] = np.nan
+    found = run(ga.Ordinal("y", ["x"], weights="w", variance=variance), MemoryCohort(**columns), codes)
+    for v in range(len(codes)):
+        keep = (codes[v] < 3) & ~np.isnan(columns["y"]) & ~np.isnan(columns["w"])
+        beta, error, z, df = oracle.wald_rows(
+            columns["x"][keep, None], columns["y"][keep].astype(int), codes[v][keep] * 1.0, columns["w"][keep],
+            int(variance == "auto"),
+        )  # fmt: skip
+        logp = t.logsf(abs(z), df) if variance == "auto" else norm.logsf(abs(z))
+        assert found["method"][v, 0] == ("wald_hc3" if variance == "auto" else "wald_hc0")
+        assert abs(found["beta"][v, 0] - beta) <= NEWTON * error
+        assert found["standard_error"][v, 0] == pytest.approx(error, rel=DIFFERENCES)
+        assert found["neg_log_10_p_value"][v, 0] == pytest.approx(-(logp + np.log(2)) / np.log(10), rel=1e-4)
+        assert ("degrees_of_freedom" in found) == (variance == "auto")
+        assert variance == "hc0" or found["degrees_of_freedom"][v, 0] == pytest.approx(df, rel=DIFFERENCES)
+        assert found["n"][v, 0] == keep.sum()
+
+
+def test_equal_weights_have_statsmodels_maximum_and_its_robust_variance():
+    codes, columns = data(3, V=4)
+    columns["w"][:] = 2.5
+    found = run(ga.Ordinal("y", ["x"], weights="w", variance="hc0"), MemoryCohort(**columns), codes)
+    for v in range(len(codes)):
+        keep = ~np.isnan(columns["y"])
+        D = np.column_stack([columns["x"], codes[v]])[keep]
+        model = OrderedModel(columns["y"][keep].astype(int), D, distr="logit")
+        fit = model.fit(method="newton", disp=0, tol=1e-12)
+        scores = model.score_obs(fit.params)  # by finite differences, as its second derivatives: four digits
+        bread = np.linalg.inv(model.hessian(fit.params))
+        error = np.sqrt((bread @ scores.T @ scores @ bread)[1, 1])
+        assert abs(found["beta"][v, 0] - fit.params[1]) <= 1e-5 * error
+        assert found["standard_error"][v, 0] == pytest.approx(error, rel=1e-4)
+
+
+@pytest.mark.parametrize("variance", ["auto", "hc0"])
+def test_two_levels_are_weighted_logistic_regression(variance):
+    codes, columns = data(4, missing=0.02, cuts=(0.3,))
+    cohort = MemoryCohort(**columns)
+    ours = run(ga.Ordinal("y", ["x"], weights="w", variance=variance), cohort, codes)
+    logistic = run(ga.Logistic("y", ["x"], weights="w", variance=variance), cohort, codes)
+    for name in ("beta", "standard_error", "statistic", "neg_log_10_p_value", "degrees_of_freedom", "ci_lower", "n"):
+        if name in logistic:
+            np.testing.assert_allclose(ours[name], logistic[name], rtol=1e-5, atol=1e-5)
+
+
+def test_rows_by_allele_company_unit_and_order():
+    codes, columns = data(5, missing=0.03)
+    columns["kilo"], columns["up"], columns["other"] = columns["w"] * 1000, 3 - columns["y"], columns["y"] // 2
+    cohort = MemoryCohort(**columns)
+    both = run(ga.Ordinal(["other", "y"], ["x"], weights="w"), cohort, codes)
+    alone, part = (run(ga.Ordinal("y", ["x"], weights="w"), cohort, c) for c in (codes, codes[:4]))
+    heavy = run(ga.Ordinal("y", ["x"], weights="kilo"), cohort, codes)
+    upside_down = run(ga.Ordinal("up", ["x"], weights="w"), cohort, codes)
+    swapped = run(ga.Ordinal("y", ["x"], weights="w"), cohort, np.where(codes < 3, 2 - codes, 3).astype(np.uint8))
+    for name in ("beta", "standard_error", "neg_log_10_p_value", "degrees_of_freedom"):
+        sign = -1.0 if name == "beta" else 1.0
+        assert np.ascontiguousarray(both[name][:, 1]).tobytes() == alone[name][:, 0].tobytes()
+        assert alone[name][:4].tobytes() == part[name].tobytes()
+        np.testing.assert_allclose(heavy[name], alone[name], rtol=1e-6, atol=1e-8)
+        np.testing.assert_allclose(swapped[name], sign * alone[name], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(upside_down[name], sign * alone[name], rtol=1e-5, atol=1e-6)
+
+
+def test_codes_notes_and_words():
+    codes, columns = data(6, V=8)
+    columns["word"] = np.array(["none", "mild", "severe", "severe"])[np.nan_to_num(columns["y"]).astype(int)]
+    codes[0], codes[1], codes[3], codes[4] = 0, 0, 0, 0
+    codes[1, :3] = 1
+    codes[3, np.flatnonzero(columns["y"] == 3)] = 1  # all carriers in the highest level
+    columns["g4"] = (np.arange(300) % 3 == 0) * 1.0
+    codes[4] = columns["g4"]
+    codes[5] = np.where(columns["y"] == 1, codes[5], 3)
+    cohort = MemoryCohort(**columns)
+    found = run(ga.Ordinal("y", ["x", "g4"], weights="w"), cohort, codes)
+    assert found["code"][[0, 1, 3, 4, 5], 0].tolist() == [
+        "monomorphic", "too_few_carriers", "not_converged", "collinear", "one_outcome",
+    ]  # fmt: skip
+    bad = np.isin(np.arange(8), [0, 1, 3, 4, 5])
+    for name in ("beta", "standard_error", "statistic", "neg_log_10_p_value", "degrees_of_freedom"):
+        assert np.isnan(found[name][bad]).all() and not np.isnan(found[name][~bad]).any()
+    words = run(ga.Ordinal("word", ["x"], levels=("none", "mild", "severe"), weights="w"), cohort, codes)
+    notes = " | ".join(words["state"].notes)
+    assert "none < mild < severe" in notes and "(Kish)" in notes and "samples a level" in notes
+    columns["w"][:3] = [np.nan, 0, 0]
+    state = ga.Ordinal("word", ["x"], levels=("none", "mild", "severe"), weights="w").prepare(MemoryCohort(**columns))
+    assert state.n_by_trait == [297] and state.n_incomplete == 3
+    for choices, message in (
+        ({"test": "lrt"}, "not chi-squared"),
+        ({"variance": "model"}, "sandwiches"),
+        ({"weights": None, "variance": "hc0"}, "name their column"),
+        ({"genetic_model": "genotypic"}, "genetic_model"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            ga.Ordinal("y", ["x"], **({"weights": "w"} | choices))
+
+
+@pytest.mark.kernel
+def test_a_sample_that_fits_itself():
+    n = 12
+    x, level = np.linspace(-1, 1, n), np.arange(n) % 3
+    X = np.column_stack([np.full(n, n**-0.5), x / np.linalg.norm(x)])
+    g, prior, start = np.zeros((1, n)), np.ones(n), np.array([-0.7, 0.7, 0.0])
+    g[0, 4] = 1.0  # one carrier, in the middle level
+    numbers, status, dropped = np.empty((1, rows.N_NUMBERS)), np.zeros(1, np.int64), np.zeros(1, np.bool_)
+    ordinal_weighted.wald_rows(g, X, level, 3, prior, start, 1, False, numbers, status, dropped)
+    assert status[0] == weighted.LEVERAGE
+    ordinal_weighted.wald_rows(g, X, level, 3, prior, start, 0, False, numbers, status, dropped)
+    assert status[0] == rows.FINE
+
+
+def test_null_is_not_found_where_carriers_are_few():
+    """High grades sampled twelve times as often: sizes with few carriers and many."""
+    rng = np.random.default_rng(7)
+    n, V = 800, 1500
+    x = rng.standard_normal(n)
+    y = np.searchsorted([0.0, 1.5, 3.0], 0.5 * x + rng.logistic(size=n)).astype(float)
+    cohort = MemoryCohort(y=y, x=x, w=np.where(y > 1, 1.0, 12.0))
+    for frequency in (0.01, 0.3):
+        codes = rng.binomial(2, frequency, (V, n)).astype(np.uint8)
+        p = 10.0 ** -run(ga.Ordinal("y", ["x"], weights="w"), cohort, codes)["neg_log_10_p_value"][:, 0]
+        p = p[~np.isnan(p)]
+        for level in (0.05, 0.01):
+            # never more than the level by three binomial standard deviations; with many carriers not far below it
+            assert (p < level).mean() <= level + 3 * np.sqrt(level * (1 - level) / p.size)
+            assert frequency < 0.1 or (p < level).mean() >= 0.5 * level
