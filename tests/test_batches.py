@@ -62,6 +62,12 @@ def test_what_was_not_done_goes_out_next() -> None:
     assert rest == list(range(8, 100))
 
 
+def test_many_workers_take_longer_batches() -> None:
+    batches = Batches(range(100_000))
+    batches.done(batches.take(2000), 1, 1.0)
+    assert len(batches.take(2000)) == 20  # a hundred tasks a second for a thousand threads
+
+
 def test_a_stream_goes_one_by_one() -> None:
     batches = Batches(iter(range(5)))
     sizes = []

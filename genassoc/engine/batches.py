@@ -4,13 +4,21 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from typing import Any
 
-BATCH_SECONDS = 1.0  # of work in a task: what a scheduler does for one, some milliseconds, is then nothing beside it
+BATCH_SECONDS = 1.0  # of work in a task: what a scheduler does for one, five milliseconds, is then nothing beside it
+SECONDS_IN_FLIGHT = (
+    0.01  # more for each task in flight: one scheduler serves all workers, a hundred tasks a second at most
+)
 MOST_ITEMS = 32  # in a task, however quick they are: a message of some 2 kB
 _FORGETTING = 0.5  # the weight of what was known when a batch comes back: chromosomes differ in what they cost
 
 
+def batch_seconds(in_flight: int) -> float:
+    """Seconds of work that a batch is to hold where so many are under way at once."""
+    return max(BATCH_SECONDS, SECONDS_IN_FLIGHT * in_flight)
+
+
 class Batches:
-    """Consecutive items, as many at a time as are expected to take `BATCH_SECONDS`.
+    """Consecutive items, as many at a time as are expected to take `batch_seconds`.
 
     The first are batches of one, until it is known how long an item takes. No batch is more than a share of what is left, so
     that all workers end together. Items whose number nobody knows beforehand go one by one: who hands out a stream may
@@ -45,7 +53,8 @@ class Batches:
     def _size(self, in_flight: int) -> int:
         if self._left is None or self._seconds is None:
             return 1
-        fitting = BATCH_SECONDS / self._seconds if self._seconds * MOST_ITEMS > BATCH_SECONDS else MOST_ITEMS
+        wanted = batch_seconds(in_flight)
+        fitting = wanted / self._seconds if self._seconds * MOST_ITEMS > wanted else MOST_ITEMS
         return max(1, min(int(fitting), self._left // in_flight))
 
     def done(self, batch: Sequence[Any], n_done: int, seconds: float) -> None:

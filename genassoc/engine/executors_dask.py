@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genassoc.engine import broadcast
-from genassoc.engine.batches import BATCH_SECONDS, Batches
+from genassoc.engine.batches import Batches, batch_seconds
 from genassoc.engine.executors import Item, Result
 from genassoc.errors import ClusterError
 
@@ -51,7 +51,7 @@ class Dask:
         Connected to a scheduler: of a ``LocalCluster``, a ``SLURMCluster``, or by address.
     in_flight : int, optional
         Tasks that are with the cluster at once; two for each thread of its workers by default, counted anew as
-        workers come and go. The graph never holds more, whatever the number of tasks.
+        workers come and go. The graph never holds more, whatever the number of items.
 
     Raises
     ------
@@ -63,7 +63,8 @@ class Dask:
     Notes
     -----
     A function with a ``shared_folder`` is written there once, and every worker process reads it once; any other is
-    a task of its own, which the scheduler repeats if the worker that holds it dies. A task whose worker dies is given
+    a task of its own, which the scheduler repeats if the worker that holds it dies. A task is about a second of work: as
+    many consecutive items as that takes (`genassoc.engine.batches`). A task whose worker dies is given
     to another, three times; then it is taken for the cause (``distributed.scheduler.allowed-failures``).
     """
 
@@ -90,7 +91,7 @@ class Dask:
             raise ClusterError(f"the Dask client is {self.client.status}: connect a new one.")
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result, None, None]:
-        """See `Executor.map`; at most `in_flight` items are with the cluster.
+        """See `Executor.map`; at most `in_flight` tasks are with the cluster, of one item each where ``items`` has no length.
 
         A ``label(item)`` of the function, such as "linear chr7:12,000,001-12,400,000", names its task on the
         dashboard; the first word names the group of all.
@@ -148,15 +149,14 @@ class _Run:
             key = f"function-{self.token}"
             self.source = self.client.submit(broadcast.Held, source, digest, key=key, pure=False)
 
-    def submit(self, items: list[Any]) -> "Future":
+    def submit(self, items: list[Any], seconds: float) -> "Future":
         number = next(self.numbers)
         name, _, place = (self.label(items[0]) if self.label else f"task {number}").partition(" ")
         if self.label and len(items) > 1:
             place = _span(place, self.label(items[-1]).partition(" ")[2])
         # The first element groups the bars of the dashboard; the number keeps tasks of one label apart.
         key = (f"{name}-{self.token}", place, number)
-        # A batch that takes far longer than expected comes back in between: others may be idle.
-        future = self.client.submit(broadcast.apply, self.source, items, 2 * BATCH_SECONDS, key=key, pure=False)
+        future = self.client.submit(broadcast.apply, self.source, items, seconds, key=key, pure=False)
         self.under_way[future] = items
         return future
 
@@ -172,7 +172,8 @@ class _Run:
                 batch = batches.take(limit)
                 if not batch:
                     break
-                finished.add(self.submit(batch))
+                # One that takes far longer than expected comes back in between: others may be idle.
+                finished.add(self.submit(batch, 2 * batch_seconds(limit)))
             if not self.under_way:
                 return
             future = next(finished)
