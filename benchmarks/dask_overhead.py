@@ -1,11 +1,14 @@
 """Dask beside threads: the same linear run on Threads(2), on two workers of one thread, on one worker of two.
 
-    python benchmarks/dask_overhead.py [--samples 10000] [--variants 200000] [--traits 10] [--repeats 5] [--tasks 10000] [--write]
+    python benchmarks/dask_overhead.py [--samples 10000] [--variants 100000] [--longer 600000] [--traits 10] [--repeats 5]
+                                       [--tasks 10000] [--write]
 
-Whole processes (`genassoc run --threads 2` and `--dask local:2`, no audit), in turn,
-the order reversed every other round; and the run alone (`ga.associate` without an audit) in one process with each cluster
-already up and its workers warm. Seconds by the clock, CPU seconds of the process and all below it, peak memory of each process
-(VmHWM, looked at every 20 ms); medians. Then tasks without work, for what a graph weighs. The tables of results are compared byte for byte. Kernels are compiled before.
+Whole processes (`genassoc run --threads 2` and `--dask local:2`, no audit), in turn, the order reversed every other round;
+and the run alone (`ga.associate` without an audit) in one process, after one that warms, with the cluster already up: one that
+`--dask local:2` starts, and two as users start them, with Dask's own settings. No other cluster is up meanwhile, none for
+threads. All of it again for a ``--longer`` store of so many variants. Seconds by the clock, CPU seconds of the process and all
+below it, peak memory of each process (VmHWM, looked at every 20 ms); medians. Then tasks without work, for what a graph
+weighs. The tables of results are compared byte for byte. Kernels are compiled before.
 """
 
 import argparse
@@ -19,7 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -28,9 +31,15 @@ from scale_store import write_big_store, write_inputs
 from speed_report import commit, cpu_model, write
 
 from genassoc.data.memory import show_memory
+from genassoc.engine.executors import Executor, Threads
+from genassoc.engine.executors_dask import Dask, connected
 from genassoc.engine.plan import Task
 
+if TYPE_CHECKING:
+    from distributed import Client
+
 SECTION = "dask-overhead"
+ALONE = ("threads", "local:2", "2 workers x 1", "1 worker x 2")
 
 
 @dataclass(frozen=True)
@@ -83,8 +92,8 @@ def whole_processes(folder: Path, repeats: int) -> dict[str, list[Ran]]:
 
 
 @contextmanager
-def cluster(n_workers: int, n_threads: int) -> "Iterator[object]":
-    """A client of workers on loopback, closed at the end."""
+def cluster(n_workers: int, n_threads: int) -> "Iterator[Client]":
+    """A client of workers on loopback with Dask's own settings, closed at the end."""
     from distributed import Client, LocalCluster
 
     with (
@@ -96,8 +105,22 @@ def cluster(n_workers: int, n_threads: int) -> "Iterator[object]":
         yield client
 
 
+@contextmanager
+def executor_of(way: str) -> Iterator[Executor]:
+    """One of `ALONE`, its cluster up as long as the block lasts."""
+    if way == "threads":
+        yield Threads(2)
+    elif way.startswith("local:"):
+        with connected(way) as dask:
+            yield dask
+    else:
+        n_workers, n_threads = (int(word) for word in way.replace(" x ", " ").split() if word.isdigit())
+        with cluster(n_workers, n_threads) as client:
+            yield Dask(client)
+
+
 def runs_alone(folder: Path, repeats: int) -> dict[str, list[Ran]]:
-    """`ga.associate` alone, clusters up and warm; CPU seconds of this process and of all workers."""
+    """`ga.associate` alone, its cluster up and warm; CPU seconds of this process and of all workers."""
     import genassoc as ga
     from genassoc import analysis
     from genassoc.config import Config
@@ -105,17 +128,15 @@ def runs_alone(folder: Path, repeats: int) -> dict[str, list[Ran]]:
     config = Config.read(folder / "gwas.toml")
     cohort, model = analysis.make_cohort(config, analysis.make_store(config)), analysis.make_model(config)
 
-    with cluster(2, 1) as two, cluster(1, 2) as one:
-        ways = {"threads": ga.Threads(2), "2 workers x 1": ga.Dask(two), "1 worker x 2": ga.Dask(one)}  # type: ignore[arg-type]
+    def once(name: str) -> Ran:
+        with executor_of(name) as executor:
+            for _ in ("warms", "counts"):
+                cpu, clock = _cpu_of_tree(), time.perf_counter()
+                ga.associate(cohort, model, out=folder / f"alone {name}.parquet", executor=executor, restart=True)
+                ran = Ran(time.perf_counter() - clock, _cpu_of_tree() - cpu)
+        return ran
 
-        def once(name: str) -> Ran:
-            cpu, clock = _cpu_of_tree(), time.perf_counter()
-            ga.associate(cohort, model, out=folder / f"alone {name}.parquet", executor=ways[name], restart=True)
-            return Ran(time.perf_counter() - clock, _cpu_of_tree() - cpu)
-
-        for name in ways:
-            once(name)
-        return alternate({name: lambda name=name: once(name) for name in ways}, repeats)  # type: ignore[misc]
+    return alternate({name: lambda name=name: once(name) for name in ALONE}, repeats)  # type: ignore[misc]
 
 
 def _cpu_of_tree() -> float:
@@ -153,8 +174,6 @@ def many_tasks(client: Any, n: int) -> ManyTasks:
     """Send ``n`` tasks of a plan through `ga.Dask`, counting what goes to the scheduler."""
     from distributed.protocol import dumps
 
-    import genassoc as ga
-
     sizes: list[int] = []
     send = client._send_to_scheduler
 
@@ -167,7 +186,7 @@ def many_tasks(client: Any, n: int) -> ManyTasks:
     client._send_to_scheduler = counted
     try:
         clock = time.perf_counter()
-        done = sorted(ga.Dask(client).map(_Nothing(), tasks))
+        done = sorted(Dask(client).map(_Nothing(), tasks))
         seconds = time.perf_counter() - clock
     finally:
         client._send_to_scheduler = send
@@ -196,31 +215,39 @@ def rows_of(found: dict[str, list[Ran]], what: str) -> list[str]:
     return lines
 
 
+def of_size(folder: Path, chosen: argparse.Namespace, n_variants: int) -> tuple[list[str], bool]:
+    """Lines of the table for a store of so many variants, and whether all results of it are the same bytes."""
+    folder.mkdir()
+    write_big_store(folder / "big.zarr", chosen.samples, n_variants)
+    write_inputs(folder, chosen.samples, chosen.traits)
+    run(folder, "-m", "genassoc", "check", "gwas.toml")  # compiles
+    lines = rows_of(whole_processes(folder, chosen.repeats), f"{n_variants:,} | whole process")
+    lines += rows_of(runs_alone(folder, chosen.repeats), f"{n_variants:,} | run alone, cluster up")
+    return lines, same_bytes(folder)
+
+
 def section(folder: Path, chosen: argparse.Namespace) -> str:
     """The text for RESULTS.md."""
-    N, V, T = chosen.samples, chosen.variants, chosen.traits
-    write_big_store(folder / "big.zarr", N, V)
-    write_inputs(folder, N, T)
-    run(folder, "-m", "genassoc", "check", "gwas.toml")  # compiles
-    whole = whole_processes(folder, chosen.repeats)
-    alone = runs_alone(folder, chosen.repeats)
+    sizes = [n for n in (chosen.variants, chosen.longer) if n]
+    measured = [of_size(folder / str(n), chosen, n) for n in sizes]
     with cluster(2, 1) as client:
         many = many_tasks(client, chosen.tasks)
-    same = "the same bytes in all" if same_bytes(folder) else "OTHER BYTES: a defect"
+    same = "the same bytes in all" if all(same for _, same in measured) else "OTHER BYTES: a defect"
     return "\n".join(
         [
             "## Dask beside threads",
             "",
-            f"`python benchmarks/dask_overhead.py --samples {N} --variants {V} --traits {T} --repeats {chosen.repeats}`, "
+            f"`python benchmarks/dask_overhead.py --samples {chosen.samples} --variants {chosen.variants} --longer {chosen.longer} "
+            f"--traits {chosen.traits} --repeats {chosen.repeats} --tasks {chosen.tasks}`, "
             f"{cpu_model()}, {os.cpu_count()} CPUs, commit {commit()}. Linear, medians of {chosen.repeats} in turn; results: {same}.",
             "",
-            "| | on | seconds (least to most) | beside threads | CPU s | peaks of the largest processes |",
-            "|---|---|---|---|---|---|",
-            *rows_of(whole, "whole process"),
-            *rows_of(alone, "run alone, cluster up"),
+            "| variants | | on | seconds (least to most) | beside threads | CPU s | peaks of the largest processes |",
+            "|---|---|---|---|---|---|---|",
+            *(line for lines, _ in measured for line in lines),
             "",
             f"{chosen.tasks:,} tasks without work through the executor: {many.graph_bytes / 1e6:.2f} MB of graphs in "
-            f"{many.messages:,} messages, {many.seconds:.1f} s ({1e3 * many.seconds / chosen.tasks:.1f} ms each).",
+            f"{many.messages:,} messages, {many.seconds:.1f} s ({1e3 * many.seconds / many.messages:.1f} ms a message, "
+            f"{1e3 * many.seconds / chosen.tasks:.2f} ms a task).",
             "",
         ]
     )
@@ -230,7 +257,8 @@ def main() -> None:
     """Measure, print, and write if asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--samples", type=int, default=10_000)
-    parser.add_argument("--variants", type=int, default=200_000)
+    parser.add_argument("--variants", type=int, default=100_000)
+    parser.add_argument("--longer", type=int, default=600_000, help="variants of a second store; 0 for none")
     parser.add_argument("--traits", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--tasks", type=int, default=10_000, help="without work, for the size of the graph")

@@ -96,9 +96,9 @@ def test_endpoint_cost(monkeypatch, capsys):
 def test_dask_overhead(monkeypatch, capsys):
     import dask_overhead
 
-    argv = "dask_overhead.py --samples 200 --variants 800 --traits 1 --repeats 1 --tasks 50"
+    argv = "dask_overhead.py --samples 200 --variants 800 --traits 1 --repeats 1 --tasks 50 --longer 0"
     monkeypatch.setattr(sys, "argv", argv.split())
     dask_overhead.main()
     printed = capsys.readouterr().out
-    assert printed.count("| whole process |") == 2 and printed.count("| run alone, cluster up |") == 3
+    assert printed.count("| whole process |") == 2 and printed.count("| run alone, cluster up |") == 4
     assert "the same bytes in all" in printed and "50 tasks without work" in printed

@@ -4,6 +4,7 @@ import io
 import os
 import pickle
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ import dask_overhead
 import genassoc as ga
 from genassoc import api
 from genassoc.engine import broadcast, executors_dask
+from genassoc.engine.batches import MOST_ITEMS
 from genassoc.engine.executors_dask import connected, describe_cluster
 from genassoc.methods import registry
 
@@ -118,8 +120,10 @@ def test_a_worker_killed_in_the_middle(files, reference, client, tmp_path):
 
 @pytest.mark.integration
 def test_a_task_that_kills_its_workers_is_named(client):
-    with pytest.raises(ga.ClusterError, match=r"task square chr7:3-102 was given to 4 workers .* memory"):
+    with pytest.raises(ga.ClusterError, match=r"task square chr7:\d-\d+ was given to 4 workers .* memory") as error:
         list(ga.Dask(client).map(Square(fatal=3), range(8)))
+    start, stop = re.findall(r"chr7:(\d+)-(\d+)", str(error.value))[0]
+    assert int(start) <= 3 and int(stop) >= 102  # a task of several items is named by all of them
     client.wait_for_workers(1, timeout=60)
     assert sorted(ga.Dask(client).map(Square(), range(8))) == [i * i for i in range(8)]
 
@@ -207,19 +211,19 @@ def test_the_graph_holds_no_arrays(files, reference, client, tmp_path, monkeypat
     cohort = ga.Cohort.align(files.store, files.phenotypes)
     wire = _Wire(client, monkeypatch)
     assert run(files, tmp_path / "wire.parquet", ga.Dask(client)) == reference
-    tasks = wire.messages
-    assert len(tasks) == len(api.plan_association(cohort, ga.Linear(["ldl"])).tasks) > 50
-    assert wire.sent / len(tasks) < 1000  # bytes: ten thousand tasks are under 10 MB
+    tasks, n_ranges = wire.messages, len(api.plan_association(cohort, ga.Linear(["ldl"])).tasks)
+    assert 2 < len(tasks) < n_ranges and n_ranges > 50  # several ranges in a task
+    assert wire.sent / n_ranges < 1000  # bytes: ten thousand ranges are under 10 MB
     # 300 samples in float64 are 2400 bytes: not even one column of a null model fits in.
     assert max(len(pickle.dumps(message)) for message in tasks) < 2400
 
 
 @pytest.mark.integration
 def test_ten_thousand_tasks_are_under_ten_megabytes(client):
-    # All ten thousand are run by the benchmark, in a minute; each is a message of its own, so that some hundreds tell.
+    # All ten thousand are run by the benchmark; a message is of `MOST_ITEMS` at most, so that some hundreds tell.
     ran = dask_overhead.many_tasks(client, 400)
     print(f"{ran.graph_bytes / ran.messages:.0f} bytes a task, {1e3 * ran.seconds / 400:.1f} ms")
-    assert 400 <= ran.messages <= 401  # the function is a task of its own
+    assert 400 / MOST_ITEMS < ran.messages < 200  # one by one until it is known that they take no time, and at the end
     assert ran.graph_bytes * 10_000 / 400 < 10e6
     assert not client.futures
 
@@ -256,6 +260,58 @@ def test_tasks_are_bounded_and_named(client):
     assert not client.futures
 
 
+@pytest.mark.integration
+def test_a_task_of_several_items_is_named_by_all(client):
+    keys = set()
+
+    def square(item):
+        return item * item
+
+    class Watched(list):
+        def __iter__(self):
+            for i in range(len(self)):
+                keys.update(client.futures)
+                yield self[i]
+
+    assert sorted(ga.Dask(client).map(square, Watched(range(200)))) == [i * i for i in range(200)]
+    keys.clear()
+    assert sorted(ga.Dask(client).map(Square(), Watched(range(200)))) == [i * i for i in range(200)]
+    places = [key[1] for key in keys if key[0].startswith("square-")]
+    spans = [re.fullmatch(r"chr7:(\d+)-(\d+)", place).groups() for place in places]
+    widths = {int(stop) - int(start) for start, stop in spans}
+    assert 99 in widths and 99 < max(widths) <= 99 + MOST_ITEMS
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "span"),
+    [
+        ("chr7:1-2,000", "chr7:8,001-9,000", "chr7:1-9,000"),
+        ("chr7:1-2,000", "chr8:1-9,000", "chr7:1-2,000 to chr8:1-9,000"),
+        ("HLA:A:1-2", "HLA:A:3-4", "HLA:A:1-4"),
+        ("task 3", "task 9", "task 3 to task 9"),
+    ],
+)
+def test_the_span_of_two_places(first, last, span):
+    assert executors_dask._span(first, last) == span
+
+
+def test_a_batch_that_takes_too_long_comes_back_and_one_that_is_stopped_too():
+    content = broadcast.packed(Square(seconds=0.05))
+    held = broadcast.Held(content, broadcast.digest_of(content))
+    assert broadcast.apply(held, range(4)).results == [0, 1, 4, 9]
+    assert broadcast.apply(held, range(4), seconds=0.0).results == [0]
+    assert broadcast.stopped(held.digest) == 0
+    found = []
+    thread = threading.Thread(target=lambda: found.append(broadcast.apply(held, range(200))))
+    thread.start()
+    while not broadcast.stopped(held.digest):
+        time.sleep(0.005)
+    thread.join(5)
+    assert 1 <= len(found[0].results) <= 3 and found[0].seconds < 1
+    assert not broadcast.stopped(held.digest)
+    assert broadcast.apply(held, range(4)).results == [0, 1, 4, 9]  # who comes later is not stopped
+
+
 def test_blas_has_one_thread_in_a_task():
     program = """if True:
         import scipy.linalg
@@ -266,7 +322,7 @@ def test_blas_has_one_thread_in_a_task():
             return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
 
         content = broadcast.packed(blas)
-        print(blas(0), broadcast.apply(broadcast.Held(content, broadcast.digest_of(content)), 0))
+        print(blas(0), *broadcast.apply(broadcast.Held(content, broadcast.digest_of(content)), [0]).results)
     """
     environment = {**dask_work.ENVIRONMENT, "OPENBLAS_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
@@ -302,7 +358,7 @@ def test_closing_early_waits_for_what_was_begun(client):
 def test_other_code_is_refused(tmp_path, monkeypatch):
     content = broadcast.packed(Square())
     path = broadcast.write_broadcast(tmp_path, content)
-    assert broadcast.apply(path, 5) == 25
+    assert broadcast.apply(path, [5]).results == [25]
     other = {**broadcast.code_version(), "numba": "0.1"}
     monkeypatch.setattr(broadcast, "code_version", lambda: other)
     with (
@@ -318,10 +374,10 @@ def test_a_damaged_broadcast_is_refused(tmp_path, monkeypatch):
     content[len(content) // 2] ^= 1
     Path(path).write_bytes(content)
     with pytest.raises(ga.ClusterError, match="checksum"):
-        broadcast.apply(path, 5)
+        broadcast.apply(path, [5])
     monkeypatch.setattr(broadcast, "_APPEARS_SECONDS", 0.0)
     with pytest.raises(ga.ClusterError, match="does not see"):
-        broadcast.apply(str(tmp_path / "absent"), 5)
+        broadcast.apply(str(tmp_path / "absent"), [5])
 
 
 def test_only_a_client_will_do():
@@ -376,6 +432,23 @@ def test_the_command_without_a_scheduler(files, genassoc, tmp_path, monkeypatch)
     assert code == 1 and "no Dask scheduler answers at 127.0.0.1:9" in errors and "Traceback" not in errors
     assert genassoc(*assoc(files, tmp_path / "x.parquet", "--dask", "local:2", "--threads", "2"))[0] == 2
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.integration
+def test_a_cluster_of_our_own_is_quiet_and_another_s_is_left_alone(client, monkeypatch):
+    import dask.config
+
+    names = list(executors_dask._LOCAL_SETTINGS)
+
+    def settings():
+        import dask.config
+
+        return [dask.config.get(name) for name in names]
+
+    before = settings()
+    with dask.config.set({names[1]: "100ms"}), connected("local:1") as own:  # what a user has chosen stays
+        assert list(own.client.run(settings).values()) == [[False, "100ms"]]
+    assert settings() == before == next(iter(client.run(settings).values())) == [True, "20ms"]
 
 
 # to_dask --------------------------------------------------------------------------------------------------------

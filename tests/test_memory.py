@@ -3,6 +3,7 @@
 import gzip
 import io
 import os
+import platform
 import subprocess
 import sys
 import time
@@ -31,6 +32,46 @@ from genassoc.formats.convert_memory import MEMORY_IN_FLIGHT, ConversionSizes
 from genassoc.formats.vcf_writer import write_vcf
 
 MIB = 2**20
+
+
+# memory that is used again -----------------------------------------------------------------------------------
+
+_REUSE = """if True:
+    import resource
+    import numpy as np
+    from genassoc.data.memory import reuse_freed_memory
+
+    def faults():
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(50):
+            np.ones(2**18)  # 2 MB: 512 pages
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    found = [faults(), reuse_freed_memory(), faults(), reuse_freed_memory(False), faults()]
+    print(*map(int, found))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="thresholds are glibc's")
+def test_freed_memory_is_used_again_where_dask_s_nannies_have_it_given_back():
+    def found(**variables):
+        environment = {**dask_work.ENVIRONMENT, **variables}
+        done = subprocess.run(
+            [sys.executable, "-c", _REUSE], env=environment, capture_output=True, text=True, check=True
+        )
+        return [int(word) for word in done.stdout.split()]
+
+    before, was_set, within, was_unset, after = found(MALLOC_TRIM_THRESHOLD_="65536")
+    assert (was_set, was_unset) == (1, 1)
+    assert within < 0.1 * before and after > 0.9 * before > 20_000
+    before, was_set, within, was_unset, after = found(MALLOC_TRIM_THRESHOLD_="100000")  # somebody's own choice
+    assert (was_set, was_unset) == (0, 0) and min(before, within, after) > 20_000
+
+
+@pytest.mark.parametrize("environment", [{}, {"MALLOC_TRIM_THRESHOLD_": "65536", "MALLOC_MMAP_THRESHOLD_": "131072"}])
+def test_allocators_that_people_have_set_or_nobody_are_left_alone(environment):
+    assert not memory.reuse_freed_memory(True, environment)
+    assert not memory.reuse_freed_memory(False, environment)
 
 
 # sizes and grants --------------------------------------------------------------------------------------------

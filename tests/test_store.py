@@ -73,6 +73,9 @@ def test_what_is_written_is_read(store):
         assert store.variants(start, stop).equals(variants[start:stop])
     assert store.variants().equals(variants)
     assert store.variants().schema == VARIANT_SCHEMA
+    assert [store.position(i) for i in (0, 39, 40, 120, 3)] == [
+        variants["base_pair_location"][i] for i in (0, 39, 40, 120, 3)
+    ]
 
 
 def test_padding_is_not_observed(store):
@@ -102,6 +105,9 @@ def test_ranges_outside_are_refused(store):
             store.read(start, stop)
         with pytest.raises(StoreError, match="there are 121"):
             store.variants(start, stop)
+    for variant in (-1, 121):
+        with pytest.raises(StoreError, match="there are 121"):
+            store.position(variant)
 
 
 def test_pickles_as_its_path(store):

@@ -66,7 +66,7 @@ class AssociationJob:
     def label(self, task: Task) -> str:
         """The model and the positions, as "linear chr7:12,000,001-12,400,000"."""
         store = self.cohort.store
-        first, last = (store.variants(i, i + 1)["base_pair_location"][0] for i in (task.start, task.stop - 1))
+        first, last = store.position(task.start), store.position(task.stop - 1)
         contig = task.contig if task.contig.startswith("chr") else f"chr{task.contig}"
         return f"{type(self.analysis).__name__.lower()} {contig}:{first:,}-{last:,}"
 

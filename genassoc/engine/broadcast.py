@@ -10,25 +10,33 @@ import gc
 import hashlib
 import importlib
 import io
+import math
 import pickle
 import platform
 import sys
 import threading
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from genassoc.data.memory import resident_memory
+from genassoc.data.memory import give_back_freed_memory, resident_memory, reuse_freed_memory
 from genassoc.data.output import host_name, replacing
 from genassoc.errors import ClusterError
 from genassoc.provenance import package_versions
 
 BROADCAST_NAME = "broadcast-"
 _DECISIVE = ("genassoc", "numpy", "scipy", "numba", "polars", "pyarrow", "zarr")  # versions that rows depend on
+_NEEDED_BY_TASKS = (
+    "genassoc.engine.association",
+    "genassoc.engine.run",
+    "genassoc.data.cohort",
+    "genassoc.methods.rows",
+)
+_LIBRARIES_OF_TASKS = ("zarr", "pyarrow.parquet")  # which read stores and write parts
 _LOADED_AT_ONCE = 2  # functions that a process keeps: more would hold the null models of runs long over
 _APPEARS_SECONDS = 15.0  # a network disk may show a new file late: NFS keeps a folder's listing for some seconds
 
@@ -103,10 +111,21 @@ _loading = threading.Lock()
 _loaded: "OrderedDict[str, Callable[[Any], Any]]" = OrderedDict()
 _counting = threading.Lock()
 _active: Counter[str] = Counter()
+_stopping: set[str] = set()  # functions of which no item is begun any more
 
 
-def apply(source: str | Held, item: Any) -> Any:
-    """Apply the function at ``source`` (a path of `write_broadcast`, or the function) to ``item``; BLAS has one thread.
+@dataclass(frozen=True)
+class Done:
+    """Results of the first items of a batch, and the seconds by the clock that they took."""
+
+    results: list[Any]
+    seconds: float
+
+
+def apply(source: str | Held, items: Sequence[Any], seconds: float = math.inf) -> Done:
+    """Apply the function at ``source`` (a path of `write_broadcast`, or the function) to items; BLAS has one thread.
+
+    The first item is always done; the next is begun while ``seconds`` are not over and the function is not `stopped`.
 
     Raises
     ------
@@ -114,12 +133,21 @@ def apply(source: str | Held, item: Any) -> Any:
         This process does not see the path, the file is damaged, or its code is not the driver's.
     """
     digest = Path(source).stem.removeprefix(BROADCAST_NAME) if isinstance(source, str) else source.digest
+    results: list[Any] = []
     with _at_work(digest):
-        return _function(source, digest)(item)
+        function, clock = _function(source, digest), time.monotonic()
+        for item in items:
+            results.append(function(item))
+            taken = time.monotonic() - clock
+            if taken > seconds or digest in _stopping:
+                break
+    return Done(results, taken)
 
 
-def active(digest: str) -> int:
-    """How many threads of this process are applying the function just now."""
+def stopped(digest: str) -> int:
+    """Begin no further item of the batches that are at work; how many threads of this process still are."""
+    if _active[digest]:
+        _stopping.add(digest)
     return _active[digest]
 
 
@@ -129,9 +157,20 @@ def modules_of_tasks() -> list[str]:
     return sorted(name for name in sys.modules if name.startswith(rooms))
 
 
+def import_ahead() -> None:
+    """Begin to import what tasks of any model need, in a thread of its own, while the driver reads phenotypes."""
+
+    def imports() -> None:
+        with contextlib.suppress(ImportError):  # the first task says it, in words
+            for name in (*_NEEDED_BY_TASKS, *_LIBRARIES_OF_TASKS):
+                importlib.import_module(name)
+
+    threading.Thread(target=imports, name="genassoc-imports", daemon=True).start()
+
+
 def memory_when_ready(modules: list[str]) -> int:
     """Bytes that this process holds once modules, and the libraries that read stores and write parts, are there."""
-    for name in (*modules, "zarr", "pyarrow.parquet"):
+    for name in (*modules, *_LIBRARIES_OF_TASKS):
         importlib.import_module(name)
     return resident_memory()
 
@@ -139,6 +178,13 @@ def memory_when_ready(modules: list[str]) -> int:
 async def forget(digest: str) -> None:
     """Let go of a function, and of the null models in it; a coroutine, so that nobody need wait for an answer."""
     _loaded.pop(digest, None)
+    # The loop of a worker waits for no lock: who holds this one is about to load another function.
+    if not _loaded and _loading.acquire(blocking=False):
+        try:
+            if reuse_freed_memory(False):
+                give_back_freed_memory()
+        finally:
+            _loading.release()
 
 
 def _function(source: str | Held, digest: str) -> Callable[[Any], Any]:
@@ -153,6 +199,7 @@ def _function(source: str | Held, digest: str) -> Callable[[Any], Any]:
                     "checksum is wrong. Run again; if it recurs, check the disk."
                 )
             _loaded[digest] = unpacked(io.BytesIO(content))
+            reuse_freed_memory()
             while len(_loaded) > _LOADED_AT_ONCE:
                 _loaded.popitem(last=False)
         _loaded.move_to_end(digest)
@@ -199,6 +246,7 @@ def _at_work(digest: str) -> Iterator[None]:
             _active[digest] -= 1
             if not _active[digest]:
                 del _active[digest]
+                _stopping.discard(digest)
 
 
 @cache

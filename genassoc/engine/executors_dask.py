@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genassoc.engine import broadcast
+from genassoc.engine.batches import Batches, batch_seconds
 from genassoc.engine.executors import Item, Result
 from genassoc.errors import ClusterError
 
@@ -25,6 +26,11 @@ CONNECT_SECONDS = 8.0
 LOCAL = "local:"
 _LOOK_SECONDS = 5.0  # workers come and go: how often they are counted anew
 _IDLE_SECONDS = 60.0  # how long an interrupted run waits for the tasks that workers have begun
+# Of clusters of our own, that last as long as a command. In others' clusters these are others' business (docs/hpc.md).
+_LOCAL_SETTINGS = {
+    "distributed.worker.profile.enabled": False,  # looks at every thread's stack a hundred times a second
+    "distributed.admin.tick.interval": "500ms",  # 20 ms: fifty wake-ups a second of each process's event loop
+}
 _KEPT = "What was finished is kept; the same command carries on from there."
 
 
@@ -45,7 +51,7 @@ class Dask:
         Connected to a scheduler: of a ``LocalCluster``, a ``SLURMCluster``, or by address.
     in_flight : int, optional
         Tasks that are with the cluster at once; two for each thread of its workers by default, counted anew as
-        workers come and go. The graph never holds more, whatever the number of tasks.
+        workers come and go. The graph never holds more, whatever the number of items.
 
     Raises
     ------
@@ -57,7 +63,8 @@ class Dask:
     Notes
     -----
     A function with a ``shared_folder`` is written there once, and every worker process reads it once; any other is
-    a task of its own, which the scheduler repeats if the worker that holds it dies. A task whose worker dies is given
+    a task of its own, which the scheduler repeats if the worker that holds it dies. A task is about a second of work: as
+    many consecutive items as that takes (`genassoc.engine.batches`). A task whose worker dies is given
     to another, three times; then it is taken for the cause (``distributed.scheduler.allowed-failures``).
     """
 
@@ -84,7 +91,7 @@ class Dask:
             raise ClusterError(f"the Dask client is {self.client.status}: connect a new one.")
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result, None, None]:
-        """See `Executor.map`; at most `in_flight` items are with the cluster.
+        """See `Executor.map`; at most `in_flight` tasks are with the cluster, of one item each where ``items`` has no length.
 
         A ``label(item)`` of the function, such as "linear chr7:12,000,001-12,400,000", names its task on the
         dashboard; the first word names the group of all.
@@ -135,52 +142,56 @@ class _Run:
         self.token = secrets.token_hex(4)
         self.label = getattr(function, "label", None)
         self.numbers = count()
-        self.under_way: set[Future] = set()
+        self.under_way: dict[Future, list[Any]] = {}  # tasks, and the items of each
         self.source: Any = source
         if isinstance(source, bytes):
             # A task, not scattered data: the scheduler makes it again when the worker that holds it dies.
             key = f"function-{self.token}"
             self.source = self.client.submit(broadcast.Held, source, digest, key=key, pure=False)
 
-    def submit(self, item: Any) -> "Future":
+    def submit(self, items: list[Any], seconds: float) -> "Future":
         number = next(self.numbers)
-        name, _, place = (self.label(item) if self.label else f"task {number}").partition(" ")
+        name, _, place = (self.label(items[0]) if self.label else f"task {number}").partition(" ")
+        if self.label and len(items) > 1:
+            place = _span(place, self.label(items[-1]).partition(" ")[2])
         # The first element groups the bars of the dashboard; the number keeps tasks of one label apart.
         key = (f"{name}-{self.token}", place, number)
-        future = self.client.submit(broadcast.apply, self.source, item, key=key, pure=False)
-        self.under_way.add(future)
+        future = self.client.submit(broadcast.apply, self.source, items, seconds, key=key, pure=False)
+        self.under_way[future] = items
         return future
 
     def results(self, items: Iterable[Any]) -> Iterator[Any]:
         """Submit, and submit the next when one is done."""
         from distributed import as_completed
 
-        waiting = iter(items)
-        done = as_completed(loop=self.client.loop)
+        batches = Batches(items)
+        finished = as_completed(loop=self.client.loop)
         limit, looked = self.dask.limit(), time.monotonic()
         while True:
             while len(self.under_way) < limit:
-                try:
-                    item = next(waiting)
-                except StopIteration:
+                batch = batches.take(limit)
+                if not batch:
                     break
-                done.add(self.submit(item))
+                # One that takes far longer than expected comes back in between: others may be idle.
+                finished.add(self.submit(batch, 2 * batch_seconds(limit)))
             if not self.under_way:
                 return
-            future = next(done)
-            self.under_way.discard(future)
+            future = next(finished)
+            batch = self.under_way.pop(future)
             try:
-                result = self.result(future)
+                done = self.result(future)
             finally:
                 future.release()
-            yield result
+            batches.done(batch, len(done.results), done.seconds)
+            yield from done.results
             if time.monotonic() - looked > _LOOK_SECONDS:
                 limit, looked = self.dask.limit(), time.monotonic()
 
-    def result(self, future: "Future") -> Any:
+    def result(self, future: "Future") -> broadcast.Done:
         """What the task gave; a scheduler that dies between the news of it and its fetching is told from its errors."""
         try:
-            return future.result()
+            done: broadcast.Done = future.result()
+            return done
         except OSError as error:
             if future.status == "error":  # the task's own: a disk that is full, a store that is gone
                 raise
@@ -198,13 +209,13 @@ class _Run:
                 for future in self.under_way:
                     future.release()
                 deadline = time.monotonic() + _IDLE_SECONDS
-                while self._active() and time.monotonic() < deadline:
+                while self._stopped() and time.monotonic() < deadline:
                     time.sleep(0.1)
             self.client.run(broadcast.forget, self.digest, wait=False)
         self.under_way.clear()
 
-    def _active(self) -> int:
-        counted = self.client.run(broadcast.active, self.digest, on_error="ignore")
+    def _stopped(self) -> int:
+        counted = self.client.run(broadcast.stopped, self.digest, on_error="ignore")
         return sum(counted.values())
 
 
@@ -236,6 +247,14 @@ def _cluster_errors(dask: Dask) -> Iterator[None]:
 def _gone(dask: Dask, error: Exception) -> ClusterError:
     name = type(error).__name__
     return ClusterError(f"the Dask scheduler at {dask.address} is gone, or has cancelled the tasks ({name}). {_KEPT}")
+
+
+def _span(first: str, last: str) -> str:
+    """From one place to another: "chr7:1-200", "chr7:801-900" -> "chr7:1-900"."""
+    (contig, _, start), (its_contig, _, stop) = first.rpartition(":"), last.rpartition(":")
+    if contig and contig == its_contig:
+        return f"{contig}:{start.partition('-')[0]}-{stop.rpartition('-')[2]}"
+    return f"{first} to {last}"
 
 
 def _shown(key: Any) -> str:
@@ -281,6 +300,7 @@ def _unlogged() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _local(address: str) -> "Iterator[Client]":
+    import dask.config
     from distributed import Client, LocalCluster
 
     text = address.removeprefix(LOCAL)
@@ -288,12 +308,26 @@ def _local(address: str) -> "Iterator[Client]":
         raise ClusterError(f"'{address}': after {LOCAL} stands the number of worker processes, as in {LOCAL}4.")
     # Ports that are free, on loopback: nobody else on a shared node gets in, and two runs do not collide.
     with (
+        dask.config.set(_unless_chosen(_LOCAL_SETTINGS)),
         LocalCluster(
             n_workers=int(text), threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
         ) as cluster,
         Client(cluster) as client,
     ):
+        client.run(broadcast.import_ahead)
         yield client
+
+
+def _unless_chosen(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings of Dask that are still its own defaults: what people have chosen, in files or environment, stays."""
+    import dask.config
+
+    defaults = dask.config.merge(*dask.config.defaults)
+    return {
+        name: value
+        for name, value in settings.items()
+        if dask.config.get(name) == dask.config.get(name, config=defaults)
+    }
 
 
 @contextlib.contextmanager
