@@ -35,6 +35,8 @@ from numba.core import config as _numba_config
 from numba.core.caching import FunctionCache
 from numba.core.runtime import rtsys
 
+from genassoc.kernels import compiling
+
 _IMPORT = re.compile(r"^from genassoc\.kernels(?:\.(\w+) import| import (\w+))", re.MULTILINE)
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -104,9 +106,15 @@ def jit(function: F) -> F:
     before = settings.CACHE_DIR
     settings.CACHE_DIR = str(cache_folder(Path(inspect.getfile(function)).resolve()))
     try:
+        if settings.DISABLE_JIT:
+            return function
         compiled: Any = numba.njit(nogil=True)(function)
-        if not settings.DISABLE_JIT:
-            compiled._cache = _LinkedCache(function)
+        if compiling.KNOWN:
+            compiled = numba.jit(pipeline_class=compiling.WholeCompiler, **compiling.OPTIONS)(function)
+            parts = compiling.Parts(function)
+            compiled.get_call_template, compiled.get_overload = parts.get_call_template, parts.get_overload
+            compiled.parts = parts
+        compiled._cache = _LinkedCache(function)
         return cast(F, compiled)
     finally:
         settings.CACHE_DIR = before
