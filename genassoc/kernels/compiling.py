@@ -49,6 +49,7 @@ class _PartCompiler(compiler.Compiler):
     """Stops before machine code."""
 
     def compile_extra(self, func: Callable[..., Any]) -> Any:
+        """As numba does it, into a `_PartLibrary`."""
         state = self.state
         state.library = _PartLibrary(state.targetctx.codegen(), func.__qualname__)
         state.flags.no_compile = True
@@ -61,6 +62,7 @@ class WholeCompiler(compiler.Compiler):
     """Compiles a kernel that Python calls."""
 
     def compile_extra(self, func: Callable[..., Any]) -> Any:
+        """As numba does it, the parts' constants found too."""
         made = super().compile_extra(func)
         # Parts have no machine code of their own to tell where their constants are; its loader does the same.
         for environment in made._find_referenced_environments():
