@@ -8,6 +8,8 @@ Rules of the room
 - The plain formula stands in a comment above the fast line; a slow twin of the same name stands in
   ``tests/oracles/``.
 - Explicit signatures are avoided; callers pass C-contiguous arrays of one dtype, so each kernel compiles once.
+- What a kernel calls is compiled into it, once for all its calls there (`genassoc.kernels.compiling`). An array is set from
+  another by `genassoc.kernels.copies.put`, not by slices.
 
 The cache
 ---------
@@ -108,12 +110,7 @@ def jit(function: F) -> F:
     try:
         if settings.DISABLE_JIT:
             return function
-        compiled: Any = numba.njit(nogil=True)(function)
-        if compiling.KNOWN:
-            compiled = numba.jit(pipeline_class=compiling.WholeCompiler, **compiling.OPTIONS)(function)
-            parts = compiling.Parts(function)
-            compiled.get_call_template, compiled.get_overload = parts.get_call_template, parts.get_overload
-            compiled.parts = parts
+        compiled = compiling.compiled(function)
         compiled._cache = _LinkedCache(function)
         return cast(F, compiled)
     finally:

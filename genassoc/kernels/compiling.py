@@ -14,27 +14,29 @@ This leans on insides of numba (`_INSIDES`). Where a release has others, kernels
 from collections.abc import Callable
 from typing import Any
 
-from numba.core import compiler, cpu, types, typing
-from numba.core.codegen import JITCodeLibrary
-from numba.core.dispatcher import Dispatcher, _FunctionCompiler
+import numba
+from numba.core import codegen, compiler, cpu, dispatcher, types, typing
 from numba.core.registry import cpu_target
+
+_Library: Any = getattr(codegen, "JITCodeLibrary", object)
+_FunctionCompiler: Any = getattr(dispatcher, "_FunctionCompiler", object)
 
 # What this file calls or overrides.
 _INSIDES = (
-    (JITCodeLibrary, ("_optimize_final_module", "_finalize_final_module", "_finalize_dynamic_globals", "finalize")),
+    (_Library, ("_optimize_final_module", "_finalize_final_module", "_finalize_dynamic_globals", "finalize")),
     (compiler.CompilerBase, ("compile_extra",)),
     (compiler.CompileResult, ("_find_referenced_environments",)),
     (cpu.CPUContext, ("insert_user_function",)),
     (_FunctionCompiler, ("compile", "fold_argument_types")),
-    (Dispatcher, ("get_call_template", "get_overload")),
+    (dispatcher.Dispatcher, ("get_call_template", "get_overload")),
     (types, ("unliteral",)),
     (typing, ("make_concrete_template",)),
 )
 KNOWN = all(hasattr(owner, name) for owner, names in _INSIDES for name in names)
-OPTIONS = {"nopython": True, "nogil": True, "no_cfunc_wrapper": True}
+_OPTIONS: dict[str, Any] = {"nopython": True, "nogil": True, "no_cfunc_wrapper": True}
 
 
-class _PartLibrary(JITCodeLibrary):
+class _PartLibrary(_Library):
     """Code to link into others: neither optimised as a whole nor turned into machine code."""
 
     def _optimize_final_module(self) -> None:
@@ -58,7 +60,7 @@ class _PartCompiler(compiler.Compiler):
         return made
 
 
-class WholeCompiler(compiler.Compiler):
+class _WholeCompiler(compiler.Compiler):
     """Compiles a kernel that Python calls."""
 
     def compile_extra(self, func: Callable[..., Any]) -> Any:
@@ -74,10 +76,10 @@ class Parts:
     """A kernel as kernels call it: made once for each list of argument types."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        options = {**OPTIONS, "no_cpython_wrapper": True}
+        options = {**_OPTIONS, "no_cpython_wrapper": True}
         self.name = function.__name__
         self.made: dict[tuple[Any, ...], Any] = {}
-        self._compiler: Any = _FunctionCompiler(function, cpu_target, options, {}, _PartCompiler)
+        self._compiler = _FunctionCompiler(function, cpu_target, options, {}, _PartCompiler)
 
     def get_call_template(self, args: tuple[Any, ...], kws: dict[str, Any]) -> tuple[Any, Any, tuple[Any, ...], Any]:
         """As of numba's `Dispatcher`: how a call with these argument types is typed."""
@@ -93,3 +95,13 @@ class Parts:
     def get_overload(self, args: tuple[Any, ...]) -> Any:
         """As of numba's `Dispatcher`: the key under which the code for these argument types is known."""
         return self.made[tuple(args)].entry_point
+
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """A dispatcher of numba for a kernel, whose `Parts` are its attribute ``parts`` where numba's insides are `KNOWN`."""
+    if not KNOWN:
+        return numba.njit(nogil=True)(function)
+    whole: Any = numba.jit(pipeline_class=_WholeCompiler, **_OPTIONS)(function)
+    whole.parts = Parts(function)
+    whole.get_call_template, whole.get_overload = whole.parts.get_call_template, whole.parts.get_overload
+    return whole
