@@ -113,7 +113,7 @@ def _linear(inputs: Inputs) -> Row:
         "q1.parquet",
     )  # fmt: skip
     plink2 = Job(
-        "plink2", BOTH, lambda n, out: peers.plink2_glm(inputs.pgen(n), files, "q1", out / "x"), "x.q1.glm.linear",
+        "plink2", SLICES, lambda n, out: peers.plink2_glm(inputs.pgen(n), files, "q1", out / "x"), "x.q1.glm.linear",
         whole=12.0, marginal=30.0, compare=agree.compare_tests(agree.LINEAR, agree.plink2_linear),
     )  # fmt: skip
     regenie = Job(

@@ -81,12 +81,12 @@ class Shards:
         per_shard = self.shard // self.chunk
         with (self.folder / "c" / str(number // per_shard) / "0").open("rb") as file:
             file.seek(-(16 * per_shard + _CRC_BYTES), 2)
-            index = np.frombuffer(_checked(file.read()), "<u8").reshape(per_shard, 2)
+            index = np.frombuffer(checked(file.read()), "<u8").reshape(per_shard, 2)
             offset, size = (int(value) for value in index[number % per_shard])
             if offset == _ABSENT:
                 raise ValueError("the chunk is not there")
             file.seek(offset)
-            compressed = _checked(file.read(size))
+            compressed = checked(file.read(size))
         first = number * self.chunk
         from_row, to_row = max(start, first), min(stop, first + self.chunk)
         rows = out[from_row - start : to_row - start]
@@ -100,7 +100,7 @@ class Shards:
             rows[:] = into[from_row - first : to_row - first]
 
 
-def _checked(data: bytes) -> Any:
+def checked(data: bytes) -> Any:
     """What comes before the CRC-32C that ``data`` ends with."""
     import google_crc32c
 

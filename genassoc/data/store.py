@@ -15,6 +15,7 @@ from genassoc.data import schema
 from genassoc.data.block import GenotypeBlock
 from genassoc.data.shards import Shards
 from genassoc.data.store_location import RemoteLocation, url_of
+from genassoc.data.text_chunks import TextChunks
 from genassoc.errors import StoreError
 from genassoc.shapes import Array, Int32Array, UInt8Array, packed_bytes
 
@@ -106,6 +107,7 @@ class GenotypeStore:
             # Whatever a damaged file makes zarr or json say.
             raise StoreError(f"{self.path}: is damaged: {reading}: {_reason(error)}; convert it again") from error
         self._shards = Shards.of(Path(path) / schema.GENOTYPES) if self._remote is None else None
+        self._text_chunks: dict[str, TextChunks | None] = {}
         self._one_reader = Lock()  # threads on neighbouring blocks want the same chunk: one reads it, the others wait
         self._metadata: OrderedDict[int, pl.DataFrame] = OrderedDict()
         self._counts: tuple[int, Int32Array] = (-1, np.zeros((0, len(schema.CALL_COUNTS)), dtype=np.int32))
@@ -249,19 +251,31 @@ class GenotypeStore:
                 self._metadata.popitem(last=False)
         return frame
 
+    def _texts(self, name: str, start: int, stop: int) -> list[pl.Series]:
+        """Strings of one chunk of the variants' table: a column, or one for each string of a row."""
+        if name not in self._text_chunks:
+            self._text_chunks[name] = None if self._remote else TextChunks.of(Path(self.path) / name)
+        chunks = self._text_chunks[name]
+        if chunks and chunks.chunk == schema.METADATA_CHUNK:
+            columns = chunks.read(start // chunks.chunk, stop - start)
+            if columns is not None:
+                return columns
+        texts = self._slice(name, start, stop).astype(object).reshape(stop - start, -1)
+        return [pl.Series(column.tolist(), dtype=pl.String) for column in texts.T]
+
     def _read_variants(self, start: int, stop: int) -> pl.DataFrame:
         def column(name: str) -> Array:
             return self._slice(name, start, stop)
 
-        alleles = column(schema.VARIANT_ALLELE).astype(object)
-        rsid = pl.Series(column(schema.VARIANT_ID).astype(object).tolist(), dtype=pl.String)
+        other_allele, effect_allele = self._texts(schema.VARIANT_ALLELE, start, stop)
+        (rsid,) = self._texts(schema.VARIANT_ID, start, stop)
         contigs = pl.Series(self.contigs, dtype=pl.String)
         return pl.DataFrame(
             {
                 "chromosome": contigs.gather(column(schema.VARIANT_CONTIG)),
                 "base_pair_location": column(schema.VARIANT_POSITION),
-                "effect_allele": pl.Series(alleles[:, 1].tolist(), dtype=pl.String),
-                "other_allele": pl.Series(alleles[:, 0].tolist(), dtype=pl.String),
+                "effect_allele": effect_allele,
+                "other_allele": other_allele,
                 "rsid": rsid.set(rsid == ".", None),
                 "record": column(schema.VARIANT_RECORD),
                 "alt_index": column(schema.VARIANT_ALT_INDEX),

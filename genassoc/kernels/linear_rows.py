@@ -7,6 +7,7 @@ import numpy as np
 
 from genassoc.kernels import jit
 from genassoc.kernels.copies import put
+from genassoc.kernels.missing_calls import BATCH, sum_missing, sum_missing_covariates
 from genassoc.kernels.vector import DOUBLES, add_scaled, invert_roots, scale_lanes, subtract_product
 from genassoc.shapes import BoolArray, Float64Array, Int64Array, UInt8Array
 
@@ -77,65 +78,6 @@ def solve_lanes(A: Float64Array, C: int, x: Float64Array) -> None:
         scale_lanes(x, j * DOUBLES, A, (j * (j + 1) // 2 + j) * DOUBLES)
         for i in range(j + 1, C):
             subtract_product(x, i * DOUBLES, A, (i * (i + 1) // 2 + j) * DOUBLES, x, j * DOUBLES)
-
-
-@jit
-def _add_sample(total: Float64Array, to: int, Q: Float64Array, at: int, C: int, D: int, impute: bool) -> None:
-    """Add the lower triangle of q q' (or, to impute, q alone) to total (C, D) from ``to``, q (D,) being Q from ``at``."""
-    if impute:
-        for d in range(0, D, DOUBLES):
-            add_scaled(total, to + d, Q, at + d, 1.0)
-        return
-    for i in range(C):
-        for d in range(0, i + 1, DOUBLES):
-            add_scaled(total, to + i * D + d, Q, at + d, Q[at + i])
-
-
-@jit
-def _sum_missing(
-    samples: Int64Array,
-    pointers: Int64Array,
-    patterns: Int64Array,
-    Q: Float64Array,
-    C: int,
-    D: int,
-    impute: bool,
-    every: Float64Array,
-    lacking: Float64Array,
-    touched: BoolArray,
-) -> None:
-    """Sum q q' over the samples whose call is missing into every (C * D,); over those without a trait into lacking (P * C * D,).
-
-    ``touched`` (P,) says which patterns' part of ``lacking`` is not zero; those of the call before are cleared.
-    """
-    every[:] = 0.0
-    size = C * D
-    for p in range(touched.size):
-        if touched[p]:
-            lacking[p * size : (p + 1) * size] = 0.0
-            touched[p] = False
-    for sample in samples:
-        _add_sample(every, 0, Q, sample * D, C, D, impute)
-        for m in range(pointers[sample], pointers[sample + 1]):
-            touched[patterns[m]] = True
-            _add_sample(lacking, patterns[m] * size, Q, sample * D, C, D, impute)
-
-
-@jit
-def _sum_residuals(samples: Int64Array, Q: Float64Array, R: Float64Array, C: int, D: int, out: Float64Array) -> None:
-    """Set out (T8 / 8, (C + 1) * 8) to ``-sum q r`` and ``-sum r^2`` over the samples whose call is missing.
-
-    One pass over them, all traits at once: a sample's row of R is read whole.
-    """
-    n_groups = out.shape[0]
-    out[:] = 0.0
-    for sample in samples:
-        for group in range(n_groups):
-            at = (sample * n_groups + group) * DOUBLES
-            sums = out[group]
-            for c in range(C):
-                add_scaled(sums, c * DOUBLES, R, at, -Q[sample * D + c])
-            subtract_product(sums, C * DOUBLES, R, at, R, at)
 
 
 @jit
@@ -313,7 +255,9 @@ def finish(
     information, score, residual = np.empty(DOUBLES), np.empty(DOUBLES), np.empty(DOUBLES)
     squares, before, total, mean = np.empty(DOUBLES), np.empty(DOUBLES), np.empty(DOUBLES), np.empty(DOUBLES)
     weakest, lost, rank = np.empty(DOUBLES), np.empty(DOUBLES), np.empty(DOUBLES, np.int64)
-    missing_r = np.empty((gram.shape[0], (C + 1) * DOUBLES))
+    of_group = (C + 1) * DOUBLES
+    missing_r, rows = np.empty(gram.shape[0] * of_group), np.empty((BATCH + 1) * D)
+    order, counts = np.empty(max(P, 1) * (BATCH + 3), np.int32), np.empty(P, np.int64)
     # Factors of variants without a missing call, and what they say of themselves.
     whole, found = gram.copy(), np.empty((gram.shape[0], 3, DOUBLES))
     for group in range(gram.shape[0]):
@@ -323,9 +267,13 @@ def finish(
     for v in range(V):
         missing = indices[pointers[v] : pointers[v + 1]]
         if missing.size > 0:
-            _sum_missing(missing, lacking_pointers, lacking_patterns, flat_Q, C, D, impute, every, lacking, touched)
-            if not impute:
-                _sum_residuals(missing, flat_Q, flat_R, C, D, missing_r)
+            if impute:
+                sum_missing_covariates(missing, lacking_pointers, lacking_patterns, flat_Q, D, every, lacking, touched)
+            else:
+                sum_missing(
+                    missing, lacking_pointers, lacking_patterns, flat_Q, flat_R, C, every, lacking, touched,
+                    missing_r, rows, order, counts,
+                )  # fmt: skip
         for group in range(gram.shape[0]):
             first = group * DOUBLES
             patterns = pattern_of[first : min(first + DOUBLES, T)]
@@ -348,9 +296,10 @@ def finish(
                 put(A, 0, gram[group])
                 _downdate(A, C, D, every, lacking, touched, patterns, ones)
                 factor_lanes(A, C, weakest, lost, rank)
-                put(b, 0, missing_r[group, : C * DOUBLES])
+                for k in range(C * DOUBLES):
+                    b[k] = -missing_r[group * of_group + k]
                 for lane in range(DOUBLES):
-                    residual[lane] += missing_r[group, C * DOUBLES + lane]
+                    residual[lane] += missing_r[group * of_group + C * DOUBLES + lane]
                 factor = A
             else:
                 factor = whole[group]

@@ -1,0 +1,88 @@
+"""Sums over missing calls: every sample once, whatever the batches, the patterns and the calls of before."""
+
+import numpy as np
+import pytest
+from oracles import missing_calls as oracle
+
+from genassoc.kernels import missing_calls as kernel
+from genassoc.kernels.vector import DOUBLES
+from genassoc.kernels.vector_outer import add_outer, prefetch
+
+
+def padded(values):
+    """Columns filled up with zeros to a multiple of eight."""
+    return np.pad(values, ((0, 0), (0, -values.shape[1] % DOUBLES)))
+
+
+def cohort(N, C, T, P, share, seed=1):
+    rng = np.random.default_rng(seed)
+    lacks = rng.random((N, P)) < share
+    pointers = np.r_[0, np.cumsum(lacks.sum(axis=1))]
+    patterns = np.concatenate([np.flatnonzero(row) for row in lacks] + [np.zeros(0, int)])
+    return lacks, pointers, patterns, rng.standard_normal((N, C)), rng.standard_normal((N, T))
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize(("N", "C", "T", "P"), [(40, 1, 1, 1), (60, 9, 9, 3)])
+def test_sums_of_one_variant_after_another(N, C, T, P):
+    check_sums(N, C, T, P)
+
+
+def test_more_samples_than_a_batch():
+    check_sums(4000, 13, 50, 20)
+
+
+def check_sums(N, C, T, P):
+    lacks, pointers, patterns, Q, R = cohort(N, C, T, P, 0.2)
+    wide, tall = padded(Q), padded(R)
+    D, groups = wide.shape[1], tall.shape[1] // DOUBLES
+    every, lacking, touched = np.empty(C * D), np.zeros(P * C * D), np.zeros(P, bool)
+    residuals = np.empty(groups * (C + 1) * DOUBLES)
+    rows = np.empty((kernel.BATCH + 1) * D)
+    order, counts = np.empty(P * (kernel.BATCH + 3), np.int32), np.empty(P, np.int64)
+    rng = np.random.default_rng(2)
+    for n in (N // 2, 1, 4, 0, 7):  # the first of 4,000 takes two batches
+        samples = np.sort(rng.choice(N, n, replace=False))
+        kernel.sum_missing(
+            samples, pointers, patterns, wide.ravel(), tall.ravel(), C, every, lacking, touched, residuals,
+            rows, order, counts,
+        )  # fmt: skip
+        expected = oracle.sum_missing(samples, lacks, Q, R)
+        lower = np.tril_indices(C)
+        close = {"rtol": 1e-12, "atol": 1e-12}  # thousands of float64 terms of order one, in another order
+        np.testing.assert_allclose(every.reshape(C, D)[lower], expected[0][lower], **close)
+        assert touched.tolist() == lacks[samples].any(axis=0).tolist()
+        for p in range(P):
+            np.testing.assert_allclose(lacking.reshape(P, C, D)[p][lower], expected[1][p][lower], **close)
+        sums = residuals.reshape(groups, C + 1, DOUBLES).transpose(1, 0, 2).reshape(C + 1, -1)
+        np.testing.assert_allclose(sums[:C, :T], expected[2], **close)
+        np.testing.assert_allclose(-sums[C, :T], expected[3], **close)
+        assert not sums[:, T:].any()
+
+
+@pytest.mark.kernel
+def test_covariates_alone():
+    lacks, pointers, patterns, Q, _ = cohort(50, 5, 1, 3, 0.3)
+    wide = padded(Q)
+    every, lacking, touched = np.empty(5 * DOUBLES), np.zeros(3 * 5 * DOUBLES), np.zeros(3, bool)
+    for samples in (np.arange(0, 50, 3), np.array([4])):
+        kernel.sum_missing_covariates(samples, pointers, patterns, wide.ravel(), DOUBLES, every, lacking, touched)
+        one, each = oracle.sum_missing_covariates(samples, lacks, Q)
+        np.testing.assert_allclose(every[:5], one, atol=1e-13)  # seventeen terms of order one
+        np.testing.assert_allclose(lacking.reshape(3, -1)[:, :5], each, atol=1e-13)
+
+
+def test_compiled_operations_are_their_plain_twins():
+    from numba import njit
+
+    def outer(total, factors, rows):
+        prefetch(rows, 30)
+        add_outer(total, 2, 9, 1, 4, factors, 0, 5, 11, 2, rows, 3, 30, 17, 9)
+
+    rng = np.random.default_rng(0)
+    total, factors, rows = rng.standard_normal(60), rng.standard_normal(20), rng.standard_normal(50)
+    expected, compiled = total.copy(), total.copy()
+    outer(expected, factors, rows)
+    njit(outer)(compiled, factors, rows)
+    assert not np.array_equal(expected, total)
+    assert compiled.tobytes() == expected.tobytes()
