@@ -87,7 +87,17 @@ def rows_both_ways(X, y, G, what, saddlepoint=False, sparse=False):
         np.zeros(R, np.bool_),
     )  # fmt: skip
     logistic_firth.analyse_complete_rows(
-        G, asked == logistic_rows.FIRTH_APPROX, few, spa, Q, w[:, None] * Q, y, mu, w, penalised_eta, *out[1]
+        G,
+        asked == logistic_rows.FIRTH_APPROX,
+        few,
+        spa if saddlepoint else None,
+        Q,
+        w[:, None] * Q,
+        y,
+        mu,
+        w,
+        penalised_eta,
+        *out[1],
     )
     return out
 

@@ -8,6 +8,8 @@ Rules of the room
 - The plain formula stands in a comment above the fast line; a slow twin of the same name stands in
   ``tests/oracles/``.
 - Explicit signatures are avoided; callers pass C-contiguous arrays of one dtype, so each kernel compiles once.
+- What a kernel calls is compiled into it, once for all its calls there (`genassoc.kernels.compiling`). An array is set from
+  another by `genassoc.kernels.copies.put`, not by slices.
 
 The cache
 ---------
@@ -34,6 +36,8 @@ import numba  # the only door of numba is this folder
 from numba.core import config as _numba_config
 from numba.core.caching import FunctionCache
 from numba.core.runtime import rtsys
+
+from genassoc.kernels import compiling
 
 _IMPORT = re.compile(r"^from genassoc\.kernels(?:\.(\w+) import| import (\w+))", re.MULTILINE)
 
@@ -104,9 +108,10 @@ def jit(function: F) -> F:
     before = settings.CACHE_DIR
     settings.CACHE_DIR = str(cache_folder(Path(inspect.getfile(function)).resolve()))
     try:
-        compiled: Any = numba.njit(nogil=True)(function)
-        if not settings.DISABLE_JIT:
-            compiled._cache = _LinkedCache(function)
+        if settings.DISABLE_JIT:
+            return function
+        compiled = compiling.compiled(function)
+        compiled._cache = _LinkedCache(function)
         return cast(F, compiled)
     finally:
         settings.CACHE_DIR = before

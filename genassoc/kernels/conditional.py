@@ -18,6 +18,7 @@ import math
 import numpy as np
 
 from genassoc.kernels import jit
+from genassoc.kernels.copies import put
 from genassoc.kernels.newton import BEST, UNDER_WAY, advance, at_start
 from genassoc.kernels.rows import (
     MAX_ITERATIONS,
@@ -242,7 +243,7 @@ def exact_neg_log_p(g: Float64Array, y: Float64Array, pointers: Int64Array, eta:
             for more in range(alleles + 1):
                 grown[t + more] += law[t] * f[cases, more] / chance
         top += alleles
-        law[: top + 1] = grown[: top + 1]
+        put(law, 0, grown[: top + 1])
     p = 0.0
     for t in range(size):
         if law[t] <= law[seen] * (1.0 + AS_LIKELY):

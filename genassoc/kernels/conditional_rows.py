@@ -6,6 +6,7 @@ import numpy as np
 
 from genassoc.kernels import jit
 from genassoc.kernels.conditional import conditional_likelihood, exact_neg_log_p, fit
+from genassoc.kernels.copies import put
 from genassoc.kernels.logistic import cholesky, solve_lower
 from genassoc.kernels.logistic_rows import independent_columns
 from genassoc.kernels.rows import (
@@ -130,11 +131,12 @@ def _one_row(
     n, C = X.shape
     P = C + 1
     D = np.empty((n, P))
-    D[:, :C] = X
-    D[:, C] = counts
+    for i in range(n):
+        put(D[i], 0, X[i])
+        D[i, C] = counts[i]
     centre_in_sets(D, y, pointers)
     beta = np.zeros(P)
-    beta[:C] = start
+    put(beta, 0, start)
     J, L, gradient, half = np.empty((P, P)), np.zeros((P, P)), np.empty(P), np.empty(P)
     null_state, null_objective, iterations = FINE, 0.0, 0
     # The null, then the model with g. One call in a loop: numba compiles every call of `fit` anew.

@@ -8,6 +8,7 @@ import math
 import numpy as np
 
 from genassoc.kernels import jit
+from genassoc.kernels.copies import put
 from genassoc.kernels.cox_sums import (
     Covariates,
     RiskSets,
@@ -223,7 +224,7 @@ def _limit_step(X: Covariates, step: Float64Array, n_free: int, most: float) -> 
     """Shorten a step that changes a sample's log hazard by more than ``most``."""
     width = tile_width(step.size)
     factors, change, longest = np.zeros(width), np.empty(TILE), 0.0
-    factors[:n_free] = step[:n_free]
+    put(factors, 0, step[:n_free])
     for base in range(0, X.tiles.size, max(width * TILE, 1)):
         change[:] = 0.0
         combine(X.tiles, base, factors, 0, width, change)

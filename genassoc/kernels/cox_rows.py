@@ -9,6 +9,7 @@ import math
 import numpy as np
 
 from genassoc.kernels import jit
+from genassoc.kernels.copies import put
 from genassoc.kernels.cox import fit
 from genassoc.kernels.cox_sums import RiskSets, RiskSums, partial_likelihood, risk_sums
 from genassoc.kernels.cox_tails import exact_neg_log_p, hazards_trend, spa_neg_log_p
@@ -143,7 +144,7 @@ def _one_row(
         for c in range(C):
             D[i, c] = X[i, c]
         D[i, C] = counts[i] - centre
-    beta[:C] = start
+    put(beta, 0, start)
     J_Xg, scratch, along = np.empty(C), np.empty(C), np.empty(C)
     _cross_information(D, beta, sets, cross, complete, J_Xg)
     solve_lower(L_null, J_Xg, scratch, C)
@@ -236,7 +237,7 @@ def _refit(
         beta[c] = start[c] - along[c] * beta[C]
     for held in range(2 if penalised else 1):
         if held == 1:
-            beta[:C] = start
+            put(beta, 0, start)
             beta[C] = 0.0
         state, objectives[held], iterations = fit(
             D, np.zeros(n), sets, penalised, False, P - held, beta, sums, L
@@ -249,8 +250,8 @@ def _refit(
             # The last diagonal entry of the inverse of L L' is 1 / L[C, C]^2.
             numbers[INFORMATION_SE] = 1.0 / L[C, C]
             numbers[STATISTIC] = beta[C] * L[C, C]
-            found[:] = beta
-    beta[:] = found
+            put(found, 0, beta)
+    put(beta, 0, found)
     if what == LRT or what == FIRTH:
         at_zero = objectives[1] if penalised else null_objective
         gain = max(0.0, 2.0 * (objectives[0] - at_zero))

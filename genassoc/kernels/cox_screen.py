@@ -15,6 +15,7 @@ symmetric with eigenvalues from 0 to 1 (a mean of squares is not below the squar
 import numpy as np
 
 from genassoc.kernels import jit
+from genassoc.kernels.copies import put
 from genassoc.kernels.cox_sums import RiskSets, RiskSums, suffix_sums
 from genassoc.shapes import Float64Array, Int64Array
 
@@ -103,7 +104,7 @@ def screen(
     J = share.size
     own = np.empty(K)
     for v in range(V):
-        own[:] = product[v]
+        put(own, 0, product[v])
         total = squares[v]
         for m in range(pointers[v], pointers[v + 1]):
             s = indices[m]

@@ -21,6 +21,7 @@ import numpy as np
 
 from genassoc.kernels import jit
 from genassoc.kernels.bernoulli import exp_minus_abs
+from genassoc.kernels.copies import put
 from genassoc.kernels.logistic_tiles import add_tile, sums_size
 from genassoc.kernels.tiles import collect, combine, tile_width, tiles_of
 from genassoc.kernels.vector import DOUBLES, add_scaled
@@ -143,11 +144,11 @@ def _exponentials(X: Covariates, offset: Float64Array, beta: Float64Array, sets:
     """Fills w with ``exp(eta - largest)`` of who is at risk, 0 of others; the sum of the deaths' ``eta - largest``."""
     n, width = w.size, tile_width(beta.size)
     factors, eta = np.zeros(width), np.empty(TILE)
-    factors[: beta.size] = beta
+    put(factors, 0, beta)
     largest = -np.inf
     for start in range(0, n, TILE):
         size = min(TILE, n - start)
-        eta[:size] = offset[start : start + size]
+        put(eta, 0, offset[start : start + size])
         combine(X.tiles, start * width, factors, 0, width, eta)
         for i in range(size):
             w[start + i] = eta[i]

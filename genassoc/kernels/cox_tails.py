@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from genassoc.kernels import jit
+from genassoc.kernels.copies import put
 from genassoc.kernels.cox_sums import RiskSets, partial_likelihood, risk_sums, suffix_sums, vectors
 from genassoc.kernels.logistic import cholesky, solve_lower
 from genassoc.kernels.saddlepoint import log_normal_upper, log_sum
@@ -168,8 +169,9 @@ def hazards_trend(D: Float64Array, beta: Float64Array, sets: RiskSets, clock: Fl
     U, J = np.empty(P), np.empty((P, P))
     partial_likelihood(D, np.zeros(n), beta, sets, sums, U, J)
     big, right, z, L = np.zeros((P + 1, P + 1)), np.zeros(P + 1), np.empty(P + 1), np.zeros((P + 1, P + 1))
-    big[:P, :P] = J
-    right[:P] = U
+    for j in range(P):
+        put(big[j], 0, J[j])
+    put(right, 0, U)
     # prefix sums of clock / den and clock^2 / den, and what tied deaths are spared of them
     prefix, spared = np.zeros((K + 1, 2)), np.zeros((K, 2))
     term = 0

@@ -17,6 +17,7 @@ import math
 import numpy as np
 
 from genassoc.kernels import jit
+from genassoc.kernels.copies import put
 from genassoc.kernels.cox_sums import RiskSets, suffix_sums
 from genassoc.kernels.logistic import solve_upper
 from genassoc.kernels.logistic_rows import independent_columns
@@ -163,7 +164,8 @@ def influences(
     """
     n, K = z.size, sets.ends.size
     X = np.empty((n, 1))
-    X[:, 0] = z
+    for i in range(n):
+        X[i, 0] = z[i]
     s, d = np.empty((K, 2)), np.empty((K, 2))
     _risk_sums(X, w, sets, s, d)
     deaths, death_weight = np.zeros(K), np.zeros(K)
@@ -251,9 +253,11 @@ def wald_rows(
             continue
         P = kept.shape[1]
         D, beta = np.empty((n, P)), np.zeros(P)
-        D[:, : P - 1] = kept[:, 1:]
-        D[:, P - 1] = g - g.mean()
-        beta[: P - 1] = first
+        centre = g.mean()
+        for i in range(n):
+            put(D[i], 0, kept[i, 1:])
+            D[i, P - 1] = g[i] - centre
+        put(beta, 0, first)
         status[r] = _one_row(D, prior[who], part, beta, numbers[r])
 
 

@@ -34,6 +34,7 @@ from typing import NamedTuple
 import numpy as np
 
 from genassoc.kernels import jit
+from genassoc.kernels.copies import put
 from genassoc.kernels.saddlepoint import log_sum
 from genassoc.shapes import Float64Array, Int64Array, UInt8Array
 
@@ -305,8 +306,8 @@ def exact_rare_neg_log_p(
     if m == 0:
         return math.nan, math.nan, EXACT_NOT_COUNTS
     removed_mu = np.empty(m + k)
-    removed_mu[:m] = mu
-    removed_mu[m:] = mu_missing
+    put(removed_mu, 0, mu)
+    put(removed_mu, m, mu_missing)
     log_rest = np.empty(m + 1)
     if not log_pmf_of_rest(removed_mu, n_cases, table, log_rest):
         return math.nan, math.nan, EXACT_OFF_TABLE

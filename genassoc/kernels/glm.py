@@ -11,6 +11,7 @@ import numpy as np
 
 from genassoc.kernels import jit
 from genassoc.kernels.bernoulli import exp_minus_abs
+from genassoc.kernels.copies import put
 from genassoc.kernels.logistic import residualise
 from genassoc.kernels.logistic_rows import independent_columns
 from genassoc.kernels.logistic_tiles import add_tile, sums_size
@@ -133,12 +134,12 @@ def fit(
     J = np.empty((P, P))
     before, step, gradient, stand = np.empty(P), np.zeros(P), np.empty(P), at_start()
     for iteration in range(MAX_ITERATIONS):
-        factors[:P] = beta
+        put(factors, 0, beta)
         for start in range(0, N, TILE):
             size = min(TILE, N - start)
-            linear[:size] = offset[start : start + size]
+            put(linear, 0, offset[start : start + size])
             combine(tiles, start * width, factors, 0, width, linear)
-            eta[start : start + size] = linear[:size]
+            put(eta, start, linear[:size])
         objective = log_likelihood(family, eta, y, prior, mu, w)
         lanes[:] = 0.0
         _add_samples(tiles, width, y, prior, mu, w, lanes)
@@ -241,7 +242,7 @@ def _one_row(
     eta, mu, w, residual_g = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
     objectives = np.empty(2)
     beta = np.zeros(C + 1)
-    beta[:C] = start
+    put(beta, 0, start)
     # The null, then the model with g. One call in a loop: numba compiles every call of `fit` anew.
     for full in range(1 if what == SCORE else 2):
         P = C + full

@@ -15,6 +15,7 @@ import math
 import numpy as np
 
 from genassoc.kernels import jit
+from genassoc.kernels.copies import put
 from genassoc.kernels.linear_rows import ILL_DIRECTION, ILL_SHARE, WEAK_DIRECTION, WEAK_RESIDUAL, WEAK_SHARE
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
@@ -155,8 +156,8 @@ def from_sums(
         df = float(n[v] - C - 2)
         freedom[v] = df
         worst = FINE
-        a[:] = QG[v]
-        x[:] = QGE[v]
+        put(a, 0, QG[v])
+        put(x, 0, QGE[v])
         if samples.size and df >= 1.0:
             weakest = _take_out(samples, Q, L)
             if weakest > ILL_DIRECTION:

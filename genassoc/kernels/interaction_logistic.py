@@ -10,6 +10,7 @@ import math
 import numpy as np
 
 from genassoc.kernels import jit
+from genassoc.kernels.copies import put
 from genassoc.kernels.logistic import PLAIN_ITERATIONS, STEP_TOLERANCE, cholesky, solve_lower
 from genassoc.kernels.logistic_tiles import SAFE_SHARE, evaluate, lay_out, set_genotype, sound
 from genassoc.kernels.newton import newton_step
@@ -134,12 +135,13 @@ def wald_pairs(
     n, C = X.shape
     P = C + (2 if two else 1)
     wide = np.zeros((n, P - 1))
-    wide[:, :C] = X
+    for i in range(n):
+        put(wide[i], 0, X[i])
     T = lay_out(wide)
     padded = ((n + TILE - 1) // TILE) * TILE
     yy, oo, keep = np.zeros(padded), np.zeros(padded), np.zeros(padded)
-    yy[:n] = y
-    oo[:n] = offset
+    put(yy, 0, y)
+    put(oo, 0, offset)
     w, r, L, M = np.zeros(padded), np.zeros(padded), np.zeros((P, P)), np.zeros((2, 2))
     beta = np.zeros(P)
     for row in range(calls.shape[0]):
@@ -149,7 +151,7 @@ def wald_pairs(
         if two:
             _set_product(e, keep, T, C)
         beta[:] = 0.0
-        beta[:C] = start
+        put(beta, 0, start)
         iterations = _fit(T, yy, keep, oo, beta, L, w, r)
         M[0, 0], M[0, 1], M[1, 0], M[1, 1] = 1.0, 0.0, 0.0, 1.0
         sound_h = True

@@ -6,6 +6,7 @@ Samples without a trait, and samples whose call is missing, are taken out of sum
 import numpy as np
 
 from genassoc.kernels import jit
+from genassoc.kernels.copies import put
 from genassoc.kernels.missing_calls import BATCH, sum_missing, sum_missing_covariates
 from genassoc.kernels.vector import DOUBLES, add_scaled, invert_roots, scale_lanes, subtract_product
 from genassoc.shapes import BoolArray, Float64Array, Int64Array, UInt8Array
@@ -292,7 +293,7 @@ def finish(
                 score[lane] = product[v, C - 1 + first + lane]
                 residual[lane] = rss[first + lane]
             if missing.size > 0 and not impute:
-                A[:] = gram[group]
+                put(A, 0, gram[group])
                 _downdate(A, C, D, every, lacking, touched, patterns, ones)
                 factor_lanes(A, C, weakest, lost, rank)
                 for k in range(C * DOUBLES):
@@ -310,8 +311,8 @@ def finish(
                         lane, patterns[lane], n_of[first + lane] - n[v, patterns[lane]], mean[lane], missing, R, first,
                         every, lacking, touched, C, D, a, information, score, total,
                     )  # fmt: skip
-            before[:] = residual
-            squares[:] = information
+            put(before, 0, residual)
+            put(squares, 0, information)
             solve_lanes(factor, C, a)
             solve_lanes(factor, C, b)
             for c in range(C):

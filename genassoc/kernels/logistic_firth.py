@@ -156,7 +156,7 @@ def analyse_complete_rows(
     G: Float64Array,
     firth: BoolArray,
     sparse: BoolArray,
-    saddlepoint: BoolArray,
+    saddlepoint: BoolArray | None,
     Q: Float64Array,
     WQ: Float64Array,
     y: Float64Array,
@@ -172,9 +172,10 @@ def analyse_complete_rows(
     ----------
     G : float64 array (R, n)
         Copies of the minor allele in the trait's samples, none missing.
-    firth, sparse, saddlepoint : bool arrays (R,)
-        Whether approximate Firth is wanted (the score test otherwise), with REGENIE's sparse penalty, and the score's p
-        by the saddlepoint besides.
+    firth, sparse : bool arrays (R,)
+        Whether approximate Firth is wanted (the score test otherwise), with REGENIE's sparse penalty.
+    saddlepoint : bool array (R,), or None
+        Whether the score's p by the saddlepoint is wanted besides. Without it that is not compiled.
     Q, WQ : float64 arrays (n, C)
         Covariates orthonormal in the null's weights, and times them.
     y, mu, w, penalised_eta : float64 arrays (n,)
@@ -197,11 +198,12 @@ def analyse_complete_rows(
         U = 0.0
         for i in range(n):
             U += d[i] * (y[i] - mu[i])
-        if saddlepoint[r]:
-            row[SPA_NEG_LOG_P], failed = saddlepoint_of_row(U, spread, g, d, mu, w)
-            if failed != SPA_FOUND:
-                status[r] = SPA_FAILED
-                continue
+        if saddlepoint is not None:
+            if saddlepoint[r]:
+                row[SPA_NEG_LOG_P], failed = saddlepoint_of_row(U, spread, g, d, mu, w)
+                if failed != SPA_FOUND:
+                    status[r] = SPA_FAILED
+                    continue
         if not firth[r]:
             row[BETA], row[INFORMATION_SE] = U / spread, 1.0 / math.sqrt(spread)
             row[STATISTIC], row[ITERATIONS] = U / math.sqrt(spread), 0.0

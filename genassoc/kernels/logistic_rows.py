@@ -8,6 +8,7 @@ import math
 import numpy as np
 
 from genassoc.kernels import jit
+from genassoc.kernels.copies import put
 from genassoc.kernels.logistic import CONVERGED, cholesky, fit, fit_as_r, information, residualise
 from genassoc.kernels.logistic_firth import firth_of_carriers, firth_one
 from genassoc.kernels.saddlepoint import SPA_FOUND, saddlepoint_of_row
@@ -106,7 +107,7 @@ def _wald_or_lrt(
             D[i, c] = X[i, c]
         D[i, C] = g[i]
     beta = np.zeros(P)
-    beta[:C] = start
+    put(beta, 0, start)
     eta, mu, w, leverage = np.empty(n), np.empty(n), np.empty(n), np.zeros(n)
     L = np.zeros((P, P))
     if what == WALD_PLINK2:
@@ -125,7 +126,7 @@ def _wald_or_lrt(
     # every call of `fit` anew.
     for held in range(last + 1):
         if held == 1:
-            beta[:C] = start
+            put(beta, 0, start)
             beta[C] = 0.0
         runaway = held == 1 and not penalised
         state, objectives[held], iterations = fit(
@@ -264,8 +265,8 @@ def _one_row(
         if state != CONVERGED:
             return NULL_NOT_CONVERGED
         if penalised == 0:
-            null_mu[:] = mu
-            null_w[:] = w
+            put(null_mu, 0, mu)
+            put(null_w, 0, w)
     full_rank, spread = residualise(X, null_w, g, L, residual_g)
     if not full_rank:
         return NULL_NOT_CONVERGED

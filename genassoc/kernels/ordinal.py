@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from genassoc.kernels import jit
+from genassoc.kernels.copies import put
 from genassoc.kernels.logistic import cholesky
 from genassoc.kernels.logistic_rows import independent_columns
 from genassoc.kernels.newton import BEST, UNDER_WAY, advance, at_start
@@ -147,7 +148,7 @@ def analyse_rows(
         parameters = np.zeros(M + XX.shape[1])
         start_thresholds(left, M, parameters[:M])
         if M == n_levels - 1 and not dropped[q]:
-            parameters[: start.size] = start
+            put(parameters, 0, start)
         status[q] = _one_row(g, XX, left, M, parameters, asked[q], numbers[q])
 
 

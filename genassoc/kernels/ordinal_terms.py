@@ -17,6 +17,7 @@ import numpy as np
 
 from genassoc.kernels import jit
 from genassoc.kernels.bernoulli import exp_minus_abs
+from genassoc.kernels.copies import put
 from genassoc.kernels.logistic_tiles import add_tile, sums_size
 from genassoc.kernels.tiles import collect, combine, tile_width
 from genassoc.kernels.vector64 import FOUR, LANES64, TILE, add_dots
@@ -172,7 +173,7 @@ def accumulate_tiles(
     n, P = level.size, parameters.size - M
     width = tile_width(P)
     factors, eta = np.zeros(width), np.empty(TILE)
-    factors[:P] = parameters[M:]
+    put(factors, 0, parameters[M:])
     F, cross = np.empty((TILE, M, 2)), np.empty(M * TILE)
     c, diagonal, beside, slope = np.empty(M), np.empty(M), np.empty(M), np.empty(M)
     weight, residual = np.empty(TILE), np.empty(TILE)

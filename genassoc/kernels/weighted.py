@@ -14,6 +14,7 @@ import math
 import numpy as np
 
 from genassoc.kernels import jit
+from genassoc.kernels.copies import put
 from genassoc.kernels.glm import BINOMIAL, GAUSSIAN, fit
 from genassoc.kernels.logistic import solve_lower
 from genassoc.kernels.logistic_rows import independent_columns
@@ -139,7 +140,7 @@ def _one_row(
             D[i, c] = X[i, c]
         D[i, C] = g[i]
     eta, mu, w, beta, L = np.empty(n), np.empty(n), np.empty(n), np.zeros(P), np.zeros((P, P))
-    beta[:C] = start
+    put(beta, 0, start)
     state, _, iterations = fit(family, D, y, offset, prior, True, beta, eta, mu, w, L)
     if state == COLLINEAR:
         return COLLINEAR

@@ -61,7 +61,7 @@ def analyse_dense(
             )  # fmt: skip
         else:
             analyse_complete_rows(
-                calls, asked_here == kernel.FIRTH_APPROX, sparse[some], spa, null.Q[null.columns],
+                calls, asked_here == kernel.FIRTH_APPROX, sparse[some], spa if saddlepoint else None, null.Q[null.columns],
                 null.WQ[null.columns], null.y, null.mu, null.weight[null.columns], null.penalised_eta, out, state,
             )  # fmt: skip
         numbers[some], status[some], dropped[some] = out, state, gone
