@@ -68,7 +68,7 @@ def reuse_freed_memory(reuse: bool = True, environment: Mapping[str, str] | None
     """Have glibc use the memory of one block's arrays for the next one's, as it does by itself where nothing is set.
 
     Dask's nannies start workers with ``MALLOC_TRIM_THRESHOLD_=65536``. To set any threshold ends their growth, so that
-    each array over 128 kB is mapped page by page, and unmapped again: a fifth of the CPU time of a scan. Thresholds that
+    each array over 128 kB is mapped page by page, and unmapped again: ten times the page faults, a tenth or more of a scan's CPU time. Thresholds that
     people have chosen are left alone.
 
     Parameters
