@@ -9,8 +9,10 @@ from endpoint_cohort import COVARIATES, make
 
 import genassoc as ga
 from genassoc.audit import audit
+from genassoc.data.block import GenotypeBlock
 from genassoc.explanation import explain
 from genassoc.explanation.groups import groups_of
+from genassoc.formats.vcf_writer import write_vcf
 from genassoc.results import Results, read_provenance
 
 MODELS = {
@@ -330,3 +332,27 @@ def test_predictors_beside_a_cohort(cohort, tmp_path):
     assert explain(Results.read(out), "p", cohort=chosen).reproduced
     with pytest.raises(ga.InputError, match="not the cohort"):
         explain(Results.read(out), "p", cohort=cohort)
+
+
+# rows without an estimate --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("covariates", [[], ["x"]])
+def test_a_variant_that_no_sample_with_the_event_is_called_for(tmp_path, covariates):
+    """statsmodels has no stratum left, and fails in its own ways."""
+    rng, n = np.random.default_rng(4), 60
+    event = np.arange(n) % 3 == 0
+    codes = rng.binomial(2, 0.4, (2, n)).astype(np.uint8)
+    codes[0, event] = 3
+    names = [f"s{i}" for i in range(n)]
+    place = {"chromosome": ["1", "1"], "base_pair_location": [10, 20], "rsid": ["rs1", "rs2"]}
+    sites = pl.DataFrame({**place, "other_allele": ["A", "C"], "effect_allele": ["G", "T"]})
+    write_vcf(tmp_path / "a.vcf.gz", names, {"1": None}, [(sites, GenotypeBlock.from_codes(codes))])
+    store = ga.convert(tmp_path / "a.vcf.gz", tmp_path / "a.zarr")
+    table = pl.DataFrame({"IID": names, "days": rng.exponential(9, n), "death": event * 1, "x": rng.normal(size=n)})
+    cohort = ga.Cohort.align(store, table)
+    for variance in ("model", "robust"):
+        results = ga.associate(cohort, ga.Cox("days", "death", covariates, variance=variance, min_mac=0))
+        found = explain(results, "rs1", cohort=cohort)
+        assert found.row["code"] == "no_events" and found.fit is None and "no_events" in found.text
+        assert explain(results, "rs2", cohort=cohort).fit is not None

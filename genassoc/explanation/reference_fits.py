@@ -170,6 +170,8 @@ def proportional_hazards(row: RowData, test: str, choices: Mapping[str, Any]) ->
     """
     from statsmodels.duration.hazard_regression import PHReg
 
+    if not row.y.any():
+        raise ValueError("nobody with a call has the event")
     columns = Columns.of(row, test, constant=False)
     assert row.time is not None and row.entry is not None
     times = np.unique(row.time)
