@@ -189,9 +189,25 @@ def test_weights_are_no_trait_and_have_a_name():
         ga.Linear("w", weights="w").prepare(cohort)
     with pytest.raises(PhenotypeError, match="Did you mean"):
         ga.Linear("q", weights="W").prepare(cohort)
-    for wrong in ((), ["a", "b"], 3):
-        with pytest.raises(ValueError, match="weights is"):
-            ga.Linear("q", weights=wrong)
+    survival = MemoryCohort(days=np.arange(5.0) + 1, death=np.array([0.0, 1, 1, 0, 1]))
+    for name in ("days", "death"):  # weights of 0 would leave nobody without the event
+        with pytest.raises(PhenotypeError, match="as a time or event and as the sampling weight"):
+            ga.Cox("days", "death", weights=name).prepare(survival)
+
+
+@pytest.mark.parametrize("wrong", [(), ["a", "b"], ["a"], 3, " "])
+def test_a_column_is_named_by_a_text(wrong):
+    """A list of one name too is refused, before a file is read."""
+    for make in (
+        lambda: ga.Linear("q", weights=wrong),
+        lambda: ga.Cox("days", "death", weights=wrong),
+        lambda: ga.Poisson("c", weights=wrong),
+        lambda: ga.Ordinal("o", weights=wrong),
+        lambda: ga.Poisson("c", exposure=wrong),
+        lambda: ga.Logistic("d", matched=wrong),
+    ):
+        with pytest.raises(ValueError, match="is the name of one column"):
+            make()
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,9 @@ def side_by_side(
         fit = sampled_reference(observed, choices) or REFERENCES[observed.kind]
         reference = _by_unit(fit(observed, str(row["test"]), choices), observed.unit)
     except (np.linalg.LinAlgError, ValueError, ArithmeticError, IndexError) as error:
-        problem = str(error)  # of data without an estimate statsmodels divides by 0, or has fewer coefficients than asked for
+        problem = str(
+            error
+        )  # of data without an estimate statsmodels divides by 0, or has fewer coefficients than asked for
     lines, shown_methods = [], []
     for place, found in enumerate(own):
         made = place == 0 and found["method"] == row["method"]

@@ -28,6 +28,18 @@ def names(value: Any, field: str) -> tuple[str, ...]:
     return tuple(str(name) for name in found)
 
 
+def column(value: Any, field: str, meaning: str = "") -> None:
+    """The name of one column, as a text; ``meaning`` says of what.
+
+    Raises
+    ------
+    ValueError
+        It is no text (a list of one name neither), or empty.
+    """
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{field} is the name of one column{meaning}, a text, not {value!r}")
+
+
 def names_or_formula(value: Any, field: str) -> tuple[str, ...] | str:
     """Names of columns, or a text: a Wilkinson formula."""
     return value if isinstance(value, str) else names(value, field)

@@ -135,8 +135,8 @@ class Cox(InteractionChoices, GenotypeChoices):
                 "corrected by Firth's penalty: leave missing='mean', test='score' and correction='spa' out"
             )
         checks.choice(self.variance, "variance", ("auto", "model", "robust"))
-        if self.weights is not None and len(checks.names(self.weights, "weights")) != 1:
-            raise ValueError(f"weights is the name of one column of sampling weights, not {self.weights!r}")
+        if self.weights is not None:
+            checks.column(self.weights, "weights", " of sampling weights")
         if self.weights is not None and self.variance == "model":
             raise ValueError(
                 "weights are sampling weights, which need a sandwich variance: the model's would take a weight of 10 for ten "

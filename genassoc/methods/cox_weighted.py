@@ -102,6 +102,11 @@ def prepare(model: Any, cohort: Any) -> WeightedCoxState | RefitState:
     weights = None if model.weights is None else read_weights(cohort.phenotypes, cohort.rows, model.weights)
     complete, values = design.complete, np.ones(design.complete.size)
     if weights is not None:
+        if weights.name in cohort.phenotypes.resolve([*model.time, *model.event], "time or event"):
+            raise PhenotypeError(
+                f"{cohort.phenotypes.source}: '{weights.name}' is asked for as a time or event and as the sampling weight: name "
+                "one column for each"
+            )
         complete, values = complete & weights.there, weights.values
         if not complete.any():
             raise PhenotypeError(

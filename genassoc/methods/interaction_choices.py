@@ -68,8 +68,8 @@ class VarianceChoices(InteractionChoices):
         ValueError
         """
         checks.choice(self.variance, "variance", ("auto", "model", "robust", "hc0"))
-        if self.weights is not None and len(checks.names(self.weights, "weights")) != 1:
-            raise ValueError(f"weights is the name of one column of sampling weights, not {self.weights!r}")
+        if self.weights is not None:
+            checks.column(self.weights, "weights", " of sampling weights")
         if self.is_weighted:
             self._check_weighted()
         if self.variance == "robust" and getattr(self, "genetic_model", "additive") == "genotypic":

@@ -135,8 +135,7 @@ class Logistic(VarianceChoices, GenotypeChoices):
 
     def _check_matched(self) -> None:
         """Refuse what conditional logistic regression does not have."""
-        if len(checks.names(self.matched, "matched")) != 1:
-            raise ValueError(f"matched is the name of one column, that of the matched sets, not {self.matched!r}")
+        checks.column(self.matched, "matched", ", that of the matched sets")
         if self.refits:
             what = "weights" if self.weights is not None else ("interaction" if self.interaction else "variance")
             raise ValueError(

@@ -70,8 +70,8 @@ class Poisson(WeightChoices, GenotypeChoices):
         self.check_genotype_choices(GENETIC_MODELS[:-1])  # the genotypic model is of two columns
         check_choices(self, ("auto", "spa", "lrt", "wald", None))
         checks.choice(self.dispersion, "dispersion", ("quasi", "poisson"))
-        if self.exposure is not None and len(checks.names(self.exposure, "exposure")) != 1:
-            raise ValueError(f"exposure is the name of one column, not {self.exposure!r}")
+        if self.exposure is not None:
+            checks.column(self.exposure, "exposure")
         self.check_weights(unfit=("spa", "lrt"))
 
     @property

@@ -48,8 +48,7 @@ class WeightChoices:
                     "all samples weigh the same)"
                 )
             return
-        if len(checks.names(self.weights, "weights")) != 1:
-            raise ValueError(f"weights is the name of one column of sampling weights, not {self.weights!r}")
+        checks.column(self.weights, "weights", " of sampling weights")
         test, correction = getattr(self, "test", None), getattr(self, "correction", None)
         if test == "lrt":
             raise ValueError(
