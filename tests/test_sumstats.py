@@ -285,6 +285,15 @@ def test_alleles_are_told_by_name_not_by_place(tmp_path: Path) -> None:
     assert Results.read(again.path).table["variant_id"].to_list() == first["variant_id"].to_list()
 
 
+@pytest.mark.parametrize("methods", [("t_hc3", "f_hc3"), ("t_hc0", "f_hc0")])
+def test_students_t_with_a_sandwich_variance_is_no_z(methods: tuple[str, str], tmp_path: Path) -> None:
+    made = table(2, method=methods, test=["add:E", "joint_2df"])
+    (file,) = Results(made).write(tmp_path / "r.glm.linear", dialect="plink2")
+    header = text_of(file.path)[0].split("\t")
+    assert "T_OR_F_STAT" in header and "FIRTH?" not in header
+    assert Results.read(file.path).table["method"].to_list() == ["t", "f"]
+
+
 def test_codes_become_plink2s_words(tmp_path: Path) -> None:
     codes = ["monomorphic", "n_too_small", "not_converged", "not_converged", "too_few_carriers", None]
     made = table(

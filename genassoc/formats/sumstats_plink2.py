@@ -44,6 +44,7 @@ CODES = {
     "not_converged": "LOGISTIC_CONVERGE_FAIL",
 }
 _OTHER_CODES = {"FIRTH_CONVERGE_FAIL": "not_converged", "RANK_DEFICIENT": "collinear"}
+_STUDENTS = {"t", "f", "t_hc3", "f_hc3", "t_hc0", "f_hc0"}  # methods whose statistic is Student's t or F
 _STATISTICS = ("T_STAT", "Z_STAT", "T_OR_F_STAT", "Z_OR_F_STAT", "Z_OR_CHISQ_STAT", "F_STAT", "STAT")
 _LOG_P = ("LOG10_P", "NEG_LOG10_P")
 _SUFFIXES = (".glm.linear", ".glm.logistic.hybrid", ".glm.logistic", ".glm.firth", ".txt", ".tsv")
@@ -124,10 +125,10 @@ def _method(names: Sequence[str]) -> pl.Expr:
 
 
 def write(group: Group) -> list[pl.Expr]:
-    """The columns of ``.glm.linear`` where every method is t, else of ``.glm.logistic.hybrid`` with betas."""
+    """The columns of ``.glm.linear`` where every statistic is t or F, else of ``.glm.logistic.hybrid`` with betas."""
     swapped = effect_is_reference()
     effect, other = pl.col("effect_allele"), pl.col("other_allele")
-    linear = group.methods <= {"t", "f"}
+    linear = group.methods <= _STUDENTS
     kind = "T" if linear else "Z"
     joint = any(test.endswith("_2df") for test in group.tests)
     test = renamed(pl.col("test"), TESTS).str.replace(r"^add:(.+)$", "ADDx$1")
