@@ -365,6 +365,12 @@ def test_a_conversion_takes_what_fits(monkeypatch):
     assert ConversionSizes.fit(None, 20_000, 8) == ConversionSizes(8)
 
 
+@pytest.mark.parametrize("n_bytes", [2**20, 2**29 + 1, int(1.05 * 2**30), int(1.14 * 2**30), 7 * 2**30 + 12345, 2**40])
+def test_what_is_said_to_be_enough_is(n_bytes):
+    said = memory.enough_memory(n_bytes)
+    assert 1.02 * n_bytes <= memory.parse_memory(said) <= 1.02 * n_bytes + 0.11 * 2**30, said
+
+
 def test_a_conversion_that_cannot_fit_is_refused(files, tmp_path):
     with pytest.raises(ga.PlanError, match=r"--memory 100MiB is too little to convert 300 samples") as refusal:
         ga.convert(files.vcf, tmp_path / "x.zarr", memory="100MiB")

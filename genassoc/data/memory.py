@@ -1,6 +1,7 @@
 """Sizes of memory as people write them, and what this process holds of it."""
 
 import contextlib
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -41,6 +42,14 @@ def parse_memory(size: str | int) -> int:
 def show_memory(n_bytes: float) -> str:
     """Bytes for people, in a form that `parse_memory` reads: "3.2GiB"."""
     return f"{n_bytes / 2**30:.1f}GiB" if n_bytes >= 2**30 else f"{max(n_bytes / 2**20, 1):.0f}MiB"
+
+
+def enough_memory(n_bytes: float) -> str:
+    """What to ask for where so many bytes are the least: a little more, and rounded up, so that it is accepted."""
+    more = 1.02 * n_bytes
+    if more >= 2**30:
+        return f"{math.ceil(more / 2**30 * 10) / 10:.1f}GiB"
+    return f"{math.ceil(more / 2**20)}MiB"
 
 
 def resident_memory() -> int:

@@ -10,7 +10,7 @@ import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from genassoc.data.memory import give_back_freed_memory, parse_memory, resident_memory, show_memory
+from genassoc.data.memory import enough_memory, give_back_freed_memory, parse_memory, resident_memory, show_memory
 from genassoc.engine.executors import Executor, Serial, Threads
 from genassoc.engine.plan import Plan, Task
 from genassoc.engine.rehearsal import FIRST_BLOCK, MIN_BLOCK, WRITER, Needs, estimated_needs, pickled_bytes, rehearse
@@ -67,7 +67,7 @@ def fit(needs: Needs, cap: int, n_threads: int, block_variants: int, task_varian
         raise PlanError(
             f"--memory {show_memory(cap)} is too little: the program, the phenotypes and the null models take "
             f"{show_memory(needs.process)}, and one thread with the smallest blocks "
-            f"{show_memory(least - needs.process)} more. Give at least --memory {show_memory(1.02 * least)}, or test fewer "
+            f"{show_memory(least - needs.process)} more. Give at least --memory {enough_memory(least)}, or test fewer "
             "traits at a time." + ("" if recut else " A new plan with --memory has smaller tasks.")
         )
     return best[1]
@@ -214,7 +214,7 @@ def fitted(
     if peak > cap:
         raise PlanError(
             f"--memory {show_memory(cap)} is too little: fitting the null models alone took {show_memory(peak)}. Give at "
-            f"least --memory {show_memory(1.02 * max(peak, needs.total(1, MIN_BLOCK, MIN_BLOCK)))}, or test fewer traits at a "
+            f"least --memory {enough_memory(max(peak, needs.total(1, MIN_BLOCK, MIN_BLOCK)))}, or test fewer traits at a "
             "time."
         )
     chosen = fit(needs, cap, wanted, plan.block_variants, largest, recut)
@@ -240,7 +240,7 @@ def _fitted_workers(
     if here > cap:
         raise PlanError(
             f"--memory {show_memory(cap)} is too little for this process, which fits the null models and hands them out: "
-            f"give at least --memory {show_memory(1.02 * max(here, needs.total(1, MIN_BLOCK, MIN_BLOCK)))}, or test fewer "
+            f"give at least --memory {enough_memory(max(here, needs.total(1, MIN_BLOCK, MIN_BLOCK)))}, or test fewer "
             "traits at a time."
         )
     largest = max(task.n_variants for task in plan.tasks)

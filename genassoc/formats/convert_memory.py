@@ -6,7 +6,7 @@ The bytes of a store do not depend on it: shards are as large as ever, but fewer
 from dataclasses import dataclass
 
 from genassoc.data import schema
-from genassoc.data.memory import parse_memory, resident_memory, show_memory
+from genassoc.data.memory import enough_memory, parse_memory, resident_memory, show_memory
 from genassoc.errors import PlanError
 from genassoc.shapes import packed_bytes
 
@@ -70,7 +70,7 @@ class ConversionSizes:
             raise PlanError(
                 f"--memory {show_memory(cap)} is too little to convert {n_samples:,} samples: the program takes "
                 f"{show_memory(fixed)}, a shard of the store {show_memory((1 + _COMPRESSED) * shard)}. Give at least --memory "
-                f"{show_memory(1.02 * least)}."
+                f"{enough_memory(least)}."
             )
         ahead = total(1, _LEAST_IN_FLIGHT, True) <= cap
         n = max(1, min(threads, (cap - total(0, _LEAST_IN_FLIGHT, ahead)) // _THREAD))
