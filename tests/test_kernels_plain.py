@@ -1,4 +1,4 @@
-"""The tiny kernel tests again, in other processes: as plain Python, and compiled with bounds checks.
+"""The tiny kernel tests again, in another process: as plain Python here, compiled with bounds checks in test_kernels_bounds.
 
 Compiled code does not raise at an index out of bounds; plain Python wraps a negative one and overflows where
 numba widens. Each run sees what the other does not.
@@ -15,8 +15,12 @@ TESTS = Path(__file__).parent
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("switch", ["NUMBA_DISABLE_JIT", "NUMBA_BOUNDSCHECK"])
-def test_kernel_tests_pass(switch, tmp_path):
+def test_kernel_tests_pass_as_plain_python(tmp_path):
+    run_kernel_tests("NUMBA_DISABLE_JIT", tmp_path)
+
+
+def run_kernel_tests(switch: str, tmp_path: Path) -> None:
+    """Every test marked ``kernel``, in a process with this switch of numba's on."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     # Bounds checks are compiled in: such code must not get into the cache of the code without.
     environment |= {switch: "1", "GENASSOC_CACHE_DIR": str(tmp_path), "PYTHONPATH": _python_path()}
