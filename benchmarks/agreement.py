@@ -45,9 +45,10 @@ WALD = Tolerance(
     se=2.5e-2,
 )
 REFINED = Tolerance(
+    0.5,
     0.25,
-    0.25,
-    "different tests: our score test against their Wald test, MAC 100 and more, larger where p is small",
+    "different tests: our score test against their Wald test, MAC 100 and more, larger where p is small; with 1 % of cases the "
+    "score test's one-step estimate and its error are a third of an error off",
     0.95,
 )
 SGKIT = Tolerance(
