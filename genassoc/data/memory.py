@@ -47,9 +47,8 @@ def show_memory(n_bytes: float) -> str:
 def enough_memory(n_bytes: float) -> str:
     """What to ask for where so many bytes are the least: a little more, and rounded up, so that it is accepted."""
     more = 1.02 * n_bytes
-    if more >= 2**30:
-        return f"{math.ceil(more / 2**30 * 10) / 10:.1f}GiB"
-    return f"{math.ceil(more / 2**20)}MiB"
+    step = 2**30 / 10 if more >= 2**30 else 2**20  # of what `show_memory` shows
+    return show_memory(math.ceil(more / step) * step)
 
 
 def resident_memory() -> int:

@@ -6,6 +6,7 @@ The likelihood and what samples add to its score are those of `genassoc.kernels.
 import numpy as np
 
 from genassoc.kernels import jit
+from genassoc.kernels.copies import put
 from genassoc.kernels.cox_sums import RiskSets
 from genassoc.kernels.cox_weighted import fit, influences
 from genassoc.kernels.interaction_logistic import GE, ITERATIONS, G
@@ -83,8 +84,7 @@ def wald_pairs(
                 D[i, j] = kept[i, j + 1]
             D[i, P - 2] = g[i] * e[who[i]] - mean_ge
             D[i, P - 1] = g[i] - mean
-        for j in range(P - 2):
-            beta[j] = first[j]
+        put(beta, 0, first)
         status[r] = _one_row(D, prior[who], part, beta, contrasts, numbers[r], freedom[r])
 
 

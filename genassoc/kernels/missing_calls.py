@@ -95,6 +95,15 @@ def _add_residuals(
 
 
 @jit
+def _clear(lacking: Float64Array, size: int, touched: BoolArray) -> None:
+    """Set each touched pattern's part of lacking (P * size,) to zeros, and say that none is touched."""
+    for p in range(touched.size):
+        if touched[p]:
+            lacking[p * size : (p + 1) * size] = 0.0
+            touched[p] = False
+
+
+@jit
 def sum_missing(
     samples: Int64Array,
     pointers: Int64Array,
@@ -132,10 +141,7 @@ def sum_missing(
     D, size = every.size // C, every.size
     every[:] = 0.0
     residuals[:] = 0.0
-    for p in range(touched.size):
-        if touched[p]:
-            lacking[p * size : (p + 1) * size] = 0.0
-            touched[p] = False
+    _clear(lacking, size, touched)
     for first in range(0, samples.size, BATCH):
         stop = min(samples.size, first + BATCH)
         _gather(samples, first, stop, pointers, Q, D, rows)
@@ -164,10 +170,7 @@ def sum_missing_covariates(
     """As `sum_missing`, of q (D,) alone, at the beginning of every (C * D,) and of each pattern's part of lacking."""
     every[:] = 0.0
     size = every.size
-    for p in range(touched.size):
-        if touched[p]:
-            lacking[p * size : (p + 1) * size] = 0.0
-            touched[p] = False
+    _clear(lacking, size, touched)
     for sample in samples:
         for d in range(0, D, DOUBLES):
             add_scaled(every, d, Q, sample * D + d, 1.0)

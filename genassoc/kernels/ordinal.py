@@ -91,7 +91,7 @@ def start_thresholds(level: Int64Array, M: int, theta: Float64Array) -> None:
 
 
 @jit
-def _levels_left(level: Int64Array, n_levels: int) -> tuple[Int64Array, int]:
+def levels_left(level: Int64Array, n_levels: int) -> tuple[Int64Array, int]:
     """Levels numbered anew without those that no sample has, and the last number."""
     new = np.zeros(n_levels, np.int64)
     for i in range(level.size):
@@ -141,7 +141,7 @@ def analyse_rows(
         dropped[q] = False
         if who.size < X.shape[0]:
             XX, _, dropped[q] = independent_columns(XX, np.zeros(X.shape[1]))
-        left, M = _levels_left(level[who], n_levels)
+        left, M = levels_left(level[who], n_levels)
         if M < 1:
             status[q] = ONE_OUTCOME
             continue

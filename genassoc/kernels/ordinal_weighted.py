@@ -14,9 +14,11 @@ import math
 import numpy as np
 
 from genassoc.kernels import jit
+from genassoc.kernels.copies import put
 from genassoc.kernels.logistic import solve_lower, solve_upper
 from genassoc.kernels.logistic_rows import independent_columns
 from genassoc.kernels.newton import UNDER_WAY, advance, at_start
+from genassoc.kernels.ordinal import levels_left
 from genassoc.kernels.ordinal_terms import sample_terms
 from genassoc.kernels.rows import (
     BETA,
@@ -217,26 +219,19 @@ def wald_rows(
         dropped[q] = False
         if who.size < X.shape[0]:
             XX, _, dropped[q] = independent_columns(XX, np.zeros(X.shape[1]))
-        present, M = np.zeros(n_levels, np.int64), -1
-        for i in range(who.size):
-            present[level[who[i]]] = 1
-        for k in range(n_levels):
-            M += present[k]
-            present[k] = M
+        own, M = levels_left(level[who], n_levels)
         if M < 1:
             status[q] = ONE_OUTCOME
             continue
         P = XX.shape[1]
-        D, parameters, own, centre = np.empty((who.size, P)), np.zeros(M + P), np.empty(who.size, np.int64), g.mean()
+        D, parameters, centre = np.empty((who.size, P)), np.zeros(M + P), g.mean()
         for i in range(who.size):
-            own[i] = present[level[who[i]]]
             D[i, P - 1] = g[i] - centre
             for j in range(P - 1):
                 D[i, j] = XX[i, j + 1]
         start_thresholds(own, prior[who], M, parameters[:M])
         if M == n_levels - 1 and not dropped[q]:
-            for a in range(start.size):
-                parameters[a] = start[a]
+            put(parameters, 0, start)
         status[q] = _one_row(D, own, prior[who], M, parameters, power, numbers[q])
 
 

@@ -6,6 +6,7 @@ The estimates and what samples add to their errors are those of `genassoc.kernel
 import numpy as np
 
 from genassoc.kernels import jit
+from genassoc.kernels.copies import put
 from genassoc.kernels.glm import BINOMIAL, GAUSSIAN, fit
 from genassoc.kernels.interaction_logistic import GE, ITERATIONS, G
 from genassoc.kernels.logistic import solve_lower
@@ -85,8 +86,7 @@ def wald_pairs(
                 D[i, c] = XX[i, c]
             D[i, C] = g[i] * e[who[i]]
             D[i, C + 1] = g[i]
-        for c in range(C):
-            beta[c] = first[c]
+        put(beta, 0, first)
         status[r] = _one_row(
             family, D, own, offset[who], prior[who], beta, power, contrasts, numbers[r], freedom[r]
         )  # fmt: skip
