@@ -167,7 +167,7 @@ FAULTS = [
         "\ntry:\n    import zarr\nexcept ImportError:\n    zarr = None\n",
         "at module level",
     ),
-    (too_long, "data/store.py", "\n" * (MAX_LINES + 1), "more than 400"),
+    (too_long, "data/store.py", "\n" * (MAX_LINES + 1), f"more than {MAX_LINES}"),
     (nameless, "data/utils.py", '"""U."""\n', "data/utils.py"),
     (nameless, "helpers/arrays.py", '"""U."""\n', "helpers/arrays.py"),
     (unfinished, "data/store.py", f"{LATE}raise NotImplementedError\n", "NotImplementedError"),
