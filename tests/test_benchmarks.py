@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
@@ -102,3 +103,28 @@ def test_dask_overhead(monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert printed.count("| whole process |") == 2 and printed.count("| run alone, cluster up |") == 4
     assert "the same bytes in all" in printed and "50 tasks without work" in printed
+
+
+def test_calibration_in_the_corners(monkeypatch, capsys, tmp_path):
+    """A toy run that stops and goes on has the counts of one that never stopped, and its bounds are Clopper and Pearson's."""
+    import calibration_corners as corners
+
+    monkeypatch.setattr(corners, "V", 8)
+    monkeypatch.setattr(corners, "T", 2)
+    key = "linear|model|normal|500"
+    stopped = corners.run(tmp_path / "a.json", 16, np.inf, key)
+    again = corners.run(tmp_path / "a.json", 48, np.inf, key)
+    whole = corners.run(tmp_path / "b.json", 48, np.inf, key)
+    timeless = [
+        {name: {k: v for k, v in cell.items() if k != "seconds"} for name, cell in state[key]["bins"].items()}
+        for state in (again, whole)
+    ]
+    assert stopped != again and timeless[0] == timeless[1]
+    cell = whole[key]["bins"]["MAC 20-50"]
+    assert cell["rows"] == cell["tests"] == 48 and cell["batches"] == 3
+    # No finding among n tests: the upper limit is 1 - 0.05^(1/n).
+    assert corners.upper_bound(cell | {"fine": [0, 0, 0]}, "fine", 0, 0.95) == pytest.approx(
+        (1 - 0.05 ** (1 / 48)) / 0.01
+    )
+    assert all("not yet told" in line or "FAILS" in line for line in corners.holm_failures(whole))
+    assert len(corners.tables(whole)) == len(corners.BINS) + 5
