@@ -14,11 +14,12 @@ from genassoc.data import cohort_recipe as recipe
 from genassoc.data import variant_statistics as statistics
 from genassoc.data.block import GenotypeBlock, take_samples
 from genassoc.data.codings import sex_codes
+from genassoc.data.contigs import Contigs, contigs_of
 from genassoc.data.design import Design, Kind, build_design
 from genassoc.data.ledger import LEDGER_SCHEMA, design_ledger, drop_samples, sample_ledger, variant_rows
 from genassoc.data.matching import first_few, mismatch_message, near_misses
 from genassoc.data.phenotypes import Phenotypes
-from genassoc.data.ploidy import PloidyRules, build_named, build_of, contig_names
+from genassoc.data.ploidy import PloidyRules, build_named, build_of, contig_names, kinds_of
 from genassoc.data.sample_selection import samples_where
 from genassoc.data.variant_selection import (
     DROPPED_SCHEMA,
@@ -26,6 +27,7 @@ from genassoc.data.variant_selection import (
     variant_ids,
     with_neighbours,
 )
+from genassoc.data.variants import KEY_COLUMN
 from genassoc.errors import PhenotypeError, SampleMismatchError
 from genassoc.shapes import Array, BoolArray, Int64Array
 
@@ -297,15 +299,27 @@ class Cohort:
 
         See `genassoc.data.variant_statistics.variant_statistics`.
         """
-        chromosomes = contig_names(self._contig_runs, block.start, block.start + block.n_variants)
-        return statistics.variant_statistics(block, chromosomes, masks or self._masks, hwe=hwe)
+        runs = kinds_of(self._contig_runs, self.contigs)
+        kinds = contig_names(runs, block.start, block.start + block.n_variants)
+        return statistics.variant_statistics(block, kinds, masks or self._masks, hwe=hwe)
 
     def _metadata(self, start: int, stop: int) -> pl.DataFrame:
-        """Variant metadata, with ``multi_allelic`` where a predicate asks for it."""
-        if not self.selection.needs_neighbours:
-            return self.store.variants(start, stop)
-        before, after = max(start - 1, 0), min(stop + 1, self.n_variants)
-        return with_neighbours(self.store.variants(before, after), start - before, stop - before)
+        """Variant metadata, with ``multi_allelic`` and keys of chromosomes where a predicate asks for them."""
+        if self.selection.needs_neighbours:
+            before, after = max(start - 1, 0), min(stop + 1, self.n_variants)
+            table = with_neighbours(self.store.variants(before, after), start - before, stop - before)
+        else:
+            table = self.store.variants(start, stop)
+        if not self.selection.needs_keys:
+            return table
+        runs = [(self.contigs.key(contig), first, last) for contig, first, last in self._contig_runs]
+        keys = contig_names(runs, start, stop)
+        return table.with_columns(pl.Series(KEY_COLUMN, keys.tolist(), dtype=pl.String))
+
+    @cached_property
+    def contigs(self) -> Contigs:
+        """Which chromosome each contig of the store means."""
+        return contigs_of(self.store)
 
     @cached_property
     def _contig_runs(self) -> list[tuple[str, int, int]]:
@@ -315,7 +329,7 @@ class Cohort:
     def ploidy(self) -> PloidyRules:
         """What chromosomes and sex say of calls."""
         build = self.build or build_of(self.store)
-        return PloidyRules.of(self._contig_runs, self.block_columns, self.block_width, self.sex, build)
+        return PloidyRules.of(self._contig_runs, self.contigs, self.block_columns, self.block_width, self.sex, build)
 
     @cached_property
     def _masks(self) -> statistics.SampleMasks:

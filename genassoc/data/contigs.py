@@ -123,7 +123,9 @@ def same_chromosome(name: str, contigs: Iterable[str]) -> list[str]:
     """Contigs that mean the chromosome ``name``, however spelled; ``name`` itself first where it is one of them."""
     names = list(contigs)
     keys, wanted = Contigs.of(names), region_keys(name)
-    return sorted((other for other in names if other == name or keys.key(other) in wanted), key=lambda other: other != name)
+    return sorted(
+        (other for other in names if other == name or keys.key(other) in wanted), key=lambda other: other != name
+    )
 
 
 def dialect_of(name: str) -> str | None:

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from genassoc.data.block import AUTOSOMAL, HAPLOID_CHROMOSOME, X_OUTSIDE_PAR, GenotypeBlock, Places
-from genassoc.data.variants import contig_key
+from genassoc.data.contigs import MT, X, Y, Contigs, build_of_accession, chromosome_of
 from genassoc.errors import InputError
 from genassoc.kernels import recode
 from genassoc.kernels.counts import mask_words, popcount_rows
@@ -26,21 +26,26 @@ if TYPE_CHECKING:
 MALE, FEMALE = 1, 2
 Run = tuple[str, int, int]
 
-# Pseudo-autosomal regions, first and last position (Genome Reference Consortium).
+# Pseudo-autosomal regions, first and last position (Genome Reference Consortium; T2T Consortium, chm13v2.0_PAR.bed).
 PAR: Mapping[str, Mapping[str, tuple[tuple[int, int], tuple[int, int]]]] = {
     "GRCh37": {"X": ((60_001, 2_699_520), (154_931_044, 155_260_560)), "Y": ((10_001, 2_649_520), (59_034_050, 59_363_566))},
     "GRCh38": {"X": ((10_001, 2_781_479), (155_701_383, 156_030_895)), "Y": ((10_001, 2_781_479), (56_887_903, 57_217_415))},
+    "T2T-CHM13": {"X": ((1, 2_394_410), (153_925_835, 154_259_566)), "Y": ((1, 2_458_320), (62_122_810, 62_460_029))},
 }  # fmt: skip
 _LENGTHS = {
     ("1", 249_250_621): "GRCh37", ("X", 155_270_560): "GRCh37", ("Y", 59_373_566): "GRCh37",
     ("1", 248_956_422): "GRCh38", ("X", 156_040_895): "GRCh38", ("Y", 57_227_415): "GRCh38",
+    ("1", 248_387_328): "T2T-CHM13", ("X", 154_259_566): "T2T-CHM13", ("Y", 62_460_029): "T2T-CHM13",
 }  # fmt: skip
 _POSITIONS = 65_536  # looked at together
-_BUILDS = {"grch37": "GRCh37", "hg19": "GRCh37", "b37": "GRCh37", "grch38": "GRCh38", "hg38": "GRCh38", "b38": "GRCh38"}
+_BUILDS = {
+    "grch37": "GRCh37", "hg19": "GRCh37", "b37": "GRCh37", "grch38": "GRCh38", "hg38": "GRCh38", "b38": "GRCh38",
+    "t2t-chm13": "T2T-CHM13", "chm13": "T2T-CHM13", "t2t": "T2T-CHM13", "hs1": "T2T-CHM13",
+}  # fmt: skip
 
 
 def build_named(name: str | None) -> str | None:
-    """ "GRCh37" or "GRCh38" of one of its names; None of None.
+    """ "GRCh37", "GRCh38" or "T2T-CHM13" of one of its names; None of None.
 
     Raises
     ------
@@ -51,19 +56,21 @@ def build_named(name: str | None) -> str | None:
         return None
     build = _BUILDS.get(str(name).strip().lower())
     if build is None:
-        raise InputError(f"build = {name!r}: the genome builds are GRCh37 (hg19) and GRCh38 (hg38)")
+        raise InputError(f"build = {name!r}: the genome builds are GRCh37 (hg19), GRCh38 (hg38) and T2T-CHM13 (hs1)")
     return build
 
 
 def build_of(store: "GenotypeStore") -> str | None:
-    """The build that the contig lengths of the store's VCF tell; None where they do not."""
+    """The build that the contig lengths of the store's VCF tell, or the accessions of X and Y; None where neither does."""
     lengths = getattr(store, "attributes", {}).get("contig_lengths", {})
-    found = {_LENGTHS.get((contig_key(name), int(length))) for name, length in lengths.items()} - {None}
+    found = {_LENGTHS.get((chromosome_of(name) or "", int(length))) for name, length in lengths.items()}
+    found |= {build_of_accession(str(name)) for name in store.contigs}
+    found -= {None}
     return found.pop() if len(found) == 1 else None
 
 
 def in_par(kind: str, positions: Int64Array, build: str | None) -> BoolArray:
-    """Which positions (V,) of X or Y are pseudo-autosomal; without a build, where both builds agree.
+    """Which positions (V,) of X or Y are pseudo-autosomal; without a build, where GRCh37 and GRCh38 agree.
 
     Raises
     ------
@@ -98,6 +105,11 @@ def contig_names(runs: Sequence[Run], start: int, stop: int) -> Array:
     return names
 
 
+def kinds_of(runs: Sequence[Run], contigs: Contigs) -> list[Run]:
+    """Runs of contigs with the chromosome that each means in place of its name; "" where none is known."""
+    return [(contigs.chromosomes.get(contig) or "", start, stop) for contig, start, stop in runs]
+
+
 @dataclass(frozen=True, eq=False)
 class PloidyRules:
     """What chromosomes and stated sex say of the calls of a cohort.
@@ -105,7 +117,7 @@ class PloidyRules:
     Attributes
     ----------
     runs : tuple of (kind, start, stop)
-        Variants of the store on "X", "Y" and "MT".
+        Variants of the store on contigs of "X", "Y" and "MT", however these are named.
     columns : int64 array (N,)
         The cohort's samples in its blocks.
     width : int
@@ -113,7 +125,7 @@ class PloidyRules:
     sex : int8 array (N,) or None
         1 male, 2 female, 0 unknown.
     build : str or None
-        "GRCh37", "GRCh38", or not known.
+        "GRCh37", "GRCh38", "T2T-CHM13", or not known.
     """
 
     runs: tuple[Run, ...]
@@ -124,11 +136,17 @@ class PloidyRules:
 
     @classmethod
     def of(
-        cls, runs: Sequence[Run], columns: Int64Array, width: int, sex: Array | None, build: str | None
+        cls,
+        runs: Sequence[Run],
+        contigs: Contigs,
+        columns: Int64Array,
+        width: int,
+        sex: Array | None,
+        build: str | None,
     ) -> "PloidyRules":
         """The rules for the contigs ``runs`` of a store."""
-        kinds = ((contig_key(contig), start, stop) for contig, start, stop in runs)
-        return cls(tuple(run for run in kinds if run[0] in ("X", "Y", "MT")), columns, width, sex, build)
+        special = tuple(run for run in kinds_of(runs, contigs) if run[0] in (X, Y, MT))
+        return cls(special, columns, width, sex, build)
 
     def columns_of(self, sex: int) -> Int64Array:
         """Columns of the samples of a sex; none where it is not known."""

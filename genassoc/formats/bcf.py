@@ -12,7 +12,7 @@ from typing import Any
 
 from genassoc.errors import InputError
 from genassoc.formats import bgzf
-from genassoc.formats.source import LAST_POSITION, Piece, Place, Region
+from genassoc.formats.source import LAST_POSITION, Piece, Place, Region, spelled_as
 from genassoc.formats.vcf_header import VcfHeader, parse_header
 from genassoc.formats.vcf_scan import LineScanner
 from genassoc.shapes import Int64Array
@@ -55,7 +55,7 @@ class BcfSource:
             if not regions:
                 self._first = self._first_record(file)
         self.sample_ids = self._header.sample_ids
-        self.regions = regions
+        regions = self.regions = spelled_as(regions, self.contigs, self.notes)
         if regions and not self._indexed:
             self.notes.append(f"{path.name}: no index, read whole for the regions")
         rank = {name: number for number, name in enumerate(self.contigs)}

@@ -8,14 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from genassoc.data.contigs import dialect_of, same_chromosome
 from genassoc.errors import InputError
 from genassoc.formats import bgzf
 from genassoc.formats.bcf import BcfSource
 from genassoc.formats.source import Region, Source, merge_regions, parse_region
 from genassoc.formats.vcf import VcfSource
 from genassoc.shapes import Int64Array
-
-_STANDARD = {*(str(n) for n in range(1, 23)), "X", "Y", "M", "MT"}
 
 
 def expand(inputs: str | Path | Sequence[str | Path]) -> list[Path]:
@@ -186,29 +185,30 @@ class ContigCheck:
     """Refuses files of which one writes chr1 and another 1: their variants would never meet."""
 
     def __init__(self) -> None:
-        self._styles: dict[bool, tuple[Path, str]] = {}
+        self._styles: dict[str, tuple[Path, str]] = {}
+        self._seen: set[tuple[Path, str]] = set()
 
     def see(self, path: Path, contigs: Sequence[str]) -> None:
         """Contigs that records of ``path`` have."""
         for contig in contigs:
-            if contig.removeprefix("chr") not in _STANDARD:
+            if (path, contig) in self._seen:
                 continue
-            style = contig.startswith("chr")
-            other = self._styles.get(not style)
-            if other is not None and other[0] != path:
-                raise InputError(
-                    f"{path}: names its contigs like '{contig}', {other[0]} like '{other[1]}'; rename the contigs of one "
-                    "(bcftools annotate --rename-chrs), so that both say the same"
-                )
+            self._seen.add((path, contig))
+            style = dialect_of(contig)
+            if style is None:
+                continue
+            for known, other in self._styles.items():
+                if known != style and other[0] != path:
+                    raise InputError(
+                        f"{path}: names its contigs like '{contig}', {other[0]} like '{other[1]}'; rename the contigs of "
+                        "one (bcftools annotate --rename-chrs), so that both say the same"
+                    )
             self._styles.setdefault(style, (path, contig))
 
 
 def check_regions(regions: list[Region], contigs: Sequence[str]) -> None:
-    """Raise `InputError` where a region's contig is none of those there are."""
+    """Raise `InputError` where a region's contig is none of those there are, by whatever name."""
     for region in regions:
-        if contigs and region.contig not in contigs:
-            name = region.contig
-            near = name.removeprefix("chr") if name.startswith("chr") else "chr" + name
-            hint = f"did you mean '{near}'? " if near in contigs else ""
+        if contigs and region.contig not in contigs and not same_chromosome(region.contig, contigs):
             shown = ", ".join(contigs[:30]) + (", ..." if len(contigs) > 30 else "")
-            raise InputError(f"region on contig '{name}', which no input has; {hint}the contigs are: {shown}")
+            raise InputError(f"region on contig '{region.contig}', which no input has; the contigs are: {shown}")

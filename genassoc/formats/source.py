@@ -6,7 +6,7 @@ parallel, writing is ordered, and a conversion resumes at any piece.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 
 import polars as pl
 
+from genassoc.data.contigs import same_chromosome
 from genassoc.data.variant_columns import VariantColumns
 from genassoc.errors import InputError
 from genassoc.shapes import Int64Array, UInt8Array
@@ -175,6 +176,20 @@ def parse_region(text: str) -> Region:
     if not text.strip() or text != text.strip() or (colon and not any(c.isalpha() for c in bounds)):
         raise InputError(f"region '{text}' cannot be read; write contig or contig:first-last, 1-based, both included")
     return Region(text, 0, LAST_POSITION)
+
+
+def spelled_as(regions: list[Region], contigs: Sequence[str], notes: list[str]) -> list[Region]:
+    """The regions with their contigs named as a file names them; what was found under another name is noted."""
+    if not regions or not contigs:
+        return regions
+    found = []
+    for region in regions:
+        names = same_chromosome(region.contig, contigs) or [region.contig]
+        found += [Region(name, region.first, region.last) for name in names]
+        others = [name for name in names if name != region.contig]
+        if others:
+            notes.append(f"region on {region.contig}: taken as {' and '.join(others)}, another name of the same chromosome")
+    return merge_regions(found)
 
 
 def merge_regions(regions: list[Region]) -> list[Region]:

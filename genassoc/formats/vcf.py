@@ -9,7 +9,7 @@ from pathlib import Path
 from genassoc.errors import InputError
 from genassoc.formats import bgzf, tabix
 from genassoc.formats.bgzf import Chunk
-from genassoc.formats.source import Piece, Place, Region, VariantBatch
+from genassoc.formats.source import Piece, Place, Region, VariantBatch, spelled_as
 from genassoc.formats.vcf_header import MAX_HEADER_BYTES, VcfHeader, is_vcf_start, parse_header
 from genassoc.formats.vcf_scan import LineScanner
 from genassoc.shapes import Int64Array
@@ -47,25 +47,27 @@ class VcfSource:
         self.contigs = self._header.contigs
         self.contig_lengths = self._header.contig_lengths
         self.contigs_complete = False  # VCF lets records use contigs that the header does not name
-        self.regions = regions
         self._stretches: list[tuple[int, int]] | None = None
         self.work = float(path.stat().st_size)
-        if regions:
-            self._find_stretches(regions)
+        self.regions = self._find_stretches(regions) if regions else []
 
-    def _find_stretches(self, regions: list[Region]) -> None:
-        """Where the regions lie, if there is an index."""
+    def _find_stretches(self, regions: list[Region]) -> list[Region]:
+        """The regions as the file names their contigs; where they lie, if there is an index."""
         index_path = tabix.find_index(self.path) if self._layout == "bgzf" else None
         if index_path is None:
             self.notes.append(f"{self.path.name}: no index, read whole for the regions")
-            return
+            first = self.first_contig()
+            names = self.contigs if first is None or first in self.contigs else (*self.contigs, first)
+            return spelled_as(regions, names, self.notes)
         if index_path.stat().st_mtime < self.path.stat().st_mtime:
             self.notes.append(f"{index_path.name}: is older than the file it indexes")
         index = tabix.read_index(index_path)
         self.contigs = index.contigs
         self.contigs_complete = True
-        self._stretches = index.stretches(regions)
+        named = spelled_as(regions, index.contigs, self.notes)
+        self._stretches = index.stretches(named)
         self.work = float(sum((b >> 16) - (a >> 16) + 2**16 for a, b in self._stretches))
+        return named
 
     def _chunks(self, pool: Executor, address: int = 0, stop: int | None = None) -> Iterator[Chunk]:
         if self._layout == "plain":
