@@ -95,7 +95,9 @@ _SEPARATORS = r"[ _.:-]"
 def bare_name(name: str) -> str:
     """A contig's name without spelling: chr1, 1, 01 and Chr_1 are "1", chrX_nonPAR is "XNONPAR", NC_000023.11 "NC_000023"."""
     text = re.sub(_PREFIX, "", name.strip().upper())
-    text = re.sub(_VERSION, r"\1", re.sub(_FRAME, r"\1", re.sub(_ZEROS, r"\1", text)))
+    text = re.sub(_ZEROS, r"\1", text)
+    if "|" in text or "." in text:
+        text = re.sub(_VERSION, r"\1", re.sub(_FRAME, r"\1", text))
     word = re.sub(_SEPARATORS, "", text)
     return word if word in _BY_WORD else text
 
@@ -117,15 +119,6 @@ def chromosome_of(name: str) -> str | None:
 def region_keys(name: str) -> tuple[str, ...]:
     """What `Contigs.key` may say of a contig for which a region named ``name`` asks."""
     return (chromosome_of(name) or name, f"={bare_name(name)}")
-
-
-def same_chromosome(name: str, contigs: Iterable[str]) -> list[str]:
-    """Contigs that mean the chromosome ``name``, however spelled; ``name`` itself first where it is one of them."""
-    names = list(contigs)
-    keys, wanted = Contigs.of(names), region_keys(name)
-    return sorted(
-        (other for other in names if other == name or keys.key(other) in wanted), key=lambda other: other != name
-    )
 
 
 def dialect_of(name: str) -> str | None:
@@ -216,6 +209,12 @@ class Contigs:
     def key(self, name: str) -> str:
         """The same of all contigs of one chromosome; of others a name of its own."""
         return f"={bare_name(name)}" if self.many else (self.chromosomes.get(name) or name)
+
+    def same(self, name: str) -> list[str]:
+        """Contigs that mean the chromosome ``name``, however spelled; ``name`` itself first where it is one of them."""
+        wanted = region_keys(name)
+        found = [other for other in self.chromosomes if other == name or self.key(other) in wanted]
+        return sorted(found, key=lambda other: other != name)
 
     @cached_property
     def twice(self) -> dict[str, list[str]]:

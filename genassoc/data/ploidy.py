@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from genassoc.data.block import AUTOSOMAL, HAPLOID_CHROMOSOME, X_OUTSIDE_PAR, GenotypeBlock, Places
-from genassoc.data.contigs import MT, X, Y, Contigs, build_of_accession, chromosome_of
+from genassoc.data.contigs import MT, Contigs, X, Y, build_of_accession, chromosome_of
 from genassoc.errors import InputError
 from genassoc.kernels import recode
 from genassoc.kernels.counts import mask_words, popcount_rows

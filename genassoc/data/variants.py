@@ -14,7 +14,7 @@ from operator import or_
 import numpy as np
 import polars as pl
 
-from genassoc.data.contigs import region_keys, same_chromosome
+from genassoc.data.contigs import Contigs, region_keys
 from genassoc.errors import InputError
 
 METADATA_COLUMNS = (
@@ -233,6 +233,6 @@ def check_contigs(regions: Sequence[Region], contigs: Sequence[str]) -> None:
         Names the contig and those there are.
     """
     for region in regions:
-        if region.contig not in contigs and not same_chromosome(region.contig, contigs):
+        if region.contig not in contigs and not Contigs.of(contigs).same(region.contig):
             shown = ", ".join(contigs[:30]) + (", ..." if len(contigs) > 30 else "")
             raise InputError(f"in_region({region}): the store has no contig '{region.contig}'. It has: {shown}")

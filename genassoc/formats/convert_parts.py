@@ -81,7 +81,9 @@ def convert_part(
     for stretch in stretches:
         wanted.setdefault(stretch.source, []).extend([stretch.region] if stretch.region else [])
     whole = _whole(plan, work)
-    sources = [choosing.open_source(Path(plan.inputs[number]), regions) for number, regions in wanted.items()]
+    sources = [
+        choosing.open_source(Path(plan.inputs[number]), regions, exact=True) for number, regions in wanted.items()
+    ]
     columns = [whole.choice.columns[number] for number in wanted]
     choice = choosing.SampleChoice(whole.choice.sample_ids, columns)
     store = _part_store(work, part)

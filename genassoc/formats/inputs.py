@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from genassoc.data.contigs import dialect_of, same_chromosome
+from genassoc.data.contigs import Contigs, dialect_of
 from genassoc.errors import InputError
 from genassoc.formats import bgzf
 from genassoc.formats.bcf import BcfSource
@@ -63,17 +63,20 @@ def natural_order(name: str) -> list[tuple[int, int, str]]:
     return [(0, int(p), p) if p.isdigit() else (1, 0, p) for p in pieces if p]
 
 
-def open_source(path: Path, regions: list[Region]) -> Source:
-    """The source for a file, by its bytes and not by its name; `InputError` where it is nothing we read."""
+def open_source(path: Path, regions: list[Region], *, exact: bool = False) -> Source:
+    """The source for a file, by its bytes and not by its name; `InputError` where it is nothing we read.
+
+    Regions ask for a chromosome, whatever the file calls it; ``exact``: for the contigs of just these names.
+    """
     _refuse_other_formats(path)
     layout = bgzf.sniff(path)
     if layout == "plain":
-        return VcfSource(path, regions)
+        return VcfSource(path, regions, exact)
     if layout == "bcf":
-        return BcfSource(path, regions)
+        return BcfSource(path, regions, exact)
     if bgzf.inflated_head(path).startswith(b"BCF"):
-        return BcfSource(path, regions)
-    return VcfSource(path, regions)
+        return BcfSource(path, regions, exact)
+    return VcfSource(path, regions, exact)
 
 
 def _refuse_other_formats(path: Path) -> None:
@@ -209,6 +212,6 @@ class ContigCheck:
 def check_regions(regions: list[Region], contigs: Sequence[str]) -> None:
     """Raise `InputError` where a region's contig is none of those there are, by whatever name."""
     for region in regions:
-        if contigs and region.contig not in contigs and not same_chromosome(region.contig, contigs):
+        if contigs and region.contig not in contigs and not Contigs.of(contigs).same(region.contig):
             shown = ", ".join(contigs[:30]) + (", ..." if len(contigs) > 30 else "")
             raise InputError(f"region on contig '{region.contig}', which no input has; the contigs are: {shown}")

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 
 import polars as pl
 
-from genassoc.data.contigs import same_chromosome
+from genassoc.data.contigs import Contigs
 from genassoc.data.variant_columns import VariantColumns
 from genassoc.errors import InputError
 from genassoc.shapes import Int64Array, UInt8Array
@@ -183,12 +183,15 @@ def spelled_as(regions: list[Region], contigs: Sequence[str], notes: list[str]) 
     if not regions or not contigs:
         return regions
     found = []
+    known = Contigs.of(contigs)
     for region in regions:
-        names = same_chromosome(region.contig, contigs) or [region.contig]
+        names = known.same(region.contig) or [region.contig]
         found += [Region(name, region.first, region.last) for name in names]
         others = [name for name in names if name != region.contig]
         if others:
-            notes.append(f"region on {region.contig}: taken as {' and '.join(others)}, another name of the same chromosome")
+            notes.append(
+                f"region on {region.contig}: taken as {' and '.join(others)}, another name of the same chromosome"
+            )
     return merge_regions(found)
 
 

@@ -27,6 +27,8 @@ class VcfSource:
         The file; what it is is told by its bytes.
     regions : list of Region
         Records to keep, by POS; everything if empty.
+    exact : bool
+        Regions name contigs as the file does; otherwise they ask for chromosomes, however called.
 
     Raises
     ------
@@ -34,7 +36,7 @@ class VcfSource:
         No VCF, truncated, no samples, a bad index.
     """
 
-    def __init__(self, path: Path, regions: list[Region]) -> None:
+    def __init__(self, path: Path, regions: list[Region], exact: bool = False) -> None:
         self.path = path
         self._layout = bgzf.sniff(path)
         self.kind = {"plain": "VCF", "gzip": "VCF.gz (gzip)", "bgzf": "VCF.gz (BGZF)"}[self._layout]
@@ -49,22 +51,22 @@ class VcfSource:
         self.contigs_complete = False  # VCF lets records use contigs that the header does not name
         self._stretches: list[tuple[int, int]] | None = None
         self.work = float(path.stat().st_size)
-        self.regions = self._find_stretches(regions) if regions else []
+        self.regions = self._find_stretches(regions, exact) if regions else []
 
-    def _find_stretches(self, regions: list[Region]) -> list[Region]:
+    def _find_stretches(self, regions: list[Region], exact: bool) -> list[Region]:
         """The regions as the file names their contigs; where they lie, if there is an index."""
         index_path = tabix.find_index(self.path) if self._layout == "bgzf" else None
         if index_path is None:
             self.notes.append(f"{self.path.name}: no index, read whole for the regions")
             first = self.first_contig()
             names = self.contigs if first is None or first in self.contigs else (*self.contigs, first)
-            return spelled_as(regions, names, self.notes)
+            return regions if exact else spelled_as(regions, names, self.notes)
         if index_path.stat().st_mtime < self.path.stat().st_mtime:
             self.notes.append(f"{index_path.name}: is older than the file it indexes")
         index = tabix.read_index(index_path)
         self.contigs = index.contigs
         self.contigs_complete = True
-        named = spelled_as(regions, index.contigs, self.notes)
+        named = regions if exact else spelled_as(regions, index.contigs, self.notes)
         self._stretches = index.stretches(named)
         self.work = float(sum((b >> 16) - (a >> 16) + 2**16 for a, b in self._stretches))
         return named

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from genassoc.plots.figure import DARK_BLUE, GREY, INK, LIGHT_BLUE, PALE, VERMILION, dress
 from genassoc.data.contigs import Contigs
+from genassoc.plots.figure import DARK_BLUE, GREY, INK, LIGHT_BLUE, PALE, VERMILION, dress
 from genassoc.plots.genome import GenomeAxis, chromosome_spans
 from genassoc.plots.labels import place_labels
 from genassoc.plots.series import P_VALUE, ResultsLike, Series, gather, read_series
