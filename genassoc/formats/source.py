@@ -66,13 +66,15 @@ class VariantBatch:
     packed : uint8 (V, B)
         Two-bit calls in the store's sample order.
     haploid : uint8 (V, ceil(N / 8)) or None
-        Bits of haploid calls; None where there are none.
+        Bits of haploid calls, and of half calls on X, Y and MT (whose code is 3); None where there are none.
     columns : VariantColumns
         What the V variants are; ``record`` counts from 0 in the batch.
     counters : dict
         ``records`` read and what happened to them.
     lines : int
         Lines (records) that were read.
+    half_calls : dict
+        Contig -> calls of which one allele of two is missing. On X, Y and MT they are marked as haploid calls are.
     """
 
     packed: UInt8Array
@@ -80,6 +82,7 @@ class VariantBatch:
     columns: VariantColumns
     counters: dict[str, int] = field(default_factory=dict)
     lines: int = 0
+    half_calls: dict[str, int] = field(default_factory=dict)
 
     @property
     def variants(self) -> pl.DataFrame:
