@@ -221,8 +221,11 @@ def run_config(
     restart: bool = False,
     audit: int | None = None,
     memory: str | int | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Results:
     """Do what a gwas.toml says and write its results; ``memory`` is a cap such as "4GiB".
+
+    ``tell`` hears, before anything is computed, what there is to say of the inputs.
 
     Raises
     ------
@@ -233,6 +236,9 @@ def run_config(
     check_files(config)
     threads = executor.n if isinstance(executor, Threads) else None
     cohort = make_cohort(config, make_store(config, threads=threads, progress=progress, overwrite=restart))
+    if tell is not None:
+        for note in cohort.notes:
+            tell(note)
     return api.associate(
         cohort, model, out=config.out, executor=executor, progress=progress, restart=restart, audit=audit, memory=memory
     )
@@ -272,6 +278,9 @@ def make_plan(
         began = time.perf_counter()
         cohort = make_cohort(config, store)
         aligned = time.perf_counter() - began
+        if tell is not None:
+            for note in cohort.notes:
+                tell(note)
         settings = {"toml": config.to_toml(), **({} if memory is None else {"memory": parse_memory(memory)})}
         plan = api.plan_association(cohort, model, n_parts=n_parts, settings=settings)
         check_before_fitting(cohort, model, memory)

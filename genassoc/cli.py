@@ -144,6 +144,8 @@ def qc(
     targets = [path for path in (out, samples_out) if path is not None]
     describe.check_tables(targets, [store] if pheno is None else [store, pheno])
     cohort = analysis.counted_cohort(store, pheno, sample_id=sample_id, sex=sex, cases=cases)
+    for note in cohort.notes:
+        _tell(note)
     variants, samples = api.quality(
         cohort, cases=cases, by_sample=samples_out is not None, executor=_executor(threads), progress=_progress()
     )
@@ -189,14 +191,21 @@ def _run(config: "Config", threads: int | None, dask: str | None, force: bool, m
     from genassoc.formats.sumstats_metadata import check_fields
 
     check_fields(config.output.get("metadata") or {})
+    told: list[str] = []
+
+    def tell_before(note: str) -> None:
+        told.append(note)
+        _tell(note)
+
     if threads is not None and dask is not None:
         raise typer.BadParameter("--threads is for this machine, --dask for a cluster: give one of them")
     with analysis.workers(threads, dask, _tell) as executor:
         results = analysis.run_config(
-            config, executor=executor, progress=_progress(), restart=force, audit=audit, memory=memory
+            config, executor=executor, progress=_progress(), restart=force, audit=audit, memory=memory, tell=tell_before
         )
     for note in results.provenance["notes"]:
-        _tell(note)
+        if note not in told:
+            _tell(note)
     for line in describe.result_lines(results):
         _say(line)
     for line in analysis.write_dialect(config, results):
@@ -387,7 +396,8 @@ def main() -> None:
     """Entry point: 0 done, 1 bad input or a failed run (a message, never a traceback), 2 bad usage."""
     from genassoc.exits import run_guarded
 
-    warnings.filterwarnings("ignore", message="AUDIT FAILED")  # it is among the notes, which are printed
+    for said in ("AUDIT FAILED", "imputed dosages"):  # they are among the notes, which are printed
+        warnings.filterwarnings("ignore", message=said)
     gc.set_threshold(200_000, 20, 20)  # importing makes a million objects and hardly any garbage
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the engine pins it; idle pools start up and spin
     if os.environ.get("GENASSOC_TRACEBACK"):

@@ -21,6 +21,7 @@ from genassoc.data.matching import first_few, mismatch_message, near_misses
 from genassoc.data.phenotypes import Phenotypes
 from genassoc.data.ploidy import PloidyRules, build_named, build_of, contig_names, kinds_of
 from genassoc.data.sample_selection import samples_where
+from genassoc.data.store_notes import store_notes
 from genassoc.data.variant_selection import (
     DROPPED_SCHEMA,
     VariantSelection,
@@ -130,6 +131,7 @@ class Cohort:
             sample_ids=np.array(both["id"].to_list(), dtype=object),
             sex=None if sex is None else sex_codes(table, sex, rows),
             sample_ledger=sample_ledger(genotyped["id"], described["id"], table.source),
+            notes=store_notes(store, contigs_of(store), sex=sex is not None),
             build=build_named(build),
             recipe=(recipe.aligned(table, sex, build),),
         )

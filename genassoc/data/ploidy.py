@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from genassoc.data.block import AUTOSOMAL, HAPLOID_CHROMOSOME, X_OUTSIDE_PAR, GenotypeBlock, Places
+from genassoc.data.block import AUTOSOMAL, HAPLOID_CHROMOSOME, N_REFUSED, X_OUTSIDE_PAR, GenotypeBlock, Places
 from genassoc.data.contigs import MT, Contigs, X, Y, build_of_accession, chromosome_of
 from genassoc.errors import InputError
 from genassoc.kernels import recode
-from genassoc.kernels.counts import mask_words, popcount_rows
+from genassoc.kernels.counts import count_haploid, mask_words, popcount_rows
 from genassoc.shapes import Array, BoolArray, Int64Array, UInt8Array, UInt64Array
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 MALE, FEMALE = 1, 2
 Run = tuple[str, int, int]
+HALF_CALL = "half_call: "  # of refused calls; then whose, and on which contig
 
 # Pseudo-autosomal regions, first and last position (Genome Reference Consortium; T2T Consortium, chm13v2.0_PAR.bed).
 PAR: Mapping[str, Mapping[str, tuple[tuple[int, int], tuple[int, int]]]] = {
@@ -173,6 +174,19 @@ class PloidyRules:
         chosen[columns] = True
         return np.packbits(chosen, bitorder="little")
 
+    def _half_calls(self, words: UInt64Array, marks: UInt8Array) -> Int64Array:
+        """Half calls of males, females and others in variants (V,), (V, 3): marked as haploid, and not observed."""
+        known = [self.columns_of(MALE), self.columns_of(FEMALE)]
+        others = np.setdiff1d(self.columns, np.concatenate(known))
+        found = np.zeros((len(words), 3), dtype=np.int64)
+        for k, columns in enumerate([*known, others]):
+            if columns.size:
+                observed = np.zeros((len(words), 2), dtype=np.int64)
+                count_haploid(words, marks, mask_words(columns, self.width), observed)
+                marked = np.bitwise_count(marks & self._marks(columns)).sum(axis=1, dtype=np.int64)
+                found[:, k] = marked - observed.sum(axis=1)
+        return found
+
     def kinds(self, start: int, stop: int) -> list[Run]:
         """Pieces of X, Y and MT between two variants."""
         pieces = [(kind, max(first, start), min(last, stop)) for kind, first, last in self.runs]
@@ -199,6 +213,8 @@ class PloidyRules:
         places = Places.autosomal(np.arange(block.start, block.start + block.n_variants, dtype=np.int64))
         for kind, first, last in pieces:
             at = np.arange(first - block.start, last - block.start)
+            if block.haploid is not None:
+                places.refused[at, 2:] = self._half_calls(words[at], block.haploid[at])
             places.ploidy[at] = self.ploidy(kind, positions[at])
             at = at[places.ploidy[at] != AUTOSOMAL]
             haploid = self.males if kind == "X" else self.everyone
@@ -248,4 +264,29 @@ def refused_notes(refused: Mapping[str, int]) -> list[str]:
         "heterozygous_where_haploid": "heterozygous calls where a sample has one copy (males on X outside PAR, Y, MT)",
         "female_on_Y": "calls of females on Y",
     }
-    return [f"{n:,} {words[reason]} are taken for missing" for reason, n in refused.items()]
+    notes = [f"{n:,} {words[reason]} are taken for missing" for reason, n in refused.items() if reason in words]
+    half = {reason.removeprefix(HALF_CALL): n for reason, n in refused.items() if reason.startswith(HALF_CALL)}
+    if half:
+        shown = ", ".join(f"{n:,} of {who}" for who, n in half.items())
+        notes.append(
+            f"half calls (0/.), of which one allele is missing, are not observed: {shown}. Where a male's single allele is "
+            "meant, write it as a haploid call (bcftools +fixploidy) and convert again"
+        )
+    return notes
+
+
+def refused_calls(block: GenotypeBlock) -> dict[str, int]:
+    """Calls that were taken for missing because the sample cannot have them, by reason; those that are not 0."""
+    return _totals(block, ("heterozygous_where_haploid", "female_on_Y"), slice(0, 2))
+
+
+def half_calls(block: GenotypeBlock, contig: str) -> dict[str, int]:
+    """Half calls of a block on one contig, X, Y or MT, by whose they are; those that are not 0."""
+    whose = ("males", "females", "samples of unknown sex")
+    return _totals(block, tuple(f"{HALF_CALL}{who} on {contig}" for who in whose), slice(2, N_REFUSED))
+
+
+def _totals(block: GenotypeBlock, reasons: tuple[str, ...], columns: slice) -> dict[str, int]:
+    if block.places is None:
+        return {}
+    return {reason: int(n) for reason, n in zip(reasons, block.places.refused[:, columns].sum(axis=0)) if n}
