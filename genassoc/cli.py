@@ -46,6 +46,13 @@ Dask = Annotated[
     str | None, typer.Option(metavar="ADDRESS", help="Run on a Dask scheduler, or local:N for N processes.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+IdRule = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RULE[+RULE]",
+        help="What is done to sample ids before they are compared: exact, trim, casefold, nfc, strip_zeros, iid, fid_iid, ...",
+    ),
+]
 Audit = Annotated[int, typer.Option(min=0, help="Rows fitted again by independent dense code; 0: none.")]
 Force = Annotated[bool, typer.Option("--force", help="Begin anew: throw away unfinished work, a store of another VCF.")]
 
@@ -136,6 +143,7 @@ def qc(
     sample_id: Annotated[str | None, typer.Option(help="Their column of sample ids.")] = None,
     cases: Annotated[str | None, typer.Option(help="Their binary trait: Hardy-Weinberg in its controls too.")] = None,
     sex: Annotated[str | None, typer.Option(help="Their column of sex: 1 / 2 or M / F.")] = None,
+    id_rule: IdRule = None,
     threads: Threads = None,
 ) -> None:
     """Counts, frequencies, missing rates, exact Hardy-Weinberg; heterozygosity a sample."""
@@ -143,7 +151,7 @@ def qc(
 
     targets = [path for path in (out, samples_out) if path is not None]
     describe.check_tables(targets, [store] if pheno is None else [store, pheno])
-    cohort = analysis.counted_cohort(store, pheno, sample_id=sample_id, sex=sex, cases=cases)
+    cohort = analysis.counted_cohort(store, pheno, sample_id=sample_id, sex=sex, cases=cases, id_rule=id_rule)
     for note in cohort.notes:
         _tell(note)
     variants, samples = api.quality(
@@ -226,7 +234,11 @@ def assoc(
     cause: Annotated[str | None, typer.Option(help="Cox: the event's code; others are censored.")] = None,
     ties: Annotated[str | None, typer.Option(help="Cox: efron | breslow.")] = None,
     covar: Annotated[str | None, typer.Option(help="NAME[,NAME...], ranges as PC1:PC10, or a formula with ~.")] = None,
+    covar_file: Annotated[
+        list[Path] | None, typer.Option(help="A table whose columns join the phenotypes', as PCs; may be repeated.")
+    ] = None,
     sample_id: Annotated[str | None, typer.Option(help="Column of sample ids.")] = None,
+    id_rule: IdRule = None,
     sex: Annotated[str | None, typer.Option(help="Column of sex: 1 / 2 or M / F.")] = None,
     maf: Annotated[float | None, typer.Option(help="Least minor allele frequency.")] = None,
     mac: Annotated[float | None, typer.Option(help="Least minor allele count of the cohort.")] = None,
@@ -292,7 +304,8 @@ def assoc(
     tables = {
         "input": {
             "store": str(store), "phenotypes": str(pheno), "sample_id": sample_id, "sex": sex, "min_overlap": min_overlap,
-            "build": build, "missing_codes": missing_code and [code for code in missing_code if code != "none"],
+            "build": build, "id_rule": id_rule, "covariate_files": [str(path) for path in covar_file] if covar_file else None,
+            "missing_codes": missing_code and [code for code in missing_code if code != "none"],
         },
         "model": choices,
         "variants": {"maf": maf, "mac": mac, "missing": missing_rate, "hwe": hwe, "region": region or None},

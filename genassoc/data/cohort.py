@@ -16,8 +16,17 @@ from genassoc.data.block import GenotypeBlock, take_samples
 from genassoc.data.codings import sex_codes
 from genassoc.data.contigs import Contigs, contigs_of
 from genassoc.data.design import Design, Kind, build_design
-from genassoc.data.ledger import LEDGER_SCHEMA, design_ledger, drop_samples, sample_ledger, variant_rows
-from genassoc.data.matching import first_few, mismatch_message, near_misses
+from genassoc.data.id_rules import EXACT, Rules
+from genassoc.data.ledger import (
+    LEDGER_SCHEMA,
+    design_ledger,
+    drop_samples,
+    lacking_rows,
+    matched_by,
+    sample_ledger,
+    variant_rows,
+)
+from genassoc.data.matching import family_column, first_few, match_ids, mismatch_message, near_misses, partial_notes
 from genassoc.data.phenotypes import Phenotypes
 from genassoc.data.ploidy import PloidyRules, build_named, build_of, contig_names, kinds_of
 from genassoc.data.sample_selection import samples_where
@@ -65,6 +74,8 @@ class Cohort:
         "GRCh37" or "GRCh38" where it was named.
     recipe : tuple of mappings
         How it was made (`genassoc.data.cohort_recipe`); for the provenance.
+    id_rule : Rules
+        Under which ids are the same, of tables that are joined too.
     """
 
     store: "GenotypeStore"
@@ -78,6 +89,7 @@ class Cohort:
     notes: tuple[str, ...] = ()
     build: str | None = None
     recipe: tuple[dict[str, Any], ...] = ()
+    id_rule: Rules = EXACT
 
     @classmethod
     def align(
@@ -90,8 +102,9 @@ class Cohort:
         missing_codes: Sequence[str] | None = None,
         min_overlap: float = 0.5,
         build: str | None = None,
+        id_rule: str | None = None,
     ) -> "Cohort":
-        """Match samples by id, as text, exactly.
+        """Match samples by id, as text; exactly, unless ``id_rule`` says else.
 
         Parameters
         ----------
@@ -104,36 +117,43 @@ class Cohort:
             Column with 1 / 2, M / F or male / female; 0 and missing are unknown.
         min_overlap : float
             Least share of the smaller of the two sets of samples that must match.
-        build : {None, "GRCh37", "GRCh38"}
+        build : {None, "GRCh37", "GRCh38", "T2T-CHM13"}
             Where X is pseudo-autosomal; by default what the VCF's contig lengths tell.
+        id_rule : str, optional
+            What is done to ids before they are compared: "exact" (default), "iid", "casefold", ..., or several, as
+            "iid+casefold" (`genassoc.data.id_rules.RULES`). Two ids that a rule makes one are an error.
 
         Raises
         ------
         SampleMismatchError
-            Fewer match; shows ids of both sides and the rules under which more would.
+            Fewer match; shows ids of both sides and the rules under which more would. Or the rule makes ids ambiguous.
         InputError, PhenotypeError
             As `Phenotypes.read` and `Phenotypes.sex`.
         """
         store = _opened(store)
         table = Phenotypes.read(phenotypes, sample_id=sample_id, missing_codes=missing_codes)
-        genotyped = pl.DataFrame({"id": pl.Series([str(name) for name in store.sample_ids], dtype=pl.String)})
-        described = table.table.select(id=pl.col(table.sample_id)).with_row_index("row")
-        both = genotyped.with_row_index("column").join(described, on="id", how="inner").sort("column")
-        smaller = min(genotyped.height, described.height)
-        if both.height == 0 or both.height < min_overlap * smaller:
-            raise SampleMismatchError(mismatch_message(genotyped["id"].to_list(), table, both.height, min_overlap))
-        rows = both["row"].to_numpy().astype(np.int64)
+        rules = Rules.parse(id_rule)
+        genotyped = [str(name) for name in store.sample_ids]
+        both = match_ids(genotyped, table, rules)
+        rows = both.rows
+        smaller = min(len(genotyped), table.table.height)
+        if rows.size == 0 or rows.size < min_overlap * smaller:
+            raise SampleMismatchError(mismatch_message(genotyped, table, rows.size, min_overlap, rules))
+        ledger = sample_ledger(pl.Series("id", genotyped, dtype=pl.String), both.ids, table.source)
+        if not rules.exact:
+            ledger = matched_by(ledger, both.ids, table.table[table.sample_id], str(rules))
         return cls(
             store=store,
             phenotypes=table,
-            sample_index=both["column"].to_numpy().astype(np.int64),
+            sample_index=both.columns,
             rows=rows,
-            sample_ids=np.array(both["id"].to_list(), dtype=object),
+            sample_ids=np.array([genotyped[column] for column in both.columns], dtype=object),
             sex=None if sex is None else sex_codes(table, sex, rows),
-            sample_ledger=sample_ledger(genotyped["id"], described["id"], table.source),
-            notes=store_notes(store, contigs_of(store), sex=sex is not None),
+            sample_ledger=ledger,
+            notes=(*store_notes(store, contigs_of(store), sex=sex is not None), *both.notes),
             build=build_named(build),
-            recipe=(recipe.aligned(table, sex, build),),
+            recipe=(recipe.aligned(table, sex, build, rules),),
+            id_rule=rules,
         )
 
     @property
@@ -224,14 +244,62 @@ class Cohort:
         if missing_codes is None and own is None:
             missing_codes = self.phenotypes.missing_codes
         added = Phenotypes.read(covariates, sample_id=sample_id, missing_codes=missing_codes)
-        n_found = len(set(added.sample_ids) & set(self.sample_ids))
+        read, (added, found, said) = added, self._as_in_phenotypes(added)
+        family = family_column(added.columns)  # PLINK's tables all have one
+        if family is not None and family in self.phenotypes.columns:
+            added = replace(added, table=added.table.drop(family))
+        n_found = int(found.sum())
         if n_found == 0:
-            raise SampleMismatchError(mismatch_message(list(self.sample_ids), added, 0, 0.0))
+            raise SampleMismatchError(mismatch_message(list(self.sample_ids), read, 0, 0.0, self.id_rule))
         note = f"{', '.join(added.columns[:5])}{', ...' if len(added.columns) > 5 else ''} joined from {added.source}"
         if n_found < self.n_samples:
             note += f"; {self.n_samples - n_found:,} samples are not in it"
-        steps = (*self.recipe, recipe.joined(added))
-        return replace(self, phenotypes=self.phenotypes.with_columns(added), notes=(*self.notes, note), recipe=steps)
+        return replace(
+            self,
+            phenotypes=self.phenotypes.with_columns(added),
+            notes=(*self.notes, note, *said),
+            recipe=(*self.recipe, recipe.joined(read)),
+            sample_ledger=lacking_rows(self.sample_ledger, self.sample_ids[~found], added.source),
+        )
+
+    def with_sex(self, column: str) -> "Cohort":
+        """The cohort with sex as a column says, which may be one that was joined.
+
+        Raises
+        ------
+        PhenotypeError
+            As `Cohort.align`.
+        """
+        return replace(
+            self,
+            sex=sex_codes(self.phenotypes, column, self.rows),
+            notes=tuple(dict.fromkeys((*self.notes, *self.contigs.notes(sex=True)))),
+            recipe=(*self.recipe, recipe.sex_of(column)),
+        )
+
+    def _as_in_phenotypes(self, added: Phenotypes) -> tuple[Phenotypes, BoolArray, tuple[str, ...]]:
+        """A table with its ids as the phenotypes spell them; which of the samples (N,) it has; what to say.
+
+        Ids that are the phenotypes' stay. Under an ``id_rule`` others are compared with the genotypes' ids.
+        """
+        own = self.phenotypes.table[self.phenotypes.sample_id].gather(self.rows)
+        theirs = added.table[added.sample_id]
+        found = own.is_in(theirs.to_list()).to_numpy()
+        ours = [str(name) for name in self.sample_ids]
+        if self.id_rule.exact:
+            at = (
+                pl.DataFrame({"id": theirs}).with_row_index("row").filter(theirs.is_in(own.to_list()))["row"].to_numpy()
+            )
+            return added, found, tuple(partial_notes(own.to_list(), added, np.flatnonzero(found), at, self.id_rule))
+        both = match_ids(ours, added, self.id_rule)
+        spelt = theirs.to_list()
+        taken = set(own.filter(pl.Series(found)).to_list())
+        for column, row in zip(both.columns, both.rows):
+            if not found[column] and spelt[row] not in taken:
+                spelt[row] = own[int(column)]
+                found[column] = True
+        table = added.table.with_columns(pl.Series(added.sample_id, spelt, dtype=pl.String))
+        return replace(added, table=table), found, both.notes
 
     def design(
         self, traits: Sequence[str], covariates: Sequence[str] | str = (), *, kind: Kind = "quantitative",
