@@ -280,26 +280,32 @@ class Cohort:
     def _as_in_phenotypes(self, added: Phenotypes) -> tuple[Phenotypes, BoolArray, tuple[str, ...]]:
         """A table with its ids as the phenotypes spell them; which of the samples (N,) it has; what to say.
 
-        Ids that are the phenotypes' stay. Under an ``id_rule`` others are compared with the genotypes' ids.
+        Ids that are the phenotypes' stay. Under an ``id_rule`` ids that are the genotypes' are taken too, and others are
+        compared with these under the rule.
         """
-        own = self.phenotypes.table[self.phenotypes.sample_id].gather(self.rows)
-        theirs = added.table[added.sample_id]
-        found = own.is_in(theirs.to_list()).to_numpy()
-        ours = [str(name) for name in self.sample_ids]
-        if self.id_rule.exact:
-            at = (
-                pl.DataFrame({"id": theirs}).with_row_index("row").filter(theirs.is_in(own.to_list()))["row"].to_numpy()
-            )
-            return added, found, tuple(partial_notes(own.to_list(), added, np.flatnonzero(found), at, self.id_rule))
-        both = match_ids(ours, added, self.id_rule)
-        spelt = theirs.to_list()
-        taken = set(own.filter(pl.Series(found)).to_list())
-        for column, row in zip(both.columns, both.rows):
-            if not found[column] and spelt[row] not in taken:
-                spelt[row] = own[int(column)]
-                found[column] = True
-        table = added.table.with_columns(pl.Series(added.sample_id, spelt, dtype=pl.String))
-        return replace(added, table=table), found, both.notes
+        own = self.phenotypes.table[self.phenotypes.sample_id].gather(self.rows).to_list()
+        spelt = added.table[added.sample_id].to_list()
+        at = {name: row for row, name in enumerate(spelt)}
+        found = np.array([name in at for name in own], dtype=bool)
+        used = {at[name] for name in own if name in at}
+        notes: tuple[str, ...] = ()
+        if not self.id_rule.exact:
+            ours = [str(name) for name in self.sample_ids]
+            pairs = [(i, at[name]) for i, name in enumerate(ours) if not found[i] and name in at]
+            for i, row in pairs:
+                spelt[row], found[i] = own[i], True
+            used |= {row for _, row in pairs}
+            if not found.all() and not (self.id_rule.joins_family and family_column(added.columns) is None):
+                left = [i for i in range(len(ours)) if not found[i]]
+                rest = np.setdiff1d(np.arange(len(spelt)), np.array(sorted(used), dtype=np.int64))
+                both = match_ids([ours[i] for i in left], replace(added, table=added.table[rest]), self.id_rule)
+                for column, row in zip(both.columns, both.rows):
+                    spelt[rest[row]], found[left[column]] = own[left[column]], True
+                notes = both.notes
+            added = replace(added, table=added.table.with_columns(pl.Series(added.sample_id, spelt, dtype=pl.String)))
+        else:
+            notes = tuple(partial_notes(own, added, np.flatnonzero(found), np.array(sorted(used), np.int64), EXACT))
+        return added, found, notes
 
     def design(
         self, traits: Sequence[str], covariates: Sequence[str] | str = (), *, kind: Kind = "quantitative",

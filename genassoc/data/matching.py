@@ -200,8 +200,20 @@ def match_ids(genotype_ids: Sequence[str], table: Phenotypes, rules: Rules) -> M
     notes = _rule_notes(rules, side, changed) if not rules.exact else []
     for row, (_, name) in zip(rows, changed):
         spelt[row] = name
+    equal = set(_without(genotype_ids, columns)) & set(_without(own.to_list(), rows))
+    if equal:
+        notes.append(
+            f"{len(equal):,} ids are equal in both files and do not match under id_rule = '{rules}': {first_few(sorted(equal))}"
+        )
     notes += partial_notes(genotype_ids, table, columns, rows, rules)
     return Matched(columns, rows, pl.Series(own.name, spelt, dtype=pl.String), tuple(notes))
+
+
+def _without(ids: Sequence[str], places: Int64Array) -> list[str]:
+    """The ids that are at none of the places."""
+    left = np.ones(len(ids), dtype=bool)
+    left[places] = False
+    return [ids[int(i)] for i in np.flatnonzero(left)]
 
 
 def _rule_notes(rules: Rules, side: str, pairs: list[tuple[str, str]]) -> list[str]:
@@ -224,20 +236,16 @@ def partial_notes(
     """Ids without a partner that nearly have one, though others match: what differs, examples and the rule that mends it."""
     if columns.size in (0, len(genotype_ids)) or rows.size in (0, table.table.height):
         return []
-    kept_g = np.ones(len(genotype_ids), dtype=bool)
-    kept_g[columns] = False
     kept_p = np.ones(table.table.height, dtype=bool)
     kept_p[rows] = False
     matched = [genotype_ids[column] for column in columns]
-    alone_g = [genotype_ids[i] for i in np.flatnonzero(kept_g)[:_FOR_NOTES]]
-    alone_p = table.table[table.sample_id].gather(np.flatnonzero(kept_p)[:_FOR_NOTES]).to_list()
+    all_g = _without(genotype_ids, columns)
+    alone_g, alone_p = all_g[:_FOR_NOTES], _without(table.table[table.sample_id].to_list(), rows)[:_FOR_NOTES]
     misses = near_misses([*matched, *alone_g], [*matched, *alone_p], plain=True)
     notes = []
     for miss in misses:
         combined = miss.id_rule if rules.exact else f"{rules}+{miss.id_rule}"
-        notes.append(
-            f"of the {int(kept_g.sum()):,} genotyped samples that are not in {table.source}, {miss.told(combined)}"
-        )
+        notes.append(f"of the {len(all_g):,} genotyped samples that are not in {table.source}, {miss.told(combined)}")
     if family_column(table.table.columns) not in (None, table.sample_id) and not rules.joins_family:
         joined = set(joined_ids(table.table, table.sample_id, table.source)[np.flatnonzero(kept_p)].drop_nulls())
         n = len(joined.intersection(alone_g))
