@@ -172,6 +172,7 @@ class Cohort:
         digest = hashlib.sha256(f"{self.store.fingerprint} {self.phenotypes.fingerprint}".encode())
         digest.update(self.sample_index.tobytes() + self.rows.tobytes())
         digest.update(b"" if self.sex is None else self.sex.tobytes() + (self.build or "").encode())
+        digest.update(repr(self.ploidy.runs).encode() if self.ploidy.runs else b"")  # what is taken for X, Y, MT
         digest.update(b"" if self.selection.mask is None else np.packbits(self.selection.mask).tobytes())
         for predicate in self.selection.predicates:
             digest.update(predicate.expression.meta.serialize())
