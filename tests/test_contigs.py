@@ -189,9 +189,9 @@ def test_a_region_is_found_under_every_name_of_its_chromosome(tmp_path, region):
     store = ga.convert(file, tmp_path / "whole.zarr")
     cohort = Cohort.align(store, pl.DataFrame({"IID": ["a", "b"]})).keep_variants(ga.variants.in_region(region))
     assert cohort.selected_without_genotypes(0, 4).tolist() == [False, True, True, False]
-    # no contigs in the header and no index: the name of the first record tells
+    # no contigs in the header and no index
     part = ga.convert(file, tmp_path / "part.zarr", region=region)
-    assert part.variants()["base_pair_location"].to_list() in ([50, 60], [50])
+    assert part.variants()["base_pair_location"].to_list() == [50, 60]
     with pytest.raises(InputError, match="no contig '3'"):
         cohort.keep_variants(ga.variants.in_region("3"))
 

@@ -121,6 +121,17 @@ def region_keys(name: str) -> tuple[str, ...]:
     return (chromosome_of(name) or name, f"={bare_name(name)}")
 
 
+def usual_spellings(name: str) -> list[str]:
+    """What a file may call the chromosome ``name``, accessions aside; for records that no header announces."""
+    chromosome = chromosome_of(name)
+    if chromosome is None:
+        return [name]
+    row = BY_NAME[chromosome]
+    bare = [row.name, str(row.genotypes), f"{row.genotypes:02}", *(["M"] if chromosome == MT else [])]
+    prefixed = [f"{prefix}{word}" for prefix in ("", "chr", "Chr", "CHR") for word in bare]
+    return list(dict.fromkeys([name, *prefixed, *(word.lower() for word in bare)]))
+
+
 def dialect_of(name: str) -> str | None:
     """How a contig of a known chromosome is written: "chr", "number or letter", "RefSeq", "GenBank"; None of others."""
     if chromosome_of(name) is None:

@@ -6,10 +6,11 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
+from genassoc.data.contigs import Contigs, usual_spellings
 from genassoc.errors import InputError
 from genassoc.formats import bgzf, tabix
 from genassoc.formats.bgzf import Chunk
-from genassoc.formats.source import Piece, Place, Region, VariantBatch, spelled_as
+from genassoc.formats.source import Piece, Place, Region, VariantBatch, merge_regions, spelled_as
 from genassoc.formats.vcf_header import MAX_HEADER_BYTES, VcfHeader, is_vcf_start, parse_header
 from genassoc.formats.vcf_scan import LineScanner
 from genassoc.shapes import Int64Array
@@ -60,7 +61,14 @@ class VcfSource:
             self.notes.append(f"{self.path.name}: no index, read whole for the regions")
             first = self.first_contig()
             names = self.contigs if first is None or first in self.contigs else (*self.contigs, first)
-            return regions if exact else spelled_as(regions, names, self.notes)
+            if exact:
+                return regions
+            named = spelled_as(regions, names, self.notes)
+            if Contigs.of(names).many:
+                return named
+            # records may use names that no header announces
+            usual = [Region(name, *region[1:]) for region in regions for name in usual_spellings(region.contig)]
+            return merge_regions([*named, *usual])
         if index_path.stat().st_mtime < self.path.stat().st_mtime:
             self.notes.append(f"{index_path.name}: is older than the file it indexes")
         index = tabix.read_index(index_path)
