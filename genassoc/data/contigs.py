@@ -8,7 +8,7 @@ store or of some results together, and says what it decided.
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
@@ -92,6 +92,7 @@ _VERSION = r"^((?:NC_|CM|CP)[0-9]{6}|J01415|AY172335)\.[0-9]+$"
 _SEPARATORS = r"[ _.:-]"
 
 
+@lru_cache(maxsize=2**17)
 def bare_name(name: str) -> str:
     """A contig's name without spelling: chr1, 1, 01 and Chr_1 are "1", chrX_nonPAR is "XNONPAR", NC_000023.11 "NC_000023"."""
     text = re.sub(_PREFIX, "", name.strip().upper())
