@@ -245,7 +245,7 @@ def assoc(
     missing_rate: Annotated[float | None, typer.Option(help="Greatest share of calls not observed.")] = None,
     hwe: Annotated[float | None, typer.Option(help="Least exact Hardy-Weinberg p.")] = None,
     region: Annotated[list[str] | None, typer.Option(help="chr or chr:first-last; may be repeated.")] = None,
-    build: Annotated[str | None, typer.Option(help="GRCh37 | GRCh38: where X is pseudo-autosomal.")] = None,
+    build: Annotated[str | None, typer.Option(help="GRCh37 | GRCh38 | T2T-CHM13: where X is pseudo-autosomal.")] = None,
     genetic_model: Annotated[
         str | None, typer.Option(help="additive | dominant | recessive | hetonly | genotypic, of ALT.")
     ] = None,
