@@ -8,6 +8,7 @@ from typing import Any
 
 _NAMES = {
     "AuditWarning": "genassoc.audit",
+    "UnreadDosagesWarning": "genassoc.errors",
     "ClusterError": "genassoc.errors",
     "Cohort": "genassoc.data.cohort",
     "Cox": "genassoc.methods.cox",

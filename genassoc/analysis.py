@@ -14,8 +14,11 @@ from genassoc import api
 from genassoc.audit import audit_lines, audited
 from genassoc.config import VCF_SUFFIXES, Config
 from genassoc.data.cohort import Cohort
+from genassoc.data.columns import read_columns
+from genassoc.data.matching import family_column
 from genassoc.data.memory import parse_memory
 from genassoc.data.output import check_outputs, check_writable
+from genassoc.data.phenotypes import Phenotypes
 from genassoc.data.result_table import table_suffix
 from genassoc.data.store import GenotypeStore
 from genassoc.engine.budget import check_before_fitting, fitted
@@ -23,7 +26,7 @@ from genassoc.engine.executors import Executor, Threads
 from genassoc.engine.parts import Merged, Status, WorkFolder, merge
 from genassoc.engine.plan import Plan
 from genassoc.engine.run import nothing_kept, run_part
-from genassoc.errors import InputError, OutputError, PlanError
+from genassoc.errors import InputError, OutputError, PhenotypeError, PlanError
 from genassoc.estimate import estimate
 from genassoc.methods.registry import MODELS, choices_of
 from genassoc.progress import Progress, Silent
@@ -116,20 +119,53 @@ def cohort_of(path: str | Path) -> Cohort:
 
 
 def align(config: Config, store: GenotypeStore, sex: str | None) -> Cohort:
-    """The cohort of the samples in both files, before any selection."""
-    return Cohort.align(
+    """The cohort of the samples in both files, before any selection, with the columns of ``covariate_files``."""
+    phenotypes = read_table(config, config.phenotypes)
+    elsewhere = bool(config.covariate_files) and sex is not None and sex not in phenotypes.columns
+    cohort = Cohort.align(
         store,
-        config.phenotypes,
-        sample_id=config.input.get("sample_id"),
-        sex=sex,
-        missing_codes=_codes(config),
+        phenotypes,
+        sex=None if elsewhere else sex,
         min_overlap=float(config.input.get("min_overlap", 0.5)),
         build=config.input.get("build"),
+        id_rule=config.input.get("id_rule"),
     )
+    for path in config.covariate_files:
+        cohort = cohort.with_covariates(read_table(config, path))
+    return cohort.with_sex(sex) if elsewhere and sex is not None else cohort
+
+
+def read_table(config: Config, path: Path) -> Phenotypes:
+    """A table of the input; ``sample_id`` names the column of ids where a covariate file has it, else the usual names do."""
+    named, codes = config.input.get("sample_id"), _codes(config)
+    try:
+        return Phenotypes.read(path, sample_id=named, missing_codes=codes)
+    except PhenotypeError:
+        if named is None or path == config.phenotypes or named in read_columns(path)[0].columns:
+            raise
+        return Phenotypes.read(path, missing_codes=codes)
+
+
+def joined_tables(config: Config) -> Phenotypes:
+    """Phenotypes with the columns of ``covariate_files``, whose ids are compared as they are: for checks without a store."""
+    table = read_table(config, config.phenotypes)
+    for path in config.covariate_files:
+        added = read_table(config, path)
+        family = family_column(added.columns)
+        if family is not None and family in table.columns:
+            added = replace(added, table=added.table.drop(family))
+        table = table.with_columns(added)
+    return table
 
 
 def counted_cohort(
-    store: Path, phenotypes: Path | None, *, sample_id: str | None, sex: str | None, cases: str | None
+    store: Path,
+    phenotypes: Path | None,
+    *,
+    sample_id: str | None,
+    sex: str | None,
+    cases: str | None,
+    id_rule: str | None = None,
 ) -> Cohort:
     """The samples that `genassoc qc` counts: all of a store, or those that phenotypes have too.
 
@@ -139,7 +175,7 @@ def counted_cohort(
         A column is named, and no table that has it.
     """
     if phenotypes is not None:
-        return Cohort.align(api.open_store(store), phenotypes, sample_id=sample_id, sex=sex)
+        return Cohort.align(api.open_store(store), phenotypes, sample_id=sample_id, sex=sex, id_rule=id_rule)
     for flag, column in (("--cases", cases), ("--sex", sex), ("--sample-id", sample_id)):
         if column is not None:
             raise InputError(f"{flag} {column} names a column of phenotypes: name their file with --pheno.")
@@ -161,7 +197,7 @@ def check_files(config: Config) -> None:
     """Refuse outputs that cannot be written, or would take the place of an input."""
     outputs = [config.out] if config.dialect is None else [config.out, config.dialect_out]
     table_suffix(config.out)
-    check_outputs(outputs, [config.store, config.phenotypes])
+    check_outputs(outputs, [config.store, *config.tables])
     for out in outputs:
         check_writable(out)
         if out.exists() and out.name.endswith(VCF_SUFFIXES):
@@ -221,8 +257,11 @@ def run_config(
     restart: bool = False,
     audit: int | None = None,
     memory: str | int | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Results:
     """Do what a gwas.toml says and write its results; ``memory`` is a cap such as "4GiB".
+
+    ``tell`` hears, before anything is computed, what there is to say of the inputs.
 
     Raises
     ------
@@ -233,6 +272,9 @@ def run_config(
     check_files(config)
     threads = executor.n if isinstance(executor, Threads) else None
     cohort = make_cohort(config, make_store(config, threads=threads, progress=progress, overwrite=restart))
+    if tell is not None:
+        for note in cohort.notes:
+            tell(note)
     return api.associate(
         cohort, model, out=config.out, executor=executor, progress=progress, restart=restart, audit=audit, memory=memory
     )
@@ -264,7 +306,7 @@ def make_plan(
     """
     model = make_model(config)
     table_suffix(config.out)
-    check_outputs([work, config.out], [config.store, config.phenotypes])
+    check_outputs([work, config.out], [config.store, *config.tables])
     folder = WorkFolder(work)
     folder.ensure()
     with folder.lock():
@@ -272,6 +314,9 @@ def make_plan(
         began = time.perf_counter()
         cohort = make_cohort(config, store)
         aligned = time.perf_counter() - began
+        if tell is not None:
+            for note in cohort.notes:
+                tell(note)
         settings = {"toml": config.to_toml(), **({} if memory is None else {"memory": parse_memory(memory)})}
         plan = api.plan_association(cohort, model, n_parts=n_parts, settings=settings)
         check_before_fitting(cohort, model, memory)

@@ -1,6 +1,7 @@
 """The verbs: convert, open_store, associate, variant_qc, sample_qc, ... Each is a few calls of the rooms below."""
 
 import tempfile
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,12 +16,13 @@ from genassoc.data.cohort import Cohort
 from genassoc.data.controls import Controls
 from genassoc.data.output import check_outputs
 from genassoc.data.store import GenotypeStore
+from genassoc.data.store_notes import unread_dosages
 from genassoc.engine.association import AssociationJob
 from genassoc.engine.budget import check_before_fitting, fitted
 from genassoc.engine.executors import Executor, Threads, single_threaded_blas
 from genassoc.engine.plan import Plan, Task, fingerprint
 from genassoc.engine.run import run_to_file
-from genassoc.errors import PhenotypeError
+from genassoc.errors import PhenotypeError, UnreadDosagesWarning
 from genassoc.methods.qc import SampleQuality
 from genassoc.methods.scan import Scan
 from genassoc.progress import Progress, Silent
@@ -180,6 +182,8 @@ def associate(
         results.folder = folder
         return results
     check_outputs([Path(out)], input_files(cohort))
+    for note in unread_dosages(cohort.store):
+        warnings.warn(note, UnreadDosagesWarning, stacklevel=2)
     recorder = Recorder(parameters=describe(cohort, model), inputs=inputs_of(cohort))
     plan = plan_association(cohort, model)
     check_before_fitting(cohort, model, memory)

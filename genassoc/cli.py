@@ -46,6 +46,13 @@ Dask = Annotated[
     str | None, typer.Option(metavar="ADDRESS", help="Run on a Dask scheduler, or local:N for N processes.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+IdRule = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RULE[+RULE]",
+        help="What is done to sample ids before they are compared: exact, trim, casefold, nfc, strip_zeros, iid, fid_iid, ...",
+    ),
+]
 Audit = Annotated[int, typer.Option(min=0, help="Rows fitted again by independent dense code; 0: none.")]
 Force = Annotated[bool, typer.Option("--force", help="Begin anew: throw away unfinished work, a store of another VCF.")]
 
@@ -136,6 +143,7 @@ def qc(
     sample_id: Annotated[str | None, typer.Option(help="Their column of sample ids.")] = None,
     cases: Annotated[str | None, typer.Option(help="Their binary trait: Hardy-Weinberg in its controls too.")] = None,
     sex: Annotated[str | None, typer.Option(help="Their column of sex: 1 / 2 or M / F.")] = None,
+    id_rule: IdRule = None,
     threads: Threads = None,
 ) -> None:
     """Counts, frequencies, missing rates, exact Hardy-Weinberg; heterozygosity a sample."""
@@ -143,7 +151,9 @@ def qc(
 
     targets = [path for path in (out, samples_out) if path is not None]
     describe.check_tables(targets, [store] if pheno is None else [store, pheno])
-    cohort = analysis.counted_cohort(store, pheno, sample_id=sample_id, sex=sex, cases=cases)
+    cohort = analysis.counted_cohort(store, pheno, sample_id=sample_id, sex=sex, cases=cases, id_rule=id_rule)
+    for note in cohort.notes:
+        _tell(note)
     variants, samples = api.quality(
         cohort, cases=cases, by_sample=samples_out is not None, executor=_executor(threads), progress=_progress()
     )
@@ -189,14 +199,21 @@ def _run(config: "Config", threads: int | None, dask: str | None, force: bool, m
     from genassoc.formats.sumstats_metadata import check_fields
 
     check_fields(config.output.get("metadata") or {})
+    told: list[str] = []
+
+    def tell_before(note: str) -> None:
+        told.append(note)
+        _tell(note)
+
     if threads is not None and dask is not None:
         raise typer.BadParameter("--threads is for this machine, --dask for a cluster: give one of them")
     with analysis.workers(threads, dask, _tell) as executor:
         results = analysis.run_config(
-            config, executor=executor, progress=_progress(), restart=force, audit=audit, memory=memory
+            config, executor=executor, progress=_progress(), restart=force, audit=audit, memory=memory, tell=tell_before
         )
     for note in results.provenance["notes"]:
-        _tell(note)
+        if note not in told:
+            _tell(note)
     for line in describe.result_lines(results):
         _say(line)
     for line in analysis.write_dialect(config, results):
@@ -217,14 +234,18 @@ def assoc(
     cause: Annotated[str | None, typer.Option(help="Cox: the event's code; others are censored.")] = None,
     ties: Annotated[str | None, typer.Option(help="Cox: efron | breslow.")] = None,
     covar: Annotated[str | None, typer.Option(help="NAME[,NAME...], ranges as PC1:PC10, or a formula with ~.")] = None,
+    covar_file: Annotated[
+        list[Path] | None, typer.Option(help="A table whose columns join the phenotypes', as PCs; may be repeated.")
+    ] = None,
     sample_id: Annotated[str | None, typer.Option(help="Column of sample ids.")] = None,
+    id_rule: IdRule = None,
     sex: Annotated[str | None, typer.Option(help="Column of sex: 1 / 2 or M / F.")] = None,
     maf: Annotated[float | None, typer.Option(help="Least minor allele frequency.")] = None,
     mac: Annotated[float | None, typer.Option(help="Least minor allele count of the cohort.")] = None,
     missing_rate: Annotated[float | None, typer.Option(help="Greatest share of calls not observed.")] = None,
     hwe: Annotated[float | None, typer.Option(help="Least exact Hardy-Weinberg p.")] = None,
     region: Annotated[list[str] | None, typer.Option(help="chr or chr:first-last; may be repeated.")] = None,
-    build: Annotated[str | None, typer.Option(help="GRCh37 | GRCh38: where X is pseudo-autosomal.")] = None,
+    build: Annotated[str | None, typer.Option(help="GRCh37 | GRCh38 | T2T-CHM13: where X is pseudo-autosomal.")] = None,
     genetic_model: Annotated[
         str | None, typer.Option(help="additive | dominant | recessive | hetonly | genotypic, of ALT.")
     ] = None,
@@ -283,7 +304,8 @@ def assoc(
     tables = {
         "input": {
             "store": str(store), "phenotypes": str(pheno), "sample_id": sample_id, "sex": sex, "min_overlap": min_overlap,
-            "build": build, "missing_codes": missing_code and [code for code in missing_code if code != "none"],
+            "build": build, "id_rule": id_rule, "covariate_files": [str(path) for path in covar_file] if covar_file else None,
+            "missing_codes": missing_code and [code for code in missing_code if code != "none"],
         },
         "model": choices,
         "variants": {"maf": maf, "mac": mac, "missing": missing_rate, "hwe": hwe, "region": region or None},
@@ -387,7 +409,8 @@ def main() -> None:
     """Entry point: 0 done, 1 bad input or a failed run (a message, never a traceback), 2 bad usage."""
     from genassoc.exits import run_guarded
 
-    warnings.filterwarnings("ignore", message="AUDIT FAILED")  # it is among the notes, which are printed
+    for said in ("AUDIT FAILED", "imputed dosages"):  # they are among the notes, which are printed
+        warnings.filterwarnings("ignore", message=said)
     gc.set_threshold(200_000, 20, 20)  # importing makes a million objects and hardly any garbage
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the engine pins it; idle pools start up and spin
     if os.environ.get("GENASSOC_TRACEBACK"):

@@ -21,6 +21,8 @@ _INPUT = {
     "keep_samples": list,
     "min_overlap": float,
     "build": str,
+    "id_rule": str,
+    "covariate_files": list,
 }
 _VARIANTS = {"maf": float, "mac": float, "missing": float, "hwe": float, "region": list, "snv_only": bool}
 _OUTPUT = {"path": str, "dialect": str, "metadata": dict}
@@ -115,6 +117,8 @@ class Config:
         tables: dict[str, dict[str, Any]] = {"input": dict(self.input), "model": dict(self.model)}
         tables["input"]["store"] = url_of(self.store) or str(self.store)
         tables["input"]["phenotypes"] = str(self.phenotypes)
+        if self.covariate_files:
+            tables["input"]["covariate_files"] = [str(path) for path in self.covariate_files]
         if self.variants:
             tables["variants"] = dict(self.variants)
         tables["output"] = {**self.output, "path": str(self._path(self.output["path"]))}
@@ -147,6 +151,16 @@ class Config:
     def phenotypes(self) -> Path:
         """The phenotype table."""
         return self._path(self.input["phenotypes"])
+
+    @property
+    def covariate_files(self) -> list[Path]:
+        """Tables whose columns join the phenotypes'."""
+        return [self._path(path) for path in self.input.get("covariate_files", ())]
+
+    @property
+    def tables(self) -> list[Path]:
+        """Every table that is read."""
+        return [self.phenotypes, *self.covariate_files]
 
     @property
     def out(self) -> Path:

@@ -13,12 +13,15 @@ from genassoc.audit import audit_lines
 from genassoc.data.output import check_outputs, check_writable
 from genassoc.data.result_table import table_suffix, to_arrow, write_table
 from genassoc.data.store import GenotypeStore
+from genassoc.data.store_notes import dosage_notes
 from genassoc.engine.parts import Status
 from genassoc.engine.plan import Plan
 from genassoc.results import Results
 
 if TYPE_CHECKING:
     from genassoc.formats.convert_parts import ConversionStatus
+
+_CONTIGS_SHOWN = 8
 
 
 def store_facts(path: Path) -> dict[str, Any]:
@@ -64,6 +67,7 @@ def store_lines(path: Path) -> list[str]:
     summary = facts["conversion"] or {}
     for source in summary.get("sources", []):
         lines.append(f"made of {source['name']} ({source['kind']}, {source['size']:,} bytes)")
+    lines += [*dosage_notes(summary.get("dosages", {})), *summary.get("contig_notes", [])]
     return lines
 
 
@@ -132,12 +136,16 @@ def result_lines(results: Results) -> list[str]:
     ledger = results.ledger
     counts = {(status, reason): n for status, reason, n in ledger.iter_rows()}
     lines = [f"{results.path}: {counts.get(('kept', None), 0):,} of {counts.get(('read', None), 0):,} variants tested"]
-    lines += [f"  left out by {reason}: {n:,}" for (status, reason), n in counts.items() if status == "dropped"]
+    by_contig = results.provenance.get("variants", {}).get("dropped_by_contig", {})
+    for (status, reason), n in counts.items():
+        if status == "dropped":
+            lines.append(f"  left out by {reason}: {n:,}{_on_contigs(by_contig.get(reason, {}))}")
     codes = results.codes()
     samples = results.provenance.get("samples", {})
     unknown = samples.get("dropped", {}).get("not_in_genotypes", 0)
     if unknown:
         lines.append(f"  {unknown:,} samples of the phenotypes have no genotypes")
+    places = _codes_by_contig(results)
     for trait in results.traits[:20]:
         inflation = results.lambda_gc(trait)
         top = results.top(1, trait)
@@ -159,10 +167,27 @@ def result_lines(results: Results) -> list[str]:
         for code, n in (
             codes.filter((pl.col("trait") == trait) & pl.col("code").is_not_null()).select("code", "n_rows").iter_rows()
         ):
-            lines.append(f"  {n:,} rows: {code}")
+            lines.append(f"  {n:,} rows: {code}{_on_contigs(places.get((trait, code), {}))}")
     if len(results.traits) > 20:
         lines.append(f"and {len(results.traits) - 20} more traits")
     return lines + audit_lines(results.provenance)[:1]
+
+
+def _codes_by_contig(results: Results) -> dict[tuple[str, str], dict[str, int]]:
+    """(trait, code) -> contig -> rows."""
+    coded = results.scan().filter(pl.col("code").is_not_null()).group_by("trait", "code", "chromosome").len().collect()
+    found: dict[tuple[str, str], dict[str, int]] = {}
+    for trait, code, contig, n in coded.sort("trait", "code", "chromosome").iter_rows():
+        found.setdefault((trait, code), {})[contig] = n
+    return found
+
+
+def _on_contigs(counts: Mapping[str, int]) -> str:
+    """Where so many are, those that have most first: " (X 12, 7 3)"."""
+    most = sorted(counts.items(), key=lambda pair: -pair[1])
+    shown = ", ".join(f"{contig} {n:,}" for contig, n in most[:_CONTIGS_SHOWN])
+    more = f", and {len(most) - _CONTIGS_SHOWN} more contigs" if len(most) > _CONTIGS_SHOWN else ""
+    return f" ({shown}{more})" if most else ""
 
 
 def sample_lines(samples: Mapping[str, Any], trait: str) -> list[str]:

@@ -34,3 +34,7 @@ class PlanError(GenassocError):
 
 class ClusterError(GenassocError):
     """The machines that should do the tasks cannot be reached, died, or run other code."""
+
+
+class UnreadDosagesWarning(UserWarning):
+    """Imputed dosages stand beside the genotypes that are analysed, and were not read."""

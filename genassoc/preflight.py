@@ -70,7 +70,7 @@ def check(path: str | Path, n_threads: int = 1, memory: str | int | None = None)
     aligned = time.perf_counter() - began
     phenotypes = None if cohort is None else cohort.phenotypes
     if phenotypes is None and "phenotypes" in config.input:
-        phenotypes = found.attempt(lambda: _phenotypes(config))
+        phenotypes = found.attempt(lambda: analysis.joined_tables(config))
     if phenotypes is not None:
         rows = np.arange(phenotypes.table.height) if cohort is None else cohort.rows
         _check_columns(config, phenotypes, rows, found)
@@ -80,11 +80,6 @@ def check(path: str | Path, n_threads: int = 1, memory: str | int | None = None)
         if model is not None and not found.problems:
             _rehearse(config, cohort, model, n_threads, memory, aligned, found)
     return found
-
-
-def _phenotypes(config: Config) -> Phenotypes:
-    codes = config.input.get("missing_codes")
-    return Phenotypes.read(config.phenotypes, sample_id=config.input.get("sample_id"), missing_codes=codes)
 
 
 def _cohort(config: Config, found: Preflight) -> Cohort | None:

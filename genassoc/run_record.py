@@ -29,6 +29,11 @@ def input_files(cohort: Cohort) -> list[Path]:
 
 def inputs_of(cohort: Cohort) -> dict[str, Any]:
     """What a run reads, with fingerprints."""
+    joined = [
+        {"path": step["file"], "fingerprint": step["fingerprint"]}
+        for step in cohort.recipe
+        if step["step"] == "with_covariates"
+    ]
     return {
         "store": {
             "path": str(cohort.store.path),
@@ -36,7 +41,12 @@ def inputs_of(cohort: Cohort) -> dict[str, Any]:
             "sources": cohort.store.attributes.get("summary", {}).get("sources", []),
         },
         "phenotypes": {"path": cohort.phenotypes.source, "fingerprint": cohort.phenotypes.fingerprint},
-        "cohort": {"samples": samples_fingerprint(cohort), "steps": list(cohort.recipe)},
+        **({"covariate_files": joined} if joined else {}),
+        "cohort": {
+            "samples": samples_fingerprint(cohort),
+            "steps": list(cohort.recipe),
+            "id_rule": str(cohort.id_rule),
+        },
     }
 
 

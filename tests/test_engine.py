@@ -23,7 +23,7 @@ from genassoc.engine import lock as locks
 from genassoc.engine import parts
 from genassoc.engine import plan as plans
 from genassoc.engine.executors import Executor, Serial, Threads
-from genassoc.engine.parts import Counts, WorkFolder, merge
+from genassoc.engine.parts import WorkFolder, merge
 from genassoc.engine.plan import Plan, Task, fingerprint
 from genassoc.engine.run import run, run_part, run_to_file
 from genassoc.errors import GenassocError, OutputError, PlanError
@@ -138,7 +138,9 @@ def test_rows_are_those_of_a_slow_loop(tmp_path: Path) -> None:
     assert table.select("variant_id", "rsid", "trait", "n", "mac", "code").rows() == expected
     assert table.filter(pl.col("code").is_not_null())["neg_log_10_p_value"].null_count() == table["code"].count()
     assert table["standard_error"].null_count() == table.height  # the analysis gives none
-    assert merged.counts == Counts(1500, len(expected) // 2, len(expected), dropped)
+    counts = merged.counts
+    assert (counts.read, counts.kept, counts.rows, counts.dropped) == (1500, len(expected) // 2, len(expected), dropped)
+    assert {reason: sum(found.values()) for reason, found in counts.dropped_by_contig.items()} == dropped
 
 
 def test_a_run_without_any_variant_is_an_error_that_leaves_nothing(tmp_path: Path) -> None:

@@ -67,6 +67,7 @@ def test_random_texts(seed, n, records, plain, ending):
     batch = scanner(n)(body(text).replace(b"\n", ending.encode()))
     assert_same(batch, expected.rows, n)
     assert_same_counts(batch.counters, expected.counts)
+    assert batch.half_calls == expected.half_calls
     assert batch.lines == records
 
 

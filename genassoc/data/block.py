@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # What a variant's place makes of ploidy: `Places.ploidy`.
 AUTOSOMAL, X_OUTSIDE_PAR, HAPLOID_CHROMOSOME = 0, 1, 2
+N_REFUSED = 5  # columns of `Places.refused`
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,9 @@ class Places:
         Their numbers in the store.
     ploidy : uint8 array (V,)
         `AUTOSOMAL` (pseudo-autosomal too), `X_OUTSIDE_PAR` (of samples whose sex is stated), `HAPLOID_CHROMOSOME` (Y, MT).
-    refused : int64 array (V, 2)
-        Calls taken for missing: heterozygotes where a sample has one copy, and calls of females on Y.
+    refused : int64 array (V, 5)
+        Calls taken for missing: heterozygotes where a sample has one copy, calls of females on Y, and half calls (0/.) on
+        X, Y and MT of males, of females and of samples of unknown sex.
     """
 
     numbers: Int64Array
@@ -45,7 +47,7 @@ class Places:
     @classmethod
     def autosomal(cls, numbers: Int64Array) -> "Places":
         """Nothing special about any of them."""
-        return cls(numbers, np.zeros(numbers.size, np.uint8), np.zeros((numbers.size, 2), np.int64))
+        return cls(numbers, np.zeros(numbers.size, np.uint8), np.zeros((numbers.size, N_REFUSED), np.int64))
 
     def take(self, which: BoolArray | Int64Array) -> "Places":
         """Those of some variants."""

@@ -14,18 +14,30 @@ from genassoc.data import cohort_recipe as recipe
 from genassoc.data import variant_statistics as statistics
 from genassoc.data.block import GenotypeBlock, take_samples
 from genassoc.data.codings import sex_codes
+from genassoc.data.contigs import Contigs, contigs_of
 from genassoc.data.design import Design, Kind, build_design
-from genassoc.data.ledger import LEDGER_SCHEMA, design_ledger, drop_samples, sample_ledger, variant_rows
-from genassoc.data.matching import first_few, mismatch_message, near_misses
+from genassoc.data.id_rules import EXACT, Rules
+from genassoc.data.ledger import (
+    LEDGER_SCHEMA,
+    design_ledger,
+    drop_samples,
+    lacking_rows,
+    matched_by,
+    sample_ledger,
+    variant_rows,
+)
+from genassoc.data.matching import family_column, first_few, match_ids, mismatch_message, near_misses, partial_notes
 from genassoc.data.phenotypes import Phenotypes
-from genassoc.data.ploidy import PloidyRules, build_named, build_of, contig_names
+from genassoc.data.ploidy import PloidyRules, build_named, build_of, contig_names, kinds_of
 from genassoc.data.sample_selection import samples_where
+from genassoc.data.store_notes import store_notes
 from genassoc.data.variant_selection import (
     DROPPED_SCHEMA,
     VariantSelection,
     variant_ids,
     with_neighbours,
 )
+from genassoc.data.variants import KEY_COLUMN
 from genassoc.errors import PhenotypeError, SampleMismatchError
 from genassoc.shapes import Array, BoolArray, Int64Array
 
@@ -62,6 +74,8 @@ class Cohort:
         "GRCh37" or "GRCh38" where it was named.
     recipe : tuple of mappings
         How it was made (`genassoc.data.cohort_recipe`); for the provenance.
+    id_rule : Rules
+        Under which ids are the same, of tables that are joined too.
     """
 
     store: "GenotypeStore"
@@ -75,6 +89,7 @@ class Cohort:
     notes: tuple[str, ...] = ()
     build: str | None = None
     recipe: tuple[dict[str, Any], ...] = ()
+    id_rule: Rules = EXACT
 
     @classmethod
     def align(
@@ -87,8 +102,9 @@ class Cohort:
         missing_codes: Sequence[str] | None = None,
         min_overlap: float = 0.5,
         build: str | None = None,
+        id_rule: str | None = None,
     ) -> "Cohort":
-        """Match samples by id, as text, exactly.
+        """Match samples by id, as text; exactly, unless ``id_rule`` says else.
 
         Parameters
         ----------
@@ -101,35 +117,43 @@ class Cohort:
             Column with 1 / 2, M / F or male / female; 0 and missing are unknown.
         min_overlap : float
             Least share of the smaller of the two sets of samples that must match.
-        build : {None, "GRCh37", "GRCh38"}
+        build : {None, "GRCh37", "GRCh38", "T2T-CHM13"}
             Where X is pseudo-autosomal; by default what the VCF's contig lengths tell.
+        id_rule : str, optional
+            What is done to ids before they are compared: "exact" (default), "iid", "casefold", ..., or several, as
+            "iid+casefold" (`genassoc.data.id_rules.RULES`). Two ids that a rule makes one are an error.
 
         Raises
         ------
         SampleMismatchError
-            Fewer match; shows ids of both sides and the rules under which more would.
+            Fewer match; shows ids of both sides and the rules under which more would. Or the rule makes ids ambiguous.
         InputError, PhenotypeError
             As `Phenotypes.read` and `Phenotypes.sex`.
         """
         store = _opened(store)
         table = Phenotypes.read(phenotypes, sample_id=sample_id, missing_codes=missing_codes)
-        genotyped = pl.DataFrame({"id": pl.Series([str(name) for name in store.sample_ids], dtype=pl.String)})
-        described = table.table.select(id=pl.col(table.sample_id)).with_row_index("row")
-        both = genotyped.with_row_index("column").join(described, on="id", how="inner").sort("column")
-        smaller = min(genotyped.height, described.height)
-        if both.height == 0 or both.height < min_overlap * smaller:
-            raise SampleMismatchError(mismatch_message(genotyped["id"].to_list(), table, both.height, min_overlap))
-        rows = both["row"].to_numpy().astype(np.int64)
+        rules = Rules.parse(id_rule)
+        genotyped = [str(name) for name in store.sample_ids]
+        both = match_ids(genotyped, table, rules)
+        rows = both.rows
+        smaller = min(len(genotyped), table.table.height)
+        if rows.size == 0 or rows.size < min_overlap * smaller:
+            raise SampleMismatchError(mismatch_message(genotyped, table, rows.size, min_overlap, rules))
+        ledger = sample_ledger(pl.Series("id", genotyped, dtype=pl.String), both.ids, table.source)
+        if not rules.exact:
+            ledger = matched_by(ledger, both.ids, table.table[table.sample_id], str(rules))
         return cls(
             store=store,
             phenotypes=table,
-            sample_index=both["column"].to_numpy().astype(np.int64),
+            sample_index=both.columns,
             rows=rows,
-            sample_ids=np.array(both["id"].to_list(), dtype=object),
+            sample_ids=np.array([genotyped[column] for column in both.columns], dtype=object),
             sex=None if sex is None else sex_codes(table, sex, rows),
-            sample_ledger=sample_ledger(genotyped["id"], described["id"], table.source),
+            sample_ledger=ledger,
+            notes=(*store_notes(store, contigs_of(store), sex=sex is not None), *both.notes),
             build=build_named(build),
-            recipe=(recipe.aligned(table, sex, build),),
+            recipe=(recipe.aligned(table, sex, build, rules),),
+            id_rule=rules,
         )
 
     @property
@@ -148,6 +172,7 @@ class Cohort:
         digest = hashlib.sha256(f"{self.store.fingerprint} {self.phenotypes.fingerprint}".encode())
         digest.update(self.sample_index.tobytes() + self.rows.tobytes())
         digest.update(b"" if self.sex is None else self.sex.tobytes() + (self.build or "").encode())
+        digest.update(repr(self.ploidy.runs).encode() if self.ploidy.runs else b"")  # what is taken for X, Y, MT
         digest.update(b"" if self.selection.mask is None else np.packbits(self.selection.mask).tobytes())
         for predicate in self.selection.predicates:
             digest.update(predicate.expression.meta.serialize())
@@ -220,14 +245,68 @@ class Cohort:
         if missing_codes is None and own is None:
             missing_codes = self.phenotypes.missing_codes
         added = Phenotypes.read(covariates, sample_id=sample_id, missing_codes=missing_codes)
-        n_found = len(set(added.sample_ids) & set(self.sample_ids))
+        read, (added, found, said) = added, self._as_in_phenotypes(added)
+        family = family_column(added.columns)  # PLINK's tables all have one
+        if family is not None and family in self.phenotypes.columns:
+            added = replace(added, table=added.table.drop(family))
+        n_found = int(found.sum())
         if n_found == 0:
-            raise SampleMismatchError(mismatch_message(list(self.sample_ids), added, 0, 0.0))
+            raise SampleMismatchError(mismatch_message(list(self.sample_ids), read, 0, 0.0, self.id_rule))
         note = f"{', '.join(added.columns[:5])}{', ...' if len(added.columns) > 5 else ''} joined from {added.source}"
         if n_found < self.n_samples:
             note += f"; {self.n_samples - n_found:,} samples are not in it"
-        steps = (*self.recipe, recipe.joined(added))
-        return replace(self, phenotypes=self.phenotypes.with_columns(added), notes=(*self.notes, note), recipe=steps)
+        return replace(
+            self,
+            phenotypes=self.phenotypes.with_columns(added),
+            notes=(*self.notes, note, *said),
+            recipe=(*self.recipe, recipe.joined(read)),
+            sample_ledger=lacking_rows(self.sample_ledger, self.sample_ids[~found], added.source),
+        )
+
+    def with_sex(self, column: str) -> "Cohort":
+        """The cohort with sex as a column says, which may be one that was joined.
+
+        Raises
+        ------
+        PhenotypeError
+            As `Cohort.align`.
+        """
+        return replace(
+            self,
+            sex=sex_codes(self.phenotypes, column, self.rows),
+            notes=tuple(dict.fromkeys((*self.notes, *self.contigs.notes(sex=True)))),
+            recipe=(*self.recipe, recipe.sex_of(column)),
+        )
+
+    def _as_in_phenotypes(self, added: Phenotypes) -> tuple[Phenotypes, BoolArray, tuple[str, ...]]:
+        """A table with its ids as the phenotypes spell them; which of the samples (N,) it has; what to say.
+
+        Ids that are the phenotypes' stay. Under an ``id_rule`` ids that are the genotypes' are taken too, and others are
+        compared with these under the rule.
+        """
+        own = self.phenotypes.table[self.phenotypes.sample_id].gather(self.rows).to_list()
+        spelt = added.table[added.sample_id].to_list()
+        at = {name: row for row, name in enumerate(spelt)}
+        found = np.array([name in at for name in own], dtype=bool)
+        used = {at[name] for name in own if name in at}
+        notes: tuple[str, ...] = ()
+        if not self.id_rule.exact:
+            ours = [str(name) for name in self.sample_ids]
+            pairs = [(i, at[name]) for i, name in enumerate(ours) if not found[i] and name in at]
+            for i, row in pairs:
+                spelt[row], found[i] = own[i], True
+            used |= {row for _, row in pairs}
+            if not found.all() and not (self.id_rule.joins_family and family_column(added.columns) is None):
+                left = [i for i in range(len(ours)) if not found[i]]
+                rest = np.setdiff1d(np.arange(len(spelt)), np.array(sorted(used), dtype=np.int64))
+                both = match_ids([ours[i] for i in left], replace(added, table=added.table[rest]), self.id_rule)
+                for column, row in zip(both.columns, both.rows):
+                    spelt[rest[row]], found[left[column]] = own[left[column]], True
+                notes = both.notes
+            added = replace(added, table=added.table.with_columns(pl.Series(added.sample_id, spelt, dtype=pl.String)))
+        else:
+            notes = tuple(partial_notes(own, added, np.flatnonzero(found), np.array(sorted(used), np.int64), EXACT))
+        return added, found, notes
 
     def design(
         self, traits: Sequence[str], covariates: Sequence[str] | str = (), *, kind: Kind = "quantitative",
@@ -297,15 +376,27 @@ class Cohort:
 
         See `genassoc.data.variant_statistics.variant_statistics`.
         """
-        chromosomes = contig_names(self._contig_runs, block.start, block.start + block.n_variants)
-        return statistics.variant_statistics(block, chromosomes, masks or self._masks, hwe=hwe)
+        runs = kinds_of(self._contig_runs, self.contigs)
+        kinds = contig_names(runs, block.start, block.start + block.n_variants)
+        return statistics.variant_statistics(block, kinds, masks or self._masks, hwe=hwe)
 
     def _metadata(self, start: int, stop: int) -> pl.DataFrame:
-        """Variant metadata, with ``multi_allelic`` where a predicate asks for it."""
-        if not self.selection.needs_neighbours:
-            return self.store.variants(start, stop)
-        before, after = max(start - 1, 0), min(stop + 1, self.n_variants)
-        return with_neighbours(self.store.variants(before, after), start - before, stop - before)
+        """Variant metadata, with ``multi_allelic`` and keys of chromosomes where a predicate asks for them."""
+        if self.selection.needs_neighbours:
+            before, after = max(start - 1, 0), min(stop + 1, self.n_variants)
+            table = with_neighbours(self.store.variants(before, after), start - before, stop - before)
+        else:
+            table = self.store.variants(start, stop)
+        if not self.selection.needs_keys:
+            return table
+        runs = [(self.contigs.key(contig), first, last) for contig, first, last in self._contig_runs]
+        keys = contig_names(runs, start, stop)
+        return table.with_columns(pl.Series(KEY_COLUMN, keys.tolist(), dtype=pl.String))
+
+    @cached_property
+    def contigs(self) -> Contigs:
+        """Which chromosome each contig of the store means."""
+        return contigs_of(self.store)
 
     @cached_property
     def _contig_runs(self) -> list[tuple[str, int, int]]:
@@ -315,7 +406,7 @@ class Cohort:
     def ploidy(self) -> PloidyRules:
         """What chromosomes and sex say of calls."""
         build = self.build or build_of(self.store)
-        return PloidyRules.of(self._contig_runs, self.block_columns, self.block_width, self.sex, build)
+        return PloidyRules.of(self._contig_runs, self.contigs, self.block_columns, self.block_width, self.sex, build)
 
     @cached_property
     def _masks(self) -> statistics.SampleMasks:

@@ -14,6 +14,7 @@ from typing import Any
 
 import polars as pl
 
+from genassoc.data.id_rules import Rules
 from genassoc.data.phenotypes import Phenotypes
 
 # Marks of Python functions in a polars expression: these are pickled code, which is never loaded from a provenance file.
@@ -22,14 +23,19 @@ _CODE = ("AnonymousFunction", "PythonUdf", "Python", "python")
 _LONG = 4000  # letters; a longer condition holds a list, perhaps of ids
 
 
-def aligned(table: Phenotypes, sex: str | None, build: str | None) -> dict[str, Any]:
+def aligned(table: Phenotypes, sex: str | None, build: str | None, rules: Rules) -> dict[str, Any]:
     """The step of `Cohort.align`."""
-    return {"step": "align", **origin_of(table), "sex": sex, "build": build}
+    return {"step": "align", **origin_of(table), "sex": sex, "build": build, "id_rule": str(rules)}
 
 
 def joined(table: Phenotypes) -> dict[str, Any]:
     """The step of `Cohort.with_covariates`."""
     return {"step": "with_covariates", **origin_of(table)}
+
+
+def sex_of(column: str) -> dict[str, Any]:
+    """The step of `Cohort.with_sex`."""
+    return {"step": "with_sex", "column": column}
 
 
 def kept(choice: pl.Expr | Sequence[str]) -> dict[str, Any]:

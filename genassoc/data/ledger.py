@@ -36,6 +36,24 @@ def drop_samples(ledger: pl.DataFrame, ids: Array, reason: str, details: Array) 
     return ledger.update(gone, on="id", how="left").select(list(LEDGER_SCHEMA))
 
 
+def matched_by(ledger: pl.DataFrame, as_genotyped: pl.Series, as_written: pl.Series, rule: str) -> pl.DataFrame:
+    """The ledger with a detail for samples whose id in the table is another: how it is written there, and the rule."""
+    differ = as_genotyped != as_written
+    named = pl.DataFrame({"id": as_genotyped.filter(differ), "detail": as_written.filter(differ)})
+    written = named.select("id", detail="'" + pl.col("detail") + f"' in the phenotypes, by id_rule '{rule}'")
+    return ledger.update(written, on="id", how="left").select(list(LEDGER_SCHEMA))
+
+
+def lacking_rows(ledger: pl.DataFrame, ids: Array, source: str) -> pl.DataFrame:
+    """The ledger with samples that stay, and of which a joined table has no row."""
+    if len(ids) == 0:
+        return ledger
+    lacking = pl.DataFrame({"id": pl.Series([str(name) for name in ids], dtype=pl.String)}).with_columns(
+        reason=pl.lit("not_in_covariates"), detail=pl.lit(f"no row in {source}: its columns are missing")
+    )
+    return ledger.update(lacking, on="id", how="left").select(list(LEDGER_SCHEMA))
+
+
 def design_ledger(sample_ids: Array, design: Design) -> pl.DataFrame:
     """Ledger rows of samples (N,) under a design: who lacks a covariate, who lacks every trait."""
     lacking = dict(zip(design.dropped_samples["id"], design.dropped_samples["covariate"]))

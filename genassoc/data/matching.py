@@ -1,20 +1,16 @@
 """Near misses: why the ids of two files do not match, found by undoing what programs do to ids."""
 
-import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 
+from genassoc.data.id_rules import RULES, Rules, unique
 from genassoc.data.phenotypes import Phenotypes
-from genassoc.shapes import Array
-
-_SEPARATORS = "_:-./| "
-_LEADING_ZEROS = re.compile(r"(?<!\d)0+(?=\d)")
-_TRAILING_DECIMAL = re.compile(r"\.0+$")
-_NOT_WORD = re.compile(r"[^0-9A-Za-z]+")
-_LEADING_LETTERS = re.compile(r"^[A-Za-z]+(?=\d)")
+from genassoc.errors import SampleMismatchError
+from genassoc.shapes import Array, Int64Array
 
 
 @dataclass(frozen=True)
@@ -29,110 +25,75 @@ class NearMiss:
         Samples that would match under it.
     examples : tuple of (str, str)
         At most two pairs: the genotypes' id, the phenotypes' id.
+    id_rule : str
+        The ``id_rule`` that applies it.
     """
 
     rule: str
     n: int
     examples: tuple[tuple[str, str], ...]
+    id_rule: str
 
     def __str__(self) -> str:
+        return self.told(self.id_rule)
+
+    def told(self, id_rule: str) -> str:
+        """In words, with the ``id_rule`` to give."""
         pairs = ", ".join(f"'{genotypes}' and '{phenotypes}'" for genotypes, phenotypes in self.examples)
-        return f"{self.n} would match {self.rule} (genotypes and phenotypes: {pairs})"
+        return (
+            f"{self.n} would match {self.rule} (genotypes and phenotypes: {pairs}): id_rule='{id_rule}' "
+            f"(--id-rule {id_rule})"
+        )
 
 
-def _halved(text: str) -> str:
-    """ "A_A" -> "A": PLINK joins FID and IID when it writes VCF."""
-    middle = len(text) // 2
-    if len(text) % 2 and text[middle] in _SEPARATORS and text[:middle] == text[middle + 1 :]:
-        return text[:middle]
-    return text
-
-
-def _after_first(text: str) -> str:
-    return re.split(f"[{re.escape(_SEPARATORS)}]", text, maxsplit=1)[-1] or text
-
-
-def _before_last(text: str) -> str:
-    cut = max(text.rfind(mark) for mark in _SEPARATORS)
-    return text[:cut] if cut > 0 else text
-
-
-def _before_first(text: str) -> str:
-    return re.split(f"[{re.escape(_SEPARATORS)}]", text, maxsplit=1)[0] or text
-
-
-def _after_last(text: str) -> str:
-    return text[max(text.rfind(mark) for mark in _SEPARATORS) + 1 :] or text
-
-
-def _loosest(text: str) -> str:
-    plain = _NOT_WORD.sub("", _halved(text).casefold())
-    return _LEADING_ZEROS.sub("", _LEADING_LETTERS.sub("", plain)) or plain
-
-
-def _same(text: str) -> str:
-    return text
-
-
-def _blanks(text: str) -> str:
-    return "".join(text.split())
-
-
-def _zeros(text: str) -> str:
-    return _LEADING_ZEROS.sub("", text)
-
-
-def _decimal(text: str) -> str:
-    return _TRAILING_DECIMAL.sub("", text)
-
-
-def _punctuation(text: str) -> str:
-    return _NOT_WORD.sub("_", text)
-
-
-def _letters(text: str) -> str:
-    return _zeros(_LEADING_LETTERS.sub("", text))
-
-
-Key = Callable[[str], str]
-# (what differs, what is done to the genotypes' ids, what is done to the phenotypes' ids), the plainest first
-_RULES: tuple[tuple[str, Key, Key], ...] = (
-    ("if blanks were removed", _blanks, _blanks),
-    ("if letter case were ignored", str.casefold, str.casefold),
-    ("if leading zeros were removed", _zeros, _zeros),
-    ("if '.0' were removed from the end (ids that were once stored as decimals)", _decimal, _decimal),
-    ("if the genotypes' ids, doubled as 'A_A', were halved", _halved, _same),
-    ("if the phenotypes' ids, doubled as 'A_A', were halved", _same, _halved),
-    ("if the genotypes' FID_IID were cut to IID", _after_first, _same),
-    ("if the phenotypes' FID_IID were cut to IID", _same, _after_first),
-    ("if the ending after the last separator were cut from the genotypes' ids", _before_last, _same),
-    ("if the ending after the last separator were cut from the phenotypes' ids", _same, _before_last),
-    ("if only the part before the first separator were kept of the genotypes' ids", _before_first, _same),
-    ("if only the part before the first separator were kept of the phenotypes' ids", _same, _before_first),
-    ("if only the part after the last separator were kept of the genotypes' ids", _after_last, _same),
-    ("if only the part after the last separator were kept of the phenotypes' ids", _same, _after_last),
-    ("if '-', '.', '_' and blanks were taken for the same", _punctuation, _punctuation),
-    ("if letters before the number were removed (as chr1, 1, 01)", _letters, _letters),
-    ("if case, punctuation, leading letters and zeros were all ignored", _loosest, _loosest),
-    (
-        "if only the part before the first separator were kept, and case, letters and zeros ignored",
-        lambda text: _loosest(_before_first(text)),
-        lambda text: _loosest(_before_first(text)),
-    ),
-    (
-        "if only the part after the last separator were kept, and case, letters and zeros ignored",
-        lambda text: _loosest(_after_last(text)),
-        lambda text: _loosest(_after_last(text)),
+# (what differs, the rules that undo it, whose ids rules for one side are for), the plainest first
+_G, _P = "genotypes", "phenotypes"
+_LOOSEST = "halve+casefold+no_punctuation+letters"
+_RULES: tuple[tuple[str, str, str], ...] = (
+    ("if blanks at the ends, and characters that are not seen, were removed", "trim", _G),
+    ("if blanks were removed", "blanks", _G),
+    ("if accents were written the same way (Unicode NFC)", "nfc", _G),
+    ("if wide and joined characters were written as plain ones (Unicode NFKC)", "nfkc", _G),
+    ("if letter case were ignored", "casefold", _G),
+    ("if leading zeros were removed", "strip_zeros", _G),
+    ("if '.0' were removed from the end (ids that were once stored as decimals)", "decimal", _G),
+    ("if the genotypes' ids, doubled as 'A_A', were halved", "halve", _G),
+    ("if the phenotypes' ids, doubled as 'A_A', were halved", "halve", _P),
+    ("if the genotypes' FID_IID were cut to IID", "iid", _G),
+    ("if the phenotypes' FID_IID were cut to IID", "iid", _P),
+)
+_LOOSE: tuple[tuple[str, str, str], ...] = (
+    ("if the ending after the last separator were cut from the genotypes' ids", "before_last", _G),
+    ("if the ending after the last separator were cut from the phenotypes' ids", "before_last", _P),
+    ("if only the part before the first separator were kept of the genotypes' ids", "before_first", _G),
+    ("if only the part before the first separator were kept of the phenotypes' ids", "before_first", _P),
+    ("if only the part after the last separator were kept of the genotypes' ids", "iid_last", _G),
+    ("if only the part after the last separator were kept of the phenotypes' ids", "iid_last", _P),
+    ("if '-', '.', '_' and blanks were taken for the same", "punctuation", _G),
+    ("if letters before the number were removed (as chr1, 1, 01)", "letters", _G),
+)
+_COMBINED: tuple[tuple[str, str, str], ...] = (
+    ("if case, punctuation, leading letters and zeros were all ignored", _LOOSEST, _G),
+    *(
+        (
+            f"if only the part {words} separator were kept, and case, letters and zeros ignored",
+            f"{rule}+casefold+letters",
+            side,
+        )
+        for words, rule in (("before the first", "before_first"), ("after the last", "iid_last"))
+        for side in (_G, _P)
     ),
 )
 
 
-def near_misses(genotype_ids: Sequence[str], phenotype_ids: Sequence[str]) -> list[NearMiss]:
+def near_misses(genotype_ids: Sequence[str], phenotype_ids: Sequence[str], *, plain: bool = False) -> list[NearMiss]:
     """Rules under which ids that do not match would match, the most successful and plainest first.
 
     Parameters
     ----------
     genotype_ids, phenotype_ids : sequences of str
+    plain : bool
+        Only rules that strangers' ids hardly fulfil by chance: blanks, Unicode, case, FID_IID, zeros.
 
     Returns
     -------
@@ -143,22 +104,156 @@ def near_misses(genotype_ids: Sequence[str], phenotype_ids: Sequence[str]) -> li
     common = set(genotype_ids) & set(phenotype_ids)
     genotypes = [name for name in genotype_ids if name not in common]
     phenotypes = [name for name in phenotype_ids if name not in common]
+    if not genotypes or not phenotypes:
+        return []
     found: list[NearMiss] = []
-    for rule, genotype_key, phenotype_key in _RULES:
-        pairs = _pairs(genotypes, phenotypes, genotype_key, phenotype_key)
+    for words, rule, side in _RULES if plain else (*_RULES, *_LOOSE, *_COMBINED):
+        pairs = _pairs(genotypes, phenotypes, common, Rules.parse(rule), side)
         if len(pairs) > max((miss.n for miss in found), default=0):
-            found.append(NearMiss(rule, len(pairs), tuple(pairs[:2])))
+            found.append(NearMiss(words, len(pairs), tuple(pairs[:2]), rule))
     return sorted(found, key=lambda miss: -miss.n)[:3]
 
 
-def _pairs(genotypes: list[str], phenotypes: list[str], key_g: Key, key_p: Key) -> list[tuple[str, str]]:
-    """Pairs of ids whose keys agree and are unique on both sides."""
-    keys_g = [key_g(name) for name in genotypes]
-    keys_p = [key_p(name) for name in phenotypes]
-    once_g = {key for key, n in Counter(keys_g).items() if n == 1}
-    once_p = {key for key, n in Counter(keys_p).items() if n == 1}
+def _pairs(
+    genotypes: list[str], phenotypes: list[str], common: set[str], rules: Rules, side: str
+) -> list[tuple[str, str]]:
+    """Pairs of ids whose keys agree and are those of no other id of either side."""
+
+    def keys(names: Iterable[str], of: str) -> list[str]:
+        return [rules.key(name, cut=side == of) for name in names]
+
+    keys_g, keys_p = keys(genotypes, _G), keys(phenotypes, _P)
+    shared = set(keys_g) & set(keys_p)
+    if not shared:
+        return []
+    once_g = {key for key, n in Counter(keys_g).items() if n == 1}.difference(keys(common, _G))
+    once_p = {key for key, n in Counter(keys_p).items() if n == 1}.difference(keys(common, _P))
     by_key = {key: name for key, name in zip(keys_g, genotypes) if key in once_g and key in once_p}
     return [(by_key[key], name) for key, name in zip(keys_p, phenotypes) if key in by_key]
+
+
+def family_column(columns: Sequence[str]) -> str | None:
+    """The column of family ids, if there is one."""
+    return next((name for name in columns if name.lower() in ("fid", "#fid")), None)
+
+
+def joined_ids(table: pl.DataFrame, sample_id: str, source: str) -> pl.Series:
+    """FID and sample id joined by "_", as PLINK names samples in VCF.
+
+    Raises
+    ------
+    SampleMismatchError
+        There is no column FID.
+    """
+    family = family_column(table.columns)
+    if family is None or family == sample_id:
+        raise SampleMismatchError(
+            f"id_rule = 'fid_iid' joins the columns FID and '{sample_id}', but {source} has no column FID; it has "
+            f"{', '.join(table.columns[:20])}. Where the genotypes' ids are FID_IID, id_rule = 'iid' cuts them to IID"
+        )
+    joined = pl.concat_str([pl.col(family).cast(pl.String).str.strip_chars(), sample_id], separator="_")
+    return table.select(joined.alias("id"))["id"]
+
+
+@dataclass(frozen=True)
+class Matched:
+    """Ids of two files that name the same sample.
+
+    Attributes
+    ----------
+    columns, rows : int64 arrays (N,)
+        Places among the genotypes' ids, ascending, and among the table's rows.
+    ids : Series
+        The table's ids, those of matched rows as the genotypes spell them.
+    notes : tuple of str
+        What the rules did, and which ids nearly match.
+    """
+
+    columns: Int64Array
+    rows: Int64Array
+    ids: pl.Series
+    notes: tuple[str, ...]
+
+
+def match_ids(genotype_ids: Sequence[str], table: Phenotypes, rules: Rules) -> Matched:
+    """Match the rows of a table to samples under rules.
+
+    Raises
+    ------
+    SampleMismatchError
+        Under the rules two ids of one file are one (names them).
+    """
+    own = table.table[table.sample_id]
+    ids = own if not rules.joins_family else joined_ids(table.table, table.sample_id, table.source)
+    names = ids.fill_null("").to_list()
+    ours, theirs, side = list(genotype_ids), names, _G
+    if not rules.exact:
+        ours, theirs, side = rules.keys(genotype_ids, names)
+        unique(ours, genotype_ids, rules, "the genotypes")
+        unique(theirs, own.to_list(), rules, table.source)
+    left = pl.DataFrame({"key": pl.Series(ours, dtype=pl.String)}).with_row_index("column")
+    right = pl.DataFrame({"key": pl.Series(theirs, dtype=pl.String)}).with_row_index("row")
+    both = left.join(right, on="key", how="inner").sort("column")
+    columns, rows = both["column"].to_numpy().astype(np.int64), both["row"].to_numpy().astype(np.int64)
+    spelt = own.to_list()
+    changed = [(spelt[row], genotype_ids[column]) for column, row in zip(columns, rows)]
+    notes = _rule_notes(rules, side, changed) if not rules.exact else []
+    for row, (_, name) in zip(rows, changed):
+        spelt[row] = name
+    equal = set(_without(genotype_ids, columns)) & set(_without(own.to_list(), rows))
+    if equal:
+        notes.append(
+            f"{len(equal):,} ids are equal in both files and do not match under id_rule = '{rules}': {first_few(sorted(equal))}"
+        )
+    notes += partial_notes(genotype_ids, table, columns, rows, rules)
+    return Matched(columns, rows, pl.Series(own.name, spelt, dtype=pl.String), tuple(notes))
+
+
+def _without(ids: Sequence[str], places: Int64Array) -> list[str]:
+    """The ids that are at none of the places."""
+    left = np.ones(len(ids), dtype=bool)
+    left[places] = False
+    return [ids[int(i)] for i in np.flatnonzero(left)]
+
+
+def _rule_notes(rules: Rules, side: str, pairs: list[tuple[str, str]]) -> list[str]:
+    """What the rules did."""
+    words = "; ".join(RULES[name].words + (f" ({side})" if RULES[name].one_side else "") for name in rules.names)
+    differing = [pair for pair in pairs if pair[0] != pair[1]]
+    shown = ", ".join(f"'{ours}' and '{theirs}'" for theirs, ours in differing[:2])
+    by_it = f"{len(differing):,} of {len(pairs):,} samples match by it alone" + (
+        f" (genotypes and table: {shown})" if shown else ""
+    )
+    return [f"sample ids are compared by id_rule = '{rules}': {words}; {by_it}"]
+
+
+_FOR_NOTES = 20_000  # ids of either side that are looked through: seconds
+
+
+def partial_notes(
+    genotype_ids: Sequence[str], table: Phenotypes, columns: Int64Array, rows: Int64Array, rules: Rules
+) -> list[str]:
+    """Ids without a partner that nearly have one, though others match: what differs, examples and the rule that mends it."""
+    if columns.size in (0, len(genotype_ids)) or rows.size in (0, table.table.height):
+        return []
+    kept_p = np.ones(table.table.height, dtype=bool)
+    kept_p[rows] = False
+    matched = [genotype_ids[column] for column in columns]
+    all_g = _without(genotype_ids, columns)
+    alone_g, alone_p = all_g[:_FOR_NOTES], _without(table.table[table.sample_id].to_list(), rows)[:_FOR_NOTES]
+    misses = near_misses([*matched, *alone_g], [*matched, *alone_p], plain=True)
+    notes = []
+    for miss in misses:
+        combined = miss.id_rule if rules.exact else f"{rules}+{miss.id_rule}"
+        notes.append(f"of the {len(all_g):,} genotyped samples that are not in {table.source}, {miss.told(combined)}")
+    if family_column(table.table.columns) not in (None, table.sample_id) and not rules.joins_family:
+        joined = set(joined_ids(table.table, table.sample_id, table.source)[np.flatnonzero(kept_p)].drop_nulls())
+        n = len(joined.intersection(alone_g))
+        if n:
+            notes.append(
+                f"{n:,} more genotyped samples would match FID and {table.sample_id} joined by '_': --id-rule fid_iid"
+            )
+    return notes
 
 
 def better_columns(genotype_ids: Sequence[str], table: pl.DataFrame, sample_id: str) -> list[str]:
@@ -172,12 +267,14 @@ def better_columns(genotype_ids: Sequence[str], table: pl.DataFrame, sample_id: 
         n = len(wanted & set(table[name].cast(pl.String).drop_nulls()))
         if n:
             found.append((n, f"the column '{name}' holds {n} of the genotypes' ids: sample_id='{name}'"))
-    family = next((name for name in table.columns if name.lower() in ("fid", "#fid")), None)
+    family = family_column(table.columns)
     if family is not None and family != sample_id:
         joined = table.select(pl.concat_str([pl.col(family).cast(pl.String), sample_id], separator="_"))
         n = len(wanted & set(joined.to_series().drop_nulls()))
         if n:
-            found.append((n, f"{n} match {family} and {sample_id} joined by '_': write such a column, and use it"))
+            found.append(
+                (n, f"{n} match {family} and {sample_id} joined by '_': id_rule='fid_iid' (--id-rule fid_iid)")
+            )
     return [words for _, words in sorted(found, key=lambda pair: -pair[0])[:2]]
 
 
@@ -186,7 +283,9 @@ def first_few(names: Sequence[str] | Array | pl.Series, n: int = 4) -> str:
     return ", ".join(f"'{name}'" for name in list(names[:n])) + (", ..." if len(names) > n else "")
 
 
-def mismatch_message(genotype_ids: list[str], table: Phenotypes, n_matched: int, min_overlap: float) -> str:
+def mismatch_message(
+    genotype_ids: list[str], table: Phenotypes, n_matched: int, min_overlap: float, rules: Rules
+) -> str:
     """What to say when too few ids match."""
     phenotype_ids = table.sample_ids.tolist()
     lines = [
@@ -195,6 +294,8 @@ def mismatch_message(genotype_ids: list[str], table: Phenotypes, n_matched: int,
         f"  genotypes:  {first_few(genotype_ids)}",
         f"  phenotypes: {first_few(phenotype_ids)}",
     ]
+    if not rules.exact:
+        lines.append(f"  ids were compared under id_rule = '{rules}'; without it:")
     lines += [f"  {words}" for words in better_columns(genotype_ids, table.table, table.sample_id)]
     misses = near_misses(genotype_ids, phenotype_ids)
     lines += [f"  {miss}" for miss in misses]
@@ -205,5 +306,5 @@ def mismatch_message(genotype_ids: list[str], table: Phenotypes, n_matched: int,
             "  if so few are right, say "
             f"min_overlap={n_matched / min(len(genotype_ids), len(phenotype_ids)):.2g} or less"
         )
-    lines.append("Ids are compared as text, exactly; make them the same in both files.")
+    lines.append("Ids are compared as text, exactly, unless an id_rule says else; or make them the same in both files.")
     return "\n".join(lines)

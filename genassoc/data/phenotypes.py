@@ -6,7 +6,7 @@ This file is the only door of formulaic.
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,6 +56,8 @@ class Phenotypes:
         The files it was read from.
     lines : int64 array or None
         The line of the file of each row, from 1; None for tables from memory.
+    joined : mapping
+        Columns of tables that were joined -> the table's source.
     """
 
     table: pl.DataFrame
@@ -65,6 +67,7 @@ class Phenotypes:
     lines: Int64Array | None = None
     declared: frozenset[str] = frozenset()
     files: tuple[Path, ...] = ()
+    joined: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(
@@ -140,11 +143,12 @@ class Phenotypes:
         PhenotypeError
             A column exists on both sides.
         """
-        clash = sorted(set(other.columns) & set(self.columns))
+        clash = sorted(set(other.columns) & {*self.columns, self.sample_id})
         if clash:
+            first = str(self.files[0]) if self.files else self.source
             raise PhenotypeError(
                 f"{other.source}: the column {listed(clash)} is already among the phenotypes of "
-                f"{self.source}, "
+                f"{' and '.join(sorted({self.joined.get(name, first) for name in clash}))}, "
                 "and it is unclear which is meant; rename or leave out one of them"
             )
         added = other.table.rename({other.sample_id: self.sample_id})
@@ -156,6 +160,7 @@ class Phenotypes:
             source=f"{self.source} + {other.source}",
             declared=self.declared | other.declared | own,
             files=self.files + other.files,
+            joined={**self.joined, **dict.fromkeys(other.columns, other.source)},
         )
 
     def resolve(self, names: Sequence[str], role: str) -> tuple[str, ...]:

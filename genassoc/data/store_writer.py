@@ -331,8 +331,8 @@ def check_output(path: Path, overwrite: bool) -> None:
             raise OutputError(f"{path}: something that is no genassoc store is there; choose another name")
         if not overwrite:
             raise OutputError(
-                f"{path}: a store made of other inputs or parameters is there; replace it (--force, overwrite=True), or "
-                "name another store"
+                f"{path}: a store made of other inputs or parameters, or by another version, is there; replace it "
+                "(--force, overwrite=True), or name another store"
             )
 
 

@@ -10,6 +10,7 @@ import polars as pl
 
 from genassoc.data.variants import (
     HWE_COLUMNS,
+    KEY_COLUMN,
     METADATA_COLUMNS,
     STATISTICS_COLUMNS,
     Predicate,
@@ -22,7 +23,7 @@ from genassoc.shapes import Array, BoolArray
 
 NOT_SELECTED = "not_selected"  # reason of variants left out by an index array or a mask
 DROPPED_SCHEMA = {"id": pl.String, "reason": pl.String}
-_TEXT_COLUMNS = ("chromosome", "effect_allele", "other_allele", "rsid")
+_TEXT_COLUMNS = ("chromosome", KEY_COLUMN, "effect_allele", "other_allele", "rsid")
 _WHOLE_COLUMNS = ("base_pair_location", "record", "alt_index", "mac", "n", "n_hom_ref", "n_het", "n_hom_alt")
 
 
@@ -60,6 +61,11 @@ class VariantSelection:
     def needs_hwe(self) -> bool:
         """Whether a predicate looks at a Hardy-Weinberg p."""
         return any(not predicate.columns.isdisjoint(HWE_COLUMNS) for predicate in self.predicates)
+
+    @property
+    def needs_keys(self) -> bool:
+        """Whether a predicate asks for a chromosome, however it is spelled."""
+        return any(KEY_COLUMN in predicate.columns for predicate in self.predicates)
 
     @property
     def needs_neighbours(self) -> bool:
@@ -182,7 +188,7 @@ def _holds(predicate: Predicate, table: pl.DataFrame) -> BoolArray:
 def _check_predicate(predicate: Predicate) -> None:
     """Refuse a predicate over unknown columns, or one whose answer depends on the cut into blocks."""
     known = (*METADATA_COLUMNS, *STATISTICS_COLUMNS)
-    for column in sorted(predicate.columns - set(known)):
+    for column in sorted(predicate.columns - {*known, KEY_COLUMN}):
         close = get_close_matches(column, known, n=3)
         hint = f" Did you mean {' or '.join(repr(name) for name in close)}?" if close else ""
         raise PlanError(
@@ -207,7 +213,7 @@ def _probe() -> pl.DataFrame:
     n = 12
     rng = np.random.default_rng(7)
     columns: dict[str, Array | list[str]] = {}
-    for name in (*METADATA_COLUMNS, *STATISTICS_COLUMNS):
+    for name in (*METADATA_COLUMNS, *STATISTICS_COLUMNS, KEY_COLUMN):
         if name in _TEXT_COLUMNS:
             columns[name] = [str(value) for value in rng.permutation(n)]
         elif name == "multi_allelic":

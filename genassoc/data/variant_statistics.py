@@ -6,7 +6,6 @@ import numpy as np
 import polars as pl
 
 from genassoc.data.block import X_OUTSIDE_PAR, GenotypeBlock
-from genassoc.data.variants import contig_key
 from genassoc.kernels import counts as count_kernels
 from genassoc.shapes import Array, Int64Array, UInt64Array
 from genassoc.stats.hardy_weinberg import hardy_weinberg
@@ -46,15 +45,15 @@ class SampleMasks:
         return cls(columns, everyone, females, count_kernels.mask_words(others, width), others.size)
 
 
-def variant_statistics(block: GenotypeBlock, chromosomes: Array, masks: SampleMasks, *, hwe: bool) -> pl.DataFrame:
+def variant_statistics(block: GenotypeBlock, kinds: Array, masks: SampleMasks, *, hwe: bool) -> pl.DataFrame:
     """Frequencies, missing rate, genotype counts and Hardy-Weinberg p of each variant of a block.
 
     Parameters
     ----------
     block : GenotypeBlock
         V variants.
-    chromosomes : object array of str (V,)
-        As in the store.
+    kinds : object array of str (V,)
+        The chromosome of each, as `genassoc.data.contigs.Contigs` knows it: "X", "Y", "MT", or others.
     masks : SampleMasks
         The samples that count.
     hwe : bool
@@ -73,8 +72,6 @@ def variant_statistics(block: GenotypeBlock, chromosomes: Array, masks: SampleMa
     """
     counts = code_counts(block, masks.everyone)
     haploid = haploid_counts(block, masks.everyone)
-    keys = {name: contig_key(str(name)) for name in set(chromosomes)}
-    kinds = np.array([keys[name] for name in chromosomes], dtype=object)
     table = _frequencies(counts, haploid, _missing_rate(block, counts, kinds, masks))
     if not hwe:
         return table

@@ -14,6 +14,7 @@ from operator import or_
 import numpy as np
 import polars as pl
 
+from genassoc.data.contigs import Contigs, region_keys
 from genassoc.errors import InputError
 
 METADATA_COLUMNS = (
@@ -26,6 +27,7 @@ METADATA_COLUMNS = (
     "alt_index",
     "multi_allelic",
 )
+KEY_COLUMN = "chromosome_key"  # of contigs that mean the same chromosome the same: for `in_region` alone
 HWE_COLUMNS = ("hwe_p", "hwe_midp")
 STATISTICS_COLUMNS = (
     "af",
@@ -78,8 +80,9 @@ def hwe_below(p: float) -> pl.Expr:
 def in_region(*regions: str) -> pl.Expr:
     """Keep variants of any of the regions: "chr", "chr:position", "chr:first-last" or "chr:first-".
 
-    Positions count from 1, both ends belong to the region, commas in numbers are allowed. The contig is
-    spelled as in the store: `Cohort.keep_variants` refuses one that the store does not have.
+    Positions count from 1, both ends belong to the region, commas in numbers are allowed. A chromosome
+    is found however it is spelled, in the region or in the store (chr1, 1, 01, NC_000001.11); `Cohort.keep_variants`
+    refuses a contig that the store does not have.
 
     Raises
     ------
@@ -161,7 +164,7 @@ class Region:
 
     def expression(self) -> pl.Expr:
         """Whether a variant lies in it."""
-        inside = pl.col("chromosome") == self.contig
+        inside = (pl.col("chromosome") == self.contig) | pl.col(KEY_COLUMN).is_in(list(region_keys(self.contig)))
         if self.start is not None:
             inside = inside & (pl.col("base_pair_location") >= self.start)
         if self.stop is not None:
@@ -222,23 +225,14 @@ def regions_of(expression: pl.Expr) -> list[Region]:
 
 
 def check_contigs(regions: Sequence[Region], contigs: Sequence[str]) -> None:
-    """Refuse a region of a contig that the store does not have, showing the spelling it does have.
+    """Refuse a region of a contig that the store does not have, under this or another name of the chromosome.
 
     Raises
     ------
     InputError
-        Names the contig, those there are, and one that differs in spelling only (chr1, 1, 01).
+        Names the contig and those there are.
     """
     for region in regions:
-        if region.contig in contigs:
-            continue
-        alike = [c for c in contigs if contig_key(c) == contig_key(region.contig)]
-        hint = f"; '{alike[0]}' is probably meant" if alike else ""
-        shown = ", ".join(contigs[:30]) + (", ..." if len(contigs) > 30 else "")
-        raise InputError(f"in_region({region}): the store has no contig '{region.contig}'{hint}. It has: {shown}")
-
-
-def contig_key(name: str) -> str:
-    """A contig's name without spelling: chr1, 1 and 01 are "1"; chrM is "MT"."""
-    key = name.strip().upper().removeprefix("CHR").lstrip("0")
-    return {"M": "MT", "26": "MT", "25": "MT", "23": "X", "24": "Y"}.get(key, key)
+        if region.contig not in contigs and not Contigs.of(contigs).same(region.contig):
+            shown = ", ".join(contigs[:30]) + (", ..." if len(contigs) > 30 else "")
+            raise InputError(f"in_region({region}): the store has no contig '{region.contig}'. It has: {shown}")

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from genassoc.data.block import GenotypeBlock
+from genassoc.data.ploidy import half_calls, refused_calls
 from genassoc.data.result_table import RESULT_SCHEMA
 from genassoc.engine.job import Counts, TaskOutput
 from genassoc.engine.plan import Task
@@ -52,7 +53,9 @@ class AssociationJob:
             keep, dropped = self.cohort.select_variants(start, stop, calls)
             n_kept = int(np.count_nonzero(keep))
             reasons = {str(reason): n for reason, n in dropped.group_by("reason").len().iter_rows()}
-            counts += Counts(stop - start, n_kept, 0, reasons)
+            by_contig = {reason: {task.contig: n} for reason, n in reasons.items()}
+            half = half_calls(calls, task.contig)  # of those left out too: they may be why
+            counts += Counts(stop - start, n_kept, 0, reasons, half, by_contig)
             if n_kept == 0:
                 continue
             variants = self.cohort.store.variants(start, stop)
@@ -79,14 +82,6 @@ class AssociationJob:
         if self.cohort.selected_without_genotypes(start, stop).any():
             return self.cohort.read(start, stop)
         return GenotypeBlock(np.empty((0, 0), dtype=np.uint8), 0, start)
-
-
-def refused_calls(block: GenotypeBlock) -> dict[str, int]:
-    """Calls that were taken for missing because the sample cannot have them, by reason; those that are not 0."""
-    if block.places is None:
-        return {}
-    totals = zip(("heterozygous_where_haploid", "female_on_Y"), block.places.refused.sum(axis=0))
-    return {reason: int(n) for reason, n in totals if n}
 
 
 def for_blocks(cohort: "Cohort") -> "Cohort":

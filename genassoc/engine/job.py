@@ -22,6 +22,8 @@ class Counts:
         Rows of results.
     refused : dict of str to int
         Reason -> calls of the variants kept that were taken for missing, as heterozygous males' on X.
+    dropped_by_contig : dict of str to dict
+        Reason -> contig -> variants: ``dropped``, place by place.
     """
 
     read: int = 0
@@ -29,17 +31,29 @@ class Counts:
     rows: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
     refused: dict[str, int] = field(default_factory=dict)
+    dropped_by_contig: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def __add__(self, other: "Counts") -> "Counts":
+        reasons = sorted({*self.dropped_by_contig, *other.dropped_by_contig})
+        by_contig = {
+            reason: _sums(self.dropped_by_contig.get(reason, {}), other.dropped_by_contig.get(reason, {}))
+            for reason in reasons
+        }
         return Counts(
             self.read + other.read, self.kept + other.kept, self.rows + other.rows,
-            _sums(self.dropped, other.dropped), _sums(self.refused, other.refused),
+            _sums(self.dropped, other.dropped), _sums(self.refused, other.refused), by_contig,
         )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
-        counts = {"read": self.read, "kept": self.kept, "rows": self.rows, "dropped": dict(self.dropped)}
-        return {**counts, "refused": dict(self.refused)} if self.refused else counts
+        counts: dict[str, Any] = {
+            "read": self.read, "kept": self.kept, "rows": self.rows, "dropped": dict(self.dropped),
+        }  # fmt: skip
+        if self.refused:
+            counts["refused"] = dict(self.refused)
+        if self.dropped_by_contig:
+            counts["dropped_by_contig"] = {reason: dict(found) for reason, found in self.dropped_by_contig.items()}
+        return counts
 
 
 def _sums(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:

@@ -101,9 +101,13 @@ def _step(step: Mapping[str, Any], store: GenotypeStore, cohort: Cohort | None) 
                 f"functions, are not written there): {_REMEDY}."
             )
         return cohort.keep_samples(expression)
+    if step["step"] == "with_sex":
+        assert cohort is not None
+        return cohort.with_sex(step["column"])
     table = _table(step)
     if step["step"] == "align":
-        return Cohort.align(store, table, sex=step["sex"], build=step["build"], min_overlap=0.0)
+        rule = step.get("id_rule")  # earlier versions wrote none
+        return Cohort.align(store, table, sex=step["sex"], build=step["build"], min_overlap=0.0, id_rule=rule)
     assert cohort is not None
     return cohort.with_covariates(table)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from genassoc.errors import InputError
 from genassoc.formats import bgzf
-from genassoc.formats.source import LAST_POSITION, Piece, Place, Region
+from genassoc.formats.source import LAST_POSITION, Piece, Place, Region, spelled_as
 from genassoc.formats.vcf_header import VcfHeader, parse_header
 from genassoc.formats.vcf_scan import LineScanner
 from genassoc.shapes import Int64Array
@@ -30,6 +30,8 @@ class BcfSource:
         The file, compressed or not.
     regions : list of Region
         Records to keep, by POS; everything if empty.
+    exact : bool
+        Regions name contigs as the file does; otherwise they ask for chromosomes, however called.
 
     Raises
     ------
@@ -40,7 +42,7 @@ class BcfSource:
     kind = "BCF"
     contigs_complete = True
 
-    def __init__(self, path: Path, regions: list[Region]) -> None:
+    def __init__(self, path: Path, regions: list[Region], exact: bool = False) -> None:
         self.path = path
         self.notes: list[str] = []
         if bgzf.sniff(path) == "bgzf":
@@ -51,6 +53,8 @@ class BcfSource:
             self.contigs = tuple(file.header.contigs)
             lengths = {name: contig.length for name, contig in file.header.contigs.items()}
             self.contig_lengths = {name: int(length) for name, length in lengths.items() if length}
+            if not exact:
+                regions = spelled_as(regions, self.contigs, self.notes)
             self._indexed = bool(regions) and file.index is not None
             if not regions:
                 self._first = self._first_record(file)

@@ -7,7 +7,7 @@ goes on there and ends with the same bytes.
 
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from genassoc.data.contigs import Contigs
 from genassoc.data.output import check_outputs
 from genassoc.data.store import hash_of, read_attributes, work_folder
 from genassoc.data.store_location import check_local
@@ -24,12 +25,12 @@ from genassoc.formats import inputs as choosing
 from genassoc.formats.convert_memory import ConversionSizes
 from genassoc.formats.inputs import ContigCheck, SampleChoice
 from genassoc.formats.source import Piece, Place, RecordError, Region, Source, VariantBatch, fingerprint
-from genassoc.formats.summary import DROP_REASONS, ConversionSummary
+from genassoc.formats.summary import DOSAGE_FIELDS, DROP_REASONS, ConversionSummary
 from genassoc.progress import Progress, Silent
 from genassoc.provenance import package_versions
 from genassoc.shapes import Int64Array
 
-CONVERSION_VERSION = 1  # raised when the same input would give another store
+CONVERSION_VERSION = 2  # raised when the same input would give another store
 _VERSIONS = ("genassoc", "numpy", "zarr", "pysam", "isal")
 _SUMMED = (
     "records",
@@ -38,6 +39,7 @@ _SUMMED = (
     "half_missing_calls",
     "polyploid_calls",
     "outside_regions",
+    *(f"dosages_{name}" for name in DOSAGE_FIELDS),
     *DROP_REASONS,
 )
 
@@ -155,6 +157,8 @@ class Tally:
     last_position: int = 0
     unsorted: int = 0
     contig_returns: int = 0
+    half_calls: dict[str, int] = field(default_factory=dict)  # by contig
+    largest: dict[str, int] = field(default_factory=dict)  # position on a contig 25, whose meaning it tells
 
     def copy(self) -> "Tally":
         """As it is now."""
@@ -163,6 +167,8 @@ class Tally:
             counts=dict(self.counts),
             source_records=list(self.source_records),
             contigs=list(self.contigs),
+            half_calls=dict(self.half_calls),
+            largest=dict(self.largest),
         )
 
     def add(self, source: int, batch: VariantBatch) -> list[str]:
@@ -171,8 +177,14 @@ class Tally:
             self.counts[name] += batch.counters.get(name, 0)
         self.source_records[source] += batch.counters.get("records", 0)
         self.lines += batch.lines
+        self.count_half_calls(batch.half_calls)
         self.see_rows(batch.columns.contigs, batch.columns.positions)
         return [contig for contig, _ in batch.columns.contigs]
+
+    def count_half_calls(self, by_contig: Mapping[str, int]) -> None:
+        """Count more half calls."""
+        for contig, n in by_contig.items():
+            self.half_calls[contig] = self.half_calls.get(contig, 0) + n
 
     def see_rows(self, runs: Sequence[tuple[str, int]], positions: Int64Array) -> None:
         """Count what is out of order: runs of rows on one contig (name, length), and the rows' positions."""
@@ -186,6 +198,8 @@ class Tally:
                 self.last_contig, self.last_position = contig, 0
             self.unsorted += int(np.count_nonzero(np.diff(positions[start:stop], prepend=self.last_position) < 0))
             self.last_position = int(positions[stop - 1])
+            if "25" in contig:
+                self.largest[contig] = max(self.largest.get(contig, 0), int(positions[start:stop].max()))
             start = stop
 
 
@@ -266,6 +280,8 @@ class Conversion:
         choosing.check_regions(self.regions, list(known))
         dropped = {reason: tally.counts[name] for name, reason in DROP_REASONS.items() if tally.counts[name]}
         identity = self.writer.identity["source"]["inputs"]
+        lengths = {name: n for source in self.sources for name, n in getattr(source, "contig_lengths", {}).items()}
+        contigs = Contigs.of(tally.contigs, lengths, lambda name: tally.largest.get(name, 0))
         summary = ConversionSummary(
             path=self.writer.path,
             n_samples=len(self.choice.sample_ids),
@@ -279,6 +295,9 @@ class Conversion:
             unsorted=tally.unsorted,
             contig_returns=tally.contig_returns,
             outside_regions=tally.counts["outside_regions"],
+            half_calls=tally.half_calls,
+            dosages={name: n for name in DOSAGE_FIELDS if (n := tally.counts[f"dosages_{name}"])},
+            contig_notes=contigs.notes(),
             sources=[
                 {**known_as, "kind": source.kind, "records": records}
                 for known_as, source, records in zip(identity, self.sources, tally.source_records)
@@ -296,7 +315,6 @@ class Conversion:
         versions = {name: version for name, version in package_versions().items() if name in _VERSIONS}
         attributes: dict[str, Any] = {"summary": summary.stored(), "sources": summary.sources, "versions": versions}
         attributes["parameters"] = {"regions": [list(region) for region in self.regions]}
-        lengths = {name: n for source in self.sources for name, n in getattr(source, "contig_lengths", {}).items()}
         attributes["contig_lengths"] = {name: lengths[name] for name in tally.contigs if name in lengths}
         self.writer.finish(attributes)
         return summary

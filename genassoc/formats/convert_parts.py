@@ -81,7 +81,9 @@ def convert_part(
     for stretch in stretches:
         wanted.setdefault(stretch.source, []).extend([stretch.region] if stretch.region else [])
     whole = _whole(plan, work)
-    sources = [choosing.open_source(Path(plan.inputs[number]), regions) for number, regions in wanted.items()]
+    sources = [
+        choosing.open_source(Path(plan.inputs[number]), regions, exact=True) for number, regions in wanted.items()
+    ]
     columns = [whole.choice.columns[number] for number in wanted]
     choice = choosing.SampleChoice(whole.choice.sample_ids, columns)
     store = _part_store(work, part)
@@ -108,6 +110,7 @@ def convert_part(
         "identity": plan.identity,
         "rows": rows,
         "counts": tally.counts,
+        "half_calls": tally.half_calls,
         "source_records": records,
         "fingerprint": fingerprint,
     }
@@ -222,5 +225,6 @@ def _append_parts(work: Path, plan: ConversionPlan, writer: StoreWriter, n_sourc
                     writer.append(block.packed, block.haploid, rows, {"part": part, "start": start}, dropped)
         for name, count in said["counts"].items():
             tally.counts[name] += count if name != "outside_regions" else 0  # of the parts' own stretches
+        tally.count_half_calls(said["half_calls"])
         tally.source_records = [a + b for a, b in zip(tally.source_records, said["source_records"])]
     return tally

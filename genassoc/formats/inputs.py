@@ -8,14 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from genassoc.data.contigs import Contigs, dialect_of
 from genassoc.errors import InputError
 from genassoc.formats import bgzf
 from genassoc.formats.bcf import BcfSource
 from genassoc.formats.source import Region, Source, merge_regions, parse_region
 from genassoc.formats.vcf import VcfSource
 from genassoc.shapes import Int64Array
-
-_STANDARD = {*(str(n) for n in range(1, 23)), "X", "Y", "M", "MT"}
 
 
 def expand(inputs: str | Path | Sequence[str | Path]) -> list[Path]:
@@ -64,17 +63,20 @@ def natural_order(name: str) -> list[tuple[int, int, str]]:
     return [(0, int(p), p) if p.isdigit() else (1, 0, p) for p in pieces if p]
 
 
-def open_source(path: Path, regions: list[Region]) -> Source:
-    """The source for a file, by its bytes and not by its name; `InputError` where it is nothing we read."""
+def open_source(path: Path, regions: list[Region], *, exact: bool = False) -> Source:
+    """The source for a file, by its bytes and not by its name; `InputError` where it is nothing we read.
+
+    Regions ask for a chromosome, whatever the file calls it; ``exact``: for the contigs of just these names.
+    """
     _refuse_other_formats(path)
     layout = bgzf.sniff(path)
     if layout == "plain":
-        return VcfSource(path, regions)
+        return VcfSource(path, regions, exact)
     if layout == "bcf":
-        return BcfSource(path, regions)
+        return BcfSource(path, regions, exact)
     if bgzf.inflated_head(path).startswith(b"BCF"):
-        return BcfSource(path, regions)
-    return VcfSource(path, regions)
+        return BcfSource(path, regions, exact)
+    return VcfSource(path, regions, exact)
 
 
 def _refuse_other_formats(path: Path) -> None:
@@ -186,29 +188,30 @@ class ContigCheck:
     """Refuses files of which one writes chr1 and another 1: their variants would never meet."""
 
     def __init__(self) -> None:
-        self._styles: dict[bool, tuple[Path, str]] = {}
+        self._styles: dict[str, tuple[Path, str]] = {}
+        self._seen: set[tuple[Path, str]] = set()
 
     def see(self, path: Path, contigs: Sequence[str]) -> None:
         """Contigs that records of ``path`` have."""
         for contig in contigs:
-            if contig.removeprefix("chr") not in _STANDARD:
+            if (path, contig) in self._seen:
                 continue
-            style = contig.startswith("chr")
-            other = self._styles.get(not style)
-            if other is not None and other[0] != path:
-                raise InputError(
-                    f"{path}: names its contigs like '{contig}', {other[0]} like '{other[1]}'; rename the contigs of one "
-                    "(bcftools annotate --rename-chrs), so that both say the same"
-                )
+            self._seen.add((path, contig))
+            style = dialect_of(contig)
+            if style is None:
+                continue
+            for known, other in self._styles.items():
+                if known != style and other[0] != path:
+                    raise InputError(
+                        f"{path}: names its contigs like '{contig}', {other[0]} like '{other[1]}'; rename the contigs of "
+                        "one (bcftools annotate --rename-chrs), so that both say the same"
+                    )
             self._styles.setdefault(style, (path, contig))
 
 
 def check_regions(regions: list[Region], contigs: Sequence[str]) -> None:
-    """Raise `InputError` where a region's contig is none of those there are."""
+    """Raise `InputError` where a region's contig is none of those there are, by whatever name."""
     for region in regions:
-        if contigs and region.contig not in contigs:
-            name = region.contig
-            near = name.removeprefix("chr") if name.startswith("chr") else "chr" + name
-            hint = f"did you mean '{near}'? " if near in contigs else ""
+        if contigs and region.contig not in contigs and not Contigs.of(contigs).same(region.contig):
             shown = ", ".join(contigs[:30]) + (", ..." if len(contigs) > 30 else "")
-            raise InputError(f"region on contig '{name}', which no input has; {hint}the contigs are: {shown}")
+            raise InputError(f"region on contig '{region.contig}', which no input has; the contigs are: {shown}")

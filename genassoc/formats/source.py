@@ -6,7 +6,7 @@ parallel, writing is ordered, and a conversion resumes at any piece.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 
 import polars as pl
 
+from genassoc.data.contigs import Contigs
 from genassoc.data.variant_columns import VariantColumns
 from genassoc.errors import InputError
 from genassoc.shapes import Int64Array, UInt8Array
@@ -65,13 +66,15 @@ class VariantBatch:
     packed : uint8 (V, B)
         Two-bit calls in the store's sample order.
     haploid : uint8 (V, ceil(N / 8)) or None
-        Bits of haploid calls; None where there are none.
+        Bits of haploid calls, and of half calls on X, Y and MT (whose code is 3); None where there are none.
     columns : VariantColumns
         What the V variants are; ``record`` counts from 0 in the batch.
     counters : dict
         ``records`` read and what happened to them.
     lines : int
         Lines (records) that were read.
+    half_calls : dict
+        Contig -> calls of which one allele of two is missing. On X, Y and MT they are marked as haploid calls are.
     """
 
     packed: UInt8Array
@@ -79,6 +82,7 @@ class VariantBatch:
     columns: VariantColumns
     counters: dict[str, int] = field(default_factory=dict)
     lines: int = 0
+    half_calls: dict[str, int] = field(default_factory=dict)
 
     @property
     def variants(self) -> pl.DataFrame:
@@ -175,6 +179,23 @@ def parse_region(text: str) -> Region:
     if not text.strip() or text != text.strip() or (colon and not any(c.isalpha() for c in bounds)):
         raise InputError(f"region '{text}' cannot be read; write contig or contig:first-last, 1-based, both included")
     return Region(text, 0, LAST_POSITION)
+
+
+def spelled_as(regions: list[Region], contigs: Sequence[str], notes: list[str]) -> list[Region]:
+    """The regions with their contigs named as a file names them; what was found under another name is noted."""
+    if not regions or not contigs:
+        return regions
+    found = []
+    known = Contigs.of(contigs)
+    for region in regions:
+        names = known.same(region.contig) or [region.contig]
+        found += [Region(name, region.first, region.last) for name in names]
+        others = [name for name in names if name != region.contig]
+        if others:
+            notes.append(
+                f"region on {region.contig}: taken as {' and '.join(others)}, another name of the same chromosome"
+            )
+    return merge_regions(found)
 
 
 def merge_regions(regions: list[Region]) -> list[Region]:

@@ -5,11 +5,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from genassoc.data.store_notes import dosage_notes
+
 DROP_REASONS = {
     "dropped_no_genotypes": "no_genotypes",
     "dropped_no_alternate_allele": "no_alternate_allele",
     "dropped_reference_block_allele": "reference_block_allele",
 }
+DOSAGE_FIELDS = ("DS", "HDS", "GP")
 _MEANING = {
     "no_genotypes": "records without GT",
     "no_alternate_allele": "records whose ALT is '.'",
@@ -43,6 +46,12 @@ class ConversionSummary:
         Times a contig came again after another one.
     outside_regions : int
         Records read and left out because they are in no region.
+    half_calls : dict
+        Contig -> half-missing calls.
+    dosages : dict
+        FORMAT field of dosages or probabilities (DS, HDS, GP) -> records that have it. They were not read.
+    contig_notes : list of str
+        What was decided about names of contigs.
     sources : list of dict
         ``name``, ``kind``, ``size``, ``fingerprint`` (of size, first and last megabyte), ``records``.
     notes : list of str
@@ -69,6 +78,9 @@ class ConversionSummary:
     notes: list[str] = field(default_factory=list)
     resumed_rows: int = 0
     already_complete: bool = False
+    half_calls: dict[str, int] = field(default_factory=dict)
+    dosages: dict[str, int] = field(default_factory=dict)
+    contig_notes: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
         """The summary as lines for people."""
@@ -83,7 +95,7 @@ class ConversionSummary:
             (self.split, "multi-allelic records split into one row an ALT"),
             *((count, f"dropped: {_MEANING.get(reason, reason)}") for reason, count in self.dropped.items()),
             (self.haploid_calls, "haploid calls, counted 0 or 2 and marked"),
-            (self.half_missing_calls, "half-missing calls (0/.), taken as not observed"),
+            (self.half_missing_calls, f"half-missing calls (0/.), taken as not observed{self._half_by_contig()}"),
             (
                 self.polyploid_calls,
                 "calls with more than two alleles, taken as not observed: check that they are meant",
@@ -93,7 +105,13 @@ class ConversionSummary:
             (self.outside_regions, "records read outside the regions"),
         ]
         text += [f"{count:,} {what}" for count, what in counted if count]
-        return text + self.notes
+        return text + dosage_notes(self.dosages) + self.contig_notes + self.notes
+
+    def _half_by_contig(self) -> str:
+        """Where the half calls are: the contigs that have most."""
+        most = sorted(self.half_calls.items(), key=lambda pair: -pair[1])
+        more = f" and {len(most) - 8} more contigs" if len(most) > 8 else ""
+        return f": {', '.join(f'{n:,} on {contig}' for contig, n in most[:8])}{more}" if most else ""
 
     def stored(self) -> dict[str, Any]:
         """What of it the store keeps: nothing that depends on where, when or in how many goes it was made."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from genassoc.data.contigs import from_gwas_ssf, gwas_ssf_code
 from genassoc.formats.sumstats_columns import TYPES, code_of_missing, first_of, number, p_columns, whole
 from genassoc.formats.sumstats_dialect import Dialect, Group, with_gzip
 
@@ -22,19 +23,13 @@ _MANDATORY = (
     "effect_allele_frequency", "neg_log_10_p_value",
 )  # fmt: skip
 IDENTIFIER = "vcf_id"  # further column for identifiers that are no rs number, which `rsid` may not hold
-_LETTERS = {"X": 23, "XY": 23, "PAR1": 23, "PAR2": 23, "Y": 24, "M": 25, "MT": 25}
-_CODES = {"23": "X", "24": "Y", "25": "MT"}
 # The validator refuses -log10 p = 0, a rule made for p = 0. This text passes it and is 0 to whoever parses doubles.
 _ZERO = "1e-400"
 
 
 def chromosome_code() -> pl.Expr:
-    """1 to 25, null for other contigs. The text "25" is none: MT in GWAS-SSF, a part of X to PLINK."""
-    bare = pl.col("chromosome").str.to_uppercase().str.replace(r"^CHR", "")
-    # contigs such as chr1_KI270706v1_random are no numbers, and stay out
-    code = bare.replace({letter: str(code) for letter, code in _LETTERS.items()}).cast(pl.Int64, strict=False)
-    fits = code.is_between(1, 25) & (bare != "25")
-    return pl.when(fits).then(code)
+    """1 to 25, null for other contigs; see `genassoc.data.contigs.gwas_ssf_code`."""
+    return gwas_ssf_code()
 
 
 def not_held() -> pl.Expr:
@@ -100,7 +95,7 @@ def read(names: Sequence[str]) -> dict[str, pl.Expr]:
     else:
         p, zero = p_columns("p_value", beta, error)
     code = pl.col("code") if "code" in names else pl.lit(None, pl.String)
-    chromosome = pl.col("chromosome").replace(_CODES)
+    chromosome = from_gwas_ssf()
     found = {
         "chromosome": chromosome,
         "base_pair_location": whole("base_pair_location"),

@@ -6,10 +6,11 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
+from genassoc.data.contigs import Contigs, usual_spellings
 from genassoc.errors import InputError
 from genassoc.formats import bgzf, tabix
 from genassoc.formats.bgzf import Chunk
-from genassoc.formats.source import Piece, Place, Region, VariantBatch
+from genassoc.formats.source import Piece, Place, Region, VariantBatch, merge_regions, spelled_as
 from genassoc.formats.vcf_header import MAX_HEADER_BYTES, VcfHeader, is_vcf_start, parse_header
 from genassoc.formats.vcf_scan import LineScanner
 from genassoc.shapes import Int64Array
@@ -27,6 +28,8 @@ class VcfSource:
         The file; what it is is told by its bytes.
     regions : list of Region
         Records to keep, by POS; everything if empty.
+    exact : bool
+        Regions name contigs as the file does; otherwise they ask for chromosomes, however called.
 
     Raises
     ------
@@ -34,7 +37,7 @@ class VcfSource:
         No VCF, truncated, no samples, a bad index.
     """
 
-    def __init__(self, path: Path, regions: list[Region]) -> None:
+    def __init__(self, path: Path, regions: list[Region], exact: bool = False) -> None:
         self.path = path
         self._layout = bgzf.sniff(path)
         self.kind = {"plain": "VCF", "gzip": "VCF.gz (gzip)", "bgzf": "VCF.gz (BGZF)"}[self._layout]
@@ -47,25 +50,34 @@ class VcfSource:
         self.contigs = self._header.contigs
         self.contig_lengths = self._header.contig_lengths
         self.contigs_complete = False  # VCF lets records use contigs that the header does not name
-        self.regions = regions
         self._stretches: list[tuple[int, int]] | None = None
         self.work = float(path.stat().st_size)
-        if regions:
-            self._find_stretches(regions)
+        self.regions = self._find_stretches(regions, exact) if regions else []
 
-    def _find_stretches(self, regions: list[Region]) -> None:
-        """Where the regions lie, if there is an index."""
+    def _find_stretches(self, regions: list[Region], exact: bool) -> list[Region]:
+        """The regions as the file names their contigs; where they lie, if there is an index."""
         index_path = tabix.find_index(self.path) if self._layout == "bgzf" else None
         if index_path is None:
             self.notes.append(f"{self.path.name}: no index, read whole for the regions")
-            return
+            first = self.first_contig()
+            names = self.contigs if first is None or first in self.contigs else (*self.contigs, first)
+            if exact:
+                return regions
+            named = spelled_as(regions, names, self.notes)
+            if Contigs.of(names).many:
+                return named
+            # records may use names that no header announces
+            usual = [Region(name, *region[1:]) for region in regions for name in usual_spellings(region.contig)]
+            return merge_regions([*named, *usual])
         if index_path.stat().st_mtime < self.path.stat().st_mtime:
             self.notes.append(f"{index_path.name}: is older than the file it indexes")
         index = tabix.read_index(index_path)
         self.contigs = index.contigs
         self.contigs_complete = True
-        self._stretches = index.stretches(regions)
+        named = regions if exact else spelled_as(regions, index.contigs, self.notes)
+        self._stretches = index.stretches(named)
         self.work = float(sum((b >> 16) - (a >> 16) + 2**16 for a, b in self._stretches))
+        return named
 
     def _chunks(self, pool: Executor, address: int = 0, stop: int | None = None) -> Iterator[Chunk]:
         if self._layout == "plain":

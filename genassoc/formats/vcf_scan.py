@@ -5,10 +5,12 @@ from itertools import pairwise
 
 import numpy as np
 
+from genassoc.data.contigs import MT, X, Y, chromosome_of
 from genassoc.data.variant_columns import TextColumn, VariantColumns
 from genassoc.formats.source import RecordError, Region, VariantBatch
 from genassoc.kernels import vcf as kernels
 from genassoc.kernels import vcf_calls as calls
+from genassoc.kernels.counts import count_haploid, mask_words
 from genassoc.shapes import Int64Array, UInt8Array, packed_bytes
 
 COUNTER_NAMES = {
@@ -21,6 +23,9 @@ COUNTER_NAMES = {
     calls.HALF_MISSING: "half_missing_calls",
     calls.POLYPLOID_CALLS: "polyploid_calls",
     calls.OUTSIDE: "outside_regions",
+    calls.DOSAGES: "dosages_DS",
+    calls.DOSAGES + 1: "dosages_HDS",
+    calls.DOSAGES + 2: "dosages_GP",
 }
 TYPICAL_FIXED_BYTES = 24  # of a line before its calls, about; shorter lines only mean another turn of the loop
 
@@ -75,7 +80,7 @@ class LineScanner:
             if status[kernels.STATUS_CODE] not in (calls.OK, calls.FULL):
                 raise RecordError(lines, self._message(bytes(text), status))
             if n_rows:
-                batches.append(out.batch(buffer, n_rows))
+                batches.append(out.batch(buffer, n_rows, n_samples))
             if status[kernels.STATUS_CODE] == calls.OK:
                 break
             offset = int(status[kernels.STATUS_OFFSET])
@@ -144,7 +149,7 @@ class _Rows:
             np.empty(capacity, dtype=np.int32),
         )
 
-    def batch(self, text: UInt8Array, n_rows: int) -> VariantBatch:
+    def batch(self, text: UInt8Array, n_rows: int, n_samples: int) -> VariantBatch:
         """The first ``n_rows`` as a batch that holds no view of the text."""
         places = np.ascontiguousarray(self.places[:n_rows].T)
         variants = VariantColumns(
@@ -156,8 +161,58 @@ class _Rows:
             self.records[:n_rows],
             self.alt_index[:n_rows],
         )
-        haploid = self.haploid[:n_rows] if self.haploid_rows[:n_rows].any() else None
-        return VariantBatch(self.packed[:n_rows], haploid, variants)
+        if not self.haploid_rows[:n_rows].any():
+            return VariantBatch(self.packed[:n_rows], None, variants)
+        packed, marks = self.packed[:n_rows], self.haploid[:n_rows]
+        half, by_contig = _half_calls(packed, marks, self.haploid_rows[:n_rows], variants, n_samples)
+        for at, length in _elsewhere(variants.contigs):
+            _clear_half_calls(packed[at : at + length], marks[at : at + length], half[at : at + length])
+        return VariantBatch(packed, marks if marks.any() else None, variants, half_calls=by_contig)
+
+
+def _half_calls(
+    packed: UInt8Array, marks: UInt8Array, marked: UInt8Array, variants: VariantColumns, n_samples: int
+) -> tuple[Int64Array, dict[str, int]]:
+    """Half calls of each row (V,), and by contig, once a record: those that are marked and not observed."""
+    rows = np.flatnonzero(marked)
+    counts = np.empty((len(rows), 2), dtype=np.int64)
+    words = np.ascontiguousarray(packed[rows]).view(np.uint64)
+    chosen = np.ascontiguousarray(marks[rows])
+    count_haploid(words, chosen, mask_words(np.arange(n_samples), n_samples), counts)
+    half = np.zeros(len(packed), dtype=np.int64)
+    half[rows] = np.bitwise_count(chosen).sum(axis=1, dtype=np.int64) - counts.sum(axis=1)
+    once = np.where(np.diff(variants.record, prepend=-1) != 0, half, 0)
+    by_contig: dict[str, int] = {}
+    at = 0
+    for contig, length in variants.contigs:
+        n = int(once[at : at + length].sum())
+        if n:
+            by_contig[contig] = by_contig.get(contig, 0) + n
+        at += length
+    return half, by_contig
+
+
+def _elsewhere(runs: tuple[tuple[str, int], ...]) -> list[tuple[int, int]]:
+    """Runs of rows (first, length) on contigs other than X, Y and MT: a mark on a half call means nothing there."""
+    found, at = [], 0
+    for contig, length in runs:
+        if chromosome_of(contig) not in (X, Y, MT):
+            found.append((at, length))
+        at += length
+    return found
+
+
+def _clear_half_calls(packed: UInt8Array, marks: UInt8Array, half: Int64Array) -> None:
+    """Take the marks of half calls away, in the rows that have some."""
+    rows = np.flatnonzero(half)
+    if rows.size == 0:
+        return
+    words = np.ascontiguousarray(packed[rows])
+    n_bytes = marks.shape[1]
+    # code 3: both bits of a call are set
+    pairs = np.unpackbits(words, axis=1, bitorder="little")[:, : 16 * n_bytes]
+    not_observed = np.packbits(pairs[:, ::2] & pairs[:, 1::2], axis=1, bitorder="little")[:, :n_bytes]
+    marks[rows] &= ~not_observed
 
 
 def _joined(names: list[bytes]) -> tuple[UInt8Array, Int64Array]:
@@ -205,9 +260,12 @@ def _joined_batches(batches: list[VariantBatch], n_samples: int, counters: dict[
         return VariantBatch(
             np.empty((0, packed_bytes(n_samples)), np.uint8), None, VariantColumns.empty(), counters, lines
         )
+    half: dict[str, int] = {}
+    for batch in batches:
+        half = {contig: half.get(contig, 0) + batch.half_calls.get(contig, 0) for contig in half | batch.half_calls}
     if len(batches) == 1:
         only = batches[0]
-        return VariantBatch(only.packed, only.haploid, only.columns, counters, lines)
+        return VariantBatch(only.packed, only.haploid, only.columns, counters, lines, half)
     haploid = None
     if any(batch.haploid is not None for batch in batches):
         bits = (n_samples + 7) // 8
@@ -220,4 +278,5 @@ def _joined_batches(batches: list[VariantBatch], n_samples: int, counters: dict[
         VariantColumns.joined([batch.columns for batch in batches]),
         counters,
         lines,
+        half,
     )

@@ -48,7 +48,6 @@ def _write_rows(
     position: int,
     n_alternates: int,
     fixed: bool,
-    n_half: int,
     seen: int,
     first: Int32Array,
     second: Int32Array,
@@ -90,8 +89,6 @@ def _write_rows(
                 pack_fixed(text, columns[9], first.shape[0], n_alternates, k, target)
             if not in_order:
                 gather_samples(file_row, source, packed[row : row + 1])
-            if row == begin:
-                counters[calls.HALF_MISSING] += n_half
         else:
             calls.codes_of(k, first, second, flags, codes)
             any_haploid = calls.write_row(
@@ -168,8 +165,8 @@ def scan(
     numeric_names, numeric_ends : uint8 (any,), int64 (F,)
         FORMAT fields that the header declares Integer or Float.
     packed, haploid, haploid_rows, positions, places, records, alt_index
-        Outputs with room for the same number of rows: (., B), (., ceil(N / 8)) zeroed, (.,) 1 where the row has
-        haploid calls, (.,), (., `N_PLACES`), (.,) number of the record counted by counters[RECORDS], (.,) from 1.
+        Outputs with room for the same number of rows: (., B), (., ceil(N / 8)) zeroed, bits of haploid and of half calls
+        (whose code is 3), (.,) 1 where the row has any, (.,), (., `N_PLACES`), (.,) number of the record counted by counters[RECORDS], (.,) from 1.
     counters : int64 (`N_COUNTERS`,)
         Added to.
     status : int64 (`STATUS_SIZE`,)
@@ -185,7 +182,7 @@ def scan(
     numeric = np.zeros(256, dtype=np.uint8)
     columns = np.empty(10, dtype=np.int64)
     format_start, format_end = 0, 0  # the last FORMAT that was read
-    n_fields, genotype, any_numeric = 0, -1, False
+    n_fields, genotype, any_numeric, dosages = 0, -1, False, 0
     rows, lines, at = 0, 0, offset
     status[:] = 0
     while at < L:
@@ -221,6 +218,7 @@ def scan(
             if n_fields < 0:
                 status[STATUS_CODE] = calls.BAD_FORMAT
                 return
+            dosages = fields.dosage_fields(text, format_start, format_end)
         if genotype < 0 or n_alternates == 0:
             # Nothing to keep. The columns are counted all the same.
             n_found, end = fields.count_samples(text, columns[9])
@@ -237,7 +235,7 @@ def scan(
                 target = packed[rows] if in_order else file_row[0]
                 end, n_half = _read_fixed(text, columns[9], n_columns, n_alternates, target)
             # whose calls are half missing is not known of packed rows
-            fixed = end >= 0 and (in_order or n_half == 0)
+            fixed = end >= 0 and n_half == 0
             seen = 0
             if not fixed:
                 code, end, j, field, seen = calls.read_calls(
@@ -250,11 +248,13 @@ def scan(
                     status[STATUS_FIELD] = field
                     return
             rows = _write_rows(
-                text, columns, position, n_alternates, fixed, n_half, seen, first, second, flags, codes, source,
+                text, columns, position, n_alternates, fixed, seen, first, second, flags, codes, source,
                 in_order, gathered, file_row, packed, haploid, haploid_rows, positions, places, records, alt_index,
                 counters, rows,
             )  # fmt: skip
         counters[calls.RECORDS] += 1
+        for k in range(3):
+            counters[calls.DOSAGES + k] += (dosages >> k) & 1
         at = end + 1
         lines += 1
     status[STATUS_OFFSET] = at

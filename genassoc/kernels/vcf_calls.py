@@ -25,7 +25,8 @@ HEADER_LINE = 11  # a line that starts with # after the header
 RECORDS, SPLIT, NO_GENOTYPES, NO_ALTERNATE, REFERENCE_BLOCK, HAPLOID_CALLS, HALF_MISSING, POLYPLOID_CALLS, OUTSIDE = (
     range(9)
 )
-N_COUNTERS = 9
+DOSAGES = 9  # the first of three: records with DS, HDS, GP, in the order of `vcf_fields.dosage_fields`
+N_COUNTERS = 12
 
 # Bits of a call beside its two-bit code, while a line is read.
 HALF, HAPLOID, POLYPLOID = 4, 8, 16
@@ -277,7 +278,7 @@ def write_row(
     counters: Int64Array,
     count: bool,
 ) -> bool:
-    """Put codes (file columns) in store order, pack them, mark haploid calls, count; whether any is haploid."""
+    """Put codes (file columns) in store order, pack them, mark haploid and half calls, count; whether any is marked."""
     n_samples = source.shape[0]
     row = codes
     if not in_order:
@@ -295,10 +296,10 @@ def write_row(
             n_haploid += (code >> 3) & 1
             n_half += (code >> 2) & 1
             n_polyploid += (code >> 4) & 1
-        if n_haploid > 0:
+        if n_haploid + n_half > 0:
             any_haploid = True
             for i in range(n_samples):
-                haploid[i >> 3] |= np.uint8(((row[i] >> 3) & 1) << (i & 7))
+                haploid[i >> 3] |= np.uint8((((row[i] >> 3) | (row[i] >> 2)) & 1) << (i & 7))
         if count:
             counters[HAPLOID_CALLS] += n_haploid
             counters[HALF_MISSING] += n_half

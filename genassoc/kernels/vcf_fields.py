@@ -170,6 +170,26 @@ def read_format(
 
 
 @jit
+def dosage_fields(text: UInt8Array, start: int, end: int) -> int:
+    """Which fields of a FORMAT hold dosages or probabilities: 1 for DS, 2 for HDS, 4 for GP, added up."""
+    found = 0
+    at = start
+    while at < end:
+        stop = at
+        while stop < end and text[stop] != COLON:
+            stop += 1
+        # D S, H D S, G P
+        if stop - at == 2 and text[at] == 68 and text[at + 1] == 83:
+            found |= 1
+        elif stop - at == 3 and text[at] == 72 and text[at + 1] == 68 and text[at + 2] == 83:
+            found |= 2
+        elif stop - at == 2 and text[at] == 71 and text[at + 1] == 80:
+            found |= 4
+        at = stop + 1
+    return found
+
+
+@jit
 def in_regions(
     text: UInt8Array,
     start: int,

@@ -7,33 +7,26 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from genassoc.data.contigs import RANK, Contigs, bare_name, chromosome_of
 from genassoc.plots.series import P_VALUE, gather
 from genassoc.shapes import Float64Array
 
-_NAMED = {"X": 23, "Y": 24, "XY": 25, "PAR": 25, "PAR1": 25, "PAR2": 25, "M": 26, "MT": 26}
 _GAP = 0.004  # of the genome's length, between chromosomes
 _LETTER_POINTS = 5.2  # width of a digit of an 8 point label, with some room
 
 
 def chromosome_rank(name: str) -> tuple[int, int, str]:
-    """Sort key: numbers by value, then X, Y, XY, MT, then others by name; "chr" and zeros aside."""
-    bare = re.sub(r"^chr(omosome)?_?", "", name, flags=re.IGNORECASE)
-    if bare.isdigit():
-        return 0, int(bare), name
-    if bare.upper() in _NAMED:
-        return 1, _NAMED[bare.upper()], name
-    return 2, 0, name
+    """Sort key: numbers by value, then X, Y, XY, MT, then others by name; spelling aside."""
+    bare, known = bare_name(name), chromosome_of(name)
+    number = bare if bare.isdecimal() else known
+    if number is not None and number.isdecimal():
+        return 0, int(number), name
+    return (2, 0, name) if known is None else (1, RANK[known], name)
 
 
-def short_name(name: str) -> str:
-    """The name without "chr"."""
-    return re.sub(r"^chr(?=.)", "", name, flags=re.IGNORECASE)
-
-
-def chromosome_key(name: str) -> str:
-    """The same for all spellings of a chromosome: chr1, 1 and 01; chrM, M and MT."""
-    bare = re.sub(r"^0+(?=[^0])", "", short_name(name))
-    return "MT" if bare.upper() in ("M", "MT") else bare
+def label_of(key: str) -> str:
+    """What stands under a chromosome: its key (see `Contigs.key`) without "chr"."""
+    return re.sub(r"^chr(?=.)", "", key.removeprefix("="), flags=re.IGNORECASE)
 
 
 def chromosome_spans(rows: pl.LazyFrame) -> pl.DataFrame:
@@ -52,6 +45,10 @@ class GenomeAxis:
     ----------
     names : tuple of str
         In natural order, without "chr".
+    keys : tuple of str
+        `Contigs.key` of each.
+    contigs : Contigs
+        What the names in the rows mean.
     offset : float64 array
         What to add to a position, for each name.
     middle : float64 array
@@ -61,6 +58,8 @@ class GenomeAxis:
     """
 
     names: tuple[str, ...]
+    keys: tuple[str, ...]
+    contigs: Contigs
     offset: Float64Array
     middle: Float64Array
     end: float
@@ -68,21 +67,24 @@ class GenomeAxis:
     @classmethod
     def of(cls, spans: pl.DataFrame) -> "GenomeAxis":
         """Lay out chromosomes from their spans (chromosome, first, last), spelt however and in any number of rows."""
+        contigs = Contigs.of(spans["chromosome"].cast(pl.String).to_list())
         span: dict[str, tuple[float, float]] = {}
         for name, first, last in spans.select("chromosome", "first", "last").iter_rows():
-            before = span.get(chromosome_key(name), (first, last))
-            span[chromosome_key(name)] = min(first, before[0]), max(last, before[1])
-        names = tuple(sorted(span, key=chromosome_rank))
-        begins = np.array([span[name][0] for name in names], dtype=np.float64)
-        length = np.array([span[name][1] for name in names], dtype=np.float64) - begins
+            key = contigs.key(str(name))
+            before = span.get(key, (first, last))
+            span[key] = min(first, before[0]), max(last, before[1])
+        keys = tuple(sorted(span, key=lambda key: chromosome_rank(key.removeprefix("="))))
+        begins = np.array([span[key][0] for key in keys], dtype=np.float64)
+        length = np.array([span[key][1] for key in keys], dtype=np.float64) - begins
         gap = max(_GAP * length.sum(), 1.0)
         place = np.concatenate([[0.0], np.cumsum(length + gap)[:-1]])
-        return cls(names, place - begins, place + length / 2, float(place[-1] + length[-1]))
+        end = float(place[-1] + length[-1])
+        return cls(tuple(map(label_of, keys)), keys, contigs, place - begins, place + length / 2, end)
 
     def place(self, points: pl.DataFrame) -> pl.DataFrame:
         """Add ``x``, the place on the axis, and ``chromosome_index``."""
-        index = {name: k for k, name in enumerate(self.names)}
-        spelt = {name: index[chromosome_key(name)] for name in points["chromosome"].unique()}
+        index = {key: k for k, key in enumerate(self.keys)}
+        spelt = {name: index[self.contigs.key(str(name))] for name in points["chromosome"].unique()}
         ours: pl.Series | list[int] = []
         if spelt:
             ours = points["chromosome"].replace_strict(spelt, return_dtype=pl.Int32)

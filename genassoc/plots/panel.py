@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from genassoc.data.contigs import Contigs
 from genassoc.plots.figure import DARK_BLUE, GREY, INK, LIGHT_BLUE, PALE, VERMILION, dress
 from genassoc.plots.genome import GenomeAxis, chromosome_spans
 from genassoc.plots.labels import place_labels
@@ -82,9 +83,17 @@ def lead_variants(points: pl.DataFrame, line: float) -> pl.DataFrame:
     The strongest takes all within half of `LOCUS_WINDOW` on either side, then the strongest of the rest does,
     and so on.
     """
-    above = points.filter(pl.col(P_VALUE) >= line).sort("chromosome", "base_pair_location", maintain_order=True)
+    above = points.filter(pl.col(P_VALUE) >= line)
+    names = above["chromosome"].cast(pl.String).unique().to_list()
+    contigs = Contigs.of(names)
+    numbers = {key: number for number, key in enumerate(sorted({contigs.key(name) for name in names}))}
+    number = {name: numbers[contigs.key(name)] for name in names}
+    chromosomes = pl.Series([number[str(name)] for name in above["chromosome"]], dtype=pl.Int64)
+    order = pl.DataFrame({"key": chromosomes, "at": above["base_pair_location"]}).select(
+        pl.arg_sort_by("key", "at", maintain_order=True)
+    )
+    above, chromosome = above[order.to_series()], chromosomes[order.to_series()].to_numpy()
     # one number line for all chromosomes, further apart than any window
-    chromosome = above["chromosome"].rank("dense").to_numpy().astype(np.int64)
     place = chromosome * 2**40 + above["base_pair_location"].to_numpy()
     first = np.searchsorted(place, place - LOCUS_WINDOW // 2, side="left")
     stop = np.searchsorted(place, place + LOCUS_WINDOW // 2, side="right")

@@ -26,6 +26,7 @@ class OracleScan:
     samples: list[str]
     rows: list[OracleRow] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
+    half_calls: dict[str, int] = field(default_factory=dict)
 
 
 def _call(text: str) -> tuple[list[str], str]:
@@ -90,11 +91,14 @@ def scan(text: str, regions: list[tuple[str, int, int]] | None = None) -> Oracle
                     codes.append(2 * count if kind == "haploid" else count)
                 else:
                     codes.append(3)
-            haploid = [kind == "haploid" for _, kind in calls]
+            special = contig in ("X", "Y", "MT")
+            haploid = [kind == "haploid" or (special and kind == "half_missing") for _, kind in calls]
             name = None if rsid == "." else rsid
             result.rows.append(OracleRow(contig, position, ref, allele, name, record, k, codes, haploid))
         counts["split"] += kept > 1
         for _, kind in calls:
             if kept and kind in counts:
                 counts[kind] += 1
+            if kept and kind == "half_missing":
+                result.half_calls[contig] = result.half_calls.get(contig, 0) + 1
     return result

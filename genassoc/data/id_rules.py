@@ -1,0 +1,187 @@
+"""Rules under which sample ids of two files are the same: what programs do to ids, undone when asked for, never by itself."""
+
+import difflib
+import re
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from genassoc.errors import InputError, SampleMismatchError
+
+_SEPARATORS = "_:-./| "
+_SPLIT = re.compile(f"[{re.escape(_SEPARATORS)}]")
+_LEADING_ZEROS = re.compile(r"(?<!\d)0+(?=\d)")
+_TRAILING_DECIMAL = re.compile(r"\.0+$")
+_NOT_WORD = re.compile(r"[^0-9A-Za-z]+")
+_LEADING_LETTERS = re.compile(r"^[A-Za-z]+(?=\d)")
+_UNSEEN = "\u200b\u200c\u200d\u2060\ufeff\u00ad"  # of no width; editors and spreadsheets leave them behind
+
+Key = Callable[[str], str]
+
+
+def _trimmed(text: str) -> str:
+    """Without blanks, of whatever kind, at the ends, and without characters that are not seen."""
+    return "".join(c for c in text if c not in _UNSEEN).strip()
+
+
+def _halved(text: str) -> str:
+    """ "A_A" -> "A": PLINK joins FID and IID when it writes VCF."""
+    middle = len(text) // 2
+    if len(text) % 2 and text[middle] in _SEPARATORS and text[:middle] == text[middle + 1 :]:
+        return text[:middle]
+    return text
+
+
+def _after_first(text: str) -> str:
+    return _SPLIT.split(text, maxsplit=1)[-1] or text
+
+
+def _iid(text: str) -> str:
+    halved = _halved(text)
+    return _after_first(text) if halved == text else halved
+
+
+def _before_last(text: str) -> str:
+    cut = max(text.rfind(mark) for mark in _SEPARATORS)
+    return text[:cut] if cut > 0 else text
+
+
+def _before_first(text: str) -> str:
+    return _SPLIT.split(text, maxsplit=1)[0] or text
+
+
+def _after_last(text: str) -> str:
+    return text[max(text.rfind(mark) for mark in _SEPARATORS) + 1 :] or text
+
+
+def _letters(text: str) -> str:
+    return _LEADING_ZEROS.sub("", _LEADING_LETTERS.sub("", text))
+
+
+@dataclass(frozen=True)
+class IdRule:
+    """What is done to ids before they are compared.
+
+    Attributes
+    ----------
+    words : str
+        What it undoes.
+    key : callable
+        What is done to an id.
+    one_side : bool
+        It is done to the ids of one file only: of the one where more ids match then, the genotypes' where none is better.
+    """
+
+    words: str
+    key: Key
+    one_side: bool = False
+
+
+RULES: Mapping[str, IdRule] = {
+    "exact": IdRule("as they are", lambda text: text),
+    "trim": IdRule("without blanks at the ends, and without characters that are not seen", _trimmed),
+    "blanks": IdRule("without any blanks", lambda text: "".join(_trimmed(text).split())),
+    "nfc": IdRule("accents as one character each (Unicode NFC)", lambda text: unicodedata.normalize("NFC", text)),
+    "nfkc": IdRule(
+        "wide and joined characters as plain ones (Unicode NFKC)", lambda t: unicodedata.normalize("NFKC", t)
+    ),
+    "casefold": IdRule("letter case ignored", str.casefold),
+    "strip_zeros": IdRule("without leading zeros of numbers", lambda text: _LEADING_ZEROS.sub("", text)),
+    "decimal": IdRule("without '.0' at the end", lambda text: _TRAILING_DECIMAL.sub("", text)),
+    "halve": IdRule("a doubled A_A halved", _halved, True),
+    "iid": IdRule("FID_IID cut to IID: a doubled A_A halved, else what follows the first separator", _iid, True),
+    "iid_last": IdRule("FID_IID cut to IID: what follows the last separator", _after_last, True),
+    "fid_iid": IdRule("the phenotypes' FID and IID joined by '_'", lambda text: text),
+    "before_first": IdRule("cut at the first separator", _before_first, True),
+    "before_last": IdRule("cut at the last separator", _before_last, True),
+    "punctuation": IdRule("'-', '.', '_' and blanks taken for the same", lambda text: _NOT_WORD.sub("_", text)),
+    "no_punctuation": IdRule("letters and digits alone", lambda text: _NOT_WORD.sub("", text)),
+    "letters": IdRule("without letters before a number, and zeros", _letters),
+}
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Rules joined by "+", one after another.
+
+    Attributes
+    ----------
+    names : tuple of str
+    """
+
+    names: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, text: str | None) -> "Rules":
+        """Read "exact", "iid", "iid+casefold", ...; None is "exact".
+
+        Raises
+        ------
+        InputError
+            There is no such rule (names those there are).
+        """
+        names = tuple(name.strip() for name in str(text or "exact").split("+"))
+        for name in names:
+            if name not in RULES:
+                close = difflib.get_close_matches(name, RULES, n=1)
+                meant = f" (is '{close[0]}' meant?)" if close else ""
+                raise InputError(f"id_rule = {text!r}: there is no rule '{name}'{meant}; there are {', '.join(RULES)}")
+        return cls(tuple(name for name in dict.fromkeys(names) if name != "exact"))
+
+    def __str__(self) -> str:
+        return "+".join(self.names) or "exact"
+
+    @property
+    def exact(self) -> bool:
+        """Whether ids are compared as they are."""
+        return not self.names
+
+    @property
+    def joins_family(self) -> bool:
+        """Whether the phenotypes' ids are FID and IID joined."""
+        return "fid_iid" in self.names
+
+    def key(self, text: str, *, cut: bool) -> str:
+        """What an id is compared by; ``cut``: rules for one side are for this one."""
+        for name in self.names:
+            if cut or not RULES[name].one_side:
+                text = RULES[name].key(text)
+        return text
+
+    def keys(self, genotype_ids: Sequence[str], other_ids: Sequence[str]) -> tuple[list[str], list[str], str]:
+        """Keys of the ids of both files, and whose ids rules for one side were for: "genotypes" or "phenotypes".
+
+        See `unique` for ids that these rules make one.
+        """
+        ways = []
+        for side in ("genotypes", "phenotypes") if any(RULES[name].one_side for name in self.names) else ("genotypes",):
+            ours = [self.key(name, cut=side == "genotypes") for name in genotype_ids]
+            theirs = [self.key(name, cut=side == "phenotypes") for name in other_ids]
+            ways.append((len(set(ours) & set(theirs)), ours, theirs, side))
+        _, ours, theirs, side = max(ways, key=lambda way: way[0])
+        return ours, theirs, side
+
+
+EXACT = Rules(())
+
+
+def unique(keys: Sequence[str], names: Sequence[str], rules: Rules, source: str) -> None:
+    """Refuse ids of one file that rules make one.
+
+    Raises
+    ------
+    SampleMismatchError
+        Names them.
+    """
+    if len(set(keys)) == len(keys):
+        return
+    found: dict[str, list[str]] = {}
+    for key, name in zip(keys, names):
+        found.setdefault(key, []).append(name)
+    several = [(key, ids) for key, ids in found.items() if len(ids) > 1]
+    shown = "; ".join(f"{' and '.join(map(repr, ids[:3]))} become '{key}'" for key, ids in several[:3])
+    more = f", and {len(several) - 3} more" if len(several) > 3 else ""
+    raise SampleMismatchError(
+        f"under id_rule = '{rules}' several ids of {source} are one, so that which sample is meant cannot be known: "
+        f"{shown}{more}. Choose another rule, or make the ids the same in both files"
+    )
