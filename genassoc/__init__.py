@@ -9,6 +9,7 @@ from typing import Any
 _NAMES = {
     "AuditWarning": "genassoc.audit",
     "ClusterError": "genassoc.errors",
+    "CodingWarning": "genassoc.errors",
     "Cohort": "genassoc.data.cohort",
     "Cox": "genassoc.methods.cox",
     "Dask": "genassoc.engine.executors_dask",

@@ -26,7 +26,7 @@ from genassoc.methods.scan import Scan
 from genassoc.progress import Progress, Silent
 from genassoc.provenance import Recorder, genassoc_version
 from genassoc.results import Results, write_provenance
-from genassoc.run_record import describe, finish_record, input_files, inputs_of, trait_notes
+from genassoc.run_record import describe, finish_record, input_files, inputs_of, trait_notes, warn_of_columns
 from genassoc.shapes import Int64Array
 
 if TYPE_CHECKING:
@@ -184,6 +184,7 @@ def associate(
     plan = plan_association(cohort, model)
     check_before_fitting(cohort, model, memory)
     job = association_job(cohort, model, plan)
+    warn_of_columns(job.state)
     run = fitted(job, plan, executor, memory, model.rows_per_variant)
     merged = run_to_file(run.job, run.plan, run.executor, Path(out), progress or Silent(), restart=restart)
     record = finish_record(recorder, cohort, model, job.state, merged.counts.to_dict())

@@ -387,7 +387,8 @@ def main() -> None:
     """Entry point: 0 done, 1 bad input or a failed run (a message, never a traceback), 2 bad usage."""
     from genassoc.exits import run_guarded
 
-    warnings.filterwarnings("ignore", message="AUDIT FAILED")  # it is among the notes, which are printed
+    for message in ("AUDIT FAILED", "how columns were read"):  # they are among the notes, which are printed
+        warnings.filterwarnings("ignore", message=message)
     gc.set_threshold(200_000, 20, 20)  # importing makes a million objects and hardly any garbage
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the engine pins it; idle pools start up and spin
     if os.environ.get("GENASSOC_TRACEBACK"):

@@ -56,7 +56,9 @@ def associate_predictors(
         Additive; missing values leave the sample out of the row, or take the mean (``missing="mean"``).
     columns : sequence of str, optional
         Predictors to test; all columns by default.
-    sample_id, missing_codes : optional
+    sample_id : str, optional
+        The column of ids of both tables; the other has the usual names where only one of them has it.
+    missing_codes : optional
         Of ``predictors``, as of `genassoc.data.phenotypes.Phenotypes.read`.
     out, executor, progress, audit : optional
         As of `genassoc.api.associate`.
@@ -77,7 +79,7 @@ def associate_predictors(
     _check_model(model)
     n_rows = check_rows(audit)
     table = Phenotypes.read(predictors, sample_id=sample_id, missing_codes=missing_codes)
-    people = people_of(cohort)
+    people = people_of(cohort, sample_id)
     aligned = predictor_cohort(people, table, columns)
     if out is not None:
         check_outputs([Path(out)], [*table.files, *people.files])

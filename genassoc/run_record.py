@@ -1,5 +1,7 @@
 """The record of an association run: its choices, its inputs with fingerprints, its ledgers and notes."""
 
+import logging
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import polars as pl
 from genassoc.data.cohort import Cohort
 from genassoc.data.cohort_recipe import samples_fingerprint
 from genassoc.data.ploidy import refused_notes
+from genassoc.errors import CodingWarning
 from genassoc.methods.linear import Linear
 from genassoc.provenance import Recorder
 
@@ -59,7 +62,19 @@ def finish_record(
         *trait_notes(cohort, model, state),
         *refused_notes(variants.get("refused", {})),
     ]
-    return recorder.finish(samples=samples, variants=variants, notes=notes)
+    coded = {"codings": {name: dict(coding) for name, coding in state.codings.items()}} if state.codings else {}
+    return recorder.finish(samples=samples, variants=variants, notes=notes, **coded)
+
+
+def warn_of_columns(state: Any) -> None:
+    """Say, as a `CodingWarning` and to the log, how columns were read: which value is the case, what codes emptied."""
+    logger = logging.getLogger("genassoc")
+    for note in state.notes:
+        logger.info(note)
+    if getattr(state, "cautions", ()):
+        warnings.warn(
+            "how columns were read:\n" + "\n".join(f"  {line}" for line in state.cautions), CodingWarning, stacklevel=3
+        )
 
 
 def trait_notes(cohort: Cohort, model: Any, state: Any) -> list[str]:

@@ -13,7 +13,7 @@ import polars as pl
 from genassoc.data import cohort_recipe as recipe
 from genassoc.data import variant_statistics as statistics
 from genassoc.data.block import GenotypeBlock, take_samples
-from genassoc.data.codings import sex_codes
+from genassoc.data.codings import sex_coding
 from genassoc.data.design import Design, Kind, build_design
 from genassoc.data.ledger import LEDGER_SCHEMA, design_ledger, drop_samples, sample_ledger, variant_rows
 from genassoc.data.matching import first_few, mismatch_message, near_misses
@@ -32,6 +32,7 @@ from genassoc.shapes import Array, BoolArray, Int64Array
 if TYPE_CHECKING:
     import pandas as pd
 
+    from genassoc.data.phenotypes import Codes
     from genassoc.data.store import GenotypeStore
 
 _LEDGER_VARIANTS = 65_536  # variants whose metadata is read at a time for the ledger
@@ -84,9 +85,12 @@ class Cohort:
         *,
         sample_id: str | None = None,
         sex: str | None = None,
-        missing_codes: Sequence[str] | None = None,
+        missing_codes: "Codes | None" = None,
         min_overlap: float = 0.5,
         build: str | None = None,
+        decimal: str | None = None,
+        date_format: str | None = None,
+        encoding: str | None = None,
     ) -> "Cohort":
         """Match samples by id, as text, exactly.
 
@@ -94,11 +98,11 @@ class Cohort:
         ----------
         store : GenotypeStore, or the path of one
         phenotypes
-            A path (TSV, CSV, blank-delimited, Parquet), a DataFrame, or `Phenotypes`.
-        sample_id, missing_codes
+            A path (TSV, CSV, blank-delimited, Parquet, .xlsx), a DataFrame, or `Phenotypes`.
+        sample_id, missing_codes, decimal, date_format, encoding
             As in `Phenotypes.read`.
         sex : str, optional
-            Column with 1 / 2, M / F or male / female; 0 and missing are unknown.
+            Column with 1 / 2, M / F, male / female and the like (`genassoc.data.sex_words`); 0 and missing are unknown.
         min_overlap : float
             Least share of the smaller of the two sets of samples that must match.
         build : {None, "GRCh37", "GRCh38"}
@@ -109,10 +113,13 @@ class Cohort:
         SampleMismatchError
             Fewer match; shows ids of both sides and the rules under which more would.
         InputError, PhenotypeError
-            As `Phenotypes.read` and `Phenotypes.sex`.
+            As `Phenotypes.read` and `genassoc.data.codings.sex_coding`.
         """
         store = _opened(store)
-        table = Phenotypes.read(phenotypes, sample_id=sample_id, missing_codes=missing_codes)
+        table = Phenotypes.read(
+            phenotypes, sample_id=sample_id, missing_codes=missing_codes, decimal=decimal, date_format=date_format,
+            encoding=encoding,
+        )  # fmt: skip
         genotyped = pl.DataFrame({"id": pl.Series([str(name) for name in store.sample_ids], dtype=pl.String)})
         described = table.table.select(id=pl.col(table.sample_id)).with_row_index("row")
         both = genotyped.with_row_index("column").join(described, on="id", how="inner").sort("column")
@@ -120,14 +127,16 @@ class Cohort:
         if both.height == 0 or both.height < min_overlap * smaller:
             raise SampleMismatchError(mismatch_message(genotyped["id"].to_list(), table, both.height, min_overlap))
         rows = both["row"].to_numpy().astype(np.int64)
+        sexes, read_as = (None, ()) if sex is None else _sexes(table, sex, rows)
         return cls(
             store=store,
             phenotypes=table,
             sample_index=both["column"].to_numpy().astype(np.int64),
             rows=rows,
             sample_ids=np.array(both["id"].to_list(), dtype=object),
-            sex=None if sex is None else sex_codes(table, sex, rows),
+            sex=sexes,
             sample_ledger=sample_ledger(genotyped["id"], described["id"], table.source),
+            notes=(*table.notes, *read_as),
             build=build_named(build),
             recipe=(recipe.aligned(table, sex, build),),
         )
@@ -203,11 +212,14 @@ class Cohort:
         covariates: "str | Path | pl.DataFrame | pd.DataFrame | Phenotypes",
         *,
         sample_id: str | None = None,
-        missing_codes: Sequence[str] | None = None,
+        missing_codes: "Codes | None" = None,
+        decimal: str | None = None,
+        date_format: str | None = None,
+        encoding: str | None = None,
     ) -> "Cohort":
         """Join more columns by sample id, as principal components; samples that they lack get missing values.
 
-        ``missing_codes`` are those of the cohort's phenotypes unless given.
+        ``missing_codes``, ``decimal`` and ``date_format`` are those of the cohort's phenotypes unless given.
 
         Raises
         ------
@@ -216,10 +228,18 @@ class Cohort:
         SampleMismatchError
             No sample of the cohort is among them.
         """
-        own = covariates.missing_codes if isinstance(covariates, Phenotypes) else None
-        if missing_codes is None and own is None:
-            missing_codes = self.phenotypes.missing_codes
-        added = Phenotypes.read(covariates, sample_id=sample_id, missing_codes=missing_codes)
+        theirs = self.phenotypes
+        if missing_codes is None and not (
+            isinstance(covariates, Phenotypes) and covariates.missing_codes.plain() is not None
+        ):
+            missing_codes = theirs.missing_codes
+        if not isinstance(covariates, Phenotypes):
+            decimal = theirs.reading.decimal if decimal is None else decimal
+            date_format = theirs.reading.date_format if date_format is None else date_format
+        added = Phenotypes.read(
+            covariates, sample_id=sample_id, missing_codes=missing_codes, decimal=decimal, date_format=date_format,
+            encoding=encoding,
+        )  # fmt: skip
         n_found = len(set(added.sample_ids) & set(self.sample_ids))
         if n_found == 0:
             raise SampleMismatchError(mismatch_message(list(self.sample_ids), added, 0, 0.0))
@@ -227,7 +247,8 @@ class Cohort:
         if n_found < self.n_samples:
             note += f"; {self.n_samples - n_found:,} samples are not in it"
         steps = (*self.recipe, recipe.joined(added))
-        return replace(self, phenotypes=self.phenotypes.with_columns(added), notes=(*self.notes, note), recipe=steps)
+        notes = (*self.notes, *added.notes, note)
+        return replace(self, phenotypes=self.phenotypes.with_columns(added), notes=notes, recipe=steps)
 
     def design(
         self, traits: Sequence[str], covariates: Sequence[str] | str = (), *, kind: Kind = "quantitative",
@@ -385,6 +406,12 @@ class Cohort:
 
     def __repr__(self) -> str:
         return f"Cohort({self.n_samples:,} samples, {self.n_variants:,} variants; {'; '.join(self.summary_lines())})"
+
+
+def _sexes(table: Phenotypes, column: str, rows: Int64Array) -> tuple[Array, tuple[str, ...]]:
+    """Sex of the samples, and what was read as what."""
+    codes, said = sex_coding(table, column, rows)
+    return codes, (said,)
 
 
 def _opened(store: Any) -> "GenotypeStore":

@@ -9,6 +9,8 @@ import numpy as np
 import polars as pl
 
 from genassoc.data.codings import binary_codes
+from genassoc.data.missing_codes import category_labels, check_columns
+from genassoc.data.number_spellings import DATE_OFFER, is_date
 from genassoc.data.outcomes import count_values, ordered_levels
 from genassoc.data.phenotypes import Phenotypes, formula_variables, model_matrix
 from genassoc.errors import PhenotypeError
@@ -121,6 +123,7 @@ def build_design(
     """
     if kind not in get_args(Kind):
         raise ValueError(f"kind is one of {', '.join(map(repr, get_args(Kind)))}, not {kind!r}")
+    check_columns(phenotypes)
     trait_names = phenotypes.resolve([traits] if isinstance(traits, str) else traits, "trait")
     if isinstance(covariates, str):
         used = phenotypes.resolve(formula_variables(covariates), "covariate") if covariates.strip() else ()
@@ -178,7 +181,7 @@ def _covariate_values(phenotypes: Phenotypes, name: str, rows: Int64Array) -> Ar
     """A covariate of all samples: float64 with NaN, or object array of str with None."""
     if phenotypes.looks_numeric(name, rows):
         return phenotypes.numbers(name, rows)
-    return np.array(phenotypes.labels(name, rows).to_list(), dtype=object)
+    return np.array(category_labels(phenotypes, name, rows).to_list(), dtype=object)
 
 
 def _missing(column: Array) -> BoolArray:
@@ -203,7 +206,7 @@ def _encode(phenotypes: Phenotypes, present: dict[str, Array], n: int) -> tuple[
                 "among "
                 f"{column.size} samples ('{levels[0]}', '{levels[1]}', ...): as categories they would use "
                 "up the data. "
-                "Leave it out, or group it into fewer levels"
+                f"Leave it out, or group it into fewer levels{f'; {DATE_OFFER}' if is_date(str(levels[0])) else ''}"
             )
         if levels.size == 1:
             names.append(name)

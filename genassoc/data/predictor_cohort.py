@@ -1,6 +1,7 @@
 """The cohort of predictors that are not variants: a table's columns beside the phenotypes of the same samples."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,20 +11,40 @@ from genassoc.data.cohort import Cohort
 from genassoc.data.cohort_recipe import origin_of
 from genassoc.data.phenotypes import Phenotypes
 from genassoc.data.predictors import PredictorStore
+from genassoc.errors import PhenotypeError
 from genassoc.shapes import Float64Array
 
 EFFECTS = ("beta", "standard_error", "ci_lower", "ci_upper", "standard_error_model")
 CODES = {"monomorphic": "constant_predictor", "constant_genotype": "constant_predictor"}
 
 
-def people_of(cohort: Any) -> Phenotypes:
-    """The table of the samples analysed: of a cohort its own, else what is read."""
+def people_of(cohort: Any, sample_id: str | None = None) -> Phenotypes:
+    """The table of the samples analysed: of a cohort its own, else what is read.
+
+    ``sample_id`` names the column of ids of the predictors, and of this table too where it has such a column.
+    """
     if not isinstance(cohort, Cohort):
-        return Phenotypes.read(cohort)
+        return _with_ids(cohort, sample_id)
     own = cohort.phenotypes
     rows = np.asarray(cohort.rows)
     lines = None if own.lines is None else own.lines[rows]
-    return Phenotypes(own.table[rows], own.sample_id, own.source, own.missing_codes, lines, own.declared, own.files)
+    return replace(own, table=own.table[rows], lines=lines)
+
+
+def _with_ids(table: Any, sample_id: str | None) -> Phenotypes:
+    """A table read by a column of ids; by the usual names where it has no such column."""
+    if sample_id is None or isinstance(table, Phenotypes):
+        return Phenotypes.read(table)
+    try:
+        return Phenotypes.read(table, sample_id=sample_id)
+    except PhenotypeError as error:
+        try:
+            found = Phenotypes.read(table)
+        except PhenotypeError:
+            raise error from None
+        if sample_id in found.table.columns:
+            raise  # it has that column, which is not what ids can be
+        return found
 
 
 def predictor_cohort(people: Phenotypes, table: Phenotypes, columns: Sequence[str] | None) -> Cohort:

@@ -46,8 +46,13 @@ def suspects(column: pl.Series, rows: Int64Array) -> dict[str, Int64Array]:
 
 
 def _stands_out(whole: Float64Array, code: float) -> bool:
-    others = whole[np.isfinite(whole) & ~np.isin(whole, CODES)]
-    return _is_isolated(others, code) or _is_spike(others, int((whole == code).sum()), code)
+    return stands_out_of(whole, int((whole == code).sum()), code)
+
+
+def stands_out_of(values: Float64Array, count: int, code: float) -> bool:
+    """Whether a code that occurs ``count`` times is an isolated extreme of values, or a spike; see `suspects`."""
+    others = values[np.isfinite(values) & ~np.isin(values, CODES) & (values != code)]
+    return _is_isolated(others, code) or _is_spike(others, count, code)
 
 
 def _is_isolated(others: Float64Array, code: float) -> bool:
