@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -14,9 +14,6 @@ from genassoc.data.phenotypes import Phenotypes
 from genassoc.data.sex_words import FEMALE, MALE, are_sexes, sex_meaning
 from genassoc.errors import PhenotypeError
 from genassoc.shapes import Array, Float64Array, Int64Array
-
-if TYPE_CHECKING:
-    from genassoc.data.cohort import Cohort
 
 Rule = Literal["0/1", "1/2", "words", "sex", "case_value"]
 
@@ -49,7 +46,7 @@ class Coding:
         return y
 
 
-def with_case_values(cohort: "Cohort", case_values: Any) -> "Cohort":
+def with_case_values(cohort: Any, case_values: Any) -> Any:
     """The cohort whose codings follow ``case_value`` of a model, as its pairs (column, value) or a mapping."""
     pairs = dict(case_values or ())
     if pairs == dict(cohort.phenotypes.case_values):

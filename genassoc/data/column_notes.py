@@ -8,7 +8,7 @@ import polars as pl
 
 from genassoc.data.codings import Coding, arm_coding, binary_coding
 from genassoc.data.columns import NUMBER
-from genassoc.data.missing_codes import check_emptied, emptied_lines, word_levels
+from genassoc.data.emptied import check_emptied, emptied_lines, word_levels
 from genassoc.data.number_spellings import genotype_hint
 from genassoc.data.phenotypes import Phenotypes, formula_variables
 from genassoc.shapes import Int64Array

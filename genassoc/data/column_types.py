@@ -113,7 +113,7 @@ def _decimals(made: TypedColumns, text: list[str], reading: Reading) -> None:
     for name in text:
         present = n - frame[name].null_count()
         if point[name] and (comma[name] or grouped[name] == point[name]) and 2 * (comma[name] + number[name]) > present:
-            at = frame[name].str.contains(_POINT_NUMBER).arg_max()
+            at = int(frame[name].str.contains(_POINT_NUMBER).arg_max() or 0)
             made.unusable[name] = (
                 f"has '{frame[name][at]}' with a point, and decimal=',' was said: whether that is a decimal mark or stands between "
                 "thousands cannot be known; write the column in one way"
@@ -143,7 +143,7 @@ def _dates(made: TypedColumns, text: list[str], reading: Reading) -> None:
         if not n or 2 * n <= present:
             continue
         if n < present:
-            at = (dates.is_null() & values.is_not_null()).arg_max()
+            at = int((dates.is_null() & values.is_not_null()).arg_max() or 0)
             made.unusable[name] = f"has '{values[at]}', which is no date of the form {reading.date_format}; correct it"
             continue
         made.frame = made.frame.with_columns(dates.dt.to_string("%Y-%m-%d").alias(name))

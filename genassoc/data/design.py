@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from genassoc.data.codings import binary_codes
-from genassoc.data.missing_codes import category_labels, check_columns
+from genassoc.data.emptied import category_labels, check_columns
 from genassoc.data.number_spellings import DATE_OFFER, is_date
 from genassoc.data.outcomes import count_values, ordered_levels
 from genassoc.data.phenotypes import Phenotypes, formula_variables, model_matrix

@@ -9,7 +9,7 @@ import polars as pl
 from genassoc.data.case_words import plain_word
 from genassoc.data.codings import binary_codes, text_of
 from genassoc.data.design import Design, build_design
-from genassoc.data.missing_codes import category_labels
+from genassoc.data.emptied import category_labels
 from genassoc.data.phenotypes import Phenotypes
 from genassoc.errors import PhenotypeError
 from genassoc.shapes import BoolArray, Float64Array, Int64Array

@@ -9,6 +9,10 @@ from genassoc.data.tables import TextTable, checked_header
 from genassoc.errors import InputError
 
 WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".xlsb", ".ods")
+# What a cell with an error shows, by fastexcel's name of the error.
+_ERRORS = {
+    "Ref": "#REF!", "Div0": "#DIV/0!", "Value": "#VALUE!", "NA": "#N/A", "Name": "#NAME?", "Num": "#NUM!", "Null": "#NULL!",
+}  # fmt: skip
 
 
 def read_workbook(path: Path) -> TextTable:
@@ -30,23 +34,32 @@ def read_workbook(path: Path) -> TextTable:
         ) from None
     try:
         book = fastexcel.read_excel(path)
-        sheet = book.load_sheet(0, header_row=None, dtypes="string")
-        cells = pl.DataFrame(sheet.to_polars())
+        sheet = book.load_sheet(0, header_row=None, skip_rows=0, dtypes="string")
+        batch, errors = sheet.to_arrow_with_errors()
     except fastexcel.FastExcelError as error:
         raise InputError(f"{path}: cannot be read as a workbook ({str(error).splitlines()[0]})") from None
-    first = sheet.name
-    cells = cells.select(pl.all().cast(pl.String).str.strip_chars().fill_null(""))
-    filled = (
-        np.flatnonzero(cells.select(pl.any_horizontal(pl.all() != "")).to_series().to_numpy()) if cells.width else []
-    )
-    if len(filled) < 2:
+    columns = [column.to_pylist() for column in batch.columns]
+    for cell in [] if errors is None else errors.errors:
+        row, column = cell.offset_position
+        columns[column][row] = _error_text(cell.detail)  # it would be null: silently missing
+    cells = pl.DataFrame([pl.Series(str(i), values, dtype=pl.String) for i, values in enumerate(columns)])
+    cells = cells.select(pl.all().str.strip_chars().str.replace(" 00:00:00$", "").fill_null(""))
+    filled = np.zeros(0, np.int64)
+    if cells.width:
+        filled = np.flatnonzero(cells.select(pl.any_horizontal(pl.all() != "")).to_series().to_numpy()).astype(np.int64)
+    if filled.size < 2:
         raise InputError(
-            f"{path}: the sheet '{first}' has {len(filled)} rows; a row of names and one row a sample are needed"
+            f"{path}: the sheet '{sheet.name}' has {filled.size} rows; a row of names and one row a sample are needed"
         )
-    header = int(filled[0])
-    names, empty = checked_header(path, [str(name) for name in cells.row(header)], header + 1)
-    body = cells[np.asarray(filled[1:])]
-    table = TextTable(body.rename(dict(zip(body.columns, names))), np.asarray(filled[1:], dtype=np.int64) + 1)
-    others = [name for name in book.sheet_names if name != first]
-    more = f"; {len(others)} more sheets were not read ({', '.join(others[:3])})" if others else ""
-    return empty(table, (f"the sheet '{first}' was read{more}",))
+    header, rows = int(filled[0]), filled[1:]
+    names, finish = checked_header(path, [str(name) for name in cells.row(header)], header + 1)
+    body = cells[rows]
+    table = TextTable(body.rename(dict(zip(body.columns, names))), rows + 1)
+    others = [name for name in book.sheet_names if name != sheet.name]
+    more = f"; not read: {', '.join(others[:3])}{', ...' if len(others) > 3 else ''}" if others else ""
+    return finish(table, (f"the sheet '{sheet.name}' of {path.name} was read{more}",))
+
+
+def _error_text(detail: str) -> str:
+    """What a cell with an error shows, of fastexcel's words: "... got 'Error(Ref)'"."""
+    return next((shown for name, shown in _ERRORS.items() if f"Error({name})" in detail), "#VALUE!")
