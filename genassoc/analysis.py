@@ -122,7 +122,7 @@ def align(config: Config, store: GenotypeStore, sex: str | None) -> Cohort:
         config.phenotypes,
         sample_id=config.input.get("sample_id"),
         sex=sex,
-        missing_codes=_codes(config),
+        **config.reading(),
         min_overlap=float(config.input.get("min_overlap", 0.5)),
         build=config.input.get("build"),
     )
@@ -150,11 +150,6 @@ def whole_store(store: GenotypeStore) -> Cohort:
     """All samples of a store as a cohort, without phenotypes."""
     names = [str(name) for name in store.sample_ids]
     return Cohort.align(store, pl.DataFrame({"IID": pl.Series(names, dtype=pl.String)}), sample_id="IID")
-
-
-def _codes(config: Config) -> list[str] | None:
-    codes = config.input.get("missing_codes")
-    return None if codes is None else list(codes)
 
 
 def check_files(config: Config) -> None:
@@ -278,6 +273,9 @@ def make_plan(
         began = time.perf_counter()
         job = api.association_job(cohort, model, plan)  # bad input is found now, not in the queue
         fitted_in = time.perf_counter() - began
+        if tell is not None:
+            for caution in job.state.cautions:
+                tell(caution)
         if memory is not None or tell is not None:
             cost = estimate(cohort, model, job, plan, 1, memory, aligned=aligned, fitted=fitted_in)
             cost.check_space(folder.path)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import typer.core
 
-from genassoc import cli_results
+from genassoc import cli_results, cli_values
 
 if TYPE_CHECKING:
     from genassoc.config import Config
@@ -218,7 +218,7 @@ def assoc(
     ties: Annotated[str | None, typer.Option(help="Cox: efron | breslow.")] = None,
     covar: Annotated[str | None, typer.Option(help="NAME[,NAME...], ranges as PC1:PC10, or a formula with ~.")] = None,
     sample_id: Annotated[str | None, typer.Option(help="Column of sample ids.")] = None,
-    sex: Annotated[str | None, typer.Option(help="Column of sex: 1 / 2 or M / F.")] = None,
+    sex: Annotated[str | None, typer.Option(help="Column of sex: 1 / 2, M / F, H / F, ...")] = None,
     maf: Annotated[float | None, typer.Option(help="Least minor allele frequency.")] = None,
     mac: Annotated[float | None, typer.Option(help="Least minor allele count of the cohort.")] = None,
     missing_rate: Annotated[float | None, typer.Option(help="Greatest share of calls not observed.")] = None,
@@ -251,8 +251,18 @@ def assoc(
     like: Annotated[str | None, typer.Option(help="As plink2 | regenie does; explicit choices win.")] = None,
     missing_code: Annotated[
         list[str] | None,
-        typer.Option(help="A value that means missing, as -9; may be repeated; 'none': there is none."),
+        typer.Option(
+            metavar="COLUMN=VALUE",
+            help="A value that means missing in a column; or VALUE, in every column, as -9; may be repeated; 'none': there is none.",
+        ),
     ] = None,
+    case_value: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TRAIT=VALUE", help="The value that is the case (event, arm 1); may be repeated."),
+    ] = None,
+    decimal: Annotated[str | None, typer.Option(help="Decimal mark of the phenotypes: . | ,")] = None,
+    date_format: Annotated[str | None, typer.Option(help="Form of dates, as DD/MM/YYYY.")] = None,
+    encoding: Annotated[str | None, typer.Option(help="utf-8 | latin-1 | windows-1252 | utf-16 ...")] = None,
     min_overlap: Annotated[float | None, typer.Option(min=0, max=1, help="Least share of ids to match (0.5).")] = None,
     dialect: Annotated[
         str | None, typer.Option(help="--out as gwas-ssf | plink2 | regenie | saige, beside a parquet of all columns.")
@@ -272,6 +282,7 @@ def assoc(
         "correction": correction, "correct_below": correct_below, "like": like, "entry": entry, "cause": cause, "ties": ties,
         "genetic_model": genetic_model, "male_x_dosage": x_model, "exposure": exposure,
         "interaction": interaction, "variance": variance, "weights": weights, "matched": matched,
+        "case_value": cli_values.case_values(case_value),
     }  # fmt: skip
     lists = {
         "traits": trait, "time": time, "event": event, "strata": [strata] if strata else None,
@@ -283,7 +294,8 @@ def assoc(
     tables = {
         "input": {
             "store": str(store), "phenotypes": str(pheno), "sample_id": sample_id, "sex": sex, "min_overlap": min_overlap,
-            "build": build, "missing_codes": missing_code and [code for code in missing_code if code != "none"],
+            "build": build, "missing_codes": cli_values.missing_codes(missing_code),
+            "decimal": decimal, "date_format": date_format, "encoding": encoding,
         },
         "model": choices,
         "variants": {"maf": maf, "mac": mac, "missing": missing_rate, "hwe": hwe, "region": region or None},

@@ -18,9 +18,10 @@ Source = dict[str, str]  # "data/store.py" -> text
 # Which storey is right below which; "may import, and anything below".
 BELOW = {
     "__main__": {"cli"},
-    "cli": {"preflight", "demonstration", "exits", "cli_results"},
+    "cli": {"preflight", "demonstration", "exits", "cli_results", "cli_values"},
     "cli_results": {"analysis", "describe"},
     "exits": set(),
+    "cli_values": set(),
     "preflight": {"analysis"},
     "analysis": {"estimate", "config"},
     "estimate": {"api"},
@@ -64,7 +65,7 @@ DOORS = {
     "statsmodels": ("explanation/reference_fits.py", "explanation/reference_sampled.py"),
     "matplotlib": ("plots/",),
     "rich": ("cli.py", "progress.py"),
-    "typer": ("cli.py", "cli_results.py"),
+    "typer": ("cli.py", "cli_results.py", "cli_values.py"),
 }
 # Slow to import: only inside the functions that need them, so that `import genassoc` is quick.
 LAZY = {

@@ -136,7 +136,7 @@ def declaration(column: str, codes: Sequence[str]) -> tuple[str, str]:
 
 
 def _quoted(text: str) -> str:
-    return text if re.fullmatch(r"[\w=.:,@%+-]+", text) else "'" + text.replace("'", "'\\''") + "'"
+    return text if re.fullmatch(r"[\w=.:,@%/+-]+", text) else "'" + text.replace("'", "'\\''") + "'"
 
 
 def _is_spreadsheet_error(token: str) -> bool:

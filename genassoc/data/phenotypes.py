@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -146,6 +146,30 @@ class Phenotypes:
             return replace(made, files=(path,), notes=read.notes + made.notes)
         frame = source if isinstance(source, pl.DataFrame) else from_pandas(source)
         return _build(frame, "the table given", None, sample_id, codes, reading)
+
+    @classmethod
+    def of_rows(cls, source: Path, **reading: Any) -> "Phenotypes":
+        """A file whose rows are numbered in place of ids, for looking at its columns where ids are at fault.
+
+        Parameters
+        ----------
+        source : Path
+        reading
+            ``missing_codes``, ``decimal``, ``date_format`` and ``encoding`` as of `read`.
+
+        Raises
+        ------
+        InputError
+            The file is not a table.
+        """
+        codes = MissingCodes.of(reading.pop("missing_codes", None))
+        choices = Reading.of(**reading)
+        read = read_columns(source, choices)
+        key = "row"
+        while key in read.columns.columns:
+            key += "_"
+        frame = read.columns.with_row_index(key, offset=1)
+        return _build(frame, str(source), read.lines, key, codes, choices)
 
     @property
     def sample_ids(self) -> Array:

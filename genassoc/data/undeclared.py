@@ -71,9 +71,13 @@ def _is_spike(others: Float64Array, count: int, code: float) -> bool:
     """Whether a code is far commoner than any other value, or than those around it, and not one of many close to it."""
     if count < SPIKE or not others.size or int((np.abs(others - code) <= 1).sum()) > _DENSE * count:
         return False
+    if count >= SPIKE * _commonest(others):
+        return True
+    if abs(code) < abs(_PLINK):
+        return False  # 0 and 1 are values of half of all columns
     around = others[np.abs(others - code) <= abs(code) / 4]
     # A tail of few values may have 5 beside 1 by chance; 20 beside 4 is none.
-    return count >= SPIKE * _commonest(others) or (count >= _DENSE and count >= SPIKE * _commonest(around))
+    return count >= _DENSE and count >= SPIKE * _commonest(around)
 
 
 def _commonest(values: Float64Array) -> int:
