@@ -77,8 +77,11 @@ def model_problems(choices: Mapping[str, Any]) -> list[str]:
             meant = f" (is '{close[0]}' meant?)" if close else ""
             problems.append(f"[model] {kind} has no choice '{name}'{meant}; it has {', '.join(known)}")
             continue
+        base = dict.fromkeys(MODELS[kind].needs, ("any",))
+        if name == "case_value":  # it names columns of other choices
+            base |= {other: choices[other] for other in (*MODELS[kind].needs, "interaction") if other in choices}
         try:
-            MODELS[kind](**{**dict.fromkeys(MODELS[kind].needs, ("any",)), name: value})
+            MODELS[kind](**{**base, name: value})
         except (TypeError, ValueError) as error:
             problems.append(f"[model] {error}")
     return problems

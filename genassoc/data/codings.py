@@ -289,7 +289,9 @@ def sex_coding(phenotypes: Phenotypes, column: str, rows: Int64Array) -> tuple[A
             "mean female by it. Use 1 for male and 2 for female (or M and F), and NA for unknown"
         )
     said = {MALE: "male", FEMALE: "female"}
-    read = ", ".join(f"{value} = {said[sex]}" for value, sex in sorted(meaning.items()) if sex in said)
+    read = ", ".join(
+        f"{value} = {said[sex]}" for value, sex in sorted(meaning.items(), key=lambda pair: pair[::-1]) if sex in said
+    )
     return codes.fill_null(0).to_numpy(), f"sex is read from '{name}': {read or 'nobody is known'}"
 
 

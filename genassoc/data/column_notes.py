@@ -9,7 +9,7 @@ import polars as pl
 from genassoc.data.codings import Coding, arm_coding, binary_coding
 from genassoc.data.columns import NUMBER
 from genassoc.data.emptied import check_emptied, emptied_lines, word_levels
-from genassoc.data.number_spellings import genotype_hint
+from genassoc.data.number_spellings import DATE_OFFER, genotype_hint, is_date
 from genassoc.data.phenotypes import Phenotypes, formula_variables
 from genassoc.shapes import Int64Array
 
@@ -128,6 +128,11 @@ def _the_other_way(column: str, coding: Coding) -> str:
     return f"case_value={{'{column}': '{coding.control}'}} (--case-value '{column}={coding.control}') turns it"
 
 
+def _categories(name: str, tokens: list[str]) -> str:
+    shown = ", ".join(tokens[:_SHOWN]) + (", ..." if len(tokens) > _SHOWN else "")
+    return f"'{name}' is taken for {len(tokens)} categories ({shown})"
+
+
 def _two_words(phenotypes: Phenotypes, name: str, rows: Int64Array) -> tuple[str, str] | None:
     """The two values of a column of text; None of numbers, or of more."""
     if phenotypes.looks_numeric(name, rows) or phenotypes.table[name].dtype != pl.String:
@@ -147,7 +152,9 @@ def _mixture_lines(phenotypes: Phenotypes, name: str, rows: Int64Array) -> list[
         return []
     hint = genotype_hint(name, tokens)
     if hint:
-        return [f"'{name}' is taken for {len(tokens)} categories ({', '.join(tokens[:_SHOWN])}, ...); {hint}"]
+        return [f"{_categories(name, tokens)}; {hint}"]
+    if 2 * sum(map(is_date, tokens)) > len(tokens):
+        return [f"{_categories(name, tokens)}; {DATE_OFFER}"]
     is_number = values.str.contains(NUMBER)
     n = int(is_number.sum())
     if not n:

@@ -63,8 +63,8 @@ def _is_isolated(others: Float64Array, code: float) -> bool:
         return False
     low_end, high_end = float(others.min()), float(others.max())
     gap = low_end - code if code < low_end else code - high_end
-    # A twentieth of the code: after 998 comes 999.
-    return gap > max(high_end - low_end, abs(code) / 20)
+    # A twentieth of the code: after 998 comes 999. And 1: beside 1 alone, 0 and 2 are its neighbours.
+    return gap > max(high_end - low_end, abs(code) / 20, 1.0)
 
 
 def _is_spike(others: Float64Array, count: int, code: float) -> bool:
