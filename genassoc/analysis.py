@@ -132,8 +132,9 @@ def align(config: Config, store: GenotypeStore, sex: str | None) -> Cohort:
 
 
 def counted_cohort(
-    store: Path, phenotypes: Path | None, *, sample_id: str | None, sex: str | None, cases: str | None
-) -> Cohort:
+    store: Path, phenotypes: Path | None, *, sample_id: str | None, sex: str | None, cases: str | None,
+    missing_codes: Any = None,
+) -> Cohort:  # fmt: skip
     """The samples that `genassoc qc` counts: all of a store, or those that phenotypes have too.
 
     Raises
@@ -142,7 +143,9 @@ def counted_cohort(
         A column is named, and no table that has it.
     """
     if phenotypes is not None:
-        return Cohort.align(api.open_store(store), phenotypes, sample_id=sample_id, sex=sex)
+        return Cohort.align(
+            api.open_store(store), phenotypes, sample_id=sample_id, sex=sex, missing_codes=missing_codes
+        )
     for flag, column in (("--cases", cases), ("--sex", sex), ("--sample-id", sample_id)):
         if column is not None:
             raise InputError(f"{flag} {column} names a column of phenotypes: name their file with --pheno.")

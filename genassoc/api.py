@@ -221,11 +221,16 @@ def over_blocks(
 
 
 def variant_qc(
-    cohort: Cohort, *, cases: str | None = None, executor: Executor | None = None, progress: Progress | None = None
+    cohort: Cohort,
+    *,
+    cases: str | None = None,
+    case_value: str | None = None,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
 ) -> pl.DataFrame:
     """Counts, frequencies, missing rate and exact Hardy-Weinberg test of every selected variant.
 
-    With ``cases``, a binary trait, Hardy-Weinberg in its controls too. A PhenotypeError says where it is no such trait.
+    With ``cases``, a binary trait, Hardy-Weinberg in its controls too; ``case_value`` is the value of its cases. A PhenotypeError says where it is no such trait.
 
     Returns
     -------
@@ -233,7 +238,7 @@ def variant_qc(
         chromosome, base_pair_location, rsid, other_allele, effect_allele, then af, maf, mac, missing_rate, n, n_hom_ref,
         n_het, n_hom_alt, hwe_p, hwe_midp (and hwe_p_controls, hwe_midp_controls), of the cohort's samples.
     """
-    return quality(cohort, cases=cases, by_sample=False, executor=executor, progress=progress)[0]
+    return quality(cohort, cases=cases, case_value=case_value, by_sample=False, executor=executor, progress=progress)[0]
 
 
 def sample_qc(cohort: Cohort, *, executor: Executor | None = None, progress: Progress | None = None) -> pl.DataFrame:
@@ -251,6 +256,7 @@ def quality(
     cohort: Cohort,
     *,
     cases: str | None = None,
+    case_value: str | None = None,
     by_sample: bool = True,
     executor: Executor | None = None,
     progress: Progress | None = None,
@@ -258,7 +264,7 @@ def quality(
     """`variant_qc` and `sample_qc` from one pass over the blocks; without ``by_sample`` the second has no rows."""
     check_cohort(cohort, "variant_qc(cohort)")
     check_executor(executor)
-    controls = None if cases is None else Controls.of(cohort, cases)
+    controls = None if cases is None else Controls.of(cohort, cases, case_value)
 
     def one(start: int, stop: int) -> tuple[pl.DataFrame, SampleQuality]:
         places = cohort.store.variants(start, stop).select(

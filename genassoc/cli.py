@@ -135,7 +135,11 @@ def qc(
     pheno: Annotated[Path | None, typer.Option(help="Phenotypes: only the samples in both files count.")] = None,
     sample_id: Annotated[str | None, typer.Option(help="Their column of sample ids.")] = None,
     cases: Annotated[str | None, typer.Option(help="Their binary trait: Hardy-Weinberg in its controls too.")] = None,
-    sex: Annotated[str | None, typer.Option(help="Their column of sex: 1 / 2 or M / F.")] = None,
+    case_value: Annotated[
+        str | None, typer.Option(metavar="TRAIT=VALUE", help="The value of the cases, where two values do not say it.")
+    ] = None,
+    missing_code: Annotated[list[str] | None, typer.Option(metavar="COLUMN=VALUE", help="As of assoc.")] = None,
+    sex: Annotated[str | None, typer.Option(help="Their column of sex: 1 / 2, M / F, H / F, ...")] = None,
     threads: Threads = None,
 ) -> None:
     """Counts, frequencies, missing rates, exact Hardy-Weinberg; heterozygosity a sample."""
@@ -143,10 +147,15 @@ def qc(
 
     targets = [path for path in (out, samples_out) if path is not None]
     describe.check_tables(targets, [store] if pheno is None else [store, pheno])
-    cohort = analysis.counted_cohort(store, pheno, sample_id=sample_id, sex=sex, cases=cases)
+    codes = cli_values.missing_codes(missing_code)
+    cohort = analysis.counted_cohort(store, pheno, sample_id=sample_id, sex=sex, cases=cases, missing_codes=codes)
+    value = (cli_values.case_values([case_value]) or {}).get(cases or "") if case_value else None
+    if case_value and value is None:
+        raise typer.BadParameter(f"--case-value {case_value} is of another trait than --cases {cases}")
     variants, samples = api.quality(
-        cohort, cases=cases, by_sample=samples_out is not None, executor=_executor(threads), progress=_progress()
-    )
+        cohort, cases=cases, case_value=value, by_sample=samples_out is not None, executor=_executor(threads),
+        progress=_progress(),
+    )  # fmt: skip
     for path, table in zip(targets, (variants, samples)):
         describe.write_frame(path, table)
         _say(f"{path}: {table.height:,} {'variants' if table is variants else 'samples'}")

@@ -15,6 +15,7 @@ from genassoc.config import Config, problems_of, read_tables
 from genassoc.data.codings import sex_coding
 from genassoc.data.cohort import Cohort
 from genassoc.data.design import Kind, build_design
+from genassoc.data.emptied import check_columns
 from genassoc.data.modifier import read_modifier
 from genassoc.data.outcomes import exposure_values
 from genassoc.data.phenotypes import Phenotypes, formula_variables
@@ -132,6 +133,7 @@ def _check_columns(config: Config, phenotypes: Phenotypes, rows: Int64Array, fou
     except ValueError:
         return  # told already, among the model's problems
     phenotypes = replace(phenotypes, case_values=_case_values(config, traits))
+    found.attempt(partial(check_columns, phenotypes))
     levels, exposure = config.model.get("levels"), config.model.get("exposure")
     if kind != "survival":
         for trait in traits:

@@ -84,7 +84,7 @@ def test_a_code_of_every_column_that_stands_out_is_kept_and_counted():
 def test_codes_of_columns_that_are_not_there_are_refused_and_those_that_do_not_occur_are_said():
     frame = table(y=[1.0, 2, 4], t2d=[1, 2, 1])
     with pytest.raises(PhenotypeError, match=r"'td2', which the table does not have \(is 't2d' meant"):
-        design(frame, ["y"], missing_codes={"td2": ["0"]})
+        notes(frame, traits=["y"], reading={"missing_codes": {"td2": ["0"]}})
     assert notes(frame, traits=["y"], reading={"missing_codes": {"t2d": ["0"]}}).lines == (
         "missing code 0 does not occur in 't2d'",
     )

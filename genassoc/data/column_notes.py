@@ -8,7 +8,7 @@ import polars as pl
 
 from genassoc.data.codings import Coding, arm_coding, binary_coding
 from genassoc.data.columns import NUMBER
-from genassoc.data.emptied import check_emptied, emptied_lines, word_levels
+from genassoc.data.emptied import check_columns, check_emptied, emptied_lines, word_levels
 from genassoc.data.number_spellings import DATE_OFFER, genotype_hint, is_date
 from genassoc.data.phenotypes import Phenotypes, formula_variables
 from genassoc.shapes import Int64Array
@@ -71,6 +71,7 @@ def column_notes(phenotypes: Phenotypes, rows: Int64Array, choices: Mapping[str,
     PhenotypeError
         A column is absent; two values do not say which is the case; a missing code empties more than it can mean.
     """
+    check_columns(phenotypes)
     traits, others = used_columns(phenotypes, choices)
     check_emptied(phenotypes, (*traits, *others), rows)
     lines = emptied_lines(phenotypes, (*traits, *others))

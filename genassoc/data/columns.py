@@ -118,6 +118,7 @@ def range_members(found: re.Match[str]) -> list[str]:
 def absent_columns(source: str, columns: Sequence[str], absent: list[str], asked: str, role: str) -> str:
     """What to say of a name, or a range of names, that a table does not have."""
     shown = ", ".join(columns[:20]) + (", ..." if len(columns) > 20 else "")
+    article = "an" if role[0] in "aeio" else "a"
     if len(absent) > 1 or absent[0] != asked:
         return (
             f"{source}: the {role} range '{asked}' needs {listed(absent)}, which the table does not "
@@ -126,4 +127,4 @@ def absent_columns(source: str, columns: Sequence[str], absent: list[str], asked
     lowered = {column.lower(): column for column in columns}
     close = [lowered[found] for found in get_close_matches(asked.lower(), lowered, n=3, cutoff=0.6)]
     hint = f" Did you mean {' or '.join(repr(name) for name in close)}?" if close else ""
-    return f"{source}: no column is named '{asked}' (asked for as a {role}).{hint} Columns: {shown}"
+    return f"{source}: no column is named '{asked}' (asked for as {article} {role}).{hint} Columns: {shown}"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from genassoc.data.block import GenotypeBlock
+from genassoc.data.codings import with_case_values
 from genassoc.data.cohort import Cohort
 from genassoc.data.variant_statistics import SampleMasks
 
@@ -24,8 +25,8 @@ class Controls:
     masks: SampleMasks
 
     @classmethod
-    def of(cls, cohort: Cohort, trait: str) -> "Controls":
-        """Find the controls of a trait.
+    def of(cls, cohort: Cohort, trait: str, case_value: str | None = None) -> "Controls":
+        """Find the controls of a trait; ``case_value`` is the value of its cases, where two values do not say it.
 
         Raises
         ------
@@ -36,6 +37,8 @@ class Controls:
         """
         if not isinstance(trait, str):
             raise TypeError(f"cases is the name of one binary trait, as 't2d', not {type(trait).__name__}")
+        if case_value is not None:
+            cohort = with_case_values(cohort, {trait: str(case_value)})
         at = cohort.design([trait], kind="binary").y[:, 0] == 0
         sex = None if cohort.sex is None else cohort.sex[at]
         return cls(cohort, SampleMasks.build(cohort.block_columns[at], cohort.block_width, sex))

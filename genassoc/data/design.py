@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from genassoc.data.codings import binary_codes
-from genassoc.data.emptied import category_labels, check_columns
+from genassoc.data.emptied import category_labels
 from genassoc.data.number_spellings import DATE_OFFER, is_date
 from genassoc.data.outcomes import count_values, ordered_levels
 from genassoc.data.phenotypes import Phenotypes, formula_variables, model_matrix
@@ -123,7 +123,6 @@ def build_design(
     """
     if kind not in get_args(Kind):
         raise ValueError(f"kind is one of {', '.join(map(repr, get_args(Kind)))}, not {kind!r}")
-    check_columns(phenotypes)
     trait_names = phenotypes.resolve([traits] if isinstance(traits, str) else traits, "trait")
     if isinstance(covariates, str):
         used = phenotypes.resolve(formula_variables(covariates), "covariate") if covariates.strip() else ()
