@@ -184,7 +184,7 @@ def associate(
     plan = plan_association(cohort, model)
     check_before_fitting(cohort, model, memory)
     job = association_job(cohort, model, plan)
-    warn_of_columns(job.state)
+    warn_of_columns(job.state.cautions, job.state.notes)
     run = fitted(job, plan, executor, memory, model.rows_per_variant)
     merged = run_to_file(run.job, run.plan, run.executor, Path(out), progress or Silent(), restart=restart)
     record = finish_record(recorder, cohort, model, job.state, merged.counts.to_dict())
@@ -241,6 +241,11 @@ def variant_qc(
     return quality(cohort, cases=cases, case_value=case_value, by_sample=False, executor=executor, progress=progress)[0]
 
 
+def case_notes(cohort: Cohort, cases: str, case_value: str | None = None) -> tuple[str, ...]:
+    """Which value of a binary trait is the case, as `variant_qc` reads it."""
+    return Controls.of(cohort, cases, case_value).notes
+
+
 def sample_qc(cohort: Cohort, *, executor: Executor | None = None, progress: Progress | None = None) -> pl.DataFrame:
     """Missing rate and heterozygosity of every sample over the selected variants.
 
@@ -265,6 +270,8 @@ def quality(
     check_cohort(cohort, "variant_qc(cohort)")
     check_executor(executor)
     controls = None if cases is None else Controls.of(cohort, cases, case_value)
+    if controls is not None and controls.notes:
+        warn_of_columns(controls.notes)
 
     def one(start: int, stop: int) -> tuple[pl.DataFrame, SampleQuality]:
         places = cohort.store.variants(start, stop).select(
@@ -365,6 +372,6 @@ def to_dask(cohort: Cohort) -> "dask.array.Array":
 
 
 __all__ = [
-    "associate", "association_job", "convert", "describe", "finish_record", "genassoc_version", "input_files", "inputs_of",
+    "associate", "association_job", "case_notes", "convert", "describe", "finish_record", "genassoc_version", "input_files", "inputs_of",
     "open_store", "plan_association", "quality", "sample_qc", "to_allel", "to_dask", "trait_notes", "variant_qc",
 ]  # fmt: skip

@@ -152,6 +152,9 @@ def qc(
     value = (cli_values.case_values([case_value]) or {}).get(cases or "") if case_value else None
     if case_value and value is None:
         raise typer.BadParameter(f"--case-value {case_value} is of another trait than --cases {cases}")
+    notes = api.case_notes(cohort, cases, value) if cases else ()
+    for note in (*cohort.notes, *notes):
+        _tell(note)
     variants, samples = api.quality(
         cohort, cases=cases, case_value=value, by_sample=samples_out is not None, executor=_executor(threads),
         progress=_progress(),

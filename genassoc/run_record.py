@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -66,15 +67,13 @@ def finish_record(
     return recorder.finish(samples=samples, variants=variants, notes=notes, **coded)
 
 
-def warn_of_columns(state: Any) -> None:
-    """Say, as a `CodingWarning` and to the log, how columns were read: which value is the case, what codes emptied."""
+def warn_of_columns(cautions: Sequence[str], notes: Sequence[str] = ()) -> None:
+    """Say how columns were read, which value is the case, what codes emptied: a `CodingWarning`; and ``notes`` to the log."""
     logger = logging.getLogger("genassoc")
-    for note in state.notes:
+    for note in notes or cautions:
         logger.info(note)
-    if getattr(state, "cautions", ()):
-        warnings.warn(
-            "how columns were read:\n" + "\n".join(f"  {line}" for line in state.cautions), CodingWarning, stacklevel=3
-        )
+    if cautions:
+        warnings.warn("\n  ".join(["how columns were read:", *cautions]), CodingWarning, stacklevel=3)
 
 
 def trait_notes(cohort: Cohort, model: Any, state: Any) -> list[str]:

@@ -71,6 +71,9 @@ def test_known_words_of_five_languages_are_coded_whatever_their_order(control, c
         ("Mann", "Frau", "codes of sex"),
         ("maschio", "femmina", "codes of sex"),
         ("10", "20", "0/1 and 1/2"),
+        ("malade", "N/A", "looks like a missing value"),
+        ("control", "unknown", "looks like a missing value"),
+        ("case", ".", "looks like a missing value"),
     ],
 )
 def test_other_words_are_an_error_that_shows_both_ways(first, second, why):
@@ -172,6 +175,17 @@ def test_arms_of_two_words_say_which_is_zero(values, arms):
         made = read_modifier(phenotypes, np.arange(6), "arm", np.ones(6, dtype=bool))
         assert made.arms == ((arms[0], 0.0), (arms[1], 1.0))
         np.testing.assert_array_equal(made.values, [arms.index(value) for value in order * 3])
+
+
+def test_a_missing_mark_is_no_arm_and_no_control():
+    for values in (["placebo", "N/A"], ["?", "control"]):
+        phenotypes = phenotypes_of(values * 3, "arm")
+        with pytest.raises(PhenotypeError, match="is not known"):
+            read_modifier(phenotypes, np.arange(6), "arm", np.ones(6, dtype=bool))
+    with pytest.raises(PhenotypeError, match=r"--missing-code d=N/A"):
+        coded(["malade", "N/A", "malade"])
+    with pytest.raises(PhenotypeError, match="the same word in two spellings"):
+        coded(["yes", "Yes", "no", "NO"])
 
 
 def test_arms_that_do_not_say_it_are_refused_unless_case_value_does():

@@ -8,6 +8,8 @@ import re
 import unicodedata
 from typing import Literal
 
+from genassoc.data.number_spellings import looks_missing
+
 Meaning = Literal["control", "case"]
 
 # Each of these says by itself who is a control, or a case, whatever the other word is.
@@ -95,6 +97,8 @@ def control_and_case(first: str, second: str) -> tuple[str, str] | None:
         negated = _NEGATED.fullmatch(low)
         if negated and negated["rest"] == high:
             return control, case
+    if looks_missing(first) or looks_missing(second):
+        return None  # "malade" beside "N/A" says nothing of controls
     clear: set[tuple[str, str]] = set()
     for control, case, low, high in orders:
         if _STRONG.get(low) == "control" and "control" not in meanings(high):
@@ -106,6 +110,9 @@ def control_and_case(first: str, second: str) -> tuple[str, str] | None:
 
 def why_unclear(first: str, second: str) -> str:
     """Why two words do not say which of them is the case."""
+    missing = [word for word in (first, second) if looks_missing(word)]
+    if missing:
+        return f"{missing[0]} looks like a missing value, and then there are no two values"
     both = meanings(first) & meanings(second)
     if both:
         return f"both say {' or '.join(sorted(both))}"
@@ -116,6 +123,8 @@ def why_unclear(first: str, second: str) -> str:
 
 def reference_and_other(first: str, second: str) -> tuple[str, str] | None:
     """Two arms as (what is compared with, the other): "placebo" and "drug"; None where they do not say."""
+    if looks_missing(first) or looks_missing(second):
+        return control_and_case(first, second)
     known = [plain_word(word) in _ARMS for word in (first, second)]
     if known == [True, False]:
         return first, second

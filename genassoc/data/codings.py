@@ -7,9 +7,9 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
-from genassoc.data.case_words import control_and_case, reference_and_other, why_unclear
+from genassoc.data.case_words import control_and_case, plain_word, reference_and_other, why_unclear
 from genassoc.data.columns import NUMBER
-from genassoc.data.number_spellings import genotype_hint
+from genassoc.data.number_spellings import declaration, genotype_hint, looks_missing
 from genassoc.data.phenotypes import Phenotypes
 from genassoc.data.sex_words import FEMALE, MALE, are_sexes, sex_meaning
 from genassoc.errors import PhenotypeError
@@ -213,6 +213,10 @@ def _undecided(phenotypes: Phenotypes, trait: str, text: pl.Series, found: list[
     zero = ""
     if set(found) == {"0", "2"}:
         zero = f" (in PLINK's coding 0 is missing; then all are cases: --missing-code {trait}=0)"
+    missing = [value for value in found if looks_missing(value)]
+    if missing:
+        codes, flags = declaration(trait, missing)
+        zero += f"; if it means missing, declare it: missing_codes={codes} ({flags})"
     return (
         f"{phenotypes.source}: the trait '{trait}' has the two values {first} ({n_first} samples) and {second} ({n_second} samples), "
         f"and which of them is the case is not known: {why}{zero}. {_both_ways(trait, first, second)}"
@@ -239,6 +243,8 @@ def _unclear(phenotypes: Phenotypes, trait: str, text: pl.Series) -> str:
             "0/1 and 1/2 mean different things, and in PLINK's coding 0 is missing; recode it, or if 0 means missing in this "
             f'column declare it: missing_codes={{"{trait}": ["0"]}} (--missing-code {trait}=0)'
         )
+    elif len({plain_word(value) for value in values}) == 2:
+        hint = "some of these are the same word in two spellings: write each in one way"
     elif len(values) == 3:
         missing = _missing_of_three(phenotypes, trait, values)
         example = missing or "..."

@@ -229,8 +229,10 @@ class Cohort:
             No sample of the cohort is among them.
         """
         theirs = self.phenotypes
-        if missing_codes is None and not (
-            isinstance(covariates, Phenotypes) and covariates.missing_codes.plain() is not None
+        if (
+            missing_codes is None
+            and theirs.missing_codes.plain() is not None
+            and not (isinstance(covariates, Phenotypes) and covariates.missing_codes.plain() is not None)
         ):
             missing_codes = theirs.missing_codes
         if not isinstance(covariates, Phenotypes):

@@ -7,6 +7,7 @@ import polars as pl
 from genassoc.data.block import GenotypeBlock
 from genassoc.data.codings import with_case_values
 from genassoc.data.cohort import Cohort
+from genassoc.data.column_notes import column_notes
 from genassoc.data.variant_statistics import SampleMasks
 
 
@@ -19,10 +20,13 @@ class Controls:
     cohort : Cohort
     masks : SampleMasks
         The controls, in the columns of the cohort's blocks.
+    notes : tuple of str
+        Which value is the control.
     """
 
     cohort: Cohort
     masks: SampleMasks
+    notes: tuple[str, ...]
 
     @classmethod
     def of(cls, cohort: Cohort, trait: str, case_value: str | None = None) -> "Controls":
@@ -39,9 +43,10 @@ class Controls:
             raise TypeError(f"cases is the name of one binary trait, as 't2d', not {type(trait).__name__}")
         if case_value is not None:
             cohort = with_case_values(cohort, {trait: str(case_value)})
+        notes = column_notes(cohort.phenotypes, cohort.rows, {"traits": [trait]}, "binary").lines
         at = cohort.design([trait], kind="binary").y[:, 0] == 0
         sex = None if cohort.sex is None else cohort.sex[at]
-        return cls(cohort, SampleMasks.build(cohort.block_columns[at], cohort.block_width, sex))
+        return cls(cohort, SampleMasks.build(cohort.block_columns[at], cohort.block_width, sex), notes)
 
     def hardy_weinberg(self, block: GenotypeBlock) -> pl.DataFrame:
         """hwe_p_controls and hwe_midp_controls (exact) of the V variants of a block that the cohort has read.

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 import numpy as np
 import polars as pl
 
-from genassoc.data.number_spellings import declaration, is_missing_mark, is_missing_word
+from genassoc.data.number_spellings import declaration, is_missing_mark, is_missing_word, looks_missing
 from genassoc.data.phenotypes import Phenotypes
 from genassoc.data.undeclared import stands_out_of
 from genassoc.errors import PhenotypeError
@@ -74,7 +74,7 @@ def _is_ordinary(phenotypes: Phenotypes, name: str, code: str, n: int) -> bool:
     """Whether a code that was emptied ``n`` times was a value like the others of its column."""
     column = phenotypes.table[name]
     if not column.dtype.is_numeric():
-        return not (is_missing_mark(code) or is_missing_word(code)) and not _stands_apart(code)
+        return not looks_missing(code) and not _stands_apart(code)
     try:
         value = float(code)
     except ValueError:

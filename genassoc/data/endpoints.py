@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from genassoc.data.columns import from_pandas
-from genassoc.data.number_spellings import is_date, is_missing_mark, is_missing_word
+from genassoc.data.number_spellings import is_date, looks_missing
 from genassoc.data.phenotypes import Phenotypes
 from genassoc.data.reading import Reading
 from genassoc.data.undeclared import suspects
@@ -276,7 +276,7 @@ def _dates(frame: pl.DataFrame, ids: str | None, name: str, form: str | None = N
         way = f"dates are written {form}" if form else "dates are written 2021-03-31 (year, month, day)"
         if is_date(value) and form is None:
             way += ', or say their form: date_format="DD/MM/YYYY", or "MM/DD/YYYY"'
-        if is_missing_mark(value) or is_missing_word(value):
+        if looks_missing(value):
             way += "; a date that is missing is left empty"
         raise PhenotypeError(f"the column '{name}' has '{value}' for a date in {_where(frame, ids, bad)}; {way}")
     return dates

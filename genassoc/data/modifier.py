@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from genassoc.data.codings import arm_coding
-from genassoc.data.number_spellings import declaration, is_missing_mark, is_missing_word
+from genassoc.data.number_spellings import declaration, looks_missing
 from genassoc.data.phenotypes import Phenotypes, formula_variables
 from genassoc.errors import PhenotypeError
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
@@ -84,7 +84,7 @@ def read_modifier(phenotypes: Phenotypes, rows: Int64Array, name: str, complete:
 
 def _missing_among(name: str, found: list[str]) -> str:
     """How to declare those of some values that are spellings of missing; empty where there are none."""
-    missing = [value for value in found if is_missing_mark(value) or is_missing_word(value)]
+    missing = [value for value in found if looks_missing(value)]
     if not missing:
         return ""
     codes, flags = declaration(name, missing)

@@ -45,6 +45,11 @@ def is_missing_word(token: str) -> bool:
     return token.strip().casefold() in MISSING_WORDS
 
 
+def looks_missing(token: str) -> bool:
+    """Whether a text is a mark or a word for missing."""
+    return is_missing_mark(token) or is_missing_word(token)
+
+
 def western_digits(token: str) -> str:
     """The text with digits and signs of other scripts written as 0 to 9, + and -."""
     plain = [str(unicodedata.decimal(mark)) if unicodedata.decimal(mark, None) is not None else mark for mark in token]
@@ -65,7 +70,7 @@ def is_genotype(token: str) -> bool:
 
 def are_genotypes(tokens: Iterable[str]) -> bool:
     """Whether all texts but spellings of missing are pairs of alleles, at least one of them with its mark."""
-    values = [token for token in tokens if not (is_missing_mark(token) or is_missing_word(token))]
+    values = [token for token in tokens if not looks_missing(token)]
     return (
         bool(values)
         and all(map(is_genotype, values))
@@ -88,7 +93,7 @@ def holds_numbers(values: pl.Series) -> bool:
     for token, n in counts.filter(~is_number).rows():
         if is_like_a_number(token):
             n_numbers, different = n_numbers + n, different + 1
-        elif not (is_missing_mark(token) or is_missing_word(token)):
+        elif not looks_missing(token):
             n_others, others = n_others + n, others + 1
     if not n_numbers:
         return False
@@ -118,7 +123,7 @@ def remedy(column: str, tokens: Sequence[str]) -> str:
     if hint:
         return hint
     found = [say for alike, say in _REMEDIES if any(map(alike, tokens))]
-    missing = [token for token in tokens if is_missing_mark(token) or is_missing_word(token)]
+    missing = [token for token in tokens if looks_missing(token)]
     rest = [token for token in tokens if token not in missing and not any(alike(token) for alike, _ in _REMEDIES)]
     if len(rest) <= _FEW:
         missing += [token for token in rest if not is_genotype(token)]

@@ -8,7 +8,7 @@ import polars as pl
 
 from genassoc.data.codings import text_of
 from genassoc.data.columns import NUMBER
-from genassoc.data.number_spellings import declaration, is_missing_mark, is_missing_word
+from genassoc.data.number_spellings import declaration, looks_missing
 from genassoc.data.phenotypes import Phenotypes
 from genassoc.errors import PhenotypeError
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
@@ -112,7 +112,7 @@ def _as_number(level: str) -> str:
 
 
 def _missing_among(trait: str, strange: Sequence[str]) -> str:
-    missing = [value for value in strange if is_missing_mark(value) or is_missing_word(value)]
+    missing = [value for value in strange if looks_missing(value)]
     if not missing:
         return ""
     codes, flags = declaration(trait, missing)
