@@ -64,13 +64,14 @@ DOORS = {
     "formulaic": ("data/phenotypes.py",),
     "statsmodels": ("explanation/reference_fits.py", "explanation/reference_sampled.py"),
     "matplotlib": ("plots/",),
+    "fastexcel": ("data/workbooks.py",),
     "rich": ("cli.py", "progress.py"),
     "typer": ("cli.py", "cli_results.py", "cli_values.py"),
 }
 # Slow to import: only inside the functions that need them, so that `import genassoc` is quick.
 LAZY = {
     "zarr", "dask", "distributed", "fsspec", "allel", "pysam", "formulaic", "statsmodels", "matplotlib", "pandas",
-    "scipy.stats",  # half a second
+    "fastexcel", "scipy.stats",  # half a second
 }  # fmt: skip
 NO_TABLES = ("kernels/", "stats/", "methods/")  # numpy in, numpy out: no polars, pandas or pyarrow
 KERNEL_LIBRARIES = {"numpy", "numba", "llvmlite"}

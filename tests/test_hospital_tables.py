@@ -14,7 +14,7 @@ import pytest
 from genassoc.data import endpoints
 from genassoc.data.design import build_design
 from genassoc.data.phenotypes import Phenotypes
-from genassoc.data.predictor_cohort import people_of
+from genassoc.data.predictor_cohort import people_of, tables_of
 from genassoc.data.reading import Reading
 from genassoc.errors import GenassocError, InputError, PhenotypeError
 
@@ -363,8 +363,17 @@ def test_one_name_of_ids_serves_both_tables_of_predictors():
     people = pl.DataFrame({"patient": ["A", "B"], "y": [1.0, 2.0]})
     assert people_of(people, "patient").sample_id == "patient"
     assert people_of(people.rename({"patient": "IID"}), "patient").sample_id == "IID"
-    with pytest.raises(PhenotypeError, match="'eid'"):
-        people_of(people, "eid")
+    scores = pl.DataFrame({"patient": ["B", "A"], "score": [0.5, 1.5]})
+    for one, other in (
+        (people, scores),
+        (people.rename({"patient": "IID"}), scores),
+        (people, scores.rename({"patient": "s"})),
+    ):
+        assert [set(found.sample_ids) for found in tables_of(one, other, "patient")] == [{"A", "B"}] * 2
+    with pytest.raises(PhenotypeError, match="no column is named 'eid'"):
+        tables_of(people.rename({"patient": "IID"}), scores.rename({"patient": "IID"}), "eid")
+    with pytest.raises(PhenotypeError, match="more than once"):
+        tables_of(people, pl.DataFrame({"patient": ["A", "A"], "IID": ["A", "B"], "score": [1, 2]}), "patient")
 
 
 def test_random_bytes_are_a_table_or_a_typed_error(tmp_path):

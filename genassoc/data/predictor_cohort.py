@@ -19,30 +19,44 @@ CODES = {"monomorphic": "constant_predictor", "constant_genotype": "constant_pre
 
 
 def people_of(cohort: Any, sample_id: str | None = None) -> Phenotypes:
-    """The table of the samples analysed: of a cohort its own, else what is read.
-
-    ``sample_id`` names the column of ids of the predictors, and of this table too where it has such a column.
-    """
+    """The table of the samples analysed: of a cohort its own, else what is read; see `tables_of` of ``sample_id``."""
     if not isinstance(cohort, Cohort):
-        return _with_ids(cohort, sample_id)
+        return _by_ids(cohort, sample_id)
     own = cohort.phenotypes
     rows = np.asarray(cohort.rows)
     lines = None if own.lines is None else own.lines[rows]
     return replace(own, table=own.table[rows], lines=lines)
 
 
-def _with_ids(table: Any, sample_id: str | None) -> Phenotypes:
+def tables_of(
+    cohort: Any, predictors: Any, sample_id: str | None = None, missing_codes: Any = None
+) -> tuple[Phenotypes, Phenotypes]:
+    """The tables of the samples analysed and of the predictors.
+
+    ``sample_id`` names the column of ids of both; where one of them has no such column its ids have the usual names.
+
+    Raises
+    ------
+    PhenotypeError
+        Neither has that column; or as `Phenotypes.read`.
+    """
+    people, table = people_of(cohort, sample_id), _by_ids(predictors, sample_id, missing_codes)
+    found = [table.sample_id] if isinstance(cohort, Cohort) else [table.sample_id, people.sample_id]
+    if sample_id is not None and sample_id.lstrip("#") not in [name.lstrip("#") for name in found]:
+        Phenotypes.read(predictors, sample_id=sample_id)  # says that there is no such column
+    return people, table
+
+
+def _by_ids(source: Any, sample_id: str | None, missing_codes: Any = None) -> Phenotypes:
     """A table read by a column of ids; by the usual names where it has no such column."""
-    if sample_id is None or isinstance(table, Phenotypes):
-        return Phenotypes.read(table)
     try:
-        return Phenotypes.read(table, sample_id=sample_id)
+        return Phenotypes.read(source, sample_id=sample_id, missing_codes=missing_codes)
     except PhenotypeError as error:
         try:
-            found = Phenotypes.read(table)
+            found = Phenotypes.read(source, missing_codes=missing_codes)
         except PhenotypeError:
             raise error from None
-        if sample_id in found.table.columns:
+        if sample_id is None or {sample_id, f"#{sample_id}"} & set(found.table.columns):
             raise  # it has that column, which is not what ids can be
         return found
 
