@@ -161,11 +161,13 @@ def test_a_level_that_is_a_word_for_missing_is_said(token):
 def test_categories_with_numbers_among_them_and_genotypes_are_said():
     frame = table(
         y=np.arange(60) % 7, code=["1A", "2", "3B", "4C", "5D", "6E"] * 10, rs1=["A/A", "A/G", "G/G"] * 20,
-        day=["01/02/2020", "02/02/2020", "03/02/2020"] * 20,
+        day=["01/02/2020", "02/02/2020", "03/02/2020"] * 20, town=["Évry", "evry", "Paris"] * 20,
+        blood=["A+", "A-", "B+"] * 20,
     )  # fmt: skip
-    said = "\n".join(notes(frame, traits=["y"], covariates=["code", "rs1", "day"]).lines)
+    said = "\n".join(notes(frame, traits=["y"], covariates=["code", "rs1", "day", "town", "blood"]).lines)
     assert "'code' is taken for categories: 10 of its 60 values are numbers, the others are" in said
     assert "'rs1' is taken for 3 categories (A/A, A/G, G/G)" in said and "count_allele(table, 'rs1', 'G')" in said
+    assert "'evry' and 'Évry'" in said and "blood" not in said
     assert "'day' is taken for 3 categories" in said and "--date-format" in said
 
 

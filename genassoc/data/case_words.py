@@ -57,6 +57,12 @@ def plain_word(text: str) -> str:
     return "".join(mark for mark in decomposed if mark.isalnum()).casefold()
 
 
+def plain_spelling(text: str) -> str:
+    """A text without letter case, accents and doubled blanks; punctuation stays: "A+" is not "A-"."""
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    return " ".join("".join(mark for mark in decomposed if not unicodedata.combining(mark)).split())
+
+
 _STRONG: dict[str, Meaning] = {plain_word(word): "control" for word in _CONTROLS.split()}
 _STRONG |= {plain_word(word): "case" for word in _CASES.split()}
 

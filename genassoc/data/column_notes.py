@@ -6,10 +6,11 @@ from typing import Any
 
 import polars as pl
 
+from genassoc.data.case_words import plain_spelling
 from genassoc.data.codings import Coding, arm_coding, binary_coding
 from genassoc.data.columns import NUMBER
 from genassoc.data.emptied import check_columns, check_emptied, emptied_lines, word_levels
-from genassoc.data.number_spellings import DATE_OFFER, genotype_hint, is_date
+from genassoc.data.number_spellings import date_offer, genotype_hint, is_date
 from genassoc.data.phenotypes import Phenotypes, formula_variables
 from genassoc.shapes import Int64Array
 
@@ -155,7 +156,14 @@ def _mixture_lines(phenotypes: Phenotypes, name: str, rows: Int64Array) -> list[
     if hint:
         return [f"{_categories(name, tokens)}; {hint}"]
     if 2 * sum(map(is_date, tokens)) > len(tokens):
-        return [f"{_categories(name, tokens)}; {DATE_OFFER}"]
+        return [f"{_categories(name, tokens)}; {date_offer(tokens[0])}"]
+    spellings: dict[str, list[str]] = {}
+    for token in tokens:
+        spellings.setdefault(plain_spelling(token), []).append(token)
+    alike = [same for plain, same in spellings.items() if plain and len(same) > 1]
+    if alike:
+        shown = "; ".join(" and ".join(map(repr, same[:_SHOWN])) for same in alike[:_SHOWN])
+        return [f"categories of '{name}' that differ in spelling only are different ones: {shown}"]
     is_number = values.str.contains(NUMBER)
     n = int(is_number.sum())
     if not n:

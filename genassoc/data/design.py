@@ -10,7 +10,7 @@ import polars as pl
 
 from genassoc.data.codings import binary_codes
 from genassoc.data.emptied import category_labels
-from genassoc.data.number_spellings import DATE_OFFER, is_date
+from genassoc.data.number_spellings import date_offer, is_date
 from genassoc.data.outcomes import count_values, ordered_levels
 from genassoc.data.phenotypes import Phenotypes, formula_variables, model_matrix
 from genassoc.errors import PhenotypeError
@@ -205,7 +205,7 @@ def _encode(phenotypes: Phenotypes, present: dict[str, Array], n: int) -> tuple[
                 "among "
                 f"{column.size} samples ('{levels[0]}', '{levels[1]}', ...): as categories they would use "
                 "up the data. "
-                f"Leave it out, or group it into fewer levels{f'; {DATE_OFFER}' if is_date(str(levels[0])) else ''}"
+                f"Leave it out, or group it into fewer levels{f'; {date_offer(str(levels[0]))}' if is_date(str(levels[0])) else ''}"
             )
         if levels.size == 1:
             names.append(name)

@@ -15,6 +15,7 @@ _BOUND = re.compile(r"[<>\u2264\u2265]=?\s*[0-9]+([.,][0-9]+)?")
 _DATE = re.compile(
     r"[0-9]{1,2}(?P<mark>[./-])[0-9]{1,2}(?P=mark)([0-9]{4}|[0-9]{2})|[0-9]{4}(?P<other>[./-])[0-9]{1,2}(?P=other)[0-9]{1,2}"
 )
+_ISO = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}.*")
 _GENOTYPE = re.compile(r"([ACGT]+|[-*])\s*[/|]\s*([ACGT]+|[-*])|[ACGT]{2}")
 _SPREADSHEET = re.compile(
     r"#(REF|VALUE|DIV/0|NAME|NUM|NULL|N/A|BEZUG|WERT|ZAHL|NOMBRE|VALEUR|NOM|VALOR)[!?]?", re.IGNORECASE
@@ -123,8 +124,12 @@ def remedy(column: str, tokens: Sequence[str]) -> str:
     if hint:
         return hint
     found = [say for alike, say in _REMEDIES if any(map(alike, tokens))]
+    dates = [token for token in tokens if is_date(token)]
+    found += [date_offer(dates[0])] if dates else []
     missing = [token for token in tokens if looks_missing(token)]
-    rest = [token for token in tokens if token not in missing and not any(alike(token) for alike, _ in _REMEDIES)]
+    rest = [
+        token for token in tokens if token not in (*missing, *dates) and not any(say(token) for say, _ in _REMEDIES)
+    ]
     if len(rest) <= _FEW:
         missing += [token for token in rest if not is_genotype(token)]
     if missing:
@@ -169,14 +174,19 @@ def is_date(token: str) -> bool:
     return _DATE.fullmatch(token) is not None
 
 
+def date_offer(token: str) -> str:
+    """What to do with dates such as a text where numbers or categories are wanted."""
+    form = "" if _ISO.fullmatch(token) else 'say their form, date_format="DD/MM/YYYY" (--date-format DD/MM/YYYY), and '
+    return (
+        f"dates are no numbers: {form}make times or ages of them with ga.endpoints.time_to_event or "
+        "ga.endpoints.years_between"
+    )
+
+
 def _is_other_script(token: str) -> bool:
     return not token.isascii() and re.fullmatch(NUMBER, western_digits(token)) is not None
 
 
-DATE_OFFER = (
-    'dates are no numbers: say their form, date_format="DD/MM/YYYY" (--date-format DD/MM/YYYY), and make times or ages of '
-    "them with ga.endpoints.time_to_event or ga.endpoints.years_between"
-)
 _REMEDIES = (
     (_is_decimal_comma, 'if the comma is a decimal mark say decimal="," (--decimal ,)'),
     (_is_thousands, "write numbers without marks between thousands"),
@@ -184,5 +194,4 @@ _REMEDIES = (
     (_is_bound, "a bound such as <0.5 is no number: write a value (half the limit, say) or make it missing"),
     (_is_spreadsheet_error, "a cell that begins with # is a spreadsheet's error: mend its formula"),
     (_is_other_script, "write digits as 0 to 9"),
-    (is_date, DATE_OFFER),
 )
