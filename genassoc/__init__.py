@@ -10,6 +10,7 @@ _NAMES = {
     "AuditWarning": "genassoc.audit",
     "UnreadDosagesWarning": "genassoc.errors",
     "ClusterError": "genassoc.errors",
+    "CodingWarning": "genassoc.errors",
     "Cohort": "genassoc.data.cohort",
     "Cox": "genassoc.methods.cox",
     "Dask": "genassoc.engine.executors_dask",

@@ -19,6 +19,7 @@ from genassoc.data.matching import family_column
 from genassoc.data.memory import parse_memory
 from genassoc.data.output import check_outputs, check_writable
 from genassoc.data.phenotypes import Phenotypes
+from genassoc.data.reading import Reading
 from genassoc.data.result_table import table_suffix
 from genassoc.data.store import GenotypeStore
 from genassoc.engine.budget import check_before_fitting, fitted
@@ -80,8 +81,11 @@ def model_problems(choices: Mapping[str, Any]) -> list[str]:
             meant = f" (is '{close[0]}' meant?)" if close else ""
             problems.append(f"[model] {kind} has no choice '{name}'{meant}; it has {', '.join(known)}")
             continue
+        base = dict.fromkeys(MODELS[kind].needs, ("any",))
+        if name == "case_value":  # it names columns of other choices
+            base |= {other: choices[other] for other in (*MODELS[kind].needs, "interaction") if other in choices}
         try:
-            MODELS[kind](**{**dict.fromkeys(MODELS[kind].needs, ("any",)), name: value})
+            MODELS[kind](**{**base, name: value})
         except (TypeError, ValueError) as error:
             problems.append(f"[model] {error}")
     return problems
@@ -137,13 +141,17 @@ def align(config: Config, store: GenotypeStore, sex: str | None) -> Cohort:
 
 def read_table(config: Config, path: Path) -> Phenotypes:
     """A table of the input; ``sample_id`` names the column of ids where a covariate file has it, else the usual names do."""
-    named, codes = config.input.get("sample_id"), _codes(config)
+    named, reading = config.input.get("sample_id"), config.reading()
     try:
-        return Phenotypes.read(path, sample_id=named, missing_codes=codes)
+        return Phenotypes.read(path, sample_id=named, **reading)
     except PhenotypeError:
-        if named is None or path == config.phenotypes or named in read_columns(path)[0].columns:
+        if (
+            named is None
+            or path == config.phenotypes
+            or named in read_columns(path, Reading.of(encoding=reading.get("encoding"))).columns.columns
+        ):
             raise
-        return Phenotypes.read(path, missing_codes=codes)
+        return Phenotypes.read(path, **reading)
 
 
 def joined_tables(config: Config) -> Phenotypes:
@@ -165,6 +173,7 @@ def counted_cohort(
     sample_id: str | None,
     sex: str | None,
     cases: str | None,
+    missing_codes: Any = None,
     id_rule: str | None = None,
 ) -> Cohort:
     """The samples that `genassoc qc` counts: all of a store, or those that phenotypes have too.
@@ -175,7 +184,14 @@ def counted_cohort(
         A column is named, and no table that has it.
     """
     if phenotypes is not None:
-        return Cohort.align(api.open_store(store), phenotypes, sample_id=sample_id, sex=sex, id_rule=id_rule)
+        return Cohort.align(
+            api.open_store(store),
+            phenotypes,
+            sample_id=sample_id,
+            sex=sex,
+            missing_codes=missing_codes,
+            id_rule=id_rule,
+        )
     for flag, column in (("--cases", cases), ("--sex", sex), ("--sample-id", sample_id)):
         if column is not None:
             raise InputError(f"{flag} {column} names a column of phenotypes: name their file with --pheno.")
@@ -186,11 +202,6 @@ def whole_store(store: GenotypeStore) -> Cohort:
     """All samples of a store as a cohort, without phenotypes."""
     names = [str(name) for name in store.sample_ids]
     return Cohort.align(store, pl.DataFrame({"IID": pl.Series(names, dtype=pl.String)}), sample_id="IID")
-
-
-def _codes(config: Config) -> list[str] | None:
-    codes = config.input.get("missing_codes")
-    return None if codes is None else list(codes)
 
 
 def check_files(config: Config) -> None:
@@ -323,6 +334,9 @@ def make_plan(
         began = time.perf_counter()
         job = api.association_job(cohort, model, plan)  # bad input is found now, not in the queue
         fitted_in = time.perf_counter() - began
+        if tell is not None:
+            for caution in job.state.cautions:
+                tell(caution)
         if memory is not None or tell is not None:
             cost = estimate(cohort, model, job, plan, 1, memory, aligned=aligned, fitted=fitted_in)
             cost.check_space(folder.path)

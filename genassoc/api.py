@@ -28,7 +28,7 @@ from genassoc.methods.scan import Scan
 from genassoc.progress import Progress, Silent
 from genassoc.provenance import Recorder, genassoc_version
 from genassoc.results import Results, write_provenance
-from genassoc.run_record import describe, finish_record, input_files, inputs_of, trait_notes
+from genassoc.run_record import describe, finish_record, input_files, inputs_of, trait_notes, warn_of_columns
 from genassoc.shapes import Int64Array
 
 if TYPE_CHECKING:
@@ -188,6 +188,7 @@ def associate(
     plan = plan_association(cohort, model)
     check_before_fitting(cohort, model, memory)
     job = association_job(cohort, model, plan)
+    warn_of_columns(job.state.cautions, job.state.notes)
     run = fitted(job, plan, executor, memory, model.rows_per_variant)
     merged = run_to_file(run.job, run.plan, run.executor, Path(out), progress or Silent(), restart=restart)
     record = finish_record(recorder, cohort, model, job.state, merged.counts.to_dict())
@@ -224,11 +225,16 @@ def over_blocks(
 
 
 def variant_qc(
-    cohort: Cohort, *, cases: str | None = None, executor: Executor | None = None, progress: Progress | None = None
+    cohort: Cohort,
+    *,
+    cases: str | None = None,
+    case_value: str | None = None,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
 ) -> pl.DataFrame:
     """Counts, frequencies, missing rate and exact Hardy-Weinberg test of every selected variant.
 
-    With ``cases``, a binary trait, Hardy-Weinberg in its controls too. A PhenotypeError says where it is no such trait.
+    With ``cases``, a binary trait, Hardy-Weinberg in its controls too; ``case_value`` is the value of its cases. A PhenotypeError says where it is no such trait.
 
     Returns
     -------
@@ -236,7 +242,12 @@ def variant_qc(
         chromosome, base_pair_location, rsid, other_allele, effect_allele, then af, maf, mac, missing_rate, n, n_hom_ref,
         n_het, n_hom_alt, hwe_p, hwe_midp (and hwe_p_controls, hwe_midp_controls), of the cohort's samples.
     """
-    return quality(cohort, cases=cases, by_sample=False, executor=executor, progress=progress)[0]
+    return quality(cohort, cases=cases, case_value=case_value, by_sample=False, executor=executor, progress=progress)[0]
+
+
+def case_notes(cohort: Cohort, cases: str, case_value: str | None = None) -> tuple[str, ...]:
+    """Which value of a binary trait is the case, as `variant_qc` reads it."""
+    return Controls.of(cohort, cases, case_value).notes
 
 
 def sample_qc(cohort: Cohort, *, executor: Executor | None = None, progress: Progress | None = None) -> pl.DataFrame:
@@ -254,6 +265,7 @@ def quality(
     cohort: Cohort,
     *,
     cases: str | None = None,
+    case_value: str | None = None,
     by_sample: bool = True,
     executor: Executor | None = None,
     progress: Progress | None = None,
@@ -261,7 +273,9 @@ def quality(
     """`variant_qc` and `sample_qc` from one pass over the blocks; without ``by_sample`` the second has no rows."""
     check_cohort(cohort, "variant_qc(cohort)")
     check_executor(executor)
-    controls = None if cases is None else Controls.of(cohort, cases)
+    controls = None if cases is None else Controls.of(cohort, cases, case_value)
+    if controls is not None and controls.notes:
+        warn_of_columns(controls.notes)
 
     def one(start: int, stop: int) -> tuple[pl.DataFrame, SampleQuality]:
         places = cohort.store.variants(start, stop).select(
@@ -362,6 +376,6 @@ def to_dask(cohort: Cohort) -> "dask.array.Array":
 
 
 __all__ = [
-    "associate", "association_job", "convert", "describe", "finish_record", "genassoc_version", "input_files", "inputs_of",
+    "associate", "association_job", "case_notes", "convert", "describe", "finish_record", "genassoc_version", "input_files", "inputs_of",
     "open_store", "plan_association", "quality", "sample_qc", "to_allel", "to_dask", "trait_notes", "variant_qc",
 ]  # fmt: skip

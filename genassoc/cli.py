@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import typer.core
 
-from genassoc import cli_results
+from genassoc import cli_results, cli_values
 
 if TYPE_CHECKING:
     from genassoc.config import Config
@@ -142,7 +142,11 @@ def qc(
     pheno: Annotated[Path | None, typer.Option(help="Phenotypes: only the samples in both files count.")] = None,
     sample_id: Annotated[str | None, typer.Option(help="Their column of sample ids.")] = None,
     cases: Annotated[str | None, typer.Option(help="Their binary trait: Hardy-Weinberg in its controls too.")] = None,
-    sex: Annotated[str | None, typer.Option(help="Their column of sex: 1 / 2 or M / F.")] = None,
+    case_value: Annotated[
+        str | None, typer.Option(metavar="TRAIT=VALUE", help="The value of the cases, where two values do not say it.")
+    ] = None,
+    missing_code: Annotated[list[str] | None, typer.Option(metavar="COLUMN=VALUE", help="As of assoc.")] = None,
+    sex: Annotated[str | None, typer.Option(help="Their column of sex: 1 / 2, M / F, H / F, ...")] = None,
     id_rule: IdRule = None,
     threads: Threads = None,
 ) -> None:
@@ -151,12 +155,20 @@ def qc(
 
     targets = [path for path in (out, samples_out) if path is not None]
     describe.check_tables(targets, [store] if pheno is None else [store, pheno])
-    cohort = analysis.counted_cohort(store, pheno, sample_id=sample_id, sex=sex, cases=cases, id_rule=id_rule)
-    for note in cohort.notes:
+    codes = cli_values.missing_codes(missing_code)
+    cohort = analysis.counted_cohort(
+        store, pheno, sample_id=sample_id, sex=sex, cases=cases, missing_codes=codes, id_rule=id_rule
+    )
+    value = (cli_values.case_values([case_value]) or {}).get(cases or "") if case_value else None
+    if case_value and value is None:
+        raise typer.BadParameter(f"--case-value {case_value} is of another trait than --cases {cases}")
+    notes = api.case_notes(cohort, cases, value) if cases else ()
+    for note in (*cohort.notes, *notes):
         _tell(note)
     variants, samples = api.quality(
-        cohort, cases=cases, by_sample=samples_out is not None, executor=_executor(threads), progress=_progress()
-    )
+        cohort, cases=cases, case_value=value, by_sample=samples_out is not None, executor=_executor(threads),
+        progress=_progress(),
+    )  # fmt: skip
     for path, table in zip(targets, (variants, samples)):
         describe.write_frame(path, table)
         _say(f"{path}: {table.height:,} {'variants' if table is variants else 'samples'}")
@@ -239,7 +251,7 @@ def assoc(
     ] = None,
     sample_id: Annotated[str | None, typer.Option(help="Column of sample ids.")] = None,
     id_rule: IdRule = None,
-    sex: Annotated[str | None, typer.Option(help="Column of sex: 1 / 2 or M / F.")] = None,
+    sex: Annotated[str | None, typer.Option(help="Column of sex: 1 / 2, M / F, H / F, ...")] = None,
     maf: Annotated[float | None, typer.Option(help="Least minor allele frequency.")] = None,
     mac: Annotated[float | None, typer.Option(help="Least minor allele count of the cohort.")] = None,
     missing_rate: Annotated[float | None, typer.Option(help="Greatest share of calls not observed.")] = None,
@@ -272,8 +284,18 @@ def assoc(
     like: Annotated[str | None, typer.Option(help="As plink2 | regenie does; explicit choices win.")] = None,
     missing_code: Annotated[
         list[str] | None,
-        typer.Option(help="A value that means missing, as -9; may be repeated; 'none': there is none."),
+        typer.Option(
+            metavar="COLUMN=VALUE",
+            help="A value that means missing in a column; or VALUE, in every column, as -9; may be repeated; 'none': there is none.",
+        ),
     ] = None,
+    case_value: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TRAIT=VALUE", help="The value that is the case (event, arm 1); may be repeated."),
+    ] = None,
+    decimal: Annotated[str | None, typer.Option(help="Decimal mark of the phenotypes: . | ,")] = None,
+    date_format: Annotated[str | None, typer.Option(help="Form of dates, as DD/MM/YYYY.")] = None,
+    encoding: Annotated[str | None, typer.Option(help="utf-8 | latin-1 | windows-1252 | utf-16 ...")] = None,
     min_overlap: Annotated[float | None, typer.Option(min=0, max=1, help="Least share of ids to match (0.5).")] = None,
     dialect: Annotated[
         str | None, typer.Option(help="--out as gwas-ssf | plink2 | regenie | saige, beside a parquet of all columns.")
@@ -293,6 +315,7 @@ def assoc(
         "correction": correction, "correct_below": correct_below, "like": like, "entry": entry, "cause": cause, "ties": ties,
         "genetic_model": genetic_model, "male_x_dosage": x_model, "exposure": exposure,
         "interaction": interaction, "variance": variance, "weights": weights, "matched": matched,
+        "case_value": cli_values.case_values(case_value),
     }  # fmt: skip
     lists = {
         "traits": trait, "time": time, "event": event, "strata": [strata] if strata else None,
@@ -305,7 +328,8 @@ def assoc(
         "input": {
             "store": str(store), "phenotypes": str(pheno), "sample_id": sample_id, "sex": sex, "min_overlap": min_overlap,
             "build": build, "id_rule": id_rule, "covariate_files": [str(path) for path in covar_file] if covar_file else None,
-            "missing_codes": missing_code and [code for code in missing_code if code != "none"],
+            "missing_codes": cli_values.missing_codes(missing_code),
+            "decimal": decimal, "date_format": date_format, "encoding": encoding,
         },
         "model": choices,
         "variants": {"maf": maf, "mac": mac, "missing": missing_rate, "hwe": hwe, "region": region or None},
@@ -409,8 +433,12 @@ def main() -> None:
     """Entry point: 0 done, 1 bad input or a failed run (a message, never a traceback), 2 bad usage."""
     from genassoc.exits import run_guarded
 
-    for said in ("AUDIT FAILED", "imputed dosages"):  # they are among the notes, which are printed
-        warnings.filterwarnings("ignore", message=said)
+    for message in (
+        "AUDIT FAILED",
+        "imputed dosages",
+        "how columns were read",
+    ):  # they are among the notes, which are printed
+        warnings.filterwarnings("ignore", message=message)
     gc.set_threshold(200_000, 20, 20)  # importing makes a million objects and hardly any garbage
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the engine pins it; idle pools start up and spin
     if os.environ.get("GENASSOC_TRACEBACK"):

@@ -12,12 +12,20 @@ from genassoc.data import variants as predicates
 from genassoc.data.store_location import url_of
 from genassoc.errors import InputError
 
+
+class Codes:
+    """The kind of ``missing_codes``: a list of texts, or a table of such lists."""
+
+
 _INPUT = {
     "store": str,
     "phenotypes": str,
     "sample_id": str,
     "sex": str,
-    "missing_codes": list,
+    "missing_codes": Codes,
+    "decimal": str,
+    "date_format": str,
+    "encoding": str,
     "keep_samples": list,
     "min_overlap": float,
     "build": str,
@@ -183,6 +191,11 @@ class Config:
         """The file in `dialect`."""
         return self._path(self.output["path"])
 
+    def reading(self) -> dict[str, Any]:
+        """How the tables are read, as arguments of `genassoc.data.phenotypes.Phenotypes.read`."""
+        names = ("missing_codes", "decimal", "date_format", "encoding")
+        return {name: self.input[name] for name in names if name in self.input}
+
     def conditions(self) -> list[Callable[[], Any]]:
         """What makes the predicates of ``[variants]``, one by one: each may refuse its bound."""
         made = {
@@ -271,13 +284,22 @@ def _dialect_problems(output: Any) -> list[str]:
     return []
 
 
-_NAMES = {str: "text", list: "list of texts", float: "number", bool: "true or false", dict: "table"}
+_NAMES = {
+    Codes: "list of texts, and no table of such lists,",
+    str: "text",
+    list: "list of texts",
+    float: "number",
+    bool: "true or false",
+    dict: "table",
+}
 
 
 def _is_a(value: Any, kind: type) -> bool:
     if kind is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
-    if kind is list:
+    if kind is Codes and isinstance(value, Mapping):
+        return all(_is_a(codes, list) for codes in value.values())
+    if kind in (list, Codes):
         return isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
     return isinstance(value, kind)
 

@@ -20,6 +20,10 @@ class PhenotypeError(GenassocError):
     """A trait or covariate cannot be analysed as it stands (names the column and the values)."""
 
 
+class CodingWarning(UserWarning):
+    """How columns were read where that is no matter of course: which value is the case, what missing codes emptied."""
+
+
 class StoreError(GenassocError):
     """A genotype store is absent, incomplete or damaged."""
 

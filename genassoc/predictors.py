@@ -13,7 +13,7 @@ from genassoc.data.cohort import Cohort
 from genassoc.data.cohort_recipe import origin_of
 from genassoc.data.output import check_outputs
 from genassoc.data.phenotypes import Phenotypes
-from genassoc.data.predictor_cohort import people_of, predictor_cohort, record_of, rows_by_unit
+from genassoc.data.predictor_cohort import predictor_cohort, record_of, rows_by_unit, tables_of
 from genassoc.engine.executors import Executor
 from genassoc.methods.base import AssociationModel
 from genassoc.methods.genotype_choices import GenotypeChoices
@@ -56,7 +56,9 @@ def associate_predictors(
         Additive; missing values leave the sample out of the row, or take the mean (``missing="mean"``).
     columns : sequence of str, optional
         Predictors to test; all columns by default.
-    sample_id, missing_codes : optional
+    sample_id : str, optional
+        The column of ids of both tables; the other has the usual names where only one of them has it.
+    missing_codes : optional
         Of ``predictors``, as of `genassoc.data.phenotypes.Phenotypes.read`.
     out, executor, progress, audit : optional
         As of `genassoc.api.associate`.
@@ -76,8 +78,7 @@ def associate_predictors(
     """
     _check_model(model)
     n_rows = check_rows(audit)
-    table = Phenotypes.read(predictors, sample_id=sample_id, missing_codes=missing_codes)
-    people = people_of(cohort)
+    people, table = tables_of(cohort, predictors, sample_id, missing_codes)
     aligned = predictor_cohort(people, table, columns)
     if out is not None:
         check_outputs([Path(out)], [*table.files, *people.files])

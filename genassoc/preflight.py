@@ -1,8 +1,9 @@
 """Before the queue: every problem of a gwas.toml at once, whatever layer it is in, and what the run will cost."""
 
+import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -11,8 +12,11 @@ import numpy as np
 
 from genassoc import analysis, api, estimate
 from genassoc.config import Config, problems_of, read_tables
+from genassoc.data.codings import sex_coding
 from genassoc.data.cohort import Cohort
 from genassoc.data.design import Kind, build_design
+from genassoc.data.emptied import check_columns
+from genassoc.data.modifier import read_modifier
 from genassoc.data.outcomes import exposure_values
 from genassoc.data.phenotypes import Phenotypes, formula_variables
 from genassoc.data.weights import read_weights
@@ -70,7 +74,7 @@ def check(path: str | Path, n_threads: int = 1, memory: str | int | None = None)
     aligned = time.perf_counter() - began
     phenotypes = None if cohort is None else cohort.phenotypes
     if phenotypes is None and "phenotypes" in config.input:
-        phenotypes = found.attempt(lambda: analysis.joined_tables(config))
+        phenotypes = _phenotypes(config, found)
     if phenotypes is not None:
         rows = np.arange(phenotypes.table.height) if cohort is None else cohort.rows
         _check_columns(config, phenotypes, rows, found)
@@ -80,6 +84,16 @@ def check(path: str | Path, n_threads: int = 1, memory: str | int | None = None)
         if model is not None and not found.problems:
             _rehearse(config, cohort, model, n_threads, memory, aligned, found)
     return found
+
+
+def _phenotypes(config: Config, found: Preflight) -> Phenotypes | None:
+    """The table; where its ids are at fault that is a problem, and the columns are looked at all the same."""
+    table = found.attempt(lambda: analysis.joined_tables(config))
+    if table is not None:
+        return table
+    with contextlib.suppress(GenassocError):  # told above
+        return Phenotypes.of_rows(config.phenotypes, **config.reading())
+    return None
 
 
 def _cohort(config: Config, found: Preflight) -> Cohort | None:
@@ -116,6 +130,8 @@ def _check_columns(config: Config, phenotypes: Phenotypes, rows: Int64Array, fou
         covariates = checks.names_or_formula(config.model.get("covariates", ()), "covariates")
     except ValueError:
         return  # told already, among the model's problems
+    phenotypes = replace(phenotypes, case_values=_case_values(config, traits))
+    found.attempt(partial(check_columns, phenotypes))
     levels, exposure = config.model.get("levels"), config.model.get("exposure")
     if kind != "survival":
         for trait in traits:
@@ -124,8 +140,17 @@ def _check_columns(config: Config, phenotypes: Phenotypes, rows: Int64Array, fou
         found.attempt(partial(exposure_values, phenotypes, exposure, rows))
     if isinstance(config.model.get("weights"), str):
         found.attempt(partial(read_weights, phenotypes, rows, config.model["weights"]))
-    if isinstance(config.model.get("matched"), str):
-        found.attempt(partial(phenotypes.resolve, [config.model["matched"]], "matched set"))
+    for choice, role in (("matched", "matched set"), ("entry", "entry time")):
+        if isinstance(config.model.get(choice), str):
+            found.attempt(partial(phenotypes.resolve, [config.model[choice]], role))
+    for choice in ("time", "event", "strata", "baseline"):
+        for name in _names(config.model.get(choice)):
+            found.attempt(partial(phenotypes.resolve, [name], choice))
+    if isinstance(config.model.get("interaction"), str):
+        everybody = np.ones(rows.size, dtype=bool)
+        found.attempt(partial(read_modifier, phenotypes, rows, config.model["interaction"], everybody))
+    if isinstance(config.input.get("sex"), str):
+        found.attempt(partial(sex_coding, phenotypes, config.input["sex"], rows))
     names = covariates
     if isinstance(names, str):
         names = found.attempt(partial(formula_variables, names)) or () if names.strip() else ()
@@ -138,6 +163,24 @@ def _check_columns(config: Config, phenotypes: Phenotypes, rows: Int64Array, fou
             found.attempt(lambda: analysis.make_model(config).design(phenotypes, rows))
         return
     found.attempt(partial(build_design, phenotypes, rows, traits, covariates, kind, levels))
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    """Names of a choice; none where it is none of names, which is told among the model's problems."""
+    try:
+        return () if value is None else checks.names(value, "names")
+    except ValueError:
+        return ()
+
+
+def _case_values(config: Config, traits: tuple[str, ...]) -> dict[str, str]:
+    """``case_value`` of the model; empty where it is no such thing, which is told among the model's problems."""
+    try:
+        return dict(
+            checks.pairs(config.model.get("case_value"), "case_value", traits or _names(config.model.get("event")))
+        )
+    except ValueError:
+        return {}
 
 
 def _check_some_variant(cohort: Cohort) -> None:

@@ -1,5 +1,8 @@
 """The record of an association run: its choices, its inputs with fingerprints, its ledgers and notes."""
 
+import logging
+import warnings
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,7 @@ import polars as pl
 from genassoc.data.cohort import Cohort
 from genassoc.data.cohort_recipe import samples_fingerprint
 from genassoc.data.ploidy import refused_notes
+from genassoc.errors import CodingWarning
 from genassoc.methods.linear import Linear
 from genassoc.provenance import Recorder
 
@@ -69,7 +73,17 @@ def finish_record(
         *trait_notes(cohort, model, state),
         *refused_notes(variants.get("refused", {})),
     ]
-    return recorder.finish(samples=samples, variants=variants, notes=notes)
+    coded = {"codings": {name: dict(coding) for name, coding in state.codings.items()}} if state.codings else {}
+    return recorder.finish(samples=samples, variants=variants, notes=notes, **coded)
+
+
+def warn_of_columns(cautions: Sequence[str], notes: Sequence[str] = ()) -> None:
+    """Say how columns were read, which value is the case, what codes emptied: a `CodingWarning`; and ``notes`` to the log."""
+    logger = logging.getLogger("genassoc")
+    for note in notes or cautions:
+        logger.info(note)
+    if cautions:
+        warnings.warn("\n  ".join(["how columns were read:", *cautions]), CodingWarning, stacklevel=3)
 
 
 def trait_notes(cohort: Cohort, model: Any, state: Any) -> list[str]:

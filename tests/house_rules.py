@@ -18,9 +18,10 @@ Source = dict[str, str]  # "data/store.py" -> text
 # Which storey is right below which; "may import, and anything below".
 BELOW = {
     "__main__": {"cli"},
-    "cli": {"preflight", "demonstration", "exits", "cli_results"},
+    "cli": {"preflight", "demonstration", "exits", "cli_results", "cli_values"},
     "cli_results": {"analysis", "describe"},
     "exits": set(),
+    "cli_values": set(),
     "preflight": {"analysis"},
     "analysis": {"estimate", "config"},
     "estimate": {"api"},
@@ -63,13 +64,14 @@ DOORS = {
     "formulaic": ("data/phenotypes.py",),
     "statsmodels": ("explanation/reference_fits.py", "explanation/reference_sampled.py"),
     "matplotlib": ("plots/",),
+    "fastexcel": ("data/workbooks.py",),
     "rich": ("cli.py", "progress.py"),
-    "typer": ("cli.py", "cli_results.py"),
+    "typer": ("cli.py", "cli_results.py", "cli_values.py"),
 }
 # Slow to import: only inside the functions that need them, so that `import genassoc` is quick.
 LAZY = {
     "zarr", "dask", "distributed", "fsspec", "allel", "pysam", "formulaic", "statsmodels", "matplotlib", "pandas",
-    "scipy.stats",  # half a second
+    "fastexcel", "scipy.stats",  # half a second
 }  # fmt: skip
 NO_TABLES = ("kernels/", "stats/", "methods/")  # numpy in, numpy out: no polars, pandas or pyarrow
 KERNEL_LIBRARIES = {"numpy", "numba", "llvmlite"}

@@ -200,7 +200,8 @@ def test_a_value_that_is_no_number_is_named_with_its_line(tmp_path):
         "'bmi'",
         "'.' in line 3 (sample B)",
         "'2O' in line 4 (sample C)",
-        'missing_codes=[".", "2O"]',
+        'missing_codes={"bmi": [".", "2O"]}',
+        "--missing-code bmi=. --missing-code bmi=2O",
     ):
         assert word in str(error.value)
     assert design(path, ["bmi"], missing_codes=[".", "2O"]).y[:, 0].tolist()[:1] == [20.0]
@@ -292,7 +293,6 @@ def test_a_column_that_is_not_there_is_answered_with_those_like_it():
         (["Yes", "No", "", "No"], [1, 0, np.nan, 0], "No = control, Yes = case"),
         (["responder", "non-responder", "", "responder"], [1, 0, np.nan, 1], "non-responder = control"),
         (["t2d", "healthy", "", "t2d"], [1, 0, np.nan, 1], "healthy = control, t2d = case"),
-        (["drugA", "drugB", "", "drugA"], [0, 1, np.nan, 0], "drugA = control, drugB = case"),
     ],
 )
 def test_binary_codings(values, expected, coding):
@@ -305,7 +305,7 @@ def test_binary_codings(values, expected, coding):
     ("values", "words"),
     [
         ([0, 1, 2, 1], ["0 (1 samples), 1 (2 samples), 2 (1 samples)", "PLINK"]),
-        ([0, 2, 2, 2], ["0 (1 samples), 2 (3 samples)"]),
+        ([0, 2, 2, 2], ["0 (1 samples) and 2 (3 samples)", "--missing-code d=0", "case_value={'d': '2'}"]),
         (["a", "b", "c", "c"], ["a (1 samples)", "missing"]),
         ([1.5, 2.5, 3.5, 1.5], ["1.5 (2 samples)"]),
         ([10, 20, 10, 20], ["10 (2 samples)", "0/1 and 1/2"]),

@@ -1,69 +1,122 @@
-"""Codings: which of a binary trait's two values is the case, which values mean male and female."""
+"""Codings: which of a binary trait's two values is the case, which values mean male and female. Never by the alphabet."""
 
 import re
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 
+from genassoc.data.case_words import control_and_case, plain_word, reference_and_other, why_unclear
 from genassoc.data.columns import NUMBER
+from genassoc.data.number_spellings import declaration, genotype_hint, looks_missing
 from genassoc.data.phenotypes import Phenotypes
+from genassoc.data.sex_words import FEMALE, MALE, are_sexes, sex_meaning
 from genassoc.errors import PhenotypeError
 from genassoc.shapes import Array, Float64Array, Int64Array
 
-# Words that mean "control" and "case" when a trait is coded in words; anything else goes by the alphabet.
-_CONTROL_WORDS = frozenset(
-    [
-        "control",
-        "controls",
-        "no",
-        "n",
-        "unaffected",
-        "false",
-        "f",
-        "negative",
-        "neg",
-        "absent",
-        "healthy",
-        "none",
-        "never",
-        "normal",
-        "placebo",
-    ]
-)
-_CASE_WORDS = frozenset(
-    [
-        "case",
-        "cases",
-        "yes",
-        "y",
-        "affected",
-        "true",
-        "t",
-        "positive",
-        "pos",
-        "present",
-        "ill",
-        "sick",
-        "diseased",
-        "ever",
-        "disease",
-    ]
-)
-_NEGATED = re.compile(r"(non|not|no|un|without)[\s_-]*(?P<rest>.+)")
+Rule = Literal["0/1", "1/2", "words", "sex", "case_value"]
 
 
-def binary_codes(phenotypes: Phenotypes, trait: str, rows: Int64Array) -> tuple[Float64Array, str]:
-    """A binary trait as 0 (control) and 1 (case), NaN where missing.
+@dataclass(frozen=True)
+class Coding:
+    """Which of two values is 0 and which is 1.
 
-    Recognised are 0/1, 1/2 and exactly two words. Of two words the control is the one that says so
-    ("control", "no",
-    "unaffected", "non-responder", ...), else the first of the alphabet.
+    Attributes
+    ----------
+    control, case : str
+        The values as text; 0 and 1.
+    rule : str
+        By what: their numbers, the table of words, codes of sex, or ``case_value``.
+    """
+
+    control: str
+    case: str
+    rule: Rule
+
+    def words(self, low: str = "control", high: str = "case") -> str:
+        """As "1 = control, 2 = case"."""
+        return f"{self.control} = {low}, {self.case} = {high}"
+
+    def numbers(self, text: pl.Series) -> Float64Array:
+        """0 and 1 of values as text (N,), NaN where missing."""
+        y = np.full(len(text), np.nan)
+        y[(text == self.control).fill_null(False).to_numpy()] = 0.0
+        y[(text == self.case).fill_null(False).to_numpy()] = 1.0
+        return y
+
+
+def with_case_values(cohort: Any, case_values: Any) -> Any:
+    """The cohort whose codings follow ``case_value`` of a model, as its pairs (column, value) or a mapping."""
+    pairs = dict(case_values or ())
+    if pairs == dict(cohort.phenotypes.case_values):
+        return cohort
+    return replace(cohort, phenotypes=replace(cohort.phenotypes, case_values=pairs))
+
+
+def plain_text(values: pl.Series) -> pl.Series:
+    """Values as text; the numbers 1.0 and true are written 1, text stays as it is."""
+    if values.dtype == pl.Boolean:
+        values = values.cast(pl.Int8)
+    if values.dtype.is_float():
+        return values.cast(pl.String).str.strip_suffix(".0")
+    return values.cast(pl.String)
+
+
+def text_of(phenotypes: Phenotypes, column: str, rows: Int64Array) -> pl.Series:
+    """Values of a column that can be a coding, as `plain_text`.
+
+    Raises
+    ------
+    PhenotypeError
+        The column is of a type that holds no codes, or has an undeclared -9.
+    """
+    phenotypes.check_usable(column)
+    phenotypes.check_undeclared_missing(column, rows)
+    return plain_text(phenotypes.table[column].gather(rows))
+
+
+def binary_coding(phenotypes: Phenotypes, trait: str, rows: Int64Array) -> tuple[Coding, pl.Series]:
+    """Which value of a binary trait is the case, and its values as text.
+
+    Recognised are what ``case_value`` says; 0/1; 1/2 (control and case, as in PLINK); and two words that say it, see
+    `genassoc.data.case_words`.
+
+    Raises
+    ------
+    PhenotypeError
+        Other values, or a mixture such as 0, 1 and 2, or one value only (shows the values and their counts, and both
+        ways to write it).
+    """
+    text = text_of(phenotypes, trait, rows)
+    found = text.drop_nulls().unique().sort().to_list()
+    if not found:
+        raise PhenotypeError(
+            f"{phenotypes.source}: the trait '{trait}' is missing in all of the cohort's {rows.size} samples"
+        )
+    if trait in phenotypes.case_values:
+        return _declared(phenotypes, trait, found), text
+    is_text = phenotypes.table[trait].dtype == pl.String
+    coding = _recognise(found, is_text)
+    if coding is not None:
+        return coding, text
+    if len(found) == 2:
+        raise PhenotypeError(_undecided(phenotypes, trait, text, found))
+    raise PhenotypeError(_unclear(phenotypes, trait, text))
+
+
+def binary_codes(
+    phenotypes: Phenotypes, trait: str, rows: Int64Array, low: str = "control", high: str = "case"
+) -> tuple[Float64Array, str]:
+    """A binary trait as 0 (control) and 1 (case), NaN where missing; see `binary_coding`.
 
     Parameters
     ----------
     phenotypes : Phenotypes
     trait : str
     rows : int64 array (N,)
+    low, high : str
+        What 0 and 1 are called.
 
     Returns
     -------
@@ -74,81 +127,147 @@ def binary_codes(phenotypes: Phenotypes, trait: str, rows: Int64Array) -> tuple[
     Raises
     ------
     PhenotypeError
-        Other values, or a mixture such as 0, 1 and 2 (shows the values and their counts), or one value only.
     """
-    phenotypes.check_undeclared_missing(trait, rows)
-    values = phenotypes.table[trait].gather(rows)
-    if values.dtype == pl.Boolean:
-        values = values.cast(pl.Int64)
-    text = _plain_text(values)
-    found = text.drop_nulls().unique().sort().to_list()
-    if not found:
+    coding, text = binary_coding(phenotypes, trait, rows)
+    return coding.numbers(text), coding.words(low, high)
+
+
+def arm_coding(phenotypes: Phenotypes, column: str, first: str, second: str) -> Coding:
+    """Which of two words of an arm is 0: the one that others are compared with, as "placebo"; male of the sexes.
+
+    Raises
+    ------
+    PhenotypeError
+        The words do not say it; shows both ways to write it.
+    """
+    if column in phenotypes.case_values:
+        return _declared(phenotypes, column, [first, second])
+    sexes = are_sexes(first, second)
+    if sexes is not None:
+        return Coding(*sexes, "sex")
+    arms = reference_and_other(first, second)
+    if arms is not None:
+        return Coding(*arms, "words")
+    raise PhenotypeError(
+        f"{phenotypes.source}: '{column}' has the two values '{first}' and '{second}', and which of them is 0 (what 'add' is the "
+        f"effect in) and which is 1 is not known. {_both_ways(column, first, second)}"
+    )
+
+
+def _declared(phenotypes: Phenotypes, column: str, found: list[str]) -> Coding:
+    """The coding that ``case_value`` says."""
+    wanted = phenotypes.case_values[column]
+    said = f"case_value of '{column}' is '{wanted}'"
+    match = [value for value in found if value == wanted or (_is_number(value) and _same_number(value, wanted))]
+    if not match:
         raise PhenotypeError(
-            f"{phenotypes.source}: the trait '{trait}' is missing in all of the cohort's {rows.size} samples"
+            f"{phenotypes.source}: {said}, and the column has no such value; it has {', '.join(map(repr, found[:6]))}"
         )
-    coding = _recognise(found, is_text=values.dtype == pl.String)
-    if coding is None:
-        raise PhenotypeError(_unclear(phenotypes, trait, text, rows))
-    control, case = coding
-    y = np.full(rows.size, np.nan)
-    y[(text == control).fill_null(False).to_numpy()] = 0.0
-    y[(text == case).fill_null(False).to_numpy()] = 1.0
-    return y, f"{control} = control, {case} = case"
+    others = [value for value in found if value != match[0]]
+    if len(others) != 1:
+        what = (
+            f"the others are {len(others)}: {', '.join(map(repr, others[:6]))}" if others else "there is no other value"
+        )
+        raise PhenotypeError(
+            f"{phenotypes.source}: {said}, and a control needs one other value, but {what}. Make a column of two values, or "
+            f"declare what means missing: missing_codes={{'{column}': [...]}} (--missing-code {column}=VALUE)"
+        )
+    return Coding(others[0], match[0], "case_value")
 
 
-def _plain_text(values: pl.Series) -> pl.Series:
-    """Values as text; 1.0 is written 1."""
-    if values.dtype.is_float():
-        return values.cast(pl.String).str.strip_suffix(".0")
-    return values.cast(pl.String)
+def _is_number(value: str) -> bool:
+    return re.fullmatch(NUMBER, value) is not None
 
 
-def _recognise(found: list[str], is_text: bool) -> tuple[str, str] | None:
-    """(control, case) of the values found, or None if they are no known coding."""
+def _same_number(value: str, wanted: str) -> bool:
+    wanted = {"true": "1", "false": "0"}.get(wanted.casefold(), wanted)
+    return _is_number(wanted) and float(value) == float(wanted)
+
+
+def _recognise(found: list[str], is_text: bool) -> Coding | None:
+    """The coding of the values found, or None if they are none that is known."""
     if found in (["0", "1"], ["1", "2"]):
-        return found[0], found[1]
-    if len(found) != 2 or not is_text or any(re.fullmatch(NUMBER, value) for value in found):
+        return Coding(found[0], found[1], "0/1" if found[0] == "0" else "1/2")
+    if len(found) != 2 or not is_text or any(_is_number(value) for value in found):
         return None
+    words = control_and_case(found[0], found[1])
+    return None if words is None else Coding(*words, "words")
+
+
+def _both_ways(column: str, first: str, second: str) -> str:
+    return (
+        f"Say it: case_value={{'{column}': '{second}'}} (--case-value '{column}={second}'), or "
+        f"case_value={{'{column}': '{first}'}} (--case-value '{column}={first}')"
+    )
+
+
+def _undecided(phenotypes: Phenotypes, trait: str, text: pl.Series, found: list[str]) -> str:
+    """What to say of two values that do not say which of them is the case."""
     first, second = found
-    for control, case in ((first, second), (second, first)):
-        says_control = control.casefold() in _CONTROL_WORDS or case.casefold() in _CASE_WORDS
-        negated = _NEGATED.fullmatch(control.casefold())
-        if says_control or (negated and negated["rest"] == case.casefold()):
-            return control, case
-    return first, second
+    n_first, n_second = (int((text == value).sum()) for value in found)
+    why = "understood are 0/1 and 1/2 (control/case) and two words that say it"
+    if are_sexes(first, second) is not None:
+        why = "they are codes of sex, which is no disease"
+    elif not (_is_number(first) or _is_number(second)):
+        why = why_unclear(first, second)
+    zero = ""
+    if set(found) == {"0", "2"}:
+        zero = f" (in PLINK's coding 0 is missing; then all are cases: --missing-code {trait}=0)"
+    missing = [value for value in found if looks_missing(value)]
+    if missing:
+        codes, flags = declaration(trait, missing)
+        zero += f"; if it means missing, declare it: missing_codes={codes} ({flags})"
+    return (
+        f"{phenotypes.source}: the trait '{trait}' has the two values {first} ({n_first} samples) and {second} ({n_second} samples), "
+        f"and which of them is the case is not known: {why}{zero}. {_both_ways(trait, first, second)}"
+    )
 
 
-def _unclear(phenotypes: Phenotypes, trait: str, text: pl.Series, rows: Int64Array) -> str:
+def _unclear(phenotypes: Phenotypes, trait: str, text: pl.Series) -> str:
     """What to say of values that are no known coding of a binary trait."""
     counts = text.drop_nulls().value_counts(sort=True)
+    values = [str(value) for value in counts[counts.columns[0]]]
     shown = ", ".join(f"{value} ({n} samples)" for value, n in counts.head(6).sort(counts.columns[0]).rows())
     shown += f" and {len(counts) - 6} more values" if len(counts) > 6 else ""
     message = f"{phenotypes.source}: the trait '{trait}' is not binary as it stands; it has {shown}."
     if len(counts) == 1:
         return (
             f"{message} The trait is constant: with one value only there are no cases to compare with "
-            "controls. "
-            "Check the column and the choice of samples"
+            "controls. Check the column and the choice of samples"
         )
-    values = set(counts[counts.columns[0]])
-    if values <= {"0", "1", "2"}:
+    genotypes = genotype_hint(trait, values)
+    if genotypes:
+        hint = genotypes
+    elif set(values) == {"0", "1", "2"}:
         hint = (
-            "0/1 and 1/2 mean different things, and in PLINK's coding 0 is missing; recode it, or if 0 "
-            "means missing "
-            'declare it: missing_codes=["0"] (--missing-code 0)'
+            "0/1 and 1/2 mean different things, and in PLINK's coding 0 is missing; recode it, or if 0 means missing in this "
+            f'column declare it: missing_codes={{"{trait}": ["0"]}} (--missing-code {trait}=0)'
         )
+    elif len({plain_word(value) for value in values}) == 2:
+        hint = "some of these are the same word in two spellings: write each in one way"
     elif len(values) == 3:
-        rare = counts[counts.columns[0]][-1]
-        hint = f'if a value means missing, declare it: missing_codes=["{rare}"] (--missing-code)'
+        missing = _missing_of_three(phenotypes, trait, values)
+        example = missing or "..."
+        hint = (
+            "if a value means missing in this column, declare it: "
+            f'missing_codes={{"{trait}": ["{example}"]}} (--missing-code {trait}={missing or "VALUE"})'
+        )
     else:
         hint = "for a quantitative trait use a linear model"
-    return f"{message} Understood are 0/1 and 1/2 (control/case) and exactly two words; {hint}"
+    return f"{message} Understood are 0/1 and 1/2 (control/case) and two words that say which is the case; {hint}"
 
 
-def sex_codes(phenotypes: Phenotypes, column: str, rows: Int64Array) -> Array:
-    """Sex of samples: 1 male, 2 female, 0 unknown, int8 array (N,).
+def _missing_of_three(phenotypes: Phenotypes, trait: str, values: list[str]) -> str | None:
+    """The one value of three beside which the other two are a coding; None where that is none, or several."""
+    is_text = phenotypes.table[trait].dtype == pl.String
+    alone = [value for value in values if _recognise(sorted(set(values) - {value}), is_text)]
+    return alone[0] if len(alone) == 1 else None
 
-    Understood are 1 and 2, M and F, male and female in any case; 0, "unknown" and missing are unknown.
+
+def sex_coding(phenotypes: Phenotypes, column: str, rows: Int64Array) -> tuple[Array, str]:
+    """Sex of samples, 1 male, 2 female, 0 unknown, int8 array (N,); and in words what was read as what.
+
+    Understood are 1 and 2, and the words and letters of `genassoc.data.sex_words`; 0, "unknown" and missing are unknown.
 
     Raises
     ------
@@ -156,25 +275,32 @@ def sex_codes(phenotypes: Phenotypes, column: str, rows: Int64Array) -> Array:
         Another value occurs, or only 0 and 1 do, which some files use for female and male.
     """
     (name,) = phenotypes.resolve([column], "sex column")
-    values = phenotypes.table[name].gather(rows)
-    if values.dtype.is_numeric():
-        values = values.cast(pl.Float64).cast(pl.String).str.strip_suffix(".0")
-    words = values.cast(pl.String).str.to_lowercase().fill_null("na")
-    meaning = {"1": 1, "m": 1, "male": 1, "2": 2, "f": 2, "female": 2, "0": 0, "unknown": 0, "na": 0}
-    codes = words.replace_strict(meaning, default=None, return_dtype=pl.Int8)
-    bad = np.flatnonzero(codes.is_null().to_numpy())
+    phenotypes.check_usable(name)
+    values = plain_text(phenotypes.table[name].gather(rows))
+    present = set(values.drop_nulls().unique())
+    meaning = sex_meaning(present)
+    codes = values.replace_strict(meaning, default=None, return_dtype=pl.Int8)
+    bad = np.flatnonzero((codes.is_null() & values.is_not_null()).to_numpy())
     if bad.size:
+        strange = sorted(present - set(meaning))
         raise PhenotypeError(
             f"{phenotypes.source}: the sex column '{name}' has '{values[int(bad[0])]}' in "
-            f"{phenotypes.where(int(rows[bad[0]]))} ({bad.size} values are not understood); use 1 or M for "
-            "male, 2 or F "
-            'for female, 0 or NA for unknown (other missing values: missing_codes=["-9"])'
+            f"{phenotypes.where(int(rows[bad[0]]))} ({bad.size} values are not understood: {', '.join(strange[:6])}); use 1 or M for "
+            "male, 2 or F for female (H/F, m/w, homme/femme, ... are understood too), 0 or NA for unknown (other missing values: "
+            f"missing_codes={{'{name}': ['{strange[0]}']}}, --missing-code '{name}={strange[0]}')"
         )
-    present = set(words)
-    if "0" in present and "1" in present and not present & {"2", "f", "female"}:
+    if "0" in present and "1" in present and FEMALE not in {meaning[value] for value in present}:
         raise PhenotypeError(
-            f"{phenotypes.source}: the sex column '{name}' has 0 and 1 but no 2; 0 would mean unknown, yet "
-            "some files "
+            f"{phenotypes.source}: the sex column '{name}' has 0 and 1 but no 2; 0 would mean unknown, yet some files "
             "mean female by it. Use 1 for male and 2 for female (or M and F), and NA for unknown"
         )
-    return codes.to_numpy()
+    said = {MALE: "male", FEMALE: "female"}
+    read = ", ".join(
+        f"{value} = {said[sex]}" for value, sex in sorted(meaning.items(), key=lambda pair: pair[::-1]) if sex in said
+    )
+    return codes.fill_null(0).to_numpy(), f"sex is read from '{name}': {read or 'nobody is known'}"
+
+
+__all__ = [
+    "Coding", "arm_coding", "binary_codes", "binary_coding", "plain_text", "sex_coding", "text_of", "with_case_values",
+]  # fmt: skip

@@ -13,7 +13,7 @@ import polars as pl
 from genassoc.data import cohort_recipe as recipe
 from genassoc.data import variant_statistics as statistics
 from genassoc.data.block import GenotypeBlock, take_samples
-from genassoc.data.codings import sex_codes
+from genassoc.data.codings import sex_coding
 from genassoc.data.contigs import Contigs, contigs_of
 from genassoc.data.design import Design, Kind, build_design
 from genassoc.data.id_rules import EXACT, Rules
@@ -44,6 +44,7 @@ from genassoc.shapes import Array, BoolArray, Int64Array
 if TYPE_CHECKING:
     import pandas as pd
 
+    from genassoc.data.phenotypes import Codes
     from genassoc.data.store import GenotypeStore
 
 _LEDGER_VARIANTS = 65_536  # variants whose metadata is read at a time for the ledger
@@ -99,10 +100,13 @@ class Cohort:
         *,
         sample_id: str | None = None,
         sex: str | None = None,
-        missing_codes: Sequence[str] | None = None,
+        missing_codes: "Codes | None" = None,
         min_overlap: float = 0.5,
         build: str | None = None,
         id_rule: str | None = None,
+        decimal: str | None = None,
+        date_format: str | None = None,
+        encoding: str | None = None,
     ) -> "Cohort":
         """Match samples by id, as text; exactly, unless ``id_rule`` says else.
 
@@ -110,11 +114,11 @@ class Cohort:
         ----------
         store : GenotypeStore, or the path of one
         phenotypes
-            A path (TSV, CSV, blank-delimited, Parquet), a DataFrame, or `Phenotypes`.
-        sample_id, missing_codes
+            A path (TSV, CSV, blank-delimited, Parquet, .xlsx), a DataFrame, or `Phenotypes`.
+        sample_id, missing_codes, decimal, date_format, encoding
             As in `Phenotypes.read`.
         sex : str, optional
-            Column with 1 / 2, M / F or male / female; 0 and missing are unknown.
+            Column with 1 / 2, M / F, male / female and the like (`genassoc.data.sex_words`); 0 and missing are unknown.
         min_overlap : float
             Least share of the smaller of the two sets of samples that must match.
         build : {None, "GRCh37", "GRCh38", "T2T-CHM13"}
@@ -128,10 +132,13 @@ class Cohort:
         SampleMismatchError
             Fewer match; shows ids of both sides and the rules under which more would. Or the rule makes ids ambiguous.
         InputError, PhenotypeError
-            As `Phenotypes.read` and `Phenotypes.sex`.
+            As `Phenotypes.read` and `genassoc.data.codings.sex_coding`.
         """
         store = _opened(store)
-        table = Phenotypes.read(phenotypes, sample_id=sample_id, missing_codes=missing_codes)
+        table = Phenotypes.read(
+            phenotypes, sample_id=sample_id, missing_codes=missing_codes, decimal=decimal, date_format=date_format,
+            encoding=encoding,
+        )  # fmt: skip
         rules = Rules.parse(id_rule)
         genotyped = [str(name) for name in store.sample_ids]
         both = match_ids(genotyped, table, rules)
@@ -142,15 +149,21 @@ class Cohort:
         ledger = sample_ledger(pl.Series("id", genotyped, dtype=pl.String), both.ids, table.source)
         if not rules.exact:
             ledger = matched_by(ledger, both.ids, table.table[table.sample_id], str(rules))
+        sexes, read_as = (None, ()) if sex is None else _sexes(table, sex, rows)
         return cls(
             store=store,
             phenotypes=table,
             sample_index=both.columns,
             rows=rows,
             sample_ids=np.array([genotyped[column] for column in both.columns], dtype=object),
-            sex=None if sex is None else sex_codes(table, sex, rows),
+            sex=sexes,
             sample_ledger=ledger,
-            notes=(*store_notes(store, contigs_of(store), sex=sex is not None), *both.notes),
+            notes=(
+                *table.notes,
+                *store_notes(store, contigs_of(store), sex=sex is not None),
+                *both.notes,
+                *read_as,
+            ),
             build=build_named(build),
             recipe=(recipe.aligned(table, sex, build, rules),),
             id_rule=rules,
@@ -228,11 +241,14 @@ class Cohort:
         covariates: "str | Path | pl.DataFrame | pd.DataFrame | Phenotypes",
         *,
         sample_id: str | None = None,
-        missing_codes: Sequence[str] | None = None,
+        missing_codes: "Codes | None" = None,
+        decimal: str | None = None,
+        date_format: str | None = None,
+        encoding: str | None = None,
     ) -> "Cohort":
         """Join more columns by sample id, as principal components; samples that they lack get missing values.
 
-        ``missing_codes`` are those of the cohort's phenotypes unless given.
+        ``missing_codes``, ``decimal`` and ``date_format`` are those of the cohort's phenotypes unless given.
 
         Raises
         ------
@@ -241,10 +257,20 @@ class Cohort:
         SampleMismatchError
             No sample of the cohort is among them.
         """
-        own = covariates.missing_codes if isinstance(covariates, Phenotypes) else None
-        if missing_codes is None and own is None:
-            missing_codes = self.phenotypes.missing_codes
-        added = Phenotypes.read(covariates, sample_id=sample_id, missing_codes=missing_codes)
+        theirs = self.phenotypes
+        if (
+            missing_codes is None
+            and theirs.missing_codes.plain() is not None
+            and not (isinstance(covariates, Phenotypes) and covariates.missing_codes.plain() is not None)
+        ):
+            missing_codes = theirs.missing_codes
+        if not isinstance(covariates, Phenotypes):
+            decimal = theirs.reading.decimal if decimal is None else decimal
+            date_format = theirs.reading.date_format if date_format is None else date_format
+        added = Phenotypes.read(
+            covariates, sample_id=sample_id, missing_codes=missing_codes, decimal=decimal, date_format=date_format,
+            encoding=encoding,
+        )  # fmt: skip
         read, (added, found, said) = added, self._as_in_phenotypes(added)
         family = family_column(added.columns)  # PLINK's tables all have one
         if family is not None and family in self.phenotypes.columns:
@@ -258,7 +284,7 @@ class Cohort:
         return replace(
             self,
             phenotypes=self.phenotypes.with_columns(added),
-            notes=(*self.notes, note, *said),
+            notes=(*self.notes, *read.notes, note, *said),
             recipe=(*self.recipe, recipe.joined(read)),
             sample_ledger=lacking_rows(self.sample_ledger, self.sample_ids[~found], added.source),
         )
@@ -271,10 +297,11 @@ class Cohort:
         PhenotypeError
             As `Cohort.align`.
         """
+        sexes, read_as = _sexes(self.phenotypes, column, self.rows)
         return replace(
             self,
-            sex=sex_codes(self.phenotypes, column, self.rows),
-            notes=tuple(dict.fromkeys((*self.notes, *self.contigs.notes(sex=True)))),
+            sex=sexes,
+            notes=tuple(dict.fromkeys((*self.notes, *self.contigs.notes(sex=True), *read_as))),
             recipe=(*self.recipe, recipe.sex_of(column)),
         )
 
@@ -476,6 +503,12 @@ class Cohort:
 
     def __repr__(self) -> str:
         return f"Cohort({self.n_samples:,} samples, {self.n_variants:,} variants; {'; '.join(self.summary_lines())})"
+
+
+def _sexes(table: Phenotypes, column: str, rows: Int64Array) -> tuple[Array, tuple[str, ...]]:
+    """Sex of the samples, and what was read as what."""
+    codes, said = sex_coding(table, column, rows)
+    return codes, (said,)
 
 
 def _opened(store: Any) -> "GenotypeStore":

@@ -81,6 +81,7 @@ def origin_of(table: Phenotypes) -> dict[str, Any]:
     return {
         "file": str(Path(table.files[0]).absolute()) if one else None,
         "sample_id": table.sample_id,
-        "missing_codes": None if table.missing_codes is None else list(table.missing_codes),
+        "missing_codes": table.missing_codes.plain(),
+        **({"reading": table.reading.plain()} if table.reading.plain() else {}),
         "fingerprint": table.fingerprint,
     }

@@ -8,30 +8,33 @@ from typing import Any
 
 import polars as pl
 
-from genassoc.data.tables import read_text_table
+from genassoc.data.reading import Reading
+from genassoc.data.tables import TextTable, read_text_table
+from genassoc.data.workbooks import WORKBOOKS, read_workbook
 from genassoc.errors import InputError, PhenotypeError
-from genassoc.shapes import Int64Array
 
-MISSING_TOKENS = ("", "NA", "NaN", "nan")
 SAMPLE_ID_NAMES = ("iid", "#iid", "sample_id", "sample", "id", "s")  # in this order, whatever the case
-_TEXT_ONLY_NAMES = ("fid", "#fid", *SAMPLE_ID_NAMES)  # identifiers: never turned into numbers
+TEXT_ONLY_NAMES = ("fid", "#fid", *SAMPLE_ID_NAMES)  # identifiers: never turned into numbers
 
-NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?(?i:inf|infinity)$"
-RANGE = re.compile(r"(?P<prefix>.*?)(?P<first>\d+):(?P=prefix)(?P<last>\d+)")
-_INTEGER = r"^[+-]?\d{1,18}$"
+# [0-9], not \d, which is the digits of every script: no cast reads those.
+NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$|^[+-]?(?i:inf|infinity)$"
+_CONTAINERS = (list, tuple, dict, set, bytes)  # values that are neither numbers nor text, in a pandas column of objects
+RANGE = re.compile(r"(?P<prefix>.*?)(?P<first>[0-9]+):(?P=prefix)(?P<last>[0-9]+)")
 
 
-def read_columns(path: Path) -> tuple[pl.DataFrame, Int64Array | None]:
-    """Columns of a Parquet or text file, and the lines of the latter."""
-    if path.suffix.lower() in (".parquet", ".pq"):
+def read_columns(path: Path, reading: Reading | None = None) -> TextTable:
+    """Columns of a Parquet, Excel or text file, the lines of the latter two, and what reading found."""
+    suffix = path.suffix.lower()
+    if suffix in (".parquet", ".pq"):
         try:
-            return pl.read_parquet(path), None
+            return TextTable(pl.read_parquet(path), None)
         except FileNotFoundError:
             raise InputError(f"{path}: there is no such file") from None
         except (OSError, pl.exceptions.PolarsError) as error:
             raise InputError(f"{path}: cannot be read as Parquet ({error})") from None
-    text = read_text_table(path)
-    return text.columns, text.lines
+    if suffix in WORKBOOKS:
+        return read_workbook(path)
+    return read_text_table(path, reading)
 
 
 def from_pandas(source: Any) -> pl.DataFrame:
@@ -47,11 +50,13 @@ def from_pandas(source: Any) -> pl.DataFrame:
     columns = []
     for position, name in enumerate(names):
         column = source.iloc[:, position]
-        if column.dtype.kind in "iufb" and type(column.dtype).__module__.startswith("numpy"):
+        if column.dtype.kind in "iufbm" and type(column.dtype).__module__.startswith("numpy"):
             columns.append(pl.Series(name, column.to_numpy()))
         elif str(column.dtype) in ("Int64", "Int32", "Int16", "Int8", "Float64", "Float32"):
             kind = pl.Int64 if str(column.dtype).startswith("I") else pl.Float64
             columns.append(pl.Series(name, [None if na else v for v, na in zip(column, column.isna())], dtype=kind))
+        elif any(isinstance(value, _CONTAINERS) for value in column):
+            columns.append(pl.Series(name, list(column), dtype=pl.Object))
         else:
             columns.append(
                 pl.Series(name, [None if na else str(v) for v, na in zip(column, column.isna())], dtype=pl.String)
@@ -88,38 +93,11 @@ def id_column(column: pl.Series, source: str) -> pl.Series:
             "zeros and digits "
             "may be lost. Read that column as text (pandas: dtype={'" + column.name + "': str})"
         )
+    if not (column.dtype in (pl.String, pl.Categorical, pl.Enum, pl.Null) or column.dtype.is_integer()):
+        raise PhenotypeError(
+            f"{source}: the sample ids in '{column.name}' are {column.dtype}, not text; convert them first"
+        )
     return column.cast(pl.String).str.strip_chars()
-
-
-def typed_columns(frame: pl.DataFrame, codes: tuple[str, ...]) -> pl.DataFrame:
-    """Columns with null where missing, numeric where all their values are numbers; all columns in a few passes."""
-    odd = [c for c, t in frame.schema.items() if t in (pl.Categorical, pl.Enum) or t.is_temporal()]
-    decimal = [c for c, t in frame.schema.items() if t.is_decimal()]
-    frame = frame.with_columns(pl.col(odd).cast(pl.String), pl.col(decimal).cast(pl.Float64))
-    text = [c for c, t in frame.schema.items() if t == pl.String]
-    stripped = pl.col(text).str.strip_chars()
-    missing = stripped.is_in([*MISSING_TOKENS, *codes]).fill_null(True)
-    frame = frame.with_columns(pl.when(missing).then(None).otherwise(stripped).name.keep())
-    maybe = [c for c in text if c.lower() not in _TEXT_ONLY_NAMES]
-    # Whole numbers are looked for among numbers only: most columns of text fail the first test at their first values.
-    numbers = _all_match(frame, maybe, NUMBER)
-    whole = set(_all_match(frame, numbers, _INTEGER)) - {c for c in numbers if frame[c].null_count() == frame.height}
-    frame = frame.with_columns(pl.col(c).cast(pl.Int64 if c in whole else pl.Float64) for c in numbers)
-    frame = frame.with_columns(pl.col(c).fill_nan(None) for c, t in frame.schema.items() if t.is_float())
-    coded = [float(code) for code in codes if re.fullmatch(NUMBER, code)]
-    if not coded:
-        return frame
-    numeric = [c for c, t in frame.schema.items() if t.is_numeric()]
-    is_code = pl.col(numeric).cast(pl.Float64).is_in(coded).fill_null(False)
-    return frame.with_columns(pl.when(is_code).then(None).otherwise(pl.col(numeric)).name.keep())
-
-
-def _all_match(frame: pl.DataFrame, columns: list[str], pattern: str) -> list[str]:
-    """Those columns of text whose every value matches, null counting as a match."""
-    if not columns:
-        return []
-    found = frame.select(pl.col(columns).str.contains(pattern).fill_null(True).all())
-    return [column for column in columns if found[column][0]]
 
 
 def listed(names: Sequence[str]) -> str:
@@ -140,6 +118,7 @@ def range_members(found: re.Match[str]) -> list[str]:
 def absent_columns(source: str, columns: Sequence[str], absent: list[str], asked: str, role: str) -> str:
     """What to say of a name, or a range of names, that a table does not have."""
     shown = ", ".join(columns[:20]) + (", ..." if len(columns) > 20 else "")
+    article = "an" if role[0] in "aeio" else "a"
     if len(absent) > 1 or absent[0] != asked:
         return (
             f"{source}: the {role} range '{asked}' needs {listed(absent)}, which the table does not "
@@ -148,4 +127,4 @@ def absent_columns(source: str, columns: Sequence[str], absent: list[str], asked
     lowered = {column.lower(): column for column in columns}
     close = [lowered[found] for found in get_close_matches(asked.lower(), lowered, n=3, cutoff=0.6)]
     hint = f" Did you mean {' or '.join(repr(name) for name in close)}?" if close else ""
-    return f"{source}: no column is named '{asked}' (asked for as a {role}).{hint} Columns: {shown}"
+    return f"{source}: no column is named '{asked}' (asked for as {article} {role}).{hint} Columns: {shown}"

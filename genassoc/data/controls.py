@@ -5,7 +5,9 @@ from dataclasses import dataclass
 import polars as pl
 
 from genassoc.data.block import GenotypeBlock
+from genassoc.data.codings import with_case_values
 from genassoc.data.cohort import Cohort
+from genassoc.data.column_notes import column_notes
 from genassoc.data.variant_statistics import SampleMasks
 
 
@@ -18,14 +20,17 @@ class Controls:
     cohort : Cohort
     masks : SampleMasks
         The controls, in the columns of the cohort's blocks.
+    notes : tuple of str
+        Which value is the control.
     """
 
     cohort: Cohort
     masks: SampleMasks
+    notes: tuple[str, ...]
 
     @classmethod
-    def of(cls, cohort: Cohort, trait: str) -> "Controls":
-        """Find the controls of a trait.
+    def of(cls, cohort: Cohort, trait: str, case_value: str | None = None) -> "Controls":
+        """Find the controls of a trait; ``case_value`` is the value of its cases, where two values do not say it.
 
         Raises
         ------
@@ -36,9 +41,12 @@ class Controls:
         """
         if not isinstance(trait, str):
             raise TypeError(f"cases is the name of one binary trait, as 't2d', not {type(trait).__name__}")
+        if case_value is not None:
+            cohort = with_case_values(cohort, {trait: str(case_value)})
+        notes = column_notes(cohort.phenotypes, cohort.rows, {"traits": [trait]}, "binary").lines
         at = cohort.design([trait], kind="binary").y[:, 0] == 0
         sex = None if cohort.sex is None else cohort.sex[at]
-        return cls(cohort, SampleMasks.build(cohort.block_columns[at], cohort.block_width, sex))
+        return cls(cohort, SampleMasks.build(cohort.block_columns[at], cohort.block_width, sex), notes)
 
     def hardy_weinberg(self, block: GenotypeBlock) -> pl.DataFrame:
         """hwe_p_controls and hwe_midp_controls (exact) of the V variants of a block that the cohort has read.

@@ -9,6 +9,8 @@ import numpy as np
 import polars as pl
 
 from genassoc.data.codings import binary_codes
+from genassoc.data.emptied import category_labels
+from genassoc.data.number_spellings import date_offer, is_date
 from genassoc.data.outcomes import count_values, ordered_levels
 from genassoc.data.phenotypes import Phenotypes, formula_variables, model_matrix
 from genassoc.errors import PhenotypeError
@@ -178,7 +180,7 @@ def _covariate_values(phenotypes: Phenotypes, name: str, rows: Int64Array) -> Ar
     """A covariate of all samples: float64 with NaN, or object array of str with None."""
     if phenotypes.looks_numeric(name, rows):
         return phenotypes.numbers(name, rows)
-    return np.array(phenotypes.labels(name, rows).to_list(), dtype=object)
+    return np.array(category_labels(phenotypes, name, rows).to_list(), dtype=object)
 
 
 def _missing(column: Array) -> BoolArray:
@@ -203,7 +205,7 @@ def _encode(phenotypes: Phenotypes, present: dict[str, Array], n: int) -> tuple[
                 "among "
                 f"{column.size} samples ('{levels[0]}', '{levels[1]}', ...): as categories they would use "
                 "up the data. "
-                "Leave it out, or group it into fewer levels"
+                f"Leave it out, or group it into fewer levels{f'; {date_offer(str(levels[0]))}' if is_date(str(levels[0])) else ''}"
             )
         if levels.size == 1:
             names.append(name)

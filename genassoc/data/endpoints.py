@@ -13,7 +13,9 @@ import numpy as np
 import polars as pl
 
 from genassoc.data.columns import from_pandas
+from genassoc.data.number_spellings import is_date, looks_missing
 from genassoc.data.phenotypes import Phenotypes
+from genassoc.data.reading import Reading
 from genassoc.data.undeclared import suspects
 from genassoc.errors import PhenotypeError
 
@@ -167,6 +169,7 @@ def time_to_event(
     censor_at: "str | object | None" = None,
     unit: Literal["days", "years"] = "days",
     prefix: str = "",
+    date_format: str | None = None,
 ) -> pl.DataFrame:
     """Times and events of `ga.Cox` from dates.
 
@@ -188,6 +191,8 @@ def time_to_event(
         Years are 365.25 days.
     prefix : str
         Before the names of the new columns.
+    date_format : str, optional
+        The form of dates in text, as "DD/MM/YYYY"; 2021-03-31 by default.
 
     Returns
     -------
@@ -205,8 +210,9 @@ def time_to_event(
     if unit not in UNITS:
         raise ValueError(f"unit is one of {', '.join(map(repr, UNITS))}, not {unit!r}")
     frame, ids = _table_of(table)
-    zero, last = _dates(frame, ids, start), _dates(frame, ids, end)
-    happened, seen = _events(frame, ids, event, last)
+    form = Reading.of(date_format=date_format).strptime
+    zero, last = _dates(frame, ids, start, form), _dates(frame, ids, end, form)
+    happened, seen = _events(frame, ids, event, last, form)
     stop = pl.select(pl.when(happened == 1).then(seen).otherwise(last)).to_series()
     if (late := (happened == 1) & (seen > last)).any():
         raise PhenotypeError(
@@ -214,13 +220,13 @@ def time_to_event(
             "watched any more; correct the dates"
         )
     if censor_at is not None:
-        limit = _limit(frame, ids, censor_at)
+        limit = _limit(frame, ids, censor_at, form)
         cut = (stop > limit).fill_null(False)
         stop = pl.select(pl.when(cut).then(limit).otherwise(stop)).to_series()
         happened = pl.select(pl.when(cut & happened.is_not_null()).then(0).otherwise(happened)).to_series()
     days = {"time": (stop - zero).dt.total_days()}
     if entry is not None:
-        days["entry"] = (_dates(frame, ids, entry) - zero).dt.total_days()
+        days["entry"] = (_dates(frame, ids, entry, form) - zero).dt.total_days()
     _check_days(frame, ids, days, (start, end, entry))
     usable = days["time"].is_not_null() & happened.is_not_null()
     made = {name: value.cast(pl.Float64) / UNITS[unit] for name, value in days.items()}
@@ -252,8 +258,8 @@ def _check_days(
         )
 
 
-def _dates(frame: pl.DataFrame, ids: str | None, name: str) -> pl.Series:
-    """A column as dates; text is of the form 2021-03-31."""
+def _dates(frame: pl.DataFrame, ids: str | None, name: str, form: str | None = None) -> pl.Series:
+    """A column as dates; text is of the form 2021-03-31, or ``form`` in the marks of strptime."""
     column = _column(frame, name)
     if column.dtype == pl.Date or column.dtype == pl.Null:
         return column.cast(pl.Date)
@@ -263,16 +269,22 @@ def _dates(frame: pl.DataFrame, ids: str | None, name: str) -> pl.Series:
         raise PhenotypeError(f"the column '{name}' holds {column.dtype}, not dates; dates are written 2021-03-31")
     blank = column.str.strip_chars().is_in(["", "NA", "NaN", "nan"])
     text = pl.select(pl.when(~blank).then(column.str.strip_chars())).to_series()
-    dates = text.str.to_date("%Y-%m-%d", strict=False)
+    text = text.str.replace(r"[ T]00:00:00(\.0+)?$", "")
+    dates = text.str.to_date(form or "%Y-%m-%d", strict=False)
     if (bad := text.is_not_null() & dates.is_null()).any():
-        raise PhenotypeError(
-            f"the column '{name}' has '{text.filter(bad)[0]}' for a date in {_where(frame, ids, bad)}; dates are "
-            "written 2021-03-31 (year, month, day)"
-        )
+        value = str(text.filter(bad)[0])
+        way = f"dates are written {form}" if form else "dates are written 2021-03-31 (year, month, day)"
+        if is_date(value) and form is None:
+            way += ', or say their form: date_format="DD/MM/YYYY", or "MM/DD/YYYY"'
+        if looks_missing(value):
+            way += "; a date that is missing is left empty"
+        raise PhenotypeError(f"the column '{name}' has '{value}' for a date in {_where(frame, ids, bad)}; {way}")
     return dates
 
 
-def _events(frame: pl.DataFrame, ids: str | None, name: str, last: pl.Series) -> tuple[pl.Series, pl.Series]:
+def _events(
+    frame: pl.DataFrame, ids: str | None, name: str, last: pl.Series, form: str | None
+) -> tuple[pl.Series, pl.Series]:
     """Whether the event happened (Int64: 1, 0, null), and when."""
     column = _column(frame, name)
     if column.dtype == pl.Boolean or column.dtype.is_numeric():
@@ -283,19 +295,112 @@ def _events(frame: pl.DataFrame, ids: str | None, name: str, last: pl.Series) ->
                 f"{_where(frame, ids, bad)}"
             )
         return happened.cast(pl.Int64), last
-    seen = _dates(frame, ids, name)
+    seen = _dates(frame, ids, name, form)
     return seen.is_not_null().cast(pl.Int64), seen
 
 
-def _limit(frame: pl.DataFrame, ids: str | None, censor_at: object) -> pl.Series:
+def _limit(frame: pl.DataFrame, ids: str | None, censor_at: object, form: str | None) -> pl.Series:
     """The date of censoring of every row."""
     if isinstance(censor_at, str) and censor_at in frame.columns:
-        return _dates(frame, ids, censor_at)
+        return _dates(frame, ids, censor_at, form)
     one = pl.DataFrame({"censor_at": [censor_at]})
     try:
-        return _dates(one, None, "censor_at").new_from_index(0, frame.height)
+        return _dates(one, None, "censor_at", None if _is_iso(censor_at) else form).new_from_index(0, frame.height)
     except PhenotypeError as error:
         raise PhenotypeError(f"censor_at is a date or a column of dates: {error}") from None
 
 
-__all__ = ["percent_change", "responder", "time_to_event"]
+def _is_iso(value: object) -> bool:
+    return isinstance(value, str) and len(value) == 10 and value[4] == value[7] == "-"
+
+
+def years_between(
+    table: "pl.DataFrame | pd.DataFrame | Phenotypes",
+    start: str,
+    end: str,
+    *,
+    date_format: str | None = None,
+    name: str | None = None,
+) -> pl.Series:
+    """Years of 365.25 days from one date to another: an age, of birth and visit.
+
+    Parameters
+    ----------
+    table : DataFrame (polars or pandas) or Phenotypes
+    start, end : str
+        Columns of dates.
+    date_format : str, optional
+        The form of dates in text, as "DD/MM/YYYY"; 2021-03-31 by default.
+    name : str, optional
+        Of the new column; "<end>_years" by default.
+
+    Returns
+    -------
+    polars Series of Float64
+        Null where a date is missing.
+
+    Raises
+    ------
+    PhenotypeError
+        A column is absent or holds no dates, or an end lies before its start (names the rows).
+    """
+    frame, ids = _table_of(table)
+    form = Reading.of(date_format=date_format).strptime
+    days = (_dates(frame, ids, end, form) - _dates(frame, ids, start, form)).dt.total_days()
+    if (bad := days < 0).any():
+        raise PhenotypeError(f"'{end}' lies before '{start}' in {_where(frame, ids, bad)}: correct the dates")
+    return (days.cast(pl.Float64) / UNITS["years"]).alias(name or f"{end}_years")
+
+
+def count_allele(
+    table: "pl.DataFrame | pd.DataFrame | Phenotypes", column: str, allele: str, *, name: str | None = None
+) -> pl.Series:
+    """Copies of an allele in genotypes written as text: "A/G", "A|G" or "AG".
+
+    Parameters
+    ----------
+    table : DataFrame (polars or pandas) or Phenotypes
+    column : str
+        Pairs of alleles; a missing one ("./.", "NA", "0/0" of PLINK, empty) gives a missing value.
+    allele : str
+        The allele that is counted, as "G".
+    name : str, optional
+        Of the new column; "<column>_<allele>" by default.
+
+    Returns
+    -------
+    polars Series of Int8
+        0, 1, 2, or null.
+
+    Raises
+    ------
+    PhenotypeError
+        The column is absent, a value is no pair of alleles (names the rows), or nobody has the allele.
+    """
+    frame, ids = _table_of(table)
+    values = _column(frame, column)
+    if values.dtype not in (pl.String, pl.Categorical, pl.Enum):
+        raise PhenotypeError(f"the column '{column}' holds {values.dtype}, not genotypes such as 'A/G'")
+    text = values.cast(pl.String).str.strip_chars().str.to_uppercase()
+    missing = text.is_null() | text.is_in(
+        ["", "NA", "NAN", "N/A", ".", "./.", ".|.", "0/0", "00", "0 0", "NN", "--", "-/-"]
+    )
+    pairs = text.str.extract_groups(r"^([ACGTN]+|[ID])\s*[/|]\s*([ACGTN]+|[ID])$|^([ACGT])([ACGT])$").struct.unnest()
+    first, second = (pl.select(pl.coalesce(pairs[a], pairs[b])).to_series() for a, b in (("1", "3"), ("2", "4")))
+    if (bad := ~missing & (first.is_null() | second.is_null())).any():
+        raise PhenotypeError(
+            f"the column '{column}' has '{values.filter(bad)[0]}' in {_where(frame, ids, bad)}, which is no pair of alleles such as "
+            "'A/G'"
+        )
+    wanted = allele.strip().upper()
+    copies = (first == wanted).cast(pl.Int8) + (second == wanted).cast(pl.Int8)
+    counted = pl.select(pl.when(~missing).then(copies)).to_series()
+    if not (counted > 0).any():
+        seen = sorted({*first.filter(~missing), *second.filter(~missing)})
+        raise PhenotypeError(
+            f"nobody has the allele '{allele}' in '{column}'; its alleles are {', '.join(seen) or 'all missing'}"
+        )
+    return counted.alias(name or f"{column}_{wanted}")
+
+
+__all__ = ["count_allele", "percent_change", "responder", "time_to_event", "years_between"]

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from genassoc.data.codings import arm_coding
+from genassoc.data.number_spellings import declaration, looks_missing
 from genassoc.data.phenotypes import Phenotypes, formula_variables
 from genassoc.errors import PhenotypeError
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
@@ -18,7 +20,7 @@ class Modifier:
     ----------
     name : str
     values : float64 array (N,)
-        As in the data; text is 0 and 1 in sorted order. NaN where missing.
+        As in the data; of two words 0 is what the other is compared with (`arm_coding`). NaN where missing.
     arms : tuple of (str, float)
         For a two-valued E its values as in the data, each with its number in ``values``; else empty.
     notes : tuple of str
@@ -37,7 +39,7 @@ def read_modifier(phenotypes: Phenotypes, rows: Int64Array, name: str, complete:
     Raises
     ------
     PhenotypeError
-        The column is absent, constant, or text of more than two values.
+        The column is absent, constant, text of more than two values, or of two that do not say which is 0.
     """
     (name,) = phenotypes.resolve([name], "interaction's covariate")
     where = f"{phenotypes.source}: interaction='{name}'"
@@ -54,7 +56,11 @@ def read_modifier(phenotypes: Phenotypes, rows: Int64Array, name: str, complete:
             raise PhenotypeError(
                 f"{where} is text of {len(found)} values ({shown}), and an interaction is with two arms or with a number: "
                 "make a column of two of them (missing elsewhere), one for each comparison, or code them as numbers"
+                + _missing_among(name, found)
             )
+        if len(found) == 2:
+            coding = arm_coding(phenotypes, name, *found)
+            found = [coding.control, coding.case]
         number = {label: float(i) for i, label in enumerate(found)}
         values = np.array([number.get(label, np.nan) if label is not None else np.nan for label in labels])
         levels, words = np.arange(len(found), dtype=np.float64), found
@@ -74,6 +80,15 @@ def read_modifier(phenotypes: Phenotypes, rows: Int64Array, name: str, complete:
     if 0.0 not in levels:
         note += f" (nobody has E = 0: read 'add|E={words[0]}' and 'add|E={words[1]}')"
     return Modifier(name, values, arms, (note,))
+
+
+def _missing_among(name: str, found: list[str]) -> str:
+    """How to declare those of some values that are spellings of missing; empty where there are none."""
+    missing = [value for value in found if looks_missing(value)]
+    if not missing:
+        return ""
+    codes, flags = declaration(name, missing)
+    return f"; if {', '.join(map(repr, missing))} means missing, declare it: missing_codes={codes} ({flags})"
 
 
 def with_main_effect(

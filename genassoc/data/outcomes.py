@@ -1,10 +1,14 @@
 """Outcomes that are neither quantities nor two groups: counts with their exposure, and ordered levels."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
 
+from genassoc.data.codings import text_of
+from genassoc.data.columns import NUMBER
+from genassoc.data.number_spellings import declaration, looks_missing
 from genassoc.data.phenotypes import Phenotypes
 from genassoc.errors import PhenotypeError
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
@@ -27,8 +31,8 @@ def count_values(phenotypes: Phenotypes, trait: str, rows: Int64Array) -> Float6
     if bad.any():
         raise PhenotypeError(
             f"{phenotypes.source}: the trait '{trait}' is no count: {_some(phenotypes, y, bad, rows)}. Counts are whole "
-            'numbers from 0; if a value means missing, declare it: missing_codes=["-1"] (--missing-code -1); for a '
-            "quantitative trait use a linear model"
+            f"numbers from 0; if a value means missing, declare it: missing_codes={{'{trait}': ['-1']}} (--missing-code "
+            f"{trait}=-1); for a quantitative trait use a linear model"
         )
     return y
 
@@ -79,7 +83,9 @@ def ordered_levels(
     """
     if levels is None and phenotypes.looks_numeric(trait, rows):
         return _numbered_levels(phenotypes, trait, rows)
-    text = phenotypes.labels(trait, rows).str.strip_suffix(".0")
+    text = text_of(phenotypes, trait, rows)
+    if levels is not None and phenotypes.table[trait].dtype != pl.String:
+        levels = tuple(_as_number(level) for level in levels)  # "1.0" is written 1 among numbers
     found = text.drop_nulls().value_counts(sort=True)
     counts = [(str(value), int(n)) for value, n in found.rows()]
     shown = ", ".join(f"{value} ({n} samples)" for value, n in sorted(counts[:12]))
@@ -94,10 +100,23 @@ def ordered_levels(
     if strange:
         raise PhenotypeError(
             f"{phenotypes.source}: the trait '{trait}' has {', '.join(map(repr, strange[:_SHOWN]))}, which "
-            f"{'is' if len(strange) == 1 else 'are'} not among the levels {', '.join(levels)}; it has {shown}"
+            f"{'is' if len(strange) == 1 else 'are'} not among the levels {', '.join(levels)}; it has {shown}{_missing_among(trait, strange)}"
         )
     places = text.replace_strict(list(levels), list(range(len(levels))), default=None, return_dtype=pl.Float64)
     return places.fill_null(float("nan")).to_numpy().copy(), " < ".join(levels)
+
+
+def _as_number(level: str) -> str:
+    """A level as numbers are written in text: "2.0" is 2."""
+    return level.removesuffix(".0") if re.fullmatch(NUMBER, level) else level
+
+
+def _missing_among(trait: str, strange: Sequence[str]) -> str:
+    missing = [value for value in strange if looks_missing(value)]
+    if not missing:
+        return ""
+    codes, flags = declaration(trait, missing)
+    return f"; if {', '.join(map(repr, missing))} means missing, declare it: missing_codes={codes} ({flags})"
 
 
 def _numbered_levels(phenotypes: Phenotypes, trait: str, rows: Int64Array) -> tuple[Float64Array, str]:

@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
+from genassoc.data.column_types import typed_columns
 from genassoc.data.columns import (
     NUMBER,
     RANGE,
@@ -24,14 +25,18 @@ from genassoc.data.columns import (
     range_members,
     read_columns,
     sample_id_column,
-    typed_columns,
 )
+from genassoc.data.missing_codes import MissingCodes
+from genassoc.data.number_spellings import declaration, holds_numbers, remedy
+from genassoc.data.reading import Reading
 from genassoc.data.undeclared import suspects
 from genassoc.errors import PhenotypeError
 from genassoc.shapes import Array, Float64Array, Int64Array
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    Codes = Sequence[str] | Mapping[str, Sequence[str]] | MissingCodes
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,13 +52,22 @@ class Phenotypes:
         Name of the column with the samples' ids.
     source : str
         The file, or "the table given", for messages.
-    missing_codes : tuple of str or None
-        The values declared to mean "missing"; None when nothing was declared, which keeps the check for an
-        undeclared -9 on.
+    missing_codes : MissingCodes
+        The values declared to mean "missing", of every column or of some.
     declared : frozenset of str
         Columns that were joined with missing codes of their own declared: the check is not for them.
     files : tuple of Path
         The files it was read from.
+    reading : Reading
+        The decimal mark, form of dates and encoding that were declared.
+    emptied : mapping
+        Column -> code -> how many values the missing codes emptied.
+    unusable : mapping
+        Column -> why no model can use it.
+    notes : tuple of str
+        What reading found: columns left out, decimal commas, dates.
+    case_values : mapping
+        Column -> the value that is the case, where a model says it.
     lines : int64 array or None
         The line of the file of each row, from 1; None for tables from memory.
     joined : mapping
@@ -63,11 +77,16 @@ class Phenotypes:
     table: pl.DataFrame
     sample_id: str
     source: str
-    missing_codes: tuple[str, ...] | None = None
+    missing_codes: MissingCodes = field(default_factory=MissingCodes)
     lines: Int64Array | None = None
     declared: frozenset[str] = frozenset()
     files: tuple[Path, ...] = ()
     joined: Mapping[str, str] = field(default_factory=dict)
+    reading: Reading = field(default_factory=Reading)
+    emptied: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    unusable: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    case_values: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(
@@ -75,7 +94,10 @@ class Phenotypes:
         source: "str | Path | pl.DataFrame | pd.DataFrame | Phenotypes",
         *,
         sample_id: str | None = None,
-        missing_codes: Sequence[str] | None = None,
+        missing_codes: "Codes | None" = None,
+        decimal: str | None = None,
+        date_format: str | None = None,
+        encoding: str | None = None,
     ) -> "Phenotypes":
         """Read a TSV, CSV, blank-delimited (PLINK) or Parquet file, or take a polars or pandas DataFrame.
 
@@ -87,9 +109,15 @@ class Phenotypes:
             Column with the ids; by default the first of IID, #IID, sample_id, sample, ID, s (whatever the
             case).
         missing_codes
-            Values that mean "missing" beside empty, NA, NaN and nan. A list, even an empty one, says that
-            -9 is dealt with; without it a -9 that looks like a missing value is an error when its column is
-            used.
+            Values that mean "missing" beside empty, NA, NaN and nan: a mapping of columns to lists, or a list for
+            every column ("*" in a mapping). A list, even an empty one, says that -9 is dealt with; without it a -9
+            that looks like a missing value is an error when its column is used.
+        decimal : {".", ","}, optional
+            The decimal mark of numbers in text.
+        date_format : str, optional
+            The form of dates in text, as "DD/MM/YYYY".
+        encoding : str, optional
+            Of a text file: "utf-8" (by default), "latin-1", "windows-1252", ... (`genassoc.data.reading.ENCODINGS`).
 
         Raises
         ------
@@ -98,19 +126,53 @@ class Phenotypes:
         PhenotypeError
             No id column, ids missing, repeated or stored as decimals.
         """
-        codes = None if missing_codes is None else tuple(str(code).strip() for code in missing_codes)
+        codes = MissingCodes.of(missing_codes)
+        reading = Reading.of(decimal, date_format, encoding)
         if isinstance(source, Phenotypes):
-            if sample_id is None and missing_codes is None:
+            if sample_id is None and missing_codes is None and not reading.plain():
                 return source
             codes = source.missing_codes if missing_codes is None else codes
-            again = _build(source.table, source.source, source.lines, sample_id or source.sample_id, codes)
-            return replace(again, files=source.files, declared=source.declared)
+            again = _build(source.table, source.source, source.lines, sample_id or source.sample_id, codes, reading)
+            return replace(
+                again,
+                files=source.files,
+                declared=source.declared,
+                emptied={**source.emptied, **again.emptied},
+                unusable={**source.unusable, **again.unusable},
+                notes=source.notes + again.notes,
+                reading=reading if reading.plain() else source.reading,
+            )
         if isinstance(source, str | Path):
             path = Path(source)
-            frame, lines = read_columns(path)
-            return replace(_build(frame, str(path), lines, sample_id, codes), files=(path,))
+            read = read_columns(path, reading)
+            made = _build(read.columns, str(path), read.lines, sample_id, codes, reading)
+            return replace(made, files=(path,), notes=read.notes + made.notes)
         frame = source if isinstance(source, pl.DataFrame) else from_pandas(source)
-        return _build(frame, "the table given", None, sample_id, codes)
+        return _build(frame, "the table given", None, sample_id, codes, reading)
+
+    @classmethod
+    def of_rows(cls, source: Path, **reading: Any) -> "Phenotypes":
+        """A file whose rows are numbered in place of ids, for looking at its columns where ids are at fault.
+
+        Parameters
+        ----------
+        source : Path
+        reading
+            ``missing_codes``, ``decimal``, ``date_format`` and ``encoding`` as of `read`.
+
+        Raises
+        ------
+        InputError
+            The file is not a table.
+        """
+        codes = MissingCodes.of(reading.pop("missing_codes", None))
+        choices = Reading.of(**reading)
+        read = read_columns(source, choices)
+        key = "row"
+        while key in read.columns.columns:
+            key += "_"
+        frame = read.columns.with_row_index(key, offset=1)
+        return _build(frame, str(source), read.lines, key, codes, choices)
 
     @property
     def sample_ids(self) -> Array:
@@ -125,8 +187,9 @@ class Phenotypes:
     @cached_property
     def fingerprint(self) -> str:
         """Short hash of the contents: names, values and declared missing codes."""
-        digest = hashlib.sha256(repr((self.sample_id, self.missing_codes, self.table.schema)).encode())
-        simple = [name for name, dtype in self.table.schema.items() if not dtype.is_nested()]
+        made = (self.sample_id, self.missing_codes.key(), self.table.schema, *self.reading.plain().items())
+        digest = hashlib.sha256(repr(made).encode())
+        simple = [name for name, dtype in self.table.schema.items() if _is_simple(dtype)]
         digest.update(self.table.select(simple).write_csv(null_value="\0").encode())
         return digest.hexdigest()[:16]
 
@@ -153,14 +216,18 @@ class Phenotypes:
             )
         added = other.table.rename({other.sample_id: self.sample_id})
         table = self.table.join(added, on=self.sample_id, how="left", maintain_order="left")
-        own = frozenset() if other.missing_codes is None else frozenset(other.columns)
+        own = frozenset(name for name in other.columns if other.missing_codes.covers(name))
+        theirs = {name: codes for name, codes in other.missing_codes.columns.items() if name in other.columns}
         return replace(
             self,
             table=table,
             source=f"{self.source} + {other.source}",
+            missing_codes=replace(self.missing_codes, columns={**self.missing_codes.columns, **theirs}),
             declared=self.declared | other.declared | own,
             files=self.files + other.files,
             joined={**self.joined, **dict.fromkeys(other.columns, other.source)},
+            emptied={**self.emptied, **other.emptied},
+            unusable={**self.unusable, **other.unusable},
         )
 
     def resolve(self, names: Sequence[str], role: str) -> tuple[str, ...]:
@@ -178,6 +245,8 @@ class Phenotypes:
             if name not in self.table.columns and (range_ := RANGE.fullmatch(name)):
                 members = range_members(range_)
             absent = [member for member in members if member not in self.table.columns]
+            for member in absent:
+                self.check_usable(member)
             if absent:
                 raise PhenotypeError(absent_columns(self.source, self.columns, absent, name, role))
             if self.sample_id in members:
@@ -186,14 +255,13 @@ class Phenotypes:
         return tuple(found)
 
     def looks_numeric(self, column: str, rows: Int64Array) -> bool:
-        """Whether a column is to be read as numbers: it is numeric, or more than half of its values are."""
+        """Whether a column is to be read as numbers: it is numeric, or `holds_numbers` says so of its text."""
         values = self.table[column]
         if values.dtype.is_numeric() or values.dtype in (pl.Boolean, pl.Null):
             return True
         if values.dtype != pl.String:
             return False
-        values = values.gather(rows).drop_nulls()
-        return 2 * int(values.str.contains(NUMBER).sum()) > len(values)
+        return holds_numbers(values.gather(rows).drop_nulls())
 
     def numbers(self, column: str, rows: Int64Array) -> Float64Array:
         """Values of a column as numbers, NaN where missing.
@@ -213,15 +281,12 @@ class Phenotypes:
         PhenotypeError
             A value is no number, is infinite, or is a -9 that looks like an undeclared missing value.
         """
+        self.check_usable(column)
         values = self.table[column].gather(rows)
         if values.dtype == pl.String:
             bad = values.is_not_null() & ~values.str.contains(NUMBER)
             if bad.any():
                 raise PhenotypeError(self._not_numbers(column, values, rows, np.flatnonzero(bad.to_numpy())))
-        elif not (values.dtype.is_numeric() or values.dtype in (pl.Boolean, pl.Null)):
-            raise PhenotypeError(
-                f"{self.source}: the column '{column}' holds {values.dtype}, not numbers; convert it first"
-            )
         # The copy is ours: polars may hand out a view that is not to be written to.
         numbers = values.cast(pl.Float64).fill_null(float("nan")).to_numpy().copy()
         infinite = np.flatnonzero(np.isinf(numbers))
@@ -235,8 +300,27 @@ class Phenotypes:
 
     def labels(self, column: str, rows: Int64Array) -> pl.Series:
         """Values of a column as text, null where missing."""
+        self.check_usable(column)
         self.check_undeclared_missing(column, rows)
         return self.table[column].gather(rows).cast(pl.String)
+
+    def check_usable(self, column: str) -> None:
+        """Refuse a column that holds neither numbers nor text.
+
+        Raises
+        ------
+        PhenotypeError
+            Names the column, and what it holds.
+        """
+        if column in self.unusable:
+            raise PhenotypeError(f"{self.source}: the column '{column}' {self.unusable[column]}")
+        dtype = self.table.schema.get(column)
+        if dtype is None or _is_simple(dtype):
+            return
+        way = "convert it first"
+        if isinstance(dtype, pl.Duration):
+            way = f"convert it first, pl.col('{column}').dt.total_days()"
+        raise PhenotypeError(f"{self.source}: the column '{column}' holds {dtype}, neither numbers nor text; {way}")
 
     def check_undeclared_missing(self, column: str, rows: Int64Array) -> None:
         """Refuse a -9, -99, -999 or 999 that nobody declared and that stands out of the column's other values.
@@ -248,32 +332,28 @@ class Phenotypes:
         PhenotypeError
             Says how to declare it, or how to say that it is a real value.
         """
-        if self.missing_codes is not None or column in self.declared:
+        if self.missing_codes.covers(column) or column in self.declared:
             return
         found = suspects(self.table[column], rows)
         if found:
             code, places = next(iter(found.items()))
-            every = ", ".join(f'"{name}"' for name in found)
-            flags = " ".join(f"--missing-code {name}" for name in found)
+            codes, flags = declaration(column, list(found))
             also = "".join(f", {name} for {where.size}" for name, where in list(found.items())[1:])
             raise PhenotypeError(
                 f"{self.source}: the column '{column}' has the value {code} for {places.size} samples{also}, first in "
                 f"{self.where(int(rows[places[0]]))}, and it stands out of the other values. Many programs write "
-                f"missing values so; as a number it would ruin the analysis. Declare it: missing_codes=[{every}] "
-                f"({flags}), or say that it is a real value: missing_codes=[] (--missing-code none)"
+                f"missing values so; as a number it would ruin the analysis. Declare it: missing_codes={codes} "
+                f'({flags}; for every column missing_codes=["{code}"], --missing-code {code}), or say that it is a real value: '
+                f"missing_codes=[] (--missing-code none)"
             )
 
     def _not_numbers(self, column: str, values: pl.Series, rows: Int64Array, bad: Int64Array) -> str:
         shown = ", ".join(f"'{values[int(i)]}' in {self.where(int(rows[i]))}" for i in bad[:3])
         more = f" and {bad.size - 3} more" if bad.size > 3 else ""
-        tokens = values.gather(bad).unique(maintain_order=True)
-        remedy = "correct them"
-        if len(tokens) <= 3:
-            codes = ", ".join(f'"{token}"' for token in tokens)
-            remedy += f", or if this means missing, declare it: missing_codes=[{codes}] (--missing-code)"
+        tokens = [str(token) for token in values.gather(bad).unique(maintain_order=True)]
         return (
             f"{self.source}: the column '{column}' is used as numbers, but {bad.size} of its values are not: "
-            f"{shown}{more}; {remedy}. A covariate that is categorical can be given in a formula, C({column})"
+            f"{shown}{more}; {remedy(column, tokens)}. A covariate that is categorical can be given in a formula, C({column})"
         )
 
 
@@ -282,15 +362,25 @@ def _build(
     source: str,
     lines: Int64Array | None,
     sample_id: str | None,
-    codes: tuple[str, ...] | None,
+    codes: MissingCodes,
+    reading: Reading | None = None,
 ) -> Phenotypes:
     """Find and check the ids, turn missing tokens into null and columns of numbers into numbers."""
     name = sample_id_column(frame.columns, sample_id, source)
     ids = id_column(frame[name], source)
-    typed = typed_columns(frame.drop(name), codes or ()).with_columns(ids).select(frame.columns)
-    phenotypes = Phenotypes(typed, name, source, codes, lines)
+    typed = typed_columns(frame.drop(name), codes, reading)
+    table = typed.frame.with_columns(ids).select(c for c in frame.columns if c == name or c in typed.frame.columns)
+    phenotypes = Phenotypes(
+        table, name, source, codes, lines, reading=reading or Reading(), emptied=typed.emptied, unusable=typed.unusable,
+        notes=tuple(typed.notes),
+    )  # fmt: skip
     _check_ids(phenotypes)
     return phenotypes
+
+
+def _is_simple(dtype: pl.DataType) -> bool:
+    """Whether a column holds numbers, truth values or text."""
+    return dtype.is_numeric() or dtype in (pl.Boolean, pl.Null, pl.String)
 
 
 def _check_ids(phenotypes: Phenotypes) -> None:

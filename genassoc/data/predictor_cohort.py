@@ -1,6 +1,7 @@
 """The cohort of predictors that are not variants: a table's columns beside the phenotypes of the same samples."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,20 +11,54 @@ from genassoc.data.cohort import Cohort
 from genassoc.data.cohort_recipe import origin_of
 from genassoc.data.phenotypes import Phenotypes
 from genassoc.data.predictors import PredictorStore
+from genassoc.errors import PhenotypeError
 from genassoc.shapes import Float64Array
 
 EFFECTS = ("beta", "standard_error", "ci_lower", "ci_upper", "standard_error_model")
 CODES = {"monomorphic": "constant_predictor", "constant_genotype": "constant_predictor"}
 
 
-def people_of(cohort: Any) -> Phenotypes:
-    """The table of the samples analysed: of a cohort its own, else what is read."""
+def people_of(cohort: Any, sample_id: str | None = None) -> Phenotypes:
+    """The table of the samples analysed: of a cohort its own, else what is read; see `tables_of` of ``sample_id``."""
     if not isinstance(cohort, Cohort):
-        return Phenotypes.read(cohort)
+        return _by_ids(cohort, sample_id)
     own = cohort.phenotypes
     rows = np.asarray(cohort.rows)
     lines = None if own.lines is None else own.lines[rows]
-    return Phenotypes(own.table[rows], own.sample_id, own.source, own.missing_codes, lines, own.declared, own.files)
+    return replace(own, table=own.table[rows], lines=lines)
+
+
+def tables_of(
+    cohort: Any, predictors: Any, sample_id: str | None = None, missing_codes: Any = None
+) -> tuple[Phenotypes, Phenotypes]:
+    """The tables of the samples analysed and of the predictors.
+
+    ``sample_id`` names the column of ids of both; where one of them has no such column its ids have the usual names.
+
+    Raises
+    ------
+    PhenotypeError
+        Neither has that column; or as `Phenotypes.read`.
+    """
+    people, table = people_of(cohort, sample_id), _by_ids(predictors, sample_id, missing_codes)
+    found = [table.sample_id] if isinstance(cohort, Cohort) else [table.sample_id, people.sample_id]
+    if sample_id is not None and sample_id.lstrip("#") not in [name.lstrip("#") for name in found]:
+        Phenotypes.read(predictors, sample_id=sample_id)  # says that there is no such column
+    return people, table
+
+
+def _by_ids(source: Any, sample_id: str | None, missing_codes: Any = None) -> Phenotypes:
+    """A table read by a column of ids; by the usual names where it has no such column."""
+    try:
+        return Phenotypes.read(source, sample_id=sample_id, missing_codes=missing_codes)
+    except PhenotypeError as error:
+        try:
+            found = Phenotypes.read(source, missing_codes=missing_codes)
+        except PhenotypeError:
+            raise error from None
+        if sample_id is None or {sample_id, f"#{sample_id}"} & set(found.table.columns):
+            raise  # it has that column, which is not what ids can be
+        return found
 
 
 def predictor_cohort(people: Phenotypes, table: Phenotypes, columns: Sequence[str] | None) -> Cohort:

@@ -13,6 +13,7 @@ from scipy import special
 
 from genassoc.data.added_covariates import SEX_ON_X, more_covariates, with_sex, with_variants
 from genassoc.data.block import HAPLOID_CHROMOSOME, X_OUTSIDE_PAR, Block, GenotypeBlock, places_of
+from genassoc.data.codings import with_case_values
 from genassoc.data.cohort import Cohort
 from genassoc.data.design import Design
 from genassoc.data.modifier import Modifier, read_modifier, with_main_effect
@@ -40,6 +41,7 @@ _UNDERSTOOD = {
     "kind", "traits", "covariates", "missing", "min_mac", "rank_normalise", "like", "genetic_model", "male_x_dosage",
     "condition_on", "test", "correction", "correct_below", "exposure", "dispersion", "levels", "time", "event", "entry",
     "strata", "cause", "ties", "baseline", "adjust_baseline", "interaction", "variance", "weights", "matched",
+    "case_value",
 }  # fmt: skip
 _UNSET: tuple[Any, ...] = (None, "", False, "model", "auto", (), [], {})
 
@@ -184,7 +186,7 @@ class RowSource:
     """
 
     def __init__(self, cohort: Cohort, choices: Mapping[str, Any]) -> None:
-        self.cohort, self.choices = cohort, dict(choices)
+        self.cohort, self.choices = with_case_values(cohort, choices.get("case_value")), dict(choices)
         kind = self.choices.get("kind")
         strange = [f"{name}={value!r}" for name, value in self.choices.items() if _strange(name, value)]
         strange += _apart(str(kind), self.choices)

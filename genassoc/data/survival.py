@@ -6,13 +6,20 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from genassoc.data.codings import binary_codes
+from genassoc.data.case_words import plain_word
+from genassoc.data.codings import binary_codes, text_of
 from genassoc.data.design import Design, build_design
+from genassoc.data.emptied import category_labels
 from genassoc.data.phenotypes import Phenotypes
 from genassoc.errors import PhenotypeError
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
-_CENSORED = frozenset(["0", "censored", "none", "no", "alive", "no event", "no_event", "cens"])
+# Words for a sample that had no event, without letter case, accents and blanks.
+_CENSORED = frozenset([
+    "0", "censored", "cens", "none", "no", "alive", "noevent", "lebt", "lebend", "zensiert", "keinereignis", "kein", "vivant",
+    "vivante", "censure", "censuree", "aucun", "aucune", "pasdevenement", "vivo", "viva", "censurado", "censurada", "censurato",
+    "censurata", "nessuno", "ninguno", "sinevento",
+])  # fmt: skip
 _SHOWN = 6  # values of a column in a message
 
 
@@ -178,7 +185,7 @@ def strata_numbers(
     """Number of each sample's stratum, and the names of the strata."""
     if not columns:
         return np.zeros(rows.size, np.int64), ("",)
-    values = [phenotypes.labels(name, rows).to_list() for name in columns]
+    values = [category_labels(phenotypes, name, rows).to_list() for name in columns]
     missing = np.array([any(value is None for value in sample) for sample in zip(*values)])
     names = [
         ", ".join(f"{name}={value}" for name, value in zip(columns, sample)) for sample in zip(*values)
@@ -220,31 +227,26 @@ def _endpoint(
 
 def _events(phenotypes: Phenotypes, rows: Int64Array, event: str, cause: str | None) -> tuple[Float64Array, str, int]:
     """1 for the event, 0 for censoring, NaN where missing; the coding in words; events of other causes."""
-    phenotypes.check_undeclared_missing(event, rows)
-    values = phenotypes.table[event].gather(rows)
-    if values.dtype == pl.Boolean:
-        values = values.cast(pl.Int64)
-    text = values.cast(pl.String)
-    text = text.str.strip_suffix(".0") if values.dtype.is_float() else text
+    text = text_of(phenotypes, event, rows)
     found = sorted(text.drop_nulls().unique().to_list())
     if not found:
         raise PhenotypeError(f"{phenotypes.source}: the event '{event}' is missing in all of {rows.size:,} samples")
     if cause is None:
         if found in (["1"], ["0"]):
             coding = "0 = censored, 1 = event"
-            return values.cast(pl.Float64).fill_null(float("nan")).to_numpy().copy(), coding, 0
-        if len(found) > 2:
+            return text.cast(pl.Float64).fill_null(float("nan")).to_numpy().copy(), coding, 0
+        if len(found) > 2 and event not in phenotypes.case_values:
             counts = _counted(text)
             raise PhenotypeError(
                 f"{phenotypes.source}: the event '{event}' has more than two values: {counts}. Understood are 0/1, 1/2 "
-                f"(censored/event) and two words; of several causes name the one of interest: cause='{found[-1]}' "
+                f"(censored/event) and two words that say it; of several causes name the one of interest: cause='{found[-1]}' "
                 "(--cause), the others are then censored at their time"
             )
-        codes, coding = binary_codes(phenotypes, event, rows)
-        return codes, coding.replace("control", "censored").replace("case", "event"), 0
+        codes, coding = binary_codes(phenotypes, event, rows, "censored", "event")
+        return codes, coding, 0
     if cause not in found:
         raise PhenotypeError(f"{phenotypes.source}: the event '{event}' has no cause '{cause}': {_counted(text)}")
-    none = [value for value in found if value.casefold() in _CENSORED and value != cause]
+    none = [value for value in found if plain_word(value) in _CENSORED and value != cause]
     if not none and len(found) > 1 and not _is_number(found):
         raise PhenotypeError(
             f"{phenotypes.source}: none of the values of '{event}' says that a sample is censored ({_counted(text)}); "

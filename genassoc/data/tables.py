@@ -5,20 +5,22 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from genassoc.data.reading import ENCODINGS, Reading
 from genassoc.errors import InputError
 from genassoc.shapes import Int64Array
 
 _ROWS_AT_A_TIME = 20_000  # rows held as Python strings before they become polars columns: bounds memory
+_NAMELESS = "\0column "  # no header can hold it
 _DELIMITER_NAMES = {"\t": "tabs", ",": "commas", ";": "semicolons", " ": "blanks"}
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_NUMBER = re.compile(r"[+-]?([0-9]+[.,]?[0-9]*|[.,][0-9]+)([eE][+-]?[0-9]+)?")
 
 
 @dataclass(frozen=True)
@@ -29,20 +31,23 @@ class TextTable:
     ----------
     columns : polars DataFrame of strings
         One column for each name of the header line.
-    lines : int64 array
-        The line of the file each row came from, from 1.
+    lines : int64 array or None
+        The line of the file each row came from, from 1; None where a file has none.
+    notes : tuple of str
+        What was left out, as columns at the end that are empty.
     """
 
     columns: pl.DataFrame
-    lines: Int64Array
+    lines: Int64Array | None
+    notes: tuple[str, ...] = ()
 
 
-def read_text_table(path: Path) -> TextTable:
+def read_text_table(path: Path, reading: Reading | None = None) -> TextTable:
     """Read a TSV, CSV or blank-delimited file (PLINK style), plain or gzipped, with a header line.
 
     The delimiter is the header line's: a tab if it has one, else a comma, a semicolon, or runs of blanks.
     Lines before the header that are blank or begin with ``##`` are skipped. Quotes, a byte order mark and
-    Windows line ends are understood.
+    Windows line ends are understood. Columns at the end without a name and without a value are left out.
 
     Raises
     ------
@@ -50,7 +55,7 @@ def read_text_table(path: Path) -> TextTable:
         The file cannot be read, is not text, has no header, has a column name twice, or a line has another
         number of fields than the header.
     """
-    text = _decode(path, _read_bytes(path))
+    text = _decode(path, _read_bytes(path), reading or Reading())
     lines = iter(io.StringIO(text, newline=None))
     header_line, first = 0, ""
     for first in lines:
@@ -62,9 +67,51 @@ def read_text_table(path: Path) -> TextTable:
     delimiter = next((mark for mark in "\t,;" if mark in first), " ")
     rows = _rows(path, chain([first], lines), delimiter, header_line)
     _, names = next(rows)
+    names, n_nameless = _with_names(names)
     _check_header(path, names, header_line, delimiter)
     plain = _plain_columns(text, header_line, names, delimiter)
-    return _columns(path, rows, names, header_line, delimiter) if plain is None else plain
+    table = _columns(path, rows, names, header_line, delimiter) if plain is None else plain
+    return _without_nameless(path, table, n_nameless, header_line)
+
+
+def checked_header(
+    path: Path, names: list[str], line: int
+) -> tuple[list[str], Callable[[TextTable, tuple[str, ...]], TextTable]]:
+    """The names of a sheet's header, and what leaves out of its table the nameless columns at its end and adds notes."""
+    named, n_nameless = _with_names(names)
+    _check_header(path, named, line, "\t")
+
+    def finish(table: TextTable, notes: tuple[str, ...]) -> TextTable:
+        return _without_nameless(path, replace(table, notes=notes), n_nameless, line)
+
+    return named, finish
+
+
+def _with_names(names: list[str]) -> tuple[list[str], int]:
+    """The header with names for the nameless columns at its end, and how many these are."""
+    kept = len(names)
+    while kept > 1 and not names[kept - 1]:
+        kept -= 1
+    return [*names[:kept], *(f"{_NAMELESS}{number}" for number in range(kept + 1, len(names) + 1))], len(names) - kept
+
+
+def _without_nameless(path: Path, table: TextTable, n_nameless: int, header_line: int) -> TextTable:
+    """The table without the nameless columns at its end, which must be empty."""
+    if not n_nameless:
+        return table
+    names = table.columns.columns[-n_nameless:]
+    for name in names:
+        filled = (table.columns[name] != "").arg_max()
+        if filled is not None and table.columns[name][filled] != "":
+            assert table.lines is not None
+            raise InputError(
+                f"{path}, line {header_line}: column {name.removeprefix(_NAMELESS)} of the header has no name, and line "
+                f"{table.lines[filled]} has '{table.columns[name][filled]}' in it"
+            )
+    empty = (
+        f"{n_nameless} empty column{'s' if n_nameless > 1 else ''} without a name, at the end of each line, left out"
+    )
+    return TextTable(table.columns.drop(names), table.lines, (*table.notes, empty))
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -82,19 +129,37 @@ def _read_bytes(path: Path) -> bytes:
     return raw
 
 
-def _decode(path: Path, raw: bytes) -> str:
-    """UTF-8 text of the file, without its byte order mark."""
-    if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise InputError(f"{path}: the file is UTF-16 (Excel's 'Unicode text'); save it as UTF-8")
+def _decode(path: Path, raw: bytes, reading: Reading) -> str:
+    """Text of the file, without its byte order mark."""
+    if raw[:2] in (b"\xff\xfe", b"\xfe\xff") and reading.codec != "utf-16":
+        raise InputError(
+            f"{path}: the file is UTF-16 (Excel's 'Unicode text'); save it as UTF-8, or say encoding=\"utf-16\" (--encoding utf-16)"
+        )
     if raw[:4] == b"PK\x03\x04":
-        raise InputError(f"{path}: this is an Excel workbook or a zip archive; export it as TSV or CSV")
-    if b"\0" in raw:
+        raise InputError(
+            f"{path}: this is an Excel workbook or a zip archive; a workbook is read where its name ends in .xlsx, else export it "
+            "as TSV or CSV"
+        )
+    if b"\0" in raw and reading.codec != "utf-16":
         raise InputError(f"{path}: this is not a text file (it holds NUL bytes)")
     try:
-        return raw.decode("utf-8-sig")
+        return raw.decode(reading.codec).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise InputError(f"{path}, line {line}: not UTF-8 text; save the file as UTF-8") from None
+        if reading.encoding is not None:
+            raise InputError(f"{path}, line {line}: not {reading.encoding} text ({error.reason})") from None
+        raise InputError(
+            f"{path}, line {line}: not UTF-8 text; save the file as UTF-8{_offer(raw, error.start)}"
+        ) from None
+
+
+def _offer(raw: bytes, at: int) -> str:
+    """The encoding that a file which is no UTF-8 probably has, and how a word of it would then read."""
+    name = "windows-1252" if any(0x80 <= byte < 0xA0 for byte in raw) else "latin-1"
+    first = max(raw.rfind(mark, 0, at) for mark in (b"\t", b"\n", b",", b";", b" "))
+    word = re.split(rb"[\t\r\n,; ]", raw[first + 1 :], maxsplit=1)[0][:30]
+    shown = word.decode(ENCODINGS[name], errors="replace")
+    return f", or say what it is: encoding=\"{name}\" (--encoding {name}) would read '{shown}' there"
 
 
 def _rows(path: Path, lines: Iterator[str], delimiter: str, first_line: int) -> Iterator[tuple[int, list[str]]]:
@@ -174,8 +239,12 @@ def _columns(
     """Collect rows into text columns, refusing a row of another length than the header."""
     frames: list[pl.DataFrame] = []
     line_numbers: list[int] = []
+    n_beyond = 0
     while chunk := list(islice(rows, _ROWS_AT_A_TIME)):
         for line, fields in chunk:
+            while len(fields) > len(names) and not fields[-1]:
+                fields.pop()  # a spreadsheet's empty cells beyond its last column
+                n_beyond += 1
             if len(fields) != len(names):
                 raise InputError(_ragged(path, line, fields, names, header_line, delimiter))
         line_numbers += [line for line, _ in chunk]
@@ -183,7 +252,8 @@ def _columns(
         frames.append(pl.DataFrame([pl.Series(name, column, dtype=pl.String) for name, column in zip(names, columns)]))
     if not frames:
         raise InputError(f"{path}: there is a header (line {header_line}) but no line of data below it")
-    return TextTable(pl.concat(frames), np.array(line_numbers, dtype=np.int64))
+    notes = (f"{n_beyond:,} empty fields beyond the header's last column left out",) if n_beyond else ()
+    return TextTable(pl.concat(frames), np.array(line_numbers, dtype=np.int64), notes)
 
 
 def _ragged(path: Path, line: int, fields: list[str], names: list[str], header_line: int, delimiter: str) -> str:

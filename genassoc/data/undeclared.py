@@ -46,8 +46,13 @@ def suspects(column: pl.Series, rows: Int64Array) -> dict[str, Int64Array]:
 
 
 def _stands_out(whole: Float64Array, code: float) -> bool:
-    others = whole[np.isfinite(whole) & ~np.isin(whole, CODES)]
-    return _is_isolated(others, code) or _is_spike(others, int((whole == code).sum()), code)
+    return stands_out_of(whole, int((whole == code).sum()), code)
+
+
+def stands_out_of(values: Float64Array, count: int, code: float) -> bool:
+    """Whether a code that occurs ``count`` times is an isolated extreme of values, or a spike; see `suspects`."""
+    others = values[np.isfinite(values) & ~np.isin(values, CODES) & (values != code)]
+    return _is_isolated(others, code) or _is_spike(others, count, code)
 
 
 def _is_isolated(others: Float64Array, code: float) -> bool:
@@ -58,17 +63,21 @@ def _is_isolated(others: Float64Array, code: float) -> bool:
         return False
     low_end, high_end = float(others.min()), float(others.max())
     gap = low_end - code if code < low_end else code - high_end
-    # A twentieth of the code: after 998 comes 999.
-    return gap > max(high_end - low_end, abs(code) / 20)
+    # A twentieth of the code: after 998 comes 999. And 1: beside 1 alone, 0 and 2 are its neighbours.
+    return gap > max(high_end - low_end, abs(code) / 20, 1.0)
 
 
 def _is_spike(others: Float64Array, count: int, code: float) -> bool:
     """Whether a code is far commoner than any other value, or than those around it, and not one of many close to it."""
     if count < SPIKE or not others.size or int((np.abs(others - code) <= 1).sum()) > _DENSE * count:
         return False
+    if count >= SPIKE * _commonest(others):
+        return True
+    if abs(code) < abs(_PLINK):
+        return False  # 0 and 1 are values of half of all columns
     around = others[np.abs(others - code) <= abs(code) / 4]
     # A tail of few values may have 5 beside 1 by chance; 20 beside 4 is none.
-    return count >= SPIKE * _commonest(others) or (count >= _DENSE and count >= SPIKE * _commonest(around))
+    return count >= _DENSE and count >= SPIKE * _commonest(around)
 
 
 def _commonest(values: Float64Array) -> int:

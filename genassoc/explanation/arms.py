@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from genassoc.data.codings import text_of
 from genassoc.data.cohort import Cohort
 from genassoc.data.row_data import RowData
 from genassoc.errors import GenassocError
@@ -21,7 +22,7 @@ def arms_of(cohort: Cohort, by: str, data: RowData) -> Array:
     """
     (name,) = cohort.phenotypes.resolve([by], "column to divide by")
     modifier = data.modifier
-    values = cohort.phenotypes.labels(name, cohort.rows[data.samples]).str.strip_suffix(".0").fill_null("missing")
+    values = text_of(cohort.phenotypes, name, cohort.rows[data.samples]).fill_null("missing")
     if modifier is not None and modifier.name == name and values.n_unique() > _MOST:
         return thirds(modifier.values)
     if values.n_unique() > _MOST:

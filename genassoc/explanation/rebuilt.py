@@ -124,7 +124,9 @@ def _table(step: Mapping[str, Any], what: str = "phenotypes") -> Phenotypes:
     path = Path(step["file"])
     if not path.exists():
         raise InputError(f"the {what} {path}, which the results were computed from, are no longer there: {_REMEDY}.")
-    table = Phenotypes.read(path, sample_id=step["sample_id"], missing_codes=step["missing_codes"])
+    table = Phenotypes.read(
+        path, sample_id=step["sample_id"], missing_codes=step["missing_codes"], **dict(step.get("reading", {}))
+    )
     if table.fingerprint != step["fingerprint"]:
         raise InputError(
             f"the {what} {path} are no longer what the results were computed from: their values have changed "

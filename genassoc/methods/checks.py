@@ -45,6 +45,34 @@ def names_or_formula(value: Any, field: str) -> tuple[str, ...] | str:
     return value if isinstance(value, str) else names(value, field)
 
 
+def pairs(value: Any, field: str, every: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Pairs of a column and a value, of a mapping or of pairs; a single value is of each of the columns ``every``.
+
+    Raises
+    ------
+    ValueError
+        It is neither, or a column stands there twice.
+    """
+    if value is None:
+        return ()
+    if isinstance(value, str | int | float | np.integer):
+        if not every or any(":" in name for name in every):
+            raise ValueError(f"{field} is a mapping of columns to values, {field}={{'t2d': {value!r}}}, not {value!r}")
+        value = dict.fromkeys(every, value)
+    try:
+        items = list(value.items()) if isinstance(value, Mapping) else [(name, said) for name, said in value]
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{field} is a mapping of columns to values, {field}={{'t2d': 'malade'}}, not {value!r}"
+        ) from None
+    for name, said in items:
+        if not isinstance(name, str) or not isinstance(said, str | int | float | np.integer) or not str(said).strip():
+            raise ValueError(f"{field} is a mapping of columns to values, {field}={{'t2d': 'malade'}}, not {value!r}")
+    if len({name for name, _ in items}) < len(items):
+        raise ValueError(f"{field} names a column twice: {', '.join(name for name, _ in items)}")
+    return tuple((name, str(said).strip()) for name, said in items)
+
+
 def number(value: Any, field: str, meaning: str, low: float, high: float = math.inf) -> Any:
     """A finite number from ``low`` to ``high``, as it was given; ``meaning`` says what it counts.
 

@@ -39,7 +39,7 @@ class Cox(InteractionChoices, GenotypeChoices):
     time : str or sequence of str
         Column of the time of the event or of censoring; one for each event, or one for all.
     event : str or sequence of str
-        Column of what happened at that time: 0/1, 1/2 (censored/event), two words, or with ``cause`` any codes. Its name
+        Column of what happened at that time: 0/1, 1/2 (censored/event), two words that say it, or with ``cause`` any codes. Its name
         is the trait's.
     covariates : sequence of str, or str
         Names (ranges such as ``"PC1:PC10"`` allowed), or a Wilkinson formula.

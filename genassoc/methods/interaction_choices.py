@@ -9,7 +9,41 @@ Variance = Literal["auto", "model", "robust", "hc0"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class InteractionChoices:
+class CaseValueChoices:
+    """Which of two values is the case, that models inherit.
+
+    Parameters
+    ----------
+    case_value : mapping of str to str, or str
+        Trait (or event, or arm of an interaction) -> the value of it that is the case (the event; what is 1). A text is of
+        all traits. Needed where two values do not say it (`genassoc.data.case_words`); it wins over what they say.
+    """
+
+    case_value: Any = ()
+
+    def check_case_value(self) -> None:
+        """Put the choice in its plain form, pairs of column and value.
+
+        Raises
+        ------
+        ValueError
+            It is no mapping of columns that the model uses to values.
+        """
+        traits = (
+            tuple(getattr(self, "traits", ()) or ()) if getattr(self, "outcome", "") in ("binary", "survival") else ()
+        )
+        arm = getattr(self, "interaction", None)
+        pairs = checks.pairs(self.case_value, "case_value", traits)
+        usable = [*traits, *([arm] if arm else [])]
+        for name, _ in pairs:
+            if name not in usable and not any(":" in trait for trait in traits):
+                known = ", ".join(map(repr, usable)) or "nothing: it has no binary trait and no interaction"
+                raise ValueError(f"case_value names '{name}', and what it can be of is {known}")
+        object.__setattr__(self, "case_value", pairs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InteractionChoices(CaseValueChoices):
     """An interaction with a covariate E, that models inherit.
 
     Parameters
@@ -30,6 +64,7 @@ class InteractionChoices:
         """
         E: Any = self.interaction
         if E is None:
+            self.check_case_value()
             return
         if not isinstance(E, str) or not E.strip():
             raise ValueError(f"interaction is the name of a covariate such as interaction='arm', not {E!r}")
@@ -40,6 +75,7 @@ class InteractionChoices:
             )
         if E in (getattr(self, "traits", ()) or ()):
             raise ValueError(f"interaction='{E}' is a trait of the model: name a covariate")
+        self.check_case_value()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,7 +42,7 @@ class Logistic(VarianceChoices, GenotypeChoices):
     Parameters
     ----------
     traits : sequence of str
-        Binary traits (0/1, 1/2 or two strings), each analysed on its own complete cases.
+        Binary traits (0/1, 1/2 or two words that say it), each analysed on its own complete cases.
     covariates : sequence of str, or str
         Names (ranges such as ``"PC1:PC10"`` allowed), or a Wilkinson formula.
     test : {"auto", "score", "wald", "lrt"}

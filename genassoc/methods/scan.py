@@ -4,7 +4,8 @@ Around any model: on X outside the pseudo-autosomal regions the null has sex amo
 the model says; on Y and MT one copy is all there is, so that the effect is that of the copy; elsewhere nothing changes.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from genassoc.data.block import (
     DosageBlock,
     places_of,
 )
+from genassoc.data.codings import with_case_values
+from genassoc.data.column_notes import ColumnNotes, column_notes
 from genassoc.data.sex_conflicts import conflict_notes, sex_conflicts
 from genassoc.errors import PhenotypeError
 from genassoc.kernels import recode
@@ -43,6 +46,10 @@ class ScanState:
         Variants, as numbered in the store, that are among the covariates.
     notes : tuple of str
         The model's, and what is done on X, Y and MT.
+    cautions : tuple of str
+        Those of them that say how columns were read: what is to be seen in Python too.
+    codings : mapping
+        Column -> which of its two values is 0 and which 1.
     """
 
     elsewhere: Any
@@ -50,6 +57,8 @@ class ScanState:
     males: UInt64Array
     conditioned: Int64Array
     notes: tuple[str, ...]
+    cautions: tuple[str, ...] = ()
+    codings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def traits(self) -> tuple[str, ...]:
@@ -94,6 +103,8 @@ class Scan:
             As the model's.
         """
         model: Any = self.model
+        cohort = with_case_values(cohort, getattr(model, "case_value", ()))
+        said = _column_notes(model, cohort)
         names = getattr(model, "condition_on", ())
         conditioned, notes = np.zeros(0, np.int64), []
         if names:
@@ -107,7 +118,8 @@ class Scan:
         state = model.prepare(cohort)
         x, x_notes = self._on_x(model, cohort, state)
         doubts = conflict_notes(sex_conflicts(cohort)) if cohort.sex is not None else []
-        return ScanState(state, x, rules.males, conditioned, (*state.notes, *notes, *x_notes, *doubts))
+        told = (*said.lines, *state.notes, *notes, *x_notes, *doubts)
+        return ScanState(state, x, rules.males, conditioned, told, said.lines, said.codings)
 
     @property
     def _male_x_dosage(self) -> int:
@@ -158,6 +170,14 @@ class Scan:
         if self._male_x_dosage == 1:
             block = halved_in_males(block, state.males)
         return model.block(state.x, block)
+
+
+def _column_notes(model: Any, cohort: Any) -> ColumnNotes:
+    """What is to be said of the columns that the model names."""
+    if not is_dataclass(model):
+        return ColumnNotes()
+    choices = {choice.name: getattr(model, choice.name) for choice in fields(model)}
+    return column_notes(cohort.phenotypes, cohort.rows, choices, str(getattr(model, "outcome", "")))
 
 
 def with_covariates(model: Any, names: tuple[str, ...]) -> Any:

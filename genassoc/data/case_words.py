@@ -1,0 +1,139 @@
+"""Words that say "control" or "case": a closed table of five languages, and the two values of an arm or of sex.
+
+Words are compared without letter case, accents and punctuation (`plain_word`). Nothing here looks at the alphabet, and codes of
+sex are no cases: of M and F neither is known.
+"""
+
+import re
+import unicodedata
+from typing import Literal
+
+from genassoc.data.number_spellings import looks_missing
+
+Meaning = Literal["control", "case"]
+
+# Each of these says by itself who is a control, or a case, whatever the other word is.
+_CONTROLS = """
+    control controls healthy unaffected normal nonaffected noncase noncases disease-free undiseased
+    temoin temoins sain saine sains saines indemne indemnes
+    kontrolle kontrollen gesund gesunde gesunder kontrollperson kontrollpersonen
+    controles sano sana sanos sanas
+    controllo controlli sani sane
+"""
+_CASES = """
+    case cases affected diseased sick ill patient patients
+    malade malades atteint atteinte atteints atteintes
+    krank kranke kranker erkrankt erkrankte betroffen betroffene betroffener
+    enfermo enferma enfermos enfermas afectado afectada afectados afectadas
+    malato malata malati malate affetto affetta affetti affette
+"""
+# These say it beside each other only: of "no" and "T2D", or of "Fall" and "Spring", nothing is known.
+_PAIRS = """
+    no:yes n:y non:oui nein:ja n:j no:si
+    false:true f:t faux:vrai falsch:wahr falso:verdadero falso:vero
+    negative:positive neg:pos negatif:positif negative:positive negativ:positiv negativo:positivo
+    absent:present absente:presente abwesend:anwesend ausente:presente assente:presente
+    never:ever none:any jamais:deja nie:jemals nunca:alguna vez mai:qualche volta
+    alive:dead alive:deceased survived:died living:dead survivor:nonsurvivor
+    vivant:decede vivante:decedee vivant:mort lebend:tot lebend:verstorben lebt:verstorben vivo:muerto vivo:fallecido
+    viva:fallecida vivo:morto vivo:deceduto viva:deceduta
+    kontrolle:fall kontrollen:falle kontrolle:falle temoin:cas temoins:cas control:caso controles:casos
+    controllo:caso controlli:casi sano:caso sana:caso sain:cas gesund:fall
+    nonresponder:responder nonrepondeur:repondeur nonrespondeur:respondeur nonresponder:ansprechend
+    norespondedor:respondedor nonrisponditore:risponditore nonresponsive:responsive
+    unexposed:exposed untreated:treated uninfected:infected
+"""
+# One of two arms is what the other is compared with.
+_REFERENCE_ARMS = """
+    placebo control controls controlarm comparator sham untreated usualcare standardofcare soc standard vehicle nodrug notreatment
+    temoin temoins nontraite kontrolle kontrollen unbehandelt scheinmedikament sintratamiento notratado controllo nontrattato
+"""
+_NEGATED = re.compile(r"(?:non|not|no|un|without|nicht|kein|keine|ohne|pas|sans|sin|senza)(?P<rest>.+)")
+
+
+def plain_word(text: str) -> str:
+    """A word without letter case, accents, blanks and punctuation: "Non-Répondeur " -> "nonrepondeur"."""
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(mark for mark in decomposed if mark.isalnum()).casefold()
+
+
+def plain_spelling(text: str) -> str:
+    """A text without letter case, accents and doubled blanks; punctuation stays: "A+" is not "A-"."""
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    return " ".join("".join(mark for mark in decomposed if not unicodedata.combining(mark)).split())
+
+
+_STRONG: dict[str, Meaning] = {plain_word(word): "control" for word in _CONTROLS.split()}
+_STRONG |= {plain_word(word): "case" for word in _CASES.split()}
+
+
+def _pairs() -> frozenset[tuple[str, str]]:
+    found = re.findall(r"([^\s:]+):((?:alguna vez|qualche volta)|[^\s:]+)", _PAIRS)
+    return frozenset((plain_word(control), plain_word(case)) for control, case in found)
+
+
+PAIRS = _pairs()
+_WEAK: dict[str, set[Meaning]] = {}
+for _control, _case in PAIRS:
+    _WEAK.setdefault(_control, set()).add("control")
+    _WEAK.setdefault(_case, set()).add("case")
+_ARMS = frozenset(plain_word(word) for word in _REFERENCE_ARMS.split())
+
+
+def meanings(word: str) -> set[Meaning]:
+    """What a word may say of a sample: nothing, "control", "case", or (as "n" of two languages) either."""
+    plain = plain_word(word)
+    return {_STRONG[plain]} if plain in _STRONG else _WEAK.get(plain, set())
+
+
+def control_and_case(first: str, second: str) -> tuple[str, str] | None:
+    """Two words as (control, case); None where they do not say which is which.
+
+    They say it as a pair of the table ("non" and "oui"), as a word and its negation ("responder" and "non-responder"), or by
+    one word that is clear by itself beside one that does not say the same ("temoin" and "T2D").
+    """
+    one, two = plain_word(first), plain_word(second)
+    if one == two:
+        return None
+    orders = ((first, second, one, two), (second, first, two, one))
+    for control, case, low, high in orders:
+        if (low, high) in PAIRS:
+            return control, case
+    for control, case, low, high in orders:
+        negated = _NEGATED.fullmatch(low)
+        if negated and negated["rest"] == high:
+            return control, case
+    if looks_missing(first) or looks_missing(second):
+        return None  # "malade" beside "N/A" says nothing of controls
+    clear: set[tuple[str, str]] = set()
+    for control, case, low, high in orders:
+        if _STRONG.get(low) == "control" and "control" not in meanings(high):
+            clear.add((control, case))
+        if _STRONG.get(high) == "case" and "case" not in meanings(low):
+            clear.add((control, case))
+    return clear.pop() if len(clear) == 1 else None
+
+
+def why_unclear(first: str, second: str) -> str:
+    """Why two words do not say which of them is the case."""
+    missing = [word for word in (first, second) if looks_missing(word)]
+    if missing:
+        return f"{missing[0]} looks like a missing value, and then there are no two values"
+    both = meanings(first) & meanings(second)
+    if both:
+        return f"both say {' or '.join(sorted(both))}"
+    if not meanings(first) and not meanings(second):
+        return "neither is a word that says so (control, case, affected, healthy, yes, no, ... in five languages)"
+    return "they are no pair of words that says so"
+
+
+def reference_and_other(first: str, second: str) -> tuple[str, str] | None:
+    """Two arms as (what is compared with, the other): "placebo" and "drug"; None where they do not say."""
+    if looks_missing(first) or looks_missing(second):
+        return control_and_case(first, second)
+    known = [plain_word(word) in _ARMS for word in (first, second)]
+    if known == [True, False]:
+        return first, second
+    if known == [False, True]:
+        return second, first
+    return control_and_case(first, second)

@@ -1,0 +1,77 @@
+"""Missing codes: values that mean "missing", of one column or of all columns of a table."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from genassoc.errors import PhenotypeError
+
+EVERY_COLUMN = "*"
+
+
+@dataclass(frozen=True)
+class MissingCodes:
+    """Which values mean "missing" in which columns.
+
+    Attributes
+    ----------
+    everywhere : tuple of str or None
+        Codes of every column; None when nothing was said of every column, which keeps the check for an undeclared -9 on.
+    columns : mapping of str to tuple of str
+        Codes of single columns, beside those of every column.
+    """
+
+    everywhere: tuple[str, ...] | None = None
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, given: "Sequence[str] | Mapping[str, Sequence[str]] | MissingCodes | None") -> "MissingCodes":
+        """A list of codes of every column, or a mapping of columns to lists ("*" is every column).
+
+        Raises
+        ------
+        PhenotypeError
+            It is neither.
+        """
+        if given is None:
+            return cls()
+        if isinstance(given, MissingCodes):
+            return given
+        if isinstance(given, Mapping):
+            lists = {str(name): _codes(codes, f"missing_codes['{name}']") for name, codes in given.items()}
+            return cls(lists.pop(EVERY_COLUMN, None), lists)
+        return cls(_codes(given, "missing_codes"))
+
+    def for_column(self, name: str) -> tuple[str, ...]:
+        """The codes of a column."""
+        return (*(self.everywhere or ()), *self.columns.get(name, ()))
+
+    def covers(self, name: str) -> bool:
+        """Whether something was declared for a column, so that a -9 there is dealt with."""
+        return self.everywhere is not None or name in self.columns
+
+    def plain(self) -> Any:
+        """As JSON and TOML have it: None, a list, or a table."""
+        if not self.columns:
+            return None if self.everywhere is None else list(self.everywhere)
+        own = {name: list(codes) for name, codes in self.columns.items()}
+        return own if self.everywhere is None else {EVERY_COLUMN: list(self.everywhere), **own}
+
+    def key(self) -> Any:
+        """What a fingerprint holds of it; a list as it always was."""
+        return self.everywhere if not self.columns else (self.everywhere, sorted(self.columns.items()))
+
+
+def _codes(given: Any, what: str) -> tuple[str, ...]:
+    if isinstance(given, str):
+        given = (given,)
+    if not isinstance(given, Sequence | set | frozenset):
+        raise PhenotypeError(
+            f'{what} is a list of values such as ["-9"], or a mapping of columns to such lists, not {given!r}'
+        )
+    return tuple(_plain(code) for code in given)
+
+
+def _plain(code: Any) -> str:
+    text = str(code).strip()
+    return text.removesuffix(".0") if isinstance(code, float) else text
