@@ -145,7 +145,7 @@ def test_everybody_has_two_copies_in_the_pseudo_autosomal_part(contig):
 def test_contigs_taken_for_autosomes_are_among_the_notes_where_sex_is_given():
     assert any("taken for autosomes" in note for note in cohort_on("GL000220.1").notes)
     assert cohort_on("GL000220.1", sex=None).notes == ()
-    assert cohort_on("chr7").notes == ()
+    assert not any("autosomes" in note for note in cohort_on("chr7").notes)
 
 
 @pytest.mark.parametrize(
