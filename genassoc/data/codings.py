@@ -9,7 +9,7 @@ import polars as pl
 
 from genassoc.data.case_words import control_and_case, plain_word, reference_and_other, why_unclear
 from genassoc.data.columns import NUMBER
-from genassoc.data.number_spellings import declaration, genotype_hint, looks_missing
+from genassoc.data.number_spellings import genotype_hint, missing_among
 from genassoc.data.phenotypes import Phenotypes
 from genassoc.data.sex_words import FEMALE, MALE, are_sexes, sex_meaning
 from genassoc.errors import PhenotypeError
@@ -213,10 +213,7 @@ def _undecided(phenotypes: Phenotypes, trait: str, text: pl.Series, found: list[
     zero = ""
     if set(found) == {"0", "2"}:
         zero = f" (in PLINK's coding 0 is missing; then all are cases: --missing-code {trait}=0)"
-    missing = [value for value in found if looks_missing(value)]
-    if missing:
-        codes, flags = declaration(trait, missing)
-        zero += f"; if it means missing, declare it: missing_codes={codes} ({flags})"
+    zero += missing_among(trait, found)
     return (
         f"{phenotypes.source}: the trait '{trait}' has the two values {first} ({n_first} samples) and {second} ({n_second} samples), "
         f"and which of them is the case is not known: {why}{zero}. {_both_ways(trait, first, second)}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from genassoc.data.codings import arm_coding
-from genassoc.data.number_spellings import declaration, looks_missing
+from genassoc.data.number_spellings import missing_among
 from genassoc.data.phenotypes import Phenotypes, formula_variables
 from genassoc.errors import PhenotypeError
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
@@ -56,7 +56,7 @@ def read_modifier(phenotypes: Phenotypes, rows: Int64Array, name: str, complete:
             raise PhenotypeError(
                 f"{where} is text of {len(found)} values ({shown}), and an interaction is with two arms or with a number: "
                 "make a column of two of them (missing elsewhere), one for each comparison, or code them as numbers"
-                + _missing_among(name, found)
+                + missing_among(name, found)
             )
         if len(found) == 2:
             coding = arm_coding(phenotypes, name, *found)
@@ -80,15 +80,6 @@ def read_modifier(phenotypes: Phenotypes, rows: Int64Array, name: str, complete:
     if 0.0 not in levels:
         note += f" (nobody has E = 0: read 'add|E={words[0]}' and 'add|E={words[1]}')"
     return Modifier(name, values, arms, (note,))
-
-
-def _missing_among(name: str, found: list[str]) -> str:
-    """How to declare those of some values that are spellings of missing; empty where there are none."""
-    missing = [value for value in found if looks_missing(value)]
-    if not missing:
-        return ""
-    codes, flags = declaration(name, missing)
-    return f"; if {', '.join(map(repr, missing))} means missing, declare it: missing_codes={codes} ({flags})"
 
 
 def with_main_effect(

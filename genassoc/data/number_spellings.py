@@ -145,6 +145,15 @@ def declaration(column: str, codes: Sequence[str]) -> tuple[str, str]:
     return f'{{"{column}": [{listed}]}}', flags
 
 
+def missing_among(column: str, values: Sequence[str]) -> str:
+    """How to declare those of a column's values that look missing, as the end of a sentence; empty where none does."""
+    missing = [value for value in values if looks_missing(value)]
+    if not missing:
+        return ""
+    codes, flags = declaration(column, missing)
+    return f"; if {', '.join(map(repr, missing))} means missing, declare it: missing_codes={codes} ({flags})"
+
+
 def _quoted(text: str) -> str:
     return text if re.fullmatch(r"[\w=.:,@%/+-]+", text) else "'" + text.replace("'", "'\\''") + "'"
 

@@ -8,7 +8,7 @@ import polars as pl
 
 from genassoc.data.codings import text_of
 from genassoc.data.columns import NUMBER
-from genassoc.data.number_spellings import declaration, looks_missing
+from genassoc.data.number_spellings import missing_among
 from genassoc.data.phenotypes import Phenotypes
 from genassoc.errors import PhenotypeError
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
@@ -100,7 +100,7 @@ def ordered_levels(
     if strange:
         raise PhenotypeError(
             f"{phenotypes.source}: the trait '{trait}' has {', '.join(map(repr, strange[:_SHOWN]))}, which "
-            f"{'is' if len(strange) == 1 else 'are'} not among the levels {', '.join(levels)}; it has {shown}{_missing_among(trait, strange)}"
+            f"{'is' if len(strange) == 1 else 'are'} not among the levels {', '.join(levels)}; it has {shown}{missing_among(trait, strange)}"
         )
     places = text.replace_strict(list(levels), list(range(len(levels))), default=None, return_dtype=pl.Float64)
     return places.fill_null(float("nan")).to_numpy().copy(), " < ".join(levels)
@@ -109,14 +109,6 @@ def ordered_levels(
 def _as_number(level: str) -> str:
     """A level as numbers are written in text: "2.0" is 2."""
     return level.removesuffix(".0") if re.fullmatch(NUMBER, level) else level
-
-
-def _missing_among(trait: str, strange: Sequence[str]) -> str:
-    missing = [value for value in strange if looks_missing(value)]
-    if not missing:
-        return ""
-    codes, flags = declaration(trait, missing)
-    return f"; if {', '.join(map(repr, missing))} means missing, declare it: missing_codes={codes} ({flags})"
 
 
 def _numbered_levels(phenotypes: Phenotypes, trait: str, rows: Int64Array) -> tuple[Float64Array, str]:
