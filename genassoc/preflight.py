@@ -13,8 +13,9 @@ from genassoc import analysis, api, estimate
 from genassoc.config import Config, problems_of, read_tables
 from genassoc.data.cohort import Cohort
 from genassoc.data.design import Kind, build_design
+from genassoc.data.formula_parser import parse_formula
 from genassoc.data.outcomes import exposure_values
-from genassoc.data.phenotypes import Phenotypes, formula_variables
+from genassoc.data.phenotypes import Phenotypes
 from genassoc.data.weights import read_weights
 from genassoc.engine.budget import check_before_fitting
 from genassoc.errors import GenassocError
@@ -133,7 +134,8 @@ def _check_columns(config: Config, phenotypes: Phenotypes, rows: Int64Array, fou
         found.attempt(partial(phenotypes.resolve, [config.model["matched"]], "matched set"))
     names = covariates
     if isinstance(names, str):
-        names = found.attempt(partial(formula_variables, names)) or () if names.strip() else ()
+        formula = found.attempt(partial(parse_formula, names, phenotypes.table.columns)) if names.strip() else None
+        names = formula.columns if formula is not None else ()
     for name in names:
         found.attempt(partial(build_design, phenotypes, rows, (), [name]))
     if len(found.problems) > n_before:

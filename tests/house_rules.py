@@ -60,7 +60,6 @@ DOORS = {
     "allel": ("api.py",),
     "pysam": ("formats/",),
     "isal": ("formats/",),
-    "formulaic": ("data/phenotypes.py",),
     "statsmodels": ("explanation/reference_fits.py", "explanation/reference_sampled.py"),
     "matplotlib": ("plots/",),
     "rich": ("cli.py", "progress.py"),
@@ -68,7 +67,7 @@ DOORS = {
 }
 # Slow to import: only inside the functions that need them, so that `import genassoc` is quick.
 LAZY = {
-    "zarr", "dask", "distributed", "fsspec", "allel", "pysam", "formulaic", "statsmodels", "matplotlib", "pandas",
+    "zarr", "dask", "distributed", "fsspec", "allel", "pysam", "statsmodels", "matplotlib", "pandas",
     "scipy.stats",  # half a second
 }  # fmt: skip
 NO_TABLES = ("kernels/", "stats/", "methods/")  # numpy in, numpy out: no polars, pandas or pyarrow
