@@ -12,8 +12,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 
 from genassoc.data.formula import (
+    MAX_COLUMNS,
+    MAX_LEVELS,
     Call,
     Column,
     Crossing,
@@ -78,7 +81,7 @@ def dense_covariates(phenotypes: Phenotypes, rows: Int64Array, covariates: Seque
     else:
         used = dict.fromkeys(phenotypes.resolve(covariates, "covariate"))
         terms = [frozenset((Column(name),)) for name in used]
-    table = _Table(phenotypes, rows, used)
+    table = _Table(phenotypes, rows, used, frozenset() if formula is None else formula.categories)
     found = [_Part("intercept", np.ones(rows.size))]
     for term in sorted(terms, key=len):
         found += table.term(term)
@@ -131,13 +134,15 @@ def _written_out(node: Node) -> list[frozenset[Node]]:
 class _Table:
     """Values of the columns that are used, and the parts of terms made of them."""
 
-    def __init__(self, phenotypes: Phenotypes, rows: Int64Array, used: Iterable[str]) -> None:
-        self.n = rows.size
+    def __init__(self, phenotypes: Phenotypes, rows: Int64Array, used: Iterable[str], as_text: frozenset[str]) -> None:
+        self.n, self.source = rows.size, phenotypes.source
+        self.n_columns = 0
         self.numbers: dict[str, list[float]] = {}
         self.words: dict[str, list[str | None]] = {}
         self.complete: BoolArray = np.ones(rows.size, dtype=bool)
         for name in used:
-            if phenotypes.looks_numeric(name, rows):
+            coded = name in as_text and phenotypes.table[name].dtype == pl.String
+            if phenotypes.looks_numeric(name, rows) and not coded:
                 self.numbers[name] = phenotypes.numbers(name, rows).tolist()
                 lacks = [math.isnan(value) for value in self.numbers[name]]
             else:
@@ -147,7 +152,15 @@ class _Table:
 
     def term(self, term: frozenset[Node]) -> list[_Part]:
         """Products of all columns of the factors; those without a reference level first."""
-        made = [self.factor(factor) for factor in sorted(term, key=text_of)]
+        try:
+            made = [self.factor(factor) for factor in sorted(term, key=text_of)]
+        except (ArithmeticError, LookupError, ValueError) as error:
+            raise PhenotypeError(
+                f"{self.source}: {':'.join(map(text_of, term))} cannot be laid out for these samples ({error!r})"
+            ) from None
+        self.n_columns += math.prod(map(len, made))
+        if self.n_columns > 4 * MAX_COLUMNS:
+            raise PhenotypeError(f"{self.source}: the covariates make more than {4 * MAX_COLUMNS:,} columns")
         found = [
             _Part(
                 ":".join(part.name for part in choice),
@@ -179,10 +192,10 @@ class _Table:
         """A column a level, the reference's (the first, unless named) last."""
         own: Sequence[float | str | None] = self.words[column] if column in self.words else self.numbers[column]
         present = sorted({value for value, here in zip(own, self.complete) if here})  # type: ignore[type-var]
-        if reference is None:
-            first = present[0]
-        else:
-            first = next(level for level in present if _same_level(level, reference))
+        if len(present) > MAX_LEVELS:
+            raise PhenotypeError(f"{self.source}: {label} has {len(present):,} levels")
+        named = present if reference is None else [level for level in present if _same_level(level, reference)]
+        first = named[0]
         indicator = {level: np.array([value == level for value in own], dtype=np.float64) for level in present}
         return [
             _Part(f"{label}[{level}]", indicator[level], int(level == first))
@@ -250,12 +263,15 @@ def _spread(values: Float64Array, at: list[int], n: int) -> Float64Array:
 
 
 def _curve(factor: Call, x: list[float]) -> list[Float64Array]:
-    """Columns of poly, bs, ns or cr at all values x (n,), the constant left to the model."""
+    """Columns of poly, bs, ns or cr at all values x (n,)."""
+    if factor.option("raw"):
+        powers = range(1, int(factor.option("degree") or 1) + 1)  # type: ignore[arg-type]
+        return [np.array([math.pow(value, power) for value in x]) for power in powers]
     low, high = min(x), max(x)
     u = np.array([(value - low) / (high - low) for value in x])  # 0 to 1
     if factor.function == "poly":
         degree = int(factor.option("degree") or 1)  # type: ignore[arg-type]
-        return list(np.polynomial.legendre.legvander(2.0 * u - 1.0, degree)[:, 1:].T)
+        return [column - column.mean() for column in np.polynomial.legendre.legvander(2.0 * u - 1.0, degree)[:, 1:].T]
     fixed = {"bs": int(factor.option("degree") or 3), "ns": 1, "cr": 2}[factor.function]  # type: ignore[arg-type]
     given, df = factor.option("knots"), factor.option("df")
     inner = list(given) if isinstance(given, tuple) else []
@@ -264,7 +280,9 @@ def _curve(factor: Call, x: list[float]) -> list[Float64Array]:
         n_knots = int(df) - fixed
         inner = [_quantile(ranked, k / (n_knots + 1)) for k in range(1, n_knots + 1)]
     knots = [(knot - low) / (high - low) for knot in inner]
-    return _de_boor(u, knots, fixed) if factor.function == "bs" else _truncated_powers(u, knots)
+    if factor.function == "bs":
+        return _de_boor(u, knots, fixed)
+    return _truncated_powers(u, knots) + ([np.ones(u.size)] if factor.function == "cr" else [])
 
 
 def _quantile(ranked: list[float], share: float) -> float:

@@ -129,7 +129,8 @@ def build_design(
         used = () if isinstance(covariates, str) else phenotypes.resolve(covariates, "covariate")
     _check_names(phenotypes, trait_names, used)
 
-    values = {name: _covariate_values(phenotypes, name, rows) for name in used}
+    as_text = frozenset() if formula is None else formula.categories
+    values = {name: _covariate_values(phenotypes, name, rows, name in as_text) for name in used}
     missing = {name: _missing(column) for name, column in values.items()}
     complete = ~np.logical_or.reduce([np.zeros(rows.size, dtype=bool), *missing.values()])
     if not complete.any():
@@ -177,9 +178,9 @@ def _check_names(phenotypes: Phenotypes, traits: tuple[str, ...], covariates: tu
         )
 
 
-def _covariate_values(phenotypes: Phenotypes, name: str, rows: Int64Array) -> Array:
-    """A covariate of all samples: float64 with NaN, or object array of str with None."""
-    if phenotypes.looks_numeric(name, rows):
+def _covariate_values(phenotypes: Phenotypes, name: str, rows: Int64Array, as_text: bool) -> Array:
+    """A covariate of all samples: float64 with NaN, or object array of str with None; ``as_text`` where any value is no number."""
+    if phenotypes.looks_numeric(name, rows) and not (as_text and phenotypes.table[name].dtype == pl.String):
         return phenotypes.numbers(name, rows)
     return np.array(phenotypes.labels(name, rows).to_list(), dtype=object)
 

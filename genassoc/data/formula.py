@@ -8,7 +8,7 @@ arithmetic. `genassoc.data.formula_parser` makes the tree; `genassoc.data.formul
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, TypeGuard
 
 from genassoc.errors import PhenotypeError
 
@@ -23,6 +23,8 @@ MAX_TERMS = 1_000  # after * and ** are written out
 MAX_WORK = 200_000  # products looked at on the way
 MAX_FACTORS = 8  # of a term: a product of more is no covariate
 MAX_POWER = 8
+MAX_COLUMNS = 2_000
+MAX_LEVELS = 1_000  # a categorical covariate with more is an identifier; its columns would not fit in memory
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,13 @@ class Formula:
         """Names of the table's columns that it uses, sorted."""
         return tuple(sorted({name for term in self.terms for factor in term for name in columns_of(factor)}))
 
+    @property
+    def categories(self) -> frozenset[str]:
+        """Columns that are used in C() and nowhere else."""
+        factors = [factor for term in self.terms for factor in term]
+        coded = {name for factor in factors if _is_coded(factor) for name in columns_of(factor)}
+        return frozenset(coded - {name for factor in factors if not _is_coded(factor) for name in columns_of(factor)})
+
     def holds_in_other_terms(self, column: str) -> str | None:
         """The first term that a column is in other than by itself, as text, or None."""
         for term in self.terms:
@@ -148,9 +157,11 @@ def _is_alone(term: Term, column: str) -> bool:
     if len(term) != 1:
         return False
     factor = term[0]
-    if isinstance(factor, Call) and factor.function == "C":
-        return factor.argument == Column(column)
-    return factor == Column(column)
+    return factor == Column(column) or (_is_coded(factor) and factor.argument == Column(column))
+
+
+def _is_coded(factor: Factor) -> TypeGuard[Call]:
+    return isinstance(factor, Call) and factor.function == "C"
 
 
 def columns_of(node: Node) -> Iterator[str]:
@@ -286,11 +297,14 @@ class _Expansion:
         return tuple(factors[number] for number in numbers)
 
     def text(self, numbers: _Numbers) -> str:
-        return text_of_term(self.term(numbers))
+        text = text_of_term(self.term(numbers))
+        return text if len(text) <= 100 else f"{text[:97]}..."
 
     def of(self, node: Node, inside: str = "") -> _Terms:
         """Terms of a part of a formula; ``inside`` is the operator whose part it is."""
         if isinstance(node, Column | Call):
+            if next(columns_of(node), None) is None:
+                raise PhenotypeError(f"{text_of(node)[:100]} is of no column: a constant, as the intercept is")
             number = self.numbers.setdefault(node, len(self.numbers))
             return {frozenset((number,)): (number,)}
         if isinstance(node, Number):
@@ -337,12 +351,14 @@ class _Expansion:
 
     def crossed(self, left: _Terms, right: _Terms, sign: str) -> _Terms:
         """Products of each with each, with the terms themselves before them for ``*``."""
-        if len(left) == 1 and left.keys() == right.keys():
-            (numbers,) = left.values()
-            name = self.text(numbers)
-            raise PhenotypeError(
-                f"'{name}{sign}{name}' is {name} in a formula, where a factor is in a product once; {self.square(numbers)}"
-            )
+        if len(left) == len(right) == 1:
+            (first,), (second,) = left.values(), right.values()
+            twice = tuple(number for number in second if number in first)
+            if twice:
+                raise PhenotypeError(
+                    f"{self.text(twice)} is in the product {self.text(first)}{sign}{self.text(second)} twice, and in a formula a "
+                    f"factor is in a product once; {self.square(twice)}"
+                )
         found: _Terms = {}
         if sign == "*":
             for numbers in (*left.values(), *right.values()):

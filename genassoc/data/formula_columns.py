@@ -16,6 +16,8 @@ import numpy as np
 from genassoc.data.formula import (
     BASES,
     CENTRED,
+    MAX_COLUMNS,
+    MAX_LEVELS,
     Call,
     Column,
     Factor,
@@ -31,6 +33,7 @@ from genassoc.data.formula import (
     text_of,
     text_of_term,
 )
+from genassoc.data.formula_words import shown
 from genassoc.errors import PhenotypeError
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.function_bases import (
@@ -41,8 +44,6 @@ from genassoc.stats.function_bases import (
     quantile_knots,
 )
 
-MAX_COLUMNS = 2_000
-MAX_LEVELS = 1_000  # a categorical covariate with more is an identifier; its columns would not fit in memory
 _LARGEST = 1e100  # squares of larger values are beyond what a double holds
 
 _FUNCTIONS: dict[str, Callable[[Float64Array], Float64Array]] = {
@@ -158,7 +159,7 @@ def _check_whole(formula: Formula, used: set[str]) -> None:
     """Every column that the terms name has been read: nothing is left out silently."""
     lost = set(formula.columns) - used
     if lost:
-        raise PhenotypeError(f"the formula '{formula.text}' lost {', '.join(sorted(lost))}: please report this")
+        raise PhenotypeError(f"the formula '{shown(formula.text)}' lost {', '.join(sorted(lost))}: please report this")
 
 
 def _check_values(
@@ -169,7 +170,7 @@ def _check_values(
     if bad.any():
         at, column = (int(found[0]) for found in np.nonzero(bad))
         raise PhenotypeError(
-            f"{samples.source}: the formula '{formula.text}' gives {matrix[at, column]:g} for {names[column]} of "
+            f"{samples.source}: the formula '{shown(formula.text)}' gives {matrix[at, column]:g} for {names[column]} of "
             f"{int(bad.any(axis=1).sum())} samples, first in {samples.where(int(np.flatnonzero(complete)[at]))}; no model can "
             "use numbers beyond 1e100"
         )
@@ -291,7 +292,7 @@ class _Layout:
         names = dict.fromkeys(columns_of(node))
         its = ", ".join(f"{name} is {float(self.values[name][first]):g}" for name in names)
         raise PhenotypeError(
-            f"{self.samples.source}: the formula '{self.formula.text}' gives {result[bad[0]]:g} for {text_of(node)} of {bad.size:,} "
+            f"{self.samples.source}: the formula '{shown(self.formula.text)}' gives {result[bad[0]]:g} for {shown(text_of(node))} of {bad.size:,} "
             f"samples, first in {self.samples.where(first)}, where {its}. A value that a covariate cannot have is not left out "
             "silently: change the formula, or write NA in the table"
         )
@@ -313,7 +314,7 @@ class _Layout:
             total += sum(self.width(others, coded) for coded in parts)
             if total > MAX_COLUMNS:
                 raise PhenotypeError(
-                    f"{self.samples.source}: the formula '{self.formula.text}' makes more than {MAX_COLUMNS:,} columns (at "
+                    f"{self.samples.source}: the formula '{shown(self.formula.text)}' makes more than {MAX_COLUMNS:,} columns (at "
                     f"{text_of_term(term)}): as covariates they would use up the data. Group categories into fewer levels"
                 )
             found.append((term, parts))
@@ -395,8 +396,10 @@ def _basis(factor: Call, x: Float64Array) -> Float64Array:
     if isinstance(df, float):
         if df < n_fixed:
             raise BasisError(f"df is at least {n_fixed}")
-        # cr counts the constant among its df and puts knots at quantiles of the different values, as mgcv does
+        # cr has the constant among its df and puts knots at quantiles of the different values, as mgcv does
         knots = quantile_knots(np.unique(x) if factor.function == "cr" else x, int(df) - n_fixed)
     if factor.function == "bs":
         return b_splines(x, knots, n_fixed)
-    return natural_splines(x, knots)
+    straight = natural_splines(x, knots)
+    # as in mgcv and formulaic, cr spans the constant too, which matters in a product
+    return np.column_stack([straight, np.ones(x.size)]) if factor.function == "cr" else straight

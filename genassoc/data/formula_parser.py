@@ -1,13 +1,11 @@
-"""The text of a formula of covariates: its words, and the syntax tree that they make.
+"""A formula of covariates is read: the syntax tree that its words make.
 
-A tokenizer and a parser by recursive descent over a closed grammar; docs/cohort.md has its table. What is not in it is refused
-by name. No text is ever evaluated.
+A parser by recursive descent over a closed grammar; docs/cohort.md has its table. What is not in it is refused by name. No
+text is ever evaluated.
 """
 
 import re
-import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import pairwise
 
@@ -33,14 +31,9 @@ from genassoc.data.formula import (
     quoted,
     terms_of,
 )
+from genassoc.data.formula_words import ALLOWED, Token, shown, tokens_of
 from genassoc.errors import PhenotypeError
 
-ALLOWED = (
-    "A formula holds columns (any name in backticks), + - : * ** ( ) 0 1, C(), I() of arithmetic, and the functions "
-    + ", ".join(FUNCTIONS[2:])
-)
-_NUMBER = re.compile(r"([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
-_SIGNS = "+-*/:^(),=~[]"
 _INSTEAD = {
     "np.log": "log", "np.log2": "log2", "np.log10": "log10", "np.exp": "exp", "np.sqrt": "sqrt", "np.abs": "abs",
     "np.square": "square", "ln": "log", "factor": "C", "as.factor": "C", "cs": "cr or ns", "rcs": "ns", "s": "ns",
@@ -54,26 +47,9 @@ _OPTIONS = {
     "cr": ("df", "knots"),
 }
 _LARGEST = {"degree": 20, "df": 100}
-_COMPARED = " (a comparison is a column of its own: make it in the table)"
-_MEANT = {
-    "<": _COMPARED, ">": _COMPARED, "=": _COMPARED, "!": _COMPARED, "%": " (a %in% b is a:b here)",
-    "|": " (groups of a mixed model are no covariates)", "\u2212": " (write -)", "\u2013": " (write -)", "\u2014": " (write -)",
-    "\u00d7": " (write *)", "\u2019": " (write ')", "\u2018": " (write ')", "\u201c": ' (write ")', "\u201d": ' (write ")',
-}  # fmt: skip
 _TREATMENT = ("Treatment", "contr.treatment", "treatment")
 _REFERENCE = ("ref", "reference", "base")
 _TRUTH = {"True": True, "TRUE": True, "T": True, "False": False, "FALSE": False, "F": False}
-
-
-@dataclass(frozen=True)
-class _Token:
-    """kind: "name", "number", "text", "end", or the sign itself; ``name`` tokens that were in backticks are ``quoted``."""
-
-    kind: str
-    value: str
-    start: int
-    stop: int
-    quoted: bool = False
 
 
 def parse_formula(text: str, columns: Sequence[str]) -> Formula:
@@ -95,19 +71,20 @@ def parse_formula(text: str, columns: Sequence[str]) -> Formula:
     if len(text) > MAX_LENGTH:
         raise PhenotypeError(f"a formula of {len(text):,} characters is too long; {MAX_LENGTH:,} are the most")
     try:
-        parser = _Parser(_tokens(text, columns), text)
-        tree = parser.formula()
+        tree = _Parser(tokens_of(text, columns, _is_formula), text).formula()
         terms, refuses_intercept = terms_of(tree)
     except PhenotypeError as error:
-        raise PhenotypeError(f"the formula '{_shown(text)}' cannot be understood{_hint(text)}: {error}") from None
+        raise PhenotypeError(f"the formula '{shown(text)}' cannot be understood{_hint(text)}: {error}") from None
     _check_ranges(text, terms)
     return Formula(text, tree, terms, refuses_intercept)
 
 
-def _shown(text: str) -> str:
-    """A text for messages: on one line, without control characters, not too long."""
-    plain = "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in text.strip())
-    return plain if len(plain) <= 300 else f"{plain[:297]}..."
+def _is_formula(tokens: list[Token], text: str) -> bool:
+    try:
+        _Parser(tokens, text).formula()
+    except PhenotypeError:
+        return False
+    return True
 
 
 def _hint(text: str) -> str:
@@ -131,146 +108,10 @@ def _check_ranges(text: str, terms: tuple[Term, ...]) -> None:
         prefix, low = found["prefix"], min(int(found["first"]), int(found["last"]))
         written = [f"{prefix}{low + i}" for i in range(n)] if n <= 4 else [first, f"{prefix}{low + 1}", "...", last]
         raise PhenotypeError(
-            f"in the formula '{_shown(text)}', '{first}:{last}' is the product of two columns. For the columns from {first} to "
+            f"in the formula '{shown(text)}', '{first}:{last}' is the product of two columns. For the columns from {first} to "
             f'{last} give a list: covariates=["{first}:{last}"], or in a formula write {" + ".join(written)}; for the product '
             f"write {first}*{last} or I({first}*{last})"
         )
-
-
-# Words --------------------------------------------------------------------------------------------------
-
-
-def _is_name(letter: str) -> bool:
-    return letter.isalnum() or letter in "._" or unicodedata.category(letter).startswith("M")
-
-
-def _word_end(text: str, at: int) -> int:
-    while at < len(text) and _is_name(text[at]):
-        at += 1
-    return at
-
-
-def _tokens(text: str, columns: Sequence[str]) -> list[_Token]:
-    """The words of a formula. A name of a column that holds signs or blanks is one word where nothing else can be meant."""
-    names = frozenset(columns)
-    odd = sorted((name for name in names if _is_odd(name)), key=lambda name: (-len(name), name))
-    spelt: dict[str, list[str]] = {}
-    for name in names:
-        spelt.setdefault(unicodedata.normalize("NFC", name), []).append(name)
-    found: list[_Token] = []
-    at = 0
-    while at < len(text):
-        if text[at].isspace():
-            at += 1
-            continue
-        token = _column_at(text, at, odd, names) if _may_begin(found) else None
-        if token is None:
-            token = _token_at(text, at, names)
-        if token.kind == "name" and not token.quoted and token.value not in names:
-            alike = spelt.get(unicodedata.normalize("NFC", token.value), [])
-            if len(alike) == 1:  # the same letters, composed otherwise
-                token = _Token("name", alike[0], token.start, token.stop)
-        found.append(token)
-        at = token.stop
-    return [*found, _Token("end", "", len(text), len(text))]
-
-
-def _is_odd(name: str) -> bool:
-    return bool(name) and _is_name(name[0]) and not all(_is_name(letter) for letter in name)
-
-
-def _may_begin(found: list[_Token]) -> bool:
-    """Whether a column may stand next."""
-    return not found or found[-1].kind not in ("name", "number", "text", ")", "]")
-
-
-def _column_at(text: str, at: int, odd: list[str], names: frozenset[str]) -> _Token | None:
-    """The longest column with signs or blanks in its name that stands here, where its parts are no columns themselves."""
-    for name in odd:
-        stop = at + len(name)
-        if not text.startswith(name, at) or (stop < len(text) and _is_name(text[stop]) and _is_name(name[-1])):
-            continue
-        if _reads_otherwise(name, names):
-            raise PhenotypeError(
-                f"'{name}' is a column, and it can be read as a formula of other columns too: write {quoted(name)} for the "
-                "column, or put blanks around the operators, or brackets, for the formula"
-            )
-        return _Token("name", name, at, stop)
-    return None
-
-
-def _reads_otherwise(name: str, names: frozenset[str]) -> bool:
-    """Whether every word in a column's name is a column, a number or a function, and it parses as a formula."""
-    try:
-        tokens, at = [], 0
-        while at < len(name):
-            if name[at].isspace():
-                at += 1
-                continue
-            tokens.append(_token_at(name, at, names))
-            at = tokens[-1].stop
-        tokens.append(_Token("end", "", len(name), len(name)))
-        for token, after in pairwise(tokens):
-            if token.kind == "name" and token.value not in names and after.kind not in ("(", "="):
-                return False
-        _Parser(tokens, name).formula()
-    except PhenotypeError:
-        return False
-    return True
-
-
-def _token_at(text: str, at: int, names: frozenset[str]) -> _Token:
-    letter = text[at]
-    if letter == "`":
-        return _backticks(text, at)
-    if letter in "'\"":
-        stop = text.find(letter, at + 1)
-        if stop < 0:
-            raise PhenotypeError(f"a quotation mark ({letter}) is not closed")
-        return _Token("text", text[at + 1 : stop], at, stop + 1)
-    number = _NUMBER.match(text, at)
-    if number is not None and (number.end() == len(text) or not _is_name(text[number.end()])):
-        return _Token("number", number[0], at, number.end())
-    if _is_name(letter):
-        stop = _word_end(text, at)
-        return _Token("name", text[at:stop], at, stop)
-    for sign in ("**", "//", "==", "!=", "<=", ">=", "&&", "||", ":="):
-        if text.startswith(sign, at):
-            if sign == "**":
-                return _Token("**", sign, at, at + 2)
-            raise PhenotypeError(f"'{sign}' is not allowed{_MEANT.get(sign[0], '')}. {ALLOWED}")
-    if letter == "^":
-        return _Token("**", letter, at, at + 1)
-    if letter in _SIGNS:
-        return _Token(letter, letter, at, at + 1)
-    raise PhenotypeError(f"{_strange(text, at)} is not allowed{_MEANT.get(letter, '')}. {ALLOWED}")
-
-
-def _backticks(text: str, at: int) -> _Token:
-    parts, start = [], at + 1
-    while True:
-        stop = text.find("`", start)
-        if stop < 0:
-            raise PhenotypeError("a quotation mark (`) is not closed")
-        parts.append(text[start:stop])
-        if text[stop : stop + 2] != "``":
-            break
-        start = stop + 2
-    name = "`".join(parts)
-    if not name.strip():
-        raise PhenotypeError("there is no name between two backticks")
-    return _Token("name", name, at, stop + 1, quoted=True)
-
-
-def _strange(text: str, at: int) -> str:
-    letter = text[at]
-    if letter == "%":
-        word = re.match(r"%[^%\s]{0,10}%", text[at:])
-        return f"'{word[0] if word else letter}'"
-    if letter.isascii() and letter.isprintable():
-        return f"'{letter}'"
-    name = unicodedata.name(letter, "no name")
-    return f"the character U+{ord(letter):04X} ({name})"
 
 
 # Sentences ----------------------------------------------------------------------------------------------
@@ -279,14 +120,14 @@ def _strange(text: str, at: int) -> str:
 class _Parser:
     """Recursive descent over the tokens of one formula."""
 
-    def __init__(self, tokens: list[_Token], text: str) -> None:
+    def __init__(self, tokens: list[Token], text: str) -> None:
         self.tokens, self.text, self.at, self.depth = tokens, text, 0, 0
 
     @property
-    def now(self) -> _Token:
+    def now(self) -> Token:
         return self.tokens[self.at]
 
-    def take(self) -> _Token:
+    def take(self) -> Token:
         token = self.now
         self.at += token.kind != "end"
         return token
@@ -306,7 +147,7 @@ class _Parser:
         if token.kind == "end":
             return PhenotypeError(f"{what}; it ends too early")
         return PhenotypeError(
-            f"{what}, at '{_shown(self.text[token.start : token.start + 20])}' (character {token.start + 1})"
+            f"{what}, at '{shown(self.text[token.start : token.start + 20])}' (character {token.start + 1})"
         )
 
     def deeper(self) -> None:
@@ -336,8 +177,8 @@ class _Parser:
         if token.kind in ("name", "number", "text") and before.kind in ("name", "number"):
             both = self.text[before.start : token.stop]
             return PhenotypeError(
-                f"'{_shown(before.value)}' and '{_shown(token.value)}' stand beside each other without an operator; where a column's name holds "
-                f"the blank, write it in backticks: {quoted(_shown(both.strip('`')))}"
+                f"'{shown(before.value)}' and '{shown(token.value)}' stand beside each other without an operator; where a column's name holds "
+                f"the blank, write it in backticks: {quoted(shown(both.strip('`')))}"
             )
         if token.kind == "(" and before.kind == "name":
             return PhenotypeError(f"'{before.value}' is no function that is allowed here. {ALLOWED}")
@@ -377,7 +218,7 @@ class _Parser:
         token = self.take()
         if token.kind != "number" or not token.value.isdigit() or not 1 <= int(token.value[:6]) <= MAX_POWER:
             raise PhenotypeError(
-                f"the power '{_shown(token.value)}' is no whole number from 1 to {MAX_POWER}; arithmetic stands in I(), as I(age**2)"
+                f"the power '{shown(token.value)}' is no whole number from 1 to {MAX_POWER}; arithmetic stands in I(), as I(age**2)"
             )
         if self.now.kind == "**":
             raise self.unexpected("a power of a power is not clear")
@@ -406,11 +247,11 @@ class _Parser:
             return inner
         if token.kind == "text":
             raise PhenotypeError(
-                f"'{_shown(token.value)}' is a text; a column's name stands in backticks: {quoted(token.value)}"
+                f"'{shown(token.value)}' is a text; a column's name stands in backticks: {quoted(token.value)}"
             )
         raise self.unexpected("a covariate is missing")
 
-    def call(self, token: _Token) -> Call:
+    def call(self, token: Token) -> Call:
         """A function and its arguments; the name has been read."""
         name = token.value
         if name not in FUNCTIONS:
@@ -594,15 +435,15 @@ class _Parser:
             return inner
         if token.kind == "text":
             raise PhenotypeError(
-                f"'{_shown(token.value)}' is a text; a column's name stands in backticks: {quoted(token.value)}"
+                f"'{shown(token.value)}' is a text; a column's name stands in backticks: {quoted(token.value)}"
             )
         raise self.unexpected("a column or a number is missing")
 
 
-def _number(token: _Token) -> float:
+def _number(token: Token) -> float:
     value = float(token.value)
     if value in (float("inf"), 0.0) and re.search("[1-9]", re.split("[eE]", token.value)[0]):
-        raise PhenotypeError(f"the number {_shown(token.value)} is beyond what a double holds")
+        raise PhenotypeError(f"the number {shown(token.value)} is beyond what a double holds")
     return value
 
 
@@ -611,4 +452,4 @@ def _unknown_function(name: str) -> str:
         return f"'{name}()' is not allowed: write {_INSTEAD[name]}."
     close = get_close_matches(name.split(".")[-1], FUNCTIONS, n=2, cutoff=0.6)
     hint = f" Did you mean {' or '.join(f'{found}()' for found in close)}?" if close else ""
-    return f"'{_shown(name)}()' is not allowed.{hint}"
+    return f"'{shown(name)}()' is not allowed.{hint}"

@@ -54,12 +54,14 @@ def check_knots(x: Float64Array, knots: tuple[float, ...]) -> None:
     low, high = float(x.min()), float(x.max())
     if low == high:
         raise BasisError(f"all values are {low:g}")
-    outside = [knot for knot in knots if not low < knot < high]
+    outside = [knot for knot in knots if not low <= knot <= high]
     if outside:
         raise BasisError(f"the knot {outside[0]:g} is not inside the range of the values, {low:g} to {high:g}")
-    if len(set(knots)) < len(knots):
+    if len({low, *knots, high}) < len(knots) + 2:
+        shown = ", ".join(f"{knot:g}" for knot in knots[:10]) + (", ..." if len(knots) > 10 else "")
         raise BasisError(
-            f"knots coincide ({', '.join(f'{knot:g}' for knot in knots)}): too few different values ({np.unique(x).size})"
+            f"knots coincide with one another or with an end ({shown}; ends {low:g}, {high:g}): there are {np.unique(x).size} "
+            "different values; ask for fewer df, or for categories, C()"
         )
 
 
