@@ -255,12 +255,30 @@ def columns_read(formula, columns):
 
 
 def test_names_are_columns_where_nothing_else_can_be_meant():
-    odd = ["a", "b", "a-b", "c-d", "age (years)", "log(a)", "x`y", "2", "p+", "p", "q", "μ%", "e\u0301t\u00e9", "1e5"]
+    odd = [
+        "a",
+        "b",
+        "a-b",
+        "c-d",
+        "age (years)",
+        "log(a)",
+        "x`y",
+        "2",
+        "p+",
+        "p",
+        "q",
+        "μ%",
+        "e\u0301t\u00e9",
+        "1e5",
+        "1",
+    ]
     assert columns_read("c-d + a", odd) == ("a", "c-d")
     assert columns_read("`a-b`", odd) == ("a-b",) and columns_read("(a) + b - (a)", odd) == ("b",)
     assert columns_read("log( a )", odd) == ("a",) and columns_read("`log(a)`", odd) == ("log(a)",)
     assert columns_read("age (years)*a", odd) == ("a", "age (years)")
     assert columns_read("`x``y`", odd) == ("x`y",) and columns_read("`2` + I(2*a)", odd) == ("2", "a")
+    assert columns_read("% fat + a", [*odd, "% fat"]) == ("% fat", "a")
+    assert columns_read("`e\u0301t\u00e9`", ["\u00e9t\u00e9"]) == ("\u00e9t\u00e9",)
     assert columns_read("p+q", odd) == ("p", "q") and columns_read("μ% + a", odd) == ("a", "μ%")
     assert columns_read("\u00e9t\u00e9", odd) == ("e\u0301t\u00e9",)
     assert columns_read("~ a +\n b", odd) == ("a", "b")
@@ -268,6 +286,7 @@ def test_names_are_columns_where_nothing_else_can_be_meant():
         "a-b": "can be read as a formula",
         "log(a)": "can be read as a formula",
         "2": "written `2`",
+        "1 + a": "write `1`",
     }.items():
         with pytest.raises(PhenotypeError, match=words):
             parse_formula(text, odd)

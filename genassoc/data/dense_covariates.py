@@ -216,7 +216,8 @@ class _Table:
             return [_guarded(lambda base, exponent: math.pow(base, exponent), *pair) for pair in pairs]
         if isinstance(node, Sum):
             parts = [(sign, self.values(part, at)) for sign, part in node.parts]
-            return [math.fsum(sign * values[i] for sign, values in parts) for i in range(len(at))]
+            signed = [values if sign > 0 else [-value for value in values] for sign, values in parts]
+            return [math.fsum(together) for together in zip(*signed)]
         if isinstance(node, Product):
             found = [1.0] * len(at)
             for operator, part in node.parts:
@@ -234,7 +235,9 @@ class _Table:
             spread = math.sqrt(math.fsum(value * value for value in left) / max(len(of) - 1, 1))
             if node.function == "center":
                 return left
-            return [value / spread if spread > 1e-12 * max(map(abs, of)) else 0.0 for value in left]
+            if spread <= 1e-12 * max(map(abs, of), default=0.0):
+                return [0.0] * len(of)
+            return [value / spread for value in left]
         return [_guarded(_ONE_ARGUMENT[node.function], value) for value in of]
 
 

@@ -150,9 +150,9 @@ def formula_columns(
             names.append(text_of_term(term))
             columns.append(np.zeros(int(complete.sum())))
     _check_whole(formula, layout.used)
-    matrix = np.column_stack(columns) if columns else np.zeros((int(complete.sum()), 0))
-    _check_values(formula, names, matrix, complete, samples)
-    return tuple(names), matrix
+    for name, column in zip(names, columns):
+        _check_values(formula, name, column, complete, samples)
+    return tuple(names), np.column_stack(columns) if columns else np.zeros((int(complete.sum()), 0))
 
 
 def _check_whole(formula: Formula, used: set[str]) -> None:
@@ -162,17 +162,12 @@ def _check_whole(formula: Formula, used: set[str]) -> None:
         raise PhenotypeError(f"the formula '{shown(formula.text)}' lost {', '.join(sorted(lost))}: please report this")
 
 
-def _check_values(
-    formula: Formula, names: list[str], matrix: Float64Array, complete: BoolArray, samples: Samples
-) -> None:
-    with np.errstate(invalid="ignore"):
-        bad = ~(np.abs(matrix) <= _LARGEST)
-    if bad.any():
-        at, column = (int(found[0]) for found in np.nonzero(bad))
+def _check_values(formula: Formula, name: str, column: Float64Array, complete: BoolArray, samples: Samples) -> None:
+    bad = np.flatnonzero(~(np.abs(column) <= _LARGEST))
+    if bad.size:
         raise PhenotypeError(
-            f"{samples.source}: the formula '{shown(formula.text)}' gives {matrix[at, column]:g} for {names[column]} of "
-            f"{int(bad.any(axis=1).sum())} samples, first in {samples.where(int(np.flatnonzero(complete)[at]))}; no model can "
-            "use numbers beyond 1e100"
+            f"{samples.source}: the formula '{shown(formula.text)}' gives {column[bad[0]]:g} for {shown(name)} of {bad.size:,} "
+            f"samples, first in {samples.where(int(np.flatnonzero(complete)[bad[0]]))}; no model can use numbers beyond 1e100"
         )
 
 

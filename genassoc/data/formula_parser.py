@@ -71,7 +71,7 @@ def parse_formula(text: str, columns: Sequence[str]) -> Formula:
     if len(text) > MAX_LENGTH:
         raise PhenotypeError(f"a formula of {len(text):,} characters is too long; {MAX_LENGTH:,} are the most")
     try:
-        tree = _Parser(tokens_of(text, columns, _is_formula), text).formula()
+        tree = _Parser(tokens_of(text, columns, _is_formula), text, frozenset(columns)).formula()
         terms, refuses_intercept = terms_of(tree)
     except PhenotypeError as error:
         raise PhenotypeError(f"the formula '{shown(text)}' cannot be understood{_hint(text)}: {error}") from None
@@ -120,8 +120,8 @@ def _check_ranges(text: str, terms: tuple[Term, ...]) -> None:
 class _Parser:
     """Recursive descent over the tokens of one formula."""
 
-    def __init__(self, tokens: list[Token], text: str) -> None:
-        self.tokens, self.text, self.at, self.depth = tokens, text, 0, 0
+    def __init__(self, tokens: list[Token], text: str, columns: frozenset[str] = frozenset()) -> None:
+        self.tokens, self.text, self.columns, self.at, self.depth = tokens, text, columns, 0, 0
 
     @property
     def now(self) -> Token:
@@ -236,6 +236,10 @@ class _Parser:
                 raise PhenotypeError(
                     f"the number {token.value} is no covariate; only 0 and 1, the intercept, stand outside I(). A column of that "
                     f"name is written {quoted(token.value)}, arithmetic in I(), as I(2*age)"
+                )
+            if token.value in self.columns:
+                raise PhenotypeError(
+                    f"{token.value} is about the intercept, and a column too: leave it out, or write {quoted(token.value)} for the column"
                 )
             self.take()
             return Number(float(token.value))

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from genassoc.data.formula import FUNCTIONS, quoted
@@ -97,17 +97,18 @@ def tokens_of(text: str, columns: Sequence[str], is_formula: Callable[[list[Toke
                 token = Token("name", column, at, at + len(column))
         if token is None:
             token = _token_at(text, at)
-        if token.kind == "name" and not token.quoted and token.value not in names:
+        if token.kind == "name" and token.value not in names:
             alike = spelt.get(unicodedata.normalize("NFC", token.value), [])
             if len(alike) == 1:  # the same letters, composed otherwise
-                token = Token("name", alike[0], token.start, token.stop)
+                token = replace(token, value=alike[0])
         found.append(token)
         at = token.stop
     return [*found, Token("end", "", len(text), len(text))]
 
 
 def _is_odd(name: str) -> bool:
-    return bool(name) and _is_name(name[0]) and not all(_is_name(letter) for letter in name)
+    """Whether a column's name holds more than a name's letters; those that begin with a sign or a blank need backticks."""
+    return bool(name) and name[0] not in _SIGNS + "`'\" " and not all(_is_name(letter) for letter in name)
 
 
 def _stands_here(text: str, at: int, n: int, odd: frozenset[str]) -> bool:
