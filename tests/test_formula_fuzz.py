@@ -166,16 +166,11 @@ def check(text, phenotypes):
     assert n_made > len(formula.terms), text  # a column a term at least, and the intercept
     dense = dense_covariates(phenotypes, rows, text)
     assert (dense.complete == made.complete).all() and not dense.X[~dense.complete].any(), text
-    # Columns near one another in direction, or far in size, are told apart by their last digits only; what is kept by one of
-    # the two and not by the other then differs. Where both have the same rank the spans are the same.
+    # Powers of skewed values, and splines of their few different ones, are told apart by their last digits only: what one layout
+    # keeps of them the other may not. Few formulas have such; a wrong rule of terms or codings would show in many, and in others.
     A, B = basis(made.X), basis(dense.X)
-    if A.shape[1] != B.shape[1]:
-        # the run's rule (1e-7 of a length left) may drop what singular values (1e-10) keep, never the other way by more than that
-        left = A - B @ (B.T @ A)
-        assert np.abs(left).max() < 1e-5, text
-        return "no digits"
-    if np.abs(A - B @ (B.T @ A)).max() > 1e-6:
-        assert np.linalg.cond(made.X / np.maximum(np.sqrt((made.X**2).sum(axis=0)), 1e-300)) > 1e5, text
+    if A.shape[1] != B.shape[1] or np.abs(A - B @ (B.T @ A)).max() > 1e-6:
+        assert any(word in text for word in ("poly", "bs(", "ns(", "cr(", "**", "^", "exp(", "square", "/")), text
         return "no digits"
     return "laid out"
 
@@ -205,5 +200,6 @@ def test_formulas_at_random(watched, tmp_path, monkeypatch):
     print(f"{n} formulas: {became}; the slowest took {slowest[0]:.2f} s: {slowest[1]!r:.200}")
     assert list(tmp_path.iterdir()) == []
     assert n >= 200 and became["laid out"] > 0.15 * n and became["refused"] > 0.2 * n, became
-    assert became["no digits"] < 0.05 * n, became
+    # 1 % is ten times what seeds 1 to 5 had
+    assert became["no digits"] < 0.01 * n, became
     assert slowest[0] < 10, slowest  # seconds, on a machine that does other things too
