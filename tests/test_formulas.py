@@ -18,7 +18,7 @@ import genassoc as ga
 from genassoc.data import dense_covariates as dense
 from genassoc.data.dense_covariates import dense_covariates
 from genassoc.data.design import build_design
-from genassoc.data.formula import MAX_DEPTH, MAX_LENGTH, text_of_term
+from genassoc.data.formula import MAX_DEPTH, MAX_LENGTH, text_of, text_of_term
 from genassoc.data.formula_parser import parse_formula
 from genassoc.data.phenotypes import Phenotypes
 from genassoc.errors import GenassocError, PhenotypeError
@@ -374,6 +374,12 @@ def test_a_formula_in_a_list_says_so(phenotypes):
         design(phenotypes, ["age + C(site)"])
     with pytest.raises(PhenotypeError, match="from one to the other are 'PC1:PC3'"):
         design(phenotypes, ["PC1-PC3"])
+
+
+def test_a_tree_as_text_is_the_same_formula(table):
+    for formula in ["((age + bmi)**2)**2 - age:bmi", "(age + arm):(bmi + crp)", "I(-(age - bmi)**-2)"]:
+        parsed = parse_formula(formula, table.columns)
+        assert parse_formula(text_of(parsed.tree), table.columns).terms == parsed.terms
 
 
 def test_the_intercept_is_always_there_and_this_is_said(phenotypes):

@@ -212,7 +212,7 @@ def text_of(node: Node, level: int = 0) -> str:
     if isinstance(node, Power):
         return _bracketed(f"{text_of(node.base, 4)} ** {text_of(node.exponent, 3)}", 3, level)
     if isinstance(node, Raised):
-        return f"{text_of(node.base, 4)} ** {node.exponent}"
+        return _bracketed(f"{text_of(node.base, 4)} ** {node.exponent}", 3, level)
     if isinstance(node, Sum):
         return _sum_text(node, level)
     if isinstance(node, Product):
