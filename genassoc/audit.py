@@ -17,7 +17,7 @@ from genassoc.data.cohort import Cohort
 from genassoc.data.dense_refit import can_refit, methods_of, needs_everybody, refit, rounding_of
 from genassoc.data.row_data import RowData, RowSource
 from genassoc.data.variant_places import row_numbers
-from genassoc.errors import GenassocError
+from genassoc.errors import GenassocError, PhenotypeError
 from genassoc.results import Results
 from genassoc.stats.dense import DenseFit, NotFittedError
 
@@ -302,10 +302,11 @@ def refits(
             held, block = first, source.cohort.read(first, min(first + step, store.n_variants))
         here = np.arange(block.n_variants) == number - first
         everybody = needs_everybody(source.kind, row["method"])
-        data = source.row(number, row["trait"], block.take(here), observed_only=not everybody)
+        data = None
         try:
+            data = source.row(number, row["trait"], block.take(here), observed_only=not everybody)
             fitted: DenseFit | str = refit(data, row["test"], row["method"], choices)
-        except (NotFittedError, np.linalg.LinAlgError) as error:
+        except (NotFittedError, PhenotypeError, np.linalg.LinAlgError) as error:
             fitted = f"by {row['method']} were not fitted: {error}"
         yield row, fitted, data
 

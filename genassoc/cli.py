@@ -323,7 +323,7 @@ def assoc(
     }  # fmt: skip
     choices |= {name: _names(texts) for name, texts in lists.items() if texts}
     if covar:
-        choices["covariates"] = covar.replace("~", "", 1).strip() if "~" in covar else _names([covar])
+        choices["covariates"] = (covar.strip().removeprefix("~").strip() or "~") if "~" in covar else _names([covar])
     tables = {
         "input": {
             "store": str(store), "phenotypes": str(pheno), "sample_id": sample_id, "sex": sex, "min_overlap": min_overlap,

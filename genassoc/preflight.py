@@ -16,9 +16,10 @@ from genassoc.data.codings import sex_coding
 from genassoc.data.cohort import Cohort
 from genassoc.data.design import Kind, build_design
 from genassoc.data.emptied import check_columns
+from genassoc.data.formula_parser import parse_formula
 from genassoc.data.modifier import read_modifier
 from genassoc.data.outcomes import exposure_values
-from genassoc.data.phenotypes import Phenotypes, formula_variables
+from genassoc.data.phenotypes import Phenotypes
 from genassoc.data.weights import read_weights
 from genassoc.engine.budget import check_before_fitting
 from genassoc.errors import GenassocError
@@ -153,7 +154,8 @@ def _check_columns(config: Config, phenotypes: Phenotypes, rows: Int64Array, fou
         found.attempt(partial(sex_coding, phenotypes, config.input["sex"], rows))
     names = covariates
     if isinstance(names, str):
-        names = found.attempt(partial(formula_variables, names)) or () if names.strip() else ()
+        formula = found.attempt(partial(parse_formula, names, phenotypes.table.columns)) if names.strip() else None
+        names = formula.columns if formula is not None else ()
     for name in names:
         found.attempt(partial(build_design, phenotypes, rows, (), [name]))
     if len(found.problems) > n_before:

@@ -21,7 +21,6 @@ PACKAGES = (
     "zarr",
     "pysam",
     "isal",
-    "formulaic",
     "statsmodels",
     "dask",
 )

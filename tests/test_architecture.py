@@ -13,6 +13,7 @@ from house_rules import (
     TWINS,
     Source,
     cycles,
+    evaluators,
     nameless,
     read_package,
     slow_imports,
@@ -34,6 +35,7 @@ PACKAGE_RULES = [
     cycles,
     wrong_siblings,
     wrong_doors,
+    evaluators,
     slow_imports,
     too_long,
     nameless,
@@ -160,6 +162,7 @@ FAULTS = [
     (wrong_doors, "api.py", "\nimport typer\n", "typer's only door"),
     (wrong_doors, "methods/linear.py", "\nimport polars as pl\n", "take and give numpy arrays"),
     (wrong_doors, "kernels/sums.py", "\nimport scipy.special\n", "numba and numpy only"),
+    (evaluators, "data/cohort.py", "\nmade = eval('1 + 1')\n", "no text is evaluated"),
     (slow_imports, "plots/qq.py", "\nimport matplotlib.pyplot as plt\n", "at module level"),
     (
         slow_imports,

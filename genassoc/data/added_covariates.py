@@ -8,6 +8,7 @@ import polars as pl
 
 from genassoc.data.block import X_OUTSIDE_PAR, Places, places_of
 from genassoc.data.cohort import Cohort
+from genassoc.data.formula import quoted
 from genassoc.data.schema import NOT_OBSERVED
 from genassoc.data.variant_selection import variant_ids
 from genassoc.errors import InputError
@@ -41,7 +42,7 @@ def more_covariates(own: tuple[str, ...] | str, names: Sequence[str]) -> tuple[s
     if not isinstance(own, str):
         return (*own, *names)
     terms = [own] if own.strip() else []
-    return " + ".join([*terms, *(f"`{name}`" for name in names)])
+    return " + ".join([*terms, *(quoted(name) for name in names)])
 
 
 def with_sex(cohort: Cohort) -> Cohort:

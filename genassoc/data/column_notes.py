@@ -11,7 +11,7 @@ from genassoc.data.codings import Coding, arm_coding, binary_coding
 from genassoc.data.columns import NUMBER
 from genassoc.data.emptied import check_columns, check_emptied, emptied_lines, word_levels
 from genassoc.data.number_spellings import date_offer, genotype_hint, is_date
-from genassoc.data.phenotypes import Phenotypes, formula_variables
+from genassoc.data.phenotypes import Phenotypes
 from genassoc.shapes import Int64Array
 
 _SINGLE = ("weights", "matched", "exposure", "interaction", "entry")
@@ -46,8 +46,9 @@ def used_columns(phenotypes: Phenotypes, choices: Mapping[str, Any]) -> tuple[tu
     traits = phenotypes.resolve(_names(choices.get("traits")), "trait")
     covariates = choices.get("covariates") or ()
     if isinstance(covariates, str):
-        covariates = formula_variables(covariates) if covariates.strip() else ()
-    others = [*phenotypes.resolve(covariates, "covariate")]
+        others = [*phenotypes.formula(covariates).columns] if covariates.strip() else []
+    else:
+        others = [*phenotypes.resolve(covariates, "covariate")]
     for name in _SEVERAL:
         others += phenotypes.resolve(_names(choices.get(name)), name)
     for name in _SINGLE:

@@ -127,4 +127,8 @@ def absent_columns(source: str, columns: Sequence[str], absent: list[str], asked
     lowered = {column.lower(): column for column in columns}
     close = [lowered[found] for found in get_close_matches(asked.lower(), lowered, n=3, cutoff=0.6)]
     hint = f" Did you mean {' or '.join(repr(name) for name in close)}?" if close else ""
+    if role == "covariate" and RANGE.fullmatch(asked.replace("-", ":")):
+        hint = f" The columns from one to the other are '{asked.replace('-', ':')}'."
+    elif role == "covariate" and set(asked) & set("+*^(~"):
+        hint = ' A formula is one text, covariates="age + C(site)"; on the command line it begins with ~.'
     return f"{source}: no column is named '{asked}' (asked for as {article} {role}).{hint} Columns: {shown}"

@@ -10,9 +10,9 @@ import polars as pl
 
 from genassoc.data.codings import binary_codes
 from genassoc.data.emptied import category_labels
-from genassoc.data.number_spellings import date_offer, is_date
+from genassoc.data.formula_columns import Samples, check_levels, formula_columns
 from genassoc.data.outcomes import count_values, ordered_levels
-from genassoc.data.phenotypes import Phenotypes, formula_variables, model_matrix
+from genassoc.data.phenotypes import Phenotypes
 from genassoc.errors import PhenotypeError
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.linalg import independent_columns
@@ -20,7 +20,6 @@ from genassoc.stats.linalg import independent_columns
 Kind = Literal["quantitative", "binary", "count", "ordinal"]
 
 _LEVEL = re.compile(r"(?P<name>.*)\[(?P<level>.*)\]")
-_MAX_LEVELS = 1000  # a categorical covariate with more is an identifier; its columns would not fit in memory
 
 
 @dataclass(frozen=True)
@@ -124,25 +123,29 @@ def build_design(
     if kind not in get_args(Kind):
         raise ValueError(f"kind is one of {', '.join(map(repr, get_args(Kind)))}, not {kind!r}")
     trait_names = phenotypes.resolve([traits] if isinstance(traits, str) else traits, "trait")
-    if isinstance(covariates, str):
-        used = phenotypes.resolve(formula_variables(covariates), "covariate") if covariates.strip() else ()
+    formula = phenotypes.formula(covariates) if isinstance(covariates, str) and covariates.strip() else None
+    if formula is not None:
+        used = formula.columns
     else:
-        used = phenotypes.resolve(covariates, "covariate")
+        used = () if isinstance(covariates, str) else phenotypes.resolve(covariates, "covariate")
     _check_names(phenotypes, trait_names, used)
 
-    values = {name: _covariate_values(phenotypes, name, rows) for name in used}
+    as_text = frozenset() if formula is None else formula.categories
+    values = {name: _covariate_values(phenotypes, name, rows, name in as_text) for name in used}
     missing = {name: _missing(column) for name, column in values.items()}
     complete = ~np.logical_or.reduce([np.zeros(rows.size, dtype=bool), *missing.values()])
     if not complete.any():
         counts = ", ".join(f"{name} missing in {int(where.sum())}" for name, where in missing.items())
         raise PhenotypeError(f"{phenotypes.source}: none of {rows.size} samples has all covariates ({counts})")
-    present = {name: column[complete] for name, column in values.items()}
-    if isinstance(covariates, str) and used:
-        names, columns = model_matrix(covariates, present)
-        _check_formula_values(phenotypes, covariates, names, columns, rows[complete])
+    if formula is not None:
+        samples = Samples(phenotypes.source, lambda sample: phenotypes.where(int(rows[sample])))
+        names, columns = formula_columns(formula, values, complete, samples)
     else:
+        present = {name: column[complete] for name, column in values.items()}
         names, columns = _encode(phenotypes, present, int(complete.sum()))
     names, kept, dropped = _independent(names, columns)
+    if formula is not None and formula.refuses_intercept:
+        dropped += (DroppedCovariate("0", None, "a model of an association always has its intercept"),)
     repeated = [name for i, name in enumerate(used) if name in used[:i]]
     dropped += tuple(DroppedCovariate(name, None, f"collinear: {name} is listed twice") for name in repeated)
 
@@ -176,9 +179,9 @@ def _check_names(phenotypes: Phenotypes, traits: tuple[str, ...], covariates: tu
         )
 
 
-def _covariate_values(phenotypes: Phenotypes, name: str, rows: Int64Array) -> Array:
-    """A covariate of all samples: float64 with NaN, or object array of str with None."""
-    if phenotypes.looks_numeric(name, rows):
+def _covariate_values(phenotypes: Phenotypes, name: str, rows: Int64Array, as_text: bool) -> Array:
+    """A covariate of all samples: float64 with NaN, or object array of str with None; ``as_text`` where any value is no number."""
+    if phenotypes.looks_numeric(name, rows) and not (as_text and phenotypes.table[name].dtype == pl.String):
         return phenotypes.numbers(name, rows)
     return np.array(category_labels(phenotypes, name, rows).to_list(), dtype=object)
 
@@ -199,14 +202,7 @@ def _encode(phenotypes: Phenotypes, present: dict[str, Array], n: int) -> tuple[
             columns.append(column)
             continue
         levels, codes = np.unique(column.astype(str), return_inverse=True)
-        if levels.size > _MAX_LEVELS or (levels.size > 20 and 2 * levels.size > column.size):
-            raise PhenotypeError(
-                f"{phenotypes.source}: the covariate '{name}' is text with {levels.size} different values "
-                "among "
-                f"{column.size} samples ('{levels[0]}', '{levels[1]}', ...): as categories they would use "
-                "up the data. "
-                f"Leave it out, or group it into fewer levels{f'; {date_offer(str(levels[0]))}' if is_date(str(levels[0])) else ''}"
-            )
+        check_levels(phenotypes.source, name, levels, column.size)
         if levels.size == 1:
             names.append(name)
             columns.append(np.zeros(column.size))
@@ -214,20 +210,6 @@ def _encode(phenotypes: Phenotypes, present: dict[str, Array], n: int) -> tuple[
         names += [f"{name}[{level}]" for level in levels[1:]]
         columns += [(codes == level).astype(np.float64) for level in range(1, levels.size)]
     return tuple(names), np.column_stack(columns) if columns else np.zeros((n, 0))
-
-
-def _check_formula_values(
-    phenotypes: Phenotypes, formula: str, names: tuple[str, ...], columns: Float64Array, rows: Int64Array
-) -> None:
-    """A formula such as log(age) may turn a fine value into none: say where, never drop it silently."""
-    bad = ~np.isfinite(columns)
-    if bad.any():
-        sample, column = (int(i[0]) for i in np.nonzero(bad))
-        raise PhenotypeError(
-            f"{phenotypes.source}: the formula '{formula}' gives {columns[sample, column]} for "
-            f"{names[column]} of "
-            f"{int(bad.any(axis=1).sum())} samples, first in {phenotypes.where(int(rows[sample]))}"
-        )
 
 
 def _independent(

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from genassoc.data.codings import arm_coding
+from genassoc.data.formula import quoted
 from genassoc.data.number_spellings import missing_among
-from genassoc.data.phenotypes import Phenotypes, formula_variables
+from genassoc.data.phenotypes import Phenotypes
 from genassoc.errors import PhenotypeError
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
@@ -91,9 +92,9 @@ def with_main_effect(
     if isinstance(covariates, str):
         if not covariates.strip():
             return (name,), joined
-        if name in formula_variables(covariates):
+        if name in phenotypes.formula(covariates).columns:
             return covariates, ()
-        return f"{covariates} + `{name}`", joined
+        return f"{covariates} + {quoted(name)}", joined
     if name in phenotypes.resolve(covariates, "covariate"):
         return tuple(covariates), ()
     return (*covariates, name), joined

@@ -1,10 +1,6 @@
-"""Phenotypes: a table of traits and covariates, read as text first, so that nothing is guessed or lost.
-
-This file is the only door of formulaic.
-"""
+"""Phenotypes: a table of traits and covariates, read as text first, so that nothing is guessed or lost."""
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -26,6 +22,8 @@ from genassoc.data.columns import (
     read_columns,
     sample_id_column,
 )
+from genassoc.data.formula import Formula
+from genassoc.data.formula_parser import parse_formula
 from genassoc.data.missing_codes import MissingCodes
 from genassoc.data.number_spellings import declaration, holds_numbers, remedy
 from genassoc.data.reading import Reading
@@ -254,6 +252,20 @@ class Phenotypes:
             found += members
         return tuple(found)
 
+    def formula(self, text: str) -> Formula:
+        """A formula of covariates, understood; whether its names are columns of the table is seen here too.
+
+        Raises
+        ------
+        PhenotypeError
+            It is not in the grammar, or names what is no column.
+        """
+        found = parse_formula(text, self.table.columns)
+        self.resolve([name for name in found.columns if name not in self.table.columns], "covariate")
+        if self.sample_id in found.columns:
+            raise PhenotypeError(f"{self.source}: '{self.sample_id}' holds the sample ids; it cannot be a covariate")
+        return found
+
     def looks_numeric(self, column: str, rows: Int64Array) -> bool:
         """Whether a column is to be read as numbers: it is numeric, or `holds_numbers` says so of its text."""
         values = self.table[column]
@@ -407,86 +419,3 @@ def _check_ids(phenotypes: Phenotypes) -> None:
             "once: "
             f"{', '.join(shown)}{more}. Which row is meant cannot be known: keep one row a sample"
         )
-
-
-def formula_variables(formula: str) -> tuple[str, ...]:
-    """Names of the columns that a Wilkinson formula of covariates uses.
-
-    Raises
-    ------
-    PhenotypeError
-        It cannot be parsed, has a left-hand side, or holds what looks like a range of columns.
-    """
-    from formulaic import Formula
-
-    if "~" in formula:
-        raise PhenotypeError(f"the formula '{formula}' has a '~'; give the covariates only, as 'age + C(site)'")
-    try:
-        parsed = Formula(formula)
-        terms = {str(term) for term in parsed}
-        variables = tuple(sorted(str(variable) for variable in parsed.required_variables))
-    except Exception as error:
-        raise PhenotypeError(f"the formula '{formula}' cannot be understood{_formula_hint(formula, error)}") from None
-    for term in sorted(terms):
-        ends = term.split(":")
-        if RANGE.fullmatch(term) and not terms.intersection(ends):
-            raise PhenotypeError(
-                f"in the formula '{formula}', '{term}' is the product of two columns. For the columns from "
-                f"{ends[0]} "
-                f'to {ends[1]} give a list: covariates=["{term}"]; for the product write '
-                f"{ends[0]}*{ends[1]} or "
-                f"I({ends[0]}*{ends[1]})"
-            )
-    return variables
-
-
-def _formula_hint(formula: str, error: Exception) -> str:
-    """What is probably wrong with a formula, in words."""
-    opened, closed = formula.count("("), formula.count(")")
-    if opened != closed:
-        return f": it has {opened} '(' and {closed} ')'; each needs its other half"
-    for mark in "'\"`":
-        if formula.count(mark) % 2:
-            return f": a quotation mark ({mark}) is not closed"
-    hint = " (several covariates are given as a list, or joined by +)" if "," in formula else ""
-    # formulaic marks the place in colour and on a line of its own
-    said = " ".join(re.sub(r"\x1b\[[\d;]*m|[\u29db\u29da]", "", str(error)).split())
-    return f"{hint}: {said}"
-
-
-def model_matrix(formula: str, columns: Mapping[str, Array]) -> tuple[tuple[str, ...], Float64Array]:
-    """Columns of a formula of covariates, without its intercept.
-
-    Parameters
-    ----------
-    formula : str
-        Right-hand side of a Wilkinson formula.
-    columns : mapping of arrays (N,)
-        Float64 or object arrays of str, without missing values: formulaic drops rows with them silently.
-
-    Returns
-    -------
-    names : tuple of str
-        "site[B]" is the column of level B of site.
-    matrix : float64 array (N, len(names))
-
-    Raises
-    ------
-    PhenotypeError
-        It cannot be evaluated.
-    """
-    import pandas as pd
-    from formulaic import model_matrix as formulaic_model_matrix
-
-    frame = pd.DataFrame(dict(columns))
-    try:
-        with np.errstate(all="ignore"):  # the caller names the samples for which a term has no value
-            result = formulaic_model_matrix(formula, frame, context={}, na_action="ignore", output="numpy")
-        names = [str(name) for name in result.model_spec.column_names]
-    except Exception as error:
-        raise PhenotypeError(f"the formula '{formula}' cannot be evaluated: {error}") from None
-    matrix = np.asarray(result, dtype=np.float64)
-    if matrix.shape[0] != len(frame):
-        raise PhenotypeError(f"the formula '{formula}' gives {matrix.shape[0]} rows for {len(frame)} samples")
-    kept = [position for position, name in enumerate(names) if name != "Intercept"]
-    return tuple(names[position].replace("[T.", "[") for position in kept), matrix[:, kept]

@@ -15,7 +15,8 @@ from genassoc.data.added_covariates import SEX_ON_X, more_covariates, with_sex, 
 from genassoc.data.block import HAPLOID_CHROMOSOME, X_OUTSIDE_PAR, Block, GenotypeBlock, places_of
 from genassoc.data.codings import with_case_values
 from genassoc.data.cohort import Cohort
-from genassoc.data.design import Design
+from genassoc.data.dense_covariates import DenseCovariates, dense_covariates
+from genassoc.data.formula import Formula
 from genassoc.data.modifier import Modifier, read_modifier, with_main_effect
 from genassoc.data.outcomes import exposure_values
 from genassoc.data.predictors import PredictorStore
@@ -89,6 +90,8 @@ class RowData:
         The column of a predictor that is no variant: ``copies`` are its values, and G lays their range on 0 to 2.
     unit : float
         What 1 of G is of a predictor, so that ``beta / unit`` is an effect of one unit of it.
+    formula : Formula or None
+        The covariates, where they were given as one.
     """
 
     kind: str
@@ -110,6 +113,7 @@ class RowData:
     weight: Float64Array | None = None
     predictor: str | None = None
     unit: float = 1.0
+    formula: Formula | None = None
 
     @property
     def n(self) -> int:
@@ -149,6 +153,7 @@ class _Outcome:
     coding: str
     modifier: Modifier | None
     weight: Float64Array | None = None
+    formula: Formula | None = None
 
     @cached_property
     def basis(self) -> Float64Array:
@@ -195,7 +200,7 @@ class RowSource:
             raise GenassocError(f"a single row of {what} cannot be fitted again by itself")
         self.kind = str(kind)
         self._outcomes: dict[tuple[str, bool], _Outcome] = {}
-        self._designs: dict[tuple[str, tuple[str, ...] | str], Design] = {}
+        self._designs: dict[tuple[str, tuple[str, ...] | str], DenseCovariates] = {}
 
     @property
     def imputes(self) -> bool:
@@ -235,6 +240,7 @@ class RowSource:
             n_missing=int((outcome.complete & missing).sum()), coding=outcome.coding, basis=outcome.basis[at],
             null=outcome.null,
             modifier=_modifier_at(outcome.modifier, at), weight=_at(outcome.weight, at), predictor=predictor, unit=unit,
+            formula=outcome.formula,
         )  # fmt: skip
 
     def _values(self, number: int, block: Block) -> tuple[Float64Array, Float64Array, float, str | None]:
@@ -267,8 +273,7 @@ class RowSource:
     def _conditioned(self) -> tuple[Cohort, tuple[str, ...] | str]:
         """The cohort with the variants that are covariates, and the covariates."""
         names = tuple(self.choices.get("condition_on") or ())
-        given = self.choices.get("covariates") or ()
-        covariates = given if isinstance(given, str) else tuple(given)
+        covariates = _given(self.choices.get("covariates"))
         if not names:
             return self.cohort, covariates
         dosage = int(self.choices.get("male_x_dosage", 2))
@@ -318,7 +323,8 @@ class RowSource:
             y[complete] = _normal_scores(y[complete])
         modifier = self._modifier(cohort, shared.complete)
         return _Outcome(
-            self.kind, y, complete, shared.X, shared.covariates, offset, None, None, sets, design.coding[0], modifier, weight
+            self.kind, y, complete, shared.X, shared.names, offset, None, None, sets, design.coding[0], modifier, weight,
+            shared.formula,
         )  # fmt: skip
 
     def _modifier(self, cohort: Cohort, complete: BoolArray) -> Modifier | None:
@@ -326,11 +332,11 @@ class RowSource:
         name = self.choices.get("interaction")
         return None if not name else read_modifier(cohort.phenotypes, cohort.rows, name, complete)
 
-    def _covariates(self, cohort: Cohort, covariates: tuple[str, ...] | str) -> Design:
-        """The design of covariates alone: made, and in memory, once for all traits that have the same."""
+    def _covariates(self, cohort: Cohort, covariates: tuple[str, ...] | str) -> DenseCovariates:
+        """The covariates, by other code than the run's: made, and in memory, once for all traits that have the same."""
         key = (cohort.fingerprint, covariates)
         if key not in self._designs:
-            self._designs[key] = cohort.design((), covariates)
+            self._designs[key] = dense_covariates(cohort.phenotypes, cohort.rows, covariates)
         return self._designs[key]
 
     def _survival(self, cohort: Cohort, trait: str, covariates: tuple[str, ...] | str) -> _Outcome:
@@ -338,15 +344,16 @@ class RowSource:
         time = times[0] if len(times) == 1 else times[events.index(trait)]
         cause = self.choices.get("cause")
         design = build_survival(
-            cohort.phenotypes, cohort.rows, (time,), (trait,), covariates, entry=self.choices.get("entry"),
+            cohort.phenotypes, cohort.rows, (time,), (trait,), (), entry=self.choices.get("entry"),
             strata=_names(self.choices.get("strata") or ()), cause=None if cause is None else str(cause),
         )  # fmt: skip
-        endpoint = design.endpoints[0]
-        weight, complete = sampling_weights(cohort, self.choices, design.complete & ~np.isnan(endpoint.time))
+        endpoint, shared = design.endpoints[0], self._covariates(cohort, covariates)
+        covered = design.complete & shared.complete
+        weight, complete = sampling_weights(cohort, self.choices, covered & ~np.isnan(endpoint.time))
         return _Outcome(
-            self.kind, endpoint.event, complete, design.covariates.X, design.covariates.covariates, np.zeros(complete.size),
-            endpoint.time, design.entry, design.stratum, endpoint.coding, self._modifier(cohort, design.complete),
-            weight,
+            self.kind, endpoint.event, complete, shared.X, shared.names, np.zeros(complete.size),
+            endpoint.time, design.entry, design.stratum, endpoint.coding, self._modifier(cohort, covered),
+            weight, shared.formula,
         )  # fmt: skip
 
 
@@ -362,6 +369,22 @@ def _apart(kind: str, choices: Mapping[str, Any]) -> list[str]:
 
 def _strange(name: str, value: Any) -> bool:
     return name not in _UNDERSTOOD and value not in _UNSET
+
+
+def _given(value: Any) -> tuple[str, ...] | str:
+    """The covariates of a record, which somebody else may have written: names or a formula.
+
+    Raises
+    ------
+    GenassocError
+        It is neither.
+    """
+    names = () if value is None else value
+    if isinstance(names, str):
+        return names
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise GenassocError(f"the covariates of the record are a list of names or a formula, not {value!r}")
+    return tuple(names)
 
 
 def _names(value: Sequence[str] | str) -> tuple[str, ...]:

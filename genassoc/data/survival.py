@@ -145,7 +145,9 @@ def _check_apart(
     repeated = sorted({name for name in events if events.count(name) > 1})
     if repeated:
         raise PhenotypeError(f"the event '{repeated[0]}' is asked for more than once; name it once")
-    listed = () if isinstance(covariates, str) else covariates
+    listed: Sequence[str] = covariates
+    if isinstance(covariates, str):
+        listed = phenotypes.formula(covariates).columns if covariates.strip() else ()
     roles = {
         "a time": times,
         "an event": events,

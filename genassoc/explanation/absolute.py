@@ -106,9 +106,9 @@ def absolute_of(data: RowData, choices: Mapping[str, Any], names: tuple[str, ...
         return None
     if data.predictor is not None:
         return "risks by arm are given of genotypes, not of predictors"
-    moved = [name for name in data.covariates if ":" in name and _holds(name, modifier.name)]
-    if moved:
-        return f"risks by arm are not given: {modifier.name} is in the covariate {moved[0]} too"
+    moved = None if data.formula is None else data.formula.holds_in_other_terms(modifier.name)
+    if moved is not None:
+        return f"risks by arm are not given: {modifier.name} is in the covariate {moved} too"
     # E itself first after the constant: of columns that say the same, the first is kept.
     X = np.column_stack([data.X[:, 0], modifier.values, data.X[:, 1:]])
     kept = independent_columns(X)
@@ -137,12 +137,6 @@ def _has_maximum(fit: Any) -> bool:
 
 def _mean_imputed(data: RowData) -> bool:
     return bool((np.isnan(data.copies) & ~np.isnan(data.G[:, 0])).any())
-
-
-def _holds(covariate: str, name: str) -> bool:
-    """Whether a column of a formula, such as ``arm[T.drug]:age``, has E in it."""
-    parts = (part.strip() for part in covariate.split(":"))
-    return any(part.split("[")[0].removeprefix("C(").removesuffix(")").strip("`") == name for part in parts)
 
 
 def _name(value: float, choices: Mapping[str, Any], names: tuple[str, ...]) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 
 from genassoc.data.cohort import Cohort
 from genassoc.data.predictor_cohort import EFFECTS, by_unit
+from genassoc.errors import InputError
 from genassoc.methods.registry import MODELS
 from genassoc.methods.scan import Scan
 
@@ -114,7 +115,10 @@ def model_of(choices: Mapping[str, Any], trait: str) -> Any:
         if given.get("baseline"):
             given["baseline"] = (given["baseline"][tuple(given["traits"]).index(trait)],)
         given["traits"] = (trait,)
-    return cls(**given)
+    try:
+        return cls(**given)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"the model in the provenance of these results is none: {error}") from None
 
 
 def _rows(model: Any, cohort: Cohort, number: int) -> dict[str, dict[str, Any]]:
