@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from genassoc.data.output import check_outputs
-from genassoc.data.store import hash_of, read_attributes, work_folder
+from genassoc.data.store import read_attributes, work_folder
 from genassoc.data.store_location import check_local
+from genassoc.data.store_pieces import hash_of
 from genassoc.data.store_writer import StoreWriter, check_output
 from genassoc.errors import InputError
 from genassoc.formats import inputs as choosing

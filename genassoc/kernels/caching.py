@@ -126,7 +126,7 @@ def _made_private(folder: Path) -> None:
 @cache
 def _base() -> Path | None:
     """The first folder that compiled kernels can be kept in; None where there is none."""
-    named = [path for name in ("GENASSOC_CACHE_DIR", "NUMBA_CACHE_DIR") if (path := os.environ.get(name))]
+    named = [given for name in ("GENASSOC_CACHE_DIR", "NUMBA_CACHE_DIR") if (given := os.environ.get(name))]
     ours = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "genassoc"
     refused: list[str] = []
     for path in [*map(Path, named), ours]:
