@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from old_store import without_root
 
 import genassoc as ga
 from genassoc.data import schema, store_pieces
@@ -216,15 +217,6 @@ def test_an_array_that_was_put_there_later_is_not_read(stores):
     shutil.copy(there, added)
     with pytest.raises(StoreError, match="none of its pieces"):
         verify_store(store, Silent())
-
-
-def without_root(store: Path) -> Path:
-    """As an earlier version wrote it."""
-    (store / PIECES).unlink()
-    document = json.loads((store / "zarr.json").read_text())
-    del document["attributes"][ROOT]
-    (store / "zarr.json").write_text(json.dumps(document))
-    return store
 
 
 def test_a_store_of_an_earlier_version_is_read_and_that_is_said_once(stores):

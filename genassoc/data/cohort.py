@@ -15,6 +15,7 @@ from genassoc.data import variant_statistics as statistics
 from genassoc.data.block import GenotypeBlock, take_samples
 from genassoc.data.codings import sex_codes
 from genassoc.data.design import Design, Kind, build_design
+from genassoc.data.forks import check_not_forked
 from genassoc.data.ledger import LEDGER_SCHEMA, design_ledger, drop_samples, sample_ledger, variant_rows
 from genassoc.data.matching import first_few, mismatch_message, near_misses
 from genassoc.data.phenotypes import Phenotypes
@@ -111,6 +112,7 @@ class Cohort:
         InputError, PhenotypeError
             As `Phenotypes.read` and `Phenotypes.sex`.
         """
+        check_not_forked()
         store = _opened(store)
         table = Phenotypes.read(phenotypes, sample_id=sample_id, missing_codes=missing_codes)
         genotyped = pl.DataFrame({"id": pl.Series([str(name) for name in store.sample_ids], dtype=pl.String)})

@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from genassoc.data.forks import check_not_forked
 from genassoc.data.tables import read_text_table
 from genassoc.errors import InputError, PhenotypeError
 from genassoc.shapes import Int64Array
@@ -23,6 +24,7 @@ _INTEGER = r"^[+-]?\d{1,18}$"
 
 def read_columns(path: Path) -> tuple[pl.DataFrame, Int64Array | None]:
     """Columns of a Parquet or text file, and the lines of the latter."""
+    check_not_forked()
     if path.suffix.lower() in (".parquet", ".pq"):
         try:
             return pl.read_parquet(path), None

@@ -15,6 +15,7 @@ import polars as pl
 
 from genassoc.data import schema
 from genassoc.data.block import GenotypeBlock
+from genassoc.data.forks import check_not_forked
 from genassoc.data.shards import Shards
 from genassoc.data.store_location import LocalLocation, RemoteLocation, url_of
 from genassoc.data.store_pieces import ROOT, Pieces
@@ -77,6 +78,7 @@ class GenotypeStore:
     root: str | None
 
     def __init__(self, path: str | Path) -> None:
+        check_not_forked()
         url = url_of(path)
         self.path = Path(path) if url is None else url
         self._location = LocalLocation(Path(path)) if url is None else RemoteLocation(url)
@@ -264,6 +266,7 @@ class GenotypeStore:
             ``chromosome``, ``base_pair_location``, ``effect_allele`` (ALT), ``other_allele`` (REF), ``rsid`` (null
             where the VCF has "."), ``record`` (rows split from one VCF record share it), ``alt_index`` (from 1).
         """
+        check_not_forked()
         stop = self.n_variants if stop is None else stop
         self._check_range(start, stop)
         step = schema.METADATA_CHUNK

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from genassoc.data.forks import check_not_forked
 from genassoc.data.output import check_outputs
 from genassoc.data.store import read_attributes, work_folder
 from genassoc.data.store_location import check_local
@@ -92,6 +93,7 @@ def convert(
     PlanError
         It cannot stay below ``memory`` (says what it could).
     """
+    check_not_forked()
     check_local(out)
     out = Path(out)
     paths = choosing.expand(inputs)
