@@ -117,6 +117,8 @@ class StoreArrays:
         self._group.attrs.put(attributes)
         pieces = Pieces(str(self.path), self._location, None)
         found = {}
+        for partial in self.path.rglob("*.partial"):  # of zarr, where a run was killed
+            partial.unlink()
         for key in filter(is_piece, self._location.files()):
             found[key] = written.get(key) or piece_of(
                 self._location, key, self._location.size(key) or 0, pieces.per_shard(key)

@@ -13,6 +13,7 @@ from genassoc.formats import bgzf
 from genassoc.formats.bcf import BcfSource
 from genassoc.formats.source import Region, Source, merge_regions, parse_region
 from genassoc.formats.vcf import VcfSource
+from genassoc.formats.vcf_header import MAX_HEADER_BYTES
 from genassoc.shapes import Int64Array
 
 _STANDARD = {*(str(n) for n in range(1, 23)), "X", "Y", "M", "MT"}
@@ -64,17 +65,15 @@ def natural_order(name: str) -> list[tuple[int, int, str]]:
     return [(0, int(p), p) if p.isdigit() else (1, 0, p) for p in pieces if p]
 
 
-def open_source(path: Path, regions: list[Region]) -> Source:
+def open_source(path: Path, regions: list[Region], max_header_bytes: int = MAX_HEADER_BYTES) -> Source:
     """The source for a file, by its bytes and not by its name; `InputError` where it is nothing we read."""
     _refuse_other_formats(path)
     layout = bgzf.sniff(path)
     if layout == "plain":
-        return VcfSource(path, regions)
-    if layout == "bcf":
-        return BcfSource(path, regions)
-    if bgzf.inflated_head(path).startswith(b"BCF"):
-        return BcfSource(path, regions)
-    return VcfSource(path, regions)
+        return VcfSource(path, regions, max_header_bytes)
+    if layout == "bcf" or bgzf.inflated_head(path).startswith(b"BCF"):
+        return BcfSource(path, regions, max_header_bytes)
+    return VcfSource(path, regions, max_header_bytes)
 
 
 def _refuse_other_formats(path: Path) -> None:
