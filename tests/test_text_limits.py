@@ -33,6 +33,7 @@ def test_column_names_may_be_longer_than_what_is_read_at_a_time(tmp_path, monkey
     record = "1\t5\t.\tA\tG\t.\t.\t.\tGT\t" + "\t".join(["0/1"] * 300) + "\n"
     text = text_of(names, [record], "##contig=<ID=1>\n")
     monkeypatch.setattr(bgzf, "PLAIN_BYTES", chunk)
+    monkeypatch.setattr(bgzf, "GZIP_BYTES", chunk)
     monkeypatch.setattr(bgzf, "GROUP_BLOCKS", 1)
     path = tmp_path / "a.vcf"
     if layout == "plain":

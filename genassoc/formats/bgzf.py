@@ -26,6 +26,7 @@ GROUP_BLOCKS = 64  # blocks inflated by one task: 4 MB of text
 ROOM = 2**20  # before the text of a group, for the beginning of its first line
 READ_BYTES = 2**20
 PLAIN_BYTES = 4 * 2**20
+GZIP_BYTES = 4 * 2**20  # inflated at a time
 GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_WINDOW = 31  # zlib's number for "a gzip member, its CRC and length checked"
 
@@ -151,7 +152,7 @@ def gzip_chunks(path: Path) -> Iterator[Chunk]:
             work = len(pending)
             at_end, started = not pending, True  # at the end what was inflated may still wait
             try:
-                data = inflater.decompress(pending, PLAIN_BYTES)  # no more: it may shrink a thousandfold
+                data = inflater.decompress(pending, GZIP_BYTES)  # no more: it may shrink a thousandfold
             except IsalError as error:
                 raise InputError(f"{path}: damaged gzip data near byte {at}: {error}") from error
             pending = inflater.unconsumed_tail
