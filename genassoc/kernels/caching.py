@@ -33,7 +33,7 @@ from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 
 _SEAL_BYTES = hashlib.sha256().digest_size
-_IN_MEMORY = "kernels are compiled in memory, some seconds to a minute in every process"
+_IN_MEMORY = "kernels are compiled in memory, some seconds to a minute in every process; GENASSOC_CACHE_DIR may name a folder that only you can write to"
 _IMPORT = re.compile(r"^from genassoc\.kernels(?:\.(\w+) import| import (\w+))", re.MULTILINE)
 
 
@@ -104,7 +104,7 @@ def unsafe(folder: Path) -> str | None:
     if _foreign(status):
         return f"{folder} belongs to another user"
     if _others_write(status):
-        return f"others can write to {folder} (chmod 700 it, or name another in GENASSOC_CACHE_DIR)"
+        return f"others can write to {folder} (chmod 700 it)"
     for above in folder.parents:
         status = above.lstat()
         if _others_write(status) and not status.st_mode & stat.S_ISVTX:
