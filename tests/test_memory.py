@@ -434,5 +434,6 @@ def test_the_cap_of_a_conversion_holds(tmp_path):
     capped, said = peak_of([*command, str(tmp_path / "capped.zarr"), "--threads", "4", "--memory", str(cap)], tmp_path)
     print(f"peak {free / MIB:.0f} MiB without a cap, {capped / MIB:.0f} MiB under {cap / MIB:.0f} MiB")
     assert capped < cap, said
-    assert not ConversionSizes.fit(cap, 20_000, 4).ahead  # the cap binds: a shard at a time
+    # The cap binds: a shard of 134 MB less. Half of it, since what else is held at the peak differs from run to run.
+    assert free - capped > 64 * MIB, said
     assert tree_of(tmp_path / "capped.zarr") == tree_of(tmp_path / "free.zarr")
