@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from genassoc.data.forks import check_not_forked
 from genassoc.data.result_table import to_arrow, write_table
 from genassoc.errors import OutputError
 from genassoc.results import P_VALUE, Results, write_provenance
@@ -55,6 +56,7 @@ def adjust(
     OutputError
         ``out`` is the file that is read, or cannot be written; the results have this column already.
     """
+    check_not_forked()
     if method not in METHODS:
         raise ValueError(f"method is one of {', '.join(map(repr, METHODS))}, not {method!r}")
     across = (across,) if isinstance(across, str) else tuple(across)

@@ -14,6 +14,7 @@ from genassoc.data.arguments import check_cohort, check_executor, check_model, k
 from genassoc.data.call_counts import stored_statistics
 from genassoc.data.cohort import Cohort
 from genassoc.data.controls import Controls
+from genassoc.data.forks import check_not_forked
 from genassoc.data.output import check_outputs
 from genassoc.data.store import GenotypeStore
 from genassoc.data.store_notes import unread_dosages
@@ -164,6 +165,7 @@ def associate(
     TypeError
         An argument is not of its kind.
     """
+    check_not_forked()
     check_cohort(cohort, "associate(cohort, model)")
     check_model(model)
     check_executor(executor)
@@ -207,6 +209,7 @@ def over_blocks(
     label: str,
 ) -> list[Any]:
     """``function(start, stop)`` of every block of the store on an executor, in store order."""
+    check_not_forked()
     plan = Plan.by_block(cohort.store.contig_runs(), cohort.store.block_variants)
     progress = progress or Silent()
     found: dict[int, Any] = {}
@@ -271,6 +274,7 @@ def quality(
     progress: Progress | None = None,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """`variant_qc` and `sample_qc` from one pass over the blocks; without ``by_sample`` the second has no rows."""
+    check_not_forked()
     check_cohort(cohort, "variant_qc(cohort)")
     check_executor(executor)
     controls = None if cases is None else Controls.of(cohort, cases, case_value)

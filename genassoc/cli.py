@@ -127,11 +127,18 @@ def convert(
 
 
 @app.command()
-def info(store: Path, json: Json = False) -> None:
+def info(
+    store: Path,
+    json: Json = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read all of it: is every file the one it was written with?")
+    ] = False,
+) -> None:
     """What a store holds, and what it was made of."""
     from genassoc import describe
 
-    _say(describe.store_json(store) if json else "\n".join(describe.store_lines(store)))
+    chosen = (store, verify, _progress())
+    _say(describe.store_json(*chosen) if json else "\n".join(describe.store_lines(*chosen)))
 
 
 @app.command()
@@ -431,7 +438,7 @@ def version() -> None:
 
 def main() -> None:
     """Entry point: 0 done, 1 bad input or a failed run (a message, never a traceback), 2 bad usage."""
-    from genassoc.exits import run_guarded
+    from genassoc.exits import run_guarded, show_warning
 
     for message in (
         "AUDIT FAILED",
@@ -439,6 +446,7 @@ def main() -> None:
         "how columns were read",
     ):  # they are among the notes, which are printed
         warnings.filterwarnings("ignore", message=message)
+    warnings.showwarning = show_warning
     gc.set_threshold(200_000, 20, 20)  # importing makes a million objects and hardly any garbage
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the engine pins it; idle pools start up and spin
     if os.environ.get("GENASSOC_TRACEBACK"):

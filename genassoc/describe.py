@@ -16,6 +16,8 @@ from genassoc.data.store import GenotypeStore
 from genassoc.data.store_notes import dosage_notes
 from genassoc.engine.parts import Status
 from genassoc.engine.plan import Plan
+from genassoc.errors import StoreError
+from genassoc.progress import Progress
 from genassoc.results import Results
 
 if TYPE_CHECKING:
@@ -41,19 +43,58 @@ def store_facts(path: Path) -> dict[str, Any]:
         "block_variants": store.block_variants,
         "bytes_on_disk": size,
         "fingerprint": store.fingerprint,
+        "root": store.root,
         "first_samples": [str(name) for name in store.sample_ids[:5]],
         "conversion": store.attributes.get("summary"),
         "versions": store.attributes.get("versions"),
     }
 
 
-def store_json(path: Path) -> str:
-    """`store_facts` as JSON text."""
-    return json.dumps(store_facts(path), indent=1, default=str)
+def verify_store(path: Path, progress: Progress) -> dict[str, Any]:
+    """Read all of a store and hold it against its root: how many files and bytes were sound, as JSON values.
+
+    Raises
+    ------
+    StoreError
+        Names the pieces that are damaged, lost or another store's.
+    """
+    store = GenotypeStore.open(path)
+    progress.begin("verify", float(len(store.pieces.listed or ())), "files")
+    n_files = n_bytes = 0
+    problems: list[str] = []
+    try:
+        for _, size, problem in store.verified():
+            progress.advance(1)
+            n_files += problem is None
+            n_bytes += size if problem is None else 0
+            problems += [str(problem)] if problem is not None else []
+    finally:
+        progress.end()
+    if problems:
+        more = [f"and {len(problems) - 20} more"] if len(problems) > 20 else []
+        raise StoreError("\n".join([*problems[:20], *more]))
+    return {"files": n_files, "bytes": n_bytes, "root": store.root}
 
 
-def store_lines(path: Path) -> list[str]:
-    """`store_facts` for people."""
+def _verified_line(verified: Mapping[str, Any]) -> str:
+    read = f"{verified['files']:,} files, {verified['bytes'] / 1e6:,.1f} MB read"
+    if verified["root"] is None:
+        return (
+            f"verified in part: {read}, each chunk as its checksum says. The store was written by an earlier genassoc and has no "
+            "root: that its files belong together cannot be verified; convert it again to have that"
+        )
+    return f"verified: {read}, all as they were written (root {verified['root']})"
+
+
+def store_json(path: Path, verify: bool, progress: Progress) -> str:
+    """`store_facts` as JSON text, ``verified`` by `verify_store` if asked for."""
+    checked = {"verified": verify_store(path, progress)} if verify else {}
+    return json.dumps(store_facts(path) | checked, indent=1, default=str)
+
+
+def store_lines(path: Path, verify: bool, progress: Progress) -> list[str]:
+    """`store_facts` for people, verified by `verify_store` if asked for."""
+    checked = [_verified_line(verify_store(path, progress))] if verify else []
     facts = store_facts(path)
     contigs = facts["contigs"]
     shown = ", ".join(f"{name} ({n:,})" for name, n in list(contigs.items())[:30])
@@ -68,7 +109,7 @@ def store_lines(path: Path) -> list[str]:
     for source in summary.get("sources", []):
         lines.append(f"made of {source['name']} ({source['kind']}, {source['size']:,} bytes)")
     lines += [*dosage_notes(summary.get("dosages", {})), *summary.get("contig_notes", [])]
-    return lines
+    return lines + checked
 
 
 def plan_facts(plan: Plan) -> dict[str, Any]:

@@ -6,6 +6,8 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 from genassoc.errors import GenassocError
 
@@ -35,6 +37,12 @@ def run_guarded(app: Callable[[], object], interruption: type[BaseException]) ->
             f"this is a defect of genassoc: {type(error).__name__}: {error}{f' ({notes})' if notes else ''}. Please "
             "report it with the output of the same command under GENASSOC_TRACEBACK=1"
         )
+
+
+def show_warning(message: Warning | str, category: type[Warning], filename: str, *more: Any, **named: Any) -> None:
+    """Print a warning as one line for people; those of libraries with their place."""
+    ours = "genassoc" in Path(filename).parts
+    print(f"genassoc: warning: {message}" if ours else f"{filename}: {category.__name__}: {message}", file=sys.stderr)
 
 
 def _afterwards(command: list[str]) -> str:

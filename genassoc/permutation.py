@@ -11,6 +11,7 @@ from genassoc.adjustment import with_columns
 from genassoc.api import associate, input_files, over_blocks
 from genassoc.data.arguments import check_cohort, check_executor
 from genassoc.data.cohort import Cohort
+from genassoc.data.forks import check_not_forked
 from genassoc.data.output import check_outputs
 from genassoc.engine.executors import Executor, single_threaded_blas
 from genassoc.methods.linear import Linear
@@ -79,6 +80,7 @@ def permute(
     GenassocError
         As `genassoc.api.associate`.
     """
+    check_not_forked()
     check_cohort(cohort, "permute(cohort, model)")
     check_executor(executor)
     _check_model(model)

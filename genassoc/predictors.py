@@ -11,6 +11,7 @@ from genassoc.audit import audited, check_rows
 from genassoc.data.arguments import check_model
 from genassoc.data.cohort import Cohort
 from genassoc.data.cohort_recipe import origin_of
+from genassoc.data.forks import check_not_forked
 from genassoc.data.output import check_outputs
 from genassoc.data.phenotypes import Phenotypes
 from genassoc.data.predictor_cohort import predictor_cohort, record_of, rows_by_unit, tables_of
@@ -76,6 +77,7 @@ def associate_predictors(
     PhenotypeError, SampleMismatchError
         A predictor is absent, no number or missing throughout; the samples do not match.
     """
+    check_not_forked()
     _check_model(model)
     n_rows = check_rows(audit)
     people, table = tables_of(cohort, predictors, sample_id, missing_codes)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from genassoc import provenance as provenance_records
+from genassoc.data.forks import check_not_forked
 from genassoc.data.output import replacing
 from genassoc.data.result_table import (
     ROW_GROUP,
@@ -81,6 +82,7 @@ class Results:
         InputError
             If the file is absent, unreadable or no table of results.
         """
+        check_not_forked()
         path = Path(path)
         if not path.is_file():
             raise InputError(f"there is no results file {path}.")
@@ -115,6 +117,7 @@ class Results:
 
     def scan(self) -> pl.LazyFrame:
         """The rows as a lazy frame: nothing is read until it is collected."""
+        check_not_forked()
         if self._table is not None:
             return self._table.lazy()
         if self._source is not None:

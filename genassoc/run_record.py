@@ -42,6 +42,7 @@ def inputs_of(cohort: Cohort) -> dict[str, Any]:
         "store": {
             "path": str(cohort.store.path),
             "fingerprint": cohort.store.fingerprint,
+            "root": getattr(cohort.store, "root", None),  # predictors of a table have none
             "sources": cohort.store.attributes.get("summary", {}).get("sources", []),
         },
         "phenotypes": {"path": cohort.phenotypes.source, "fingerprint": cohort.phenotypes.fingerprint},

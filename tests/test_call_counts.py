@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 import zarr
 from memory_store import snv_table
+from old_store import without_root
 from vcf_texts import random_vcf, write_bgzf
 
 import genassoc as ga
@@ -60,6 +61,7 @@ def without_counts(path):
     old = path.with_name("old.zarr")
     shutil.copytree(path, old)
     shutil.rmtree(old / schema.VARIANT_CALL_COUNTS)
+    without_root(old)
     return ga.open_store(old)
 
 
@@ -102,6 +104,7 @@ def test_calls_are_read_only_where_they_must_be(tmp_path, monkeypatch):
 
 def test_damaged_counts_are_named(tmp_path):
     path, _, _ = made_store(tmp_path)
+    without_root(path)  # else no changed file is read at all
     array = zarr.open_group(str(path), mode="r+")[schema.VARIANT_CALL_COUNTS]
     array[7, 2] += 1
     with pytest.raises(StoreError, match=r"variant_call_counts does not add up to 77; convert it again"):

@@ -1,11 +1,14 @@
 """Compiled kernels are kept by the text they were made of, so that an edit never meets stale code."""
 
 import os
+import pickle
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from genassoc import kernels
 from genassoc.kernels import caching
@@ -13,8 +16,24 @@ from genassoc.kernels import caching
 ROOM = Path(kernels.__file__).parent
 
 
+@pytest.fixture(autouse=True)
+def _forgotten():
+    """What this process found out about its own cache is found out again."""
+
+    def forget():
+        for found in (caching.cache_folder, caching._base, caching._is_own_group):
+            found.cache_clear()
+
+    refused, said, full = caching._Cache.refused, set(caching._Cache.said), caching._Cache.full
+    forget()
+    yield
+    forget()
+    caching._Cache.refused, caching._Cache.said, caching._Cache.full = refused, said, full
+
+
 def folder(room: Path, name: str) -> str:
     caching.cache_folder.cache_clear()
+    caching._base.cache_clear()
     return caching.cache_folder(room / f"{name}.py").name
 
 
@@ -56,3 +75,174 @@ def test_compiled_code_does_not_know_where_the_package_lies(tmp_path):
         )
         hits.append(run.stdout.strip())
     assert hits == ["0", "1"]
+
+
+# who may have written what is run ----------------------------------------------------------------------------
+
+PROGRAM = """
+import numpy as np
+from genassoc.kernels.packed import pack
+packed = np.zeros((2, 1), np.uint8)
+pack(np.full((2, 4), 2, np.uint8), packed)
+print(packed[0, 0], len(pack.stats.cache_hits))
+"""
+OTHER = PROGRAM.replace("2, np.uint8)", "2, np.uint8, 'F')")  # the same kernel for another signature
+
+
+def run(cache: Path, program: str = PROGRAM, **more: str) -> tuple[str, list[str]]:
+    """What a process prints whose cache is there, and its warnings."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOM.parents[1]), "GENASSOC_CACHE_DIR": str(cache), **more}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip(), [line for line in done.stderr.splitlines() if "UserWarning" in line]
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory) -> Path:
+    """A cache that holds one kernel."""
+    cache = tmp_path_factory.mktemp("cache") / "kernels"
+    assert run(cache) == ("170 0", [])
+    return cache
+
+
+@pytest.fixture
+def cache(filled, tmp_path) -> Path:
+    shutil.copytree(filled, tmp_path / "kernels")
+    return tmp_path / "kernels"
+
+
+def kernel_file(cache: Path) -> Path:
+    (file,) = cache.rglob("*.nbc")
+    return file
+
+
+def test_what_is_made_is_the_users_alone(filled):
+    made = [filled, *filled.rglob("*")]
+    assert len(made) > 2 and all(path.stat().st_mode & 0o077 == 0 for path in made)
+    assert run(filled) == ("170 1", [])
+
+
+class Stranger:
+    """A pickle that leaves a trace when it is loaded."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self):
+        return (Path.touch, (self.trace,))
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "stranger", "folder", "link"])
+def test_a_damaged_file_is_made_anew_and_never_loaded(cache, tmp_path, damage):
+    file = kernel_file(cache)
+    content = file.read_bytes()
+    if damage == "flip":
+        file.write_bytes(content[:2000] + bytes([content[2000] ^ 1]) + content[2001:])
+    elif damage == "cut":
+        file.write_bytes(content[: len(content) // 2])
+    elif damage == "stranger":
+        file.write_bytes(pickle.dumps(Stranger(tmp_path / "loaded")))
+    elif damage == "empty":
+        file.write_bytes(b"")
+    else:
+        file.unlink()
+        if damage == "folder":
+            file.mkdir()
+        else:
+            (tmp_path / "elsewhere").write_bytes(content)
+            file.symlink_to(tmp_path / "elsewhere")
+    said, warnings = run(cache)
+    assert said == "170 0" and len(warnings) in (1, 2) and str(file) in warnings[0]
+    assert not (tmp_path / "loaded").exists()
+    if damage == "flip":  # made anew; nothing can take the place of a folder
+        assert run(cache) == ("170 1", [])
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o775])
+def test_a_folder_that_others_can_write_is_refused(cache, tmp_path, mode, monkeypatch):
+    """The one that the environment names is left as it is; the user's own takes its place, and both are named."""
+    cache.chmod(mode)
+    shutil.copytree(cache, tmp_path / "home" / "genassoc")
+    (tmp_path / "home" / "genassoc").chmod(0o777)
+    own_group = mode == 0o775 and caching._is_own_group(cache.stat().st_gid)
+    said, warnings = run(cache, XDG_CACHE_HOME=str(tmp_path / "home"))
+    assert cache.stat().st_mode & 0o7777 == mode and said == "170 1"
+    assert own_group or (
+        len(warnings) == 1 and f"others can write to {cache}" in warnings[0] and "kept in" in warnings[0]
+    )
+    assert own_group or (tmp_path / "home" / "genassoc").stat().st_mode & 0o077 == 0
+
+
+def test_a_folder_of_ours_that_others_could_write_is_emptied(cache):
+    file = kernel_file(cache)
+    file.parent.chmod(0o777)
+    assert run(cache) == ("170 0", [])
+    assert file.parent.stat().st_mode & 0o077 == 0
+
+
+def test_a_file_that_others_can_write_is_not_loaded(cache):
+    file = kernel_file(cache)
+    file.chmod(0o666)
+    said, warnings = run(cache)
+    assert said == "170 0" and "others can have written" in warnings[0]
+
+
+def test_without_a_cache_kernels_are_compiled_in_memory(tmp_path):
+    """Neither place can be made: files stand there. Nothing is put into a shared temporary folder."""
+    for name in ("named", "home"):
+        (tmp_path / name).write_text("a file")
+    (tmp_path / "tmp").mkdir()
+    places = {"XDG_CACHE_HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path / "tmp"), "NUMBA_CACHE_DIR": ""}
+    said, warnings = run(tmp_path / "named", **places)
+    assert said == "170 0" and len(warnings) == 1 and "in memory" in warnings[0]
+    assert str(tmp_path / "named") in warnings[0] and str(tmp_path / "home") in warnings[0]
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_a_full_disk_is_said_once(tmp_path):
+    full = """
+import errno
+from pathlib import Path
+def replace(self, target):
+    raise OSError(errno.ENOSPC, "No space left on device")
+Path.replace = replace
+from genassoc.kernels.packed import unpack
+"""
+    said, warnings = run(tmp_path / "kernels", full + PROGRAM + OTHER)
+    assert said.splitlines() == ["170 0", "170 0"] and len(warnings) == 1
+    assert "No space left on device" in warnings[0] and str(tmp_path / "kernels") in warnings[0]
+    assert not any(path.is_file() for path in tmp_path.rglob("*"))
+
+
+@pytest.mark.parametrize("who", ["base", "above", "file"])
+def test_what_belongs_to_another_user_is_refused(cache, monkeypatch, who):
+    """Asked of the rule itself: only root can make folders of others."""
+    real = os.geteuid() + 1
+
+    class Of:
+        def __init__(self, status, user):
+            self.st_mode, self.st_uid, self.st_gid = status.st_mode, user, status.st_gid
+
+    status = cache.stat()
+    if who == "file":
+        assert caching._foreign(Of(status, real)) and not caching._foreign(Of(status, 0))
+        return
+    if who == "above":
+        cache.parent.chmod(0o777)
+        assert "in which it lies" in caching.unsafe(cache)
+        cache.parent.chmod(0o1777)
+        assert caching.unsafe(cache) is None
+        return
+    monkeypatch.setattr(caching, "_foreign", lambda status: True)
+    assert "another user" in caching.unsafe(cache)
+
+
+def test_processes_that_write_at_once_leave_a_sound_cache(tmp_path):
+    """Two signatures of one kernel, compiled by several processes from an empty cache."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOM.parents[1]), "GENASSOC_CACHE_DIR": str(tmp_path / "kernels")}
+    started = [
+        subprocess.Popen([sys.executable, "-c", text], env=environment, stdout=subprocess.PIPE)
+        for text in (PROGRAM, OTHER)
+    ]
+    assert all(b"170" in process.communicate()[0] for process in started)
+    assert [run(tmp_path / "kernels", text) for text in (PROGRAM, OTHER)] == 2 * [("170 1", [])]

@@ -33,8 +33,8 @@ def run_kernel_tests(switch: str, tmp_path: Path) -> None:
             "kernel",
             "-p",
             "no:cacheprovider",
-            "-p",
-            "no:xdist",
+            "-n",
+            "0",  # beside other tests already
             str(TESTS),
         ],
         env=environment,

@@ -16,6 +16,7 @@ from genassoc.data.block import GenotypeBlock, take_samples
 from genassoc.data.codings import sex_coding
 from genassoc.data.contigs import Contigs, contigs_of
 from genassoc.data.design import Design, Kind, build_design
+from genassoc.data.forks import check_not_forked
 from genassoc.data.id_rules import EXACT, Rules
 from genassoc.data.ledger import (
     LEDGER_SCHEMA,
@@ -134,6 +135,7 @@ class Cohort:
         InputError, PhenotypeError
             As `Phenotypes.read` and `genassoc.data.codings.sex_coding`.
         """
+        check_not_forked()
         store = _opened(store)
         table = Phenotypes.read(
             phenotypes, sample_id=sample_id, missing_codes=missing_codes, decimal=decimal, date_format=date_format,

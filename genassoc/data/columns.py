@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from genassoc.data.forks import check_not_forked
 from genassoc.data.reading import Reading
 from genassoc.data.tables import TextTable, read_text_table
 from genassoc.data.workbooks import WORKBOOKS, read_workbook
@@ -24,6 +25,7 @@ RANGE = re.compile(r"(?P<prefix>.*?)(?P<first>[0-9]+):(?P=prefix)(?P<last>[0-9]+
 
 def read_columns(path: Path, reading: Reading | None = None) -> TextTable:
     """Columns of a Parquet, Excel or text file, the lines of the latter two, and what reading found."""
+    check_not_forked()
     suffix = path.suffix.lower()
     if suffix in (".parquet", ".pq"):
         try:

@@ -151,8 +151,10 @@ class PartWriter:
             "used": used,
         }
         chunks = [chunk.result() for chunk in rows.chunks]
-        for file in self._arrays.write_shard(number, filled, chunks, haploid):
-            sync(file)
+        pieces = self._arrays.write_shard(number, filled, chunks, haploid)
+        for key in pieces:
+            sync(self._arrays.path / key)
+        part["pieces"] = {key: [piece.size, piece.seal] for key, piece in pieces.items()}
         buffer = io.BytesIO()
         counts = counts_frame(count_calls(packed, haploid, self._n_samples))
         variants.hstack(counts).write_parquet(buffer, compression="zstd", compression_level=1)

@@ -1,9 +1,11 @@
 """The genotype store, read. Layout in `genassoc.data.schema`; `genassoc.data.store_arrays` writes it."""
 
-import hashlib
 import json
 import math
+import warnings
 from collections import OrderedDict
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -13,8 +15,10 @@ import polars as pl
 
 from genassoc.data import schema
 from genassoc.data.block import GenotypeBlock
+from genassoc.data.forks import check_not_forked
 from genassoc.data.shards import Shards
-from genassoc.data.store_location import RemoteLocation, url_of
+from genassoc.data.store_location import LocalLocation, RemoteLocation, url_of
+from genassoc.data.store_pieces import ROOT, Pieces
 from genassoc.data.text_chunks import TextChunks
 from genassoc.errors import StoreError
 from genassoc.shapes import Array, Int32Array, UInt8Array, packed_bytes
@@ -59,6 +63,8 @@ class GenotypeStore:
         Sources with their fingerprints, versions, parameters, the summary of the conversion.
     fingerprint : str
         Short hash of the content.
+    root : str or None
+        Short hash of all its files (`genassoc.data.store_pieces`); None in a store of an earlier version.
     """
 
     path: Path | str
@@ -69,14 +75,17 @@ class GenotypeStore:
     block_variants: int
     attributes: dict[str, Any]
     fingerprint: str
+    root: str | None
 
     def __init__(self, path: str | Path) -> None:
+        check_not_forked()
         url = url_of(path)
         self.path = Path(path) if url is None else url
-        self._remote = None if url is None else RemoteLocation(url)
-        if self._remote is None:
+        self._location = LocalLocation(Path(path)) if url is None else RemoteLocation(url)
+        self._is_local = url is None
+        if self._is_local:
             _require_store(Path(path))
-        elif not self._remote.exists("zarr.json"):
+        elif not self._location.exists("zarr.json"):
             raise StoreError(f"{self.path}: no store is there: it has no zarr.json")
         import zarr
 
@@ -87,6 +96,9 @@ class GenotypeStore:
             if self.attributes.get("format") != schema.FORMAT_NAME:
                 raise StoreError(f"{self.path}: is no genassoc store (its format is {self.attributes.get('format')!r})")
             self._check_version()
+            self.pieces = Pieces.of(str(self.path), self._location)
+            self.pieces.check_opened([*schema.DIMENSIONS, *schema.OPTIONAL_DIMENSIONS], sizes=self._is_local)
+            self.root = self.attributes.get(ROOT)
             self.block_variants = int(self.attributes["block_variants"])
             self.fingerprint = str(self.attributes["fingerprint"])
             runs = self.attributes["haploid_chunks"]
@@ -94,8 +106,8 @@ class GenotypeStore:
             self._arrays: dict[str, Any] = {(reading := name): self._group[name] for name in schema.DIMENSIONS}
             reading = schema.VARIANT_CALL_COUNTS
             self._arrays[reading] = self._group.get(reading)
-            if self._arrays[reading] is None and self._remote is None and (Path(path) / reading).exists():
-                raise StoreError(f"{self.path}: is damaged: {reading}/zarr.json is missing; convert it again")
+            if self._arrays[reading] is None and self._is_local and (Path(path) / reading).exists():
+                raise self.pieces.missing(f"{reading}/zarr.json")
             self.sample_ids = np.asarray(self._whole(schema.SAMPLE_ID), dtype=object)
             self.contigs = tuple(str(name) for name in self._whole(schema.CONTIG_ID))
             self.n_samples = len(self.sample_ids)
@@ -106,7 +118,9 @@ class GenotypeStore:
         except Exception as error:
             # Whatever a damaged file makes zarr or json say.
             raise StoreError(f"{self.path}: is damaged: {reading}: {_reason(error)}; convert it again") from error
-        self._shards = Shards.of(Path(path) / schema.GENOTYPES) if self._remote is None else None
+        if self.root is None:
+            _say_without_root(str(self.path))
+        self._shards = Shards.of(Path(path) / schema.GENOTYPES) if self._is_local else None
         self._text_chunks: dict[str, TextChunks | None] = {}
         self._one_reader = Lock()  # threads on neighbouring blocks want the same chunk: one reads it, the others wait
         self._metadata: OrderedDict[int, pl.DataFrame] = OrderedDict()
@@ -163,12 +177,9 @@ class GenotypeStore:
     def _slice(self, name: str, start: int, stop: int) -> Array:
         """Rows of an array. Zarr fills absent files silently; here they are an error."""
         array = self._arrays[name]
-        step = (array.shards or array.chunks)[0]
-        for number in range(start // step, math.ceil(stop / step)):
-            key = Path(name, "c", str(number), *(["0"] * (array.ndim - 1)))
-            there = self._remote.exists(key.as_posix()) if self._remote else (Path(self.path) / key).exists()
-            if not there:
-                raise StoreError(f"{self.path}: is damaged: the file {key} is missing; convert it again")
+        for key in self._vouched(name, start, stop):
+            if not self._location.exists(key):
+                raise self.pieces.missing(key)
         try:
             return np.asarray(array[start:stop])
         except Exception as error:
@@ -176,6 +187,16 @@ class GenotypeStore:
             raise StoreError(
                 f"{self.path}: is damaged: {name}, {bad} cannot be read: {_reason(error)}; convert it again"
             ) from error
+
+    def _vouched(self, name: str, start: int, stop: int) -> list[str]:
+        """The files that hold rows of an array, which are those the store was written with; `StoreError` where not."""
+        array = self._arrays[name]
+        step = (array.shards or array.chunks)[0]
+        behind = "/0" * (array.ndim - 1)
+        keys = [f"{name}/c/{number}{behind}" for number in range(start // step, math.ceil(stop / step))]
+        for key in keys:
+            self.pieces.check(key)
+        return keys
 
     def _first_bad_chunk(self, name: str, start: int, stop: int) -> str:
         array = self._arrays[name]
@@ -200,6 +221,7 @@ class GenotypeStore:
             The range is not within the store, or a chunk is missing or fails its checksum (named).
         """
         self._check_range(start, stop)
+        self._vouched(schema.GENOTYPES, start, stop)
         packed = self._shards.read(start, stop) if self._shards else None
         if packed is None:
             packed = np.ascontiguousarray(self._slice(schema.GENOTYPES, start, stop), dtype=np.uint8)
@@ -221,6 +243,20 @@ class GenotypeStore:
         if not 0 <= start <= stop <= self.n_variants:
             raise StoreError(f"{self.path}: variants {start} to {stop} asked for; there are {self.n_variants}")
 
+    def verified(self) -> Iterator[tuple[str, int, StoreError | None]]:
+        """Read all files of the store whole: of each its name, its size and what is wrong with it (None: nothing).
+
+        In a store without a root each chunk is held against its checksum alone.
+        """
+        if self.root is None:
+            for name, array in self._arrays.items():
+                if array is not None and name != schema.HAPLOID:
+                    try:
+                        self._vouched(name, 0, array.shape[0])
+                    except StoreError as error:
+                        yield name, 0, error
+        yield from self.pieces.verified()
+
     def variants(self, start: int = 0, stop: int | None = None) -> pl.DataFrame:
         """What the variants ``start`` to ``stop`` are, one row each.
 
@@ -230,6 +266,7 @@ class GenotypeStore:
             ``chromosome``, ``base_pair_location``, ``effect_allele`` (ALT), ``other_allele`` (REF), ``rsid`` (null
             where the VCF has "."), ``record`` (rows split from one VCF record share it), ``alt_index`` (from 1).
         """
+        check_not_forked()
         stop = self.n_variants if stop is None else stop
         self._check_range(start, stop)
         step = schema.METADATA_CHUNK
@@ -265,8 +302,9 @@ class GenotypeStore:
     def _texts(self, name: str, start: int, stop: int) -> list[pl.Series]:
         """Strings of one chunk of the variants' table: a column, or one for each string of a row."""
         if name not in self._text_chunks:
-            self._text_chunks[name] = None if self._remote else TextChunks.of(Path(self.path) / name)
+            self._text_chunks[name] = None if not self._is_local else TextChunks.of(Path(self.path) / name)
         chunks = self._text_chunks[name]
+        self._vouched(name, start, stop)
         if chunks and chunks.chunk == schema.METADATA_CHUNK:
             columns = chunks.read(start // chunks.chunk, stop - start)
             if columns is not None:
@@ -376,10 +414,12 @@ def _reason(error: BaseException) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
-def hash_of(*parts: bytes | memoryview) -> str:
-    """Short hash that a fingerprint is made of."""
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(len(part).to_bytes(8, "little"))
-        digest.update(part)
-    return digest.hexdigest()[:32]
+@cache
+def _say_without_root(path: str) -> None:
+    """Say, once in a process, that a store is of an earlier version."""
+    warnings.warn(
+        f"{path}: was written by an earlier genassoc: each chunk has a checksum, but nothing proves that its files belong to each "
+        "other. Convert it again to have that too.",
+        UserWarning,
+        stacklevel=4,
+    )

@@ -1,6 +1,7 @@
 """The arrays of a store that is being written; with `genassoc.data.store` the only code that touches Zarr."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,9 @@ import numpy as np
 
 from genassoc.data import schema
 from genassoc.data.shard_file import LEVEL, write_shard_file
+from genassoc.data.store_location import LocalLocation
+from genassoc.data.store_parts import write_durably
+from genassoc.data.store_pieces import PIECES, ROOT, Piece, Pieces, is_piece, piece_of, pieces_text, root_of
 from genassoc.shapes import Array, UInt8Array, packed_bytes
 
 
@@ -28,6 +32,7 @@ class StoreArrays:
         import zarr
 
         self.path = path
+        self._location = LocalLocation(path)
         self.shard_variants = block_variants * schema.BLOCKS_PER_SHARD
         if (path / schema.HAPLOID / "zarr.json").exists():
             self._group = zarr.open_group(str(path), mode="r+", zarr_format=3)
@@ -73,18 +78,22 @@ class StoreArrays:
         array.resize((n_variants, *array.shape[1:]))
         return array
 
-    def write_shard(self, number: int, n_rows: int, chunks: Sequence[bytes], haploid: UInt8Array | None) -> list[Path]:
-        """Write a whole shard (the last may be shorter) of compressed chunks; the files written."""
+    def write_shard(
+        self, number: int, n_rows: int, chunks: Sequence[bytes], haploid: UInt8Array | None
+    ) -> dict[str, Piece]:
+        """Write a whole shard (the last may be shorter) of compressed chunks; the files written, by their keys."""
         start = number * self.shard_variants
-        files = [self.path / name / "c" / str(number) / "0" for name in (schema.GENOTYPES, schema.HAPLOID)]
-        for file in files:
-            file.unlink(missing_ok=True)  # of a run that was killed here
+        calls, bits = (f"{name}/c/{number}/0" for name in (schema.GENOTYPES, schema.HAPLOID))
+        for key in (calls, bits):
+            (self.path / key).unlink(missing_ok=True)  # of a run that was killed here
         self._grown(schema.GENOTYPES, start + n_rows)
-        write_shard_file(files[0], chunks, schema.BLOCKS_PER_SHARD)
+        pieces = {calls: write_shard_file(self.path / calls, chunks, schema.BLOCKS_PER_SHARD)}
         array = self._grown(schema.HAPLOID, start + n_rows)
         if haploid is not None:
             array[start : start + n_rows] = haploid
-        return [file for file in files if file.exists()]
+        if (size := self._location.size(bits)) is not None:
+            pieces[bits] = piece_of(self._location, bits, size, schema.BLOCKS_PER_SHARD)
+        return pieces
 
     def write_metadata(self, start: int, columns: dict[str, Array], n_variants: int) -> None:
         """Write rows of the variants' arrays from ``start``, a multiple of `schema.METADATA_CHUNK`."""
@@ -95,8 +104,26 @@ class StoreArrays:
                 self._create(name, (n_variants, *dimensions), dtype, (schema.METADATA_CHUNK, *dimensions))
             self._writable(name)[start : start + len(values)] = values
 
-    def complete(self, contigs: list[str], attributes: dict[str, Any]) -> None:
-        """Write what is known only at the end."""
+    def complete(self, contigs: list[str], attributes: dict[str, Any], written: Mapping[str, Piece]) -> None:
+        """Write what is known only at the end: contigs, attributes, the list of pieces and the root over all.
+
+        Parameters
+        ----------
+        written : mapping
+            Pieces that are known from when they were written; the others are looked at here.
+        """
         names = np.array(contigs, dtype=object)
         self._create(schema.CONTIG_ID, (len(contigs),), str, (max(len(contigs), 1),))[:] = names
         self._group.attrs.put(attributes)
+        pieces = Pieces(str(self.path), self._location, None)
+        found = {}
+        for partial in self.path.rglob("*.partial"):  # of zarr, where a run was killed
+            partial.unlink()
+        for key in filter(is_piece, self._location.files()):
+            found[key] = written.get(key) or piece_of(
+                self._location, key, self._location.size(key) or 0, pieces.per_shard(key)
+            )
+        listed = pieces_text(found)
+        write_durably(self.path / PIECES, listed)
+        root = root_of(json.loads(self._location.read("zarr.json")), listed)
+        self._group.attrs.put({**attributes, ROOT: root})

@@ -1,10 +1,12 @@
-"""Where a store lies: a folder, or the address of an object store that fsspec knows (s3://, gs://, https://, ...).
+"""Where a store lies, and how its files are reached: a folder, or the address of an object store that fsspec knows (s3://, gs://, https://, ...).
 
 The door of fsspec. Credentials and endpoints are its own affair: the environment (AWS_PROFILE, FSSPEC_S3_ENDPOINT_URL, ...) and
 the configuration files of each protocol. Nothing of them is read, kept or shown here.
 """
 
+import os
 import re
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -47,6 +49,66 @@ def check_local(out: str | Path) -> None:
     )
 
 
+class LocalLocation:
+    """A store in a folder. The folder may be reached by a link; nothing in it may be one.
+
+    Parameters
+    ----------
+    root : Path
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._plain: set[str] = set()
+
+    def _path(self, key: str) -> Path:
+        """The file of a key.
+
+        Raises
+        ------
+        StoreError
+            It, or a folder it lies in, is a link.
+        """
+        folder = ""
+        for part in key.split("/"):
+            folder = f"{folder}/{part}" if folder else part
+            if folder in self._plain:
+                continue
+            if (self.root / folder).is_symlink():
+                raise StoreError(
+                    f"{self.root}: {folder} in it is a link. A store is a folder of files of its own, since what a link points to "
+                    "may be another store's: copy the store with its files (cp -rL), or convert again"
+                )
+            if folder != key:
+                self._plain.add(folder)
+        return self.root / key
+
+    def exists(self, key: str) -> bool:
+        """Whether a file is there."""
+        return (self.root / key).exists()
+
+    def size(self, key: str) -> int | None:
+        """Bytes of a file; None where there is none."""
+        try:
+            return self._path(key).stat().st_size
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def read(self, key: str, start: int = 0, stop: int | None = None) -> bytes:
+        """Bytes of a file, ``start`` to ``stop`` (not included)."""
+        with self._path(key).open("rb") as file:
+            file.seek(start)
+            return file.read() if stop is None else file.read(stop - start)
+
+    def files(self) -> Iterator[str]:
+        """All files, sorted; links among them."""
+        for path, inner, names in os.walk(self.root):
+            folder = Path(path)
+            inner.sort()
+            links = [name for name in inner if (folder / name).is_symlink()]
+            yield from ((folder / name).relative_to(self.root).as_posix() for name in sorted([*names, *links]))
+
+
 class RemoteLocation:
     """A store at an address.
 
@@ -76,7 +138,11 @@ class RemoteLocation:
         return system, str(root)
 
     def exists(self, key: str) -> bool:
-        """Whether the object ``key`` is there.
+        """Whether the object ``key`` is there; `StoreError` where the address cannot be reached, or may not be read."""
+        return self.size(key) is not None
+
+    def size(self, key: str) -> int | None:
+        """Bytes of an object; None where there is none.
 
         Raises
         ------
@@ -85,12 +151,29 @@ class RemoteLocation:
         """
         system, root = self._system
         try:
-            system.info(f"{root}/{key}")
-            return True
+            size = system.info(f"{root}/{key}").get("size")
         except FileNotFoundError:
-            return False
+            return None
         except Exception as error:
             raise self._unreachable(error) from error
+        return -1 if size is None else int(size)
+
+    def read(self, key: str, start: int = 0, stop: int | None = None) -> bytes:
+        """Bytes of an object, ``start`` to ``stop`` (not included)."""
+        system, root = self._system
+        try:
+            return bytes(system.cat_file(f"{root}/{key}", start=start, end=stop))
+        except Exception as error:
+            raise self._unreachable(error) from error
+
+    def files(self) -> Iterator[str]:
+        """All objects, sorted."""
+        system, root = self._system
+        try:
+            found = system.find(root)
+        except Exception as error:
+            raise self._unreachable(error) from error
+        yield from sorted(path.removeprefix(root).lstrip("/") for path in found)
 
     def _unreachable(self, error: Exception) -> StoreError:
         said = " ".join(str(error).split())[:200] or type(error).__name__

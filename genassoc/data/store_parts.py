@@ -10,7 +10,8 @@ import numpy as np
 import polars as pl
 
 from genassoc.data import schema
-from genassoc.data.store import VARIANT_SCHEMA, hash_of
+from genassoc.data.store import VARIANT_SCHEMA
+from genassoc.data.store_pieces import hash_of
 from genassoc.data.variant_columns import VariantColumns
 from genassoc.shapes import Array, UInt8Array
 

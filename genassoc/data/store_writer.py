@@ -31,9 +31,10 @@ from genassoc.data import schema
 from genassoc.data.block import GenotypeBlock
 from genassoc.data.call_counts import is_part_table
 from genassoc.data.part_writer import JOURNAL, PartRows, PartWriter, part_name
-from genassoc.data.store import VARIANT_SCHEMA, hash_of, read_attributes, work_folder
+from genassoc.data.store import VARIANT_SCHEMA, read_attributes, work_folder
 from genassoc.data.store_arrays import StoreArrays
 from genassoc.data.store_parts import objects, read_journal, rechunked, runs, write_durably
+from genassoc.data.store_pieces import Piece, hash_of
 from genassoc.data.variant_columns import VariantColumns
 from genassoc.errors import OutputError
 from genassoc.shapes import UInt8Array
@@ -244,7 +245,8 @@ class StoreWriter:
                 "haploid_chunks": runs([chunk for part in self._parts for chunk in part["haploid_chunks"]]),
                 "identity": self.identity,
             }
-            self._arrays.complete(contigs, {**attributes, **own})
+            written = {key: Piece(*piece) for part in self._parts for key, piece in part.get("pieces", {}).items()}
+            self._arrays.complete(contigs, {**attributes, **own}, written)
             self._rename()
 
     def _write_metadata(self) -> list[str]:

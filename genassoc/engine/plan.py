@@ -12,6 +12,7 @@ from genassoc.errors import PlanError
 PLAN_FORMAT = "genassoc-plan"
 PLAN_VERSION = 1
 MAX_TASKS = 4096  # each task leaves one file behind: thousands are fine on a shared disk, millions are not
+MANY_CONTIGS = 1000  # more than any finished genome has; beyond it a task holds several
 MAX_TASK_ROWS = 2**18  # rows of results a task holds at once: about 50 MB in 20 columns, whatever the traits
 
 
@@ -59,7 +60,7 @@ class Plan:
     Attributes
     ----------
     tasks : tuple of Task
-        In store order; no task crosses a contig.
+        In store order. No task crosses a contig, but where there are more than `MANY_CONTIGS`.
     fingerprint : str
         Hash of all that decides the numbers (see `fingerprint`): parts of another are never mixed in.
     block_variants : int
@@ -87,7 +88,7 @@ class Plan:
         n_parts: int = 1,
         settings: Mapping[str, Any] | None = None,
     ) -> "Plan":
-        """Cut at contig changes and at multiples of the store's block.
+        """Cut at contig changes (where there are not thousands) and at multiples of the store's block.
 
         Parameters
         ----------
@@ -108,7 +109,7 @@ class Plan:
         """
         if block_variants < 1 or n_parts < 1 or rows_per_variant < 1:
             raise PlanError("the block size, the number of parts and the rows of a variant must be at least 1.")
-        ordered = _checked(runs)
+        ordered = _joined_where_many(_checked(runs), block_variants)
         n_variants = sum(stop - start for _, start, stop in ordered)
         step = _task_variants(n_variants, block_variants, rows_per_variant)
         tasks: list[Task] = []
@@ -213,6 +214,25 @@ def _checked(runs: Iterable[tuple[str, int, int]]) -> list[tuple[str, int, int]]
     if not ordered:
         raise PlanError("there is no variant to work on: the store, or the region chosen, is empty.")
     return ordered
+
+
+def _joined_where_many(ordered: list[tuple[str, int, int]], block_variants: int) -> list[tuple[str, int, int]]:
+    """Runs of contigs; where there are very many, as in a draft assembly, neighbours joined up to a block.
+
+    Each variant is computed by the rules of its own contig, so that the rows are the same; a task of one variant costs as much
+    as one of a thousand.
+    """
+    if len(ordered) <= MANY_CONTIGS:
+        return ordered
+    joined: list[tuple[str, int, int]] = []
+    first_name = ""
+    for contig, start, stop in ordered:
+        if joined and joined[-1][2] == start and stop - joined[-1][1] <= block_variants:
+            joined[-1] = (f"{first_name} to {contig}", joined[-1][1], stop)
+        else:
+            joined.append((contig, start, stop))
+            first_name = contig
+    return joined
 
 
 def _task_variants(n_variants: int, block_variants: int, rows_per_variant: int) -> int:

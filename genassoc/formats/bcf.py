@@ -13,7 +13,7 @@ from typing import Any
 from genassoc.errors import InputError
 from genassoc.formats import bgzf
 from genassoc.formats.source import LAST_POSITION, Piece, Place, Region, spelled_as
-from genassoc.formats.vcf_header import VcfHeader, parse_header
+from genassoc.formats.vcf_header import MAX_HEADER_BYTES, MAX_LINE_BYTES, VcfHeader, parse_header
 from genassoc.formats.vcf_scan import LineScanner
 from genassoc.shapes import Int64Array
 
@@ -42,11 +42,15 @@ class BcfSource:
     kind = "BCF"
     contigs_complete = True
 
-    def __init__(self, path: Path, regions: list[Region], exact: bool = False) -> None:
+    def __init__(
+        self, path: Path, regions: list[Region], max_header_bytes: int = MAX_HEADER_BYTES, *, exact: bool = False
+    ) -> None:
         self.path = path
+        self.max_line_bytes = MAX_LINE_BYTES
         self.notes: list[str] = []
         if bgzf.sniff(path) == "bgzf":
             bgzf.require_complete(path)
+        self._require_header(max_header_bytes)
         self._first: str | None = None
         with self._open() as file:
             self._header = self._read_header(file)
@@ -65,6 +69,19 @@ class BcfSource:
         rank = {name: number for number, name in enumerate(self.contigs)}
         self._sections = sorted((r for r in regions if r.contig in rank), key=lambda r: (rank[r.contig], r.first))
         self.work = float(path.stat().st_size)
+
+    def _require_header(self, most: int) -> None:
+        """Refuse a header that says it is too long, before htslib makes room for it."""
+        length = int.from_bytes(bgzf.head(self.path, 9)[5:9], "little")
+        if length > most:
+            raise InputError(
+                f"{self.path}: its header is said to have {length:,} bytes; at most {most:,} are read"
+                + (
+                    ", which is all that --memory has room for; give more"
+                    if most < MAX_HEADER_BYTES
+                    else "; is it damaged?"
+                )
+            )
 
     @contextmanager
     def _open(self) -> Iterator[Any]:
@@ -115,6 +132,10 @@ class BcfSource:
                 return
             except _FAILURES as error:
                 raise InputError(f"{self.path}: damaged BCF record: {_reason(error)}") from error
+            if len(line) > self.max_line_bytes:
+                raise InputError(
+                    f"{self.path}: record {number + 1} has {len(line):,} characters: no room for it in memory"
+                )
             yield number, line
             number += 1
 

@@ -26,6 +26,7 @@ GROUP_BLOCKS = 64  # blocks inflated by one task: 4 MB of text
 ROOM = 2**20  # before the text of a group, for the beginning of its first line
 READ_BYTES = 2**20
 PLAIN_BYTES = 4 * 2**20
+GZIP_BYTES = 4 * 2**20  # inflated at a time
 GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_WINDOW = 31  # zlib's number for "a gzip member, its CRC and length checked"
 
@@ -146,15 +147,17 @@ def gzip_chunks(path: Path) -> Iterator[Chunk]:
         while True:
             at = file.tell()
             pending = pending or file.read(READ_BYTES // 4)
-            if not pending:
+            if not pending and (inflater.eof or not started):
                 break
             work = len(pending)
-            started = True
+            at_end, started = not pending, True  # at the end what was inflated may still wait
             try:
-                data = inflater.decompress(pending)
+                data = inflater.decompress(pending, GZIP_BYTES)  # no more: it may shrink a thousandfold
             except IsalError as error:
                 raise InputError(f"{path}: damaged gzip data near byte {at}: {error}") from error
-            pending = b""
+            pending = inflater.unconsumed_tail
+            if at_end and not data:
+                break
             if inflater.eof:
                 # Another member may follow; zeros that pad a tape block may not.
                 pending = inflater.unused_data.lstrip(b"\0")
@@ -334,6 +337,14 @@ def bgzf_chunks(path: Path, pool: Executor, ahead: int, start: int = 0, stop: in
                     raise InputError(f"{path}: its index points behind a block; the index belongs to another file")
                 begin, address = begin + (start & 0xFFFF), start
             yield Chunk(buffer, begin, max(begin, end), address, len(group.data), buffers)
+
+
+def head(path: Path, n_bytes: int) -> bytes:
+    """The first bytes of a file, inflated where it is compressed."""
+    if sniff(path) in ("gzip", "bgzf"):
+        return inflated_head(path)[:n_bytes]
+    with path.open("rb") as file:
+        return file.read(n_bytes)
 
 
 def inflated_head(path: Path) -> bytes:

@@ -16,13 +16,15 @@ from typing import Any
 import numpy as np
 
 from genassoc.data.contigs import Contigs
+from genassoc.data.forks import check_not_forked
 from genassoc.data.output import check_outputs
-from genassoc.data.store import hash_of, read_attributes, work_folder
+from genassoc.data.store import read_attributes, work_folder
 from genassoc.data.store_location import check_local
+from genassoc.data.store_pieces import hash_of
 from genassoc.data.store_writer import StoreWriter, check_output
 from genassoc.errors import InputError
 from genassoc.formats import inputs as choosing
-from genassoc.formats.convert_memory import ConversionSizes
+from genassoc.formats.convert_memory import ConversionSizes, header_bytes
 from genassoc.formats.inputs import ContigCheck, SampleChoice
 from genassoc.formats.source import Piece, Place, RecordError, Region, Source, VariantBatch, fingerprint
 from genassoc.formats.summary import DOSAGE_FIELDS, DROP_REASONS, ConversionSummary
@@ -93,11 +95,13 @@ def convert(
     PlanError
         It cannot stay below ``memory`` (says what it could).
     """
+    check_not_forked()
     check_local(out)
     out = Path(out)
     paths = choosing.expand(inputs)
     regions = choosing.parse_regions(region)
-    sources = [choosing.open_source(path, regions) for path in paths]
+    longest_header = header_bytes(memory)
+    sources = [choosing.open_source(path, regions, longest_header) for path in paths]
     choice = choosing.choose_samples(sources, samples)
     identity = conversion_identity(paths, regions, choice)
     attributes = read_attributes(out)
@@ -152,7 +156,7 @@ class Tally:
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_SUMMED, 0))
     source_records: list[int] = field(default_factory=list)
     lines: int = 0  # of the current source
-    contigs: list[str] = field(default_factory=list)
+    contigs: dict[str, None] = field(default_factory=dict)  # in order; a list in the journals of earlier versions
     last_contig: str | None = None
     last_position: int = 0
     unsorted: int = 0
@@ -160,13 +164,16 @@ class Tally:
     half_calls: dict[str, int] = field(default_factory=dict)  # by contig
     largest: dict[str, int] = field(default_factory=dict)  # position on a contig 25, whose meaning it tells
 
+    def __post_init__(self) -> None:
+        self.contigs = dict.fromkeys(self.contigs)
+
     def copy(self) -> "Tally":
         """As it is now."""
         return replace(
             self,
             counts=dict(self.counts),
             source_records=list(self.source_records),
-            contigs=list(self.contigs),
+            contigs=dict(self.contigs),
             half_calls=dict(self.half_calls),
             largest=dict(self.largest),
         )
@@ -193,8 +200,7 @@ class Tally:
             stop = start + length
             if contig != self.last_contig:
                 self.contig_returns += contig in self.contigs
-                if contig not in self.contigs:
-                    self.contigs.append(contig)
+                self.contigs[contig] = None
                 self.last_contig, self.last_position = contig, 0
             self.unsorted += int(np.count_nonzero(np.diff(positions[start:stop], prepend=self.last_position) < 0))
             self.last_position = int(positions[stop - 1])
@@ -231,6 +237,8 @@ class Conversion:
         skip = self.writer.rows_of_origin
         sizes = self.sizes or ConversionSizes(self.threads or processors())
         check = ContigCheck()
+        for source in self.sources:
+            source.max_line_bytes = sizes.line_bytes
         self.progress.begin("convert", sum(source.work for source in self.sources), "B")
         pool = ThreadPoolExecutor(max(1, sizes.threads), thread_name_prefix="convert")
         try:
@@ -276,7 +284,7 @@ class Conversion:
 
     def finish(self, tally: Tally, resumed_rows: int) -> ConversionSummary:
         """Check what was found at all, and give the store its name."""
-        known = dict.fromkeys(c for source in self.sources for c in source.contigs) | dict.fromkeys(tally.contigs)
+        known = dict.fromkeys(c for source in self.sources for c in source.contigs) | tally.contigs
         choosing.check_regions(self.regions, list(known))
         dropped = {reason: tally.counts[name] for name, reason in DROP_REASONS.items() if tally.counts[name]}
         identity = self.writer.identity["source"]["inputs"]

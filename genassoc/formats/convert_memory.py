@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from genassoc.data import schema
 from genassoc.data.memory import enough_memory, parse_memory, resident_memory, show_memory
 from genassoc.errors import PlanError
+from genassoc.formats.vcf_header import MAX_HEADER_BYTES, MAX_LINE_BYTES
 from genassoc.shapes import packed_bytes
 
 MEMORY_IN_FLIGHT = 192 * 2**20  # text that waits to be scanned or written, where nothing else is asked for
@@ -17,6 +18,9 @@ _LIBRARIES = (
 )  # compiled kernels, zarr, the tables of variants and their parquet writer: with the first shard
 _THREAD = 40 * 2**20  # stretches of text as they are inflated, scanned and packed, and an arena of the allocator
 _LEAST_IN_FLIGHT = 24 * 2**20
+_COPIES_OF_A_LINE = 4  # in pieces, joined, and as the rows and the message that are made of it
+_COPIES_OF_A_HEADER = 4  # as it grows, and what is made of its lines
+_LEAST_HEADER = 2**25  # a cap that is too small for more is refused with the number that would do
 _COMPRESSED = 0.3  # of a shard's rows, while they wait for its file: calls shrink four times and more
 
 
@@ -33,12 +37,15 @@ class ConversionSizes:
         Of the process; nothing more is read while it is near.
     ahead : bool
         Whether a shard fills while the one before is written.
+    line_bytes : int
+        The longest line that there is room for: as it is put together, joined and scanned.
     """
 
     threads: int
     in_flight: int = MEMORY_IN_FLIGHT
     cap: int | None = None
     ahead: bool = True
+    line_bytes: int = MAX_LINE_BYTES
 
     def has_room(self, waiting: int) -> bool:
         """Whether more may be read while ``waiting`` bytes wait."""
@@ -75,4 +82,13 @@ class ConversionSizes:
         ahead = total(1, _LEAST_IN_FLIGHT, True) <= cap
         n = max(1, min(threads, (cap - total(0, _LEAST_IN_FLIGHT, ahead)) // _THREAD))
         in_flight = min(MEMORY_IN_FLIGHT, _LEAST_IN_FLIGHT + cap - total(n, _LEAST_IN_FLIGHT, ahead))
-        return cls(n, in_flight, cap, ahead)
+        spare = _LEAST_IN_FLIGHT + cap - total(1, _LEAST_IN_FLIGHT, ahead)
+        return cls(n, in_flight, cap, ahead, min(MAX_LINE_BYTES, spare // _COPIES_OF_A_LINE))
+
+
+def header_bytes(memory: str | int | None) -> int:
+    """The longest header that may be read below a cap."""
+    if memory is None:
+        return MAX_HEADER_BYTES
+    spare = parse_memory(memory) - resident_memory()
+    return max(_LEAST_HEADER, min(MAX_HEADER_BYTES, spare // _COPIES_OF_A_HEADER))

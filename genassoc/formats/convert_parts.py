@@ -19,10 +19,11 @@ from genassoc.data.store_writer import StoreWriter, check_output
 from genassoc.errors import PlanError
 from genassoc.formats import inputs as choosing
 from genassoc.formats.convert import Conversion, Tally, conversion_identity, processors
-from genassoc.formats.convert_memory import ConversionSizes
+from genassoc.formats.convert_memory import ConversionSizes, header_bytes
 from genassoc.formats.convert_plan import ConversionPlan, remove
 from genassoc.formats.source import Region
 from genassoc.formats.summary import ConversionSummary
+from genassoc.formats.vcf_header import MAX_HEADER_BYTES
 from genassoc.progress import Progress, Silent
 
 
@@ -80,9 +81,11 @@ def convert_part(
     wanted: dict[int, list[Region]] = {}
     for stretch in stretches:
         wanted.setdefault(stretch.source, []).extend([stretch.region] if stretch.region else [])
-    whole = _whole(plan, work)
+    longest = header_bytes(memory)
+    whole = _whole(plan, work, longest)
     sources = [
-        choosing.open_source(Path(plan.inputs[number]), regions, exact=True) for number, regions in wanted.items()
+        choosing.open_source(Path(plan.inputs[number]), regions, longest, exact=True)
+        for number, regions in wanted.items()
     ]
     columns = [whole.choice.columns[number] for number in wanted]
     choice = choosing.SampleChoice(whole.choice.sample_ids, columns)
@@ -126,10 +129,10 @@ class _Whole:
     choice: choosing.SampleChoice
 
 
-def _whole(plan: ConversionPlan, work: Path) -> _Whole:
+def _whole(plan: ConversionPlan, work: Path, max_header_bytes: int = MAX_HEADER_BYTES) -> _Whole:
     """All inputs, which must still be what they were."""
     paths = choosing.expand(list(plan.inputs))
-    sources = [choosing.open_source(path, []) for path in paths]
+    sources = [choosing.open_source(path, [], max_header_bytes) for path in paths]
     choice = choosing.choose_samples(sources, plan.samples)
     if conversion_identity(paths, [], choice) != plan.identity:
         raise PlanError(f"the inputs or genassoc are no longer those that {work} was planned with: plan again.")

@@ -14,6 +14,7 @@ from genassoc.formats import bgzf
 from genassoc.formats.bcf import BcfSource
 from genassoc.formats.source import Region, Source, merge_regions, parse_region
 from genassoc.formats.vcf import VcfSource
+from genassoc.formats.vcf_header import MAX_HEADER_BYTES
 from genassoc.shapes import Int64Array
 
 
@@ -63,7 +64,9 @@ def natural_order(name: str) -> list[tuple[int, int, str]]:
     return [(0, int(p), p) if p.isdigit() else (1, 0, p) for p in pieces if p]
 
 
-def open_source(path: Path, regions: list[Region], *, exact: bool = False) -> Source:
+def open_source(
+    path: Path, regions: list[Region], max_header_bytes: int = MAX_HEADER_BYTES, *, exact: bool = False
+) -> Source:
     """The source for a file, by its bytes and not by its name; `InputError` where it is nothing we read.
 
     Regions ask for a chromosome, whatever the file calls it; ``exact``: for the contigs of just these names.
@@ -71,12 +74,10 @@ def open_source(path: Path, regions: list[Region], *, exact: bool = False) -> So
     _refuse_other_formats(path)
     layout = bgzf.sniff(path)
     if layout == "plain":
-        return VcfSource(path, regions, exact)
-    if layout == "bcf":
-        return BcfSource(path, regions, exact)
-    if bgzf.inflated_head(path).startswith(b"BCF"):
-        return BcfSource(path, regions, exact)
-    return VcfSource(path, regions, exact)
+        return VcfSource(path, regions, max_header_bytes, exact=exact)
+    if layout == "bcf" or bgzf.inflated_head(path).startswith(b"BCF"):
+        return BcfSource(path, regions, max_header_bytes, exact=exact)
+    return VcfSource(path, regions, max_header_bytes, exact=exact)
 
 
 def _refuse_other_formats(path: Path) -> None:

@@ -131,6 +131,8 @@ class Source(Protocol):
         Bytes to be read (progress).
     notes : list of str
         What the summary should say about how the file was read.
+    max_line_bytes : int
+        A record of more text is refused; a conversion with a cap sets it.
     """
 
     path: Path
@@ -140,6 +142,7 @@ class Source(Protocol):
     contigs_complete: bool
     work: float
     notes: list[str]
+    max_line_bytes: int
 
     def first_contig(self) -> str | None:
         """Contig of the first record, where it is cheap to know."""

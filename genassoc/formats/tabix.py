@@ -6,6 +6,7 @@ it. (htslib's own iterator would hand over one line at a time.) Layout: the tabi
 
 import struct
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -50,8 +51,8 @@ class TabixIndex:
         """Disjoint (first, behind last) virtual offsets, in file order, that hold every record of the regions."""
         found: list[tuple[int, int]] = []
         for region in regions:
-            if region.contig in self.contigs:
-                found += self._chunks(self.contigs.index(region.contig), region)
+            if region.contig in self._numbers:
+                found += self._chunks(self._numbers[region.contig], region)
         merged: list[tuple[int, int]] = []
         for first, stop in sorted(found):
             if merged and (first >> 16) <= (merged[-1][1] >> 16) + _NEAR:
@@ -60,6 +61,10 @@ class TabixIndex:
                 merged.append((first, stop))
         return merged
 
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {name: number for number, name in reversed(list(enumerate(self.contigs)))}
+
     @property
     def window(self) -> int:
         """Bases of the index's smallest windows."""
@@ -67,7 +72,7 @@ class TabixIndex:
 
     def windows(self, contig: str) -> Int64Array:
         """Virtual offsets, one a window of ``contig``, before which no record that reaches into the window lies; ascending."""
-        number = self.contigs.index(contig)
+        number = self._numbers[contig]
         base = ((1 << 3 * self._depth) - 1) // 7
         deepest = [bin_ - base for bin_ in self._bins[number] if base <= bin_ < base + (1 << 3 * self._depth)]
         count = max(1, len(self._linear[number]), max(deepest, default=0) + 1)

@@ -11,11 +11,12 @@ from genassoc.errors import InputError
 from genassoc.formats import bgzf, tabix
 from genassoc.formats.bgzf import Chunk
 from genassoc.formats.source import Piece, Place, Region, VariantBatch, merge_regions, spelled_as
-from genassoc.formats.vcf_header import MAX_HEADER_BYTES, VcfHeader, is_vcf_start, parse_header
+from genassoc.formats.vcf_header import MAX_HEADER_BYTES, MAX_LINE_BYTES, VcfHeader, is_vcf_start, parse_header
 from genassoc.formats.vcf_scan import LineScanner
 from genassoc.shapes import Int64Array
 
-MAX_LINE_BYTES = 2**29  # half a million samples with a thousand bytes each; beyond it is no VCF
+NAME_BYTES = 300  # of memory for a sample: its name in several lists and tables while files are matched
+MEMORY_A_HEADER_BYTE = 3  # the text as it grows, and its longest line twice
 INFLATE_AHEAD = 8  # groups: enough that no thread waits while the rows of a piece are put away
 
 
@@ -28,6 +29,8 @@ class VcfSource:
         The file; what it is is told by its bytes.
     regions : list of Region
         Records to keep, by POS; everything if empty.
+    max_header_bytes : int
+        A longer header is refused.
     exact : bool
         Regions name contigs as the file does; otherwise they ask for chromosomes, however called.
 
@@ -37,8 +40,12 @@ class VcfSource:
         No VCF, truncated, no samples, a bad index.
     """
 
-    def __init__(self, path: Path, regions: list[Region], exact: bool = False) -> None:
+    def __init__(
+        self, path: Path, regions: list[Region], max_header_bytes: int = MAX_HEADER_BYTES, *, exact: bool = False
+    ) -> None:
         self.path = path
+        self.max_line_bytes = MAX_LINE_BYTES
+        self._max_header_bytes = max_header_bytes
         self._layout = bgzf.sniff(path)
         self.kind = {"plain": "VCF", "gzip": "VCF.gz (gzip)", "bgzf": "VCF.gz (BGZF)"}[self._layout]
         self.notes: list[str] = []
@@ -88,29 +95,30 @@ class VcfSource:
 
     def _read_header(self, pool: Executor) -> tuple[VcfHeader, Place, bytes]:
         """Header, where the first record begins, and the beginning of it."""
-        text = b""
-        body = 0
+        text = bytearray()
+        body, at = 0, -1
         place = Place()
         complete = False
         for chunk in self._chunks(pool):
             data = bytes(chunk.text)
             if not data:
                 continue
-            searched = max(0, len(text) - 8)
+            searched = max(0, len(text) - len(b"\n#CHROM"))
             if not text and not is_vcf_start(data):
                 parse_header(self.path, data)  # says why not
             before = len(text)
             text += data
-            at = 0 if text.startswith(b"#CHROM") else text.find(b"\n#CHROM", searched)
-            if not complete and at >= 0:
-                body = text.find(b"\n", at + 1) + 1
+            if at < 0:
+                at = text.find(b"\n#CHROM", searched)
+            if not complete and at >= 0:  # the line may be longer than a chunk
+                body = text.find(b"\n", max(at + 1, before)) + 1
                 complete = body > 0
                 if complete:
                     place = Place(0, chunk.address, body - before) if self._layout != "gzip" else Place(0, 0, body)
+            if (body if complete else len(text)) > self._max_header_bytes:
+                raise InputError(f"{self.path}: {self._too_long(at >= 0)}")
             if complete and len(text) > body:
                 break
-            if len(text) > MAX_HEADER_BYTES and not complete:
-                raise InputError(f"{self.path}: no #CHROM line in the first {MAX_HEADER_BYTES >> 20} MB; is no VCF")
         if not text:
             raise InputError(f"{self.path}: is empty")
         if not complete:
@@ -119,8 +127,27 @@ class VcfSource:
                 place = Place(0, 0, 0)
             else:
                 raise InputError(f"{self.path}: has no line of column names (#CHROM POS ID ...) after its header")
-        header = parse_header(self.path, text[:body])
-        return header, place, text[body : body + 4096]
+        first_line = bytes(text[body : body + 4096])
+        del text[body:]
+        n_columns = text.count(b"\t", max(at, 0))
+        if NAME_BYTES * n_columns > MEMORY_A_HEADER_BYTE * self._max_header_bytes and self._limited:
+            raise InputError(
+                f"{self.path}: names {n_columns - 8:,} samples, more than --memory has room for; give more"
+            )
+        return parse_header(self.path, text), place, first_line
+
+    @property
+    def _limited(self) -> bool:
+        """Whether a cap of memory allows less than any file needs."""
+        return self._max_header_bytes < MAX_HEADER_BYTES
+
+    def _too_long(self, is_begun: bool) -> str:
+        megabytes = f"{max(1, self._max_header_bytes >> 20)} MB"
+        if self._limited:
+            return f"its header is longer than {megabytes}, which is all that --memory has room for; give more"
+        if is_begun:
+            return f"its header, the #CHROM line included, is longer than {megabytes}; is no VCF"
+        return f"no #CHROM line in the first {megabytes}; is no VCF"
 
     def first_contig(self) -> str | None:
         """Contig of the first record, if any."""
@@ -134,12 +161,15 @@ class VcfSource:
     def pieces(self, columns: Int64Array, start: Place | None, pool: Executor) -> Iterator[Piece]:
         """Whole lines; see `Source.pieces`."""
         header = self._header
-        scan = LineScanner(self.sample_ids, columns, tuple(self.regions), header.numeric_formats, header.leading_phase)
+        scan = LineScanner(
+            self.sample_ids, columns, tuple(self.regions), header.numeric_formats, header.leading_phase,
+            2 * self.max_line_bytes,
+        )  # fmt: skip
         if self._stretches is None:
             place = start or self._body
             # a gzip file has one way in: its beginning
             skip = place.address + place.skip if self._layout == "gzip" else place.skip
-            return cut_lines(self.path, self._chunks(pool, place.address), 0, skip, scan)
+            return cut_lines(self.path, self._chunks(pool, place.address), 0, skip, scan, self.max_line_bytes)
         return chain.from_iterable(self._stretch_pieces(n, start, pool, scan) for n in range(len(self._stretches)))
 
     def _stretch_pieces(self, section: int, start: Place | None, pool: Executor, scan: LineScanner) -> Iterator[Piece]:
@@ -150,11 +180,16 @@ class VcfSource:
             return iter(())
         resumed = start is not None and section == place.section
         address, skip = (place.address, place.skip) if resumed else (first, 0)
-        return cut_lines(self.path, self._chunks(pool, address, stop), section, skip, scan)
+        return cut_lines(self.path, self._chunks(pool, address, stop), section, skip, scan, self.max_line_bytes)
 
 
 def cut_lines(
-    path: Path, chunks: Iterator[Chunk], section: int, skip: int, scan: Callable[[bytes | memoryview], VariantBatch]
+    path: Path,
+    chunks: Iterator[Chunk],
+    section: int,
+    skip: int,
+    scan: Callable[[bytes | memoryview], VariantBatch],
+    max_line_bytes: int = MAX_LINE_BYTES,
 ) -> Iterator[Piece]:
     """Pieces of whole lines out of chunks cut anywhere; the first ``skip`` bytes are dropped.
 
@@ -189,8 +224,10 @@ def cut_lines(
         _give_back(chunk)
         carried.append(rest)
         n_carried += len(rest)
-        if n_carried > MAX_LINE_BYTES:
-            raise InputError(f"{path}: a line is longer than {MAX_LINE_BYTES >> 20} MB; is no VCF")
+        if n_carried > max_line_bytes:
+            limited = max_line_bytes < MAX_LINE_BYTES
+            why = "which is all that --memory has room for; give more, if it is a VCF" if limited else "is no VCF"
+            raise InputError(f"{path}: a line is longer than {max_line_bytes >> 20} MB; {why}")
     if n_carried and place is not None:
         yield Piece(place, work, 2 * n_carried, partial(scan, b"".join([*carried, b"\n"])))
 

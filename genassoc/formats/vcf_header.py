@@ -1,7 +1,7 @@
 """The header of a VCF: what of it the conversion needs, and what is wrong with it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from genassoc.errors import InputError
 
 FIXED_COLUMNS = ("#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", "FORMAT")
 MAX_HEADER_BYTES = 2**28
+MAX_LINE_BYTES = 2**29  # half a million samples with a thousand bytes each; beyond it is no VCF
 _ID = re.compile(rb"[<,]ID=([^,>]+)")
 _VERSION = re.compile(rb"##fileformat=VCFv(\d+)\.(\d+)")
 _LENGTH = re.compile(rb"[<,]length=(\d+)")
@@ -43,12 +44,21 @@ class VcfHeader:
     contig_lengths: Mapping[str, int] = field(default_factory=dict)
 
 
-def is_vcf_start(head: bytes) -> bool:
+def is_vcf_start(head: bytes | bytearray) -> bool:
     """Whether a file's first bytes are a VCF's."""
     return head.startswith(b"##fileformat=VCF")
 
 
-def parse_header(path: Path, text: bytes) -> VcfHeader:
+def _lines(text: bytes | bytearray, stop: int) -> Iterator[bytes]:
+    """Lines before ``stop``, one after another, without their ends: a list of all would take several times the text."""
+    start = 0
+    while start < stop:
+        end = text.find(b"\n", start)
+        yield bytes(memoryview(text)[start:end])
+        start = end + 1
+
+
+def parse_header(path: Path, text: bytes | bytearray) -> VcfHeader:
     """Read a header that ends with its ``#CHROM`` line.
 
     Raises
@@ -62,11 +72,13 @@ def parse_header(path: Path, text: bytes) -> VcfHeader:
             f"{path}:1: is no VCF: the first line must be ##fileformat=VCFv4.x, it is {shown!r}; "
             "add that line if the rest is VCF"
         )
-    lines = text.removesuffix(b"\n").split(b"\n")
     contigs: dict[str, None] = {}
     lengths: dict[str, int] = {}
     numeric: dict[bytes, None] = {}
-    for number, line in enumerate(lines[:-1], start=1):
+    end = len(text) - text.endswith(b"\n")
+    last = text.rfind(b"\n", 0, end) + 1  # where the column names begin
+    n_lines = text.count(b"\n", 0, last) + 1
+    for number, line in enumerate(_lines(text, last), start=1):
         if not line.startswith(b"##"):
             if line.strip():
                 shown = line[:60].decode("utf-8", "replace")
@@ -83,10 +95,10 @@ def parse_header(path: Path, text: bytes) -> VcfHeader:
                 lengths[name] = int(length[1])
         elif found and line.startswith(b"##FORMAT=") and found[1] != b"GT" and _TYPE.search(line):
             numeric[found[1]] = None
-    sample_ids = _sample_ids(path, len(lines), lines[-1].removesuffix(b"\r"))
-    version = _VERSION.match(lines[0])
+    sample_ids = _sample_ids(path, n_lines, bytes(memoryview(text)[last:end]).removesuffix(b"\r"))
+    version = _VERSION.match(text)
     leading_phase = version is not None and (int(version[1]), int(version[2])) >= (4, 4)
-    return VcfHeader(sample_ids, tuple(contigs), tuple(numeric), len(lines), leading_phase, lengths)
+    return VcfHeader(sample_ids, tuple(contigs), tuple(numeric), n_lines, leading_phase, lengths)
 
 
 def _sample_ids(path: Path, number: int, line: bytes) -> tuple[str, ...]:

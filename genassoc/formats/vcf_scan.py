@@ -1,5 +1,6 @@
 """From whole lines of VCF text to a `VariantBatch`: the kernel's arrays in and out, and its errors in words."""
 
+import re
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -27,7 +28,13 @@ COUNTER_NAMES = {
     calls.DOSAGES + 1: "dosages_HDS",
     calls.DOSAGES + 2: "dosages_GP",
 }
+MOST_ROWS = 2**18  # at a time, however short the lines
+ROW_BYTES = 100  # of a row beside its calls
 TYPICAL_FIXED_BYTES = 24  # of a line before its calls, about; shorter lines only mean another turn of the loop
+
+
+_NEWLINE = re.compile(rb"\n")
+_SHOWN = 200  # bytes of a field that a message may need
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,8 @@ class LineScanner:
         FORMAT fields that must hold numbers.
     leading_phase : bool
         Whether genotypes may begin with a separator (VCF 4.4 and later).
+    max_row_bytes : int
+        For the rows of one record, of which each ALT makes one.
     """
 
     sample_ids: tuple[str, ...]
@@ -53,6 +62,7 @@ class LineScanner:
     regions: tuple[Region, ...]
     numeric_formats: tuple[bytes, ...]
     leading_phase: bool = False
+    max_row_bytes: int = 2**30
 
     def __call__(self, text: bytes | memoryview) -> VariantBatch:
         """Scan whole lines; `RecordError` at the first that is malformed."""
@@ -67,7 +77,7 @@ class LineScanner:
         status = np.zeros(kernels.STATUS_SIZE, dtype=np.int64)
         batches: list[VariantBatch] = []
         offset, lines = 0, 0
-        capacity = len(text) // (4 * n_columns + TYPICAL_FIXED_BYTES) + 16
+        capacity = min(len(text) // (4 * n_columns + TYPICAL_FIXED_BYTES), MOST_ROWS) + 16
         while True:
             out = _Rows.allocate(capacity, n_samples)
             kernels.scan(
@@ -78,7 +88,7 @@ class LineScanner:
             lines += int(status[kernels.STATUS_LINES])
             n_rows = int(status[kernels.STATUS_ROWS])
             if status[kernels.STATUS_CODE] not in (calls.OK, calls.FULL):
-                raise RecordError(lines, self._message(bytes(text), status))
+                raise RecordError(lines, self._message(text, status))
             if n_rows:
                 batches.append(out.batch(buffer, n_rows, n_samples))
             if status[kernels.STATUS_CODE] == calls.OK:
@@ -86,16 +96,25 @@ class LineScanner:
             offset = int(status[kernels.STATUS_OFFSET])
             if n_rows == 0:
                 capacity *= 4  # one record with more ALTs than there is room for
+                if capacity * (packed_bytes(n_samples) + ROW_BYTES) > self.max_row_bytes:
+                    raise RecordError(
+                        lines, f"a record of more than {capacity // 4:,} ALT alleles, for whose rows there is no room"
+                    )
         named = {name: int(counters[i]) for i, name in COUNTER_NAMES.items()}
         return _joined_batches(batches, n_samples, named, lines)
 
-    def _message(self, text: bytes, status: Int64Array) -> str:
+    def _message(self, text: bytes | memoryview, status: Int64Array) -> str:
         """The kernel's error in words, with the record's place in the genome."""
         code, offset = int(status[kernels.STATUS_CODE]), int(status[kernels.STATUS_OFFSET])
         sample, field = int(status[kernels.STATUS_SAMPLE]), int(status[kernels.STATUS_FIELD])
-        end = text.find(b"\n", offset)
-        line = text[offset : end if end >= 0 else len(text)].removesuffix(b"\r").decode("utf-8", "replace")
-        columns = line.split("\t")
+        end = _NEWLINE.search(text, offset)
+        whole = bytes(memoryview(text)[offset : end.start() if end else len(text)]).removesuffix(b"\r")
+        line = whole[:_SHOWN].decode("utf-8", "replace")
+        # Not all columns: of a line that is no record there may be millions.
+        columns = [
+            (field if number == 8 else field[:_SHOWN]).decode("utf-8", "replace")
+            for number, field in enumerate(whole.split(b"\t", 10 + max(sample, 0))[: 10 + max(sample, 0)])
+        ]
         where = f" (record at {columns[0]}:{columns[1]})" if len(columns) > 1 else ""
         n_columns = len(self.sample_ids)
 
@@ -105,7 +124,7 @@ class LineScanner:
 
         alts = columns[4] if len(columns) > 4 else ""
         words = {
-            calls.BAD_COLUMNS: f"{len(columns)} columns where the header has {9 + n_columns} "
+            calls.BAD_COLUMNS: f"{whole.count(bytes([9])) + 1} columns where the header has {9 + n_columns} "
             f"(9 and {n_columns} samples); the line is cut or has a tab too many or too few",
             calls.BAD_CONTIG: f"CHROM {columns[0][:40]!r} is no contig name",
             calls.BAD_POSITION: f"POS {columns[1][:40] if len(columns) > 1 else ''!r} is no whole number",

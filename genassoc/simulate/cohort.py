@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from genassoc.data.block import GenotypeBlock
+from genassoc.data.forks import check_not_forked
 from genassoc.shapes import Float64Array
 from genassoc.simulate.genotypes import (
     CHROMOSOME_LENGTHS,
@@ -116,6 +117,7 @@ def simulate_cohort(
     Effects are planted by the share of variance they explain. With 2,000 samples most loci pass 5e-8; one or
     two a trait are meant not to. With far fewer samples none need pass.
     """
+    check_not_forked()
     _check(n_samples, n_variants, n_chromosomes, missing_rate, min_frequency)
     ancestry = draw_ancestry(generator(seed, "ancestry"), n_samples)
     sites: list[Sites] = []
