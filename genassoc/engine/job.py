@@ -1,10 +1,12 @@
 """What a run does task by task, and what a task leaves behind: rows, and the count of its variants."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import polars as pl
 
+from genassoc.data import strangers
 from genassoc.engine.plan import Task
 
 
@@ -40,6 +42,19 @@ class Counts:
         """As JSON values."""
         counts = {"read": self.read, "kept": self.kept, "rows": self.rows, "dropped": dict(self.dropped)}
         return {**counts, "refused": dict(self.refused)} if self.refused else counts
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "Counts":
+        """What `to_dict` gave.
+
+        Raises
+        ------
+        MalformedError
+            A field is absent or no count.
+        """
+        read, kept, rows = (strangers.field(content, name, strangers.whole) for name in ("read", "kept", "rows"))
+        refused = strangers.optional(content, "refused", strangers.counts) or {}
+        return cls(read, kept, rows, strangers.field(content, "dropped", strangers.counts), refused)
 
 
 def _sums(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:

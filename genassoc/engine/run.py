@@ -129,6 +129,7 @@ def run_to_file(
     *,
     work: WorkFolder | None = None,
     restart: bool = False,
+    seal: Callable[[Merged], None] | None = None,
 ) -> Merged:
     """All tasks, then one table at ``out``; a killed run is taken up where it was.
 
@@ -138,6 +139,8 @@ def run_to_file(
         ``<out>.work`` by default; removed when ``out`` is there.
     restart : bool
         Throw away what an earlier run left.
+    seal : callable, optional
+        See `merge`.
 
     Raises
     ------
@@ -161,7 +164,7 @@ def run_to_file(
                 empty = nothing_kept(work, plan)
                 work.remove()  # other filters are another run
                 raise empty
-            merged = merge(work, plan, out)
+            merged = merge(work, plan, out, seal)
         except BaseException:
             if not work.has_parts():
                 work.remove()  # nothing to take up: leave nothing behind
