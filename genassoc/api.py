@@ -1,6 +1,7 @@
 """The verbs: convert, open_store, associate, variant_qc, sample_qc, ... Each is a few calls of the rooms below."""
 
 import tempfile
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,20 +14,31 @@ from genassoc.data.arguments import check_cohort, check_executor, check_model, k
 from genassoc.data.call_counts import stored_statistics
 from genassoc.data.cohort import Cohort
 from genassoc.data.controls import Controls
+from genassoc.data.integrity import FileDigest
 from genassoc.data.output import check_outputs
+from genassoc.data.sidecar import Record, write_record
 from genassoc.data.store import GenotypeStore
 from genassoc.engine.association import AssociationJob
 from genassoc.engine.budget import check_before_fitting, fitted
 from genassoc.engine.executors import Executor, Threads, single_threaded_blas
+from genassoc.engine.parts import Merged
 from genassoc.engine.plan import Plan, Task, fingerprint
 from genassoc.engine.run import run_to_file
-from genassoc.errors import PhenotypeError
+from genassoc.errors import PhenotypeError, ReusedWarning
 from genassoc.methods.qc import SampleQuality
 from genassoc.methods.scan import Scan
 from genassoc.progress import Progress, Silent
 from genassoc.provenance import Recorder, genassoc_version
-from genassoc.results import Results, write_provenance
-from genassoc.run_record import describe, finish_record, input_files, inputs_of, trait_notes
+from genassoc.results import Results
+from genassoc.run_record import (
+    describe,
+    finish_record,
+    input_files,
+    inputs_of,
+    reused_note,
+    there_already,
+    trait_notes,
+)
 from genassoc.shapes import Int64Array
 
 if TYPE_CHECKING:
@@ -139,7 +151,7 @@ def associate(
         `Threads()` by default. The results do not depend on it.
     progress : Progress, optional
     restart : bool
-        Throw away the parts of an interrupted run.
+        Begin anew: throw away the parts of an interrupted run, and replace results that are at ``out`` already.
     audit : int, optional
         Rows to fit again by independent dense code (half at random, half with the smallest p); what it found is in the
         provenance, and rows beyond tolerance are an `AuditWarning`. 200 on the command line.
@@ -149,14 +161,15 @@ def associate(
     Returns
     -------
     Results
-        One row for each variant x trait x test, in store order.
+        One row for each variant x trait x test, in store order. Where ``out`` holds these very results already, whole, they
+        are returned as they are, with a `ReusedWarning`.
 
     Raises
     ------
     PhenotypeError
         A trait or covariate is absent, constant or not of the kind the model needs.
     OutputError, PlanError
-        As `genassoc.engine.run.run_to_file`; ``out`` is an input of the run.
+        As `genassoc.engine.run.run_to_file`; ``out`` is an input of the run, or holds other results (says what differs).
     GenassocError
         No variant is left to test.
     TypeError
@@ -179,18 +192,46 @@ def associate(
         )
         results.folder = folder
         return results
-    check_outputs([Path(out)], input_files(cohort))
+    out = Path(out)
+    check_outputs([out], input_files(cohort))
     recorder = Recorder(parameters=describe(cohort, model), inputs=inputs_of(cohort))
     plan = plan_association(cohort, model)
+    found = None if restart else there_already(out, recorder, plan.fingerprint)
+    if found is not None:
+        return _reused(out, found, cohort, n_rows)
     check_before_fitting(cohort, model, memory)
     job = association_job(cohort, model, plan)
     run = fitted(job, plan, executor, memory, model.rows_per_variant)
-    merged = run_to_file(run.job, run.plan, run.executor, Path(out), progress or Silent(), restart=restart)
-    record = finish_record(recorder, cohort, model, job.state, merged.counts.to_dict())
-    record["notes"] += run.notes
-    results = Results(merged.path, record, cohort)
-    results.provenance = audited(record, results, cohort, record["parameters"]["model"], n_rows)
-    write_provenance(merged.path, results.provenance)
+    record: dict[str, Any] = {}
+
+    def seal(merged: Merged) -> None:
+        record.update(finish_record(recorder, cohort, model, job.state, merged.counts.to_dict(), plan.fingerprint))
+        record["notes"] += run.notes
+        write_record(out, record, merged.digest)
+
+    merged = run_to_file(run.job, run.plan, run.executor, out, progress or Silent(), restart=restart, seal=seal)
+    return _audited(Results(out, record, cohort).vouched(merged.digest), merged.digest, cohort, n_rows)
+
+
+def _reused(out: Path, found: Record, cohort: Cohort, n_rows: int) -> Results:
+    """The results that are there, whole; audited where they never were."""
+    assert found.digest is not None
+    results = Results(out, found.content, cohort).vouched(found.digest)
+    if "audit" not in found.content:
+        results = _audited(results, found.digest, cohort, n_rows)
+    note = reused_note(out)
+    results.provenance["notes"] = [note, *results.provenance.get("notes", [])]
+    warnings.warn(note, ReusedWarning, stacklevel=3)
+    return results
+
+
+def _audited(results: Results, digest: FileDigest, cohort: Cohort, n_rows: int) -> Results:
+    """The same results with an audit of rows in their record, in memory and beside the file."""
+    if n_rows:
+        record = results.provenance
+        results.provenance = audited(record, results, cohort, record["parameters"]["model"], n_rows)
+        assert results.path is not None
+        write_record(results.path, results.provenance, digest)
     return results
 
 
@@ -359,5 +400,6 @@ def to_dask(cohort: Cohort) -> "dask.array.Array":
 
 __all__ = [
     "associate", "association_job", "convert", "describe", "finish_record", "genassoc_version", "input_files", "inputs_of",
-    "open_store", "plan_association", "quality", "sample_qc", "to_allel", "to_dask", "trait_notes", "variant_qc",
+    "open_store", "plan_association", "quality", "reused_note", "sample_qc", "there_already", "to_allel", "to_dask",
+    "trait_notes", "variant_qc",
 ]  # fmt: skip

@@ -11,6 +11,7 @@ import typer
 import typer.core
 
 from genassoc import cli_results
+from genassoc.errors import ReusedWarning, printable
 
 if TYPE_CHECKING:
     from genassoc.config import Config
@@ -47,16 +48,18 @@ Dask = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Audit = Annotated[int, typer.Option(min=0, help="Rows fitted again by independent dense code; 0: none.")]
-Force = Annotated[bool, typer.Option("--force", help="Begin anew: throw away unfinished work, a store of another VCF.")]
+Force = Annotated[
+    bool, typer.Option("--force", help="Begin anew: replace results, unfinished work, a store of another VCF.")
+]
 
 
 def _say(text: str = "") -> None:
-    typer.echo(text)
+    typer.echo(printable(text))
 
 
 def _tell(text: str) -> None:
     """What happens, for people: standard error, so that standard output stays the answer."""
-    typer.echo(text, err=True)
+    typer.echo(printable(text), err=True)
 
 
 def _executor(threads: int | None) -> Any:
@@ -345,11 +348,11 @@ def status(work: Path, json: Json = False) -> None:
 
 
 @app.command()
-def merge(work: Path, out: Path, audit: Audit = 200) -> None:
+def merge(work: Path, out: Path, audit: Audit = 200, force: Force = False) -> None:
     """Join the parts of a planned run into one results file, the same bytes as `run` writes."""
     from genassoc import analysis
 
-    lines, warnings = analysis.merge_lines(work, out, audit)
+    lines, warnings = analysis.merge_lines(work, out, audit, force)
     for warning in warnings:
         _tell(warning)
     _say("\n".join(lines))
@@ -388,6 +391,7 @@ def main() -> None:
     from genassoc.exits import run_guarded
 
     warnings.filterwarnings("ignore", message="AUDIT FAILED")  # it is among the notes, which are printed
+    warnings.filterwarnings("ignore", category=ReusedWarning)  # likewise
     gc.set_threshold(200_000, 20, 20)  # importing makes a million objects and hardly any garbage
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the engine pins it; idle pools start up and spin
     if os.environ.get("GENASSOC_TRACEBACK"):

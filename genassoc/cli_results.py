@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from genassoc.errors import printable
+
 
 def add_to(app: typer.Typer) -> None:
     """Add them to the commands."""
@@ -24,7 +26,7 @@ def plot(
     if format not in ("png", "pdf", "svg"):
         raise typer.BadParameter(f"--format is png, pdf or svg, not {format}")
     for path in describe.draw_all(Results.read(results), out, format):
-        typer.echo(str(path))
+        typer.echo(printable(str(path)))
 
 
 def explain(
@@ -45,6 +47,6 @@ def explain(
 
     cohort = None if config is None else analysis.cohort_of(config)
     found = explain_row(Results.read(results), variant, trait=trait, test=test, by=by, cohort=cohort)
-    typer.echo(repr(found))
+    typer.echo(printable(repr(found)))
     for path in [] if out is None else found.write(out):
-        typer.echo(str(path))
+        typer.echo(printable(str(path)))

@@ -51,3 +51,7 @@ class PlanError(GenassocError):
 
 class ClusterError(GenassocError):
     """The machines that should do the tasks cannot be reached, died, or run other code."""
+
+
+class ReusedWarning(UserWarning):
+    """Results were asked for that are there already: they were checked and not computed again."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from genassoc.data.integrity import FileDigest, signature
+from genassoc.data.integrity import FileDigest, record_digest, signature
 from genassoc.data.result_table import (
     ROW_GROUP,
     SUFFIXES,
@@ -35,6 +35,9 @@ DIALECTS: dict[str, tuple[str, ...]] = {
     "parquet": (".parquet",),
     "tsv": TEXT_SUFFIXES,
 }
+
+
+_MADE_OF_RESULTS = ("adjusted", "permutation", "predictors")  # in a record: what was made of the results of a run
 
 
 class Results:
@@ -347,20 +350,32 @@ class Results:
         if table_suffix(path) not in DIALECTS.get(dialect or "", SUFFIXES):
             raise OutputError(f"a file in the dialect '{dialect}' ends in {' or '.join(DIALECTS[dialect or ''])}.")
         schema, tables = self._arrow()
-        if for_spreadsheets and table_suffix(path) == ".parquet":
-            raise OutputError(f"{path}: spreadsheets read text; let the name end in .tsv or .tsv.gz.")
-        seal = partial(self._seal, path, self.provenance, overwrite=overwrite)
-        write_table(path, schema, tables, seal=seal, for_spreadsheets=for_spreadsheets)
+        self.write_rows(path, schema, tables, overwrite=overwrite, for_spreadsheets=for_spreadsheets)
         return path
+
+    def write_rows(
+        self,
+        path: Path,
+        schema: "pa.Schema",
+        tables: "Iterator[pa.Table]",
+        *,
+        overwrite: bool = False,
+        for_spreadsheets: bool = False,
+    ) -> None:
+        """Write ``tables`` as `write` does the rows; where ``path`` is these results' own, they are checked already."""
+        found: list[FileDigest] = []
+
+        def seal(digest: FileDigest) -> None:
+            self._seal(path, self.provenance, digest, overwrite=overwrite)
+            found.append(digest)
+
+        write_table(path, schema, tables, seal=seal, for_spreadsheets=for_spreadsheets)
+        if path == self.path:
+            self.vouched(found[0])
 
     def _seal(self, path: Path, record: Mapping[str, Any], digest: FileDigest, *, overwrite: bool) -> None:
         """Before a whole table appears at ``path``: refuse to replace other results, and put the record beside it."""
-        found = None if overwrite else standing(path, self.provenance.get("run", {}), self.provenance)
-        if found is not None and not found.same and FileDigest.of(path) != digest:
-            raise OutputError(
-                f"{path} holds a file already, which is not of these results: {found.why}. It was left as it is: write to another "
-                "name, or say overwrite=True."
-            )
+        check_place(path, record, overwrite, digest)
         write_record(path, record, digest)
 
     def _arrow(self) -> "tuple[pa.Schema, Iterator[pa.Table]]":
@@ -401,6 +416,38 @@ class Results:
 
 def _has_p() -> pl.Expr:
     return pl.col(P_VALUE).is_not_null() & pl.col(P_VALUE).is_not_nan()
+
+
+def check_place(
+    path: Path, record: Mapping[str, Any], overwrite: bool = False, digest: FileDigest | None = None
+) -> None:
+    """Refuse to replace other results than those that ``record`` is of.
+
+    Parameters
+    ----------
+    path : Path
+        Where a table is to be.
+    record : mapping
+        Its provenance.
+    overwrite : bool
+        Whether anything may be replaced.
+    digest : FileDigest, optional
+        Of the table: a file with the same bytes may be replaced, whatever it is.
+
+    Raises
+    ------
+    OutputError
+        Says what is there.
+    """
+    found = None if overwrite else standing(path, record.get("run", {}), record)
+    if found is None or (digest is not None and FileDigest.of(path) == digest):
+        return
+    then, now = ({name: side.get(name) for name in _MADE_OF_RESULTS} for side in (found.record.content, record))
+    if not found.same or record_digest(then) != record_digest(now):
+        raise OutputError(
+            f"{path} holds a file already, which is not of these results: {found.why or 'its columns are others'}. It was left as "
+            "it is: write to another name, or say overwrite=True (--force)."
+        )
 
 
 def write_provenance(path: str | Path, record: Mapping[str, Any]) -> Path:

@@ -10,8 +10,10 @@ import polars as pl
 from genassoc.data.cohort import Cohort
 from genassoc.data.cohort_recipe import samples_fingerprint
 from genassoc.data.ploidy import refused_notes
+from genassoc.data.sidecar import Record, standing
+from genassoc.errors import OutputError
 from genassoc.methods.linear import Linear
-from genassoc.provenance import Recorder
+from genassoc.provenance import NUMBERS, Recorder, genassoc_version
 
 
 def describe(cohort: Cohort, model: Any) -> dict[str, Any]:
@@ -40,8 +42,41 @@ def inputs_of(cohort: Cohort) -> dict[str, Any]:
     }
 
 
+def run_of(fingerprint: str) -> dict[str, Any]:
+    """What makes two runs the same: the hash of all that decides the numbers, and what computes them."""
+    return {"fingerprint": fingerprint, "numbers": NUMBERS, "genassoc": genassoc_version()}
+
+
+def there_already(out: Path, recorder: Recorder, fingerprint: str) -> Record | None:
+    """The record of the very results that are asked for, where they are at ``out``, whole; None where nothing is.
+
+    Raises
+    ------
+    OutputError
+        Something else is there: says what differs.
+    """
+    wanted = {"parameters": recorder.parameters, "inputs": recorder.inputs}
+    found = standing(out, run_of(fingerprint), wanted)
+    if found is None:
+        return None
+    if not found.same:
+        raise OutputError(
+            f"{out} is there already, and is not what this run would write: {found.why}. Nothing was computed, and it was left as it "
+            "is: write to another file, or replace it (--force, restart=True)."
+        )
+    return found.record
+
+
+def reused_note(out: Path) -> str:
+    """What is said of results that are not computed again."""
+    return (
+        f"{out} holds these very results already (same inputs, choices and version; its digest is right): they were not computed "
+        "again; --force (restart=True) computes them anew"
+    )
+
+
 def finish_record(
-    recorder: Recorder, cohort: Cohort, model: Any, state: Any, variants: dict[str, Any]
+    recorder: Recorder, cohort: Cohort, model: Any, state: Any, variants: dict[str, Any], fingerprint: str
 ) -> dict[str, Any]:
     """The provenance of a finished run: its ledgers of samples and variants, and what was dropped by name."""
     dropped = cohort.sample_ledger.filter(pl.col("status") == "dropped")
@@ -59,7 +94,7 @@ def finish_record(
         *trait_notes(cohort, model, state),
         *refused_notes(variants.get("refused", {})),
     ]
-    return recorder.finish(samples=samples, variants=variants, notes=notes)
+    return recorder.finish(run=run_of(fingerprint), samples=samples, variants=variants, notes=notes)
 
 
 def trait_notes(cohort: Cohort, model: Any, state: Any) -> list[str]:

@@ -113,8 +113,9 @@ def replacing(
     """
     wip = wip_path(path)
     try:
-        handle = os.open(wip, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600 if private else 0o666)
-        with open(handle, "wb", buffering=2**20) as file:
+        with wip.open("x+b", buffering=2**20) as file:
+            if private:
+                os.fchmod(file.fileno(), 0o600)  # while it is empty
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -250,13 +250,15 @@ class Standing:
 
 
 def standing(path: Path, run: Mapping[str, Any], wanted: Mapping[str, Any]) -> Standing | None:
-    """What stands at ``path``, compared with the results that are asked for; None where nothing does (or an empty file).
+    """What stands at ``path``, compared with the results that are asked for; None where nothing does that could be lost.
+
+    That is no file, an empty one, and a table of no run where none of a run is to replace it.
 
     Parameters
     ----------
     path : Path
     run : mapping
-        ``fingerprint`` and ``numbers`` of what is asked for.
+        ``fingerprint`` and ``numbers`` of what is asked for; empty where it is of no run.
     wanted : mapping
         Its ``parameters`` and ``inputs``, as in a record: to say what differs.
     """
@@ -269,6 +271,8 @@ def standing(path: Path, run: Mapping[str, Any], wanted: Mapping[str, Any]) -> S
         record = read_record(path)
     except InputError as error:
         return Standing(False, Record(), f"its record cannot be read: {error}")
+    if not run and not record.content.get("run"):
+        return None  # tables of nobody's run, that people write as they please
     if not record.content.get("run"):
         return Standing(False, record, "it has no record of the run that made it")
     if record.content["run"] != dict(run):
@@ -287,7 +291,9 @@ def differences(record: Mapping[str, Any], run: Mapping[str, Any], wanted: Mappi
     then_run = record.get("run") or {}
     found = []
     if then_run.get("numbers") != run.get("numbers"):
-        found.append(f"its numbers are of version {then_run.get('numbers')}, those of this genassoc of {run.get('numbers')}")
+        found.append(
+            f"its numbers are of version {then_run.get('numbers')}, those of this genassoc of {run.get('numbers')}"
+        )
     if then_run.get("genassoc") != run.get("genassoc"):
         found.append(f"genassoc {then_run.get('genassoc')} made it, this is {run.get('genassoc')}")
     wanted = json.loads(json.dumps(wanted, default=_plain))

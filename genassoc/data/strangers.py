@@ -27,10 +27,12 @@ def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
         It is no plain file, or too long.
     """
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # opening a pipe would wait for a writer
-    with open(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise MalformedError("it is no plain file")
-        content = file.read(most + 1)
+    found = os.fstat(handle)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(handle)
+        raise MalformedError("it is no plain file")
+    with os.fdopen(handle, "rb") as file:
+        content = file.read(min(found.st_size, most) + 1)  # reading takes as much memory as is asked for
     if len(content) > most:
         raise MalformedError(f"it has more than {most:,} bytes")
     return content

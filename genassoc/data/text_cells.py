@@ -25,7 +25,9 @@ def harmless(texts: pl.Expr) -> pl.Expr:
     return pl.when(begins).then(pl.concat_str(pl.lit("'"), texts)).otherwise(texts)
 
 
-def written(frame: pl.DataFrame, separator: str, missing: str, *, for_spreadsheets: bool = False, **options: Any) -> bytes:
+def written(
+    frame: pl.DataFrame, separator: str, missing: str, *, for_spreadsheets: bool = False, **options: Any
+) -> bytes:
     """The lines of a frame as text; floats in the shortest form that reads back the same.
 
     Parameters
@@ -43,9 +45,7 @@ def written(frame: pl.DataFrame, separator: str, missing: str, *, for_spreadshee
     lines = frame.write_csv(separator=separator, include_header=False, null_value=missing, **options).encode()
     if _is_plain(lines, frame, separator):
         return lines
-    frame = frame.with_columns(
-        pl.col(name).map_elements(cell, return_dtype=pl.String) for name in _texts(frame)
-    )
+    frame = frame.with_columns(pl.col(name).map_elements(cell, return_dtype=pl.String) for name in _texts(frame))
     return frame.write_csv(separator=separator, include_header=False, null_value=missing, **options).encode()
 
 
@@ -66,4 +66,6 @@ def _is_plain(lines: bytes, frame: pl.DataFrame, separator: str) -> bool:
         separator == "\t" and lines.count(b"\t") != frame.height * max(0, frame.width - 1)
     ):
         return False
-    return not any(lead in lines for lead in _ODD_LEADS) or not _ODD.search(lines.decode().replace("\n", "").replace("\t", ""))
+    return not any(lead in lines for lead in _ODD_LEADS) or not _ODD.search(
+        lines.decode().replace("\n", "").replace("\t", "")
+    )

@@ -234,7 +234,8 @@ class WorkFolder:
             if not path.is_file():  # a pipe of that name would be waited for
                 return None
             with pq.ParquetFile(path) as file:
-                metadata = strangers.parse_object((file.schema_arrow.metadata or {})[METADATA_KEY])
+                # Not that of the arrow schema, an encoded copy from before the part was signed.
+                metadata = strangers.parse_object((file.metadata.metadata or {})[METADATA_KEY])
                 n_rows = file.metadata.num_rows
             if any(metadata.get(key) != value for key, value in _identity(plan, task).items()):
                 return None
@@ -311,11 +312,12 @@ def _footer_bytes(end: bytes, size: int) -> int:
 
 def _sign(file: BinaryIO, digest: FileDigest) -> None:
     """Put the digest of a part, just written, into it."""
-    file.flush()
-    handle, size = file.fileno(), digest.n_bytes
-    length = _footer_bytes(os.pread(handle, 8, size - 8), size)
-    at = os.pread(handle, length, size - length).index(_UNSIGNED.encode())
-    file.seek(size - length + at)
+    size = digest.n_bytes
+    file.seek(size - 8)
+    footer = size - _footer_bytes(file.read(8), size)
+    file.seek(footer)
+    at = file.read().index(_UNSIGNED.encode())
+    file.seek(footer + at)
     file.write(digest.sha256.encode())
     file.seek(0, os.SEEK_END)
 

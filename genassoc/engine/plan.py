@@ -198,7 +198,10 @@ class Plan:
             _check_version(content)
             block_variants = strangers.field(content, "block_variants", strangers.whole, 1)
             plan = cls(
-                tuple(_task(item, number) for number, item in enumerate(strangers.field(content, "tasks", strangers.items))),
+                tuple(
+                    _task(item, number)
+                    for number, item in enumerate(strangers.field(content, "tasks", strangers.items))
+                ),
                 strangers.field(content, "fingerprint", strangers.text),
                 block_variants,
                 strangers.field(content, "n_parts", strangers.whole, 1, MAX_PARTS),

@@ -1,7 +1,7 @@
 """The one loop: the tasks that are not yet done, on any executor, each leaving its part behind."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from genassoc.data.cohort import Cohort
-from genassoc.data.output import replacing
+from genassoc.data.output import replacing, target_of
 from genassoc.data.row_data import RowData, RowSource
 from genassoc.data.variant_places import row_numbers
 from genassoc.errors import GenassocError
@@ -123,7 +123,7 @@ class Explanation:
         if self.absolute is not None:
             files[folder / f"{stem}.absolute.tsv"] = self.absolute.table.write_csv(separator="\t")
         for path, text in files.items():
-            with replacing(path) as file:
+            with replacing(target_of(path)) as file:
                 file.write(text.encode())
         return [*files, save_figure(self.figure(), folder / f"{stem}.png")]
 

@@ -110,9 +110,12 @@ def check_text(path: Path) -> None:
     InputError
         It is damaged or cut short; or grows beyond what tables do, or has a line beyond what they have.
     """
-    with path.open("rb") as raw:
-        if not raw.read(4).startswith((_GZIP, _ZSTD)):
-            return
+    try:
+        with path.open("rb") as raw:
+            if not raw.read(4).startswith((_GZIP, _ZSTD)):
+                return
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
     most = max(_LEAST_BOMB, _MOST_GROWTH * path.stat().st_size)
     n_bytes = line = 0
     with open_text(path) as file:
