@@ -95,10 +95,14 @@ def make_store(
     """
     if not config.is_vcf:
         return api.open_store(config.store)
+    return api.convert(config.store, converted(config), threads=threads, progress=progress, overwrite=overwrite)
+
+
+def converted(config: Config) -> Path:
+    """The store that the VCF of a configuration is converted to."""
     name = config.store.name
     stem = name[: name.rindex(".vcf")] if ".vcf" in name else name.removesuffix(".bcf")
-    out = config.out.parent / f"{stem}.zarr"
-    return api.convert(config.store, out, threads=threads, progress=progress, overwrite=overwrite)
+    return config.out.parent / f"{stem}.zarr"
 
 
 def make_cohort(config: Config, store: GenotypeStore) -> Cohort:
@@ -296,15 +300,26 @@ def _planned_config(plan: Plan, work: Path) -> Config:
     return Config.parse(plan.settings["toml"], f"{work}/{_TOML}", Path("/"))
 
 
-def _planned(work: Path) -> tuple[WorkFolder, Plan, Cohort, Any]:
-    """The plan of a work folder with its cohort and model, which must still be what they were."""
+def planned_store(config: Config) -> GenotypeStore:
+    """The store of a plan, opened and never made: a VCF was converted when the plan was made."""
+    return api.open_store(converted(config) if config.is_vcf else config.store)
+
+
+def _planned(work: Path, tell: Callable[[str], None] | None = None) -> tuple[WorkFolder, Plan, Cohort, Any]:
+    """The plan of a work folder with its cohort and model, which must still be what they were.
+
+    ``tell`` hears which files are opened because the plan names them, before they are.
+    """
     folder = WorkFolder(work)
     plan = folder.plan()
     if "toml" not in plan.settings:
         raise PlanError(f"{work} is the work folder of a single run, not of 'genassoc plan'.")
     config = _planned_config(plan, work)
     model = make_model(config)
-    cohort = make_cohort(config, make_store(config))
+    if tell is not None:
+        store = converted(config) if config.is_vcf else config.store
+        tell(f"reading {store} and {config.phenotypes}: the plan in {work} names them")
+    cohort = make_cohort(config, planned_store(config))
     if api.plan_association(cohort, model).fingerprint != plan.fingerprint:
         raise PlanError(
             f"the store, the phenotypes or genassoc are no longer those that {work} was planned with: "
@@ -325,14 +340,18 @@ def do_part(
     executor: Executor | None = None,
     progress: Progress | None = None,
     memory: str | int | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> None:
-    """Part ``part`` (from 0) of a job array; doing it twice is harmless. The plan's cap holds, unless ``memory`` is another."""
+    """Part ``part`` (from 0) of a job array; doing it twice is harmless. The plan's cap holds, unless ``memory`` is another.
+
+    ``tell`` hears which files are opened because the plan names them.
+    """
     if _is_conversion(work):
         from genassoc.formats.convert_parts import convert_part
 
         convert_part(work, part, threads=getattr(executor, "n", None), progress=progress, memory=memory)
         return
-    folder, plan, cohort, model = _planned(work)
+    folder, plan, cohort, model = _planned(work, tell)
     if not 0 <= part < plan.n_parts:
         raise PlanError(f"the plan in {work} has parts 0 to {plan.n_parts - 1}; there is no part {part}.")
     memory = plan.settings.get("memory") if memory is None else memory

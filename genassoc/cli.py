@@ -334,7 +334,7 @@ def part(
     """Do one part of a planned run. Doing it twice is harmless; a killed part carries on."""
     from genassoc import analysis
 
-    analysis.do_part(work, number, _executor(threads), _progress(), memory)
+    analysis.do_part(work, number, _executor(threads), _progress(), memory, _tell)
     _say(f"part {number} of {work} is done")
 
 

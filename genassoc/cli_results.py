@@ -45,8 +45,11 @@ def explain(
     from genassoc.explanation import explain as explain_row
     from genassoc.results import Results
 
+    def tell(text: str) -> None:
+        typer.echo(printable(text), err=True)
+
     cohort = None if config is None else analysis.cohort_of(config)
-    found = explain_row(Results.read(results), variant, trait=trait, test=test, by=by, cohort=cohort)
+    found = explain_row(Results.read(results), variant, trait=trait, test=test, by=by, cohort=cohort, tell=tell)
     typer.echo(printable(repr(found)))
     for path in [] if out is None else found.write(out):
         typer.echo(printable(str(path)))

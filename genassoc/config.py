@@ -211,8 +211,10 @@ def read_tables(path: Path) -> Mapping[str, Any]:
 def _tables(text: str, name: str) -> Mapping[str, Any]:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, ValueError) as error:  # the latter of numbers with thousands of digits
         raise InputError(f"{name} is no TOML: {error}.") from error
+    except RecursionError as error:
+        raise InputError(f"{name}: its values lie too deep in one another.") from error
 
 
 def problems_of(content: Mapping[str, Any]) -> list[str]:

@@ -1,7 +1,10 @@
 """The errors that users catch. Each says what is wrong, why it matters and what to do."""
 
-# What a terminal obeys in place of showing it: control bytes, and marks that turn the direction of writing.
-_OBEYED = (*range(0x20), *range(0x7F, 0xA0), 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
+# What a terminal obeys in place of showing it: control bytes, and marks that turn the direction of writing; and halves of
+# characters, which names of files and JSON may hold and nothing can print.
+_OBEYED = (
+    *range(0x20), *range(0x7F, 0xA0), 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A), *range(0xD800, 0xE000),
+)  # fmt: skip
 _SHOWN = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in _OBEYED if chr(code) not in "\n\t"}
 
 

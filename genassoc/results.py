@@ -102,6 +102,10 @@ class Results:
             what = "is a folder" if path.is_dir() else "is no plain file" if path.exists() else ""
             raise InputError(f"{path} {what}, not a results file." if what else f"there is no results file {path}.")
         results, record = cls(path), read_record(path)
+        if record.digest is not None:
+            check_table(path, record.digest, record.path)
+            results._digest, results._record, results._seen = record.digest, record.path, signature(path)
+            check_text(path)
         results._source = results._opened(dialect, record, trait, test)
         results.provenance = record.content
         results._check(record)

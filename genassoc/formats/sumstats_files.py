@@ -60,10 +60,13 @@ def open_text(path: Path) -> Iterator[BinaryIO]:
             magic = raw.read(4)
             raw.seek(0)
             if magic[:2] == _GZIP:
-                from isal import igzip
+                from isal import igzip, igzip_lib
 
-                with igzip.open(raw, "rb") as file:
-                    yield cast(BinaryIO, file)
+                try:
+                    with igzip.open(raw, "rb") as file:
+                        yield cast(BinaryIO, file)
+                except igzip_lib.IsalError as error:
+                    raise EOFError(str(error)) from error
             elif magic == _ZSTD:
                 import pyarrow as pa
 
