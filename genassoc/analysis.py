@@ -241,8 +241,9 @@ def run_config(
     threads = executor.n if isinstance(executor, Threads) else None
     cohort = make_cohort(config, make_store(config, threads=threads, progress=progress, overwrite=restart))
     return api.associate(
-        cohort, model, out=config.out, executor=executor, progress=progress, restart=restart, audit=audit, memory=memory
-    )
+        cohort, model, out=config.out, executor=executor, progress=progress, restart=restart, audit=audit, memory=memory,
+        for_spreadsheets=bool(config.output.get("for_spreadsheets")),
+    )  # fmt: skip
 
 
 # Job arrays ---------------------------------------------------------------------------------------------------
@@ -399,7 +400,9 @@ def merge_parts(
     outputs = [config.out] if config.dialect is None else [config.out, config.dialect_out]
     check_outputs(outputs, [config.store, *api.input_files(cohort)])
     recorder.parameters, recorder.inputs = api.describe(cohort, model), api.inputs_of(cohort)
-    found = None if restart else api.there_already(config.out, recorder, plan.fingerprint)
+    for_spreadsheets = bool(planned.output.get("for_spreadsheets"))
+    identity = api.run_of(plan.fingerprint, for_spreadsheets)
+    found = None if restart else api.there_already(config.out, recorder, identity)
     if found is not None and found.digest is not None:
         merged = Merged(config.out, Counts.from_dict(found.content["variants"]), found.digest)
         results = Results(config.out, found.content).vouched(found.digest)
@@ -412,10 +415,10 @@ def merge_parts(
         record: dict[str, Any] = {}
 
         def seal(merged: Merged) -> None:
-            record.update(api.finish_record(recorder, cohort, model, state, merged.counts.to_dict(), plan.fingerprint))
+            record.update(api.finish_record(recorder, cohort, model, state, merged.counts.to_dict(), identity))
             write_record(config.out, record, merged.digest)
 
-        merged = merge(folder, plan, config.out, seal)
+        merged = merge(folder, plan, config.out, seal, for_spreadsheets=for_spreadsheets)
     results = Results(merged.path, record).vouched(merged.digest)
     if audit:
         results.provenance = audited(record, results, cohort, record["parameters"]["model"], audit)

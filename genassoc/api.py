@@ -36,6 +36,7 @@ from genassoc.run_record import (
     input_files,
     inputs_of,
     reused_note,
+    run_of,
     there_already,
     trait_notes,
 )
@@ -136,6 +137,7 @@ def associate(
     restart: bool = False,
     audit: int | None = None,
     memory: str | int | None = None,
+    for_spreadsheets: bool = False,
 ) -> Results:
     """Test every selected variant of a cohort against every trait of a model.
 
@@ -157,6 +159,8 @@ def associate(
         provenance, and rows beyond tolerance are an `AuditWarning`. 200 on the command line.
     memory : str or int, optional
         A cap for this process, as "4GiB": threads, blocks and tasks follow from it.
+    for_spreadsheets : bool
+        Text only: an apostrophe before ids that a spreadsheet would compute (those that begin with = + - @).
 
     Returns
     -------
@@ -196,7 +200,8 @@ def associate(
     check_outputs([out], input_files(cohort))
     recorder = Recorder(parameters=describe(cohort, model), inputs=inputs_of(cohort))
     plan = plan_association(cohort, model)
-    found = None if restart else there_already(out, recorder, plan.fingerprint)
+    identity = run_of(plan.fingerprint, for_spreadsheets)
+    found = None if restart else there_already(out, recorder, identity)
     if found is not None:
         return _reused(out, found, cohort, n_rows)
     check_before_fitting(cohort, model, memory)
@@ -205,11 +210,14 @@ def associate(
     record: dict[str, Any] = {}
 
     def seal(merged: Merged) -> None:
-        record.update(finish_record(recorder, cohort, model, job.state, merged.counts.to_dict(), plan.fingerprint))
+        record.update(finish_record(recorder, cohort, model, job.state, merged.counts.to_dict(), identity))
         record["notes"] += run.notes
         write_record(out, record, merged.digest)
 
-    merged = run_to_file(run.job, run.plan, run.executor, out, progress or Silent(), restart=restart, seal=seal)
+    merged = run_to_file(
+        run.job, run.plan, run.executor, out, progress or Silent(),
+        restart=restart, seal=seal, for_spreadsheets=for_spreadsheets,
+    )  # fmt: skip
     return _audited(Results(out, record, cohort).vouched(merged.digest), merged.digest, cohort, n_rows)
 
 
@@ -400,6 +408,6 @@ def to_dask(cohort: Cohort) -> "dask.array.Array":
 
 __all__ = [
     "associate", "association_job", "convert", "describe", "finish_record", "genassoc_version", "input_files", "inputs_of",
-    "open_store", "plan_association", "quality", "reused_note", "sample_qc", "there_already", "to_allel", "to_dask",
+    "open_store", "plan_association", "quality", "reused_note", "run_of", "sample_qc", "there_already", "to_allel", "to_dask",
     "trait_notes", "variant_qc",
 ]  # fmt: skip

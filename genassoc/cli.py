@@ -260,6 +260,9 @@ def assoc(
     dialect: Annotated[
         str | None, typer.Option(help="--out as gwas-ssf | plink2 | regenie | saige, beside a parquet of all columns.")
     ] = None,
+    for_spreadsheets: Annotated[
+        bool, typer.Option("--for-spreadsheets", help="Text: an apostrophe before ids that begin with = + - @.")
+    ] = False,
     threads: Threads = None,
     dask: Dask = None,
     memory: Memory = None,
@@ -290,7 +293,7 @@ def assoc(
         },
         "model": choices,
         "variants": {"maf": maf, "mac": mac, "missing": missing_rate, "hwe": hwe, "region": region or None},
-        "output": {"path": str(out), "dialect": dialect},
+        "output": {"path": str(out), "dialect": dialect, "for_spreadsheets": for_spreadsheets or None},
     }  # fmt: skip
     chosen = {name: {key: value for key, value in table.items() if value is not None} for name, table in tables.items()}
     config = Config.of({name: table for name, table in chosen.items() if table}, "the command line", Path())

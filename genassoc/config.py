@@ -23,7 +23,7 @@ _INPUT = {
     "build": str,
 }
 _VARIANTS = {"maf": float, "mac": float, "missing": float, "hwe": float, "region": list, "snv_only": bool}
-_OUTPUT = {"path": str, "dialect": str, "metadata": dict}
+_OUTPUT = {"path": str, "dialect": str, "metadata": dict, "for_spreadsheets": bool}
 _SECTIONS: dict[str, dict[str, Any] | None] = {
     "input": _INPUT,
     "model": None,
@@ -245,6 +245,12 @@ def _dialect_problems(output: Any) -> list[str]:
     if not isinstance(output, Mapping):
         return []
     dialect, path = output.get("dialect"), output.get("path")
+    if output.get("for_spreadsheets") and (
+        dialect not in (None, "tsv") or (isinstance(path, str) and path.lower().endswith(".parquet"))
+    ):
+        return [
+            "[output] for_spreadsheets is for text in our own columns: a path in .tsv or .tsv.gz, and no other dialect"
+        ]
     if dialect is None:
         return ["[output] metadata is for dialect = 'gwas-ssf'"] if "metadata" in output else []
     if dialect not in DIALECTS:

@@ -1,5 +1,6 @@
 """The record of an association run: its choices, its inputs with fingerprints, its ledgers and notes."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -42,13 +43,22 @@ def inputs_of(cohort: Cohort) -> dict[str, Any]:
     }
 
 
-def run_of(fingerprint: str) -> dict[str, Any]:
-    """What makes two runs the same: the hash of all that decides the numbers, and what computes them."""
-    return {"fingerprint": fingerprint, "numbers": NUMBERS, "genassoc": genassoc_version()}
+def run_of(fingerprint: str, for_spreadsheets: bool = False) -> dict[str, Any]:
+    """What makes two runs the same: the hash of all that decides the numbers, what computes them, and how ids are written."""
+    run = {"fingerprint": fingerprint, "numbers": NUMBERS, "genassoc": genassoc_version()}
+    return {**run, "for_spreadsheets": True} if for_spreadsheets else run
 
 
-def there_already(out: Path, recorder: Recorder, fingerprint: str) -> Record | None:
+def there_already(out: Path, recorder: Recorder, run: Mapping[str, Any]) -> Record | None:
     """The record of the very results that are asked for, where they are at ``out``, whole; None where nothing is.
+
+    Parameters
+    ----------
+    out : Path
+    recorder : Recorder
+        Of the run that is asked for: to say what differs.
+    run : mapping
+        Its `run_of`.
 
     Raises
     ------
@@ -56,7 +66,7 @@ def there_already(out: Path, recorder: Recorder, fingerprint: str) -> Record | N
         Something else is there: says what differs.
     """
     wanted = {"parameters": recorder.parameters, "inputs": recorder.inputs}
-    found = standing(out, run_of(fingerprint), wanted)
+    found = standing(out, run, wanted)
     if found is None:
         return None
     if not found.same:
@@ -76,7 +86,12 @@ def reused_note(out: Path) -> str:
 
 
 def finish_record(
-    recorder: Recorder, cohort: Cohort, model: Any, state: Any, variants: dict[str, Any], fingerprint: str
+    recorder: Recorder,
+    cohort: Cohort,
+    model: Any,
+    state: Any,
+    variants: dict[str, Any],
+    run: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The provenance of a finished run: its ledgers of samples and variants, and what was dropped by name."""
     dropped = cohort.sample_ledger.filter(pl.col("status") == "dropped")
@@ -94,7 +109,7 @@ def finish_record(
         *trait_notes(cohort, model, state),
         *refused_notes(variants.get("refused", {})),
     ]
-    return recorder.finish(run=run_of(fingerprint), samples=samples, variants=variants, notes=notes)
+    return recorder.finish(run=dict(run), samples=samples, variants=variants, notes=notes)
 
 
 def trait_notes(cohort: Cohort, model: Any, state: Any) -> list[str]:

@@ -349,7 +349,14 @@ class Merged:
     digest: FileDigest
 
 
-def merge(work: WorkFolder, plan: Plan, out: str | Path, seal: Callable[[Merged], None] | None = None) -> Merged:
+def merge(
+    work: WorkFolder,
+    plan: Plan,
+    out: str | Path,
+    seal: Callable[[Merged], None] | None = None,
+    *,
+    for_spreadsheets: bool = False,
+) -> Merged:
     """Stream the parts, in store order, into one table in the format of ``out``'s suffix.
 
     The bytes depend on the rows alone: not on how they were cut into parts, who computed them and when.
@@ -359,6 +366,8 @@ def merge(work: WorkFolder, plan: Plan, out: str | Path, seal: Callable[[Merged]
     ----------
     seal : callable, optional
         Called when the table is whole and before it appears at ``out``: what it writes (the record) is there first.
+    for_spreadsheets : bool
+        See `genassoc.data.result_table.open_table`.
 
     Raises
     ------
@@ -387,7 +396,8 @@ def merge(work: WorkFolder, plan: Plan, out: str | Path, seal: Callable[[Merged]
         if seal is not None:
             seal(merged[0])
 
-    write_table(out, schema, _rows(work, plan, schema), KEPT.format(folder=work.path), seal=sealed)
+    kept = KEPT.format(folder=work.path)
+    write_table(out, schema, _rows(work, plan, schema), kept, seal=sealed, for_spreadsheets=for_spreadsheets)
     return merged[0]
 
 

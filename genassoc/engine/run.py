@@ -130,6 +130,7 @@ def run_to_file(
     work: WorkFolder | None = None,
     restart: bool = False,
     seal: Callable[[Merged], None] | None = None,
+    for_spreadsheets: bool = False,
 ) -> Merged:
     """All tasks, then one table at ``out``; a killed run is taken up where it was.
 
@@ -139,7 +140,7 @@ def run_to_file(
         ``<out>.work`` by default; removed when ``out`` is there.
     restart : bool
         Throw away what an earlier run left.
-    seal : callable, optional
+    seal, for_spreadsheets : optional
         See `merge`.
 
     Raises
@@ -164,7 +165,7 @@ def run_to_file(
                 empty = nothing_kept(work, plan)
                 work.remove()  # other filters are another run
                 raise empty
-            merged = merge(work, plan, out, seal)
+            merged = merge(work, plan, out, seal, for_spreadsheets=for_spreadsheets)
         except BaseException:
             if not work.has_parts():
                 work.remove()  # nothing to take up: leave nothing behind

@@ -65,7 +65,7 @@ def open_text(path: Path) -> Iterator[BinaryIO]:
                 try:
                     with igzip.open(raw, "rb") as file:
                         yield cast(BinaryIO, file)
-                except igzip_lib.IsalError as error:
+                except igzip_lib.IsalError as error:  # type: ignore[misc]
                     raise EOFError(str(error)) from error
             elif magic == _ZSTD:
                 import pyarrow as pa
