@@ -287,6 +287,22 @@ def test_the_command_line_says_so_and_takes_force(files, tmp_path: Path, genasso
         assert code == 1 and "is not the table that was written" in said and "Traceback" not in said
 
 
+def test_spreadsheets_on_the_command_line(files, tmp_path: Path, genassoc) -> None:
+    """The same rows with the flag are another file: it is refused over the one without."""
+    table = pl.read_csv(files.phenotypes, separator="\t", infer_schema=False).rename({"ldl": "-ldl"})
+    (tmp_path / "p.tsv").write_text(table.write_csv(separator="\t"))
+    out = tmp_path / "r.tsv"
+    command = ["assoc", files.store, tmp_path / "p.tsv", "--model", "linear", "--trait=ldl_before", "--out"]
+    assert genassoc(*command, out)[0] == 0
+    assert genassoc(*command, out, "--for-spreadsheets")[0] == 1
+    assert genassoc(*command, out, "--for-spreadsheets", "--force")[0] == 0
+    assert Results.read(out).provenance["run"]["for_spreadsheets"] is True
+    code, _, said = genassoc(*command, tmp_path / "r.parquet", "--for-spreadsheets")
+    assert code == 1 and "for_spreadsheets is for text" in said
+    code, _, said = genassoc(*command[:-2], "--trait=-ldl", "--out", tmp_path / "s.tsv", "--for-spreadsheets")
+    assert code == 1 and "the name of the trait '-ldl'" in said
+
+
 def test_the_table_appears_with_its_record_or_not_at_all(
     cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

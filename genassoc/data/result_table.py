@@ -128,6 +128,12 @@ class _TextTable:
     def write(self, chunk: "pa.Table") -> None:
         frame = pl.from_arrow(chunk)
         assert isinstance(frame, pl.DataFrame)
+        if self._for_spreadsheets and "trait" in frame.columns:
+            computed = [name for name in frame["trait"].unique() if str(name).startswith(text_cells.COMPUTED)]
+            if computed:  # the name by which its rows, samples and audit are found: nothing may be put before it
+                raise OutputError(
+                    f"a spreadsheet would compute the name of the trait '{computed[0]}': rename its column."
+                )
         self._put(text_cells.written(frame, "\t", MISSING, for_spreadsheets=self._for_spreadsheets))
 
     def close(self) -> None:
