@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 
 from genassoc.data.forks import check_not_forked
-from genassoc.data.result_table import to_arrow, write_table
+from genassoc.data.result_table import to_arrow
 from genassoc.errors import OutputError
-from genassoc.results import P_VALUE, Results, write_provenance
+from genassoc.results import P_VALUE, Results
 from genassoc.shapes import Float64Array, Int64Array
 from genassoc.stats.multiplicity import METHODS, Method, adjusted_neg_log_10_p
 
@@ -27,6 +27,7 @@ def adjust(
     *,
     across: Sequence[str] = KEYS,
     out: str | Path | None = None,
+    overwrite: bool = False,
 ) -> Results:
     """Add p adjusted for the number of tests.
 
@@ -42,6 +43,8 @@ def adjust(
     out : path, optional
         Where to write the table (.parquet, .tsv, .tsv.gz). Without it results in memory stay there, and results in
         files go to a temporary file that lives as long as what is returned.
+    overwrite : bool
+        Replace other results that are at ``out``.
 
     Returns
     -------
@@ -71,11 +74,15 @@ def adjust(
     record = {**results.provenance, "adjusted": [*results.provenance.get("adjusted", []), {
         "method": method, "across": list(across), "tests_by_family": families,
     }]}  # fmt: skip
-    return with_columns(results, {name: values}, record, out)
+    return with_columns(results, {name: values}, record, out, overwrite)
 
 
 def with_columns(
-    results: Results, columns: Mapping[str, Float64Array], record: Mapping[str, Any], out: str | Path | None
+    results: Results,
+    columns: Mapping[str, Float64Array],
+    record: Mapping[str, Any],
+    out: str | Path | None,
+    overwrite: bool = False,
 ) -> Results:
     """The results with more columns of float64 (NaN: none) and another record, in memory, ``out`` or a temporary file."""
     if out is None and results.path is None:
@@ -86,9 +93,8 @@ def with_columns(
         out = Path(folder.name) / "results.parquet"
     pieces = _pieces_with(results, columns)
     first = next(pieces)
-    write_table(Path(out), first.schema, _from(first, pieces))
-    write_provenance(out, record)
     made = Results(Path(out), record)
+    made.write_rows(Path(out), first.schema, _from(first, pieces), overwrite=overwrite)
     made.folder = folder
     return made
 

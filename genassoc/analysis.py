@@ -21,9 +21,11 @@ from genassoc.data.output import check_outputs, check_writable
 from genassoc.data.phenotypes import Phenotypes
 from genassoc.data.reading import Reading
 from genassoc.data.result_table import table_suffix
+from genassoc.data.sidecar import write_record
 from genassoc.data.store import GenotypeStore
 from genassoc.engine.budget import check_before_fitting, fitted
 from genassoc.engine.executors import Executor, Threads
+from genassoc.engine.job import Counts
 from genassoc.engine.parts import Merged, Status, WorkFolder, merge
 from genassoc.engine.plan import Plan
 from genassoc.engine.run import nothing_kept, run_part
@@ -32,7 +34,7 @@ from genassoc.estimate import estimate
 from genassoc.methods.registry import MODELS, choices_of
 from genassoc.progress import Progress, Silent
 from genassoc.provenance import Recorder
-from genassoc.results import Results, write_provenance
+from genassoc.results import Results
 
 if TYPE_CHECKING:
     from genassoc.formats.convert_parts import ConversionStatus
@@ -100,10 +102,14 @@ def make_store(
     """
     if not config.is_vcf:
         return api.open_store(config.store)
+    return api.convert(config.store, converted(config), threads=threads, progress=progress, overwrite=overwrite)
+
+
+def converted(config: Config) -> Path:
+    """The store that the VCF of a configuration is converted to."""
     name = config.store.name
     stem = name[: name.rindex(".vcf")] if ".vcf" in name else name.removesuffix(".bcf")
-    out = config.out.parent / f"{stem}.zarr"
-    return api.convert(config.store, out, threads=threads, progress=progress, overwrite=overwrite)
+    return config.out.parent / f"{stem}.zarr"
 
 
 def make_cohort(config: Config, store: GenotypeStore) -> Cohort:
@@ -248,15 +254,16 @@ def run(
     """Do what the gwas.toml at ``path`` says; see `run_config`. A ``dialect`` is written beside the table."""
     config = Config.read(path)
     results = run_config(config, executor=executor, progress=progress, restart=restart, audit=audit, memory=memory)
-    write_dialect(config, results)
+    write_dialect(config, results, restart)
     return results
 
 
-def write_dialect(config: Config, results: Results) -> list[str]:
+def write_dialect(config: Config, results: Results, overwrite: bool = False) -> list[str]:
     """Write the files of ``[output] dialect``, if there is one; what was written, in words."""
     if config.dialect is None:
         return []
-    written = results.write(config.dialect_out, config.dialect, metadata=config.output.get("metadata"))
+    metadata = config.output.get("metadata")
+    written = results.write(config.dialect_out, config.dialect, metadata=metadata, overwrite=overwrite)
     return [str(file) for file in written] if isinstance(written, list) else [str(written)]
 
 
@@ -287,8 +294,9 @@ def run_config(
         for note in cohort.notes:
             tell(note)
     return api.associate(
-        cohort, model, out=config.out, executor=executor, progress=progress, restart=restart, audit=audit, memory=memory
-    )
+        cohort, model, out=config.out, executor=executor, progress=progress, restart=restart, audit=audit, memory=memory,
+        for_spreadsheets=bool(config.output.get("for_spreadsheets")),
+    )  # fmt: skip
 
 
 # Job arrays ---------------------------------------------------------------------------------------------------
@@ -352,15 +360,26 @@ def _planned_config(plan: Plan, work: Path) -> Config:
     return Config.parse(plan.settings["toml"], f"{work}/{_TOML}", Path("/"))
 
 
-def _planned(work: Path) -> tuple[WorkFolder, Plan, Cohort, Any]:
-    """The plan of a work folder with its cohort and model, which must still be what they were."""
+def planned_store(config: Config) -> GenotypeStore:
+    """The store of a plan, opened and never made: a VCF was converted when the plan was made."""
+    return api.open_store(converted(config) if config.is_vcf else config.store)
+
+
+def _planned(work: Path, tell: Callable[[str], None] | None = None) -> tuple[WorkFolder, Plan, Cohort, Any]:
+    """The plan of a work folder with its cohort and model, which must still be what they were.
+
+    ``tell`` hears which files are opened because the plan names them, before they are.
+    """
     folder = WorkFolder(work)
     plan = folder.plan()
     if "toml" not in plan.settings:
         raise PlanError(f"{work} is the work folder of a single run, not of 'genassoc plan'.")
     config = _planned_config(plan, work)
     model = make_model(config)
-    cohort = make_cohort(config, make_store(config))
+    if tell is not None:
+        store = converted(config) if config.is_vcf else config.store
+        tell(f"reading {store} and {config.phenotypes}: the plan in {work} names them")
+    cohort = make_cohort(config, planned_store(config))
     if api.plan_association(cohort, model).fingerprint != plan.fingerprint:
         raise PlanError(
             f"the store, the phenotypes or genassoc are no longer those that {work} was planned with: "
@@ -381,14 +400,18 @@ def do_part(
     executor: Executor | None = None,
     progress: Progress | None = None,
     memory: str | int | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> None:
-    """Part ``part`` (from 0) of a job array; doing it twice is harmless. The plan's cap holds, unless ``memory`` is another."""
+    """Part ``part`` (from 0) of a job array; doing it twice is harmless. The plan's cap holds, unless ``memory`` is another.
+
+    ``tell`` hears which files are opened because the plan names them.
+    """
     if _is_conversion(work):
         from genassoc.formats.convert_parts import convert_part
 
         convert_part(work, part, threads=getattr(executor, "n", None), progress=progress, memory=memory)
         return
-    folder, plan, cohort, model = _planned(work)
+    folder, plan, cohort, model = _planned(work, tell)
     if not 0 <= part < plan.n_parts:
         raise PlanError(f"the plan in {work} has parts 0 to {plan.n_parts - 1}; there is no part {part}.")
     memory = plan.settings.get("memory") if memory is None else memory
@@ -407,7 +430,9 @@ def status(work: Path) -> "Status | ConversionStatus":
     return conversion_status(work)
 
 
-def merge_parts(work: Path, out: Path, audit: int | None = None) -> tuple[Merged, list[str], list[str]]:
+def merge_parts(
+    work: Path, out: Path, audit: int | None = None, restart: bool = False
+) -> tuple[Merged, list[str], list[str]]:
     """One results file of all parts, the same bytes as a single run's; the work folder stays.
 
     Files in the dialect that the plan's ``[output]`` names are written besides, as a single run would.
@@ -416,9 +441,14 @@ def merge_parts(work: Path, out: Path, audit: int | None = None) -> tuple[Merged
     -------
     merged : Merged
     written : list of str
-        Files in the dialect, in words.
+        Files in the dialect, in words; before them, that ``out`` held these results already.
     checked : list of str
         What an audit of ``audit`` rows found, in one line, and its warning if there is one.
+
+    Raises
+    ------
+    OutputError
+        ``out`` holds other results, and not ``restart``.
     """
     recorder = Recorder()
     folder, plan, cohort, model = _planned(work)
@@ -428,24 +458,39 @@ def merge_parts(work: Path, out: Path, audit: int | None = None) -> tuple[Merged
     check_writable(config.out)
     outputs = [config.out] if config.dialect is None else [config.out, config.dialect_out]
     check_outputs(outputs, [config.store, *api.input_files(cohort)])
+    recorder.parameters, recorder.inputs = api.describe(cohort, model), api.inputs_of(cohort)
+    for_spreadsheets = bool(planned.output.get("for_spreadsheets"))
+    identity = api.run_of(plan.fingerprint, for_spreadsheets)
+    found = None if restart else api.there_already(config.out, recorder, identity)
+    if found is not None and found.digest is not None:
+        merged = Merged(config.out, Counts.from_dict(found.content["variants"]), found.digest)
+        results = Results(config.out, found.content).vouched(found.digest)
+        files = [api.reused_note(config.out), *write_dialect(config, results, restart)]
+        return merged, files, audit_lines(found.content)
     with folder.lock():
         if not folder.missing(plan) and not folder.counts(plan).kept:
             raise nothing_kept(folder, plan)
-        merged = merge(folder, plan, config.out)
-    recorder.parameters, recorder.inputs = api.describe(cohort, model), api.inputs_of(cohort)
-    state = api.association_job(cohort, model, plan).state
-    record = api.finish_record(recorder, cohort, model, state, merged.counts.to_dict())
-    record = audited(record, Results(merged.path, record), cohort, record["parameters"]["model"], audit)
-    write_provenance(merged.path, record)
-    return merged, write_dialect(config, Results(merged.path, record)), audit_lines(record)
+        state = api.association_job(cohort, model, plan).state
+        record: dict[str, Any] = {}
+
+        def seal(merged: Merged) -> None:
+            record.update(api.finish_record(recorder, cohort, model, state, merged.counts.to_dict(), identity))
+            write_record(config.out, record, merged.digest)
+
+        merged = merge(folder, plan, config.out, seal, for_spreadsheets=for_spreadsheets)
+    results = Results(merged.path, record).vouched(merged.digest)
+    if audit:
+        results.provenance = audited(record, results, cohort, record["parameters"]["model"], audit)
+        write_record(merged.path, results.provenance, merged.digest)
+    return merged, write_dialect(config, results, restart), audit_lines(results.provenance)
 
 
-def merge_lines(work: Path, out: Path, audit: int | None = None) -> tuple[list[str], list[str]]:
+def merge_lines(work: Path, out: Path, audit: int | None = None, restart: bool = False) -> tuple[list[str], list[str]]:
     """Join the parts of a run or of a conversion; what was written, and what the audit warns of, in words."""
     if _is_conversion(work):
         from genassoc.formats.convert_parts import merge_conversion
 
         return merge_conversion(work, out).lines(), []
-    merged, written, checked = merge_parts(work, out, audit)
+    merged, written, checked = merge_parts(work, out, audit, restart)
     lines = [f"{merged.path}: {merged.counts.rows:,} rows of {merged.counts.kept:,} variants", *written, *checked[:1]]
     return lines, checked[1:]

@@ -15,21 +15,34 @@ from genassoc.data.call_counts import stored_statistics
 from genassoc.data.cohort import Cohort
 from genassoc.data.controls import Controls
 from genassoc.data.forks import check_not_forked
+from genassoc.data.integrity import FileDigest
 from genassoc.data.output import check_outputs
+from genassoc.data.sidecar import Record, write_record
 from genassoc.data.store import GenotypeStore
 from genassoc.data.store_notes import unread_dosages
 from genassoc.engine.association import AssociationJob
 from genassoc.engine.budget import check_before_fitting, fitted
 from genassoc.engine.executors import Executor, Threads, single_threaded_blas
+from genassoc.engine.parts import Merged
 from genassoc.engine.plan import Plan, Task, fingerprint
 from genassoc.engine.run import run_to_file
-from genassoc.errors import PhenotypeError, UnreadDosagesWarning
+from genassoc.errors import PhenotypeError, ReusedWarning, UnreadDosagesWarning
 from genassoc.methods.qc import SampleQuality
 from genassoc.methods.scan import Scan
 from genassoc.progress import Progress, Silent
 from genassoc.provenance import Recorder, genassoc_version
-from genassoc.results import Results, write_provenance
-from genassoc.run_record import describe, finish_record, input_files, inputs_of, trait_notes, warn_of_columns
+from genassoc.results import Results
+from genassoc.run_record import (
+    describe,
+    finish_record,
+    input_files,
+    inputs_of,
+    reused_note,
+    run_of,
+    there_already,
+    trait_notes,
+    warn_of_columns,
+)
 from genassoc.shapes import Int64Array
 
 if TYPE_CHECKING:
@@ -127,6 +140,7 @@ def associate(
     restart: bool = False,
     audit: int | None = None,
     memory: str | int | None = None,
+    for_spreadsheets: bool = False,
 ) -> Results:
     """Test every selected variant of a cohort against every trait of a model.
 
@@ -142,24 +156,27 @@ def associate(
         `Threads()` by default. The results do not depend on it.
     progress : Progress, optional
     restart : bool
-        Throw away the parts of an interrupted run.
+        Begin anew: throw away the parts of an interrupted run, and replace results that are at ``out`` already.
     audit : int, optional
         Rows to fit again by independent dense code (half at random, half with the smallest p); what it found is in the
         provenance, and rows beyond tolerance are an `AuditWarning`. 200 on the command line.
     memory : str or int, optional
         A cap for this process, as "4GiB": threads, blocks and tasks follow from it.
+    for_spreadsheets : bool
+        Text only: an apostrophe before ids that a spreadsheet would compute (those that begin with = + - @).
 
     Returns
     -------
     Results
-        One row for each variant x trait x test, in store order.
+        One row for each variant x trait x test, in store order. Where ``out`` holds these very results already, whole, they
+        are returned as they are, with a `ReusedWarning`.
 
     Raises
     ------
     PhenotypeError
         A trait or covariate is absent, constant or not of the kind the model needs.
     OutputError, PlanError
-        As `genassoc.engine.run.run_to_file`; ``out`` is an input of the run.
+        As `genassoc.engine.run.run_to_file`; ``out`` is an input of the run, or holds other results (says what differs).
     GenassocError
         No variant is left to test.
     TypeError
@@ -183,21 +200,53 @@ def associate(
         )
         results.folder = folder
         return results
-    check_outputs([Path(out)], input_files(cohort))
+    out = Path(out)
+    check_outputs([out], input_files(cohort))
     for note in unread_dosages(cohort.store):
         warnings.warn(note, UnreadDosagesWarning, stacklevel=2)
     recorder = Recorder(parameters=describe(cohort, model), inputs=inputs_of(cohort))
     plan = plan_association(cohort, model)
+    identity = run_of(plan.fingerprint, for_spreadsheets)
+    found = None if restart else there_already(out, recorder, identity)
+    if found is not None:
+        return _reused(out, found, cohort, n_rows)
     check_before_fitting(cohort, model, memory)
     job = association_job(cohort, model, plan)
     warn_of_columns(job.state.cautions, job.state.notes)
     run = fitted(job, plan, executor, memory, model.rows_per_variant)
-    merged = run_to_file(run.job, run.plan, run.executor, Path(out), progress or Silent(), restart=restart)
-    record = finish_record(recorder, cohort, model, job.state, merged.counts.to_dict())
-    record["notes"] += run.notes
-    results = Results(merged.path, record, cohort)
-    results.provenance = audited(record, results, cohort, record["parameters"]["model"], n_rows)
-    write_provenance(merged.path, results.provenance)
+    record: dict[str, Any] = {}
+
+    def seal(merged: Merged) -> None:
+        record.update(finish_record(recorder, cohort, model, job.state, merged.counts.to_dict(), identity))
+        record["notes"] += run.notes
+        write_record(out, record, merged.digest)
+
+    merged = run_to_file(
+        run.job, run.plan, run.executor, out, progress or Silent(),
+        restart=restart, seal=seal, for_spreadsheets=for_spreadsheets,
+    )  # fmt: skip
+    return _audited(Results(out, record, cohort).vouched(merged.digest), merged.digest, cohort, n_rows)
+
+
+def _reused(out: Path, found: Record, cohort: Cohort, n_rows: int) -> Results:
+    """The results that are there, whole; audited where they never were."""
+    assert found.digest is not None
+    results = Results(out, found.content, cohort).vouched(found.digest)
+    if "audit" not in found.content:
+        results = _audited(results, found.digest, cohort, n_rows)
+    note = reused_note(out)
+    results.provenance["notes"] = [note, *results.provenance.get("notes", [])]
+    warnings.warn(note, ReusedWarning, stacklevel=3)
+    return results
+
+
+def _audited(results: Results, digest: FileDigest, cohort: Cohort, n_rows: int) -> Results:
+    """The same results with an audit of rows in their record, in memory and beside the file."""
+    if n_rows:
+        record = results.provenance
+        results.provenance = audited(record, results, cohort, record["parameters"]["model"], n_rows)
+        assert results.path is not None
+        write_record(results.path, results.provenance, digest)
     return results
 
 
@@ -381,5 +430,6 @@ def to_dask(cohort: Cohort) -> "dask.array.Array":
 
 __all__ = [
     "associate", "association_job", "case_notes", "convert", "describe", "finish_record", "genassoc_version", "input_files", "inputs_of",
-    "open_store", "plan_association", "quality", "sample_qc", "to_allel", "to_dask", "trait_notes", "variant_qc",
+    "open_store", "plan_association", "quality", "reused_note", "run_of", "sample_qc", "there_already", "to_allel", "to_dask",
+    "trait_notes", "variant_qc",
 ]  # fmt: skip

@@ -11,6 +11,7 @@ import typer
 import typer.core
 
 from genassoc import cli_results, cli_values
+from genassoc.errors import ReusedWarning, printable
 
 if TYPE_CHECKING:
     from genassoc.config import Config
@@ -54,16 +55,18 @@ IdRule = Annotated[
     ),
 ]
 Audit = Annotated[int, typer.Option(min=0, help="Rows fitted again by independent dense code; 0: none.")]
-Force = Annotated[bool, typer.Option("--force", help="Begin anew: throw away unfinished work, a store of another VCF.")]
+Force = Annotated[
+    bool, typer.Option("--force", help="Begin anew: replace results, unfinished work, a store of another VCF.")
+]
 
 
 def _say(text: str = "") -> None:
-    typer.echo(text)
+    typer.echo(printable(text))
 
 
 def _tell(text: str) -> None:
     """What happens, for people: standard error, so that standard output stays the answer."""
-    typer.echo(text, err=True)
+    typer.echo(printable(text), err=True)
 
 
 def _executor(threads: int | None) -> Any:
@@ -307,6 +310,9 @@ def assoc(
     dialect: Annotated[
         str | None, typer.Option(help="--out as gwas-ssf | plink2 | regenie | saige, beside a parquet of all columns.")
     ] = None,
+    for_spreadsheets: Annotated[
+        bool, typer.Option("--for-spreadsheets", help="Text: an apostrophe before ids that begin with = + - @.")
+    ] = False,
     threads: Threads = None,
     dask: Dask = None,
     memory: Memory = None,
@@ -340,7 +346,7 @@ def assoc(
         },
         "model": choices,
         "variants": {"maf": maf, "mac": mac, "missing": missing_rate, "hwe": hwe, "region": region or None},
-        "output": {"path": str(out), "dialect": dialect},
+        "output": {"path": str(out), "dialect": dialect, "for_spreadsheets": for_spreadsheets or None},
     }  # fmt: skip
     chosen = {name: {key: value for key, value in table.items() if value is not None} for name, table in tables.items()}
     config = Config.of({name: table for name, table in chosen.items() if table}, "the command line", Path())
@@ -384,7 +390,7 @@ def part(
     """Do one part of a planned run. Doing it twice is harmless; a killed part carries on."""
     from genassoc import analysis
 
-    analysis.do_part(work, number, _executor(threads), _progress(), memory)
+    analysis.do_part(work, number, _executor(threads), _progress(), memory, _tell)
     _say(f"part {number} of {work} is done")
 
 
@@ -398,11 +404,11 @@ def status(work: Path, json: Json = False) -> None:
 
 
 @app.command()
-def merge(work: Path, out: Path, audit: Audit = 200) -> None:
+def merge(work: Path, out: Path, audit: Audit = 200, force: Force = False) -> None:
     """Join the parts of a planned run into one results file, the same bytes as `run` writes."""
     from genassoc import analysis
 
-    lines, warnings = analysis.merge_lines(work, out, audit)
+    lines, warnings = analysis.merge_lines(work, out, audit, force)
     for warning in warnings:
         _tell(warning)
     _say("\n".join(lines))
@@ -446,6 +452,7 @@ def main() -> None:
         "how columns were read",
     ):  # they are among the notes, which are printed
         warnings.filterwarnings("ignore", message=message)
+    warnings.filterwarnings("ignore", category=ReusedWarning)  # likewise
     warnings.showwarning = show_warning
     gc.set_threshold(200_000, 20, 20)  # importing makes a million objects and hardly any garbage
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the engine pins it; idle pools start up and spin

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from genassoc.errors import printable
+
 
 def add_to(app: typer.Typer) -> None:
     """Add them to the commands."""
@@ -24,7 +26,7 @@ def plot(
     if format not in ("png", "pdf", "svg"):
         raise typer.BadParameter(f"--format is png, pdf or svg, not {format}")
     for path in describe.draw_all(Results.read(results), out, format):
-        typer.echo(str(path))
+        typer.echo(printable(str(path)))
 
 
 def explain(
@@ -43,8 +45,11 @@ def explain(
     from genassoc.explanation import explain as explain_row
     from genassoc.results import Results
 
+    def tell(text: str) -> None:
+        typer.echo(printable(text), err=True)
+
     cohort = None if config is None else analysis.cohort_of(config)
-    found = explain_row(Results.read(results), variant, trait=trait, test=test, by=by, cohort=cohort)
-    typer.echo(repr(found))
+    found = explain_row(Results.read(results), variant, trait=trait, test=test, by=by, cohort=cohort, tell=tell)
+    typer.echo(printable(repr(found)))
     for path in [] if out is None else found.write(out):
-        typer.echo(str(path))
+        typer.echo(printable(str(path)))

@@ -33,7 +33,7 @@ _INPUT = {
     "covariate_files": list,
 }
 _VARIANTS = {"maf": float, "mac": float, "missing": float, "hwe": float, "region": list, "snv_only": bool}
-_OUTPUT = {"path": str, "dialect": str, "metadata": dict}
+_OUTPUT = {"path": str, "dialect": str, "metadata": dict, "for_spreadsheets": bool}
 _SECTIONS: dict[str, dict[str, Any] | None] = {
     "input": _INPUT,
     "model": None,
@@ -238,8 +238,10 @@ def read_tables(path: Path) -> Mapping[str, Any]:
 def _tables(text: str, name: str) -> Mapping[str, Any]:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, ValueError) as error:  # the latter of numbers with thousands of digits
         raise InputError(f"{name} is no TOML: {error}.") from error
+    except RecursionError as error:
+        raise InputError(f"{name}: its values lie too deep in one another.") from error
 
 
 def problems_of(content: Mapping[str, Any]) -> list[str]:
@@ -270,6 +272,12 @@ def _dialect_problems(output: Any) -> list[str]:
     if not isinstance(output, Mapping):
         return []
     dialect, path = output.get("dialect"), output.get("path")
+    if output.get("for_spreadsheets") and (
+        dialect not in (None, "tsv") or (isinstance(path, str) and path.lower().endswith(".parquet"))
+    ):
+        return [
+            "[output] for_spreadsheets is for text in our own columns: a path in .tsv or .tsv.gz, and no other dialect"
+        ]
     if dialect is None:
         return ["[output] metadata is for dialect = 'gwas-ssf'"] if "metadata" in output else []
     if dialect not in DIALECTS:

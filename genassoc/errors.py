@@ -1,11 +1,31 @@
 """The errors that users catch. Each says what is wrong, why it matters and what to do."""
 
+# What a terminal obeys in place of showing it: control bytes, and marks that turn the direction of writing; and halves of
+# characters, which names of files and JSON may hold and nothing can print.
+_OBEYED = (
+    *range(0x20), *range(0x7F, 0xA0), 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A), *range(0xD800, 0xE000),
+)  # fmt: skip
+_SHOWN = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in _OBEYED if chr(code) not in "\n\t"}
+
+
+def printable(text: str) -> str:
+    """``text`` with what a terminal would obey written as ``\\x1b``: ids and names of files come from strangers."""
+    return text.translate(_SHOWN)
+
 
 class GenassocError(Exception):
     """Base of all errors that genassoc raises on purpose.
 
-    The command line prints its message and leaves with code 1, never with a traceback.
+    The command line prints its message and leaves with code 1, never with a traceback. The message may quote ids, columns
+    and names of files; it holds no byte that a terminal obeys.
     """
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
+
+
+class UncheckedWarning(UserWarning):
+    """A file of results is read that has no digest to check it against."""
 
 
 class InputError(GenassocError):
@@ -42,3 +62,7 @@ class ClusterError(GenassocError):
 
 class UnreadDosagesWarning(UserWarning):
     """Imputed dosages stand beside the genotypes that are analysed, and were not read."""
+
+
+class ReusedWarning(UserWarning):
+    """Results were asked for that are there already: they were checked and not computed again."""

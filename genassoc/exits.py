@@ -5,11 +5,12 @@ import gc
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from genassoc.errors import GenassocError
+from genassoc.errors import GenassocError, printable
 
 
 def run_guarded(app: Callable[[], object], interruption: type[BaseException]) -> None:
@@ -17,6 +18,7 @@ def run_guarded(app: Callable[[], object], interruption: type[BaseException]) ->
     atexit.register(gc.freeze)  # a last look for garbage among all that was imported takes 0.3 s
     # A matplotlib that cannot write its cache, or builds it, is no concern of who asked for a plot.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    warnings.showwarning = _warn
     try:
         app()
     except GenassocError as error:
@@ -53,5 +55,10 @@ def _afterwards(command: list[str]) -> str:
 
 
 def _fail(message: str, code: int = 1) -> None:
-    print(f"genassoc: error: {message}", file=sys.stderr)
+    print(printable(f"genassoc: error: {message}"), file=sys.stderr)
     sys.exit(code)
+
+
+def _warn(message: Warning | str, *_: object, **__: object) -> None:
+    """A warning as a line for people: without the place in the source, and without bytes that a terminal obeys."""
+    print(printable(f"genassoc: warning: {message}"), file=sys.stderr)

@@ -18,7 +18,7 @@ from genassoc.methods.linear import Linear
 from genassoc.methods.permutation import Permuted
 from genassoc.methods.scan import Scan
 from genassoc.progress import Progress
-from genassoc.results import Results
+from genassoc.results import Results, check_place
 from genassoc.shapes import Float64Array, Int64Array
 
 # Statistics of a block hold five digits (docs/models/linear.md): a permutation as extreme up to that counts.
@@ -47,6 +47,7 @@ def permute(
     out: str | Path | None = None,
     executor: Executor | None = None,
     progress: Progress | None = None,
+    overwrite: bool = False,
 ) -> Results:
     """Associate, with p by permutation of the residuals (Freedman and Lane 1983). For unrelated samples.
 
@@ -66,6 +67,8 @@ def permute(
         Results file (.parquet, .tsv, .tsv.gz).
     executor, progress : optional
         As of `genassoc.api.associate`.
+    overwrite : bool
+        Replace other results that are at ``out``.
 
     Returns
     -------
@@ -92,6 +95,11 @@ def permute(
     if out is not None:
         check_outputs([Path(out)], input_files(cohort))
     results = associate(cohort, model, executor=executor, progress=progress)
+    record = {**results.provenance, "permutation": {
+        "scheme": "Freedman-Lane", "n": n, "seed": seed, "across": list(across), "statistic": "max |t|",
+    }}  # fmt: skip
+    if out is not None:
+        check_place(Path(out), record, overwrite)
     batch = _batch(n, len(model.traits), int(cohort.block_width))
     reached: Any = 0
     greatest, observed = [], None
@@ -106,10 +114,7 @@ def permute(
     there = ~np.isnan(observed)
     pointwise = np.where(there, (1 + reached) / (n + 1), np.nan)
     columns = {"p_permutation": pointwise.ravel(), "p_family_wise": _family_wise(observed, family).ravel()}
-    record = {**results.provenance, "permutation": {
-        "scheme": "Freedman-Lane", "n": n, "seed": seed, "across": list(across), "statistic": "max |t|",
-    }}  # fmt: skip
-    return with_columns(results, columns, record, out)
+    return with_columns(results, columns, record, out, overwrite)
 
 
 def _check_model(model: Any) -> None:

@@ -44,6 +44,7 @@ def associate_predictors(
     executor: Executor | None = None,
     progress: Progress | None = None,
     audit: int | None = None,
+    overwrite: bool = False,
 ) -> Results:
     """Test columns of numbers (activity scores, copies of HLA alleles, burdens) as if they were variants.
 
@@ -63,6 +64,8 @@ def associate_predictors(
         Of ``predictors``, as of `genassoc.data.phenotypes.Phenotypes.read`.
     out, executor, progress, audit : optional
         As of `genassoc.api.associate`.
+    overwrite : bool
+        Replace other results that are at ``out``.
 
     Returns
     -------
@@ -91,7 +94,7 @@ def associate_predictors(
     made.provenance = audited(record, made, aligned, record["parameters"]["model"], n_rows)
     if out is None:
         return made
-    made.write(out)
+    made.write(out, overwrite=overwrite)
     return Results(Path(out), made.provenance, aligned)
 
 

@@ -1,26 +1,29 @@
 """Results: a table with one row for each variant x trait x test, and what produced it."""
 
-import json
+import warnings
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from genassoc import provenance as provenance_records
 from genassoc.data.forks import check_not_forked
-from genassoc.data.output import replacing
+from genassoc.data.integrity import FileDigest, record_digest, signature
 from genassoc.data.result_table import (
     ROW_GROUP,
     SUFFIXES,
+    check_table_types,
     iterate_table,
     scan_table,
     table_suffix,
     to_arrow,
     write_table,
 )
-from genassoc.errors import GenassocError, InputError, OutputError
+from genassoc.data.sidecar import Record, check_table, read_record, standing, write_record
+from genassoc.errors import GenassocError, InputError, OutputError, UncheckedWarning, printable
 from genassoc.formats import sumstats, sumstats_writer
+from genassoc.formats.sumstats_files import check_text, repeated_names
 from genassoc.formats.sumstats_writer import WrittenFile
 
 if TYPE_CHECKING:
@@ -28,10 +31,14 @@ if TYPE_CHECKING:
 
 P_VALUE = "neg_log_10_p_value"
 NEEDED = ("chromosome", "base_pair_location", "effect_allele", "other_allele", P_VALUE, "trait", "test")
+TEXT_SUFFIXES = tuple(suffix for suffix in SUFFIXES if suffix != ".parquet")
 DIALECTS: dict[str, tuple[str, ...]] = {
     "parquet": (".parquet",),
-    "tsv": tuple(suffix for suffix in SUFFIXES if suffix != ".parquet"),
+    "tsv": TEXT_SUFFIXES,
 }
+
+
+_MADE_OF_RESULTS = ("adjusted", "permutation", "predictors")  # in a record: what was made of the results of a run
 
 
 class Results:
@@ -45,6 +52,12 @@ class Results:
         What produced it (``genassoc.provenance``); ``"variants"`` in it are the counts behind `ledger`.
     cohort : Cohort, optional
         What they were computed on, where that was in this session: for `genassoc.explain`.
+
+    Notes
+    -----
+    A file is checked against the digest in its record before its first rows are read, and again whenever it has been written
+    to since: it is the table that was written, byte by byte, or an InputError. One that has no digest (of an earlier
+    version, or without its record) is read through once and said to be unchecked (`UncheckedWarning`).
 
     See Also
     --------
@@ -60,6 +73,9 @@ class Results:
         self.cohort = cohort
         self._source: sumstats.Source | None = None  # where the file is in another tool's dialect
         self.folder: Any = None  # a temporary folder that must live as long as its results
+        self._digest: FileDigest | None = None  # of the file, as its record has it
+        self._record: Path | None = None
+        self._seen: tuple[int, ...] | None = None  # what the file looked like when it was last checked
 
     @classmethod
     def read(
@@ -85,26 +101,102 @@ class Results:
         check_not_forked()
         path = Path(path)
         if not path.is_file():
-            raise InputError(f"there is no results file {path}.")
-        results = cls(path)
-        if dialect not in DIALECTS:
-            record = read_provenance(path)
-            written = record.get("written", {})
-            source = sumstats.open_source(path, dialect, trait or written.get("trait"), test or written.get("test"))
-            if source is not None:
-                results._source, results.provenance = source, record
-                return results
+            what = "is a folder" if path.is_dir() else "is no plain file" if path.exists() else ""
+            raise InputError(f"{path} {what}, not a results file." if what else f"there is no results file {path}.")
+        results, record = cls(path), read_record(path)
+        if record.digest is not None:
+            check_table(path, record.digest, record.path)
+            results._digest, results._record, results._seen = record.digest, record.path, signature(path)
+            check_text(path)
+        results._source = results._opened(dialect, record, trait, test)
+        results.provenance = record.content
+        results._check(record)
+        if results._source is not None:
+            return results
         try:
-            names = results.scan().collect_schema().names()
+            schema = scan_table(path).collect_schema()
         except OutputError as error:
             raise InputError(f"{path} is no results file: its name ends in none of {', '.join(SUFFIXES)}.") from error
         except (pl.exceptions.PolarsError, OSError) as error:
             raise InputError(f"{path} cannot be read as a table of results: {error}") from error
-        absent = [name for name in NEEDED if name not in names]
+        absent = [name for name in NEEDED if name not in schema.names()]
         if absent:
             raise InputError(f"{path} is no table of genassoc's results: it has no column {', '.join(absent)}.")
-        results.provenance = read_provenance(path)
+        check_table_types(path, schema)
         return results
+
+    def _opened(
+        self, dialect: str | None, record: Record, trait: str | None, test: str | None
+    ) -> "sumstats.Source | None":
+        """The file in another tool's dialect; None where it is a table of our own, whose header is looked at."""
+        assert self.path is not None
+        if dialect not in DIALECTS:
+            written = record.content.get("written", {})
+            source = sumstats.open_source(
+                self.path, dialect, trait or written.get("trait"), test or written.get("test")
+            )
+            if source is not None:
+                return source
+        if self.path.name.lower().endswith(TEXT_SUFFIXES) and (twice := repeated_names(self.path)):
+            raise InputError(f"{self.path}: the header has {', '.join(twice)} more than once; remove one of them.")
+        return None
+
+    # --- the file ------------------------------------------------------------------------------------------
+
+    def _check(self, record: Record | None = None) -> None:
+        """See that the file is the one that its record is of: at first, and when it was written to since."""
+        if self.path is None or self._table is not None:
+            return
+        try:
+            now = signature(self.path)
+        except OSError as error:
+            raise InputError(f"{self.path} cannot be read: {error.strerror or error}.") from error
+        if now == self._seen:
+            return
+        if self._seen is None:
+            record = read_record(self.path) if record is None else record
+            self._digest, self._record = record.digest, record.path
+        if self._digest is not None:
+            check_table(self.path, self._digest, self._record)
+        elif self._source is None:
+            self._look_through()
+        check_text(self.path)
+        self._seen = now
+
+    def _look_through(self) -> None:
+        """Read a file of our own without a digest once, so that what is damaged is found now; and say that it is unchecked."""
+        assert self.path is not None
+        try:
+            if table_suffix(self.path) == ".parquet":
+                for _ in iterate_table(self.path)[1]:
+                    pass
+        except OutputError:
+            return  # a name that is no table's: said by who reads it
+        except Exception as error:  # of arrow: its errors have no common ground
+            raise InputError(f"{self.path} cannot be read as a table of results: {error}") from error
+        warnings.warn(
+            printable(
+                f"{self.path} has no digest, so that nobody can tell whether it was changed since it was written: it is of a version "
+                "of genassoc before digests, or the record beside it is missing."
+            ),
+            UncheckedWarning,
+            stacklevel=4,
+        )
+
+    def vouched(self, digest: FileDigest) -> "Results":
+        """These results, whose file this process has just written with that digest: not read again to be checked."""
+        assert self.path is not None
+        self._digest, self._record, self._seen = digest, None, signature(self.path)
+        return self
+
+    def _collected(self, rows: pl.LazyFrame) -> pl.DataFrame:
+        """Rows of the file, with the words of genassoc where they cannot be read."""
+        try:
+            return rows.collect()
+        except (pl.exceptions.PolarsError, OSError) as error:
+            if self.path is None:
+                raise
+            raise InputError(f"{self.path} cannot be read as a table of results: {error}") from error
 
     # --- the rows -------------------------------------------------------------------------------------------
 
@@ -112,14 +204,22 @@ class Results:
     def table(self) -> pl.DataFrame:
         """All rows, in store order (variant, then trait, then test)."""
         if self._table is None:
-            self._table = self.scan().collect() if self._source is None else self._source.read()
+            rows = self.scan()
+            self._table = self._collected(rows) if self._source is None else self._source.read()
         return self._table
 
     def scan(self) -> pl.LazyFrame:
-        """The rows as a lazy frame: nothing is read until it is collected."""
+        """The rows as a lazy frame: none is read until it is collected; the file is checked before that, once.
+
+        Raises
+        ------
+        InputError
+            The file is not the one that was written.
+        """
         check_not_forked()
         if self._table is not None:
             return self._table.lazy()
+        self._check()
         if self._source is not None:
             return self._source.scan()
         assert self.path is not None
@@ -131,7 +231,7 @@ class Results:
             raise GenassocError(f"top(n): n is how many rows to show, a whole number of at least 0, not {n!r}.")
         rows = self._of_trait(trait).with_row_index("_row").filter(_has_p())
         best = rows.sort([P_VALUE, "_row"], descending=[True, False]).head(n)
-        return best.drop("_row").collect()
+        return self._collected(best.drop("_row"))
 
     def lambda_gc(self, trait: str | None = None) -> float | pl.DataFrame:
         """Genomic inflation: the median chi-squared over that of 1 degree of freedom without any association.
@@ -151,7 +251,7 @@ class Results:
         from genassoc.stats.inflation import genomic_inflation  # compiles kernels: only when asked for
 
         p = pl.col(P_VALUE).filter(_has_p())
-        groups = (
+        groups = self._collected(
             self._of_trait(trait)
             .group_by("trait", "test", maintain_order=True)
             .agg(
@@ -160,7 +260,6 @@ class Results:
                 p.quantile(0.5, "lower").alias("lower"),
                 p.quantile(0.5, "higher").alias("higher"),
             )
-            .collect()
         )
         lower, higher = (groups[name].cast(pl.Float64).to_numpy() for name in ("lower", "higher"))
         inflation = pl.Series("lambda_gc", genomic_inflation(lower, higher)).fill_nan(None)
@@ -172,14 +271,14 @@ class Results:
 
     def codes(self) -> pl.DataFrame:
         """How many rows of each trait and test have which code (null: fine), in order of first appearance."""
-        return (
-            self.scan().group_by("trait", "test", "code", maintain_order=True).agg(pl.len().alias("n_rows")).collect()
-        )
+        groups = self.scan().group_by("trait", "test", "code", maintain_order=True)
+        return self._collected(groups.agg(pl.len().alias("n_rows")))
 
     @property
     def traits(self) -> list[str]:
         """Names of the traits, in their order."""
-        return self.scan().select(pl.col("trait").unique(maintain_order=True)).collect()["trait"].to_list()
+        names = self._collected(self.scan().select(pl.col("trait").unique(maintain_order=True)))
+        return [str(name) for name in names["trait"]]
 
     @property
     def ledger(self) -> pl.DataFrame:
@@ -202,7 +301,13 @@ class Results:
     # --- out ------------------------------------------------------------------------------------------------
 
     def write(
-        self, path: str | Path, dialect: str | None = None, *, metadata: Mapping[str, Any] | None = None
+        self,
+        path: str | Path,
+        dialect: str | None = None,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        overwrite: bool = False,
+        for_spreadsheets: bool = False,
     ) -> Path | list[WrittenFile]:
         """Write the table, and its provenance beside it.
 
@@ -216,6 +321,12 @@ class Results:
             trait (and test) before the suffix: ``gwas.tsv.gz`` -> ``gwas.ldl.tsv.gz``.
         metadata : mapping, optional
             For the YAML beside a GWAS-SSF file, what only you know: genome_assembly, sample_ancestry, ...
+        overwrite : bool
+            Take the place of whatever is at ``path``. Without it only of a file with the same bytes, of results of the
+            same run, or of an empty one.
+        for_spreadsheets : bool
+            Text in our own columns only: put an apostrophe before ids that begin with = + - @, which a spreadsheet would
+            compute. Control bytes in ids are written as ``\\x1b`` in any case.
 
         Returns
         -------
@@ -226,16 +337,17 @@ class Results:
         Raises
         ------
         OutputError
-            If there is no such dialect, the suffix is not one of its, or the file cannot be written.
+            If there is no such dialect, the suffix is not one of its, the file cannot be written, or other results are there.
         """
         path = Path(path)
+        self._check()
         if dialect is not None and dialect in sumstats.DIALECTS:
-            files = sumstats_writer.write_dialect(
-                path, dialect, self._pieces, metadata=metadata, provenance=self.provenance
-            )
-            for file in files:
-                write_provenance(file.path, {**self.provenance, "written": file.record()})
-            return files
+            if for_spreadsheets:
+                raise OutputError("for_spreadsheets is for tables of our own columns: leave the dialect out.")
+            return sumstats_writer.write_dialect(
+                path, dialect, self._pieces, metadata=metadata, provenance=self.provenance,
+                seal=partial(self._seal, overwrite=overwrite),
+            )  # fmt: skip
         if dialect is not None and dialect not in DIALECTS:
             raise OutputError(
                 f"there is no dialect '{dialect}'; there are {', '.join([*DIALECTS, *sumstats.DIALECTS])}."
@@ -245,10 +357,33 @@ class Results:
         if table_suffix(path) not in DIALECTS.get(dialect or "", SUFFIXES):
             raise OutputError(f"a file in the dialect '{dialect}' ends in {' or '.join(DIALECTS[dialect or ''])}.")
         schema, tables = self._arrow()
-        write_table(path, schema, tables)
-        if self.provenance:
-            write_provenance(path, self.provenance)
+        self.write_rows(path, schema, tables, overwrite=overwrite, for_spreadsheets=for_spreadsheets)
         return path
+
+    def write_rows(
+        self,
+        path: Path,
+        schema: "pa.Schema",
+        tables: "Iterator[pa.Table]",
+        *,
+        overwrite: bool = False,
+        for_spreadsheets: bool = False,
+    ) -> None:
+        """Write ``tables`` as `write` does the rows; where ``path`` is these results' own, they are checked already."""
+        found: list[FileDigest] = []
+
+        def seal(digest: FileDigest) -> None:
+            self._seal(path, self.provenance, digest, overwrite=overwrite)
+            found.append(digest)
+
+        write_table(path, schema, tables, seal=seal, for_spreadsheets=for_spreadsheets)
+        if path == self.path:
+            self.vouched(found[0])
+
+    def _seal(self, path: Path, record: Mapping[str, Any], digest: FileDigest, *, overwrite: bool) -> None:
+        """Before a whole table appears at ``path``: refuse to replace other results, and put the record beside it."""
+        check_place(path, record, overwrite, digest)
+        write_record(path, record, digest)
 
     def _arrow(self) -> "tuple[pa.Schema, Iterator[pa.Table]]":
         if (
@@ -263,6 +398,7 @@ class Results:
 
     def _pieces(self) -> Iterator[pl.DataFrame]:
         """The rows from the start, a frame of bounded size at a time."""
+        self._check()
         if self._table is not None:
             yield from self._table.iter_slices(ROW_GROUP)
             if not self._table.height:
@@ -279,28 +415,57 @@ class Results:
 
     def __repr__(self) -> str:
         where = "in memory" if self.path is None else str(self.path)
-        n_rows = self.scan().select(pl.len()).collect().item()
+        n_rows = self._collected(self.scan().select(pl.len())).item()
         names = self.traits
         shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-        return f"Results({where}: {n_rows:,} rows; traits {shown or 'none'})"
+        return printable(f"Results({where}: {n_rows:,} rows; traits {shown or 'none'})")
 
 
 def _has_p() -> pl.Expr:
     return pl.col(P_VALUE).is_not_null() & pl.col(P_VALUE).is_not_nan()
 
 
+def check_place(
+    path: Path, record: Mapping[str, Any], overwrite: bool = False, digest: FileDigest | None = None
+) -> None:
+    """Refuse to replace other results than those that ``record`` is of.
+
+    Parameters
+    ----------
+    path : Path
+        Where a table is to be.
+    record : mapping
+        Its provenance.
+    overwrite : bool
+        Whether anything may be replaced.
+    digest : FileDigest, optional
+        Of the table: a file with the same bytes may be replaced, whatever it is.
+
+    Raises
+    ------
+    OutputError
+        Says what is there.
+    """
+    found = None if overwrite else standing(path, record.get("run", {}), record)
+    if found is None or (digest is not None and FileDigest.of(path) == digest):
+        return
+    then, now = ({name: side.get(name) for name in _MADE_OF_RESULTS} for side in (found.record.content, record))
+    if not found.same or record_digest(then) != record_digest(now):
+        raise OutputError(
+            f"{path} holds a file already, which is not of these results: {found.why or 'its columns are others'}. It was left as "
+            "it is: write to another name, or say overwrite=True (--force)."
+        )
+
+
 def write_provenance(path: str | Path, record: Mapping[str, Any]) -> Path:
-    """Write ``record`` beside the results file ``path``.
+    """Write ``record`` beside the results file ``path``, with the digests of both.
 
     Raises
     ------
     OutputError
         If it cannot be written.
     """
-    out = provenance_records.sidecar(path)
-    with replacing(out) as file:
-        file.write((json.dumps(record, indent=2, default=str) + "\n").encode())
-    return out
+    return write_record(path, record)
 
 
 def read_provenance(path: str | Path) -> dict[str, Any]:
@@ -309,13 +474,6 @@ def read_provenance(path: str | Path) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If there is one that cannot be read.
+        If there is one that cannot be read, or was changed since it was written.
     """
-    beside = provenance_records.sidecar(path)
-    if not beside.exists():
-        return {}
-    try:
-        content = json.loads(beside.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{beside} is no record of provenance ({error}); remove it to go on without.") from error
-    return content if isinstance(content, dict) else {}
+    return read_record(path).content

@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,10 @@ import polars as pl
 from genassoc.data.cohort import Cohort
 from genassoc.data.cohort_recipe import samples_fingerprint
 from genassoc.data.ploidy import refused_notes
-from genassoc.errors import CodingWarning
+from genassoc.data.sidecar import Record, standing
+from genassoc.errors import CodingWarning, OutputError
 from genassoc.methods.linear import Linear
-from genassoc.provenance import Recorder
+from genassoc.provenance import NUMBERS, Recorder, genassoc_version
 
 
 def describe(cohort: Cohort, model: Any) -> dict[str, Any]:
@@ -55,8 +56,55 @@ def inputs_of(cohort: Cohort) -> dict[str, Any]:
     }
 
 
+def run_of(fingerprint: str, for_spreadsheets: bool = False) -> dict[str, Any]:
+    """What makes two runs the same: the hash of all that decides the numbers, what computes them, and how ids are written."""
+    run = {"fingerprint": fingerprint, "numbers": NUMBERS, "genassoc": genassoc_version()}
+    return {**run, "for_spreadsheets": True} if for_spreadsheets else run
+
+
+def there_already(out: Path, recorder: Recorder, run: Mapping[str, Any]) -> Record | None:
+    """The record of the very results that are asked for, where they are at ``out``, whole; None where nothing is.
+
+    Parameters
+    ----------
+    out : Path
+    recorder : Recorder
+        Of the run that is asked for: to say what differs.
+    run : mapping
+        Its `run_of`.
+
+    Raises
+    ------
+    OutputError
+        Something else is there: says what differs.
+    """
+    wanted = {"parameters": recorder.parameters, "inputs": recorder.inputs}
+    found = standing(out, run, wanted)
+    if found is None:
+        return None
+    if not found.same:
+        raise OutputError(
+            f"{out} is there already, and is not what this run would write: {found.why}. Nothing was computed, and it was left as it "
+            "is: write to another file, or replace it (--force, restart=True)."
+        )
+    return found.record
+
+
+def reused_note(out: Path) -> str:
+    """What is said of results that are not computed again."""
+    return (
+        f"{out} holds these very results already (same inputs, choices and version; its digest is right): they were not computed "
+        "again; --force (restart=True) computes them anew"
+    )
+
+
 def finish_record(
-    recorder: Recorder, cohort: Cohort, model: Any, state: Any, variants: dict[str, Any]
+    recorder: Recorder,
+    cohort: Cohort,
+    model: Any,
+    state: Any,
+    variants: dict[str, Any],
+    run: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The provenance of a finished run: its ledgers of samples and variants, and what was dropped by name."""
     dropped = cohort.sample_ledger.filter(pl.col("status") == "dropped")
@@ -75,7 +123,7 @@ def finish_record(
         *refused_notes(variants.get("refused", {})),
     ]
     coded = {"codings": {name: dict(coding) for name, coding in state.codings.items()}} if state.codings else {}
-    return recorder.finish(samples=samples, variants=variants, notes=notes, **coded)
+    return recorder.finish(run=dict(run), samples=samples, variants=variants, notes=notes, **coded)
 
 
 def warn_of_columns(cautions: Sequence[str], notes: Sequence[str] = ()) -> None:

@@ -368,13 +368,36 @@ def test_other_code_is_refused(tmp_path, monkeypatch):
         broadcast.unpacked(file)
 
 
+class Touch:
+    """A pickle that makes a file when it is loaded."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (self.path, "w"))
+
+
+def test_nobody_else_reads_a_broadcast(tmp_path):
+    path = Path(broadcast.write_broadcast(tmp_path, broadcast.packed(Square())))
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert (
+        len(path.stem.removeprefix(broadcast.BROADCAST_NAME)) == 64
+    )  # all of a SHA-256: it is what the loading rests on
+
+
 def test_a_damaged_broadcast_is_refused(tmp_path, monkeypatch):
     path = broadcast.write_broadcast(tmp_path, broadcast.packed(Square(seconds=0.001)))
     content = bytearray(Path(path).read_bytes())
     content[len(content) // 2] ^= 1
     Path(path).write_bytes(content)
-    with pytest.raises(ga.ClusterError, match="checksum"):
+    with pytest.raises(ga.ClusterError, match="its digest is another, and it was not loaded"):
         broadcast.apply(path, [5])
+    evil = tmp_path / "pwned"
+    Path(path).write_bytes(pickle.dumps(Touch(str(evil))))  # a pickle that somebody else put in its place
+    with pytest.raises(ga.ClusterError, match="not loaded"):
+        broadcast.apply(path, [5])
+    assert not evil.exists()
     monkeypatch.setattr(broadcast, "_APPEARS_SECONDS", 0.0)
     with pytest.raises(ga.ClusterError, match="does not see"):
         broadcast.apply(str(tmp_path / "absent"), [5])

@@ -68,7 +68,7 @@ def test_a_task_is_cut_at_the_stores_chunks() -> None:
 def test_plan_survives_json() -> None:
     plan = Plan.by_block(counts.RUNS, 64, "abc", n_parts=3, settings={"toml": "[input]"})
     assert Plan.from_json(plan.to_json()) == plan
-    for text in ["", "{}", '{"format": "other"}', plan.to_json().replace('"version": 1', '"version": 99')]:
+    for text in ["", "{}", '{"format": "other"}', plan.to_json().replace('"version": 2', '"version": 99')]:
         with pytest.raises(PlanError):
             Plan.from_json(text)
 
@@ -600,7 +600,7 @@ def test_two_writers_of_one_file(tmp_path: Path) -> None:
 
 def test_memory_does_not_grow_with_the_parts(done: tuple[WorkFolder, Plan]) -> None:
     work, plan = done
-    pieces = list(parts._rows(work, plan.tasks, parts._final_schema(work, plan.tasks)))
+    pieces = list(parts._rows(work, plan, parts._final_schema(work, plan.tasks)))
     assert len(pieces) >= len(plan.tasks)  # one part at a time
     chunks = list(result_table.rechunk(iter(pieces), 100))
     assert {chunk.num_rows for chunk in chunks[:-1]} == {100}

@@ -315,7 +315,7 @@ def test_predictors_from_files(tables, tmp_path, genassoc):
     with pytest.raises(ga.InputError, match=r"the predictors .* are no longer there"):
         explain(Results.read(out), "score")
     with pytest.raises(ga.InputError, match="predictors were given as a table in memory"):
-        ga.associate_predictors(people, tables[1], OF_PREDICTORS["logistic"], out=out)
+        ga.associate_predictors(people, tables[1], OF_PREDICTORS["logistic"], out=out, overwrite=True)
         explain(Results.read(out), "score")
 
 

@@ -5,7 +5,7 @@ import errno
 import os
 import secrets
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -82,11 +82,29 @@ def wip_path(path: Path) -> Path:
     return path.with_name(f"{WIP_PREFIX}{path.name}.{host_name()}.{os.getpid()}.{secrets.token_hex(4)}")
 
 
+def target_of(path: Path) -> Path:
+    """Where the bytes of an output that people named are to be: behind a link, which stays a link; else ``path`` itself."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
 @contextlib.contextmanager
-def replacing(path: Path, afterwards: str = "") -> Iterator[BinaryIO]:
+def replacing(
+    path: Path, afterwards: str = "", *, private: bool = False, sealed: Callable[[], None] | None = None
+) -> Iterator[BinaryIO]:
     """Open a new file that takes the place of ``path`` only when the block ends without an error.
 
-    Readers see the old file or the whole new one; two writers at once are harmless: the last one wins.
+    Readers see the old file or the whole new one; two writers at once are harmless: the last one wins. A link is replaced
+    too: what people named goes through `target_of`, and what lies in a folder of ours is no link.
+
+    Parameters
+    ----------
+    path : Path
+    afterwards : str
+        A sentence on what becomes of the work done so far if the file cannot be written.
+    private : bool
+        Whether nobody else may read it.
+    sealed : callable, optional
+        Called when all bytes are on the disk, before they appear as ``path``: what it writes is there first.
 
     Raises
     ------
@@ -95,10 +113,14 @@ def replacing(path: Path, afterwards: str = "") -> Iterator[BinaryIO]:
     """
     wip = wip_path(path)
     try:
-        with wip.open("xb", buffering=2**20) as file:
+        with wip.open("x+b", buffering=2**20) as file:
+            if private:
+                os.fchmod(file.fileno(), 0o600)  # while it is empty
             yield file
             file.flush()
             os.fsync(file.fileno())
+        if sealed is not None:
+            sealed()
         wip.replace(path)
     except OSError as error:
         raise output_error(error, path, afterwards) from error
@@ -130,7 +152,7 @@ def check_writable(path: Path) -> None:
     """
     if path.is_dir():
         raise output_error(OSError(errno.EISDIR, "is a folder"), path)
-    probe = wip_path(path)
+    probe = wip_path(target_of(path))
     try:
         with probe.open("xb") as file:
             file.write(b"genassoc")
@@ -172,8 +194,11 @@ def check_outputs(outputs: Sequence[Path], inputs: Sequence[Path] = ()) -> None:
 
 
 def _is_work_folder(folder: Path) -> bool:
-    with contextlib.suppress(OSError), (folder / "plan.json").open("rb") as file:
-        return b'"genassoc-plan"' in file.read(200)
+    plan = folder / "plan.json"
+    with contextlib.suppress(OSError):
+        if plan.is_file():  # opening a pipe would wait for a writer
+            with plan.open("rb") as file:
+                return b'"genassoc-plan"' in file.read(200)
     return False
 
 

@@ -1,16 +1,18 @@
 """The results table on disk: one canonical parquet or TSV, the same bytes however the rows arrive."""
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import polars as pl
 
-from genassoc.data.output import replacing
+from genassoc.data import text_cells
+from genassoc.data.integrity import Digesting, FileDigest
+from genassoc.data.output import replacing, target_of
 from genassoc.data.schema import RESULT_COLUMNS
-from genassoc.errors import OutputError
+from genassoc.errors import InputError, OutputError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -85,33 +87,15 @@ class TableWriter(Protocol):
         """Write nothing more: the file is given up."""
 
 
-class _Abandonable:
-    """A file that can be told to swallow what comes: arrow writes a footer whatever happened."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self.abandoned = False
-        self.closed = False
-
-    def write(self, data: bytes) -> int:
-        return len(data) if self.abandoned else self._file.write(data)
-
-    def tell(self) -> int:
-        return 0 if self.abandoned else self._file.tell()
-
-    def flush(self) -> None:
-        pass  # `replacing` does
-
-
 class _ParquetTable:
-    """Zstd parquet without timestamps or other metadata."""
+    """Zstd parquet with a checksum for each page, without timestamps or other metadata."""
 
-    def __init__(self, file: BinaryIO, schema: "pa.Schema") -> None:
+    def __init__(self, file: Digesting, schema: "pa.Schema") -> None:
         import pyarrow.parquet as pq
 
-        self._file = _Abandonable(file)
+        self._file = file
         self._writer = pq.ParquetWriter(
-            self._file, schema, compression="zstd", compression_level=3, version="2.6",
+            self._file, schema, compression="zstd", compression_level=3, version="2.6", write_page_checksum=True,
             use_dictionary=repeated_columns(schema),
         )  # fmt: skip
 
@@ -123,7 +107,7 @@ class _ParquetTable:
         self._writer.close()
 
     def abandon(self) -> None:
-        self._file.abandoned = True
+        self._file.abandon()
         with suppress(Exception):  # the error that led here is the one to report
             self._writer.close()
 
@@ -131,11 +115,12 @@ class _ParquetTable:
 class _TextTable:
     """Tab-separated text; floats in the shortest form that reads back the same; missing as NA."""
 
-    def __init__(self, file: BinaryIO, schema: "pa.Schema", compressed: bool) -> None:
+    def __init__(self, file: Digesting, schema: "pa.Schema", compressed: bool, for_spreadsheets: bool) -> None:
         self._file = file
+        self._for_spreadsheets = for_spreadsheets
         # 31: a gzip header, which zlib writes with time 0 and no name.
         self._gzip = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, 31) if compressed else None
-        self._put(("\t".join(schema.names) + "\n").encode())
+        self._put(text_cells.header(schema.names, "\t"))
 
     def _put(self, text: bytes) -> None:
         self._file.write(self._gzip.compress(text) if self._gzip else text)
@@ -143,7 +128,13 @@ class _TextTable:
     def write(self, chunk: "pa.Table") -> None:
         frame = pl.from_arrow(chunk)
         assert isinstance(frame, pl.DataFrame)
-        self._put(frame.write_csv(separator="\t", include_header=False, null_value=MISSING).encode())
+        if self._for_spreadsheets and "trait" in frame.columns:
+            computed = [name for name in frame["trait"].unique() if str(name).startswith(text_cells.COMPUTED)]
+            if computed:  # the name by which its rows, samples and audit are found: nothing may be put before it
+                raise OutputError(
+                    f"a spreadsheet would compute the name of the trait '{computed[0]}': rename its column."
+                )
+        self._put(text_cells.written(frame, "\t", MISSING, for_spreadsheets=self._for_spreadsheets))
 
     def close(self) -> None:
         if self._gzip:
@@ -153,9 +144,26 @@ class _TextTable:
         self._gzip = None
 
 
+Seal = Callable[[FileDigest], None]  # told the digest of a whole table before it appears under its name
+
+
 @contextmanager
-def open_table(path: Path, schema: "pa.Schema", afterwards: str = "") -> Iterator[TableWriter]:
+def open_table(
+    path: Path, schema: "pa.Schema", afterwards: str = "", *, seal: Seal | None = None, for_spreadsheets: bool = False
+) -> Iterator[TableWriter]:
     """A writer in the format of ``path``'s suffix; ``path`` appears when the block ends without an error.
+
+    Parameters
+    ----------
+    path : Path
+        A link stays one: the file is written where it points to.
+    schema : pyarrow.Schema
+    afterwards : str
+        See `replacing`.
+    seal : callable, optional
+        Called with the digest when all rows are on the disk; what it writes (the record) is there before the table is.
+    for_spreadsheets : bool
+        Text only: no cell that a spreadsheet computes (`genassoc.data.text_cells`).
 
     Raises
     ------
@@ -163,12 +171,22 @@ def open_table(path: Path, schema: "pa.Schema", afterwards: str = "") -> Iterato
         If the suffix names no format, or the file cannot be written (see `replacing`).
     """
     suffix = table_suffix(path)
-    with replacing(path, afterwards) as file:
+    if for_spreadsheets and suffix == ".parquet":
+        raise OutputError(f"{path}: spreadsheets read text; let the name end in {' or '.join(SUFFIXES[1:])}.")
+    found: list[Digesting] = []
+
+    def sealed() -> None:
+        if seal is not None:
+            seal(found[0].digest)
+
+    with replacing(target_of(path), afterwards, sealed=sealed) as raw:
+        file = Digesting(raw)
+        found.append(file)
         writer: TableWriter
         if suffix == ".parquet":
             writer = _ParquetTable(file, schema)
         else:
-            writer = _TextTable(file, schema, compressed=suffix.endswith(".gz"))
+            writer = _TextTable(file, schema, suffix.endswith(".gz"), for_spreadsheets)
         try:
             yield writer
             writer.close()
@@ -197,8 +215,18 @@ def rechunk(tables: Iterable["pa.Table"], rows: int = ROW_GROUP) -> Iterator["pa
         yield pa.concat_tables(waiting)
 
 
-def write_table(path: Path, schema: "pa.Schema", tables: Iterable["pa.Table"], afterwards: str = "") -> int:
+def write_table(
+    path: Path,
+    schema: "pa.Schema",
+    tables: Iterable["pa.Table"],
+    afterwards: str = "",
+    *,
+    seal: Seal | None = None,
+    for_spreadsheets: bool = False,
+) -> int:
     """Stream ``tables`` (all of ``schema``) into ``path``; returns the number of rows. Memory: one chunk.
+
+    The other parameters are those of `open_table`.
 
     Raises
     ------
@@ -206,7 +234,7 @@ def write_table(path: Path, schema: "pa.Schema", tables: Iterable["pa.Table"], a
         See `open_table`.
     """
     n_rows = 0
-    with open_table(path, schema, afterwards) as writer:
+    with open_table(path, schema, afterwards, seal=seal, for_spreadsheets=for_spreadsheets) as writer:
         for chunk in rechunk(tables):
             writer.write(chunk)
             n_rows += chunk.num_rows
@@ -226,13 +254,36 @@ def scan_table(path: Path) -> pl.LazyFrame:
     )
 
 
+def check_table_types(path: Path, schema: pl.Schema) -> None:
+    """See that columns of the results schema hold what they hold there.
+
+    Raises
+    ------
+    InputError
+        Names the column, its type and the one that it must have.
+    """
+    for name, kind in schema.items():
+        wanted = RESULT_SCHEMA.get(name)
+        fits = (
+            kind == pl.Null
+            or wanted is None
+            or (wanted == pl.String and kind in (pl.String, pl.Categorical))
+            or (wanted == pl.Int64 and kind.is_integer())
+            or (wanted == pl.Float64 and kind.is_numeric())
+        )
+        if not fits:
+            raise InputError(
+                f"{path} is no table of genassoc's results: its column {name} holds {kind}, where {wanted} belongs."
+            )
+
+
 def iterate_table(path: Path) -> "tuple[pa.Schema, Iterator[pa.Table]]":
     """Schema and rows of a results file, in pieces where the format allows it (parquet)."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     if table_suffix(path) == ".parquet":
-        file = pq.ParquetFile(path)
+        file = pq.ParquetFile(path, page_checksum_verification=True)
         schema = plain_schema(file.schema_arrow)
         batches = file.iter_batches(batch_size=ROW_GROUP)
         return schema, (pa.Table.from_batches([batch]).cast(schema) for batch in batches)

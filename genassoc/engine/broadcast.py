@@ -2,6 +2,10 @@
 
 A task then carries a path and a digest, never the null models or any other array. The file outlives the workers, so a
 new one reads it again. Nothing here knows who runs the tasks.
+
+The file is a pickle, and loading one runs what it says; the folder may be one that others write to. So the digest is no mere
+checksum: all of a SHA-256, it reaches the worker over the scheduler's connection, as the tasks do, and bytes that have another
+are never loaded. What a folder alone offers (`genassoc part`, `merge`, `status`) is never unpickled at all.
 """
 
 import atexit
@@ -23,8 +27,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from genassoc.data import strangers
 from genassoc.data.memory import give_back_freed_memory, resident_memory, reuse_freed_memory
 from genassoc.data.output import host_name, replacing
+from genassoc.data.strangers import MalformedError
 from genassoc.errors import ClusterError
 from genassoc.provenance import package_versions
 
@@ -37,6 +43,7 @@ _NEEDED_BY_TASKS = (
     "genassoc.methods.rows",
 )
 _LIBRARIES_OF_TASKS = ("zarr", "pyarrow.parquet")  # which read stores and write parts
+_MOST_BYTES = 2**40
 _LOADED_AT_ONCE = 2  # functions that a process keeps: more would hold the null models of runs long over
 _APPEARS_SECONDS = 15.0  # a network disk may show a new file late: NFS keeps a folder's listing for some seconds
 
@@ -97,14 +104,14 @@ def write_broadcast(folder: Path, content: bytes) -> str:
         If the disk is full or cannot be written.
     """
     path = folder.absolute() / f"{BROADCAST_NAME}{digest_of(content)}.pickle"
-    with replacing(path) as file:
+    with replacing(path, private=True) as file:  # phenotypes are in it
         file.write(content)
     return str(path)
 
 
 def digest_of(content: bytes) -> str:
-    """The name of a broadcast function."""
-    return hashlib.sha256(content).hexdigest()[:16]
+    """The name of a broadcast function, which nobody can give to another."""
+    return hashlib.sha256(content).hexdigest()
 
 
 _loading = threading.Lock()
@@ -195,8 +202,9 @@ def _function(source: str | Held, digest: str) -> Callable[[Any], Any]:
             content = _content(Path(source)) if isinstance(source, str) else source.content
             if digest_of(content) != digest:
                 raise ClusterError(
-                    f"{source if isinstance(source, str) else 'the function sent'} reached {host_name()} damaged: its "
-                    "checksum is wrong. Run again; if it recurs, check the disk."
+                    f"{source if isinstance(source, str) else 'the function sent'} is not what the driver sent to {host_name()}: "
+                    "its digest is another, and it was not loaded. It was damaged, or replaced by somebody who can write to "
+                    "that folder. Run again; if it recurs, check the disk and the folder's permissions."
                 )
             _loaded[digest] = unpacked(io.BytesIO(content))
             reuse_freed_memory()
@@ -219,7 +227,9 @@ def _content(path: Path) -> bytes:
     deadline = time.monotonic() + _APPEARS_SECONDS
     while True:
         try:
-            return path.read_bytes()
+            return strangers.read_bytes(path, _MOST_BYTES)
+        except MalformedError as error:
+            raise ClusterError(f"{path} is not what the driver wrote: {error}; it was not loaded.") from error
         except FileNotFoundError:
             if time.monotonic() > deadline:
                 raise ClusterError(

@@ -1,10 +1,12 @@
 """What a run does task by task, and what a task leaves behind: rows, and the count of its variants."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import polars as pl
 
+from genassoc.data import strangers
 from genassoc.engine.plan import Task
 
 
@@ -54,6 +56,19 @@ class Counts:
         if self.dropped_by_contig:
             counts["dropped_by_contig"] = {reason: dict(found) for reason, found in self.dropped_by_contig.items()}
         return counts
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "Counts":
+        """What `to_dict` gave.
+
+        Raises
+        ------
+        MalformedError
+            A field is absent or no count.
+        """
+        read, kept, rows = (strangers.field(content, name, strangers.whole) for name in ("read", "kept", "rows"))
+        refused = strangers.optional(content, "refused", strangers.counts) or {}
+        return cls(read, kept, rows, strangers.field(content, "dropped", strangers.counts), refused)
 
 
 def _sums(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:

@@ -9,12 +9,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from genassoc.data import strangers
 from genassoc.data.output import host_name, output_error, process_alive
+from genassoc.data.strangers import MalformedError
 from genassoc.errors import PlanError
 
 LOCK_NAME = "driver.lock"
 HEARTBEAT_SECONDS = 20.0
 SILENT_SECONDS = 180.0  # another machine's driver is taken for dead after this long without a heartbeat
+MOST_BYTES = 2**16  # of a lock; ours have two hundred
 UNREADABLE_SECONDS = 10.0  # a lock is written at once after it is created: empty for longer means a death between
 
 
@@ -71,10 +74,16 @@ class DriverLock:
                 break
             self._move_away(seen)
         owner = _parse(self._read() or "")
+        ahead = -self._silence()
+        doubt = (
+            f" The lock's time is {ahead:,.0f} s ahead of the disk's clock, so that nobody can tell whether its owner lives."
+            if ahead > SILENT_SECONDS
+            else ""
+        )
+        whose = f"process {owner['pid']} on {owner['host']}" if owner else "the lock does not say whose it is"
         raise PlanError(
-            f"another run is using {self.path.parent} (process {owner.get('pid', '?')} on "
-            f"{owner.get('host', '?')}). Wait for it, or write to another output; if you know that it is "
-            f"dead, remove {self.path} and start again."
+            f"another run is using {self.path.parent} ({whose}).{doubt} Wait for it, or write to another output; if you know "
+            f"that it is dead, remove {self.path} and start again."
         )
 
     def release(self) -> None:
@@ -106,13 +115,22 @@ class DriverLock:
         return True
 
     def _read(self) -> str | None:
-        """The lock's text; None where there is no lock."""
+        """The lock's text, however odd; None where there is no lock.
+
+        Raises
+        ------
+        PlanError
+            What stands there is no file of ours: a folder, a pipe, or far too long.
+        """
         try:
-            return self.path.read_text(encoding="utf-8")
+            return strangers.read_bytes(self.path, MOST_BYTES).decode(errors="replace")
         except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise output_error(error, self.path) from error
+            return None if not self.path.is_symlink() else ""
+        except (OSError, MalformedError) as error:
+            raise PlanError(
+                f"{self.path} stands where the lock of a run is to be, and is none ({error}): remove it, if no run is using "
+                f"{self.path.parent}, and start again."
+            ) from error
 
     def _is_ours(self) -> bool:
         with contextlib.suppress(Exception):
@@ -125,15 +143,14 @@ class DriverLock:
             return self._silence() > UNREADABLE_SECONDS
         if owner.get("host") != host_name():
             return self._silence() > SILENT_SECONDS
-        pid = int(owner.get("pid", 0))
-        return not process_alive(pid) or owner.get("started") != process_start(pid)
+        return not process_alive(owner["pid"]) or owner.get("started") != process_start(owner["pid"])
 
     def _silence(self) -> float:
         """Seconds since the lock was renewed, by the disk's own clock: machines disagree on the time."""
         probe = self.path.with_name(f"{LOCK_NAME}.{self._token}")
         try:
             probe.touch()
-            return probe.stat().st_mtime - self.path.stat().st_mtime
+            return probe.stat().st_mtime - self.path.lstat().st_mtime
         except OSError:
             return 0.0
         finally:
@@ -145,7 +162,7 @@ class DriverLock:
         aside = self.path.with_name(f"{LOCK_NAME}.stale.{self._token}")
         with contextlib.suppress(OSError):
             self.path.rename(aside)
-            if aside.read_text(encoding="utf-8") != seen:
+            if not aside.is_symlink() and aside.read_text(encoding="utf-8", errors="replace") != seen:
                 os.link(aside, self.path)  # a living driver's: put it back, unless a third one is there already
         with contextlib.suppress(OSError):
             aside.unlink()
@@ -158,12 +175,16 @@ class DriverLock:
 
 
 def _parse(text: str) -> dict[str, Any]:
-    """The lock's content; empty where it cannot be read."""
+    """The lock's content; empty where it is none that we wrote."""
     try:
-        content = json.loads(text)
-    except ValueError:
+        content = strangers.parse_object(text.encode())
+        strangers.field(content, "host", strangers.text)
+        for name in ("started", "token"):
+            strangers.optional(content, name, strangers.text)
+        strangers.field(content, "pid", strangers.whole, 1, 2**31 - 1)
+    except (MalformedError, UnicodeEncodeError):
         return {}
-    return content if isinstance(content, dict) else {}
+    return content
 
 
 def process_start(pid: int) -> str:

@@ -11,17 +11,22 @@
 """
 
 import contextlib
+import hashlib
 import json
+import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import polars as pl
 
-from genassoc.data.output import output_error, replacing, sweep_unfinished
+from genassoc.data import strangers
+from genassoc.data.integrity import Digesting, FileDigest
+from genassoc.data.output import output_error, replacing, sweep_unfinished, target_of
 from genassoc.data.result_table import RESULT_SCHEMA, repeated_columns, to_arrow, write_table
+from genassoc.data.strangers import MalformedError
 from genassoc.engine.broadcast import BROADCAST_NAME
 from genassoc.engine.job import Counts, TaskOutput
 from genassoc.engine.lock import DriverLock
@@ -164,13 +169,20 @@ class WorkFolder:
         Raises
         ------
         PlanError
-            If the folder has none.
+            If the folder has none, or what stands there is none of this genassoc's.
         """
         try:
-            text = (self.path / PLAN_NAME).read_text(encoding="utf-8")
-        except OSError as error:
+            content = strangers.read_bytes(self.path / PLAN_NAME)
+        except FileNotFoundError as error:
             raise PlanError(f"{self.path} is no work folder of genassoc's: it has no {PLAN_NAME}.") from error
-        return Plan.from_json(text)
+        except OSError as error:
+            raise PlanError(f"{self.path / PLAN_NAME} cannot be read: {error.strerror or error}.") from error
+        except MalformedError as error:
+            raise PlanError(f"{self.path / PLAN_NAME} is no plan: {error}; plan again into another folder.") from error
+        try:
+            return Plan.from_json(content)
+        except PlanError as error:
+            raise PlanError(f"{self.path / PLAN_NAME}: {error}") from error
 
     def lock(self) -> DriverLock:
         """The driver's lock on this folder."""
@@ -193,15 +205,17 @@ class WorkFolder:
         import pyarrow.parquet as pq
 
         counts = replace(output.counts, rows=output.rows.height)
-        metadata = {**_identity(plan, task), "counts": counts.to_dict()}
+        metadata = {**_identity(plan, task), "counts": counts.to_dict(), DIGEST: _UNSIGNED}
         table = to_arrow(output.rows)
         table = table.replace_schema_metadata({METADATA_KEY: json.dumps(metadata).encode()})
         with replacing(self.part_path(task), KEPT.format(folder=self.path)) as file:
+            digesting = Digesting(file)
             # Read once and thrown away: what is quick to write and to read again.
             pq.write_table(
-                table, file, compression="lz4", write_page_checksum=True, write_statistics=False,
+                table, digesting, compression="lz4", write_page_checksum=True, write_statistics=False,
                 use_dictionary=repeated_columns(table.schema),
             )  # fmt: skip
+            _sign(file, digesting.digest)
         return counts
 
     def part_counts(self, plan: Plan, task: Task, thorough: bool = False) -> Counts | None:
@@ -210,20 +224,27 @@ class WorkFolder:
         Parameters
         ----------
         thorough : bool
-            Read the rows too and check their checksums.
+            Read the whole file too and check its digest.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
+        path = self.part_path(task)
         try:
-            with pq.ParquetFile(self.part_path(task), page_checksum_verification=True) as file:
-                metadata = json.loads((file.schema_arrow.metadata or {})[METADATA_KEY])
-                if any(metadata.get(key) != value for key, value in _identity(plan, task).items()):
-                    return None
-                if thorough and sum(batch.num_rows for batch in file.iter_batches()) != metadata["counts"]["rows"]:
-                    return None
-                return Counts(**metadata["counts"])
-        except (OSError, pa.ArrowException, KeyError, TypeError, ValueError):
+            if not path.is_file():  # a pipe of that name would be waited for
+                return None
+            with pq.ParquetFile(path) as file:
+                # Not that of the arrow schema, an encoded copy from before the part was signed.
+                metadata = strangers.parse_object((file.metadata.metadata or {})[METADATA_KEY])
+                n_rows = file.metadata.num_rows
+            if any(metadata.get(key) != value for key, value in _identity(plan, task).items()):
+                return None
+            counts = Counts.from_dict(strangers.field(metadata, "counts", strangers.table))
+            signed = strangers.field(metadata, DIGEST, strangers.text)
+            if counts.rows != n_rows or (thorough and not _is_signed(path, signed)):
+                return None
+            return counts
+        except (OSError, pa.ArrowException, KeyError, ValueError):
             return None
 
     def counts(self, plan: Plan) -> Counts:
@@ -275,19 +296,78 @@ def _identity(plan: Plan, task: Task) -> dict[str, Any]:
     return {"fingerprint": plan.fingerprint, "start": task.start, "stop": task.stop, "contig": task.contig}
 
 
+# A part carries its own digest: taken with zeros in its place, which lies in the footer's metadata.
+DIGEST = "sha256"
+_UNSIGNED = "0" * 64
+_MOST_FOOTER = 2**26
+
+
+def _footer_bytes(end: bytes, size: int) -> int:
+    """Length of a parquet file's footer with its own length and mark, from the last eight bytes."""
+    length = int.from_bytes(end[:4], "little") + 8
+    if end[4:] != b"PAR1" or not 8 < length < min(size, _MOST_FOOTER):
+        raise MalformedError("it does not end as parquet does")
+    return length
+
+
+def _sign(file: BinaryIO, digest: FileDigest) -> None:
+    """Put the digest of a part, just written, into it."""
+    size = digest.n_bytes
+    file.seek(size - 8)
+    footer = size - _footer_bytes(file.read(8), size)
+    file.seek(footer)
+    at = file.read().index(_UNSIGNED.encode())
+    file.seek(footer + at)
+    file.write(digest.sha256.encode())
+    file.seek(0, os.SEEK_END)
+
+
+def _is_signed(path: Path, signed: str) -> bool:
+    """Whether the bytes of a part are those that were signed; memory holds a piece of them."""
+    digest, size = hashlib.sha256(), path.stat().st_size
+    with path.open("rb") as file:
+        file.seek(size - 8)
+        before = size - _footer_bytes(file.read(8), size)
+        file.seek(0)
+        while before:
+            chunk = file.read(min(before, 2**20))
+            if not chunk:
+                return False
+            digest.update(chunk)
+            before -= len(chunk)
+        footer = file.read(_MOST_FOOTER)
+    digest.update(footer.replace(signed.encode(), _UNSIGNED.encode(), 1))
+    return digest.hexdigest() == signed
+
+
 @dataclass(frozen=True)
 class Merged:
-    """The table that the parts were merged into, and the count of its variants."""
+    """The table that the parts were merged into, the count of its variants, and the digest of the file."""
 
     path: Path
     counts: Counts
+    digest: FileDigest
 
 
-def merge(work: WorkFolder, plan: Plan, out: str | Path) -> Merged:
+def merge(
+    work: WorkFolder,
+    plan: Plan,
+    out: str | Path,
+    seal: Callable[[Merged], None] | None = None,
+    *,
+    for_spreadsheets: bool = False,
+) -> Merged:
     """Stream the parts, in store order, into one table in the format of ``out``'s suffix.
 
     The bytes depend on the rows alone: not on how they were cut into parts, who computed them and when.
     Memory holds one chunk of rows.
+
+    Parameters
+    ----------
+    seal : callable, optional
+        Called when the table is whole and before it appears at ``out``: what it writes (the record) is there first.
+    for_spreadsheets : bool
+        See `genassoc.data.result_table.open_table`.
 
     Raises
     ------
@@ -297,19 +377,28 @@ def merge(work: WorkFolder, plan: Plan, out: str | Path) -> Merged:
         If ``out`` cannot be written, or its suffix names no format.
     """
     out = Path(out)
-    missing = work.missing(plan)
+    found = [(task, work.part_counts(plan, task)) for task in plan.tasks]
+    missing = [task for task, counts in found if counts is None]
     if missing:
         shown = ", ".join(str(task.index) for task in missing[:10]) + (", ..." if len(missing) > 10 else "")
         raise PlanError(
             f"{len(missing)} of {len(plan.tasks)} tasks have no finished part in {work.path} "
             f"(tasks {shown}): do the parts that 'genassoc status {work.path}' names, then merge again."
         )
-    counts = [work.part_counts(plan, task) or Counts() for task in plan.tasks]
-    filled = [task for task, count in zip(plan.tasks, counts) if count.rows]
-    schema = _final_schema(work, filled)
-    sweep_unfinished(out.parent, out.name)
-    write_table(out, schema, _rows(work, filled, schema), KEPT.format(folder=work.path))
-    return Merged(out, sum(counts, Counts()))
+    total = sum((counts or Counts() for _, counts in found), Counts())
+    schema = _final_schema(work, [task for task, counts in found if counts and counts.rows])
+    target = target_of(out)
+    sweep_unfinished(target.parent, target.name)
+    merged: list[Merged] = []
+
+    def sealed(digest: FileDigest) -> None:
+        merged.append(Merged(out, total, digest))
+        if seal is not None:
+            seal(merged[0])
+
+    kept = KEPT.format(folder=work.path)
+    write_table(out, schema, _rows(work, plan, schema), kept, seal=sealed, for_spreadsheets=for_spreadsheets)
+    return merged[0]
 
 
 def _final_schema(work: WorkFolder, filled: Sequence[Task]) -> "pa.Schema":
@@ -321,14 +410,19 @@ def _final_schema(work: WorkFolder, filled: Sequence[Task]) -> "pa.Schema":
     return pq.read_schema(work.part_path(filled[0])).remove_metadata()
 
 
-def _rows(work: WorkFolder, tasks: Sequence[Task], schema: "pa.Schema") -> Iterator["pa.Table"]:
+def _rows(work: WorkFolder, plan: Plan, schema: "pa.Schema") -> Iterator["pa.Table"]:
     """The rows of all parts in order, in pieces; a damaged part is removed, for the next run to redo."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    for task in tasks:
+    for task in plan.tasks:
         path = work.part_path(task)
         try:
+            counts = work.part_counts(plan, task, thorough=True)
+            if counts is None:
+                raise MalformedError("its digest is not that of what was written")
+            if not counts.rows:
+                continue
             with pq.ParquetFile(path, page_checksum_verification=True) as file:
                 if not file.schema_arrow.remove_metadata().equals(schema):
                     raise PlanError(f"the columns of {path} are not those of the other parts; remove it and run again.")
@@ -338,7 +432,7 @@ def _rows(work: WorkFolder, tasks: Sequence[Task], schema: "pa.Schema") -> Itera
                     if batch is None:
                         break
                     yield pa.Table.from_batches([batch], schema=schema)
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, pa.ArrowException, MalformedError) as error:
             with contextlib.suppress(OSError):
                 path.unlink()
             raise PlanError(

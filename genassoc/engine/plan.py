@@ -7,10 +7,14 @@ from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
+from genassoc.data import strangers
+from genassoc.data.strangers import MalformedError
 from genassoc.errors import PlanError
+from genassoc.provenance import NUMBERS, genassoc_version
 
 PLAN_FORMAT = "genassoc-plan"
-PLAN_VERSION = 1
+PLAN_VERSION = 2
+MAX_PARTS = 1_000_000  # jobs of an array
 MAX_TASKS = 4096  # each task leaves one file behind: thousands are fine on a shared disk, millions are not
 MANY_CONTIGS = 1000  # more than any finished genome has; beyond it a task holds several
 MAX_TASK_ROWS = 2**18  # rows of results a task holds at once: about 50 MB in 20 columns, whatever the traits
@@ -109,6 +113,8 @@ class Plan:
         """
         if block_variants < 1 or n_parts < 1 or rows_per_variant < 1:
             raise PlanError("the block size, the number of parts and the rows of a variant must be at least 1.")
+        if n_parts > MAX_PARTS:
+            raise PlanError(f"{n_parts:,} parts are more than the {MAX_PARTS:,} that a plan may have.")
         ordered = _joined_where_many(_checked(runs), block_variants)
         n_variants = sum(stop - start for _, start, stop in ordered)
         step = _task_variants(n_variants, block_variants, rows_per_variant)
@@ -167,6 +173,8 @@ class Plan:
         content = {
             "format": PLAN_FORMAT,
             "version": PLAN_VERSION,
+            "genassoc": genassoc_version(),
+            "numbers": NUMBERS,
             "fingerprint": self.fingerprint,
             "block_variants": self.block_variants,
             "n_parts": self.n_parts,
@@ -176,27 +184,69 @@ class Plan:
         return json.dumps(content, indent=1)
 
     @classmethod
-    def from_json(cls, text: str) -> "Plan":
-        """Read what `to_json` wrote.
+    def from_json(cls, text: str | bytes) -> "Plan":
+        """Read what `to_json` wrote: every field is checked, since the folder may be a stranger's.
 
         Raises
         ------
         PlanError
-            If the text is no plan, or of a version this genassoc does not know.
+            If the text is no plan, or of a version, of the format or of the numbers, that is not this genassoc's.
         """
         try:
-            content = json.loads(text)
-            if content["format"] != PLAN_FORMAT or content["version"] != PLAN_VERSION:
-                raise PlanError(f"the plan is of version {content['version']}; this genassoc reads {PLAN_VERSION}.")
-            return cls(
-                tuple(Task(**task) for task in content["tasks"]),
-                content["fingerprint"],
-                content["block_variants"],
-                content["n_parts"],
-                content["settings"],
+            content = strangers.parse_object(text.encode() if isinstance(text, str) else text)
+            if content.get("format") != PLAN_FORMAT:
+                raise MalformedError(f"its format is not '{PLAN_FORMAT}'")
+            _check_version(content)
+            block_variants = strangers.field(content, "block_variants", strangers.whole, 1)
+            plan = cls(
+                tuple(
+                    _task(item, number)
+                    for number, item in enumerate(strangers.field(content, "tasks", strangers.items))
+                ),
+                strangers.field(content, "fingerprint", strangers.text),
+                block_variants,
+                strangers.field(content, "n_parts", strangers.whole, 1, MAX_PARTS),
+                strangers.field(content, "settings", strangers.table),
             )
-        except (ValueError, KeyError, TypeError) as error:
+            for name, kind in (("toml", strangers.text), ("memory", strangers.whole)):
+                strangers.optional(plan.settings, name, kind)
+            _checked((task.contig, task.start, task.stop) for task in plan.tasks)
+            return plan
+        except MalformedError as error:
             raise PlanError(f"this is not a plan that genassoc wrote ({error}); make it again.") from error
+
+
+def _check_version(content: Mapping[str, Any]) -> None:
+    """Refuse the plan of a genassoc that wrote plans otherwise, or computed other numbers.
+
+    Raises
+    ------
+    PlanError
+        Names both versions.
+    """
+    version = strangers.field(content, "version", strangers.whole)
+    if version != PLAN_VERSION:
+        raise PlanError(
+            f"the plan is of version {version}; this genassoc reads {PLAN_VERSION}: plan again into another folder, or finish it "
+            "with the genassoc that made it."
+        )
+    numbers = strangers.field(content, "numbers", strangers.whole)
+    if numbers != NUMBERS:
+        made = strangers.field(content, "genassoc", strangers.text)
+        raise PlanError(
+            f"the plan was made by genassoc {made}, whose numbers are of version {numbers}; those of this one "
+            f"({genassoc_version()}) are of version {NUMBERS}, and the two must not be mixed: plan again into another folder, or "
+            "finish it with the genassoc that made it."
+        )
+
+
+def _task(item: Any, number: int) -> Task:
+    """One task of a plan that is read; no range is empty."""
+    content = strangers.table(item, f"task {number}")
+    start = strangers.field(content, "start", strangers.whole)
+    stop = strangers.field(content, "stop", strangers.whole, start + 1)
+    strangers.field(content, "index", strangers.whole, number, number)
+    return Task(number, start, stop, strangers.field(content, "contig", strangers.text))
 
 
 def _checked(runs: Iterable[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
@@ -247,15 +297,14 @@ def _task_variants(n_variants: int, block_variants: int, rows_per_variant: int) 
 def fingerprint(**ingredients: Any) -> str:
     """Hash of all that decides the numbers: store's fingerprint, model's parameters, phenotypes' hash.
 
-    The version of genassoc always enters: another version's parts are never mixed in.
+    The version of genassoc and that of its numbers (`genassoc.provenance.NUMBERS`, which also tells checkouts of one
+    version apart) always enter: another version's parts are never mixed in.
 
     Parameters
     ----------
     **ingredients
         JSON values, or objects whose ``repr`` is their meaning (frozen dataclasses of choices).
     """
-    from genassoc.provenance import genassoc_version
-
-    named = {"genassoc": genassoc_version(), **ingredients}
+    named = {"genassoc": genassoc_version(), "numbers": NUMBERS, **ingredients}
     text = json.dumps(named, sort_keys=True, default=repr, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -1,7 +1,7 @@
 """The one loop: the tasks that are not yet done, on any executor, each leaving its part behind."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -129,6 +129,8 @@ def run_to_file(
     *,
     work: WorkFolder | None = None,
     restart: bool = False,
+    seal: Callable[[Merged], None] | None = None,
+    for_spreadsheets: bool = False,
 ) -> Merged:
     """All tasks, then one table at ``out``; a killed run is taken up where it was.
 
@@ -138,6 +140,8 @@ def run_to_file(
         ``<out>.work`` by default; removed when ``out`` is there.
     restart : bool
         Throw away what an earlier run left.
+    seal, for_spreadsheets : optional
+        See `merge`.
 
     Raises
     ------
@@ -161,7 +165,7 @@ def run_to_file(
                 empty = nothing_kept(work, plan)
                 work.remove()  # other filters are another run
                 raise empty
-            merged = merge(work, plan, out)
+            merged = merge(work, plan, out, seal, for_spreadsheets=for_spreadsheets)
         except BaseException:
             if not work.has_parts():
                 work.remove()  # nothing to take up: leave nothing behind

@@ -1,7 +1,7 @@
 """One association refitted in full: ``ga.explain(results, variant)``."""
 
 import html
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -9,16 +9,17 @@ from typing import Any
 
 import polars as pl
 
+from genassoc.data import text_cells
 from genassoc.data.cohort import Cohort
-from genassoc.data.output import replacing
+from genassoc.data.output import replacing, target_of
 from genassoc.data.row_data import RowData, RowSource
 from genassoc.data.variant_places import row_numbers
-from genassoc.errors import GenassocError
+from genassoc.errors import GenassocError, printable
 from genassoc.explanation.absolute import Absolute, absolute_of
 from genassoc.explanation.arms import arms_of
 from genassoc.explanation.counts import count_table
 from genassoc.explanation.groups import Groups, genotype_names, groups_of
-from genassoc.explanation.own_tests import other_tests, own_rows
+from genassoc.explanation.own_tests import model_of, other_tests, own_rows
 from genassoc.explanation.picture import draw
 from genassoc.explanation.rebuilt import choices_of, cohort_of
 from genassoc.explanation.side_by_side import side_by_side
@@ -110,21 +111,24 @@ class Explanation:
         """
         from genassoc.plots import save_figure
 
+        def table(frame: pl.DataFrame) -> bytes:
+            return text_cells.header(frame.columns, "\t") + text_cells.written(frame, "\t", "")
+
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         stem = "".join(c if c.isalnum() or c in "-_." else "_" for c in f"{self.row['variant_id']}.{self.row['trait']}")
         files = {
-            folder / f"{stem}.txt": f"{self.title}\n\n{self.text}\n",
-            folder / f"{stem}.tests.tsv": self.table.write_csv(separator="\t"),
-            folder / f"{stem}.counts.tsv": self.counts.write_csv(separator="\t"),
+            folder / f"{stem}.txt": printable(f"{self.title}\n\n{self.text}\n").encode(),
+            folder / f"{stem}.tests.tsv": table(self.table),
+            folder / f"{stem}.counts.tsv": table(self.counts),
         }
         if self.effects is not None:
-            files[folder / f"{stem}.effects.tsv"] = self.effects.write_csv(separator="\t")
+            files[folder / f"{stem}.effects.tsv"] = table(self.effects)
         if self.absolute is not None:
-            files[folder / f"{stem}.absolute.tsv"] = self.absolute.table.write_csv(separator="\t")
-        for path, text in files.items():
-            with replacing(path) as file:
-                file.write(text.encode())
+            files[folder / f"{stem}.absolute.tsv"] = table(self.absolute.table)
+        for path, content in files.items():
+            with replacing(target_of(path)) as file:
+                file.write(content)
         return [*files, save_figure(self.figure(), folder / f"{stem}.png")]
 
     @property
@@ -137,7 +141,7 @@ class Explanation:
     def __repr__(self) -> str:
         with pl.Config(tbl_cols=-1, tbl_rows=-1, tbl_width_chars=160, tbl_hide_dataframe_shape=True):
             tables = "\n".join(str(table) for table in self._tables)
-            return f"{self.title}\n\n{self.text}\n\n{tables}"
+            return printable(f"{self.title}\n\n{self.text}\n\n{tables}")
 
     def _repr_html_(self) -> str:
         paragraphs = "".join(f"<p>{html.escape(part)}</p>" for part in self.text.split("\n\n"))
@@ -163,6 +167,7 @@ def explain(
     test: str | None = None,
     by: str | None = None,
     cohort: Cohort | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Explanation:
     """Refit one association in full: every test beside statsmodels', counts, a picture, plain words.
 
@@ -180,6 +185,8 @@ def explain(
         ``interaction`` where it has one.
     cohort : Cohort, optional
         In place of the recorded one; it must have the same samples and data. Of predictors the one that they were tested in.
+    tell : callable, optional
+        Told which files are opened because the provenance names them; by default standard error is.
 
     Returns
     -------
@@ -198,7 +205,10 @@ def explain(
         )
     row, notes = _find(results, str(variant), trait, test)
     choices = choices_of(results)
-    cohort = cohort_of(results, cohort)
+    model_of(
+        choices, str(row["trait"])
+    )  # what is wrong with the choices in the record is said before any file is opened
+    cohort = cohort_of(results, cohort, tell)
     number = _number(cohort, row, notes)
     source = RowSource(cohort, choices)
     again = own_rows(cohort, choices, number, row["trait"])

@@ -101,7 +101,22 @@ def asked_of(choices: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
 
 
 def model_of(choices: Mapping[str, Any], trait: str) -> Any:
-    """The model that a run's provenance describes, of one trait only: its rows are the same bits alone."""
+    """The model that a run's provenance describes, of one trait only: its rows are the same bits alone.
+
+    Raises
+    ------
+    InputError
+        Its choices make no model: the record is none that genassoc wrote.
+    """
+    try:
+        return _model_of(choices, trait)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"the choices in the record of these results make no model ({error}): it is none that genassoc wrote, or another version's."
+        ) from error
+
+
+def _model_of(choices: Mapping[str, Any], trait: str) -> Any:
     cls = MODELS[str(choices["kind"])]
     known = {choice.name for choice in fields(cls)}
     given = {

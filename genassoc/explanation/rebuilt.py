@@ -1,6 +1,7 @@
 """The cohort of a run, made again from its provenance and checked against the fingerprints there."""
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,23 @@ from genassoc.data.phenotypes import Phenotypes
 from genassoc.data.predictor_cohort import people_of, predictor_cohort
 from genassoc.data.predictors import PredictorStore
 from genassoc.data.store import GenotypeStore
-from genassoc.errors import InputError
+from genassoc.errors import InputError, printable
+from genassoc.methods.registry import MODELS
 from genassoc.results import Results
 
 _REMEDY = "make the cohort as it was and give it: ga.explain(results, variant, cohort=cohort), or --config gwas.toml"
 
 
-def cohort_of(results: Results, cohort: Cohort | None = None) -> Cohort:
+def cohort_of(results: Results, cohort: Cohort | None = None, tell: Callable[[str], None] | None = None) -> Cohort:
     """The cohort that the results were computed on: given, carried by them, or made again from the files.
+
+    Parameters
+    ----------
+    results : Results
+    cohort : Cohort, optional
+    tell : callable, optional
+        Told which files are opened because the provenance names them, before they are; by default standard error is: the
+        results may be a stranger's.
 
     Raises
     ------
@@ -25,6 +35,10 @@ def cohort_of(results: Results, cohort: Cohort | None = None) -> Cohort:
         The results have no provenance, an input is gone or no longer what it was, or a step cannot be done again.
     """
     record = results.provenance.get("inputs", {})
+    if cohort is None and results.cohort is None:
+        named = files_named(results.provenance)
+        if named:
+            (tell or _tell)(f"reading {', '.join(named)}: the record beside {results.path or 'the results'} names them")
     if "predictors" in results.provenance:
         return _of_predictors(results, results.provenance["predictors"], cohort)
     given = cohort if cohort is not None else results.cohort
@@ -37,6 +51,25 @@ def cohort_of(results: Results, cohort: Cohort | None = None) -> Cohort:
         given = _made_again(record)
     _check(given, record)
     return given
+
+
+def files_named(provenance: Mapping[str, Any]) -> list[str]:
+    """Files and stores that are opened to make the cohort of a provenance again; of a link, where it leads."""
+    predictors = provenance.get("predictors", {})
+    people = predictors.get("people", {})
+    inputs = people if predictors else provenance.get("inputs", {})
+    steps = [*inputs.get("cohort", {}).get("steps", []), predictors.get("table", {})]
+    if "cohort" not in inputs:
+        steps.append(people.get("phenotypes", {}))
+    store = inputs["store"]["path"] if "cohort" in inputs else None
+    names = dict.fromkeys(name for name in [store, *(step.get("file") for step in steps)] if name)
+    return [
+        name if Path(name).resolve() == Path(name).absolute() else f"{name} -> {Path(name).resolve()}" for name in names
+    ]
+
+
+def _tell(text: str) -> None:
+    print(printable(text), file=sys.stderr)
 
 
 def choices_of(results: Results) -> Mapping[str, Any]:
@@ -52,6 +85,10 @@ def choices_of(results: Results) -> Mapping[str, Any]:
         raise InputError(
             f"{results.path or 'these results'} do not say which model made them: <results>.provenance.json is written beside "
             "results by genassoc, and has to lie beside them; results of other programs cannot be explained."
+        )
+    if choices.get("kind") not in MODELS:
+        raise InputError(
+            f"{results.path or 'these results'}: their record names no model that there is: {choices.get('kind')!r}."
         )
     return dict(choices)
 
@@ -76,7 +113,7 @@ def _of_predictors(results: Results, record: Mapping[str, Any], cohort: Cohort |
 
 def _made_again(record: Mapping[str, Any]) -> Cohort:
     path = Path(record["store"]["path"])
-    if not path.exists():
+    if not path.is_dir():
         raise InputError(f"the store {path}, which the results were computed from, is no longer there: {_REMEDY}.")
     store = GenotypeStore.open(path)
     if store.fingerprint != record["store"]["fingerprint"]:
@@ -87,34 +124,40 @@ def _made_again(record: Mapping[str, Any]) -> Cohort:
     cohort: Cohort | None = None
     for step in record["cohort"]["steps"]:
         cohort = _step(step, store, cohort)
-    assert cohort is not None
+    if cohort is None:
+        raise InputError(
+            "the record of the results has no step that makes their cohort: it is none that genassoc wrote."
+        )
     return cohort
 
 
 def _step(step: Mapping[str, Any], store: GenotypeStore, cohort: Cohort | None) -> Cohort:
-    if step["step"] == "keep_samples":
+    kind = step.get("step")
+    if kind == "keep_samples" and cohort is not None:
         expression = expression_of(dict(step))
-        if expression is None or cohort is None:
+        if expression is None:
             what = f"{step['n_ids']} ids" if "n_ids" in step else step.get("where", "a condition")
             raise InputError(
                 f"samples were kept by {what}, of which the provenance holds no more than that (lists of ids, and Python "
                 f"functions, are not written there): {_REMEDY}."
             )
         return cohort.keep_samples(expression)
-    if step["step"] == "with_sex":
-        assert cohort is not None
-        return cohort.with_sex(step["column"])
-    table = _table(step)
-    if step["step"] == "align":
+    if kind == "with_sex" and cohort is not None:
+        return cohort.with_sex(str(step.get("column")))
+    if kind == "align":
         rule = step.get("id_rule")  # earlier versions wrote none
-        return Cohort.align(store, table, sex=step["sex"], build=step["build"], min_overlap=0.0, id_rule=rule)
-    assert cohort is not None
-    return cohort.with_covariates(table)
+        table = _table(step)
+        return Cohort.align(store, table, sex=step.get("sex"), build=step.get("build"), min_overlap=0.0, id_rule=rule)
+    if kind == "with_covariates" and cohort is not None:
+        return cohort.with_covariates(_table(step))
+    raise InputError(
+        f"the record of the results has a step {kind!r}, which cannot be done: it is none that genassoc wrote."
+    )
 
 
 def _table(step: Mapping[str, Any], what: str = "phenotypes") -> Phenotypes:
     """The table of a step, read again, unchanged."""
-    if step["file"] is None:
+    if step.get("file") is None:
         remedy = (
             _REMEDY
             if what == "phenotypes"
@@ -122,15 +165,15 @@ def _table(step: Mapping[str, Any], what: str = "phenotypes") -> Phenotypes:
         )
         raise InputError(f"{what} were given as a table in memory, which is no longer there: {remedy}.")
     path = Path(step["file"])
-    if not path.exists():
+    if not path.is_file():
         raise InputError(f"the {what} {path}, which the results were computed from, are no longer there: {_REMEDY}.")
-    table = Phenotypes.read(
-        path, sample_id=step["sample_id"], missing_codes=step["missing_codes"], **dict(step.get("reading", {}))
-    )
-    if table.fingerprint != step["fingerprint"]:
+    reading = step.get("reading", {})  # earlier versions wrote none
+    declared = {name: reading.get(name) for name in ("decimal", "date_format", "encoding")}
+    table = Phenotypes.read(path, sample_id=step.get("sample_id"), missing_codes=step.get("missing_codes"), **declared)
+    if table.fingerprint != step.get("fingerprint"):
         raise InputError(
             f"the {what} {path} are no longer what the results were computed from: their values have changed "
-            f"(fingerprint {table.fingerprint}, then {step['fingerprint']}). Compute the results again, or {_REMEDY}."
+            f"(fingerprint {table.fingerprint}, then {step.get('fingerprint')}). Compute the results again, or {_REMEDY}."
         )
     return table
 

@@ -13,9 +13,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from genassoc.data import strangers
 from genassoc.data.output import check_outputs, replacing
 from genassoc.data.store import GenotypeStore
 from genassoc.data.store_writer import StoreWriter, check_output
+from genassoc.data.strangers import MalformedError
 from genassoc.errors import PlanError
 from genassoc.formats import inputs as choosing
 from genassoc.formats.convert import Conversion, Tally, conversion_identity, processors
@@ -150,14 +152,19 @@ def _part_facts(work: Path, part: int) -> Path:
 def _finished(work: Path, plan: ConversionPlan, part: int) -> dict[str, Any] | None:
     """What a finished part says of itself; None where it is unfinished, damaged or of other inputs."""
     try:
-        said: dict[str, Any] = json.loads(_part_facts(work, part).read_text(encoding="utf-8"))
-        if said["identity"] != plan.identity:
+        said = strangers.read_object(_part_facts(work, part))
+        if said.get("identity") != plan.identity:
             return None
-        attributes = (
-            json.loads((_part_store(work, part) / "zarr.json").read_text())["attributes"] if said["rows"] else {}
-        )
-        return said if attributes.get("fingerprint") == said["fingerprint"] else None
-    except (OSError, ValueError, KeyError, TypeError):
+        rows = strangers.field(said, "rows", strangers.whole)
+        strangers.field(said, "counts", strangers.counts)
+        records = [strangers.whole(n, "a count") for n in strangers.field(said, "source_records", strangers.items)]
+        attributes = {}
+        if rows:
+            store = strangers.read_object(_part_store(work, part) / "zarr.json")
+            attributes = strangers.field(store, "attributes", strangers.table)
+        known = set(said["counts"]) <= set(Tally().counts) and len(records) == len(plan.inputs)
+        return said if known and attributes.get("fingerprint") == said.get("fingerprint") else None
+    except (OSError, MalformedError):
         return None
 
 

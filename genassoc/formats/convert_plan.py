@@ -11,7 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from genassoc.data import strangers
 from genassoc.data.output import check_outputs, output_error, replacing
+from genassoc.data.strangers import MalformedError
 from genassoc.errors import PlanError
 from genassoc.formats import bgzf, tabix
 from genassoc.formats import inputs as choosing
@@ -77,20 +79,22 @@ class ConversionPlan:
             There is none, or one of another version.
         """
         try:
-            content = json.loads((work / PLAN_NAME).read_text(encoding="utf-8"))
-            if content["format"] != PLAN_FORMAT or content["version"] != PLAN_VERSION:
+            content = strangers.read_object(work / PLAN_NAME)
+            if content.get("format") != PLAN_FORMAT or content.get("version") != PLAN_VERSION:
                 raise PlanError(f"{work} holds a plan of another kind or version of genassoc; plan again.")
+            inputs = tuple(strangers.field(content, "inputs", strangers.texts))
+            samples = strangers.optional(content, "samples", strangers.texts)
             parts = tuple(
-                tuple(Stretch(s["source"], s["region"] and Region(*s["region"]), s["n_bytes"]) for s in part)
-                for part in content["parts"]
+                tuple(_stretch(item, len(inputs)) for item in strangers.items(part, "a part"))
+                for part in strangers.field(content, "parts", strangers.items)
             )
-            samples = content["samples"]
-            return cls(
-                tuple(content["inputs"]), None if samples is None else tuple(samples), content["identity"], parts
-            )
-        except OSError as error:
+            identity = strangers.field(content, "identity", strangers.table)
+            return cls(inputs, None if samples is None else tuple(samples), identity, parts)
+        except FileNotFoundError as error:
             raise PlanError(f"{work} is no work folder of genassoc's: it has no {PLAN_NAME}.") from error
-        except (ValueError, KeyError, TypeError) as error:
+        except OSError as error:
+            raise PlanError(f"{work}/{PLAN_NAME} cannot be read: {error.strerror or error}.") from error
+        except MalformedError as error:
             raise PlanError(f"{work}/{PLAN_NAME} is damaged ({error}); plan again into another folder.") from error
 
     def lines(self, work: Path) -> list[str]:
@@ -107,11 +111,25 @@ class ConversionPlan:
         ]
 
 
+def _stretch(item: Any, n_inputs: int) -> Stretch:
+    """One stretch of a plan that is read."""
+    content = strangers.table(item, "a stretch")
+    region = strangers.optional(content, "region", strangers.items)
+    if region is not None:
+        if len(region) != 3:
+            raise MalformedError("a region is no contig, first and last place")
+        first = strangers.whole(region[1], "the first place of a region")
+        last = strangers.whole(region[2], "the last place of a region", first)
+        region = Region(strangers.text(region[0], "the contig of a region"), first, last)
+    source = strangers.field(content, "source", strangers.whole, 0, max(0, n_inputs - 1))
+    return Stretch(source, region, strangers.field(content, "n_bytes", strangers.whole))
+
+
 def is_conversion(work: Path) -> bool:
     """Whether a work folder is a conversion's."""
     try:
-        return f'"{PLAN_FORMAT}"' in (work / PLAN_NAME).read_text(encoding="utf-8")[:200]
-    except (OSError, UnicodeDecodeError):
+        return f'"{PLAN_FORMAT}"'.encode() in strangers.read_bytes(work / PLAN_NAME)[:200]
+    except (OSError, MalformedError):
         return False
 
 

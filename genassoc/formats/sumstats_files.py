@@ -4,7 +4,7 @@ import gzip
 import hashlib
 import io
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +12,18 @@ from typing import Any, BinaryIO, cast
 
 import polars as pl
 
-from genassoc.data.output import replacing
+from genassoc.data import text_cells
+from genassoc.data.integrity import Digesting, FileDigest
+from genassoc.data.output import replacing, target_of
 from genassoc.errors import InputError
 from genassoc.formats.sumstats_columns import MISSING_WORDS
 
 _GZIP_LEVEL = 1  # a fifth of the time of level 6, for a tenth more bytes (measured on 30 MB of rows)
 _CHUNK_BYTES = 8 * 2**20  # of text parsed at a time: about 100,000 rows
+_PIECE_BYTES = 2**20
+_LEAST_BOMB = 2**28  # text of this size is read whatever it grew from
+_MOST_GROWTH = 300  # times that text may be longer than its compressed file; tables of results are 3 to 30 times
+_MOST_LINE = 2**26  # bytes; the longest alleles have a few million letters
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
 
@@ -54,10 +60,13 @@ def open_text(path: Path) -> Iterator[BinaryIO]:
             magic = raw.read(4)
             raw.seek(0)
             if magic[:2] == _GZIP:
-                from isal import igzip
+                from isal import igzip, igzip_lib
 
-                with igzip.open(raw, "rb") as file:
-                    yield cast(BinaryIO, file)
+                try:
+                    with igzip.open(raw, "rb") as file:
+                        yield cast(BinaryIO, file)
+                except igzip_lib.IsalError as error:  # type: ignore[misc]
+                    raise EOFError(str(error)) from error
             elif magic == _ZSTD:
                 import pyarrow as pa
 
@@ -87,6 +96,42 @@ def read_header(path: Path) -> Header | None:
         separator = next((mark for mark in "\t," if mark in words), " ")
         return Header(tuple(words.split(separator)), separator, line)
     return None
+
+
+def repeated_names(path: Path) -> list[str]:
+    """Names that the header of a text table has more than once."""
+    header = read_header(path)
+    names = () if header is None else header.names
+    return sorted({name for name in names if names.count(name) > 1})
+
+
+def check_text(path: Path) -> None:
+    """Decompress a compressed file once, in pieces, before something reads it as a whole.
+
+    Raises
+    ------
+    InputError
+        It is damaged or cut short; or grows beyond what tables do, or has a line beyond what they have.
+    """
+    try:
+        with path.open("rb") as raw:
+            if not raw.read(4).startswith((_GZIP, _ZSTD)):
+                return
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
+    most = max(_LEAST_BOMB, _MOST_GROWTH * path.stat().st_size)
+    n_bytes = line = 0
+    with open_text(path) as file:
+        while chunk := file.read(_PIECE_BYTES):
+            n_bytes += len(chunk)
+            first, last = chunk.find(b"\n"), chunk.rfind(b"\n")
+            longest = line + (len(chunk) if first < 0 else first)
+            line = longest if first < 0 else len(chunk) - 1 - last
+            if n_bytes > most or longest > _MOST_LINE:
+                raise InputError(
+                    f"{path} is no table of results: from {path.stat().st_size:,} bytes it grows to more than {n_bytes:,}, the "
+                    f"longest line to {longest:,}; it was made to fill a memory, and is not read."
+                )
 
 
 def scan_text(path: Path, header: Header) -> pl.LazyFrame:
@@ -119,6 +164,8 @@ def text_chunks(
         while True:
             block = file.read(_CHUNK_BYTES)
             text = rest + block
+            if len(rest) > _MOST_LINE:
+                raise InputError(f"{path}, line {line}: longer than {_MOST_LINE:,} bytes; this is no table of results.")
             cut = text.rfind(b"\n") + 1 if block else len(text)
             text, rest = text[:cut], text[cut:]
             while skip and text:
@@ -196,10 +243,15 @@ class TextOutput:
     """
 
     def __init__(self, file: BinaryIO, compressed: bool, separator: str, missing: str) -> None:
-        self._file, self._separator, self._missing = file, separator, missing
+        self._file, self._separator, self._missing = Digesting(file), separator, missing
         # 31: a gzip header, which zlib writes with time 0 and no name.
         self._gzip = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, 31) if compressed else None
         self.md5 = hashlib.md5(usedforsecurity=False)
+
+    @property
+    def digest(self) -> FileDigest:
+        """Size and SHA-256 of the bytes written so far."""
+        return self._file.digest
 
     def _put(self, data: bytes) -> None:
         self.md5.update(data)
@@ -208,16 +260,13 @@ class TextOutput:
     def _add(self, text: bytes) -> None:
         self._put(self._gzip.compress(text) if self._gzip else text)
 
-    def header(self, line: str) -> None:
+    def header(self, names: Sequence[str]) -> None:
         """Write the header line."""
-        self._add(f"{line}\n".encode())
+        self._add(text_cells.header(list(names), self._separator))
 
     def rows(self, frame: pl.DataFrame) -> None:
         """Append rows."""
-        text = frame.write_csv(
-            separator=self._separator, include_header=False, null_value=self._missing, quote_style="never"
-        )
-        self._add(text.encode())
+        self._add(text_cells.written(frame, self._separator, self._missing, quote_style="never"))
 
     def close(self) -> None:
         """Write what is left to write."""
@@ -226,15 +275,19 @@ class TextOutput:
 
 
 @contextmanager
-def text_output(path: Path, separator: str, missing: str) -> Iterator[TextOutput]:
+def text_output(
+    path: Path, separator: str, missing: str, sealed: Callable[[], None] | None = None
+) -> Iterator[TextOutput]:
     """A writer whose file appears as ``path`` when the block ends without an error; gzip where it ends in .gz.
+
+    ``sealed`` is called when all is on the disk, before it appears. A link stays one.
 
     Raises
     ------
     OutputError
         If the file cannot be written.
     """
-    with replacing(path) as file:
+    with replacing(target_of(path), sealed=sealed) as file:
         output = TextOutput(file, path.name.lower().endswith(".gz"), separator, missing)
         yield output
         output.close()

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from genassoc.data.output import replacing
+from genassoc.data import strangers
+from genassoc.data.output import replacing, target_of
 from genassoc.errors import OutputError
 from genassoc.formats.sumstats_gwas_ssf import VERSION
 from genassoc.provenance import genassoc_version
 
 # As the standard's schema orders them.
+_MOST_BYTES = 2**22
 _STUDY = (
     "gwas_id",
     "author_notes",
@@ -101,7 +103,7 @@ def write_metadata(
     lines += _lines(known, ("sex",), "")
     lines += ["", "# Summary Statistic information", *_lines(known, _FILE, "")]
     beside = metadata_path(path)
-    with replacing(beside) as file:
+    with replacing(target_of(beside)) as file:
         file.write(("\n".join(lines) + "\n").encode())
     return beside
 
@@ -130,8 +132,8 @@ def _scalar(value: Any) -> str:
 def read_trait(path: Path) -> str | None:
     """The first trait that the metadata beside ``path`` describes, where there is any."""
     try:
-        lines = metadata_path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
+        lines = strangers.read_bytes(metadata_path(path), _MOST_BYTES).decode().splitlines()
+    except (OSError, ValueError):
         return None
     for line, after in zip(lines, [*lines[1:], ""]):
         name, _, value = line.partition(":")

@@ -4,11 +4,13 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from genassoc.data.integrity import FileDigest
 from genassoc.data.result_table import TableWriter, open_table, to_arrow
 from genassoc.errors import OutputError
 from genassoc.formats.sumstats import DIALECTS
@@ -18,6 +20,7 @@ from genassoc.formats.sumstats_files import TextOutput, text_output
 from genassoc.formats.sumstats_gwas_ssf import chromosome_code
 from genassoc.formats.sumstats_metadata import check_fields, write_metadata
 
+Seal = Callable[[Path, Mapping[str, Any], FileDigest], None]  # told file, record and digest before the file appears
 Pieces = Callable[[], Iterator[pl.DataFrame]]  # the rows from the start, a frame at a time
 
 _FILES_AT_ONCE = 100  # open files of one pass over the rows; more traits take more passes
@@ -93,6 +96,7 @@ def write_dialect(
     *,
     metadata: Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
+    seal: Seal | None = None,
 ) -> list[WrittenFile]:
     """Write results in a dialect. Memory: one piece of rows.
 
@@ -109,6 +113,8 @@ def write_dialect(
         Fields of GWAS-SSF's YAML that only the user knows.
     provenance : mapping, optional
         The record of the run.
+    seal : callable, optional
+        Called for each file when it is whole and before it appears: what it writes is there first; it may refuse.
 
     Raises
     ------
@@ -122,7 +128,7 @@ def write_dialect(
     written: list[WrittenFile] = []
     for start in range(0, len(groups), _FILES_AT_ONCE):
         some = dict(list(groups.items())[start : start + _FILES_AT_ONCE])
-        written += _write_groups(chosen, some, targets, pieces, metadata or {}, provenance or {})
+        written += _write_groups(chosen, some, targets, pieces, metadata or {}, provenance or {}, seal)
     return written
 
 
@@ -193,15 +199,23 @@ def _write_groups(
     pieces: Pieces,
     metadata: Mapping[str, Any],
     provenance: Mapping[str, Any],
+    seal: Seal | None,
 ) -> list[WrittenFile]:
     with ExitStack() as stack:
         files: dict[Key, _Open] = {}
+
+        def sealed(key: Key) -> None:
+            if seal is not None:
+                written = _described(dialect, files[key]).record()
+                seal(targets[key], {**provenance, "written": written}, files[key].output.digest)
+
         for key, group in groups.items():
-            output = stack.enter_context(text_output(targets[key], dialect.separator, dialect.missing))
+            writing = text_output(targets[key], dialect.separator, dialect.missing, partial(sealed, key))
+            output = stack.enter_context(writing)
             files[key] = _Open(group, targets[key], output, dialect.write(group))
             empty = pl.DataFrame(schema=dict.fromkeys(sorted(group.columns), pl.String))
             names = [expression.meta.output_name() for expression in files[key].columns] if empty.width else []
-            output.header(dialect.separator.join(names))
+            output.header(names)
         for piece in pieces():
             by = ["trait", "test"] if dialect.one_test else ["trait"]
             for values, rows in piece.partition_by(by, maintain_order=True, as_dict=True).items():
@@ -257,13 +271,18 @@ def _sidecar(dialect: Dialect, path: Path) -> Path:
     return path.with_name(f"{dialect.stem_of(path.name)}.not-in-{dialect.name}.tsv.gz")
 
 
+def _described(dialect: Dialect, file: _Open, metadata: Path | None = None) -> WrittenFile:
+    sidecar = _sidecar(dialect, file.path) if file.not_held else None
+    return WrittenFile(
+        file.path, dialect.name, file.group.trait, file.group.test, file.n_rows, file.not_held, sidecar, metadata
+    )
+
+
 def _finish(dialect: Dialect, file: _Open, metadata: Mapping[str, Any], provenance: Mapping[str, Any]) -> WrittenFile:
-    sidecar = beside = None
+    beside = None
     if dialect.reason is not None:
-        sidecar = _sidecar(dialect, file.path)
         if not file.not_held:
-            sidecar.unlink(missing_ok=True)  # of an earlier table of this name
-            sidecar = None
+            _sidecar(dialect, file.path).unlink(missing_ok=True)  # of an earlier table of this name
         facts = {
             "trait_description": [file.group.trait],
             "data_file_md5sum": file.output.md5.hexdigest(),
@@ -271,6 +290,4 @@ def _finish(dialect: Dialect, file: _Open, metadata: Mapping[str, Any], provenan
             **file.facts,
         }
         beside = write_metadata(file.path, facts, metadata, provenance)
-    return WrittenFile(
-        file.path, dialect.name, file.group.trait, file.group.test, file.n_rows, file.not_held, sidecar, beside
-    )
+    return _described(dialect, file, beside)

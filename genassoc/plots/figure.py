@@ -5,7 +5,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genassoc.data.output import replacing
+from genassoc.data.output import replacing, target_of
 from genassoc.errors import OutputError
 
 if TYPE_CHECKING:
@@ -153,6 +153,6 @@ def save_figure(drawn: "Axes | tuple[Axes, Axes] | Figure", path: str | Path, dp
     if figure is None:
         raise OutputError(f"{path}: these axes belong to no figure, so there is nothing to save.")
     # SVG: the ids of its parts are drawn at random unless salted
-    with replacing(path) as file, rc_context({"svg.hashsalt": "genassoc"}):
+    with replacing(target_of(path)) as file, rc_context({"svg.hashsalt": "genassoc"}):
         figure.savefig(file, dpi=dpi, format=ending[1:], metadata=_UNDATED[ending] or None)
     return path

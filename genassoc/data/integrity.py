@@ -1,0 +1,75 @@
+"""Digests of files: whether a table is the one that was written, found by reading it once; whether a record was edited."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+_CHUNK = 2**20
+
+
+@dataclass(frozen=True)
+class FileDigest:
+    """Size and SHA-256 of a file: ``sha256sum`` prints the same."""
+
+    n_bytes: int
+    sha256: str
+
+    @classmethod
+    def of(cls, path: Path) -> "FileDigest":
+        """Of a file, read once; memory holds a piece of it."""
+        digest, n_bytes = hashlib.sha256(), 0
+        with path.open("rb", buffering=0) as file:
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+                n_bytes += len(chunk)
+        return cls(n_bytes, digest.hexdigest())
+
+
+class Digesting:
+    """A file that takes the digest of what is written to it, as arrow and we write: from the start to the end."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._digest = hashlib.sha256()
+        self._n_bytes = 0
+        self._abandoned = False
+        self.closed = False
+
+    def write(self, data: bytes) -> int:
+        """Append ``data``; nothing once the file is given up."""
+        if not self._abandoned:
+            self._file.write(data)
+            self._digest.update(data)
+            self._n_bytes += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        """Bytes written."""
+        return self._n_bytes
+
+    def flush(self) -> None:
+        """Nothing: who opened the file does."""
+
+    def abandon(self) -> None:
+        """Swallow what comes: arrow writes a footer whatever happened."""
+        self._abandoned = True
+
+    @property
+    def digest(self) -> FileDigest:
+        """Of what was written so far."""
+        return FileDigest(self._n_bytes, self._digest.hexdigest())
+
+
+def record_digest(record: Mapping[str, Any]) -> str:
+    """SHA-256 of JSON values: the same whatever blanks and order the file has them in."""
+    text = json.dumps(record, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def signature(path: Path) -> tuple[int, ...]:
+    """What changes when a file is written again: device, number, size, time."""
+    found = path.stat()
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
