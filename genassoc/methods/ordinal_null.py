@@ -8,8 +8,9 @@ import numpy as np
 from genassoc.kernels import logistic_score, ordinal, ordinal_score, ordinal_terms
 from genassoc.kernels import rows as kernel
 from genassoc.kernels.counts import mask_words
+from genassoc.methods.information import EventSizes, sum_missing
 from genassoc.methods.rows import Rows
-from genassoc.methods.score_screen import Refits, ScoreNull, ScreenState, null_notes, sum_missing
+from genassoc.methods.score_screen import Refits, ScoreNull, ScreenState, null_notes
 from genassoc.methods.sums import GenotypeSums
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.linalg import orthonormal_basis

@@ -12,6 +12,7 @@ from genassoc.kernels import rows as status
 from genassoc.kernels.counts import mask_words
 from genassoc.kernels.weighted import LEVERAGE
 from genassoc.methods.base import BlockResult
+from genassoc.methods.information import EventSizes
 from genassoc.methods.ordinal_null import level_notes
 from genassoc.methods.rows import CODES, METHODS, unusable
 from genassoc.methods.sandwich_rows import RowFits, RowTest, tested_rows
@@ -19,6 +20,7 @@ from genassoc.methods.score_screen import null_notes
 from genassoc.methods.sums import genotype_sums, minor_is_ref
 from genassoc.methods.weighted import EVERY_ROW_IS_FITTED
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
+from genassoc.stats.information import FEW_EVENTS, LEAST_OF_SANDWICH, sides_of_levels
 from genassoc.stats.linalg import orthonormal_basis
 
 _FAILED = {
@@ -136,7 +138,7 @@ test_block.__test__ = False  # type: ignore[attr-defined]  # its name is not a t
 
 def _of_trait(model: Any, null: NullWeightedOrdinal, block: Block, flipped: BoolArray) -> dict[str, Array]:
     """All columns of one trait, (V,) each."""
-    own = genotype_sums(block, flipped, null.columns, null.mask, list_calls=False)
+    own = genotype_sums(block, flipped, null.columns, null.mask, list_calls=not model.imputes)
     power = 0 if model.variance == "hc0" else 1
 
     def fit(calls: Float64Array) -> RowFits:
@@ -150,4 +152,8 @@ def _of_trait(model: Any, null: NullWeightedOrdinal, block: Block, flipped: Bool
     test = RowTest(fit, "wald_hc3" if power else "wald_hc0", power == 1, _FAILED, model.imputes)
     few = own.n <= null.parameters.size + 1
     reasons = [*unusable(own, null.Q.shape[1], float(model.min_mac)), (few, "n_too_small")]
-    return tested_rows(test, null, own, reasons, block, flipped)
+    if null.n_levels > 1:
+        sides = sides_of_levels(null.level, null.n_levels, null.weight)
+        events = EventSizes.of(sides, null.columns, block.n_samples)
+        reasons.append((events.few(own, model.imputes, LEAST_OF_SANDWICH), FEW_EVENTS))
+    return tested_rows(test, null, own, reasons, np.zeros(own.n.size, dtype=bool), block, flipped)

@@ -5,13 +5,15 @@ from typing import Any
 
 import numpy as np
 
-from genassoc.kernels import empirical_cgf, glm, logistic_score
+from genassoc.kernels import empirical_cgf, few_events, glm, logistic_score
 from genassoc.kernels import rows as kernel
 from genassoc.kernels.counts import mask_words
+from genassoc.methods.information import EventSizes, sum_missing
 from genassoc.methods.rows import METHODS, Rows
-from genassoc.methods.score_screen import Refits, ScoreNull, ScreenState, null_notes, sum_missing
+from genassoc.methods.score_screen import Refits, ScoreNull, ScreenState, null_notes
 from genassoc.methods.sums import GenotypeSums
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
+from genassoc.stats.information import LEAST_OF_COUNTS, whole_sizes
 from genassoc.stats.linalg import orthonormal_basis
 
 # Skewness of the score of overdispersed counts beyond which its tests find too much (docs/models/poisson.md).
@@ -116,6 +118,17 @@ class NullPoisson(ScoreNull):
             found,
         )
         return found / np.log(10.0)
+
+    @property
+    def few_events(self) -> tuple[EventSizes, float]:
+        """Events are counted by their clumps: a sample with many of them is one."""
+        return EventSizes(self.events[None]), LEAST_OF_COUNTS
+
+    def tails_of_few(self, G: Float64Array, impute: bool) -> Float64Array:
+        """-log10 p of dense calls G (R, n) by the exact law of the events, given how many there are and their clumps."""
+        found, there = np.empty(G.shape[0]), np.zeros(G.shape[0], np.bool_)
+        few_events.event_rows(G, self.weight[self.columns], whole_sizes(self.y), impute, found, there)
+        return np.where(there, found / np.log(10.0), np.nan)
 
     def extra_columns(self, own: GenotypeSums, rows: Rows) -> dict[str, Array]:
         """Counted events of the row's samples, and the dispersion of its test; rows of a skewed score get their code."""

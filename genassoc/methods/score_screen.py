@@ -7,7 +7,7 @@ calls. What is the same for all of them is here: which rows have an estimate, wh
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -17,14 +17,17 @@ from genassoc.kernels.counts import mask_words
 from genassoc.methods import checks
 from genassoc.methods.base import BlockResult
 from genassoc.methods.columns import SQUARE, ThinMatrix, minor_counts
+from genassoc.methods.information import EventSizes, sum_missing
 from genassoc.methods.rows import CODES, METHODS, Rows, chunks, unusable
 from genassoc.methods.sums import GenotypeSums, genotype_sums, minor_is_ref
 from genassoc.methods.tested_rows import REFIT_ABOVE_MISSING, REFIT_DIFFERENTIAL
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array, packed_bytes
+from genassoc.stats.information import FEW_EVENTS
 from genassoc.stats.tails import neg_log_10_p_chi2
 
 WEAK_DIRECTION = 0.05  # as in kernels/linear.py: below these float32 sums do not hold five digits
 WEAK_SHARE = 0.02
+EVERY_SMALL_P = 0.05  # rows of few events have their own law below it, whatever is asked for
 OTHER_DISPERSION = 1.25  # a row's over its trait's, beyond which the trait's residuals say nothing of the row's tails
 _ASKED = {"score": kernel.SCORE, "wald": kernel.WALD, "lrt": kernel.LRT}
 _FAILED = {
@@ -125,6 +128,17 @@ class ScoreNull(ABC):
     def tails(self, G: Float64Array, U: Float64Array, impute: bool) -> Float64Array:
         """-log10 p of scores U (R,) of dense calls G (R, n) by the saddlepoint of the residuals; NaN where it fails."""
         raise TypeError(f"{type(self).__name__} has no saddlepoint")
+
+    @property
+    def few_events(self) -> tuple[EventSizes, float] | None:
+        """What the events weigh, and how many effective ones a row's test needs; below, `tails_of_few` are its p. None: no bound."""
+        return None
+
+    few_method: ClassVar[str] = "exact"  # what those p are
+
+    def tails_of_few(self, G: Float64Array, impute: bool) -> Float64Array:
+        """-log10 p of dense calls G (R, n) of rows with few events, by a law that needs no more of them; NaN where it fails."""
+        raise TypeError(f"{type(self).__name__} has no law of few events")
 
     def one_step_is_enough(self, own: GenotypeSums) -> BoolArray:
         """Where few calls are missing, of samples like the others: one Newton step of the null corrects for them."""
@@ -262,15 +276,6 @@ def _score(
     return np.asarray(usable & (weak | ~(choices.impute | null.one_step_is_enough(own))))
 
 
-def sum_missing(own: GenotypeSums, values: Float64Array) -> Float64Array:
-    """Sums of values (N,) over the samples whose call is missing, (V,); a variant's bits do not depend on the others."""
-    total = np.zeros(own.n.size)
-    some = np.flatnonzero(np.diff(own.pointers))
-    if some.size:
-        total[some] = np.add.reduceat(values[own.indices], own.pointers[some])
-    return total
-
-
 def null_notes(design: Any, trait: str, null: Any, kept: BoolArray) -> list[str]:
     """What was left out of a null model, and that there is none; ``null`` has n and failure."""
     notes = [
@@ -294,14 +299,20 @@ def _refine(
     usable: BoolArray,
 ) -> None:
     """Everything beyond the product, in place."""
+    few = usable & _few_events(choices, null, own)
     if choices.test != "score":
         _refit(choices, null, block, flipped, rows, np.flatnonzero(usable), choices.test, keep=False)
+        _few(choices, null, block, flipped, rows, np.flatnonzero(few & np.isfinite(rows.neg_log_10_p)))
         return
     _refit(choices, null, block, flipped, rows, np.flatnonzero(weak), "score", keep=False)
+    with np.errstate(invalid="ignore"):
+        small = few & (rows.neg_log_10_p >= -np.log10(max(choices.correct_below, EVERY_SMALL_P)))
+    _refit(choices, null, block, flipped, rows, np.flatnonzero(small), "lrt", keep=True)
+    _few(choices, null, block, flipped, rows, np.flatnonzero(small & np.isfinite(rows.neg_log_10_p)))
     if choices.correct_below <= 0:
         return
     with np.errstate(invalid="ignore"):
-        below = usable & (rows.neg_log_10_p >= -np.log10(choices.correct_below))
+        below = usable & ~few & (rows.neg_log_10_p >= -np.log10(choices.correct_below))
     correction = choices.correction
     if correction == "auto":
         correction = "spa" if null.overdispersed else "lrt"
@@ -312,6 +323,22 @@ def _refine(
     elif not choices.impute:
         approximate = below & (own.n < null.n) & ~weak
         _refit(choices, null, block, flipped, rows, np.flatnonzero(approximate), "score", keep=False)
+
+
+def _few_events(choices: Choices, null: ScoreNull, own: GenotypeSums) -> BoolArray:
+    """Rows (V,) with fewer events than the model's tests need."""
+    bound = None if null.failure is not None else null.few_events
+    return np.zeros(own.n.size, dtype=bool) if bound is None else bound[0].few(own, choices.impute, bound[1])
+
+
+def _few(choices: Choices, null: ScoreNull, block: Block, flipped: BoolArray, rows: Rows, variants: Int64Array) -> None:
+    """Few events: the estimates that are there, with the p of their own law; a row without one has neither."""
+    for first, last in chunks(variants.size, null.n):
+        some = variants[first:last]
+        logp = null.tails_of_few(minor_counts(block, flipped, some, null.columns), choices.impute)
+        found = np.isfinite(logp)
+        rows.put_p(some[found], null.few_method, logp[found])
+        rows.fail(some[~found], FEW_EVENTS)
 
 
 def _refit(

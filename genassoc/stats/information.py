@@ -1,0 +1,64 @@
+"""How much information is behind a row: in events beside carriers, and where it no longer carries a reference distribution.
+
+Few carriers cost a variance degrees of freedom, which families count themselves (Satterthwaite). Few events do something worse: a
+sum over a handful of samples is skewed, its variance is estimated from the same handful, and the two depend on each other; no
+degrees of freedom say that. What counts is the effective number of events (Kish), ``(sum w)^2 / sum w^2`` of what each adds to the
+score's variance by its size (its weight, its count, or both): four events of which one weighs as much as a hundred are one event.
+
+What is counted are margins: outcomes, weights, and which calls are observed. Which of the carriers have the event plays no part, so
+that rows with and without a p are told apart by nothing that a test could use. See docs/decisions/0022-few-events.md.
+"""
+
+import numpy as np
+
+from genassoc.shapes import BoolArray, Float64Array
+
+# Below so many effective events a Wald test with a sandwich variance finds too much, at any frequency of the allele.
+LEAST_OF_SANDWICH = 30.0
+# Below so many effective events counts are tested by their exact law given the events, above by the law of their residuals.
+LEAST_OF_COUNTS = 30.0
+# Below so many samples beyond a threshold between levels, scores of ordered levels have the law of the levels.
+LEAST_OF_LEVELS = 30.0
+FEW_EVENTS = "few_events"  # the code of a row that no law here carries
+
+
+def effective_number(total: Float64Array, squares: Float64Array) -> Float64Array:
+    """Effective number of events of which sizes add to ``total`` and their squares to ``squares``; 0 without any."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(squares > 0.0, total * total / np.where(squares > 0.0, squares, 1.0), 0.0)
+
+
+def effective_size(sizes: Float64Array) -> float:
+    """`effective_number` of sizes (n,)."""
+    return float(effective_number(sizes.sum(), (sizes * sizes).sum()))
+
+
+def sides_of_binary(y: Float64Array, weight: Float64Array) -> Float64Array:
+    """Sizes (2, n) of a binary outcome's cases and controls: what is rarer of them counts."""
+    return np.stack([np.where(y == 1.0, weight, 0.0), np.where(y == 1.0, 0.0, weight)])
+
+
+def sides_of_levels(level: BoolArray | Float64Array, n_levels: int, weight: Float64Array) -> Float64Array:
+    """Sizes (2 (K - 1), n) of the samples on either side of every threshold between K levels."""
+    sides = [np.where(level > m, weight, 0.0) for m in range(n_levels - 1)]
+    sides += [np.where(level > m, 0.0, weight) for m in range(n_levels - 1)]
+    return np.stack(sides) if sides else np.zeros((0, weight.size))
+
+
+STEPS = 200.0  # of the largest size, where sizes are no small whole numbers
+
+
+def whole_sizes(sizes: Float64Array) -> Float64Array:
+    """Sizes (n,) of events as whole numbers: 1 where all are the same, themselves where whole and few, else in steps of the largest.
+
+    Sizes are no outcome but constants of a statistic: of rounded ones it is another statistic, a hair less powerful and as exact.
+    """
+    there = sizes > 0.0
+    if not there.any():
+        return np.zeros(sizes.size)
+    largest = float(sizes.max())
+    if float(sizes[there].min()) == largest:
+        return there.astype(np.float64)
+    if largest <= STEPS and (sizes == np.floor(sizes)).all():
+        return sizes.copy()
+    return np.floor(sizes * (STEPS / largest) + 0.5)
