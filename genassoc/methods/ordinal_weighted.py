@@ -7,6 +7,7 @@ import numpy as np
 
 from genassoc.data.block import Block
 from genassoc.data.weights import read_weights, weighted_design
+from genassoc.kernels import ordinal_terms
 from genassoc.kernels import ordinal_weighted as kernel
 from genassoc.kernels import rows as status
 from genassoc.kernels.counts import mask_words
@@ -20,7 +21,7 @@ from genassoc.methods.score_screen import null_notes
 from genassoc.methods.sums import genotype_sums, minor_is_ref
 from genassoc.methods.weighted import EVERY_ROW_IS_FITTED
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
-from genassoc.stats.information import FEW_EVENTS, LEAST_OF_SANDWICH, sides_of_levels
+from genassoc.stats.information import FEW_EVENTS, LEAST_OF_SANDWICH, squared_scores
 from genassoc.stats.linalg import orthonormal_basis
 
 _FAILED = {
@@ -51,6 +52,8 @@ class NullWeightedOrdinal:
     parameters : float64 array (n_levels - 1 + C - 1,)
         Thresholds, then coefficients of the covariates beside the constant.
     failure : str or None
+    score : float64 array (n,)
+        What a sample adds to the score of its linear predictor, times its weight.
     """
 
     n: int
@@ -62,6 +65,7 @@ class NullWeightedOrdinal:
     weight: Float64Array
     parameters: Float64Array
     failure: str | None
+    score: Float64Array
 
 
 @dataclass(frozen=True)
@@ -114,14 +118,18 @@ def fit_null(
     M = max(present.size - 1, 0)
     weight = weights[observed] / weights[observed].mean() if n else np.empty(0)
     parameters, L = np.zeros(M + C - 1), np.zeros((M + C - 1, M + C - 1))
+    score = np.zeros(n)
     failure = "one_outcome" if M < 1 else ("n_too_small" if n <= M + C - 1 else None)
     if failure is None:
         kernel.start_thresholds(level, weight, M, parameters[:M])
         state, _ = kernel.fit(np.ascontiguousarray(Q[:, 1:]), level, weight, False, parameters, M, L)
         failure = None if state == status.FINE else "null_not_converged"
+        D, P, r, w = np.ascontiguousarray(Q[:, 1:]), parameters.size, np.empty(n), np.empty(n)
+        ordinal_terms.accumulate(D, level, parameters, M, True, np.empty((P, P)), np.empty(P), r, w)
+        score = weight * r
     columns = block_columns[observed]
     mask = mask_words(columns, block_width)
-    return NullWeightedOrdinal(n, M + 1, columns, mask, Q, level, weight, parameters, failure), basis.kept
+    return NullWeightedOrdinal(n, M + 1, columns, mask, Q, level, weight, parameters, failure, score), basis.kept
 
 
 def test_block(model: Any, state: WeightedOrdinalState, block: Block) -> BlockResult:
@@ -152,8 +160,7 @@ def _of_trait(model: Any, null: NullWeightedOrdinal, block: Block, flipped: Bool
     test = RowTest(fit, "wald_hc3" if power else "wald_hc0", power == 1, _FAILED, model.imputes)
     few = own.n <= null.parameters.size + 1
     reasons = [*unusable(own, null.Q.shape[1], float(model.min_mac)), (few, "n_too_small")]
-    if null.n_levels > 1:
-        sides = sides_of_levels(null.level, null.n_levels, null.weight)
-        events = EventSizes.of(sides, null.columns, block.n_samples)
+    if null.failure is None:
+        events = EventSizes.of(squared_scores(null.score), null.columns, block.n_samples)
         reasons.append((events.few(own, model.imputes, LEAST_OF_SANDWICH), FEW_EVENTS))
     return tested_rows(test, null, own, reasons, np.zeros(own.n.size, dtype=bool), block, flipped)

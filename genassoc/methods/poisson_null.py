@@ -15,6 +15,7 @@ from genassoc.methods.sums import GenotypeSums
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.information import LEAST_OF_COUNTS, whole_sizes
 from genassoc.stats.linalg import orthonormal_basis
+from genassoc.stats.tails import neg_log_10_p_chi2
 
 # Skewness of the score of overdispersed counts beyond which its tests find too much (docs/models/poisson.md).
 SKEWED = 0.4
@@ -22,6 +23,8 @@ SMALL_P = 0.05  # above it the score test holds its level, skewed or not
 OVERDISPERSED = 1.1
 # Samples of like means whose residuals are taken as draws from one distribution; more bins follow the variance better.
 LEAST_IN_BIN, MOST_BINS = 500, 10
+# Covariates tell the variance of residuals where a test says so, of so many samples a covariate, by factors of at most so much.
+SPREAD_P, SPREAD_SAMPLES, SPREAD_MOST, SPREAD_STEPS = 0.01, 20, 20.0, 50
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,8 @@ class NullPoisson(ScoreNull):
         Of the residuals in each bin, divided by ``scale``; see `genassoc.kernels.empirical_cgf.tabulate`.
     scale : float
         Root of the residuals' mean square: the table's points are for residuals of about 1.
+    spread : float64 array (n,)
+        Variance of Pearson's residuals as the covariates tell it, in units of the dispersion; ones where they do not.
     """
 
     y: Float64Array
@@ -65,11 +70,12 @@ class NullPoisson(ScoreNull):
     table: Float64Array
     cumulants: Float64Array
     scale: float
+    spread: Float64Array
 
     @property
     def overdispersed(self) -> bool:
-        """Whether the counts vary more than Poisson's, and the variance says so."""
-        return self.quasi and self.dispersion > OVERDISPERSED
+        """Whether the counts vary more than Poisson's, everywhere or where a covariate says, and the variance says so."""
+        return self.quasi and (self.dispersion > OVERDISPERSED or bool(self.spread.min() < self.spread.max()))
 
     @property
     def width(self) -> int:
@@ -111,6 +117,7 @@ class NullPoisson(ScoreNull):
             U / self.scale,
             self.Q[self.columns],
             self.weight[self.columns],
+            self.spread,
             self.bins,
             self.table,
             self.cumulants,
@@ -119,16 +126,15 @@ class NullPoisson(ScoreNull):
         )
         return found / np.log(10.0)
 
-    @property
-    def few_events(self) -> tuple[EventSizes, float]:
+    def little_information(self, own: GenotypeSums, impute: bool) -> BoolArray:
         """Events are counted by their clumps: a sample with many of them is one."""
-        return EventSizes(self.events[None]), LEAST_OF_COUNTS
+        return EventSizes(self.events[None]).few(own, impute, LEAST_OF_COUNTS)
 
-    def tails_of_few(self, G: Float64Array, impute: bool) -> Float64Array:
-        """-log10 p of dense calls G (R, n) by the exact law of the events, given how many there are and their clumps."""
+    def tails_of_few(self, G: Float64Array, mac: Float64Array, impute: bool) -> tuple[Float64Array, BoolArray]:
+        """The exact law of the events, given how many there are and their clumps."""
         found, there = np.empty(G.shape[0]), np.zeros(G.shape[0], np.bool_)
         few_events.event_rows(G, self.weight[self.columns], whole_sizes(self.y), impute, found, there)
-        return np.where(there, found / np.log(10.0), np.nan)
+        return np.where(there, found / np.log(10.0), np.nan), np.ones(G.shape[0], dtype=bool)
 
     def extra_columns(self, own: GenotypeSums, rows: Rows) -> dict[str, Array]:
         """Counted events of the row's samples, and the dispersion of its test; rows of a skewed score get their code."""
@@ -187,7 +193,7 @@ def fit_null(
     failure = "n_too_small" if n <= C else ("one_outcome" if y.sum() == 0 else None)
     start, dispersion, skewness = np.zeros(C), 1.0, 0.0
     bins, table, cumulants = np.zeros(n, np.int64), np.zeros((0, 0, 0)), np.zeros((0, 0))
-    scale = 1.0
+    scale, spread = 1.0, np.ones(n)
     Q, WQ = np.zeros((block_width, C)), np.zeros((block_width, C))
     weight, residual, events = np.zeros(block_width), np.zeros(block_width), np.zeros(block_width)
     events[columns] = y
@@ -208,12 +214,40 @@ def fit_null(
             pearson = (y - mu) / np.sqrt(np.maximum(mu, np.finfo(float).tiny))
             unit = pearson / max(np.abs(pearson).max(), np.finfo(float).tiny)  # cubes of it do not overflow
             skewness = float((unit**3).mean() / max((unit**2).mean() ** 1.5, np.finfo(float).tiny))
-            bins, table, cumulants, scale = _residuals(pearson, mu, C)
+            spread = spread_of(pearson, X)
+            bins, table, cumulants, scale = _residuals(pearson / np.sqrt(spread), mu, C)
     null = NullPoisson(
         n, C, columns, mask_words(columns, block_width), weight, residual, dispersion, failure, y, offset, X, start, Q,
-        WQ, events, quasi, skewness, bins, table, cumulants, scale,
+        WQ, events, quasi, skewness, bins, table, cumulants, scale, spread,
     )  # fmt: skip
     return null, basis.kept
+
+
+def spread_of(pearson: Float64Array, X: Float64Array) -> Float64Array:
+    """Variance (n,) of Pearson's residuals in units of their mean square, where covariates X (n, C) tell it; else ones.
+
+    Koenker's test (1981, doi:10.1016/0304-4076(81)90062-2) says whether they do; how is a regression of the squares with a log link, as of
+    gamma variables (Smyth 1989): of a covariate with levels the mean square in each of them.
+    """
+    n, C = X.shape
+    flat = np.ones(n)
+    if C < 2 or n < SPREAD_SAMPLES * C:
+        return flat
+    squares = pearson * pearson
+    squares = squares / squares.mean()
+    about = squares - 1.0
+    fitted = X @ (X.T @ about)
+    total = float(about @ about)
+    if not total > 0.0 or float(neg_log_10_p_chi2(n * float(fitted @ fitted) / total, C - 1.0)) < -np.log10(SPREAD_P):
+        return flat
+    eta = np.zeros(n)
+    for _ in range(SPREAD_STEPS):
+        step = X @ (X.T @ (squares / np.exp(eta) - 1.0))
+        eta = eta + np.clip(step, -1.0, 1.0)
+        if float(np.abs(step).max()) < 1e-8:
+            break
+    eta = np.clip(eta, -np.log(SPREAD_MOST), np.log(SPREAD_MOST))
+    return np.asarray(np.exp(eta))
 
 
 def _residuals(pearson: Float64Array, mu: Float64Array, C: int) -> tuple[Int64Array, Float64Array, Float64Array, float]:

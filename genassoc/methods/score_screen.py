@@ -7,7 +7,7 @@ calls. What is the same for all of them is here: which rows have an estimate, wh
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from genassoc.kernels.counts import mask_words
 from genassoc.methods import checks
 from genassoc.methods.base import BlockResult
 from genassoc.methods.columns import SQUARE, ThinMatrix, minor_counts
-from genassoc.methods.information import EventSizes, sum_missing
+from genassoc.methods.information import sum_missing
 from genassoc.methods.rows import CODES, METHODS, Rows, chunks, unusable
 from genassoc.methods.sums import GenotypeSums, genotype_sums, minor_is_ref
 from genassoc.methods.tested_rows import REFIT_ABOVE_MISSING, REFIT_DIFFERENTIAL
@@ -129,16 +129,13 @@ class ScoreNull(ABC):
         """-log10 p of scores U (R,) of dense calls G (R, n) by the saddlepoint of the residuals; NaN where it fails."""
         raise TypeError(f"{type(self).__name__} has no saddlepoint")
 
-    @property
-    def few_events(self) -> tuple[EventSizes, float] | None:
-        """What the events weigh, and how many effective ones a row's test needs; below, `tails_of_few` are its p. None: no bound."""
-        return None
+    @abstractmethod
+    def little_information(self, own: GenotypeSums, impute: bool) -> BoolArray:
+        """Rows (V,) with too few events or carriers for the model's tests: `tails_of_few` are their p."""
 
-    few_method: ClassVar[str] = "exact"  # what those p are
-
-    def tails_of_few(self, G: Float64Array, impute: bool) -> Float64Array:
-        """-log10 p of dense calls G (R, n) of rows with few events, by a law that needs no more of them; NaN where it fails."""
-        raise TypeError(f"{type(self).__name__} has no law of few events")
+    @abstractmethod
+    def tails_of_few(self, G: Float64Array, mac: Float64Array, impute: bool) -> tuple[Float64Array, BoolArray]:
+        """-log10 p of dense calls G (R, n) by a law that needs no more events, NaN where it fails; where it is exact, else a saddlepoint's."""
 
     def one_step_is_enough(self, own: GenotypeSums) -> BoolArray:
         """Where few calls are missing, of samples like the others: one Newton step of the null corrects for them."""
@@ -299,16 +296,16 @@ def _refine(
     usable: BoolArray,
 ) -> None:
     """Everything beyond the product, in place."""
-    few = usable & _few_events(choices, null, own)
+    few = usable & (null.failure is None and null.little_information(own, choices.impute))
     if choices.test != "score":
         _refit(choices, null, block, flipped, rows, np.flatnonzero(usable), choices.test, keep=False)
-        _few(choices, null, block, flipped, rows, np.flatnonzero(few & np.isfinite(rows.neg_log_10_p)))
+        _few(choices, null, block, flipped, own, rows, np.flatnonzero(few & np.isfinite(rows.neg_log_10_p)))
         return
     _refit(choices, null, block, flipped, rows, np.flatnonzero(weak), "score", keep=False)
     with np.errstate(invalid="ignore"):
         small = few & (rows.neg_log_10_p >= -np.log10(max(choices.correct_below, EVERY_SMALL_P)))
     _refit(choices, null, block, flipped, rows, np.flatnonzero(small), "lrt", keep=True)
-    _few(choices, null, block, flipped, rows, np.flatnonzero(small & np.isfinite(rows.neg_log_10_p)))
+    _few(choices, null, block, flipped, own, rows, np.flatnonzero(small & np.isfinite(rows.neg_log_10_p)))
     if choices.correct_below <= 0:
         return
     with np.errstate(invalid="ignore"):
@@ -325,20 +322,18 @@ def _refine(
         _refit(choices, null, block, flipped, rows, np.flatnonzero(approximate), "score", keep=False)
 
 
-def _few_events(choices: Choices, null: ScoreNull, own: GenotypeSums) -> BoolArray:
-    """Rows (V,) with fewer events than the model's tests need."""
-    bound = None if null.failure is not None else null.few_events
-    return np.zeros(own.n.size, dtype=bool) if bound is None else bound[0].few(own, choices.impute, bound[1])
-
-
-def _few(choices: Choices, null: ScoreNull, block: Block, flipped: BoolArray, rows: Rows, variants: Int64Array) -> None:
-    """Few events: the estimates that are there, with the p of their own law; a row without one has neither."""
+def _few(
+    choices: Choices, null: ScoreNull, block: Block, flipped: BoolArray, own: GenotypeSums, rows: Rows, variants: Int64Array
+) -> None:  # fmt: skip
+    """Few events or carriers: the estimates that are there, with the p of their own law; a row without one has neither."""
     for first, last in chunks(variants.size, null.n):
         some = variants[first:last]
-        logp = null.tails_of_few(minor_counts(block, flipped, some, null.columns), choices.impute)
-        found = np.isfinite(logp)
-        rows.put_p(some[found], null.few_method, logp[found])
-        rows.fail(some[~found], FEW_EVENTS)
+        calls = minor_counts(block, flipped, some, null.columns)
+        logp, exact = null.tails_of_few(calls, own.tested_mac[some], choices.impute)
+        for picked, method in ((exact, "exact"), (~exact, "spa")):
+            found = picked & np.isfinite(logp)
+            rows.put_p(some[found], method, logp[found])
+        rows.fail(some[np.isnan(logp)], FEW_EVENTS)
 
 
 def _refit(

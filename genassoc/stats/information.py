@@ -11,14 +11,15 @@ that rows with and without a p are told apart by nothing that a test could use. 
 
 import numpy as np
 
-from genassoc.shapes import BoolArray, Float64Array
+from genassoc.shapes import Float64Array
 
 # Below so many effective events a Wald test with a sandwich variance finds too much, at any frequency of the allele.
-LEAST_OF_SANDWICH = 30.0
+LEAST_OF_SANDWICH = 50.0
 # Below so many effective events counts are tested by their exact law given the events, above by the law of their residuals.
 LEAST_OF_COUNTS = 30.0
-# Below so many samples beyond a threshold between levels, scores of ordered levels have the law of the levels.
+# Below so many effective samples in the score of ordered levels its p is of the law of the levels.
 LEAST_OF_LEVELS = 30.0
+LEAST_CARRIERS_OF_LEVELS = 20.0  # minor alleles, likewise
 FEW_EVENTS = "few_events"  # the code of a row that no law here carries
 
 
@@ -38,14 +39,15 @@ def sides_of_binary(y: Float64Array, weight: Float64Array) -> Float64Array:
     return np.stack([np.where(y == 1.0, weight, 0.0), np.where(y == 1.0, 0.0, weight)])
 
 
-def sides_of_levels(level: BoolArray | Float64Array, n_levels: int, weight: Float64Array) -> Float64Array:
-    """Sizes (2 (K - 1), n) of the samples on either side of every threshold between K levels."""
-    sides = [np.where(level > m, weight, 0.0) for m in range(n_levels - 1)]
-    sides += [np.where(level > m, 0.0, weight) for m in range(n_levels - 1)]
-    return np.stack(sides) if sides else np.zeros((0, weight.size))
+def squared_scores(residual: Float64Array) -> Float64Array:
+    """Sizes (1, n) where no outcome is the event: squares of what the samples add to a score of ordered levels.
+
+    Their effective number is (sum r^2)^2 / sum r^4: of two levels, one of them rare, the number of samples in it.
+    """
+    return (residual * residual)[None]
 
 
-STEPS = 200.0  # of the largest size, where sizes are no small whole numbers
+STEPS = 100.0  # of the largest size, where sizes are no small whole numbers
 
 
 def whole_sizes(sizes: Float64Array) -> Float64Array:
