@@ -37,7 +37,7 @@ from genassoc.methods.sandwich_pairs import (
 from genassoc.methods.sandwich_rows import RowFits, RowTest, tested_rows
 from genassoc.methods.sums import allele_counts, frequency, genotype_sums, minor_is_ref
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
-from genassoc.stats.information import LEAST_OF_SANDWICH, whole_sizes
+from genassoc.stats.information import EXACT_LAW, LEAST_OF_SANDWICH, effective_size, few_note, whole_sizes
 from genassoc.stats.linalg import orthonormal_basis
 
 _FAILED = {
@@ -131,6 +131,8 @@ def prepare(model: Any, cohort: Any) -> WeightedCoxState | RefitState:
         nulls.append(null)
         name, n_events = endpoint.name, int(null.sets.event.sum())
         notes.append(f"{name}: {endpoint.coding}; {n_events:,} events among {null.n:,} samples")
+        if null.failure is None:
+            notes += few_note(name, effective_size(null.sizes[0]), LEAST_OF_SANDWICH, EXACT_LAW)
         notes += [f"{name}: {lacking}" for lacking in endpoint.lacking]
         if weights is not None:
             notes.append(weights.line(name, observed))

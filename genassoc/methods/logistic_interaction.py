@@ -28,7 +28,7 @@ from genassoc.methods.rows import chunks
 from genassoc.methods.sandwich_pairs import few_in_parts
 from genassoc.methods.sums import AlleleCounts, GenotypeSums, allele_counts, frequency, genotype_sums, minor_is_ref
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
-from genassoc.stats.information import FEW_EVENTS, LEAST_OF_SANDWICH, sides_of_binary
+from genassoc.stats.information import EXACT_LAW, FEW_EVENTS, LEAST_OF_SANDWICH, few_note, sides_of_binary
 
 CODES: tuple[str | None, ...] = (*ADDITIVE_CODES, "leverage_of_one", FEW_EVENTS)
 METHODS: tuple[str | None, ...] = (*ADDITIVE_METHODS, "wald_hc3")
@@ -62,6 +62,11 @@ def prepare(model: Any, cohort: Any) -> RefitState:
     columns, width = np.asarray(cohort.block_columns), int(cohort.block_width)
     design, modifier, notes = design_with_modifier(model, cohort)
     state = state_of(design, modifier, columns, width)
+    if getattr(model, "variance", None) == "robust":
+        for name, null in zip(state.traits, state.nulls):
+            if null.failure is None:
+                rarer = float(min(null.n_cases, null.n - null.n_cases))
+                notes = (*notes, *few_note(name, rarer, LEAST_OF_SANDWICH, EXACT_LAW))
     return replace(state, model=replace(state.model, notes=(*state.notes, *notes)))
 
 

@@ -13,7 +13,13 @@ from genassoc.methods.rows import Rows
 from genassoc.methods.score_screen import Refits, ScoreNull, ScreenState, null_notes
 from genassoc.methods.sums import GenotypeSums
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
-from genassoc.stats.information import LEAST_CARRIERS_OF_LEVELS, LEAST_OF_LEVELS, squared_scores
+from genassoc.stats.information import (
+    LEAST_CARRIERS_OF_LEVELS,
+    LEAST_OF_LEVELS,
+    effective_size,
+    few_note,
+    squared_scores,
+)
 from genassoc.stats.linalg import orthonormal_basis
 
 LEVEL_LOST = 0.1  # share of a level's samples beyond which one Newton step is not enough
@@ -133,6 +139,11 @@ def prepare(design: Any, block_columns: Int64Array, block_width: int) -> ScreenS
         null, kept = fit_null(design, trait, observed, block_columns, block_width)
         nulls.append(null)
         notes += level_notes(design, trait, design.y[observed, trait])
+        if null.failure is None:
+            effective = effective_size(squared_scores(null.residual)[0])
+            notes += few_note(
+                name, effective, LEAST_OF_LEVELS, "p below 0.05 are of the saddlepoint of its levels, method 'spa'"
+            )
         notes += null_notes(design, name, null, kept)
     return ScreenState.of(design.traits, nulls, block_columns, block_width, int((~design.complete).sum()), notes)
 

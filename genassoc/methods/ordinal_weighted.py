@@ -21,7 +21,7 @@ from genassoc.methods.score_screen import null_notes
 from genassoc.methods.sums import genotype_sums, minor_is_ref
 from genassoc.methods.weighted import EVERY_ROW_IS_FITTED
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
-from genassoc.stats.information import FEW_EVENTS, LEAST_OF_SANDWICH, squared_scores
+from genassoc.stats.information import FEW_EVENTS, LEAST_OF_SANDWICH, effective_size, few_note, squared_scores
 from genassoc.stats.linalg import orthonormal_basis
 
 _FAILED = {
@@ -100,6 +100,9 @@ def prepare(model: Any, cohort: Any) -> WeightedOrdinalState:
         nulls.append(null)
         notes += [*level_notes(design, trait, design.y[observed, trait]), *null_notes(design, name, null, kept)]
         notes.append(weights.line(name, observed))
+        if null.failure is None:
+            effective = effective_size(squared_scores(null.score)[0])
+            notes += few_note(name, effective, LEAST_OF_SANDWICH, "its rows have no estimate, code 'few_events'")
     n_incomplete = int((~design.complete).sum())
     return WeightedOrdinalState(
         design.traits, columns, mask_words(columns, width), tuple(nulls), n_incomplete, tuple(notes)

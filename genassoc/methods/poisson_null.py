@@ -9,17 +9,16 @@ from genassoc.kernels import empirical_cgf, few_events, glm, logistic_score
 from genassoc.kernels import rows as kernel
 from genassoc.kernels.counts import mask_words
 from genassoc.methods.information import EventSizes, sum_missing
-from genassoc.methods.rows import METHODS, Rows
+from genassoc.methods.rows import Rows
 from genassoc.methods.score_screen import Refits, ScoreNull, ScreenState, null_notes
 from genassoc.methods.sums import GenotypeSums
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
-from genassoc.stats.information import LEAST_OF_COUNTS, whole_sizes
+from genassoc.stats.information import EXACT_LAW, LEAST_OF_COUNTS, effective_size, few_note, whole_sizes
 from genassoc.stats.linalg import orthonormal_basis
 from genassoc.stats.tails import neg_log_10_p_chi2
 
 # Skewness of the score of overdispersed counts beyond which its tests find too much (docs/models/poisson.md).
 SKEWED = 0.4
-SMALL_P = 0.05  # above it the score test holds its level, skewed or not
 OVERDISPERSED = 1.1
 # Samples of like means whose residuals are taken as draws from one distribution; more bins follow the variance better.
 LEAST_IN_BIN, MOST_BINS = 500, 10
@@ -109,6 +108,15 @@ class NullPoisson(ScoreNull):
         )  # fmt: skip
         return Refits(numbers, status, dropped, numbers[:, kernel.DF] if self.quasi else None)
 
+    def skewed(self, own: GenotypeSums) -> BoolArray:
+        """Overdispersed counts and few carriers."""
+        if not self.overdispersed:
+            return np.zeros(own.n.size, dtype=bool)
+        p = own.tested_mac / np.maximum(2 * own.n, 1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            # A sum of n residuals times a binomial(2, p) centred: skewness of each over the root of n.
+            return np.asarray(self.skewness * (1 - 2 * p) / np.sqrt(2 * own.n * p * (1 - p)) > SKEWED)
+
     def tails(self, G: Float64Array, U: Float64Array, impute: bool) -> Float64Array:
         """-log10 p of scores U (R,) of dense calls G (R, n) by the saddlepoint of the residuals."""
         found = np.empty(U.size)
@@ -137,14 +145,7 @@ class NullPoisson(ScoreNull):
         return np.where(there, found / np.log(10.0), np.nan), np.ones(G.shape[0], dtype=bool)
 
     def extra_columns(self, own: GenotypeSums, rows: Rows) -> dict[str, Array]:
-        """Counted events of the row's samples, and the dispersion of its test; rows of a skewed score get their code."""
-        if self.overdispersed:
-            p = own.tested_mac / np.maximum(2 * own.n, 1)
-            with np.errstate(invalid="ignore", divide="ignore"):
-                # A sum of n residuals times a binomial(2, p) centred: skewness of each over the root of n.
-                skewness = self.skewness * (1 - 2 * p) / np.sqrt(2 * own.n * p * (1 - p))
-                small = (rows.neg_log_10_p >= -np.log10(SMALL_P)) & (rows.method != METHODS.index("spa"))
-            rows.caution((skewness > SKEWED) & (rows.code == 0) & small, "skewed_score")
+        """Counted events of the row's samples, and the dispersion of its test."""
         n_events = self.events.sum() - sum_missing(own, self.events)
         return {"n_events": n_events.astype(np.int64), "dispersion": rows.dispersion}
 
@@ -270,4 +271,5 @@ def _notes(design: Any, name: str, null: NullPoisson, kept: BoolArray) -> list[s
     note = f"{name}: {total:,} events in {null.n:,} samples ({null.y.max(initial=0):g} at most in one)"
     if null.quasi and null.failure is None:
         note += f"; dispersion {null.dispersion:.3g}"
-    return [note, *null_notes(design, name, null, kept)]
+    few = [] if null.failure is not None else few_note(name, effective_size(null.y), LEAST_OF_COUNTS, EXACT_LAW)
+    return [note, *few, *null_notes(design, name, null, kept)]

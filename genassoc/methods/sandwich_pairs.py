@@ -23,7 +23,7 @@ from genassoc.methods.rows import CODES, chunks, unusable
 from genassoc.methods.rows import METHODS as ONE_COLUMN
 from genassoc.methods.sums import GenotypeSums, minor_is_ref
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
-from genassoc.stats.information import FEW_EVENTS, LEAST_OF_SANDWICH
+from genassoc.stats.information import FEW_EVENTS, LEAST_OF_ARM
 from genassoc.stats.tails import neg_log_10_p_t, t_quantile_975
 
 METHODS: tuple[str | None, ...] = (*ONE_COLUMN, "f_hc3", "f_hc0")
@@ -168,7 +168,7 @@ def few_in_parts(
     sides = [side * part for side in sizes for part in parts]
     if not sides:
         return np.zeros(own.n.size, dtype=bool)
-    return EventSizes.of(np.stack(sides), columns, block.n_samples).few(own, impute, LEAST_OF_SANDWICH)
+    return EventSizes.of(np.stack(sides), columns, block.n_samples).few(own, impute, LEAST_OF_ARM)
 
 
 def fitted_rows(

@@ -125,6 +125,10 @@ class ScoreNull(ABC):
         """Whether the outcome varies more than its model says, so that its residuals have to say how."""
         return False
 
+    def skewed(self, own: GenotypeSums) -> BoolArray:
+        """Rows (V,) whose score is skewed by its residuals' law, so that only `tails` holds its level."""
+        return np.zeros(own.n.size, dtype=bool)
+
     def tails(self, G: Float64Array, U: Float64Array, impute: bool) -> Float64Array:
         """-log10 p of scores U (R,) of dense calls G (R, n) by the saddlepoint of the residuals; NaN where it fails."""
         raise TypeError(f"{type(self).__name__} has no saddlepoint")
@@ -297,29 +301,55 @@ def _refine(
 ) -> None:
     """Everything beyond the product, in place."""
     few = usable & (null.failure is None and null.little_information(own, choices.impute))
+    skewed = usable & ~few & null.skewed(own)
     if choices.test != "score":
+        _refit(choices, null, block, flipped, rows, np.flatnonzero(weak & skewed), "score", keep=False)
+        U = _scores_of(rows)
         _refit(choices, null, block, flipped, rows, np.flatnonzero(usable), choices.test, keep=False)
         _few(choices, null, block, flipped, own, rows, np.flatnonzero(few & np.isfinite(rows.neg_log_10_p)))
+        _unskewed(choices, null, block, flipped, rows, np.flatnonzero(skewed & np.isfinite(rows.neg_log_10_p)), U)
         return
     _refit(choices, null, block, flipped, rows, np.flatnonzero(weak), "score", keep=False)
+    U = _scores_of(rows)
     with np.errstate(invalid="ignore"):
         small = few & (rows.neg_log_10_p >= -np.log10(max(choices.correct_below, EVERY_SMALL_P)))
     _refit(choices, null, block, flipped, rows, np.flatnonzero(small), "lrt", keep=True)
     _few(choices, null, block, flipped, own, rows, np.flatnonzero(small & np.isfinite(rows.neg_log_10_p)))
-    if choices.correct_below <= 0:
-        return
-    with np.errstate(invalid="ignore"):
-        below = usable & ~few & (rows.neg_log_10_p >= -np.log10(choices.correct_below))
     correction = choices.correction
     if correction == "auto":
         correction = "spa" if null.overdispersed else "lrt"
+    below = np.zeros(usable.size, dtype=bool)
+    if choices.correct_below > 0:
+        with np.errstate(invalid="ignore"):
+            below = usable & ~few & (rows.neg_log_10_p >= -np.log10(choices.correct_below))
     if correction == "spa":
         _saddlepoint(choices, null, block, flipped, rows, np.flatnonzero(below))
+        skewed &= ~below
     elif correction is not None:
         _refit(choices, null, block, flipped, rows, np.flatnonzero(below), correction, keep=True)
     elif not choices.impute:
         approximate = below & (own.n < null.n) & ~weak
         _refit(choices, null, block, flipped, rows, np.flatnonzero(approximate), "score", keep=False)
+    with np.errstate(invalid="ignore"):
+        small = skewed & (rows.neg_log_10_p >= -np.log10(EVERY_SMALL_P))
+    _unskewed(choices, null, block, flipped, rows, np.flatnonzero(small), U)
+
+
+def _scores_of(rows: Rows) -> Float64Array:
+    """U (V,) of rows that are score tests still: beta is U / I, its variance phi / I."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(rows.beta * rows.dispersion / rows.model_error**2)
+
+
+def _unskewed(
+    choices: Choices, null: ScoreNull, block: Block, flipped: BoolArray, rows: Rows, variants: Int64Array, U: Float64Array
+) -> None:  # fmt: skip
+    """A score too skewed for a normal or a t: the estimates that are there with the saddlepoint's p, whatever was asked for."""
+    for first, last in chunks(variants.size, null.n):
+        some = variants[first:last]
+        logp = null.tails(minor_counts(block, flipped, some, null.columns), U[some], choices.impute)
+        rows.put_p(some[np.isfinite(logp)], "spa", logp[np.isfinite(logp)])
+        rows.fail(some[np.isnan(logp)], "skewed_score")
 
 
 def _few(
@@ -367,8 +397,7 @@ def _saddlepoint(
     choices: Choices, null: ScoreNull, block: Block, flipped: BoolArray, rows: Rows, variants: Int64Array
 ) -> None:
     """Maximum likelihood estimates with the saddlepoint p of their score tests; without a maximum a row has neither."""
-    # U is beta I, the variance of beta phi / I.
-    U = rows.beta[variants] * rows.dispersion[variants] / rows.model_error[variants] ** 2
+    U = _scores_of(rows)[variants]
     # Without a few samples of large residuals the row's null is another, and the trait's residuals are not its own.
     alike = np.abs(np.log(rows.dispersion[variants] / null.dispersion)) < np.log(OTHER_DISPERSION)
     _refit(choices, null, block, flipped, rows, variants, "lrt", keep=True)

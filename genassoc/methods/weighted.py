@@ -39,7 +39,14 @@ from genassoc.methods.sandwich_pairs import (
 from genassoc.methods.sandwich_rows import RowFits, RowTest, tested_rows
 from genassoc.methods.sums import GenotypeSums, genotype_sums, minor_is_ref
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
-from genassoc.stats.information import LEAST_OF_SANDWICH, effective_size, sides_of_binary, whole_sizes
+from genassoc.stats.information import (
+    EXACT_LAW,
+    LEAST_OF_SANDWICH,
+    effective_size,
+    few_note,
+    sides_of_binary,
+    whole_sizes,
+)
 from genassoc.stats.linalg import orthonormal_basis
 
 _FAILED = {
@@ -240,6 +247,9 @@ def _notes(design: Any, trait: int, null: NullWeighted, kept: BoolArray) -> list
         notes.append(
             f"{name}: {int(null.y.sum()):,} events in {null.n:,} samples ({null.y.max(initial=0):g} at most in one)"
         )
+    if null.failure is None and null.sizes.shape[0]:
+        effective = min(effective_size(side) for side in null.sizes)
+        notes += few_note(name, effective, LEAST_OF_SANDWICH, EXACT_LAW)
     for column in np.flatnonzero(~kept):
         notes.append(
             f"covariate {design.covariates[column]} dropped for {name}: among its {null.n:,} complete samples it is "

@@ -15,11 +15,16 @@ from genassoc.shapes import Float64Array
 
 # Below so many effective events a Wald test with a sandwich variance finds too much, at any frequency of the allele.
 LEAST_OF_SANDWICH = 50.0
+# The same in each arm, of an interaction: what is tested there has Hotelling's and Satterthwaite's degrees, and a gate of its own.
+LEAST_OF_ARM = 30.0
 # Below so many effective events counts are tested by their exact law given the events, above by the law of their residuals.
 LEAST_OF_COUNTS = 30.0
 # Below so many effective samples in the score of ordered levels its p is of the law of the levels.
 LEAST_OF_LEVELS = 30.0
 LEAST_CARRIERS_OF_LEVELS = 20.0  # minor alleles, likewise
+EXACT_LAW = (
+    "p are of the exact law of who has them, method 'exact'; rows of an interaction with a sandwich variance have none"
+)
 FEW_EVENTS = "few_events"  # the code of a row that no law here carries
 
 
@@ -64,3 +69,10 @@ def whole_sizes(sizes: Float64Array) -> Float64Array:
     if largest <= STEPS and (sizes == np.floor(sizes)).all():
         return sizes.copy()
     return np.floor(sizes * (STEPS / largest) + 0.5)
+
+
+def few_note(name: str, effective: float, least: float, instead: str) -> list[str]:
+    """What is said, once a trait, where its events are few: ``instead`` is what its rows have."""
+    if effective >= least:
+        return []
+    return [f"{name}: {effective:.3g} effective events, fewer than {least:g}: {instead} (docs/decisions/0022)"]
