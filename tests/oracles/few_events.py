@@ -32,7 +32,8 @@ def law_of_single_events(g, odds, n_events):
 def law_of_draws(shares, sizes):
     """{T: chance}: every event draws every genotype."""
     law = {}
-    for drawn in itertools.product(range(shares.shape[1]), repeat=len(sizes)):
+    some = [np.flatnonzero(share > 0.0) for share in shares]  # of steps hardly any
+    for drawn in itertools.product(*some):
         T = sum(size * k for size, k in zip(sizes, drawn))
         law[T] = law.get(T, 0.0) + math.prod(shares[j, k] for j, k in enumerate(drawn))
     return law
