@@ -205,7 +205,7 @@ def test_the_whole_path_gives_the_same_bits_whatever_the_threads(tmp_path):
     model = ga.Ordinal("grade", ["age", "sex"])
     one, two = (ga.associate(cohort, model, executor=e).table for e in (ga.Serial(), ga.Threads(2)))
     assert bits(one) == bits(two)
-    assert one.height == 400 and set(one["method"].drop_nulls()) == {"score", "score_approx", "lrt"}
+    assert one.height == 400 and set(one["method"].drop_nulls()) == {"score", "score_approx", "lrt", "exact"}
 
 
 def test_proportional_odds_of_a_published_table():
