@@ -54,6 +54,12 @@ METHODS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def events_enough(monkeypatch):
+    """Arms of these few cases have no sandwich variance; here their numbers are asked for."""
+    monkeypatch.setattr(sandwich_pairs, "LEAST_OF_ARM", 0.0)
+
+
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory):
     files = make(tmp_path_factory.mktemp("interaction"), n_samples=400, n_variants=60)
@@ -67,10 +73,7 @@ def runs(cohort):
 
     def of(name):
         if name not in made:
-            with pytest.MonkeyPatch.context() as patch:
-                # Arms of these few cases have no sandwich variance; here their numbers are asked for.
-                patch.setattr(sandwich_pairs, "LEAST_OF_ARM", 0.0)
-                made[name] = ga.associate(cohort, MODELS[name])
+            made[name] = ga.associate(cohort, MODELS[name])
         return made[name]
 
     return of
