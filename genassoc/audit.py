@@ -301,7 +301,7 @@ def refits(
         if block is None or held != first:
             held, block = first, source.cohort.read(first, min(first + step, store.n_variants))
         here = np.arange(block.n_variants) == number - first
-        everybody = needs_everybody(source.kind, row["method"])
+        everybody = needs_everybody(source.kind, row["method"], choices)
         data = None
         try:
             data = source.row(number, row["trait"], block.take(here), observed_only=not everybody)

@@ -132,7 +132,7 @@ def test_choices_that_do_not_fit_the_model(files, tmp_path, genassoc):
 
 
 def test_toml_flags_and_job_array_are_one_thing(files, tmp_path, genassoc):
-    flags = assoc(files, tmp_path / "a.parquet", "--covar", "age + C(sex) ~", "--maf", 0.01, "--missing", "mean")
+    flags = assoc(files, tmp_path / "a.parquet", "--covar", "~ age + C(sex)", "--maf", 0.01, "--missing", "mean")
     code, text, _ = genassoc(*flags, "--print-toml")
     assert code == 0
     config = tmp_path / "gwas.toml"

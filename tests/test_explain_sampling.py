@@ -31,8 +31,8 @@ METHODS = {
     "linear": {"t_hc3"},
     "linear hc0": {"t_hc0"},
     "change": {"t_hc0"},
-    "logistic": {"wald_hc3"},
-    "logistic hc0": {"wald_hc0"},
+    "logistic": {"exact"},  # of fewer than 50 cases
+    "logistic hc0": {"exact"},
     "cox": {"wald_robust"},
     "cox robust": {"wald_robust"},
     "cox breslow": {"wald_robust"},
@@ -44,8 +44,8 @@ BESIDE = {
     "linear": ({"t_hc3", "t_hc0"}, True),
     "linear hc0": ({"t_hc3", "t_hc0"}, True),
     "change": ({"t", "t_hc3", "t_hc0"}, True),
-    "logistic": ({"wald_hc3", "wald_hc0"}, True),
-    "logistic hc0": ({"wald", "lrt", "firth", "wald_hc3", "wald_hc0"}, True),
+    "logistic": ({"wald_hc3", "wald_hc0"}, False),  # the law of few events stands beside plain numpy
+    "logistic hc0": ({"wald", "lrt", "firth", "wald_hc3", "wald_hc0"}, False),
     "cox": ({"wald_robust"}, False),  # no weights in statsmodels' Cox
     "cox robust": ({"wald_robust", "score", "wald", "lrt", "firth"}, False),  # its residuals are Breslow's
     "cox breslow": ({"wald_robust", "score", "wald", "lrt", "firth"}, True),

@@ -12,12 +12,18 @@ from scipy.stats import binom, f, t
 from statsmodels.duration.hazard_regression import PHReg
 
 import genassoc as ga
-from genassoc.methods import sandwich_pairs
+from genassoc.methods import logistic_interaction, sandwich_pairs
 
 # Newton's method stops when the step left is a millionth of a standard error; lifelines and statsmodels at their own.
 NEWTON, THEIRS = 2e-6, 1e-5
 N = 260
 TESTS = ("add", "add:E", "joint_2df", "add|E=control", "add|E=drug")
+
+
+@pytest.fixture(autouse=True)
+def events_enough(monkeypatch):
+    """The numbers of fits to samples of a few hundred; who has a p of them is a question of its own, asked below."""
+    monkeypatch.setattr(sandwich_pairs, "LEAST_OF_ARM", 0.0)
 
 
 def survival(seed, V=5, missing=0.02, ties=False, n=N):
@@ -460,3 +466,32 @@ def test_weighted_null_of_the_interaction_is_not_found():
                 low, high = binom.ppf([0.0001, 0.9999], own.size, level)
                 assert (own <= level).sum() <= high, (trait, TESTS[k], level)
                 assert level < 0.05 or (own <= level).sum() >= 0.5 * low, (trait, TESTS[k])
+
+
+@pytest.mark.parametrize("E", ["arm", "age"])
+def test_few_events_of_an_arm_or_of_a_slope_have_a_code(monkeypatch, E):
+    """Twenty events in one arm, or one sample far from all others in E; the code is the same for all variants and rows."""
+    codes, columns = outcomes(31, missing=0.0)
+    rng = np.random.default_rng(31)
+    control = np.flatnonzero(columns["arm"] == "control")
+    columns["d"] = np.zeros(400)
+    columns["d"][columns["arm"] == "drug"] = rng.random(200) < 0.5
+    columns["d"][rng.choice(control, 40, replace=False)] = 1.0
+    if E == "age":
+        columns["age"][np.flatnonzero(columns["d"])[0]] = 5000.0
+    columns["time"] = rng.exponential(size=400) + 0.1
+    cohort = MemoryCohort(**columns)
+    models = {
+        logistic_interaction: ga.Logistic("d", ["x"], variance="robust", interaction=E),
+        sandwich_pairs: ga.Cox("time", "d", ["x"], variance="robust", interaction=E),
+    }
+    for least, coded in ((50.0, True), (5.0, E == "age")):
+        monkeypatch.setattr(sandwich_pairs, "LEAST_OF_ARM", least)
+        for names, model in models.items():
+            found = run(model, cohort, codes, names)
+            assert ((found["code"] == "few_events") == coded).all()
+            assert np.isnan(found["neg_log_10_p_value"]).all() == coded
+    # the model's variance has its own gate
+    monkeypatch.setattr(sandwich_pairs, "LEAST_OF_ARM", 50.0)
+    plain = run(ga.Logistic("d", ["x"], interaction="arm"), cohort, codes, logistic_interaction)
+    assert "few_events" not in plain["code"]

@@ -9,11 +9,12 @@ import numpy as np
 from genassoc.data.predictors import STEP
 from genassoc.data.row_data import TESTS, RowData
 from genassoc.data.tested_columns import JOINT, TestedColumns, plain_test
-from genassoc.shapes import Float64Array
-from genassoc.stats import dense, dense_joint, dense_sandwich
+from genassoc.shapes import BoolArray, Float64Array
+from genassoc.stats import dense, dense_few_events, dense_joint, dense_sandwich
 from genassoc.stats.dense import Build, DenseFit, Likelihood, NotFittedError
 from genassoc.stats.dense_conditional import Conditional, case_shares, exact_conditional_test, within_sets
 from genassoc.stats.dense_likelihoods import Binary, Counts, Hazards, Levels
+from genassoc.stats.information import effective_size, whole_sizes
 
 _WHOLE = 1e-4  # of the squared lengths of a basis: its inverse loses four digits of sixteen at most
 _SPARSE = 50  # REGENIE's approximate Firth below this many minor alleles
@@ -37,6 +38,8 @@ def methods_of(kind: str, choices: Mapping[str, Any]) -> tuple[str, ...]:
 def can_refit(kind: str, test: str, method: str | None, choices: Mapping[str, Any]) -> bool:
     """Whether a row has a dense twin: saddlepoint p have none, exact ones but of matched sets neither."""
     known = TESTS.get(str(choices.get("genetic_model", "additive")), ())
+    if method == "exact" and _is_of_few_events(kind, choices):
+        return test in known
     if choices.get("interaction"):
         return (plain_test(test) in known or test in JOINT) and method in methods_of(kind, choices)
     return test in known and method in methods_of(kind, choices)
@@ -60,6 +63,8 @@ def refit(row: RowData, test: str, method: str, choices: Mapping[str, Any]) -> D
 def _in_copies(row: RowData, test: str, method: str, choices: Mapping[str, Any]) -> DenseFit:
     """Effects of one copy, or half the range of a predictor."""
     columns = row.columns_of(test)
+    if method == "exact" and _is_of_few_events(row.kind, choices):
+        return _of_few_events(row, choices)
     if row.weight is not None or method in _SANDWICHES:
         return _sandwich(row, columns, method, choices)
     if row.is_matched:
@@ -139,9 +144,79 @@ def rounding_of(row: RowData) -> float:
     return 4.0 * STEP / np.sqrt(12.0) / spread if spread > 0.0 else np.inf
 
 
-def needs_everybody(kind: str, method: str) -> bool:
-    """Whether a row's test uses the null of samples without a call too, moved by one Newton step."""
-    return method == "score_approx" and kind != "cox"
+def needs_everybody(kind: str, method: str, choices: Mapping[str, Any]) -> bool:
+    """Whether a row's test uses the null of samples without a call too: moved by one Newton step, or as it is."""
+    return (method == "score_approx" and kind != "cox") or (method == "exact" and _is_of_few_events(kind, choices))
+
+
+def _is_of_few_events(kind: str, choices: Mapping[str, Any]) -> bool:
+    """Whether an exact p is of the law of few events: of counts, weights and robust variances; others have laws of few carriers."""
+    if choices.get("interaction") or choices.get("matched"):
+        return False
+    sandwich = bool(choices.get("weights")) or choices.get("variance") in ("robust", "hc0")
+    return kind == "poisson" or (kind in ("logistic", "cox") and sandwich)
+
+
+def _of_few_events(row: RowData, choices: Mapping[str, Any]) -> DenseFit:
+    """The estimate of the samples with a call, and p by the law of their events under the null of all samples."""
+    observed = np.isfinite(row.G[:, 0])
+    method = {"cox": "wald_robust", "logistic": "wald_hc0" if choices.get("variance") == "hc0" else "wald_hc3"}
+    below = method.get(row.kind, "lrt")
+    found = _in_copies(row.take(observed), "add", below, choices)
+    weight = np.ones(row.n) if row.weight is None else row.weight
+    g = dense_few_events.in_steps(row.G[observed, 0])
+    if row.kind == "cox":
+        logp = _of_hazards(row, choices, observed, g, weight)
+    else:
+        build, X = likelihood_of(row, choices, np.empty((row.n, 0)))
+        if row.weight is not None and row.kind == "logistic":
+            at = dense.maximise(dense_sandwich.WeightedBinary(X, row.y, weight / weight.mean()))[0]
+        elif row.weight is not None:
+            raise NotFittedError("counts with sampling weights have no dense twin")
+        else:
+            at = dense.maximise(build(X, row.offset))[0]
+        eta = X @ at + row.offset
+        logp = _of_outcomes(row, observed, g, weight, eta)
+    z = dense_few_events.size_of_z(logp)
+    error = abs(found.beta) / z if z > 0.0 else found.standard_error_model
+    return replace(found, neg_log_10_p=logp, standard_error=error)
+
+
+def _of_outcomes(row: RowData, observed: BoolArray, g: Float64Array, weight: Float64Array, eta: Float64Array) -> float:
+    """Of counts, or of the rarer of cases and controls, by the null's linear predictor eta (n,)."""
+    events, odds = row.y * weight, np.exp(eta)
+    single = row.weight is None and row.y.max() <= 1.0
+    if row.kind == "logistic":
+        against = weight * (1.0 - row.y)
+        if effective_size(against) < effective_size(events):
+            events, odds = against, np.exp(-eta)
+        odds = odds if single else weight * odds / (1.0 + odds)
+    sizes, odds = whole_sizes(events)[observed], odds[observed]
+    there = sizes > 0.0
+    if single and (g <= 2.0).all():
+        return dense_few_events.neg_log_10_p_of_sets(g, odds, there)
+    shares = np.repeat(dense_few_events.shares_of(g, odds), int(there.sum()), axis=0)
+    return dense_few_events.neg_log_10_p_of_draws(g, shares, sizes[there], float(g @ sizes))
+
+
+def _of_hazards(
+    row: RowData, choices: Mapping[str, Any], observed: BoolArray, g: Float64Array, weight: Float64Array
+) -> float:
+    """Of times to an event, which each fall on somebody at risk."""
+    time, entry, stratum = row.time, row.entry, row.stratum
+    assert time is not None and entry is not None and stratum is not None
+    X = within_sets(row.X, stratum)
+    basis = dense.independent(X) if X.any() else np.zeros((row.n, 0))
+    efron = choices.get("ties", "efron") == "efron"
+    eta = np.zeros(row.n)
+    if basis.shape[1]:
+        model = dense_sandwich.WeightedHazards(basis, time, row.y, entry, stratum, weight / weight.mean(), efron)
+        eta = basis @ dense.maximise(model)[0]
+    sizes = whole_sizes(row.y * weight)[observed]
+    died = np.flatnonzero(sizes > 0.0)
+    at_risk = dense_few_events.at_risk_at(time[observed], entry[observed], stratum[observed], died)
+    shares = dense_few_events.shares_of(g, (weight * np.exp(eta - eta.max()))[observed], at_risk)
+    return dense_few_events.neg_log_10_p_of_draws(g, shares, sizes[died], float(g @ sizes))
 
 
 def _one_step(row: RowData, choices: Mapping[str, Any]) -> DenseFit:

@@ -59,6 +59,7 @@ class LocalLocation:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._folder = root.absolute()  # the process may go to another folder
         self._plain: set[str] = set()
 
     def _path(self, key: str) -> Path:
@@ -74,18 +75,18 @@ class LocalLocation:
             folder = f"{folder}/{part}" if folder else part
             if folder in self._plain:
                 continue
-            if (self.root / folder).is_symlink():
+            if (self._folder / folder).is_symlink():
                 raise StoreError(
                     f"{self.root}: {folder} in it is a link. A store is a folder of files of its own, since what a link points to "
                     "may be another store's: copy the store with its files (cp -rL), or convert again"
                 )
             if folder != key:
                 self._plain.add(folder)
-        return self.root / key
+        return self._folder / key
 
     def exists(self, key: str) -> bool:
         """Whether a file is there."""
-        return (self.root / key).exists()
+        return (self._folder / key).exists()
 
     def size(self, key: str) -> int | None:
         """Bytes of a file; None where there is none."""
@@ -102,11 +103,11 @@ class LocalLocation:
 
     def files(self) -> Iterator[str]:
         """All files, sorted; links among them."""
-        for path, inner, names in os.walk(self.root):
+        for path, inner, names in os.walk(self._folder):
             folder = Path(path)
             inner.sort()
             links = [name for name in inner if (folder / name).is_symlink()]
-            yield from ((folder / name).relative_to(self.root).as_posix() for name in sorted([*names, *links]))
+            yield from ((folder / name).relative_to(self._folder).as_posix() for name in sorted([*names, *links]))
 
 
 class RemoteLocation:

@@ -89,7 +89,7 @@ def _reference_of(
         return found, reference.program
     if not can_refit(observed.kind, test, method, choices):
         return None, None
-    data = everybody if needs_everybody(observed.kind, method) else observed
+    data = everybody if needs_everybody(observed.kind, method, choices) else observed
     try:
         fitted = refit(data, test, method, choices)
     except (NotFittedError, np.linalg.LinAlgError):

@@ -41,7 +41,7 @@ from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
 
 @jit
-def _risk_sums(X: Float64Array, w: Float64Array, sets: RiskSets, s: Float64Array, d: Float64Array) -> None:
+def risk_set_sums(X: Float64Array, w: Float64Array, sets: RiskSets, s: Float64Array, d: Float64Array) -> None:
     """Fill sums of w (first column) and w x over the risk sets and over the deaths at each event time, (K, 1 + P)."""
     n, P = X.shape
     s[:, :] = 0.0
@@ -97,7 +97,7 @@ def weighted_likelihood(
                 gradient[j] += prior[i] * D[i, j]
         w[i] = prior[i] * math.exp(w[i] - largest) if at_risk else 0.0
     s, d = np.empty((K, P + 1)), np.empty((K, P + 1))
-    _risk_sums(D, w, sets, s, d)
+    risk_set_sums(D, w, sets, s, d)
     hazard, tied, mean = np.zeros(K + 1), np.zeros(K), np.empty(P)
     for k in range(K):
         m = int(deaths[k])
@@ -167,7 +167,7 @@ def influences(
     for i in range(n):
         X[i, 0] = z[i]
     s, d = np.empty((K, 2)), np.empty((K, 2))
-    _risk_sums(X, w, sets, s, d)
+    risk_set_sums(X, w, sets, s, d)
     deaths, death_weight = np.zeros(K), np.zeros(K)
     for i in range(n):
         if sets.event[i] and sets.last[i] > sets.first[i]:

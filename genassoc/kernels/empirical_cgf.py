@@ -190,6 +190,7 @@ def empirical_rows(
     scores: Float64Array,
     Q: Float64Array,
     W: Float64Array,
+    spread: Float64Array,
     bins: Int64Array,
     table: Float64Array,
     cumulants: Float64Array,
@@ -205,6 +206,8 @@ def empirical_rows(
     scores : float64 array (R,)
     Q : float64 array (n, C)
         Covariates orthonormal in the weights W (n,), which are the variances of the residuals in the model.
+    spread : float64 array (n,)
+        Variance of the residuals in units of W, where covariates tell it; else ones. The tabulated residuals are without it.
     bins : int64 array (n,)
     impute : bool
         Missing calls take the mean of the observed ones.
@@ -256,8 +259,8 @@ def empirical_rows(
             for c in range(C):
                 gt -= Q[i, c] * along[c]
             if few and (missing or g == 0.0):
-                rest += gt * gt * W[i] * cumulants[bins[i], 0]
+                rest += gt * gt * W[i] * spread[i] * cumulants[bins[i], 0]
             else:
-                a[m], who[m] = gt * math.sqrt(W[i]), bins[i]
+                a[m], who[m] = gt * math.sqrt(W[i] * spread[i]), bins[i]
                 m += 1
         neg_log_p[row] = empirical_neg_log_p(scores[row], a[:m], who[:m], rest, table, cumulants)

@@ -14,16 +14,19 @@ from genassoc.data.weights import read_weights
 from genassoc.errors import PhenotypeError
 from genassoc.kernels import cox_weighted as kernel
 from genassoc.kernels import cox_weighted_pairs as pairs
+from genassoc.kernels import few_events
 from genassoc.kernels import rows as status
 from genassoc.kernels.counts import mask_words
 from genassoc.kernels.cox_sums import RiskSets
 from genassoc.methods.base import BlockResult
 from genassoc.methods.cox_null import risk_sets, within_strata
+from genassoc.methods.information import EventSizes
 from genassoc.methods.interaction import RefitState, Terms, for_tests
 from genassoc.methods.rows import CODES, METHODS, unusable
 from genassoc.methods.sandwich_pairs import (
     PairFits,
     PairTest,
+    few_in_parts,
     fitted_rows,
     modifier_of,
     pair_block,
@@ -34,6 +37,7 @@ from genassoc.methods.sandwich_pairs import (
 from genassoc.methods.sandwich_rows import RowFits, RowTest, tested_rows
 from genassoc.methods.sums import allele_counts, frequency, genotype_sums, minor_is_ref
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
+from genassoc.stats.information import EXACT_LAW, LEAST_OF_SANDWICH, effective_size, few_note, whole_sizes
 from genassoc.stats.linalg import orthonormal_basis
 
 _FAILED = {
@@ -75,6 +79,11 @@ class NullWeightedCox:
     weight: Float64Array
     start: Float64Array
     failure: str | None
+
+    @property
+    def sizes(self) -> Float64Array:
+        """What the events weigh, (1, n)."""
+        return np.where(self.sets.event, self.weight, 0.0)[None]
 
 
 @dataclass(frozen=True)
@@ -122,6 +131,8 @@ def prepare(model: Any, cohort: Any) -> WeightedCoxState | RefitState:
         nulls.append(null)
         name, n_events = endpoint.name, int(null.sets.event.sum())
         notes.append(f"{name}: {endpoint.coding}; {n_events:,} events among {null.n:,} samples")
+        if null.failure is None:
+            notes += few_note(name, effective_size(null.sizes[0]), LEAST_OF_SANDWICH, EXACT_LAW)
         notes += [f"{name}: {lacking}" for lacking in endpoint.lacking]
         if weights is not None:
             notes.append(weights.line(name, observed))
@@ -182,7 +193,7 @@ def _of_endpoint(
     min_mac: float, impute: bool, null: NullWeightedCox, block: Block, flipped: BoolArray
 ) -> dict[str, Array]:
     """All columns of one endpoint, (V,) each."""
-    own = genotype_sums(block, flipped, null.columns, null.mask, list_calls=False)
+    own = genotype_sums(block, flipped, null.columns, null.mask, list_calls=not impute)
     events = allele_counts(block, null.columns[null.sets.event], null.event_mask)
 
     def fit(calls: Float64Array) -> RowFits:
@@ -192,19 +203,32 @@ def _of_endpoint(
         )
         return fits
 
-    test = RowTest(fit, "wald_robust", student=True, failed=_FAILED, impute=impute)
-    columns = tested_rows(test, null, own, unusable(own, null.n_covariates, min_mac), block, flipped)
+    def law(calls: Float64Array) -> Float64Array:
+        return _law_of_events(null, calls, impute)
+
+    test = RowTest(fit, "wald_robust", student=True, failed=_FAILED, impute=impute, law=law)
+    few = EventSizes.of(null.sizes, null.columns, block.n_samples).few(own, impute, LEAST_OF_SANDWICH)
+    columns = tested_rows(test, null, own, unusable(own, null.n_covariates, min_mac), few, block, flipped)
     return columns | {
         "effect_allele_frequency_events": frequency(events.allele_count, events.n_alleles),
         "n_events": np.full(own.n.size, int(null.sets.event.sum())) if impute else events.n,
     }
 
 
+def _law_of_events(null: NullWeightedCox, calls: Float64Array, impute: bool) -> Float64Array:
+    """-log10 p (R,) of dense calls by the law of few events, each of which falls on somebody at risk at its time."""
+    eta = null.Q[:, 1:] @ null.start
+    risk = null.weight * np.exp(eta - eta.max(initial=-np.inf))
+    found, there = np.empty(calls.shape[0]), np.zeros(calls.shape[0], np.bool_)
+    few_events.hazard_rows(calls, risk, whole_sizes(null.sizes[0]), null.sets, impute, found, there)
+    return np.where(there, found / np.log(10.0), np.nan)
+
+
 def _pairs_of_endpoint(
     min_mac: float, impute: bool, null: NullWeightedCox, terms: Terms, block: Block, flipped: BoolArray
 ) -> dict[str, Array]:
     """All columns (V, K) of one endpoint."""
-    own = genotype_sums(block, flipped, null.columns, null.mask, list_calls=False)
+    own = genotype_sums(block, flipped, null.columns, null.mask, list_calls=not impute)
     events = allele_counts(block, null.columns[null.sets.event], null.event_mask)
     K = len(terms.tests)
 
@@ -217,7 +241,8 @@ def _pairs_of_endpoint(
         return fits
 
     test = PairTest("wald_robust", "wald_robust", student=True, hotelling=True, failed=_FAILED)
-    columns = fitted_rows(test, fit, null, terms, own, min_mac, block, flipped)
+    few = few_in_parts(null.sizes, terms, null.columns, own, impute, block)
+    columns = fitted_rows(test, fit, null, terms, own, min_mac, few, block, flipped)
     n_events = np.full(own.n.size, int(null.sets.event.sum())) if impute else events.n
     return {
         **columns,

@@ -11,9 +11,11 @@ import numpy as np
 
 from genassoc.data.block import Block
 from genassoc.data.modifier import Modifier
+from genassoc.kernels import few_events
 from genassoc.kernels import interaction_logistic as kernel
 from genassoc.methods.base import BlockResult
 from genassoc.methods.columns import minor_counts
+from genassoc.methods.information import EventSizes
 from genassoc.methods.interaction import RefitState, Terms, as_rows, for_tests, terms_of, tests_of, too_few
 from genassoc.methods.linear_interaction import design_with_modifier
 from genassoc.methods.logistic_interaction_dense import Cases, Fitting, fit_one, maximum
@@ -23,10 +25,12 @@ from genassoc.methods.logistic_rows import CODES as ADDITIVE_CODES
 from genassoc.methods.logistic_rows import METHODS as ADDITIVE_METHODS
 from genassoc.methods.pair_rows import OneFit, PairRows, ratio_tests
 from genassoc.methods.rows import chunks
-from genassoc.methods.sums import AlleleCounts, allele_counts, frequency, genotype_sums, minor_is_ref
+from genassoc.methods.sandwich_pairs import few_in_parts
+from genassoc.methods.sums import AlleleCounts, GenotypeSums, allele_counts, frequency, genotype_sums, minor_is_ref
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
+from genassoc.stats.information import EXACT_LAW, FEW_EVENTS, LEAST_OF_SANDWICH, few_note, sides_of_binary
 
-CODES: tuple[str | None, ...] = (*ADDITIVE_CODES, "leverage_of_one")
+CODES: tuple[str | None, ...] = (*ADDITIVE_CODES, "leverage_of_one", FEW_EVENTS)
 METHODS: tuple[str | None, ...] = (*ADDITIVE_METHODS, "wald_hc3")
 _FLOATS = (
     "beta", "standard_error", "ci_lower", "ci_upper", "effect_allele_frequency", "neg_log_10_p_value", "mac",
@@ -58,6 +62,11 @@ def prepare(model: Any, cohort: Any) -> RefitState:
     columns, width = np.asarray(cohort.block_columns), int(cohort.block_width)
     design, modifier, notes = design_with_modifier(model, cohort)
     state = state_of(design, modifier, columns, width)
+    if getattr(model, "variance", None) == "robust":
+        for name, null in zip(state.traits, state.nulls):
+            if null.failure is None:
+                rarer = float(min(null.n_cases, null.n - null.n_cases))
+                notes = (*notes, *few_note(name, rarer, LEAST_OF_SANDWICH, EXACT_LAW))
     return replace(state, model=replace(state.model, notes=(*state.notes, *notes)))
 
 
@@ -92,6 +101,7 @@ def _of_trait(choices: Choices, null: NullLogistic, terms: Terms, block: Block, 
     cases = allele_counts(block, null.columns[null.y == 1], null.case_mask)
     rows = PairRows.empty(terms, own.n.size)
     usable = np.ones(own.n.size, dtype=bool)
+    sparse = _few_events(choices, null, terms, own, block)
     few = own.tested_mac < choices.min_mac
     if terms.with_e and choices.gate:
         few |= too_few(block, terms)
@@ -101,6 +111,7 @@ def _of_trait(choices: Choices, null: NullLogistic, terms: Terms, block: Block, 
         (own.constant, "monomorphic"),
         (own.n <= null.X.shape[1] + terms.contrasts.shape[1], "n_too_small"),
         (few, "too_few_carriers"),
+        (sparse & terms.with_e, FEW_EVENTS),
         (np.full(own.n.size, null.failure is not None), null.failure),
     ):
         rows.fail(usable & bad, CODES.index(code))
@@ -110,8 +121,35 @@ def _of_trait(choices: Choices, null: NullLogistic, terms: Terms, block: Block, 
         some = variants[first:last]
         calls = _calls(choices, null, block, flipped, some)
         _fit_rows(choices, null, terms, some, calls, rows)
+        _test_exactly(null, some[sparse[some]], calls[sparse[some]], rows)
     columns = rows.finished(flipped)
     return columns | _counts(choices, null, own, cases, len(terms.tests))
+
+
+def _few_events(choices: Choices, null: NullLogistic, terms: Terms, own: GenotypeSums, block: Block) -> BoolArray:
+    """Rows (V,) of a sandwich with too few cases or controls, of an interaction in an arm; of a peer's numbers none."""
+    if not (choices.robust and choices.gate) or null.failure is not None:
+        return np.zeros(own.n.size, dtype=bool)
+    sides = sides_of_binary(null.y, np.ones(null.n))
+    if terms.with_e:
+        return few_in_parts(sides, terms, null.columns, own, choices.impute, block)
+    return EventSizes.of(sides, null.columns, block.n_samples).few(own, choices.impute, LEAST_OF_SANDWICH)
+
+
+def _test_exactly(null: NullLogistic, variants: Int64Array, calls: Float64Array, rows: PairRows) -> None:
+    """Few cases or controls: the estimates that there are, with the p of the exact law of who has the rarer outcome."""
+    if not variants.size:
+        return
+    rarer = 1.0 if 2 * null.n_cases <= null.n else 0.0
+    odds = null.mu / (1.0 - null.mu)
+    found, there = np.empty(variants.size), np.zeros(variants.size, np.bool_)
+    few_events.event_rows(
+        calls, odds if rarer else 1.0 / odds, np.where(null.y == rarer, 1.0, 0.0), False, found, there
+    )  # fmt: skip
+    at = variants[there & np.isfinite(rows.beta[variants, 0])]
+    logp = found[there & np.isfinite(rows.beta[variants, 0])] / np.log(10.0)
+    rows.put_p(at, logp, METHODS.index("exact"))
+    rows.fail(variants[~there & np.isfinite(rows.beta[variants, 0])], CODES.index(FEW_EVENTS))
 
 
 def _calls(

@@ -5,13 +5,21 @@ from typing import Any
 
 import numpy as np
 
-from genassoc.kernels import logistic_score, ordinal, ordinal_score, ordinal_terms
+from genassoc.kernels import level_law, logistic_score, ordinal, ordinal_score, ordinal_terms
 from genassoc.kernels import rows as kernel
 from genassoc.kernels.counts import mask_words
+from genassoc.methods.information import EventSizes, sum_missing
 from genassoc.methods.rows import Rows
-from genassoc.methods.score_screen import Refits, ScoreNull, ScreenState, null_notes, sum_missing
+from genassoc.methods.score_screen import Refits, ScoreNull, ScreenState, null_notes
 from genassoc.methods.sums import GenotypeSums
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
+from genassoc.stats.information import (
+    LEAST_CARRIERS_OF_LEVELS,
+    LEAST_OF_LEVELS,
+    effective_size,
+    few_note,
+    squared_scores,
+)
 from genassoc.stats.linalg import orthonormal_basis
 
 LEVEL_LOST = 0.1  # share of a level's samples beyond which one Newton step is not enough
@@ -87,6 +95,27 @@ class NullOrdinal(ScoreNull):
         )
         return Refits(numbers, status, dropped, None)
 
+    def little_information(self, own: GenotypeSums, impute: bool) -> BoolArray:
+        """The few samples of a rare level, where the others are all of one; or few carriers, who may all be of one."""
+        events = EventSizes(squared_scores(self.residual))
+        return events.few(own, impute, LEAST_OF_LEVELS) | (own.tested_mac < LEAST_CARRIERS_OF_LEVELS)
+
+    def tails_of_few(self, G: Float64Array, mac: Float64Array, impute: bool) -> tuple[Float64Array, BoolArray]:
+        """The whole law of few carriers' levels, else the saddlepoint of all samples'."""
+        D, found, whole = np.ascontiguousarray(self.X[:, 1:]), np.empty(mac.size), np.zeros(mac.size, np.bool_)
+        level_law.level_rows(
+            G,
+            D,
+            self.level,
+            self.parameters,
+            self.counts.size - 1,
+            impute,
+            mac < LEAST_CARRIERS_OF_LEVELS,
+            found,
+            whole,
+        )
+        return found / np.log(10.0), whole
+
     def one_step_is_enough(self, own: GenotypeSums) -> BoolArray:
         """Nor where a level loses a tenth of its samples: its thresholds are logarithms of counts."""
         enough = super().one_step_is_enough(own)
@@ -110,6 +139,11 @@ def prepare(design: Any, block_columns: Int64Array, block_width: int) -> ScreenS
         null, kept = fit_null(design, trait, observed, block_columns, block_width)
         nulls.append(null)
         notes += level_notes(design, trait, design.y[observed, trait])
+        if null.failure is None:
+            effective = effective_size(squared_scores(null.residual)[0])
+            notes += few_note(
+                name, effective, LEAST_OF_LEVELS, "p below 0.05 are of the saddlepoint of its levels, method 'spa'"
+            )
         notes += null_notes(design, name, null, kept)
     return ScreenState.of(design.traits, nulls, block_columns, block_width, int((~design.complete).sum()), notes)
 

@@ -7,11 +7,13 @@ import numpy as np
 
 from genassoc.data.block import Block
 from genassoc.data.weights import read_weights, weighted_design
+from genassoc.kernels import ordinal_terms
 from genassoc.kernels import ordinal_weighted as kernel
 from genassoc.kernels import rows as status
 from genassoc.kernels.counts import mask_words
 from genassoc.kernels.weighted import LEVERAGE
 from genassoc.methods.base import BlockResult
+from genassoc.methods.information import EventSizes
 from genassoc.methods.ordinal_null import level_notes
 from genassoc.methods.rows import CODES, METHODS, unusable
 from genassoc.methods.sandwich_rows import RowFits, RowTest, tested_rows
@@ -19,6 +21,7 @@ from genassoc.methods.score_screen import null_notes
 from genassoc.methods.sums import genotype_sums, minor_is_ref
 from genassoc.methods.weighted import EVERY_ROW_IS_FITTED
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
+from genassoc.stats.information import FEW_EVENTS, LEAST_OF_SANDWICH, effective_size, few_note, squared_scores
 from genassoc.stats.linalg import orthonormal_basis
 
 _FAILED = {
@@ -49,6 +52,8 @@ class NullWeightedOrdinal:
     parameters : float64 array (n_levels - 1 + C - 1,)
         Thresholds, then coefficients of the covariates beside the constant.
     failure : str or None
+    score : float64 array (n,)
+        What a sample adds to the score of its linear predictor, times its weight.
     """
 
     n: int
@@ -60,6 +65,7 @@ class NullWeightedOrdinal:
     weight: Float64Array
     parameters: Float64Array
     failure: str | None
+    score: Float64Array
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,9 @@ def prepare(model: Any, cohort: Any) -> WeightedOrdinalState:
         nulls.append(null)
         notes += [*level_notes(design, trait, design.y[observed, trait]), *null_notes(design, name, null, kept)]
         notes.append(weights.line(name, observed))
+        if null.failure is None:
+            effective = effective_size(squared_scores(null.score)[0])
+            notes += few_note(name, effective, LEAST_OF_SANDWICH, "its rows have no estimate, code 'few_events'")
     n_incomplete = int((~design.complete).sum())
     return WeightedOrdinalState(
         design.traits, columns, mask_words(columns, width), tuple(nulls), n_incomplete, tuple(notes)
@@ -112,14 +121,18 @@ def fit_null(
     M = max(present.size - 1, 0)
     weight = weights[observed] / weights[observed].mean() if n else np.empty(0)
     parameters, L = np.zeros(M + C - 1), np.zeros((M + C - 1, M + C - 1))
+    score = np.zeros(n)
     failure = "one_outcome" if M < 1 else ("n_too_small" if n <= M + C - 1 else None)
     if failure is None:
         kernel.start_thresholds(level, weight, M, parameters[:M])
         state, _ = kernel.fit(np.ascontiguousarray(Q[:, 1:]), level, weight, False, parameters, M, L)
         failure = None if state == status.FINE else "null_not_converged"
+        D, P, r, w = np.ascontiguousarray(Q[:, 1:]), parameters.size, np.empty(n), np.empty(n)
+        ordinal_terms.accumulate(D, level, parameters, M, True, np.empty((P, P)), np.empty(P), r, w)
+        score = weight * r
     columns = block_columns[observed]
     mask = mask_words(columns, block_width)
-    return NullWeightedOrdinal(n, M + 1, columns, mask, Q, level, weight, parameters, failure), basis.kept
+    return NullWeightedOrdinal(n, M + 1, columns, mask, Q, level, weight, parameters, failure, score), basis.kept
 
 
 def test_block(model: Any, state: WeightedOrdinalState, block: Block) -> BlockResult:
@@ -136,7 +149,7 @@ test_block.__test__ = False  # type: ignore[attr-defined]  # its name is not a t
 
 def _of_trait(model: Any, null: NullWeightedOrdinal, block: Block, flipped: BoolArray) -> dict[str, Array]:
     """All columns of one trait, (V,) each."""
-    own = genotype_sums(block, flipped, null.columns, null.mask, list_calls=False)
+    own = genotype_sums(block, flipped, null.columns, null.mask, list_calls=not model.imputes)
     power = 0 if model.variance == "hc0" else 1
 
     def fit(calls: Float64Array) -> RowFits:
@@ -150,4 +163,7 @@ def _of_trait(model: Any, null: NullWeightedOrdinal, block: Block, flipped: Bool
     test = RowTest(fit, "wald_hc3" if power else "wald_hc0", power == 1, _FAILED, model.imputes)
     few = own.n <= null.parameters.size + 1
     reasons = [*unusable(own, null.Q.shape[1], float(model.min_mac)), (few, "n_too_small")]
-    return tested_rows(test, null, own, reasons, block, flipped)
+    if null.failure is None:
+        events = EventSizes.of(squared_scores(null.score), null.columns, block.n_samples)
+        reasons.append((events.few(own, model.imputes, LEAST_OF_SANDWICH), FEW_EVENTS))
+    return tested_rows(test, null, own, reasons, np.zeros(own.n.size, dtype=bool), block, flipped)

@@ -9,7 +9,7 @@ import numpy as np
 from genassoc.methods.genotypic import neg_log_10_p_chi2_2
 from genassoc.methods.interaction import Terms, contrast_estimates
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
-from genassoc.stats.tails import Z_975, neg_log_10_p_z
+from genassoc.stats.tails import Z_975, neg_log_10_p_z, z_from_neg_log_10_p
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,13 @@ class PairRows:
             z[self.terms.joint], own[self.terms.joint] = gains[self.terms.joint], np.nan
         self.beta[v], self.model_error[v], self.error[v], self.statistic[v] = beta, error, own, z
         self.iterations[v], self.method[v], self.code[v] = fit.iterations, method, 0
+
+    def put_p(self, at: Int64Array, neg_log_10_p: Float64Array, method: int) -> None:
+        """The p (R,) of another test of g alone, for estimates that are there; statistic and standard error follow it."""
+        z, beta = z_from_neg_log_10_p(neg_log_10_p), self.beta[at, 0]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            self.error[at, 0] = np.where(z == 0.0, self.model_error[at, 0], np.abs(beta) / z)
+        self.statistic[at, 0], self.method[at] = np.copysign(z, beta), method
 
     def fail(self, at: Array | int, code: int) -> None:
         """No estimate, and why."""

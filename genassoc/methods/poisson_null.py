@@ -5,21 +5,25 @@ from typing import Any
 
 import numpy as np
 
-from genassoc.kernels import empirical_cgf, glm, logistic_score
+from genassoc.kernels import empirical_cgf, few_events, glm, logistic_score
 from genassoc.kernels import rows as kernel
 from genassoc.kernels.counts import mask_words
-from genassoc.methods.rows import METHODS, Rows
-from genassoc.methods.score_screen import Refits, ScoreNull, ScreenState, null_notes, sum_missing
+from genassoc.methods.information import EventSizes, sum_missing
+from genassoc.methods.rows import Rows
+from genassoc.methods.score_screen import Refits, ScoreNull, ScreenState, null_notes
 from genassoc.methods.sums import GenotypeSums
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
+from genassoc.stats.information import EXACT_LAW, LEAST_OF_COUNTS, effective_size, few_note, whole_sizes
 from genassoc.stats.linalg import orthonormal_basis
+from genassoc.stats.tails import neg_log_10_p_chi2
 
 # Skewness of the score of overdispersed counts beyond which its tests find too much (docs/models/poisson.md).
 SKEWED = 0.4
-SMALL_P = 0.05  # above it the score test holds its level, skewed or not
 OVERDISPERSED = 1.1
 # Samples of like means whose residuals are taken as draws from one distribution; more bins follow the variance better.
 LEAST_IN_BIN, MOST_BINS = 500, 10
+# Covariates tell the variance of residuals where a test says so, of so many samples a covariate, by factors of at most so much.
+SPREAD_P, SPREAD_SAMPLES, SPREAD_MOST, SPREAD_STEPS = 0.01, 20, 20.0, 50
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,8 @@ class NullPoisson(ScoreNull):
         Of the residuals in each bin, divided by ``scale``; see `genassoc.kernels.empirical_cgf.tabulate`.
     scale : float
         Root of the residuals' mean square: the table's points are for residuals of about 1.
+    spread : float64 array (n,)
+        Variance of Pearson's residuals as the covariates tell it, in units of the dispersion; ones where they do not.
     """
 
     y: Float64Array
@@ -63,11 +69,12 @@ class NullPoisson(ScoreNull):
     table: Float64Array
     cumulants: Float64Array
     scale: float
+    spread: Float64Array
 
     @property
     def overdispersed(self) -> bool:
-        """Whether the counts vary more than Poisson's, and the variance says so."""
-        return self.quasi and self.dispersion > OVERDISPERSED
+        """Whether the counts vary more than Poisson's, everywhere or where a covariate says, and the variance says so."""
+        return self.quasi and (self.dispersion > OVERDISPERSED or bool(self.spread.min() < self.spread.max()))
 
     @property
     def width(self) -> int:
@@ -101,6 +108,15 @@ class NullPoisson(ScoreNull):
         )  # fmt: skip
         return Refits(numbers, status, dropped, numbers[:, kernel.DF] if self.quasi else None)
 
+    def skewed(self, own: GenotypeSums) -> BoolArray:
+        """Overdispersed counts and few carriers."""
+        if not self.overdispersed:
+            return np.zeros(own.n.size, dtype=bool)
+        p = own.tested_mac / np.maximum(2 * own.n, 1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            # A sum of n residuals times a binomial(2, p) centred: skewness of each over the root of n.
+            return np.asarray(self.skewness * (1 - 2 * p) / np.sqrt(2 * own.n * p * (1 - p)) > SKEWED)
+
     def tails(self, G: Float64Array, U: Float64Array, impute: bool) -> Float64Array:
         """-log10 p of scores U (R,) of dense calls G (R, n) by the saddlepoint of the residuals."""
         found = np.empty(U.size)
@@ -109,6 +125,7 @@ class NullPoisson(ScoreNull):
             U / self.scale,
             self.Q[self.columns],
             self.weight[self.columns],
+            self.spread,
             self.bins,
             self.table,
             self.cumulants,
@@ -117,15 +134,18 @@ class NullPoisson(ScoreNull):
         )
         return found / np.log(10.0)
 
+    def little_information(self, own: GenotypeSums, impute: bool) -> BoolArray:
+        """Events are counted by their clumps: a sample with many of them is one."""
+        return EventSizes(self.events[None]).few(own, impute, LEAST_OF_COUNTS)
+
+    def tails_of_few(self, G: Float64Array, mac: Float64Array, impute: bool) -> tuple[Float64Array, BoolArray]:
+        """The exact law of the events, given how many there are and their clumps."""
+        found, there = np.empty(G.shape[0]), np.zeros(G.shape[0], np.bool_)
+        few_events.event_rows(G, self.weight[self.columns], whole_sizes(self.y), impute, found, there)
+        return np.where(there, found / np.log(10.0), np.nan), np.ones(G.shape[0], dtype=bool)
+
     def extra_columns(self, own: GenotypeSums, rows: Rows) -> dict[str, Array]:
-        """Counted events of the row's samples, and the dispersion of its test; rows of a skewed score get their code."""
-        if self.overdispersed:
-            p = own.tested_mac / np.maximum(2 * own.n, 1)
-            with np.errstate(invalid="ignore", divide="ignore"):
-                # A sum of n residuals times a binomial(2, p) centred: skewness of each over the root of n.
-                skewness = self.skewness * (1 - 2 * p) / np.sqrt(2 * own.n * p * (1 - p))
-                small = (rows.neg_log_10_p >= -np.log10(SMALL_P)) & (rows.method != METHODS.index("spa"))
-            rows.caution((skewness > SKEWED) & (rows.code == 0) & small, "skewed_score")
+        """Counted events of the row's samples, and the dispersion of its test."""
         n_events = self.events.sum() - sum_missing(own, self.events)
         return {"n_events": n_events.astype(np.int64), "dispersion": rows.dispersion}
 
@@ -174,7 +194,7 @@ def fit_null(
     failure = "n_too_small" if n <= C else ("one_outcome" if y.sum() == 0 else None)
     start, dispersion, skewness = np.zeros(C), 1.0, 0.0
     bins, table, cumulants = np.zeros(n, np.int64), np.zeros((0, 0, 0)), np.zeros((0, 0))
-    scale = 1.0
+    scale, spread = 1.0, np.ones(n)
     Q, WQ = np.zeros((block_width, C)), np.zeros((block_width, C))
     weight, residual, events = np.zeros(block_width), np.zeros(block_width), np.zeros(block_width)
     events[columns] = y
@@ -195,12 +215,40 @@ def fit_null(
             pearson = (y - mu) / np.sqrt(np.maximum(mu, np.finfo(float).tiny))
             unit = pearson / max(np.abs(pearson).max(), np.finfo(float).tiny)  # cubes of it do not overflow
             skewness = float((unit**3).mean() / max((unit**2).mean() ** 1.5, np.finfo(float).tiny))
-            bins, table, cumulants, scale = _residuals(pearson, mu, C)
+            spread = spread_of(pearson, X)
+            bins, table, cumulants, scale = _residuals(pearson / np.sqrt(spread), mu, C)
     null = NullPoisson(
         n, C, columns, mask_words(columns, block_width), weight, residual, dispersion, failure, y, offset, X, start, Q,
-        WQ, events, quasi, skewness, bins, table, cumulants, scale,
+        WQ, events, quasi, skewness, bins, table, cumulants, scale, spread,
     )  # fmt: skip
     return null, basis.kept
+
+
+def spread_of(pearson: Float64Array, X: Float64Array) -> Float64Array:
+    """Variance (n,) of Pearson's residuals in units of their mean square, where covariates X (n, C) tell it; else ones.
+
+    Koenker's test (1981, doi:10.1016/0304-4076(81)90062-2) says whether they do; how is a regression of the squares with a log link, as of
+    gamma variables (Smyth 1989): of a covariate with levels the mean square in each of them.
+    """
+    n, C = X.shape
+    flat = np.ones(n)
+    if C < 2 or n < SPREAD_SAMPLES * C:
+        return flat
+    squares = pearson * pearson
+    squares = squares / squares.mean()
+    about = squares - 1.0
+    fitted = X @ (X.T @ about)
+    total = float(about @ about)
+    if not total > 0.0 or float(neg_log_10_p_chi2(n * float(fitted @ fitted) / total, C - 1.0)) < -np.log10(SPREAD_P):
+        return flat
+    eta = np.zeros(n)
+    for _ in range(SPREAD_STEPS):
+        step = X @ (X.T @ (squares / np.exp(eta) - 1.0))
+        eta = eta + np.clip(step, -1.0, 1.0)
+        if float(np.abs(step).max()) < 1e-8:
+            break
+    eta = np.clip(eta, -np.log(SPREAD_MOST), np.log(SPREAD_MOST))
+    return np.asarray(np.exp(eta))
 
 
 def _residuals(pearson: Float64Array, mu: Float64Array, C: int) -> tuple[Int64Array, Float64Array, Float64Array, float]:
@@ -223,4 +271,5 @@ def _notes(design: Any, name: str, null: NullPoisson, kept: BoolArray) -> list[s
     note = f"{name}: {total:,} events in {null.n:,} samples ({null.y.max(initial=0):g} at most in one)"
     if null.quasi and null.failure is None:
         note += f"; dispersion {null.dispersion:.3g}"
-    return [note, *null_notes(design, name, null, kept)]
+    few = [] if null.failure is not None else few_note(name, effective_size(null.y), LEAST_OF_COUNTS, EXACT_LAW)
+    return [note, *few, *null_notes(design, name, null, kept)]

@@ -13,6 +13,7 @@ from genassoc.stats.tails import Z_975, neg_log_10_p_t, neg_log_10_p_z, t_quanti
 
 METHODS: tuple[str | None, ...] = (
     None, "score", "score_approx", "wald", "lrt", "spa", "t_hc3", "t_hc0", "wald_hc3", "wald_hc0", "wald_robust",
+    "exact",
 )  # fmt: skip
 CODES: tuple[str | None, ...] = (
     None,
@@ -34,6 +35,7 @@ CODES: tuple[str | None, ...] = (
     "no_events",
     "too_few_events",
     "no_carrier_events",
+    "few_events",
 )
 CHUNK_BYTES = 2**24  # decoded calls held at once
 

@@ -16,12 +16,14 @@ from genassoc.kernels import rows as status
 from genassoc.methods.base import BlockResult
 from genassoc.methods.columns import minor_counts
 from genassoc.methods.genotypic import neg_log_10_p_f2
+from genassoc.methods.information import EventSizes
 from genassoc.methods.interaction import RefitState, Terms, as_rows, for_tests, terms_of, tests_of, too_few
 from genassoc.methods.pair_rows import PairRows
 from genassoc.methods.rows import CODES, chunks, unusable
 from genassoc.methods.rows import METHODS as ONE_COLUMN
 from genassoc.methods.sums import GenotypeSums, minor_is_ref
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
+from genassoc.stats.information import FEW_EVENTS, LEAST_OF_ARM
 from genassoc.stats.tails import neg_log_10_p_t, t_quantile_975
 
 METHODS: tuple[str | None, ...] = (*ONE_COLUMN, "f_hc3", "f_hc0")
@@ -155,10 +157,28 @@ def with_terms(
     return RefitState(noted, tests_of(modifier), terms)
 
 
+def few_in_parts(
+    sizes: Float64Array, terms: Terms, columns: Int64Array, own: GenotypeSums, impute: bool, block: Block
+) -> BoolArray:
+    """Rows (V,) with too few events of a side, in an arm or, of a number E, in what says its slope.
+
+    ``sizes`` (S, n) are what the events of a trait's samples, ``columns`` of the block, weigh.
+    """
+    parts = [terms.e == 0.0, terms.e == 1.0] if len(terms.arms) > 1 else [np.ones(terms.e.size), terms.e**2]
+    sides = [side * part for side in sizes for part in parts]
+    if not sides:
+        return np.zeros(own.n.size, dtype=bool)
+    return EventSizes.of(np.stack(sides), columns, block.n_samples).few(own, impute, LEAST_OF_ARM)
+
+
 def fitted_rows(
-    test: PairTest, fit: Fitter, null: Any, terms: Terms, own: GenotypeSums, min_mac: float, block: Block, flipped: BoolArray
+    test: PairTest, fit: Fitter, null: Any, terms: Terms, own: GenotypeSums, min_mac: float, few: BoolArray, block: Block,
+    flipped: BoolArray,
 ) -> dict[str, Array]:  # fmt: skip
-    """Columns (V, K) of one trait, but for counts and frequencies; ``null`` has columns, n_covariates and failure."""
+    """Columns (V, K) of one trait, but for counts and frequencies; ``null`` has columns, n_covariates and failure.
+
+    ``few`` (V,) are rows with too few events.
+    """
     rows = SandwichRows.empty(terms, own.n.size)
     rows.test = test
     usable = np.ones(own.n.size, dtype=bool)
@@ -166,6 +186,7 @@ def fitted_rows(
         *unusable(own, null.n_covariates, min_mac),
         (own.n <= null.n_covariates + 2, "n_too_small"),
         (too_few(block, terms), "too_few_carriers"),
+        (few, FEW_EVENTS),
         (np.full(own.n.size, null.failure is not None), null.failure),
     ):
         rows.fail(usable & bad, CODES.index(code))

@@ -12,6 +12,7 @@ from genassoc.methods.columns import minor_counts
 from genassoc.methods.rows import Rows, chunks
 from genassoc.methods.sums import GenotypeSums
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
+from genassoc.stats.information import FEW_EVENTS
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class RowTest:
         Codes of the fit's statuses.
     impute : bool
         Missing calls take the mean: every sample of the trait is in every row.
+    law : function, optional
+        Of dense calls to -log10 p (R,) by the exact law of few events, NaN where it fails.
     """
 
     fit: Callable[[Float64Array], RowFits]
@@ -50,20 +53,31 @@ class RowTest:
     student: bool
     failed: Mapping[int, str]
     impute: bool
+    law: Callable[[Float64Array], Float64Array] | None = None
 
 
 def tested_rows(
-    test: RowTest, null: Any, own: GenotypeSums, reasons: Iterable[tuple[BoolArray, str]], block: Block, flipped: BoolArray
+    test: RowTest, null: Any, own: GenotypeSums, reasons: Iterable[tuple[BoolArray, str]], few: BoolArray, block: Block,
+    flipped: BoolArray,
 ) -> dict[str, Array]:  # fmt: skip
-    """Columns (V,) of one trait, but for counts of its own; ``null`` has n, columns and failure."""
+    """Columns (V,) of one trait, but for counts of its own; ``null`` has n, columns and failure, ``few`` (V,) rows few events."""
     rows = Rows.empty(own.n.size)
     usable = rows.fail_unusable(reasons, null.failure)
     variants, freedom = np.flatnonzero(usable), np.full(own.n.size, np.nan)
     for first, last in chunks(variants.size, null.n):
         some = variants[first:last]
-        fits = test.fit(minor_counts(block, flipped, some, null.columns))
+        calls = minor_counts(block, flipped, some, null.columns)
+        fits = test.fit(calls)
         rows.put_wald(some, fits.numbers, fits.status, fits.dropped, test.method, test.failed, student=test.student)
         freedom[some] = fits.numbers[:, status.DF]
+        sparse = few[some] & np.isfinite(rows.neg_log_10_p[some])
+        if not sparse.any():
+            continue
+        at = some[sparse]
+        logp = np.full(at.size, np.nan) if test.law is None else test.law(calls[sparse])
+        rows.put_p(at[np.isfinite(logp)], "exact", logp[np.isfinite(logp)])
+        rows.fail(at[np.isnan(logp)], FEW_EVENTS)
+        freedom[at] = np.nan
     columns = rows.finished(own, flipped, null.n, test.impute)
     del columns["standard_error_model"]  # the model's is not of sampling weights
     if test.student:

@@ -17,14 +17,17 @@ from genassoc.kernels.counts import mask_words
 from genassoc.methods import checks
 from genassoc.methods.base import BlockResult
 from genassoc.methods.columns import SQUARE, ThinMatrix, minor_counts
+from genassoc.methods.information import sum_missing
 from genassoc.methods.rows import CODES, METHODS, Rows, chunks, unusable
 from genassoc.methods.sums import GenotypeSums, genotype_sums, minor_is_ref
 from genassoc.methods.tested_rows import REFIT_ABOVE_MISSING, REFIT_DIFFERENTIAL
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array, packed_bytes
+from genassoc.stats.information import FEW_EVENTS
 from genassoc.stats.tails import neg_log_10_p_chi2
 
 WEAK_DIRECTION = 0.05  # as in kernels/linear.py: below these float32 sums do not hold five digits
 WEAK_SHARE = 0.02
+EVERY_SMALL_P = 0.05  # rows of few events have their own law below it, whatever is asked for
 OTHER_DISPERSION = 1.25  # a row's over its trait's, beyond which the trait's residuals say nothing of the row's tails
 _ASKED = {"score": kernel.SCORE, "wald": kernel.WALD, "lrt": kernel.LRT}
 _FAILED = {
@@ -122,9 +125,21 @@ class ScoreNull(ABC):
         """Whether the outcome varies more than its model says, so that its residuals have to say how."""
         return False
 
+    def skewed(self, own: GenotypeSums) -> BoolArray:
+        """Rows (V,) whose score is skewed by its residuals' law, so that only `tails` holds its level."""
+        return np.zeros(own.n.size, dtype=bool)
+
     def tails(self, G: Float64Array, U: Float64Array, impute: bool) -> Float64Array:
         """-log10 p of scores U (R,) of dense calls G (R, n) by the saddlepoint of the residuals; NaN where it fails."""
         raise TypeError(f"{type(self).__name__} has no saddlepoint")
+
+    @abstractmethod
+    def little_information(self, own: GenotypeSums, impute: bool) -> BoolArray:
+        """Rows (V,) with too few events or carriers for the model's tests: `tails_of_few` are their p."""
+
+    @abstractmethod
+    def tails_of_few(self, G: Float64Array, mac: Float64Array, impute: bool) -> tuple[Float64Array, BoolArray]:
+        """-log10 p of dense calls G (R, n) by a law that needs no more events, NaN where it fails; where it is exact, else a saddlepoint's."""
 
     def one_step_is_enough(self, own: GenotypeSums) -> BoolArray:
         """Where few calls are missing, of samples like the others: one Newton step of the null corrects for them."""
@@ -262,15 +277,6 @@ def _score(
     return np.asarray(usable & (weak | ~(choices.impute | null.one_step_is_enough(own))))
 
 
-def sum_missing(own: GenotypeSums, values: Float64Array) -> Float64Array:
-    """Sums of values (N,) over the samples whose call is missing, (V,); a variant's bits do not depend on the others."""
-    total = np.zeros(own.n.size)
-    some = np.flatnonzero(np.diff(own.pointers))
-    if some.size:
-        total[some] = np.add.reduceat(values[own.indices], own.pointers[some])
-    return total
-
-
 def null_notes(design: Any, trait: str, null: Any, kept: BoolArray) -> list[str]:
     """What was left out of a null model, and that there is none; ``null`` has n and failure."""
     notes = [
@@ -294,24 +300,70 @@ def _refine(
     usable: BoolArray,
 ) -> None:
     """Everything beyond the product, in place."""
+    few = usable & (null.failure is None and null.little_information(own, choices.impute))
+    skewed = usable & ~few & null.skewed(own)
     if choices.test != "score":
+        _refit(choices, null, block, flipped, rows, np.flatnonzero(weak & skewed), "score", keep=False)
+        U = _scores_of(rows)
         _refit(choices, null, block, flipped, rows, np.flatnonzero(usable), choices.test, keep=False)
+        _few(choices, null, block, flipped, own, rows, np.flatnonzero(few & np.isfinite(rows.neg_log_10_p)))
+        _unskewed(choices, null, block, flipped, rows, np.flatnonzero(skewed & np.isfinite(rows.neg_log_10_p)), U)
         return
     _refit(choices, null, block, flipped, rows, np.flatnonzero(weak), "score", keep=False)
-    if choices.correct_below <= 0:
-        return
+    U = _scores_of(rows)
     with np.errstate(invalid="ignore"):
-        below = usable & (rows.neg_log_10_p >= -np.log10(choices.correct_below))
+        small = few & (rows.neg_log_10_p >= -np.log10(max(choices.correct_below, EVERY_SMALL_P)))
+    _refit(choices, null, block, flipped, rows, np.flatnonzero(small), "lrt", keep=True)
+    _few(choices, null, block, flipped, own, rows, np.flatnonzero(small & np.isfinite(rows.neg_log_10_p)))
     correction = choices.correction
     if correction == "auto":
         correction = "spa" if null.overdispersed else "lrt"
+    below = np.zeros(usable.size, dtype=bool)
+    if choices.correct_below > 0:
+        with np.errstate(invalid="ignore"):
+            below = usable & ~few & (rows.neg_log_10_p >= -np.log10(choices.correct_below))
     if correction == "spa":
         _saddlepoint(choices, null, block, flipped, rows, np.flatnonzero(below))
+        skewed &= ~below
     elif correction is not None:
         _refit(choices, null, block, flipped, rows, np.flatnonzero(below), correction, keep=True)
     elif not choices.impute:
         approximate = below & (own.n < null.n) & ~weak
         _refit(choices, null, block, flipped, rows, np.flatnonzero(approximate), "score", keep=False)
+    with np.errstate(invalid="ignore"):
+        small = skewed & (rows.neg_log_10_p >= -np.log10(EVERY_SMALL_P))
+    _unskewed(choices, null, block, flipped, rows, np.flatnonzero(small), U)
+
+
+def _scores_of(rows: Rows) -> Float64Array:
+    """U (V,) of rows that are score tests still: beta is U / I, its variance phi / I."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(rows.beta * rows.dispersion / rows.model_error**2)
+
+
+def _unskewed(
+    choices: Choices, null: ScoreNull, block: Block, flipped: BoolArray, rows: Rows, variants: Int64Array, U: Float64Array
+) -> None:  # fmt: skip
+    """A score too skewed for a normal or a t: the estimates that are there with the saddlepoint's p, whatever was asked for."""
+    for first, last in chunks(variants.size, null.n):
+        some = variants[first:last]
+        logp = null.tails(minor_counts(block, flipped, some, null.columns), U[some], choices.impute)
+        rows.put_p(some[np.isfinite(logp)], "spa", logp[np.isfinite(logp)])
+        rows.fail(some[np.isnan(logp)], "skewed_score")
+
+
+def _few(
+    choices: Choices, null: ScoreNull, block: Block, flipped: BoolArray, own: GenotypeSums, rows: Rows, variants: Int64Array
+) -> None:  # fmt: skip
+    """Few events or carriers: the estimates that are there, with the p of their own law; a row without one has neither."""
+    for first, last in chunks(variants.size, null.n):
+        some = variants[first:last]
+        calls = minor_counts(block, flipped, some, null.columns)
+        logp, exact = null.tails_of_few(calls, own.tested_mac[some], choices.impute)
+        for picked, method in ((exact, "exact"), (~exact, "spa")):
+            found = picked & np.isfinite(logp)
+            rows.put_p(some[found], method, logp[found])
+        rows.fail(some[np.isnan(logp)], FEW_EVENTS)
 
 
 def _refit(
@@ -345,8 +397,7 @@ def _saddlepoint(
     choices: Choices, null: ScoreNull, block: Block, flipped: BoolArray, rows: Rows, variants: Int64Array
 ) -> None:
     """Maximum likelihood estimates with the saddlepoint p of their score tests; without a maximum a row has neither."""
-    # U is beta I, the variance of beta phi / I.
-    U = rows.beta[variants] * rows.dispersion[variants] / rows.model_error[variants] ** 2
+    U = _scores_of(rows)[variants]
     # Without a few samples of large residuals the row's null is another, and the trait's residuals are not its own.
     alike = np.abs(np.log(rows.dispersion[variants] / null.dispersion)) < np.log(OTHER_DISPERSION)
     _refit(choices, null, block, flipped, rows, variants, "lrt", keep=True)

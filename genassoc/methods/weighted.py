@@ -13,7 +13,7 @@ from genassoc.data.block import Block
 from genassoc.data.left_out import without_samples
 from genassoc.data.outcomes import exposure_values
 from genassoc.data.weights import read_weights, weighted_design
-from genassoc.kernels import glm
+from genassoc.kernels import few_events, glm
 from genassoc.kernels import rows as status
 from genassoc.kernels import weighted as kernel
 from genassoc.kernels import weighted_pairs as pairs
@@ -21,12 +21,14 @@ from genassoc.kernels.counts import mask_words
 from genassoc.methods.base import BlockResult
 from genassoc.methods.case_columns import case_columns
 from genassoc.methods.change import adjusted_for_baseline, of_change
+from genassoc.methods.information import EventSizes, sum_missing
 from genassoc.methods.interaction import RefitState, Terms, for_tests
 from genassoc.methods.linear_null import normal_scores
 from genassoc.methods.rows import CODES, METHODS, unusable
 from genassoc.methods.sandwich_pairs import (
     PairFits,
     PairTest,
+    few_in_parts,
     fitted_rows,
     modifier_of,
     pair_block,
@@ -35,9 +37,16 @@ from genassoc.methods.sandwich_pairs import (
     with_terms,
 )
 from genassoc.methods.sandwich_rows import RowFits, RowTest, tested_rows
-from genassoc.methods.score_screen import sum_missing
 from genassoc.methods.sums import GenotypeSums, genotype_sums, minor_is_ref
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
+from genassoc.stats.information import (
+    EXACT_LAW,
+    LEAST_OF_SANDWICH,
+    effective_size,
+    few_note,
+    sides_of_binary,
+    whole_sizes,
+)
 from genassoc.stats.linalg import orthonormal_basis
 
 _FAILED = {
@@ -76,6 +85,10 @@ class NullWeighted:
         Units of y.
     failure : str or None
         Why there is no null model; its rows carry it as their code.
+    sizes : float64 array (S, n)
+        What the events weigh, of every side of the outcome (cases first); of a quantity none.
+    mean : float64 array (n,)
+        The null's, of an outcome that has events.
     """
 
     traits: Int64Array
@@ -91,6 +104,8 @@ class NullWeighted:
     start: Float64Array
     scale: float
     failure: str | None
+    sizes: Float64Array
+    mean: Float64Array
 
 
 @dataclass(frozen=True)
@@ -168,6 +183,7 @@ def fit_null(
     columns = block_columns[observed]
     weight = weights[observed] / weights[observed].mean() if n else np.empty(0)
     start, scale, failure = np.zeros(C), 1.0, "n_too_small" if n <= C else None
+    mean = np.zeros(n)
     cases, offset, kind = np.zeros(n, dtype=bool), np.log(exposure[observed]), design.kinds[trait]
     if kind == "quantitative" and failure is None:
         y, scale = _residual(normal_scores(y) if rank_normalise else y, Q, weight)
@@ -176,13 +192,20 @@ def fit_null(
         cases = (y == 1) & (kind == "binary")
         if not y.any() or (kind == "binary" and cases.all()):
             failure = "one_outcome"
-        elif not _fit(_FAMILIES[kind], Q, y, offset, weight, start):
+        elif not _fit(_FAMILIES[kind], Q, y, offset, weight, start, mean):
             failure = "null_not_converged"
     null = NullWeighted(
         np.array([trait]), n, C, columns, mask_words(columns, block_width), mask_words(columns[cases], block_width), Q, y,
-        offset, weight, start, scale, failure,
+        offset, weight, start, scale, failure, _sizes(kind, y, weight), mean,
     )  # fmt: skip
     return null, basis.kept
+
+
+def _sizes(kind: str, y: Float64Array, weight: Float64Array) -> Float64Array:
+    """What the events of an outcome weigh, (S, n)."""
+    if kind == "quantitative":
+        return np.zeros((0, y.size))
+    return sides_of_binary(y, weight) if kind == "binary" else (weight * y)[None]
 
 
 def _residual(y: Float64Array, Q: Float64Array, weight: Float64Array) -> tuple[Float64Array, float]:
@@ -201,15 +224,16 @@ def _residual(y: Float64Array, Q: Float64Array, weight: Float64Array) -> tuple[F
 
 
 def _fit(
-    family: int, Q: Float64Array, y: Float64Array, offset: Float64Array, weight: Float64Array, start: Float64Array
-) -> bool:
-    """Fill the null's coefficients; whether there is a maximum."""
+    family: int, Q: Float64Array, y: Float64Array, offset: Float64Array, weight: Float64Array, start: Float64Array,
+    mean: Float64Array,
+) -> bool:  # fmt: skip
+    """Fill the null's coefficients and means; whether there is a maximum."""
     n, C = Q.shape
     rate = float((weight * y).sum() / (weight * np.exp(offset)).sum())
     # the constant's column is 1 / sqrt(n)
     start[0] = np.log(rate if family == glm.POISSON else rate / (1 - rate)) * np.sqrt(n)
-    eta, mu, w, L = np.empty(n), np.empty(n), np.empty(n), np.zeros((C, C))
-    state, _, _ = glm.fit(family, Q, y, offset, weight, False, start, eta, mu, w, L)
+    eta, w, L = np.empty(n), np.empty(n), np.zeros((C, C))
+    state, _, _ = glm.fit(family, Q, y, offset, weight, False, start, eta, mean, w, L)
     return bool(state == status.FINE)
 
 
@@ -223,6 +247,9 @@ def _notes(design: Any, trait: int, null: NullWeighted, kept: BoolArray) -> list
         notes.append(
             f"{name}: {int(null.y.sum()):,} events in {null.n:,} samples ({null.y.max(initial=0):g} at most in one)"
         )
+    if null.failure is None and null.sizes.shape[0]:
+        effective = min(effective_size(side) for side in null.sizes)
+        notes += few_note(name, effective, LEAST_OF_SANDWICH, EXACT_LAW)
     for column in np.flatnonzero(~kept):
         notes.append(
             f"covariate {design.covariates[column]} dropped for {name}: among its {null.n:,} complete samples it is "
@@ -251,7 +278,7 @@ test_block.__test__ = False  # type: ignore[attr-defined]  # its name is not a t
 
 def _of_trait(model: Any, min_mac: float, null: NullWeighted, block: Block, flipped: BoolArray) -> dict[str, Array]:
     """All columns of one trait, (V,) each."""
-    own = genotype_sums(block, flipped, null.columns, null.mask, list_calls=model.outcome == "count")
+    own = genotype_sums(block, flipped, null.columns, null.mask, list_calls=null.sizes.shape[0] > 0)
     linear, power, method = _kind(model)
 
     def fit(calls: Float64Array) -> RowFits:
@@ -262,9 +289,13 @@ def _of_trait(model: Any, min_mac: float, null: NullWeighted, block: Block, flip
         )  # fmt: skip
         return fits
 
-    test = RowTest(fit, method, student=power == 1 or linear, failed=_FAILED, impute=model.imputes)
+    def law(calls: Float64Array) -> Float64Array:
+        return _law_of_events(null, calls, model.imputes)
+
+    test = RowTest(fit, method, student=power == 1 or linear, failed=_FAILED, impute=model.imputes, law=law)
     reasons = [*unusable(own, null.n_covariates, min_mac), (own.n <= null.n_covariates + 1, "n_too_small")]
-    columns = tested_rows(test, null, own, reasons, block, flipped)
+    few = EventSizes.of(null.sizes, null.columns, block.n_samples).few(own, model.imputes, LEAST_OF_SANDWICH)
+    columns = tested_rows(test, null, own, reasons, few, block, flipped)
     for name in ("beta", "standard_error", "ci_lower", "ci_upper"):
         columns[name] = columns[name] * null.scale
     if model.outcome == "binary":
@@ -274,6 +305,22 @@ def _of_trait(model: Any, min_mac: float, null: NullWeighted, block: Block, flip
         events[null.columns] = null.y
         columns["n_events"] = (events.sum() - sum_missing(own, events)).astype(np.int64)
     return columns
+
+
+def _law_of_events(null: NullWeighted, calls: Float64Array, impute: bool) -> Float64Array:
+    """-log10 p (R,) of dense calls by the law of few events: of counts, or of the rarer of cases and controls."""
+    # Of a binary outcome the side with fewer effective samples; each event falls on a sample as the weighted null has it.
+    side = int(np.argmin([effective_size(side) for side in null.sizes]))
+    mean = null.mean if side == 0 else 1.0 - null.mean
+    sizes = whole_sizes(null.sizes[side])
+    equal = null.weight.min() == null.weight.max()
+    single = (
+        null.sizes.shape[0] == 2 and equal
+    )  # a sample has one event at most: its odds make the law, without replacement
+    found, there = np.empty(calls.shape[0]), np.zeros(calls.shape[0], np.bool_)
+    odds = mean / (1.0 - mean) if single else null.weight * mean
+    few_events.event_rows(calls, odds, sizes, impute, found, there)
+    return np.where(there, found / np.log(10.0), np.nan)
 
 
 def _kind(model: Any) -> tuple[bool, int, str]:
@@ -289,7 +336,7 @@ def _pairs_of_trait(
     model: Any, min_mac: float, null: NullWeighted, terms: Terms, block: Block, flipped: BoolArray
 ) -> dict[str, Array]:
     """All columns (V, K) of one trait."""
-    own = genotype_sums(block, flipped, null.columns, null.mask, list_calls=False)
+    own = genotype_sums(block, flipped, null.columns, null.mask, list_calls=null.sizes.shape[0] > 0)
     K, (linear, power, method) = len(terms.tests), _kind(model)
 
     def fit(calls: Float64Array) -> PairFits:
@@ -302,7 +349,8 @@ def _pairs_of_trait(
 
     joint = method.replace("t_", "f_") if linear else method
     test = PairTest(method, joint, student=power == 1 or linear, hotelling=power == 1, failed=_FAILED)
-    columns = fitted_rows(test, fit, null, terms, own, min_mac, block, flipped)
+    few = few_in_parts(null.sizes, terms, null.columns, own, model.imputes, block)
+    columns = fitted_rows(test, fit, null, terms, own, min_mac, few, block, flipped)
     for name in ("beta", "standard_error", "ci_lower", "ci_upper"):
         columns[name] = columns[name] * null.scale
     columns |= shared_counts(own, null.n, model.imputes, K)

@@ -46,12 +46,13 @@ def empirical_neg_log_p(u, a, bins, rest, values, value_bins):
     return -np.logaddexp(*(log_tail(side, a, bins, rest, values, value_bins) for side in (u, -u)))
 
 
-def empirical_rows(g, u, Q, W, bins, values):
+def empirical_rows(g, u, Q, W, bins, values, spread=1.0):
     """-ln p of one variant (n,), NaN not observed: the others' part a normal where at most half of all carry the allele."""
     keep = ~np.isnan(g)
     X, w, own = Q[keep], W[keep], g[keep]
     gt = own - X @ np.linalg.solve(X.T @ (w[:, None] * X), X.T @ (w * own))
     named = own > 0 if (own > 0).sum() <= g.size / 2 else np.ones(own.size, bool)
-    spread = np.array([(values[bins == b] ** 2).mean() for b in bins[keep]])
-    rest = (gt**2 * w * spread)[~named].sum()
+    own_variance = np.array([(values[bins == b] ** 2).mean() for b in bins[keep]])
+    w = w * np.broadcast_to(spread, keep.shape)[keep]
+    rest = (gt**2 * w * own_variance)[~named].sum()
     return empirical_neg_log_p(u, (gt * np.sqrt(w))[named], bins[keep][named], rest, values, bins)
