@@ -65,7 +65,7 @@ def _in_copies(row: RowData, test: str, method: str, choices: Mapping[str, Any])
     if row.is_matched:
         return _of_sets(row, columns, method)
     if row.kind == "linear":
-        return _linear(row, columns, method)
+        return _linear(row, columns, method, choices)
     if np.isnan(row.G).any():
         return _one_step(row, choices)
     build, X = likelihood_of(row, choices, columns.nuisance)
@@ -202,14 +202,15 @@ def _dispersion(model: Likelihood, choices: Mapping[str, Any]) -> Callable[[Floa
     return None
 
 
-def _linear(row: RowData, columns: TestedColumns, method: str) -> DenseFit:
+def _linear(row: RowData, columns: TestedColumns, method: str, choices: Mapping[str, Any]) -> DenseFit:
     X, G = _basis(row, columns.nuisance), columns.tested
     if method == "f":
         return dense.joint_f_test(row.y, X, G)
     if method == "score":
         return dense.chi_squared_of_null(row.y, X, G[:, 0])
     if method in ("t_hc3", "f_hc3"):
-        return dense_joint.robust_least_squares(row.y, X, G)
+        as_regenie = choices.get("like") == "regenie" and choices.get("variance", "auto") == "auto"
+        return dense_joint.robust_least_squares(row.y, X, G, few=not as_regenie)
     return dense.least_squares(row.y, X, G)[0]
 
 

@@ -34,6 +34,7 @@ CODES: tuple[str | None, ...] = (
     "no_events",
     "too_few_events",
     "no_carrier_events",
+    "heavy_tails",
 )
 CHUNK_BYTES = 2**24  # decoded calls held at once
 
