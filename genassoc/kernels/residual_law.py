@@ -157,9 +157,7 @@ def log_upper_tail(
 
 
 @jit
-def gather(
-    a: Float64Array, variance: float, means: Float64Array, counts: Float64Array
-) -> tuple[int, float]:
+def gather(a: Float64Array, variance: float, means: Float64Array, counts: Float64Array) -> tuple[int, float]:
     """Take coefficients a (n,) that are alike together; how many groups there are, and the variance of what is left of them.
 
     Parameters

@@ -137,7 +137,9 @@ class Linear(VarianceChoices, GenotypeChoices):
         above = np.inf
         if self.variance == "auto" and self.like == "regenie" and self.interaction is not None:
             above = linear_interaction.ROBUST_ABOVE_MAC
-        return linear_interaction.Choices(self.imputes, self.least_mac, above, self.like != "plink2", check_tails=self.like is None)
+        return linear_interaction.Choices(
+            self.imputes, self.least_mac, above, self.like != "plink2", check_tails=self.like is None
+        )
 
     @property
     def has_sandwich(self) -> bool:

@@ -17,7 +17,16 @@ from genassoc.methods.base import BlockResult
 from genassoc.methods.change import adjusted_for_baseline, of_change
 from genassoc.methods.columns import SQUARE, ThinMatrix, minor_counts
 from genassoc.methods.genotypic import neg_log_10_p_f2
-from genassoc.methods.interaction import Terms, as_rows, contrast_estimates, fewest_carriers, for_tests, terms_of, tests_of, too_few
+from genassoc.methods.interaction import (
+    Terms,
+    as_rows,
+    contrast_estimates,
+    fewest_carriers,
+    for_tests,
+    terms_of,
+    tests_of,
+    too_few,
+)
 from genassoc.methods.linear_interaction_dense import fit_afresh
 from genassoc.methods.linear_null import NullModel, null_notes, own_nulls
 from genassoc.methods.residual_law import withhold_heavy
