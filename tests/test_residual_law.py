@@ -246,3 +246,24 @@ def test_null_calibration(kind, variance):
         codes = rare_codes(rng, 500, (5, 50), 500)
         hits += sizes(run(ga.Linear(traits, ["x", "group"], variance=variance), cohort, codes, names), [1e-3, 1e-4])
     assert hits[0] / 5 < 1.25 and hits[1] / 5 < 1.9
+
+
+@pytest.mark.parametrize("kind, spread", [("t3", None), ("lognormal", 3.0)])
+def test_the_dense_twin_of_the_audit(kind, spread):
+    """Written apart: no bins of coefficients, the saddlepoint by bisection, covariates of the spread by least squares."""
+    from genassoc.stats.dense_residual_law import residual_law_test
+
+    rng, cohort, group, traits = cohort_of(kind, 21, T=1, spread=spread)
+    codes = rare_codes(rng, group.size, (6, 40), 120)
+    codes[rng.random(codes.shape) < 0.01] = 3
+    found = run(ga.Linear(traits, ["x", "group"]), cohort, codes, linear)
+    X = np.column_stack([np.ones(group.size), cohort.phenotypes.table["x"].to_numpy(), group.astype(float)])
+    chosen = np.flatnonzero(found["method"][:, 0] == "spa")[:4]
+    assert chosen.size >= 2
+    for v in chosen:
+        g = np.where(codes[v] == 3, np.nan, codes[v])
+        twin = residual_law_test(cohort.phenotypes.table["y0"].to_numpy(), X, g)
+        # bins of coefficients are 1 % wide: a hundredth of ln p
+        assert found["neg_log_10_p_value"][v, 0] == pytest.approx(twin.neg_log_10_p, rel=0.02)
+        assert found["beta"][v, 0] == pytest.approx(twin.beta, rel=1e-5)
+        assert found["standard_error"][v, 0] == pytest.approx(twin.standard_error, rel=0.02)

@@ -14,12 +14,13 @@ from genassoc.stats import dense, dense_joint, dense_sandwich
 from genassoc.stats.dense import Build, DenseFit, Likelihood, NotFittedError
 from genassoc.stats.dense_conditional import Conditional, case_shares, exact_conditional_test, within_sets
 from genassoc.stats.dense_likelihoods import Binary, Counts, Hazards, Levels
+from genassoc.stats.dense_residual_law import residual_law_test
 
 _WHOLE = 1e-4  # of the squared lengths of a basis: its inverse loses four digits of sixteen at most
 _SPARSE = 50  # REGENIE's approximate Firth below this many minor alleles
 _LIKELIHOOD_TESTS = ("score", "score_approx", "wald", "lrt")
 METHODS = {
-    "linear": ("t", "f", "score", "t_hc3", "f_hc3", "t_hc0"),
+    "linear": ("t", "f", "score", "spa", "t_hc3", "f_hc3", "t_hc0"),
     "logistic": (*_LIKELIHOOD_TESTS, "firth", "firth_approx", "wald_hc3", "wald_hc0"),
     "cox": (*_LIKELIHOOD_TESTS, "firth", "firth_approx", "wald_robust"),
     "poisson": _LIKELIHOOD_TESTS,
@@ -35,7 +36,7 @@ def methods_of(kind: str, choices: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def can_refit(kind: str, test: str, method: str | None, choices: Mapping[str, Any]) -> bool:
-    """Whether a row has a dense twin: saddlepoint p have none, exact ones but of matched sets neither."""
+    """Whether a row has a dense twin: saddlepoint p but of linear rows have none, exact ones but of matched sets neither."""
     known = TESTS.get(str(choices.get("genetic_model", "additive")), ())
     if choices.get("interaction"):
         return (plain_test(test) in known or test in JOINT) and method in methods_of(kind, choices)
@@ -140,8 +141,8 @@ def rounding_of(row: RowData) -> float:
 
 
 def needs_everybody(kind: str, method: str) -> bool:
-    """Whether a row's test uses the null of samples without a call too, moved by one Newton step."""
-    return method == "score_approx" and kind != "cox"
+    """Whether a row's test uses samples without a call too: their null, moved by one Newton step, or their residuals."""
+    return (method == "score_approx" and kind != "cox") or (method == "spa" and kind == "linear")
 
 
 def _one_step(row: RowData, choices: Mapping[str, Any]) -> DenseFit:
@@ -203,6 +204,8 @@ def _dispersion(model: Likelihood, choices: Mapping[str, Any]) -> Callable[[Floa
 
 
 def _linear(row: RowData, columns: TestedColumns, method: str, choices: Mapping[str, Any]) -> DenseFit:
+    if method == "spa":
+        return residual_law_test(row.y, row.X, columns.tested[:, 0], choices.get("missing") == "mean")
     X, G = _basis(row, columns.nuisance), columns.tested
     if method == "f":
         return dense.joint_f_test(row.y, X, G)
