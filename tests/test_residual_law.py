@@ -61,7 +61,7 @@ def test_rows(impute, dominated):
     atoms, weights = np.sort(e), np.full(n, 1 / n)
     kernel.law_rows(g, Q, Q.T @ Q, e, spread, atoms, weights, 1.3, 0.02, dominated, impute, statistic, found)
     for row in range(2):
-        wanted = oracle.law_row(
+        wanted = oracle.law_rows(
             g[row], Q, e, spread, atoms, weights, 1.3, 0.02, dominated, impute, statistic[row], CONSTANTS
         )
         np.testing.assert_allclose(found[row], wanted, rtol=1e-5)

@@ -22,7 +22,7 @@ from genassoc.stats.tails import Z_975, z_from_neg_log_10_p
 
 TRIED_BELOW = -np.log10(0.05)  # in -log10 p of the row's own test
 MARGIN = 0.1  # of ln p
-SCREEN = 0.05  # of ln p: half of the margin, since the screen takes all carriers of a genotype alike
+SCREEN = 0.1  # of the exponent of p, which overstates ln p: z^4 where that has z^4 - 6 z^2 + 3
 MOST_ATOMS, ENDS = 512, 64  # of a trait's residuals; those at either end are kept one by one
 SPREAD_BELOW = 0.01  # p, over all covariates, of a spread that differs with one
 CLIPPED_AT = 5.0  # median absolute deviations: what a residual may pull covariates' coefficients by

@@ -54,7 +54,7 @@ def gather(a, variance, n_bins, small, least_rest):
     )
 
 
-def law_row(g, Q, r, spread, atoms, weights, variance, lost, dominated, impute, statistic, constants):
+def law_rows(g, Q, r, spread, atoms, weights, variance, lost, dominated, impute, statistic, constants):
     """-ln p by the law, by a normal, and the excess at ``statistic``; ``constants``: RARE, n_bins, small, least_rest."""
     rare, *groups = constants
     seen = np.isfinite(g)
