@@ -192,6 +192,13 @@ def _spread(r: Float64Array, X: Float64Array) -> tuple[Float64Array, tuple[int, 
     if not chosen:
         return np.ones(n), ()
     fitted = np.exp(y - y.mean() - rest)
+    # Logarithms choose; the sizes themselves say more of how large (their means vary half as much).
+    D = np.column_stack([np.ones(n), X[:, chosen] - X[:, chosen].mean(axis=0)])
+    D = D / np.sqrt((D**2).mean(axis=0))
+    for _ in range(_ROUNDS):
+        ratio = size / fitted
+        ratio = np.minimum(ratio / ratio.mean(), CLIPPED_AT)
+        fitted = fitted * np.exp(D @ np.linalg.solve(D.T @ D, D.T @ (ratio / ratio.mean() - 1.0)))
     return fitted * np.sqrt(float(((r / fitted) ** 2).mean())), tuple(chosen)
 
 

@@ -47,7 +47,7 @@ def residual_law_test(y: Float64Array, X: Float64Array, g: Float64Array, impute:
     if (atoms**2).max() > 0.2 * (atoms**2).sum() and minor < 0.1:
         a = a + np.copysign(minor, 1.0 - g[keep].mean()) * spread[keep].mean()
     tails = [_log_tail(abs(u), side * a, atoms) for side in (1.0, -1.0)]
-    logp = max(0.0, -float(np.logaddexp(*tails)) / _LN10)
+    logp = max(0.0, -float(np.logaddexp(tails[0], tails[1])) / _LN10)
     z = -float(special.ndtri_exp(-_LN10 * logp - np.log(2.0)))
     error = abs(fit.beta) / z if z > 0.0 else fit.standard_error
     return DenseFit(fit.beta, error, logp, fit.standard_error)
@@ -80,6 +80,10 @@ def _spread_of(e: Float64Array, X: Float64Array) -> Float64Array:
         return np.ones(n)
     D = np.column_stack([np.ones(n), X[:, chosen]])
     fitted = np.exp(D @ np.linalg.lstsq(D, y, rcond=None)[0] - y.mean())
+    for _ in range(3):  # by the sizes, at most five times their mean
+        ratio = np.abs(e) / fitted
+        ratio = np.minimum(ratio / ratio.mean(), 5.0)
+        fitted = fitted * np.exp(D @ np.linalg.lstsq(D, ratio / ratio.mean() - 1.0, rcond=None)[0])
     return np.asarray(fitted * np.sqrt(((e / fitted) ** 2).mean()))
 
 
