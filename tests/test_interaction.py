@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-from functools import partial
 
 import numpy as np
 import polars as pl
@@ -67,8 +66,36 @@ def design(cohort, v, y, E, others):
 CONTRASTS = {"add": (1, 0), "add:E": (0, 1), "add|E=control": (1, 0), "add|E=drug": (1, 1), "add|E=1": (1, 1), "add|E=2": (1, 2)}  # fmt: skip
 
 
+def hc3_freedom(X, contrast):
+    """Satterthwaite's degrees of a contrast of the first columns' coefficients, less one: the shares of the squares of HC3."""
+    B = np.linalg.inv(X.T @ X)
+    h = np.einsum("ij,jk,ik->i", X, B, X)
+    q = (X @ B[:, : len(contrast)] @ contrast) ** 2 / (1 - h)
+    return min(q.sum() ** 2 / (q**2).sum() - 1, X.shape[0] - X.shape[1])
+
+
+def hc3_joint_freedom(X):
+    """Of F's denominator for the first two: Hotelling's eta by traces (Pustejovsky & Tipton 2018), less one for each coefficient."""
+    B = np.linalg.inv(X.T @ X)
+    h = np.einsum("ij,jk,ik->i", X, B, X)
+    E = [np.outer(a, a) / (1 - own) for a, own in zip(X @ B[:, :2], h)]
+    S = np.linalg.inv(sum(E))
+    traces = [np.trace(S @ own) ** 2 + np.trace(S @ own @ S @ own) for own in E]
+    return min(6 / sum(traces) - 2, X.shape[0] - X.shape[1]) - 1
+
+
+def hc3_tail(X):
+    """-log10 p of t and its contrast, with Satterthwaite's degrees."""
+    return lambda t, contrast: t_tail(hc3_freedom(X, contrast), t)
+
+
+def flat_tail(df):
+    """The same with one number of degrees."""
+    return lambda t, _: t_tail(df, t)
+
+
 def compare(found, v, trait, beta, covariance, tolerance, logp=None):
-    """Every 1-df test of a row with contrasts of coefficients; ``logp`` of (z or t)."""
+    """Every 1-df test of a row with contrasts of coefficients; ``logp`` of (z or t, contrast)."""
     for k, test in enumerate(found["test"]):
         if found["trait"][k] != trait or test == "joint_2df":
             continue
@@ -78,7 +105,8 @@ def compare(found, v, trait, beta, covariance, tolerance, logp=None):
         assert abs(found["standard_error"][v, k] / error - 1) <= tolerance
         if logp is not None:
             # |d -log10 p| <= 1e-4 max(1, -log10 p), statistics.md
-            assert abs(found["neg_log_10_p_value"][v, k] - logp(b / error)) <= 1e-4 * max(1, logp(b / error))
+            wanted = logp(b / error, contrast)
+            assert abs(found["neg_log_10_p_value"][v, k] - wanted) <= 1e-4 * max(1, wanted)
 
 
 # linear ------------------------------------------------------------------------------------------------------
@@ -103,10 +131,15 @@ def test_linear_beside_statsmodels(cohort, E, variance):
             if variance == "robust":
                 fit = fit.get_robustcov_results("HC3", use_t=True)
             covariance = np.asarray(fit.cov_params())[:2, :2]
-            tail = partial(t_tail, fit.df_resid)
+            few = variance == "robust"
+            tail = hc3_tail(X) if few else flat_tail(fit.df_resid)
             compare(found, v, trait, fit.params[:2], covariance, LINEAR, tail)
-            F = fit.f_test(np.eye(2, X.shape[1]))
-            p = -np.log10(float(F.pvalue))
+            F, df = fit.f_test(np.eye(2, X.shape[1])).fvalue, fit.df_resid
+            if few:
+                df = hc3_joint_freedom(X)
+                F *= df / (df + 1)
+                assert found["degrees_of_freedom"][v, joint] == pytest.approx(df, rel=1e-6)
+            p = -np.log10(stats.f.sf(F, 2, df))
             assert abs(found["neg_log_10_p_value"][v, joint] - p) <= 1e-4 * max(1, p)
             assert np.isnan(found["beta"][v, joint]) and found["n"][v, joint] == y.size
 
@@ -118,7 +151,9 @@ def test_hc3_without_an_interaction(cohort):
         fit = sm.OLS(y, np.delete(X, 1, axis=1)).fit(cov_type="HC3", use_t=True)
         np.testing.assert_allclose(found["beta"][v, 0], fit.params[0], rtol=1e-9)
         np.testing.assert_allclose(found["standard_error"][v, 0], fit.bse[0], rtol=1e-9)
-        np.testing.assert_allclose(found["neg_log_10_p_value"][v, 0], -np.log10(fit.pvalues[0]), rtol=1e-7)
+        df = hc3_freedom(np.delete(X, 1, axis=1), np.ones(1))
+        np.testing.assert_allclose(found["degrees_of_freedom"][v, 0], df, rtol=1e-7)
+        np.testing.assert_allclose(found["neg_log_10_p_value"][v, 0], t_tail(df, fit.tvalues[0]), rtol=1e-7)
 
 
 def test_mean_imputation_is_a_regression_on_means(cohort):
@@ -166,7 +201,7 @@ def test_logistic_beside_statsmodels(cohort, E, variance):
     for v in range(V):
         y, X, _ = design(cohort, v, column(cohort, "d"), values, [column(cohort, "age") / 10, *others])
         fit, covariance = logit(y, X, variance)
-        compare(found, v, "d", fit.params[:2], covariance, FITTED, lambda z: -np.log10(2 * stats.norm.sf(abs(z))))
+        compare(found, v, "d", fit.params[:2], covariance, FITTED, lambda z, _: -np.log10(2 * stats.norm.sf(abs(z))))
         chi2 = fit.params[:2] @ np.linalg.solve(covariance, fit.params[:2])
         np.testing.assert_allclose(found["statistic"][v, 2], chi2, rtol=1e-4, atol=1e-6)
         np.testing.assert_allclose(found["neg_log_10_p_value"][v, 2], -np.log10(stats.chi2.sf(chi2, 2)), rtol=1e-4)
@@ -344,7 +379,8 @@ def test_a_number_needs_twenty_carriers(cohort):
     codes = np.zeros((2, N), np.uint8)
     codes[0, :19] = 1
     codes[1, :20] = 1
-    found = rows(Linear("y", interaction="age"), cohort, codes)
+    calm = MemoryCohort(age=column(cohort, "age"), q=np.random.default_rng(2).standard_normal(N))
+    found = rows(Linear("q", interaction="age"), calm, codes)
     assert (found["code"][0] == "too_few_carriers").all() and np.isfinite(found["neg_log_10_p_value"][1]).all()
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from oracles.linear import linear_by_least_squares
 
 from genassoc.data.block import DosageBlock, GenotypeBlock
-from genassoc.methods.linear import CODES, Linear
+from genassoc.methods.linear import CODES, METHODS, Linear
 from genassoc.methods.linear_null import normal_scores, prepare
 
 # The bar of float32 sums against a dense float64 fit; genome-wide significant rows are float64 and far inside it.
@@ -56,6 +56,11 @@ def assert_agrees(result, expected):
     assert both.sum() > 0
     np.testing.assert_array_equal(np.isnan(beta), ~both)
     se = expected["standard_error"]
+    # Rows of few carriers may have the p of the residuals' own law, which is larger; the model's error stays beside it.
+    by_law = result.columns["method"] == METHODS.index("spa")
+    assert by_law.mean() < 0.05 and np.all(logp[by_law] < expected["neg_log_10_p_value"][by_law])
+    assert np.all(np.abs(result.columns["standard_error_model"][by_law] / se[by_law] - 1) <= RELATIVE)
+    both &= ~by_law
     assert np.all(np.abs(beta - expected["beta"])[both] <= RELATIVE * np.maximum(np.abs(expected["beta"]), se)[both])
     assert np.all(np.abs(error - se)[both] <= RELATIVE * se[both])
     expected_logp = expected["neg_log_10_p_value"]

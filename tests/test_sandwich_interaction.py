@@ -377,12 +377,12 @@ def test_logistic_is_a_weighted_glm(variance):
 
 
 def test_equal_weights_are_the_robust_interactions():
-    from genassoc.methods import linear_interaction, logistic_interaction
+    from genassoc.methods import logistic_interaction
 
     codes, columns = outcomes(13)
     columns["w"][:] = 3.0
     cohort = MemoryCohort(**columns)
-    for make, trait, names in ((ga.Linear, "q", linear_interaction), (ga.Logistic, "d", logistic_interaction)):
+    for make, trait, names in ((ga.Linear, "q", sandwich_pairs), (ga.Logistic, "d", logistic_interaction)):
         weighted = run(make(trait, ["x"], weights="w", interaction="arm"), cohort, codes, sandwich_pairs)
         robust = run(make(trait, ["x"], variance="robust", interaction="arm"), cohort, codes, names)
         for name in ("beta", "standard_error", "statistic", "n", "mac", "effect_allele_frequency"):

@@ -142,9 +142,10 @@ def test_equal_weights_are_robust_variances():
     codes, columns = data(5, missing=0.01)
     columns["w"][:] = 3.0
     cohort = MemoryCohort(**columns)
-    from genassoc.methods import linear_interaction, logistic_interaction
+    from genassoc.methods import logistic_interaction
+    from genassoc.methods import rows as weighted_names
 
-    for make, trait, names in ((ga.Linear, "q", linear_interaction), (ga.Logistic, "d", logistic_interaction)):
+    for make, trait, names in ((ga.Linear, "q", weighted_names), (ga.Logistic, "d", logistic_interaction)):
         weighted_rows = run(make(trait, ["x"], weights="w"), cohort, codes)
         robust = run(make(trait, ["x"], variance="robust"), cohort, codes, names)
         for name in ("beta", "standard_error", "n", "mac", "effect_allele_frequency"):

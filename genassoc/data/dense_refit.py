@@ -14,13 +14,14 @@ from genassoc.stats import dense, dense_few_events, dense_joint, dense_sandwich
 from genassoc.stats.dense import Build, DenseFit, Likelihood, NotFittedError
 from genassoc.stats.dense_conditional import Conditional, case_shares, exact_conditional_test, within_sets
 from genassoc.stats.dense_likelihoods import Binary, Counts, Hazards, Levels
+from genassoc.stats.dense_residual_law import residual_law_test
 from genassoc.stats.information import effective_size, whole_sizes
 
 _WHOLE = 1e-4  # of the squared lengths of a basis: its inverse loses four digits of sixteen at most
 _SPARSE = 50  # REGENIE's approximate Firth below this many minor alleles
 _LIKELIHOOD_TESTS = ("score", "score_approx", "wald", "lrt")
 METHODS = {
-    "linear": ("t", "f", "score", "t_hc3", "f_hc3", "t_hc0"),
+    "linear": ("t", "f", "score", "spa", "t_hc3", "f_hc3", "t_hc0"),
     "logistic": (*_LIKELIHOOD_TESTS, "firth", "firth_approx", "wald_hc3", "wald_hc0"),
     "cox": (*_LIKELIHOOD_TESTS, "firth", "firth_approx", "wald_robust"),
     "poisson": _LIKELIHOOD_TESTS,
@@ -36,7 +37,7 @@ def methods_of(kind: str, choices: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def can_refit(kind: str, test: str, method: str | None, choices: Mapping[str, Any]) -> bool:
-    """Whether a row has a dense twin: saddlepoint p have none, exact ones but of matched sets neither."""
+    """Whether a row has a dense twin: saddlepoint p but of linear rows have none, exact ones but of matched sets neither."""
     known = TESTS.get(str(choices.get("genetic_model", "additive")), ())
     if method == "exact" and _is_of_few_events(kind, choices):
         return test in known
@@ -70,7 +71,7 @@ def _in_copies(row: RowData, test: str, method: str, choices: Mapping[str, Any])
     if row.is_matched:
         return _of_sets(row, columns, method)
     if row.kind == "linear":
-        return _linear(row, columns, method)
+        return _linear(row, columns, method, choices)
     if np.isnan(row.G).any():
         return _one_step(row, choices)
     build, X = likelihood_of(row, choices, columns.nuisance)
@@ -145,8 +146,10 @@ def rounding_of(row: RowData) -> float:
 
 
 def needs_everybody(kind: str, method: str, choices: Mapping[str, Any]) -> bool:
-    """Whether a row's test uses the null of samples without a call too: moved by one Newton step, or as it is."""
-    return (method == "score_approx" and kind != "cox") or (method == "exact" and _is_of_few_events(kind, choices))
+    """Whether a row's test uses samples without a call too: their null, as it is or moved by a step, or their residuals."""
+    if method == "exact":
+        return _is_of_few_events(kind, choices)
+    return (method == "score_approx" and kind != "cox") or (method == "spa" and kind == "linear")
 
 
 def _is_of_few_events(kind: str, choices: Mapping[str, Any]) -> bool:
@@ -277,14 +280,17 @@ def _dispersion(model: Likelihood, choices: Mapping[str, Any]) -> Callable[[Floa
     return None
 
 
-def _linear(row: RowData, columns: TestedColumns, method: str) -> DenseFit:
+def _linear(row: RowData, columns: TestedColumns, method: str, choices: Mapping[str, Any]) -> DenseFit:
+    if method == "spa":
+        return residual_law_test(row.y, row.X, columns.tested[:, 0], choices.get("missing") == "mean")
     X, G = _basis(row, columns.nuisance), columns.tested
     if method == "f":
         return dense.joint_f_test(row.y, X, G)
     if method == "score":
         return dense.chi_squared_of_null(row.y, X, G[:, 0])
     if method in ("t_hc3", "f_hc3"):
-        return dense_joint.robust_least_squares(row.y, X, G)
+        as_regenie = choices.get("like") == "regenie" and choices.get("variance", "auto") == "auto"
+        return dense_joint.robust_least_squares(row.y, X, G, few=not as_regenie)
     return dense.least_squares(row.y, X, G)[0]
 
 

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from genassoc.data.dense_refit import refit
 from genassoc.data.row_data import RowData
 from genassoc.shapes import Float64Array
 from genassoc.stats.dense import neg_log_10_p_normal, neg_log_10_p_student
+from genassoc.stats.dense_sandwich import SandwichFit
 from genassoc.stats.linalg import independent_columns
 
 _LN10 = float(np.log(10.0))
@@ -87,15 +89,25 @@ def least_squares(row: RowData, test: str, choices: Mapping[str, Any]) -> Refere
         fits["_hc3"] = model.fit(cov_type="HC3", use_t=True)
     tests = {}
     for suffix, fit in fits.items():
-        df = float(fit.df_resid)
+        two = columns.T.shape[1] == 2
+        df = freedom_of(row, test, f"{'f' if two else 't'}_hc3", choices) if suffix else float(fit.df_resid)
         if columns.T.shape[1] == 2:
             theta, covariance = np.asarray(fit.params)[-2:], np.asarray(fit.cov_params())[-2:, -2:]
             F = float(theta @ np.linalg.solve(covariance, theta)) / 2.0
+            if suffix and df < float(fit.df_resid):
+                F *= df / (df + 1.0)  # Hotelling's
             tests[f"f{suffix}"] = ReferenceTest(np.nan, np.nan, float(df / 2.0 * np.log1p(2.0 * F / df) / _LN10))
             continue
         beta, error = float(fit.params.iloc[-1]), float(fit.bse.iloc[-1])
         tests[f"t{suffix}"] = ReferenceTest(beta, error, neg_log_10_p_student(beta / error, df))
     return Reference("statsmodels OLS", tests, fits["_hc3" if choices.get("variance") == "robust" else ""])
+
+
+def freedom_of(row: RowData, test: str, method: str, choices: Mapping[str, Any]) -> float:
+    """Satterthwaite's degrees of freedom, which statsmodels has not."""
+    found = refit(row, test, method, choices)
+    assert isinstance(found, SandwichFit)
+    return found.degrees_of_freedom
 
 
 def _refits(choices: Mapping[str, Any]) -> bool:

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from genassoc.data.dense_refit import refit
 from genassoc.data.row_data import RowData
 from genassoc.explanation.reference_fits import (
     Columns,
     Reference,
     ReferenceTest,
     binomial,
+    freedom_of,
     hc3_of_glm,
     least_squares,
     proportional_hazards,
@@ -25,7 +25,6 @@ from genassoc.explanation.reference_fits import (
 from genassoc.shapes import Float64Array
 from genassoc.stats.dense import neg_log_10_p_normal, neg_log_10_p_student
 from genassoc.stats.dense_conditional import within_sets
-from genassoc.stats.dense_sandwich import SandwichFit
 from genassoc.stats.linalg import independent_columns
 
 _MOST_STEPS = 200_000  # of statsmodels' recursion over the samples of all sets, in Python: some seconds
@@ -62,7 +61,7 @@ def weighted_least_squares(row: RowData, test: str, choices: Mapping[str, Any]) 
         method = f"t_{name}"
         if method not in tests:
             beta, error = float(fit.params.iloc[-1]), float(fit.bse.iloc[-1])
-            df = float(fit.df_resid) if name == "hc0" else _freedom(row, test, method, choices)
+            df = float(fit.df_resid) if name == "hc0" else freedom_of(row, test, method, choices)
             tests[method] = ReferenceTest(beta, error, neg_log_10_p_student(beta / error, df))
     return Reference(program, tests, fits["hc0" if choices.get("variance") == "hc0" else "hc3"])
 
@@ -88,16 +87,9 @@ def weighted_binomial(row: RowData, test: str, choices: Mapping[str, Any]) -> Re
         tests["wald_hc0"] = ReferenceTest(beta, error, neg_log_10_p_normal(beta / error))
         if "wald_hc3" not in tests:
             hc3 = float(np.sqrt(hc3_of_glm(fit, weight)[-1, -1]))
-            df = _freedom(row, test, "wald_hc3", choices)
+            df = freedom_of(row, test, "wald_hc3", choices)
             tests["wald_hc3"] = ReferenceTest(beta, hc3, neg_log_10_p_student(beta / hc3, df))
     return Reference("statsmodels GLM (binomial)", tests, fit)
-
-
-def _freedom(row: RowData, test: str, method: str, choices: Mapping[str, Any]) -> float:
-    """Satterthwaite's degrees of freedom, which statsmodels has not."""
-    found = refit(row, test, method, choices)
-    assert isinstance(found, SandwichFit)
-    return found.degrees_of_freedom
 
 
 def conditional_logistic(row: RowData, test: str, choices: Mapping[str, Any]) -> Reference:
@@ -150,5 +142,5 @@ def robust_hazards(row: RowData, test: str, choices: Mapping[str, Any]) -> Refer
         residuals = np.nan_to_num(found.fit.model.score_residuals(at))  # NaN of who left before the first event
     influence = residuals @ np.linalg.inv(-found.fit.model.hessian(at))[:, -1]
     beta, error = float(at[-1]), float(np.sqrt(influence @ influence))
-    logp = neg_log_10_p_student(beta / error, _freedom(row, test, "wald_robust", choices))
+    logp = neg_log_10_p_student(beta / error, freedom_of(row, test, "wald_robust", choices))
     return Reference(found.program, {**found.tests, "wald_robust": ReferenceTest(beta, error, logp)}, found.fit)

@@ -180,6 +180,12 @@ def too_few(block: Block, terms: Terms) -> BoolArray:
     return found
 
 
+def fewest_carriers(block: Block, terms: Terms) -> Float64Array:
+    """Carriers in the arm that has fewest, (V,); of a number E a third of all, since few of them weigh much in g e."""
+    counts = np.min([carriers_of(block, arm) for arm in terms.arms], axis=0)
+    return np.asarray(counts / (1.0 if len(terms.arms) > 1 else 3.0))
+
+
 def carriers_of(block: Block, arm: Arm) -> Int64Array:
     """Samples of the arm that carry the allele that is rarer there, (V,): all observed but the commoner homozygotes."""
     if isinstance(block, DosageBlock):

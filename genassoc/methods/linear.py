@@ -5,7 +5,7 @@ genotypes with covariates and residuals, and a few operations a row (`genassoc.k
 share the covariates' columns: what the samples without a trait add to their sums is subtracted.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -24,6 +24,7 @@ from genassoc.methods.genotype_choices import GenotypeChoices
 from genassoc.methods.interaction_choices import VarianceChoices
 from genassoc.methods.linear_dense import fit_row
 from genassoc.methods.linear_null import LinearState, NullGroup, NullModel, prepare
+from genassoc.methods.residual_law import Names, Sample, correct_rows, state_notes
 from genassoc.methods.sums import GenotypeSums, genotype_sums, minor_is_ref
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.tails import Z_975, neg_log_10_p_t, neg_log_10_p_z, t_quantile_975
@@ -38,9 +39,11 @@ CODES: tuple[str | None, ...] = (
     "monomorphic",
     "constant_genotype",
     "too_few_carriers",
+    "heavy_tails",
 )
 _NO_ESTIMATE = ("collinear", "n_too_small", "no_residual_variance", "monomorphic", "constant_genotype")
-METHODS: tuple[str | None, ...] = (None, "t", "score")
+METHODS: tuple[str | None, ...] = (None, "t", "score", "spa")
+_NAMES = Names(METHODS.index("spa"), CODES.index("heavy_tails"))
 GENOME_WIDE = 7.3  # rows past 5e-8 are computed again in float64
 
 
@@ -131,26 +134,34 @@ class Linear(VarianceChoices, GenotypeChoices):
 
     def refit_choices(self) -> linear_interaction.Choices:
         """What is done of interactions and robust variances, every default resolved."""
-        above = -1.0 if self.variance == "robust" else np.inf
+        above = np.inf
         if self.variance == "auto" and self.like == "regenie" and self.interaction is not None:
             above = linear_interaction.ROBUST_ABOVE_MAC
-        return linear_interaction.Choices(self.imputes, self.least_mac, above, gate=self.like != "plink2")
+        return linear_interaction.Choices(
+            self.imputes, self.least_mac, above, self.like != "plink2", check_tails=self.like is None
+        )
+
+    @property
+    def has_sandwich(self) -> bool:
+        """Whether variances are sandwiches, by `genassoc.methods.weighted`: unweighted rows are those of weights 1."""
+        return self.is_weighted or self.variance == "robust"
 
     def prepare(self, cohort: Any) -> Any:
         """Fit the null models of all traits on the cohort's samples."""
-        if self.is_weighted:
+        if self.has_sandwich:
             return weighted.prepare(self, cohort)
         if self.refits:
             return linear_interaction.prepare(self, cohort, self.refit_choices())
         if self.baseline is not None:
             return prepare_changes(self, cohort)
         design = cohort.design(self.traits, self.covariates, kind=self.outcome)
-        return prepare(design, np.asarray(cohort.block_columns), int(cohort.block_width), self.rank_normalise)
+        state = prepare(design, np.asarray(cohort.block_columns), int(cohort.block_width), self.rank_normalise)
+        return state if self.like else replace(state, notes=(*state.notes, *state_notes(design, state.nulls)))
 
     @by_genetic_model
     def block(self, state: Any, block: Block) -> BlockResult:
         """Test every variant of the block against every trait: V x T rows, more of an interaction."""
-        if self.is_weighted:
+        if self.has_sandwich:
             return weighted.test_block(self, self.least_mac, state, block)
         if self.refits:
             return linear_interaction.test_block(self.refit_choices(), state, block)
@@ -158,7 +169,7 @@ class Linear(VarianceChoices, GenotypeChoices):
 
     def genotypic(self, state: "LinearState", block: Block) -> BlockResult:
         """Test both degrees of freedom of every genotype: V x T x 3 rows."""
-        return linear_genotypic.test_block(self.least_mac, self.like == "plink2", state, block)
+        return linear_genotypic.test_block(self.least_mac, self.like, state, block)
 
 
 @dataclass(frozen=True)
@@ -262,7 +273,7 @@ def _test_block(model: Linear, state: LinearState, block: Block) -> BlockResult:
         name: np.full(shape, np.nan)
         for name in (
             "beta", "standard_error", "ci_lower", "ci_upper", "effect_allele_frequency", "neg_log_10_p_value",
-            "mac", "missing_rate", "statistic",
+            "mac", "missing_rate", "statistic", *(() if model.like else ("standard_error_model",)),
         )
     }  # fmt: skip
     columns |= {
@@ -278,10 +289,26 @@ def _test_block(model: Linear, state: LinearState, block: Block) -> BlockResult:
         _fit_afresh(model, group, block, flipped, sums, found)
         for p, null in enumerate(group.nulls):
             of_null = {name: values[:, group.pattern_of == p] for name, values in found.items()}
-            for name, values in _rows(model, null, sums.own[p], of_null, flipped).items():
+            rows = _rows(model, null, sums.own[p], of_null, flipped)
+            if model.like is None:
+                _correct_tails(model, null, sums.own[p], rows, block, flipped)
+            for name, values in rows.items():
                 columns[name][:, null.traits] = values
     labels = {"trait": state.traits, "test": ("add",) * len(state.traits)}
     return BlockResult(columns, labels, {"method": METHODS, "code": CODES})
+
+
+def _correct_tails(
+    model: Linear, null: NullModel, own: GenotypeSums, rows: dict[str, Array], block: Block, flipped: BoolArray
+) -> None:
+    """Give rows whose carriers are few for the tails of the residuals the p of the residuals' law, trait by trait."""
+    rows["standard_error_model"] = rows["standard_error"].copy()
+    Q = null.Q[null.columns]
+    for j, law in enumerate(null.laws):
+        if law is not None:
+            sample = Sample(null.columns, Q, null.gram, null.R[null.columns, j], law, model.imputes)
+            of_trait = {name: values[:, j] for name, values in rows.items()}
+            correct_rows(of_trait, sample, own, block, flipped, _NAMES, robust=False)
 
 
 def _rows(

@@ -20,6 +20,7 @@ from genassoc.methods.genotypic import (
     with_genotypes,
 )
 from genassoc.methods.linear_null import LinearState, NullModel
+from genassoc.methods.residual_law import withhold_heavy
 from genassoc.methods.sums import GenotypeSums, genotype_sums
 from genassoc.shapes import Array, Float64Array
 from genassoc.stats.linalg import orthonormal_basis
@@ -27,17 +28,18 @@ from genassoc.stats.tails import neg_log_10_p_t, t_quantile_975
 
 CODES: tuple[str | None, ...] = (
     None, "collinear", "n_too_small", "covariate_collinear", "no_residual_variance", "monomorphic", "constant_genotype",
-    "too_few_carriers", "perfect_fit",
+    "too_few_carriers", "perfect_fit", "heavy_tails",
 )  # fmt: skip
 METHODS: tuple[str | None, ...] = (None, "t", "f")
 _COLLINEAR = 1e-14  # of a squared length, as R's lm: 1e-7 of the length
 _ROUNDING = 1e-24
 
 
-def test_block(least_mac: float, as_plink2: bool, state: LinearState, block: Block) -> BlockResult:
+def test_block(least_mac: float, like: str | None, state: LinearState, block: Block) -> BlockResult:
     """V x T x 3 rows; those of fewer minor alleles than ``least_mac`` have no estimate.
 
-    With ``as_plink2`` F has n degrees of freedom in the denominator, as PLINK 2 counts them, in place of n - C - 2.
+    With ``like`` "plink2" F has n degrees of freedom in the denominator, as PLINK 2 counts them, in place of n - C - 2. Without a
+    ``like`` rows whose rarer genotype is too rare for the tails of the residuals have no estimate.
 
     Raises
     ------
@@ -58,7 +60,7 @@ def test_block(least_mac: float, as_plink2: bool, state: LinearState, block: Blo
     unflipped = np.zeros(block.n_variants, dtype=bool)
     for null in state.nulls:
         own = genotype_sums(block, unflipped, null.columns, null.mask)
-        for position, rows in _of_pattern(least_mac, as_plink2, null, block, own):
+        for position, rows in _of_pattern(least_mac, like, null, block, own):
             for name, values in rows.items():
                 columns[name][:, null.traits[position]] = values
     return as_rows(state.traits, columns, {"method": METHODS, "code": CODES})
@@ -68,7 +70,7 @@ test_block.__test__ = False  # type: ignore[attr-defined]  # its name is not a t
 
 
 def _of_pattern(
-    least_mac: float, as_plink2: bool, null: NullModel, block: GenotypeBlock, own: GenotypeSums
+    least_mac: float, like: str | None, null: NullModel, block: GenotypeBlock, own: GenotypeSums
 ) -> list[tuple[int, dict[str, Array]]]:
     """Position in the pattern and rows (V, 3) of each trait."""
     # Orthonormal over this pattern's samples, zero for others, whatever basis the null shares with other patterns.
@@ -96,7 +98,11 @@ def _of_pattern(
         for v in np.flatnonzero((ill[:, t] > 0) & ~taken):
             df[v], found_out = _dense(block, null, t, int(v), numbers[v, t])
             code[v] = CODES.index(found_out)
-        found.append((t, _rows(null, t, own, numbers[:, t], df, own.n if as_plink2 else df, code)))
+        rows = _rows(null, t, own, numbers[:, t], df, own.n if like == "plink2" else df, code)
+        if like is None:
+            rarer = np.minimum(counts[:, 1], np.minimum(counts[:, 0], counts[:, 2]))
+            withhold_heavy(rows, null.laws[t], rarer, CODES.index("heavy_tails"))
+        found.append((t, rows))
     return found
 
 

@@ -1,7 +1,7 @@
-"""Linear regression with an interaction g x E, or with HC3 variances: exact on each trait's own complete cases.
+"""Linear regression with an interaction g x E: exact on each trait's own complete cases.
 
 An interaction needs the sums of g and g e with covariates and residuals, two products of the block; rows whose sums
-float32 cannot hold, rows past genome-wide significance and rows with HC3 are done from the calls in float64.
+float32 cannot hold, rows past genome-wide significance and REGENIE's rows with HC3 are done from the calls in float64.
 """
 
 from dataclasses import dataclass, replace
@@ -17,9 +17,19 @@ from genassoc.methods.base import BlockResult
 from genassoc.methods.change import adjusted_for_baseline, of_change
 from genassoc.methods.columns import SQUARE, ThinMatrix, minor_counts
 from genassoc.methods.genotypic import neg_log_10_p_f2
-from genassoc.methods.interaction import Terms, as_rows, contrast_estimates, for_tests, terms_of, tests_of, too_few
+from genassoc.methods.interaction import (
+    Terms,
+    as_rows,
+    contrast_estimates,
+    fewest_carriers,
+    for_tests,
+    terms_of,
+    tests_of,
+    too_few,
+)
 from genassoc.methods.linear_interaction_dense import fit_afresh
 from genassoc.methods.linear_null import NullModel, null_notes, own_nulls
+from genassoc.methods.residual_law import withhold_heavy
 from genassoc.methods.rows import chunks
 from genassoc.methods.sums import GenotypeSums, genotype_sums, minor_is_ref
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array, packed_bytes
@@ -27,7 +37,7 @@ from genassoc.stats.tails import neg_log_10_p_t, t_quantile_975
 
 CODES: tuple[str | None, ...] = (
     None, "collinear", "n_too_small", "covariate_collinear", "perfect_fit", "no_residual_variance", "monomorphic",
-    "constant_genotype", "too_few_carriers", "leverage_of_one",
+    "constant_genotype", "too_few_carriers", "leverage_of_one", "heavy_tails",
 )  # fmt: skip
 METHODS: tuple[str | None, ...] = (None, "t", "f", "t_hc3", "f_hc3")
 GENOME_WIDE = 7.3  # rows past 5e-8 are computed in float64
@@ -42,13 +52,15 @@ _FLOATS = (
 class Choices:
     """What is done, every default resolved; see `genassoc.methods.linear.Linear`.
 
-    ``robust_above`` is the minor allele count above which variances are HC3's: -1 for all rows, infinity for none.
+    ``robust_above`` is the minor allele count above which variances are HC3's: REGENIE's, or infinity for none. ``check_tails``: rows
+    whose carriers are too few for the tails of the residuals have no estimate.
     """
 
     impute: bool
     min_mac: float
     robust_above: float
     gate: bool
+    check_tails: bool = False
 
 
 @dataclass(frozen=True)
@@ -219,7 +231,12 @@ def _of_pattern(task: _Task) -> list[tuple[int, dict[str, Array]]]:
     codes[(found.status == kernel.N_TOO_SMALL) & ~unusable[:, None]] = CODES.index("n_too_small")
     codes[(found.status == kernel.LEVERAGE) & ~unusable[:, None]] = CODES.index("leverage_of_one")
     _fit_ill_rows(task, robust, found, codes, unusable)
-    return [(t, _rows(task, own, t, found, codes[:, t], robust)) for t in range(T)]
+    rows = [_rows(task, own, t, found, codes[:, t], robust) for t in range(T)]
+    if choices.check_tails:
+        carriers = fewest_carriers(task.block, task.pattern.terms)
+        for t in range(T):
+            withhold_heavy(rows[t], null.laws[t], carriers, CODES.index("heavy_tails"))
+    return list(enumerate(rows))
 
 
 def _without_estimate(task: _Task, own: GenotypeSums) -> tuple[BoolArray, Array]:

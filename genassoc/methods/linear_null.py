@@ -9,6 +9,7 @@ from genassoc.kernels.counts import mask_words
 from genassoc.kernels.linear_rows import factor_lanes
 from genassoc.kernels.vector import DOUBLES
 from genassoc.methods.columns import ThinMatrix
+from genassoc.methods.residual_law import ResidualLaw
 from genassoc.shapes import BoolArray, Float64Array, Int64Array, UInt64Array, packed_bytes
 from genassoc.stats.linalg import orthonormal_basis
 
@@ -45,6 +46,8 @@ class NullModel:
         Q'Q over these samples.
     dropped : tuple of int
         Columns of the design that are combinations of others among these samples.
+    laws : tuple of ResidualLaw or None
+        Of each trait's residuals.
     """
 
     traits: Int64Array
@@ -57,6 +60,7 @@ class NullModel:
     rss: Float64Array
     gram: Float64Array
     dropped: tuple[int, ...]
+    laws: tuple[ResidualLaw | None, ...]
 
 
 @dataclass(frozen=True)
@@ -267,7 +271,9 @@ def _fit_null(
             rss[j] = n
             scale[j] *= unit
     mask = mask_words(columns, samples.Q.shape[0])
-    return NullModel(traits, n, columns, mask, samples.Q, R, scale, rss, gram, samples.dropped)
+    X = design.X[observed]
+    laws = tuple(ResidualLaw.of(np.ascontiguousarray(R[columns, j]), X, Q, gram) for j in range(traits.size))
+    return NullModel(traits, n, columns, mask, samples.Q, R, scale, rss, gram, samples.dropped, laws)
 
 
 def group_of(nulls: list[NullModel], columns: Int64Array, basis: Float64Array) -> NullGroup:

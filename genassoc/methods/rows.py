@@ -36,6 +36,7 @@ CODES: tuple[str | None, ...] = (
     "too_few_events",
     "no_carrier_events",
     "few_events",
+    "heavy_tails",
 )
 CHUNK_BYTES = 2**24  # decoded calls held at once
 

@@ -4,7 +4,7 @@ A weighted model estimates what the model would be in the population that the sa
 1983, doi:10.2307/1402588); what varies is who was sampled, so the variance is a sandwich whatever the outcome.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,8 +22,9 @@ from genassoc.methods.base import BlockResult
 from genassoc.methods.case_columns import case_columns
 from genassoc.methods.change import adjusted_for_baseline, of_change
 from genassoc.methods.information import EventSizes, sum_missing
-from genassoc.methods.interaction import RefitState, Terms, for_tests
+from genassoc.methods.interaction import RefitState, Terms, fewest_carriers, for_tests
 from genassoc.methods.linear_null import normal_scores
+from genassoc.methods.residual_law import Names, ResidualLaw, Sample, correct_rows, law_notes, withhold_heavy
 from genassoc.methods.rows import CODES, METHODS, unusable
 from genassoc.methods.sandwich_pairs import (
     PairFits,
@@ -57,6 +58,7 @@ _FAILED = {
     pairs.NO_VARIANCE: "no_variance",
 }
 _FAMILIES = {"quantitative": glm.GAUSSIAN, "binary": glm.BINOMIAL, "count": glm.POISSON}
+_NAMES = Names(METHODS.index("spa"), CODES.index("heavy_tails"))
 EVERY_ROW_IS_FITTED = (
     "sampling weights: every row is fitted and has a Wald test; the score test and its corrections are not done"
 )
@@ -89,6 +91,8 @@ class NullWeighted:
         What the events weigh, of every side of the outcome (cases first); of a quantity none.
     mean : float64 array (n,)
         The null's, of an outcome that has events.
+    law : ResidualLaw or None
+        Of the residuals of a quantity whose samples weigh alike.
     """
 
     traits: Int64Array
@@ -106,6 +110,7 @@ class NullWeighted:
     failure: str | None
     sizes: Float64Array
     mean: Float64Array
+    law: ResidualLaw | None = None
 
 
 @dataclass(frozen=True)
@@ -156,6 +161,10 @@ def prepare(model: Any, cohort: Any) -> WeightedState | RefitState:
         values = np.ones(design.complete.size) if weights is None else weights.values
         ranks = getattr(model, "rank_normalise", False)
         null, kept = fit_null(design, trait, observed, values, exposure, columns, width, ranks)
+        if weights is None and model.outcome == "quantitative" and null.failure is None:
+            null = replace(null, law=ResidualLaw.of(null.y, design.X[observed], null.Q, np.eye(null.n_covariates)))
+            if model.interaction is None:
+                notes += law_notes(name, null.law, tuple(design.covariates))
         nulls.append(null)
         notes += _notes(design, trait, null, kept)
         if weights is not None:
@@ -296,8 +305,13 @@ def _of_trait(model: Any, min_mac: float, null: NullWeighted, block: Block, flip
     reasons = [*unusable(own, null.n_covariates, min_mac), (own.n <= null.n_covariates + 1, "n_too_small")]
     few = EventSizes.of(null.sizes, null.columns, block.n_samples).few(own, model.imputes, LEAST_OF_SANDWICH)
     columns = tested_rows(test, null, own, reasons, few, block, flipped)
-    for name in ("beta", "standard_error", "ci_lower", "ci_upper"):
-        columns[name] = columns[name] * null.scale
+    if null.law is not None and power == 1:
+        columns["standard_error_model"] = columns["standard_error"].copy()
+        sample = Sample(null.columns, null.Q, np.eye(null.n_covariates), null.y, null.law, model.imputes)
+        correct_rows(columns, sample, own, block, flipped, _NAMES, robust=True)
+    for name in ("beta", "standard_error", "standard_error_model", "ci_lower", "ci_upper"):
+        if name in columns:
+            columns[name] = columns[name] * null.scale
     if model.outcome == "binary":
         columns |= _by_case(model, null, own, block)
     if model.outcome == "count":
@@ -351,6 +365,7 @@ def _pairs_of_trait(
     test = PairTest(method, joint, student=power == 1 or linear, hotelling=power == 1, failed=_FAILED)
     few = few_in_parts(null.sizes, terms, null.columns, own, model.imputes, block)
     columns = fitted_rows(test, fit, null, terms, own, min_mac, few, block, flipped)
+    withhold_heavy(columns, null.law if power == 1 else None, fewest_carriers(block, terms), _NAMES.heavy_tails)
     for name in ("beta", "standard_error", "ci_lower", "ci_upper"):
         columns[name] = columns[name] * null.scale
     columns |= shared_counts(own, null.n, model.imputes, K)

@@ -20,6 +20,7 @@ from genassoc.stats.dense import (
     penalty_of,
 )
 from genassoc.stats.dense_likelihoods import Binary
+from genassoc.stats.dense_sandwich import SandwichFit, satterthwaite
 
 _LN10 = float(np.log(10.0))
 _LEAST_SLACK = 1e-8  # 1 - h below which a sample fits itself: its residual is rounding
@@ -89,26 +90,41 @@ def _f_of_two(F: float, df: float) -> float:
     return float(0.5 * df * np.log1p(2.0 * F / df) / _LN10)
 
 
-def robust_least_squares(y: Float64Array, X: Float64Array, G: Float64Array) -> DenseFit:
-    """Least squares with HC3: the t test of one column of G (n, k), or the F test of two; X holds the intercept."""
+def robust_least_squares(y: Float64Array, X: Float64Array, G: Float64Array, few: bool = True) -> SandwichFit:
+    """Least squares with HC3: the t test of one column of G (n, k), or the F test of two; X holds the intercept.
+
+    With ``few`` degrees of freedom are those that the squares of few carriers leave: Satterthwaite's, of two columns Hotelling's
+    (Pustejovsky & Tipton 2018, doi:10.1080/07350015.2016.1247004); else n less the columns, as REGENIE has them.
+    """
     D = np.column_stack([X, G])
     scale = np.sqrt((D**2).sum(axis=0))
     U, s, Vt = np.linalg.svd(D / np.where(scale > 0, scale, 1.0), full_matrices=False)
     kept = s > 1e-10 * s[0]
     if int(kept.sum()) != independent(X).shape[1] + G.shape[1]:
         raise NotFittedError("what is tested is a combination of the covariates")
-    df = y.size - int(kept.sum())
+    df = float(y.size - int(kept.sum()))
     if df < 1:
         raise NotFittedError("too few samples")
     U, back = U[:, kept], (Vt[kept].T / s[kept]) / np.where(scale > 0, scale, 1.0)[:, None]
-    influence = _influence(U @ back.T, y - U @ (U.T @ y), (U**2).sum(axis=1), G.shape[1])
+    leverage, rows = (U**2).sum(axis=1), U @ back.T
+    influence = _influence(rows, y - U @ (U.T @ y), leverage, G.shape[1])
     covariance = influence.T @ influence
     theta = (back @ (U.T @ y))[-G.shape[1] :]
+    # Under one variance the square of a residual is expected to be 1 - h of it.
+    expected = _influence(rows, np.sqrt(1.0 - leverage), leverage, G.shape[1])
     if G.shape[1] == 2:
-        F = float(theta @ np.linalg.solve(covariance, theta)) / 2.0
-        return DenseFit(np.nan, np.nan, _f_of_two(F, float(df)), np.nan)
+        statistic = float(theta @ np.linalg.solve(covariance, theta))
+        if not few:
+            return SandwichFit(np.nan, np.nan, _f_of_two(statistic / 2.0, df), np.nan, df)
+        # In the metric of their sum the expectations are rank one: tr(A)^2 + tr(A A) = 2 |a|^4.
+        whole = np.linalg.cholesky(expected.T @ expected)
+        lengths = (np.linalg.solve(whole, expected.T) ** 2).sum(axis=0)
+        eta = min(3.0 / float((lengths**2).sum()) - 2.0, df)
+        left = max(1.0, eta - 1.0)
+        return SandwichFit(np.nan, np.nan, _f_of_two(statistic / 2.0 * left / (left + 1.0), left), np.nan, left)
     error = float(np.sqrt(covariance[0, 0]))
-    return DenseFit(float(theta[0]), error, neg_log_10_p_student(float(theta[0]) / error, float(df)), error)
+    df = min(df, satterthwaite(expected[:, 0] ** 2)) if few else df
+    return SandwichFit(float(theta[0]), error, neg_log_10_p_student(float(theta[0]) / error, df), error, df)
 
 
 def robust_wald_test(model: Binary, k: int) -> DenseFit:
