@@ -162,10 +162,13 @@ def _refine(task: _Task, weak: BoolArray) -> None:
 
 
 def _no_dosage(task: _Task) -> BoolArray:
-    """PLINK 2: no case, or no control, has anything but 0 of what is tested, of ALT."""
+    """PLINK 2: cases, or controls, are without either allele (or state) of what is tested; the same whichever is ALT."""
     own, cases = task.own, task.cases
     tested = np.where(task.flipped, 2 * own.n - own.sum_g, own.sum_g)
-    return np.asarray((cases.coded == 0) | (tested - cases.coded == 0) | (cases.n == 0))
+    absent = np.zeros(own.n.size, np.bool_)
+    for n, coded in ((cases.n, cases.coded), (own.n - cases.n, tested - cases.coded)):
+        absent |= (coded == 0) | (coded == 2 * n)
+    return absent
 
 
 def _correct(task: _Task) -> None:
