@@ -18,6 +18,20 @@ in the data, and given n1 alone it would need the trait of every non-carrier. So
 conditional mean, which without covariates is exactly the score's. Conditioning on n1 and not on all of X'y leaves
 T the larger variance, ``g'Wg - (1'Wg)^2 / 1'W`` against V: where covariates matter, p errs upwards.
 
+Outcomes with the same T
+------------------------
+T of a rare disease takes two or three values, so that p would too, and a test at any level would spend a small part of it. Given T the
+carriers' covariates still order the outcomes: those whose cases had less of a chance, ``R = sum c s`` small, s the carriers' log odds
+in `LEVELS` steps, are the farther. T comes first, so that more carriers among the cases never has the larger p; R decides among
+equal T only. Any order fixed before the trait is seen gives a p that holds its level; this one asks nothing new of the data. Without
+covariates, or with more than `MOST_TIED` minor alleles among the cases, all outcomes of one T are tied.
+
+The interval
+------------
+Under an odds ratio e^b of each allele the law of T is tilted by e^(bT), and the law of R given T is what it was. The interval holds the b
+whose two-sided p, of the same order around the mean under b, is above 5 %: it is without 0 exactly where p is below 5 %, but for
+gaps, which it covers. Where all minor alleles are in cases, or none is, one end is infinite.
+
 How it is cheap
 ---------------
 T is a + 2 b, of a heterozygous and b homozygous carriers in cases; the law of a and of b, each a
@@ -42,6 +56,14 @@ EXACT_FOUND = 0
 EXACT_NOT_COUNTS = 1  # a carrier has not one or two minor alleles, or no carrier is given
 EXACT_OFF_TABLE = 2  # more carriers, or farther from the table's number of cases, than the table is made for
 
+EXACT_P, EXACT_MID_P, EXACT_LOWER, EXACT_UPPER = 0, 1, 2, 3  # columns of what is found of a row
+LEVELS = 16  # of the carriers' log odds, where outcomes with the same T are put in order
+MOST_TIED = 20  # minor alleles among the cases: from there on T alone has values enough
+_ALIKE = 1e-9  # log odds apart by less are the same
+_OFF_EDGES = 0.4142
+_SCAN, _HALVES = 32, 30  # steps inwards to an interval's end, then halves of the last: to 1e-9 of it
+_FARTHEST = 64.0  # of log odds
+_REACH = 12  # times as many alleles as are observed or expected: under no b of a 95 % interval are as many likely
 _TIE = 1.0 - 1e-9  # T - E[T] is known to 1e-12; distances that differ by less are the same distance
 # A sum of terms whose sizes add to S is known to 1e-15 S or so: above this share of S it has ten digits.
 _ENOUGH = 1e-5
@@ -245,8 +267,11 @@ def log_poisson_binomial(g: Float64Array, mu: Float64Array, count: float, log_pm
 
 
 @jit
-def two_sided(log_law: Float64Array, observed: int) -> tuple[float, float]:
-    """-ln p and -ln mid-p of T = observed under a law of T = 0, 1, ..., given as logs, not necessarily normed."""
+def two_sided(log_law: Float64Array, observed: int, share: float) -> tuple[float, float]:
+    """-ln p and -ln mid-p of T = observed, by distance from the mean, under a law of T = 0, 1, ... given as logs, normed or not.
+
+    ``share`` of the outcomes with T as observed are at least as far as the observed one; with another T at the same distance, all.
+    """
     log_total = -math.inf
     for T in range(log_law.size):
         log_total = log_sum(log_total, log_law[T])
@@ -254,28 +279,173 @@ def two_sided(log_law: Float64Array, observed: int) -> tuple[float, float]:
     for T in range(log_law.size):
         centre += T * math.exp(log_law[T] - log_total)
     distance = abs(observed - centre)
-    beyond = -math.inf
-    tied = -math.inf
+    beyond, opposite, own = -math.inf, -math.inf, log_law[observed]
     for T in range(log_law.size):
         away = abs(T - centre)
-        if T == observed or (away >= _TIE * distance and distance >= _TIE * away):
-            tied = log_sum(tied, log_law[T])
+        if T == observed:
+            continue
+        if away >= _TIE * distance and distance >= _TIE * away:
+            opposite = log_law[T]
         elif away > distance:
             beyond = log_sum(beyond, log_law[T])
-    neg_log_p = log_total - log_sum(beyond, tied)
-    return max(neg_log_p, 0.0), log_total - log_sum(beyond, tied - math.log(2.0))
+    mid = log_sum(beyond, log_sum(own, opposite) - math.log(2.0))
+    whole = log_sum(log_sum(beyond, opposite), own + math.log(share))
+    return max(log_total - whole, 0.0), log_total - mid
 
 
 @jit
-def exact_rare_neg_log_p(
+def _tilted_p(log_law: Float64Array, observed: int, share: float, b: float, weight: Float64Array) -> tuple[float, float]:
+    """p as of `two_sided` under the law tilted by e^(bT), and its mean; ``weight`` is room for the law."""
+    largest = -math.inf
+    for T in range(log_law.size):
+        weight[T] = log_law[T] + b * T
+        largest = max(largest, weight[T])
+    total = centre = 0.0
+    for T in range(log_law.size):
+        weight[T] = math.exp(weight[T] - largest)
+        total += weight[T]
+        centre += T * weight[T]
+    centre /= total
+    distance, far = abs(observed - centre), share * weight[observed]
+    for T in range(log_law.size):
+        if T != observed and abs(T - centre) >= _TIE * distance:
+            far += weight[T]
+    return far / total, centre
+
+
+@jit
+def interval(log_law: Float64Array, observed: int, share: float, ends: Float64Array) -> None:
+    """The least and the largest b whose two-sided p under the law tilted by e^(bT) is above 5 %, into ``ends`` (2,).
+
+    Infinite where T is as small, or as large, as it can be.
+    """
+    first, last = 0, log_law.size - 1
+    while last > 0 and log_law[last] == -math.inf:
+        last -= 1
+    while first < last and log_law[first] == -math.inf:
+        first += 1
+    weight = np.empty(log_law.size)
+    _, centre = _tilted_p(log_law, observed, share, 0.0, weight)
+    # Outcomes that no b near the interval makes likely are left out: T of a thousand alleles costs no more than of some.
+    size = min(last + 1, int(_REACH * (1.0 + max(float(observed), centre))))
+    law = log_law[:size]
+    last = min(last, size - 1)
+    # The b under which about as many are expected as observed: p is near 1 there.
+    aim = min(max(float(observed), first + 0.25), last - 0.25)
+    low, high = -_FARTHEST, _FARTHEST
+    for _ in range(_HALVES):
+        middle = 0.5 * (low + high)
+        if _tilted_p(law, observed, share, middle, weight)[1] < aim:
+            low = middle
+        else:
+            high = middle
+    near = 0.5 * (low + high)
+    for end in range(2):
+        side = 2.0 * end - 1.0
+        ends[end] = side * math.inf
+        if (observed <= first and end == 0) or (observed >= last and end == 1):
+            continue
+        # Far out nothing on the other side of the mean is as far as what is observed, and p falls to 0: double until there.
+        step = 1.0
+        while step < _FARTHEST:
+            p, centre = _tilted_p(law, observed, share, near + side * step, weight)
+            other = 2.0 * centre - observed
+            if p < 0.05 and (other < first if end == 0 else other > last):
+                break
+            step *= 2.0
+        # From there inwards, where p jumps as outcomes on the other side come as near: the first b with p above 5 %.
+        out, inside = step, 0.0
+        for k in range(1, _SCAN + 1):
+            inside = step * (1.0 - k / _SCAN)
+            if _tilted_p(law, observed, share, near + side * inside, weight)[0] >= 0.05:
+                break
+            out = inside
+        for _ in range(_HALVES):
+            middle = 0.5 * (inside + out)
+            if _tilted_p(law, observed, share, near + side * middle, weight)[0] >= 0.05:
+                inside = middle
+            else:
+                out = middle
+        ends[end] = near + side * out
+
+
+@jit
+def _levels(mu: Float64Array, level: Int64Array) -> int:
+    """The carriers' log odds in steps, from 0 (the least likely case), into ``level``; the highest, 0 where they are alike."""
+    low, high = math.inf, -math.inf
+    for i in range(mu.size):
+        odds = math.log(mu[i]) - math.log1p(-mu[i])
+        low, high = min(low, odds), max(high, odds)
+    if not high - low > _ALIKE:
+        level[:] = 0
+        return 0
+    for i in range(mu.size):
+        odds = math.log(mu[i]) - math.log1p(-mu[i])
+        # Off the edges of steps, so that evenly spaced covariates do not lie on them.
+        level[i] = int(math.floor((odds - low) / (high - low) * (LEVELS - 1) + _OFF_EDGES))
+    return LEVELS - 1
+
+
+@jit
+def _tied_laws(g: Float64Array, mu: Float64Array, level: Int64Array, count: float, most: int, law: Float64Array) -> int:
+    """Sums of products of odds over choices of k carriers with this count and R levels, into ``law`` (most + 1, R); how many they are."""
+    law[:, :] = 0.0
+    law[0, 0] = 1.0
+    n = 0
+    for i in range(g.size):
+        if g[i] != count:
+            continue
+        n += 1
+        odds, s = mu[i] / (1.0 - mu[i]), level[i]
+        for k in range(min(n, most), 0, -1):
+            for r in range(law.shape[1] - 1, s - 1, -1):
+                law[k, r] += odds * law[k - 1, r - s]
+    return n
+
+
+@jit
+def tied_share(g: Float64Array, mu: Float64Array, y: Float64Array, log_rest: Float64Array) -> float:
+    """The chance, given T, of cases among the carriers that had no more of a chance than the observed ones."""
+    T = R = 0
+    level = np.empty(g.size, np.int64)
+    top = _levels(mu, level)
+    for i in range(g.size):
+        if y[i] == 1.0:
+            T += int(g[i])
+            R += level[i]
+    if top == 0 or T == 0 or T > MOST_TIED:
+        return 1.0
+    het, hom = np.zeros((T + 1, T * top + 1)), np.zeros((T // 2 + 1, (T // 2) * top + 1))
+    n_het = _tied_laws(g, mu, level, 1.0, T, het)
+    n_hom = _tied_laws(g, mu, level, 2.0, T // 2, hom)
+    reference = log_rest.max()
+    total = within = 0.0
+    for b in range(min(n_hom, T // 2) + 1):
+        a = T - 2 * b
+        if a > n_het or log_rest[a + b] == -math.inf:
+            continue
+        weight = math.exp(log_rest[a + b] - reference)
+        for s in range(b * top + 1):
+            for r in range(a * top + 1):
+                part = weight * hom[b, s] * het[a, r]
+                total += part
+                if r + s <= R:
+                    within += part
+    # 0 / 0 where the odds are too small for a double: no order among them.
+    return min(within / total, 1.0) if within > 0.0 and total < math.inf else 1.0
+
+
+@jit
+def exact_rare_test(
     g: Float64Array,
     mu: Float64Array,
     y: Float64Array,
     mu_missing: Float64Array,
     n_cases: int,
     table: CaseCountTable,
-) -> tuple[float, float, int]:
-    """-ln p and -ln mid-p of one rare variant, by the exact law of its carriers given the number of cases.
+    out: Float64Array,
+) -> int:
+    """One rare variant by the exact law of its carriers given the number of cases: p, mid-p, interval; the status.
 
     Parameters
     ----------
@@ -287,30 +457,32 @@ def exact_rare_neg_log_p(
         Cases among the samples analysed: carriers included, those with missing genotype not.
     table : CaseCountTable
         The trait's; see `genassoc.stats.exact_rare.case_count_table`.
+    out : float64 array (4,)
+        Filled: -ln p and -ln mid-p (which counts outcomes as far as the observed one by half), and the log odds ratios of
+        the minor allele between which the interval lies. NaN unless found.
 
     Returns
     -------
-    neg_log_p, neg_log_midp : float
-        Natural logarithms; mid-p counts outcomes as far as the observed one by half. NaN unless found.
     status : int
         `EXACT_FOUND`, `EXACT_NOT_COUNTS` or `EXACT_OFF_TABLE`.
     """
     m = g.size
     k = mu_missing.size
     observed = 0
+    out[:] = math.nan
     for i in range(m):
         if g[i] != 1.0 and g[i] != 2.0:
-            return math.nan, math.nan, EXACT_NOT_COUNTS
+            return EXACT_NOT_COUNTS
         if y[i] == 1.0:
             observed += int(g[i])
     if m == 0:
-        return math.nan, math.nan, EXACT_NOT_COUNTS
+        return EXACT_NOT_COUNTS
     removed_mu = np.empty(m + k)
     put(removed_mu, 0, mu)
     put(removed_mu, m, mu_missing)
     log_rest = np.empty(m + 1)
     if not log_pmf_of_rest(removed_mu, n_cases, table, log_rest):
-        return math.nan, math.nan, EXACT_OFF_TABLE
+        return EXACT_OFF_TABLE
     log_het = np.empty(m + 1)
     log_hom = np.empty(m + 1)
     n_het = log_poisson_binomial(g, mu, 1.0, log_het)
@@ -320,8 +492,10 @@ def exact_rare_neg_log_p(
         for b in range(n_hom + 1):
             T = a + 2 * b
             log_law[T] = log_sum(log_law[T], log_het[a] + log_hom[b] + log_rest[a + b])
-    neg_log_p, neg_log_midp = two_sided(log_law, observed)
-    return neg_log_p, neg_log_midp, EXACT_FOUND
+    share = tied_share(g, mu, y, log_rest)
+    out[EXACT_P], out[EXACT_MID_P] = two_sided(log_law, observed, share)
+    interval(log_law, observed, share, out[EXACT_LOWER:])
+    return EXACT_FOUND
 
 
 @jit
@@ -336,13 +510,13 @@ def exact_rare_neg_log_p_rows(
     neg_log_midp: Float64Array,
     status: UInt8Array,
 ) -> None:
-    """`exact_rare_neg_log_p` of V variants without missing genotypes, into outputs (V,).
+    """`exact_rare_test` of V variants without missing genotypes, into outputs (V,).
 
     Carriers lie one variant after another in g, mu and y: those of variant v from ``starts[v]`` to
     ``starts[v + 1]`` (V + 1,).
     """
-    none = np.empty(0)
+    none, out = np.empty(0), np.empty(4)
     for v in range(starts.size - 1):
         rows = slice(starts[v], starts[v + 1])
-        found = exact_rare_neg_log_p(g[rows], mu[rows], y[rows], none, n_cases, table)
-        neg_log_p[v], neg_log_midp[v], status[v] = found
+        status[v] = exact_rare_test(g[rows], mu[rows], y[rows], none, n_cases, table, out)
+        neg_log_p[v], neg_log_midp[v] = out[EXACT_P], out[EXACT_MID_P]

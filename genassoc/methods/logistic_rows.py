@@ -1,12 +1,12 @@
 """The rows of one binary trait in one block: score tests from the product, then what some rows need beyond it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from genassoc.data.block import Block
+from genassoc.kernels import exact_rare, logistic_score
 from genassoc.kernels import logistic_rows as kernel
-from genassoc.kernels import logistic_score
 from genassoc.methods.columns import minor_counts
 from genassoc.methods.logistic_dense import analyse_dense
 from genassoc.methods.logistic_null import NullLogistic
@@ -52,6 +52,10 @@ _ASKED = {
 WEAK_DIRECTION = 0.05  # as in kernels/linear.py: below these float32 sums do not hold five digits
 WEAK_SHARE = 0.02
 SPARSE_BELOW_MAC = 50  # REGENIE's sparse penalty
+# Approximate Firth keeps the covariates' coefficients as the null has them. Where the estimate is beyond this log odds ratio and the
+# minor allele is this frequent (copies a sample) in cases or in controls, they move, and the full model is fitted.
+FULL_ABOVE_BETA = 1.0
+FULL_ABOVE_COPIES = 0.1
 
 
 @dataclass(frozen=True)
@@ -68,10 +72,25 @@ class Choices:
 
 @dataclass
 class _Rows(TestedRows):
-    """Rows of a binary trait."""
+    """Rows of a binary trait; ``lower`` and ``upper`` (V,) are intervals of the minor allele, NaN where beta +- 1.96 SE is meant."""
 
     methods = METHODS
     codes = CODES
+
+    lower: Float64Array = field(init=False)
+    upper: Float64Array = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.lower, self.upper = np.full(self.beta.size, np.nan), np.full(self.beta.size, np.nan)
+
+    def bound(self, rows: Int64Array, lower: Float64Array, upper: Float64Array) -> None:
+        """The interval of some rows."""
+        self.lower[rows], self.upper[rows] = lower, upper
+
+    def fail(self, rows: Array, code: str) -> None:
+        """No estimate, and why."""
+        super().fail(rows, code)
+        self.lower[rows] = self.upper[rows] = np.nan
 
 
 @dataclass(frozen=True)
@@ -192,14 +211,31 @@ def _correct(task: _Task) -> None:
     if choices.correction == "spa":
         asked = "score" if choices.like == "regenie" else "firth_approx"
         _one_by_one(task, common, _ask(asked, common), saddlepoint=True)
+        again = common[_moves_covariates(task, common)]
+        _one_by_one(task, again, _ask("firth", again), saddlepoint=True)
     else:
         status = _one_by_one(task, common, _ask(choices.correction, common))
         if choices.correction == "firth_approx":
             # The approximation's likelihood can rise without end where the full model's does not.
-            again = common[status == kernel.NOT_CONVERGED]
+            again = common[(status == kernel.NOT_CONVERGED) | _moves_covariates(task, common)]
             _one_by_one(task, again, _ask("firth", again))
     if rare.any():
         _test_exactly(task, np.flatnonzero(rare))
+
+
+def _moves_covariates(task: _Task, variants: Int64Array) -> BoolArray:
+    """Whose approximate Firth estimate holds the covariates where the full model would not (R,); REGENIE holds them always."""
+    own, cases, rows = task.own, task.cases, task.rows
+    if task.choices.like == "regenie":
+        return np.zeros(variants.size, np.bool_)
+    tested = np.where(task.flipped, 2 * own.n - own.sum_g, own.sum_g)
+    minor_is_tested = tested <= own.n
+    among_cases = np.where(minor_is_tested, cases.coded, 2 * cases.n - cases.coded)
+    among_all = np.where(minor_is_tested, tested, 2 * own.n - tested)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        most = np.fmax(among_cases / cases.n, (among_all - among_cases) / (own.n - cases.n))
+        far = (np.abs(rows.beta) > FULL_ABOVE_BETA) & (most > FULL_ABOVE_COPIES)
+    return np.asarray(far[variants])
 
 
 def _ask(what: str, variants: Int64Array) -> Int64Array:
@@ -212,20 +248,24 @@ def _test_exactly(task: _Task, variants: Int64Array) -> None:
     asked = "firth" if choices.correction == "firth" else "firth_approx"
     status = _one_by_one(task, variants, _ask(asked, variants))
     # With few samples the approximation can fail where the full model does not.
-    again = np.flatnonzero(status != kernel.FINE)
+    again = np.flatnonzero((status != kernel.FINE) | _moves_covariates(task, variants))
     status[again] = _one_by_one(task, variants[again], _ask("firth", again))
     some = variants[status == kernel.FINE]
     for first, last in chunks(some.size, null.n):
         part = some[first:last]
-        neg_log_p, found = np.empty(part.size), np.zeros(part.size, np.bool_)
+        found, done = np.empty((part.size, 4)), np.zeros(part.size, np.bool_)
         G = minor_counts(task.block, task.flipped, part, null.columns)
         # The allele that is rare in this trait's samples may be the cohort's major one.
         common = own.sum_g[part] > own.n[part]
         G[common] = 2.0 - G[common]
         assert null.cases is not None
-        logistic_score.exact_rows(G, null.mu, null.y, null.cases, neg_log_p, found)
-        done = part[found]
-        rows.put_p(done, "exact", neg_log_p[found] / np.log(10.0))
+        logistic_score.exact_rows(G, null.mu, null.y, null.cases, found, done)
+        tested = part[done]
+        rows.put_p(tested, "exact", found[done, exact_rare.EXACT_P] / np.log(10.0))
+        # Of the rarer allele here, which may be the cohort's major one.
+        sign = np.where(common[done], -1.0, 1.0)
+        ends = sign[:, None] * found[done][:, [exact_rare.EXACT_LOWER, exact_rare.EXACT_UPPER]]
+        rows.bound(tested, ends.min(axis=1), ends.max(axis=1))
 
 
 def _one_by_one(task: _Task, variants: Int64Array, asked: Int64Array, saddlepoint: bool = False) -> Int64Array:
@@ -251,6 +291,8 @@ def _one_by_one(task: _Task, variants: Int64Array, asked: Int64Array, saddlepoin
                     found[:, kernel.STATISTIC],
                 )
                 rows.iterations[some[picked]] = found[:, kernel.ITERATIONS].astype(np.int64)
+                if choices.like is None:
+                    rows.bound(some[picked], found[:, kernel.LOWER], found[:, kernel.UPPER])
         if saddlepoint:
             fine = state == kernel.FINE
             rows.put_p(some[fine], "spa", numbers[fine, kernel.SPA_NEG_LOG_P] / np.log(10.0))
@@ -269,14 +311,18 @@ def _finished(task: _Task) -> dict[str, Array]:
     sign = np.where(task.flipped, -1.0, 1.0)
     error = rows.model_error if choices.like == "regenie" else rows.error
     beta = rows.beta * sign
+    lower, upper = beta - Z_975 * error, beta + Z_975 * error
+    own_interval = ~np.isnan(rows.lower)
+    lower[own_interval] = np.where(task.flipped, -rows.upper, rows.lower)[own_interval]
+    upper[own_interval] = np.where(task.flipped, -rows.lower, rows.upper)[own_interval]
     samples = np.full(own.n.size, null.n) if choices.impute else own.n
     n_cases = np.full(own.n.size, null.n_cases) if choices.impute else cases.n
     return {
         "beta": beta,
         "standard_error": error,
         "standard_error_model": rows.model_error,
-        "ci_lower": beta - Z_975 * error,
-        "ci_upper": beta + Z_975 * error,
+        "ci_lower": lower,
+        "ci_upper": upper,
         "statistic": rows.z * sign,
         "neg_log_10_p_value": rows.neg_log_10_p,
         "effect_allele_frequency": own.frequency,
