@@ -288,3 +288,47 @@ def test_size_with_covariates(N, intercept, slope, clustered):
     assert len(rates) > 1150
     upper = rates.mean(axis=0) + 2.33 * rates.std(axis=0) / math.sqrt(len(rates))
     assert (upper <= alphas).all(), f"size {rates.mean(axis=0)}, upper limits {upper}"
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("seen", [0, 1, 3, 6])
+def test_the_interval_holds_the_odds_ratios_that_are_not_refused(seen):
+    rng = np.random.default_rng(21)
+    mu, n1 = _null(rng, 24, 0.3)
+    g, carriers, rest = np.array([1.0, 1, 1, 2, 1]), np.arange(5), np.arange(5, 24)
+    y = (np.array([0, 0, 0, 0, 0]) if seen == 0 else np.isin(np.arange(5), {1: [1], 3: [0, 3], 6: range(5)}[seen])).astype(float)
+    assert g @ y == seen
+    out = np.empty(4)
+    assert exact_rare_test(g, mu[carriers], y, NONE, n1, case_count_table(mu, n1), out) == EXACT_FOUND
+    grid = np.arange(-12, 12, 0.01)
+    kept = grid[[oracle.exact_rare_p(g, mu[carriers], y, mu[rest], n1, b) >= 0.05 for b in grid]]
+    assert out[2] == -np.inf if seen == 0 else abs(out[2] - kept[0]) <= 0.01  # the grid's step
+    assert out[3] == np.inf if seen == 6 else abs(out[3] - kept[-1]) <= 0.01
+
+
+def test_p_is_unimodal_and_holds_its_level_whatever_the_covariates():
+    """Every outcome listed: more carriers among the cases never has the larger p above the mean, and P(p <= p0) <= p0."""
+    rng = np.random.default_rng(22)
+    for prevalence, copies in ((0.02, [1] * 9), (0.3, [1, 2, 1, 1, 2, 1, 1])):
+        mu, n1 = _null(rng, 60, prevalence, spread=1.5)
+        table, g, m = case_count_table(mu, n1), np.array(copies, float), len(copies)
+        case = ((np.arange(2**m)[:, None] >> np.arange(m)) & 1).astype(float)
+        rest = oracle.case_count_law(mu[m:])
+        inside = (case.sum(axis=1) <= n1) & (n1 - case.sum(axis=1) < rest.size)
+        case = case[inside]
+        chance = np.prod(np.where(case == 1, mu[:m], 1 - mu[:m]), axis=1) * rest[(n1 - case.sum(axis=1)).astype(int)]
+        chance /= chance.sum()
+        p = np.exp([-exact(g, mu[:m], c, NONE, n1, table)[0] for c in case])
+        T = case @ g
+        mean = chance @ T
+        for t in np.unique(T)[:-1]:
+            above = np.unique(T)[np.unique(T) > t][0]
+            if t >= mean:
+                assert p[T == above].max() <= p[T == t].min() * (1 + 1e-9)
+            elif above <= mean:
+                assert p[T == t].max() <= p[T == above].min() * (1 + 1e-9)
+        order = np.argsort(p)
+        size = np.cumsum(chance[order])
+        # Outcomes with equal p are refused together: the last of them has the size.
+        last = np.append(np.diff(p[order]) > 1e-12, True)
+        assert (size[last] <= p[order][last] * (1 + 1e-9)).all()

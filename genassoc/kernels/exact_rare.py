@@ -49,6 +49,7 @@ import numpy as np
 
 from genassoc.kernels import jit
 from genassoc.kernels.copies import put
+from genassoc.kernels.exact_law import interval, two_sided
 from genassoc.kernels.saddlepoint import log_sum
 from genassoc.shapes import Float64Array, Int64Array, UInt8Array
 
@@ -61,10 +62,6 @@ LEVELS = 16  # of the carriers' log odds, where outcomes with the same T are put
 MOST_TIED = 20  # minor alleles among the cases: from there on T alone has values enough
 _ALIKE = 1e-9  # log odds apart by less are the same
 _OFF_EDGES = 0.4142
-_SCAN, _HALVES = 32, 30  # steps inwards to an interval's end, then halves of the last: to 1e-9 of it
-_FARTHEST = 64.0  # of log odds
-_REACH = 12  # times as many alleles as are observed or expected: under no b of a 95 % interval are as many likely
-_TIE = 1.0 - 1e-9  # T - E[T] is known to 1e-12; distances that differ by less are the same distance
 # A sum of terms whose sizes add to S is known to 1e-15 S or so: above this share of S it has ten digits.
 _ENOUGH = 1e-5
 # Samples this far from 50 % share one power series, so that a million samples with few cases cost one pass:
@@ -264,109 +261,6 @@ def log_poisson_binomial(g: Float64Array, mu: Float64Array, count: float, log_pm
             log_pmf[0] += control
             n += 1
     return n
-
-
-@jit
-def two_sided(log_law: Float64Array, observed: int, share: float) -> tuple[float, float]:
-    """-ln p and -ln mid-p of T = observed, by distance from the mean, under a law of T = 0, 1, ... given as logs, normed or not.
-
-    ``share`` of the outcomes with T as observed are at least as far as the observed one; with another T at the same distance, all.
-    """
-    log_total = -math.inf
-    for T in range(log_law.size):
-        log_total = log_sum(log_total, log_law[T])
-    centre = 0.0
-    for T in range(log_law.size):
-        centre += T * math.exp(log_law[T] - log_total)
-    distance = abs(observed - centre)
-    beyond, opposite, own = -math.inf, -math.inf, log_law[observed]
-    for T in range(log_law.size):
-        away = abs(T - centre)
-        if T == observed:
-            continue
-        if away >= _TIE * distance and distance >= _TIE * away:
-            opposite = log_law[T]
-        elif away > distance:
-            beyond = log_sum(beyond, log_law[T])
-    mid = log_sum(beyond, log_sum(own, opposite) - math.log(2.0))
-    whole = log_sum(log_sum(beyond, opposite), own + math.log(share))
-    return max(log_total - whole, 0.0), log_total - mid
-
-
-@jit
-def _tilted_p(log_law: Float64Array, observed: int, share: float, b: float, weight: Float64Array) -> tuple[float, float]:
-    """p as of `two_sided` under the law tilted by e^(bT), and its mean; ``weight`` is room for the law."""
-    largest = -math.inf
-    for T in range(log_law.size):
-        weight[T] = log_law[T] + b * T
-        largest = max(largest, weight[T])
-    total = centre = 0.0
-    for T in range(log_law.size):
-        weight[T] = math.exp(weight[T] - largest)
-        total += weight[T]
-        centre += T * weight[T]
-    centre /= total
-    distance, far = abs(observed - centre), share * weight[observed]
-    for T in range(log_law.size):
-        if T != observed and abs(T - centre) >= _TIE * distance:
-            far += weight[T]
-    return far / total, centre
-
-
-@jit
-def interval(log_law: Float64Array, observed: int, share: float, ends: Float64Array) -> None:
-    """The least and the largest b whose two-sided p under the law tilted by e^(bT) is above 5 %, into ``ends`` (2,).
-
-    Infinite where T is as small, or as large, as it can be.
-    """
-    first, last = 0, log_law.size - 1
-    while last > 0 and log_law[last] == -math.inf:
-        last -= 1
-    while first < last and log_law[first] == -math.inf:
-        first += 1
-    weight = np.empty(log_law.size)
-    _, centre = _tilted_p(log_law, observed, share, 0.0, weight)
-    # Outcomes that no b near the interval makes likely are left out: T of a thousand alleles costs no more than of some.
-    size = min(last + 1, int(_REACH * (1.0 + max(float(observed), centre))))
-    law = log_law[:size]
-    last = min(last, size - 1)
-    # The b under which about as many are expected as observed: p is near 1 there.
-    aim = min(max(float(observed), first + 0.25), last - 0.25)
-    low, high = -_FARTHEST, _FARTHEST
-    for _ in range(_HALVES):
-        middle = 0.5 * (low + high)
-        if _tilted_p(law, observed, share, middle, weight)[1] < aim:
-            low = middle
-        else:
-            high = middle
-    near = 0.5 * (low + high)
-    for end in range(2):
-        side = 2.0 * end - 1.0
-        ends[end] = side * math.inf
-        if (observed <= first and end == 0) or (observed >= last and end == 1):
-            continue
-        # Far out nothing on the other side of the mean is as far as what is observed, and p falls to 0: double until there.
-        step = 1.0
-        while step < _FARTHEST:
-            p, centre = _tilted_p(law, observed, share, near + side * step, weight)
-            other = 2.0 * centre - observed
-            if p < 0.05 and (other < first if end == 0 else other > last):
-                break
-            step *= 2.0
-        # From there inwards, where p jumps as outcomes on the other side come as near: the first b with p above 5 %.
-        out, inside = step, 0.0
-        for k in range(1, _SCAN + 1):
-            inside = step * (1.0 - k / _SCAN)
-            if _tilted_p(law, observed, share, near + side * inside, weight)[0] >= 0.05:
-                break
-            out = inside
-        for _ in range(_HALVES):
-            middle = 0.5 * (inside + out)
-            if _tilted_p(law, observed, share, near + side * middle, weight)[0] >= 0.05:
-                inside = middle
-            else:
-                out = middle
-        ends[end] = near + side * out
 
 
 @jit

@@ -10,6 +10,7 @@ import numpy as np
 
 from genassoc.kernels import jit
 from genassoc.kernels.bernoulli import TILE, weigh
+from genassoc.kernels.profile import MAX_ENDS, Z_975, next_end, start_end
 from genassoc.kernels.saddlepoint import SPA_FOUND, saddlepoint_of_row
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
@@ -21,36 +22,6 @@ NO_WEIGHT = 1e-8  # mu (1 - mu) of a sample without information
 MAX_ITERATIONS, MAX_HALVINGS = 80, 12
 MAX_STEP = 2.0  # of any sample's log odds
 STEP_TOLERANCE = 1e-12  # of a step's squared length in standard errors
-# The interval's ends: the root of twice the objective's fall is Z_975 there, to a hundred thousandth of a standard error.
-Z_975 = 1.959963984540054
-END_TOLERANCE = 1e-5
-MAX_ENDS = 60
-WIDEN = 3.0  # at most, from one trial of an end to the next while all fall too little
-
-
-@jit
-def next_end(beta: float, b: float, fall: float, ends: Float64Array) -> float:
-    """The next trial of an interval's end beside the maximum at beta, after b, where twice the objective fell by ``fall``.
-
-    The root of the fall is nearly linear in b: a line through the trials on both sides of Z_975. The end is found where b itself
-    comes back.
-
-    Parameters
-    ----------
-    ends : float64 array (4,)
-        The trial nearest on either side of the end, each with its root: at first ``beta, 0, nan, nan``.
-    """
-    root = math.sqrt(max(fall, 0.0)) if math.isfinite(fall) else np.inf
-    if abs(root - Z_975) < END_TOLERANCE:
-        return b
-    side = 0 if root < Z_975 else 2
-    ends[side], ends[side + 1] = b, root
-    inside, low, outside, high = ends[0], ends[1], ends[2], ends[3]
-    if math.isnan(high):
-        return beta + (b - beta) * min(WIDEN, 1.01 * Z_975 / max(root, 1e-300))
-    # Off both ends, so that neither side stays where it is for long.
-    share = (Z_975 - low) / (high - low) if math.isfinite(high) else 0.5
-    return inside + min(max(share, 0.02), 0.98) * (outside - inside)
 
 
 @jit
@@ -124,7 +95,7 @@ def firth_one(d: Float64Array, y: Float64Array, offset: Float64Array, room: Floa
             if found == 2:
                 return FINE
             b = 2.0 * beta - row[LOWER] if math.isfinite(row[LOWER]) else beta + Z_975 * row[INFORMATION_SE]
-            ends[0], ends[1], ends[2], ends[3] = beta, 0.0, np.nan, np.nan
+            start_end(beta, ends)
             continue
         if iteration >= MAX_ITERATIONS:
             return NOT_CONVERGED
@@ -148,7 +119,7 @@ def firth_one(d: Float64Array, y: Float64Array, offset: Float64Array, room: Floa
             row[STATISTIC] = math.copysign(math.sqrt(max(0.0, 2.0 * (best - at_zero))), beta)
             row[LOWER] = row[UPPER] = np.nan
             found, b = 0, beta - Z_975 * row[INFORMATION_SE]
-            ends[0], ends[1], ends[2], ends[3] = beta, 0.0, np.nan, np.nan
+            start_end(beta, ends)
             continue
         if abs(step) * longest > MAX_STEP:
             step = math.copysign(MAX_STEP / longest, step)

@@ -16,16 +16,14 @@ from genassoc.kernels.logistic_firth import (
     INFORMATION_SE,
     ITERATIONS,
     LOWER,
-    MAX_ENDS,
     MAX_HALVINGS,
     MAX_ITERATIONS,
     MAX_STEP,
     STATISTIC,
     STEP_TOLERANCE,
     UPPER,
-    Z_975,
-    next_end,
 )
+from genassoc.kernels.profile import MAX_ENDS, Z_975, next_end, start_end
 from genassoc.kernels.vector64 import TILE
 from genassoc.shapes import Float64Array
 
@@ -99,7 +97,7 @@ def firth_line(
             if found == 2:
                 return FINE
             b = 2.0 * beta - row[LOWER] if math.isfinite(row[LOWER]) else beta + Z_975 * row[INFORMATION_SE]
-            ends[0], ends[1], ends[2], ends[3] = beta, 0.0, np.nan, np.nan
+            start_end(beta, ends)
             continue
         if iteration >= MAX_ITERATIONS:
             return -1
@@ -122,7 +120,7 @@ def firth_line(
             row[STATISTIC] = math.copysign(math.sqrt(max(0.0, 2.0 * (best - at_zero))), beta)
             row[LOWER] = row[UPPER] = np.nan
             found, b = 0, beta - Z_975 * row[INFORMATION_SE]
-            ends[0], ends[1], ends[2], ends[3] = beta, 0.0, np.nan, np.nan
+            start_end(beta, ends)
             continue
         if abs(step) * longest > MAX_STEP:
             step = math.copysign(MAX_STEP / longest, step)

@@ -10,7 +10,8 @@ import numpy as np
 from genassoc.kernels import jit
 from genassoc.kernels.copies import put
 from genassoc.kernels.logistic import CONVERGED, cholesky, fit, fit_as_r, information, residualise
-from genassoc.kernels.logistic_firth import MAX_ENDS, Z_975, firth_of_carriers, firth_one, next_end
+from genassoc.kernels.logistic_firth import firth_of_carriers, firth_one
+from genassoc.kernels.profile import MAX_ENDS, Z_975, next_end, start_end
 from genassoc.kernels.saddlepoint import SPA_FOUND, saddlepoint_of_row
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
@@ -149,13 +150,13 @@ def _wald_or_lrt(
         stage += 1
         if stage > 2:
             tries, b = 0, row[BETA] + Z_975 * row[INFORMATION_SE]
-            ends[0], ends[1], ends[2], ends[3] = row[BETA], 0.0, np.nan, np.nan
+            start_end(row[BETA], ends)
             continue
         if stage == 2:
             gain = max(0.0, 2.0 * (best - objective))
             row[STATISTIC] = math.copysign(math.sqrt(gain), row[BETA])
             b = row[BETA] - Z_975 * row[INFORMATION_SE]
-            ends[0], ends[1], ends[2], ends[3] = row[BETA], 0.0, np.nan, np.nan
+            start_end(row[BETA], ends)
             continue
         best = objective
         put(at_best, 0, beta)

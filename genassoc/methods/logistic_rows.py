@@ -1,6 +1,6 @@
 """The rows of one binary trait in one block: score tests from the product, then what some rows need beyond it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,7 +14,6 @@ from genassoc.methods.rows import chunks, unusable
 from genassoc.methods.sums import AlleleCounts, GenotypeSums, allele_counts, frequency, genotype_sums
 from genassoc.methods.tested_rows import EXACT_BELOW_EXPECTED, EXACT_BELOW_MAC, TestedRows, one_step_is_enough
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
-from genassoc.stats.tails import Z_975
 
 METHODS: tuple[str | None, ...] = (
     None, "score", "score_approx", "wald", "lrt", "firth", "firth_approx", "spa", "exact",
@@ -72,25 +71,10 @@ class Choices:
 
 @dataclass
 class _Rows(TestedRows):
-    """Rows of a binary trait; ``lower`` and ``upper`` (V,) are intervals of the minor allele, NaN where beta +- 1.96 SE is meant."""
+    """Rows of a binary trait."""
 
     methods = METHODS
     codes = CODES
-
-    lower: Float64Array = field(init=False)
-    upper: Float64Array = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.lower, self.upper = np.full(self.beta.size, np.nan), np.full(self.beta.size, np.nan)
-
-    def bound(self, rows: Int64Array, lower: Float64Array, upper: Float64Array) -> None:
-        """The interval of some rows."""
-        self.lower[rows], self.upper[rows] = lower, upper
-
-    def fail(self, rows: Array, code: str) -> None:
-        """No estimate, and why."""
-        super().fail(rows, code)
-        self.lower[rows] = self.upper[rows] = np.nan
 
 
 @dataclass(frozen=True)
@@ -311,18 +295,13 @@ def _finished(task: _Task) -> dict[str, Array]:
     sign = np.where(task.flipped, -1.0, 1.0)
     error = rows.model_error if choices.like == "regenie" else rows.error
     beta = rows.beta * sign
-    lower, upper = beta - Z_975 * error, beta + Z_975 * error
-    own_interval = ~np.isnan(rows.lower)
-    lower[own_interval] = np.where(task.flipped, -rows.upper, rows.lower)[own_interval]
-    upper[own_interval] = np.where(task.flipped, -rows.lower, rows.upper)[own_interval]
     samples = np.full(own.n.size, null.n) if choices.impute else own.n
     n_cases = np.full(own.n.size, null.n_cases) if choices.impute else cases.n
     return {
         "beta": beta,
         "standard_error": error,
         "standard_error_model": rows.model_error,
-        "ci_lower": lower,
-        "ci_upper": upper,
+        **rows.interval(error, task.flipped),
         "statistic": rows.z * sign,
         "neg_log_10_p_value": rows.neg_log_10_p,
         "effect_allele_frequency": own.frequency,
