@@ -59,6 +59,7 @@ EXACT_OFF_TABLE = 2  # more carriers, or farther from the table's number of case
 
 EXACT_P, EXACT_MID_P, EXACT_LOWER, EXACT_UPPER = 0, 1, 2, 3  # columns of what is found of a row
 LEVELS = 16  # of the carriers' log odds, where outcomes with the same T are put in order
+MOST_CASES = 64  # among the carriers, as the law is kept: where 16 are expected and 48 seen, 65 have 1e-8 of the chance of 48
 MOST_TIED = 20  # minor alleles among the cases: from there on T alone has values enough
 _ALIKE = 1e-9  # log odds apart by less are the same
 _OFF_EDGES = 0.4142
@@ -248,15 +249,16 @@ def log_pmf_of_rest(removed_mu: Float64Array, n_cases: int, table: CaseCountTabl
 
 @jit
 def log_poisson_binomial(g: Float64Array, mu: Float64Array, count: float, log_pmf: Float64Array) -> int:
-    """ln of the law of the cases among those with this minor allele count, into ``log_pmf``; how many they are."""
+    """ln of the law of the cases among those with this minor allele count, as far as ``log_pmf`` goes; how many they are."""
     n = 0
     log_pmf[0] = 0.0
     for i in range(g.size):
         if g[i] == count:
             case = math.log(mu[i])
             control = math.log1p(-mu[i])
-            log_pmf[n + 1] = log_pmf[n] + case
-            for k in range(n, 0, -1):
+            if n + 1 < log_pmf.size:
+                log_pmf[n + 1] = log_pmf[n] + case
+            for k in range(min(n, log_pmf.size - 1), 0, -1):
                 log_pmf[k] = log_sum(log_pmf[k] + control, log_pmf[k - 1] + case)
             log_pmf[0] += control
             n += 1
@@ -374,16 +376,18 @@ def exact_rare_test(
     removed_mu = np.empty(m + k)
     put(removed_mu, 0, mu)
     put(removed_mu, m, mu_missing)
-    log_rest = np.empty(m + 1)
+    # Of many carriers the law is kept as far as it matters: more cases among them have no chance beside those kept.
+    size = m if 4 * mu.sum() > MOST_CASES or 4 * y.sum() > 3 * MOST_CASES else min(m, MOST_CASES)
+    log_rest = np.empty(size + 1)
     if not log_pmf_of_rest(removed_mu, n_cases, table, log_rest):
         return EXACT_OFF_TABLE
-    log_het = np.empty(m + 1)
-    log_hom = np.empty(m + 1)
-    n_het = log_poisson_binomial(g, mu, 1.0, log_het)
-    n_hom = log_poisson_binomial(g, mu, 2.0, log_hom)
+    log_het = np.empty(size + 1)
+    log_hom = np.empty(size + 1)
+    n_het = min(log_poisson_binomial(g, mu, 1.0, log_het), size)
+    n_hom = min(log_poisson_binomial(g, mu, 2.0, log_hom), size)
     log_law = np.full(n_het + 2 * n_hom + 1, -math.inf)
     for a in range(n_het + 1):
-        for b in range(n_hom + 1):
+        for b in range(min(n_hom, size - a) + 1):
             T = a + 2 * b
             log_law[T] = log_sum(log_law[T], log_het[a] + log_hom[b] + log_rest[a + b])
     share = tied_share(g, mu, y, log_rest)

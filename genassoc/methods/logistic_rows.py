@@ -55,6 +55,9 @@ SPARSE_BELOW_MAC = 50  # REGENIE's sparse penalty
 # minor allele is this frequent (copies a sample) in cases or in controls, they move, and the full model is fitted.
 FULL_ABOVE_BETA = 1.0
 FULL_ABOVE_COPIES = 0.1
+# A row whose corrected p would be below ``correct_below`` has a score p below this many times that, by the minor alleles expected in the
+# smaller group from which it holds: so are under 1e-4 of rows on the wrong side (docs/calibration.md).
+MARGINS = ((50.0, 1.1), (10.0, 1.2), (EXACT_BELOW_EXPECTED, 1.8), (0.0, 6.0))
 
 
 @dataclass(frozen=True)
@@ -158,7 +161,7 @@ def _refine(task: _Task, weak: BoolArray) -> None:
         enough = one_step_is_enough(own, null.n, null.n_cases, task.cases.n)
         refit = np.flatnonzero(usable & (weak | ~enough))
     if choices.correct_below > 0 and not choices.impute:
-        below = rows.neg_log_10_p >= -np.log10(choices.correct_below)
+        below = rows.neg_log_10_p >= -np.log10(_trigger(task))
         refit = np.union1d(refit, np.flatnonzero(usable & below & (own.n < null.n)))
     _one_by_one(task, refit, np.full(refit.size, kernel.SCORE))
     _correct(task)
@@ -184,13 +187,12 @@ def _correct(task: _Task) -> None:
     below = np.zeros(usable.size, dtype=bool)
     if choices.correct_below > 0:
         with np.errstate(invalid="ignore"):
-            below = estimated & (rows.neg_log_10_p >= -np.log10(choices.correct_below))
+            below = estimated & (rows.neg_log_10_p >= -np.log10(_trigger(task)))
         below |= usable & (rows.code == CODES.index("not_converged"))
     rare = np.zeros(usable.size, dtype=bool)
     if choices.like is None and null.cases is not None and not choices.impute:
-        smaller = min(null.n_cases, null.n - null.n_cases) / null.n
         rare = estimated & (own.tested_mac < EXACT_BELOW_MAC)
-        rare |= below & (own.tested_mac * smaller < EXACT_BELOW_EXPECTED)
+        rare |= below & (_expected(task) < EXACT_BELOW_EXPECTED)
     common = np.flatnonzero(below & ~rare)
     if choices.correction == "spa":
         asked = "score" if choices.like == "regenie" else "firth_approx"
@@ -205,6 +207,23 @@ def _correct(task: _Task) -> None:
             _one_by_one(task, again, _ask("firth", again))
     if rare.any():
         _test_exactly(task, np.flatnonzero(rare))
+
+
+def _expected(task: _Task) -> Float64Array:
+    """Minor alleles expected in the smaller group (V,)."""
+    null = task.null
+    return np.asarray(task.own.tested_mac * (min(null.n_cases, null.n - null.n_cases) / max(null.n, 1)))
+
+
+def _trigger(task: _Task) -> Float64Array:
+    """p of the first test below which a row is corrected (V,): wider where events or carriers are few; as it is said under ``like``."""
+    p = np.full(task.own.n.size, task.choices.correct_below)
+    if task.choices.like is None:
+        expected = _expected(task)
+        few = [expected >= least for least, _ in MARGINS]
+        p *= np.select(few, [factor for _, factor in MARGINS], MARGINS[-1][1])
+        p[task.own.tested_mac < EXACT_BELOW_MAC] = task.choices.correct_below * MARGINS[-1][1]
+    return np.minimum(p, 1.0)
 
 
 def _moves_covariates(task: _Task, variants: Int64Array) -> BoolArray:
