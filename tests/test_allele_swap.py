@@ -43,7 +43,11 @@ def data():
         }
     )
     swapped = np.where(codes == 3, 3, 2 - codes.astype(int)).astype(np.uint8)
-    return [ga.Cohort.align(MemoryStore(part, table["IID"].to_list()), table) for part in (codes, swapped)], codes, swapped
+    return (
+        [ga.Cohort.align(MemoryStore(part, table["IID"].to_list()), table) for part in (codes, swapped)],
+        codes,
+        swapped,
+    )
 
 
 def run(model, cohort, codes):
@@ -53,7 +57,9 @@ def run(model, cohort, codes):
     columns = {name: np.asarray(values) for name, values in result.columns.items()}
     for name, words in result.categories.items():
         columns[name] = np.array(words, dtype=object)[columns[name]]
-    return {test: {name: values[:, j] for name, values in columns.items()} for j, test in enumerate(result.labels["test"])}
+    return {
+        test: {name: values[:, j] for name, values in columns.items()} for j, test in enumerate(result.labels["test"])
+    }
 
 
 def models(**choices):
@@ -76,7 +82,10 @@ ADDITIVE = {
     **{f"logistic {test}": ga.Logistic("y", ["x"], test=test) for test in ("wald", "lrt")},
     "logistic uncorrected": ga.Logistic("y", ["x"], correction=None),
     "logistic wald uncorrected": ga.Logistic("y", ["x"], test="wald", correction=None),
-    **{f"logistic all {c}": ga.Logistic("y", ["x"], correction=c, correct_below=1.0) for c in ("firth_approx", "firth", "spa")},
+    **{
+        f"logistic all {c}": ga.Logistic("y", ["x"], correction=c, correct_below=1.0)
+        for c in ("firth_approx", "firth", "spa")
+    },
     "logistic matched": ga.Logistic("y", ["x"], matched="set"),
     "cox spa": ga.Cox("T", "E", ["x"], correction="spa", correct_below=1.0),
     "cox wald": ga.Cox("T", "E", ["x"], test="wald"),

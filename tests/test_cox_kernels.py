@@ -143,7 +143,9 @@ def row_of(what, X, g, sets, times=None, trend=False):
     cross = (sums.expected * own[:, 0] - means)[:, None]
     numbers, state, dropped = np.empty((1, cox_rows.N_NUMBERS)), np.zeros(1, np.int64), np.zeros(1, np.bool_)
     K, n = sets.ends.size, len(g)
-    times = Times(np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(K, np.int64), 1, False) if times is None else times
+    times = (
+        Times(np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(K, np.int64), 1, False) if times is None else times
+    )
     cox_rows.analyse_rows(
         g[None], np.array([what]), np.array([trend]), Q, sets, start, cross, L, times, False, numbers, state, dropped
     )
@@ -182,7 +184,7 @@ def test_trend_is_the_score_test_of_the_larger_model(late, strata, efron):
 @pytest.mark.parametrize("by_rank", [False, True])
 @pytest.mark.parametrize("late, strata, efron", SHAPES[:3])
 def test_clock_is_kaplan_meier_before_each_time_or_rank_among_all(late, strata, efron, by_rank):
-    _, _, time, event, entry, stratum, sets, _, times = small(11, late, strata, efron)
+    _, _, time, event, entry, _, sets, _, times = small(11, late, strata, efron)
     entry = np.full(N, -np.inf) if entry is None else entry
     distinct = np.unique(time)
     kept = Times(

@@ -13,8 +13,8 @@ from genassoc.kernels.exact_rare import (
     EXACT_NOT_COUNTS,
     EXACT_OFF_TABLE,
     centred_characteristic_function,
-    exact_rare_test,
     exact_rare_neg_log_p_rows,
+    exact_rare_test,
     log_pmf_of_rest,
 )
 from genassoc.stats.exact_rare import case_count_table
@@ -296,7 +296,9 @@ def test_the_interval_holds_the_odds_ratios_that_are_not_refused(seen):
     rng = np.random.default_rng(21)
     mu, n1 = _null(rng, 24, 0.3)
     g, carriers, rest = np.array([1.0, 1, 1, 2, 1]), np.arange(5), np.arange(5, 24)
-    y = (np.array([0, 0, 0, 0, 0]) if seen == 0 else np.isin(np.arange(5), {1: [1], 3: [0, 3], 6: range(5)}[seen])).astype(float)
+    y = (
+        np.array([0, 0, 0, 0, 0]) if seen == 0 else np.isin(np.arange(5), {1: [1], 3: [0, 3], 6: range(5)}[seen])
+    ).astype(float)
     assert g @ y == seen
     out = np.empty(4)
     assert exact_rare_test(g, mu[carriers], y, NONE, n1, case_count_table(mu, n1), out) == EXACT_FOUND
@@ -324,9 +326,9 @@ def test_p_is_unimodal_and_holds_its_level_whatever_the_covariates():
         for t in np.unique(T)[:-1]:
             above = np.unique(T)[np.unique(T) > t][0]
             if t >= mean:
-                assert p[T == above].max() <= p[T == t].min() * (1 + 1e-9)
+                assert p[above == T].max() <= p[t == T].min() * (1 + 1e-9)
             elif above <= mean:
-                assert p[T == t].max() <= p[T == above].min() * (1 + 1e-9)
+                assert p[t == T].max() <= p[above == T].min() * (1 + 1e-9)
         order = np.argsort(p)
         size = np.cumsum(chance[order])
         # Outcomes with equal p are refused together: the last of them has the size.

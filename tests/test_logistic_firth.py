@@ -148,7 +148,7 @@ def ends_by_root(fall, beta, error):
 @pytest.mark.parametrize("separated", [False, True])
 def test_intervals_are_where_the_penalised_profile_has_fallen(separated):
     n = 18
-    X, y, g = trait(n, n)
+    _, y, g = trait(n, n)
     if separated:
         y = np.where(g > 0, 1.0, np.arange(n) % 2)
     offset, d = 0.4 * np.cos(np.arange(n)), g - 0.6

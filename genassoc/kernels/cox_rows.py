@@ -225,9 +225,7 @@ def _firth_approx(
     while stage < (4 if bounded else 2):
         if stage > 1:
             beta[0] = b
-        status, objective, iterations = fit(
-            rest, offset, sets, True, False, 1 if stage == 1 else 0, beta, sums, L
-        )
+        status, objective, iterations = fit(rest, offset, sets, True, False, 1 if stage == 1 else 0, beta, sums, L)
         if stage > 1:
             after = next_end(numbers[BETA], b, 2.0 * (best - objective) if status == CONVERGED else np.inf, ends)
             tries += 1

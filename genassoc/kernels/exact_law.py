@@ -55,7 +55,9 @@ def two_sided(log_law: Float64Array, observed: int, share: float) -> tuple[float
 
 
 @jit
-def _tilted_p(log_law: Float64Array, observed: int, share: float, b: float, weight: Float64Array) -> tuple[float, float]:
+def _tilted_p(
+    log_law: Float64Array, observed: int, share: float, b: float, weight: Float64Array
+) -> tuple[float, float]:
     """p as of `two_sided` under the law tilted by e^(bT), and its mean; ``weight`` is room for the law."""
     largest = -math.inf
     for T in range(log_law.size):

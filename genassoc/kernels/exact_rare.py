@@ -59,7 +59,9 @@ EXACT_OFF_TABLE = 2  # more carriers, or farther from the table's number of case
 
 EXACT_P, EXACT_MID_P, EXACT_LOWER, EXACT_UPPER = 0, 1, 2, 3  # columns of what is found of a row
 LEVELS = 16  # of the carriers' log odds, where outcomes with the same T are put in order
-MOST_CASES = 64  # among the carriers, as the law is kept: where 16 are expected and 48 seen, 65 have 1e-8 of the chance of 48
+MOST_CASES = (
+    64  # among the carriers, as the law is kept: where 16 are expected and 48 seen, 65 have 1e-8 of the chance of 48
+)
 MOST_TIED = 20  # minor alleles among the cases: from there on T alone has values enough
 _ALIKE = 1e-9  # log odds apart by less are the same
 _OFF_EDGES = 0.4142
@@ -278,7 +280,7 @@ def _levels(mu: Float64Array, level: Int64Array) -> int:
     for i in range(mu.size):
         odds = math.log(mu[i]) - math.log1p(-mu[i])
         # Off the edges of steps, so that evenly spaced covariates do not lie on them.
-        level[i] = int(math.floor((odds - low) / (high - low) * (LEVELS - 1) + _OFF_EDGES))
+        level[i] = math.floor((odds - low) / (high - low) * (LEVELS - 1) + _OFF_EDGES)
     return LEVELS - 1
 
 

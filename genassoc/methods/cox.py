@@ -217,7 +217,9 @@ class Cox(InteractionChoices, GenotypeChoices):
         if self.interaction is not None:
             return cox_interaction.prepare(self, cohort)
         columns, width = np.asarray(cohort.block_columns), int(cohort.block_width)
-        return prepare(self.design(cohort.phenotypes, cohort.rows), columns, width, self.ties == "efron", self.ph_time == "rank")
+        return prepare(
+            self.design(cohort.phenotypes, cohort.rows), columns, width, self.ties == "efron", self.ph_time == "rank"
+        )
 
     @by_genetic_model
     def block(self, state: Any, block: Block) -> BlockResult:

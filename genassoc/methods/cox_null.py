@@ -8,8 +8,8 @@ import numpy as np
 from genassoc.kernels import cox as kernel
 from genassoc.kernels import logistic as newton
 from genassoc.kernels.counts import mask_words
-from genassoc.kernels.cox_screen import times_means
 from genassoc.kernels.cox_clock import Times
+from genassoc.kernels.cox_screen import times_means
 from genassoc.kernels.cox_sums import RiskSets, RiskSums, risk_sums, suffix_sums
 from genassoc.methods.columns import SQUARE, ThinMatrix
 from genassoc.shapes import BoolArray, Float64Array, Int64Array, UInt64Array, packed_bytes

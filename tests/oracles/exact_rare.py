@@ -39,7 +39,11 @@ def levels(mu, steps=16, off_edges=0.4142, alike=1e-9):
     """The carriers' log odds in steps; no order where they are alike."""
     odds = np.log(mu) - np.log1p(-np.asarray(mu))
     spread = odds.max() - odds.min()
-    return np.floor((odds - odds.min()) / spread * (steps - 1) + off_edges).astype(int) if spread > alike else np.zeros(len(mu), int)
+    return (
+        np.floor((odds - odds.min()) / spread * (steps - 1) + off_edges).astype(int)
+        if spread > alike
+        else np.zeros(len(mu), int)
+    )
 
 
 def outcomes(g, mu, mu_rest, n_cases, b=0.0, most=20):
@@ -50,7 +54,7 @@ def outcomes(g, mu, mu_rest, n_cases, b=0.0, most=20):
         others = n_cases - sum(c)
         if 0 <= others < rest.size:
             T = int(sum(count for count, case in zip(g, c) if case))
-            R = int(sum(s for s, case in zip(level, c) if case)) if T <= most else 0
+            R = int(sum(s for s, case in zip(level, c) if case)) if most >= T else 0
             weight = math.prod(m if case else 1 - m for m, case in zip(mu, c)) * rest[others] * math.exp(b * T)
             law[T, R] = law.get((T, R), 0.0) + weight
     total = math.fsum(law.values())
@@ -65,7 +69,7 @@ def exact_rare_p(g, mu, y, mu_rest, n_cases, b=0.0):
     R_seen = int(sum(s for s, case in zip(levels(mu), y) if case)) if T_seen <= 20 else 0
     distance = abs(T_seen - centre)
     return math.fsum(
-        p for (T, R), p in law.items() if (abs(T - centre) >= distance * (1 - 1e-9) if T != T_seen else R <= R_seen)
+        p for (T, R), p in law.items() if (abs(T - centre) >= distance * (1 - 1e-9) if T_seen != T else R_seen >= R)
     )
 
 
