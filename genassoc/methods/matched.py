@@ -281,8 +281,8 @@ def _one_by_one(task: _Task, variants: Int64Array, test: str, keep: bool) -> Int
         if test == "exact":
             for column in (status.BETA, status.STATISTIC):
                 numbers[common, column] *= -1.0
-            ends = [kernel.LOWER, kernel.UPPER]
-            numbers[np.ix_(common, ends)] = -numbers[np.ix_(common, ends[::-1])]
+            lower, upper = numbers[common, kernel.LOWER].copy(), numbers[common, kernel.UPPER].copy()
+            numbers[common, kernel.LOWER], numbers[common, kernel.UPPER] = -upper, -lower
         done = _put(rows, some, numbers, found, test)
         rows.code[some[dropped & (found == status.FINE)]] = CODES.index("covariate_collinear")
         for failed, code in _FAILED.items():
