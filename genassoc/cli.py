@@ -216,6 +216,7 @@ def assoc(
     strata: Annotated[str | None, typer.Option(help="Cox: NAME[,NAME...], baseline hazards of their own.")] = None,
     cause: Annotated[str | None, typer.Option(help="Cox: the event's code; others are censored.")] = None,
     ties: Annotated[str | None, typer.Option(help="Cox: efron | breslow.")] = None,
+    ph_time: Annotated[str | None, typer.Option(help="Cox: proportional hazards tested on km | rank of time.")] = None,
     covar: Annotated[str | None, typer.Option(help="NAME[,NAME...], ranges as PC1:PC10, or a formula with ~.")] = None,
     sample_id: Annotated[str | None, typer.Option(help="Column of sample ids.")] = None,
     sex: Annotated[str | None, typer.Option(help="Column of sex: 1 / 2 or M / F.")] = None,
@@ -270,6 +271,7 @@ def assoc(
     choices: dict[str, Any] = {
         "kind": model, "missing": missing, "min_mac": min_mac, "test": test, "rank_normalise": rank_normalise or None,
         "correction": correction, "correct_below": correct_below, "like": like, "entry": entry, "cause": cause, "ties": ties,
+        "ph_time": ph_time,
         "genetic_model": genetic_model, "male_x_dosage": x_model, "exposure": exposure,
         "interaction": interaction, "variance": variance, "weights": weights, "matched": matched,
     }  # fmt: skip
