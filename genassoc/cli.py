@@ -255,6 +255,7 @@ def assoc(
     strata: Annotated[str | None, typer.Option(help="Cox: NAME[,NAME...], baseline hazards of their own.")] = None,
     cause: Annotated[str | None, typer.Option(help="Cox: the event's code; others are censored.")] = None,
     ties: Annotated[str | None, typer.Option(help="Cox: efron | breslow.")] = None,
+    ph_time: Annotated[str | None, typer.Option(help="Cox: proportional hazards tested on km | rank of time.")] = None,
     covar: Annotated[str | None, typer.Option(help="NAME[,NAME...], ranges as PC1:PC10, or a formula with ~.")] = None,
     covar_file: Annotated[
         list[Path] | None, typer.Option(help="A table whose columns join the phenotypes', as PCs; may be repeated.")
@@ -326,6 +327,7 @@ def assoc(
     choices: dict[str, Any] = {
         "kind": model, "missing": missing, "min_mac": min_mac, "test": test, "rank_normalise": rank_normalise or None,
         "correction": correction, "correct_below": correct_below, "like": like, "entry": entry, "cause": cause, "ties": ties,
+        "ph_time": ph_time,
         "genetic_model": genetic_model, "male_x_dosage": x_model, "exposure": exposure,
         "interaction": interaction, "variance": variance, "weights": weights, "matched": matched,
         "case_value": cli_values.case_values(case_value),

@@ -92,7 +92,7 @@ TWINS = {
     "logistic_refit.refit_rows": "logistic.analyse_rows",
     "logistic_series.series_rows": "logistic.analyse_rows",
     "logistic_score.score_with_missing": "logistic.score_with_missing",
-    "logistic_score.exact_rows": "exact_rare.exact_rare_neg_log_p",
+    "logistic_score.exact_rows": "exact_rare.exact_rare_test",
     "ordinal_score.score_with_missing": "ordinal.score_with_missing",
     "cox_sums.risk_sums": "cox.partial_likelihood",  # room for sums that are matrices there
     "cox_sums.suffix_sums": "cox.terms",

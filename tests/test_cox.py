@@ -276,7 +276,7 @@ def test_rare_rows_below_005_are_exact():
     A = oracle.terms(time, event)
     p = oracle.partial_likelihood(x, oracle.newton(x, event, A), event, A)[3]
     law = oracle.exact_neg_log_p(codes[0], p)
-    below = sum(chance for chance in law.values() if chance <= law[3] * (1 + 1e-7))
+    below = oracle.two_sided(law, 3)
     assert rows["neg_log_10_p_value"][0, 0] == pytest.approx(-np.log10(below), rel=1e-5)
 
 
@@ -294,6 +294,46 @@ def test_trend_finds_an_effect_that_fades():
     rows = run(Cox(("T", "T2"), ("E", "E2"), ["x"]), g[None].astype(np.uint8), both)
     assert rows["ph_neg_log_10_p_value"][0, 0] > 10 and rows["ph_neg_log_10_p_value"][0, 1] < 3
     assert np.all(rows["neg_log_10_p_value"] > 10)
+
+
+# library(survival)  # 3.5
+# i <- 0:79
+# d <- data.frame(time = 1 + (37 * i) %% 23, event = as.integer((7 * i) %% 5 > 1), g = pmin(2, (i * i) %% 3 + (i %% 7 == 0)),
+#                 x = ((13 * i) %% 17) / 17, stratum = i %% 2, entry = (i %% 4) / 4)
+# for (e in list(d, d[i %% 20 != 3, ])) for (how in c("km", "rank")) for (f in c(Surv(time, event) ~ x + g,
+#     Surv(entry, time, event) ~ x + g + strata(stratum))) print(cox.zph(coxph(f, e), how)$table["g", "chisq"], digits = 12)
+COX_ZPH = {
+    ("km", False, False): 0.368032491576, ("km", False, True): 0.338032438912,
+    ("rank", False, False): 0.266639330486, ("rank", False, True): 0.240901888677,
+    ("km", True, False): 0.278493757901, ("km", True, True): 0.186971742994,
+    ("rank", True, False): 0.173205967058, ("rank", True, True): 0.103748707554,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how, missing, strata", list(COX_ZPH))
+def test_proportional_hazards_as_cox_zph_on_the_rows_own_samples(how, missing, strata):
+    i = np.arange(80)
+    g = np.minimum(2, (i * i) % 3 + (i % 7 == 0)).astype(np.uint8)
+    table = pl.DataFrame(
+        {"IID": [f"s{k}" for k in i], "T": 1.0 + (37 * i) % 23, "E": ((7 * i) % 5 > 1).astype(int), "x": (13 * i) % 17 / 17,
+         "arm": i % 2, "entry": (i % 4) / 4}
+    )  # fmt: skip
+    codes = np.where(missing & (i % 20 == 3), 3, g).astype(np.uint8)[None]
+    more = {"strata": "arm", "entry": "entry"} if strata else {}
+    # Wald rows: the test is at the maximum, as R's.
+    rows = run(Cox("T", "E", ["x"], test="wald", correct_below=1.0, ph_time=how, **more), codes, table)
+    expected = -np.log10(chi2.sf(COX_ZPH[how, missing, strata], 1))
+    # twelve digits of R at its own last step of Newton
+    assert rows["ph_neg_log_10_p_value"][0, 0] == pytest.approx(expected, rel=1e-5)
+
+
+def test_no_test_of_proportional_hazards_with_under_ten_carriers_having_the_event():
+    codes, table = drawn(n=400, V=2)
+    codes[:] = 0
+    having = np.flatnonzero(table["E"].to_numpy() == 1)
+    codes[0, having[:9]] = codes[1, having[:10]] = 1
+    rows = run(Cox("T", "E", ["x"], correct_below=1.0, correction="firth"), codes, table)
+    assert np.isnan(rows["ph_neg_log_10_p_value"][0, 0]) and np.isfinite(rows["ph_neg_log_10_p_value"][1, 0])
 
 
 BAD = [
@@ -446,5 +486,5 @@ def test_exact_p_is_never_above_one():
         sets = risk_sets(rng.exponential(size=n), event, entry, np.zeros(n, np.int64))[0]
         g = np.zeros(n)
         g[rng.integers(n)] = 1.0
-        found = exact_neg_log_p(g, sets, np.exp(rng.standard_normal(n)))
+        found = exact_neg_log_p(g, sets, np.exp(rng.standard_normal(n)), np.empty(2))
         assert np.isnan(found) or found >= 0.0

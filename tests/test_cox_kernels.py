@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from oracles import cox as oracle
 
-from genassoc.kernels import cox, cox_rows, cox_screen, cox_sums, cox_tails
+from genassoc.kernels import cox, cox_clock, cox_rows, cox_screen, cox_sums, cox_tails
+from genassoc.kernels.cox_clock import Times
 from genassoc.kernels.logistic import CONVERGED, NOT_CONVERGED, SINGULAR
 from genassoc.methods.cox_null import risk_sets
 
@@ -131,7 +132,7 @@ def test_times_means_and_screen(late, strata, efron):
             assert most[0] == pytest.approx(exact, rel=1e-6)
 
 
-def row_of(what, X, g, sets, clock=None, trend=False):
+def row_of(what, X, g, sets, times=None, trend=False):
     Q = np.column_stack([np.full(N, N**-0.5), (X - X.mean(axis=0)) / np.linalg.norm(X - X.mean(axis=0))])
     own = np.ascontiguousarray(Q[:, 1:])
     status, _, _, start, L = fitted(own, sets)
@@ -141,9 +142,12 @@ def row_of(what, X, g, sets, clock=None, trend=False):
     cox_screen.times_means(np.ascontiguousarray(own[:, 0]), sets, sums, means)
     cross = (sums.expected * own[:, 0] - means)[:, None]
     numbers, state, dropped = np.empty((1, cox_rows.N_NUMBERS)), np.zeros(1, np.int64), np.zeros(1, np.bool_)
-    clock = np.zeros(sets.ends.size) if clock is None else clock
+    K, n = sets.ends.size, len(g)
+    times = (
+        Times(np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(K, np.int64), 1, False) if times is None else times
+    )
     cox_rows.analyse_rows(
-        g[None], np.array([what]), np.array([trend]), Q, sets, start, cross, L, clock, False, numbers, state, dropped
+        g[None], np.array([what]), np.array([trend]), Q, sets, start, cross, L, times, False, numbers, state, dropped
     )
     return numbers[0], state[0], bool(dropped[0])
 
@@ -177,15 +181,39 @@ def test_trend_is_the_score_test_of_the_larger_model(late, strata, efron):
     assert chi2 == pytest.approx(expected, rel=1e-8)
 
 
+@pytest.mark.parametrize("by_rank", [False, True])
+@pytest.mark.parametrize("late, strata, efron", SHAPES[:3])
+def test_clock_is_kaplan_meier_before_each_time_or_rank_among_all(late, strata, efron, by_rank):
+    _, _, time, event, entry, _, sets, _, times = small(11, late, strata, efron)
+    entry = np.full(N, -np.inf) if entry is None else entry
+    distinct = np.unique(time)
+    kept = Times(
+        np.searchsorted(distinct, time), np.searchsorted(distinct, entry, side="right"),
+        np.searchsorted(distinct, times), distinct.size, by_rank,
+    )  # fmt: skip
+    who = np.array([i for i in range(N) if i not in (3, 8)])
+    found = np.empty(times.size)
+    cox_clock.clock_of(kept, who, sets.event[who], found)
+    # `small` leaves the samples in the order of the risk sets' samples: time, event and entry are theirs
+    value = oracle.clock(time[who], event[who], entry[who], by_rank)
+    expected = np.array([value(t) for t in times]) - np.mean([value(t) for t in time[who][event[who] == 1]])
+    np.testing.assert_allclose(found, expected, atol=1e-12)  # sums of two dozen terms
+
+
 @pytest.mark.parametrize("late, strata, efron", SHAPES)
 def test_exact_law(late, strata, efron):
     X, g, _, event, _, _, sets, A, _ = small(9, late, strata, efron)
     beta = np.array([0.5])
     _, _, _, sums = likelihood(X, beta, sets)
     law = oracle.exact_neg_log_p(g, oracle.partial_likelihood(X, beta, event, A)[3])
-    seen = law[event @ g]
-    p = sum(chance for chance in law.values() if chance <= seen * (1 + 1e-7))
-    assert cox_tails.exact_neg_log_p(g, sets, sums.w) == pytest.approx(-np.log(p), rel=1e-9, abs=1e-9)
+    ends = np.empty(2)
+    expected = oracle.two_sided(law, event @ g)
+    assert cox_tails.exact_neg_log_p(g, sets, sums.w, ends) == pytest.approx(-np.log(expected), rel=1e-9, abs=1e-9)
+    grid = np.arange(-10, 10, 0.01)
+    kept = grid[[oracle.two_sided({T: p * np.exp(b * T) for T, p in law.items()}, event @ g) >= 0.05 for b in grid]]
+    for end, most, expected in zip(ends, (-np.inf, np.inf), kept[[0, -1]]):
+        # the grid's step; the law ends beyond all carriers, and so may the interval
+        assert abs(end - expected) <= 0.01 or (end == most and abs(expected) > 9.9)
 
 
 @pytest.mark.parametrize("z", [0.3, 2.5, -4.0])

@@ -13,13 +13,20 @@ from genassoc.kernels.exact_rare import (
     EXACT_NOT_COUNTS,
     EXACT_OFF_TABLE,
     centred_characteristic_function,
-    exact_rare_neg_log_p,
     exact_rare_neg_log_p_rows,
+    exact_rare_test,
     log_pmf_of_rest,
 )
 from genassoc.stats.exact_rare import case_count_table
 
 NONE = np.empty(0)
+
+
+def exact(*arguments):
+    """-ln p, -ln mid-p and status of one variant."""
+    out = np.full(4, np.nan)
+    status = exact_rare_test(*arguments, out)
+    return float(out[0]), float(out[1]), status
 
 
 def _null(rng, N, prevalence, spread=1.0):
@@ -82,8 +89,8 @@ def test_every_outcome_of_the_carriers(prevalence):
             y = np.array([(bits >> i) & 1 for i in range(len(g))])
             if not n1 - rest.size <= y.sum() <= n1:
                 continue
-            expected = oracle.exact_rare_neg_log_p(g, mu[carriers], y, rest, n1)
-            ours = exact_rare_neg_log_p(np.array(g, float), mu[carriers], y.astype(float), NONE, n1, table)
+            expected = oracle.exact_rare_test(g, mu[carriers], y, rest, n1)
+            ours = exact(np.array(g, float), mu[carriers], y.astype(float), NONE, n1, table)
             assert ours[2] == EXACT_FOUND
             # the law of the rest is right to 1e-11 of each number
             assert ours[:2] == pytest.approx(expected, rel=1e-11, abs=1e-11)
@@ -97,8 +104,8 @@ def test_nine_carriers_of_different_risk():
     for _ in range(5):
         carriers = rng.choice(800, 9, replace=False)
         y = (rng.random(9) < 0.4).astype(float)
-        expected = oracle.exact_rare_neg_log_p(g, mu[carriers], y, np.delete(mu, carriers), n1)
-        ours = exact_rare_neg_log_p(g, mu[carriers], y, NONE, n1, table)
+        expected = oracle.exact_rare_test(g, mu[carriers], y, np.delete(mu, carriers), n1)
+        ours = exact(g, mu[carriers], y, NONE, n1, table)
         # the law of the rest is right to 1e-11 of each number
         assert ours[:2] == pytest.approx(expected, rel=1e-11, abs=1e-11)
 
@@ -108,7 +115,7 @@ def _without_covariates(N, n1, m, max_carriers=20):
     table = case_count_table(np.full(N, n1 / N), n1, max_carriers)
     law = stats.hypergeom(N, n1, m).pmf(np.arange(m + 1))
     mu, g = np.full(m, n1 / N), np.ones(m)
-    found = [exact_rare_neg_log_p(g, mu, (np.arange(m) < T).astype(float), NONE, n1, table) for T in range(m + 1)]
+    found = [exact(g, mu, (np.arange(m) < T).astype(float), NONE, n1, table) for T in range(m + 1)]
     assert all(status == EXACT_FOUND for _, _, status in found)
     return np.array([neg_log_p for neg_log_p, _, _ in found]), law
 
@@ -156,7 +163,7 @@ def test_tails_past_underflow():
     # 100 carriers, all of them cases, of 100 cases among 100,000 samples: 1 in C(100,000, 100), 1e-342
     N, m = 100_000, 100
     table = case_count_table(np.full(N, m / N), m, max_carriers=m)
-    found = exact_rare_neg_log_p(np.ones(m), np.full(m, m / N), np.ones(m), NONE, m, table)
+    found = exact(np.ones(m), np.full(m, m / N), np.ones(m), NONE, m, table)
     expected = gammaln(N + 1) - gammaln(m + 1) - gammaln(N - m + 1)
     assert found[2] == EXACT_FOUND
     assert found[0] / math.log(10) > 340
@@ -168,10 +175,10 @@ def test_the_intercept_drops_out_and_labels_may_swap():
     rng = np.random.default_rng(13)
     mu, n1 = _null(rng, 40, 0.2)
     g, y = np.array([1.0, 2.0, 1.0, 1.0]), np.array([1.0, 1.0, 0.0, 0.0])
-    first = exact_rare_neg_log_p(g, mu[:4], y, NONE, n1, case_count_table(mu, n1))
+    first = exact(g, mu[:4], y, NONE, n1, case_count_table(mu, n1))
     shifted = expit(np.log(mu / (1 - mu)) + 0.7)
-    second = exact_rare_neg_log_p(g, shifted[:4], y, NONE, n1, case_count_table(shifted, n1))
-    swapped = exact_rare_neg_log_p(g, 1 - mu[:4], 1 - y, NONE, 40 - n1, case_count_table(1 - mu, 40 - n1))
+    second = exact(g, shifted[:4], y, NONE, n1, case_count_table(shifted, n1))
+    swapped = exact(g, 1 - mu[:4], 1 - y, NONE, 40 - n1, case_count_table(1 - mu, 40 - n1))
     # the same number by other tilts and other sums
     assert second[:2] == pytest.approx(first[:2], rel=1e-10)
     assert swapped[:2] == pytest.approx(first[:2], rel=1e-10)
@@ -184,8 +191,8 @@ def test_samples_with_missing_genotype_are_taken_out():
     g, y = np.array([1.0, 1.0, 2.0]), np.array([1.0, 1.0, 0.0])
     whole = case_count_table(mu, n1)
     # five samples are missing, two of them cases
-    taken_out = exact_rare_neg_log_p(g, mu[:3], y, mu[35:], n1 - 2, whole)
-    without = exact_rare_neg_log_p(g, mu[:3], y, NONE, n1 - 2, case_count_table(mu[:35], n1 - 2))
+    taken_out = exact(g, mu[:3], y, mu[35:], n1 - 2, whole)
+    without = exact(g, mu[:3], y, NONE, n1 - 2, case_count_table(mu[:35], n1 - 2))
     assert taken_out[2] == without[2] == EXACT_FOUND
     assert taken_out[:2] == pytest.approx(without[:2], rel=1e-10)
 
@@ -202,7 +209,7 @@ def test_rows_are_the_same_bits_as_one_at_a_time():
     exact_rare_neg_log_p_rows(starts, g, mu[carriers], y, n1, table, p, midp, status)
     for v in range(3):
         rows = slice(starts[v], starts[v + 1])
-        one = exact_rare_neg_log_p(g[rows], mu[carriers][rows], y[rows], NONE, n1, table)
+        one = exact(g[rows], mu[carriers][rows], y[rows], NONE, n1, table)
         assert one == (p[v], midp[v], status[v])
 
 
@@ -211,7 +218,7 @@ def test_what_cannot_be_tested_is_a_code():
     mu = np.full(12, 0.25)
     table = case_count_table(mu, 3)
     for g in (np.array([1.0, 0.5]), np.array([0.0]), np.empty(0)):
-        found = exact_rare_neg_log_p(g, mu[: g.size], np.ones(g.size), NONE, 3, table)
+        found = exact(g, mu[: g.size], np.ones(g.size), NONE, 3, table)
         assert math.isnan(found[0])
         assert math.isnan(found[1])
         assert found[2] == EXACT_NOT_COUNTS
@@ -220,7 +227,7 @@ def test_what_cannot_be_tested_is_a_code():
 def test_a_table_that_does_not_reach_says_so():
     # 400 cases of 4,000 and a table for 5 carriers: 150 carriers, all cases, lie 8 standard deviations away
     table = case_count_table(np.full(4000, 0.1), 400, max_carriers=5)
-    found = exact_rare_neg_log_p(np.ones(150), np.full(150, 0.1), np.ones(150), NONE, 400, table)
+    found = exact(np.ones(150), np.full(150, 0.1), np.ones(150), NONE, 400, table)
     assert math.isnan(found[0])
     assert found[2] == EXACT_OFF_TABLE
 
@@ -281,3 +288,49 @@ def test_size_with_covariates(N, intercept, slope, clustered):
     assert len(rates) > 1150
     upper = rates.mean(axis=0) + 2.33 * rates.std(axis=0) / math.sqrt(len(rates))
     assert (upper <= alphas).all(), f"size {rates.mean(axis=0)}, upper limits {upper}"
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("seen", [0, 1, 3, 6])
+def test_the_interval_holds_the_odds_ratios_that_are_not_refused(seen):
+    rng = np.random.default_rng(21)
+    mu, n1 = _null(rng, 24, 0.3)
+    g, carriers, rest = np.array([1.0, 1, 1, 2, 1]), np.arange(5), np.arange(5, 24)
+    y = (
+        np.array([0, 0, 0, 0, 0]) if seen == 0 else np.isin(np.arange(5), {1: [1], 3: [0, 3], 6: range(5)}[seen])
+    ).astype(float)
+    assert g @ y == seen
+    out = np.empty(4)
+    assert exact_rare_test(g, mu[carriers], y, NONE, n1, case_count_table(mu, n1), out) == EXACT_FOUND
+    grid = np.arange(-12, 12, 0.01)
+    kept = grid[[oracle.exact_rare_p(g, mu[carriers], y, mu[rest], n1, b) >= 0.05 for b in grid]]
+    assert out[2] == -np.inf if seen == 0 else abs(out[2] - kept[0]) <= 0.01  # the grid's step
+    assert out[3] == np.inf if seen == 6 else abs(out[3] - kept[-1]) <= 0.01
+
+
+def test_p_is_unimodal_and_holds_its_level_whatever_the_covariates():
+    """Every outcome listed: more carriers among the cases never has the larger p above the mean, and P(p <= p0) <= p0."""
+    rng = np.random.default_rng(22)
+    for prevalence, copies in ((0.02, [1] * 9), (0.3, [1, 2, 1, 1, 2, 1, 1])):
+        mu, n1 = _null(rng, 60, prevalence, spread=1.5)
+        table, g, m = case_count_table(mu, n1), np.array(copies, float), len(copies)
+        case = ((np.arange(2**m)[:, None] >> np.arange(m)) & 1).astype(float)
+        rest = oracle.case_count_law(mu[m:])
+        inside = (case.sum(axis=1) <= n1) & (n1 - case.sum(axis=1) < rest.size)
+        case = case[inside]
+        chance = np.prod(np.where(case == 1, mu[:m], 1 - mu[:m]), axis=1) * rest[(n1 - case.sum(axis=1)).astype(int)]
+        chance /= chance.sum()
+        p = np.exp([-exact(g, mu[:m], c, NONE, n1, table)[0] for c in case])
+        T = case @ g
+        mean = chance @ T
+        for t in np.unique(T)[:-1]:
+            above = np.unique(T)[np.unique(T) > t][0]
+            if t >= mean:
+                assert p[above == T].max() <= p[t == T].min() * (1 + 1e-9)
+            elif above <= mean:
+                assert p[t == T].max() <= p[above == T].min() * (1 + 1e-9)
+        order = np.argsort(p)
+        size = np.cumsum(chance[order])
+        # Outcomes with equal p are refused together: the last of them has the size.
+        last = np.append(np.diff(p[order]) > 1e-12, True)
+        assert (size[last] <= p[order][last] * (1 + 1e-9)).all()

@@ -148,14 +148,45 @@ def test_agrees_with_statsmodels():
 def test_firth(correction):
     codes, y, X = data(7, n=120, V=8, missing=0.01, prevalence=0.15)
     result = run(Logistic("y", correction=correction, correct_below=1.0, min_mac=0), codes, y, X)
-    twin = oracle.firth if correction == "firth" else oracle.firth_approx
-    for v, method in enumerate(methods_of(result)):
-        assert method == correction
+    methods = methods_of(result)
+    # The approximation gives way to the full model where the covariates would move.
+    assert correction in methods and set(methods) <= {correction, "firth"}
+    for v, method in enumerate(methods):
+        twin = oracle.firth if method == "firth" else oracle.firth_approx
         beta, ratio = twin(*complete(codes, y, X, v))
         np.testing.assert_allclose(result["beta"][v, 0], beta, rtol=1e-4, atol=OPTIMISER)
         np.testing.assert_allclose(result["statistic"][v, 0] ** 2, ratio, rtol=1e-4, atol=OPTIMISER)
         expected = -np.log10(chi2.sf(ratio, 1))
         np.testing.assert_allclose(result["neg_log_10_p_value"][v, 0], expected, rtol=1e-3, atol=OPTIMISER)
+
+
+def test_complete_separation_has_the_full_model_s_estimate():
+    """Approximate Firth, the covariates held where the null has them, has beta 22 to 140 where the full model has 5 to 11."""
+    codes, y, X = data(7, n=300, V=3, missing=0.0, prevalence=0.15)
+    codes[0] = 2 * y[:, 0]
+    codes[1] = y[:, 0]
+    codes[2] = 1 - y[:, 0]
+    for correction in ("firth_approx", "spa"):
+        result = run(Logistic("y", correction=correction), codes, y, X)
+        for v in range(3):
+            beta, _ = oracle.firth(*complete(codes, y, X, v))
+            np.testing.assert_allclose(result["beta"][v, 0], beta, rtol=1e-3, atol=OPTIMISER)
+            assert result["ci_lower"][v, 0] < result["beta"][v, 0] < result["ci_upper"][v, 0]
+    held = run(Logistic("y", like="regenie"), codes, y, X)  # REGENIE's number is REGENIE's
+    assert set(methods_of(held)) == {"firth_approx"}
+
+
+def test_intervals_leave_out_0_where_p_is_below_005():
+    codes, y, X = data(9, n=400, V=60, missing=0.01, prevalence=0.05)
+    result = run(Logistic("y", correct_below=1.0), codes, y, X)
+    methods, low, high = np.array(methods_of(result)), result["ci_lower"][:, 0], result["ci_upper"][:, 0]
+    firth = np.isin(methods, ["firth", "firth_approx"])
+    assert firth.sum() > 20
+    # 3.84 of the penalised likelihood on both sides; an end is found to 1e-5 of a standard error
+    clear = np.abs(result["neg_log_10_p_value"][:, 0] + np.log10(0.05)) > 1e-4
+    outside = (low > 0) | (high < 0)
+    assert (outside == (result["neg_log_10_p_value"][:, 0] > -np.log10(0.05)))[firth & clear].all()
+    assert (low < result["beta"][:, 0])[firth].all() and (result["beta"][:, 0] < high)[firth].all()
 
 
 @pytest.mark.parametrize("name", ["sex2", "endometrial"])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from oracles import bernoulli as bernoulli_oracle
 from oracles import logistic as oracle
+from scipy import optimize, stats
 
 from genassoc.kernels import bernoulli, logistic_firth, logistic_rows
 from genassoc.kernels.logistic import fit
@@ -126,3 +127,61 @@ def test_rows_of_many_samples(prevalence):
     fine = status == logistic_firth.FINE
     assert fine.sum() >= 35
     np.testing.assert_allclose(kept[fine, :3], refitted[fine, :3], rtol=NEWTON, atol=NEWTON)
+
+
+# Where the kernel stops: a hundred thousandth of the root of the fall, and the optimiser's noise.
+END = 3e-5
+
+
+def ends_by_root(fall, beta, error):
+    """The two roots of ``fall`` = 3.84 beside beta, by brentq."""
+    ends = []
+    for side in (-1, 1):
+        far = beta + side * error
+        while fall(far) < stats.chi2.ppf(0.95, 1):
+            far += side * error
+        ends.append(optimize.brentq(lambda b: fall(b) - stats.chi2.ppf(0.95, 1), beta, far, xtol=1e-10))
+    return ends
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("separated", [False, True])
+def test_intervals_are_where_the_penalised_profile_has_fallen(separated):
+    n = 18
+    _, y, g = trait(n, n)
+    if separated:
+        y = np.where(g > 0, 1.0, np.arange(n) % 2)
+    offset, d = 0.4 * np.cos(np.arange(n)), g - 0.6
+    row = np.empty(logistic_rows.N_NUMBERS)
+    assert logistic_firth.firth_one(d, y, offset, np.empty((3, n)), row) == logistic_firth.FINE
+    beta, error, _ = oracle.firth_one(d, y, offset)
+
+    def one(b):
+        return oracle.penalised_log_likelihood(d[:, None], y, np.array([b]), offset)
+
+    expected = ends_by_root(lambda b: 2 * (one(beta) - one(b)), beta, error)
+    np.testing.assert_allclose(row[[logistic_rows.LOWER, logistic_rows.UPPER]], expected, rtol=END, atol=END * error)
+
+
+@pytest.mark.kernel
+def test_intervals_of_the_full_model():
+    n = 18
+    X, y, g = trait(n, n)
+    numbers, status = np.empty((1, logistic_rows.N_NUMBERS)), np.zeros(1, np.int64)
+    null = oracle.fit(X, y, penalised=True)[0]
+    logistic_rows.analyse_rows(
+        g[None], np.array([logistic_rows.FIRTH]), np.zeros(1, bool), np.zeros(1, bool), X, y, np.zeros(n),
+        oracle.newton(X, y), null, False, numbers, np.empty((1, 2)), status, np.zeros(1, bool),
+    )  # fmt: skip
+    assert status[0] == logistic_rows.FINE
+    D = np.column_stack([X, g])
+    coefficients, best = oracle.fit(D, y, penalised=True)
+
+    def fall(b):
+        found = optimize.minimize(
+            lambda free: -oracle.penalised_log_likelihood(D, y, np.append(free, b)), coefficients[:-1], method="BFGS"
+        )
+        return 2 * (best + found.fun)
+
+    expected = ends_by_root(fall, coefficients[-1], numbers[0, logistic_rows.INFORMATION_SE])
+    np.testing.assert_allclose(numbers[0, [logistic_rows.LOWER, logistic_rows.UPPER]], expected, rtol=END, atol=END)

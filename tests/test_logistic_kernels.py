@@ -237,14 +237,14 @@ def test_exact_rows():
     G[1, [0, 3, 7]] = [2, 1, 1]
     G[1, [5, 6]] = np.nan
     G[2, [1, 2]] = 1
-    neg_log_p, found = np.empty(3), np.zeros(3, np.bool_)
-    logistic_score.exact_rows(G, mu, y, case_count_table(mu, int(y.sum())), neg_log_p, found)
-    assert found.all()
+    found, done = np.empty((3, 4)), np.zeros(3, np.bool_)
+    logistic_score.exact_rows(G, mu, y, case_count_table(mu, int(y.sum())), found, done)
+    assert done.all()
     for v, row in enumerate(G):
         carriers, others = row > 0, row == 0
         cases = int(y[~np.isnan(row)].sum())
-        expected, _ = exact_oracle.exact_rare_neg_log_p(row[carriers], mu[carriers], y[carriers], mu[others], cases)
-        assert neg_log_p[v] == pytest.approx(expected, rel=1e-9, abs=1e-12)
+        expected, _ = exact_oracle.exact_rare_test(row[carriers], mu[carriers], y[carriers], mu[others], cases)
+        assert found[v, 0] == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
 def test_sum_dense():

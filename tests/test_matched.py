@@ -226,9 +226,9 @@ def test_conditional_likelihood():
     np.testing.assert_allclose(beta, oracle.fit(D, y, pointers), rtol=NEWTON, atol=NEWTON)
     p = 1 / (1 + np.exp(conditional.tilt(x[:7, 0], 3) - x[:7, 0]))
     assert abs(p.sum() - 3) < 0.1
-    found = conditional.exact_neg_log_p(g, y, pointers, 0.7 * x[:, 0])
+    found = conditional.exact_neg_log_p(g, y, pointers, 0.7 * x[:, 0], np.empty(2))
     assert found == pytest.approx(oracle.exact_neg_log_p(g, y, pointers, 0.7 * x[:, 0]), rel=1e-10)
-    assert np.isnan(conditional.exact_neg_log_p(g + 0.5, y, pointers, x[:, 0]))
+    assert np.isnan(conditional.exact_neg_log_p(g + 0.5, y, pointers, x[:, 0], np.empty(2)))
 
 
 @pytest.mark.kernel
@@ -243,7 +243,7 @@ def test_conditional_rows():
     g[6] = np.nan
     G = np.array([g, g, g, set_of * 1.0, np.where(y == 1, 0.0, np.nan), y * (np.arange(26) % 2)])
     asked = np.array([rows.SCORE, rows.WALD, rows.LRT, rows.SCORE, rows.SCORE, rows.LRT])
-    numbers, status, dropped = np.empty((6, rows.N_NUMBERS)), np.zeros(6, np.int64), np.zeros(6, np.bool_)
+    numbers, status, dropped = np.empty((6, conditional_rows.N_NUMBERS)), np.zeros(6, np.int64), np.zeros(6, np.bool_)
     start = np.zeros(1)
     conditional.fit(X, y, pointers, False, start, np.zeros((1, 1)))
     conditional_rows.analyse_rows(G, asked, X, y, pointers, start, False, numbers, status, dropped)

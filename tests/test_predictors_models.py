@@ -127,7 +127,7 @@ def test_rare_carriers_are_tested_exactly_where_they_are_counted(tables):
     y, X, x = complete(tables, "few", "rare")
     mu = oracle.weights(X, oracle.newton(X, y[:, 0]))[0]
     who = x > 0
-    neg_log_p, _ = exact_oracle.exact_rare_neg_log_p([2] * 4, mu[who], y[who, 0], mu[~who], int(y.sum()))
+    neg_log_p, _ = exact_oracle.exact_rare_test([2] * 4, mu[who], y[who, 0], mu[~who], int(y.sum()))
     assert found["method"] == "exact"
     assert found["neg_log_10_p_value"] == pytest.approx(neg_log_p / math.log(10), rel=1e-6)
     fraction = row(tables, model, "rare_fraction")

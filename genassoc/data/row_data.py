@@ -41,7 +41,7 @@ TESTS["genotypic"] = ("add", "domdev", "geno_2df")
 _UNDERSTOOD = {
     "kind", "traits", "covariates", "missing", "min_mac", "rank_normalise", "like", "genetic_model", "male_x_dosage",
     "condition_on", "test", "correction", "correct_below", "exposure", "dispersion", "levels", "time", "event", "entry",
-    "strata", "cause", "ties", "baseline", "adjust_baseline", "interaction", "variance", "weights", "matched",
+    "strata", "cause", "ties", "ph_time", "baseline", "adjust_baseline", "interaction", "variance", "weights", "matched",
     "case_value",
 }  # fmt: skip
 _UNSET: tuple[Any, ...] = (None, "", False, "model", "auto", (), [], {})

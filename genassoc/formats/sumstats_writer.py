@@ -229,6 +229,9 @@ def _append(dialect: Dialect, file: _Open, rows: pl.DataFrame, stack: ExitStack)
     # A column without any value has come from text as one of text.
     types = [pl.col(name).cast(TYPES[name]) for name, kind in rows.schema.items() if kind != TYPES.get(name, kind)]
     rows = rows.with_columns(types).with_columns(pl.col(pl.Float32, pl.Float64).fill_nan(None))
+    # An interval without an end: what the data do not bound has no number in these files.
+    ends = [pl.col(name) for name in ("ci_lower", "ci_upper") if name in rows.columns]
+    rows = rows.with_columns(pl.when(end.is_finite()).then(end) for end in ends)
     if dialect.reason is not None:
         reasons = rows.select(dialect.reason.alias("reason"))["reason"]
         if reasons.null_count() < rows.height:

@@ -19,6 +19,7 @@ import numpy as np
 
 from genassoc.kernels import jit
 from genassoc.kernels.copies import put
+from genassoc.kernels.exact_law import exact_tails
 from genassoc.kernels.newton import BEST, UNDER_WAY, advance, at_start
 from genassoc.kernels.rows import (
     MAX_ITERATIONS,
@@ -27,7 +28,6 @@ from genassoc.kernels.rows import (
 from genassoc.shapes import Float64Array, Int64Array
 
 TILT_STEPS, TILT_HALVINGS = 30, 50
-AS_LIKELY = 1e-7  # outcomes as likely as the observed one up to rounding count as no more likely
 
 
 @jit
@@ -200,11 +200,13 @@ def fit(
 
 
 @jit
-def exact_neg_log_p(g: Float64Array, y: Float64Array, pointers: Int64Array, eta: Float64Array) -> float:
+def exact_neg_log_p(
+    g: Float64Array, y: Float64Array, pointers: Int64Array, eta: Float64Array, ends: Float64Array
+) -> float:
     """-ln p of the number of alleles among the cases, exact given the sets; NaN where g is no whole number.
 
-    Under the null the cases of a set are a choice with the chances of its eta (n,); p sums the outcomes that are no more
-    likely than what is observed, as Fisher's exact test does.
+    Under the null the cases of a set are a choice with the chances of its eta (n,). p, and the interval of the log odds
+    ratio into ``ends`` (2,), are by `genassoc.kernels.exact_law`.
     """
     size, seen = 1, 0
     for s in range(pointers.size - 1):
@@ -244,8 +246,4 @@ def exact_neg_log_p(g: Float64Array, y: Float64Array, pointers: Int64Array, eta:
                 grown[t + more] += law[t] * f[cases, more] / chance
         top += alleles
         put(law, 0, grown[: top + 1])
-    p = 0.0
-    for t in range(size):
-        if law[t] <= law[seen] * (1.0 + AS_LIKELY):
-            p += law[t]
-    return -math.log(p) if p > 0.0 else np.nan
+    return exact_tails(law, seen, ends)

@@ -16,7 +16,6 @@ from genassoc.kernels.rows import (
     ITERATIONS,
     LRT,
     MODEL_SE,
-    N_NUMBERS,
     NOT_CONVERGED,
     NULL_NOT_CONVERGED,
     ONE_OUTCOME,
@@ -28,7 +27,9 @@ from genassoc.kernels.rows import (
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
 EXACT = 3  # asked beside SCORE, WALD and LRT
-NEG_LOG_P = 6  # a column of the numbers of a row, where EXACT was asked: -ln p
+# Columns of the numbers of a row where EXACT was asked, after those of `genassoc.kernels.rows`: -ln p, and the interval.
+NEG_LOG_P, LOWER, UPPER = 6, 7, 8
+N_NUMBERS = 9
 
 
 @jit
@@ -94,7 +95,7 @@ def analyse_rows(
         Missing calls take the mean of the observed ones.
     numbers : float64 array (R, N_NUMBERS)
         Filled: beta, its standard error from the information, the signed statistic (of EXACT that of LRT), iterations; of
-        EXACT -ln p. With status RUNAWAY the likelihood ratio's, and the score's beta.
+        EXACT -ln p and the interval. With status RUNAWAY the likelihood ratio's, and the score's beta.
     status : int64 array (R,)
     dropped : bool array (R,)
         Filled: whether a covariate was a combination of others among the samples observed, and left out.
@@ -160,7 +161,7 @@ def _one_row(
                 for i in range(n):
                     for c in range(C):
                         eta[i] += D[i, c] * beta[c]
-                row[NEG_LOG_P] = exact_neg_log_p(counts, y, pointers, eta)
+                row[NEG_LOG_P] = exact_neg_log_p(counts, y, pointers, eta, row[LOWER:])
             continue
         if null_state != FINE and null_state != RUNAWAY:
             return NOT_CONVERGED

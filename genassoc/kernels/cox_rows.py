@@ -11,10 +11,12 @@ import numpy as np
 from genassoc.kernels import jit
 from genassoc.kernels.copies import put
 from genassoc.kernels.cox import fit
+from genassoc.kernels.cox_clock import Times, clock_of
 from genassoc.kernels.cox_sums import RiskSets, RiskSums, partial_likelihood, risk_sums
 from genassoc.kernels.cox_tails import exact_neg_log_p, hazards_trend, spa_neg_log_p
 from genassoc.kernels.logistic import CONVERGED, solve_lower, solve_upper
 from genassoc.kernels.logistic_rows import independent_columns
+from genassoc.kernels.profile import MAX_ENDS, Z_975, next_end, start_end
 from genassoc.kernels.rows import observed_calls
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
@@ -23,8 +25,10 @@ SCORE, WALD, LRT, FIRTH, FIRTH_APPROX, SPA, EXACT = 0, 1, 2, 3, 4, 5, 6
 # What came out.
 FINE, NOT_CONVERGED, NULL_NOT_CONVERGED, COLLINEAR, NO_EVENTS, TAIL_FAILED = 0, 1, 2, 3, 4, 5
 # Columns of the numbers of a row; NEG_LOG_P (natural) only where SPA or EXACT was asked.
-BETA, INFORMATION_SE, STATISTIC, ITERATIONS, NEG_LOG_P, TREND = 0, 1, 2, 3, 4, 5
-N_NUMBERS = 6
+BETA, INFORMATION_SE, STATISTIC, ITERATIONS, NEG_LOG_P, TREND, LOWER, UPPER = 0, 1, 2, 3, 4, 5, 6, 7
+N_NUMBERS = 8
+# Carriers with the event below which an effect's course over time is not tested: its chi-squared is not one.
+TREND_LEAST = 10
 # Information left of g's weighted variance below which g is a combination of covariates, or the same in every risk set.
 COLLINEAR_BELOW = 1e-9
 
@@ -39,7 +43,7 @@ def analyse_rows(
     start: Float64Array,
     cross: Float64Array,
     L_null: Float64Array,
-    clock: Float64Array,
+    times: Times,
     impute: bool,
     numbers: Float64Array,
     status: Int64Array,
@@ -62,19 +66,19 @@ def analyse_rows(
         ``J_Xg = cross' g`` at the null.
     L_null : float64 array (C - 1, C - 1)
         Factor of J_XX.
-    clock : float64 array (K,)
-        The time function of the trend's test.
+    times : Times
+        From which the time function of the trend's test is made, on the row's own samples.
     impute : bool
         Missing calls take the mean of the observed ones.
     numbers : float64 array (R, N_NUMBERS)
         Filled: beta, its standard error from the information, signed statistic, iterations, -ln p of the saddlepoint or
-        the exact test, chi-squared of the trend.
+        the exact test, chi-squared of the trend, the ends of the interval of Firth's fits (by profile) and the exact test.
     status : int64 array (R,)
     dropped : bool array (R,)
         Filled: whether a covariate was a combination of others among the samples observed, and left out.
     """
     n_all, C = X.shape
-    own_X = np.ascontiguousarray(X[:, 1:])
+    own_X, clock = np.ascontiguousarray(X[:, 1:]), np.zeros(sets.ends.size)
     for r in range(G.shape[0]):
         for k in range(N_NUMBERS):
             numbers[r, k] = np.nan
@@ -98,6 +102,8 @@ def analyse_rows(
             if state != CONVERGED:
                 status[r] = NULL_NOT_CONVERGED
                 continue
+        if trend[r]:
+            clock_of(times, who, part.event, clock)
         status[r] = _one_row(
             g, XX, part, first, cross, L, n == n_all, asked[r], trend[r], clock, numbers[r]
         )  # fmt: skip
@@ -169,22 +175,25 @@ def _one_row(
     numbers[INFORMATION_SE] = 1.0 / math.sqrt(J[0, 0])
     numbers[STATISTIC] = U[0] / math.sqrt(J[0, 0])
     numbers[ITERATIONS] = 0.0
+    exact_ends = np.full(2, np.nan)
     if what == SPA or what == EXACT:
         if what == SPA:
             numbers[NEG_LOG_P] = spa_neg_log_p(numbers[STATISTIC], rest, sums.expected)
         else:
-            numbers[NEG_LOG_P] = exact_neg_log_p(counts, sets, sums.w)
+            numbers[NEG_LOG_P] = exact_neg_log_p(counts, sets, sums.w, exact_ends)
         if math.isnan(numbers[NEG_LOG_P]):
             return TAIL_FAILED
     state = FINE
     if what == FIRTH_APPROX or what == EXACT:
-        state = _firth_approx(rest, offset, sets, sums, numbers)
+        state = _firth_approx(rest, offset, sets, sums, what == FIRTH_APPROX, numbers)
         beta[C] = numbers[BETA]
+        if what == EXACT:
+            put(numbers, LOWER, exact_ends)
     elif what == WALD or what == LRT or what == FIRTH:
         # Newton's first step is known: the score's estimate, the covariates following it.
         beta[C] = numbers[BETA]
         state = _refit(D, sets, start, along, null_objective, what, beta, numbers)
-    if state == FINE and trend:
+    if state == FINE and trend and _carriers_with_events(counts, sets) >= TREND_LEAST:
         if what == SCORE or what == SPA or what == FIRTH_APPROX or what == EXACT:
             beta[C] = numbers[BETA]
             for c in range(C):
@@ -194,21 +203,50 @@ def _one_row(
 
 
 @jit
+def _carriers_with_events(counts: Float64Array, sets: RiskSets) -> int:
+    """How many samples with the event carry the allele that is rarer among all of them; a call that is not observed counts by its mean."""
+    rare = 0.0 if counts.sum() <= counts.size else 2.0
+    found = 0
+    for i in range(counts.size):
+        if sets.event[i] and abs(counts[i] - rare) > 0.5:
+            found += 1
+    return found
+
+
+@jit
 def _firth_approx(
-    rest: Float64Array, offset: Float64Array, sets: RiskSets, sums: RiskSums, numbers: Float64Array
+    rest: Float64Array, offset: Float64Array, sets: RiskSets, sums: RiskSums, bounded: bool, numbers: Float64Array
 ) -> int:
-    """Firth's regression on g residualised, the null's covariates as an offset: one coefficient."""
-    beta, L, objectives = np.zeros(1), np.zeros((1, 1)), np.empty(2)
-    status, iterations = CONVERGED, 0
-    # Nothing free: the objective at 0. Then one coefficient.
-    for free in range(2):
-        status, objectives[free], iterations = fit(rest, offset, sets, True, False, free, beta, sums, L)
-    numbers[ITERATIONS] = iterations
-    if status != CONVERGED:
-        return NOT_CONVERGED
-    numbers[BETA] = beta[0]
-    numbers[INFORMATION_SE] = 1.0 / L[0, 0]
-    numbers[STATISTIC] = math.copysign(math.sqrt(max(0.0, 2.0 * (objectives[1] - objectives[0]))), beta[0])
+    """Firth's regression on g residualised, the null's covariates as an offset: one coefficient, ``bounded`` by its profile."""
+    beta, L, best, at_zero = np.zeros(1), np.zeros((1, 1)), 0.0, 0.0
+    b, tries, ends = 0.0, 0, np.empty(4)
+    # Nothing free: the objective at 0. Then one coefficient. Then it is held where the profile has fallen, on either side.
+    stage = 0
+    while stage < (4 if bounded else 2):
+        if stage > 1:
+            beta[0] = b
+        status, objective, iterations = fit(rest, offset, sets, True, False, 1 if stage == 1 else 0, beta, sums, L)
+        if stage > 1:
+            after = next_end(numbers[BETA], b, 2.0 * (best - objective) if status == CONVERGED else np.inf, ends)
+            tries += 1
+            if after != b and tries < MAX_ENDS:
+                b = after
+                continue
+            if after == b:
+                numbers[LOWER + stage - 2] = b
+        elif status != CONVERGED:
+            return NOT_CONVERGED
+        if stage == 0:
+            at_zero = objective
+        elif stage == 1:
+            best = objective
+            numbers[ITERATIONS], numbers[BETA], numbers[INFORMATION_SE] = iterations, beta[0], 1.0 / L[0, 0]
+            numbers[STATISTIC] = math.copysign(math.sqrt(max(0.0, 2.0 * (best - at_zero))), beta[0])
+        if stage > 0:
+            side = -1.0 if stage == 1 else 1.0
+            tries, b = 0, numbers[BETA] + side * Z_975 * numbers[INFORMATION_SE]
+            start_end(numbers[BETA], ends)
+        stage += 1
     return FINE
 
 
@@ -225,35 +263,56 @@ def _refit(
 ) -> int:
     """Fit covariates and g together: Wald (information's SE), LRT, or Firth's penalised LRT.
 
-    Firth's penalised likelihood ratio compares with the maximum at beta = 0 under the penalty of the full model.
+    Firth's penalised likelihood ratio compares with the maximum at beta = 0 under the penalty of the full model; its interval is
+    where the profile has fallen by 3.84.
     """
     n, P = D.shape
     C = P - 1
     L = np.zeros((P, P))
     sums = risk_sums(sets, P)
     penalised = what == FIRTH
-    found, objectives = np.empty(P), np.empty(2)
+    found, best, at_zero = np.empty(P), 0.0, null_objective
+    b, tries, ends = 0.0, 0, np.empty(4)
     for c in range(C):
         beta[c] = start[c] - along[c] * beta[C]
-    for held in range(2 if penalised else 1):
-        if held == 1:
+    # All coefficients; g's held at 0; g's held where the profile has fallen, on either side.
+    stage = 0
+    while stage < (4 if penalised else 1):
+        if stage == 1:
             put(beta, 0, start)
             beta[C] = 0.0
-        state, objectives[held], iterations = fit(
-            D, np.zeros(n), sets, penalised, False, P - held, beta, sums, L
-        )  # fmt: skip
-        if state != CONVERGED:
+        elif stage > 1:
+            for c in range(C):
+                beta[c] = found[c] - along[c] * (b - found[C])
+            beta[C] = b
+        free = P if stage == 0 else C
+        state, objective, iterations = fit(D, np.zeros(n), sets, penalised, False, free, beta, sums, L)
+        if stage > 1:
+            after = next_end(found[C], b, 2.0 * (best - objective) if state == CONVERGED else np.inf, ends)
+            tries += 1
+            if after != b and tries < MAX_ENDS:
+                b = after
+                continue
+            if after == b:
+                numbers[LOWER + stage - 2] = b
+        elif state != CONVERGED:
             return NOT_CONVERGED
-        if held == 0:
+        if stage == 0:
             numbers[ITERATIONS] = iterations
             numbers[BETA] = beta[C]
             # The last diagonal entry of the inverse of L L' is 1 / L[C, C]^2.
             numbers[INFORMATION_SE] = 1.0 / L[C, C]
             numbers[STATISTIC] = beta[C] * L[C, C]
             put(found, 0, beta)
+            best = objective
+        else:
+            at_zero = objective if stage == 1 else at_zero
+            side = -1.0 if stage == 1 else 1.0
+            tries, b = 0, found[C] + side * Z_975 * numbers[INFORMATION_SE]
+            start_end(found[C], ends)
+        stage += 1
     put(beta, 0, found)
     if what == LRT or what == FIRTH:
-        at_zero = objectives[1] if penalised else null_objective
-        gain = max(0.0, 2.0 * (objectives[0] - at_zero))
+        gain = max(0.0, 2.0 * (best - at_zero))
         numbers[STATISTIC] = math.copysign(math.sqrt(gain), numbers[BETA])
     return FINE

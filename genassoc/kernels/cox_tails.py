@@ -7,23 +7,22 @@ import numpy as np
 from genassoc.kernels import jit
 from genassoc.kernels.copies import put
 from genassoc.kernels.cox_sums import RiskSets, partial_likelihood, risk_sums, suffix_sums, vectors
+from genassoc.kernels.exact_law import exact_tails
 from genassoc.kernels.logistic import cholesky, solve_lower
 from genassoc.kernels.saddlepoint import log_normal_upper, log_sum
 from genassoc.shapes import Float64Array
 
 MORE_EVENTS = 16  # than carriers have alleles: the law of the carriers' events, left at its end, has lost nothing
-AS_LIKELY = 1e-7  # relative: outcomes of the same probability differ by rounding
 NEAR_ZERO = 1e-5  # of w, as in kernels/saddlepoint.py
 STEPS = 100
 
 
 @jit
-def exact_neg_log_p(g: Float64Array, sets: RiskSets, w: Float64Array) -> float:
+def exact_neg_log_p(g: Float64Array, sets: RiskSets, w: Float64Array, ends: Float64Array) -> float:
     """-ln p of the number of minor alleles among the events, exact given the risk sets; NaN where g is no whole number.
 
     At each event the case is a draw from its risk set, a sample with probability p_ikl, so that under the null the
-    alleles among the events are a sum of independent draws of 0, 1 or 2. p sums the outcomes that are no more likely
-    than what is observed, as Fisher's exact test does.
+    alleles among the events are a sum of independent draws of 0, 1 or 2. p and interval are by `genassoc.kernels.exact_law`.
 
     Parameters
     ----------
@@ -32,7 +31,10 @@ def exact_neg_log_p(g: Float64Array, sets: RiskSets, w: Float64Array) -> float:
     sets : RiskSets
     w : float64 array (n,)
         exp(eta) of the null, up to a factor.
+    ends : float64 array (2,)
+        Filled: the interval of the log hazard ratio of the rare allele.
     """
+    ends[:] = np.nan
     n, K = g.size, sets.ends.size
     s, d, deaths = np.zeros((K, 3)), np.zeros((K, 3)), np.zeros(K, np.int64)
     alleles, seen = 0, 0
@@ -69,12 +71,7 @@ def exact_neg_log_p(g: Float64Array, sets: RiskSets, w: Float64Array) -> float:
                 if t >= 2:
                     value += law[t - 2] * two
                 law[t] = value
-    p = 0.0
-    for t in range(size):
-        if law[t] <= law[seen] * (1.0 + AS_LIKELY):
-            p += law[t]
-    # All outcomes together are one but for rounding.
-    return max(-math.log(p), 0.0) if p > 0.0 else np.nan
+    return exact_tails(law, seen, ends)
 
 
 @jit

@@ -18,6 +18,20 @@ in the data, and given n1 alone it would need the trait of every non-carrier. So
 conditional mean, which without covariates is exactly the score's. Conditioning on n1 and not on all of X'y leaves
 T the larger variance, ``g'Wg - (1'Wg)^2 / 1'W`` against V: where covariates matter, p errs upwards.
 
+Outcomes with the same T
+------------------------
+T of a rare disease takes two or three values, so that p would too, and a test at any level would spend a small part of it. Given T the
+carriers' covariates still order the outcomes: those whose cases had less of a chance, ``R = sum c s`` small, s the carriers' log odds
+in `LEVELS` steps, are the farther. T comes first, so that more carriers among the cases never has the larger p; R decides among
+equal T only. Any order fixed before the trait is seen gives a p that holds its level; this one asks nothing new of the data. Without
+covariates, or with more than `MOST_TIED` minor alleles among the cases, all outcomes of one T are tied.
+
+The interval
+------------
+Under an odds ratio e^b of each allele the law of T is tilted by e^(bT), and the law of R given T is what it was. The interval holds the b
+whose two-sided p, of the same order around the mean under b, is above 5 %: it is without 0 exactly where p is below 5 %, but for
+gaps, which it covers. Where all minor alleles are in cases, or none is, one end is infinite.
+
 How it is cheap
 ---------------
 T is a + 2 b, of a heterozygous and b homozygous carriers in cases; the law of a and of b, each a
@@ -35,6 +49,7 @@ import numpy as np
 
 from genassoc.kernels import jit
 from genassoc.kernels.copies import put
+from genassoc.kernels.exact_law import interval, two_sided
 from genassoc.kernels.saddlepoint import log_sum
 from genassoc.shapes import Float64Array, Int64Array, UInt8Array
 
@@ -42,7 +57,14 @@ EXACT_FOUND = 0
 EXACT_NOT_COUNTS = 1  # a carrier has not one or two minor alleles, or no carrier is given
 EXACT_OFF_TABLE = 2  # more carriers, or farther from the table's number of cases, than the table is made for
 
-_TIE = 1.0 - 1e-9  # T - E[T] is known to 1e-12; distances that differ by less are the same distance
+EXACT_P, EXACT_MID_P, EXACT_LOWER, EXACT_UPPER = 0, 1, 2, 3  # columns of what is found of a row
+LEVELS = 16  # of the carriers' log odds, where outcomes with the same T are put in order
+MOST_CASES = (
+    64  # among the carriers, as the law is kept: where 16 are expected and 48 seen, 65 have 1e-8 of the chance of 48
+)
+MOST_TIED = 20  # minor alleles among the cases: from there on T alone has values enough
+_ALIKE = 1e-9  # log odds apart by less are the same
+_OFF_EDGES = 0.4142
 # A sum of terms whose sizes add to S is known to 1e-15 S or so: above this share of S it has ten digits.
 _ENOUGH = 1e-5
 # Samples this far from 50 % share one power series, so that a million samples with few cases cost one pass:
@@ -229,15 +251,16 @@ def log_pmf_of_rest(removed_mu: Float64Array, n_cases: int, table: CaseCountTabl
 
 @jit
 def log_poisson_binomial(g: Float64Array, mu: Float64Array, count: float, log_pmf: Float64Array) -> int:
-    """ln of the law of the cases among those with this minor allele count, into ``log_pmf``; how many they are."""
+    """ln of the law of the cases among those with this minor allele count, as far as ``log_pmf`` goes; how many they are."""
     n = 0
     log_pmf[0] = 0.0
     for i in range(g.size):
         if g[i] == count:
             case = math.log(mu[i])
             control = math.log1p(-mu[i])
-            log_pmf[n + 1] = log_pmf[n] + case
-            for k in range(n, 0, -1):
+            if n + 1 < log_pmf.size:
+                log_pmf[n + 1] = log_pmf[n] + case
+            for k in range(min(n, log_pmf.size - 1), 0, -1):
                 log_pmf[k] = log_sum(log_pmf[k] + control, log_pmf[k - 1] + case)
             log_pmf[0] += control
             n += 1
@@ -245,37 +268,82 @@ def log_poisson_binomial(g: Float64Array, mu: Float64Array, count: float, log_pm
 
 
 @jit
-def two_sided(log_law: Float64Array, observed: int) -> tuple[float, float]:
-    """-ln p and -ln mid-p of T = observed under a law of T = 0, 1, ..., given as logs, not necessarily normed."""
-    log_total = -math.inf
-    for T in range(log_law.size):
-        log_total = log_sum(log_total, log_law[T])
-    centre = 0.0
-    for T in range(log_law.size):
-        centre += T * math.exp(log_law[T] - log_total)
-    distance = abs(observed - centre)
-    beyond = -math.inf
-    tied = -math.inf
-    for T in range(log_law.size):
-        away = abs(T - centre)
-        if T == observed or (away >= _TIE * distance and distance >= _TIE * away):
-            tied = log_sum(tied, log_law[T])
-        elif away > distance:
-            beyond = log_sum(beyond, log_law[T])
-    neg_log_p = log_total - log_sum(beyond, tied)
-    return max(neg_log_p, 0.0), log_total - log_sum(beyond, tied - math.log(2.0))
+def _levels(mu: Float64Array, level: Int64Array) -> int:
+    """The carriers' log odds in steps, from 0 (the least likely case), into ``level``; the highest, 0 where they are alike."""
+    low, high = math.inf, -math.inf
+    for i in range(mu.size):
+        odds = math.log(mu[i]) - math.log1p(-mu[i])
+        low, high = min(low, odds), max(high, odds)
+    if not high - low > _ALIKE:
+        level[:] = 0
+        return 0
+    for i in range(mu.size):
+        odds = math.log(mu[i]) - math.log1p(-mu[i])
+        # Off the edges of steps, so that evenly spaced covariates do not lie on them.
+        level[i] = math.floor((odds - low) / (high - low) * (LEVELS - 1) + _OFF_EDGES)
+    return LEVELS - 1
 
 
 @jit
-def exact_rare_neg_log_p(
+def _tied_laws(g: Float64Array, mu: Float64Array, level: Int64Array, count: float, most: int, law: Float64Array) -> int:
+    """Sums of products of odds over choices of k carriers with this count and R levels, into ``law`` (most + 1, R); how many they are."""
+    law[:, :] = 0.0
+    law[0, 0] = 1.0
+    n = 0
+    for i in range(g.size):
+        if g[i] != count:
+            continue
+        n += 1
+        odds, s = mu[i] / (1.0 - mu[i]), level[i]
+        for k in range(min(n, most), 0, -1):
+            for r in range(law.shape[1] - 1, s - 1, -1):
+                law[k, r] += odds * law[k - 1, r - s]
+    return n
+
+
+@jit
+def tied_share(g: Float64Array, mu: Float64Array, y: Float64Array, log_rest: Float64Array) -> float:
+    """The chance, given T, of cases among the carriers that had no more of a chance than the observed ones."""
+    T = R = 0
+    level = np.empty(g.size, np.int64)
+    top = _levels(mu, level)
+    for i in range(g.size):
+        if y[i] == 1.0:
+            T += int(g[i])
+            R += level[i]
+    if top == 0 or T == 0 or T > MOST_TIED:
+        return 1.0
+    het, hom = np.zeros((T + 1, T * top + 1)), np.zeros((T // 2 + 1, (T // 2) * top + 1))
+    n_het = _tied_laws(g, mu, level, 1.0, T, het)
+    n_hom = _tied_laws(g, mu, level, 2.0, T // 2, hom)
+    reference = log_rest.max()
+    total = within = 0.0
+    for b in range(min(n_hom, T // 2) + 1):
+        a = T - 2 * b
+        if a > n_het or log_rest[a + b] == -math.inf:
+            continue
+        weight = math.exp(log_rest[a + b] - reference)
+        for s in range(b * top + 1):
+            for r in range(a * top + 1):
+                part = weight * hom[b, s] * het[a, r]
+                total += part
+                if r + s <= R:
+                    within += part
+    # 0 / 0 where the odds are too small for a double: no order among them.
+    return min(within / total, 1.0) if within > 0.0 and total < math.inf else 1.0
+
+
+@jit
+def exact_rare_test(
     g: Float64Array,
     mu: Float64Array,
     y: Float64Array,
     mu_missing: Float64Array,
     n_cases: int,
     table: CaseCountTable,
-) -> tuple[float, float, int]:
-    """-ln p and -ln mid-p of one rare variant, by the exact law of its carriers given the number of cases.
+    out: Float64Array,
+) -> int:
+    """One rare variant by the exact law of its carriers given the number of cases: p, mid-p, interval; the status.
 
     Parameters
     ----------
@@ -287,41 +355,47 @@ def exact_rare_neg_log_p(
         Cases among the samples analysed: carriers included, those with missing genotype not.
     table : CaseCountTable
         The trait's; see `genassoc.stats.exact_rare.case_count_table`.
+    out : float64 array (4,)
+        Filled: -ln p and -ln mid-p (which counts outcomes as far as the observed one by half), and the log odds ratios of
+        the minor allele between which the interval lies. NaN unless found.
 
     Returns
     -------
-    neg_log_p, neg_log_midp : float
-        Natural logarithms; mid-p counts outcomes as far as the observed one by half. NaN unless found.
     status : int
         `EXACT_FOUND`, `EXACT_NOT_COUNTS` or `EXACT_OFF_TABLE`.
     """
     m = g.size
     k = mu_missing.size
     observed = 0
+    out[:] = math.nan
     for i in range(m):
         if g[i] != 1.0 and g[i] != 2.0:
-            return math.nan, math.nan, EXACT_NOT_COUNTS
+            return EXACT_NOT_COUNTS
         if y[i] == 1.0:
             observed += int(g[i])
     if m == 0:
-        return math.nan, math.nan, EXACT_NOT_COUNTS
+        return EXACT_NOT_COUNTS
     removed_mu = np.empty(m + k)
     put(removed_mu, 0, mu)
     put(removed_mu, m, mu_missing)
-    log_rest = np.empty(m + 1)
+    # Of many carriers the law is kept as far as it matters: more cases among them have no chance beside those kept.
+    size = m if 4 * mu.sum() > MOST_CASES or 4 * y.sum() > 3 * MOST_CASES else min(m, MOST_CASES)
+    log_rest = np.empty(size + 1)
     if not log_pmf_of_rest(removed_mu, n_cases, table, log_rest):
-        return math.nan, math.nan, EXACT_OFF_TABLE
-    log_het = np.empty(m + 1)
-    log_hom = np.empty(m + 1)
-    n_het = log_poisson_binomial(g, mu, 1.0, log_het)
-    n_hom = log_poisson_binomial(g, mu, 2.0, log_hom)
+        return EXACT_OFF_TABLE
+    log_het = np.empty(size + 1)
+    log_hom = np.empty(size + 1)
+    n_het = min(log_poisson_binomial(g, mu, 1.0, log_het), size)
+    n_hom = min(log_poisson_binomial(g, mu, 2.0, log_hom), size)
     log_law = np.full(n_het + 2 * n_hom + 1, -math.inf)
     for a in range(n_het + 1):
-        for b in range(n_hom + 1):
+        for b in range(min(n_hom, size - a) + 1):
             T = a + 2 * b
             log_law[T] = log_sum(log_law[T], log_het[a] + log_hom[b] + log_rest[a + b])
-    neg_log_p, neg_log_midp = two_sided(log_law, observed)
-    return neg_log_p, neg_log_midp, EXACT_FOUND
+    share = tied_share(g, mu, y, log_rest)
+    out[EXACT_P], out[EXACT_MID_P] = two_sided(log_law, observed, share)
+    interval(log_law, observed, share, out[EXACT_LOWER:])
+    return EXACT_FOUND
 
 
 @jit
@@ -336,13 +410,13 @@ def exact_rare_neg_log_p_rows(
     neg_log_midp: Float64Array,
     status: UInt8Array,
 ) -> None:
-    """`exact_rare_neg_log_p` of V variants without missing genotypes, into outputs (V,).
+    """`exact_rare_test` of V variants without missing genotypes, into outputs (V,).
 
     Carriers lie one variant after another in g, mu and y: those of variant v from ``starts[v]`` to
     ``starts[v + 1]`` (V + 1,).
     """
-    none = np.empty(0)
+    none, out = np.empty(0), np.empty(4)
     for v in range(starts.size - 1):
         rows = slice(starts[v], starts[v + 1])
-        found = exact_rare_neg_log_p(g[rows], mu[rows], y[rows], none, n_cases, table)
-        neg_log_p[v], neg_log_midp[v], status[v] = found
+        status[v] = exact_rare_test(g[rows], mu[rows], y[rows], none, n_cases, table, out)
+        neg_log_p[v], neg_log_midp[v] = out[EXACT_P], out[EXACT_MID_P]

@@ -16,7 +16,7 @@ events. That a sample of five events is one draw and not five is what counts say
 are alike, however overdispersed. Times to an event have shares of their own, those at risk at the time. Sizes are whole numbers, and
 genotypes that are none are rounded to steps of 1 / GRID: what is rounded is then what is tested, and its law is exact all the same.
 
-T is centred at its mean and two-sided as every exact test here is (`genassoc.kernels.exact_rare.two_sided`). Where covariates tell
+T is centred at its mean and two-sided as every exact test here is (`genassoc.kernels.exact_law.two_sided`). Where covariates tell
 the genotype, the law's variance ``g'Wg - (1'Wg)^2 / 1'W`` is larger than that of the efficient score: p errs upwards.
 """
 
@@ -27,7 +27,7 @@ import numpy as np
 from genassoc.kernels import jit
 from genassoc.kernels.cox_sums import RiskSets
 from genassoc.kernels.cox_weighted import risk_set_sums
-from genassoc.kernels.exact_rare import two_sided
+from genassoc.kernels.exact_law import two_sided
 from genassoc.kernels.rows import observed_calls
 from genassoc.shapes import BoolArray, Float64Array
 
@@ -149,7 +149,7 @@ def event_rows(
             for j in range(1, m):
                 shares[j] = shares[0]
             law = law_of_draws(shares, events[events > 0.0])
-        neg_log_p[r], _ = two_sided(law, int(observed))
+        neg_log_p[r], _ = two_sided(law, int(observed), 1.0)
         found[r] = math.isfinite(neg_log_p[r])
 
 
@@ -202,5 +202,5 @@ def hazard_rows(
                 shares[at, 0] = left / s[k, 0] if left > ROUNDING * s[k, 0] else 0.0
                 drawn[at] = own[i]
                 at += 1
-        neg_log_p[r], _ = two_sided(law_of_draws(shares, drawn), int(observed))
+        neg_log_p[r], _ = two_sided(law_of_draws(shares, drawn), int(observed), 1.0)
         found[r] = math.isfinite(neg_log_p[r])

@@ -15,6 +15,7 @@ NOT_CONVERGED = 1
 SINGULAR = 2
 
 MAX_ITERATIONS = 80
+PENALISED_ITERATIONS = 500  # under the penalty: steps are short where g tells cases from controls by itself
 PLAIN_ITERATIONS = 25  # without a penalty: after more, a coefficient is running away (R's glm, PLINK 2)
 MAX_HALVINGS = 12
 MAX_STEP = 2.0  # of any sample's log odds, under the penalty
@@ -150,7 +151,7 @@ def fit(
     scratch = np.empty(P)
     best = -np.inf
     halvings = 0
-    limit = MAX_ITERATIONS if penalised or runaway else PLAIN_ITERATIONS
+    limit = PENALISED_ITERATIONS if penalised else (MAX_ITERATIONS if runaway else PLAIN_ITERATIONS)
     for iteration in range(limit):
         for i in range(N):
             e = offset[i]

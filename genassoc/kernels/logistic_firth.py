@@ -10,13 +10,14 @@ import numpy as np
 
 from genassoc.kernels import jit
 from genassoc.kernels.bernoulli import TILE, weigh
+from genassoc.kernels.profile import MAX_ENDS, Z_975, next_end, start_end
 from genassoc.kernels.saddlepoint import SPA_FOUND, saddlepoint_of_row
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
 # What came out, as in `genassoc.kernels.logistic_rows`.
 FINE, NOT_CONVERGED, COLLINEAR, SPA_FAILED = 0, 1, 3, 5
 # Columns of the numbers of a row.
-BETA, INFORMATION_SE, STATISTIC, ITERATIONS, SPA_NEG_LOG_P = 0, 1, 2, 3, 4
+BETA, INFORMATION_SE, STATISTIC, ITERATIONS, SPA_NEG_LOG_P, LOWER, UPPER = 0, 1, 2, 3, 4, 5, 6
 NO_WEIGHT = 1e-8  # mu (1 - mu) of a sample without information
 MAX_ITERATIONS, MAX_HALVINGS = 80, 12
 MAX_STEP = 2.0  # of any sample's log odds
@@ -52,7 +53,7 @@ def firth_one(d: Float64Array, y: Float64Array, offset: Float64Array, room: Floa
     """Maximise ``l(offset + beta d) + log(I) / 2``, ``I = sum w d^2``, over beta alone (Firth 1993).
 
     Newton's steps ``U* / sum (1 + h) w d^2`` with ``U* = sum (y - mu + h (1/2 - mu)) d`` and ``h = w d^2 / I``, halved
-    until the objective does not fall.
+    until the objective does not fall. Then the ends of the interval at which twice the objective falls by 3.84.
 
     Parameters
     ----------
@@ -60,7 +61,7 @@ def firth_one(d: Float64Array, y: Float64Array, offset: Float64Array, room: Floa
     room : float64 array (3, n)
         Overwritten.
     row : float64 array (N_NUMBERS,)
-        Filled: beta, 1 / sqrt(I), the signed root of twice the gain over beta = 0, iterations.
+        Filled: beta, 1 / sqrt(I), the signed root of twice the gain over beta = 0, iterations, the interval.
     """
     eta, mu, w = room[0], room[1], room[2]
     scaled, x = np.empty(TILE), np.empty(TILE)
@@ -70,14 +71,33 @@ def firth_one(d: Float64Array, y: Float64Array, offset: Float64Array, room: Floa
     beta = step = 0.0
     at_zero = best = -np.inf
     halvings = 0
-    for iteration in range(MAX_ITERATIONS):
+    found, tries, b, ends = -1, 0, 0.0, np.empty(4)
+    # One loop for the maximum, then for the two ends of the interval: the costly lines stand once.
+    for iteration in range(MAX_ITERATIONS + 2 * MAX_ENDS):
+        at = beta if found < 0 else b
         for i in range(d.size):
-            eta[i] = offset[i] + beta * d[i]
+            eta[i] = offset[i] + at * d[i]
         objective = weigh(eta, y, mu, w, scaled, x)
         U, information, bend, spread = _sums(d, y, mu, w)
         if information > 0.0:
             objective += 0.5 * math.log(information)
         elif iteration == 0:
+            return NOT_CONVERGED
+        if found >= 0:
+            after = next_end(beta, b, 2.0 * (best - objective) if information > 0.0 else np.inf, ends)
+            tries += 1
+            if after != b and tries < MAX_ENDS:
+                b = after
+                continue
+            if after == b:
+                row[LOWER + found] = b
+            found, tries = found + 1, 0
+            if found == 2:
+                return FINE
+            b = 2.0 * beta - row[LOWER] if math.isfinite(row[LOWER]) else beta + Z_975 * row[INFORMATION_SE]
+            start_end(beta, ends)
+            continue
+        if iteration >= MAX_ITERATIONS:
             return NOT_CONVERGED
         if iteration == 0:
             at_zero = objective
@@ -97,7 +117,10 @@ def firth_one(d: Float64Array, y: Float64Array, offset: Float64Array, room: Floa
             row[BETA], row[ITERATIONS] = beta, iteration
             row[INFORMATION_SE] = 1.0 / math.sqrt(information)
             row[STATISTIC] = math.copysign(math.sqrt(max(0.0, 2.0 * (best - at_zero))), beta)
-            return FINE
+            row[LOWER] = row[UPPER] = np.nan
+            found, b = 0, beta - Z_975 * row[INFORMATION_SE]
+            start_end(beta, ends)
+            continue
         if abs(step) * longest > MAX_STEP:
             step = math.copysign(MAX_STEP / longest, step)
         beta += step

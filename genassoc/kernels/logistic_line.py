@@ -15,12 +15,15 @@ from genassoc.kernels.logistic_firth import (
     FINE,
     INFORMATION_SE,
     ITERATIONS,
+    LOWER,
     MAX_HALVINGS,
     MAX_ITERATIONS,
     MAX_STEP,
     STATISTIC,
     STEP_TOLERANCE,
+    UPPER,
 )
+from genassoc.kernels.profile import MAX_ENDS, Z_975, next_end, start_end
 from genassoc.kernels.vector64 import TILE
 from genassoc.shapes import Float64Array
 
@@ -60,25 +63,44 @@ def firth_line(
     beta = step = 0.0
     at_zero = best = -np.inf
     halvings = 0
-    for iteration in range(MAX_ITERATIONS):
-        objective = beta * (line[0] - beta * (line[1] / 2.0 + beta * (line[2] / 6.0 + beta * line[3] / 24.0)))
-        U = line[0] - beta * (line[1] + beta * (line[2] / 2.0 + beta * line[3] / 6.0))
-        information = line[1] + beta * (line[2] + beta * line[3] / 2.0)
-        bend, spread = line[2] + beta * line[3], 0.0
+    found, tries, b, ends = -1, 0, 0.0, np.empty(4)
+    # One loop for the maximum, then for the two ends of the interval, as in `firth_one`.
+    for iteration in range(MAX_ITERATIONS + 2 * MAX_ENDS):
+        at = beta if found < 0 else b
+        objective = at * (line[0] - at * (line[1] / 2.0 + at * (line[2] / 6.0 + at * line[3] / 24.0)))
+        U = line[0] - at * (line[1] + at * (line[2] / 2.0 + at * line[3] / 6.0))
+        information = line[1] + at * (line[2] + at * line[3] / 2.0)
+        bend, spread = line[2] + at * line[3], 0.0
         for i in range(g.size):
             for added in range(2 if g[i] > 0.0 else 1):
                 sign = 1.0 if added == 1 else -1.0
                 x = d[i] + g[i] if added == 1 else d[i]
-                likelihood, r, w = terms(base[i] + beta * x, y[i])
+                likelihood, r, w = terms(base[i] + at * x, y[i])
                 objective += sign * likelihood
                 U += sign * r * x
                 s = w * x * x
                 information += sign * s
                 bend += sign * s * x * (1.0 - 2.0 * (y[i] - r))
                 spread += s * s if added == 1 else 0.0
-        if not information > 0.0:
+        if not information > 0.0 and found < 0:
             return -1
-        objective += 0.5 * math.log(information)
+        objective += 0.5 * math.log(information) if information > 0.0 else -np.inf
+        if found >= 0:
+            after = next_end(beta, b, 2.0 * (best - objective), ends)
+            tries += 1
+            if after != b and tries < MAX_ENDS:
+                b = after
+                continue
+            if after == b:
+                row[LOWER + found] = b
+            found, tries = found + 1, 0
+            if found == 2:
+                return FINE
+            b = 2.0 * beta - row[LOWER] if math.isfinite(row[LOWER]) else beta + Z_975 * row[INFORMATION_SE]
+            start_end(beta, ends)
+            continue
+        if iteration >= MAX_ITERATIONS:
+            return -1
         if iteration == 0:
             at_zero = objective
         elif not objective >= best - 1e-10 * (1.0 + abs(best)):
@@ -96,7 +118,10 @@ def firth_line(
             row[BETA], row[ITERATIONS] = beta, iteration
             row[INFORMATION_SE] = 1.0 / math.sqrt(information)
             row[STATISTIC] = math.copysign(math.sqrt(max(0.0, 2.0 * (best - at_zero))), beta)
-            return FINE
+            row[LOWER] = row[UPPER] = np.nan
+            found, b = 0, beta - Z_975 * row[INFORMATION_SE]
+            start_end(beta, ends)
+            continue
         if abs(step) * longest > MAX_STEP:
             step = math.copysign(MAX_STEP / longest, step)
         beta += step
@@ -166,4 +191,5 @@ def firth_of_rare(d: Float64Array, eta: Float64Array, y: Float64Array, calls: Fl
             at += 1
     line = np.zeros(4)
     longest = line_sums(without, eta, y, line)
-    return firth_line(line, base, own, g, outcome, row) == FINE and abs(row[BETA]) * longest <= MAX_LINE
+    found = firth_line(line, base, own, g, outcome, row)
+    return found == FINE and max(abs(row[BETA]), abs(row[LOWER]), abs(row[UPPER])) * longest <= MAX_LINE

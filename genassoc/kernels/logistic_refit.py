@@ -148,7 +148,7 @@ def refit_rows(
         About how far from them the row's nulls are, as `genassoc.kernels.logistic_series.series_rows` leaves it; NaN where
         that is not known.
     numbers : float64 array (R, N_NUMBERS)
-        Filled where done: beta, its standard error, the signed statistic, iterations.
+        Filled where done: beta, its standard error, the signed statistic, iterations, of Firth the interval.
     done : bool array (R,)
         Filled: False where `analyse_rows` has to decide what the row is.
     """

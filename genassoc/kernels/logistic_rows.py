@@ -11,6 +11,7 @@ from genassoc.kernels import jit
 from genassoc.kernels.copies import put
 from genassoc.kernels.logistic import CONVERGED, cholesky, fit, fit_as_r, information, residualise
 from genassoc.kernels.logistic_firth import firth_of_carriers, firth_one
+from genassoc.kernels.profile import MAX_ENDS, Z_975, next_end, start_end
 from genassoc.kernels.saddlepoint import SPA_FOUND, saddlepoint_of_row
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
@@ -25,8 +26,8 @@ SAFELY_LEFT_OUT = 0.5
 # mu (1 - mu) of a sample without information.
 NO_WEIGHT = 1e-8
 # Columns of the numbers of a row.
-BETA, INFORMATION_SE, STATISTIC, ITERATIONS, SPA_NEG_LOG_P = 0, 1, 2, 3, 4
-N_NUMBERS = 5
+BETA, INFORMATION_SE, STATISTIC, ITERATIONS, SPA_NEG_LOG_P, LOWER, UPPER = 0, 1, 2, 3, 4, 5, 6
+N_NUMBERS = 7
 
 
 @jit
@@ -120,24 +121,45 @@ def _wald_or_lrt(
         row[STATISTIC] = beta[C] / row[INFORMATION_SE]
         return FINE
     penalised = what == FIRTH or what == FIRTH_PLINK2
-    objectives = np.empty(2)
-    last = 1 if what == LRT or what == FIRTH else 0
-    # The whole model, then (for a likelihood ratio) g's coefficient held at 0. One call in a loop: numba compiles
-    # every call of `fit` anew.
-    for held in range(last + 1):
-        if held == 1:
+    best, b, tries, ends, at_best = 0.0, 0.0, 0, np.empty(4), np.empty(P)
+    row[LOWER] = row[UPPER] = np.nan
+    # The whole model; for a likelihood ratio g's coefficient held at 0; for an interval held where the profile has fallen by
+    # 3.84, on either side. One call in a loop: numba compiles every call of `fit` anew.
+    stage = 0
+    while stage < (4 if what == FIRTH else (2 if what == LRT else 1)):
+        if stage == 1:
             put(beta, 0, start)
             beta[C] = 0.0
-        runaway = held == 1 and not penalised
-        state, objectives[held], iterations = fit(
-            D, y, offset, penalised, runaway, P - held, beta, eta, mu, w, leverage, L
+        elif stage > 1:
+            put(beta, 0, at_best)
+            beta[C] = b
+        free = P if stage == 0 else C
+        state, objective, iterations = fit(
+            D, y, offset, penalised, stage == 1 and not penalised, free, beta, eta, mu, w, leverage, L
         )
-        if state != CONVERGED:
+        if stage > 1:
+            after = next_end(row[BETA], b, 2.0 * (best - objective) if state == CONVERGED else np.inf, ends)
+            tries += 1
+            if after != b and tries < MAX_ENDS:
+                b = after
+                continue
+            if after == b:
+                row[LOWER + stage - 2] = b
+        elif state != CONVERGED:
             return NOT_CONVERGED
-        if held == 1:
-            gain = max(0.0, 2.0 * (objectives[0] - objectives[1]))
-            row[STATISTIC] = math.copysign(math.sqrt(gain), row[BETA])
+        stage += 1
+        if stage > 2:
+            tries, b = 0, row[BETA] + Z_975 * row[INFORMATION_SE]
+            start_end(row[BETA], ends)
             continue
+        if stage == 2:
+            gain = max(0.0, 2.0 * (best - objective))
+            row[STATISTIC] = math.copysign(math.sqrt(gain), row[BETA])
+            b = row[BETA] - Z_975 * row[INFORMATION_SE]
+            start_end(row[BETA], ends)
+            continue
+        best = objective
+        put(at_best, 0, beta)
         row[ITERATIONS] = iterations
         row[BETA] = beta[C]
         if what == FIRTH_PLINK2:
@@ -185,7 +207,8 @@ def analyse_rows(
     impute : bool
         Missing calls take the mean of the observed ones.
     numbers : float64 array (R, N_NUMBERS)
-        Filled: beta, its standard error from the information, signed statistic, iterations, -ln p of the saddlepoint.
+        Filled: beta, its standard error from the information, signed statistic, iterations, -ln p of the saddlepoint, and of
+        Firth's fits the ends of the profile penalised likelihood interval.
     score : float64 array (R, 2)
         Filled: U and I of the score test.
     status : int64 array (R,)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from genassoc.kernels import jit
-from genassoc.kernels.exact_rare import EXACT_FOUND, CaseCountTable, exact_rare_neg_log_p
+from genassoc.kernels.exact_rare import EXACT_FOUND, CaseCountTable, exact_rare_test
 from genassoc.kernels.logistic import cholesky, solve_lower
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
@@ -97,9 +97,12 @@ def score_with_missing(
 
 @jit
 def exact_rows(
-    G: Float64Array, mu: Float64Array, y: Float64Array, table: CaseCountTable, neg_log_p: Float64Array, found: BoolArray
+    G: Float64Array, mu: Float64Array, y: Float64Array, table: CaseCountTable, found: Float64Array, done: BoolArray
 ) -> None:
-    """-ln p (R,) of the exact conditional test of rare variants G (R, n), NaN where not observed; see `exact_rare`."""
+    """The exact conditional test of rare variants G (R, n), NaN where not observed, into ``found`` (R, 4).
+
+    Columns as of `genassoc.kernels.exact_rare.exact_rare_test`.
+    """
     R, n = G.shape
     for r in range(R):
         carriers = np.empty(n, np.int64)
@@ -116,5 +119,5 @@ def exact_rows(
                 carriers[m] = i
                 m += 1
         who, without = carriers[:m], missing[:k]
-        neg_log_p[r], _, status = exact_rare_neg_log_p(G[r][who], mu[who], y[who], mu[without], cases, table)
-        found[r] = status == EXACT_FOUND
+        status = exact_rare_test(G[r][who], mu[who], y[who], mu[without], cases, table, found[r])
+        done[r] = status == EXACT_FOUND

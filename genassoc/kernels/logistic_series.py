@@ -14,7 +14,7 @@ import numpy as np
 from genassoc.kernels import jit
 from genassoc.kernels.bernoulli import exp_minus_abs
 from genassoc.kernels.logistic import solve_lower, solve_upper
-from genassoc.kernels.logistic_firth import BETA, FINE, INFORMATION_SE, ITERATIONS, STATISTIC, firth_one
+from genassoc.kernels.logistic_firth import BETA, FINE, INFORMATION_SE, ITERATIONS, LOWER, STATISTIC, UPPER, firth_one
 from genassoc.kernels.logistic_line import ONE_IN, firth_line
 from genassoc.kernels.logistic_null_series import FAILED, HOLDS, MAX_MOVE, contract, expand, move_null, squared_length
 from genassoc.kernels.logistic_refit import residual_genotype
@@ -145,9 +145,14 @@ def _firth_of_few(
             d[s] += X[i, c] * v[c]
     if firth_line(line, base, d, g, outcome, row) != FINE:
         return False
+    # The series has to hold at the ends of the interval too.
+    far, there = row[BETA], np.zeros(C)
+    for k in range(LOWER, UPPER + 1):
+        if not abs(row[k]) <= abs(far):
+            far = row[k]
     for c in range(C):
-        v[c] = move[c] + row[BETA] * v[c]
-    return bool(reach * math.sqrt(squared_length(H, v)) <= MAX_MOVE)
+        there[c] = move[c] + far * v[c]
+    return bool(reach * math.sqrt(squared_length(H, there)) <= MAX_MOVE)
 
 
 @jit
@@ -185,7 +190,7 @@ def series_rows(
         Filled: how far each null without the row's missing calls is from ``starts`` (the second for Firth alone); NaN where
         that is not known.
     numbers : float64 array (R, N_NUMBERS)
-        Filled where done: beta, its standard error, the signed statistic, iterations.
+        Filled where done: beta, its standard error, the signed statistic, iterations, of Firth the interval.
     done : bool array (R,)
         Filled: False where another kernel has to do the row.
     """

@@ -60,6 +60,9 @@ class Cox(InteractionChoices, GenotypeChoices):
         has the event or the likelihood has no maximum; with ``"firth"`` also below ``correct_below``.
     correct_below : float
         p below which rows are corrected; 1 corrects all.
+    ph_time : {"km", "rank"}
+        The function of time in the test of proportional hazards, as of R's ``cox.zph``: one less the Kaplan-Meier estimate, or
+        the rank among all times.
     missing : {"auto", "complete", "mean"}
         Missing calls: leave the sample out of the row ("complete", the default); or the mean of the observed calls.
     min_mac : float, optional
@@ -79,7 +82,8 @@ class Cox(InteractionChoices, GenotypeChoices):
     Notes
     -----
     Below ``correct_below``, rows with fewer than 10 minor alleles or with fewer than 2 expected among the events have an
-    exact p, given the risk sets. Rows below it have a test of proportional hazards, ``ph_neg_log_10_p_value``.
+    exact p, given the risk sets. Rows below it in which 10 or more carriers have the event have a test of proportional hazards,
+    ``ph_neg_log_10_p_value``.
     """
 
     outcome: ClassVar[str] = "survival"
@@ -95,6 +99,7 @@ class Cox(InteractionChoices, GenotypeChoices):
     test: Literal["auto", "score", "wald", "lrt"] = "auto"
     correction: Literal["auto", "firth_approx", "firth", "spa", "none"] | None = "auto"
     correct_below: float = 0.05
+    ph_time: Literal["km", "rank"] = "km"
     missing: Literal["auto", "complete", "mean"] = "auto"
     min_mac: float | None = None
     weights: str | None = None
@@ -120,6 +125,7 @@ class Cox(InteractionChoices, GenotypeChoices):
         if self.correction == "none":
             object.__setattr__(self, "correction", None)
         checks.choice(self.ties, "ties", ("efron", "breslow"))
+        checks.choice(self.ph_time, "ph_time", ("km", "rank"))
         checks.choice(self.test, "test", ("auto", "score", "wald", "lrt"))
         checks.choice(self.correction, "correction", ("auto", "firth_approx", "firth", "spa", None))
         checks.choice(self.missing, "missing", ("auto", "complete", "mean"))
@@ -211,7 +217,9 @@ class Cox(InteractionChoices, GenotypeChoices):
         if self.interaction is not None:
             return cox_interaction.prepare(self, cohort)
         columns, width = np.asarray(cohort.block_columns), int(cohort.block_width)
-        return prepare(self.design(cohort.phenotypes, cohort.rows), columns, width, self.ties == "efron")
+        return prepare(
+            self.design(cohort.phenotypes, cohort.rows), columns, width, self.ties == "efron", self.ph_time == "rank"
+        )
 
     @by_genetic_model
     def block(self, state: Any, block: Block) -> BlockResult:

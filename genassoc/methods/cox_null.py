@@ -8,6 +8,7 @@ import numpy as np
 from genassoc.kernels import cox as kernel
 from genassoc.kernels import logistic as newton
 from genassoc.kernels.counts import mask_words
+from genassoc.kernels.cox_clock import Times
 from genassoc.kernels.cox_screen import times_means
 from genassoc.kernels.cox_sums import RiskSets, RiskSums, risk_sums, suffix_sums
 from genassoc.methods.columns import SQUARE, ThinMatrix
@@ -43,8 +44,8 @@ class NullCox:
         ``J_Xg = cross' g``.
     L : float64 array (C - 1, C - 1)
         Factor of the covariates' information J_XX.
-    clock : float64 array (K,)
-        Rank of each event time among the events, centred: the time function of the test of proportional hazards.
+    times : Times
+        Of which the time function of the test of proportional hazards is made.
     thin : float64 array (N, J + C)
         Columns of the product: eigenfunctions times the weights (J), ``cross L^-T`` (C - 1), martingale residuals.
     moves : float64 array (N, J + C - 1)
@@ -69,7 +70,7 @@ class NullCox:
     start: Float64Array
     cross: Float64Array
     L: Float64Array
-    clock: Float64Array
+    times: Times
     thin: Float64Array
     moves: Float64Array
     weight: Float64Array
@@ -98,7 +99,9 @@ class CoxState:
         return [null.n for null in self.nulls]
 
 
-def prepare(design: Any, block_columns: Int64Array, block_width: int, efron: bool = True) -> CoxState:
+def prepare(
+    design: Any, block_columns: Int64Array, block_width: int, efron: bool = True, by_rank: bool = False
+) -> CoxState:
     """Fit the null of every endpoint of a `SurvivalDesign`, each on its own complete cases."""
     nulls: list[NullCox] = []
     notes = [f"covariate dropped: {dropped}" for dropped in design.covariates.dropped_covariates]
@@ -106,7 +109,7 @@ def prepare(design: Any, block_columns: Int64Array, block_width: int, efron: boo
     at = 0
     for endpoint in design.endpoints:
         observed = design.complete & ~np.isnan(endpoint.time)
-        null, kept = fit_null(design, endpoint, observed, block_columns, block_width, at, efron)
+        null, kept = fit_null(design, endpoint, observed, block_columns, block_width, at, efron, by_rank)
         nulls.append(null)
         at += null.thin.shape[1]
         notes += _notes(design, endpoint, null, kept, observed)
@@ -164,6 +167,7 @@ def fit_null(
     block_width: int,
     at: int,
     efron: bool = True,
+    by_rank: bool = False,
 ) -> tuple[NullCox, BoolArray]:
     """The null model of one endpoint, and which covariates are independent within strata among its samples."""
     who = np.flatnonzero(observed)
@@ -194,7 +198,7 @@ def fit_null(
     wide[columns], wide_moves[columns] = thin, moves
     null = NullCox(
         n, n_events, columns, mask_words(columns, block_width), mask_words(columns[event], block_width), X, sets, start,
-        cross, L, _clock(times, time[event]), wide, wide_moves, weight, share, rest, at, failure,
+        cross, L, _times(time, design.entry[who], times, by_rank), wide, wide_moves, weight, share, rest, at, failure,
     )  # fmt: skip
     return null, basis.kept
 
@@ -213,11 +217,16 @@ def within_strata(X: Float64Array, stratum: Int64Array) -> Float64Array:
     return out
 
 
-def _clock(times: Float64Array, events: Float64Array) -> Float64Array:
-    """Mean rank of every event time among all events, centred over them and scaled to the unit interval."""
-    ordered = np.sort(events)
-    low, high = np.searchsorted(ordered, times, side="left"), np.searchsorted(ordered, times, side="right")
-    return (low + high) / (2.0 * max(events.size, 1)) - 0.5
+def _times(time: Float64Array, entry: Float64Array, event_times: Float64Array, by_rank: bool) -> Times:
+    """Times of samples (n,) and of the events (K,), as numbers among the samples' distinct times."""
+    distinct = np.unique(time)
+    return Times(
+        np.searchsorted(distinct, time),
+        np.searchsorted(distinct, entry, side="right"),
+        np.searchsorted(distinct, event_times),
+        distinct.size,
+        by_rank,
+    )
 
 
 def _components(sets: RiskSets, stratum: Int64Array) -> Int64Array:

@@ -13,7 +13,7 @@ from genassoc.methods.rows import chunks, unusable
 from genassoc.methods.sums import AlleleCounts, GenotypeSums, allele_counts, frequency, genotype_sums
 from genassoc.methods.tested_rows import EXACT_BELOW_EXPECTED, EXACT_BELOW_MAC, TestedRows, one_step_is_enough
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
-from genassoc.stats.tails import Z_975, neg_log_10_p_chi2, z_from_neg_log_10_p
+from genassoc.stats.tails import neg_log_10_p_chi2, z_from_neg_log_10_p
 
 METHODS: tuple[str | None, ...] = (
     None, "score_approx", "score", "wald", "lrt", "firth", "firth_approx", "spa", "exact",
@@ -80,6 +80,7 @@ class _Rows(TestedRows):
     trend: Float64Array = field(init=False)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.trend = np.full(self.beta.size, np.nan)
 
     def fail(self, rows: Array, code: str) -> None:
@@ -241,13 +242,14 @@ def _one_by_one(task: _Task, variants: Int64Array, test: str) -> Int64Array:
         G = minor_counts(task.block, task.flipped, some, null.columns)
         kernel.analyse_rows(
             G, np.full(R, _ASKED[test]), np.full(R, trend), null.Q, null.sets, null.start, null.cross, null.L,
-            null.clock, choices.impute, numbers, state, dropped,
+            null.times, choices.impute, numbers, state, dropped,
         )  # fmt: skip
         fine = state == kernel.FINE
         done, found = some[fine], numbers[fine]
         rows.put(done, test, found[:, kernel.BETA], found[:, kernel.INFORMATION_SE], found[:, kernel.STATISTIC])
         rows.iterations[done] = found[:, kernel.ITERATIONS].astype(np.int64)
         rows.trend[done] = found[:, kernel.TREND]
+        rows.bound(done, found[:, kernel.LOWER], found[:, kernel.UPPER])
         if test in ("spa", "exact"):
             rows.put_p(done, test, found[:, kernel.NEG_LOG_P] / np.log(10.0))
         rows.code[some[dropped & fine]] = CODES.index("covariate_collinear")
@@ -269,8 +271,7 @@ def _finished(task: _Task) -> dict[str, Array]:
         "beta": beta,
         "standard_error": rows.error,
         "standard_error_model": rows.model_error,
-        "ci_lower": beta - Z_975 * rows.error,
-        "ci_upper": beta + Z_975 * rows.error,
+        **rows.interval(rows.error, task.flipped),
         "statistic": rows.z * sign,
         "neg_log_10_p_value": rows.neg_log_10_p,
         "ph_neg_log_10_p_value": neg_log_10_p_chi2(trend, 1.0),

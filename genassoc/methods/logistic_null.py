@@ -7,7 +7,7 @@ import numpy as np
 
 from genassoc.kernels import logistic as kernel
 from genassoc.kernels.counts import mask_words
-from genassoc.kernels.exact_rare import CaseCountTable
+from genassoc.kernels.exact_rare import MOST_CASES, CaseCountTable
 from genassoc.methods.columns import SQUARE, ThinMatrix
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array, packed_bytes
 from genassoc.stats.exact_rare import case_count_table
@@ -150,7 +150,7 @@ def fit_null(
             Q[columns], WQ[columns] = orthonormal, w[:, None] * orthonormal
             weight[columns], residual[columns] = w, y - mu
     certain = failure is not None or mu.min() <= 0.0 or mu.max() >= 1.0
-    cases = None if certain else case_count_table(mu, n_cases)
+    cases = None if certain else case_count_table(mu, n_cases, MOST_CASES)
     masks = mask_words(columns, block_width), mask_words(columns[y == 1], block_width)
     series = null_series(X, y if failure is None else y[:0], offset, (start, penalised))
     null = NullLogistic(

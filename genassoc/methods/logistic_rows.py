@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from genassoc.data.block import Block
+from genassoc.kernels import exact_rare, logistic_score
 from genassoc.kernels import logistic_rows as kernel
-from genassoc.kernels import logistic_score
 from genassoc.methods.columns import minor_counts
 from genassoc.methods.logistic_dense import analyse_dense
 from genassoc.methods.logistic_null import NullLogistic
@@ -14,7 +14,6 @@ from genassoc.methods.rows import chunks, unusable
 from genassoc.methods.sums import AlleleCounts, GenotypeSums, allele_counts, frequency, genotype_sums
 from genassoc.methods.tested_rows import EXACT_BELOW_EXPECTED, EXACT_BELOW_MAC, TestedRows, one_step_is_enough
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
-from genassoc.stats.tails import Z_975
 
 METHODS: tuple[str | None, ...] = (
     None, "score", "score_approx", "wald", "lrt", "firth", "firth_approx", "spa", "exact",
@@ -52,6 +51,13 @@ _ASKED = {
 WEAK_DIRECTION = 0.05  # as in kernels/linear.py: below these float32 sums do not hold five digits
 WEAK_SHARE = 0.02
 SPARSE_BELOW_MAC = 50  # REGENIE's sparse penalty
+# Approximate Firth keeps the covariates' coefficients as the null has them. Where the estimate is beyond this log odds ratio and the
+# minor allele is this frequent (copies a sample) in cases or in controls, they move, and the full model is fitted.
+FULL_ABOVE_BETA = 1.0
+FULL_ABOVE_COPIES = 0.1
+# A row whose corrected p would be below ``correct_below`` has a score p below this many times that, by the minor alleles expected in the
+# smaller group from which it holds: so are under 1e-4 of rows on the wrong side (docs/calibration.md).
+MARGINS = ((50.0, 1.1), (10.0, 1.2), (EXACT_BELOW_EXPECTED, 1.8), (0.0, 6.0))
 
 
 @dataclass(frozen=True)
@@ -155,17 +161,20 @@ def _refine(task: _Task, weak: BoolArray) -> None:
         enough = one_step_is_enough(own, null.n, null.n_cases, task.cases.n)
         refit = np.flatnonzero(usable & (weak | ~enough))
     if choices.correct_below > 0 and not choices.impute:
-        below = rows.neg_log_10_p >= -np.log10(choices.correct_below)
+        below = rows.neg_log_10_p >= -np.log10(_trigger(task))
         refit = np.union1d(refit, np.flatnonzero(usable & below & (own.n < null.n)))
     _one_by_one(task, refit, np.full(refit.size, kernel.SCORE))
     _correct(task)
 
 
 def _no_dosage(task: _Task) -> BoolArray:
-    """PLINK 2: no case, or no control, has anything but 0 of what is tested, of ALT."""
+    """PLINK 2: cases, or controls, are without either allele (or state) of what is tested; the same whichever is ALT."""
     own, cases = task.own, task.cases
     tested = np.where(task.flipped, 2 * own.n - own.sum_g, own.sum_g)
-    return np.asarray((cases.coded == 0) | (tested - cases.coded == 0) | (cases.n == 0))
+    absent = np.zeros(own.n.size, np.bool_)
+    for n, coded in ((cases.n, cases.coded), (own.n - cases.n, tested - cases.coded)):
+        absent |= (coded == 0) | (coded == 2 * n)
+    return absent
 
 
 def _correct(task: _Task) -> None:
@@ -178,25 +187,58 @@ def _correct(task: _Task) -> None:
     below = np.zeros(usable.size, dtype=bool)
     if choices.correct_below > 0:
         with np.errstate(invalid="ignore"):
-            below = estimated & (rows.neg_log_10_p >= -np.log10(choices.correct_below))
+            below = estimated & (rows.neg_log_10_p >= -np.log10(_trigger(task)))
         below |= usable & (rows.code == CODES.index("not_converged"))
     rare = np.zeros(usable.size, dtype=bool)
     if choices.like is None and null.cases is not None and not choices.impute:
-        smaller = min(null.n_cases, null.n - null.n_cases) / null.n
         rare = estimated & (own.tested_mac < EXACT_BELOW_MAC)
-        rare |= below & (own.tested_mac * smaller < EXACT_BELOW_EXPECTED)
+        rare |= below & (_expected(task) < EXACT_BELOW_EXPECTED)
     common = np.flatnonzero(below & ~rare)
     if choices.correction == "spa":
         asked = "score" if choices.like == "regenie" else "firth_approx"
         _one_by_one(task, common, _ask(asked, common), saddlepoint=True)
+        again = common[_moves_covariates(task, common)]
+        _one_by_one(task, again, _ask("firth", again), saddlepoint=True)
     else:
         status = _one_by_one(task, common, _ask(choices.correction, common))
         if choices.correction == "firth_approx":
             # The approximation's likelihood can rise without end where the full model's does not.
-            again = common[status == kernel.NOT_CONVERGED]
+            again = common[(status == kernel.NOT_CONVERGED) | _moves_covariates(task, common)]
             _one_by_one(task, again, _ask("firth", again))
     if rare.any():
         _test_exactly(task, np.flatnonzero(rare))
+
+
+def _expected(task: _Task) -> Float64Array:
+    """Minor alleles expected in the smaller group (V,)."""
+    null = task.null
+    return np.asarray(task.own.tested_mac * (min(null.n_cases, null.n - null.n_cases) / max(null.n, 1)))
+
+
+def _trigger(task: _Task) -> Float64Array:
+    """p of the first test below which a row is corrected (V,): wider where events or carriers are few; as it is said under ``like``."""
+    p = np.full(task.own.n.size, task.choices.correct_below)
+    if task.choices.like is None:
+        expected = _expected(task)
+        few = [expected >= least for least, _ in MARGINS]
+        p *= np.select(few, [factor for _, factor in MARGINS], MARGINS[-1][1])
+        p[task.own.tested_mac < EXACT_BELOW_MAC] = task.choices.correct_below * MARGINS[-1][1]
+    return np.minimum(p, 1.0)
+
+
+def _moves_covariates(task: _Task, variants: Int64Array) -> BoolArray:
+    """Whose approximate Firth estimate holds the covariates where the full model would not (R,); REGENIE holds them always."""
+    own, cases, rows = task.own, task.cases, task.rows
+    if task.choices.like == "regenie":
+        return np.zeros(variants.size, np.bool_)
+    tested = np.where(task.flipped, 2 * own.n - own.sum_g, own.sum_g)
+    minor_is_tested = tested <= own.n
+    among_cases = np.where(minor_is_tested, cases.coded, 2 * cases.n - cases.coded)
+    among_all = np.where(minor_is_tested, tested, 2 * own.n - tested)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        most = np.fmax(among_cases / cases.n, (among_all - among_cases) / (own.n - cases.n))
+        far = (np.abs(rows.beta) > FULL_ABOVE_BETA) & (most > FULL_ABOVE_COPIES)
+    return np.asarray(far[variants])
 
 
 def _ask(what: str, variants: Int64Array) -> Int64Array:
@@ -209,20 +251,24 @@ def _test_exactly(task: _Task, variants: Int64Array) -> None:
     asked = "firth" if choices.correction == "firth" else "firth_approx"
     status = _one_by_one(task, variants, _ask(asked, variants))
     # With few samples the approximation can fail where the full model does not.
-    again = np.flatnonzero(status != kernel.FINE)
+    again = np.flatnonzero((status != kernel.FINE) | _moves_covariates(task, variants))
     status[again] = _one_by_one(task, variants[again], _ask("firth", again))
     some = variants[status == kernel.FINE]
     for first, last in chunks(some.size, null.n):
         part = some[first:last]
-        neg_log_p, found = np.empty(part.size), np.zeros(part.size, np.bool_)
+        found, done = np.empty((part.size, 4)), np.zeros(part.size, np.bool_)
         G = minor_counts(task.block, task.flipped, part, null.columns)
         # The allele that is rare in this trait's samples may be the cohort's major one.
         common = own.sum_g[part] > own.n[part]
         G[common] = 2.0 - G[common]
         assert null.cases is not None
-        logistic_score.exact_rows(G, null.mu, null.y, null.cases, neg_log_p, found)
-        done = part[found]
-        rows.put_p(done, "exact", neg_log_p[found] / np.log(10.0))
+        logistic_score.exact_rows(G, null.mu, null.y, null.cases, found, done)
+        tested = part[done]
+        rows.put_p(tested, "exact", found[done, exact_rare.EXACT_P] / np.log(10.0))
+        # Of the rarer allele here, which may be the cohort's major one.
+        sign = np.where(common[done], -1.0, 1.0)
+        ends = sign[:, None] * found[done][:, [exact_rare.EXACT_LOWER, exact_rare.EXACT_UPPER]]
+        rows.bound(tested, ends.min(axis=1), ends.max(axis=1))
 
 
 def _one_by_one(task: _Task, variants: Int64Array, asked: Int64Array, saddlepoint: bool = False) -> Int64Array:
@@ -248,6 +294,8 @@ def _one_by_one(task: _Task, variants: Int64Array, asked: Int64Array, saddlepoin
                     found[:, kernel.STATISTIC],
                 )
                 rows.iterations[some[picked]] = found[:, kernel.ITERATIONS].astype(np.int64)
+                if choices.like is None:
+                    rows.bound(some[picked], found[:, kernel.LOWER], found[:, kernel.UPPER])
         if saddlepoint:
             fine = state == kernel.FINE
             rows.put_p(some[fine], "spa", numbers[fine, kernel.SPA_NEG_LOG_P] / np.log(10.0))
@@ -272,8 +320,7 @@ def _finished(task: _Task) -> dict[str, Array]:
         "beta": beta,
         "standard_error": error,
         "standard_error_model": rows.model_error,
-        "ci_lower": beta - Z_975 * error,
-        "ci_upper": beta + Z_975 * error,
+        **rows.interval(error, task.flipped),
         "statistic": rows.z * sign,
         "neg_log_10_p_value": rows.neg_log_10_p,
         "effect_allele_frequency": own.frequency,

@@ -24,7 +24,6 @@ from genassoc.methods.sums import GenotypeSums, genotype_sums, minor_is_ref
 from genassoc.methods.tested_rows import EXACT_BELOW_EXPECTED, EXACT_BELOW_MAC, TestedRows
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
 from genassoc.stats.linalg import orthonormal_basis
-from genassoc.stats.tails import Z_975
 
 METHODS: tuple[str | None, ...] = (None, "score", "wald", "lrt", "exact")
 CODES: tuple[str | None, ...] = (
@@ -262,7 +261,7 @@ def _one_by_one(task: _Task, variants: Int64Array, test: str, keep: bool) -> Int
     for first, last in chunks(variants.size, null.n):
         some = variants[first:last]
         R = some.size
-        numbers, found, dropped = np.empty((R, status.N_NUMBERS)), np.zeros(R, np.int64), np.zeros(R, np.bool_)
+        numbers, found, dropped = np.empty((R, kernel.N_NUMBERS)), np.zeros(R, np.int64), np.zeros(R, np.bool_)
         G = minor_counts(task.block, task.flipped, some, null.columns)
         common = task.own.sum_g[some] > task.own.n[some]  # the cohort's minor allele may be the major one here
         if test == "exact":
@@ -282,6 +281,8 @@ def _one_by_one(task: _Task, variants: Int64Array, test: str, keep: bool) -> Int
         if test == "exact":
             for column in (status.BETA, status.STATISTIC):
                 numbers[common, column] *= -1.0
+            lower, upper = numbers[common, kernel.LOWER].copy(), numbers[common, kernel.UPPER].copy()
+            numbers[common, kernel.LOWER], numbers[common, kernel.UPPER] = -upper, -lower
         done = _put(rows, some, numbers, found, test)
         rows.code[some[dropped & (found == status.FINE)]] = CODES.index("covariate_collinear")
         for failed, code in _FAILED.items():
@@ -305,6 +306,7 @@ def _put(rows: _Rows, some: Int64Array, numbers: Float64Array, found: Int64Array
     if test == "exact":
         # A sum of chances may be above 1 by rounding.
         rows.put_p(at, "exact", np.maximum(own[:, kernel.NEG_LOG_P], 0.0) / np.log(10.0))
+        rows.bound(at, own[:, kernel.LOWER], own[:, kernel.UPPER])
         rows.code[some[done & (found == status.RUNAWAY)]] = CODES.index("separation")
     return np.asarray(done)
 
@@ -318,8 +320,7 @@ def _finished(task: _Task) -> dict[str, Array]:
         "beta": beta,
         "standard_error": rows.error,
         "standard_error_model": rows.model_error,
-        "ci_lower": beta - Z_975 * rows.error,
-        "ci_upper": beta + Z_975 * rows.error,
+        **rows.interval(rows.error, task.flipped),
         "statistic": rows.z * sign,
         "neg_log_10_p_value": rows.neg_log_10_p,
         "effect_allele_frequency": own.frequency,

@@ -1,14 +1,14 @@
 """Rows of one binary or event trait being filled: estimates of the minor allele with a z, until they are turned to ALT."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
 import numpy as np
 
 from genassoc.methods.sums import GenotypeSums
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
-from genassoc.stats.tails import neg_log_10_p_z, z_from_neg_log_10_p
+from genassoc.stats.tails import Z_975, neg_log_10_p_z, z_from_neg_log_10_p
 
 REFIT_ABOVE_MISSING = 0.01  # share of calls missing beyond which one Newton step of the null is not enough
 REFIT_DIFFERENTIAL = 6.63  # chi-squared (p = 0.01) of missingness against the outcome
@@ -39,7 +39,11 @@ class FailingRows:
 
 @dataclass
 class TestedRows(FailingRows):
-    """V rows, arrays (V,); a model's own has its ``methods`` and ``codes``."""
+    """V rows, arrays (V,); a model's own has its ``methods`` and ``codes``.
+
+    ``lower`` and ``upper`` are an interval of their own (by a profile likelihood, or of an exact test), NaN where beta and its standard
+    error make it.
+    """
 
     methods: ClassVar[tuple[str | None, ...]]
     codes: ClassVar[tuple[str | None, ...]]
@@ -52,6 +56,11 @@ class TestedRows(FailingRows):
     iterations: Int64Array
     method: Array
     code: Array
+    lower: Float64Array = field(init=False)
+    upper: Float64Array = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.lower, self.upper = np.full(self.beta.size, np.nan), np.full(self.beta.size, np.nan)
 
     @classmethod
     def empty(cls, V: int) -> Self:
@@ -69,6 +78,20 @@ class TestedRows(FailingRows):
         self.neg_log_10_p[rows] = neg_log_10_p_z(z)
         self.method[rows] = self.methods.index(method)
         self.code[rows] = 0
+        self.lower[rows] = self.upper[rows] = np.nan
+
+    def bound(self, rows: Int64Array, lower: Float64Array, upper: Float64Array) -> None:
+        """The interval of estimates that are there."""
+        self.lower[rows], self.upper[rows] = lower, upper
+
+    def interval(self, error: Float64Array, flipped: BoolArray) -> dict[str, Float64Array]:
+        """``ci_lower`` and ``ci_upper`` of ALT: the rows' own interval, elsewhere beta +- 1.96 standard errors."""
+        beta = np.where(flipped, -self.beta, self.beta)
+        lower, upper = beta - Z_975 * error, beta + Z_975 * error
+        own = ~np.isnan(self.lower) & ~np.isnan(self.upper)
+        lower[own] = np.where(flipped, -self.upper, self.lower)[own]
+        upper[own] = np.where(flipped, -self.lower, self.upper)[own]
+        return {"ci_lower": lower, "ci_upper": upper}
 
     def put_p(self, rows: Int64Array, method: str, neg_log_10_p: Float64Array) -> None:
         """The p of another test for estimates that are there; the standard error follows it."""
@@ -81,7 +104,7 @@ class TestedRows(FailingRows):
 
     def fail(self, rows: Array, code: str) -> None:
         """No estimate, and why."""
-        for values in (self.beta, self.error, self.model_error, self.z, self.neg_log_10_p):
+        for values in (self.beta, self.error, self.model_error, self.z, self.neg_log_10_p, self.lower, self.upper):
             values[rows] = np.nan
         self.iterations[rows] = 0
         self.method[rows] = 0

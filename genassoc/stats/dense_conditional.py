@@ -25,7 +25,7 @@ _LN10 = float(np.log(10.0))
 _HALVINGS = 60  # of the bracket of c: any c is right
 _NUMBERS = 2_000_000  # complex ones held at once
 _MOST_CHOICES = 200_000  # of a set, listed one by one
-_AS_LIKELY = 1e-7  # outcomes as likely as the observed one up to rounding count as no more likely
+_AS_FAR = 1e-9  # relative: distances from the mean differ by rounding
 _WHOLE = 1e-6  # copies that are whole up to the rounding of dosages
 
 
@@ -142,7 +142,7 @@ def _roots_needed(p: Float64Array) -> int:
 def exact_conditional_test(model: Conditional, g: Float64Array) -> DenseFit:
     """The number of copies (n,) among the cases, given the sets and the other columns' effects: all choices of each set listed.
 
-    Outcomes that are no more likely than the observed one count, as in Fisher's exact test. beta is that of the maximum with g in the
+    Outcomes at least as far from the mean as the observed one count. beta is that of the maximum with g in the
     model as the last column; the standard error is |beta| over the normal deviate of p.
 
     Raises
@@ -164,7 +164,9 @@ def exact_conditional_test(model: Conditional, g: Float64Array) -> DenseFit:
         if y.any() and not y.all():
             law = np.convolve(law, _law_of_set(copies[samples].astype(np.int64), eta[samples], int(y.sum())))
             seen += int(copies[samples][y].sum())
-    p = min(1.0, float(law[law <= law[seen] * (1.0 + _AS_LIKELY)].sum() / law.sum()))
+    law = law / law.sum()
+    away = np.abs(np.arange(law.size) - law @ np.arange(law.size))
+    p = min(1.0, float(law[away >= away[seen] * (1.0 - _AS_FAR)].sum()))
     z = -float(special.ndtri_exp(np.log(p / 2.0)))
     beta, error = float(at[-1]), float(np.sqrt(np.linalg.inv(J)[-1, -1]))
     return DenseFit(beta, abs(beta) / z if z > 0 else error, abs(float(np.log10(p))), error)

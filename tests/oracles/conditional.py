@@ -62,7 +62,9 @@ def exact_neg_log_p(g, y, pointers, eta):
             for more, own in zip(copies, p / p.sum()):
                 grown[t + int(more)] = grown.get(t + int(more), 0.0) + chance * own
         law = grown
-    return -np.log(sum(chance for chance in law.values() if chance <= law[seen] * (1 + 1e-7)))
+    mean = sum(t * chance for t, chance in law.items())
+    far = abs(seen - mean) * (1 - 1e-9)
+    return -np.log(sum(chance for t, chance in law.items() if abs(t - mean) >= far))
 
 
 def centre_in_sets(D, y, pointers):

@@ -156,6 +156,27 @@ def exact_neg_log_p(g, p):
     return law
 
 
+def clock(time, event, entry, by_rank):
+    """The function of time of R's cox.zph on these samples: 1 - Kaplan-Meier just before t, or the share of ranks among all times."""
+    if by_rank:
+        return lambda t: (np.sum(time < t) + 0.5 * (np.sum(time == t) + 1)) / len(time)
+
+    def before(t):
+        alive = 1.0
+        for u in np.unique(time[(event == 1) & (time < t)]):
+            alive *= 1 - np.sum((time == u) & (event == 1)) / np.sum((entry < u) & (time >= u))
+        return 1 - alive
+
+    return before
+
+
+def two_sided(law, seen):
+    """p of outcomes at least as far from the mean as ``seen`` under a law {T: chance}, normed or not."""
+    total = sum(law.values())
+    mean = sum(T * chance for T, chance in law.items()) / total
+    return sum(chance for T, chance in law.items() if abs(T - mean) >= abs(seen - mean) * (1 - 1e-9)) / total
+
+
 def spa_neg_log_p(z, g, mean):
     """-ln p of |score| by Barndorff-Nielsen's saddlepoint, the score a sum of centred Poisson counts times g."""
     g = g - mean @ g / mean.sum()
