@@ -277,7 +277,8 @@ def test_the_root_does_not_tell_how_the_rows_came(tmp_path, made, monkeypatch):
             lines = [json.loads(line) for line in journal.read_text().splitlines()]
             assert "pieces" in lines[1]
             if name == "old":
-                journal.write_text("".join(json.dumps({**line, "pieces": {}}) + "\n" for line in lines))
+                kept = [{name: line[name] for name in line if name not in ("seal", "table")} for line in lines]
+                journal.write_text("".join(json.dumps({**line, "pieces": {}}) + "\n" for line in kept))
         writer = StoreWriter(path, names, {"a": 1}, block_variants=16)
         done = writer.n_rows
         writer.append(block.packed[done:], block.haploid[done:], table[done:])
