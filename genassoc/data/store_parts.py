@@ -16,7 +16,6 @@ from genassoc.data.strangers import MalformedError
 from genassoc.data.variant_columns import VariantColumns
 from genassoc.shapes import Array, UInt8Array
 
-
 SEAL = "seal"  # of a line of the journal: a hash of the rest of it
 
 

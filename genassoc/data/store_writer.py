@@ -34,8 +34,8 @@ from genassoc.data.call_counts import is_part_table
 from genassoc.data.part_writer import JOURNAL, PartRows, PartWriter, part_name
 from genassoc.data.store import VARIANT_SCHEMA, read_attributes, work_folder
 from genassoc.data.store_arrays import StoreArrays
-from genassoc.data.store_parts import journal_line, objects, read_journal, rechunked, runs, write_durably
 from genassoc.data.store_location import LocalLocation
+from genassoc.data.store_parts import journal_line, objects, read_journal, rechunked, runs, write_durably
 from genassoc.data.store_pieces import Piece, hash_of
 from genassoc.data.variant_columns import VariantColumns
 from genassoc.errors import OutputError, StoreError

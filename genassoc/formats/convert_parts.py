@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from genassoc.data import strangers
-from genassoc.data.output import check_outputs, replacing
+from genassoc.data.output import check_outputs, replacing, target_of
 from genassoc.data.store import GenotypeStore
 from genassoc.data.store_writer import StoreWriter, check_output
 from genassoc.data.strangers import MalformedError
@@ -206,6 +206,7 @@ def merge_conversion(work: Path, out: Path, *, overwrite: bool = False) -> Conve
             f"{len(missing)} of {len(plan.parts)} parts are not converted yet ({shown}): do them, then merge again."
         )
     whole = _whole(plan, work)
+    out = target_of(out)
     check_output(out, overwrite)
     check_outputs([out], [work])
     writer = StoreWriter(out, whole.choice.sample_ids, plan.identity, overwrite=overwrite)
