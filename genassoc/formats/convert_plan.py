@@ -83,7 +83,9 @@ class ConversionPlan:
             content = strangers.read_object(work / PLAN_NAME)
             if content.get("format") != PLAN_FORMAT or content.get("version") != PLAN_VERSION:
                 raise PlanError(f"{work} holds a plan of another kind or version of genassoc; plan again.")
-            inputs = tuple(strangers.field(content, "inputs", strangers.texts))
+            inputs = tuple(
+                strangers.file_name(name, "an input") for name in strangers.field(content, "inputs", strangers.items)
+            )
             samples = strangers.optional(content, "samples", strangers.texts)
             parts = tuple(
                 tuple(_stretch(item, len(inputs)) for item in strangers.items(part, "a part"))
