@@ -49,8 +49,7 @@ if __name__ == "__main__":
         print("before", pool.map(work, [0]))
     COHORT = ga.Cohort.align(STORE, sys.argv[2])
     RESULTS = ga.associate(COHORT, ga.Linear(traits=["ldl"]), executor=ga.Threads(2), audit=0)
-    TABLE = RESULTS.table
-    RESULTS = ga.Results(TABLE)
+    TABLE = RESULTS.scan().collect()
     with fork.Pool(2) as pool:
         print("calls", pool.map(calls, [0, 500]) == [calls(0), calls(500)])
         for said in pool.map(verbs, [0])[0]:
