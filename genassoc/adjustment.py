@@ -1,5 +1,6 @@
 """Adjusting the p of results for the number of tests: Bonferroni, false discovery rates."""
 
+import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -68,7 +69,7 @@ def adjust(
     name = f"neg_log_10_p_{method}"
     if name in results.scan().collect_schema().names():
         raise OutputError(f"these results have a column {name} already; adjust the results it was made of")
-    if out is not None and results.path is not None and Path(out).resolve() == results.path.resolve():
+    if out is not None and results.path is not None and os.path.realpath(out) == os.path.realpath(results.path):
         raise OutputError(f"{out} is what is read; write the adjusted results to another file")
     values, families = _adjusted(results, method, [key for key in KEYS if key not in across])
     record = {**results.provenance, "adjusted": [*results.provenance.get("adjusted", []), {

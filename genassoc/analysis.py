@@ -380,10 +380,16 @@ def _planned(work: Path, tell: Callable[[str], None] | None = None) -> tuple[Wor
         store = converted(config) if config.is_vcf else config.store
         tell(f"reading {store} and {config.phenotypes}: the plan in {work} names them")
     cohort = make_cohort(config, planned_store(config))
-    if api.plan_association(cohort, model).fingerprint != plan.fingerprint:
+    now = api.plan_association(cohort, model)
+    if now.fingerprint != plan.fingerprint:
         raise PlanError(
             f"the store, the phenotypes or genassoc are no longer those that {work} was planned with: "
             "plan again into another folder."
+        )
+    if now.stretches() != plan.stretches():
+        raise PlanError(
+            f"the tasks in the plan of {work} are not all variants of its cohort, so that rows would be missing or others': the file "
+            "was damaged or edited; plan again into another folder."
         )
     return folder, plan, cohort, model
 

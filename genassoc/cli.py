@@ -112,7 +112,9 @@ def convert(
     region: Annotated[list[str] | None, typer.Option(help="chr or chr:first-last, by POS; may be repeated.")] = None,
     samples: Annotated[Path | None, typer.Option(help="File with one sample id a line: only these.")] = None,
     memory: Memory = None,
-    force: Annotated[bool, typer.Option(help="Replace a store made of other inputs.")] = False,
+    force: Annotated[
+        bool, typer.Option(help="Replace a store that is damaged, has no root, or is made of other inputs.")
+    ] = False,
 ) -> None:
     """VCF, VCF.gz, BCF -> a genotype store. A killed conversion carries on when run again."""
     from genassoc.formats.convert import convert as convert_files

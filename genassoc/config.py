@@ -141,6 +141,8 @@ class Config:
         return tomli_w.dumps(plain)
 
     def _path(self, value: str) -> Path:
+        if "\0" in value:
+            raise InputError(f"'{value}' is no name of a file: no name holds the byte 0.")
         if url_of(value) is not None:
             return Path(value)
         return (self.folder / Path(value).expanduser()).absolute()

@@ -81,7 +81,7 @@ def _verified_line(verified: Mapping[str, Any]) -> str:
     if verified["root"] is None:
         return (
             f"verified in part: {read}, each chunk as its checksum says. The store was written by an earlier genassoc and has no "
-            "root: that its files belong together cannot be verified; convert it again to have that"
+            "root: that its files belong together cannot be verified; convert it again (--force) to have that"
         )
     return f"verified: {read}, all as they were written (root {verified['root']})"
 

@@ -339,6 +339,7 @@ class Results:
         OutputError
             If there is no such dialect, the suffix is not one of its, the file cannot be written, or other results are there.
         """
+        check_not_forked()
         path = Path(path)
         self._check()
         if dialect is not None and dialect in sumstats.DIALECTS:
@@ -398,6 +399,7 @@ class Results:
 
     def _pieces(self) -> Iterator[pl.DataFrame]:
         """The rows from the start, a frame of bounded size at a time."""
+        check_not_forked()
         self._check()
         if self._table is not None:
             yield from self._table.iter_slices(ROW_GROUP)

@@ -16,6 +16,7 @@ pytestmark = [
 PROGRAM = """
 import multiprocessing, sys, hashlib
 import genassoc as ga
+import polars as pl
 
 def work(what):
     cohort = ga.Cohort.align(ga.open_store(sys.argv[1]), sys.argv[2])
@@ -35,6 +36,9 @@ def verbs(_):
         lambda: work(0), lambda: ga.open_store(sys.argv[1]), lambda: STORE.variants(), lambda: ga.convert(sys.argv[3], sys.argv[1] + "2"),
         lambda: ga.variant_qc(COHORT), lambda: ga.associate(COHORT, ga.Linear(traits=["ldl"])), lambda: RESULTS.table,
         lambda: ga.Results.read("x.parquet"), lambda: ga.simulate_cohort(10, 10, 1), lambda: ga.adjust(RESULTS, "bh"),
+        lambda: COHORT.keep_samples(pl.col("age") > 50), lambda: COHORT.with_covariates(pl.DataFrame({"IID": ["a"], "z": [1.0]})),
+        lambda: repr(COHORT), lambda: ga.Results(TABLE).write("x.regenie", "regenie"), lambda: COHORT.ledger, lambda: COHORT.design(["ldl"]),
+        lambda: ga.endpoints.years_between(pl.DataFrame({"a": ["2020-01-01"], "b": ["2021-01-01"]}), "a", "b"),
     ]
     return [attempt(verb) for verb in asked]
 
@@ -45,6 +49,7 @@ if __name__ == "__main__":
         print("before", pool.map(work, [0]))
     COHORT = ga.Cohort.align(STORE, sys.argv[2])
     RESULTS = ga.associate(COHORT, ga.Linear(traits=["ldl"]), executor=ga.Threads(2), audit=0)
+    TABLE = RESULTS.scan().collect()
     with fork.Pool(2) as pool:
         print("calls", pool.map(calls, [0, 500]) == [calls(0), calls(500)])
         for said in pool.map(verbs, [0])[0]:
@@ -71,6 +76,6 @@ def test_a_forked_process_never_waits_for_ever(tmp_path):
         and lines[-1] == lines[0].replace("before", "spawned")
     )
     after = [line for line in lines if line.startswith("after")]
-    assert len(after) == 10
+    assert len(after) == 17
     for said in after:
         assert said.startswith("after GenassocError: this process was forked") and "spawn" in said

@@ -1,6 +1,7 @@
 """Job arrays: a conversion in parts gives the store of one conversion, whoever dies; runs in seven parts, killed and resumed."""
 
 import filecmp
+import json
 import os
 import random
 import signal
@@ -167,6 +168,31 @@ def test_other_inputs_and_other_folders_are_refused(files, tmp_path):
     with pytest.raises(ga.PlanError, match="not empty"):
         plan_conversion([vcf], tmp_path / "mine", 2, restart=True)
     assert (tmp_path / "mine" / "thesis.doc").exists()
+
+
+def test_stretches_that_were_changed_lose_no_record(files, tmp_path):
+    """A flipped digit of a plan would leave records out, or have them twice; a job of an earlier plan may still be running."""
+    work = tmp_path / "work"
+    plan_conversion([files.vcf], work, 3)
+    text = (work / "plan.json").read_text()
+    for change in (
+        lambda parts: parts[1].pop(),
+        lambda parts: parts[0][-1]["region"].__setitem__(2, parts[0][-1]["region"][2] - 1),
+        lambda parts: parts[2][-1]["region"].__setitem__(0, "1"),
+        lambda parts: parts[1].append(parts[1][-1]),
+    ):
+        changed = json.loads(text)
+        change(changed["parts"])
+        (work / "plan.json").write_text(json.dumps(changed))
+        with pytest.raises(ga.PlanError, match="do not read every record of the inputs once"):
+            convert_part(work, 0)
+    (work / "plan.json").write_text(text)
+    convert_part(work, 0)
+    facts = json.loads((work / "part-00000.json").read_text())
+    assert conversion_status(work).missing_parts == (1, 2)
+    facts["stretches"][-1][1][2] -= 1  # as a job wrote it whose plan had cut elsewhere
+    (work / "part-00000.json").write_text(json.dumps(facts))
+    assert conversion_status(work).missing_parts == (0, 1, 2)
 
 
 def test_a_merge_that_is_interrupted_carries_on(files, tmp_path, monkeypatch):

@@ -197,6 +197,8 @@ def test_a_gzip_bomb_is_refused_in_bounded_memory(tmp_path: Path, monkeypatch: p
         ("notes", [1]),
         ("inputs", {"cohort": {"steps": {}}, "store": {"path": "x", "fingerprint": "y"}}),
         ("inputs", {"cohort": {"steps": []}, "store": {"path": 1, "fingerprint": "y"}}),
+        ("inputs", {"cohort": {"steps": []}, "store": {"path": "a\0b", "fingerprint": "y"}}),
+        ("inputs", {"cohort": {"steps": [{"file": "a\0b"}]}, "store": {"path": "x", "fingerprint": "y"}}),
         ("samples", {"analysed": {"a": "all"}}),
         ("audit", {"line": 3}),
         ("run", "none"),
@@ -348,6 +350,16 @@ def test_an_output_that_is_a_link_stays_one(cohort, tmp_path: Path) -> None:
 # --- ids that a terminal or a spreadsheet obeys -------------------------------------------------
 
 EVIL = "rs1\x1b[2Jx\ty\nz\x9b\u202e"
+
+
+def test_links_in_a_circle_are_said(cohort, tmp_path: Path) -> None:
+    circle = tmp_path / "r.parquet"
+    circle.symlink_to("r.parquet")
+    with pytest.raises(OutputError, match="a link that leads to itself"):
+        ga.associate(cohort, MODEL, out=circle)
+    with pytest.raises(OutputError, match="a link that leads to itself"):
+        Results(table_of(2)).write(circle)
+    assert circle.is_symlink()
 
 
 def test_control_bytes_are_written_as_text(tmp_path: Path) -> None:

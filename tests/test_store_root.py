@@ -20,7 +20,7 @@ from genassoc.data.store import GenotypeStore
 from genassoc.data.store_pieces import PIECES, ROOT
 from genassoc.data.store_writer import StoreWriter, write_store
 from genassoc.describe import store_lines, verify_store
-from genassoc.errors import StoreError
+from genassoc.errors import OutputError, StoreError
 from genassoc.progress import Silent
 
 N, V = 37, 121
@@ -277,13 +277,131 @@ def test_the_root_does_not_tell_how_the_rows_came(tmp_path, made, monkeypatch):
             lines = [json.loads(line) for line in journal.read_text().splitlines()]
             assert "pieces" in lines[1]
             if name == "old":
-                journal.write_text("".join(json.dumps({**line, "pieces": {}}) + "\n" for line in lines))
+                kept = [{name: line[name] for name in line if name not in ("seal", "table")} for line in lines]
+                journal.write_text("".join(json.dumps({**line, "pieces": {}}) + "\n" for line in kept))
         writer = StoreWriter(path, names, {"a": 1}, block_variants=16)
         done = writer.n_rows
         writer.append(block.packed[done:], block.haploid[done:], table[done:])
         writer.finish({})
         roots.add(verify_store(path, Silent())["root"])
     assert len(roots) == 1
+
+
+def interrupted(path: Path, source: GenotypeStore) -> StoreWriter:
+    """A conversion that was killed after some parts, taken up again."""
+    table, block = source.variants(), source.read(0, V)
+    writer = StoreWriter(path, [str(name) for name in source.sample_ids], {"a": 1}, block_variants=16)
+    if not writer.resumed:
+        writer.append(block.packed[:110], block.haploid[:110], table[:110])
+        writer.close()
+    return writer
+
+
+def test_what_an_interrupted_conversion_left_is_checked(tmp_path, made, monkeypatch):
+    """A damaged line of the journal, or table of a part, counts as not done: else rows, haploid marks or alleles would be others."""
+    monkeypatch.setattr(schema, "BLOCKS_PER_SHARD", 2)
+    monkeypatch.setattr(schema, "METADATA_CHUNK", 50)
+    source = GenotypeStore.open(made[0])
+    table, block = source.variants(), source.read(0, V)
+    path = tmp_path / "c.zarr"
+    parts = tmp_path / "wip_c.zarr" / "parts"
+
+    def line(change):
+        def damage():
+            lines = (parts / "journal.jsonl").read_text().splitlines()
+            lines[2] = change(lines[2])
+            (parts / "journal.jsonl").write_text("".join(f"{line}\n" for line in lines))
+
+        return damage
+
+    def table_of(number):
+        def damage():
+            file = parts / f"part-{number:05d}.parquet"
+            content = bytearray(file.read_bytes())
+            content[len(content) // 3] ^= 1
+            file.write_bytes(content)
+
+        return damage
+
+    def cut():
+        os.truncate(tmp_path / "wip_c.zarr" / "store" / schema.GENOTYPES / "c" / "1" / "0", 100)
+
+    for damage, sound in (
+        (line(lambda text: text.replace('"haploid_chunks": [3]', '"haploid_chunks": []')), 32),
+        (line(lambda text: text.replace('"rows": 32', '"rows": 31')), 32),
+        (line(lambda text: '[1, "x"]'), 32),
+        (line(lambda text: '{"rows": "many"}'), 32),
+        (table_of(1), 32),
+        (table_of(0), 0),
+        (cut, 32),
+    ):
+        shutil.rmtree(path, ignore_errors=True)
+        interrupted(path, source)
+        damage()
+        writer = (
+            interrupted(path, source)
+            if sound
+            else StoreWriter(path, list(source.sample_ids), {"a": 1}, block_variants=16)
+        )
+        assert writer.n_rows == sound and writer.resumed == bool(sound) and writer.discarded == (not sound)
+        writer.append(block.packed[sound:], block.haploid[sound:], table[sound:])
+        writer.finish({})
+        stored = GenotypeStore.open(path)
+        assert stored.fingerprint == source.fingerprint and stored.variants().equals(table)
+        np.testing.assert_array_equal(stored.read(0, V).haploid, block.haploid)
+        verify_store(path, Silent())
+
+    shutil.rmtree(path)
+    interrupted(path, source)
+    writer = interrupted(path, source)
+    table_of(0)()  # while the rest was converted
+    writer.append(block.packed[96:], block.haploid[96:], table[96:])
+    with pytest.raises(OutputError, match=r"part-00000\.parquet: was damaged since"):
+        writer.finish({})
+    writer.close()
+
+
+def test_a_store_that_is_exchanged_while_it_is_open_is_found_out(stores):
+    store, other = stores
+    opened, old = read_all(store), without_root(shutil.copytree(store, store.parent / "old.zarr"))
+    with pytest.warns(UserWarning, match="earlier genassoc"):
+        opened_old = read_all(old)
+    calls = opened.read(0, V).packed
+    for path in (store, old):
+        path.rename(path.with_suffix(".away"))
+        shutil.copytree(other, path)
+    with pytest.raises(StoreError, match=r"is not the one that the store was written with|has [0-9,]+ bytes and not"):
+        opened.read(0, V)
+    with pytest.raises(StoreError, match="was written to since the store was opened"):
+        opened_old.read(0, V)
+    shutil.rmtree(store)
+    shutil.copytree(store.with_suffix(".away"), store)  # the same files, copied anew: other times
+    assert np.array_equal(opened.read(0, V).packed, calls)
+
+
+def test_a_damaged_store_is_converted_again(tmp_path, made):
+    """What the errors advise works: a store of the same inputs counts as made only where it is sound."""
+    vcf = tmp_path / "a.vcf"
+    vcf.write_text(
+        '##fileformat=VCFv4.2\n##contig=<ID=1>\n##FORMAT=<ID=GT,Number=1,Type=String,Description="">\n'
+        "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\ta\tb\n1\t5\t.\tA\tC\t.\t.\t.\tGT\t0/1\t1/1\n"
+    )
+    link = tmp_path / "link.zarr"
+    link.symlink_to("far.zarr")
+    for out in (tmp_path / "c.zarr", link):  # a link to a store that is to be made stays one
+        root = ga.convert(vcf, out).root
+        flip = out / "call_genotype_packed" / "c" / "0" / "0"
+        content = flip.read_bytes()
+        flip.write_bytes(bytes([content[0] ^ 1]) + content[1:])  # what opening does not see
+        assert ga.convert(vcf, out, overwrite=True).root == root
+        verify_store(out, Silent())
+        (out / "variant_position" / "c" / "0").unlink()
+        with pytest.raises(StoreError, match=r"variant_position/c/0 is missing.*--force"):
+            ga.convert(vcf, out)
+        assert ga.convert(vcf, out, overwrite=True).root == root
+        (without_root(out) / "zarr.json").touch()
+        assert ga.convert(vcf, out, overwrite=True).root == root
+    assert link.is_symlink()
 
 
 def test_a_store_in_memory_of_fsspec_is_held_against_its_root(stores):

@@ -176,6 +176,33 @@ path = "{tmp_path}/r.parquet"
     assert genassoc("part", work, 10**30)[0] == 1
 
 
+def test_a_plan_whose_tasks_were_changed_loses_no_variant(tmp_path: Path, genassoc) -> None:
+    """The fingerprint says what is computed, the tasks on what: a cut or lost one would leave rows out in silence."""
+    files = make_files(tmp_path, 60, 120)
+    toml = tmp_path / "gwas.toml"
+    toml.write_text(
+        f'[input]\nstore = "{files.store}"\nphenotypes = "{files.phenotypes}"\n[model]\nkind = "linear"\ntraits = ["ldl"]\n'
+        f'[output]\npath = "{tmp_path}/r.parquet"\n'
+    )
+    work = tmp_path / "work"
+    assert genassoc("plan", toml, work, "--parts", 2)[0] == 0
+    sound = json.loads((work / "plan.json").read_text())
+    last = sound["tasks"][-1]
+    for tasks in (
+        [*sound["tasks"][:-1], {**last, "stop": last["stop"] - 8}],
+        sound["tasks"][:-1],
+        [*sound["tasks"][:-1], {**last, "stop": last["stop"] + 8}],
+        [*sound["tasks"][:-1], {**last, "contig": "X"}],
+    ):
+        (work / "plan.json").write_text(json.dumps({**sound, "tasks": tasks}))
+        for command in (["part", work, 1], ["merge", work, tmp_path / "out.parquet"]):
+            code, _, said = genassoc(*command)
+            assert code == 1 and "not all variants of its cohort" in said
+    (work / "plan.json").write_text(json.dumps(sound))
+    assert [genassoc("part", work, part)[0] for part in (0, 1)] == [0, 0]
+    assert genassoc("merge", work, tmp_path / "out.parquet")[0] == 0
+
+
 # --- locks --------------------------------------------------------------------------------------
 
 

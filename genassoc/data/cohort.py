@@ -205,6 +205,7 @@ class Cohort:
         SampleMismatchError
             None of the listed ids is in the cohort (shows near misses).
         """
+        check_not_forked()
         if isinstance(choice, pl.Expr):
             keep, missing = samples_where(self.phenotypes.table[self.rows], choice, self.phenotypes)
             details = np.where(missing, f"{choice} (a value is missing)", str(choice))
@@ -299,6 +300,7 @@ class Cohort:
         PhenotypeError
             As `Cohort.align`.
         """
+        check_not_forked()
         sexes, read_as = _sexes(self.phenotypes, column, self.rows)
         return replace(
             self,
@@ -342,6 +344,7 @@ class Cohort:
         levels: Sequence[str] | None = None,
     ) -> Design:  # fmt: skip
         """Traits and covariates of the cohort's samples as arrays; see `build_design`."""
+        check_not_forked()
         return build_design(self.phenotypes, self.rows, traits, covariates, kind, levels)
 
     def design_ledger(self, design: Design) -> pl.DataFrame:
@@ -363,6 +366,7 @@ class Cohort:
         PlanError
             The expression or the array does not fit the variants.
         """
+        check_not_forked()
         contigs = [str(name) for name in self.store.contigs]
         return replace(self, selection=self.selection.narrowed(choice, self.n_variants, contigs))
 
@@ -405,6 +409,7 @@ class Cohort:
 
         See `genassoc.data.variant_statistics.variant_statistics`.
         """
+        check_not_forked()
         runs = kinds_of(self._contig_runs, self.contigs)
         kinds = contig_names(runs, block.start, block.start + block.n_variants)
         return statistics.variant_statistics(block, kinds, masks or self._masks, hwe=hwe)
@@ -473,10 +478,12 @@ class Cohort:
 
         A variant is pending while a predicate on genotypes has not been applied by a run.
         """
+        check_not_forked()
         return pl.concat([self.sample_ledger, self.variant_ledger()])
 
     def variant_ledger(self) -> pl.DataFrame:
         """The ledger's rows of variants, built from the store's metadata (no genotypes are read)."""
+        check_not_forked()
         waiting = ", ".join(predicate.name for predicate in self.selection.on_genotypes)
         parts = [pl.DataFrame(schema=LEDGER_SCHEMA)]
         for start in range(0, self.n_variants, _LEDGER_VARIANTS):
@@ -488,6 +495,7 @@ class Cohort:
 
     def summary_lines(self) -> list[str]:
         """What was matched and selected, in words."""
+        check_not_forked()
         reasons = self.sample_ledger["reason"]
         unmatched = int((reasons == "not_in_phenotypes").sum())
         n_genotyped = int(self.store.n_samples)

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from genassoc.data.columns import from_pandas
+from genassoc.data.forks import check_not_forked
 from genassoc.data.number_spellings import is_date, looks_missing
 from genassoc.data.phenotypes import Phenotypes
 from genassoc.data.reading import Reading
@@ -29,6 +30,7 @@ _SHOWN = 3  # rows that an error names
 
 def _table_of(table: "pl.DataFrame | pd.DataFrame | Phenotypes") -> tuple[pl.DataFrame, str | None]:
     """The table as polars, and the column of its sample ids where that is known."""
+    check_not_forked()
     if isinstance(table, Phenotypes):
         return table.table, table.sample_id
     frame = table if isinstance(table, pl.DataFrame) else from_pandas(table)

@@ -30,6 +30,7 @@ _REASONS = {
     errno.ENOTDIR: ("a part of the path is a file, not a folder", "choose another path"),
     errno.EISDIR: ("it is a folder", "name a file"),
     errno.ENAMETOOLONG: ("the name is too long", "choose a shorter one"),
+    errno.ELOOP: ("it is a link that leads to itself", "remove it, or choose another name"),
     errno.EIO: ("the disk reports an input/output error", "check the disk"),
 }
 
@@ -83,8 +84,19 @@ def wip_path(path: Path) -> Path:
 
 
 def target_of(path: Path) -> Path:
-    """Where the bytes of an output that people named are to be: behind a link, which stays a link; else ``path`` itself."""
-    return Path(os.path.realpath(path)) if path.is_symlink() else path
+    """Where the bytes of an output that people named are to be: behind a link, which stays a link; else ``path`` itself.
+
+    Raises
+    ------
+    OutputError
+        The link leads to no place.
+    """
+    if not path.is_symlink():
+        return path
+    target = Path(os.path.realpath(path))
+    if target.is_symlink():
+        raise output_error(OSError(errno.ELOOP, "links in a circle"), path)
+    return target
 
 
 @contextlib.contextmanager
@@ -186,7 +198,7 @@ def check_outputs(outputs: Sequence[Path], inputs: Sequence[Path] = ()) -> None:
         for other in outputs[:number]:
             if _same_file(out, other):
                 raise OutputError(f"{out} is asked for twice, as two outputs; give each a name of its own.")
-        for folder in out.resolve().parents:
+        for folder in Path(os.path.realpath(out)).parents:  # resolve() knows no links in a circle
             if (folder / "zarr.json").exists():
                 raise OutputError(f"{out} lies in the genotype store {folder}; write elsewhere.")
             if _is_work_folder(folder):
@@ -206,4 +218,4 @@ def _same_file(one: Path, other: Path) -> bool:
     """Whether two paths are one file, under whatever names; or will be."""
     with contextlib.suppress(OSError):
         return one.samefile(other)
-    return one.resolve() == other.resolve()
+    return os.path.realpath(one) == os.path.realpath(other)

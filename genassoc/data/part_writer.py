@@ -1,7 +1,6 @@
 """Parts of a store on their way to the disk: rows gather in memory, a thread of its own writes them."""
 
 import io
-import json
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +13,8 @@ from genassoc.data import schema
 from genassoc.data.call_counts import count_calls, counts_frame
 from genassoc.data.shard_file import encode_chunk
 from genassoc.data.store_arrays import StoreArrays
-from genassoc.data.store_parts import digest, joined_frame, sync, write_durably
+from genassoc.data.store_parts import digest, joined_frame, journal_line, sync, write_durably
+from genassoc.data.store_pieces import hash_of
 from genassoc.data.variant_columns import VariantColumns
 from genassoc.shapes import UInt8Array, packed_bytes
 
@@ -159,8 +159,9 @@ class PartWriter:
         counts = counts_frame(count_calls(packed, haploid, self._n_samples))
         variants.hstack(counts).write_parquet(buffer, compression="zstd", compression_level=1)
         write_durably(self.table(number), buffer.getvalue())
+        part["table"] = hash_of(buffer.getvalue())
         with (self._folder / JOURNAL).open("ab") as journal:
-            journal.write(json.dumps(part).encode() + b"\n")
+            journal.write(journal_line(part))
             journal.flush()
             os.fsync(journal.fileno())
         return part

@@ -22,6 +22,7 @@ from genassoc.data.columns import (
     read_columns,
     sample_id_column,
 )
+from genassoc.data.forks import check_not_forked
 from genassoc.data.formula import Formula
 from genassoc.data.formula_parser import parse_formula
 from genassoc.data.missing_codes import MissingCodes
@@ -124,6 +125,7 @@ class Phenotypes:
         PhenotypeError
             No id column, ids missing, repeated or stored as decimals.
         """
+        check_not_forked()
         codes = MissingCodes.of(missing_codes)
         reading = Reading.of(decimal, date_format, encoding)
         if isinstance(source, Phenotypes):

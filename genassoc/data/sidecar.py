@@ -195,13 +195,13 @@ def check_fields(record: Mapping[str, Any]) -> None:
 def _check_inputs(inputs: Mapping[str, Any]) -> None:
     for name in ("store", "phenotypes"):
         found = strangers.optional(inputs, name, strangers.table) or {}
-        strangers.optional(found, "path", strangers.text)
+        strangers.optional(found, "path", strangers.file_name)
         strangers.optional(found, "fingerprint", strangers.text)
     cohort = strangers.optional(inputs, "cohort", strangers.table)
     if cohort is not None:
         store = strangers.field(inputs, "store", strangers.table)
-        for name in ("path", "fingerprint"):
-            strangers.field(store, name, strangers.text)
+        strangers.field(store, "path", strangers.file_name)
+        strangers.field(store, "fingerprint", strangers.text)
         strangers.optional(cohort, "samples", strangers.text)
         for step in strangers.field(cohort, "steps", strangers.items):
             _check_step(strangers.table(step, "a step of the cohort"))
@@ -214,7 +214,8 @@ def _check_step(step: Mapping[str, Any]) -> None:
         strangers.optional(step, "where", strangers.text)
         strangers.optional(step, "n_ids", strangers.whole)
         return
-    for name in ("file", "sample_id", "fingerprint"):
+    strangers.optional(step, "file", strangers.file_name)
+    for name in ("sample_id", "fingerprint"):
         strangers.optional(step, name, strangers.text)
     for name in ("sex", "build", "id_rule", "column"):
         strangers.optional(step, name, strangers.text)

@@ -419,7 +419,7 @@ def _say_without_root(path: str) -> None:
     """Say, once in a process, that a store is of an earlier version."""
     warnings.warn(
         f"{path}: was written by an earlier genassoc: each chunk has a checksum, but nothing proves that its files belong to each "
-        "other. Convert it again to have that too.",
+        "other. Convert it again (--force, overwrite=True) to have that too.",
         UserWarning,
         stacklevel=4,
     )

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from genassoc.data.integrity import signature
 from genassoc.errors import OutputError, StoreError
 
 # Two letters at least: C:/ is a drive. One slash will do, since Path("s3://a/b") is "s3:/a/b".
@@ -101,6 +102,13 @@ class LocalLocation:
             file.seek(start)
             return file.read() if stop is None else file.read(stop - start)
 
+    def stamp(self, key: str) -> tuple[int, ...] | None:
+        """What changes when a file is exchanged; None where there is none."""
+        try:
+            return signature(self._folder / key)
+        except OSError:
+            return None
+
     def files(self) -> Iterator[str]:
         """All files, sorted; links among them."""
         for path, inner, names in os.walk(self._folder):
@@ -166,6 +174,10 @@ class RemoteLocation:
             return bytes(system.cat_file(f"{root}/{key}", start=start, end=stop))
         except Exception as error:
             raise self._unreachable(error) from error
+
+    def stamp(self, key: str) -> tuple[int, ...] | None:
+        """None: an object is looked at once, since each look is a request."""
+        return None
 
     def files(self) -> Iterator[str]:
         """All objects, sorted."""

@@ -9,28 +9,61 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from genassoc.data import schema
+from genassoc.data import schema, strangers
 from genassoc.data.store import VARIANT_SCHEMA
 from genassoc.data.store_pieces import hash_of
+from genassoc.data.strangers import MalformedError
 from genassoc.data.variant_columns import VariantColumns
 from genassoc.shapes import Array, UInt8Array
 
+SEAL = "seal"  # of a line of the journal: a hash of the rest of it
+
+
+def journal_line(record: dict[str, Any]) -> bytes:
+    """A line of the journal, which shows whether it was changed since."""
+    return json.dumps({**record, SEAL: _seal_of(record)}).encode() + b"\n"
+
+
+def _seal_of(record: dict[str, Any]) -> str:
+    return hash_of(json.dumps(record, sort_keys=True).encode())
+
 
 def read_journal(journal: Path) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
-    """Identity and finished parts; a line that was cut by a kill, and what follows it, does not count."""
+    """Identity and finished parts; a line that was cut by a kill or damaged, and what follows it, does not count."""
     try:
-        lines = journal.read_bytes().split(b"\n")[:-1]
-    except OSError:
+        lines = strangers.read_bytes(journal).split(b"\n")[:-1]
+    except (OSError, MalformedError):
         return None, []
     records = []
     for line in lines:
         try:
-            records.append(json.loads(line))
-        except ValueError:
+            record = strangers.parse_object(line)
+            seal = record.pop(SEAL, None)  # an earlier version has none
+            if seal is not None and seal != _seal_of(record):
+                break
+            if records:
+                _check_part(record)
+            records.append(record)
+        except MalformedError:
             break
     if not records or "identity" not in records[0]:
         return None, []
     return records[0]["identity"], records[1:]
+
+
+def _check_part(part: dict[str, Any]) -> None:
+    """See that a line has what is read from it; `MalformedError` where not."""
+    for name in ("rows", "used"):
+        strangers.field(part, name, strangers.whole)
+    strangers.field(part, "digest", strangers.text)
+    for chunk in strangers.field(part, "haploid_chunks", strangers.items):
+        strangers.whole(chunk, "haploid_chunks")
+    strangers.optional(part, "origin", strangers.table)
+    strangers.optional(part, "table", strangers.text)
+    for key, piece in (strangers.optional(part, "pieces", strangers.table) or {}).items():
+        size, seal = strangers.items(piece, key) if len(strangers.items(piece, key)) == 2 else (None, None)
+        strangers.whole(size, key)
+        strangers.text(seal, key)
 
 
 def rechunked(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:

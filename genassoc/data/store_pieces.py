@@ -49,6 +49,10 @@ class Location(Protocol):
         """Bytes of a file."""
         ...
 
+    def stamp(self, key: str) -> tuple[int, ...] | None:
+        """What changes when a file is exchanged; None where there is none, or where looking again costs as much as reading."""
+        ...
+
     def files(self) -> Iterator[str]:
         """All files, sorted; links among them."""
         ...
@@ -157,7 +161,7 @@ class Pieces:
     path: str
     location: Location
     listed: dict[str, Piece] | None
-    _checked: set[str] = field(default_factory=set)
+    _checked: dict[str, tuple[int, ...] | None] = field(default_factory=dict)  # what each looked like then
     _per_shard: dict[str, int | None] = field(default_factory=dict)
 
     @classmethod
@@ -211,23 +215,25 @@ class Pieces:
                 self._check_size(key, piece)
 
     def check(self, key: str) -> None:
-        """Check that a file is the one the store was written with, by its checksums; once, before it is read.
+        """Check that a file is the one the store was written with, by its checksums: before it is read, and when it was written to since.
 
         Raises
         ------
         StoreError
             It is missing, a link, or another; names it.
         """
-        if key in self._checked:
+        stamp = self.location.stamp(key)
+        if key in self._checked and self._checked[key] == stamp:
             return
-        if self.listed is None:
-            if self.location.size(key) is None:
-                raise self.missing(key)
-        else:
+        if self.listed is not None:
             problem = self._problem(key)
             if problem is not None:
                 raise problem
-        self._checked.add(key)
+        elif self.location.size(key) is None:
+            raise self.missing(key)
+        elif key in self._checked:
+            raise StoreError(f"{self.path}: the file {key} was written to since the store was opened: open it again")
+        self._checked[key] = stamp
 
     def missing(self, key: str) -> StoreError:
         """What is said of a file that is not there."""

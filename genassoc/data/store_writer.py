@@ -16,11 +16,12 @@ the writing was interrupted.
 
 import errno
 import fcntl
-import json
+import io
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,11 @@ from genassoc.data.call_counts import is_part_table
 from genassoc.data.part_writer import JOURNAL, PartRows, PartWriter, part_name
 from genassoc.data.store import VARIANT_SCHEMA, read_attributes, work_folder
 from genassoc.data.store_arrays import StoreArrays
-from genassoc.data.store_parts import objects, read_journal, rechunked, runs, write_durably
+from genassoc.data.store_location import LocalLocation
+from genassoc.data.store_parts import journal_line, objects, read_journal, rechunked, runs, write_durably
 from genassoc.data.store_pieces import Piece, hash_of
 from genassoc.data.variant_columns import VariantColumns
-from genassoc.errors import OutputError
+from genassoc.errors import OutputError, StoreError
 from genassoc.shapes import UInt8Array
 
 _OURS = {"store", "parts"}
@@ -129,27 +131,43 @@ class StoreWriter:
                 raise OutputError(f"{self.path}: another process is writing it now; wait for it or stop it") from None
             # file systems without locks: go on unlocked
         journal = parts / JOURNAL
-        identity, self._parts = read_journal(journal)
-        if resume and identity == self.identity and self._parts and self._parts_exist():
-            self.resumed = True
-        else:
-            self.discarded = bool(self._parts)
-            self._parts = []
+        identity, found = read_journal(journal)
+        if resume and identity == self.identity:
+            self._parts = [part for _, part in takewhile(lambda part: self._is_sound(*part), enumerate(found))]
+        self.resumed, self.discarded = bool(self._parts), bool(found) and not self._parts
+        if not self._parts:
             shutil.rmtree(self._work / "store", ignore_errors=True)
         for part in parts.glob("part-*.parquet"):
             if int(part.stem.removeprefix("part-")) >= len(self._parts):
                 part.unlink()
         lines = [{"identity": self.identity}, *self._parts]
-        write_durably(journal, "".join(json.dumps(line) + "\n" for line in lines).encode())
+        write_durably(journal, b"".join(map(journal_line, lines)))
         self._arrays = StoreArrays(self._work / "store", self.sample_ids, self.block_variants)
         self._writer = PartWriter(self._arrays, parts, self.block_variants, len(self.sample_ids))
 
-    def _parts_exist(self) -> bool:
-        shards = self._work / "store" / schema.GENOTYPES / "c"
-        return all(
-            is_part_table(self._work / "parts" / part_name(n)) and (shards / str(n) / "0").exists()
-            for n in range(len(self._parts))
-        )
+    def _is_sound(self, number: int, part: dict[str, Any]) -> bool:
+        """Whether the files of a part are there as its line in the journal says."""
+        store, table = self._work / "store", self._work / "parts" / part_name(number)
+        location = LocalLocation(store)
+        try:
+            return (
+                (store / schema.GENOTYPES / "c" / str(number) / "0").exists()
+                and all(location.size(key) == size for key, (size, _) in part.get("pieces", {}).items())
+                and ("table" not in part or hash_of(table.read_bytes()) == part["table"])
+                and is_part_table(table)
+            )
+        except (OSError, StoreError, pl.exceptions.PolarsError):
+            return False
+
+    def _table(self, number: int) -> pl.DataFrame:
+        """What the variants of a part are, as they were written."""
+        content = self._writer.table(number).read_bytes()
+        if hash_of(content) != self._parts[number].get("table", hash_of(content)):
+            raise OutputError(
+                f"{self._writer.table(number)}: was damaged since it was written; run the same command again, which carries on from "
+                "the parts before it"
+            )
+        return pl.read_parquet(io.BytesIO(content))
 
     def append(
         self,
@@ -253,7 +271,7 @@ class StoreWriter:
         """Assemble the variants' arrays from the parts; contigs in order of first appearance."""
         contigs: dict[str, int] = {}
         start = 0
-        for frame in rechunked(pl.read_parquet(self._writer.table(n)) for n in range(len(self._parts))):
+        for frame in rechunked(map(self._table, range(len(self._parts)))):
             for name in frame["chromosome"].unique(maintain_order=True):
                 contigs.setdefault(name, len(contigs))
             columns = {

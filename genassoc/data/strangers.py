@@ -106,6 +106,13 @@ def text(value: Any, name: str) -> str:
     return value
 
 
+def file_name(value: Any, name: str) -> str:
+    """A text that a file can have as its path."""
+    if "\0" in text(value, name):
+        raise MalformedError(f"{name} is no name of a file")
+    return str(value)
+
+
 def whole(value: Any, name: str, least: int = 0, most: int = MOST_NUMBER) -> int:
     """A whole number from ``least`` to ``most``."""
     if type(value) is not int:

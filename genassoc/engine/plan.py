@@ -131,6 +131,16 @@ class Plan:
         """Variants in all tasks."""
         return sum(task.n_variants for task in self.tasks)
 
+    def stretches(self) -> list[tuple[str, int, int]]:
+        """What all tasks cover together, (contig, start, stop): the same however finely they are cut."""
+        found: list[tuple[str, int, int]] = []
+        for task in self.tasks:
+            if found and found[-1][0] == task.contig and found[-1][2] == task.start:
+                found[-1] = (task.contig, found[-1][1], task.stop)
+            else:
+                found.append((task.contig, task.start, task.stop))
+        return found
+
     def groups(self, n_parts: int | None = None) -> tuple[tuple[Task, ...], ...]:
         """Tasks in ``n_parts`` contiguous groups of about as many variants; a group may be empty.
 

@@ -1,5 +1,6 @@
 """The cohort of a run, made again from its provenance and checked against the fingerprints there."""
 
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -63,9 +64,8 @@ def files_named(provenance: Mapping[str, Any]) -> list[str]:
         steps.append(people.get("phenotypes", {}))
     store = inputs["store"]["path"] if "cohort" in inputs else None
     names = dict.fromkeys(name for name in [store, *(step.get("file") for step in steps)] if name)
-    return [
-        name if Path(name).resolve() == Path(name).absolute() else f"{name} -> {Path(name).resolve()}" for name in names
-    ]
+    leads = {name: os.path.realpath(name) for name in names}  # Path.resolve knows no links in a circle
+    return [name if leads[name] == str(Path(name).absolute()) else f"{name} -> {leads[name]}" for name in names]
 
 
 def _tell(text: str) -> None:

@@ -17,12 +17,12 @@ import numpy as np
 
 from genassoc.data.contigs import Contigs
 from genassoc.data.forks import check_not_forked
-from genassoc.data.output import check_outputs
-from genassoc.data.store import read_attributes, work_folder
+from genassoc.data.output import check_outputs, target_of
+from genassoc.data.store import GenotypeStore, read_attributes, work_folder
 from genassoc.data.store_location import check_local
 from genassoc.data.store_pieces import hash_of
 from genassoc.data.store_writer import StoreWriter, check_output
-from genassoc.errors import InputError
+from genassoc.errors import InputError, StoreError
 from genassoc.formats import inputs as choosing
 from genassoc.formats.convert_memory import ConversionSizes, header_bytes
 from genassoc.formats.inputs import ContigCheck, SampleChoice
@@ -97,7 +97,7 @@ def convert(
     """
     check_not_forked()
     check_local(out)
-    out = Path(out)
+    out = target_of(Path(out))
     paths = choosing.expand(inputs)
     regions = choosing.parse_regions(region)
     longest_header = header_bytes(memory)
@@ -105,7 +105,8 @@ def convert(
     choice = choosing.choose_samples(sources, samples)
     identity = conversion_identity(paths, regions, choice)
     attributes = read_attributes(out)
-    if attributes is not None and attributes.get("identity", {}).get("source") == identity:
+    made_of_these = attributes is not None and attributes.get("identity", {}).get("source") == identity
+    if attributes is not None and made_of_these and _is_sound(out, overwrite):
         if not (work_folder(out) / "store").exists() and (work_folder(out) / "parts").exists():
             StoreWriter.clear_work(out)
         return ConversionSummary.from_stored(out, attributes["summary"])
@@ -124,6 +125,26 @@ def convert(
         writer.close()
         raise
     return summary
+
+
+def _is_sound(path: Path, overwrite: bool) -> bool:
+    """Whether a store need not be converted again. With ``overwrite``, which may do so, all of it is read.
+
+    Raises
+    ------
+    StoreError
+        It is damaged, and not ``overwrite``.
+    """
+    try:
+        store = GenotypeStore.open(path)
+        if overwrite:
+            problems = (problem for _, _, problem in store.verified() if problem is not None)
+            return store.root is not None and next(problems, None) is None
+    except StoreError as error:
+        if not overwrite:
+            raise StoreError(f"{error} (--force, overwrite=True)") from error
+        return False
+    return True
 
 
 def conversion_identity(paths: list[Path], regions: list[Region], choice: SampleChoice) -> dict[str, Any]:

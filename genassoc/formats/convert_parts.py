@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from genassoc.data import strangers
-from genassoc.data.output import check_outputs, replacing
+from genassoc.data.output import check_outputs, replacing, target_of
 from genassoc.data.store import GenotypeStore
 from genassoc.data.store_writer import StoreWriter, check_output
 from genassoc.data.strangers import MalformedError
@@ -22,7 +22,7 @@ from genassoc.errors import PlanError
 from genassoc.formats import inputs as choosing
 from genassoc.formats.convert import Conversion, Tally, conversion_identity, processors
 from genassoc.formats.convert_memory import ConversionSizes, header_bytes
-from genassoc.formats.convert_plan import ConversionPlan, remove
+from genassoc.formats.convert_plan import ConversionPlan, check_whole, remove
 from genassoc.formats.source import Region
 from genassoc.formats.summary import ConversionSummary
 from genassoc.formats.vcf_header import MAX_HEADER_BYTES
@@ -113,6 +113,7 @@ def convert_part(
     fingerprint = GenotypeStore.open(store).fingerprint if rows else None
     said = {
         "identity": plan.identity,
+        "stretches": _cuts(plan, part),
         "rows": rows,
         "counts": tally.counts,
         "half_calls": tally.half_calls,
@@ -138,6 +139,7 @@ def _whole(plan: ConversionPlan, work: Path, max_header_bytes: int = MAX_HEADER_
     choice = choosing.choose_samples(sources, plan.samples)
     if conversion_identity(paths, [], choice) != plan.identity:
         raise PlanError(f"the inputs or genassoc are no longer those that {work} was planned with: plan again.")
+    check_whole(plan, work)
     return _Whole(sources, choice)
 
 
@@ -149,14 +151,20 @@ def _part_facts(work: Path, part: int) -> Path:
     return work / f"part-{part:05d}.json"
 
 
+def _cuts(plan: ConversionPlan, part: int) -> list[list[Any]]:
+    """What a part reads, as JSON holds it: a job of an earlier plan may still be running when another one is made."""
+    return [[stretch.source, None if stretch.region is None else list(stretch.region)] for stretch in plan.parts[part]]
+
+
 def _finished(work: Path, plan: ConversionPlan, part: int) -> dict[str, Any] | None:
     """What a finished part says of itself; None where it is unfinished, damaged or of other inputs."""
     try:
         said = strangers.read_object(_part_facts(work, part))
-        if said.get("identity") != plan.identity:
-            return None
+        if said.get("identity") != plan.identity or said.get("stretches") != _cuts(plan, part):
+            return None  # of other inputs, or of a plan that cut them otherwise
         rows = strangers.field(said, "rows", strangers.whole)
         strangers.field(said, "counts", strangers.counts)
+        strangers.field(said, "half_calls", strangers.counts)
         records = [strangers.whole(n, "a count") for n in strangers.field(said, "source_records", strangers.items)]
         attributes = {}
         if rows:
@@ -198,6 +206,7 @@ def merge_conversion(work: Path, out: Path, *, overwrite: bool = False) -> Conve
             f"{len(missing)} of {len(plan.parts)} parts are not converted yet ({shown}): do them, then merge again."
         )
     whole = _whole(plan, work)
+    out = target_of(out)
     check_output(out, overwrite)
     check_outputs([out], [work])
     writer = StoreWriter(out, whole.choice.sample_ids, plan.identity, overwrite=overwrite)

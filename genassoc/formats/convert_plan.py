@@ -6,7 +6,8 @@ belongs to one part as a whole. A record belongs to the stretch that its POS is 
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,9 @@ class ConversionPlan:
             content = strangers.read_object(work / PLAN_NAME)
             if content.get("format") != PLAN_FORMAT or content.get("version") != PLAN_VERSION:
                 raise PlanError(f"{work} holds a plan of another kind or version of genassoc; plan again.")
-            inputs = tuple(strangers.field(content, "inputs", strangers.texts))
+            inputs = tuple(
+                strangers.file_name(name, "an input") for name in strangers.field(content, "inputs", strangers.items)
+            )
             samples = strangers.optional(content, "samples", strangers.texts)
             parts = tuple(
                 tuple(_stretch(item, len(inputs)) for item in strangers.items(part, "a part"))
@@ -219,6 +222,36 @@ def _cut(paths: Sequence[Path], n_parts: int) -> tuple[tuple[Stretch, ...], ...]
             part.append(stretch)
         done += stretch.n_bytes
     return tuple(tuple(part) for part in parts)
+
+
+def check_whole(plan: ConversionPlan, work: Path) -> None:
+    """See that the parts of a plan read every record of its inputs once.
+
+    Raises
+    ------
+    PlanError
+        A stretch is missing, or twice there: the plan was damaged or edited.
+    """
+    paths = [Path(path) for path in plan.inputs]
+    uncut = [stretch for number, path in enumerate(paths) for stretch in _stretches(number, path, sys.maxsize)]
+    if _joined(stretch for part in plan.parts for stretch in part) != _joined(uncut):
+        raise PlanError(
+            f"the parts in {work}/{PLAN_NAME} do not read every record of the inputs once: it was damaged or edited, or the indexes "
+            "of the inputs are others: plan again into another folder."
+        )
+
+
+def _joined(stretches: Iterable[Stretch]) -> list[tuple[int, Region | None]]:
+    """Stretches of files, neighbours joined however finely they were cut."""
+    found: list[tuple[int, Region | None]] = []
+    for stretch in stretches:
+        source, region = found[-1] if found else (-1, None)
+        follows = region and stretch.region and region.contig == stretch.region.contig
+        if source == stretch.source and follows and region.last + 1 == stretch.region.first:
+            found[-1] = source, Region(region.contig, region.first, stretch.region.last)
+        else:
+            found.append((stretch.source, stretch.region))
+    return found
 
 
 def _stretches(number: int, path: Path, target: int) -> Iterator[Stretch]:
