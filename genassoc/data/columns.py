@@ -29,7 +29,7 @@ def read_columns(path: Path, reading: Reading | None = None) -> TextTable:
     suffix = path.suffix.lower()
     if suffix in (".parquet", ".pq"):
         try:
-            return TextTable(pl.read_parquet(path), None)
+            return TextTable(pl.read_parquet(path, glob=False), None)
         except FileNotFoundError:
             raise InputError(f"{path}: there is no such file") from None
         except (OSError, pl.exceptions.PolarsError) as error:

@@ -253,7 +253,7 @@ class StoreWriter:
         """Assemble the variants' arrays from the parts; contigs in order of first appearance."""
         contigs: dict[str, int] = {}
         start = 0
-        for frame in rechunked(pl.read_parquet(self._writer.table(n)) for n in range(len(self._parts))):
+        for frame in rechunked(pl.read_parquet(self._writer.table(n), glob=False) for n in range(len(self._parts))):
             for name in frame["chromosome"].unique(maintain_order=True):
                 contigs.setdefault(name, len(contigs))
             columns = {
