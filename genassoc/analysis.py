@@ -380,6 +380,9 @@ def _planned(work: Path, tell: Callable[[str], None] | None = None) -> tuple[Wor
         store = converted(config) if config.is_vcf else config.store
         tables = [str(path) for path in config.tables]
         tell(f"reading {', '.join([str(store), *tables[:-1]])} and {tables[-1]}: the plan in {work} names them")
+    for path in config.tables:
+        if path.exists() and not path.is_file():  # of a pipe or a device there is no end
+            raise PlanError(f"{path}, which the plan in {work} names as a table, is no plain file; it was not opened.")
     cohort = make_cohort(config, planned_store(config))
     if api.plan_association(cohort, model).fingerprint != plan.fingerprint:
         raise PlanError(

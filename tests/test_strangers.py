@@ -350,7 +350,7 @@ def with_attributes(store: Path, out: Path, change: dict[str, object]) -> Path:
 )
 def test_attributes_of_a_strangers_store(change: dict[str, object], tmp_path: Path) -> None:
     store = with_attributes(make_files(tmp_path, 20, 40).store, tmp_path / "other.zarr", change)
-    with pytest.raises(StoreError, match="is damaged: zarr.json"):
+    with pytest.raises(StoreError, match=r"is damaged: zarr\.json"):
         ga.open_store(store)
 
 
@@ -397,3 +397,27 @@ path = "{tmp_path}/r.parquet"
     assert genassoc("plan", "--convert", files.vcf, work, "--parts", 1)[0] == 0
     code, _, said = genassoc("part", work, 0)
     assert code == 0 and f"reading {files.vcf}: the plan in {work} names them" in said
+
+
+def test_a_plan_whose_tables_are_no_files(tmp_path: Path, genassoc) -> None:
+    """A pipe would be waited for, and /dev/zero read until the memory is full."""
+    files = make_files(tmp_path, 20, 40)
+    (tmp_path / "gwas.toml").write_text(f"""
+[input]
+store = "{files.store}"
+phenotypes = "{files.phenotypes}"
+[model]
+kind = "linear"
+traits = ["ldl"]
+[output]
+path = "{tmp_path}/r.parquet"
+""")
+    work = tmp_path / "work"
+    assert genassoc("plan", tmp_path / "gwas.toml", work, "--parts", 1)[0] == 0
+    whole = (work / "plan.json").read_text()
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("/dev/zero", tmp_path / "pipe", tmp_path):
+        (work / "plan.json").write_text(whole.replace(str(files.phenotypes), str(name)))
+        for command in (("part", work, 0), ("merge", work, tmp_path / "out.parquet")):
+            code, _, said = genassoc(*command)
+            assert code == 1 and f"{name}, which the plan in {work} names as a table, is no plain file" in said
