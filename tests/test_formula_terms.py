@@ -1,5 +1,7 @@
 """Strata of randomisation and products of covariates in the formula, against statsmodels' own formulas."""
 
+import unicodedata
+
 import numpy as np
 import polars as pl
 import pytest
@@ -7,6 +9,8 @@ import statsmodels.formula.api as smf
 from small_cohort import bits, make_files
 
 import genassoc as ga
+from genassoc.data.formula_parser import parse_formula
+from genassoc.data.phenotypes import Phenotypes
 from genassoc.errors import PhenotypeError
 
 # Sums of a block hold 1e-5 of a standard error (docs/models/linear.md); logistic rows below p = 0.05 are fitted.
@@ -97,3 +101,15 @@ def test_an_empty_covar_is_no_wish_for_none(genassoc, tmp_path):
             "assoc", tmp_path / "g.zarr", tmp_path / "p.tsv", "--model", "linear", "--trait", "y", "--covar", empty, "--out", "o.tsv"
         )  # fmt: skip
         assert code == 2 and "--covar names nothing" in said
+
+
+def test_accents_are_composed_either_way():
+    """Keyboards and files differ in it, and the eye sees nothing: in names with blanks and brackets too."""
+    one, other = (unicodedata.normalize(form, "âge (années)") for form in ("NFC", "NFD"))
+    for column, written in ((one, other), (other, one)):
+        for formula in (written, f"age + {written}", f"log({written})*age", f"`{written}`"):
+            assert column in parse_formula(formula, [column, "age"]).columns
+        table = Phenotypes.read(pl.DataFrame({"IID": ["a"], column: [1.0]}))
+        with pytest.raises(PhenotypeError, match="composed otherwise"):
+            table.resolve([written], "covariate")
+    assert parse_formula(one, [one, other]).columns == (one,) and parse_formula(other, [one, other]).columns == (other,)
