@@ -378,7 +378,11 @@ def _planned(work: Path, tell: Callable[[str], None] | None = None) -> tuple[Wor
     model = make_model(config)
     if tell is not None:
         store = converted(config) if config.is_vcf else config.store
-        tell(f"reading {store} and {config.phenotypes}: the plan in {work} names them")
+        tables = [str(path) for path in config.tables]
+        tell(f"reading {', '.join([str(store), *tables[:-1]])} and {tables[-1]}: the plan in {work} names them")
+    for path in config.tables:
+        if path.exists() and not path.is_file():  # of a pipe or a device there is no end
+            raise PlanError(f"{path}, which the plan in {work} names as a table, is no plain file; it was not opened.")
     cohort = make_cohort(config, planned_store(config))
     now = api.plan_association(cohort, model)
     if now.fingerprint != plan.fingerprint:
@@ -414,7 +418,10 @@ def do_part(
     """
     if _is_conversion(work):
         from genassoc.formats.convert_parts import convert_part
+        from genassoc.formats.convert_plan import ConversionPlan
 
+        if tell is not None:
+            tell(f"reading {', '.join(ConversionPlan.read(work).inputs)}: the plan in {work} names them")
         convert_part(work, part, threads=getattr(executor, "n", None), progress=progress, memory=memory)
         return
     folder, plan, cohort, model = _planned(work, tell)
@@ -437,11 +444,12 @@ def status(work: Path) -> "Status | ConversionStatus":
 
 
 def merge_parts(
-    work: Path, out: Path, audit: int | None = None, restart: bool = False
+    work: Path, out: Path, audit: int | None = None, restart: bool = False, tell: Callable[[str], None] | None = None
 ) -> tuple[Merged, list[str], list[str]]:
     """One results file of all parts, the same bytes as a single run's; the work folder stays.
 
-    Files in the dialect that the plan's ``[output]`` names are written besides, as a single run would.
+    Files in the dialect that the plan's ``[output]`` names are written besides, as a single run would. ``tell`` hears which
+    files are opened because the plan names them.
 
     Returns
     -------
@@ -457,7 +465,7 @@ def merge_parts(
         ``out`` holds other results, and not ``restart``.
     """
     recorder = Recorder()
-    folder, plan, cohort, model = _planned(work)
+    folder, plan, cohort, model = _planned(work, tell)
     planned = _planned_config(plan, work)
     config = replace(planned, output={**planned.output, "path": str(out.absolute())})
     table_suffix(config.out)
@@ -491,12 +499,14 @@ def merge_parts(
     return merged, write_dialect(config, results, restart), audit_lines(results.provenance)
 
 
-def merge_lines(work: Path, out: Path, audit: int | None = None, restart: bool = False) -> tuple[list[str], list[str]]:
+def merge_lines(
+    work: Path, out: Path, audit: int | None = None, restart: bool = False, tell: Callable[[str], None] | None = None
+) -> tuple[list[str], list[str]]:
     """Join the parts of a run or of a conversion; what was written, and what the audit warns of, in words."""
     if _is_conversion(work):
         from genassoc.formats.convert_parts import merge_conversion
 
         return merge_conversion(work, out).lines(), []
-    merged, written, checked = merge_parts(work, out, audit, restart)
+    merged, written, checked = merge_parts(work, out, audit, restart, tell)
     lines = [f"{merged.path}: {merged.counts.rows:,} rows of {merged.counts.kept:,} variants", *written, *checked[:1]]
     return lines, checked[1:]

@@ -339,7 +339,9 @@ def assoc(
         "condition_on": condition, "levels": [levels] if levels else None,
     }  # fmt: skip
     choices |= {name: _names(texts) for name, texts in lists.items() if texts}
-    if covar:
+    if covar is not None:
+        if not covar.strip(" ,"):
+            raise typer.BadParameter("--covar names nothing: leave it out for a model without covariates")
         choices["covariates"] = (covar.strip().removeprefix("~").strip() or "~") if "~" in covar else _names([covar])
     tables = {
         "input": {
@@ -412,7 +414,7 @@ def merge(work: Path, out: Path, audit: Audit = 200, force: Force = False) -> No
     """Join the parts of a planned run into one results file, the same bytes as `run` writes."""
     from genassoc import analysis
 
-    lines, warnings = analysis.merge_lines(work, out, audit, force)
+    lines, warnings = analysis.merge_lines(work, out, audit, force, _tell)
     for warning in warnings:
         _tell(warning)
     _say("\n".join(lines))

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import time
 from pathlib import Path
 
@@ -14,11 +15,12 @@ from test_results import make_table
 
 import genassoc as ga
 from genassoc.data import cohort_recipe, sidecar, strangers
+from genassoc.data.store_pieces import PIECES, ROOT, root_of
 from genassoc.data.strangers import MalformedError
 from genassoc.engine import lock as locks
 from genassoc.engine.parts import WorkFolder
 from genassoc.engine.plan import MAX_PARTS, Plan
-from genassoc.errors import GenassocError, PlanError
+from genassoc.errors import GenassocError, PlanError, StoreError
 from genassoc.explanation import explain
 from genassoc.formats.convert_plan import ConversionPlan, is_conversion
 from genassoc.results import Results
@@ -341,3 +343,108 @@ def test_explain_says_which_files_it_opens(tmp_path: Path, genassoc) -> None:
     os.mkfifo(link)
     code, _, said = genassoc("explain", out, rows["variant_id"][0])
     assert code == 1 and "no longer there" in said
+
+
+# --- stores -------------------------------------------------------------------------------------
+
+
+def with_attributes(store: Path, out: Path, change: dict[str, object]) -> Path:
+    """A copy of a store with other attributes, and the root that belongs to them, as who rewrites a store can make it."""
+    shutil.copytree(store, out)
+    document = json.loads((out / "zarr.json").read_text())
+    document["attributes"] |= change
+    document["attributes"][ROOT] = root_of(document, (out / PIECES).read_bytes())
+    (out / "zarr.json").write_text(json.dumps(document))
+    return out
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"block_variants": 0},
+        {"block_variants": "9"},
+        {"fingerprint": "\ud800"},
+        {"contig_lengths": None},
+        {"contig_lengths": {"1": "long"}},
+        {"haploid_chunks": [[0, 10**12]]},  # each number of it would be kept
+        {"haploid_chunks": [[3, 1]]},
+        {"haploid_chunks": [7]},
+        {"summary": {"sources": [3]}},
+        {"summary": {"sources": [{"name": "x", "kind": "VCF", "size": "many"}]}},
+        {"summary": {"contig_notes": 1.5}},
+        {"summary": []},
+    ],
+)
+def test_attributes_of_a_strangers_store(change: dict[str, object], tmp_path: Path) -> None:
+    store = with_attributes(make_files(tmp_path, 20, 40).store, tmp_path / "other.zarr", change)
+    with pytest.raises(StoreError, match=r"is damaged: zarr\.json"):
+        ga.open_store(store)
+
+
+def test_an_address_within_an_address_is_not_opened(tmp_path: Path) -> None:
+    """fsspec's "reference" renders the templates of the file it is given, which before 2025 ran whatever they said."""
+    pytest.importorskip("fsspec", reason="fsspec is not installed")
+    canary = tmp_path / "canary"
+    evil = f"{{{{ cycler.__init__.__globals__.os.system('touch {canary}') }}}}"
+    (tmp_path / "r.json").write_text(
+        json.dumps({"version": 1, "templates": {"f": evil}, "refs": {"zarr.json": ["{{f(a=1)}}"]}})
+    )
+    for address in (f"reference::file:///{tmp_path}/r.json", "simplecache::memory://x", "memory://x::reference://y"):
+        with pytest.raises(StoreError, match="an address within an address"):
+            ga.open_store(address)
+    with pytest.raises(StoreError, match="reference://x: cannot be read"):
+        ga.open_store("reference://x")
+    assert not canary.exists()
+
+
+def test_parts_and_merge_say_all_that_they_read(tmp_path: Path, genassoc) -> None:
+    files = make_files(tmp_path, 60, 120)
+    table = pl.read_csv(files.phenotypes, separator="\t", infer_schema=False)
+    ids = table.columns[0]
+    table.select(ids, pl.int_range(pl.len()).alias("extra")).write_csv(tmp_path / "extra.tsv", separator="\t")
+    (tmp_path / "gwas.toml").write_text(f"""
+[input]
+store = "{files.store}"
+phenotypes = "{files.phenotypes}"
+covariate_files = ["{tmp_path}/extra.tsv"]
+[model]
+kind = "linear"
+traits = ["ldl"]
+covariates = "extra"
+[output]
+path = "{tmp_path}/r.parquet"
+""")
+    work = tmp_path / "work"
+    assert genassoc("plan", tmp_path / "gwas.toml", work, "--parts", 1)[0] == 0
+    for command in (("part", work, 0), ("merge", work, tmp_path / "out.parquet")):
+        code, _, said = genassoc(*command)
+        assert code == 0, said
+        assert f"reading {files.store}, {files.phenotypes} and {tmp_path}/extra.tsv: the plan in {work} names" in said
+    work = tmp_path / "conversion"
+    assert genassoc("plan", "--convert", files.vcf, work, "--parts", 1)[0] == 0
+    code, _, said = genassoc("part", work, 0)
+    assert code == 0 and f"reading {files.vcf}: the plan in {work} names them" in said
+
+
+def test_a_plan_whose_tables_are_no_files(tmp_path: Path, genassoc) -> None:
+    """A pipe would be waited for, and /dev/zero read until the memory is full."""
+    files = make_files(tmp_path, 20, 40)
+    (tmp_path / "gwas.toml").write_text(f"""
+[input]
+store = "{files.store}"
+phenotypes = "{files.phenotypes}"
+[model]
+kind = "linear"
+traits = ["ldl"]
+[output]
+path = "{tmp_path}/r.parquet"
+""")
+    work = tmp_path / "work"
+    assert genassoc("plan", tmp_path / "gwas.toml", work, "--parts", 1)[0] == 0
+    whole = (work / "plan.json").read_text()
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("/dev/zero", tmp_path / "pipe", tmp_path):
+        (work / "plan.json").write_text(whole.replace(str(files.phenotypes), str(name)))
+        for command in (("part", work, 0), ("merge", work, tmp_path / "out.parquet")):
+            code, _, said = genassoc(*command)
+            assert code == 1 and f"{name}, which the plan in {work} names as a table, is no plain file" in said

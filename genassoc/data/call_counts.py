@@ -47,7 +47,7 @@ def counts_frame(counts: Int32Array) -> pl.DataFrame:
 
 def is_part_table(path: Path) -> bool:
     """Whether the table of a part is there and has the counts; an earlier version's has not."""
-    return path.exists() and set(schema.CALL_COUNTS) <= set(pl.read_parquet_schema(path))
+    return path.exists() and set(schema.CALL_COUNTS) <= set(pl.scan_parquet(path, glob=False).collect_schema())
 
 
 def stored_statistics(cohort: "Cohort", start: int, stop: int) -> pl.DataFrame | None:

@@ -1,6 +1,7 @@
 """From files and data frames to clean columns: ids as text, missing values as null, numbers as numbers."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -29,7 +30,7 @@ def read_columns(path: Path, reading: Reading | None = None) -> TextTable:
     suffix = path.suffix.lower()
     if suffix in (".parquet", ".pq"):
         try:
-            return TextTable(pl.read_parquet(path), None)
+            return TextTable(pl.read_parquet(path, glob=False), None)
         except FileNotFoundError:
             raise InputError(f"{path}: there is no such file") from None
         except (OSError, pl.exceptions.PolarsError) as error:
@@ -129,7 +130,10 @@ def absent_columns(source: str, columns: Sequence[str], absent: list[str], asked
     lowered = {column.lower(): column for column in columns}
     close = [lowered[found] for found in get_close_matches(asked.lower(), lowered, n=3, cutoff=0.6)]
     hint = f" Did you mean {' or '.join(repr(name) for name in close)}?" if close else ""
-    if role == "covariate" and RANGE.fullmatch(asked.replace("-", ":")):
+    composed = unicodedata.normalize("NFC", asked)
+    if any(unicodedata.normalize("NFC", column) == composed for column in columns):
+        hint = " One has the same letters, with their accents composed otherwise (Unicode NFC, NFD): copy its name from the table."
+    elif role == "covariate" and RANGE.fullmatch(asked.replace("-", ":")):
         hint = f" The columns from one to the other are '{asked.replace('-', ':')}'."
     elif role == "covariate" and set(asked) & set("+*^(~"):
         hint = ' A formula is one text, covariates="age + C(site)"; on the command line it begins with ~.'

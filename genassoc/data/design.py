@@ -201,7 +201,7 @@ def _encode(phenotypes: Phenotypes, present: dict[str, Array], n: int) -> tuple[
             names.append(name)
             columns.append(column)
             continue
-        levels, codes = np.unique(column.astype(str), return_inverse=True)
+        levels, codes = np.unique(column, return_inverse=True)
         check_levels(phenotypes.source, name, levels, column.size)
         if levels.size == 1:
             names.append(name)

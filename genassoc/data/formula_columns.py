@@ -219,7 +219,7 @@ class _Layout:
 
     def categories(self, name: str, column: Array, factor: Call | None) -> _Categories:
         numeric = column.dtype != object
-        levels, codes = np.unique(column if numeric else column.astype(str), return_inverse=True)
+        levels, codes = np.unique(column, return_inverse=True)
         check_levels(self.samples.source, name, levels, column.size)
         labels = tuple(str(level) for level in levels.tolist())
         wanted = None if factor is None else factor.option("ref")

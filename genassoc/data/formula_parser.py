@@ -365,6 +365,7 @@ class _Parser:
         if token.kind == "name" and token.value in _TREATMENT and not token.quoted:
             self.take()
             self.needs("(", f"of {token.value}")
+            self.deeper()
             if self.now.kind == "name" and self.tokens[self.at + 1].kind == "=":
                 key = self.take().value
                 if key not in _REFERENCE:
@@ -372,6 +373,7 @@ class _Parser:
                 self.take()
             value = self.reference()
             self.needs(")", f"of {token.value}")
+            self.depth -= 1
             return value
         if token.kind == "text":
             return self.take().value

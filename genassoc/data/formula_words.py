@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -78,7 +78,7 @@ def tokens_of(text: str, columns: Sequence[str], is_formula: Callable[[list[Toke
         A sign is not allowed; a quotation mark is not closed; a column's name can be read as a formula too.
     """
     names = frozenset(columns)
-    odd = frozenset(name for name in names if _is_odd(name))
+    odd = _odd_spellings(names)
     lengths = sorted({len(name) for name in odd}, reverse=True)
     spelt: dict[str, list[str]] = {}
     for name in names:
@@ -91,10 +91,10 @@ def tokens_of(text: str, columns: Sequence[str], is_formula: Callable[[list[Toke
             continue
         token = None
         if not found or found[-1].kind not in ("name", "number", "text", ")", "]"):
-            column = next((text[at : at + n] for n in lengths if _stands_here(text, at, n, odd)), None)
-            if column is not None:
-                _check_one_reading(column, names, is_formula)
-                token = Token("name", column, at, at + len(column))
+            written = next((text[at : at + n] for n in lengths if _stands_here(text, at, n, odd)), None)
+            if written is not None:
+                _check_one_reading(written, names, is_formula)
+                token = Token("name", odd[written], at, at + len(written))
         if token is None:
             token = _token_at(text, at)
         if token.kind == "name" and token.value not in names:
@@ -111,7 +111,14 @@ def _is_odd(name: str) -> bool:
     return bool(name) and name[0] not in _SIGNS + "`'\" " and not all(_is_name(letter) for letter in name)
 
 
-def _stands_here(text: str, at: int, n: int, odd: frozenset[str]) -> bool:
+def _odd_spellings(names: frozenset[str]) -> dict[str, str]:
+    """Spellings of the odd names (`_is_odd`), their accents composed or not, each with the column that it is."""
+    odd = [name for name in names if _is_odd(name)]
+    alike = [(unicodedata.normalize(form, name), name) for name in sorted(odd) for form in ("NFC", "NFD")]
+    return dict(alike) | {name: name for name in odd}
+
+
+def _stands_here(text: str, at: int, n: int, odd: Mapping[str, str]) -> bool:
     """Whether a column's name of n letters stands here, with nothing behind it that could go on with it."""
     name = text[at : at + n]
     if name not in odd or (at + n < len(text) and _is_name(text[at + n]) and _is_name(name[-1])):

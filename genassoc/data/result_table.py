@@ -244,9 +244,10 @@ def write_table(
 def scan_table(path: Path) -> pl.LazyFrame:
     """A results file as a lazy polars frame with the types of the results schema."""
     if table_suffix(path) == ".parquet":
-        return pl.scan_parquet(path)
+        return pl.scan_parquet(path, glob=False)  # a name may hold brackets: results[1].parquet
     return pl.scan_csv(
         path,
+        glob=False,
         separator="\t",
         null_values=MISSING,
         schema_overrides=RESULT_SCHEMA,

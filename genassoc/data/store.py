@@ -17,6 +17,7 @@ from genassoc.data import schema
 from genassoc.data.block import GenotypeBlock
 from genassoc.data.forks import check_not_forked
 from genassoc.data.shards import Shards
+from genassoc.data.store_attributes import check_attributes, haploid_chunks
 from genassoc.data.store_location import LocalLocation, RemoteLocation, url_of
 from genassoc.data.store_pieces import ROOT, Pieces
 from genassoc.data.text_chunks import TextChunks
@@ -98,11 +99,10 @@ class GenotypeStore:
             self._check_version()
             self.pieces = Pieces.of(str(self.path), self._location)
             self.pieces.check_opened([*schema.DIMENSIONS, *schema.OPTIONAL_DIMENSIONS], sizes=self._is_local)
+            check_attributes(self.attributes)
             self.root = self.attributes.get(ROOT)
-            self.block_variants = int(self.attributes["block_variants"])
-            self.fingerprint = str(self.attributes["fingerprint"])
-            runs = self.attributes["haploid_chunks"]
-            self._haploid_chunks = frozenset(number for first, stop in runs for number in range(first, stop))
+            self.block_variants = self.attributes["block_variants"]
+            self.fingerprint = self.attributes["fingerprint"]
             self._arrays: dict[str, Any] = {(reading := name): self._group[name] for name in schema.DIMENSIONS}
             reading = schema.VARIANT_CALL_COUNTS
             self._arrays[reading] = self._group.get(reading)
@@ -113,6 +113,9 @@ class GenotypeStore:
             self.n_samples = len(self.sample_ids)
             self.n_variants = int(self._arrays[schema.GENOTYPES].shape[0])
             self._check_shapes()
+            reading = "zarr.json"
+            n_chunks = math.ceil(self.n_variants / self.block_variants)
+            self._haploid_chunks = haploid_chunks(self.attributes, n_chunks)
         except StoreError:
             raise
         except Exception as error:
@@ -193,9 +196,10 @@ class GenotypeStore:
         array = self._arrays[name]
         step = (array.shards or array.chunks)[0]
         behind = "/0" * (array.ndim - 1)
-        keys = [f"{name}/c/{number}{behind}" for number in range(start // step, math.ceil(stop / step))]
-        for key in keys:
-            self.pieces.check(key)
+        keys = []
+        for number in range(start // step, math.ceil(stop / step)):
+            keys.append(f"{name}/c/{number}{behind}")
+            self.pieces.check(keys[-1])  # before the next: a shape that is not true may tell of billions
         return keys
 
     def _first_bad_chunk(self, name: str, start: int, stop: int) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from genassoc.data.integrity import signature
 from genassoc.errors import OutputError, StoreError
 
+_SEVERAL = "::"  # fsspec's mark of an address within an address
 # Two letters at least: C:/ is a drive. One slash will do, since Path("s3://a/b") is "s3:/a/b".
 _URL = re.compile(r"([a-z][a-z0-9+.-]+(?:::[a-z][a-z0-9+.-]+)*):/{1,3}(.+)", re.IGNORECASE)
 
@@ -132,6 +133,13 @@ class RemoteLocation:
 
     @cached_property
     def _system(self) -> tuple[Any, str]:
+        if _SEVERAL in self.url:
+            # Of "reference::https://..." fsspec renders the templates in the file there, in earlier versions without a sandbox, so
+            # that they run what they please; and a plan or a gwas.toml of a stranger may name one.
+            raise StoreError(
+                f"{self.url}: an address within an address ({_SEVERAL}) is not opened, since some of them run what the file there says: "
+                "give the address of the store itself, or copy it here"
+            )
         try:
             import fsspec
         except ImportError as error:
@@ -144,6 +152,8 @@ class RemoteLocation:
             raise StoreError(f"{self.url}: {error}; pip install genassoc[remote] brings s3fs") from error
         except ValueError as error:
             raise StoreError(f"{self.url}: {error}; is the beginning of the address spelled right?") from error
+        except Exception as error:  # whatever a protocol makes of its address
+            raise self._unreachable(error) from error
         return system, str(root)
 
     def exists(self, key: str) -> bool:

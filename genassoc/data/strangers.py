@@ -103,6 +103,8 @@ def text(value: Any, name: str) -> str:
     """
     if not isinstance(value, str):
         raise MalformedError(f"{name} is no text")
+    if any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise MalformedError(f"{name} holds half a character, which no text has")
     return value
 
 

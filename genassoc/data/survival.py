@@ -192,7 +192,7 @@ def strata_numbers(
     names = [
         ", ".join(f"{name}={value}" for name, value in zip(columns, sample)) for sample in zip(*values)
     ]  # fmt: skip
-    labels, codes = np.unique(np.array(names, dtype=str), return_inverse=True)
+    labels, codes = np.unique(np.array(names, dtype=object), return_inverse=True)
     used = np.zeros(labels.size, bool)
     used[codes[~missing]] = True
     numbers = np.cumsum(used) - 1

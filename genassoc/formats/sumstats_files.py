@@ -136,7 +136,7 @@ def check_text(path: Path) -> None:
 
 def scan_text(path: Path, header: Header) -> pl.LazyFrame:
     """The rows as a lazy frame of text; missing values are null."""
-    return pl.scan_csv(path, has_header=False, skip_lines=header.line, **_parsing(header))
+    return pl.scan_csv(path, glob=False, has_header=False, skip_lines=header.line, **_parsing(header))
 
 
 def text_chunks(
