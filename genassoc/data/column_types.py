@@ -6,7 +6,7 @@ import polars as pl
 
 from genassoc.data.columns import NUMBER, TEXT_ONLY_NAMES
 from genassoc.data.missing_codes import MissingCodes
-from genassoc.data.reading import Reading
+from genassoc.data.reading import Reading, dates_of
 
 MISSING_TOKENS = ("", "NA", "NaN", "nan")
 _INTEGER = r"^[+-]?[0-9]{1,18}$"
@@ -137,8 +137,7 @@ def _dates(made: TypedColumns, text: list[str], reading: Reading) -> None:
     for name in text:
         values = made.frame[name]
         present = len(values) - values.null_count()
-        plain = values.str.replace(_MIDNIGHT, "")
-        dates = plain.str.to_date(form, strict=False)
+        dates = dates_of(values.str.replace(_MIDNIGHT, ""), form)
         n = len(dates) - dates.null_count()
         if not n or 2 * n <= present:
             continue

@@ -363,9 +363,10 @@ class Phenotypes:
         shown = ", ".join(f"'{values[int(i)]}' in {self.where(int(rows[i]))}" for i in bad[:3])
         more = f" and {bad.size - 3} more" if bad.size > 3 else ""
         tokens = [str(token) for token in values.gather(bad).unique(maintain_order=True)]
+        way = remedy(column, tokens, beside_numbers=bad.size < len(values) - values.null_count())
         return (
             f"{self.source}: the column '{column}' is used as numbers, but {bad.size} of its values are not: "
-            f"{shown}{more}; {remedy(column, tokens)}. A covariate that is categorical can be given in a formula, C({column})"
+            f"{shown}{more}; {way}. A covariate that is categorical can be given in a formula, C({column})"
         )
 
 
