@@ -286,7 +286,7 @@ def sex_coding(phenotypes: Phenotypes, column: str, rows: Int64Array) -> tuple[A
         code = next((value for value in strange if looks_missing(value) or _is_number(value)), "VALUE")
         raise PhenotypeError(
             f"{phenotypes.source}: the sex column '{name}' has '{values[int(bad[0])]}' in "
-            f"{phenotypes.where(int(rows[bad[0]]))} ({bad.size} values are not understood: {', '.join(strange[:6])}); use 1 or M for "
+            f"{phenotypes.where(int(rows[bad[0]]), name)} ({bad.size} values are not understood: {', '.join(strange[:6])}); use 1 or M for "
             "male, 2 or F for female (H/F, m/w, homme/femme, ... are understood too), 0 or NA for unknown (other missing values: "
             f"missing_codes={{'{name}': ['{code}']}}, --missing-code '{name}={code}')"
         )

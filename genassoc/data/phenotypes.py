@@ -191,8 +191,10 @@ class Phenotypes:
         digest.update(self.table.select(simple).write_csv(null_value="\0").encode())
         return digest.hexdigest()[:16]
 
-    def where(self, row: int) -> str:
-        """Where a row stands, for messages: "line 14 (sample HG00097)"."""
+    def where(self, row: int, column: str | None = None) -> str:
+        """Where a row stands, for messages: "line 14 (sample HG00097)"; of a ``column`` that was joined the sample alone."""
+        if column in self.joined:
+            return f"sample {self.table[self.sample_id][row]} of {self.joined[column]}"
         place = f"row {row + 1}" if self.lines is None else f"line {self.lines[row]}"
         return f"{place} (sample {self.table[self.sample_id][row]})"
 
@@ -227,6 +229,21 @@ class Phenotypes:
             emptied={**self.emptied, **other.emptied},
             unusable={**self.unusable, **other.unusable},
         )
+
+    def beside(self, others: "Sequence[Phenotypes]") -> "Phenotypes":
+        """The columns of tables of `of_rows` beside each other, row by row and not by sample: for looking at columns only."""
+        made = self
+        for other in others:
+            new = [name for name in other.columns if name not in made.table.columns]
+            made = replace(
+                made,
+                table=pl.concat([made.table, other.table.select(new).head(made.table.height)], how="horizontal"),
+                source=f"{made.source} + {other.source}",
+                joined={**made.joined, **dict.fromkeys(new, other.source)},
+                emptied={**other.emptied, **made.emptied},
+                unusable={**other.unusable, **made.unusable},
+            )
+        return made
 
     def resolve(self, names: Sequence[str], role: str) -> tuple[str, ...]:
         """Expand ranges ("PC1:PC10") and check that every name is a column.
@@ -305,7 +322,7 @@ class Phenotypes:
         if infinite.size:
             raise PhenotypeError(
                 f"{self.source}: the column '{column}' has {infinite.size} infinite values, first in "
-                f"{self.where(int(rows[infinite[0]]))}; no model can use them: correct them or write NA"
+                f"{self.where(int(rows[infinite[0]]), column)}; no model can use them: correct them or write NA"
             )
         self.check_undeclared_missing(column, rows)
         return np.asarray(numbers, dtype=np.float64)
@@ -353,14 +370,14 @@ class Phenotypes:
             also = "".join(f", {name} for {where.size}" for name, where in list(found.items())[1:])
             raise PhenotypeError(
                 f"{self.source}: the column '{column}' has the value {code} for {places.size} samples{also}, first in "
-                f"{self.where(int(rows[places[0]]))}, and it stands out of the other values. Many programs write "
+                f"{self.where(int(rows[places[0]]), column)}, and it stands out of the other values. Many programs write "
                 f"missing values so; as a number it would ruin the analysis. Declare it: missing_codes={codes} "
                 f'({flags}; for every column missing_codes=["{code}"], --missing-code {code}), or say that it is a real value: '
                 f"missing_codes=[] (--missing-code none)"
             )
 
     def _not_numbers(self, column: str, values: pl.Series, rows: Int64Array, bad: Int64Array) -> str:
-        shown = ", ".join(f"'{values[int(i)]}' in {self.where(int(rows[i]))}" for i in bad[:3])
+        shown = ", ".join(f"'{values[int(i)]}' in {self.where(int(rows[i]), column)}" for i in bad[:3])
         more = f" and {bad.size - 3} more" if bad.size > 3 else ""
         tokens = [str(token) for token in values.gather(bad).unique(maintain_order=True)]
         way = remedy(column, tokens, beside_numbers=bad.size < len(values) - values.null_count())

@@ -176,7 +176,7 @@ def _refuse(
     """Raise, naming the first samples where ``bad`` holds."""
     at = np.flatnonzero(bad)
     if at.size:
-        shown = ", ".join(f"{values[i]:g} in {phenotypes.where(int(rows[i]))}" for i in at[:3])
+        shown = ", ".join(f"{values[i]:g} in {phenotypes.where(int(rows[i]), column)}" for i in at[:3])
         raise PhenotypeError(
             f"{phenotypes.source}: '{column}' {what} {at.size:,} samples: {shown}; correct them or write NA"
         )
@@ -262,13 +262,13 @@ def _events(phenotypes: Phenotypes, rows: Int64Array, event: str, cause: str | N
     return codes, words, n_competing
 
 
-def competing_lines(phenotypes: Phenotypes, rows: Int64Array, event: str, cause: str) -> list[str]:
+def competing_lines(phenotypes: Phenotypes, rows: Int64Array, event: str, cause: str | None) -> list[str]:
     """Which values of an event are taken for competing causes, in words; nothing where none is.
 
     Raises
     ------
     PhenotypeError
-        There is no such cause, or a value can only mean missing.
+        There is no such cause, a value can only mean missing, or without ``cause`` there are more than two.
     """
     _, coding, n_competing = _events(phenotypes, rows, event, cause)
     return [f"{event}: {coding}"] if n_competing else []
