@@ -91,7 +91,7 @@ def ordered_levels(
     shown = ", ".join(f"{value} ({n} samples)" for value, n in sorted(counts[:12]))
     shown += f" and {len(counts) - 12} more values" if len(counts) > 12 else ""
     if levels is None:
-        example = ", ".join(repr(value) for value, _ in sorted(counts[:4]))
+        example = ", ".join(repr(value) for value, _ in sorted(counts[:4])) + (", ..." if len(counts) > 4 else "")
         hint = genotype_hint(trait, [value for value, _ in counts])
         missing = missing_among(trait, [value for value, _ in counts])
         raise PhenotypeError(

@@ -129,7 +129,7 @@ class Phenotypes:
         if isinstance(source, Phenotypes):
             if sample_id is None and missing_codes is None and not reading.plain():
                 return source
-            codes = source.missing_codes if missing_codes is None else codes
+            codes = codes.beside(source.missing_codes)
             again = _build(source.table, source.source, source.lines, sample_id or source.sample_id, codes, reading)
             return replace(
                 again,
@@ -138,7 +138,8 @@ class Phenotypes:
                 emptied={**source.emptied, **again.emptied},
                 unusable={**source.unusable, **again.unusable},
                 notes=source.notes + again.notes,
-                reading=reading if reading.plain() else source.reading,
+                reading=reading.beside(source.reading),
+                joined=source.joined,
             )
         if isinstance(source, str | Path):
             path = Path(source)
@@ -193,7 +194,7 @@ class Phenotypes:
 
     def where(self, row: int, column: str | None = None) -> str:
         """Where a row stands, for messages: "line 14 (sample HG00097)"; of a ``column`` that was joined the sample alone."""
-        if column in self.joined:
+        if column is not None and column in self.joined:
             return f"sample {self.table[self.sample_id][row]} of {self.joined[column]}"
         place = f"row {row + 1}" if self.lines is None else f"line {self.lines[row]}"
         return f"{place} (sample {self.table[self.sample_id][row]})"
@@ -217,7 +218,15 @@ class Phenotypes:
         added = other.table.rename({other.sample_id: self.sample_id})
         table = self.table.join(added, on=self.sample_id, how="left", maintain_order="left")
         own = frozenset(name for name in other.columns if other.missing_codes.covers(name))
-        theirs = {name: codes for name, codes in other.missing_codes.columns.items() if name in other.columns}
+        # Codes of columns that neither has stay on record: the run refuses them where no other table brings the column.
+        theirs = {n: codes for n, codes in other.missing_codes.columns.items() if n not in self.table.columns}
+        for name in self.columns:
+            codes = other.missing_codes.columns.get(name, ())
+            if set(codes) - set(self.missing_codes.for_column(name)):
+                raise PhenotypeError(
+                    f"{other.source}: the missing code {', '.join(codes)} is declared for '{name}', a column of {self.source}, "
+                    "which has been read without it; declare it there"
+                )
         return replace(
             self,
             table=table,
@@ -234,10 +243,11 @@ class Phenotypes:
         """The columns of tables of `of_rows` beside each other, row by row and not by sample: for looking at columns only."""
         made = self
         for other in others:
-            new = [name for name in other.columns if name not in made.table.columns]
+            new, number = [name for name in other.columns if name not in made.table.columns], "\0row"
+            own, added = made.table.with_row_index(number), other.table.select(new).with_row_index(number)
             made = replace(
                 made,
-                table=pl.concat([made.table, other.table.select(new).head(made.table.height)], how="horizontal"),
+                table=own.join(added, on=number, how="left", maintain_order="left").drop(number),
                 source=f"{made.source} + {other.source}",
                 joined={**made.joined, **dict.fromkeys(new, other.source)},
                 emptied={**other.emptied, **made.emptied},

@@ -89,6 +89,14 @@ class Reading:
             )
         return str(form)
 
+    def beside(self, other: "Reading") -> "Reading":
+        """The choices for a table that was read by others before: where nothing is said now, those."""
+        return Reading(
+            other.decimal if self.decimal == "." else self.decimal,
+            self.date_format or other.date_format,
+            self.encoding or other.encoding,
+        )
+
     def plain(self) -> dict[str, str]:
         """The choices that were made, for the record."""
         made = {

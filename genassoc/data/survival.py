@@ -10,7 +10,7 @@ from genassoc.data.case_words import plain_word
 from genassoc.data.codings import binary_codes, missing_of_three, text_of
 from genassoc.data.design import Design, build_design
 from genassoc.data.emptied import category_labels
-from genassoc.data.number_spellings import declaration, genotype_hint, looks_missing
+from genassoc.data.number_spellings import date_offer, declaration, genotype_hint, is_date, looks_missing
 from genassoc.data.phenotypes import Phenotypes
 from genassoc.errors import PhenotypeError
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
@@ -279,6 +279,8 @@ def _ways(phenotypes: Phenotypes, event: str, found: list[str]) -> str:
     genotypes = genotype_hint(event, found)
     if genotypes:
         return f"; {genotypes}"
+    if 2 * sum(map(is_date, found)) > len(found):
+        return f"; {date_offer(found[0])}"
     missing = [value for value in found if looks_missing(value)]
     alone = missing_of_three(phenotypes, event, found) if len(found) == 3 and not missing else None
     codes = missing or ([] if alone is None else [alone])
