@@ -262,6 +262,16 @@ def test_a_workbook_reads_as_the_table_it_shows(tmp_path):
         Phenotypes.read(write(tmp_path / "bad.xlsx", "IID\tx\n"))
 
 
+def test_numbers_of_a_workbook_keep_all_their_digits(tmp_path):
+    """fastexcel writes nine decimals: 1e-10 was 0, a third 0.333333333."""
+    pytest.importorskip("fastexcel", reason="the extra 'excel' is not installed")
+    values = [1e-10, 1 / 3, -1.23456789e-7, 1e22, 0.1 + 0.2, 5]
+    rows = [["IID", "x", "t"], *([f"S{i}", value, "0,5"] for i, value in enumerate(values)), ["007", 2, "1.50"]]
+    read = Phenotypes.read(workbook(tmp_path / "p.xlsx", rows))
+    assert read.table["x"].to_list() == [*values, 2]
+    assert read.table["IID"][-1] == "007" and read.table["t"].to_list() == ["0,5"] * len(values) + ["1.50"]
+
+
 def test_without_fastexcel_a_workbook_is_refused_with_the_way_to_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "fastexcel", None)
     with pytest.raises(InputError, match=r"pip install 'genassoc\[excel\]'"):
