@@ -1,6 +1,5 @@
 """Before the queue: every problem of a gwas.toml at once, whatever layer it is in, and what the run will cost."""
 
-import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -15,11 +14,12 @@ from genassoc.config import Config, problems_of, read_tables
 from genassoc.data.codings import sex_coding
 from genassoc.data.cohort import Cohort
 from genassoc.data.design import Kind, build_design
-from genassoc.data.emptied import check_columns
+from genassoc.data.emptied import category_labels, check_columns
 from genassoc.data.formula_parser import parse_formula
 from genassoc.data.modifier import read_modifier
 from genassoc.data.outcomes import exposure_values
 from genassoc.data.phenotypes import Phenotypes
+from genassoc.data.survival import competing_lines
 from genassoc.data.weights import read_weights
 from genassoc.engine.budget import check_before_fitting
 from genassoc.errors import GenassocError
@@ -92,9 +92,9 @@ def _phenotypes(config: Config, found: Preflight) -> Phenotypes | None:
     table = found.attempt(lambda: analysis.joined_tables(config))
     if table is not None:
         return table
-    with contextlib.suppress(GenassocError):  # told above
-        return Phenotypes.of_rows(config.phenotypes, **config.reading())
-    return None
+    read = [found.attempt(partial(Phenotypes.of_rows, path, **config.reading())) for path in config.tables]
+    tables = [one for one in read if one is not None]
+    return tables[0].beside(tables[1:]) if read[0] is not None else None
 
 
 def _cohort(config: Config, found: Preflight) -> Cohort | None:
@@ -141,12 +141,19 @@ def _check_columns(config: Config, phenotypes: Phenotypes, rows: Int64Array, fou
         found.attempt(partial(exposure_values, phenotypes, exposure, rows))
     if isinstance(config.model.get("weights"), str):
         found.attempt(partial(read_weights, phenotypes, rows, config.model["weights"]))
-    for choice, role in (("matched", "matched set"), ("entry", "entry time")):
-        if isinstance(config.model.get(choice), str):
-            found.attempt(partial(phenotypes.resolve, [config.model[choice]], role))
-    for choice in ("time", "event", "strata", "baseline"):
+    cause = config.model.get("cause")
+    looks: dict[str, tuple[str, Callable[[str], Any]]] = {
+        "matched": ("matched set", lambda name: category_labels(phenotypes, name, rows)),
+        "strata": ("stratum", lambda name: category_labels(phenotypes, name, rows)),
+        "entry": ("entry time", lambda name: phenotypes.numbers(name, rows)),
+        "time": ("time", lambda name: phenotypes.numbers(name, rows)),
+        "baseline": ("baseline", lambda name: phenotypes.numbers(name, rows)),
+        "event": ("event", lambda name: competing_lines(phenotypes, rows, name, None if cause is None else str(cause))),
+    }
+    for choice, (role, look) in looks.items():
         for name in _names(config.model.get(choice)):
-            found.attempt(partial(phenotypes.resolve, [name], choice))
+            for column in found.attempt(partial(phenotypes.resolve, [name], role)) or ():
+                found.attempt(partial(look, column))
     if isinstance(config.model.get("interaction"), str):
         everybody = np.ones(rows.size, dtype=bool)
         found.attempt(partial(read_modifier, phenotypes, rows, config.model["interaction"], everybody))

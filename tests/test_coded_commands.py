@@ -194,3 +194,29 @@ def test_check_tells_every_column_of_a_model_of_times(files, tmp_path, genassoc)
         "'geschlecht'",
     ):
         assert words in errors, errors
+
+
+def test_check_looks_into_covariate_files_behind_wrong_ids_and_at_what_times_and_events_hold(files, tmp_path, genassoc):
+    """Columns of a covariate file were told to be absent where the ids of the first table were at fault."""
+    rows = range(N)
+    pl.DataFrame({"IID": [f"P{i:02d}" for i in rows], "t": ["N/A"] + [str(i + 1) for i in rows[1:]]}).write_csv(
+        tmp_path / "a.csv"
+    )
+    ev, centre = ["0", "1", "2"] * 30, ["x", ".", "y"] * 30
+    bmi = ["1,5"] * N
+    pl.DataFrame({"IID": [f"P{i:02d}" for i in rows], "ev": ev, "centre": centre, "bmi": bmi}).write_csv(
+        tmp_path / "b.csv", separator=";"
+    )
+    for ids, told in (("IID", 4), ("EID", 5)):
+        path = tmp_path / "gwas.toml"
+        path.write_text(
+            f'[input]\nstore = "{files / "g.zarr"}"\nphenotypes = "a.csv"\ncovariate_files = ["b.csv"]\nsample_id = "{ids}"\n'
+            '[model]\nkind = "cox"\ntime = "t"\nevent = "ev"\nstrata = ["centre"]\ncovariates = ["bmi"]\n'
+            '[output]\npath = "o.parquet"\n'
+        )
+        code, _, errors = genassoc("check", path)
+        problems = [line for line in errors.splitlines() if line.startswith("problem: ")]
+        assert code == 1 and len(problems) == told, errors
+        for words in ("--missing-code t=N/A", "cause='2'", "--missing-code centre=.", "--decimal ,"):
+            assert any(words in line for line in problems), (words, errors)
+        assert "no column is named 'ev'" not in errors and "no column is named 'bmi'" not in errors

@@ -11,6 +11,7 @@ from memory_store import MemoryStore
 import genassoc as ga
 from genassoc.data.case_words import PAIRS, control_and_case, meanings
 from genassoc.data.codings import binary_coding, sex_coding
+from genassoc.data.column_notes import column_notes
 from genassoc.data.design import build_design
 from genassoc.data.modifier import read_modifier
 from genassoc.data.phenotypes import Phenotypes
@@ -40,6 +41,9 @@ WORDS = [
     ("Nicht-Responder", "Responder"), ("nicht betroffen", "betroffen"), ("lebend", "verstorben"), ("unauffällig", "erkrankt"),
     ("control", "caso"), ("sano", "enfermo"), ("no", "sí"), ("NO", "SI\u0301"), ("falso", "verdadero"), ("ausente", "presente"),
     ("no afectado", "afectado"), ("vivo", "muerto"), ("nunca", "alguna vez"),
+    ("healthy", "unhealthy"), ("sain", "non sain"), ("gesund", "nicht gesund"), ("sano", "no sano"), ("normal", "not normal"),
+    ("survived", "not survived"), ("negative", "non-negative"), ("control", "non-control"), ("not unhealthy", "unhealthy"),
+    ("no tumour", "tumour"), ("keine Diabetes", "Diabetes"), ("pas de cas", "cas"), ("censored", "event"),
     ("controllo", "caso"), ("sano", "malato"), ("no", "sì"), ("falso", "vero"), ("assente", "presente"), ("vivo", "deceduto"),
 ]  # fmt: skip
 
@@ -83,6 +87,18 @@ def test_other_words_are_an_error_that_shows_both_ways(first, second, why):
         for value in (first, second):
             assert f"case_value={{'d': '{value}'}} (--case-value 'd={value}')" in str(error.value)
             assert f"{value} ({values.count(value)} samples)" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("stable", "unstable"), ("controlled", "uncontrolled"), ("sain", "non atteint"), ("healthy", "not examined"),
+        ("control", "no data"), ("unaffected", "not diseased"),
+    ],
+)  # fmt: skip
+def test_negations_that_say_nothing_of_health_are_no_cases(first, second):
+    """ "unstable" is rather the case, "not examined" neither, and "non atteint" beside "sain" another control."""
+    assert control_and_case(first, second) is None is control_and_case(second, first)
 
 
 def test_the_table_of_words_holds_no_contradiction():
@@ -218,6 +234,50 @@ def test_common_codings_of_sex_are_read_and_said(values, sexes):
     assert codes.tolist() == sexes and codes.dtype == np.int8
     assert "= male" in said or 1 not in sexes
     assert said.startswith("sex is read from 'sex'")
+
+
+@pytest.mark.parametrize("value", ["-1", "-2", "1?", "F?", "1/2"])
+def test_numbers_and_doubts_are_no_codes_of_sex(value):
+    """-1 is a code for missing, and was male once: its sign is no punctuation."""
+    phenotypes = phenotypes_of(["1", "2", value, "1"])
+    with pytest.raises(PhenotypeError, match="not understood"):
+        sex_coding(phenotypes, "d", np.arange(4))
+
+
+def test_case_value_turns_arms_in_numbers_too():
+    frame = pl.DataFrame({"IID": list("ABCD"), "arm": [1, 2, 1, None], "three": [1, 2, 3, 1]})
+    phenotypes = Phenotypes.read(frame)
+    rows, everybody = np.arange(4), np.ones(4, dtype=bool)
+    plain = read_modifier(phenotypes, rows, "arm", everybody)
+    np.testing.assert_array_equal(plain.values, [1, 2, 1, np.nan])
+    made = read_modifier(turned(phenotypes, arm="1"), rows, "arm", everybody)
+    np.testing.assert_array_equal(made.values, [1, 0, 1, np.nan])
+    assert made.arms == (("2", 0.0), ("1", 1.0))
+    choices = {"traits": [], "interaction": "arm"}
+    found = column_notes(turned(phenotypes, arm="1"), rows, choices, "quantitative")
+    assert found.codings == {"arm": {"0": "2", "1": "1", "rule": "case_value"}}
+    with pytest.raises(PhenotypeError, match="3 values"):
+        read_modifier(turned(phenotypes, three="1"), rows, "three", everybody)
+
+
+@pytest.mark.parametrize("mark", ["N/A", ".", "#REF!"])
+def test_a_missing_mark_is_no_competing_event(mark):
+    values = ["0", "1", "2", mark, "1", "0"]
+    frame = pl.DataFrame({"IID": list("ABCDEF"), "time": [1.0, 2, 3, 4, 5, 6], "ev": values})
+    rows = np.arange(6)
+    with pytest.raises(PhenotypeError, match="missing_codes=") as error:
+        build_survival(Phenotypes.read(frame), rows, ["time"], ["ev"], cause="1")
+    assert mark in str(error.value)
+    declared = Phenotypes.read(frame, missing_codes={"ev": [mark]})
+    made = build_survival(declared, rows, ["time"], ["ev"], cause="1")
+    assert made.endpoints[0].n_competing == 1
+    choices = {"time": ["time"], "event": ["ev"], "cause": "1"}
+    said = column_notes(declared, rows, choices, "survival").lines
+    assert "ev: 1 = event, 2 = competing, 0 = censored" in said
+    two = Phenotypes.read(frame.with_columns(ev=pl.Series(["0", "1", "0", mark, "1", "0"])))
+    with pytest.raises(PhenotypeError, match="missing_codes=") as error:
+        build_survival(two, rows, ["time"], ["ev"])
+    assert "cause=" not in str(error.value)
 
 
 @pytest.mark.parametrize("values", [["H", "M", "F", "F"], ["M", "X", "F", "F"], [0, 1, 1, 0], [1, 3, 2, 1]])

@@ -262,6 +262,16 @@ def test_a_workbook_reads_as_the_table_it_shows(tmp_path):
         Phenotypes.read(write(tmp_path / "bad.xlsx", "IID\tx\n"))
 
 
+def test_numbers_of_a_workbook_keep_all_their_digits(tmp_path):
+    """fastexcel writes nine decimals: 1e-10 was 0, a third 0.333333333."""
+    pytest.importorskip("fastexcel", reason="the extra 'excel' is not installed")
+    values = [1e-10, 1 / 3, -1.23456789e-7, 1e22, 0.1 + 0.2, 5]
+    rows = [["IID", "x", "t"], *([f"S{i}", value, "0,5"] for i, value in enumerate(values)), ["007", 2, "1.50"]]
+    read = Phenotypes.read(workbook(tmp_path / "p.xlsx", rows))
+    assert read.table["x"].to_list() == [*values, 2]
+    assert read.table["IID"][-1] == "007" and read.table["t"].to_list() == ["0,5"] * len(values) + ["1.50"]
+
+
 def test_without_fastexcel_a_workbook_is_refused_with_the_way_to_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "fastexcel", None)
     with pytest.raises(InputError, match=r"pip install 'genassoc\[excel\]'"):
@@ -374,6 +384,85 @@ def test_one_name_of_ids_serves_both_tables_of_predictors():
         tables_of(people.rename({"patient": "IID"}), scores.rename({"patient": "IID"}), "eid")
     with pytest.raises(PhenotypeError, match="more than once"):
         tables_of(people, pl.DataFrame({"patient": ["A", "A"], "IID": ["A", "B"], "score": [1, 2]}), "patient")
+
+
+# Files beside each other --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "windows-1250", "utf-16"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_utf8_beside_files_of_another_encoding_is_read_as_it_is(tmp_path, encoding, mark):
+    path = write(tmp_path / "p.csv", f"{mark}IID;ville\nA;Besan\u00e7on\nB;Orl\u00e9ans\n")
+    read = Phenotypes.read(path, encoding=encoding)
+    assert read.table["ville"].to_list() == ["Besan\u00e7on", "Orl\u00e9ans"] and read.sample_id == "IID"
+    assert read.notes == (f"p.csv was read as UTF-8, which its bytes are, and not as {encoding}",)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "IID;CRP (mg/l, fasting);y\nA;1;2\nB;3;4\n",
+        'IID;"CRP (mg/l, fasting)";y\nA;1;2\nB;3;4\n',
+        "sep=;\nIID;CRP (mg/l, fasting);y\nA;1;2\nB;3;4\n",
+        "IID;CRP (mg/l, fasting);y;;\nA;1;2\nB;3;4;\n",
+    ],
+)
+def test_the_delimiter_is_told_from_marks_within_names(tmp_path, text):
+    read = Phenotypes.read(write(tmp_path / "p.csv", text))
+    assert read.table.rows() == [("A", 1, 2), ("B", 3, 4)] and read.columns == ["CRP (mg/l, fasting)", "y"]
+
+
+def test_a_parquet_file_is_read_by_its_name_and_not_by_a_pattern(tmp_path):
+    pl.DataFrame({"IID": ["A"], "y": [1]}).write_parquet(tmp_path / "p[1].parquet")
+    pl.DataFrame({"IID": ["A"], "y": [2]}).write_parquet(tmp_path / "p1.parquet")
+    assert Phenotypes.read(tmp_path / "p[1].parquet").table["y"].to_list() == [1]
+
+
+def test_a_year_of_two_digits_is_none_of_four():
+    """31/12/45 was read as the year 45: an age of 1,900 years, without a word."""
+    frame = pl.DataFrame(
+        {"IID": ["A", "B", "C"], "born": ["31/12/45", "01/02/1950", "03/04/1960"], "seen": ["01/01/2020"] * 3}
+    )
+    with pytest.raises(PhenotypeError, match="31/12/45"):
+        design(frame, ["born"], date_format="DD/MM/YYYY")
+    with pytest.raises(PhenotypeError, match="31/12/45"):
+        endpoints.years_between(frame, "born", "seen", date_format="DD/MM/YYYY")
+    short = frame.with_columns(born=pl.Series(["31/12/75"] * 3), seen=pl.Series(["01/01/20"] * 3))
+    # 16,072 days from 1975-12-31 to 2020-01-01
+    assert endpoints.years_between(short, "born", "seen", date_format="DD/MM/YY").to_list() == [16_072 / 365.25] * 3
+
+
+def test_points_are_no_thousands_where_a_value_begins_with_zero():
+    frame = pl.DataFrame({"IID": list("ABC"), "crp": ["1,5", "2,5", "3"], "pc": ["0.012", "-0.504", "1.250"]})
+    assert Phenotypes.read(frame, decimal=",").table["pc"].to_list() == [0.012, -0.504, 1.25]
+
+
+def test_pandas_columns_of_odd_width_are_read_or_refused():
+    frame = pd.DataFrame({"IID": ["A", "B"], "y": [1.0, 2.0]})
+    frame["days"] = pd.Series([1, 2], dtype="timedelta64[s]")
+    frame["long"] = np.array([1.5, 2.5], dtype=np.longdouble)
+    frame["arrays"] = [np.array([1]), np.array([2])]
+    frame["flag"] = pd.array([True, None], dtype="boolean")
+    read = Phenotypes.read(frame)
+    assert read.numbers("y", np.arange(2)).tolist() == [1, 2] and read.numbers("long", np.arange(2)).tolist() == [
+        1.5,
+        2.5,
+    ]
+    assert read.table["flag"].to_list() == [True, None]
+    for name in ("days", "arrays"):
+        with pytest.raises(PhenotypeError, match=f"'{name}' holds"):
+            read.numbers(name, np.arange(2))
+
+
+def test_levels_are_found_in_numbers_however_they_are_written():
+    frame = pl.DataFrame({"IID": list("ABC"), "g": [1.0, 2.0, 2.5]})
+    assert design(frame, ["g"], kind="ordinal", levels=("1.00", "02", "2.50")).y[:, 0].tolist() == [0, 1, 2]
+
+
+def test_alleles_that_were_not_read_are_missing():
+    """N/N counted as no copy of the allele: a call that nobody made."""
+    frame = pl.DataFrame({"IID": list("ABCDEF"), "rs1": ["A/G", "N/N", "G/N", "-/G", "?", "NN"]})
+    assert endpoints.count_allele(frame, "rs1", "G").to_list() == [1, None, None, 1, None, None]
 
 
 def test_random_bytes_are_a_table_or_a_typed_error(tmp_path):

@@ -196,3 +196,39 @@ def test_an_error_proposes_a_code_beside_which_the_others_are_a_coding():
 def test_no_share_of_a_token_turns_numbers_into_categories(n_numbers, n_tokens, token):
     values = pl.Series([str(i) for i in range(n_numbers)] + [token] * n_tokens)
     assert holds_numbers(values)
+
+
+@pytest.mark.parametrize("values", [["Fall", "Kontrolle"] * 20, ["H", "F"] * 20, ["x"] * 40])
+def test_no_code_is_proposed_that_would_empty_the_column(values):
+    with pytest.raises(PhenotypeError, match="none of its values is a number") as error:
+        design(table(y=values), ["y"])
+    assert "missing_codes" not in str(error.value)
+
+
+def test_99_that_recurs_apart_from_all_others_is_asked_about():
+    y = np.random.default_rng(1).normal(0, 1, N).round(2)
+    with pytest.raises(PhenotypeError, match="--missing-code y=99"):
+        design(table(y=[99.0] * 6 + list(y[6:])), ["y"])
+    design(table(y=[99.0] * 4 + list(y[4:])), ["y"])  # outliers
+    design(table(y=[99.0] * 6 + list(60 + 10 * y[6:])), ["y"])  # a value like others
+    design(table(y=[99.0] * 6 + list(y[6:])), ["y"], missing_codes={"y": []})
+
+
+def test_codes_of_a_table_that_is_joined_are_of_its_columns_or_refused():
+    first = table(t2d=T2D)
+    second = table(smoke=[0, 9] * 100)
+    rows, choices = np.arange(N), {"traits": ["t2d"], "covariates": ["smoke"]}
+    typo = Phenotypes.read(first).with_columns(Phenotypes.read(second, missing_codes={"smok": ["9"]}))
+    with pytest.raises(PhenotypeError, match="'smok', which the table does not have"):
+        column_notes(typo, rows, choices, "binary")
+    with pytest.raises(PhenotypeError, match="read without it"):
+        Phenotypes.read(first).with_columns(Phenotypes.read(second, missing_codes={"t2d": ["0"]}))
+    same = {"t2d": ["0"], "smoke": ["9"]}
+    both = Phenotypes.read(first, missing_codes=same).with_columns(Phenotypes.read(second, missing_codes=same))
+    assert both.table["smoke"].null_count() == 100 and both.table["t2d"].null_count() == 10
+
+
+def test_codes_of_a_table_that_is_read_twice_add_up():
+    once = Phenotypes.read(table(t2d=T2D, smoke=[0, 9] * 100), missing_codes={"t2d": ["0"]})
+    again = Phenotypes.read(once, missing_codes={"smoke": ["9"], "*": ["-1"]})
+    assert again.missing_codes.plain() == {"*": ["-1"], "t2d": ["0"], "smoke": ["9"]}

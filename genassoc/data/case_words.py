@@ -42,13 +42,18 @@ _PAIRS = """
     nonresponder:responder nonrepondeur:repondeur nonrespondeur:respondeur nonresponder:ansprechend
     norespondedor:respondedor nonrisponditore:risponditore nonresponsive:responsive
     unexposed:exposed untreated:treated uninfected:infected
+    censored:event censored:failure censure:evenement zensiert:ereignis censurado:evento censurato:evento
 """
 # One of two arms is what the other is compared with.
 _REFERENCE_ARMS = """
     placebo control controls controlarm comparator sham untreated usualcare standardofcare soc standard vehicle nodrug notreatment
     temoin temoins nontraite kontrolle kontrollen unbehandelt scheinmedikament sintratamiento notratado controllo nontrattato
 """
-_NEGATED = re.compile(r"(?:non|not|no|un|without|nicht|kein|keine|ohne|pas|sans|sin|senza)(?P<rest>.+)")
+# Before a word they say its opposite; "un" only before a word that is known ("unstable" is no "without stable").
+_NEGATIONS = (
+    "non", "not", "nota", "no", "un", "without", "nicht", "kein", "keine", "keinen", "ohne", "pas", "pasde", "aucun", "aucune",
+    "sans", "sin", "senza", "nessun", "nessuna",
+)  # fmt: skip
 
 
 def plain_word(text: str) -> str:
@@ -83,14 +88,37 @@ _ARMS = frozenset(plain_word(word) for word in _REFERENCE_ARMS.split())
 def meanings(word: str) -> set[Meaning]:
     """What a word may say of a sample: nothing, "control", "case", or (as "n" of two languages) either."""
     plain = plain_word(word)
-    return {_STRONG[plain]} if plain in _STRONG else _WEAK.get(plain, set())
+    strong = _strong(plain)
+    return {strong} if strong is not None else _WEAK.get(plain, set())
+
+
+def _strong(plain: str) -> Meaning | None:
+    """What a word says by itself, or by what it negates: "unhealthy" is a case, "non atteint" a control."""
+    if plain in _STRONG:
+        return _STRONG[plain]
+    for rest in _negated(plain):
+        if rest in _STRONG:
+            return "control" if _STRONG[rest] == "case" else "case"
+    return None
+
+
+def _negated(plain: str) -> list[str]:
+    """The words that a word may be the negation of."""
+    return [plain.removeprefix(mark) for mark in _NEGATIONS if plain.startswith(mark) and plain != mark]
+
+
+def _is_negation(text: str) -> bool:
+    """Whether a text begins with a word that negates: "not examined", "no data"."""
+    first, *rest = re.split(r"[\W_]+", text.strip())
+    return bool(rest) and plain_word(first) in _NEGATIONS
 
 
 def control_and_case(first: str, second: str) -> tuple[str, str] | None:
     """Two words as (control, case); None where they do not say which is which.
 
-    They say it as a pair of the table ("non" and "oui"), as a word and its negation ("responder" and "non-responder"), or by
-    one word that is clear by itself beside one that does not say the same ("temoin" and "T2D").
+    They say it as a pair of the table ("non" and "oui"), as a word and its negation ("responder" and "non-responder", but
+    "unhealthy" is the case beside "healthy"), or by one word that is clear by itself beside one that does not say the same
+    ("temoin" and "T2D").
     """
     one, two = plain_word(first), plain_word(second)
     if one == two:
@@ -99,19 +127,26 @@ def control_and_case(first: str, second: str) -> tuple[str, str] | None:
     for control, case, low, high in orders:
         if (low, high) in PAIRS:
             return control, case
-    for control, case, low, high in orders:
-        negated = _NEGATED.fullmatch(low)
-        if negated and negated["rest"] == high:
-            return control, case
+    for negation, word, low, high in orders:
+        if high in _negated(low):
+            said = meanings(word)
+            if said == {"control"}:
+                return word, negation  # what is not healthy is the case
+            return None if not said and low == f"un{high}" else (negation, word)
     if looks_missing(first) or looks_missing(second):
         return None  # "malade" beside "N/A" says nothing of controls
     clear: set[tuple[str, str]] = set()
     for control, case, low, high in orders:
-        if _STRONG.get(low) == "control" and "control" not in meanings(high):
+        if _strong(low) == "control" and "control" not in meanings(case) and not _says_nothing(case):
             clear.add((control, case))
-        if _STRONG.get(high) == "case" and "case" not in meanings(low):
+        if _strong(high) == "case" and "case" not in meanings(control) and not _says_nothing(control):
             clear.add((control, case))
     return clear.pop() if len(clear) == 1 else None
+
+
+def _says_nothing(word: str) -> bool:
+    """Whether a word negates what is not known: "not examined" beside "healthy" is no case."""
+    return _is_negation(word) and not meanings(word)
 
 
 def why_unclear(first: str, second: str) -> str:

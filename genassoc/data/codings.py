@@ -9,7 +9,7 @@ import polars as pl
 
 from genassoc.data.case_words import control_and_case, plain_word, reference_and_other, why_unclear
 from genassoc.data.columns import NUMBER
-from genassoc.data.number_spellings import genotype_hint, missing_among
+from genassoc.data.number_spellings import genotype_hint, looks_missing, missing_among
 from genassoc.data.phenotypes import Phenotypes
 from genassoc.data.sex_words import FEMALE, MALE, are_sexes, sex_meaning
 from genassoc.errors import PhenotypeError
@@ -148,9 +148,10 @@ def arm_coding(phenotypes: Phenotypes, column: str, first: str, second: str) -> 
     arms = reference_and_other(first, second)
     if arms is not None:
         return Coding(*arms, "words")
+    genotypes = genotype_hint(column, [first, second])
     raise PhenotypeError(
         f"{phenotypes.source}: '{column}' has the two values '{first}' and '{second}', and which of them is 0 (what 'add' is the "
-        f"effect in) and which is 1 is not known. {_both_ways(column, first, second)}"
+        f"effect in) and which is 1 is not known{f'; {genotypes}' if genotypes else ''}. {_both_ways(column, first, second)}"
     )
 
 
@@ -214,6 +215,8 @@ def _undecided(phenotypes: Phenotypes, trait: str, text: pl.Series, found: list[
     if set(found) == {"0", "2"}:
         zero = f" (in PLINK's coding 0 is missing; then all are cases: --missing-code {trait}=0)"
     zero += missing_among(trait, found)
+    genotypes = genotype_hint(trait, found)
+    zero += f"; {genotypes}" if genotypes else ""
     return (
         f"{phenotypes.source}: the trait '{trait}' has the two values {first} ({n_first} samples) and {second} ({n_second} samples), "
         f"and which of them is the case is not known: {why}{zero}. {_both_ways(trait, first, second)}"
@@ -243,7 +246,7 @@ def _unclear(phenotypes: Phenotypes, trait: str, text: pl.Series) -> str:
     elif len({plain_word(value) for value in values}) == 2:
         hint = "some of these are the same word in two spellings: write each in one way"
     elif len(values) == 3:
-        missing = _missing_of_three(phenotypes, trait, values)
+        missing = missing_of_three(phenotypes, trait, values)
         example = missing or "..."
         hint = (
             "if a value means missing in this column, declare it: "
@@ -254,7 +257,7 @@ def _unclear(phenotypes: Phenotypes, trait: str, text: pl.Series) -> str:
     return f"{message} Understood are 0/1 and 1/2 (control/case) and two words that say which is the case; {hint}"
 
 
-def _missing_of_three(phenotypes: Phenotypes, trait: str, values: list[str]) -> str | None:
+def missing_of_three(phenotypes: Phenotypes, trait: str, values: list[str]) -> str | None:
     """The one value of three beside which the other two are a coding; None where that is none, or several."""
     is_text = phenotypes.table[trait].dtype == pl.String
     alone = [value for value in values if _recognise(sorted(set(values) - {value}), is_text)]
@@ -280,11 +283,12 @@ def sex_coding(phenotypes: Phenotypes, column: str, rows: Int64Array) -> tuple[A
     bad = np.flatnonzero((codes.is_null() & values.is_not_null()).to_numpy())
     if bad.size:
         strange = sorted(present - set(meaning))
+        code = next((value for value in strange if looks_missing(value) or _is_number(value)), "VALUE")
         raise PhenotypeError(
             f"{phenotypes.source}: the sex column '{name}' has '{values[int(bad[0])]}' in "
-            f"{phenotypes.where(int(rows[bad[0]]))} ({bad.size} values are not understood: {', '.join(strange[:6])}); use 1 or M for "
+            f"{phenotypes.where(int(rows[bad[0]]), name)} ({bad.size} values are not understood: {', '.join(strange[:6])}); use 1 or M for "
             "male, 2 or F for female (H/F, m/w, homme/femme, ... are understood too), 0 or NA for unknown (other missing values: "
-            f"missing_codes={{'{name}': ['{strange[0]}']}}, --missing-code '{name}={strange[0]}')"
+            f"missing_codes={{'{name}': ['{code}']}}, --missing-code '{name}={code}')"
         )
     if "0" in present and "1" in present and FEMALE not in {meaning[value] for value in present}:
         raise PhenotypeError(
@@ -299,5 +303,5 @@ def sex_coding(phenotypes: Phenotypes, column: str, rows: Int64Array) -> tuple[A
 
 
 __all__ = [
-    "Coding", "arm_coding", "binary_codes", "binary_coding", "plain_text", "sex_coding", "text_of", "with_case_values",
+    "Coding", "arm_coding", "binary_codes", "binary_coding", "missing_of_three", "plain_text", "sex_coding", "text_of", "with_case_values",
 ]  # fmt: skip

@@ -7,11 +7,12 @@ from typing import Any
 import polars as pl
 
 from genassoc.data.case_words import plain_spelling
-from genassoc.data.codings import Coding, arm_coding, binary_coding
+from genassoc.data.codings import Coding, arm_coding, binary_coding, text_of
 from genassoc.data.columns import NUMBER
 from genassoc.data.emptied import check_columns, check_emptied, emptied_lines, word_levels
 from genassoc.data.number_spellings import date_offer, genotype_hint, is_date
 from genassoc.data.phenotypes import Phenotypes
+from genassoc.data.survival import competing_lines
 from genassoc.shapes import Int64Array
 
 _SINGLE = ("weights", "matched", "exposure", "interaction", "entry")
@@ -88,6 +89,9 @@ def column_notes(phenotypes: Phenotypes, rows: Int64Array, choices: Mapping[str,
             if values.n_unique() == 2:
                 codings[event], _ = binary_coding(phenotypes, event, rows)
                 lines += _coded_lines(event, codings[event], "censored", "event")
+    if outcome == "survival" and choices.get("cause") is not None:
+        for event in phenotypes.resolve(_names(choices.get("event")), "event"):
+            lines += competing_lines(phenotypes, rows, event, str(choices["cause"]))
     for name in phenotypes.resolve(_names(choices.get("interaction")), "interaction's covariate"):
         arms = _two_words(phenotypes, name, rows)
         if arms is not None:
@@ -137,10 +141,12 @@ def _categories(name: str, tokens: list[str]) -> str:
 
 
 def _two_words(phenotypes: Phenotypes, name: str, rows: Int64Array) -> tuple[str, str] | None:
-    """The two values of a column of text; None of numbers, or of more."""
-    if phenotypes.looks_numeric(name, rows) or phenotypes.table[name].dtype != pl.String:
+    """The two values of a column of text, or of which one was declared the case; None of other numbers, or of more."""
+    if name not in phenotypes.case_values and (
+        phenotypes.looks_numeric(name, rows) or phenotypes.table[name].dtype != pl.String
+    ):
         return None
-    found = phenotypes.table[name].gather(rows).drop_nulls().unique().sort().to_list()
+    found = text_of(phenotypes, name, rows).drop_nulls().unique().sort().to_list()
     return (found[0], found[1]) if len(found) == 2 else None
 
 

@@ -6,13 +6,14 @@ import polars as pl
 
 from genassoc.data.columns import NUMBER, TEXT_ONLY_NAMES
 from genassoc.data.missing_codes import MissingCodes
-from genassoc.data.reading import Reading
+from genassoc.data.reading import Reading, dates_of
 
 MISSING_TOKENS = ("", "NA", "NaN", "nan")
 _INTEGER = r"^[+-]?[0-9]{1,18}$"
 _COMMA_NUMBER = r"^[+-]?([0-9]+,[0-9]*|,[0-9]+)([eE][+-]?[0-9]+)?$"
 _POINT_NUMBER = r"^[+-]?[0-9]*\.[0-9]+"
-_GROUPED = r"^[+-]?[0-9]{1,3}(\.[0-9]{3})+$"
+# "0.095" and "0.5" are no thousands.
+_GROUPED = r"^[+-]?[1-9][0-9]{0,2}(\.[0-9]{3})+$"
 _MIDNIGHT = r"[ T]00:00:00(\.0+)?$"
 
 
@@ -137,8 +138,7 @@ def _dates(made: TypedColumns, text: list[str], reading: Reading) -> None:
     for name in text:
         values = made.frame[name]
         present = len(values) - values.null_count()
-        plain = values.str.replace(_MIDNIGHT, "")
-        dates = plain.str.to_date(form, strict=False)
+        dates = dates_of(values.str.replace(_MIDNIGHT, ""), form)
         n = len(dates) - dates.null_count()
         if not n or 2 * n <= present:
             continue

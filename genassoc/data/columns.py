@@ -3,10 +3,12 @@
 import re
 import unicodedata
 from collections.abc import Sequence
+from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from genassoc.data.forks import check_not_forked
@@ -20,7 +22,8 @@ TEXT_ONLY_NAMES = ("fid", "#fid", *SAMPLE_ID_NAMES)  # identifiers: never turned
 
 # [0-9], not \d, which is the digits of every script: no cast reads those.
 NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$|^[+-]?(?i:inf|infinity)$"
-_CONTAINERS = (list, tuple, dict, set, bytes)  # values that are neither numbers nor text, in a pandas column of objects
+# Values that are neither numbers nor text, in a pandas column of objects.
+_CONTAINERS = (list, tuple, dict, set, bytes, np.ndarray, complex, timedelta)
 RANGE = re.compile(r"(?P<prefix>.*?)(?P<first>[0-9]+):(?P=prefix)(?P<last>[0-9]+)")
 
 
@@ -30,6 +33,7 @@ def read_columns(path: Path, reading: Reading | None = None) -> TextTable:
     suffix = path.suffix.lower()
     if suffix in (".parquet", ".pq"):
         try:
+            # A name with [1] or * in it is a name, and no pattern: the pattern would read another file.
             return TextTable(pl.read_parquet(path, glob=False), None)
         except FileNotFoundError:
             raise InputError(f"{path}: there is no such file") from None
@@ -54,10 +58,14 @@ def from_pandas(source: Any) -> pl.DataFrame:
     for position, name in enumerate(names):
         column = source.iloc[:, position]
         if column.dtype.kind in "iufbm" and type(column.dtype).__module__.startswith("numpy"):
-            columns.append(pl.Series(name, column.to_numpy()))
+            columns.append(pl.Series(name, _of_known_width(column.to_numpy())))
         elif str(column.dtype) in ("Int64", "Int32", "Int16", "Int8", "Float64", "Float32"):
             kind = pl.Int64 if str(column.dtype).startswith("I") else pl.Float64
             columns.append(pl.Series(name, [None if na else v for v, na in zip(column, column.isna())], dtype=kind))
+        elif (known := column[~column.isna()]).size and all(isinstance(value, bool | np.bool_) for value in known):
+            columns.append(
+                pl.Series(name, [None if na else bool(v) for v, na in zip(column, column.isna())], dtype=pl.Boolean)
+            )
         elif any(isinstance(value, _CONTAINERS) for value in column):
             columns.append(pl.Series(name, list(column), dtype=pl.Object))
         else:
@@ -65,6 +73,13 @@ def from_pandas(source: Any) -> pl.DataFrame:
                 pl.Series(name, [None if na else str(v) for v, na in zip(column, column.isna())], dtype=pl.String)
             )
     return pl.DataFrame(columns)
+
+
+def _of_known_width(values: Any) -> Any:
+    """Durations in microseconds and long doubles as float64: polars knows no days, and no 128 bits."""
+    if values.dtype.kind == "m":
+        return values.astype("timedelta64[us]")
+    return values.astype(np.float64) if values.dtype.kind == "f" and values.dtype.itemsize > 8 else values
 
 
 def sample_id_column(columns: list[str], asked: str | None, source: str) -> str:

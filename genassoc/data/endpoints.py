@@ -16,7 +16,7 @@ from genassoc.data.columns import from_pandas
 from genassoc.data.forks import check_not_forked
 from genassoc.data.number_spellings import is_date, looks_missing
 from genassoc.data.phenotypes import Phenotypes
-from genassoc.data.reading import Reading
+from genassoc.data.reading import Reading, dates_of
 from genassoc.data.undeclared import suspects
 from genassoc.errors import PhenotypeError
 
@@ -272,7 +272,7 @@ def _dates(frame: pl.DataFrame, ids: str | None, name: str, form: str | None = N
     blank = column.str.strip_chars().is_in(["", "NA", "NaN", "nan"])
     text = pl.select(pl.when(~blank).then(column.str.strip_chars())).to_series()
     text = text.str.replace(r"[ T]00:00:00(\.0+)?$", "")
-    dates = text.str.to_date(form or "%Y-%m-%d", strict=False)
+    dates = dates_of(text, form or "%Y-%m-%d")
     if (bad := text.is_not_null() & dates.is_null()).any():
         value = str(text.filter(bad)[0])
         way = f"dates are written {form}" if form else "dates are written 2021-03-31 (year, month, day)"
@@ -363,7 +363,7 @@ def count_allele(
     ----------
     table : DataFrame (polars or pandas) or Phenotypes
     column : str
-        Pairs of alleles; a missing one ("./.", "NA", "0/0" of PLINK, empty) gives a missing value.
+        Pairs of alleles; a missing one ("./.", "NA", "N/A", "0/0" of PLINK, empty, or with an N) gives a missing value.
     allele : str
         The allele that is counted, as "G".
     name : str, optional
@@ -385,10 +385,14 @@ def count_allele(
         raise PhenotypeError(f"the column '{column}' holds {values.dtype}, not genotypes such as 'A/G'")
     text = values.cast(pl.String).str.strip_chars().str.to_uppercase()
     missing = text.is_null() | text.is_in(
-        ["", "NA", "NAN", "N/A", ".", "./.", ".|.", "0/0", "00", "0 0", "NN", "--", "-/-"]
+        ["", "NA", "NAN", "N/A", ".", "./.", ".|.", "0/0", "0|0", "00", "0 0", "--", "-/-", "-|-", "?/?", "??"]
     )
-    pairs = text.str.extract_groups(r"^([ACGTN]+|[ID])\s*[/|]\s*([ACGTN]+|[ID])$|^([ACGT])([ACGT])$").struct.unnest()
+    missing |= pl.Series([value is not None and looks_missing(value) for value in text], dtype=pl.Boolean)
+    pairs = text.str.extract_groups(
+        r"^([ACGTN]+|[ID-])\s*[/|]\s*([ACGTN]+|[ID-])$|^([ACGTN])([ACGTN])$"
+    ).struct.unnest()
     first, second = (pl.select(pl.coalesce(pairs[a], pairs[b])).to_series() for a, b in (("1", "3"), ("2", "4")))
+    missing |= (first == "N").fill_null(False) | (second == "N").fill_null(False)  # an allele that was not read
     if (bad := ~missing & (first.is_null() | second.is_null())).any():
         raise PhenotypeError(
             f"the column '{column}' has '{values.filter(bad)[0]}' in {_where(frame, ids, bad)}, which is no pair of alleles such as "

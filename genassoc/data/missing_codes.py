@@ -50,6 +50,16 @@ class MissingCodes:
         """Whether something was declared for a column, so that a -9 there is dealt with."""
         return self.everywhere is not None or name in self.columns
 
+    def beside(self, other: "MissingCodes") -> "MissingCodes":
+        """The codes of a table that is read by these after it was read by others: all of them were emptied."""
+        both = [codes for codes in (other.everywhere, self.everywhere) if codes is not None]
+        everywhere = tuple(dict.fromkeys(code for codes in both for code in codes)) if both else None
+        names = dict.fromkeys((*other.columns, *self.columns))
+        columns = {
+            name: tuple(dict.fromkeys((*other.columns.get(name, ()), *self.columns.get(name, ())))) for name in names
+        }
+        return MissingCodes(everywhere, columns)
+
     def plain(self) -> Any:
         """As JSON and TOML have it: None, a list, or a table."""
         if not self.columns:

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 
-from genassoc.data.codings import arm_coding
+from genassoc.data.codings import arm_coding, text_of
 from genassoc.data.formula import quoted
-from genassoc.data.number_spellings import missing_among
+from genassoc.data.number_spellings import genotype_hint, missing_among
 from genassoc.data.phenotypes import Phenotypes
 from genassoc.errors import PhenotypeError
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
@@ -44,20 +45,21 @@ def read_modifier(phenotypes: Phenotypes, rows: Int64Array, name: str, complete:
     """
     (name,) = phenotypes.resolve([name], "interaction's covariate")
     where = f"{phenotypes.source}: interaction='{name}'"
-    if phenotypes.looks_numeric(name, rows):
+    if name not in phenotypes.case_values and phenotypes.looks_numeric(name, rows):
         values = phenotypes.numbers(name, rows)
         levels = np.unique(values[complete & ~np.isnan(values)])
         words = [f"{level:g}" for level in levels[:3]]
         coded = f"E is {name}"
     else:
-        labels = phenotypes.labels(name, rows).to_list()
+        labels = text_of(phenotypes, name, rows).to_list()
         found = sorted({label for label, here in zip(labels, complete) if here and label is not None})
         if len(found) > 2:
+            is_of = "is text of" if phenotypes.table[name].dtype == pl.String else "has a case_value and"
             shown = ", ".join(f"'{label}'" for label in found[:5]) + (", ..." if len(found) > 5 else "")
             raise PhenotypeError(
-                f"{where} is text of {len(found)} values ({shown}), and an interaction is with two arms or with a number: "
+                f"{where} {is_of} {len(found)} values ({shown}), and an interaction is with two arms or with a number: "
                 "make a column of two of them (missing elsewhere), one for each comparison, or code them as numbers"
-                + missing_among(name, found)
+                + (f"; {hint}" if (hint := genotype_hint(name, found)) else missing_among(name, found))
             )
         if len(found) == 2:
             coding = arm_coding(phenotypes, name, *found)
@@ -65,7 +67,8 @@ def read_modifier(phenotypes: Phenotypes, rows: Int64Array, name: str, complete:
         number = {label: float(i) for i, label in enumerate(found)}
         values = np.array([number.get(label, np.nan) if label is not None else np.nan for label in labels])
         levels, words = np.arange(len(found), dtype=np.float64), found
-        coded = f"E is {name}, text: " + ", ".join(f"{label} = {i}" for i, label in enumerate(found))
+        kind = "text" if phenotypes.table[name].dtype == pl.String else "coded"
+        coded = f"E is {name}, {kind}: " + ", ".join(f"{label} = {i}" for i, label in enumerate(found))
     if levels.size < 2:
         raise PhenotypeError(
             f"{where} has the one value {words[0] if words else 'missing'} in the samples that can be analysed: nothing "

@@ -118,8 +118,11 @@ def _alleles(token: str) -> list[str]:
     return [part for part in parts if part not in ("-", "*")]
 
 
-def remedy(column: str, tokens: Sequence[str]) -> str:
-    """What to do about texts (all different) that stand where numbers are wanted."""
+def remedy(column: str, tokens: Sequence[str], *, beside_numbers: bool = True) -> str:
+    """What to do about texts (all different) that stand where numbers are wanted; ``beside_numbers`` where some values are numbers.
+
+    No code for missing is proposed that would empty the column.
+    """
     hint = genotype_hint(column, tokens)
     if hint:
         return hint
@@ -130,11 +133,15 @@ def remedy(column: str, tokens: Sequence[str]) -> str:
     rest = [
         token for token in tokens if token not in (*missing, *dates) and not any(say(token) for say, _ in _REMEDIES)
     ]
-    if len(rest) <= _FEW:
+    if not beside_numbers:
+        missing = []
+    elif len(rest) <= _FEW:
         missing += [token for token in rest if not is_genotype(token)]
     if missing:
         codes, flags = declaration(column, missing[:_FEW])
         found.append(f"or if this means missing, declare it: missing_codes={codes} ({flags})")
+    if not found and not beside_numbers:
+        return "none of its values is a number: is it the column that was meant, and the model?"
     return "; ".join(["correct them", *found])
 
 

@@ -8,7 +8,7 @@ import polars as pl
 
 from genassoc.data.codings import text_of
 from genassoc.data.columns import NUMBER
-from genassoc.data.number_spellings import missing_among
+from genassoc.data.number_spellings import genotype_hint, missing_among
 from genassoc.data.phenotypes import Phenotypes
 from genassoc.errors import PhenotypeError
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
@@ -91,10 +91,12 @@ def ordered_levels(
     shown = ", ".join(f"{value} ({n} samples)" for value, n in sorted(counts[:12]))
     shown += f" and {len(counts) - 12} more values" if len(counts) > 12 else ""
     if levels is None:
-        example = ", ".join(repr(value) for value, _ in sorted(counts[:4]))
+        example = ", ".join(repr(value) for value, _ in sorted(counts[:4])) + (", ..." if len(counts) > 4 else "")
+        hint = genotype_hint(trait, [value for value, _ in counts])
+        missing = missing_among(trait, [value for value, _ in counts])
         raise PhenotypeError(
             f"{phenotypes.source}: the trait '{trait}' is text, whose order nobody has declared; it has {shown}. Name its "
-            f"levels from the lowest to the highest: levels=({example}) (--levels), in their true order"
+            f"levels from the lowest to the highest: levels=({example}) (--levels), in their true order{f'; {hint}' if hint else missing}"
         )
     strange = sorted({value for value, _ in counts} - set(levels))
     if strange:
@@ -107,8 +109,11 @@ def ordered_levels(
 
 
 def _as_number(level: str) -> str:
-    """A level as numbers are written in text: "2.0" is 2."""
-    return level.removesuffix(".0") if re.fullmatch(NUMBER, level) else level
+    """A level as numbers are written in text: "2.0", "2.00" and "02" are 2."""
+    if not re.fullmatch(NUMBER, level):
+        return level
+    value = float(level)
+    return str(int(value)) if value.is_integer() else repr(value)
 
 
 def _numbered_levels(phenotypes: Phenotypes, trait: str, rows: Int64Array) -> tuple[Float64Array, str]:

@@ -131,7 +131,7 @@ class Phenotypes:
         if isinstance(source, Phenotypes):
             if sample_id is None and missing_codes is None and not reading.plain():
                 return source
-            codes = source.missing_codes if missing_codes is None else codes
+            codes = codes.beside(source.missing_codes)
             again = _build(source.table, source.source, source.lines, sample_id or source.sample_id, codes, reading)
             return replace(
                 again,
@@ -140,7 +140,8 @@ class Phenotypes:
                 emptied={**source.emptied, **again.emptied},
                 unusable={**source.unusable, **again.unusable},
                 notes=source.notes + again.notes,
-                reading=reading if reading.plain() else source.reading,
+                reading=reading.beside(source.reading),
+                joined=source.joined,
             )
         if isinstance(source, str | Path):
             path = Path(source)
@@ -193,8 +194,10 @@ class Phenotypes:
         digest.update(self.table.select(simple).write_csv(null_value="\0").encode())
         return digest.hexdigest()[:16]
 
-    def where(self, row: int) -> str:
-        """Where a row stands, for messages: "line 14 (sample HG00097)"."""
+    def where(self, row: int, column: str | None = None) -> str:
+        """Where a row stands, for messages: "line 14 (sample HG00097)"; of a ``column`` that was joined the sample alone."""
+        if column is not None and column in self.joined:
+            return f"sample {self.table[self.sample_id][row]} of {self.joined[column]}"
         place = f"row {row + 1}" if self.lines is None else f"line {self.lines[row]}"
         return f"{place} (sample {self.table[self.sample_id][row]})"
 
@@ -217,7 +220,15 @@ class Phenotypes:
         added = other.table.rename({other.sample_id: self.sample_id})
         table = self.table.join(added, on=self.sample_id, how="left", maintain_order="left")
         own = frozenset(name for name in other.columns if other.missing_codes.covers(name))
-        theirs = {name: codes for name, codes in other.missing_codes.columns.items() if name in other.columns}
+        # Codes of columns that neither has stay on record: the run refuses them where no other table brings the column.
+        theirs = {n: codes for n, codes in other.missing_codes.columns.items() if n not in self.table.columns}
+        for name in self.columns:
+            codes = other.missing_codes.columns.get(name, ())
+            if set(codes) - set(self.missing_codes.for_column(name)):
+                raise PhenotypeError(
+                    f"{other.source}: the missing code {', '.join(codes)} is declared for '{name}', a column of {self.source}, "
+                    "which has been read without it; declare it there"
+                )
         return replace(
             self,
             table=table,
@@ -229,6 +240,22 @@ class Phenotypes:
             emptied={**self.emptied, **other.emptied},
             unusable={**self.unusable, **other.unusable},
         )
+
+    def beside(self, others: "Sequence[Phenotypes]") -> "Phenotypes":
+        """The columns of tables of `of_rows` beside each other, row by row and not by sample: for looking at columns only."""
+        made = self
+        for other in others:
+            new, number = [name for name in other.columns if name not in made.table.columns], "\0row"
+            own, added = made.table.with_row_index(number), other.table.select(new).with_row_index(number)
+            made = replace(
+                made,
+                table=own.join(added, on=number, how="left", maintain_order="left").drop(number),
+                source=f"{made.source} + {other.source}",
+                joined={**made.joined, **dict.fromkeys(new, other.source)},
+                emptied={**other.emptied, **made.emptied},
+                unusable={**other.unusable, **made.unusable},
+            )
+        return made
 
     def resolve(self, names: Sequence[str], role: str) -> tuple[str, ...]:
         """Expand ranges ("PC1:PC10") and check that every name is a column.
@@ -307,7 +334,7 @@ class Phenotypes:
         if infinite.size:
             raise PhenotypeError(
                 f"{self.source}: the column '{column}' has {infinite.size} infinite values, first in "
-                f"{self.where(int(rows[infinite[0]]))}; no model can use them: correct them or write NA"
+                f"{self.where(int(rows[infinite[0]]), column)}; no model can use them: correct them or write NA"
             )
         self.check_undeclared_missing(column, rows)
         return np.asarray(numbers, dtype=np.float64)
@@ -355,19 +382,20 @@ class Phenotypes:
             also = "".join(f", {name} for {where.size}" for name, where in list(found.items())[1:])
             raise PhenotypeError(
                 f"{self.source}: the column '{column}' has the value {code} for {places.size} samples{also}, first in "
-                f"{self.where(int(rows[places[0]]))}, and it stands out of the other values. Many programs write "
+                f"{self.where(int(rows[places[0]]), column)}, and it stands out of the other values. Many programs write "
                 f"missing values so; as a number it would ruin the analysis. Declare it: missing_codes={codes} "
                 f'({flags}; for every column missing_codes=["{code}"], --missing-code {code}), or say that it is a real value: '
                 f"missing_codes=[] (--missing-code none)"
             )
 
     def _not_numbers(self, column: str, values: pl.Series, rows: Int64Array, bad: Int64Array) -> str:
-        shown = ", ".join(f"'{values[int(i)]}' in {self.where(int(rows[i]))}" for i in bad[:3])
+        shown = ", ".join(f"'{values[int(i)]}' in {self.where(int(rows[i]), column)}" for i in bad[:3])
         more = f" and {bad.size - 3} more" if bad.size > 3 else ""
         tokens = [str(token) for token in values.gather(bad).unique(maintain_order=True)]
+        way = remedy(column, tokens, beside_numbers=bad.size < len(values) - values.null_count())
         return (
             f"{self.source}: the column '{column}' is used as numbers, but {bad.size} of its values are not: "
-            f"{shown}{more}; {remedy(column, tokens)}. A covariate that is categorical can be given in a formula, C({column})"
+            f"{shown}{more}; {way}. A covariate that is categorical can be given in a formula, C({column})"
         )
 
 

@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+import polars as pl
+
 from genassoc.errors import InputError
 
 # By the name that is asked for, and what Python calls it. A closed list: codecs such as "idna" or "rot13" are none of a table.
@@ -19,6 +21,7 @@ ENCODINGS = {
     "windows-1250": "cp1250",
     "mac-roman": "mac-roman",
 }
+_FIRST_YEAR = 1000  # "31/12/45" is read as the year 45 where four digits are meant
 _HUMAN = {"yyyy": "%Y", "yy": "%y", "mm": "%m", "dd": "%d"}
 
 
@@ -86,6 +89,14 @@ class Reading:
             )
         return str(form)
 
+    def beside(self, other: "Reading") -> "Reading":
+        """The choices for a table that was read by others before: where nothing is said now, those."""
+        return Reading(
+            other.decimal if self.decimal == "." else self.decimal,
+            self.date_format or other.date_format,
+            self.encoding or other.encoding,
+        )
+
     def plain(self) -> dict[str, str]:
         """The choices that were made, for the record."""
         made = {
@@ -94,3 +105,9 @@ class Reading:
             "encoding": self.encoding,
         }
         return {name: value for name, value in made.items() if value is not None}
+
+
+def dates_of(text: pl.Series, form: str) -> pl.Series:
+    """Dates of text by a form in the marks of strptime, null where it is none; a year of two digits is none of four."""
+    dates = text.str.to_date(form, strict=False)
+    return dates.set(dates.dt.year() < _FIRST_YEAR, None) if "%Y" in form else dates

@@ -1,5 +1,7 @@
 """Words and letters for male and female in five languages. Letters mean something beside each other only: M is mujer beside H."""
 
+import re
+
 from genassoc.data.case_words import plain_word
 
 MALE, FEMALE, UNKNOWN = 1, 2, 0
@@ -24,9 +26,11 @@ WORDS |= {plain_word(word): UNKNOWN for word in _UNKNOWN.split()}
 def sex_meaning(values: set[str]) -> dict[str, int]:
     """What each of a column's values means: 1 male, 2 female, 0 unknown; values that are not understood are absent.
 
-    A letter alone is M or H for male and F or W for female; a mixture of letters that is no pair is not understood.
+    A letter alone is M or H for male and F or W for female; a mixture of letters that is no pair is not understood. Numbers
+    and doubts are taken as they are written: -1 is not 1, and "F?" not F.
     """
-    letters = {plain_word(value) for value in values} & {letter for pair in _LETTERS for letter in pair}
+    words = {value: _word(value) for value in values}
+    letters = set(words.values()) & {letter for pair in _LETTERS for letter in pair}
     pair = next((pair for pair in _LETTERS if letters <= set(pair)), None)
     if letters == {"h"}:
         pair = ("h", "f")
@@ -34,7 +38,11 @@ def sex_meaning(values: set[str]) -> dict[str, int]:
         pair = None
     own = {} if pair is None else {pair[0]: MALE, pair[1]: FEMALE}
     known = {**WORDS, **own}
-    return {value: known[plain_word(value)] for value in values if plain_word(value) in known}
+    return {value: known[word] for value, word in words.items() if word in known}
+
+
+def _word(value: str) -> str:
+    return value.strip() if re.search(r"\d|\?", value) else plain_word(value)
 
 
 def are_sexes(first: str, second: str) -> tuple[str, str] | None:

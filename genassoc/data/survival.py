@@ -7,9 +7,10 @@ import numpy as np
 import polars as pl
 
 from genassoc.data.case_words import plain_word
-from genassoc.data.codings import binary_codes, text_of
+from genassoc.data.codings import binary_codes, missing_of_three, text_of
 from genassoc.data.design import Design, build_design
 from genassoc.data.emptied import category_labels
+from genassoc.data.number_spellings import date_offer, declaration, genotype_hint, is_date, looks_missing
 from genassoc.data.phenotypes import Phenotypes
 from genassoc.errors import PhenotypeError
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
@@ -175,7 +176,7 @@ def _refuse(
     """Raise, naming the first samples where ``bad`` holds."""
     at = np.flatnonzero(bad)
     if at.size:
-        shown = ", ".join(f"{values[i]:g} in {phenotypes.where(int(rows[i]))}" for i in at[:3])
+        shown = ", ".join(f"{values[i]:g} in {phenotypes.where(int(rows[i]), column)}" for i in at[:3])
         raise PhenotypeError(
             f"{phenotypes.source}: '{column}' {what} {at.size:,} samples: {shown}; correct them or write NA"
         )
@@ -238,16 +239,15 @@ def _events(phenotypes: Phenotypes, rows: Int64Array, event: str, cause: str | N
             coding = "0 = censored, 1 = event"
             return text.cast(pl.Float64).fill_null(float("nan")).to_numpy().copy(), coding, 0
         if len(found) > 2 and event not in phenotypes.case_values:
-            counts = _counted(text)
             raise PhenotypeError(
-                f"{phenotypes.source}: the event '{event}' has more than two values: {counts}. Understood are 0/1, 1/2 "
-                f"(censored/event) and two words that say it; of several causes name the one of interest: cause='{found[-1]}' "
-                "(--cause), the others are then censored at their time"
+                f"{phenotypes.source}: the event '{event}' has more than two values: {_counted(text)}. Understood are 0/1, 1/2 "
+                f"(censored/event) and two words that say it{_ways(phenotypes, event, found)}"
             )
         codes, coding = binary_codes(phenotypes, event, rows, "censored", "event")
         return codes, coding, 0
     if cause not in found:
         raise PhenotypeError(f"{phenotypes.source}: the event '{event}' has no cause '{cause}': {_counted(text)}")
+    category_labels(phenotypes, event, rows)  # what can only mean missing is no competing event
     none = [value for value in found if plain_word(value) in _CENSORED and value != cause]
     if not none and len(found) > 1 and not _is_number(found):
         raise PhenotypeError(
@@ -260,6 +260,41 @@ def _events(phenotypes: Phenotypes, rows: Int64Array, event: str, cause: str | N
     n_competing = int(text.is_in(others).fill_null(False).sum())
     words = f"{cause} = event, {', '.join(others) or 'no other'} = competing, {', '.join(none) or 'nobody'} = censored"
     return codes, words, n_competing
+
+
+def competing_lines(phenotypes: Phenotypes, rows: Int64Array, event: str, cause: str | None) -> list[str]:
+    """Which values of an event are taken for competing causes, in words; nothing where none is.
+
+    Raises
+    ------
+    PhenotypeError
+        There is no such cause, a value can only mean missing, or without ``cause`` there are more than two.
+    """
+    _, coding, n_competing = _events(phenotypes, rows, event, cause)
+    return [f"{event}: {coding}"] if n_competing else []
+
+
+def _ways(phenotypes: Phenotypes, event: str, found: list[str]) -> str:
+    """What to do about an event of more than two values: genotypes, values that mean missing, or several causes."""
+    genotypes = genotype_hint(event, found)
+    if genotypes:
+        return f"; {genotypes}"
+    if 2 * sum(map(is_date, found)) > len(found):
+        return f"; {date_offer(found[0])}"
+    missing = [value for value in found if looks_missing(value)]
+    alone = missing_of_three(phenotypes, event, found) if len(found) == 3 and not missing else None
+    codes = missing or ([] if alone is None else [alone])
+    ways = ""
+    if codes:
+        python, flags = declaration(event, codes)
+        ways = f"; if {', '.join(map(repr, codes))} means missing, declare it: missing_codes={python} ({flags})"
+    causes = [value for value in found if value not in missing and plain_word(value) not in _CENSORED]
+    if not causes or len(found) - len(missing) < 3:
+        return ways
+    return (
+        f"{ways}; of several causes name the one of interest: cause='{causes[-1]}' (--cause), the others are then censored at "
+        "their time"
+    )
 
 
 def _is_number(found: list[str]) -> bool:

@@ -20,6 +20,7 @@ from genassoc.shapes import Int64Array
 _ROWS_AT_A_TIME = 20_000  # rows held as Python strings before they become polars columns: bounds memory
 _NAMELESS = "\0column "  # no header can hold it
 _DELIMITER_NAMES = {"\t": "tabs", ",": "commas", ";": "semicolons", " ": "blanks"}
+_SEPARATOR_LINE = re.compile(r'"?sep=(?P<mark>[\t,;])"?[\r\n]*', re.IGNORECASE)  # what Excel reads before a CSV
 _NUMBER = re.compile(r"[+-]?([0-9]+[.,]?[0-9]*|[.,][0-9]+)([eE][+-]?[0-9]+)?")
 
 
@@ -45,8 +46,8 @@ class TextTable:
 def read_text_table(path: Path, reading: Reading | None = None) -> TextTable:
     """Read a TSV, CSV or blank-delimited file (PLINK style), plain or gzipped, with a header line.
 
-    The delimiter is the header line's: a tab if it has one, else a comma, a semicolon, or runs of blanks.
-    Lines before the header that are blank or begin with ``##`` are skipped. Quotes, a byte order mark and
+    The delimiter is the header line's: a tab if it has one outside of quotes, else whichever of comma and semicolon is
+    commoner there, else runs of blanks; or what a line ``sep=;`` before the header says. Lines before the header that are blank or begin with ``##`` are skipped. Quotes, a byte order mark and
     Windows line ends are understood. Columns at the end without a name and without a value are left out.
 
     Raises
@@ -55,23 +56,37 @@ def read_text_table(path: Path, reading: Reading | None = None) -> TextTable:
         The file cannot be read, is not text, has no header, has a column name twice, or a line has another
         number of fields than the header.
     """
-    text = _decode(path, _read_bytes(path), reading or Reading())
+    text, notes = _decode(path, _read_bytes(path), reading or Reading())
     lines = iter(io.StringIO(text, newline=None))
-    header_line, first = 0, ""
+    header_line, first, said = 0, "", None
     for first in lines:
         header_line += 1
+        if said is None and (found := _SEPARATOR_LINE.fullmatch(first)):
+            said = found["mark"]
+            continue
         if first.strip() and not first.startswith("##"):
             break
     else:
         raise InputError(f"{path}: the file is empty; a header line and one line a sample are needed")
-    delimiter = next((mark for mark in "\t,;" if mark in first), " ")
+    delimiter = said or _delimiter(first)
     rows = _rows(path, chain([first], lines), delimiter, header_line)
     _, names = next(rows)
     names, n_nameless = _with_names(names)
     _check_header(path, names, header_line, delimiter)
     plain = _plain_columns(text, header_line, names, delimiter)
-    table = _columns(path, rows, names, header_line, delimiter) if plain is None else plain
-    return _without_nameless(path, table, n_nameless, header_line)
+    table = _columns(path, rows, names, n_nameless, header_line, delimiter) if plain is None else plain
+    return _without_nameless(path, replace(table, notes=(*notes, *table.notes)), n_nameless, header_line)
+
+
+def _delimiter(header: str) -> str:
+    """What separates the names of a header line; names such as "CRP (mg/l, fasting)" may hold another mark."""
+    bare = re.sub(r'"[^"]*"', "", header)
+    if "\t" in bare:
+        return "\t"
+    commas, semicolons = bare.count(","), bare.count(";")
+    if not commas and not semicolons:
+        return " "
+    return ";" if semicolons >= commas else ","
 
 
 def checked_header(
@@ -129,8 +144,11 @@ def _read_bytes(path: Path) -> bytes:
     return raw
 
 
-def _decode(path: Path, raw: bytes, reading: Reading) -> str:
-    """Text of the file, without its byte order mark."""
+def _decode(path: Path, raw: bytes, reading: Reading) -> tuple[str, tuple[str, ...]]:
+    """Text of the file, without its byte order mark, and what there is to say of its encoding.
+
+    An encoding that was declared may be another file's of the same run: bytes that can only be UTF-8 are read as such.
+    """
     if raw[:2] in (b"\xff\xfe", b"\xfe\xff") and reading.codec != "utf-16":
         raise InputError(
             f"{path}: the file is UTF-16 (Excel's 'Unicode text'); save it as UTF-8, or say encoding=\"utf-16\" (--encoding utf-16)"
@@ -142,8 +160,11 @@ def _decode(path: Path, raw: bytes, reading: Reading) -> str:
         )
     if b"\0" in raw and reading.codec != "utf-16":
         raise InputError(f"{path}: this is not a text file (it holds NUL bytes)")
+    if reading.codec != "utf-8-sig" and _is_utf8(raw, reading.codec):
+        said = f"{path.name} was read as UTF-8, which its bytes are, and not as {reading.encoding}"
+        return raw.decode("utf-8-sig"), () if raw.isascii() else (said,)
     try:
-        return raw.decode(reading.codec).removeprefix("\ufeff")
+        return raw.decode(reading.codec).removeprefix("\ufeff"), ()
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         if reading.encoding is not None:
@@ -151,6 +172,19 @@ def _decode(path: Path, raw: bytes, reading: Reading) -> str:
         raise InputError(
             f"{path}, line {line}: not UTF-8 text; save the file as UTF-8{_offer(raw, error.start)}"
         ) from None
+
+
+def _is_utf8(raw: bytes, codec: str) -> bool:
+    """Whether a file for which ``codec`` was declared is UTF-8 all the same: by its mark, or since all its bytes are."""
+    if raw.startswith(b"\xef\xbb\xbf"):
+        return True
+    if raw[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in raw or (raw.isascii() and codec != "utf-16"):
+        return False
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True  # accents of one-byte encodings are hardly ever followed by what UTF-8 asks for, and never all of them
 
 
 def _offer(raw: bytes, at: int) -> str:
@@ -234,9 +268,14 @@ def _plain_columns(text: str, header_line: int, names: list[str], delimiter: str
 
 
 def _columns(
-    path: Path, rows: Iterator[tuple[int, list[str]]], names: list[str], header_line: int, delimiter: str
+    path: Path,
+    rows: Iterator[tuple[int, list[str]]],
+    names: list[str],
+    n_nameless: int,
+    header_line: int,
+    delimiter: str,
 ) -> TextTable:
-    """Collect rows into text columns, refusing a row of another length than the header."""
+    """Collect rows into text columns, refusing a row of another length than the header; its nameless end may be absent."""
     frames: list[pl.DataFrame] = []
     line_numbers: list[int] = []
     n_beyond = 0
@@ -245,6 +284,8 @@ def _columns(
             while len(fields) > len(names) and not fields[-1]:
                 fields.pop()  # a spreadsheet's empty cells beyond its last column
                 n_beyond += 1
+            if len(names) - n_nameless <= len(fields) < len(names):
+                fields += [""] * (len(names) - len(fields))
             if len(fields) != len(names):
                 raise InputError(_ragged(path, line, fields, names, header_line, delimiter))
         line_numbers += [line for line, _ in chunk]

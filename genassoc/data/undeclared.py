@@ -7,6 +7,8 @@ from genassoc.data.columns import NUMBER
 from genassoc.shapes import Float64Array, Int64Array
 
 CODES = (-9.0, -99.0, -999.0, 999.0)
+# These are laboratory values and ages too: codes only where they are isolated and occur several times.
+_ISOLATED_CODES = (99.0, 9999.0, -9999.0)
 SPIKE = 5  # times, and times as often as the next commonest value: no honest scale or measurement does that
 _DENSE = 20  # so many others within 1 of the code for each time it occurs, and it is one of them
 _PLINK = -9.0
@@ -38,15 +40,21 @@ def suspects(column: pl.Series, rows: Int64Array) -> dict[str, Int64Array]:
     whole = column.cast(pl.Float64).fill_null(float("nan")).to_numpy()
     used = whole[rows]
     found: dict[str, Int64Array] = {}
-    for code in CODES:
+    for code in (*CODES, *_ISOLATED_CODES):
         places = np.flatnonzero(used == code)
-        if places.size and _stands_out(whole, code):
+        if places.size and (_stands_out(whole, code) if code in CODES else _recurs_apart(whole, code)):
             found[f"{code:g}"] = places
     return found
 
 
 def _stands_out(whole: Float64Array, code: float) -> bool:
     return stands_out_of(whole, int((whole == code).sum()), code)
+
+
+def _recurs_apart(whole: Float64Array, code: float) -> bool:
+    """Whether a code occurs several times, apart from all other values."""
+    others = whole[np.isfinite(whole) & ~np.isin(whole, (*CODES, *_ISOLATED_CODES))]
+    return int((whole == code).sum()) >= SPIKE and others.size > 0 and _is_isolated(others, code)
 
 
 def stands_out_of(values: Float64Array, count: int, code: float) -> bool:

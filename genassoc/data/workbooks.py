@@ -1,5 +1,6 @@
 """Reading the first sheet of an Excel workbook as text, by fastexcel, an extra."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from genassoc.data.tables import TextTable, checked_header
 from genassoc.errors import InputError
 
 WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".xlsb", ".ods")
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")  # as fastexcel writes it
 # What a cell with an error shows, by fastexcel's name of the error.
 _ERRORS = {
     "Ref": "#REF!", "Div0": "#DIV/0!", "Value": "#VALUE!", "NA": "#N/A", "Name": "#NAME?", "Num": "#NUM!", "Null": "#NULL!",
@@ -36,9 +38,13 @@ def read_workbook(path: Path) -> TextTable:
         book = fastexcel.read_excel(path)
         sheet = book.load_sheet(0, header_row=None, skip_rows=0, dtypes="string")
         batch, errors = sheet.to_arrow_with_errors()
+        numbers = book.load_sheet(0, header_row=None, skip_rows=0, dtypes="float").to_arrow()
     except fastexcel.FastExcelError as error:
         raise InputError(f"{path}: cannot be read as a workbook ({str(error).splitlines()[0]})") from None
-    columns = [column.to_pylist() for column in batch.columns]
+    columns = [
+        [_exact(text, number) for text, number in zip(column.to_pylist(), found.to_pylist())]
+        for column, found in zip(batch.columns, numbers.columns)
+    ]
     for cell in [] if errors is None else errors.errors:
         row, column = cell.offset_position
         columns[column][row] = _error_text(cell.detail)  # it would be null: silently missing
@@ -58,6 +64,13 @@ def read_workbook(path: Path) -> TextTable:
     others = [name for name in book.sheet_names if name != sheet.name]
     more = f"; not read: {', '.join(others[:3])}{', ...' if len(others) > 3 else ''}" if others else ""
     return finish(table, (f"the sheet '{sheet.name}' of {path.name} was read{more}",))
+
+
+def _exact(text: str | None, number: float | None) -> str | None:
+    """A cell's text; of a number all its digits, since fastexcel's text keeps nine decimals (1e-10 becomes 0)."""
+    if text is None or number is None or not _NUMBER.fullmatch(text) or float(text) == number:
+        return text
+    return repr(number)
 
 
 def _error_text(detail: str) -> str:
