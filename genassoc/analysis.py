@@ -19,6 +19,7 @@ from genassoc.data.matching import family_column
 from genassoc.data.memory import parse_memory
 from genassoc.data.output import check_outputs, check_writable
 from genassoc.data.phenotypes import Phenotypes
+from genassoc.data.ploidy import refused_notes
 from genassoc.data.reading import Reading
 from genassoc.data.result_table import table_suffix
 from genassoc.data.sidecar import write_record
@@ -34,7 +35,7 @@ from genassoc.estimate import estimate
 from genassoc.methods.registry import MODELS, choices_of
 from genassoc.progress import Progress, Silent
 from genassoc.provenance import Recorder
-from genassoc.results import Results
+from genassoc.results import Results, check_place
 
 if TYPE_CHECKING:
     from genassoc.formats.convert_parts import ConversionStatus
@@ -293,10 +294,41 @@ def run_config(
     if tell is not None:
         for note in cohort.notes:
             tell(note)
+    if not restart:
+        _check_dialect(config, cohort, model)
     return api.associate(
         cohort, model, out=config.out, executor=executor, progress=progress, restart=restart, audit=audit, memory=memory,
         for_spreadsheets=bool(config.output.get("for_spreadsheets")),
     )  # fmt: skip
+
+
+def stands(config: Config, cohort: Cohort, model: Any) -> list[str]:
+    """What there is to say of the results that are where a run's are to be; nothing where none are.
+
+    Raises
+    ------
+    OutputError
+        They are of another run: says what differs.
+    """
+    recorder, identity = _asked_for(config, cohort, model)
+    found = api.there_already(config.out, recorder, identity)
+    _check_dialect(config, cohort, model)
+    return [] if found is None else [api.reused_note(config.out)]
+
+
+def _asked_for(config: Config, cohort: Cohort, model: Any) -> tuple[Recorder, dict[str, Any]]:
+    """Choices and inputs of a run, and what makes it the same as another."""
+    recorder = Recorder(parameters=api.describe(cohort, model), inputs=api.inputs_of(cohort))
+    fingerprint = api.plan_association(cohort, model).fingerprint
+    return recorder, api.run_of(fingerprint, bool(config.output.get("for_spreadsheets")))
+
+
+def _check_dialect(config: Config, cohort: Cohort, model: Any) -> None:
+    """Refuse, before hours of work, to replace other results with the file in a dialect, where its name is known by now."""
+    if config.dialect is None or len(model.traits) > 1 or model.rows_per_variant > 1:
+        return
+    recorder, identity = _asked_for(config, cohort, model)
+    check_place(config.dialect_out, {"parameters": recorder.parameters, "inputs": recorder.inputs, "run": identity})
 
 
 # Job arrays ---------------------------------------------------------------------------------------------------
@@ -343,8 +375,10 @@ def make_plan(
         job = api.association_job(cohort, model, plan)  # bad input is found now, not in the queue
         fitted_in = time.perf_counter() - began
         if tell is not None:
-            for caution in job.state.cautions:
-                tell(caution)
+            for note in dict.fromkeys(
+                (*job.state.cautions, *job.state.notes, *api.trait_notes(cohort, model, job.state))
+            ):
+                tell(note)
         if memory is not None or tell is not None:
             cost = estimate(cohort, model, job, plan, 1, memory, aligned=aligned, fitted=fitted_in)
             cost.check_space(folder.path)
@@ -509,4 +543,4 @@ def merge_lines(
         return merge_conversion(work, out).lines(), []
     merged, written, checked = merge_parts(work, out, audit, restart, tell)
     lines = [f"{merged.path}: {merged.counts.rows:,} rows of {merged.counts.kept:,} variants", *written, *checked[:1]]
-    return lines, checked[1:]
+    return lines, [*refused_notes(merged.counts.to_dict().get("refused", {})), *checked[1:]]

@@ -240,7 +240,7 @@ def _run(config: "Config", threads: int | None, dask: str | None, force: bool, m
             _tell(note)
     for line in describe.result_lines(results):
         _say(line)
-    for line in analysis.write_dialect(config, results):
+    for line in analysis.write_dialect(config, results, force):
         _say(line)
 
 

@@ -12,12 +12,14 @@ import polars as pl
 from genassoc.audit import audit_lines
 from genassoc.data.output import check_outputs, check_writable
 from genassoc.data.result_table import table_suffix, to_arrow, write_table
+from genassoc.data.sidecar import standing
 from genassoc.data.store import GenotypeStore
 from genassoc.data.store_notes import dosage_notes
 from genassoc.engine.parts import Status
 from genassoc.engine.plan import Plan
-from genassoc.errors import StoreError
+from genassoc.errors import OutputError, StoreError
 from genassoc.progress import Progress
+from genassoc.provenance import sidecar
 from genassoc.results import Results
 
 if TYPE_CHECKING:
@@ -251,6 +253,11 @@ def check_tables(paths: Sequence[Path], inputs: Sequence[Path] = ()) -> None:
     for path in paths:
         table_suffix(path)
         check_writable(path)
+        if standing(path, {}, {}) is not None:
+            raise OutputError(
+                f"{path} holds the results of an association run, whose record lies beside it ({sidecar(path).name}); they were left "
+                "as they are: choose another name, or remove both first."
+            )
 
 
 def write_frame(path: Path, table: pl.DataFrame) -> None:

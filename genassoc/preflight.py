@@ -223,6 +223,8 @@ def _rehearse(
     cost = found.attempt(
         lambda: estimate.estimate(cohort, model, job, plan, n_threads, memory, aligned=aligned, fitted=fitted)
     )
+    stands = found.attempt(partial(analysis.stands, config, cohort, model)) if "path" in config.output else None
+    found.lines += stands or []
     if cost is not None:
         found.lines += cost.lines()
         found.attempt(partial(cost.check_space, config.out.parent))

@@ -14,7 +14,12 @@ from typing import Any
 
 # Raised whenever the numbers that the same inputs and choices give become others, by however little, in whatever model.
 # It enters every run's fingerprint (genassoc.engine.plan): parts and results of other numbers are never taken for new ones.
-# 1: until 0.x without this count. 2: p of rows with few carriers or few events, of heavy tails, of R's cox.zph.
+# 1: until 0.x without this count.
+# 2: Formulas by a grammar of our own: every term is in the design, knots and centres are of the cohort's samples. Degrees of
+#    freedom and p of few carriers (linear, robust and weighted) and of heavy tails. Laws of few events (logistic, Poisson,
+#    Cox, ordinal, weighted and robust). Exact p by one two-sided rule; Firth in full where its approximation overshoots, and
+#    intervals by likelihood; PLINK 2's fall-back by either allele; R's cox.zph. Names of contigs: 25 is the pseudo-autosomal
+#    X, accessions and words are X, Y and MT.
 NUMBERS = 2
 
 PACKAGES = (

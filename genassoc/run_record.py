@@ -122,8 +122,10 @@ def finish_record(
         *trait_notes(cohort, model, state),
         *refused_notes(variants.get("refused", {})),
     ]
+    decided = cohort.contigs.decided
+    meant = {"contigs": decided} if decided else {}
     coded = {"codings": {name: dict(coding) for name, coding in state.codings.items()}} if state.codings else {}
-    return recorder.finish(run=dict(run), samples=samples, variants=variants, notes=notes, **coded)
+    return recorder.finish(run=dict(run), samples=samples, variants=variants, notes=notes, **meant, **coded)
 
 
 def warn_of_columns(cautions: Sequence[str], notes: Sequence[str] = ()) -> None:

@@ -10,7 +10,7 @@ from vcf_texts import header
 import genassoc as ga
 from genassoc.data import contigs as names
 from genassoc.data.cohort import Cohort
-from genassoc.data.contigs import Contigs, bare_name, chromosome_of
+from genassoc.data.contigs import Contigs, bare_name, chromosome_of, contigs_of
 from genassoc.data.ploidy import build_of, in_par
 from genassoc.errors import InputError
 from genassoc.plots.genome import GenomeAxis, chromosome_spans
@@ -23,13 +23,15 @@ SPELLINGS = {
     "X": [
         "X", "x", "chrX", "chrx", "CHRX", "X ", "23", "chr23", "Xnonpar", "X_nonPAR", "chrX_nonpar", "X-nonpar",
         "NC_000023.11", "nc_000023.10", "ref|NC_000023.11|", "gi|568815575|ref|NC_000023.11|", "CM000685.2", "NC_060947.1",
+        "GRCh38#0#chrX", "CHM13#X",
     ],
-    "Y": ["Y", "y", "chrY", "24", "NC_000024.10", "CM000686.2"],
+    "Y": ["Y", "y", "chrY", "24", "NC_000024.10", "CM000686.2", "GRCh38#0#chrY"],
     "XY": ["XY", "25", "025", "chr25", "PAR", "PAR1", "PAR2", "chrX_par1", "X_PAR2", "chrXY"],
     "MT": ["MT", "M", "chrM", "chrMT", "m", "26", "NC_012920.1", "J01415.2", "Mito"],
     None: [
         "0", "27", "GL000220.1", "KI270302.1", "chr1_KI270706v1_random", "chrUn_GL000220v1", "HLA-A*01:01", "hs37d5",
         "NC_007605.1", "1.5", "", "Y_PAR1", "Z",
+        "GRCh38#0#chrX_KI270880v1_alt",
     ],
 }  # fmt: skip
 ALL = [(name, meaning) for meaning, spelt in SPELLINGS.items() for name in spelt]
@@ -94,6 +96,14 @@ def test_other_species_keep_their_numbers():
     assert dog.chromosomes["23"] is None and dog.chromosomes["X"] == "X"
     assert "another species" in dog.notes()[0]
     assert dog.same("chr23") == ["23"] and dog.same("x") == ["X"]
+
+
+def test_another_species_is_known_by_contigs_without_variants():
+    lengths = {str(number): 5_000_000 for number in range(1, 39)}
+    dog = Contigs.of(["25"], lengths)
+    assert dog.chromosomes == {"25": None} == dog.decided and "numbered up to 38" in dog.notes()[0]
+    assert Contigs.of(["25"], {"25": 16_569}).decided == {"25": "MT"}
+    assert Contigs.of(["25", "X", "chr1", "GL000220.1"]).decided == {}
 
 
 # Sex, ploidy, Hardy-Weinberg -------------------------------------------------------------------------------------------
@@ -194,6 +204,30 @@ def test_a_region_is_found_under_every_name_of_its_chromosome(tmp_path, region):
     assert part.variants()["base_pair_location"].to_list() == [50, 60]
     with pytest.raises(InputError, match="no contig '3'"):
         cohort.keep_variants(ga.variants.in_region("3"))
+
+
+def test_a_region_of_x_says_that_it_leaves_out_a_pseudo_autosomal_contig(tmp_path):
+    file = write(tmp_path / "a.vcf", ("XY", 20_000), ("X", 50_000_000))
+    store = ga.convert(file, tmp_path / "whole.zarr")
+    cohort = Cohort.align(store, pl.DataFrame({"IID": ["a", "b"]}))
+    kept = cohort.keep_variants(ga.variants.in_region("chrX") & ga.variants.is_snv())
+    (note,) = set(kept.notes) - set(cohort.notes)
+    assert "a region of X leaves out 'XY'" in note
+    for regions in (("X", "PAR1"), ("XY",)):
+        assert cohort.keep_variants(ga.variants.in_region(*regions)).notes == cohort.notes
+    text = file.read_text().replace("#CHROM", "##contig=<ID=X>\n##contig=<ID=XY>\n#CHROM")
+    file.write_text(text)
+    part = ga.convert(file, tmp_path / "part.zarr", region="23")
+    assert part.n_variants == 1
+
+
+def test_other_species_of_one_file_for_each_chromosome(tmp_path):
+    file = write(tmp_path / "a.vcf", ("25", 20_000), ("25", 50_000))
+    lengths = "".join(f"##contig=<ID={number},length=5000000>\n" for number in range(1, 39))
+    file.write_text(file.read_text().replace("#CHROM", f"{lengths}#CHROM"))
+    store = ga.convert(file, tmp_path / "a.zarr")
+    assert contigs_of(store).many and store.attributes["contig_lengths"].keys() >= {"25", "27", "38"}
+    assert "another species" in store.attributes["summary"]["contig_notes"][0]
 
 
 @pytest.mark.parametrize("other", ["chr2", "NC_000002.12", "CM000664.2"])

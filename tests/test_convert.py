@@ -20,7 +20,7 @@ from vcf_texts import header, random_vcf, write_bcf, write_bgzf, write_gzip
 from genassoc.data import schema
 from genassoc.data.store import GenotypeStore, work_folder
 from genassoc.errors import InputError, OutputError
-from genassoc.formats import bcf, bgzf
+from genassoc.formats import bcf, bgzf, source
 from genassoc.formats.convert import convert
 
 TESTS = Path(__file__).parent
@@ -551,3 +551,19 @@ def test_memory_stays_small_with_long_lines(tmp_path):
     command = [sys.executable, "-c", script, str(tmp_path / "a.vcf"), str(tmp_path / "a.zarr")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=TESTS.parent, env=environment(), timeout=120)
     assert int(done.stdout) < 1e9, done.stderr
+
+
+def test_an_edit_anywhere_is_another_input(tmp_path, monkeypatch):
+    path = tmp_path / "a"
+    content = bytearray(3 * 2**20)
+    path.write_bytes(content)
+    before = source.fingerprint(path)
+    content[3 * 2**19] = 1
+    path.write_bytes(content)
+    assert source.fingerprint(path) != before
+    # of a larger file a part is read: its end is
+    monkeypatch.setattr(source, "FINGERPRINT_BYTES", 2**10)
+    before = source.fingerprint(path)
+    content[-1] = 1
+    path.write_bytes(content)
+    assert source.fingerprint(path) != before

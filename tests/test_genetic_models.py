@@ -229,7 +229,8 @@ def small_cohort(n=300, n_variants=30, seed=1, missing=0.05):
 def rows_of(cohort, model):
     plan = api.plan_association(cohort, model)
     job = api.association_job(cohort, model, plan)
-    return pl.concat([job.do(job.state, task).rows for task in plan.tasks])
+    found = [job.do(job.state, task).rows for task in plan.tasks]
+    return pl.concat([rows for rows in found if rows.height])  # a task without rows has no further columns
 
 
 @pytest.mark.parametrize("model", INDICATORS)

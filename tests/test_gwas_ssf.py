@@ -116,6 +116,24 @@ def test_columns_and_codes(tmp_path: Path) -> None:
     assert again["neg_log_10_p_value"].to_list() == made["neg_log_10_p_value"].to_list()
 
 
+@pytest.mark.parametrize(
+    ("names", "record", "codes"),
+    [
+        (["23", "25", "26", "38", "X"], {}, ["23"]),  # a dog: its 25 is no X and no MT
+        (["23", "25", "7", "7", "7"], {"contigs": {"23": None, "25": None}}, ["7", "7", "7"]),  # the run knew more
+        (["25", "1", "1", "1", "26"], {"contigs": {"25": "MT"}}, ["25", "1", "1", "1", "25"]),
+    ],
+)
+def test_contigs_that_mean_other_things_together(tmp_path: Path, names: list, record: dict, codes: list) -> None:
+    made = table(5, chromosome=names, base_pair_location=[90_000] * 5)
+    (file,) = Results(made, record).write(tmp_path / "t2d.tsv", dialect="gwas-ssf")
+    assert [line.split("\t")[0] for line in text_of(file.path)[1:]] == codes
+    if file.not_held:
+        assert file.not_held == {"unknown_chromosome": 5 - len(codes)}
+        rest = pl.read_csv(gzip.decompress(file.sidecar.read_bytes()), separator="\t", infer_schema=False)
+        assert set(rest["chromosome"]) == set(names) - {"X", "7"}  # as they were
+
+
 def test_rows_it_cannot_hold_are_counted_and_kept(tmp_path: Path) -> None:
     made = table(
         10,

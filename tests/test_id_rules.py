@@ -45,6 +45,22 @@ def test_a_few_that_nearly_match_are_named_with_the_rule_that_mends_it(rule):
     assert mended.fingerprint != cohort.fingerprint
 
 
+def test_each_kind_of_several_is_named():
+    genotyped = [
+        *PEOPLE[:6],
+        *map(str.lower, PEOPLE[6:8]),
+        *(f"{name}\u200b" for name in PEOPLE[8:11]),
+        "ＨG011".lower(),
+    ]
+    cohort = Cohort.align(store_of(genotyped), phenotypes_of(PEOPLE))
+    assert cohort.n_samples == 6
+    for rule, n in (("trim", 3), ("casefold", 2), ("trim+nfkc+casefold", 6)):
+        assert any(f"{n} would match" in note and f"--id-rule {rule})" in note for note in cohort.notes), rule
+    assert Cohort.align(store_of(genotyped), phenotypes_of(PEOPLE), id_rule="trim+nfkc+casefold").n_samples == 12
+    kept = Cohort.align(store_of(PEOPLE), phenotypes_of(PEOPLE)).keep_samples([*PEOPLE[:3], PEOPLE[4].lower(), "X"])
+    assert kept.n_samples == 3 and f"'{PEOPLE[4]}' and '{PEOPLE[4].lower()}'" in kept.notes[-1]
+
+
 def test_unicode_forms():
     people = ["Ångström", "Émile", "Zoë", "Max", "Ida"]
     decomposed = ["A\u030angstro\u0308m", "E\u0301mile", *people[2:]]

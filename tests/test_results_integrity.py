@@ -289,6 +289,56 @@ def test_the_command_line_says_so_and_takes_force(files, tmp_path: Path, genasso
         assert code == 1 and "is not the table that was written" in said and "Traceback" not in said
 
 
+def test_a_refused_file_in_a_dialect_keeps_what_lies_beside_it(cohort, tmp_path: Path) -> None:
+    one, two = (ga.associate(cohort, ga.Linear([trait])) for trait in ("ldl", "ldl_before"))
+    out = tmp_path / "r.tsv"
+    for results in (one, two):  # rows that the dialect cannot hold
+        chromosome = pl.when(pl.int_range(pl.len()) < 3).then(pl.lit("GL1")).otherwise(pl.col("chromosome"))
+        results._table = results.table.with_columns(chromosome.alias("chromosome"))
+    one.write(out, "gwas-ssf")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert "r.not-in-gwas-ssf.tsv.gz" in before
+    with pytest.raises(OutputError, match="not of these results"):
+        two.write(out, "gwas-ssf")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_force_is_for_the_dialect_too_and_others_are_refused_before_the_work(files, tmp_path: Path, genassoc) -> None:
+    command = ["assoc", files.store, files.phenotypes, "--model", "linear", "--trait", "ldl", "--audit", 0]
+    command += ["--dialect", "plink2", "--out", tmp_path / "r.glm"]
+    assert genassoc(*command)[0] == 0
+    (made,) = tmp_path.glob("*.parquet")
+    made.unlink()
+    beside(made).unlink()
+    content = (tmp_path / "r.glm").read_bytes()
+    code, _, said = genassoc(*command, "--covar", "age")
+    assert code == 1 and "r.glm holds a file already" in said and "--force" in said
+    assert (tmp_path / "r.glm").read_bytes() == content and not made.exists()
+    assert genassoc(*command, "--covar", "age", "--force")[0] == 0
+    assert (tmp_path / "r.glm").read_bytes() != content
+    assert genassoc(*command, "--force")[0] == 0  # and back, where both are there
+    assert (tmp_path / "r.glm").read_bytes() == content
+
+
+def test_check_and_qc_know_results_that_are_there(files, tmp_path: Path, genassoc) -> None:
+    out = tmp_path / "r.parquet"
+    command = ["assoc", files.store, files.phenotypes, "--model", "linear", "--trait", "ldl", "--out", out]
+    toml = tmp_path / "g.toml"
+    toml.write_text(genassoc(*command, "--print-toml")[1])
+    assert genassoc("check", toml)[0] == 0
+    assert genassoc(*command)[0] == 0
+    code, told, _ = genassoc("check", toml)
+    assert code == 0 and "holds these very results already" in told
+    toml.write_text(genassoc(*command, "--covar", "age", "--print-toml")[1])
+    code, _, said = genassoc("check", toml)
+    assert code == 1 and "covariates was [], and is" in said
+    content = out.read_bytes()
+    code, _, said = genassoc("qc", files.store, "--out", out)
+    assert code == 1 and "holds the results of an association run" in said and out.read_bytes() == content
+    for _ in range(2):  # tables of quality control are made again as one likes
+        assert genassoc("qc", files.store, "--out", tmp_path / "qc.tsv")[0] == 0
+
+
 def test_spreadsheets_on_the_command_line(files, tmp_path: Path, genassoc) -> None:
     """The same rows with the flag are another file: it is refused over the one without."""
     table = pl.read_csv(files.phenotypes, separator="\t", infer_schema=False).rename({"ldl": "-ldl"})

@@ -38,7 +38,7 @@ from genassoc.data.variant_selection import (
     variant_ids,
     with_neighbours,
 )
-from genassoc.data.variants import KEY_COLUMN
+from genassoc.data.variants import KEY_COLUMN, regions_of
 from genassoc.errors import PhenotypeError, SampleMismatchError
 from genassoc.shapes import Array, BoolArray, Int64Array
 
@@ -220,7 +220,10 @@ class Cohort:
             )
         unknown = len(set(wanted)) - int(keep.sum())
         label = f"a list of {len(wanted)} ids" + (f" ({unknown} not in the cohort)" if unknown else "")
-        return self._with_samples(keep, recipe.kept(wanted), np.full(keep.size, label, dtype=object), label)
+        kept = self._with_samples(keep, recipe.kept(wanted), np.full(keep.size, label, dtype=object), label)
+        misses = near_misses(list(self.sample_ids), list(dict.fromkeys(wanted)), plain=True) if unknown else []
+        notes = [f"keep_samples: {unknown} ids given are not in the cohort, of which {miss.shown}" for miss in misses]
+        return replace(kept, notes=(*kept.notes, *notes))
 
     def _with_samples(self, keep: BoolArray, step: dict[str, Any], details: Array, label: str) -> "Cohort":
         """The cohort of the samples where ``keep`` (N,) is true; the others go to the ledger."""
@@ -368,7 +371,10 @@ class Cohort:
         """
         check_not_forked()
         contigs = [str(name) for name in self.store.contigs]
-        return replace(self, selection=self.selection.narrowed(choice, self.n_variants, contigs))
+        narrowed = self.selection.narrowed(choice, self.n_variants, contigs)
+        asked = [region.contig for region in regions_of(choice)] if isinstance(choice, pl.Expr) else []
+        notes = dict.fromkeys((*self.notes, *(self.contigs.apart(asked) if asked else ())))
+        return replace(self, selection=narrowed, notes=tuple(notes))
 
     def select_variants(self, start: int, stop: int, block: GenotypeBlock) -> tuple[BoolArray, pl.DataFrame]:
         """Apply the variant selection to the variants from start to stop.

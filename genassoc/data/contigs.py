@@ -84,8 +84,9 @@ _BUILD_BY_ACCESSION = {
 }  # fmt: skip
 
 # The same steps twice, for one name and for a column of names (`_bare_column`): capitals; what stands before a name in
-# UCSC's and other files; zeros; the frame and the version of an accession; separators within words.
-_PREFIX = r"^CHR(OM(OSOME)?)?[ _.:-]*"
+# UCSC's and other files, and in graphs' (GRCh38#0#chrX); zeros; the frame and the version of an accession; separators
+# within words.
+_PREFIX = r"^(?:[^#]+#(?:[0-9]+#)?)?(?:CHR(?:OM(?:OSOME)?)?[ _.:-]*)?"
 _ZEROS = r"^0+([0-9])"
 _FRAME = r"^(?:GI\|[0-9]+\|)?(?:REF|GB|EMB|DBJ)\|([A-Z_0-9.]+)\|?$"
 _VERSION = r"^((?:NC_|CM|CP)[0-9]{6}|J01415|AY172335)\.[0-9]+$"
@@ -134,13 +135,21 @@ def usual_spellings(name: str) -> list[str]:
 
 
 def dialect_of(name: str) -> str | None:
-    """How a contig of a known chromosome is written: "chr", "number or letter", "RefSeq", "GenBank"; None of others."""
+    """How a contig of a known chromosome is written: "chr", "number or letter", "RefSeq", "GenBank", "graph"; None of others."""
     if chromosome_of(name) is None:
         return None
     bare = bare_name(name)
     if bare in _BY_ACCESSION:
         return "RefSeq" if bare.startswith("NC_") else "GenBank"
+    if "#" in name:
+        return "graph"
     return "chr" if name.strip().lower().startswith("chr") else "number or letter"
+
+
+def is_beyond_mt(name: str) -> bool:
+    """Whether a name is a number above those of human chromosomes, 26: another species has it."""
+    bare = bare_name(name)
+    return bare.isdecimal() and int(bare) > RANK[MT]
 
 
 def build_of_accession(name: str) -> str | None:
@@ -200,16 +209,16 @@ class Contigs:
         ----------
         names : iterable of str
         lengths : mapping, optional
-            Contig -> bases, where it is known.
+            Contig -> bases, where it is known; of contigs without variants too, whose numbers tell another species.
         last_position : callable, optional
             The largest position on a contig; asked of a 25 alone.
         """
         found = {name: chromosome_of(name) for name in dict.fromkeys(names)}
         numbers = {name: int(bare) for name in found if (bare := bare_name(name)).isdecimal()}
-        many = any(number > 26 for number in numbers.values())
-        if many:
+        beyond = [int(bare_name(name)) for name in (*found, *(lengths or ())) if is_beyond_mt(name)]
+        if beyond:
             found |= {name: None for name, number in numbers.items() if number > 22}
-            return cls(found, True, (_many_note(numbers),))
+            return cls(found, True, (_many_note(max(beyond)),))
         doubts = []
         for name in [name for name, number in numbers.items() if number == 25]:
             is_mt = (lengths or {}).get(name) in _MT_LENGTHS
@@ -227,6 +236,21 @@ class Contigs:
         wanted = region_keys(name)
         found = [other for other in self.chromosomes if other == name or self.key(other) in wanted]
         return sorted(found, key=lambda other: other != name)
+
+    @property
+    def decided(self) -> dict[str, str | None]:
+        """Contigs that mean something else beside the others than their names say alone: an MT called 25, a dog's 23."""
+        return {name: kind for name, kind in self.chromosomes.items() if kind != chromosome_of(name)}
+
+    def apart(self, asked: Iterable[str]) -> list[str]:
+        """That regions of X among those ``asked`` for leave out what is pseudo-autosomal in a contig of its own, in words."""
+        keys = {key for name in asked for key in region_keys(name)}
+        names = [name for name, kind in self.chromosomes.items() if kind == XY]
+        if X not in keys or XY in keys or not names:
+            return []
+        return [
+            f"a region of X leaves out {_listed(names)}, its pseudo-autosomal part in a contig of its own: ask for that by its name"
+        ]
 
     @cached_property
     def twice(self) -> dict[str, list[str]]:
@@ -276,8 +300,7 @@ def _doubt(name: str, is_mt: bool, found: Mapping[str, str | None], last_positio
     )
 
 
-def _many_note(numbers: Mapping[str, int]) -> str:
-    most = max(numbers.values())
+def _many_note(most: int) -> str:
     return f"chromosomes are numbered up to {most}: this is another species, and 23 to {most} are taken for autosomes"
 
 

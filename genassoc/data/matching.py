@@ -39,11 +39,13 @@ class NearMiss:
 
     def told(self, id_rule: str) -> str:
         """In words, with the ``id_rule`` to give."""
+        return f"{self.shown}: id_rule='{id_rule}' (--id-rule {id_rule})"
+
+    @property
+    def shown(self) -> str:
+        """In words."""
         pairs = ", ".join(f"'{genotypes}' and '{phenotypes}'" for genotypes, phenotypes in self.examples)
-        return (
-            f"{self.n} would match {self.rule} (genotypes and phenotypes: {pairs}): id_rule='{id_rule}' "
-            f"(--id-rule {id_rule})"
-        )
+        return f"{self.n} would match {self.rule} (genotypes and phenotypes: {pairs})"
 
 
 # (what differs, the rules that undo it, whose ids rules for one side are for), the plainest first
@@ -55,6 +57,7 @@ _RULES: tuple[tuple[str, str, str], ...] = (
     ("if accents were written the same way (Unicode NFC)", "nfc", _G),
     ("if wide and joined characters were written as plain ones (Unicode NFKC)", "nfkc", _G),
     ("if letter case were ignored", "casefold", _G),
+    ("if blanks at the ends, ways to write characters and letter case were all ignored", "trim+nfkc+casefold", _G),
     ("if leading zeros were removed", "strip_zeros", _G),
     ("if '.0' were removed from the end (ids that were once stored as decimals)", "decimal", _G),
     ("if the genotypes' ids, doubled as 'A_A', were halved", "halve", _G),
@@ -98,8 +101,9 @@ def near_misses(genotype_ids: Sequence[str], phenotype_ids: Sequence[str], *, pl
     Returns
     -------
     list of NearMiss
-        At most three. An id that becomes ambiguous under a rule does not count; of rules that match the same
-        number the plainest is kept, and a rule must beat plainer ones.
+        At most three, or all that are ``plain``. An id that becomes ambiguous under a rule does not count; of rules that
+        match the same number the plainest is kept, and a rule must beat plainer ones: in number, or where ``plain``, so
+        that each kind of several is named, by a sample that plainer ones do not match.
     """
     common = set(genotype_ids) & set(phenotype_ids)
     genotypes = [name for name in genotype_ids if name not in common]
@@ -107,11 +111,14 @@ def near_misses(genotype_ids: Sequence[str], phenotype_ids: Sequence[str], *, pl
     if not genotypes or not phenotypes:
         return []
     found: list[NearMiss] = []
+    seen: set[tuple[str, str]] = set()
     for words, rule, side in _RULES if plain else (*_RULES, *_LOOSE, *_COMBINED):
         pairs = _pairs(genotypes, phenotypes, common, Rules.parse(rule), side)
-        if len(pairs) > max((miss.n for miss in found), default=0):
-            found.append(NearMiss(words, len(pairs), tuple(pairs[:2]), rule))
-    return sorted(found, key=lambda miss: -miss.n)[:3]
+        new = [pair for pair in pairs if pair not in seen]
+        if new if plain else len(pairs) > max((miss.n for miss in found), default=0):
+            found.append(NearMiss(words, len(pairs), tuple((new if plain else pairs)[:2]), rule))
+            seen.update(pairs)
+    return sorted(found, key=lambda miss: -miss.n)[: None if plain else 3]
 
 
 def _pairs(
@@ -227,7 +234,7 @@ def _rule_notes(rules: Rules, side: str, pairs: list[tuple[str, str]]) -> list[s
     return [f"sample ids are compared by id_rule = '{rules}': {words}; {by_it}"]
 
 
-_FOR_NOTES = 20_000  # ids of either side that are looked through: seconds
+_FOR_NOTES = 100_000  # ids of either side that are looked through: seconds
 
 
 def partial_notes(
@@ -240,12 +247,15 @@ def partial_notes(
     kept_p[rows] = False
     matched = [genotype_ids[column] for column in columns]
     all_g = _without(genotype_ids, columns)
-    alone_g, alone_p = all_g[:_FOR_NOTES], _without(table.table[table.sample_id].to_list(), rows)[:_FOR_NOTES]
+    all_p = _without(table.table[table.sample_id].to_list(), rows)
+    alone_g, alone_p = all_g[:_FOR_NOTES], all_p[:_FOR_NOTES]
     misses = near_misses([*matched, *alone_g], [*matched, *alone_p], plain=True)
     notes = []
     for miss in misses:
         combined = miss.id_rule if rules.exact else f"{rules}+{miss.id_rule}"
         notes.append(f"of the {len(all_g):,} genotyped samples that are not in {table.source}, {miss.told(combined)}")
+    if max(len(all_g), len(all_p)) > _FOR_NOTES:
+        notes.append(f"ids that nearly match were looked for among the first {_FOR_NOTES:,} of those without a partner")
     if family_column(table.table.columns) not in (None, table.sample_id) and not rules.joins_family:
         joined = set(joined_ids(table.table, table.sample_id, table.source)[np.flatnonzero(kept_p)].drop_nulls())
         n = len(joined.intersection(alone_g))

@@ -173,6 +173,9 @@ def check_fields(record: Mapping[str, Any]) -> None:
         strangers.field(variants, "dropped", strangers.counts)
     for name, kind in (("notes", strangers.texts), ("adjusted", strangers.items), ("versions", strangers.table)):
         strangers.optional(record, name, kind)
+    for name, kind in (strangers.optional(record, "contigs", strangers.table) or {}).items():
+        if kind is not None:
+            strangers.text(kind, f"contigs.{name}")
     audit = strangers.optional(record, "audit", strangers.table) or {}
     for name in ("line", "warning"):
         strangers.optional(audit, name, strangers.text)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from genassoc.data.contigs import Contigs
+from genassoc.data.contigs import Contigs, is_beyond_mt
 from genassoc.data.forks import check_not_forked
 from genassoc.data.output import check_outputs, target_of
 from genassoc.data.store import GenotypeStore, read_attributes, work_folder
@@ -305,8 +305,8 @@ class Conversion:
 
     def finish(self, tally: Tally, resumed_rows: int) -> ConversionSummary:
         """Check what was found at all, and give the store its name."""
-        known = dict.fromkeys(c for source in self.sources for c in source.contigs) | tally.contigs
-        choosing.check_regions(self.regions, list(known))
+        named = dict.fromkeys(c for source in self.sources for c in source.contigs) | tally.contigs
+        choosing.check_regions(self.regions, list(named))
         dropped = {reason: tally.counts[name] for name, reason in DROP_REASONS.items() if tally.counts[name]}
         identity = self.writer.identity["source"]["inputs"]
         lengths = {name: n for source in self.sources for name, n in getattr(source, "contig_lengths", {}).items()}
@@ -344,7 +344,8 @@ class Conversion:
         versions = {name: version for name, version in package_versions().items() if name in _VERSIONS}
         attributes: dict[str, Any] = {"summary": summary.stored(), "sources": summary.sources, "versions": versions}
         attributes["parameters"] = {"regions": [list(region) for region in self.regions]}
-        attributes["contig_lengths"] = {name: lengths[name] for name in tally.contigs if name in lengths}
+        known = [*tally.contigs, *filter(is_beyond_mt, lengths)]  # numbers beyond 26 tell another species
+        attributes["contig_lengths"] = {name: lengths[name] for name in dict.fromkeys(known) if name in lengths}
         self.writer.finish(attributes)
         return summary
 

@@ -19,7 +19,8 @@ from genassoc.data.variant_columns import VariantColumns
 from genassoc.errors import InputError
 from genassoc.shapes import Int64Array, UInt8Array
 
-FINGERPRINT_BYTES = 2**20
+FINGERPRINT_BYTES = 2**20  # of a stretch
+FINGERPRINT_STRETCHES = 64
 
 
 class Place(NamedTuple):
@@ -190,6 +191,7 @@ def spelled_as(regions: list[Region], contigs: Sequence[str], notes: list[str]) 
         return regions
     found = []
     known = Contigs.of(contigs)
+    notes += known.apart(region.contig for region in regions)
     for region in regions:
         names = known.same(region.contig) or [region.contig]
         found += [Region(name, region.first, region.last) for name in names]
@@ -214,16 +216,16 @@ def merge_regions(regions: list[Region]) -> list[Region]:
 
 
 def fingerprint(path: Path) -> str:
-    """A cheap hash of a file: its size and its first and last megabyte (not its name, not its time).
+    """A cheap hash of a file: its size and its bytes, of a large one those of 64 stretches (not its name, not its time).
 
-    Reading a biobank's file whole only to hash it would double the conversion; edits in the middle that keep
-    the length are therefore not seen.
+    Reading a biobank's file whole only to hash it would double the conversion; edits between the stretches that keep the
+    length are therefore not seen. A file of up to 64 MB is read whole.
     """
     size = path.stat().st_size
     digest = hashlib.sha256(str(size).encode())
+    step = max(FINGERPRINT_BYTES, (size - FINGERPRINT_BYTES) / (FINGERPRINT_STRETCHES - 1))
     with path.open("rb") as file:
-        digest.update(file.read(FINGERPRINT_BYTES))
-        if size > FINGERPRINT_BYTES:
-            file.seek(max(FINGERPRINT_BYTES, size - FINGERPRINT_BYTES))
+        for number in range(FINGERPRINT_STRETCHES):
+            file.seek(int(number * step))
             digest.update(file.read(FINGERPRINT_BYTES))
     return digest.hexdigest()[:32]

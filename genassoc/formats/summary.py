@@ -53,7 +53,7 @@ class ConversionSummary:
     contig_notes : list of str
         What was decided about names of contigs.
     sources : list of dict
-        ``name``, ``kind``, ``size``, ``fingerprint`` (of size, first and last megabyte), ``records``.
+        ``name``, ``kind``, ``size``, ``fingerprint`` (of size and contents, of large files in stretches), ``records``.
     notes : list of str
         What else is worth knowing.
     resumed_rows : int

@@ -1,7 +1,7 @@
 """Writing results in a dialect: one file a trait (and test), rows that it cannot hold set apart and counted."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 
+from genassoc.data.contigs import Contigs
 from genassoc.data.integrity import FileDigest
 from genassoc.data.result_table import TableWriter, open_table, to_arrow
 from genassoc.errors import OutputError
@@ -85,6 +86,7 @@ class _Open:
     n_rows: int = 0
     not_held: dict[str, int] = field(default_factory=dict)
     rest: TableWriter | None = None
+    meant: Mapping[str, str | None] = field(default_factory=dict)  # contigs whose names say something else alone
     facts: dict[str, Any] = field(default_factory=dict)
     last: tuple[int, int] = (0, 0)
 
@@ -123,12 +125,13 @@ def write_dialect(
         cannot be written.
     """
     chosen = _dialect(path, dialect, metadata or {})
-    groups = _groups(pieces(), chosen)
+    groups, contigs = _groups(pieces(), chosen)
+    meant = _meant(contigs, provenance or {}) if chosen.reason is not None else {}
     targets = _targets(path, chosen, list(groups))
     written: list[WrittenFile] = []
     for start in range(0, len(groups), _FILES_AT_ONCE):
         some = dict(list(groups.items())[start : start + _FILES_AT_ONCE])
-        written += _write_groups(chosen, some, targets, pieces, metadata or {}, provenance or {}, seal)
+        written += _write_groups(chosen, some, targets, pieces, metadata or {}, provenance or {}, seal, meant)
     return written
 
 
@@ -150,12 +153,21 @@ def _dialect(path: Path, name: str, metadata: Mapping[str, Any]) -> Dialect:
 Key = tuple[str, str | None]  # trait, and test where a file holds one
 
 
-def _groups(pieces: Iterator[pl.DataFrame], dialect: Dialect) -> dict[Key, Group]:
-    """What each file will hold, in order of first appearance."""
+def _meant(contigs: Iterable[str], provenance: Mapping[str, Any]) -> dict[str, str | None]:
+    """Contigs that mean something else beside each other than alone; what the run decided, which knew lengths, comes first."""
+    decided = Contigs.of(contigs).decided
+    return decided | {name: kind for name, kind in provenance.get("contigs", {}).items() if name in contigs}
+
+
+def _groups(pieces: Iterator[pl.DataFrame], dialect: Dialect) -> tuple[dict[Key, Group], dict[str, None]]:
+    """What each file will hold, in order of first appearance; the contigs of all rows."""
     groups: dict[Key, Group] = {}
+    contigs: dict[str, None] = {}
     columns: frozenset[str] = frozenset()
     for piece in pieces:
         columns = frozenset(piece.columns)
+        if "chromosome" in columns:
+            contigs |= dict.fromkeys(str(name) for name in piece["chromosome"].unique() if name is not None)
         other = pl.col("rsid").is_not_null() & ~pl.col("rsid").str.contains(r"^rs[0-9]+$").fill_null(False)
         kinds = piece.group_by("trait", "test", "method", maintain_order=True).agg(other.any())
         for trait, test, method, other_ids in kinds.iter_rows():
@@ -169,7 +181,7 @@ def _groups(pieces: Iterator[pl.DataFrame], dialect: Dialect) -> dict[Key, Group
             )
     if not groups:
         groups[("", None)] = Group("", None, columns)
-    return groups
+    return groups, contigs
 
 
 def _targets(path: Path, dialect: Dialect, keys: Sequence[Key]) -> dict[Key, Path]:
@@ -200,8 +212,9 @@ def _write_groups(
     metadata: Mapping[str, Any],
     provenance: Mapping[str, Any],
     seal: Seal | None,
+    meant: Mapping[str, str | None],
 ) -> list[WrittenFile]:
-    with ExitStack() as stack:
+    with ExitStack() as beside, ExitStack() as stack:  # what may be refused comes first, what lies beside it after
         files: dict[Key, _Open] = {}
 
         def sealed(key: Key) -> None:
@@ -212,7 +225,7 @@ def _write_groups(
         for key, group in groups.items():
             writing = text_output(targets[key], dialect.separator, dialect.missing, partial(sealed, key))
             output = stack.enter_context(writing)
-            files[key] = _Open(group, targets[key], output, dialect.write(group))
+            files[key] = _Open(group, targets[key], output, dialect.write(group), meant=meant)
             empty = pl.DataFrame(schema=dict.fromkeys(sorted(group.columns), pl.String))
             names = [expression.meta.output_name() for expression in files[key].columns] if empty.width else []
             output.header(names)
@@ -221,7 +234,7 @@ def _write_groups(
             for values, rows in piece.partition_by(by, maintain_order=True, as_dict=True).items():
                 file = files.get((str(values[0]), str(values[1]) if dialect.one_test else None))
                 if file is not None:
-                    _append(dialect, file, rows, stack)
+                    _append(dialect, file, rows, beside)
     return [_finish(dialect, file, metadata, provenance) for file in files.values()]
 
 
@@ -233,9 +246,12 @@ def _append(dialect: Dialect, file: _Open, rows: pl.DataFrame, stack: ExitStack)
     ends = [pl.col(name) for name in ("ci_lower", "ci_upper") if name in rows.columns]
     rows = rows.with_columns(pl.when(end.is_finite()).then(end) for end in ends)
     if dialect.reason is not None:
+        given = rows
+        if file.meant:
+            rows = rows.with_columns(pl.col("chromosome").cast(pl.String).replace(file.meant))
         reasons = rows.select(dialect.reason.alias("reason"))["reason"]
         if reasons.null_count() < rows.height:
-            refused = rows.with_columns(reasons).filter(pl.col("reason").is_not_null())
+            refused = given.with_columns(reasons).filter(pl.col("reason").is_not_null())
             for reason, n in refused["reason"].value_counts().sort("reason").iter_rows():
                 file.not_held[reason] = file.not_held.get(reason, 0) + n
             table = to_arrow(refused)
