@@ -44,8 +44,8 @@ class NullLogistic:
         First of its columns (WQ, then the residual) in the thin matrix.
     series : NullSeries
         Derivatives of the log likelihood at the two nulls, for variants with missing calls.
-    cases : CaseCountTable or None
-        The law of the number of cases, for exact tests; None where a fitted probability is 0 or 1.
+    rarer : CaseCountTable or None
+        The law of the number of samples with the rarer outcome, for exact tests; None where a fitted probability is 0 or 1.
     failure : str or None
         Why there is no null model; its rows carry it as their code.
     """
@@ -68,8 +68,17 @@ class NullLogistic:
     residual: Float64Array
     at: int
     series: NullSeries
-    cases: CaseCountTable | None
+    rarer: CaseCountTable | None
     failure: str | None
+
+    @property
+    def controls_are_rarer(self) -> bool:
+        """Whether fewer samples are controls than cases: which outcome is called the case is no part of an exact test."""
+        return 2 * self.n_cases > self.n
+
+    def of_rarer(self) -> tuple[Float64Array, Float64Array]:
+        """Null probabilities and outcomes (n,), 1 of the rarer one."""
+        return (1.0 - self.mu, 1.0 - self.y) if self.controls_are_rarer else (self.mu, self.y)
 
 
 @dataclass(frozen=True)
@@ -150,12 +159,13 @@ def fit_null(
             Q[columns], WQ[columns] = orthonormal, w[:, None] * orthonormal
             weight[columns], residual[columns] = w, y - mu
     certain = failure is not None or mu.min() <= 0.0 or mu.max() >= 1.0
-    cases = None if certain else case_count_table(mu, n_cases, MOST_CASES)
+    of_rarer = (1.0 - mu, n - n_cases) if 2 * n_cases > n else (mu, n_cases)
+    rarer = None if certain else case_count_table(*of_rarer, MOST_CASES)
     masks = mask_words(columns, block_width), mask_words(columns[y == 1], block_width)
     series = null_series(X, y if failure is None else y[:0], offset, (start, penalised))
     null = NullLogistic(
         n, n_cases, columns, *masks, y, offset, X, start, penalised, mu, penalised_eta, Q, WQ, weight, residual, at, series,
-        cases, failure,
+        rarer, failure,
     )  # fmt: skip
     return null, basis.kept
 

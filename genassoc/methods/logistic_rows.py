@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from genassoc.data.block import Block
-from genassoc.kernels import exact_rare, logistic_score
+from genassoc.kernels import exact_rare, few_events, logistic_score
 from genassoc.kernels import logistic_rows as kernel
 from genassoc.methods.columns import minor_counts
 from genassoc.methods.logistic_dense import analyse_dense
@@ -14,6 +14,7 @@ from genassoc.methods.rows import chunks, unusable
 from genassoc.methods.sums import AlleleCounts, GenotypeSums, allele_counts, frequency, genotype_sums
 from genassoc.methods.tested_rows import EXACT_BELOW_EXPECTED, EXACT_BELOW_MAC, TestedRows, one_step_is_enough
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
+from genassoc.stats.information import LEAST_OF_SANDWICH
 
 METHODS: tuple[str | None, ...] = (
     None, "score", "score_approx", "wald", "lrt", "firth", "firth_approx", "spa", "exact",
@@ -190,7 +191,7 @@ def _correct(task: _Task) -> None:
             below = estimated & (rows.neg_log_10_p >= -np.log10(_trigger(task)))
         below |= usable & (rows.code == CODES.index("not_converged"))
     rare = np.zeros(usable.size, dtype=bool)
-    if choices.like is None and null.cases is not None and not choices.impute:
+    if choices.like is None and null.rarer is not None:
         rare = estimated & (own.tested_mac < EXACT_BELOW_MAC)
         rare |= below & (_expected(task) < EXACT_BELOW_EXPECTED)
     common = np.flatnonzero(below & ~rare)
@@ -246,7 +247,7 @@ def _ask(what: str, variants: Int64Array) -> Int64Array:
 
 
 def _test_exactly(task: _Task, variants: Int64Array) -> None:
-    """Rare variants: Firth's estimate with the p of the exact test, given the number of cases."""
+    """Rare variants: Firth's estimate with the p of the exact test of the calls observed, given how many have the rarer outcome."""
     choices, null, own, rows = task.choices, task.null, task.own, task.rows
     asked = "firth" if choices.correction == "firth" else "firth_approx"
     status = _one_by_one(task, variants, _ask(asked, variants))
@@ -254,6 +255,8 @@ def _test_exactly(task: _Task, variants: Int64Array) -> None:
     again = np.flatnonzero((status != kernel.FINE) | _moves_covariates(task, variants))
     status[again] = _one_by_one(task, variants[again], _ask("firth", again))
     some = variants[status == kernel.FINE]
+    assert null.rarer is not None
+    mu, y = null.of_rarer()
     for first, last in chunks(some.size, null.n):
         part = some[first:last]
         found, done = np.empty((part.size, 4)), np.zeros(part.size, np.bool_)
@@ -261,14 +264,33 @@ def _test_exactly(task: _Task, variants: Int64Array) -> None:
         # The allele that is rare in this trait's samples may be the cohort's major one.
         common = own.sum_g[part] > own.n[part]
         G[common] = 2.0 - G[common]
-        assert null.cases is not None
-        logistic_score.exact_rows(G, null.mu, null.y, null.cases, found, done)
+        logistic_score.exact_rows(G, mu, y, null.rarer, found, done)
         tested = part[done]
         rows.put_p(tested, "exact", found[done, exact_rare.EXACT_P] / np.log(10.0))
-        # Of the rarer allele here, which may be the cohort's major one.
-        sign = np.where(common[done], -1.0, 1.0)
+        # Of the rarer allele here and the rarer outcome.
+        sign = np.where(common[done] != null.controls_are_rarer, -1.0, 1.0)
         ends = sign[:, None] * found[done][:, [exact_rare.EXACT_LOWER, exact_rare.EXACT_UPPER]]
         rows.bound(tested, ends.min(axis=1), ends.max(axis=1))
+        _test_unrounded(task, part[~done], G[~done], mu / (1.0 - mu), y)
+
+
+def _test_unrounded(task: _Task, variants: Int64Array, G: Float64Array, odds: Float64Array, y: Float64Array) -> None:
+    """Rare variants whose dosages G (R, n) are no whole numbers: the law of few events, of more the saddlepoint."""
+    null, rows = task.null, task.rows
+    if not variants.size:
+        return
+    if y.sum() >= LEAST_OF_SANDWICH:
+        numbers, state, _ = analyse_dense(
+            null, G, _ask("score", variants), np.zeros(variants.size, np.bool_), True, task.choices.impute
+        )
+        fine = state == kernel.FINE
+        rows.put_p(variants[fine], "spa", numbers[fine, kernel.SPA_NEG_LOG_P] / np.log(10.0))
+        rows.fail(variants[~fine], "spa_failed")
+        return
+    neg_log_p, found = np.empty(variants.size), np.zeros(variants.size, np.bool_)
+    few_events.event_rows(G, odds, y, task.choices.impute, neg_log_p, found)
+    rows.put_p(variants[found], "exact", neg_log_p[found] / np.log(10.0))
+    rows.fail(variants[~found], "spa_failed")
 
 
 def _one_by_one(task: _Task, variants: Int64Array, asked: Int64Array, saddlepoint: bool = False) -> Int64Array:
