@@ -159,8 +159,8 @@ def fit_null(
             Q[columns], WQ[columns] = orthonormal, w[:, None] * orthonormal
             weight[columns], residual[columns] = w, y - mu
     certain = failure is not None or mu.min() <= 0.0 or mu.max() >= 1.0
-    of_rarer = (1.0 - mu, n - n_cases) if 2 * n_cases > n else (mu, n_cases)
-    rarer = None if certain else case_count_table(*of_rarer, MOST_CASES)
+    rarer_mu = 1.0 - mu if 2 * n_cases > n else mu
+    rarer = None if certain else case_count_table(rarer_mu, min(n_cases, n - n_cases), MOST_CASES)
     masks = mask_words(columns, block_width), mask_words(columns[y == 1], block_width)
     series = null_series(X, y if failure is None else y[:0], offset, (start, penalised))
     null = NullLogistic(

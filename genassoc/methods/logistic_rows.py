@@ -12,7 +12,15 @@ from genassoc.methods.logistic_dense import analyse_dense
 from genassoc.methods.logistic_null import NullLogistic
 from genassoc.methods.rows import chunks, unusable
 from genassoc.methods.sums import AlleleCounts, GenotypeSums, allele_counts, frequency, genotype_sums
-from genassoc.methods.tested_rows import EXACT_BELOW_EXPECTED, EXACT_BELOW_MAC, TestedRows, one_step_is_enough
+from genassoc.methods.tested_rows import (
+    EXACT_BELOW_EXPECTED,
+    EXACT_BELOW_MAC,
+    FULL_ABOVE_BETA,
+    FULL_ABOVE_COPIES,
+    TestedRows,
+    one_step_is_enough,
+    trigger,
+)
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.information import LEAST_OF_SANDWICH
 
@@ -52,13 +60,6 @@ _ASKED = {
 WEAK_DIRECTION = 0.05  # as in kernels/linear.py: below these float32 sums do not hold five digits
 WEAK_SHARE = 0.02
 SPARSE_BELOW_MAC = 50  # REGENIE's sparse penalty
-# Approximate Firth keeps the covariates' coefficients as the null has them. Where the estimate is beyond this log odds ratio and the
-# minor allele is this frequent (copies a sample) in cases or in controls, they move, and the full model is fitted.
-FULL_ABOVE_BETA = 1.0
-FULL_ABOVE_COPIES = 0.1
-# A row whose corrected p would be below ``correct_below`` has a score p below this many times that, by the minor alleles expected in the
-# smaller group from which it holds: so are under 1e-4 of rows on the wrong side (docs/calibration.md).
-MARGINS = ((50.0, 1.1), (10.0, 1.2), (EXACT_BELOW_EXPECTED, 1.8), (0.0, 6.0))
 
 
 @dataclass(frozen=True)
@@ -218,13 +219,9 @@ def _expected(task: _Task) -> Float64Array:
 
 def _trigger(task: _Task) -> Float64Array:
     """p of the first test below which a row is corrected (V,): wider where events or carriers are few; as it is said under ``like``."""
-    p = np.full(task.own.n.size, task.choices.correct_below)
-    if task.choices.like is None:
-        expected = _expected(task)
-        few = [expected >= least for least, _ in MARGINS]
-        p *= np.select(few, [factor for _, factor in MARGINS], MARGINS[-1][1])
-        p[task.own.tested_mac < EXACT_BELOW_MAC] = task.choices.correct_below * MARGINS[-1][1]
-    return np.minimum(p, 1.0)
+    if task.choices.like is not None:
+        return np.full(task.own.n.size, task.choices.correct_below)
+    return trigger(task.choices.correct_below, _expected(task), task.own.tested_mac)
 
 
 def _moves_covariates(task: _Task, variants: Int64Array) -> BoolArray:
