@@ -46,6 +46,8 @@ class NullLogistic:
         Derivatives of the log likelihood at the two nulls, for variants with missing calls.
     rarer : CaseCountTable or None
         The law of the number of samples with the rarer outcome, for exact tests; None where a fitted probability is 0 or 1.
+    separated : tuple of str
+        Covariates of which a level, or a side of a threshold, holds cases only or controls only.
     failure : str or None
         Why there is no null model; its rows carry it as their code.
     """
@@ -69,6 +71,7 @@ class NullLogistic:
     at: int
     series: NullSeries
     rarer: CaseCountTable | None
+    separated: tuple[str, ...]
     failure: str | None
 
     @property
@@ -110,7 +113,7 @@ def prepare(design: Any, block_columns: Int64Array, block_width: int) -> Logisti
         null, kept = fit_null(design, trait, observed, block_columns, block_width, at)
         nulls.append(null)
         at += null.WQ.shape[1] + 1
-        notes += _notes(design, name, null, kept, observed, design.coding[trait])
+        notes += _notes(design, name, null, kept, design.coding[trait])
     matrix = ThinMatrix.of(
         np.hstack([part for null in nulls for part in (null.WQ, null.residual[:, None])]), packed_bytes(block_width)
     )
@@ -161,16 +164,18 @@ def fit_null(
     certain = failure is not None or mu.min() <= 0.0 or mu.max() >= 1.0
     rarer_mu = 1.0 - mu if 2 * n_cases > n else mu
     rarer = None if certain else case_count_table(rarer_mu, min(n_cases, n - n_cases), MOST_CASES)
+    tells = failure is None and n > 0 and (mu.min() < CERTAIN or mu.max() > 1.0 - CERTAIN)
+    separated = tuple(separated_covariates(design.X[observed], y, design.covariates)) if tells else ()
     masks = mask_words(columns, block_width), mask_words(columns[y == 1], block_width)
     series = null_series(X, y if failure is None else y[:0], offset, (start, penalised))
     null = NullLogistic(
         n, n_cases, columns, *masks, y, offset, X, start, penalised, mu, penalised_eta, Q, WQ, weight, residual, at, series,
-        rarer, failure,
+        rarer, separated, failure,
     )  # fmt: skip
     return null, basis.kept
 
 
-def _notes(design: Any, name: str, null: NullLogistic, kept: BoolArray, observed: BoolArray, coding: str) -> list[str]:
+def _notes(design: Any, name: str, null: NullLogistic, kept: BoolArray, coding: str) -> list[str]:
     notes = [f"{name}: {coding}; {null.n_cases:,} cases, {null.n - null.n_cases:,} controls"]
     for column in np.flatnonzero(~kept):
         notes.append(
@@ -180,9 +185,8 @@ def _notes(design: Any, name: str, null: NullLogistic, kept: BoolArray, observed
     if null.failure is not None:
         notes.append(f"{name} has no null model ({null.failure}): its rows have no estimate")
     elif null.mu.size and (null.mu.min() < CERTAIN or null.mu.max() > 1.0 - CERTAIN):
-        names = separated_covariates(design.X[observed], null.y, design.covariates)
         notes.append(
-            f"{', '.join(names) or 'a combination of covariates'} tells cases of {name} from controls by itself: its "
+            f"{', '.join(null.separated) or 'a combination of covariates'} tells cases of {name} from controls by itself: its "
             "effect is not finite, and the samples it separates carry no information on the variants"
         )
     return notes

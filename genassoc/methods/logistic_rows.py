@@ -60,6 +60,7 @@ _ASKED = {
 WEAK_DIRECTION = 0.05  # as in kernels/linear.py: below these float32 sums do not hold five digits
 WEAK_SHARE = 0.02
 SPARSE_BELOW_MAC = 50  # REGENIE's sparse penalty
+RUNAWAY_BETA, RUNAWAY_Z = 10.0, 0.5  # log odds above, and Wald's z below which, a fit has no maximum
 
 
 @dataclass(frozen=True)
@@ -148,12 +149,13 @@ def _refine(task: _Task, weak: BoolArray) -> None:
         test = f"wald{style}" if choices.test == "wald" else choices.test
         chosen = np.full(every.size, _ASKED[firth if whole else test])
         if fallback and not whole:
-            chosen[_no_dosage(task)[every]] = _ASKED[firth]
+            chosen[_no_dosage(task)[every] | bool(null.separated)] = _ASKED[firth]
         status = _one_by_one(task, every, chosen)
         if choices.like == "plink2" and choices.correction is None:
-            rows.fail(usable & _no_dosage(task), "separation")
+            rows.fail(usable & (_no_dosage(task) | ran_away(rows.beta, rows.z)), "separation")
         if fallback:
-            again = every[(status == kernel.NOT_CONVERGED) & (chosen != _ASKED[firth])]
+            away = ran_away(rows.beta, rows.z)[every]
+            again = every[((status == kernel.NOT_CONVERGED) | away) & (chosen != _ASKED[firth])]
             _one_by_one(task, again, np.full(again.size, _ASKED[firth]))
         elif choices.correction is not None and not whole:
             _correct(task)
@@ -167,6 +169,12 @@ def _refine(task: _Task, weak: BoolArray) -> None:
         refit = np.union1d(refit, np.flatnonzero(usable & below & (own.n < null.n)))
     _one_by_one(task, refit, np.full(refit.size, kernel.SCORE))
     _correct(task)
+
+
+def ran_away(beta: Float64Array, z: Float64Array) -> BoolArray:
+    """Which fits stopped, by PLINK 2's rule, on the way to an infinite estimate: their standard errors outrun it."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray((np.abs(beta) > RUNAWAY_BETA) & (np.abs(z) < RUNAWAY_Z))
 
 
 def _no_dosage(task: _Task) -> BoolArray:
