@@ -72,7 +72,8 @@ def analyse_rows(
         Missing calls take the mean of the observed ones.
     numbers : float64 array (R, N_NUMBERS)
         Filled: beta, its standard error from the information, signed statistic, iterations, -ln p of the saddlepoint or
-        the exact test, chi-squared of the trend, the ends of the interval of Firth's fits (by profile) and the exact test.
+        the exact test, chi-squared of the trend, the ends of the interval of Firth's fits (by profile) and the exact test. Of a
+        saddlepoint or exact test the estimate is approximate Firth's.
     status : int64 array (R,)
     dropped : bool array (R,)
         Filled: whether a covariate was a combination of others among the samples observed, and left out.
@@ -184,8 +185,8 @@ def _one_row(
         if math.isnan(numbers[NEG_LOG_P]):
             return TAIL_FAILED
     state = FINE
-    if what == FIRTH_APPROX or what == EXACT:
-        state = _firth_approx(rest, offset, sets, sums, what == FIRTH_APPROX, numbers)
+    if what == FIRTH_APPROX or what == EXACT or what == SPA:
+        state = _firth_approx(rest, offset, sets, sums, what != EXACT, numbers)
         beta[C] = numbers[BETA]
         if what == EXACT:
             put(numbers, LOWER, exact_ends)

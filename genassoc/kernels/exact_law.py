@@ -103,6 +103,7 @@ def interval(log_law: Float64Array, observed: int, share: float, ends: Float64Ar
         else:
             high = middle
     near = 0.5 * (low + high)
+    at_zero, _ = _tilted_p(law, observed, share, 0.0, weight)
     for end in range(2):
         side = 2.0 * end - 1.0
         ends[end] = side * math.inf
@@ -116,10 +117,14 @@ def interval(log_law: Float64Array, observed: int, share: float, ends: Float64Ar
             if p < 0.05 and (other < first if end == 0 else other > last):
                 break
             step *= 2.0
-        # From there inwards, where p jumps as outcomes on the other side come as near: the first b with p above 5 %.
-        out, inside = step, 0.0
+        # From there inwards, where p jumps as outcomes on the other side come as near: the first b with p above 5 %. It may be so for a
+        # short way only, which steps pass over; not where it matters, at b = 0.
+        out, inside, zero = step, 0.0, -side * near
         for k in range(1, _SCAN + 1):
             inside = step * (1.0 - k / _SCAN)
+            if at_zero >= 0.05 and inside <= zero < out:
+                inside = zero
+                break
             if _tilted_p(law, observed, share, near + side * inside, weight)[0] >= 0.05:
                 break
             out = inside

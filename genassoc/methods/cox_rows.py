@@ -6,13 +6,23 @@ import numpy as np
 
 from genassoc.data.block import Block, DosageBlock
 from genassoc.kernels import cox_rows as kernel
+from genassoc.kernels import few_events
 from genassoc.kernels.cox_screen import screen
 from genassoc.methods.columns import minor_counts
 from genassoc.methods.cox_null import NullCox
 from genassoc.methods.rows import chunks, unusable
 from genassoc.methods.sums import AlleleCounts, GenotypeSums, allele_counts, frequency, genotype_sums
-from genassoc.methods.tested_rows import EXACT_BELOW_EXPECTED, EXACT_BELOW_MAC, TestedRows, one_step_is_enough
+from genassoc.methods.tested_rows import (
+    EXACT_BELOW_EXPECTED,
+    EXACT_BELOW_MAC,
+    FULL_ABOVE_BETA,
+    FULL_ABOVE_COPIES,
+    TestedRows,
+    one_step_is_enough,
+    trigger,
+)
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
+from genassoc.stats.information import LEAST_OF_SANDWICH
 from genassoc.stats.tails import neg_log_10_p_chi2, z_from_neg_log_10_p
 
 METHODS: tuple[str | None, ...] = (
@@ -49,7 +59,6 @@ _ASKED = {
     "spa": kernel.SPA,
     "exact": kernel.EXACT,
 }
-CHI2_05 = 3.841458820694124  # scipy.stats.chi2.isf(0.05, 1)
 EXACT_BELOW = 0.05  # rows that may be below it are not left at the screen
 SCREEN_SLACK = 0.99  # of chi-squared: float32 sums and the iterated eigenvalues, 1e-5 and 1e-3
 # Where calls are missing, U is one Newton step from the truth and the bounds are approximate: exact from p = 0.1 on.
@@ -149,10 +158,9 @@ def _screen(
 def _may_matter(
     task: _Task, U: Float64Array, information: Float64Array, least: Float64Array, squares: Float64Array
 ) -> BoolArray:
-    """Rows whose exact p may be below `EXACT_BELOW` (or ``correct_below``), or that the product cannot give."""
+    """Rows whose exact p may be below `EXACT_BELOW` (or where they are corrected), or that the product cannot give."""
     choices, null, own = task.choices, task.null, task.own
-    p = max(EXACT_BELOW, choices.correct_below)
-    cut = CHI2_05 if p == EXACT_BELOW else float(z_from_neg_log_10_p(-np.log10(p))) ** 2
+    cut = z_from_neg_log_10_p(-np.log10(np.maximum(EXACT_BELOW, _trigger(task)))) ** 2
     weak = ~(information > WEAK_SHARE * squares)
     with np.errstate(invalid="ignore", divide="ignore"):
         largest = np.where(least > 0, U**2 / least, np.inf)
@@ -161,11 +169,37 @@ def _may_matter(
     if choices.impute:
         return np.asarray(matter)
     matter |= ~one_step_is_enough(own, null.n, null.n_events, task.events.n)
-    return np.asarray(matter | ((own.n < null.n) & (chi2 >= min(CHI2_MISSING, 0.7 * cut))))
+    return np.asarray(matter | ((own.n < null.n) & (chi2 >= np.minimum(CHI2_MISSING, 0.7 * cut))))
+
+
+def _expected(task: _Task) -> Float64Array:
+    """Minor alleles expected among the events (V,)."""
+    return np.asarray(task.own.tested_mac * task.null.n_events / max(task.null.n, 1))
+
+
+def _trigger(task: _Task) -> Float64Array:
+    """p of the first test below which a row is corrected (V,)."""
+    if task.choices.correction is None:
+        return np.full(task.own.n.size, task.choices.correct_below)
+    return trigger(task.choices.correct_below, _expected(task), task.own.tested_mac)
+
+
+def _below(task: _Task) -> BoolArray:
+    """Rows with an estimate whose first test asks for a correction (V,)."""
+    if task.choices.correct_below <= 0:
+        return np.zeros(task.usable.size, dtype=bool)
+    estimated = task.usable & np.isin(task.rows.code, (0, CODES.index("covariate_collinear")))
+    with np.errstate(invalid="ignore"):
+        return np.asarray(estimated & (task.rows.neg_log_10_p >= -np.log10(_trigger(task))))
+
+
+def _rare(task: _Task) -> BoolArray:
+    """Rows with too few carriers, or too few of them expected among the events, for a chi-squared (V,)."""
+    return np.asarray((task.own.tested_mac < EXACT_BELOW_MAC) | (_expected(task) < EXACT_BELOW_EXPECTED))
 
 
 def _refit(task: _Task) -> None:
-    """Wald or likelihood ratio tests of all rows; Firth where a likelihood has no maximum, or below ``correct_below``."""
+    """Wald or likelihood ratio tests of all rows; Firth where a likelihood has no maximum, or below ``correct_below``; few events exactly."""
     choices, rows = task.choices, task.rows
     every = np.flatnonzero(task.usable)
     none = (_minor_among_events(task) == 0) & task.usable
@@ -174,11 +208,13 @@ def _refit(task: _Task) -> None:
         if choices.test == "wald":
             rows.fail(none & (rows.code == CODES.index("not_converged")), "no_carrier_events")
         return
-    again = task.usable & (rows.code == CODES.index("not_converged"))
+    again = none | (task.usable & (rows.code == CODES.index("not_converged")))
+    below = _below(task)
+    rare = _rare(task) & (below | again)
     if choices.correction == "firth":
-        with np.errstate(invalid="ignore"):
-            again |= task.usable & (rows.neg_log_10_p >= _bound(choices.correct_below))
-    _one_by_one(task, np.flatnonzero(again | none), "firth")
+        again |= below
+    _exactly(task, np.flatnonzero(rare))
+    _one_by_one(task, np.flatnonzero(again & ~rare), "firth")
 
 
 def _bound(p: float) -> float:
@@ -195,38 +231,60 @@ def _minor_among_events(task: _Task) -> Float64Array:
 
 def _correct(task: _Task) -> None:
     """Rows below ``correct_below`` by the correction chosen; where events are too few for any, exactly."""
-    choices, rows, own, null = task.choices, task.rows, task.own, task.null
+    choices, rows, own = task.choices, task.rows, task.own
     if choices.correction is None or choices.correct_below <= 0:
         return
-    estimated = task.usable & np.isin(rows.code, (0, CODES.index("covariate_collinear")))
-    with np.errstate(invalid="ignore"):
-        below = estimated & (rows.neg_log_10_p >= _bound(choices.correct_below))
+    below = _below(task)
     if choices.correction == "spa":
         some = np.flatnonzero(below & (own.tested_mac >= SPA_LEAST_MAC))
-        _one_by_one(task, some, "spa")
+        status = _one_by_one(task, some, "spa")
+        _one_by_one(task, some[status == kernel.NOT_CONVERGED], "firth")
         below &= own.tested_mac < SPA_LEAST_MAC
-    rare = np.zeros(below.size, dtype=bool)
-    if not choices.impute:
-        expected = own.tested_mac * null.n_events / max(null.n, 1)
-        rare = below & ((own.tested_mac < EXACT_BELOW_MAC) | (expected < EXACT_BELOW_EXPECTED))
-        if isinstance(task.block, DosageBlock):
-            rare &= task.block.whole()
+    rare = below & _rare(task)
     _exactly(task, np.flatnonzero(rare))
     common = np.flatnonzero(below & ~rare)
     if choices.correction == "firth":
         _one_by_one(task, common, "firth")
         return
     status = _one_by_one(task, common, "firth_approx")
-    # The approximation's likelihood can rise without end where the full model's does not.
+    # The approximation's likelihood can rise without end where the full model's does not, or its estimate move the covariates.
     with np.errstate(invalid="ignore"):
         full = (status == kernel.NOT_CONVERGED) | (rows.neg_log_10_p[common] >= _bound(FIRTH_IN_FULL))
+        frequent = own.tested_mac[common] > FULL_ABOVE_COPIES * own.n[common]
+        full |= frequent & (np.abs(rows.beta[common]) > FULL_ABOVE_BETA)
     _one_by_one(task, common[full], "firth")
 
 
 def _exactly(task: _Task, variants: Int64Array) -> None:
-    """Firth's estimate with the p of the exact test; Firth's where the counts are no whole numbers."""
-    status = _one_by_one(task, variants, "exact")
-    _one_by_one(task, variants[status != kernel.FINE], "firth")
+    """Firth's estimate with the p of the exact test of the calls observed; of dosages that are no whole numbers, of few events."""
+    whole = np.ones(variants.size, np.bool_)
+    if isinstance(task.block, DosageBlock):
+        whole = task.block.whole()[variants]
+    status = _one_by_one(task, variants[whole], "exact")
+    _one_by_one(task, variants[whole][status != kernel.FINE], "firth")
+    _unrounded(task, variants[~whole])
+
+
+def _unrounded(task: _Task, variants: Int64Array) -> None:
+    """Rare variants of dosages: Firth's estimate with the p of the law of few events, of more with the saddlepoint's."""
+    null, rows = task.null, task.rows
+    if null.n_events >= LEAST_OF_SANDWICH:
+        status = _one_by_one(task, variants, "spa")
+        _one_by_one(task, variants[status != kernel.FINE], "firth")
+        return
+    status = _one_by_one(task, variants, "firth_approx")
+    again = status != kernel.FINE
+    status[again] = _one_by_one(task, variants[again], "firth")
+    fitted = variants[status == kernel.FINE]
+    eta = null.Q[:, 1:] @ null.start
+    risk, sizes = np.exp(eta - eta.max(initial=-np.inf)), np.where(null.sets.event, 1.0, 0.0)
+    for first, last in chunks(fitted.size, null.n):
+        some = fitted[first:last]
+        G = minor_counts(task.block, task.flipped, some, null.columns)
+        found, there = np.empty(some.size), np.zeros(some.size, np.bool_)
+        few_events.hazard_rows(G, risk, sizes, null.sets, task.choices.impute, found, there)
+        rows.put_p(some[there], "exact", found[there] / np.log(10.0))
+        rows.fail(some[~there], "tail_failed")
 
 
 def _one_by_one(task: _Task, variants: Int64Array, test: str) -> Int64Array:
@@ -242,7 +300,7 @@ def _one_by_one(task: _Task, variants: Int64Array, test: str) -> Int64Array:
         G = minor_counts(task.block, task.flipped, some, null.columns)
         kernel.analyse_rows(
             G, np.full(R, _ASKED[test]), np.full(R, trend), null.Q, null.sets, null.start, null.cross, null.L,
-            null.times, choices.impute, numbers, state, dropped,
+            null.times, choices.impute and test != "exact", numbers, state, dropped,
         )  # fmt: skip
         fine = state == kernel.FINE
         done, found = some[fine], numbers[fine]

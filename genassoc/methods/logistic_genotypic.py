@@ -63,7 +63,7 @@ def _of_trait(choices: Choices, null: NullLogistic, block: GenotypeBlock) -> dic
     fits = {name: np.full((V, 3), np.nan) for name in ("beta", "error", "model_error", "statistic", "neg_log_10_p")}
     fits["iterations"] = np.zeros((V, 3), np.int64)
     method = np.zeros((V, 3), np.uint8)
-    separated = _separated(counts, in_cases)
+    separated = _separated(counts, in_cases) | (choices.correction == "firth_fallback" and bool(null.separated))
     for v in np.flatnonzero(~taken):
         g = minor_counts(block, np.zeros(V, dtype=bool), np.array([v]), null.columns)[0]
         name, found_out = _row(choices, null, g, bool(separated[v]), {key: values[v] for key, values in fits.items()})

@@ -178,9 +178,10 @@ def _fit_rows(
         _put(terms, some[done], numbers[done], METHODS.index("wald_hc3" if choices.robust else "wald"), rows)
     fitting = Fitting(choices.test, choices.robust, choices.as_plink)
     unfitted = np.zeros(R, dtype=bool)
+    covariates_tell = choices.correction == "firth_fallback" and bool(null.separated)
     for row in np.flatnonzero(~done):
         case = Cases.of(null, terms, calls[row])
-        code, fit = fit_one(case, fitting)
+        code, fit = ("separation", None) if covariates_tell else fit_one(case, fitting)
         if fit is None:
             rows.fail(some[row], CODES.index(code))
             unfitted[row] = code in ("not_converged", "separation")

@@ -8,6 +8,7 @@ from genassoc.kernels import interaction_logistic as pairs
 from genassoc.kernels import logistic as kernel
 from genassoc.methods.interaction import Terms
 from genassoc.methods.logistic_null import NullLogistic
+from genassoc.methods.logistic_rows import ran_away
 from genassoc.methods.pair_rows import OneFit, PairFit
 from genassoc.shapes import Float64Array
 from genassoc.stats.linalg import orthonormal_basis
@@ -46,8 +47,9 @@ class Cases:
         return cls(np.ascontiguousarray(basis.Q), H, null.y[at], null.offset[at], bool(basis.kept.all()))
 
     def separated(self) -> bool:
-        """Whether no case or no control carries the allele."""
-        return bool(self.H[self.y == 1, 0].sum() == 0.0 or self.H[self.y == 0, 0].sum() == 0.0)
+        """Whether cases, or controls, are without one of the alleles, as PLINK 2 asks; the same whichever is ALT."""
+        absent = (copies.sum() in (0.0, 2.0 * copies.size) for copies in (self.H[self.y == k, 0] for k in (0, 1)))
+        return any(absent)
 
     def collinear(self) -> bool:
         """Whether a column of H is a combination of covariates and the other."""
@@ -90,6 +92,8 @@ def fit_one(case: Cases, fitting: Fitting) -> tuple[str | None, OneFit | None]:
             return "leverage_of_one", None
         covariance = robust
     fit = OneFit(PairFit(beta[C:], covariance, iterations), objective)
+    if fitting.as_plink and not penalised and ran_away(beta[C:], beta[C:] / np.sqrt(np.diag(covariance))).any():
+        return "separation", None
     return None if case.all_covariates else "covariate_collinear", fit
 
 

@@ -44,8 +44,10 @@ class NullLogistic:
         First of its columns (WQ, then the residual) in the thin matrix.
     series : NullSeries
         Derivatives of the log likelihood at the two nulls, for variants with missing calls.
-    cases : CaseCountTable or None
-        The law of the number of cases, for exact tests; None where a fitted probability is 0 or 1.
+    rarer : CaseCountTable or None
+        The law of the number of samples with the rarer outcome, for exact tests; None where a fitted probability is 0 or 1.
+    separated : tuple of str
+        Covariates of which a level, or a side of a threshold, holds cases only or controls only.
     failure : str or None
         Why there is no null model; its rows carry it as their code.
     """
@@ -68,8 +70,18 @@ class NullLogistic:
     residual: Float64Array
     at: int
     series: NullSeries
-    cases: CaseCountTable | None
+    rarer: CaseCountTable | None
+    separated: tuple[str, ...]
     failure: str | None
+
+    @property
+    def controls_are_rarer(self) -> bool:
+        """Whether fewer samples are controls than cases: which outcome is called the case is no part of an exact test."""
+        return 2 * self.n_cases > self.n
+
+    def of_rarer(self) -> tuple[Float64Array, Float64Array]:
+        """Null probabilities and outcomes (n,), 1 of the rarer one."""
+        return (1.0 - self.mu, 1.0 - self.y) if self.controls_are_rarer else (self.mu, self.y)
 
 
 @dataclass(frozen=True)
@@ -101,7 +113,7 @@ def prepare(design: Any, block_columns: Int64Array, block_width: int) -> Logisti
         null, kept = fit_null(design, trait, observed, block_columns, block_width, at)
         nulls.append(null)
         at += null.WQ.shape[1] + 1
-        notes += _notes(design, name, null, kept, observed, design.coding[trait])
+        notes += _notes(design, name, null, kept, design.coding[trait])
     matrix = ThinMatrix.of(
         np.hstack([part for null in nulls for part in (null.WQ, null.residual[:, None])]), packed_bytes(block_width)
     )
@@ -150,17 +162,20 @@ def fit_null(
             Q[columns], WQ[columns] = orthonormal, w[:, None] * orthonormal
             weight[columns], residual[columns] = w, y - mu
     certain = failure is not None or mu.min() <= 0.0 or mu.max() >= 1.0
-    cases = None if certain else case_count_table(mu, n_cases, MOST_CASES)
+    rarer_mu = 1.0 - mu if 2 * n_cases > n else mu
+    rarer = None if certain else case_count_table(rarer_mu, min(n_cases, n - n_cases), MOST_CASES)
+    tells = failure is None and n > 0 and (mu.min() < CERTAIN or mu.max() > 1.0 - CERTAIN)
+    separated = tuple(separated_covariates(design.X[observed], y, design.covariates)) if tells else ()
     masks = mask_words(columns, block_width), mask_words(columns[y == 1], block_width)
     series = null_series(X, y if failure is None else y[:0], offset, (start, penalised))
     null = NullLogistic(
         n, n_cases, columns, *masks, y, offset, X, start, penalised, mu, penalised_eta, Q, WQ, weight, residual, at, series,
-        cases, failure,
+        rarer, separated, failure,
     )  # fmt: skip
     return null, basis.kept
 
 
-def _notes(design: Any, name: str, null: NullLogistic, kept: BoolArray, observed: BoolArray, coding: str) -> list[str]:
+def _notes(design: Any, name: str, null: NullLogistic, kept: BoolArray, coding: str) -> list[str]:
     notes = [f"{name}: {coding}; {null.n_cases:,} cases, {null.n - null.n_cases:,} controls"]
     for column in np.flatnonzero(~kept):
         notes.append(
@@ -170,9 +185,8 @@ def _notes(design: Any, name: str, null: NullLogistic, kept: BoolArray, observed
     if null.failure is not None:
         notes.append(f"{name} has no null model ({null.failure}): its rows have no estimate")
     elif null.mu.size and (null.mu.min() < CERTAIN or null.mu.max() > 1.0 - CERTAIN):
-        names = separated_covariates(design.X[observed], null.y, design.covariates)
         notes.append(
-            f"{', '.join(names) or 'a combination of covariates'} tells cases of {name} from controls by itself: its "
+            f"{', '.join(null.separated) or 'a combination of covariates'} tells cases of {name} from controls by itself: its "
             "effect is not finite, and the samples it separates carry no information on the variants"
         )
     return notes

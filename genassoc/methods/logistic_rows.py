@@ -5,15 +5,24 @@ from dataclasses import dataclass
 import numpy as np
 
 from genassoc.data.block import Block
-from genassoc.kernels import exact_rare, logistic_score
+from genassoc.kernels import exact_rare, few_events, logistic_score
 from genassoc.kernels import logistic_rows as kernel
 from genassoc.methods.columns import minor_counts
 from genassoc.methods.logistic_dense import analyse_dense
 from genassoc.methods.logistic_null import NullLogistic
 from genassoc.methods.rows import chunks, unusable
 from genassoc.methods.sums import AlleleCounts, GenotypeSums, allele_counts, frequency, genotype_sums
-from genassoc.methods.tested_rows import EXACT_BELOW_EXPECTED, EXACT_BELOW_MAC, TestedRows, one_step_is_enough
+from genassoc.methods.tested_rows import (
+    EXACT_BELOW_EXPECTED,
+    EXACT_BELOW_MAC,
+    FULL_ABOVE_BETA,
+    FULL_ABOVE_COPIES,
+    TestedRows,
+    one_step_is_enough,
+    trigger,
+)
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
+from genassoc.stats.information import LEAST_OF_SANDWICH
 
 METHODS: tuple[str | None, ...] = (
     None, "score", "score_approx", "wald", "lrt", "firth", "firth_approx", "spa", "exact",
@@ -51,13 +60,7 @@ _ASKED = {
 WEAK_DIRECTION = 0.05  # as in kernels/linear.py: below these float32 sums do not hold five digits
 WEAK_SHARE = 0.02
 SPARSE_BELOW_MAC = 50  # REGENIE's sparse penalty
-# Approximate Firth keeps the covariates' coefficients as the null has them. Where the estimate is beyond this log odds ratio and the
-# minor allele is this frequent (copies a sample) in cases or in controls, they move, and the full model is fitted.
-FULL_ABOVE_BETA = 1.0
-FULL_ABOVE_COPIES = 0.1
-# A row whose corrected p would be below ``correct_below`` has a score p below this many times that, by the minor alleles expected in the
-# smaller group from which it holds: so are under 1e-4 of rows on the wrong side (docs/calibration.md).
-MARGINS = ((50.0, 1.1), (10.0, 1.2), (EXACT_BELOW_EXPECTED, 1.8), (0.0, 6.0))
+RUNAWAY_BETA, RUNAWAY_Z = 10.0, 0.5  # log odds above, and Wald's z below which, a fit has no maximum
 
 
 @dataclass(frozen=True)
@@ -146,12 +149,13 @@ def _refine(task: _Task, weak: BoolArray) -> None:
         test = f"wald{style}" if choices.test == "wald" else choices.test
         chosen = np.full(every.size, _ASKED[firth if whole else test])
         if fallback and not whole:
-            chosen[_no_dosage(task)[every]] = _ASKED[firth]
+            chosen[_no_dosage(task)[every] | bool(null.separated)] = _ASKED[firth]
         status = _one_by_one(task, every, chosen)
         if choices.like == "plink2" and choices.correction is None:
-            rows.fail(usable & _no_dosage(task), "separation")
+            rows.fail(usable & (_no_dosage(task) | ran_away(rows.beta, rows.z)), "separation")
         if fallback:
-            again = every[(status == kernel.NOT_CONVERGED) & (chosen != _ASKED[firth])]
+            away = ran_away(rows.beta, rows.z)[every]
+            again = every[((status == kernel.NOT_CONVERGED) | away) & (chosen != _ASKED[firth])]
             _one_by_one(task, again, np.full(again.size, _ASKED[firth]))
         elif choices.correction is not None and not whole:
             _correct(task)
@@ -165,6 +169,12 @@ def _refine(task: _Task, weak: BoolArray) -> None:
         refit = np.union1d(refit, np.flatnonzero(usable & below & (own.n < null.n)))
     _one_by_one(task, refit, np.full(refit.size, kernel.SCORE))
     _correct(task)
+
+
+def ran_away(beta: Float64Array, z: Float64Array) -> BoolArray:
+    """Which fits stopped, by PLINK 2's rule, on the way to an infinite estimate: their standard errors outrun it."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray((np.abs(beta) > RUNAWAY_BETA) & (np.abs(z) < RUNAWAY_Z))
 
 
 def _no_dosage(task: _Task) -> BoolArray:
@@ -190,7 +200,7 @@ def _correct(task: _Task) -> None:
             below = estimated & (rows.neg_log_10_p >= -np.log10(_trigger(task)))
         below |= usable & (rows.code == CODES.index("not_converged"))
     rare = np.zeros(usable.size, dtype=bool)
-    if choices.like is None and null.cases is not None and not choices.impute:
+    if choices.like is None and null.rarer is not None:
         rare = estimated & (own.tested_mac < EXACT_BELOW_MAC)
         rare |= below & (_expected(task) < EXACT_BELOW_EXPECTED)
     common = np.flatnonzero(below & ~rare)
@@ -217,13 +227,9 @@ def _expected(task: _Task) -> Float64Array:
 
 def _trigger(task: _Task) -> Float64Array:
     """p of the first test below which a row is corrected (V,): wider where events or carriers are few; as it is said under ``like``."""
-    p = np.full(task.own.n.size, task.choices.correct_below)
-    if task.choices.like is None:
-        expected = _expected(task)
-        few = [expected >= least for least, _ in MARGINS]
-        p *= np.select(few, [factor for _, factor in MARGINS], MARGINS[-1][1])
-        p[task.own.tested_mac < EXACT_BELOW_MAC] = task.choices.correct_below * MARGINS[-1][1]
-    return np.minimum(p, 1.0)
+    if task.choices.like is not None:
+        return np.full(task.own.n.size, task.choices.correct_below)
+    return trigger(task.choices.correct_below, _expected(task), task.own.tested_mac)
 
 
 def _moves_covariates(task: _Task, variants: Int64Array) -> BoolArray:
@@ -246,7 +252,7 @@ def _ask(what: str, variants: Int64Array) -> Int64Array:
 
 
 def _test_exactly(task: _Task, variants: Int64Array) -> None:
-    """Rare variants: Firth's estimate with the p of the exact test, given the number of cases."""
+    """Rare variants: Firth's estimate with the p of the exact test of the calls observed, given how many have the rarer outcome."""
     choices, null, own, rows = task.choices, task.null, task.own, task.rows
     asked = "firth" if choices.correction == "firth" else "firth_approx"
     status = _one_by_one(task, variants, _ask(asked, variants))
@@ -254,6 +260,8 @@ def _test_exactly(task: _Task, variants: Int64Array) -> None:
     again = np.flatnonzero((status != kernel.FINE) | _moves_covariates(task, variants))
     status[again] = _one_by_one(task, variants[again], _ask("firth", again))
     some = variants[status == kernel.FINE]
+    assert null.rarer is not None
+    mu, y = null.of_rarer()
     for first, last in chunks(some.size, null.n):
         part = some[first:last]
         found, done = np.empty((part.size, 4)), np.zeros(part.size, np.bool_)
@@ -261,14 +269,33 @@ def _test_exactly(task: _Task, variants: Int64Array) -> None:
         # The allele that is rare in this trait's samples may be the cohort's major one.
         common = own.sum_g[part] > own.n[part]
         G[common] = 2.0 - G[common]
-        assert null.cases is not None
-        logistic_score.exact_rows(G, null.mu, null.y, null.cases, found, done)
+        logistic_score.exact_rows(G, mu, y, null.rarer, found, done)
         tested = part[done]
         rows.put_p(tested, "exact", found[done, exact_rare.EXACT_P] / np.log(10.0))
-        # Of the rarer allele here, which may be the cohort's major one.
-        sign = np.where(common[done], -1.0, 1.0)
+        # Of the rarer allele here and the rarer outcome.
+        sign = np.where(common[done] != null.controls_are_rarer, -1.0, 1.0)
         ends = sign[:, None] * found[done][:, [exact_rare.EXACT_LOWER, exact_rare.EXACT_UPPER]]
         rows.bound(tested, ends.min(axis=1), ends.max(axis=1))
+        _test_unrounded(task, part[~done], G[~done], mu / (1.0 - mu), y)
+
+
+def _test_unrounded(task: _Task, variants: Int64Array, G: Float64Array, odds: Float64Array, y: Float64Array) -> None:
+    """Rare variants whose dosages G (R, n) are no whole numbers: the law of few events, of more the saddlepoint."""
+    null, rows = task.null, task.rows
+    if not variants.size:
+        return
+    if y.sum() >= LEAST_OF_SANDWICH:
+        numbers, state, _ = analyse_dense(
+            null, G, _ask("score", variants), np.zeros(variants.size, np.bool_), True, task.choices.impute
+        )
+        fine = state == kernel.FINE
+        rows.put_p(variants[fine], "spa", numbers[fine, kernel.SPA_NEG_LOG_P] / np.log(10.0))
+        rows.fail(variants[~fine], "spa_failed")
+        return
+    neg_log_p, found = np.empty(variants.size), np.zeros(variants.size, np.bool_)
+    few_events.event_rows(G, odds, y, task.choices.impute, neg_log_p, found)
+    rows.put_p(variants[found], "exact", neg_log_p[found] / np.log(10.0))
+    rows.fail(variants[~found], "spa_failed")
 
 
 def _one_by_one(task: _Task, variants: Int64Array, asked: Int64Array, saddlepoint: bool = False) -> Int64Array:

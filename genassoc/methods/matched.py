@@ -21,7 +21,7 @@ from genassoc.methods.case_columns import case_columns
 from genassoc.methods.columns import minor_counts
 from genassoc.methods.rows import chunks, unusable
 from genassoc.methods.sums import GenotypeSums, genotype_sums, minor_is_ref
-from genassoc.methods.tested_rows import EXACT_BELOW_EXPECTED, EXACT_BELOW_MAC, TestedRows
+from genassoc.methods.tested_rows import EXACT_BELOW_EXPECTED, EXACT_BELOW_MAC, TestedRows, trigger
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
 from genassoc.stats.linalg import orthonormal_basis
 
@@ -241,14 +241,16 @@ def _test(task: _Task, variants: Int64Array) -> None:
     if choices.test == "lrt":
         # An infinite estimate has a likelihood ratio, but no chi-squared: the exact test.
         _one_by_one(task, variants[state == status.RUNAWAY], "exact", keep=False)
-    if choices.test != "score" or choices.correction is None or choices.correct_below <= 0:
+    if choices.correction is None or choices.correct_below <= 0:
         return
+    expected = own.tested_mac * (min(null.y.sum(), null.n - null.y.sum()) / max(null.n, 1))
+    below = -np.log10(trigger(choices.correct_below, expected, own.tested_mac))
     with np.errstate(invalid="ignore"):
-        hits = variants[rows.neg_log_10_p[variants] >= -np.log10(choices.correct_below)]
-    share = min(null.y.sum(), null.n - null.y.sum()) / max(null.n, 1)
-    rare = (own.tested_mac < EXACT_BELOW_MAC) | (own.tested_mac * share < EXACT_BELOW_EXPECTED)
-    rare &= not choices.impute
-    _one_by_one(task, hits[rare[hits]], "exact", keep=True)
+        hits = variants[rows.neg_log_10_p[variants] >= below[variants]]
+    rare = (own.tested_mac < EXACT_BELOW_MAC) | (expected < EXACT_BELOW_EXPECTED)
+    _one_by_one(task, hits[rare[hits]], "exact", keep=False)
+    if choices.test != "score":
+        return
     common = hits[~rare[hits]]
     state = _one_by_one(task, common, "lrt", keep=True)
     _one_by_one(task, common[state == status.RUNAWAY], "exact", keep=True)
@@ -265,6 +267,8 @@ def _one_by_one(task: _Task, variants: Int64Array, test: str, keep: bool) -> Int
         G = minor_counts(task.block, task.flipped, some, null.columns)
         common = task.own.sum_g[some] > task.own.n[some]  # the cohort's minor allele may be the major one here
         if test == "exact":
+            # Rounded to whole alleles, dosages have an exact law, too.
+            G = np.rint(G)
             G[common] = 2.0 - G[common]
         kernel.analyse_rows(
             G,
@@ -273,7 +277,7 @@ def _one_by_one(task: _Task, variants: Int64Array, test: str, keep: bool) -> Int
             null.y,
             null.pointers,
             null.start,
-            choices.impute,
+            choices.impute and test != "exact",
             numbers,
             found,
             dropped,

@@ -14,6 +14,20 @@ REFIT_ABOVE_MISSING = 0.01  # share of calls missing beyond which one Newton ste
 REFIT_DIFFERENTIAL = 6.63  # chi-squared (p = 0.01) of missingness against the outcome
 EXACT_BELOW_MAC = 10  # minor alleles below which rows are tested exactly: Firth exceeds its level (docs/calibration.md, docs/models/cox.md)
 EXACT_BELOW_EXPECTED = 2.0  # minor alleles expected in the smaller group, or among the events, likewise
+# Approximate Firth keeps the covariates' coefficients as the null has them. Where the estimate is beyond this log ratio and the minor
+# allele is this frequent (copies a sample; of a binary trait in cases or in controls), they move, and the full model is fitted.
+FULL_ABOVE_BETA = 1.0
+FULL_ABOVE_COPIES = 0.1
+# A row whose corrected p would be below ``correct_below`` has a score p below this many times that, by the minor alleles expected in the
+# smaller group (or among the events) from which it holds: so are under 1e-4 of rows on the wrong side (docs/calibration.md).
+MARGINS = ((50.0, 1.1), (10.0, 1.2), (EXACT_BELOW_EXPECTED, 1.8), (0.0, 6.0))
+
+
+def trigger(correct_below: float, expected: Float64Array, tested_mac: Float64Array) -> Float64Array:
+    """p of the first test below which a row is corrected (V,): wider where events or carriers are few."""
+    factors = np.select([expected >= least for least, _ in MARGINS], [factor for _, factor in MARGINS], MARGINS[-1][1])
+    factors[tested_mac < EXACT_BELOW_MAC] = MARGINS[-1][1]
+    return np.minimum(correct_below * factors, 1.0)
 
 
 class FailingRows:
