@@ -68,7 +68,9 @@ class Counts:
         """
         read, kept, rows = (strangers.field(content, name, strangers.whole) for name in ("read", "kept", "rows"))
         refused = strangers.optional(content, "refused", strangers.counts) or {}
-        return cls(read, kept, rows, strangers.field(content, "dropped", strangers.counts), refused)
+        places = strangers.optional(content, "dropped_by_contig", strangers.table) or {}
+        by_contig = {reason: strangers.counts(found, f"dropped_by_contig.{reason}") for reason, found in places.items()}
+        return cls(read, kept, rows, strangers.field(content, "dropped", strangers.counts), refused, by_contig)
 
 
 def _sums(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:

@@ -246,11 +246,16 @@ def _joined(stretches: Iterable[Stretch]) -> list[tuple[int, Region | None]]:
     found: list[tuple[int, Region | None]] = []
     for stretch in stretches:
         source, region = found[-1] if found else (-1, None)
-        follows = region and stretch.region and region.contig == stretch.region.contig
-        if source == stretch.source and follows and region.last + 1 == stretch.region.first:
-            found[-1] = source, Region(region.contig, region.first, stretch.region.last)
+        here = stretch.region
+        if (
+            source == stretch.source
+            and region
+            and here
+            and (region.contig, region.last + 1) == (here.contig, here.first)
+        ):
+            found[-1] = source, Region(region.contig, region.first, here.last)
         else:
-            found.append((stretch.source, stretch.region))
+            found.append((stretch.source, here))
     return found
 
 
