@@ -15,7 +15,8 @@ from typing import Any
 # Raised whenever the numbers that the same inputs and choices give become others, by however little, in whatever model.
 # It enters every run's fingerprint (genassoc.engine.plan): parts and results of other numbers are never taken for new ones.
 # 1: until 0.x without this count. 2: p of rows with few carriers or few events, of heavy tails, of R's cox.zph.
-NUMBERS = 2
+# 3: exact tests of the rarer outcome, under missing="mean", of dosages and fitted Cox rows; PLINK 2's separated covariates.
+NUMBERS = 3
 
 PACKAGES = (
     "numpy",
