@@ -20,7 +20,8 @@ from typing import Any
 #    Cox, ordinal, weighted and robust). Exact p by one two-sided rule; Firth in full where its approximation overshoots, and
 #    intervals by likelihood; PLINK 2's fall-back by either allele; R's cox.zph. Names of contigs: 25 is the pseudo-autosomal
 #    X, accessions and words are X, Y and MT.
-NUMBERS = 2
+# 3: Exact tests of the rarer outcome, under missing="mean", of dosages and fitted Cox rows; PLINK 2's separated covariates.
+NUMBERS = 3
 
 PACKAGES = (
     "numpy",

@@ -7,7 +7,10 @@ from memory_store import MemoryStore
 
 import genassoc as ga
 from genassoc.data.block import DosageBlock, GenotypeBlock
+from genassoc.kernels.counts import mask_words
 from genassoc.kernels.exact_law import interval, two_sided
+from genassoc.methods.columns import rare_counts
+from genassoc.methods.scan import halved_in_males
 
 N = 500
 
@@ -162,3 +165,19 @@ def test_an_interval_holds_0_where_p_is_above_5_percent():
 def p_of(law, observed, share):
     """p of `two_sided`."""
     return np.exp(-two_sided(law, observed, share)[0])
+
+
+def test_exact_tests_count_one_allele_of_a_male_whichever_is_alt():
+    """Males 0 and 1 on X: where REF is rare, a male without ALT carries one REF and not two."""
+    rng = np.random.default_rng(2)
+    male = np.arange(60) % 2 == 0
+    codes = rng.binomial(2, 0.1, (3, 60)).astype(np.uint8)
+    codes[:, male] = 2 * (codes[:, male] > 0)
+    columns, every, straight = np.arange(60), np.arange(3), np.zeros(3, bool)
+    males = mask_words(np.flatnonzero(male), GenotypeBlock.from_codes(codes).n_samples)
+    found = [
+        rare_counts(halved_in_males(GenotypeBlock.from_codes(part), males), flipped, every, columns, straight)
+        for part, flipped in ((codes, straight), (2 - codes, ~straight))
+    ]
+    np.testing.assert_array_equal(found[0], np.where(male, codes // 2, codes))
+    np.testing.assert_array_equal(found[1], found[0])

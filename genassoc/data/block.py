@@ -72,6 +72,8 @@ class GenotypeBlock:
         Where the variants lie; None where they are autosomal and follow ``start`` without a gap.
     genuine : GenotypeBlock or None
         The calls before they were recoded for a model: counts and frequencies are of these. None where they are these.
+    single : bool array (N,) or None
+        Samples whose codes are 0 and 1, there being one copy: males on X where one ALT of theirs counts one. None where nobody's are.
     """
 
     packed: UInt8Array
@@ -80,6 +82,7 @@ class GenotypeBlock:
     haploid: UInt8Array | None = None
     places: Places | None = None
     genuine: "GenotypeBlock | None" = None
+    single: BoolArray | None = None
 
     @property
     def n_variants(self) -> int:
@@ -100,9 +103,9 @@ class GenotypeBlock:
             self, packed=self.packed[keep], haploid=haploid, places=places_of(self).take(keep), genuine=genuine
         )
 
-    def recoded(self, words: UInt64Array) -> "GenotypeBlock":
+    def recoded(self, words: UInt64Array, single: BoolArray | None = None) -> "GenotypeBlock":
         """The same variants with other codes, 32 a word (V, W); ``genuine`` keeps the calls."""
-        return replace(self, packed=words.view(np.uint8), genuine=self.genuine or self)
+        return replace(self, packed=words.view(np.uint8), genuine=self.genuine or self, single=single)
 
     @classmethod
     def from_codes(cls, codes: UInt8Array, start: int = 0) -> "GenotypeBlock":

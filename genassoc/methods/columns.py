@@ -95,3 +95,17 @@ def minor_counts(block: Block, flipped: BoolArray, variants: Int64Array, columns
     out = np.empty((variants.size, columns.size))
     decode_rows(block.packed, flipped, variants, columns, out)
     return out
+
+
+def rare_counts(
+    block: Block, flipped: BoolArray, variants: Int64Array, columns: Int64Array, common: BoolArray
+) -> Float64Array:
+    """`minor_counts` of the allele that is rare in these samples, as exact tests count it: (R, n).
+
+    ``common`` (R,) says where that is the cohort's major one. Who has one copy and not two carries none of it or one.
+    """
+    G = minor_counts(block, flipped, variants, columns)
+    G[common] = 2.0 - G[common]
+    if isinstance(block, GenotypeBlock) and block.single is not None:
+        G -= np.outer(flipped[variants] != common, block.single[columns])
+    return G

@@ -8,7 +8,7 @@ from genassoc.data.block import Block, DosageBlock
 from genassoc.kernels import cox_rows as kernel
 from genassoc.kernels import few_events
 from genassoc.kernels.cox_screen import screen
-from genassoc.methods.columns import minor_counts
+from genassoc.methods.columns import minor_counts, rare_counts
 from genassoc.methods.cox_null import NullCox
 from genassoc.methods.rows import chunks, unusable
 from genassoc.methods.sums import AlleleCounts, GenotypeSums, allele_counts, frequency, genotype_sums
@@ -297,7 +297,10 @@ def _one_by_one(task: _Task, variants: Int64Array, test: str) -> Int64Array:
         some = variants[first:last]
         R = some.size
         numbers, state, dropped = np.empty((R, kernel.N_NUMBERS)), np.zeros(R, np.int64), np.zeros(R, np.bool_)
-        G = minor_counts(task.block, task.flipped, some, null.columns)
+        if test == "exact":
+            G = rare_counts(task.block, task.flipped, some, null.columns, np.zeros(R, np.bool_))
+        else:
+            G = minor_counts(task.block, task.flipped, some, null.columns)
         kernel.analyse_rows(
             G, np.full(R, _ASKED[test]), np.full(R, trend), null.Q, null.sets, null.start, null.cross, null.L,
             null.times, choices.impute and test != "exact", numbers, state, dropped,

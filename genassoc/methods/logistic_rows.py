@@ -7,7 +7,7 @@ import numpy as np
 from genassoc.data.block import Block
 from genassoc.kernels import exact_rare, few_events, logistic_score
 from genassoc.kernels import logistic_rows as kernel
-from genassoc.methods.columns import minor_counts
+from genassoc.methods.columns import minor_counts, rare_counts
 from genassoc.methods.logistic_dense import analyse_dense
 from genassoc.methods.logistic_null import NullLogistic
 from genassoc.methods.rows import chunks, unusable
@@ -265,10 +265,9 @@ def _test_exactly(task: _Task, variants: Int64Array) -> None:
     for first, last in chunks(some.size, null.n):
         part = some[first:last]
         found, done = np.empty((part.size, 4)), np.zeros(part.size, np.bool_)
-        G = minor_counts(task.block, task.flipped, part, null.columns)
         # The allele that is rare in this trait's samples may be the cohort's major one.
-        common = own.sum_g[part] > own.n[part]
-        G[common] = 2.0 - G[common]
+        common = _is_major(own, part)
+        G = rare_counts(task.block, task.flipped, part, null.columns, common)
         logistic_score.exact_rows(G, mu, y, null.rarer, found, done)
         tested = part[done]
         rows.put_p(tested, "exact", found[done, exact_rare.EXACT_P] / np.log(10.0))
@@ -277,6 +276,11 @@ def _test_exactly(task: _Task, variants: Int64Array) -> None:
         ends = sign[:, None] * found[done][:, [exact_rare.EXACT_LOWER, exact_rare.EXACT_UPPER]]
         rows.bound(tested, ends.min(axis=1), ends.max(axis=1))
         _test_unrounded(task, part[~done], G[~done], mu / (1.0 - mu), y)
+
+
+def _is_major(own: GenotypeSums, variants: Int64Array) -> BoolArray:
+    """Where the cohort's minor allele is the major one among the samples analysed (R,)."""
+    return np.asarray(own.sum_g[variants] > own.n[variants])
 
 
 def _test_unrounded(task: _Task, variants: Int64Array, G: Float64Array, odds: Float64Array, y: Float64Array) -> None:

@@ -18,7 +18,7 @@ from genassoc.kernels import rows as status
 from genassoc.kernels.counts import mask_words
 from genassoc.methods.base import BlockResult
 from genassoc.methods.case_columns import case_columns
-from genassoc.methods.columns import minor_counts
+from genassoc.methods.columns import minor_counts, rare_counts
 from genassoc.methods.rows import chunks, unusable
 from genassoc.methods.sums import GenotypeSums, genotype_sums, minor_is_ref
 from genassoc.methods.tested_rows import EXACT_BELOW_EXPECTED, EXACT_BELOW_MAC, TestedRows, trigger
@@ -264,12 +264,12 @@ def _one_by_one(task: _Task, variants: Int64Array, test: str, keep: bool) -> Int
         some = variants[first:last]
         R = some.size
         numbers, found, dropped = np.empty((R, kernel.N_NUMBERS)), np.zeros(R, np.int64), np.zeros(R, np.bool_)
-        G = minor_counts(task.block, task.flipped, some, null.columns)
         common = task.own.sum_g[some] > task.own.n[some]  # the cohort's minor allele may be the major one here
         if test == "exact":
             # Rounded to whole alleles, dosages have an exact law, too.
-            G = np.rint(G)
-            G[common] = 2.0 - G[common]
+            G = np.rint(rare_counts(task.block, task.flipped, some, null.columns, common))
+        else:
+            G = minor_counts(task.block, task.flipped, some, null.columns)
         kernel.analyse_rows(
             G,
             np.full(R, _ASKED[test]),

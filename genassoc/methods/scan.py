@@ -187,11 +187,11 @@ def with_covariates(model: Any, names: tuple[str, ...]) -> Any:
 
 def halved_in_males(block: Block, males: UInt64Array) -> Block:
     """The block with males' 0 and 2 as 0 and 1; ``genuine`` keeps the calls."""
+    slots = np.unpackbits(males.view(np.uint8), bitorder="little")[::2][: block.n_samples].astype(bool)
     if isinstance(block, DosageBlock):
-        slots = np.unpackbits(males.view(np.uint8), bitorder="little")[::2][: block.n_samples].astype(bool)
         values: Array = np.where(slots & block.observed(), block.values // 2, block.values)
         return block.recoded(values)
-    return block.recoded(recode.halved(np.ascontiguousarray(block.packed).view(np.uint64), males))
+    return block.recoded(recode.halved(np.ascontiguousarray(block.packed).view(np.uint64), males), slots)
 
 
 def _joined(parts: list[BlockResult], masks: list[BoolArray]) -> BlockResult:
