@@ -328,7 +328,11 @@ def _check_dialect(config: Config, cohort: Cohort, model: Any) -> None:
     if config.dialect is None or len(model.traits) > 1 or model.rows_per_variant > 1:
         return
     recorder, identity = _asked_for(config, cohort, model)
-    check_place(config.dialect_out, {"parameters": recorder.parameters, "inputs": recorder.inputs, "run": identity})
+    written = {"dialect": config.dialect}
+    check_place(
+        config.dialect_out,
+        {"parameters": recorder.parameters, "inputs": recorder.inputs, "run": identity, "written": written},
+    )
 
 
 # Job arrays ---------------------------------------------------------------------------------------------------

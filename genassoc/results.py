@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from genassoc.data.forks import check_not_forked
-from genassoc.data.integrity import FileDigest, record_digest, signature
+from genassoc.data.integrity import FileDigest, signature
 from genassoc.data.result_table import (
     ROW_GROUP,
     SUFFIXES,
@@ -36,9 +36,6 @@ DIALECTS: dict[str, tuple[str, ...]] = {
     "parquet": (".parquet",),
     "tsv": TEXT_SUFFIXES,
 }
-
-
-_MADE_OF_RESULTS = ("adjusted", "permutation", "predictors")  # in a record: what was made of the results of a run
 
 
 class Results:
@@ -451,10 +448,9 @@ def check_place(
     found = None if overwrite else standing(path, record.get("run", {}), record)
     if found is None or (digest is not None and FileDigest.of(path) == digest):
         return
-    then, now = ({name: side.get(name) for name in _MADE_OF_RESULTS} for side in (found.record.content, record))
-    if not found.same or record_digest(then) != record_digest(now):
+    if not found.same:
         raise OutputError(
-            f"{path} holds a file already, which is not of these results: {found.why or 'its columns are others'}. It was left as "
+            f"{path} holds a file already, which is not of these results: {found.why}. It was left as "
             "it is: write to another name, or say overwrite=True (--force)."
         )
 

@@ -272,6 +272,9 @@ def test_write_spares_other_results(cohort, tmp_path: Path) -> None:
     one.write(tmp_path / "empty.tsv")
     with pytest.raises(OutputError, match="its columns are others"):
         ga.adjust(one, out=tmp_path / "empty.tsv")
+    ga.adjust(one, out=tmp_path / "adjusted.parquet")
+    with pytest.raises(OutputError, match="its columns are others"):  # of the same run, and not what it writes
+        ga.associate(cohort, MODEL, out=tmp_path / "adjusted.parquet")
 
 
 def test_the_command_line_says_so_and_takes_force(files, tmp_path: Path, genassoc) -> None:
@@ -318,6 +321,14 @@ def test_force_is_for_the_dialect_too_and_others_are_refused_before_the_work(fil
     assert (tmp_path / "r.glm").read_bytes() != content
     assert genassoc(*command, "--force")[0] == 0  # and back, where both are there
     assert (tmp_path / "r.glm").read_bytes() == content
+    tsv = [
+        *command[:-4],
+        "--out",
+        tmp_path / "r.tsv",
+    ]  # of the same run, and no table of its rows: another tool's columns
+    assert genassoc(*tsv, "--dialect", "gwas-ssf")[0] == 0
+    code, _, said = genassoc(*tsv)
+    assert code == 1 and "its columns are others" in said
 
 
 def test_check_and_qc_know_results_that_are_there(files, tmp_path: Path, genassoc) -> None:

@@ -16,6 +16,7 @@ from genassoc.provenance import sidecar
 # Two marks, at the start and at the end: a record that lost one of them was changed, and is not one of earlier versions.
 FORMAT_KEY, FORMAT = "format", "genassoc-provenance-2"
 INTEGRITY_KEY = "integrity"
+MADE_OF_RESULTS = ("adjusted", "permutation", "predictors")  # in a record: what was made of the results of a run
 
 
 @dataclass(frozen=True)
@@ -266,7 +267,7 @@ def standing(path: Path, run: Mapping[str, Any], wanted: Mapping[str, Any]) -> S
     run : mapping
         ``fingerprint`` and ``numbers`` of what is asked for; empty where it is of no run.
     wanted : mapping
-        Its ``parameters`` and ``inputs``, as in a record: to say what differs.
+        Its ``parameters`` and ``inputs``, as in a record, to say what differs; and what was made of results of a run.
     """
     try:
         if not path.is_file() or path.stat().st_size == 0:
@@ -283,6 +284,8 @@ def standing(path: Path, run: Mapping[str, Any], wanted: Mapping[str, Any]) -> S
         return Standing(False, record, "it has no record of the run that made it")
     if record.content["run"] != dict(run):
         return Standing(False, record, "; ".join(differences(record.content, run, wanted)))
+    if _made_of_results(record.content) != _made_of_results(wanted):
+        return Standing(False, record, "its columns are others")
     if record.digest is None:
         return Standing(False, record, "it has no digest")
     try:
@@ -290,6 +293,12 @@ def standing(path: Path, run: Mapping[str, Any], wanted: Mapping[str, Any]) -> S
     except InputError as error:
         return Standing(False, record, str(error))
     return Standing(True, record)
+
+
+def _made_of_results(record: Mapping[str, Any]) -> str:
+    """What was made of the results of a run, and whose columns it has: the same of two tables of a run with the same columns."""
+    made = {name: record.get(name) for name in MADE_OF_RESULTS}
+    return record_digest({**made, "dialect": (record.get("written") or {}).get("dialect")})
 
 
 def differences(record: Mapping[str, Any], run: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
