@@ -66,6 +66,8 @@ def _in_copies(row: RowData, test: str, method: str, choices: Mapping[str, Any])
     columns = row.columns_of(test)
     if method == "exact" and _is_of_few_events(row.kind, choices):
         return _of_few_events(row, choices)
+    if row.kind == "linear" and method == "spa":
+        return residual_law_test(row.y, row.X, columns.tested[:, 0], choices.get("missing") == "mean", row.weight)
     if row.weight is not None or method in _SANDWICHES:
         return _sandwich(row, columns, method, choices)
     if row.is_matched:
@@ -281,8 +283,6 @@ def _dispersion(model: Likelihood, choices: Mapping[str, Any]) -> Callable[[Floa
 
 
 def _linear(row: RowData, columns: TestedColumns, method: str, choices: Mapping[str, Any]) -> DenseFit:
-    if method == "spa":
-        return residual_law_test(row.y, row.X, columns.tested[:, 0], choices.get("missing") == "mean")
     X, G = _basis(row, columns.nuisance), columns.tested
     if method == "f":
         return dense.joint_f_test(row.y, X, G)
