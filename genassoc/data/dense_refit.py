@@ -164,6 +164,8 @@ def _is_of_few_events(kind: str, choices: Mapping[str, Any]) -> bool:
 
 def _of_few_events(row: RowData, choices: Mapping[str, Any]) -> DenseFit:
     """The estimate of the samples with a call, and p by the law of their events under the null of all samples."""
+    if choices.get("missing") == "mean":
+        row = replace(row, G=np.where(np.isfinite(row.G), row.G, np.nanmean(row.G[:, 0])))
     observed = np.isfinite(row.G[:, 0])
     method = {"cox": "wald_robust", "logistic": "wald_hc0" if choices.get("variance") == "hc0" else "wald_hc3"}
     below = method.get(row.kind, "lrt")
