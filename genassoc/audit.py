@@ -202,7 +202,7 @@ def audit(results: Results, cohort: Cohort, choices: Mapping[str, Any], n_rows: 
             continue
         tolerance = tolerance_of(source.kind, row["method"], choices)
         tolerances[row["method"]] = tolerance
-        n = int(np.isfinite(data.G[:, 0]).sum())
+        n = data.n if source.imputes else int(np.isfinite(data.G[:, 0]).sum())
         found.append(_compare(row, fitted, tolerance.beside(rounding_of(data)), n))
     compared = pl.DataFrame(found, schema=_empty().schema) if found else _empty()
     return Audit(compared, n_candidates, not_compared, time.perf_counter() - began, seed, tolerances)

@@ -244,6 +244,21 @@ def test_one_event_of_500_has_the_chance_of_its_genotype():
         assert np.nanmax(found["neg_log_10_p_value"]) < -np.log10(0.005)
 
 
+def test_counts_with_few_expected_among_carriers_have_no_wald_test():
+    """24,000 tests, some three events expected among the carriers: Wald found 10 times too much at 1e-4, 4 times at 0.001."""
+    rng = np.random.default_rng(31)
+    y = rng.poisson(0.1, (800, 30)).astype(float)
+    cohort = MemoryCohort(**{f"y{k}": column for k, column in enumerate(y.T)})
+    codes = rng.binomial(1, 0.04, (800, 800)).astype(np.uint8)
+    found = run(ga.Poisson([f"y{k}" for k in range(30)], test="wald"), cohort, codes)
+    p = found["neg_log_10_p_value"]
+    assert set(found["method"].ravel()) == {"lrt"} and np.isfinite(p).all()
+    assert (p >= 3).sum() <= 24 + 3 * 5  # three standard deviations
+    # Rows with a code too: no carrier has an event in them.
+    apart = found["code"] == "separated"
+    assert apart.any() and ((p >= 2) & apart).sum() <= 240
+
+
 @pytest.mark.parametrize("name", ["poisson, lrt", "logistic, hc0", "logistic, robust"])
 def test_rows_are_the_listed_law(name):
     """Three events among 40, with a covariate: every set of three samples listed."""

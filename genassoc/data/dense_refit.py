@@ -66,6 +66,8 @@ def _in_copies(row: RowData, test: str, method: str, choices: Mapping[str, Any])
     columns = row.columns_of(test)
     if method == "exact" and _is_of_few_events(row.kind, choices):
         return _of_few_events(row, choices)
+    if row.kind == "linear" and method == "spa":
+        return residual_law_test(row.y, row.X, columns.tested[:, 0], choices.get("missing") == "mean", row.weight)
     if row.weight is not None or method in _SANDWICHES:
         return _sandwich(row, columns, method, choices)
     if row.is_matched:
@@ -162,6 +164,8 @@ def _is_of_few_events(kind: str, choices: Mapping[str, Any]) -> bool:
 
 def _of_few_events(row: RowData, choices: Mapping[str, Any]) -> DenseFit:
     """The estimate of the samples with a call, and p by the law of their events under the null of all samples."""
+    if choices.get("missing") == "mean":
+        row = replace(row, G=np.where(np.isfinite(row.G), row.G, np.nanmean(row.G[:, 0])))
     observed = np.isfinite(row.G[:, 0])
     method = {"cox": "wald_robust", "logistic": "wald_hc0" if choices.get("variance") == "hc0" else "wald_hc3"}
     below = method.get(row.kind, "lrt")
@@ -281,8 +285,6 @@ def _dispersion(model: Likelihood, choices: Mapping[str, Any]) -> Callable[[Floa
 
 
 def _linear(row: RowData, columns: TestedColumns, method: str, choices: Mapping[str, Any]) -> DenseFit:
-    if method == "spa":
-        return residual_law_test(row.y, row.X, columns.tested[:, 0], choices.get("missing") == "mean")
     X, G = _basis(row, columns.nuisance), columns.tested
     if method == "f":
         return dense.joint_f_test(row.y, X, G)

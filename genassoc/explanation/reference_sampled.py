@@ -23,7 +23,7 @@ from genassoc.explanation.reference_fits import (
     wald_and_ratio,
 )
 from genassoc.shapes import Float64Array
-from genassoc.stats.dense import neg_log_10_p_normal, neg_log_10_p_student
+from genassoc.stats.dense import neg_log_10_p_student
 from genassoc.stats.dense_conditional import within_sets
 from genassoc.stats.linalg import independent_columns
 
@@ -84,7 +84,9 @@ def weighted_binomial(row: RowData, test: str, choices: Mapping[str, Any]) -> Re
         fit = model.fit(tol=1e-12, maxiter=100, cov_type="HC0")
     beta, error = float(fit.params.iloc[-1]), float(fit.bse.iloc[-1])
     if bool(fit.converged) and np.isfinite(error):
-        tests["wald_hc0"] = ReferenceTest(beta, error, neg_log_10_p_normal(beta / error))
+        tests["wald_hc0"] = ReferenceTest(
+            beta, error, neg_log_10_p_student(beta / error, freedom_of(row, test, "wald_hc0", choices))
+        )
         if "wald_hc3" not in tests:
             hc3 = float(np.sqrt(hc3_of_glm(fit, weight)[-1, -1]))
             df = freedom_of(row, test, "wald_hc3", choices)

@@ -53,7 +53,7 @@ def _of_variance(row: Mapping[str, Any], kind: str) -> str:
     else:
         return ""
     df = row.get("degrees_of_freedom")
-    if df is None or method == "wald_hc0":
+    if df is None:
         return f"{said}."
     few = ": few, so that the interval is rough" if df < _FEW else ""
     return f"{said}. p is of Student's t with {df:,.1f} degrees of freedom{few}."

@@ -168,8 +168,8 @@ def _influence(
     k10, k11 = -m01 * h00 - m11 * h01, 1.0 - m01 * h01 - m11 * h11
     slack = k00 * k11 - k01 * k10
     r0, r1 = s0, s1
+    held = max(slack, LEAST_SLACK)
     if power > 0:
-        held = max(slack, LEAST_SLACK)
         r0, r1 = (k11 * s0 - k01 * s1) / held, (k00 * s1 - k10 * s0) / held
     own = to0 * r0 + to1 * r1
     # Expected of any level: sum over the thresholds of the score's information along J^-1's column.
@@ -180,7 +180,7 @@ def _influence(
         expected += diagonal[m] * x * x
         if m < M - 1:
             expected += 2.0 * beside[m] * x * (base + along[m + 1])
-    return own, v * v * expected / max(slack, LEAST_SLACK), slack
+    return own, v * v * expected * (1.0 / held if power > 0 else held), slack
 
 
 @jit

@@ -98,8 +98,8 @@ def wald_rows(
     impute : bool
         Missing calls take the (unweighted) mean of the observed ones.
     numbers : float64 array (R, N_NUMBERS)
-        Filled: beta, its standard error, beta over it, iterations, 1, degrees of freedom: Satterthwaite's with power 1, else
-        n - C - 1.
+        Filled: beta, its standard error, beta over it, iterations, 1, degrees of freedom: Satterthwaite's, of least squares
+        with power 0 n - C - 1.
     status : int64 array (R,)
         FINE, NOT_CONVERGED (or g's coefficient is not finite), COLLINEAR, ONE_OUTCOME, LEVERAGE.
     dropped : bool array (R,)
@@ -157,6 +157,6 @@ def _one_row(
     row[MODEL_SE] = math.sqrt(meat) / L[C, C]
     row[STATISTIC] = beta[C] / row[MODEL_SE] if meat > 0.0 else np.nan
     row[ITERATIONS], row[DISPERSION], row[DF] = iterations, 1.0, n - P
-    if power > 0:
+    if power > 0 or family != GAUSSIAN:
         row[DF] = min(freedom, float(n - P))
     return FINE

@@ -59,7 +59,7 @@ def wald_pairs(
     numbers : float64 array (R, N_NUMBERS)
         Filled as of `genassoc.kernels.interaction_logistic`.
     freedom : float64 array (R, K)
-        Filled: degrees of freedom of every contrast; with power 0 all n - C - 2.
+        Filled: degrees of freedom of every contrast.
     status : int64 array (R,)
         FINE, NOT_CONVERGED (or a coefficient is not finite), COLLINEAR, ONE_OUTCOME, LEVERAGE, NO_VARIANCE.
     dropped : bool array (R,)
@@ -151,7 +151,5 @@ def _one_row(
         return LEVERAGE
     if not pair_variance(U, E, contrasts, float(max(n - P, 1)), row, freedom):
         return NO_VARIANCE
-    if power == 0:
-        freedom[:] = n - P
     row[G], row[GE], row[ITERATIONS] = beta[P - 1], beta[P - 2], iterations
     return FINE

@@ -308,7 +308,7 @@ def _correct_tails(
         if law is not None:
             sample = Sample(null.columns, Q, null.gram, null.R[null.columns, j], law, model.imputes)
             of_trait = {name: values[:, j] for name, values in rows.items()}
-            correct_rows(of_trait, sample, own, block, flipped, _NAMES, robust=False)
+            correct_rows(of_trait, sample, own, block, flipped, _NAMES, rule="normal")
 
 
 def _rows(

@@ -160,7 +160,7 @@ def _of_trait(model: Any, null: NullWeightedOrdinal, block: Block, flipped: Bool
         )  # fmt: skip
         return fits
 
-    test = RowTest(fit, "wald_hc3" if power else "wald_hc0", power == 1, _FAILED, model.imputes)
+    test = RowTest(fit, "wald_hc3" if power else "wald_hc0", True, _FAILED, model.imputes)
     few = own.n <= null.parameters.size + 1
     reasons = [*unusable(own, null.Q.shape[1], float(model.min_mac)), (few, "n_too_small")]
     if null.failure is None:

@@ -13,7 +13,7 @@ from genassoc.methods.rows import Rows
 from genassoc.methods.score_screen import Refits, ScoreNull, ScreenState, null_notes
 from genassoc.methods.sums import GenotypeSums
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
-from genassoc.stats.information import EXACT_LAW, LEAST_OF_COUNTS, effective_size, few_note, whole_sizes
+from genassoc.stats.information import EXACT_LAW, LEAST_OF_COUNTS, LEAST_OF_WALD, effective_size, few_note, whole_sizes
 from genassoc.stats.linalg import orthonormal_basis
 from genassoc.stats.tails import neg_log_10_p_chi2
 
@@ -137,6 +137,10 @@ class NullPoisson(ScoreNull):
     def little_information(self, own: GenotypeSums, impute: bool) -> BoolArray:
         """Events are counted by their clumps: a sample with many of them is one."""
         return EventSizes(self.events[None]).few(own, impute, LEAST_OF_COUNTS)
+
+    def little_expected(self, own: GenotypeSums) -> BoolArray:
+        """By the trait's mean: a Wald statistic of one or two events where a few are expected is not normal, their ratio nearly is."""
+        return np.asarray(own.tested_mac * self.y.mean() < LEAST_OF_WALD)
 
     def tails_of_few(self, G: Float64Array, mac: Float64Array, impute: bool) -> tuple[Float64Array, BoolArray]:
         """The exact law of the events, given how many there are and their clumps."""

@@ -8,7 +8,7 @@ by more than `MARGIN`, so that what is reported is never below nine tenths of th
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -33,6 +33,9 @@ _GRID = 0.01 * np.sinh(0.06 * np.arange(-160, 161))  # to 74 either way: 40 stan
 # makes about 0.2 of ln p (Edgeworth: z^4 - 6 z^2 + 3 in place of z^4).
 CODED_AT, CODED_ABOVE = 3.3, 0.4
 _LN10 = float(np.log(10.0))
+# What the law's p has to be above to replace a test's, beside that test's own: "normal", p of a normal of the model's variance;
+# "shape", that of a normal at the test's statistic (HC3, whose variance is its own); "own", the test's (HC0, whose t has no degrees).
+Rule = Literal["normal", "shape", "own"]
 
 
 @dataclass(frozen=True)
@@ -65,10 +68,13 @@ class ResidualLaw:
     excess: Float64Array
 
     @classmethod
-    def of(cls, r: Float64Array, X: Float64Array, Q: Float64Array, gram: Float64Array) -> "ResidualLaw | None":
+    def of(
+        cls, r: Float64Array, X: Float64Array, Q: Float64Array, gram: Float64Array, *, weighted: bool = False
+    ) -> "ResidualLaw | None":
         """That of residuals r (n,) of mean square 1; X (n, P) is the design, Q (n, C) a basis of it, ``gram`` Q'Q.
 
-        None where nothing is left.
+        ``weighted``: residuals are times sampling weights, whose spread grows with a covariate to a bound and not as an exponential:
+        the law has their variance, on the average. None where nothing is left.
         """
         n, C = Q.shape
         if n <= C + 1 or not r.any():
@@ -77,7 +83,10 @@ class ResidualLaw:
         spread, varying = _spread(drawn, X)
         e = drawn / spread if varying else drawn
         centre = float(e.mean())
-        sorted_e = np.sort(e - centre) * np.sqrt(n / (n - C))
+        size = np.sqrt(n / (n - C))
+        if weighted and varying:
+            size /= np.sqrt(float((spread**2).mean() * ((e - centre) ** 2).mean()))
+        sorted_e = np.sort(e - centre) * size
         atoms, weights = _atoms(sorted_e)
         lost = max(float(sorted_e @ sorted_e) / n - float(weights @ atoms**2), 0.0)
         s = _GRID[:, None] * atoms
@@ -254,22 +263,21 @@ class Names:
 
 
 def correct_rows(
-    rows: dict[str, Array], sample: Sample, own: GenotypeSums, block: Block, flipped: BoolArray, names: Names, *, robust: bool
+    rows: dict[str, Array], sample: Sample, own: GenotypeSums, block: Block, flipped: BoolArray, names: Names, *, rule: Rule
 ) -> None:  # fmt: skip
-    """Give the rows (V,) of one trait the p of the residuals' law where t's does not hold; in place.
-
-    ``robust``: the test has a variance of its own, and the law decides by its shape alone.
-    """
+    """Give the rows (V,) of one trait the p of the residuals' law where t's does not hold; in place."""
     logp, statistic = rows["neg_log_10_p_value"], rows["statistic"]
     with np.errstate(invalid="ignore"):
         tried = np.flatnonzero(logp > TRIED_BELOW)
-        if not sample.law.varying and tried.size:
+        if rule != "own" and not sample.law.varying and tried.size:
             z = np.abs(statistic[tried])
             excess = sample.law.excess_of(own, tried, z)
-            tried = tried[(excess.max(axis=0) if robust else _both_sides(excess)) > SCREEN]
+            tried = tried[(excess.max(axis=0) if rule == "shape" else _both_sides(excess)) > SCREEN]
     for some, numbers in sample.numbers(block, flipped, tried, np.nan_to_num(statistic)):
         law = numbers[:, kernel.LAW]
-        heavier = numbers[:, kernel.EXCESS] if robust else numbers[:, kernel.NORMAL] - law
+        heavier = {"normal": numbers[:, kernel.NORMAL] - law, "shape": numbers[:, kernel.EXCESS]}.get(rule)
+        if heavier is None:
+            heavier = logp[some] * _LN10 - law
         with np.errstate(invalid="ignore"):
             chosen = (heavier > MARGIN) & (law < logp[some] * _LN10)
         _put(rows, some[chosen], law[chosen] / _LN10, names.spa)

@@ -137,6 +137,10 @@ class ScoreNull(ABC):
     def little_information(self, own: GenotypeSums, impute: bool) -> BoolArray:
         """Rows (V,) with too few events or carriers for the model's tests: `tails_of_few` are their p."""
 
+    def little_expected(self, own: GenotypeSums) -> BoolArray:
+        """Rows (V,) with so few events expected among the carriers that a Wald test of them does not hold its level."""
+        return np.zeros(own.n.size, dtype=bool)
+
     @abstractmethod
     def tails_of_few(self, G: Float64Array, mac: Float64Array, impute: bool) -> tuple[Float64Array, BoolArray]:
         """-log10 p of dense calls G (R, n) by a law that needs no more events, NaN where it fails; where it is exact, else a saddlepoint's."""
@@ -305,7 +309,9 @@ def _refine(
     if choices.test != "score":
         _refit(choices, null, block, flipped, rows, np.flatnonzero(weak & skewed), "score", keep=False)
         U = _scores_of(rows)
-        _refit(choices, null, block, flipped, rows, np.flatnonzero(usable), choices.test, keep=False)
+        ratio = null.little_expected(own) if choices.test == "wald" else np.zeros(usable.size, dtype=bool)
+        _refit(choices, null, block, flipped, rows, np.flatnonzero(usable & ~ratio), choices.test, keep=False)
+        _refit(choices, null, block, flipped, rows, np.flatnonzero(usable & ratio), "lrt", keep=False)
         _few(choices, null, block, flipped, own, rows, np.flatnonzero(few & np.isfinite(rows.neg_log_10_p)))
         _unskewed(choices, null, block, flipped, rows, np.flatnonzero(skewed & np.isfinite(rows.neg_log_10_p)), U)
         return
@@ -326,7 +332,9 @@ def _refine(
         _saddlepoint(choices, null, block, flipped, rows, np.flatnonzero(below))
         skewed &= ~below
     elif correction is not None:
-        _refit(choices, null, block, flipped, rows, np.flatnonzero(below), correction, keep=True)
+        ratio = below & null.little_expected(own) & (correction == "wald")
+        _refit(choices, null, block, flipped, rows, np.flatnonzero(below & ~ratio), correction, keep=True)
+        _refit(choices, null, block, flipped, rows, np.flatnonzero(ratio), "lrt", keep=True)
     elif not choices.impute:
         approximate = below & (own.n < null.n) & ~weak
         _refit(choices, null, block, flipped, rows, np.flatnonzero(approximate), "score", keep=False)
@@ -379,7 +387,11 @@ def _refit(
         away = np.flatnonzero(fits.status == kernel.RUNAWAY)
         if what == "lrt" or keep:
             _put(rows, some, fits, away, "lrt")
-            rows.caution(some[away], "separated")
+            at = some[away]
+            # A ratio at its bound is no chi-squared: no event where m are expected has the chance exp(-m), and p is of two such sides.
+            bound = np.maximum(0.5 * rows.statistic[at] ** 2 - np.log(2.0), 0.0) / np.log(10.0)
+            rows.put_p(at, "lrt", np.minimum(rows.neg_log_10_p[at], bound))
+            rows.caution(at, "separated")
         else:
             rows.fail(some[away], "not_converged")
         rows.caution(some[fits.dropped & (fits.status == kernel.FINE)], "covariate_collinear")

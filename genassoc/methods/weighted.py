@@ -92,7 +92,7 @@ class NullWeighted:
     mean : float64 array (n,)
         The null's, of an outcome that has events.
     law : ResidualLaw or None
-        Of the residuals of a quantity whose samples weigh alike.
+        Of the residuals of a quantity, each times its weight: what the score adds up, whether or not weights follow the outcome.
     """
 
     traits: Int64Array
@@ -161,8 +161,10 @@ def prepare(model: Any, cohort: Any) -> WeightedState | RefitState:
         values = np.ones(design.complete.size) if weights is None else weights.values
         ranks = getattr(model, "rank_normalise", False)
         null, kept = fit_null(design, trait, observed, values, exposure, columns, width, ranks)
-        if weights is None and model.outcome == "quantitative" and null.failure is None:
-            null = replace(null, law=ResidualLaw.of(null.y, design.X[observed], null.Q, np.eye(null.n_covariates)))
+        if model.outcome == "quantitative" and null.failure is None:
+            score, unequal = _weighted_residual(null), null.weight.min() < null.weight.max()
+            law = ResidualLaw.of(score, design.X[observed], null.Q, np.eye(null.n_covariates), weighted=unequal)
+            null = replace(null, law=law)
             if model.interaction is None:
                 notes += law_notes(name, null.law, tuple(design.covariates))
         nulls.append(null)
@@ -208,6 +210,14 @@ def fit_null(
         offset, weight, start, scale, failure, _sizes(kind, y, weight), mean,
     )  # fmt: skip
     return null, basis.kept
+
+
+def _weighted_residual(null: NullWeighted) -> Float64Array:
+    """Residuals (n,) times their weights, of mean square 1: what is exchangeable is a sample's outcome with its weight."""
+    if null.weight.min() == null.weight.max():
+        return null.y
+    score = null.weight * null.y
+    return np.asarray(score / np.sqrt((score**2).mean()))
 
 
 def _sizes(kind: str, y: Float64Array, weight: Float64Array) -> Float64Array:
@@ -288,7 +298,7 @@ test_block.__test__ = False  # type: ignore[attr-defined]  # its name is not a t
 def _of_trait(model: Any, min_mac: float, null: NullWeighted, block: Block, flipped: BoolArray) -> dict[str, Array]:
     """All columns of one trait, (V,) each."""
     own = genotype_sums(block, flipped, null.columns, null.mask, list_calls=null.sizes.shape[0] > 0)
-    linear, power, method = _kind(model)
+    _, power, method = _kind(model)
 
     def fit(calls: Float64Array) -> RowFits:
         fits = RowFits.empty(calls.shape[0])
@@ -301,14 +311,15 @@ def _of_trait(model: Any, min_mac: float, null: NullWeighted, block: Block, flip
     def law(calls: Float64Array) -> Float64Array:
         return _law_of_events(null, calls, model.imputes)
 
-    test = RowTest(fit, method, student=power == 1 or linear, failed=_FAILED, impute=model.imputes, law=law)
+    test = RowTest(fit, method, student=True, failed=_FAILED, impute=model.imputes, law=law)
     reasons = [*unusable(own, null.n_covariates, min_mac), (own.n <= null.n_covariates + 1, "n_too_small")]
     few = EventSizes.of(null.sizes, null.columns, block.n_samples).few(own, model.imputes, LEAST_OF_SANDWICH)
     columns = tested_rows(test, null, own, reasons, few, block, flipped)
-    if null.law is not None and power == 1:
+    if null.law is not None:
         columns["standard_error_model"] = columns["standard_error"].copy()
-        sample = Sample(null.columns, null.Q, np.eye(null.n_covariates), null.y, null.law, model.imputes)
-        correct_rows(columns, sample, own, block, flipped, _NAMES, robust=True)
+        score = _weighted_residual(null)
+        sample = Sample(null.columns, null.Q, np.eye(null.n_covariates), score, null.law, model.imputes)
+        correct_rows(columns, sample, own, block, flipped, _NAMES, rule="shape" if power == 1 else "own")
     for name in ("beta", "standard_error", "standard_error_model", "ci_lower", "ci_upper"):
         if name in columns:
             columns[name] = columns[name] * null.scale
@@ -338,10 +349,7 @@ def _law_of_events(null: NullWeighted, calls: Float64Array, impute: bool) -> Flo
 
 
 def _kind(model: Any) -> tuple[bool, int, str]:
-    """Whether statistics are t whatever the variance, the power of 1 - h in the residuals, and the method's name.
-
-    Plain Huber-White (power 0) is as other programs have it: t of least squares, z of likelihoods.
-    """
+    """Whether the model is of least squares, the power of 1 - h in the residuals, and the method's name."""
     linear, power = model.outcome == "quantitative", 0 if model.variance == "hc0" else 1
     return linear, power, f"{'t' if linear else 'wald'}_{'hc3' if power else 'hc0'}"
 
@@ -362,10 +370,10 @@ def _pairs_of_trait(
         return fits
 
     joint = method.replace("t_", "f_") if linear else method
-    test = PairTest(method, joint, student=power == 1 or linear, hotelling=power == 1, failed=_FAILED)
+    test = PairTest(method, joint, student=True, hotelling=True, failed=_FAILED)
     few = few_in_parts(null.sizes, terms, null.columns, own, model.imputes, block)
     columns = fitted_rows(test, fit, null, terms, own, min_mac, few, block, flipped)
-    withhold_heavy(columns, null.law if power == 1 else None, fewest_carriers(block, terms), _NAMES.heavy_tails)
+    withhold_heavy(columns, null.law, fewest_carriers(block, terms), _NAMES.heavy_tails)
     for name in ("beta", "standard_error", "ci_lower", "ci_upper"):
         columns[name] = columns[name] * null.scale
     columns |= shared_counts(own, null.n, model.imputes, K)

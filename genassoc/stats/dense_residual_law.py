@@ -15,8 +15,12 @@ _NODES = 4096
 _NORMAL_BELOW = 0.05  # of the largest coefficient
 
 
-def residual_law_test(y: Float64Array, X: Float64Array, g: Float64Array, impute: bool = False) -> DenseFit:
+def residual_law_test(
+    y: Float64Array, X: Float64Array, g: Float64Array, impute: bool = False, weight: Float64Array | None = None
+) -> DenseFit:
     """The test of g (n,), NaN where not observed, in least squares of y on X (n, C), which has the intercept.
+
+    With sampling weights (n,) what is drawn is a residual times its weight.
 
     Raises
     ------
@@ -26,10 +30,12 @@ def residual_law_test(y: Float64Array, X: Float64Array, g: Float64Array, impute:
     seen = np.isfinite(g)
     g = np.where(seen, g, g[seen].mean()) if impute else g
     keep = np.isfinite(g)
-    fit = least_squares(y[keep], X[keep], g[keep, None])[0]
-    Q = independent(X)
+    root = np.ones(y.size) if weight is None else np.sqrt(weight / weight.mean())
+    fit = least_squares(root[keep] * y[keep], root[keep, None] * X[keep], root[keep, None] * g[keep, None])[0]
+    Q, own = independent(X), independent(root[:, None] * X)
     n, C = Q.shape
-    e = y - Q @ (Q.T @ y)
+    e = root * y
+    e = root * (e - own @ (own.T @ e))
     e = e / np.sqrt((e**2).mean())
     score_of = e
     for _ in range(3):  # Huber's residuals: a large one does not pull its level
@@ -39,6 +45,8 @@ def residual_law_test(y: Float64Array, X: Float64Array, g: Float64Array, impute:
     spread = _spread_of(e, X)
     centre = float((e / spread).mean())
     atoms = (e / spread - centre) * np.sqrt(n / (n - C))
+    if weight is not None and np.ptp(weight) > 0.0 and np.ptp(spread) > 0.0:
+        atoms /= np.sqrt(float((spread**2).mean() * ((e / spread - centre) ** 2).mean()))
     own = independent(X[keep])
     left = g[keep] - own @ (own.T @ g[keep])
     a = left * spread[keep]

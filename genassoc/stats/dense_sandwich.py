@@ -73,7 +73,7 @@ def weighted_least_squares(
     e -= full @ (full.T @ e)
     leverage = (full**2).sum(axis=1)
     # Sampling weights are no precisions: y varies alike in all, and its residual times the root of the weight by the weight.
-    return _of_residuals(beta, full[:, -1] / length, e, weight, leverage, y.size - P, hc3, student=True)
+    return _of_residuals(beta, full[:, -1] / length, e, weight, leverage, y.size - P, hc3, few=hc3)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +94,7 @@ class WeightedBinary(FromNothing):
 
 
 def weighted_logistic_test(model: WeightedBinary, hc3: bool) -> SandwichFit:
-    """The last coefficient over its sandwich error: t with Satterthwaite's degrees of freedom of HC3, normal of HC0."""
+    """The last coefficient over its sandwich error: t with Satterthwaite's degrees of freedom."""
     at, _, _, J = maximise(model)
     check_finite(model, J, 1)
     mu = special.expit(model.D @ at)
@@ -104,23 +104,23 @@ def weighted_logistic_test(model: WeightedBinary, hc3: bool) -> SandwichFit:
     n, P = model.D.shape
     residual = model.weight * (model.y - mu)
     rows = model.D @ inverse[:, -1]
-    return _of_residuals(float(at[-1]), rows, residual, model.weight * spread, leverage, n - P, hc3, student=hc3)
+    return _of_residuals(float(at[-1]), rows, residual, model.weight * spread, leverage, n - P, hc3, few=True)
 
 
 def _of_residuals(
     beta: float, rows: Float64Array, residual: Float64Array, variance: Float64Array, leverage: Float64Array, df: int,
-    hc3: bool, student: bool,
+    hc3: bool, few: bool,
 ) -> SandwichFit:  # fmt: skip
-    """A coefficient that is a sum of ``rows`` (n,) times residuals, whose variances are ``variance`` (n,) up to a factor."""
+    """A coefficient that is a sum of ``rows`` (n,) times residuals, whose variances are ``variance`` (n,) up to a factor; ``few``: Satterthwaite's degrees."""
     slack = 1.0 - leverage
     if hc3 and slack.min() <= _LEAST_SLACK:
         raise NotFittedError("a sample has a leverage of 1")
     influence = rows / slack if hc3 else rows
     error = float(np.sqrt(((influence * residual) ** 2).sum()))
     freedom = float(df)
-    if hc3:
+    if few:
         freedom = min(freedom, satterthwaite(influence**2 * variance * slack))
-    return _tested(beta, error, freedom if student else np.inf)
+    return _tested(beta, error, freedom)
 
 
 def satterthwaite(expected: Float64Array) -> float:

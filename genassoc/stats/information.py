@@ -19,6 +19,8 @@ LEAST_OF_SANDWICH = 50.0
 LEAST_OF_ARM = 30.0
 # Below so many effective events counts are tested by their exact law given the events, above by the law of their residuals.
 LEAST_OF_COUNTS = 30.0
+# Below so many events expected among the carriers a Wald test of counts finds too much, and the likelihood ratio does not.
+LEAST_OF_WALD = 20.0
 # Below so many effective samples in the score of ordered levels its p is of the law of the levels.
 LEAST_OF_LEVELS = 30.0
 LEAST_CARRIERS_OF_LEVELS = 20.0  # minor alleles, likewise

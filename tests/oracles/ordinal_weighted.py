@@ -66,7 +66,11 @@ def wald_rows(X, level, g, prior, power):
     moved = np.array([np.linalg.solve(J - power * part, s)[-1] for part, s in zip(own, scores)])
     # the slack: of J without the sample, the share of its determinant that is left
     slack = np.array([np.linalg.det(np.eye(len(J)) - np.linalg.solve(J, part)) for part in own])
-    q = prior**2 * np.einsum("a,nab,b->n", along, expected_informations(D, parameters, M), along) / slack
+    q = (
+        prior**2
+        * np.einsum("a,nab,b->n", along, expected_informations(D, parameters, M), along)
+        * slack ** (1 - 2 * power)
+    )
     error = np.sqrt((moved**2).sum())
     df = min(max(1.0, q.sum() ** 2 / (q**2).sum() - 1), max(len(D) - len(parameters), 1))
     return parameters[-1], error, parameters[-1] / error, df

@@ -18,4 +18,4 @@ def wald_pairs(family, X, y, g, e, contrasts, offset=0.0, prior=1.0, power=0):
     U = reach * (prior * (y[keep] - mu))[:, None]
     E = reach[:, :, None] * reach[:, None, :] * (prior * w * (1 - h))[:, None, None]
     covariance, freedom = pair_variance(U, E, contrasts, len(D) - D.shape[1])
-    return beta[-2:], covariance, freedom if power else np.full(len(contrasts), float(len(D) - D.shape[1]))
+    return beta[-2:], covariance, freedom
