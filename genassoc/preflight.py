@@ -133,7 +133,8 @@ def _check_columns(config: Config, phenotypes: Phenotypes, rows: Int64Array, fou
         return  # told already, among the model's problems
     phenotypes = replace(phenotypes, case_values=_case_values(config, traits))
     found.attempt(partial(check_columns, phenotypes))
-    levels, exposure = config.model.get("levels"), config.model.get("exposure")
+    exposure = config.model.get("exposure")
+    levels = tuple(str(level) for level in config.model.get("levels") or ()) or None
     if kind != "survival":
         for trait in traits:
             found.attempt(partial(build_design, phenotypes, rows, [trait], (), kind, levels))
