@@ -134,7 +134,8 @@ def _check_columns(config: Config, phenotypes: Phenotypes, rows: Int64Array, fou
     phenotypes = replace(phenotypes, case_values=_case_values(config, traits))
     found.attempt(partial(check_columns, phenotypes))
     exposure = config.model.get("exposure")
-    levels = tuple(str(level) for level in config.model.get("levels") or ()) or None
+    named = config.model.get("levels")  # where it is no list, that is told among the model's problems
+    levels = tuple(str(level) for level in named) if isinstance(named, list | tuple) and named else None
     if kind != "survival":
         for trait in traits:
             found.attempt(partial(build_design, phenotypes, rows, [trait], (), kind, levels))
