@@ -133,7 +133,9 @@ def _check_columns(config: Config, phenotypes: Phenotypes, rows: Int64Array, fou
         return  # told already, among the model's problems
     phenotypes = replace(phenotypes, case_values=_case_values(config, traits))
     found.attempt(partial(check_columns, phenotypes))
-    levels, exposure = config.model.get("levels"), config.model.get("exposure")
+    exposure = config.model.get("exposure")
+    named = config.model.get("levels")  # where it is no list, that is told among the model's problems
+    levels = tuple(str(level) for level in named) if isinstance(named, list | tuple) and named else None
     if kind != "survival":
         for trait in traits:
             found.attempt(partial(build_design, phenotypes, rows, [trait], (), kind, levels))

@@ -196,6 +196,15 @@ def test_check_tells_every_column_of_a_model_of_times(files, tmp_path, genassoc)
         assert words in errors, errors
 
 
+def test_check_takes_levels_as_numbers(files, tmp_path, genassoc):
+    (tmp_path / "gwas.toml").write_text(
+        f'[input]\nstore = "{files / "g.zarr"}"\nphenotypes = "{files / "p.tsv"}"\n'
+        '[model]\nkind = "ordinal"\ntraits = ["fumeur"]\nlevels = [0, 1]\n[output]\npath = "o.parquet"\n'
+    )
+    code, printed, errors = genassoc("check", tmp_path / "gwas.toml")
+    assert code == 0 and "0 < 1" in printed + errors, errors
+
+
 def test_check_looks_into_covariate_files_behind_wrong_ids_and_at_what_times_and_events_hold(files, tmp_path, genassoc):
     """Columns of a covariate file were told to be absent where the ids of the first table were at fault."""
     rows = range(N)

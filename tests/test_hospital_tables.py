@@ -457,6 +457,8 @@ def test_pandas_columns_of_odd_width_are_read_or_refused():
 def test_levels_are_found_in_numbers_however_they_are_written():
     frame = pl.DataFrame({"IID": list("ABC"), "g": [1.0, 2.0, 2.5]})
     assert design(frame, ["g"], kind="ordinal", levels=("1.00", "02", "2.50")).y[:, 0].tolist() == [0, 1, 2]
+    with pytest.raises(PhenotypeError, match="twice"):
+        design(frame, ["g"], kind="ordinal", levels=("1", "1.0", "2", "2.5"))
 
 
 def test_alleles_that_were_not_read_are_missing():

@@ -41,7 +41,7 @@ _PAIRS = """
     controllo:caso controlli:casi sano:caso sana:caso sain:cas gesund:fall
     nonresponder:responder nonrepondeur:repondeur nonrespondeur:respondeur nonresponder:ansprechend
     norespondedor:respondedor nonrisponditore:risponditore nonresponsive:responsive
-    unexposed:exposed untreated:treated uninfected:infected
+    unexposed:exposed unvaccinated:vaccinated unmedicated:medicated untreated:treated uninfected:infected
     censored:event censored:failure censure:evenement zensiert:ereignis censurado:evento censurato:evento
 """
 # One of two arms is what the other is compared with.

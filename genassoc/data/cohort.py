@@ -254,7 +254,7 @@ class Cohort:
     ) -> "Cohort":
         """Join more columns by sample id, as principal components; samples that they lack get missing values.
 
-        ``missing_codes``, ``decimal`` and ``date_format`` are those of the cohort's phenotypes unless given.
+        ``missing_codes``, ``decimal``, ``date_format`` and ``encoding`` are those of the cohort's phenotypes unless given.
 
         Raises
         ------
@@ -273,6 +273,7 @@ class Cohort:
         if not isinstance(covariates, Phenotypes):
             decimal = theirs.reading.decimal if decimal is None else decimal
             date_format = theirs.reading.date_format if date_format is None else date_format
+            encoding = theirs.reading.encoding if encoding is None else encoding
         added = Phenotypes.read(
             covariates, sample_id=sample_id, missing_codes=missing_codes, decimal=decimal, date_format=date_format,
             encoding=encoding,
@@ -287,6 +288,8 @@ class Cohort:
         note = f"{', '.join(added.columns[:5])}{', ...' if len(added.columns) > 5 else ''} joined from {added.source}"
         if n_found < self.n_samples:
             note += f"; {self.n_samples - n_found:,} samples are not in it"
+        if (n_others := read.table.height - n_found) > 0:
+            note += f"; {n_others:,} of its rows {'is' if n_others == 1 else 'are'} of no sample analysed"
         return replace(
             self,
             phenotypes=self.phenotypes.with_columns(added),

@@ -85,7 +85,11 @@ def ordered_levels(
         return _numbered_levels(phenotypes, trait, rows)
     text = text_of(phenotypes, trait, rows)
     if levels is not None and phenotypes.table[trait].dtype != pl.String:
-        levels = tuple(_as_number(level) for level in levels)  # "1.0" is written 1 among numbers
+        given, levels = levels, tuple(_as_number(level) for level in levels)  # "1.0" is written 1 among numbers
+        if len(set(levels)) < len(levels):
+            raise PhenotypeError(
+                f"the levels {', '.join(given)} of the trait '{trait}' name a number twice: they are {', '.join(levels)}"
+            )
     found = text.drop_nulls().value_counts(sort=True)
     counts = [(str(value), int(n)) for value, n in found.rows()]
     shown = ", ".join(f"{value} ({n} samples)" for value, n in sorted(counts[:12]))

@@ -17,6 +17,7 @@ _FEMALE = """
 _UNKNOWN = "0 unknown na inconnu inconnue unbekannt desconocido sconosciuto"
 # (male, female) of the letters that occur; the first pair that holds them all is meant.
 _LETTERS = (("m", "f"), ("h", "f"), ("m", "w"), ("h", "m"), ("v", "m"), ("v", "h"), ("u", "d"))
+_SPANISH = {"hombre", "hombres", "varon", "mujer", "mujeres"}  # beside one of them M alone may be mujer
 # "masculino" and "femminile" are of two languages each, and mean the same in both.
 WORDS: dict[str, int] = {plain_word(word): MALE for word in _MALE.split()}
 WORDS |= {plain_word(word): FEMALE for word in _FEMALE.split()}
@@ -34,7 +35,7 @@ def sex_meaning(values: set[str]) -> dict[str, int]:
     pair = next((pair for pair in _LETTERS if letters <= set(pair)), None)
     if letters == {"h"}:
         pair = ("h", "f")
-    elif letters == {"v"} or letters == {"u"} or letters == {"d"}:
+    elif letters in ({"v"}, {"u"}, {"d"}) or (letters == {"m"} and _SPANISH & set(words.values())):
         pair = None
     own = {} if pair is None else {pair[0]: MALE, pair[1]: FEMALE}
     known = {**WORDS, **own}
