@@ -56,7 +56,7 @@ def test_no_flipped_bit_is_silent(kind: str, tmp_path: Path) -> None:
         damaged = bytearray(whole)
         damaged[at // 8] ^= 1 << at % 8
         target.write_bytes(damaged)
-        with pytest.raises(InputError, match=r"restore it from a copy|not a results file|is no table"):
+        with pytest.raises(InputError, match=r"restore the (table|record) from a copy|not a results file|is no table"):
             Results.read(path)
     target.write_bytes(whole)
     assert Results.read(path).table.equals(table_of())
@@ -181,7 +181,7 @@ def test_a_gzip_bomb_is_refused_in_bounded_memory(tmp_path: Path, monkeypatch: p
         path.write_bytes(gzip.compress(head + content))
         with (
             warnings.catch_warnings(),
-            pytest.raises(InputError, match="made to fill a memory"),
+            pytest.raises(InputError, match="made to exhaust the memory"),
         ):
             warnings.simplefilter("ignore", UncheckedWarning)
             Results.read(path)
@@ -249,7 +249,7 @@ def test_other_numbers_are_other_results(cohort, tmp_path: Path, monkeypatch: py
     ga.associate(cohort, MODEL, out=out)
     for module in ("genassoc.engine.plan", "genassoc.run_record"):
         monkeypatch.setattr(f"{module}.NUMBERS", 10**6)
-    with pytest.raises(OutputError, match=r"its numbers are of version [0-9]+, those of this genassoc of 1000000"):
+    with pytest.raises(OutputError, match=r"its numbers have version [0-9]+, those of this genassoc have version 1000000"):
         ga.associate(cohort, MODEL, out=out)
 
 
