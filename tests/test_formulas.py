@@ -285,7 +285,7 @@ def test_names_are_columns_where_nothing_else_can_be_meant():
     for text, words in {
         "a-b": "also a formula of other",
         "log(a)": "also a formula of other",
-        "2": "written `2`",
+        "2": "of that name as `2`",
         "1 + a": "write `1`",
     }.items():
         with pytest.raises(PhenotypeError, match=words):
@@ -307,7 +307,7 @@ REFUSED = {
     "log(bs(a))": "cannot be used in arithmetic", "I(C(a))": "cannot be used in arithmetic", "I(a:b)": "not arithmetic",
     "Q('a')": "backticks", "'a'": "backticks", "``": "no name", "`a": "not closed", "a, b": "a list", "a +": "ends too early", ".": "'.' is not",
     "a ~ b ~ c": "left side", "I(1e999*a)": "outside the range of a double", "__import__('os')": "not allowed", "a.mean()": "not allowed",
-    "I(a.__class__.__bases__)": "no column|cannot", "[a for a in b]": "missing", "lambda: 0": "no operator|missing|is expected|no column",
+    "I(a.__class__.__bases__)": "no column|cannot", "[a for a in b]": "missing", "lambda: 0": "no operator|missing|is expected|no column|stands beside",
     "{a}": "'{' is not allowed", "a @ b": "'@'", "a\x00b": "U\\+0000", "f'{a}'": "no operator|is expected", "a if b else c": "no operator",
 }  # fmt: skip
 

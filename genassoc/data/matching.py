@@ -290,7 +290,7 @@ def mismatch_message(
     phenotype_ids = table.sample_ids.tolist()
     lines = [
         f"{n_matched} of {len(genotype_ids)} genotyped samples are among the {len(phenotype_ids)} samples of "
-        f"{table.source} (column '{table.sample_id}'), fewer than min_overlap requires.",
+        f"{table.source} (column '{table.sample_id}'): too few match.",
         f"  genotypes:  {first_few(genotype_ids)}",
         f"  phenotypes: {first_few(phenotype_ids)}",
     ]
