@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class _InterruptedError(Exception):
-    """Ctrl-C: typer would leave without a word."""
+    """Ctrl-C: typer would exit without a message."""
 
 
 class _Commands(typer.core.TyperGroup):
@@ -39,9 +39,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Threads = Annotated[int | None, typer.Option(min=1, help="Threads; all usable CPUs by default; the same results.")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Threads; by default all usable CPUs. Results do not depend on it.")
+]
 Memory = Annotated[
-    str | None, typer.Option(metavar="SIZE", help="Cap of this process, as 4GiB; threads and blocks follow from it.")
+    str | None,
+    typer.Option(metavar="SIZE", help="Memory limit of this process, such as 4GiB; sets threads and blocks."),
 ]
 Dask = Annotated[
     str | None, typer.Option(metavar="ADDRESS", help="Run on a Dask scheduler, or local:N for N processes.")
@@ -51,12 +54,12 @@ IdRule = Annotated[
     str | None,
     typer.Option(
         metavar="RULE[+RULE]",
-        help="What is done to sample ids before they are compared: exact, trim, casefold, nfc, strip_zeros, iid, fid_iid, ...",
+        help="How sample ids are changed before they are compared: exact, trim, casefold, nfc, strip_zeros, iid, fid_iid, ...",
     ),
 ]
 Audit = Annotated[int, typer.Option(min=0, help="Rows fitted again by independent dense code; 0: none.")]
 Force = Annotated[
-    bool, typer.Option("--force", help="Begin anew: replace results, unfinished work, a store of another VCF.")
+    bool, typer.Option("--force", help="Start again: replace results, unfinished work, or a store of another VCF.")
 ]
 
 
@@ -116,7 +119,7 @@ def convert(
         bool, typer.Option(help="Replace a store that is damaged, has no root, or is made of other inputs.")
     ] = False,
 ) -> None:
-    """VCF, VCF.gz, BCF -> a genotype store. A killed conversion carries on when run again."""
+    """VCF, VCF.gz, BCF -> a genotype store. A killed conversion continues when run again."""
     from genassoc.formats.convert import convert as convert_files
 
     if len(files) < 2:
@@ -135,11 +138,9 @@ def convert(
 def info(
     store: Path,
     json: Json = False,
-    verify: Annotated[
-        bool, typer.Option("--verify", help="Read all of it: is every file the one it was written with?")
-    ] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Read all files and check that each is unchanged.")] = False,
 ) -> None:
-    """What a store holds, and what it was made of."""
+    """Show what a store holds, and from which files it was converted."""
     from genassoc import describe
 
     chosen = (store, verify, _progress())
@@ -150,19 +151,22 @@ def info(
 def qc(
     store: Path,
     out: Annotated[Path, typer.Option(help="Table of variants: .parquet, .tsv or .tsv.gz.")],
-    samples_out: Annotated[Path | None, typer.Option(help="Table of samples too.")] = None,
-    pheno: Annotated[Path | None, typer.Option(help="Phenotypes: only the samples in both files count.")] = None,
-    sample_id: Annotated[str | None, typer.Option(help="Their column of sample ids.")] = None,
-    cases: Annotated[str | None, typer.Option(help="Their binary trait: Hardy-Weinberg in its controls too.")] = None,
-    case_value: Annotated[
-        str | None, typer.Option(metavar="TRAIT=VALUE", help="The value of the cases, where two values do not say it.")
+    samples_out: Annotated[Path | None, typer.Option(help="Also write a table of samples.")] = None,
+    pheno: Annotated[Path | None, typer.Option(help="Phenotypes: only samples in both files are counted.")] = None,
+    sample_id: Annotated[str | None, typer.Option(help="Phenotypes: column of sample ids.")] = None,
+    cases: Annotated[
+        str | None, typer.Option(help="Phenotypes: binary trait; adds Hardy-Weinberg in controls.")
     ] = None,
-    missing_code: Annotated[list[str] | None, typer.Option(metavar="COLUMN=VALUE", help="As of assoc.")] = None,
-    sex: Annotated[str | None, typer.Option(help="Their column of sex: 1 / 2, M / F, H / F, ...")] = None,
+    case_value: Annotated[
+        str | None,
+        typer.Option(metavar="TRAIT=VALUE", help="The value that is the case, if the two values do not show it."),
+    ] = None,
+    missing_code: Annotated[list[str] | None, typer.Option(metavar="COLUMN=VALUE", help="As in assoc.")] = None,
+    sex: Annotated[str | None, typer.Option(help="Phenotypes: column of sex: 1 / 2, M / F, H / F, ...")] = None,
     id_rule: IdRule = None,
     threads: Threads = None,
 ) -> None:
-    """Counts, frequencies, missing rates, exact Hardy-Weinberg; heterozygosity a sample."""
+    """Counts, frequencies, missing rates, exact Hardy-Weinberg; heterozygosity of each sample."""
     from genassoc import analysis, api, describe
 
     targets = [path for path in (out, samples_out) if path is not None]
@@ -190,7 +194,7 @@ def qc(
 def check(
     config: Annotated[Path, typer.Argument(metavar="gwas.toml")], threads: Threads = None, memory: Memory = None
 ) -> None:
-    """Every problem of a gwas.toml at once, before the queue; and what the run will cost."""
+    """Check a gwas.toml before a run: report all problems at once, and the cost of the run."""
     from genassoc import preflight
 
     found = preflight.check(config, _executor(threads).n, memory)
@@ -212,7 +216,7 @@ def run(
     force: Force = False,
     audit: Audit = 200,
 ) -> None:
-    """Do what a gwas.toml says. A killed run carries on when run again."""
+    """Run the analysis of a gwas.toml. A killed run continues when run again."""
     from genassoc.config import Config
 
     _run(Config.read(config), threads, dask, force, memory, audit)
@@ -254,39 +258,47 @@ def assoc(
     time: Annotated[list[str] | None, typer.Option(help="Cox: column of the time to the event.")] = None,
     event: Annotated[list[str] | None, typer.Option(help="Cox: column of the event, in place of a trait.")] = None,
     entry: Annotated[str | None, typer.Option(help="Cox: column of the time of entry (left truncation).")] = None,
-    strata: Annotated[str | None, typer.Option(help="Cox: NAME[,NAME...], baseline hazards of their own.")] = None,
+    strata: Annotated[
+        str | None, typer.Option(help="Cox: NAME[,NAME...]: each stratum has its own baseline hazard.")
+    ] = None,
     cause: Annotated[str | None, typer.Option(help="Cox: the event's code; others are censored.")] = None,
     ties: Annotated[str | None, typer.Option(help="Cox: efron | breslow.")] = None,
-    ph_time: Annotated[str | None, typer.Option(help="Cox: proportional hazards tested on km | rank of time.")] = None,
-    covar: Annotated[str | None, typer.Option(help="NAME[,NAME...], ranges as PC1:PC10, or a formula with ~.")] = None,
+    ph_time: Annotated[
+        str | None, typer.Option(help="Cox: time scale of the test of proportional hazards: km | rank.")
+    ] = None,
+    covar: Annotated[
+        str | None, typer.Option(help="NAME[,NAME...], ranges such as PC1:PC10, or a formula with ~.")
+    ] = None,
     covar_file: Annotated[
-        list[Path] | None, typer.Option(help="A table whose columns join the phenotypes', as PCs; may be repeated.")
+        list[Path] | None, typer.Option(help="A table to join to the phenotypes, for example PCs; may be repeated.")
     ] = None,
     sample_id: Annotated[str | None, typer.Option(help="Column of sample ids.")] = None,
     id_rule: IdRule = None,
     sex: Annotated[str | None, typer.Option(help="Column of sex: 1 / 2, M / F, H / F, ...")] = None,
-    maf: Annotated[float | None, typer.Option(help="Least minor allele frequency.")] = None,
-    mac: Annotated[float | None, typer.Option(help="Least minor allele count of the cohort.")] = None,
-    missing_rate: Annotated[float | None, typer.Option(help="Greatest share of calls not observed.")] = None,
-    hwe: Annotated[float | None, typer.Option(help="Least exact Hardy-Weinberg p.")] = None,
+    maf: Annotated[float | None, typer.Option(help="Minimum minor allele frequency.")] = None,
+    mac: Annotated[float | None, typer.Option(help="Minimum minor allele count in the cohort.")] = None,
+    missing_rate: Annotated[float | None, typer.Option(help="Maximum share of missing calls.")] = None,
+    hwe: Annotated[float | None, typer.Option(help="Minimum exact Hardy-Weinberg p.")] = None,
     region: Annotated[list[str] | None, typer.Option(help="chr or chr:first-last; may be repeated.")] = None,
-    build: Annotated[str | None, typer.Option(help="GRCh37 | GRCh38 | T2T-CHM13: where X is pseudo-autosomal.")] = None,
+    build: Annotated[
+        str | None, typer.Option(help="GRCh37 | GRCh38 | T2T-CHM13: sets the pseudo-autosomal regions of X.")
+    ] = None,
     genetic_model: Annotated[
         str | None, typer.Option(help="additive | dominant | recessive | hetonly | genotypic, of ALT.")
     ] = None,
     x_model: Annotated[
-        int | None, typer.Option(min=1, max=2, help="One ALT of a male on X counts 2 (default) or 1.")
+        int | None, typer.Option(min=1, max=2, help="An ALT of a male on X counts as 2 (default) or 1.")
     ] = None,
     condition: Annotated[
-        list[str] | None, typer.Option(help="Variants (rsid or variant_id) that join the covariates; may be repeated.")
+        list[str] | None, typer.Option(help="Variants (rsid or variant_id) added to the covariates; may be repeated.")
     ] = None,
     missing: Annotated[str | None, typer.Option(help="Missing calls: complete | mean.")] = None,
-    min_mac: Annotated[float | None, typer.Option(help="Rows of fewer minor alleles have no estimate (5).")] = None,
+    min_mac: Annotated[float | None, typer.Option(help="Rows with fewer minor alleles have no estimate (5).")] = None,
     rank_normalise: Annotated[bool, typer.Option(help="Linear: normal scores of each trait (Blom).")] = False,
     test: Annotated[str | None, typer.Option(help="Logistic, Cox: score | wald | lrt.")] = None,
     correction: Annotated[str | None, typer.Option(help="firth_approx | firth | firth_fallback | spa | none.")] = None,
-    correct_below: Annotated[float | None, typer.Option(help="p below which that is done (0.05).")] = None,
-    exposure: Annotated[str | None, typer.Option(help="Poisson: column of what the counts are over, as years.")] = None,
+    correct_below: Annotated[float | None, typer.Option(help="Correct rows with p below this (0.05).")] = None,
+    exposure: Annotated[str | None, typer.Option(help="Poisson: column of the exposure, for example years.")] = None,
     levels: Annotated[str | None, typer.Option(help="Ordinal: NAME,NAME,... from the lowest to the highest.")] = None,
     interaction: Annotated[
         str | None, typer.Option(help="Covariate that may change the effect: add, add:E, joint_2df, effects by arm.")
@@ -294,12 +306,14 @@ def assoc(
     variance: Annotated[str | None, typer.Option(help="model | robust | hc0; cox: model | robust.")] = None,
     weights: Annotated[str | None, typer.Option(help="Column of sampling weights.")] = None,
     matched: Annotated[str | None, typer.Option(help="Logistic: column of matched sets (conditional).")] = None,
-    like: Annotated[str | None, typer.Option(help="As plink2 | regenie does; explicit choices win.")] = None,
+    like: Annotated[
+        str | None, typer.Option(help="Imitate plink2 | regenie; explicit choices take precedence.")
+    ] = None,
     missing_code: Annotated[
         list[str] | None,
         typer.Option(
             metavar="COLUMN=VALUE",
-            help="A value that means missing in a column; or VALUE, in every column, as -9; may be repeated; 'none': there is none.",
+            help="A value that means missing in a column; VALUE alone: in every column, such as -9; 'none': no codes; may be repeated.",
         ),
     ] = None,
     case_value: Annotated[
@@ -307,9 +321,11 @@ def assoc(
         typer.Option(metavar="TRAIT=VALUE", help="The value that is the case (event, arm 1); may be repeated."),
     ] = None,
     decimal: Annotated[str | None, typer.Option(help="Decimal mark of the phenotypes: . | ,")] = None,
-    date_format: Annotated[str | None, typer.Option(help="Form of dates, as DD/MM/YYYY.")] = None,
+    date_format: Annotated[str | None, typer.Option(help="Format of dates, such as DD/MM/YYYY.")] = None,
     encoding: Annotated[str | None, typer.Option(help="utf-8 | latin-1 | windows-1252 | utf-16 ...")] = None,
-    min_overlap: Annotated[float | None, typer.Option(min=0, max=1, help="Least share of ids to match (0.5).")] = None,
+    min_overlap: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Minimum share of ids that match (0.5).")
+    ] = None,
     dialect: Annotated[
         str | None, typer.Option(help="--out as gwas-ssf | plink2 | regenie | saige, beside a parquet of all columns.")
     ] = None,
@@ -321,7 +337,7 @@ def assoc(
     memory: Memory = None,
     force: Force = False,
     audit: Audit = 200,
-    print_toml: Annotated[bool, typer.Option(help="Print the gwas.toml that means the same, and stop.")] = False,
+    print_toml: Annotated[bool, typer.Option(help="Print the equivalent gwas.toml and stop.")] = False,
 ) -> None:
     """Association in one line: the same as `run` with a gwas.toml."""
     from genassoc.config import Config
@@ -393,7 +409,7 @@ def part(
     threads: Threads = None,
     memory: Memory = None,
 ) -> None:
-    """Do one part of a planned run. Doing it twice is harmless; a killed part carries on."""
+    """Do one part of a planned run. Repeating a part is harmless; a killed part continues when run again."""
     from genassoc import analysis
 
     analysis.do_part(work, number, _executor(threads), _progress(), memory, _tell)
@@ -402,7 +418,7 @@ def part(
 
 @app.command()
 def status(work: Path, json: Json = False) -> None:
-    """How far a planned run is, and which parts are missing."""
+    """Show the progress of a planned run, and which parts are missing."""
     from genassoc import analysis, describe
 
     state = analysis.status(work)
@@ -411,7 +427,7 @@ def status(work: Path, json: Json = False) -> None:
 
 @app.command()
 def merge(work: Path, out: Path, audit: Audit = 200, force: Force = False) -> None:
-    """Join the parts of a planned run into one results file, the same bytes as `run` writes."""
+    """Join the parts of a planned run into one results file, with the same bytes as `run` writes."""
     from genassoc import analysis
 
     lines, warnings = analysis.merge_lines(work, out, audit, force, _tell)
@@ -431,7 +447,7 @@ def demo(
     seed: Annotated[int, typer.Option(min=0)] = 20,
     threads: Threads = None,
 ) -> None:
-    """A seeded cohort through the ordinary path: VCF + phenotypes -> store -> results -> plots, beside the truth."""
+    """Analyse a simulated cohort: VCF + phenotypes -> store -> results -> plots, compared with the truth."""
     from genassoc.demonstration import demo as run_demo
 
     run_demo(

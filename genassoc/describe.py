@@ -53,12 +53,12 @@ def store_facts(path: Path) -> dict[str, Any]:
 
 
 def verify_store(path: Path, progress: Progress) -> dict[str, Any]:
-    """Read all of a store and hold it against its root: how many files and bytes were sound, as JSON values.
+    """Read all of a store and check it against its root: how many files and bytes are unchanged, as JSON values.
 
     Raises
     ------
     StoreError
-        Names the pieces that are damaged, lost or another store's.
+        Names the files that are damaged, lost or from another store.
     """
     store = GenotypeStore.open(path)
     progress.begin("verify", float(len(store.pieces.listed or ())), "files")
@@ -82,10 +82,10 @@ def _verified_line(verified: Mapping[str, Any]) -> str:
     read = f"{verified['files']:,} files, {verified['bytes'] / 1e6:,.1f} MB read"
     if verified["root"] is None:
         return (
-            f"verified in part: {read}, each chunk as its checksum says. The store was written by an earlier genassoc and has no "
-            "root: that its files belong together cannot be verified; convert it again (--force) to have that"
+            f"verified in part: {read}, each chunk matches its checksum. The store was written by an earlier genassoc and has no "
+            "root, so that it cannot be verified that its files belong together; convert the input again (--force) to get a root"
         )
-    return f"verified: {read}, all as they were written (root {verified['root']})"
+    return f"verified: {read}, all unchanged since they were written (root {verified['root']})"
 
 
 def store_json(path: Path, verify: bool, progress: Progress) -> str:
@@ -166,7 +166,7 @@ def status_lines(state: "Status | ConversionStatus") -> list[str]:
     share = 100 * state.n_variants_done / max(state.n_variants, 1)
     lines = [f"{state.n_done} of {state.n_tasks} tasks done ({share:.0f} % of {state.n_variants:,} variants)"]
     if state.damaged:
-        lines.append(f"damaged, to be done again: tasks {', '.join(map(str, state.damaged))}")
+        lines.append(f"damaged, must be computed again: tasks {', '.join(map(str, state.damaged))}")
     if state.missing_parts:
         lines.append(f"missing parts: {','.join(map(str, state.missing_parts))}")
     else:

@@ -1,4 +1,4 @@
-"""Before the queue: every problem of a gwas.toml at once, whatever layer it is in, and what the run will cost."""
+"""Checks of a gwas.toml before a run: all its problems at once, and the cost of the run."""
 
 import time
 from collections.abc import Callable
@@ -56,12 +56,12 @@ class Preflight:
 
 
 def check(path: str | Path, n_threads: int = 1, memory: str | int | None = None) -> Preflight:
-    """Everything that can be known of a gwas.toml before the queue: every problem at once, and the cost.
+    """Check a gwas.toml before the run: report all problems at once, and the cost.
 
     Raises
     ------
     InputError
-        The file is absent or no TOML.
+        The file is absent or is not TOML.
     """
     path = Path(path)
     content = read_tables(path)

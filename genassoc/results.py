@@ -44,17 +44,17 @@ class Results:
     Parameters
     ----------
     source : str, Path or DataFrame
-        A results file of genassoc's (parquet, TSV), read when it is needed; or the table itself.
+        A results file of genassoc (parquet, TSV), read when it is needed; or the table itself.
     provenance : mapping, optional
         What produced it (``genassoc.provenance``); ``"variants"`` in it are the counts behind `ledger`.
     cohort : Cohort, optional
-        What they were computed on, where that was in this session: for `genassoc.explain`.
+        The cohort, if the results were computed in this session: for `genassoc.explain`.
 
     Notes
     -----
-    A file is checked against the digest in its record before its first rows are read, and again whenever it has been written
-    to since: it is the table that was written, byte by byte, or an InputError. One that has no digest (of an earlier
-    version, or without its record) is read through once and said to be unchecked (`UncheckedWarning`).
+    A file is checked against the digest in its record before its first rows are read, and again if it has been changed
+    since: unless it is the table that was written, byte by byte, there is an InputError. A file without a digest (from an
+    earlier version, or without its record) is read through once, and a warning says that it is unchecked (`UncheckedWarning`).
 
     See Also
     --------
@@ -88,7 +88,7 @@ class Results:
         dialect : str, optional
             "gwas-ssf", "plink2", "regenie", "saige"; by the header where not given.
         trait, test : str, optional
-            What the rows are of, where the file does not tell; by default from the name of the file, and "add".
+            Trait and test of the rows, if the file does not give them; by default from the name of the file, and "add".
 
         Raises
         ------
@@ -98,7 +98,7 @@ class Results:
         check_not_forked()
         path = Path(path)
         if not path.is_file():
-            what = "is a folder" if path.is_dir() else "is no plain file" if path.exists() else ""
+            what = "is a folder" if path.is_dir() else "is a special file" if path.exists() else ""
             raise InputError(f"{path} {what}, not a results file." if what else f"there is no results file {path}.")
         results, record = cls(path), read_record(path)
         if record.digest is not None:
@@ -173,8 +173,8 @@ class Results:
             raise InputError(f"{self.path} cannot be read as a table of results: {error}") from error
         warnings.warn(
             printable(
-                f"{self.path} has no digest, so that nobody can tell whether it was changed since it was written: it is of a version "
-                "of genassoc before digests, or the record beside it is missing."
+                f"{self.path} has no digest, so that genassoc cannot tell whether it was changed since it was written: an earlier "
+                "version of genassoc wrote it, or the record beside it is missing."
             ),
             UncheckedWarning,
             stacklevel=4,
@@ -225,7 +225,9 @@ class Results:
     def top(self, n: int = 10, trait: str | None = None) -> pl.DataFrame:
         """The ``n`` rows with the smallest p, of one trait or all; equal p stay in store order."""
         if isinstance(n, bool) or not isinstance(n, int) or n < 0:
-            raise GenassocError(f"top(n): n is how many rows to show, a whole number of at least 0, not {n!r}.")
+            raise GenassocError(
+                f"top(n): n must be the number of rows to show, a whole number of at least 0, not {n!r}."
+            )
         rows = self._of_trait(trait).with_row_index("_row").filter(_has_p())
         best = rows.sort([P_VALUE, "_row"], descending=[True, False]).head(n)
         return self._collected(best.drop("_row"))
@@ -319,11 +321,11 @@ class Results:
         metadata : mapping, optional
             For the YAML beside a GWAS-SSF file, what only you know: genome_assembly, sample_ancestry, ...
         overwrite : bool
-            Take the place of whatever is at ``path``. Without it only of a file with the same bytes, of results of the
-            same run, or of an empty one.
+            Replace any file at ``path``. Without it only a file with the same bytes, results of the same run, or an empty
+            file are replaced.
         for_spreadsheets : bool
-            Text in our own columns only: put an apostrophe before ids that begin with = + - @, which a spreadsheet would
-            compute. Control bytes in ids are written as ``\\x1b`` in any case.
+            Only for text in genassoc's own columns: put an apostrophe before ids that begin with = + - @, which a spreadsheet
+            would evaluate. Control bytes in ids are written as ``\\x1b`` in any case.
 
         Returns
         -------
@@ -334,14 +336,15 @@ class Results:
         Raises
         ------
         OutputError
-            If there is no such dialect, the suffix is not one of its, the file cannot be written, or other results are there.
+            If there is no such dialect, the suffix is not one of its suffixes, the file cannot be written, or ``path`` holds other
+            results.
         """
         check_not_forked()
         path = Path(path)
         self._check()
         if dialect is not None and dialect in sumstats.DIALECTS:
             if for_spreadsheets:
-                raise OutputError("for_spreadsheets is for tables of our own columns: leave the dialect out.")
+                raise OutputError("for_spreadsheets is for tables with genassoc's own columns: leave the dialect out.")
             return sumstats_writer.write_dialect(
                 path, dialect, self._pieces, metadata=metadata, provenance=self.provenance,
                 seal=partial(self._seal, overwrite=overwrite),
@@ -351,7 +354,7 @@ class Results:
                 f"there is no dialect '{dialect}'; there are {', '.join([*DIALECTS, *sumstats.DIALECTS])}."
             )
         if metadata:
-            raise OutputError("metadata is written beside GWAS-SSF files only: say dialect='gwas-ssf'.")
+            raise OutputError("metadata is written beside GWAS-SSF files only: use dialect='gwas-ssf'.")
         if table_suffix(path) not in DIALECTS.get(dialect or "", SUFFIXES):
             raise OutputError(f"a file in the dialect '{dialect}' ends in {' or '.join(DIALECTS[dialect or ''])}.")
         schema, tables = self._arrow()
@@ -427,7 +430,7 @@ def _has_p() -> pl.Expr:
 def check_place(
     path: Path, record: Mapping[str, Any], overwrite: bool = False, digest: FileDigest | None = None
 ) -> None:
-    """Refuse to replace other results than those that ``record`` is of.
+    """Refuse to replace results other than those of ``record``.
 
     Parameters
     ----------
@@ -443,15 +446,15 @@ def check_place(
     Raises
     ------
     OutputError
-        Says what is there.
+        The message says what is there.
     """
     found = None if overwrite else standing(path, record.get("run", {}), record)
     if found is None or (digest is not None and FileDigest.of(path) == digest):
         return
     if not found.same:
         raise OutputError(
-            f"{path} holds a file already, which is not of these results: {found.why}. It was left as "
-            "it is: write to another name, or say overwrite=True (--force)."
+            f"{path} exists already and does not hold these results: {found.why or 'its columns differ'}. The file was not "
+            "changed: write to another name, or use overwrite=True (--force)."
         )
 
 

@@ -63,20 +63,20 @@ def run_of(fingerprint: str, for_spreadsheets: bool = False) -> dict[str, Any]:
 
 
 def there_already(out: Path, recorder: Recorder, run: Mapping[str, Any]) -> Record | None:
-    """The record of the very results that are asked for, where they are at ``out``, whole; None where nothing is.
+    """The record of the requested results if ``out`` already holds them complete; None if there is no file.
 
     Parameters
     ----------
     out : Path
     recorder : Recorder
-        Of the run that is asked for: to say what differs.
+        Of the requested run: to say what differs.
     run : mapping
         Its `run_of`.
 
     Raises
     ------
     OutputError
-        Something else is there: says what differs.
+        The file holds something else; the message says what differs.
     """
     wanted = {"parameters": recorder.parameters, "inputs": recorder.inputs}
     found = standing(out, run, wanted)
@@ -84,8 +84,8 @@ def there_already(out: Path, recorder: Recorder, run: Mapping[str, Any]) -> Reco
         return None
     if not found.same:
         raise OutputError(
-            f"{out} is there already, and is not what this run would write: {found.why}. Nothing was computed, and it was left as it "
-            "is: write to another file, or replace it (--force, restart=True)."
+            f"{out} exists already and is not what this run would write: {found.why}. Nothing was computed, and the file was not "
+            "changed: write to another file, or replace it (--force, restart=True)."
         )
     return found.record
 
@@ -93,8 +93,8 @@ def there_already(out: Path, recorder: Recorder, run: Mapping[str, Any]) -> Reco
 def reused_note(out: Path) -> str:
     """What is said of results that are not computed again."""
     return (
-        f"{out} holds these very results already (same inputs, choices and version; its digest is right): they were not computed "
-        "again; --force (restart=True) computes them anew"
+        f"{out} already holds the results of this run (same inputs, choices and version; the digest is correct): they were not "
+        "computed again; --force (restart=True) computes them again"
     )
 
 
@@ -129,7 +129,7 @@ def finish_record(
 
 
 def warn_of_columns(cautions: Sequence[str], notes: Sequence[str] = ()) -> None:
-    """Say how columns were read, which value is the case, what codes emptied: a `CodingWarning`; and ``notes`` to the log."""
+    """Warn of how columns were read, which value is the case, what codes removed (`CodingWarning`); log ``notes``."""
     logger = logging.getLogger("genassoc")
     for note in notes or cautions:
         logger.info(note)
@@ -149,7 +149,7 @@ def trait_notes(cohort: Cohort, model: Any, state: Any) -> list[str]:
         if others.size and np.all(others == others[0]):
             low, high = sorted((values[0], others[0]))
             notes.append(
-                f"{trait} has only two values, {low:g} and {high:g}: if they are controls and cases, use a logistic model"
+                f"{trait} has only two values, {low:g} and {high:g}: if they mean control and case, use a logistic model"
             )
     for null in state.nulls:
         if null.n <= null.Q.shape[1] + 1:

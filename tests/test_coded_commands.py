@@ -45,8 +45,8 @@ def test_a_table_of_a_hospital_gives_the_numbers_of_the_plain_one(files, tmp_pat
     plain = ["assoc", files / "g.zarr", files / "p.tsv", "--model", "logistic", "--covar", "age,fumeur", "--audit", 0]
     hospital = ["assoc", files / "g.zarr", files / "h.csv", *HOSPITAL, "--covar", "âge,fumeur"]
     for trait, more, words in (
-        ("dx", ["--sex", "sexe"], ["dx: témoin = control, malade = case, by the words", "H = male, F = female"]),
-        ("t2d", ["--missing-code", "t2d=0"], ["missing code 0 emptied 6 values of 't2d' (6.67 %)", "1 = control, 2 = case, as PLINK"]),
+        ("dx", ["--sex", "sexe"], ["dx: témoin = control, malade = case, from the meaning of the words", "H = male, F = female"]),
+        ("t2d", ["--missing-code", "t2d=0"], ["missing code 0: 6 values of 't2d' were set to missing (6.67 %)", "1 = control, 2 = case, as in PLINK"]),
     ):  # fmt: skip
         code, _, errors = genassoc(*plain, "--trait", trait, "--out", tmp_path / f"{trait}.parquet")
         assert code == 0, errors
@@ -76,7 +76,7 @@ def test_print_toml_round_trips_every_choice(files, tmp_path, genassoc):
     path = tmp_path / "gwas.toml"
     path.write_text(toml.replace("a.parquet", "b.parquet"), encoding="utf-8")
     code, _, errors = genassoc("run", path, "--audit", 0)
-    assert code == 0 and "dx: malade = control, témoin = case, as case_value says" in errors, errors
+    assert code == 0 and "dx: malade = control, témoin = case, from case_value" in errors, errors
     assert genassoc(*flags, "--out", tmp_path / "a.parquet")[0] == 0
     assert numbers(tmp_path / "a.parquet") == numbers(tmp_path / "b.parquet")
     code, printed, _ = genassoc("plan", path, tmp_path / "work", "--parts", 1, "--json")

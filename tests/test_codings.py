@@ -62,13 +62,13 @@ def test_known_words_of_five_languages_are_coded_whatever_their_order(control, c
 @pytest.mark.parametrize(
     ("first", "second", "why"),
     [
-        ("sick", "affected", "both say case"),
-        ("healthy", "control", "both say control"),
-        ("drugA", "drugB", "neither is a word"),
-        ("no", "T2D", "no pair"),
-        ("oui", "no", "no pair"),
-        ("Fall", "Spring", "no pair"),
-        ("N", "S", "no pair"),
+        ("sick", "affected", "both mean case"),
+        ("healthy", "control", "both mean control"),
+        ("drugA", "drugB", "neither is a known word"),
+        ("no", "T2D", "not a known pair"),
+        ("oui", "no", "not a known pair"),
+        ("Fall", "Spring", "not a known pair"),
+        ("N", "S", "not a known pair"),
         ("M", "F", "codes of sex"),
         ("H", "F", "codes of sex"),
         ("male", "female", "codes of sex"),
@@ -128,7 +128,7 @@ def test_case_value_wins_over_words_and_numbers():
         np.testing.assert_array_equal(made.y[:, 0], expected)
     with pytest.raises(PhenotypeError, match=r"case_value of 'd' is 'x'.*no such value; it has 'a', 'b'"):
         build_design(turned(phenotypes_of(["a", "b", "a"]), d="x"), np.arange(3), ["d"], (), "binary")
-    with pytest.raises(PhenotypeError, match=r"one other value, but the others are 2: 'b', 'c'"):
+    with pytest.raises(PhenotypeError, match=r"exactly one other value, but there are 2: 'b', 'c'"):
         build_design(turned(phenotypes_of(["a", "b", "c"]), d="a"), np.arange(3), ["d"], (), "binary")
 
 
@@ -319,15 +319,15 @@ def run(world, model):
 def test_a_run_says_what_was_coded_how_in_python_too(world, caplog):
     true = run(world, ga.Logistic(["y"])).table["beta"].to_list()
     caplog.set_level("INFO", logger="genassoc")
-    with pytest.warns(CodingWarning, match="words: témoin = control, malade = case, by the words"):
+    with pytest.warns(CodingWarning, match="words: témoin = control, malade = case, from the meaning of the words"):
         res = run(world, ga.Logistic(["words"]))
     assert "words: témoin = control, malade = case" in caplog.text
     assert res.table["beta"].to_list() == true
     assert res.provenance["codings"]["words"] == {"0": "témoin", "1": "malade", "rule": "words"}
     assert any("témoin = control" in note for note in res.provenance["notes"])
-    with pytest.warns(CodingWarning, match=r"plink: 1 = control, 2 = case, as PLINK.*--case-value 'plink=1'"):
+    with pytest.warns(CodingWarning, match=r"plink: 1 = control, 2 = case, as in PLINK.*--case-value 'plink=1'"):
         assert run(world, ga.Logistic(["plink"])).table["beta"].to_list() == true
-    with pytest.warns(CodingWarning, match="as case_value says"):
+    with pytest.warns(CodingWarning, match="from case_value"):
         res = run(world, ga.Logistic(["plain"], case_value={"plain": "a"}))
     assert res.table["beta"].to_list() == true and res.provenance["parameters"]["model"]["case_value"]
     json.dumps(res.provenance)
@@ -335,7 +335,7 @@ def test_a_run_says_what_was_coded_how_in_python_too(world, caplog):
         other = run(world, ga.Logistic(["plain"], case_value="b"))
     # The coefficient changes its sign and nothing else; 1e-6 is the tolerance of the fits.
     np.testing.assert_allclose(other.table["beta"], -np.array(true), rtol=1e-6)
-    with pytest.warns(CodingWarning, match=r"many: \d+ of 120 are cases, more than half: is yes the case"):
+    with pytest.warns(CodingWarning, match=r"many: \d+ of 120 samples are cases, more than half: is yes the case"):
         run(world, ga.Logistic(["many"]))
 
 

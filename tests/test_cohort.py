@@ -96,7 +96,7 @@ NUMBERS = [str(i) for i in range(1, 21)]
         (NUMBERS, [f"{n}.0" for n in NUMBERS], "stored as decimals"),
         ([f"{p}_sorted.bam" for p in PEOPLE], PEOPLE, "20 would match if only the part before the first"),
         ([f"run-{p}" for p in PEOPLE], PEOPLE, "20 would match if the genotypes' FID_IID were cut"),
-        ([f"a-{p}.x" for p in PEOPLE], [f"a_{p}_x" for p in PEOPLE], "taken for the same"),
+        ([f"a-{p}.x" for p in PEOPLE], [f"a_{p}_x" for p in PEOPLE], "treated as equal"),
         (
             [f"chr{n}" for n in NUMBERS],
             [n.zfill(2) for n in NUMBERS],

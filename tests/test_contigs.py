@@ -63,8 +63,8 @@ def test_25_in_gwas_ssf_is_mt_and_before_the_end_of_mt_a_25_of_genotypes_is_neit
 @pytest.mark.parametrize(
     ("contigs", "length", "last", "meaning", "words"),
     [
-        (["25"], None, 2_000_000, "XY", "pseudo-autosomal part of X, as PLINK"),
-        (["25", "26"], None, 12_000, "XY", "pseudo-autosomal part of X, as PLINK"),
+        (["25"], None, 2_000_000, "XY", "pseudo-autosomal part of X, as in PLINK"),
+        (["25", "26"], None, 12_000, "XY", "pseudo-autosomal part of X, as in PLINK"),
         (["chr25"], None, 16_000, "XY", "This is ambiguous"),
         (["25"], 16_569, 16_000, "MT", "length in the header is that of MT"),
     ],
@@ -88,7 +88,7 @@ def test_names_that_are_unknown_are_said_beside_sex():
     found = Contigs.of(["1", "X", "GL000220.1", "scaffold_7", "0"])
     assert not found.notes()
     (note,) = found.notes(sex=True)
-    assert "taken for autosomes" in note and "'GL000220.1', 'scaffold_7'" in note and "'X'" not in note
+    assert "analysed as autosomes" in note and "'GL000220.1', 'scaffold_7'" in note and "'X'" not in note
 
 
 def test_other_species_keep_their_numbers():
@@ -153,7 +153,7 @@ def test_everybody_has_two_copies_in_the_pseudo_autosomal_part(contig):
 
 
 def test_contigs_taken_for_autosomes_are_among_the_notes_where_sex_is_given():
-    assert any("taken for autosomes" in note for note in cohort_on("GL000220.1").notes)
+    assert any("analysed as autosomes" in note for note in cohort_on("GL000220.1").notes)
     assert cohort_on("GL000220.1", sex=None).notes == ()
     assert not any("autosomes" in note for note in cohort_on("chr7").notes)
 

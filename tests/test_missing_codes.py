@@ -40,7 +40,7 @@ def test_a_code_of_one_column_empties_that_column_only():
     assert int((~np.isnan(made.y)).sum()) == 190 and made.complete.all()
     assert made.covariates == ("intercept", "age", "smoker") and not made.dropped_covariates
     said = notes(frame, "binary", traits=["t2d"], covariates=["age", "smoker"], reading={"missing_codes": {"t2d": [0]}})
-    assert "missing code 0 emptied 10 values of 't2d' (5 %)" in said.lines
+    assert "missing code 0: 10 values of 't2d' were set to missing (5 %)" in said.lines
 
 
 def test_a_code_of_every_column_that_is_a_value_of_others_is_refused():
@@ -51,12 +51,12 @@ def test_a_code_of_every_column_that_is_a_value_of_others_is_refused():
     for words in (
         "'t2d' (10 values)",
         "'smoker' (100 values)",
-        "nothing to compare in 'smoker'",
+        "fewer than two values in 'smoker'",
         "--missing-code COLUMN=0",
     ):
         assert words in str(error.value)
     # Alone it is what was asked for; the same of other ordinary values.
-    assert notes(frame, "binary", traits=["t2d"], reading=reading).lines[0].startswith("missing code 0 emptied 10")
+    assert notes(frame, "binary", traits=["t2d"], reading=reading).lines[0].startswith("missing code 0: 10 values")
     for code, columns in (
         ("3", {"a": [1, 2, 3] * 20, "b": [1, 2, 3, 4, 5, 3] * 10}),
         ("N", {"a": list("YN" * 30), "b": list("NESW" * 15)}),
@@ -76,19 +76,19 @@ def test_a_code_of_every_column_that_stands_out_is_kept_and_counted():
     frame = table(y=[*np.linspace(0, 1, 58), -9, -9], a=[-9, *range(59)], site=["A", "B", "-9"] * 20)
     said = notes(frame, traits=["y"], covariates=["a", "site"], reading={"missing_codes": ["-9"]}).lines
     assert [line.split(" (")[0] for line in said] == [
-        "missing code -9 emptied 2 values of 'y'", "missing code -9 emptied 1 values of 'a'",
-        "missing code -9 emptied 20 values of 'site'",
+        "missing code -9: 2 values of 'y' were set to missing", "missing code -9: 1 values of 'a' were set to missing",
+        "missing code -9: 20 values of 'site' were set to missing",
     ]  # fmt: skip
 
 
 def test_codes_of_columns_that_are_not_there_are_refused_and_those_that_do_not_occur_are_said():
     frame = table(y=[1.0, 2, 4], t2d=[1, 2, 1])
-    with pytest.raises(PhenotypeError, match=r"'td2', which the table does not have \(is 't2d' meant"):
+    with pytest.raises(PhenotypeError, match=r"'td2', but the table has no such column \(did you mean 't2d'"):
         notes(frame, traits=["y"], reading={"missing_codes": {"td2": ["0"]}})
     assert notes(frame, traits=["y"], reading={"missing_codes": {"t2d": ["0"]}}).lines == (
         "missing code 0 does not occur in 't2d'",
     )
-    with pytest.raises(PhenotypeError, match="missing_codes is a list"):
+    with pytest.raises(PhenotypeError, match="missing_codes must be a list"):
         Phenotypes.read(frame, missing_codes=3)
 
 
@@ -155,7 +155,7 @@ def test_a_level_that_is_a_word_for_missing_is_said(token):
     frame = table(y=np.arange(60) % 7, site=["A", "B", token] * 20)
     assert design(frame, ["y"], ["site"]).complete.all()
     (line,) = notes(frame, traits=["y"], covariates=["site"]).lines
-    assert f"'{token}' is a category of 'site' (20 samples)" in line and f"site={token}" in line
+    assert f"'{token}' (20 samples) is used as a category of 'site'" in line and f"site={token}" in line
 
 
 def test_categories_with_numbers_among_them_and_genotypes_are_said():
@@ -165,10 +165,10 @@ def test_categories_with_numbers_among_them_and_genotypes_are_said():
         blood=["A+", "A-", "B+"] * 20,
     )  # fmt: skip
     said = "\n".join(notes(frame, traits=["y"], covariates=["code", "rs1", "day", "town", "blood"]).lines)
-    assert "'code' is taken for categories: 10 of its 60 values are numbers, the others are" in said
-    assert "'rs1' is taken for 3 categories (A/A, A/G, G/G)" in said and "count_allele(table, 'rs1', 'G')" in said
+    assert "'code' is used as categories: 10 of its 60 values are numbers, the others are" in said
+    assert "'rs1' is used as 3 categories (A/A, A/G, G/G)" in said and "count_allele(table, 'rs1', 'G')" in said
     assert "'evry' and 'Évry'" in said and "blood" not in said
-    assert "'day' is taken for 3 categories" in said and "--date-format" in said
+    assert "'day' is used as 3 categories" in said and "--date-format" in said
 
 
 def test_genotypes_are_never_proposed_as_missing():

@@ -158,7 +158,7 @@ def test_a_store_is_not_written_to_a_bucket_but_copied_there(bucket, files, tmp_
         ga.OutputError, match=r"aws s3 cp --recursive --exclude zarr\.json copy\.zarr s3://cohorts/copy\.zarr &&"
     ):
         ga.convert(files.vcf, "s3://cohorts/copy.zarr")
-    with pytest.raises(ga.OutputError, match="at its top last"):
+    with pytest.raises(ga.OutputError, match="with the top-level zarr"):
         ga.convert(files.vcf, "memory://cohorts/copy.zarr")
     # What the commands do, killed before the end: half a store is none.
     for file in sorted(local.rglob("*")):

@@ -108,7 +108,7 @@ def test_a_plan_of_other_numbers_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     text = Plan.by_block(RUNS, 64, "abc").to_json()
     monkeypatch.setattr("genassoc.engine.plan.NUMBERS", 10**6)
     with pytest.raises(
-        PlanError, match=r"whose numbers are of version \d+; those of this one .* are of version 1000000"
+        PlanError, match=r"whose numbers have version \d+; those of this genassoc .* have version 1000000"
     ):
         Plan.from_json(text)
     with pytest.raises(PlanError, match="more than the"):

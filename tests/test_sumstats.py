@@ -554,7 +554,7 @@ def test_what_cannot_be_written(tmp_path: Path) -> None:
         ("r.csv", "gwas-ssf", None, r"ends in \.tsv or \.tsv\.gz"),
         ("r.parquet", "plink2", None, "not as r.parquet"),
         ("r.txt", "plink2", {"sex": "M"}, "beside GWAS-SSF files only"),
-        ("r.tsv", None, {"sex": "M"}, "say dialect='gwas-ssf'"),
+        ("r.tsv", None, {"sex": "M"}, "use dialect='gwas-ssf'"),
         ("r.tsv", "klingon", None, "no dialect 'klingon'"),
         ("absent/r.txt", "saige", None, "the folder does not exist"),
     ]:

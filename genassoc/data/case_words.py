@@ -114,10 +114,10 @@ def _is_negation(text: str) -> bool:
 
 
 def control_and_case(first: str, second: str) -> tuple[str, str] | None:
-    """Two words as (control, case); None where they do not say which is which.
+    """Two words as (control, case); None if they do not show which is which.
 
-    They say it as a pair of the table ("non" and "oui"), as a word and its negation ("responder" and "non-responder", but
-    "unhealthy" is the case beside "healthy"), or by one word that is clear by itself beside one that does not say the same
+    They do if they are a pair of the table ("non" and "oui"), a word and its negation ("responder" and "non-responder", but
+    "unhealthy" is the case beside "healthy"), or one word that is clear by itself and one without the same meaning
     ("temoin" and "T2D").
     """
     one, two = plain_word(first), plain_word(second)
@@ -153,17 +153,17 @@ def why_unclear(first: str, second: str) -> str:
     """Why two words do not say which of them is the case."""
     missing = [word for word in (first, second) if looks_missing(word)]
     if missing:
-        return f"{missing[0]} looks like a missing value, and then there are no two values"
+        return f"{missing[0]} looks like a missing value, and without it there is only one value"
     both = meanings(first) & meanings(second)
     if both:
-        return f"both say {' or '.join(sorted(both))}"
+        return f"both mean {' or '.join(sorted(both))}"
     if not meanings(first) and not meanings(second):
-        return "neither is a word that says so (control, case, affected, healthy, yes, no, ... in five languages)"
-    return "they are no pair of words that says so"
+        return "neither is a known word for it (control, case, affected, healthy, yes, no, ... in five languages)"
+    return "they are not a known pair of words"
 
 
 def reference_and_other(first: str, second: str) -> tuple[str, str] | None:
-    """Two arms as (what is compared with, the other): "placebo" and "drug"; None where they do not say."""
+    """Two arms as (reference, other): "placebo" and "drug"; None if the words do not show which is the reference."""
     if looks_missing(first) or looks_missing(second):
         return control_and_case(first, second)
     known = [plain_word(word) in _ARMS for word in (first, second)]

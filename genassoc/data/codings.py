@@ -27,7 +27,7 @@ class Coding:
     control, case : str
         The values as text; 0 and 1.
     rule : str
-        By what: their numbers, the table of words, codes of sex, or ``case_value``.
+        What decided it: their numbers, the table of words, codes of sex, or ``case_value``.
     """
 
     control: str
@@ -79,14 +79,14 @@ def text_of(phenotypes: Phenotypes, column: str, rows: Int64Array) -> pl.Series:
 def binary_coding(phenotypes: Phenotypes, trait: str, rows: Int64Array) -> tuple[Coding, pl.Series]:
     """Which value of a binary trait is the case, and its values as text.
 
-    Recognised are what ``case_value`` says; 0/1; 1/2 (control and case, as in PLINK); and two words that say it, see
-    `genassoc.data.case_words`.
+    Recognised are a declared ``case_value``; 0/1; 1/2 (control and case, as in PLINK); and two words that say which is
+    the case, see `genassoc.data.case_words`.
 
     Raises
     ------
     PhenotypeError
-        Other values, or a mixture such as 0, 1 and 2, or one value only (shows the values and their counts, and both
-        ways to write it).
+        The trait has other values, a mixture such as 0, 1 and 2, or only one value (the message shows the values with
+        their counts, and both ways to declare the case).
     """
     text = text_of(phenotypes, trait, rows)
     found = text.drop_nulls().unique().sort().to_list()
@@ -133,12 +133,12 @@ def binary_codes(
 
 
 def arm_coding(phenotypes: Phenotypes, column: str, first: str, second: str) -> Coding:
-    """Which of two words of an arm is 0: the one that others are compared with, as "placebo"; male of the sexes.
+    """Which of two words of an arm is 0: the reference, such as "placebo"; for sex, male.
 
     Raises
     ------
     PhenotypeError
-        The words do not say it; shows both ways to write it.
+        The words do not show which is the reference; the message shows both ways to declare it.
     """
     if column in phenotypes.case_values:
         return _declared(phenotypes, column, [first, second])
@@ -150,8 +150,8 @@ def arm_coding(phenotypes: Phenotypes, column: str, first: str, second: str) -> 
         return Coding(*arms, "words")
     genotypes = genotype_hint(column, [first, second])
     raise PhenotypeError(
-        f"{phenotypes.source}: '{column}' has the two values '{first}' and '{second}', and which of them is 0 (what 'add' is the "
-        f"effect in) and which is 1 is not known{f'; {genotypes}' if genotypes else ''}. {_both_ways(column, first, second)}"
+        f"{phenotypes.source}: '{column}' has the two values '{first}' and '{second}', and it is not known which of them is 0 (the arm "
+        f"in which 'add' is the effect) and which is 1{f'; {genotypes}' if genotypes else ''}. {_both_ways(column, first, second)}"
     )
 
 
@@ -162,16 +162,14 @@ def _declared(phenotypes: Phenotypes, column: str, found: list[str]) -> Coding:
     match = [value for value in found if value == wanted or (_is_number(value) and _same_number(value, wanted))]
     if not match:
         raise PhenotypeError(
-            f"{phenotypes.source}: {said}, and the column has no such value; it has {', '.join(map(repr, found[:6]))}"
+            f"{phenotypes.source}: {said}, but the column has no such value; it has {', '.join(map(repr, found[:6]))}"
         )
     others = [value for value in found if value != match[0]]
     if len(others) != 1:
-        what = (
-            f"the others are {len(others)}: {', '.join(map(repr, others[:6]))}" if others else "there is no other value"
-        )
+        what = f"there are {len(others)}: {', '.join(map(repr, others[:6]))}" if others else "there is none"
         raise PhenotypeError(
-            f"{phenotypes.source}: {said}, and a control needs one other value, but {what}. Make a column of two values, or "
-            f"declare what means missing: missing_codes={{'{column}': [...]}} (--missing-code {column}=VALUE)"
+            f"{phenotypes.source}: {said}, and the controls need exactly one other value, but {what}. Make a column with two "
+            f"values, or declare values that mean missing: missing_codes={{'{column}': [...]}} (--missing-code {column}=VALUE)"
         )
     return Coding(others[0], match[0], "case_value")
 
@@ -197,7 +195,7 @@ def _recognise(found: list[str], is_text: bool) -> Coding | None:
 
 def _both_ways(column: str, first: str, second: str) -> str:
     return (
-        f"Say it: case_value={{'{column}': '{second}'}} (--case-value '{column}={second}'), or "
+        f"Declare it: case_value={{'{column}': '{second}'}} (--case-value '{column}={second}'), or "
         f"case_value={{'{column}': '{first}'}} (--case-value '{column}={first}')"
     )
 
@@ -206,9 +204,9 @@ def _undecided(phenotypes: Phenotypes, trait: str, text: pl.Series, found: list[
     """What to say of two values that do not say which of them is the case."""
     first, second = found
     n_first, n_second = (int((text == value).sum()) for value in found)
-    why = "understood are 0/1 and 1/2 (control/case) and two words that say it"
+    why = "genassoc recognises 0/1 and 1/2 (control/case), and two words that say which is the case"
     if are_sexes(first, second) is not None:
-        why = "they are codes of sex, which is no disease"
+        why = "they are codes of sex, not of a disease"
     elif not (_is_number(first) or _is_number(second)):
         why = why_unclear(first, second)
     zero = ""
@@ -219,7 +217,7 @@ def _undecided(phenotypes: Phenotypes, trait: str, text: pl.Series, found: list[
     zero += f"; {genotypes}" if genotypes else ""
     return (
         f"{phenotypes.source}: the trait '{trait}' has the two values {first} ({n_first} samples) and {second} ({n_second} samples), "
-        f"and which of them is the case is not known: {why}{zero}. {_both_ways(trait, first, second)}"
+        f"and it is not known which of them is the case: {why}{zero}. {_both_ways(trait, first, second)}"
     )
 
 
@@ -229,22 +227,22 @@ def _unclear(phenotypes: Phenotypes, trait: str, text: pl.Series) -> str:
     values = [str(value) for value in counts[counts.columns[0]]]
     shown = ", ".join(f"{value} ({n} samples)" for value, n in counts.head(6).sort(counts.columns[0]).rows())
     shown += f" and {len(counts) - 6} more values" if len(counts) > 6 else ""
-    message = f"{phenotypes.source}: the trait '{trait}' is not binary as it stands; it has {shown}."
+    message = f"{phenotypes.source}: the trait '{trait}' cannot be used as a binary trait; it has {shown}."
     if len(counts) == 1:
         return (
-            f"{message} The trait is constant: with one value only there are no cases to compare with "
-            "controls. Check the column and the choice of samples"
+            f"{message} The trait is constant: with only one value there are no cases to compare with "
+            "controls. Check the column and the selection of samples"
         )
     genotypes = genotype_hint(trait, values)
     if genotypes:
         hint = genotypes
     elif set(values) == {"0", "1", "2"}:
         hint = (
-            "0/1 and 1/2 mean different things, and in PLINK's coding 0 is missing; recode it, or if 0 means missing in this "
-            f'column declare it: missing_codes={{"{trait}": ["0"]}} (--missing-code {trait}=0)'
+            "0/1 and 1/2 mean different things, and in PLINK's coding 0 is missing; recode the column, or if 0 means missing in "
+            f'it, declare that: missing_codes={{"{trait}": ["0"]}} (--missing-code {trait}=0)'
         )
     elif len({plain_word(value) for value in values}) == 2:
-        hint = "some of these are the same word in two spellings: write each in one way"
+        hint = "some of these are the same word in two spellings: use one spelling for each word"
     elif len(values) == 3:
         missing = missing_of_three(phenotypes, trait, values)
         example = missing or "..."
@@ -254,7 +252,7 @@ def _unclear(phenotypes: Phenotypes, trait: str, text: pl.Series) -> str:
         )
     else:
         hint = "for a quantitative trait use a linear model"
-    return f"{message} Understood are 0/1 and 1/2 (control/case) and two words that say which is the case; {hint}"
+    return f"{message} genassoc recognises 0/1 and 1/2 (control/case), and two words that say which is the case; {hint}"
 
 
 def missing_of_three(phenotypes: Phenotypes, trait: str, values: list[str]) -> str | None:
@@ -265,9 +263,9 @@ def missing_of_three(phenotypes: Phenotypes, trait: str, values: list[str]) -> s
 
 
 def sex_coding(phenotypes: Phenotypes, column: str, rows: Int64Array) -> tuple[Array, str]:
-    """Sex of samples, 1 male, 2 female, 0 unknown, int8 array (N,); and in words what was read as what.
+    """Sex of samples, 1 male, 2 female, 0 unknown, int8 array (N,); and a text that says how the values were read.
 
-    Understood are 1 and 2, and the words and letters of `genassoc.data.sex_words`; 0, "unknown" and missing are unknown.
+    Recognised are 1 and 2, and the words and letters of `genassoc.data.sex_words`; 0, "unknown" and missing are unknown.
 
     Raises
     ------
@@ -286,20 +284,20 @@ def sex_coding(phenotypes: Phenotypes, column: str, rows: Int64Array) -> tuple[A
         code = next((value for value in strange if looks_missing(value) or _is_number(value)), "VALUE")
         raise PhenotypeError(
             f"{phenotypes.source}: the sex column '{name}' has '{values[int(bad[0])]}' in "
-            f"{phenotypes.where(int(rows[bad[0]]), name)} ({bad.size} values are not understood: {', '.join(strange[:6])}); use 1 or M for "
-            "male, 2 or F for female (H/F, m/w, homme/femme, ... are understood too), 0 or NA for unknown (other missing values: "
+            f"{phenotypes.where(int(rows[bad[0]]), name)} ({bad.size} values are not recognised: {', '.join(strange[:6])}); use 1 or M for "
+            "male, 2 or F for female (H/F, m/w, homme/femme, ... also work), 0 or NA for unknown (declare other missing values: "
             f"missing_codes={{'{name}': ['{code}']}}, --missing-code '{name}={code}')"
         )
     if "0" in present and "1" in present and FEMALE not in {meaning[value] for value in present}:
         raise PhenotypeError(
-            f"{phenotypes.source}: the sex column '{name}' has 0 and 1 but no 2; 0 would mean unknown, yet some files "
-            "mean female by it. Use 1 for male and 2 for female (or M and F), and NA for unknown"
+            f"{phenotypes.source}: the sex column '{name}' has 0 and 1 but no 2; 0 would mean unknown, but some files "
+            "use it for female. Use 1 for male and 2 for female (or M and F), and NA for unknown"
         )
     said = {MALE: "male", FEMALE: "female"}
     read = ", ".join(
         f"{value} = {said[sex]}" for value, sex in sorted(meaning.items(), key=lambda pair: pair[::-1]) if sex in said
     )
-    return codes.fill_null(0).to_numpy(), f"sex is read from '{name}': {read or 'nobody is known'}"
+    return codes.fill_null(0).to_numpy(), f"sex is read from '{name}': {read or 'it is unknown for all samples'}"
 
 
 __all__ = [

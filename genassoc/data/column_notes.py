@@ -1,4 +1,4 @@
-"""What is to be said of the columns that a model uses: which value is the case, what codes emptied, which levels look odd."""
+"""Notes on the columns that a model uses: which value is the case, what missing codes removed, which levels look odd."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -58,7 +58,7 @@ def used_columns(phenotypes: Phenotypes, choices: Mapping[str, Any]) -> tuple[tu
 
 
 def column_notes(phenotypes: Phenotypes, rows: Int64Array, choices: Mapping[str, Any], outcome: str) -> ColumnNotes:
-    """What is to be said of the columns that a model uses.
+    """Notes on the columns that a model uses.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def column_notes(phenotypes: Phenotypes, rows: Int64Array, choices: Mapping[str,
     Raises
     ------
     PhenotypeError
-        A column is absent; two values do not say which is the case; a missing code empties more than it can mean.
+        A column is absent; two values do not show which is the case; a missing code removes ordinary values.
     """
     check_columns(phenotypes)
     traits, others = used_columns(phenotypes, choices)
@@ -112,7 +112,7 @@ def _binary_lines(trait: str, coding: Coding, text: pl.Series) -> list[str]:
     n_cases, n = int((text == coding.case).sum()), len(text) - text.null_count()
     if 2 * n_cases > n:
         lines.append(
-            f"{trait}: {n_cases:,} of {n:,} are cases, more than half: is {coding.case} the case? {_the_other_way(trait, coding)}"
+            f"{trait}: {n_cases:,} of {n:,} samples are cases, more than half: is {coding.case} the case? {_the_other_way(trait, coding)}"
         )
     return lines
 
@@ -121,23 +121,25 @@ def _coded_lines(column: str, coding: Coding, low: str, high: str) -> list[str]:
     said = f"{column}: {coding.words(low, high)}"
     if coding.rule == "1/2":
         return [
-            f"{said}, as PLINK codes them. A questionnaire that writes 1 for yes and 2 for no is the other way round: "
+            f"{said}, as in PLINK. If the file comes from a questionnaire that writes 1 for yes and 2 for no: "
             f"{_the_other_way(column, coding)}"
         ]
     if coding.rule == "words":
-        return [f"{said}, by the words"]
+        return [f"{said}, from the meaning of the words"]
     if coding.rule == "sex":
-        return [f"{said}, codes of sex: male is 0"]
-    return [f"{said}, as case_value says"] if coding.rule == "case_value" else []
+        return [f"{said}, from codes of sex: male is 0"]
+    return [f"{said}, from case_value"] if coding.rule == "case_value" else []
 
 
 def _the_other_way(column: str, coding: Coding) -> str:
-    return f"case_value={{'{column}': '{coding.control}'}} (--case-value '{column}={coding.control}') turns it"
+    return (
+        f"case_value={{'{column}': '{coding.control}'}} (--case-value '{column}={coding.control}') reverses the coding"
+    )
 
 
 def _categories(name: str, tokens: list[str]) -> str:
     shown = ", ".join(tokens[:_SHOWN]) + (", ..." if len(tokens) > _SHOWN else "")
-    return f"'{name}' is taken for {len(tokens)} categories ({shown})"
+    return f"'{name}' is used as {len(tokens)} categories ({shown})"
 
 
 def _two_words(phenotypes: Phenotypes, name: str, rows: Int64Array) -> tuple[str, str] | None:
@@ -170,13 +172,11 @@ def _mixture_lines(phenotypes: Phenotypes, name: str, rows: Int64Array) -> list[
     alike = [same for plain, same in spellings.items() if plain and len(same) > 1]
     if alike:
         shown = "; ".join(" and ".join(map(repr, same[:_SHOWN])) for same in alike[:_SHOWN])
-        return [f"categories of '{name}' that differ in spelling only are different ones: {shown}"]
+        return [f"these categories of '{name}' differ only in spelling, and are used as different categories: {shown}"]
     is_number = values.str.contains(NUMBER)
     n = int(is_number.sum())
     if not n:
         return []
     counts = values.filter(~is_number).value_counts(sort=True).head(_SHOWN)
     shown = ", ".join(f"'{value}' ({count:,})" for value, count in counts.rows())
-    return [
-        f"'{name}' is taken for categories: {n:,} of its {len(values):,} values are numbers, the others are {shown}"
-    ]
+    return [f"'{name}' is used as categories: {n:,} of its {len(values):,} values are numbers, the others are {shown}"]

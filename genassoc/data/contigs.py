@@ -1,8 +1,8 @@
-"""Names of contigs: which chromosome each means. One table, a column a dialect; whoever needs to know asks here.
+"""Names of contigs: which chromosome each means. One table with a column for each dialect; all other modules use it.
 
-What a name means may depend on the names beside it: 25 is the pseudo-autosomal part of X where genotypes come from (PLINK
-1.9 writes it), MT in GWAS-SSF; a species with 38 autosomes has a 23 that is no X. `Contigs` decides for all names of a
-store or of some results together, and says what it decided.
+The meaning of a name may depend on its source and on the other names: 25 is the pseudo-autosomal part of X in genotype files
+(PLINK 1.9 writes it) and MT in GWAS-SSF; in a species with 38 autosomes 23 is not X. `Contigs` decides for all names of a
+store or of a results file together, and reports its decisions.
 """
 
 import re
@@ -23,7 +23,7 @@ SHOWN = 6  # names in a note
 
 
 class Chromosome(NamedTuple):
-    """A chromosome, and what it is called: a row of the table, a column a dialect.
+    """A chromosome and its names: a row of the table, with a field for each dialect.
 
     Attributes
     ----------
@@ -185,11 +185,11 @@ class Contigs:
     Attributes
     ----------
     chromosomes : mapping
-        Contig -> its `Chromosome.name`; None of others (scaffolds, decoys, other species'), taken for autosomes.
+        Contig -> its `Chromosome.name`; None for others (scaffolds, decoys, other species'), which are analysed as autosomes.
     many : bool
         The contigs are those of a species with more than 26 numbered chromosomes: 23 to 26 are autosomes like others.
     doubts : tuple of str
-        What was decided about a name that may mean several things, in words.
+        Notes on what was decided about ambiguous names.
     """
 
     chromosomes: Mapping[str, str | None]
@@ -267,20 +267,20 @@ class Contigs:
         return [name for name, kind in self.chromosomes.items() if kind is None and not bare_name(name).isdecimal()]
 
     def notes(self, *, sex: bool = False) -> list[str]:
-        """What there is to say of the names; with ``sex``, which contigs are taken for autosomes."""
+        """Notes on the names; with ``sex``, also which unknown contigs are analysed as autosomes."""
         said = list(self.doubts)
         if any(kind == XY for kind in self.chromosomes.values()):
             names = [name for name, kind in self.chromosomes.items() if kind == XY and bare_name(name) != "25"]
             if names:
-                said.append(f"{_listed(names)}: the pseudo-autosomal part of X, of which everybody has two copies")
+                said.append(f"{_listed(names)}: the pseudo-autosomal part of X, with two copies in males and females")
         for chromosome, names in self.twice.items():
             if chromosome == XY and {bare_name(name) for name in names} <= {"PAR1", "PAR2", "XPAR1", "XPAR2"}:
                 continue  # two ends of one chromosome
-            said.append(f"{_listed(names)} are names of one chromosome, {chromosome}, and are taken for it")
+            said.append(f"{_listed(names)} are names of one chromosome, {chromosome}, and are read as this chromosome")
         if sex and self.others:
             said.append(
-                f"contigs taken for autosomes, since their names are of no known chromosome: {_listed(self.others)}. "
-                "Where one is X, Y or MT, rename it (bcftools annotate --rename-chrs)"
+                f"contigs analysed as autosomes, since their names are not those of a known chromosome: {_listed(self.others)}. "
+                "If one of them is X, Y or MT, rename it (bcftools annotate --rename-chrs)"
             )
         return said
 
@@ -288,8 +288,8 @@ class Contigs:
 def _doubt(name: str, is_mt: bool, found: Mapping[str, str | None], last_position: Callable[[str], int] | None) -> str:
     """What was decided about a contig 25, and why."""
     if is_mt:
-        return f"{name}: its length in the header is that of MT, and MT it is taken for (PLINK writes MT as 26)"
-    taken = f"{name}: taken for the pseudo-autosomal part of X, as PLINK writes it; everybody has two copies"
+        return f"{name}: read as MT, because its length in the header is that of MT (PLINK writes MT as 26)"
+    taken = f"{name}: read as the pseudo-autosomal part of X, as in PLINK, with two copies in males and females"
     last = None if last_position is None else last_position(name)
     if last is None or last > max(_MT_LENGTHS) or any(kind == MT for kind in found.values()):
         return taken
@@ -301,7 +301,7 @@ def _doubt(name: str, is_mt: bool, found: Mapping[str, str | None], last_positio
 
 
 def _many_note(most: int) -> str:
-    return f"chromosomes are numbered up to {most}: this is another species, and 23 to {most} are taken for autosomes"
+    return f"chromosomes are numbered up to {most}: this is another species, and 23 to {most} are analysed as autosomes"
 
 
 def _listed(names: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""What missing codes emptied of the columns that are used, where they would empty too much, and levels that look missing."""
+"""How many values of the used columns missing codes set to missing, codes that are refused, and levels that look missing."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -23,20 +23,20 @@ def check_columns(phenotypes: Phenotypes) -> None:
     for name, codes in phenotypes.missing_codes.columns.items():
         if name not in phenotypes.table.columns:
             close = get_close_matches(name, phenotypes.columns, n=2)
-            meant = f" (is {' or '.join(map(repr, close))} meant?)" if close else ""
+            meant = f" (did you mean {' or '.join(map(repr, close))}?)" if close else ""
             raise PhenotypeError(
-                f"{phenotypes.source}: the missing code {', '.join(codes) or '(none)'} is declared for the column '{name}', which the "
-                f"table does not have{meant}"
+                f"{phenotypes.source}: the missing code {', '.join(codes) or '(none)'} is declared for the column '{name}', but the "
+                f"table has no such column{meant}"
             )
 
 
 def emptied_lines(phenotypes: Phenotypes, used: Sequence[str]) -> list[str]:
-    """How many values the declared codes emptied in which of the columns that are used; and where they emptied none."""
+    """How many values of each used column each declared code set to missing; and which codes do not occur."""
     lines = []
     for name in used:
         for code, n in phenotypes.emptied.get(name, {}).items():
             share = n / max(phenotypes.table.height, 1)
-            lines.append(f"missing code {code} emptied {n:,} values of '{name}' ({100 * share:.3g} %)")
+            lines.append(f"missing code {code}: {n:,} values of '{name}' were set to missing ({100 * share:.3g} %)")
     for name, codes in phenotypes.missing_codes.columns.items():
         unseen = [code for code in codes if code not in phenotypes.emptied.get(name, {})]
         if unseen and name in phenotypes.table.columns:
@@ -45,12 +45,12 @@ def emptied_lines(phenotypes: Phenotypes, used: Sequence[str]) -> list[str]:
 
 
 def check_emptied(phenotypes: Phenotypes, used: Sequence[str], rows: Int64Array) -> None:
-    """Refuse a code of every column that is an ordinary value of a column that is used beside others, or leaves it constant.
+    """Refuse a code for every column if it is an ordinary value of a used column and occurs in others, or leaves one constant.
 
     Raises
     ------
     PhenotypeError
-        Says in which columns it occurs, and how to declare it for one.
+        The message lists the columns in which it occurs, and shows how to declare it for one.
     """
     for code in phenotypes.missing_codes.everywhere or ():
         where = {name: phenotypes.emptied[name][code] for name in used if code in phenotypes.emptied.get(name, {})}
@@ -60,13 +60,13 @@ def check_emptied(phenotypes: Phenotypes, used: Sequence[str], rows: Int64Array)
         if not lost and not (ordinary and len(where) > 1):
             continue
         shown = ", ".join(f"'{name}' ({n:,} values)" for name, n in where.items())
-        left = f", and would leave nothing to compare in {', '.join(map(repr, lost))}" if lost else ""
+        left = f", and would leave fewer than two values in {', '.join(map(repr, lost))}" if lost else ""
         usual = [name for name in ordinary if name not in lost]
-        left += f"; in {', '.join(map(repr, usual))} it is a value like the others" if usual else ""
+        left += f"; in {', '.join(map(repr, usual))} it is an ordinary value" if usual else ""
         _, flags = declaration("COLUMN", [code])
         raise PhenotypeError(
-            f"{phenotypes.source}: the missing code {code} was declared for every column; it empties {shown}{left}. A code belongs to "
-            f'a column: missing_codes={{"COLUMN": ["{code}"]}} ({flags}), for each column in which it means missing'
+            f"{phenotypes.source}: the missing code {code} was declared for every column; it sets to missing {shown}{left}. Declare "
+            f'it for each column in which it means missing: missing_codes={{"COLUMN": ["{code}"]}} ({flags})'
         )
 
 
@@ -98,7 +98,7 @@ def category_labels(phenotypes: Phenotypes, column: str, rows: Int64Array) -> pl
     Raises
     ------
     PhenotypeError
-        Names the levels, and how to say whether they mean missing.
+        The message shows the levels, and how to declare whether they mean missing.
     """
     labels = phenotypes.labels(column, rows)
     if column in phenotypes.missing_codes.columns:
@@ -110,15 +110,15 @@ def category_labels(phenotypes: Phenotypes, column: str, rows: Int64Array) -> pl
         codes, flags = declaration(column, [value for value, _ in marks])
         _, none = declaration(column, [""])
         raise PhenotypeError(
-            f"{phenotypes.source}: the column '{column}' is used as categories, and {shown} would be one of them, though many "
-            f"programs write missing values so. If it means missing, declare it: missing_codes={codes} ({flags}); if it is a "
-            f'category: missing_codes={{"{column}": []}} ({none})'
+            f"{phenotypes.source}: the column '{column}' is used as categories, and {shown} would be one of them, but many "
+            f"programs write missing values in this way. If it means missing, declare it: missing_codes={codes} ({flags}); if it is a "
+            f'category, declare that: missing_codes={{"{column}": []}} ({none})'
         )
     return labels
 
 
 def word_levels(phenotypes: Phenotypes, column: str, rows: Int64Array) -> list[str]:
-    """Levels of a used category that are words for missing, in words."""
+    """A note for each level of a used category that is a word for missing."""
     if column in phenotypes.missing_codes.columns or phenotypes.table[column].dtype != pl.String:
         return []
     counts = phenotypes.table[column].gather(rows).drop_nulls().value_counts(sort=True)
@@ -127,7 +127,7 @@ def word_levels(phenotypes: Phenotypes, column: str, rows: Int64Array) -> list[s
         if is_missing_word(str(value)):
             codes, flags = declaration(column, [str(value)])
             lines.append(
-                f"'{value}' is a category of '{column}' ({n:,} samples), like any other: if it means missing, declare it: "
+                f"'{value}' ({n:,} samples) is used as a category of '{column}'; if it means missing, declare it: "
                 f"missing_codes={codes} ({flags})"
             )
     return lines

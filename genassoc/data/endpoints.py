@@ -377,7 +377,7 @@ def count_allele(
     Raises
     ------
     PhenotypeError
-        The column is absent, a value is no pair of alleles (names the rows), or nobody has the allele.
+        The column is absent, a value is not a pair of alleles (the message names the rows), or no sample has the allele.
     """
     frame, ids = _table_of(table)
     values = _column(frame, column)
@@ -404,7 +404,7 @@ def count_allele(
     if not (counted > 0).any():
         seen = sorted({*first.filter(~missing), *second.filter(~missing)})
         raise PhenotypeError(
-            f"nobody has the allele '{allele}' in '{column}'; its alleles are {', '.join(seen) or 'all missing'}"
+            f"no sample has the allele '{allele}' in '{column}'; its alleles are {', '.join(seen) or 'all missing'}"
         )
     return counted.alias(name or f"{column}_{wanted}")
 

@@ -205,7 +205,7 @@ class _Layout:
             column = self.values[name]
             if column.dtype == object:
                 raise PhenotypeError(
-                    f"{self.samples.source}: '{name}' is text, and {text_of(factor)} is of numbers. Text can be a covariate by "
+                    f"{self.samples.source}: '{name}' is text, but {text_of(factor)} needs numbers. Text can be a covariate by "
                     f"itself or in C()"
                 )
             present &= ~np.isnan(column)
@@ -241,7 +241,7 @@ class _Layout:
         close = get_close_matches(text, labels, n=2)
         hint = f" Did you mean {' or '.join(repr(label) for label in close)}?" if close else ""
         raise PhenotypeError(
-            f"{self.samples.source}: '{name}' has no level '{text}' to be the reference among the samples with all covariates.{hint} "
+            f"{self.samples.source}: '{name}' has no level '{text}' among the samples with all covariates, so that it cannot be the reference.{hint} "
             f"Its levels: {shown}"
         )
 
@@ -250,7 +250,7 @@ class _Layout:
             return _basis(factor, x)
         except BasisError as error:
             raise PhenotypeError(
-                f"{self.samples.source}: {text_of(factor)} cannot be made of {x.size:,} values: {error}"
+                f"{self.samples.source}: {text_of(factor)} cannot be computed from {x.size:,} values: {error}"
             ) from None
 
     # Arithmetic
@@ -290,7 +290,7 @@ class _Layout:
         its = ", ".join(f"{name} is {float(self.values[name][first]):g}" for name in names)
         raise PhenotypeError(
             f"{self.samples.source}: the formula '{shown(self.formula.text)}' gives {result[bad[0]]:g} for {shown(text_of(node))} of {bad.size:,} "
-            f"samples, first in {self.samples.where(first)}, where {its}. A value that a covariate cannot have is not left out "
+            f"samples, first in {self.samples.where(first)}, where {its}. genassoc does not leave out such a sample "
             "silently: change the formula, or write NA in the table"
         )
 
@@ -392,7 +392,7 @@ def _basis(factor: Call, x: Float64Array) -> Float64Array:
     n_fixed = {"bs": int(factor.option("degree") or 3), "ns": 1, "cr": 2}[factor.function]  # type: ignore[arg-type]
     if isinstance(df, float):
         if df < n_fixed:
-            raise BasisError(f"df is at least {n_fixed}")
+            raise BasisError(f"df must be at least {n_fixed}")
         # cr has the constant among its df and puts knots at quantiles of the different values, as mgcv does
         knots = quantile_knots(np.unique(x) if factor.function == "cr" else x, int(df) - n_fixed)
     if factor.function == "bs":

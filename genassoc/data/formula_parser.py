@@ -60,8 +60,8 @@ def parse_formula(text: str, columns: Sequence[str]) -> Formula:
     text : str
         Its right-hand side; a ``~`` before it is allowed.
     columns : sequence of str
-        Names of the table's columns. They decide what names with blanks, hyphens or brackets are; that each name of the
-        formula is one of them is checked later.
+        Names of the table's columns. They are needed to recognise names with blanks, hyphens or brackets; whether each name of
+        the formula is a column is checked later.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def parse_formula(text: str, columns: Sequence[str]) -> Formula:
         It is not in the grammar (says what is, and where), stands for too much, or holds what looks like a range of columns.
     """
     if len(text) > MAX_LENGTH:
-        raise PhenotypeError(f"a formula of {len(text):,} characters is too long; {MAX_LENGTH:,} are the most")
+        raise PhenotypeError(f"a formula of {len(text):,} characters is too long; at most {MAX_LENGTH:,} are allowed")
     try:
         tree = _Parser(tokens_of(text, columns, _is_formula), text, frozenset(columns)).formula()
         terms, refuses_intercept = terms_of(tree)
@@ -90,7 +90,7 @@ def _is_formula(tokens: list[Token], text: str) -> bool:
 def _hint(text: str) -> str:
     opened, closed = text.count("("), text.count(")")
     if opened != closed:
-        return f": it has {opened} '(' and {closed} ')'; each needs its other half"
+        return f": it has {opened} '(' and {closed} ')'; brackets must come in pairs"
     return ""
 
 
@@ -109,7 +109,7 @@ def _check_ranges(text: str, terms: tuple[Term, ...]) -> None:
         written = [f"{prefix}{low + i}" for i in range(n)] if n <= 4 else [first, f"{prefix}{low + 1}", "...", last]
         raise PhenotypeError(
             f"in the formula '{shown(text)}', '{first}:{last}' is the product of two columns. For the columns from {first} to "
-            f'{last} give a list: covariates=["{first}:{last}"], or in a formula write {" + ".join(written)}; for the product '
+            f'{last}, give a list: covariates=["{first}:{last}"], or write {" + ".join(written)} in a formula; for the product, '
             f"write {first}*{last} or I({first}*{last})"
         )
 
@@ -145,7 +145,7 @@ class _Parser:
     def unexpected(self, what: str) -> PhenotypeError:
         token = self.now
         if token.kind == "end":
-            return PhenotypeError(f"{what}; it ends too early")
+            return PhenotypeError(f"{what}; the formula ends too early")
         return PhenotypeError(
             f"{what}, at '{shown(self.text[token.start : token.start + 20])}' (character {token.start + 1})"
         )
@@ -160,29 +160,29 @@ class _Parser:
     def formula(self) -> Node:
         self.takes("~")
         if self.now.kind == "end":
-            raise PhenotypeError("nothing is in it; without covariates leave it out, or write 1")
+            raise PhenotypeError("it is empty; without covariates leave it out, or write 1")
         tree = self.sum()
         if self.now.kind == "end":
             return tree
         if self.now.kind == "~":
-            raise PhenotypeError("it has a left side before '~'; give the covariates only, as 'age + C(site)'")
+            raise PhenotypeError("it has a left side before '~'; give only the covariates, such as 'age + C(site)'")
         if self.now.kind == ",":
-            raise PhenotypeError("it has a comma: several covariates are given as a list, or joined by +")
+            raise PhenotypeError("it has a comma: give several covariates as a list, or join them with +")
         raise self.beside()
 
     def beside(self) -> PhenotypeError:
         token, before = self.now, self.tokens[self.at - 1]
         if token.kind == "/":
-            return PhenotypeError("'/' is not allowed: a/b is a + a:b, a quotient is I(a/b)")
+            return PhenotypeError("'/' is not allowed: write a + a:b for nested terms, I(a/b) for a quotient")
         if token.kind in ("name", "number", "text") and before.kind in ("name", "number"):
             both = self.text[before.start : token.stop]
             return PhenotypeError(
-                f"'{shown(before.value)}' and '{shown(token.value)}' stand beside each other without an operator; where a column's name holds "
+                f"'{shown(before.value)}' and '{shown(token.value)}' have no operator between them; if the name of a column contains "
                 f"the blank, write it in backticks: {quoted(shown(both.strip('`')))}"
             )
         if token.kind == "(" and before.kind == "name":
-            return PhenotypeError(f"'{before.value}' is no function that is allowed here. {ALLOWED}")
-        return self.unexpected("it is not clear how it goes on")
+            return PhenotypeError(f"'{before.value}' is not a function that is allowed here. {ALLOWED}")
+        return self.unexpected("an operator or the end is expected")
 
     def sum(self) -> Node:
         sign = self.sign()
@@ -218,10 +218,10 @@ class _Parser:
         token = self.take()
         if token.kind != "number" or not token.value.isdigit() or not 1 <= int(token.value[:6]) <= MAX_POWER:
             raise PhenotypeError(
-                f"the power '{shown(token.value)}' is no whole number from 1 to {MAX_POWER}; arithmetic stands in I(), as I(age**2)"
+                f"the power '{shown(token.value)}' is not a whole number from 1 to {MAX_POWER}; write arithmetic in I(): I(age**2)"
             )
         if self.now.kind == "**":
-            raise self.unexpected("a power of a power is not clear")
+            raise self.unexpected("a power of a power is ambiguous")
         return Raised(base, int(token.value))
 
     def factor(self) -> Node:
@@ -234,12 +234,12 @@ class _Parser:
         if token.kind == "number":
             if token.value not in ("0", "1"):
                 raise PhenotypeError(
-                    f"the number {token.value} is no covariate; only 0 and 1, the intercept, stand outside I(). A column of that "
-                    f"name is written {quoted(token.value)}, arithmetic in I(), as I(2*age)"
+                    f"the number {token.value} is not a covariate; outside I() only 0 and 1 are allowed, for the intercept. Write a "
+                    f"column of that name as {quoted(token.value)}, and arithmetic in I(): I(2*age)"
                 )
             if token.value in self.columns:
                 raise PhenotypeError(
-                    f"{token.value} is about the intercept, and a column too: leave it out, or write {quoted(token.value)} for the column"
+                    f"{token.value} means the intercept, but is also a column: leave it out, or write {quoted(token.value)} for the column"
                 )
             self.take()
             return Number(float(token.value))
@@ -269,7 +269,7 @@ class _Parser:
                 raise PhenotypeError("C() takes the name of a column, and a reference level: C(site, ref='B')")
             argument = Column(column.value)
         elif self.now.kind == ")":
-            raise PhenotypeError(f"{name}() needs a column, as {name}(age)")
+            raise PhenotypeError(f"{name}() needs a column: {name}(age)")
         else:
             argument = self.arithmetic()
         options = self.options(name)
@@ -281,10 +281,12 @@ class _Parser:
 
     def not_arithmetic(self, name: str) -> PhenotypeError:
         if self.now.kind == ":":
-            return PhenotypeError(f"':' in {name}() is no arithmetic; a product of numbers is written with *")
+            return PhenotypeError(f"':' in {name}() is not arithmetic; write a product of numbers with *")
         if self.now.kind in ("name", "number", "text"):
             return self.beside()
-        return self.unexpected(f"it is not clear how {name}() goes on. Inside are columns, numbers and + - * / **")
+        return self.unexpected(
+            f"the content of {name}() is not understood. Allowed are columns, numbers and + - * / **"
+        )
 
     # Options
 
@@ -304,7 +306,7 @@ class _Parser:
                 key = self.option_name(name, key, len(found))
                 value = self.option_value(name, key)
             if key in found:
-                raise PhenotypeError(f"{name}() has its option '{key}' twice")
+                raise PhenotypeError(f"{name}() has the option '{key}' twice")
             found[key] = value
         if name in BASES and name != "poly" and "df" in found and "knots" in found:
             raise PhenotypeError(f"{name}() takes df or knots, not both")
@@ -317,7 +319,9 @@ class _Parser:
         if key is None:
             if n == 0:
                 return known[0]
-            raise PhenotypeError(f"after the first, options of {function}() have names: {', '.join(known)}")
+            raise PhenotypeError(
+                f"{function}() takes one argument without a name; options need names: {', '.join(known)}"
+            )
         if key not in known:
             why = " (the intercept is always in the model)" if "intercept" in key else ""
             raise PhenotypeError(f"{function}() has no option '{key}'{why}; it has {', '.join(known)}")
@@ -327,13 +331,15 @@ class _Parser:
         if key == "raw":
             token = self.take()
             if token.kind != "name" or token.value not in _TRUTH:
-                raise PhenotypeError("raw= of poly() is True or False")
+                raise PhenotypeError("raw= of poly() must be True or False")
             return _TRUTH[token.value]
         if key == "knots":
             return self.knots(function)
         value = self.number(f"{key} of {function}()")
         if not value.is_integer() or not 1 <= value <= _LARGEST[key]:
-            raise PhenotypeError(f"{key} of {function}() is a whole number from 1 to {_LARGEST[key]}, not {value:g}")
+            raise PhenotypeError(
+                f"{key} of {function}() must be a whole number from 1 to {_LARGEST[key]}, not {value:g}"
+            )
         return value
 
     def knots(self, function: str) -> tuple[float, ...]:
@@ -348,15 +354,15 @@ class _Parser:
             found.append(self.number(f"knots of {function}()"))
         self.needs(closing, f"after the knots of {function}()")
         if any(later <= earlier for earlier, later in pairwise(found)):
-            raise PhenotypeError(f"the knots of {function}() do not rise")
+            raise PhenotypeError(f"the knots of {function}() are not in increasing order")
         if len(found) > _LARGEST["df"]:
-            raise PhenotypeError(f"{function}() has {len(found)} knots; {_LARGEST['df']} are the most")
+            raise PhenotypeError(f"{function}() has {len(found)} knots; at most {_LARGEST['df']} are allowed")
         return tuple(found)
 
     def number(self, what: str) -> float:
         sign = -1.0 if self.takes("-") else 1.0
         if self.now.kind != "number":
-            raise self.unexpected(f"{what} is a number")
+            raise self.unexpected(f"{what} must be a number")
         return sign * _number(self.take())
 
     def reference(self) -> str | float:
@@ -381,10 +387,10 @@ class _Parser:
             return self.number("the reference level of C()")
         if token.kind == "name":
             raise PhenotypeError(
-                f"'{token.value}' in C() is no reference level: write it in quotes, C(site, ref='{token.value}'). Other contrasts "
-                "than to a reference level span the same and are not there"
+                f"'{token.value}' in C() is not a reference level: write it in quotes, C(site, ref='{token.value}'). Contrasts other "
+                "than to a reference level span the same space and are not supported"
             )
-        raise self.unexpected("the reference level of C() is a text in quotes or a number")
+        raise self.unexpected("the reference level of C() must be a text in quotes or a number")
 
     # Arithmetic
 
@@ -427,7 +433,7 @@ class _Parser:
             if self.now.kind != "(" or token.quoted:
                 return Column(token.value)
             if token.value in BASES or token.value == "C":
-                raise PhenotypeError(f"{token.value}() has columns of its own; it cannot stand in arithmetic")
+                raise PhenotypeError(f"{token.value}() makes several columns and cannot be used in arithmetic")
             return self.call(token)
         if token.kind == "number":
             return Number(_number(self.take()))
@@ -449,7 +455,7 @@ class _Parser:
 def _number(token: Token) -> float:
     value = float(token.value)
     if value in (float("inf"), 0.0) and re.search("[1-9]", re.split("[eE]", token.value)[0]):
-        raise PhenotypeError(f"the number {shown(token.value)} is beyond what a double holds")
+        raise PhenotypeError(f"the number {shown(token.value)} is outside the range of a double")
     return value
 
 

@@ -16,7 +16,7 @@ ALLOWED = (
 _NUMBER = re.compile(r"([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _LONGEST_NAME = 1_000
 _SIGNS = "+-*/:^(),=~[]"
-_COMPARED = " (a comparison is a column of its own: make it in the table)"
+_COMPARED = " (for a comparison, make a column in the table)"
 _MEANT = {
     "<": _COMPARED, ">": _COMPARED, "=": _COMPARED, "!": _COMPARED, "%": " (a %in% b is a:b here)",
     "|": " (groups of a mixed model are no covariates)", "\u2212": " (write -)", "\u2013": " (write -)", "\u2014": " (write -)",
@@ -146,8 +146,8 @@ def _check_one_reading(name: str, names: frozenset[str], is_formula: Callable[[l
     )
     if all(known) and is_formula(words, name):
         raise PhenotypeError(
-            f"'{shown(name)}' is a column, and it can be read as a formula of other columns too: write {quoted(shown(name))} for the "
-            "column, or put blanks around the operators, or brackets, for the formula"
+            f"'{shown(name)}' is a column, and also a formula of other columns: write {quoted(shown(name))} for the "
+            "column; for the formula, put blanks around the operators, or add brackets"
         )
 
 
@@ -166,7 +166,7 @@ def _token_at(text: str, at: int) -> Token:
     if _is_name(letter):
         stop = _word_end(text, at)
         if stop - at > _LONGEST_NAME:
-            raise PhenotypeError(f"a name of {stop - at:,} characters is no column's")
+            raise PhenotypeError(f"a name of {stop - at:,} characters is too long for a column")
         return Token("name", text[at:stop], at, stop)
     for sign in ("**", "//", "==", "!=", "<=", ">=", "&&", "||", ":="):
         if text.startswith(sign, at):
@@ -192,7 +192,7 @@ def _backticks(text: str, at: int) -> Token:
         start = stop + 2
     name = "`".join(parts)
     if len(name) > _LONGEST_NAME:
-        raise PhenotypeError(f"a name of {len(name):,} characters is no column's")
+        raise PhenotypeError(f"a name of {len(name):,} characters is too long for a column")
     if not name.strip():
         raise PhenotypeError("there is no name between two backticks")
     return Token("name", name, at, stop + 1, quoted=True)

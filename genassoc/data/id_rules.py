@@ -1,4 +1,4 @@
-"""Rules under which sample ids of two files are the same: what programs do to ids, undone when asked for, never by itself."""
+"""Rules for matching sample ids of two files: they undo what programs do to ids, and are applied only on request."""
 
 import difflib
 import re
@@ -60,16 +60,16 @@ def _letters(text: str) -> str:
 
 @dataclass(frozen=True)
 class IdRule:
-    """What is done to ids before they are compared.
+    """How ids are changed before they are compared.
 
     Attributes
     ----------
     words : str
-        What it undoes.
+        The rule in words.
     key : callable
-        What is done to an id.
+        Changes an id.
     one_side : bool
-        It is done to the ids of one file only: of the one where more ids match then, the genotypes' where none is better.
+        Only the ids of one file are changed: of the file for which more ids then match, or of the genotypes if both match alike.
     """
 
     words: str
@@ -79,7 +79,7 @@ class IdRule:
 
 RULES: Mapping[str, IdRule] = {
     "exact": IdRule("as they are", lambda text: text),
-    "trim": IdRule("without blanks at the ends, and without characters that are not seen", _trimmed),
+    "trim": IdRule("without blanks at the ends, and without invisible characters", _trimmed),
     "blanks": IdRule("without any blanks", lambda text: "".join(_trimmed(text).split())),
     "nfc": IdRule("accents as one character each (Unicode NFC)", lambda text: unicodedata.normalize("NFC", text)),
     "nfkc": IdRule(
@@ -94,9 +94,9 @@ RULES: Mapping[str, IdRule] = {
     "fid_iid": IdRule("the phenotypes' FID and IID joined by '_'", lambda text: text),
     "before_first": IdRule("cut at the first separator", _before_first, True),
     "before_last": IdRule("cut at the last separator", _before_last, True),
-    "punctuation": IdRule("'-', '.', '_' and blanks taken for the same", lambda text: _NOT_WORD.sub("_", text)),
-    "no_punctuation": IdRule("letters and digits alone", lambda text: _NOT_WORD.sub("", text)),
-    "letters": IdRule("without letters before a number, and zeros", _letters),
+    "punctuation": IdRule("'-', '.', '_' and blanks treated as equal", lambda text: _NOT_WORD.sub("_", text)),
+    "no_punctuation": IdRule("only letters and digits compared", lambda text: _NOT_WORD.sub("", text)),
+    "letters": IdRule("without letters before a number, and without leading zeros", _letters),
 }
 
 
@@ -118,14 +118,16 @@ class Rules:
         Raises
         ------
         InputError
-            There is no such rule (names those there are).
+            There is no such rule (the message lists all rules).
         """
         names = tuple(name.strip() for name in str(text or "exact").split("+"))
         for name in names:
             if name not in RULES:
                 close = difflib.get_close_matches(name, RULES, n=1)
-                meant = f" (is '{close[0]}' meant?)" if close else ""
-                raise InputError(f"id_rule = {text!r}: there is no rule '{name}'{meant}; there are {', '.join(RULES)}")
+                meant = f" (did you mean '{close[0]}'?)" if close else ""
+                raise InputError(
+                    f"id_rule = {text!r}: there is no rule '{name}'{meant}; the rules are {', '.join(RULES)}"
+                )
         return cls(tuple(name for name in dict.fromkeys(names) if name != "exact"))
 
     def __str__(self) -> str:
@@ -166,7 +168,7 @@ EXACT = Rules(())
 
 
 def unique(keys: Sequence[str], names: Sequence[str], rules: Rules, source: str) -> None:
-    """Refuse ids of one file that rules make one.
+    """Refuse ids of one file that rules make equal.
 
     Raises
     ------
@@ -182,6 +184,6 @@ def unique(keys: Sequence[str], names: Sequence[str], rules: Rules, source: str)
     shown = "; ".join(f"{' and '.join(map(repr, ids[:3]))} become '{key}'" for key, ids in several[:3])
     more = f", and {len(several) - 3} more" if len(several) > 3 else ""
     raise SampleMismatchError(
-        f"under id_rule = '{rules}' several ids of {source} are one, so that which sample is meant cannot be known: "
-        f"{shown}{more}. Choose another rule, or make the ids the same in both files"
+        f"id_rule = '{rules}' makes different ids of {source} equal, so that samples cannot be told apart: "
+        f"{shown}{more}. Choose another rule, or write the ids in the same way in both files"
     )

@@ -52,7 +52,7 @@ class NearMiss:
 _G, _P = "genotypes", "phenotypes"
 _LOOSEST = "halve+casefold+no_punctuation+letters"
 _RULES: tuple[tuple[str, str, str], ...] = (
-    ("if blanks at the ends, and characters that are not seen, were removed", "trim", _G),
+    ("if blanks at the ends, and invisible characters, were removed", "trim", _G),
     ("if blanks were removed", "blanks", _G),
     ("if accents were written the same way (Unicode NFC)", "nfc", _G),
     ("if wide and joined characters were written as plain ones (Unicode NFKC)", "nfkc", _G),
@@ -72,8 +72,8 @@ _LOOSE: tuple[tuple[str, str, str], ...] = (
     ("if only the part before the first separator were kept of the phenotypes' ids", "before_first", _P),
     ("if only the part after the last separator were kept of the genotypes' ids", "iid_last", _G),
     ("if only the part after the last separator were kept of the phenotypes' ids", "iid_last", _P),
-    ("if '-', '.', '_' and blanks were taken for the same", "punctuation", _G),
-    ("if letters before the number were removed (as chr1, 1, 01)", "letters", _G),
+    ("if '-', '.', '_' and blanks were treated as equal", "punctuation", _G),
+    ("if letters before the number were removed (S1, 1 and 01 are then equal)", "letters", _G),
 )
 _COMBINED: tuple[tuple[str, str, str], ...] = (
     ("if case, punctuation, leading letters and zeros were all ignored", _LOOSEST, _G),
@@ -156,7 +156,7 @@ def joined_ids(table: pl.DataFrame, sample_id: str, source: str) -> pl.Series:
     if family is None or family == sample_id:
         raise SampleMismatchError(
             f"id_rule = 'fid_iid' joins the columns FID and '{sample_id}', but {source} has no column FID; it has "
-            f"{', '.join(table.columns[:20])}. Where the genotypes' ids are FID_IID, id_rule = 'iid' cuts them to IID"
+            f"{', '.join(table.columns[:20])}. If the genotypes' ids are FID_IID, id_rule = 'iid' cuts them to IID"
         )
     joined = pl.concat_str([pl.col(family).cast(pl.String).str.strip_chars(), sample_id], separator="_")
     return table.select(joined.alias("id"))["id"]
@@ -188,7 +188,7 @@ def match_ids(genotype_ids: Sequence[str], table: Phenotypes, rules: Rules) -> M
     Raises
     ------
     SampleMismatchError
-        Under the rules two ids of one file are one (names them).
+        The rules make two ids of one file equal (the message names them).
     """
     own = table.table[table.sample_id]
     ids = own if not rules.joins_family else joined_ids(table.table, table.sample_id, table.source)
@@ -210,7 +210,7 @@ def match_ids(genotype_ids: Sequence[str], table: Phenotypes, rules: Rules) -> M
     equal = set(_without(genotype_ids, columns)) & set(_without(own.to_list(), rows))
     if equal:
         notes.append(
-            f"{len(equal):,} ids are equal in both files and do not match under id_rule = '{rules}': {first_few(sorted(equal))}"
+            f"{len(equal):,} ids are equal in both files but do not match under id_rule = '{rules}': {first_few(sorted(equal))}"
         )
     notes += partial_notes(genotype_ids, table, columns, rows, rules)
     return Matched(columns, rows, pl.Series(own.name, spelt, dtype=pl.String), tuple(notes))
@@ -228,7 +228,7 @@ def _rule_notes(rules: Rules, side: str, pairs: list[tuple[str, str]]) -> list[s
     words = "; ".join(RULES[name].words + (f" ({side})" if RULES[name].one_side else "") for name in rules.names)
     differing = [pair for pair in pairs if pair[0] != pair[1]]
     shown = ", ".join(f"'{ours}' and '{theirs}'" for theirs, ours in differing[:2])
-    by_it = f"{len(differing):,} of {len(pairs):,} samples match by it alone" + (
+    by_it = f"{len(differing):,} of {len(pairs):,} samples match only because of the rule" + (
         f" (genotypes and table: {shown})" if shown else ""
     )
     return [f"sample ids are compared by id_rule = '{rules}': {words}; {by_it}"]
@@ -240,7 +240,7 @@ _FOR_NOTES = 100_000  # ids of either side that are looked through: seconds
 def partial_notes(
     genotype_ids: Sequence[str], table: Phenotypes, columns: Int64Array, rows: Int64Array, rules: Rules
 ) -> list[str]:
-    """Ids without a partner that nearly have one, though others match: what differs, examples and the rule that mends it."""
+    """Notes on ids that nearly match while others match: what differs, examples, and the rule that makes them match."""
     if columns.size in (0, len(genotype_ids)) or rows.size in (0, table.table.height):
         return []
     kept_p = np.ones(table.table.height, dtype=bool)
@@ -267,7 +267,7 @@ def partial_notes(
 
 
 def better_columns(genotype_ids: Sequence[str], table: pl.DataFrame, sample_id: str) -> list[str]:
-    """Columns of the phenotypes, or two joined as FID_IID, that hold the genotypes' ids; said in words."""
+    """Messages about columns of the phenotypes, or two joined as FID_IID, that hold the genotypes' ids."""
     wanted = set(genotype_ids)
     text = [name for name, dtype in table.schema.items() if dtype == pl.String or dtype.is_integer()]
     found = []
@@ -300,7 +300,7 @@ def mismatch_message(
     phenotype_ids = table.sample_ids.tolist()
     lines = [
         f"{n_matched} of {len(genotype_ids)} genotyped samples are among the {len(phenotype_ids)} samples of "
-        f"{table.source} (column '{table.sample_id}'), too few to be meant.",
+        f"{table.source} (column '{table.sample_id}'): too few match.",
         f"  genotypes:  {first_few(genotype_ids)}",
         f"  phenotypes: {first_few(phenotype_ids)}",
     ]
@@ -313,8 +313,10 @@ def mismatch_message(
         lines.append("  no usual difference in spelling explains it; are these files of the same people?")
     if n_matched:
         lines.append(
-            "  if so few are right, say "
+            "  if so few matches are correct, use "
             f"min_overlap={n_matched / min(len(genotype_ids), len(phenotype_ids)):.2g} or less"
         )
-    lines.append("Ids are compared as text, exactly, unless an id_rule says else; or make them the same in both files.")
+    lines.append(
+        "Ids are compared exactly, as text, unless an id_rule is given. Give one, or write the ids alike in both files."
+    )
     return "\n".join(lines)

@@ -16,9 +16,9 @@ class MissingCodes:
     Attributes
     ----------
     everywhere : tuple of str or None
-        Codes of every column; None when nothing was said of every column, which keeps the check for an undeclared -9 on.
+        Codes for every column; None if none were declared for every column, which keeps the check for an undeclared -9 on.
     columns : mapping of str to tuple of str
-        Codes of single columns, beside those of every column.
+        Codes for single columns, in addition to those for every column.
     """
 
     everywhere: tuple[str, ...] | None = None
@@ -26,7 +26,7 @@ class MissingCodes:
 
     @classmethod
     def of(cls, given: "Sequence[str] | Mapping[str, Sequence[str]] | MissingCodes | None") -> "MissingCodes":
-        """A list of codes of every column, or a mapping of columns to lists ("*" is every column).
+        """Read a list of codes for every column, or a mapping of columns to lists ("*" means every column).
 
         Raises
         ------
@@ -47,7 +47,7 @@ class MissingCodes:
         return (*(self.everywhere or ()), *self.columns.get(name, ()))
 
     def covers(self, name: str) -> bool:
-        """Whether something was declared for a column, so that a -9 there is dealt with."""
+        """Whether codes were declared for a column, so that an undeclared -9 is not searched for."""
         return self.everywhere is not None or name in self.columns
 
     def beside(self, other: "MissingCodes") -> "MissingCodes":
@@ -77,7 +77,7 @@ def _codes(given: Any, what: str) -> tuple[str, ...]:
         given = (given,)
     if not isinstance(given, Sequence | set | frozenset):
         raise PhenotypeError(
-            f'{what} is a list of values such as ["-9"], or a mapping of columns to such lists, not {given!r}'
+            f'{what} must be a list of values such as ["-9"], or a mapping of columns to such lists, not {given!r}'
         )
     return tuple(_plain(code) for code in given)
 

@@ -57,7 +57,7 @@ def read_modifier(phenotypes: Phenotypes, rows: Int64Array, name: str, complete:
             is_of = "is text of" if phenotypes.table[name].dtype == pl.String else "has a case_value and"
             shown = ", ".join(f"'{label}'" for label in found[:5]) + (", ..." if len(found) > 5 else "")
             raise PhenotypeError(
-                f"{where} {is_of} {len(found)} values ({shown}), and an interaction is with two arms or with a number: "
+                f"{where} {is_of} {len(found)} values ({shown}), but an interaction needs two arms or a number: "
                 "make a column of two of them (missing elsewhere), one for each comparison, or code them as numbers"
                 + (f"; {hint}" if (hint := genotype_hint(name, found)) else missing_among(name, found))
             )
@@ -72,7 +72,7 @@ def read_modifier(phenotypes: Phenotypes, rows: Int64Array, name: str, complete:
     if levels.size < 2:
         raise PhenotypeError(
             f"{where} has the one value {words[0] if words else 'missing'} in the samples that can be analysed: nothing "
-            "can be compared. Check the column and the choice of samples"
+            "can be compared. Check the column and the selection of samples"
         )
     if levels.size > 2:
         inside = values[complete & ~np.isnan(values)]
@@ -117,6 +117,6 @@ def check_main_effect(modifier: Modifier, X: Float64Array, complete: BoolArray) 
     # 1e-6 of the length is what rounding leaves of a column with a mean 1e9 times its spread.
     if left @ left > 1e-12 * (E @ E):
         raise PhenotypeError(
-            f"the covariates hold {modifier.name} in other terms but not by itself, and a model of its interaction has its "
+            f"the covariates hold {modifier.name} in other terms but not by itself. A model with an interaction needs the "
             f"main effect: add {modifier.name} to the formula"
         )

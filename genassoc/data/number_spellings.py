@@ -139,7 +139,8 @@ def remedy(column: str, tokens: Sequence[str], *, beside_numbers: bool = True) -
         missing += [token for token in rest if not is_genotype(token)]
     if missing:
         codes, flags = declaration(column, missing[:_FEW])
-        found.append(f"or if this means missing, declare it: missing_codes={codes} ({flags})")
+        which = " and ".join(map(repr, missing[:_FEW]))
+        found.append(f"or if {which} means missing, declare it: missing_codes={codes} ({flags})")
     if not found and not beside_numbers:
         return "none of its values is a number: is it the column that was meant, and the model?"
     return "; ".join(["correct them", *found])
@@ -192,9 +193,11 @@ def is_date(token: str) -> bool:
 
 def date_offer(token: str) -> str:
     """What to do with dates such as a text where numbers or categories are wanted."""
-    form = "" if _ISO.fullmatch(token) else 'say their form, date_format="DD/MM/YYYY" (--date-format DD/MM/YYYY), and '
+    form = (
+        "" if _ISO.fullmatch(token) else 'give their format, date_format="DD/MM/YYYY" (--date-format DD/MM/YYYY), and '
+    )
     return (
-        f"dates are no numbers: {form}make times or ages of them with ga.endpoints.time_to_event or "
+        f"dates are not numbers: {form}compute times or ages from them with ga.endpoints.time_to_event or "
         "ga.endpoints.years_between"
     )
 
@@ -204,10 +207,10 @@ def _is_other_script(token: str) -> bool:
 
 
 _REMEDIES = (
-    (_is_decimal_comma, 'if the comma is a decimal mark say decimal="," (--decimal ,)'),
+    (_is_decimal_comma, 'if the comma is a decimal mark, use decimal="," (--decimal ,)'),
     (_is_thousands, "write numbers without marks between thousands"),
     (_is_percent, "write percentages without the sign"),
-    (_is_bound, "a bound such as <0.5 is no number: write a value (half the limit, say) or make it missing"),
-    (_is_spreadsheet_error, "a cell that begins with # is a spreadsheet's error: mend its formula"),
+    (_is_bound, "a bound such as <0.5 is not a number: write a value (for example half the limit) or make it missing"),
+    (_is_spreadsheet_error, "a cell that begins with # is a spreadsheet error: correct its formula"),
     (_is_other_script, "write digits as 0 to 9"),
 )

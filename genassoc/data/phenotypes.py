@@ -215,7 +215,7 @@ class Phenotypes:
             raise PhenotypeError(
                 f"{other.source}: the column {listed(clash)} is already among the phenotypes of "
                 f"{' and '.join(sorted({self.joined.get(name, first) for name in clash}))}, "
-                "and it is unclear which is meant; rename or leave out one of them"
+                "so that the name is ambiguous; rename or leave out one of them"
             )
         added = other.table.rename({other.sample_id: self.sample_id})
         table = self.table.join(added, on=self.sample_id, how="left", maintain_order="left")
@@ -371,7 +371,7 @@ class Phenotypes:
         Raises
         ------
         PhenotypeError
-            Says how to declare it, or how to say that it is a real value.
+            The message shows how to declare it as missing or as a real value.
         """
         if self.missing_codes.covers(column) or column in self.declared:
             return
@@ -383,8 +383,8 @@ class Phenotypes:
             raise PhenotypeError(
                 f"{self.source}: the column '{column}' has the value {code} for {places.size} samples{also}, first in "
                 f"{self.where(int(rows[places[0]]), column)}, and it stands out of the other values. Many programs write "
-                f"missing values so; as a number it would ruin the analysis. Declare it: missing_codes={codes} "
-                f'({flags}; for every column missing_codes=["{code}"], --missing-code {code}), or say that it is a real value: '
+                f"missing values in this way; as a number it would distort the analysis. Declare it: missing_codes={codes} "
+                f'({flags}; for every column missing_codes=["{code}"], --missing-code {code}), or declare that it is a real value: '
                 f"missing_codes=[] (--missing-code none)"
             )
 

@@ -90,8 +90,8 @@ def in_par(kind: str, positions: Int64Array, build: str | None) -> BoolArray:
         return np.asarray(inside["GRCh37"] & inside["GRCh38"])
     if differ.any():
         raise InputError(
-            f"{kind}:{positions[differ][0]:,} ({int(differ.sum())} variants here) is pseudo-autosomal in one of GRCh37 and "
-            'GRCh38 and not in the other, and the VCF\'s contig lengths do not tell which it is: name it, build="GRCh38" '
+            f"{kind}:{positions[differ][0]:,} ({int(differ.sum())} variants here) is pseudo-autosomal in only one of GRCh37 and "
+            'GRCh38, and the contig lengths of the VCF do not identify the build: give it, build="GRCh38" '
             "(--build GRCh38)"
         )
     return np.asarray(inside["GRCh38"])
@@ -264,13 +264,13 @@ def refused_notes(refused: Mapping[str, int]) -> list[str]:
         "heterozygous_where_haploid": "heterozygous calls where a sample has one copy (males on X outside PAR, Y, MT)",
         "female_on_Y": "calls of females on Y",
     }
-    notes = [f"{n:,} {words[reason]} are taken for missing" for reason, n in refused.items() if reason in words]
+    notes = [f"{n:,} {words[reason]} were set to missing" for reason, n in refused.items() if reason in words]
     half = {reason.removeprefix(HALF_CALL): n for reason, n in refused.items() if reason.startswith(HALF_CALL)}
     if half:
         shown = ", ".join(f"{n:,} of {who}" for who, n in half.items())
         notes.append(
-            f"half calls (0/.), of which one allele is missing, are not observed: {shown}. Where a male's single allele is "
-            "meant, write it as a haploid call (bcftools +fixploidy) and convert again"
+            f"half calls (0/., one allele missing) count as not observed: {shown}. If a half call stands for a male's single "
+            "allele, write it as a haploid call (bcftools +fixploidy) and convert again"
         )
     return notes
 

@@ -132,7 +132,7 @@ class _TextTable:
             computed = [name for name in frame["trait"].unique() if str(name).startswith(text_cells.COMPUTED)]
             if computed:  # the name by which its rows, samples and audit are found: nothing may be put before it
                 raise OutputError(
-                    f"a spreadsheet would compute the name of the trait '{computed[0]}': rename its column."
+                    f"a spreadsheet would evaluate the name of the trait '{computed[0]}': rename its column."
                 )
         self._put(text_cells.written(frame, "\t", MISSING, for_spreadsheets=self._for_spreadsheets))
 
@@ -172,7 +172,7 @@ def open_table(
     """
     suffix = table_suffix(path)
     if for_spreadsheets and suffix == ".parquet":
-        raise OutputError(f"{path}: spreadsheets read text; let the name end in {' or '.join(SUFFIXES[1:])}.")
+        raise OutputError(f"{path}: spreadsheets read text; use a name that ends in {' or '.join(SUFFIXES[1:])}.")
     found: list[Digesting] = []
 
     def sealed() -> None:
@@ -274,7 +274,7 @@ def check_table_types(path: Path, schema: pl.Schema) -> None:
         )
         if not fits:
             raise InputError(
-                f"{path} is no table of genassoc's results: its column {name} holds {kind}, where {wanted} belongs."
+                f"{path} is no table of genassoc's results: its column {name} holds {kind} instead of {wanted}."
             )
 
 

@@ -88,9 +88,9 @@ def read_record(path: str | Path) -> Record:
         check_fields(record)
     except MalformedError as error:
         raise InputError(
-            f"{beside} is no record of provenance as genassoc writes it: {error}. It was damaged or edited, so that neither it "
-            "nor the numbers beside it can be relied on: restore it from a copy, or compute the results again; remove it to "
-            "read the table without record and unchecked."
+            f"{beside} is no record of provenance as genassoc writes it: {error}. The record was damaged or edited, so that neither it "
+            "nor the table beside it can be trusted: restore the record from a copy, or compute the results again. To read the table "
+            "without a check, remove the record."
         ) from error
     except OSError as error:
         raise InputError(f"{beside} cannot be read: {error.strerror or error}.") from error
@@ -113,15 +113,15 @@ def check_table(path: Path, digest: FileDigest, record: Path | None) -> None:
     if found == digest:
         return
     seen = (
-        f"it has {n_bytes:,} bytes, where {digest.n_bytes:,} were written"
+        f"it has {n_bytes:,} bytes, but {digest.n_bytes:,} were written"
         if found is None
-        else f"its sha256 is {found.sha256[:12]}..., where {digest.sha256[:12]}... was written"
+        else f"its sha256 is {found.sha256[:12]}..., but {digest.sha256[:12]}... was written"
     )
     name = "its record" if record is None else record.name
     raise InputError(
         f"{path} is not the table that was written: {seen} ({name}). It was damaged, cut short, edited or replaced, or lies beside "
-        "the record of other results, so that its numbers cannot be relied on: restore it from a copy, or compute it again. If "
-        "you changed it on purpose, remove the record beside it, and it is read unchecked."
+        "the record of other results, so that its numbers cannot be trusted: restore the table from a copy, or compute it again. If "
+        "you changed it on purpose, remove the record beside it; the table is then read without a check."
     )
 
 
@@ -135,7 +135,7 @@ def _checked(content: Mapping[str, Any]) -> FileDigest | None:
     table = {key: value for key, value in marks.items() if key != "record_sha256"}
     rest = {key: value for key, value in content.items() if key != INTEGRITY_KEY}
     if strangers.field(marks, "record_sha256", strangers.text) != record_digest({**rest, **table}):
-        raise MalformedError("its content is not what was written: its own digest is another")
+        raise MalformedError("its content was changed after it was written: it does not match its own digest")
     if not table:
         return None
     n_bytes = strangers.field(table, "table_bytes", strangers.whole)
@@ -281,7 +281,7 @@ def standing(path: Path, run: Mapping[str, Any], wanted: Mapping[str, Any]) -> S
     if not run and not record.content.get("run"):
         return None  # tables of nobody's run, that people write as they please
     if not record.content.get("run"):
-        return Standing(False, record, "it has no record of the run that made it")
+        return Standing(False, record, "it has no record of the run that wrote it")
     if record.content["run"] != dict(run):
         return Standing(False, record, "; ".join(differences(record.content, run, wanted)))
     if _made_of_results(record.content) != _made_of_results(wanted):
@@ -302,31 +302,31 @@ def _made_of_results(record: Mapping[str, Any]) -> str:
 
 
 def differences(record: Mapping[str, Any], run: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """What is not the same in the results that a record is of, and in those that are asked for; a line each."""
+    """How the results of a record differ from those that are asked for; a line for each difference."""
     then_run = record.get("run") or {}
     found = []
     if then_run.get("numbers") != run.get("numbers"):
         found.append(
-            f"its numbers are of version {then_run.get('numbers')}, those of this genassoc of {run.get('numbers')}"
+            f"its numbers have version {then_run.get('numbers')}, those of this genassoc have version {run.get('numbers')}"
         )
     if then_run.get("genassoc") != run.get("genassoc"):
-        found.append(f"genassoc {then_run.get('genassoc')} made it, this is {run.get('genassoc')}")
+        found.append(f"it was written by genassoc {then_run.get('genassoc')}, and this is {run.get('genassoc')}")
     wanted = json.loads(json.dumps(wanted, default=_plain))
     then, now = ((side.get("parameters") or {}) for side in (record, wanted))
     models = [side.get("model") or {} for side in (then, now)]
     for name in dict.fromkeys([*models[0], *models[1]]):
         if models[0].get(name) != models[1].get(name):
-            found.append(f"model: {name} was {_short(models[0].get(name))}, and is {_short(models[1].get(name))}")
+            found.append(f"model: {name} was {_short(models[0].get(name))}, now it is {_short(models[1].get(name))}")
     if then.get("variants") != now.get("variants"):
-        found.append(f"the variants were {_short(then.get('variants'))}, and are {_short(now.get('variants'))}")
+        found.append(f"the variants were {_short(then.get('variants'))}, now they are {_short(now.get('variants'))}")
     inputs = [side.get("inputs") or {} for side in (record, wanted)]
     for name, words in (("store", "the store"), ("phenotypes", "the phenotypes")):
         old, new = (side.get(name) or {} for side in inputs)
         if old.get("fingerprint") != new.get("fingerprint"):
-            found.append(f"{words} were {old.get('path')} of other content than {new.get('path')} has")
+            found.append(f"the content of {words} differs: then {old.get('path')}, now {new.get('path')}")
     if not found:
         old, new = ((side.get("cohort") or {}).get("samples") for side in inputs)
-        found.append("its samples were others" if old != new else "the choices of its run were others")
+        found.append("its samples were different" if old != new else "the choices of its run were different")
     return found
 
 

@@ -44,10 +44,10 @@ def check_local(out: str | Path) -> None:
         "s3": f"aws s3 cp --recursive --exclude zarr.json {name} {url} && aws s3 cp {name}/zarr.json {url}/zarr.json",
         "gs": f"gcloud storage rsync -r --exclude='^zarr.json$' {name} {url} && gcloud storage cp {name}/zarr.json {url}/zarr.json",
     }
-    how = commands.get(url.partition(":")[0], "copy its folder there, zarr.json at its top last")
+    how = commands.get(url.partition(":")[0], "copy its folder there, with the top-level zarr.json last")
     raise OutputError(
         f"{url}: stores are written on a file system, where a killed conversion resumes. Convert to {name} here, then: {how}. "
-        "Without its zarr.json a store that is half there is not taken for one."
+        "A store that is only partly copied has no zarr.json and therefore is not opened."
     )
 
 
@@ -79,8 +79,8 @@ class LocalLocation:
                 continue
             if (self._folder / folder).is_symlink():
                 raise StoreError(
-                    f"{self.root}: {folder} in it is a link. A store is a folder of files of its own, since what a link points to "
-                    "may be another store's: copy the store with its files (cp -rL), or convert again"
+                    f"{self.root}: {folder} in it is a link. A store must not contain links, since a link may point to a file of "
+                    "another store: copy the store with its files (cp -rL), or convert the input again"
                 )
             if folder != key:
                 self._plain.add(folder)

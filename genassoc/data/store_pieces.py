@@ -1,11 +1,11 @@
-"""The pieces of a store, and the proof that they are those it was written with.
+"""The pieces of a store: checks that its files are the ones it was written with.
 
-A store keeps a list of its files (`PIECES`): of each its size and a seal, which is a hash of the checksums in it. Those are the CRC-32C
-that Zarr's codecs put behind each chunk and behind the index of a shard; of a zarr.json, its bytes. The attribute `ROOT` is a hash of the
-list and of all other attributes. So the attributes vouch for the list, the list for the checksums, the checksums for the content, and
-a piece of another store is found out by a few bytes of it, before its content is used.
+A store keeps a list of its files (`PIECES`) with the size and the seal of each. A seal is a hash of the checksums in the file: the CRC-32C
+that Zarr's codecs put behind each chunk and behind the index of a shard; for a zarr.json, of its bytes. The attribute `ROOT` is a hash of the
+list and of all other attributes. So the root covers the list, the list covers the checksums, and the checksums cover the content;
+a file of another store is detected by reading a few of its bytes, before its content is used.
 
-It proves that nothing was exchanged, lost or damaged. It is no signature: who rewrites a store can rewrite its root.
+The check detects exchanged, lost and damaged files. The root is not a signature: anyone who rewrites a store can rewrite its root.
 """
 
 import hashlib
@@ -186,8 +186,8 @@ class Pieces:
         text = location.read(PIECES)
         if root_of(document, text) != root:
             raise StoreError(
-                f"{path}: is damaged: {_METADATA} and {PIECES} do not belong to each other (the root they make is not the one "
-                f"that is stored): one was changed, or comes from another store; {_REMEDY}"
+                f"{path}: is damaged: {_METADATA} and {PIECES} do not belong to each other (their hash differs from the stored "
+                f"root): one of them was changed, or comes from another store; {_REMEDY}"
             )
         listed = {}
         for line in text.decode().splitlines():
@@ -245,7 +245,7 @@ class Pieces:
             raise self.missing(key)
         if size != piece.size:
             raise StoreError(
-                f"{self.path}: is damaged: the file {key} has {size:,} bytes and not {piece.size:,}: it was cut, or is "
+                f"{self.path}: is damaged: the file {key} has {size:,} bytes and not {piece.size:,}: it was cut short, or is "
                 f"not the one that the store was written with; {_REMEDY}"
             )
 
@@ -254,7 +254,7 @@ class Pieces:
         piece = self.listed.get(key)
         if piece is None:
             return StoreError(
-                f"{self.path}: is damaged: the file {key} is none of its pieces: it was put there later; {_REMEDY}"
+                f"{self.path}: is damaged: the file {key} is not in its {PIECES}: it was added later; {_REMEDY}"
             )
         try:
             self._check_size(key, piece)
@@ -266,8 +266,8 @@ class Pieces:
         if found == piece:
             return None
         return StoreError(
-            f"{self.path}: is damaged: the file {key} is not the one that the store was written with (its checksums are "
-            f"others): it was damaged, or comes from another store; {_REMEDY}"
+            f"{self.path}: is damaged: the file {key} is not the one that the store was written with (its checksums "
+            f"differ): it was damaged, or comes from another store; {_REMEDY}"
         )
 
     def per_shard(self, key: str) -> int | None:
@@ -318,4 +318,4 @@ class Pieces:
                 raise StoreError(f"{self.path}: is damaged: {which}the file {key}: {error}; {_REMEDY}") from error
 
 
-_REMEDY = "convert it again, or copy it anew"
+_REMEDY = "convert the input again, or copy the store again"

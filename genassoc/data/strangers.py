@@ -51,7 +51,7 @@ def parse_object(content: bytes) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise MalformedError(f"it is no UTF-8 text (byte {error.start})") from error
     except RecursionError as error:
-        raise MalformedError("its values lie too deep in one another") from error
+        raise MalformedError("its values are nested too deeply") from error
     except MalformedError:
         raise
     except ValueError as error:  # of JSON, and of numbers with thousands of digits
@@ -59,7 +59,7 @@ def parse_object(content: bytes) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise MalformedError("it is no JSON object")
     if _too_deep(found):
-        raise MalformedError("its values lie too deep in one another")
+        raise MalformedError("its values are nested too deeply")
     return found
 
 
@@ -71,7 +71,7 @@ def read_object(path: Path, most: int = MOST_BYTES) -> dict[str, Any]:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise MalformedError("a name stands twice in one object")
+        raise MalformedError("a name occurs twice in one object")
     return found
 
 

@@ -306,7 +306,7 @@ def _footer_bytes(end: bytes, size: int) -> int:
     """Length of a parquet file's footer with its own length and mark, from the last eight bytes."""
     length = int.from_bytes(end[:4], "little") + 8
     if end[4:] != b"PAR1" or not 8 < length < min(size, _MOST_FOOTER):
-        raise MalformedError("it does not end as parquet does")
+        raise MalformedError("it does not end like a parquet file")
     return length
 
 
@@ -420,7 +420,7 @@ def _rows(work: WorkFolder, plan: Plan, schema: "pa.Schema") -> Iterator["pa.Tab
         try:
             counts = work.part_counts(plan, task, thorough=True)
             if counts is None:
-                raise MalformedError("its digest is not that of what was written")
+                raise MalformedError("its content does not match its digest")
             if not counts.rows:
                 continue
             with pq.ParquetFile(path, page_checksum_verification=True) as file:

@@ -237,16 +237,16 @@ def _check_version(content: Mapping[str, Any]) -> None:
     version = strangers.field(content, "version", strangers.whole)
     if version != PLAN_VERSION:
         raise PlanError(
-            f"the plan is of version {version}; this genassoc reads {PLAN_VERSION}: plan again into another folder, or finish it "
-            "with the genassoc that made it."
+            f"the plan has version {version}; this genassoc reads version {PLAN_VERSION}: plan again into another folder, or finish "
+            "the plan with the genassoc that made it."
         )
     numbers = strangers.field(content, "numbers", strangers.whole)
     if numbers != NUMBERS:
         made = strangers.field(content, "genassoc", strangers.text)
         raise PlanError(
-            f"the plan was made by genassoc {made}, whose numbers are of version {numbers}; those of this one "
-            f"({genassoc_version()}) are of version {NUMBERS}, and the two must not be mixed: plan again into another folder, or "
-            "finish it with the genassoc that made it."
+            f"the plan was made by genassoc {made}, whose numbers have version {numbers}; those of this genassoc "
+            f"({genassoc_version()}) have version {NUMBERS}, and the two must not be mixed: plan again into another folder, or "
+            "finish the plan with the genassoc that made it."
         )
 
 

@@ -88,7 +88,7 @@ def choices_of(results: Results) -> Mapping[str, Any]:
         )
     if choices.get("kind") not in MODELS:
         raise InputError(
-            f"{results.path or 'these results'}: their record names no model that there is: {choices.get('kind')!r}."
+            f"{results.path or 'these results'}: their record names an unknown model: {choices.get('kind')!r}."
         )
     return dict(choices)
 
@@ -126,7 +126,7 @@ def _made_again(record: Mapping[str, Any]) -> Cohort:
         cohort = _step(step, store, cohort)
     if cohort is None:
         raise InputError(
-            "the record of the results has no step that makes their cohort: it is none that genassoc wrote."
+            "the record of the results has no step that makes their cohort: genassoc did not write this record."
         )
     return cohort
 
@@ -150,9 +150,7 @@ def _step(step: Mapping[str, Any], store: GenotypeStore, cohort: Cohort | None) 
         return Cohort.align(store, table, sex=step.get("sex"), build=step.get("build"), min_overlap=0.0, id_rule=rule)
     if kind == "with_covariates" and cohort is not None:
         return cohort.with_covariates(_table(step))
-    raise InputError(
-        f"the record of the results has a step {kind!r}, which cannot be done: it is none that genassoc wrote."
-    )
+    raise InputError(f"the record of the results has an unknown step {kind!r}: genassoc did not write this record.")
 
 
 def _table(step: Mapping[str, Any], what: str = "phenotypes") -> Phenotypes:

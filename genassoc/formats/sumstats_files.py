@@ -129,8 +129,8 @@ def check_text(path: Path) -> None:
             line = longest if first < 0 else len(chunk) - 1 - last
             if n_bytes > most or longest > _MOST_LINE:
                 raise InputError(
-                    f"{path} is no table of results: from {path.stat().st_size:,} bytes it grows to more than {n_bytes:,}, the "
-                    f"longest line to {longest:,}; it was made to fill a memory, and is not read."
+                    f"{path} is not a table of results: its {path.stat().st_size:,} bytes expand to more than {n_bytes:,}, with a "
+                    f"longest line of {longest:,}; it may be made to exhaust the memory, and is not read."
                 )
 
 

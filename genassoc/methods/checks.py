@@ -69,7 +69,7 @@ def pairs(value: Any, field: str, every: tuple[str, ...]) -> tuple[tuple[str, st
         if not isinstance(name, str) or not isinstance(said, str | int | float | np.integer) or not str(said).strip():
             raise ValueError(f"{field} is a mapping of columns to values, {field}={{'t2d': 'malade'}}, not {value!r}")
     if len({name for name, _ in items}) < len(items):
-        raise ValueError(f"{field} names a column twice: {', '.join(name for name, _ in items)}")
+        raise ValueError(f"{field} names a column more than once: {', '.join(name for name, _ in items)}")
     return tuple((name, str(said).strip()) for name, said in items)
 
 

@@ -38,7 +38,7 @@ class CaseValueChoices:
         for name, _ in pairs:
             if name not in usable and not any(":" in trait for trait in traits):
                 known = ", ".join(map(repr, usable)) or "nothing: it has no binary trait and no interaction"
-                raise ValueError(f"case_value names '{name}', and what it can be of is {known}")
+                raise ValueError(f"case_value names '{name}', but in this model it can only be given for {known}")
         object.__setattr__(self, "case_value", pairs)
 
 

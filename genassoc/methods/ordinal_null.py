@@ -142,7 +142,10 @@ def prepare(design: Any, block_columns: Int64Array, block_width: int) -> ScreenS
         if null.failure is None:
             effective = effective_size(squared_scores(null.residual)[0])
             notes += few_note(
-                name, effective, LEAST_OF_LEVELS, "p below 0.05 are of the saddlepoint of its levels, method 'spa'"
+                name,
+                effective,
+                LEAST_OF_LEVELS,
+                "p below 0.05 come from the saddlepoint of the distribution of its levels, method 'spa'",
             )
         notes += null_notes(design, name, null, kept)
     return ScreenState.of(design.traits, nulls, block_columns, block_width, int((~design.complete).sum()), notes)

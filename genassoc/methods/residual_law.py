@@ -316,20 +316,20 @@ def _withhold(rows: dict[str, Array], at: Array, code: int) -> None:
 
 
 def law_notes(name: str, law: ResidualLaw | None, covariates: tuple[str, ...]) -> list[str]:
-    """What there is to say, for people, about the residuals of a trait."""
+    """Notes on the residuals of a trait."""
     if law is None:
         return []
     notes = []
     if law.varying:
         which = ", ".join(covariates[c] for c in law.varying)
         notes.append(
-            f"residuals of {name} vary more in some samples than in others, by {which}: where t finds too much for it p is by the "
-            "residuals' own law (method spa); variance='robust' has standard errors that allow for it"
+            f"the variance of the residuals of {name} depends on {which}: rows where t would reject too often take p from the "
+            "empirical distribution of the residuals (method spa); variance='robust' gives standard errors that allow for it"
         )
     if law.is_heavy:
         notes.append(
-            f"residuals of {name} have heavier tails than a normal: rows with few carriers have p by the residuals' own law (method "
-            "spa), which costs power; rank_normalise=True has more of it"
+            f"residuals of {name} have heavier tails than a normal distribution: rows with few carriers take p from the empirical "
+            "distribution of the residuals (method spa), which costs power; rank_normalise=True has more power"
         )
     return notes
 

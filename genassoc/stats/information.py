@@ -25,7 +25,8 @@ LEAST_OF_WALD = 20.0
 LEAST_OF_LEVELS = 30.0
 LEAST_CARRIERS_OF_LEVELS = 20.0  # minor alleles, likewise
 EXACT_LAW = (
-    "p are of the exact law of who has them, method 'exact'; rows of an interaction with a sandwich variance have none"
+    "p come from the exact distribution of which samples have the events, method 'exact'; rows of an interaction with a sandwich "
+    "variance have no estimate"
 )
 FEW_EVENTS = "few_events"  # the code of a row that no law here carries
 
