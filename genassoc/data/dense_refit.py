@@ -39,6 +39,8 @@ def methods_of(kind: str, choices: Mapping[str, Any]) -> tuple[str, ...]:
 def can_refit(kind: str, test: str, method: str | None, choices: Mapping[str, Any]) -> bool:
     """Whether a row has a dense twin: saddlepoint p but of linear rows have none, exact ones but of matched sets neither."""
     known = TESTS.get(str(choices.get("genetic_model", "additive")), ())
+    if method == "exact" and choices.get("matched") and choices.get("missing") == "mean":
+        return False  # it is of the calls observed, the data of a row are of all
     if method == "exact" and _is_of_few_events(kind, choices):
         return test in known
     if choices.get("interaction"):
@@ -319,7 +321,8 @@ def _sandwich(
 
 def _of_sets(row: RowData, columns: TestedColumns, method: str) -> DenseFit:
     """Tests of matched sets."""
-    g, sets = columns.tested[:, 0], row.stratum
+    # Of dosages an exact law is of whole alleles.
+    g, sets = np.rint(columns.tested[:, 0]) if method == "exact" else columns.tested[:, 0], row.stratum
     assert sets is not None
     shares = case_shares(row.y, sets)
     says = (shares > 0.0) & (shares < 1.0)
