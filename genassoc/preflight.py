@@ -152,10 +152,16 @@ def _check_columns(config: Config, phenotypes: Phenotypes, rows: Int64Array, fou
         "baseline": ("baseline", lambda name: phenotypes.numbers(name, rows)),
         "event": ("event", lambda name: competing_lines(phenotypes, rows, name, None if cause is None else str(cause))),
     }
+    roles: dict[str, str] = {}
     for choice, (role, look) in looks.items():
         for name in _names(config.model.get(choice)):
             for column in found.attempt(partial(phenotypes.resolve, [name], role)) or ():
-                found.attempt(partial(look, column))
+                if roles.setdefault(column, choice) == choice:
+                    found.attempt(partial(look, column))
+                else:
+                    found.problems.append(
+                        f"{phenotypes.source}: '{column}' is asked for as {_a(looks[roles[column]][0])} and as {_a(role)}"
+                    )
     if isinstance(config.model.get("interaction"), str):
         everybody = np.ones(rows.size, dtype=bool)
         found.attempt(partial(read_modifier, phenotypes, rows, config.model["interaction"], everybody))
@@ -174,6 +180,10 @@ def _check_columns(config: Config, phenotypes: Phenotypes, rows: Int64Array, fou
             found.attempt(lambda: analysis.make_model(config).design(phenotypes, rows))
         return
     found.attempt(partial(build_design, phenotypes, rows, traits, covariates, kind, levels))
+
+
+def _a(role: str) -> str:
+    return f"{'an' if role[0] in 'aeio' else 'a'} {role}"
 
 
 def _names(value: Any) -> tuple[str, ...]:
