@@ -245,10 +245,10 @@ def _joined(stretches: Iterable[Stretch]) -> list[tuple[int, Region | None]]:
     """Stretches of files, neighbours joined however finely they were cut."""
     found: list[tuple[int, Region | None]] = []
     for stretch in stretches:
-        source, region = found[-1] if found else (-1, None)
-        follows = region and stretch.region and region.contig == stretch.region.contig
-        if source == stretch.source and follows and region.last + 1 == stretch.region.first:
-            found[-1] = source, Region(region.contig, region.first, stretch.region.last)
+        source, last = found[-1] if found else (-1, None)
+        region = stretch.region
+        if last and region and (source, last.contig, last.last + 1) == (stretch.source, region.contig, region.first):
+            found[-1] = source, Region(last.contig, last.first, region.last)
         else:
             found.append((stretch.source, stretch.region))
     return found
