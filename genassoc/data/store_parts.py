@@ -34,7 +34,7 @@ def read_journal(journal: Path) -> tuple[dict[str, Any] | None, list[dict[str, A
         lines = strangers.read_bytes(journal).split(b"\n")[:-1]
     except (OSError, MalformedError):
         return None, []
-    records = []
+    records: list[dict[str, Any]] = []
     for line in lines:
         try:
             record = strangers.parse_object(line)
