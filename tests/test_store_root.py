@@ -179,6 +179,19 @@ def test_links_inside_a_store_are_refused(stores, key):
             check(store)
 
 
+@pytest.mark.parametrize("rooted", [True, False])
+@pytest.mark.parametrize(
+    "key", ["zarr.json", "sample_id/zarr.json", "variant_call_counts/zarr.json", "call_genotype_packed/c/0/0"]
+)
+def test_pipes_in_a_store_are_not_waited_for(stores, key, rooted):
+    store = stores[0] if rooted else without_root(stores[0])
+    (store / key).unlink()
+    os.mkfifo(store / key)
+    with pytest.raises(StoreError, match=r"is missing|has no zarr\.json"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        read_all(store)
+
+
 def test_a_link_to_a_store_is_none_inside_it(stores, tmp_path):
     (tmp_path / "staged").symlink_to(tmp_path, target_is_directory=True)
     (tmp_path / "linked.zarr").symlink_to(tmp_path / "staged" / "a.zarr", target_is_directory=True)

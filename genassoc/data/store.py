@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from genassoc.data import schema
+from genassoc.data import schema, strangers
 from genassoc.data.block import GenotypeBlock
 from genassoc.data.forks import check_not_forked
 from genassoc.data.shards import Shards
@@ -401,14 +401,14 @@ def _require_store(path: Path) -> None:
         raise StoreError(f"{path}: is a file and no store (a store is a folder); convert it first")
     if path.name.startswith(WORK_PREFIX):
         raise StoreError(f"{path}: is an unfinished conversion; rerun convert with the same inputs to resume it")
-    if not (path / "zarr.json").exists():
+    if not (path / "zarr.json").is_file():  # a pipe would be waited for
         raise StoreError(f"{path}: is no store: it has no zarr.json")
 
 
 def read_attributes(path: Path) -> dict[str, Any] | None:
     """Attributes of the store at ``path`` without opening it; None where there is no genassoc store."""
     try:
-        attributes = json.loads((path / "zarr.json").read_text(encoding="utf-8"))["attributes"]
+        attributes = json.loads(strangers.read_bytes(path / "zarr.json"))["attributes"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return attributes if isinstance(attributes, dict) and attributes.get("format") == schema.FORMAT_NAME else None

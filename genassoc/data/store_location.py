@@ -6,6 +6,7 @@ the configuration files of each protocol. Nothing of them is read, kept or shown
 
 import os
 import re
+import stat
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -91,11 +92,12 @@ class LocalLocation:
         return (self._folder / key).exists()
 
     def size(self, key: str) -> int | None:
-        """Bytes of a file; None where there is none."""
+        """Bytes of a file; None where there is none: a pipe of that name would be waited for."""
         try:
-            return self._path(key).stat().st_size
+            found = self._path(key).stat()
         except (FileNotFoundError, NotADirectoryError):
             return None
+        return found.st_size if stat.S_ISREG(found.st_mode) else None
 
     def read(self, key: str, start: int = 0, stop: int | None = None) -> bytes:
         """Bytes of a file, ``start`` to ``stop`` (not included)."""

@@ -41,8 +41,12 @@ def is_piece(key: str) -> bool:
 class Location(Protocol):
     """Where the files of a store lie; ``key`` is a file's name in it, parts joined by "/"."""
 
+    def exists(self, key: str) -> bool:
+        """Whether anything is there."""
+        ...
+
     def size(self, key: str) -> int | None:
-        """Bytes of a file; None where there is none. `StoreError` where it is a link."""
+        """Bytes of a plain file; None where there is none. `StoreError` where it is a link."""
         ...
 
     def read(self, key: str, start: int = 0, stop: int | None = None) -> bytes:
@@ -204,8 +208,11 @@ class Pieces:
             Names the first that is missing, a link, or another store's.
         """
         if self.listed is None:
-            for name in arrays:
-                self.location.size(f"{name}/{_METADATA}")  # refuses links
+            for key in (f"{name}/{_METADATA}" for name in arrays):
+                if self.location.size(key) is None and self.location.exists(
+                    key
+                ):  # `size` refuses links; here is a pipe
+                    raise self.missing(key)
             return
         for key in self.listed:
             if key.rpartition("/")[2] == _METADATA:

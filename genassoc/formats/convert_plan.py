@@ -247,12 +247,7 @@ def _joined(stretches: Iterable[Stretch]) -> list[tuple[int, Region | None]]:
     for stretch in stretches:
         source, region = found[-1] if found else (-1, None)
         here = stretch.region
-        if (
-            source == stretch.source
-            and region
-            and here
-            and (region.contig, region.last + 1) == (here.contig, here.first)
-        ):
+        if region and here and (source, region.contig, region.last + 1) == (stretch.source, here.contig, here.first):
             found[-1] = source, Region(region.contig, region.first, here.last)
         else:
             found.append((stretch.source, here))
