@@ -5,7 +5,7 @@ import pytest
 from glm_cohort import MemoryCohort, calls, run
 from oracles import ordinal as oracle
 from oracles.proportional_odds import proportional_odds_chi2
-from scipy.stats import chi2, norm
+from scipy.stats import chi2, hypergeom, norm
 from small_cohort import bits
 from statsmodels.miscmodels.ordinal_model import OrderedModel
 
@@ -146,7 +146,11 @@ def test_carriers_all_in_the_highest_level():
     # The limit: the carriers are certain, the others have the shares of their own.
     counts, rest = np.bincount(y.astype(int)), np.bincount(y.astype(int)) - [0, 0, 24]
     gain = (rest * np.log(rest / rest.sum())).sum() - (counts * np.log(counts / counts.sum())).sum()
-    assert found["statistic"][1, 0] == pytest.approx(np.sqrt(2 * gain), rel=1e-5)
+    # At that bound the ratio is no chi-squared, whose p is smaller than the chance that 24 samples drawn by lot are all in that level.
+    logp = found["neg_log_10_p_value"][1, 0]
+    assert logp == pytest.approx((gain - np.log(2)) / np.log(10), rel=1e-5)
+    chance = -hypergeom.logpmf(24, 400, counts[2], 24) / np.log(10)
+    assert logp < chance < -chi2.logsf(2 * gain, 1) / np.log(10)
 
 
 def test_alleles_swapped_levels_turned_and_company():
