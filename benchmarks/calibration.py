@@ -135,12 +135,12 @@ def exact_neg_log_10_p(state: LogisticState, codes: np.ndarray) -> np.ndarray:
     g = codes[which, carrier].astype(np.float64)
     out = np.full((V, len(state.nulls)), np.nan)
     for t, null in enumerate(state.nulls):
-        if null.cases is None:
+        if null.rarer is None:
             continue
         p, mid_p, status = np.empty(V), np.empty(V), np.empty(V, np.uint8)
-        exact_rare_neg_log_p_rows(
-            starts, g, null.mu[carrier], null.y[carrier], null.n_cases, null.cases, p, mid_p, status
-        )
+        mu, y = null.of_rarer()
+        fewer = min(null.n_cases, null.n - null.n_cases)
+        exact_rare_neg_log_p_rows(starts, g, mu[carrier], y[carrier], fewer, null.rarer, p, mid_p, status)
         out[:, t] = np.where(status == EXACT_FOUND, p / np.log(10.0), np.nan)
     return out
 

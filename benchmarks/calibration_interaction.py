@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 from genassoc.data.block import GenotypeBlock
 from genassoc.data.modifier import Modifier
 from genassoc.kernels.counts import mask_words
-from genassoc.methods import cox_interaction, cox_weighted, linear_interaction, logistic_interaction
+from genassoc.methods import cox_interaction, cox_weighted, linear_interaction, logistic_interaction, weighted
 from genassoc.methods.cox import Cox
 from genassoc.methods.linear import Linear
 from genassoc.methods.logistic import Logistic
@@ -62,6 +62,12 @@ def linear(rng: np.random.Generator, drawn: SimpleNamespace, variance: str) -> A
     spread = np.where(drawn.arm == 1, 3.0, 1.0) if variance == "robust" else 1.0
     y = drawn.eta + spread * rng.standard_normal(N)
     model = Linear("y", interaction="arm", variance=variance)  # type: ignore[arg-type]
+    if variance == "robust":
+        design, ones = design_of(drawn, y), np.ones(N)
+        design.kinds = ("quantitative",)
+        null, _ = weighted.fit_null(design, 0, np.ones(N, bool), ones, ones, EVERYONE, N)
+        sandwich = weighted.WeightedState(("y",), EVERYONE, mask_words(EVERYONE, N), (null,), 0, ())
+        return model.block(with_terms(sandwich, modifier_of(drawn), (), N, [None], False), block_of(drawn))
     state = linear_interaction.state_of(model.refit_choices(), design_of(drawn, y), modifier_of(drawn), EVERYONE, N)
     return model.block(state, block_of(drawn))
 

@@ -240,7 +240,7 @@ def test_common_codings_of_sex_are_read_and_said(values, sexes):
 def test_numbers_and_doubts_are_no_codes_of_sex(value):
     """-1 is a code for missing, and was male once: its sign is no punctuation."""
     phenotypes = phenotypes_of(["1", "2", value, "1"])
-    with pytest.raises(PhenotypeError, match="not understood"):
+    with pytest.raises(PhenotypeError, match="not recognised"):
         sex_coding(phenotypes, "d", np.arange(4))
 
 

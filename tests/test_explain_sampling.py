@@ -92,7 +92,8 @@ def test_the_audit_fits_every_row_again(runs, name):
             bound = 0.03
         assert largest["beta"] <= bound and largest["neg_log_10_p_value"] <= bound
         assert largest["standard_error"] is None or largest["standard_error"] <= bound
-    assert set(found["not_compared"]) <= {"have code separation"}
+    # Exact p of matched sets under missing="mean" is of the calls observed, which a row's data do not tell.
+    assert set(found["not_compared"]) <= {"have code separation", "by exact have no dense twin"}
 
 
 @pytest.mark.parametrize("name", ["linear", "logistic", "cox", "cox robust", "matched"])

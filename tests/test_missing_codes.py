@@ -219,7 +219,7 @@ def test_codes_of_a_table_that_is_joined_are_of_its_columns_or_refused():
     second = table(smoke=[0, 9] * 100)
     rows, choices = np.arange(N), {"traits": ["t2d"], "covariates": ["smoke"]}
     typo = Phenotypes.read(first).with_columns(Phenotypes.read(second, missing_codes={"smok": ["9"]}))
-    with pytest.raises(PhenotypeError, match="'smok', which the table does not have"):
+    with pytest.raises(PhenotypeError, match="'smok', but the table has no such column"):
         column_notes(typo, rows, choices, "binary")
     with pytest.raises(PhenotypeError, match="read without it"):
         Phenotypes.read(first).with_columns(Phenotypes.read(second, missing_codes={"t2d": ["0"]}))

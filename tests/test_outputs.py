@@ -315,9 +315,9 @@ def test_a_damaged_store_says_what_is_damaged(files, tmp_path, genassoc):
     for meta in sorted((tmp_path / "c.zarr").glob("*/zarr.json")):
         text = meta.read_text()
         meta.unlink()
-        refused(genassoc("info", tmp_path / "c.zarr"), None, "is damaged", meta.parent.name, "convert it again")
+        refused(genassoc("info", tmp_path / "c.zarr"), None, "is damaged", meta.parent.name, "convert the input again")
         meta.write_text(text[:30])
-        refused(genassoc("info", tmp_path / "c.zarr"), None, "is damaged", meta.parent.name, "convert it again")
+        refused(genassoc("info", tmp_path / "c.zarr"), None, "is damaged", meta.parent.name, "convert the input again")
         meta.write_text(text)
 
 

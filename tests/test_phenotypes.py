@@ -446,7 +446,7 @@ def test_interactions_and_collinear_terms_of_formulas():
     [
         ("y2 ~ age", "'~'"),
         ("age +* site", "cannot be understood"),
-        ("age, site", "given as a list"),
+        ("age, site", "covariates as a list"),
         ("agee + site", "'age'"),
         ("PC1:PC3", r'covariates=\["PC1:PC3"\]'),
         ("age + PC1:PC3", "product of two columns"),

@@ -232,8 +232,11 @@ def test_a_missing_exposure_leaves_the_sample_out():
 @pytest.mark.parametrize(
     "case", ["test_poission_regression_wald_test", "test_poisson_regression_lrt", "test_poisson_regression_score_test"]
 )
-def test_hail_asserts_the_same(tmp_path, case):
+def test_hail_asserts_the_same(tmp_path, case, monkeypatch):
     folder = real_data("hail")
+    # Ten samples have few events: rows would be exact, and hail's are of large samples.
+    for bound in ("LEAST_OF_COUNTS", "LEAST_OF_WALD"):
+        monkeypatch.setattr(poisson_null, bound, 0.0)
     expected = pl.read_csv(folder / "EXPECTED_statgen.tsv", separator="\t").filter(pl.col("hail_test") == case)
     assert expected.height >= 9
     covariates = pl.read_csv(folder / "regressionLogistic.cov", separator="\t")

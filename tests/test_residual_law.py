@@ -228,7 +228,7 @@ def test_what_the_run_says():
     _, cohort, _, traits = cohort_of("lognormal", 16, T=1, spread=3.0)
     notes = ga.Linear(traits, ["x", "group"]).prepare(cohort).notes
     assert any("rank_normalise=True" in note for note in notes)
-    assert any("by group" in note and "variance='robust'" in note for note in notes)
+    assert any("depends on group" in note and "variance='robust'" in note for note in notes)
     assert ga.Linear(traits, ["x", "group"], like="plink2").prepare(cohort).notes == ()
 
 

@@ -272,7 +272,7 @@ def test_write_spares_other_results(cohort, tmp_path: Path) -> None:
         assert Results.read(out).top(1).height == 1
     (tmp_path / "empty.tsv").touch()  # as some workflow engines make their outputs
     one.write(tmp_path / "empty.tsv")
-    with pytest.raises(OutputError, match="its columns differ"):
+    with pytest.raises(OutputError, match="its columns are others"):
         ga.adjust(one, out=tmp_path / "empty.tsv")
     ga.adjust(one, out=tmp_path / "adjusted.parquet")
     with pytest.raises(OutputError, match="its columns are others"):  # of the same run, and not what it writes
@@ -303,7 +303,7 @@ def test_a_refused_file_in_a_dialect_keeps_what_lies_beside_it(cohort, tmp_path:
     one.write(out, "gwas-ssf")
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert "r.not-in-gwas-ssf.tsv.gz" in before
-    with pytest.raises(OutputError, match="not of these results"):
+    with pytest.raises(OutputError, match="does not hold these results"):
         two.write(out, "gwas-ssf")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
@@ -317,7 +317,7 @@ def test_force_is_for_the_dialect_too_and_others_are_refused_before_the_work(fil
     beside(made).unlink()
     content = (tmp_path / "r.glm").read_bytes()
     code, _, said = genassoc(*command, "--covar", "age")
-    assert code == 1 and "r.glm holds a file already" in said and "--force" in said
+    assert code == 1 and "r.glm exists already" in said and "--force" in said
     assert (tmp_path / "r.glm").read_bytes() == content and not made.exists()
     assert genassoc(*command, "--covar", "age", "--force")[0] == 0
     assert (tmp_path / "r.glm").read_bytes() != content
@@ -341,10 +341,10 @@ def test_check_and_qc_know_results_that_are_there(files, tmp_path: Path, genasso
     assert genassoc("check", toml)[0] == 0
     assert genassoc(*command)[0] == 0
     code, told, _ = genassoc("check", toml)
-    assert code == 0 and "holds these very results already" in told
+    assert code == 0 and "already holds the results of this run" in told
     toml.write_text(genassoc(*command, "--covar", "age", "--print-toml")[1])
     code, _, said = genassoc("check", toml)
-    assert code == 1 and "covariates was [], and is" in said
+    assert code == 1 and "covariates was [], now it is" in said
     content = out.read_bytes()
     code, _, said = genassoc("qc", files.store, "--out", out)
     assert code == 1 and "holds the results of an association run" in said and out.read_bytes() == content

@@ -86,7 +86,7 @@ def choices_of(results: Results) -> Mapping[str, Any]:
             f"{results.path or 'these results'} do not say which model made them: <results>.provenance.json is written beside "
             "results by genassoc, and has to lie beside them; results of other programs cannot be explained."
         )
-    if choices.get("kind") not in MODELS:
+    if not isinstance(choices.get("kind"), str) or choices["kind"] not in MODELS:
         raise InputError(
             f"{results.path or 'these results'}: their record names an unknown model: {choices.get('kind')!r}."
         )

@@ -124,7 +124,9 @@ def _stretch(item: Any, n_inputs: int) -> Stretch:
         first = strangers.whole(region[1], "the first place of a region")
         last = strangers.whole(region[2], "the last place of a region", first)
         region = Region(strangers.text(region[0], "the contig of a region"), first, last)
-    source = strangers.field(content, "source", strangers.whole, 0, max(0, n_inputs - 1))
+    if n_inputs == 0:
+        raise MalformedError("it has stretches of files, and no files")
+    source = strangers.field(content, "source", strangers.whole, 0, n_inputs - 1)
     return Stretch(source, region, strangers.field(content, "n_bytes", strangers.whole))
 
 
