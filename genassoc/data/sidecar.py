@@ -84,7 +84,7 @@ def read_record(path: str | Path) -> Record:
     try:
         content = strangers.read_object(beside)
         digest = _checked(content)
-        record = _without_marks(content)
+        record = _without_nulls(_without_marks(content))
         check_fields(record)
     except MalformedError as error:
         raise InputError(
@@ -152,6 +152,15 @@ def _plain(value: Any) -> Any:
 
 
 # fields --------------------------------------------------------------------------------------------------------
+
+
+def _without_nulls(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record whose sections are there or absent: those of null, which only a changed record has, are left out."""
+    found = {name: value for name, value in record.items() if value is not None}
+    for name in ("inputs", "predictors"):
+        if isinstance(found.get(name), dict):
+            found[name] = {key: value for key, value in found[name].items() if value is not None}
+    return found
 
 
 def check_fields(record: Mapping[str, Any]) -> None:
