@@ -411,7 +411,12 @@ def main() -> None:
     told = holm_failures(state)
     print(
         "\n".join(
-            [*lines, "", f"{len(told)} of {len(BARS) * len(cells_of(state))} cells x levels are above or not yet told:", *told]
+            [
+                *lines,
+                "",
+                f"{len(told)} of {len(BARS) * len(cells_of(state))} cells x levels are above or not yet told:",
+                *told,
+            ]
         )
     )
     if chosen.write:
