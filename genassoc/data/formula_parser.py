@@ -249,11 +249,15 @@ class _Parser:
             self.needs(")", "after a bracket")
             self.depth -= 1
             return inner
+        self.refuse_text(token)
+        raise self.unexpected("a covariate is missing")
+
+    def refuse_text(self, token: Token) -> None:
+        """A text in quotes is no column, wherever a value may stand."""
         if token.kind == "text":
             raise PhenotypeError(
                 f"'{shown(token.value)}' is a text; a column's name stands in backticks: {quoted(token.value)}"
             )
-        raise self.unexpected("a covariate is missing")
 
     def call(self, token: Token) -> Call:
         """A function and its arguments; the name has been read."""
@@ -445,10 +449,7 @@ class _Parser:
             self.needs(")", "after a bracket")
             self.depth -= 1
             return inner
-        if token.kind == "text":
-            raise PhenotypeError(
-                f"'{shown(token.value)}' is a text; a column's name stands in backticks: {quoted(token.value)}"
-            )
+        self.refuse_text(token)
         raise self.unexpected("a column or a number is missing")
 
 
