@@ -25,10 +25,10 @@ from scipy.stats import beta, hypergeom
 from threadpoolctl import threadpool_limits
 
 from genassoc.data.block import GenotypeBlock
-from genassoc.data.design import Design
-from genassoc.kernels.exact_rare import EXACT_FOUND, exact_rare_neg_log_p_rows
-from genassoc.methods.logistic import Logistic
-from genassoc.methods.logistic_null import LogisticState, prepare
+from genassoc.data.phenotypes.design import Design
+from genassoc.kernels.laws.exact_rare import EXACT_FOUND, exact_rare_neg_log_p_rows
+from genassoc.models.logistic.model import Logistic
+from genassoc.models.logistic.null import LogisticState, prepare
 
 ALPHAS = (1e-2, 1e-4, 1e-6)
 EXACT_ALPHAS = (1e-2, 1e-4, 1e-6, 5e-8)

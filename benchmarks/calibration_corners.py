@@ -30,7 +30,7 @@ from threadpoolctl import threadpool_limits
 
 import genassoc as ga
 from genassoc.data.block import GenotypeBlock
-from genassoc.data.store_writer import write_store
+from genassoc.data.store.writer import write_store
 
 ALPHAS = (1e-2, 1e-3, 1e-4)
 BARS = {1e-3: 1.25, 1e-4: 1.5}

@@ -18,13 +18,17 @@ from scipy import stats
 from threadpoolctl import threadpool_limits
 
 from genassoc.data.block import GenotypeBlock
-from genassoc.data.modifier import Modifier
-from genassoc.kernels.counts import mask_words
-from genassoc.methods import cox_interaction, cox_weighted, linear_interaction, logistic_interaction, weighted
-from genassoc.methods.cox import Cox
-from genassoc.methods.linear import Linear
-from genassoc.methods.logistic import Logistic
-from genassoc.methods.sandwich_pairs import with_terms
+from genassoc.data.phenotypes.modifier import Modifier
+from genassoc.kernels.genotypes.counts import mask_words
+from genassoc.models.cox import interaction as cox_interaction
+from genassoc.models.cox import weighted as cox_weighted
+from genassoc.models.cox.model import Cox
+from genassoc.models.linear import interaction as linear_interaction
+from genassoc.models.linear.model import Linear
+from genassoc.models.logistic import interaction as logistic_interaction
+from genassoc.models.logistic.model import Logistic
+from genassoc.models.scan import weighted
+from genassoc.models.scan.sandwich_pairs import with_terms
 
 N = 1000
 ALPHAS = (0.05, 1e-3)

@@ -18,10 +18,10 @@ from product_kernel import write_section
 from threadpoolctl import threadpool_limits
 
 from genassoc.data.block import GenotypeBlock
-from genassoc.methods.cox import Cox
-from genassoc.methods.cox_null import prepare
-from genassoc.methods.linear import Linear
-from genassoc.methods.linear_null import prepare as prepare_linear
+from genassoc.models.cox.model import Cox
+from genassoc.models.cox.null import prepare
+from genassoc.models.linear.model import Linear
+from genassoc.models.linear.null import prepare as prepare_linear
 
 SECTION = "## What Cox regression costs"
 COVARIATES = 4
@@ -147,7 +147,7 @@ def measure(N: int, V: int, n_peers: int) -> list[str]:
             ("Firth in full, every variant", Cox("t", ("event_0",), correction="firth", correct_below=1.0)),
         ):
             if name.startswith("screen"):
-                import genassoc.methods.cox_rows as rows
+                import genassoc.models.cox.rows as rows
 
                 may_matter = rows._may_matter
                 rows._may_matter = lambda *arguments: np.zeros(V, bool)

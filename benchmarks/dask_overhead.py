@@ -122,8 +122,8 @@ def executor_of(way: str) -> Iterator[Executor]:
 def runs_alone(folder: Path, repeats: int) -> dict[str, list[Ran]]:
     """`ga.associate` alone, its cluster up and warm; CPU seconds of this process and of all workers."""
     import genassoc as ga
-    from genassoc import analysis
-    from genassoc.config import Config
+    from genassoc.verbs import analysis
+    from genassoc.verbs.config import Config
 
     config = Config.read(folder / "gwas.toml")
     cohort, model = analysis.make_cohort(config, analysis.make_store(config)), analysis.make_model(config)

@@ -17,13 +17,17 @@ from product_kernel import write_section
 from threadpoolctl import threadpool_limits
 
 from genassoc.data.block import GenotypeBlock
-from genassoc.kernels.vector import LANES
-from genassoc.methods import cox_null, linear_null, logistic_null, ordinal_null, poisson_null
-from genassoc.methods.cox import Cox
-from genassoc.methods.linear import Linear
-from genassoc.methods.logistic import Logistic
-from genassoc.methods.ordinal import Ordinal
-from genassoc.methods.poisson import Poisson
+from genassoc.kernels.lanes.vector import LANES
+from genassoc.models.cox import null as cox_null
+from genassoc.models.cox.model import Cox
+from genassoc.models.linear import null as linear_null
+from genassoc.models.linear.model import Linear
+from genassoc.models.logistic import null as logistic_null
+from genassoc.models.logistic.model import Logistic
+from genassoc.models.ordinal import null as ordinal_null
+from genassoc.models.ordinal.model import Ordinal
+from genassoc.models.poisson import null as poisson_null
+from genassoc.models.poisson.model import Poisson
 
 SECTION = "## What a variant costs in each model"
 NOT_OBSERVED = 3
@@ -65,9 +69,9 @@ def models(X: np.ndarray, seed: int = 1) -> dict[str, tuple[Any, Any]]:
 
 def without_refits(function: Callable[[], Any]) -> Callable[[], Any]:
     """The same with rows left as the product has them: nothing is done one by one."""
-    import genassoc.methods.cox_rows as cox_rows
-    import genassoc.methods.logistic_rows as logistic_rows
-    import genassoc.methods.score_screen as score_screen
+    import genassoc.models.cox.rows as cox_rows
+    import genassoc.models.logistic.rows as logistic_rows
+    import genassoc.models.scan.screen as score_screen
 
     places = [
         (cox_rows, "_may_matter", lambda task, *_: np.zeros(task.usable.size, bool)),

@@ -13,8 +13,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from genassoc.data.block import GenotypeBlock
-from genassoc.methods.linear import Linear
-from genassoc.methods.linear_null import LinearState, prepare
+from genassoc.models.linear.model import Linear
+from genassoc.models.linear.null import LinearState, prepare
 
 N_COVARIATES = 12
 

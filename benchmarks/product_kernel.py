@@ -16,8 +16,8 @@ from numba import njit
 from threadpoolctl import threadpool_limits
 
 from genassoc.data.block import GenotypeBlock
-from genassoc.kernels.product import product
-from genassoc.kernels.vector import LANES
+from genassoc.kernels.genotypes.product import product
+from genassoc.kernels.lanes.vector import LANES
 
 VALUES = np.array([0, 1, 2, 0], np.float32)
 SECTION = "## The product kernel"

@@ -24,8 +24,8 @@ from threadpoolctl import threadpool_limits
 
 from genassoc.data.block import GenotypeBlock
 from genassoc.data.schema import block_variants
-from genassoc.methods.linear import Linear
-from genassoc.methods.linear_null import LinearState, prepare
+from genassoc.models.linear.model import Linear
+from genassoc.models.linear.null import LinearState, prepare
 
 SEED = 4
 COVARIATES = 12

@@ -29,7 +29,7 @@ from speed_report import commit, cpu_model, write
 from genassoc.data.block import GenotypeBlock
 from genassoc.data.memory import show_memory
 from genassoc.data.schema import block_variants
-from genassoc.data.store_writer import StoreWriter
+from genassoc.data.store.writer import StoreWriter
 
 SEED = 6
 COVARIATES = 10

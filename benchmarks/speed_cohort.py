@@ -15,7 +15,7 @@ from measure import remove
 
 from genassoc.data.block import GenotypeBlock
 from genassoc.data.output import wip_path
-from genassoc.formats.vcf_writer import write_vcf
+from genassoc.formats.vcf.writer import write_vcf
 from genassoc.simulate import SimulatedCohort, simulate_cohort
 
 SEED = 4

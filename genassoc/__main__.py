@@ -1,5 +1,5 @@
 """``python -m genassoc``: the command line."""
 
-from genassoc.cli import main
+from genassoc.cli.commands import main
 
 main()

@@ -22,9 +22,10 @@ from genassoc.data.result_table import (
 )
 from genassoc.data.sidecar import Record, check_table, read_record, standing, write_record
 from genassoc.errors import GenassocError, InputError, OutputError, UncheckedWarning, printable
-from genassoc.formats import sumstats, sumstats_writer
-from genassoc.formats.sumstats_files import check_text, repeated_names
-from genassoc.formats.sumstats_writer import WrittenFile
+from genassoc.formats.sumstats import sumstats
+from genassoc.formats.sumstats import writer as sumstats_writer
+from genassoc.formats.sumstats.files import check_text, repeated_names
+from genassoc.formats.sumstats.writer import WrittenFile
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -27,7 +27,7 @@ import numpy as np
 import polars as pl
 
 import genassoc as ga
-from genassoc.formats.vcf_writer import write_vcf
+from genassoc.formats.vcf.writer import write_vcf
 
 folder = Path("case_control")
 folder.mkdir(exist_ok=True)

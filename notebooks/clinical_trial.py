@@ -25,7 +25,7 @@ import matplotlib.pyplot as plt
 import polars as pl
 
 import genassoc as ga
-from genassoc.formats.vcf_writer import write_vcf
+from genassoc.formats.vcf.writer import write_vcf
 
 folder = Path("clinical_trial")
 folder.mkdir(exist_ok=True)

@@ -24,7 +24,7 @@ import matplotlib.pyplot as plt
 from distributed import Client, LocalCluster
 
 import genassoc as ga
-from genassoc.formats.vcf_writer import write_vcf
+from genassoc.formats.vcf.writer import write_vcf
 from genassoc.progress import Lines
 
 folder = Path("dask_cluster")

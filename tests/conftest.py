@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 @pytest.fixture
 def genassoc(capsys, monkeypatch):
     """Run a command in this process: exit code, standard output, standard error."""
-    from genassoc import cli
+    from genassoc.cli import commands as cli
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["genassoc", *map(str, arguments)])

@@ -11,10 +11,11 @@ from collections.abc import Callable
 from typing import Any
 
 from genassoc.data import schema
-from genassoc.data.part_writer import PartWriter
-from genassoc.data.store_arrays import StoreArrays
-from genassoc.formats import bcf, bgzf
+from genassoc.data.store.arrays import StoreArrays
+from genassoc.data.store.part_writer import PartWriter
+from genassoc.formats import bgzf
 from genassoc.formats.convert import convert
+from genassoc.formats.vcf import bcf
 from genassoc.progress import Silent
 
 

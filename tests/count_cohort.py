@@ -17,7 +17,7 @@ from genassoc.engine.executors import Executor, Serial, Threads
 from genassoc.engine.parts import Merged
 from genassoc.engine.plan import Plan, fingerprint
 from genassoc.engine.run import run_to_file
-from genassoc.methods.base import BlockResult
+from genassoc.models.base import BlockResult
 from genassoc.progress import Silent
 
 RUNS = (("1", 0, 700), ("2", 700, 1003), ("X", 1003, 1500))

@@ -10,7 +10,7 @@ import signal
 import sys
 from typing import Any
 
-from genassoc import cli
+from genassoc.cli import commands as cli
 
 
 def main(folder: str, number: str, *command: str) -> None:

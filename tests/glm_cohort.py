@@ -4,9 +4,9 @@ import numpy as np
 import polars as pl
 
 from genassoc.data.block import GenotypeBlock
-from genassoc.data.design import build_design
-from genassoc.data.phenotypes import Phenotypes
-from genassoc.methods import rows
+from genassoc.data.phenotypes.design import build_design
+from genassoc.data.phenotypes.phenotypes import Phenotypes
+from genassoc.models.scan import rows
 
 
 def calls(rng, n, V, missing=0.0, low=0.05):

@@ -13,34 +13,22 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
 PACKAGE = "genassoc"
-Source = dict[str, str]  # "data/store.py" -> text
+Source = dict[str, str]  # "data/store/store.py" -> text
 
 # Which storey is right below which; "may import, and anything below".
 BELOW = {
     "__main__": {"cli"},
-    "cli": {"preflight", "demonstration", "exits", "cli_results", "cli_values"},
-    "cli_results": {"analysis", "describe"},
-    "exits": set(),
-    "cli_values": set(),
-    "preflight": {"analysis"},
-    "analysis": {"estimate", "config"},
-    "estimate": {"api"},
-    "demonstration": {"api"},
-    "describe": {"api"},
-    "permutation": {"api", "adjustment"},
-    "predictors": {"api", "adjustment"},
-    "api": {"report", "explanation", "audit", "run_record", "engine", "config", "simulate"},
+    "cli": {"verbs"},
+    "verbs": {"report", "explanation", "engine", "simulate"},
     "report": {"plots"},
-    "explanation": {"plots", "methods"},
-    "audit": {"results"},
-    "run_record": {"methods"},
+    "explanation": {"plots", "refit"},
+    "refit": {"models"},
     "plots": {"results"},
-    "adjustment": {"results"},
     "results": {"formats"},
     "formats": {"data"},
-    "engine": {"methods"},
-    "methods": {"data"},
-    "config": {"data"},
+    "engine": {"models", "analyses"},
+    "models": {"data"},
+    "analyses": {"data"},
     "simulate": {"data"},
     "data": {"stats"},
     "stats": {"kernels"},
@@ -53,27 +41,27 @@ LEAVES = {"errors", "shapes", "provenance", "progress"}
 DOORS = {
     "numba": ("kernels/",),
     "llvmlite": ("kernels/",),
-    "fsspec": ("data/store_location.py",),
-    "zarr": ("data/store.py", "data/store_arrays.py", "data/store_location.py", "formats/vcz.py"),
-    "dask": ("engine/executors_dask.py", "api.py"),
-    "distributed": ("engine/executors_dask.py", "api.py"),
+    "fsspec": ("data/store/location.py",),
+    "zarr": ("data/store/store.py", "data/store/arrays.py", "data/store/location.py", "formats/vcz.py"),
+    "dask": ("engine/executors_dask.py", "verbs/api.py"),
+    "distributed": ("engine/executors_dask.py", "verbs/api.py"),
     "cloudpickle": ("engine/broadcast.py",),
-    "allel": ("api.py",),
+    "allel": ("verbs/api.py",),
     "pysam": ("formats/",),
     "isal": ("formats/",),
     "formulaic": ("tests/",),  # evaluates Python: an oracle only
     "statsmodels": ("explanation/reference_fits.py", "explanation/reference_sampled.py"),
     "matplotlib": ("plots/",),
-    "fastexcel": ("data/workbooks.py",),
-    "rich": ("cli.py", "progress.py"),
-    "typer": ("cli.py", "cli_results.py", "cli_values.py"),
+    "fastexcel": ("data/phenotypes/workbooks.py",),
+    "rich": ("cli/", "progress.py"),
+    "typer": ("cli/",),
 }
 # Slow to import: only inside the functions that need them, so that `import genassoc` is quick.
 LAZY = {
     "zarr", "dask", "distributed", "fsspec", "allel", "pysam", "statsmodels", "matplotlib", "pandas", "fastexcel",
     "scipy.stats",  # half a second
 }  # fmt: skip
-NO_TABLES = ("kernels/", "stats/", "methods/")  # numpy in, numpy out: no polars, pandas or pyarrow
+NO_TABLES = ("kernels/", "stats/", "models/", "analyses/")  # numpy in, numpy out: no polars, pandas or pyarrow
 KERNEL_LIBRARIES = {"numpy", "numba", "llvmlite"}
 
 MAX_LINES = 600
@@ -180,7 +168,7 @@ def all_imports(source: Source) -> list[Import]:
 
 
 def storey(module: str) -> str:
-    """ "genassoc.data.store" -> "data"; the package itself -> ""."""
+    """ "genassoc.data.store.store" -> "data"; the package itself -> ""."""
     return module.split(".")[1] if "." in module else ""
 
 
@@ -256,7 +244,9 @@ def wrong_siblings(source: Source) -> list[str]:
     return [
         f"{found}: what runs tasks knows nothing of what they do"
         for found in all_imports(source)
-        if found.file in plain and is_ours(found.name) and storey(found.name) in {"methods", "stats", "kernels"}
+        if found.file in plain
+        and is_ours(found.name)
+        and storey(found.name) in {"models", "analyses", "stats", "kernels"}
     ]
 
 
@@ -268,7 +258,7 @@ def wrong_doors(source: Source) -> list[str]:
         if library in DOORS and not at_door(found.file, DOORS[library]):
             wrong.append(f"{found}: {library}'s only door is {' and '.join(DOORS[library])}")
         if library in {"polars", "pandas", "pyarrow"} and at_door(found.file, NO_TABLES):
-            wrong.append(f"{found}: kernels, stats and methods take and give numpy arrays")
+            wrong.append(f"{found}: kernels, stats, models and analyses take and give numpy arrays")
         third_party = library not in sys.stdlib_module_names and not is_ours(library)
         if found.file.startswith("kernels/") and third_party and library not in KERNEL_LIBRARIES:
             wrong.append(f"{found}: kernels use numba and numpy only")
@@ -380,9 +370,9 @@ def called_in(text: str) -> set[tuple[str, str]]:
     taken: set[tuple[str, str]] = set()
     modules: dict[str, str] = {}
     for node in nodes:
-        if isinstance(node, ast.ImportFrom) and node.module == f"{PACKAGE}.kernels":
+        if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith(f"{PACKAGE}.kernels."):
+            # the names may be files of a folder, or functions of a file
             modules |= {alias.asname or alias.name: alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{PACKAGE}.kernels."):
             taken |= {((node.module or "").split(".")[-1], alias.name) for alias in node.names}
     for node in nodes:
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules:

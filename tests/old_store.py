@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from genassoc.data.store_pieces import PIECES, ROOT
+from genassoc.data.store.pieces import PIECES, ROOT
 
 
 def without_root(store: Path) -> Path:

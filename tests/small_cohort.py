@@ -13,8 +13,8 @@ import numpy as np
 import polars as pl
 
 import genassoc as ga
-from genassoc.data.store_writer import write_store
-from genassoc.formats.vcf_writer import write_vcf
+from genassoc.data.store.writer import write_store
+from genassoc.formats.vcf.writer import write_vcf
 
 TRAITS = ("ldl", "ldl_before", "ldl_change")
 COVARIATES = ("age", "sex", "PC1:PC4")
@@ -60,7 +60,7 @@ def associate(store: ga.GenotypeStore, phenotypes: Path, out: Path, executor, tr
 
 
 def _main(store: str, phenotypes: str, out: str, threads: str, seconds: str, traits: str) -> None:
-    from genassoc.methods import linear
+    from genassoc.models.linear import model as linear
 
     test_block = linear._test_block
 

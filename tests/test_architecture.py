@@ -79,18 +79,18 @@ SOUND: Source = {
     "errors.py": '"""Errors."""\n',
     "shapes.py": '"""Shapes."""\n',
     "kernels/__init__.py": '"""The room."""\nimport numba\n',
-    "kernels/sums.py": (
+    "kernels/deep/sums.py": (
         '"""Sums."""\nimport numpy as np\nfrom genassoc.kernels import jit\n\n\n'
         '@jit\ndef add(a, b):\n    """Add."""\n    return a + b\n'
     ),
-    "stats/tails.py": '"""Tails."""\nfrom genassoc.kernels import sums\n\nx = sums.add(1, 2)\n',
-    "data/store.py": '"""Store."""\nfrom genassoc.stats import tails\n\n\ndef _f():\n    import zarr\n',
-    "data/cohort.py": '"""Cohort."""\nfrom genassoc.data.store import Store\nfrom genassoc.errors import E\n',
-    "methods/linear.py": '"""Linear."""\nfrom genassoc.data import cohort\n',
-    "engine/run.py": '"""Run."""\nfrom genassoc.methods import linear\n',
+    "stats/tails.py": '"""Tails."""\nfrom genassoc.kernels.deep import sums\n\nx = sums.add(1, 2)\n',
+    "data/store/store.py": '"""Store."""\nfrom genassoc.stats import tails\n\n\ndef _f():\n    import zarr\n',
+    "data/cohort/cohort.py": '"""Cohort."""\nfrom genassoc.data.store.store import Store\nfrom genassoc.errors import E\n',
+    "models/linear/model.py": '"""Linear."""\nfrom genassoc.data import cohort\n',
+    "engine/run.py": '"""Run."""\nfrom genassoc.models.linear import model\n',
     "engine/executors.py": '"""Executors."""\nfrom genassoc.errors import E\n',
     "results.py": '"""Results."""\nfrom genassoc.data import store\n',
-    "api.py": '"""Verbs."""\nfrom genassoc import results\nfrom genassoc.engine import run\n',
+    "verbs/api.py": '"""Verbs."""\nfrom genassoc import results\nfrom genassoc.engine import run\n',
 }
 ORACLES: Source = {"sums.py": "def add(a, b):\n    return a + b\n"}
 
@@ -98,38 +98,38 @@ LATE = '\n\ndef f():\n    """F."""\n    '
 FAULTS = [
     (
         wrong_storeys,
-        "data/cohort.py",
-        "\nfrom genassoc.methods import linear\n",
-        "'data' may not import 'methods'",
+        "data/cohort/cohort.py",
+        "\nfrom genassoc.models.linear import model\n",
+        "'data' may not import 'models'",
     ),
     (
         wrong_storeys,
-        "data/cohort.py",
+        "data/cohort/cohort.py",
         f"{LATE}from genassoc.engine.run import run\n",
         "may not import 'engine'",
     ),
-    (wrong_storeys, "methods/linear.py", "\nfrom genassoc.formats import vcf\n", "may not import 'formats'"),
-    (wrong_storeys, "formats/vcf.py", "\nfrom ..methods import linear\n", "may not import 'methods'"),
+    (wrong_storeys, "models/linear/model.py", "\nfrom genassoc.formats import vcf\n", "may not import 'formats'"),
+    (wrong_storeys, "formats/vcf/vcf.py", "\nfrom ...models.linear import model\n", "may not import 'models'"),
     (wrong_storeys, "engine/run.py", f"{LATE}import genassoc.results\n", "may not import 'results'"),
     (
         wrong_storeys,
         "engine/run.py",
-        "\nfrom genassoc.formats.vcf import VcfSource\n",
+        "\nfrom genassoc.formats.vcf.vcf import VcfSource\n",
         "may not import 'formats'",
     ),
     (
         wrong_storeys,
-        "methods/linear.py",
+        "models/linear/model.py",
         "\nfrom genassoc.engine.executors import Threads\n",
         "may not import 'engine'",
     ),
-    (wrong_storeys, "simulate.py", "\nfrom genassoc.formats import vcf\n", "may not import 'formats'"),
-    (wrong_storeys, "report.py", "\nimport genassoc.api\n", "may not import 'api'"),
+    (wrong_storeys, "simulate/x.py", "\nfrom genassoc.formats import vcf\n", "may not import 'formats'"),
+    (wrong_storeys, "report.py", "\nimport genassoc.verbs.api\n", "may not import 'verbs'"),
     (wrong_storeys, "errors.py", "\nfrom genassoc.shapes import Array\n", "imports nothing of ours"),
-    (wrong_storeys, "kernels/sums.py", "\nfrom genassoc.errors import E\n", "kernels know arrays only"),
-    (wrong_storeys, "kernels/sums.py", f"{LATE}from genassoc.data import store\n", "may not import 'data'"),
-    (wrong_storeys, "data/cohort.py", "\nimport genassoc as ga\n", "no part imports the package"),
-    (wrong_storeys, "data/cohort.py", f"{LATE}import_module('genassoc.api')\n", "may not import 'api'"),
+    (wrong_storeys, "kernels/deep/sums.py", "\nfrom genassoc.errors import E\n", "kernels know arrays only"),
+    (wrong_storeys, "kernels/deep/sums.py", f"{LATE}from genassoc.data import store\n", "may not import 'data'"),
+    (wrong_storeys, "data/cohort/cohort.py", "\nimport genassoc as ga\n", "no part imports the package"),
+    (wrong_storeys, "data/cohort/cohort.py", f"{LATE}import_module('genassoc.verbs.api')\n", "may not import 'verbs'"),
     (
         wrong_storeys,
         "results.py",
@@ -139,47 +139,52 @@ FAULTS = [
     (wrong_storeys, "extras/new.py", "\nimport genassoc.errors\n", "is no storey"),
     (
         cycles,
-        "data/store.py",
-        f"{LATE}from genassoc.data.cohort import Cohort\n",
-        "genassoc.data.cohort -> genassoc.data.store",
+        "data/store/store.py",
+        f"{LATE}from genassoc.data.cohort.cohort import Cohort\n",
+        "genassoc.data.cohort.cohort -> genassoc.data.store.store",
     ),
-    (cycles, "data/store.py", "\nfrom . import cohort\n", "genassoc.data.cohort -> genassoc.data.store"),
+    (
+        cycles,
+        "data/store/store.py",
+        "\nfrom ..cohort import cohort\n",
+        "genassoc.data.cohort.cohort -> genassoc.data.store.store",
+    ),
     (
         wrong_siblings,
         "engine/executors.py",
-        "\nfrom genassoc.methods import linear\n",
+        "\nfrom genassoc.models.linear import model\n",
         "knows nothing of what they do",
     ),
-    (wrong_doors, "methods/linear.py", "\nimport numba\n", "numba's only door is kernels/"),
+    (wrong_doors, "models/linear/model.py", "\nimport numba\n", "numba's only door is kernels/"),
     (wrong_doors, "stats/tails.py", "\nfrom llvmlite import ir\n", "llvmlite's only door"),
-    (wrong_doors, "data/cohort.py", f"{LATE}import zarr.codecs\n", "zarr's only door"),
+    (wrong_doors, "data/cohort/cohort.py", f"{LATE}import zarr.codecs\n", "zarr's only door"),
     (wrong_doors, "engine/run.py", "\nfrom dask import delayed\n", "dask's only door"),
-    (wrong_doors, "data/store.py", "\nimport pysam\n", "pysam's only door"),
-    (wrong_doors, "data/cohort.py", f"{LATE}import formulaic\n", "formulaic's only door"),
+    (wrong_doors, "data/store/store.py", "\nimport pysam\n", "pysam's only door"),
+    (wrong_doors, "data/cohort/cohort.py", f"{LATE}import formulaic\n", "formulaic's only door"),
     (wrong_doors, "results.py", f"{LATE}import matplotlib.pyplot as plt\n", "matplotlib's only door"),
-    (wrong_doors, "methods/linear.py", f"{LATE}import statsmodels.api as sm\n", "statsmodels's only door"),
-    (wrong_doors, "api.py", "\nfrom rich.table import Table\n", "rich's only door"),
-    (wrong_doors, "api.py", "\nimport typer\n", "typer's only door"),
-    (wrong_doors, "methods/linear.py", "\nimport polars as pl\n", "take and give numpy arrays"),
-    (wrong_doors, "kernels/sums.py", "\nimport scipy.special\n", "numba and numpy only"),
-    (evaluators, "data/cohort.py", "\nmade = eval('1 + 1')\n", "no text is evaluated"),
+    (wrong_doors, "models/linear/model.py", f"{LATE}import statsmodels.api as sm\n", "statsmodels's only door"),
+    (wrong_doors, "verbs/api.py", "\nfrom rich.table import Table\n", "rich's only door"),
+    (wrong_doors, "verbs/api.py", "\nimport typer\n", "typer's only door"),
+    (wrong_doors, "models/linear/model.py", "\nimport polars as pl\n", "take and give numpy arrays"),
+    (wrong_doors, "kernels/deep/sums.py", "\nimport scipy.special\n", "numba and numpy only"),
+    (evaluators, "data/cohort/cohort.py", "\nmade = eval('1 + 1')\n", "no text is evaluated"),
     (slow_imports, "plots/qq.py", "\nimport matplotlib.pyplot as plt\n", "at module level"),
     (
         slow_imports,
-        "data/store.py",
+        "data/store/store.py",
         "\ntry:\n    import zarr\nexcept ImportError:\n    zarr = None\n",
         "at module level",
     ),
-    (too_long, "data/store.py", "\n" * (MAX_LINES + 1), f"more than {MAX_LINES}"),
+    (too_long, "data/store/store.py", "\n" * (MAX_LINES + 1), f"more than {MAX_LINES}"),
     (nameless, "data/utils.py", '"""U."""\n', "data/utils.py"),
     (nameless, "helpers/arrays.py", '"""U."""\n', "helpers/arrays.py"),
-    (unfinished, "data/store.py", f"{LATE}raise NotImplementedError\n", "NotImplementedError"),
-    (undocumented, "data/store.py", "\n\ndef g():\n    pass\n", "data/store.py:9 g"),
-    (undocumented, "data/store.py", '\n\nclass A:\n    """A."""\n\n    def b(self):\n        pass\n', "A.b"),
+    (unfinished, "data/store/store.py", f"{LATE}raise NotImplementedError\n", "NotImplementedError"),
+    (undocumented, "data/store/store.py", "\n\ndef g():\n    pass\n", "data/store/store.py:9 g"),
+    (undocumented, "data/store/store.py", '\n\nclass A:\n    """A."""\n\n    def b(self):\n        pass\n', "A.b"),
     (undocumented, "data/bare.py", "x = 1\n", "says not what it is for"),
     (
         unjitted_loops,
-        "kernels/sums.py",
+        "kernels/deep/sums.py",
         "\n\n@numba.njit(parallel=True)\ndef h():\n    pass\n",
         "by genassoc.kernels.jit",
     ),
@@ -201,8 +206,8 @@ def test_fault_is_found(rule, file, fault, message):
 def test_undeclared_library_is_found():
     pyproject = '[project]\ndependencies = ["numpy>=2", "numba", "zarr[remote]>=3"]\n'
     assert undeclared(SOUND, pyproject) == []
-    broken = {**SOUND, "api.py": "def f():\n    import xarray\n"}
-    assert undeclared(broken, pyproject) == ["api.py:2 imports xarray: pyproject.toml does not declare it"]
+    broken = {**SOUND, "verbs/api.py": "def f():\n    import xarray\n"}
+    assert undeclared(broken, pyproject) == ["verbs/api.py:2 imports xarray: pyproject.toml does not declare it"]
 
 
 def test_kernel_without_oracle_is_found():

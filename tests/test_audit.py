@@ -11,9 +11,9 @@ from real_data import real_data
 from test_sex_chromosomes import mixed_cohort, written
 
 import genassoc as ga
-from genassoc.audit import audit, tolerance_of
+from genassoc.explanation.audit import audit, tolerance_of
 from genassoc.results import Results, read_provenance
-from genassoc.run_record import describe
+from genassoc.verbs.run_record import describe
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def test_a_change_within_rounding_is_none(run, cohort):
 
 
 def test_wrong_run_warns_and_is_written(cohort, tmp_path, monkeypatch):
-    from genassoc.methods import linear
+    from genassoc.models.linear import model as linear
 
     rows = linear._rows
 
@@ -182,7 +182,7 @@ def test_commands(files, tmp_path, genassoc):
 
 
 def test_a_failed_audit_on_the_command_line(files, tmp_path, genassoc, monkeypatch):
-    from genassoc.methods import linear
+    from genassoc.models.linear import model as linear
 
     rows = linear._rows
     monkeypatch.setattr(linear, "_rows", lambda *given: {**(found := rows(*given)), "beta": found["beta"] + 0.1})

@@ -7,9 +7,9 @@ import pytest
 from small_cohort import make_files
 
 import genassoc as ga
-from genassoc.data.phenotypes import Phenotypes
+from genassoc.data.phenotypes.phenotypes import Phenotypes
 from genassoc.errors import InputError
-from genassoc.formats.sumstats_files import read_header, scan_text
+from genassoc.formats.sumstats.files import read_header, scan_text
 
 
 def phenotypes(value: float) -> pl.DataFrame:

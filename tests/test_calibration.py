@@ -12,7 +12,7 @@ import pytest
 from scipy.stats import binom, binomtest
 
 from genassoc.data.block import GenotypeBlock
-from genassoc.methods.logistic import Logistic
+from genassoc.models.logistic.model import Logistic
 
 PATH = Path(__file__).parents[1] / "benchmarks" / "calibration.py"
 spec = importlib.util.spec_from_file_location("calibration", PATH)

@@ -13,10 +13,10 @@ from vcf_texts import random_vcf, write_bgzf
 import genassoc as ga
 from genassoc.data import schema
 from genassoc.data.block import GenotypeBlock
-from genassoc.data.call_counts import count_calls
-from genassoc.data.part_writer import PartWriter
-from genassoc.data.store import GenotypeStore
-from genassoc.data.store_writer import write_store
+from genassoc.data.store.call_counts import count_calls
+from genassoc.data.store.part_writer import PartWriter
+from genassoc.data.store.store import GenotypeStore
+from genassoc.data.store.writer import write_store
 from genassoc.errors import StoreError
 from genassoc.formats.convert import convert
 

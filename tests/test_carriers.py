@@ -5,10 +5,10 @@ import pytest
 from oracles import carriers as oracle
 
 from genassoc.data.block import GenotypeBlock
-from genassoc.kernels import carriers as kernel
-from genassoc.kernels.counts import mask_words
-from genassoc.kernels.vector import DOUBLES, LANES
-from genassoc.methods.columns import RARE, ThinMatrix
+from genassoc.kernels.genotypes import carriers as kernel
+from genassoc.kernels.genotypes.counts import mask_words
+from genassoc.kernels.lanes.vector import DOUBLES, LANES
+from genassoc.models.scan.product import RARE, ThinMatrix
 
 VALUES = {"dosage": (0, 1, 2, 0), "square": (0, 1, 4, 0)}
 

@@ -329,7 +329,7 @@ def test_every_problem_of_a_toml_at_once(files, tmp_path, genassoc):
 
 
 def test_a_flaw_of_ours_is_a_message_too(files, tmp_path, genassoc, monkeypatch):
-    monkeypatch.setattr("genassoc.describe.store_lines", lambda *chosen: 1 / 0)
+    monkeypatch.setattr("genassoc.verbs.describe.store_lines", lambda *chosen: 1 / 0)
     refused(genassoc("info", files.store), None, "defect", "ZeroDivisionError")
 
 

@@ -9,7 +9,7 @@ import pytest
 from commands import refused
 from memory_store import MemoryStore
 
-from genassoc.data.store_writer import write_store
+from genassoc.data.store.writer import write_store
 
 N = 90
 

@@ -9,14 +9,14 @@ import pytest
 from memory_store import MemoryStore
 
 import genassoc as ga
-from genassoc.data.case_words import PAIRS, control_and_case, meanings
-from genassoc.data.codings import binary_coding, sex_coding
-from genassoc.data.column_notes import column_notes
-from genassoc.data.design import build_design
-from genassoc.data.modifier import read_modifier
-from genassoc.data.phenotypes import Phenotypes
-from genassoc.data.store_writer import write_store
-from genassoc.data.survival import build_survival
+from genassoc.data.phenotypes.case_words import PAIRS, control_and_case, meanings
+from genassoc.data.phenotypes.codings import binary_coding, sex_coding
+from genassoc.data.phenotypes.column_notes import column_notes
+from genassoc.data.phenotypes.design import build_design
+from genassoc.data.phenotypes.modifier import read_modifier
+from genassoc.data.phenotypes.phenotypes import Phenotypes
+from genassoc.data.phenotypes.survival import build_survival
+from genassoc.data.store.writer import write_store
 from genassoc.errors import CodingWarning, PhenotypeError
 
 
@@ -340,8 +340,8 @@ def test_a_run_says_what_was_coded_how_in_python_too(world, caplog):
 
 
 def test_case_value_enters_the_plan_and_the_refits(world):
-    from genassoc.api import plan_association
-    from genassoc.audit import audit_lines
+    from genassoc.explanation.audit import audit_lines
+    from genassoc.verbs.api import plan_association
 
     store, frame = world
     cohort = ga.Cohort.align(store, frame)

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from memory_store import MemoryStore
 from real_data import real_data
 
-from genassoc.data.cohort import Cohort
-from genassoc.data.matching import near_misses
-from genassoc.data.phenotypes import Phenotypes
+from genassoc.data.cohort.cohort import Cohort
+from genassoc.data.cohort.matching import near_misses
+from genassoc.data.phenotypes.phenotypes import Phenotypes
 from genassoc.errors import PhenotypeError, SampleMismatchError
 
 RNG = np.random.default_rng(4)

@@ -18,10 +18,11 @@ from real_data import real_data
 from vcf_texts import header, random_vcf, write_bcf, write_bgzf, write_gzip
 
 from genassoc.data import schema
-from genassoc.data.store import GenotypeStore, work_folder
+from genassoc.data.store.store import GenotypeStore, work_folder
 from genassoc.errors import InputError, OutputError
-from genassoc.formats import bcf, bgzf, source
+from genassoc.formats import bgzf, source
 from genassoc.formats.convert import convert
+from genassoc.formats.vcf import bcf
 
 TESTS = Path(__file__).parent
 

@@ -5,10 +5,11 @@ import pytest
 from small_cohort import make_files, rewrite_store
 
 import genassoc as ga
-from genassoc import api, audit, estimate, run_record
-from genassoc.data.row_data import RowSource
 from genassoc.engine.cost import MERGED_SECONDS, PART_SECONDS, START_SECONDS, SUMMED_SECONDS, cost_of
 from genassoc.engine.plan import Plan
+from genassoc.explanation import audit
+from genassoc.refit.row_data import RowSource
+from genassoc.verbs import api, estimate, run_record
 
 READ, EACH = 3.0, 0.01  # seconds of a block, and of a variant beyond it
 TRAIT, ROW = 7.0, 0.5  # of the audit

@@ -5,7 +5,7 @@ import pytest
 from oracles import counts as oracle
 
 from genassoc.data.block import GenotypeBlock
-from genassoc.kernels import counts as kernels
+from genassoc.kernels.genotypes import counts as kernels
 
 # Around the edges of a byte (4 samples) and of a word (32 samples).
 WIDTHS = [1, 3, 4, 5, 31, 32, 33, 70]

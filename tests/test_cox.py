@@ -10,13 +10,13 @@ from oracles import cox as oracle
 from scipy.stats import chi2
 
 from genassoc.data.block import DosageBlock, GenotypeBlock
-from genassoc.data.cohort import Cohort
+from genassoc.data.cohort.cohort import Cohort
 from genassoc.errors import PhenotypeError
-from genassoc.kernels import cox_sums
-from genassoc.kernels.cox_tails import exact_neg_log_p
-from genassoc.methods.cox import Cox
-from genassoc.methods.cox_null import risk_sets
-from genassoc.methods.cox_rows import CODES, METHODS
+from genassoc.kernels.likelihoods import cox_sums
+from genassoc.kernels.likelihoods.cox_tails import exact_neg_log_p
+from genassoc.models.cox.model import Cox
+from genassoc.models.cox.null import risk_sets
+from genassoc.models.cox.rows import CODES, METHODS
 
 # float32 sums against float64 (statistics.md); rows done one by one are float64 and agree to Newton's last step.
 SCREEN = 1e-5

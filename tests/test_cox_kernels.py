@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from oracles import cox as oracle
 
-from genassoc.kernels import cox, cox_clock, cox_rows, cox_screen, cox_sums, cox_tails
-from genassoc.kernels.cox_clock import Times
-from genassoc.kernels.logistic import CONVERGED, NOT_CONVERGED, SINGULAR
-from genassoc.methods.cox_null import risk_sets
+from genassoc.kernels.likelihoods import cox, cox_clock, cox_rows, cox_screen, cox_sums, cox_tails
+from genassoc.kernels.likelihoods.cox_clock import Times
+from genassoc.kernels.likelihoods.logistic import CONVERGED, NOT_CONVERGED, SINGULAR
+from genassoc.models.cox.null import risk_sets
 
 pytestmark = pytest.mark.kernel
 

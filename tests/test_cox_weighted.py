@@ -9,8 +9,8 @@ from oracles import cox_weighted as oracle
 from scipy.stats import t
 
 import genassoc as ga
-from genassoc.kernels import cox_sums, cox_weighted, rows
-from genassoc.methods.cox_null import risk_sets
+from genassoc.kernels.likelihoods import cox_sums, cox_weighted, rows
+from genassoc.models.cox.null import risk_sets
 
 # Newton's method stops when the step left is a millionth of a standard error.
 NEWTON = 2e-6
@@ -92,7 +92,7 @@ def test_ties_strata_and_late_entry(ties):
 def test_equal_weights_have_the_maximum_of_no_weights():
     codes, columns = data(3, ties=True)
     columns["w"][:] = 2.5
-    from genassoc.methods import cox_rows
+    from genassoc.models.cox import rows as cox_rows
 
     cohort = MemoryCohort(**columns)
     ours = run(ga.Cox("time", "event", ["x"], weights="w"), cohort, codes)

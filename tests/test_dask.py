@@ -23,11 +23,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import dask_overhead
 
 import genassoc as ga
-from genassoc import api
 from genassoc.engine import broadcast, executors_dask
 from genassoc.engine.batches import MOST_ITEMS
 from genassoc.engine.executors_dask import connected, describe_cluster
-from genassoc.methods import registry
+from genassoc.models import registry
+from genassoc.verbs import api
 
 N_KILLS = int(os.environ.get("GENASSOC_KILLS", "3"))  # of the driver, at random points; more for a long look
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
@@ -493,7 +493,9 @@ def test_to_dask_is_chunked_by_blocks_and_its_graph_is_small(files):
 
 
 def test_nothing_heavy_is_imported_with_the_executors():
-    program = "import sys, genassoc.api, genassoc.analysis; print({'dask', 'distributed'} & set(sys.modules))"
+    program = (
+        "import sys, genassoc.verbs.api, genassoc.verbs.analysis; print({'dask', 'distributed'} & set(sys.modules))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program], env=dask_work.ENVIRONMENT, capture_output=True, text=True, check=True
     )

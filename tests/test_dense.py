@@ -8,9 +8,9 @@ from oracles import logistic as logistic_oracle
 from oracles import ordinal as ordinal_oracle
 from scipy import stats
 
-from genassoc.stats import dense
-from genassoc.stats.dense_joint import glm_as_r
-from genassoc.stats.dense_likelihoods import Binary, Counts, Hazards, Levels
+from genassoc.refit import dense
+from genassoc.refit.dense_joint import glm_as_r
+from genassoc.refit.dense_likelihoods import Binary, Counts, Hazards, Levels
 
 
 def drawn(n=120, seed=3):

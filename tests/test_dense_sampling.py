@@ -10,10 +10,10 @@ from scipy import stats
 from scipy.special import gammaln
 from statsmodels.discrete.conditional_models import ConditionalLogit
 
-from genassoc.stats import dense
-from genassoc.stats.dense import NotFittedError
-from genassoc.stats.dense_conditional import Conditional, exact_conditional_test, within_sets
-from genassoc.stats.dense_sandwich import (
+from genassoc.refit import dense
+from genassoc.refit.dense import NotFittedError
+from genassoc.refit.dense_conditional import Conditional, exact_conditional_test, within_sets
+from genassoc.refit.dense_sandwich import (
     WeightedBinary,
     WeightedHazards,
     robust_hazards_test,

@@ -7,7 +7,7 @@ import pytest
 from oracles import empirical_cgf as oracle
 from scipy.stats import norm
 
-from genassoc.kernels import empirical_cgf as kernel
+from genassoc.kernels.laws import empirical_cgf as kernel
 
 # A cubic through points 5 % apart leaves 1e-8 of H; a p's logarithm is a few H.
 TABLE = 1e-6

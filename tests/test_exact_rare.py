@@ -8,7 +8,7 @@ from oracles import exact_rare as oracle
 from scipy import stats
 from scipy.special import expit, gammaln
 
-from genassoc.kernels.exact_rare import (
+from genassoc.kernels.laws.exact_rare import (
     EXACT_FOUND,
     EXACT_NOT_COUNTS,
     EXACT_OFF_TABLE,

@@ -11,10 +11,10 @@ from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 import genassoc as ga
-from genassoc.data.row_data import RowData
 from genassoc.explanation import explain
 from genassoc.explanation.rebuilt import cohort_of
 from genassoc.explanation.words_cautions import _differential
+from genassoc.refit.row_data import RowData
 from genassoc.results import Results
 from genassoc.stats.proportions import mean_interval, wilson_interval
 

@@ -11,16 +11,16 @@ from endpoint_cohort import COVARIATES, make
 from statsmodels.duration.hazard_regression import PHReg
 
 import genassoc as ga
-from genassoc.audit import audit
-from genassoc.data.dense_refit import can_refit, refit
-from genassoc.data.row_data import RowSource
 from genassoc.explanation import explain
 from genassoc.explanation.arms import thirds
-from genassoc.methods import sandwich_pairs
+from genassoc.explanation.audit import audit
+from genassoc.models.scan import sandwich_pairs
+from genassoc.refit.dense import NotFittedError
+from genassoc.refit.refit import can_refit, refit
+from genassoc.refit.row_data import RowSource
 from genassoc.results import Results
-from genassoc.run_record import describe
 from genassoc.stats.absolute import absolute_effects
-from genassoc.stats.dense import NotFittedError
+from genassoc.verbs.run_record import describe
 
 MODELS = {
     "linear": ga.Linear(["ldl", "ldl_before"], COVARIATES, interaction="statin"),

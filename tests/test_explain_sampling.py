@@ -8,11 +8,11 @@ import pytest
 from endpoint_cohort import COVARIATES, make
 
 import genassoc as ga
-from genassoc.audit import audit
 from genassoc.data.block import GenotypeBlock
 from genassoc.explanation import explain
+from genassoc.explanation.audit import audit
 from genassoc.explanation.groups import groups_of
-from genassoc.formats.vcf_writer import write_vcf
+from genassoc.formats.vcf.writer import write_vcf
 from genassoc.results import Results, read_provenance
 
 MODELS = {

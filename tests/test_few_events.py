@@ -11,11 +11,11 @@ from oracles import level_law as level_oracle
 from oracles import ordinal as ordinal_oracle
 
 import genassoc as ga
-from genassoc.kernels import few_events, level_law
-from genassoc.kernels.cox_sums import RiskSets
-from genassoc.methods import logistic_interaction
-from genassoc.methods.cox_null import risk_sets
-from genassoc.stats import dense_few_events
+from genassoc.kernels.laws import few_events, level_law
+from genassoc.kernels.likelihoods.cox_sums import RiskSets
+from genassoc.models.cox.null import risk_sets
+from genassoc.models.logistic import interaction as logistic_interaction
+from genassoc.refit import dense_few_events
 from genassoc.stats.information import effective_size, whole_sizes
 
 ROUNDING = 1e-9  # sums of positive terms, a thousand of them at most
@@ -364,7 +364,7 @@ def test_null_of_few_events_with_covariates_and_uneven_weights():
 
 def test_rows_are_audited_and_explained(tmp_path):
     """Every row of few events has a dense twin of its own making; threads change no bit."""
-    from genassoc.formats.vcf_writer import write_vcf
+    from genassoc.formats.vcf.writer import write_vcf
 
     made = ga.simulate_cohort(200, 40, 1, seed=4, missing_rate=0.01)
     write_vcf(tmp_path / "c.vcf.gz", made.sample_ids, made.contigs, made.blocks())

@@ -12,12 +12,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from genassoc.data.dense_covariates import dense_covariates
-from genassoc.data.design import build_design
-from genassoc.data.formula import FUNCTIONS, text_of
-from genassoc.data.formula_parser import parse_formula
-from genassoc.data.phenotypes import Phenotypes
+from genassoc.data.phenotypes.design import build_design
+from genassoc.data.phenotypes.formula import FUNCTIONS, text_of
+from genassoc.data.phenotypes.formula_parser import parse_formula
+from genassoc.data.phenotypes.phenotypes import Phenotypes
 from genassoc.errors import PhenotypeError
+from genassoc.refit.covariates import dense_covariates
 
 SECONDS = 10
 N = 40

@@ -9,8 +9,8 @@ import statsmodels.formula.api as smf
 from small_cohort import bits, make_files
 
 import genassoc as ga
-from genassoc.data.formula_parser import parse_formula
-from genassoc.data.phenotypes import Phenotypes
+from genassoc.data.phenotypes.formula_parser import parse_formula
+from genassoc.data.phenotypes.phenotypes import Phenotypes
 from genassoc.errors import PhenotypeError
 
 # Sums of a block hold 1e-5 of a standard error (docs/models/linear.md); logistic rows below p = 0.05 are fitted.

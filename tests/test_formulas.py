@@ -15,13 +15,13 @@ from formula_samples import make_files, make_table
 from formulaic import model_matrix as formulaic_matrix
 
 import genassoc as ga
-from genassoc.data import dense_covariates as dense
-from genassoc.data.dense_covariates import dense_covariates
-from genassoc.data.design import build_design
-from genassoc.data.formula import MAX_DEPTH, MAX_LENGTH, text_of, text_of_term
-from genassoc.data.formula_parser import parse_formula
-from genassoc.data.phenotypes import Phenotypes
+from genassoc.data.phenotypes.design import build_design
+from genassoc.data.phenotypes.formula import MAX_DEPTH, MAX_LENGTH, text_of, text_of_term
+from genassoc.data.phenotypes.formula_parser import parse_formula
+from genassoc.data.phenotypes.phenotypes import Phenotypes
 from genassoc.errors import GenassocError, PhenotypeError
+from genassoc.refit import covariates as dense
+from genassoc.refit.covariates import dense_covariates
 from genassoc.results import Results
 
 # Spans of two sets of columns by singular values: rounding is 1e-13 for these tables, an absent column 0.01 and more.
@@ -185,7 +185,7 @@ def test_every_term_has_a_column_or_is_named_among_the_dropped(phenotypes):
 
 def test_a_mistake_of_the_run_alone_is_seen_by_the_audit(cohort, monkeypatch):
     """The two evaluations share the tree only: what one of them does wrong shows."""
-    from genassoc.data import formula_columns
+    from genassoc.data.phenotypes import formula_columns
 
     monkeypatch.setitem(formula_columns._FUNCTIONS, "log", np.sqrt)
     with pytest.warns(ga.AuditWarning):
@@ -195,7 +195,12 @@ def test_a_mistake_of_the_run_alone_is_seen_by_the_audit(cohort, monkeypatch):
 
 def test_the_two_evaluations_share_no_code():
     imported = {line.split()[1] for line in inspect.getsource(dense).splitlines() if line.startswith("from genassoc")}
-    shared = {"genassoc.data.formula", "genassoc.data.phenotypes", "genassoc.errors", "genassoc.shapes"}
+    shared = {
+        "genassoc.data.phenotypes.formula",
+        "genassoc.data.phenotypes.phenotypes",
+        "genassoc.errors",
+        "genassoc.shapes",
+    }
     assert imported == shared
 
 
@@ -393,7 +398,7 @@ def test_the_intercept_is_always_there_and_this_is_said(phenotypes):
 
 
 def test_a_survival_column_in_a_formula_is_in_two_roles(phenotypes):
-    from genassoc.data.survival import build_survival
+    from genassoc.data.phenotypes.survival import build_survival
 
     given = Phenotypes.read(phenotypes.table.with_columns(event=pl.Series([0, 1] * (phenotypes.table.height // 2))))
     with pytest.raises(PhenotypeError, match="'age' is asked for as a time and as a covariate"):

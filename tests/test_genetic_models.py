@@ -16,15 +16,15 @@ from real_data import real_data
 from test_linear_peers import PRINTED, RELATIVE, plink_table
 
 import genassoc as ga
-from genassoc import api
 from genassoc.data.block import DosageBlock, GenotypeBlock
-from genassoc.data.cohort import Cohort
-from genassoc.data.variant_selection import variant_ids
-from genassoc.kernels import genotypic as genotypic_kernel
-from genassoc.kernels import recode
-from genassoc.kernels.counts import mask_words
-from genassoc.methods.genetic_models import recoded
-from genassoc.methods.logistic_genotypic import _Data, _fit
+from genassoc.data.cohort.cohort import Cohort
+from genassoc.data.cohort.variant_selection import variant_ids
+from genassoc.kernels.genotypes import recode
+from genassoc.kernels.genotypes.counts import mask_words
+from genassoc.kernels.likelihoods import genotypic as genotypic_kernel
+from genassoc.models.logistic.genotypic import _Data, _fit
+from genassoc.models.scan.genetic_models import recoded
+from genassoc.verbs import api
 
 RNG = np.random.default_rng(5)
 INDICATORS = ("dominant", "recessive", "hetonly")

@@ -6,7 +6,8 @@ from oracles import glm as oracle
 from oracles import ordinal as ordinal_oracle
 from oracles import proportional_odds as proportional_oracle
 
-from genassoc.kernels import glm, ordinal, ordinal_score, ordinal_terms, proportional_odds, rows, tiles
+from genassoc.kernels.lanes import tiles
+from genassoc.kernels.likelihoods import glm, ordinal, ordinal_score, ordinal_terms, proportional_odds, rows
 
 pytestmark = pytest.mark.kernel
 

@@ -11,11 +11,11 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from genassoc.data import endpoints
-from genassoc.data.design import build_design
-from genassoc.data.phenotypes import Phenotypes
-from genassoc.data.predictor_cohort import people_of, tables_of
-from genassoc.data.reading import Reading
+from genassoc.data.cohort.predictor_cohort import people_of, tables_of
+from genassoc.data.phenotypes import endpoints
+from genassoc.data.phenotypes.design import build_design
+from genassoc.data.phenotypes.phenotypes import Phenotypes
+from genassoc.data.phenotypes.reading import Reading
 from genassoc.errors import GenassocError, InputError, PhenotypeError
 
 

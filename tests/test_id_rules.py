@@ -10,10 +10,10 @@ from test_cohort import phenotypes_of, store_of
 from test_genetic_models import rows_of
 
 import genassoc as ga
-from genassoc.config import Config
-from genassoc.data.cohort import Cohort
-from genassoc.data.id_rules import RULES, Rules
+from genassoc.data.cohort.cohort import Cohort
+from genassoc.data.cohort.id_rules import RULES, Rules
 from genassoc.errors import InputError, PhenotypeError, SampleMismatchError
+from genassoc.verbs.config import Config
 
 PEOPLE = [f"HG{i:03d}" for i in range(12)]
 

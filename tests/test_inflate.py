@@ -8,9 +8,9 @@ import pytest
 from oracles import inflate as oracle
 from oracles import inflate_tables as tables_oracle
 
-from genassoc.kernels import inflate as kernels
-from genassoc.kernels import inflate_tables as tables
-from genassoc.kernels import vector_bytes
+from genassoc.kernels.text import inflate as kernels
+from genassoc.kernels.text import inflate_tables as tables
+from genassoc.kernels.text import vector_bytes
 
 CANARY = 0xA5
 

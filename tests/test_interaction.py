@@ -14,9 +14,9 @@ from statsmodels.duration.hazard_regression import PHReg
 
 from genassoc.data.block import DosageBlock, GenotypeBlock
 from genassoc.errors import PhenotypeError
-from genassoc.methods.cox import Cox
-from genassoc.methods.linear import Linear
-from genassoc.methods.logistic import Logistic
+from genassoc.models.cox.model import Cox
+from genassoc.models.linear.model import Linear
+from genassoc.models.logistic.model import Logistic
 
 N, V = 600, 24
 # statistics.md: from float32 sums, 1e-5 of beta (or SE) and of SE.

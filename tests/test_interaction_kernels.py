@@ -5,8 +5,8 @@ import pytest
 from oracles import interaction as oracle
 from oracles import interaction_logistic as logistic_oracle
 
-from genassoc.kernels import interaction as kernel
-from genassoc.kernels import interaction_logistic as logistic
+from genassoc.kernels.likelihoods import interaction as kernel
+from genassoc.kernels.likelihoods import interaction_logistic as logistic
 
 pytestmark = pytest.mark.kernel
 # float64 sums of a few dozen samples: rounding of 1e-16 times a condition number of some hundreds.

@@ -15,9 +15,10 @@ import pytest
 from small_cohort import make_files
 
 import genassoc as ga
-from genassoc.formats import convert_parts, convert_plan, tabix
+from genassoc.formats import convert_parts, convert_plan
 from genassoc.formats.convert_parts import conversion_status, convert_part, merge_conversion
 from genassoc.formats.convert_plan import ConversionPlan, plan_conversion
+from genassoc.formats.vcf import tabix
 
 PROJECT = Path(__file__).resolve().parents[1]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(PROJECT), os.environ.get("PYTHONPATH", "")])}

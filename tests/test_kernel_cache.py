@@ -1,8 +1,8 @@
 """Compiled kernels are kept by the text they were made of, so that an edit never meets stale code."""
 
+import ast
 import os
 import pickle
-import re
 import shutil
 import subprocess
 import sys
@@ -21,7 +21,7 @@ def _forgotten():
     """What this process found out about its own cache is found out again."""
 
     def forget():
-        for found in (caching.cache_folder, caching._base, caching._is_own_group):
+        for found in (caching.cache_folder, caching._base, caching._is_own_group, caching._imported):
             found.cache_clear()
 
     refused, said, full = caching._Cache.refused, set(caching._Cache.said), caching._Cache.full
@@ -33,6 +33,7 @@ def _forgotten():
 
 def folder(room: Path, name: str) -> str:
     caching.cache_folder.cache_clear()
+    caching._imported.cache_clear()
     caching._base.cache_clear()
     return caching.cache_folder(room / f"{name}.py").name
 
@@ -41,20 +42,61 @@ def test_an_edit_in_a_file_that_is_called_makes_another_folder(tmp_path, monkeyp
     monkeypatch.setenv("GENASSOC_CACHE_DIR", str(tmp_path / "cache"))
     room = tmp_path / "kernels"
     shutil.copytree(ROOM, room)
-    before = {name: folder(room, name) for name in ("logistic_rows", "product")}
-    with (room / "tails.py").open("a") as file:  # logistic_rows calls saddlepoint, which calls tails
+    callers = ("likelihoods/logistic_rows", "genotypes/product")
+    before = {name: folder(room, name) for name in callers}
+    with (room / "laws" / "tails.py").open("a") as file:  # logistic_rows calls saddlepoint, which calls tails
         file.write("\n# an edit\n")
-    assert folder(room, "logistic_rows") != before["logistic_rows"]
-    assert folder(room, "product") == before["product"]
+    assert folder(room, callers[0]) != before[callers[0]]
+    assert folder(room, callers[1]) == before[callers[1]]
+
+
+WAYS = {
+    "from genassoc.kernels.deep.er.called import add": "deep/er/called.py",
+    "from genassoc.kernels.deep.er import called": "deep/er/called.py",
+    "from genassoc.kernels.deep.er import (\n    other,\n    called as renamed,\n)": "deep/er/called.py",
+    "import genassoc.kernels.deep.er.called as called": "deep/er/called.py",
+    "def late():\n    from genassoc.kernels.deep.er.called import add": "deep/er/called.py",
+    "from genassoc.kernels.deep.er.called import *": "deep/er/__init__.py",
+    "from genassoc.kernels.deep import er": "deep/er/__init__.py",
+}
+
+
+@pytest.mark.parametrize("caller", ["caller.py", "near/caller.py", "near/by/caller.py"])
+@pytest.mark.parametrize("way", WAYS)
+def test_an_edit_is_seen_at_any_depth(tmp_path, monkeypatch, way, caller):
+    monkeypatch.setenv("GENASSOC_CACHE_DIR", str(tmp_path / "cache"))
+    room = tmp_path / "kernels"
+    for name in ("__init__", "deep/__init__", "deep/er/__init__", "deep/er/called", "deep/er/other", "near/__init__"):
+        (room / f"{name}.py").parent.mkdir(parents=True, exist_ok=True)
+        (room / f"{name}.py").write_text("")
+    (room / caller).parent.mkdir(parents=True, exist_ok=True)
+    (room / caller).write_text(way)
+    before = folder(room, caller.removesuffix(".py"))
+    (room / WAYS[way]).write_text("# an edit")
+    assert folder(room, caller.removesuffix(".py")) != before
+
+
+def imported_by_syntax(file: Path) -> set[Path]:
+    """What Python's own parser says a file of the room imports from it."""
+    names = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{file.name}: imports within the room are absolute: the cache reads no others"
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    ours = {name.removeprefix("genassoc.kernels").strip(".") for name in names if name.startswith("genassoc.kernels")}
+    places = [ROOM.joinpath(*name.split(".")) for name in ours if name]
+    found = {place.with_suffix(".py") for place in places} | {place / "__init__.py" for place in places}
+    return {place for place in found if place.exists()} - {ROOM / "caching.py"}
 
 
 def test_every_import_within_the_room_is_followed():
-    for file in ROOM.glob("*.py"):
-        lines = [
-            line for line in file.read_text().splitlines() if re.match(r"\s*(from|import) genassoc\.kernels", line)
-        ]
-        assert len(lines) == len(caching._IMPORT.findall(file.read_text())), file.name
-    reached = {source.stem for source in caching._sources(ROOM / "vcf.py")}
+    for file in ROOM.rglob("*.py"):
+        if file.name != "caching.py":
+            missed = imported_by_syntax(file) - set(caching._sources(file))
+            assert not missed, f"{file}: {missed}"
+    reached = {source.stem for source in caching._sources(ROOM / "text" / "vcf.py")}
     assert {"vcf", "vcf_calls", "vcf_fields", "__init__"} <= reached
 
 
@@ -62,7 +104,7 @@ def test_compiled_code_does_not_know_where_the_package_lies(tmp_path):
     """A copy elsewhere, with other times of change, finds what the first one compiled."""
     cache = tmp_path / "cache"
     script = (
-        "import numpy as np\nfrom genassoc.kernels.packed import pack\n"
+        "import numpy as np\nfrom genassoc.kernels.genotypes.packed import pack\n"
         "pack(np.zeros((1, 4), np.uint8), np.zeros((1, 1), np.uint8))\nprint(len(pack.stats.cache_hits))"
     )
     hits = []
@@ -81,7 +123,7 @@ def test_compiled_code_does_not_know_where_the_package_lies(tmp_path):
 
 PROGRAM = """
 import numpy as np
-from genassoc.kernels.packed import pack
+from genassoc.kernels.genotypes.packed import pack
 packed = np.zeros((2, 1), np.uint8)
 pack(np.full((2, 4), 2, np.uint8), packed)
 print(packed[0, 0], len(pack.stats.cache_hits))
@@ -206,7 +248,7 @@ from pathlib import Path
 def replace(self, target):
     raise OSError(errno.ENOSPC, "No space left on device")
 Path.replace = replace
-from genassoc.kernels.packed import unpack
+from genassoc.kernels.genotypes.packed import unpack
 """
     said, warnings = run(tmp_path / "kernels", full + PROGRAM + OTHER)
     assert said.splitlines() == ["170 0", "170 0"] and len(warnings) == 1

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from oracles import copies as slow
 
-from genassoc.kernels import copies
+from genassoc.kernels.lanes import copies
 
 
 @pytest.mark.kernel

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from genassoc.formats.vcf_writer import write_vcf
+from genassoc.formats.vcf.writer import write_vcf
 from genassoc.simulate import simulate_cohort
 
 PROJECT = Path(__file__).parents[1]

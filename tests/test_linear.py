@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from oracles.linear import linear_by_least_squares
 
 from genassoc.data.block import DosageBlock, GenotypeBlock
-from genassoc.methods.linear import CODES, METHODS, Linear
-from genassoc.methods.linear_null import normal_scores, prepare
+from genassoc.models.linear.model import CODES, METHODS, Linear
+from genassoc.models.linear.null import normal_scores, prepare
 
 # The bar of float32 sums against a dense float64 fit; genome-wide significant rows are float64 and far inside it.
 RELATIVE = 1e-5

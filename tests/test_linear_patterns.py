@@ -7,10 +7,10 @@ from oracles.linear import linear_by_least_squares
 from test_linear import assert_agrees, cohort_data, design_of, run
 
 from genassoc.data.block import DosageBlock, GenotypeBlock
-from genassoc.kernels import linear_rows as kernel
-from genassoc.kernels.vector import DOUBLES
-from genassoc.methods.linear import Linear
-from genassoc.methods.linear_null import prepare
+from genassoc.kernels.lanes.vector import DOUBLES
+from genassoc.kernels.likelihoods import linear_rows as kernel
+from genassoc.models.linear.model import Linear
+from genassoc.models.linear.null import prepare
 
 NAMES = tuple(f"y{j}" for j in range(50))
 

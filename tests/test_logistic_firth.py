@@ -6,8 +6,8 @@ from oracles import bernoulli as bernoulli_oracle
 from oracles import logistic as oracle
 from scipy import optimize, stats
 
-from genassoc.kernels import bernoulli, logistic_firth, logistic_rows
-from genassoc.kernels.logistic import fit
+from genassoc.kernels.likelihoods import bernoulli, logistic_firth, logistic_rows
+from genassoc.kernels.likelihoods.logistic import fit
 
 # The series is good to its last bit, and the scaling by 2^k is exact.
 LAST_BITS = 4e-16

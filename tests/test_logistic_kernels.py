@@ -7,7 +7,8 @@ from oracles import linear as linear_oracle
 from oracles import logistic as oracle
 from oracles import saddlepoint as saddlepoint_oracle
 
-from genassoc.kernels import linear, logistic, logistic_rows, logistic_score
+from genassoc.kernels.genotypes import linear
+from genassoc.kernels.likelihoods import logistic, logistic_rows, logistic_score
 from genassoc.stats.exact_rare import case_count_table
 
 pytestmark = pytest.mark.kernel

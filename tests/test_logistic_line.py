@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from oracles import logistic as plain
 
-from genassoc.kernels.logistic_line import MAX_LINE, firth_of_rare, line_sums
-from genassoc.kernels.logistic_rows import BETA, INFORMATION_SE, N_NUMBERS, STATISTIC
+from genassoc.kernels.likelihoods.logistic_line import MAX_LINE, firth_of_rare, line_sums
+from genassoc.kernels.likelihoods.logistic_rows import BETA, INFORMATION_SE, N_NUMBERS, STATISTIC
 
 # The polynomial leaves out a fifth of MAX_LINE to the fourth power over 24, of what non-carriers add; the twin's last step.
 TOLERANCE = 1e-5

@@ -5,9 +5,9 @@ import pytest
 from oracles import logistic as plain
 from test_logistic_wald import data
 
-from genassoc.kernels import logistic_rows
-from genassoc.kernels.logistic_refit import refit_rows
-from genassoc.kernels.logistic_series import series_rows
+from genassoc.kernels.likelihoods import logistic_rows
+from genassoc.kernels.likelihoods.logistic_refit import refit_rows
+from genassoc.kernels.likelihoods.logistic_series import series_rows
 from genassoc.stats.logistic_series import null_series
 
 # Score tests: a step of 1e-5 of the covariates' standard errors is the last. Firth: the penalised null's last is

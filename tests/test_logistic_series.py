@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from oracles import logistic as plain
 
-from genassoc.kernels import logistic_rows
-from genassoc.kernels.logistic_series import series_rows
+from genassoc.kernels.likelihoods import logistic_rows
+from genassoc.kernels.likelihoods.logistic_series import series_rows
 from genassoc.stats.logistic_series import null_series
 
 # What the series leaves out, at the bounds of the kernel (measured: 3e-6 standard errors), and the twin's own last step.

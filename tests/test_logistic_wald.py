@@ -5,8 +5,9 @@ import pytest
 from oracles import logistic as plain
 from oracles import logistic_wald as oracle
 
-from genassoc.kernels import logistic_rows
-from genassoc.kernels.logistic_tiles import (
+from genassoc.kernels.lanes.vector64 import TILE
+from genassoc.kernels.likelihoods import logistic_rows
+from genassoc.kernels.likelihoods.logistic_tiles import (  # fmt: skip
     FACTORS,
     add_tile,
     collect,
@@ -15,9 +16,8 @@ from genassoc.kernels.logistic_tiles import (
     longest_change,
     set_genotype,
     sums_size,
-)  # fmt: skip
-from genassoc.kernels.logistic_wald import wald_rows
-from genassoc.kernels.vector64 import TILE
+)
+from genassoc.kernels.likelihoods.logistic_wald import wald_rows
 
 WHAT = {
     "wald": logistic_rows.WALD,

@@ -8,8 +8,8 @@ from statsmodels.discrete.conditional_models import ConditionalLogit
 
 import genassoc as ga
 from genassoc.errors import PhenotypeError
-from genassoc.kernels import conditional, conditional_rows, rows
-from genassoc.methods import matched
+from genassoc.kernels.likelihoods import conditional, conditional_rows, rows
+from genassoc.models.matched import model as matched
 
 # Newton's method stops when the step left is a millionth of a standard error.
 NEWTON = 2e-6
@@ -67,7 +67,7 @@ def test_one_case_or_one_control_is_stratified_cox(shapes, sign):
     codes, columns = data(3, shapes=shapes, missing=0.01)
     columns["time"], columns["event"] = np.ones(columns["y"].size), columns["y"] if sign == 1 else 1 - columns["y"]
     cohort = MemoryCohort(**columns)
-    from genassoc.methods import cox_rows
+    from genassoc.models.cox import rows as cox_rows
 
     for test in ("score", "wald", "lrt"):
         choices = {"test": test, "correction": None, "correct_below": 1.0}

@@ -20,17 +20,17 @@ import measure
 from small_cohort import COVARIATES, TRAITS, make_files
 
 import genassoc as ga
-from genassoc import analysis, preflight
-from genassoc.config import Config
 from genassoc.data import memory
 from genassoc.data.block import GenotypeBlock
-from genassoc.data.store_writer import write_store
+from genassoc.data.store.writer import write_store
 from genassoc.engine import budget, cost, resources
 from genassoc.engine.plan import Plan
 from genassoc.formats import bgzf, convert_memory
 from genassoc.formats.bgzf_writer import BgzfWriter
 from genassoc.formats.convert_memory import MEMORY_IN_FLIGHT, ConversionSizes
-from genassoc.formats.vcf_writer import write_vcf
+from genassoc.formats.vcf.writer import write_vcf
+from genassoc.verbs import analysis, preflight
+from genassoc.verbs.config import Config
 
 MIB = 2**20
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from oracles import missing_calls as oracle
 
-from genassoc.kernels import missing_calls as kernel
-from genassoc.kernels.vector import DOUBLES
-from genassoc.kernels.vector_outer import add_outer, prefetch
+from genassoc.kernels.genotypes import missing_calls as kernel
+from genassoc.kernels.lanes.vector import DOUBLES
+from genassoc.kernels.lanes.vector_outer import add_outer, prefetch
 
 
 def padded(values):

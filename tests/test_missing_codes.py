@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genassoc.data.column_notes import column_notes
-from genassoc.data.design import build_design
-from genassoc.data.missing_codes import MissingCodes
-from genassoc.data.number_spellings import holds_numbers
-from genassoc.data.phenotypes import Phenotypes
+from genassoc.data.phenotypes.column_notes import column_notes
+from genassoc.data.phenotypes.design import build_design
+from genassoc.data.phenotypes.missing_codes import MissingCodes
+from genassoc.data.phenotypes.number_spellings import holds_numbers
+from genassoc.data.phenotypes.phenotypes import Phenotypes
 from genassoc.errors import PhenotypeError
 
 

@@ -12,7 +12,7 @@ from small_cohort import associate, make_files, rewrite_store
 
 import genassoc as ga
 from genassoc.data import schema
-from genassoc.data.store_location import url_of
+from genassoc.data.store.location import url_of
 
 PROJECT = Path(__file__).resolve().parents[1]
 VARIABLES = {

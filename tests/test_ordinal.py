@@ -67,7 +67,7 @@ def test_two_levels_are_logistic_regression(test):
     cohort = MemoryCohort(**columns)
     choices = {"test": test, "correction": None, "correct_below": 0.05}
     ours = run(ga.Ordinal("y", ["x", "z"], **choices), cohort, codes)
-    from genassoc.methods import logistic_rows
+    from genassoc.models.logistic import rows as logistic_rows
 
     logistic = ga.Logistic("y", ["x", "z"], **choices)
     theirs = run(logistic, cohort, codes, logistic_rows)
@@ -198,7 +198,7 @@ def test_levels_in_words_have_a_declared_order():
 def test_the_whole_path_gives_the_same_bits_whatever_the_threads(tmp_path):
     import polars as pl
 
-    from genassoc.formats.vcf_writer import write_vcf
+    from genassoc.formats.vcf.writer import write_vcf
 
     made = ga.simulate_cohort(300, 400, 2, seed=4, missing_rate=0.01)
     write_vcf(tmp_path / "c.vcf.gz", made.sample_ids, made.contigs, made.blocks())

@@ -8,7 +8,7 @@ from scipy.stats import t
 from statsmodels.miscmodels.ordinal_model import OrderedModel
 
 import genassoc as ga
-from genassoc.kernels import ordinal_weighted, rows, weighted
+from genassoc.kernels.likelihoods import ordinal_weighted, rows, weighted
 
 # Newton's method stops when the step left is a millionth of a standard error; the oracle's second derivatives are differences.
 NEWTON, DIFFERENCES = 2e-6, 2e-5

@@ -7,10 +7,10 @@ from memory_store import MemoryStore
 
 import genassoc as ga
 from genassoc.data.block import DosageBlock, GenotypeBlock
-from genassoc.kernels.counts import mask_words
-from genassoc.kernels.exact_law import interval, two_sided
-from genassoc.methods.columns import rare_counts
-from genassoc.methods.scan import halved_in_males
+from genassoc.kernels.genotypes.counts import mask_words
+from genassoc.kernels.laws.exact_law import interval, two_sided
+from genassoc.models.scan.genome import halved_in_males
+from genassoc.models.scan.product import rare_counts
 
 N = 500
 

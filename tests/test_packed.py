@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from oracles import packed as oracle
 
-from genassoc.kernels import mosaic, packed
+from genassoc.kernels.genotypes import mosaic, packed
 from genassoc.shapes import packed_bytes
 
 pytestmark = pytest.mark.kernel

@@ -7,9 +7,9 @@ from oracles.freedman_lane import permutation_p
 from small_cohort import bits, make_files, rewrite_store
 
 import genassoc as ga
-from genassoc import permutation
-from genassoc.methods.permutation import Permuted, sample_keys
-from genassoc.methods.scan import Scan
+from genassoc.models.linear.permutation import Permuted, sample_keys
+from genassoc.models.scan.genome import Scan
+from genassoc.verbs import permutation
 
 N = 19  # permutations
 

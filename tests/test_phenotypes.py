@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from real_data import real_data
 
-from genassoc.data.design import build_design
-from genassoc.data.phenotypes import Phenotypes
-from genassoc.data.tables import read_text_table
+from genassoc.data.phenotypes.design import build_design
+from genassoc.data.phenotypes.phenotypes import Phenotypes
+from genassoc.data.phenotypes.tables import read_text_table
 from genassoc.errors import InputError, PhenotypeError
 
 
@@ -104,8 +104,8 @@ def test_frames_and_parquet_read_as_the_file_does(tmp_path):
 def test_reading_a_file_imports_neither_pandas_nor_formulaic(tmp_path):
     path = write(tmp_path / "p.tsv", "IID\ty\tage\tsite\nA\t1\t3\tx\nB\t2\t5\ty\nC\t4\t4\tx\n")
     code = (
-        "import sys, numpy as np; from genassoc.data.phenotypes import Phenotypes; "
-        "from genassoc.data.design import build_design; "
+        "import sys, numpy as np; from genassoc.data.phenotypes.phenotypes import Phenotypes; "
+        "from genassoc.data.phenotypes.design import build_design; "
         f"build_design(Phenotypes.read({str(path)!r}), np.arange(3), ['y'], ['site']); "
         "assert not {'pandas', 'formulaic', 'matplotlib', 'zarr'} & set(sys.modules)"
     )

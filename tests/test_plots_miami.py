@@ -6,10 +6,10 @@ import pytest
 from matplotlib.figure import Figure
 from plot_tables import drawn_points, make_results, with_hits
 
-from genassoc.describe import draw_all
 from genassoc.errors import GenassocError
 from genassoc.plots import manhattan, miami, save_figure
 from genassoc.results import Results
+from genassoc.verbs.describe import draw_all
 
 
 def test_two_results_share_a_genome_and_the_lower_runs_downward():

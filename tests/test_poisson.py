@@ -13,8 +13,8 @@ from small_cohort import bits
 
 import genassoc as ga
 from genassoc.errors import PhenotypeError
-from genassoc.methods import poisson_null
-from genassoc.methods.rows import CODES
+from genassoc.models.poisson import null as poisson_null
+from genassoc.models.scan.rows import CODES
 
 # float32 sums against a float64 fit (statistics.md); rows done one by one are float64, Newton's last step 1e-6 SE.
 SCREEN, NEWTON = 1e-5, 2e-6
@@ -269,7 +269,7 @@ def test_hail_asserts_the_same(tmp_path, case, monkeypatch):
 
 def test_the_whole_path_gives_the_same_bits_whatever_the_threads(tmp_path):
     made = ga.simulate_cohort(300, 400, 2, seed=3, missing_rate=0.01)
-    from genassoc.formats.vcf_writer import write_vcf
+    from genassoc.formats.vcf.writer import write_vcf
 
     write_vcf(tmp_path / "c.vcf.gz", made.sample_ids, made.contigs, made.blocks())
     rng = np.random.default_rng(1)

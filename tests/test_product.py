@@ -5,9 +5,9 @@ import pytest
 from oracles import product as oracle
 
 from genassoc.data.block import GenotypeBlock
-from genassoc.kernels import vector
-from genassoc.kernels.product import TILE_BYTES, TILE_VARIANTS, product
-from genassoc.methods.columns import ThinMatrix
+from genassoc.kernels.genotypes.product import TILE_BYTES, TILE_VARIANTS, product
+from genassoc.kernels.lanes import vector
+from genassoc.models.scan.product import ThinMatrix
 
 LANES = vector.LANES
 COUNTS = {

@@ -12,8 +12,8 @@ from oracles import hardy_weinberg as hardy_weinberg_oracle
 from real_data import real_data
 
 import genassoc as ga
+from genassoc.analyses.qc import SampleQuality, variant_quality
 from genassoc.data.block import GenotypeBlock
-from genassoc.methods.qc import SampleQuality, variant_quality
 
 CODES = {"0/0": 0, "0/1": 1, "1/1": 2, "./.": 3, ".": 3}
 PRINTED = 5.1e-6  # PLINK prints 6 significant digits

@@ -16,7 +16,7 @@ from scipy.stats import chi2
 
 import genassoc as ga
 from genassoc.data.block import GenotypeBlock
-from genassoc.data.store_writer import write_store
+from genassoc.data.store.writer import write_store
 
 PRINTED = 5e-6  # REGENIE prints six significant digits
 

@@ -174,7 +174,7 @@ def test_headers_with_a_name_twice_folders_and_pipes(tmp_path: Path) -> None:
 
 
 def test_a_gzip_bomb_is_refused_in_bounded_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("genassoc.formats.sumstats_files._LEAST_BOMB", 2**20)
+    monkeypatch.setattr("genassoc.formats.sumstats.files._LEAST_BOMB", 2**20)
     head = Results(table_of(1)).write(tmp_path / "r.tsv").read_bytes()
     for name, content in (("rows", b"1\t2\n" * 2**20), ("line", b"0" * 2**22)):
         path = tmp_path / f"{name}.tsv.gz"
@@ -249,7 +249,7 @@ def test_the_same_run_is_returned_and_another_refused(cohort, tmp_path: Path) ->
 def test_other_numbers_are_other_results(cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "ldl.parquet"
     ga.associate(cohort, MODEL, out=out)
-    for module in ("genassoc.engine.plan", "genassoc.run_record"):
+    for module in ("genassoc.engine.plan", "genassoc.verbs.run_record"):
         monkeypatch.setattr(f"{module}.NUMBERS", 10**6)
     with pytest.raises(
         OutputError, match=r"its numbers have version [0-9]+, those of this genassoc have version 1000000"

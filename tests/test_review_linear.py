@@ -10,7 +10,7 @@ from test_linear import assert_agrees, codes_of, design_of, run
 import genassoc as ga
 from genassoc.data.block import DosageBlock
 from genassoc.errors import PhenotypeError
-from genassoc.methods.linear import Linear
+from genassoc.models.linear.model import Linear
 
 
 def calls(rng, n_variants, n, frequency=0.3):

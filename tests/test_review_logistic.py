@@ -6,8 +6,8 @@ from oracles import logistic as oracle
 from scipy.stats import hypergeom
 from test_logistic import codes_of, complete, methods_of, run
 
-from genassoc.methods import logistic_rows
-from genassoc.methods.logistic import Logistic
+from genassoc.models.logistic import rows as logistic_rows
+from genassoc.models.logistic.model import Logistic
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from real_data import real_data
 from scipy import stats
 
 import genassoc as ga
-from genassoc.kernels.saddlepoint import (
+from genassoc.kernels.laws.saddlepoint import (
     SPA_FOUND,
     SPA_NO_ROOT,
     SPA_NO_VARIANCE,

@@ -67,8 +67,8 @@ def test_killed_in_the_middle_and_resumed(files, reference, tmp_path):
 
 
 def test_job_array_and_formats(files, reference, tmp_path):
-    from genassoc import analysis
-    from genassoc.config import Config
+    from genassoc.verbs import analysis
+    from genassoc.verbs.config import Config
 
     store = rewrite_store(files.store, tmp_path / "small.zarr", 112)
     config = Config.of(
@@ -102,8 +102,8 @@ def test_job_array_and_formats(files, reference, tmp_path):
 
 
 def test_a_changed_phenotype_is_not_mixed_into_a_plan(files, tmp_path):
-    from genassoc import analysis
-    from genassoc.config import Config
+    from genassoc.verbs import analysis
+    from genassoc.verbs.config import Config
 
     phenotypes = tmp_path / "phenotypes.tsv"
     phenotypes.write_text(files.phenotypes.read_text())

@@ -12,7 +12,8 @@ from scipy.stats import binom, f, t
 from statsmodels.duration.hazard_regression import PHReg
 
 import genassoc as ga
-from genassoc.methods import logistic_interaction, sandwich_pairs
+from genassoc.models.logistic import interaction as logistic_interaction
+from genassoc.models.scan import sandwich_pairs
 
 # Newton's method stops when the step left is a millionth of a standard error; lifelines and statsmodels at their own.
 NEWTON, THEIRS = 2e-6, 1e-5
@@ -272,7 +273,7 @@ def test_cox_null_of_the_interaction_is_not_found():
 
 
 def test_the_whole_path_is_the_same_bytes_and_not_fitted_again(tmp_path, genassoc):
-    from genassoc.formats.vcf_writer import write_vcf
+    from genassoc.formats.vcf.writer import write_vcf
 
     made = ga.simulate_cohort(300, 40, 1, seed=4, missing_rate=0.01)
     write_vcf(tmp_path / "c.vcf.gz", made.sample_ids, made.contigs, made.blocks())
@@ -374,7 +375,7 @@ def test_logistic_is_a_weighted_glm(variance):
 
 
 def test_equal_weights_are_the_robust_interactions():
-    from genassoc.methods import logistic_interaction
+    from genassoc.models.logistic import interaction as logistic_interaction
 
     codes, columns = outcomes(13)
     columns["w"][:] = 3.0

@@ -6,8 +6,9 @@ from oracles import cox_weighted_pairs as cox_oracle
 from oracles import sandwich as sandwich_oracle
 from oracles import weighted_pairs as glm_oracle
 
-from genassoc.kernels import cox_weighted_pairs, glm, interaction_logistic, rows, sandwich, weighted, weighted_pairs
-from genassoc.methods.cox_null import risk_sets
+from genassoc.kernels.laws import sandwich
+from genassoc.kernels.likelihoods import cox_weighted_pairs, glm, interaction_logistic, rows, weighted, weighted_pairs
+from genassoc.models.cox.null import risk_sets
 
 # Newton's method stops when the step left is a millionth of a standard error.
 NEWTON = 2e-6

@@ -14,12 +14,12 @@ from test_linear_peers import PRINTED, RELATIVE, plink_table
 
 import genassoc as ga
 from genassoc.data.block import GenotypeBlock
-from genassoc.data.cohort import Cohort
-from genassoc.data.ploidy import build_of, in_par
-from genassoc.data.sex_conflicts import sex_conflicts
-from genassoc.data.store_writer import write_store
+from genassoc.data.cohort.cohort import Cohort
+from genassoc.data.cohort.ploidy import build_of, in_par
+from genassoc.data.cohort.sex_conflicts import sex_conflicts
+from genassoc.data.store.writer import write_store
 from genassoc.errors import InputError
-from genassoc.kernels import counts as kernels
+from genassoc.kernels.genotypes import counts as kernels
 
 
 @pytest.mark.kernel

@@ -6,7 +6,7 @@ import zarr
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from genassoc.data import schema
-from genassoc.data.shard_file import LEVEL, encode_chunk, write_shard_file
+from genassoc.data.store.shard_file import LEVEL, encode_chunk, write_shard_file
 
 STEP, WIDTH, N_CHUNKS = 16, 24, 4
 

@@ -8,7 +8,7 @@ from test_store import N, small, some_codes, store  # noqa: F401  fixtures
 
 from genassoc.data import schema
 from genassoc.data.block import GenotypeBlock
-from genassoc.data.shards import Shards, _content_bytes
+from genassoc.data.store.shards import Shards, _content_bytes
 
 MIDDLES = [(0, 121), (0, 16), (16, 48), (5, 7), (15, 17), (31, 33), (100, 121), (112, 121), (120, 121), (9, 9)]
 

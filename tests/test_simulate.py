@@ -7,7 +7,7 @@ from oracles import mosaic as slow
 from scipy import stats
 
 from genassoc.data.block import GenotypeBlock
-from genassoc.kernels import mosaic
+from genassoc.kernels.genotypes import mosaic
 from genassoc.shapes import packed_bytes
 from genassoc.simulate import simulate_cohort
 from genassoc.simulate.genotypes import CHROMOSOME_LENGTHS, share_out

@@ -10,8 +10,8 @@ import pytest
 
 from genassoc.data import schema
 from genassoc.data.block import GenotypeBlock
-from genassoc.data.store import VARIANT_SCHEMA, GenotypeStore, work_folder
-from genassoc.data.store_writer import StoreWriter, write_store
+from genassoc.data.store.store import VARIANT_SCHEMA, GenotypeStore, work_folder
+from genassoc.data.store.writer import StoreWriter, write_store
 from genassoc.errors import OutputError, StoreError
 
 N = 37
@@ -286,7 +286,7 @@ def test_a_full_disk_is_said_and_what_is_written_is_kept(tmp_path, small, monkey
     names = [f"s{i}" for i in range(N)]
     codes, variants = some_codes(121), some_variants(121)
     packed = GenotypeBlock.from_codes(codes).packed
-    from genassoc.data.store_arrays import StoreArrays
+    from genassoc.data.store.arrays import StoreArrays
 
     write_shard = StoreArrays.write_shard
 

@@ -14,14 +14,15 @@ import pytest
 from old_store import without_root
 
 import genassoc as ga
-from genassoc.data import schema, store_pieces
+from genassoc.data import schema
 from genassoc.data.block import GenotypeBlock
-from genassoc.data.store import GenotypeStore
-from genassoc.data.store_pieces import PIECES, ROOT
-from genassoc.data.store_writer import StoreWriter, write_store
-from genassoc.describe import store_lines, verify_store
+from genassoc.data.store import pieces as store_pieces
+from genassoc.data.store.pieces import PIECES, ROOT
+from genassoc.data.store.store import GenotypeStore
+from genassoc.data.store.writer import StoreWriter, write_store
 from genassoc.errors import OutputError, StoreError
 from genassoc.progress import Silent
+from genassoc.verbs.describe import store_lines, verify_store
 
 N, V = 37, 121
 PROJECT = Path(__file__).resolve().parents[1]

@@ -14,8 +14,9 @@ from small_cohort import make_files
 from test_results import make_table
 
 import genassoc as ga
-from genassoc.data import cohort_recipe, sidecar, strangers
-from genassoc.data.store_pieces import PIECES, ROOT, root_of
+from genassoc.data import sidecar, strangers
+from genassoc.data.cohort import recipe as cohort_recipe
+from genassoc.data.store.pieces import PIECES, ROOT, root_of
 from genassoc.data.strangers import MalformedError
 from genassoc.engine import lock as locks
 from genassoc.engine.parts import WorkFolder

@@ -16,13 +16,16 @@ from real_data import real_data
 from small_cohort import Files, make_files
 from typer.testing import CliRunner
 
-from genassoc import cli, config
 from genassoc import results as results_module
-from genassoc.config import Config
+from genassoc.cli import commands as cli
 from genassoc.data.result_table import RESULT_SCHEMA
 from genassoc.errors import InputError, OutputError
-from genassoc.formats import sumstats, sumstats_columns, sumstats_files
+from genassoc.formats.sumstats import columns as sumstats_columns
+from genassoc.formats.sumstats import files as sumstats_files
+from genassoc.formats.sumstats import sumstats
 from genassoc.results import Results
+from genassoc.verbs import config
+from genassoc.verbs.config import Config
 
 FURTHER = {
     "n_cases": pl.Int64,
@@ -371,7 +374,7 @@ def test_one_file_a_test_where_there_is_no_column_for_it(tmp_path: Path) -> None
 
 
 def test_many_traits_take_several_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("genassoc.formats.sumstats_writer._FILES_AT_ONCE", 2)
+    monkeypatch.setattr("genassoc.formats.sumstats.writer._FILES_AT_ONCE", 2)
     made = pl.concat([table(3, trait=[f"t{i}"] * 3) for i in range(5)])
     files = Results(made).write(tmp_path / "r.txt", dialect="plink2")
     assert [file.n_rows for file in files] == [3] * 5

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from oracles import tails as oracle
 from scipy import special
 
-from genassoc.kernels import tails as kernels
+from genassoc.kernels.laws import tails as kernels
 from genassoc.stats import tails
 
 # The z tail is a handful of library calls, each right to about 1 in 1e15; the others add a sum or a continued

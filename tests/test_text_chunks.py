@@ -12,10 +12,10 @@ from test_store import N, small, some_codes, some_variants, store  # noqa: F401 
 
 from genassoc.data import schema
 from genassoc.data.block import GenotypeBlock
-from genassoc.data.store import GenotypeStore
-from genassoc.data.store_writer import write_store
-from genassoc.data.text_chunks import TextChunks
-from genassoc.kernels.texts import take_texts
+from genassoc.data.store.store import GenotypeStore
+from genassoc.data.store.text_chunks import TextChunks
+from genassoc.data.store.writer import write_store
+from genassoc.kernels.text.texts import take_texts
 
 
 def packed(texts):

@@ -14,9 +14,10 @@ from vcf_texts import write_bcf, write_bgzf, write_gzip
 import genassoc as ga
 from genassoc.engine import plan as plans
 from genassoc.errors import InputError
-from genassoc.formats import bgzf, convert_memory, inputs, vcf
+from genassoc.formats import bgzf, convert_memory, inputs
 from genassoc.formats.convert import convert
 from genassoc.formats.convert_memory import ConversionSizes, header_bytes
+from genassoc.formats.vcf import vcf
 
 FORMAT = '##FORMAT=<ID=GT,Number=1,Type=String,Description="Genotype">\n'
 COLUMNS = "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\t"

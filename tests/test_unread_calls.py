@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 import genassoc as ga
-from genassoc.data.cohort import Cohort
+from genassoc.data.cohort.cohort import Cohort
 from genassoc.formats.convert import convert
 from genassoc.formats.convert_parts import convert_part, merge_conversion
 from genassoc.formats.convert_plan import plan_conversion

@@ -9,8 +9,8 @@ from memory_store import MemoryStore, snv_table
 from oracles import variant_statistics as oracle
 from real_data import real_data
 
-from genassoc.data import variants
-from genassoc.data.cohort import Cohort
+from genassoc.data.cohort import variants
+from genassoc.data.cohort.cohort import Cohort
 from genassoc.errors import InputError, PlanError
 
 RNG = np.random.default_rng(11)
@@ -256,7 +256,7 @@ def test_no_block_is_read_to_know_that_metadata_excludes_it():
 
 
 def test_statistics_are_plink_2s_on_calls_masked_at_random(tmp_path):
-    from genassoc.data.store import GenotypeStore
+    from genassoc.data.store.store import GenotypeStore
     from genassoc.formats.convert import convert
 
     folder = real_data("kg-masked")

@@ -9,7 +9,7 @@ from vcf_texts import header, random_vcf
 
 from genassoc.data.block import GenotypeBlock
 from genassoc.formats.source import RecordError, Region, VariantBatch
-from genassoc.formats.vcf_scan import LineScanner
+from genassoc.formats.vcf.scan import LineScanner
 
 pytestmark = pytest.mark.kernel
 

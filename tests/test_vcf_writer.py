@@ -12,9 +12,9 @@ from oracles.mosaic import vcf_line
 
 from genassoc.data.block import GenotypeBlock
 from genassoc.errors import OutputError
-from genassoc.formats import vcf_writer
 from genassoc.formats.bgzf_writer import BgzfWriter
-from genassoc.formats.vcf_writer import write_vcf
+from genassoc.formats.vcf import writer as vcf_writer
+from genassoc.formats.vcf.writer import write_vcf
 from genassoc.simulate import simulate_cohort
 
 CONTIGS = {"chr1": 1000, "chrX": None}

@@ -8,9 +8,9 @@ from oracles import weighted as oracle
 from scipy.stats import t
 
 import genassoc as ga
-from genassoc.data.weights import read_weights, weighted_design
+from genassoc.data.phenotypes.weights import read_weights, weighted_design
 from genassoc.errors import PhenotypeError
-from genassoc.kernels import glm, rows, weighted
+from genassoc.kernels.likelihoods import glm, rows, weighted
 
 # Newton's method stops when the step left is a millionth of a standard error; statsmodels' IRLS at its own 1e-12.
 NEWTON = 2e-6
@@ -153,8 +153,8 @@ def test_equal_weights_are_robust_variances():
     codes, columns = data(5, missing=0.01)
     columns["w"][:] = 3.0
     cohort = MemoryCohort(**columns)
-    from genassoc.methods import logistic_interaction
-    from genassoc.methods import rows as weighted_names
+    from genassoc.models.logistic import interaction as logistic_interaction
+    from genassoc.models.scan import rows as weighted_names
 
     for make, trait, names in ((ga.Linear, "q", weighted_names), (ga.Logistic, "d", logistic_interaction)):
         weighted_rows = run(make(trait, ["x"], weights="w"), cohort, codes)
@@ -261,7 +261,7 @@ def test_null_is_not_found_where_carriers_are_few():
 def test_whole_path_is_the_same_bytes_audited_and_explained(tmp_path, genassoc):
     import polars as pl
 
-    from genassoc.formats.vcf_writer import write_vcf
+    from genassoc.formats.vcf.writer import write_vcf
 
     made = ga.simulate_cohort(200, 60, 1, seed=4, missing_rate=0.01)
     write_vcf(tmp_path / "c.vcf.gz", made.sample_ids, made.contigs, made.blocks())

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from genassoc.data.cohort import Cohort
-from genassoc.data.store import GenotypeStore
+from genassoc.data.cohort.cohort import Cohort
+from genassoc.data.store.store import GenotypeStore
 
 
 def kind_of(value: Any) -> str:

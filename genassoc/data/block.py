@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from genassoc.kernels import packed as packed_kernels
+from genassoc.kernels.genotypes import packed as packed_kernels
 from genassoc.shapes import (
     BoolArray,
     Float64Array,
@@ -61,7 +61,7 @@ class GenotypeBlock:
     Attributes
     ----------
     packed : uint8 array (V, B)
-        ``B = packed_bytes(N)``; layout in `genassoc.kernels.packed`.
+        ``B = packed_bytes(N)``; layout in `genassoc.kernels.genotypes.packed`.
     n_samples : int
         N, without the padding.
     start : int

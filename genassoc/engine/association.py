@@ -8,15 +8,15 @@ import numpy as np
 import polars as pl
 
 from genassoc.data.block import GenotypeBlock
-from genassoc.data.ploidy import half_calls, refused_calls
+from genassoc.data.cohort.ploidy import half_calls, refused_calls
 from genassoc.data.result_table import RESULT_SCHEMA
 from genassoc.engine.job import Counts, TaskOutput
 from genassoc.engine.plan import Task
 from genassoc.shapes import Array
 
 if TYPE_CHECKING:
-    from genassoc.data.cohort import Cohort
-    from genassoc.methods.base import BlockAnalysis, BlockResult
+    from genassoc.data.cohort.cohort import Cohort
+    from genassoc.models.base import BlockAnalysis, BlockResult
 
 
 @dataclass(frozen=True)

@@ -39,8 +39,8 @@ _DECISIVE = ("genassoc", "numpy", "scipy", "numba", "polars", "pyarrow", "zarr")
 _NEEDED_BY_TASKS = (
     "genassoc.engine.association",
     "genassoc.engine.run",
-    "genassoc.data.cohort",
-    "genassoc.methods.rows",
+    "genassoc.data.cohort.cohort",
+    "genassoc.models.scan.rows",
 )
 _LIBRARIES_OF_TASKS = ("zarr", "pyarrow.parquet")  # which read stores and write parts
 _MOST_BYTES = 2**40

@@ -1,7 +1,7 @@
 """What a run will cost, before the queue: one block is read and computed, and the rest follows from it.
 
 Its time has three stages: until the null models are fitted (measured by who fitted them), the variants (from the block), and
-what follows them: merging, auditing (measured on rows of the block by `genassoc.audit`) and summing up.
+what follows them: merging, auditing (measured on rows of the block by `genassoc.explanation.audit`) and summing up.
 """
 
 import errno

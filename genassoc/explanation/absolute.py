@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from genassoc.data.row_data import RowData
 from genassoc.explanation.reference_fits import binomial, hc3_of_glm
+from genassoc.refit.row_data import RowData
 from genassoc.stats.absolute import AbsoluteEffects, Estimate, absolute_effects
 from genassoc.stats.linalg import independent_columns
 

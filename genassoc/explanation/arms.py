@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from genassoc.data.codings import text_of
-from genassoc.data.cohort import Cohort
-from genassoc.data.row_data import RowData
+from genassoc.data.cohort.cohort import Cohort
+from genassoc.data.phenotypes.codings import text_of
 from genassoc.errors import GenassocError
+from genassoc.refit.row_data import RowData
 from genassoc.shapes import Array, Float64Array
 
 _MOST = 6

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from genassoc.data.row_data import RowData
 from genassoc.explanation.groups import Groups
+from genassoc.refit.dense_conditional import case_shares
+from genassoc.refit.row_data import RowData
 from genassoc.shapes import Array, BoolArray, Float64Array
-from genassoc.stats.dense_conditional import case_shares
 from genassoc.stats.proportions import mean_interval, wilson_interval
 
 

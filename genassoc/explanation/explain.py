@@ -10,10 +10,9 @@ from typing import Any
 import polars as pl
 
 from genassoc.data import text_cells
-from genassoc.data.cohort import Cohort
+from genassoc.data.cohort.cohort import Cohort
+from genassoc.data.cohort.variant_places import row_numbers
 from genassoc.data.output import replacing, target_of
-from genassoc.data.row_data import RowData, RowSource
-from genassoc.data.variant_places import row_numbers
 from genassoc.errors import GenassocError, printable
 from genassoc.explanation.absolute import Absolute, absolute_of
 from genassoc.explanation.arms import arms_of
@@ -24,6 +23,7 @@ from genassoc.explanation.picture import draw
 from genassoc.explanation.rebuilt import choices_of, cohort_of
 from genassoc.explanation.side_by_side import side_by_side
 from genassoc.explanation.words import in_words
+from genassoc.refit.row_data import RowData, RowSource
 from genassoc.results import Results
 from genassoc.shapes import Array
 

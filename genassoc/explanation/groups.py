@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from genassoc.data.row_data import RowData
 from genassoc.explanation.arms import thirds
+from genassoc.refit.row_data import RowData
 from genassoc.shapes import Int64Array
 
 _LEVELS = 8  # of a predictor; of more, its thirds

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from genassoc.data.cohort import Cohort
-from genassoc.data.predictor_cohort import EFFECTS, by_unit
+from genassoc.data.cohort.cohort import Cohort
+from genassoc.data.cohort.predictor_cohort import EFFECTS, by_unit
 from genassoc.errors import InputError
-from genassoc.methods.registry import MODELS
-from genassoc.methods.scan import Scan
+from genassoc.models.registry import MODELS
+from genassoc.models.scan.genome import Scan
 
 _LIKELIHOOD: tuple[dict[str, Any], ...] = (
     {"test": "score", "correction": None},

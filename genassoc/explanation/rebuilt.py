@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from genassoc.data.cohort import Cohort
-from genassoc.data.cohort_recipe import expression_of, samples_fingerprint
-from genassoc.data.phenotypes import Phenotypes
-from genassoc.data.predictor_cohort import people_of, predictor_cohort
-from genassoc.data.predictors import PredictorStore
-from genassoc.data.store import GenotypeStore
+from genassoc.data.cohort.cohort import Cohort
+from genassoc.data.cohort.predictor_cohort import people_of, predictor_cohort
+from genassoc.data.cohort.predictors import PredictorStore
+from genassoc.data.cohort.recipe import expression_of, samples_fingerprint
+from genassoc.data.phenotypes.phenotypes import Phenotypes
+from genassoc.data.store.store import GenotypeStore
 from genassoc.errors import InputError, printable
-from genassoc.methods.registry import MODELS
+from genassoc.models.registry import MODELS
 from genassoc.results import Results
 
 _REMEDY = "make the cohort as it was and give it: ga.explain(results, variant, cohort=cohort), or --config gwas.toml"

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from genassoc.data.dense_refit import refit
-from genassoc.data.row_data import RowData
+from genassoc.refit.dense import neg_log_10_p_normal, neg_log_10_p_student
+from genassoc.refit.dense_sandwich import SandwichFit
+from genassoc.refit.refit import refit
+from genassoc.refit.row_data import RowData
 from genassoc.shapes import Float64Array
-from genassoc.stats.dense import neg_log_10_p_normal, neg_log_10_p_student
-from genassoc.stats.dense_sandwich import SandwichFit
 from genassoc.stats.linalg import independent_columns
 
 _LN10 = float(np.log(10.0))
@@ -62,7 +62,7 @@ class Columns:
 
     @classmethod
     def of(cls, row: RowData, test: str, constant: bool) -> "Columns":
-        """The columns of a test; see `genassoc.data.tested_columns`."""
+        """The columns of a test; see `genassoc.refit.tested_columns`."""
         kept = independent_columns(row.X)
         kept[0] = constant
         X, names = row.X[:, kept], [row.covariates[c] for c in np.flatnonzero(kept)]

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from genassoc.data.row_data import RowData
 from genassoc.explanation.reference_fits import (
     Columns,
     Reference,
@@ -22,9 +21,10 @@ from genassoc.explanation.reference_fits import (
     proportional_hazards,
     wald_and_ratio,
 )
+from genassoc.refit.dense import neg_log_10_p_student
+from genassoc.refit.dense_conditional import within_sets
+from genassoc.refit.row_data import RowData
 from genassoc.shapes import Float64Array
-from genassoc.stats.dense import neg_log_10_p_student
-from genassoc.stats.dense_conditional import within_sets
 from genassoc.stats.linalg import independent_columns
 
 _MOST_STEPS = 200_000  # of statsmodels' recursion over the samples of all sets, in Python: some seconds

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from genassoc.data.dense_refit import can_refit, needs_everybody, refit
-from genassoc.data.row_data import RowData
 from genassoc.explanation.reference_fits import REFERENCES, Reference, ReferenceTest
 from genassoc.explanation.reference_sampled import sampled_reference
-from genassoc.stats.dense import NotFittedError
+from genassoc.refit.dense import NotFittedError
+from genassoc.refit.refit import can_refit, needs_everybody, refit
+from genassoc.refit.row_data import RowData
 
 _LEAST_SQUARES = ("t", "f", "t_hc3", "f_hc3")  # the same numbers under any ``like``
-_NUMPY = "numpy (genassoc.stats.dense)"
+_NUMPY = "numpy (genassoc.refit.dense)"
 
 
 def side_by_side(

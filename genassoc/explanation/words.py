@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from genassoc.data.row_data import RowData
-from genassoc.data.tested_columns import plain_test
 from genassoc.explanation.words_cautions import cautions
 from genassoc.explanation.words_interaction import difference, in_arms, in_risks, where
 from genassoc.explanation.words_sampling import of_sampling
+from genassoc.refit.row_data import RowData
+from genassoc.refit.tested_columns import plain_test
 
 GENOME_WIDE = 5e-8
 _SCALES = {

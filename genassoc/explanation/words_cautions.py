@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from genassoc.data.row_data import RowData
+from genassoc.refit.row_data import RowData
 from genassoc.shapes import BoolArray, Float64Array
 
 

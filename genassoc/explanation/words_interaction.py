@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from genassoc.data.tested_columns import RowModifier
 from genassoc.explanation.absolute import Absolute
+from genassoc.refit.tested_columns import RowModifier
 
 _FEW = 10  # people of a genotype in an arm
 RATIOS = {"logistic": "odds ratio", "ordinal": "odds ratio", "poisson": "rate ratio", "cox": "hazard ratio"}

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from genassoc.data.row_data import RowData
+from genassoc.refit.row_data import RowData
 
 _FEW = 20  # degrees of freedom below which a sandwich rests on few samples
 

@@ -16,7 +16,7 @@ import numpy as np
 from isal import isal_zlib
 
 from genassoc.errors import InputError
-from genassoc.kernels import inflate as kernels
+from genassoc.kernels.text import inflate as kernels
 
 IsalError: type[Exception] = isal_zlib.error  # type: ignore[assignment]  # its stub says: an instance
 EOF_BLOCK = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")

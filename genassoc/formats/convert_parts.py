@@ -15,8 +15,8 @@ from typing import Any
 
 from genassoc.data import strangers
 from genassoc.data.output import check_outputs, replacing, target_of
-from genassoc.data.store import GenotypeStore
-from genassoc.data.store_writer import StoreWriter, check_output
+from genassoc.data.store.store import GenotypeStore
+from genassoc.data.store.writer import StoreWriter, check_output
 from genassoc.data.strangers import MalformedError
 from genassoc.errors import PlanError
 from genassoc.formats import inputs as choosing
@@ -25,7 +25,7 @@ from genassoc.formats.convert_memory import ConversionSizes, header_bytes
 from genassoc.formats.convert_plan import ConversionPlan, check_whole, remove
 from genassoc.formats.source import Region
 from genassoc.formats.summary import ConversionSummary
-from genassoc.formats.vcf_header import MAX_HEADER_BYTES
+from genassoc.formats.vcf.header import MAX_HEADER_BYTES
 from genassoc.progress import Progress, Silent
 
 

@@ -16,10 +16,11 @@ from genassoc.data import strangers
 from genassoc.data.output import check_outputs, output_error, replacing
 from genassoc.data.strangers import MalformedError
 from genassoc.errors import PlanError
-from genassoc.formats import bgzf, tabix
+from genassoc.formats import bgzf
 from genassoc.formats import inputs as choosing
 from genassoc.formats.convert import check_contigs, conversion_identity
 from genassoc.formats.source import LAST_POSITION, Region
+from genassoc.formats.vcf import tabix
 
 PLAN_NAME = "plan.json"
 PLAN_FORMAT = "genassoc-conversion-plan"

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from genassoc.data.contigs import Contigs, dialect_of
+from genassoc.data.cohort.contigs import Contigs, dialect_of
 from genassoc.errors import InputError
 from genassoc.formats import bgzf
-from genassoc.formats.bcf import BcfSource
 from genassoc.formats.source import Region, Source, merge_regions, parse_region
-from genassoc.formats.vcf import VcfSource
-from genassoc.formats.vcf_header import MAX_HEADER_BYTES
+from genassoc.formats.vcf.bcf import BcfSource
+from genassoc.formats.vcf.header import MAX_HEADER_BYTES
+from genassoc.formats.vcf.vcf import VcfSource
 from genassoc.shapes import Int64Array
 
 

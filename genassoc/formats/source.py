@@ -14,8 +14,8 @@ from typing import NamedTuple, Protocol
 
 import polars as pl
 
-from genassoc.data.contigs import Contigs
-from genassoc.data.variant_columns import VariantColumns
+from genassoc.data.cohort.contigs import Contigs
+from genassoc.data.store.variant_columns import VariantColumns
 from genassoc.errors import InputError
 from genassoc.shapes import Int64Array, UInt8Array
 

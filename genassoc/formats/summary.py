@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from genassoc.data.store_notes import dosage_notes
+from genassoc.data.store.notes import dosage_notes
 
 DROP_REASONS = {
     "dropped_no_genotypes": "no_genotypes",

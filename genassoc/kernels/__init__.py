@@ -9,7 +9,7 @@ Rules of the room
   ``tests/oracles/``.
 - Explicit signatures are avoided; callers pass C-contiguous arrays of one dtype, so each kernel compiles once.
 - What a kernel calls is compiled into it, once for all its calls there (`genassoc.kernels.compiling`). An array is set from
-  another by `genassoc.kernels.copies.put`, not by slices.
+  another by `genassoc.kernels.lanes.copies.put`, not by slices.
 - Machine code is kept by `genassoc.kernels.caching`.
 """
 

@@ -34,14 +34,35 @@ from numba.core.serialize import dumps
 
 _SEAL_BYTES = hashlib.sha256().digest_size
 _IN_MEMORY = "kernels are compiled in memory, some seconds to a minute in every process; GENASSOC_CACHE_DIR may name a folder that only you can write to"
-_IMPORT = re.compile(r"^from genassoc\.kernels(?:\.(\w+) import| import (\w+))", re.MULTILINE)
+_FROM = re.compile(r"^[ \t]*from[ \t]+genassoc\.kernels((?:\.\w+)*)[ \t]+import[ \t]+(\([^)]*\)|[^\n]*)", re.MULTILINE)
+_PLAIN = re.compile(r"^[ \t]*import[ \t]+genassoc\.kernels((?:\.\w+)*)", re.MULTILINE)
 
 
-def _imported(source: Path) -> set[Path]:
-    """Files of this room that one of them imports."""
-    named = [source.with_name(f"{file or name}.py") for file, name in _IMPORT.findall(source.read_text())]
-    files = {file for file in named if file.exists()} | {source.with_name("__init__.py")}
-    return files - {source.with_name("caching.py")}
+def _room(source: Path) -> Path:
+    """The folder ``kernels`` that a file lies in, at any depth; of a file that lies elsewhere, ours."""
+    return next((folder for folder in source.parents if folder.name == "kernels"), Path(__file__).resolve().parent)
+
+
+def _files(room: Path, dotted: str) -> set[Path]:
+    """The file of a module of this room, and what runs when it is imported: the ``__init__.py`` of each folder on the way."""
+    *folders, name = ["", *dotted.split(".")] if dotted else [""]
+    at, files = room, set()
+    for folder in folders:
+        at = at / folder
+        files.add(at / "__init__.py")
+    return files | {at / f"{name}.py", at / name / "__init__.py"}
+
+
+@cache
+def _imported(source: Path) -> frozenset[Path]:
+    """Files of this room that a file imports, wherever in it the import stands."""
+    text, room = source.read_text(), _room(source)
+    dotted = [place.removeprefix(".") for place in _PLAIN.findall(text)]
+    for place, names in _FROM.findall(text):
+        package = place.removeprefix(".")
+        dotted += [package, *(f"{package}.{name}".removeprefix(".") for name in re.findall(r"\w+", names))]
+    files = {file for name in ["", *dotted] for file in _files(room, name) if file.exists()}
+    return frozenset(files - {room / "caching.py", source})
 
 
 def _sources(source: Path) -> list[Path]:

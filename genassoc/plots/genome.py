@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from genassoc.data.contigs import RANK, Contigs, bare_name, chromosome_of
+from genassoc.data.cohort.contigs import RANK, Contigs, bare_name, chromosome_of
 from genassoc.plots.series import P_VALUE, gather
 from genassoc.shapes import Float64Array
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from genassoc.data.contigs import Contigs
+from genassoc.data.cohort.contigs import Contigs
 from genassoc.plots.figure import DARK_BLUE, GREY, INK, LIGHT_BLUE, PALE, VERMILION, dress
 from genassoc.plots.genome import GenomeAxis, chromosome_spans
 from genassoc.plots.labels import place_labels

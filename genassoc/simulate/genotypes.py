@@ -14,7 +14,7 @@ from scipy.special import ndtri
 
 from genassoc.data.block import GenotypeBlock
 from genassoc.data.schema import block_variants
-from genassoc.kernels import mosaic
+from genassoc.kernels.genotypes import mosaic
 from genassoc.shapes import (
     BoolArray,
     Float32Array,

@@ -1,13 +1,13 @@
 """The law of a trait's number of cases, prepared once for the exact test of all its rare variants.
 
-See `genassoc.kernels.exact_rare` for the test itself and why the grid is what it is.
+See `genassoc.kernels.laws.exact_rare` for the test itself and why the grid is what it is.
 """
 
 import math
 
 import numpy as np
 
-from genassoc.kernels.exact_rare import CaseCountTable, centred_characteristic_function
+from genassoc.kernels.laws.exact_rare import CaseCountTable, centred_characteristic_function
 from genassoc.shapes import Float64Array
 
 _SPACING = 2.0  # standard deviations between neighbouring tilts' means: at most 2 from a count, e^2 of its digits

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from genassoc.kernels import hardy_weinberg as kernels
+from genassoc.kernels.laws import hardy_weinberg as kernels
 from genassoc.shapes import Float64Array
 
 

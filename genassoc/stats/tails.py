@@ -10,7 +10,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from genassoc.kernels import tails as kernels
+from genassoc.kernels.laws import tails as kernels
 from genassoc.shapes import Float64Array
 
 Z_975 = 1.959963984540054  # scipy.special.ndtri(0.975): half a 95 % confidence interval in standard errors

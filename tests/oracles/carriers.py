@@ -1,4 +1,4 @@
-"""Slow obvious twins of `genassoc.kernels.carriers`, of codes (V, N) in place of packed words."""
+"""Slow obvious twins of `genassoc.kernels.genotypes.carriers`, of codes (V, N) in place of packed words."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Slow obvious twins of `genassoc.kernels.counts`, on codes (V, N), one a byte."""
+"""Slow obvious twins of `genassoc.kernels.genotypes.counts`, on codes (V, N), one a byte."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Slow twin of `genassoc.kernels.genotypic`: least squares on copies, heterozygotes and covariates."""
+"""Slow twin of `genassoc.kernels.likelihoods.genotypic`: least squares on copies, heterozygotes and covariates."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Slow twins of `genassoc.kernels.inflate`: zlib's inflater, whose code shares nothing with ours."""
+"""Slow twins of `genassoc.kernels.text.inflate`: zlib's inflater, whose code shares nothing with ours."""
 
 import zlib
 

@@ -1,4 +1,4 @@
-"""Slow twin of `genassoc.kernels.inflate_tables`: codes as strings of bits (RFC 1951, 3.2.2)."""
+"""Slow twin of `genassoc.kernels.text.inflate_tables`: codes as strings of bits (RFC 1951, 3.2.2)."""
 
 
 def build_table(lengths):

@@ -1,4 +1,4 @@
-"""Slow twin of `genassoc.kernels.interaction`: least squares of all columns at once, HC3 by its definition."""
+"""Slow twin of `genassoc.kernels.likelihoods.interaction`: least squares of all columns at once, HC3 by its definition."""
 
 import numpy as np
 

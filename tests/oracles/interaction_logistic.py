@@ -1,4 +1,4 @@
-"""Slow twin of `genassoc.kernels.interaction_logistic`: Newton's method on all columns at once, HC3 by its definition."""
+"""Slow twin of `genassoc.kernels.likelihoods.interaction_logistic`: Newton's method on all columns at once, HC3 by its definition."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Slow obvious twins of `genassoc.kernels.linear_rows`, of one matrix in place of eight."""
+"""Slow obvious twins of `genassoc.kernels.likelihoods.linear_rows`, of one matrix in place of eight."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Slow obvious twins of `genassoc.kernels.missing_calls`, with a mask of samples that lack each pattern."""
+"""Slow obvious twins of `genassoc.kernels.genotypes.missing_calls`, with a mask of samples that lack each pattern."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Slow obvious twins of `genassoc.kernels.mosaic` and `genassoc.kernels.vcf_text`."""
+"""Slow obvious twins of `genassoc.kernels.genotypes.mosaic` and `genassoc.kernels.text.vcf_text`."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Slow obvious twins of `genassoc.kernels.packed`, and of `genassoc.kernels.mosaic` editing packed rows."""
+"""Slow obvious twins of `genassoc.kernels.genotypes.packed`, and of `genassoc.kernels.genotypes.mosaic` editing packed rows."""
 
 import numpy as np
 

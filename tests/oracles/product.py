@@ -1,4 +1,4 @@
-"""Slow obvious twins of `genassoc.kernels.product` and `genassoc.kernels.vector`."""
+"""Slow obvious twins of `genassoc.kernels.genotypes.product` and `genassoc.kernels.lanes.vector`."""
 
 import numpy as np
 

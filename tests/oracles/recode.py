@@ -1,4 +1,4 @@
-"""Slow twins of `genassoc.kernels.recode`, on codes (V, N); ``chosen`` (N,) are booleans."""
+"""Slow twins of `genassoc.kernels.genotypes.recode`, on codes (V, N); ``chosen`` (N,) are booleans."""
 
 import numpy as np
 

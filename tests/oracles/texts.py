@@ -1,4 +1,4 @@
-"""Slow obvious twin of `genassoc.kernels.texts`."""
+"""Slow obvious twin of `genassoc.kernels.text.texts`."""
 
 import struct
 

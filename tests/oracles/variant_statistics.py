@@ -1,4 +1,4 @@
-"""Slow obvious twin of `genassoc.data.variant_statistics`: one call at a time, in plain Python."""
+"""Slow obvious twin of `genassoc.data.cohort.variant_statistics`: one call at a time, in plain Python."""
 
 from fractions import Fraction
 from math import comb

@@ -1,4 +1,4 @@
-"""Slow twin of `genassoc.kernels.vcf`: VCF text to rows with split(), one call at a time."""
+"""Slow twin of `genassoc.kernels.text.vcf`: VCF text to rows with split(), one call at a time."""
 
 import re
 from dataclasses import dataclass, field

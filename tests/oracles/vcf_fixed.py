@@ -1,4 +1,4 @@
-"""Slow twins of `genassoc.kernels.vcf_fixed`: strings, one call at a time."""
+"""Slow twins of `genassoc.kernels.text.vcf_fixed`: strings, one call at a time."""
 
 
 def two_bits_of_four(bits):

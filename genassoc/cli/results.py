@@ -1,0 +1,55 @@
+"""The commands that look at results: plot, explain. As `genassoc.cli`: they parse, call and print; no numbers."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genassoc.errors import printable
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add them to the commands."""
+    app.command()(plot)
+    app.command()(explain)
+
+
+def plot(
+    results: Path,
+    out: Annotated[Path, typer.Option(help="Folder for the pictures.")],
+    format: Annotated[str, typer.Option(help="png | pdf | svg")] = "png",
+) -> None:
+    """A Manhattan and a QQ plot of every trait and test."""
+    from genassoc.results import Results
+    from genassoc.verbs import describe
+
+    if format not in ("png", "pdf", "svg"):
+        raise typer.BadParameter(f"--format is png, pdf or svg, not {format}")
+    for path in describe.draw_all(Results.read(results), out, format):
+        typer.echo(printable(str(path)))
+
+
+def explain(
+    results: Path,
+    variant: Annotated[str, typer.Argument(help="Its rsid, or variant_id as in the results.")],
+    trait: Annotated[str | None, typer.Option(help="Of which trait, where there are several.")] = None,
+    test: Annotated[str | None, typer.Option(help="Of which test, where there are several.")] = None,
+    by: Annotated[str | None, typer.Option(help="Column of arms: counts and picture by its values too.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="The gwas.toml of the run, where the provenance cannot make the cohort again.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for text, tables and picture.")] = None,
+) -> None:
+    """One association refitted in full with statsmodels: tests side by side, counts, plain words, a picture."""
+    from genassoc.explanation import explain as explain_row
+    from genassoc.results import Results
+    from genassoc.verbs import analysis
+
+    def tell(text: str) -> None:
+        typer.echo(printable(text), err=True)
+
+    cohort = None if config is None else analysis.cohort_of(config)
+    found = explain_row(Results.read(results), variant, trait=trait, test=test, by=by, cohort=cohort, tell=tell)
+    typer.echo(printable(repr(found)))
+    for path in [] if out is None else found.write(out):
+        typer.echo(printable(str(path)))

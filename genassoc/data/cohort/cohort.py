@@ -1,0 +1,545 @@
+"""Cohort: a genotype store and phenotypes aligned by sample id, and their ledger."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from genassoc.data.block import GenotypeBlock, take_samples
+from genassoc.data.cohort import recipe
+from genassoc.data.cohort import variant_statistics as statistics
+from genassoc.data.cohort.contigs import Contigs, contigs_of
+from genassoc.data.cohort.id_rules import EXACT, Rules
+from genassoc.data.cohort.ledger import (
+    LEDGER_SCHEMA,
+    design_ledger,
+    drop_samples,
+    lacking_rows,
+    matched_by,
+    sample_ledger,
+    variant_rows,
+)
+from genassoc.data.cohort.matching import (
+    family_column,
+    first_few,
+    match_ids,
+    mismatch_message,
+    near_misses,
+    partial_notes,
+)
+from genassoc.data.cohort.ploidy import PloidyRules, build_named, build_of, contig_names, kinds_of
+from genassoc.data.cohort.sample_selection import samples_where
+from genassoc.data.cohort.variant_selection import DROPPED_SCHEMA, VariantSelection, variant_ids, with_neighbours
+from genassoc.data.cohort.variants import KEY_COLUMN, regions_of
+from genassoc.data.forks import check_not_forked
+from genassoc.data.phenotypes.codings import sex_coding
+from genassoc.data.phenotypes.design import Design, Kind, build_design
+from genassoc.data.phenotypes.phenotypes import Phenotypes
+from genassoc.data.store.notes import store_notes
+from genassoc.errors import PhenotypeError, SampleMismatchError
+from genassoc.shapes import Array, BoolArray, Int64Array
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from genassoc.data.phenotypes.phenotypes import Codes
+    from genassoc.data.store.store import GenotypeStore
+
+_LEDGER_VARIANTS = 65_536  # variants whose metadata is read at a time for the ledger
+
+
+@dataclass(frozen=True, eq=False)
+class Cohort:
+    """Samples that have genotypes and phenotypes, in store order; selections are indices, not copies.
+
+    Attributes
+    ----------
+    store : GenotypeStore
+    phenotypes : Phenotypes
+    sample_index : int64 array (N,)
+        Columns of the store, ascending.
+    rows : int64 array (N,)
+        Rows of the phenotypes' table.
+    sample_ids : object array of str (N,)
+    sex : int8 array (N,) or None
+        1 male, 2 female, 0 unknown; None when no sex column was named.
+    sample_ledger : polars DataFrame (kind, id, status, reason, detail)
+        One row for every sample of either file.
+    selection : VariantSelection
+        Which variants are kept.
+    notes : tuple of str
+        What selections found, for `summary_lines`.
+    build : str or None
+        "GRCh37" or "GRCh38" where it was named.
+    recipe : tuple of mappings
+        How it was made (`genassoc.data.cohort.recipe`); for the provenance.
+    id_rule : Rules
+        Under which ids are the same, of tables that are joined too.
+    """
+
+    store: "GenotypeStore"
+    phenotypes: Phenotypes
+    sample_index: Int64Array
+    rows: Int64Array
+    sample_ids: Array
+    sex: Array | None
+    sample_ledger: pl.DataFrame
+    selection: VariantSelection = field(default_factory=VariantSelection)
+    notes: tuple[str, ...] = ()
+    build: str | None = None
+    recipe: tuple[dict[str, Any], ...] = ()
+    id_rule: Rules = EXACT
+
+    @classmethod
+    def align(
+        cls,
+        store: "GenotypeStore | str | Path",
+        phenotypes: "str | Path | pl.DataFrame | pd.DataFrame | Phenotypes",
+        *,
+        sample_id: str | None = None,
+        sex: str | None = None,
+        missing_codes: "Codes | None" = None,
+        min_overlap: float = 0.5,
+        build: str | None = None,
+        id_rule: str | None = None,
+        decimal: str | None = None,
+        date_format: str | None = None,
+        encoding: str | None = None,
+    ) -> "Cohort":
+        """Match samples by id, as text; exactly, unless ``id_rule`` says else.
+
+        Parameters
+        ----------
+        store : GenotypeStore, or the path of one
+        phenotypes
+            A path (TSV, CSV, blank-delimited, Parquet, .xlsx), a DataFrame, or `Phenotypes`.
+        sample_id, missing_codes, decimal, date_format, encoding
+            As in `Phenotypes.read`.
+        sex : str, optional
+            Column with 1 / 2, M / F, male / female and the like (`genassoc.data.phenotypes.sex_words`); 0 and missing are unknown.
+        min_overlap : float
+            Least share of the smaller of the two sets of samples that must match.
+        build : {None, "GRCh37", "GRCh38", "T2T-CHM13"}
+            Where X is pseudo-autosomal; by default what the VCF's contig lengths tell.
+        id_rule : str, optional
+            What is done to ids before they are compared: "exact" (default), "iid", "casefold", ..., or several, as
+            "iid+casefold" (`genassoc.data.cohort.id_rules.RULES`). Two ids that a rule makes one are an error.
+
+        Raises
+        ------
+        SampleMismatchError
+            Fewer match; shows ids of both sides and the rules under which more would. Or the rule makes ids ambiguous.
+        InputError, PhenotypeError
+            As `Phenotypes.read` and `genassoc.data.phenotypes.codings.sex_coding`.
+        """
+        check_not_forked()
+        store = _opened(store)
+        table = Phenotypes.read(
+            phenotypes, sample_id=sample_id, missing_codes=missing_codes, decimal=decimal, date_format=date_format,
+            encoding=encoding,
+        )  # fmt: skip
+        rules = Rules.parse(id_rule)
+        genotyped = [str(name) for name in store.sample_ids]
+        both = match_ids(genotyped, table, rules)
+        rows = both.rows
+        smaller = min(len(genotyped), table.table.height)
+        if rows.size == 0 or rows.size < min_overlap * smaller:
+            raise SampleMismatchError(mismatch_message(genotyped, table, rows.size, min_overlap, rules))
+        ledger = sample_ledger(pl.Series("id", genotyped, dtype=pl.String), both.ids, table.source)
+        if not rules.exact:
+            ledger = matched_by(ledger, both.ids, table.table[table.sample_id], str(rules))
+        sexes, read_as = (None, ()) if sex is None else _sexes(table, sex, rows)
+        return cls(
+            store=store,
+            phenotypes=table,
+            sample_index=both.columns,
+            rows=rows,
+            sample_ids=np.array([genotyped[column] for column in both.columns], dtype=object),
+            sex=sexes,
+            sample_ledger=ledger,
+            notes=(
+                *table.notes,
+                *store_notes(store, contigs_of(store), sex=sex is not None),
+                *both.notes,
+                *read_as,
+            ),
+            build=build_named(build),
+            recipe=(recipe.aligned(table, sex, build, rules),),
+            id_rule=rules,
+        )
+
+    @property
+    def n_samples(self) -> int:
+        """N."""
+        return int(self.sample_index.size)
+
+    @property
+    def n_variants(self) -> int:
+        """Variants of the store, before any selection."""
+        return int(self.store.n_variants)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Short hash of what results depend on: store, phenotypes, samples, sex and variant selection."""
+        digest = hashlib.sha256(f"{self.store.fingerprint} {self.phenotypes.fingerprint}".encode())
+        digest.update(self.sample_index.tobytes() + self.rows.tobytes())
+        digest.update(b"" if self.sex is None else self.sex.tobytes() + (self.build or "").encode())
+        digest.update(repr(self.ploidy.runs).encode() if self.ploidy.runs else b"")  # what is taken for X, Y, MT
+        digest.update(b"" if self.selection.mask is None else np.packbits(self.selection.mask).tobytes())
+        for predicate in self.selection.predicates:
+            digest.update(predicate.expression.meta.serialize())
+        return digest.hexdigest()[:16]
+
+    # Samples ----------------------------------------------------------------------------------------------
+
+    def keep_samples(self, choice: pl.Expr | Sequence[str]) -> "Cohort":
+        """Keep samples for which an expression over the phenotypes holds, or whose ids are listed.
+
+        Raises
+        ------
+        PhenotypeError
+            The expression names no column, is not true or false, or holds for nobody.
+        SampleMismatchError
+            None of the listed ids is in the cohort (shows near misses).
+        """
+        check_not_forked()
+        if isinstance(choice, pl.Expr):
+            keep, missing = samples_where(self.phenotypes.table[self.rows], choice, self.phenotypes)
+            details = np.where(missing, f"{choice} (a value is missing)", str(choice))
+            return self._with_samples(keep, recipe.kept(choice), details, str(choice))
+        wanted = [str(name) for name in ([choice] if isinstance(choice, str) else choice)]
+        keep = np.isin(self.sample_ids.astype(str), np.array(wanted, dtype=str))
+        if not keep.any():
+            alike = "; ".join(str(miss) for miss in near_misses(list(self.sample_ids), wanted))
+            raise SampleMismatchError(
+                f"none of the {len(wanted)} ids given to keep_samples is in the cohort. Cohort: "
+                f"{first_few(self.sample_ids)}; given: {first_few(wanted)}. {alike}".strip()
+            )
+        unknown = len(set(wanted)) - int(keep.sum())
+        label = f"a list of {len(wanted)} ids" + (f" ({unknown} not in the cohort)" if unknown else "")
+        kept = self._with_samples(keep, recipe.kept(wanted), np.full(keep.size, label, dtype=object), label)
+        misses = near_misses(list(self.sample_ids), list(dict.fromkeys(wanted)), plain=True) if unknown else []
+        notes = [f"keep_samples: {unknown} ids given are not in the cohort, of which {miss.shown}" for miss in misses]
+        return replace(kept, notes=(*kept.notes, *notes))
+
+    def _with_samples(self, keep: BoolArray, step: dict[str, Any], details: Array, label: str) -> "Cohort":
+        """The cohort of the samples where ``keep`` (N,) is true; the others go to the ledger."""
+        if not keep.any():
+            raise PhenotypeError(f"keep_samples({label}) leaves none of {self.n_samples} samples")
+        ledger = drop_samples(self.sample_ledger, self.sample_ids[~keep], "keep_samples", details[~keep])
+        note = f"{int(keep.sum()):,} of {self.n_samples:,} samples kept by {label}"
+        return replace(
+            self,
+            sample_index=self.sample_index[keep],
+            rows=self.rows[keep],
+            sample_ids=self.sample_ids[keep],
+            sex=None if self.sex is None else self.sex[keep],
+            sample_ledger=ledger,
+            notes=(*self.notes, note),
+            recipe=(*self.recipe, step),
+        )
+
+    def with_covariates(
+        self,
+        covariates: "str | Path | pl.DataFrame | pd.DataFrame | Phenotypes",
+        *,
+        sample_id: str | None = None,
+        missing_codes: "Codes | None" = None,
+        decimal: str | None = None,
+        date_format: str | None = None,
+        encoding: str | None = None,
+    ) -> "Cohort":
+        """Join more columns by sample id, as principal components; samples that they lack get missing values.
+
+        ``missing_codes``, ``decimal``, ``date_format`` and ``encoding`` are those of the cohort's phenotypes unless given.
+
+        Raises
+        ------
+        PhenotypeError
+            A column is already there.
+        SampleMismatchError
+            No sample of the cohort is among them.
+        """
+        theirs = self.phenotypes
+        if (
+            missing_codes is None
+            and theirs.missing_codes.plain() is not None
+            and not (isinstance(covariates, Phenotypes) and covariates.missing_codes.plain() is not None)
+        ):
+            missing_codes = theirs.missing_codes
+        if not isinstance(covariates, Phenotypes):
+            decimal = theirs.reading.decimal if decimal is None else decimal
+            date_format = theirs.reading.date_format if date_format is None else date_format
+            encoding = theirs.reading.encoding if encoding is None else encoding
+        added = Phenotypes.read(
+            covariates, sample_id=sample_id, missing_codes=missing_codes, decimal=decimal, date_format=date_format,
+            encoding=encoding,
+        )  # fmt: skip
+        read, (added, found, said) = added, self._as_in_phenotypes(added)
+        family = family_column(added.columns)  # PLINK's tables all have one
+        if family is not None and family in self.phenotypes.columns:
+            added = replace(added, table=added.table.drop(family))
+        n_found = int(found.sum())
+        if n_found == 0:
+            raise SampleMismatchError(mismatch_message(list(self.sample_ids), read, 0, 0.0, self.id_rule))
+        note = f"{', '.join(added.columns[:5])}{', ...' if len(added.columns) > 5 else ''} joined from {added.source}"
+        if n_found < self.n_samples:
+            note += f"; {self.n_samples - n_found:,} samples are not in it"
+        if (n_others := read.table.height - n_found) > 0:
+            note += f"; {n_others:,} of its rows {'is' if n_others == 1 else 'are'} of no sample analysed"
+        return replace(
+            self,
+            phenotypes=self.phenotypes.with_columns(added),
+            notes=(*self.notes, *read.notes, note, *said),
+            recipe=(*self.recipe, recipe.joined(read)),
+            sample_ledger=lacking_rows(self.sample_ledger, self.sample_ids[~found], added.source),
+        )
+
+    def with_sex(self, column: str) -> "Cohort":
+        """The cohort with sex as a column says, which may be one that was joined.
+
+        Raises
+        ------
+        PhenotypeError
+            As `Cohort.align`.
+        """
+        check_not_forked()
+        sexes, read_as = _sexes(self.phenotypes, column, self.rows)
+        return replace(
+            self,
+            sex=sexes,
+            notes=tuple(dict.fromkeys((*self.notes, *self.contigs.notes(sex=True), *read_as))),
+            recipe=(*self.recipe, recipe.sex_of(column)),
+        )
+
+    def _as_in_phenotypes(self, added: Phenotypes) -> tuple[Phenotypes, BoolArray, tuple[str, ...]]:
+        """A table with its ids as the phenotypes spell them; which of the samples (N,) it has; what to say.
+
+        Ids that are the phenotypes' stay. Under an ``id_rule`` ids that are the genotypes' are taken too, and others are
+        compared with these under the rule.
+        """
+        own = self.phenotypes.table[self.phenotypes.sample_id].gather(self.rows).to_list()
+        spelt = added.table[added.sample_id].to_list()
+        at = {name: row for row, name in enumerate(spelt)}
+        found = np.array([name in at for name in own], dtype=bool)
+        used = {at[name] for name in own if name in at}
+        notes: tuple[str, ...] = ()
+        if not self.id_rule.exact:
+            ours = [str(name) for name in self.sample_ids]
+            pairs = [(i, at[name]) for i, name in enumerate(ours) if not found[i] and name in at]
+            for i, row in pairs:
+                spelt[row], found[i] = own[i], True
+            used |= {row for _, row in pairs}
+            if not found.all() and not (self.id_rule.joins_family and family_column(added.columns) is None):
+                left = [i for i in range(len(ours)) if not found[i]]
+                rest = np.setdiff1d(np.arange(len(spelt)), np.array(sorted(used), dtype=np.int64))
+                both = match_ids([ours[i] for i in left], replace(added, table=added.table[rest]), self.id_rule)
+                for column, row in zip(both.columns, both.rows):
+                    spelt[rest[row]], found[left[column]] = own[left[column]], True
+                notes = both.notes
+            added = replace(added, table=added.table.with_columns(pl.Series(added.sample_id, spelt, dtype=pl.String)))
+        else:
+            notes = tuple(partial_notes(own, added, np.flatnonzero(found), np.array(sorted(used), np.int64), EXACT))
+        return added, found, notes
+
+    def design(
+        self, traits: Sequence[str], covariates: Sequence[str] | str = (), *, kind: Kind = "quantitative",
+        levels: Sequence[str] | None = None,
+    ) -> Design:  # fmt: skip
+        """Traits and covariates of the cohort's samples as arrays; see `build_design`."""
+        check_not_forked()
+        return build_design(self.phenotypes, self.rows, traits, covariates, kind, levels)
+
+    def design_ledger(self, design: Design) -> pl.DataFrame:
+        """Ledger rows of the samples under a design: who lacks a covariate, who lacks every trait."""
+        return design_ledger(self.sample_ids, design)
+
+    # Variants ---------------------------------------------------------------------------------------------
+
+    def keep_variants(self, choice: pl.Expr | Array | Sequence[int]) -> "Cohort":
+        """Keep variants for which an expression holds, or that are selected by number or mask.
+
+        Conditions add up. Expressions (`genassoc.data.cohort.variants`, or any over its columns) are lazy:
+        statistics are of the cohort's samples, computed by the pass that reads the blocks.
+
+        Raises
+        ------
+        InputError
+            A region of a contig that the store does not have.
+        PlanError
+            The expression or the array does not fit the variants.
+        """
+        check_not_forked()
+        contigs = [str(name) for name in self.store.contigs]
+        narrowed = self.selection.narrowed(choice, self.n_variants, contigs)
+        asked = [region.contig for region in regions_of(choice)] if isinstance(choice, pl.Expr) else []
+        notes = dict.fromkeys((*self.notes, *(self.contigs.apart(asked) if asked else ())))
+        return replace(self, selection=narrowed, notes=tuple(notes))
+
+    def select_variants(self, start: int, stop: int, block: GenotypeBlock) -> tuple[BoolArray, pl.DataFrame]:
+        """Apply the variant selection to the variants from start to stop.
+
+        Parameters
+        ----------
+        start, stop : int
+        block : GenotypeBlock
+            From ``read(start, stop)``.
+
+        Returns
+        -------
+        keep : bool array (V,)
+        dropped : polars DataFrame (id, reason)
+            One row for each variant left out; the reason is the first condition that failed.
+        """
+        if self.selection.selects_all:
+            return np.ones(stop - start, dtype=bool), pl.DataFrame(schema=DROPPED_SCHEMA)
+        keep, reasons = self.selection.select(
+            start,
+            stop,
+            lambda: self._metadata(start, stop),
+            lambda: self.variant_statistics(block, hwe=self.selection.needs_hwe),
+        )
+        if (gone := np.flatnonzero(~keep)).size == 0:
+            return keep, pl.DataFrame(schema=DROPPED_SCHEMA)
+        ids = self.store.variants(start, stop)[gone].select(variant_ids())["id"]
+        return keep, pl.DataFrame({"id": ids, "reason": [reasons[i] for i in gone]}, schema=DROPPED_SCHEMA)
+
+    def selected_without_genotypes(self, start: int, stop: int) -> BoolArray:
+        """Variants (V,) left by index selections and metadata predicates: if none, do not read."""
+        return self.selection.select(start, stop, lambda: self._metadata(start, stop), None)[0]
+
+    def variant_statistics(
+        self, block: GenotypeBlock, *, hwe: bool = True, masks: statistics.SampleMasks | None = None
+    ) -> pl.DataFrame:
+        """Frequencies, counts and Hardy-Weinberg p of a block from `read`, of the cohort's samples or those of ``masks``.
+
+        See `genassoc.data.cohort.variant_statistics.variant_statistics`.
+        """
+        check_not_forked()
+        runs = kinds_of(self._contig_runs, self.contigs)
+        kinds = contig_names(runs, block.start, block.start + block.n_variants)
+        return statistics.variant_statistics(block, kinds, masks or self._masks, hwe=hwe)
+
+    def _metadata(self, start: int, stop: int) -> pl.DataFrame:
+        """Variant metadata, with ``multi_allelic`` and keys of chromosomes where a predicate asks for them."""
+        if self.selection.needs_neighbours:
+            before, after = max(start - 1, 0), min(stop + 1, self.n_variants)
+            table = with_neighbours(self.store.variants(before, after), start - before, stop - before)
+        else:
+            table = self.store.variants(start, stop)
+        if not self.selection.needs_keys:
+            return table
+        runs = [(self.contigs.key(contig), first, last) for contig, first, last in self._contig_runs]
+        keys = contig_names(runs, start, stop)
+        return table.with_columns(pl.Series(KEY_COLUMN, keys.tolist(), dtype=pl.String))
+
+    @cached_property
+    def contigs(self) -> Contigs:
+        """Which chromosome each contig of the store means."""
+        return contigs_of(self.store)
+
+    @cached_property
+    def _contig_runs(self) -> list[tuple[str, int, int]]:
+        return list(self.store.contig_runs())
+
+    @cached_property
+    def ploidy(self) -> PloidyRules:
+        """What chromosomes and sex say of calls."""
+        build = self.build or build_of(self.store)
+        return PloidyRules.of(self._contig_runs, self.contigs, self.block_columns, self.block_width, self.sex, build)
+
+    @cached_property
+    def _masks(self) -> statistics.SampleMasks:
+        return statistics.SampleMasks.build(self.block_columns, self.block_width, self.sex)
+
+    # Blocks -----------------------------------------------------------------------------------------------
+
+    @cached_property
+    def repacks(self) -> bool:
+        """Whether `read` gives the cohort's samples only: when fewer than half of the store's remain."""
+        return 2 * self.n_samples < int(self.store.n_samples)
+
+    @cached_property
+    def block_columns(self) -> Int64Array:
+        """Column of each of the cohort's samples in the blocks of `read`, (N,)."""
+        return np.arange(self.n_samples, dtype=np.int64) if self.repacks else self.sample_index
+
+    @property
+    def block_width(self) -> int:
+        """Samples in the blocks of `read`."""
+        return self.n_samples if self.repacks else int(self.store.n_samples)
+
+    def read(self, start: int, stop: int) -> GenotypeBlock:
+        """The calls of variants start to stop, as `ploidy` lets them be; the samples are its columns `block_columns`."""
+        block = self.store.read(start, stop)
+        if self.repacks:
+            block = take_samples(block, self.sample_index)
+        return self.ploidy.apply(block, lambda: self.store.variants(start, stop))
+
+    # The record -------------------------------------------------------------------------------------------
+
+    @property
+    def ledger(self) -> pl.DataFrame:
+        """Every sample of either file and every variant of the store: kept, dropped and why, or pending.
+
+        A variant is pending while a predicate on genotypes has not been applied by a run.
+        """
+        check_not_forked()
+        return pl.concat([self.sample_ledger, self.variant_ledger()])
+
+    def variant_ledger(self) -> pl.DataFrame:
+        """The ledger's rows of variants, built from the store's metadata (no genotypes are read)."""
+        check_not_forked()
+        waiting = ", ".join(predicate.name for predicate in self.selection.on_genotypes)
+        parts = [pl.DataFrame(schema=LEDGER_SCHEMA)]
+        for start in range(0, self.n_variants, _LEDGER_VARIANTS):
+            stop = min(start + _LEDGER_VARIANTS, self.n_variants)
+            keep, reasons = self.selection.select(start, stop, partial(self._metadata, start, stop), None)
+            ids = self.store.variants(start, stop).select(variant_ids())["id"]
+            parts.append(variant_rows(ids, keep, reasons, waiting))
+        return pl.concat(parts)
+
+    def summary_lines(self) -> list[str]:
+        """What was matched and selected, in words."""
+        check_not_forked()
+        reasons = self.sample_ledger["reason"]
+        unmatched = int((reasons == "not_in_phenotypes").sum())
+        n_genotyped = int(self.store.n_samples)
+        lines = [f"{n_genotyped - unmatched:,} of {n_genotyped:,} genotyped samples have phenotypes"]
+        extra = self.sample_ledger.filter(pl.col("reason") == "not_in_genotypes")["id"]
+        if len(extra):
+            lines.append(f"{len(extra):,} samples of {self.phenotypes.source} have no genotypes: {first_few(extra)}")
+        lines += self.notes
+        if self.sex is not None:
+            male, female, unknown = (int((self.sex == code).sum()) for code in (1, 2, 0))
+            lines.append(f"sex: {male:,} male, {female:,} female, {unknown:,} unknown")
+        filters = "; ".join(self.selection.describe())
+        lines.append(f"{self.n_variants:,} variants in the store" + (f"; filters: {filters}" if filters else ""))
+        return lines
+
+    def __repr__(self) -> str:
+        return f"Cohort({self.n_samples:,} samples, {self.n_variants:,} variants; {'; '.join(self.summary_lines())})"
+
+
+def _sexes(table: Phenotypes, column: str, rows: Int64Array) -> tuple[Array, tuple[str, ...]]:
+    """Sex of the samples, and what was read as what."""
+    codes, said = sex_coding(table, column, rows)
+    return codes, (said,)
+
+
+def _opened(store: Any) -> "GenotypeStore":
+    """The store, opened where a path was given."""
+    from genassoc.data.store.store import GenotypeStore
+
+    if isinstance(store, str | Path):
+        return GenotypeStore.open(store)
+    if not hasattr(store, "sample_ids") or isinstance(store, Cohort):
+        raise TypeError(
+            f"Cohort.align(store, phenotypes): the first is a genotype store or its path, not {type(store).__name__}"
+        )
+    return store

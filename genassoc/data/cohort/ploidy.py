@@ -1,0 +1,292 @@
+"""How many copies of a variant a sample has: chromosomes X, Y and MT, and the pseudo-autosomal regions.
+
+What a sample's stated sex says beats the ploidy marks of the calls. A cohort's blocks come out of `PloidyRules.apply`
+with calls that cannot be taken for missing and marks of what is haploid, so that filters, quality control and models
+all see the same.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from genassoc.data.block import AUTOSOMAL, HAPLOID_CHROMOSOME, N_REFUSED, X_OUTSIDE_PAR, GenotypeBlock, Places
+from genassoc.data.cohort.contigs import MT, Contigs, X, Y, build_of_accession, chromosome_of
+from genassoc.errors import InputError
+from genassoc.kernels.genotypes import recode
+from genassoc.kernels.genotypes.counts import count_haploid, mask_words, popcount_rows
+from genassoc.shapes import Array, BoolArray, Int64Array, UInt8Array, UInt64Array
+
+if TYPE_CHECKING:
+    from genassoc.data.store.store import GenotypeStore
+
+MALE, FEMALE = 1, 2
+Run = tuple[str, int, int]
+HALF_CALL = "half_call: "  # of refused calls; then whose, and on which contig
+
+# Pseudo-autosomal regions, first and last position (Genome Reference Consortium; T2T Consortium, chm13v2.0_PAR.bed).
+PAR: Mapping[str, Mapping[str, tuple[tuple[int, int], tuple[int, int]]]] = {
+    "GRCh37": {"X": ((60_001, 2_699_520), (154_931_044, 155_260_560)), "Y": ((10_001, 2_649_520), (59_034_050, 59_363_566))},
+    "GRCh38": {"X": ((10_001, 2_781_479), (155_701_383, 156_030_895)), "Y": ((10_001, 2_781_479), (56_887_903, 57_217_415))},
+    "T2T-CHM13": {"X": ((1, 2_394_410), (153_925_835, 154_259_566)), "Y": ((1, 2_458_320), (62_122_810, 62_460_029))},
+}  # fmt: skip
+_LENGTHS = {
+    ("1", 249_250_621): "GRCh37", ("X", 155_270_560): "GRCh37", ("Y", 59_373_566): "GRCh37",
+    ("1", 248_956_422): "GRCh38", ("X", 156_040_895): "GRCh38", ("Y", 57_227_415): "GRCh38",
+    ("1", 248_387_328): "T2T-CHM13", ("X", 154_259_566): "T2T-CHM13", ("Y", 62_460_029): "T2T-CHM13",
+}  # fmt: skip
+_POSITIONS = 65_536  # looked at together
+_BUILDS = {
+    "grch37": "GRCh37", "hg19": "GRCh37", "b37": "GRCh37", "grch38": "GRCh38", "hg38": "GRCh38", "b38": "GRCh38",
+    "t2t-chm13": "T2T-CHM13", "chm13": "T2T-CHM13", "t2t": "T2T-CHM13", "hs1": "T2T-CHM13",
+}  # fmt: skip
+
+
+def build_named(name: str | None) -> str | None:
+    """ "GRCh37", "GRCh38" or "T2T-CHM13" of one of its names; None of None.
+
+    Raises
+    ------
+    InputError
+        It is another build, or none.
+    """
+    if name is None:
+        return None
+    build = _BUILDS.get(str(name).strip().lower())
+    if build is None:
+        raise InputError(f"build = {name!r}: the genome builds are GRCh37 (hg19), GRCh38 (hg38) and T2T-CHM13 (hs1)")
+    return build
+
+
+def build_of(store: "GenotypeStore") -> str | None:
+    """The build that the contig lengths of the store's VCF tell, or the accessions of X and Y; None where neither does."""
+    lengths = getattr(store, "attributes", {}).get("contig_lengths", {})
+    found = {_LENGTHS.get((chromosome_of(name) or "", int(length))) for name, length in lengths.items()}
+    found |= {build_of_accession(str(name)) for name in store.contigs}
+    found -= {None}
+    return found.pop() if len(found) == 1 else None
+
+
+def in_par(kind: str, positions: Int64Array, build: str | None) -> BoolArray:
+    """Which positions (V,) of X or Y are pseudo-autosomal; without a build, where GRCh37 and GRCh38 agree.
+
+    Raises
+    ------
+    InputError
+        The builds do not agree on a position of X, and none is given.
+    """
+    inside = {
+        name: np.logical_or.reduce([(positions >= first) & (positions <= last) for first, last in regions[kind]])
+        for name, regions in PAR.items()
+    }
+    if build is not None:
+        return np.asarray(inside[build])
+    differ = inside["GRCh37"] != inside["GRCh38"]
+    if kind == "Y":
+        # References mask the pseudo-autosomal part of Y: what is called there is Y's own.
+        return np.asarray(inside["GRCh37"] & inside["GRCh38"])
+    if differ.any():
+        raise InputError(
+            f"{kind}:{positions[differ][0]:,} ({int(differ.sum())} variants here) is pseudo-autosomal in only one of GRCh37 and "
+            'GRCh38, and the contig lengths of the VCF do not identify the build: give it, build="GRCh38" '
+            "(--build GRCh38)"
+        )
+    return np.asarray(inside["GRCh38"])
+
+
+def contig_names(runs: Sequence[Run], start: int, stop: int) -> Array:
+    """Contig of each variant from start to stop, object array of str (V,)."""
+    names = np.empty(stop - start, dtype=object)
+    for contig, first, last in runs:
+        if first < stop and last > start:
+            names[max(first, start) - start : min(last, stop) - start] = contig
+    return names
+
+
+def kinds_of(runs: Sequence[Run], contigs: Contigs) -> list[Run]:
+    """Runs of contigs with the chromosome that each means in place of its name; "" where none is known."""
+    return [(contigs.chromosomes.get(contig) or "", start, stop) for contig, start, stop in runs]
+
+
+@dataclass(frozen=True, eq=False)
+class PloidyRules:
+    """What chromosomes and stated sex say of the calls of a cohort.
+
+    Attributes
+    ----------
+    runs : tuple of (kind, start, stop)
+        Variants of the store on contigs of "X", "Y" and "MT", however these are named.
+    columns : int64 array (N,)
+        The cohort's samples in its blocks.
+    width : int
+        Samples in its blocks.
+    sex : int8 array (N,) or None
+        1 male, 2 female, 0 unknown.
+    build : str or None
+        "GRCh37", "GRCh38", "T2T-CHM13", or not known.
+    """
+
+    runs: tuple[Run, ...]
+    columns: Int64Array
+    width: int
+    sex: Array | None
+    build: str | None
+
+    @classmethod
+    def of(
+        cls,
+        runs: Sequence[Run],
+        contigs: Contigs,
+        columns: Int64Array,
+        width: int,
+        sex: Array | None,
+        build: str | None,
+    ) -> "PloidyRules":
+        """The rules for the contigs ``runs`` of a store."""
+        special = tuple(run for run in kinds_of(runs, contigs) if run[0] in (X, Y, MT))
+        return cls(special, columns, width, sex, build)
+
+    def columns_of(self, sex: int) -> Int64Array:
+        """Columns of the samples of a sex; none where it is not known."""
+        return self.columns[:0] if self.sex is None else self.columns[self.sex == sex]
+
+    @cached_property
+    def everyone(self) -> UInt64Array:
+        """The cohort's samples as packed words (W,)."""
+        return mask_words(self.columns, self.width)
+
+    @cached_property
+    def males(self) -> UInt64Array:
+        """Males as packed words (W,)."""
+        return mask_words(self.columns_of(MALE), self.width)
+
+    @cached_property
+    def females(self) -> UInt64Array:
+        """Females as packed words (W,)."""
+        return mask_words(self.columns_of(FEMALE), self.width)
+
+    def _marks(self, columns: Int64Array) -> UInt8Array:
+        """Samples as haploid marks are stored: a bit a sample."""
+        chosen = np.zeros(self.width, dtype=bool)
+        chosen[columns] = True
+        return np.packbits(chosen, bitorder="little")
+
+    def _half_calls(self, words: UInt64Array, marks: UInt8Array) -> Int64Array:
+        """Half calls of males, females and others in variants (V,), (V, 3): marked as haploid, and not observed."""
+        known = [self.columns_of(MALE), self.columns_of(FEMALE)]
+        others = np.setdiff1d(self.columns, np.concatenate(known))
+        found = np.zeros((len(words), 3), dtype=np.int64)
+        for k, columns in enumerate([*known, others]):
+            if columns.size:
+                observed = np.zeros((len(words), 2), dtype=np.int64)
+                count_haploid(words, marks, mask_words(columns, self.width), observed)
+                marked = np.bitwise_count(marks & self._marks(columns)).sum(axis=1, dtype=np.int64)
+                found[:, k] = marked - observed.sum(axis=1)
+        return found
+
+    def kinds(self, start: int, stop: int) -> list[Run]:
+        """Pieces of X, Y and MT between two variants."""
+        pieces = [(kind, max(first, start), min(last, stop)) for kind, first, last in self.runs]
+        return [piece for piece in pieces if piece[1] < piece[2]]
+
+    def apply(self, block: GenotypeBlock, variants: Callable[[], pl.DataFrame]) -> GenotypeBlock:
+        """The block with calls and marks as they can be; ``variants`` gives its variants' table.
+
+        On X outside PAR males are haploid and females diploid, heterozygous males missing; on Y outside PAR all are
+        haploid and females missing; on MT all are haploid. Where sex is not stated, X is as it was read.
+
+        Raises
+        ------
+        InputError
+            The build is not known and matters.
+        """
+        pieces = self.kinds(block.start, block.start + block.n_variants)
+        if not pieces:
+            return block
+        positions = variants()["base_pair_location"].to_numpy()
+        words = block.packed.view(np.uint64).copy()
+        H = (self.width + 7) // 8
+        marks = np.zeros((block.n_variants, H), np.uint8) if block.haploid is None else block.haploid.copy()
+        places = Places.autosomal(np.arange(block.start, block.start + block.n_variants, dtype=np.int64))
+        for kind, first, last in pieces:
+            at = np.arange(first - block.start, last - block.start)
+            if block.haploid is not None:
+                places.refused[at, 2:] = self._half_calls(words[at], block.haploid[at])
+            places.ploidy[at] = self.ploidy(kind, positions[at])
+            at = at[places.ploidy[at] != AUTOSOMAL]
+            haploid = self.males if kind == "X" else self.everyone
+            found = recode.heterozygotes(words[at], haploid)
+            places.refused[at, 0] = popcount_rows(found)
+            words[at] = recode.not_observed(words[at], found)
+            if kind == "X":
+                marks[at] = (marks[at] & ~self._marks(self.columns_of(FEMALE))) | self._marks(self.columns_of(MALE))
+            else:
+                marks[at] |= self._marks(self.columns)
+            if kind == "Y" and self.sex is not None:
+                places.refused[at, 1] = popcount_rows(recode.observed(words[at], self.females))
+                words[at] = recode.not_observed(words[at], self.females)
+        haploid_marks = marks if marks.any() else None
+        return replace(block, packed=words.view(np.uint8), haploid=haploid_marks, places=places)
+
+    def ploidy(self, kind: str, positions: Int64Array) -> UInt8Array:
+        """`Places.ploidy` of variants (V,) of one kind of chromosome, "X", "Y" or "MT", from their positions."""
+        if kind == "X" and self.sex is None:
+            return np.full(positions.size, AUTOSOMAL, np.uint8)
+        special = np.ones(positions.size, dtype=bool) if kind == "MT" else ~in_par(kind, positions, self.build)
+        return np.where(special, X_OUTSIDE_PAR if kind == "X" else HAPLOID_CHROMOSOME, AUTOSOMAL).astype(np.uint8)
+
+    def check_build(self, store: "GenotypeStore") -> None:
+        """Find out before any work whether the build must be known, and is not.
+
+        Raises
+        ------
+        InputError
+            It must, and is not.
+        """
+        if self.build is not None or self.sex is None:
+            return
+        for kind, first, last in self.runs:
+            for start in range(first, last, _POSITIONS):
+                self.ploidy(kind, store.variants(start, min(start + _POSITIONS, last))["base_pair_location"].to_numpy())
+
+    @property
+    def has_x(self) -> bool:
+        """Whether the store has variants on X."""
+        return any(kind == "X" for kind, _, _ in self.runs)
+
+
+def refused_notes(refused: Mapping[str, int]) -> list[str]:
+    """How many calls were taken for missing, in words."""
+    words = {
+        "heterozygous_where_haploid": "heterozygous calls where a sample has one copy (males on X outside PAR, Y, MT)",
+        "female_on_Y": "calls of females on Y",
+    }
+    notes = [f"{n:,} {words[reason]} were set to missing" for reason, n in refused.items() if reason in words]
+    half = {reason.removeprefix(HALF_CALL): n for reason, n in refused.items() if reason.startswith(HALF_CALL)}
+    if half:
+        shown = ", ".join(f"{n:,} of {who}" for who, n in half.items())
+        notes.append(
+            f"half calls (0/., one allele missing) count as not observed: {shown}. If a half call stands for a male's single "
+            "allele, write it as a haploid call (bcftools +fixploidy) and convert again"
+        )
+    return notes
+
+
+def refused_calls(block: GenotypeBlock) -> dict[str, int]:
+    """Calls that were taken for missing because the sample cannot have them, by reason; those that are not 0."""
+    return _totals(block, ("heterozygous_where_haploid", "female_on_Y"), slice(0, 2))
+
+
+def half_calls(block: GenotypeBlock, contig: str) -> dict[str, int]:
+    """Half calls of a block on one contig, X, Y or MT, by whose they are; those that are not 0."""
+    whose = ("males", "females", "samples of unknown sex")
+    return _totals(block, tuple(f"{HALF_CALL}{who} on {contig}" for who in whose), slice(2, N_REFUSED))
+
+
+def _totals(block: GenotypeBlock, reasons: tuple[str, ...], columns: slice) -> dict[str, int]:
+    if block.places is None:
+        return {}
+    return {reason: int(n) for reason, n in zip(reasons, block.places.refused[:, columns].sum(axis=0)) if n}

@@ -1,0 +1,106 @@
+"""The cohort of predictors that are not variants: a table's columns beside the phenotypes of the same samples."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from genassoc.data.cohort.cohort import Cohort
+from genassoc.data.cohort.predictors import PredictorStore
+from genassoc.data.cohort.recipe import origin_of
+from genassoc.data.phenotypes.phenotypes import Phenotypes
+from genassoc.errors import PhenotypeError
+from genassoc.shapes import Float64Array
+
+EFFECTS = ("beta", "standard_error", "ci_lower", "ci_upper", "standard_error_model")
+CODES = {"monomorphic": "constant_predictor", "constant_genotype": "constant_predictor"}
+
+
+def people_of(cohort: Any, sample_id: str | None = None) -> Phenotypes:
+    """The table of the samples analysed: of a cohort its own, else what is read; see `tables_of` of ``sample_id``."""
+    if not isinstance(cohort, Cohort):
+        return _by_ids(cohort, sample_id)
+    own = cohort.phenotypes
+    rows = np.asarray(cohort.rows)
+    lines = None if own.lines is None else own.lines[rows]
+    return replace(own, table=own.table[rows], lines=lines)
+
+
+def tables_of(
+    cohort: Any, predictors: Any, sample_id: str | None = None, missing_codes: Any = None
+) -> tuple[Phenotypes, Phenotypes]:
+    """The tables of the samples analysed and of the predictors.
+
+    ``sample_id`` names the column of ids of both; where one of them has no such column its ids have the usual names.
+
+    Raises
+    ------
+    PhenotypeError
+        Neither has that column; or as `Phenotypes.read`.
+    """
+    people, table = people_of(cohort, sample_id), _by_ids(predictors, sample_id, missing_codes)
+    found = [table.sample_id] if isinstance(cohort, Cohort) else [table.sample_id, people.sample_id]
+    if sample_id is not None and sample_id.lstrip("#") not in [name.lstrip("#") for name in found]:
+        Phenotypes.read(predictors, sample_id=sample_id)  # says that there is no such column
+    return people, table
+
+
+def _by_ids(source: Any, sample_id: str | None, missing_codes: Any = None) -> Phenotypes:
+    """A table read by a column of ids; by the usual names where it has no such column."""
+    try:
+        return Phenotypes.read(source, sample_id=sample_id, missing_codes=missing_codes)
+    except PhenotypeError as error:
+        try:
+            found = Phenotypes.read(source, missing_codes=missing_codes)
+        except PhenotypeError:
+            raise error from None
+        if sample_id is None or {sample_id, f"#{sample_id}"} & set(found.table.columns):
+            raise  # it has that column, which is not what ids can be
+        return found
+
+
+def predictor_cohort(people: Phenotypes, table: Phenotypes, columns: Sequence[str] | None) -> Cohort:
+    """Predictors, the ``columns`` (all) of a table, beside the phenotypes of the samples that both have.
+
+    Raises
+    ------
+    PhenotypeError, SampleMismatchError
+        A predictor is absent, no number or missing throughout; the samples do not match.
+    """
+    store: Any = PredictorStore.of(table, columns)
+    aligned = Cohort.align(store, people)
+    if aligned.n_samples < table.table.height:
+        store = PredictorStore.of(table, columns, np.asarray(aligned.sample_index))
+        aligned = Cohort.align(store, people)
+    return aligned
+
+
+def record_of(table: Phenotypes, cohort: Cohort, people: Mapping[str, Any]) -> dict[str, Any]:
+    """For the provenance: which predictors, and what makes their cohort again; ``people`` is how the samples were chosen."""
+    store: Any = cohort.store
+    return {
+        "source": table.source,
+        "fingerprint": store.fingerprint,
+        "table": origin_of(table),
+        "columns": list(store.names),
+        "people": dict(people),
+    }
+
+
+def by_unit(cohort: Cohort, numbers: Any) -> Float64Array | None:
+    """What effects of one copy are multiplied by to be of one unit of the predictors ``numbers``; None where there are none."""
+    store: Any = cohort.store
+    return store.per_unit(np.asarray(numbers)) if isinstance(store, PredictorStore) else None
+
+
+def rows_by_unit(table: pl.DataFrame, cohort: Cohort) -> pl.DataFrame:
+    """Rows of the results of a scan (of each the predictor's number plus one is the position) by predictor and its unit."""
+    factors = pl.Series("units", by_unit(cohort, table["base_pair_location"].to_numpy() - 1))
+    return table.with_columns(
+        pl.col("rsid").alias("variant_id"),
+        pl.lit(None, dtype=pl.String).alias("rsid"),
+        pl.col("code").replace(CODES),
+        *[pl.col(name) * factors for name in EFFECTS if name in table.columns],
+    )

@@ -1,0 +1,39 @@
+"""Samples left out of a design for something that is no covariate: a sampling weight, a matched set."""
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+
+from genassoc.data.phenotypes.design import Design
+from genassoc.data.phenotypes.phenotypes import Phenotypes
+from genassoc.errors import PhenotypeError
+from genassoc.shapes import BoolArray, Int64Array
+
+
+def without_samples(design: Design, lacking: BoolArray, what: str, phenotypes: Phenotypes, rows: Int64Array) -> Design:
+    """The design with the samples ``lacking`` (N,) not complete, and among the dropped ones for ``what``.
+
+    Raises
+    ------
+    PhenotypeError
+        Nobody is left.
+    """
+    complete = design.complete & ~lacking
+    if not complete.any():
+        raise PhenotypeError(
+            f"{phenotypes.source}: none of {rows.size:,} samples has all covariates and {what}: there is nothing to analyse"
+        )
+    ids = phenotypes.table[phenotypes.sample_id].gather(rows).cast(pl.String)
+    lacks = pl.Series("what", lacking).replace_strict({True: what, False: None}, return_dtype=pl.String)
+    both = pl.DataFrame({"id": ids, "what": lacks}).join(
+        design.dropped_samples, on="id", how="left", maintain_order="left"
+    )
+    dropped = both.filter(pl.any_horizontal(pl.col("covariate", "what").is_not_null()))
+    joined = pl.concat_str("covariate", "what", separator=", ", ignore_nulls=True)
+    return replace(
+        design,
+        complete=complete,
+        X=np.where(complete[:, None], design.X, 0.0),
+        dropped_samples=dropped.select("id", joined.alias("covariate")),
+    )

@@ -1,0 +1,31 @@
+"""What a store's users should know before they analyse it: dosages that were not read, names of contigs."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from genassoc.data.cohort.contigs import Contigs
+
+if TYPE_CHECKING:
+    from genassoc.data.store.store import GenotypeStore
+
+
+def dosage_notes(dosages: Mapping[str, int]) -> list[str]:
+    """That dosages or probabilities stand beside the genotypes, and were not read; none where there are none."""
+    if not dosages:
+        return []
+    fields = ", ".join(f"{name} in {n:,} records" for name, n in dosages.items())
+    return [
+        f"imputed dosages are there and were not read ({fields}): the genotypes (GT) are analysed, which are the best guess "
+        "where calls were imputed, and lose power where they are uncertain"
+    ]
+
+
+def unread_dosages(store: "GenotypeStore") -> list[str]:
+    """`dosage_notes` of what the store was made of."""
+    summary = getattr(store, "attributes", {}).get("summary", {})
+    return dosage_notes(summary.get("dosages", {}))
+
+
+def store_notes(store: "GenotypeStore", contigs: Contigs, *, sex: bool) -> tuple[str, ...]:
+    """Everything to say of a store before a run; with ``sex``, which contigs are taken for autosomes too."""
+    return (*unread_dosages(store), *contigs.notes(sex=sex))

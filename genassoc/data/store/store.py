@@ -1,0 +1,429 @@
+"""The genotype store, read. Layout in `genassoc.data.schema`; `genassoc.data.store.arrays` writes it."""
+
+import json
+import math
+import warnings
+from collections import OrderedDict
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from genassoc.data import schema, strangers
+from genassoc.data.block import GenotypeBlock
+from genassoc.data.forks import check_not_forked
+from genassoc.data.store.attributes import check_attributes, haploid_chunks
+from genassoc.data.store.location import LocalLocation, RemoteLocation, url_of
+from genassoc.data.store.pieces import ROOT, Pieces
+from genassoc.data.store.shards import Shards
+from genassoc.data.store.text_chunks import TextChunks
+from genassoc.errors import StoreError
+from genassoc.shapes import Array, Int32Array, UInt8Array, packed_bytes
+
+WORK_PREFIX = "wip_"
+_CACHED_METADATA_CHUNKS = 4
+
+VARIANT_SCHEMA: dict[str, Any] = {
+    "chromosome": pl.String,
+    "base_pair_location": pl.Int64,
+    "effect_allele": pl.String,
+    "other_allele": pl.String,
+    "rsid": pl.String,
+    "record": pl.Int64,
+    "alt_index": pl.Int32,
+}
+
+
+def work_folder(path: Path) -> Path:
+    """Where a store is built before it is renamed to ``path``."""
+    return path.with_name(WORK_PREFIX + path.name)
+
+
+class GenotypeStore:
+    """Genotypes of V variants x N samples on disk, read in blocks.
+
+    Open one with `GenotypeStore.open`. It holds no file open and pickles as its path: workers open it themselves.
+
+    Attributes
+    ----------
+    path : Path or str
+        The folder; its address where it lies in an object store (``s3://bucket/cohort.zarr``).
+    n_variants, n_samples : int
+        V of the whole store, N.
+    sample_ids : array of str (N,)
+        Object dtype.
+    contigs : tuple of str
+        In order of first appearance.
+    block_variants : int
+        Variants in one Zarr chunk: reads that start and stop at its multiples decode nothing twice.
+    attributes : dict
+        Sources with their fingerprints, versions, parameters, the summary of the conversion.
+    fingerprint : str
+        Short hash of the content.
+    root : str or None
+        Short hash of all its files (`genassoc.data.store.pieces`); None in a store of an earlier version.
+    """
+
+    path: Path | str
+    n_variants: int
+    n_samples: int
+    sample_ids: Array
+    contigs: tuple[str, ...]
+    block_variants: int
+    attributes: dict[str, Any]
+    fingerprint: str
+    root: str | None
+
+    def __init__(self, path: str | Path) -> None:
+        check_not_forked()
+        url = url_of(path)
+        self.path = Path(path) if url is None else url
+        self._location = LocalLocation(Path(path)) if url is None else RemoteLocation(url)
+        self._is_local = url is None
+        if self._is_local:
+            _require_store(Path(path))
+        elif not self._location.exists("zarr.json"):
+            raise StoreError(f"{self.path}: no store is there: it has no zarr.json")
+        import zarr
+
+        reading = "zarr.json"
+        try:
+            self._group = zarr.open_group(str(self.path), mode="r", zarr_format=3)
+            self.attributes = dict(self._group.attrs)
+            if self.attributes.get("format") != schema.FORMAT_NAME:
+                raise StoreError(f"{self.path}: is no genassoc store (its format is {self.attributes.get('format')!r})")
+            self._check_version()
+            self.pieces = Pieces.of(str(self.path), self._location)
+            self.pieces.check_opened([*schema.DIMENSIONS, *schema.OPTIONAL_DIMENSIONS], sizes=self._is_local)
+            check_attributes(self.attributes)
+            self.root = self.attributes.get(ROOT)
+            self.block_variants = self.attributes["block_variants"]
+            self.fingerprint = self.attributes["fingerprint"]
+            self._arrays: dict[str, Any] = {(reading := name): self._group[name] for name in schema.DIMENSIONS}
+            reading = schema.VARIANT_CALL_COUNTS
+            self._arrays[reading] = self._group.get(reading)
+            if self._arrays[reading] is None and self._is_local and (Path(path) / reading).exists():
+                raise self.pieces.missing(f"{reading}/zarr.json")
+            self.sample_ids = np.asarray(self._whole(schema.SAMPLE_ID), dtype=object)
+            self.contigs = tuple(str(name) for name in self._whole(schema.CONTIG_ID))
+            self.n_samples = len(self.sample_ids)
+            self.n_variants = int(self._arrays[schema.GENOTYPES].shape[0])
+            self._check_shapes()
+            reading = "zarr.json"
+            n_chunks = math.ceil(self.n_variants / self.block_variants)
+            self._haploid_chunks = haploid_chunks(self.attributes, n_chunks)
+        except StoreError:
+            raise
+        except Exception as error:
+            # Whatever a damaged file makes zarr or json say.
+            raise StoreError(f"{self.path}: is damaged: {reading}: {_reason(error)}; convert it again") from error
+        if self.root is None:
+            _say_without_root(str(self.path))
+        self._shards = Shards.of(Path(path) / schema.GENOTYPES) if self._is_local else None
+        self._text_chunks: dict[str, TextChunks | None] = {}
+        self._one_reader = Lock()  # threads on neighbouring blocks want the same chunk: one reads it, the others wait
+        self._metadata: OrderedDict[int, pl.DataFrame] = OrderedDict()
+        self._counts: tuple[int, Int32Array] = (-1, np.zeros((0, len(schema.CALL_COUNTS)), dtype=np.int32))
+        self._positions: tuple[int, Array] = (-1, np.zeros(0, dtype=np.int64))
+        self._runs: list[tuple[str, int, int]] | None = None
+
+    @classmethod
+    def open(cls, path: str | Path) -> "GenotypeStore":
+        """Open a store.
+
+        Raises
+        ------
+        StoreError
+            Nothing is there, a conversion has not finished, it is damaged, or a newer genassoc wrote it.
+        """
+        return cls(path)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A worker may stand in another folder.
+        return (GenotypeStore, (self.path.absolute() if isinstance(self.path, Path) else self.path,))
+
+    def __repr__(self) -> str:
+        return f"GenotypeStore({str(self.path)!r}: {self.n_variants} variants x {self.n_samples} samples)"
+
+    def _check_version(self) -> None:
+        version = self.attributes.get("format_version")
+        if not isinstance(version, int) or version > schema.FORMAT_VERSION:
+            raise StoreError(
+                f"{self.path}: has format version {version}; this genassoc reads up to {schema.FORMAT_VERSION}: "
+                "upgrade genassoc, or convert the data again with this one"
+            )
+
+    def _check_shapes(self) -> None:
+        expected = {
+            "variants": self.n_variants,
+            "samples": self.n_samples,
+            "contigs": len(self.contigs),
+            "alleles": 2,
+            "bytes": packed_bytes(self.n_samples),
+            "bits": (self.n_samples + 7) // 8,
+        }
+        for name, dimensions in schema.DIMENSIONS.items():
+            shape = tuple(expected[dimension] for dimension in dimensions)
+            if tuple(self._arrays[name].shape) != shape:
+                raise StoreError(
+                    f"{self.path}: is damaged: array {name} has shape {self._arrays[name].shape}, not {shape}; "
+                    "convert it again"
+                )
+
+    def _whole(self, name: str) -> Array:
+        return self._slice(name, 0, int(self._arrays[name].shape[0]))
+
+    def _slice(self, name: str, start: int, stop: int) -> Array:
+        """Rows of an array. Zarr fills absent files silently; here they are an error."""
+        array = self._arrays[name]
+        for key in self._vouched(name, start, stop):
+            if not self._location.exists(key):
+                raise self.pieces.missing(key)
+        try:
+            return np.asarray(array[start:stop])
+        except Exception as error:
+            bad = self._first_bad_chunk(name, start, stop)
+            raise StoreError(
+                f"{self.path}: is damaged: {name}, {bad} cannot be read: {_reason(error)}; convert it again"
+            ) from error
+
+    def _vouched(self, name: str, start: int, stop: int) -> list[str]:
+        """The files that hold rows of an array, which are those the store was written with; `StoreError` where not."""
+        array = self._arrays[name]
+        step = (array.shards or array.chunks)[0]
+        behind = "/0" * (array.ndim - 1)
+        keys = []
+        for number in range(start // step, math.ceil(stop / step)):
+            keys.append(f"{name}/c/{number}{behind}")
+            self.pieces.check(keys[-1])  # before the next: a shape that is not true may tell of billions
+        return keys
+
+    def _first_bad_chunk(self, name: str, start: int, stop: int) -> str:
+        array = self._arrays[name]
+        step = array.chunks[0]
+        for number in range(start // step, math.ceil(stop / step)):
+            try:
+                array[number * step : min((number + 1) * step, array.shape[0])]
+            except Exception:
+                file = number * step // (array.shards or array.chunks)[0]
+                rows = f"rows {number * step} to {min((number + 1) * step, array.shape[0]) - 1}"
+                return (
+                    f"chunk {number} ({rows}) in the file {'/'.join([name, 'c', str(file), *['0'] * (array.ndim - 1)])}"
+                )
+        return f"rows {start} to {stop - 1}"
+
+    def read(self, start: int, stop: int) -> GenotypeBlock:
+        """Read the calls of variants ``start`` to ``stop`` (not included), all samples; joins chunks.
+
+        Raises
+        ------
+        StoreError
+            The range is not within the store, or a chunk is missing or fails its checksum (named).
+        """
+        self._check_range(start, stop)
+        self._vouched(schema.GENOTYPES, start, stop)
+        packed = self._shards.read(start, stop) if self._shards else None
+        if packed is None:
+            packed = np.ascontiguousarray(self._slice(schema.GENOTYPES, start, stop), dtype=np.uint8)
+        return GenotypeBlock(packed, self.n_samples, start, self._read_haploid(start, stop))
+
+    def _read_haploid(self, start: int, stop: int) -> UInt8Array | None:
+        """Haploid bits; chunks without any are not on disk."""
+        chunks = range(start // self.block_variants, math.ceil(stop / self.block_variants))
+        if self._haploid_chunks.isdisjoint(chunks):
+            return None
+        bits = np.zeros((stop - start, (self.n_samples + 7) // 8), dtype=np.uint8)
+        for chunk in chunks:
+            if chunk in self._haploid_chunks:
+                a, b = max(start, chunk * self.block_variants), min(stop, (chunk + 1) * self.block_variants)
+                bits[a - start : b - start] = self._slice(schema.HAPLOID, a, b)
+        return bits if bits.any() else None
+
+    def _check_range(self, start: int, stop: int) -> None:
+        if not 0 <= start <= stop <= self.n_variants:
+            raise StoreError(f"{self.path}: variants {start} to {stop} asked for; there are {self.n_variants}")
+
+    def verified(self) -> Iterator[tuple[str, int, StoreError | None]]:
+        """Read all files of the store whole: of each its name, its size and what is wrong with it (None: nothing).
+
+        In a store without a root each chunk is held against its checksum alone.
+        """
+        if self.root is None:
+            for name, array in self._arrays.items():
+                if array is not None and name != schema.HAPLOID:
+                    try:
+                        self._vouched(name, 0, array.shape[0])
+                    except StoreError as error:
+                        yield name, 0, error
+        yield from self.pieces.verified()
+
+    def variants(self, start: int = 0, stop: int | None = None) -> pl.DataFrame:
+        """What the variants ``start`` to ``stop`` are, one row each.
+
+        Returns
+        -------
+        polars.DataFrame
+            ``chromosome``, ``base_pair_location``, ``effect_allele`` (ALT), ``other_allele`` (REF), ``rsid`` (null
+            where the VCF has "."), ``record`` (rows split from one VCF record share it), ``alt_index`` (from 1).
+        """
+        check_not_forked()
+        stop = self.n_variants if stop is None else stop
+        self._check_range(start, stop)
+        step = schema.METADATA_CHUNK
+        frames = []
+        for number in range(start // step, math.ceil(stop / step)):
+            first = number * step
+            with self._one_reader:
+                frame = self._metadata_chunk(number)
+            frames.append(frame[max(start - first, 0) : min(stop - first, len(frame))])
+        return pl.concat(frames) if frames else pl.DataFrame(schema=VARIANT_SCHEMA)
+
+    def position(self, variant: int) -> int:
+        """Where one variant is on its contig, in base pairs from 1; a fortieth of what its row of `variants` takes."""
+        self._check_range(variant, variant + 1)
+        first = variant - variant % schema.METADATA_CHUNK
+        with self._one_reader:
+            if self._positions[0] != first:
+                stop = min(first + schema.METADATA_CHUNK, self.n_variants)
+                self._positions = first, self._slice(schema.VARIANT_POSITION, first, stop)
+            return int(self._positions[1][variant - first])
+
+    def _metadata_chunk(self, number: int) -> pl.DataFrame:
+        """One chunk of the variants' table; the last few are kept, as neighbouring blocks share one."""
+        frame = self._metadata.get(number)
+        if frame is None:
+            start = number * schema.METADATA_CHUNK
+            frame = self._read_variants(start, min(start + schema.METADATA_CHUNK, self.n_variants))
+            self._metadata[number] = frame
+            while len(self._metadata) > _CACHED_METADATA_CHUNKS:
+                self._metadata.popitem(last=False)
+        return frame
+
+    def _texts(self, name: str, start: int, stop: int) -> list[pl.Series]:
+        """Strings of one chunk of the variants' table: a column, or one for each string of a row."""
+        if name not in self._text_chunks:
+            self._text_chunks[name] = None if not self._is_local else TextChunks.of(Path(self.path) / name)
+        chunks = self._text_chunks[name]
+        self._vouched(name, start, stop)
+        if chunks and chunks.chunk == schema.METADATA_CHUNK:
+            columns = chunks.read(start // chunks.chunk, stop - start)
+            if columns is not None:
+                return columns
+        texts = self._slice(name, start, stop).astype(object).reshape(stop - start, -1)
+        return [pl.Series(column.tolist(), dtype=pl.String) for column in texts.T]
+
+    def _read_variants(self, start: int, stop: int) -> pl.DataFrame:
+        def column(name: str) -> Array:
+            return self._slice(name, start, stop)
+
+        other_allele, effect_allele = self._texts(schema.VARIANT_ALLELE, start, stop)
+        (rsid,) = self._texts(schema.VARIANT_ID, start, stop)
+        contigs = pl.Series(self.contigs, dtype=pl.String)
+        return pl.DataFrame(
+            {
+                "chromosome": contigs.gather(column(schema.VARIANT_CONTIG)),
+                "base_pair_location": column(schema.VARIANT_POSITION),
+                "effect_allele": effect_allele,
+                "other_allele": other_allele,
+                "rsid": rsid.set(rsid == ".", None),
+                "record": column(schema.VARIANT_RECORD),
+                "alt_index": column(schema.VARIANT_ALT_INDEX),
+            },
+            schema_overrides=VARIANT_SCHEMA,
+        )
+
+    def call_counts(self, start: int, stop: int) -> Int32Array | None:
+        """Counts of all samples' calls of the variants start to stop, (V, 6) by `schema.CALL_COUNTS`; None if not kept.
+
+        Raises
+        ------
+        StoreError
+            The range is not within the store, or the counts are damaged.
+        """
+        self._check_range(start, stop)
+        name, step = schema.VARIANT_CALL_COUNTS, schema.METADATA_CHUNK
+        if name not in self._arrays:
+            self._arrays[name] = self._group.get(name)
+        if self._arrays[name] is None:
+            return None
+        found = [np.zeros((0, len(schema.CALL_COUNTS)), dtype=np.int32)]
+        for first in range(start // step * step, stop, step):
+            with self._one_reader:
+                counts = self._counts_from(first, min(first + step, self.n_variants))
+            found.append(counts[max(start - first, 0) : stop - first])
+        return np.concatenate(found)
+
+    def _counts_from(self, first: int, stop: int) -> Int32Array:
+        """One chunk of the counts; the last is kept, as neighbouring blocks share it."""
+        kept_first, counts = self._counts
+        if kept_first != first:
+            counts = np.asarray(self._slice(schema.VARIANT_CALL_COUNTS, first, stop), dtype=np.int32)
+            complete = counts.shape == (stop - first, len(schema.CALL_COUNTS))
+            if not complete or (counts[:, :4].sum(axis=1) != self.n_samples).any():
+                raise StoreError(
+                    f"{self.path}: is damaged: {schema.VARIANT_CALL_COUNTS} does not add up to {self.n_samples}; convert it again"
+                )
+            self._counts = first, counts
+        return counts
+
+    def contig_runs(self) -> list[tuple[str, int, int]]:
+        """Maximal runs (contig, start, stop) of neighbouring variants on one contig, in store order."""
+        if self._runs is None:
+            runs: list[tuple[str, int, int]] = []
+            step = 16 * schema.METADATA_CHUNK
+            for start in range(0, self.n_variants, step):
+                stop = min(start + step, self.n_variants)
+                contigs = self._slice(schema.VARIANT_CONTIG, start, stop)
+                edges = np.flatnonzero(np.diff(contigs)) + 1
+                for a, b in zip([0, *edges.tolist()], [*edges.tolist(), stop - start]):
+                    name = self.contigs[int(contigs[a])]
+                    if runs and runs[-1][0] == name and runs[-1][2] == start + a:
+                        runs[-1] = (name, runs[-1][1], start + b)
+                    else:
+                        runs.append((name, start + a, start + b))
+            self._runs = runs
+        return list(self._runs)
+
+
+def _require_store(path: Path) -> None:
+    """Raise `StoreError` where there is no store to open, saying what there is instead."""
+    if not path.exists():
+        if work_folder(path).exists():
+            raise StoreError(
+                f"{path}: its conversion has not finished; rerun convert with the same inputs to resume it"
+            )
+        raise StoreError(f"{path}: no such store; make one with genassoc convert")
+    if not path.is_dir():
+        raise StoreError(f"{path}: is a file and no store (a store is a folder); convert it first")
+    if path.name.startswith(WORK_PREFIX):
+        raise StoreError(f"{path}: is an unfinished conversion; rerun convert with the same inputs to resume it")
+    if not (path / "zarr.json").is_file():  # a pipe would be waited for
+        raise StoreError(f"{path}: is no store: it has no zarr.json")
+
+
+def read_attributes(path: Path) -> dict[str, Any] | None:
+    """Attributes of the store at ``path`` without opening it; None where there is no genassoc store."""
+    try:
+        attributes = json.loads(strangers.read_bytes(path / "zarr.json"))["attributes"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return attributes if isinstance(attributes, dict) and attributes.get("format") == schema.FORMAT_NAME else None
+
+
+def _reason(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+@cache
+def _say_without_root(path: str) -> None:
+    """Say, once in a process, that a store is of an earlier version."""
+    warnings.warn(
+        f"{path}: was written by an earlier genassoc: each chunk has a checksum, but nothing proves that its files belong to each "
+        "other. Convert it again (--force, overwrite=True) to have that too.",
+        UserWarning,
+        stacklevel=4,
+    )

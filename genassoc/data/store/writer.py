@@ -1,0 +1,414 @@
+"""Writing a store: rows in order, a shard at a time, with a journal that a killed run resumes from.
+
+Everything is built in a folder ``wip_<name>`` beside the store and renamed at the end, so a store that has its name
+is whole. In it::
+
+    store/                     the Zarr group
+    parts/part-00000.parquet   what the variants of shard 0 are
+    parts/journal.jsonl        one line a finished shard, written after its files have reached the disk
+    parts/lock                 held while a process writes
+
+A shard is written by a thread of its own while the next one fills (`genassoc.data.store.part_writer`). A journal line says
+where reading resumes: the origin of the rows (as the source describes it) and how many rows from there are already in the
+store. What the bytes of a store are depends on its rows alone: not on how they were cut when they came, nor on how often
+the writing was interrupted.
+"""
+
+import errno
+import fcntl
+import io
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from genassoc.data import schema
+from genassoc.data.block import GenotypeBlock
+from genassoc.data.store.arrays import StoreArrays
+from genassoc.data.store.call_counts import is_part_table
+from genassoc.data.store.location import LocalLocation
+from genassoc.data.store.part_writer import JOURNAL, PartRows, PartWriter, part_name
+from genassoc.data.store.parts import journal_line, objects, read_journal, rechunked, runs, write_durably
+from genassoc.data.store.pieces import Piece, hash_of
+from genassoc.data.store.store import VARIANT_SCHEMA, read_attributes, work_folder
+from genassoc.data.store.variant_columns import VariantColumns
+from genassoc.errors import OutputError, StoreError
+from genassoc.shapes import UInt8Array
+
+_OURS = {"store", "parts"}
+
+
+class StoreWriter:
+    """Writes a store, or goes on with one.
+
+    Parameters
+    ----------
+    path : str or Path
+        The store to be; nothing may be there unless ``overwrite`` and it is a store.
+    sample_ids : sequence of str
+        N names.
+    identity : dict
+        What makes this writing the same as an interrupted one (JSON): sources and parameters.
+    overwrite : bool
+        Replace a store that is there, at the very end.
+    block_variants : int or None
+        Variants a chunk; by `schema.block_variants` if None.
+    ahead : bool
+        Fill a part while the one before is written: twice the memory.
+    resume : bool
+        Go on with an interrupted writing of the same identity; else begin anew.
+
+    Attributes
+    ----------
+    origin : dict or None
+        Where the rows after those come from, as `append` was told; None at the beginning.
+    rows_of_origin : int
+        Rows from ``origin`` on that are already in the store.
+    resumed, discarded : bool
+        An interrupted writing with the same (resumed) or another identity (discarded) was there.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written, something is in the way, or another process writes it.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        sample_ids: Sequence[str],
+        identity: dict[str, Any],
+        *,
+        overwrite: bool = False,
+        block_variants: int | None = None,
+        resume: bool = True,
+        ahead: bool = True,
+    ) -> None:
+        self.path = Path(path)
+        self.sample_ids = [str(name) for name in sample_ids]
+        n_samples = len(self.sample_ids)
+        self.block_variants = block_variants or schema.block_variants(n_samples)
+        self.identity: dict[str, Any] = {
+            "format_version": schema.FORMAT_VERSION,
+            "block_variants": self.block_variants,
+            "blocks_per_shard": schema.BLOCKS_PER_SHARD,
+            "samples": hash_of(*(name.encode() for name in self.sample_ids)),
+            "source": identity,
+        }
+        self.overwrite, self._ahead = overwrite, ahead
+        check_output(self.path, overwrite)
+        self._work = work_folder(self.path)
+        self._parts: list[dict[str, Any]] = []
+        self.resumed = self.discarded = False
+        with self._writing():
+            self._begin(resume)
+        self._n_rows = sum(part["rows"] for part in self._parts)
+        self._parts_begun = len(self._parts)
+        self.origin: dict[str, Any] | None = self._parts[-1]["origin"] if self._parts else None
+        self.rows_of_origin: int = self._parts[-1]["used"] if self._parts else 0
+        self._rows = PartRows(self._arrays.shard_variants, n_samples)
+        self._written_rows: PartRows | None = None  # those under way to the disk, or room to be filled again
+        # (origin, rows of it that went before) of the rows appended last
+        self._last: tuple[dict[str, Any] | None, int] = (self.origin, self.rows_of_origin)
+
+    def _begin(self, resume: bool) -> None:
+        """Lock the work folder; go on with what is in it, or clear it."""
+        if self._work.exists() and not {entry.name for entry in self._work.iterdir()} <= _OURS:
+            raise OutputError(f"{self._work}: is in the way and holds files of others; move it elsewhere")
+        parts = self._work / "parts"
+        parts.mkdir(parents=True, exist_ok=True)
+        self._lock = (parts / "lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EAGAIN, errno.EACCES):
+                raise OutputError(f"{self.path}: another process is writing it now; wait for it or stop it") from None
+            # file systems without locks: go on unlocked
+        journal = parts / JOURNAL
+        identity, found = read_journal(journal)
+        if resume and identity == self.identity:
+            self._parts = [part for _, part in takewhile(lambda part: self._is_sound(*part), enumerate(found))]
+        self.resumed, self.discarded = bool(self._parts), bool(found) and not self._parts
+        if not self._parts:
+            shutil.rmtree(self._work / "store", ignore_errors=True)
+        for part in parts.glob("part-*.parquet"):
+            if int(part.stem.removeprefix("part-")) >= len(self._parts):
+                part.unlink()
+        lines = [{"identity": self.identity}, *self._parts]
+        write_durably(journal, b"".join(map(journal_line, lines)))
+        self._arrays = StoreArrays(self._work / "store", self.sample_ids, self.block_variants)
+        self._writer = PartWriter(self._arrays, parts, self.block_variants, len(self.sample_ids))
+
+    def _is_sound(self, number: int, part: dict[str, Any]) -> bool:
+        """Whether the files of a part are there as its line in the journal says."""
+        store, table = self._work / "store", self._work / "parts" / part_name(number)
+        location = LocalLocation(store)
+        try:
+            return (
+                (store / schema.GENOTYPES / "c" / str(number) / "0").exists()
+                and all(location.size(key) == size for key, (size, _) in part.get("pieces", {}).items())
+                and ("table" not in part or hash_of(table.read_bytes()) == part["table"])
+                and is_part_table(table)
+            )
+        except (OSError, StoreError, pl.exceptions.PolarsError):
+            return False
+
+    def _table(self, number: int) -> pl.DataFrame:
+        """What the variants of a part are, as they were written."""
+        content = self._writer.table(number).read_bytes()
+        if hash_of(content) != self._parts[number].get("table", hash_of(content)):
+            raise OutputError(
+                f"{self._writer.table(number)}: was damaged since it was written; run the same command again, which carries on from "
+                "the parts before it"
+            )
+        return pl.read_parquet(io.BytesIO(content))
+
+    def append(
+        self,
+        packed: UInt8Array,
+        haploid: UInt8Array | None,
+        variants: pl.DataFrame | VariantColumns,
+        origin: dict[str, Any] | None = None,
+        origin_rows: int = 0,
+    ) -> None:
+        """Append rows, in order.
+
+        Parameters
+        ----------
+        packed : uint8 (V, B)
+        haploid : uint8 (V, ceil(N / 8)) or None
+        variants : polars.DataFrame or VariantColumns
+            V rows in the columns of `GenotypeStore.variants`.
+        origin : dict or None
+            From where these rows can be read again (JSON).
+        origin_rows : int
+            Rows of ``origin`` before the first of these.
+
+        Raises
+        ------
+        OutputError
+            The disk is full or fails. What the journal holds is kept.
+        """
+        if isinstance(variants, pl.DataFrame) and variants.schema != VARIANT_SCHEMA:
+            variants = variants.select([pl.col(name).cast(dtype) for name, dtype in VARIANT_SCHEMA.items()])
+        done = 0
+        while done < len(packed):
+            done += self._rows.put(packed[done:], None if haploid is None else haploid[done:], variants[done:])
+            self._writer.compress(self._rows)
+            self._last = (origin, origin_rows + done)
+            if self._rows.is_full:
+                self._flush()
+
+    def _flush(self) -> None:
+        """Begin to write the rows that wait as one part, when the part before is written."""
+        self._settle()
+        self._writer.begin(self._parts_begun, self._rows, *self._last)
+        self._parts_begun += 1
+        self._n_rows += self._rows.filled
+        room, self._written_rows = self._written_rows, self._rows
+        if not self._ahead:
+            self._settle()
+            room, self._written_rows = self._written_rows, None
+        self._rows = room or PartRows(self._arrays.shard_variants, len(self.sample_ids))
+
+    def _settle(self) -> None:
+        """Wait for the part that is being written."""
+        with self._writing():
+            part = self._writer.result()
+        if part is not None:
+            self._parts.append(part)
+            self.origin, self.rows_of_origin = part["origin"], part["used"]
+        if self._written_rows is not None:
+            self._written_rows.clear()
+
+    @property
+    def n_rows(self) -> int:
+        """Rows that are safe in the store; waits for those under way. More may wait for their shard to fill."""
+        self._settle()
+        return self._n_rows
+
+    def finish(self, attributes: dict[str, Any]) -> None:
+        """Write the rest, assemble the variants' arrays, give the store its name.
+
+        Parameters
+        ----------
+        attributes : dict
+            Beside the format's own: sources, parameters, summary (JSON; no times, so that equal inputs give equal bytes).
+
+        Raises
+        ------
+        OutputError
+            The disk is full or fails; or the store's name was taken meanwhile.
+        """
+        if self._rows.filled:
+            self._flush()
+        self._settle()
+        self._writer.close()
+        with self._writing():
+            contigs = self._write_metadata()
+            own = {
+                "format": schema.FORMAT_NAME,
+                "format_version": schema.FORMAT_VERSION,
+                "block_variants": self.block_variants,
+                "fingerprint": hash_of(
+                    *(name.encode() for name in self.sample_ids),
+                    *(part["digest"].encode() for part in self._parts),
+                ),
+                "haploid_chunks": runs([chunk for part in self._parts for chunk in part["haploid_chunks"]]),
+                "identity": self.identity,
+            }
+            written = {key: Piece(*piece) for part in self._parts for key, piece in part.get("pieces", {}).items()}
+            self._arrays.complete(contigs, {**attributes, **own}, written)
+            self._rename()
+
+    def _write_metadata(self) -> list[str]:
+        """Assemble the variants' arrays from the parts; contigs in order of first appearance."""
+        contigs: dict[str, int] = {}
+        start = 0
+        for frame in rechunked(map(self._table, range(len(self._parts)))):
+            for name in frame["chromosome"].unique(maintain_order=True):
+                contigs.setdefault(name, len(contigs))
+            columns = {
+                schema.VARIANT_CONTIG: frame["chromosome"].replace_strict(contigs, return_dtype=pl.Int32).to_numpy(),
+                schema.VARIANT_POSITION: frame["base_pair_location"].to_numpy(),
+                schema.VARIANT_ID: objects(frame["rsid"].fill_null(".")),
+                schema.VARIANT_ALLELE: np.stack(
+                    [objects(frame["other_allele"]), objects(frame["effect_allele"])], axis=1
+                ),
+                schema.VARIANT_RECORD: frame["record"].to_numpy(),
+                schema.VARIANT_ALT_INDEX: frame["alt_index"].to_numpy(),
+                schema.VARIANT_CALL_COUNTS: frame.select(schema.CALL_COUNTS).to_numpy(order="c"),
+            }
+            self._arrays.write_metadata(start, columns, self._n_rows)
+            start += len(frame)
+        return list(contigs)
+
+    def _rename(self) -> None:
+        check_output(self.path, self.overwrite)
+        old = self._work / "parts" / "replaced"
+        if self.path.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            self.path.rename(old)
+        (self._work / "store").rename(self.path)
+        self._lock.close()
+        shutil.rmtree(self._work, ignore_errors=True)
+
+    def close(self) -> None:
+        """Stop writing; what the journal holds is kept for a rerun. Without any of it, nothing is left."""
+        with suppress(OutputError):  # why writing stops is known already
+            self._settle()
+        self._writer.close()
+        self._lock.close()
+        if not self._parts:
+            shutil.rmtree(self._work, ignore_errors=True)
+
+    def abandon(self) -> None:
+        """Stop writing and leave nothing."""
+        with suppress(OutputError):
+            self._settle()
+        self._parts = []
+        self.close()
+
+    @property
+    def n_rows_appended(self) -> int:
+        """Rows appended, those that wait for their shard included."""
+        return self._n_rows + self._rows.filled
+
+    @staticmethod
+    def clear_work(path: Path) -> None:
+        """Remove what a run left that was killed between giving the store its name and cleaning up."""
+        shutil.rmtree(work_folder(path), ignore_errors=True)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """The disk's complaints in words."""
+        try:
+            yield
+        except OSError as error:
+            kept = "; what is written so far is kept, and a rerun resumes" if self._parts else ""
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise OutputError(f"{self.path}: the disk is full ({error.strerror}): free some space{kept}") from error
+            reason = error.strerror or str(error)
+            raise OutputError(f"{self.path}: cannot be written: {reason}{kept}") from error
+
+
+def check_output(path: Path, overwrite: bool) -> None:
+    """Raise `OutputError` where a store cannot be made at ``path``: before hours are spent reading."""
+    parent = path.absolute().parent
+    if not parent.is_dir():
+        what = "is no folder" if parent.exists() else "does not exist; make it first"
+        raise OutputError(f"{path}: cannot be written: the folder {parent} {what}")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise OutputError(f"{path}: cannot be written: no permission to write in {parent}; choose another folder")
+    if path.exists():
+        if read_attributes(path) is None:
+            raise OutputError(f"{path}: something that is no genassoc store is there; choose another name")
+        if not overwrite:
+            raise OutputError(
+                f"{path}: a store made of other inputs or parameters, or by another version, is there; replace it "
+                "(--force, overwrite=True), or name another store"
+            )
+
+
+def write_store(
+    path: str | Path,
+    sample_ids: Sequence[str],
+    blocks: Iterable[GenotypeBlock],
+    variants: pl.DataFrame,
+    *,
+    attributes: dict[str, Any] | None = None,
+    overwrite: bool = False,
+    block_variants: int | None = None,
+) -> None:
+    """Write a store from blocks in memory.
+
+    Parameters
+    ----------
+    path, sample_ids, overwrite, block_variants
+        As in `StoreWriter`.
+    blocks : iterable of GenotypeBlock
+        V variants in all, in order, of any lengths.
+    variants : polars.DataFrame
+        V rows; ``chromosome``, ``base_pair_location``, ``effect_allele``, ``other_allele``; ``rsid`` (null),
+        ``record`` (the row's number) and ``alt_index`` (1) may be left out.
+    attributes : dict or None
+        Kept in the store (JSON).
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written.
+    ValueError
+        Blocks and variants do not fit each other.
+    """
+    columns = {
+        "rsid": pl.lit(None, dtype=pl.String),
+        "record": pl.int_range(pl.len(), dtype=pl.Int64),
+        "alt_index": pl.lit(1, dtype=pl.Int32),
+    }
+    variants = variants.with_columns(**{k: v for k, v in columns.items() if k not in variants.columns})
+    identity = {"written": "from memory"}
+    writer = StoreWriter(path, sample_ids, identity, overwrite=overwrite, block_variants=block_variants, resume=False)
+    done = 0
+    try:
+        for block in blocks:
+            rows = variants[done : done + block.n_variants]
+            if block.n_samples != len(sample_ids) or len(rows) != block.n_variants:
+                raise ValueError(
+                    f"a block of {block.n_variants} variants x {block.n_samples} samples does not fit "
+                    f"{len(variants) - done} variants left x {len(sample_ids)} samples"
+                )
+            writer.append(block.packed, block.haploid, rows)
+            done += block.n_variants
+        if done != len(variants) or done == 0:
+            raise ValueError(f"blocks hold {done} variants, the table {len(variants)}; at least one is needed")
+        writer.finish(attributes or {})
+    except BaseException:
+        writer.abandon()
+        raise

@@ -1,0 +1,219 @@
+"""Score tests and approximate Firth of variants with missing calls: the null refitted without those samples.
+
+A few samples less move the null little: from where its power series puts it, or from the trait's null by one step from the
+sums over the missing samples alone, then Newton's steps on all, one or two as a rule. What is unusual is left to `genassoc.kernels.likelihoods.logistic_rows`, as in
+`genassoc.kernels.likelihoods.logistic_wald`.
+"""
+
+import math
+
+import numpy as np
+
+from genassoc.kernels import jit
+from genassoc.kernels.lanes.vector64 import FOUR, TILE, add_combination
+from genassoc.kernels.likelihoods.logistic import cholesky, solve_lower, solve_upper
+from genassoc.kernels.likelihoods.logistic_firth import (
+    BETA,
+    FINE,
+    INFORMATION_SE,
+    ITERATIONS,
+    NO_WEIGHT,
+    STATISTIC,
+    firth_one,
+)
+from genassoc.kernels.likelihoods.logistic_line import firth_of_rare
+from genassoc.kernels.likelihoods.logistic_tiles import evaluate, lay_out, penalise, set_genotype, sound
+from genassoc.shapes import BoolArray, Float64Array
+
+MAX_STEPS = 12
+# Squared length, in standard errors of the covariates, of the last step; the next would be its square. A score test
+# takes its null's error as it is, Firth's fit only its product with the penalised null's.
+SCORE_STEP, NULL_STEP = 1e-10, 1e-8
+# Steps of the penalised null leave the penalty's curvature out: the next is a hundredth of the last.
+PENALISED_STEP = 1e-7
+
+
+@jit
+def _without_missing(
+    X: Float64Array, calls: Float64Array, w: Float64Array, r: Float64Array, H: Float64Array, step: Float64Array
+) -> bool:
+    """Newton's step of the null that all samples have, H its information, when the missing ones are left out."""
+    C = step.size
+    A, L, b, z = np.empty((C, C)), np.zeros((C, C)), np.zeros(C), np.zeros(C)
+    for j in range(C):
+        for k in range(j + 1):
+            A[j, k] = H[j, k]
+    for i in range(calls.size):
+        if math.isnan(calls[i]):
+            for j in range(C):
+                b[j] -= r[i] * X[i, j]
+                x = w[i] * X[i, j]
+                for k in range(j + 1):
+                    A[j, k] -= x * X[i, k]
+    if math.isnan(cholesky(A, L, C)):
+        return False
+    solve_lower(L, b, z, C)
+    solve_upper(L, z, step, C)
+    return True
+
+
+@jit
+def _refit(
+    T: Float64Array,
+    y: Float64Array,
+    keep: Float64Array,
+    offset: Float64Array,
+    penalised: bool,
+    enough: float,
+    beta: Float64Array,
+    J: Float64Array,
+    L: Float64Array,
+    gradient: Float64Array,
+    w: Float64Array,
+    r: Float64Array,
+    curved: Float64Array,
+) -> bool:
+    """Maximise the (penalised) likelihood of the covariates from beta (P,), g's coefficient 0, until a step is short enough.
+
+    J, L, w, r and the gradient are at the last but one estimate of the null.
+    """
+    P = beta.size
+    C = P - 1
+    F, z, step = np.zeros((P, P)), np.zeros(P), np.zeros(P)
+    for iteration in range(MAX_STEPS):
+        objective = evaluate(T, y, keep, offset, beta, True, w, r, J, gradient)
+        if not math.isfinite(objective) or math.isnan(cholesky(J, L, P)) or (iteration == 0 and not sound(J, L)):
+            return False
+        if penalised:
+            width = T.size // keep.size
+            penalise(T, y, keep, L, C, width, w, r, curved, F, gradient)
+        solve_lower(L, gradient, z, C)
+        decrement = 0.0
+        for c in range(C):
+            decrement += z[c] * z[c]
+        if not decrement < 1.0:
+            return False
+        solve_upper(L, z, step, C)
+        for c in range(C):
+            beta[c] += step[c]
+        if decrement < enough:
+            return True
+    return False
+
+
+@jit
+def residual_genotype(
+    T: Float64Array, keep: Float64Array, w: Float64Array, gamma: Float64Array, beta: Float64Array, d: Float64Array,
+    eta: Float64Array,
+) -> None:  # fmt: skip
+    """``d = g - X gamma`` and ``eta = X beta`` of the samples observed, 0 for others; from the columns of the tiles."""
+    C = gamma.size
+    width = T.size // keep.size
+    left, factors = np.zeros(width), np.zeros(width)
+    for c in range(C):
+        left[c], factors[c] = -gamma[c], beta[c]
+    left[width - 1] = 1.0
+    value, odds = np.empty(TILE), np.empty(TILE)
+    for t in range(keep.size // TILE):
+        for i in range(TILE):
+            value[i] = odds[i] = 0.0
+        for k in range(0, width, FOUR):
+            add_combination(T, (t * width + k) * TILE, left, k, value, 0)
+            add_combination(T, (t * width + k) * TILE, factors, k, odds, 0)
+        for i in range(min(TILE, d.size - t * TILE)):
+            at = t * TILE + i
+            # A sample that the null fits perfectly says nothing; its residual is extrapolated from all others.
+            d[at] = value[i] * keep[at] if w[at] >= NO_WEIGHT else 0.0
+            eta[at] = odds[i] * keep[at]
+
+
+@jit
+def refit_rows(
+    G: Float64Array,
+    firth: BoolArray,
+    X: Float64Array,
+    y: Float64Array,
+    offset: Float64Array,
+    start: Float64Array,
+    penalised_start: Float64Array,
+    moves: Float64Array,
+    numbers: Float64Array,
+    done: BoolArray,
+) -> None:
+    """Score tests, or approximate Firth, of rows without surprises; arguments as of `analyse_rows`.
+
+    Parameters
+    ----------
+    G : float64 array (R, n)
+        Copies of the minor allele in the trait's samples, NaN where not observed.
+    firth : bool array (R,)
+        Whether approximate Firth is wanted, the score test otherwise.
+    X : float64 array (n, C)
+        Orthonormal covariates, the constant first; y, offset (n,).
+    start, penalised_start : float64 arrays (C,)
+        The null's coefficients without and with Firth's penalty.
+    moves : float64 array (R, 2, C)
+        About how far from them the row's nulls are, as `genassoc.kernels.likelihoods.logistic_series.series_rows` leaves it; NaN where
+        that is not known.
+    numbers : float64 array (R, N_NUMBERS)
+        Filled where done: beta, its standard error, the signed statistic, iterations, of Firth the interval.
+    done : bool array (R,)
+        Filled: False where `analyse_rows` has to decide what the row is.
+    """
+    n, C = X.shape
+    P = C + 1
+    T = lay_out(X)
+    padded = ((n + TILE - 1) // TILE) * TILE
+    yy, oo, keep = np.zeros(padded), np.zeros(padded), np.zeros(padded)
+    for i in range(n):
+        yy[i], oo[i], keep[i] = y[i], offset[i], 1.0
+    w, r, curved = np.zeros(padded), np.zeros(padded), np.zeros(padded)
+    w_all, r_all, H = np.zeros(padded), np.zeros(padded), np.zeros((P, P))
+    J, L, gradient = np.zeros((P, P)), np.zeros((P, P)), np.zeros(P)
+    beta, shift, gamma, z = np.zeros(P), np.zeros(C), np.zeros(C), np.zeros(C)
+    d, eta, room = np.zeros(n), np.zeros(n), np.zeros((3, n))
+    for c in range(C):
+        beta[c] = start[c]
+    # The null of all samples: g's column is still empty.
+    evaluate(T, yy, keep, oo, beta, True, w_all, r_all, H, gradient)
+    for row in range(G.shape[0]):
+        done[row] = False
+        if not set_genotype(G[row], yy, T, keep):
+            continue
+        known = not math.isnan(moves[row, 0, 0])
+        if not known and not _without_missing(X, G[row], w_all, r_all, H, shift):
+            continue
+        fine = True
+        # In a loop, not one call for each: numba compiles every call anew. The penalised null moves as the null does.
+        for penalised in range(2 if firth[row] else 1):
+            for c in range(C):
+                if known and penalised == 0:
+                    shift[c] = moves[row, 0, c]
+                elif not math.isnan(moves[row, 1, c]):
+                    shift[c] += moves[row, 1, c] - moves[row, 0, c]
+                beta[c] = (penalised_start[c] if penalised == 1 else start[c]) + shift[c]
+            beta[C] = 0.0
+            enough = PENALISED_STEP if penalised == 1 else (NULL_STEP if firth[row] else SCORE_STEP)
+            fine = fine and _refit(T, yy, keep, oo, penalised == 1, enough, beta, J, L, gradient, w, r, curved)
+            if penalised == 0 and fine:
+                for c in range(C):
+                    shift[c] = beta[c] - start[c]
+                    z[c] = L[C, c]
+                solve_upper(L, z, gamma, C)
+                spread = L[C, C] * L[C, C]
+                U = gradient[C]
+                for c in range(C):
+                    U -= gamma[c] * gradient[c]
+        if not fine:
+            continue
+        if firth[row]:
+            residual_genotype(T, keep, w, gamma, beta, d, eta)
+            for i in range(n):
+                eta[i] += oo[i]
+            done[row] = firth_of_rare(d, eta, y, G[row], numbers[row])
+            if not done[row]:
+                done[row] = firth_one(d, y, eta, room, numbers[row]) == FINE
+        else:
+            numbers[row, BETA], numbers[row, INFORMATION_SE] = U / spread, 1.0 / math.sqrt(spread)
+            numbers[row, STATISTIC], numbers[row, ITERATIONS] = U / math.sqrt(spread), 0.0
+            done[row] = True

@@ -1,0 +1,80 @@
+"""Score tests of ordered levels from a block's product, missing calls downdated."""
+
+import math
+
+import numpy as np
+
+from genassoc.kernels import jit
+from genassoc.kernels.likelihoods.logistic import cholesky, solve_lower
+from genassoc.kernels.likelihoods.ordinal_terms import accumulate
+from genassoc.shapes import Float64Array, Int64Array
+
+
+@jit
+def score_with_missing(
+    gA: Float64Array,
+    gr: Float64Array,
+    squares: Float64Array,
+    pointers: Int64Array,
+    indices: Int64Array,
+    D: Float64Array,
+    level: Int64Array,
+    parameters: Float64Array,
+    factor: Float64Array,
+    U: Float64Array,
+    information: Float64Array,
+    weakest: Float64Array,
+) -> None:
+    """Score and information of every variant, corrected for missing calls by one Newton step of the null.
+
+    With J = L L' the information of thresholds and covariates, of which the samples missing had J_m, and u_m their part
+    of its score:
+
+        A = I - L^-1 J_m L^-T      b = -L^-1 u_m      I = sum_S w g^2 - a'A^-1 a      U = g'r - a'A^-1 b
+
+    Parameters
+    ----------
+    gA, gr, squares : float64 arrays (V, P), (V,), (V,)
+        a, ``r'g`` and ``sum w g^2`` over observed calls.
+    pointers, indices : int64 arrays
+        Samples whose call is missing, a run a variant.
+    D : float64 array (N, P - M)
+        Covariates without the constant, zero for samples without the trait; level (N,).
+    parameters : float64 array (P,)
+        The null's thresholds (M) and coefficients.
+    factor : float64 array (P, P)
+        L.
+    U, information, weakest : float64 arrays (V,)
+        Filled; ``weakest`` is the smallest squared pivot of A, 0 where it is singular.
+    """
+    V, P = gA.shape
+    M = P - D.shape[1]
+    J, A, L, half = np.empty((P, P)), np.empty((P, P)), np.zeros((P, P)), np.empty((P, P))
+    u, b, z, x = np.empty(P), np.empty(P), np.empty(P), np.empty(P)
+    for v in range(V):
+        weakest[v] = 1.0
+        U[v], information[v] = gr[v], squares[v]
+        if pointers[v + 1] == pointers[v]:
+            for a in range(P):
+                information[v] -= gA[v, a] * gA[v, a]
+            continue
+        lost = indices[pointers[v] : pointers[v + 1]]
+        accumulate(D[lost], level[lost], parameters, M, True, J, u, np.empty(lost.size), np.empty(lost.size))
+        # Rows of `half` are L^-1 times the columns of J_m; then the same of its rows.
+        for a in range(P):
+            solve_lower(factor, J[a], half[a], P)
+        for a in range(P):
+            solve_lower(factor, half[:, a].copy(), A[a], P)
+            for c in range(P):
+                A[a, c] = (1.0 if a == c else 0.0) - A[a, c]
+        solve_lower(factor, u, b, P)
+        if math.isnan(cholesky(A, L, P)):
+            weakest[v], U[v], information[v] = 0.0, np.nan, np.nan
+            continue
+        for a in range(P):
+            weakest[v] = min(weakest[v], L[a, a] * L[a, a])
+        solve_lower(L, gA[v], z, P)
+        solve_lower(L, b, x, P)
+        for a in range(P):
+            U[v] += z[a] * x[a]
+            information[v] -= z[a] * z[a]

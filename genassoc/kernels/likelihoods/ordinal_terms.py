@@ -1,0 +1,249 @@
+"""The likelihood of proportional odds (McCullagh 1980), sample by sample: chances, slopes and information.
+
+    P(level <= m) = F(theta_m - eta)      F(t) = 1 / (1 + exp(-t))      eta = D beta      m = 0 .. K - 2
+
+The parameters are (theta, beta), so a larger eta means a higher level. With p the chance of the level observed, between
+the thresholds l and u, and f = F (1 - F):
+
+    d log p / d eta = F_u + F_l - 1      d log p / d theta_u = f_u / p      d log p / d theta_l = -f_l / p
+
+The log likelihood is concave, its information (observed or expected) tridiagonal in the thresholds; crossed with eta
+it is -c_m in threshold m, and the sum of the c_m in eta: a shift of all thresholds is a shift of eta.
+"""
+
+import math
+
+import numpy as np
+
+from genassoc.kernels import jit
+from genassoc.kernels.lanes.copies import put
+from genassoc.kernels.lanes.tiles import collect, combine, tile_width
+from genassoc.kernels.lanes.vector64 import FOUR, LANES64, TILE, add_dots
+from genassoc.kernels.likelihoods.bernoulli import exp_minus_abs
+from genassoc.kernels.likelihoods.logistic_tiles import add_tile, sums_size
+from genassoc.shapes import Float64Array, Int64Array
+
+LEAST_PRODUCT = 1e-150  # chances are multiplied before the logarithm is taken, as long as the product is above
+
+
+@jit
+def sample_terms(
+    theta: Float64Array,
+    eta: float,
+    level: int,
+    expected: bool,
+    F: Float64Array,
+    c: Float64Array,
+    diagonal: Float64Array,
+    beside: Float64Array,
+    slope: Float64Array,
+) -> tuple[float, float]:
+    """One sample's log p and d log p / d eta; fills its information and the slope in the thresholds.
+
+    Parameters
+    ----------
+    theta : float64 array (K - 1,)
+    F : float64 array (K - 1, 2)
+        Filled: F and 1 - F at every threshold.
+    c, diagonal, slope : float64 arrays (K - 1,)
+        Filled: minus the information of a threshold with eta, with itself, and d log p / d theta.
+    beside : float64 array (K - 1,)
+        Filled: information of a threshold with the next; the last is 0.
+    """
+    M = theta.size
+    for m in range(M):
+        t = theta[m] - eta
+        x = math.exp(-abs(t))
+        share = 1.0 / (1.0 + x)
+        F[m, 0] = share if t >= 0.0 else x * share
+        F[m, 1] = x * share if t >= 0.0 else share
+    p, r = _terms_of(F, level, expected, c, diagonal, beside, slope)
+    return (math.log(p) if p > 0.0 else -np.inf), r
+
+
+@jit
+def _terms_of(
+    F: Float64Array,
+    level: int,
+    expected: bool,
+    c: Float64Array,
+    diagonal: Float64Array,
+    beside: Float64Array,
+    slope: Float64Array,
+) -> tuple[float, float]:
+    """The chance of a sample's level and d log p / d eta of F and 1 - F at the thresholds; fills what `sample_terms` does."""
+    M = F.shape[0]
+    for m in range(M):
+        c[m] = diagonal[m] = beside[m] = slope[m] = 0.0
+    low = F[level - 1, 0] if level > 0 else 0.0
+    # The chance of the level, by the tail that keeps its digits.
+    p = _chance(F, level)
+    high_above = F[level, 1] if level < M else 0.0
+    # F_u + F_l - 1
+    r = low - high_above
+    f_u = F[level, 0] * F[level, 1] if level < M else 0.0
+    f_l = F[level - 1, 0] * F[level - 1, 1] if level > 0 else 0.0
+    if p <= 0.0:
+        return p, r
+    if level < M:
+        slope[level] = f_u / p
+    if level > 0:
+        slope[level - 1] = -f_l / p
+    if expected:
+        for m in range(M):
+            f = F[m, 0] * F[m, 1]
+            here, above = _chance(F, m), _chance(F, m + 1)
+            c[m] = f * (here + above)  # F_(m+1) - F_(m-1)
+            diagonal[m] = f * f * (1.0 / max(here, 1e-300) + 1.0 / max(above, 1e-300))
+            if m < M - 1:
+                beside[m] = -f * (F[m + 1, 0] * F[m + 1, 1]) / max(above, 1e-300)
+        return p, r
+    if level < M:
+        c[level] = f_u
+        diagonal[level] = f_u * f_u / (p * p) - f_u * (F[level, 1] - F[level, 0]) / p
+    if level > 0:
+        c[level - 1] = f_l
+        diagonal[level - 1] = f_l * f_l / (p * p) + f_l * (F[level - 1, 1] - F[level - 1, 0]) / p
+        if level < M:
+            beside[level - 1] = -f_u * f_l / (p * p)
+    return p, r
+
+
+@jit
+def _chance(F: Float64Array, level: int) -> float:
+    """Chance of a level from F and 1 - F at the thresholds."""
+    M = F.shape[0]
+    if level == 0:
+        return float(F[0, 0])
+    if level == M:
+        return float(F[M - 1, 1])
+    if F[level - 1, 0] > 0.5:
+        return float(F[level - 1, 1] - F[level, 1])
+    return float(F[level, 0] - F[level - 1, 0])
+
+
+@jit
+def accumulate(
+    D: Float64Array, level: Int64Array, parameters: Float64Array, M: int, expected: bool,
+    J: Float64Array, gradient: Float64Array, r: Float64Array, w: Float64Array,
+) -> float:  # fmt: skip
+    """Log likelihood of (theta, beta) (M + P,); fills information J, gradient, r = d log p / d eta and its weight w.
+
+    Sample by sample: for few of them; `accumulate_tiles` is for all.
+    """
+    n, P = D.shape
+    theta = parameters[:M]
+    F, c, diagonal, beside, slope = np.empty((M, 2)), np.empty(M), np.empty(M), np.empty(M), np.empty(M)
+    J[:, :] = 0.0
+    gradient[:] = 0.0
+    total = 0.0
+    for i in range(n):
+        eta = 0.0
+        for j in range(P):
+            eta += D[i, j] * parameters[M + j]
+        log_p, r[i] = sample_terms(theta, eta, level[i], expected, F, c, diagonal, beside, slope)
+        total += log_p
+        w[i] = 0.0
+        for m in range(M):
+            w[i] += c[m]
+            gradient[m] += slope[m]
+            J[m, m] += diagonal[m]
+            if m < M - 1:
+                J[m + 1, m] += beside[m]
+            if c[m] != 0.0:
+                for j in range(P):
+                    J[M + j, m] -= c[m] * D[i, j]
+        for j in range(P):
+            gradient[M + j] += r[i] * D[i, j]
+            x = w[i] * D[i, j]
+            for k in range(j + 1):
+                J[M + j, M + k] += x * D[i, k]
+    for a in range(M + P):
+        for b in range(a):
+            J[b, a] = J[a, b]
+    return total
+
+
+@jit
+def accumulate_tiles(
+    tiles: Float64Array, level: Int64Array, parameters: Float64Array, M: int, expected: bool,
+    J: Float64Array, gradient: Float64Array, r: Float64Array, w: Float64Array,
+) -> float:  # fmt: skip
+    """`accumulate` of covariates in tiles."""
+    n, P = level.size, parameters.size - M
+    width = tile_width(P)
+    factors, eta = np.zeros(width), np.empty(TILE)
+    put(factors, 0, parameters[M:])
+    F, cross = np.empty((TILE, M, 2)), np.empty(M * TILE)
+    c, diagonal, beside, slope = np.empty(M), np.empty(M), np.empty(M), np.empty(M)
+    weight, residual = np.empty(TILE), np.empty(TILE)
+    lanes, across = np.zeros(sums_size(width)), np.zeros(M * width * LANES64)
+    J[:, :] = 0.0
+    gradient[:] = 0.0
+    total, product = 0.0, 1.0
+    for start in range(0, n, TILE):
+        size = min(TILE, n - start)
+        eta[:] = 0.0
+        combine(tiles, start * width, factors, 0, width, eta)
+        _thresholds_of_tile(parameters[:M], eta, size, F)
+        cross[:] = 0.0
+        weight[size:] = 0.0
+        residual[size:] = 0.0
+        for i in range(size):
+            p, residual[i] = _terms_of(F[i], level[start + i], expected, c, diagonal, beside, slope)
+            if not (LEAST_PRODUCT < product and LEAST_PRODUCT < p):
+                total += math.log(product) if product > 0.0 else -np.inf
+                product = 1.0
+            product *= p
+            weight[i] = 0.0
+            for m in range(M):
+                weight[i] += c[m]
+                cross[m * TILE + i] = c[m]
+                gradient[m] += slope[m]
+                J[m, m] += diagonal[m]
+                if m < M - 1:
+                    J[m + 1, m] += beside[m]
+            r[start + i], w[start + i] = residual[i], weight[i]
+        add_tile(tiles, start * width, width, 0, 0, weight, residual, lanes)
+        for m in range(M):
+            for k in range(0, width, FOUR):
+                add_dots(cross, m * TILE, tiles, (start * width) + k * TILE, across, (m * width + k) * LANES64)
+    squares, slopes = np.empty((P, P)), np.empty(P)
+    collect(lanes, width, squares, slopes)
+    for j in range(P):
+        gradient[M + j] = slopes[j]
+        for k in range(P):
+            J[M + j, M + k] = squares[j, k]
+    for m in range(M):
+        for j in range(P):
+            at = (m * width + j) * LANES64
+            J[M + j, m] = -across[at : at + LANES64].sum()
+    for a in range(M + P):
+        for b in range(a):
+            J[b, a] = J[a, b]
+    return total + (math.log(product) if product > 0.0 else -np.inf)
+
+
+@jit
+def _thresholds_of_tile(theta: Float64Array, eta: Float64Array, size: int, F: Float64Array) -> None:
+    """Fill F (TILE, M, 2): F and 1 - F at every threshold of the first samples of a tile."""
+    t, scaled, x = np.empty(TILE), np.empty(TILE), np.empty(TILE)
+    for m in range(theta.size):
+        for i in range(size):
+            t[i] = theta[m] - eta[i]
+        exp_minus_abs(t, scaled, x, size)
+        for i in range(size):
+            share = 1.0 / (1.0 + x[i])
+            F[i, m, 0] = share if t[i] >= 0.0 else x[i] * share
+            F[i, m, 1] = x[i] * share if t[i] >= 0.0 else share
+
+
+@jit
+def threshold_weights(D: Float64Array, parameters: Float64Array, M: int, cross: Float64Array) -> None:
+    """Fill minus the expected information of every sample's eta with each threshold, (n, M)."""
+    F, diagonal, beside, slope = np.empty((M, 2)), np.empty(M), np.empty(M), np.empty(M)
+    for i in range(D.shape[0]):
+        eta = 0.0
+        for j in range(D.shape[1]):
+            eta += D[i, j] * parameters[M + j]
+        sample_terms(parameters[:M], eta, 0, True, F, cross[i], diagonal, beside, slope)

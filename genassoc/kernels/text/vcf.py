@@ -1,0 +1,283 @@
+"""Scanning VCF text: whole lines of bytes in, packed genotype rows and the places of their names out.
+
+One row an ALT. No Python object is made for a call. Two ways through a line:
+
+- every call is ``a/b`` with one-digit alleles (what imputation servers and PLINK write): four bytes a call, sixteen
+  calls packed at a time;
+- anything else: a call at a time.
+
+The first is tried where the end of the line allows it, and checks every byte it reads, so that both give the same rows.
+"""
+
+import numpy as np
+
+from genassoc.kernels import jit
+from genassoc.kernels.genotypes.packed import gather as gather_samples
+from genassoc.kernels.text import vcf_calls as calls
+from genassoc.kernels.text import vcf_fields as fields
+from genassoc.kernels.text.vcf_fixed import pack_fixed
+from genassoc.shapes import Int32Array, Int64Array, UInt8Array
+
+# Where `scan` leaves what it has to say.
+STATUS_CODE, STATUS_OFFSET, STATUS_ROWS, STATUS_LINES, STATUS_SAMPLE, STATUS_FIELD = 0, 1, 2, 3, 4, 5
+STATUS_SIZE = 6
+
+# Columns of `places`, one row a row of output: byte offsets into the text.
+CHROM_START, CHROM_END, ID_START, ID_END, REF_START, REF_END, ALT_START, ALT_END = range(8)
+N_PLACES = 8
+
+
+@jit
+def _read_fixed(text: UInt8Array, samples: int, n_columns: int, n_alternates: int, row: UInt8Array) -> tuple[int, int]:
+    """Pack the first ALT into ``row`` if every call from ``samples`` on is four bytes: (end of the line or -1, half calls)."""
+    stop = samples + 4 * n_columns - 1  # the last call's fourth byte ends the line
+    if n_alternates > 9 or stop >= text.shape[0]:
+        return -1, 0
+    if text[stop] != fields.NEWLINE and not (
+        text[stop] == fields.RETURN and stop + 1 < text.shape[0] and text[stop + 1] == fields.NEWLINE
+    ):
+        return -1, 0
+    sound, n_half = pack_fixed(text, samples, n_columns, n_alternates, 1, row)
+    return (fields.line_end(text, stop) if sound else -1), n_half
+
+
+@jit
+def _write_rows(
+    text: UInt8Array,
+    columns: Int64Array,
+    position: int,
+    n_alternates: int,
+    fixed: bool,
+    seen: int,
+    first: Int32Array,
+    second: Int32Array,
+    flags: UInt8Array,
+    codes: UInt8Array,
+    source: Int64Array,
+    in_order: bool,
+    gathered: UInt8Array,
+    file_row: UInt8Array,
+    packed: UInt8Array,
+    haploid: UInt8Array,
+    haploid_rows: UInt8Array,
+    positions: Int64Array,
+    places: Int64Array,
+    records: Int64Array,
+    alt_index: Int32Array,
+    counters: Int64Array,
+    row: int,
+) -> int:
+    """One row an ALT from ``row`` on, reference blocks left out; the row behind the last.
+
+    ``fixed``: the first ALT lies packed already, in its row if ``in_order``, else in ``file_row`` (1, bytes of all
+    columns).
+    """
+    begin = row
+    alt_start = columns[4]
+    for k in range(1, n_alternates + 1):
+        alt_end = alt_start
+        while text[alt_end] != fields.COMMA and text[alt_end] != fields.TAB:
+            alt_end += 1
+        if fields.is_reference_block(text, alt_start, alt_end):
+            counters[calls.REFERENCE_BLOCK] += 1
+            alt_start = alt_end + 1
+            continue
+        any_haploid = False
+        if fixed:
+            if k > 1:
+                target = packed[row] if in_order else file_row[0]
+                pack_fixed(text, columns[9], first.shape[0], n_alternates, k, target)
+            if not in_order:
+                gather_samples(file_row, source, packed[row : row + 1])
+        else:
+            calls.codes_of(k, first, second, flags, codes)
+            any_haploid = calls.write_row(
+                codes, source, in_order, seen, gathered, packed[row], haploid[row], counters, row == begin
+            )
+        haploid_rows[row] = 1 if any_haploid else 0
+        positions[row] = position
+        places[row, CHROM_START] = columns[0]
+        places[row, CHROM_END] = columns[1] - 1
+        places[row, ID_START] = columns[2]
+        places[row, ID_END] = columns[3] - 1
+        places[row, REF_START] = columns[3]
+        places[row, REF_END] = columns[4] - 1
+        places[row, ALT_START] = alt_start
+        places[row, ALT_END] = alt_end
+        records[row] = counters[calls.RECORDS]
+        alt_index[row] = k
+        row += 1
+        alt_start = alt_end + 1
+    if row - begin > 1:
+        counters[calls.SPLIT] += 1
+    return row
+
+
+@jit
+def _check_line(text: UInt8Array, columns: Int64Array, position: int, n_alternates: int) -> int:
+    """What is wrong with the fixed columns, if anything."""
+    if not fields.contig_is_sound(text, columns[0], columns[1] - 1):
+        return calls.BAD_CONTIG
+    if position < 0:
+        return calls.BAD_POSITION
+    if columns[3] - columns[2] == 1 or columns[4] - columns[3] == 1 or n_alternates < 0:
+        return calls.EMPTY_FIELD
+    return calls.OK
+
+
+@jit
+def scan(
+    text: UInt8Array,
+    offset: int,
+    n_columns: int,
+    source: Int64Array,
+    in_order: bool,
+    leading_phase: bool,
+    region_names: UInt8Array,
+    region_ends: Int64Array,
+    region_bounds: Int64Array,
+    numeric_names: UInt8Array,
+    numeric_ends: Int64Array,
+    packed: UInt8Array,
+    haploid: UInt8Array,
+    haploid_rows: UInt8Array,
+    positions: Int64Array,
+    places: Int64Array,
+    records: Int64Array,
+    alt_index: Int32Array,
+    counters: Int64Array,
+    status: Int64Array,
+) -> None:
+    """Scan whole lines of ``text`` from ``offset``.
+
+    Parameters
+    ----------
+    text : uint8 (L,)
+        Whole lines; the last byte is a newline.
+    n_columns : int
+        Sample columns of the file, at least 1.
+    source : int64 (N,)
+        File column of each sample of the store. ``in_order``: it is 0, 1, .., n_columns - 1.
+    leading_phase : bool
+        Whether genotypes may begin with a separator (VCF 4.4 and later).
+    region_names, region_ends, region_bounds : uint8 (any,), int64 (R,), int64 (R, 2)
+        Contig names one after another, where each ends, first and last POS. R = 0: everything.
+    numeric_names, numeric_ends : uint8 (any,), int64 (F,)
+        FORMAT fields that the header declares Integer or Float.
+    packed, haploid, haploid_rows, positions, places, records, alt_index
+        Outputs with room for the same number of rows: (., B), (., ceil(N / 8)) zeroed, bits of haploid and of half calls
+        (whose code is 3), (.,) 1 where the row has any, (.,), (., `N_PLACES`), (.,) number of the record counted by counters[RECORDS], (.,) from 1.
+    counters : int64 (`N_COUNTERS`,)
+        Added to.
+    status : int64 (`STATUS_SIZE`,)
+        Code, offset, rows written, lines read, and for an error the file column and FORMAT field it is in.
+    """
+    L = text.shape[0]
+    first = np.empty(n_columns, dtype=np.int32)
+    second = np.empty(n_columns, dtype=np.int32)
+    flags = np.zeros(n_columns, dtype=np.uint8)
+    codes = np.empty(n_columns, dtype=np.uint8)
+    gathered = np.empty(source.shape[0], dtype=np.uint8)
+    file_row = np.empty((1, 8 * ((n_columns + 31) // 32)), dtype=np.uint8)
+    numeric = np.zeros(256, dtype=np.uint8)
+    columns = np.empty(10, dtype=np.int64)
+    format_start, format_end = 0, 0  # the last FORMAT that was read
+    n_fields, genotype, any_numeric, dosages = 0, -1, False, 0
+    rows, lines, at = 0, 0, offset
+    status[:] = 0
+    while at < L:
+        if text[at] == fields.NEWLINE or (text[at] == fields.RETURN and text[at + 1] == fields.NEWLINE):
+            at = fields.line_end(text, at) + 1
+            lines += 1
+            continue
+        status[STATUS_OFFSET] = at
+        status[STATUS_ROWS] = rows
+        status[STATUS_LINES] = lines
+        if text[at] == 35:  # '#'
+            status[STATUS_CODE] = calls.HEADER_LINE
+            return
+        if fields.read_columns(text, at, columns) < 9:
+            status[STATUS_CODE] = calls.BAD_COLUMNS
+            return
+        position = fields.read_position(text, columns[1], columns[2] - 1)
+        n_alternates = fields.count_alternates(text, columns[4], columns[5] - 1)
+        status[STATUS_CODE] = _check_line(text, columns, position, n_alternates)
+        if status[STATUS_CODE] != calls.OK:
+            return
+        if not fields.in_regions(text, columns[0], columns[1] - 1, position, region_names, region_ends, region_bounds):
+            counters[calls.OUTSIDE] += 1
+            at = fields.line_end(text, columns[9]) + 1
+            lines += 1
+            continue
+        if not fields.same(text, columns[8], columns[9] - 1, text, format_start, format_end):
+            format_start = columns[8]
+            format_end = columns[9] - 1
+            n_fields, genotype, any_numeric = fields.read_format(
+                text, format_start, format_end, numeric_names, numeric_ends, numeric
+            )
+            if n_fields < 0:
+                status[STATUS_CODE] = calls.BAD_FORMAT
+                return
+            dosages = fields.dosage_fields(text, format_start, format_end)
+        if genotype < 0 or n_alternates == 0:
+            # Nothing to keep. The columns are counted all the same.
+            n_found, end = fields.count_samples(text, columns[9])
+            if n_found != n_columns:
+                status[STATUS_CODE] = calls.BAD_COLUMNS
+                return
+            counters[calls.NO_GENOTYPES if genotype < 0 else calls.NO_ALTERNATE] += 1
+        else:
+            if rows + n_alternates > packed.shape[0]:
+                status[STATUS_CODE] = calls.FULL
+                return
+            end, n_half = -1, 0
+            if n_fields == 1:
+                target = packed[rows] if in_order else file_row[0]
+                end, n_half = _read_fixed(text, columns[9], n_columns, n_alternates, target)
+            # whose calls are half missing is not known of packed rows
+            fixed = end >= 0 and n_half == 0
+            seen = 0
+            if not fixed:
+                code, end, j, field, seen = calls.read_calls(
+                    text, columns[9], n_fields, genotype, numeric, any_numeric, n_alternates, leading_phase,
+                    first, second, flags,
+                )  # fmt: skip
+                if code != calls.OK:
+                    status[STATUS_CODE] = code
+                    status[STATUS_SAMPLE] = j
+                    status[STATUS_FIELD] = field
+                    return
+            rows = _write_rows(
+                text, columns, position, n_alternates, fixed, seen, first, second, flags, codes, source,
+                in_order, gathered, file_row, packed, haploid, haploid_rows, positions, places, records, alt_index,
+                counters, rows,
+            )  # fmt: skip
+        counters[calls.RECORDS] += 1
+        for k in range(3):
+            counters[calls.DOSAGES + k] += (dosages >> k) & 1
+        at = end + 1
+        lines += 1
+    status[STATUS_OFFSET] = at
+    status[STATUS_ROWS] = rows
+    status[STATUS_LINES] = lines
+
+
+@jit
+def gather(text: UInt8Array, starts: Int64Array, ends: Int64Array, offsets: Int64Array, out: UInt8Array) -> None:
+    """Copy pieces of ``text`` one after another into ``out``; ``offsets`` (V + 1,) says where each begins."""
+    at = 0
+    for v in range(starts.shape[0]):
+        offsets[v] = at
+        for k in range(starts[v], ends[v]):
+            out[at] = text[k]
+            at += 1
+    offsets[starts.shape[0]] = at
+
+
+@jit
+def same_as_previous(text: UInt8Array, starts: Int64Array, ends: Int64Array, same: UInt8Array) -> None:
+    """``same[v]`` is 1 where piece v equals piece v - 1; ``same[0]`` is 0."""
+    for v in range(starts.shape[0]):
+        same[v] = 0
+        if v > 0:
+            same[v] = fields.same(text, starts[v], ends[v], text, starts[v - 1], ends[v - 1])

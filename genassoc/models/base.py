@@ -1,0 +1,64 @@
+"""What an analysis is: prepare once on the samples, do each block alone, perhaps combine."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+from genassoc.data.block import Block
+from genassoc.shapes import Array
+
+
+@dataclass(frozen=True)
+class BlockResult:
+    """Rows of one block: V variants x R rows a variant (traits x tests).
+
+    Attributes
+    ----------
+    columns : mapping of arrays (V, R)
+        float64 or int64 values, or uint8 indices into ``categories[name]``.
+    labels : mapping of tuples of length R
+        What is constant along a column of rows: "trait" and "test".
+    categories : mapping of tuples
+        What the uint8 columns ("method", "code") mean; None is "no code".
+    """
+
+    columns: Mapping[str, Array]
+    labels: Mapping[str, tuple[str, ...]]
+    categories: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)
+
+
+class BlockAnalysis(Protocol):
+    """Everything computed over genotypes has this shape."""
+
+    def prepare(self, cohort: Any) -> Any:
+        """Fit what is common to all variants, once a run; the state is frozen and picklable."""
+
+    def block(self, state: Any, block: Block) -> BlockResult:
+        """Compute one block alone; it may depend on nothing but the state and the block."""
+
+
+class AssociationModel(BlockAnalysis, Protocol):
+    """A model of the literature: a frozen dataclass of choices, never of data.
+
+    Attributes
+    ----------
+    outcome : str
+        What its traits are: "quantitative", "binary", ... (see `genassoc.data.phenotypes.design.build_design`).
+    needs : tuple of str
+        Choices without which there is no model.
+    traits : tuple of str
+        Names of the outcomes, as the rows' column "trait" has them.
+    rows_per_variant : int
+        Rows of results a variant: traits x tests.
+    """
+
+    outcome: ClassVar[str]
+    needs: ClassVar[tuple[str, ...]]
+
+    @property
+    def traits(self) -> tuple[str, ...]:
+        """T names."""
+
+    @property
+    def rows_per_variant(self) -> int:
+        """Rows of results a variant."""

@@ -1,0 +1,246 @@
+"""Cox regression of times to events on genotype: score tests from one product, exact where a row may matter.
+
+The null (covariates only) is fitted once an endpoint. A block is one product with martingale residuals, weights and
+covariates, whose information has proven bounds; rows whose exact p may be below 0.05 are then done one by one.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from genassoc.data.block import Block
+from genassoc.data.phenotypes.survival import SurvivalDesign, build_survival
+from genassoc.models.base import BlockResult
+from genassoc.models.choices import checks
+from genassoc.models.choices.genotypes import GenotypeChoices
+from genassoc.models.choices.interaction import InteractionChoices
+from genassoc.models.cox import genotypic as cox_genotypic
+from genassoc.models.cox import interaction as cox_interaction
+from genassoc.models.cox import weighted as cox_weighted
+from genassoc.models.cox.null import CoxState, prepare
+from genassoc.models.cox.rows import CODES, METHODS, Choices, test_endpoint
+from genassoc.models.scan.genetic_models import by_genetic_model
+from genassoc.models.scan.sums import minor_is_ref
+from genassoc.shapes import Array, Int64Array
+
+_FLOATS = (
+    "beta", "standard_error", "ci_lower", "ci_upper", "effect_allele_frequency", "neg_log_10_p_value", "mac",
+    "missing_rate", "statistic", "effect_allele_frequency_events", "standard_error_model", "ph_neg_log_10_p_value",
+)  # fmt: skip
+_COUNTS = ("n", "n_events", "iterations")
+
+
+@dataclass(frozen=True)
+class Cox(InteractionChoices, GenotypeChoices):
+    """Proportional hazards regression (Cox 1972), additive in ALT copies unless ``genetic_model`` says else.
+
+    beta is the log hazard ratio.
+
+    Parameters
+    ----------
+    time : str or sequence of str
+        Column of the time of the event or of censoring; one for each event, or one for all.
+    event : str or sequence of str
+        Column of what happened at that time: 0/1, 1/2 (censored/event), two words that say it, or with ``cause`` any codes. Its name
+        is the trait's.
+    covariates : sequence of str, or str
+        Names (ranges such as ``"PC1:PC10"`` allowed), or a Wilkinson formula.
+    entry : str, optional
+        Column of the time at which a sample comes under observation (left truncation): at risk at t if entry < t <= time.
+    strata : str or sequence of str
+        Columns whose combinations have baseline hazards of their own.
+    cause : str or int, optional
+        The event code of interest; all other codes but 0 or "censored" are competing events, censored at their time
+        (cause-specific hazard).
+    ties : {"efron", "breslow"}
+    test : {"auto", "score", "wald", "lrt"}
+        "auto" is the score test.
+    correction : {"auto", "firth_approx", "firth", "spa", None}, or "none" as gwas.toml writes None
+        What is done with score tests below ``correct_below``: Firth's penalised likelihood ratio test on g residualised,
+        below 1e-4 on the full model ("auto", ``"firth_approx"``), always on the full model (``"firth"``); saddlepoint
+        (``"spa"``, from 20 minor alleles on); nothing (None). Of Wald and likelihood ratio tests, Firth's where no carrier
+        has the event or the likelihood has no maximum; with ``"firth"`` also below ``correct_below``.
+    correct_below : float
+        p below which rows are corrected; 1 corrects all.
+    ph_time : {"km", "rank"}
+        The function of time in the test of proportional hazards, as of R's ``cox.zph``: one less the Kaplan-Meier estimate, or
+        the rank among all times.
+    missing : {"auto", "complete", "mean"}
+        Missing calls: leave the sample out of the row ("complete", the default); or the mean of the observed calls.
+    min_mac : float, optional
+        Rows below this minor allele count have no estimate (code "too_few_carriers"); 5 by default.
+    weights : str, optional
+        Column of sampling weights (case-cohort samples, inverse chances of sampling): Wald tests of every row with Lin's and
+        Wei's variance; see docs/models/weights.md.
+    variance : {"auto", "model", "robust"}
+        "robust" is Lin's and Wei's without weights: hazards need not be proportional for it to hold its level.
+    genetic_model, male_x_dosage, condition_on
+        See `genassoc.models.choices.genotypes.GenotypeChoices`. The genotypic model is tested by likelihood ratios (or
+        ``test="wald"``), corrected by Firth's.
+    interaction
+        See `genassoc.models.choices.interaction.InteractionChoices` and docs/models/interaction.md. Its tests are Wald or
+        likelihood ratio tests, corrected by Firth's; with ``weights`` or ``variance="robust"`` Wald tests.
+
+    Notes
+    -----
+    Below ``correct_below``, rows with fewer than 10 minor alleles or with fewer than 2 expected among the events have an
+    exact p, given the risk sets. Rows below it in which 10 or more carriers have the event have a test of proportional hazards,
+    ``ph_neg_log_10_p_value``.
+    """
+
+    outcome: ClassVar[str] = "survival"
+    needs: ClassVar[tuple[str, ...]] = ("time", "event")
+
+    time: tuple[str, ...] | str
+    event: tuple[str, ...] | str
+    covariates: tuple[str, ...] | str = ()
+    entry: str | None = None
+    strata: tuple[str, ...] | str = ()
+    cause: str | int | None = None
+    ties: Literal["efron", "breslow"] = "efron"
+    test: Literal["auto", "score", "wald", "lrt"] = "auto"
+    correction: Literal["auto", "firth_approx", "firth", "spa", "none"] | None = "auto"
+    correct_below: float = 0.05
+    ph_time: Literal["km", "rank"] = "km"
+    missing: Literal["auto", "complete", "mean"] = "auto"
+    min_mac: float | None = None
+    weights: str | None = None
+    variance: Literal["auto", "model", "robust"] = "auto"
+
+    def __post_init__(self) -> None:
+        self.check_genotype_choices()
+        for field in ("time", "event", "strata"):
+            object.__setattr__(self, field, checks.names(getattr(self, field), field))
+        object.__setattr__(self, "covariates", checks.names_or_formula(self.covariates, "covariates"))
+        if not self.time or not self.event:
+            raise ValueError("Cox needs a time and an event: Cox(time='days', event='death')")
+        if len(self.time) not in (1, len(self.event)):
+            raise ValueError(
+                f"time names {len(self.time)} columns and event {len(self.event)}: one time for each event, or one for all"
+            )
+        if self.entry is not None and (not isinstance(self.entry, str) or not self.entry.strip()):
+            raise ValueError(f"entry is the name of a column, not {self.entry!r}")
+        if self.cause is not None:
+            if isinstance(self.cause, bool) or not isinstance(self.cause, str | int | np.integer):
+                raise ValueError(f"cause is a value of the event's column, such as 'relapse' or 2, not {self.cause!r}")
+            object.__setattr__(self, "cause", str(self.cause))
+        if self.correction == "none":
+            object.__setattr__(self, "correction", None)
+        checks.choice(self.ties, "ties", ("efron", "breslow"))
+        checks.choice(self.ph_time, "ph_time", ("km", "rank"))
+        checks.choice(self.test, "test", ("auto", "score", "wald", "lrt"))
+        checks.choice(self.correction, "correction", ("auto", "firth_approx", "firth", "spa", None))
+        checks.choice(self.missing, "missing", ("auto", "complete", "mean"))
+        checks.number(self.correct_below, "correct_below", "a p-value", 0, 1)
+        if self.min_mac is not None:
+            checks.number(self.min_mac, "min_mac", "a count of alleles", 0)
+        self.check_interaction()
+        if self.interaction is not None and (self.test == "score" or self.correction == "spa"):
+            raise ValueError("interaction needs the variant in the fit: leave test='score' and correction='spa' out")
+        if self.genetic_model == "genotypic" and (self.imputes or self.test == "score" or self.correction == "spa"):
+            raise ValueError(
+                "genetic_model='genotypic' is of complete genotypes, tested by likelihood ratios (the default) or test='wald', "
+                "corrected by Firth's penalty: leave missing='mean', test='score' and correction='spa' out"
+            )
+        checks.choice(self.variance, "variance", ("auto", "model", "robust"))
+        if self.weights is not None:
+            checks.column(self.weights, "weights", " of sampling weights")
+        if self.weights is not None and self.variance == "model":
+            raise ValueError(
+                "weights are sampling weights, which need a sandwich variance: the model's would take a weight of 10 for ten "
+                "samples. Leave variance='model' out"
+            )
+        if self.is_sandwich:
+            self._check_sandwich("variance='robust'" if self.weights is None else "weights")
+
+    @property
+    def is_sandwich(self) -> bool:
+        """Whether every row is fitted and its variance is Lin's and Wei's."""
+        return self.weights is not None or self.variance == "robust"
+
+    def _check_sandwich(self, what: str) -> None:
+        """Refuse what tests with a sandwich variance do not have."""
+        if self.genetic_model == "genotypic":
+            raise ValueError(f"{what} is of one column of genotypes: leave genetic_model='genotypic' out")
+        if self.test in ("score", "lrt") or self.correction not in ("auto", None):
+            raise ValueError(
+                f"{what} is tested by Wald tests: a sandwich variance belongs to the estimate, weighted likelihood ratios are not "
+                "chi-squared, and Firth's and the saddlepoint are of likelihoods. Leave test and correction out"
+            )
+
+    @property
+    def imputes(self) -> bool:
+        """Whether missing calls take the mean."""
+        return self.missing == "mean"
+
+    def choices(self) -> Choices:
+        """What is done, every default resolved."""
+        return Choices(
+            test="score" if self.test == "auto" else self.test,
+            correction="firth_approx" if self.correction == "auto" else self.correction,
+            correct_below=float(self.correct_below),
+            impute=self.imputes,
+            min_mac=5.0 if self.min_mac is None else float(self.min_mac),
+        )
+
+    def interaction_choices(self) -> Choices:
+        """What is done of an interaction."""
+        test = "lrt" if self.test == "lrt" else "wald"
+        return replace(self.choices(), test=test, correction=None if self.correction is None else "firth")
+
+    def genotypic(self, state: CoxState, block: Block) -> BlockResult:
+        """Test both degrees of freedom of every genotype: V x T x 3 rows."""
+        test = "wald" if self.test == "wald" else "lrt"
+        choices = replace(self.choices(), test=test, correction=None if self.correction is None else "firth")
+        return cox_genotypic.test_block(choices, state, block)
+
+    @property
+    def traits(self) -> tuple[str, ...]:
+        """The events' names."""
+        return tuple(self.event)
+
+    @property
+    def rows_per_variant(self) -> int:
+        """One row for each endpoint; three for the genotypic model, up to five for an interaction."""
+        return len(self.event) * (self.rows_per_trait if self.interaction is None else 5)
+
+    def design(self, phenotypes: Any, rows: Int64Array) -> SurvivalDesign:
+        """Endpoints and covariates of some rows (N,) of the phenotypes as arrays; see `build_survival`."""
+        cause = None if self.cause is None else str(self.cause)
+        return build_survival(
+            phenotypes, rows, tuple(self.time), tuple(self.event), self.covariates, entry=self.entry,
+            strata=tuple(self.strata), cause=cause,
+        )  # fmt: skip
+
+    def prepare(self, cohort: Any) -> Any:
+        """Fit the null models of all endpoints on the cohort's samples."""
+        if self.is_sandwich:
+            return cox_weighted.prepare(self, cohort)
+        if self.interaction is not None:
+            return cox_interaction.prepare(self, cohort)
+        columns, width = np.asarray(cohort.block_columns), int(cohort.block_width)
+        return prepare(
+            self.design(cohort.phenotypes, cohort.rows), columns, width, self.ties == "efron", self.ph_time == "rank"
+        )
+
+    @by_genetic_model
+    def block(self, state: Any, block: Block) -> BlockResult:
+        """Test every variant of the block against every endpoint: V x T rows, more of an interaction."""
+        if self.is_sandwich:
+            return cox_weighted.test_block(self.choices().min_mac, self.imputes, state, block)
+        if self.interaction is not None:
+            return cox_interaction.test_block(self.interaction_choices(), state, block)
+        flipped = minor_is_ref(block, state.cohort_columns, state.cohort_mask)
+        product, squares = state.matrix.times(block, flipped), state.squares.times(block, flipped)
+        shape = (block.n_variants, len(state.traits))
+        columns: dict[str, Array] = {name: np.full(shape, np.nan) for name in _FLOATS}
+        columns |= {name: np.zeros(shape, np.int64) for name in _COUNTS}
+        columns |= {"method": np.zeros(shape, np.uint8), "code": np.zeros(shape, np.uint8)}
+        choices = self.choices()
+        for trait, null in enumerate(state.nulls):
+            rows = test_endpoint(choices, null, block, flipped, product, np.ascontiguousarray(squares[:, trait]))
+            for name, values in rows.items():
+                columns[name][:, trait] = values
+        labels = {"trait": state.traits, "test": ("add",) * len(state.traits)}
+        return BlockResult(columns, labels, {"method": METHODS, "code": CODES})

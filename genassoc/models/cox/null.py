@@ -1,0 +1,375 @@
+"""The null models of Cox regression: one an endpoint, laid out for the product, the screen and the refits."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from genassoc.kernels.genotypes.counts import mask_words
+from genassoc.kernels.likelihoods import cox as kernel
+from genassoc.kernels.likelihoods import logistic as newton
+from genassoc.kernels.likelihoods.cox_clock import Times
+from genassoc.kernels.likelihoods.cox_screen import times_means
+from genassoc.kernels.likelihoods.cox_sums import RiskSets, RiskSums, risk_sums, suffix_sums
+from genassoc.models.scan.product import SQUARE, ThinMatrix
+from genassoc.shapes import BoolArray, Float64Array, Int64Array, UInt64Array, packed_bytes
+from genassoc.stats.linalg import orthonormal_basis
+
+# Eigenfunctions of the risk sets that the screen takes away beside the strata: what is left of g'Mg is then small.
+EIGENFUNCTIONS = 6
+MOST_STRATA = 20  # with columns of their own in the product; of more strata every row is computed exactly
+DENSE_BELOW = 40  # samples below which all eigenvalues are computed
+# Change of the eigenvalues at which their iteration stops: of the information a ten-thousandth.
+EIGEN_TOLERANCE = 1e-4
+ROUNDS = 60
+
+
+@dataclass(frozen=True)
+class NullCox:
+    """One endpoint fitted on the covariates, on its own complete cases, sorted by stratum and time.
+
+    Attributes
+    ----------
+    n, n_events : int
+    columns : int64 array (n,)
+        Columns of its samples in a block.
+    mask, event_mask : uint64 arrays (W,)
+        Its samples, and those with the event, as packed words.
+    Q : float64 array (n, C)
+        Orthonormal covariates, centred in each stratum, a constant first (no part of the model).
+    sets : RiskSets
+    start : float64 array (C - 1,)
+        Coefficients of the null.
+    cross : float64 array (n, C - 1)
+        ``J_Xg = cross' g``.
+    L : float64 array (C - 1, C - 1)
+        Factor of the covariates' information J_XX.
+    times : Times
+        Of which the time function of the test of proportional hazards is made.
+    thin : float64 array (N, J + C)
+        Columns of the product: eigenfunctions times the weights (J), ``cross L^-T`` (C - 1), martingale residuals.
+    moves : float64 array (N, J + C - 1)
+        What a sample adds to the null's scores in those directions; see `genassoc.kernels.likelihoods.cox_screen.screen`.
+    weight : float64 array (N,)
+        Events expected of each sample.
+    share : float64 array (J,)
+        The eigenvalues; ``rest`` bounds the others.
+    at : int
+        First of its columns in the thin matrix.
+    failure : str or None
+        Why there is no null model; its rows carry it as their code.
+    """
+
+    n: int
+    n_events: int
+    columns: Int64Array
+    mask: UInt64Array
+    event_mask: UInt64Array
+    Q: Float64Array
+    sets: RiskSets
+    start: Float64Array
+    cross: Float64Array
+    L: Float64Array
+    times: Times
+    thin: Float64Array
+    moves: Float64Array
+    weight: Float64Array
+    share: Float64Array
+    rest: float
+    at: int
+    failure: str | None
+
+
+@dataclass(frozen=True)
+class CoxState:
+    """What all blocks share; ``notes`` says, for people, codings, events, strata and what was dropped."""
+
+    traits: tuple[str, ...]
+    cohort_columns: Int64Array
+    cohort_mask: UInt64Array
+    nulls: tuple[NullCox, ...]
+    matrix: ThinMatrix
+    squares: ThinMatrix
+    n_incomplete: int
+    notes: tuple[str, ...]
+
+    @property
+    def n_by_trait(self) -> list[int]:
+        """Complete samples of each endpoint."""
+        return [null.n for null in self.nulls]
+
+
+def prepare(
+    design: Any, block_columns: Int64Array, block_width: int, efron: bool = True, by_rank: bool = False
+) -> CoxState:
+    """Fit the null of every endpoint of a `SurvivalDesign`, each on its own complete cases."""
+    nulls: list[NullCox] = []
+    notes = [f"covariate dropped: {dropped}" for dropped in design.covariates.dropped_covariates]
+    notes += design.notes
+    at = 0
+    for endpoint in design.endpoints:
+        observed = design.complete & ~np.isnan(endpoint.time)
+        null, kept = fit_null(design, endpoint, observed, block_columns, block_width, at, efron, by_rank)
+        nulls.append(null)
+        at += null.thin.shape[1]
+        notes += _notes(design, endpoint, null, kept, observed)
+    matrix = ThinMatrix.of(np.hstack([null.thin for null in nulls]), packed_bytes(block_width))
+    squares = ThinMatrix.of(np.column_stack([null.weight for null in nulls]), packed_bytes(block_width), SQUARE)
+    return CoxState(
+        tuple(endpoint.name for endpoint in design.endpoints),
+        block_columns,
+        mask_words(block_columns, block_width),
+        tuple(nulls),
+        matrix,
+        squares,
+        int((~design.complete).sum()),
+        tuple(notes),
+    )
+
+
+def risk_sets(
+    time: Float64Array, event: BoolArray, entry: Float64Array, stratum: Int64Array, efron: bool = True
+) -> tuple[RiskSets, Float64Array]:
+    """Number the event times of samples (n,) stratum by stratum, and find the run that each sample is at risk of.
+
+    Returns
+    -------
+    RiskSets
+    times : float64 array (K,)
+        The event times.
+    """
+    n = time.size
+    first, last = np.zeros(n, np.int64), np.zeros(n, np.int64)
+    ends: list[BoolArray] = []
+    times: list[Float64Array] = []
+    before = 0
+    for s in np.unique(stratum):
+        own = stratum == s
+        distinct = np.unique(time[own & event])
+        # At risk at t: entry < t <= time.
+        first[own] = before + np.searchsorted(distinct, entry[own], side="right")
+        last[own] = before + np.searchsorted(distinct, time[own], side="right")
+        before += distinct.size
+        times.append(distinct)
+        end = np.zeros(distinct.size, bool)
+        end[-1:] = True
+        ends.append(end)
+    joined = np.concatenate(ends) if ends else np.zeros(0, bool)
+    found = np.concatenate(times) if times else np.zeros(0)
+    return RiskSets(np.ascontiguousarray(event), first, last, joined, bool(efron)), found
+
+
+def fit_null(
+    design: Any,
+    endpoint: Any,
+    observed: BoolArray,
+    block_columns: Int64Array,
+    block_width: int,
+    at: int,
+    efron: bool = True,
+    by_rank: bool = False,
+) -> tuple[NullCox, BoolArray]:
+    """The null model of one endpoint, and which covariates are independent within strata among its samples."""
+    who = np.flatnonzero(observed)
+    who = who[np.lexsort((endpoint.time[who], design.stratum[who]))]
+    time, event, stratum = endpoint.time[who], endpoint.event[who] == 1, design.stratum[who]
+    sets, times = risk_sets(time, event, design.entry[who], stratum, efron)
+    basis = orthonormal_basis(within_strata(design.covariates.X[who], stratum))
+    X = np.ascontiguousarray(basis.Q)
+    n, C = X.shape
+    own_X = np.ascontiguousarray(X[:, 1:])
+    n_events = int(event.sum())
+    start, L = np.zeros(C - 1), np.zeros((C - 1, C - 1))
+    sums = risk_sums(sets, C - 1)
+    failure = "too_few_events" if n_events < C or n <= C else None
+    if failure is None:
+        state, _, _ = kernel.fit(own_X, np.zeros(n), sets, False, True, C - 1, start, sums, L)
+        failure = None if state == newton.CONVERGED else "null_not_converged"
+    columns = block_columns[who]
+    weight = np.zeros(block_width)
+    if failure is None:
+        share, rest, v = _eigenfunctions(sets, sums, stratum)
+        thin, moves, cross = _columns(own_X, event, sets, sums, L, share, v)
+        weight[columns] = sums.expected
+    else:
+        share, rest = np.ones(1), 1.0
+        thin, moves, cross = np.zeros((n, C + 1)), np.zeros((n, C)), np.zeros((n, C - 1))
+    wide, wide_moves = np.zeros((block_width, thin.shape[1])), np.zeros((block_width, moves.shape[1]))
+    wide[columns], wide_moves[columns] = thin, moves
+    null = NullCox(
+        n, n_events, columns, mask_words(columns, block_width), mask_words(columns[event], block_width), X, sets, start,
+        cross, L, _times(time, design.entry[who], times, by_rank), wide, wide_moves, weight, share, rest, at, failure,
+    )  # fmt: skip
+    return null, basis.kept
+
+
+def within_strata(X: Float64Array, stratum: Int64Array) -> Float64Array:
+    """Covariates, the constant but for, less their means in each stratum: the likelihood knows no more of them."""
+    out = X.copy()
+    largest = np.abs(X).max(axis=0, initial=0.0)
+    strata = np.unique(stratum)
+    for s in strata if strata.size > 1 else ():
+        own = stratum == s
+        out[own, 1:] -= X[own, 1:].mean(axis=0)
+    # Constant within strata up to rounding is constant.
+    lost = np.abs(out).max(axis=0, initial=0.0) <= 1e-12 * largest
+    out[:, lost] = 0.0
+    return out
+
+
+def _times(time: Float64Array, entry: Float64Array, event_times: Float64Array, by_rank: bool) -> Times:
+    """Times of samples (n,) and of the events (K,), as numbers among the samples' distinct times."""
+    distinct = np.unique(time)
+    return Times(
+        np.searchsorted(distinct, time),
+        np.searchsorted(distinct, entry, side="right"),
+        np.searchsorted(distinct, event_times),
+        distinct.size,
+        by_rank,
+    )
+
+
+def _components(sets: RiskSets, stratum: Int64Array) -> Int64Array:
+    """Number of each sample's component: strata, cut where nobody is at risk both before and after; -1 at risk of nothing."""
+    K = sets.ends.size
+    # A sample spans the gap between event times k and k + 1 where first <= k and last >= k + 2.
+    change = np.zeros(K + 1, np.int64)
+    spanning = sets.last - sets.first >= 2
+    np.add.at(change, sets.first[spanning], 1)
+    np.add.at(change, sets.last[spanning] - 1, -1)
+    cut = (np.cumsum(change)[:K] == 0) | sets.ends
+    number = np.concatenate([[0], np.cumsum(cut)])
+    return np.where(sets.last > sets.first, number[sets.first], -1)
+
+
+def _eigenfunctions(sets: RiskSets, sums: RiskSums, stratum: Int64Array) -> tuple[Float64Array, float, Float64Array]:
+    """Largest eigenvalues of the means' operator, a bound of the others, and functions v (n, J) orthonormal in the weights.
+
+    Strata (and stretches of time that nobody spans) are eigenfunctions with eigenvalue 1. The others are iterated together,
+    a block of them: strata alike have equal eigenvalues, of which Lanczos' method would see one.
+    """
+    c = sums.expected
+    root = np.sqrt(c)
+    inverse = np.where(c > 0, 1.0 / np.where(c > 0, root, 1.0), 0.0)
+    component = _components(sets, stratum)
+    found = np.unique(component[component >= 0])
+    if found.size > MOST_STRATA:
+        return np.zeros(1), 1.0, np.zeros((c.size, 1))
+    plain = [root * (component == number) for number in found]
+    known = np.column_stack([u / np.sqrt(u @ u) for u in plain])
+
+    def apply(U: Float64Array) -> Float64Array:
+        out = np.empty(U.shape)
+        for j in range(U.shape[1]):
+            column = np.empty(c.size)
+            times_means(np.ascontiguousarray(inverse * U[:, j]), sets, sums, column)
+            out[:, j] = inverse * column
+        return out - known @ (known.T @ out)
+
+    if c.size <= DENSE_BELOW:
+        values, vectors = np.linalg.eigh(apply(np.eye(c.size)))
+        values, vectors, wrong = values[::-1], vectors[:, ::-1], 0.0
+    else:
+        values, vectors, wrong = _largest(apply, c)
+    take = min(EIGENFUNCTIONS, values.size - 1)
+    rest = min(1.0, max(0.0, float(values[take])) + wrong)
+    share = np.concatenate([np.ones(known.shape[1]), np.clip(values[:take], 0.0, 1.0)])
+    return share, rest, inverse[:, None] * np.column_stack([known, vectors[:, :take]])
+
+
+def _largest(apply: Any, c: Float64Array) -> tuple[Float64Array, Float64Array, float]:
+    """Largest eigenvalues and vectors of a symmetric operator by subspace iteration; how far the first dropped may be off."""
+    width = EIGENFUNCTIONS + 6
+    # Without censoring, polynomials of the expected events are the eigenfunctions; the rest is noise, always the same.
+    scaled = c / max(float(c.max()), 1e-300) * 2.0 - 1.0
+    smooth = np.polynomial.chebyshev.chebvander(scaled, width // 2)
+    noise = np.random.default_rng(1972).standard_normal((c.size, width - smooth.shape[1]))
+    basis = np.sqrt(c)[:, None] * np.column_stack([smooth, noise])
+    before = np.zeros(width)
+    for _ in range(ROUNDS):
+        basis = np.linalg.qr(basis)[0]
+        image = apply(basis)
+        values, rotation = np.linalg.eigh(basis.T @ image)
+        values, rotation = values[::-1], rotation[:, ::-1]
+        if np.abs(values - before)[: EIGENFUNCTIONS + 1].max() < EIGEN_TOLERANCE:
+            break
+        before, basis = values, image
+    vectors = basis @ rotation
+    residual = image @ rotation[:, EIGENFUNCTIONS] - values[EIGENFUNCTIONS] * vectors[:, EIGENFUNCTIONS]
+    return values, vectors, float(np.sqrt(residual @ residual))
+
+
+def _columns(
+    X: Float64Array,
+    event: BoolArray,
+    sets: RiskSets,
+    sums: RiskSums,
+    L: Float64Array,
+    share: Float64Array,
+    v: Float64Array,
+) -> tuple[Float64Array, Float64Array, Float64Array]:
+    """The product's columns (n, J + C), the moves (n, J + C - 1), and ``cross`` (n, C - 1)."""
+    c, residual = sums.expected, event - sums.expected
+    n, P = X.shape
+    cross, score = np.empty((n, P)), np.empty((n, P))
+    for j in range(P):
+        means = np.empty(n)
+        times_means(np.ascontiguousarray(X[:, j]), sets, sums, means)
+        cross[:, j] = c * X[:, j] - means
+        # A sample's share of the covariates' score: its x less the risk set's mean, over its martingale.
+        score[:, j] = X[:, j] * residual - _mean_at_event(X[:, j], event, sets, sums) + means
+    scaled = np.linalg.solve(L, np.column_stack([cross.T, score.T])) if P else np.zeros((0, 2 * n))
+    constant = np.where(share == 1.0, 1.0, 0.0)
+    thin = np.column_stack([c[:, None] * v, scaled[:, :n].T, residual])
+    moves = np.column_stack([constant * v * residual[:, None], scaled[:, n:].T])
+    return thin, moves, cross
+
+
+def _mean_at_event(x: Float64Array, event: BoolArray, sets: RiskSets, sums: RiskSums) -> Float64Array:
+    """Mean of x in the risk set of each sample's event, over the terms of its ties; 0 of samples without one."""
+    K = sets.ends.size
+    s, d = np.zeros((K, 1)), np.zeros(K)
+    at_risk = sets.last > sets.first
+    np.add.at(s[:, 0], sets.last[at_risk] - 1, (sums.w * x)[at_risk])
+    late = at_risk & (sets.first > 0) & ~sets.ends[np.maximum(sets.first - 1, 0)]
+    np.subtract.at(s[:, 0], sets.first[late] - 1, (sums.w * x)[late])
+    np.add.at(d, sets.last[event] - 1, (sums.w * x)[event])
+    suffix_sums(s, sets.ends)
+    k = np.repeat(np.arange(K), sums.deaths)
+    tie = np.arange(k.size) - np.repeat(np.cumsum(sums.deaths) - sums.deaths, sums.deaths)
+    part = tie / sums.deaths[k] if sets.efron else np.zeros(k.size)
+    terms = (s[k, 0] - part * d[k]) / (sums.s0[k] - part * sums.d0[k])
+    mean = np.bincount(k, terms, minlength=K) / np.maximum(sums.deaths, 1)
+    return np.where(event, mean[np.maximum(sets.last - 1, 0)], 0.0)
+
+
+def _notes(design: Any, endpoint: Any, null: NullCox, kept: BoolArray, observed: BoolArray) -> list[str]:
+    name = endpoint.name
+    strata = np.unique(design.stratum[observed]).size
+    notes = [
+        f"{name}: {endpoint.coding}; {null.n_events:,} events among {null.n:,} samples"
+        + (f" in {strata:,} strata" if len(design.strata) > 1 else "")
+        + (
+            f"; {endpoint.n_competing:,} events of other causes are censored at their time"
+            if endpoint.n_competing
+            else ""
+        )
+    ]
+    notes += [f"{name}: {lacking}" for lacking in endpoint.lacking]
+    never = int((null.sets.last <= null.sets.first).sum())
+    if never:
+        notes.append(
+            f"{name}: {never:,} samples are at risk at no event and say nothing (censored early, or entered late)"
+        )
+    for column in np.flatnonzero(~kept):
+        notes.append(
+            f"covariate {design.covariates.covariates[column]} dropped for {name}: among its {null.n:,} complete samples "
+            "it is constant (in every stratum) or a combination of the covariates before it"
+        )
+    if null.failure is not None:
+        notes.append(f"{name} has no null model ({null.failure}): its rows have no estimate")
+    elif null.rest > 0.9:
+        notes.append(
+            f"{name}: the risk sets are too small for the screen; every row is computed exactly, which takes longer"
+        )
+    return notes

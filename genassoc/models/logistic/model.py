@@ -1,0 +1,241 @@
+"""Logistic regression of binary traits on genotype: score test for all, corrected where the score test misleads.
+
+The null (covariates only) is fitted once a trait. A block is one product with weights, covariates and residuals;
+rows that need more (below ``correct_below``, many missing calls, Wald) are then done one by one, so that their cost is
+proportional to the hits.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from genassoc.data.block import Block
+from genassoc.data.phenotypes.design import Kind
+from genassoc.models.base import BlockResult
+from genassoc.models.choices import checks
+from genassoc.models.choices.genotypes import GenotypeChoices
+from genassoc.models.choices.interaction import VarianceChoices
+from genassoc.models.logistic import genotypic as logistic_genotypic
+from genassoc.models.logistic import interaction as logistic_interaction
+from genassoc.models.logistic.null import LogisticState, prepare
+from genassoc.models.logistic.rows import CODES, METHODS, Choices, test_trait
+from genassoc.models.matched import model as matched_sets
+from genassoc.models.scan import weighted
+from genassoc.models.scan.genetic_models import by_genetic_model
+from genassoc.models.scan.sums import minor_is_ref
+from genassoc.shapes import Array
+
+Test = Literal["auto", "score", "wald", "lrt"]
+Correction = Literal["auto", "firth_approx", "firth", "firth_fallback", "spa", "none"]
+_TESTS = ("auto", "score", "wald", "lrt")
+_CORRECTIONS = ("auto", "firth_approx", "firth", "firth_fallback", "spa", None)
+_FLOATS = (
+    "beta", "standard_error", "ci_lower", "ci_upper", "effect_allele_frequency", "neg_log_10_p_value", "mac",
+    "missing_rate", "statistic", "effect_allele_frequency_cases", "effect_allele_frequency_controls",
+    "standard_error_model",
+)  # fmt: skip
+_COUNTS = ("n", "n_cases", "n_controls", "iterations")
+
+
+@dataclass(frozen=True)
+class Logistic(VarianceChoices, GenotypeChoices):
+    """Logistic regression, additive in ALT copies unless ``genetic_model`` says else.
+
+    Parameters
+    ----------
+    traits : sequence of str
+        Binary traits (0/1, 1/2 or two words that say it), each analysed on its own complete cases.
+    covariates : sequence of str, or str
+        Names (ranges such as ``"PC1:PC10"`` allowed), or a Wilkinson formula.
+    test : {"auto", "score", "wald", "lrt"}
+        "auto" is the score test, or what ``like`` says.
+    correction : {"auto", "firth_approx", "firth", "firth_fallback", "spa", None}, or "none" as gwas.toml writes None
+        What is done with score tests below ``correct_below``: Firth's penalised likelihood ratio test on g residualised
+        (``"firth_approx"``, the default) or on the full model (``"firth"``); saddlepoint (``"spa"``); nothing (None).
+        ``"firth_fallback"`` is PLINK 2's: Firth where no case or no control carries an allele or the fit fails.
+    correct_below : float
+        p of the score test below which rows are corrected; 1 corrects all.
+    missing : {"auto", "complete", "mean"}
+        Missing calls: leave the sample out of the row; or give it the mean of the observed calls.
+    min_mac : float, optional
+        Rows below this minor allele count have no estimate (code "too_few_carriers"); 5 by default.
+    like : {None, "plink2", "regenie"}
+        Sets what is left at "auto" or None as that program does; see docs/models/logistic.md.
+    genetic_model, male_x_dosage, condition_on
+        See `genassoc.models.choices.genotypes.GenotypeChoices`.
+    matched : str, optional
+        Column of the matched set of each sample: conditional logistic regression, exact for any number of cases and controls
+        in a set. Score tests, below ``correct_below`` likelihood ratio (or exact) tests; see docs/models/matched.md.
+    weights
+        Column of sampling weights: Wald tests with Huber-White variances of every row; see docs/models/weights.md.
+    interaction, variance
+        See `genassoc.models.choices.interaction.VarianceChoices` and docs/models/interaction.md. Both are tested by Wald
+        (or likelihood ratio) tests; of an interaction, ``"auto"`` corrects by Firth's penalised likelihood ratio tests.
+
+    Notes
+    -----
+    Tested exactly, given the number of cases (not under ``like``): rows with fewer than 10 minor alleles, and rows below
+    ``correct_below`` in which fewer than 2 are expected in the smaller group, where Firth's test finds too much.
+    """
+
+    outcome: ClassVar[Kind] = "binary"
+    needs: ClassVar[tuple[str, ...]] = ("traits",)
+
+    traits: tuple[str, ...]
+    covariates: tuple[str, ...] | str = ()
+    test: Test = "auto"
+    correction: Correction | None = "auto"
+    correct_below: float | None = None
+    missing: Literal["auto", "complete", "mean"] = "auto"
+    min_mac: float | None = None
+    like: Literal["plink2", "regenie"] | None = None
+    matched: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "traits", checks.names(self.traits, "traits"))
+        object.__setattr__(self, "covariates", checks.names_or_formula(self.covariates, "covariates"))
+        if not self.traits:
+            raise ValueError("Logistic needs at least one trait: Logistic(traits=['t2d'])")
+        checks.choice(self.test, "test", _TESTS)
+        if self.correction == "none":
+            object.__setattr__(self, "correction", None)
+        checks.choice(self.correction, "correction", _CORRECTIONS)
+        checks.choice(self.missing, "missing", ("auto", "complete", "mean"))
+        checks.choice(self.like, "like", (None, "plink2", "regenie"))
+        if self.correct_below is not None:
+            checks.number(self.correct_below, "correct_below", "a p-value", 0, 1)
+        if self.min_mac is not None:
+            checks.number(self.min_mac, "min_mac", "a count of alleles", 0)
+        self.check_genotype_choices()
+        self.check_interaction()
+        self.check_variance()
+        self._check_refits()
+        if self.matched is not None:
+            self._check_matched()
+        if self.genetic_model == "genotypic":
+            if self.missing == "mean":
+                raise ValueError("genetic_model='genotypic' is of complete genotypes: leave missing='mean' out")
+            if self.test == "score" or self.correction == "spa":
+                raise ValueError(
+                    "genetic_model='genotypic' is tested by likelihood ratios (test='lrt', the default) or test='wald', "
+                    "corrected by Firth's penalty: leave test='score' and correction='spa' out"
+                )
+
+    def _check_refits(self) -> None:
+        """Refuse tests that an interaction or a robust variance cannot have."""
+        what = "interaction" if self.interaction is not None else "variance='robust'"
+        if not self.refits or self.is_weighted:
+            return
+        if self.test == "score":
+            raise ValueError(f"{what} needs the variant in the fit, which no score test has: leave test='score' out")
+        if self.correction in ("firth_approx", "spa"):
+            raise ValueError(f"{what} goes with correction='auto', 'firth' or None, not {self.correction!r}")
+        if self.like == "regenie":
+            raise ValueError(f"{what}: REGENIE's rules for binary traits are not reproduced; leave like='regenie' out")
+        if self.variance == "robust" and (self.test == "lrt" or self.correction not in ("auto", None)):
+            raise ValueError("variance='robust' is of Wald tests: leave test and correction out")
+
+    def _check_matched(self) -> None:
+        """Refuse what conditional logistic regression does not have."""
+        checks.column(self.matched, "matched", ", that of the matched sets")
+        if self.refits:
+            what = "weights" if self.weights is not None else ("interaction" if self.interaction else "variance")
+            raise ValueError(
+                f"matched sets have their conditional likelihood, which goes with no {what}: leave one of them out"
+            )
+        if self.correction not in ("auto", None):
+            raise ValueError(
+                f"matched: hits have likelihood ratio or exact tests; leave correction={self.correction!r} out, or say None"
+            )
+        if self.genetic_model == "genotypic":
+            raise ValueError("matched is of one column of genotypes: leave genetic_model='genotypic' out")
+        if self.like is not None:
+            raise ValueError(f"matched: neither PLINK 2 nor REGENIE has it; leave like={self.like!r} out")
+
+    def matched_choices(self) -> matched_sets.Choices:
+        """What is done of matched sets, every default resolved."""
+        own = self.choices()
+        return matched_sets.Choices(
+            own.test, None if own.correction is None else "lrt", own.correct_below, own.impute, own.min_mac
+        )
+
+    def refit_choices(self) -> logistic_interaction.Choices:
+        """What is done of interactions and robust variances, every default resolved."""
+        robust, plink = self.variance == "robust", self.like == "plink2"
+        correction = self.choices().correction
+        if correction == "firth_approx":
+            correction = "firth"
+        return logistic_interaction.Choices(
+            test="lrt" if self.test == "lrt" else "wald",
+            correction=None if robust else correction,
+            correct_below=self.choices().correct_below,
+            impute=self.choices().impute,
+            min_mac=self.choices().min_mac,
+            robust=robust,
+            gate=not plink,
+            as_plink=plink and not robust,
+        )
+
+    @property
+    def imputes(self) -> bool:
+        """Whether missing calls take the mean."""
+        return self.choices().impute
+
+    def choices(self) -> Choices:
+        """What is done, after ``like`` has filled in what was left open; an explicit choice wins."""
+        plink, regenie = self.like == "plink2", self.like == "regenie"
+        correction = self.correction
+        if correction == "auto":
+            correction = "firth_fallback" if plink else "firth_approx"
+        return Choices(
+            test=self.test if self.test != "auto" else ("wald" if plink else "score"),
+            correction=correction,
+            correct_below=0.05 if self.correct_below is None else float(self.correct_below),
+            impute=self.missing == "mean" or (self.missing == "auto" and regenie),
+            min_mac=float(self.min_mac) if self.min_mac is not None else (0.0 if plink else 5.0),
+            like=self.like,
+        )
+
+    @property
+    def rows_per_variant(self) -> int:
+        """One row for each trait; three for the genotypic model, up to five for an interaction."""
+        return len(self.traits) * (self.rows_per_trait if self.interaction is None else 5)
+
+    def prepare(self, cohort: Any) -> Any:
+        """Fit the null models of all traits on the cohort's samples."""
+        if self.matched is not None:
+            return matched_sets.prepare(self, cohort)
+        if self.is_weighted:
+            return weighted.prepare(self, cohort)
+        if self.refits:
+            return logistic_interaction.prepare(self, cohort)
+        design = cohort.design(self.traits, self.covariates, kind=self.outcome)
+        return prepare(design, np.asarray(cohort.block_columns), int(cohort.block_width))
+
+    @by_genetic_model
+    def block(self, state: Any, block: Block) -> BlockResult:
+        """Test every variant of the block against every trait: V x T rows, more of an interaction."""
+        if self.matched is not None:
+            return matched_sets.test_block(self.matched_choices(), state, block)
+        if self.is_weighted:
+            return weighted.test_block(self, self.choices().min_mac, state, block)
+        if self.refits:
+            return logistic_interaction.test_block(self.refit_choices(), state, block)
+        flipped = minor_is_ref(block, state.cohort_columns, state.cohort_mask)
+        product, squares = state.matrix.times(block, flipped), state.squares.times(block, flipped)
+        shape = (block.n_variants, len(state.traits))
+        columns: dict[str, Array] = {name: np.full(shape, np.nan) for name in _FLOATS}
+        columns |= {name: np.zeros(shape, np.int64) for name in _COUNTS}
+        columns |= {"method": np.zeros(shape, np.uint8), "code": np.zeros(shape, np.uint8)}
+        choices = self.choices()
+        for trait, null in enumerate(state.nulls):
+            rows = test_trait(choices, null, block, flipped, product, np.ascontiguousarray(squares[:, trait]))
+            for name, values in rows.items():
+                columns[name][:, trait] = values
+        labels = {"trait": state.traits, "test": ("add",) * len(state.traits)}
+        return BlockResult(columns, labels, {"method": METHODS, "code": CODES})
+
+    def genotypic(self, state: LogisticState, block: Block) -> BlockResult:
+        """Test both degrees of freedom of every genotype: V x T x 3 rows."""
+        return logistic_genotypic.test_block(self.choices(), state, block)

@@ -1,0 +1,203 @@
+"""The null models of proportional odds: one a trait, thresholds and covariates laid out for the product."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from genassoc.kernels.genotypes.counts import mask_words
+from genassoc.kernels.laws import level_law
+from genassoc.kernels.likelihoods import logistic_score, ordinal, ordinal_score, ordinal_terms
+from genassoc.kernels.likelihoods import rows as kernel
+from genassoc.models.scan.information import EventSizes, sum_missing
+from genassoc.models.scan.rows import Rows
+from genassoc.models.scan.screen import Refits, ScoreNull, ScreenState, null_notes
+from genassoc.models.scan.sums import GenotypeSums
+from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
+from genassoc.stats.information import (
+    LEAST_CARRIERS_OF_LEVELS,
+    LEAST_OF_LEVELS,
+    effective_size,
+    few_note,
+    squared_scores,
+)
+from genassoc.stats.linalg import orthonormal_basis
+
+LEVEL_LOST = 0.1  # share of a level's samples beyond which one Newton step is not enough
+
+
+@dataclass(frozen=True)
+class NullOrdinal(ScoreNull):
+    """One trait of ordered levels fitted on the covariates, on its own complete cases.
+
+    Attributes
+    ----------
+    level : int64 array (n,)
+        0 to K - 1, each with a sample.
+    counts : int64 array (K,)
+        Samples a level.
+    X : float64 array (n, C)
+        Orthonormal covariates, the constant first.
+    parameters : float64 array (P,)
+        K - 1 thresholds, then the coefficients of the covariates beside the constant.
+    factor : float64 array (P, P)
+        Lower factor L of their expected information.
+    block_D : float64 array (N, C - 1)
+        Covariates beside the constant; zero for other samples.
+    block_level : int64 array (N,)
+    AQ : float64 array (N, P)
+        Information of a sample's linear predictor with the parameters, times L^-T.
+    """
+
+    level: Int64Array
+    counts: Int64Array
+    X: Float64Array
+    parameters: Float64Array
+    factor: Float64Array
+    block_D: Float64Array
+    block_level: Int64Array
+    AQ: Float64Array
+
+    @property
+    def width(self) -> int:
+        """Its columns in the product."""
+        return self.AQ.shape[1] + 1
+
+    def product_columns(self) -> Float64Array:
+        """AQ, then the residual: (N, P + 1)."""
+        return np.column_stack([self.AQ, self.residual])
+
+    def score(
+        self, own: GenotypeSums, product: Float64Array, squares: Float64Array, impute: bool
+    ) -> tuple[Float64Array, Float64Array, Float64Array]:
+        """U, its information and the weakest direction (V,) of every variant."""
+        V, P = own.n.size, self.AQ.shape[1]
+        U, information, weakest = np.empty(V), np.empty(V), np.empty(V)
+        gA, gr = np.ascontiguousarray(product[:, :P]), np.ascontiguousarray(product[:, P])
+        if impute:
+            mean = own.sum_g / np.maximum(own.n, 1)
+            logistic_score.score_with_missing(
+                gA, gr, squares, own.pointers, own.indices, self.AQ, self.AQ, self.weight, self.residual, mean, True,
+                U, information, weakest,
+            )  # fmt: skip
+        else:
+            ordinal_score.score_with_missing(
+                gA, gr, squares, own.pointers, own.indices, self.block_D, self.block_level, self.parameters,
+                self.factor, U, information, weakest,
+            )  # fmt: skip
+        return U, information, weakest
+
+    def refit(self, G: Float64Array, asked: Int64Array, impute: bool) -> Refits:
+        """Rows on dense calls G (R, n)."""
+        R = G.shape[0]
+        numbers, status, dropped = np.empty((R, kernel.N_NUMBERS)), np.zeros(R, np.int64), np.zeros(R, np.bool_)
+        ordinal.analyse_rows(
+            G, asked, self.X, self.level, self.counts.size, self.parameters, impute, numbers, status, dropped
+        )
+        return Refits(numbers, status, dropped, None)
+
+    def little_information(self, own: GenotypeSums, impute: bool) -> BoolArray:
+        """The few samples of a rare level, where the others are all of one; or few carriers, who may all be of one."""
+        events = EventSizes(squared_scores(self.residual))
+        return events.few(own, impute, LEAST_OF_LEVELS) | (own.tested_mac < LEAST_CARRIERS_OF_LEVELS)
+
+    def tails_of_few(self, G: Float64Array, mac: Float64Array, impute: bool) -> tuple[Float64Array, BoolArray]:
+        """The whole law of few carriers' levels, else the saddlepoint of all samples'."""
+        D, found, whole = np.ascontiguousarray(self.X[:, 1:]), np.empty(mac.size), np.zeros(mac.size, np.bool_)
+        level_law.level_rows(
+            G,
+            D,
+            self.level,
+            self.parameters,
+            self.counts.size - 1,
+            impute,
+            mac < LEAST_CARRIERS_OF_LEVELS,
+            found,
+            whole,
+        )
+        return found / np.log(10.0), whole
+
+    def one_step_is_enough(self, own: GenotypeSums) -> BoolArray:
+        """Nor where a level loses a tenth of its samples: its thresholds are logarithms of counts."""
+        enough = super().one_step_is_enough(own)
+        for k, count in enumerate(self.counts):
+            of_level = np.zeros(self.weight.size)
+            of_level[self.columns[self.level == k]] = 1.0
+            enough &= sum_missing(own, of_level) <= LEVEL_LOST * count
+        return enough
+
+    def extra_columns(self, own: GenotypeSums, rows: Rows) -> dict[str, Array]:
+        """The test of proportional odds of rows that were fitted, where there are two thresholds or more."""
+        return {"po_neg_log_10_p_value": rows.trend}
+
+
+def prepare(design: Any, block_columns: Int64Array, block_width: int) -> ScreenState:
+    """Fit the null of every trait of an ordinal design, each on its own complete cases."""
+    notes = [f"covariate dropped: {dropped}" for dropped in design.dropped_covariates]
+    nulls = []
+    for trait, name in enumerate(design.traits):
+        observed = ~np.isnan(design.y[:, trait]) & design.complete
+        null, kept = fit_null(design, trait, observed, block_columns, block_width)
+        nulls.append(null)
+        notes += level_notes(design, trait, design.y[observed, trait])
+        if null.failure is None:
+            effective = effective_size(squared_scores(null.residual)[0])
+            notes += few_note(
+                name,
+                effective,
+                LEAST_OF_LEVELS,
+                "p below 0.05 come from the saddlepoint of the distribution of its levels, method 'spa'",
+            )
+        notes += null_notes(design, name, null, kept)
+    return ScreenState.of(design.traits, nulls, block_columns, block_width, int((~design.complete).sum()), notes)
+
+
+def level_notes(design: Any, trait: int, levels: Float64Array) -> list[str]:
+    """Samples of each level of a trait, and the levels without any; ``levels`` (n,) are numbers from 0."""
+    name, names = design.traits[trait], design.coding[trait].split(" < ")
+    present, counts = np.unique(levels.astype(np.int64), return_counts=True)
+    found = ", ".join(f"{names[k]} {n:,}" for k, n in zip(present, counts))
+    notes = [f"{name}: {design.coding[trait]}; samples a level: {found}"]
+    empty = [level for k, level in enumerate(names) if k not in present]
+    if empty:
+        notes.append(f"{name}: no sample is {' or '.join(empty)}; its other levels are compared")
+    return notes
+
+
+def fit_null(
+    design: Any, trait: int, observed: BoolArray, block_columns: Int64Array, block_width: int
+) -> tuple[NullOrdinal, BoolArray]:
+    """The null model of one trait, and which covariates are independent among its samples."""
+    basis = orthonormal_basis(design.X[observed])
+    X = np.ascontiguousarray(basis.Q)
+    n, C = X.shape
+    columns = block_columns[observed]
+    present, level, counts = np.unique(design.y[observed, trait], return_inverse=True, return_counts=True)
+    level = level.astype(np.int64)
+    M = max(present.size - 1, 0)
+    P = M + C - 1
+    failure = "one_outcome" if M < 1 else ("n_too_small" if n <= P else None)
+    parameters, L = np.zeros(P), np.eye(P)
+    weight, residual, AQ = np.zeros(block_width), np.zeros(block_width), np.zeros((block_width, P))
+    D = np.ascontiguousarray(X[:, 1:])
+    if failure is None:
+        ordinal.start_thresholds(level, M, parameters[:M])
+        r, w, J, gradient = np.empty(n), np.empty(n), np.empty((P, P)), np.empty(P)
+        state, _, _ = ordinal.fit(D, level, False, parameters, M, r, w, L)
+        if state != kernel.FINE:
+            failure = "null_not_converged"
+        else:
+            cross = np.empty((n, M))
+            ordinal_terms.accumulate(D, level, parameters, M, True, J, gradient, r, w)
+            ordinal_terms.threshold_weights(D, parameters, M, cross)
+            L = np.linalg.cholesky(J)
+            A = np.column_stack([-cross, w[:, None] * D])
+            AQ[columns] = np.linalg.solve(L, A.T).T
+            weight[columns], residual[columns] = w, r
+    block_D, block_level = np.zeros((block_width, C - 1)), np.zeros(block_width, np.int64)
+    block_D[columns], block_level[columns] = D, level
+    null = NullOrdinal(
+        n, C, columns, mask_words(columns, block_width), weight, residual, 1.0, failure, level,
+        counts.astype(np.int64), X, parameters, L, block_D, block_level, AQ,
+    )  # fmt: skip
+    return null, basis.kept

@@ -1,0 +1,99 @@
+"""Poisson regression of counts on genotype, log link: score test for all, likelihood ratio or Wald test for hits."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from genassoc.data.block import Block
+from genassoc.data.phenotypes.design import Kind
+from genassoc.data.phenotypes.outcomes import exposure_values
+from genassoc.models.base import BlockResult
+from genassoc.models.choices import checks
+from genassoc.models.choices.genotypes import GENETIC_MODELS, GenotypeChoices
+from genassoc.models.choices.weights import WeightChoices
+from genassoc.models.poisson.null import prepare
+from genassoc.models.scan import weighted
+from genassoc.models.scan.genetic_models import by_genetic_model
+from genassoc.models.scan.screen import check_choices, choices_of, test_block
+
+
+@dataclass(frozen=True)
+class Poisson(WeightChoices, GenotypeChoices):
+    """Poisson regression, additive in ALT copies: ``log E(y) = log(exposure) + X a + g b``.
+
+    Parameters
+    ----------
+    traits : sequence of str
+        Counts (whole numbers from 0), each analysed on its own complete cases.
+    covariates : sequence of str, or str
+        Names (ranges such as ``"PC1:PC10"`` allowed), or a Wilkinson formula.
+    exposure : str, optional
+        Column of the time, dose or size over which the count was made; its logarithm is the offset. Above 0.
+    dispersion : {"quasi", "poisson"}
+        Variance: Pearson's dispersion times the mean ("quasi", the default), or the mean.
+    test : {"score", "wald", "lrt"}
+        "score" is one product for a block; the others fit every variant.
+    correction : {"auto", "spa", "lrt", "wald", None}, or "none" as gwas.toml writes None
+        The test of rows whose score test has p below ``correct_below``. "spa": the maximum of the likelihood, its p a
+        saddlepoint of the score from the residuals of the samples. "auto" (the default) is "spa" for counts whose
+        dispersion is above 1.1, else "lrt".
+    correct_below : float
+        1 corrects all.
+    missing : {"complete", "mean"}
+        Missing calls: leave the sample out of the row; or give it the mean of the observed calls.
+    min_mac : float
+        Rows below this minor allele count have no estimate (code "too_few_carriers").
+    weights, variance
+        See `genassoc.models.choices.weights.WeightChoices`.
+
+    Notes
+    -----
+    A "score" row's beta is one Newton step; "wald" and "lrt" rows report the maximum. With ``dispersion="quasi"`` these
+    take the dispersion of the fit with g and Student's t, as R's ``glm(family = quasipoisson)`` does. A "spa" row's
+    standard error is that of its p, ``|beta| / |z|``.
+    """
+
+    outcome: ClassVar[Kind] = "count"
+    needs: ClassVar[tuple[str, ...]] = ("traits",)
+
+    traits: tuple[str, ...]
+    covariates: tuple[str, ...] | str = ()
+    exposure: str | None = None
+    dispersion: Literal["quasi", "poisson"] = "quasi"
+    test: Literal["score", "wald", "lrt"] = "score"
+    correction: Literal["auto", "spa", "lrt", "wald", "none"] | None = "auto"
+    correct_below: float = 0.05
+    missing: Literal["complete", "mean"] = "complete"
+    min_mac: float = 5.0
+
+    def __post_init__(self) -> None:
+        self.check_genotype_choices(GENETIC_MODELS[:-1])  # the genotypic model is of two columns
+        check_choices(self, ("auto", "spa", "lrt", "wald", None))
+        checks.choice(self.dispersion, "dispersion", ("quasi", "poisson"))
+        if self.exposure is not None:
+            checks.column(self.exposure, "exposure")
+        self.check_weights(unfit=("spa", "lrt"))
+
+    @property
+    def rows_per_variant(self) -> int:
+        """One row for each trait."""
+        return len(self.traits)
+
+    def prepare(self, cohort: Any) -> Any:
+        """Fit the null models of all traits on the cohort's samples."""
+        if self.is_weighted:
+            return weighted.prepare(self, cohort)
+        design = cohort.design(self.traits, self.covariates, kind=self.outcome)
+        exposure = None
+        if self.exposure is not None:
+            exposure = exposure_values(cohort.phenotypes, self.exposure, cohort.rows)
+        columns = np.asarray(cohort.block_columns)
+        return prepare(design, exposure, columns, int(cohort.block_width), self.dispersion == "quasi")
+
+    @by_genetic_model
+    def block(self, state: Any, block: Block) -> BlockResult:
+        """Test every variant of the block against every trait: V x T rows."""
+        if self.is_weighted:
+            return weighted.test_block(self, float(self.min_mac), state, block)
+        return test_block(choices_of(self), state, block)

@@ -1,0 +1,280 @@
+"""The null models of Poisson regression: one a trait, its weights and residuals laid out for the product."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from genassoc.kernels.genotypes.counts import mask_words
+from genassoc.kernels.laws import empirical_cgf, few_events
+from genassoc.kernels.likelihoods import glm, logistic_score
+from genassoc.kernels.likelihoods import rows as kernel
+from genassoc.models.scan.information import EventSizes, sum_missing
+from genassoc.models.scan.rows import Rows
+from genassoc.models.scan.screen import Refits, ScoreNull, ScreenState, null_notes
+from genassoc.models.scan.sums import GenotypeSums
+from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
+from genassoc.stats.information import EXACT_LAW, LEAST_OF_COUNTS, LEAST_OF_WALD, effective_size, few_note, whole_sizes
+from genassoc.stats.linalg import orthonormal_basis
+from genassoc.stats.tails import neg_log_10_p_chi2
+
+# Skewness of the score of overdispersed counts beyond which its tests find too much (docs/models/poisson.md).
+SKEWED = 0.4
+OVERDISPERSED = 1.1
+# Samples of like means whose residuals are taken as draws from one distribution; more bins follow the variance better.
+LEAST_IN_BIN, MOST_BINS = 500, 10
+# Covariates tell the variance of residuals where a test says so, of so many samples a covariate, by factors of at most so much.
+SPREAD_P, SPREAD_SAMPLES, SPREAD_MOST, SPREAD_STEPS = 0.01, 20, 20.0, 50
+
+
+@dataclass(frozen=True)
+class NullPoisson(ScoreNull):
+    """One count fitted on the covariates, on its own complete cases.
+
+    Attributes
+    ----------
+    y, offset : float64 arrays (n,)
+        Counts, and the logarithm of the exposure.
+    X : float64 array (n, C)
+        Orthonormal covariates, the constant first.
+    start : float64 array (C,)
+        Coefficients.
+    Q, WQ : float64 arrays (N, C)
+        Covariates orthonormal in the weights W = mu, and W times them; zero for other samples.
+    events : float64 array (N,)
+        y, zero for other samples.
+    quasi : bool
+        Whether the dispersion is Pearson's; else 1.
+    skewness : float
+        Of Pearson's residuals.
+    bins : int64 array (n,)
+        Samples of like means.
+    table, cumulants : float64 arrays
+        Of the residuals in each bin, divided by ``scale``; see `genassoc.kernels.laws.empirical_cgf.tabulate`.
+    scale : float
+        Root of the residuals' mean square: the table's points are for residuals of about 1.
+    spread : float64 array (n,)
+        Variance of Pearson's residuals as the covariates tell it, in units of the dispersion; ones where they do not.
+    """
+
+    y: Float64Array
+    offset: Float64Array
+    X: Float64Array
+    start: Float64Array
+    Q: Float64Array
+    WQ: Float64Array
+    events: Float64Array
+    quasi: bool
+    skewness: float
+    bins: Int64Array
+    table: Float64Array
+    cumulants: Float64Array
+    scale: float
+    spread: Float64Array
+
+    @property
+    def overdispersed(self) -> bool:
+        """Whether the counts vary more than Poisson's, everywhere or where a covariate says, and the variance says so."""
+        return self.quasi and (self.dispersion > OVERDISPERSED or bool(self.spread.min() < self.spread.max()))
+
+    @property
+    def width(self) -> int:
+        """Its columns in the product."""
+        return self.n_covariates + 1
+
+    def product_columns(self) -> Float64Array:
+        """WQ, then the residual: (N, C + 1)."""
+        return np.column_stack([self.WQ, self.residual])
+
+    def score(
+        self, own: GenotypeSums, product: Float64Array, squares: Float64Array, impute: bool
+    ) -> tuple[Float64Array, Float64Array, Float64Array]:
+        """U, its information and the weakest direction (V,) of every variant."""
+        V, C = own.n.size, self.n_covariates
+        U, information, weakest = np.empty(V), np.empty(V), np.empty(V)
+        mean = own.sum_g / np.maximum(own.n, 1)
+        logistic_score.score_with_missing(
+            np.ascontiguousarray(product[:, :C]), np.ascontiguousarray(product[:, C]), squares, own.pointers,
+            own.indices, self.WQ, self.Q, self.weight, self.residual, mean, impute, U, information, weakest,
+        )  # fmt: skip
+        return U, information, weakest
+
+    def refit(self, G: Float64Array, asked: Int64Array, impute: bool) -> Refits:
+        """Rows on dense calls G (R, n); t statistics with a dispersion."""
+        R = G.shape[0]
+        numbers, status, dropped = np.empty((R, kernel.N_NUMBERS)), np.zeros(R, np.int64), np.zeros(R, np.bool_)
+        glm.analyse_rows(
+            glm.POISSON, G, asked, self.X, self.y, self.offset, np.ones(self.n), self.start, self.quasi, impute,
+            numbers, status, dropped,
+        )  # fmt: skip
+        return Refits(numbers, status, dropped, numbers[:, kernel.DF] if self.quasi else None)
+
+    def skewed(self, own: GenotypeSums) -> BoolArray:
+        """Overdispersed counts and few carriers."""
+        if not self.overdispersed:
+            return np.zeros(own.n.size, dtype=bool)
+        p = own.tested_mac / np.maximum(2 * own.n, 1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            # A sum of n residuals times a binomial(2, p) centred: skewness of each over the root of n.
+            return np.asarray(self.skewness * (1 - 2 * p) / np.sqrt(2 * own.n * p * (1 - p)) > SKEWED)
+
+    def tails(self, G: Float64Array, U: Float64Array, impute: bool) -> Float64Array:
+        """-log10 p of scores U (R,) of dense calls G (R, n) by the saddlepoint of the residuals."""
+        found = np.empty(U.size)
+        empirical_cgf.empirical_rows(
+            G,
+            U / self.scale,
+            self.Q[self.columns],
+            self.weight[self.columns],
+            self.spread,
+            self.bins,
+            self.table,
+            self.cumulants,
+            impute,
+            found,
+        )
+        return found / np.log(10.0)
+
+    def little_information(self, own: GenotypeSums, impute: bool) -> BoolArray:
+        """Events are counted by their clumps: a sample with many of them is one."""
+        return EventSizes(self.events[None]).few(own, impute, LEAST_OF_COUNTS)
+
+    def little_expected(self, own: GenotypeSums) -> BoolArray:
+        """By the trait's mean: a Wald statistic of one or two events where a few are expected is not normal, their ratio nearly is."""
+        return np.asarray(own.tested_mac * self.y.mean() < LEAST_OF_WALD)
+
+    def tails_of_few(self, G: Float64Array, mac: Float64Array, impute: bool) -> tuple[Float64Array, BoolArray]:
+        """The exact law of the events, given how many there are and their clumps."""
+        found, there = np.empty(G.shape[0]), np.zeros(G.shape[0], np.bool_)
+        few_events.event_rows(G, self.weight[self.columns], whole_sizes(self.y), impute, found, there)
+        return np.where(there, found / np.log(10.0), np.nan), np.ones(G.shape[0], dtype=bool)
+
+    def extra_columns(self, own: GenotypeSums, rows: Rows) -> dict[str, Array]:
+        """Counted events of the row's samples, and the dispersion of its test."""
+        n_events = self.events.sum() - sum_missing(own, self.events)
+        return {"n_events": n_events.astype(np.int64), "dispersion": rows.dispersion}
+
+
+def prepare(
+    design: Any, exposure: Float64Array | None, block_columns: Int64Array, block_width: int, quasi: bool
+) -> ScreenState:
+    """Fit the null of every trait of a design of counts, each on its own complete cases.
+
+    Parameters
+    ----------
+    design : Design
+    exposure : float64 array (N,), optional
+        Above 0, NaN where missing.
+    """
+    notes = [f"covariate dropped: {dropped}" for dropped in design.dropped_covariates]
+    complete = design.complete
+    if exposure is not None:
+        complete = complete & ~np.isnan(exposure)
+        lacking = int((design.complete & ~complete).sum())
+        notes += [f"{lacking:,} samples lack the exposure and are left out"] if lacking else []
+    nulls = []
+    for trait, name in enumerate(design.traits):
+        observed = ~np.isnan(design.y[:, trait]) & complete
+        offset = np.zeros(int(observed.sum())) if exposure is None else np.log(exposure[observed])
+        null, kept = fit_null(design, trait, observed, offset, block_columns, block_width, quasi)
+        nulls.append(null)
+        notes += _notes(design, name, null, kept)
+    return ScreenState.of(design.traits, nulls, block_columns, block_width, int((~complete).sum()), notes)
+
+
+def fit_null(
+    design: Any,
+    trait: int,
+    observed: BoolArray,
+    offset: Float64Array,
+    block_columns: Int64Array,
+    block_width: int,
+    quasi: bool,
+) -> tuple[NullPoisson, BoolArray]:
+    """The null model of one trait, and which covariates are independent among its samples."""
+    basis = orthonormal_basis(design.X[observed])
+    X, y = np.ascontiguousarray(basis.Q), np.ascontiguousarray(design.y[observed, trait])
+    n, C = X.shape
+    columns = block_columns[observed]
+    failure = "n_too_small" if n <= C else ("one_outcome" if y.sum() == 0 else None)
+    start, dispersion, skewness = np.zeros(C), 1.0, 0.0
+    bins, table, cumulants = np.zeros(n, np.int64), np.zeros((0, 0, 0)), np.zeros((0, 0))
+    scale, spread = 1.0, np.ones(n)
+    Q, WQ = np.zeros((block_width, C)), np.zeros((block_width, C))
+    weight, residual, events = np.zeros(block_width), np.zeros(block_width), np.zeros(block_width)
+    events[columns] = y
+    if failure is None:
+        start[0] = np.log(y.sum() / np.exp(offset).sum()) * np.sqrt(n)  # the constant's column is 1 / sqrt(n)
+        eta, mu, w, L = np.empty(n), np.empty(n), np.empty(n), np.zeros((C, C))
+        prior = np.ones(n)
+        state, _, _ = glm.fit(glm.POISSON, X, y, offset, prior, False, start, eta, mu, w, L)
+        if state != kernel.FINE:
+            failure = "null_not_converged"
+        else:
+            orthonormal = np.linalg.solve(L, X.T).T
+            Q[columns], WQ[columns] = orthonormal, w[:, None] * orthonormal
+            weight[columns], residual[columns] = w, y - mu
+            if quasi:
+                dispersion = float(glm.pearson_dispersion(y, mu, w, prior, C))
+                failure = None if dispersion > 0.0 else "no_variance"
+            pearson = (y - mu) / np.sqrt(np.maximum(mu, np.finfo(float).tiny))
+            unit = pearson / max(np.abs(pearson).max(), np.finfo(float).tiny)  # cubes of it do not overflow
+            skewness = float((unit**3).mean() / max((unit**2).mean() ** 1.5, np.finfo(float).tiny))
+            spread = spread_of(pearson, X)
+            bins, table, cumulants, scale = _residuals(pearson / np.sqrt(spread), mu, C)
+    null = NullPoisson(
+        n, C, columns, mask_words(columns, block_width), weight, residual, dispersion, failure, y, offset, X, start, Q,
+        WQ, events, quasi, skewness, bins, table, cumulants, scale, spread,
+    )  # fmt: skip
+    return null, basis.kept
+
+
+def spread_of(pearson: Float64Array, X: Float64Array) -> Float64Array:
+    """Variance (n,) of Pearson's residuals in units of their mean square, where covariates X (n, C) tell it; else ones.
+
+    Koenker's test (1981, doi:10.1016/0304-4076(81)90062-2) says whether they do; how is a regression of the squares with a log link, as of
+    gamma variables (Smyth 1989): of a covariate with levels the mean square in each of them.
+    """
+    n, C = X.shape
+    flat = np.ones(n)
+    if C < 2 or n < SPREAD_SAMPLES * C:
+        return flat
+    squares = pearson * pearson
+    squares = squares / squares.mean()
+    about = squares - 1.0
+    fitted = X @ (X.T @ about)
+    total = float(about @ about)
+    if not total > 0.0 or float(neg_log_10_p_chi2(n * float(fitted @ fitted) / total, C - 1.0)) < -np.log10(SPREAD_P):
+        return flat
+    eta = np.zeros(n)
+    for _ in range(SPREAD_STEPS):
+        step = X @ (X.T @ (squares / np.exp(eta) - 1.0))
+        eta = eta + np.clip(step, -1.0, 1.0)
+        if float(np.abs(step).max()) < 1e-8:
+            break
+    eta = np.clip(eta, -np.log(SPREAD_MOST), np.log(SPREAD_MOST))
+    return np.asarray(np.exp(eta))
+
+
+def _residuals(pearson: Float64Array, mu: Float64Array, C: int) -> tuple[Int64Array, Float64Array, Float64Array, float]:
+    """Bins of like means (n,), tables of Pearson's residuals in each, centred, without what the fit took up; their scale."""
+    n = mu.size
+    B = min(max(n // LEAST_IN_BIN, 1), MOST_BINS)
+    ranks = np.empty(n, np.int64)
+    ranks[np.argsort(mu, kind="stable")] = np.arange(n)
+    bins = ranks * B // n
+    centred = pearson - (np.bincount(bins, pearson) / np.bincount(bins))[bins]
+    table, cumulants = np.empty((B, empirical_cgf.N_POINTS, 3)), np.empty((B, 2))
+    centred *= np.sqrt(n / (n - C))
+    scale = float(np.sqrt((centred**2).mean())) or 1.0
+    empirical_cgf.tabulate(centred / scale, bins, table, cumulants)
+    return bins, table, cumulants, scale
+
+
+def _notes(design: Any, name: str, null: NullPoisson, kept: BoolArray) -> list[str]:
+    total = int(null.y.sum())
+    note = f"{name}: {total:,} events in {null.n:,} samples ({null.y.max(initial=0):g} at most in one)"
+    if null.quasi and null.failure is None:
+        note += f"; dispersion {null.dispersion:.3g}"
+    few = [] if null.failure is not None else few_note(name, effective_size(null.y), LEAST_OF_COUNTS, EXACT_LAW)
+    return [note, *few, *null_notes(design, name, null, kept)]

@@ -1,0 +1,222 @@
+"""A model over a whole genome: what depends on the chromosome, and on variants that it is conditioned on.
+
+Around any model: on X outside the pseudo-autosomal regions the null has sex among its covariates and males count as
+the model says; on Y and MT one copy is all there is, so that the effect is that of the copy; elsewhere nothing changes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from genassoc.data.block import (
+    AUTOSOMAL,
+    HAPLOID_CHROMOSOME,
+    Block,
+    DosageBlock,
+    places_of,
+)
+from genassoc.data.cohort.added_covariates import SEX_ON_X, more_covariates, with_sex, with_variants
+from genassoc.data.cohort.sex_conflicts import conflict_notes, sex_conflicts
+from genassoc.data.phenotypes.codings import with_case_values
+from genassoc.data.phenotypes.column_notes import ColumnNotes, column_notes
+from genassoc.errors import PhenotypeError
+from genassoc.kernels.genotypes import recode
+from genassoc.models.base import AssociationModel, BlockResult
+from genassoc.models.scan.genetic_models import scaled
+from genassoc.shapes import Array, BoolArray, Int64Array, UInt64Array
+
+_ESTIMATES = ("beta", "standard_error", "ci_lower", "ci_upper", "statistic", "neg_log_10_p_value")
+
+
+@dataclass(frozen=True)
+class ScanState:
+    """States of the model, and what the blocks need beside them.
+
+    Attributes
+    ----------
+    elsewhere : state of the model
+        Where chromosomes come in pairs, and on Y and MT.
+    x : state of the model
+        On X outside PAR.
+    males : uint64 array (W,)
+        Males as packed words.
+    conditioned : int64 array
+        Variants, as numbered in the store, that are among the covariates.
+    notes : tuple of str
+        The model's, and what is done on X, Y and MT.
+    cautions : tuple of str
+        Those of them that say how columns were read: what is to be seen in Python too.
+    codings : mapping
+        Column -> which of its two values is 0 and which 1.
+    """
+
+    elsewhere: Any
+    x: Any
+    males: UInt64Array
+    conditioned: Int64Array
+    notes: tuple[str, ...]
+    cautions: tuple[str, ...] = ()
+    codings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    @property
+    def traits(self) -> tuple[str, ...]:
+        """T names."""
+        return tuple(self.elsewhere.traits)
+
+    @property
+    def nulls(self) -> tuple[Any, ...]:
+        """Null models of the chromosomes that come in pairs."""
+        return tuple(getattr(self.elsewhere, "nulls", ()))
+
+    @property
+    def n_incomplete(self) -> int:
+        """Samples that lack a covariate."""
+        return int(self.elsewhere.n_incomplete)
+
+    @property
+    def n_by_trait(self) -> list[int]:
+        """Complete samples of each trait."""
+        return list(self.elsewhere.n_by_trait)
+
+
+@dataclass(frozen=True)
+class Scan:
+    """An analysis that runs a model along the chromosomes.
+
+    Attributes
+    ----------
+    model : AssociationModel
+    """
+
+    model: AssociationModel
+
+    def prepare(self, cohort: Any) -> ScanState:
+        """Fit the null models: without sex, and with it where the store has variants of X and sex is known.
+
+        Raises
+        ------
+        InputError
+            A variant to condition on is not there, or the build of the genome is not known and matters.
+        PhenotypeError
+            As the model's.
+        """
+        model: Any = self.model
+        cohort = with_case_values(cohort, getattr(model, "case_value", ()))
+        said = _column_notes(model, cohort)
+        names = getattr(model, "condition_on", ())
+        conditioned, notes = np.zeros(0, np.int64), []
+        if names:
+            found = with_variants(
+                cohort, names, male_x_dosage=self._male_x_dosage, impute=bool(getattr(model, "imputes", False))
+            )
+            cohort, conditioned, notes = found.cohort, found.numbers, list(found.notes)
+            model = with_covariates(model, names)
+        rules = cohort.ploidy
+        rules.check_build(cohort.store)
+        state = model.prepare(cohort)
+        x, x_notes = self._on_x(model, cohort, state)
+        doubts = conflict_notes(sex_conflicts(cohort)) if cohort.sex is not None else []
+        told = (*said.lines, *state.notes, *notes, *x_notes, *doubts)
+        return ScanState(state, x, rules.males, conditioned, told, said.lines, said.codings)
+
+    @property
+    def _male_x_dosage(self) -> int:
+        return int(getattr(self.model, "male_x_dosage", 2))
+
+    def _on_x(self, model: Any, cohort: Any, state: Any) -> tuple[Any, list[str]]:
+        """The state on X outside PAR, and what there is to say of it."""
+        if not cohort.ploidy.has_x:
+            return state, []
+        if cohort.sex is None:
+            return state, [
+                "X: no sex is stated, so its variants are analysed as autosomal, haploid calls as 0 or 2 copies and as one "
+                "in frequencies; name the column of sex (Cohort.align(sex=...), --sex) to count and adjust for males"
+            ]
+        counted = f"X outside PAR: one ALT of a male counts {self._male_x_dosage}"
+        n_unknown = int((cohort.sex == 0).sum())
+        if getattr(model, "like", None) == "regenie" or n_unknown == cohort.n_samples:
+            return state, [f"{counted}; sex is not among the covariates unless you put it there"]
+        try:
+            x = with_covariates(model, (SEX_ON_X,)).prepare(with_sex(cohort))
+        except PhenotypeError as error:
+            raise PhenotypeError(f"on X, where sex is a covariate: {error}") from error
+        out = f"; {n_unknown:,} samples of unknown sex are left out" if n_unknown else ""
+        own = [f"on X: {note}" for note in x.notes if note not in state.notes]
+        return x, [f"{counted}, and sex is a covariate{out}", *own]
+
+    def block(self, state: ScanState, block: Block) -> BlockResult:
+        """The model's rows, each variant by the rules of its chromosome."""
+        places = places_of(block)
+        kinds = np.unique(places.ploidy)
+        if kinds.size <= 1:
+            result = self._one_kind(state, block, int(kinds[0]) if kinds.size else AUTOSOMAL)
+        else:
+            masks = [places.ploidy == kind for kind in kinds]
+            parts = [self._one_kind(state, block.take(at), int(kind)) for kind, at in zip(kinds, masks)]
+            result = _joined(parts, masks)
+        return _collinear(result, np.isin(places.numbers, state.conditioned))
+
+    def _one_kind(self, state: ScanState, block: Block, kind: int) -> BlockResult:
+        model: Any = self.model
+        if kind == AUTOSOMAL:
+            return model.block(state.elsewhere, block)
+        if kind == HAPLOID_CHROMOSOME:
+            result = model.block(state.elsewhere, block)
+            # Codes are 0 and 2; there is one copy. Indicators are of one copy already.
+            additive = getattr(model, "genetic_model", "additive") == "additive"
+            return scaled(result, 2.0) if additive else result
+        if self._male_x_dosage == 1:
+            block = halved_in_males(block, state.males)
+        return model.block(state.x, block)
+
+
+def _column_notes(model: Any, cohort: Any) -> ColumnNotes:
+    """What is to be said of the columns that the model names."""
+    if not is_dataclass(model):
+        return ColumnNotes()
+    choices = {choice.name: getattr(model, choice.name) for choice in fields(model)}
+    return column_notes(cohort.phenotypes, cohort.rows, choices, str(getattr(model, "outcome", "")))
+
+
+def with_covariates(model: Any, names: tuple[str, ...]) -> Any:
+    """The model with more covariates, after its own."""
+    return replace(model, covariates=more_covariates(model.covariates, names))
+
+
+def halved_in_males(block: Block, males: UInt64Array) -> Block:
+    """The block with males' 0 and 2 as 0 and 1; ``genuine`` keeps the calls."""
+    slots = np.unpackbits(males.view(np.uint8), bitorder="little")[::2][: block.n_samples].astype(bool)
+    if isinstance(block, DosageBlock):
+        values: Array = np.where(slots & block.observed(), block.values // 2, block.values)
+        return block.recoded(values)
+    return block.recoded(recode.halved(np.ascontiguousarray(block.packed).view(np.uint64), males), slots)
+
+
+def _joined(parts: list[BlockResult], masks: list[BoolArray]) -> BlockResult:
+    """Rows of variants (each mask (V,) says whose) in the order of the block."""
+    columns = {}
+    for name, first in parts[0].columns.items():
+        joined = np.empty((masks[0].size, first.shape[1]), first.dtype)
+        for part, at in zip(parts, masks):
+            joined[at] = part.columns[name]
+        columns[name] = joined
+    return replace(parts[0], columns=columns)
+
+
+def _collinear(result: BlockResult, which: BoolArray) -> BlockResult:
+    """No estimate, and "collinear", in the rows of variants (bool (V,)) that are covariates themselves."""
+    if not which.any():
+        return result
+    columns = {name: values.copy() for name, values in result.columns.items()}
+    codes = result.categories["code"]
+    if "collinear" not in codes:
+        codes = (*codes, "collinear")
+    for name, values in columns.items():
+        if name.startswith(_ESTIMATES):
+            values[which] = np.nan
+    columns["code"][which] = codes.index("collinear")
+    if "method" in columns:
+        columns["method"][which] = result.categories["method"].index(None)
+    return replace(result, columns=columns, categories={**result.categories, "code": codes})

@@ -1,0 +1,325 @@
+"""gwas.toml: what is computed. How it is run (threads, parts, where) are flags and no part of it."""
+
+import difflib
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from genassoc.data.cohort import variants as predicates
+from genassoc.data.store.location import url_of
+from genassoc.errors import InputError
+
+
+class Codes:
+    """The kind of ``missing_codes``: a list of texts, or a table of such lists."""
+
+
+_INPUT = {
+    "store": str,
+    "phenotypes": str,
+    "sample_id": str,
+    "sex": str,
+    "missing_codes": Codes,
+    "decimal": str,
+    "date_format": str,
+    "encoding": str,
+    "keep_samples": list,
+    "min_overlap": float,
+    "build": str,
+    "id_rule": str,
+    "covariate_files": list,
+}
+_VARIANTS = {"maf": float, "mac": float, "missing": float, "hwe": float, "region": list, "snv_only": bool}
+_OUTPUT = {"path": str, "dialect": str, "metadata": dict, "for_spreadsheets": bool}
+_SECTIONS: dict[str, dict[str, Any] | None] = {
+    "input": _INPUT,
+    "model": None,
+    "variants": _VARIANTS,
+    "output": _OUTPUT,
+}
+_REQUIRED = {"input": ("store", "phenotypes"), "model": ("kind",), "output": ("path",)}
+VCF_SUFFIXES = (".vcf", ".vcf.gz", ".vcf.bgz", ".bcf")
+# Dialects of `Results.write`, and what their files must end in; () where any name will do.
+DIALECTS: dict[str, tuple[str, ...]] = {
+    "parquet": (".parquet",),
+    "tsv": (".tsv", ".tsv.gz", ".txt.gz"),
+    "gwas-ssf": (".tsv", ".tsv.gz"),
+    "plink2": (),
+    "regenie": (),
+    "saige": (),
+}
+_OWN_DIALECTS = ("parquet", "tsv")  # they hold every column
+_DIALECT_SUFFIXES = (
+    ".glm.linear", ".glm.logistic.hybrid", ".glm.logistic", ".glm.firth", ".regenie", ".saige", ".tsv", ".txt",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Config:
+    """One analysis, as gwas.toml spells it.
+
+    Attributes
+    ----------
+    input, model, variants, output : mapping
+        The tables of the file.
+    folder : Path
+        What relative paths are relative to: the folder of the file.
+    """
+
+    input: Mapping[str, Any]
+    model: Mapping[str, Any]
+    output: Mapping[str, Any]
+    variants: Mapping[str, Any] = field(default_factory=dict)
+    folder: Path = field(default_factory=Path)
+
+    @classmethod
+    def read(cls, path: str | Path) -> "Config":
+        """Read a gwas.toml.
+
+        Raises
+        ------
+        InputError
+            The file is absent or no TOML, or keys are unknown, absent or of the wrong type: all at once.
+        """
+        path = Path(path)
+        return cls.of(read_tables(path), str(path), path.parent)
+
+    @classmethod
+    def parse(cls, text: str, name: str, folder: Path) -> "Config":
+        """Read the text of a gwas.toml; see `read`."""
+        return cls.of(_tables(text, name), name, folder)
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any], name: str, folder: Path) -> "Config":
+        """Check tables that were read from a file or made from flags; see `read`."""
+        problems = problems_of(content)
+        if problems:
+            raise InputError(f"{name}:\n" + "\n".join(f"  - {problem}" for problem in problems))
+        return cls(
+            input=dict(content["input"]),
+            model=dict(content["model"]),
+            output=dict(content["output"]),
+            variants=dict(content.get("variants", {})),
+            folder=folder,
+        )
+
+    @classmethod
+    def sound(cls, content: Mapping[str, Any], folder: Path) -> "Config":
+        """What can be used of tables with problems: keys that are known and of their type; others may be absent."""
+        tables: dict[str, dict[str, Any]] = {}
+        for section, known in _SECTIONS.items():
+            table = content.get(section)
+            items = table.items() if isinstance(table, Mapping) else ()
+            tables[section] = {
+                key: value for key, value in items if known is None or (key in known and _is_a(value, known[key]))
+            }
+        return cls(**tables, folder=folder)
+
+    def to_toml(self) -> str:
+        """The text of a gwas.toml that means the same, with absolute paths."""
+        import tomli_w
+
+        tables: dict[str, dict[str, Any]] = {"input": dict(self.input), "model": dict(self.model)}
+        tables["input"]["store"] = url_of(self.store) or str(self.store)
+        tables["input"]["phenotypes"] = str(self.phenotypes)
+        if self.covariate_files:
+            tables["input"]["covariate_files"] = [str(path) for path in self.covariate_files]
+        if self.variants:
+            tables["variants"] = dict(self.variants)
+        tables["output"] = {**self.output, "path": str(self._path(self.output["path"]))}
+        plain = {
+            section: {
+                key: list(value) if isinstance(value, tuple) else value
+                for key, value in table.items()
+                if value is not None
+            }
+            for section, table in tables.items()
+        }
+        return tomli_w.dumps(plain)
+
+    def _path(self, value: str) -> Path:
+        if "\0" in value:
+            raise InputError(f"'{value}' is no name of a file: no name holds the byte 0.")
+        if url_of(value) is not None:
+            return Path(value)
+        return (self.folder / Path(value).expanduser()).absolute()
+
+    @property
+    def store(self) -> Path:
+        """The store, or the VCF it is made of."""
+        return self._path(self.input["store"])
+
+    @property
+    def is_vcf(self) -> bool:
+        """Whether ``input.store`` names a VCF or BCF to convert first."""
+        return self.input["store"].endswith(VCF_SUFFIXES)
+
+    @property
+    def phenotypes(self) -> Path:
+        """The phenotype table."""
+        return self._path(self.input["phenotypes"])
+
+    @property
+    def covariate_files(self) -> list[Path]:
+        """Tables whose columns join the phenotypes'."""
+        return [self._path(path) for path in self.input.get("covariate_files", ())]
+
+    @property
+    def tables(self) -> list[Path]:
+        """Every table that is read."""
+        return [self.phenotypes, *self.covariate_files]
+
+    @property
+    def out(self) -> Path:
+        """The results file: with another tool's dialect, the parquet beside it, which holds every column."""
+        path = self._path(self.output["path"])
+        if self.dialect is None:
+            return path
+        name = path.name.removesuffix(".gz")
+        stem = next((name.removesuffix(end) for end in _DIALECT_SUFFIXES if name.endswith(end)), name)
+        return path.with_name(f"{stem or name}.parquet")
+
+    @property
+    def dialect(self) -> str | None:
+        """The dialect of another tool to write the results in as well; None where there is none."""
+        name = self.output.get("dialect")
+        return None if name in _OWN_DIALECTS else name
+
+    @property
+    def dialect_out(self) -> Path:
+        """The file in `dialect`."""
+        return self._path(self.output["path"])
+
+    def reading(self) -> dict[str, Any]:
+        """How the tables are read, as arguments of `genassoc.data.phenotypes.phenotypes.Phenotypes.read`."""
+        names = ("missing_codes", "decimal", "date_format", "encoding")
+        return {name: self.input[name] for name in names if name in self.input}
+
+    def conditions(self) -> list[Callable[[], Any]]:
+        """What makes the predicates of ``[variants]``, one by one: each may refuse its bound."""
+        made = {
+            "maf": predicates.maf_above,
+            "mac": predicates.mac_above,
+            "missing": predicates.missing_below,
+            "hwe": predicates.hwe_above,
+        }
+        chosen: list[Callable[[], Any]] = [
+            partial(make, float(self.variants[key])) for key, make in made.items() if key in self.variants
+        ]
+        if self.variants.get("region"):
+            chosen.append(partial(predicates.in_region, *self.variants["region"]))
+        if self.variants.get("snv_only"):
+            chosen.append(partial(predicates.is_snv))
+        return chosen
+
+    def predicates(self) -> list[Any]:
+        """``[variants]`` as the predicates of `genassoc.data.cohort.variants`."""
+        return [make() for make in self.conditions()]
+
+
+def read_tables(path: Path) -> Mapping[str, Any]:
+    """The tables of a gwas.toml, unchecked.
+
+    Raises
+    ------
+    InputError
+        The file is absent or no TOML.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # editors on Windows put a byte order mark before it
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no UTF-8 text, so no TOML.") from error
+    return _tables(text, str(path))
+
+
+def _tables(text: str, name: str) -> Mapping[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, ValueError) as error:  # the latter of numbers with thousands of digits
+        raise InputError(f"{name} is no TOML: {error}.") from error
+    except RecursionError as error:
+        raise InputError(f"{name}: its values lie too deep in one another.") from error
+
+
+def problems_of(content: Mapping[str, Any]) -> list[str]:
+    """Everything that is wrong with the tables, one line each."""
+    found = [
+        f"there is no table [{name}] in gwas.toml{_meant(name, _SECTIONS)}" for name in content if name not in _SECTIONS
+    ]
+    for section, keys in _REQUIRED.items():
+        table = content.get(section)
+        if not isinstance(table, Mapping):
+            found.append(f"the table [{section}] is absent; it needs {', '.join(keys)}")
+            continue
+        found += [f"[{section}] needs '{key}'{_nearly(key, table, keys)}" for key in keys if key not in table]
+    for section, known in _SECTIONS.items():
+        table = content.get(section)
+        if known is None or not isinstance(table, Mapping):
+            continue
+        for key, value in table.items():
+            if key not in known:
+                found.append(f"[{section}] has no '{key}'{_meant(key, known)}")
+            elif not _is_a(value, known[key]):
+                found.append(f"[{section}] {key} = {value!r} is no {_NAMES[known[key]]}")
+    return found + _dialect_problems(content.get("output"))
+
+
+def _dialect_problems(output: Any) -> list[str]:
+    """What is wrong with ``[output] dialect``."""
+    if not isinstance(output, Mapping):
+        return []
+    dialect, path = output.get("dialect"), output.get("path")
+    if output.get("for_spreadsheets") and (
+        dialect not in (None, "tsv") or (isinstance(path, str) and path.lower().endswith(".parquet"))
+    ):
+        return [
+            "[output] for_spreadsheets is for text in our own columns: a path in .tsv or .tsv.gz, and no other dialect"
+        ]
+    if dialect is None:
+        return ["[output] metadata is for dialect = 'gwas-ssf'"] if "metadata" in output else []
+    if dialect not in DIALECTS:
+        return [f"[output] dialect = {dialect!r}: there are {', '.join(DIALECTS)}"]
+    suffixes = DIALECTS[dialect]
+    if suffixes and isinstance(path, str) and not path.endswith(suffixes):
+        return [f"[output] path = {path!r}: a file in the dialect '{dialect}' ends in {' or '.join(suffixes)}"]
+    if not suffixes and isinstance(path, str) and path.endswith(".parquet"):
+        return [f"[output] path = {path!r}: the dialect '{dialect}' is text; let the name end in .tsv.gz, say"]
+    if "metadata" in output and dialect != "gwas-ssf":
+        return ["[output] metadata is for dialect = 'gwas-ssf'"]
+    return []
+
+
+_NAMES = {
+    Codes: "list of texts, and no table of such lists,",
+    str: "text",
+    list: "list of texts",
+    float: "number",
+    bool: "true or false",
+    dict: "table",
+}
+
+
+def _is_a(value: Any, kind: type) -> bool:
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if kind is Codes and isinstance(value, Mapping):
+        return all(_is_a(codes, list) for codes in value.values())
+    if kind in (list, Codes):
+        return isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
+    return isinstance(value, kind)
+
+
+def _nearly(key: str, table: Mapping[str, Any], required: Iterable[str]) -> str:
+    """A key of the table that is probably a misspelling of ``key``."""
+    close = difflib.get_close_matches(key, [name for name in table if name not in required], n=1)
+    return f" (it has '{close[0]}': is '{key}' meant?)" if close else ""
+
+
+def _meant(name: str, known: Mapping[str, Any]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f" (is '{close[0]}' meant?)" if close else f"; there are {', '.join(known)}"

@@ -1,0 +1,242 @@
+"""Checks of a gwas.toml before a run: all its problems at once, and the cost of the run."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+
+from genassoc.data.cohort.cohort import Cohort
+from genassoc.data.phenotypes.codings import sex_coding
+from genassoc.data.phenotypes.design import Kind, build_design
+from genassoc.data.phenotypes.emptied import category_labels, check_columns
+from genassoc.data.phenotypes.formula_parser import parse_formula
+from genassoc.data.phenotypes.modifier import read_modifier
+from genassoc.data.phenotypes.outcomes import exposure_values
+from genassoc.data.phenotypes.phenotypes import Phenotypes
+from genassoc.data.phenotypes.survival import competing_lines
+from genassoc.data.phenotypes.weights import read_weights
+from genassoc.engine.budget import check_before_fitting
+from genassoc.errors import GenassocError
+from genassoc.models.choices import checks
+from genassoc.models.registry import MODELS
+from genassoc.shapes import Int64Array
+from genassoc.verbs import analysis, api, estimate
+from genassoc.verbs.config import Config, problems_of, read_tables
+
+Found = TypeVar("Found")
+
+
+@dataclass
+class Preflight:
+    """What a check found.
+
+    Attributes
+    ----------
+    problems : list of str
+        What stops the run; empty when it can go.
+    lines : list of str
+        What would be done, and what it will cost.
+    """
+
+    problems: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+
+    def attempt(self, step: Callable[[], Found]) -> Found | None:
+        """What a step gives; None, and a problem more, where it fails. A problem is told once."""
+        try:
+            return step()
+        except GenassocError as error:
+            if str(error) not in self.problems:
+                self.problems.append(str(error))
+            return None
+
+
+def check(path: str | Path, n_threads: int = 1, memory: str | int | None = None) -> Preflight:
+    """Check a gwas.toml before the run: report all problems at once, and the cost.
+
+    Raises
+    ------
+    InputError
+        The file is absent or is not TOML.
+    """
+    path = Path(path)
+    content = read_tables(path)
+    config = Config.sound(content, path.parent)
+    found = Preflight([*problems_of(content), *analysis.model_problems(config.model)])
+    model = None if found.problems else found.attempt(lambda: analysis.make_model(config))
+    if {"store", "phenotypes"} <= set(config.input) and "path" in config.output:
+        found.attempt(lambda: analysis.check_files(config))
+    began = time.perf_counter()
+    cohort = _cohort(config, found)
+    aligned = time.perf_counter() - began
+    phenotypes = None if cohort is None else cohort.phenotypes
+    if phenotypes is None and "phenotypes" in config.input:
+        phenotypes = _phenotypes(config, found)
+    if phenotypes is not None:
+        rows = np.arange(phenotypes.table.height) if cohort is None else cohort.rows
+        _check_columns(config, phenotypes, rows, found)
+    if cohort is not None:
+        found.lines += cohort.summary_lines()
+        found.attempt(partial(_check_some_variant, cohort))
+        if model is not None and not found.problems:
+            _rehearse(config, cohort, model, n_threads, memory, aligned, found)
+    return found
+
+
+def _phenotypes(config: Config, found: Preflight) -> Phenotypes | None:
+    """The table; where its ids are at fault that is a problem, and the columns are looked at all the same."""
+    table = found.attempt(lambda: analysis.joined_tables(config))
+    if table is not None:
+        return table
+    read = [found.attempt(partial(Phenotypes.of_rows, path, **config.reading())) for path in config.tables]
+    tables = [one for one in read if one is not None]
+    return tables[0].beside(tables[1:]) if read[0] is not None else None
+
+
+def _cohort(config: Config, found: Preflight) -> Cohort | None:
+    """The cohort with all that can be selected; None where the samples cannot be matched."""
+    cohort = None
+    if "store" in config.input and config.is_vcf:
+        if not config.store.exists():
+            found.problems.append(f"{config.store} does not exist")
+        found.lines.append(f"{config.store.name} will be converted first; its samples are checked then")
+    elif "store" in config.input:
+        store = found.attempt(lambda: api.open_store(config.store))
+        if store is not None and "phenotypes" in config.input:
+            n_problems, sex = len(found.problems), config.input.get("sex")
+            cohort = found.attempt(lambda: analysis.align(config, store, sex))
+            if cohort is None and sex is not None:
+                cohort = found.attempt(lambda: analysis.align(config, store, None))
+                del found.problems[n_problems + 1 :]  # the same again
+    if cohort is not None and config.input.get("keep_samples"):
+        wanted = list(config.input["keep_samples"])
+        cohort = found.attempt(partial(cohort.keep_samples, wanted)) or cohort
+    for make in config.conditions():
+        predicate = found.attempt(make)
+        if predicate is not None and cohort is not None:
+            cohort = found.attempt(partial(cohort.keep_variants, predicate)) or cohort
+    return cohort
+
+
+def _check_columns(config: Config, phenotypes: Phenotypes, rows: Int64Array, found: Preflight) -> None:
+    """Every trait and every covariate by itself, so that none hides another; then all together."""
+    kind: Kind | Literal["survival"] = getattr(MODELS.get(str(config.model.get("kind"))), "outcome", "quantitative")
+    n_before = len(found.problems)
+    try:
+        traits = checks.names(config.model.get("traits", ()), "traits")
+        covariates = checks.names_or_formula(config.model.get("covariates", ()), "covariates")
+    except ValueError:
+        return  # told already, among the model's problems
+    phenotypes = replace(phenotypes, case_values=_case_values(config, traits))
+    found.attempt(partial(check_columns, phenotypes))
+    exposure = config.model.get("exposure")
+    named = config.model.get("levels")  # where it is no list, that is told among the model's problems
+    levels = tuple(str(level) for level in named) if isinstance(named, list | tuple) and named else None
+    if kind != "survival":
+        for trait in traits:
+            found.attempt(partial(build_design, phenotypes, rows, [trait], (), kind, levels))
+    if isinstance(exposure, str):
+        found.attempt(partial(exposure_values, phenotypes, exposure, rows))
+    if isinstance(config.model.get("weights"), str):
+        found.attempt(partial(read_weights, phenotypes, rows, config.model["weights"]))
+    cause = config.model.get("cause")
+    looks: dict[str, tuple[str, Callable[[str], Any]]] = {
+        "matched": ("matched set", lambda name: category_labels(phenotypes, name, rows)),
+        "strata": ("stratum", lambda name: category_labels(phenotypes, name, rows)),
+        "entry": ("entry time", lambda name: phenotypes.numbers(name, rows)),
+        "time": ("time", lambda name: phenotypes.numbers(name, rows)),
+        "baseline": ("baseline", lambda name: phenotypes.numbers(name, rows)),
+        "event": ("event", lambda name: competing_lines(phenotypes, rows, name, None if cause is None else str(cause))),
+    }
+    roles: dict[str, str] = {}
+    for choice, (role, look) in looks.items():
+        for name in _names(config.model.get(choice)):
+            for column in found.attempt(partial(phenotypes.resolve, [name], role)) or ():
+                if roles.setdefault(column, choice) == choice:
+                    found.attempt(partial(look, column))
+                else:
+                    found.problems.append(
+                        f"{phenotypes.source}: '{column}' is asked for as {_a(looks[roles[column]][0])} and as {_a(role)}"
+                    )
+    if isinstance(config.model.get("interaction"), str):
+        everybody = np.ones(rows.size, dtype=bool)
+        found.attempt(partial(read_modifier, phenotypes, rows, config.model["interaction"], everybody))
+    if isinstance(config.input.get("sex"), str):
+        found.attempt(partial(sex_coding, phenotypes, config.input["sex"], rows))
+    names = covariates
+    if isinstance(names, str):
+        formula = found.attempt(partial(parse_formula, names, phenotypes.table.columns)) if names.strip() else None
+        names = formula.columns if formula is not None else ()
+    for name in names:
+        found.attempt(partial(build_design, phenotypes, rows, (), [name]))
+    if len(found.problems) > n_before:
+        return
+    if kind == "survival":
+        if not analysis.model_problems(config.model):
+            found.attempt(lambda: analysis.make_model(config).design(phenotypes, rows))
+        return
+    found.attempt(partial(build_design, phenotypes, rows, traits, covariates, kind, levels))
+
+
+def _a(role: str) -> str:
+    return f"{'an' if role[0] in 'aeio' else 'a'} {role}"
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    """Names of a choice; none where it is none of names, which is told among the model's problems."""
+    try:
+        return () if value is None else checks.names(value, "names")
+    except ValueError:
+        return ()
+
+
+def _case_values(config: Config, traits: tuple[str, ...]) -> dict[str, str]:
+    """``case_value`` of the model; empty where it is no such thing, which is told among the model's problems."""
+    try:
+        return dict(
+            checks.pairs(config.model.get("case_value"), "case_value", traits or _names(config.model.get("event")))
+        )
+    except ValueError:
+        return {}
+
+
+def _check_some_variant(cohort: Cohort) -> None:
+    """Refuse a selection that leaves nothing even before genotypes are looked at."""
+    step = cohort.store.block_variants
+    starts = range(0, cohort.n_variants, step)
+    if not any(cohort.selected_without_genotypes(at, min(at + step, cohort.n_variants)).any() for at in starts):
+        raise GenassocError(f"no variant is left to test: {'; '.join(cohort.selection.describe())}")
+
+
+def _rehearse(
+    config: Config,
+    cohort: Cohort,
+    model: Any,
+    n_threads: int,
+    memory: str | int | None,
+    aligned: float,
+    found: Preflight,
+) -> None:
+    """Fit the null models, as the run will, compute one block, and say what all will cost; ``aligned`` took seconds."""
+    plan = api.plan_association(cohort, model)
+    found.attempt(lambda: check_before_fitting(cohort, model, memory))
+    began = time.perf_counter()
+    job = found.attempt(lambda: api.association_job(cohort, model, plan))
+    fitted = time.perf_counter() - began
+    if job is None:
+        return
+    design = cohort.design((), model.covariates)
+    found.lines += [*job.state.notes, *api.trait_notes(cohort, model, job.state)]
+    found.lines.append(f"{int(design.complete.sum()):,} samples have all covariates ({', '.join(design.covariates)})")
+    cost = found.attempt(
+        lambda: estimate.estimate(cohort, model, job, plan, n_threads, memory, aligned=aligned, fitted=fitted)
+    )
+    stands = found.attempt(partial(analysis.stands, config, cohort, model)) if "path" in config.output else None
+    found.lines += stands or []
+    if cost is not None:
+        found.lines += cost.lines()
+        found.attempt(partial(cost.check_space, config.out.parent))

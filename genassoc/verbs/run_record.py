@@ -1,0 +1,161 @@
+"""The record of an association run: its choices, its inputs with fingerprints, its ledgers and notes."""
+
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from genassoc.data.cohort.cohort import Cohort
+from genassoc.data.cohort.ploidy import refused_notes
+from genassoc.data.cohort.recipe import samples_fingerprint
+from genassoc.data.sidecar import Record, standing
+from genassoc.errors import CodingWarning, OutputError
+from genassoc.models.linear.model import Linear
+from genassoc.provenance import NUMBERS, Recorder, genassoc_version
+
+
+def describe(cohort: Cohort, model: Any) -> dict[str, Any]:
+    """Every choice of a run, defaults included."""
+    return {
+        "model": {"kind": type(model).__name__.lower(), **asdict(model)},
+        "variants": cohort.selection.describe(),
+    }
+
+
+def input_files(cohort: Cohort) -> list[Path]:
+    """Store and tables that a cohort reads."""
+    return [Path(cohort.store.path), *cohort.phenotypes.files]
+
+
+def inputs_of(cohort: Cohort) -> dict[str, Any]:
+    """What a run reads, with fingerprints."""
+    joined = [
+        {"path": step["file"], "fingerprint": step["fingerprint"]}
+        for step in cohort.recipe
+        if step["step"] == "with_covariates"
+    ]
+    return {
+        "store": {
+            "path": str(cohort.store.path),
+            "fingerprint": cohort.store.fingerprint,
+            "root": getattr(cohort.store, "root", None),  # predictors of a table have none
+            "sources": cohort.store.attributes.get("summary", {}).get("sources", []),
+        },
+        "phenotypes": {"path": cohort.phenotypes.source, "fingerprint": cohort.phenotypes.fingerprint},
+        **({"covariate_files": joined} if joined else {}),
+        "cohort": {
+            "samples": samples_fingerprint(cohort),
+            "steps": list(cohort.recipe),
+            "id_rule": str(cohort.id_rule),
+        },
+    }
+
+
+def run_of(fingerprint: str, for_spreadsheets: bool = False) -> dict[str, Any]:
+    """What makes two runs the same: the hash of all that decides the numbers, what computes them, and how ids are written."""
+    run = {"fingerprint": fingerprint, "numbers": NUMBERS, "genassoc": genassoc_version()}
+    return {**run, "for_spreadsheets": True} if for_spreadsheets else run
+
+
+def there_already(out: Path, recorder: Recorder, run: Mapping[str, Any]) -> Record | None:
+    """The record of the requested results if ``out`` already holds them complete; None if there is no file.
+
+    Parameters
+    ----------
+    out : Path
+    recorder : Recorder
+        Of the requested run: to say what differs.
+    run : mapping
+        Its `run_of`.
+
+    Raises
+    ------
+    OutputError
+        The file holds something else; the message says what differs.
+    """
+    wanted = {"parameters": recorder.parameters, "inputs": recorder.inputs}
+    found = standing(out, run, wanted)
+    if found is None:
+        return None
+    if not found.same:
+        raise OutputError(
+            f"{out} exists already and is not what this run would write: {found.why}. Nothing was computed, and the file was not "
+            "changed: write to another file, or replace it (--force, restart=True)."
+        )
+    return found.record
+
+
+def reused_note(out: Path) -> str:
+    """What is said of results that are not computed again."""
+    return (
+        f"{out} already holds the results of this run (same inputs, choices and version; the digest is correct): they were not "
+        "computed again; --force (restart=True) computes them again"
+    )
+
+
+def finish_record(
+    recorder: Recorder,
+    cohort: Cohort,
+    model: Any,
+    state: Any,
+    variants: dict[str, Any],
+    run: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The provenance of a finished run: its ledgers of samples and variants, and what was dropped by name."""
+    dropped = cohort.sample_ledger.filter(pl.col("status") == "dropped")
+    reasons = dropped.group_by("reason").len().sort("reason")
+    samples = {
+        "genotyped": int(cohort.store.n_samples),
+        "kept": cohort.n_samples,
+        "dropped": dict(reasons.iter_rows()),
+        "lacking_a_covariate": state.n_incomplete,
+        "analysed": dict(zip(state.traits, state.n_by_trait)),
+    }
+    notes = [
+        *cohort.notes,
+        *state.notes,
+        *trait_notes(cohort, model, state),
+        *refused_notes(variants.get("refused", {})),
+    ]
+    decided = cohort.contigs.decided
+    meant = {"contigs": decided} if decided else {}
+    coded = {"codings": {name: dict(coding) for name, coding in state.codings.items()}} if state.codings else {}
+    return recorder.finish(run=dict(run), samples=samples, variants=variants, notes=notes, **meant, **coded)
+
+
+def warn_of_columns(cautions: Sequence[str], notes: Sequence[str] = ()) -> None:
+    """Warn of how columns were read, which value is the case, what codes removed (`CodingWarning`); log ``notes``."""
+    logger = logging.getLogger("genassoc")
+    for note in notes or cautions:
+        logger.info(note)
+    if cautions:
+        warnings.warn("\n  ".join(["how columns were read:", *cautions]), CodingWarning, stacklevel=3)
+
+
+def trait_notes(cohort: Cohort, model: Any, state: Any) -> list[str]:
+    """What is odd about the traits of a linear model: two values only, or too few samples."""
+    if not isinstance(model, Linear):
+        return []
+    notes = []
+    for trait in state.traits:
+        values = cohort.phenotypes.numbers(trait, cohort.rows)
+        values = values[~np.isnan(values)]
+        others = values[values != values[0]]
+        if others.size and np.all(others == others[0]):
+            low, high = sorted((values[0], others[0]))
+            notes.append(
+                f"{trait} has only two values, {low:g} and {high:g}: if they mean control and case, use a logistic model"
+            )
+    for null in state.nulls:
+        if null.n <= null.Q.shape[1] + 1:
+            names = ", ".join(state.traits[trait] for trait in null.traits[:5])
+            notes.append(
+                f"{names}: {null.n} samples are too few for {null.Q.shape[1]} covariates (the intercept included) and "
+                "the genotype: no row has an estimate"
+            )
+    return notes
