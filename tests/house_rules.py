@@ -50,7 +50,7 @@ DOORS = {
     "pysam": ("formats/",),
     "isal": ("formats/",),
     "formulaic": ("tests/",),  # evaluates Python: an oracle only
-    "statsmodels": ("explanation/reference_fits.py", "explanation/reference_sampled.py"),
+    "statsmodels": ("explanation/references.py",),
     "matplotlib": ("plots/",),
     "fastexcel": ("data/phenotypes/workbooks.py",),
     "rich": ("cli/", "progress.py"),
