@@ -14,8 +14,8 @@ import genassoc as ga
 from genassoc.explanation import explain
 from genassoc.explanation.arms import thirds
 from genassoc.explanation.audit import audit
-from genassoc.models.scan import sandwich_pairs
 from genassoc.models.about import about_of
+from genassoc.models.scan import sandwich_pairs
 from genassoc.refit.fits import NotFittedError
 from genassoc.refit.refit import can_refit, refit
 from genassoc.refit.row_data import RowSource

@@ -354,17 +354,14 @@ def wald_test(model: Likelihood, k: int = 1, sandwich: Sandwich | None = None) -
     at, _, _, J = maximise(model)
     _check_finite(model, J, k)
     n, P = model.D.shape[0], at.size
+    if model.estimates_scale and n <= P:
+        raise NotFittedError("too few samples")
     if sandwich is None:
-        df = float(n - P) if model.estimates_scale else np.inf
-        if df < 1:
-            raise NotFittedError("too few samples")
         covariance = _dispersion(model, at, P) * np.asarray(np.linalg.inv(_spread(J, k)), np.float64)
-        return _tested(at[-k:], covariance, df, False)
+        return _tested(at[-k:], covariance, float(n - P) if model.estimates_scale else np.inf, False)
     found = model.influences(at, np.asarray(np.linalg.inv(J), np.float64), k, sandwich.power)
     df, hotelling = np.inf, sandwich.freedom == "satterthwaite"
     if sandwich.freedom != "none":
-        if model.estimates_scale and n <= P:
-            raise NotFittedError("too few samples")
         df = float(max(n - P, 1))
         df = satterthwaite(found.expected, df) if hotelling else df
     return _tested(at[-k:], found.each.T @ found.each, df, hotelling)
