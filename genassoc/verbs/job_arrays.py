@@ -78,7 +78,7 @@ def make_plan(
     with folder.lock():
         store = make_store(config, progress=progress, overwrite=restart)
         began = time.perf_counter()
-        cohort = make_cohort(config, store)
+        cohort = make_cohort(config, store, model)
         aligned = time.perf_counter() - began
         if tell is not None:
             for note in cohort.notes:
@@ -130,11 +130,11 @@ def _planned(work: Path, tell: Callable[[str], None] | None = None) -> tuple[Wor
     for path in config.tables:
         if path.exists() and not path.is_file():  # of a pipe or a device there is no end
             raise PlanError(f"{path}, which the plan in {work} names as a table, is no plain file; it was not opened.")
-    cohort = make_cohort(config, planned_store(config))
+    cohort = make_cohort(config, planned_store(config), model)
     now = plan_association(cohort, model)
     if now.fingerprint != plan.fingerprint:
         raise PlanError(
-            f"the store, the phenotypes or genassoc are no longer those that {work} was planned with: "
+            f"the store, the phenotypes, the offsets or genassoc are no longer those that {work} was planned with: "
             "plan again into another folder."
         )
     if now.stretches() != plan.stretches():

@@ -80,6 +80,8 @@ def check(path: str | Path, n_threads: int = 1, memory: str | int | None = None)
         rows = np.arange(phenotypes.table.height) if cohort is None else cohort.rows
         _check_columns(config, phenotypes, rows, found)
     if cohort is not None:
+        if model is not None and not found.problems:
+            cohort = found.attempt(partial(from_config.with_offsets_of, config, cohort, model)) or cohort
         found.lines += cohort.summary_lines()
         found.attempt(partial(_check_some_variant, cohort))
         if model is not None and not found.problems:
@@ -92,7 +94,10 @@ def _phenotypes(config: Config, found: Preflight) -> Phenotypes | None:
     table = found.attempt(lambda: from_config.joined_tables(config))
     if table is not None:
         return table
-    read = [found.attempt(partial(Phenotypes.of_rows, path, **config.reading())) for path in config.tables]
+    read = [
+        found.attempt(partial(Phenotypes.of_rows, path, **config.reading()))
+        for path in (config.phenotypes, *config.covariate_files)
+    ]
     tables = [one for one in read if one is not None]
     return tables[0].beside(tables[1:]) if read[0] is not None else None
 

@@ -88,7 +88,7 @@ def run_config(
     model = make_model(config)
     check_files(config)
     threads = executor.n if isinstance(executor, Threads) else None
-    cohort = make_cohort(config, make_store(config, threads=threads, progress=progress, overwrite=restart))
+    cohort = make_cohort(config, make_store(config, threads=threads, progress=progress, overwrite=restart), model)
     if tell is not None:
         for note in cohort.notes:
             tell(note)

@@ -495,9 +495,17 @@ class Cohort:
 
     def contig_of(self, start: int, stop: int) -> str:
         """The contig of the variants from start to stop; "" where they lie on several."""
-        runs = self._contig_runs
-        first = bisect_right(runs, start, key=lambda run: run[1]) - 1
-        return runs[first][0] if first >= 0 and stop <= runs[first][2] else ""
+        contig, _, last = self._run_at(start)
+        return contig if stop <= last else ""
+
+    def end_of_contig(self, variant: int) -> int:
+        """The first variant after one that is on another contig; the number of variants where none is."""
+        return self._run_at(variant)[2]
+
+    def _run_at(self, variant: int) -> tuple[str, int, int]:
+        """Contig of a variant, and the neighbouring variants on it."""
+        at = bisect_right(self._contig_runs, variant, key=lambda run: run[1]) - 1
+        return self._contig_runs[at] if at >= 0 else ("", variant, variant)
 
     # The record -------------------------------------------------------------------------------------------
 

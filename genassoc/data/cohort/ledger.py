@@ -60,8 +60,8 @@ def lacking_predictions(ledger: pl.DataFrame, ids: Array, traits: Sequence[str],
     """The ledger with the samples ``ids`` (N,) that lack predictions of ``traits`` (N names in a text, or ""); ``of_all`` (N,): of
     all traits that they have, so that they are dropped.
     """
-    who = np.flatnonzero([bool(names) for names in traits])
-    if not who.size:
+    who = [i for i, names in enumerate(traits) if names]
+    if not who:
         return ledger
     lacking = pl.DataFrame(
         {

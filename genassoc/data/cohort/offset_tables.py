@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -24,13 +24,13 @@ from genassoc.data.phenotypes.offsets import Offsets, Source, Unit
 from genassoc.data.phenotypes.phenotypes import Phenotypes
 from genassoc.data.phenotypes.tables import TextTable
 from genassoc.errors import InputError, PhenotypeError, SampleMismatchError
-from genassoc.shapes import Float64Array, Int64Array
+from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    Table = str | Path | pl.DataFrame | pd.DataFrame
-    Given = Table | Mapping[str, Table] | Offsets
+    Table: TypeAlias = str | Path | pl.DataFrame | pd.DataFrame
+    Given: TypeAlias = Table | Mapping[str, Table] | Offsets
 
 ALL = "all"  # the name of predictions that leave no chromosome out
 _ALL_NAMES = (ALL, "0")  # REGENIE writes 0 in the file of --print-prs
@@ -55,7 +55,9 @@ class _Read:
     def add(self, name: str, values: Float64Array, source: str) -> None:
         """Predictions of one more chromosome."""
         if name in self.tables:
-            raise InputError(f"{source}: the predictions of chromosome {name} are there already; name each chromosome once")
+            raise InputError(
+                f"{source}: the predictions of chromosome {name} are there already; name each chromosome once"
+            )
         self.tables[name] = values
 
 
@@ -123,12 +125,16 @@ def check_offsets(cohort: Cohort, traits: Sequence[str]) -> None:
 # Kinds of sources --------------------------------------------------------------------------------------------------
 
 
-def _read(cohort: Cohort, given: "Table | Mapping[str, Table]", traits: tuple[str, ...], kind: str, read: _Read) -> None:
+def _read(
+    cohort: Cohort, given: "Table | Mapping[str, Table]", traits: tuple[str, ...], kind: str, read: _Read
+) -> None:
     if isinstance(given, Mapping):
         read.source = "the offsets given"
         if all(isinstance(value, str | Path) for value in given.values()):
             read.origin = {str(name): _absolute(value) for name, value in given.items()}
-        if set(traits) <= set(given) and all(isinstance(given[t], str | Path) and _is_loco(Path(given[t])) for t in traits):
+        if set(traits) <= set(given) and all(
+            isinstance(given[t], str | Path) and _is_loco(Path(given[t])) for t in traits
+        ):
             _read_regenie(cohort, {trait: Path(given[trait]) for trait in traits}, traits, kind, read)
             return
         for name, table in given.items():
@@ -152,7 +158,9 @@ def _read(cohort: Cohort, given: "Table | Mapping[str, Table]", traits: tuple[st
     elif (files := _pred_list(path)) is not None:
         absent = [trait for trait in traits if trait not in files]
         if absent:
-            raise PhenotypeError(f"{path}: no file of predictions is listed for {listed(absent)}; it lists {listed(list(files))}")
+            raise PhenotypeError(
+                f"{path}: no file of predictions is listed for {listed(absent)}; it lists {listed(list(files))}"
+            )
         read.files.append(path)
         _read_regenie(cohort, {trait: files[trait] for trait in traits}, traits, kind, read)
     else:
@@ -178,7 +186,9 @@ def _of_pattern(cohort: Cohort, pattern: str) -> dict[str, Path]:
         if files and key not in seen:
             found[contig], seen[key] = Path(pattern.replace(PATTERN, files[0])), files
     if not found:
-        raise InputError(f"{pattern}: there is no file of any chromosome of the store ({listed(list(cohort.contigs.chromosomes))})")
+        raise InputError(
+            f"{pattern}: there is no file of any chromosome of the store ({listed(list(cohort.contigs.chromosomes))})"
+        )
     return found
 
 
@@ -193,7 +203,10 @@ def _read_table(cohort: Cohort, given: "Table", traits: tuple[str, ...], read: _
         read.files.append(path)
     else:
         frame = given if isinstance(given, pl.DataFrame) else from_pandas(given)
-        columns, source = TextTable(frame, None), read.source if chromosome is None else f"the table of chromosome {chromosome}"
+        columns, source = (
+            TextTable(frame, None),
+            read.source if chromosome is None else f"the table of chromosome {chromosome}",
+        )
     own = next((n for n in columns.columns.columns if n.lower() in _CHROMOSOME_COLUMNS and n not in traits), None)
     if own is None:
         table = Phenotypes.of_columns(columns, source, missing_codes=[])
@@ -240,6 +253,8 @@ def _values(cohort: Cohort, table: Phenotypes, traits: tuple[str, ...], read: _R
 
 def _lines(path: Path) -> Iterator[str]:
     """Lines of a text file, plain or gzipped."""
+    if path.exists() and not path.is_file():  # of a pipe or a device there is no end
+        raise InputError(f"{path}: is no plain file")
     try:
         with path.open("rb") as raw:
             zipped = raw.read(2) == b"\x1f\x8b"
@@ -275,7 +290,9 @@ def _pred_list(path: Path) -> dict[str, Path] | None:
         if not fields:
             continue
         if len(fields) != 2:
-            raise InputError(f"{path}, line {number}: {len(fields)} fields in place of a trait and the file of its predictions")
+            raise InputError(
+                f"{path}, line {number}: {len(fields)} fields in place of a trait and the file of its predictions"
+            )
         if fields[0] in found:
             raise InputError(f"{path}, line {number}: the trait {fields[0]} is listed twice")
         found[fields[0]] = _moved(path, fields[1])
@@ -288,9 +305,7 @@ def _moved(path: Path, name: str) -> Path:
     return next((file for file in (Path(name), *beside) if file.is_file()), Path(name))
 
 
-def _read_regenie(
-    cohort: Cohort, files: Mapping[str, Path], traits: tuple[str, ...], kind: str, read: _Read
-) -> None:
+def _read_regenie(cohort: Cohort, files: Mapping[str, Path], traits: tuple[str, ...], kind: str, read: _Read) -> None:
     """Predictions of REGENIE's step 1: a file a trait."""
     read.unit = "residual_sd" if kind == "quantitative" else "trait"
     of_trait = {trait: _loco(cohort, path, read) for trait, path in files.items()}
@@ -298,7 +313,9 @@ def _read_regenie(
     for name in names:
         lacking = [trait for trait in traits if name not in of_trait[trait]]
         if lacking:
-            raise InputError(f"{files[lacking[0]]} has no line of chromosome {name}, which the files of other traits have")
+            raise InputError(
+                f"{files[lacking[0]]} has no line of chromosome {name}, which the files of other traits have"
+            )
         read.add(name, np.stack([of_trait[trait][name] for trait in traits], axis=1), str(files[traits[0]]))
 
 
@@ -356,17 +373,21 @@ def _number(text: str) -> float:
 def _matched(cohort: Cohort, ids: list[str], path: Path, line: int, read: _Read) -> tuple[Int64Array, Int64Array]:
     """Which of a file's ids are of which samples of the cohort: FID_IID as the phenotypes have them, else their IID."""
     at: dict[str, int] = {}
-    for column, name in enumerate(ids):
-        if at.setdefault(name, column) != column:
-            raise InputError(f"{path}, line {line}: the sample {name} is there twice, in columns {at[name] + 2} and {column + 2}")
+    for place, name in enumerate(ids):
+        if at.setdefault(name, place) != place:
+            raise InputError(
+                f"{path}, line {line}: the sample {name} is there twice, in columns {at[name] + 2} and {place + 2}"
+            )
     table = cohort.phenotypes.table
     family = family_column(cohort.phenotypes.columns)
     families = None if family is None else table[family].cast(pl.String).gather(cohort.rows).to_list()
     endings = _endings(ids)
-    columns, found, cut = [], [], []
+    columns: list[int] = []
+    found: list[int] = []
+    cut: list[tuple[str, str]] = []
     for i, name in enumerate(map(str, cohort.sample_ids)):
         joined = None if families is None else at.get(f"{families[i]}_{name}")
-        column = at.get(name, joined)
+        column: int | None = at.get(name, joined)
         if column is None:
             alike = endings.get(name, [])
             if len(alike) > 1:
@@ -457,7 +478,7 @@ def _has_variants(cohort: Cohort, contig: str) -> bool:
 # What there is to say ----------------------------------------------------------------------------------------------
 
 
-def _lacking(cohort: Cohort, offsets: Offsets) -> Any:
+def _lacking(cohort: Cohort, offsets: Offsets) -> BoolArray:
     """Samples that have a trait and lack its prediction, (N, T)."""
     missing = np.isnan(next(iter(offsets.values.values())))
     for t, trait in enumerate(offsets.traits):
@@ -465,7 +486,7 @@ def _lacking(cohort: Cohort, offsets: Offsets) -> Any:
     return missing
 
 
-def _notes(cohort: Cohort, offsets: Offsets, lacking: Any) -> list[str]:
+def _notes(cohort: Cohort, offsets: Offsets, lacking: BoolArray) -> list[str]:
     """Where offsets came from and what they are; who lacks one."""
     scale = (
         "in standard deviations of the trait's residuals, as REGENIE writes them"
@@ -484,5 +505,7 @@ def _notes(cohort: Cohort, offsets: Offsets, lacking: Any) -> list[str]:
         if at.size:
             more = f" and {at.size - _SHOWN:,} more" if at.size > _SHOWN else ""
             who = ", ".join(str(name) for name in cohort.sample_ids[at[:_SHOWN]])
-            notes.append(f"{at.size:,} samples have no prediction of {trait} and are left out of its analysis: {who}{more}")
+            notes.append(
+                f"{at.size:,} samples have no prediction of {trait} and are left out of its analysis: {who}{more}"
+            )
     return notes

@@ -223,7 +223,11 @@ class Cox(InteractionChoices, GenotypeChoices):
             return cox_interaction.prepare(self, cohort)
         columns, width = np.asarray(cohort.block_columns), int(cohort.block_width)
         return prepare(
-            self.design(cohort.phenotypes, cohort.rows, cohort.offsets), columns, width, self.ties == "efron", self.ph_time == "rank"
+            self.design(cohort.phenotypes, cohort.rows, cohort.offsets),
+            columns,
+            width,
+            self.ties == "efron",
+            self.ph_time == "rank",
         )
 
     @by_genetic_model
