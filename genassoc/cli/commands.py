@@ -273,6 +273,12 @@ def assoc(
     covar_file: Annotated[
         list[Path] | None, typer.Option(help="A table to join to the phenotypes, for example PCs; may be repeated.")
     ] = None,
+    offsets: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Predictions of the traits: a table, FILE with {chromosome}, REGENIE's pred.list."
+        ),
+    ] = None,
     sample_id: Annotated[str | None, typer.Option(help="Column of sample ids.")] = None,
     id_rule: IdRule = None,
     sex: Annotated[str | None, typer.Option(help="Column of sex: 1 / 2, M / F, H / F, ...")] = None,
@@ -368,6 +374,7 @@ def assoc(
             "decimal": decimal, "date_format": date_format, "encoding": encoding,
         },
         "model": choices,
+        "offsets": {"path": offsets},
         "variants": {"maf": maf, "mac": mac, "missing": missing_rate, "hwe": hwe, "region": region or None},
         "output": {"path": str(out), "dialect": dialect, "for_spreadsheets": for_spreadsheets or None},
     }  # fmt: skip
