@@ -5,7 +5,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from genassoc.data.arguments import check_cohort, check_executor, check_model
+from genassoc.data.arguments import check_cohort, check_model
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.forks import check_not_forked
 from genassoc.data.integrity import FileDigest
@@ -19,11 +19,12 @@ from genassoc.engine.parts import Merged
 from genassoc.engine.plan import Plan, fingerprint
 from genassoc.engine.run import run_to_file
 from genassoc.errors import PhenotypeError, ReusedWarning, UnreadDosagesWarning
-from genassoc.explanation.audit import audited, check_rows
+from genassoc.explanation.audit import audited
 from genassoc.models.scan.genome import Scan
-from genassoc.progress import Progress, Silent
+from genassoc.progress import Progress
 from genassoc.provenance import Recorder
 from genassoc.results import Results
+from genassoc.verbs.options import RunOptions
 from genassoc.verbs.run_record import (
     describe,
     finish_record,
@@ -125,35 +126,32 @@ def associate(
     check_not_forked()
     check_cohort(cohort, "associate(cohort, model)")
     check_model(model)
-    check_executor(executor)
-    n_rows = check_rows(audit)
-    if out is None:
-        folder = tempfile.TemporaryDirectory(prefix="genassoc-")
-        results = associate(
-            cohort,
-            model,
-            out=Path(folder.name) / "results.parquet",
-            executor=executor,
-            progress=progress,
-            audit=audit,
-            memory=memory,
-        )
-        results.folder = folder
-        return results
-    out = Path(out)
+    options = RunOptions(executor=executor, progress=progress, restart=restart, audit=audit, memory=memory)
+    if out is not None:
+        return associate_to_file(cohort, model, Path(out), options, for_spreadsheets=for_spreadsheets)
+    folder = tempfile.TemporaryDirectory(prefix="genassoc-")
+    results = associate_to_file(cohort, model, Path(folder.name) / "results.parquet", options)
+    results.folder = folder
+    return results
+
+
+def associate_to_file(
+    cohort: Cohort, model: Any, out: Path, options: RunOptions, *, for_spreadsheets: bool = False
+) -> Results:
+    """The results of a run in a file; see `associate`. Warnings name the caller of the function that calls this one."""
     check_outputs([out], input_files(cohort))
     for note in unread_dosages(cohort.store):
-        warnings.warn(note, UnreadDosagesWarning, stacklevel=2)
+        warnings.warn(note, UnreadDosagesWarning, stacklevel=3)
     recorder = Recorder(parameters=describe(cohort, model), inputs=inputs_of(cohort))
     plan = plan_association(cohort, model)
     identity = run_of(plan.fingerprint, for_spreadsheets)
-    found = None if restart else there_already(out, recorder, identity)
+    found = None if options.restart else there_already(out, recorder, identity)
     if found is not None:
-        return _reused(out, found, cohort, n_rows)
-    check_before_fitting(cohort, model, memory)
+        return _reused(out, found, cohort, options.audit)
+    check_before_fitting(cohort, model, options.memory)
     job = association_job(cohort, model, plan)
     warn_of_columns(job.state.cautions, job.state.notes)
-    run = fitted(job, plan, executor, memory, model.rows_per_variant)
+    run = fitted(job, plan, options.executor, options.memory, model.rows_per_variant)
     record: dict[str, Any] = {}
 
     def seal(merged: Merged) -> None:
@@ -162,13 +160,13 @@ def associate(
         write_record(out, record, merged.digest)
 
     merged = run_to_file(
-        run.job, run.plan, run.executor, out, progress or Silent(),
-        restart=restart, seal=seal, for_spreadsheets=for_spreadsheets,
+        run.job, run.plan, run.executor, out, options.shown,
+        restart=options.restart, seal=seal, for_spreadsheets=for_spreadsheets,
     )  # fmt: skip
-    return _audited(Results(out, record, cohort).vouched(merged.digest), merged.digest, cohort, n_rows)
+    return _audited(Results(out, record, cohort).vouched(merged.digest), merged.digest, cohort, options.audit)
 
 
-def _reused(out: Path, found: Record, cohort: Cohort, n_rows: int) -> Results:
+def _reused(out: Path, found: Record, cohort: Cohort, n_rows: int | None) -> Results:
     """The results that are there, whole; audited where they never were."""
     assert found.digest is not None
     results = Results(out, found.content, cohort).vouched(found.digest)
@@ -176,11 +174,11 @@ def _reused(out: Path, found: Record, cohort: Cohort, n_rows: int) -> Results:
         results = _audited(results, found.digest, cohort, n_rows)
     note = reused_note(out)
     results.provenance["notes"] = [note, *results.provenance.get("notes", [])]
-    warnings.warn(note, ReusedWarning, stacklevel=3)
+    warnings.warn(note, ReusedWarning, stacklevel=4)
     return results
 
 
-def _audited(results: Results, digest: FileDigest, cohort: Cohort, n_rows: int) -> Results:
+def _audited(results: Results, digest: FileDigest, cohort: Cohort, n_rows: int | None) -> Results:
     """The same results with an audit of rows in their record, in memory and beside the file."""
     if n_rows:
         record = results.provenance

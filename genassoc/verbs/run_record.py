@@ -134,7 +134,7 @@ def warn_of_columns(cautions: Sequence[str], notes: Sequence[str] = ()) -> None:
     for note in notes or cautions:
         logger.info(note)
     if cautions:
-        warnings.warn("\n  ".join(["how columns were read:", *cautions]), CodingWarning, stacklevel=3)
+        warnings.warn("\n  ".join(["how columns were read:", *cautions]), CodingWarning, stacklevel=4)
 
 
 def trait_notes(cohort: Cohort, model: Any, state: Any) -> list[str]:
