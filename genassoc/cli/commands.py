@@ -3,14 +3,13 @@
 import gc
 import os
 import warnings
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 import typer.core
 
 from genassoc.cli import job_arrays, results, runs, stores
-from genassoc.cli.options import Threads, executor, progress, say
+from genassoc.cli.options import say
 from genassoc.errors import ReusedWarning
 
 
@@ -54,24 +53,6 @@ def _options(
 
 for commands in (stores, runs, job_arrays, results):
     commands.add_to(app)
-
-
-@app.command()
-def demo(
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]")] = Path("genassoc-demo"),
-    *,
-    samples: Annotated[int, typer.Option(min=1)] = 2000,
-    variants: Annotated[int, typer.Option(min=1)] = 50_000,
-    seed: Annotated[int, typer.Option(min=0)] = 20,
-    threads: Threads = None,
-) -> None:
-    """Analyse a simulated cohort: VCF + phenotypes -> store -> results -> plots, compared with the truth."""
-    from genassoc.verbs.demonstration import demo as run_demo
-
-    run_demo(
-        folder, n_samples=samples, n_variants=variants, seed=seed, executor=executor(threads), progress=progress(),
-        say=say,
-    )  # fmt: skip
 
 
 @app.command(hidden=True)

@@ -1,16 +1,16 @@
-"""The commands that look at results: plot, explain. They parse, call and print; no numbers are made here."""
+"""The commands that show results: plot, explain, demo. They parse, call and print; no numbers are made here."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from genassoc.cli.options import say, tell
+from genassoc.cli.options import Threads, executor, progress, say, tell
 
 
 def add_to(app: typer.Typer) -> None:
     """Add them to the commands."""
-    for command in (plot, explain):
+    for command in (plot, explain, demo):
         app.command()(command)
 
 
@@ -52,3 +52,20 @@ def explain(
     say(repr(found))
     for path in [] if out is None else found.write(out):
         say(str(path))
+
+
+def demo(
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]")] = Path("genassoc-demo"),
+    *,
+    samples: Annotated[int, typer.Option(min=1)] = 2000,
+    variants: Annotated[int, typer.Option(min=1)] = 50_000,
+    seed: Annotated[int, typer.Option(min=0)] = 20,
+    threads: Threads = None,
+) -> None:
+    """Analyse a simulated cohort: VCF + phenotypes -> store -> results -> plots, compared with the truth."""
+    from genassoc.verbs.demonstration import demo as run_demo
+
+    run_demo(
+        folder, n_samples=samples, n_variants=variants, seed=seed, executor=executor(threads), progress=progress(),
+        say=say,
+    )  # fmt: skip

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 _LEDGER_VARIANTS = 65_536  # variants whose metadata is read at a time for the ledger
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Cohort:
     """Samples that have genotypes and phenotypes, in store order; selections are indices, not copies.
 
@@ -122,7 +122,7 @@ class Cohort:
         sample_id, missing_codes, decimal, date_format, encoding
             As in `Phenotypes.read`.
         sex : str, optional
-            Column with 1 / 2, M / F, male / female and the like (`genassoc.data.phenotypes.sex_words`); 0 and missing are unknown.
+            Column with 1 / 2, M / F, male / female and the like (`genassoc.data.phenotypes.codings`); 0 and missing are unknown.
         min_overlap : float
             Least share of the smaller of the two sets of samples that must match.
         build : {None, "GRCh37", "GRCh38", "T2T-CHM13"}

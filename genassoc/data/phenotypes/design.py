@@ -44,7 +44,7 @@ class DroppedCovariate:
         return f"{self.name}{'' if self.level is None else f'[{self.level}]'}: {self.reason}"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Design:
     """Traits and covariates of a cohort's samples as arrays.
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     Codes = Sequence[str] | Mapping[str, Sequence[str]] | MissingCodes
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Phenotypes:
     """Traits and covariates of samples, as read, and where they came from.
 
@@ -413,7 +413,7 @@ def _build(
     typed = typed_columns(frame.drop(name), codes, reading)
     table = typed.frame.with_columns(ids).select(c for c in frame.columns if c == name or c in typed.frame.columns)
     phenotypes = Phenotypes(
-        table, name, source, codes, lines, reading=reading or Reading(), emptied=typed.emptied, unusable=typed.unusable,
+        table=table, sample_id=name, source=source, missing_codes=codes, lines=lines, reading=reading or Reading(), emptied=typed.emptied, unusable=typed.unusable,
         notes=tuple(typed.notes),
     )  # fmt: skip
     _check_ids(phenotypes)
