@@ -34,7 +34,6 @@ from genassoc.data.cohort.matching import (
     partial_notes,
 )
 from genassoc.data.cohort.ploidy import PloidyRules, build_named, build_of, contig_names, kinds_of
-from genassoc.data.cohort.sample_selection import samples_where
 from genassoc.data.cohort.variant_selection import DROPPED_SCHEMA, VariantSelection, variant_ids, with_neighbours
 from genassoc.data.cohort.variants import KEY_COLUMN, regions_of
 from genassoc.data.forks import check_not_forked
@@ -210,7 +209,7 @@ class Cohort:
         """
         check_not_forked()
         if isinstance(choice, pl.Expr):
-            keep, missing = samples_where(self.phenotypes.table[self.rows], choice, self.phenotypes)
+            keep, missing = self.phenotypes.samples_where(choice, self.rows)
             details = np.where(missing, f"{choice} (a value is missing)", str(choice))
             return self._with_samples(keep, recipe.kept(choice), details, str(choice))
         wanted = [str(name) for name in ([choice] if isinstance(choice, str) else choice)]

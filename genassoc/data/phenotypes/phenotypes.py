@@ -30,7 +30,7 @@ from genassoc.data.phenotypes.number_spellings import declaration, holds_numbers
 from genassoc.data.phenotypes.reading import Reading
 from genassoc.data.phenotypes.undeclared import suspects
 from genassoc.errors import PhenotypeError
-from genassoc.shapes import Array, Float64Array, Int64Array
+from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -256,6 +256,31 @@ class Phenotypes:
                 unusable={**other.unusable, **made.unusable},
             )
         return made
+
+    def samples_where(self, choice: pl.Expr, rows: Int64Array) -> tuple[BoolArray, BoolArray]:
+        """Where an expression holds of some rows, and where a missing value hides it; (N,) each.
+
+        Raises
+        ------
+        PhenotypeError
+            It names no column of the table, cannot be evaluated, or gives no truth value for each row.
+        """
+        table = self.table[rows]
+        for name in choice.meta.root_names():
+            if name not in table.columns:
+                self.resolve([name], "column of keep_samples")
+        try:
+            result = table.select(choice.alias("keep"))["keep"]
+        except pl.exceptions.PolarsError as error:
+            raise PhenotypeError(
+                f"{self.source}: keep_samples({choice}) cannot be evaluated: {error}. A column with a value that is no number "
+                "is text"
+            ) from None
+        if result.dtype not in (pl.Boolean, pl.Null) or len(result) != table.height:
+            raise PhenotypeError(
+                f"keep_samples({choice}) gives {len(result)} values of {result.dtype}, not true or false for each sample"
+            )
+        return result.cast(pl.Boolean).fill_null(False).to_numpy(), result.is_null().to_numpy()
 
     def resolve(self, names: Sequence[str], role: str) -> tuple[str, ...]:
         """Expand ranges ("PC1:PC10") and check that every name is a column.
