@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genassoc.kernels.genotypes import packed as packed_kernels
+from genassoc.kernels.genotypes.dosages import FixedPoint
 from genassoc.shapes import (
     BoolArray,
     Float64Array,
@@ -153,6 +154,11 @@ class DosageBlock:
     def not_observed(self) -> int:
         """The value that means "not observed"."""
         return int(np.iinfo(self.values.dtype).max)
+
+    @property
+    def fixed_point(self) -> FixedPoint:
+        """The dosages as kernels take them."""
+        return FixedPoint(np.ascontiguousarray(self.values), self.scale, self.not_observed)
 
     @property
     def n_variants(self) -> int:
