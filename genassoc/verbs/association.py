@@ -20,7 +20,8 @@ from genassoc.engine.plan import Plan, fingerprint
 from genassoc.engine.run import run_to_file
 from genassoc.errors import PhenotypeError, ReusedWarning, UnreadDosagesWarning
 from genassoc.explanation.audit import audited
-from genassoc.models.scan.genome import Scan
+from genassoc.models.base import AssociationModel
+from genassoc.models.scan.genome import Scan, ScanState
 from genassoc.progress import Progress
 from genassoc.provenance import Recorder
 from genassoc.results import Results
@@ -37,7 +38,9 @@ from genassoc.verbs.run_record import (
 )
 
 
-def plan_association(cohort: Cohort, model: Any, *, n_parts: int = 1, settings: dict[str, Any] | None = None) -> Plan:
+def plan_association(
+    cohort: Cohort, model: AssociationModel, *, n_parts: int = 1, settings: dict[str, Any] | None = None
+) -> Plan:
     """The tasks of an association run; its fingerprint covers all that decides the numbers."""
     return Plan.by_block(
         cohort.store.contig_runs(),
@@ -49,7 +52,7 @@ def plan_association(cohort: Cohort, model: Any, *, n_parts: int = 1, settings: 
     )
 
 
-def association_job(cohort: Cohort, model: Any, plan: Plan) -> AssociationJob:
+def association_job(cohort: Cohort, model: AssociationModel, plan: Plan) -> AssociationJob:
     """What the engine runs; the null models are fitted here, so that bad input is found before any work."""
     scan = Scan(model)
     with single_threaded_blas():
@@ -58,7 +61,7 @@ def association_job(cohort: Cohort, model: Any, plan: Plan) -> AssociationJob:
     return AssociationJob(cohort, scan, plan.block_variants, state)
 
 
-def _check_enough_samples(cohort: Cohort, model: Any, state: Any) -> None:
+def _check_enough_samples(cohort: Cohort, model: AssociationModel, state: ScanState) -> None:
     """Refuse a run in which no trait has more samples than the model has coefficients."""
     sizes = [(null.n, getattr(null, "n_covariates", None) or null.Q.shape[1]) for null in getattr(state, "nulls", ())]
     if not sizes or any(n > C + 1 for n, C in sizes):  # the genotype's coefficient is one more
@@ -73,7 +76,7 @@ def _check_enough_samples(cohort: Cohort, model: Any, state: Any) -> None:
 
 def associate(
     cohort: Cohort,
-    model: Any,
+    model: AssociationModel,
     *,
     out: str | Path | None = None,
     executor: Executor | None = None,
@@ -136,7 +139,7 @@ def associate(
 
 
 def associate_to_file(
-    cohort: Cohort, model: Any, out: Path, options: RunOptions, *, for_spreadsheets: bool = False
+    cohort: Cohort, model: AssociationModel, out: Path, options: RunOptions, *, for_spreadsheets: bool = False
 ) -> Results:
     """The results of a run in a file; see `associate`. Warnings name the caller of the function that calls this one."""
     check_outputs([out], input_files(cohort))

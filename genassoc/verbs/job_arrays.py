@@ -19,6 +19,7 @@ from genassoc.engine.plan import Plan
 from genassoc.engine.run import nothing_kept, run_part
 from genassoc.errors import PlanError
 from genassoc.explanation.audit import audit_lines, audited
+from genassoc.models.base import AssociationModel
 from genassoc.provenance import Recorder
 from genassoc.results import Results
 from genassoc.verbs.association import association_job, plan_association
@@ -91,7 +92,7 @@ def planned_store(config: Config) -> GenotypeStore:
     return open_store(converted(config) if config.is_vcf else config.store)
 
 
-def _planned(work: Path, options: RunOptions) -> tuple[WorkFolder, Plan, Cohort, Any]:
+def _planned(work: Path, options: RunOptions) -> tuple[WorkFolder, Plan, Cohort, AssociationModel]:
     """The plan of a work folder with its cohort and model, which must still be what they were.
 
     ``options.tell`` hears which files are opened because the plan names them, before they are.

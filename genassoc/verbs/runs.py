@@ -7,6 +7,7 @@ from typing import Any
 
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.engine.executors import Executor, Threads
+from genassoc.models.base import AssociationModel
 from genassoc.progress import Progress
 from genassoc.provenance import Recorder
 from genassoc.results import Results, check_place
@@ -87,7 +88,7 @@ def run_config(config: Config, options: RunOptions = DEFAULT) -> Results:
     return associate_to_file(cohort, model, config.out, options, for_spreadsheets=for_spreadsheets)
 
 
-def stands(config: Config, cohort: Cohort, model: Any) -> list[str]:
+def stands(config: Config, cohort: Cohort, model: AssociationModel) -> list[str]:
     """What there is to say of the results that are where a run's are to be; nothing where none are.
 
     Raises
@@ -101,14 +102,14 @@ def stands(config: Config, cohort: Cohort, model: Any) -> list[str]:
     return [] if found is None else [reused_note(config.out)]
 
 
-def _asked_for(config: Config, cohort: Cohort, model: Any) -> tuple[Recorder, dict[str, Any]]:
+def _asked_for(config: Config, cohort: Cohort, model: AssociationModel) -> tuple[Recorder, dict[str, Any]]:
     """Choices and inputs of a run, and what makes it the same as another."""
     recorder = Recorder(parameters=describe(cohort, model), inputs=inputs_of(cohort))
     fingerprint = plan_association(cohort, model).fingerprint
     return recorder, run_of(fingerprint, bool(config.output.get("for_spreadsheets")))
 
 
-def _check_dialect(config: Config, cohort: Cohort, model: Any) -> None:
+def _check_dialect(config: Config, cohort: Cohort, model: AssociationModel) -> None:
     """Refuse, before hours of work, to replace other results with the file in a dialect, where its name is known by now."""
     if config.dialect is None or len(model.traits) > 1 or model.rows_per_variant > 1:
         return
