@@ -273,8 +273,8 @@ class Phenotypes:
             result = table.select(choice.alias("keep"))["keep"]
         except pl.exceptions.PolarsError as error:
             raise PhenotypeError(
-                f"{self.source}: keep_samples({choice}) cannot be evaluated: {error}. A column with a value that is no number "
-                "is text"
+                f"{self.source}: keep_samples({choice}) cannot be evaluated: {error}. A column with a value that is no number is "
+                "text"
             ) from None
         if result.dtype not in (pl.Boolean, pl.Null) or len(result) != table.height:
             raise PhenotypeError(
@@ -470,7 +470,6 @@ def _check_ids(phenotypes: Phenotypes) -> None:
             shown.append(f"'{value}' ({unit} {', '.join(str(place) for place in places)})")
         more = f" and {len(repeated) - 3} more" if len(repeated) > 3 else ""
         raise PhenotypeError(
-            f"{phenotypes.source}: {len(repeated)} sample ids in '{phenotypes.sample_id}' occur more than "
-            "once: "
+            f"{phenotypes.source}: {len(repeated)} sample ids in '{phenotypes.sample_id}' occur more than once: "
             f"{', '.join(shown)}{more}. Which row is meant cannot be known: keep one row a sample"
         )

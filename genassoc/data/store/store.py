@@ -169,8 +169,7 @@ class GenotypeStore:
             shape = tuple(expected[dimension] for dimension in dimensions)
             if tuple(self._arrays[name].shape) != shape:
                 raise StoreError(
-                    f"{self.path}: is damaged: array {name} has shape {self._arrays[name].shape}, not {shape}; "
-                    "convert it again"
+                    f"{self.path}: is damaged: array {name} has shape {self._arrays[name].shape}, not {shape}; convert it again"
                 )
 
     def _whole(self, name: str) -> Array:
