@@ -1,4 +1,4 @@
-"""Dense conditional logistic regression of matched sets, exact for n cases and m controls; see `genassoc.refit.dense`.
+"""Dense conditional logistic regression of matched sets, exact for n cases and m controls; see `genassoc.refit.fits`.
 
 Samples drawn independently with odds ``exp(eta_i - c)``, given that m are drawn, are the choices of m cases among the M samples of a
 set, whatever c is. How many are drawn has the generating function ``prod_i (q_i + p_i z)``, whose coefficient of z^m is read off by

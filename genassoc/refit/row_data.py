@@ -220,8 +220,8 @@ class RowSource:
         if foreign:
             named = ", ".join(f"{name}={self.choices[name]!r}" for name in foreign)
             raise GenassocError(f"the model '{kind}' has no {named}: {_NOT_FITTED}")
-        self._outcomes: dict[tuple[str, bool], _Cases] = {}
-        self._nulls: dict[tuple[str, bool], Float64Array | None] = {}
+        self._outcomes: dict[tuple[str, bool, str], _Cases] = {}
+        self._nulls: dict[tuple[str, bool, str], Float64Array | None] = {}
         self._designs: dict[tuple[str, tuple[str, ...] | str], DenseCovariates] = {}
 
     @property
@@ -244,7 +244,11 @@ class RowSource:
         """
         block = self.cohort.read(number, number + 1) if block is None else block
         ploidy = int(places_of(block).ploidy[0])
-        outcome = self._outcome(trait, ploidy == X_OUTSIDE_PAR)
+        contig = ""
+        if self.cohort.offsets is not None:  # a block that was read for several rows may lie on two contigs
+            contig = block.contig or self.cohort.read(number, number + 1).contig
+        key = (trait, ploidy == X_OUTSIDE_PAR, contig)
+        outcome = self._outcome(*key)
         copies, tested, unit, predictor = self._values(number, block)
         missing = np.isnan(copies)
         keep = outcome.complete if self.imputes or not observed_only else outcome.complete & ~missing
@@ -255,7 +259,6 @@ class RowSource:
         y = outcome.y[at]
         if self.about.outcome == "ordinal":
             y = np.unique(y, return_inverse=True)[1].astype(np.float64)
-        key = (trait, ploidy == X_OUTSIDE_PAR)
         if key not in self._nulls:
             self._nulls[key] = outcome.null(LIKELIHOODS[self.about.likelihood], self.choices)
         shared, modifier = outcome.shared, outcome.modifier
@@ -305,9 +308,10 @@ class RowSource:
         found = with_variants(self.cohort, names, male_x_dosage=dosage, impute=self.imputes)
         return found.cohort, more_covariates(covariates, names)
 
-    def _outcome(self, trait: str, on_x: bool) -> _Cases:
-        if (trait, on_x) not in self._outcomes:
+    def _outcome(self, trait: str, on_x: bool, contig: str) -> _Cases:
+        if (trait, on_x, contig) not in self._outcomes:
             cohort, covariates = self._conditioned
+            cohort = cohort.at_contig(contig) if contig else cohort
             sex = cohort.sex
             if on_x and sex is not None and self.choices.get("like") != "regenie" and (sex != 0).any():
                 cohort, covariates = with_sex(cohort), more_covariates(covariates, (SEX_ON_X,))
@@ -322,8 +326,8 @@ class RowSource:
                 if old.shared is made.shared and np.array_equal(old.complete, made.complete)
             )
             made.__dict__["basis"] = next(same, made).basis
-            self._outcomes[trait, on_x] = made
-        return self._outcomes[trait, on_x]
+            self._outcomes[trait, on_x, contig] = made
+        return self._outcomes[trait, on_x, contig]
 
     def _plain(self, cohort: Cohort, trait: str, covariates: tuple[str, ...] | str) -> _Cases:
         before: Float64Array | float = 0.0
@@ -345,8 +349,13 @@ class RowSource:
         sets, complete = self._sets(cohort, y, complete)
         if self.choices.get("rank_normalise"):
             y[complete] = _normal_scores(y[complete])
+        offset = design.offset[:, 0]
+        if design.offset_unit == "residual_sd":
+            Q = independent(shared.X[complete])
+            left = y[complete] - Q @ (Q.T @ y[complete])
+            offset = offset * np.sqrt((left @ left) / (left.size - Q.shape[1]))
         return _Cases(
-            y=y, complete=complete, shared=shared, offset=np.log(exposure), weight=weight, exposure=exposure, stratum=sets, coding=design.coding[0],
+            y=y, complete=complete, shared=shared, offset=offset + np.log(exposure), weight=weight, exposure=exposure, stratum=sets, coding=design.coding[0],
             modifier=self._modifier(cohort, shared.complete),
         )  # fmt: skip
 
@@ -376,7 +385,7 @@ class RowSource:
 
     def _covariates(self, cohort: Cohort, covariates: tuple[str, ...] | str) -> DenseCovariates:
         """The covariates, by other code than the run's: made, and in memory, once for all traits that have the same."""
-        key = (cohort.fingerprint, covariates)
+        key = (cohort.phenotypes.fingerprint, covariates)  # the same on all chromosomes, whatever their offsets
         if key not in self._designs:
             self._designs[key] = dense_covariates(cohort.phenotypes, cohort.rows, covariates)
         return self._designs[key]
@@ -388,12 +397,13 @@ class RowSource:
         design = build_survival(
             cohort.phenotypes, cohort.rows, (time,), (trait,), (), entry=self.choices.get("entry"),
             strata=_names(self.choices.get("strata") or ()), cause=None if cause is None else str(cause),
+            offsets=cohort.offsets,
         )  # fmt: skip
         endpoint, shared = design.endpoints[0], self._covariates(cohort, covariates)
         covered = design.complete & shared.complete
         weight, complete = self._weights(cohort, covered & ~np.isnan(endpoint.time))
         return _Cases(
-            y=endpoint.event, complete=complete, shared=shared, offset=np.zeros(complete.size), weight=weight, exposure=np.ones(complete.size),
+            y=endpoint.event, complete=complete, shared=shared, offset=design.offset[:, 0], weight=weight, exposure=np.ones(complete.size),
             time=endpoint.time, entry=design.entry, stratum=design.stratum, coding=endpoint.coding,
             modifier=self._modifier(cohort, covered),
         )  # fmt: skip
