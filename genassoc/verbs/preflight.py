@@ -21,6 +21,7 @@ from genassoc.data.phenotypes.survival import competing_lines
 from genassoc.data.phenotypes.weights import read_weights
 from genassoc.engine.budget import check_before_fitting
 from genassoc.errors import GenassocError
+from genassoc.models.base import AssociationModel
 from genassoc.models.choices import checks
 from genassoc.models.registry import MODELS
 from genassoc.shapes import Int64Array
@@ -80,6 +81,8 @@ def check(path: str | Path, n_threads: int = 1, memory: str | int | None = None)
         rows = np.arange(phenotypes.table.height) if cohort is None else cohort.rows
         _check_columns(config, phenotypes, rows, found)
     if cohort is not None:
+        if model is not None and not found.problems:
+            cohort = found.attempt(partial(from_config.with_offsets_of, config, cohort, model)) or cohort
         found.lines += cohort.summary_lines()
         found.attempt(partial(_check_some_variant, cohort))
         if model is not None and not found.problems:
@@ -92,7 +95,10 @@ def _phenotypes(config: Config, found: Preflight) -> Phenotypes | None:
     table = found.attempt(lambda: from_config.joined_tables(config))
     if table is not None:
         return table
-    read = [found.attempt(partial(Phenotypes.of_rows, path, **config.reading())) for path in config.tables]
+    read = [
+        found.attempt(partial(Phenotypes.of_rows, path, **config.reading()))
+        for path in (config.phenotypes, *config.covariate_files)
+    ]
     tables = [one for one in read if one is not None]
     return tables[0].beside(tables[1:]) if read[0] is not None else None
 
@@ -177,7 +183,8 @@ def _check_columns(config: Config, phenotypes: Phenotypes, rows: Int64Array, fou
         return
     if kind == "survival":
         if not from_config.model_problems(config.model):
-            found.attempt(lambda: from_config.make_model(config).design(phenotypes, rows))
+            survival: Any = from_config.make_model(config)  # such a model reads its own columns
+            found.attempt(partial(survival.design, phenotypes, rows))
         return
     found.attempt(partial(build_design, phenotypes, rows, traits, covariates, kind, levels))
 
@@ -215,7 +222,7 @@ def _check_some_variant(cohort: Cohort) -> None:
 def _rehearse(
     config: Config,
     cohort: Cohort,
-    model: Any,
+    model: AssociationModel,
     n_threads: int,
     memory: str | int | None,
     aligned: float,

@@ -13,13 +13,16 @@ import polars as pl
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.cohort.ploidy import refused_notes
 from genassoc.data.cohort.recipe import samples_fingerprint
+from genassoc.data.phenotypes.offsets import Offsets
 from genassoc.data.sidecar import Record, standing
 from genassoc.errors import CodingWarning, OutputError
+from genassoc.models.base import AssociationModel
 from genassoc.models.linear.model import Linear
+from genassoc.models.scan.genome import ScanState
 from genassoc.provenance import NUMBERS, Recorder, genassoc_version
 
 
-def describe(cohort: Cohort, model: Any) -> dict[str, Any]:
+def describe(cohort: Cohort, model: AssociationModel) -> dict[str, Any]:
     """Every choice of a run, defaults included."""
     return {
         "model": {"kind": type(model).__name__.lower(), **asdict(model)},
@@ -29,7 +32,8 @@ def describe(cohort: Cohort, model: Any) -> dict[str, Any]:
 
 def input_files(cohort: Cohort) -> list[Path]:
     """Store and tables that a cohort reads."""
-    return [Path(cohort.store.path), *cohort.phenotypes.files]
+    offsets = () if cohort.offsets is None else cohort.offsets.files
+    return [Path(cohort.store.path), *cohort.phenotypes.files, *offsets]
 
 
 def inputs_of(cohort: Cohort) -> dict[str, Any]:
@@ -48,11 +52,23 @@ def inputs_of(cohort: Cohort) -> dict[str, Any]:
         },
         "phenotypes": {"path": cohort.phenotypes.source, "fingerprint": cohort.phenotypes.fingerprint},
         **({"covariate_files": joined} if joined else {}),
+        **({} if cohort.offsets is None else {"offsets": _offsets(cohort.offsets)}),
         "cohort": {
             "samples": samples_fingerprint(cohort),
             "steps": list(cohort.recipe),
             "id_rule": str(cohort.id_rule),
         },
+    }
+
+
+def _offsets(offsets: Offsets) -> dict[str, Any]:
+    """What offsets are: their content by its digest, which decides whether two runs are the same; files for people."""
+    return {
+        "digest": offsets.digest,
+        "unit": offsets.unit,
+        "traits": list(offsets.traits),
+        "by_chromosome": offsets.by_chromosome,
+        "files": [str(path.absolute()) for path in offsets.files],
     }
 
 
@@ -101,8 +117,8 @@ def reused_note(out: Path) -> str:
 def finish_record(
     recorder: Recorder,
     cohort: Cohort,
-    model: Any,
-    state: Any,
+    model: AssociationModel,
+    state: ScanState,
     variants: dict[str, Any],
     run: Mapping[str, Any],
 ) -> dict[str, Any]:
@@ -111,7 +127,7 @@ def finish_record(
     reasons = dropped.group_by("reason").len().sort("reason")
     samples = {
         "genotyped": int(cohort.store.n_samples),
-        "kept": cohort.n_samples,
+        "kept": int((cohort.sample_ledger["status"] == "kept").sum()),
         "dropped": dict(reasons.iter_rows()),
         "lacking_a_covariate": state.n_incomplete,
         "analysed": dict(zip(state.traits, state.n_by_trait)),
@@ -134,10 +150,10 @@ def warn_of_columns(cautions: Sequence[str], notes: Sequence[str] = ()) -> None:
     for note in notes or cautions:
         logger.info(note)
     if cautions:
-        warnings.warn("\n  ".join(["how columns were read:", *cautions]), CodingWarning, stacklevel=3)
+        warnings.warn("\n  ".join(["how columns were read:", *cautions]), CodingWarning, stacklevel=4)
 
 
-def trait_notes(cohort: Cohort, model: Any, state: Any) -> list[str]:
+def trait_notes(cohort: Cohort, model: AssociationModel, state: ScanState) -> list[str]:
     """What is odd about the traits of a linear model: two values only, or too few samples."""
     if not isinstance(model, Linear):
         return []
