@@ -21,7 +21,7 @@ MADE_OF_RESULTS = ("adjusted", "permutation", "predictors")  # in a record: what
 
 @dataclass(frozen=True)
 class Record:
-    """What lies beside a results file.
+    """The record read from beside a results file, and its state.
 
     Attributes
     ----------
@@ -126,7 +126,7 @@ def check_table(path: Path, digest: FileDigest, record: Path | None) -> None:
 
 
 def _checked(content: Mapping[str, Any]) -> FileDigest | None:
-    """The digest of the table in a record that is as it was written; None of one of earlier versions."""
+    """The table's digest in a record that was not edited; None for a record of an earlier version."""
     if FORMAT_KEY not in content and INTEGRITY_KEY not in content:
         return None
     if content.get(FORMAT_KEY) != FORMAT:
@@ -147,7 +147,7 @@ def _without_marks(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """A number of numpy as JSON holds it; anything else in words."""
+    """A numpy number as a JSON number; any other value as text."""
     return value.item() if hasattr(value, "item") else str(value)
 
 
@@ -155,7 +155,7 @@ def _plain(value: Any) -> Any:
 
 
 def _without_nulls(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A record whose sections are there or absent: those of null, which only a changed record has, are left out."""
+    """The record without sections that are null, which only an edited record has."""
     found = {name: value for name, value in record.items() if value is not None}
     for name in ("inputs", "predictors"):
         if isinstance(found.get(name), dict):
@@ -164,7 +164,7 @@ def _without_nulls(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_fields(record: Mapping[str, Any]) -> None:
-    """See that what is read from a record has the types that it is written with; fields may be absent, others are free.
+    """Check the types of the fields that are read from a record; fields may be absent, and unknown ones are ignored.
 
     Raises
     ------
@@ -221,7 +221,7 @@ def _check_inputs(inputs: Mapping[str, Any]) -> None:
 
 
 def _check_step(step: Mapping[str, Any]) -> None:
-    """A table that was read, or samples that were kept."""
+    """Check one step: a table that was joined, or samples that were kept."""
     kind = strangers.optional(step, "step", strangers.text)
     if kind == "keep_samples":
         strangers.optional(step, "where", strangers.text)
@@ -248,7 +248,7 @@ def _check_samples(samples: Mapping[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class Standing:
-    """What is at a path already.
+    """The results that exist at a path already.
 
     Attributes
     ----------
@@ -266,7 +266,7 @@ class Standing:
 
 
 def standing(path: Path, run: Mapping[str, Any], wanted: Mapping[str, Any]) -> Standing | None:
-    """What stands at ``path``, compared with the results that are asked for; None where nothing does that could be lost.
+    """The results at ``path``, compared with those requested; None if nothing there could be lost.
 
     That is no file, an empty one, and a table of no run where none of a run is to replace it.
 
@@ -305,13 +305,13 @@ def standing(path: Path, run: Mapping[str, Any], wanted: Mapping[str, Any]) -> S
 
 
 def _made_of_results(record: Mapping[str, Any]) -> str:
-    """What was made of the results of a run, and whose columns it has: the same of two tables of a run with the same columns."""
+    """What was made from the results of a run, and from which columns: equal for two tables of a run with the same columns."""
     made = {name: record.get(name) for name in MADE_OF_RESULTS}
     return record_digest({**made, "dialect": (record.get("written") or {}).get("dialect")})
 
 
 def differences(record: Mapping[str, Any], run: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """How the results of a record differ from those that are asked for; a line for each difference."""
+    """The differences between the results of a record and those requested, a line each."""
     then_run = record.get("run") or {}
     found = []
     if then_run.get("numbers") != run.get("numbers"):

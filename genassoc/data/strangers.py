@@ -1,4 +1,4 @@
-"""JSON that a stranger may have written: read within bounds, every field of the type that it must be, nothing evaluated."""
+"""JSON from an untrusted source: read within bounds, the type of each field checked, nothing evaluated."""
 
 import json
 import os
@@ -13,11 +13,11 @@ MOST_NUMBER = 2**53  # of a count or a place: what JSON readers hold exactly
 
 
 class MalformedError(ValueError):
-    """What is wrong with a file or a field of it, in words without the name of the file."""
+    """A file, or a field of it, is malformed; the message does not name the file."""
 
 
 def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
-    """The bytes of a plain file, which is neither a pipe that nobody writes to nor longer than ``most``.
+    """The bytes of a plain file of at most ``most`` bytes; pipes, which may never end, are refused.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
 
 
 def parse_object(content: bytes) -> dict[str, Any]:
-    """The JSON object that ``content`` is.
+    """The JSON object in ``content``.
 
     Raises
     ------

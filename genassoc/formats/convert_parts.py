@@ -133,7 +133,7 @@ class _Whole:
 
 
 def _whole(plan: ConversionPlan, work: Path, max_header_bytes: int = MAX_HEADER_BYTES) -> _Whole:
-    """All inputs, which must still be what they were."""
+    """All inputs, checked to be unchanged since the plan."""
     paths = choosing.expand(list(plan.inputs))
     sources = [choosing.open_source(path, [], max_header_bytes) for path in paths]
     choice = choosing.choose_samples(sources, plan.samples)
@@ -152,12 +152,12 @@ def _part_facts(work: Path, part: int) -> Path:
 
 
 def _cuts(plan: ConversionPlan, part: int) -> list[list[Any]]:
-    """What a part reads, as JSON holds it: a job of an earlier plan may still be running when another one is made."""
+    """The stretches that a part reads, as JSON: a job of an earlier plan may still run when another plan is made."""
     return [[stretch.source, None if stretch.region is None else list(stretch.region)] for stretch in plan.parts[part]]
 
 
 def _finished(work: Path, plan: ConversionPlan, part: int) -> dict[str, Any] | None:
-    """What a finished part says of itself; None where it is unfinished, damaged or of other inputs."""
+    """The record of a finished part; None if it is unfinished, damaged or of other inputs."""
     try:
         said = strangers.read_object(_part_facts(work, part))
         if said.get("identity") != plan.identity or said.get("stretches") != _cuts(plan, part):
@@ -220,7 +220,7 @@ def merge_conversion(work: Path, out: Path, *, overwrite: bool = False) -> Conve
 
 
 def _append_parts(work: Path, plan: ConversionPlan, writer: StoreWriter, n_sources: int) -> Tally:
-    """Rows of all parts in order, but for those that the writer has; everything counted."""
+    """Append the rows of all parts in order, except those that the writer has already; return the counts."""
     tally = Tally(source_records=[0] * n_sources)
     skip = writer.n_rows
     for part in range(len(plan.parts)):

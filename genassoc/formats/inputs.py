@@ -1,4 +1,4 @@
-"""Which files are converted, and whether they fit each other: globs, one set of samples, one way to name contigs."""
+"""The files of a conversion, and whether they fit together: globs, one set of samples, one way to name contigs."""
 
 import glob
 import re
@@ -19,7 +19,7 @@ from genassoc.shapes import Int64Array
 
 
 def expand(inputs: str | Path | Sequence[str | Path]) -> list[Path]:
-    """Files of paths and globs: a glob in natural order (chr2 before chr10), a list in its own.
+    """Files from paths and globs: those of a glob in natural order (chr2 before chr10), a list in its order.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def natural_order(name: str) -> list[tuple[int, int, str]]:
 def open_source(
     path: Path, regions: list[Region], max_header_bytes: int = MAX_HEADER_BYTES, *, exact: bool = False
 ) -> Source:
-    """The source for a file, by its bytes and not by its name; `InputError` where it is nothing we read.
+    """The source for a file, recognised by its bytes and not by its name; `InputError` for other formats.
 
     Regions ask for a chromosome, whatever the file calls it; ``exact``: for the contigs of just these names.
     """
@@ -186,14 +186,14 @@ def _asked_for(source: Source, samples: Sequence[str] | Path) -> tuple[str, ...]
 
 
 class ContigCheck:
-    """Refuses files of which one writes chr1 and another 1: their variants would never meet."""
+    """Refuses files that name contigs differently (chr1, 1): their variants would never be joined."""
 
     def __init__(self) -> None:
         self._styles: dict[str, tuple[Path, str]] = {}
         self._seen: set[tuple[Path, str]] = set()
 
     def see(self, path: Path, contigs: Sequence[str]) -> None:
-        """Contigs that records of ``path`` have."""
+        """Take note of contigs of records of ``path``."""
         for contig in contigs:
             if (path, contig) in self._seen:
                 continue
@@ -211,7 +211,7 @@ class ContigCheck:
 
 
 def check_regions(regions: list[Region], contigs: Sequence[str]) -> None:
-    """Raise `InputError` where a region's contig is none of those there are, by whatever name."""
+    """Raise `InputError` for a region whose contig the inputs do not have under any of its names."""
     for region in regions:
         if contigs and region.contig not in contigs and not Contigs.of(contigs).same(region.contig):
             shown = ", ".join(contigs[:30]) + (", ..." if len(contigs) > 30 else "")

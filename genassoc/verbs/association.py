@@ -53,7 +53,7 @@ def plan_association(
 
 
 def association_job(cohort: Cohort, model: AssociationModel, plan: Plan) -> AssociationJob:
-    """What the engine runs; the null models are fitted here, so that bad input is found before any work."""
+    """The job that the engine runs; the null models are fitted here, so that bad input is found before any work."""
     scan = Scan(model)
     with single_threaded_blas():
         state = scan.prepare(cohort)
@@ -170,7 +170,7 @@ def associate_to_file(
 
 
 def _reused(out: Path, found: Record, cohort: Cohort, n_rows: int | None) -> Results:
-    """The results that are there, whole; audited where they never were."""
+    """The results that exist already; audited if they never were."""
     assert found.digest is not None
     results = Results(out, found.content, cohort).vouched(found.digest)
     if "audit" not in found.content:

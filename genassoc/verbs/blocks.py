@@ -1,4 +1,4 @@
-"""A function of every block of a store, on an executor."""
+"""Apply a function to every block of a store, on an executor."""
 
 from collections.abc import Callable
 from typing import Any

@@ -38,7 +38,7 @@ _NAMES = (
 
 @dataclass(frozen=True)
 class Demo:
-    """What the demo leaves behind.
+    """The files and results of the demo.
 
     Attributes
     ----------

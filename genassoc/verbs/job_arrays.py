@@ -93,7 +93,7 @@ def planned_store(config: Config) -> GenotypeStore:
 
 
 def _planned(work: Path, options: RunOptions) -> tuple[WorkFolder, Plan, Cohort, AssociationModel]:
-    """The plan of a work folder with its cohort and model, which must still be what they were.
+    """The plan of a work folder with its cohort and model, checked to be unchanged.
 
     ``options.tell`` hears which files are opened because the plan names them, before they are.
     """
@@ -154,7 +154,7 @@ def do_part(work: Path, part: int, options: RunOptions = DEFAULT) -> None:
 
 
 def status(work: Path) -> "Status | ConversionStatus":
-    """How far a job array is."""
+    """The progress of a job array."""
     if not _is_conversion(work):
         return WorkFolder(work).status()
     from genassoc.formats.convert_parts import conversion_status

@@ -32,7 +32,7 @@ _UNFIT = ("interaction", "weights", "robust", "variance")
 
 @dataclass(frozen=True)
 class _Counts:
-    """Of some variants and B permutations: how often a row was reached (V, T), and the greatest statistics (B, T)."""
+    """For some variants and B permutations: how often each row was reached (V, T), and the greatest statistics (B, T)."""
 
     reached: Int64Array
     greatest: Float64Array
@@ -182,7 +182,7 @@ def _permuted(cohort: Cohort, model: Any, executor: Executor | None, progress: P
 
 
 def _bound(observed: Float64Array) -> Float64Array:
-    """From where a statistic is as extreme as the one observed."""
+    """The bound from which a permuted statistic counts as extreme as the observed one."""
     return np.asarray(observed - _DIGITS * np.maximum(observed, 1.0))
 
 

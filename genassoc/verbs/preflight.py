@@ -33,7 +33,7 @@ Found = TypeVar("Found")
 
 @dataclass
 class Preflight:
-    """What a check found.
+    """The result of a check.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class Preflight:
     lines: list[str] = field(default_factory=list)
 
     def attempt(self, step: Callable[[], Found]) -> Found | None:
-        """What a step gives; None, and a problem more, where it fails. A problem is told once."""
+        """The result of a step; if it fails, None and one more problem. The same problem is reported once."""
         try:
             return step()
         except GenassocError as error:
@@ -89,7 +89,7 @@ def check(path: str | Path, n_threads: int = 1, memory: str | int | None = None)
 
 
 def _phenotypes(config: Config, found: Preflight) -> Phenotypes | None:
-    """The table; where its ids are at fault that is a problem, and the columns are looked at all the same."""
+    """The table of phenotypes. Wrong ids are a problem, and its columns are checked nevertheless."""
     table = found.attempt(lambda: from_config.joined_tables(config))
     if table is not None:
         return table
@@ -99,7 +99,7 @@ def _phenotypes(config: Config, found: Preflight) -> Phenotypes | None:
 
 
 def _cohort(config: Config, found: Preflight) -> Cohort | None:
-    """The cohort with all that can be selected; None where the samples cannot be matched."""
+    """The cohort with every selection that works; None if the samples cannot be matched."""
     cohort = None
     if "store" in config.input and config.is_vcf:
         if not config.store.exists():
@@ -189,7 +189,7 @@ def _a(role: str) -> str:
 
 
 def _names(value: Any) -> tuple[str, ...]:
-    """Names of a choice; none where it is none of names, which is told among the model's problems."""
+    """Names in a choice; empty if it holds no names, which `model_problems` reports."""
     try:
         return () if value is None else checks.names(value, "names")
     except ValueError:

@@ -89,7 +89,7 @@ def run_config(config: Config, options: RunOptions = DEFAULT) -> Results:
 
 
 def stands(config: Config, cohort: Cohort, model: AssociationModel) -> list[str]:
-    """What there is to say of the results that are where a run's are to be; nothing where none are.
+    """A note on results that exist where a run would write its own; empty if there are none.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def stands(config: Config, cohort: Cohort, model: AssociationModel) -> list[str]
 
 
 def _asked_for(config: Config, cohort: Cohort, model: AssociationModel) -> tuple[Recorder, dict[str, Any]]:
-    """Choices and inputs of a run, and what makes it the same as another."""
+    """The record of a run's choices and inputs, and its identity."""
     recorder = Recorder(parameters=describe(cohort, model), inputs=inputs_of(cohort))
     fingerprint = plan_association(cohort, model).fingerprint
     return recorder, run_of(fingerprint, bool(config.output.get("for_spreadsheets")))

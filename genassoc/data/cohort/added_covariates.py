@@ -38,7 +38,7 @@ class Conditioned:
 
 
 def more_covariates(own: tuple[str, ...] | str, names: Sequence[str]) -> tuple[str, ...] | str:
-    """Covariates, a list or a formula, with more of them after."""
+    """The covariates, a list or a formula, followed by more."""
     if not isinstance(own, str):
         return (*own, *names)
     terms = [own] if own.strip() else []
@@ -89,7 +89,7 @@ def with_variants(cohort: Cohort, names: Sequence[str], *, male_x_dosage: int = 
 
 
 def _with_columns(cohort: Cohort, columns: pl.DataFrame) -> Cohort:
-    """The cohort with columns of its samples (N rows); its own notes stay as they are."""
+    """The cohort with more columns (N rows, one a sample); its notes stay as they are."""
     from dataclasses import replace
 
     key = "sample"

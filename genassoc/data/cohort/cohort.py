@@ -111,7 +111,7 @@ class Cohort:
         date_format: str | None = None,
         encoding: str | None = None,
     ) -> "Cohort":
-        """Match samples by id, as text; exactly, unless ``id_rule`` says else.
+        """Match samples by id, compared as text and exactly, unless ``id_rule`` names another rule.
 
         Parameters
         ----------
@@ -301,7 +301,7 @@ class Cohort:
         )
 
     def with_sex(self, column: str) -> "Cohort":
-        """The cohort with sex as a column says, which may be one that was joined.
+        """The cohort with sex from a column, which may be a joined one.
 
         Raises
         ------
@@ -318,7 +318,7 @@ class Cohort:
         )
 
     def _as_in_phenotypes(self, added: Phenotypes) -> tuple[Phenotypes, BoolArray, tuple[str, ...]]:
-        """A table with its ids as the phenotypes spell them; which of the samples (N,) it has; what to say.
+        """A table whose ids are spelled as in the phenotypes, which samples (N,) it has, and notes.
 
         Ids that are the phenotypes' stay. Under an ``id_rule`` ids that are the genotypes' are taken too, and others are
         compared with these under the rule.
@@ -449,7 +449,7 @@ class Cohort:
 
     @cached_property
     def ploidy(self) -> PloidyRules:
-        """What chromosomes and sex say of calls."""
+        """Which calls are possible, by chromosome and sex."""
         build = self.build or build_of(self.store)
         return PloidyRules.of(self._contig_runs, self.contigs, self.block_columns, self.block_width, self.sex, build)
 
@@ -512,7 +512,7 @@ class Cohort:
         return pl.concat(parts)
 
     def summary_lines(self) -> list[str]:
-        """What was matched and selected, in words."""
+        """The samples matched and the selections made, in words."""
         check_not_forked()
         reasons = self.sample_ledger["reason"]
         unmatched = int((reasons == "not_in_phenotypes").sum())
@@ -534,7 +534,7 @@ class Cohort:
 
 
 def _sexes(table: Phenotypes, column: str, rows: Int64Array) -> tuple[Array, tuple[str, ...]]:
-    """Sex of the samples, and what was read as what."""
+    """Sex of the samples, and in words how its values were read."""
     codes, said = sex_coding(table, column, rows)
     return codes, (said,)
 

@@ -95,7 +95,7 @@ _SEPARATORS = r"[ _.:-]"
 
 @lru_cache(maxsize=2**17)
 def bare_name(name: str) -> str:
-    """A contig's name without spelling: chr1, 1, 01 and Chr_1 are "1", chrX_nonPAR is "XNONPAR", NC_000023.11 "NC_000023"."""
+    """A contig's name in one spelling: chr1, 1, 01 and Chr_1 are "1", chrX_nonPAR is "XNONPAR", NC_000023.11 "NC_000023"."""
     text = re.sub(_PREFIX, "", name.strip().upper())
     text = re.sub(_ZEROS, r"\1", text)
     if "|" in text or "." in text:
@@ -119,12 +119,12 @@ def chromosome_of(name: str) -> str | None:
 
 
 def region_keys(name: str) -> tuple[str, ...]:
-    """What `Contigs.key` may say of a contig for which a region named ``name`` asks."""
+    """The values of `Contigs.key` that a region named ``name`` asks for."""
     return (chromosome_of(name) or name, f"={bare_name(name)}")
 
 
 def usual_spellings(name: str) -> list[str]:
-    """What a file may call the chromosome ``name``, accessions aside; for records that no header announces."""
+    """Names that a file may give the chromosome ``name``, without accessions; for contigs that the header does not list."""
     chromosome = chromosome_of(name)
     if chromosome is None:
         return [name]
@@ -203,7 +203,7 @@ class Contigs:
         lengths: Mapping[str, int] | None = None,
         last_position: Callable[[str], int] | None = None,
     ) -> "Contigs":
-        """Decide what contigs mean.
+        """Decide which chromosome each contig means.
 
         Parameters
         ----------
@@ -228,7 +228,7 @@ class Contigs:
         return cls(found, False, tuple(doubts))
 
     def key(self, name: str) -> str:
-        """The same of all contigs of one chromosome; of others a name of its own."""
+        """A key that all contigs of one chromosome share; another contig has a key to itself."""
         return f"={bare_name(name)}" if self.many else (self.chromosomes.get(name) or name)
 
     def same(self, name: str) -> list[str]:
@@ -239,7 +239,7 @@ class Contigs:
 
     @property
     def decided(self) -> dict[str, str | None]:
-        """Contigs that mean something else beside the others than their names say alone: an MT called 25, a dog's 23."""
+        """Contigs whose meaning depends on the other contigs of the store: an MT called 25, the chromosome 23 of a dog."""
         return {name: kind for name, kind in self.chromosomes.items() if kind != chromosome_of(name)}
 
     def apart(self, asked: Iterable[str]) -> list[str]:
@@ -263,7 +263,7 @@ class Contigs:
 
     @property
     def others(self) -> list[str]:
-        """Contigs that are none of the known chromosomes, and no number."""
+        """Contigs that are no known chromosome and no number."""
         return [name for name, kind in self.chromosomes.items() if kind is None and not bare_name(name).isdecimal()]
 
     def notes(self, *, sex: bool = False) -> list[str]:
@@ -286,7 +286,7 @@ class Contigs:
 
 
 def _doubt(name: str, is_mt: bool, found: Mapping[str, str | None], last_position: Callable[[str], int] | None) -> str:
-    """What was decided about a contig 25, and why."""
+    """How a contig called 25 is understood, and why."""
     if is_mt:
         return f"{name}: read as MT, because its length in the header is that of MT (PLINK writes MT as 26)"
     taken = f"{name}: read as the pseudo-autosomal part of X, as in PLINK, with two copies in males and females"
@@ -311,7 +311,7 @@ def _listed(names: list[str]) -> str:
 
 
 def contigs_of(store: "GenotypeStore") -> Contigs:
-    """What the contigs of a store mean; positions are read only where a 25 asks for them."""
+    """The chromosomes that the contigs of a store mean; positions are read only if a contig is called 25."""
     runs = list(store.contig_runs())
 
     def last_position(name: str) -> int:

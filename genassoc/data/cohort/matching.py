@@ -1,4 +1,4 @@
-"""Near misses: why the ids of two files do not match, found by undoing what programs do to ids."""
+"""Near misses: why the ids of two files do not match. Each rule undoes one change that programs make to ids."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -217,14 +217,14 @@ def match_ids(genotype_ids: Sequence[str], table: Phenotypes, rules: Rules) -> M
 
 
 def _without(ids: Sequence[str], places: Int64Array) -> list[str]:
-    """The ids that are at none of the places."""
+    """The ids except those at the places."""
     left = np.ones(len(ids), dtype=bool)
     left[places] = False
     return [ids[int(i)] for i in np.flatnonzero(left)]
 
 
 def _rule_notes(rules: Rules, side: str, pairs: list[tuple[str, str]]) -> list[str]:
-    """What the rules did."""
+    """Notes on the changes that the rules made."""
     words = "; ".join(RULES[name].words + (f" ({side})" if RULES[name].one_side else "") for name in rules.names)
     differing = [pair for pair in pairs if pair[0] != pair[1]]
     shown = ", ".join(f"'{ours}' and '{theirs}'" for theirs, ours in differing[:2])
@@ -296,7 +296,7 @@ def first_few(names: Sequence[str] | Array | pl.Series, n: int = 4) -> str:
 def mismatch_message(
     genotype_ids: list[str], table: Phenotypes, n_matched: int, min_overlap: float, rules: Rules
 ) -> str:
-    """What to say when too few ids match."""
+    """The message when too few ids match."""
     phenotype_ids = table.sample_ids.tolist()
     lines = [
         f"{n_matched} of {len(genotype_ids)} genotyped samples are among the {len(phenotype_ids)} samples of "

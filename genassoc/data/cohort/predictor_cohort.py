@@ -19,7 +19,7 @@ CODES = {"monomorphic": "constant_predictor", "constant_genotype": "constant_pre
 
 
 def people_of(cohort: Any, sample_id: str | None = None) -> Phenotypes:
-    """The table of the samples analysed: of a cohort its own, else what is read; see `tables_of` of ``sample_id``."""
+    """The table of the samples analysed: that of the cohort, or the table that was given; see `tables_of`."""
     if not isinstance(cohort, Cohort):
         return _by_ids(cohort, sample_id)
     own = cohort.phenotypes
@@ -48,7 +48,7 @@ def tables_of(
 
 
 def _by_ids(source: Any, sample_id: str | None, missing_codes: Any = None) -> Phenotypes:
-    """A table read by a column of ids; by the usual names where it has no such column."""
+    """A table read with a named column of ids, or with one of the usual names if it lacks that column."""
     try:
         return Phenotypes.read(source, sample_id=sample_id, missing_codes=missing_codes)
     except PhenotypeError as error:
@@ -78,7 +78,7 @@ def predictor_cohort(people: Phenotypes, table: Phenotypes, columns: Sequence[st
 
 
 def record_of(table: Phenotypes, cohort: Cohort, people: Mapping[str, Any]) -> dict[str, Any]:
-    """For the provenance: which predictors, and what makes their cohort again; ``people`` is how the samples were chosen."""
+    """The predictors as the provenance holds them, with all that makes their cohort again; ``people`` says how samples were chosen."""
     store: Any = cohort.store
     return {
         "source": table.source,

@@ -115,7 +115,7 @@ def biallelic() -> pl.Expr:
 
 
 def _fraction(name: str, x: float, most: float = 1) -> float:
-    """``x``, refused when it is no fraction: a percentage is the usual slip."""
+    """``x``, which must be a fraction: a percentage is the usual slip."""
     if not _is_number(x) or not 0 <= x <= most:
         of_minor = ": no minor allele is more frequent" if most == 0.5 else ""
         raise InputError(f"{name}({x}): the bound is a fraction between 0 and {most:g}{of_minor} (1 % is 0.01)")
@@ -123,7 +123,7 @@ def _fraction(name: str, x: float, most: float = 1) -> float:
 
 
 def _count(name: str, x: float) -> float:
-    """``x``, refused when it is no count."""
+    """``x``, which must be a count."""
     if not _is_number(x) or not 0 <= x < float("inf"):
         raise InputError(f"{name}({x}): the bound is a count of alleles, a number of at least 0")
     return x
@@ -163,7 +163,7 @@ class Region:
         return f"{self.contig}:{self.start}-{'' if self.stop is None else self.stop}"
 
     def expression(self) -> pl.Expr:
-        """Whether a variant lies in it."""
+        """An expression: whether a variant lies in the region."""
         inside = (pl.col("chromosome") == self.contig) | pl.col(KEY_COLUMN).is_in(list(region_keys(self.contig)))
         if self.start is not None:
             inside = inside & (pl.col("base_pair_location") >= self.start)

@@ -175,7 +175,7 @@ def arm_coding(phenotypes: Phenotypes, column: str, first: str, second: str) -> 
 
 
 def _declared(phenotypes: Phenotypes, column: str, found: list[str]) -> Coding:
-    """The coding that ``case_value`` says."""
+    """The coding that ``case_value`` declares."""
     wanted = phenotypes.case_values[column]
     said = f"case_value of '{column}' is '{wanted}'"
     match = [value for value in found if value == wanted or (_is_number(value) and _same_number(value, wanted))]
@@ -203,7 +203,7 @@ def _same_number(value: str, wanted: str) -> bool:
 
 
 def _recognise(found: list[str], is_text: bool) -> Coding | None:
-    """The coding of the values found, or None if they are none that is known."""
+    """The coding of the values, or None if it is not a known one."""
     if found in (["0", "1"], ["1", "2"]):
         return Coding(found[0], found[1], "0/1" if found[0] == "0" else "1/2")
     if len(found) != 2 or not is_text or any(_is_number(value) for value in found):
@@ -220,7 +220,7 @@ def _both_ways(column: str, first: str, second: str) -> str:
 
 
 def _undecided(phenotypes: Phenotypes, trait: str, text: pl.Series, found: list[str]) -> str:
-    """What to say of two values that do not say which of them is the case."""
+    """The message for two values of which neither is recognised as the case."""
     first, second = found
     n_first, n_second = (int((text == value).sum()) for value in found)
     why = "genassoc recognises 0/1 and 1/2 (control/case), and two words that say which is the case"
@@ -241,7 +241,7 @@ def _undecided(phenotypes: Phenotypes, trait: str, text: pl.Series, found: list[
 
 
 def _unclear(phenotypes: Phenotypes, trait: str, text: pl.Series) -> str:
-    """What to say of values that are no known coding of a binary trait."""
+    """The message for values that are no known coding of a binary trait."""
     counts = text.drop_nulls().value_counts(sort=True)
     values = [str(value) for value in counts[counts.columns[0]]]
     shown = ", ".join(f"{value} ({n} samples)" for value, n in counts.head(6).sort(counts.columns[0]).rows())
@@ -275,14 +275,14 @@ def _unclear(phenotypes: Phenotypes, trait: str, text: pl.Series) -> str:
 
 
 def missing_of_three(phenotypes: Phenotypes, trait: str, values: list[str]) -> str | None:
-    """The one value of three beside which the other two are a coding; None where that is none, or several."""
+    """The one value of three without which the other two are a coding; None if there is none, or more than one."""
     is_text = phenotypes.table[trait].dtype == pl.String
     alone = [value for value in values if _recognise(sorted(set(values) - {value}), is_text)]
     return alone[0] if len(alone) == 1 else None
 
 
 def sex_meaning(values: set[str]) -> dict[str, int]:
-    """What each of a column's values means: 1 male, 2 female, 0 unknown; values that are not understood are absent.
+    """The meaning of each value of a column: 1 male, 2 female, 0 unknown. Values that are not recognised are absent.
 
     A letter alone is M or H for male and F or W for female; a mixture of letters that is no pair is not understood. Numbers
     and doubts are taken as they are written: -1 is not 1, and "F?" not F.

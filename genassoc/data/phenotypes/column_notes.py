@@ -22,7 +22,7 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class ColumnNotes:
-    """What was found.
+    """Notes on columns.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""From columns as they were read to columns of numbers and of text, with null where missing, and a record of what was done."""
+"""Types of columns: numbers or text, with null for missing values, and a record of the changes."""
 
 from dataclasses import dataclass, field
 
@@ -102,7 +102,7 @@ def _strip(made: TypedColumns, text: list[str], codes: MissingCodes) -> None:
 
 
 def _decimals(made: TypedColumns, text: list[str], reading: Reading) -> None:
-    """Decimal commas as points, where they were declared; a column in which points stand too is not guessed at."""
+    """Decimal commas, where declared, as points; a column with both commas and points is not guessed at."""
     if reading.decimal != "," or not text:
         return
     frame, n = made.frame, len(made.frame)
@@ -153,7 +153,7 @@ def _dates(made: TypedColumns, text: list[str], reading: Reading) -> None:
 
 
 def _empty_numbers(made: TypedColumns, codes: MissingCodes) -> None:
-    """Null where a number is a code."""
+    """Numbers that are missing codes as null."""
     numeric = [c for c, t in made.frame.schema.items() if t.is_numeric()]
     for code in dict.fromkeys((*(codes.everywhere or ()), *(code for own in codes.columns.values() for code in own))):
         value = _number(code)

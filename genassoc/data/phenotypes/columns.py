@@ -28,7 +28,7 @@ RANGE = re.compile(r"(?P<prefix>.*?)(?P<first>[0-9]+):(?P=prefix)(?P<last>[0-9]+
 
 
 def read_columns(path: Path, reading: Reading | None = None) -> TextTable:
-    """Columns of a Parquet, Excel or text file, the lines of the latter two, and what reading found."""
+    """Columns of a Parquet, Excel or text file, their line numbers (Excel, text), and notes."""
     check_not_forked()
     suffix = path.suffix.lower()
     if suffix in (".parquet", ".pq"):
@@ -133,7 +133,7 @@ def range_members(found: re.Match[str]) -> list[str]:
 
 
 def absent_columns(source: str, columns: Sequence[str], absent: list[str], asked: str, role: str) -> str:
-    """What to say of a name, or a range of names, that a table does not have."""
+    """The message for a name, or a range of names, that a table does not have."""
     shown = ", ".join(columns[:20]) + (", ..." if len(columns) > 20 else "")
     article = "an" if role[0] in "aeio" else "a"
     if len(absent) > 1 or absent[0] != asked:

@@ -1,4 +1,4 @@
-"""Design: from named traits and covariates to y and X, with everything that was left out on record."""
+"""Design: named traits and covariates as arrays y and X, with a record of all that was dropped."""
 
 import re
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ _LEVEL = re.compile(r"(?P<name>.*)\[(?P<level>.*)\]")
 
 @dataclass(frozen=True)
 class DroppedCovariate:
-    """A column of X that was left out.
+    """A covariate that was dropped.
 
     Attributes
     ----------
@@ -81,7 +81,7 @@ class Design:
     coding: tuple[str, ...]
 
     def summary_lines(self) -> list[str]:
-        """What was recognised and left out, in words."""
+        """The codings recognised and the covariates and samples dropped, in words."""
         lines = [f"{trait}: {coding}" for trait, coding in zip(self.traits, self.coding) if coding]
         lines += [f"covariate dropped: {dropped}" for dropped in self.dropped_covariates]
         if len(self.dropped_samples):

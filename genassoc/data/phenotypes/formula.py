@@ -59,7 +59,7 @@ class Call:
     options: tuple[tuple[str, "float | str | bool | tuple[float, ...]"], ...] = ()
 
     def option(self, name: str) -> "float | str | bool | tuple[float, ...] | None":
-        """What was given as an option, or None."""
+        """The value of an option, or None."""
         return dict(self.options).get(name)
 
 
@@ -72,14 +72,14 @@ class Sum:
 
 @dataclass(frozen=True)
 class Product:
-    """Of arithmetic: parts that multiply ("*") and that divide ("/"); the first multiplies."""
+    """A product in arithmetic: parts that multiply ("*") or divide ("/"); the first multiplies."""
 
     parts: tuple[tuple[str, "Node"], ...]
 
 
 @dataclass(frozen=True)
 class Power:
-    """Of arithmetic."""
+    """A power in arithmetic."""
 
     base: "Node"
     exponent: "Node"
@@ -87,21 +87,21 @@ class Power:
 
 @dataclass(frozen=True)
 class Crossing:
-    """Of a formula: a * b, the parts and all their products."""
+    """a * b in a formula: the parts and all their products."""
 
     parts: tuple["Node", ...]
 
 
 @dataclass(frozen=True)
 class Interaction:
-    """Of a formula: a : b, the product of the parts."""
+    """a : b in a formula: the product of the parts."""
 
     parts: tuple["Node", ...]
 
 
 @dataclass(frozen=True)
 class Raised:
-    """Of a formula: (a + b) ** n, all products of up to n of its terms."""
+    """(a + b) ** n in a formula: all products of up to n of its terms."""
 
     base: "Node"
     exponent: int
@@ -134,7 +134,7 @@ class Formula:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Names of the table's columns that it uses, sorted."""
+        """Names of the columns that the formula uses, sorted."""
         return tuple(sorted({name for term in self.terms for factor in term for name in columns_of(factor)}))
 
     @property
@@ -273,7 +273,7 @@ def terms_of(tree: Node) -> tuple[tuple[Term, ...], bool]:
 
 
 def _intercept(tree: Node) -> bool | None:
-    """What the outermost sums say last of the intercept: there, not there, or nothing."""
+    """Whether the outermost sums keep the intercept: True, False, or None where they do not mention it. The last mention decides."""
     if isinstance(tree, Number):
         return tree.value == 1.0
     if not isinstance(tree, Sum):
@@ -301,7 +301,7 @@ class _Expansion:
         return text if len(text) <= 100 else f"{text[:97]}..."
 
     def of(self, node: Node, inside: str = "") -> _Terms:
-        """Terms of a part of a formula; ``inside`` is the operator whose part it is."""
+        """Terms of a part of a formula; ``inside`` is the operator around it."""
         if isinstance(node, Column | Call):
             if next(columns_of(node), None) is None:
                 raise PhenotypeError(f"{text_of(node)[:100]} is of no column: a constant, as the intercept is")
@@ -350,7 +350,7 @@ class _Expansion:
             found.pop(key, None)
 
     def crossed(self, left: _Terms, right: _Terms, sign: str) -> _Terms:
-        """Products of each with each, with the terms themselves before them for ``*``."""
+        """Products of every term with every other; for ``*`` the terms themselves come first."""
         if len(left) == len(right) == 1:
             (first,), (second,) = left.values(), right.values()
             twice = tuple(number for number in second if number in first)

@@ -158,7 +158,7 @@ def formula_columns(
 
 
 def _check_whole(formula: Formula, used: set[str]) -> None:
-    """Every column that the terms name has been read: nothing is left out silently."""
+    """Check that every column that the terms name was read: none is dropped silently."""
     lost = set(formula.columns) - used
     if lost:
         raise PhenotypeError(f"the formula '{shown(formula.text)}' lost {', '.join(sorted(lost))}: please report this")
@@ -297,7 +297,7 @@ class _Layout:
     # Products
 
     def coded_terms(self) -> list[tuple[Term, list[_Coded]]]:
-        """Of each term the codings of its categories; what earlier terms span is not there again."""
+        """Codings of the categories of each term, without what earlier terms span already."""
         spanned: dict[frozenset[Factor], set[frozenset[Factor]]] = {frozenset(): {frozenset()}}  # the intercept
         found = []
         total = 0

@@ -1,4 +1,4 @@
-"""A formula of covariates is read: the syntax tree that its words make.
+"""The parser of formulas of covariates: from words to a syntax tree.
 
 A parser by recursive descent over a closed grammar; docs/cohort.md has its table. What is not in it is refused by name. No
 text is ever evaluated.
@@ -193,7 +193,7 @@ class _Parser:
         return parts[0][1] if len(parts) == 1 and parts[0][0] > 0 else Sum(tuple(parts))
 
     def sign(self) -> int:
-        """Of a part: + or - or nothing."""
+        """The sign of a part: +, - or none."""
         if self.takes("-"):
             return -1
         self.takes("+")

@@ -1,4 +1,4 @@
-"""The words of a formula of covariates: names, numbers, texts and signs. What is none of them is refused by name."""
+"""The words of a formula of covariates: names, numbers, texts and signs. Anything else is refused, and named."""
 
 import re
 import unicodedata

@@ -1,4 +1,4 @@
-"""Samples left out of a design for something that is no covariate: a sampling weight, a matched set."""
+"""Samples dropped from a design for another reason than a covariate: no sampling weight, no matched set."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from genassoc.shapes import BoolArray, Int64Array
 
 
 def without_samples(design: Design, lacking: BoolArray, what: str, phenotypes: Phenotypes, rows: Int64Array) -> Design:
-    """The design with the samples ``lacking`` (N,) not complete, and among the dropped ones for ``what``.
+    """The design without the samples ``lacking`` (N,), which are recorded as dropped for the reason ``what``.
 
     Raises
     ------

@@ -51,7 +51,7 @@ class MissingCodes:
         return self.everywhere is not None or name in self.columns
 
     def beside(self, other: "MissingCodes") -> "MissingCodes":
-        """The codes of a table that is read by these after it was read by others: all of them were emptied."""
+        """The codes of a table that was read with other codes and then with these: both sets were set to missing."""
         both = [codes for codes in (other.everywhere, self.everywhere) if codes is not None]
         everywhere = tuple(dict.fromkeys(code for codes in both for code in codes)) if both else None
         names = dict.fromkeys((*other.columns, *self.columns))
@@ -68,7 +68,7 @@ class MissingCodes:
         return own if self.everywhere is None else {EVERY_COLUMN: list(self.everywhere), **own}
 
     def key(self) -> Any:
-        """What a fingerprint holds of it; a list as it always was."""
+        """The codes as a fingerprint has them; a plain list stays as in earlier versions."""
         return self.everywhere if not self.columns else (self.everywhere, sorted(self.columns.items()))
 
 

@@ -89,7 +89,7 @@ def read_modifier(phenotypes: Phenotypes, rows: Int64Array, name: str, complete:
 def with_main_effect(
     phenotypes: Phenotypes, covariates: Sequence[str] | str, name: str
 ) -> tuple[tuple[str, ...] | str, tuple[str, ...]]:
-    """The covariates with E among them, and a note where it had to join them."""
+    """The covariates with E among them, and a note if E had to be added."""
     (name,) = phenotypes.resolve([name], "interaction's covariate")
     joined = (f"{name} joined the covariates: a model of an interaction has its main effect",)
     if isinstance(covariates, str):

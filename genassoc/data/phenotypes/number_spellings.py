@@ -80,7 +80,7 @@ def are_genotypes(tokens: Iterable[str]) -> bool:
 
 
 def holds_numbers(values: pl.Series) -> bool:
-    """Whether a column of text (without null) is to be read as numbers, so that whatever is none is named.
+    """Whether a column of text (without null) is meant as numbers, so that values that are not numbers are reported.
 
     It is if more than half of the values are numbers or like numbers, spellings of missing not counted; or if there are few
     other texts beside several different numbers, however often they occur.

@@ -142,7 +142,7 @@ def _numbered_levels(phenotypes: Phenotypes, trait: str, rows: Int64Array) -> tu
 
 
 def _some(phenotypes: Phenotypes, values: Float64Array, bad: BoolArray, rows: Int64Array) -> str:
-    """The first of the values that are wrong, where it stands, and others."""
+    """The first wrong value, its place, and other wrong values."""
     at = np.flatnonzero(bad)
     others = [f"{value:g}" for value in np.unique(values[at])[:_SHOWN]]
     return f"{values[at[0]]:g} in {phenotypes.where(int(rows[at[0]]))}; {at.size} such values in all, among them {', '.join(others)}"

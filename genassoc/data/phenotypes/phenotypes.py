@@ -153,7 +153,7 @@ class Phenotypes:
 
     @classmethod
     def of_rows(cls, source: Path, **reading: Any) -> "Phenotypes":
-        """A file whose rows are numbered in place of ids, for looking at its columns where ids are at fault.
+        """A file read with row numbers for ids: to check its columns although its ids are wrong.
 
         Parameters
         ----------
@@ -195,7 +195,7 @@ class Phenotypes:
         return digest.hexdigest()[:16]
 
     def where(self, row: int, column: str | None = None) -> str:
-        """Where a row stands, for messages: "line 14 (sample HG00097)"; of a ``column`` that was joined the sample alone."""
+        """The place of a row for messages: "line 14 (sample HG00097)"; for a joined ``column`` the sample alone."""
         if column is not None and column in self.joined:
             return f"sample {self.table[self.sample_id][row]} of {self.joined[column]}"
         place = f"row {row + 1}" if self.lines is None else f"line {self.lines[row]}"
@@ -307,7 +307,7 @@ class Phenotypes:
         return tuple(found)
 
     def formula(self, text: str) -> Formula:
-        """A formula of covariates, understood; whether its names are columns of the table is seen here too.
+        """A parsed formula of covariates; its names must be columns of the table.
 
         Raises
         ------
@@ -389,7 +389,7 @@ class Phenotypes:
         raise PhenotypeError(f"{self.source}: the column '{column}' holds {dtype}, neither numbers nor text; {way}")
 
     def check_undeclared_missing(self, column: str, rows: Int64Array) -> None:
-        """Refuse a -9, -99, -999 or 999 that nobody declared and that stands out of the column's other values.
+        """Refuse an undeclared -9, -99, -999 or 999 that stands out from the column's other values.
 
         See `genassoc.data.phenotypes.undeclared.suspects`; an honest scale from -12 to 12 passes.
 

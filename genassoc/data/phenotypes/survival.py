@@ -142,7 +142,7 @@ def _check_apart(
     entry: str | None,
     strata: Sequence[str],
 ) -> None:
-    """Refuse a column in two roles."""
+    """Refuse a column that is used in two roles."""
     repeated = sorted({name for name in events if events.count(name) > 1})
     if repeated:
         raise PhenotypeError(f"the event '{repeated[0]}' is asked for more than once; name it once")
@@ -263,7 +263,7 @@ def _events(phenotypes: Phenotypes, rows: Int64Array, event: str, cause: str | N
 
 
 def competing_lines(phenotypes: Phenotypes, rows: Int64Array, event: str, cause: str | None) -> list[str]:
-    """Which values of an event are taken for competing causes, in words; nothing where none is.
+    """The values of an event that count as competing causes, in words; empty without any.
 
     Raises
     ------
@@ -275,7 +275,7 @@ def competing_lines(phenotypes: Phenotypes, rows: Int64Array, event: str, cause:
 
 
 def _ways(phenotypes: Phenotypes, event: str, found: list[str]) -> str:
-    """What to do about an event of more than two values: genotypes, values that mean missing, or several causes."""
+    """Advice on an event with more than two values: genotypes, values that mean missing, or several causes."""
     genotypes = genotype_hint(event, found)
     if genotypes:
         return f"; {genotypes}"

@@ -1,4 +1,4 @@
-"""Values that look like an undeclared code for "missing": -9 and its like, where they stand out of a column."""
+"""Values that look like an undeclared code for "missing": -9 and the like, standing out from their column."""
 
 import numpy as np
 import polars as pl
@@ -15,7 +15,7 @@ _PLINK = -9.0
 
 
 def suspects(column: pl.Series, rows: Int64Array) -> dict[str, Int64Array]:
-    """Which codes stand out of a column, and where.
+    """Codes that stand out from a column, and their rows.
 
     A code stands out when it is an isolated extreme (for -9: the smallest value, and no other is -8 or below; for the
     others: further from the rest than the rest is wide), or a spike: at least `SPIKE` times, and `SPIKE` times as often

@@ -37,7 +37,7 @@ class Weights:
         return np.asarray(~np.isnan(self.values))
 
     def line(self, trait: str, samples: BoolArray) -> str:
-        """What the weights of a trait's samples (bool (N,)) are worth, in words."""
+        """The effective number of samples under the weights of a trait's samples (bool (N,)), in words."""
         own = self.values[samples]
         if not own.size:
             return f"{trait}: no sample has a weight"
@@ -82,7 +82,7 @@ def read_weights(phenotypes: Phenotypes, rows: Int64Array, column: str) -> Weigh
 
 
 def weighted_design(design: Design, weights: Weights, phenotypes: Phenotypes, rows: Int64Array) -> Design:
-    """The design without the samples that have no weight: not complete, and among the dropped ones by name.
+    """The design without samples that lack a weight; they are recorded as dropped.
 
     Raises
     ------

@@ -21,7 +21,7 @@ _URL = re.compile(r"([a-z][a-z0-9+.-]+(?:::[a-z][a-z0-9+.-]+)*):/{1,3}(.+)", re.
 
 
 def url_of(path: str | Path) -> str | None:
-    """The address that ``path`` is; None where it is a path of this machine."""
+    """``path`` as an address; None if it is a path of this machine."""
     found = _URL.fullmatch(str(path))
     if found is None or Path(path).exists():
         return None
@@ -92,7 +92,7 @@ class LocalLocation:
         return (self._folder / key).exists()
 
     def size(self, key: str) -> int | None:
-        """Bytes of a file; None where there is none: a pipe of that name would be waited for."""
+        """Size of a file in bytes; None if there is no plain file (a pipe of that name would block)."""
         try:
             found = self._path(key).stat()
         except (FileNotFoundError, NotADirectoryError):
@@ -106,14 +106,14 @@ class LocalLocation:
             return file.read() if stop is None else file.read(stop - start)
 
     def stamp(self, key: str) -> tuple[int, ...] | None:
-        """What changes when a file is exchanged; None where there is none."""
+        """A value that changes when the file is replaced; None if it does not exist."""
         try:
             return signature(self._folder / key)
         except OSError:
             return None
 
     def files(self) -> Iterator[str]:
-        """All files, sorted; links among them."""
+        """All files, links included, sorted."""
         for path, inner, names in os.walk(self._folder):
             folder = Path(path)
             inner.sort()
@@ -188,7 +188,7 @@ class RemoteLocation:
             raise self._unreachable(error) from error
 
     def stamp(self, key: str) -> tuple[int, ...] | None:
-        """None: an object is looked at once, since each look is a request."""
+        """None: an object is checked once, because each check is a request."""
         return None
 
     def files(self) -> Iterator[str]:

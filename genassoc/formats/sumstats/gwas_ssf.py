@@ -1,4 +1,4 @@
-"""GWAS-SSF 1.0.2, the format of the GWAS Catalog: eight mandatory columns in order, then what else there is.
+"""GWAS-SSF 1.0.2, the format of the GWAS Catalog: eight mandatory columns in order, then others.
 
 Hayhurst J et al. (2022), A community driven GWAS summary statistics standard, bioRxiv 2022.07.15.500230;
 https://github.com/EBISPOT/gwas-summary-statistics-standard. Validator: ``gwas-ssf validate``.
@@ -33,7 +33,7 @@ def chromosome_code() -> pl.Expr:
 
 
 def not_held() -> pl.Expr:
-    """Why a row cannot be held; null where it can."""
+    """The reason why the format cannot hold a row; null if it can."""
     nucleotides = r"^[ACGTacgt]+$"
     alleles = pl.col("effect_allele").str.contains(nucleotides) & pl.col("other_allele").str.contains(nucleotides)
     fine = [
