@@ -99,8 +99,8 @@ class Results:
         check_not_forked()
         path = Path(path)
         if not path.is_file():
-            what = "is a folder" if path.is_dir() else "is a special file" if path.exists() else ""
-            raise InputError(f"{path} {what}, not a results file." if what else f"there is no results file {path}.")
+            fault = "is a folder" if path.is_dir() else "is a special file" if path.exists() else ""
+            raise InputError(f"{path} {fault}, not a results file." if fault else f"there is no results file {path}.")
         results, record = cls(path), read_record(path)
         if record.digest is not None:
             check_table(path, record.digest, record.path)

@@ -145,8 +145,8 @@ def choose_samples(sources: Sequence[Source], samples: Sequence[str] | Path | No
             missing = [name for name in first.sample_ids if name not in set(other.sample_ids)]
             extra = [name for name in other.sample_ids if name not in set(first.sample_ids)]
             parts = [
-                f"{len(names)} {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
-                for names, what in ((missing, "missing"), (extra, "not in the first"))
+                f"{len(names)} {fault} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+                for names, fault in ((missing, "missing"), (extra, "not in the first"))
                 if names
             ]
             raise InputError(

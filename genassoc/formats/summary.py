@@ -104,7 +104,7 @@ class ConversionSummary:
             (self.contig_returns, "times a contig came again after another: the input is not sorted"),
             (self.outside_regions, "records read outside the regions"),
         ]
-        text += [f"{count:,} {what}" for count, what in counted if count]
+        text += [f"{count:,} {words}" for count, words in counted if count]
         return text + dosage_notes(self.dosages) + self.contig_notes + self.notes
 
     def _half_by_contig(self) -> str:

@@ -72,11 +72,11 @@ def rank_groups(rows: pl.LazyFrame, n_rows: int, *, together: bool) -> list[Quan
     found = []
     for group in groups:
         ours = counts[GROUP] == group
-        own = counts.filter(ours)
-        n = int(own["n"].sum())
-        first = ahead.filter(ours) if together else own["n"].cum_sum() - own["n"]
+        group_counts = counts.filter(ours)
+        n = int(group_counts["n"].sum())
+        first = ahead.filter(ours) if together else group_counts["n"].cum_sum() - group_counts["n"]
         of = total if together else n
-        rank, observed = _ranks_to_draw(own, first.to_numpy().astype(np.int64), of)
+        rank, observed = _ranks_to_draw(group_counts, first.to_numpy().astype(np.int64), of)
         expected = -np.log10((rank - 0.5) / of)
         median = medians[group]
         at = -np.log10((median.rank_together - 0.5) / of) if together else np.log10(2.0)
@@ -114,13 +114,13 @@ def _exact_medians(rows: pl.LazyFrame, counts: pl.DataFrame, groups: list[int]) 
     """Read the bins again that hold the middle ranks of each group."""
     middle: dict[int, list[tuple[int, int]]] = {}  # group -> (bin, place in it from its highest) of both
     for group in groups:
-        own = counts.filter(pl.col(GROUP) == group)
-        last = own["n"].cum_sum().to_numpy()
+        group_counts = counts.filter(pl.col(GROUP) == group)
+        last = group_counts["n"].cum_sum().to_numpy()
         n = int(last[-1])
         ranks = np.array([(n + 1) // 2, n // 2 + 1])
         row = np.searchsorted(last, ranks, side="left")
-        before = last[row] - own["n"].to_numpy()[row]
-        middle[group] = [(int(own["bin"][int(k)]), int(r - b - 1)) for k, r, b in zip(row, ranks, before)]
+        before = last[row] - group_counts["n"].to_numpy()[row]
+        middle[group] = [(int(group_counts["bin"][int(k)]), int(r - b - 1)) for k, r, b in zip(row, ranks, before)]
     wanted = sorted({bin_number for pair in middle.values() for bin_number, _ in pair})
     read = gather(rows.filter(pl.col("bin").is_in(wanted)))
     found = {}

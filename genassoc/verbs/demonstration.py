@@ -178,8 +178,8 @@ def beside_truth(results: Results, truth: pl.DataFrame) -> pl.DataFrame:
         variant (null where it was filtered out), and ``lead_variant_id``, ``lead_neg_log_10_p_value``.
     """
     rows = results.scan()
-    own = rows.select("variant_id", "beta", "standard_error", "neg_log_10_p_value", "code").collect()
-    joined = truth.join(own, on="variant_id", how="left", maintain_order="left")
+    planted = rows.select("variant_id", "beta", "standard_error", "neg_log_10_p_value", "code").collect()
+    joined = truth.join(planted, on="variant_id", how="left", maintain_order="left")
     leads = []
     for effect in truth.iter_rows(named=True):
         near = (pl.col("base_pair_location") - effect["base_pair_location"]).abs() <= LOCUS
@@ -189,7 +189,7 @@ def beside_truth(results: Results, truth: pl.DataFrame) -> pl.DataFrame:
     lead = (
         pl.concat([frame if frame.height else frame.clear(n=1) for frame in leads])
         if leads
-        else own.select("variant_id", "neg_log_10_p_value").clear()
+        else planted.select("variant_id", "neg_log_10_p_value").clear()
     )
     return joined.with_columns(lead_variant_id=lead["variant_id"], lead_neg_log_10_p_value=lead["neg_log_10_p_value"])
 
@@ -250,10 +250,10 @@ def _report(trait: str, who: Cohort, results: Results, found: pl.DataFrame, trut
     lines.append(f"  planted effects       truth    beta   -log10 p   (best in its locus); truth in {units}")
     for row in found.sort("effect", descending=True).iter_rows(named=True):
         if row["neg_log_10_p_value"] is None:
-            own = f"{'-':>8}{'-':>11}"
+            estimate = f"{'-':>8}{'-':>11}"
         else:
-            own = f"{row['beta']:>8.3f}{row['neg_log_10_p_value']:>11.2f}"
+            estimate = f"{row['beta']:>8.3f}{row['neg_log_10_p_value']:>11.2f}"
         best = row["lead_neg_log_10_p_value"] or 0.0
         mark = "found" if best >= GENOME_WIDE else "too weak for this cohort"
-        lines.append(f"  {row['variant_id']:<20}{row['effect']:>7.3f}{own}   ({best:.2f}) {mark}")
+        lines.append(f"  {row['variant_id']:<20}{row['effect']:>7.3f}{estimate}   ({best:.2f}) {mark}")
     return lines

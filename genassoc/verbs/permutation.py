@@ -113,8 +113,8 @@ def permute(
     family = np.concatenate(greatest)
     if across:
         family = np.repeat(family.max(axis=1, keepdims=True), family.shape[1], axis=1)
-    there = ~np.isnan(observed)
-    pointwise = np.where(there, (1 + reached) / (n + 1), np.nan)
+    tested = ~np.isnan(observed)
+    pointwise = np.where(tested, (1 + reached) / (n + 1), np.nan)
     columns = {"p_permutation": pointwise.ravel(), "p_family_wise": _family_wise(observed, family).ravel()}
     return with_columns(results, columns, record, out, overwrite)
 
@@ -191,7 +191,7 @@ def _family_wise(observed: Float64Array, greatest: Float64Array) -> Float64Array
     n = greatest.shape[0]
     p = np.full(observed.shape, np.nan)
     for t in range(observed.shape[1]):
-        there = ~np.isnan(observed[:, t])
-        below = np.searchsorted(np.sort(greatest[:, t]), _bound(observed[there, t]), side="left")
-        p[there, t] = (1 + n - below) / (n + 1)
+        tested = ~np.isnan(observed[:, t])
+        below = np.searchsorted(np.sort(greatest[:, t]), _bound(observed[tested, t]), side="left")
+        p[tested, t] = (1 + n - below) / (n + 1)
     return p

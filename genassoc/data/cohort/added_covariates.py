@@ -37,11 +37,11 @@ class Conditioned:
     notes: tuple[str, ...]
 
 
-def more_covariates(own: tuple[str, ...] | str, names: Sequence[str]) -> tuple[str, ...] | str:
+def more_covariates(covariates: tuple[str, ...] | str, names: Sequence[str]) -> tuple[str, ...] | str:
     """The covariates, a list or a formula, followed by more."""
-    if not isinstance(own, str):
-        return (*own, *names)
-    terms = [own] if own.strip() else []
+    if not isinstance(covariates, str):
+        return (*covariates, *names)
+    terms = [covariates] if covariates.strip() else []
     return " + ".join([*terms, *(quoted(name) for name in names)])
 
 

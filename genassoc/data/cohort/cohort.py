@@ -280,7 +280,7 @@ class Cohort:
             covariates, sample_id=sample_id, missing_codes=missing_codes, decimal=decimal, date_format=date_format,
             encoding=encoding,
         )  # fmt: skip
-        read, (added, found, said) = added, self._as_in_phenotypes(added)
+        read, (added, found, notes) = added, self._as_in_phenotypes(added)
         family = family_column(added.columns)  # PLINK's tables all have one
         if family is not None and family in self.phenotypes.columns:
             added = replace(added, table=added.table.drop(family))
@@ -295,7 +295,7 @@ class Cohort:
         return replace(
             self,
             phenotypes=self.phenotypes.with_columns(added),
-            notes=(*self.notes, *read.notes, note, *said),
+            notes=(*self.notes, *read.notes, note, *notes),
             recipe=(*self.recipe, recipe.joined(read)),
             sample_ledger=lacking_rows(self.sample_ledger, self.sample_ids[~found], added.source),
         )
@@ -323,28 +323,30 @@ class Cohort:
         Ids that are the phenotypes' stay. Under an ``id_rule`` ids that are the genotypes' are taken too, and others are
         compared with these under the rule.
         """
-        own = self.phenotypes.table[self.phenotypes.sample_id].gather(self.rows).to_list()
+        spellings = self.phenotypes.table[self.phenotypes.sample_id].gather(self.rows).to_list()
         spelt = added.table[added.sample_id].to_list()
         at = {name: row for row, name in enumerate(spelt)}
-        found = np.array([name in at for name in own], dtype=bool)
-        used = {at[name] for name in own if name in at}
+        found = np.array([name in at for name in spellings], dtype=bool)
+        used = {at[name] for name in spellings if name in at}
         notes: tuple[str, ...] = ()
         if not self.id_rule.exact:
             ours = [str(name) for name in self.sample_ids]
             pairs = [(i, at[name]) for i, name in enumerate(ours) if not found[i] and name in at]
             for i, row in pairs:
-                spelt[row], found[i] = own[i], True
+                spelt[row], found[i] = spellings[i], True
             used |= {row for _, row in pairs}
             if not found.all() and not (self.id_rule.joins_family and family_column(added.columns) is None):
-                left = [i for i in range(len(ours)) if not found[i]]
+                unmatched = [i for i in range(len(ours)) if not found[i]]
                 rest = np.setdiff1d(np.arange(len(spelt)), np.array(sorted(used), dtype=np.int64))
-                both = match_ids([ours[i] for i in left], replace(added, table=added.table[rest]), self.id_rule)
+                both = match_ids([ours[i] for i in unmatched], replace(added, table=added.table[rest]), self.id_rule)
                 for column, row in zip(both.columns, both.rows):
-                    spelt[rest[row]], found[left[column]] = own[left[column]], True
+                    spelt[rest[row]], found[unmatched[column]] = spellings[unmatched[column]], True
                 notes = both.notes
             added = replace(added, table=added.table.with_columns(pl.Series(added.sample_id, spelt, dtype=pl.String)))
         else:
-            notes = tuple(partial_notes(own, added, np.flatnonzero(found), np.array(sorted(used), np.int64), EXACT))
+            notes = tuple(
+                partial_notes(spellings, added, np.flatnonzero(found), np.array(sorted(used), np.int64), EXACT)
+            )
         return added, found, notes
 
     def design(
@@ -535,8 +537,8 @@ class Cohort:
 
 def _sexes(table: Phenotypes, column: str, rows: Int64Array) -> tuple[Array, tuple[str, ...]]:
     """Sex of the samples, and in words how its values were read."""
-    codes, said = sex_coding(table, column, rows)
-    return codes, (said,)
+    codes, note = sex_coding(table, column, rows)
+    return codes, (note,)
 
 
 def _opened(store: Any) -> "GenotypeStore":

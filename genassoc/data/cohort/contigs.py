@@ -268,21 +268,21 @@ class Contigs:
 
     def notes(self, *, sex: bool = False) -> list[str]:
         """Notes on the names; with ``sex``, also which unknown contigs are analysed as autosomes."""
-        said = list(self.doubts)
+        lines = list(self.doubts)
         if any(kind == XY for kind in self.chromosomes.values()):
             names = [name for name, kind in self.chromosomes.items() if kind == XY and bare_name(name) != "25"]
             if names:
-                said.append(f"{_listed(names)}: the pseudo-autosomal part of X, with two copies in males and females")
+                lines.append(f"{_listed(names)}: the pseudo-autosomal part of X, with two copies in males and females")
         for chromosome, names in self.twice.items():
             if chromosome == XY and {bare_name(name) for name in names} <= {"PAR1", "PAR2", "XPAR1", "XPAR2"}:
                 continue  # two ends of one chromosome
-            said.append(f"{_listed(names)} are names of one chromosome, {chromosome}, and are read as this chromosome")
+            lines.append(f"{_listed(names)} are names of one chromosome, {chromosome}, and are read as this chromosome")
         if sex and self.others:
-            said.append(
+            lines.append(
                 f"contigs analysed as autosomes, since their names are not those of a known chromosome: {_listed(self.others)}. "
                 "If one of them is X, Y or MT, rename it (bcftools annotate --rename-chrs)"
             )
-        return said
+        return lines
 
 
 def _doubt(name: str, is_mt: bool, found: Mapping[str, str | None], last_position: Callable[[str], int] | None) -> str:

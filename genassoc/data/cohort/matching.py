@@ -190,37 +190,37 @@ def match_ids(genotype_ids: Sequence[str], table: Phenotypes, rules: Rules) -> M
     SampleMismatchError
         The rules make two ids of one file equal (the message names them).
     """
-    own = table.table[table.sample_id]
-    ids = own if not rules.joins_family else joined_ids(table.table, table.sample_id, table.source)
+    written = table.table[table.sample_id]
+    ids = written if not rules.joins_family else joined_ids(table.table, table.sample_id, table.source)
     names = ids.fill_null("").to_list()
     ours, theirs, side = list(genotype_ids), names, _G
     if not rules.exact:
         ours, theirs, side = rules.keys(genotype_ids, names)
         unique(ours, genotype_ids, rules, "the genotypes")
-        unique(theirs, own.to_list(), rules, table.source)
-    left = pl.DataFrame({"key": pl.Series(ours, dtype=pl.String)}).with_row_index("column")
+        unique(theirs, written.to_list(), rules, table.source)
+    keyed = pl.DataFrame({"key": pl.Series(ours, dtype=pl.String)}).with_row_index("column")
     right = pl.DataFrame({"key": pl.Series(theirs, dtype=pl.String)}).with_row_index("row")
-    both = left.join(right, on="key", how="inner").sort("column")
+    both = keyed.join(right, on="key", how="inner").sort("column")
     columns, rows = both["column"].to_numpy().astype(np.int64), both["row"].to_numpy().astype(np.int64)
-    spelt = own.to_list()
+    spelt = written.to_list()
     changed = [(spelt[row], genotype_ids[column]) for column, row in zip(columns, rows)]
     notes = _rule_notes(rules, side, changed) if not rules.exact else []
     for row, (_, name) in zip(rows, changed):
         spelt[row] = name
-    equal = set(_without(genotype_ids, columns)) & set(_without(own.to_list(), rows))
+    equal = set(_without(genotype_ids, columns)) & set(_without(written.to_list(), rows))
     if equal:
         notes.append(
             f"{len(equal):,} ids are equal in both files but do not match under id_rule = '{rules}': {first_few(sorted(equal))}"
         )
     notes += partial_notes(genotype_ids, table, columns, rows, rules)
-    return Matched(columns, rows, pl.Series(own.name, spelt, dtype=pl.String), tuple(notes))
+    return Matched(columns, rows, pl.Series(written.name, spelt, dtype=pl.String), tuple(notes))
 
 
 def _without(ids: Sequence[str], places: Int64Array) -> list[str]:
     """The ids except those at the places."""
-    left = np.ones(len(ids), dtype=bool)
-    left[places] = False
-    return [ids[int(i)] for i in np.flatnonzero(left)]
+    keep = np.ones(len(ids), dtype=bool)
+    keep[places] = False
+    return [ids[int(i)] for i in np.flatnonzero(keep)]
 
 
 def _rule_notes(rules: Rules, side: str, pairs: list[tuple[str, str]]) -> list[str]:

@@ -22,10 +22,10 @@ def people_of(cohort: Any, sample_id: str | None = None) -> Phenotypes:
     """The table of the samples analysed: that of the cohort, or the table that was given; see `tables_of`."""
     if not isinstance(cohort, Cohort):
         return _by_ids(cohort, sample_id)
-    own = cohort.phenotypes
+    table = cohort.phenotypes
     rows = np.asarray(cohort.rows)
-    lines = None if own.lines is None else own.lines[rows]
-    return replace(own, table=own.table[rows], lines=lines)
+    lines = None if table.lines is None else table.lines[rows]
+    return replace(table, table=table.table[rows], lines=lines)
 
 
 def tables_of(

@@ -129,10 +129,10 @@ def control_and_case(first: str, second: str) -> tuple[str, str] | None:
             return control, case
     for negation, word, low, high in orders:
         if high in _negated(low):
-            said = meanings(word)
-            if said == {"control"}:
+            meaning = meanings(word)
+            if meaning == {"control"}:
                 return word, negation  # what is not healthy is the case
-            return None if not said and low == f"un{high}" else (negation, word)
+            return None if not meaning and low == f"un{high}" else (negation, word)
     if looks_missing(first) or looks_missing(second):
         return None  # "malade" beside "N/A" says nothing of controls
     clear: set[tuple[str, str]] = set()

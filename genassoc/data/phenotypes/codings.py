@@ -177,17 +177,17 @@ def arm_coding(phenotypes: Phenotypes, column: str, first: str, second: str) -> 
 def _declared(phenotypes: Phenotypes, column: str, found: list[str]) -> Coding:
     """The coding that ``case_value`` declares."""
     wanted = phenotypes.case_values[column]
-    said = f"case_value of '{column}' is '{wanted}'"
+    declaration = f"case_value of '{column}' is '{wanted}'"
     match = [value for value in found if value == wanted or (_is_number(value) and _same_number(value, wanted))]
     if not match:
         raise PhenotypeError(
-            f"{phenotypes.source}: {said}, but the column has no such value; it has {', '.join(map(repr, found[:6]))}"
+            f"{phenotypes.source}: {declaration}, but the column has no such value; it has {', '.join(map(repr, found[:6]))}"
         )
     others = [value for value in found if value != match[0]]
     if len(others) != 1:
-        what = f"there are {len(others)}: {', '.join(map(repr, others[:6]))}" if others else "there is none"
+        rest = f"there are {len(others)}: {', '.join(map(repr, others[:6]))}" if others else "there is none"
         raise PhenotypeError(
-            f"{phenotypes.source}: {said}, and the controls need exactly one other value, but {what}. Make a column with two "
+            f"{phenotypes.source}: {declaration}, and the controls need exactly one other value, but {rest}. Make a column with two "
             f"values, or declare values that mean missing: missing_codes={{'{column}': [...]}} (--missing-code {column}=VALUE)"
         )
     return Coding(others[0], match[0], "case_value")
@@ -294,8 +294,8 @@ def sex_meaning(values: set[str]) -> dict[str, int]:
         pair = ("h", "f")
     elif letters in ({"v"}, {"u"}, {"d"}) or (letters == {"m"} and _SPANISH & set(words.values())):
         pair = None
-    own = {} if pair is None else {pair[0]: MALE, pair[1]: FEMALE}
-    known = {**_SEX_WORDS, **own}
+    letters_meant = {} if pair is None else {pair[0]: MALE, pair[1]: FEMALE}
+    known = {**_SEX_WORDS, **letters_meant}
     return {value: known[word] for value, word in words.items() if word in known}
 
 
@@ -343,9 +343,9 @@ def sex_coding(phenotypes: Phenotypes, column: str, rows: Int64Array) -> tuple[A
             f"{phenotypes.source}: the sex column '{name}' has 0 and 1 but no 2; 0 would mean unknown, but some files "
             "use it for female. Use 1 for male and 2 for female (or M and F), and NA for unknown"
         )
-    said = {MALE: "male", FEMALE: "female"}
+    names = {MALE: "male", FEMALE: "female"}
     read = ", ".join(
-        f"{value} = {said[sex]}" for value, sex in sorted(meaning.items(), key=lambda pair: pair[::-1]) if sex in said
+        f"{value} = {names[sex]}" for value, sex in sorted(meaning.items(), key=lambda pair: pair[::-1]) if sex in names
     )
     return codes.fill_null(0).to_numpy(), f"sex is read from '{name}': {read or 'it is unknown for all samples'}"
 

@@ -42,8 +42,8 @@ class TypedColumns:
         """Add what a code emptied: one row of ``found``, a column each."""
         for name, n in (found.row(0, named=True) if found.width else {}).items():
             if n:
-                own = self.emptied.setdefault(name, {})
-                own[code] = own.get(code, 0) + int(n)
+                counts = self.emptied.setdefault(name, {})
+                counts[code] = counts.get(code, 0) + int(n)
 
 
 def typed_columns(frame: pl.DataFrame, codes: MissingCodes, reading: Reading | None = None) -> TypedColumns:
@@ -89,14 +89,14 @@ def _strip(made: TypedColumns, text: list[str], codes: MissingCodes) -> None:
     for code in codes.everywhere or ():
         made.count(stripped.select(pl.col(text).eq(code).sum()), code)
     gone = {name: codes.columns[name] for name in text if name in codes.columns}
-    for name, own in gone.items():
-        for code in own:
+    for name, counts in gone.items():
+        for code in counts:
             made.count(stripped.select(pl.col(name).eq(code).sum()), code)
     missing = pl.col(text).is_in([*MISSING_TOKENS, *(codes.everywhere or ())]).fill_null(True)
     stripped = stripped.with_columns(pl.when(missing).then(None).otherwise(pl.col(text)).name.keep())
     stripped = stripped.with_columns(
-        pl.when(pl.col(name).is_in(list(own))).then(None).otherwise(pl.col(name)).alias(name)
-        for name, own in gone.items()
+        pl.when(pl.col(name).is_in(list(counts))).then(None).otherwise(pl.col(name)).alias(name)
+        for name, counts in gone.items()
     )
     made.frame = made.frame.with_columns(stripped.get_columns())
 
@@ -155,7 +155,9 @@ def _dates(made: TypedColumns, text: list[str], reading: Reading) -> None:
 def _empty_numbers(made: TypedColumns, codes: MissingCodes) -> None:
     """Numbers that are missing codes as null."""
     numeric = [c for c, t in made.frame.schema.items() if t.is_numeric()]
-    for code in dict.fromkeys((*(codes.everywhere or ()), *(code for own in codes.columns.values() for code in own))):
+    for code in dict.fromkeys(
+        (*(codes.everywhere or ()), *(code for codes_of_column in codes.columns.values() for code in codes_of_column))
+    ):
         value = _number(code)
         names = [name for name in numeric if code in codes.for_column(name)]
         if value is None or not names:

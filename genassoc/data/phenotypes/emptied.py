@@ -60,12 +60,12 @@ def check_emptied(phenotypes: Phenotypes, used: Sequence[str], rows: Int64Array)
         if not lost and not (ordinary and len(where) > 1):
             continue
         shown = ", ".join(f"'{name}' ({n:,} values)" for name, n in where.items())
-        left = f", and would leave fewer than two values in {', '.join(map(repr, lost))}" if lost else ""
+        consequence = f", and would leave fewer than two values in {', '.join(map(repr, lost))}" if lost else ""
         usual = [name for name in ordinary if name not in lost]
-        left += f"; in {', '.join(map(repr, usual))} it is an ordinary value" if usual else ""
+        consequence += f"; in {', '.join(map(repr, usual))} it is an ordinary value" if usual else ""
         _, flags = declaration("COLUMN", [code])
         raise PhenotypeError(
-            f"{phenotypes.source}: the missing code {code} was declared for every column; it sets to missing {shown}{left}. Declare "
+            f"{phenotypes.source}: the missing code {code} was declared for every column; it sets to missing {shown}{consequence}. Declare "
             f'it for each column in which it means missing: missing_codes={{"COLUMN": ["{code}"]}} ({flags})'
         )
 

@@ -230,8 +230,8 @@ def _sum_text(node: Sum, level: int) -> str:
     return _bracketed(text, 2 if not others else 0, level)
 
 
-def _bracketed(text: str, own: int, level: int) -> str:
-    return f"({text})" if own < level else text
+def _bracketed(text: str, inner: int, level: int) -> str:
+    return f"({text})" if inner < level else text
 
 
 def _option_text(value: "float | str | bool | tuple[float, ...]") -> str:
@@ -278,11 +278,11 @@ def _intercept(tree: Node) -> bool | None:
         return tree.value == 1.0
     if not isinstance(tree, Sum):
         return None
-    said = None
+    kept = None
     for sign, part in tree.parts:
-        own = _intercept(part)
-        said = said if own is None else own == (sign > 0)
-    return said
+        inner = _intercept(part)
+        kept = kept if inner is None else inner == (sign > 0)
+    return kept
 
 
 class _Expansion:

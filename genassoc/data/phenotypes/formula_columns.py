@@ -372,12 +372,12 @@ def _takes_in(long: _Coded, short: _Coded) -> bool:
 
 
 def _centred(function: str, x: Float64Array) -> Float64Array:
-    left = x - x.mean() if x.size else x
+    centred = x - x.mean() if x.size else x
     if function == "center":
-        return left
-    spread = float(np.sqrt(left @ left / max(x.size - 1, 1)))
+        return centred
+    spread = float(np.sqrt(centred @ centred / max(x.size - 1, 1)))
     # a constant is a column of zeros, which is named among the dropped
-    return left / spread if spread > 1e-12 * np.abs(x).max(initial=0.0) else np.zeros(x.size)
+    return centred / spread if spread > 1e-12 * np.abs(x).max(initial=0.0) else np.zeros(x.size)
 
 
 def _basis(factor: Call, x: Float64Array) -> Float64Array:

@@ -142,12 +142,12 @@ class _Parser:
         if not self.takes(kind):
             raise self.unexpected(f"'{kind}' {where} is missing")
 
-    def unexpected(self, what: str) -> PhenotypeError:
+    def unexpected(self, problem: str) -> PhenotypeError:
         token = self.now
         if token.kind == "end":
-            return PhenotypeError(f"{what}; the formula ends too early")
+            return PhenotypeError(f"{problem}; the formula ends too early")
         return PhenotypeError(
-            f"{what}, at '{shown(self.text[token.start : token.start + 20])}' (character {token.start + 1})"
+            f"{problem}, at '{shown(self.text[token.start : token.start + 20])}' (character {token.start + 1})"
         )
 
     def deeper(self) -> None:
@@ -363,10 +363,10 @@ class _Parser:
             raise PhenotypeError(f"{function}() has {len(found)} knots; at most {_LARGEST['df']} are allowed")
         return tuple(found)
 
-    def number(self, what: str) -> float:
+    def number(self, role: str) -> float:
         sign = -1.0 if self.takes("-") else 1.0
         if self.now.kind != "number":
-            raise self.unexpected(f"{what} must be a number")
+            raise self.unexpected(f"{role} must be a number")
         return sign * _number(self.take())
 
     def reference(self) -> str | float:

@@ -11,8 +11,10 @@ from genassoc.errors import PhenotypeError
 from genassoc.shapes import BoolArray, Int64Array
 
 
-def without_samples(design: Design, lacking: BoolArray, what: str, phenotypes: Phenotypes, rows: Int64Array) -> Design:
-    """The design without the samples ``lacking`` (N,), which are recorded as dropped for the reason ``what``.
+def without_samples(
+    design: Design, lacking: BoolArray, reason: str, phenotypes: Phenotypes, rows: Int64Array
+) -> Design:
+    """The design without the samples ``lacking`` (N,), which are recorded as dropped for the reason ``reason``.
 
     Raises
     ------
@@ -22,10 +24,10 @@ def without_samples(design: Design, lacking: BoolArray, what: str, phenotypes: P
     complete = design.complete & ~lacking
     if not complete.any():
         raise PhenotypeError(
-            f"{phenotypes.source}: none of {rows.size:,} samples has all covariates and {what}: there is nothing to analyse"
+            f"{phenotypes.source}: none of {rows.size:,} samples has all covariates and {reason}: there is nothing to analyse"
         )
     ids = phenotypes.table[phenotypes.sample_id].gather(rows).cast(pl.String)
-    lacks = pl.Series("what", lacking).replace_strict({True: what, False: None}, return_dtype=pl.String)
+    lacks = pl.Series("what", lacking).replace_strict({True: reason, False: None}, return_dtype=pl.String)
     both = pl.DataFrame({"id": ids, "what": lacks}).join(
         design.dropped_samples, on="id", how="left", maintain_order="left"
     )

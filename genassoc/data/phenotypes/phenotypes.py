@@ -219,7 +219,7 @@ class Phenotypes:
             )
         added = other.table.rename({other.sample_id: self.sample_id})
         table = self.table.join(added, on=self.sample_id, how="left", maintain_order="left")
-        own = frozenset(name for name in other.columns if other.missing_codes.covers(name))
+        covered = frozenset(name for name in other.columns if other.missing_codes.covers(name))
         # Codes of columns that neither has stay on record: the run refuses them where no other table brings the column.
         theirs = {n: codes for n, codes in other.missing_codes.columns.items() if n not in self.table.columns}
         for name in self.columns:
@@ -234,7 +234,7 @@ class Phenotypes:
             table=table,
             source=f"{self.source} + {other.source}",
             missing_codes=replace(self.missing_codes, columns={**self.missing_codes.columns, **theirs}),
-            declared=self.declared | other.declared | own,
+            declared=self.declared | other.declared | covered,
             files=self.files + other.files,
             joined={**self.joined, **dict.fromkeys(other.columns, other.source)},
             emptied={**self.emptied, **other.emptied},
@@ -246,10 +246,10 @@ class Phenotypes:
         made = self
         for other in others:
             new, number = [name for name in other.columns if name not in made.table.columns], "\0row"
-            own, added = made.table.with_row_index(number), other.table.select(new).with_row_index(number)
+            numbered, added = made.table.with_row_index(number), other.table.select(new).with_row_index(number)
             made = replace(
                 made,
-                table=own.join(added, on=number, how="left", maintain_order="left").drop(number),
+                table=numbered.join(added, on=number, how="left", maintain_order="left").drop(number),
                 source=f"{made.source} + {other.source}",
                 joined={**made.joined, **dict.fromkeys(new, other.source)},
                 emptied={**other.emptied, **made.emptied},

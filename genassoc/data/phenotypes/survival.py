@@ -171,14 +171,14 @@ def _missing_note(name: str, missing: BoolArray) -> list[str]:
 
 
 def _refuse(
-    phenotypes: Phenotypes, rows: Int64Array, column: str, values: Float64Array, bad: BoolArray, what: str
+    phenotypes: Phenotypes, rows: Int64Array, column: str, values: Float64Array, bad: BoolArray, fault: str
 ) -> None:
     """Raise, naming the first samples where ``bad`` holds."""
     at = np.flatnonzero(bad)
     if at.size:
         shown = ", ".join(f"{values[i]:g} in {phenotypes.where(int(rows[i]), column)}" for i in at[:3])
         raise PhenotypeError(
-            f"{phenotypes.source}: '{column}' {what} {at.size:,} samples: {shown}; correct them or write NA"
+            f"{phenotypes.source}: '{column}' {fault} {at.size:,} samples: {shown}; correct them or write NA"
         )
 
 

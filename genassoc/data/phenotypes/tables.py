@@ -58,17 +58,17 @@ def read_text_table(path: Path, reading: Reading | None = None) -> TextTable:
     """
     text, notes = _decode(path, _read_bytes(path), reading or Reading())
     lines = iter(io.StringIO(text, newline=None))
-    header_line, first, said = 0, "", None
+    header_line, first, declared = 0, "", None
     for first in lines:
         header_line += 1
-        if said is None and (found := _SEPARATOR_LINE.fullmatch(first)):
-            said = found["mark"]
+        if declared is None and (found := _SEPARATOR_LINE.fullmatch(first)):
+            declared = found["mark"]
             continue
         if first.strip() and not first.startswith("##"):
             break
     else:
         raise InputError(f"{path}: the file is empty; a header line and one line a sample are needed")
-    delimiter = said or _delimiter(first)
+    delimiter = declared or _delimiter(first)
     rows = _rows(path, chain([first], lines), delimiter, header_line)
     _, names = next(rows)
     names, n_nameless = _with_names(names)
@@ -161,8 +161,8 @@ def _decode(path: Path, raw: bytes, reading: Reading) -> tuple[str, tuple[str, .
     if b"\0" in raw and reading.codec != "utf-16":
         raise InputError(f"{path}: this is not a text file (it holds NUL bytes)")
     if reading.codec != "utf-8-sig" and _is_utf8(raw, reading.codec):
-        said = f"{path.name} was read as UTF-8, which its bytes are, and not as {reading.encoding}"
-        return raw.decode("utf-8-sig"), () if raw.isascii() else (said,)
+        note = f"{path.name} was read as UTF-8, which its bytes are, and not as {reading.encoding}"
+        return raw.decode("utf-8-sig"), () if raw.isascii() else (note,)
     try:
         return raw.decode(reading.codec).removeprefix("\ufeff"), ()
     except UnicodeDecodeError as error:

@@ -201,7 +201,7 @@ class RemoteLocation:
         yield from sorted(path.removeprefix(root).lstrip("/") for path in found)
 
     def _unreachable(self, error: Exception) -> StoreError:
-        said = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         return StoreError(
-            f"{self.url}: cannot be read: {said}; check the address, the network and the credentials in fsspec's environment"
+            f"{self.url}: cannot be read: {reason}; check the address, the network and the credentials in fsspec's environment"
         )

@@ -179,14 +179,14 @@ class Pieces:
         """
         document = json.loads(location.read(_METADATA))
         root = document["attributes"].get(ROOT)
-        there = location.size(PIECES) is not None
-        if root is None and not there:
+        has_pieces = location.size(PIECES) is not None
+        if root is None and not has_pieces:
             return cls(path, location, None)
-        if root is None or not there:
-            what = (
+        if root is None or not has_pieces:
+            fault = (
                 f"the file {PIECES} is missing" if root else f"{_METADATA} is not the one that belongs to its {PIECES}"
             )
-            raise StoreError(f"{path}: is damaged: {what}; {_REMEDY}")
+            raise StoreError(f"{path}: is damaged: {fault}; {_REMEDY}")
         text = location.read(PIECES)
         if root_of(document, text) != root:
             raise StoreError(

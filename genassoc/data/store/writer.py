@@ -252,7 +252,7 @@ class StoreWriter:
         self._writer.close()
         with self._writing():
             contigs = self._write_metadata()
-            own = {
+            mandatory = {
                 "format": schema.FORMAT_NAME,
                 "format_version": schema.FORMAT_VERSION,
                 "block_variants": self.block_variants,
@@ -264,7 +264,7 @@ class StoreWriter:
                 "identity": self.identity,
             }
             written = {key: Piece(*piece) for part in self._parts for key, piece in part.get("pieces", {}).items()}
-            self._arrays.complete(contigs, {**attributes, **own}, written)
+            self._arrays.complete(contigs, {**attributes, **mandatory}, written)
             self._rename()
 
     def _write_metadata(self) -> list[str]:
@@ -342,8 +342,8 @@ def check_output(path: Path, overwrite: bool) -> None:
     """Raise `OutputError` where a store cannot be made at ``path``: before hours are spent reading."""
     parent = path.absolute().parent
     if not parent.is_dir():
-        what = "is no folder" if parent.exists() else "does not exist; make it first"
-        raise OutputError(f"{path}: cannot be written: the folder {parent} {what}")
+        fault = "is no folder" if parent.exists() else "does not exist; make it first"
+        raise OutputError(f"{path}: cannot be written: the folder {parent} {fault}")
     if not os.access(parent, os.W_OK | os.X_OK):
         raise OutputError(f"{path}: cannot be written: no permission to write in {parent}; choose another folder")
     if path.exists():

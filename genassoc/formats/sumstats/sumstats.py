@@ -106,8 +106,8 @@ def _is_parquet(path: Path) -> bool:
 
 
 def _of_header(header: Header) -> Dialect | None:
-    own = all(name in header.names for name in _OWN) and not sumstats_gwas_ssf.is_in_order(header.names)
-    if own:
+    is_ours = all(name in header.names for name in _OWN) and not sumstats_gwas_ssf.is_in_order(header.names)
+    if is_ours:
         return None
     return next((dialect for dialect in DIALECTS.values() if dialect.owns(header.names)), None)
 
