@@ -71,5 +71,5 @@ def record_digest(record: Mapping[str, Any]) -> str:
 
 def signature(path: Path) -> tuple[int, ...]:
     """Device, number, size and time of a file: they change when it is written again."""
-    found = path.stat()
-    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+    status = path.stat()
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)

@@ -27,10 +27,10 @@ def parse_memory(size: str | int) -> int:
     PlanError
         It is none of these, or nothing.
     """
-    found = _SIZE.fullmatch(str(size).strip())
+    match = _SIZE.fullmatch(str(size).strip())
     n_bytes = 0
-    if found:
-        number, unit, binary = found.groups()
+    if match:
+        number, unit, binary = match.groups()
         base = 1000 if unit and not binary and str(size).strip().lower().endswith("b") else 1024
         asked = float(number) * base ** _UNITS[unit.lower()]
         n_bytes = int(asked) if asked < 2**63 else 0

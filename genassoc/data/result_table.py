@@ -173,15 +173,15 @@ def open_table(
     suffix = table_suffix(path)
     if for_spreadsheets and suffix == ".parquet":
         raise OutputError(f"{path}: spreadsheets read text; use a name that ends in {' or '.join(SUFFIXES[1:])}.")
-    found: list[Digesting] = []
+    digests: list[Digesting] = []
 
     def sealed() -> None:
         if seal is not None:
-            seal(found[0].digest)
+            seal(digests[0].digest)
 
     with replacing(target_of(path), afterwards, sealed=sealed) as raw:
         file = Digesting(raw)
-        found.append(file)
+        digests.append(file)
         writer: TableWriter
         if suffix == ".parquet":
             writer = _ParquetTable(file, schema)

@@ -107,15 +107,15 @@ def check_table(path: Path, digest: FileDigest, record: Path | None) -> None:
     """
     try:
         n_bytes = path.stat().st_size
-        found = FileDigest.of(path) if n_bytes == digest.n_bytes else None
+        actual = FileDigest.of(path) if n_bytes == digest.n_bytes else None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
-    if found == digest:
+    if actual == digest:
         return
     seen = (
         f"it has {n_bytes:,} bytes, but {digest.n_bytes:,} were written"
-        if found is None
-        else f"its sha256 is {found.sha256[:12]}..., but {digest.sha256[:12]}... was written"
+        if actual is None
+        else f"its sha256 is {actual.sha256[:12]}..., but {digest.sha256[:12]}... was written"
     )
     name = "its record" if record is None else record.name
     raise InputError(
@@ -156,11 +156,11 @@ def _plain(value: Any) -> Any:
 
 def _without_nulls(record: Mapping[str, Any]) -> dict[str, Any]:
     """The record without sections that are null, which only an edited record has."""
-    found = {name: value for name, value in record.items() if value is not None}
+    sections = {name: value for name, value in record.items() if value is not None}
     for name in ("inputs", "predictors"):
-        if isinstance(found.get(name), dict):
-            found[name] = {key: value for key, value in found[name].items() if value is not None}
-    return found
+        if isinstance(sections.get(name), dict):
+            sections[name] = {key: value for key, value in sections[name].items() if value is not None}
+    return sections
 
 
 def check_fields(record: Mapping[str, Any]) -> None:
@@ -207,9 +207,9 @@ def check_fields(record: Mapping[str, Any]) -> None:
 
 def _check_inputs(inputs: Mapping[str, Any]) -> None:
     for name in ("store", "phenotypes"):
-        found = strangers.optional(inputs, name, strangers.table) or {}
-        strangers.optional(found, "path", strangers.file_name)
-        strangers.optional(found, "fingerprint", strangers.text)
+        table = strangers.optional(inputs, name, strangers.table) or {}
+        strangers.optional(table, "path", strangers.file_name)
+        strangers.optional(table, "fingerprint", strangers.text)
     cohort = strangers.optional(inputs, "cohort", strangers.table)
     if cohort is not None:
         store = strangers.field(inputs, "store", strangers.table)
@@ -313,30 +313,30 @@ def _made_of_results(record: Mapping[str, Any]) -> str:
 def differences(record: Mapping[str, Any], run: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
     """The differences between the results of a record and those requested, a line each."""
     then_run = record.get("run") or {}
-    found = []
+    lines = []
     if then_run.get("numbers") != run.get("numbers"):
-        found.append(
+        lines.append(
             f"its numbers have version {then_run.get('numbers')}, those of this genassoc have version {run.get('numbers')}"
         )
     if then_run.get("genassoc") != run.get("genassoc"):
-        found.append(f"it was written by genassoc {then_run.get('genassoc')}, and this is {run.get('genassoc')}")
+        lines.append(f"it was written by genassoc {then_run.get('genassoc')}, and this is {run.get('genassoc')}")
     wanted = json.loads(json.dumps(wanted, default=_plain))
     then, now = ((side.get("parameters") or {}) for side in (record, wanted))
     models = [side.get("model") or {} for side in (then, now)]
     for name in dict.fromkeys([*models[0], *models[1]]):
         if models[0].get(name) != models[1].get(name):
-            found.append(f"model: {name} was {_short(models[0].get(name))}, now it is {_short(models[1].get(name))}")
+            lines.append(f"model: {name} was {_short(models[0].get(name))}, now it is {_short(models[1].get(name))}")
     if then.get("variants") != now.get("variants"):
-        found.append(f"the variants were {_short(then.get('variants'))}, now they are {_short(now.get('variants'))}")
+        lines.append(f"the variants were {_short(then.get('variants'))}, now they are {_short(now.get('variants'))}")
     inputs = [side.get("inputs") or {} for side in (record, wanted)]
     for name, words in (("store", "the store"), ("phenotypes", "the phenotypes")):
         old, new = (side.get(name) or {} for side in inputs)
         if old.get("fingerprint") != new.get("fingerprint"):
-            found.append(f"the content of {words} differs: then {old.get('path')}, now {new.get('path')}")
-    if not found:
+            lines.append(f"the content of {words} differs: then {old.get('path')}, now {new.get('path')}")
+    if not lines:
         old, new = ((side.get("cohort") or {}).get("samples") for side in inputs)
-        found.append("its samples were different" if old != new else "the choices of its run were different")
-    return found
+        lines.append("its samples were different" if old != new else "the choices of its run were different")
+    return lines
 
 
 def _short(value: Any) -> str:

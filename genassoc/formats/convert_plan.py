@@ -246,15 +246,15 @@ def check_whole(plan: ConversionPlan, work: Path) -> None:
 
 def _joined(stretches: Iterable[Stretch]) -> list[tuple[int, Region | None]]:
     """Stretches of files, neighbours joined however finely they were cut."""
-    found: list[tuple[int, Region | None]] = []
+    joined: list[tuple[int, Region | None]] = []
     for stretch in stretches:
-        source, region = found[-1] if found else (-1, None)
+        source, region = joined[-1] if joined else (-1, None)
         here = stretch.region
         if region and here and (source, region.contig, region.last + 1) == (stretch.source, here.contig, here.first):
-            found[-1] = source, Region(region.contig, region.first, here.last)
+            joined[-1] = source, Region(region.contig, region.first, here.last)
         else:
-            found.append((stretch.source, here))
-    return found
+            joined.append((stretch.source, here))
+    return joined
 
 
 def _stretches(number: int, path: Path, target: int) -> Iterator[Stretch]:

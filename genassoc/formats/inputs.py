@@ -35,10 +35,10 @@ def expand(inputs: str | Path | Sequence[str | Path]) -> list[Path]:
             continue
         # a pattern like chr*.vcf.gz* also matches the indexes
         matches = glob.glob(str(item), recursive=True)  # noqa: PTH207 (Path.glob refuses absolute patterns)
-        found = [p for p in matches if not p.endswith((".tbi", ".csi"))]
-        if not found:
+        files = [p for p in matches if not p.endswith((".tbi", ".csi"))]
+        if not files:
             raise InputError(f"{item}: no file matches; check the folder and the pattern")
-        paths += [Path(p) for p in sorted(found, key=natural_order)]
+        paths += [Path(p) for p in sorted(files, key=natural_order)]
     if not paths:
         raise InputError("no input files were given")
     seen: dict[Path, Path] = {}
@@ -87,15 +87,15 @@ def _refuse_other_formats(path: Path) -> None:
             head = file.read(24)
     except OSError:
         return  # `bgzf.sniff` says why it cannot be opened
-    found = None
+    format_name = None
     if head[:3] == b"\x6c\x1b\x01":
-        found, export = "a PLINK 1 BED file", f"plink2 --bfile {path.with_suffix('')}"
+        format_name, export = "a PLINK 1 BED file", f"plink2 --bfile {path.with_suffix('')}"
     elif head[:2] == b"\x6c\x1b":
-        found, export = "a PLINK 2 PGEN file", f"plink2 --pfile {path.with_suffix('')}"
+        format_name, export = "a PLINK 2 PGEN file", f"plink2 --pfile {path.with_suffix('')}"
     elif head[16:20] == b"bgen" or (path.suffix == ".bgen" and head[16:20] == bytes(4)):
-        found, export = "a BGEN file", f"plink2 --bgen {path} ref-first"
-    if found:
-        raise InputError(f"{path}: is {found}, which is not readable yet; export it ({export} --export bcf)")
+        format_name, export = "a BGEN file", f"plink2 --bgen {path} ref-first"
+    if format_name:
+        raise InputError(f"{path}: is {format_name}, which is not readable yet; export it ({export} --export bcf)")
 
 
 def parse_regions(region: str | Sequence[str] | None) -> list[Region]:

@@ -189,18 +189,18 @@ def spelled_as(regions: list[Region], contigs: Sequence[str], notes: list[str]) 
     """The regions with contigs named as in a file; contigs found under another name are noted."""
     if not regions or not contigs:
         return regions
-    found = []
+    renamed = []
     known = Contigs.of(contigs)
     notes += known.apart(region.contig for region in regions)
     for region in regions:
         names = known.same(region.contig) or [region.contig]
-        found += [Region(name, region.first, region.last) for name in names]
+        renamed += [Region(name, region.first, region.last) for name in names]
         others = [name for name in names if name != region.contig]
         if others:
             notes.append(
                 f"region on {region.contig}: taken as {' and '.join(others)}, another name of the same chromosome"
             )
-    return merge_regions(found)
+    return merge_regions(renamed)
 
 
 def merge_regions(regions: list[Region]) -> list[Region]:

@@ -113,21 +113,21 @@ def demo(
         "muscle_pain": Logistic(traits=("muscle_pain",), covariates=ADJUSTED_FOR, interaction="statin"),
     }
     results: dict[str, Results] = {}
-    found: dict[str, pl.DataFrame] = {}
+    compared: dict[str, pl.DataFrame] = {}
     plots: list[Path] = []
     for trait, (who, model) in analyses.items():
         out = folder / f"{trait}.parquet"
         results[trait] = association.associate(who, model, out=out, executor=executor, progress=progress, restart=True)
-        found[trait] = beside_truth(results[trait], cohort.truth.filter(pl.col("trait") == trait))
+        compared[trait] = beside_truth(results[trait], cohort.truth.filter(pl.col("trait") == trait))
         plots += _draw(results[trait], trait, folder)
-        for line in _report(trait, who, results[trait], found[trait], cohort.truth):
+        for line in _report(trait, who, results[trait], compared[trait], cohort.truth):
             say(line)
         if trait in on_trial:
             for line in _by_arm(everybody, on_trial[trait], results[trait]):
                 say(line)
     say(f"\nEverything is in {folder}: the VCF and the phenotypes, the store, results with provenance, plots")
     say("  " + "  ".join(path.name for path in plots))
-    return Demo(folder, Path(store.path), results, found, tuple(plots))
+    return Demo(folder, Path(store.path), results, compared, tuple(plots))
 
 
 def _check_folder(folder: Path) -> None:
@@ -224,7 +224,7 @@ def _draw(results: Results, trait: str, folder: Path) -> list[Path]:
     ]
 
 
-def _report(trait: str, who: Cohort, results: Results, found: pl.DataFrame, truth: pl.DataFrame) -> list[str]:
+def _report(trait: str, who: Cohort, results: Results, compared: pl.DataFrame, truth: pl.DataFrame) -> list[str]:
     """Top hits and planted effects, as lines of text."""
     ledger = {(row[0], row[1]): row[2] for row in results.ledger.iter_rows()}
     lines = [
@@ -246,9 +246,9 @@ def _report(trait: str, who: Cohort, results: Results, found: pl.DataFrame, trut
             f"  {row['variant_id']:<20}{row['beta']:>8.3f}{row['standard_error']:>8.3f}"
             f"{row['neg_log_10_p_value']:>11.2f}   {says}"
         )
-    units = ", ".join(found["unit"].unique(maintain_order=True))
+    units = ", ".join(compared["unit"].unique(maintain_order=True))
     lines.append(f"  planted effects       truth    beta   -log10 p   (best in its locus); truth in {units}")
-    for row in found.sort("effect", descending=True).iter_rows(named=True):
+    for row in compared.sort("effect", descending=True).iter_rows(named=True):
         if row["neg_log_10_p_value"] is None:
             estimate = f"{'-':>8}{'-':>11}"
         else:

@@ -219,10 +219,10 @@ def result_lines(results: Results) -> list[str]:
 def _codes_by_contig(results: Results) -> dict[tuple[str, str], dict[str, int]]:
     """(trait, code) -> contig -> rows."""
     coded = results.scan().filter(pl.col("code").is_not_null()).group_by("trait", "code", "chromosome").len().collect()
-    found: dict[tuple[str, str], dict[str, int]] = {}
+    counts: dict[tuple[str, str], dict[str, int]] = {}
     for trait, code, contig, n in coded.sort("trait", "code", "chromosome").iter_rows():
-        found.setdefault((trait, code), {})[contig] = n
-    return found
+        counts.setdefault((trait, code), {})[contig] = n
+    return counts
 
 
 def _on_contigs(counts: Mapping[str, int]) -> str:

@@ -164,9 +164,9 @@ def _permuted(cohort: Cohort, model: Any, executor: Executor | None, progress: P
         keep, _ = cohort.select_variants(start, stop, block)
         if not keep.any():
             return none
-        found = scan.block(state, block.take(keep)).columns
-        observed = np.abs(found["statistic"])
-        permuted = np.abs(found["statistic_permuted"]).reshape(-1, T, B)
+        columns = scan.block(state, block.take(keep)).columns
+        observed = np.abs(columns["statistic"])
+        permuted = np.abs(columns["statistic_permuted"]).reshape(-1, T, B)
         # A permutation without a t, as of a perfect fit, counts as reached.
         permuted = np.where(np.isnan(permuted), np.inf, permuted)
         permuted[np.isnan(observed)] = 0.0

@@ -81,15 +81,15 @@ def there_already(out: Path, recorder: Recorder, run: Mapping[str, Any]) -> Reco
         The file holds something else; the message says what differs.
     """
     wanted = {"parameters": recorder.parameters, "inputs": recorder.inputs}
-    found = standing(out, run, wanted)
-    if found is None:
+    existing = standing(out, run, wanted)
+    if existing is None:
         return None
-    if not found.same:
+    if not existing.same:
         raise OutputError(
-            f"{out} exists already and is not what this run would write: {found.why}. Nothing was computed, and the file was not "
+            f"{out} exists already and is not what this run would write: {existing.why}. Nothing was computed, and the file was not "
             "changed: write to another file, or replace it (--force, restart=True)."
         )
-    return found.record
+    return existing.record
 
 
 def reused_note(out: Path) -> str:

@@ -97,9 +97,9 @@ def stands(config: Config, cohort: Cohort, model: AssociationModel) -> list[str]
         They are of another run: says what differs.
     """
     recorder, identity = _asked_for(config, cohort, model)
-    found = there_already(config.out, recorder, identity)
+    existing = there_already(config.out, recorder, identity)
     _check_dialect(config, cohort, model)
-    return [] if found is None else [reused_note(config.out)]
+    return [] if existing is None else [reused_note(config.out)]
 
 
 def _asked_for(config: Config, cohort: Cohort, model: AssociationModel) -> tuple[Recorder, dict[str, Any]]:

@@ -213,19 +213,19 @@ class Contigs:
         last_position : callable, optional
             The largest position on a contig; asked of a 25 alone.
         """
-        found = {name: chromosome_of(name) for name in dict.fromkeys(names)}
-        numbers = {name: int(bare) for name in found if (bare := bare_name(name)).isdecimal()}
-        beyond = [int(bare_name(name)) for name in (*found, *(lengths or ())) if is_beyond_mt(name)]
+        chromosomes = {name: chromosome_of(name) for name in dict.fromkeys(names)}
+        numbers = {name: int(bare) for name in chromosomes if (bare := bare_name(name)).isdecimal()}
+        beyond = [int(bare_name(name)) for name in (*chromosomes, *(lengths or ())) if is_beyond_mt(name)]
         if beyond:
-            found |= {name: None for name, number in numbers.items() if number > 22}
-            return cls(found, True, (_many_note(max(beyond)),))
+            chromosomes |= {name: None for name, number in numbers.items() if number > 22}
+            return cls(chromosomes, True, (_many_note(max(beyond)),))
         doubts = []
         for name in [name for name, number in numbers.items() if number == 25]:
             is_mt = (lengths or {}).get(name) in _MT_LENGTHS
             if is_mt:
-                found[name] = MT
-            doubts.append(_doubt(name, is_mt, found, last_position))
-        return cls(found, False, tuple(doubts))
+                chromosomes[name] = MT
+            doubts.append(_doubt(name, is_mt, chromosomes, last_position))
+        return cls(chromosomes, False, tuple(doubts))
 
     def key(self, name: str) -> str:
         """A key that all contigs of one chromosome share; another contig has a key to itself."""
@@ -234,8 +234,8 @@ class Contigs:
     def same(self, name: str) -> list[str]:
         """Contigs that mean the chromosome ``name``, however spelled; ``name`` itself first where it is one of them."""
         wanted = region_keys(name)
-        found = [other for other in self.chromosomes if other == name or self.key(other) in wanted]
-        return sorted(found, key=lambda other: other != name)
+        contigs = [other for other in self.chromosomes if other == name or self.key(other) in wanted]
+        return sorted(contigs, key=lambda other: other != name)
 
     @property
     def decided(self) -> dict[str, str | None]:
@@ -255,11 +255,11 @@ class Contigs:
     @cached_property
     def twice(self) -> dict[str, list[str]]:
         """Chromosomes that several contigs mean, and these."""
-        found: dict[str, list[str]] = {}
+        by_chromosome: dict[str, list[str]] = {}
         for name, chromosome in self.chromosomes.items():
             if chromosome is not None:
-                found.setdefault(self.key(name), []).append(name)
-        return {key.removeprefix("="): names for key, names in found.items() if len(names) > 1}
+                by_chromosome.setdefault(self.key(name), []).append(name)
+        return {key.removeprefix("="): names for key, names in by_chromosome.items() if len(names) > 1}
 
     @property
     def others(self) -> list[str]:
@@ -285,13 +285,15 @@ class Contigs:
         return lines
 
 
-def _doubt(name: str, is_mt: bool, found: Mapping[str, str | None], last_position: Callable[[str], int] | None) -> str:
+def _doubt(
+    name: str, is_mt: bool, chromosomes: Mapping[str, str | None], last_position: Callable[[str], int] | None
+) -> str:
     """How a contig called 25 is understood, and why."""
     if is_mt:
         return f"{name}: read as MT, because its length in the header is that of MT (PLINK writes MT as 26)"
     taken = f"{name}: read as the pseudo-autosomal part of X, as in PLINK, with two copies in males and females"
     last = None if last_position is None else last_position(name)
-    if last is None or last > max(_MT_LENGTHS) or any(kind == MT for kind in found.values()):
+    if last is None or last > max(_MT_LENGTHS) or any(kind == MT for kind in chromosomes.values()):
         return taken
     early = f", and X has no pseudo-autosomal position before {PAR_BEGINS:,}" if last < PAR_BEGINS else ""
     return (

@@ -177,10 +177,10 @@ def unique(keys: Sequence[str], names: Sequence[str], rules: Rules, source: str)
     """
     if len(set(keys)) == len(keys):
         return
-    found: dict[str, list[str]] = {}
+    by_key: dict[str, list[str]] = {}
     for key, name in zip(keys, names):
-        found.setdefault(key, []).append(name)
-    several = [(key, ids) for key, ids in found.items() if len(ids) > 1]
+        by_key.setdefault(key, []).append(name)
+    several = [(key, ids) for key, ids in by_key.items() if len(ids) > 1]
     shown = "; ".join(f"{' and '.join(map(repr, ids[:3]))} become '{key}'" for key, ids in several[:3])
     more = f", and {len(several) - 3} more" if len(several) > 3 else ""
     raise SampleMismatchError(

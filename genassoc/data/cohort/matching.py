@@ -110,15 +110,15 @@ def near_misses(genotype_ids: Sequence[str], phenotype_ids: Sequence[str], *, pl
     phenotypes = [name for name in phenotype_ids if name not in common]
     if not genotypes or not phenotypes:
         return []
-    found: list[NearMiss] = []
+    misses: list[NearMiss] = []
     seen: set[tuple[str, str]] = set()
     for words, rule, side in _RULES if plain else (*_RULES, *_LOOSE, *_COMBINED):
         pairs = _pairs(genotypes, phenotypes, common, Rules.parse(rule), side)
         new = [pair for pair in pairs if pair not in seen]
-        if new if plain else len(pairs) > max((miss.n for miss in found), default=0):
-            found.append(NearMiss(words, len(pairs), tuple((new if plain else pairs)[:2]), rule))
+        if new if plain else len(pairs) > max((miss.n for miss in misses), default=0):
+            misses.append(NearMiss(words, len(pairs), tuple((new if plain else pairs)[:2]), rule))
             seen.update(pairs)
-    return sorted(found, key=lambda miss: -miss.n)[: None if plain else 3]
+    return sorted(misses, key=lambda miss: -miss.n)[: None if plain else 3]
 
 
 def _pairs(
@@ -270,22 +270,22 @@ def better_columns(genotype_ids: Sequence[str], table: pl.DataFrame, sample_id: 
     """Messages about columns of the phenotypes, or two joined as FID_IID, that hold the genotypes' ids."""
     wanted = set(genotype_ids)
     text = [name for name, dtype in table.schema.items() if dtype == pl.String or dtype.is_integer()]
-    found = []
+    messages = []
     for name in text:
         if name == sample_id:
             continue
         n = len(wanted & set(table[name].cast(pl.String).drop_nulls()))
         if n:
-            found.append((n, f"the column '{name}' holds {n} of the genotypes' ids: sample_id='{name}'"))
+            messages.append((n, f"the column '{name}' holds {n} of the genotypes' ids: sample_id='{name}'"))
     family = family_column(table.columns)
     if family is not None and family != sample_id:
         joined = table.select(pl.concat_str([pl.col(family).cast(pl.String), sample_id], separator="_"))
         n = len(wanted & set(joined.to_series().drop_nulls()))
         if n:
-            found.append(
+            messages.append(
                 (n, f"{n} match {family} and {sample_id} joined by '_': id_rule='fid_iid' (--id-rule fid_iid)")
             )
-    return [words for _, words in sorted(found, key=lambda pair: -pair[0])[:2]]
+    return [words for _, words in sorted(messages, key=lambda pair: -pair[0])[:2]]
 
 
 def first_few(names: Sequence[str] | Array | pl.Series, n: int = 4) -> str:

@@ -64,10 +64,10 @@ def build_named(name: str | None) -> str | None:
 def build_of(store: "GenotypeStore") -> str | None:
     """The build that the contig lengths of the store's VCF tell, or the accessions of X and Y; None where neither does."""
     lengths = getattr(store, "attributes", {}).get("contig_lengths", {})
-    found = {_LENGTHS.get((chromosome_of(name) or "", int(length))) for name, length in lengths.items()}
-    found |= {build_of_accession(str(name)) for name in store.contigs}
-    found -= {None}
-    return found.pop() if len(found) == 1 else None
+    builds = {_LENGTHS.get((chromosome_of(name) or "", int(length))) for name, length in lengths.items()}
+    builds |= {build_of_accession(str(name)) for name in store.contigs}
+    builds -= {None}
+    return builds.pop() if len(builds) == 1 else None
 
 
 def in_par(kind: str, positions: Int64Array, build: str | None) -> BoolArray:
@@ -178,14 +178,14 @@ class PloidyRules:
         """Half calls of males, females and others in variants (V,), (V, 3): marked as haploid, and not observed."""
         known = [self.columns_of(MALE), self.columns_of(FEMALE)]
         others = np.setdiff1d(self.columns, np.concatenate(known))
-        found = np.zeros((len(words), 3), dtype=np.int64)
+        counts = np.zeros((len(words), 3), dtype=np.int64)
         for k, columns in enumerate([*known, others]):
             if columns.size:
                 observed = np.zeros((len(words), 2), dtype=np.int64)
                 count_haploid(words, marks, mask_words(columns, self.width), observed)
                 marked = np.bitwise_count(marks & self._marks(columns)).sum(axis=1, dtype=np.int64)
-                found[:, k] = marked - observed.sum(axis=1)
-        return found
+                counts[:, k] = marked - observed.sum(axis=1)
+        return counts
 
     def kinds(self, start: int, stop: int) -> list[Run]:
         """Pieces of X, Y and MT between two variants."""

@@ -41,8 +41,8 @@ def tables_of(
         Neither has that column; or as `Phenotypes.read`.
     """
     people, table = people_of(cohort, sample_id), _by_ids(predictors, sample_id, missing_codes)
-    found = [table.sample_id] if isinstance(cohort, Cohort) else [table.sample_id, people.sample_id]
-    if sample_id is not None and sample_id.lstrip("#") not in [name.lstrip("#") for name in found]:
+    id_columns = [table.sample_id] if isinstance(cohort, Cohort) else [table.sample_id, people.sample_id]
+    if sample_id is not None and sample_id.lstrip("#") not in [name.lstrip("#") for name in id_columns]:
         Phenotypes.read(predictors, sample_id=sample_id)  # says that there is no such column
     return people, table
 
@@ -53,12 +53,12 @@ def _by_ids(source: Any, sample_id: str | None, missing_codes: Any = None) -> Ph
         return Phenotypes.read(source, sample_id=sample_id, missing_codes=missing_codes)
     except PhenotypeError as error:
         try:
-            found = Phenotypes.read(source, missing_codes=missing_codes)
+            table = Phenotypes.read(source, missing_codes=missing_codes)
         except PhenotypeError:
             raise error from None
-        if sample_id is None or {sample_id, f"#{sample_id}"} & set(found.table.columns):
+        if sample_id is None or {sample_id, f"#{sample_id}"} & set(table.table.columns):
             raise  # it has that column, which is not what ids can be
-        return found
+        return table
 
 
 def predictor_cohort(people: Phenotypes, table: Phenotypes, columns: Sequence[str] | None) -> Cohort:

@@ -144,16 +144,16 @@ class Region:
     @classmethod
     def parse(cls, text: str) -> "Region":
         """Read "chr", "chr:position", "chr:first-last" or "chr:first-"."""
-        found = _REGION.fullmatch(text.strip())
-        if found is None:
+        match = _REGION.fullmatch(text.strip())
+        if match is None:
             raise InputError(f"the region '{text}' is not understood; write it as chr1, chr1:12345 or chr1:10000-20000")
-        start = int(found["start"].replace(",", "")) if found["start"] else None
-        stop = start if start is not None and not found["dash"] else None
-        if found["stop"]:
-            stop = int(found["stop"].replace(",", ""))
+        start = int(match["start"].replace(",", "")) if match["start"] else None
+        stop = start if start is not None and not match["dash"] else None
+        if match["stop"]:
+            stop = int(match["stop"].replace(",", ""))
         if start is not None and stop is not None and start > stop:
             raise InputError(f"the region '{text}' ends before it begins; write the smaller position first")
-        return cls(found["contig"], start, stop)
+        return cls(match["contig"], start, stop)
 
     def __str__(self) -> str:
         if self.start is None:

@@ -73,8 +73,8 @@ _STRONG |= {plain_word(word): "case" for word in _CASES.split()}
 
 
 def _pairs() -> frozenset[tuple[str, str]]:
-    found = re.findall(r"([^\s:]+):((?:alguna vez|qualche volta)|[^\s:]+)", _PAIRS)
-    return frozenset((plain_word(control), plain_word(case)) for control, case in found)
+    pairs = re.findall(r"([^\s:]+):((?:alguna vez|qualche volta)|[^\s:]+)", _PAIRS)
+    return frozenset((plain_word(control), plain_word(case)) for control, case in pairs)
 
 
 PAIRS = _pairs()

@@ -108,19 +108,19 @@ def binary_coding(phenotypes: Phenotypes, trait: str, rows: Int64Array) -> tuple
         their counts, and both ways to declare the case).
     """
     text = text_of(phenotypes, trait, rows)
-    found = text.drop_nulls().unique().sort().to_list()
-    if not found:
+    values = text.drop_nulls().unique().sort().to_list()
+    if not values:
         raise PhenotypeError(
             f"{phenotypes.source}: the trait '{trait}' is missing in all of the cohort's {rows.size} samples"
         )
     if trait in phenotypes.case_values:
-        return _declared(phenotypes, trait, found), text
+        return _declared(phenotypes, trait, values), text
     is_text = phenotypes.table[trait].dtype == pl.String
-    coding = _recognise(found, is_text)
+    coding = _recognise(values, is_text)
     if coding is not None:
         return coding, text
-    if len(found) == 2:
-        raise PhenotypeError(_undecided(phenotypes, trait, text, found))
+    if len(values) == 2:
+        raise PhenotypeError(_undecided(phenotypes, trait, text, values))
     raise PhenotypeError(_unclear(phenotypes, trait, text))
 
 
@@ -174,16 +174,16 @@ def arm_coding(phenotypes: Phenotypes, column: str, first: str, second: str) -> 
     )
 
 
-def _declared(phenotypes: Phenotypes, column: str, found: list[str]) -> Coding:
+def _declared(phenotypes: Phenotypes, column: str, values: list[str]) -> Coding:
     """The coding that ``case_value`` declares."""
     wanted = phenotypes.case_values[column]
     declaration = f"case_value of '{column}' is '{wanted}'"
-    match = [value for value in found if value == wanted or (_is_number(value) and _same_number(value, wanted))]
+    match = [value for value in values if value == wanted or (_is_number(value) and _same_number(value, wanted))]
     if not match:
         raise PhenotypeError(
-            f"{phenotypes.source}: {declaration}, but the column has no such value; it has {', '.join(map(repr, found[:6]))}"
+            f"{phenotypes.source}: {declaration}, but the column has no such value; it has {', '.join(map(repr, values[:6]))}"
         )
-    others = [value for value in found if value != match[0]]
+    others = [value for value in values if value != match[0]]
     if len(others) != 1:
         rest = f"there are {len(others)}: {', '.join(map(repr, others[:6]))}" if others else "there is none"
         raise PhenotypeError(
@@ -202,13 +202,13 @@ def _same_number(value: str, wanted: str) -> bool:
     return _is_number(wanted) and float(value) == float(wanted)
 
 
-def _recognise(found: list[str], is_text: bool) -> Coding | None:
+def _recognise(values: list[str], is_text: bool) -> Coding | None:
     """The coding of the values, or None if it is not a known one."""
-    if found in (["0", "1"], ["1", "2"]):
-        return Coding(found[0], found[1], "0/1" if found[0] == "0" else "1/2")
-    if len(found) != 2 or not is_text or any(_is_number(value) for value in found):
+    if values in (["0", "1"], ["1", "2"]):
+        return Coding(values[0], values[1], "0/1" if values[0] == "0" else "1/2")
+    if len(values) != 2 or not is_text or any(_is_number(value) for value in values):
         return None
-    words = control_and_case(found[0], found[1])
+    words = control_and_case(values[0], values[1])
     return None if words is None else Coding(*words, "words")
 
 
@@ -219,20 +219,20 @@ def _both_ways(column: str, first: str, second: str) -> str:
     )
 
 
-def _undecided(phenotypes: Phenotypes, trait: str, text: pl.Series, found: list[str]) -> str:
+def _undecided(phenotypes: Phenotypes, trait: str, text: pl.Series, values: list[str]) -> str:
     """The message for two values of which neither is recognised as the case."""
-    first, second = found
-    n_first, n_second = (int((text == value).sum()) for value in found)
+    first, second = values
+    n_first, n_second = (int((text == value).sum()) for value in values)
     why = "genassoc recognises 0/1 and 1/2 (control/case), and two words that say which is the case"
     if are_sexes(first, second) is not None:
         why = "they are codes of sex, not of a disease"
     elif not (_is_number(first) or _is_number(second)):
         why = why_unclear(first, second)
     zero = ""
-    if set(found) == {"0", "2"}:
+    if set(values) == {"0", "2"}:
         zero = f" (in PLINK's coding 0 is missing; then all are cases: --missing-code {trait}=0)"
-    zero += missing_among(trait, found)
-    genotypes = genotype_hint(trait, found)
+    zero += missing_among(trait, values)
+    genotypes = genotype_hint(trait, values)
     zero += f"; {genotypes}" if genotypes else ""
     return (
         f"{phenotypes.source}: the trait '{trait}' has the two values {first} ({n_first} samples) and {second} ({n_second} samples), "
@@ -307,8 +307,8 @@ def are_sexes(first: str, second: str) -> tuple[str, str] | None:
     """Two values as (male, female), if that is what they are and they are no numbers."""
     if first.isdigit() or second.isdigit():
         return None
-    found = sex_meaning({first, second})
-    by_sex = {sex: value for value, sex in found.items()}
+    meaning = sex_meaning({first, second})
+    by_sex = {sex: value for value, sex in meaning.items()}
     return (by_sex[MALE], by_sex[FEMALE]) if set(by_sex) == {MALE, FEMALE} else None
 
 

@@ -148,8 +148,8 @@ def _two_words(phenotypes: Phenotypes, name: str, rows: Int64Array) -> tuple[str
         phenotypes.looks_numeric(name, rows) or phenotypes.table[name].dtype != pl.String
     ):
         return None
-    found = text_of(phenotypes, name, rows).drop_nulls().unique().sort().to_list()
-    return (found[0], found[1]) if len(found) == 2 else None
+    values = text_of(phenotypes, name, rows).drop_nulls().unique().sort().to_list()
+    return (values[0], values[1]) if len(values) == 2 else None
 
 
 def _mixture_lines(phenotypes: Phenotypes, name: str, rows: Int64Array) -> list[str]:

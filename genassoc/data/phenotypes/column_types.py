@@ -175,8 +175,8 @@ def _all_match(frame: pl.DataFrame, columns: list[str], pattern: str) -> list[st
     """Those columns of text whose every value matches, null counting as a match."""
     if not columns:
         return []
-    found = frame.select(pl.col(columns).str.contains(pattern).fill_null(True).all())
-    return [column for column in columns if found[column][0]]
+    matches = frame.select(pl.col(columns).str.contains(pattern).fill_null(True).all())
+    return [column for column in columns if matches[column][0]]
 
 
 def _some(names: list[str]) -> str:

@@ -222,12 +222,12 @@ def _independent(
     dropped = []
     for c in np.flatnonzero(~keep):
         earlier = np.flatnonzero(keep[:c])
-        found = _LEVEL.fullmatch(all_names[c])
+        match = _LEVEL.fullmatch(all_names[c])
         if np.all(X[:, c] == X[0, c]):
             reason = f"constant ({X[0, c]:g})"
         else:
             reason = f"collinear: {_combination(X[:, c], X[:, earlier], [all_names[i] for i in earlier])}"
-        name, level = (found["name"], found["level"]) if found else (all_names[c], None)
+        name, level = (match["name"], match["level"]) if match else (all_names[c], None)
         dropped.append(DroppedCovariate(name, level, reason))
     return tuple(all_names[c] for c in np.flatnonzero(keep)), X[:, keep], tuple(dropped)
 

@@ -313,18 +313,18 @@ class _Expansion:
                     f"{text_of(node)} stands beside '{inside}': 0 and 1 are the intercept, which is added only"
                 )
             return {frozenset(): ()} if node.value == 1.0 else {}
-        found: _Terms = {}
+        terms: _Terms = {}
         if isinstance(node, Sum):
             for sign, part in node.parts:
-                self.join(found, sign, part, inside)
+                self.join(terms, sign, part, inside)
         elif isinstance(node, Crossing | Interaction):
             sign_ = "*" if isinstance(node, Crossing) else ":"
-            found = self.of(node.parts[0], sign_)
+            terms = self.of(node.parts[0], sign_)
             for part in node.parts[1:]:
-                found = self.crossed(found, self.of(part, sign_), sign_)
+                terms = self.crossed(terms, self.of(part, sign_), sign_)
         elif isinstance(node, Raised):
-            found = self.raised(node)
-        return found
+            terms = self.raised(node)
+        return terms
 
     def add(self, terms: _Terms, numbers: _Numbers) -> None:
         terms.setdefault(frozenset(numbers), numbers)
@@ -359,12 +359,12 @@ class _Expansion:
                     f"{self.text(twice)} is in the product {self.text(first)}{sign}{self.text(second)} twice, and in a formula a "
                     f"factor is in a product once; {self.square(twice)}"
                 )
-        found: _Terms = {}
+        terms: _Terms = {}
         if sign == "*":
             for numbers in (*left.values(), *right.values()):
-                self.add(found, numbers)
-        self.multiply(found, left, right)
-        return found
+                self.add(terms, numbers)
+        self.multiply(terms, left, right)
+        return terms
 
     def raised(self, node: Raised) -> _Terms:
         base = self.of(node.base, "**")
@@ -374,14 +374,14 @@ class _Expansion:
             raise PhenotypeError(
                 f"'{name}**{node.exponent}' is {name} in a formula, where powers are of sums of terms; {self.square(numbers)}"
             )
-        found = base
+        terms = base
         for _ in range(node.exponent - 1):
-            more = dict(found)
-            self.multiply(more, found, base)
-            if len(more) == len(found):
+            more = dict(terms)
+            self.multiply(more, terms, base)
+            if len(more) == len(terms):
                 break
-            found = more
-        return found
+            terms = more
+        return terms
 
     def multiply(self, into: _Terms, left: _Terms, right: _Terms) -> None:
         for first in left.values():

@@ -230,13 +230,13 @@ class _Layout:
         text = text_of(Number(wanted)) if isinstance(wanted, float) else str(wanted)
         if numeric:
             try:
-                found = np.flatnonzero(levels == float(text))
+                matches = np.flatnonzero(levels == float(text))
             except ValueError:
-                found = np.zeros(0, dtype=np.int64)
+                matches = np.zeros(0, dtype=np.int64)
         else:
-            found = np.flatnonzero(levels == text)
-        if found.size:
-            return int(found[0])
+            matches = np.flatnonzero(levels == text)
+        if matches.size:
+            return int(matches[0])
         shown = ", ".join(f"'{label}'" for label in labels[:10]) + (", ..." if len(labels) > 10 else "")
         close = get_close_matches(text, labels, n=2)
         hint = f" Did you mean {' or '.join(repr(label) for label in close)}?" if close else ""
@@ -299,7 +299,7 @@ class _Layout:
     def coded_terms(self) -> list[tuple[Term, list[_Coded]]]:
         """Codings of the categories of each term, without what earlier terms span already."""
         spanned: dict[frozenset[Factor], set[frozenset[Factor]]] = {frozenset(): {frozenset()}}  # the intercept
-        found = []
+        codings = []
         total = 0
         for term in self.formula.terms:
             groups = [factor for factor in term if isinstance(self.factors[factor], _Categories)]
@@ -314,8 +314,8 @@ class _Layout:
                     f"{self.samples.source}: the formula '{shown(self.formula.text)}' makes more than {MAX_COLUMNS:,} columns (at "
                     f"{text_of_term(term)}): as covariates they would use up the data. Group categories into fewer levels"
                 )
-            found.append((term, parts))
-        return found
+            codings.append((term, parts))
+        return codings
 
     def width(self, others: frozenset[Factor], coded: _Coded) -> int:
         """Columns of a product."""

@@ -27,12 +27,12 @@ def without_samples(
             f"{phenotypes.source}: none of {rows.size:,} samples has all covariates and {reason}: there is nothing to analyse"
         )
     ids = phenotypes.table[phenotypes.sample_id].gather(rows).cast(pl.String)
-    lacks = pl.Series("what", lacking).replace_strict({True: reason, False: None}, return_dtype=pl.String)
-    both = pl.DataFrame({"id": ids, "what": lacks}).join(
+    lacks = pl.Series("reason", lacking).replace_strict({True: reason, False: None}, return_dtype=pl.String)
+    both = pl.DataFrame({"id": ids, "reason": lacks}).join(
         design.dropped_samples, on="id", how="left", maintain_order="left"
     )
-    dropped = both.filter(pl.any_horizontal(pl.col("covariate", "what").is_not_null()))
-    joined = pl.concat_str("covariate", "what", separator=", ", ignore_nulls=True)
+    dropped = both.filter(pl.any_horizontal(pl.col("covariate", "reason").is_not_null()))
+    joined = pl.concat_str("covariate", "reason", separator=", ", ignore_nulls=True)
     return replace(
         design,
         complete=complete,

@@ -291,7 +291,7 @@ class Phenotypes:
         role : str
             "trait" or "covariate", for the error about a name that is no column (shows names like it).
         """
-        found: list[str] = []
+        columns: list[str] = []
         for name in names:
             members = [name]
             if name not in self.table.columns and (range_ := RANGE.fullmatch(name)):
@@ -303,8 +303,8 @@ class Phenotypes:
                 raise PhenotypeError(absent_columns(self.source, self.columns, absent, name, role))
             if self.sample_id in members:
                 raise PhenotypeError(f"{self.source}: '{name}' holds the sample ids; it cannot be a {role}")
-            found += members
-        return tuple(found)
+            columns += members
+        return tuple(columns)
 
     def formula(self, text: str) -> Formula:
         """A parsed formula of covariates; its names must be columns of the table.
@@ -314,11 +314,11 @@ class Phenotypes:
         PhenotypeError
             It is not in the grammar, or names what is no column.
         """
-        found = parse_formula(text, self.table.columns)
-        self.resolve([name for name in found.columns if name not in self.table.columns], "covariate")
-        if self.sample_id in found.columns:
+        parsed = parse_formula(text, self.table.columns)
+        self.resolve([name for name in parsed.columns if name not in self.table.columns], "covariate")
+        if self.sample_id in parsed.columns:
             raise PhenotypeError(f"{self.source}: '{self.sample_id}' holds the sample ids; it cannot be a covariate")
-        return found
+        return parsed
 
     def looks_numeric(self, column: str, rows: Int64Array) -> bool:
         """Whether a column is to be read as numbers: it is numeric, or `holds_numbers` says so of its text."""

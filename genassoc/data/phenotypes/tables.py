@@ -61,8 +61,8 @@ def read_text_table(path: Path, reading: Reading | None = None) -> TextTable:
     header_line, first, declared = 0, "", None
     for first in lines:
         header_line += 1
-        if declared is None and (found := _SEPARATOR_LINE.fullmatch(first)):
-            declared = found["mark"]
+        if declared is None and (match := _SEPARATOR_LINE.fullmatch(first)):
+            declared = match["mark"]
             continue
         if first.strip() and not first.startswith("##"):
             break

@@ -39,12 +39,12 @@ def suspects(column: pl.Series, rows: Int64Array) -> dict[str, Int64Array]:
         return {}
     whole = column.cast(pl.Float64).fill_null(float("nan")).to_numpy()
     used = whole[rows]
-    found: dict[str, Int64Array] = {}
+    rows_of: dict[str, Int64Array] = {}
     for code in (*CODES, *_ISOLATED_CODES):
         places = np.flatnonzero(used == code)
         if places.size and (_stands_out(whole, code) if code in CODES else _recurs_apart(whole, code)):
-            found[f"{code:g}"] = places
-    return found
+            rows_of[f"{code:g}"] = places
+    return rows_of
 
 
 def _stands_out(whole: Float64Array, code: float) -> bool:

@@ -22,10 +22,10 @@ _URL = re.compile(r"([a-z][a-z0-9+.-]+(?:::[a-z][a-z0-9+.-]+)*):/{1,3}(.+)", re.
 
 def url_of(path: str | Path) -> str | None:
     """``path`` as an address; None if it is a path of this machine."""
-    found = _URL.fullmatch(str(path))
-    if found is None or Path(path).exists():
+    match = _URL.fullmatch(str(path))
+    if match is None or Path(path).exists():
         return None
-    scheme, rest = found.groups()
+    scheme, rest = match.groups()
     return f"{scheme.lower()}://{'/' if scheme.lower() in ('file', 'local') else ''}{rest.rstrip('/')}"
 
 
@@ -94,10 +94,10 @@ class LocalLocation:
     def size(self, key: str) -> int | None:
         """Size of a file in bytes; None if there is no plain file (a pipe of that name would block)."""
         try:
-            found = self._path(key).stat()
+            status = self._path(key).stat()
         except (FileNotFoundError, NotADirectoryError):
             return None
-        return found.st_size if stat.S_ISREG(found.st_mode) else None
+        return status.st_size if stat.S_ISREG(status.st_mode) else None
 
     def read(self, key: str, start: int = 0, stop: int | None = None) -> bytes:
         """Bytes of a file, ``start`` to ``stop`` (not included)."""
@@ -195,10 +195,10 @@ class RemoteLocation:
         """All objects, sorted."""
         system, root = self._system
         try:
-            found = system.find(root)
+            objects = system.find(root)
         except Exception as error:
             raise self._unreachable(error) from error
-        yield from sorted(path.removeprefix(root).lstrip("/") for path in found)
+        yield from sorted(path.removeprefix(root).lstrip("/") for path in objects)
 
     def _unreachable(self, error: Exception) -> StoreError:
         reason = " ".join(str(error).split())[:200] or type(error).__name__

@@ -265,12 +265,12 @@ class Pieces:
             )
         try:
             self._check_size(key, piece)
-            found = piece_of(self.location, key, piece.size, self.per_shard(key))
+            actual = piece_of(self.location, key, piece.size, self.per_shard(key))
         except StoreError as error:
             return error
         except ValueError as error:
             return StoreError(f"{self.path}: is damaged: the file {key} cannot be read: {error}; {_REMEDY}")
-        if found == piece:
+        if actual == piece:
             return None
         return StoreError(
             f"{self.path}: is damaged: the file {key} is not the one that the store was written with (its checksums "

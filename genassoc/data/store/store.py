@@ -464,11 +464,11 @@ def _read_haploid_chunks(attributes: Mapping[str, Any], n_chunks: int) -> frozen
     strangers.MalformedError
         They are no runs of chunks of this store.
     """
-    found: set[int] = set()
+    chunks: set[int] = set()
     for run in strangers.field(attributes, "haploid_chunks", strangers.items):
         ends = strangers.items(run, "a run of haploid chunks")
         if len(ends) != 2:
             raise strangers.MalformedError("a run of haploid chunks is no first and last number")
         first = strangers.whole(ends[0], "the first of a run of haploid chunks", 0, n_chunks)
-        found.update(range(first, strangers.whole(ends[1], "the end of a run of haploid chunks", first, n_chunks)))
-    return frozenset(found)
+        chunks.update(range(first, strangers.whole(ends[1], "the end of a run of haploid chunks", first, n_chunks)))
+    return frozenset(chunks)

@@ -56,10 +56,10 @@ class Source:
 
     def columns(self) -> list[pl.Expr]:
         """Expressions that make the result columns of the file's text."""
-        found = dict(self.dialect.read(self.header.names))
+        expressions = dict(self.dialect.read(self.header.names))
         if self.test is not None:
-            found.setdefault("test", pl.lit(self.test))
-        return in_order(found, self.trait)
+            expressions.setdefault("test", pl.lit(self.test))
+        return in_order(expressions, self.trait)
 
     def scan(self) -> pl.LazyFrame:
         """The rows as a lazy frame of result columns."""
