@@ -131,6 +131,14 @@ def assoc(
             help="A table to join to the phenotypes, for example PCs; may be repeated.", rich_help_panel=_INPUT
         ),
     ] = None,
+    offsets: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Predictions of the traits: a table, FILE with {chromosome}, REGENIE's pred.list.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = None,
     sample_id: Annotated[str | None, typer.Option(help="Column of sample ids.", rich_help_panel=_INPUT)] = None,
     id_rule: IdRule = None,
     sex: Annotated[
@@ -218,6 +226,7 @@ def assoc(
             "decimal": decimal, "date_format": date_format, "encoding": encoding,
         },
         "model": {"kind": model, **choices},
+        "offsets": {"path": offsets},
         "variants": {"maf": maf, "mac": mac, "missing": missing_rate, "hwe": hwe, "region": region or None},
         "output": {"path": str(out), "dialect": dialect, "for_spreadsheets": for_spreadsheets or None},
     }  # fmt: skip

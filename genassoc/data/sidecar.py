@@ -210,6 +210,9 @@ def _check_inputs(inputs: Mapping[str, Any]) -> None:
         table = strangers.optional(inputs, name, strangers.table) or {}
         strangers.optional(table, "path", strangers.file_name)
         strangers.optional(table, "fingerprint", strangers.text)
+    offsets = strangers.optional(inputs, "offsets", strangers.table) or {}
+    for name in ("digest", "unit"):
+        strangers.optional(offsets, name, strangers.text)
     cohort = strangers.optional(inputs, "cohort", strangers.table)
     if cohort is not None:
         store = strangers.field(inputs, "store", strangers.table)
@@ -227,6 +230,9 @@ def _check_step(step: Mapping[str, Any]) -> None:
         strangers.optional(step, "where", strangers.text)
         strangers.optional(step, "n_ids", strangers.whole)
         return
+    if kind == "with_offsets":
+        _check_offsets(step)
+        return
     strangers.optional(step, "file", strangers.file_name)
     for name in ("sample_id", "fingerprint"):
         strangers.optional(step, name, strangers.text)
@@ -234,6 +240,17 @@ def _check_step(step: Mapping[str, Any]) -> None:
         strangers.optional(step, name, strangers.text)
     for name, value in (strangers.optional(step, "reading", strangers.table) or {}).items():
         strangers.text(value, f"reading.{name}")
+
+
+def _check_offsets(step: Mapping[str, Any]) -> None:
+    """The step that gives a cohort offsets: a path, or paths by name, or null."""
+    strangers.field(step, "traits", strangers.texts)
+    for name in ("kind", "digest"):
+        strangers.field(step, name, strangers.text)
+    source = step.get("offsets")
+    for name, path in source.items() if isinstance(source, dict) else (("offsets", source),):
+        if path is not None:
+            strangers.file_name(path, name)
 
 
 def _check_samples(samples: Mapping[str, Any]) -> None:
@@ -333,6 +350,9 @@ def differences(record: Mapping[str, Any], run: Mapping[str, Any], wanted: Mappi
         old, new = (side.get(name) or {} for side in inputs)
         if old.get("fingerprint") != new.get("fingerprint"):
             lines.append(f"the content of {words} differs: then {old.get('path')}, now {new.get('path')}")
+    old, new = ((side.get("offsets") or {}).get("digest") for side in inputs)
+    if old != new:
+        lines.append(f"the offsets differ in content: then {old or 'none'}, now {new or 'none'}")
     if not lines:
         old, new = ((side.get("cohort") or {}).get("samples") for side in inputs)
         lines.append("its samples were different" if old != new else "the choices of its run were different")

@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Any
 from genassoc.data.memory import enough_memory, give_back_freed_memory, parse_memory, resident_memory, show_memory
 from genassoc.engine.executors import Executor, Serial, Threads
 from genassoc.engine.plan import Plan, Task
-from genassoc.engine.rehearsal import FIRST_BLOCK, MIN_BLOCK, WRITER, Needs, estimated_needs, pickled_bytes, rehearse
+from genassoc.engine.rehearsal import (
+    FIRST_BLOCK,
+    MIN_BLOCK,
+    WRITER,
+    Needs,
+    estimated_needs,
+    later_bytes,
+    pickled_bytes,
+    rehearse,
+)
 from genassoc.engine.resources import granted_memory
 from genassoc.errors import PlanError
 from genassoc.provenance import peak_memory_bytes
@@ -235,7 +244,7 @@ def _fitted_workers(
     state = pickled_bytes(job.state)
     workers = executor.workers()
     # A worker reads the null models as bytes before it makes arrays of them; so does this process, to write them.
-    needs = replace(needs, process=workers.n_bytes + 2 * state + FIRST_BLOCK + WRITER)
+    needs = replace(needs, process=workers.n_bytes + 2 * state + later_bytes(job) + FIRST_BLOCK + WRITER)
     here = max(peak_memory_bytes() or 0, resident_memory() + 2 * state)
     if here > cap:
         raise PlanError(

@@ -182,7 +182,13 @@ def estimated_needs(job: "AssociationJob", plan: Plan, rows_per_variant: int) ->
     cohort = job.cohort
     variant = BLOCK_COPIES * packed_bytes(cohort.block_width)
     chunk = int(cohort.store.block_variants) * packed_bytes(int(cohort.store.n_samples))
-    return Needs(resident_memory() + FIRST_BLOCK + WRITER, chunk, variant, rows_per_variant)
+    return Needs(resident_memory() + FIRST_BLOCK + WRITER + later_bytes(job), chunk, variant, rows_per_variant)
+
+
+def later_bytes(job: "AssociationJob") -> int:
+    """Bytes of null models that a process will hold beside those of the state: of other chromosomes."""
+    by_contig = getattr(job.state, "by_contig", None)
+    return 0 if by_contig is None else by_contig.most * pickled_bytes(job.state.elsewhere)
 
 
 def pickled_bytes(value: object) -> int:
@@ -213,7 +219,7 @@ def measured_needs(job: "AssociationJob", plan: Plan, rows_per_variant: int, mea
     held = MARGIN * measured.n_bytes - FIRST_BLOCK - THREAD - CHUNK_COPIES * needs.chunk
     return replace(
         needs,
-        process=resident_memory() + WRITER,
+        process=resident_memory() + WRITER + later_bytes(job),
         variant=max(needs.variant, held / measured.n_variants),
         share_reading=measured.reading_seconds / max(measured.seconds, 1e-9),
     )

@@ -3,10 +3,11 @@
 import tempfile
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from genassoc.data.arguments import check_cohort, check_model
 from genassoc.data.cohort.cohort import Cohort
+from genassoc.data.cohort.offset_tables import check_offsets, with_offsets
 from genassoc.data.forks import check_not_forked
 from genassoc.data.integrity import FileDigest
 from genassoc.data.output import check_outputs
@@ -18,7 +19,7 @@ from genassoc.engine.executors import Executor, single_threaded_blas
 from genassoc.engine.parts import Merged
 from genassoc.engine.plan import Plan, fingerprint
 from genassoc.engine.run import run_to_file
-from genassoc.errors import PhenotypeError, ReusedWarning, UnreadDosagesWarning
+from genassoc.errors import GenassocError, PhenotypeError, ReusedWarning, UnreadDosagesWarning
 from genassoc.explanation.audit import audited
 from genassoc.models.base import AssociationModel
 from genassoc.models.scan.genome import Scan, ScanState
@@ -36,6 +37,42 @@ from genassoc.verbs.run_record import (
     there_already,
     warn_of_columns,
 )
+
+if TYPE_CHECKING:
+    from genassoc.data.cohort.offset_tables import Given
+
+
+def cohort_for(cohort: Cohort, model: Any, offsets: "Given | None") -> Cohort:
+    """The cohort with offsets of the model's traits, where any are given or it has them already.
+
+    Raises
+    ------
+    GenassocError
+        They do not fit, or the model takes none.
+    """
+    if offsets is not None:
+        cohort = with_offsets(cohort, offsets, model.traits, model.outcome)
+    if cohort.offsets is not None:
+        check_offsets(cohort, model.traits)
+        check_takes_offsets(model)
+    return cohort
+
+
+def check_takes_offsets(model: Any) -> None:
+    """Refuse offsets where a model would not use them.
+
+    Raises
+    ------
+    GenassocError
+    """
+    kind = type(model).__name__
+    others = [
+        name for name in ("interaction", "weights", "baseline", "matched") if getattr(model, name, None) is not None
+    ]
+    if getattr(model, "variance", None) == "robust":
+        others.append("variance")
+    if kind not in ("Linear", "Logistic") or others:
+        raise GenassocError(f"{kind}{' with ' + ', '.join(others) if others else ''} takes no offsets: leave them out")
 
 
 def plan_association(
@@ -78,6 +115,7 @@ def associate(
     cohort: Cohort,
     model: AssociationModel,
     *,
+    offsets: "Given | None" = None,
     out: str | Path | None = None,
     executor: Executor | None = None,
     progress: Progress | None = None,
@@ -93,6 +131,9 @@ def associate(
     cohort : Cohort
     model : Linear, ...
         Choices, never data.
+    offsets : path, DataFrame or mapping, optional
+        Predictions of the traits that enter the model with the coefficient 1, as those of a whole-genome regression: one table for
+        all chromosomes or one a chromosome; see docs/models/offsets.md.
     out : path, optional
         Results file (.parquet, .tsv, .tsv.gz). Rows stream to parts beside it; a killed run carries on from them.
         Without it the rows lie in a temporary file that lives as long as the `Results`.
@@ -130,6 +171,7 @@ def associate(
     check_cohort(cohort, "associate(cohort, model)")
     check_model(model)
     options = RunOptions(executor=executor, progress=progress, restart=restart, audit=audit, memory=memory)
+    cohort = cohort_for(cohort, model, offsets)
     if out is not None:
         return associate_to_file(cohort, model, Path(out), options, for_spreadsheets=for_spreadsheets)
     folder = tempfile.TemporaryDirectory(prefix="genassoc-")

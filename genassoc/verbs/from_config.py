@@ -9,6 +9,7 @@ from typing import Any
 
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.cohort.matching import family_column
+from genassoc.data.cohort.offset_tables import with_offsets
 from genassoc.data.output import check_outputs, check_writable
 from genassoc.data.phenotypes.columns import read_columns
 from genassoc.data.phenotypes.phenotypes import Phenotypes
@@ -92,20 +93,27 @@ def converted(config: Config) -> Path:
     return config.out.parent / f"{stem}.zarr"
 
 
-def make_cohort(config: Config, store: GenotypeStore) -> Cohort:
-    """Align ``[input] phenotypes`` with the store and apply ``[variants]``."""
+def make_cohort(config: Config, store: GenotypeStore, model: Any = None) -> Cohort:
+    """Align ``[input] phenotypes`` with the store and apply ``[variants]``; with the ``[offsets]`` of a model's traits."""
     cohort = align(config, store, config.input.get("sex"))
     if config.input.get("keep_samples"):
         cohort = cohort.keep_samples(list(config.input["keep_samples"]))
     for predicate in config.predicates():
         cohort = cohort.keep_variants(predicate)
-    return cohort
+    return cohort if model is None else with_offsets_of(config, cohort, model)
+
+
+def with_offsets_of(config: Config, cohort: Cohort, model: Any) -> Cohort:
+    """The cohort with the ``[offsets]`` of a model's traits, where there are any."""
+    if config.offset_path is None:
+        return cohort
+    return with_offsets(cohort, config.offset_path, model.traits, model.outcome)
 
 
 def cohort_of(path: str | Path) -> Cohort:
     """The cohort of the gwas.toml at ``path``."""
     config = Config.read(path)
-    return make_cohort(config, make_store(config))
+    return make_cohort(config, make_store(config), make_model(config))
 
 
 def align(config: Config, store: GenotypeStore, sex: str | None) -> Cohort:

@@ -63,7 +63,7 @@ def make_plan(config: Config, work: Path, n_parts: int, options: RunOptions = DE
     with folder.lock():
         store = make_store(config, progress=options.progress, overwrite=options.restart)
         began = time.perf_counter()
-        cohort = make_cohort(config, store)
+        cohort = make_cohort(config, store, model)
         aligned = time.perf_counter() - began
         options.say(cohort.notes)
         memory = options.memory
@@ -109,11 +109,11 @@ def _planned(work: Path, options: RunOptions) -> tuple[WorkFolder, Plan, Cohort,
     for path in config.tables:
         if path.exists() and not path.is_file():  # of a pipe or a device there is no end
             raise PlanError(f"{path}, which the plan in {work} names as a table, is no plain file; it was not opened.")
-    cohort = make_cohort(config, planned_store(config))
+    cohort = make_cohort(config, planned_store(config), model)
     now = plan_association(cohort, model)
     if now.fingerprint != plan.fingerprint:
         raise PlanError(
-            f"the store, the phenotypes or genassoc are no longer those that {work} was planned with: "
+            f"the store, the phenotypes, the offsets or genassoc are no longer those that {work} was planned with: "
             "plan again into another folder."
         )
     if now.stretches() != plan.stretches():

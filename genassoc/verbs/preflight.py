@@ -81,6 +81,8 @@ def check(path: str | Path, n_threads: int = 1, memory: str | int | None = None)
         rows = np.arange(phenotypes.table.height) if cohort is None else cohort.rows
         _check_columns(config, phenotypes, rows, result)
     if cohort is not None:
+        if model is not None and not result.problems:
+            cohort = result.attempt(partial(from_config.with_offsets_of, config, cohort, model)) or cohort
         result.lines += cohort.summary_lines()
         result.attempt(partial(_check_some_variant, cohort))
         if model is not None and not result.problems:
@@ -93,7 +95,10 @@ def _phenotypes(config: Config, result: Preflight) -> Phenotypes | None:
     table = result.attempt(lambda: from_config.joined_tables(config))
     if table is not None:
         return table
-    read = [result.attempt(partial(Phenotypes.of_rows, path, **config.reading())) for path in config.tables]
+    read = [
+        result.attempt(partial(Phenotypes.of_rows, path, **config.reading()))
+        for path in (config.phenotypes, *config.covariate_files)
+    ]
     tables = [one for one in read if one is not None]
     return tables[0].beside(tables[1:]) if read[0] is not None else None
 

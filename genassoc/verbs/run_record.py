@@ -13,6 +13,7 @@ import polars as pl
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.cohort.ploidy import refused_notes
 from genassoc.data.cohort.recipe import samples_fingerprint
+from genassoc.data.phenotypes.offsets import Offsets
 from genassoc.data.sidecar import Record, standing
 from genassoc.errors import CodingWarning, OutputError
 from genassoc.models.base import AssociationModel
@@ -31,7 +32,8 @@ def describe(cohort: Cohort, model: AssociationModel) -> dict[str, Any]:
 
 def input_files(cohort: Cohort) -> list[Path]:
     """Store and tables that a cohort reads."""
-    return [Path(cohort.store.path), *cohort.phenotypes.files]
+    offsets = () if cohort.offsets is None else cohort.offsets.files
+    return [Path(cohort.store.path), *cohort.phenotypes.files, *offsets]
 
 
 def inputs_of(cohort: Cohort) -> dict[str, Any]:
@@ -50,11 +52,23 @@ def inputs_of(cohort: Cohort) -> dict[str, Any]:
         },
         "phenotypes": {"path": cohort.phenotypes.source, "fingerprint": cohort.phenotypes.fingerprint},
         **({"covariate_files": joined} if joined else {}),
+        **({} if cohort.offsets is None else {"offsets": _offsets(cohort.offsets)}),
         "cohort": {
             "samples": samples_fingerprint(cohort),
             "steps": list(cohort.recipe),
             "id_rule": str(cohort.id_rule),
         },
+    }
+
+
+def _offsets(offsets: Offsets) -> dict[str, Any]:
+    """What offsets are: their content by its digest, which decides whether two runs are the same; files for people."""
+    return {
+        "digest": offsets.digest,
+        "unit": offsets.unit,
+        "traits": list(offsets.traits),
+        "by_chromosome": offsets.by_chromosome,
+        "files": [str(path.absolute()) for path in offsets.files],
     }
 
 
@@ -113,7 +127,7 @@ def finish_record(
     reasons = dropped.group_by("reason").len().sort("reason")
     samples = {
         "genotyped": int(cohort.store.n_samples),
-        "kept": cohort.n_samples,
+        "kept": int((cohort.sample_ledger["status"] == "kept").sum()),
         "dropped": dict(reasons.iter_rows()),
         "lacking_a_covariate": state.n_incomplete,
         "analysed": dict(zip(state.traits, state.n_by_trait)),

@@ -80,7 +80,7 @@ def run_config(config: Config, options: RunOptions = DEFAULT) -> Results:
     model = make_model(config)
     check_files(config)
     store = make_store(config, threads=options.n_threads, progress=options.progress, overwrite=options.restart)
-    cohort = make_cohort(config, store)
+    cohort = make_cohort(config, store, model)
     options.say(cohort.notes)
     if not options.restart:
         _check_dialect(config, cohort, model)

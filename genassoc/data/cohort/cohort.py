@@ -39,6 +39,7 @@ from genassoc.data.cohort.variants import KEY_COLUMN, regions_of
 from genassoc.data.forks import check_not_forked
 from genassoc.data.phenotypes.codings import sex_coding
 from genassoc.data.phenotypes.design import Design, Kind, build_design
+from genassoc.data.phenotypes.offsets import Offsets
 from genassoc.data.phenotypes.phenotypes import Phenotypes
 from genassoc.data.store.notes import store_notes
 from genassoc.errors import PhenotypeError, SampleMismatchError
@@ -80,6 +81,8 @@ class Cohort:
         How it was made (`genassoc.data.cohort.recipe`); for the provenance.
     id_rule : Rules
         Under which ids are the same, of tables that are joined too.
+    offsets : Offsets or None
+        Predictions of traits that enter models with the coefficient 1 (`genassoc.data.cohort.offset_tables.with_offsets`).
     """
 
     store: "GenotypeStore"
@@ -94,6 +97,7 @@ class Cohort:
     build: str | None = None
     recipe: tuple[dict[str, Any], ...] = ()
     id_rule: Rules = EXACT
+    offsets: Offsets | None = None
 
     @classmethod
     def align(
@@ -193,6 +197,7 @@ class Cohort:
         digest.update(b"" if self.selection.mask is None else np.packbits(self.selection.mask).tobytes())
         for predicate in self.selection.predicates:
             digest.update(predicate.expression.meta.serialize())
+        digest.update(b"" if self.offsets is None else self.offsets.digest.encode())
         return digest.hexdigest()[:16]
 
     # Samples ----------------------------------------------------------------------------------------------
@@ -239,6 +244,7 @@ class Cohort:
             rows=self.rows[keep],
             sample_ids=self.sample_ids[keep],
             sex=None if self.sex is None else self.sex[keep],
+            offsets=None if self.offsets is None else self.offsets.take(keep),
             sample_ledger=ledger,
             notes=(*self.notes, note),
             recipe=(*self.recipe, step),
@@ -280,7 +286,7 @@ class Cohort:
             covariates, sample_id=sample_id, missing_codes=missing_codes, decimal=decimal, date_format=date_format,
             encoding=encoding,
         )  # fmt: skip
-        read, (added, found, notes) = added, self._as_in_phenotypes(added)
+        read, (added, found, notes) = added, self.as_in_phenotypes(added)
         family = family_column(added.columns)  # PLINK's tables all have one
         if family is not None and family in self.phenotypes.columns:
             added = replace(added, table=added.table.drop(family))
@@ -317,7 +323,7 @@ class Cohort:
             recipe=(*self.recipe, recipe.sex_of(column)),
         )
 
-    def _as_in_phenotypes(self, added: Phenotypes) -> tuple[Phenotypes, BoolArray, tuple[str, ...]]:
+    def as_in_phenotypes(self, added: Phenotypes) -> tuple[Phenotypes, BoolArray, tuple[str, ...]]:
         """A table whose ids are spelled as in the phenotypes, which samples (N,) it has, and notes.
 
         Ids that are the phenotypes' stay. Under an ``id_rule`` ids that are the genotypes' are taken too, and others are
@@ -355,7 +361,11 @@ class Cohort:
     ) -> Design:  # fmt: skip
         """Traits and covariates of the cohort's samples as arrays; see `build_design`."""
         check_not_forked()
-        return build_design(self.phenotypes, self.rows, traits, covariates, kind, levels)
+        return build_design(self.phenotypes, self.rows, traits, covariates, kind, levels, self.offsets)
+
+    def at_contig(self, contig: str) -> "Cohort":
+        """The cohort whose offsets are those of one contig."""
+        return self if self.offsets is None else replace(self, offsets=self.offsets.of_contig(contig))
 
     def design_ledger(self, design: Design) -> pl.DataFrame:
         """Ledger rows of the samples under a design: who lacks a covariate, who lacks every trait."""
@@ -486,9 +496,17 @@ class Cohort:
 
     def contig_of(self, start: int, stop: int) -> str:
         """The contig of the variants from start to stop; "" where they lie on several."""
-        runs = self._contig_runs
-        first = bisect_right(runs, start, key=lambda run: run[1]) - 1
-        return runs[first][0] if first >= 0 and stop <= runs[first][2] else ""
+        contig, _, last = self._run_at(start)
+        return contig if stop <= last else ""
+
+    def end_of_contig(self, variant: int) -> int:
+        """The first variant after one that is on another contig; the number of variants where none is."""
+        return self._run_at(variant)[2]
+
+    def _run_at(self, variant: int) -> tuple[str, int, int]:
+        """Contig of a variant, and the neighbouring variants on it."""
+        at = bisect_right(self._contig_runs, variant, key=lambda run: run[1]) - 1
+        return self._contig_runs[at] if at >= 0 else ("", variant, variant)
 
     # The record -------------------------------------------------------------------------------------------
 

@@ -1,5 +1,7 @@
 """The ledger: one row for every sample and variant, kept, or dropped and why."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 
@@ -50,6 +52,25 @@ def lacking_rows(ledger: pl.DataFrame, ids: Array, source: str) -> pl.DataFrame:
         return ledger
     lacking = pl.DataFrame({"id": pl.Series([str(name) for name in ids], dtype=pl.String)}).with_columns(
         reason=pl.lit("not_in_covariates"), detail=pl.lit(f"no row in {source}: its columns are missing")
+    )
+    return ledger.update(lacking, on="id", how="left").select(list(LEDGER_SCHEMA))
+
+
+def lacking_predictions(ledger: pl.DataFrame, ids: Array, traits: Sequence[str], of_all: BoolArray) -> pl.DataFrame:
+    """The ledger with the samples ``ids`` (N,) that lack predictions of ``traits`` (N names in a text, or ""); ``of_all`` (N,): of
+    all traits that they have, so that they are dropped.
+    """
+    who = [i for i, names in enumerate(traits) if names]
+    if not who:
+        return ledger
+    lacking = pl.DataFrame(
+        {
+            "id": [str(ids[i]) for i in who],
+            "status": ["dropped" if of_all[i] else "kept" for i in who],
+            "reason": "no_prediction",
+            "detail": [f"no prediction of {traits[i]}" for i in who],
+        },
+        schema={"id": pl.String, "status": pl.String, "reason": pl.String, "detail": pl.String},
     )
     return ledger.update(lacking, on="id", how="left").select(list(LEDGER_SCHEMA))
 

@@ -8,13 +8,14 @@ size and hash, which check a cohort and cannot make one.
 import hashlib
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from genassoc.data.cohort.id_rules import Rules
+from genassoc.data.phenotypes.offsets import Source
 from genassoc.data.phenotypes.phenotypes import Phenotypes
 
 _LONG = 4000  # letters; a longer condition holds a list, perhaps of ids
@@ -51,6 +52,12 @@ def joined(table: Phenotypes) -> dict[str, Any]:
 def sex_of(column: str) -> dict[str, Any]:
     """The step of `Cohort.with_sex`."""
     return {"step": "with_sex", "column": column}
+
+
+def with_offsets(origin: Source | None, traits: Sequence[str], kind: str, digest: str) -> dict[str, Any]:
+    """The step that gives a cohort offsets; ``origin`` is null where a table was in memory."""
+    source = dict(origin) if isinstance(origin, Mapping) else origin
+    return {"step": "with_offsets", "offsets": source, "traits": list(traits), "kind": kind, "digest": digest}
 
 
 def kept(choice: pl.Expr | Sequence[str]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import polars as pl
 from genassoc.data.phenotypes.codings import binary_codes
 from genassoc.data.phenotypes.emptied import category_labels
 from genassoc.data.phenotypes.formula_columns import Samples, check_levels, formula_columns
+from genassoc.data.phenotypes.offsets import Offsets, Unit, offset_columns
 from genassoc.data.phenotypes.outcomes import count_values, ordered_levels
 from genassoc.data.phenotypes.phenotypes import Phenotypes
 from genassoc.errors import PhenotypeError
@@ -68,6 +69,11 @@ class Design:
         T times the kind.
     coding : tuple of str
         For each binary trait the recognised coding, "1 = control, 2 = case"; of an ordinal one its levels; else "".
+    offset : float64 array (N, T)
+        What enters the linear predictor with the coefficient 1: a prediction of the trait, 0 where none were given. No NaN:
+        where a sample lacks the prediction of a trait, y is NaN.
+    offset_unit : {"trait", "residual_sd"}
+        What 1 of ``offset`` is; see `genassoc.data.phenotypes.offsets.Offsets`. Quantitative traits only have the second.
     """
 
     traits: tuple[str, ...]
@@ -79,6 +85,8 @@ class Design:
     dropped_samples: pl.DataFrame
     kinds: tuple[str, ...]
     coding: tuple[str, ...]
+    offset: Float64Array
+    offset_unit: Unit = "trait"
 
     def summary_lines(self) -> list[str]:
         """The codings recognised and the covariates and samples dropped, in words."""
@@ -98,6 +106,7 @@ def build_design(
     covariates: Sequence[str] | str,
     kind: Kind = "quantitative",
     levels: Sequence[str] | None = None,
+    offsets: Offsets | None = None,
 ) -> Design:
     """Arrays of traits and covariates for some samples.
 
@@ -114,6 +123,8 @@ def build_design(
     kind : "quantitative", "binary", "count" or "ordinal"
     levels : sequence of str, optional
         Of ordinal traits in words: from the lowest to the highest.
+    offsets : Offsets, optional
+        Predictions of the traits in the same samples, of one chromosome or all.
 
     Raises
     ------
@@ -151,7 +162,8 @@ def build_design(
 
     X = np.zeros((rows.size, kept.shape[1]))
     X[complete] = kept
-    y, coding = _traits(phenotypes, trait_names, rows, complete, kind, levels)
+    offset, lacking = offset_columns(offsets, trait_names, rows.size)
+    y, coding = _traits(phenotypes, trait_names, rows, complete, kind, levels, lacking)
     ids = phenotypes.table[phenotypes.sample_id].gather(rows)
     return Design(
         traits=trait_names,
@@ -163,6 +175,8 @@ def build_design(
         dropped_samples=_dropped_samples(ids, missing, complete),
         kinds=(kind,) * len(trait_names),
         coding=coding,
+        offset=offset,
+        offset_unit="trait" if offsets is None else offsets.unit,
     )
 
 
@@ -250,9 +264,9 @@ def _combination(column: Float64Array, earlier: Float64Array, names: list[str]) 
 
 def _traits(
     phenotypes: Phenotypes, traits: tuple[str, ...], rows: Int64Array, complete: BoolArray, kind: Kind,
-    levels: Sequence[str] | None,
+    levels: Sequence[str] | None, lacking: BoolArray,
 ) -> tuple[Float64Array, tuple[str, ...]]:  # fmt: skip
-    """y (N, T) and the codings of binary and ordinal traits; constant and empty traits are refused."""
+    """y (N, T), NaN where it lacks an offset, and codings of binary and ordinal traits; constant and empty traits are refused."""
     y = np.full((rows.size, len(traits)), np.nan)
     coding = []
     for t, trait in enumerate(traits):
@@ -264,6 +278,7 @@ def _traits(
             y[:, t] = (count_values if kind == "count" else Phenotypes.numbers)(phenotypes, trait, rows)
             recognised = ""
         coding.append(recognised)
+        y[lacking[:, t], t] = np.nan
         _check_varies(phenotypes, trait, y[:, t], complete)
     return y, tuple(coding)
 

@@ -28,6 +28,7 @@ from genassoc.data.phenotypes.formula_parser import parse_formula
 from genassoc.data.phenotypes.missing_codes import MissingCodes
 from genassoc.data.phenotypes.number_spellings import declaration, holds_numbers, remedy
 from genassoc.data.phenotypes.reading import Reading
+from genassoc.data.phenotypes.tables import TextTable
 from genassoc.data.phenotypes.undeclared import suspects
 from genassoc.errors import PhenotypeError
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
@@ -174,6 +175,11 @@ class Phenotypes:
             key += "_"
         frame = read.columns.with_row_index(key, offset=1)
         return _build(frame, str(source), read.lines, key, codes, choices)
+
+    @classmethod
+    def of_columns(cls, read: TextTable, source: str, *, missing_codes: "Codes | None" = None) -> "Phenotypes":
+        """Columns that were read already from ``source``, as messages are to name it; see `read`."""
+        return _build(read.columns, source, read.lines, None, MissingCodes.of(missing_codes))
 
     @property
     def sample_ids(self) -> Array:

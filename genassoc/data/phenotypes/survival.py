@@ -1,7 +1,7 @@
 """Times to events as arrays: time, event, late entry, strata and causes read from the phenotypes and checked."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -11,6 +11,7 @@ from genassoc.data.phenotypes.codings import binary_codes, missing_of_three, tex
 from genassoc.data.phenotypes.design import Design, build_design
 from genassoc.data.phenotypes.emptied import category_labels
 from genassoc.data.phenotypes.number_spellings import date_offer, declaration, genotype_hint, is_date, looks_missing
+from genassoc.data.phenotypes.offsets import Offsets, offset_columns
 from genassoc.data.phenotypes.phenotypes import Phenotypes
 from genassoc.errors import PhenotypeError
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
@@ -68,6 +69,9 @@ class SurvivalDesign:
     complete : bool array (N,)
     notes : tuple of str
         Who lacks an entry time or a stratum.
+    offset : float64 array (N, T)
+        Log relative hazards that enter with the coefficient 1, 0 where none were given; times and events are NaN where a sample
+        lacks the prediction of an endpoint.
     """
 
     endpoints: tuple[Endpoint, ...]
@@ -77,6 +81,7 @@ class SurvivalDesign:
     covariates: Design
     complete: BoolArray
     notes: tuple[str, ...]
+    offset: Float64Array
 
 
 def build_survival(
@@ -89,6 +94,7 @@ def build_survival(
     entry: str | None = None,
     strata: Sequence[str] = (),
     cause: str | None = None,
+    offsets: Offsets | None = None,
 ) -> SurvivalDesign:
     """Arrays of endpoints and covariates for some samples.
 
@@ -107,6 +113,8 @@ def build_survival(
         Columns whose combinations have baseline hazards of their own.
     cause : str, optional
         The event code of interest; all other codes are censored at their time (cause-specific hazard).
+    offsets : Offsets, optional
+        Predictions of the endpoints in the same samples, of one chromosome or all.
 
     Raises
     ------
@@ -128,10 +136,18 @@ def build_survival(
     stratum, labels = strata_numbers(phenotypes, rows, phenotypes.resolve(strata, "stratum"))
     notes += _missing_note(", ".join(strata), stratum < 0)
     complete = design.complete & ~np.isnan(start) & (stratum >= 0)
+    offset, lacking = offset_columns(offsets, events, rows.size)
     endpoints = [
-        _endpoint(phenotypes, rows, at, name, entry, start, cause, complete) for at, name in zip(times, events)
+        _without(_endpoint(phenotypes, rows, at, name, entry, start, cause, complete & ~lacks), lacks)
+        for at, name, lacks in zip(times, events, lacking.T)
     ]
-    return SurvivalDesign(tuple(endpoints), start, stratum, labels, design, complete, tuple(notes))
+    return SurvivalDesign(tuple(endpoints), start, stratum, labels, design, complete, tuple(notes), offset)
+
+
+def _without(endpoint: Endpoint, samples: BoolArray) -> Endpoint:
+    """The endpoint, missing in some samples (bool (N,))."""
+    time, event = (np.where(samples, np.nan, values) for values in (endpoint.time, endpoint.event))
+    return replace(endpoint, time=time, event=event)
 
 
 def _check_apart(
