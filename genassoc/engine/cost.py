@@ -63,7 +63,7 @@ class Timing:
         return self.start + self.merge + self.audit
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Cost:
     """What one worker takes, and how long all of it.
 
@@ -208,7 +208,10 @@ def cost_of(
     work = Workload.of(job, cut, chosen.block_variants)
     beside = slowdown(job, work, measured, chosen.n_threads, clock)
     rows = plan.n_variants * rows_per_variant
-    return Cost(plan, rows, needs, measured, chosen, cap, memory is not None, n_threads, work, beside, start)
+    return Cost(
+        plan=plan, rows=rows, needs=needs, measured=measured, fit=chosen, cap=cap, asked=memory is not None,
+        n_threads=n_threads, work=work, slowdown=beside, start=start,
+    )  # fmt: skip
 
 
 def _clock(seconds: float) -> str:

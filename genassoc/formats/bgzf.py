@@ -103,8 +103,7 @@ def sniff(path: Path) -> str:
         return "bcf"
     if path.suffix in {".gz", ".bgz"}:
         raise InputError(
-            f"{path}: is named {path.suffix} but is not compressed; rename it without {path.suffix}, "
-            "or compress it with bgzip"
+            f"{path}: is named {path.suffix} but is not compressed; rename it without {path.suffix}, or compress it with bgzip"
         )
     return "plain"
 

@@ -170,7 +170,7 @@ def check_contigs(sources: list[Source], regions: list[Region]) -> None:
         choosing.check_regions(regions, list(dict.fromkeys(c for source in sources for c in source.contigs)))
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Tally:
     """Everything counted up to some place: part of an origin, so a resumed conversion counts on from it."""
 

@@ -20,7 +20,7 @@ _MEANING = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ConversionSummary:
     """What a conversion did.
 

@@ -107,8 +107,7 @@ def _two_of(results: ResultsLike, traits: Pair, tests: Pair) -> Pair:
         return names[0], names[1]
     if len(names) < 2:
         raise GenassocError(
-            "A Miami plot shows two series and these results have one trait: pass other= (more results) or "
-            "test= (two tests)."
+            "A Miami plot shows two series and these results have one trait: pass other= (more results) or test= (two tests)."
         )
     shown = ", ".join(repr(name) for name in names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
     raise GenassocError(f"The results have {len(names)} traits: pass trait= a pair of {shown}.")

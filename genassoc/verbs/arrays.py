@@ -1,8 +1,9 @@
 """Calls as arrays of other libraries, for exploring: scikit-allel and Dask."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from genassoc.data.arguments import check_cohort
 from genassoc.data.cohort.cohort import Cohort
@@ -57,7 +58,7 @@ def to_dask(cohort: Cohort) -> "dask.array.Array":
 
     check_cohort(cohort, "to_dask(cohort)")
 
-    def codes(start: int, stop: int, at: Int64Array) -> Any:
+    def codes(start: int, stop: int, at: Int64Array) -> NDArray[np.int8]:
         calls = cohort.read(start, stop).codes()[at][:, cohort.block_columns].astype(np.int8)
         calls[calls == 3] = -1
         return calls

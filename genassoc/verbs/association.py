@@ -5,7 +5,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genassoc.data.arguments import check_cohort, check_executor, check_model
+from genassoc.data.arguments import check_cohort, check_model
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.cohort.offset_tables import check_offsets, with_offsets
 from genassoc.data.forks import check_not_forked
@@ -20,11 +20,13 @@ from genassoc.engine.parts import Merged
 from genassoc.engine.plan import Plan, fingerprint
 from genassoc.engine.run import run_to_file
 from genassoc.errors import GenassocError, PhenotypeError, ReusedWarning, UnreadDosagesWarning
-from genassoc.explanation.audit import audited, check_rows
-from genassoc.models.scan.genome import Scan
-from genassoc.progress import Progress, Silent
+from genassoc.explanation.audit import audited
+from genassoc.models.base import AssociationModel
+from genassoc.models.scan.genome import Scan, ScanState
+from genassoc.progress import Progress
 from genassoc.provenance import Recorder
 from genassoc.results import Results
+from genassoc.verbs.options import RunOptions
 from genassoc.verbs.run_record import (
     describe,
     finish_record,
@@ -73,7 +75,9 @@ def check_takes_offsets(model: Any) -> None:
         raise GenassocError(f"{kind}{' with ' + ', '.join(others) if others else ''} takes no offsets: leave them out")
 
 
-def plan_association(cohort: Cohort, model: Any, *, n_parts: int = 1, settings: dict[str, Any] | None = None) -> Plan:
+def plan_association(
+    cohort: Cohort, model: AssociationModel, *, n_parts: int = 1, settings: dict[str, Any] | None = None
+) -> Plan:
     """The tasks of an association run; its fingerprint covers all that decides the numbers."""
     return Plan.by_block(
         cohort.store.contig_runs(),
@@ -85,7 +89,7 @@ def plan_association(cohort: Cohort, model: Any, *, n_parts: int = 1, settings: 
     )
 
 
-def association_job(cohort: Cohort, model: Any, plan: Plan) -> AssociationJob:
+def association_job(cohort: Cohort, model: AssociationModel, plan: Plan) -> AssociationJob:
     """What the engine runs; the null models are fitted here, so that bad input is found before any work."""
     scan = Scan(model)
     with single_threaded_blas():
@@ -94,7 +98,7 @@ def association_job(cohort: Cohort, model: Any, plan: Plan) -> AssociationJob:
     return AssociationJob(cohort, scan, plan.block_variants, state)
 
 
-def _check_enough_samples(cohort: Cohort, model: Any, state: Any) -> None:
+def _check_enough_samples(cohort: Cohort, model: AssociationModel, state: ScanState) -> None:
     """Refuse a run in which no trait has more samples than the model has coefficients."""
     sizes = [(null.n, getattr(null, "n_covariates", None) or null.Q.shape[1]) for null in getattr(state, "nulls", ())]
     if not sizes or any(n > C + 1 for n, C in sizes):  # the genotype's coefficient is one more
@@ -109,7 +113,7 @@ def _check_enough_samples(cohort: Cohort, model: Any, state: Any) -> None:
 
 def associate(
     cohort: Cohort,
-    model: Any,
+    model: AssociationModel,
     *,
     offsets: "Given | None" = None,
     out: str | Path | None = None,
@@ -166,36 +170,33 @@ def associate(
     check_not_forked()
     check_cohort(cohort, "associate(cohort, model)")
     check_model(model)
-    check_executor(executor)
-    n_rows = check_rows(audit)
+    options = RunOptions(executor=executor, progress=progress, restart=restart, audit=audit, memory=memory)
     cohort = cohort_for(cohort, model, offsets)
-    if out is None:
-        folder = tempfile.TemporaryDirectory(prefix="genassoc-")
-        results = associate(
-            cohort,
-            model,
-            out=Path(folder.name) / "results.parquet",
-            executor=executor,
-            progress=progress,
-            audit=audit,
-            memory=memory,
-        )
-        results.folder = folder
-        return results
-    out = Path(out)
+    if out is not None:
+        return associate_to_file(cohort, model, Path(out), options, for_spreadsheets=for_spreadsheets)
+    folder = tempfile.TemporaryDirectory(prefix="genassoc-")
+    results = associate_to_file(cohort, model, Path(folder.name) / "results.parquet", options)
+    results.folder = folder
+    return results
+
+
+def associate_to_file(
+    cohort: Cohort, model: AssociationModel, out: Path, options: RunOptions, *, for_spreadsheets: bool = False
+) -> Results:
+    """The results of a run in a file; see `associate`. Warnings name the caller of the function that calls this one."""
     check_outputs([out], input_files(cohort))
     for note in unread_dosages(cohort.store):
-        warnings.warn(note, UnreadDosagesWarning, stacklevel=2)
+        warnings.warn(note, UnreadDosagesWarning, stacklevel=3)
     recorder = Recorder(parameters=describe(cohort, model), inputs=inputs_of(cohort))
     plan = plan_association(cohort, model)
     identity = run_of(plan.fingerprint, for_spreadsheets)
-    found = None if restart else there_already(out, recorder, identity)
+    found = None if options.restart else there_already(out, recorder, identity)
     if found is not None:
-        return _reused(out, found, cohort, n_rows)
-    check_before_fitting(cohort, model, memory)
+        return _reused(out, found, cohort, options.audit)
+    check_before_fitting(cohort, model, options.memory)
     job = association_job(cohort, model, plan)
     warn_of_columns(job.state.cautions, job.state.notes)
-    run = fitted(job, plan, executor, memory, model.rows_per_variant)
+    run = fitted(job, plan, options.executor, options.memory, model.rows_per_variant)
     record: dict[str, Any] = {}
 
     def seal(merged: Merged) -> None:
@@ -204,13 +205,13 @@ def associate(
         write_record(out, record, merged.digest)
 
     merged = run_to_file(
-        run.job, run.plan, run.executor, out, progress or Silent(),
-        restart=restart, seal=seal, for_spreadsheets=for_spreadsheets,
+        run.job, run.plan, run.executor, out, options.shown,
+        restart=options.restart, seal=seal, for_spreadsheets=for_spreadsheets,
     )  # fmt: skip
-    return _audited(Results(out, record, cohort).vouched(merged.digest), merged.digest, cohort, n_rows)
+    return _audited(Results(out, record, cohort).vouched(merged.digest), merged.digest, cohort, options.audit)
 
 
-def _reused(out: Path, found: Record, cohort: Cohort, n_rows: int) -> Results:
+def _reused(out: Path, found: Record, cohort: Cohort, n_rows: int | None) -> Results:
     """The results that are there, whole; audited where they never were."""
     assert found.digest is not None
     results = Results(out, found.content, cohort).vouched(found.digest)
@@ -218,11 +219,11 @@ def _reused(out: Path, found: Record, cohort: Cohort, n_rows: int) -> Results:
         results = _audited(results, found.digest, cohort, n_rows)
     note = reused_note(out)
     results.provenance["notes"] = [note, *results.provenance.get("notes", [])]
-    warnings.warn(note, ReusedWarning, stacklevel=3)
+    warnings.warn(note, ReusedWarning, stacklevel=4)
     return results
 
 
-def _audited(results: Results, digest: FileDigest, cohort: Cohort, n_rows: int) -> Results:
+def _audited(results: Results, digest: FileDigest, cohort: Cohort, n_rows: int | None) -> Results:
     """The same results with an audit of rows in their record, in memory and beside the file."""
     if n_rows:
         record = results.provenance

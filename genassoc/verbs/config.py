@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from genassoc.data.cohort import variants as predicates
 from genassoc.data.store.location import url_of
 from genassoc.errors import InputError
@@ -211,7 +213,7 @@ class Config:
         names = ("missing_codes", "decimal", "date_format", "encoding")
         return {name: self.input[name] for name in names if name in self.input}
 
-    def conditions(self) -> list[Callable[[], Any]]:
+    def conditions(self) -> list[Callable[[], pl.Expr]]:
         """What makes the predicates of ``[variants]``, one by one: each may refuse its bound."""
         made = {
             "maf": predicates.maf_above,
@@ -219,7 +221,7 @@ class Config:
             "missing": predicates.missing_below,
             "hwe": predicates.hwe_above,
         }
-        chosen: list[Callable[[], Any]] = [
+        chosen: list[Callable[[], pl.Expr]] = [
             partial(make, float(self.variants[key])) for key, make in made.items() if key in self.variants
         ]
         if self.variants.get("region"):
@@ -228,7 +230,7 @@ class Config:
             chosen.append(partial(predicates.is_snv))
         return chosen
 
-    def predicates(self) -> list[Any]:
+    def predicates(self) -> list[pl.Expr]:
         """``[variants]`` as the predicates of `genassoc.data.cohort.variants`."""
         return [make() for make in self.conditions()]
 

@@ -14,6 +14,7 @@ from genassoc.engine.executors import single_threaded_blas
 from genassoc.engine.plan import Plan
 from genassoc.errors import GenassocError
 from genassoc.explanation import audit
+from genassoc.models.base import AssociationModel
 from genassoc.refit.row_data import RowSource
 from genassoc.results import Results
 from genassoc.verbs import run_record
@@ -24,7 +25,7 @@ _REHEARSED = 4  # rows of a block that are fitted again, to know what a row cost
 
 def estimate(
     cohort: Cohort,
-    model: Any,
+    model: AssociationModel,
     job: AssociationJob,
     plan: Plan,
     n_threads: int,

@@ -17,13 +17,14 @@ from genassoc.data.phenotypes.reading import Reading
 from genassoc.data.result_table import table_suffix
 from genassoc.data.store.store import GenotypeStore
 from genassoc.errors import InputError, OutputError, PhenotypeError
+from genassoc.models.base import AssociationModel
 from genassoc.models.registry import MODELS, choices_of
 from genassoc.progress import Progress
 from genassoc.verbs.config import VCF_SUFFIXES, Config
 from genassoc.verbs.stores import convert, open_store
 
 
-def make_model(config: Config) -> Any:
+def make_model(config: Config) -> AssociationModel:
     """The model of ``[model]``.
 
     Raises

@@ -21,6 +21,7 @@ from genassoc.data.phenotypes.survival import competing_lines
 from genassoc.data.phenotypes.weights import read_weights
 from genassoc.engine.budget import check_before_fitting
 from genassoc.errors import GenassocError
+from genassoc.models.base import AssociationModel
 from genassoc.models.choices import checks
 from genassoc.models.registry import MODELS
 from genassoc.shapes import Int64Array
@@ -182,7 +183,8 @@ def _check_columns(config: Config, phenotypes: Phenotypes, rows: Int64Array, fou
         return
     if kind == "survival":
         if not from_config.model_problems(config.model):
-            found.attempt(lambda: from_config.make_model(config).design(phenotypes, rows))
+            survival: Any = from_config.make_model(config)  # such a model reads its own columns
+            found.attempt(partial(survival.design, phenotypes, rows))
         return
     found.attempt(partial(build_design, phenotypes, rows, traits, covariates, kind, levels))
 
@@ -220,7 +222,7 @@ def _check_some_variant(cohort: Cohort) -> None:
 def _rehearse(
     config: Config,
     cohort: Cohort,
-    model: Any,
+    model: AssociationModel,
     n_threads: int,
     memory: str | int | None,
     aligned: float,

@@ -16,11 +16,13 @@ from genassoc.data.cohort.recipe import samples_fingerprint
 from genassoc.data.phenotypes.offsets import Offsets
 from genassoc.data.sidecar import Record, standing
 from genassoc.errors import CodingWarning, OutputError
+from genassoc.models.base import AssociationModel
 from genassoc.models.linear.model import Linear
+from genassoc.models.scan.genome import ScanState
 from genassoc.provenance import NUMBERS, Recorder, genassoc_version
 
 
-def describe(cohort: Cohort, model: Any) -> dict[str, Any]:
+def describe(cohort: Cohort, model: AssociationModel) -> dict[str, Any]:
     """Every choice of a run, defaults included."""
     return {
         "model": {"kind": type(model).__name__.lower(), **asdict(model)},
@@ -115,8 +117,8 @@ def reused_note(out: Path) -> str:
 def finish_record(
     recorder: Recorder,
     cohort: Cohort,
-    model: Any,
-    state: Any,
+    model: AssociationModel,
+    state: ScanState,
     variants: dict[str, Any],
     run: Mapping[str, Any],
 ) -> dict[str, Any]:
@@ -148,10 +150,10 @@ def warn_of_columns(cautions: Sequence[str], notes: Sequence[str] = ()) -> None:
     for note in notes or cautions:
         logger.info(note)
     if cautions:
-        warnings.warn("\n  ".join(["how columns were read:", *cautions]), CodingWarning, stacklevel=3)
+        warnings.warn("\n  ".join(["how columns were read:", *cautions]), CodingWarning, stacklevel=4)
 
 
-def trait_notes(cohort: Cohort, model: Any, state: Any) -> list[str]:
+def trait_notes(cohort: Cohort, model: AssociationModel, state: ScanState) -> list[str]:
     """What is odd about the traits of a linear model: two values only, or too few samples."""
     if not isinstance(model, Linear):
         return []

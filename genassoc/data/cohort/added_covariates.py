@@ -112,8 +112,7 @@ def _number_of(cohort: Cohort, name: str) -> int:
         return found[0][0]
     if not found:
         raise InputError(
-            f"condition_on: the store has no variant '{name}'; name its rsid, or its variant_id as in results: "
-            f"{_example(cohort)}"
+            f"condition_on: the store has no variant '{name}'; name its rsid, or its variant_id as in results: {_example(cohort)}"
         )
     shown = ", ".join(identity for _, identity in found[:5]) + (", ..." if len(found) > 5 else "")
     distinct = len({identity for _, identity in found}) > 1

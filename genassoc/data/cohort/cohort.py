@@ -34,7 +34,6 @@ from genassoc.data.cohort.matching import (
     partial_notes,
 )
 from genassoc.data.cohort.ploidy import PloidyRules, build_named, build_of, contig_names, kinds_of
-from genassoc.data.cohort.sample_selection import samples_where
 from genassoc.data.cohort.variant_selection import DROPPED_SCHEMA, VariantSelection, variant_ids, with_neighbours
 from genassoc.data.cohort.variants import KEY_COLUMN, regions_of
 from genassoc.data.forks import check_not_forked
@@ -55,7 +54,7 @@ if TYPE_CHECKING:
 _LEDGER_VARIANTS = 65_536  # variants whose metadata is read at a time for the ledger
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Cohort:
     """Samples that have genotypes and phenotypes, in store order; selections are indices, not copies.
 
@@ -126,7 +125,7 @@ class Cohort:
         sample_id, missing_codes, decimal, date_format, encoding
             As in `Phenotypes.read`.
         sex : str, optional
-            Column with 1 / 2, M / F, male / female and the like (`genassoc.data.phenotypes.sex_words`); 0 and missing are unknown.
+            Column with 1 / 2, M / F, male / female and the like (`genassoc.data.phenotypes.codings`); 0 and missing are unknown.
         min_overlap : float
             Least share of the smaller of the two sets of samples that must match.
         build : {None, "GRCh37", "GRCh38", "T2T-CHM13"}
@@ -215,7 +214,7 @@ class Cohort:
         """
         check_not_forked()
         if isinstance(choice, pl.Expr):
-            keep, missing = samples_where(self.phenotypes.table[self.rows], choice, self.phenotypes)
+            keep, missing = self.phenotypes.samples_where(choice, self.rows)
             details = np.where(missing, f"{choice} (a value is missing)", str(choice))
             return self._with_samples(keep, recipe.kept(choice), details, str(choice))
         wanted = [str(name) for name in ([choice] if isinstance(choice, str) else choice)]

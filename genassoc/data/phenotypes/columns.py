@@ -107,9 +107,8 @@ def id_column(column: pl.Series, source: str) -> pl.Series:
     """Ids as text. Decimals are refused: they have lost leading zeros and perhaps digits."""
     if column.dtype.is_float() or column.dtype == pl.Boolean:
         raise PhenotypeError(
-            f"{source}: the sample ids in '{column.name}' are {column.dtype} values, not text; leading "
-            "zeros and digits "
-            "may be lost. Read that column as text (pandas: dtype={'" + column.name + "': str})"
+            f"{source}: the sample ids in '{column.name}' are {column.dtype} values, not text; leading zeros and digits may be "
+            "lost. Read that column as text (pandas: dtype={'" + column.name + "': str})"
         )
     if not (column.dtype in (pl.String, pl.Categorical, pl.Enum, pl.Null) or column.dtype.is_integer()):
         raise PhenotypeError(

@@ -45,7 +45,7 @@ class DroppedCovariate:
         return f"{self.name}{'' if self.level is None else f'[{self.level}]'}: {self.reason}"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Design:
     """Traits and covariates of a cohort's samples as arrays.
 
@@ -187,9 +187,8 @@ def _check_names(phenotypes: Phenotypes, traits: tuple[str, ...], covariates: tu
     both = [name for name in traits if name in covariates]
     if both:
         raise PhenotypeError(
-            f"{phenotypes.source}: '{both[0]}' is asked for as a trait and as a covariate; adjusted for "
-            "itself nothing "
-            "of it is left to explain. Remove it from one of them"
+            f"{phenotypes.source}: '{both[0]}' is asked for as a trait and as a covariate; adjusted for itself nothing of it is "
+            "left to explain. Remove it from one of them"
         )
 
 
@@ -295,10 +294,8 @@ def _check_varies(phenotypes: Phenotypes, trait: str, y: Float64Array, complete:
         raise PhenotypeError(f"{phenotypes.source}: the trait '{trait}' is missing in all of {among}")
     if np.all(values == values[0]):
         raise PhenotypeError(
-            f"{phenotypes.source}: the trait '{trait}' is constant: it is {values[0]:g} in all "
-            f"{values.size} of {among} "
-            "in which it is observed; there is nothing to associate. Check the column and the choice of "
-            "samples"
+            f"{phenotypes.source}: the trait '{trait}' is constant: it is {values[0]:g} in all {values.size} of {among} in which "
+            "it is observed; there is nothing to associate. Check the column and the choice of samples"
         )
 
 

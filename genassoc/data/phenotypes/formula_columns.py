@@ -206,7 +206,7 @@ class _Layout:
             if column.dtype == object:
                 raise PhenotypeError(
                     f"{self.samples.source}: '{name}' is text, but {text_of(factor)} needs numbers. Text can be a covariate by "
-                    f"itself or in C()"
+                    "itself or in C()"
                 )
             present &= ~np.isnan(column)
         if factor.function in BASES:
@@ -241,8 +241,8 @@ class _Layout:
         close = get_close_matches(text, labels, n=2)
         hint = f" Did you mean {' or '.join(repr(label) for label in close)}?" if close else ""
         raise PhenotypeError(
-            f"{self.samples.source}: '{name}' has no level '{text}' among the samples with all covariates, so that it cannot be the reference.{hint} "
-            f"Its levels: {shown}"
+            f"{self.samples.source}: '{name}' has no level '{text}' among the samples with all covariates, so that it cannot be "
+            f"the reference.{hint} Its levels: {shown}"
         )
 
     def basis(self, factor: Call, x: Float64Array) -> Float64Array:

@@ -133,9 +133,8 @@ def _numbered_levels(phenotypes: Phenotypes, trait: str, rows: Int64Array) -> tu
     found, places = np.unique(values[observed], return_inverse=True)
     if found.size > MAX_LEVELS:
         raise PhenotypeError(
-            f"{phenotypes.source}: the trait '{trait}' has {found.size} different values from {found[0]:g} to "
-            f"{found[-1]:g}: more than {MAX_LEVELS} levels are a quantity. Use a linear model, with rank_normalise perhaps, or "
-            "group them"
+            f"{phenotypes.source}: the trait '{trait}' has {found.size} different values from {found[0]:g} to {found[-1]:g}: "
+            f"more than {MAX_LEVELS} levels are a quantity. Use a linear model, with rank_normalise perhaps, or group them"
         )
     y = np.full(values.size, np.nan)
     y[observed] = places
@@ -146,7 +145,4 @@ def _some(phenotypes: Phenotypes, values: Float64Array, bad: BoolArray, rows: In
     """The first of the values that are wrong, where it stands, and others."""
     at = np.flatnonzero(bad)
     others = [f"{value:g}" for value in np.unique(values[at])[:_SHOWN]]
-    return (
-        f"{values[at[0]]:g} in {phenotypes.where(int(rows[at[0]]))}; {at.size} such values in all, among them "
-        f"{', '.join(others)}"
-    )
+    return f"{values[at[0]]:g} in {phenotypes.where(int(rows[at[0]]))}; {at.size} such values in all, among them {', '.join(others)}"

@@ -31,7 +31,7 @@ from genassoc.data.phenotypes.reading import Reading
 from genassoc.data.phenotypes.tables import TextTable
 from genassoc.data.phenotypes.undeclared import suspects
 from genassoc.errors import PhenotypeError
-from genassoc.shapes import Array, Float64Array, Int64Array
+from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     Codes = Sequence[str] | Mapping[str, Sequence[str]] | MissingCodes
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Phenotypes:
     """Traits and covariates of samples, as read, and where they came from.
 
@@ -263,6 +263,31 @@ class Phenotypes:
             )
         return made
 
+    def samples_where(self, choice: pl.Expr, rows: Int64Array) -> tuple[BoolArray, BoolArray]:
+        """Where an expression holds of some rows, and where a missing value hides it; (N,) each.
+
+        Raises
+        ------
+        PhenotypeError
+            It names no column of the table, cannot be evaluated, or gives no truth value for each row.
+        """
+        table = self.table[rows]
+        for name in choice.meta.root_names():
+            if name not in table.columns:
+                self.resolve([name], "column of keep_samples")
+        try:
+            result = table.select(choice.alias("keep"))["keep"]
+        except pl.exceptions.PolarsError as error:
+            raise PhenotypeError(
+                f"{self.source}: keep_samples({choice}) cannot be evaluated: {error}. A column with a value that is no number is "
+                "text"
+            ) from None
+        if result.dtype not in (pl.Boolean, pl.Null) or len(result) != table.height:
+            raise PhenotypeError(
+                f"keep_samples({choice}) gives {len(result)} values of {result.dtype}, not true or false for each sample"
+            )
+        return result.cast(pl.Boolean).fill_null(False).to_numpy(), result.is_null().to_numpy()
+
     def resolve(self, names: Sequence[str], role: str) -> tuple[str, ...]:
         """Expand ranges ("PC1:PC10") and check that every name is a column.
 
@@ -419,7 +444,7 @@ def _build(
     typed = typed_columns(frame.drop(name), codes, reading)
     table = typed.frame.with_columns(ids).select(c for c in frame.columns if c == name or c in typed.frame.columns)
     phenotypes = Phenotypes(
-        table, name, source, codes, lines, reading=reading or Reading(), emptied=typed.emptied, unusable=typed.unusable,
+        table=table, sample_id=name, source=source, missing_codes=codes, lines=lines, reading=reading or Reading(), emptied=typed.emptied, unusable=typed.unusable,
         notes=tuple(typed.notes),
     )  # fmt: skip
     _check_ids(phenotypes)
@@ -451,7 +476,6 @@ def _check_ids(phenotypes: Phenotypes) -> None:
             shown.append(f"'{value}' ({unit} {', '.join(str(place) for place in places)})")
         more = f" and {len(repeated) - 3} more" if len(repeated) > 3 else ""
         raise PhenotypeError(
-            f"{phenotypes.source}: {len(repeated)} sample ids in '{phenotypes.sample_id}' occur more than "
-            "once: "
+            f"{phenotypes.source}: {len(repeated)} sample ids in '{phenotypes.sample_id}' occur more than once: "
             f"{', '.join(shown)}{more}. Which row is meant cannot be known: keep one row a sample"
         )

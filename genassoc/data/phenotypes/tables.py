@@ -155,8 +155,8 @@ def _decode(path: Path, raw: bytes, reading: Reading) -> tuple[str, tuple[str, .
         )
     if raw[:4] == b"PK\x03\x04":
         raise InputError(
-            f"{path}: this is an Excel workbook or a zip archive; a workbook is read where its name ends in .xlsx, else export it "
-            "as TSV or CSV"
+            f"{path}: this is an Excel workbook or a zip archive; a workbook is read where its name ends in .xlsx, else export "
+            "it as TSV or CSV"
         )
     if b"\0" in raw and reading.codec != "utf-16":
         raise InputError(f"{path}: this is not a text file (it holds NUL bytes)")
@@ -219,9 +219,8 @@ def _check_header(path: Path, names: list[str], line: int, delimiter: str) -> No
         names[0] = "column1"
     if all(_NUMBER.fullmatch(name) for name in names):
         raise InputError(
-            f"{path}, line {line}: the first line holds numbers only ({', '.join(names[:4])}, ... read as "
-            "separated "
-            f"by {_DELIMITER_NAMES[delimiter]}); a header line with the columns' names is needed"
+            f"{path}, line {line}: the first line holds numbers only ({', '.join(names[:4])}, ... read as separated by "
+            f"{_DELIMITER_NAMES[delimiter]}); a header line with the columns' names is needed"
         )
     for number, name in enumerate(names, start=1):
         if not name:
@@ -229,9 +228,8 @@ def _check_header(path: Path, names: list[str], line: int, delimiter: str) -> No
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise InputError(
-            f"{path}, line {line}: the header has the column {_quoted(repeated)} more than once, so it is "
-            "unclear "
-            "which is meant; rename or remove one"
+            f"{path}, line {line}: the header has the column {_quoted(repeated)} more than once, so it is unclear which is "
+            "meant; rename or remove one"
         )
 
 
@@ -300,9 +298,8 @@ def _columns(
 def _ragged(path: Path, line: int, fields: list[str], names: list[str], header_line: int, delimiter: str) -> str:
     """What to say of a line whose number of fields is not the header's."""
     message = (
-        f"{path}, line {line}: {len(fields)} fields, but the header (line {header_line}) names {len(names)} "
-        "columns "
-        f"(separated by {_DELIMITER_NAMES[delimiter]})"
+        f"{path}, line {line}: {len(fields)} fields, but the header (line {header_line}) names {len(names)} columns (separated "
+        f"by {_DELIMITER_NAMES[delimiter]})"
     )
     if len(fields) == len(names) + 1 and line == header_line + 1:
         return f"{message}; if R's write.table made it, write it with row.names=FALSE or col.names=NA"

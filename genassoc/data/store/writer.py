@@ -164,8 +164,8 @@ class StoreWriter:
         content = self._writer.table(number).read_bytes()
         if hash_of(content) != self._parts[number].get("table", hash_of(content)):
             raise OutputError(
-                f"{self._writer.table(number)}: was damaged since it was written; run the same command again, which carries on from "
-                "the parts before it"
+                f"{self._writer.table(number)}: was damaged since it was written; run the same command again, which carries on "
+                "from the parts before it"
             )
         return pl.read_parquet(io.BytesIO(content))
 

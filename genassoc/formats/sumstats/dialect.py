@@ -31,7 +31,7 @@ class Group:
     other_ids: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Dialect:
     """One way of writing results down.
 

@@ -83,8 +83,8 @@ def parse_header(path: Path, text: bytes | bytearray) -> VcfHeader:
             if line.strip():
                 shown = line[:60].decode("utf-8", "replace")
                 raise InputError(
-                    f"{path}:{number}: a line of the header does not start with ##: {shown!r}; remove it or restore "
-                    "the line it belongs to"
+                    f"{path}:{number}: a line of the header does not start with ##: {shown!r}; remove it or restore the line it "
+                    "belongs to"
                 )
             continue
         found = _ID.search(line)

@@ -56,6 +56,7 @@ class Cox(InteractionChoices, GenotypeChoices):
         The event code of interest; all other codes but 0 or "censored" are competing events, censored at their time
         (cause-specific hazard).
     ties : {"efron", "breslow"}
+        How events at one time share the risk set: Efron (1977) or Breslow (1974).
     test : {"auto", "score", "wald", "lrt"}
         "auto" is the score test.
     correction : {"auto", "firth_approx", "firth", "spa", None}, or "none" as gwas.toml writes None
