@@ -1,6 +1,7 @@
 """Every axis of every family fitted again: right rows agree, a wrong one is found, statsmodels stands beside; offsets and k columns too."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -8,9 +9,15 @@ import pytest
 from endpoint_cohort import COVARIATES, make
 
 import genassoc as ga
+from genassoc.data.cohort.offset_tables import with_offsets
 from genassoc.explanation import explain
 from genassoc.explanation.audit import audit
+from genassoc.explanation.references import REFERENCES
+from genassoc.models.about import about_of
 from genassoc.models.scan import sandwich_pairs
+from genassoc.refit.refit import refit
+from genassoc.refit.row_data import RowSource
+from genassoc.refit.tested_columns import ALL_COLUMNS
 from genassoc.results import Results
 
 POISSON = {"covariates": COVARIATES, "exposure": "years"}
@@ -54,7 +61,9 @@ def cohort(tmp_path_factory):
     table = pl.read_csv(files.phenotypes, separator="\t", null_values="NA")
     rng, n = np.random.default_rng(5), table.height
     w = np.where(rng.random(n) < 0.4, 1.0, 4.0) * rng.uniform(0.8, 1.2, n)
-    table = table.with_columns(w=pl.Series(w), attacks=pl.Series(rng.poisson(2.0, n)))
+    table = table.with_columns(
+        w=pl.Series(w), attacks=pl.Series(rng.poisson(2.0, n)), four=pl.Series(np.arange(n) // 4)
+    )
     files.phenotypes.write_text(table.write_csv(separator="\t", null_value="NA"))
     return ga.Cohort.align(files.store, files.phenotypes, sex="sex")
 
@@ -134,8 +143,6 @@ def test_weighted_counts_are_of_the_people_they_stand_for(cohort, runs):
 
 def test_what_is_not_fitted_again_is_named(cohort, runs, monkeypatch):
     """A choice that the model has and its refit has not: rows and counts are shown, and the choice is named."""
-    from dataclasses import replace
-
     from genassoc.models.poisson import about
 
     results = runs("poisson weights")
@@ -147,3 +154,96 @@ def test_what_is_not_fitted_again_is_named(cohort, runs, monkeypatch):
     assert found.counts["n"].sum() > 0
     said = audited(cohort, results)
     assert said.compared.height == 0 and "exposure='years'" in said.line()
+
+
+# offsets --------------------------------------------------------------------------------------------------------------
+
+WITH_OFFSETS = {
+    "linear": ga.Linear(["ldl"], COVARIATES),
+    "linear ranks": ga.Linear(["ldl"], COVARIATES, rank_normalise=True, missing="mean"),
+    "logistic": ga.Logistic(["t2d"], COVARIATES),
+}
+
+
+def predictions(cohort, trait, seed):
+    """A table of predictions of a trait."""
+    rng = np.random.default_rng(seed)
+    return pl.DataFrame({"IID": list(cohort.sample_ids), trait: rng.normal(0, 0.7, cohort.n_samples)})
+
+
+@pytest.mark.parametrize("name", WITH_OFFSETS)
+def test_offsets_by_chromosome_are_fitted_again(cohort, name):
+    """The audit and the explanation take each chromosome's own prediction; rows of another are wrong ones."""
+    model = WITH_OFFSETS[name]
+    (trait,) = model.traits
+    names = cohort.store.variants()["chromosome"].unique(maintain_order=True)
+    tables = {chromosome: predictions(cohort, trait, seed) for seed, chromosome in enumerate(names)}
+    results = ga.associate(cohort, model, offsets=tables)
+    found = audited(results.cohort, results)
+    assert found.passed and found.compared.height >= 20, found.line()
+    first, second, *rest = found.compared["chromosome"].unique(maintain_order=True)
+    variant = results.table.filter((pl.col("mac") > 60) & pl.col("beta").is_not_null())["variant_id"][-1]
+    explained = explain(results, variant)
+    compared = explained.table.filter(~pl.col("method").is_in(["spa", "exact", "score_approx"]))
+    assert explained.reproduced and compared["reference"].is_not_null().all()
+    assert compared["difference_beta"].abs().max() <= 1e-5 and explained.data.offset.any()
+    # the predictions of two chromosomes exchanged, and none at all
+    other = {**tables, first: tables[second], second: tables[first]}
+    for wrong in (with_offsets(cohort, other, [trait], model.outcome), cohort):
+        beyond = audited(wrong, results).beyond
+        assert {first, second} <= set(beyond["chromosome"]) and beyond.height >= 10
+        assert (wrong is cohort) or not set(rest) & set(beyond["chromosome"])
+
+
+DENSE = {
+    "linear": ({"kind": "linear", "traits": ["ldl"]}, "t"),
+    "logistic": ({"kind": "logistic", "traits": ["t2d"]}, "lrt"),
+    "poisson": ({"kind": "poisson", "traits": ["attacks"], "exposure": "years"}, "wald"),
+    "poisson weights": ({"kind": "poisson", "traits": ["attacks"], "weights": "w"}, "wald_hc3"),
+    "logistic weights": ({"kind": "logistic", "traits": ["t2d"], "weights": "w"}, "wald_hc0"),
+    "ordinal": ({"kind": "ordinal", "traits": ["grade"]}, "lrt"),
+    "cox": ({"kind": "cox", "time": ["days"], "event": ["death"], "strata": ["site"]}, "wald"),
+    "cox robust": ({"kind": "cox", "time": ["days"], "event": ["death"], "variance": "robust", "ties": "breslow"}, "wald_robust"),
+    "matched": ({"kind": "logistic", "traits": ["t2d"], "matched": "four"}, "wald"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DENSE)
+def test_an_offset_of_every_family_is_statsmodels(cohort, name):
+    """The dense twin beside statsmodels' own `offset`, of one column and of g and g E at once."""
+    choices, method = DENSE[name]
+    choices = {"covariates": ["age", "PC1"], **choices}
+    trait = (choices.get("traits") or choices["event"])[0]
+    kind = about_of(choices).outcome
+    other = with_offsets(cohort, predictions(cohort, trait, 3), [trait], kind)
+    number = int(np.argmax([(codes < 3).all() * (codes == 1).sum() for codes in cohort.read(0, 60).codes()]))
+    without = refit(RowSource(cohort, choices).row(number, trait), "add", method, choices)
+    row = RowSource(other, choices).row(number, trait)
+    fitted = refit(row, "add", method, choices)
+    assert abs(fitted.beta - without.beta) > 0.01 * without.standard_error  # an offset that is left out is seen
+    reference = REFERENCES[row.about.reference](row, "add", choices).tests[method]
+    # ConditionalLogit's second derivatives are differences: five digits
+    bound = 1e-4 if name == "matched" else 1e-6
+    assert fitted.beta == pytest.approx(reference.beta, rel=bound)
+    assert fitted.standard_error == pytest.approx(reference.standard_error, rel=bound)
+    assert fitted.neg_log_10_p == pytest.approx(reference.neg_log_10_p, rel=10 * bound)
+
+
+@pytest.mark.parametrize("name", DENSE)
+def test_several_columns_of_every_family_are_statsmodels(cohort, name):
+    """k columns at once: a k-df test by its statistic, the same in any basis of the columns."""
+    choices, method = DENSE[name]
+    choices = {"covariates": ["age", "PC1"], **choices}
+    trait = (choices.get("traits") or choices["event"])[0]
+    order = np.argsort([-(codes == 1).sum() for codes in cohort.read(0, 60).codes()])[:3]
+    source = RowSource(cohort, choices)
+    rows = [source.row(int(number), trait, observed_only=False) for number in order]
+    G = np.column_stack([row.G[:, 0] for row in rows])
+    row = replace(rows[0], G=G).take(np.isfinite(G).all(axis=1))
+    method = method.replace("t", "f", 1) if method.startswith("t") else method
+    fitted = refit(row, ALL_COLUMNS, method, choices)
+    mixed = replace(row, G=row.G @ np.array([[1.0, 1, 0], [0, 1, 2], [1, 0, 1]]))
+    assert np.isnan(fitted.beta)
+    assert refit(mixed, ALL_COLUMNS, method, choices).neg_log_10_p == pytest.approx(fitted.neg_log_10_p, rel=1e-6)
+    reference = REFERENCES[row.about.reference](row, ALL_COLUMNS, choices).tests[method]
+    assert fitted.neg_log_10_p == pytest.approx(reference.neg_log_10_p, rel=1e-3 if name == "matched" else 1e-5)

@@ -319,10 +319,12 @@ def conditional_logistic(row: RowData, test: str, choices: Mapping[str, Any]) ->
     names = tuple(name for name, keep in zip(row.covariates, kept) if keep)
     columns = Columns.of(replace(row, X=row.X[:, kept], covariates=names), test, constant=False)
 
+    k, given = columns.T.shape[1], {"offset": row.offset} if row.offset.any() else {}
+
     def fitted(exog: Any) -> tuple[Any, Float64Array, Float64Array, float]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of sets that say nothing, which it drops, and of separation
-            model = ConditionalLogit(row.y, exog, groups=which)
+            model = ConditionalLogit(row.y, exog, groups=which, **given)
             fit = model.fit(method="bfgs", disp=0)
         at = np.asarray(fit.params)
         for _ in range(2):
@@ -330,10 +332,10 @@ def conditional_logistic(row: RowData, test: str, choices: Mapping[str, Any]) ->
         return fit, at, np.linalg.inv(-model.hessian(at)), float(model.loglike(at))
 
     fit, at, covariance, best = fitted(columns.full())
-    null = fitted(columns.X)[3] if columns.X.shape[1] else float(fit.model.loglike(np.zeros(1)))
+    null = fitted(columns.X)[3] if columns.X.shape[1] else float(fit.model.loglike(np.zeros(k)))
     tests: Mapping[str, ReferenceTest] = {}
     if np.isfinite(covariance).all() and 0.0 < covariance[-1, -1] < 1e4:
-        tests = {"wald": _wald(at, covariance, 1), "lrt": _ratio(at, covariance, best - null, 1)}
+        tests = {"wald": _wald(at, covariance, k), "lrt": _ratio(at, covariance, best - null, k)}
     return Reference("statsmodels ConditionalLogit", tests, fit)
 
 
