@@ -27,6 +27,7 @@ MODELS = {
     "poisson weights hc0": ga.Poisson(["attacks"], weights="w", variance="hc0", missing="mean", **POISSON),
     "ordinal weights": ga.Ordinal(["grade"], COVARIATES, weights="w"),
     "ordinal weights hc0": ga.Ordinal(["grade"], COVARIATES, weights="w", variance="hc0", genetic_model="dominant"),
+    "all cases sampled": ga.Logistic(["t2d"], COVARIATES, weights="all_cases"),  # whole weights, 1 of all cases
     "linear weights arm": ga.Linear(["ldl"], COVARIATES, weights="w", interaction="statin"),
     "linear hc0 age": ga.Linear(["ldl"], COVARIATES, variance="hc0", interaction="age"),
     "logistic weights arm": ga.Logistic(["t2d"], COVARIATES, weights="w", interaction="statin"),
@@ -40,6 +41,7 @@ METHODS = {
     "poisson weights hc0": ({"wald_hc0"}, True),
     "ordinal weights": ({"wald_hc3"}, False),  # no weights in statsmodels' OrderedModel
     "ordinal weights hc0": ({"wald_hc0"}, False),
+    "all cases sampled": ({"exact"}, False),
     "linear weights arm": ({"t_hc3", "f_hc3"}, True),
     "linear hc0 age": ({"t_hc0", "f_hc0"}, True),
     "logistic weights arm": ({"wald_hc3"}, True),
@@ -62,8 +64,9 @@ def cohort(tmp_path_factory):
     rng, n = np.random.default_rng(5), table.height
     w = np.where(rng.random(n) < 0.4, 1.0, 4.0) * rng.uniform(0.8, 1.2, n)
     table = table.with_columns(
-        w=pl.Series(w), attacks=pl.Series(rng.poisson(2.0, n)), four=pl.Series(np.arange(n) // 4)
-    )
+        w=pl.Series(w), attacks=pl.Series(rng.poisson(2.0, n)), four=pl.Series(np.arange(n) // 4),
+        all_cases=np.where(table["t2d"] == table["t2d"].max(), 1, 1 + 2 * (np.arange(n) % 3)),
+    )  # fmt: skip
     files.phenotypes.write_text(table.write_csv(separator="\t", null_value="NA"))
     return ga.Cohort.align(files.store, files.phenotypes, sex="sex")
 
