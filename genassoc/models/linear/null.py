@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from genassoc.kernels.genotypes.counts import mask_words
+from genassoc.kernels.genotypes.missing_calls import Lacking
 from genassoc.kernels.lanes.vector import DOUBLES
-from genassoc.kernels.likelihoods.linear_rows import factor_lanes
+from genassoc.kernels.likelihoods.linear_rows import Residuals, factor_lanes
 from genassoc.models.linear.residual_law import ResidualLaw
 from genassoc.models.scan.product import ThinMatrix
 from genassoc.shapes import BoolArray, Float64Array, Int64Array, UInt64Array, packed_bytes
@@ -75,20 +76,12 @@ class NullGroup:
         Which of the model's traits, in the order of the columns here.
     columns, mask, n
         As of `NullModel`, of the samples that the basis is orthonormal over.
-    Q : float64 array (N, D)
-        The basis, C columns padded with zeros to a multiple of 8.
-    R : float64 array (N, T8)
-        Residuals of all traits, padded likewise.
+    residuals : Residuals
+        The basis and the residuals of all traits as `genassoc.kernels.likelihoods.linear_rows.finish` takes them.
     matrix : ThinMatrix
         The covariates without the constant, then the residuals.
-    gram : float64 array (T8 / 8, C (C + 1) / 2 * 8)
-        Lower triangles of each trait's Q'Q, eight traits side by side.
-    rss, n_of, pattern_of : arrays (T,)
-        Of each trait.
     lacking_mask : uint64 array (W,)
         Samples of the basis that lack any trait.
-    lacking_pointers, lacking_patterns : int64 arrays (N + 1,), (n,)
-        The patterns that each sample lacks, a run of ``lacking_patterns`` a sample.
     """
 
     nulls: tuple[NullModel, ...]
@@ -96,21 +89,9 @@ class NullGroup:
     columns: Int64Array
     mask: UInt64Array
     n: int
-    Q: Float64Array
-    R: Float64Array
+    residuals: Residuals
     matrix: ThinMatrix
-    gram: Float64Array
-    rss: Float64Array
-    n_of: Int64Array
-    pattern_of: Int64Array
     lacking_mask: UInt64Array
-    lacking_pointers: Int64Array
-    lacking_patterns: Int64Array
-
-    @property
-    def n_covariates(self) -> int:
-        """C, the constant included."""
-        return self.matrix.columns.shape[1] - self.traits.size + 1
 
 
 @dataclass(frozen=True)
@@ -297,16 +278,18 @@ def group_of(nulls: list[NullModel], columns: Int64Array, basis: Float64Array) -
         columns=columns,
         mask=mask_words(columns, block_width),
         n=columns.size,
-        Q=Q,
-        R=R,
+        residuals=Residuals(
+            Q=Q,
+            R=R,
+            gram=_lanes([nulls[p].gram for p in pattern_of]),
+            rss=np.concatenate([null.rss for null in nulls]),
+            n_of=np.array([nulls[p].n for p in pattern_of]),
+            pattern_of=pattern_of,
+            lacks=Lacking(np.concatenate([[0], np.cumsum(lacking.sum(axis=1))]), np.nonzero(lacking)[1]),
+            constant=1.0 / float(np.sqrt(max(columns.size, 1))),
+        ),
         matrix=ThinMatrix.of(np.hstack([basis[:, 1:], R[:, : traits.size]]), packed_bytes(block_width)),
-        gram=_lanes([nulls[p].gram for p in pattern_of]),
-        rss=np.concatenate([null.rss for null in nulls]),
-        n_of=np.array([nulls[p].n for p in pattern_of]),
-        pattern_of=pattern_of,
         lacking_mask=mask_words(np.flatnonzero(lacking.any(axis=1)), block_width),
-        lacking_pointers=np.concatenate([[0], np.cumsum(lacking.sum(axis=1))]),
-        lacking_patterns=np.nonzero(lacking)[1],
     )
 
 
