@@ -21,6 +21,8 @@ from genassoc.shapes import BoolArray, Float64Array, Int64Array
 from genassoc.stats.tails import neg_log_10_p_t
 
 GENOME_WIDE = 7.3  # rows past 5e-8 are computed again in float64
+# Of the kernel's rows.
+KERNEL_CODES = (None, "collinear", "n_too_small", "covariate_collinear", "perfect_fit", "no_residual_variance")
 
 
 def fit_group(
@@ -51,8 +53,8 @@ def fit_group(
         null = group.nulls[group.residuals.pattern_of[j]]
         g = minor_counts(block, flipped, np.array([v]), null.columns)[0]
         row = fit_row(g, null.Q, group.residuals.R[:, j], null.columns, impute)
-        for name in ("beta", "standard_error", "t", "df", "code"):
-            getattr(fits, name)[v, j] = getattr(row, name)
+        fits.beta[v, j], fits.standard_error[v, j], fits.t[v, j] = row.theta[0], row.standard_error, row.t
+        fits.df[v, j], fits.code[v, j] = row.df, KERNEL_CODES.index(row.code)
     return of_pattern, fits
 
 

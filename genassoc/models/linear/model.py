@@ -17,11 +17,11 @@ from genassoc.models.base import BlockResult
 from genassoc.models.choices import checks
 from genassoc.models.choices.genotypes import GenotypeChoices
 from genassoc.models.choices.interaction import VarianceChoices
-from genassoc.models.linear import genotypic as linear_genotypic
-from genassoc.models.linear import interaction as linear_interaction
 from genassoc.models.linear.additive import fit_group
 from genassoc.models.linear.change import baseline_names, prepare_changes, with_baseline_tests
-from genassoc.models.linear.null import LinearState, NullModel, prepare
+from genassoc.models.linear.columns import prepare as prepare_interaction
+from genassoc.models.linear.columns import test_genotypes, test_interaction
+from genassoc.models.linear.null import Choices, LinearState, NullModel, prepare
 from genassoc.models.linear.residual_law import Names, Sample, correct_rows, state_notes
 from genassoc.models.scan import weighted
 from genassoc.models.scan.genetic_models import by_genetic_model
@@ -43,6 +43,7 @@ CODES: tuple[str | None, ...] = (
 )
 _NO_ESTIMATE = ("collinear", "n_too_small", "no_residual_variance", "monomorphic", "constant_genotype")
 METHODS: tuple[str | None, ...] = (None, "t", "score", "spa")
+ROBUST_ABOVE_MAC = 1000.0  # REGENIE's --rare-mac
 _NAMES = Names(METHODS.index("spa"), CODES.index("heavy_tails"))
 
 
@@ -131,14 +132,12 @@ class Linear(VarianceChoices, GenotypeChoices):
         """One row for each trait; three for the genotypic model, up to five for an interaction."""
         return len(self.traits) * (self.rows_per_trait if self.interaction is None else 5)
 
-    def refit_choices(self) -> linear_interaction.Choices:
-        """What is done of interactions and robust variances, every default resolved."""
+    def choices(self) -> Choices:
+        """Every default resolved."""
         above = np.inf
         if self.variance == "auto" and self.like == "regenie" and self.interaction is not None:
-            above = linear_interaction.ROBUST_ABOVE_MAC
-        return linear_interaction.Choices(
-            self.imputes, self.least_mac, above, self.like != "plink2", check_tails=self.like is None
-        )
+            above = ROBUST_ABOVE_MAC
+        return Choices(self.imputes, self.least_mac, self.like, above)
 
     @property
     def has_sandwich(self) -> bool:
@@ -150,7 +149,7 @@ class Linear(VarianceChoices, GenotypeChoices):
         if self.has_sandwich:
             return weighted.prepare(self, cohort)
         if self.refits:
-            return linear_interaction.prepare(self, cohort, self.refit_choices())
+            return prepare_interaction(self, cohort, self.choices())
         if self.baseline is not None:
             return prepare_changes(self, cohort)
         design = cohort.design(self.traits, self.covariates, kind=self.outcome)
@@ -163,12 +162,12 @@ class Linear(VarianceChoices, GenotypeChoices):
         if self.has_sandwich:
             return weighted.test_block(self, self.least_mac, state, block)
         if self.refits:
-            return linear_interaction.test_block(self.refit_choices(), state, block)
+            return test_interaction(self.choices(), state, block)
         return with_baseline_tests(self, state, block, _test_block(self, state, block))
 
     def genotypic(self, state: "LinearState", block: Block) -> BlockResult:
         """Test both degrees of freedom of every genotype: V x T x 3 rows."""
-        return linear_genotypic.test_block(self.least_mac, self.like, state, block)
+        return test_genotypes(replace(self.choices(), impute=False), state, block)
 
 
 def _test_block(model: Linear, state: LinearState, block: Block) -> BlockResult:

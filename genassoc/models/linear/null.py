@@ -22,6 +22,37 @@ LEAST_DIRECTION = 0.25
 
 
 @dataclass(frozen=True)
+class Choices:
+    """What is done, every default of `genassoc.models.linear.model.Linear` resolved.
+
+    Attributes
+    ----------
+    impute : bool
+        Missing calls take the mean.
+    min_mac : float
+        Minor alleles below which a row has no estimate.
+    like : {None, "plink2", "regenie"}
+    robust_above : float
+        Minor allele count above which the variances of an interaction are HC3's: REGENIE's, or infinity for none.
+    """
+
+    impute: bool
+    min_mac: float
+    like: str | None = None
+    robust_above: float = np.inf
+
+    @property
+    def gate(self) -> bool:
+        """Whether an interaction needs carriers in each arm."""
+        return self.like != "plink2"
+
+    @property
+    def check_tails(self) -> bool:
+        """Whether rows whose carriers are few for the tails of the residuals take the residuals' own law, or have no estimate."""
+        return self.like is None
+
+
+@dataclass(frozen=True)
 class NullModel:
     """Traits that are observed in the same samples, residualised on the covariates.
 
@@ -62,6 +93,12 @@ class NullModel:
     gram: Float64Array
     dropped: tuple[int, ...]
     laws: tuple[ResidualLaw | None, ...]
+
+    def with_own_basis(self) -> "NullModel":
+        """The same with covariates that are orthonormal among these samples: ``gram`` is I."""
+        Q = np.zeros_like(self.Q)
+        Q[self.columns] = np.linalg.solve(np.linalg.cholesky(self.gram), self.Q[self.columns].T).T
+        return replace(self, Q=Q, R=np.ascontiguousarray(self.R), gram=np.eye(len(self.gram)))
 
 
 @dataclass(frozen=True)
@@ -154,20 +191,15 @@ class _Samples:
 
 def prepare(design: Any, block_columns: Int64Array, block_width: int, rank_normalise: bool = False) -> LinearState:
     """Residualise every trait of the design on its own complete cases and lay out the thin matrices."""
-    observed = ~np.isnan(design.y) & design.complete[:, None]
-    patterns: dict[bytes, list[int]] = {}
-    for trait in range(len(design.traits)):
-        patterns.setdefault(np.packbits(observed[:, trait]).tobytes(), []).append(trait)
     everyone = _Samples.of(design, design.complete, block_columns, block_width)
     sharing: list[NullModel] = []
     groups: list[NullGroup] = []
-    for traits in patterns.values():
-        own = observed[:, traits[0]]
-        samples, gram = everyone, _shared_gram(everyone, own, block_columns)
+    for traits, observed in _patterns(design):
+        samples, gram = everyone, _shared_gram(everyone, observed, block_columns)
         if gram is None:
-            samples = _Samples.of(design, own, block_columns, block_width)
+            samples = _Samples.of(design, observed, block_columns, block_width)
             gram = np.eye(samples.Q.shape[1])
-        null = _fit_null(design, np.array(traits), own, samples, gram, block_columns, rank_normalise)
+        null = _fit_null(design, traits, observed, samples, gram, block_columns, rank_normalise)
         if samples is everyone:
             sharing.append(null)
         else:
@@ -180,21 +212,25 @@ def prepare(design: Any, block_columns: Int64Array, block_width: int, rank_norma
     return replace(state, notes=null_notes(design, state.nulls))
 
 
-def own_nulls(
+def nulls_by_pattern(
     design: Any, block_columns: Int64Array, block_width: int, rank_normalise: bool = False
 ) -> tuple[NullModel, ...]:
     """The null model of every pattern of missing phenotypes, each with a basis of its own: ``gram`` is I."""
+    nulls = []
+    for traits, observed in _patterns(design):
+        samples = _Samples.of(design, observed, block_columns, block_width)
+        gram = np.eye(samples.Q.shape[1])
+        nulls.append(_fit_null(design, traits, observed, samples, gram, block_columns, rank_normalise))
+    return tuple(nulls)
+
+
+def _patterns(design: Any) -> list[tuple[Int64Array, BoolArray]]:
+    """Traits (T_p,) that are observed in the same samples, and these (bool (N,)), in the order of their first trait."""
     observed = ~np.isnan(design.y) & design.complete[:, None]
     patterns: dict[bytes, list[int]] = {}
     for trait in range(len(design.traits)):
         patterns.setdefault(np.packbits(observed[:, trait]).tobytes(), []).append(trait)
-    nulls = []
-    for traits in patterns.values():
-        own = observed[:, traits[0]]
-        samples = _Samples.of(design, own, block_columns, block_width)
-        gram = np.eye(samples.Q.shape[1])
-        nulls.append(_fit_null(design, np.array(traits), own, samples, gram, block_columns, rank_normalise))
-    return tuple(nulls)
+    return [(np.array(traits), observed[:, traits[0]]) for traits in patterns.values()]
 
 
 def _shared_gram(everyone: _Samples, own: BoolArray, block_columns: Int64Array) -> Float64Array | None:
