@@ -11,11 +11,11 @@ import numpy as np
 
 from genassoc.data.block import Block
 from genassoc.data.phenotypes.modifier import Modifier, check_main_effect, read_modifier, with_main_effect
-from genassoc.models.base import BlockResult
+from genassoc.models.base import CODES, METHODS, BlockResult
 from genassoc.models.cox.null import NullCox
 from genassoc.models.cox.null import prepare as prepare_nulls
 from genassoc.models.cox.pairs import Survival, fill
-from genassoc.models.cox.rows import CODES, METHODS, Choices
+from genassoc.models.cox.rows import Choices
 from genassoc.models.scan.interaction import RefitState, Terms, as_rows, for_tests, terms_of, tests_of, too_few
 from genassoc.models.scan.pair_rows import PairRows
 from genassoc.models.scan.product import minor_counts
@@ -34,7 +34,7 @@ def prepare(model: Any, cohort: Any) -> RefitState:
     """Fit the null models, E among the covariates."""
     columns, width = np.asarray(cohort.block_columns), int(cohort.block_width)
     covariates, joined = with_main_effect(cohort.phenotypes, model.covariates, model.interaction)
-    design = replace(model, covariates=covariates).design(cohort.phenotypes, cohort.rows)
+    design = replace(model, covariates=covariates).design(cohort.phenotypes, cohort.rows, cohort.offsets)
     modifier = read_modifier(cohort.phenotypes, cohort.rows, model.interaction, design.complete)
     check_main_effect(modifier, design.covariates.X, design.complete)
     state = state_of(design, modifier, columns, width, model.ties == "efron")

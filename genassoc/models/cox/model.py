@@ -10,6 +10,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from genassoc.data.block import Block
+from genassoc.data.phenotypes.offsets import Offsets
+from genassoc.data.phenotypes.phenotypes import Phenotypes
 from genassoc.data.phenotypes.survival import SurvivalDesign, build_survival
 from genassoc.models.base import BlockResult
 from genassoc.models.choices import checks
@@ -19,16 +21,11 @@ from genassoc.models.cox import genotypic as cox_genotypic
 from genassoc.models.cox import interaction as cox_interaction
 from genassoc.models.cox import weighted as cox_weighted
 from genassoc.models.cox.null import CoxState, prepare
-from genassoc.models.cox.rows import CODES, METHODS, Choices, test_endpoint
+from genassoc.models.cox.rows import Choices, test_endpoint
 from genassoc.models.scan.genetic_models import by_genetic_model
+from genassoc.models.scan.rows import assembled
 from genassoc.models.scan.sums import minor_is_ref
-from genassoc.shapes import Array, Int64Array
-
-_FLOATS = (
-    "beta", "standard_error", "ci_lower", "ci_upper", "effect_allele_frequency", "neg_log_10_p_value", "mac",
-    "missing_rate", "statistic", "effect_allele_frequency_events", "standard_error_model", "ph_neg_log_10_p_value",
-)  # fmt: skip
-_COUNTS = ("n", "n_events", "iterations")
+from genassoc.shapes import Int64Array
 
 
 @dataclass(frozen=True)
@@ -54,6 +51,7 @@ class Cox(InteractionChoices, GenotypeChoices):
         The event code of interest; all other codes but 0 or "censored" are competing events, censored at their time
         (cause-specific hazard).
     ties : {"efron", "breslow"}
+        How events at one time share the risk set: Efron (1977) or Breslow (1974).
     test : {"auto", "score", "wald", "lrt"}
         "auto" is the score test.
     correction : {"auto", "firth_approx", "firth", "spa", None}, or "none" as gwas.toml writes None
@@ -205,12 +203,12 @@ class Cox(InteractionChoices, GenotypeChoices):
         """One row for each endpoint; three for the genotypic model, up to five for an interaction."""
         return len(self.event) * (self.rows_per_trait if self.interaction is None else 5)
 
-    def design(self, phenotypes: Any, rows: Int64Array) -> SurvivalDesign:
+    def design(self, phenotypes: Phenotypes, rows: Int64Array, offsets: Offsets | None = None) -> SurvivalDesign:
         """Endpoints and covariates of some rows (N,) of the phenotypes as arrays; see `build_survival`."""
         cause = None if self.cause is None else str(self.cause)
         return build_survival(
             phenotypes, rows, tuple(self.time), tuple(self.event), self.covariates, entry=self.entry,
-            strata=tuple(self.strata), cause=cause,
+            strata=tuple(self.strata), cause=cause, offsets=offsets,
         )  # fmt: skip
 
     def prepare(self, cohort: Any) -> Any:
@@ -221,7 +219,11 @@ class Cox(InteractionChoices, GenotypeChoices):
             return cox_interaction.prepare(self, cohort)
         columns, width = np.asarray(cohort.block_columns), int(cohort.block_width)
         return prepare(
-            self.design(cohort.phenotypes, cohort.rows), columns, width, self.ties == "efron", self.ph_time == "rank"
+            self.design(cohort.phenotypes, cohort.rows, cohort.offsets),
+            columns,
+            width,
+            self.ties == "efron",
+            self.ph_time == "rank",
         )
 
     @by_genetic_model
@@ -233,14 +235,9 @@ class Cox(InteractionChoices, GenotypeChoices):
             return cox_interaction.test_block(self.interaction_choices(), state, block)
         flipped = minor_is_ref(block, state.cohort_columns, state.cohort_mask)
         product, squares = state.matrix.times(block, flipped), state.squares.times(block, flipped)
-        shape = (block.n_variants, len(state.traits))
-        columns: dict[str, Array] = {name: np.full(shape, np.nan) for name in _FLOATS}
-        columns |= {name: np.zeros(shape, np.int64) for name in _COUNTS}
-        columns |= {"method": np.zeros(shape, np.uint8), "code": np.zeros(shape, np.uint8)}
         choices = self.choices()
-        for trait, null in enumerate(state.nulls):
-            rows = test_endpoint(choices, null, block, flipped, product, np.ascontiguousarray(squares[:, trait]))
-            for name, values in rows.items():
-                columns[name][:, trait] = values
-        labels = {"trait": state.traits, "test": ("add",) * len(state.traits)}
-        return BlockResult(columns, labels, {"method": METHODS, "code": CODES})
+        by_trait = [
+            test_endpoint(choices, null, block, flipped, product, np.ascontiguousarray(squares[:, trait]))
+            for trait, null in enumerate(state.nulls)
+        ]
+        return assembled(state.traits, by_trait)
