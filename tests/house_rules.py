@@ -76,7 +76,7 @@ SLACK = 60  # how far below a ceiling the house may be before the ceiling must c
 SHARED_BY_FAMILIES = {"scan", "choices"}
 # Imports of families that are to go.
 STILL_IMPORTED = {
-    ("models/logistic/interaction.py", "genassoc.models.linear.interaction"),
+    ("models/logistic/interaction.py", "genassoc.models.linear.columns"),
     ("models/logistic/model.py", "genassoc.models.matched.model"),
     ("models/scan/weighted.py", "genassoc.models.linear.change"),
     ("models/scan/weighted.py", "genassoc.models.linear.null"),
