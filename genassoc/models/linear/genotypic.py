@@ -164,7 +164,10 @@ def _rows(
     covariance = numbers[:, two_by_two]
     nothing = np.full((own.n.size, 1), np.nan)
     beta = np.hstack([het_hom @ CONTRAST.T, nothing])
-    variance = np.einsum("ia,vab,ib->vi", CONTRAST, covariance, CONTRAST)
+    # Element by element: einsum orders its sums by the number of variants, and rows would differ between blocks.
+    variance = sum(
+        np.outer(covariance[:, a, b], CONTRAST[:, a] * CONTRAST[:, b]) for a, b in ((0, 0), (0, 1), (1, 0), (1, 1))
+    )
     error = np.hstack([np.sqrt(variance) * null.scale[t], nothing])
     statistic = beta / error
     statistic[:, JOINT] = numbers[:, kernel.F]
