@@ -305,7 +305,7 @@ def standing(path: Path, run: Mapping[str, Any], wanted: Mapping[str, Any]) -> S
     except InputError as error:
         return Standing(False, Record(), f"its record cannot be read: {error}")
     if not run and not record.content.get("run"):
-        return None  # tables of nobody's run, that people write as they please
+        return None  # tables that belong to no run: people write them as they please
     if not record.content.get("run"):
         return Standing(False, record, "it has no record of the run that wrote it")
     if record.content["run"] != dict(run):

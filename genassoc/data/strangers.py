@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-MOST_BYTES = 2**28  # of a record or a plan: the longest of ours, of 4,096 tasks and 10,000 traits, have a few megabytes
-MOST_LEVELS = 60  # one in another; ours have ten, and a condition on samples has as many as people wrote
-MOST_NUMBER = 2**53  # of a count or a place: what JSON readers hold exactly
+MOST_BYTES = (
+    2**28
+)  # bytes of a record or a plan: the longest of ours, of 4,096 tasks and 10,000 traits, have a few megabytes
+MOST_LEVELS = 60  # depth of nesting; ours have ten, and a condition on samples as many as people wrote
+MOST_NUMBER = 2**53  # largest count or position: JSON readers hold it exactly
 
 
 class MalformedError(ValueError):
@@ -32,7 +34,7 @@ def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
         os.close(handle)
         raise MalformedError("it is no plain file")
     with os.fdopen(handle, "rb") as file:
-        content = file.read(min(status.st_size, most) + 1)  # reading takes as much memory as is asked for
+        content = file.read(min(status.st_size, most) + 1)  # a read allocates as much memory as it is asked for
     if len(content) > most:
         raise MalformedError(f"it has more than {most:,} bytes")
     return content

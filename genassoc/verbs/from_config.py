@@ -54,7 +54,7 @@ def model_problems(choices: Mapping[str, Any]) -> list[str]:
     known = choices_of(kind)
     with contextlib.suppress(TypeError, ValueError):
         MODELS[kind](**{name: value for name, value in choices.items() if name != "kind"})
-        return []  # some choices are sound beside another only, and are looked at alone below
+        return []  # some choices are valid only together with another; below each is checked alone
     problems = [f"[model] {kind} needs '{name}'" for name in MODELS[kind].needs if name not in choices]
     for name, value in choices.items():
         if name == "kind":
@@ -65,7 +65,7 @@ def model_problems(choices: Mapping[str, Any]) -> list[str]:
             problems.append(f"[model] {kind} has no choice '{name}'{meant}; it has {', '.join(known)}")
             continue
         base = dict.fromkeys(MODELS[kind].needs, ("any",))
-        if name == "case_value":  # it names columns of other choices
+        if name == "case_value":  # it names columns that other choices name
             base |= {other: choices[other] for other in (*MODELS[kind].needs, "interaction") if other in choices}
         try:
             MODELS[kind](**{**base, name: value})

@@ -23,9 +23,9 @@ from genassoc.verbs.association import associate
 from genassoc.verbs.blocks import over_blocks
 from genassoc.verbs.run_record import input_files
 
-# Statistics of a block hold five digits (docs/models/linear.md): a permutation as extreme up to that counts.
+# Statistics of a block are exact to five digits (docs/models/linear.md): a permuted one that is equal to that precision counts.
 _DIGITS = 2e-5
-_COLUMNS = 256  # of permuted residuals at a time
+_COLUMNS = 256  # columns of permuted residuals at a time
 _MEMORY = 2**30  # bytes of them: 8 in float64, 4 in the product's layout, twice while they are laid out
 _UNFIT = ("interaction", "weights", "robust", "variance")
 

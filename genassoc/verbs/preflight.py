@@ -136,11 +136,11 @@ def _check_columns(config: Config, phenotypes: Phenotypes, rows: Int64Array, res
         traits = checks.names(config.model.get("traits", ()), "traits")
         covariates = checks.names_or_formula(config.model.get("covariates", ()), "covariates")
     except ValueError:
-        return  # told already, among the model's problems
+        return  # reported already, among the model's problems
     phenotypes = replace(phenotypes, case_values=_case_values(config, traits))
     result.attempt(partial(check_columns, phenotypes))
     exposure = config.model.get("exposure")
-    named = config.model.get("levels")  # where it is no list, that is told among the model's problems
+    named = config.model.get("levels")  # if it is no list, that is reported among the model's problems
     levels = tuple(str(level) for level in named) if isinstance(named, list | tuple) and named else None
     if kind != "survival":
         for trait in traits:

@@ -43,7 +43,7 @@ def tables_of(
     people, table = people_of(cohort, sample_id), _by_ids(predictors, sample_id, missing_codes)
     id_columns = [table.sample_id] if isinstance(cohort, Cohort) else [table.sample_id, people.sample_id]
     if sample_id is not None and sample_id.lstrip("#") not in [name.lstrip("#") for name in id_columns]:
-        Phenotypes.read(predictors, sample_id=sample_id)  # says that there is no such column
+        Phenotypes.read(predictors, sample_id=sample_id)  # raises: there is no such column
     return people, table
 
 
@@ -57,7 +57,7 @@ def _by_ids(source: Any, sample_id: str | None, missing_codes: Any = None) -> Ph
         except PhenotypeError:
             raise error from None
         if sample_id is None or {sample_id, f"#{sample_id}"} & set(table.table.columns):
-            raise  # it has that column, which is not what ids can be
+            raise  # it has that column, whose values cannot be ids
         return table
 
 
