@@ -77,7 +77,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
-def _too_deep(value: Any) -> bool:
+def _too_deep(value: object) -> bool:
     level = [value]
     for _ in range(MOST_LEVELS):
         below: list[Any] = []
@@ -95,7 +95,7 @@ def _too_deep(value: Any) -> bool:
 # fields ------------------------------------------------------------------------------------------------------
 
 
-def text(value: Any, name: str) -> str:
+def text(value: object, name: str) -> str:
     """A text.
 
     Raises
@@ -110,14 +110,14 @@ def text(value: Any, name: str) -> str:
     return value
 
 
-def file_name(value: Any, name: str) -> str:
+def file_name(value: object, name: str) -> str:
     """A text that a file can have as its path."""
     if "\0" in text(value, name):
         raise MalformedError(f"{name} is no name of a file")
     return str(value)
 
 
-def whole(value: Any, name: str, least: int = 0, most: int = MOST_NUMBER) -> int:
+def whole(value: object, name: str, least: int = 0, most: int = MOST_NUMBER) -> int:
     """A whole number from ``least`` to ``most``."""
     if type(value) is not int:
         raise MalformedError(f"{name} is no whole number")
@@ -126,26 +126,26 @@ def whole(value: Any, name: str, least: int = 0, most: int = MOST_NUMBER) -> int
     return value
 
 
-def table(value: Any, name: str) -> dict[str, Any]:
+def table(value: object, name: str) -> dict[str, Any]:
     """An object."""
     if not isinstance(value, dict):
         raise MalformedError(f"{name} is no object")
     return value
 
 
-def items(value: Any, name: str) -> list[Any]:
+def items(value: object, name: str) -> list[Any]:
     """A list."""
     if not isinstance(value, list):
         raise MalformedError(f"{name} is no list")
     return value
 
 
-def texts(value: Any, name: str) -> list[str]:
+def texts(value: object, name: str) -> list[str]:
     """A list of texts."""
     return [text(item, name) for item in items(value, name)]
 
 
-def counts(value: Any, name: str) -> dict[str, int]:
+def counts(value: object, name: str) -> dict[str, int]:
     """An object of counts."""
     return {key: whole(item, f"{name}.{key}") for key, item in table(value, name).items()}
 

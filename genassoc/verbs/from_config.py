@@ -93,7 +93,7 @@ def converted(config: Config) -> Path:
     return config.out.parent / f"{stem}.zarr"
 
 
-def make_cohort(config: Config, store: GenotypeStore, model: Any = None) -> Cohort:
+def make_cohort(config: Config, store: GenotypeStore, model: AssociationModel | None = None) -> Cohort:
     """Align ``[input] phenotypes`` with the store and apply ``[variants]``; with the ``[offsets]`` of a model's traits."""
     cohort = align(config, store, config.input.get("sex"))
     if config.input.get("keep_samples"):
@@ -103,7 +103,7 @@ def make_cohort(config: Config, store: GenotypeStore, model: Any = None) -> Coho
     return cohort if model is None else with_offsets_of(config, cohort, model)
 
 
-def with_offsets_of(config: Config, cohort: Cohort, model: Any) -> Cohort:
+def with_offsets_of(config: Config, cohort: Cohort, model: AssociationModel) -> Cohort:
     """The cohort with the ``[offsets]`` of a model's traits, where there are any."""
     if config.offset_path is None:
         return cohort

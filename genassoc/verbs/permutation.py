@@ -119,7 +119,7 @@ def permute(
     return with_columns(results, columns, record, out, overwrite)
 
 
-def _check_model(model: Any) -> None:
+def _check_model(model: object) -> None:
     if not isinstance(model, Linear):
         raise TypeError(
             f"permute(cohort, model): the model is Linear, not {type(model).__name__}: permuting residuals needs outcomes "
@@ -139,7 +139,7 @@ def _check_model(model: Any) -> None:
             )
 
 
-def _whole(value: Any, name: str, least: int) -> None:
+def _whole(value: object, name: str, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise ValueError(f"{name} is a whole number of at least {least}, not {value!r}")
 

@@ -193,7 +193,7 @@ def _a(role: str) -> str:
     return f"{'an' if role[0] in 'aeio' else 'a'} {role}"
 
 
-def _names(value: Any) -> tuple[str, ...]:
+def _names(value: object) -> tuple[str, ...]:
     """Names in a choice; empty if it holds no names, which `model_problems` reports."""
     try:
         return () if value is None else checks.names(value, "names")
