@@ -18,13 +18,12 @@ from genassoc.models.choices.genotypes import GenotypeChoices
 from genassoc.models.choices.interaction import VarianceChoices
 from genassoc.models.logistic import genotypic as logistic_genotypic
 from genassoc.models.logistic import interaction as logistic_interaction
-from genassoc.models.logistic.null import LogisticState, prepare
-from genassoc.models.logistic.rows import Choices, test_trait
+from genassoc.models.logistic.null import prepare
 from genassoc.models.matched import model as matched_sets
 from genassoc.models.scan import weighted
+from genassoc.models.scan.family import Choices
 from genassoc.models.scan.genetic_models import by_genetic_model
-from genassoc.models.scan.rows import assembled
-from genassoc.models.scan.sums import minor_is_ref
+from genassoc.models.scan.screen import State, screen
 
 Test = Literal["auto", "score", "wald", "lrt"]
 Correction = Literal["auto", "firth_approx", "firth", "firth_fallback", "spa", "none"]
@@ -216,15 +215,8 @@ class Logistic(VarianceChoices, GenotypeChoices):
             return weighted.test_block(self, self.choices().min_mac, state, block)
         if self.refits:
             return logistic_interaction.test_block(self.refit_choices(), state, block)
-        flipped = minor_is_ref(block, state.cohort_columns, state.cohort_mask)
-        product, squares = state.matrix.times(block, flipped), state.squares.times(block, flipped)
-        choices = self.choices()
-        by_trait = [
-            test_trait(choices, null, block, flipped, product, np.ascontiguousarray(squares[:, trait]))
-            for trait, null in enumerate(state.nulls)
-        ]
-        return assembled(state.traits, by_trait)
+        return screen(self.choices(), state, block)
 
-    def genotypic(self, state: LogisticState, block: Block) -> BlockResult:
+    def genotypic(self, state: State, block: Block) -> BlockResult:
         """Test both degrees of freedom of every genotype: V x T x 3 rows."""
         return logistic_genotypic.test_block(self.choices(), state, block)
