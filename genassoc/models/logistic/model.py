@@ -5,7 +5,7 @@ rows that need more (below ``correct_below``, many missing calls, Wald) are then
 proportional to the hits.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -146,12 +146,10 @@ class Logistic(VarianceChoices, GenotypeChoices):
         if self.like is not None:
             raise ValueError(f"matched: neither PLINK 2 nor REGENIE has it; leave like={self.like!r} out")
 
-    def matched_choices(self) -> matched_sets.Choices:
+    def matched_choices(self) -> Choices:
         """What is done of matched sets, every default resolved."""
         own = self.choices()
-        return matched_sets.Choices(
-            own.test, None if own.correction is None else "lrt", own.correct_below, own.impute, own.min_mac
-        )
+        return replace(own, correction=None if own.correction is None else "lrt")
 
     def refit_choices(self) -> logistic_interaction.Choices:
         """What is done of interactions and robust variances, every default resolved."""
@@ -210,7 +208,7 @@ class Logistic(VarianceChoices, GenotypeChoices):
     def block(self, state: Any, block: Block) -> BlockResult:
         """Test every variant of the block against every trait: V x T rows, more of an interaction."""
         if self.matched is not None:
-            return matched_sets.test_block(self.matched_choices(), state, block)
+            return screen(self.matched_choices(), state, block)
         if self.is_weighted:
             return weighted.test_block(self, self.choices().min_mac, state, block)
         if self.refits:
