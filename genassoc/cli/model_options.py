@@ -85,13 +85,13 @@ def choices_of(kinds: Sequence[str]) -> dict[str, Choice]:
     """The choices of some models by name: a model's own, then those it inherits; the first model's words stand for all."""
     from genassoc.models.registry import MODELS
 
-    found: dict[str, Choice] = {}
+    choices: dict[str, Choice] = {}
     for kind in kinds:
         hints = get_type_hints(MODELS[kind])
         for name, owner in _owners(MODELS[kind]).items():
-            first = found.get(name) or Choice(name, hints[name], _help(owner, name), ())
-            found[name] = Choice(name, first.hint, first.help, (*first.models, kind))
-    return found
+            first = choices.get(name) or Choice(name, hints[name], _help(owner, name), ())
+            choices[name] = Choice(name, first.hint, first.help, (*first.models, kind))
+    return choices
 
 
 def with_choices(function: Callable[..., None], kinds: Sequence[str]) -> Callable[..., None]:
@@ -145,7 +145,7 @@ def _help(owner: type, name: str) -> str:
 def _parameters(doc: str) -> dict[str, str]:
     """Descriptions in the section "Parameters" of a numpydoc docstring, by name."""
     lines = doc.splitlines()
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     inside = False
     now: tuple[str, ...] = ()
     for line, after in zip(lines, [*lines[1:], ""]):
@@ -154,5 +154,5 @@ def _parameters(doc: str) -> dict[str, str]:
         elif inside and line and not line.startswith((" ", "-")):
             now = tuple(name.strip() for name in line.partition(" : ")[0].split(","))
         elif inside:
-            found |= {name: f"{found.get(name, '')} {line}" for name in now}
-    return found
+            texts |= {name: f"{texts.get(name, '')} {line}" for name in now}
+    return texts

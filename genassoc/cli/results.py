@@ -48,9 +48,9 @@ def explain(
     from genassoc.verbs import from_config
 
     cohort = None if config is None else from_config.cohort_of(config)
-    found = explain_row(Results.read(results), variant, trait=trait, test=test, by=by, cohort=cohort, tell=tell)
-    say(repr(found))
-    for path in [] if out is None else found.write(out):
+    explanation = explain_row(Results.read(results), variant, trait=trait, test=test, by=by, cohort=cohort, tell=tell)
+    say(repr(explanation))
+    for path in [] if out is None else explanation.write(out):
         say(str(path))
 
 

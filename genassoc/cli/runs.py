@@ -64,12 +64,12 @@ def check(
     """Check a gwas.toml before a run: report all problems at once, and the cost of the run."""
     from genassoc.verbs import preflight
 
-    found = preflight.check(config, executor(threads).n, memory)
-    for line in found.lines:
+    preflight_result = preflight.check(config, executor(threads).n, memory)
+    for line in preflight_result.lines:
         say(line)
-    for problem in found.problems:
+    for problem in preflight_result.problems:
         tell(f"problem: {problem}")
-    if found.problems:
+    if preflight_result.problems:
         raise typer.Exit(1)
     say("no problem found")
 

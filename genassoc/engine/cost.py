@@ -203,7 +203,7 @@ def cost_of(
     grant = granted_memory()
     # Where nothing is known of the system, nothing is refused.
     cap = parse_memory(memory) if memory is not None else grant.n_bytes if grant else 2**62
-    chosen = fit(needs, cap, n_threads, plan.block_variants, largest)
+    chosen = fit(needs, cap, n_threads, plan.block_variants, largest, whole=plan.largest_set)
     cut = plan.finer(chosen.task_variants) if memory is not None else plan
     work = Workload.of(job, cut, chosen.block_variants)
     beside = slowdown(job, work, measured, chosen.n_threads, clock)

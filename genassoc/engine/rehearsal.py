@@ -95,7 +95,11 @@ class Workload:
     def of(cls, job: "AssociationJob", plan: Plan, block_variants: int | None = None) -> "Workload":
         """The workload of a plan in blocks of ``block_variants`` (the plan's by default); of many blocks some are looked at."""
         step = block_variants or plan.block_variants
-        runs = [Task(task.index, *piece, task.contig) for task in plan.tasks for piece in task.blocks(step)]
+        runs = [
+            task if task.n_sets else Task(task.index, *piece, task.contig)
+            for task in plan.tasks
+            for piece in ([(task.start, task.stop)] if task.n_sets else task.blocks(step))
+        ]
         every = 1 if job.cohort.selection.selects_all else -(-len(runs) // _PIECES_LOOKED_AT)
         counted = [
             (run, int(job.cohort.selected_without_genotypes(run.start, run.stop).sum())) for run in runs[::every]
@@ -142,13 +146,13 @@ def rehearse(
     start, stop = piece.start, piece.stop
     before = resident_memory()
     with single_threaded_blas():
-        job.do(job.state, Task(0, start, min(stop, start + MIN_BLOCK), piece.contig))
+        job.do(job.state, piece.head(MIN_BLOCK))
         with _watched() as seen:
             began = clock()
             job.cohort.read(start, stop)
             reading = clock() - began
             began = clock()
-            output = job.do(job.state, Task(0, start, stop, piece.contig))
+            output = job.do(job.state, piece)
             seconds = clock() - began
     selected = int(np.count_nonzero(job.cohort.selected_without_genotypes(start, stop)))
     measured = Rehearsal(max(1, selected), seconds, min(reading, seconds), max(seen) - before, output.rows)

@@ -86,11 +86,11 @@ def miami(
     return upper, lower
 
 
-def _pair(wanted: str | tuple[str, str] | None, what: str) -> Pair:
+def _pair(wanted: str | tuple[str, str] | None, role: str) -> Pair:
     if wanted is None or isinstance(wanted, str):
         return wanted, wanted
     if len(wanted) != 2:
-        raise GenassocError(f"A Miami plot shows two {what}s, upper and lower; {what} has {len(wanted)}.")
+        raise GenassocError(f"A Miami plot shows two {role}s, upper and lower; {role} has {len(wanted)}.")
     return wanted[0], wanted[1]
 
 

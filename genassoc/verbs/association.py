@@ -90,7 +90,7 @@ def plan_association(
 
 
 def association_job(cohort: Cohort, model: AssociationModel, plan: Plan) -> AssociationJob:
-    """What the engine runs; the null models are fitted here, so that bad input is found before any work."""
+    """The job that the engine runs; the null models are fitted here, so that bad input is found before any work."""
     scan = Scan(model)
     with single_threaded_blas():
         state = scan.prepare(cohort)
@@ -190,9 +190,9 @@ def associate_to_file(
     recorder = Recorder(parameters=describe(cohort, model), inputs=inputs_of(cohort))
     plan = plan_association(cohort, model)
     identity = run_of(plan.fingerprint, for_spreadsheets)
-    found = None if options.restart else there_already(out, recorder, identity)
-    if found is not None:
-        return _reused(out, found, cohort, options.audit)
+    existing = None if options.restart else there_already(out, recorder, identity)
+    if existing is not None:
+        return _reused(out, existing, cohort, options.audit)
     check_before_fitting(cohort, model, options.memory)
     job = association_job(cohort, model, plan)
     warn_of_columns(job.state.cautions, job.state.notes)
@@ -211,12 +211,12 @@ def associate_to_file(
     return _audited(Results(out, record, cohort).vouched(merged.digest), merged.digest, cohort, options.audit)
 
 
-def _reused(out: Path, found: Record, cohort: Cohort, n_rows: int | None) -> Results:
-    """The results that are there, whole; audited where they never were."""
-    assert found.digest is not None
-    results = Results(out, found.content, cohort).vouched(found.digest)
-    if "audit" not in found.content:
-        results = _audited(results, found.digest, cohort, n_rows)
+def _reused(out: Path, existing: Record, cohort: Cohort, n_rows: int | None) -> Results:
+    """The results that exist already; audited if they never were."""
+    assert existing.digest is not None
+    results = Results(out, existing.content, cohort).vouched(existing.digest)
+    if "audit" not in existing.content:
+        results = _audited(results, existing.digest, cohort, n_rows)
     note = reused_note(out)
     results.provenance["notes"] = [note, *results.provenance.get("notes", [])]
     warnings.warn(note, ReusedWarning, stacklevel=4)

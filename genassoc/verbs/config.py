@@ -263,31 +263,31 @@ def _tables(text: str, name: str) -> Mapping[str, Any]:
 
 def problems_of(content: Mapping[str, Any]) -> list[str]:
     """Everything that is wrong with the tables, one line each."""
-    found = [
+    problems = [
         f"there is no table [{name}] in gwas.toml{_meant(name, _SECTIONS)}" for name in content if name not in _SECTIONS
     ]
     for section, keys in _REQUIRED.items():
         table = content.get(section)
         if not isinstance(table, Mapping):
-            found.append(f"the table [{section}] is absent; it needs {', '.join(keys)}")
+            problems.append(f"the table [{section}] is absent; it needs {', '.join(keys)}")
             continue
-        found += [f"[{section}] needs '{key}'{_nearly(key, table, keys)}" for key in keys if key not in table]
+        problems += [f"[{section}] needs '{key}'{_nearly(key, table, keys)}" for key in keys if key not in table]
     for section, keys in _WITH_KEYS.items():
         table = content.get(section)
         if section in content and not isinstance(table, Mapping):
-            found.append(f"[{section}] is a table; write [{section}] and below it {keys[0]} = ...")
+            problems.append(f"[{section}] is a table; write [{section}] and below it {keys[0]} = ...")
         elif isinstance(table, Mapping):
-            found += [f"[{section}] needs '{key}'{_nearly(key, table, keys)}" for key in keys if key not in table]
+            problems += [f"[{section}] needs '{key}'{_nearly(key, table, keys)}" for key in keys if key not in table]
     for section, known in _SECTIONS.items():
         table = content.get(section)
         if known is None or not isinstance(table, Mapping):
             continue
         for key, value in table.items():
             if key not in known:
-                found.append(f"[{section}] has no '{key}'{_meant(key, known)}")
+                problems.append(f"[{section}] has no '{key}'{_meant(key, known)}")
             elif not _is_a(value, known[key]):
-                found.append(f"[{section}] {key} = {value!r} is no {_NAMES[known[key]]}")
-    return found + _dialect_problems(content.get("output"))
+                problems.append(f"[{section}] {key} = {value!r} is no {_NAMES[known[key]]}")
+    return problems + _dialect_problems(content.get("output"))
 
 
 def _dialect_problems(output: Any) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a gwas.toml describes, made: model, store, tables and cohort."""
+"""Model, store, tables and cohort made from a gwas.toml."""
 
 import contextlib
 import difflib
@@ -134,7 +134,7 @@ def align(config: Config, store: GenotypeStore, sex: str | None) -> Cohort:
 
 
 def read_table(config: Config, path: Path) -> Phenotypes:
-    """A table of the input; ``sample_id`` names the column of ids where a covariate file has it, else the usual names do."""
+    """A table of the input. Its ids are in the column ``sample_id``, or in one with a usual name if a covariate file lacks that."""
     named, reading = config.input.get("sample_id"), config.reading()
     try:
         return Phenotypes.read(path, sample_id=named, **reading)

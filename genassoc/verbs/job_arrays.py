@@ -93,7 +93,7 @@ def planned_store(config: Config) -> GenotypeStore:
 
 
 def _planned(work: Path, options: RunOptions) -> tuple[WorkFolder, Plan, Cohort, AssociationModel]:
-    """The plan of a work folder with its cohort and model, which must still be what they were.
+    """The plan of a work folder with its cohort and model, checked to be unchanged.
 
     ``options.tell`` hears which files are opened because the plan names them, before they are.
     """
@@ -154,7 +154,7 @@ def do_part(work: Path, part: int, options: RunOptions = DEFAULT) -> None:
 
 
 def status(work: Path) -> "Status | ConversionStatus":
-    """How far a job array is."""
+    """The progress of a job array."""
     if not _is_conversion(work):
         return WorkFolder(work).status()
     from genassoc.formats.convert_parts import conversion_status
@@ -192,12 +192,12 @@ def merge_parts(work: Path, out: Path, options: RunOptions = DEFAULT) -> tuple[M
     recorder.parameters, recorder.inputs = describe(cohort, model), inputs_of(cohort)
     for_spreadsheets = bool(planned.output.get("for_spreadsheets"))
     identity = run_of(plan.fingerprint, for_spreadsheets)
-    found = None if options.restart else there_already(config.out, recorder, identity)
-    if found is not None and found.digest is not None:
-        merged = Merged(config.out, Counts.from_dict(found.content["variants"]), found.digest)
-        results = Results(config.out, found.content).vouched(found.digest)
+    existing = None if options.restart else there_already(config.out, recorder, identity)
+    if existing is not None and existing.digest is not None:
+        merged = Merged(config.out, Counts.from_dict(existing.content["variants"]), existing.digest)
+        results = Results(config.out, existing.content).vouched(existing.digest)
         files = [reused_note(config.out), *write_dialect(config, results, options.restart)]
-        return merged, files, audit_lines(found.content)
+        return merged, files, audit_lines(existing.content)
     with folder.lock():
         if not folder.missing(plan) and not folder.counts(plan).kept:
             raise nothing_kept(folder, plan)

@@ -37,7 +37,7 @@ def input_files(cohort: Cohort) -> list[Path]:
 
 
 def inputs_of(cohort: Cohort) -> dict[str, Any]:
-    """What a run reads, with fingerprints."""
+    """The inputs of a run with their fingerprints."""
     joined = [
         {"path": step["file"], "fingerprint": step["fingerprint"]}
         for step in cohort.recipe
@@ -73,7 +73,7 @@ def _offsets(offsets: Offsets) -> dict[str, Any]:
 
 
 def run_of(fingerprint: str, for_spreadsheets: bool = False) -> dict[str, Any]:
-    """What makes two runs the same: the hash of all that decides the numbers, what computes them, and how ids are written."""
+    """The identity of a run: the hash of all that decides the numbers, the versions that compute them, and how ids are written."""
     run = {"fingerprint": fingerprint, "numbers": NUMBERS, "genassoc": genassoc_version()}
     return {**run, "for_spreadsheets": True} if for_spreadsheets else run
 
@@ -95,19 +95,19 @@ def there_already(out: Path, recorder: Recorder, run: Mapping[str, Any]) -> Reco
         The file holds something else; the message says what differs.
     """
     wanted = {"parameters": recorder.parameters, "inputs": recorder.inputs}
-    found = standing(out, run, wanted)
-    if found is None:
+    existing = standing(out, run, wanted)
+    if existing is None:
         return None
-    if not found.same:
+    if not existing.same:
         raise OutputError(
-            f"{out} exists already and is not what this run would write: {found.why}. Nothing was computed, and the file was not "
+            f"{out} exists already and is not what this run would write: {existing.why}. Nothing was computed, and the file was not "
             "changed: write to another file, or replace it (--force, restart=True)."
         )
-    return found.record
+    return existing.record
 
 
 def reused_note(out: Path) -> str:
-    """What is said of results that are not computed again."""
+    """The note on results that are not computed again."""
     return (
         f"{out} already holds the results of this run (same inputs, choices and version; the digest is correct): they were not "
         "computed again; --force (restart=True) computes them again"
@@ -154,7 +154,7 @@ def warn_of_columns(cautions: Sequence[str], notes: Sequence[str] = ()) -> None:
 
 
 def trait_notes(cohort: Cohort, model: AssociationModel, state: ScanState) -> list[str]:
-    """What is odd about the traits of a linear model: two values only, or too few samples."""
+    """Notes on odd traits of a linear model: only two values, or too few samples."""
     if not isinstance(model, Linear):
         return []
     notes = []

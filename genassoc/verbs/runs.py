@@ -89,7 +89,7 @@ def run_config(config: Config, options: RunOptions = DEFAULT) -> Results:
 
 
 def stands(config: Config, cohort: Cohort, model: AssociationModel) -> list[str]:
-    """What there is to say of the results that are where a run's are to be; nothing where none are.
+    """A note on results that exist where a run would write its own; empty if there are none.
 
     Raises
     ------
@@ -97,13 +97,13 @@ def stands(config: Config, cohort: Cohort, model: AssociationModel) -> list[str]
         They are of another run: says what differs.
     """
     recorder, identity = _asked_for(config, cohort, model)
-    found = there_already(config.out, recorder, identity)
+    existing = there_already(config.out, recorder, identity)
     _check_dialect(config, cohort, model)
-    return [] if found is None else [reused_note(config.out)]
+    return [] if existing is None else [reused_note(config.out)]
 
 
 def _asked_for(config: Config, cohort: Cohort, model: AssociationModel) -> tuple[Recorder, dict[str, Any]]:
-    """Choices and inputs of a run, and what makes it the same as another."""
+    """The record of a run's choices and inputs, and its identity."""
     recorder = Recorder(parameters=describe(cohort, model), inputs=inputs_of(cohort))
     fingerprint = plan_association(cohort, model).fingerprint
     return recorder, run_of(fingerprint, bool(config.output.get("for_spreadsheets")))

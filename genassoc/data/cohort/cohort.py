@@ -115,7 +115,7 @@ class Cohort:
         date_format: str | None = None,
         encoding: str | None = None,
     ) -> "Cohort":
-        """Match samples by id, as text; exactly, unless ``id_rule`` says else.
+        """Match samples by id, compared as text and exactly, unless ``id_rule`` names another rule.
 
         Parameters
         ----------
@@ -286,7 +286,7 @@ class Cohort:
             covariates, sample_id=sample_id, missing_codes=missing_codes, decimal=decimal, date_format=date_format,
             encoding=encoding,
         )  # fmt: skip
-        read, (added, found, said) = added, self.as_in_phenotypes(added)
+        read, (added, found, notes) = added, self.as_in_phenotypes(added)
         family = family_column(added.columns)  # PLINK's tables all have one
         if family is not None and family in self.phenotypes.columns:
             added = replace(added, table=added.table.drop(family))
@@ -301,13 +301,13 @@ class Cohort:
         return replace(
             self,
             phenotypes=self.phenotypes.with_columns(added),
-            notes=(*self.notes, *read.notes, note, *said),
+            notes=(*self.notes, *read.notes, note, *notes),
             recipe=(*self.recipe, recipe.joined(read)),
             sample_ledger=lacking_rows(self.sample_ledger, self.sample_ids[~found], added.source),
         )
 
     def with_sex(self, column: str) -> "Cohort":
-        """The cohort with sex as a column says, which may be one that was joined.
+        """The cohort with sex from a column, which may be a joined one.
 
         Raises
         ------
@@ -324,33 +324,35 @@ class Cohort:
         )
 
     def as_in_phenotypes(self, added: Phenotypes) -> tuple[Phenotypes, BoolArray, tuple[str, ...]]:
-        """A table with its ids as the phenotypes spell them; which of the samples (N,) it has; what to say.
+        """A table whose ids are spelled as in the phenotypes, which samples (N,) it has, and notes.
 
         Ids that are the phenotypes' stay. Under an ``id_rule`` ids that are the genotypes' are taken too, and others are
         compared with these under the rule.
         """
-        own = self.phenotypes.table[self.phenotypes.sample_id].gather(self.rows).to_list()
+        spellings = self.phenotypes.table[self.phenotypes.sample_id].gather(self.rows).to_list()
         spelt = added.table[added.sample_id].to_list()
         at = {name: row for row, name in enumerate(spelt)}
-        found = np.array([name in at for name in own], dtype=bool)
-        used = {at[name] for name in own if name in at}
+        found = np.array([name in at for name in spellings], dtype=bool)
+        used = {at[name] for name in spellings if name in at}
         notes: tuple[str, ...] = ()
         if not self.id_rule.exact:
             ours = [str(name) for name in self.sample_ids]
             pairs = [(i, at[name]) for i, name in enumerate(ours) if not found[i] and name in at]
             for i, row in pairs:
-                spelt[row], found[i] = own[i], True
+                spelt[row], found[i] = spellings[i], True
             used |= {row for _, row in pairs}
             if not found.all() and not (self.id_rule.joins_family and family_column(added.columns) is None):
-                left = [i for i in range(len(ours)) if not found[i]]
+                unmatched = [i for i in range(len(ours)) if not found[i]]
                 rest = np.setdiff1d(np.arange(len(spelt)), np.array(sorted(used), dtype=np.int64))
-                both = match_ids([ours[i] for i in left], replace(added, table=added.table[rest]), self.id_rule)
+                both = match_ids([ours[i] for i in unmatched], replace(added, table=added.table[rest]), self.id_rule)
                 for column, row in zip(both.columns, both.rows):
-                    spelt[rest[row]], found[left[column]] = own[left[column]], True
+                    spelt[rest[row]], found[unmatched[column]] = spellings[unmatched[column]], True
                 notes = both.notes
             added = replace(added, table=added.table.with_columns(pl.Series(added.sample_id, spelt, dtype=pl.String)))
         else:
-            notes = tuple(partial_notes(own, added, np.flatnonzero(found), np.array(sorted(used), np.int64), EXACT))
+            notes = tuple(
+                partial_notes(spellings, added, np.flatnonzero(found), np.array(sorted(used), np.int64), EXACT)
+            )
         return added, found, notes
 
     def design(
@@ -459,7 +461,7 @@ class Cohort:
 
     @cached_property
     def ploidy(self) -> PloidyRules:
-        """What chromosomes and sex say of calls."""
+        """Which calls are possible, by chromosome and sex."""
         build = self.build or build_of(self.store)
         return PloidyRules.of(self._contig_runs, self.contigs, self.block_columns, self.block_width, self.sex, build)
 
@@ -530,7 +532,7 @@ class Cohort:
         return pl.concat(parts)
 
     def summary_lines(self) -> list[str]:
-        """What was matched and selected, in words."""
+        """The samples matched and the selections made, in words."""
         check_not_forked()
         reasons = self.sample_ledger["reason"]
         unmatched = int((reasons == "not_in_phenotypes").sum())
@@ -552,9 +554,9 @@ class Cohort:
 
 
 def _sexes(table: Phenotypes, column: str, rows: Int64Array) -> tuple[Array, tuple[str, ...]]:
-    """Sex of the samples, and what was read as what."""
-    codes, said = sex_coding(table, column, rows)
-    return codes, (said,)
+    """Sex of the samples, and in words how its values were read."""
+    codes, note = sex_coding(table, column, rows)
+    return codes, (note,)
 
 
 def _opened(store: Any) -> "GenotypeStore":

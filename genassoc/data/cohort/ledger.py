@@ -39,7 +39,7 @@ def drop_samples(ledger: pl.DataFrame, ids: Array, reason: str, details: Array) 
 
 
 def matched_by(ledger: pl.DataFrame, as_genotyped: pl.Series, as_written: pl.Series, rule: str) -> pl.DataFrame:
-    """The ledger with a detail for samples whose id in the table is another: how it is written there, and the rule."""
+    """The ledger with a detail for each sample whose id differs in the table: its spelling there, and the rule."""
     differ = as_genotyped != as_written
     named = pl.DataFrame({"id": as_genotyped.filter(differ), "detail": as_written.filter(differ)})
     written = named.select("id", detail="'" + pl.col("detail") + f"' in the phenotypes, by id_rule '{rule}'")
@@ -47,7 +47,7 @@ def matched_by(ledger: pl.DataFrame, as_genotyped: pl.Series, as_written: pl.Ser
 
 
 def lacking_rows(ledger: pl.DataFrame, ids: Array, source: str) -> pl.DataFrame:
-    """The ledger with samples that stay, and of which a joined table has no row."""
+    """The ledger with a note on samples that are kept although a joined table has no row for them."""
     if len(ids) == 0:
         return ledger
     lacking = pl.DataFrame({"id": pl.Series([str(name) for name in ids], dtype=pl.String)}).with_columns(

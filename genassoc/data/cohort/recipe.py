@@ -1,4 +1,4 @@
-"""How a cohort was made, as JSON values for the provenance: enough to make it again from the same files, and no more.
+"""The steps that made a cohort, as JSON values for the provenance: enough to repeat them on the same files.
 
 Files are named by absolute paths; who was kept by a condition is told by the condition. Ids are never written, nor anybody's
 sex: a provenance file may travel with published results. A table given from memory and a list of ids are told by their
@@ -142,7 +142,7 @@ def _is_value(content: Any) -> bool:
 
 
 def samples_fingerprint(cohort: Any) -> str:
-    """Short hash of whose data a cohort holds: store, phenotypes, samples in their order, sex, build. Not of variants."""
+    """Short hash of a cohort's samples: store, phenotypes, order of samples, sex, build. Variants are not in it."""
     digest = hashlib.sha256(f"{cohort.store.fingerprint} {cohort.phenotypes.fingerprint} {cohort.build}".encode())
     digest.update(cohort.sample_index.tobytes() + cohort.rows.tobytes())
     digest.update(b"" if cohort.sex is None else cohort.sex.tobytes())
@@ -150,7 +150,7 @@ def samples_fingerprint(cohort: Any) -> str:
 
 
 def origin_of(table: Phenotypes) -> dict[str, Any]:
-    """Where a table came from; the file is null where it is not one file as it was read."""
+    """The origin of a table; its file is null unless the table is one file, unchanged."""
     one = len(table.files) == 1 and table.source == str(table.files[0])
     return {
         "file": str(Path(table.files[0]).absolute()) if one else None,

@@ -151,7 +151,7 @@ class VariantSelection:
 
 
 def with_neighbours(table: pl.DataFrame, first: int, last: int) -> pl.DataFrame:
-    """Rows first to last of variant metadata, with ``multi_allelic``: one record made several rows.
+    """Rows first to last of the variants' metadata, with ``multi_allelic``: whether their record made several rows.
 
     A record's rows are neighbours in the store, so ``table`` needs one more row on each side (if there is
     one).

@@ -1,4 +1,4 @@
-"""Design: from named traits and covariates to y and X, with everything that was left out on record."""
+"""Design: named traits and covariates as arrays y and X, with a record of all that was dropped."""
 
 import re
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ _LEVEL = re.compile(r"(?P<name>.*)\[(?P<level>.*)\]")
 
 @dataclass(frozen=True)
 class DroppedCovariate:
-    """A column of X that was left out.
+    """A covariate that was dropped.
 
     Attributes
     ----------
@@ -89,7 +89,7 @@ class Design:
     offset_unit: Unit = "trait"
 
     def summary_lines(self) -> list[str]:
-        """What was recognised and left out, in words."""
+        """The codings recognised and the covariates and samples dropped, in words."""
         lines = [f"{trait}: {coding}" for trait, coding in zip(self.traits, self.coding) if coding]
         lines += [f"covariate dropped: {dropped}" for dropped in self.dropped_covariates]
         if len(self.dropped_samples):
@@ -236,12 +236,12 @@ def _independent(
     dropped = []
     for c in np.flatnonzero(~keep):
         earlier = np.flatnonzero(keep[:c])
-        found = _LEVEL.fullmatch(all_names[c])
+        match = _LEVEL.fullmatch(all_names[c])
         if np.all(X[:, c] == X[0, c]):
             reason = f"constant ({X[0, c]:g})"
         else:
             reason = f"collinear: {_combination(X[:, c], X[:, earlier], [all_names[i] for i in earlier])}"
-        name, level = (found["name"], found["level"]) if found else (all_names[c], None)
+        name, level = (match["name"], match["level"]) if match else (all_names[c], None)
         dropped.append(DroppedCovariate(name, level, reason))
     return tuple(all_names[c] for c in np.flatnonzero(keep)), X[:, keep], tuple(dropped)
 

@@ -190,7 +190,7 @@ class GenotypeStore:
             ) from error
 
     def _vouched(self, name: str, start: int, stop: int) -> list[str]:
-        """The files that hold rows of an array, which are those the store was written with; `StoreError` where not."""
+        """The files with rows of an array, checked to be those that were written; `StoreError` otherwise."""
         array = self._arrays[name]
         step = (array.shards or array.chunks)[0]
         behind = "/0" * (array.ndim - 1)
@@ -260,7 +260,7 @@ class GenotypeStore:
         yield from self.pieces.verified()
 
     def variants(self, start: int = 0, stop: int | None = None) -> pl.DataFrame:
-        """What the variants ``start`` to ``stop`` are, one row each.
+        """A table of the variants ``start`` to ``stop``, one row each.
 
         Returns
         -------
@@ -281,7 +281,7 @@ class GenotypeStore:
         return pl.concat(frames) if frames else pl.DataFrame(schema=VARIANT_SCHEMA)
 
     def position(self, variant: int) -> int:
-        """Where one variant is on its contig, in base pairs from 1; a fortieth of what its row of `variants` takes."""
+        """The position of one variant on its contig, in base pairs from 1; 40 times faster than its row of `variants`."""
         self._check_range(variant, variant + 1)
         first = variant - variant % schema.METADATA_CHUNK
         with self._one_reader:
@@ -388,7 +388,7 @@ class GenotypeStore:
 
 
 def _require_store(path: Path) -> None:
-    """Raise `StoreError` where there is no store to open, saying what there is instead."""
+    """Raise `StoreError` if there is no store to open; the message says what is there instead."""
     if not path.exists():
         if work_folder(path).exists():
             raise StoreError(
@@ -431,7 +431,7 @@ def _say_without_root(path: str) -> None:
 
 
 def _check_attributes(attributes: Mapping[str, Any]) -> None:
-    """See that what is read from attributes is what it must be; what earlier versions did not write may be absent.
+    """Check the types of the attributes that reading depends on; those that earlier versions did not write may be absent.
 
     Raises
     ------
@@ -464,11 +464,11 @@ def _read_haploid_chunks(attributes: Mapping[str, Any], n_chunks: int) -> frozen
     strangers.MalformedError
         They are no runs of chunks of this store.
     """
-    found: set[int] = set()
+    chunks: set[int] = set()
     for run in strangers.field(attributes, "haploid_chunks", strangers.items):
         ends = strangers.items(run, "a run of haploid chunks")
         if len(ends) != 2:
             raise strangers.MalformedError("a run of haploid chunks is no first and last number")
         first = strangers.whole(ends[0], "the first of a run of haploid chunks", 0, n_chunks)
-        found.update(range(first, strangers.whole(ends[1], "the end of a run of haploid chunks", first, n_chunks)))
-    return frozenset(found)
+        chunks.update(range(first, strangers.whole(ends[1], "the end of a run of haploid chunks", first, n_chunks)))
+    return frozenset(chunks)

@@ -1,4 +1,4 @@
-"""What a dialect is: how its header is recognised, its columns read, ours written."""
+"""A dialect: how its header is recognised, its columns are read and ours are written."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
