@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from genassoc.analyses.qc import SampleQuality
-from genassoc.data.arguments import check_cohort, check_executor
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.cohort.controls import Controls
 from genassoc.data.forks import check_not_forked
@@ -14,6 +13,7 @@ from genassoc.data.store.call_counts import stored_statistics
 from genassoc.engine.executors import Executor
 from genassoc.errors import InputError
 from genassoc.progress import Progress
+from genassoc.verbs.arguments import check_cohort, check_executor
 from genassoc.verbs.blocks import over_blocks
 from genassoc.verbs.run_record import (
     warn_of_columns,
