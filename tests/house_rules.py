@@ -83,7 +83,7 @@ STILL_IMPORTED = {
     ("models/scan/weighted.py", "genassoc.models.linear.residual_law"),
 }
 # The files of engine/ that make rows or sums of blocks; all others run tasks and know nothing of what these do.
-KNOWS_BLOCKS = {"engine/passes.py", "engine/association.py"}
+KNOWS_BLOCKS = {"engine/sets.py", "engine/passes.py", "engine/association.py"}
 GENETICS = ("models", "analyses", "stats", "kernels", "data.cohort", "data.phenotypes", "data.store", "data.block")
 SHAPELESS_NAMES = {"utils", "util", "helpers", "helper", "misc", "common", "tools"}
 
