@@ -7,6 +7,7 @@ from oracles import cox as oracle
 from genassoc.kernels.likelihoods import cox, cox_clock, cox_rows, cox_screen, cox_sums, cox_tails
 from genassoc.kernels.likelihoods.cox_clock import Times
 from genassoc.kernels.likelihoods.logistic import CONVERGED, NOT_CONVERGED, SINGULAR
+from genassoc.kernels.likelihoods.rows import Missing, Scores
 from genassoc.models.cox.null import risk_sets
 
 pytestmark = pytest.mark.kernel
@@ -120,12 +121,12 @@ def test_times_means_and_screen(late, strata, efron):
         v = inverse[:, None] * vectors[:, ::-1][:, :J_kept]
         columns = np.column_stack([c[:, None] * v, cross, event - c])
         rest = values[::-1][J_kept] if J_kept < N else 0.0
-        U, most, least = np.empty(1), np.empty(1), np.empty(1)
-        nothing = np.zeros(0, np.int64)
-        cox_screen.screen(
-            (g @ columns)[None], np.array([c @ g**2]), np.zeros(2, np.int64), nothing, columns, np.zeros((N, J_kept + 1)), c,
-            np.ascontiguousarray(values[::-1][:J_kept]), rest, np.zeros(1), False, U, most, least,
-        )  # fmt: skip
+        scores, nothing = Scores.of(1), Missing(np.zeros(2, np.int64), np.zeros(0, np.int64))
+        share = np.ascontiguousarray(values[::-1][:J_kept])
+        basis = cox_screen.Basis(columns, np.zeros((N, J_kept + 1)), c, share, rest)
+        squares = np.array([c @ g**2])
+        cox_screen.screen((g @ columns)[None], squares, nothing, basis, np.zeros(1), False, scores)
+        U, most, least = scores
         assert U[0] == pytest.approx(U_exact, rel=1e-6, abs=1e-6)
         assert least[0] - 1e-9 <= exact <= most[0] + 1e-9
         if J_kept == N:

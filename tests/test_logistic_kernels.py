@@ -9,6 +9,7 @@ from oracles import saddlepoint as saddlepoint_oracle
 
 from genassoc.kernels.genotypes import linear
 from genassoc.kernels.likelihoods import logistic, logistic_rows, logistic_score
+from genassoc.kernels.likelihoods.rows import Missing, Product, Scores
 from genassoc.stats.exact_rare import case_count_table
 
 pytestmark = pytest.mark.kernel
@@ -198,11 +199,11 @@ def test_score_with_missing(impute):
     Q = np.linalg.solve(np.linalg.cholesky(X.T @ (w[:, None] * X)), X.T).T.copy()
     WQ, r, filled = w[:, None] * Q, y - mu, np.nan_to_num(G)
     missing = [np.flatnonzero(np.isnan(row)) for row in G]
-    U, information, weakest = np.empty(3), np.empty(3), np.empty(3)
-    logistic_score.score_with_missing(
-        filled @ WQ, filled @ r, filled**2 @ w, np.cumsum([0, *map(len, missing)]), np.concatenate(missing), WQ, Q, w, r,
-        np.nanmean(G, axis=1), impute, U, information, weakest,
-    )  # fmt: skip
+    product = Product(filled @ WQ, filled @ r, filled**2 @ w)
+    calls = Missing(np.cumsum([0, *map(len, missing)]), np.concatenate(missing))
+    null, scores = logistic_score.NullScores(WQ, Q, w, r), Scores.of(3)
+    logistic_score.score_with_missing(product, calls, null, np.nanmean(G, axis=1), impute, scores)
+    U, information, weakest = scores
     means = np.nanmean(G, axis=1)
     for v, row in enumerate(G):
         if impute:
@@ -222,11 +223,11 @@ def test_score_with_missing_in_all_samples_of_a_covariate():
     Q = np.linalg.solve(np.linalg.cholesky(X.T @ (w[:, None] * X)), X.T).T.copy()
     g = np.where(level > 0, np.nan, g)
     filled = np.nan_to_num(g)[None]
-    U, information, weakest = np.empty(1), np.empty(1), np.empty(1)
-    logistic_score.score_with_missing(
-        filled @ (w[:, None] * Q), filled @ (y - 0.3), filled**2 @ w, np.array([0, 2]), np.array([0, 1]),
-        w[:, None] * Q, Q, w, y - 0.3, np.array([1.0]), False, U, information, weakest,
-    )  # fmt: skip
+    product = Product(filled @ (w[:, None] * Q), filled @ (y - 0.3), filled**2 @ w)
+    null, scores = logistic_score.NullScores(w[:, None] * Q, Q, w, y - 0.3), Scores.of(1)
+    calls = Missing(np.array([0, 2]), np.array([0, 1]))
+    logistic_score.score_with_missing(product, calls, null, np.array([1.0]), False, scores)
+    weakest = scores.weakest
     assert weakest[0] < 1e-9  # the caller refits such rows
 
 

@@ -7,7 +7,8 @@ import numpy as np
 from genassoc.data.block import Block, DosageBlock
 from genassoc.kernels.laws import few_events
 from genassoc.kernels.likelihoods import cox_rows as kernel
-from genassoc.kernels.likelihoods.cox_screen import screen
+from genassoc.kernels.likelihoods.cox_screen import Basis, screen
+from genassoc.kernels.likelihoods.rows import Scores
 from genassoc.models.cox.null import NullCox
 from genassoc.models.scan.product import minor_counts, rare_counts
 from genassoc.models.scan.rows import chunks, unusable
@@ -142,13 +143,12 @@ def _screen(
 ) -> tuple[Float64Array, Float64Array, Float64Array]:
     """Scores of all variants from the product, with the largest and the smallest information they can have."""
     V = own.n.size
-    U, information, least = np.empty(V), np.empty(V), np.empty(V)
+    scores = Scores.of(V)
     mine = np.ascontiguousarray(product[:, null.at : null.at + null.thin.shape[1]])
     mean = own.sum_g / np.maximum(own.n, 1)
-    screen(
-        mine, squares, own.pointers, own.indices, null.thin, null.moves, null.weight, null.share, null.rest, mean,
-        choices.impute, U, information, least,
-    )  # fmt: skip
+    basis = Basis(null.thin, null.moves, null.weight, null.share, null.rest)
+    screen(mine, squares, own.missing, basis, mean, choices.impute, scores)
+    U, information, least = scores
     with np.errstate(invalid="ignore", divide="ignore"):
         root = np.sqrt(information)
         rows.put(np.arange(V), "score_approx", U / information, 1 / root, U / root)

@@ -8,11 +8,12 @@ import numpy as np
 from genassoc.kernels.genotypes.counts import mask_words
 from genassoc.kernels.laws.exact_rare import MOST_CASES, CaseCountTable
 from genassoc.kernels.likelihoods import logistic as kernel
+from genassoc.kernels.likelihoods.logistic_null_series import NullSeries
 from genassoc.models.scan.product import SQUARE, ThinMatrix
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array, packed_bytes
 from genassoc.stats.exact_rare import case_count_table
 from genassoc.stats.linalg import orthonormal_basis
-from genassoc.stats.logistic_series import NullSeries, null_series
+from genassoc.stats.logistic_series import null_series
 
 # Fitted probabilities this near 0 or 1 come of a covariate that tells cases from controls by itself.
 CERTAIN = 1e-7

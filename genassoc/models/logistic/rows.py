@@ -8,6 +8,7 @@ from genassoc.data.block import Block
 from genassoc.kernels.laws import exact_rare, few_events
 from genassoc.kernels.likelihoods import logistic_rows as kernel
 from genassoc.kernels.likelihoods import logistic_score
+from genassoc.kernels.likelihoods.rows import Product, Scores
 from genassoc.models.logistic.dense import analyse_dense
 from genassoc.models.logistic.null import NullLogistic
 from genassoc.models.scan.product import minor_counts, rare_counts
@@ -119,14 +120,13 @@ def _score(
 ) -> tuple[_Rows, BoolArray]:
     """Score tests of all variants from the product, and where float32 sums or one Newton step are not enough."""
     V, C = own.n.size, null.X.shape[1]
-    U, information, weakest = np.empty(V), np.empty(V), np.empty(V)
+    scores = Scores.of(V)
     gQ = np.ascontiguousarray(product[:, null.at : null.at + C])
-    gr = np.ascontiguousarray(product[:, null.at + C])
+    sums = Product(gQ, np.ascontiguousarray(product[:, null.at + C]), squares)
     mean = own.sum_g / np.maximum(own.n, 1)
-    logistic_score.score_with_missing(
-        gQ, gr, squares, own.pointers, own.indices, null.WQ, null.Q, null.weight, null.residual, mean, choices.impute,
-        U, information, weakest,
-    )  # fmt: skip
+    of_samples = logistic_score.NullScores(null.WQ, null.Q, null.weight, null.residual)
+    logistic_score.score_with_missing(sums, own.missing, of_samples, mean, choices.impute, scores)
+    U, information, weakest = scores
     # Against the uncentred squares: an allele rare here may be the major one of the cohort.
     weak = ~(information > WEAK_SHARE * squares) | (weakest < WEAK_DIRECTION) | ~(information > 0)
     rows = _Rows.empty(V)

@@ -9,6 +9,8 @@ from genassoc.kernels.genotypes.counts import mask_words
 from genassoc.kernels.laws import level_law
 from genassoc.kernels.likelihoods import logistic_score, ordinal, ordinal_score, ordinal_terms
 from genassoc.kernels.likelihoods import rows as kernel
+from genassoc.kernels.likelihoods.ordinal_terms import Levels
+from genassoc.kernels.likelihoods.rows import Product, Scores
 from genassoc.models.scan.information import EventSizes, sum_missing
 from genassoc.models.scan.rows import Rows
 from genassoc.models.scan.screen import Refits, ScoreNull, ScreenState, null_notes
@@ -59,6 +61,11 @@ class NullOrdinal(ScoreNull):
     AQ: Float64Array
 
     @property
+    def levels(self) -> Levels:
+        """Its levels as kernels take them."""
+        return Levels(self.level, self.counts.size - 1, np.zeros(self.n))
+
+    @property
     def width(self) -> int:
         """Its columns in the product."""
         return self.AQ.shape[1] + 1
@@ -72,28 +79,24 @@ class NullOrdinal(ScoreNull):
     ) -> tuple[Float64Array, Float64Array, Float64Array]:
         """U, its information and the weakest direction (V,) of every variant."""
         V, P = own.n.size, self.AQ.shape[1]
-        U, information, weakest = np.empty(V), np.empty(V), np.empty(V)
-        gA, gr = np.ascontiguousarray(product[:, :P]), np.ascontiguousarray(product[:, P])
+        scores = Scores.of(V)
+        sums = Product(np.ascontiguousarray(product[:, :P]), np.ascontiguousarray(product[:, P]), squares)
         if impute:
             mean = own.sum_g / np.maximum(own.n, 1)
-            logistic_score.score_with_missing(
-                gA, gr, squares, own.pointers, own.indices, self.AQ, self.AQ, self.weight, self.residual, mean, True,
-                U, information, weakest,
-            )  # fmt: skip
+            null = logistic_score.NullScores(self.AQ, self.AQ, self.weight, self.residual)
+            logistic_score.score_with_missing(sums, own.missing, null, mean, True, scores)
         else:
+            levels = Levels(self.block_level, self.counts.size - 1, np.zeros(self.block_level.size))
             ordinal_score.score_with_missing(
-                gA, gr, squares, own.pointers, own.indices, self.block_D, self.block_level, self.parameters,
-                self.factor, U, information, weakest,
-            )  # fmt: skip
-        return U, information, weakest
+                sums, own.missing, self.block_D, levels, self.parameters, self.factor, scores
+            )
+        return scores.U, scores.information, scores.weakest
 
     def refit(self, G: Float64Array, asked: Int64Array, impute: bool) -> Refits:
         """Rows on dense calls G (R, n)."""
         R = G.shape[0]
         numbers, status, dropped = np.empty((R, kernel.N_NUMBERS)), np.zeros(R, np.int64), np.zeros(R, np.bool_)
-        ordinal.analyse_rows(
-            G, asked, self.X, self.level, self.counts.size, self.parameters, impute, numbers, status, dropped
-        )
+        ordinal.analyse_rows(G, asked, self.X, self.levels, self.parameters, impute, numbers, status, dropped)
         return Refits(numbers, status, dropped, None)
 
     def little_information(self, own: GenotypeSums, impute: bool) -> BoolArray:
@@ -104,17 +107,8 @@ class NullOrdinal(ScoreNull):
     def tails_of_few(self, G: Float64Array, mac: Float64Array, impute: bool) -> tuple[Float64Array, BoolArray]:
         """The whole law of few carriers' levels, else the saddlepoint of all samples'."""
         D, found, whole = np.ascontiguousarray(self.X[:, 1:]), np.empty(mac.size), np.zeros(mac.size, np.bool_)
-        level_law.level_rows(
-            G,
-            D,
-            self.level,
-            self.parameters,
-            self.counts.size - 1,
-            impute,
-            mac < LEAST_CARRIERS_OF_LEVELS,
-            found,
-            whole,
-        )
+        few = mac < LEAST_CARRIERS_OF_LEVELS
+        level_law.level_rows(G, D, self.levels, self.parameters, impute, few, found, whole)
         return found / np.log(10.0), whole
 
     def one_step_is_enough(self, own: GenotypeSums) -> BoolArray:
@@ -181,15 +175,16 @@ def fit_null(
     weight, residual, AQ = np.zeros(block_width), np.zeros(block_width), np.zeros((block_width, P))
     D = np.ascontiguousarray(X[:, 1:])
     if failure is None:
+        levels = Levels(level, M, np.zeros(n))
         ordinal.start_thresholds(level, M, parameters[:M])
         r, w, J, gradient = np.empty(n), np.empty(n), np.empty((P, P)), np.empty(P)
-        state, _, _ = ordinal.fit(D, level, False, parameters, M, r, w, L)
+        state, _, _ = ordinal.fit(D, levels, False, parameters, r, w, L)
         if state != kernel.FINE:
             failure = "null_not_converged"
         else:
             cross = np.empty((n, M))
-            ordinal_terms.accumulate(D, level, parameters, M, True, J, gradient, r, w)
-            ordinal_terms.threshold_weights(D, parameters, M, cross)
+            ordinal_terms.accumulate(D, levels, parameters, True, J, gradient, r, w)
+            ordinal_terms.threshold_weights(D, levels, parameters, cross)
             L = np.linalg.cholesky(J)
             A = np.column_stack([-cross, w[:, None] * D])
             AQ[columns] = np.linalg.solve(L, A.T).T

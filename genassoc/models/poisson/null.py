@@ -9,6 +9,7 @@ from genassoc.kernels.genotypes.counts import mask_words
 from genassoc.kernels.laws import empirical_cgf, few_events
 from genassoc.kernels.likelihoods import glm, logistic_score
 from genassoc.kernels.likelihoods import rows as kernel
+from genassoc.kernels.likelihoods.rows import Product, Scores
 from genassoc.models.scan.information import EventSizes, sum_missing
 from genassoc.models.scan.rows import Rows
 from genassoc.models.scan.screen import Refits, ScoreNull, ScreenState, null_notes
@@ -91,13 +92,11 @@ class NullPoisson(ScoreNull):
     ) -> tuple[Float64Array, Float64Array, Float64Array]:
         """U, its information and the weakest direction (V,) of every variant."""
         V, C = own.n.size, self.n_covariates
-        U, information, weakest = np.empty(V), np.empty(V), np.empty(V)
-        mean = own.sum_g / np.maximum(own.n, 1)
-        logistic_score.score_with_missing(
-            np.ascontiguousarray(product[:, :C]), np.ascontiguousarray(product[:, C]), squares, own.pointers,
-            own.indices, self.WQ, self.Q, self.weight, self.residual, mean, impute, U, information, weakest,
-        )  # fmt: skip
-        return U, information, weakest
+        scores, mean = Scores.of(V), own.sum_g / np.maximum(own.n, 1)
+        sums = Product(np.ascontiguousarray(product[:, :C]), np.ascontiguousarray(product[:, C]), squares)
+        null = logistic_score.NullScores(self.WQ, self.Q, self.weight, self.residual)
+        logistic_score.score_with_missing(sums, own.missing, null, mean, impute, scores)
+        return scores.U, scores.information, scores.weakest
 
     def refit(self, G: Float64Array, asked: Int64Array, impute: bool) -> Refits:
         """Rows on dense calls G (R, n); t statistics with a dispersion."""
@@ -126,10 +125,7 @@ class NullPoisson(ScoreNull):
             U / self.scale,
             self.Q[self.columns],
             self.weight[self.columns],
-            self.spread,
-            self.bins,
-            self.table,
-            self.cumulants,
+            empirical_cgf.Residuals(self.spread, self.bins, self.table, self.cumulants),
             impute,
             found,
         )
