@@ -7,9 +7,9 @@ import numpy as np
 from genassoc.data.block import Block, GenotypeBlock
 from genassoc.kernels.genotypes.counts import count_codes
 from genassoc.kernels.likelihoods import logistic as kernel
-from genassoc.models.base import BlockResult
+from genassoc.models.base import CODES, METHODS, BlockResult
 from genassoc.models.logistic.null import LogisticState, NullLogistic
-from genassoc.models.logistic.rows import CODES, METHODS, Choices
+from genassoc.models.logistic.rows import Choices
 from genassoc.models.scan.genotypic import (
     ADD,
     DOMDEV,
