@@ -37,8 +37,10 @@ def small(seed, family="poisson", missing=0):
 def test_fit(family):
     X, y, g, offset, prior = small(1, family)
     D = np.column_stack([X, g])
-    beta, eta, mu, w, L = np.zeros(3), np.empty(N), np.empty(N), np.empty(N), np.zeros((3, 3))
-    status, objective, iterations = glm.fit(FAMILIES[family], D, y, offset, prior, True, beta, eta, mu, w, L)
+    beta, at, L = np.zeros(3), glm.fitted_of(N), np.zeros((3, 3))
+    kind, trait = glm.Family(FAMILIES[family], 0.0, False), rows.Trait(y, offset, prior)
+    status, objective, iterations = glm.maximise(kind, D, trait, 1, beta, at, L)
+    mu, w = at.mu, at.w
     expected, means, weights = oracle.fit(family, D, y, offset, prior)
     assert status == rows.FINE and 1 <= iterations < 12
     np.testing.assert_allclose(beta, expected, rtol=NEWTON, atol=NEWTON)
@@ -57,11 +59,10 @@ def test_analyse_rows(family, missing):
     G = np.array([g, g, g])
     beta = oracle.fit(family, X, y, offset, prior)[0]
     for quasi in (False, True):
-        numbers, status, dropped = np.empty((3, rows.N_NUMBERS)), np.zeros(3, np.int64), np.zeros(3, np.bool_)
-        glm.analyse_rows(
-            FAMILIES[family], G, np.array(list(ASKED.values())), X, y, offset, prior, beta, quasi, False,
-            numbers, status, dropped,
-        )  # fmt: skip
+        fits, kind = rows.Fits.empty(3), glm.Family(FAMILIES[family], 0.0, quasi)
+        asked, trait = np.array(list(ASKED.values())), rows.Trait(y, offset, prior)
+        glm.analyse_rows(kind, G, asked, X, trait, beta, False, fits)
+        numbers, status, dropped = fits
         assert (status == rows.FINE).all() and not dropped.any()
         expected = [oracle.analyse_rows(family, X, y, g, what, offset, prior, quasi) for what in ASKED]
         np.testing.assert_allclose(numbers[:, :3], expected, rtol=NEWTON, atol=NEWTON)
@@ -77,9 +78,10 @@ def test_rows_without_an_estimate():
     carriers = np.where(y == 0, 1.0, 0.0) * (np.arange(N) % 2)
     G = np.array([none, X[:, 1], carriers, carriers, zero])
     asked = np.array([rows.SCORE, rows.SCORE, rows.WALD, rows.LRT, rows.LRT])
-    numbers, status, dropped = np.empty((5, rows.N_NUMBERS)), np.zeros(5, np.int64), np.zeros(5, np.bool_)
-    start, one = oracle.fit("poisson", X, y)[0], np.ones(N)
-    glm.analyse_rows(glm.POISSON, G, asked, X, y, 0 * one, one, start, False, False, numbers, status, dropped)
+    fits, start = rows.Fits.empty(5), oracle.fit("poisson", X, y)[0]
+    trait = rows.Trait(y, np.zeros(N), np.ones(N))
+    glm.analyse_rows(glm.Family(glm.POISSON, 0.0, False), G, asked, X, trait, start, False, fits)
+    numbers, status, _ = fits
     assert status.tolist() == [rows.ONE_OUTCOME, rows.COLLINEAR, rows.RUNAWAY, rows.RUNAWAY, rows.FINE]
     # The likelihood ratio of an infinite coefficient: the carriers fitted perfectly, the others alone.
     others = carriers == 0
@@ -167,9 +169,9 @@ def test_an_offset_is_a_column_whose_coefficient_is_held():
     ordinal.start_thresholds(level, 3, parameters[:3])
     _, objective, _ = ordinal.fit(D, levels_of(level, 3), True, parameters, r, w, L)
     held = ordinal_terms.Levels(level, 3, D[:, 0] * parameters[3])
-    start, numbers = np.array([-1.0, 0.0, 1.0]), np.empty((1, rows.N_NUMBERS))
-    status, dropped = np.zeros(1, np.int64), np.zeros(1, np.bool_)
-    ordinal.analyse_rows(g[None], np.array([rows.WALD]), X[:, :1].copy(), held, start, False, numbers, status, dropped)
+    start, fits = np.array([-1.0, 0.0, 1.0]), rows.Fits.empty(1)
+    ordinal.analyse_rows(g[None], np.array([rows.WALD]), X[:, :1].copy(), held, start, False, fits)
+    numbers, status, _ = fits
     assert status[0] == rows.FINE and numbers[0, rows.BETA] == pytest.approx(parameters[4], rel=NEWTON)
     alone, factor = np.array([-1.0, 0.0, 1.0, 0.0]), np.zeros((4, 4))
     _, same, _ = ordinal.fit(D[:, 1:].copy(), held, True, alone, r, w, factor)
@@ -188,18 +190,10 @@ def test_an_offset_is_a_column_whose_coefficient_is_held():
 def test_ordinal_rows(missing):
     X, level, g = ordinal_small(6, missing)
     G = np.array([g, g, g])
-    numbers, status, dropped = np.empty((3, rows.N_NUMBERS)), np.zeros(3, np.int64), np.zeros(3, np.bool_)
-    ordinal.analyse_rows(
-        G,
-        np.array(list(ASKED.values())),
-        X,
-        levels_of(level, 3),
-        ordinal_oracle.fit(X[:, 1:], level, 3),
-        False,
-        numbers,
-        status,
-        dropped,
-    )
+    fits, asked = rows.Fits.empty(3), np.array(list(ASKED.values()))
+    start = ordinal_oracle.fit(X[:, 1:], level, 3)
+    ordinal.analyse_rows(G, asked, X, levels_of(level, 3), start, False, fits)
+    numbers, status, _ = fits
     assert (status == rows.FINE).all()
     expected = [ordinal_oracle.analyse_rows(X[:, 1:], level, g, what) for what in ASKED]
     np.testing.assert_allclose(numbers[:, :3], expected, rtol=NEWTON, atol=NEWTON)
@@ -223,10 +217,9 @@ def test_ordinal_rows_without_an_estimate():
     two = np.where(level >= 2, g, np.nan)  # two levels left: renumbered
     top = ((level == 3) & (np.arange(N) % 2 == 0)).astype(float)
     G, asked = np.array([one, two, top, X[:, 1]]), np.array([rows.SCORE, rows.SCORE, rows.WALD, rows.SCORE])
-    numbers, status, dropped = np.empty((4, rows.N_NUMBERS)), np.zeros(4, np.int64), np.zeros(4, np.bool_)
-    ordinal.analyse_rows(
-        G, asked, X, levels_of(level, 3), ordinal_oracle.fit(X[:, 1:], level, 3), False, numbers, status, dropped
-    )
+    fits = rows.Fits.empty(4)
+    ordinal.analyse_rows(G, asked, X, levels_of(level, 3), ordinal_oracle.fit(X[:, 1:], level, 3), False, fits)
+    numbers, status, _ = fits
     assert status.tolist() == [rows.ONE_OUTCOME, rows.FINE, rows.RUNAWAY, rows.COLLINEAR]
     expected = ordinal_oracle.analyse_rows(X[:, 1:], level, two, "score")
     np.testing.assert_allclose(numbers[1, :3], expected, rtol=NEWTON, atol=NEWTON)
@@ -249,7 +242,7 @@ def test_ordinal_score_with_missing():
     g = np.nan_to_num(G)
     missing = np.isnan(G)
     pointers, indices = np.concatenate([[0], np.cumsum(missing.sum(axis=1))]), np.nonzero(missing)[1]
-    scores, product = rows.Scores.of(3), rows.Product(g @ AQ, g @ r, g**2 @ w)
+    scores, product = rows.Scores.empty(3), rows.Product(g @ AQ, g @ r, g**2 @ w)
     levels, calls = levels_of(level, 3), rows.Missing(pointers, indices)
     ordinal_score.score_with_missing(product, calls, X[:, 1:].copy(), levels, parameters, L, scores)
     U, information, weakest = scores

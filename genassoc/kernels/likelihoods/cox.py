@@ -12,6 +12,7 @@ from genassoc.kernels.lanes.copies import put
 from genassoc.kernels.lanes.tiles import combine, tile_width
 from genassoc.kernels.lanes.vector import DOUBLES, add_scaled
 from genassoc.kernels.lanes.vector64 import TILE
+from genassoc.kernels.likelihoods.cholesky import cholesky, solve_lower, solve_upper
 from genassoc.kernels.likelihoods.cox_sums import (
     Covariates,
     RiskSets,
@@ -22,7 +23,6 @@ from genassoc.kernels.likelihoods.cox_sums import (
     suffix_sums,
     vectors,
 )
-from genassoc.kernels.likelihoods.cholesky import cholesky, solve_lower, solve_upper
 from genassoc.kernels.likelihoods.logistic import FLAT, MAX_HALVINGS, MAX_ITERATIONS, MAX_STEP, STEP_TOLERANCE
 from genassoc.kernels.likelihoods.newton import BEST, FELL, UNDER_WAY, FitOptions, climb_of, judge, newton_step, step_on
 from genassoc.kernels.likelihoods.rows import COLLINEAR, FINE, NOT_CONVERGED

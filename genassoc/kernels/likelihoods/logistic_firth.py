@@ -20,13 +20,11 @@ from genassoc.kernels.likelihoods.rows import (
     COLLINEAR,
     FINE,
     ITERATIONS,
-    LOWER,
     MODEL_SE,
     NEG_LOG_P,
     NOT_CONVERGED,
     STATISTIC,
     TAIL_FAILED,
-    UPPER,
 )
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 

@@ -16,7 +16,6 @@ import numpy as np
 from genassoc.kernels import jit
 from genassoc.kernels.lanes.copies import put
 from genassoc.kernels.likelihoods.logistic import solve_lower, solve_upper
-from genassoc.kernels.likelihoods.logistic_rows import independent_columns
 from genassoc.kernels.likelihoods.newton import UNDER_WAY, advance, at_start
 from genassoc.kernels.likelihoods.ordinal import levels_left
 from genassoc.kernels.likelihoods.ordinal_terms import room_of, sample_terms
@@ -33,6 +32,7 @@ from genassoc.kernels.likelihoods.rows import (
     NOT_CONVERGED,
     ONE_OUTCOME,
     STATISTIC,
+    independent_columns,
     observed_calls,
 )
 from genassoc.kernels.likelihoods.weighted import LEAST_SLACK, LEVERAGE

@@ -4,11 +4,11 @@ import numpy as np
 
 from genassoc.data.block import Block, GenotypeBlock
 from genassoc.kernels.genotypes.counts import count_codes
-from genassoc.models.base import BlockResult
+from genassoc.models.base import CODES, METHODS, BlockResult
 from genassoc.models.cox.interaction import counts
 from genassoc.models.cox.null import CoxState, NullCox
 from genassoc.models.cox.pairs import Survival, fill
-from genassoc.models.cox.rows import CODES, METHODS, Choices
+from genassoc.models.cox.rows import Choices
 from genassoc.models.scan.genotypic import TESTS, Classes, as_rows, stacked, with_genotypes
 from genassoc.models.scan.interaction import Terms
 from genassoc.models.scan.pair_rows import PairRows

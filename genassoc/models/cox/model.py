@@ -19,16 +19,11 @@ from genassoc.models.cox import genotypic as cox_genotypic
 from genassoc.models.cox import interaction as cox_interaction
 from genassoc.models.cox import weighted as cox_weighted
 from genassoc.models.cox.null import CoxState, prepare
-from genassoc.models.cox.rows import CODES, METHODS, Choices, test_endpoint
+from genassoc.models.cox.rows import Choices, test_endpoint
 from genassoc.models.scan.genetic_models import by_genetic_model
+from genassoc.models.scan.rows import assembled
 from genassoc.models.scan.sums import minor_is_ref
-from genassoc.shapes import Array, Int64Array
-
-_FLOATS = (
-    "beta", "standard_error", "ci_lower", "ci_upper", "effect_allele_frequency", "neg_log_10_p_value", "mac",
-    "missing_rate", "statistic", "effect_allele_frequency_events", "standard_error_model", "ph_neg_log_10_p_value",
-)  # fmt: skip
-_COUNTS = ("n", "n_events", "iterations")
+from genassoc.shapes import Int64Array
 
 
 @dataclass(frozen=True)
@@ -233,14 +228,9 @@ class Cox(InteractionChoices, GenotypeChoices):
             return cox_interaction.test_block(self.interaction_choices(), state, block)
         flipped = minor_is_ref(block, state.cohort_columns, state.cohort_mask)
         product, squares = state.matrix.times(block, flipped), state.squares.times(block, flipped)
-        shape = (block.n_variants, len(state.traits))
-        columns: dict[str, Array] = {name: np.full(shape, np.nan) for name in _FLOATS}
-        columns |= {name: np.zeros(shape, np.int64) for name in _COUNTS}
-        columns |= {"method": np.zeros(shape, np.uint8), "code": np.zeros(shape, np.uint8)}
         choices = self.choices()
-        for trait, null in enumerate(state.nulls):
-            rows = test_endpoint(choices, null, block, flipped, product, np.ascontiguousarray(squares[:, trait]))
-            for name, values in rows.items():
-                columns[name][:, trait] = values
-        labels = {"trait": state.traits, "test": ("add",) * len(state.traits)}
-        return BlockResult(columns, labels, {"method": METHODS, "code": CODES})
+        by_trait = [
+            test_endpoint(choices, null, block, flipped, product, np.ascontiguousarray(squares[:, trait]))
+            for trait, null in enumerate(state.nulls)
+        ]
+        return assembled(state.traits, by_trait)

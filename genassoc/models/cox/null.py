@@ -7,10 +7,11 @@ import numpy as np
 
 from genassoc.kernels.genotypes.counts import mask_words
 from genassoc.kernels.likelihoods import cox as kernel
-from genassoc.kernels.likelihoods import logistic as newton
 from genassoc.kernels.likelihoods.cox_clock import Times
 from genassoc.kernels.likelihoods.cox_screen import times_means
 from genassoc.kernels.likelihoods.cox_sums import RiskSets, RiskSums, risk_sums, suffix_sums
+from genassoc.kernels.likelihoods.newton import FitOptions
+from genassoc.kernels.likelihoods.rows import FINE
 from genassoc.models.scan.product import SQUARE, ThinMatrix
 from genassoc.shapes import BoolArray, Float64Array, Int64Array, UInt64Array, packed_bytes
 from genassoc.stats.linalg import orthonormal_basis
@@ -183,8 +184,8 @@ def fit_null(
     sums = risk_sums(sets, C - 1)
     failure = "too_few_events" if n_events < C or n <= C else None
     if failure is None:
-        state, _, _ = kernel.fit(own_X, np.zeros(n), sets, False, True, C - 1, start, sums, L)
-        failure = None if state == newton.CONVERGED else "null_not_converged"
+        state, _, _ = kernel.fit(own_X, np.zeros(n), sets, FitOptions(False, True, C - 1), start, sums, L)
+        failure = None if state == FINE else "null_not_converged"
     columns = block_columns[who]
     weight = np.zeros(block_width)
     if failure is None:

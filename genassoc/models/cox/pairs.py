@@ -6,9 +6,11 @@ import numpy as np
 
 from genassoc.kernels.likelihoods import cox as kernel
 from genassoc.kernels.likelihoods.cox_sums import RiskSets, risk_sums
-from genassoc.kernels.likelihoods.logistic import CONVERGED
+from genassoc.kernels.likelihoods.newton import FitOptions
+from genassoc.kernels.likelihoods.rows import FINE
+from genassoc.models.base import CODES, METHODS
 from genassoc.models.cox.null import NullCox
-from genassoc.models.cox.rows import CODES, METHODS, Choices
+from genassoc.models.cox.rows import Choices
 from genassoc.models.scan.interaction import Terms
 from genassoc.models.scan.pair_rows import OneFit, PairFit, PairRows, ratio_tests
 from genassoc.shapes import Float64Array
@@ -69,9 +71,9 @@ class Survival:
         beta[: self.start.size] = self.start
         sums = risk_sums(self.sets, P)
         status, objective, iterations = kernel.fit(
-            D, np.zeros(n), self.sets, penalised, False, n_free, beta, sums, L
+            D, np.zeros(n), self.sets, FitOptions(penalised, False, n_free), beta, sums, L
         )  # fmt: skip
-        return (float(objective), beta, np.tril(L), int(iterations)) if status == CONVERGED else None
+        return (float(objective), beta, np.tril(L), int(iterations)) if status == FINE else None
 
 
 def fill(choices: Choices, case: Survival, terms: Terms, v: int, rows: PairRows) -> None:

@@ -18,11 +18,12 @@ from genassoc.kernels.likelihoods import cox_weighted as kernel
 from genassoc.kernels.likelihoods import cox_weighted_pairs as pairs
 from genassoc.kernels.likelihoods import rows as status
 from genassoc.kernels.likelihoods.cox_sums import RiskSets
+from genassoc.kernels.likelihoods.rows import Fits
 from genassoc.models.base import BlockResult
 from genassoc.models.cox.null import risk_sets, within_strata
 from genassoc.models.scan.information import EventSizes
 from genassoc.models.scan.interaction import RefitState, Terms, for_tests
-from genassoc.models.scan.rows import CODES, METHODS, unusable
+from genassoc.models.scan.rows import assembled, unusable
 from genassoc.models.scan.sandwich_pairs import (
     PairFits,
     PairTest,
@@ -34,7 +35,7 @@ from genassoc.models.scan.sandwich_pairs import (
     with_interaction,
     with_terms,
 )
-from genassoc.models.scan.sandwich_rows import RowFits, RowTest, tested_rows
+from genassoc.models.scan.sandwich_rows import RowTest, tested_rows
 from genassoc.models.scan.sums import allele_counts, frequency, genotype_sums, minor_is_ref
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
 from genassoc.stats.information import EXACT_LAW, LEAST_OF_SANDWICH, effective_size, few_note, whole_sizes
@@ -181,9 +182,7 @@ def test_block(min_mac: float, impute: bool, state: WeightedCoxState | RefitStat
         )
     flipped = minor_is_ref(block, state.cohort_columns, state.cohort_mask)
     by_trait = [_of_endpoint(min_mac, impute, null, block, flipped) for null in state.nulls]
-    columns = {name: np.column_stack([rows[name] for rows in by_trait]) for name in by_trait[0]}
-    labels = {"trait": state.traits, "test": ("add",) * len(state.traits)}
-    return BlockResult(columns, labels, {"method": METHODS, "code": CODES})
+    return assembled(state.traits, by_trait)
 
 
 test_block.__test__ = False  # type: ignore[attr-defined]  # its name is not a test's
@@ -196,8 +195,8 @@ def _of_endpoint(
     own = genotype_sums(block, flipped, null.columns, null.mask, list_calls=not impute)
     events = allele_counts(block, null.columns[null.sets.event], null.event_mask)
 
-    def fit(calls: Float64Array) -> RowFits:
-        fits = RowFits.empty(calls.shape[0])
+    def fit(calls: Float64Array) -> Fits:
+        fits = Fits.empty(calls.shape[0])
         kernel.wald_rows(
             calls, null.Q, null.sets, null.weight, null.start, impute, fits.numbers, fits.status, fits.dropped
         )

@@ -2,11 +2,13 @@
 
 import numpy as np
 
-from genassoc.kernels.likelihoods import logistic_rows as kernel
+from genassoc.kernels.likelihoods import logistic_rows
+from genassoc.kernels.likelihoods import rows as kernel
 from genassoc.kernels.likelihoods.logistic_firth import analyse_complete_rows
 from genassoc.kernels.likelihoods.logistic_refit import refit_rows
 from genassoc.kernels.likelihoods.logistic_series import series_rows
 from genassoc.kernels.likelihoods.logistic_wald import wald_rows
+from genassoc.kernels.likelihoods.rows import Fits
 from genassoc.models.logistic.null import NullLogistic
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
@@ -52,19 +54,16 @@ def analyse_dense(
         if not some.size:
             continue
         calls = G if some.size == R else G[some]
-        out, state, gone = np.empty((some.size, kernel.N_NUMBERS)), np.zeros(some.size, np.int64), dropped[some]
-        asked_here, spa = asked[some], np.full(some.size, saddlepoint)
+        fits, spa = Fits.empty(some.size), np.full(some.size, saddlepoint)
         if refit:
-            kernel.analyse_rows(
-                calls, asked_here, sparse[some], spa, null.X, null.y, null.offset, null.start, null.penalised_start,
-                impute, out, np.empty((some.size, 2)), state, gone,
-            )  # fmt: skip
+            wanted = logistic_rows.Asked(asked[some], sparse[some], spa)
+            logistic_rows.analyse_rows(calls, wanted, null.X, null.trait, null.series.start, impute, fits)
         else:
             analyse_complete_rows(
-                calls, asked_here == kernel.FIRTH_APPROX, sparse[some], spa if saddlepoint else None, null.Q[null.columns],
-                null.WQ[null.columns], null.y, null.mu, null.weight[null.columns], null.penalised_eta, out, state,
+                calls, asked[some] == kernel.FIRTH_APPROX, sparse[some], spa if saddlepoint else None, null.of_firth(),
+                fits.numbers, fits.status,
             )  # fmt: skip
-        numbers[some], status[some], dropped[some] = out, state, gone
+        numbers[some], status[some], dropped[some] = fits
     return numbers, status, dropped
 
 
@@ -79,9 +78,8 @@ def _fit_in_tiles(null: NullLogistic, G: Float64Array, asked: Int64Array, number
             continue
         out, fitted = np.full((some.size, kernel.N_NUMBERS), np.nan), np.zeros(some.size, np.bool_)
         calls = G if some.size == asked.size else G[some]
-        fixed = (null.X, null.y, null.offset, null.start, null.penalised_start, out, fitted)
         if wald:
-            wald_rows(calls, asked[some], *fixed)
+            wald_rows(calls, asked[some], null.X, null.trait, null.series.start, out, fitted)
         else:
             _refit(null, calls, asked[some] == kernel.FIRTH_APPROX, out, fitted)
         numbers[some], done[some] = out, fitted
@@ -90,27 +88,12 @@ def _fit_in_tiles(null: NullLogistic, G: Float64Array, asked: Int64Array, number
 
 def _refit(null: NullLogistic, G: Float64Array, firth: BoolArray, numbers: Float64Array, done: BoolArray) -> None:
     """Score tests and approximate Firth (R,): from the null's series where it holds, then from all samples."""
-    series = null.series
     moves = np.empty((len(G), 2, null.X.shape[1]))
-    series_rows(
-        G, firth, null.X, null.y, null.offset, np.stack([null.start, null.penalised_start]), series.gradient,
-        series.information, series.third, series.fourth, series.reach, moves, numbers, done,
-    )  # fmt: skip
+    series_rows(G, firth, null.X, null.trait, null.series, moves, numbers, done)
     left = np.flatnonzero(~done)
     if left.size:
         out, fitted = np.full((left.size, kernel.N_NUMBERS), np.nan), np.zeros(left.size, np.bool_)
-        refit_rows(
-            G[left],
-            firth[left],
-            null.X,
-            null.y,
-            null.offset,
-            null.start,
-            null.penalised_start,
-            moves[left],
-            out,
-            fitted,
-        )
+        refit_rows(G[left], firth[left], null.X, null.trait, null.series.start, moves[left], out, fitted)
         numbers[left], done[left] = out, fitted
 
 

@@ -13,13 +13,11 @@ from genassoc.data.block import Block
 from genassoc.data.phenotypes.modifier import Modifier
 from genassoc.kernels.laws import few_events
 from genassoc.kernels.likelihoods import interaction_logistic as kernel
-from genassoc.models.base import BlockResult
+from genassoc.models.base import CODES, METHODS, BlockResult
 from genassoc.models.linear.interaction import design_with_modifier
 from genassoc.models.logistic.interaction_dense import Cases, Fitting, fit_one, maximum
 from genassoc.models.logistic.null import NullLogistic
 from genassoc.models.logistic.null import prepare as prepare_nulls
-from genassoc.models.logistic.rows import CODES as ADDITIVE_CODES
-from genassoc.models.logistic.rows import METHODS as ADDITIVE_METHODS
 from genassoc.models.scan.information import EventSizes
 from genassoc.models.scan.interaction import RefitState, Terms, as_rows, for_tests, terms_of, tests_of, too_few
 from genassoc.models.scan.pair_rows import OneFit, PairRows, ratio_tests
@@ -30,8 +28,6 @@ from genassoc.models.scan.sums import AlleleCounts, GenotypeSums, allele_counts,
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.information import EXACT_LAW, FEW_EVENTS, LEAST_OF_SANDWICH, few_note, sides_of_binary
 
-CODES: tuple[str | None, ...] = (*ADDITIVE_CODES, "leverage_of_one", FEW_EVENTS)
-METHODS: tuple[str | None, ...] = (*ADDITIVE_METHODS, "wald_hc3")
 _FLOATS = (
     "beta", "standard_error", "ci_lower", "ci_upper", "effect_allele_frequency", "neg_log_10_p_value", "mac",
     "missing_rate", "statistic", "effect_allele_frequency_cases", "effect_allele_frequency_controls",

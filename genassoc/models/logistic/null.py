@@ -8,7 +8,10 @@ import numpy as np
 from genassoc.kernels.genotypes.counts import mask_words
 from genassoc.kernels.laws.exact_rare import MOST_CASES, CaseCountTable
 from genassoc.kernels.likelihoods import logistic as kernel
+from genassoc.kernels.likelihoods.logistic_firth import FirthNull
 from genassoc.kernels.likelihoods.logistic_null_series import NullSeries
+from genassoc.kernels.likelihoods.newton import FitOptions
+from genassoc.kernels.likelihoods.rows import FINE, Trait
 from genassoc.models.scan.product import SQUARE, ThinMatrix
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array, packed_bytes
 from genassoc.stats.exact_rare import case_count_table
@@ -80,6 +83,16 @@ class NullLogistic:
         """Whether fewer samples are controls than cases: which outcome is called the case is no part of an exact test."""
         return 2 * self.n_cases > self.n
 
+    @property
+    def trait(self) -> Trait:
+        """Its outcome as kernels take it."""
+        return Trait(self.y, self.offset, np.ones(self.n))
+
+    def of_firth(self) -> FirthNull:
+        """It as `genassoc.kernels.likelihoods.logistic_firth` takes it."""
+        Q, WQ, weight = self.Q[self.columns], self.WQ[self.columns], self.weight[self.columns]
+        return FirthNull(Q, WQ, self.y, self.mu, weight, self.penalised_eta)
+
     def of_rarer(self) -> tuple[Float64Array, Float64Array]:
         """Null probabilities and outcomes (n,), 1 of the rarer one."""
         return (1.0 - self.mu, 1.0 - self.y) if self.controls_are_rarer else (self.mu, self.y)
@@ -150,13 +163,15 @@ def fit_null(
         share = n_cases / n
         start[0] = np.log(share / (1 - share)) * np.sqrt(n)  # the constant's column is 1 / sqrt(n)
         penalised[0] = start[0]
-        eta, w, leverage, L = np.empty(n), np.empty(n), np.zeros(n), np.zeros((C, C))
-        state, _, _ = kernel.fit(X, y, offset, True, False, C, penalised, eta, mu, w, leverage, L)
-        if state != kernel.CONVERGED:
+        outcome, L = Trait(y, offset, np.ones(n)), np.zeros((C, C))
+        eta, w = np.empty(n), np.empty(n)
+        fitted = kernel.Fitted(eta, mu, w, np.zeros(n))
+        state, _, _ = kernel.fit(X, outcome, FitOptions(True, False, C), penalised, fitted, L)
+        if state != FINE:
             failure = "null_not_converged"
         penalised_eta = eta.copy()
-        state, _, _ = kernel.fit(X, y, offset, False, True, C, start, eta, mu, w, leverage, L)
-        if state != kernel.CONVERGED:
+        state, _, _ = kernel.fit(X, outcome, FitOptions(False, True, C), start, fitted, L)
+        if state != FINE:
             failure = "null_not_converged"
         else:
             orthonormal = np.linalg.solve(L, X.T).T

@@ -10,10 +10,10 @@ from genassoc.kernels.laws import level_law
 from genassoc.kernels.likelihoods import logistic_score, ordinal, ordinal_score, ordinal_terms
 from genassoc.kernels.likelihoods import rows as kernel
 from genassoc.kernels.likelihoods.ordinal_terms import Levels
-from genassoc.kernels.likelihoods.rows import Product, Scores
+from genassoc.kernels.likelihoods.rows import Fits, Product, Scores
 from genassoc.models.scan.information import EventSizes, sum_missing
 from genassoc.models.scan.rows import Rows
-from genassoc.models.scan.screen import Refits, ScoreNull, ScreenState, null_notes
+from genassoc.models.scan.screen import ScoreNull, ScreenState, null_notes
 from genassoc.models.scan.sums import GenotypeSums
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.information import (
@@ -79,7 +79,7 @@ class NullOrdinal(ScoreNull):
     ) -> tuple[Float64Array, Float64Array, Float64Array]:
         """U, its information and the weakest direction (V,) of every variant."""
         V, P = own.n.size, self.AQ.shape[1]
-        scores = Scores.of(V)
+        scores = Scores.empty(V)
         sums = Product(np.ascontiguousarray(product[:, :P]), np.ascontiguousarray(product[:, P]), squares)
         if impute:
             mean = own.sum_g / np.maximum(own.n, 1)
@@ -92,12 +92,11 @@ class NullOrdinal(ScoreNull):
             )
         return scores.U, scores.information, scores.weakest
 
-    def refit(self, G: Float64Array, asked: Int64Array, impute: bool) -> Refits:
+    def refit(self, G: Float64Array, asked: Int64Array, impute: bool) -> Fits:
         """Rows on dense calls G (R, n)."""
-        R = G.shape[0]
-        numbers, status, dropped = np.empty((R, kernel.N_NUMBERS)), np.zeros(R, np.int64), np.zeros(R, np.bool_)
-        ordinal.analyse_rows(G, asked, self.X, self.levels, self.parameters, impute, numbers, status, dropped)
-        return Refits(numbers, status, dropped, None)
+        fits = Fits.empty(G.shape[0])
+        ordinal.analyse_rows(G, asked, self.X, self.levels, self.parameters, impute, fits)
+        return fits
 
     def little_information(self, own: GenotypeSums, impute: bool) -> BoolArray:
         """The few samples of a rare level, where the others are all of one; or few carriers, who may all be of one."""

@@ -11,12 +11,13 @@ from genassoc.kernels.genotypes.counts import mask_words
 from genassoc.kernels.likelihoods import ordinal_terms
 from genassoc.kernels.likelihoods import ordinal_weighted as kernel
 from genassoc.kernels.likelihoods import rows as status
+from genassoc.kernels.likelihoods.rows import Fits
 from genassoc.kernels.likelihoods.weighted import LEVERAGE
 from genassoc.models.base import BlockResult
 from genassoc.models.ordinal.null import level_notes
 from genassoc.models.scan.information import EventSizes
-from genassoc.models.scan.rows import CODES, METHODS, unusable
-from genassoc.models.scan.sandwich_rows import RowFits, RowTest, tested_rows
+from genassoc.models.scan.rows import assembled, unusable
+from genassoc.models.scan.sandwich_rows import RowTest, tested_rows
 from genassoc.models.scan.screen import null_notes
 from genassoc.models.scan.sums import genotype_sums, minor_is_ref
 from genassoc.models.scan.weighted import EVERY_ROW_IS_FITTED
@@ -140,9 +141,7 @@ def test_block(model: Any, state: WeightedOrdinalState, block: Block) -> BlockRe
     """Test every variant of the block against every trait: V x T rows."""
     flipped = minor_is_ref(block, state.cohort_columns, state.cohort_mask)
     by_trait = [_of_trait(model, null, block, flipped) for null in state.nulls]
-    columns = {name: np.column_stack([rows[name] for rows in by_trait]) for name in by_trait[0]}
-    labels = {"trait": state.traits, "test": ("add",) * len(state.traits)}
-    return BlockResult(columns, labels, {"method": METHODS, "code": CODES})
+    return assembled(state.traits, by_trait)
 
 
 test_block.__test__ = False  # type: ignore[attr-defined]  # its name is not a test's
@@ -153,8 +152,8 @@ def _of_trait(model: Any, null: NullWeightedOrdinal, block: Block, flipped: Bool
     own = genotype_sums(block, flipped, null.columns, null.mask, list_calls=not model.imputes)
     power = 0 if model.variance == "hc0" else 1
 
-    def fit(calls: Float64Array) -> RowFits:
-        fits = RowFits.empty(calls.shape[0])
+    def fit(calls: Float64Array) -> Fits:
+        fits = Fits.empty(calls.shape[0])
         kernel.wald_rows(
             calls, null.Q, null.level, null.n_levels, null.weight, null.parameters, power, model.imputes, fits.numbers,
             fits.status, fits.dropped,

@@ -9,10 +9,10 @@ from genassoc.kernels.genotypes.counts import mask_words
 from genassoc.kernels.laws import empirical_cgf, few_events
 from genassoc.kernels.likelihoods import glm, logistic_score
 from genassoc.kernels.likelihoods import rows as kernel
-from genassoc.kernels.likelihoods.rows import Product, Scores
+from genassoc.kernels.likelihoods.rows import Fits, Product, Scores, Trait
 from genassoc.models.scan.information import EventSizes, sum_missing
 from genassoc.models.scan.rows import Rows
-from genassoc.models.scan.screen import Refits, ScoreNull, ScreenState, null_notes
+from genassoc.models.scan.screen import ScoreNull, ScreenState, null_notes
 from genassoc.models.scan.sums import GenotypeSums
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.information import EXACT_LAW, LEAST_OF_COUNTS, LEAST_OF_WALD, effective_size, few_note, whole_sizes
@@ -74,6 +74,11 @@ class NullPoisson(ScoreNull):
     spread: Float64Array
 
     @property
+    def student(self) -> bool:
+        """With a dispersion."""
+        return self.quasi
+
+    @property
     def overdispersed(self) -> bool:
         """Whether the counts vary more than Poisson's, everywhere or where a covariate says, and the variance says so."""
         return self.quasi and (self.dispersion > OVERDISPERSED or bool(self.spread.min() < self.spread.max()))
@@ -92,21 +97,18 @@ class NullPoisson(ScoreNull):
     ) -> tuple[Float64Array, Float64Array, Float64Array]:
         """U, its information and the weakest direction (V,) of every variant."""
         V, C = own.n.size, self.n_covariates
-        scores, mean = Scores.of(V), own.sum_g / np.maximum(own.n, 1)
+        scores, mean = Scores.empty(V), own.sum_g / np.maximum(own.n, 1)
         sums = Product(np.ascontiguousarray(product[:, :C]), np.ascontiguousarray(product[:, C]), squares)
         null = logistic_score.NullScores(self.WQ, self.Q, self.weight, self.residual)
         logistic_score.score_with_missing(sums, own.missing, null, mean, impute, scores)
         return scores.U, scores.information, scores.weakest
 
-    def refit(self, G: Float64Array, asked: Int64Array, impute: bool) -> Refits:
+    def refit(self, G: Float64Array, asked: Int64Array, impute: bool) -> Fits:
         """Rows on dense calls G (R, n); t statistics with a dispersion."""
-        R = G.shape[0]
-        numbers, status, dropped = np.empty((R, kernel.N_NUMBERS)), np.zeros(R, np.int64), np.zeros(R, np.bool_)
-        glm.analyse_rows(
-            glm.POISSON, G, asked, self.X, self.y, self.offset, np.ones(self.n), self.start, self.quasi, impute,
-            numbers, status, dropped,
-        )  # fmt: skip
-        return Refits(numbers, status, dropped, numbers[:, kernel.DF] if self.quasi else None)
+        fits = Fits.empty(G.shape[0])
+        family, trait = glm.Family(glm.POISSON, 0.0, self.quasi), Trait(self.y, self.offset, np.ones(self.n))
+        glm.analyse_rows(family, G, asked, self.X, trait, self.start, impute, fits)
+        return fits
 
     def skewed(self, own: GenotypeSums) -> BoolArray:
         """Overdispersed counts and few carriers."""
@@ -201,9 +203,9 @@ def fit_null(
     events[columns] = y
     if failure is None:
         start[0] = np.log(y.sum() / np.exp(offset).sum()) * np.sqrt(n)  # the constant's column is 1 / sqrt(n)
-        eta, mu, w, L = np.empty(n), np.empty(n), np.empty(n), np.zeros((C, C))
-        prior = np.ones(n)
-        state, _, _ = glm.fit(glm.POISSON, X, y, offset, prior, False, start, eta, mu, w, L)
+        outcome, fitted, L = Trait(y, offset, np.ones(n)), glm.fitted_of(n), np.zeros((C, C))
+        state, _, _ = glm.maximise(glm.Family(glm.POISSON, 0.0, quasi), X, outcome, 0, start, fitted, L)
+        mu, w = fitted.mu, fitted.w
         if state != kernel.FINE:
             failure = "null_not_converged"
         else:
@@ -211,7 +213,7 @@ def fit_null(
             Q[columns], WQ[columns] = orthonormal, w[:, None] * orthonormal
             weight[columns], residual[columns] = w, y - mu
             if quasi:
-                dispersion = float(glm.pearson_dispersion(y, mu, w, prior, C))
+                dispersion = float(glm.pearson_dispersion(y, mu, w, outcome.prior, C))
                 failure = None if dispersion > 0.0 else "no_variance"
             pearson = (y - mu) / np.sqrt(np.maximum(mu, np.finfo(float).tiny))
             unit = pearson / max(np.abs(pearson).max(), np.finfo(float).tiny)  # cubes of it do not overflow

@@ -13,20 +13,17 @@ from genassoc.data.block import Block
 from genassoc.data.phenotypes.modifier import Modifier, check_main_effect, read_modifier, with_main_effect
 from genassoc.kernels.likelihoods import interaction_logistic as pairs
 from genassoc.kernels.likelihoods import rows as status
-from genassoc.models.base import BlockResult
+from genassoc.models.base import CODES, METHODS, BlockResult
 from genassoc.models.scan.genotypic import neg_log_10_p_f2
 from genassoc.models.scan.information import EventSizes
 from genassoc.models.scan.interaction import RefitState, Terms, as_rows, for_tests, terms_of, tests_of, too_few
 from genassoc.models.scan.pair_rows import PairRows
 from genassoc.models.scan.product import minor_counts
-from genassoc.models.scan.rows import CODES, chunks, unusable
-from genassoc.models.scan.rows import METHODS as ONE_COLUMN
+from genassoc.models.scan.rows import chunks, unusable
 from genassoc.models.scan.sums import GenotypeSums, minor_is_ref
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.information import FEW_EVENTS, LEAST_OF_ARM
 from genassoc.stats.tails import neg_log_10_p_t, t_quantile_975
-
-METHODS: tuple[str | None, ...] = (*ONE_COLUMN, "f_hc3", "f_hc0")
 
 
 @dataclass(frozen=True)

@@ -7,26 +7,12 @@ from typing import Any
 import numpy as np
 
 from genassoc.data.block import Block
-from genassoc.kernels.likelihoods import rows as status
+from genassoc.kernels.likelihoods.rows import Fits
 from genassoc.models.scan.product import minor_counts
 from genassoc.models.scan.rows import Rows, chunks
 from genassoc.models.scan.sums import GenotypeSums
-from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
+from genassoc.shapes import Array, BoolArray, Float64Array
 from genassoc.stats.information import FEW_EVENTS
-
-
-@dataclass(frozen=True)
-class RowFits:
-    """R variants fitted: numbers (R, N_NUMBERS), status and dropped (R,); see `genassoc.kernels.likelihoods.rows`."""
-
-    numbers: Float64Array
-    status: Int64Array
-    dropped: BoolArray
-
-    @classmethod
-    def empty(cls, R: int) -> "RowFits":
-        """Room for a kernel to fill."""
-        return cls(np.empty((R, status.N_NUMBERS)), np.zeros(R, np.int64), np.zeros(R, np.bool_))
 
 
 @dataclass(frozen=True)
@@ -36,7 +22,7 @@ class RowTest:
     Attributes
     ----------
     fit : function
-        Of dense calls (R, n) of the minor allele to `RowFits`.
+        Of dense calls (R, n) of the minor allele to `Fits`.
     method : str
     student : bool
         Statistics are t with the degrees of freedom of the fit; else z.
@@ -48,7 +34,7 @@ class RowTest:
         Of dense calls to -log10 p (R,) by the exact law of few events, NaN where it fails.
     """
 
-    fit: Callable[[Float64Array], RowFits]
+    fit: Callable[[Float64Array], Fits]
     method: str
     student: bool
     failed: Mapping[int, str]
@@ -63,13 +49,12 @@ def tested_rows(
     """Columns (V,) of one trait, but for counts of its own; ``null`` has n, columns and failure, ``few`` (V,) rows few events."""
     rows = Rows.empty(own.n.size)
     usable = rows.fail_unusable(reasons, null.failure)
-    variants, freedom = np.flatnonzero(usable), np.full(own.n.size, np.nan)
+    variants = np.flatnonzero(usable)
     for first, last in chunks(variants.size, null.n):
         some = variants[first:last]
         calls = minor_counts(block, flipped, some, null.columns)
         fits = test.fit(calls)
-        rows.put_wald(some, fits.numbers, fits.status, fits.dropped, test.method, test.failed, student=test.student)
-        freedom[some] = fits.numbers[:, status.DF]
+        rows.put_fits(some, test.method, fits, test.failed, student=test.student)
         sparse = few[some] & np.isfinite(rows.neg_log_10_p[some])
         if not sparse.any():
             continue
@@ -77,9 +62,8 @@ def tested_rows(
         logp = np.full(at.size, np.nan) if test.law is None else test.law(calls[sparse])
         rows.put_p(at[np.isfinite(logp)], "exact", logp[np.isfinite(logp)])
         rows.fail(at[np.isnan(logp)], FEW_EVENTS)
-        freedom[at] = np.nan
-    columns = rows.finished(own, flipped, null.n, test.impute)
-    del columns["standard_error_model"]  # the model's is not of sampling weights
+    # The model's standard error is not of sampling weights.
+    columns = rows.finished(own, flipped, null.n, test.impute, without=("standard_error_model",))
     if test.student:
-        columns["degrees_of_freedom"] = np.where(np.isnan(rows.beta), np.nan, freedom)
+        columns["degrees_of_freedom"] = rows.df
     return columns

@@ -19,14 +19,15 @@ from genassoc.kernels.likelihoods import glm
 from genassoc.kernels.likelihoods import rows as status
 from genassoc.kernels.likelihoods import weighted as kernel
 from genassoc.kernels.likelihoods import weighted_pairs as pairs
-from genassoc.models.base import BlockResult
+from genassoc.kernels.likelihoods.rows import Fits
+from genassoc.models.base import CODE, METHOD, BlockResult
 from genassoc.models.linear.change import adjusted_for_baseline, of_change
 from genassoc.models.linear.null import normal_scores
 from genassoc.models.linear.residual_law import Names, ResidualLaw, Sample, correct_rows, law_notes, withhold_heavy
 from genassoc.models.scan.case_columns import case_columns
 from genassoc.models.scan.information import EventSizes, sum_missing
 from genassoc.models.scan.interaction import RefitState, Terms, fewest_carriers, for_tests
-from genassoc.models.scan.rows import CODES, METHODS, unusable
+from genassoc.models.scan.rows import assembled, unusable
 from genassoc.models.scan.sandwich_pairs import (
     PairFits,
     PairTest,
@@ -38,7 +39,7 @@ from genassoc.models.scan.sandwich_pairs import (
     with_interaction,
     with_terms,
 )
-from genassoc.models.scan.sandwich_rows import RowFits, RowTest, tested_rows
+from genassoc.models.scan.sandwich_rows import RowTest, tested_rows
 from genassoc.models.scan.sums import GenotypeSums, genotype_sums, minor_is_ref
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
 from genassoc.stats.information import (
@@ -59,7 +60,7 @@ _FAILED = {
     pairs.NO_VARIANCE: "no_variance",
 }
 _FAMILIES = {"quantitative": glm.GAUSSIAN, "binary": glm.BINOMIAL, "count": glm.POISSON}
-_NAMES = Names(METHODS.index("spa"), CODES.index("heavy_tails"))
+_NAMES = Names(METHOD["spa"], CODE["heavy_tails"])
 EVERY_ROW_IS_FITTED = (
     "sampling weights: every row is fitted and has a Wald test; the score test and its corrections are not done"
 )
@@ -288,9 +289,7 @@ def test_block(model: Any, min_mac: float, state: WeightedState | RefitState, bl
         )
     flipped = minor_is_ref(block, state.cohort_columns, state.cohort_mask)
     by_trait = [_of_trait(model, min_mac, null, block, flipped) for null in state.nulls]
-    columns = {name: np.column_stack([rows[name] for rows in by_trait]) for name in by_trait[0]}
-    labels = {"trait": state.traits, "test": ("add",) * len(state.traits)}
-    return BlockResult(columns, labels, {"method": METHODS, "code": CODES})
+    return assembled(state.traits, by_trait)
 
 
 test_block.__test__ = False  # type: ignore[attr-defined]  # its name is not a test's
@@ -301,8 +300,8 @@ def _of_trait(model: Any, min_mac: float, null: NullWeighted, block: Block, flip
     own = genotype_sums(block, flipped, null.columns, null.mask, list_calls=null.sizes.shape[0] > 0)
     _, power, method = _kind(model)
 
-    def fit(calls: Float64Array) -> RowFits:
-        fits = RowFits.empty(calls.shape[0])
+    def fit(calls: Float64Array) -> Fits:
+        fits = Fits.empty(calls.shape[0])
         kernel.wald_rows(
             _FAMILIES[model.outcome], calls, null.Q, null.y, null.offset, null.weight, null.start, power, model.imputes,
             fits.numbers, fits.status, fits.dropped,
