@@ -289,8 +289,11 @@ def _finished(task: _Task) -> dict[str, Array]:
     columns = rows.finished(own, task.flipped, null.n, choices.impute)
     with np.errstate(invalid="ignore"):
         past = rows.neg_log_10_p >= _bound(max(choices.correct_below, 0.0))
-    return columns | {
-        "ph_neg_log_10_p_value": np.where(past, rows.trend, np.nan),
+    iterations = columns.pop("iterations")
+    return {
         "effect_allele_frequency_events": frequency(task.events.allele_count, task.events.n_alleles),
+        **columns,
+        "ph_neg_log_10_p_value": np.where(past, rows.trend, np.nan),
         "n_events": np.full(own.n.size, null.n_events) if choices.impute else task.events.n,
+        "iterations": iterations,
     }

@@ -322,11 +322,14 @@ def _finished(task: _Task) -> dict[str, Array]:
         rows.error = rows.model_error
     columns = rows.finished(own, task.flipped, null.n, choices.impute)
     n_cases = np.full(own.n.size, null.n_cases) if choices.impute else cases.n
-    return columns | {
+    iterations = columns.pop("iterations")
+    return {
         "effect_allele_frequency_cases": frequency(cases.allele_count, cases.n_alleles),
         "effect_allele_frequency_controls": frequency(
             own.allele_count - cases.allele_count, own.n_alleles - cases.n_alleles
         ),
+        **columns,
         "n_cases": n_cases,
         "n_controls": columns["n"] - n_cases,
+        "iterations": iterations,
     }
