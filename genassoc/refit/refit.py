@@ -67,7 +67,8 @@ def refit(row: RowData, test: str, method: str, choices: Mapping[str, Any]) -> D
         It has no estimate: separated, collinear, or with too few samples.
     """
     row = replace(row, weight=row.weight / row.weight.mean())
-    found = _in_copies(row.take(row.likelihood.informative(row)), test, method, choices)
+    informative = row.likelihood.informative(row)
+    found = _in_copies(row if informative.all() else row.take(informative), test, method, choices)
     if row.unit == 1.0:
         return found
     scaled = {name: getattr(found, name) / row.unit for name in ("beta", "standard_error", "standard_error_model")}
