@@ -96,6 +96,7 @@ class Likelihood(ABC):
     constant: ClassVar[bool] = True  # D needs a constant; else only differences within strata count
     closed_form: ClassVar[bool] = False  # rows come from sums, without iterations
     screened: ClassVar[bool] = False  # "score_approx" rows are a screen by a bound; else one step of the null
+    normal_hc3: ClassVar[bool] = False  # HC3 without weights is tested by z; else by t and F
     penalised_null: ClassVar[bool] = False  # the null of approximate Firth tests has the penalty
     # Whose "exact" p are of the law of few events: nobody's, those of a sandwich (the others are of few carriers, without a twin), all
     exact: ClassVar[Literal["never", "sandwich", "always"]] = "never"

@@ -140,6 +140,7 @@ class Binary(OfSamples):
     """Logistic regression of y (n,), 0 or 1, on D (n, P)."""
 
     methods: ClassVar[tuple[str, ...]] = (*Likelihood.methods, "firth", "firth_approx")
+    normal_hc3: ClassVar[bool] = True
     penalised_null: ClassVar[bool] = True
     exact: ClassVar[Literal["never", "sandwich", "always"]] = "sandwich"
 

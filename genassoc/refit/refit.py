@@ -111,8 +111,8 @@ def _sandwich(row: RowData, variance: str, k: int, choices: Mapping[str, Any]) -
         as_regenie = choices.get("like") == "regenie" and choices.get("variance", "auto") == "auto"
         plain = as_regenie if power else k == 1 and not choices.get("interaction")
         return Sandwich(power, "residual" if plain else "satterthwaite")
-    # Without weights HC3 of a likelihood is tested by z.
-    return Sandwich(power, "none" if power and not choices.get("weights") else "satterthwaite")
+    normal = row.likelihood.normal_hc3 and power and not choices.get("weights")
+    return Sandwich(power, "none" if normal else "satterthwaite")
 
 
 # columns -------------------------------------------------------------------------------------------------------------------
