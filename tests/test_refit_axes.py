@@ -128,7 +128,7 @@ def test_each_is_explained_beside_another_program(cohort, runs, name):
     assert found.figure() is not None and "None" not in found.text
     if results.provenance["parameters"]["model"].get("weights"):
         assert found.counts["n_weighted"].sum() == pytest.approx(found.data.weight.sum())
-        assert "one over the chance that each was taken" in found.text
+        assert "one over the probability that it was sampled" in found.text
 
 
 def test_weighted_counts_are_of_the_people_they_stand_for(cohort, runs):
