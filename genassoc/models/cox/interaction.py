@@ -34,7 +34,7 @@ def prepare(model: Any, cohort: Any) -> RefitState:
     """Fit the null models, E among the covariates."""
     columns, width = np.asarray(cohort.block_columns), int(cohort.block_width)
     covariates, joined = with_main_effect(cohort.phenotypes, model.covariates, model.interaction)
-    design = replace(model, covariates=covariates).design(cohort.phenotypes, cohort.rows)
+    design = replace(model, covariates=covariates).design(cohort.phenotypes, cohort.rows, cohort.offsets)
     modifier = read_modifier(cohort.phenotypes, cohort.rows, model.interaction, design.complete)
     check_main_effect(modifier, design.covariates.X, design.complete)
     state = state_of(design, modifier, columns, width, model.ties == "efron")

@@ -108,7 +108,7 @@ def prepare(model: Any, cohort: Any) -> WeightedCoxState | RefitState:
     """Fit the null models of all endpoints of a `Cox`, each on its own complete cases with a weight."""
     columns, width = np.asarray(cohort.block_columns), int(cohort.block_width)
     model, joined = with_interaction(model, cohort)
-    design = model.design(cohort.phenotypes, cohort.rows)
+    design = model.design(cohort.phenotypes, cohort.rows, cohort.offsets)
     weights = None if model.weights is None else read_weights(cohort.phenotypes, cohort.rows, model.weights)
     complete, values = design.complete, np.ones(design.complete.size)
     if weights is not None:
