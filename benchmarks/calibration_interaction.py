@@ -23,7 +23,7 @@ from genassoc.kernels.genotypes.counts import mask_words
 from genassoc.models.cox import interaction as cox_interaction
 from genassoc.models.cox import weighted as cox_weighted
 from genassoc.models.cox.model import Cox
-from genassoc.models.linear import interaction as linear_interaction
+from genassoc.models.linear import columns as linear_columns
 from genassoc.models.linear.model import Linear
 from genassoc.models.logistic import interaction as logistic_interaction
 from genassoc.models.logistic.model import Logistic
@@ -72,7 +72,7 @@ def linear(rng: np.random.Generator, drawn: SimpleNamespace, variance: str) -> A
         null, _ = weighted.fit_null(design, 0, np.ones(N, bool), ones, ones, EVERYONE, N)
         sandwich = weighted.WeightedState(("y",), EVERYONE, mask_words(EVERYONE, N), (null,), 0, ())
         return model.block(with_terms(sandwich, modifier_of(drawn), (), N, [None], False), block_of(drawn))
-    state = linear_interaction.state_of(model.refit_choices(), design_of(drawn, y), modifier_of(drawn), EVERYONE, N)
+    state = linear_columns.state_of(model.choices(), design_of(drawn, y), modifier_of(drawn), EVERYONE, N)
     return model.block(state, block_of(drawn))
 
 

@@ -16,7 +16,7 @@ from genassoc.kernels.likelihoods.cox_sums import RiskSets
 from genassoc.kernels.likelihoods.ordinal_terms import Levels
 from genassoc.models.cox.null import risk_sets
 from genassoc.models.logistic import interaction as logistic_interaction
-from genassoc.refit import dense_few_events
+from genassoc.refit import few_events as dense_few_events
 from genassoc.stats.information import effective_size, whole_sizes
 
 ROUNDING = 1e-9  # sums of positive terms, a thousand of them at most

@@ -10,13 +10,12 @@ from oracles import residual_law as oracle
 import genassoc as ga
 from genassoc.data.block import DosageBlock
 from genassoc.kernels.laws import residual_law as kernel
-from genassoc.models.linear import genotypic as linear_genotypic
-from genassoc.models.linear import interaction as linear_interaction
+from genassoc.models.linear import columns as linear_columns
 from genassoc.models.linear import model as linear
 from genassoc.models.linear.residual_law import MARGIN, ResidualLaw
 from genassoc.models.scan import rows as sandwich_rows
 from genassoc.models.scan import sandwich_pairs
-from genassoc.refit.dense_residual_law import residual_law_test
+from genassoc.refit.residual_law import residual_law_test
 
 CONSTANTS = (kernel.RARE, kernel.N_BINS, kernel.SMALL, kernel.LEAST_REST)
 # The trapezoidal rule leaves 1e-13 of a tail, the nodes past the last 1e-10; scipy's quadrature about 1e-9.
@@ -239,20 +238,20 @@ def test_rows_of_two_columns_have_a_code():
     rng, cohort, _group, traits = cohort_of("t3", 17, n=400, T=1)
     codes = rare_codes(rng, 400, (60, 90), 30)
     codes[:, :3] = 2
-    genotypic = run(ga.Linear(traits, ["x"], genetic_model="genotypic"), cohort, codes, linear_genotypic)
-    interaction = run(ga.Linear(traits, ["x"], interaction="group"), cohort, codes, linear_interaction)
+    genotypic = run(ga.Linear(traits, ["x"], genetic_model="genotypic"), cohort, codes, linear_columns)
+    interaction = run(ga.Linear(traits, ["x"], interaction="group"), cohort, codes, linear_columns)
     robust = run(ga.Linear(traits, ["x"], interaction="group", variance="robust"), cohort, codes, sandwich_pairs)
     for found in (genotypic, interaction, robust):
         heavy = found["code"] == "heavy_tails"
         assert (
             heavy.any() and np.isnan(found["neg_log_10_p_value"][heavy]).all() and np.isnan(found["beta"][heavy]).all()
         )
-    like = run(ga.Linear(traits, ["x"], interaction="group", like="plink2"), cohort, codes, linear_interaction)
+    like = run(ga.Linear(traits, ["x"], interaction="group", like="plink2"), cohort, codes, linear_columns)
     assert np.isfinite(like["neg_log_10_p_value"]).all()
     _, calm, _, _ = cohort_of("normal", 17, n=400, T=1)
     for model, names in (
-        (ga.Linear(traits, ["x"], genetic_model="genotypic"), linear_genotypic),
-        (ga.Linear(traits, ["x"], interaction="group"), linear_interaction),
+        (ga.Linear(traits, ["x"], genetic_model="genotypic"), linear_columns),
+        (ga.Linear(traits, ["x"], interaction="group"), linear_columns),
     ):
         assert not (run(model, calm, codes, names)["code"] == "heavy_tails").any()
 
@@ -295,7 +294,7 @@ def test_null_calibration(kind, variance):
 @pytest.mark.parametrize("kind, spread", [("t3", None), ("lognormal", 3.0)])
 def test_the_dense_twin_of_the_audit(kind, spread):
     """Written apart: no bins of coefficients, the saddlepoint by bisection, covariates of the spread by least squares."""
-    from genassoc.refit.dense_residual_law import residual_law_test
+    from genassoc.refit.residual_law import residual_law_test
 
     rng, cohort, group, traits = cohort_of(kind, 21, T=1, spread=spread)
     codes = rare_codes(rng, group.size, (6, 40), 120)

@@ -10,7 +10,7 @@ from genassoc.kernels.likelihoods.newton import FitOptions
 from genassoc.kernels.likelihoods.rows import FINE
 from genassoc.models.base import CODES, METHODS
 from genassoc.models.cox.null import NullCox
-from genassoc.models.cox.rows import Choices
+from genassoc.models.scan.family import Choices
 from genassoc.models.scan.interaction import Terms
 from genassoc.models.scan.pair_rows import OneFit, PairFit, PairRows, ratio_tests
 from genassoc.shapes import Float64Array

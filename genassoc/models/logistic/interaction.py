@@ -14,7 +14,7 @@ from genassoc.data.phenotypes.modifier import Modifier
 from genassoc.kernels.laws import few_events
 from genassoc.kernels.likelihoods import interaction_logistic as kernel
 from genassoc.models.base import CODES, METHODS, BlockResult
-from genassoc.models.linear.interaction import design_with_modifier
+from genassoc.models.linear.columns import design_with_modifier
 from genassoc.models.logistic.interaction_dense import Cases, Fitting, fit_one, maximum
 from genassoc.models.logistic.null import NullLogistic
 from genassoc.models.logistic.null import prepare as prepare_nulls

@@ -9,8 +9,7 @@ from genassoc.kernels.likelihoods import logistic as kernel
 from genassoc.kernels.likelihoods.cholesky import information
 from genassoc.kernels.likelihoods.newton import FitOptions
 from genassoc.kernels.likelihoods.rows import FINE, Trait
-from genassoc.models.logistic.null import NullLogistic
-from genassoc.models.logistic.rows import ran_away
+from genassoc.models.logistic.null import NullLogistic, ran_away
 from genassoc.models.scan.interaction import Terms
 from genassoc.models.scan.pair_rows import OneFit, PairFit
 from genassoc.shapes import Float64Array
@@ -125,7 +124,7 @@ def maximum(
     if as_plink:
         # PLINK 2's standard errors under Firth's penalty are of X' diag((1 + h) w) X.
         J = np.empty((P, P))
-        information(D, (1.0 + fitted.leverage) * w, J)
+        information(D, (1.0 + fitted.leverage) * fitted.w, J)
         L[:] = np.linalg.cholesky(J)
     return float(objective), beta, np.tril(L), w, int(iterations)
 
