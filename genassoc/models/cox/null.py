@@ -124,8 +124,7 @@ class NullCox(Family):
     def score(self, own: GenotypeSums, product: Float64Array, squares: Float64Array, impute: bool) -> Scores:
         """U, and the largest and the smallest information that it can have (V,)."""
         V = own.n.size
-        scores = Scores.empty(V)
-        mean = own.sum_g / np.maximum(own.n, 1)
+        scores, mean = Scores.empty(V), own.sum_g / np.maximum(own.n, 1)
         basis = cox_screen.Basis(self.thin, self.moves, self.weight, self.share, self.rest)
         cox_screen.screen(product, squares, own.missing, basis, mean, impute, scores)
         return scores
@@ -225,7 +224,7 @@ class NullCox(Family):
         # Of a score only what is not corrected afterwards is a final row: the test of proportional hazards is of those.
         trend = asked.test != "score" or choices.correction is None
         fits = Fits.empty(R)
-        null = cox_rows.CoxNull(self.samples.offset, self.start, self.cross, self.L, self.times)
+        null = cox_rows.CoxNull(self.offset, self.start, self.cross, self.L, self.times)
         impute = choices.impute and not exact
         cox_rows.analyse_rows(G, asked.numbers, np.full(R, trend), self.Q, self.sets, null, impute, fits)
         fits.numbers[:, kernel.DF] = 1.0  # of the trend
@@ -236,7 +235,7 @@ class NullCox(Family):
 
     def law(self, name: str, task: Task, variants: Int64Array) -> Tails:
         """The exact law of few events, each of which falls on somebody at risk at its time."""
-        eta = self.Q[:, 1:] @ self.start
+        eta = self.Q[:, 1:] @ self.start + self.offset
         risk, sizes = np.exp(eta - eta.max(initial=-np.inf)), np.where(self.sets.event, 1.0, 0.0)
         found, there = np.empty(variants.size), np.zeros(variants.size, np.bool_)
         G = task.calls(variants, self.columns)
@@ -268,9 +267,9 @@ def prepare(
     nulls: list[NullCox] = []
     notes = [f"covariate dropped: {dropped}" for dropped in design.covariates.dropped_covariates]
     notes += design.notes
-    for endpoint in design.endpoints:
+    for at, endpoint in enumerate(design.endpoints):
         observed = design.complete & ~np.isnan(endpoint.time)
-        null, kept = fit_null(design, endpoint, observed, block_columns, block_width, efron, by_rank)
+        null, kept = fit_null(design, at, observed, block_columns, block_width, efron, by_rank)
         nulls.append(null)
         notes += _notes(design, endpoint, null, kept, observed)
     names = tuple(endpoint.name for endpoint in design.endpoints)
@@ -311,14 +310,15 @@ def risk_sets(
 
 def fit_null(
     design: Any,
-    endpoint: Any,
+    at: int,
     observed: BoolArray,
     block_columns: Int64Array,
     block_width: int,
     efron: bool = True,
     by_rank: bool = False,
 ) -> tuple[NullCox, BoolArray]:
-    """The null model of one endpoint, and which covariates are independent within strata among its samples."""
+    """The null model of one endpoint, the ``at``-th, and which covariates are independent within strata among its samples."""
+    endpoint = design.endpoints[at]
     who = np.flatnonzero(observed)
     who = who[np.lexsort((endpoint.time[who], design.stratum[who]))]
     time, event, stratum = endpoint.time[who], endpoint.event[who] == 1, design.stratum[who]
@@ -327,11 +327,12 @@ def fit_null(
     X = np.ascontiguousarray(basis.Q)
     n, C = X.shape
     own_X = np.ascontiguousarray(X[:, 1:])
+    offset = np.ascontiguousarray(design.offset[who, at])
     start, L = np.zeros(C - 1), np.zeros((C - 1, C - 1))
     sums = risk_sums(sets, C - 1)
     failure = "too_few_events" if int(event.sum()) < C or n <= C else None
     if failure is None:
-        state, _, _ = cox.fit(own_X, np.zeros(n), sets, FitOptions(False, True, C - 1), start, sums, L)
+        state, _, _ = cox.fit(own_X, offset, sets, FitOptions(False, True, C - 1), start, sums, L)
         failure = None if state == kernel.FINE else "null_not_converged"
     columns = block_columns[who]
     weight = np.zeros(block_width)
@@ -345,7 +346,7 @@ def fit_null(
     wide, wide_moves = np.zeros((block_width, thin.shape[1])), np.zeros((block_width, moves.shape[1]))
     wide[columns], wide_moves[columns] = thin, moves
     null = NullCox(
-        samples=Samples.of(columns, block_width, is_event=event, failure=failure), n_covariates=C, Q=X, sets=sets, start=start,
+        samples=Samples.of(columns, block_width, offset=offset, is_event=event, failure=failure), n_covariates=C, Q=X, sets=sets, start=start,
         cross=cross, L=L, times=_times(time, design.entry[who], times, by_rank), thin=wide, moves=wide_moves, weight=weight,
         share=share, rest=rest,
     )  # fmt: skip

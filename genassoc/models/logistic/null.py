@@ -114,7 +114,7 @@ class NullLogistic(Family):
     @property
     def trait(self) -> Trait:
         """Its outcome as kernels take it."""
-        return Trait(self.y, self.offset, np.ones(self.n))
+        return Trait(self.y, self.offset, self.samples.weight)
 
     def of_firth(self) -> FirthNull:
         """It as `genassoc.kernels.likelihoods.logistic_firth` takes it."""
@@ -343,8 +343,7 @@ def fit_null(
         share = n_cases / n
         start[0] = np.log(share / (1 - share)) * np.sqrt(n)  # the constant's column is 1 / sqrt(n)
         penalised[0] = start[0]
-        outcome, L = Trait(y, offset, np.ones(n)), np.zeros((C, C))
-        eta, w = np.empty(n), np.empty(n)
+        outcome, eta, w, L = Trait(y, offset, np.ones(n)), np.empty(n), np.empty(n), np.zeros((C, C))
         fitted = logistic.Fitted(eta, mu, w, np.zeros(n))
         state, _, _ = logistic.fit(X, outcome, FitOptions(True, False, C), penalised, fitted, L)
         if state != kernel.FINE:
@@ -430,8 +429,7 @@ def analyse_dense(
         if not some.size:
             continue
         calls = G if some.size == R else G[some]
-        part = Fits.empty(some.size)
-        spa = np.full(some.size, saddlepoint)
+        part, spa = Fits.empty(some.size), np.full(some.size, saddlepoint)
         if refit:
             wanted = logistic_rows.Asked(asked[some], sparse[some], spa)
             logistic_rows.analyse_rows(calls, wanted, null.X, null.trait, null.series.start, impute, part)

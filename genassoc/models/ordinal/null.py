@@ -66,14 +66,7 @@ class NullOrdinal(Family):
     @property
     def levels(self) -> Levels:
         """Its levels as kernels take them."""
-        return Levels(self.level, self.counts.size - 1, self.samples.offset)
-
-    @property
-    def block_offset(self) -> Float64Array:
-        """The samples' offset in the columns of a block (N,)."""
-        offset = np.zeros(self.block_level.size)
-        offset[self.columns] = self.samples.offset
-        return offset
+        return Levels(self.level, self.counts.size - 1, self.offset)
 
     def product_columns(self) -> Float64Array:
         """AQ, then the residual: (N, P + 1)."""
@@ -93,7 +86,9 @@ class NullOrdinal(Family):
             null = logistic_score.NullScores(self.AQ, self.AQ, self.weight, self.residual)
             logistic_score.score_with_missing(sums, own.missing, null, mean, True, scores)
         else:
-            levels = Levels(self.block_level, self.counts.size - 1, self.block_offset)
+            offset = np.zeros(self.block_level.size)
+            offset[self.columns] = self.offset
+            levels = Levels(self.block_level, self.counts.size - 1, offset)
             ordinal_score.score_with_missing(
                 sums, own.missing, self.block_D, levels, self.parameters, self.factor, scores
             )
@@ -119,8 +114,8 @@ class NullOrdinal(Family):
             np.zeros(variants.size, np.bool_),
         )
         few = task.own.tested_mac[variants] < LEAST_CARRIERS_OF_LEVELS
-        G, impute = task.calls(variants, self.columns), task.choices.impute
-        level_law.level_rows(G, D, self.levels, self.parameters, impute, few, found, whole)
+        G = task.calls(variants, self.columns)
+        level_law.level_rows(G, D, self.levels, self.parameters, task.choices.impute, few, found, whole)
         return Tails.of(found / np.log(10.0), whole)
 
     def one_step_is_enough(self, task: Task) -> BoolArray:
@@ -185,9 +180,9 @@ def fit_null(
     failure = "one_outcome" if M < 1 else ("n_too_small" if n <= P else None)
     parameters, L = np.zeros(P), np.eye(P)
     weight, residual, AQ = np.zeros(block_width), np.zeros(block_width), np.zeros((block_width, P))
-    D = np.ascontiguousarray(X[:, 1:])
+    D, offset = np.ascontiguousarray(X[:, 1:]), np.ascontiguousarray(design.offset[observed, trait])
     if failure is None:
-        levels = Levels(level, M, np.zeros(n))
+        levels = Levels(level, M, offset)
         ordinal.start_thresholds(level, M, parameters[:M])
         r, w, J, gradient = np.empty(n), np.empty(n), np.empty((P, P)), np.empty(P)
         state, _, _ = ordinal.fit(D, levels, False, parameters, r, w, L)
@@ -204,7 +199,7 @@ def fit_null(
     block_D, block_level = np.zeros((block_width, C - 1)), np.zeros(block_width, np.int64)
     block_D[columns], block_level[columns] = D, level
     null = NullOrdinal(
-        samples=Samples.of(columns, block_width, failure=failure), n_covariates=C, weight=weight, residual=residual, level=level,
+        samples=Samples.of(columns, block_width, offset=offset, failure=failure), n_covariates=C, weight=weight, residual=residual, level=level,
         counts=counts.astype(np.int64), X=X, parameters=parameters, factor=L, block_D=block_D, block_level=block_level, AQ=AQ,
     )  # fmt: skip
     return null, basis.kept

@@ -115,8 +115,10 @@ class NullPoisson(Family):
         """Some rows on their dense calls; t statistics with a dispersion."""
         G = task.calls(asked.variants, self.columns)
         fits = Fits.empty(asked.variants.size)
-        trait = Trait(self.y, self.samples.offset, np.ones(self.n))
-        family = glm.Family(glm.POISSON, 0.0, self.quasi)
+        family, trait = (
+            glm.Family(glm.POISSON, 0.0, self.quasi),
+            Trait(self.y, self.samples.offset, self.samples.weight),
+        )
         glm.analyse_rows(family, G, asked.numbers, self.X, trait, self.start, task.choices.impute, fits)
         return bounded_ratios(fits, asked, self.quasi)
 
@@ -150,8 +152,8 @@ class NullPoisson(Family):
             few_events.event_rows(G, self.weight[self.columns], whole_sizes(self.y), impute, found, there)
             return Tails.of(np.where(there, found / np.log(10.0), np.nan), True)
         residuals = empirical_cgf.Residuals(self.spread, self.bins, self.table, self.cumulants)
-        Q, W = self.Q[self.columns], self.weight[self.columns]
-        empirical_cgf.empirical_rows(G, task.U[variants] / self.scale, Q, W, residuals, impute, found)
+        Q, weight = self.Q[self.columns], self.weight[self.columns]
+        empirical_cgf.empirical_rows(G, task.U[variants] / self.scale, Q, weight, residuals, impute, found)
         if name == "spa":
             # Without a few samples of large residuals the row's null is another, and the trait's residuals are not its own.
             other = ~(np.abs(np.log(task.dispersion[variants] / self.phi)) < np.log(OTHER_DISPERSION))
@@ -184,7 +186,9 @@ def prepare(
     nulls = []
     for trait, name in enumerate(design.traits):
         observed = ~np.isnan(design.y[:, trait]) & complete
-        offset = np.zeros(int(observed.sum())) if exposure is None else np.log(exposure[observed])
+        offset = np.ascontiguousarray(design.offset[observed, trait])
+        if exposure is not None:
+            offset = offset + np.log(exposure[observed])
         null, kept = fit_null(design, trait, observed, offset, block_columns, block_width, quasi)
         nulls.append(null)
         notes += _notes(design, name, null, kept)
