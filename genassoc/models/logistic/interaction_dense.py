@@ -124,7 +124,7 @@ def maximum(
     if as_plink:
         # PLINK 2's standard errors under Firth's penalty are of X' diag((1 + h) w) X.
         J = np.empty((P, P))
-        information(D, (1.0 + fitted.leverage) * w, J)
+        information(D, (1.0 + fitted.leverage) * fitted.w, J)
         L[:] = np.linalg.cholesky(J)
     return float(objective), beta, np.tril(L), w, int(iterations)
 
