@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import statsmodels.api as sm
 from glm_cohort import MemoryCohort, calls, run
+from oracles import cox as cox_oracle
+from oracles import logistic as logistic_oracle
 from statsmodels.discrete.conditional_models import ConditionalLogit
 from statsmodels.duration.hazard_regression import PHReg
 from statsmodels.miscmodels.ordinal_model import OrderedModel
@@ -137,3 +139,22 @@ def test_scores_with_an_offset(family):
         left = g - X @ np.linalg.solve(X.T @ (w[:, None] * X), X.T @ (w * g))
         z = left @ (y - mu) / np.sqrt((w * left) @ left)
         assert found["statistic"][v, 0] == pytest.approx(z, abs=2e-5 * max(1, abs(z)))  # sums are of float32
+
+
+@pytest.mark.parametrize("what", ["firth", "firth_approx"])
+@pytest.mark.parametrize("family, oracle", [("logistic", logistic_oracle), ("cox", cox_oracle)])
+def test_firth_with_an_offset(family, oracle, what):
+    make, positions, own = MODELS[family]
+    codes, offset, columns = data(6, V=6)
+    found = run(make(*positions, **own, correction=what, correct_below=1.0), with_offset(offset, columns), codes[:6])
+    x, G = columns["x"], codes[:6].astype(float)
+    if family == "logistic":
+        expected = oracle.analyse_rows(sm.add_constant(x), columns["d"], G, what, offset)
+    else:
+        expected = oracle.analyse_rows(x[:, None], G, columns["time"], columns["event"], what, offset=offset)
+    tested = (
+        found["method"][:, 0] == what
+    )  # the approximation is made again in full where an estimate moves the covariates
+    assert tested.sum() >= 4
+    for v in np.flatnonzero(tested):
+        np.testing.assert_allclose([found["beta"][v, 0], found["statistic"][v, 0]], expected[v], rtol=1e-4, atol=1e-5)
