@@ -82,8 +82,8 @@ STILL_IMPORTED = {
     ("models/scan/weighted.py", "genassoc.models.linear.null"),
     ("models/scan/weighted.py", "genassoc.models.linear.residual_law"),
 }
-# The file of engine/ that makes rows of blocks; all others run tasks and know nothing of what these do.
-KNOWS_BLOCKS = {"engine/association.py"}
+# The files of engine/ that make rows or sums of blocks; all others run tasks and know nothing of what these do.
+KNOWS_BLOCKS = {"engine/passes.py", "engine/association.py"}
 GENETICS = ("models", "analyses", "stats", "kernels", "data.cohort", "data.phenotypes", "data.store", "data.block")
 SHAPELESS_NAMES = {"utils", "util", "helpers", "helper", "misc", "common", "tools"}
 

@@ -21,7 +21,7 @@ from genassoc.shapes import (
 if TYPE_CHECKING:
     from typing import Self
 
-# What a variant's place makes of ploidy: `Places.ploidy`.
+# Values of `Places.ploidy`.
 AUTOSOMAL, X_OUTSIDE_PAR, HAPLOID_CHROMOSOME = 0, 1, 2
 N_REFUSED = 5  # columns of `Places.refused`
 

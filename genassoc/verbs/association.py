@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from genassoc.data.cohort.offset_tables import Given
 
 
-def cohort_for(cohort: Cohort, model: Any, offsets: "Given | None") -> Cohort:
+def cohort_for(cohort: Cohort, model: AssociationModel, offsets: "Given | None") -> Cohort:
     """The cohort with offsets of the model's traits, where any are given or it has them already.
 
     Raises
@@ -58,7 +58,7 @@ def cohort_for(cohort: Cohort, model: Any, offsets: "Given | None") -> Cohort:
     return cohort
 
 
-def check_takes_offsets(model: Any) -> None:
+def check_takes_offsets(model: AssociationModel) -> None:
     """Refuse offsets where a model would not use them.
 
     Raises

@@ -116,7 +116,7 @@ def rehearse_audit(
 
     for _ in audit.refits(drawn[:1], source, choices):
         pass
-    first = clock() - began  # phenotypes of one trait, the covariates of all
+    first = clock() - began  # includes reading the phenotypes of one trait and the covariates
     with_traits, again = fitted(drawn), fitted(drawn)
     new_traits = drawn["trait"].n_unique() - 1
     row = again / drawn.height

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -98,7 +98,7 @@ def associate_predictors(
     return Results(Path(out), made.provenance, aligned)
 
 
-def _check_model(model: Any) -> None:
+def _check_model(model: object) -> None:
     check_model(model)
     if not isinstance(model, GenotypeChoices):
         raise TypeError(f"associate_predictors takes a model ({', '.join(MODELS)}), not {type(model).__name__}")

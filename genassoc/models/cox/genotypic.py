@@ -6,21 +6,22 @@ from genassoc.data.block import Block, GenotypeBlock
 from genassoc.kernels.genotypes.counts import count_codes
 from genassoc.models.base import CODES, METHODS, BlockResult
 from genassoc.models.cox.interaction import counts
-from genassoc.models.cox.null import CoxState, NullCox
+from genassoc.models.cox.null import NullCox
 from genassoc.models.cox.pairs import Survival, fill
-from genassoc.models.cox.rows import Choices
+from genassoc.models.scan.family import Choices
 from genassoc.models.scan.genotypic import TESTS, Classes, as_rows, stacked, with_genotypes
 from genassoc.models.scan.interaction import Terms
 from genassoc.models.scan.pair_rows import PairRows
 from genassoc.models.scan.product import minor_counts
 from genassoc.models.scan.rows import chunks
+from genassoc.models.scan.screen import State
 from genassoc.models.scan.sums import allele_counts, genotype_sums
 from genassoc.shapes import Array
 
 _TERMS = Terms(np.empty(0), TESTS, np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]), (), 0)
 
 
-def test_block(choices: Choices, state: CoxState, block: Block) -> BlockResult:
+def test_block(choices: Choices, state: State, block: Block) -> BlockResult:
     """V x T x 3 rows; ``choices.test`` is "wald" or "lrt", ``correction`` "firth" or None.
 
     Raises

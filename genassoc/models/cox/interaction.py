@@ -15,7 +15,7 @@ from genassoc.models.base import CODES, METHODS, BlockResult
 from genassoc.models.cox.null import NullCox
 from genassoc.models.cox.null import prepare as prepare_nulls
 from genassoc.models.cox.pairs import Survival, fill
-from genassoc.models.cox.rows import Choices
+from genassoc.models.scan.family import Choices
 from genassoc.models.scan.interaction import RefitState, Terms, as_rows, for_tests, terms_of, tests_of, too_few
 from genassoc.models.scan.pair_rows import PairRows
 from genassoc.models.scan.product import minor_counts

@@ -20,11 +20,10 @@ from genassoc.models.choices.interaction import InteractionChoices
 from genassoc.models.cox import genotypic as cox_genotypic
 from genassoc.models.cox import interaction as cox_interaction
 from genassoc.models.cox import weighted as cox_weighted
-from genassoc.models.cox.null import CoxState, prepare
-from genassoc.models.cox.rows import Choices, test_endpoint
+from genassoc.models.cox.null import prepare
+from genassoc.models.scan.family import Choices
 from genassoc.models.scan.genetic_models import by_genetic_model
-from genassoc.models.scan.rows import assembled
-from genassoc.models.scan.sums import minor_is_ref
+from genassoc.models.scan.screen import State, screen
 from genassoc.shapes import Int64Array
 
 
@@ -187,7 +186,7 @@ class Cox(InteractionChoices, GenotypeChoices):
         test = "lrt" if self.test == "lrt" else "wald"
         return replace(self.choices(), test=test, correction=None if self.correction is None else "firth")
 
-    def genotypic(self, state: CoxState, block: Block) -> BlockResult:
+    def genotypic(self, state: State, block: Block) -> BlockResult:
         """Test both degrees of freedom of every genotype: V x T x 3 rows."""
         test = "wald" if self.test == "wald" else "lrt"
         choices = replace(self.choices(), test=test, correction=None if self.correction is None else "firth")
@@ -233,11 +232,4 @@ class Cox(InteractionChoices, GenotypeChoices):
             return cox_weighted.test_block(self.choices().min_mac, self.imputes, state, block)
         if self.interaction is not None:
             return cox_interaction.test_block(self.interaction_choices(), state, block)
-        flipped = minor_is_ref(block, state.cohort_columns, state.cohort_mask)
-        product, squares = state.matrix.times(block, flipped), state.squares.times(block, flipped)
-        choices = self.choices()
-        by_trait = [
-            test_endpoint(choices, null, block, flipped, product, np.ascontiguousarray(squares[:, trait]))
-            for trait, null in enumerate(state.nulls)
-        ]
-        return assembled(state.traits, by_trait)
+        return screen(self.choices(), state, block)

@@ -9,7 +9,7 @@ from genassoc.kernels.likelihoods.cox_sums import RiskSets, risk_sums
 from genassoc.kernels.likelihoods.logistic import CONVERGED
 from genassoc.models.base import CODES, METHODS
 from genassoc.models.cox.null import NullCox
-from genassoc.models.cox.rows import Choices
+from genassoc.models.scan.family import Choices
 from genassoc.models.scan.interaction import Terms
 from genassoc.models.scan.pair_rows import OneFit, PairFit, PairRows, ratio_tests
 from genassoc.shapes import Float64Array

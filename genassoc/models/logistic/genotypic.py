@@ -8,8 +8,8 @@ from genassoc.data.block import Block, GenotypeBlock
 from genassoc.kernels.genotypes.counts import count_codes
 from genassoc.kernels.likelihoods import logistic as kernel
 from genassoc.models.base import CODES, METHODS, BlockResult
-from genassoc.models.logistic.null import LogisticState, NullLogistic
-from genassoc.models.logistic.rows import Choices
+from genassoc.models.logistic.null import NullLogistic
+from genassoc.models.scan.family import Choices
 from genassoc.models.scan.genotypic import (
     ADD,
     DOMDEV,
@@ -23,13 +23,14 @@ from genassoc.models.scan.genotypic import (
     with_genotypes,
 )
 from genassoc.models.scan.product import minor_counts
+from genassoc.models.scan.screen import State
 from genassoc.models.scan.sums import AlleleCounts, GenotypeSums, allele_counts, frequency, genotype_sums
 from genassoc.shapes import Array, BoolArray, Float64Array
 from genassoc.stats.linalg import orthonormal_basis
 from genassoc.stats.tails import Z_975, neg_log_10_p_z
 
 
-def test_block(choices: Choices, state: LogisticState, block: Block) -> BlockResult:
+def test_block(choices: Choices, state: State, block: Block) -> BlockResult:
     """V x T x 3 rows.
 
     Raises

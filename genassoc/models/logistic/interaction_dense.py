@@ -6,8 +6,7 @@ import numpy as np
 
 from genassoc.kernels.likelihoods import interaction_logistic as pairs
 from genassoc.kernels.likelihoods import logistic as kernel
-from genassoc.models.logistic.null import NullLogistic
-from genassoc.models.logistic.rows import ran_away
+from genassoc.models.logistic.null import NullLogistic, ran_away
 from genassoc.models.scan.interaction import Terms
 from genassoc.models.scan.pair_rows import OneFit, PairFit
 from genassoc.shapes import Float64Array

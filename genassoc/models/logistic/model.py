@@ -5,7 +5,7 @@ rows that need more (below ``correct_below``, many missing calls, Wald) are then
 proportional to the hits.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -18,13 +18,12 @@ from genassoc.models.choices.genotypes import GenotypeChoices
 from genassoc.models.choices.interaction import VarianceChoices
 from genassoc.models.logistic import genotypic as logistic_genotypic
 from genassoc.models.logistic import interaction as logistic_interaction
-from genassoc.models.logistic.null import LogisticState, prepare
-from genassoc.models.logistic.rows import Choices, test_trait
+from genassoc.models.logistic.null import prepare
 from genassoc.models.matched import model as matched_sets
 from genassoc.models.scan import weighted
+from genassoc.models.scan.family import Choices
 from genassoc.models.scan.genetic_models import by_genetic_model
-from genassoc.models.scan.rows import assembled
-from genassoc.models.scan.sums import minor_is_ref
+from genassoc.models.scan.screen import State, screen
 
 Test = Literal["auto", "score", "wald", "lrt"]
 Correction = Literal["auto", "firth_approx", "firth", "firth_fallback", "spa", "none"]
@@ -147,12 +146,10 @@ class Logistic(VarianceChoices, GenotypeChoices):
         if self.like is not None:
             raise ValueError(f"matched: neither PLINK 2 nor REGENIE has it; leave like={self.like!r} out")
 
-    def matched_choices(self) -> matched_sets.Choices:
+    def matched_choices(self) -> Choices:
         """What is done of matched sets, every default resolved."""
         own = self.choices()
-        return matched_sets.Choices(
-            own.test, None if own.correction is None else "lrt", own.correct_below, own.impute, own.min_mac
-        )
+        return replace(own, correction=None if own.correction is None else "lrt")
 
     def refit_choices(self) -> logistic_interaction.Choices:
         """What is done of interactions and robust variances, every default resolved."""
@@ -211,20 +208,13 @@ class Logistic(VarianceChoices, GenotypeChoices):
     def block(self, state: Any, block: Block) -> BlockResult:
         """Test every variant of the block against every trait: V x T rows, more of an interaction."""
         if self.matched is not None:
-            return matched_sets.test_block(self.matched_choices(), state, block)
+            return screen(self.matched_choices(), state, block)
         if self.is_weighted:
             return weighted.test_block(self, self.choices().min_mac, state, block)
         if self.refits:
             return logistic_interaction.test_block(self.refit_choices(), state, block)
-        flipped = minor_is_ref(block, state.cohort_columns, state.cohort_mask)
-        product, squares = state.matrix.times(block, flipped), state.squares.times(block, flipped)
-        choices = self.choices()
-        by_trait = [
-            test_trait(choices, null, block, flipped, product, np.ascontiguousarray(squares[:, trait]))
-            for trait, null in enumerate(state.nulls)
-        ]
-        return assembled(state.traits, by_trait)
+        return screen(self.choices(), state, block)
 
-    def genotypic(self, state: LogisticState, block: Block) -> BlockResult:
+    def genotypic(self, state: State, block: Block) -> BlockResult:
         """Test both degrees of freedom of every genotype: V x T x 3 rows."""
         return logistic_genotypic.test_block(self.choices(), state, block)

@@ -14,7 +14,7 @@ from genassoc.models.choices.weights import WeightChoices
 from genassoc.models.ordinal import weighted as ordinal_weighted
 from genassoc.models.ordinal.null import prepare
 from genassoc.models.scan.genetic_models import by_genetic_model
-from genassoc.models.scan.screen import check_choices, choices_of, test_block
+from genassoc.models.scan.screen import check_choices, choices_of, screen
 
 
 @dataclass(frozen=True)
@@ -91,4 +91,4 @@ class Ordinal(WeightChoices, GenotypeChoices):
         """Test every variant of the block against every trait: V x T rows."""
         if self.is_weighted:
             return ordinal_weighted.test_block(self, state, block)
-        return test_block(choices_of(self), state, block)
+        return screen(choices_of(self), state, block)

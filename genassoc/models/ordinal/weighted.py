@@ -99,7 +99,10 @@ def prepare(model: Any, cohort: Any) -> WeightedOrdinalState:
         observed = ~np.isnan(design.y[:, trait]) & design.complete
         null, kept = fit_null(design, trait, observed, weights.values, columns, width)
         nulls.append(null)
-        notes += [*level_notes(design, trait, design.y[observed, trait]), *null_notes(design, name, null, kept)]
+        notes += [
+            *level_notes(design, trait, design.y[observed, trait]),
+            *null_notes(design.covariates, name, null.n, kept, null.failure),
+        ]
         notes.append(weights.line(name, observed))
         if null.failure is None:
             effective = effective_size(squared_scores(null.score)[0])

@@ -15,7 +15,7 @@ from genassoc.models.choices.weights import WeightChoices
 from genassoc.models.poisson.null import prepare
 from genassoc.models.scan import weighted
 from genassoc.models.scan.genetic_models import by_genetic_model
-from genassoc.models.scan.screen import check_choices, choices_of, test_block
+from genassoc.models.scan.screen import check_choices, choices_of, screen
 
 
 @dataclass(frozen=True)
@@ -96,4 +96,4 @@ class Poisson(WeightChoices, GenotypeChoices):
         """Test every variant of the block against every trait: V x T rows."""
         if self.is_weighted:
             return weighted.test_block(self, float(self.min_mac), state, block)
-        return test_block(choices_of(self), state, block)
+        return screen(choices_of(self), state, block)
