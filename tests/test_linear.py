@@ -29,6 +29,8 @@ def design_of(y, X, complete=None, names=None):
         covariates=("intercept", *(f"x{c}" for c in range(1, X.shape[1]))),
         complete=np.ones(len(y), bool) if complete is None else complete,
         dropped_covariates=(),
+        offset=np.zeros(y.shape),
+        offset_unit="trait",
     )
 
 

@@ -25,10 +25,11 @@ from genassoc.stats.tails import neg_log_10_p_t
 
 NAMES = Names(METHOD["spa"], CODE["heavy_tails"])
 GENOME_WIDE = 7.3  # rows past 5e-8 are computed again in float64
+NEAR_GENOME_WIDE = 5.3  # of t: below it even a normal has a p above 1e-7
 # Of the kernel's rows, in the order of its numbers.
 KERNEL_CODES = (None, "collinear", "n_too_small", "covariate_collinear", "perfect_fit", "no_residual_variance")
 _NUMBERS = np.array([CODE[name] for name in KERNEL_CODES], np.uint8)
-_WITHOUT_ESTIMATE = (kernel.COLLINEAR, kernel.N_TOO_SMALL, kernel.NO_RESIDUAL_VARIANCE)
+_FAILED = np.isin(np.arange(len(KERNEL_CODES)), [kernel.COLLINEAR, kernel.N_TOO_SMALL, kernel.NO_RESIDUAL_VARIANCE])
 
 
 def test_additive(choices: Choices, state: LinearState, block: Block) -> BlockResult:
@@ -46,8 +47,10 @@ def test_additive(choices: Choices, state: LinearState, block: Block) -> BlockRe
             columns.append(rows.finished(own, flipped, null.n, choices.impute, without))
             if choices.check_tails:
                 _correct_tails(choices, null, own, columns[-1], block, flipped)
-    order = np.argsort(np.concatenate([null.traits for group in state.groups for null in group.nulls]))
-    joined = {name: np.hstack([part[name] for part in columns])[:, order] for name in columns[0]}
+    joined = columns[0]
+    if len(columns) > 1:
+        order = np.argsort(np.concatenate([null.traits for group in state.groups for null in group.nulls]))
+        joined = {name: np.hstack([part[name] for part in columns])[:, order] for name in joined}
     return BlockResult(joined, {"trait": state.traits, "test": ("add",) * len(state.traits)})
 
 
@@ -65,7 +68,7 @@ def _rows(choices: Choices, null: NullModel, own: GenotypeSums, fits: LinearFits
         rows.put(slice(None), "score", beta, error / shrink, t * shrink)
     else:
         rows.put(slice(None), "t", beta, error, t, df)
-    code, failed = _NUMBERS[fits.code], np.isin(fits.code, _WITHOUT_ESTIMATE)
+    code, failed = _NUMBERS[fits.code], _FAILED[fits.code]
     for bad, reason in (
         ((own.tested_mac < choices.min_mac)[:, None] & ~failed, "too_few_carriers"),
         (own.constant & (own.mac > 0), "constant_genotype"),
@@ -108,8 +111,10 @@ def fit_group(
     fits = _finish(group, sums, every, impute)
     varying = ~constant[:, group.residuals.pattern_of]
     if isinstance(block, GenotypeBlock):
-        quoted = np.nan_to_num(neg_log_10_p_t(fits.t, fits.df)) > GENOME_WIDE
-        again = ((fits.weak > 0) | quoted) & varying
+        with np.errstate(invalid="ignore"):
+            again = np.abs(fits.t) > NEAR_GENOME_WIDE
+        again[again] = neg_log_10_p_t(fits.t[again], fits.df[again]) > GENOME_WIDE
+        again = (again | (fits.weak > 0)) & varying
         variants = np.flatnonzero(again.any(axis=1))
         if variants.size:
             exact = group.matrix.times_in_float64(block, flipped, variants)
