@@ -52,7 +52,7 @@ def design_of(drawn: SimpleNamespace, y: np.ndarray) -> SimpleNamespace:
     """What the null models read of a design."""
     return SimpleNamespace(
         y=y[:, None], X=np.column_stack([np.ones(N), drawn.arm, drawn.x]), traits=("y",),
-        covariates=("intercept", "arm", "x"), complete=np.ones(N, bool), dropped_covariates=(), coding=("0, 1",),
+        covariates=("intercept", "arm", "x"), complete=np.ones(N, bool), dropped_covariates=(), offset=np.zeros((N, 1)), offset_unit="trait", coding=("0, 1",),
     )  # fmt: skip
 
 

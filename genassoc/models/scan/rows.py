@@ -69,7 +69,7 @@ class Rows:
 
     def put(
         self,
-        at: Int64Array,
+        at: Int64Array | slice,
         method: str,
         beta: Float64Array,
         model_error: Float64Array,
@@ -97,7 +97,7 @@ class Rows:
         self.method[at], self.code[at] = METHOD[method], 0
 
     def put_joint(
-        self, at: Int64Array, k: int, method: str, statistic: Float64Array, neg_log_10_p: Float64Array
+        self, at: Int64Array | slice, k: int, method: str, statistic: Float64Array, neg_log_10_p: Float64Array
     ) -> None:
         """The test of several coefficients, the k-th of the variants' K."""
         self.beta[at, k] = self.error[at, k] = self.model_error[at, k] = np.nan
