@@ -35,7 +35,6 @@ def design_of(y, X, coding=None):
         offset=np.zeros(y.shape),
         offset_unit="trait",
         coding=("0 = control, 1 = case",) * y.shape[1],
-        offset=np.zeros(y.shape),
     )
 
 
