@@ -101,7 +101,7 @@ def fit(
     y: Float64Array,
     offset: Float64Array,
     prior: Float64Array,
-    watch: bool,
+    watch: int,
     beta: Float64Array,
     eta: Float64Array,
     mu: Float64Array,
@@ -115,8 +115,8 @@ def fit(
     family : int
     D : float64 array (N, P)
     y, offset, prior : float64 arrays (N,)
-    watch : bool
-        Say RUNAWAY where the last coefficient grows without end; else any that does counts as converged.
+    watch : int
+        Say RUNAWAY where one of so many last coefficients grows without end; any other that does counts as converged.
     beta : float64 array (P,)
         Start in, estimate out.
     eta, mu, w : float64 arrays (N,)

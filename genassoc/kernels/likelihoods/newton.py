@@ -48,7 +48,7 @@ def advance(
     objective: float,
     J: Float64Array,
     gradient: Float64Array,
-    watch: bool,
+    watch: int,
     beta: Float64Array,
     before: Float64Array,
     step: Float64Array,
@@ -63,8 +63,8 @@ def advance(
         From 0.
     objective, J, gradient
         At beta; J (P, P) is the information. What is singular after the first evaluation counts as a fall.
-    watch : bool
-        Say RUNAWAY where the last coefficient grows without end; else any that does counts as converged.
+    watch : int
+        Say RUNAWAY where one of so many last coefficients grows without end; any other that does counts as converged.
     before, step : float64 arrays (P,)
         The last point that was kept, and the step from it.
     L : float64 array (P, P)
@@ -92,7 +92,10 @@ def advance(
         return UNDER_WAY
     stand[BEST], stand[HALVINGS] = objective, 0
     if newton_step(L, gradient, step, np.empty(P)) < STEP_TOLERANCE:
-        return RUNAWAY if watch and abs(step[P - 1]) > RUNAWAY_STEP else FINE
+        for j in range(P - int(watch), P):
+            if abs(step[j]) > RUNAWAY_STEP:
+                return RUNAWAY
+        return FINE
     for j in range(P):
         before[j] = beta[j]
         beta[j] += step[j]
