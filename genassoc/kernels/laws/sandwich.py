@@ -68,17 +68,14 @@ def room(R: int, D: int, K: int) -> WaldFits:
 
 @jit
 def observed(H: Float64Array) -> Int64Array:
-    """Samples of a row's columns (D, n) that are observed: NaN in the first is NaN in all."""
-    n = 0
-    for i in range(H.shape[1]):
-        n += 0 if math.isnan(H[0, i]) else 1
-    who = np.empty(n, np.int64)
+    """Samples of a row's columns (D, n) that are observed: NaN in the first is NaN in all; without a column all of them."""
+    who = np.empty(H.shape[1], np.int64)
     at = 0
     for i in range(H.shape[1]):
-        if not math.isnan(H[0, i]):
+        if H.shape[0] == 0 or not math.isnan(H[0, i]):
             who[at] = i
             at += 1
-    return who
+    return who[:at].copy()
 
 
 @jit

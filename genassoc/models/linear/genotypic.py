@@ -9,28 +9,21 @@ from genassoc.models.base import BlockResult
 from genassoc.models.linear.null import LinearState, NullModel
 from genassoc.models.linear.residual_law import withhold_heavy
 from genassoc.models.scan.genetic_models import recoded
-from genassoc.models.scan.genotypic import (
-    ADD,
-    CONTRAST,
-    DOMDEV,
-    JOINT,
-    Classes,
-    as_rows,
-    for_three,
-    neg_log_10_p_f2,
-    with_genotypes,
-)
 from genassoc.models.scan.product import ThinMatrix, minor_counts
 from genassoc.models.scan.sums import GenotypeSums, genotype_sums
+from genassoc.models.scan.tested import GENOTYPIC, Classes, as_rows, for_tests, with_genotypes
 from genassoc.shapes import Array, Float64Array
 from genassoc.stats.linalg import orthonormal_basis
-from genassoc.stats.tails import neg_log_10_p_t, t_quantile_975
+from genassoc.stats.tails import neg_log_10_p_f, neg_log_10_p_t, t_quantile_975
 
 CODES: tuple[str | None, ...] = (
     None, "collinear", "n_too_small", "covariate_collinear", "no_residual_variance", "monomorphic", "constant_genotype",
     "too_few_carriers", "perfect_fit", "heavy_tails",
 )  # fmt: skip
 METHODS: tuple[str | None, ...] = (None, "t", "f")
+ADD, DOMDEV, JOINT = 0, 1, 2
+# From (b_het, b_hom) to (add, domdev).
+CONTRAST = np.array([[0.0, 0.5], [1.0, -0.5]])
 _COLLINEAR = 1e-14  # of a squared length, as R's lm: 1e-7 of the length
 _ROUNDING = 1e-24
 
@@ -63,7 +56,7 @@ def test_block(least_mac: float, like: str | None, state: LinearState, block: Bl
         for position, rows in _of_pattern(least_mac, like, null, block, own):
             for name, values in rows.items():
                 columns[name][:, null.traits[position]] = values
-    return as_rows(state.traits, columns, {"method": METHODS, "code": CODES})
+    return as_rows(state.traits, GENOTYPIC.tests, columns, {"method": METHODS, "code": CODES})
 
 
 test_block.__test__ = False  # type: ignore[attr-defined]  # its name is not a test's
@@ -171,8 +164,8 @@ def _rows(
     freedom = np.where(df >= 1, df, np.nan)
     logp = np.empty((own.n.size, 3))
     logp[:, :JOINT] = neg_log_10_p_t(statistic[:, :JOINT], np.repeat(freedom[:, None], 2, axis=1))
-    logp[:, JOINT] = neg_log_10_p_f2(statistic[:, JOINT], np.where(df >= 1, df_f, np.nan))
-    half = for_three(t_quantile_975(freedom)) * error
+    logp[:, JOINT] = neg_log_10_p_f(statistic[:, JOINT], 2, np.where(df >= 1, df_f, np.nan))
+    half = for_tests(t_quantile_975(freedom), 3) * error
     method = np.zeros((own.n.size, 3), np.uint8)
     method[np.ix_(np.flatnonzero(fine), np.array([ADD, DOMDEV]))] = METHODS.index("t")
     method[fine, JOINT] = METHODS.index("f")
@@ -184,9 +177,9 @@ def _rows(
         "statistic": statistic,
         "neg_log_10_p_value": logp,
         "method": method,
-        "effect_allele_frequency": for_three(own.frequency),
-        "mac": for_three(own.mac),
-        "missing_rate": for_three(1.0 - own.n / max(null.n, 1)),
-        "n": for_three(own.n),
-        "code": for_three(code),
+        "effect_allele_frequency": for_tests(own.frequency, 3),
+        "mac": for_tests(own.mac, 3),
+        "missing_rate": for_tests(1.0 - own.n / max(null.n, 1), 3),
+        "n": for_tests(own.n, 3),
+        "code": for_tests(code, 3),
     }

@@ -18,22 +18,21 @@ from genassoc.models.linear.change import adjusted_for_baseline, of_change
 from genassoc.models.linear.interaction_dense import fit_afresh
 from genassoc.models.linear.null import NullModel, null_notes, own_nulls
 from genassoc.models.linear.residual_law import withhold_heavy
-from genassoc.models.scan.genotypic import neg_log_10_p_f2
-from genassoc.models.scan.interaction import (
-    Terms,
+from genassoc.models.scan.product import SQUARE, ThinMatrix, minor_counts
+from genassoc.models.scan.rows import chunks
+from genassoc.models.scan.sums import GenotypeSums, genotype_sums, minor_is_ref
+from genassoc.models.scan.tested import (
+    Tested,
     as_rows,
     contrast_estimates,
     fewest_carriers,
     for_tests,
-    terms_of,
+    tested_with,
     tests_of,
     too_few,
 )
-from genassoc.models.scan.product import SQUARE, ThinMatrix, minor_counts
-from genassoc.models.scan.rows import chunks
-from genassoc.models.scan.sums import GenotypeSums, genotype_sums, minor_is_ref
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array, packed_bytes
-from genassoc.stats.tails import neg_log_10_p_t, t_quantile_975
+from genassoc.stats.tails import neg_log_10_p_f, neg_log_10_p_t, t_quantile_975
 
 CODES: tuple[str | None, ...] = (
     None, "collinear", "n_too_small", "covariate_collinear", "perfect_fit", "no_residual_variance", "monomorphic",
@@ -71,7 +70,7 @@ class Pattern:
     ----------
     null : NullModel
         ``gram`` is I.
-    terms : Terms
+    terms : Tested
     matrix : ThinMatrix or None
         Covariates without the constant, residuals, and E times all of them; None where all rows are done from the calls.
     squares : ThinMatrix or None
@@ -79,7 +78,7 @@ class Pattern:
     """
 
     null: NullModel
-    terms: Terms
+    terms: Tested
     matrix: ThinMatrix | None
     squares: ThinMatrix | None
 
@@ -135,7 +134,7 @@ def state_of(
     patterns = []
     nulls = own_nulls(design, block_columns, width, rank_normalise)
     for null in nulls:
-        terms = terms_of(modifier, block_columns, null.columns, width)
+        terms = tested_with(modifier, block_columns, null.columns, width)
         matrices = (None, None) if modifier is None or choices.robust_above < 0 else _laid_out(null, terms, width)
         patterns.append(Pattern(null, terms, *matrices))
     notes = null_notes(design, nulls)
@@ -163,7 +162,7 @@ def design_with_modifier(model: Any, cohort: Any) -> tuple[Any, Modifier | None,
     return design, modifier, (*joined, *modifier.notes)
 
 
-def _laid_out(null: NullModel, terms: Terms, width: int) -> tuple[ThinMatrix, ThinMatrix]:
+def _laid_out(null: NullModel, terms: Tested, width: int) -> tuple[ThinMatrix, ThinMatrix]:
     e = np.zeros((width, 1))
     e[null.columns, 0] = terms.e
     columns = np.hstack([null.Q[:, 1:], null.R, e * null.Q, e * null.R])
@@ -271,14 +270,14 @@ def _from_sums(task: _Task, own: GenotypeSums, found: _Numbers) -> None:
     )  # fmt: skip
 
 
-def _quoted(terms: Terms, found: _Numbers) -> BoolArray:
+def _quoted(terms: Tested, found: _Numbers) -> BoolArray:
     """Variants (V,) with a test past genome-wide significance for any trait of the pattern."""
     theta, covariance = _coefficients(terms, found.numbers)
     beta, error = contrast_estimates(terms, theta, covariance)
     freedom = np.where(found.freedom >= 1, found.freedom, np.nan)[:, None]
     with np.errstate(invalid="ignore", divide="ignore"):
         logp = neg_log_10_p_t(beta / error, freedom[:, :, None])
-    logp[:, :, terms.joint] = neg_log_10_p_f2(found.numbers[:, :, kernel.F], freedom)
+    logp[:, :, terms.joint] = neg_log_10_p_f(found.numbers[:, :, kernel.F], 2, freedom)
     return np.asarray((np.nan_to_num(logp) > GENOME_WIDE).any(axis=2))
 
 
@@ -327,7 +326,7 @@ def _fit_ill_rows(task: _Task, robust: BoolArray, found: _Numbers, codes: Array,
         found.numbers[v, t], found.freedom[v], codes[v, t] = fit.numbers, fit.freedom, CODES.index(fit.code)
 
 
-def _coefficients(terms: Terms, numbers: Float64Array) -> tuple[Float64Array, Float64Array]:
+def _coefficients(terms: Tested, numbers: Float64Array) -> tuple[Float64Array, Float64Array]:
     """Coefficients (..., D) and covariances (..., D, D) of rows' numbers (..., N_NUMBERS)."""
     D = terms.contrasts.shape[1]
     pairs = np.array([[kernel.VAR_G, kernel.COVARIANCE], [kernel.COVARIANCE, kernel.VAR_GE]])[:D, :D]
@@ -350,7 +349,7 @@ def _rows(task: _Task, own: GenotypeSums, t: int, found: _Numbers, code: Array, 
     method = np.where(robust, METHODS.index("t_hc3"), METHODS.index("t"))[:, None].repeat(K, axis=1)
     if terms.joint >= 0:
         statistic[:, terms.joint] = numbers[:, kernel.F]
-        logp[:, terms.joint] = neg_log_10_p_f2(numbers[:, kernel.F], freedom[:, 0])
+        logp[:, terms.joint] = neg_log_10_p_f(numbers[:, kernel.F], 2, freedom[:, 0])
         method[:, terms.joint] += METHODS.index("f") - METHODS.index("t")
     half = t_quantile_975(freedom) * error
     n = np.full(own.n.size, null.n) if task.choices.impute else own.n
