@@ -122,11 +122,11 @@ def executor_of(way: str) -> Iterator[Executor]:
 def runs_alone(folder: Path, repeats: int) -> dict[str, list[Ran]]:
     """`ga.associate` alone, its cluster up and warm; CPU seconds of this process and of all workers."""
     import genassoc as ga
-    from genassoc.verbs import analysis
+    from genassoc.verbs import from_config
     from genassoc.verbs.config import Config
 
     config = Config.read(folder / "gwas.toml")
-    cohort, model = analysis.make_cohort(config, analysis.make_store(config)), analysis.make_model(config)
+    cohort, model = from_config.make_cohort(config, from_config.make_store(config)), from_config.make_model(config)
 
     def once(name: str) -> Ran:
         with executor_of(name) as executor:

@@ -1,4 +1,4 @@
-"""What a linear test costs: many samples x traits with their own missingness, and the curve over carriers.
+"""What a linear test costs: many samples x traits with their own missingness, the curve over carriers, dosages beside calls.
 
     python benchmarks/linear_scale.py [--samples 400000] [--variants 500] [--traits 50]
 
@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from genassoc.data.block import GenotypeBlock
+from genassoc.data.block import Block, DosageBlock, GenotypeBlock
 from genassoc.models.linear.model import Linear
 from genassoc.models.linear.null import LinearState, prepare
 
@@ -47,7 +47,7 @@ def calls(n_samples: int, frequencies: np.ndarray, missing: float, seed: int = 2
     return GenotypeBlock.from_codes(codes)
 
 
-def seconds(model: Linear, state: LinearState, block: GenotypeBlock, repeats: int = 3) -> float:
+def seconds(model: Linear, state: LinearState, block: Block, repeats: int = 3) -> float:
     """Least CPU seconds of a block, kernels compiled."""
     found = []
     for _ in range(repeats + 1):
@@ -87,6 +87,16 @@ def curve(n_samples: int, n_variants: int = 500) -> str:
     return "\n".join(lines)
 
 
+def dosages(n_samples: int, n_variants: int = 1000) -> str:
+    """Cost of one trait of hard calls, of the same as 16-bit dosages with noise, and their ratio."""
+    state = null_models(n_samples, 1, 0.0)
+    hard = calls(n_samples, np.linspace(0.01, 0.5, n_variants), 0.0)
+    noise = np.random.default_rng(4).normal(0, 0.05, (n_variants, n_samples))
+    soft = DosageBlock.from_dosages(np.clip(hard.codes() + noise, 0, 2))
+    spent = [1e6 * seconds(Linear(state.traits), state, block, 9) / n_variants for block in (hard, soft)]
+    return f"| {n_samples:,} | {spent[0]:.1f} | {spent[1]:.1f} | {spent[1] / spent[0]:.2f} |"
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -99,6 +109,9 @@ def main() -> None:
         print(scale(chosen.samples, chosen.variants, chosen.traits))
         print("\n| samples | minor allele count | CPU us a variant |\n|---|---|---|")
         print(curve(min(chosen.samples, 100_000)))
+        print("\n| samples | hard calls, CPU us a variant | dosages | ratio |\n|---|---|---|---|")
+        for n_samples in (2504, 10_000):
+            print(dosages(n_samples))
 
 
 if __name__ == "__main__":

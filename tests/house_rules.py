@@ -43,10 +43,10 @@ DOORS = {
     "llvmlite": ("kernels/",),
     "fsspec": ("data/store/location.py",),
     "zarr": ("data/store/store.py", "data/store/arrays.py", "data/store/location.py", "formats/vcz.py"),
-    "dask": ("engine/executors_dask.py", "verbs/api.py"),
-    "distributed": ("engine/executors_dask.py", "verbs/api.py"),
+    "dask": ("engine/executors_dask.py", "verbs/arrays.py"),
+    "distributed": ("engine/executors_dask.py", "verbs/arrays.py"),
     "cloudpickle": ("engine/broadcast.py",),
-    "allel": ("verbs/api.py",),
+    "allel": ("verbs/arrays.py",),
     "pysam": ("formats/",),
     "isal": ("formats/",),
     "formulaic": ("tests/",),  # evaluates Python: an oracle only

@@ -90,7 +90,7 @@ SOUND: Source = {
     "engine/run.py": '"""Run."""\nfrom genassoc.models.linear import model\n',
     "engine/executors.py": '"""Executors."""\nfrom genassoc.errors import E\n',
     "results.py": '"""Results."""\nfrom genassoc.data import store\n',
-    "verbs/api.py": '"""Verbs."""\nfrom genassoc import results\nfrom genassoc.engine import run\n',
+    "verbs/association.py": '"""Verbs."""\nfrom genassoc import results\nfrom genassoc.engine import run\n',
 }
 ORACLES: Source = {"sums.py": "def add(a, b):\n    return a + b\n"}
 
@@ -124,12 +124,17 @@ FAULTS = [
         "may not import 'engine'",
     ),
     (wrong_storeys, "simulate/x.py", "\nfrom genassoc.formats import vcf\n", "may not import 'formats'"),
-    (wrong_storeys, "report.py", "\nimport genassoc.verbs.api\n", "may not import 'verbs'"),
+    (wrong_storeys, "report.py", "\nimport genassoc.verbs.association\n", "may not import 'verbs'"),
     (wrong_storeys, "errors.py", "\nfrom genassoc.shapes import Array\n", "imports nothing of ours"),
     (wrong_storeys, "kernels/deep/sums.py", "\nfrom genassoc.errors import E\n", "kernels know arrays only"),
     (wrong_storeys, "kernels/deep/sums.py", f"{LATE}from genassoc.data import store\n", "may not import 'data'"),
     (wrong_storeys, "data/cohort/cohort.py", "\nimport genassoc as ga\n", "no part imports the package"),
-    (wrong_storeys, "data/cohort/cohort.py", f"{LATE}import_module('genassoc.verbs.api')\n", "may not import 'verbs'"),
+    (
+        wrong_storeys,
+        "data/cohort/cohort.py",
+        f"{LATE}import_module('genassoc.verbs.association')\n",
+        "may not import 'verbs'",
+    ),
     (
         wrong_storeys,
         "results.py",
@@ -163,8 +168,8 @@ FAULTS = [
     (wrong_doors, "data/cohort/cohort.py", f"{LATE}import formulaic\n", "formulaic's only door"),
     (wrong_doors, "results.py", f"{LATE}import matplotlib.pyplot as plt\n", "matplotlib's only door"),
     (wrong_doors, "models/linear/model.py", f"{LATE}import statsmodels.api as sm\n", "statsmodels's only door"),
-    (wrong_doors, "verbs/api.py", "\nfrom rich.table import Table\n", "rich's only door"),
-    (wrong_doors, "verbs/api.py", "\nimport typer\n", "typer's only door"),
+    (wrong_doors, "verbs/association.py", "\nfrom rich.table import Table\n", "rich's only door"),
+    (wrong_doors, "verbs/association.py", "\nimport typer\n", "typer's only door"),
     (wrong_doors, "models/linear/model.py", "\nimport polars as pl\n", "take and give numpy arrays"),
     (wrong_doors, "kernels/deep/sums.py", "\nimport scipy.special\n", "numba and numpy only"),
     (evaluators, "data/cohort/cohort.py", "\nmade = eval('1 + 1')\n", "no text is evaluated"),
@@ -206,8 +211,10 @@ def test_fault_is_found(rule, file, fault, message):
 def test_undeclared_library_is_found():
     pyproject = '[project]\ndependencies = ["numpy>=2", "numba", "zarr[remote]>=3"]\n'
     assert undeclared(SOUND, pyproject) == []
-    broken = {**SOUND, "verbs/api.py": "def f():\n    import xarray\n"}
-    assert undeclared(broken, pyproject) == ["verbs/api.py:2 imports xarray: pyproject.toml does not declare it"]
+    broken = {**SOUND, "verbs/association.py": "def f():\n    import xarray\n"}
+    assert undeclared(broken, pyproject) == [
+        "verbs/association.py:2 imports xarray: pyproject.toml does not declare it"
+    ]
 
 
 def test_kernel_without_oracle_is_found():

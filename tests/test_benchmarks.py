@@ -59,6 +59,7 @@ def test_linear_scale():
         assert float(line.split("|")[-2]) > 0
     costs = [line.split("|") for line in linear_scale.curve(200, 20).splitlines()]
     assert [row[2].strip() for row in costs] == ["10", "40", "160"]
+    assert float(linear_scale.dosages(200, 30).split("|")[-2]) > 0
     block = linear_scale.calls(4000, [0.3], 0.1)
     codes = block.codes()[0]
     # five standard errors of a frequency of 7,200 alleles, and of a rate of 4,000 calls

@@ -341,7 +341,7 @@ def test_a_run_says_what_was_coded_how_in_python_too(world, caplog):
 
 def test_case_value_enters_the_plan_and_the_refits(world):
     from genassoc.explanation.audit import audit_lines
-    from genassoc.verbs.api import plan_association
+    from genassoc.verbs.association import plan_association
 
     store, frame = world
     cohort = ga.Cohort.align(store, frame)

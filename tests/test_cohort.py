@@ -274,3 +274,19 @@ def test_joined_covariates_take_the_missing_codes_of_the_cohort():
     for cohort, name in ((undeclared.with_covariates(joined), "bmi"), (real, "z")):
         with pytest.raises(PhenotypeError, match="value -9"):
             cohort.design(["y"], [name])
+
+
+def test_a_block_knows_its_contig():
+    ids = [f"s{i}" for i in range(7)]
+    variants = store_of(ids, 8).table.with_columns(
+        chromosome=pl.Series(["1", "1", "1", "chrX", "chrX", "1", "1", "MT"])
+    )
+    store = MemoryStore(RNG.integers(0, 4, (8, 7)), ids, variants)
+    whole = Cohort.align(store, phenotypes_of(ids, sex=["M", "F"] * 3 + ["M"]), sex="sex", build="GRCh38")
+    few = Cohort.align(store, phenotypes_of(ids[:2]), min_overlap=0)
+    for cohort in (whole, few):
+        assert [cohort.read(v, v + 1).contig for v in range(8)] == variants["chromosome"].to_list()
+        assert cohort.read(0, 3).contig == "1" and cohort.read(0, 4).contig == "" and cohort.read(0, 7).contig == ""
+        block = cohort.read(3, 5)
+        assert block.take(np.array([True, False])).contig == "chrX"
+        assert block.recoded(block.packed.view(np.uint64)).contig == "chrX"

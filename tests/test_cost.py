@@ -9,7 +9,7 @@ from genassoc.engine.cost import MERGED_SECONDS, PART_SECONDS, START_SECONDS, SU
 from genassoc.engine.plan import Plan
 from genassoc.explanation import audit
 from genassoc.refit.row_data import RowSource
-from genassoc.verbs import api, estimate, run_record
+from genassoc.verbs import association, estimate, run_record
 
 READ, EACH = 3.0, 0.01  # seconds of a block, and of a variant beyond it
 TRAIT, ROW = 7.0, 0.5  # of the audit
@@ -59,8 +59,8 @@ MODEL = ga.Linear(["ldl", "ldl_before"], ["age", "sex"])
 
 
 def timed(cohort, clock):
-    plan = api.plan_association(cohort, MODEL)
-    return Timed(api.association_job(cohort, MODEL, plan), clock), plan
+    plan = association.plan_association(cohort, MODEL)
+    return Timed(association.association_job(cohort, MODEL, plan), clock), plan
 
 
 @pytest.mark.parametrize("region", [None, "2", "a stretch of 1"])

@@ -27,7 +27,7 @@ from genassoc.engine import broadcast, executors_dask
 from genassoc.engine.batches import MOST_ITEMS
 from genassoc.engine.executors_dask import connected, describe_cluster
 from genassoc.models import registry
-from genassoc.verbs import api
+from genassoc.verbs import association
 
 N_KILLS = int(os.environ.get("GENASSOC_KILLS", "3"))  # of the driver, at random points; more for a long look
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
@@ -211,7 +211,7 @@ def test_the_graph_holds_no_arrays(files, reference, client, tmp_path, monkeypat
     cohort = ga.Cohort.align(files.store, files.phenotypes)
     wire = _Wire(client, monkeypatch)
     assert run(files, tmp_path / "wire.parquet", ga.Dask(client)) == reference
-    tasks, n_ranges = wire.messages, len(api.plan_association(cohort, ga.Linear(["ldl"])).tasks)
+    tasks, n_ranges = wire.messages, len(association.plan_association(cohort, ga.Linear(["ldl"])).tasks)
     assert 2 < len(tasks) < n_ranges and n_ranges > 50  # several ranges in a task
     assert wire.sent / n_ranges < 1000  # bytes: ten thousand ranges are under 10 MB
     # 300 samples in float64 are 2400 bytes: not even one column of a null model fits in.
@@ -231,7 +231,7 @@ def test_ten_thousand_tasks_are_under_ten_megabytes(client):
 def test_a_pickled_job_leaves_the_phenotypes_behind(files):
     cohort = ga.Cohort.align(files.store, files.phenotypes).keep_variants(ga.variants.maf_above(0.002))
     model = ga.Linear(["ldl"], ["age"])
-    job = api.association_job(cohort, model, api.plan_association(cohort, model))
+    job = association.association_job(cohort, model, association.plan_association(cohort, model))
     found = pickle.loads(pickle.dumps(job))
     assert found.cohort.phenotypes.table.height == 0 and found.state is None
     assert len(pickle.dumps(job)) < 8 * cohort.n_samples + 20_000  # the samples' columns in the store, and words
@@ -493,9 +493,7 @@ def test_to_dask_is_chunked_by_blocks_and_its_graph_is_small(files):
 
 
 def test_nothing_heavy_is_imported_with_the_executors():
-    program = (
-        "import sys, genassoc.verbs.api, genassoc.verbs.analysis; print({'dask', 'distributed'} & set(sys.modules))"
-    )
+    program = "import sys, genassoc.verbs.association, genassoc.verbs.job_arrays; print({'dask', 'distributed'} & set(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", program], env=dask_work.ENVIRONMENT, capture_output=True, text=True, check=True
     )
@@ -529,8 +527,8 @@ def test_a_model_survives_the_way_to_a_worker(files, kind):
     )
     cohort = ga.Cohort.align(files.store, table, sample_id="IID", sex="sex")
     model = registry.MODELS[kind](covariates=["age"], **MODELS[kind])
-    plan = api.plan_association(cohort, model)
-    job = api.association_job(cohort, model, plan)
+    plan = association.plan_association(cohort, model)
+    job = association.association_job(cohort, model, plan)
     far, state = broadcast.unpacked(io.BytesIO(broadcast.packed((job, job.state))))
     here, there = job.do(job.state, plan.tasks[7]), far.do(state, plan.tasks[7])
     assert there.counts == here.counts and there.rows.equals(here.rows)

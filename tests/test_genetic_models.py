@@ -24,7 +24,7 @@ from genassoc.kernels.genotypes.counts import mask_words
 from genassoc.kernels.likelihoods import genotypic as genotypic_kernel
 from genassoc.models.logistic.genotypic import _Data, _fit
 from genassoc.models.scan.genetic_models import recoded
-from genassoc.verbs import api
+from genassoc.verbs import association
 
 RNG = np.random.default_rng(5)
 INDICATORS = ("dominant", "recessive", "hetonly")
@@ -227,8 +227,8 @@ def small_cohort(n=300, n_variants=30, seed=1, missing=0.05):
 
 
 def rows_of(cohort, model):
-    plan = api.plan_association(cohort, model)
-    job = api.association_job(cohort, model, plan)
+    plan = association.plan_association(cohort, model)
+    job = association.association_job(cohort, model, plan)
     found = [job.do(job.state, task).rows for task in plan.tasks]
     return pl.concat([rows for rows in found if rows.height])  # a task without rows has no further columns
 

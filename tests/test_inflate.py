@@ -26,7 +26,7 @@ def inflated(stream: bytes, size: int, before: bytes = b"", behind: bytes = b"12
     first = 5
     out = np.full(first + size + kernels.SLACK + 64, CANARY, dtype=np.uint8)
     data = as_bytes(before + stream + behind)
-    sound = kernels.inflate(data, len(before), len(before) + len(stream), out, first, size, *kernels.working_room())
+    sound = kernels.inflate(data, len(before), len(before) + len(stream), out, first, size, kernels.working_room())
     assert (out[:first] == CANARY).all() and (out[first + size + kernels.SLACK :] == CANARY).all()
     return out[first : first + size].tobytes() if sound else None
 
@@ -165,12 +165,12 @@ def test_blocks_up_to_the_first_bad_one():
     out = np.zeros(3 + size + kernels.SLACK, dtype=np.uint8)
     stops = np.zeros(len(ends), dtype=np.int64)
     assert oracle.inflate_blocks(data, ends) == list(TEXTS.values())
-    assert kernels.inflate_blocks(as_bytes(data), ends, out, 3, *kernels.working_room(), stops) == len(ends)
+    assert kernels.inflate_blocks(as_bytes(data), ends, out, 3, kernels.working_room(), stops) == len(ends)
     assert out[3 : 3 + size].tobytes() == b"".join(TEXTS.values())
     assert stops.tolist() == (3 + np.cumsum([len(text) for text in TEXTS.values()])).tolist()
     bad = bytearray(data)
     bad[int(ends[2]) + 18] ^= 0x07  # the fourth block's first bits
-    n_sound = kernels.inflate_blocks(as_bytes(bytes(bad)), ends, out, 3, *kernels.working_room(), stops)
+    n_sound = kernels.inflate_blocks(as_bytes(bytes(bad)), ends, out, 3, kernels.working_room(), stops)
     assert n_sound == len(oracle.inflate_blocks(bytes(bad), ends)) == 3
 
 

@@ -82,6 +82,8 @@ def imported_by_syntax(file: Path) -> set[Path]:
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.ImportFrom):
             assert not node.level, f"{file.name}: imports within the room are absolute: the cache reads no others"
+            whole = node.module == "genassoc" and any(alias.name == "kernels" for alias in node.names)
+            assert not whole, f"{file.name}: of a kernel reached as kernels.x.y the cache would not know the file"
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
         elif isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
@@ -98,6 +100,37 @@ def test_every_import_within_the_room_is_followed():
             assert not missed, f"{file}: {missed}"
     reached = {source.stem for source in caching._sources(ROOM / "text" / "vcf.py")}
     assert {"vcf", "vcf_calls", "vcf_fields", "__init__"} <= reached
+
+
+def test_nothing_of_the_leaves_is_compiled_into_a_kernel():
+    """A constant of `genassoc.shapes` stands in the machine code, and its file is no part of the key."""
+    for file in ROOM.rglob("*.py"):
+        tree = ast.parse(file.read_text())
+        imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+        leaves = {
+            alias.asname or alias.name
+            for node in imports
+            if node.module and node.module.startswith("genassoc.") and not node.module.startswith("genassoc.kernels")
+            for alias in node.names
+        }
+        for function in (node for node in tree.body if isinstance(node, ast.FunctionDef)):
+            if any(isinstance(decorator, ast.Name) and decorator.id == "jit" for decorator in function.decorator_list):
+                used = {node.id for line in function.body for node in ast.walk(line) if isinstance(node, ast.Name)}
+                assert not used & leaves, f"{file.name}: {function.name} is compiled with {used & leaves}"
+
+
+def test_a_kernel_made_in_a_function_holds_none_of_its_variables():
+    def made(factor):
+        @kernels.jit
+        def times(x):
+            return factor * x
+
+        return times
+
+    if kernels._numba_config.DISABLE_JIT:
+        pytest.skip("nothing is compiled")
+    with pytest.raises(TypeError, match="give it arguments"):
+        made(2.0)
 
 
 def test_compiled_code_does_not_know_where_the_package_lies(tmp_path):

@@ -3,11 +3,9 @@
 import numpy as np
 import pytest
 from oracles import exact_rare as exact_oracle
-from oracles import linear as linear_oracle
 from oracles import logistic as oracle
 from oracles import saddlepoint as saddlepoint_oracle
 
-from genassoc.kernels.genotypes import linear
 from genassoc.kernels.likelihoods import logistic, logistic_rows, logistic_score
 from genassoc.stats.exact_rare import case_count_table
 
@@ -246,12 +244,3 @@ def test_exact_rows():
         cases = int(y[~np.isnan(row)].sum())
         expected, _ = exact_oracle.exact_rare_test(row[carriers], mu[carriers], y[carriers], mu[others], cases)
         assert found[v, 0] == pytest.approx(expected, rel=1e-9, abs=1e-12)
-
-
-def test_sum_dense():
-    rng = np.random.default_rng(13)
-    values, columns = rng.normal(size=(3, 9)), rng.normal(size=(9, 2))
-    values[1, 4] = 0.0
-    out = np.full((3, 2), np.nan)
-    linear.sum_dense(values, columns, out)
-    np.testing.assert_allclose(out, linear_oracle.sum_dense(values, columns), rtol=1e-12, atol=1e-14)

@@ -324,9 +324,9 @@ def test_a_damaged_store_says_what_is_damaged(files, tmp_path, genassoc):
 @pytest.mark.integration
 def test_ctrl_c_says_what_is_left(files, tmp_path):
     code = (
-        "import sys, time; from genassoc import api, cli\n"
+        "import sys, time; from genassoc import cli; from genassoc.verbs import quality\n"
         "def wait(*a, **k): print('here', flush=True); time.sleep(60)\n"
-        "api.open_store = wait; cli.main()"
+        "quality.open_store = wait; cli.main()"
     )
     command = [sys.executable, "-c", code, "qc", files.store, "--out", tmp_path / "q.tsv"]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

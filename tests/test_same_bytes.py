@@ -67,7 +67,7 @@ def test_killed_in_the_middle_and_resumed(files, reference, tmp_path):
 
 
 def test_job_array_and_formats(files, reference, tmp_path):
-    from genassoc.verbs import analysis
+    from genassoc.verbs import job_arrays, runs
     from genassoc.verbs.config import Config
 
     store = rewrite_store(files.store, tmp_path / "small.zarr", 112)
@@ -81,28 +81,28 @@ def test_job_array_and_formats(files, reference, tmp_path):
         "test",
         tmp_path,
     )
-    analysis.run_config(config)
+    runs.run_config(config)
     assert (tmp_path / "run.parquet").read_bytes() == reference[0]
     work = tmp_path / "work"
-    plan = analysis.make_plan(config, work, 7)
+    plan = job_arrays.make_plan(config, work, 7)
     for part in [6, 0, 3, 3, 1, 5, 4]:
-        analysis.do_part(work, part)
-    assert analysis.status(work).missing_parts == (2,)
+        job_arrays.do_part(work, part)
+    assert job_arrays.status(work).missing_parts == (2,)
     with pytest.raises(ga.PlanError, match="status"):
-        analysis.merge_parts(work, tmp_path / "merged.parquet")
-    analysis.do_part(work, 2)
-    analysis.merge_parts(work, tmp_path / "merged.parquet")
+        job_arrays.merge_parts(work, tmp_path / "merged.parquet")
+    job_arrays.do_part(work, 2)
+    job_arrays.merge_parts(work, tmp_path / "merged.parquet")
     assert (tmp_path / "merged.parquet").read_bytes() == reference[0]
-    analysis.merge_parts(work, tmp_path / "merged.tsv.gz")
+    job_arrays.merge_parts(work, tmp_path / "merged.tsv.gz")
     table = ga.Results.read(tmp_path / "merged.tsv.gz").table
     assert bits(table) == bits(ga.Results.read(tmp_path / "merged.parquet").table)
     assert plan.n_parts == 7
     with pytest.raises(ga.PlanError, match="no part 7"):
-        analysis.do_part(work, 7)
+        job_arrays.do_part(work, 7)
 
 
 def test_a_changed_phenotype_is_not_mixed_into_a_plan(files, tmp_path):
-    from genassoc.verbs import analysis
+    from genassoc.verbs import job_arrays
     from genassoc.verbs.config import Config
 
     phenotypes = tmp_path / "phenotypes.tsv"
@@ -112,8 +112,8 @@ def test_a_changed_phenotype_is_not_mixed_into_a_plan(files, tmp_path):
         "model": {"kind": "linear", "traits": ["ldl"]},
         "output": {"path": str(tmp_path / "run.parquet")},
     }
-    analysis.make_plan(Config.of(tables, "test", tmp_path), tmp_path / "work", 2)
+    job_arrays.make_plan(Config.of(tables, "test", tmp_path), tmp_path / "work", 2)
     lines = phenotypes.read_text().splitlines()
     phenotypes.write_text("\n".join([lines[0], *lines[2:]]) + "\n")
     with pytest.raises(ga.PlanError, match="no longer"):
-        analysis.do_part(tmp_path / "work", 0)
+        job_arrays.do_part(tmp_path / "work", 0)

@@ -20,6 +20,7 @@ from genassoc.data.cohort.sex_conflicts import sex_conflicts
 from genassoc.data.store.writer import write_store
 from genassoc.errors import InputError
 from genassoc.kernels.genotypes import counts as kernels
+from genassoc.verbs import association
 
 
 @pytest.mark.kernel
@@ -186,8 +187,8 @@ def test_notes_say_what_was_done(tmp_path):
     regenie = rows_of(cohort, ga.Linear("y", ["x"], like="regenie"))
     assert regenie.row(8, named=True)["n"] == N  # no sex among the covariates: nobody is left out
     unstated = mixed_cohort(sex=None)[0]
-    assert "X: no sex is stated" in "\n".join(ga.api.association_job(
-        unstated, ga.Linear("y"), ga.api.plan_association(unstated, ga.Linear("y"))
+    assert "X: no sex is stated" in "\n".join(association.association_job(
+        unstated, ga.Linear("y"), association.plan_association(unstated, ga.Linear("y"))
     ).state.notes)  # fmt: skip
 
 
@@ -228,8 +229,8 @@ def test_conflicts_of_sex_and_calls_are_named():
     assert found["id"].to_list() == ["s0", "s1", "s4"] and set(found["reason"]) == {"sex_conflict"}
     assert "male, heterozygous in" in found["detail"][0]
     assert found["detail"][1] == "female, 60 calls on Y" and "are haploid" in found["detail"][2]
-    plan = ga.api.plan_association(cohort, ga.Linear("y"))
-    notes = ga.api.association_job(cohort, ga.Linear("y"), plan).state.notes
+    plan = association.plan_association(cohort, ga.Linear("y"))
+    notes = association.association_job(cohort, ga.Linear("y"), plan).state.notes
     assert any("3 samples does not go with" in note and "s4 (female" in note for note in notes)
 
 
@@ -360,7 +361,7 @@ def test_conditioning_says_whom_it_leaves_out():
     n_missing = int((codes[0] == 3).sum())
     for missing, fate in (("complete", "are left out"), ("mean", "have the mean of the others")):
         model = ga.Linear("y", ["x"], condition_on=["rs0"], missing=missing)
-        state = ga.api.association_job(cohort, model, ga.api.plan_association(cohort, model)).state
+        state = association.association_job(cohort, model, association.plan_association(cohort, model)).state
         assert f"conditioned on rs0 (additive in ALT): {n_missing} samples without its call {fate}" in state.notes
         assert state.n_incomplete == (n_missing if missing == "complete" else 0)
     assert rows_of(cohort, model)["code"][0] == "collinear"

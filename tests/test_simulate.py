@@ -70,9 +70,10 @@ def test_mosaic_matches_the_oracle(n_samples):
     ancestry[0] = [0.0, 1.0, 1.0]  # one population only
     ancestry[:, -1] = 1.0
     state = (np.full(2 * n_samples, -1, np.int32), np.zeros(2 * n_samples), np.zeros(2 * n_samples, np.int32))
+    segments = mosaic.Segments(gaps, choices, *state)
     packed = np.empty((V, packed_bytes(n_samples)), dtype=np.uint8)
     for rows in (slice(0, 20), slice(20, V)):
-        mosaic.draw_mosaic(positions[rows], founders[rows], gaps, choices, ancestry, *state, packed[rows])
+        mosaic.draw_mosaic(positions[rows], founders[rows], ancestry, segments, packed[rows])
     expected = slow.draw_mosaic(positions, founders, gaps, choices, ancestry)
     assert np.array_equal(packed, GenotypeBlock.from_codes(expected).packed)  # padding included
 

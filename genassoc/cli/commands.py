@@ -168,21 +168,21 @@ def qc(
     threads: Threads = None,
 ) -> None:
     """Counts, frequencies, missing rates, exact Hardy-Weinberg; heterozygosity of each sample."""
-    from genassoc.verbs import analysis, api, describe
+    from genassoc.verbs import describe, quality
 
     targets = [path for path in (out, samples_out) if path is not None]
     describe.check_tables(targets, [store] if pheno is None else [store, pheno])
     codes = cli_values.missing_codes(missing_code)
-    cohort = analysis.counted_cohort(
+    cohort = quality.counted_cohort(
         store, pheno, sample_id=sample_id, sex=sex, cases=cases, missing_codes=codes, id_rule=id_rule
     )
     value = (cli_values.case_values([case_value]) or {}).get(cases or "") if case_value else None
     if case_value and value is None:
         raise typer.BadParameter(f"--case-value {case_value} is of another trait than --cases {cases}")
-    notes = api.case_notes(cohort, cases, value) if cases else ()
+    notes = quality.case_notes(cohort, cases, value) if cases else ()
     for note in (*cohort.notes, *notes):
         _tell(note)
-    variants, samples = api.quality(
+    variants, samples = quality.quality(
         cohort, cases=cases, case_value=value, by_sample=samples_out is not None, executor=_executor(threads),
         progress=_progress(),
     )  # fmt: skip
@@ -225,7 +225,7 @@ def run(
 
 def _run(config: "Config", threads: int | None, dask: str | None, force: bool, memory: str | None, audit: int) -> None:
     from genassoc.formats.sumstats.metadata import check_fields
-    from genassoc.verbs import analysis, describe
+    from genassoc.verbs import describe, runs
 
     check_fields(config.output.get("metadata") or {})
     told: list[str] = []
@@ -236,8 +236,8 @@ def _run(config: "Config", threads: int | None, dask: str | None, force: bool, m
 
     if threads is not None and dask is not None:
         raise typer.BadParameter("--threads is for this machine, --dask for a cluster: give one of them")
-    with analysis.workers(threads, dask, _tell) as executor:
-        results = analysis.run_config(
+    with runs.workers(threads, dask, _tell) as executor:
+        results = runs.run_config(
             config, executor=executor, progress=_progress(), restart=force, audit=audit, memory=memory, tell=tell_before
         )
     for note in results.provenance["notes"]:
@@ -245,7 +245,7 @@ def _run(config: "Config", threads: int | None, dask: str | None, force: bool, m
             _tell(note)
     for line in describe.result_lines(results):
         _say(line)
-    for line in analysis.write_dialect(config, results, force):
+    for line in runs.write_dialect(config, results, force):
         _say(line)
 
 
@@ -390,7 +390,7 @@ def plan(
     force: Force = False,
 ) -> None:
     """Divide a run, or a conversion, into parts for a job array: `part WORK 0` ... `part WORK N-1`, then `merge WORK OUT`."""
-    from genassoc.verbs import analysis, describe
+    from genassoc.verbs import describe, job_arrays
     from genassoc.verbs.config import Config
 
     if convert:
@@ -399,7 +399,7 @@ def plan(
     if len(files) != 2:
         raise typer.BadParameter("name a gwas.toml and the work folder, or --convert, the inputs and the work folder")
     config, work = map(Path, files)
-    made = analysis.make_plan(Config.read(config), work, parts, _progress(), restart=force, memory=memory, tell=_tell)
+    made = job_arrays.make_plan(Config.read(config), work, parts, _progress(), restart=force, memory=memory, tell=_tell)
     _say(describe.plan_json(made) if json else "\n".join(describe.plan_lines(made, work)))
 
 
@@ -411,27 +411,27 @@ def part(
     memory: Memory = None,
 ) -> None:
     """Do one part of a planned run. Repeating a part is harmless; a killed part continues when run again."""
-    from genassoc.verbs import analysis
+    from genassoc.verbs import job_arrays
 
-    analysis.do_part(work, number, _executor(threads), _progress(), memory, _tell)
+    job_arrays.do_part(work, number, _executor(threads), _progress(), memory, _tell)
     _say(f"part {number} of {work} is done")
 
 
 @app.command()
 def status(work: Path, json: Json = False) -> None:
     """Show the progress of a planned run, and which parts are missing."""
-    from genassoc.verbs import analysis, describe
+    from genassoc.verbs import describe, job_arrays
 
-    state = analysis.status(work)
+    state = job_arrays.status(work)
     _say(describe.status_json(state) if json else "\n".join(describe.status_lines(state)))
 
 
 @app.command()
 def merge(work: Path, out: Path, audit: Audit = 200, force: Force = False) -> None:
     """Join the parts of a planned run into one results file, with the same bytes as `run` writes."""
-    from genassoc.verbs import analysis
+    from genassoc.verbs import job_arrays
 
-    lines, warnings = analysis.merge_lines(work, out, audit, force, _tell)
+    lines, warnings = job_arrays.merge_lines(work, out, audit, force, _tell)
     for warning in warnings:
         _tell(warning)
     _say("\n".join(lines))

@@ -43,12 +43,12 @@ def explain(
     """One association refitted in full with statsmodels: tests side by side, counts, plain words, a picture."""
     from genassoc.explanation import explain as explain_row
     from genassoc.results import Results
-    from genassoc.verbs import analysis
+    from genassoc.verbs import from_config
 
     def tell(text: str) -> None:
         typer.echo(printable(text), err=True)
 
-    cohort = None if config is None else analysis.cohort_of(config)
+    cohort = None if config is None else from_config.cohort_of(config)
     found = explain_row(Results.read(results), variant, trait=trait, test=test, by=by, cohort=cohort, tell=tell)
     typer.echo(printable(repr(found)))
     for path in [] if out is None else found.write(out):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genassoc.kernels.genotypes import packed as packed_kernels
+from genassoc.kernels.genotypes.dosages import FixedPoint
 from genassoc.shapes import (
     BoolArray,
     Float64Array,
@@ -74,6 +75,8 @@ class GenotypeBlock:
         The calls before they were recoded for a model: counts and frequencies are of these. None where they are these.
     single : bool array (N,) or None
         Samples whose codes are 0 and 1, there being one copy: males on X where one ALT of theirs counts one. None where nobody's are.
+    contig : str
+        The contig of all variants, as the store names it; "" where they lie on several or nobody has said.
     """
 
     packed: UInt8Array
@@ -83,6 +86,7 @@ class GenotypeBlock:
     places: Places | None = None
     genuine: "GenotypeBlock | None" = None
     single: BoolArray | None = None
+    contig: str = ""
 
     @property
     def n_variants(self) -> int:
@@ -126,7 +130,7 @@ class DosageBlock:
         ``dosage = value / scale``; the dtype's largest value means "not observed".
     start : int
         Number of the first variant in the store.
-    places, genuine
+    places, genuine, contig
         As of `GenotypeBlock`.
 
     Notes
@@ -139,6 +143,7 @@ class DosageBlock:
     start: int = 0
     places: Places | None = None
     genuine: "DosageBlock | None" = None
+    contig: str = ""
 
     @property
     def scale(self) -> int:
@@ -149,6 +154,11 @@ class DosageBlock:
     def not_observed(self) -> int:
         """The value that means "not observed"."""
         return int(np.iinfo(self.values.dtype).max)
+
+    @property
+    def fixed_point(self) -> FixedPoint:
+        """The dosages as kernels take them."""
+        return FixedPoint(np.ascontiguousarray(self.values), self.scale, self.not_observed)
 
     @property
     def n_variants(self) -> int:
@@ -208,4 +218,4 @@ def take_samples(block: GenotypeBlock, columns: Int64Array) -> GenotypeBlock:
     if haploid is not None:
         marks = np.unpackbits(haploid, axis=1, bitorder="little", count=block.n_samples)
         haploid = np.packbits(marks[:, columns], axis=1, bitorder="little")
-    return GenotypeBlock(packed, columns.size, block.start, haploid)
+    return replace(block, packed=packed, n_samples=columns.size, haploid=haploid)

@@ -261,7 +261,7 @@ def _inflate_sound(group: _Group, buffer: bytearray) -> bool:
     data, ends = np.frombuffer(group.data, dtype=np.uint8), np.array(group.ends, dtype=np.int64)
     stops = np.empty_like(ends)
     out = np.frombuffer(buffer, dtype=np.uint8)
-    if kernels.inflate_blocks(data, ends, out, ROOM, *kernels.working_room(), stops) < len(ends):
+    if kernels.inflate_blocks(data, ends, out, ROOM, kernels.working_room(), stops) < len(ends):
         return False
     text = memoryview(buffer)
     begin = ROOM

@@ -305,6 +305,11 @@ class LinkedCache(FunctionCache):
     _impl_class = _ContentCache
 
     def __init__(self, py_func: Any) -> None:
+        if py_func.__closure__:
+            # numba's key of such a kernel differs in every process, and the folder would not follow what the cells call.
+            raise TypeError(
+                f"kernel {py_func.__qualname__} holds variables of the function it is made in: give it arguments"
+            )
         super().__init__(py_func)
         folder = self._impl.locator.folder
         if folder is None:

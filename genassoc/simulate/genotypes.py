@@ -17,9 +17,7 @@ from genassoc.data.schema import block_variants
 from genassoc.kernels.genotypes import mosaic
 from genassoc.shapes import (
     BoolArray,
-    Float32Array,
     Float64Array,
-    Int32Array,
     Int64Array,
     UInt8Array,
     packed_bytes,
@@ -131,25 +129,14 @@ def _as_lengths() -> tuple[int, ...]:
     return tuple(round(1000 * share) for share in POPULATION_SHARES)
 
 
-@dataclass
-class MosaicState:
-    """Where each of the 2 N haplotypes stands on its way along a chromosome (see `mosaic.draw_mosaic`)."""
-
-    gaps: Float32Array
-    choices: Float32Array
-    segment: Int32Array
-    segment_end: Float64Array
-    founder: Int32Array
-
-    @classmethod
-    def at_start(cls, rng: np.random.Generator, n_samples: int, length: int) -> "MosaicState":
-        """Draw all segments of a chromosome; lengths are exponential."""
-        expected = length / SEGMENT_LENGTH
-        shape = (2 * n_samples, int(np.ceil(expected + 6.0 * np.sqrt(expected) + 6.0)))  # rarely too few
-        gaps = rng.standard_exponential(shape, dtype=np.float32) * np.float32(SEGMENT_LENGTH)
-        choices = rng.random(shape, dtype=np.float32)
-        start = np.full(2 * n_samples, -1, dtype=np.int32)
-        return cls(gaps, choices, start, np.zeros(2 * n_samples), np.zeros(2 * n_samples, dtype=np.int32))
+def segments_at_start(rng: np.random.Generator, n_samples: int, length: int) -> mosaic.Segments:
+    """Draw all segments of a chromosome; lengths are exponential."""
+    expected = length / SEGMENT_LENGTH
+    shape = (2 * n_samples, int(np.ceil(expected + 6.0 * np.sqrt(expected) + 6.0)))  # rarely too few
+    gaps = rng.standard_exponential(shape, dtype=np.float32) * np.float32(SEGMENT_LENGTH)
+    choices = rng.random(shape, dtype=np.float32)
+    start = np.full(2 * n_samples, -1, dtype=np.int32)
+    return mosaic.Segments(gaps, choices, start, np.zeros(2 * n_samples), np.zeros(2 * n_samples, dtype=np.int32))
 
 
 @dataclass(frozen=True)
@@ -198,8 +185,8 @@ class Genotypes:
                 yield start + first, packed
             start += len(sites.positions)
 
-    def _start(self, sites: Sites) -> MosaicState:
-        return MosaicState.at_start(generator(self.seed, "segments", sites.number), len(self.ancestry), sites.length)
+    def _start(self, sites: Sites) -> mosaic.Segments:
+        return segments_at_start(generator(self.seed, "segments", sites.number), len(self.ancestry), sites.length)
 
     def _founders(self, sites: Sites) -> UInt8Array:
         """Alleles (V, P * FOUNDERS) of the founders' haplotypes."""
@@ -223,15 +210,12 @@ class Genotypes:
             mosaic.founder_haplotypes(noise, correlation[rows], direction[rows], threshold[rows], latent, alleles[rows])
         return alleles
 
-    def _copy(self, sites: Sites, founders: UInt8Array, rows: Int64Array, state: MosaicState) -> UInt8Array:
+    def _copy(self, sites: Sites, founders: UInt8Array, rows: Int64Array, state: mosaic.Segments) -> UInt8Array:
         """Packed calls (V, B) at ``rows``, complete; recent mutations are still 0."""
         cumulative = np.cumsum(self.ancestry, axis=1)
         cumulative[:, -1] = 1.0
         packed = np.empty((len(rows), packed_bytes(len(cumulative))), dtype=np.uint8)
-        mosaic.draw_mosaic(
-            sites.positions[rows], founders[rows], state.gaps, state.choices, cumulative,
-            state.segment, state.segment_end, state.founder, packed,
-        )  # fmt: skip
+        mosaic.draw_mosaic(sites.positions[rows], founders[rows], cumulative, state, packed)
         return packed
 
     def _add_recent(self, rng: np.random.Generator, frequency: Float64Array, packed: UInt8Array) -> None:

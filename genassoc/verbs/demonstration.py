@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
+from genassoc import provenance
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.cohort.variants import in_region, maf_above, missing_below
 from genassoc.data.output import check_outputs, output_error, replacing
@@ -18,7 +19,7 @@ from genassoc.models.logistic.model import Logistic
 from genassoc.progress import Progress
 from genassoc.results import Results
 from genassoc.simulate import SimulatedCohort, simulate_cohort
-from genassoc.verbs import api
+from genassoc.verbs import association, stores
 
 LOCUS = 1_000_000  # base pairs to either side of a planted variant that count as its locus
 GENOME_WIDE = 7.30103  # -log10 of 5e-8
@@ -96,7 +97,7 @@ def demo(
     _check_folder(folder)
     executor = executor or Threads()
     vcf, table = _write_inputs(cohort, folder, say)
-    store = api.convert(vcf, folder / "cohort.zarr", progress=progress, overwrite=True)
+    store = stores.convert(vcf, folder / "cohort.zarr", progress=progress, overwrite=True)
     say(f"converted to {store.path}: {store.n_variants:,} variants x {store.n_samples:,} samples, two bits a call")
     everybody = Cohort.align(store, table, sample_id="IID", sex="sex")
     everybody = everybody.keep_variants(maf_above(0.01) & missing_below(0.05))
@@ -116,7 +117,7 @@ def demo(
     plots: list[Path] = []
     for trait, (who, model) in analyses.items():
         out = folder / f"{trait}.parquet"
-        results[trait] = api.associate(who, model, out=out, executor=executor, progress=progress, restart=True)
+        results[trait] = association.associate(who, model, out=out, executor=executor, progress=progress, restart=True)
         found[trait] = beside_truth(results[trait], cohort.truth.filter(pl.col("trait") == trait))
         plots += _draw(results[trait], trait, folder)
         for line in _report(trait, who, results[trait], found[trait], cohort.truth):
@@ -145,7 +146,7 @@ def _write_inputs(cohort: SimulatedCohort, folder: Path, say: Callable[[str], No
             "seed": cohort.seed,
             "samples": cohort.n_samples,
             "variants": cohort.n_variants,
-            "by": api.genassoc_version(),
+            "by": provenance.genassoc_version(),
         }
     )
     mark = folder / _STAMP
@@ -200,7 +201,7 @@ def _by_arm(everybody: Cohort, model: Linear | Logistic, results: Results) -> li
         return []
     at = best.row(0, named=True)
     place = f"{at['chromosome']}:{at['base_pair_location']}-{at['base_pair_location']}"
-    rows = api.associate(everybody.keep_variants(in_region(place)), model, executor=Serial()).table
+    rows = association.associate(everybody.keep_variants(in_region(place)), model, executor=Serial()).table
     rows = rows.filter(pl.col("variant_id") == at["variant_id"])
     lines = [f"  {at['variant_id']} in both arms   beta      SE   -log10 p"]
     for row in rows.filter(pl.col("test").str.starts_with("add|") | (pl.col("test") == "add:E")).iter_rows(named=True):

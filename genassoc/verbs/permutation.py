@@ -19,7 +19,9 @@ from genassoc.progress import Progress
 from genassoc.results import Results, check_place
 from genassoc.shapes import Float64Array, Int64Array
 from genassoc.verbs.adjustment import with_columns
-from genassoc.verbs.api import associate, input_files, over_blocks
+from genassoc.verbs.association import associate
+from genassoc.verbs.blocks import over_blocks
+from genassoc.verbs.run_record import input_files
 
 # Statistics of a block hold five digits (docs/models/linear.md): a permutation as extreme up to that counts.
 _DIGITS = 2e-5
@@ -66,7 +68,7 @@ def permute(
     out : path, optional
         Results file (.parquet, .tsv, .tsv.gz).
     executor, progress : optional
-        As of `genassoc.verbs.api.associate`.
+        As of `genassoc.verbs.association.associate`.
     overwrite : bool
         Replace other results that are at ``out``.
 
@@ -81,7 +83,7 @@ def permute(
     TypeError, ValueError
         The model is not one whose residuals can be permuted (says why); ``n`` or ``seed`` is no such number.
     GenassocError
-        As `genassoc.verbs.api.associate`.
+        As `genassoc.verbs.association.associate`.
     """
     check_not_forked()
     check_cohort(cohort, "permute(cohort, model)")

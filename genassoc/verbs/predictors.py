@@ -20,7 +20,7 @@ from genassoc.models.choices.choices import Choices
 from genassoc.models.registry import MODELS
 from genassoc.progress import Progress
 from genassoc.results import Results
-from genassoc.verbs.api import associate
+from genassoc.verbs.association import associate
 from genassoc.verbs.run_record import inputs_of
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def associate_predictors(
     missing_codes : optional
         Of ``predictors``, as of `genassoc.data.phenotypes.phenotypes.Phenotypes.read`.
     out, executor, progress, audit : optional
-        As of `genassoc.verbs.api.associate`.
+        As of `genassoc.verbs.association.associate`.
     overwrite : bool
         Replace other results that are at ``out``.
 

@@ -24,7 +24,7 @@ from genassoc.errors import GenassocError
 from genassoc.models.choices import checks
 from genassoc.models.registry import MODELS
 from genassoc.shapes import Int64Array
-from genassoc.verbs import analysis, api, estimate
+from genassoc.verbs import association, estimate, from_config, run_record, runs, stores
 from genassoc.verbs.config import Config, problems_of, read_tables
 
 Found = TypeVar("Found")
@@ -66,10 +66,10 @@ def check(path: str | Path, n_threads: int = 1, memory: str | int | None = None)
     path = Path(path)
     content = read_tables(path)
     config = Config.sound(content, path.parent)
-    found = Preflight([*problems_of(content), *analysis.model_problems(config.model)])
-    model = None if found.problems else found.attempt(lambda: analysis.make_model(config))
+    found = Preflight([*problems_of(content), *from_config.model_problems(config.model)])
+    model = None if found.problems else found.attempt(lambda: from_config.make_model(config))
     if {"store", "phenotypes"} <= set(config.input) and "path" in config.output:
-        found.attempt(lambda: analysis.check_files(config))
+        found.attempt(lambda: from_config.check_files(config))
     began = time.perf_counter()
     cohort = _cohort(config, found)
     aligned = time.perf_counter() - began
@@ -89,7 +89,7 @@ def check(path: str | Path, n_threads: int = 1, memory: str | int | None = None)
 
 def _phenotypes(config: Config, found: Preflight) -> Phenotypes | None:
     """The table; where its ids are at fault that is a problem, and the columns are looked at all the same."""
-    table = found.attempt(lambda: analysis.joined_tables(config))
+    table = found.attempt(lambda: from_config.joined_tables(config))
     if table is not None:
         return table
     read = [found.attempt(partial(Phenotypes.of_rows, path, **config.reading())) for path in config.tables]
@@ -105,12 +105,12 @@ def _cohort(config: Config, found: Preflight) -> Cohort | None:
             found.problems.append(f"{config.store} does not exist")
         found.lines.append(f"{config.store.name} will be converted first; its samples are checked then")
     elif "store" in config.input:
-        store = found.attempt(lambda: api.open_store(config.store))
+        store = found.attempt(lambda: stores.open_store(config.store))
         if store is not None and "phenotypes" in config.input:
             n_problems, sex = len(found.problems), config.input.get("sex")
-            cohort = found.attempt(lambda: analysis.align(config, store, sex))
+            cohort = found.attempt(lambda: from_config.align(config, store, sex))
             if cohort is None and sex is not None:
-                cohort = found.attempt(lambda: analysis.align(config, store, None))
+                cohort = found.attempt(lambda: from_config.align(config, store, None))
                 del found.problems[n_problems + 1 :]  # the same again
     if cohort is not None and config.input.get("keep_samples"):
         wanted = list(config.input["keep_samples"])
@@ -176,8 +176,8 @@ def _check_columns(config: Config, phenotypes: Phenotypes, rows: Int64Array, fou
     if len(found.problems) > n_before:
         return
     if kind == "survival":
-        if not analysis.model_problems(config.model):
-            found.attempt(lambda: analysis.make_model(config).design(phenotypes, rows))
+        if not from_config.model_problems(config.model):
+            found.attempt(lambda: from_config.make_model(config).design(phenotypes, rows))
         return
     found.attempt(partial(build_design, phenotypes, rows, traits, covariates, kind, levels))
 
@@ -222,20 +222,20 @@ def _rehearse(
     found: Preflight,
 ) -> None:
     """Fit the null models, as the run will, compute one block, and say what all will cost; ``aligned`` took seconds."""
-    plan = api.plan_association(cohort, model)
+    plan = association.plan_association(cohort, model)
     found.attempt(lambda: check_before_fitting(cohort, model, memory))
     began = time.perf_counter()
-    job = found.attempt(lambda: api.association_job(cohort, model, plan))
+    job = found.attempt(lambda: association.association_job(cohort, model, plan))
     fitted = time.perf_counter() - began
     if job is None:
         return
     design = cohort.design((), model.covariates)
-    found.lines += [*job.state.notes, *api.trait_notes(cohort, model, job.state)]
+    found.lines += [*job.state.notes, *run_record.trait_notes(cohort, model, job.state)]
     found.lines.append(f"{int(design.complete.sum()):,} samples have all covariates ({', '.join(design.covariates)})")
     cost = found.attempt(
         lambda: estimate.estimate(cohort, model, job, plan, n_threads, memory, aligned=aligned, fitted=fitted)
     )
-    stands = found.attempt(partial(analysis.stands, config, cohort, model)) if "path" in config.output else None
+    stands = found.attempt(partial(runs.stands, config, cohort, model)) if "path" in config.output else None
     found.lines += stands or []
     if cost is not None:
         found.lines += cost.lines()

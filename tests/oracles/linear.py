@@ -1,7 +1,5 @@
 """Linear regression, one dense least-squares fit a row, in plain numpy."""
 
-import math
-
 import mpmath
 import numpy as np
 
@@ -10,11 +8,6 @@ def neg_log_10_p(t, df):
     """-log10 of the two-sided p of Student's t, by mpmath's incomplete beta."""
     x = mpmath.mpf(float(df)) / (df + mpmath.mpf(float(t)) ** 2)
     return float(-mpmath.log10(mpmath.betainc(mpmath.mpf(float(df)) / 2, mpmath.mpf(1) / 2, 0, x, regularized=True)))
-
-
-def sum_dense(values, columns):
-    """``values @ columns``, every sum exact before it is rounded once."""
-    return np.array([[math.fsum(row * column) for column in columns.T] for row in values])
 
 
 def linear_by_least_squares(codes, y, X, missing):

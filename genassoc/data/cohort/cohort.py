@@ -1,6 +1,7 @@
 """Cohort: a genotype store and phenotypes aligned by sample id, and their ledger."""
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -479,7 +480,14 @@ class Cohort:
         block = self.store.read(start, stop)
         if self.repacks:
             block = take_samples(block, self.sample_index)
-        return self.ploidy.apply(block, lambda: self.store.variants(start, stop))
+        block = self.ploidy.apply(block, lambda: self.store.variants(start, stop))
+        return replace(block, contig=self.contig_of(start, stop))
+
+    def contig_of(self, start: int, stop: int) -> str:
+        """The contig of the variants from start to stop; "" where they lie on several."""
+        runs = self._contig_runs
+        first = bisect_right(runs, start, key=lambda run: run[1]) - 1
+        return runs[first][0] if first >= 0 and stop <= runs[first][2] else ""
 
     # The record -------------------------------------------------------------------------------------------
 

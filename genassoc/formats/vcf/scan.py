@@ -70,27 +70,24 @@ class LineScanner:
         buffer = np.frombuffer(text, dtype=np.uint8)
         buffer.flags.writeable = False  # of whatever it is: one type for the kernel, which is compiled for each
         in_order = n_columns == n_samples and bool((self.columns == np.arange(n_samples)).all())
-        region_names, region_ends = _joined([r.contig.encode() for r in self.regions])
+        samples = calls.Samples(n_columns, self.columns, in_order)
+        header = kernels.Header(*_joined(list(self.numeric_formats)), self.leading_phase)
         bounds = np.array([(r.first, r.last) for r in self.regions], dtype=np.int64).reshape(-1, 2)
-        numeric_names, numeric_ends = _joined(list(self.numeric_formats))
+        regions = kernels.Regions(*_joined([r.contig.encode() for r in self.regions]), bounds)
         counters = np.zeros(calls.N_COUNTERS, dtype=np.int64)
         status = np.zeros(kernels.STATUS_SIZE, dtype=np.int64)
         batches: list[VariantBatch] = []
         offset, lines = 0, 0
         capacity = min(len(text) // (4 * n_columns + TYPICAL_FIXED_BYTES), MOST_ROWS) + 16
         while True:
-            out = _Rows.allocate(capacity, n_samples)
-            kernels.scan(
-                buffer, offset, n_columns, self.columns, in_order, self.leading_phase, region_names, region_ends, bounds,
-                numeric_names, numeric_ends, out.packed, out.haploid, out.haploid_rows, out.positions,
-                out.places, out.records, out.alt_index, counters, status,
-            )  # fmt: skip
+            out = _room(capacity, n_samples)
+            kernels.scan(buffer, offset, samples, header, regions, out, counters, status)
             lines += int(status[kernels.STATUS_LINES])
             n_rows = int(status[kernels.STATUS_ROWS])
             if status[kernels.STATUS_CODE] not in (calls.OK, calls.FULL):
                 raise RecordError(lines, self._message(text, status))
             if n_rows:
-                batches.append(out.batch(buffer, n_rows, n_samples))
+                batches.append(_batch(out, buffer, n_rows, n_samples))
             if status[kernels.STATUS_CODE] == calls.OK:
                 break
             offset = int(status[kernels.STATUS_OFFSET])
@@ -144,49 +141,38 @@ class LineScanner:
         return f"{call()}, which is no genotype (alleles separated by / or |, '.' if missing){where}"
 
 
-@dataclass(frozen=True)
-class _Rows:
+def _room(capacity: int, n_samples: int) -> kernels.Rows:
     """Room for rows, filled by the kernel."""
+    return kernels.Rows(
+        np.empty((capacity, packed_bytes(n_samples)), dtype=np.uint8),
+        np.zeros((capacity, (n_samples + 7) // 8), dtype=np.uint8),
+        np.zeros(capacity, dtype=np.uint8),
+        np.empty(capacity, dtype=np.int64),
+        np.empty((capacity, kernels.N_PLACES), dtype=np.int64),
+        np.empty(capacity, dtype=np.int64),
+        np.empty(capacity, dtype=np.int32),
+    )
 
-    packed: UInt8Array
-    haploid: UInt8Array
-    haploid_rows: UInt8Array
-    positions: Int64Array
-    places: Int64Array
-    records: Int64Array
-    alt_index: np.ndarray
 
-    @classmethod
-    def allocate(cls, capacity: int, n_samples: int) -> "_Rows":
-        return cls(
-            np.empty((capacity, packed_bytes(n_samples)), dtype=np.uint8),
-            np.zeros((capacity, (n_samples + 7) // 8), dtype=np.uint8),
-            np.zeros(capacity, dtype=np.uint8),
-            np.empty(capacity, dtype=np.int64),
-            np.empty((capacity, kernels.N_PLACES), dtype=np.int64),
-            np.empty(capacity, dtype=np.int64),
-            np.empty(capacity, dtype=np.int32),
-        )
-
-    def batch(self, text: UInt8Array, n_rows: int, n_samples: int) -> VariantBatch:
-        """The first ``n_rows`` as a batch that holds no view of the text."""
-        places = np.ascontiguousarray(self.places[:n_rows].T)
-        variants = VariantColumns(
-            _contigs(text, places[kernels.CHROM_START], places[kernels.CHROM_END]),
-            self.positions[:n_rows],
-            _strings(text, places[kernels.ALT_START], places[kernels.ALT_END]),
-            _strings(text, places[kernels.REF_START], places[kernels.REF_END]),
-            _strings(text, places[kernels.ID_START], places[kernels.ID_END]),
-            self.records[:n_rows],
-            self.alt_index[:n_rows],
-        )
-        if not self.haploid_rows[:n_rows].any():
-            return VariantBatch(self.packed[:n_rows], None, variants)
-        packed, marks = self.packed[:n_rows], self.haploid[:n_rows]
-        half, by_contig = _half_calls(packed, marks, self.haploid_rows[:n_rows], variants, n_samples)
-        for at, length in _elsewhere(variants.contigs):
-            _clear_half_calls(packed[at : at + length], marks[at : at + length], half[at : at + length])
-        return VariantBatch(packed, marks if marks.any() else None, variants, half_calls=by_contig)
+def _batch(rows: kernels.Rows, text: UInt8Array, n_rows: int, n_samples: int) -> VariantBatch:
+    """The first ``n_rows`` as a batch that holds no view of the text."""
+    places = np.ascontiguousarray(rows.places[:n_rows].T)
+    variants = VariantColumns(
+        _contigs(text, places[kernels.CHROM_START], places[kernels.CHROM_END]),
+        rows.positions[:n_rows],
+        _strings(text, places[kernels.ALT_START], places[kernels.ALT_END]),
+        _strings(text, places[kernels.REF_START], places[kernels.REF_END]),
+        _strings(text, places[kernels.ID_START], places[kernels.ID_END]),
+        rows.records[:n_rows],
+        rows.alt_index[:n_rows],
+    )
+    if not rows.haploid_rows[:n_rows].any():
+        return VariantBatch(rows.packed[:n_rows], None, variants)
+    packed, marks = rows.packed[:n_rows], rows.haploid[:n_rows]
+    half, by_contig = _half_calls(packed, marks, rows.haploid_rows[:n_rows], variants, n_samples)
+    for at, length in _elsewhere(variants.contigs):
+        _clear_half_calls(packed[at : at + length], marks[at : at + length], half[at : at + length])
+    return VariantBatch(packed, marks if marks.any() else None, variants, half_calls=by_contig)
 
 
 def _half_calls(

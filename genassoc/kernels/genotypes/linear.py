@@ -1,4 +1,4 @@
-"""Sums and lists that linear and other models need beside the product: missing calls, float64 sums, dosages."""
+"""Of packed calls: which are missing, and sums in float64 where those of the product do not hold enough digits."""
 
 import numpy as np
 
@@ -51,18 +51,3 @@ def sum_in_float64(
             if g != 0:
                 for k in range(K):
                     out[j, k] += g * columns[i, k]
-
-
-@jit
-def sum_dense(values: Float64Array, columns: Float64Array, out: Float64Array) -> None:
-    """Set ``out[v, :] = sum_i values[v, i] * columns[i, :]`` for dosages (V, N), sample after sample."""
-    V, N = values.shape
-    K = columns.shape[1]
-    for v in range(V):
-        for k in range(K):
-            out[v, k] = 0.0
-        for i in range(N):
-            g = values[v, i]
-            if g != 0.0:
-                for k in range(K):
-                    out[v, k] += g * columns[i, k]

@@ -3,6 +3,8 @@
 All randomness comes in as arrays; nothing here draws a number, so the same arrays give the same bytes.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from genassoc.kernels import jit
@@ -36,17 +38,29 @@ def founder_haplotypes(
             alleles[v, h] = 1 if direction[v] * latent[h] < threshold[v, h // per_population] else 0
 
 
+class Segments(NamedTuple):
+    """Where each of 2 N haplotypes stands, so that a chromosome can be drawn in several calls.
+
+    Attributes
+    ----------
+    gaps : float32 array (2 N, M)
+        Lengths in base pairs of the copied segments; the last goes on to the chromosome's end.
+    choices : float32 array (2 N, M)
+        Uniform in [0, 1): which founder a segment copies.
+    segment, end, founder : arrays (2 N,)
+        The segment, where it ends, whom it copies; they start from -1, 0 and 0.
+    """
+
+    gaps: Float32Array
+    choices: Float32Array
+    segment: Int32Array
+    end: Float64Array
+    founder: Int32Array
+
+
 @jit
 def draw_mosaic(
-    positions: Int64Array,
-    founders: UInt8Array,
-    gaps: Float32Array,
-    choices: Float32Array,
-    ancestry: Float64Array,
-    segment: Int32Array,
-    segment_end: Float64Array,
-    founder: Int32Array,
-    packed: UInt8Array,
+    positions: Int64Array, founders: UInt8Array, ancestry: Float64Array, segments: Segments, packed: UInt8Array
 ) -> None:
     """Packed genotypes (V, B) of samples whose haplotypes copy one founder at a time.
 
@@ -54,13 +68,12 @@ def draw_mosaic(
     ----------
     positions : (V,), increasing
     founders : (V, H), alleles 0 or 1 of the founders at these variants
-    gaps : (2 N, M), lengths in base pairs of the copied segments; the last goes on to the chromosome's end
-    choices : (2 N, M), uniform in [0, 1): which founder a segment copies
     ancestry : (N, P), cumulative proportions of the populations in a sample's genome, the last one 1
-    segment, segment_end, founder : (2 N,), where each haplotype stands; start from -1, 0 and 0. They let a
-        chromosome be drawn in several calls.
+    segments : Segments, moved on
     packed : (V, B), output; haplotypes 2 i and 2 i + 1 are sample i's
     """
+    gaps, choices, founder = segments.gaps, segments.choices, segments.founder
+    segment, segment_end = segments.segment, segments.end
     V = positions.shape[0]
     N, P = ancestry.shape
     last = gaps.shape[1] - 1

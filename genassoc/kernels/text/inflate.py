@@ -7,6 +7,8 @@ Nothing is written behind the room asked for, and nothing is read behind the dat
 only whether the data is sound: an inflater that words its complaints is asked to look again where it is not.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from genassoc.kernels import jit
@@ -36,9 +38,32 @@ TRAILER = 8  # CRC and length behind the data of a block
 _PRECODE_ORDER = np.array([16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15])
 
 
-def working_room() -> tuple[UInt32Array, UInt8Array, Int64Array]:
-    """What `inflate_blocks` works in: ``tables``, ``lengths`` and ``room``, for one thread at a time."""
-    return np.empty(TABLE_SIZE, np.uint32), np.empty(N_LENGTHS, np.uint8), np.empty(ROOM_SIZE, np.int64)
+class Room(NamedTuple):
+    """What `inflate_blocks` works in, for one thread at a time: `working_room`.
+
+    Attributes
+    ----------
+    tables : uint32 (`TABLE_SIZE`,)
+    lengths : uint8 (`N_LENGTHS`,)
+    counts : int64 (`ROOM_SIZE`,)
+    """
+
+    tables: UInt32Array
+    lengths: UInt8Array
+    counts: Int64Array
+
+
+def working_room() -> Room:
+    """Room for one thread."""
+    return Room(np.empty(TABLE_SIZE, np.uint32), np.empty(N_LENGTHS, np.uint8), np.empty(ROOM_SIZE, np.int64))
+
+
+class Span(NamedTuple):
+    """Where the text of a stream may lie in ``out``: first byte, next to write, end."""
+
+    first: int
+    to: int
+    end: int
 
 
 @jit
@@ -59,17 +84,17 @@ def _decode(
     bits: np.uint64,
     left: np.uint64,
     tables: UInt32Array,
-    literal_bits: int,
-    distance_bits: int,
+    widths: tuple[int, int],
     out: UInt8Array,
-    begin: int,
-    to: int,
-    stop: int,
+    span: Span,
 ) -> tuple[int, np.uint64, np.uint64, int]:
     """Symbols up to the end of a deflate block: (where to read next, bits, how many count, where to write next or -1).
 
+    ``widths`` are the bits that look up a literal and a distance.
     One loop without calls: a call would count references to the arrays, which costs as much as a symbol.
     """
+    literal_bits, distance_bits = widths
+    begin, to, stop = span.first, span.to, span.end
     low = np.uint32(63)
     one = np.uint64(1)
     literal_mask = (one << np.uint64(literal_bits)) - one
@@ -180,11 +205,10 @@ def _read_lengths(
     at: int,
     bits: np.uint64,
     left: np.uint64,
-    lengths: UInt8Array,
-    tables: UInt32Array,
-    room: Int64Array,
+    room: Room,
 ) -> tuple[int, np.uint64, np.uint64, int, int]:
     """Code lengths of a dynamic block: (where to read next, bits, how many count, literals or -1, distances)."""
+    tables, lengths = room.tables, room.lengths
     at, bits, left = _refill(data, at, bits, left)
     n_literals = 257 + int(np.int64(bits & np.uint64(31)))
     n_distances = 1 + int(np.int64((bits >> np.uint64(5)) & np.uint64(31)))
@@ -202,7 +226,7 @@ def _read_lengths(
         bits >>= np.uint64(3)
         left -= np.uint64(3)
     kind, n = int(np.int64(PRECODE)), int(np.int64(19))
-    width = build_table(kind, lengths, precode, n, tables, room)
+    width = build_table(kind, lengths, precode, n, tables, room.counts)
     if width < 0:
         return at, bits, left, -1, 0
     mask = (np.uint64(1) << np.uint64(width)) - np.uint64(1)
@@ -237,22 +261,12 @@ def _read_lengths(
 
 
 @jit
-def inflate(
-    data: UInt8Array,
-    begin: int,
-    stop: int,
-    out: UInt8Array,
-    to: int,
-    size: int,
-    tables: UInt32Array,
-    lengths: UInt8Array,
-    room: Int64Array,
-) -> bool:
+def inflate(data: UInt8Array, begin: int, stop: int, out: UInt8Array, to: int, size: int, room: Room) -> bool:
     """Inflate the deflate stream in ``data[begin:stop]`` to ``out[to : to + size]``; whether both are just filled.
 
-    ``out`` needs `SLACK` bytes behind. ``tables`` (`TABLE_SIZE`,), ``lengths`` (`N_LENGTHS`,) and
-    ``room`` (`ROOM_SIZE`,) are to work in.
+    ``out`` needs `SLACK` bytes behind.
     """
+    tables, lengths = room.tables, room.lengths
     at = begin
     bits = left = np.uint64(0)
     first, end = to, to + size
@@ -290,17 +304,17 @@ def inflate(
             for s in range(288, 320):
                 lengths[s] = 5
         elif kind == 2:
-            at, bits, left, n_literals, n_distances = _read_lengths(data, at, bits, left, lengths, tables, room)
+            at, bits, left, n_literals, n_distances = _read_lengths(data, at, bits, left, room)
         if kind == 3 or n_literals < 0:
             return False
         widths = (int(np.int64(0)), int(np.int64(0)))
         for kind in range(LITERALS, DISTANCES + 1):
             start, n = (0, n_literals) if kind == LITERALS else (n_literals, n_distances)
-            width = build_table(kind, lengths, start, n, tables, room)
+            width = build_table(kind, lengths, start, n, tables, room.counts)
             if width < 0:
                 return False
             widths = (widths[1], width)
-        at, bits, left, to = _decode(data, at, bits, left, tables, widths[0], widths[1], out, first, to, end)
+        at, bits, left, to = _decode(data, at, bits, left, tables, widths, out, Span(first, to, end))
         if to < 0:
             return False
     return to == end and at - int(np.int64(left >> np.uint64(3))) == stop
@@ -312,9 +326,7 @@ def inflate_blocks(
     ends: Int64Array,
     out: UInt8Array,
     to: int,
-    tables: UInt32Array,
-    lengths: UInt8Array,
-    room: Int64Array,
+    room: Room,
     stops: Int64Array,
 ) -> int:
     """Inflate neighbouring BGZF blocks one behind another from ``out[to]`` on; how many are sound before the first that is not.
@@ -329,9 +341,7 @@ def inflate_blocks(
         size = int(np.int64(0))
         for i in range(4):
             size |= int(np.int64(data[end - 4 + i])) << (8 * i)
-        if begin + header + TRAILER > end or not inflate(
-            data, begin + header, end - TRAILER, out, to, size, tables, lengths, room
-        ):
+        if begin + header + TRAILER > end or not inflate(data, begin + header, end - TRAILER, out, to, size, room):
             return b
         to += size
         stops[b] = to

@@ -9,6 +9,8 @@ One row an ALT. No Python object is made for a call. Two ways through a line:
 The first is tried where the end of the line allows it, and checks every byte it reads, so that both give the same rows.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from genassoc.kernels import jit
@@ -25,6 +27,74 @@ STATUS_SIZE = 6
 # Columns of `places`, one row a row of output: byte offsets into the text.
 CHROM_START, CHROM_END, ID_START, ID_END, REF_START, REF_END, ALT_START, ALT_END = range(8)
 N_PLACES = 8
+_PACKED = -1  # in place of the bits seen in the calls of a line: its first ALT is packed
+
+
+class Regions(NamedTuple):
+    """What to keep by CHROM and POS; everything where R is 0.
+
+    Attributes
+    ----------
+    names, ends : uint8 (any,), int64 (R,)
+        Contig names one after another, where each ends.
+    bounds : int64 (R, 2)
+        First and last POS.
+    """
+
+    names: UInt8Array
+    ends: Int64Array
+    bounds: Int64Array
+
+
+class Header(NamedTuple):
+    """What the header says of the calls.
+
+    Attributes
+    ----------
+    numeric_names, numeric_ends : uint8 (any,), int64 (F,)
+        FORMAT fields that it declares Integer or Float, one after another, where each ends.
+    leading_phase : bool
+        Whether genotypes may begin with a separator (VCF 4.4 and later).
+    """
+
+    numeric_names: UInt8Array
+    numeric_ends: Int64Array
+    leading_phase: bool
+
+
+class Rows(NamedTuple):
+    """Rows of output, one an ALT, with room for the same number of them.
+
+    Attributes
+    ----------
+    packed : uint8 (., B)
+    haploid : uint8 (., ceil(N / 8))
+        Zeroed; bits of haploid and of half calls (whose code is 3).
+    haploid_rows : uint8 (.,)
+        1 where the row has any.
+    positions : int64 (.,)
+    places : int64 (., `N_PLACES`)
+    records : int64 (.,)
+        Number of the record counted by counters[RECORDS].
+    alt_index : int32 (.,)
+        From 1.
+    """
+
+    packed: UInt8Array
+    haploid: UInt8Array
+    haploid_rows: UInt8Array
+    positions: Int64Array
+    places: Int64Array
+    records: Int64Array
+    alt_index: Int32Array
+
+
+class Record(NamedTuple):
+    """The fixed columns of a line: where each begins (10,), POS, number of ALTs."""
+
+    columns: Int64Array
+    position: int
+    n_alternates: int
 
 
 @jit
@@ -44,37 +114,22 @@ def _read_fixed(text: UInt8Array, samples: int, n_columns: int, n_alternates: in
 @jit
 def _write_rows(
     text: UInt8Array,
-    columns: Int64Array,
-    position: int,
-    n_alternates: int,
-    fixed: bool,
+    record: Record,
     seen: int,
-    first: Int32Array,
-    second: Int32Array,
-    flags: UInt8Array,
-    codes: UInt8Array,
-    source: Int64Array,
-    in_order: bool,
-    gathered: UInt8Array,
-    file_row: UInt8Array,
-    packed: UInt8Array,
-    haploid: UInt8Array,
-    haploid_rows: UInt8Array,
-    positions: Int64Array,
-    places: Int64Array,
-    records: Int64Array,
-    alt_index: Int32Array,
+    line: calls.Calls,
+    samples: calls.Samples,
+    rows: Rows,
     counters: Int64Array,
     row: int,
 ) -> int:
     """One row an ALT from ``row`` on, reference blocks left out; the row behind the last.
 
-    ``fixed``: the first ALT lies packed already, in its row if ``in_order``, else in ``file_row`` (1, bytes of all
-    columns).
+    ``seen`` is bits of the calls, or `_PACKED`: the first ALT lies packed already, in its row if the samples are in order,
+    else in ``line.file_row``.
     """
-    begin = row
+    begin, columns = row, record.columns
     alt_start = columns[4]
-    for k in range(1, n_alternates + 1):
+    for k in range(1, record.n_alternates + 1):
         alt_end = alt_start
         while text[alt_end] != fields.COMMA and text[alt_end] != fields.TAB:
             alt_end += 1
@@ -83,19 +138,20 @@ def _write_rows(
             alt_start = alt_end + 1
             continue
         any_haploid = False
-        if fixed:
+        if seen == _PACKED:
             if k > 1:
-                target = packed[row] if in_order else file_row[0]
-                pack_fixed(text, columns[9], first.shape[0], n_alternates, k, target)
-            if not in_order:
-                gather_samples(file_row, source, packed[row : row + 1])
+                target = rows.packed[row] if samples.in_order else line.file_row[0]
+                pack_fixed(text, columns[9], samples.n_columns, record.n_alternates, k, target)
+            if not samples.in_order:
+                gather_samples(line.file_row, samples.source, rows.packed[row : row + 1])
         else:
-            calls.codes_of(k, first, second, flags, codes)
+            calls.code_calls(k, line)
             any_haploid = calls.write_row(
-                codes, source, in_order, seen, gathered, packed[row], haploid[row], counters, row == begin
+                line, samples, seen, rows.packed[row], rows.haploid[row], counters, row == begin
             )
-        haploid_rows[row] = 1 if any_haploid else 0
-        positions[row] = position
+        rows.haploid_rows[row] = 1 if any_haploid else 0
+        rows.positions[row] = record.position
+        places = rows.places
         places[row, CHROM_START] = columns[0]
         places[row, CHROM_END] = columns[1] - 1
         places[row, ID_START] = columns[2]
@@ -104,8 +160,8 @@ def _write_rows(
         places[row, REF_END] = columns[4] - 1
         places[row, ALT_START] = alt_start
         places[row, ALT_END] = alt_end
-        records[row] = counters[calls.RECORDS]
-        alt_index[row] = k
+        rows.records[row] = counters[calls.RECORDS]
+        rows.alt_index[row] = k
         row += 1
         alt_start = alt_end + 1
     if row - begin > 1:
@@ -129,22 +185,10 @@ def _check_line(text: UInt8Array, columns: Int64Array, position: int, n_alternat
 def scan(
     text: UInt8Array,
     offset: int,
-    n_columns: int,
-    source: Int64Array,
-    in_order: bool,
-    leading_phase: bool,
-    region_names: UInt8Array,
-    region_ends: Int64Array,
-    region_bounds: Int64Array,
-    numeric_names: UInt8Array,
-    numeric_ends: Int64Array,
-    packed: UInt8Array,
-    haploid: UInt8Array,
-    haploid_rows: UInt8Array,
-    positions: Int64Array,
-    places: Int64Array,
-    records: Int64Array,
-    alt_index: Int32Array,
+    samples: calls.Samples,
+    header: Header,
+    regions: Regions,
+    rows: Rows,
     counters: Int64Array,
     status: Int64Array,
 ) -> None:
@@ -154,36 +198,21 @@ def scan(
     ----------
     text : uint8 (L,)
         Whole lines; the last byte is a newline.
-    n_columns : int
-        Sample columns of the file, at least 1.
-    source : int64 (N,)
-        File column of each sample of the store. ``in_order``: it is 0, 1, .., n_columns - 1.
-    leading_phase : bool
-        Whether genotypes may begin with a separator (VCF 4.4 and later).
-    region_names, region_ends, region_bounds : uint8 (any,), int64 (R,), int64 (R, 2)
-        Contig names one after another, where each ends, first and last POS. R = 0: everything.
-    numeric_names, numeric_ends : uint8 (any,), int64 (F,)
-        FORMAT fields that the header declares Integer or Float.
-    packed, haploid, haploid_rows, positions, places, records, alt_index
-        Outputs with room for the same number of rows: (., B), (., ceil(N / 8)) zeroed, bits of haploid and of half calls
-        (whose code is 3), (.,) 1 where the row has any, (.,), (., `N_PLACES`), (.,) number of the record counted by counters[RECORDS], (.,) from 1.
+    samples, header, regions
+    rows
+        Filled.
     counters : int64 (`N_COUNTERS`,)
         Added to.
     status : int64 (`STATUS_SIZE`,)
         Code, offset, rows written, lines read, and for an error the file column and FORMAT field it is in.
     """
     L = text.shape[0]
-    first = np.empty(n_columns, dtype=np.int32)
-    second = np.empty(n_columns, dtype=np.int32)
-    flags = np.zeros(n_columns, dtype=np.uint8)
-    codes = np.empty(n_columns, dtype=np.uint8)
-    gathered = np.empty(source.shape[0], dtype=np.uint8)
-    file_row = np.empty((1, 8 * ((n_columns + 31) // 32)), dtype=np.uint8)
+    n_columns, line = samples.n_columns, calls.room_of(samples)
     numeric = np.zeros(256, dtype=np.uint8)
     columns = np.empty(10, dtype=np.int64)
     format_start, format_end = 0, 0  # the last FORMAT that was read
     n_fields, genotype, any_numeric, dosages = 0, -1, False, 0
-    rows, lines, at = 0, 0, offset
+    row, lines, at = 0, 0, offset
     status[:] = 0
     while at < L:
         if text[at] == fields.NEWLINE or (text[at] == fields.RETURN and text[at + 1] == fields.NEWLINE):
@@ -191,7 +220,7 @@ def scan(
             lines += 1
             continue
         status[STATUS_OFFSET] = at
-        status[STATUS_ROWS] = rows
+        status[STATUS_ROWS] = row
         status[STATUS_LINES] = lines
         if text[at] == 35:  # '#'
             status[STATUS_CODE] = calls.HEADER_LINE
@@ -204,7 +233,9 @@ def scan(
         status[STATUS_CODE] = _check_line(text, columns, position, n_alternates)
         if status[STATUS_CODE] != calls.OK:
             return
-        if not fields.in_regions(text, columns[0], columns[1] - 1, position, region_names, region_ends, region_bounds):
+        if not fields.in_regions(
+            text, columns[0], columns[1] - 1, position, regions.names, regions.ends, regions.bounds
+        ):
             counters[calls.OUTSIDE] += 1
             at = fields.line_end(text, columns[9]) + 1
             lines += 1
@@ -213,7 +244,7 @@ def scan(
             format_start = columns[8]
             format_end = columns[9] - 1
             n_fields, genotype, any_numeric = fields.read_format(
-                text, format_start, format_end, numeric_names, numeric_ends, numeric
+                text, format_start, format_end, header.numeric_names, header.numeric_ends, numeric
             )
             if n_fields < 0:
                 status[STATUS_CODE] = calls.BAD_FORMAT
@@ -227,38 +258,32 @@ def scan(
                 return
             counters[calls.NO_GENOTYPES if genotype < 0 else calls.NO_ALTERNATE] += 1
         else:
-            if rows + n_alternates > packed.shape[0]:
+            if row + n_alternates > rows.packed.shape[0]:
                 status[STATUS_CODE] = calls.FULL
                 return
             end, n_half = -1, 0
             if n_fields == 1:
-                target = packed[rows] if in_order else file_row[0]
+                target = rows.packed[row] if samples.in_order else line.file_row[0]
                 end, n_half = _read_fixed(text, columns[9], n_columns, n_alternates, target)
+            seen = _PACKED
             # whose calls are half missing is not known of packed rows
-            fixed = end >= 0 and n_half == 0
-            seen = 0
-            if not fixed:
-                code, end, j, field, seen = calls.read_calls(
-                    text, columns[9], n_fields, genotype, numeric, any_numeric, n_alternates, leading_phase,
-                    first, second, flags,
-                )  # fmt: skip
+            if end < 0 or n_half > 0:
+                format = calls.Format(n_fields, genotype, numeric, any_numeric, header.leading_phase)
+                code, end, j, field, seen = calls.read_calls(text, columns[9], format, n_alternates, line)
                 if code != calls.OK:
                     status[STATUS_CODE] = code
                     status[STATUS_SAMPLE] = j
                     status[STATUS_FIELD] = field
                     return
-            rows = _write_rows(
-                text, columns, position, n_alternates, fixed, seen, first, second, flags, codes, source,
-                in_order, gathered, file_row, packed, haploid, haploid_rows, positions, places, records, alt_index,
-                counters, rows,
-            )  # fmt: skip
+            record = Record(columns, position, n_alternates)
+            row = _write_rows(text, record, seen, line, samples, rows, counters, row)
         counters[calls.RECORDS] += 1
         for k in range(3):
             counters[calls.DOSAGES + k] += (dosages >> k) & 1
         at = end + 1
         lines += 1
     status[STATUS_OFFSET] = at
-    status[STATUS_ROWS] = rows
+    status[STATUS_ROWS] = row
     status[STATUS_LINES] = lines
 
 

@@ -1,5 +1,7 @@
 """The sample columns of a VCF line: genotypes to codes, codes to packed rows."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from genassoc.kernels import jit
@@ -32,6 +34,77 @@ N_COUNTERS = 12
 HALF, HAPLOID, POLYPLOID = 4, 8, 16
 
 
+class Samples(NamedTuple):
+    """The samples of the store in the columns of the file.
+
+    Attributes
+    ----------
+    n_columns : int
+        Sample columns of the file, at least 1.
+    source : int64 (N,)
+        File column of each sample of the store.
+    in_order : bool
+        It is 0, 1, .., n_columns - 1.
+    """
+
+    n_columns: int
+    source: Int64Array
+    in_order: bool
+
+
+class Format(NamedTuple):
+    """The FORMAT of a line.
+
+    Attributes
+    ----------
+    n_fields, genotype : int
+        How many fields; which of them is GT, -1 if none.
+    numeric : uint8 (256,)
+        1 where a field must hold numbers; ``any_numeric``: one does.
+    leading_phase : bool
+        Whether genotypes may begin with a separator (VCF 4.4 and later).
+    """
+
+    n_fields: int
+    genotype: int
+    numeric: UInt8Array
+    any_numeric: bool
+    leading_phase: bool
+
+
+class Calls(NamedTuple):
+    """The calls of a line, as they are read.
+
+    Attributes
+    ----------
+    first, second : int32 (n_columns,)
+        Alleles of each column's call, -1 where it is not observed; a haploid allele stands in both.
+    flags, codes : uint8 (n_columns,)
+        HALF, HAPLOID, POLYPLOID; the code of one ALT, with the flags.
+    gathered : uint8 (N,)
+        Codes in the order of the store.
+    file_row : uint8 (1, bytes of all columns)
+        A packed row of all columns.
+    """
+
+    first: Int32Array
+    second: Int32Array
+    flags: UInt8Array
+    codes: UInt8Array
+    gathered: UInt8Array
+    file_row: UInt8Array
+
+
+@jit
+def room_of(samples: Samples) -> Calls:
+    """Room for the calls of a line."""
+    n = samples.n_columns
+    return Calls(
+        np.empty(n, dtype=np.int32), np.empty(n, dtype=np.int32), np.zeros(n, dtype=np.uint8), np.empty(n, dtype=np.uint8),
+        np.empty(samples.source.shape[0], dtype=np.uint8), np.empty((1, 8 * ((n + 31) // 32)), dtype=np.uint8),
+    )  # fmt: skip
+
+
 @jit
 def _is_numeric_byte(c: int) -> bool:
     """Digits, ``+ - . , e`` and the letters of nan and infinity."""
@@ -45,18 +118,10 @@ def _is_numeric_byte(c: int) -> bool:
 
 @jit
 def read_call(
-    text: UInt8Array,
-    at: int,
-    n_alternates: int,
-    leading_phase: bool,
-    j: int,
-    first: Int32Array,
-    second: Int32Array,
-    flags: UInt8Array,
+    text: UInt8Array, at: int, n_alternates: int, leading_phase: bool, j: int, calls: Calls
 ) -> tuple[int, int]:
-    """Read one genotype starting at ``at``; (error code, offset after it).
+    """Read one genotype starting at ``at`` into column j of the calls; (error code, offset after it).
 
-    ``first`` and ``second`` are the alleles (-1 where the call is not observed; a haploid allele stands in both).
     ``leading_phase``: a separator may come first (VCF 4.4 writes phase there).
     """
     if leading_phase and (text[at] == SLASH or text[at] == BAR):
@@ -107,9 +172,9 @@ def read_call(
         # all dots: missing, whatever the ploidy
         if absent < ploidy:
             flag = POLYPLOID
-    first[j] = a
-    second[j] = b
-    flags[j] = flag
+    calls.first[j] = a
+    calls.second[j] = b
+    calls.flags[j] = flag
     return OK, at
 
 
@@ -136,19 +201,12 @@ def end_of_plain(text: UInt8Array, at: int) -> tuple[int, int]:
 
 @jit
 def read_calls(
-    text: UInt8Array,
-    at: int,
-    n_fields: int,
-    genotype: int,
-    numeric: UInt8Array,
-    any_numeric: bool,
-    n_alternates: int,
-    leading_phase: bool,
-    first: Int32Array,
-    second: Int32Array,
-    flags: UInt8Array,
+    text: UInt8Array, at: int, format: Format, n_alternates: int, calls: Calls
 ) -> tuple[int, int, int, int, int]:
     """Read the sample columns from ``at``; (error code, offset, file column, FORMAT field, bits seen in any call)."""
+    first, second, flags = calls.first, calls.second, calls.flags
+    n_fields, genotype = format.n_fields, format.genotype
+    numeric, any_numeric = format.numeric, format.any_numeric
     L = text.shape[0]
     n_columns = first.shape[0]
     seen = 0
@@ -199,7 +257,7 @@ def read_calls(
                                     at = end
                                     break
                                 continue
-                code, at = read_call(text, at, n_alternates, leading_phase, j, first, second, flags)
+                code, at = read_call(text, at, n_alternates, format.leading_phase, j, calls)
                 if code != OK:
                     return code, at, j, field, 0
                 c = text[at]
@@ -235,8 +293,9 @@ def read_calls(
 
 
 @jit
-def codes_of(k: int, first: Int32Array, second: Int32Array, flags: UInt8Array, codes: UInt8Array) -> None:
+def code_calls(k: int, calls: Calls) -> None:
     """``code = 3 if not observed else (first == k) + (second == k)``, with the flags."""
+    first, second, flags, codes = calls.first, calls.second, calls.flags, calls.codes
     for j in range(first.shape[0]):
         code = 0
         if first[j] < 0:
@@ -268,20 +327,19 @@ def _pack_row(codes: UInt8Array, n_samples: int, packed: UInt8Array) -> None:
 
 @jit
 def write_row(
-    codes: UInt8Array,
-    source: Int64Array,
-    in_order: bool,
+    calls: Calls,
+    samples: Samples,
     seen: int,
-    gathered: UInt8Array,
     packed: UInt8Array,
     haploid: UInt8Array,
     counters: Int64Array,
     count: bool,
 ) -> bool:
     """Put codes (file columns) in store order, pack them, mark haploid and half calls, count; whether any is marked."""
+    codes, gathered, source = calls.codes, calls.gathered, samples.source
     n_samples = source.shape[0]
     row = codes
-    if not in_order:
+    if not samples.in_order:
         for i in range(n_samples):
             gathered[i] = codes[source[i]]
         row = gathered

@@ -13,7 +13,7 @@ import numpy as np
 from genassoc.data.block import Block, DosageBlock, GenotypeBlock
 from genassoc.data.phenotypes.design import Kind
 from genassoc.kernels.genotypes.carriers import sum_lacking
-from genassoc.kernels.genotypes.linear import sum_dense
+from genassoc.kernels.genotypes.dosages import dosage_product
 from genassoc.kernels.likelihoods import linear_rows as kernel
 from genassoc.models.base import BlockResult
 from genassoc.models.choices import checks
@@ -26,7 +26,7 @@ from genassoc.models.linear.dense import fit_row
 from genassoc.models.linear.null import LinearState, NullGroup, NullModel, prepare
 from genassoc.models.linear.residual_law import Names, Sample, correct_rows, state_notes
 from genassoc.models.scan.genetic_models import by_genetic_model
-from genassoc.models.scan.product import minor_counts, minor_dosages
+from genassoc.models.scan.product import minor_counts
 from genassoc.models.scan.sums import GenotypeSums, genotype_sums, minor_is_ref
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.tails import Z_975, neg_log_10_p_t, neg_log_10_p_z, t_quantile_975
@@ -205,11 +205,11 @@ def _lacking(block: Block, flipped: BoolArray, group: NullGroup) -> Float64Array
         sum_lacking(words, flipped, group.lacking_mask, *at, group.Q.ravel(), out)
         return out
     for p, null in enumerate(group.nulls):
-        without = np.setdiff1d(group.columns, null.columns)
-        dosages = np.nan_to_num(minor_dosages(DosageBlock(block.values[:, without]), flipped))
-        part = np.empty((block.n_variants, D))
-        sum_dense(dosages, group.Q[without], part)
-        out[:, p * D : (p + 1) * D] = part
+        if null.n < group.n:
+            without = np.setdiff1d(group.columns, null.columns, assume_unique=True)
+            part = np.empty((block.n_variants, D))
+            dosage_product(DosageBlock(block.values[:, without]).fixed_point, flipped, group.Q[without], False, part)
+            out[:, p * D : (p + 1) * D] = part
     return out
 
 

@@ -30,14 +30,16 @@ def recoded(block: Block, genetic_model: str) -> Block:
     Of dosages d the indicators are min(d, 1), max(d - 1, 0) and 1 - abs(d - 1), as in PLINK 2.
     """
     if isinstance(block, DosageBlock):
-        one, d = block.scale, block.values.astype(np.int64)
-        indicator = {
-            "dominant": np.minimum(d, one),
-            "recessive": np.maximum(d - one, 0),
-            "hetonly": one - np.abs(d - one),
-        }[genetic_model]
-        values: Array = np.where(block.observed(), 2 * indicator, block.not_observed)
-        return block.recoded(values)
+        # In the values' own type, which holds two copies; what becomes of a missing one is put right at the end.
+        d: Array = block.values
+        one = d.dtype.type(block.scale)
+        if genetic_model == "dominant":
+            indicator = np.minimum(d, one)
+        elif genetic_model == "recessive":
+            indicator = np.maximum(d, one) - one
+        else:
+            indicator = np.minimum(d, one + one - d)
+        return block.recoded(np.where(block.observed(), indicator + indicator, d.dtype.type(block.not_observed)))
     return block.recoded(_WORDS[genetic_model](np.ascontiguousarray(block.packed).view(np.uint64)))
 
 

@@ -6,7 +6,8 @@ import numpy as np
 
 from genassoc.data.block import Block, DosageBlock, GenotypeBlock
 from genassoc.kernels.genotypes.carriers import count_carriers, sum_carriers
-from genassoc.kernels.genotypes.linear import sum_dense, sum_in_float64
+from genassoc.kernels.genotypes.dosages import decode_dosages, dosage_product
+from genassoc.kernels.genotypes.linear import sum_in_float64
 from genassoc.kernels.genotypes.packed import decode_rows
 from genassoc.kernels.genotypes.product import product
 from genassoc.kernels.lanes.vector import LANES
@@ -55,8 +56,7 @@ class ThinMatrix:
         V, K = block.n_variants, self.columns.shape[1]
         if isinstance(block, DosageBlock):
             out = np.empty((V, K))
-            g = np.nan_to_num(minor_dosages(block, flipped))
-            sum_dense(g * g if self.values is SQUARE else g, self.columns, out)
+            dosage_product(block.fixed_point, flipped, self.columns, self.values is SQUARE, out)
             return out
         words = block.packed.view(np.uint64)
         carriers = np.empty(V, np.int64)
@@ -81,19 +81,13 @@ class ThinMatrix:
         return out
 
 
-def minor_dosages(block: DosageBlock, flipped: BoolArray) -> Float64Array:
-    """Dosages (V, N) of the minor allele, NaN where not observed."""
-    dosages = block.dosages()
-    dosages[flipped] = 2.0 - dosages[flipped]
-    return dosages
-
-
 def minor_counts(block: Block, flipped: BoolArray, variants: Int64Array, columns: Int64Array) -> Float64Array:
     """Copies (or dosages) of the minor allele of some variants and samples, NaN where not observed: (R, n)."""
-    if isinstance(block, DosageBlock):
-        return minor_dosages(DosageBlock(block.values[variants][:, columns]), flipped[variants])
     out = np.empty((variants.size, columns.size))
-    decode_rows(block.packed, flipped, variants, columns, out)
+    if isinstance(block, DosageBlock):
+        decode_dosages(block.fixed_point, flipped, variants, columns, out)
+    else:
+        decode_rows(block.packed, flipped, variants, columns, out)
     return out
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from genassoc.data.block import Block, DosageBlock, GenotypeBlock
+from genassoc.kernels.genotypes import dosages as kernel
 from genassoc.kernels.genotypes.counts import count_codes, count_haploid
 from genassoc.kernels.genotypes.linear import list_missing
 from genassoc.shapes import BoolArray, Float64Array, Int64Array, UInt64Array
@@ -80,7 +81,7 @@ def genotype_sums(
 ) -> GenotypeSums:
     """Sums over the samples ``columns`` (n,), which are ``mask`` as packed words; ``list_calls``: list missing ones too."""
     if isinstance(block, DosageBlock):
-        return _dosage_sums(block, flipped, columns)
+        return _dosage_sums(block, flipped, columns, list_calls)
     return _call_sums(block, flipped, mask, list_calls)
 
 
@@ -97,10 +98,10 @@ class AlleleCounts:
 def allele_counts(block: Block, columns: Int64Array, mask: UInt64Array) -> AlleleCounts:
     """Samples observed and copies of ALT among ``columns`` (n,), which are ``mask``."""
     if isinstance(block, DosageBlock):
-        observed, steps = _steps(block, columns)
-        _, genuine = (observed, steps) if block.genuine is None else _steps(block.genuine, columns)
-        n = observed.sum(axis=1)
-        return AlleleCounts(n, genuine.sum(axis=1) / block.scale, 2 * n, steps.sum(axis=1) / block.scale)
+        sums = _step_sums(block, columns)
+        genuine = sums if block.genuine is None else _step_sums(block.genuine, columns)
+        n = sums[:, kernel.OBSERVED]
+        return AlleleCounts(n, genuine[:, kernel.STEPS] / block.scale, 2 * n, sums[:, kernel.STEPS] / block.scale)
     counts = _code_counts(block, mask)
     return AlleleCounts(counts[:, :3].sum(axis=1), *_true_copies(block, counts, mask), _copies(counts))
 
@@ -148,38 +149,44 @@ def _call_sums(block: GenotypeBlock, flipped: BoolArray, mask: UInt64Array, list
     )
 
 
-def _steps(block: DosageBlock, columns: Int64Array) -> tuple[BoolArray, Int64Array]:
-    """Where a dosage is observed, and its steps of the fixed point, 0 where it is not: (V, n) each."""
-    values = block.values[:, columns].astype(np.int64)
-    observed = np.asarray(values != block.not_observed)
-    return observed, np.where(observed, values, 0)
+def _step_sums(block: DosageBlock, columns: Int64Array) -> Int64Array:
+    """Sums (V, N_SUMS) over the samples ``columns`` (n,), in steps of the fixed point."""
+    sums = np.empty((block.n_variants, kernel.N_SUMS), np.int64)
+    kernel.sum_dosages(block.fixed_point, _selected(block, columns), sums)
+    return sums
 
 
-def _dosage_sums(block: DosageBlock, flipped: BoolArray, columns: Int64Array) -> GenotypeSums:
-    observed, values = _steps(block, columns)
-    genuine = values if block.genuine is None else _steps(block.genuine, columns)[1]
-    n = observed.sum(axis=1)
-    steps = np.where(observed & flipped[:, None], 2 * block.scale - values, values)
-    high = np.where(observed, values, -1).max(axis=1, initial=-1)
-    low = np.where(observed, values, block.not_observed).min(axis=1, initial=block.not_observed)
+def _selected(block: DosageBlock, columns: Int64Array) -> BoolArray:
+    selected = np.zeros(block.n_samples, np.bool_)
+    selected[columns] = True
+    return selected
+
+
+def _dosage_sums(block: DosageBlock, flipped: BoolArray, columns: Int64Array, list_calls: bool) -> GenotypeSums:
+    sums = _step_sums(block, columns)
+    genuine = sums if block.genuine is None else _step_sums(block.genuine, columns)
+    n, steps, squares = sums[:, kernel.OBSERVED], sums[:, kernel.STEPS], sums[:, kernel.SQUARES]
+    two = 2 * block.scale  # a flipped dosage is two copies less its steps; whole numbers, so exact
+    pointers = np.concatenate([[0], np.cumsum(columns.size - n if list_calls else 0 * n)])
+    indices = np.empty(pointers[-1], dtype=np.int64)
+    kernel.list_not_observed(block.fixed_point, _selected(block, columns), pointers, indices)
     return GenotypeSums(
         n,
-        genuine.sum(axis=1) / block.scale,
+        genuine[:, kernel.STEPS] / block.scale,
         2 * n,
-        steps.sum(axis=1) / block.scale,
-        (steps * steps).sum(axis=1) / block.scale**2,
-        np.asarray(high <= low),
-        np.concatenate([[0], np.cumsum((~observed).sum(axis=1))]),
-        columns[np.nonzero(~observed)[1]],
+        np.where(flipped, two * n - steps, steps) / block.scale,
+        np.where(flipped, two * (two * n - 2 * steps) + squares, squares) / block.scale**2,
+        np.asarray(sums[:, kernel.MOST] <= sums[:, kernel.LEAST]),
+        pointers,
+        indices,
     )
 
 
 def minor_is_ref(block: Block, columns: Int64Array, mask: UInt64Array) -> BoolArray:
     """Where REF is the rarer allele among the cohort's samples (not a trait's: bits must not depend on it), (V,)."""
     if isinstance(block, DosageBlock):
-        dosages = block.dosages()[:, columns]
-        n = (~np.isnan(dosages)).sum(axis=1)
-        return np.asarray(np.nansum(dosages, axis=1) > n)
+        sums = _step_sums(block, columns)
+        return np.asarray(sums[:, kernel.STEPS] > block.scale * sums[:, kernel.OBSERVED])
     counts = np.empty((block.n_variants, 4), dtype=np.int64)
     count_codes(block.packed.view(np.uint64), mask, counts)
     return np.asarray(counts[:, 2] > counts[:, 0])

@@ -18,6 +18,7 @@ import numpy as np
 from genassoc.data.block import Block, DosageBlock, GenotypeBlock
 from genassoc.data.phenotypes.modifier import Modifier
 from genassoc.kernels.genotypes.counts import count_codes, mask_words
+from genassoc.kernels.genotypes.dosages import count_rounded
 from genassoc.models.base import BlockResult
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
 
@@ -173,8 +174,10 @@ def fewest_carriers(block: Block, tested: Tested) -> Float64Array:
 def carriers_of(block: Block, arm: Arm) -> Int64Array:
     """Samples of the arm that carry the allele that is rarer there, (V,): all observed but the commoner homozygotes."""
     if isinstance(block, DosageBlock):
-        dosages = block.dosages()[:, arm.columns]
-        counts = np.stack([(np.rint(dosages) == copies).sum(axis=1) for copies in range(3)], axis=1)
+        selected = np.zeros(block.n_samples, np.bool_)
+        selected[arm.columns] = True
+        counts = np.empty((block.n_variants, 3), np.int64)
+        count_rounded(block.fixed_point, selected, counts)
     else:
         counts = np.empty((block.n_variants, 4), np.int64)
         count_codes(block.packed.view(np.uint64), arm.mask, counts)

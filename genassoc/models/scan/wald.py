@@ -201,6 +201,11 @@ class RowFamily(ABC):
     mask: UInt64Array
     failure: str | None
 
+    @property
+    def n_covariates(self) -> int:
+        """Coefficients beside those tested, the intercept among them where there is one."""
+        return self.n_parameters
+
     @abstractmethod
     def wald(self, H: Float64Array, tested: Tested, variance: int) -> WaldFits | None:
         """Rows fitted on columns H (R, D, n), NaN where not observed; None where each is a case of its own."""

@@ -1,0 +1,143 @@
+"""Quality of variants and samples: counts, missing rates, Hardy-Weinberg, heterozygosity."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from genassoc.analyses.qc import SampleQuality
+from genassoc.data.arguments import check_cohort, check_executor
+from genassoc.data.cohort.cohort import Cohort
+from genassoc.data.cohort.controls import Controls
+from genassoc.data.forks import check_not_forked
+from genassoc.data.store.call_counts import stored_statistics
+from genassoc.engine.executors import Executor
+from genassoc.errors import InputError
+from genassoc.progress import Progress
+from genassoc.verbs.blocks import over_blocks
+from genassoc.verbs.run_record import (
+    warn_of_columns,
+)
+from genassoc.verbs.stores import open_store, whole_store
+
+
+def variant_qc(
+    cohort: Cohort,
+    *,
+    cases: str | None = None,
+    case_value: str | None = None,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+) -> pl.DataFrame:
+    """Counts, frequencies, missing rate and exact Hardy-Weinberg test of every selected variant.
+
+    With ``cases``, a binary trait, Hardy-Weinberg in its controls too; ``case_value`` is the value of its cases. A PhenotypeError says where it is no such trait.
+
+    Returns
+    -------
+    DataFrame
+        chromosome, base_pair_location, rsid, other_allele, effect_allele, then af, maf, mac, missing_rate, n, n_hom_ref,
+        n_het, n_hom_alt, hwe_p, hwe_midp (and hwe_p_controls, hwe_midp_controls), of the cohort's samples.
+    """
+    return quality(cohort, cases=cases, case_value=case_value, by_sample=False, executor=executor, progress=progress)[0]
+
+
+def case_notes(cohort: Cohort, cases: str, case_value: str | None = None) -> tuple[str, ...]:
+    """Which value of a binary trait is the case, as `variant_qc` reads it."""
+    return Controls.of(cohort, cases, case_value).notes
+
+
+def sample_qc(cohort: Cohort, *, executor: Executor | None = None, progress: Progress | None = None) -> pl.DataFrame:
+    """Missing rate and heterozygosity of every sample over the selected variants.
+
+    Returns
+    -------
+    DataFrame
+        sample_id, n_variants (observed), missing_rate, heterozygosity (heterozygous over observed calls).
+    """
+    return quality(cohort, executor=executor, progress=progress)[1]
+
+
+def quality(
+    cohort: Cohort,
+    *,
+    cases: str | None = None,
+    case_value: str | None = None,
+    by_sample: bool = True,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """`variant_qc` and `sample_qc` from one pass over the blocks; without ``by_sample`` the second has no rows."""
+    check_not_forked()
+    check_cohort(cohort, "variant_qc(cohort)")
+    check_executor(executor)
+    controls = None if cases is None else Controls.of(cohort, cases, case_value)
+    if controls is not None and controls.notes:
+        warn_of_columns(controls.notes)
+
+    def one(start: int, stop: int) -> tuple[pl.DataFrame, SampleQuality]:
+        places = cohort.store.variants(start, stop).select(
+            "chromosome", "base_pair_location", "rsid", "other_allele", "effect_allele"
+        )
+        kept = None if by_sample or controls is not None else stored_statistics(cohort, start, stop)
+        if kept is not None:
+            chosen = pl.Series(cohort.selected_without_genotypes(start, stop))
+            return pl.concat([places, kept], how="horizontal").filter(chosen), SampleQuality.empty(0)
+        block = cohort.read(start, stop)
+        keep, _ = cohort.select_variants(start, stop, block)
+        chosen = pl.Series(keep)
+        counted = [places, cohort.variant_statistics(block)]
+        if controls is not None:
+            counted.append(controls.hardy_weinberg(block))
+        table = pl.concat(counted, how="horizontal").filter(chosen)
+        samples = SampleQuality.empty(block.n_samples)
+        if by_sample:
+            samples.add(block if keep.all() else block.take(keep))
+        return table, samples
+
+    parts = over_blocks(cohort, one, executor, progress, "counting")
+    total = SampleQuality.empty(cohort.block_width)
+    for _, samples in parts if by_sample else []:
+        total.merge(samples)
+    columns = cohort.block_columns
+    sample_table = pl.DataFrame(
+        {
+            "sample_id": pl.Series([str(name) for name in cohort.sample_ids], dtype=pl.String),
+            "n_variants": total.n[columns],
+            "missing_rate": total.missing_rate[columns],
+            "heterozygosity": total.heterozygosity[columns],
+        }
+    )
+    return pl.concat([table for table, _ in parts]), sample_table if by_sample else sample_table.clear()
+
+
+def counted_cohort(
+    store: Path,
+    phenotypes: Path | None,
+    *,
+    sample_id: str | None,
+    sex: str | None,
+    cases: str | None,
+    missing_codes: Any = None,
+    id_rule: str | None = None,
+) -> Cohort:
+    """The samples that `genassoc qc` counts: all of a store, or those that phenotypes have too.
+
+    Raises
+    ------
+    InputError
+        A column is named, and no table that has it.
+    """
+    if phenotypes is not None:
+        return Cohort.align(
+            open_store(store),
+            phenotypes,
+            sample_id=sample_id,
+            sex=sex,
+            missing_codes=missing_codes,
+            id_rule=id_rule,
+        )
+    for flag, column in (("--cases", cases), ("--sex", sex), ("--sample-id", sample_id)):
+        if column is not None:
+            raise InputError(f"{flag} {column} names a column of phenotypes: name their file with --pheno.")
+    return whole_store(open_store(store))

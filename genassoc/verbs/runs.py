@@ -1,0 +1,133 @@
+"""A run as gwas.toml describes it, on the workers of the command line."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from genassoc.data.cohort.cohort import Cohort
+from genassoc.engine.executors import Executor, Threads
+from genassoc.progress import Progress
+from genassoc.provenance import Recorder
+from genassoc.results import Results, check_place
+from genassoc.verbs.association import associate, plan_association
+from genassoc.verbs.config import Config
+from genassoc.verbs.from_config import check_files, make_cohort, make_model, make_store
+from genassoc.verbs.run_record import (
+    describe,
+    inputs_of,
+    reused_note,
+    run_of,
+    there_already,
+)
+
+
+@contextlib.contextmanager
+def workers(threads: int | None, dask: str | None, tell: Callable[[str], None]) -> Iterator[Executor]:
+    """Threads of this process; or, where an address is given, a Dask cluster, of which ``tell`` hears.
+
+    Raises
+    ------
+    ClusterError
+        If no scheduler answers, or the address is none.
+    """
+    if dask is None:
+        yield Threads(threads)
+        return
+    from genassoc.engine.executors_dask import connected, describe_cluster
+
+    with connected(dask) as executor:
+        tell(describe_cluster(executor))
+        yield executor
+
+
+def run(
+    path: str | Path,
+    *,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+    restart: bool = False,
+    audit: int | None = None,
+    memory: str | int | None = None,
+) -> Results:
+    """Do what the gwas.toml at ``path`` says; see `run_config`. A ``dialect`` is written beside the table."""
+    config = Config.read(path)
+    results = run_config(config, executor=executor, progress=progress, restart=restart, audit=audit, memory=memory)
+    write_dialect(config, results, restart)
+    return results
+
+
+def write_dialect(config: Config, results: Results, overwrite: bool = False) -> list[str]:
+    """Write the files of ``[output] dialect``, if there is one; what was written, in words."""
+    if config.dialect is None:
+        return []
+    metadata = config.output.get("metadata")
+    written = results.write(config.dialect_out, config.dialect, metadata=metadata, overwrite=overwrite)
+    return [str(file) for file in written] if isinstance(written, list) else [str(written)]
+
+
+def run_config(
+    config: Config,
+    *,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+    restart: bool = False,
+    audit: int | None = None,
+    memory: str | int | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> Results:
+    """Do what a gwas.toml says and write its results; ``memory`` is a cap such as "4GiB".
+
+    ``tell`` hears, before anything is computed, what there is to say of the inputs.
+
+    Raises
+    ------
+    GenassocError
+        Bad input, found before any work where it can be; see `genassoc.verbs.association.associate`.
+    """
+    model = make_model(config)
+    check_files(config)
+    threads = executor.n if isinstance(executor, Threads) else None
+    cohort = make_cohort(config, make_store(config, threads=threads, progress=progress, overwrite=restart))
+    if tell is not None:
+        for note in cohort.notes:
+            tell(note)
+    if not restart:
+        _check_dialect(config, cohort, model)
+    return associate(
+        cohort, model, out=config.out, executor=executor, progress=progress, restart=restart, audit=audit, memory=memory,
+        for_spreadsheets=bool(config.output.get("for_spreadsheets")),
+    )  # fmt: skip
+
+
+def stands(config: Config, cohort: Cohort, model: Any) -> list[str]:
+    """What there is to say of the results that are where a run's are to be; nothing where none are.
+
+    Raises
+    ------
+    OutputError
+        They are of another run: says what differs.
+    """
+    recorder, identity = _asked_for(config, cohort, model)
+    found = there_already(config.out, recorder, identity)
+    _check_dialect(config, cohort, model)
+    return [] if found is None else [reused_note(config.out)]
+
+
+def _asked_for(config: Config, cohort: Cohort, model: Any) -> tuple[Recorder, dict[str, Any]]:
+    """Choices and inputs of a run, and what makes it the same as another."""
+    recorder = Recorder(parameters=describe(cohort, model), inputs=inputs_of(cohort))
+    fingerprint = plan_association(cohort, model).fingerprint
+    return recorder, run_of(fingerprint, bool(config.output.get("for_spreadsheets")))
+
+
+def _check_dialect(config: Config, cohort: Cohort, model: Any) -> None:
+    """Refuse, before hours of work, to replace other results with the file in a dialect, where its name is known by now."""
+    if config.dialect is None or len(model.traits) > 1 or model.rows_per_variant > 1:
+        return
+    recorder, identity = _asked_for(config, cohort, model)
+    written = {"dialect": config.dialect}
+    check_place(
+        config.dialect_out,
+        {"parameters": recorder.parameters, "inputs": recorder.inputs, "run": identity, "written": written},
+    )
