@@ -14,11 +14,11 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from genassoc.data.block import GenotypeBlock
+from genassoc.models.base import CODES
 from genassoc.models.ordinal import null as ordinal_null
 from genassoc.models.ordinal.model import Ordinal
 from genassoc.models.poisson import null as poisson_null
 from genassoc.models.poisson.model import Poisson
-from genassoc.models.scan.rows import CODES
 
 N = 2000
 ALPHAS = (0.05, 1e-2, 1e-3, 1e-4)

@@ -6,7 +6,6 @@ import polars as pl
 from genassoc.data.block import GenotypeBlock
 from genassoc.data.phenotypes.design import build_design
 from genassoc.data.phenotypes.phenotypes import Phenotypes
-from genassoc.models.scan import rows
 
 
 def calls(rng, n, V, missing=0.0, low=0.05):
@@ -30,11 +29,10 @@ class MemoryCohort:
         return build_design(self.phenotypes, self.rows, traits, covariates, **choices)
 
 
-def run(model, cohort, codes, names=rows):
+def run(model, cohort, codes, _names=None):
     """Columns of the block (V, T), methods and codes by name."""
     block = codes if not isinstance(codes, np.ndarray) else GenotypeBlock.from_codes(codes)
     state = model.prepare(cohort)
-    found = dict(model.block(state, block).columns)
-    found["method"] = np.array(names.METHODS, dtype=object)[found["method"]]
-    found["code"] = np.array(names.CODES, dtype=object)[found["code"]]
-    return found | {"state": state}
+    result = model.block(state, block)
+    named = {name: np.array(words, dtype=object)[result.columns[name]] for name, words in result.categories.items()}
+    return dict(result.columns) | named | {"state": state}

@@ -167,7 +167,7 @@ def test_analyse_rows(what, missing):
 def test_rows_without_an_estimate():
     X, g, _, event, _, _, sets, _, _ = small(7)
     assert row_of(cox_rows.SCORE, X, 2 * X[:, 0], sets)[1] == cox_rows.COLLINEAR
-    assert row_of(cox_rows.SCORE, X, np.where(event == 1, np.nan, g), sets)[1] == cox_rows.NO_EVENTS
+    assert row_of(cox_rows.SCORE, X, np.where(event == 1, np.nan, g), sets)[1] == cox_rows.ONE_OUTCOME
     assert row_of(cox_rows.WALD, X, np.where(event == 1, 0.0, np.arange(N) % 2), sets)[1] == cox_rows.NOT_CONVERGED
     assert row_of(cox_rows.EXACT, X, g + 0.5, sets)[1] == cox_rows.TAIL_FAILED
 

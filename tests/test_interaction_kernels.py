@@ -5,9 +5,10 @@ import pytest
 from oracles import interaction as oracle
 from oracles import logistic_columns as logistic_oracle
 
-from genassoc.kernels.likelihoods import interaction as kernel
 from genassoc.kernels.laws import sandwich
-from genassoc.kernels.likelihoods import logistic_columns as logistic, rows
+from genassoc.kernels.likelihoods import interaction as kernel
+from genassoc.kernels.likelihoods import logistic_columns as logistic
+from genassoc.kernels.likelihoods import rows
 
 pytestmark = pytest.mark.kernel
 # float64 sums of a few dozen samples: rounding of 1e-16 times a condition number of some hundreds.

@@ -7,6 +7,7 @@ from oracles import logistic as oracle
 from scipy import optimize, stats
 
 from genassoc.kernels.likelihoods import bernoulli, logistic_firth, logistic_rows
+from genassoc.kernels.likelihoods import rows as kernel_rows
 from genassoc.kernels.likelihoods.logistic import fit
 
 # The series is good to its last bit, and the scaling by 2^k is exact.
@@ -59,16 +60,16 @@ def trait(seed, n, prevalence=0.3):
 def test_firth_one(n):
     _, y, g = trait(n, n)
     offset, d = 0.4 * np.cos(np.arange(n)), g - 0.6
-    row = np.empty(logistic_rows.N_NUMBERS)
-    assert logistic_firth.firth_one(d, y, offset, np.empty((3, n)), row) == logistic_firth.FINE
+    row = np.empty(kernel_rows.N_NUMBERS)
+    assert logistic_firth.firth_one(d, y, offset, np.empty((3, n)), row) == kernel_rows.FINE
     beta, error, root = oracle.firth_one(d, y, offset)
-    assert row[logistic_firth.BETA] == pytest.approx(beta, rel=10 * OPTIMISER, abs=10 * OPTIMISER)
-    assert row[logistic_firth.INFORMATION_SE] == pytest.approx(error, rel=10 * OPTIMISER)
-    assert row[logistic_firth.STATISTIC] == pytest.approx(root, rel=10 * OPTIMISER)
+    assert row[kernel_rows.BETA] == pytest.approx(beta, rel=10 * OPTIMISER, abs=10 * OPTIMISER)
+    assert row[kernel_rows.MODEL_SE] == pytest.approx(error, rel=10 * OPTIMISER)
+    assert row[kernel_rows.STATISTIC] == pytest.approx(root, rel=10 * OPTIMISER)
     carriers = g > 0
-    assert logistic_firth.firth_of_carriers(carriers, d, y, offset, row) == logistic_firth.FINE
-    assert row[logistic_firth.BETA] == pytest.approx(oracle.firth_of_carriers(carriers, d, y, offset)[0], rel=1e-4)
-    assert logistic_firth.firth_one(np.zeros(n), y, offset, np.empty((3, n)), row) == logistic_firth.NOT_CONVERGED
+    assert logistic_firth.firth_of_carriers(carriers, d, y, offset, row) == kernel_rows.FINE
+    assert row[kernel_rows.BETA] == pytest.approx(oracle.firth_of_carriers(carriers, d, y, offset)[0], rel=1e-4)
+    assert logistic_firth.firth_one(np.zeros(n), y, offset, np.empty((3, n)), row) == kernel_rows.NOT_CONVERGED
 
 
 def rows_both_ways(X, y, G, what, saddlepoint=False, sparse=False):
@@ -81,7 +82,7 @@ def rows_both_ways(X, y, G, what, saddlepoint=False, sparse=False):
     assert fit(X, y, offset, False, True, C, start, eta, mu, w, leverage, L)[0] == 0
     Q = np.ascontiguousarray(np.linalg.solve(np.tril(L), X.T).T)
     R = len(G)
-    out = [(np.empty((R, logistic_rows.N_NUMBERS)), np.zeros(R, np.int64)) for _ in range(2)]
+    out = [(np.empty((R, kernel_rows.N_NUMBERS)), np.zeros(R, np.int64)) for _ in range(2)]
     asked, few, spa = np.full(R, what), np.full(R, sparse), np.full(R, saddlepoint)
     logistic_rows.analyse_rows(
         G, asked, few, spa, X, y, offset, start, penalised, False, out[0][0], np.empty((R, 2)), out[0][1],
@@ -89,7 +90,7 @@ def rows_both_ways(X, y, G, what, saddlepoint=False, sparse=False):
     )  # fmt: skip
     logistic_firth.analyse_complete_rows(
         G,
-        asked == logistic_rows.FIRTH_APPROX,
+        asked == kernel_rows.FIRTH_APPROX,
         few,
         spa if saddlepoint else None,
         Q,
@@ -104,16 +105,16 @@ def rows_both_ways(X, y, G, what, saddlepoint=False, sparse=False):
 
 
 @pytest.mark.kernel
-@pytest.mark.parametrize("what", [logistic_rows.SCORE, logistic_rows.FIRTH_APPROX])
+@pytest.mark.parametrize("what", [kernel_rows.SCORE, kernel_rows.FIRTH_APPROX])
 @pytest.mark.parametrize("sparse", [False, True])
 def test_a_row_from_the_null_is_the_row_refitted(what, sparse):
     X, y, g = trait(3, 40)
     G = np.stack([g, 2 - g, X[:, 1] * 3 - X[:, 0], (g == 2).astype(float)])
     (refitted, status), (kept, status_kept) = rows_both_ways(X, y, G, what, True, sparse)
     np.testing.assert_array_equal(status, status_kept)
-    assert status[2] == logistic_firth.COLLINEAR and status[0] == logistic_firth.FINE
-    fine = status == logistic_firth.FINE
-    columns = [logistic_rows.BETA, logistic_rows.INFORMATION_SE, logistic_rows.STATISTIC, logistic_rows.SPA_NEG_LOG_P]
+    assert status[2] == kernel_rows.COLLINEAR and status[0] == kernel_rows.FINE
+    fine = status == kernel_rows.FINE
+    columns = [kernel_rows.BETA, kernel_rows.MODEL_SE, kernel_rows.STATISTIC, kernel_rows.NEG_LOG_P]
     np.testing.assert_allclose(kept[fine][:, columns], refitted[fine][:, columns], rtol=NEWTON, atol=NEWTON)
 
 
@@ -122,9 +123,9 @@ def test_rows_of_many_samples(prevalence):
     X, y, _ = trait(5, 3000, prevalence)
     rng = np.random.default_rng(6)
     G = rng.binomial(2, rng.uniform(0.002, 0.5, 40)[:, None], (40, 3000)).astype(float)
-    (refitted, status), (kept, status_kept) = rows_both_ways(X, y, G, logistic_rows.FIRTH_APPROX)
+    (refitted, status), (kept, status_kept) = rows_both_ways(X, y, G, kernel_rows.FIRTH_APPROX)
     np.testing.assert_array_equal(status, status_kept)
-    fine = status == logistic_firth.FINE
+    fine = status == kernel_rows.FINE
     assert fine.sum() >= 35
     np.testing.assert_allclose(kept[fine, :3], refitted[fine, :3], rtol=NEWTON, atol=NEWTON)
 
@@ -152,28 +153,28 @@ def test_intervals_are_where_the_penalised_profile_has_fallen(separated):
     if separated:
         y = np.where(g > 0, 1.0, np.arange(n) % 2)
     offset, d = 0.4 * np.cos(np.arange(n)), g - 0.6
-    row = np.empty(logistic_rows.N_NUMBERS)
-    assert logistic_firth.firth_one(d, y, offset, np.empty((3, n)), row) == logistic_firth.FINE
+    row = np.empty(kernel_rows.N_NUMBERS)
+    assert logistic_firth.firth_one(d, y, offset, np.empty((3, n)), row) == kernel_rows.FINE
     beta, error, _ = oracle.firth_one(d, y, offset)
 
     def one(b):
         return oracle.penalised_log_likelihood(d[:, None], y, np.array([b]), offset)
 
     expected = ends_by_root(lambda b: 2 * (one(beta) - one(b)), beta, error)
-    np.testing.assert_allclose(row[[logistic_rows.LOWER, logistic_rows.UPPER]], expected, rtol=END, atol=END * error)
+    np.testing.assert_allclose(row[[kernel_rows.LOWER, kernel_rows.UPPER]], expected, rtol=END, atol=END * error)
 
 
 @pytest.mark.kernel
 def test_intervals_of_the_full_model():
     n = 18
     X, y, g = trait(n, n)
-    numbers, status = np.empty((1, logistic_rows.N_NUMBERS)), np.zeros(1, np.int64)
+    numbers, status = np.empty((1, kernel_rows.N_NUMBERS)), np.zeros(1, np.int64)
     null = oracle.fit(X, y, penalised=True)[0]
     logistic_rows.analyse_rows(
-        g[None], np.array([logistic_rows.FIRTH]), np.zeros(1, bool), np.zeros(1, bool), X, y, np.zeros(n),
+        g[None], np.array([kernel_rows.FIRTH]), np.zeros(1, bool), np.zeros(1, bool), X, y, np.zeros(n),
         oracle.newton(X, y), null, False, numbers, np.empty((1, 2)), status, np.zeros(1, bool),
     )  # fmt: skip
-    assert status[0] == logistic_rows.FINE
+    assert status[0] == kernel_rows.FINE
     D = np.column_stack([X, g])
     coefficients, best = oracle.fit(D, y, penalised=True)
 
@@ -183,5 +184,5 @@ def test_intervals_of_the_full_model():
         )
         return 2 * (best + found.fun)
 
-    expected = ends_by_root(fall, coefficients[-1], numbers[0, logistic_rows.INFORMATION_SE])
-    np.testing.assert_allclose(numbers[0, [logistic_rows.LOWER, logistic_rows.UPPER]], expected, rtol=END, atol=END)
+    expected = ends_by_root(fall, coefficients[-1], numbers[0, kernel_rows.MODEL_SE])
+    np.testing.assert_allclose(numbers[0, [kernel_rows.LOWER, kernel_rows.UPPER]], expected, rtol=END, atol=END)

@@ -7,6 +7,7 @@ from oracles import logistic as oracle
 from oracles import saddlepoint as saddlepoint_oracle
 
 from genassoc.kernels.likelihoods import logistic, logistic_rows, logistic_score
+from genassoc.kernels.likelihoods import rows as kernel_rows
 from genassoc.stats.exact_rare import case_count_table
 
 pytestmark = pytest.mark.kernel
@@ -100,7 +101,7 @@ def test_residualise():
 
 def rows_of(what, G, X, y, *, sparse=False, saddlepoint=False, impute=False):
     R = len(G)
-    numbers, score = np.empty((R, logistic_rows.N_NUMBERS)), np.empty((R, 2))
+    numbers, score = np.empty((R, kernel_rows.N_NUMBERS)), np.empty((R, 2))
     status, dropped = np.zeros(R, np.int64), np.zeros(R, np.bool_)
     start, penalised = oracle.newton(X, y), oracle.fit(X, y, penalised=True)[0]
     logistic_rows.analyse_rows(
@@ -111,13 +112,13 @@ def rows_of(what, G, X, y, *, sparse=False, saddlepoint=False, impute=False):
 
 
 ASKED = {
-    "score": logistic_rows.SCORE,
-    "wald": logistic_rows.WALD,
-    "lrt": logistic_rows.LRT,
-    "firth": logistic_rows.FIRTH,
-    "firth_approx": logistic_rows.FIRTH_APPROX,
-    "firth_sparse": logistic_rows.FIRTH_APPROX,
-    "firth_plink2": logistic_rows.FIRTH_PLINK2,
+    "score": kernel_rows.SCORE,
+    "wald": kernel_rows.WALD,
+    "lrt": kernel_rows.LRT,
+    "firth": kernel_rows.FIRTH,
+    "firth_approx": kernel_rows.FIRTH_APPROX,
+    "firth_sparse": kernel_rows.FIRTH_APPROX,
+    "firth_plink2": kernel_rows.FIRTH_PLINK2,
 }
 
 
@@ -126,10 +127,10 @@ def test_rows_with_missing_calls(what):
     X, y, complete = small(5)
     G = np.stack([complete, small(5, missing=3)[2]])
     numbers, score, status, dropped = rows_of(ASKED[what], G, X, y, sparse=what == "firth_sparse")
-    assert (status == logistic_rows.FINE).all() and not dropped.any()
+    assert (status == kernel_rows.FINE).all() and not dropped.any()
     expected = oracle.analyse_rows(X, y, G, what)
-    np.testing.assert_allclose(numbers[:, logistic_rows.BETA], expected[:, 0], rtol=NEWTON, atol=OPTIMISER)
-    np.testing.assert_allclose(numbers[:, logistic_rows.STATISTIC], expected[:, 1], rtol=NEWTON, atol=OPTIMISER)
+    np.testing.assert_allclose(numbers[:, kernel_rows.BETA], expected[:, 0], rtol=NEWTON, atol=OPTIMISER)
+    np.testing.assert_allclose(numbers[:, kernel_rows.STATISTIC], expected[:, 1], rtol=NEWTON, atol=OPTIMISER)
     for row, found in zip(G, score):
         keep = ~np.isnan(row)
         np.testing.assert_allclose(found, oracle.score(X[keep], y[keep], row[keep]), rtol=NEWTON, atol=NEWTON)
@@ -137,19 +138,19 @@ def test_rows_with_missing_calls(what):
 
 def test_rows_as_plink2_fits_them():
     X, y, g = small(6)
-    numbers, _, status, _ = rows_of(logistic_rows.WALD_PLINK2, g[None], X, y)
+    numbers, _, status, _ = rows_of(kernel_rows.WALD_PLINK2, g[None], X, y)
     beta, errors, _ = oracle.fit_as_r(np.column_stack([X, g]), y)
-    assert status[0] == logistic_rows.FINE
-    assert numbers[0, logistic_rows.BETA] == pytest.approx(beta[2], rel=1e-9)
-    assert numbers[0, logistic_rows.INFORMATION_SE] == pytest.approx(errors[2], rel=1e-9)
+    assert status[0] == kernel_rows.FINE
+    assert numbers[0, kernel_rows.BETA] == pytest.approx(beta[2], rel=1e-9)
+    assert numbers[0, kernel_rows.MODEL_SE] == pytest.approx(errors[2], rel=1e-9)
 
 
 def test_rows_with_the_mean_in_place_of_missing_calls():
     X, y, g = small(7, missing=4)
-    numbers, *_ = rows_of(logistic_rows.WALD, g[None], X, y, impute=True)
+    numbers, *_ = rows_of(kernel_rows.WALD, g[None], X, y, impute=True)
     beta, error = oracle.wald(X, y, np.where(np.isnan(g), np.nanmean(g), g))
-    assert numbers[0, logistic_rows.BETA] == pytest.approx(beta, rel=NEWTON, abs=NEWTON)
-    assert numbers[0, logistic_rows.INFORMATION_SE] == pytest.approx(error, rel=NEWTON)
+    assert numbers[0, kernel_rows.BETA] == pytest.approx(beta, rel=NEWTON, abs=NEWTON)
+    assert numbers[0, kernel_rows.MODEL_SE] == pytest.approx(error, rel=NEWTON)
 
 
 @pytest.mark.parametrize("n_carriers", [3, 18])
@@ -157,14 +158,14 @@ def test_saddlepoint_of_carriers_alone_and_of_all(n_carriers):
     X, y, _ = small(8)
     g = np.zeros(N)
     g[:n_carriers] = 1
-    numbers, _, status, _ = rows_of(logistic_rows.SCORE, g[None], X, y, saddlepoint=True)
+    numbers, _, status, _ = rows_of(kernel_rows.SCORE, g[None], X, y, saddlepoint=True)
     mu, w = oracle.weights(X, oracle.newton(X, y))
     rest = oracle.residualise(X, w, g)
     exact = g > 0 if n_carriers < N / 2 else np.ones(N, bool)
     variance = float((w * rest**2)[~exact].sum())
     expected = saddlepoint_oracle.spa_neg_log_p(rest @ (y - mu), rest[exact], mu[exact], variance)
-    assert status[0] == logistic_rows.FINE
-    assert numbers[0, logistic_rows.SPA_NEG_LOG_P] == pytest.approx(expected, rel=1e-6)
+    assert status[0] == kernel_rows.FINE
+    assert numbers[0, kernel_rows.NEG_LOG_P] == pytest.approx(expected, rel=1e-6)
 
 
 def test_rows_that_cannot_be_done():
@@ -173,19 +174,19 @@ def test_rows_that_cannot_be_done():
     copy = np.round(4 * (X[:, 1] > np.median(X[:, 1]))) / 2
     Z = np.linalg.qr(np.column_stack([np.ones(N), copy]))[0]
     G = np.stack([controls_only, copy, y, g])
-    numbers, score, status, dropped = rows_of(logistic_rows.WALD, G, Z, y)
+    numbers, score, status, dropped = rows_of(kernel_rows.WALD, G, Z, y)
     assert status.tolist() == [
-        logistic_rows.ONE_OUTCOME, logistic_rows.COLLINEAR, logistic_rows.NOT_CONVERGED, logistic_rows.FINE,
+        kernel_rows.ONE_OUTCOME, kernel_rows.COLLINEAR, kernel_rows.NOT_CONVERGED, kernel_rows.FINE,
     ]  # fmt: skip
-    assert np.isnan(numbers[:2, logistic_rows.BETA]).all() and np.isnan(score[0]).all()
+    assert np.isnan(numbers[:2, kernel_rows.BETA]).all() and np.isnan(score[0]).all()
     # Calls missing in all samples of one level: the covariate is a constant among the others, and left out.
     one_level = np.where(copy > 0, np.nan, g)
-    numbers, _, status, dropped = rows_of(logistic_rows.WALD, one_level[None], Z, y)
+    numbers, _, status, dropped = rows_of(kernel_rows.WALD, one_level[None], Z, y)
     keep = copy == 0
     beta, error = oracle.wald(np.ones((keep.sum(), 1)), y[keep], g[keep])
-    assert dropped[0] and status[0] == logistic_rows.FINE
-    assert numbers[0, logistic_rows.BETA] == pytest.approx(beta, rel=NEWTON, abs=NEWTON)
-    assert numbers[0, logistic_rows.INFORMATION_SE] == pytest.approx(error, rel=NEWTON)
+    assert dropped[0] and status[0] == kernel_rows.FINE
+    assert numbers[0, kernel_rows.BETA] == pytest.approx(beta, rel=NEWTON, abs=NEWTON)
+    assert numbers[0, kernel_rows.MODEL_SE] == pytest.approx(error, rel=NEWTON)
 
 
 @pytest.mark.parametrize("impute", [False, True])

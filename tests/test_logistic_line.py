@@ -5,7 +5,7 @@ import pytest
 from oracles import logistic as plain
 
 from genassoc.kernels.likelihoods.logistic_line import MAX_LINE, firth_of_rare, line_sums
-from genassoc.kernels.likelihoods.logistic_rows import BETA, INFORMATION_SE, N_NUMBERS, STATISTIC
+from genassoc.kernels.likelihoods.rows import BETA, MODEL_SE, N_NUMBERS, STATISTIC
 
 # The polynomial leaves out a fifth of MAX_LINE to the fourth power over 24, of what non-carriers add; the twin's last step.
 TOLERANCE = 1e-5
@@ -45,7 +45,7 @@ def test_rare_variants_beside_the_plain_twin(frequency, missing):
     assert firth_of_rare(d, eta, y, calls, row)
     beta, error, statistic = plain.firth_one(d[there], y[there], eta[there])[:3]
     assert abs(row[BETA] - beta) <= TOLERANCE * error
-    np.testing.assert_allclose(row[INFORMATION_SE], error, rtol=TOLERANCE)
+    np.testing.assert_allclose(row[MODEL_SE], error, rtol=TOLERANCE)
     np.testing.assert_allclose(row[STATISTIC], statistic, rtol=TOLERANCE, atol=TOLERANCE)
 
 

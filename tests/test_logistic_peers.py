@@ -209,7 +209,7 @@ def test_hail_asserts_the_same(tmp_path, case):
         order = np.array([place[str(name)] for name in cohort.sample_ids])
         result = model.block(model.prepare(DosageCohort(cohort)), DosageBlock.from_dosages(dosages[:, order]))
         fixed_point = 5e-5  # 16-bit dosages are rounded to 1/65534
-    from genassoc.models.logistic.rows import CODES
+    from genassoc.models.base import CODES
 
     for _, variant, field, value, tolerance, _ in expected.iter_rows():
         v = int(variant.removeprefix("pos=")) - 1

@@ -6,6 +6,7 @@ from oracles import logistic as plain
 from test_logistic_wald import data
 
 from genassoc.kernels.likelihoods import logistic_rows
+from genassoc.kernels.likelihoods import rows as kernel_rows
 from genassoc.kernels.likelihoods.logistic_refit import refit_rows
 from genassoc.kernels.likelihoods.logistic_series import series_rows
 from genassoc.stats.logistic_series import null_series
@@ -16,7 +17,7 @@ SCORE, FIRTH = 5e-6, 5e-5
 
 
 def run(X, y, G, firth, from_series=False):
-    numbers, done = np.full((len(G), logistic_rows.N_NUMBERS), np.nan), np.zeros(len(G), np.bool_)
+    numbers, done = np.full((len(G), kernel_rows.N_NUMBERS), np.nan), np.zeros(len(G), np.bool_)
     start = plain.newton(X, y)
     penalised = plain.fit(X, y, penalised=True)[0] if len(y) < 200 else start
     moves, offset = np.full((len(G), 2, X.shape[1]), np.nan), np.zeros(len(y))
@@ -34,9 +35,9 @@ def run(X, y, G, firth, from_series=False):
 
 def close(numbers, expected_beta, expected_z, tolerance):
     """Beta within shares of its standard error; the statistic, where it is large, of its own size."""
-    errors = numbers[:, logistic_rows.INFORMATION_SE]
-    assert (np.abs(numbers[:, logistic_rows.BETA] - expected_beta) <= tolerance * errors).all()
-    np.testing.assert_allclose(numbers[:, logistic_rows.STATISTIC], expected_z, rtol=tolerance, atol=tolerance)
+    errors = numbers[:, kernel_rows.MODEL_SE]
+    assert (np.abs(numbers[:, kernel_rows.BETA] - expected_beta) <= tolerance * errors).all()
+    np.testing.assert_allclose(numbers[:, kernel_rows.STATISTIC], expected_z, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.kernel
@@ -60,7 +61,7 @@ def test_as_the_scalar_rows_from_rare_to_common(firth, share, missing, from_seri
     G = np.stack([rng.binomial(2, frequency, 3000) for frequency in (0.001, 0.01, 0.1, 0.5)]).astype(float)
     G[rng.random(G.shape) < missing] = np.nan
     numbers, done = run(X, y, G, firth, from_series)
-    R, asked = len(G), logistic_rows.FIRTH_APPROX if firth else logistic_rows.SCORE
+    R, asked = len(G), kernel_rows.FIRTH_APPROX if firth else kernel_rows.SCORE
     expected, score = np.empty_like(numbers), np.empty((R, 2))
     status, dropped, no = np.zeros(R, np.int64), np.zeros(R, np.bool_), np.zeros(R, np.bool_)
     start = plain.newton(X, y)
@@ -68,11 +69,11 @@ def test_as_the_scalar_rows_from_rare_to_common(firth, share, missing, from_seri
         G, np.full(R, asked), no, no, X, y, np.zeros(3000), start, start, False, expected, score, status, dropped
     )
     # Few cases and many calls missing: a null that moves far is left to the scalar fit.
-    assert (status == logistic_rows.FINE).all() and done.any() and (done.all() or share == 0.01)
+    assert (status == kernel_rows.FINE).all() and done.any() and (done.all() or share == 0.01)
     tolerance = FIRTH if firth else SCORE
-    close(numbers[done], expected[done, logistic_rows.BETA], expected[done, logistic_rows.STATISTIC], tolerance)
+    close(numbers[done], expected[done, kernel_rows.BETA], expected[done, kernel_rows.STATISTIC], tolerance)
     np.testing.assert_allclose(
-        numbers[done, logistic_rows.INFORMATION_SE], expected[done, logistic_rows.INFORMATION_SE], rtol=tolerance
+        numbers[done, kernel_rows.MODEL_SE], expected[done, kernel_rows.MODEL_SE], rtol=tolerance
     )
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from oracles import logistic as plain
 
-from genassoc.kernels.likelihoods import logistic_rows
+from genassoc.kernels.likelihoods import rows as kernel_rows
 from genassoc.kernels.likelihoods.logistic_series import series_rows
 from genassoc.stats.logistic_series import null_series
 
@@ -24,7 +24,7 @@ def cohort(seed, N, C, n_missing):
 
 
 def run(X, y, G, firth, nulls):
-    numbers, done = np.full((len(G), logistic_rows.N_NUMBERS), np.nan), np.zeros(len(G), np.bool_)
+    numbers, done = np.full((len(G), kernel_rows.N_NUMBERS), np.nan), np.zeros(len(G), np.bool_)
     offset = np.zeros(len(y))
     s = null_series(X, y, offset, nulls)
     series_rows(
@@ -65,9 +65,9 @@ def test_rows_beside_the_plain_twin(firth):
     numbers, done = run(X, y, G, firth, nulls_of(X, y))
     assert done.all()
     expected = plain.analyse_rows(X, y, G, "firth_approx" if firth else "score")
-    errors = numbers[:, logistic_rows.INFORMATION_SE]
-    assert (np.abs(numbers[:, logistic_rows.BETA] - expected[:, 0]) <= TOLERANCE * errors).all()
-    np.testing.assert_allclose(numbers[:, logistic_rows.STATISTIC], expected[:, 1], rtol=TOLERANCE, atol=TOLERANCE)
+    errors = numbers[:, kernel_rows.MODEL_SE]
+    assert (np.abs(numbers[:, kernel_rows.BETA] - expected[:, 0]) <= TOLERANCE * errors).all()
+    np.testing.assert_allclose(numbers[:, kernel_rows.STATISTIC], expected[:, 1], rtol=TOLERANCE, atol=TOLERANCE)
 
 
 @pytest.mark.kernel

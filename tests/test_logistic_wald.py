@@ -7,6 +7,7 @@ from oracles import logistic_wald as oracle
 
 from genassoc.kernels.lanes.vector64 import TILE
 from genassoc.kernels.likelihoods import logistic_rows
+from genassoc.kernels.likelihoods import rows as kernel_rows
 from genassoc.kernels.likelihoods.logistic_tiles import (  # fmt: skip
     FACTORS,
     add_tile,
@@ -20,9 +21,9 @@ from genassoc.kernels.likelihoods.logistic_tiles import (  # fmt: skip
 from genassoc.kernels.likelihoods.logistic_wald import wald_rows
 
 WHAT = {
-    "wald": logistic_rows.WALD,
-    "wald_plink2": logistic_rows.WALD_PLINK2,
-    "firth_plink2": logistic_rows.FIRTH_PLINK2,
+    "wald": kernel_rows.WALD,
+    "wald_plink2": kernel_rows.WALD_PLINK2,
+    "firth_plink2": kernel_rows.FIRTH_PLINK2,
 }
 # Newton stops at a step of 1e-6 standard errors, which it has not taken.
 NEWTON = 2e-6
@@ -45,7 +46,7 @@ def data(seed, N, C, share=0.3, frequency=0.25):
 
 def run(X, y, G, what):
     asked = np.full(len(G), what) if np.isscalar(what) else what
-    numbers, done = np.full((len(G), logistic_rows.N_NUMBERS), np.nan), np.zeros(len(G), np.bool_)
+    numbers, done = np.full((len(G), kernel_rows.N_NUMBERS), np.nan), np.zeros(len(G), np.bool_)
     start = plain.newton(X, y)
     penalised, _ = plain.fit(X, y, penalised=True) if len(y) < 200 else (start, 0)
     wald_rows(G, asked, X, y, np.zeros(len(y)), start, penalised, numbers, done)
@@ -60,15 +61,13 @@ def test_rows_beside_the_plain_twin(what, N, C):
     numbers, done = run(X, y, G, WHAT[what])
     expected = oracle.wald_rows(X, y, G, what)
     assert done.all()
-    errors = numbers[:, logistic_rows.INFORMATION_SE]
+    errors = numbers[:, kernel_rows.MODEL_SE]
     tolerance = {"wald": NEWTON, "wald_plink2": 1e-9, "firth_plink2": OPTIMISER}[what]
-    np.testing.assert_array_less(np.abs(numbers[:, logistic_rows.BETA] - expected[:, 0]), tolerance * errors)
+    np.testing.assert_array_less(np.abs(numbers[:, kernel_rows.BETA] - expected[:, 0]), tolerance * errors)
     np.testing.assert_allclose(errors, expected[:, 1], rtol=tolerance)
-    np.testing.assert_allclose(
-        numbers[:, logistic_rows.STATISTIC], numbers[:, logistic_rows.BETA] / errors, rtol=ROUNDING
-    )
+    np.testing.assert_allclose(numbers[:, kernel_rows.STATISTIC], numbers[:, kernel_rows.BETA] / errors, rtol=ROUNDING)
     if what == "wald_plink2":
-        np.testing.assert_array_equal(numbers[:, logistic_rows.ITERATIONS], expected[:, 2])
+        np.testing.assert_array_equal(numbers[:, kernel_rows.ITERATIONS], expected[:, 2])
 
 
 @pytest.mark.parametrize("what", WHAT)
@@ -89,14 +88,14 @@ def test_as_the_scalar_rows_from_rare_to_common(what, share):
     logistic_rows.analyse_rows(
         G, np.full(R, WHAT[what]), no, no, X, y, np.zeros(3000), start, start, False, expected, score, status, dropped
     )
-    assert (status == logistic_rows.FINE).all() and done.sum() >= R - 1
+    assert (status == kernel_rows.FINE).all() and done.sum() >= R - 1
     numbers, expected = numbers[done], expected[done]
-    errors = expected[:, logistic_rows.INFORMATION_SE]
+    errors = expected[:, kernel_rows.MODEL_SE]
     # Both Firth fits stop within 1e-6 standard errors of the maximum.
-    np.testing.assert_array_less(np.abs(numbers - expected)[:, logistic_rows.BETA], NEWTON * errors)
-    np.testing.assert_allclose(numbers[:, logistic_rows.INFORMATION_SE], errors, rtol=NEWTON)
+    np.testing.assert_array_less(np.abs(numbers - expected)[:, kernel_rows.BETA], NEWTON * errors)
+    np.testing.assert_allclose(numbers[:, kernel_rows.MODEL_SE], errors, rtol=NEWTON)
     if what == "wald_plink2":
-        np.testing.assert_array_equal(numbers[:, logistic_rows.ITERATIONS], expected[:, logistic_rows.ITERATIONS])
+        np.testing.assert_array_equal(numbers[:, kernel_rows.ITERATIONS], expected[:, kernel_rows.ITERATIONS])
 
 
 @pytest.mark.kernel

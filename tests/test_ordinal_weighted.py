@@ -55,7 +55,9 @@ def test_wald_rows(power):
     for row, values in enumerate((g, lost, without)):
         beta, error, z, df = oracle.wald_rows(X[:, 1:], level, values, prior, power)
         assert abs(fits.theta[row, 0] - beta) <= NEWTON * error
-        np.testing.assert_allclose([fits.covariance[row, 0, 0] ** 0.5, fits.freedom[row, 0]], [error, df], rtol=DIFFERENCES)
+        np.testing.assert_allclose(
+            [fits.covariance[row, 0, 0] ** 0.5, fits.freedom[row, 0]], [error, df], rtol=DIFFERENCES
+        )
         assert fits.theta[row, 0] / error == pytest.approx(z, rel=DIFFERENCES, abs=DIFFERENCES)
 
 
@@ -175,7 +177,7 @@ def test_a_sample_that_fits_itself():
     samples = ordinal_weighted.OrdinalSamples(X, level, 3, np.zeros(n), prior, start)
     fits = sandwich.room(1, 1, 1)
     ordinal_weighted.wald_rows(g[:, None], samples, sandwich.HC3, np.ones((1, 1)), fits)
-    assert fits.status[0] == sandwich.LEVERAGE
+    assert fits.status[0] == rows.LEVERAGE
     ordinal_weighted.wald_rows(g[:, None], samples, sandwich.HC0, np.ones((1, 1)), fits)
     assert fits.status[0] == rows.FINE
 

@@ -228,9 +228,7 @@ def test_cox_gate_and_codes():
     assert not found["method"][:6].any() and (found["code"] == found["code"][:, :1]).all()
     few = dict(columns)
     few["event"] = np.where(np.arange(N) % 30 == 0, columns["event"], 0.0)
-    rare = run(
-        ga.Cox("time", "event", ["x"], interaction="arm", variance="robust"), MemoryCohort(**few), codes
-    )
+    rare = run(ga.Cox("time", "event", ["x"], interaction="arm", variance="robust"), MemoryCohort(**few), codes)
     assert (rare["code"][3, 0], rare["code"][6, 0]) == ("too_few_carriers", "too_few_carriers")
 
 
@@ -347,7 +345,9 @@ def test_linear_is_weighted_least_squares(variance, cov_type, E):
         mean, scale = (e.mean(), e.std()) if E == "age" else (0.0, 1.0)
         contrasts = CONTRASTS if E == "arm" else [[1, -mean / scale], [0, 1 / scale], [0, 0]]
         power = int(variance == "auto")
-        freedom = glm_oracle.wald_columns("gaussian", X, y, np.column_stack([g, g * (e - mean) / scale]), contrasts, 0.0, w, power)[2]
+        freedom = glm_oracle.wald_columns(
+            "gaussian", X, y, np.column_stack([g, g * (e - mean) / scale]), contrasts, 0.0, w, power
+        )[2]
         # F of contrasts of digits far from 0: statsmodels' inverse loses some for ages
         check(found, v, tests, fit.params[3:], fit.cov_params()[3:, 3:], freedom, "F", 1e-7)
         assert found["n"][v, 0] == len(y)

@@ -67,7 +67,8 @@ def glm_data(family):
 
 @pytest.mark.kernel
 @pytest.mark.parametrize(
-    "family, power", [("gaussian", 1), ("gaussian", 0), ("binomial", 0), ("binomial", 1), ("poisson", 1), ("poisson", None)]
+    "family, power",
+    [("gaussian", 1), ("gaussian", 0), ("binomial", 0), ("binomial", 1), ("poisson", 1), ("poisson", None)],
 )
 def test_weighted_rows(family, power):
     rng, e, X, y, g = glm_data(family)
@@ -132,8 +133,8 @@ def test_a_sample_that_fits_itself_and_outcomes_without_a_variance():
         return fits.status.tolist()
 
     assert run(glm.BINOMIAL, np.ones(n), sandwich.HC3) == [rows.ONE_OUTCOME] * 2 and np.isnan(fits.theta).all()
-    assert run(glm.GAUSSIAN, np.sin(np.arange(n) * 1.7), sandwich.HC3) == [sandwich.LEVERAGE, rows.FINE]
-    assert run(glm.GAUSSIAN, np.zeros(n), sandwich.HC0) == [sandwich.NO_VARIANCE] * 2
+    assert run(glm.GAUSSIAN, np.sin(np.arange(n) * 1.7), sandwich.HC3) == [rows.LEVERAGE, rows.FINE]
+    assert run(glm.GAUSSIAN, np.zeros(n), sandwich.HC0) == [rows.NO_VARIANCE] * 2
 
 
 @pytest.mark.kernel

@@ -7,6 +7,42 @@ from typing import Any, ClassVar, Protocol
 from genassoc.data.block import Block
 from genassoc.shapes import Array
 
+# The tests that a row can have, and why a row has no estimate or one to take with care: numbers of the columns "method" and "code".
+METHODS: tuple[str | None, ...] = (
+    None, "score", "score_approx", "wald", "lrt", "firth", "firth_approx", "spa", "exact", "t", "f", "t_hc3", "t_hc0",
+    "f_hc3", "f_hc0", "wald_hc3", "wald_hc0", "wald_robust",
+)  # fmt: skip
+CODES: tuple[str | None, ...] = (
+    None,
+    "monomorphic",
+    "constant_genotype",
+    "n_too_small",
+    "too_few_carriers",
+    "collinear",
+    "covariate_collinear",
+    "not_converged",
+    "null_not_converged",
+    "refit_not_converged",
+    "one_outcome",
+    "no_events",
+    "too_few_events",
+    "no_carrier_events",
+    "few_events",
+    "separation",
+    "separated",
+    "no_variance",
+    "no_residual_variance",
+    "perfect_fit",
+    "leverage_of_one",
+    "skewed_score",
+    "tail_failed",
+    "spa_failed",
+    "heavy_tails",
+)
+METHOD = {name: number for number, name in enumerate(METHODS)}
+CODE = {name: number for number, name in enumerate(CODES)}
+CATEGORIES: Mapping[str, tuple[str | None, ...]] = {"method": METHODS, "code": CODES}
+
 
 @dataclass(frozen=True)
 class BlockResult:
@@ -24,7 +60,7 @@ class BlockResult:
 
     columns: Mapping[str, Array]
     labels: Mapping[str, tuple[str, ...]]
-    categories: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)
+    categories: Mapping[str, tuple[str | None, ...]] = field(default_factory=lambda: CATEGORIES)
 
 
 class BlockAnalysis(Protocol):

@@ -26,7 +26,6 @@ from genassoc.shapes import BoolArray, Float64Array, Int64Array
 # Whose covariance: Huber's and White's sandwich; that with residuals over 1 less their leverage; the likelihood's; the same times
 # Pearson's dispersion.
 HC0, HC3, MODEL, QUASI = 0, 1, 2, 3
-LEVERAGE, NO_VARIANCE = 6, 7  # statuses beside those of `genassoc.kernels.likelihoods.rows`: a sample fits itself; V is singular
 LEAST_SLACK = 1e-8  # of 1 - h: below it a sample's residual is rounding
 COLLINEAR_BELOW = 1e-12  # of a column's weighted squares (or information): what the columns before it leave
 SINGULAR_BELOW = 1e-12  # of a variance in V: what the coefficients before it leave

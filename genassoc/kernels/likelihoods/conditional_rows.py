@@ -12,10 +12,14 @@ from genassoc.kernels.likelihoods.logistic_rows import independent_columns
 from genassoc.kernels.likelihoods.rows import (
     BETA,
     COLLINEAR,
+    EXACT,
     FINE,
     ITERATIONS,
+    LOWER,
     LRT,
     MODEL_SE,
+    N_NUMBERS,
+    NEG_LOG_P,
     NOT_CONVERGED,
     NULL_NOT_CONVERGED,
     ONE_OUTCOME,
@@ -25,11 +29,6 @@ from genassoc.kernels.likelihoods.rows import (
     observed_calls,
 )
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
-
-EXACT = 3  # asked beside SCORE, WALD and LRT
-# Columns of the numbers of a row where EXACT was asked, after those of `genassoc.kernels.likelihoods.rows`: -ln p, and the interval.
-NEG_LOG_P, LOWER, UPPER = 6, 7, 8
-N_NUMBERS = 9
 
 
 @jit

@@ -17,16 +17,32 @@ from genassoc.kernels.likelihoods.cox_sums import RiskSets, RiskSums, partial_li
 from genassoc.kernels.likelihoods.cox_tails import exact_neg_log_p, hazards_trend, spa_neg_log_p
 from genassoc.kernels.likelihoods.logistic import CONVERGED, solve_lower, solve_upper
 from genassoc.kernels.likelihoods.logistic_rows import independent_columns
-from genassoc.kernels.likelihoods.rows import observed_calls
+from genassoc.kernels.likelihoods.rows import (
+    BETA,
+    COLLINEAR,
+    EXACT,
+    FINE,
+    FIRTH,
+    FIRTH_APPROX,
+    ITERATIONS,
+    LOWER,
+    LRT,
+    MODEL_SE,
+    N_NUMBERS,
+    NEG_LOG_P,
+    NOT_CONVERGED,
+    NULL_NOT_CONVERGED,
+    ONE_OUTCOME,
+    SCORE,
+    SPA,
+    STATISTIC,
+    TAIL_FAILED,
+    TREND,
+    WALD,
+    observed_calls,
+)
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
-# What is asked of a row.
-SCORE, WALD, LRT, FIRTH, FIRTH_APPROX, SPA, EXACT = 0, 1, 2, 3, 4, 5, 6
-# What came out.
-FINE, NOT_CONVERGED, NULL_NOT_CONVERGED, COLLINEAR, NO_EVENTS, TAIL_FAILED = 0, 1, 2, 3, 4, 5
-# Columns of the numbers of a row; NEG_LOG_P (natural) only where SPA or EXACT was asked.
-BETA, INFORMATION_SE, STATISTIC, ITERATIONS, NEG_LOG_P, TREND, LOWER, UPPER = 0, 1, 2, 3, 4, 5, 6, 7
-N_NUMBERS = 8
 # Carriers with the event below which an effect's course over time is not tested: its chi-squared is not one.
 TREND_LEAST = 10
 # Information left of g's weighted variance below which g is a combination of covariates, or the same in every risk set.
@@ -95,7 +111,7 @@ def analyse_rows(
             first = np.zeros(XX.shape[1]) if dropped[r] else start.copy()
             L = np.zeros((XX.shape[1], XX.shape[1]))
         if not part.event.any():
-            status[r] = NO_EVENTS
+            status[r] = ONE_OUTCOME
             continue
         sums = risk_sums(part, XX.shape[1])
         if n < n_all:
@@ -173,7 +189,7 @@ def _one_row(
     if not J[0, 0] > COLLINEAR_BELOW * plain or plain <= 0.0:
         return COLLINEAR
     numbers[BETA] = U[0] / J[0, 0]
-    numbers[INFORMATION_SE] = 1.0 / math.sqrt(J[0, 0])
+    numbers[MODEL_SE] = 1.0 / math.sqrt(J[0, 0])
     numbers[STATISTIC] = U[0] / math.sqrt(J[0, 0])
     numbers[ITERATIONS] = 0.0
     exact_ends = np.full(2, np.nan)
@@ -241,11 +257,11 @@ def _firth_approx(
             at_zero = objective
         elif stage == 1:
             best = objective
-            numbers[ITERATIONS], numbers[BETA], numbers[INFORMATION_SE] = iterations, beta[0], 1.0 / L[0, 0]
+            numbers[ITERATIONS], numbers[BETA], numbers[MODEL_SE] = iterations, beta[0], 1.0 / L[0, 0]
             numbers[STATISTIC] = math.copysign(math.sqrt(max(0.0, 2.0 * (best - at_zero))), beta[0])
         if stage > 0:
             side = -1.0 if stage == 1 else 1.0
-            tries, b = 0, numbers[BETA] + side * Z_975 * numbers[INFORMATION_SE]
+            tries, b = 0, numbers[BETA] + side * Z_975 * numbers[MODEL_SE]
             start_end(numbers[BETA], ends)
         stage += 1
     return FINE
@@ -302,14 +318,14 @@ def _refit(
             numbers[ITERATIONS] = iterations
             numbers[BETA] = beta[C]
             # The last diagonal entry of the inverse of L L' is 1 / L[C, C]^2.
-            numbers[INFORMATION_SE] = 1.0 / L[C, C]
+            numbers[MODEL_SE] = 1.0 / L[C, C]
             numbers[STATISTIC] = beta[C] * L[C, C]
             put(found, 0, beta)
             best = objective
         else:
             at_zero = objective if stage == 1 else at_zero
             side = -1.0 if stage == 1 else 1.0
-            tries, b = 0, found[C] + side * Z_975 * numbers[INFORMATION_SE]
+            tries, b = 0, found[C] + side * Z_975 * numbers[MODEL_SE]
             start_end(found[C], ends)
         stage += 1
     put(beta, 0, found)

@@ -12,12 +12,21 @@ from genassoc.kernels import jit
 from genassoc.kernels.laws.profile import MAX_ENDS, Z_975, next_end, start_end
 from genassoc.kernels.laws.saddlepoint import SPA_FOUND, saddlepoint_of_row
 from genassoc.kernels.likelihoods.bernoulli import TILE, weigh
+from genassoc.kernels.likelihoods.rows import (
+    BETA,
+    COLLINEAR,
+    FINE,
+    ITERATIONS,
+    LOWER,
+    MODEL_SE,
+    NEG_LOG_P,
+    NOT_CONVERGED,
+    STATISTIC,
+    TAIL_FAILED,
+    UPPER,
+)
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
-# What came out, as in `genassoc.kernels.likelihoods.logistic_rows`.
-FINE, NOT_CONVERGED, COLLINEAR, SPA_FAILED = 0, 1, 3, 5
-# Columns of the numbers of a row.
-BETA, INFORMATION_SE, STATISTIC, ITERATIONS, SPA_NEG_LOG_P, LOWER, UPPER = 0, 1, 2, 3, 4, 5, 6
 NO_WEIGHT = 1e-8  # mu (1 - mu) of a sample without information
 MAX_ITERATIONS, MAX_HALVINGS = 80, 12
 MAX_STEP = 2.0  # of any sample's log odds
@@ -94,7 +103,7 @@ def firth_one(d: Float64Array, y: Float64Array, offset: Float64Array, room: Floa
             found, tries = found + 1, 0
             if found == 2:
                 return FINE
-            b = 2.0 * beta - row[LOWER] if math.isfinite(row[LOWER]) else beta + Z_975 * row[INFORMATION_SE]
+            b = 2.0 * beta - row[LOWER] if math.isfinite(row[LOWER]) else beta + Z_975 * row[MODEL_SE]
             start_end(beta, ends)
             continue
         if iteration >= MAX_ITERATIONS:
@@ -115,10 +124,10 @@ def firth_one(d: Float64Array, y: Float64Array, offset: Float64Array, room: Floa
         step = gradient / curvature
         if step * gradient < STEP_TOLERANCE:
             row[BETA], row[ITERATIONS] = beta, iteration
-            row[INFORMATION_SE] = 1.0 / math.sqrt(information)
+            row[MODEL_SE] = 1.0 / math.sqrt(information)
             row[STATISTIC] = math.copysign(math.sqrt(max(0.0, 2.0 * (best - at_zero))), beta)
             row[LOWER] = row[UPPER] = np.nan
-            found, b = 0, beta - Z_975 * row[INFORMATION_SE]
+            found, b = 0, beta - Z_975 * row[MODEL_SE]
             start_end(beta, ends)
             continue
         if abs(step) * longest > MAX_STEP:
@@ -223,12 +232,12 @@ def analyse_complete_rows(
             U += d[i] * (y[i] - mu[i])
         if saddlepoint is not None:
             if saddlepoint[r]:
-                row[SPA_NEG_LOG_P], failed = saddlepoint_of_row(U, spread, g, d, mu, w)
+                row[NEG_LOG_P], failed = saddlepoint_of_row(U, spread, g, d, mu, w)
                 if failed != SPA_FOUND:
-                    status[r] = SPA_FAILED
+                    status[r] = TAIL_FAILED
                     continue
         if not firth[r]:
-            row[BETA], row[INFORMATION_SE] = U / spread, 1.0 / math.sqrt(spread)
+            row[BETA], row[MODEL_SE] = U / spread, 1.0 / math.sqrt(spread)
             row[STATISTIC], row[ITERATIONS] = U / math.sqrt(spread), 0.0
         elif sparse[r]:
             status[r] = firth_of_carriers(g > 0.0, d, y, penalised_eta, row)

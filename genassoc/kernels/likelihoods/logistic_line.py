@@ -12,19 +12,8 @@ from genassoc.kernels import jit
 from genassoc.kernels.lanes.vector64 import TILE
 from genassoc.kernels.laws.profile import MAX_ENDS, Z_975, next_end, start_end
 from genassoc.kernels.likelihoods.bernoulli import exp_minus_abs
-from genassoc.kernels.likelihoods.logistic_firth import (
-    BETA,
-    FINE,
-    INFORMATION_SE,
-    ITERATIONS,
-    LOWER,
-    MAX_HALVINGS,
-    MAX_ITERATIONS,
-    MAX_STEP,
-    STATISTIC,
-    STEP_TOLERANCE,
-    UPPER,
-)
+from genassoc.kernels.likelihoods.logistic_firth import MAX_HALVINGS, MAX_ITERATIONS, MAX_STEP, STEP_TOLERANCE
+from genassoc.kernels.likelihoods.rows import BETA, FINE, ITERATIONS, LOWER, MODEL_SE, STATISTIC, UPPER
 from genassoc.shapes import Float64Array
 
 # Missing calls, and carriers, are visited one at a time: worth it while they are few.
@@ -96,7 +85,7 @@ def firth_line(
             found, tries = found + 1, 0
             if found == 2:
                 return FINE
-            b = 2.0 * beta - row[LOWER] if math.isfinite(row[LOWER]) else beta + Z_975 * row[INFORMATION_SE]
+            b = 2.0 * beta - row[LOWER] if math.isfinite(row[LOWER]) else beta + Z_975 * row[MODEL_SE]
             start_end(beta, ends)
             continue
         if iteration >= MAX_ITERATIONS:
@@ -116,10 +105,10 @@ def firth_line(
         step = gradient / (information + spread / information)
         if step * gradient < STEP_TOLERANCE:
             row[BETA], row[ITERATIONS] = beta, iteration
-            row[INFORMATION_SE] = 1.0 / math.sqrt(information)
+            row[MODEL_SE] = 1.0 / math.sqrt(information)
             row[STATISTIC] = math.copysign(math.sqrt(max(0.0, 2.0 * (best - at_zero))), beta)
             row[LOWER] = row[UPPER] = np.nan
-            found, b = 0, beta - Z_975 * row[INFORMATION_SE]
+            found, b = 0, beta - Z_975 * row[MODEL_SE]
             start_end(beta, ends)
             continue
         if abs(step) * longest > MAX_STEP:

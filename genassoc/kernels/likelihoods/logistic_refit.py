@@ -12,17 +12,10 @@ import numpy as np
 from genassoc.kernels import jit
 from genassoc.kernels.lanes.vector64 import FOUR, TILE, add_combination
 from genassoc.kernels.likelihoods.logistic import cholesky, solve_lower, solve_upper
-from genassoc.kernels.likelihoods.logistic_firth import (
-    BETA,
-    FINE,
-    INFORMATION_SE,
-    ITERATIONS,
-    NO_WEIGHT,
-    STATISTIC,
-    firth_one,
-)
+from genassoc.kernels.likelihoods.logistic_firth import NO_WEIGHT, firth_one
 from genassoc.kernels.likelihoods.logistic_line import firth_of_rare
 from genassoc.kernels.likelihoods.logistic_tiles import evaluate, lay_out, penalise, set_genotype, sound
+from genassoc.kernels.likelihoods.rows import BETA, FINE, ITERATIONS, MODEL_SE, STATISTIC
 from genassoc.shapes import BoolArray, Float64Array
 
 MAX_STEPS = 12
@@ -214,6 +207,6 @@ def refit_rows(
             if not done[row]:
                 done[row] = firth_one(d, y, eta, room, numbers[row]) == FINE
         else:
-            numbers[row, BETA], numbers[row, INFORMATION_SE] = U / spread, 1.0 / math.sqrt(spread)
+            numbers[row, BETA], numbers[row, MODEL_SE] = U / spread, 1.0 / math.sqrt(spread)
             numbers[row, STATISTIC], numbers[row, ITERATIONS] = U / math.sqrt(spread), 0.0
             done[row] = True

@@ -13,21 +13,36 @@ from genassoc.kernels.laws.profile import MAX_ENDS, Z_975, next_end, start_end
 from genassoc.kernels.laws.saddlepoint import SPA_FOUND, saddlepoint_of_row
 from genassoc.kernels.likelihoods.logistic import CONVERGED, cholesky, fit, fit_as_r, information, residualise
 from genassoc.kernels.likelihoods.logistic_firth import firth_of_carriers, firth_one
+from genassoc.kernels.likelihoods.rows import (
+    BETA,
+    COLLINEAR,
+    FINE,
+    FIRTH,
+    FIRTH_APPROX,
+    FIRTH_PLINK2,
+    ITERATIONS,
+    LOWER,
+    LRT,
+    MODEL_SE,
+    N_NUMBERS,
+    NEG_LOG_P,
+    NOT_CONVERGED,
+    NULL_NOT_CONVERGED,
+    ONE_OUTCOME,
+    SCORE,
+    STATISTIC,
+    TAIL_FAILED,
+    UPPER,
+    WALD_PLINK2,
+)
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
-# What is asked of a row.
-SCORE, WALD, LRT, FIRTH, FIRTH_APPROX, FIRTH_PLINK2, WALD_PLINK2 = 0, 1, 2, 3, 4, 5, 6
-# What came out.
-FINE, NOT_CONVERGED, NULL_NOT_CONVERGED, COLLINEAR, ONE_OUTCOME, SPA_FAILED = 0, 1, 2, 3, 4, 5
 # A direction of the covariates is lost when less than this share of its squared length is left with the calls observed.
 LOST_DIRECTION = 1e-9
 # Columns orthonormal on all samples: those left out take no more of any direction than the sum of their squares.
 SAFELY_LEFT_OUT = 0.5
 # mu (1 - mu) of a sample without information.
 NO_WEIGHT = 1e-8
-# Columns of the numbers of a row.
-BETA, INFORMATION_SE, STATISTIC, ITERATIONS, SPA_NEG_LOG_P, LOWER, UPPER = 0, 1, 2, 3, 4, 5, 6
-N_NUMBERS = 7
 
 
 @jit
@@ -117,8 +132,8 @@ def _wald_or_lrt(
         if status != CONVERGED:
             return NOT_CONVERGED
         row[BETA] = beta[C]
-        row[INFORMATION_SE] = 1.0 / L[C, C]
-        row[STATISTIC] = beta[C] / row[INFORMATION_SE]
+        row[MODEL_SE] = 1.0 / L[C, C]
+        row[STATISTIC] = beta[C] / row[MODEL_SE]
         return FINE
     penalised = what == FIRTH or what == FIRTH_PLINK2
     best, b, tries, ends, at_best = 0.0, 0.0, 0, np.empty(4), np.empty(P)
@@ -149,13 +164,13 @@ def _wald_or_lrt(
             return NOT_CONVERGED
         stage += 1
         if stage > 2:
-            tries, b = 0, row[BETA] + Z_975 * row[INFORMATION_SE]
+            tries, b = 0, row[BETA] + Z_975 * row[MODEL_SE]
             start_end(row[BETA], ends)
             continue
         if stage == 2:
             gain = max(0.0, 2.0 * (best - objective))
             row[STATISTIC] = math.copysign(math.sqrt(gain), row[BETA])
-            b = row[BETA] - Z_975 * row[INFORMATION_SE]
+            b = row[BETA] - Z_975 * row[MODEL_SE]
             start_end(row[BETA], ends)
             continue
         best = objective
@@ -169,8 +184,8 @@ def _wald_or_lrt(
             information(D, w, J)
             cholesky(J, L, P)
         # The last diagonal entry of the inverse of L L' is 1 / L[C, C]^2.
-        row[INFORMATION_SE] = 1.0 / L[C, C]
-        row[STATISTIC] = beta[C] / row[INFORMATION_SE]
+        row[MODEL_SE] = 1.0 / L[C, C]
+        row[STATISTIC] = beta[C] / row[MODEL_SE]
     return FINE
 
 
@@ -304,12 +319,12 @@ def _one_row(
     U = (residual_g * (y - null_mu)).sum()
     score[0], score[1] = U, spread
     if saddlepoint:
-        numbers[SPA_NEG_LOG_P], failed = saddlepoint_of_row(U, spread, g, residual_g, null_mu, null_w)
+        numbers[NEG_LOG_P], failed = saddlepoint_of_row(U, spread, g, residual_g, null_mu, null_w)
         if failed != SPA_FOUND:
-            return SPA_FAILED
+            return TAIL_FAILED
     if what == SCORE:
         numbers[BETA] = U / spread
-        numbers[INFORMATION_SE] = 1.0 / math.sqrt(spread)
+        numbers[MODEL_SE] = 1.0 / math.sqrt(spread)
         numbers[STATISTIC] = U / math.sqrt(spread)
         numbers[ITERATIONS] = 0.0
         return FINE

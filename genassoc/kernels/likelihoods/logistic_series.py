@@ -15,16 +15,7 @@ from genassoc.kernels import jit
 from genassoc.kernels.lanes.vector64 import FOUR, LANES64, TILE, add_combination, add_dots
 from genassoc.kernels.likelihoods.bernoulli import exp_minus_abs
 from genassoc.kernels.likelihoods.logistic import solve_lower, solve_upper
-from genassoc.kernels.likelihoods.logistic_firth import (
-    BETA,
-    FINE,
-    INFORMATION_SE,
-    ITERATIONS,
-    LOWER,
-    STATISTIC,
-    UPPER,
-    firth_one,
-)
+from genassoc.kernels.likelihoods.logistic_firth import firth_one
 from genassoc.kernels.likelihoods.logistic_line import ONE_IN, firth_line
 from genassoc.kernels.likelihoods.logistic_null_series import (
     FAILED,
@@ -37,6 +28,7 @@ from genassoc.kernels.likelihoods.logistic_null_series import (
 )
 from genassoc.kernels.likelihoods.logistic_refit import residual_genotype
 from genassoc.kernels.likelihoods.logistic_tiles import lay_out
+from genassoc.kernels.likelihoods.rows import BETA, FINE, ITERATIONS, LOWER, MODEL_SE, STATISTIC, UPPER
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
 EIGHT = 8  # calls looked at together
@@ -263,7 +255,7 @@ def series_rows(
         if not fine:
             continue
         if not firth[row]:
-            numbers[row, BETA], numbers[row, INFORMATION_SE] = U / spread, 1.0 / math.sqrt(spread)
+            numbers[row, BETA], numbers[row, MODEL_SE] = U / spread, 1.0 / math.sqrt(spread)
             numbers[row, STATISTIC], numbers[row, ITERATIONS] = U / math.sqrt(spread), 0.0
             done[row] = True
             continue

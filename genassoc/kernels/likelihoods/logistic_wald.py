@@ -19,14 +19,6 @@ from genassoc.kernels.likelihoods.logistic import (
     STEP_TOLERANCE,
     cholesky,
 )
-from genassoc.kernels.likelihoods.logistic_rows import (
-    BETA,
-    FIRTH_PLINK2,
-    INFORMATION_SE,
-    ITERATIONS,
-    STATISTIC,
-    WALD_PLINK2,
-)
 from genassoc.kernels.likelihoods.logistic_tiles import (
     add_tile,
     collect,
@@ -39,6 +31,7 @@ from genassoc.kernels.likelihoods.logistic_tiles import (
     sums_size,
 )
 from genassoc.kernels.likelihoods.newton import newton_step
+from genassoc.kernels.likelihoods.rows import BETA, FIRTH_PLINK2, ITERATIONS, MODEL_SE, STATISTIC, WALD_PLINK2
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
 # Firth's step takes the penalty's curvature for g alone where leverages of all samples but carriers are small.
@@ -289,6 +282,6 @@ def wald_rows(
         if iterations >= 0:
             numbers[row, BETA] = beta[C]
             # The last diagonal entry of the inverse of L L' is 1 / L[C, C]^2.
-            numbers[row, INFORMATION_SE] = 1.0 / L[C, C]
+            numbers[row, MODEL_SE] = 1.0 / L[C, C]
             numbers[row, STATISTIC] = beta[C] * L[C, C]
             numbers[row, ITERATIONS] = iterations

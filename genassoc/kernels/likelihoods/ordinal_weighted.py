@@ -21,9 +21,7 @@ from genassoc.kernels.laws.sandwich import (
     COLLINEAR_BELOW,
     HC3,
     LEAST_SLACK,
-    LEVERAGE,
     MODEL,
-    NO_VARIANCE,
     WaldFits,
     model_covariance,
     observed,
@@ -35,7 +33,15 @@ from genassoc.kernels.likelihoods.logistic_rows import independent_columns
 from genassoc.kernels.likelihoods.newton import BEST, UNDER_WAY, advance, at_start
 from genassoc.kernels.likelihoods.ordinal import levels_left
 from genassoc.kernels.likelihoods.ordinal_terms import sample_terms
-from genassoc.kernels.likelihoods.rows import COLLINEAR, FINE, MAX_ITERATIONS, NOT_CONVERGED, ONE_OUTCOME
+from genassoc.kernels.likelihoods.rows import (
+    COLLINEAR,
+    FINE,
+    LEVERAGE,
+    MAX_ITERATIONS,
+    NO_VARIANCE,
+    NOT_CONVERGED,
+    ONE_OUTCOME,
+)
 from genassoc.shapes import Float64Array, Int64Array
 
 
@@ -232,9 +238,7 @@ def _influence(
 
 
 @jit
-def wald_rows(
-    H: Float64Array, samples: OrdinalSamples, variance: int, contrasts: Float64Array, fits: WaldFits
-) -> None:
+def wald_rows(H: Float64Array, samples: OrdinalSamples, variance: int, contrasts: Float64Array, fits: WaldFits) -> None:
     """Fit thresholds, covariates and the tested columns of every variant on the samples that are observed.
 
     Parameters
@@ -278,7 +282,7 @@ def wald_rows(
 def _one_row(samples: OrdinalSamples, variance: int, contrasts: Float64Array, fits: WaldFits, row: int) -> int:
     """What `wald_rows` does of one variant, its tested columns the last of X, on samples that are all observed; the status."""
     parameters, M, n_tested = samples.start, samples.n_levels - 1, fits.theta.shape[1]
-    n, A = samples.X.shape[0], parameters.size
+    A = parameters.size
     L = np.zeros((A, A))
     state, objective, iterations = fit(samples, n_tested, parameters, M, L)
     if state == COLLINEAR:

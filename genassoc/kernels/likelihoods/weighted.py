@@ -20,9 +20,7 @@ from genassoc.kernels.laws.sandwich import (
     HC0,
     HC3,
     LEAST_SLACK,
-    LEVERAGE,
     MODEL,
-    NO_VARIANCE,
     QUASI,
     WaldFits,
     add_sample,
@@ -35,7 +33,7 @@ from genassoc.kernels.laws.sandwich import (
 from genassoc.kernels.likelihoods.glm import BINOMIAL, GAUSSIAN, fit, pearson_dispersion
 from genassoc.kernels.likelihoods.logistic import solve_lower
 from genassoc.kernels.likelihoods.logistic_rows import independent_columns
-from genassoc.kernels.likelihoods.rows import COLLINEAR, FINE, NOT_CONVERGED, ONE_OUTCOME
+from genassoc.kernels.likelihoods.rows import COLLINEAR, FINE, LEVERAGE, NO_VARIANCE, NOT_CONVERGED, ONE_OUTCOME
 from genassoc.shapes import Float64Array
 
 
@@ -102,9 +100,7 @@ def wald_rows(
 
 
 @jit
-def _one_row(
-    family: int, samples: GlmSamples, variance: int, contrasts: Float64Array, fits: WaldFits, row: int
-) -> int:
+def _one_row(family: int, samples: GlmSamples, variance: int, contrasts: Float64Array, fits: WaldFits, row: int) -> int:
     """What `wald_rows` does of one variant, its tested columns the last of X, on samples that are all observed; the status."""
     D, y, prior, beta = samples.X, samples.y, samples.prior, samples.start
     n, P = D.shape

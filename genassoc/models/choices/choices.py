@@ -37,9 +37,7 @@ _NO_CORRECTION = (
     "with {sandwich} there is no correction: likelihood ratios, Firth's and the saddlepoint are of likelihoods. Leave "
     "correction={correction!r} out"
 )
-_GENOTYPIC = (
-    "genetic_model='genotypic' is tested by likelihood ratios (the default) or test='wald': leave test='score' and correction='spa' out"
-)
+_GENOTYPIC = "genetic_model='genotypic' is tested by likelihood ratios (the default) or test='wald': leave test='score' and correction='spa' out"
 _NO_SCORE = "{refit} needs the variant in the fit, which no score test has: leave test='score' and correction='spa' out"
 _MATCHED = "matched sets have their conditional likelihood, which goes with no {refit}: leave one of them out"
 ABSENT: tuple[Absence, ...] = (

@@ -206,10 +206,11 @@ def fitted_state(effects: Effects, design: Any, columns: Int64Array, width: int,
     """What blocks need of a `SurvivalDesign` that has the main effect of E."""
     state = prepare_nulls(design, columns, width, efron)
     rows = [CoxRows.of(null) for null in state.nulls]
-    return effects.state(state.traits, rows, columns, width, design.complete, state.notes, _events)
+    return effects.state(state.traits, rows, columns, width, design.complete, state.notes, events_of)
 
 
-def _events(row: RowFamily) -> BoolArray | None:
+def events_of(row: RowFamily) -> BoolArray | None:
+    """Who of its samples (n,) has the event."""
     return row.sets.event if isinstance(row, CoxRows) else None
 
 
@@ -255,7 +256,7 @@ def _prepare_sandwich(model: Any, cohort: Any) -> FittedState:
             notes.append(f"{name} has no null model ({null.failure}): its rows have no estimate")
     names = [endpoint.name for endpoint in design.endpoints]
     effects = Effects(model.genetic_model == "genotypic", modifier, joined)
-    return effects.state(names, nulls, columns, width, complete, notes, _events)
+    return effects.state(names, nulls, columns, width, complete, notes, events_of)
 
 
 def fit_null(

@@ -4,32 +4,27 @@ The null (covariates only) is fitted once an endpoint. A block is one product wi
 covariates, whose information has proven bounds; rows whose exact p may be below 0.05 are then done one by one.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from genassoc.data.block import Block
 from genassoc.data.phenotypes.survival import SurvivalDesign, build_survival
+from genassoc.kernels.laws.sandwich import HC0, MODEL
 from genassoc.models.base import BlockResult
 from genassoc.models.choices import checks
 from genassoc.models.choices.choices import Choices as CommonChoices
 from genassoc.models.choices.choices import Variance
-from genassoc.kernels.laws.sandwich import HC0, MODEL
 from genassoc.models.cox import fitted
+from genassoc.models.cox.null import prepare
+from genassoc.models.cox.rows import Choices, test_endpoint
 from genassoc.models.scan import wald
-from genassoc.models.scan.wald import Asked
-from genassoc.models.cox.null import CoxState, prepare
-from genassoc.models.cox.rows import CODES, METHODS, Choices, test_endpoint
 from genassoc.models.scan.genetic_models import by_genetic_model
+from genassoc.models.scan.rows import assembled
 from genassoc.models.scan.sums import minor_is_ref
-from genassoc.shapes import Array, Int64Array
-
-_FLOATS = (
-    "beta", "standard_error", "ci_lower", "ci_upper", "effect_allele_frequency", "neg_log_10_p_value", "mac",
-    "missing_rate", "statistic", "effect_allele_frequency_events", "standard_error_model", "ph_neg_log_10_p_value",
-)  # fmt: skip
-_COUNTS = ("n", "n_events", "iterations")
+from genassoc.models.scan.wald import Asked
+from genassoc.shapes import Int64Array
 
 
 @dataclass(frozen=True)
@@ -192,14 +187,9 @@ class Cox(CommonChoices):
             return wald.test_block(self.asked(), state, block)
         flipped = minor_is_ref(block, state.cohort_columns, state.cohort_mask)
         product, squares = state.matrix.times(block, flipped), state.squares.times(block, flipped)
-        shape = (block.n_variants, len(state.traits))
-        columns: dict[str, Array] = {name: np.full(shape, np.nan) for name in _FLOATS}
-        columns |= {name: np.zeros(shape, np.int64) for name in _COUNTS}
-        columns |= {"method": np.zeros(shape, np.uint8), "code": np.zeros(shape, np.uint8)}
         choices = self.choices()
-        for trait, null in enumerate(state.nulls):
-            rows = test_endpoint(choices, null, block, flipped, product, np.ascontiguousarray(squares[:, trait]))
-            for name, values in rows.items():
-                columns[name][:, trait] = values
-        labels = {"trait": state.traits, "test": ("add",) * len(state.traits)}
-        return BlockResult(columns, labels, {"method": METHODS, "code": CODES})
+        by_trait = [
+            test_endpoint(choices, null, block, flipped, product, np.ascontiguousarray(squares[:, trait]))
+            for trait, null in enumerate(state.nulls)
+        ]
+        return assembled(state.traits, by_trait)

@@ -1,23 +1,24 @@
 """The rows of one endpoint in one block: scores from the product, then what some rows need beyond it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from genassoc.data.block import Block, DosageBlock
 from genassoc.kernels.laws import few_events
-from genassoc.kernels.likelihoods import cox_rows as kernel
+from genassoc.kernels.likelihoods import cox_rows
+from genassoc.kernels.likelihoods import rows as kernel
 from genassoc.kernels.likelihoods.cox_screen import screen
+from genassoc.models.base import CODE
 from genassoc.models.cox.null import NullCox
 from genassoc.models.scan.product import minor_counts, rare_counts
-from genassoc.models.scan.rows import chunks, unusable
+from genassoc.models.scan.rows import Rows, chunks, unusable
 from genassoc.models.scan.sums import AlleleCounts, GenotypeSums, allele_counts, frequency, genotype_sums
 from genassoc.models.scan.tested_rows import (
     EXACT_BELOW_EXPECTED,
     EXACT_BELOW_MAC,
     FULL_ABOVE_BETA,
     FULL_ABOVE_COPIES,
-    TestedRows,
     one_step_is_enough,
     trigger,
 )
@@ -25,29 +26,11 @@ from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.information import LEAST_OF_SANDWICH
 from genassoc.stats.tails import neg_log_10_p_chi2, z_from_neg_log_10_p
 
-METHODS: tuple[str | None, ...] = (
-    None, "score_approx", "score", "wald", "lrt", "firth", "firth_approx", "spa", "exact",
-)  # fmt: skip
-CODES: tuple[str | None, ...] = (
-    None,
-    "monomorphic",
-    "constant_genotype",
-    "n_too_small",
-    "too_few_carriers",
-    "collinear",
-    "not_converged",
-    "null_not_converged",
-    "no_events",
-    "covariate_collinear",
-    "too_few_events",
-    "tail_failed",
-    "no_carrier_events",
-)
 _STATUS_CODE = {
     kernel.NOT_CONVERGED: "not_converged",
     kernel.NULL_NOT_CONVERGED: "null_not_converged",
     kernel.COLLINEAR: "collinear",
-    kernel.NO_EVENTS: "no_events",
+    kernel.ONE_OUTCOME: "no_events",
     kernel.TAIL_FAILED: "tail_failed",
 }
 _ASKED = {
@@ -79,25 +62,6 @@ class Choices:
     min_mac: float
 
 
-@dataclass
-class _Rows(TestedRows):
-    """Rows of an endpoint; ``trend`` (V,) is chi-squared of the test of proportional hazards."""
-
-    methods = METHODS
-    codes = CODES
-
-    trend: Float64Array = field(init=False)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.trend = np.full(self.beta.size, np.nan)
-
-    def fail(self, rows: Array, code: str) -> None:
-        """No estimate, and why."""
-        super().fail(rows, code)
-        self.trend[rows] = np.nan
-
-
 @dataclass(frozen=True)
 class _Task:
     """One endpoint in one block, and what is being made of it."""
@@ -108,7 +72,7 @@ class _Task:
     flipped: BoolArray
     own: GenotypeSums
     events: AlleleCounts
-    rows: _Rows
+    rows: Rows
     usable: BoolArray
 
 
@@ -118,7 +82,7 @@ def test_endpoint(
     """All columns of one endpoint, (V,) each."""
     own = genotype_sums(block, flipped, null.columns, null.mask)
     events = allele_counts(block, null.columns[null.sets.event], null.event_mask)
-    rows = _Rows.empty(own.n.size)
+    rows = Rows.empty(own.n.size)
     U, information, least = _screen(choices, null, own, product, squares, rows)
     reasons = [
         *unusable(own, null.Q.shape[1], choices.min_mac),
@@ -138,7 +102,7 @@ test_endpoint.__test__ = False  # type: ignore[attr-defined]  # its name is not 
 
 
 def _screen(
-    choices: Choices, null: NullCox, own: GenotypeSums, product: Float64Array, squares: Float64Array, rows: _Rows
+    choices: Choices, null: NullCox, own: GenotypeSums, product: Float64Array, squares: Float64Array, rows: Rows
 ) -> tuple[Float64Array, Float64Array, Float64Array]:
     """Scores of all variants from the product, with the largest and the smallest information they can have."""
     V = own.n.size
@@ -188,7 +152,7 @@ def _below(task: _Task) -> BoolArray:
     """Rows with an estimate whose first test asks for a correction (V,)."""
     if task.choices.correct_below <= 0:
         return np.zeros(task.usable.size, dtype=bool)
-    estimated = task.usable & np.isin(task.rows.code, (0, CODES.index("covariate_collinear")))
+    estimated = task.usable & np.isin(task.rows.code, (0, CODE["covariate_collinear"]))
     with np.errstate(invalid="ignore"):
         return np.asarray(estimated & (task.rows.neg_log_10_p >= -np.log10(_trigger(task))))
 
@@ -206,9 +170,9 @@ def _refit(task: _Task) -> None:
     _one_by_one(task, every, choices.test)
     if choices.correction is None:
         if choices.test == "wald":
-            rows.fail(none & (rows.code == CODES.index("not_converged")), "no_carrier_events")
+            rows.fail(none & (rows.code == CODE["not_converged"]), "no_carrier_events")
         return
-    again = none | (task.usable & (rows.code == CODES.index("not_converged")))
+    again = none | (task.usable & (rows.code == CODE["not_converged"]))
     below = _below(task)
     rare = _rare(task) & (below | again)
     if choices.correction == "firth":
@@ -301,19 +265,19 @@ def _one_by_one(task: _Task, variants: Int64Array, test: str) -> Int64Array:
             G = rare_counts(task.block, task.flipped, some, null.columns, np.zeros(R, np.bool_))
         else:
             G = minor_counts(task.block, task.flipped, some, null.columns)
-        kernel.analyse_rows(
+        cox_rows.analyse_rows(
             G, np.full(R, _ASKED[test]), np.full(R, trend), null.Q, null.sets, null.start, null.cross, null.L,
             null.times, choices.impute and test != "exact", numbers, state, dropped,
         )  # fmt: skip
         fine = state == kernel.FINE
         done, found = some[fine], numbers[fine]
-        rows.put(done, test, found[:, kernel.BETA], found[:, kernel.INFORMATION_SE], found[:, kernel.STATISTIC])
+        rows.put(done, test, found[:, kernel.BETA], found[:, kernel.MODEL_SE], found[:, kernel.STATISTIC])
         rows.iterations[done] = found[:, kernel.ITERATIONS].astype(np.int64)
-        rows.trend[done] = found[:, kernel.TREND]
+        rows.trend[done] = neg_log_10_p_chi2(found[:, kernel.TREND], 1.0)
         rows.bound(done, found[:, kernel.LOWER], found[:, kernel.UPPER])
         if test in ("spa", "exact"):
             rows.put_p(done, test, found[:, kernel.NEG_LOG_P] / np.log(10.0))
-        rows.code[some[dropped & fine]] = CODES.index("covariate_collinear")
+        rows.code[some[dropped & fine]] = CODE["covariate_collinear"]
         for failed, code in _STATUS_CODE.items():
             rows.fail(some[state == failed], code)
         status[first:last] = state
@@ -323,26 +287,14 @@ def _one_by_one(task: _Task, variants: Int64Array, test: str) -> Int64Array:
 def _finished(task: _Task) -> dict[str, Array]:
     """Rows of ALT."""
     choices, null, own, rows = task.choices, task.null, task.own, task.rows
-    sign = np.where(task.flipped, -1.0, 1.0)
-    beta = rows.beta * sign
+    columns = rows.finished(own, task.flipped, null.n, choices.impute)
     with np.errstate(invalid="ignore"):
         past = rows.neg_log_10_p >= _bound(max(choices.correct_below, 0.0))
-    trend = np.where(past, rows.trend, np.nan)
+    iterations = columns.pop("iterations")
     return {
-        "beta": beta,
-        "standard_error": rows.error,
-        "standard_error_model": rows.model_error,
-        **rows.interval(rows.error, task.flipped),
-        "statistic": rows.z * sign,
-        "neg_log_10_p_value": rows.neg_log_10_p,
-        "ph_neg_log_10_p_value": neg_log_10_p_chi2(trend, 1.0),
-        "effect_allele_frequency": own.frequency,
         "effect_allele_frequency_events": frequency(task.events.allele_count, task.events.n_alleles),
-        "mac": own.mac,
-        "missing_rate": 1.0 - own.n / max(null.n, 1),
-        "n": np.full(own.n.size, null.n) if choices.impute else own.n,
+        **columns,
+        "ph_neg_log_10_p_value": np.where(past, rows.trend, np.nan),
         "n_events": np.full(own.n.size, null.n_events) if choices.impute else task.events.n,
-        "iterations": rows.iterations,
-        "method": rows.method,
-        "code": rows.code,
+        "iterations": iterations,
     }

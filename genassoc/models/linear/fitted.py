@@ -48,7 +48,9 @@ class LeastSquaresRows(GlmRows):
         return null, kept
 
     @classmethod
-    def unit(cls, y: Float64Array, Q: Float64Array, weight: Float64Array, ranks: bool) -> tuple[Float64Array, float, str | None]:
+    def unit(
+        cls, y: Float64Array, Q: Float64Array, weight: Float64Array, ranks: bool
+    ) -> tuple[Float64Array, float, str | None]:
         """What weighted least squares leaves of the outcome, in standard deviations, and one of these."""
         left, scale = _residual(normal_scores(y) if ranks else y, Q, weight)
         return left, scale, None if scale > 0 else "no_variance"
@@ -81,7 +83,9 @@ class LeastSquaresRows(GlmRows):
             if self.law is not None:
                 C = self.n_parameters
                 sample = Sample(self.columns, self.Q, np.eye(C), self.score, self.law, asked.impute)
-                correct_rows(columns, sample, own, block, flipped, _NAMES, rule="shape" if asked.variance == HC3 else "own")
+                correct_rows(
+                    columns, sample, own, block, flipped, _NAMES, rule="shape" if asked.variance == HC3 else "own"
+                )
         elif tested.with_e:
             withhold_heavy(columns, self.law, fewest_carriers(block, tested), _NAMES.heavy_tails)
         for name in ("beta", "standard_error", "standard_error_model", "ci_lower", "ci_upper"):

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from genassoc.kernels.likelihoods import logistic_rows as kernel
+from genassoc.kernels.likelihoods import logistic_rows
+from genassoc.kernels.likelihoods import rows as kernel
 from genassoc.kernels.likelihoods.logistic_firth import analyse_complete_rows
 from genassoc.kernels.likelihoods.logistic_refit import refit_rows
 from genassoc.kernels.likelihoods.logistic_series import series_rows
@@ -55,7 +56,7 @@ def analyse_dense(
         out, state, gone = np.empty((some.size, kernel.N_NUMBERS)), np.zeros(some.size, np.int64), dropped[some]
         asked_here, spa = asked[some], np.full(some.size, saddlepoint)
         if refit:
-            kernel.analyse_rows(
+            logistic_rows.analyse_rows(
                 calls, asked_here, sparse[some], spa, null.X, null.y, null.offset, null.start, null.penalised_start,
                 impute, out, np.empty((some.size, 2)), state, gone,
             )  # fmt: skip

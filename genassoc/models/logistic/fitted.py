@@ -4,7 +4,7 @@ Wald tests, then for rows below ``correct_below``, and those without a maximum, 
 null refitted with the other tested columns in it for each test.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -83,8 +83,10 @@ class LogisticRows(RowFamily):
         """All tests are normal."""
         return False
 
-    def wald(self, H: Float64Array, tested: Tested, variance: int) -> WaldFits:
-        """Rows without surprises fitted on columns H (R, D, n)."""
+    def wald(self, H: Float64Array, tested: Tested, variance: int) -> WaldFits | None:
+        """Rows without surprises fitted on columns H (R, D, n); of genotypes, which are tested by likelihood ratios as a rule, none."""
+        if tested.heterozygotes:
+            return None
         null, fits = self.null, room(H.shape[0], tested.n_columns, len(tested.tests))
         samples = logistic_columns.LogisticSamples(null.X, null.y, null.offset, null.start)
         logistic_columns.wald_rows(np.ascontiguousarray(H), samples, variance == HC3, fits)
@@ -155,7 +157,9 @@ class LogisticCase(Case):
         """Whether a genotype has no case or no control; as PLINK 2 asks, whether cases, or controls, are without one of the alleles."""
         sides = [self.H[self.y == k, 0] for k in (0, 1)]
         if self.heterozygotes:
-            return any(((side == copies).any() != (self.H[:, 0] == copies).any()) for side in sides for copies in range(3))
+            return any(
+                ((side == copies).any() != (self.H[:, 0] == copies).any()) for side in sides for copies in range(3)
+            )
         return asked.like == "plink2" and any(side.sum() in (0.0, 2.0 * side.size) for side in sides)
 
     def _is_collinear(self) -> bool:
@@ -226,7 +230,9 @@ def prepare(model: Any, cohort: Any) -> FittedState:
             if null.failure is None:
                 rarer = float(min(null.n_cases, null.n - null.n_cases))
                 notes += few_note(name, rarer, LEAST_OF_SANDWICH, EXACT_LAW)
-    return fitted_state(Effects(model.genetic_model == "genotypic", modifier, joined), state, width, notes, design.complete)
+    return fitted_state(
+        Effects(model.genetic_model == "genotypic", modifier, joined), state, width, notes, design.complete
+    )
 
 
 def fitted_state(effects: Effects, state: Any, width: int, notes: list[str], complete: Array) -> FittedState:

@@ -12,30 +12,24 @@ import numpy as np
 
 from genassoc.data.block import Block
 from genassoc.data.phenotypes.design import Kind
+from genassoc.kernels.laws.sandwich import HC0, HC3, MODEL
 from genassoc.models.base import BlockResult
 from genassoc.models.choices import checks
 from genassoc.models.choices.choices import Choices as CommonChoices
-from genassoc.kernels.laws.sandwich import HC0, HC3, MODEL
 from genassoc.models.logistic import fitted
-from genassoc.models.logistic.null import LogisticState, prepare
-from genassoc.models.logistic.rows import CODES, METHODS, Choices, test_trait
+from genassoc.models.logistic.null import prepare
+from genassoc.models.logistic.rows import Choices, test_trait
 from genassoc.models.matched import model as matched_sets
 from genassoc.models.scan import wald
-from genassoc.models.scan.wald import Asked
 from genassoc.models.scan.genetic_models import by_genetic_model
+from genassoc.models.scan.rows import assembled
 from genassoc.models.scan.sums import minor_is_ref
-from genassoc.shapes import Array
+from genassoc.models.scan.wald import Asked
 
 Test = Literal["auto", "score", "wald", "lrt"]
 Correction = Literal["auto", "firth_approx", "firth", "firth_fallback", "spa", "none"]
 _TESTS = ("auto", "score", "wald", "lrt")
 _CORRECTIONS = ("auto", "firth_approx", "firth", "firth_fallback", "spa", None)
-_FLOATS = (
-    "beta", "standard_error", "ci_lower", "ci_upper", "effect_allele_frequency", "neg_log_10_p_value", "mac",
-    "missing_rate", "statistic", "effect_allele_frequency_cases", "effect_allele_frequency_controls",
-    "standard_error_model",
-)  # fmt: skip
-_COUNTS = ("n", "n_cases", "n_controls", "iterations")
 
 
 @dataclass(frozen=True)
@@ -175,17 +169,12 @@ class Logistic(CommonChoices):
             return wald.test_block(self.asked(), state, block)
         flipped = minor_is_ref(block, state.cohort_columns, state.cohort_mask)
         product, squares = state.matrix.times(block, flipped), state.squares.times(block, flipped)
-        shape = (block.n_variants, len(state.traits))
-        columns: dict[str, Array] = {name: np.full(shape, np.nan) for name in _FLOATS}
-        columns |= {name: np.zeros(shape, np.int64) for name in _COUNTS}
-        columns |= {"method": np.zeros(shape, np.uint8), "code": np.zeros(shape, np.uint8)}
         choices = self.choices()
-        for trait, null in enumerate(state.nulls):
-            rows = test_trait(choices, null, block, flipped, product, np.ascontiguousarray(squares[:, trait]))
-            for name, values in rows.items():
-                columns[name][:, trait] = values
-        labels = {"trait": state.traits, "test": ("add",) * len(state.traits)}
-        return BlockResult(columns, labels, {"method": METHODS, "code": CODES})
+        by_trait = [
+            test_trait(choices, null, block, flipped, product, np.ascontiguousarray(squares[:, trait]))
+            for trait, null in enumerate(state.nulls)
+        ]
+        return assembled(state.traits, by_trait)
 
     def genotypic(self, state: wald.FittedState, block: Block) -> BlockResult:
         """Test both degrees of freedom of every genotype: V x T x 3 rows."""

@@ -6,48 +6,31 @@ import numpy as np
 
 from genassoc.data.block import Block
 from genassoc.kernels.laws import exact_rare, few_events
-from genassoc.kernels.likelihoods import logistic_rows as kernel
 from genassoc.kernels.likelihoods import logistic_score
+from genassoc.kernels.likelihoods import rows as kernel
+from genassoc.models.base import CODE, METHOD
 from genassoc.models.logistic.dense import analyse_dense
 from genassoc.models.logistic.null import NullLogistic
 from genassoc.models.scan.product import minor_counts, rare_counts
-from genassoc.models.scan.rows import chunks, unusable
+from genassoc.models.scan.rows import Rows, chunks, unusable
 from genassoc.models.scan.sums import AlleleCounts, GenotypeSums, allele_counts, frequency, genotype_sums
 from genassoc.models.scan.tested_rows import (
     EXACT_BELOW_EXPECTED,
     EXACT_BELOW_MAC,
     FULL_ABOVE_BETA,
     FULL_ABOVE_COPIES,
-    TestedRows,
     one_step_is_enough,
     trigger,
 )
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.information import LEAST_OF_SANDWICH
 
-METHODS: tuple[str | None, ...] = (
-    None, "score", "score_approx", "wald", "lrt", "firth", "firth_approx", "spa", "exact",
-)  # fmt: skip
-CODES: tuple[str | None, ...] = (
-    None,
-    "monomorphic",
-    "constant_genotype",
-    "n_too_small",
-    "too_few_carriers",
-    "collinear",
-    "not_converged",
-    "null_not_converged",
-    "one_outcome",
-    "covariate_collinear",
-    "spa_failed",
-    "separation",
-)
 _STATUS_CODE = {
     kernel.NOT_CONVERGED: "not_converged",
     kernel.NULL_NOT_CONVERGED: "null_not_converged",
     kernel.COLLINEAR: "collinear",
     kernel.ONE_OUTCOME: "one_outcome",
-    kernel.SPA_FAILED: "spa_failed",
+    kernel.TAIL_FAILED: "spa_failed",
 }
 _ASKED = {
     "score": kernel.SCORE,
@@ -76,14 +59,6 @@ class Choices:
     like: str | None
 
 
-@dataclass
-class _Rows(TestedRows):
-    """Rows of a binary trait."""
-
-    methods = METHODS
-    codes = CODES
-
-
 @dataclass(frozen=True)
 class _Task:
     """One trait in one block, and what is being made of it."""
@@ -94,7 +69,7 @@ class _Task:
     flipped: BoolArray
     own: GenotypeSums
     cases: AlleleCounts
-    rows: _Rows
+    rows: Rows
     usable: BoolArray
 
 
@@ -116,7 +91,7 @@ test_trait.__test__ = False  # type: ignore[attr-defined]  # its name is not a t
 
 def _score(
     choices: Choices, null: NullLogistic, own: GenotypeSums, product: Float64Array, squares: Float64Array
-) -> tuple[_Rows, BoolArray]:
+) -> tuple[Rows, BoolArray]:
     """Score tests of all variants from the product, and where float32 sums or one Newton step are not enough."""
     V, C = own.n.size, null.X.shape[1]
     U, information, weakest = np.empty(V), np.empty(V), np.empty(V)
@@ -129,12 +104,12 @@ def _score(
     )  # fmt: skip
     # Against the uncentred squares: an allele rare here may be the major one of the cohort.
     weak = ~(information > WEAK_SHARE * squares) | (weakest < WEAK_DIRECTION) | ~(information > 0)
-    rows = _Rows.empty(V)
+    rows = Rows.empty(V)
     with np.errstate(invalid="ignore", divide="ignore"):
         root = np.sqrt(information)
         rows.put(np.arange(V), "score", U / information, 1 / root, U / root)
     if not choices.impute:
-        rows.method[own.n < null.n] = METHODS.index("score_approx")
+        rows.method[own.n < null.n] = METHOD["score_approx"]
     return rows, weak
 
 
@@ -153,9 +128,9 @@ def _refine(task: _Task, weak: BoolArray) -> None:
             chosen[_no_dosage(task)[every] | bool(null.separated)] = _ASKED[firth]
         status = _one_by_one(task, every, chosen)
         if choices.like == "plink2" and choices.correction is None:
-            rows.fail(usable & (_no_dosage(task) | ran_away(rows.beta, rows.z)), "separation")
+            rows.fail(usable & (_no_dosage(task) | ran_away(rows.beta, rows.statistic)), "separation")
         if fallback:
-            away = ran_away(rows.beta, rows.z)[every]
+            away = ran_away(rows.beta, rows.statistic)[every]
             again = every[((status == kernel.NOT_CONVERGED) | away) & (chosen != _ASKED[firth])]
             _one_by_one(task, again, np.full(again.size, _ASKED[firth]))
         elif choices.correction is not None and not whole:
@@ -194,12 +169,12 @@ def _correct(task: _Task) -> None:
     if choices.correction is None or choices.correction == "firth_fallback":
         return
     # Rows that lost a covariate to missing calls are corrected as any other; a Wald test that ran away is, too.
-    estimated = usable & np.isin(rows.code, (0, CODES.index("covariate_collinear")))
+    estimated = usable & np.isin(rows.code, (0, CODE["covariate_collinear"]))
     below = np.zeros(usable.size, dtype=bool)
     if choices.correct_below > 0:
         with np.errstate(invalid="ignore"):
             below = estimated & (rows.neg_log_10_p >= -np.log10(_trigger(task)))
-        below |= usable & (rows.code == CODES.index("not_converged"))
+        below |= usable & (rows.code == CODE["not_converged"])
     rare = np.zeros(usable.size, dtype=bool)
     if choices.like is None and null.rarer is not None:
         rare = estimated & (own.tested_mac < EXACT_BELOW_MAC)
@@ -294,7 +269,7 @@ def _test_unrounded(task: _Task, variants: Int64Array, G: Float64Array, odds: Fl
             null, G, _ask("score", variants), np.zeros(variants.size, np.bool_), True, task.choices.impute
         )
         fine = state == kernel.FINE
-        rows.put_p(variants[fine], "spa", numbers[fine, kernel.SPA_NEG_LOG_P] / np.log(10.0))
+        rows.put_p(variants[fine], "spa", numbers[fine, kernel.NEG_LOG_P] / np.log(10.0))
         rows.fail(variants[~fine], "spa_failed")
         return
     neg_log_p, found = np.empty(variants.size), np.zeros(variants.size, np.bool_)
@@ -322,7 +297,7 @@ def _one_by_one(task: _Task, variants: Int64Array, asked: Int64Array, saddlepoin
                     some[picked],
                     label,
                     found[:, kernel.BETA],
-                    found[:, kernel.INFORMATION_SE],
+                    found[:, kernel.MODEL_SE],
                     found[:, kernel.STATISTIC],
                 )
                 rows.iterations[some[picked]] = found[:, kernel.ITERATIONS].astype(np.int64)
@@ -330,10 +305,10 @@ def _one_by_one(task: _Task, variants: Int64Array, asked: Int64Array, saddlepoin
                     rows.bound(some[picked], found[:, kernel.LOWER], found[:, kernel.UPPER])
         if saddlepoint:
             fine = state == kernel.FINE
-            rows.put_p(some[fine], "spa", numbers[fine, kernel.SPA_NEG_LOG_P] / np.log(10.0))
+            rows.put_p(some[fine], "spa", numbers[fine, kernel.NEG_LOG_P] / np.log(10.0))
             if choices.like == "regenie":
-                rows.beta[some[fine]] = rows.z[some[fine]] * rows.model_error[some[fine]]
-        rows.code[some[dropped & (state == kernel.FINE)]] = CODES.index("covariate_collinear")
+                rows.beta[some[fine]] = rows.statistic[some[fine]] * rows.model_error[some[fine]]
+        rows.code[some[dropped & (state == kernel.FINE)]] = CODE["covariate_collinear"]
         for failed, code_name in _STATUS_CODE.items():
             rows.fail(some[state == failed], code_name)
         status[first:last] = state
@@ -343,29 +318,18 @@ def _one_by_one(task: _Task, variants: Int64Array, asked: Int64Array, saddlepoin
 def _finished(task: _Task) -> dict[str, Array]:
     """Rows of ALT, with counts by case status."""
     choices, null, own, cases, rows = task.choices, task.null, task.own, task.cases, task.rows
-    sign = np.where(task.flipped, -1.0, 1.0)
-    error = rows.model_error if choices.like == "regenie" else rows.error
-    beta = rows.beta * sign
-    samples = np.full(own.n.size, null.n) if choices.impute else own.n
+    if choices.like == "regenie":
+        rows.error = rows.model_error
+    columns = rows.finished(own, task.flipped, null.n, choices.impute)
     n_cases = np.full(own.n.size, null.n_cases) if choices.impute else cases.n
+    iterations = columns.pop("iterations")
     return {
-        "beta": beta,
-        "standard_error": error,
-        "standard_error_model": rows.model_error,
-        **rows.interval(error, task.flipped),
-        "statistic": rows.z * sign,
-        "neg_log_10_p_value": rows.neg_log_10_p,
-        "effect_allele_frequency": own.frequency,
         "effect_allele_frequency_cases": frequency(cases.allele_count, cases.n_alleles),
         "effect_allele_frequency_controls": frequency(
             own.allele_count - cases.allele_count, own.n_alleles - cases.n_alleles
         ),
-        "mac": own.mac,
-        "missing_rate": 1.0 - own.n / max(null.n, 1),
-        "n": samples,
+        **columns,
         "n_cases": n_cases,
-        "n_controls": samples - n_cases,
-        "iterations": rows.iterations,
-        "method": rows.method,
-        "code": rows.code,
+        "n_controls": columns["n"] - n_cases,
+        "iterations": iterations,
     }

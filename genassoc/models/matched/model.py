@@ -13,34 +13,18 @@ from genassoc.data.block import Block
 from genassoc.data.phenotypes.left_out import without_samples
 from genassoc.data.phenotypes.survival import strata_numbers
 from genassoc.kernels.genotypes.counts import mask_words
-from genassoc.kernels.likelihoods import conditional
-from genassoc.kernels.likelihoods import conditional_rows as kernel
+from genassoc.kernels.likelihoods import conditional, conditional_rows
 from genassoc.kernels.likelihoods import rows as status
-from genassoc.models.base import BlockResult
+from genassoc.models.base import CODE, BlockResult
 from genassoc.models.scan.case_columns import case_columns
 from genassoc.models.scan.product import minor_counts, rare_counts
-from genassoc.models.scan.rows import chunks, unusable
+from genassoc.models.scan.rows import Rows, assembled, chunks, unusable
 from genassoc.models.scan.sums import GenotypeSums, genotype_sums, minor_is_ref
-from genassoc.models.scan.tested_rows import EXACT_BELOW_EXPECTED, EXACT_BELOW_MAC, TestedRows, trigger
+from genassoc.models.scan.tested_rows import EXACT_BELOW_EXPECTED, EXACT_BELOW_MAC, trigger
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
 from genassoc.stats.linalg import orthonormal_basis
 
-METHODS: tuple[str | None, ...] = (None, "score", "wald", "lrt", "exact")
-CODES: tuple[str | None, ...] = (
-    None,
-    "monomorphic",
-    "constant_genotype",
-    "n_too_small",
-    "too_few_carriers",
-    "collinear",
-    "not_converged",
-    "null_not_converged",
-    "one_outcome",
-    "covariate_collinear",
-    "separation",
-    "refit_not_converged",
-)
-_ASKED = {"score": status.SCORE, "wald": status.WALD, "lrt": status.LRT, "exact": kernel.EXACT}
+_ASKED = {"score": status.SCORE, "wald": status.WALD, "lrt": status.LRT, "exact": status.EXACT}
 _FAILED = {
     status.NOT_CONVERGED: "not_converged",
     status.NULL_NOT_CONVERGED: "null_not_converged",
@@ -154,7 +138,7 @@ def fit_null(
     pointers = np.concatenate([[0], np.cumsum(members[says])]).astype(np.int64)
     within = design.X[who].copy()
     largest = np.abs(within).max(axis=0, initial=0.0)
-    kernel.centre_in_sets(within, y, pointers)
+    conditional_rows.centre_in_sets(within, y, pointers)
     within[:, np.abs(within).max(axis=0, initial=0.0) <= 1e-12 * largest] = 0.0  # rounding
     within[:, 0] = 1.0
     basis = orthonormal_basis(within)
@@ -195,14 +179,6 @@ def _notes(design: Any, trait: int, null: NullMatched, kept: BoolArray, silent: 
     return notes
 
 
-@dataclass
-class _Rows(TestedRows):
-    """Rows of a trait."""
-
-    methods = METHODS
-    codes = CODES
-
-
 @dataclass(frozen=True)
 class _Task:
     """One trait in one block, and what is being made of it."""
@@ -212,7 +188,7 @@ class _Task:
     block: Block
     flipped: BoolArray
     own: GenotypeSums
-    rows: _Rows
+    rows: Rows
 
 
 def test_block(choices: Choices, state: MatchedState, block: Block) -> BlockResult:
@@ -221,14 +197,12 @@ def test_block(choices: Choices, state: MatchedState, block: Block) -> BlockResu
     by_trait = []
     for null in state.nulls:
         own = genotype_sums(block, flipped, null.columns, null.mask, list_calls=False)
-        rows = _Rows.empty(own.n.size)
+        rows = Rows.empty(own.n.size)
         usable = rows.fail_unusable(unusable(own, null.n_covariates, choices.min_mac), null.failure)
         task = _Task(choices, null, block, flipped, own, rows)
         _test(task, np.flatnonzero(usable))
         by_trait.append(_finished(task))
-    columns = {name: np.column_stack([found[name] for found in by_trait]) for name in by_trait[0]}
-    labels = {"trait": state.traits, "test": ("add",) * len(state.traits)}
-    return BlockResult(columns, labels, {"method": METHODS, "code": CODES})
+    return assembled(state.traits, by_trait)
 
 
 test_block.__test__ = False  # type: ignore[attr-defined]  # its name is not a test's
@@ -263,14 +237,14 @@ def _one_by_one(task: _Task, variants: Int64Array, test: str, keep: bool) -> Int
     for first, last in chunks(variants.size, null.n):
         some = variants[first:last]
         R = some.size
-        numbers, found, dropped = np.empty((R, kernel.N_NUMBERS)), np.zeros(R, np.int64), np.zeros(R, np.bool_)
+        numbers, found, dropped = np.empty((R, status.N_NUMBERS)), np.zeros(R, np.int64), np.zeros(R, np.bool_)
         common = task.own.sum_g[some] > task.own.n[some]  # the cohort's minor allele may be the major one here
         if test == "exact":
             # Rounded to whole alleles, dosages have an exact law, too.
             G = np.rint(rare_counts(task.block, task.flipped, some, null.columns, common))
         else:
             G = minor_counts(task.block, task.flipped, some, null.columns)
-        kernel.analyse_rows(
+        conditional_rows.analyse_rows(
             G,
             np.full(R, _ASKED[test]),
             null.X,
@@ -285,53 +259,40 @@ def _one_by_one(task: _Task, variants: Int64Array, test: str, keep: bool) -> Int
         if test == "exact":
             for column in (status.BETA, status.STATISTIC):
                 numbers[common, column] *= -1.0
-            lower, upper = numbers[common, kernel.LOWER].copy(), numbers[common, kernel.UPPER].copy()
-            numbers[common, kernel.LOWER], numbers[common, kernel.UPPER] = -upper, -lower
+            lower, upper = numbers[common, status.LOWER].copy(), numbers[common, status.UPPER].copy()
+            numbers[common, status.LOWER], numbers[common, status.UPPER] = -upper, -lower
         done = _put(rows, some, numbers, found, test)
-        rows.code[some[dropped & (found == status.FINE)]] = CODES.index("covariate_collinear")
+        rows.code[some[dropped & (found == status.FINE)]] = CODE["covariate_collinear"]
         for failed, code in _FAILED.items():
             at = some[(found == failed) & ~done]
             if keep:
-                rows.code[at] = CODES.index("refit_not_converged" if failed != status.RUNAWAY else "separation")
+                rows.code[at] = CODE["refit_not_converged" if failed != status.RUNAWAY else "separation"]
             else:
                 rows.fail(at, code)
         state[first:last] = found
     return state
 
 
-def _put(rows: _Rows, some: Int64Array, numbers: Float64Array, found: Int64Array, test: str) -> BoolArray:
+def _put(rows: Rows, some: Int64Array, numbers: Float64Array, found: Int64Array, test: str) -> BoolArray:
     """Fill the rows that have their test: of an infinite estimate the exact one, beta being the score's step. Which (R,)."""
     done = found == status.FINE
     if test == "exact":
-        done = (done | (found == status.RUNAWAY)) & ~np.isnan(numbers[:, kernel.NEG_LOG_P])
+        done = (done | (found == status.RUNAWAY)) & ~np.isnan(numbers[:, status.NEG_LOG_P])
     at, own = some[done], numbers[done]
     rows.put(at, test, own[:, status.BETA], own[:, status.MODEL_SE], own[:, status.STATISTIC])
     rows.iterations[at] = own[:, status.ITERATIONS].astype(np.int64)
     if test == "exact":
         # A sum of chances may be above 1 by rounding.
-        rows.put_p(at, "exact", np.maximum(own[:, kernel.NEG_LOG_P], 0.0) / np.log(10.0))
-        rows.bound(at, own[:, kernel.LOWER], own[:, kernel.UPPER])
-        rows.code[some[done & (found == status.RUNAWAY)]] = CODES.index("separation")
+        rows.put_p(at, "exact", np.maximum(own[:, status.NEG_LOG_P], 0.0) / np.log(10.0))
+        rows.bound(at, own[:, status.LOWER], own[:, status.UPPER])
+        rows.code[some[done & (found == status.RUNAWAY)]] = CODE["separation"]
     return np.asarray(done)
 
 
 def _finished(task: _Task) -> dict[str, Array]:
     """Rows of ALT."""
     choices, null, own, rows = task.choices, task.null, task.own, task.rows
-    sign = np.where(task.flipped, -1.0, 1.0)
-    beta = rows.beta * sign
-    return {
-        "beta": beta,
-        "standard_error": rows.error,
-        "standard_error_model": rows.model_error,
-        **rows.interval(rows.error, task.flipped),
-        "statistic": rows.z * sign,
-        "neg_log_10_p_value": rows.neg_log_10_p,
-        "effect_allele_frequency": own.frequency,
-        "mac": own.mac,
-        "missing_rate": 1.0 - own.n / max(null.n, 1),
-        "n": np.full(own.n.size, null.n) if choices.impute else own.n,
-        "iterations": rows.iterations,
-        "method": rows.method,
-        "code": rows.code,
-    } | case_columns(task.block, own, null.columns, null.y == 1, null.case_mask, null.n if choices.impute else None)
+    columns = rows.finished(own, task.flipped, null.n, choices.impute)
+    return columns | case_columns(
+        task.block, own, null.columns, null.y == 1, null.case_mask, null.n if choices.impute else None
+    )

@@ -10,8 +10,8 @@ from genassoc.data.phenotypes.design import Kind
 from genassoc.models.base import BlockResult
 from genassoc.models.choices import checks
 from genassoc.models.choices.choices import Choices
-from genassoc.models.ordinal.null import prepare
 from genassoc.models.ordinal import fitted
+from genassoc.models.ordinal.null import prepare
 from genassoc.models.scan import wald
 from genassoc.models.scan.genetic_models import by_genetic_model
 from genassoc.models.scan.screen import check_choices, choices_of, test_block

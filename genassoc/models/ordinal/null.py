@@ -9,9 +9,10 @@ from genassoc.kernels.genotypes.counts import mask_words
 from genassoc.kernels.laws import level_law
 from genassoc.kernels.likelihoods import logistic_score, ordinal, ordinal_score, ordinal_terms
 from genassoc.kernels.likelihoods import rows as kernel
+from genassoc.kernels.likelihoods.rows import Fits
 from genassoc.models.scan.information import EventSizes, sum_missing
 from genassoc.models.scan.rows import Rows
-from genassoc.models.scan.screen import Refits, ScoreNull, ScreenState, null_notes
+from genassoc.models.scan.screen import ScoreNull, ScreenState, null_notes
 from genassoc.models.scan.sums import GenotypeSums
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.information import (
@@ -87,14 +88,22 @@ class NullOrdinal(ScoreNull):
             )  # fmt: skip
         return U, information, weakest
 
-    def refit(self, G: Float64Array, asked: Int64Array, impute: bool) -> Refits:
+    def refit(self, G: Float64Array, asked: Int64Array, impute: bool) -> Fits:
         """Rows on dense calls G (R, n)."""
-        R = G.shape[0]
-        numbers, status, dropped = np.empty((R, kernel.N_NUMBERS)), np.zeros(R, np.int64), np.zeros(R, np.bool_)
+        fits = Fits.empty(G.shape[0])
         ordinal.analyse_rows(
-            G, asked, self.X, self.level, self.counts.size, self.parameters, impute, numbers, status, dropped
+            G,
+            asked,
+            self.X,
+            self.level,
+            self.counts.size,
+            self.parameters,
+            impute,
+            fits.numbers,
+            fits.status,
+            fits.dropped,
         )
-        return Refits(numbers, status, dropped, None)
+        return fits
 
     def little_information(self, own: GenotypeSums, impute: bool) -> BoolArray:
         """The few samples of a rare level, where the others are all of one; or few carriers, who may all be of one."""

@@ -11,8 +11,8 @@ from genassoc.data.phenotypes.outcomes import exposure_values
 from genassoc.models.base import BlockResult
 from genassoc.models.choices import checks
 from genassoc.models.choices.choices import Choices
-from genassoc.models.poisson.null import prepare
 from genassoc.models.poisson import fitted
+from genassoc.models.poisson.null import prepare
 from genassoc.models.scan import wald
 from genassoc.models.scan.genetic_models import by_genetic_model
 from genassoc.models.scan.screen import check_choices, choices_of, test_block

@@ -9,9 +9,10 @@ from genassoc.kernels.genotypes.counts import mask_words
 from genassoc.kernels.laws import empirical_cgf, few_events
 from genassoc.kernels.likelihoods import glm, logistic_score
 from genassoc.kernels.likelihoods import rows as kernel
+from genassoc.kernels.likelihoods.rows import Fits
 from genassoc.models.scan.information import EventSizes, sum_missing
 from genassoc.models.scan.rows import Rows
-from genassoc.models.scan.screen import Refits, ScoreNull, ScreenState, null_notes
+from genassoc.models.scan.screen import ScoreNull, ScreenState, null_notes
 from genassoc.models.scan.sums import GenotypeSums
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.information import EXACT_LAW, LEAST_OF_COUNTS, LEAST_OF_WALD, effective_size, few_note, whole_sizes
@@ -73,6 +74,11 @@ class NullPoisson(ScoreNull):
     spread: Float64Array
 
     @property
+    def student(self) -> bool:
+        """With a dispersion."""
+        return self.quasi
+
+    @property
     def overdispersed(self) -> bool:
         """Whether the counts vary more than Poisson's, everywhere or where a covariate says, and the variance says so."""
         return self.quasi and (self.dispersion > OVERDISPERSED or bool(self.spread.min() < self.spread.max()))
@@ -99,15 +105,14 @@ class NullPoisson(ScoreNull):
         )  # fmt: skip
         return U, information, weakest
 
-    def refit(self, G: Float64Array, asked: Int64Array, impute: bool) -> Refits:
+    def refit(self, G: Float64Array, asked: Int64Array, impute: bool) -> Fits:
         """Rows on dense calls G (R, n); t statistics with a dispersion."""
-        R = G.shape[0]
-        numbers, status, dropped = np.empty((R, kernel.N_NUMBERS)), np.zeros(R, np.int64), np.zeros(R, np.bool_)
+        fits = Fits.empty(G.shape[0])
         glm.analyse_rows(
             glm.POISSON, G, asked, self.X, self.y, self.offset, np.ones(self.n), self.start, self.quasi, impute,
-            numbers, status, dropped,
+            fits.numbers, fits.status, fits.dropped,
         )  # fmt: skip
-        return Refits(numbers, status, dropped, numbers[:, kernel.DF] if self.quasi else None)
+        return fits
 
     def skewed(self, own: GenotypeSums) -> BoolArray:
         """Overdispersed counts and few carriers."""

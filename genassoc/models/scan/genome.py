@@ -210,13 +210,10 @@ def _collinear(result: BlockResult, which: BoolArray) -> BlockResult:
     if not which.any():
         return result
     columns = {name: values.copy() for name, values in result.columns.items()}
-    codes = result.categories["code"]
-    if "collinear" not in codes:
-        codes = (*codes, "collinear")
     for name, values in columns.items():
         if name.startswith(_ESTIMATES):
             values[which] = np.nan
-    columns["code"][which] = codes.index("collinear")
+    columns["code"][which] = result.categories["code"].index("collinear")
     if "method" in columns:
         columns["method"][which] = result.categories["method"].index(None)
-    return replace(result, columns=columns, categories={**result.categories, "code": codes})
+    return replace(result, columns=columns)

@@ -74,7 +74,9 @@ class GlmRows(RowFamily):
     variance: int
 
     @classmethod
-    def unit(cls, y: Float64Array, Q: Float64Array, weight: Float64Array, ranks: bool) -> tuple[Float64Array, float, str | None]:
+    def unit(
+        cls, y: Float64Array, Q: Float64Array, weight: Float64Array, ranks: bool
+    ) -> tuple[Float64Array, float, str | None]:
         """The outcome (n,) as it is fitted, its unit, and why there is no null."""
         return y, 1.0, None
 

@@ -1,51 +1,50 @@
-"""Rows of one trait being filled: estimates of the minor allele with their tests, until they are turned to ALT."""
+"""Rows of results being filled: estimates of the minor allele with their tests, until they are turned to ALT."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from genassoc.kernels.likelihoods import rows as kernel
+from genassoc.kernels.likelihoods.rows import Fits
+from genassoc.models.base import CODE, METHOD, BlockResult
 from genassoc.models.scan.sums import GenotypeSums
-from genassoc.models.scan.tested_rows import FailingRows
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
-from genassoc.stats.tails import Z_975, neg_log_10_p_t, neg_log_10_p_z, t_quantile_975, z_from_neg_log_10_p
-
-METHODS: tuple[str | None, ...] = (
-    None, "score", "score_approx", "wald", "lrt", "spa", "t_hc3", "t_hc0", "wald_hc3", "wald_hc0", "wald_robust",
-    "exact",
-)  # fmt: skip
-CODES: tuple[str | None, ...] = (
-    None,
-    "monomorphic",
-    "constant_genotype",
-    "n_too_small",
-    "too_few_carriers",
-    "collinear",
-    "not_converged",
-    "null_not_converged",
-    "one_outcome",
-    "no_variance",
-    "covariate_collinear",
-    "separated",
-    "refit_not_converged",
-    "skewed_score",
-    "tail_failed",
-    "leverage_of_one",
-    "no_events",
-    "too_few_events",
-    "no_carrier_events",
-    "few_events",
-    "heavy_tails",
+from genassoc.stats.tails import (
+    Z_975,
+    neg_log_10_p_chi2,
+    neg_log_10_p_t,
+    neg_log_10_p_z,
+    t_quantile_975,
+    z_from_neg_log_10_p,
 )
+
 CHUNK_BYTES = 2**24  # decoded calls held at once
+_RATIOS = ("lrt", "firth", "firth_approx")  # tests whose standard error is not that of the information
+_ESTIMATES = (
+    "beta", "error", "model_error", "statistic", "neg_log_10_p", "df", "lower", "upper", "dispersion", "trend",
+)  # fmt: skip
 
 
 @dataclass
-class Rows(FailingRows):
-    """V rows; arrays (V,), ``quantile`` times the standard error is half the 95 % interval.
+class Rows:
+    """Rows of V variants: arrays (V,) of one test, or (V, K) of K tests of a variant (or traits).
 
-    ``trend`` is -log10 p of the model's own assumption on g (proportional odds), where a row was fitted and it is tested.
+    Attributes
+    ----------
+    beta, error, model_error, statistic, neg_log_10_p : float64 arrays
+        ``error`` is that of the test, ``model_error`` that of the information. A test of several coefficients has no beta and a statistic
+        without a sign.
+    df : float64 array
+        Degrees of freedom of Student's t; NaN where the statistic is a z.
+    lower, upper : float64 arrays
+        An interval of the row's own (by a profile likelihood, or of an exact test), NaN where beta and its standard error make it.
+    dispersion : float64 array
+    trend : float64 array
+        -log10 p of the model's own assumption on g (proportional odds or hazards), where it is tested.
+    iterations : int64 array
+    method, code : uint8 arrays
+        Numbers in `genassoc.models.base.METHODS` and ``CODES``.
     """
 
     beta: Float64Array
@@ -53,7 +52,9 @@ class Rows(FailingRows):
     model_error: Float64Array
     statistic: Float64Array
     neg_log_10_p: Float64Array
-    quantile: Float64Array
+    df: Float64Array
+    lower: Float64Array
+    upper: Float64Array
     dispersion: Float64Array
     trend: Float64Array
     iterations: Int64Array
@@ -61,10 +62,10 @@ class Rows(FailingRows):
     code: Array
 
     @classmethod
-    def empty(cls, n_variants: int) -> "Rows":
-        """Rows without an estimate."""
-        floats = (np.full(n_variants, np.nan) for _ in range(8))
-        return cls(*floats, *(np.zeros(n_variants, dtype) for dtype in (np.int64, np.uint8, np.uint8)))
+    def empty(cls, *shape: int) -> "Rows":
+        """Rows without an estimate, of shape (V,) or (V, K)."""
+        floats = (np.full(shape, np.nan) for _ in _ESTIMATES)
+        return cls(*floats, *(np.zeros(shape, dtype) for dtype in (np.int64, np.uint8, np.uint8)))
 
     def put(
         self,
@@ -75,17 +76,32 @@ class Rows(FailingRows):
         statistic: Float64Array,
         df: Float64Array | None = None,
     ) -> None:
-        """Estimates with their test; z, or t with ``df`` degrees. The standard error is the test's: ``|beta| / |z|``."""
-        self.beta[at], self.model_error[at], self.statistic[at] = beta, model_error, statistic
-        with np.errstate(invalid="ignore", divide="ignore"):
-            own = np.where(statistic == 0.0, model_error, np.abs(beta) / np.abs(statistic))
-        # A Wald or score statistic is beta over the model's error already: keep its bits.
-        self.error[at] = own if method == "lrt" else model_error
+        """Estimates of some variants with their test; z, or t with ``df`` degrees.
+
+        The standard error of a likelihood ratio test is that of its statistic, ``|beta| / |z|``; else the model's, to the bit.
+        """
+        self.beta[at], self.model_error[at], self.statistic[at], self.error[at] = (
+            beta,
+            model_error,
+            statistic,
+            model_error,
+        )
+        if method in _RATIOS:
+            with np.errstate(invalid="ignore", divide="ignore"):
+                self.error[at] = np.where(statistic == 0.0, model_error, np.abs(beta) / np.abs(statistic))
         if df is None:
-            self.neg_log_10_p[at], self.quantile[at] = neg_log_10_p_z(statistic), Z_975
+            self.neg_log_10_p[at], self.df[at] = neg_log_10_p_z(statistic), np.nan
         else:
-            self.neg_log_10_p[at], self.quantile[at] = neg_log_10_p_t(statistic, df), t_quantile_975(df)
-        self.method[at], self.code[at] = METHODS.index(method), 0
+            self.neg_log_10_p[at], self.df[at] = neg_log_10_p_t(statistic, df), df
+        self.lower[at] = self.upper[at] = np.nan
+        self.method[at], self.code[at] = METHOD[method], 0
+
+    def put_joint(
+        self, at: Int64Array, k: int, method: str, statistic: Float64Array, neg_log_10_p: Float64Array
+    ) -> None:
+        """The test of several coefficients, the k-th of the variants' K."""
+        self.beta[at, k] = self.error[at, k] = self.model_error[at, k] = np.nan
+        self.statistic[at, k], self.neg_log_10_p[at, k], self.method[at, k] = statistic, neg_log_10_p, METHOD[method]
 
     def put_p(self, at: Int64Array, method: str, neg_log_10_p: Float64Array) -> None:
         """The p of another test for estimates that are there; the statistic and the standard error follow it."""
@@ -93,69 +109,114 @@ class Rows(FailingRows):
         self.statistic[at] = np.copysign(size, self.beta[at])
         with np.errstate(invalid="ignore", divide="ignore"):
             self.error[at] = np.where(size == 0.0, self.model_error[at], np.abs(self.beta[at]) / size)
-        self.neg_log_10_p[at], self.quantile[at] = neg_log_10_p, Z_975
-        self.method[at] = METHODS.index(method)
+        self.neg_log_10_p[at], self.df[at] = neg_log_10_p, np.nan
+        self.method[at] = METHOD[method]
 
-    def put_wald(
-        self,
-        at: Int64Array,
-        numbers: Float64Array,
-        status: Int64Array,
-        dropped: BoolArray,
-        method: str,
-        failures: Mapping[int, str],
-        student: bool = True,
-    ) -> None:
-        """Rows that a kernel fitted one by one (see `genassoc.kernels.likelihoods.rows`), and the codes of those that have no estimate."""
-        fine = status == kernel.FINE
-        found, done = numbers[fine], at[fine]
-        beta, error, ratio = (found[:, k] for k in (kernel.BETA, kernel.MODEL_SE, kernel.STATISTIC))
-        self.put(done, method, beta, error, ratio, found[:, kernel.DF] if student else None)
+    def put_fits(
+        self, at: Int64Array, method: str, fits: Fits, codes: Mapping[int, str], *, student: bool = False, keep: bool = False
+    ) -> None:  # fmt: skip
+        """Rows that a kernel fitted one by one, and the codes of those that have no estimate.
+
+        Parameters
+        ----------
+        at : int64 array (R,)
+        method : str
+        fits : Fits
+        codes : mapping of int to str
+            Of the kernel's statuses.
+        student : bool
+            Statistics are t with the degrees of freedom of the fit; else z.
+        keep : bool
+            A row whose fit failed stays as it was, with the code as a caution.
+        """
+        fine = fits.status == kernel.FINE
+        found, done = fits.numbers[fine], at[fine]
+        beta, error, statistic = (found[:, k] for k in (kernel.BETA, kernel.MODEL_SE, kernel.STATISTIC))
+        self.put(done, method, beta, error, statistic, found[:, kernel.DF] if student else None)
         self.iterations[done] = found[:, kernel.ITERATIONS].astype(np.int64)
-        self.caution(at[dropped & fine], "covariate_collinear")
+        self.dispersion[done] = found[:, kernel.DISPERSION]
+        self.trend[done] = neg_log_10_p_chi2(found[:, kernel.TREND], found[:, kernel.DF])
+        self.bound(done, found[:, kernel.LOWER], found[:, kernel.UPPER])
+        tested = ~np.isnan(found[:, kernel.NEG_LOG_P])
+        if tested.any():
+            self.put_p(done[tested], method, found[tested, kernel.NEG_LOG_P] / np.log(10.0))
+        self.caution(at[fits.dropped & fine], "covariate_collinear")
+        for failed, code in codes.items():
+            (self.caution if keep else self.fail)(at[fits.status == failed], code)
         self.fail(done[~(error > 0)], "no_variance")
-        for failed, code in failures.items():
-            self.fail(at[status == failed], code)
 
-    def fail(self, at: Array, code: str) -> None:
+    def bound(self, at: Int64Array, lower: Float64Array, upper: Float64Array) -> None:
+        """The interval of estimates that are there."""
+        self.lower[at], self.upper[at] = lower, upper
+
+    def fail(self, at: Array | int, code: str) -> None:
         """No estimate, and why."""
-        floats = (
-            self.beta,
-            self.error,
-            self.model_error,
-            self.statistic,
-            self.neg_log_10_p,
-            self.dispersion,
-            self.trend,
-        )
-        for values in floats:
-            values[at] = np.nan
-        self.iterations[at], self.method[at], self.code[at] = 0, 0, CODES.index(code)
+        for name in _ESTIMATES:
+            getattr(self, name)[at] = np.nan
+        self.iterations[at], self.method[at], self.code[at] = 0, 0, CODE[code]
 
-    def caution(self, at: Array, code: str) -> None:
+    def caution(self, at: Array | int, code: str) -> None:
         """An estimate to take with care, and why."""
-        self.code[at] = CODES.index(code)
+        self.code[at] = CODE[code]
 
-    def finished(self, own: GenotypeSums, flipped: BoolArray, n: int, impute: bool) -> dict[str, Array]:
-        """Columns of the results, of ALT; ``n`` samples have the trait."""
-        sign = np.where(flipped, -1.0, 1.0)
+    def fail_unusable(self, reasons: Iterable[tuple[BoolArray, str]], failure: str | None) -> BoolArray:
+        """Rows without an estimate whatever is tested, the first reason that holds counting; the others (V,)."""
+        usable = np.ones(self.beta.shape[0], dtype=bool)
+        for bad, code in reasons:
+            self.fail(bad & usable, code)
+            usable &= ~bad
+        if failure is not None:
+            self.fail(usable, failure)
+            usable[:] = False
+        return usable
+
+    def finished(
+        self, own: GenotypeSums, flipped: BoolArray, n: int, impute: bool, without: tuple[str, ...] = ()
+    ) -> dict[str, Array]:
+        """Columns of the results, of ALT, in the shape of the rows; ``n`` samples have the trait, ``without`` leaves columns out."""
+        shape = self.beta.shape
+
+        def of_variants(values: Array) -> Array:
+            """A column (V,) for every test."""
+            return np.broadcast_to(values.reshape(-1, *(1 for _ in shape[1:])), shape)
+
+        minor = of_variants(flipped)
+        sign = np.where(minor, -1.0, 1.0)
         beta = self.beta * sign
-        return {
+        half = (
+            Z_975 if np.isnan(self.df).all() else np.where(np.isnan(self.df), Z_975, t_quantile_975(self.df))
+        ) * self.error
+        bounded = ~np.isnan(self.lower) & ~np.isnan(self.upper)
+        columns = {
             "beta": beta,
             "standard_error": self.error,
             "standard_error_model": self.model_error,
-            "ci_lower": beta - self.quantile * self.error,
-            "ci_upper": beta + self.quantile * self.error,
-            "statistic": self.statistic * sign,
+            "ci_lower": np.where(bounded, np.where(minor, -self.upper, self.lower), beta - half),
+            "ci_upper": np.where(bounded, np.where(minor, -self.lower, self.upper), beta + half),
+            "statistic": np.where(np.isnan(self.beta), self.statistic, self.statistic * sign),
             "neg_log_10_p_value": self.neg_log_10_p,
-            "effect_allele_frequency": own.frequency,
-            "mac": own.mac,
-            "missing_rate": 1.0 - own.n / max(n, 1),
-            "n": np.full(own.n.size, n) if impute else own.n,
+            "effect_allele_frequency": of_variants(own.frequency),
+            "mac": of_variants(own.mac),
+            "missing_rate": of_variants(1.0 - own.n / max(n, 1)),
+            "n": np.full(shape, n) if impute else of_variants(own.n),
             "iterations": self.iterations,
             "method": self.method,
             "code": self.code,
         }
+        return {name: values for name, values in columns.items() if name not in without}
+
+
+def assembled(
+    traits: tuple[str, ...], by_trait: Sequence[Mapping[str, Array]], tests: tuple[str, ...] = ("add",)
+) -> BlockResult:
+    """Rows trait by trait, K tests each, of each trait's columns (V,) or (V, K); a column (V,) is for all K."""
+    K = len(tests)
+
+    def wide(values: Array) -> Array:
+        return values if values.ndim == 2 else np.broadcast_to(values[:, None], (values.shape[0], K))
+
+    columns = {name: np.hstack([wide(rows[name]) for rows in by_trait]) for name in by_trait[0]}
+    return BlockResult(columns, {"trait": tuple(trait for trait in traits for _ in tests), "test": tests * len(traits)})
 
 
 def unusable(own: GenotypeSums, n_covariates: int, min_mac: float) -> list[tuple[BoolArray, str]]:

@@ -14,16 +14,16 @@ import numpy as np
 from genassoc.data.block import Block
 from genassoc.kernels.genotypes.counts import mask_words
 from genassoc.kernels.likelihoods import rows as kernel
-from genassoc.models.base import BlockResult
+from genassoc.kernels.likelihoods.rows import Fits
+from genassoc.models.base import CODE, METHOD, BlockResult
 from genassoc.models.choices import checks
 from genassoc.models.scan.information import sum_missing
 from genassoc.models.scan.product import SQUARE, ThinMatrix, minor_counts
-from genassoc.models.scan.rows import CODES, METHODS, Rows, chunks, unusable
+from genassoc.models.scan.rows import Rows, assembled, chunks, unusable
 from genassoc.models.scan.sums import GenotypeSums, genotype_sums, minor_is_ref
 from genassoc.models.scan.tested_rows import REFIT_ABOVE_MISSING, REFIT_DIFFERENTIAL
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array, packed_bytes
 from genassoc.stats.information import FEW_EVENTS
-from genassoc.stats.tails import neg_log_10_p_chi2
 
 WEAK_DIRECTION = 0.05  # as in kernels/genotypes/linear.py: below these float32 sums do not hold five digits
 WEAK_SHARE = 0.02
@@ -60,16 +60,6 @@ class Choices:
     correct_below: float
     impute: bool
     min_mac: float
-
-
-@dataclass(frozen=True)
-class Refits:
-    """Rows fitted one by one; see `genassoc.kernels.likelihoods.glm.analyse_rows`. ``df`` is None where statistics are z."""
-
-    numbers: Float64Array
-    status: Int64Array
-    dropped: BoolArray
-    df: Float64Array | None
 
 
 @dataclass(frozen=True)
@@ -117,8 +107,13 @@ class ScoreNull(ABC):
         """U, its information and the weakest direction (V,) of every variant."""
 
     @abstractmethod
-    def refit(self, G: Float64Array, asked: Int64Array, impute: bool) -> Refits:
+    def refit(self, G: Float64Array, asked: Int64Array, impute: bool) -> Fits:
         """Rows on dense calls G (R, n)."""
+
+    @property
+    def student(self) -> bool:
+        """Whether statistics of refitted rows but score tests are Student's t."""
+        return False
 
     @property
     def overdispersed(self) -> bool:
@@ -239,9 +234,7 @@ def test_block(choices: Choices, state: ScreenState, block: Block) -> BlockResul
         part = np.ascontiguousarray(product[:, at : at + width])
         by_trait.append(_test_trait(choices, null, block, flipped, part, np.ascontiguousarray(squares[:, trait])))
         at += width
-    columns = {name: np.column_stack([rows[name] for rows in by_trait]) for name in by_trait[0]}
-    labels = {"trait": state.traits, "test": ("add",) * len(state.traits)}
-    return BlockResult(columns, labels, {"method": METHODS, "code": CODES})
+    return assembled(state.traits, by_trait)
 
 
 test_block.__test__ = False  # type: ignore[attr-defined]  # its name is not a test's
@@ -277,7 +270,7 @@ def _score(
         rows.put(at, "score", step, error, step / error)
     rows.dispersion[at] = null.dispersion
     if not choices.impute:
-        rows.method[usable & (own.n < null.n)] = METHODS.index("score_approx")
+        rows.method[usable & (own.n < null.n)] = METHOD["score_approx"]
     return np.asarray(usable & (weak | ~(choices.impute | null.one_step_is_enough(own))))
 
 
@@ -383,10 +376,10 @@ def _refit(
         some = variants[first:last]
         G = minor_counts(block, flipped, some, null.columns)
         fits = null.refit(G, np.full(some.size, _ASKED[what]), choices.impute)
-        _put(rows, some, fits, np.flatnonzero(fits.status == kernel.FINE), what)
+        _put(rows, some, fits, np.flatnonzero(fits.status == kernel.FINE), what, null.student)
         away = np.flatnonzero(fits.status == kernel.RUNAWAY)
         if what == "lrt" or keep:
-            _put(rows, some, fits, away, "lrt")
+            _put(rows, some, fits, away, "lrt", null.student)
             at = some[away]
             # A ratio at its bound is no chi-squared: no event where m are expected has the chance exp(-m), and p is of two such sides.
             bound = np.maximum(0.5 * rows.statistic[at] ** 2 - np.log(2.0), 0.0) / np.log(10.0)
@@ -401,8 +394,6 @@ def _refit(
                 rows.caution(failed, "refit_not_converged")
             else:
                 rows.fail(failed, code)
-        worthless = some[np.isfinite(rows.beta[some]) & ~(rows.model_error[some] > 0)]
-        rows.fail(worthless, "no_variance")
 
 
 def _saddlepoint(
@@ -413,7 +404,7 @@ def _saddlepoint(
     # Without a few samples of large residuals the row's null is another, and the trait's residuals are not its own.
     alike = np.abs(np.log(rows.dispersion[variants] / null.dispersion)) < np.log(OTHER_DISPERSION)
     _refit(choices, null, block, flipped, rows, variants, "lrt", keep=True)
-    rows.fail(variants[rows.code[variants] == CODES.index("refit_not_converged")], "refit_not_converged")
+    rows.fail(variants[rows.code[variants] == CODE["refit_not_converged"]], "refit_not_converged")
     for first, last in chunks(variants.size, null.n):
         some = variants[first:last]
         logp = null.tails(minor_counts(block, flipped, some, null.columns), U[first:last], choices.impute)
@@ -421,16 +412,9 @@ def _saddlepoint(
         found = np.isfinite(logp) & alike[first:last] & estimated
         rows.put_p(some[found], "spa", logp[found])
         # A separated row says so first: its beta is no maximum.
-        rows.caution(some[~found & estimated & (rows.code[some] != CODES.index("separated"))], "tail_failed")
+        rows.caution(some[~found & estimated & (rows.code[some] != CODE["separated"])], "tail_failed")
 
 
-def _put(rows: Rows, variants: Int64Array, fits: Refits, picked: Int64Array, method: str) -> None:
-    if not picked.size:
-        return
-    found, at = fits.numbers[picked], variants[picked]
-    df = None if fits.df is None or method == "score" else fits.df[picked]
-    beta, error, statistic = (found[:, k] for k in (kernel.BETA, kernel.MODEL_SE, kernel.STATISTIC))
-    rows.put(at, method, beta, error, statistic, df)
-    rows.iterations[at] = found[:, kernel.ITERATIONS].astype(np.int64)
-    rows.dispersion[at] = found[:, kernel.DISPERSION]
-    rows.trend[at] = neg_log_10_p_chi2(found[:, kernel.TREND], found[:, kernel.DF])
+def _put(rows: Rows, variants: Int64Array, fits: Fits, picked: Int64Array, method: str, student: bool) -> None:
+    some = Fits(fits.numbers[picked], np.full(picked.size, kernel.FINE), np.zeros(picked.size, np.bool_))
+    rows.put_fits(variants[picked], method, some, {}, student=student and method != "score")

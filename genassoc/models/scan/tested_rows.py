@@ -1,14 +1,9 @@
-"""Rows of one binary or event trait being filled: estimates of the minor allele with a z, until they are turned to ALT."""
-
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import ClassVar, Self
+"""Which rows of a binary or event trait are refitted, corrected or tested exactly."""
 
 import numpy as np
 
 from genassoc.models.scan.sums import GenotypeSums
-from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
-from genassoc.stats.tails import Z_975, neg_log_10_p_z, z_from_neg_log_10_p
+from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
 REFIT_ABOVE_MISSING = 0.01  # share of calls missing beyond which one Newton step of the null is not enough
 REFIT_DIFFERENTIAL = 6.63  # chi-squared (p = 0.01) of missingness against the outcome
@@ -28,104 +23,6 @@ def trigger(correct_below: float, expected: Float64Array, tested_mac: Float64Arr
     factors = np.select([expected >= least for least, _ in MARGINS], [factor for _, factor in MARGINS], MARGINS[-1][1])
     factors[tested_mac < EXACT_BELOW_MAC] = MARGINS[-1][1]
     return np.minimum(correct_below * factors, 1.0)
-
-
-class FailingRows:
-    """Rows of which some have no estimate; ``beta`` (V,)."""
-
-    beta: Float64Array
-
-    def fail(self, rows: Array, code: str) -> None:
-        """No estimate, and why."""
-        raise TypeError(f"{type(self).__name__} do not say how a row fails")
-
-    def fail_unusable(self, reasons: Iterable[tuple[BoolArray, str]], failure: str | None) -> BoolArray:
-        """Rows without an estimate whatever is tested, the first reason that holds counting; the others (V,)."""
-        usable = np.ones(self.beta.size, dtype=bool)
-        for bad, code in reasons:
-            self.fail(bad & usable, code)
-            usable &= ~bad
-        if failure is not None:
-            self.fail(usable, failure)
-            usable[:] = False
-        return usable
-
-
-@dataclass
-class TestedRows(FailingRows):
-    """V rows, arrays (V,); a model's own has its ``methods`` and ``codes``.
-
-    ``lower`` and ``upper`` are an interval of their own (by a profile likelihood, or of an exact test), NaN where beta and its standard
-    error make it.
-    """
-
-    methods: ClassVar[tuple[str | None, ...]]
-    codes: ClassVar[tuple[str | None, ...]]
-
-    beta: Float64Array
-    error: Float64Array
-    model_error: Float64Array
-    z: Float64Array
-    neg_log_10_p: Float64Array
-    iterations: Int64Array
-    method: Array
-    code: Array
-    lower: Float64Array = field(init=False)
-    upper: Float64Array = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.lower, self.upper = np.full(self.beta.size, np.nan), np.full(self.beta.size, np.nan)
-
-    @classmethod
-    def empty(cls, V: int) -> Self:
-        """Rows without an estimate."""
-        floats = (np.full(V, np.nan) for _ in range(5))
-        return cls(*floats, *(np.zeros(V, dtype) for dtype in (np.int64, np.uint8, np.uint8)))
-
-    def put(
-        self, rows: Int64Array, method: str, beta: Float64Array, model_error: Float64Array, z: Float64Array
-    ) -> None:
-        """An estimate with its test; the standard error is that of the test: ``|beta| / |z|``."""
-        self.beta[rows], self.model_error[rows], self.z[rows] = beta, model_error, z
-        with np.errstate(invalid="ignore", divide="ignore"):
-            self.error[rows] = np.where(z == 0.0, model_error, np.abs(beta) / np.abs(z))
-        self.neg_log_10_p[rows] = neg_log_10_p_z(z)
-        self.method[rows] = self.methods.index(method)
-        self.code[rows] = 0
-        self.lower[rows] = self.upper[rows] = np.nan
-
-    def bound(self, rows: Int64Array, lower: Float64Array, upper: Float64Array) -> None:
-        """The interval of estimates that are there."""
-        self.lower[rows], self.upper[rows] = lower, upper
-
-    def interval(self, error: Float64Array, flipped: BoolArray) -> dict[str, Float64Array]:
-        """``ci_lower`` and ``ci_upper`` of ALT: the rows' own interval, elsewhere beta +- 1.96 standard errors."""
-        beta = np.where(flipped, -self.beta, self.beta)
-        lower, upper = beta - Z_975 * error, beta + Z_975 * error
-        own = ~np.isnan(self.lower) & ~np.isnan(self.upper)
-        lower[own] = np.where(flipped, -self.upper, self.lower)[own]
-        upper[own] = np.where(flipped, -self.lower, self.upper)[own]
-        return {"ci_lower": lower, "ci_upper": upper}
-
-    def put_p(self, rows: Int64Array, method: str, neg_log_10_p: Float64Array) -> None:
-        """The p of another test for estimates that are there; the standard error follows it."""
-        size = z_from_neg_log_10_p(neg_log_10_p)
-        self.z[rows] = np.copysign(size, self.beta[rows])
-        with np.errstate(invalid="ignore", divide="ignore"):
-            self.error[rows] = np.where(size == 0.0, self.model_error[rows], np.abs(self.beta[rows]) / size)
-        self.neg_log_10_p[rows] = neg_log_10_p
-        self.method[rows] = self.methods.index(method)
-
-    def fail(self, rows: Array, code: str) -> None:
-        """No estimate, and why."""
-        for values in (self.beta, self.error, self.model_error, self.z, self.neg_log_10_p, self.lower, self.upper):
-            values[rows] = np.nan
-        self.iterations[rows] = 0
-        self.method[rows] = 0
-        self.code[rows] = self.codes.index(code)
-
-
-TestedRows.__test__ = False  # type: ignore[attr-defined]  # its name is not a test's
 
 
 def one_step_is_enough(own: GenotypeSums, n: int, n_marked: int, marked: Int64Array) -> BoolArray:

@@ -100,7 +100,9 @@ def asked_of_screened(model: Any) -> Asked:
         return Asked("wald", HC0 if model.variance == "hc0" else HC3, None, 0.0, impute, least)
     ratio = model.test == "lrt" or (model.genetic_model == "genotypic" and model.test == "score")
     correction = None if model.correction in (None, "wald") or model.test == "wald" else "lrt"
-    return Asked("lrt" if ratio else "wald", MODEL, None if ratio else correction, float(model.correct_below), impute, least)
+    return Asked(
+        "lrt" if ratio else "wald", MODEL, None if ratio else correction, float(model.correct_below), impute, least
+    )
 
 
 class Maximum(NamedTuple):
@@ -165,7 +167,11 @@ class KernelCase(Case):
 
     def maximum(self, H: Float64Array, n_free: int, test: str, asked: Asked) -> Maximum | None:
         """The maximum in the first ``n_free`` coefficients of H (n, D); the others are left out."""
-        fits = self.whole if H is self.H and n_free == H.shape[1] else self.fit(np.ascontiguousarray(H[:, :n_free].T)[None])
+        fits = (
+            self.whole
+            if H is self.H and n_free == H.shape[1]
+            else self.fit(np.ascontiguousarray(H[:, :n_free].T)[None])
+        )
         if fits.status[0] != status.FINE:
             return None
         return Maximum(
@@ -359,7 +365,13 @@ def _of_trait(asked: Asked, null: RowFamily, tested: Tested, block: Block, flipp
     columns = rows.finished(own, flipped, null.n, asked.impute, without)
     if student:
         columns["degrees_of_freedom"] = np.where(np.isnan(rows.statistic), np.nan, rows.df)
-    return {**null.finished(columns, asked, tested, own, block, flipped), **null.counts(own, block, asked.impute)}
+    columns, counts = null.finished(columns, asked, tested, own, block, flipped), null.counts(own, block, asked.impute)
+    if student:
+        return columns | counts
+    # In the order of a screen's columns.
+    shares = {name: values for name, values in counts.items() if values.dtype.kind == "f"}
+    iterations = columns.pop("iterations")
+    return shares | columns | counts | {"iterations": iterations}
 
 
 def _impute(calls: Float64Array) -> None:
@@ -409,9 +421,7 @@ def _test_exactly(asked: Asked, null: RowFamily, variants: Int64Array, calls: Fl
     rows.fail(at[~known], FEW_EVENTS)
 
 
-def fit_rows(
-    asked: Asked, null: RowFamily, tested: Tested, some: Int64Array, H: Float64Array, rows: Rows
-) -> None:
+def fit_rows(asked: Asked, null: RowFamily, tested: Tested, some: Int64Array, H: Float64Array, rows: Rows) -> None:
     """Fill the rows of some variants, given their tested columns H (R, D, n)."""
     undone = np.ones(some.size, dtype=bool)
     unfitted = np.zeros(some.size, dtype=bool)  # without a maximum
@@ -438,14 +448,19 @@ def fit_rows(
         _put_case(asked, null.case(H[r], tested), (null, tested), int(some[r]), again, rows)
 
 
-def _put_fits(
-    asked: Asked, null: RowFamily, tested: Tested, some: Int64Array, fits: WaldFits, rows: Rows
-) -> None:
+def _put_fits(asked: Asked, null: RowFamily, tested: Tested, some: Int64Array, fits: WaldFits, rows: Rows) -> None:
     """Wald tests of the rows that were fitted, and the codes of the others."""
     fine = fits.status == status.FINE
     at = some[fine]
     name, joint = null.method(asked.variance)
-    _put_wald(rows, at, tested, (fits.theta[fine], fits.covariance[fine], fits.freedom[fine]), (name, joint), asked.is_sandwich)
+    _put_wald(
+        rows,
+        at,
+        tested,
+        (fits.theta[fine], fits.covariance[fine], fits.freedom[fine]),
+        (name, joint),
+        asked.is_sandwich,
+    )
     rows.iterations[at] = fits.iterations[fine, None]
     rows.dispersion[at] = fits.dispersion[fine, None]
     rows.caution(at[fits.dropped[fine]], "covariate_collinear")
@@ -478,9 +493,7 @@ def _put_wald(
     rows.put_joint(at, tested.joint, names[1], shown, neg_log_10_p_f(scaled, D, df))
 
 
-def _put_case(
-    asked: Asked, case: Case, of: tuple[RowFamily, Tested], v: int, test: str, rows: Rows
-) -> str | None:
+def _put_case(asked: Asked, case: Case, of: tuple[RowFamily, Tested], v: int, test: str, rows: Rows) -> str | None:
     """Fit one variant on its own complete cases by "wald", "lrt" or "firth", and put its tests; the code where there is no fit."""
     null, tested = of
     code = case.unfit(asked, test)
