@@ -136,7 +136,7 @@ def test_rows_without_an_estimate_and_choices_refused():
     assert any("(Kish)" in note for note in found["state"].notes)
     for choices, message in (
         ({"test": "lrt"}, "not chi-squared"),
-        ({"correction": "firth"}, "Leave test and correction out"),
+        ({"correction": "firth"}, "Leave correction='firth' out"),
         ({"genetic_model": "genotypic"}, "one column of genotypes"),
         ({"weights": ["a", "b"]}, "weights is the name"),
     ):

@@ -159,8 +159,7 @@ def test_codes_notes_and_words():
     assert state.n_by_trait == [297] and state.n_incomplete == 3
     for choices, message in (
         ({"test": "lrt"}, "not chi-squared"),
-        ({"variance": "model"}, "sandwiches"),
-        ({"weights": None, "variance": "hc0"}, "name their column"),
+        ({"variance": "model"}, "need a sandwich variance"),
         ({"genetic_model": "genotypic"}, "genetic_model"),
     ):
         with pytest.raises(ValueError, match=message):
