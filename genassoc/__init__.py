@@ -4,7 +4,54 @@ The public names are loaded when they are first used: ``import genassoc`` itself
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+# For editors and type checkers, which do not call `__getattr__`; a test compares it with the tables below.
+if TYPE_CHECKING:
+    from genassoc import plots as plots
+    from genassoc.data.cohort import variants as variants
+    from genassoc.data.cohort.cohort import Cohort as Cohort
+    from genassoc.data.phenotypes import endpoints as endpoints
+    from genassoc.data.store.store import GenotypeStore as GenotypeStore
+    from genassoc.engine.executors import Serial as Serial
+    from genassoc.engine.executors import Threads as Threads
+    from genassoc.engine.executors_dask import Dask as Dask
+    from genassoc.errors import ClusterError as ClusterError
+    from genassoc.errors import CodingWarning as CodingWarning
+    from genassoc.errors import GenassocError as GenassocError
+    from genassoc.errors import InputError as InputError
+    from genassoc.errors import OutputError as OutputError
+    from genassoc.errors import PhenotypeError as PhenotypeError
+    from genassoc.errors import PlanError as PlanError
+    from genassoc.errors import ReusedWarning as ReusedWarning
+    from genassoc.errors import SampleMismatchError as SampleMismatchError
+    from genassoc.errors import StoreError as StoreError
+    from genassoc.errors import UncheckedWarning as UncheckedWarning
+    from genassoc.errors import UnreadDosagesWarning as UnreadDosagesWarning
+    from genassoc.explanation import explain as explain
+    from genassoc.explanation.audit import AuditWarning as AuditWarning
+    from genassoc.models.cox.model import Cox as Cox
+    from genassoc.models.linear.model import Linear as Linear
+    from genassoc.models.logistic.model import Logistic as Logistic
+    from genassoc.models.ordinal.model import Ordinal as Ordinal
+    from genassoc.models.poisson.model import Poisson as Poisson
+    from genassoc.provenance import genassoc_version
+    from genassoc.results import Results as Results
+    from genassoc.simulate import simulate_cohort as simulate_cohort
+    from genassoc.verbs.adjustment import adjust as adjust
+    from genassoc.verbs.arrays import to_allel as to_allel
+    from genassoc.verbs.arrays import to_dask as to_dask
+    from genassoc.verbs.association import associate as associate
+    from genassoc.verbs.demonstration import demo as demo
+    from genassoc.verbs.permutation import permute as permute
+    from genassoc.verbs.predictors import associate_predictors as associate_predictors
+    from genassoc.verbs.quality import sample_qc as sample_qc
+    from genassoc.verbs.quality import variant_qc as variant_qc
+    from genassoc.verbs.runs import run as run
+    from genassoc.verbs.stores import convert as convert
+    from genassoc.verbs.stores import open_store as open_store
+
+    __version__ = genassoc_version()
 
 _NAMES = {
     "AuditWarning": "genassoc.explanation.audit",

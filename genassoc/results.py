@@ -99,8 +99,8 @@ class Results:
         check_not_forked()
         path = Path(path)
         if not path.is_file():
-            what = "is a folder" if path.is_dir() else "is a special file" if path.exists() else ""
-            raise InputError(f"{path} {what}, not a results file." if what else f"there is no results file {path}.")
+            fault = "is a folder" if path.is_dir() else "is a special file" if path.exists() else ""
+            raise InputError(f"{path} {fault}, not a results file." if fault else f"there is no results file {path}.")
         results, record = cls(path), read_record(path)
         if record.digest is not None:
             check_table(path, record.digest, record.path)
@@ -372,15 +372,15 @@ class Results:
         for_spreadsheets: bool = False,
     ) -> None:
         """Write ``tables`` as `write` does the rows; where ``path`` is these results' own, they are checked already."""
-        found: list[FileDigest] = []
+        digests: list[FileDigest] = []
 
         def seal(digest: FileDigest) -> None:
             self._seal(path, self.provenance, digest, overwrite=overwrite)
-            found.append(digest)
+            digests.append(digest)
 
         write_table(path, schema, tables, seal=seal, for_spreadsheets=for_spreadsheets)
         if path == self.path:
-            self.vouched(found[0])
+            self.vouched(digests[0])
 
     def _seal(self, path: Path, record: Mapping[str, Any], digest: FileDigest, *, overwrite: bool) -> None:
         """Before a whole table appears at ``path``: refuse to replace other results, and put the record beside it."""
@@ -449,12 +449,12 @@ def check_place(
     OutputError
         The message says what is there.
     """
-    found = None if overwrite else standing(path, record.get("run", {}), record)
-    if found is None or (digest is not None and FileDigest.of(path) == digest):
+    existing = None if overwrite else standing(path, record.get("run", {}), record)
+    if existing is None or (digest is not None and FileDigest.of(path) == digest):
         return
-    if not found.same:
+    if not existing.same:
         raise OutputError(
-            f"{path} exists already and does not hold these results: {found.why or 'its columns differ'}. The file was not "
+            f"{path} exists already and does not hold these results: {existing.why or 'its columns differ'}. The file was not "
             "changed: write to another name, or use overwrite=True (--force)."
         )
 

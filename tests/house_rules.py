@@ -65,11 +65,30 @@ NO_TABLES = ("kernels/", "stats/", "models/", "analyses/")  # numpy in, numpy ou
 KERNEL_LIBRARIES = {"numpy", "numba", "llvmlite"}
 
 MAX_LINES = 600
+CRUMB_LINES = 60  # a shorter module that one other of its storey imports is a part of that one
+APART = {"refit/sampling.py"}  # until the room is folded
+MAX_ARGUMENTS = 8  # by position: nobody can read a call with more
+# What may be over it. The first figure is a ceiling that can only fall: lower it when it is not reached any more.
+WIDE = 85
+ANY = 425  # functions whose signature has an Any, where llvmlite (which has no types) is not imported; falls likewise
+SLACK = 60  # how far below a ceiling the house may be before the ceiling must come down
+# Of models/, what every family uses; all other folders there are families, which never import one another.
+SHARED_BY_FAMILIES = {"scan", "choices"}
+# Imports of families that are to go.
+STILL_IMPORTED = {
+    ("models/logistic/interaction.py", "genassoc.models.linear.interaction"),
+    ("models/logistic/model.py", "genassoc.models.matched.model"),
+    ("models/scan/weighted.py", "genassoc.models.linear.change"),
+    ("models/scan/weighted.py", "genassoc.models.linear.null"),
+    ("models/scan/weighted.py", "genassoc.models.linear.residual_law"),
+}
+# The file of engine/ that makes rows of blocks; all others run tasks and know nothing of what these do.
+KNOWS_BLOCKS = {"engine/association.py"}
+GENETICS = ("models", "analyses", "stats", "kernels", "data.cohort", "data.phenotypes", "data.store", "data.block")
 SHAPELESS_NAMES = {"utils", "util", "helpers", "helper", "misc", "common", "tools"}
 
 # Kernels without a slow twin of their file and name: kernel -> the function of tests/oracles/ that checks it.
 TWINS = {
-    "counts.count_codes_by_mask": "counts.count_codes",  # the same counts for several selections at once
     "mosaic.set_carriers": "packed.set_carriers",
     "mosaic.hide_calls": "packed.hide_calls",
     "linear.list_missing": "linear.linear_by_least_squares",  # complete cases are chosen row by row there
@@ -239,15 +258,30 @@ def cycles(source: Source) -> list[str]:
 
 
 def wrong_siblings(source: Source) -> list[str]:
-    """Executors know no genetics; formats and methods meet only in `data`."""
-    plain = {f"engine/{name}.py" for name in ("executors", "executors_dask", "broadcast", "plan", "lock")}
-    return [
-        f"{found}: what runs tasks knows nothing of what they do"
-        for found in all_imports(source)
-        if found.file in plain
-        and is_ours(found.name)
-        and storey(found.name) in {"models", "analyses", "stats", "kernels"}
-    ]
+    """The engine knows no genetics; families of models know one another as little as formats do."""
+    wrong = []
+    for found in set(all_imports(source)):
+        if not is_ours(found.name):
+            continue
+        target = found.name.removeprefix(f"{PACKAGE}.")
+        runs = found.file.startswith("engine/") and found.file not in KNOWS_BLOCKS
+        if runs and any(target == name or target.startswith(f"{name}.") for name in GENETICS):
+            wrong.append(f"{found}: what runs tasks knows nothing of what they do")
+        home, other = room_of(found.file), room_of(target.replace(".", "/") + "/")
+        if home[0] != other[0] or home[1] == other[1]:
+            continue
+        is_family = home[0] == "models" and other[1] and other[1] not in SHARED_BY_FAMILIES
+        if is_family and found.file != "models/registry.py" and (found.file, found.name) not in STILL_IMPORTED:
+            wrong.append(f"{found}: a family of models is its own; what others need too belongs into models/scan/")
+        if home[0] == "formats" and home[1] and other[1]:
+            wrong.append(f"{found}: formats meet in data/ and formats/source.py only")
+    return sorted(wrong)
+
+
+def room_of(file: str) -> tuple[str, str]:
+    """Storey and folder: "models/cox/null.py" -> ("models", "cox"); "models/base.py" -> ("models", "")."""
+    parts = [*file.split("/"), "", ""]
+    return parts[0], parts[1] if "/" in file and parts[2] else ""
 
 
 def wrong_doors(source: Source) -> list[str]:
@@ -309,6 +343,89 @@ def too_long(source: Source) -> list[str]:
         for file, n in lengths.items()
         if n > MAX_LINES
     ]
+
+
+def crumbs(source: Source) -> list[str]:
+    """Short modules that one other of their storey imports, and nobody else: parts of that one."""
+    modules = {module_of(file): file for file in source}
+    importers: dict[str, set[str]] = {}
+    for found in all_imports(source):
+        if found.name in modules and modules[found.name] != found.file:
+            importers.setdefault(found.name, set()).add(found.file)
+    wrong = []
+    for module, file in modules.items():
+        homes = importers.get(module, set())
+        if len(homes) != 1 or file in APART or file.endswith("__init__.py"):
+            continue
+        (home,) = homes
+        n = len(source[file].splitlines())
+        if n < CRUMB_LINES and home.split("/")[0] == file.split("/")[0] and "/" in file:
+            wrong.append(f"{file} has {n} lines, and {home} alone imports it: it belongs in there")
+    return wrong
+
+
+def functions_of(source: Source) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    """Every function of the house and its file."""
+    for file, text in source.items():
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield file, node
+
+
+def too_wide(source: Source) -> list[str]:
+    """Functions with many arguments by position, and dataclasses that are made so: two exchanged ones raise nothing."""
+    wide = []
+    for file, node in functions_of(source):
+        names = [arg.arg for arg in (*node.args.posonlyargs, *node.args.args)]
+        n = len(names) - (names[:1] in (["self"], ["cls"]))
+        if n > MAX_ARGUMENTS:
+            wide.append(f"{file}:{node.lineno} {node.name} takes {n} arguments by position, more than {MAX_ARGUMENTS}")
+    for file, text in source.items():
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ClassDef) and any("dataclass" in ast.dump(line) for line in node.decorator_list):
+                n = positional_fields(node)
+                if n > MAX_ARGUMENTS:
+                    wide.append(
+                        f"{file}:{node.lineno} {node.name} has {n} fields by position, more than {MAX_ARGUMENTS}: kw_only"
+                    )
+    return wide
+
+
+def positional_fields(node: ast.ClassDef) -> int:
+    """Fields of a dataclass that its constructor takes by position."""
+    if any(
+        word.arg == "kw_only" for line in node.decorator_list if isinstance(line, ast.Call) for word in line.keywords
+    ):
+        return 0
+    n = 0
+    for line in node.body:
+        if not isinstance(line, ast.AnnAssign) or "ClassVar" in ast.dump(line.annotation):
+            continue
+        if "KW_ONLY" in ast.dump(line.annotation):
+            return n
+        n += 1
+    return n
+
+
+def untyped(source: Source) -> list[str]:
+    """Functions whose signature says Any of something."""
+    found = []
+    for file, node in functions_of(source):
+        if "llvmlite" in source[file]:
+            continue
+        hints = [arg.annotation for arg in ast.walk(node.args) if isinstance(arg, ast.arg)] + [node.returns]
+        if any(isinstance(part, ast.Name) and part.id == "Any" for hint in hints if hint for part in ast.walk(hint)):
+            found.append(f"{file}:{node.lineno} {node.name}: Any")
+    return found
+
+
+def above(found: list[str], ceiling: int) -> list[str]:
+    """What is wrong with so many findings under a ceiling that can only fall."""
+    if len(found) > ceiling:
+        return [*found, f"these are {len(found)}, and there were {ceiling}: do without the new ones"]
+    if len(found) < ceiling - SLACK:
+        return [f"{len(found)} are left: lower the ceiling from {ceiling}"]
+    return []
 
 
 def nameless(source: Source) -> list[str]:

@@ -6,22 +6,30 @@ import sys
 
 import pytest
 from house_rules import (
+    ANY,
     DOORS,
+    MAX_ARGUMENTS,
     MAX_LINES,
     PACKAGE,
     PROJECT,
+    SLACK,
     TWINS,
+    WIDE,
     Source,
+    above,
+    crumbs,
     cycles,
     evaluators,
     nameless,
     read_package,
     slow_imports,
     too_long,
+    too_wide,
     undeclared,
     undocumented,
     unfinished,
     unjitted_loops,
+    untyped,
     without_oracle,
     wrong_doors,
     wrong_siblings,
@@ -38,11 +46,13 @@ PACKAGE_RULES = [
     evaluators,
     slow_imports,
     too_long,
+    crumbs,
     nameless,
     unfinished,
     undocumented,
     unjitted_loops,
 ]
+CEILINGS = [(too_wide, WIDE), (untyped, ANY)]
 
 
 @pytest.mark.parametrize("rule", PACKAGE_RULES, ids=lambda rule: rule.__name__)
@@ -50,6 +60,11 @@ def test_rule_holds(rule):
     source = read_package()
     assert len(source) > 20
     assert rule(source) == []
+
+
+@pytest.mark.parametrize("rule, ceiling", CEILINGS, ids=["too_wide", "untyped"])
+def test_what_is_left_only_falls(rule, ceiling):
+    assert above(rule(read_package()), ceiling) == []
 
 
 def test_libraries_are_declared():
@@ -87,10 +102,10 @@ SOUND: Source = {
     "data/store/store.py": '"""Store."""\nfrom genassoc.stats import tails\n\n\ndef _f():\n    import zarr\n',
     "data/cohort/cohort.py": '"""Cohort."""\nfrom genassoc.data.store.store import Store\nfrom genassoc.errors import E\n',
     "models/linear/model.py": '"""Linear."""\nfrom genassoc.data import cohort\n',
-    "engine/run.py": '"""Run."""\nfrom genassoc.models.linear import model\n',
+    "engine/association.py": '"""Rows of blocks."""\nfrom genassoc.models.linear import model\n',
     "engine/executors.py": '"""Executors."""\nfrom genassoc.errors import E\n',
-    "results.py": '"""Results."""\nfrom genassoc.data import store\n',
-    "verbs/association.py": '"""Verbs."""\nfrom genassoc import results\nfrom genassoc.engine import run\n',
+    "results.py": '"""Results."""\nfrom genassoc.data.store import store\n',
+    "verbs/association.py": '"""Verbs."""\nfrom genassoc import results\nfrom genassoc.engine import association\n',
 }
 ORACLES: Source = {"sums.py": "def add(a, b):\n    return a + b\n"}
 
@@ -105,15 +120,15 @@ FAULTS = [
     (
         wrong_storeys,
         "data/cohort/cohort.py",
-        f"{LATE}from genassoc.engine.run import run\n",
+        f"{LATE}from genassoc.engine.association import run\n",
         "may not import 'engine'",
     ),
     (wrong_storeys, "models/linear/model.py", "\nfrom genassoc.formats import vcf\n", "may not import 'formats'"),
     (wrong_storeys, "formats/vcf/vcf.py", "\nfrom ...models.linear import model\n", "may not import 'models'"),
-    (wrong_storeys, "engine/run.py", f"{LATE}import genassoc.results\n", "may not import 'results'"),
+    (wrong_storeys, "engine/association.py", f"{LATE}import genassoc.results\n", "may not import 'results'"),
     (
         wrong_storeys,
-        "engine/run.py",
+        "engine/association.py",
         "\nfrom genassoc.formats.vcf.vcf import VcfSource\n",
         "may not import 'formats'",
     ),
@@ -160,10 +175,34 @@ FAULTS = [
         "\nfrom genassoc.models.linear import model\n",
         "knows nothing of what they do",
     ),
+    (
+        wrong_siblings,
+        "engine/executors.py",
+        "\nfrom genassoc.data.cohort.cohort import Cohort\n",
+        "knows nothing of what they do",
+    ),
+    (
+        wrong_siblings,
+        "models/cox/model.py",
+        "\nfrom genassoc.models.linear.model import Linear\n",
+        "a family of models is its own",
+    ),
+    (
+        wrong_siblings,
+        "models/scan/wald.py",
+        "\nfrom genassoc.models.linear import model\n",
+        "a family of models is its own",
+    ),
+    (
+        wrong_siblings,
+        "formats/vcf/vcf.py",
+        "\nfrom genassoc.formats.sumstats.files import read\n",
+        "formats meet in data/",
+    ),
     (wrong_doors, "models/linear/model.py", "\nimport numba\n", "numba's only door is kernels/"),
     (wrong_doors, "stats/tails.py", "\nfrom llvmlite import ir\n", "llvmlite's only door"),
     (wrong_doors, "data/cohort/cohort.py", f"{LATE}import zarr.codecs\n", "zarr's only door"),
-    (wrong_doors, "engine/run.py", "\nfrom dask import delayed\n", "dask's only door"),
+    (wrong_doors, "engine/association.py", "\nfrom dask import delayed\n", "dask's only door"),
     (wrong_doors, "data/store/store.py", "\nimport pysam\n", "pysam's only door"),
     (wrong_doors, "data/cohort/cohort.py", f"{LATE}import formulaic\n", "formulaic's only door"),
     (wrong_doors, "results.py", f"{LATE}import matplotlib.pyplot as plt\n", "matplotlib's only door"),
@@ -181,6 +220,12 @@ FAULTS = [
         "at module level",
     ),
     (too_long, "data/store/store.py", "\n" * (MAX_LINES + 1), f"more than {MAX_LINES}"),
+    (
+        crumbs,
+        "engine/association.py",
+        "\nfrom genassoc.engine import executors\n",
+        "engine/executors.py has 2 lines, and engine/association.py alone imports it",
+    ),
     (nameless, "data/utils.py", '"""U."""\n', "data/utils.py"),
     (nameless, "helpers/arrays.py", '"""U."""\n', "helpers/arrays.py"),
     (unfinished, "data/store/store.py", f"{LATE}raise NotImplementedError\n", "NotImplementedError"),
@@ -206,6 +251,47 @@ def test_fault_is_found(rule, file, fault, message):
     broken = {**SOUND, file: SOUND.get(file, "") + fault}
     found = rule(broken)
     assert any(message in line for line in found), found
+
+
+NINE = "abcdefghi"
+
+
+@pytest.mark.parametrize(
+    "fault, message",
+    [
+        (f"def f({', '.join(NINE)}):\n    pass\n", f"f takes 9 arguments by position, more than {MAX_ARGUMENTS}"),
+        (f"class A:\n    def f(self, {', '.join(NINE)}): ...\n", "f takes 9 arguments"),
+        ("@dataclass\nclass A:\n" + "".join(f"    {name}: int\n" for name in NINE), "A has 9 fields by position"),
+        (f"def f({', '.join(NINE[1:])}, *, a):\n    pass\n", None),
+        (f"class A:\n    def f(self, {', '.join(NINE[1:])}): ...\n", None),
+        ("@dataclass(frozen=True, kw_only=True)\nclass A:\n" + "".join(f"    {name}: int\n" for name in NINE), None),
+        ("@dataclass\nclass A:\n    _: KW_ONLY\n" + "".join(f"    {name}: int\n" for name in NINE), None),
+    ],
+)
+def test_too_many_arguments_are_found(fault, message):
+    found = too_wide({"data/wide.py": fault})
+    assert len(found) == (message is not None)
+    assert message is None or message in found[0]
+
+
+@pytest.mark.parametrize(
+    "fault, n",
+    [
+        ("def f(a: int, *, b: dict[str, Any]) -> int: ...\n", 1),
+        ("def f(*a: int, **b: Any) -> Any: ...\n", 1),
+        ("def f() -> Any | None: ...\nclass A:\n    def g(self, b: Any): ...\n", 2),
+        ("def f(a: int) -> int:\n    x: Any = a\n    return x\n", 0),
+        ("import llvmlite\n\ndef f(a: Any): ...\n", 0),
+    ],
+)
+def test_any_in_a_signature_is_found(fault, n):
+    assert len(untyped({"data/untyped.py": fault})) == n
+
+
+def test_a_ceiling_only_falls():
+    assert above(["a"] * 3, 3) == []
+    assert above(["a"] * 3, 2)[-1].startswith("these are 3, and there were 2")
+    assert "lower the ceiling" in above([], SLACK + 1)[0]
 
 
 def test_undeclared_library_is_found():

@@ -123,12 +123,17 @@ def test_choices_of_a_disease(files, tmp_path, genassoc, flags, methods, model):
 def test_choices_that_do_not_fit_the_model(files, tmp_path, genassoc):
     out = tmp_path / "o.parquet"
     disease = {"trait": "t2d", "model": "logistic"}
-    refused(genassoc(*assoc(files, out, "--test", "wald")), out, "linear has no choice 'test'")
-    refused(genassoc(*assoc(files, out, "--rank-normalise", **disease)), out, "logistic has no choice 'rank_normalise'")
+    refused(genassoc(*assoc(files, out, "--test", "wald")), out, "linear has no choice 'test'", "cox", code=2)
+    refused(
+        genassoc(*assoc(files, out, "--rank-normalise", **disease)),
+        out,
+        "logistic has no choice 'rank_normalise'",
+        code=2,
+    )
     refused(genassoc(*assoc(files, out, "--correction", "bayes", **disease)), out, "firth_approx", "bayes")
     refused(genassoc(*assoc(files, out, "--like", "saige", **disease)), out, "plink2", "saige")
     refused(genassoc(*assoc(files, out, trait="ldl", model="logistic")), out, "ldl")
-    refused(genassoc(*assoc(files, out, trait="ldl", model="probit")), out, "probit", "linear, logistic")
+    refused(genassoc(*assoc(files, out, trait="ldl", model="probit")), out, "probit", "linear", "ordinal", code=2)
 
 
 def test_toml_flags_and_job_array_are_one_thing(files, tmp_path, genassoc):

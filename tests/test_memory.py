@@ -31,6 +31,7 @@ from genassoc.formats.convert_memory import MEMORY_IN_FLIGHT, ConversionSizes
 from genassoc.formats.vcf.writer import write_vcf
 from genassoc.verbs import job_arrays, preflight, runs
 from genassoc.verbs.config import Config
+from genassoc.verbs.options import RunOptions
 
 MIB = 2**20
 
@@ -225,10 +226,10 @@ def config(files, tmp_path):
 def test_the_same_bytes_with_a_cap_and_without(config, tmp_path):
     runs.run_config(config)
     expected = (tmp_path / "run.parquet").read_bytes()
-    results = runs.run_config(config, memory="8GiB", executor=ga.Serial(), restart=True)
+    results = runs.run_config(config, RunOptions(memory="8GiB", executor=ga.Serial(), restart=True))
     assert (tmp_path / "run.parquet").read_bytes() == expected
     assert any("at most of 8.0GiB" in note for note in results.provenance["notes"])
-    plan = job_arrays.make_plan(config, tmp_path / "work", 2, memory="8GiB")
+    plan = job_arrays.make_plan(config, tmp_path / "work", 2, RunOptions(memory="8GiB"))
     assert plan.settings["memory"] == 8 * 2**30
     for part in range(2):
         job_arrays.do_part(tmp_path / "work", part)
@@ -238,8 +239,8 @@ def test_the_same_bytes_with_a_cap_and_without(config, tmp_path):
 
 def test_too_small_a_cap_is_refused_before_any_work(config, tmp_path):
     for refused in (
-        lambda: runs.run_config(config, memory="20MiB"),
-        lambda: job_arrays.make_plan(config, tmp_path / "work", 2, memory="20MiB"),
+        lambda: runs.run_config(config, RunOptions(memory="20MiB")),
+        lambda: job_arrays.make_plan(config, tmp_path / "work", 2, RunOptions(memory="20MiB")),
     ):
         with pytest.raises(ga.PlanError, match=r"too little.*at least"):
             refused()
@@ -263,7 +264,7 @@ def test_a_grant_that_is_too_small_takes_threads_away(config, monkeypatch):
     held = memory.resident_memory()
     small = resources.Grant(held + 400 * MIB, "SLURM")
     monkeypatch.setattr(budget, "granted_memory", lambda: small)
-    results = runs.run_config(config, executor=ga.Threads(64))
+    results = runs.run_config(config, RunOptions(executor=ga.Threads(64)))
     assert any("of 64 threads, since SLURM allows" in note for note in results.provenance["notes"])
 
 

@@ -2,7 +2,6 @@
 
 import csv
 import gzip
-from dataclasses import fields
 
 import numpy as np
 import polars as pl
@@ -12,8 +11,9 @@ from oracles import hardy_weinberg as hardy_weinberg_oracle
 from real_data import real_data
 
 import genassoc as ga
-from genassoc.analyses.qc import SampleQuality, variant_quality
+from genassoc.analyses.qc import SampleQuality
 from genassoc.data.block import GenotypeBlock
+from genassoc.data.cohort.variant_statistics import SampleMasks, variant_statistics
 
 CODES = {"0/0": 0, "0/1": 1, "1/1": 2, "./.": 3, ".": 3}
 PRINTED = 5.1e-6  # PLINK prints 6 significant digits
@@ -37,27 +37,35 @@ def _plink(name):
         return list(csv.DictReader(lines, delimiter="\t"))
 
 
+def statistics(block, columns=None, sex=None, kind="1"):
+    """The columns of `variant_statistics`, arrays with NaN for null; of all samples, on one kind of chromosome."""
+    columns = np.arange(block.n_samples) if columns is None else columns
+    masks = SampleMasks.build(columns, block.n_samples, sex)
+    table = variant_statistics(block, np.full(block.n_variants, kind, dtype=object), masks, hwe=True)
+    return {column.name: column.to_numpy() for column in table}
+
+
 def _column(rows, name, dtype=float):
     return np.array([dtype(row[name]) for row in rows])
 
 
 def test_plink2_counts_missing_and_hardy(masked):
     ids, codes = masked
-    quality = variant_quality(GenotypeBlock.from_codes(codes), np.arange(codes.shape[1]))
+    found = statistics(GenotypeBlock.from_codes(codes))
     acount, vmiss, hardy = _plink("acount.gz"), _plink("vmiss.gz"), _plink("hardy.gz")
     for rows in (acount, vmiss, hardy):
         assert [row["ID"] for row in rows] == ids
-    alt = quality.n_het + 2 * quality.n_hom_alt
+    alt = found["n_het"] + 2 * found["n_hom_alt"]
     np.testing.assert_array_equal(alt, _column(acount, "ALT_CTS", int))
-    np.testing.assert_array_equal(2 * quality.n, _column(acount, "OBS_CT", int))
-    np.testing.assert_array_equal(quality.n_missing, _column(vmiss, "MISSING_CT", int))
-    np.testing.assert_allclose(quality.missing_rate, _column(vmiss, "F_MISS"), rtol=PRINTED)
-    np.testing.assert_array_equal(quality.n_het, _column(hardy, "HET_A1_CT", int))
-    np.testing.assert_allclose(quality.hwe_p, _column(hardy, "P"), rtol=PRINTED)
-    af = alt / (2 * quality.n)
-    np.testing.assert_array_equal(quality.af, af)
-    np.testing.assert_allclose(quality.maf, np.minimum(af, 1 - af), rtol=1e-14, atol=1e-16)  # 1 - af rounds
-    np.testing.assert_array_equal(quality.mac, np.minimum(alt, 2 * quality.n - alt))
+    np.testing.assert_array_equal(2 * found["n"], _column(acount, "OBS_CT", int))
+    np.testing.assert_array_equal(codes.shape[1] - found["n"], _column(vmiss, "MISSING_CT", int))
+    np.testing.assert_allclose(found["missing_rate"], _column(vmiss, "F_MISS"), rtol=PRINTED)
+    np.testing.assert_array_equal(found["n_het"], _column(hardy, "HET_A1_CT", int))
+    np.testing.assert_allclose(found["hwe_p"], _column(hardy, "P"), rtol=PRINTED)
+    af = alt / (2 * found["n"])
+    np.testing.assert_array_equal(found["af"], af)
+    np.testing.assert_allclose(found["maf"], np.minimum(af, 1 - af), rtol=1e-14, atol=1e-16)  # 1 - af rounds
+    np.testing.assert_array_equal(found["mac"], np.minimum(alt, 2 * found["n"] - alt))
 
 
 def test_samples_of_the_vcf(masked):
@@ -83,40 +91,41 @@ def _random_block(n_variants=40, n_samples=77):
 def test_a_selection_equals_a_block_of_the_selected():
     codes, block = _random_block()
     columns = np.random.default_rng(6).permutation(77)[:50]
-    selected = variant_quality(block, columns)
-    alone = variant_quality(GenotypeBlock.from_codes(codes[:, columns]), np.arange(50))
-    for field in fields(alone):
-        np.testing.assert_array_equal(getattr(selected, field.name), getattr(alone, field.name))
+    selected = statistics(block, columns)
+    alone = statistics(GenotypeBlock.from_codes(codes[:, columns]))
+    assert selected.keys() == alone.keys()
+    for name, values in alone.items():
+        np.testing.assert_array_equal(selected[name], values)
 
 
 def test_hardy_weinberg_in_females_only():
     codes, block = _random_block()
     females = np.arange(0, 77, 2)
-    quality = variant_quality(block, np.arange(77), females)
-    np.testing.assert_array_equal(quality.n, (codes != 3).sum(axis=1))
+    sex = np.ones(77, dtype=np.int8)
+    sex[females] = 2
+    found = statistics(block, sex=sex, kind="X")
+    np.testing.assert_array_equal(found["n"], (codes != 3).sum(axis=1))
     for v, row in enumerate(codes[:, females]):
         p, midp = hardy_weinberg_oracle.hardy_weinberg(*(int((row == code).sum()) for code in range(3)))
-        assert quality.hwe_p[v] == pytest.approx(float(p), rel=1e-13)  # tens of steps of 2e-16
-        assert quality.hwe_midp[v] == pytest.approx(float(midp), rel=1e-13)
+        assert found["hwe_p"][v] == pytest.approx(float(p), rel=1e-13)  # tens of steps of 2e-16
+        assert found["hwe_midp"][v] == pytest.approx(float(midp), rel=1e-13)
 
 
 def test_swapping_the_alleles():
     codes, block = _random_block()
     swapped = GenotypeBlock.from_codes(np.array([2, 1, 0, 3], dtype=np.uint8)[codes])
-    ours, theirs = (variant_quality(each, np.arange(77)) for each in (block, swapped))
-    for name in ("n", "n_het", "n_missing", "mac", "maf", "hwe_p", "hwe_midp"):
-        np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
-    np.testing.assert_allclose(ours.af, 1 - theirs.af, rtol=1e-15)  # 1 - af rounds
+    ours, theirs = statistics(block), statistics(swapped)
+    for name in ("n", "n_het", "missing_rate", "mac", "maf", "hwe_p", "hwe_midp"):
+        np.testing.assert_array_equal(ours[name], theirs[name])
+    np.testing.assert_allclose(ours["af"], 1 - theirs["af"], rtol=1e-15)  # 1 - af rounds
 
 
 def test_nothing_observed_is_nan_and_not_zero():
-    quality = variant_quality(GenotypeBlock.from_codes(np.full((1, 5), 3, dtype=np.uint8)), np.arange(5))
-    assert quality.n.tolist() == [0] and quality.n_missing.tolist() == [5]
-    assert quality.missing_rate.tolist() == [1.0] and quality.mac.tolist() == [0]
+    found = statistics(GenotypeBlock.from_codes(np.full((1, 5), 3, dtype=np.uint8)))
+    assert found["n"].tolist() == [0]
+    assert found["missing_rate"].tolist() == [1.0] and found["mac"].tolist() == [0]
     for name in ("af", "maf", "hwe_p", "hwe_midp"):
-        assert np.isnan(getattr(quality, name)).all()
-    nobody = variant_quality(GenotypeBlock.from_codes(np.zeros((1, 5), dtype=np.uint8)), np.arange(0))
-    assert np.isnan(nobody.missing_rate).all()
+        assert np.isnan(found[name]).all(), name
     empty = SampleQuality.empty(2)
     assert np.isnan(empty.missing_rate).all() and np.isnan(empty.heterozygosity).all()
 

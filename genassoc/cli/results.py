@@ -1,21 +1,22 @@
-"""The commands that look at results: plot, explain. As `genassoc.cli`: they parse, call and print; no numbers."""
+"""The commands that show results: plot, explain, demo. They parse, call and print; no numbers are made here."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from genassoc.errors import printable
+from genassoc.cli.options import Threads, executor, progress, say, tell
 
 
 def add_to(app: typer.Typer) -> None:
     """Add them to the commands."""
-    app.command()(plot)
-    app.command()(explain)
+    for command in (plot, explain, demo):
+        app.command()(command)
 
 
 def plot(
     results: Path,
+    *,
     out: Annotated[Path, typer.Option(help="Folder for the pictures.")],
     format: Annotated[str, typer.Option(help="png | pdf | svg")] = "png",
 ) -> None:
@@ -26,12 +27,13 @@ def plot(
     if format not in ("png", "pdf", "svg"):
         raise typer.BadParameter(f"--format is png, pdf or svg, not {format}")
     for path in describe.draw_all(Results.read(results), out, format):
-        typer.echo(printable(str(path)))
+        say(str(path))
 
 
 def explain(
     results: Path,
     variant: Annotated[str, typer.Argument(help="Its rsid, or variant_id as in the results.")],
+    *,
     trait: Annotated[str | None, typer.Option(help="Of which trait, where there are several.")] = None,
     test: Annotated[str | None, typer.Option(help="Of which test, where there are several.")] = None,
     by: Annotated[str | None, typer.Option(help="Column of arms: counts and picture by its values too.")] = None,
@@ -45,11 +47,25 @@ def explain(
     from genassoc.results import Results
     from genassoc.verbs import from_config
 
-    def tell(text: str) -> None:
-        typer.echo(printable(text), err=True)
-
     cohort = None if config is None else from_config.cohort_of(config)
-    found = explain_row(Results.read(results), variant, trait=trait, test=test, by=by, cohort=cohort, tell=tell)
-    typer.echo(printable(repr(found)))
-    for path in [] if out is None else found.write(out):
-        typer.echo(printable(str(path)))
+    explanation = explain_row(Results.read(results), variant, trait=trait, test=test, by=by, cohort=cohort, tell=tell)
+    say(repr(explanation))
+    for path in [] if out is None else explanation.write(out):
+        say(str(path))
+
+
+def demo(
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]")] = Path("genassoc-demo"),
+    *,
+    samples: Annotated[int, typer.Option(min=1)] = 2000,
+    variants: Annotated[int, typer.Option(min=1)] = 50_000,
+    seed: Annotated[int, typer.Option(min=0)] = 20,
+    threads: Threads = None,
+) -> None:
+    """Analyse a simulated cohort: VCF + phenotypes -> store -> results -> plots, compared with the truth."""
+    from genassoc.verbs.demonstration import demo as run_demo
+
+    run_demo(
+        folder, n_samples=samples, n_variants=variants, seed=seed, executor=executor(threads), progress=progress(),
+        say=say,
+    )  # fmt: skip

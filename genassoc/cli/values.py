@@ -1,6 +1,7 @@
-"""Options of the form COLUMN=VALUE."""
+"""Texts of the command line as values: lists of names, formulas, and options of the form COLUMN=VALUE."""
 
-from typing import Any
+import csv
+from collections.abc import Iterable
 
 import typer
 
@@ -8,18 +9,37 @@ NONE = "none"
 _EVERY_COLUMN = "*"
 
 
-def missing_codes(given: list[str] | None) -> Any:
+def names(texts: Iterable[str]) -> list[str]:
+    """Names of options, each split at commas; a name with a comma in it stands in double quotes."""
+    split = [name.strip() for text in texts for name in next(csv.reader([text], skipinitialspace=True), [])]
+    return [name for name in split if name]
+
+
+def covariates(text: str) -> list[str] | str:
+    """Names of covariates, or a formula, which has a ~ in it.
+
+    Raises
+    ------
+    typer.BadParameter
+        The text is empty.
+    """
+    if not text.strip(" ,"):
+        raise typer.BadParameter("--covar names nothing: leave it out for a model without covariates")
+    return (text.strip().removeprefix("~").strip() or "~") if "~" in text else names([text])
+
+
+def missing_codes(texts: list[str] | None) -> list[str] | dict[str, list[str]] | None:
     """The codes of ``--missing-code``: a list of every column's, or a mapping of columns to lists where one names a column.
 
     "COLUMN=" declares that nothing more means missing in the column; "none" that nothing does in any.
     """
-    if not given:
+    if not texts:
         return None
-    everywhere = [code for code in given if code.partition("=")[0] == code or code.startswith("=")]
+    everywhere = [text for text in texts if text.partition("=")[0] == text or text.startswith("=")]
     columns: dict[str, list[str]] = {}
-    for code in given:
-        if code not in everywhere:
-            name, _, value = code.partition("=")
+    for text in texts:
+        if text not in everywhere:
+            name, _, value = text.partition("=")
             columns.setdefault(name.strip(), []).extend([value.strip()] if value.strip() else [])
     codes = [code for code in everywhere if code != NONE]
     if not columns:
@@ -27,7 +47,7 @@ def missing_codes(given: list[str] | None) -> Any:
     return {_EVERY_COLUMN: codes, **columns} if everywhere else columns
 
 
-def case_values(given: list[str] | None) -> dict[str, str] | None:
+def case_values(texts: Iterable[str]) -> dict[str, str]:
     """The pairs of ``--case-value``.
 
     Raises
@@ -35,14 +55,12 @@ def case_values(given: list[str] | None) -> dict[str, str] | None:
     typer.BadParameter
         One is not of the form TRAIT=VALUE, or two are of one trait.
     """
-    if not given:
-        return None
-    found: dict[str, str] = {}
-    for text in given:
+    values: dict[str, str] = {}
+    for text in texts:
         name, mark, value = text.partition("=")
         if not mark or not name.strip() or not value.strip():
             raise typer.BadParameter(f"--case-value is TRAIT=VALUE, as t2d=malade, not {text!r}")
-        if name.strip() in found:
+        if name.strip() in values:
             raise typer.BadParameter(f"--case-value names {name.strip()} twice")
-        found[name.strip()] = value.strip()
-    return found
+        values[name.strip()] = value.strip()
+    return values

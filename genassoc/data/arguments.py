@@ -1,4 +1,4 @@
-"""Checks of arguments of the public functions: what was given, and what would be right."""
+"""Checks of the arguments of public functions. Messages name what was given and what would be right."""
 
 from pathlib import Path
 from typing import Any
@@ -8,12 +8,12 @@ from genassoc.data.store.store import GenotypeStore
 
 
 def kind_of(value: Any) -> str:
-    """What something is, for messages."""
+    """The type of a value in words, for messages."""
     return value.__name__ if isinstance(value, type) else f"a {type(value).__name__}"
 
 
 def check_cohort(cohort: Any, call: str) -> None:
-    """Refuse what is no cohort, with the way to one."""
+    """Refuse a value that is no cohort; the message shows how to make one."""
     if isinstance(cohort, Cohort):
         return
     if isinstance(cohort, GenotypeStore | str | Path):
@@ -26,7 +26,7 @@ def check_cohort(cohort: Any, call: str) -> None:
 
 
 def check_model(model: Any) -> None:
-    """Refuse what is no model."""
+    """Refuse a value that is no model."""
     if isinstance(model, type) or not callable(getattr(model, "prepare", None)):
         raise TypeError(
             f"associate(cohort, model): the model is one such as genassoc.Linear(traits=['ldl']), not {kind_of(model)}"
@@ -34,7 +34,7 @@ def check_model(model: Any) -> None:
 
 
 def check_executor(executor: Any) -> None:
-    """Refuse what is no executor; None is the default one."""
+    """Refuse a value that is no executor; None stands for the default one."""
     if executor is not None and (isinstance(executor, type) or not callable(getattr(executor, "map", None))):
         hint = f": executor=genassoc.Threads({executor})" if isinstance(executor, int) else ""
         raise TypeError(f"executor is Serial(), Threads(8) or the like, not {kind_of(executor)}{hint}")

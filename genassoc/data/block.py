@@ -47,11 +47,11 @@ class Places:
 
     @classmethod
     def autosomal(cls, numbers: Int64Array) -> "Places":
-        """Nothing special about any of them."""
+        """Places on autosomes, where nothing is special."""
         return cls(numbers, np.zeros(numbers.size, np.uint8), np.zeros((numbers.size, N_REFUSED), np.int64))
 
     def take(self, which: BoolArray | Int64Array) -> "Places":
-        """Those of some variants."""
+        """The places of some variants."""
         return Places(self.numbers[which], self.ploidy[which], self.refused[which])
 
 

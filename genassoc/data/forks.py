@@ -1,4 +1,4 @@
-"""A process that was forked from one where polars had run: said at once, where it would wait for ever.
+"""A process forked from one in which polars has run is refused at once: it would wait for ever.
 
 polars keeps threads from its first query on. A fork copies the process without them, with their queue as it was, so that the first
 query of the copy waits for threads that are not there; polars offers nothing to start them again. Reading blocks of calls from
@@ -15,7 +15,7 @@ _THREAD = re.compile(r"polars-\d+")
 
 
 class _Process:
-    """What is known of this process and those it was forked from."""
+    """This process and those it was forked from, as far as is known."""
 
     used = False  # a table was asked for
     polars_runs = False  # when a fork began
@@ -23,7 +23,7 @@ class _Process:
 
 
 def check_not_forked() -> None:
-    """Where tables are used.
+    """Refuse to use tables in a process that was forked after polars had run.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Digests of files: whether a table is the one that was written, found by reading it once; whether a record was edited."""
+"""Digests of files: they show, by reading a file once, whether it is the one that was written or was edited since."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ class FileDigest:
 
     @classmethod
     def of(cls, path: Path) -> "FileDigest":
-        """Of a file, read once; memory holds a piece of it."""
+        """The digest of a file, which is read once, piece by piece."""
         digest, n_bytes = hashlib.sha256(), 0
         with path.open("rb", buffering=0) as file:
             while chunk := file.read(_CHUNK):
@@ -29,7 +29,7 @@ class FileDigest:
 
 
 class Digesting:
-    """A file that takes the digest of what is written to it, as arrow and we write: from the start to the end."""
+    """A file that computes the digest of the bytes written to it, from the start to the end."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -51,15 +51,15 @@ class Digesting:
         return self._n_bytes
 
     def flush(self) -> None:
-        """Nothing: who opened the file does."""
+        """Do nothing: whoever opened the file flushes it."""
 
     def abandon(self) -> None:
-        """Swallow what comes: arrow writes a footer whatever happened."""
+        """Ignore all further writes: arrow writes a footer even after a failure."""
         self._abandoned = True
 
     @property
     def digest(self) -> FileDigest:
-        """Of what was written so far."""
+        """The digest of the bytes written so far."""
         return FileDigest(self._n_bytes, self._digest.hexdigest())
 
 
@@ -70,6 +70,6 @@ def record_digest(record: Mapping[str, Any]) -> str:
 
 
 def signature(path: Path) -> tuple[int, ...]:
-    """What changes when a file is written again: device, number, size, time."""
-    found = path.stat()
-    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+    """Device, number, size and time of a file: they change when it is written again."""
+    status = path.stat()
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)

@@ -1,4 +1,4 @@
-"""Sizes of memory as people write them, and what this process holds of it."""
+"""Sizes of memory as people write them, and the memory of this process."""
 
 import contextlib
 import math
@@ -27,10 +27,10 @@ def parse_memory(size: str | int) -> int:
     PlanError
         It is none of these, or nothing.
     """
-    found = _SIZE.fullmatch(str(size).strip())
+    match = _SIZE.fullmatch(str(size).strip())
     n_bytes = 0
-    if found:
-        number, unit, binary = found.groups()
+    if match:
+        number, unit, binary = match.groups()
         base = 1000 if unit and not binary and str(size).strip().lower().endswith("b") else 1024
         asked = float(number) * base ** _UNITS[unit.lower()]
         n_bytes = int(asked) if asked < 2**63 else 0
@@ -45,14 +45,14 @@ def show_memory(n_bytes: float) -> str:
 
 
 def enough_memory(n_bytes: float) -> str:
-    """What to ask for where so many bytes are the least: a little more, and rounded up, so that it is accepted."""
+    """A limit to recommend when so many bytes are needed: a little more, rounded up, so that it will be accepted."""
     more = 1.02 * n_bytes
     step = 2**30 / 10 if more >= 2**30 else 2**20  # of what `show_memory` shows
     return show_memory(math.ceil(more / step) * step)
 
 
 def resident_memory() -> int:
-    """Bytes of this process that are in memory now; its peak so far where the system tells no more."""
+    """Bytes of this process in memory now; its peak so far on systems that tell only that."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
@@ -73,7 +73,7 @@ def give_back_freed_memory() -> None:
 
 
 def reuse_freed_memory(reuse: bool = True, environment: Mapping[str, str] | None = None) -> bool:
-    """Have glibc use the memory of one block's arrays for the next one's, as it does by itself where nothing is set.
+    """Let glibc reuse the memory of one block's arrays for the next, as its defaults do.
 
     Dask's nannies start workers with ``MALLOC_TRIM_THRESHOLD_=65536``. To set any threshold ends their growth, so that
     each array over 128 kB is mapped page by page, and unmapped again: ten times the page faults, a tenth or more of a scan's CPU time. Thresholds that

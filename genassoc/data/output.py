@@ -84,7 +84,7 @@ def wip_path(path: Path) -> Path:
 
 
 def target_of(path: Path) -> Path:
-    """Where the bytes of an output that people named are to be: behind a link, which stays a link; else ``path`` itself.
+    """The file to write for an output named ``path``: the target if it is a link (the link stays), else ``path`` itself.
 
     Raises
     ------
@@ -155,7 +155,7 @@ def sweep_unfinished(folder: Path, name: str = "*") -> None:
 
 
 def check_writable(path: Path) -> None:
-    """See that a file can be created where ``path`` is to be, before hours of work are spent on it.
+    """Check that a file can be created at ``path`` before hours of work are spent.
 
     Raises
     ------
@@ -177,7 +177,7 @@ def check_writable(path: Path) -> None:
 
 
 def check_outputs(outputs: Sequence[Path], inputs: Sequence[Path] = ()) -> None:
-    """See that no output would take the place of an input, lie within a store or a work folder, or be another output.
+    """Refuse an output that would replace an input, lie inside a store or a work folder, or be the same file as another output.
 
     Parameters
     ----------
@@ -215,7 +215,7 @@ def _is_work_folder(folder: Path) -> bool:
 
 
 def _same_file(one: Path, other: Path) -> bool:
-    """Whether two paths are one file, under whatever names; or will be."""
+    """Whether two paths are, or will be, one file."""
     with contextlib.suppress(OSError):
         return one.samefile(other)
     return os.path.realpath(one) == os.path.realpath(other)

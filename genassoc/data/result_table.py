@@ -65,7 +65,7 @@ def to_arrow(frame: pl.DataFrame) -> "pa.Table":
 
 
 def repeated_columns(schema: "pa.Schema") -> Any:
-    """Columns of text that few values fill: those that parquet should keep a dictionary of.
+    """Columns of text with few different values, for which parquet should keep a dictionary.
 
     Trying one for every column of numbers, as is pyarrow's habit, took twice the time and a tenth more space.
     """
@@ -173,15 +173,15 @@ def open_table(
     suffix = table_suffix(path)
     if for_spreadsheets and suffix == ".parquet":
         raise OutputError(f"{path}: spreadsheets read text; use a name that ends in {' or '.join(SUFFIXES[1:])}.")
-    found: list[Digesting] = []
+    digests: list[Digesting] = []
 
     def sealed() -> None:
         if seal is not None:
-            seal(found[0].digest)
+            seal(digests[0].digest)
 
     with replacing(target_of(path), afterwards, sealed=sealed) as raw:
         file = Digesting(raw)
-        found.append(file)
+        digests.append(file)
         writer: TableWriter
         if suffix == ".parquet":
             writer = _ParquetTable(file, schema)
@@ -256,7 +256,7 @@ def scan_table(path: Path) -> pl.LazyFrame:
 
 
 def check_table_types(path: Path, schema: pl.Schema) -> None:
-    """See that columns of the results schema hold what they hold there.
+    """Check that columns named in the results schema have its types.
 
     Raises
     ------

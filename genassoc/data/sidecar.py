@@ -21,7 +21,7 @@ MADE_OF_RESULTS = ("adjusted", "permutation", "predictors")  # in a record: what
 
 @dataclass(frozen=True)
 class Record:
-    """What lies beside a results file.
+    """The record read from beside a results file, and its state.
 
     Attributes
     ----------
@@ -107,15 +107,15 @@ def check_table(path: Path, digest: FileDigest, record: Path | None) -> None:
     """
     try:
         n_bytes = path.stat().st_size
-        found = FileDigest.of(path) if n_bytes == digest.n_bytes else None
+        actual = FileDigest.of(path) if n_bytes == digest.n_bytes else None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
-    if found == digest:
+    if actual == digest:
         return
     seen = (
         f"it has {n_bytes:,} bytes, but {digest.n_bytes:,} were written"
-        if found is None
-        else f"its sha256 is {found.sha256[:12]}..., but {digest.sha256[:12]}... was written"
+        if actual is None
+        else f"its sha256 is {actual.sha256[:12]}..., but {digest.sha256[:12]}... was written"
     )
     name = "its record" if record is None else record.name
     raise InputError(
@@ -126,7 +126,7 @@ def check_table(path: Path, digest: FileDigest, record: Path | None) -> None:
 
 
 def _checked(content: Mapping[str, Any]) -> FileDigest | None:
-    """The digest of the table in a record that is as it was written; None of one of earlier versions."""
+    """The table's digest in a record that was not edited; None for a record of an earlier version."""
     if FORMAT_KEY not in content and INTEGRITY_KEY not in content:
         return None
     if content.get(FORMAT_KEY) != FORMAT:
@@ -147,7 +147,7 @@ def _without_marks(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """A number of numpy as JSON holds it; anything else in words."""
+    """A numpy number as a JSON number; any other value as text."""
     return value.item() if hasattr(value, "item") else str(value)
 
 
@@ -155,16 +155,16 @@ def _plain(value: Any) -> Any:
 
 
 def _without_nulls(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A record whose sections are there or absent: those of null, which only a changed record has, are left out."""
-    found = {name: value for name, value in record.items() if value is not None}
+    """The record without sections that are null, which only an edited record has."""
+    sections = {name: value for name, value in record.items() if value is not None}
     for name in ("inputs", "predictors"):
-        if isinstance(found.get(name), dict):
-            found[name] = {key: value for key, value in found[name].items() if value is not None}
-    return found
+        if isinstance(sections.get(name), dict):
+            sections[name] = {key: value for key, value in sections[name].items() if value is not None}
+    return sections
 
 
 def check_fields(record: Mapping[str, Any]) -> None:
-    """See that what is read from a record has the types that it is written with; fields may be absent, others are free.
+    """Check the types of the fields that are read from a record; fields may be absent, and unknown ones are ignored.
 
     Raises
     ------
@@ -207,9 +207,12 @@ def check_fields(record: Mapping[str, Any]) -> None:
 
 def _check_inputs(inputs: Mapping[str, Any]) -> None:
     for name in ("store", "phenotypes"):
-        found = strangers.optional(inputs, name, strangers.table) or {}
-        strangers.optional(found, "path", strangers.file_name)
-        strangers.optional(found, "fingerprint", strangers.text)
+        table = strangers.optional(inputs, name, strangers.table) or {}
+        strangers.optional(table, "path", strangers.file_name)
+        strangers.optional(table, "fingerprint", strangers.text)
+    offsets = strangers.optional(inputs, "offsets", strangers.table) or {}
+    for name in ("digest", "unit"):
+        strangers.optional(offsets, name, strangers.text)
     cohort = strangers.optional(inputs, "cohort", strangers.table)
     if cohort is not None:
         store = strangers.field(inputs, "store", strangers.table)
@@ -221,11 +224,14 @@ def _check_inputs(inputs: Mapping[str, Any]) -> None:
 
 
 def _check_step(step: Mapping[str, Any]) -> None:
-    """A table that was read, or samples that were kept."""
+    """Check one step: a table that was joined, or samples that were kept."""
     kind = strangers.optional(step, "step", strangers.text)
     if kind == "keep_samples":
         strangers.optional(step, "where", strangers.text)
         strangers.optional(step, "n_ids", strangers.whole)
+        return
+    if kind == "with_offsets":
+        _check_offsets(step)
         return
     strangers.optional(step, "file", strangers.file_name)
     for name in ("sample_id", "fingerprint"):
@@ -234,6 +240,17 @@ def _check_step(step: Mapping[str, Any]) -> None:
         strangers.optional(step, name, strangers.text)
     for name, value in (strangers.optional(step, "reading", strangers.table) or {}).items():
         strangers.text(value, f"reading.{name}")
+
+
+def _check_offsets(step: Mapping[str, Any]) -> None:
+    """The step that gives a cohort offsets: a path, or paths by name, or null."""
+    strangers.field(step, "traits", strangers.texts)
+    for name in ("kind", "digest"):
+        strangers.field(step, name, strangers.text)
+    source = step.get("offsets")
+    for name, path in source.items() if isinstance(source, dict) else (("offsets", source),):
+        if path is not None:
+            strangers.file_name(path, name)
 
 
 def _check_samples(samples: Mapping[str, Any]) -> None:
@@ -248,7 +265,7 @@ def _check_samples(samples: Mapping[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class Standing:
-    """What is at a path already.
+    """The results that exist at a path already.
 
     Attributes
     ----------
@@ -266,7 +283,7 @@ class Standing:
 
 
 def standing(path: Path, run: Mapping[str, Any], wanted: Mapping[str, Any]) -> Standing | None:
-    """What stands at ``path``, compared with the results that are asked for; None where nothing does that could be lost.
+    """The results at ``path``, compared with those requested; None if nothing there could be lost.
 
     That is no file, an empty one, and a table of no run where none of a run is to replace it.
 
@@ -305,38 +322,41 @@ def standing(path: Path, run: Mapping[str, Any], wanted: Mapping[str, Any]) -> S
 
 
 def _made_of_results(record: Mapping[str, Any]) -> str:
-    """What was made of the results of a run, and whose columns it has: the same of two tables of a run with the same columns."""
+    """What was made from the results of a run, and from which columns: equal for two tables of a run with the same columns."""
     made = {name: record.get(name) for name in MADE_OF_RESULTS}
     return record_digest({**made, "dialect": (record.get("written") or {}).get("dialect")})
 
 
 def differences(record: Mapping[str, Any], run: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """How the results of a record differ from those that are asked for; a line for each difference."""
+    """The differences between the results of a record and those requested, a line each."""
     then_run = record.get("run") or {}
-    found = []
+    lines = []
     if then_run.get("numbers") != run.get("numbers"):
-        found.append(
+        lines.append(
             f"its numbers have version {then_run.get('numbers')}, those of this genassoc have version {run.get('numbers')}"
         )
     if then_run.get("genassoc") != run.get("genassoc"):
-        found.append(f"it was written by genassoc {then_run.get('genassoc')}, and this is {run.get('genassoc')}")
+        lines.append(f"it was written by genassoc {then_run.get('genassoc')}, and this is {run.get('genassoc')}")
     wanted = json.loads(json.dumps(wanted, default=_plain))
     then, now = ((side.get("parameters") or {}) for side in (record, wanted))
     models = [side.get("model") or {} for side in (then, now)]
     for name in dict.fromkeys([*models[0], *models[1]]):
         if models[0].get(name) != models[1].get(name):
-            found.append(f"model: {name} was {_short(models[0].get(name))}, now it is {_short(models[1].get(name))}")
+            lines.append(f"model: {name} was {_short(models[0].get(name))}, now it is {_short(models[1].get(name))}")
     if then.get("variants") != now.get("variants"):
-        found.append(f"the variants were {_short(then.get('variants'))}, now they are {_short(now.get('variants'))}")
+        lines.append(f"the variants were {_short(then.get('variants'))}, now they are {_short(now.get('variants'))}")
     inputs = [side.get("inputs") or {} for side in (record, wanted)]
     for name, words in (("store", "the store"), ("phenotypes", "the phenotypes")):
         old, new = (side.get(name) or {} for side in inputs)
         if old.get("fingerprint") != new.get("fingerprint"):
-            found.append(f"the content of {words} differs: then {old.get('path')}, now {new.get('path')}")
-    if not found:
+            lines.append(f"the content of {words} differs: then {old.get('path')}, now {new.get('path')}")
+    old, new = ((side.get("offsets") or {}).get("digest") for side in inputs)
+    if old != new:
+        lines.append(f"the offsets differ in content: then {old or 'none'}, now {new or 'none'}")
+    if not lines:
         old, new = ((side.get("cohort") or {}).get("samples") for side in inputs)
-        found.append("its samples were different" if old != new else "the choices of its run were different")
-    return found
+        lines.append("its samples were different" if old != new else "the choices of its run were different")
+    return lines
 
 
 def _short(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""JSON that a stranger may have written: read within bounds, every field of the type that it must be, nothing evaluated."""
+"""JSON from an untrusted source: read within bounds, the type of each field checked, nothing evaluated."""
 
 import json
 import os
@@ -13,11 +13,11 @@ MOST_NUMBER = 2**53  # of a count or a place: what JSON readers hold exactly
 
 
 class MalformedError(ValueError):
-    """What is wrong with a file or a field of it, in words without the name of the file."""
+    """A file, or a field of it, is malformed; the message does not name the file."""
 
 
 def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
-    """The bytes of a plain file, which is neither a pipe that nobody writes to nor longer than ``most``.
+    """The bytes of a plain file of at most ``most`` bytes; pipes, which may never end, are refused.
 
     Raises
     ------
@@ -27,19 +27,19 @@ def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
         It is no plain file, or too long.
     """
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # opening a pipe would wait for a writer
-    found = os.fstat(handle)
-    if not stat.S_ISREG(found.st_mode):
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode):
         os.close(handle)
         raise MalformedError("it is no plain file")
     with os.fdopen(handle, "rb") as file:
-        content = file.read(min(found.st_size, most) + 1)  # reading takes as much memory as is asked for
+        content = file.read(min(status.st_size, most) + 1)  # reading takes as much memory as is asked for
     if len(content) > most:
         raise MalformedError(f"it has more than {most:,} bytes")
     return content
 
 
 def parse_object(content: bytes) -> dict[str, Any]:
-    """The JSON object that ``content`` is.
+    """The JSON object in ``content``.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def parse_object(content: bytes) -> dict[str, Any]:
         It is none; a name stands in it twice; or it is too deep.
     """
     try:
-        found = json.loads(content.decode(), object_pairs_hook=_once)
+        value = json.loads(content.decode(), object_pairs_hook=_once)
     except UnicodeDecodeError as error:
         raise MalformedError(f"it is no UTF-8 text (byte {error.start})") from error
     except RecursionError as error:
@@ -56,11 +56,11 @@ def parse_object(content: bytes) -> dict[str, Any]:
         raise
     except ValueError as error:  # of JSON, and of numbers with thousands of digits
         raise MalformedError(f"it is no JSON: {error}") from error
-    if not isinstance(found, dict):
+    if not isinstance(value, dict):
         raise MalformedError("it is no JSON object")
-    if _too_deep(found):
+    if _too_deep(value):
         raise MalformedError("its values are nested too deeply")
-    return found
+    return value
 
 
 def read_object(path: Path, most: int = MOST_BYTES) -> dict[str, Any]:
@@ -69,10 +69,10 @@ def read_object(path: Path, most: int = MOST_BYTES) -> dict[str, Any]:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    value = dict(pairs)
+    if len(value) < len(pairs):
         raise MalformedError("a name occurs twice in one object")
-    return found
+    return value
 
 
 def _too_deep(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Cells of text tables: no byte that a terminal obeys or that breaks a line; by choice none that a spreadsheet computes."""
+"""Cells of text tables: no control bytes or line breaks, and on request none that a spreadsheet would compute."""
 
 import re
 from typing import Any
@@ -21,7 +21,7 @@ def cell(text: str) -> str:
 
 
 def harmless(texts: pl.Expr) -> pl.Expr:
-    """Cells that no spreadsheet computes: an apostrophe before what it would take for a formula."""
+    """Cells that no spreadsheet computes: an apostrophe before text that looks like a formula."""
     begins = pl.any_horizontal(texts.str.starts_with(mark) for mark in COMPUTED)
     return pl.when(begins).then(pl.concat_str(pl.lit("'"), texts)).otherwise(texts)
 
@@ -60,7 +60,7 @@ def _texts(frame: pl.DataFrame) -> list[str]:
 
 
 def _is_plain(lines: bytes, frame: pl.DataFrame, separator: str) -> bool:
-    """Whether no cell has a byte that it should not have; a few passes over the bytes, far quicker than over the cells."""
+    """Whether all cells are free of forbidden bytes; a few passes over the bytes are far quicker than over the cells."""
     if len(lines.translate(None, _OBEYED)) < len(lines):
         return False
     if lines.count(b"\n") != frame.height or (

@@ -1,6 +1,6 @@
 """An association scan as a job: blocks of the cohort through an analysis, into rows of results."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +48,8 @@ class AssociationJob:
         """Rows and counts of the task's variants."""
         frames: list[pl.DataFrame] = []
         counts = Counts()
-        for start, stop in task.blocks(self.block_variants):
+        apart = getattr(state, "by_contig", None) is not None  # a task of a draft assembly holds several small contigs
+        for start, stop in self._blocks(task, apart):
             calls = self._read(start, stop)
             keep, dropped = self.cohort.select_variants(start, stop, calls)
             n_kept = int(np.count_nonzero(keep))
@@ -65,6 +66,17 @@ class AssociationJob:
             frames.append(result_rows(variants, self.analysis.block(state, calls)))
         rows = pl.concat(frames) if frames else pl.DataFrame(schema=RESULT_SCHEMA)
         return TaskOutput(rows, counts)
+
+    def _blocks(self, task: Task, by_contig: bool) -> Iterator[tuple[int, int]]:
+        """The task's pieces (start, stop); none holds two contigs where nulls differ ``by_contig``."""
+        for start, stop in task.blocks(self.block_variants):
+            if not by_contig:
+                yield start, stop
+                continue
+            while start < stop:
+                last = min(stop, self.cohort.end_of_contig(start))
+                yield start, last
+                start = last
 
     def label(self, task: Task) -> str:
         """The model and the positions, as "linear chr7:12,000,001-12,400,000"."""
@@ -92,6 +104,7 @@ def for_blocks(cohort: "Cohort") -> "Cohort":
         rows=cohort.rows[:0],
         sample_ids=cohort.sample_ids[:0],
         sample_ledger=cohort.sample_ledger.clear(),
+        offsets=None,
     )
 
 

@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Any
 from genassoc.data.memory import enough_memory, give_back_freed_memory, parse_memory, resident_memory, show_memory
 from genassoc.engine.executors import Executor, Serial, Threads
 from genassoc.engine.plan import Plan, Task
-from genassoc.engine.rehearsal import FIRST_BLOCK, MIN_BLOCK, WRITER, Needs, estimated_needs, pickled_bytes, rehearse
+from genassoc.engine.rehearsal import (
+    FIRST_BLOCK,
+    MIN_BLOCK,
+    WRITER,
+    Needs,
+    estimated_needs,
+    later_bytes,
+    pickled_bytes,
+    rehearse,
+)
 from genassoc.engine.resources import granted_memory
 from genassoc.errors import PlanError
 from genassoc.provenance import peak_memory_bytes
@@ -32,7 +41,16 @@ class Fit:
     n_bytes: int
 
 
-def fit(needs: Needs, cap: int, n_threads: int, block_variants: int, task_variants: int, recut: bool = True) -> Fit:
+def fit(
+    needs: Needs,
+    cap: int,
+    n_threads: int,
+    block_variants: int,
+    task_variants: int,
+    recut: bool = True,
+    *,
+    whole: int = 0,
+) -> Fit:
     """The fastest choice of threads and sizes that stays below ``cap``.
 
     Parameters
@@ -43,6 +61,8 @@ def fit(needs: Needs, cap: int, n_threads: int, block_variants: int, task_varian
         The most that is wanted.
     recut : bool
         Whether tasks may be smaller than ``task_variants``.
+    whole : int
+        Variants of the largest set, where tasks own sets: they are held at once.
 
     Raises
     ------
@@ -50,7 +70,8 @@ def fit(needs: Needs, cap: int, n_threads: int, block_variants: int, task_varian
         One thread with the smallest blocks does not fit; says what would.
     """
     best: tuple[float, Fit] | None = None
-    block = block_variants
+    block, smallest = max(block_variants, whole), max(MIN_BLOCK, whole)
+    recut = recut and not whole
     while True:
         task = min(task_variants, block) if recut else task_variants
         each = needs.thread(block, task)
@@ -59,11 +80,17 @@ def fit(needs: Needs, cap: int, n_threads: int, block_variants: int, task_varian
         speed = threads / (1 + needs.share_reading * (block_variants / block - 1))
         if threads and (best is None or speed > best[0]):
             best = speed, Fit(threads, block, task, needs.total(threads, block, task))
-        if block <= MIN_BLOCK:
+        if block <= smallest:
             break
-        block = max(MIN_BLOCK, block // 2)
+        block = max(smallest, block // 2)
     if best is None:
-        least = needs.total(1, MIN_BLOCK, min(task_variants, MIN_BLOCK) if recut else task_variants)
+        least = needs.total(1, smallest, min(task_variants, MIN_BLOCK) if recut else task_variants)
+        if whole:
+            raise PlanError(
+                f"--memory {show_memory(cap)} is too little: the largest set has {whole:,} variants, which are held at once, and with "
+                f"the program, the phenotypes and the null models they take {show_memory(least)} ({least:,} bytes). A set is never "
+                f"cut: give at least --memory {enough_memory(least)}, or leave variants or the set out."
+            )
         raise PlanError(
             f"--memory {show_memory(cap)} is too little: the program, the phenotypes and the null models take "
             f"{show_memory(needs.process)}, and one thread with the smallest blocks "
@@ -217,7 +244,7 @@ def fitted(
             f"least --memory {enough_memory(max(peak, needs.total(1, MIN_BLOCK, MIN_BLOCK)))}, or test fewer traits at a "
             "time."
         )
-    chosen = fit(needs, cap, wanted, plan.block_variants, largest, recut)
+    chosen = fit(needs, cap, wanted, plan.block_variants, largest, recut, whole=plan.largest_set)
     each = needs.thread(chosen.block_variants, chosen.task_variants)
     gated = GatedJob(replace(job, block_variants=chosen.block_variants), Gate(cap, each))
     words = describe_fit(chosen, cap, wanted, plan.block_variants)
@@ -235,7 +262,7 @@ def _fitted_workers(
     state = pickled_bytes(job.state)
     workers = executor.workers()
     # A worker reads the null models as bytes before it makes arrays of them; so does this process, to write them.
-    needs = replace(needs, process=workers.n_bytes + 2 * state + FIRST_BLOCK + WRITER)
+    needs = replace(needs, process=workers.n_bytes + 2 * state + later_bytes(job) + FIRST_BLOCK + WRITER)
     here = max(peak_memory_bytes() or 0, resident_memory() + 2 * state)
     if here > cap:
         raise PlanError(
@@ -244,7 +271,7 @@ def _fitted_workers(
             "traits at a time."
         )
     largest = max(task.n_variants for task in plan.tasks)
-    chosen = fit(needs, cap, workers.n_threads, plan.block_variants, largest, recut)
+    chosen = fit(needs, cap, workers.n_threads, plan.block_variants, largest, recut, whole=plan.largest_set)
     each = needs.thread(chosen.block_variants, chosen.task_variants)
     gate = Gate(cap, each, chosen.n_threads)
     words = describe_fit(chosen, cap, workers.n_threads, plan.block_variants)

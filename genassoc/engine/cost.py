@@ -63,7 +63,7 @@ class Timing:
         return self.start + self.merge + self.audit
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Cost:
     """What one worker takes, and how long all of it.
 
@@ -203,12 +203,15 @@ def cost_of(
     grant = granted_memory()
     # Where nothing is known of the system, nothing is refused.
     cap = parse_memory(memory) if memory is not None else grant.n_bytes if grant else 2**62
-    chosen = fit(needs, cap, n_threads, plan.block_variants, largest)
+    chosen = fit(needs, cap, n_threads, plan.block_variants, largest, whole=plan.largest_set)
     cut = plan.finer(chosen.task_variants) if memory is not None else plan
     work = Workload.of(job, cut, chosen.block_variants)
     beside = slowdown(job, work, measured, chosen.n_threads, clock)
     rows = plan.n_variants * rows_per_variant
-    return Cost(plan, rows, needs, measured, chosen, cap, memory is not None, n_threads, work, beside, start)
+    return Cost(
+        plan=plan, rows=rows, needs=needs, measured=measured, fit=chosen, cap=cap, asked=memory is not None,
+        n_threads=n_threads, work=work, slowdown=beside, start=start,
+    )  # fmt: skip
 
 
 def _clock(seconds: float) -> str:

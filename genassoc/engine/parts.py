@@ -293,7 +293,8 @@ def _is_ours(name: str) -> bool:
 
 def _identity(plan: Plan, task: Task) -> dict[str, Any]:
     """What a part must say of itself to be taken for the output of ``task``."""
-    return {"fingerprint": plan.fingerprint, "start": task.start, "stop": task.stop, "contig": task.contig}
+    of_sets = {"first_set": task.first_set, "n_sets": task.n_sets} if task.n_sets else {}
+    return {"fingerprint": plan.fingerprint, "start": task.start, "stop": task.stop, "contig": task.contig, **of_sets}
 
 
 # A part carries its own digest: taken with zeros in its place, which lies in the footer's metadata.

@@ -2,18 +2,24 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from typing import Any
+
+import numpy as np
 
 from genassoc.data import strangers
 from genassoc.data.strangers import MalformedError
 from genassoc.errors import PlanError
 from genassoc.provenance import NUMBERS, genassoc_version
+from genassoc.shapes import Int64Array
 
 PLAN_FORMAT = "genassoc-plan"
 PLAN_VERSION = 2
+SETS_VERSION = 3  # of plans by sets, which an earlier genassoc would take for plans of variants
+_PLAIN = ("index", "start", "stop", "contig")  # of a task that owns no sets
 MAX_PARTS = 1_000_000  # jobs of an array
 MAX_TASKS = 4096  # each task leaves one file behind: thousands are fine on a shared disk, millions are not
 MANY_CONTIGS = 1000  # more than any finished genome has; beyond it a task holds several
@@ -22,22 +28,26 @@ MAX_TASK_ROWS = 2**18  # rows of results a task holds at once: about 50 MB in 20
 
 @dataclass(frozen=True)
 class Task:
-    """A run of consecutive variants of one contig, worked on by one worker.
+    """A run of consecutive variants of one contig, or whole sets of variants, worked on by one worker.
 
     Attributes
     ----------
     index : int
         Number of the task in its plan, from 0.
     start, stop : int
-        Variants ``start <= i < stop`` of the store.
+        Variants ``start <= i < stop`` of the store; of sets the span that holds their variants, which other tasks may read too.
     contig : str
         Their contig.
+    first_set, n_sets : int
+        The sets that the task owns, as numbered in `Plan.by_set`; none where it owns its variants.
     """
 
     index: int
     start: int
     stop: int
     contig: str
+    first_set: int = 0
+    n_sets: int = 0
 
     @property
     def n_variants(self) -> int:
@@ -52,8 +62,16 @@ class Task:
             yield start, stop
             start = stop
 
+    def head(self, n_variants: int) -> "Task":
+        """A small task where this one begins: at most ``n_variants``, or its first set."""
+        if self.n_sets:
+            return replace(self, n_sets=1)
+        return replace(self, stop=min(self.stop, self.start + n_variants))
+
     def __str__(self) -> str:
         where = f"chromosome {self.contig}, task {self.index}"
+        if self.n_sets:
+            return f"sets {self.first_set} to {self.first_set + self.n_sets - 1} ({where})"
         return f"variants {self.start} to {self.stop - 1} of the store ({where})"
 
 
@@ -73,6 +91,8 @@ class Plan:
         Into how many parts a job array divides the tasks.
     settings : mapping
         What a worker on another machine needs to do a part, e.g. the text of ``gwas.toml``; JSON values only.
+    largest_set : int
+        Variants of the largest set, which are held at once; 0 where tasks own variants and not sets.
     """
 
     tasks: tuple[Task, ...]
@@ -80,6 +100,7 @@ class Plan:
     block_variants: int
     n_parts: int = 1
     settings: Mapping[str, Any] = field(default_factory=dict)
+    largest_set: int = 0
 
     @classmethod
     def by_block(
@@ -126,13 +147,76 @@ class Plan:
                     tasks.append(Task(len(tasks), start, min(block_stop, start + step), contig))
         return cls(tuple(tasks), fingerprint, min(step, block_variants), n_parts, dict(settings or {}))
 
+    @classmethod
+    def by_set(
+        cls,
+        sets: Sequence[Int64Array],
+        runs: Iterable[tuple[str, int, int]],
+        block_variants: int,
+        fingerprint: str = "",
+        *,
+        n_parts: int = 1,
+        settings: Mapping[str, Any] | None = None,
+    ) -> "Plan":
+        """Whole sets of variants, such as genes or multi-allelic records; nothing ever cuts one.
+
+        Parameters
+        ----------
+        sets : sequence of int64 arrays
+            The variants of each set, ascending; sets in the order of their first variants. They may share variants, and a variant may be in
+            none. What is in which set enters the fingerprint.
+        runs, block_variants, n_parts, settings
+            As of `by_block`. A task is as many neighbouring sets of one contig as hold a block of variants, at least one; more when
+            there would be more than `MAX_TASKS`.
+        fingerprint : str
+            Of all else that decides the numbers.
+
+        Raises
+        ------
+        PlanError
+            A set is empty, not ascending, out of order, not within the store, or lies on two contigs (names it).
+        """
+        if block_variants < 1 or n_parts < 1 or n_parts > MAX_PARTS:
+            raise PlanError(
+                f"the block size and the number of parts must be at least 1, and the latter at most {MAX_PARTS:,}."
+            )
+        ordered = _checked(runs)
+        digest = hashlib.sha256(fingerprint.encode())
+        placed: list[tuple[str, int, int, int]] = []
+        for number, members in enumerate(sets):
+            placed.append(_placed(number, members, placed[-1][1] if placed else -1, ordered))
+            digest.update(len(members).to_bytes(8, "little") + np.ascontiguousarray(members, dtype=np.int64).tobytes())
+        if not placed:
+            raise PlanError("there is no set of variants to work on.")
+        total = sum(n for *_, n in placed)
+        step = max(block_variants, -(-total // MAX_TASKS))
+        tasks: list[Task] = []
+        held = 0
+        for number, (contig, start, stop, n) in enumerate(placed):
+            if tasks and tasks[-1].contig == contig and held + n <= step:
+                last = tasks[-1]
+                tasks[-1] = replace(last, stop=max(last.stop, stop), n_sets=last.n_sets + 1)
+                held += n
+            else:
+                tasks.append(Task(len(tasks), start, stop, contig, number, 1))
+                held = n
+        largest = max(n for *_, n in placed)
+        made = dict(settings or {})
+        return cls(tuple(tasks), digest.hexdigest(), max(block_variants, largest), n_parts, made, largest)
+
     @property
     def n_variants(self) -> int:
         """Variants in all tasks."""
         return sum(task.n_variants for task in self.tasks)
 
     def stretches(self) -> list[tuple[str, int, int]]:
-        """What all tasks cover together, (contig, start, stop): the same however finely they are cut."""
+        """What all tasks cover together, (contig, start, stop): the same however finely they are cut.
+
+        Of sets, which nothing cuts, the span of each task and then (contig, first set, end of its sets).
+        """
+        if self.largest_set:
+            spans = [(task.contig, task.start, task.stop) for task in self.tasks]
+            return spans + [(task.contig, task.first_set, task.first_set + task.n_sets) for task in self.tasks]
         found: list[tuple[str, int, int]] = []
         for task in self.tasks:
             if found and found[-1][0] == task.contig and found[-1][2] == task.start:
@@ -161,7 +245,7 @@ class Plan:
         return tuple(tuple(group) for group in groups)
 
     def finer(self, most_variants: int) -> "Plan":
-        """The same variants in tasks of at most ``most_variants``, which are also read at a time; itself where none is larger.
+        """The same variants in tasks of at most ``most_variants``, which are also read at a time; itself where none is larger, or of sets.
 
         Raises
         ------
@@ -170,7 +254,9 @@ class Plan:
         """
         if most_variants < 1:
             raise PlanError(f"tasks of {most_variants} variants cannot be cut: at least 1 is needed.")
-        if all(task.n_variants <= most_variants for task in self.tasks) and self.block_variants <= most_variants:
+        if self.largest_set or (
+            all(task.n_variants <= most_variants for task in self.tasks) and self.block_variants <= most_variants
+        ):
             return self
         tasks: list[Task] = []
         for task in self.tasks:
@@ -182,14 +268,15 @@ class Plan:
         """The plan as JSON text."""
         content = {
             "format": PLAN_FORMAT,
-            "version": PLAN_VERSION,
+            "version": SETS_VERSION if self.largest_set else PLAN_VERSION,
             "genassoc": genassoc_version(),
             "numbers": NUMBERS,
             "fingerprint": self.fingerprint,
             "block_variants": self.block_variants,
             "n_parts": self.n_parts,
             "settings": dict(self.settings),
-            "tasks": [asdict(task) for task in self.tasks],
+            **({"largest_set": self.largest_set} if self.largest_set else {}),
+            "tasks": [{k: v for k, v in asdict(task).items() if task.n_sets or k in _PLAIN} for task in self.tasks],
         }
         return json.dumps(content, indent=1)
 
@@ -208,19 +295,25 @@ class Plan:
                 raise MalformedError(f"its format is not '{PLAN_FORMAT}'")
             _check_version(content)
             block_variants = strangers.field(content, "block_variants", strangers.whole, 1)
+            of_sets = content["version"] == SETS_VERSION
+            largest = strangers.field(content, "largest_set", strangers.whole, 1, block_variants) if of_sets else 0
             plan = cls(
                 tuple(
-                    _task(item, number)
+                    _task(item, number, of_sets)
                     for number, item in enumerate(strangers.field(content, "tasks", strangers.items))
                 ),
                 strangers.field(content, "fingerprint", strangers.text),
                 block_variants,
                 strangers.field(content, "n_parts", strangers.whole, 1, MAX_PARTS),
                 strangers.field(content, "settings", strangers.table),
+                largest,
             )
             for name, kind in (("toml", strangers.text), ("memory", strangers.whole)):
                 strangers.optional(plan.settings, name, kind)
-            _checked((task.contig, task.start, task.stop) for task in plan.tasks)
+            if of_sets:
+                _check_sets(plan.tasks)
+            else:
+                _checked((task.contig, task.start, task.stop) for task in plan.tasks)
             return plan
         except MalformedError as error:
             raise PlanError(f"this is not a plan that genassoc wrote ({error}); make it again.") from error
@@ -235,7 +328,7 @@ def _check_version(content: Mapping[str, Any]) -> None:
         Names both versions.
     """
     version = strangers.field(content, "version", strangers.whole)
-    if version != PLAN_VERSION:
+    if version not in (PLAN_VERSION, SETS_VERSION):
         raise PlanError(
             f"the plan has version {version}; this genassoc reads version {PLAN_VERSION}: plan again into another folder, or finish "
             "the plan with the genassoc that made it."
@@ -250,13 +343,63 @@ def _check_version(content: Mapping[str, Any]) -> None:
         )
 
 
-def _task(item: Any, number: int) -> Task:
+def _task(item: Any, number: int, of_sets: bool) -> Task:
     """One task of a plan that is read; no range is empty."""
     content = strangers.table(item, f"task {number}")
     start = strangers.field(content, "start", strangers.whole)
     stop = strangers.field(content, "stop", strangers.whole, start + 1)
     strangers.field(content, "index", strangers.whole, number, number)
-    return Task(number, start, stop, strangers.field(content, "contig", strangers.text))
+    contig = strangers.field(content, "contig", strangers.text)
+    if not of_sets:
+        return Task(number, start, stop, contig)
+    first = strangers.field(content, "first_set", strangers.whole)
+    return Task(number, start, stop, contig, first, strangers.field(content, "n_sets", strangers.whole, 1))
+
+
+def _check_sets(tasks: tuple[Task, ...]) -> None:
+    """See that the tasks of a plan that is read own each set once, in order.
+
+    Raises
+    ------
+    MalformedError
+    """
+    if not tasks:
+        raise MalformedError("it has no task")
+    number = 0
+    for task in tasks:
+        if task.first_set != number:
+            raise MalformedError(f"task {task.index} does not begin with set {number}")
+        number += task.n_sets
+
+
+def _placed(
+    number: int, members: Int64Array, before: int, runs: list[tuple[str, int, int]]
+) -> tuple[str, int, int, int]:
+    """Contig, span and size of a set; ``before`` is the first variant of the set before it.
+
+    Raises
+    ------
+    PlanError
+    """
+    if not len(members):
+        raise PlanError(f"set {number} holds no variant: leave it out.")
+    first, last = int(members[0]), int(members[-1])
+    if np.any(np.diff(members) <= 0):
+        raise PlanError(f"the variants of set {number} are not ascending, or one is there twice.")
+    if first < before:
+        raise PlanError(
+            f"set {number} begins with variant {first}, before the set in front of it: sort sets by their first variant."
+        )
+    at = bisect_right(runs, first, key=lambda run: run[1]) - 1
+    contig, start, stop = runs[at]
+    if at < 0 or not start <= first < stop:
+        raise PlanError(f"set {number} holds variant {first}, which is not in the store.")
+    if last >= stop:
+        raise PlanError(
+            f"set {number} begins on chromosome {contig} and ends on another: a set lies on one chromosome, since null models may "
+            "differ by chromosome. Make a set of each chromosome."
+        )
+    return contig, first, last + 1, len(members)
 
 
 def _checked(runs: Iterable[tuple[str, int, int]]) -> list[tuple[str, int, int]]:

@@ -95,7 +95,11 @@ class Workload:
     def of(cls, job: "AssociationJob", plan: Plan, block_variants: int | None = None) -> "Workload":
         """The workload of a plan in blocks of ``block_variants`` (the plan's by default); of many blocks some are looked at."""
         step = block_variants or plan.block_variants
-        runs = [Task(task.index, *piece, task.contig) for task in plan.tasks for piece in task.blocks(step)]
+        runs = [
+            task if task.n_sets else Task(task.index, *piece, task.contig)
+            for task in plan.tasks
+            for piece in ([(task.start, task.stop)] if task.n_sets else task.blocks(step))
+        ]
         every = 1 if job.cohort.selection.selects_all else -(-len(runs) // _PIECES_LOOKED_AT)
         counted = [
             (run, int(job.cohort.selected_without_genotypes(run.start, run.stop).sum())) for run in runs[::every]
@@ -142,13 +146,13 @@ def rehearse(
     start, stop = piece.start, piece.stop
     before = resident_memory()
     with single_threaded_blas():
-        job.do(job.state, Task(0, start, min(stop, start + MIN_BLOCK), piece.contig))
+        job.do(job.state, piece.head(MIN_BLOCK))
         with _watched() as seen:
             began = clock()
             job.cohort.read(start, stop)
             reading = clock() - began
             began = clock()
-            output = job.do(job.state, Task(0, start, stop, piece.contig))
+            output = job.do(job.state, piece)
             seconds = clock() - began
     selected = int(np.count_nonzero(job.cohort.selected_without_genotypes(start, stop)))
     measured = Rehearsal(max(1, selected), seconds, min(reading, seconds), max(seen) - before, output.rows)
@@ -182,7 +186,13 @@ def estimated_needs(job: "AssociationJob", plan: Plan, rows_per_variant: int) ->
     cohort = job.cohort
     variant = BLOCK_COPIES * packed_bytes(cohort.block_width)
     chunk = int(cohort.store.block_variants) * packed_bytes(int(cohort.store.n_samples))
-    return Needs(resident_memory() + FIRST_BLOCK + WRITER, chunk, variant, rows_per_variant)
+    return Needs(resident_memory() + FIRST_BLOCK + WRITER + later_bytes(job), chunk, variant, rows_per_variant)
+
+
+def later_bytes(job: "AssociationJob") -> int:
+    """Bytes of null models that a process will hold beside those of the state: of other chromosomes."""
+    by_contig = getattr(job.state, "by_contig", None)
+    return 0 if by_contig is None else by_contig.most * pickled_bytes(job.state.elsewhere)
 
 
 def pickled_bytes(value: object) -> int:
@@ -213,7 +223,7 @@ def measured_needs(job: "AssociationJob", plan: Plan, rows_per_variant: int, mea
     held = MARGIN * measured.n_bytes - FIRST_BLOCK - THREAD - CHUNK_COPIES * needs.chunk
     return replace(
         needs,
-        process=resident_memory() + WRITER,
+        process=resident_memory() + WRITER + later_bytes(job),
         variant=max(needs.variant, held / measured.n_variants),
         share_reading=measured.reading_seconds / max(measured.seconds, 1e-9),
     )

@@ -30,7 +30,7 @@ from genassoc.shapes import Array
 _SAME = 1e-9  # of a number written in full: parquet keeps every bit, text 17 digits
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Explanation:
     """One association, refitted in full.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from genassoc.data.cohort.cohort import Cohort
+from genassoc.data.cohort.offset_tables import with_offsets
 from genassoc.data.cohort.predictor_cohort import people_of, predictor_cohort
 from genassoc.data.cohort.predictors import PredictorStore
 from genassoc.data.cohort.recipe import expression_of, samples_fingerprint
@@ -63,7 +64,10 @@ def files_named(provenance: Mapping[str, Any]) -> list[str]:
     if "cohort" not in inputs:
         steps.append(people.get("phenotypes", {}))
     store = inputs["store"]["path"] if "cohort" in inputs else None
-    names = dict.fromkeys(name for name in [store, *(step.get("file") for step in steps)] if name)
+    files = [step.get("file") for step in steps]
+    for offsets in (step["offsets"] for step in steps if step.get("step") == "with_offsets"):
+        files += offsets.values() if isinstance(offsets, Mapping) else [offsets]
+    names = dict.fromkeys(name for name in [store, *files] if name)
     leads = {name: os.path.realpath(name) for name in names}  # Path.resolve knows no links in a circle
     return [name if leads[name] == str(Path(name).absolute()) else f"{name} -> {leads[name]}" for name in names]
 
@@ -150,7 +154,23 @@ def _step(step: Mapping[str, Any], store: GenotypeStore, cohort: Cohort | None) 
         return Cohort.align(store, table, sex=step.get("sex"), build=step.get("build"), min_overlap=0.0, id_rule=rule)
     if kind == "with_covariates" and cohort is not None:
         return cohort.with_covariates(_table(step))
+    if kind == "with_offsets" and cohort is not None:
+        return _with_offsets(step, cohort)
     raise InputError(f"the record of the results has an unknown step {kind!r}: genassoc did not write this record.")
+
+
+def _with_offsets(step: Mapping[str, Any], cohort: Cohort) -> Cohort:
+    """The cohort with its offsets, read again, unchanged."""
+    if step["offsets"] is None:
+        raise InputError(f"offsets were given as tables in memory, which are no longer there: {_REMEDY}.")
+    made = with_offsets(cohort, step["offsets"], step["traits"], step["kind"])
+    assert made.offsets is not None
+    if made.offsets.digest != step["digest"]:
+        raise InputError(
+            f"the offsets of {made.offsets.source} are no longer what the results were computed from: their values have changed "
+            f"(digest {made.offsets.digest}, then {step['digest']}). Compute the results again, or {_REMEDY}."
+        )
+    return made
 
 
 def _table(step: Mapping[str, Any], what: str = "phenotypes") -> Phenotypes:

@@ -1,4 +1,4 @@
-"""Bytes of a text file that may be plain, gzip or BGZF: in chunks, each with the address it can be read from again.
+"""Bytes of a text file (plain, gzip or BGZF) in chunks, each with the address from which it can be read again.
 
 BGZF is gzip cut into blocks of at most 64 kB that say how long they are (SAM specification, section 4.1), so that
 blocks are inflated in parallel and reading starts anywhere. Every block's CRC and length are checked, and so is the
@@ -32,7 +32,7 @@ _GZIP_WINDOW = 31  # zlib's number for "a gzip member, its CRC and length checke
 
 
 class Chunk(NamedTuple):
-    """Inflated bytes, where they begin, what they took of the file.
+    """Inflated bytes, the address where they begin, and the bytes of the file that they took.
 
     Attributes
     ----------
@@ -67,7 +67,7 @@ class Buffers:
         self._free: deque[bytearray] = deque()
 
     def take(self, size: int) -> bytearray:
-        """Get a buffer of at least ``size`` bytes; what is in it is left over."""
+        """Get a buffer of at least ``size`` bytes; its content is arbitrary."""
         try:
             buffer = self._free.pop()
         except IndexError:
@@ -75,7 +75,7 @@ class Buffers:
         return buffer if len(buffer) >= size else bytearray(size)
 
     def give(self, buffer: bytearray) -> None:
-        """Take a buffer back that nobody looks at any more."""
+        """Take back a buffer that is no longer in use."""
         self._free.append(buffer)
 
 
@@ -103,8 +103,7 @@ def sniff(path: Path) -> str:
         return "bcf"
     if path.suffix in {".gz", ".bgz"}:
         raise InputError(
-            f"{path}: is named {path.suffix} but is not compressed; rename it without {path.suffix}, "
-            "or compress it with bgzip"
+            f"{path}: is named {path.suffix} but is not compressed; rename it without {path.suffix}, or compress it with bgzip"
         )
     return "plain"
 
@@ -172,7 +171,7 @@ def gzip_chunks(path: Path) -> Iterator[Chunk]:
 
 
 class _Group(NamedTuple):
-    """Neighbouring blocks that one task inflates: compressed bytes, where each block ends in them, what they inflate to."""
+    """Neighbouring blocks that one task inflates: compressed bytes, the end of each block, the inflated size."""
 
     offset: int
     data: memoryview
@@ -257,7 +256,7 @@ def _inflate(path: Path, group: _Group, buffers: Buffers) -> bytearray:
 
 
 def _inflate_sound(group: _Group, buffer: bytearray) -> bool:
-    """Inflate blocks by our kernel, which is made for genotypes; whether all are sound."""
+    """Inflate blocks by our kernel, which is made for genotypes; return whether all are sound."""
     data, ends = np.frombuffer(group.data, dtype=np.uint8), np.array(group.ends, dtype=np.int64)
     stops = np.empty_like(ends)
     out = np.frombuffer(buffer, dtype=np.uint8)
@@ -273,7 +272,7 @@ def _inflate_sound(group: _Group, buffer: bytearray) -> bool:
 
 
 def _inflate_any(group: _Group, buffer: bytearray) -> bool:
-    """The same by isal, for what our kernel does not take."""
+    """Inflate by isal the blocks that our kernel does not take."""
     filled, stop = ROOM, ROOM + group.size
     try:
         # one call for all blocks: they are members of one gzip file

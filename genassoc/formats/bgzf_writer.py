@@ -16,7 +16,7 @@ _RAW_DEFLATE = -15
 
 
 class BgzfWriter:
-    """Writes bytes as BGZF to a binary file; `close` writes what is left and the end marker.
+    """Writes bytes as BGZF to a binary file; `close` writes the rest and the end marker.
 
     pysam's writer does the same, but reports a full disk without its cause.
 

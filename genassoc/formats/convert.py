@@ -128,7 +128,7 @@ def convert(
 
 
 def _is_sound(path: Path, overwrite: bool) -> bool:
-    """Whether a store need not be converted again. With ``overwrite``, which may do so, all of it is read.
+    """Whether a store is whole, so that it need not be converted again. With ``overwrite`` all of it is read to find out.
 
     Raises
     ------
@@ -148,7 +148,7 @@ def _is_sound(path: Path, overwrite: bool) -> bool:
 
 
 def conversion_identity(paths: list[Path], regions: list[Region], choice: SampleChoice) -> dict[str, Any]:
-    """What must be equal for a conversion to be the same one."""
+    """The identity of a conversion: all that must be equal for an interrupted one to be continued."""
     return {
         "conversion_version": CONVERSION_VERSION,
         "inputs": [
@@ -170,9 +170,9 @@ def check_contigs(sources: list[Source], regions: list[Region]) -> None:
         choosing.check_regions(regions, list(dict.fromkeys(c for source in sources for c in source.contigs)))
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Tally:
-    """Everything counted up to some place: part of an origin, so a resumed conversion counts on from it."""
+    """Counts up to some place of the input. The journal holds them, so that a resumed conversion continues to count."""
 
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_SUMMED, 0))
     source_records: list[int] = field(default_factory=list)
@@ -189,7 +189,7 @@ class Tally:
         self.contigs = dict.fromkeys(self.contigs)
 
     def copy(self) -> "Tally":
-        """As it is now."""
+        """A copy."""
         return replace(
             self,
             counts=dict(self.counts),
@@ -200,7 +200,7 @@ class Tally:
         )
 
     def add(self, source: int, batch: VariantBatch) -> list[str]:
-        """Count a batch; the contigs it has rows on."""
+        """Count a batch; return the contigs of its rows."""
         for name in _SUMMED:
             self.counts[name] += batch.counters.get(name, 0)
         self.source_records[source] += batch.counters.get("records", 0)
@@ -248,7 +248,7 @@ class Conversion:
         return self.finish(self.scan(), resumed_rows)
 
     def scan(self) -> Tally:
-        """Read, scan and write all rows; what was counted on the way."""
+        """Read, scan and write all rows; return the counts."""
         origin = self.writer.origin
         tally = Tally(source_records=[0] * len(self.sources))
         first, place = 0, None
@@ -283,7 +283,7 @@ class Conversion:
         pool: ThreadPoolExecutor,
         sizes: ConversionSizes,
     ) -> int:
-        """Convert one source from ``place``; drop the first ``skip`` rows, which are written; the rows left to drop."""
+        """Convert one source from ``place``, without the first ``skip`` rows, which are written; return the rows still to skip."""
         source = self.sources[number]
         pieces = source.pieces(self.choice.columns[number], place, pool)
         for piece, future in _ahead(pieces, pool, sizes):
@@ -304,7 +304,7 @@ class Conversion:
         return skip
 
     def finish(self, tally: Tally, resumed_rows: int) -> ConversionSummary:
-        """Check what was found at all, and give the store its name."""
+        """Check that the input had records and genotypes, and rename the store to its final name."""
         named = dict.fromkeys(c for source in self.sources for c in source.contigs) | tally.contigs
         choosing.check_regions(self.regions, list(named))
         dropped = {reason: tally.counts[name] for name, reason in DROP_REASONS.items() if tally.counts[name]}
@@ -360,7 +360,7 @@ def processors() -> int:
 def _ahead(
     pieces: Iterator[Piece], pool: ThreadPoolExecutor, sizes: ConversionSizes
 ) -> Iterator[tuple[Piece, Future[VariantBatch]]]:
-    """Decode pieces in the pool, hand them back in order; no more in flight than threads need and ``sizes`` allow."""
+    """Decode pieces in the pool and yield them in order, with no more in flight than threads need and ``sizes`` allow."""
     depth = 2 * sizes.threads + 8
     waiting: deque[tuple[Piece, Future[VariantBatch]]] = deque()
     memory = 0

@@ -1,4 +1,4 @@
-"""A cap on what a conversion holds: rows of a shard or two, text that waits, a stretch of text for each thread.
+"""A cap on the memory of a conversion: rows of a shard or two, waiting text, a stretch of text for each thread.
 
 The bytes of a store do not depend on it: shards are as large as ever, but fewer of them are in memory at once.
 """

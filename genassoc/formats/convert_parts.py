@@ -49,9 +49,12 @@ class ConversionStatus:
 
     def lines(self) -> list[str]:
         """For people."""
-        left = f"missing parts: {','.join(map(str, self.missing_parts))}"
+        missing = f"missing parts: {','.join(map(str, self.missing_parts))}"
         done = self.n_parts - len(self.missing_parts)
-        return [f"{done} of {self.n_parts} parts converted", left if self.missing_parts else "complete: ready to merge"]
+        return [
+            f"{done} of {self.n_parts} parts converted",
+            missing if self.missing_parts else "complete: ready to merge",
+        ]
 
 
 # one part ----------------------------------------------------------------------------------------------------
@@ -111,7 +114,7 @@ def convert_part(
     for number, count in zip(wanted, tally.source_records):
         records[number] = count
     fingerprint = GenotypeStore.open(store).fingerprint if rows else None
-    said = {
+    record = {
         "identity": plan.identity,
         "stretches": _cuts(plan, part),
         "rows": rows,
@@ -121,7 +124,7 @@ def convert_part(
         "fingerprint": fingerprint,
     }
     with replacing(_part_facts(work, part)) as file:
-        file.write(json.dumps(said, indent=1).encode())
+        file.write(json.dumps(record, indent=1).encode())
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,7 @@ class _Whole:
 
 
 def _whole(plan: ConversionPlan, work: Path, max_header_bytes: int = MAX_HEADER_BYTES) -> _Whole:
-    """All inputs, which must still be what they were."""
+    """All inputs, checked to be unchanged since the plan."""
     paths = choosing.expand(list(plan.inputs))
     sources = [choosing.open_source(path, [], max_header_bytes) for path in paths]
     choice = choosing.choose_samples(sources, plan.samples)
@@ -152,26 +155,26 @@ def _part_facts(work: Path, part: int) -> Path:
 
 
 def _cuts(plan: ConversionPlan, part: int) -> list[list[Any]]:
-    """What a part reads, as JSON holds it: a job of an earlier plan may still be running when another one is made."""
+    """The stretches that a part reads, as JSON: a job of an earlier plan may still run when another plan is made."""
     return [[stretch.source, None if stretch.region is None else list(stretch.region)] for stretch in plan.parts[part]]
 
 
 def _finished(work: Path, plan: ConversionPlan, part: int) -> dict[str, Any] | None:
-    """What a finished part says of itself; None where it is unfinished, damaged or of other inputs."""
+    """The record of a finished part; None if it is unfinished, damaged or of other inputs."""
     try:
-        said = strangers.read_object(_part_facts(work, part))
-        if said.get("identity") != plan.identity or said.get("stretches") != _cuts(plan, part):
+        record = strangers.read_object(_part_facts(work, part))
+        if record.get("identity") != plan.identity or record.get("stretches") != _cuts(plan, part):
             return None  # of other inputs, or of a plan that cut them otherwise
-        rows = strangers.field(said, "rows", strangers.whole)
-        strangers.field(said, "counts", strangers.counts)
-        strangers.field(said, "half_calls", strangers.counts)
-        records = [strangers.whole(n, "a count") for n in strangers.field(said, "source_records", strangers.items)]
+        rows = strangers.field(record, "rows", strangers.whole)
+        strangers.field(record, "counts", strangers.counts)
+        strangers.field(record, "half_calls", strangers.counts)
+        records = [strangers.whole(n, "a count") for n in strangers.field(record, "source_records", strangers.items)]
         attributes = {}
         if rows:
             store = strangers.read_object(_part_store(work, part) / "zarr.json")
             attributes = strangers.field(store, "attributes", strangers.table)
-        known = set(said["counts"]) <= set(Tally().counts) and len(records) == len(plan.inputs)
-        return said if known and attributes.get("fingerprint") == said.get("fingerprint") else None
+        known = set(record["counts"]) <= set(Tally().counts) and len(records) == len(plan.inputs)
+        return record if known and attributes.get("fingerprint") == record.get("fingerprint") else None
     except (OSError, MalformedError):
         return None
 
@@ -220,14 +223,14 @@ def merge_conversion(work: Path, out: Path, *, overwrite: bool = False) -> Conve
 
 
 def _append_parts(work: Path, plan: ConversionPlan, writer: StoreWriter, n_sources: int) -> Tally:
-    """Rows of all parts in order, but for those that the writer has; everything counted."""
+    """Append the rows of all parts in order, except those that the writer has already; return the counts."""
     tally = Tally(source_records=[0] * n_sources)
     skip = writer.n_rows
     for part in range(len(plan.parts)):
-        said = _finished(work, plan, part)
-        if said is None:
+        record = _finished(work, plan, part)
+        if record is None:
             raise PlanError(f"part {part} of {work} has gone while it was merged: do it again, then merge again.")
-        if said["rows"]:
+        if record["rows"]:
             store = GenotypeStore.open(_part_store(work, part))
             for start in range(0, store.n_variants, store.block_variants):
                 stop = min(start + store.block_variants, store.n_variants)
@@ -242,8 +245,8 @@ def _append_parts(work: Path, plan: ConversionPlan, writer: StoreWriter, n_sourc
                     block = store.read(start + dropped, stop)
                     rows = table[dropped:].with_columns(table["record"][dropped:] + tally.counts["records"])
                     writer.append(block.packed, block.haploid, rows, {"part": part, "start": start}, dropped)
-        for name, count in said["counts"].items():
+        for name, count in record["counts"].items():
             tally.counts[name] += count if name != "outside_regions" else 0  # of the parts' own stretches
-        tally.count_half_calls(said["half_calls"])
-        tally.source_records = [a + b for a, b in zip(tally.source_records, said["source_records"])]
+        tally.count_half_calls(record["half_calls"])
+        tally.source_records = [a + b for a, b in zip(tally.source_records, record["source_records"])]
     return tally

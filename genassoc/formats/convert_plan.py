@@ -1,4 +1,4 @@
-"""A conversion as a job array, planned: which stretch of which file is in which part.
+"""The plan of a conversion as a job array: the stretches of files that each part reads.
 
 A file with a ``.tbi`` or ``.csi`` beside it is cut where its index says that as many bytes lie before as behind; any other
 belongs to one part as a whole. A record belongs to the stretch that its POS is in, so no record is in two.
@@ -116,7 +116,7 @@ class ConversionPlan:
 
 
 def _stretch(item: Any, n_inputs: int) -> Stretch:
-    """One stretch of a plan that is read."""
+    """One stretch of a plan, read from JSON."""
     content = strangers.table(item, "a stretch")
     region = strangers.optional(content, "region", strangers.items)
     if region is not None:
@@ -228,7 +228,7 @@ def _cut(paths: Sequence[Path], n_parts: int) -> tuple[tuple[Stretch, ...], ...]
 
 
 def check_whole(plan: ConversionPlan, work: Path) -> None:
-    """See that the parts of a plan read every record of its inputs once.
+    """Check that the parts of a plan read every record of its inputs exactly once.
 
     Raises
     ------
@@ -246,19 +246,19 @@ def check_whole(plan: ConversionPlan, work: Path) -> None:
 
 def _joined(stretches: Iterable[Stretch]) -> list[tuple[int, Region | None]]:
     """Stretches of files, neighbours joined however finely they were cut."""
-    found: list[tuple[int, Region | None]] = []
+    joined: list[tuple[int, Region | None]] = []
     for stretch in stretches:
-        source, region = found[-1] if found else (-1, None)
+        source, region = joined[-1] if joined else (-1, None)
         here = stretch.region
         if region and here and (source, region.contig, region.last + 1) == (stretch.source, here.contig, here.first):
-            found[-1] = source, Region(region.contig, region.first, here.last)
+            joined[-1] = source, Region(region.contig, region.first, here.last)
         else:
-            found.append((stretch.source, here))
-    return found
+            joined.append((stretch.source, here))
+    return joined
 
 
 def _stretches(number: int, path: Path, target: int) -> Iterator[Stretch]:
-    """A file in stretches of about ``target`` bytes, by its index; whole where it has none."""
+    """A file in stretches of about ``target`` bytes, by its index; in one piece if it has none."""
     index_path = tabix.find_index(path) if bgzf.sniff(path) == "bgzf" else None
     if index_path is None:
         yield Stretch(number, None, path.stat().st_size)

@@ -1,4 +1,4 @@
-"""Which files are converted, and whether they fit each other: globs, one set of samples, one way to name contigs."""
+"""The files of a conversion, and whether they fit together: globs, one set of samples, one way to name contigs."""
 
 import glob
 import re
@@ -19,7 +19,7 @@ from genassoc.shapes import Int64Array
 
 
 def expand(inputs: str | Path | Sequence[str | Path]) -> list[Path]:
-    """Files of paths and globs: a glob in natural order (chr2 before chr10), a list in its own.
+    """Files from paths and globs: those of a glob in natural order (chr2 before chr10), a list in its order.
 
     Raises
     ------
@@ -35,10 +35,10 @@ def expand(inputs: str | Path | Sequence[str | Path]) -> list[Path]:
             continue
         # a pattern like chr*.vcf.gz* also matches the indexes
         matches = glob.glob(str(item), recursive=True)  # noqa: PTH207 (Path.glob refuses absolute patterns)
-        found = [p for p in matches if not p.endswith((".tbi", ".csi"))]
-        if not found:
+        files = [p for p in matches if not p.endswith((".tbi", ".csi"))]
+        if not files:
             raise InputError(f"{item}: no file matches; check the folder and the pattern")
-        paths += [Path(p) for p in sorted(found, key=natural_order)]
+        paths += [Path(p) for p in sorted(files, key=natural_order)]
     if not paths:
         raise InputError("no input files were given")
     seen: dict[Path, Path] = {}
@@ -67,7 +67,7 @@ def natural_order(name: str) -> list[tuple[int, int, str]]:
 def open_source(
     path: Path, regions: list[Region], max_header_bytes: int = MAX_HEADER_BYTES, *, exact: bool = False
 ) -> Source:
-    """The source for a file, by its bytes and not by its name; `InputError` where it is nothing we read.
+    """The source for a file, recognised by its bytes and not by its name; `InputError` for other formats.
 
     Regions ask for a chromosome, whatever the file calls it; ``exact``: for the contigs of just these names.
     """
@@ -87,15 +87,15 @@ def _refuse_other_formats(path: Path) -> None:
             head = file.read(24)
     except OSError:
         return  # `bgzf.sniff` says why it cannot be opened
-    found = None
+    format_name = None
     if head[:3] == b"\x6c\x1b\x01":
-        found, export = "a PLINK 1 BED file", f"plink2 --bfile {path.with_suffix('')}"
+        format_name, export = "a PLINK 1 BED file", f"plink2 --bfile {path.with_suffix('')}"
     elif head[:2] == b"\x6c\x1b":
-        found, export = "a PLINK 2 PGEN file", f"plink2 --pfile {path.with_suffix('')}"
+        format_name, export = "a PLINK 2 PGEN file", f"plink2 --pfile {path.with_suffix('')}"
     elif head[16:20] == b"bgen" or (path.suffix == ".bgen" and head[16:20] == bytes(4)):
-        found, export = "a BGEN file", f"plink2 --bgen {path} ref-first"
-    if found:
-        raise InputError(f"{path}: is {found}, which is not readable yet; export it ({export} --export bcf)")
+        format_name, export = "a BGEN file", f"plink2 --bgen {path} ref-first"
+    if format_name:
+        raise InputError(f"{path}: is {format_name}, which is not readable yet; export it ({export} --export bcf)")
 
 
 def parse_regions(region: str | Sequence[str] | None) -> list[Region]:
@@ -145,8 +145,8 @@ def choose_samples(sources: Sequence[Source], samples: Sequence[str] | Path | No
             missing = [name for name in first.sample_ids if name not in set(other.sample_ids)]
             extra = [name for name in other.sample_ids if name not in set(first.sample_ids)]
             parts = [
-                f"{len(names)} {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
-                for names, what in ((missing, "missing"), (extra, "not in the first"))
+                f"{len(names)} {fault} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+                for names, fault in ((missing, "missing"), (extra, "not in the first"))
                 if names
             ]
             raise InputError(
@@ -186,14 +186,14 @@ def _asked_for(source: Source, samples: Sequence[str] | Path) -> tuple[str, ...]
 
 
 class ContigCheck:
-    """Refuses files of which one writes chr1 and another 1: their variants would never meet."""
+    """Refuses files that name contigs differently (chr1, 1): their variants would never be joined."""
 
     def __init__(self) -> None:
         self._styles: dict[str, tuple[Path, str]] = {}
         self._seen: set[tuple[Path, str]] = set()
 
     def see(self, path: Path, contigs: Sequence[str]) -> None:
-        """Contigs that records of ``path`` have."""
+        """Take note of contigs of records of ``path``."""
         for contig in contigs:
             if (path, contig) in self._seen:
                 continue
@@ -211,7 +211,7 @@ class ContigCheck:
 
 
 def check_regions(regions: list[Region], contigs: Sequence[str]) -> None:
-    """Raise `InputError` where a region's contig is none of those there are, by whatever name."""
+    """Raise `InputError` for a region whose contig the inputs do not have under any of its names."""
     for region in regions:
         if contigs and region.contig not in contigs and not Contigs.of(contigs).same(region.contig):
             shown = ", ".join(contigs[:30]) + (", ..." if len(contigs) > 30 else "")

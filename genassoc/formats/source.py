@@ -1,4 +1,4 @@
-"""The contract of an input: what a format owes to the conversion.
+"""The contract of an input format with the conversion.
 
 A `Source` is one file. It yields `Piece` objects in the order of the file; a piece knows the `Place` from which it can
 be read again, and ``decode``, which any thread may run, gives its `VariantBatch`. So reading is sequential, decoding is
@@ -186,21 +186,21 @@ def parse_region(text: str) -> Region:
 
 
 def spelled_as(regions: list[Region], contigs: Sequence[str], notes: list[str]) -> list[Region]:
-    """The regions with their contigs named as a file names them; what was found under another name is noted."""
+    """The regions with contigs named as in a file; contigs found under another name are noted."""
     if not regions or not contigs:
         return regions
-    found = []
+    renamed = []
     known = Contigs.of(contigs)
     notes += known.apart(region.contig for region in regions)
     for region in regions:
         names = known.same(region.contig) or [region.contig]
-        found += [Region(name, region.first, region.last) for name in names]
+        renamed += [Region(name, region.first, region.last) for name in names]
         others = [name for name in names if name != region.contig]
         if others:
             notes.append(
                 f"region on {region.contig}: taken as {' and '.join(others)}, another name of the same chromosome"
             )
-    return merge_regions(found)
+    return merge_regions(renamed)
 
 
 def merge_regions(regions: list[Region]) -> list[Region]:

@@ -1,4 +1,4 @@
-"""What a conversion read, wrote, split and dropped, and why."""
+"""The summary of a conversion: what was read, written, split and dropped, and why."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -20,9 +20,9 @@ _MEANING = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ConversionSummary:
-    """What a conversion did.
+    """The summary of a conversion.
 
     Attributes
     ----------
@@ -104,7 +104,7 @@ class ConversionSummary:
             (self.contig_returns, "times a contig came again after another: the input is not sorted"),
             (self.outside_regions, "records read outside the regions"),
         ]
-        text += [f"{count:,} {what}" for count, what in counted if count]
+        text += [f"{count:,} {words}" for count, words in counted if count]
         return text + dosage_notes(self.dosages) + self.contig_notes + self.notes
 
     def _half_by_contig(self) -> str:
@@ -114,7 +114,7 @@ class ConversionSummary:
         return f": {', '.join(f'{n:,} on {contig}' for contig, n in most[:8])}{more}" if most else ""
 
     def stored(self) -> dict[str, Any]:
-        """What of it the store keeps: nothing that depends on where, when or in how many goes it was made."""
+        """The part of the summary that the store keeps: nothing in it depends on where, when or in how many runs it was made."""
         kept = asdict(self)
         for name in ("path", "resumed_rows", "already_complete", "notes"):
             del kept[name]

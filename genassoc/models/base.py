@@ -84,16 +84,27 @@ class AssociationModel(BlockAnalysis, Protocol):
         Choices without which there is no model.
     traits : tuple of str
         Names of the outcomes, as the rows' column "trait" has them.
+    covariates : tuple of str, or str
+        Names, or a formula.
     rows_per_variant : int
         Rows of results a variant: traits x tests.
     """
 
-    outcome: ClassVar[str]
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
     needs: ClassVar[tuple[str, ...]]
+
+    @property
+    def outcome(self) -> str:
+        """What its traits are."""
 
     @property
     def traits(self) -> tuple[str, ...]:
         """T names."""
+
+    @property
+    def covariates(self) -> tuple[str, ...] | str:
+        """Names, or a formula."""
 
     @property
     def rows_per_variant(self) -> int:

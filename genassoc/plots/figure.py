@@ -47,8 +47,8 @@ def new_axes_pair(width: float, height: float) -> "tuple[Axes, Axes]":
 
 def new_axes_row(n: int, width: float, height: float) -> "list[Axes]":
     """``n`` axes beside one another with one scale, each ``width`` inches, on a figure of their own."""
-    found = _new_figure(n * width, height).subplots(1, n, sharey=True, squeeze=False)
-    return list(found[0])
+    axes = _new_figure(n * width, height).subplots(1, n, sharey=True, squeeze=False)
+    return list(axes[0])
 
 
 def _in_notebook() -> bool:

@@ -86,11 +86,11 @@ def miami(
     return upper, lower
 
 
-def _pair(wanted: str | tuple[str, str] | None, what: str) -> Pair:
+def _pair(wanted: str | tuple[str, str] | None, role: str) -> Pair:
     if wanted is None or isinstance(wanted, str):
         return wanted, wanted
     if len(wanted) != 2:
-        raise GenassocError(f"A Miami plot shows two {what}s, upper and lower; {what} has {len(wanted)}.")
+        raise GenassocError(f"A Miami plot shows two {role}s, upper and lower; {role} has {len(wanted)}.")
     return wanted[0], wanted[1]
 
 
@@ -107,8 +107,7 @@ def _two_of(results: ResultsLike, traits: Pair, tests: Pair) -> Pair:
         return names[0], names[1]
     if len(names) < 2:
         raise GenassocError(
-            "A Miami plot shows two series and these results have one trait: pass other= (more results) or "
-            "test= (two tests)."
+            "A Miami plot shows two series and these results have one trait: pass other= (more results) or test= (two tests)."
         )
     shown = ", ".join(repr(name) for name in names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
     raise GenassocError(f"The results have {len(names)} traits: pass trait= a pair of {shown}.")

@@ -103,22 +103,22 @@ def _group(
 
 def _draw_bands(ax: "Axes", groups: list[Quantiles], grouped: Grouped) -> None:
     """What the null allows: a band for one ranking, else each group's band by its two edges in its colour."""
-    said = "95 % band under the null"
+    label = "95 % band under the null"
     if grouped.together or len(groups) == 1:
         middle, lower, upper = null_band(sum(group.n for group in groups))
-        ax.fill_between(middle, lower, upper, color=GREY, alpha=0.22, linewidth=0, zorder=1, label=said)
+        ax.fill_between(middle, lower, upper, color=GREY, alpha=0.22, linewidth=0, zorder=1, label=label)
         return
     for group in groups:
         middle, *edges = null_band(group.n)
         for edge in edges:
             ax.plot(middle, edge, color=grouped.colours[group.group], linewidth=0.9, linestyle=_DASHES, zorder=2)
-    ax.plot([], [], color=GREY, linewidth=0.9, linestyle=_DASHES, label=said)
+    ax.plot([], [], color=GREY, linewidth=0.9, linestyle=_DASHES, label=label)
 
 
 def _draw_group(ax: "Axes", group: Quantiles, grouped: Grouped) -> None:
     single = len(grouped.labels) == 1
     name = grouped.labels[group.group]
-    said = f"{name + ': ' if name else ''}{group.n:,}{' variants' if single and not name else ''}"
+    name_and_n = f"{name + ': ' if name else ''}{group.n:,}{' variants' if single and not name else ''}"
     inflation = r"$\lambda$" if grouped.together else r"$\lambda_{GC}$"
     ax.plot(
         group.expected,
@@ -131,7 +131,7 @@ def _draw_group(ax: "Axes", group: Quantiles, grouped: Grouped) -> None:
         color=DARK_BLUE if single else grouped.colours[group.group],
         rasterized=True,
         zorder=3,
-        label=f"{said}, {inflation} = {group.inflation:.3f}",
+        label=f"{name_and_n}, {inflation} = {group.inflation:.3f}",
     )
 
 

@@ -69,20 +69,20 @@ def rank_groups(rows: pl.LazyFrame, n_rows: int, *, together: bool) -> list[Quan
     medians = _exact_medians(rows, counts, groups)
     total = int(counts["n"].sum())
     ahead = counts["n"].cum_sum() - counts["n"]
-    found = []
+    quantiles = []
     for group in groups:
         ours = counts[GROUP] == group
-        own = counts.filter(ours)
-        n = int(own["n"].sum())
-        first = ahead.filter(ours) if together else own["n"].cum_sum() - own["n"]
+        group_counts = counts.filter(ours)
+        n = int(group_counts["n"].sum())
+        first = ahead.filter(ours) if together else group_counts["n"].cum_sum() - group_counts["n"]
         of = total if together else n
-        rank, observed = _ranks_to_draw(own, first.to_numpy().astype(np.int64), of)
+        rank, observed = _ranks_to_draw(group_counts, first.to_numpy().astype(np.int64), of)
         expected = -np.log10((rank - 0.5) / of)
         median = medians[group]
         at = -np.log10((median.rank_together - 0.5) / of) if together else np.log10(2.0)
         inflation = float(genomic_inflation(median.lower, median.higher, at))
-        found.append(Quantiles(group, n, expected, observed, inflation))
-    return found
+        quantiles.append(Quantiles(group, n, expected, observed, inflation))
+    return quantiles
 
 
 def _ranks_to_draw(counts: pl.DataFrame, first: Int64Array, total: int) -> tuple[Int64Array, Float64Array]:
@@ -114,16 +114,16 @@ def _exact_medians(rows: pl.LazyFrame, counts: pl.DataFrame, groups: list[int]) 
     """Read the bins again that hold the middle ranks of each group."""
     middle: dict[int, list[tuple[int, int]]] = {}  # group -> (bin, place in it from its highest) of both
     for group in groups:
-        own = counts.filter(pl.col(GROUP) == group)
-        last = own["n"].cum_sum().to_numpy()
+        group_counts = counts.filter(pl.col(GROUP) == group)
+        last = group_counts["n"].cum_sum().to_numpy()
         n = int(last[-1])
         ranks = np.array([(n + 1) // 2, n // 2 + 1])
         row = np.searchsorted(last, ranks, side="left")
-        before = last[row] - own["n"].to_numpy()[row]
-        middle[group] = [(int(own["bin"][int(k)]), int(r - b - 1)) for k, r, b in zip(row, ranks, before)]
+        before = last[row] - group_counts["n"].to_numpy()[row]
+        middle[group] = [(int(group_counts["bin"][int(k)]), int(r - b - 1)) for k, r, b in zip(row, ranks, before)]
     wanted = sorted({bin_number for pair in middle.values() for bin_number, _ in pair})
     read = gather(rows.filter(pl.col("bin").is_in(wanted)))
-    found = {}
+    medians = {}
     for group, places in middle.items():
         values, ranks_together = [], []
         for bin_number, place in places:
@@ -135,5 +135,5 @@ def _exact_medians(rows: pl.LazyFrame, counts: pl.DataFrame, groups: list[int]) 
             all_values = inside[P_VALUE].to_numpy()
             # ties share the middle of their ranks
             ranks_together.append(above + (all_values > value).sum() + ((all_values == value).sum() + 1) / 2)
-        found[group] = _Median(min(values), max(values), float(np.mean(ranks_together)))
-    return found
+        medians[group] = _Median(min(values), max(values), float(np.mean(ranks_together)))
+    return medians

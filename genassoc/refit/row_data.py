@@ -195,6 +195,7 @@ class RowSource:
         kind = self.choices.get("kind")
         strange = [f"{name}={value!r}" for name, value in self.choices.items() if _strange(name, value)]
         strange += _apart(str(kind), self.choices)
+        strange += ["offsets"] if cohort.offsets is not None else []
         if kind not in KINDS or strange:
             what = f"the model '{kind}'" if kind not in KINDS else f"{kind} with {', '.join(strange)}"
             raise GenassocError(f"a single row of {what} cannot be fitted again by itself")

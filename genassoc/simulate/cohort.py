@@ -26,7 +26,7 @@ _INDEL_SHARE = 0.03
 _FIRST_ID = 9_000_000_001  # beyond dbSNP's numbers, so that no simulated variant is taken for a real one
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SimulatedCohort:
     """A cohort whose truth is known. Made by `simulate_cohort`.
 

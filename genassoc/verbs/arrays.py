@@ -1,8 +1,9 @@
 """Calls as arrays of other libraries, for exploring: scikit-allel and Dask."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from genassoc.data.arguments import check_cohort
 from genassoc.data.cohort.cohort import Cohort
@@ -17,14 +18,14 @@ def selected_variants(cohort: Cohort, start: int, stop: int) -> Int64Array:
     """Numbers of the variants from start to stop that the cohort keeps; reads genotypes only where a filter needs them."""
     if cohort.selection.selects_all:
         return np.arange(start, stop)
-    found = [np.zeros(0, np.int64)]
+    numbers = [np.zeros(0, np.int64)]
     for first in range(start, stop, cohort.store.block_variants):
         last = min(first + cohort.store.block_variants, stop)
         keep = cohort.selected_without_genotypes(first, last)
         if keep.any() and cohort.selection.on_genotypes:
             keep = cohort.select_variants(first, last, cohort.read(first, last))[0]
-        found.append(first + np.flatnonzero(keep))
-    return np.concatenate(found)
+        numbers.append(first + np.flatnonzero(keep))
+    return np.concatenate(numbers)
 
 
 def to_allel(cohort: Cohort, start: int = 0, stop: int | None = None) -> "allel.GenotypeArray":
@@ -57,7 +58,7 @@ def to_dask(cohort: Cohort) -> "dask.array.Array":
 
     check_cohort(cohort, "to_dask(cohort)")
 
-    def codes(start: int, stop: int, at: Int64Array) -> Any:
+    def codes(start: int, stop: int, at: Int64Array) -> NDArray[np.int8]:
         calls = cohort.read(start, stop).codes()[at][:, cohort.block_columns].astype(np.int8)
         calls[calls == 3] = -1
         return calls

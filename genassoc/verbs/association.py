@@ -3,10 +3,11 @@
 import tempfile
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from genassoc.data.arguments import check_cohort, check_executor, check_model
+from genassoc.data.arguments import check_cohort, check_model
 from genassoc.data.cohort.cohort import Cohort
+from genassoc.data.cohort.offset_tables import check_offsets, with_offsets
 from genassoc.data.forks import check_not_forked
 from genassoc.data.integrity import FileDigest
 from genassoc.data.output import check_outputs
@@ -18,12 +19,14 @@ from genassoc.engine.executors import Executor, single_threaded_blas
 from genassoc.engine.parts import Merged
 from genassoc.engine.plan import Plan, fingerprint
 from genassoc.engine.run import run_to_file
-from genassoc.errors import PhenotypeError, ReusedWarning, UnreadDosagesWarning
-from genassoc.explanation.audit import audited, check_rows
-from genassoc.models.scan.genome import Scan
-from genassoc.progress import Progress, Silent
+from genassoc.errors import GenassocError, PhenotypeError, ReusedWarning, UnreadDosagesWarning
+from genassoc.explanation.audit import audited
+from genassoc.models.base import AssociationModel
+from genassoc.models.scan.genome import Scan, ScanState
+from genassoc.progress import Progress
 from genassoc.provenance import Recorder
 from genassoc.results import Results
+from genassoc.verbs.options import RunOptions
 from genassoc.verbs.run_record import (
     describe,
     finish_record,
@@ -35,8 +38,46 @@ from genassoc.verbs.run_record import (
     warn_of_columns,
 )
 
+if TYPE_CHECKING:
+    from genassoc.data.cohort.offset_tables import Given
 
-def plan_association(cohort: Cohort, model: Any, *, n_parts: int = 1, settings: dict[str, Any] | None = None) -> Plan:
+
+def cohort_for(cohort: Cohort, model: Any, offsets: "Given | None") -> Cohort:
+    """The cohort with offsets of the model's traits, where any are given or it has them already.
+
+    Raises
+    ------
+    GenassocError
+        They do not fit, or the model takes none.
+    """
+    if offsets is not None:
+        cohort = with_offsets(cohort, offsets, model.traits, model.outcome)
+    if cohort.offsets is not None:
+        check_offsets(cohort, model.traits)
+        check_takes_offsets(model)
+    return cohort
+
+
+def check_takes_offsets(model: Any) -> None:
+    """Refuse offsets where a model would not use them.
+
+    Raises
+    ------
+    GenassocError
+    """
+    kind = type(model).__name__
+    others = [
+        name for name in ("interaction", "weights", "baseline", "matched") if getattr(model, name, None) is not None
+    ]
+    if getattr(model, "variance", None) == "robust":
+        others.append("variance")
+    if kind not in ("Linear", "Logistic") or others:
+        raise GenassocError(f"{kind}{' with ' + ', '.join(others) if others else ''} takes no offsets: leave them out")
+
+
+def plan_association(
+    cohort: Cohort, model: AssociationModel, *, n_parts: int = 1, settings: dict[str, Any] | None = None
+) -> Plan:
     """The tasks of an association run; its fingerprint covers all that decides the numbers."""
     return Plan.by_block(
         cohort.store.contig_runs(),
@@ -48,8 +89,8 @@ def plan_association(cohort: Cohort, model: Any, *, n_parts: int = 1, settings: 
     )
 
 
-def association_job(cohort: Cohort, model: Any, plan: Plan) -> AssociationJob:
-    """What the engine runs; the null models are fitted here, so that bad input is found before any work."""
+def association_job(cohort: Cohort, model: AssociationModel, plan: Plan) -> AssociationJob:
+    """The job that the engine runs; the null models are fitted here, so that bad input is found before any work."""
     scan = Scan(model)
     with single_threaded_blas():
         state = scan.prepare(cohort)
@@ -57,7 +98,7 @@ def association_job(cohort: Cohort, model: Any, plan: Plan) -> AssociationJob:
     return AssociationJob(cohort, scan, plan.block_variants, state)
 
 
-def _check_enough_samples(cohort: Cohort, model: Any, state: Any) -> None:
+def _check_enough_samples(cohort: Cohort, model: AssociationModel, state: ScanState) -> None:
     """Refuse a run in which no trait has more samples than the model has coefficients."""
     sizes = [(null.n, getattr(null, "n_covariates", None) or null.Q.shape[1]) for null in getattr(state, "nulls", ())]
     if not sizes or any(n > C + 1 for n, C in sizes):  # the genotype's coefficient is one more
@@ -72,8 +113,9 @@ def _check_enough_samples(cohort: Cohort, model: Any, state: Any) -> None:
 
 def associate(
     cohort: Cohort,
-    model: Any,
+    model: AssociationModel,
     *,
+    offsets: "Given | None" = None,
     out: str | Path | None = None,
     executor: Executor | None = None,
     progress: Progress | None = None,
@@ -89,6 +131,9 @@ def associate(
     cohort : Cohort
     model : Linear, ...
         Choices, never data.
+    offsets : path, DataFrame or mapping, optional
+        Predictions of the traits that enter the model with the coefficient 1, as those of a whole-genome regression: one table for
+        all chromosomes or one a chromosome; see docs/models/offsets.md.
     out : path, optional
         Results file (.parquet, .tsv, .tsv.gz). Rows stream to parts beside it; a killed run carries on from them.
         Without it the rows lie in a temporary file that lives as long as the `Results`.
@@ -125,35 +170,33 @@ def associate(
     check_not_forked()
     check_cohort(cohort, "associate(cohort, model)")
     check_model(model)
-    check_executor(executor)
-    n_rows = check_rows(audit)
-    if out is None:
-        folder = tempfile.TemporaryDirectory(prefix="genassoc-")
-        results = associate(
-            cohort,
-            model,
-            out=Path(folder.name) / "results.parquet",
-            executor=executor,
-            progress=progress,
-            audit=audit,
-            memory=memory,
-        )
-        results.folder = folder
-        return results
-    out = Path(out)
+    options = RunOptions(executor=executor, progress=progress, restart=restart, audit=audit, memory=memory)
+    cohort = cohort_for(cohort, model, offsets)
+    if out is not None:
+        return associate_to_file(cohort, model, Path(out), options, for_spreadsheets=for_spreadsheets)
+    folder = tempfile.TemporaryDirectory(prefix="genassoc-")
+    results = associate_to_file(cohort, model, Path(folder.name) / "results.parquet", options)
+    results.folder = folder
+    return results
+
+
+def associate_to_file(
+    cohort: Cohort, model: AssociationModel, out: Path, options: RunOptions, *, for_spreadsheets: bool = False
+) -> Results:
+    """The results of a run in a file; see `associate`. Warnings name the caller of the function that calls this one."""
     check_outputs([out], input_files(cohort))
     for note in unread_dosages(cohort.store):
-        warnings.warn(note, UnreadDosagesWarning, stacklevel=2)
+        warnings.warn(note, UnreadDosagesWarning, stacklevel=3)
     recorder = Recorder(parameters=describe(cohort, model), inputs=inputs_of(cohort))
     plan = plan_association(cohort, model)
     identity = run_of(plan.fingerprint, for_spreadsheets)
-    found = None if restart else there_already(out, recorder, identity)
-    if found is not None:
-        return _reused(out, found, cohort, n_rows)
-    check_before_fitting(cohort, model, memory)
+    existing = None if options.restart else there_already(out, recorder, identity)
+    if existing is not None:
+        return _reused(out, existing, cohort, options.audit)
+    check_before_fitting(cohort, model, options.memory)
     job = association_job(cohort, model, plan)
     warn_of_columns(job.state.cautions, job.state.notes)
-    run = fitted(job, plan, executor, memory, model.rows_per_variant)
+    run = fitted(job, plan, options.executor, options.memory, model.rows_per_variant)
     record: dict[str, Any] = {}
 
     def seal(merged: Merged) -> None:
@@ -162,25 +205,25 @@ def associate(
         write_record(out, record, merged.digest)
 
     merged = run_to_file(
-        run.job, run.plan, run.executor, out, progress or Silent(),
-        restart=restart, seal=seal, for_spreadsheets=for_spreadsheets,
+        run.job, run.plan, run.executor, out, options.shown,
+        restart=options.restart, seal=seal, for_spreadsheets=for_spreadsheets,
     )  # fmt: skip
-    return _audited(Results(out, record, cohort).vouched(merged.digest), merged.digest, cohort, n_rows)
+    return _audited(Results(out, record, cohort).vouched(merged.digest), merged.digest, cohort, options.audit)
 
 
-def _reused(out: Path, found: Record, cohort: Cohort, n_rows: int) -> Results:
-    """The results that are there, whole; audited where they never were."""
-    assert found.digest is not None
-    results = Results(out, found.content, cohort).vouched(found.digest)
-    if "audit" not in found.content:
-        results = _audited(results, found.digest, cohort, n_rows)
+def _reused(out: Path, existing: Record, cohort: Cohort, n_rows: int | None) -> Results:
+    """The results that exist already; audited if they never were."""
+    assert existing.digest is not None
+    results = Results(out, existing.content, cohort).vouched(existing.digest)
+    if "audit" not in existing.content:
+        results = _audited(results, existing.digest, cohort, n_rows)
     note = reused_note(out)
     results.provenance["notes"] = [note, *results.provenance.get("notes", [])]
-    warnings.warn(note, ReusedWarning, stacklevel=3)
+    warnings.warn(note, ReusedWarning, stacklevel=4)
     return results
 
 
-def _audited(results: Results, digest: FileDigest, cohort: Cohort, n_rows: int) -> Results:
+def _audited(results: Results, digest: FileDigest, cohort: Cohort, n_rows: int | None) -> Results:
     """The same results with an audit of rows in their record, in memory and beside the file."""
     if n_rows:
         record = results.provenance

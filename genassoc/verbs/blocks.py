@@ -1,4 +1,4 @@
-"""A function of every block of a store, on an executor."""
+"""Apply a function to every block of a store, on an executor."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,7 +21,7 @@ def over_blocks(
     check_not_forked()
     plan = Plan.by_block(cohort.store.contig_runs(), cohort.store.block_variants)
     progress = progress or Silent()
-    found: dict[int, Any] = {}
+    by_task: dict[int, Any] = {}
 
     def do(task: Task) -> tuple[Task, Any]:
         return task, [function(start, stop) for start, stop in task.blocks(plan.block_variants)]
@@ -29,8 +29,8 @@ def over_blocks(
     progress.begin(label, plan.n_variants, "variants")
     try:
         for task, values in (executor or Threads()).map(do, plan.tasks):
-            found[task.index] = values
+            by_task[task.index] = values
             progress.advance(task.n_variants)
     finally:
         progress.end()
-    return [value for index in sorted(found) for value in found[index]]
+    return [value for index in sorted(by_task) for value in by_task[index]]

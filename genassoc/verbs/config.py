@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from genassoc.data.cohort import variants as predicates
 from genassoc.data.store.location import url_of
 from genassoc.errors import InputError
@@ -33,14 +35,17 @@ _INPUT = {
     "covariate_files": list,
 }
 _VARIANTS = {"maf": float, "mac": float, "missing": float, "hwe": float, "region": list, "snv_only": bool}
+_OFFSETS = {"path": str}
 _OUTPUT = {"path": str, "dialect": str, "metadata": dict, "for_spreadsheets": bool}
 _SECTIONS: dict[str, dict[str, Any] | None] = {
     "input": _INPUT,
     "model": None,
+    "offsets": _OFFSETS,
     "variants": _VARIANTS,
     "output": _OUTPUT,
 }
 _REQUIRED = {"input": ("store", "phenotypes"), "model": ("kind",), "output": ("path",)}
+_WITH_KEYS = {"offsets": ("path",)}  # of tables that may be absent
 VCF_SUFFIXES = (".vcf", ".vcf.gz", ".vcf.bgz", ".bcf")
 # Dialects of `Results.write`, and what their files must end in; () where any name will do.
 DIALECTS: dict[str, tuple[str, ...]] = {
@@ -63,7 +68,7 @@ class Config:
 
     Attributes
     ----------
-    input, model, variants, output : mapping
+    input, model, offsets, variants, output : mapping
         The tables of the file.
     folder : Path
         What relative paths are relative to: the folder of the file.
@@ -73,6 +78,7 @@ class Config:
     model: Mapping[str, Any]
     output: Mapping[str, Any]
     variants: Mapping[str, Any] = field(default_factory=dict)
+    offsets: Mapping[str, Any] = field(default_factory=dict)
     folder: Path = field(default_factory=Path)
 
     @classmethod
@@ -103,6 +109,7 @@ class Config:
             model=dict(content["model"]),
             output=dict(content["output"]),
             variants=dict(content.get("variants", {})),
+            offsets=dict(content.get("offsets", {})),
             folder=folder,
         )
 
@@ -127,6 +134,8 @@ class Config:
         tables["input"]["phenotypes"] = str(self.phenotypes)
         if self.covariate_files:
             tables["input"]["covariate_files"] = [str(path) for path in self.covariate_files]
+        if self.offset_path is not None:
+            tables["offsets"] = {"path": self.offset_path}
         if self.variants:
             tables["variants"] = dict(self.variants)
         tables["output"] = {**self.output, "path": str(self._path(self.output["path"]))}
@@ -168,9 +177,15 @@ class Config:
         return [self._path(path) for path in self.input.get("covariate_files", ())]
 
     @property
+    def offset_path(self) -> str | None:
+        """The file of offsets, or the pattern of its files; None where there is none."""
+        path = self.offsets.get("path")
+        return None if path is None else str(self._path(path))
+
+    @property
     def tables(self) -> list[Path]:
         """Every table that is read."""
-        return [self.phenotypes, *self.covariate_files]
+        return [self.phenotypes, *self.covariate_files, *([] if self.offset_path is None else [Path(self.offset_path)])]
 
     @property
     def out(self) -> Path:
@@ -198,7 +213,7 @@ class Config:
         names = ("missing_codes", "decimal", "date_format", "encoding")
         return {name: self.input[name] for name in names if name in self.input}
 
-    def conditions(self) -> list[Callable[[], Any]]:
+    def conditions(self) -> list[Callable[[], pl.Expr]]:
         """What makes the predicates of ``[variants]``, one by one: each may refuse its bound."""
         made = {
             "maf": predicates.maf_above,
@@ -206,7 +221,7 @@ class Config:
             "missing": predicates.missing_below,
             "hwe": predicates.hwe_above,
         }
-        chosen: list[Callable[[], Any]] = [
+        chosen: list[Callable[[], pl.Expr]] = [
             partial(make, float(self.variants[key])) for key, make in made.items() if key in self.variants
         ]
         if self.variants.get("region"):
@@ -215,7 +230,7 @@ class Config:
             chosen.append(partial(predicates.is_snv))
         return chosen
 
-    def predicates(self) -> list[Any]:
+    def predicates(self) -> list[pl.Expr]:
         """``[variants]`` as the predicates of `genassoc.data.cohort.variants`."""
         return [make() for make in self.conditions()]
 
@@ -248,25 +263,31 @@ def _tables(text: str, name: str) -> Mapping[str, Any]:
 
 def problems_of(content: Mapping[str, Any]) -> list[str]:
     """Everything that is wrong with the tables, one line each."""
-    found = [
+    problems = [
         f"there is no table [{name}] in gwas.toml{_meant(name, _SECTIONS)}" for name in content if name not in _SECTIONS
     ]
     for section, keys in _REQUIRED.items():
         table = content.get(section)
         if not isinstance(table, Mapping):
-            found.append(f"the table [{section}] is absent; it needs {', '.join(keys)}")
+            problems.append(f"the table [{section}] is absent; it needs {', '.join(keys)}")
             continue
-        found += [f"[{section}] needs '{key}'{_nearly(key, table, keys)}" for key in keys if key not in table]
+        problems += [f"[{section}] needs '{key}'{_nearly(key, table, keys)}" for key in keys if key not in table]
+    for section, keys in _WITH_KEYS.items():
+        table = content.get(section)
+        if section in content and not isinstance(table, Mapping):
+            problems.append(f"[{section}] is a table; write [{section}] and below it {keys[0]} = ...")
+        elif isinstance(table, Mapping):
+            problems += [f"[{section}] needs '{key}'{_nearly(key, table, keys)}" for key in keys if key not in table]
     for section, known in _SECTIONS.items():
         table = content.get(section)
         if known is None or not isinstance(table, Mapping):
             continue
         for key, value in table.items():
             if key not in known:
-                found.append(f"[{section}] has no '{key}'{_meant(key, known)}")
+                problems.append(f"[{section}] has no '{key}'{_meant(key, known)}")
             elif not _is_a(value, known[key]):
-                found.append(f"[{section}] {key} = {value!r} is no {_NAMES[known[key]]}")
-    return found + _dialect_problems(content.get("output"))
+                problems.append(f"[{section}] {key} = {value!r} is no {_NAMES[known[key]]}")
+    return problems + _dialect_problems(content.get("output"))
 
 
 def _dialect_problems(output: Any) -> list[str]:

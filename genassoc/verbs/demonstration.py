@@ -38,7 +38,7 @@ _NAMES = (
 
 @dataclass(frozen=True)
 class Demo:
-    """What the demo leaves behind.
+    """The files and results of the demo.
 
     Attributes
     ----------
@@ -113,21 +113,21 @@ def demo(
         "muscle_pain": Logistic(traits=("muscle_pain",), covariates=ADJUSTED_FOR, interaction="statin"),
     }
     results: dict[str, Results] = {}
-    found: dict[str, pl.DataFrame] = {}
+    compared: dict[str, pl.DataFrame] = {}
     plots: list[Path] = []
     for trait, (who, model) in analyses.items():
         out = folder / f"{trait}.parquet"
         results[trait] = association.associate(who, model, out=out, executor=executor, progress=progress, restart=True)
-        found[trait] = beside_truth(results[trait], cohort.truth.filter(pl.col("trait") == trait))
+        compared[trait] = beside_truth(results[trait], cohort.truth.filter(pl.col("trait") == trait))
         plots += _draw(results[trait], trait, folder)
-        for line in _report(trait, who, results[trait], found[trait], cohort.truth):
+        for line in _report(trait, who, results[trait], compared[trait], cohort.truth):
             say(line)
         if trait in on_trial:
             for line in _by_arm(everybody, on_trial[trait], results[trait]):
                 say(line)
     say(f"\nEverything is in {folder}: the VCF and the phenotypes, the store, results with provenance, plots")
     say("  " + "  ".join(path.name for path in plots))
-    return Demo(folder, Path(store.path), results, found, tuple(plots))
+    return Demo(folder, Path(store.path), results, compared, tuple(plots))
 
 
 def _check_folder(folder: Path) -> None:
@@ -178,8 +178,8 @@ def beside_truth(results: Results, truth: pl.DataFrame) -> pl.DataFrame:
         variant (null where it was filtered out), and ``lead_variant_id``, ``lead_neg_log_10_p_value``.
     """
     rows = results.scan()
-    own = rows.select("variant_id", "beta", "standard_error", "neg_log_10_p_value", "code").collect()
-    joined = truth.join(own, on="variant_id", how="left", maintain_order="left")
+    planted = rows.select("variant_id", "beta", "standard_error", "neg_log_10_p_value", "code").collect()
+    joined = truth.join(planted, on="variant_id", how="left", maintain_order="left")
     leads = []
     for effect in truth.iter_rows(named=True):
         near = (pl.col("base_pair_location") - effect["base_pair_location"]).abs() <= LOCUS
@@ -189,7 +189,7 @@ def beside_truth(results: Results, truth: pl.DataFrame) -> pl.DataFrame:
     lead = (
         pl.concat([frame if frame.height else frame.clear(n=1) for frame in leads])
         if leads
-        else own.select("variant_id", "neg_log_10_p_value").clear()
+        else planted.select("variant_id", "neg_log_10_p_value").clear()
     )
     return joined.with_columns(lead_variant_id=lead["variant_id"], lead_neg_log_10_p_value=lead["neg_log_10_p_value"])
 
@@ -224,7 +224,7 @@ def _draw(results: Results, trait: str, folder: Path) -> list[Path]:
     ]
 
 
-def _report(trait: str, who: Cohort, results: Results, found: pl.DataFrame, truth: pl.DataFrame) -> list[str]:
+def _report(trait: str, who: Cohort, results: Results, compared: pl.DataFrame, truth: pl.DataFrame) -> list[str]:
     """Top hits and planted effects, as lines of text."""
     ledger = {(row[0], row[1]): row[2] for row in results.ledger.iter_rows()}
     lines = [
@@ -246,14 +246,14 @@ def _report(trait: str, who: Cohort, results: Results, found: pl.DataFrame, trut
             f"  {row['variant_id']:<20}{row['beta']:>8.3f}{row['standard_error']:>8.3f}"
             f"{row['neg_log_10_p_value']:>11.2f}   {says}"
         )
-    units = ", ".join(found["unit"].unique(maintain_order=True))
+    units = ", ".join(compared["unit"].unique(maintain_order=True))
     lines.append(f"  planted effects       truth    beta   -log10 p   (best in its locus); truth in {units}")
-    for row in found.sort("effect", descending=True).iter_rows(named=True):
+    for row in compared.sort("effect", descending=True).iter_rows(named=True):
         if row["neg_log_10_p_value"] is None:
-            own = f"{'-':>8}{'-':>11}"
+            estimate = f"{'-':>8}{'-':>11}"
         else:
-            own = f"{row['beta']:>8.3f}{row['neg_log_10_p_value']:>11.2f}"
+            estimate = f"{row['beta']:>8.3f}{row['neg_log_10_p_value']:>11.2f}"
         best = row["lead_neg_log_10_p_value"] or 0.0
         mark = "found" if best >= GENOME_WIDE else "too weak for this cohort"
-        lines.append(f"  {row['variant_id']:<20}{row['effect']:>7.3f}{own}   ({best:.2f}) {mark}")
+        lines.append(f"  {row['variant_id']:<20}{row['effect']:>7.3f}{estimate}   ({best:.2f}) {mark}")
     return lines

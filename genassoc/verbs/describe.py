@@ -175,7 +175,7 @@ def status_lines(state: "Status | ConversionStatus") -> list[str]:
 
 
 def result_lines(results: Results) -> list[str]:
-    """What a run found, for people: where, how many rows, lambda, codes, the best row of each trait."""
+    """A summary of results for people: file, rows, lambda, codes, the best row of each trait."""
     ledger = results.ledger
     counts = {(status, reason): n for status, reason, n in ledger.iter_rows()}
     lines = [f"{results.path}: {counts.get(('kept', None), 0):,} of {counts.get(('read', None), 0):,} variants tested"]
@@ -219,14 +219,14 @@ def result_lines(results: Results) -> list[str]:
 def _codes_by_contig(results: Results) -> dict[tuple[str, str], dict[str, int]]:
     """(trait, code) -> contig -> rows."""
     coded = results.scan().filter(pl.col("code").is_not_null()).group_by("trait", "code", "chromosome").len().collect()
-    found: dict[tuple[str, str], dict[str, int]] = {}
+    counts: dict[tuple[str, str], dict[str, int]] = {}
     for trait, code, contig, n in coded.sort("trait", "code", "chromosome").iter_rows():
-        found.setdefault((trait, code), {})[contig] = n
-    return found
+        counts.setdefault((trait, code), {})[contig] = n
+    return counts
 
 
 def _on_contigs(counts: Mapping[str, int]) -> str:
-    """Where so many are, those that have most first: " (X 12, 7 3)"."""
+    """Counts by contig, the largest first: " (X 12, 7 3)"."""
     most = sorted(counts.items(), key=lambda pair: -pair[1])
     shown = ", ".join(f"{contig} {n:,}" for contig, n in most[:_CONTIGS_SHOWN])
     more = f", and {len(most) - _CONTIGS_SHOWN} more contigs" if len(most) > _CONTIGS_SHOWN else ""
@@ -234,7 +234,7 @@ def _on_contigs(counts: Mapping[str, int]) -> str:
 
 
 def sample_lines(samples: Mapping[str, Any], trait: str) -> list[str]:
-    """How many of the genotyped samples a trait was analysed in, and why not in the others; from the provenance."""
+    """How many genotyped samples were analysed for a trait, and why the others were not; from the provenance."""
     n = samples.get("analysed", {}).get(trait)
     if n is None or "genotyped" not in samples:
         return []
@@ -248,7 +248,7 @@ def sample_lines(samples: Mapping[str, Any], trait: str) -> list[str]:
 
 
 def check_tables(paths: Sequence[Path], inputs: Sequence[Path] = ()) -> None:
-    """Refuse tables that cannot be written, or would take the place of what is read, before any work."""
+    """Refuse, before any work, tables that cannot be written or would replace an input."""
     check_outputs(paths, inputs)
     for path in paths:
         table_suffix(path)

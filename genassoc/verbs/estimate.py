@@ -1,4 +1,4 @@
-"""What a run will cost as a whole, from its rehearsal: null models, one block, and some rows of it audited."""
+"""The cost of a whole run, estimated from a rehearsal: the null models, one block, and an audit of some of its rows."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -14,6 +14,7 @@ from genassoc.engine.executors import single_threaded_blas
 from genassoc.engine.plan import Plan
 from genassoc.errors import GenassocError
 from genassoc.explanation import audit
+from genassoc.models.base import AssociationModel
 from genassoc.refit.row_data import RowSource
 from genassoc.results import Results
 from genassoc.verbs import run_record
@@ -24,7 +25,7 @@ _REHEARSED = 4  # rows of a block that are fitted again, to know what a row cost
 
 def estimate(
     cohort: Cohort,
-    model: Any,
+    model: AssociationModel,
     job: AssociationJob,
     plan: Plan,
     n_threads: int,
@@ -80,14 +81,14 @@ class AuditCost:
     row: float = 0.0
 
     def seconds(self, n_traits: int, n_rows: int) -> float:
-        """Of so many rows of so many traits."""
+        """Seconds for so many rows of so many traits."""
         return self.once + self.trait * n_traits + self.row * n_rows if n_rows else 0.0
 
 
 def rehearse_audit(
     rows: pl.DataFrame, cohort: Cohort, choices: Mapping[str, Any], clock: Callable[[], float] = time.perf_counter
 ) -> AuditCost:
-    """What an audit will take a row, from some rows of one block: fitted again and again, and nothing is compared.
+    """The time of an audit, from some rows of one block that are fitted repeatedly and compared with nothing.
 
     Parameters
     ----------

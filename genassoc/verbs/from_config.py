@@ -1,4 +1,4 @@
-"""What a gwas.toml describes, made: model, store, tables and cohort."""
+"""Model, store, tables and cohort made from a gwas.toml."""
 
 import contextlib
 import difflib
@@ -9,6 +9,7 @@ from typing import Any
 
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.cohort.matching import family_column
+from genassoc.data.cohort.offset_tables import with_offsets
 from genassoc.data.output import check_outputs, check_writable
 from genassoc.data.phenotypes.columns import read_columns
 from genassoc.data.phenotypes.phenotypes import Phenotypes
@@ -16,13 +17,14 @@ from genassoc.data.phenotypes.reading import Reading
 from genassoc.data.result_table import table_suffix
 from genassoc.data.store.store import GenotypeStore
 from genassoc.errors import InputError, OutputError, PhenotypeError
+from genassoc.models.base import AssociationModel
 from genassoc.models.registry import MODELS, choices_of
 from genassoc.progress import Progress
 from genassoc.verbs.config import VCF_SUFFIXES, Config
 from genassoc.verbs.stores import convert, open_store
 
 
-def make_model(config: Config) -> Any:
+def make_model(config: Config) -> AssociationModel:
     """The model of ``[model]``.
 
     Raises
@@ -91,20 +93,27 @@ def converted(config: Config) -> Path:
     return config.out.parent / f"{stem}.zarr"
 
 
-def make_cohort(config: Config, store: GenotypeStore) -> Cohort:
-    """Align ``[input] phenotypes`` with the store and apply ``[variants]``."""
+def make_cohort(config: Config, store: GenotypeStore, model: Any = None) -> Cohort:
+    """Align ``[input] phenotypes`` with the store and apply ``[variants]``; with the ``[offsets]`` of a model's traits."""
     cohort = align(config, store, config.input.get("sex"))
     if config.input.get("keep_samples"):
         cohort = cohort.keep_samples(list(config.input["keep_samples"]))
     for predicate in config.predicates():
         cohort = cohort.keep_variants(predicate)
-    return cohort
+    return cohort if model is None else with_offsets_of(config, cohort, model)
+
+
+def with_offsets_of(config: Config, cohort: Cohort, model: Any) -> Cohort:
+    """The cohort with the ``[offsets]`` of a model's traits, where there are any."""
+    if config.offset_path is None:
+        return cohort
+    return with_offsets(cohort, config.offset_path, model.traits, model.outcome)
 
 
 def cohort_of(path: str | Path) -> Cohort:
     """The cohort of the gwas.toml at ``path``."""
     config = Config.read(path)
-    return make_cohort(config, make_store(config))
+    return make_cohort(config, make_store(config), make_model(config))
 
 
 def align(config: Config, store: GenotypeStore, sex: str | None) -> Cohort:
@@ -125,7 +134,7 @@ def align(config: Config, store: GenotypeStore, sex: str | None) -> Cohort:
 
 
 def read_table(config: Config, path: Path) -> Phenotypes:
-    """A table of the input; ``sample_id`` names the column of ids where a covariate file has it, else the usual names do."""
+    """A table of the input. Its ids are in the column ``sample_id``, or in one with a usual name if a covariate file lacks that."""
     named, reading = config.input.get("sample_id"), config.reading()
     try:
         return Phenotypes.read(path, sample_id=named, **reading)

@@ -1,7 +1,6 @@
 """A run or a conversion in parts: planned, done part by part, merged."""
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,20 +13,20 @@ from genassoc.data.result_table import table_suffix
 from genassoc.data.sidecar import write_record
 from genassoc.data.store.store import GenotypeStore
 from genassoc.engine.budget import check_before_fitting, fitted
-from genassoc.engine.executors import Executor
 from genassoc.engine.job import Counts
 from genassoc.engine.parts import Merged, Status, WorkFolder, merge
 from genassoc.engine.plan import Plan
 from genassoc.engine.run import nothing_kept, run_part
 from genassoc.errors import PlanError
 from genassoc.explanation.audit import audit_lines, audited
-from genassoc.progress import Progress, Silent
+from genassoc.models.base import AssociationModel
 from genassoc.provenance import Recorder
 from genassoc.results import Results
 from genassoc.verbs.association import association_job, plan_association
 from genassoc.verbs.config import Config
 from genassoc.verbs.estimate import estimate
 from genassoc.verbs.from_config import converted, make_cohort, make_model, make_store
+from genassoc.verbs.options import DEFAULT, RunOptions
 from genassoc.verbs.run_record import (
     describe,
     finish_record,
@@ -49,26 +48,12 @@ if TYPE_CHECKING:
 _TOML = "gwas.toml"
 
 
-def make_plan(
-    config: Config,
-    work: Path,
-    n_parts: int,
-    progress: Progress | None = None,
-    restart: bool = False,
-    *,
-    memory: str | int | None = None,
-    tell: Callable[[str], None] | None = None,
-) -> Plan:
+def make_plan(config: Config, work: Path, n_parts: int, options: RunOptions = DEFAULT) -> Plan:
     """Write the plan of a job array into a work folder that all its jobs see.
 
-    Parameters
-    ----------
-    restart : bool
-        Throw another plan away.
-    memory : str or int, optional
-        The cap of each part: tasks follow from it, and a part that cannot fit is refused now.
-    tell : callable, optional
-        Told what the parts will cost: one block is read and computed for it.
+    With ``options.restart`` another plan that is there is thrown away. ``options.memory`` is the cap of each part: tasks follow
+    from it, and a part that cannot fit is refused now. ``options.tell`` hears what the parts will cost, for which one block is
+    read and computed.
     """
     model = make_model(config)
     table_suffix(config.out)
@@ -76,30 +61,25 @@ def make_plan(
     folder = WorkFolder(work)
     folder.ensure()
     with folder.lock():
-        store = make_store(config, progress=progress, overwrite=restart)
+        store = make_store(config, progress=options.progress, overwrite=options.restart)
         began = time.perf_counter()
-        cohort = make_cohort(config, store)
+        cohort = make_cohort(config, store, model)
         aligned = time.perf_counter() - began
-        if tell is not None:
-            for note in cohort.notes:
-                tell(note)
+        options.say(cohort.notes)
+        memory = options.memory
         settings = {"toml": config.to_toml(), **({} if memory is None else {"memory": parse_memory(memory)})}
         plan = plan_association(cohort, model, n_parts=n_parts, settings=settings)
         check_before_fitting(cohort, model, memory)
         began = time.perf_counter()
         job = association_job(cohort, model, plan)  # bad input is found now, not in the queue
         fitted_in = time.perf_counter() - began
-        if tell is not None:
-            for note in dict.fromkeys((*job.state.cautions, *job.state.notes, *trait_notes(cohort, model, job.state))):
-                tell(note)
-        if memory is not None or tell is not None:
+        options.say(dict.fromkeys((*job.state.cautions, *job.state.notes, *trait_notes(cohort, model, job.state))))
+        if memory is not None or options.tell is not None:
             cost = estimate(cohort, model, job, plan, 1, memory, aligned=aligned, fitted=fitted_in)
             cost.check_space(folder.path)
             plan = plan.finer(cost.fit.task_variants) if memory is not None else plan
-            if tell is not None:
-                for line in cost.lines():
-                    tell(line)
-        folder.open(plan, restart)
+            options.say(cost.lines())
+        folder.open(plan, options.restart)
     return plan
 
 
@@ -112,10 +92,10 @@ def planned_store(config: Config) -> GenotypeStore:
     return open_store(converted(config) if config.is_vcf else config.store)
 
 
-def _planned(work: Path, tell: Callable[[str], None] | None = None) -> tuple[WorkFolder, Plan, Cohort, Any]:
-    """The plan of a work folder with its cohort and model, which must still be what they were.
+def _planned(work: Path, options: RunOptions) -> tuple[WorkFolder, Plan, Cohort, AssociationModel]:
+    """The plan of a work folder with its cohort and model, checked to be unchanged.
 
-    ``tell`` hears which files are opened because the plan names them, before they are.
+    ``options.tell`` hears which files are opened because the plan names them, before they are.
     """
     folder = WorkFolder(work)
     plan = folder.plan()
@@ -123,18 +103,17 @@ def _planned(work: Path, tell: Callable[[str], None] | None = None) -> tuple[Wor
         raise PlanError(f"{work} is the work folder of a single run, not of 'genassoc plan'.")
     config = _planned_config(plan, work)
     model = make_model(config)
-    if tell is not None:
-        store = converted(config) if config.is_vcf else config.store
-        tables = [str(path) for path in config.tables]
-        tell(f"reading {', '.join([str(store), *tables[:-1]])} and {tables[-1]}: the plan in {work} names them")
+    store = converted(config) if config.is_vcf else config.store
+    *others, last = [store, *config.tables]
+    options.say([f"reading {', '.join(map(str, others))} and {last}: the plan in {work} names them"])
     for path in config.tables:
         if path.exists() and not path.is_file():  # of a pipe or a device there is no end
             raise PlanError(f"{path}, which the plan in {work} names as a table, is no plain file; it was not opened.")
-    cohort = make_cohort(config, planned_store(config))
+    cohort = make_cohort(config, planned_store(config), model)
     now = plan_association(cohort, model)
     if now.fingerprint != plan.fingerprint:
         raise PlanError(
-            f"the store, the phenotypes or genassoc are no longer those that {work} was planned with: "
+            f"the store, the phenotypes, the offsets or genassoc are no longer those that {work} was planned with: "
             "plan again into another folder."
         )
     if now.stretches() != plan.stretches():
@@ -151,38 +130,31 @@ def _is_conversion(work: Path) -> bool:
     return is_conversion(work)
 
 
-def do_part(
-    work: Path,
-    part: int,
-    executor: Executor | None = None,
-    progress: Progress | None = None,
-    memory: str | int | None = None,
-    tell: Callable[[str], None] | None = None,
-) -> None:
-    """Part ``part`` (from 0) of a job array; doing it twice is harmless. The plan's cap holds, unless ``memory`` is another.
+def do_part(work: Path, part: int, options: RunOptions = DEFAULT) -> None:
+    """Part ``part`` (from 0) of a job array; doing it twice is harmless.
 
-    ``tell`` hears which files are opened because the plan names them.
+    The plan's cap on memory holds, unless the options have another. ``options.tell`` hears which files are opened because the
+    plan names them.
     """
     if _is_conversion(work):
         from genassoc.formats.convert_parts import convert_part
         from genassoc.formats.convert_plan import ConversionPlan
 
-        if tell is not None:
-            tell(f"reading {', '.join(ConversionPlan.read(work).inputs)}: the plan in {work} names them")
-        convert_part(work, part, threads=getattr(executor, "n", None), progress=progress, memory=memory)
+        options.say([f"reading {', '.join(ConversionPlan.read(work).inputs)}: the plan in {work} names them"])
+        convert_part(work, part, threads=options.n_threads, progress=options.progress, memory=options.memory)
         return
-    folder, plan, cohort, model = _planned(work, tell)
+    folder, plan, cohort, model = _planned(work, options)
     if not 0 <= part < plan.n_parts:
         raise PlanError(f"the plan in {work} has parts 0 to {plan.n_parts - 1}; there is no part {part}.")
-    memory = plan.settings.get("memory") if memory is None else memory
+    memory = plan.settings.get("memory") if options.memory is None else options.memory
     check_before_fitting(cohort, model, memory)
     job = association_job(cohort, model, plan)
-    run = fitted(job, plan, executor, memory, model.rows_per_variant, recut=False)
-    run_part(run.job, folder, part, run.executor, progress or Silent())
+    run = fitted(job, plan, options.executor, memory, model.rows_per_variant, recut=False)
+    run_part(run.job, folder, part, run.executor, options.shown)
 
 
 def status(work: Path) -> "Status | ConversionStatus":
-    """How far a job array is."""
+    """The progress of a job array."""
     if not _is_conversion(work):
         return WorkFolder(work).status()
     from genassoc.formats.convert_parts import conversion_status
@@ -190,13 +162,11 @@ def status(work: Path) -> "Status | ConversionStatus":
     return conversion_status(work)
 
 
-def merge_parts(
-    work: Path, out: Path, audit: int | None = None, restart: bool = False, tell: Callable[[str], None] | None = None
-) -> tuple[Merged, list[str], list[str]]:
+def merge_parts(work: Path, out: Path, options: RunOptions = DEFAULT) -> tuple[Merged, list[str], list[str]]:
     """One results file of all parts, the same bytes as a single run's; the work folder stays.
 
-    Files in the dialect that the plan's ``[output]`` names are written besides, as a single run would. ``tell`` hears which
-    files are opened because the plan names them.
+    Files in the dialect that the plan's ``[output]`` names are written besides, as a single run would. ``options.tell``
+    hears which files are opened because the plan names them.
 
     Returns
     -------
@@ -204,15 +174,15 @@ def merge_parts(
     written : list of str
         Files in the dialect, in words; before them, that ``out`` held these results already.
     checked : list of str
-        What an audit of ``audit`` rows found, in one line, and its warning if there is one.
+        What the audit found, in one line, and its warning if there is one.
 
     Raises
     ------
     OutputError
-        ``out`` holds other results, and not ``restart``.
+        ``out`` holds other results, and not ``options.restart``.
     """
     recorder = Recorder()
-    folder, plan, cohort, model = _planned(work, tell)
+    folder, plan, cohort, model = _planned(work, options)
     planned = _planned_config(plan, work)
     config = replace(planned, output={**planned.output, "path": str(out.absolute())})
     table_suffix(config.out)
@@ -222,12 +192,12 @@ def merge_parts(
     recorder.parameters, recorder.inputs = describe(cohort, model), inputs_of(cohort)
     for_spreadsheets = bool(planned.output.get("for_spreadsheets"))
     identity = run_of(plan.fingerprint, for_spreadsheets)
-    found = None if restart else there_already(config.out, recorder, identity)
-    if found is not None and found.digest is not None:
-        merged = Merged(config.out, Counts.from_dict(found.content["variants"]), found.digest)
-        results = Results(config.out, found.content).vouched(found.digest)
-        files = [reused_note(config.out), *write_dialect(config, results, restart)]
-        return merged, files, audit_lines(found.content)
+    existing = None if options.restart else there_already(config.out, recorder, identity)
+    if existing is not None and existing.digest is not None:
+        merged = Merged(config.out, Counts.from_dict(existing.content["variants"]), existing.digest)
+        results = Results(config.out, existing.content).vouched(existing.digest)
+        files = [reused_note(config.out), *write_dialect(config, results, options.restart)]
+        return merged, files, audit_lines(existing.content)
     with folder.lock():
         if not folder.missing(plan) and not folder.counts(plan).kept:
             raise nothing_kept(folder, plan)
@@ -240,20 +210,18 @@ def merge_parts(
 
         merged = merge(folder, plan, config.out, seal, for_spreadsheets=for_spreadsheets)
     results = Results(merged.path, record).vouched(merged.digest)
-    if audit:
-        results.provenance = audited(record, results, cohort, record["parameters"]["model"], audit)
+    if options.audit:
+        results.provenance = audited(record, results, cohort, record["parameters"]["model"], options.audit)
         write_record(merged.path, results.provenance, merged.digest)
-    return merged, write_dialect(config, results, restart), audit_lines(results.provenance)
+    return merged, write_dialect(config, results, options.restart), audit_lines(results.provenance)
 
 
-def merge_lines(
-    work: Path, out: Path, audit: int | None = None, restart: bool = False, tell: Callable[[str], None] | None = None
-) -> tuple[list[str], list[str]]:
+def merge_lines(work: Path, out: Path, options: RunOptions = DEFAULT) -> tuple[list[str], list[str]]:
     """Join the parts of a run or of a conversion; what was written, and what the audit warns of, in words."""
     if _is_conversion(work):
         from genassoc.formats.convert_parts import merge_conversion
 
         return merge_conversion(work, out).lines(), []
-    merged, written, checked = merge_parts(work, out, audit, restart, tell)
+    merged, written, checked = merge_parts(work, out, options)
     lines = [f"{merged.path}: {merged.counts.rows:,} rows of {merged.counts.kept:,} variants", *written, *checked[:1]]
     return lines, [*refused_notes(merged.counts.to_dict().get("refused", {})), *checked[1:]]

@@ -32,7 +32,7 @@ _UNFIT = ("interaction", "weights", "robust", "variance")
 
 @dataclass(frozen=True)
 class _Counts:
-    """Of some variants and B permutations: how often a row was reached (V, T), and the greatest statistics (B, T)."""
+    """For some variants and B permutations: how often each row was reached (V, T), and the greatest statistics (B, T)."""
 
     reached: Int64Array
     greatest: Float64Array
@@ -113,8 +113,8 @@ def permute(
     family = np.concatenate(greatest)
     if across:
         family = np.repeat(family.max(axis=1, keepdims=True), family.shape[1], axis=1)
-    there = ~np.isnan(observed)
-    pointwise = np.where(there, (1 + reached) / (n + 1), np.nan)
+    tested = ~np.isnan(observed)
+    pointwise = np.where(tested, (1 + reached) / (n + 1), np.nan)
     columns = {"p_permutation": pointwise.ravel(), "p_family_wise": _family_wise(observed, family).ravel()}
     return with_columns(results, columns, record, out, overwrite)
 
@@ -164,9 +164,9 @@ def _permuted(cohort: Cohort, model: Any, executor: Executor | None, progress: P
         keep, _ = cohort.select_variants(start, stop, block)
         if not keep.any():
             return none
-        found = scan.block(state, block.take(keep)).columns
-        observed = np.abs(found["statistic"])
-        permuted = np.abs(found["statistic_permuted"]).reshape(-1, T, B)
+        columns = scan.block(state, block.take(keep)).columns
+        observed = np.abs(columns["statistic"])
+        permuted = np.abs(columns["statistic_permuted"]).reshape(-1, T, B)
         # A permutation without a t, as of a perfect fit, counts as reached.
         permuted = np.where(np.isnan(permuted), np.inf, permuted)
         permuted[np.isnan(observed)] = 0.0
@@ -182,7 +182,7 @@ def _permuted(cohort: Cohort, model: Any, executor: Executor | None, progress: P
 
 
 def _bound(observed: Float64Array) -> Float64Array:
-    """From where a statistic is as extreme as the one observed."""
+    """The bound from which a permuted statistic counts as extreme as the observed one."""
     return np.asarray(observed - _DIGITS * np.maximum(observed, 1.0))
 
 
@@ -191,7 +191,7 @@ def _family_wise(observed: Float64Array, greatest: Float64Array) -> Float64Array
     n = greatest.shape[0]
     p = np.full(observed.shape, np.nan)
     for t in range(observed.shape[1]):
-        there = ~np.isnan(observed[:, t])
-        below = np.searchsorted(np.sort(greatest[:, t]), _bound(observed[there, t]), side="left")
-        p[there, t] = (1 + n - below) / (n + 1)
+        tested = ~np.isnan(observed[:, t])
+        below = np.searchsorted(np.sort(greatest[:, t]), _bound(observed[tested, t]), side="left")
+        p[tested, t] = (1 + n - below) / (n + 1)
     return p

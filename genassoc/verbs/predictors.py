@@ -109,6 +109,6 @@ def _check_model(model: Any) -> None:
 
 
 def _without_alleles(table: pl.DataFrame) -> pl.DataFrame:
-    """Null in all columns that only alleles have."""
+    """The table with null in the columns that only alleles have."""
     here = [name for name in _OF_ALLELES if name in table.columns]
     return table.with_columns(pl.lit(None, dtype=table.schema[name]).alias(name) for name in here)

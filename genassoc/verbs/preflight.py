@@ -21,6 +21,7 @@ from genassoc.data.phenotypes.survival import competing_lines
 from genassoc.data.phenotypes.weights import read_weights
 from genassoc.engine.budget import check_before_fitting
 from genassoc.errors import GenassocError
+from genassoc.models.base import AssociationModel
 from genassoc.models.choices import checks
 from genassoc.models.registry import MODELS
 from genassoc.shapes import Int64Array
@@ -32,7 +33,7 @@ Found = TypeVar("Found")
 
 @dataclass
 class Preflight:
-    """What a check found.
+    """The result of a check.
 
     Attributes
     ----------
@@ -46,7 +47,7 @@ class Preflight:
     lines: list[str] = field(default_factory=list)
 
     def attempt(self, step: Callable[[], Found]) -> Found | None:
-        """What a step gives; None, and a problem more, where it fails. A problem is told once."""
+        """The result of a step; if it fails, None and one more problem. The same problem is reported once."""
         try:
             return step()
         except GenassocError as error:
@@ -66,83 +67,88 @@ def check(path: str | Path, n_threads: int = 1, memory: str | int | None = None)
     path = Path(path)
     content = read_tables(path)
     config = Config.sound(content, path.parent)
-    found = Preflight([*problems_of(content), *from_config.model_problems(config.model)])
-    model = None if found.problems else found.attempt(lambda: from_config.make_model(config))
+    result = Preflight([*problems_of(content), *from_config.model_problems(config.model)])
+    model = None if result.problems else result.attempt(lambda: from_config.make_model(config))
     if {"store", "phenotypes"} <= set(config.input) and "path" in config.output:
-        found.attempt(lambda: from_config.check_files(config))
+        result.attempt(lambda: from_config.check_files(config))
     began = time.perf_counter()
-    cohort = _cohort(config, found)
+    cohort = _cohort(config, result)
     aligned = time.perf_counter() - began
     phenotypes = None if cohort is None else cohort.phenotypes
     if phenotypes is None and "phenotypes" in config.input:
-        phenotypes = _phenotypes(config, found)
+        phenotypes = _phenotypes(config, result)
     if phenotypes is not None:
         rows = np.arange(phenotypes.table.height) if cohort is None else cohort.rows
-        _check_columns(config, phenotypes, rows, found)
+        _check_columns(config, phenotypes, rows, result)
     if cohort is not None:
-        found.lines += cohort.summary_lines()
-        found.attempt(partial(_check_some_variant, cohort))
-        if model is not None and not found.problems:
-            _rehearse(config, cohort, model, n_threads, memory, aligned, found)
-    return found
+        if model is not None and not result.problems:
+            cohort = result.attempt(partial(from_config.with_offsets_of, config, cohort, model)) or cohort
+        result.lines += cohort.summary_lines()
+        result.attempt(partial(_check_some_variant, cohort))
+        if model is not None and not result.problems:
+            _rehearse(config, cohort, model, n_threads, memory, aligned, result)
+    return result
 
 
-def _phenotypes(config: Config, found: Preflight) -> Phenotypes | None:
-    """The table; where its ids are at fault that is a problem, and the columns are looked at all the same."""
-    table = found.attempt(lambda: from_config.joined_tables(config))
+def _phenotypes(config: Config, result: Preflight) -> Phenotypes | None:
+    """The table of phenotypes. Wrong ids are a problem, and its columns are checked nevertheless."""
+    table = result.attempt(lambda: from_config.joined_tables(config))
     if table is not None:
         return table
-    read = [found.attempt(partial(Phenotypes.of_rows, path, **config.reading())) for path in config.tables]
+    read = [
+        result.attempt(partial(Phenotypes.of_rows, path, **config.reading()))
+        for path in (config.phenotypes, *config.covariate_files)
+    ]
     tables = [one for one in read if one is not None]
     return tables[0].beside(tables[1:]) if read[0] is not None else None
 
 
-def _cohort(config: Config, found: Preflight) -> Cohort | None:
-    """The cohort with all that can be selected; None where the samples cannot be matched."""
+def _cohort(config: Config, result: Preflight) -> Cohort | None:
+    """The cohort with every selection that works; None if the samples cannot be matched."""
     cohort = None
     if "store" in config.input and config.is_vcf:
         if not config.store.exists():
-            found.problems.append(f"{config.store} does not exist")
-        found.lines.append(f"{config.store.name} will be converted first; its samples are checked then")
+            result.problems.append(f"{config.store} does not exist")
+        result.lines.append(f"{config.store.name} will be converted first; its samples are checked then")
     elif "store" in config.input:
-        store = found.attempt(lambda: stores.open_store(config.store))
+        store = result.attempt(lambda: stores.open_store(config.store))
         if store is not None and "phenotypes" in config.input:
-            n_problems, sex = len(found.problems), config.input.get("sex")
-            cohort = found.attempt(lambda: from_config.align(config, store, sex))
+            n_problems, sex = len(result.problems), config.input.get("sex")
+            cohort = result.attempt(lambda: from_config.align(config, store, sex))
             if cohort is None and sex is not None:
-                cohort = found.attempt(lambda: from_config.align(config, store, None))
-                del found.problems[n_problems + 1 :]  # the same again
+                cohort = result.attempt(lambda: from_config.align(config, store, None))
+                del result.problems[n_problems + 1 :]  # the same again
     if cohort is not None and config.input.get("keep_samples"):
         wanted = list(config.input["keep_samples"])
-        cohort = found.attempt(partial(cohort.keep_samples, wanted)) or cohort
+        cohort = result.attempt(partial(cohort.keep_samples, wanted)) or cohort
     for make in config.conditions():
-        predicate = found.attempt(make)
+        predicate = result.attempt(make)
         if predicate is not None and cohort is not None:
-            cohort = found.attempt(partial(cohort.keep_variants, predicate)) or cohort
+            cohort = result.attempt(partial(cohort.keep_variants, predicate)) or cohort
     return cohort
 
 
-def _check_columns(config: Config, phenotypes: Phenotypes, rows: Int64Array, found: Preflight) -> None:
+def _check_columns(config: Config, phenotypes: Phenotypes, rows: Int64Array, result: Preflight) -> None:
     """Every trait and every covariate by itself, so that none hides another; then all together."""
     kind: Kind | Literal["survival"] = getattr(MODELS.get(str(config.model.get("kind"))), "outcome", "quantitative")
-    n_before = len(found.problems)
+    n_before = len(result.problems)
     try:
         traits = checks.names(config.model.get("traits", ()), "traits")
         covariates = checks.names_or_formula(config.model.get("covariates", ()), "covariates")
     except ValueError:
         return  # told already, among the model's problems
     phenotypes = replace(phenotypes, case_values=_case_values(config, traits))
-    found.attempt(partial(check_columns, phenotypes))
+    result.attempt(partial(check_columns, phenotypes))
     exposure = config.model.get("exposure")
     named = config.model.get("levels")  # where it is no list, that is told among the model's problems
     levels = tuple(str(level) for level in named) if isinstance(named, list | tuple) and named else None
     if kind != "survival":
         for trait in traits:
-            found.attempt(partial(build_design, phenotypes, rows, [trait], (), kind, levels))
+            result.attempt(partial(build_design, phenotypes, rows, [trait], (), kind, levels))
     if isinstance(exposure, str):
-        found.attempt(partial(exposure_values, phenotypes, exposure, rows))
+        result.attempt(partial(exposure_values, phenotypes, exposure, rows))
     if isinstance(config.model.get("weights"), str):
-        found.attempt(partial(read_weights, phenotypes, rows, config.model["weights"]))
+        result.attempt(partial(read_weights, phenotypes, rows, config.model["weights"]))
     cause = config.model.get("cause")
     looks: dict[str, tuple[str, Callable[[str], Any]]] = {
         "matched": ("matched set", lambda name: category_labels(phenotypes, name, rows)),
@@ -155,31 +161,32 @@ def _check_columns(config: Config, phenotypes: Phenotypes, rows: Int64Array, fou
     roles: dict[str, str] = {}
     for choice, (role, look) in looks.items():
         for name in _names(config.model.get(choice)):
-            for column in found.attempt(partial(phenotypes.resolve, [name], role)) or ():
+            for column in result.attempt(partial(phenotypes.resolve, [name], role)) or ():
                 if roles.setdefault(column, choice) == choice:
-                    found.attempt(partial(look, column))
+                    result.attempt(partial(look, column))
                 else:
-                    found.problems.append(
+                    result.problems.append(
                         f"{phenotypes.source}: '{column}' is asked for as {_a(looks[roles[column]][0])} and as {_a(role)}"
                     )
     if isinstance(config.model.get("interaction"), str):
         everybody = np.ones(rows.size, dtype=bool)
-        found.attempt(partial(read_modifier, phenotypes, rows, config.model["interaction"], everybody))
+        result.attempt(partial(read_modifier, phenotypes, rows, config.model["interaction"], everybody))
     if isinstance(config.input.get("sex"), str):
-        found.attempt(partial(sex_coding, phenotypes, config.input["sex"], rows))
+        result.attempt(partial(sex_coding, phenotypes, config.input["sex"], rows))
     names = covariates
     if isinstance(names, str):
-        formula = found.attempt(partial(parse_formula, names, phenotypes.table.columns)) if names.strip() else None
+        formula = result.attempt(partial(parse_formula, names, phenotypes.table.columns)) if names.strip() else None
         names = formula.columns if formula is not None else ()
     for name in names:
-        found.attempt(partial(build_design, phenotypes, rows, (), [name]))
-    if len(found.problems) > n_before:
+        result.attempt(partial(build_design, phenotypes, rows, (), [name]))
+    if len(result.problems) > n_before:
         return
     if kind == "survival":
         if not from_config.model_problems(config.model):
-            found.attempt(lambda: from_config.make_model(config).design(phenotypes, rows))
+            survival: Any = from_config.make_model(config)  # such a model reads its own columns
+            result.attempt(partial(survival.design, phenotypes, rows))
         return
-    found.attempt(partial(build_design, phenotypes, rows, traits, covariates, kind, levels))
+    result.attempt(partial(build_design, phenotypes, rows, traits, covariates, kind, levels))
 
 
 def _a(role: str) -> str:
@@ -187,7 +194,7 @@ def _a(role: str) -> str:
 
 
 def _names(value: Any) -> tuple[str, ...]:
-    """Names of a choice; none where it is none of names, which is told among the model's problems."""
+    """Names in a choice; empty if it holds no names, which `model_problems` reports."""
     try:
         return () if value is None else checks.names(value, "names")
     except ValueError:
@@ -215,28 +222,28 @@ def _check_some_variant(cohort: Cohort) -> None:
 def _rehearse(
     config: Config,
     cohort: Cohort,
-    model: Any,
+    model: AssociationModel,
     n_threads: int,
     memory: str | int | None,
     aligned: float,
-    found: Preflight,
+    result: Preflight,
 ) -> None:
     """Fit the null models, as the run will, compute one block, and say what all will cost; ``aligned`` took seconds."""
     plan = association.plan_association(cohort, model)
-    found.attempt(lambda: check_before_fitting(cohort, model, memory))
+    result.attempt(lambda: check_before_fitting(cohort, model, memory))
     began = time.perf_counter()
-    job = found.attempt(lambda: association.association_job(cohort, model, plan))
+    job = result.attempt(lambda: association.association_job(cohort, model, plan))
     fitted = time.perf_counter() - began
     if job is None:
         return
     design = cohort.design((), model.covariates)
-    found.lines += [*job.state.notes, *run_record.trait_notes(cohort, model, job.state)]
-    found.lines.append(f"{int(design.complete.sum()):,} samples have all covariates ({', '.join(design.covariates)})")
-    cost = found.attempt(
+    result.lines += [*job.state.notes, *run_record.trait_notes(cohort, model, job.state)]
+    result.lines.append(f"{int(design.complete.sum()):,} samples have all covariates ({', '.join(design.covariates)})")
+    cost = result.attempt(
         lambda: estimate.estimate(cohort, model, job, plan, n_threads, memory, aligned=aligned, fitted=fitted)
     )
-    stands = found.attempt(partial(runs.stands, config, cohort, model)) if "path" in config.output else None
-    found.lines += stands or []
+    stands = result.attempt(partial(runs.stands, config, cohort, model)) if "path" in config.output else None
+    result.lines += stands or []
     if cost is not None:
-        found.lines += cost.lines()
-        found.attempt(partial(cost.check_space, config.out.parent))
+        result.lines += cost.lines()
+        result.attempt(partial(cost.check_space, config.out.parent))

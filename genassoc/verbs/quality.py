@@ -1,7 +1,7 @@
 """Quality of variants and samples: counts, missing rates, Hardy-Weinberg, heterozygosity."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -19,6 +19,9 @@ from genassoc.verbs.run_record import (
     warn_of_columns,
 )
 from genassoc.verbs.stores import open_store, whole_store
+
+if TYPE_CHECKING:
+    from genassoc.data.phenotypes.phenotypes import Codes
 
 
 def variant_qc(
@@ -118,7 +121,7 @@ def counted_cohort(
     sample_id: str | None,
     sex: str | None,
     cases: str | None,
-    missing_codes: Any = None,
+    missing_codes: "Codes | None" = None,
     id_rule: str | None = None,
 ) -> Cohort:
     """The samples that `genassoc qc` counts: all of a store, or those that phenotypes have too.

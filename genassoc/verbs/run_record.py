@@ -13,13 +13,16 @@ import polars as pl
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.cohort.ploidy import refused_notes
 from genassoc.data.cohort.recipe import samples_fingerprint
+from genassoc.data.phenotypes.offsets import Offsets
 from genassoc.data.sidecar import Record, standing
 from genassoc.errors import CodingWarning, OutputError
+from genassoc.models.base import AssociationModel
 from genassoc.models.linear.model import Linear
+from genassoc.models.scan.genome import ScanState
 from genassoc.provenance import NUMBERS, Recorder, genassoc_version
 
 
-def describe(cohort: Cohort, model: Any) -> dict[str, Any]:
+def describe(cohort: Cohort, model: AssociationModel) -> dict[str, Any]:
     """Every choice of a run, defaults included."""
     return {
         "model": {"kind": type(model).__name__.lower(), **asdict(model)},
@@ -29,11 +32,12 @@ def describe(cohort: Cohort, model: Any) -> dict[str, Any]:
 
 def input_files(cohort: Cohort) -> list[Path]:
     """Store and tables that a cohort reads."""
-    return [Path(cohort.store.path), *cohort.phenotypes.files]
+    offsets = () if cohort.offsets is None else cohort.offsets.files
+    return [Path(cohort.store.path), *cohort.phenotypes.files, *offsets]
 
 
 def inputs_of(cohort: Cohort) -> dict[str, Any]:
-    """What a run reads, with fingerprints."""
+    """The inputs of a run with their fingerprints."""
     joined = [
         {"path": step["file"], "fingerprint": step["fingerprint"]}
         for step in cohort.recipe
@@ -48,6 +52,7 @@ def inputs_of(cohort: Cohort) -> dict[str, Any]:
         },
         "phenotypes": {"path": cohort.phenotypes.source, "fingerprint": cohort.phenotypes.fingerprint},
         **({"covariate_files": joined} if joined else {}),
+        **({} if cohort.offsets is None else {"offsets": _offsets(cohort.offsets)}),
         "cohort": {
             "samples": samples_fingerprint(cohort),
             "steps": list(cohort.recipe),
@@ -56,8 +61,19 @@ def inputs_of(cohort: Cohort) -> dict[str, Any]:
     }
 
 
+def _offsets(offsets: Offsets) -> dict[str, Any]:
+    """What offsets are: their content by its digest, which decides whether two runs are the same; files for people."""
+    return {
+        "digest": offsets.digest,
+        "unit": offsets.unit,
+        "traits": list(offsets.traits),
+        "by_chromosome": offsets.by_chromosome,
+        "files": [str(path.absolute()) for path in offsets.files],
+    }
+
+
 def run_of(fingerprint: str, for_spreadsheets: bool = False) -> dict[str, Any]:
-    """What makes two runs the same: the hash of all that decides the numbers, what computes them, and how ids are written."""
+    """The identity of a run: the hash of all that decides the numbers, the versions that compute them, and how ids are written."""
     run = {"fingerprint": fingerprint, "numbers": NUMBERS, "genassoc": genassoc_version()}
     return {**run, "for_spreadsheets": True} if for_spreadsheets else run
 
@@ -79,19 +95,19 @@ def there_already(out: Path, recorder: Recorder, run: Mapping[str, Any]) -> Reco
         The file holds something else; the message says what differs.
     """
     wanted = {"parameters": recorder.parameters, "inputs": recorder.inputs}
-    found = standing(out, run, wanted)
-    if found is None:
+    existing = standing(out, run, wanted)
+    if existing is None:
         return None
-    if not found.same:
+    if not existing.same:
         raise OutputError(
-            f"{out} exists already and is not what this run would write: {found.why}. Nothing was computed, and the file was not "
+            f"{out} exists already and is not what this run would write: {existing.why}. Nothing was computed, and the file was not "
             "changed: write to another file, or replace it (--force, restart=True)."
         )
-    return found.record
+    return existing.record
 
 
 def reused_note(out: Path) -> str:
-    """What is said of results that are not computed again."""
+    """The note on results that are not computed again."""
     return (
         f"{out} already holds the results of this run (same inputs, choices and version; the digest is correct): they were not "
         "computed again; --force (restart=True) computes them again"
@@ -101,8 +117,8 @@ def reused_note(out: Path) -> str:
 def finish_record(
     recorder: Recorder,
     cohort: Cohort,
-    model: Any,
-    state: Any,
+    model: AssociationModel,
+    state: ScanState,
     variants: dict[str, Any],
     run: Mapping[str, Any],
 ) -> dict[str, Any]:
@@ -111,7 +127,7 @@ def finish_record(
     reasons = dropped.group_by("reason").len().sort("reason")
     samples = {
         "genotyped": int(cohort.store.n_samples),
-        "kept": cohort.n_samples,
+        "kept": int((cohort.sample_ledger["status"] == "kept").sum()),
         "dropped": dict(reasons.iter_rows()),
         "lacking_a_covariate": state.n_incomplete,
         "analysed": dict(zip(state.traits, state.n_by_trait)),
@@ -134,11 +150,11 @@ def warn_of_columns(cautions: Sequence[str], notes: Sequence[str] = ()) -> None:
     for note in notes or cautions:
         logger.info(note)
     if cautions:
-        warnings.warn("\n  ".join(["how columns were read:", *cautions]), CodingWarning, stacklevel=3)
+        warnings.warn("\n  ".join(["how columns were read:", *cautions]), CodingWarning, stacklevel=4)
 
 
-def trait_notes(cohort: Cohort, model: Any, state: Any) -> list[str]:
-    """What is odd about the traits of a linear model: two values only, or too few samples."""
+def trait_notes(cohort: Cohort, model: AssociationModel, state: ScanState) -> list[str]:
+    """Notes on odd traits of a linear model: only two values, or too few samples."""
     if not isinstance(model, Linear):
         return []
     notes = []

@@ -7,12 +7,14 @@ from typing import Any
 
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.engine.executors import Executor, Threads
+from genassoc.models.base import AssociationModel
 from genassoc.progress import Progress
 from genassoc.provenance import Recorder
 from genassoc.results import Results, check_place
-from genassoc.verbs.association import associate, plan_association
+from genassoc.verbs.association import associate_to_file, plan_association
 from genassoc.verbs.config import Config
 from genassoc.verbs.from_config import check_files, make_cohort, make_model, make_store
+from genassoc.verbs.options import DEFAULT, RunOptions
 from genassoc.verbs.run_record import (
     describe,
     inputs_of,
@@ -52,7 +54,8 @@ def run(
 ) -> Results:
     """Do what the gwas.toml at ``path`` says; see `run_config`. A ``dialect`` is written beside the table."""
     config = Config.read(path)
-    results = run_config(config, executor=executor, progress=progress, restart=restart, audit=audit, memory=memory)
+    options = RunOptions(executor=executor, progress=progress, restart=restart, audit=audit, memory=memory)
+    results = run_config(config, options)
     write_dialect(config, results, restart)
     return results
 
@@ -66,19 +69,8 @@ def write_dialect(config: Config, results: Results, overwrite: bool = False) -> 
     return [str(file) for file in written] if isinstance(written, list) else [str(written)]
 
 
-def run_config(
-    config: Config,
-    *,
-    executor: Executor | None = None,
-    progress: Progress | None = None,
-    restart: bool = False,
-    audit: int | None = None,
-    memory: str | int | None = None,
-    tell: Callable[[str], None] | None = None,
-) -> Results:
-    """Do what a gwas.toml says and write its results; ``memory`` is a cap such as "4GiB".
-
-    ``tell`` hears, before anything is computed, what there is to say of the inputs.
+def run_config(config: Config, options: RunOptions = DEFAULT) -> Results:
+    """Do what a gwas.toml says and write its results.
 
     Raises
     ------
@@ -87,21 +79,17 @@ def run_config(
     """
     model = make_model(config)
     check_files(config)
-    threads = executor.n if isinstance(executor, Threads) else None
-    cohort = make_cohort(config, make_store(config, threads=threads, progress=progress, overwrite=restart))
-    if tell is not None:
-        for note in cohort.notes:
-            tell(note)
-    if not restart:
+    store = make_store(config, threads=options.n_threads, progress=options.progress, overwrite=options.restart)
+    cohort = make_cohort(config, store, model)
+    options.say(cohort.notes)
+    if not options.restart:
         _check_dialect(config, cohort, model)
-    return associate(
-        cohort, model, out=config.out, executor=executor, progress=progress, restart=restart, audit=audit, memory=memory,
-        for_spreadsheets=bool(config.output.get("for_spreadsheets")),
-    )  # fmt: skip
+    for_spreadsheets = bool(config.output.get("for_spreadsheets"))
+    return associate_to_file(cohort, model, config.out, options, for_spreadsheets=for_spreadsheets)
 
 
-def stands(config: Config, cohort: Cohort, model: Any) -> list[str]:
-    """What there is to say of the results that are where a run's are to be; nothing where none are.
+def stands(config: Config, cohort: Cohort, model: AssociationModel) -> list[str]:
+    """A note on results that exist where a run would write its own; empty if there are none.
 
     Raises
     ------
@@ -109,19 +97,19 @@ def stands(config: Config, cohort: Cohort, model: Any) -> list[str]:
         They are of another run: says what differs.
     """
     recorder, identity = _asked_for(config, cohort, model)
-    found = there_already(config.out, recorder, identity)
+    existing = there_already(config.out, recorder, identity)
     _check_dialect(config, cohort, model)
-    return [] if found is None else [reused_note(config.out)]
+    return [] if existing is None else [reused_note(config.out)]
 
 
-def _asked_for(config: Config, cohort: Cohort, model: Any) -> tuple[Recorder, dict[str, Any]]:
-    """Choices and inputs of a run, and what makes it the same as another."""
+def _asked_for(config: Config, cohort: Cohort, model: AssociationModel) -> tuple[Recorder, dict[str, Any]]:
+    """The record of a run's choices and inputs, and its identity."""
     recorder = Recorder(parameters=describe(cohort, model), inputs=inputs_of(cohort))
     fingerprint = plan_association(cohort, model).fingerprint
     return recorder, run_of(fingerprint, bool(config.output.get("for_spreadsheets")))
 
 
-def _check_dialect(config: Config, cohort: Cohort, model: Any) -> None:
+def _check_dialect(config: Config, cohort: Cohort, model: AssociationModel) -> None:
     """Refuse, before hours of work, to replace other results with the file in a dialect, where its name is known by now."""
     if config.dialect is None or len(model.traits) > 1 or model.rows_per_variant > 1:
         return

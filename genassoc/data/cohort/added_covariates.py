@@ -37,11 +37,11 @@ class Conditioned:
     notes: tuple[str, ...]
 
 
-def more_covariates(own: tuple[str, ...] | str, names: Sequence[str]) -> tuple[str, ...] | str:
-    """Covariates, a list or a formula, with more of them after."""
-    if not isinstance(own, str):
-        return (*own, *names)
-    terms = [own] if own.strip() else []
+def more_covariates(covariates: tuple[str, ...] | str, names: Sequence[str]) -> tuple[str, ...] | str:
+    """The covariates, a list or a formula, followed by more."""
+    if not isinstance(covariates, str):
+        return (*covariates, *names)
+    terms = [covariates] if covariates.strip() else []
     return " + ".join([*terms, *(quoted(name) for name in names)])
 
 
@@ -89,7 +89,7 @@ def with_variants(cohort: Cohort, names: Sequence[str], *, male_x_dosage: int = 
 
 
 def _with_columns(cohort: Cohort, columns: pl.DataFrame) -> Cohort:
-    """The cohort with columns of its samples (N rows); its own notes stay as they are."""
+    """The cohort with more columns (N rows, one a sample); its notes stay as they are."""
     from dataclasses import replace
 
     key = "sample"
@@ -102,23 +102,22 @@ def _with_columns(cohort: Cohort, columns: pl.DataFrame) -> Cohort:
 
 def _number_of(cohort: Cohort, name: str) -> int:
     """Number in the store of the variant that an rsid or variant_id names."""
-    found: list[tuple[int, str]] = []
+    matches: list[tuple[int, str]] = []
     for start in range(0, cohort.n_variants, _VARIANTS):
         variants = cohort.store.variants(start, min(start + _VARIANTS, cohort.n_variants))
         ids = variants.select(variant_ids())["id"]
         at = np.flatnonzero(((variants["rsid"] == name).fill_null(False) | (ids == name)).to_numpy())
-        found += [(start + int(i), str(ids[int(i)])) for i in at]
-    if len(found) == 1:
-        return found[0][0]
-    if not found:
+        matches += [(start + int(i), str(ids[int(i)])) for i in at]
+    if len(matches) == 1:
+        return matches[0][0]
+    if not matches:
         raise InputError(
-            f"condition_on: the store has no variant '{name}'; name its rsid, or its variant_id as in results: "
-            f"{_example(cohort)}"
+            f"condition_on: the store has no variant '{name}'; name its rsid, or its variant_id as in results: {_example(cohort)}"
         )
-    shown = ", ".join(identity for _, identity in found[:5]) + (", ..." if len(found) > 5 else "")
-    distinct = len({identity for _, identity in found}) > 1
+    shown = ", ".join(identity for _, identity in matches[:5]) + (", ..." if len(matches) > 5 else "")
+    distinct = len({identity for _, identity in matches}) > 1
     way = "name one of them by its variant_id" if distinct else "they are duplicates: keep one when converting"
-    raise InputError(f"condition_on: '{name}' is the name of {len(found)} variants ({shown}); {way}")
+    raise InputError(f"condition_on: '{name}' is the name of {len(matches)} variants ({shown}); {way}")
 
 
 def _example(cohort: Cohort) -> str:

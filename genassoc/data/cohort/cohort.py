@@ -34,12 +34,12 @@ from genassoc.data.cohort.matching import (
     partial_notes,
 )
 from genassoc.data.cohort.ploidy import PloidyRules, build_named, build_of, contig_names, kinds_of
-from genassoc.data.cohort.sample_selection import samples_where
 from genassoc.data.cohort.variant_selection import DROPPED_SCHEMA, VariantSelection, variant_ids, with_neighbours
 from genassoc.data.cohort.variants import KEY_COLUMN, regions_of
 from genassoc.data.forks import check_not_forked
 from genassoc.data.phenotypes.codings import sex_coding
 from genassoc.data.phenotypes.design import Design, Kind, build_design
+from genassoc.data.phenotypes.offsets import Offsets
 from genassoc.data.phenotypes.phenotypes import Phenotypes
 from genassoc.data.store.notes import store_notes
 from genassoc.errors import PhenotypeError, SampleMismatchError
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 _LEDGER_VARIANTS = 65_536  # variants whose metadata is read at a time for the ledger
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Cohort:
     """Samples that have genotypes and phenotypes, in store order; selections are indices, not copies.
 
@@ -81,6 +81,8 @@ class Cohort:
         How it was made (`genassoc.data.cohort.recipe`); for the provenance.
     id_rule : Rules
         Under which ids are the same, of tables that are joined too.
+    offsets : Offsets or None
+        Predictions of traits that enter models with the coefficient 1 (`genassoc.data.cohort.offset_tables.with_offsets`).
     """
 
     store: "GenotypeStore"
@@ -95,6 +97,7 @@ class Cohort:
     build: str | None = None
     recipe: tuple[dict[str, Any], ...] = ()
     id_rule: Rules = EXACT
+    offsets: Offsets | None = None
 
     @classmethod
     def align(
@@ -112,7 +115,7 @@ class Cohort:
         date_format: str | None = None,
         encoding: str | None = None,
     ) -> "Cohort":
-        """Match samples by id, as text; exactly, unless ``id_rule`` says else.
+        """Match samples by id, compared as text and exactly, unless ``id_rule`` names another rule.
 
         Parameters
         ----------
@@ -122,7 +125,7 @@ class Cohort:
         sample_id, missing_codes, decimal, date_format, encoding
             As in `Phenotypes.read`.
         sex : str, optional
-            Column with 1 / 2, M / F, male / female and the like (`genassoc.data.phenotypes.sex_words`); 0 and missing are unknown.
+            Column with 1 / 2, M / F, male / female and the like (`genassoc.data.phenotypes.codings`); 0 and missing are unknown.
         min_overlap : float
             Least share of the smaller of the two sets of samples that must match.
         build : {None, "GRCh37", "GRCh38", "T2T-CHM13"}
@@ -194,6 +197,7 @@ class Cohort:
         digest.update(b"" if self.selection.mask is None else np.packbits(self.selection.mask).tobytes())
         for predicate in self.selection.predicates:
             digest.update(predicate.expression.meta.serialize())
+        digest.update(b"" if self.offsets is None else self.offsets.digest.encode())
         return digest.hexdigest()[:16]
 
     # Samples ----------------------------------------------------------------------------------------------
@@ -210,7 +214,7 @@ class Cohort:
         """
         check_not_forked()
         if isinstance(choice, pl.Expr):
-            keep, missing = samples_where(self.phenotypes.table[self.rows], choice, self.phenotypes)
+            keep, missing = self.phenotypes.samples_where(choice, self.rows)
             details = np.where(missing, f"{choice} (a value is missing)", str(choice))
             return self._with_samples(keep, recipe.kept(choice), details, str(choice))
         wanted = [str(name) for name in ([choice] if isinstance(choice, str) else choice)]
@@ -240,6 +244,7 @@ class Cohort:
             rows=self.rows[keep],
             sample_ids=self.sample_ids[keep],
             sex=None if self.sex is None else self.sex[keep],
+            offsets=None if self.offsets is None else self.offsets.take(keep),
             sample_ledger=ledger,
             notes=(*self.notes, note),
             recipe=(*self.recipe, step),
@@ -281,7 +286,7 @@ class Cohort:
             covariates, sample_id=sample_id, missing_codes=missing_codes, decimal=decimal, date_format=date_format,
             encoding=encoding,
         )  # fmt: skip
-        read, (added, found, said) = added, self._as_in_phenotypes(added)
+        read, (added, found, notes) = added, self.as_in_phenotypes(added)
         family = family_column(added.columns)  # PLINK's tables all have one
         if family is not None and family in self.phenotypes.columns:
             added = replace(added, table=added.table.drop(family))
@@ -296,13 +301,13 @@ class Cohort:
         return replace(
             self,
             phenotypes=self.phenotypes.with_columns(added),
-            notes=(*self.notes, *read.notes, note, *said),
+            notes=(*self.notes, *read.notes, note, *notes),
             recipe=(*self.recipe, recipe.joined(read)),
             sample_ledger=lacking_rows(self.sample_ledger, self.sample_ids[~found], added.source),
         )
 
     def with_sex(self, column: str) -> "Cohort":
-        """The cohort with sex as a column says, which may be one that was joined.
+        """The cohort with sex from a column, which may be a joined one.
 
         Raises
         ------
@@ -318,34 +323,36 @@ class Cohort:
             recipe=(*self.recipe, recipe.sex_of(column)),
         )
 
-    def _as_in_phenotypes(self, added: Phenotypes) -> tuple[Phenotypes, BoolArray, tuple[str, ...]]:
-        """A table with its ids as the phenotypes spell them; which of the samples (N,) it has; what to say.
+    def as_in_phenotypes(self, added: Phenotypes) -> tuple[Phenotypes, BoolArray, tuple[str, ...]]:
+        """A table whose ids are spelled as in the phenotypes, which samples (N,) it has, and notes.
 
         Ids that are the phenotypes' stay. Under an ``id_rule`` ids that are the genotypes' are taken too, and others are
         compared with these under the rule.
         """
-        own = self.phenotypes.table[self.phenotypes.sample_id].gather(self.rows).to_list()
+        spellings = self.phenotypes.table[self.phenotypes.sample_id].gather(self.rows).to_list()
         spelt = added.table[added.sample_id].to_list()
         at = {name: row for row, name in enumerate(spelt)}
-        found = np.array([name in at for name in own], dtype=bool)
-        used = {at[name] for name in own if name in at}
+        found = np.array([name in at for name in spellings], dtype=bool)
+        used = {at[name] for name in spellings if name in at}
         notes: tuple[str, ...] = ()
         if not self.id_rule.exact:
             ours = [str(name) for name in self.sample_ids]
             pairs = [(i, at[name]) for i, name in enumerate(ours) if not found[i] and name in at]
             for i, row in pairs:
-                spelt[row], found[i] = own[i], True
+                spelt[row], found[i] = spellings[i], True
             used |= {row for _, row in pairs}
             if not found.all() and not (self.id_rule.joins_family and family_column(added.columns) is None):
-                left = [i for i in range(len(ours)) if not found[i]]
+                unmatched = [i for i in range(len(ours)) if not found[i]]
                 rest = np.setdiff1d(np.arange(len(spelt)), np.array(sorted(used), dtype=np.int64))
-                both = match_ids([ours[i] for i in left], replace(added, table=added.table[rest]), self.id_rule)
+                both = match_ids([ours[i] for i in unmatched], replace(added, table=added.table[rest]), self.id_rule)
                 for column, row in zip(both.columns, both.rows):
-                    spelt[rest[row]], found[left[column]] = own[left[column]], True
+                    spelt[rest[row]], found[unmatched[column]] = spellings[unmatched[column]], True
                 notes = both.notes
             added = replace(added, table=added.table.with_columns(pl.Series(added.sample_id, spelt, dtype=pl.String)))
         else:
-            notes = tuple(partial_notes(own, added, np.flatnonzero(found), np.array(sorted(used), np.int64), EXACT))
+            notes = tuple(
+                partial_notes(spellings, added, np.flatnonzero(found), np.array(sorted(used), np.int64), EXACT)
+            )
         return added, found, notes
 
     def design(
@@ -354,7 +361,11 @@ class Cohort:
     ) -> Design:  # fmt: skip
         """Traits and covariates of the cohort's samples as arrays; see `build_design`."""
         check_not_forked()
-        return build_design(self.phenotypes, self.rows, traits, covariates, kind, levels)
+        return build_design(self.phenotypes, self.rows, traits, covariates, kind, levels, self.offsets)
+
+    def at_contig(self, contig: str) -> "Cohort":
+        """The cohort whose offsets are those of one contig."""
+        return self if self.offsets is None else replace(self, offsets=self.offsets.of_contig(contig))
 
     def design_ledger(self, design: Design) -> pl.DataFrame:
         """Ledger rows of the samples under a design: who lacks a covariate, who lacks every trait."""
@@ -450,7 +461,7 @@ class Cohort:
 
     @cached_property
     def ploidy(self) -> PloidyRules:
-        """What chromosomes and sex say of calls."""
+        """Which calls are possible, by chromosome and sex."""
         build = self.build or build_of(self.store)
         return PloidyRules.of(self._contig_runs, self.contigs, self.block_columns, self.block_width, self.sex, build)
 
@@ -485,9 +496,17 @@ class Cohort:
 
     def contig_of(self, start: int, stop: int) -> str:
         """The contig of the variants from start to stop; "" where they lie on several."""
-        runs = self._contig_runs
-        first = bisect_right(runs, start, key=lambda run: run[1]) - 1
-        return runs[first][0] if first >= 0 and stop <= runs[first][2] else ""
+        contig, _, last = self._run_at(start)
+        return contig if stop <= last else ""
+
+    def end_of_contig(self, variant: int) -> int:
+        """The first variant after one that is on another contig; the number of variants where none is."""
+        return self._run_at(variant)[2]
+
+    def _run_at(self, variant: int) -> tuple[str, int, int]:
+        """Contig of a variant, and the neighbouring variants on it."""
+        at = bisect_right(self._contig_runs, variant, key=lambda run: run[1]) - 1
+        return self._contig_runs[at] if at >= 0 else ("", variant, variant)
 
     # The record -------------------------------------------------------------------------------------------
 
@@ -513,7 +532,7 @@ class Cohort:
         return pl.concat(parts)
 
     def summary_lines(self) -> list[str]:
-        """What was matched and selected, in words."""
+        """The samples matched and the selections made, in words."""
         check_not_forked()
         reasons = self.sample_ledger["reason"]
         unmatched = int((reasons == "not_in_phenotypes").sum())
@@ -535,9 +554,9 @@ class Cohort:
 
 
 def _sexes(table: Phenotypes, column: str, rows: Int64Array) -> tuple[Array, tuple[str, ...]]:
-    """Sex of the samples, and what was read as what."""
-    codes, said = sex_coding(table, column, rows)
-    return codes, (said,)
+    """Sex of the samples, and in words how its values were read."""
+    codes, note = sex_coding(table, column, rows)
+    return codes, (note,)
 
 
 def _opened(store: Any) -> "GenotypeStore":

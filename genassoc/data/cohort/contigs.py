@@ -95,7 +95,7 @@ _SEPARATORS = r"[ _.:-]"
 
 @lru_cache(maxsize=2**17)
 def bare_name(name: str) -> str:
-    """A contig's name without spelling: chr1, 1, 01 and Chr_1 are "1", chrX_nonPAR is "XNONPAR", NC_000023.11 "NC_000023"."""
+    """A contig's name in one spelling: chr1, 1, 01 and Chr_1 are "1", chrX_nonPAR is "XNONPAR", NC_000023.11 "NC_000023"."""
     text = re.sub(_PREFIX, "", name.strip().upper())
     text = re.sub(_ZEROS, r"\1", text)
     if "|" in text or "." in text:
@@ -119,12 +119,12 @@ def chromosome_of(name: str) -> str | None:
 
 
 def region_keys(name: str) -> tuple[str, ...]:
-    """What `Contigs.key` may say of a contig for which a region named ``name`` asks."""
+    """The values of `Contigs.key` that a region named ``name`` asks for."""
     return (chromosome_of(name) or name, f"={bare_name(name)}")
 
 
 def usual_spellings(name: str) -> list[str]:
-    """What a file may call the chromosome ``name``, accessions aside; for records that no header announces."""
+    """Names that a file may give the chromosome ``name``, without accessions; for contigs that the header does not list."""
     chromosome = chromosome_of(name)
     if chromosome is None:
         return [name]
@@ -203,7 +203,7 @@ class Contigs:
         lengths: Mapping[str, int] | None = None,
         last_position: Callable[[str], int] | None = None,
     ) -> "Contigs":
-        """Decide what contigs mean.
+        """Decide which chromosome each contig means.
 
         Parameters
         ----------
@@ -213,33 +213,33 @@ class Contigs:
         last_position : callable, optional
             The largest position on a contig; asked of a 25 alone.
         """
-        found = {name: chromosome_of(name) for name in dict.fromkeys(names)}
-        numbers = {name: int(bare) for name in found if (bare := bare_name(name)).isdecimal()}
-        beyond = [int(bare_name(name)) for name in (*found, *(lengths or ())) if is_beyond_mt(name)]
+        chromosomes = {name: chromosome_of(name) for name in dict.fromkeys(names)}
+        numbers = {name: int(bare) for name in chromosomes if (bare := bare_name(name)).isdecimal()}
+        beyond = [int(bare_name(name)) for name in (*chromosomes, *(lengths or ())) if is_beyond_mt(name)]
         if beyond:
-            found |= {name: None for name, number in numbers.items() if number > 22}
-            return cls(found, True, (_many_note(max(beyond)),))
+            chromosomes |= {name: None for name, number in numbers.items() if number > 22}
+            return cls(chromosomes, True, (_many_note(max(beyond)),))
         doubts = []
         for name in [name for name, number in numbers.items() if number == 25]:
             is_mt = (lengths or {}).get(name) in _MT_LENGTHS
             if is_mt:
-                found[name] = MT
-            doubts.append(_doubt(name, is_mt, found, last_position))
-        return cls(found, False, tuple(doubts))
+                chromosomes[name] = MT
+            doubts.append(_doubt(name, is_mt, chromosomes, last_position))
+        return cls(chromosomes, False, tuple(doubts))
 
     def key(self, name: str) -> str:
-        """The same of all contigs of one chromosome; of others a name of its own."""
+        """A key that all contigs of one chromosome share; another contig has a key to itself."""
         return f"={bare_name(name)}" if self.many else (self.chromosomes.get(name) or name)
 
     def same(self, name: str) -> list[str]:
         """Contigs that mean the chromosome ``name``, however spelled; ``name`` itself first where it is one of them."""
         wanted = region_keys(name)
-        found = [other for other in self.chromosomes if other == name or self.key(other) in wanted]
-        return sorted(found, key=lambda other: other != name)
+        contigs = [other for other in self.chromosomes if other == name or self.key(other) in wanted]
+        return sorted(contigs, key=lambda other: other != name)
 
     @property
     def decided(self) -> dict[str, str | None]:
-        """Contigs that mean something else beside the others than their names say alone: an MT called 25, a dog's 23."""
+        """Contigs whose meaning depends on the other contigs of the store: an MT called 25, the chromosome 23 of a dog."""
         return {name: kind for name, kind in self.chromosomes.items() if kind != chromosome_of(name)}
 
     def apart(self, asked: Iterable[str]) -> list[str]:
@@ -255,43 +255,45 @@ class Contigs:
     @cached_property
     def twice(self) -> dict[str, list[str]]:
         """Chromosomes that several contigs mean, and these."""
-        found: dict[str, list[str]] = {}
+        by_chromosome: dict[str, list[str]] = {}
         for name, chromosome in self.chromosomes.items():
             if chromosome is not None:
-                found.setdefault(self.key(name), []).append(name)
-        return {key.removeprefix("="): names for key, names in found.items() if len(names) > 1}
+                by_chromosome.setdefault(self.key(name), []).append(name)
+        return {key.removeprefix("="): names for key, names in by_chromosome.items() if len(names) > 1}
 
     @property
     def others(self) -> list[str]:
-        """Contigs that are none of the known chromosomes, and no number."""
+        """Contigs that are no known chromosome and no number."""
         return [name for name, kind in self.chromosomes.items() if kind is None and not bare_name(name).isdecimal()]
 
     def notes(self, *, sex: bool = False) -> list[str]:
         """Notes on the names; with ``sex``, also which unknown contigs are analysed as autosomes."""
-        said = list(self.doubts)
+        lines = list(self.doubts)
         if any(kind == XY for kind in self.chromosomes.values()):
             names = [name for name, kind in self.chromosomes.items() if kind == XY and bare_name(name) != "25"]
             if names:
-                said.append(f"{_listed(names)}: the pseudo-autosomal part of X, with two copies in males and females")
+                lines.append(f"{_listed(names)}: the pseudo-autosomal part of X, with two copies in males and females")
         for chromosome, names in self.twice.items():
             if chromosome == XY and {bare_name(name) for name in names} <= {"PAR1", "PAR2", "XPAR1", "XPAR2"}:
                 continue  # two ends of one chromosome
-            said.append(f"{_listed(names)} are names of one chromosome, {chromosome}, and are read as this chromosome")
+            lines.append(f"{_listed(names)} are names of one chromosome, {chromosome}, and are read as this chromosome")
         if sex and self.others:
-            said.append(
+            lines.append(
                 f"contigs analysed as autosomes, since their names are not those of a known chromosome: {_listed(self.others)}. "
                 "If one of them is X, Y or MT, rename it (bcftools annotate --rename-chrs)"
             )
-        return said
+        return lines
 
 
-def _doubt(name: str, is_mt: bool, found: Mapping[str, str | None], last_position: Callable[[str], int] | None) -> str:
-    """What was decided about a contig 25, and why."""
+def _doubt(
+    name: str, is_mt: bool, chromosomes: Mapping[str, str | None], last_position: Callable[[str], int] | None
+) -> str:
+    """How a contig called 25 is understood, and why."""
     if is_mt:
         return f"{name}: read as MT, because its length in the header is that of MT (PLINK writes MT as 26)"
     taken = f"{name}: read as the pseudo-autosomal part of X, as in PLINK, with two copies in males and females"
     last = None if last_position is None else last_position(name)
-    if last is None or last > max(_MT_LENGTHS) or any(kind == MT for kind in found.values()):
+    if last is None or last > max(_MT_LENGTHS) or any(kind == MT for kind in chromosomes.values()):
         return taken
     early = f", and X has no pseudo-autosomal position before {PAR_BEGINS:,}" if last < PAR_BEGINS else ""
     return (
@@ -311,7 +313,7 @@ def _listed(names: list[str]) -> str:
 
 
 def contigs_of(store: "GenotypeStore") -> Contigs:
-    """What the contigs of a store mean; positions are read only where a 25 asks for them."""
+    """The chromosomes that the contigs of a store mean; positions are read only if a contig is called 25."""
     runs = list(store.contig_runs())
 
     def last_position(name: str) -> int:

@@ -20,7 +20,7 @@ Key = Callable[[str], str]
 
 
 def _trimmed(text: str) -> str:
-    """Without blanks, of whatever kind, at the ends, and without characters that are not seen."""
+    """Without white space at the ends and without invisible characters."""
     return "".join(c for c in text if c not in _UNSEEN).strip()
 
 
@@ -144,14 +144,14 @@ class Rules:
         return "fid_iid" in self.names
 
     def key(self, text: str, *, cut: bool) -> str:
-        """What an id is compared by; ``cut``: rules for one side are for this one."""
+        """The key by which an id is compared; ``cut``: whether one-sided rules apply to this side."""
         for name in self.names:
             if cut or not RULES[name].one_side:
                 text = RULES[name].key(text)
         return text
 
     def keys(self, genotype_ids: Sequence[str], other_ids: Sequence[str]) -> tuple[list[str], list[str], str]:
-        """Keys of the ids of both files, and whose ids rules for one side were for: "genotypes" or "phenotypes".
+        """Keys of the ids of both files, and the side that one-sided rules were applied to: "genotypes" or "phenotypes".
 
         See `unique` for ids that these rules make one.
         """
@@ -168,7 +168,7 @@ EXACT = Rules(())
 
 
 def unique(keys: Sequence[str], names: Sequence[str], rules: Rules, source: str) -> None:
-    """Refuse ids of one file that rules make equal.
+    """Refuse rules that make two ids of one file equal.
 
     Raises
     ------
@@ -177,10 +177,10 @@ def unique(keys: Sequence[str], names: Sequence[str], rules: Rules, source: str)
     """
     if len(set(keys)) == len(keys):
         return
-    found: dict[str, list[str]] = {}
+    by_key: dict[str, list[str]] = {}
     for key, name in zip(keys, names):
-        found.setdefault(key, []).append(name)
-    several = [(key, ids) for key, ids in found.items() if len(ids) > 1]
+        by_key.setdefault(key, []).append(name)
+    several = [(key, ids) for key, ids in by_key.items() if len(ids) > 1]
     shown = "; ".join(f"{' and '.join(map(repr, ids[:3]))} become '{key}'" for key, ids in several[:3])
     more = f", and {len(several) - 3} more" if len(several) > 3 else ""
     raise SampleMismatchError(

@@ -1,5 +1,7 @@
 """The ledger: one row for every sample and variant, kept, or dropped and why."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 
@@ -37,7 +39,7 @@ def drop_samples(ledger: pl.DataFrame, ids: Array, reason: str, details: Array) 
 
 
 def matched_by(ledger: pl.DataFrame, as_genotyped: pl.Series, as_written: pl.Series, rule: str) -> pl.DataFrame:
-    """The ledger with a detail for samples whose id in the table is another: how it is written there, and the rule."""
+    """The ledger with a detail for each sample whose id differs in the table: its spelling there, and the rule."""
     differ = as_genotyped != as_written
     named = pl.DataFrame({"id": as_genotyped.filter(differ), "detail": as_written.filter(differ)})
     written = named.select("id", detail="'" + pl.col("detail") + f"' in the phenotypes, by id_rule '{rule}'")
@@ -45,11 +47,30 @@ def matched_by(ledger: pl.DataFrame, as_genotyped: pl.Series, as_written: pl.Ser
 
 
 def lacking_rows(ledger: pl.DataFrame, ids: Array, source: str) -> pl.DataFrame:
-    """The ledger with samples that stay, and of which a joined table has no row."""
+    """The ledger with a note on samples that are kept although a joined table has no row for them."""
     if len(ids) == 0:
         return ledger
     lacking = pl.DataFrame({"id": pl.Series([str(name) for name in ids], dtype=pl.String)}).with_columns(
         reason=pl.lit("not_in_covariates"), detail=pl.lit(f"no row in {source}: its columns are missing")
+    )
+    return ledger.update(lacking, on="id", how="left").select(list(LEDGER_SCHEMA))
+
+
+def lacking_predictions(ledger: pl.DataFrame, ids: Array, traits: Sequence[str], of_all: BoolArray) -> pl.DataFrame:
+    """The ledger with the samples ``ids`` (N,) that lack predictions of ``traits`` (N names in a text, or ""); ``of_all`` (N,): of
+    all traits that they have, so that they are dropped.
+    """
+    who = [i for i, names in enumerate(traits) if names]
+    if not who:
+        return ledger
+    lacking = pl.DataFrame(
+        {
+            "id": [str(ids[i]) for i in who],
+            "status": ["dropped" if of_all[i] else "kept" for i in who],
+            "reason": "no_prediction",
+            "detail": [f"no prediction of {traits[i]}" for i in who],
+        },
+        schema={"id": pl.String, "status": pl.String, "reason": pl.String, "detail": pl.String},
     )
     return ledger.update(lacking, on="id", how="left").select(list(LEDGER_SCHEMA))
 

@@ -1,4 +1,4 @@
-"""Near misses: why the ids of two files do not match, found by undoing what programs do to ids."""
+"""Near misses: why the ids of two files do not match. Each rule undoes one change that programs make to ids."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -110,15 +110,15 @@ def near_misses(genotype_ids: Sequence[str], phenotype_ids: Sequence[str], *, pl
     phenotypes = [name for name in phenotype_ids if name not in common]
     if not genotypes or not phenotypes:
         return []
-    found: list[NearMiss] = []
+    misses: list[NearMiss] = []
     seen: set[tuple[str, str]] = set()
     for words, rule, side in _RULES if plain else (*_RULES, *_LOOSE, *_COMBINED):
         pairs = _pairs(genotypes, phenotypes, common, Rules.parse(rule), side)
         new = [pair for pair in pairs if pair not in seen]
-        if new if plain else len(pairs) > max((miss.n for miss in found), default=0):
-            found.append(NearMiss(words, len(pairs), tuple((new if plain else pairs)[:2]), rule))
+        if new if plain else len(pairs) > max((miss.n for miss in misses), default=0):
+            misses.append(NearMiss(words, len(pairs), tuple((new if plain else pairs)[:2]), rule))
             seen.update(pairs)
-    return sorted(found, key=lambda miss: -miss.n)[: None if plain else 3]
+    return sorted(misses, key=lambda miss: -miss.n)[: None if plain else 3]
 
 
 def _pairs(
@@ -190,41 +190,41 @@ def match_ids(genotype_ids: Sequence[str], table: Phenotypes, rules: Rules) -> M
     SampleMismatchError
         The rules make two ids of one file equal (the message names them).
     """
-    own = table.table[table.sample_id]
-    ids = own if not rules.joins_family else joined_ids(table.table, table.sample_id, table.source)
+    written = table.table[table.sample_id]
+    ids = written if not rules.joins_family else joined_ids(table.table, table.sample_id, table.source)
     names = ids.fill_null("").to_list()
     ours, theirs, side = list(genotype_ids), names, _G
     if not rules.exact:
         ours, theirs, side = rules.keys(genotype_ids, names)
         unique(ours, genotype_ids, rules, "the genotypes")
-        unique(theirs, own.to_list(), rules, table.source)
-    left = pl.DataFrame({"key": pl.Series(ours, dtype=pl.String)}).with_row_index("column")
+        unique(theirs, written.to_list(), rules, table.source)
+    keyed = pl.DataFrame({"key": pl.Series(ours, dtype=pl.String)}).with_row_index("column")
     right = pl.DataFrame({"key": pl.Series(theirs, dtype=pl.String)}).with_row_index("row")
-    both = left.join(right, on="key", how="inner").sort("column")
+    both = keyed.join(right, on="key", how="inner").sort("column")
     columns, rows = both["column"].to_numpy().astype(np.int64), both["row"].to_numpy().astype(np.int64)
-    spelt = own.to_list()
+    spelt = written.to_list()
     changed = [(spelt[row], genotype_ids[column]) for column, row in zip(columns, rows)]
     notes = _rule_notes(rules, side, changed) if not rules.exact else []
     for row, (_, name) in zip(rows, changed):
         spelt[row] = name
-    equal = set(_without(genotype_ids, columns)) & set(_without(own.to_list(), rows))
+    equal = set(_without(genotype_ids, columns)) & set(_without(written.to_list(), rows))
     if equal:
         notes.append(
             f"{len(equal):,} ids are equal in both files but do not match under id_rule = '{rules}': {first_few(sorted(equal))}"
         )
     notes += partial_notes(genotype_ids, table, columns, rows, rules)
-    return Matched(columns, rows, pl.Series(own.name, spelt, dtype=pl.String), tuple(notes))
+    return Matched(columns, rows, pl.Series(written.name, spelt, dtype=pl.String), tuple(notes))
 
 
 def _without(ids: Sequence[str], places: Int64Array) -> list[str]:
-    """The ids that are at none of the places."""
-    left = np.ones(len(ids), dtype=bool)
-    left[places] = False
-    return [ids[int(i)] for i in np.flatnonzero(left)]
+    """The ids except those at the places."""
+    keep = np.ones(len(ids), dtype=bool)
+    keep[places] = False
+    return [ids[int(i)] for i in np.flatnonzero(keep)]
 
 
 def _rule_notes(rules: Rules, side: str, pairs: list[tuple[str, str]]) -> list[str]:
-    """What the rules did."""
+    """Notes on the changes that the rules made."""
     words = "; ".join(RULES[name].words + (f" ({side})" if RULES[name].one_side else "") for name in rules.names)
     differing = [pair for pair in pairs if pair[0] != pair[1]]
     shown = ", ".join(f"'{ours}' and '{theirs}'" for theirs, ours in differing[:2])
@@ -270,22 +270,22 @@ def better_columns(genotype_ids: Sequence[str], table: pl.DataFrame, sample_id: 
     """Messages about columns of the phenotypes, or two joined as FID_IID, that hold the genotypes' ids."""
     wanted = set(genotype_ids)
     text = [name for name, dtype in table.schema.items() if dtype == pl.String or dtype.is_integer()]
-    found = []
+    messages = []
     for name in text:
         if name == sample_id:
             continue
         n = len(wanted & set(table[name].cast(pl.String).drop_nulls()))
         if n:
-            found.append((n, f"the column '{name}' holds {n} of the genotypes' ids: sample_id='{name}'"))
+            messages.append((n, f"the column '{name}' holds {n} of the genotypes' ids: sample_id='{name}'"))
     family = family_column(table.columns)
     if family is not None and family != sample_id:
         joined = table.select(pl.concat_str([pl.col(family).cast(pl.String), sample_id], separator="_"))
         n = len(wanted & set(joined.to_series().drop_nulls()))
         if n:
-            found.append(
+            messages.append(
                 (n, f"{n} match {family} and {sample_id} joined by '_': id_rule='fid_iid' (--id-rule fid_iid)")
             )
-    return [words for _, words in sorted(found, key=lambda pair: -pair[0])[:2]]
+    return [words for _, words in sorted(messages, key=lambda pair: -pair[0])[:2]]
 
 
 def first_few(names: Sequence[str] | Array | pl.Series, n: int = 4) -> str:
@@ -296,7 +296,7 @@ def first_few(names: Sequence[str] | Array | pl.Series, n: int = 4) -> str:
 def mismatch_message(
     genotype_ids: list[str], table: Phenotypes, n_matched: int, min_overlap: float, rules: Rules
 ) -> str:
-    """What to say when too few ids match."""
+    """The message when too few ids match."""
     phenotype_ids = table.sample_ids.tolist()
     lines = [
         f"{n_matched} of {len(genotype_ids)} genotyped samples are among the {len(phenotype_ids)} samples of "

@@ -1,4 +1,4 @@
-"""How many copies of a variant a sample has: chromosomes X, Y and MT, and the pseudo-autosomal regions.
+"""Copies of a chromosome that a sample has: X, Y, MT and the pseudo-autosomal regions.
 
 What a sample's stated sex says beats the ploidy marks of the calls. A cohort's blocks come out of `PloidyRules.apply`
 with calls that cannot be taken for missing and marks of what is haploid, so that filters, quality control and models
@@ -64,10 +64,10 @@ def build_named(name: str | None) -> str | None:
 def build_of(store: "GenotypeStore") -> str | None:
     """The build that the contig lengths of the store's VCF tell, or the accessions of X and Y; None where neither does."""
     lengths = getattr(store, "attributes", {}).get("contig_lengths", {})
-    found = {_LENGTHS.get((chromosome_of(name) or "", int(length))) for name, length in lengths.items()}
-    found |= {build_of_accession(str(name)) for name in store.contigs}
-    found -= {None}
-    return found.pop() if len(found) == 1 else None
+    builds = {_LENGTHS.get((chromosome_of(name) or "", int(length))) for name, length in lengths.items()}
+    builds |= {build_of_accession(str(name)) for name in store.contigs}
+    builds -= {None}
+    return builds.pop() if len(builds) == 1 else None
 
 
 def in_par(kind: str, positions: Int64Array, build: str | None) -> BoolArray:
@@ -113,7 +113,7 @@ def kinds_of(runs: Sequence[Run], contigs: Contigs) -> list[Run]:
 
 @dataclass(frozen=True, eq=False)
 class PloidyRules:
-    """What chromosomes and stated sex say of the calls of a cohort.
+    """Which calls of a cohort are possible, by chromosome and stated sex.
 
     Attributes
     ----------
@@ -178,14 +178,14 @@ class PloidyRules:
         """Half calls of males, females and others in variants (V,), (V, 3): marked as haploid, and not observed."""
         known = [self.columns_of(MALE), self.columns_of(FEMALE)]
         others = np.setdiff1d(self.columns, np.concatenate(known))
-        found = np.zeros((len(words), 3), dtype=np.int64)
+        counts = np.zeros((len(words), 3), dtype=np.int64)
         for k, columns in enumerate([*known, others]):
             if columns.size:
                 observed = np.zeros((len(words), 2), dtype=np.int64)
                 count_haploid(words, marks, mask_words(columns, self.width), observed)
                 marked = np.bitwise_count(marks & self._marks(columns)).sum(axis=1, dtype=np.int64)
-                found[:, k] = marked - observed.sum(axis=1)
-        return found
+                counts[:, k] = marked - observed.sum(axis=1)
+        return counts
 
     def kinds(self, start: int, stop: int) -> list[Run]:
         """Pieces of X, Y and MT between two variants."""
@@ -193,7 +193,7 @@ class PloidyRules:
         return [piece for piece in pieces if piece[1] < piece[2]]
 
     def apply(self, block: GenotypeBlock, variants: Callable[[], pl.DataFrame]) -> GenotypeBlock:
-        """The block with calls and marks as they can be; ``variants`` gives its variants' table.
+        """The block with impossible calls set to missing and haploid calls marked; ``variants`` gives its table of variants.
 
         On X outside PAR males are haploid and females diploid, heterozygous males missing; on Y outside PAR all are
         haploid and females missing; on MT all are haploid. Where sex is not stated, X is as it was read.
@@ -239,7 +239,7 @@ class PloidyRules:
         return np.where(special, X_OUTSIDE_PAR if kind == "X" else HAPLOID_CHROMOSOME, AUTOSOMAL).astype(np.uint8)
 
     def check_build(self, store: "GenotypeStore") -> None:
-        """Find out before any work whether the build must be known, and is not.
+        """Refuse, before any work, a store for which the genome build must be known and is not.
 
         Raises
         ------
@@ -259,7 +259,7 @@ class PloidyRules:
 
 
 def refused_notes(refused: Mapping[str, int]) -> list[str]:
-    """How many calls were taken for missing, in words."""
+    """How many impossible calls were set to missing, in words."""
     words = {
         "heterozygous_where_haploid": "heterozygous calls where a sample has one copy (males on X outside PAR, Y, MT)",
         "female_on_Y": "calls of females on Y",
@@ -276,12 +276,12 @@ def refused_notes(refused: Mapping[str, int]) -> list[str]:
 
 
 def refused_calls(block: GenotypeBlock) -> dict[str, int]:
-    """Calls that were taken for missing because the sample cannot have them, by reason; those that are not 0."""
+    """Calls set to missing because the sample cannot have them: counts by reason, without zeros."""
     return _totals(block, ("heterozygous_where_haploid", "female_on_Y"), slice(0, 2))
 
 
 def half_calls(block: GenotypeBlock, contig: str) -> dict[str, int]:
-    """Half calls of a block on one contig, X, Y or MT, by whose they are; those that are not 0."""
+    """Half calls of a block on X, Y or MT: counts by sex, without zeros."""
     whose = ("males", "females", "samples of unknown sex")
     return _totals(block, tuple(f"{HALF_CALL}{who} on {contig}" for who in whose), slice(2, N_REFUSED))
 

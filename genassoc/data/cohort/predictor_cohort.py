@@ -19,13 +19,13 @@ CODES = {"monomorphic": "constant_predictor", "constant_genotype": "constant_pre
 
 
 def people_of(cohort: Any, sample_id: str | None = None) -> Phenotypes:
-    """The table of the samples analysed: of a cohort its own, else what is read; see `tables_of` of ``sample_id``."""
+    """The table of the samples analysed: that of the cohort, or the table that was given; see `tables_of`."""
     if not isinstance(cohort, Cohort):
         return _by_ids(cohort, sample_id)
-    own = cohort.phenotypes
+    table = cohort.phenotypes
     rows = np.asarray(cohort.rows)
-    lines = None if own.lines is None else own.lines[rows]
-    return replace(own, table=own.table[rows], lines=lines)
+    lines = None if table.lines is None else table.lines[rows]
+    return replace(table, table=table.table[rows], lines=lines)
 
 
 def tables_of(
@@ -41,24 +41,24 @@ def tables_of(
         Neither has that column; or as `Phenotypes.read`.
     """
     people, table = people_of(cohort, sample_id), _by_ids(predictors, sample_id, missing_codes)
-    found = [table.sample_id] if isinstance(cohort, Cohort) else [table.sample_id, people.sample_id]
-    if sample_id is not None and sample_id.lstrip("#") not in [name.lstrip("#") for name in found]:
+    id_columns = [table.sample_id] if isinstance(cohort, Cohort) else [table.sample_id, people.sample_id]
+    if sample_id is not None and sample_id.lstrip("#") not in [name.lstrip("#") for name in id_columns]:
         Phenotypes.read(predictors, sample_id=sample_id)  # says that there is no such column
     return people, table
 
 
 def _by_ids(source: Any, sample_id: str | None, missing_codes: Any = None) -> Phenotypes:
-    """A table read by a column of ids; by the usual names where it has no such column."""
+    """A table read with a named column of ids, or with one of the usual names if it lacks that column."""
     try:
         return Phenotypes.read(source, sample_id=sample_id, missing_codes=missing_codes)
     except PhenotypeError as error:
         try:
-            found = Phenotypes.read(source, missing_codes=missing_codes)
+            table = Phenotypes.read(source, missing_codes=missing_codes)
         except PhenotypeError:
             raise error from None
-        if sample_id is None or {sample_id, f"#{sample_id}"} & set(found.table.columns):
+        if sample_id is None or {sample_id, f"#{sample_id}"} & set(table.table.columns):
             raise  # it has that column, which is not what ids can be
-        return found
+        return table
 
 
 def predictor_cohort(people: Phenotypes, table: Phenotypes, columns: Sequence[str] | None) -> Cohort:
@@ -78,7 +78,7 @@ def predictor_cohort(people: Phenotypes, table: Phenotypes, columns: Sequence[st
 
 
 def record_of(table: Phenotypes, cohort: Cohort, people: Mapping[str, Any]) -> dict[str, Any]:
-    """For the provenance: which predictors, and what makes their cohort again; ``people`` is how the samples were chosen."""
+    """The predictors as the provenance holds them, with all that makes their cohort again; ``people`` says how samples were chosen."""
     store: Any = cohort.store
     return {
         "source": table.source,

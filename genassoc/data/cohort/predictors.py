@@ -20,7 +20,7 @@ _NOT_OBSERVED = np.iinfo(np.uint32).max
 
 
 class PredictorStore:
-    """Columns of numbers with the reading side of `genassoc.data.store.store.GenotypeStore`.
+    """Columns of numbers that are read as a `genassoc.data.store.store.GenotypeStore` is.
 
     A column's range is laid on the dosages 0 to 2 in 2^21 steps: values of a few evenly spaced levels are exact, others
     are rounded by at most 2.4e-7 of the range.
@@ -60,7 +60,7 @@ class PredictorStore:
 
     @classmethod
     def of(cls, table: Phenotypes, names: Sequence[str] | None, rows: Int64Array | None = None) -> "PredictorStore":
-        """The columns ``names`` (all) of a table, of all its rows or some.
+        """A store of the columns ``names`` (by default all) of a table, of all rows or some.
 
         Raises
         ------
@@ -102,7 +102,7 @@ class PredictorStore:
         return DosageBlock(self.values[start:stop], start)
 
     def variants(self, start: int = 0, stop: int | None = None) -> pl.DataFrame:
-        """What a store says of its variants: the name is the rsid; the rest says nothing."""
+        """A table of variants: the predictor's name is the rsid; the other columns are empty."""
         names = self.names[start:stop]
         numbers = np.arange(start, start + len(names), dtype=np.int64)
         return pl.DataFrame(

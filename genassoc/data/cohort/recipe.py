@@ -1,4 +1,4 @@
-"""How a cohort was made, as JSON values for the provenance: enough to make it again from the same files, and no more.
+"""The steps that made a cohort, as JSON values for the provenance: enough to repeat them on the same files.
 
 Files are named by absolute paths; who was kept by a condition is told by the condition. Ids are never written, nor anybody's
 sex: a provenance file may travel with published results. A table given from memory and a list of ids are told by their
@@ -8,13 +8,14 @@ size and hash, which check a cohort and cannot make one.
 import hashlib
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from genassoc.data.cohort.id_rules import Rules
+from genassoc.data.phenotypes.offsets import Source
 from genassoc.data.phenotypes.phenotypes import Phenotypes
 
 _LONG = 4000  # letters; a longer condition holds a list, perhaps of ids
@@ -51,6 +52,12 @@ def joined(table: Phenotypes) -> dict[str, Any]:
 def sex_of(column: str) -> dict[str, Any]:
     """The step of `Cohort.with_sex`."""
     return {"step": "with_sex", "column": column}
+
+
+def with_offsets(origin: Source | None, traits: Sequence[str], kind: str, digest: str) -> dict[str, Any]:
+    """The step that gives a cohort offsets; ``origin`` is null where a table was in memory."""
+    source = dict(origin) if isinstance(origin, Mapping) else origin
+    return {"step": "with_offsets", "offsets": source, "traits": list(traits), "kind": kind, "digest": digest}
 
 
 def kept(choice: pl.Expr | Sequence[str]) -> dict[str, Any]:
@@ -135,7 +142,7 @@ def _is_value(content: Any) -> bool:
 
 
 def samples_fingerprint(cohort: Any) -> str:
-    """Short hash of whose data a cohort holds: store, phenotypes, samples in their order, sex, build. Not of variants."""
+    """Short hash of a cohort's samples: store, phenotypes, order of samples, sex, build. Variants are not in it."""
     digest = hashlib.sha256(f"{cohort.store.fingerprint} {cohort.phenotypes.fingerprint} {cohort.build}".encode())
     digest.update(cohort.sample_index.tobytes() + cohort.rows.tobytes())
     digest.update(b"" if cohort.sex is None else cohort.sex.tobytes())
@@ -143,7 +150,7 @@ def samples_fingerprint(cohort: Any) -> str:
 
 
 def origin_of(table: Phenotypes) -> dict[str, Any]:
-    """Where a table came from; the file is null where it is not one file as it was read."""
+    """The origin of a table; its file is null unless the table is one file, unchanged."""
     one = len(table.files) == 1 and table.source == str(table.files[0])
     return {
         "file": str(Path(table.files[0]).absolute()) if one else None,

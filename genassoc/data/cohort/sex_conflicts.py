@@ -1,4 +1,4 @@
-"""Samples whose calls on X and Y do not go with the sex that is stated: as a swap of samples shows."""
+"""Samples whose calls on X and Y contradict the stated sex, as after a swap of samples."""
 
 import numpy as np
 import polars as pl
@@ -30,7 +30,7 @@ def sex_conflicts(cohort: Cohort) -> pl.DataFrame:
 
 
 def conflict_notes(conflicts: pl.DataFrame) -> list[str]:
-    """The conflicts in words; none where there are none."""
+    """The conflicts in words; empty without any."""
     if conflicts.is_empty():
         return []
     shown = first_few([f"{name} ({detail})" for name, detail in conflicts.select("id", "detail").iter_rows()])

@@ -36,7 +36,7 @@ def variant_numbers(store: GenotypeStore, rows: pl.DataFrame) -> tuple[Int64Arra
     numbers, counts : int64 arrays (rows,)
     """
     wanted = rows.select(*_KEY).with_columns(pl.col("base_pair_location").cast(pl.Int64)).with_row_index("row")
-    found, counts = np.full(rows.height, -1, dtype=np.int64), np.zeros(rows.height, dtype=np.int64)
+    numbers, counts = np.full(rows.height, -1, dtype=np.int64), np.zeros(rows.height, dtype=np.int64)
     for contig, start, stop in store.contig_runs():
         here = wanted.filter(pl.col("chromosome") == contig)
         if not here.height:
@@ -50,9 +50,9 @@ def variant_numbers(store: GenotypeStore, rows: pl.DataFrame) -> tuple[Int64Arra
             matched = here.join(variants, on=list(_KEY), how="inner").sort("at", descending=True)
             at, number = matched["row"].to_numpy(), first + matched["at"].to_numpy().astype(np.int64)
             np.add.at(counts, at, 1)
-            new = found[at] < 0
-            found[at[new]] = number[new]  # the last one counts, which is the first in the store
-    return found, counts
+            new = numbers[at] < 0
+            numbers[at[new]] = number[new]  # the last one counts, which is the first in the store
+    return numbers, counts
 
 
 def _may_hold(store: GenotypeStore, positions: pl.Series, first: int, last: int) -> bool:

@@ -151,7 +151,7 @@ class VariantSelection:
 
 
 def with_neighbours(table: pl.DataFrame, first: int, last: int) -> pl.DataFrame:
-    """Rows first to last of variant metadata, with ``multi_allelic``: one record made several rows.
+    """Rows first to last of the variants' metadata, with ``multi_allelic``: whether their record made several rows.
 
     A record's rows are neighbours in the store, so ``table`` needs one more row on each side (if there is
     one).
@@ -200,11 +200,9 @@ def _check_predicate(predicate: Predicate) -> None:
     apart = np.concatenate([_holds(predicate, table.slice(row, 1)) for row in range(table.height)])
     if not np.array_equal(together, apart):
         raise PlanError(
-            f"the variant filter {predicate.name} compares variants with one another (a mean, a rank, a "
-            "count over "
-            "rows); its answer would depend on how the variants are cut into blocks. Compute the numbers "
-            "with "
-            "variant_qc first, and give keep_variants the variants' numbers"
+            f"the variant filter {predicate.name} compares variants with one another (a mean, a rank, a count over rows); its "
+            "answer would depend on how the variants are cut into blocks. Compute the numbers with variant_qc first, and give "
+            "keep_variants the variants' numbers"
         )
 
 
@@ -230,9 +228,8 @@ def _as_mask(choice: Array | Sequence[int], n_variants: int) -> BoolArray:
     array = np.asarray(choice)
     if array.ndim != 1 or array.size == 0 or array.dtype.kind not in "biu":
         raise PlanError(
-            "keep_variants takes a polars expression, variant numbers, or one true or false for each "
-            "variant; "
-            f"given was an array of {array.dtype} of shape {array.shape}"
+            "keep_variants takes a polars expression, variant numbers, or one true or false for each variant; given was an array "
+            f"of {array.dtype} of shape {array.shape}"
         )
     if array.dtype.kind == "b":
         if array.size != n_variants:

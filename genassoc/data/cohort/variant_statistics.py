@@ -1,4 +1,4 @@
-"""Counts of one block's calls among the cohort's samples, and what quality control makes of them."""
+"""Counts of a block's calls in the cohort's samples, and the statistics of quality control."""
 
 from dataclasses import dataclass
 
@@ -79,7 +79,7 @@ def variant_statistics(block: GenotypeBlock, kinds: Array, masks: SampleMasks, *
 
 
 def autosomal_statistics(counts: Int64Array, haploid: Int64Array) -> pl.DataFrame:
-    """What `variant_statistics` says of variants on autosomes, from counts.
+    """The columns of `variant_statistics` for variants on autosomes, from counts.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ def haploid_counts(block: GenotypeBlock, mask: UInt64Array) -> Int64Array:
 
 
 def _missing_rate(block: GenotypeBlock, counts: Int64Array, kinds: Array, masks: SampleMasks) -> Array:
-    """Share of calls not observed (V,); on Y of those who may have one."""
+    """Share of calls not observed (V,); on Y, of the samples that may have a call."""
     rate = np.asarray(counts[:, 3] / max(masks.columns.size, 1))
     on_y = kinds == "Y"
     if masks.not_females is not None and masks.n_not_females and on_y.any():

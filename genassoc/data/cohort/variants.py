@@ -115,7 +115,7 @@ def biallelic() -> pl.Expr:
 
 
 def _fraction(name: str, x: float, most: float = 1) -> float:
-    """``x``, refused when it is no fraction: a percentage is the usual slip."""
+    """``x``, which must be a fraction: a percentage is the usual slip."""
     if not _is_number(x) or not 0 <= x <= most:
         of_minor = ": no minor allele is more frequent" if most == 0.5 else ""
         raise InputError(f"{name}({x}): the bound is a fraction between 0 and {most:g}{of_minor} (1 % is 0.01)")
@@ -123,7 +123,7 @@ def _fraction(name: str, x: float, most: float = 1) -> float:
 
 
 def _count(name: str, x: float) -> float:
-    """``x``, refused when it is no count."""
+    """``x``, which must be a count."""
     if not _is_number(x) or not 0 <= x < float("inf"):
         raise InputError(f"{name}({x}): the bound is a count of alleles, a number of at least 0")
     return x
@@ -144,16 +144,16 @@ class Region:
     @classmethod
     def parse(cls, text: str) -> "Region":
         """Read "chr", "chr:position", "chr:first-last" or "chr:first-"."""
-        found = _REGION.fullmatch(text.strip())
-        if found is None:
+        match = _REGION.fullmatch(text.strip())
+        if match is None:
             raise InputError(f"the region '{text}' is not understood; write it as chr1, chr1:12345 or chr1:10000-20000")
-        start = int(found["start"].replace(",", "")) if found["start"] else None
-        stop = start if start is not None and not found["dash"] else None
-        if found["stop"]:
-            stop = int(found["stop"].replace(",", ""))
+        start = int(match["start"].replace(",", "")) if match["start"] else None
+        stop = start if start is not None and not match["dash"] else None
+        if match["stop"]:
+            stop = int(match["stop"].replace(",", ""))
         if start is not None and stop is not None and start > stop:
             raise InputError(f"the region '{text}' ends before it begins; write the smaller position first")
-        return cls(found["contig"], start, stop)
+        return cls(match["contig"], start, stop)
 
     def __str__(self) -> str:
         if self.start is None:
@@ -163,7 +163,7 @@ class Region:
         return f"{self.contig}:{self.start}-{'' if self.stop is None else self.stop}"
 
     def expression(self) -> pl.Expr:
-        """Whether a variant lies in it."""
+        """An expression: whether a variant lies in the region."""
         inside = (pl.col("chromosome") == self.contig) | pl.col(KEY_COLUMN).is_in(list(region_keys(self.contig)))
         if self.start is not None:
             inside = inside & (pl.col("base_pair_location") >= self.start)

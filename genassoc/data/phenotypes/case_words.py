@@ -73,8 +73,8 @@ _STRONG |= {plain_word(word): "case" for word in _CASES.split()}
 
 
 def _pairs() -> frozenset[tuple[str, str]]:
-    found = re.findall(r"([^\s:]+):((?:alguna vez|qualche volta)|[^\s:]+)", _PAIRS)
-    return frozenset((plain_word(control), plain_word(case)) for control, case in found)
+    pairs = re.findall(r"([^\s:]+):((?:alguna vez|qualche volta)|[^\s:]+)", _PAIRS)
+    return frozenset((plain_word(control), plain_word(case)) for control, case in pairs)
 
 
 PAIRS = _pairs()
@@ -86,14 +86,14 @@ _ARMS = frozenset(plain_word(word) for word in _REFERENCE_ARMS.split())
 
 
 def meanings(word: str) -> set[Meaning]:
-    """What a word may say of a sample: nothing, "control", "case", or (as "n" of two languages) either."""
+    """Meanings that a word may have: none, "control", "case", or both (as "n" in two languages)."""
     plain = plain_word(word)
     strong = _strong(plain)
     return {strong} if strong is not None else _WEAK.get(plain, set())
 
 
 def _strong(plain: str) -> Meaning | None:
-    """What a word says by itself, or by what it negates: "unhealthy" is a case, "non atteint" a control."""
+    """The meaning of a word itself, or of the word that it negates: "unhealthy" is a case, "non atteint" a control."""
     if plain in _STRONG:
         return _STRONG[plain]
     for rest in _negated(plain):
@@ -103,7 +103,7 @@ def _strong(plain: str) -> Meaning | None:
 
 
 def _negated(plain: str) -> list[str]:
-    """The words that a word may be the negation of."""
+    """The words that a word may negate."""
     return [plain.removeprefix(mark) for mark in _NEGATIONS if plain.startswith(mark) and plain != mark]
 
 
@@ -129,10 +129,10 @@ def control_and_case(first: str, second: str) -> tuple[str, str] | None:
             return control, case
     for negation, word, low, high in orders:
         if high in _negated(low):
-            said = meanings(word)
-            if said == {"control"}:
+            meaning = meanings(word)
+            if meaning == {"control"}:
                 return word, negation  # what is not healthy is the case
-            return None if not said and low == f"un{high}" else (negation, word)
+            return None if not meaning and low == f"un{high}" else (negation, word)
     if looks_missing(first) or looks_missing(second):
         return None  # "malade" beside "N/A" says nothing of controls
     clear: set[tuple[str, str]] = set()
@@ -145,7 +145,7 @@ def control_and_case(first: str, second: str) -> tuple[str, str] | None:
 
 
 def _says_nothing(word: str) -> bool:
-    """Whether a word negates what is not known: "not examined" beside "healthy" is no case."""
+    """Whether a word is a negation without a known meaning: "not examined" beside "healthy" is no case."""
     return _is_negation(word) and not meanings(word)
 
 

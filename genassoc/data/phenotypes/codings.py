@@ -11,9 +11,28 @@ from genassoc.data.phenotypes.case_words import control_and_case, plain_word, re
 from genassoc.data.phenotypes.columns import NUMBER
 from genassoc.data.phenotypes.number_spellings import genotype_hint, looks_missing, missing_among
 from genassoc.data.phenotypes.phenotypes import Phenotypes
-from genassoc.data.phenotypes.sex_words import FEMALE, MALE, are_sexes, sex_meaning
 from genassoc.errors import PhenotypeError
 from genassoc.shapes import Array, Float64Array, Int64Array
+
+# Words and letters for male and female in five languages. Letters mean something beside each other only: M is mujer beside H.
+MALE, FEMALE, UNKNOWN = 1, 2, 0
+
+_MALE = """
+    1 male males man men boy homme hommes masculin garcon mann manner mannlich junge hombre hombres masculino varon maschio
+    maschile uomo
+"""
+_FEMALE = """
+    2 female females woman women girl femme femmes feminin feminine fille frau frauen weiblich madchen mujer mujeres femenino
+    femenina hembra femmina femminile donna
+"""
+_UNKNOWN = "0 unknown na inconnu inconnue unbekannt desconocido sconosciuto"
+# (male, female) of the letters that occur; the first pair that holds them all is meant.
+_LETTERS = (("m", "f"), ("h", "f"), ("m", "w"), ("h", "m"), ("v", "m"), ("v", "h"), ("u", "d"))
+_SPANISH = {"hombre", "hombres", "varon", "mujer", "mujeres"}  # beside one of them M alone may be mujer
+# "masculino" and "femminile" are of two languages each, and mean the same in both.
+_SEX_WORDS: dict[str, int] = {plain_word(word): MALE for word in _MALE.split()}
+_SEX_WORDS |= {plain_word(word): FEMALE for word in _FEMALE.split()}
+_SEX_WORDS |= {plain_word(word): UNKNOWN for word in _UNKNOWN.split()}
 
 Rule = Literal["0/1", "1/2", "words", "sex", "case_value"]
 
@@ -89,19 +108,19 @@ def binary_coding(phenotypes: Phenotypes, trait: str, rows: Int64Array) -> tuple
         their counts, and both ways to declare the case).
     """
     text = text_of(phenotypes, trait, rows)
-    found = text.drop_nulls().unique().sort().to_list()
-    if not found:
+    values = text.drop_nulls().unique().sort().to_list()
+    if not values:
         raise PhenotypeError(
             f"{phenotypes.source}: the trait '{trait}' is missing in all of the cohort's {rows.size} samples"
         )
     if trait in phenotypes.case_values:
-        return _declared(phenotypes, trait, found), text
+        return _declared(phenotypes, trait, values), text
     is_text = phenotypes.table[trait].dtype == pl.String
-    coding = _recognise(found, is_text)
+    coding = _recognise(values, is_text)
     if coding is not None:
         return coding, text
-    if len(found) == 2:
-        raise PhenotypeError(_undecided(phenotypes, trait, text, found))
+    if len(values) == 2:
+        raise PhenotypeError(_undecided(phenotypes, trait, text, values))
     raise PhenotypeError(_unclear(phenotypes, trait, text))
 
 
@@ -155,20 +174,20 @@ def arm_coding(phenotypes: Phenotypes, column: str, first: str, second: str) -> 
     )
 
 
-def _declared(phenotypes: Phenotypes, column: str, found: list[str]) -> Coding:
-    """The coding that ``case_value`` says."""
+def _declared(phenotypes: Phenotypes, column: str, values: list[str]) -> Coding:
+    """The coding that ``case_value`` declares."""
     wanted = phenotypes.case_values[column]
-    said = f"case_value of '{column}' is '{wanted}'"
-    match = [value for value in found if value == wanted or (_is_number(value) and _same_number(value, wanted))]
+    declaration = f"case_value of '{column}' is '{wanted}'"
+    match = [value for value in values if value == wanted or (_is_number(value) and _same_number(value, wanted))]
     if not match:
         raise PhenotypeError(
-            f"{phenotypes.source}: {said}, but the column has no such value; it has {', '.join(map(repr, found[:6]))}"
+            f"{phenotypes.source}: {declaration}, but the column has no such value; it has {', '.join(map(repr, values[:6]))}"
         )
-    others = [value for value in found if value != match[0]]
+    others = [value for value in values if value != match[0]]
     if len(others) != 1:
-        what = f"there are {len(others)}: {', '.join(map(repr, others[:6]))}" if others else "there is none"
+        rest = f"there are {len(others)}: {', '.join(map(repr, others[:6]))}" if others else "there is none"
         raise PhenotypeError(
-            f"{phenotypes.source}: {said}, and the controls need exactly one other value, but {what}. Make a column with two "
+            f"{phenotypes.source}: {declaration}, and the controls need exactly one other value, but {rest}. Make a column with two "
             f"values, or declare values that mean missing: missing_codes={{'{column}': [...]}} (--missing-code {column}=VALUE)"
         )
     return Coding(others[0], match[0], "case_value")
@@ -183,13 +202,13 @@ def _same_number(value: str, wanted: str) -> bool:
     return _is_number(wanted) and float(value) == float(wanted)
 
 
-def _recognise(found: list[str], is_text: bool) -> Coding | None:
-    """The coding of the values found, or None if they are none that is known."""
-    if found in (["0", "1"], ["1", "2"]):
-        return Coding(found[0], found[1], "0/1" if found[0] == "0" else "1/2")
-    if len(found) != 2 or not is_text or any(_is_number(value) for value in found):
+def _recognise(values: list[str], is_text: bool) -> Coding | None:
+    """The coding of the values, or None if it is not a known one."""
+    if values in (["0", "1"], ["1", "2"]):
+        return Coding(values[0], values[1], "0/1" if values[0] == "0" else "1/2")
+    if len(values) != 2 or not is_text or any(_is_number(value) for value in values):
         return None
-    words = control_and_case(found[0], found[1])
+    words = control_and_case(values[0], values[1])
     return None if words is None else Coding(*words, "words")
 
 
@@ -200,20 +219,20 @@ def _both_ways(column: str, first: str, second: str) -> str:
     )
 
 
-def _undecided(phenotypes: Phenotypes, trait: str, text: pl.Series, found: list[str]) -> str:
-    """What to say of two values that do not say which of them is the case."""
-    first, second = found
-    n_first, n_second = (int((text == value).sum()) for value in found)
+def _undecided(phenotypes: Phenotypes, trait: str, text: pl.Series, values: list[str]) -> str:
+    """The message for two values of which neither is recognised as the case."""
+    first, second = values
+    n_first, n_second = (int((text == value).sum()) for value in values)
     why = "genassoc recognises 0/1 and 1/2 (control/case), and two words that say which is the case"
     if are_sexes(first, second) is not None:
         why = "they are codes of sex, not of a disease"
     elif not (_is_number(first) or _is_number(second)):
         why = why_unclear(first, second)
     zero = ""
-    if set(found) == {"0", "2"}:
+    if set(values) == {"0", "2"}:
         zero = f" (in PLINK's coding 0 is missing; then all are cases: --missing-code {trait}=0)"
-    zero += missing_among(trait, found)
-    genotypes = genotype_hint(trait, found)
+    zero += missing_among(trait, values)
+    genotypes = genotype_hint(trait, values)
     zero += f"; {genotypes}" if genotypes else ""
     return (
         f"{phenotypes.source}: the trait '{trait}' has the two values {first} ({n_first} samples) and {second} ({n_second} samples), "
@@ -222,7 +241,7 @@ def _undecided(phenotypes: Phenotypes, trait: str, text: pl.Series, found: list[
 
 
 def _unclear(phenotypes: Phenotypes, trait: str, text: pl.Series) -> str:
-    """What to say of values that are no known coding of a binary trait."""
+    """The message for values that are no known coding of a binary trait."""
     counts = text.drop_nulls().value_counts(sort=True)
     values = [str(value) for value in counts[counts.columns[0]]]
     shown = ", ".join(f"{value} ({n} samples)" for value, n in counts.head(6).sort(counts.columns[0]).rows())
@@ -256,16 +275,47 @@ def _unclear(phenotypes: Phenotypes, trait: str, text: pl.Series) -> str:
 
 
 def missing_of_three(phenotypes: Phenotypes, trait: str, values: list[str]) -> str | None:
-    """The one value of three beside which the other two are a coding; None where that is none, or several."""
+    """The one value of three without which the other two are a coding; None if there is none, or more than one."""
     is_text = phenotypes.table[trait].dtype == pl.String
     alone = [value for value in values if _recognise(sorted(set(values) - {value}), is_text)]
     return alone[0] if len(alone) == 1 else None
 
 
+def sex_meaning(values: set[str]) -> dict[str, int]:
+    """The meaning of each value of a column: 1 male, 2 female, 0 unknown. Values that are not recognised are absent.
+
+    A letter alone is M or H for male and F or W for female; a mixture of letters that is no pair is not understood. Numbers
+    and doubts are taken as they are written: -1 is not 1, and "F?" not F.
+    """
+    words = {value: _sex_word(value) for value in values}
+    letters = set(words.values()) & {letter for pair in _LETTERS for letter in pair}
+    pair = next((pair for pair in _LETTERS if letters <= set(pair)), None)
+    if letters == {"h"}:
+        pair = ("h", "f")
+    elif letters in ({"v"}, {"u"}, {"d"}) or (letters == {"m"} and _SPANISH & set(words.values())):
+        pair = None
+    letters_meant = {} if pair is None else {pair[0]: MALE, pair[1]: FEMALE}
+    known = {**_SEX_WORDS, **letters_meant}
+    return {value: known[word] for value, word in words.items() if word in known}
+
+
+def _sex_word(value: str) -> str:
+    return value.strip() if re.search(r"\d|\?", value) else plain_word(value)
+
+
+def are_sexes(first: str, second: str) -> tuple[str, str] | None:
+    """Two values as (male, female), if that is what they are and they are no numbers."""
+    if first.isdigit() or second.isdigit():
+        return None
+    meaning = sex_meaning({first, second})
+    by_sex = {sex: value for value, sex in meaning.items()}
+    return (by_sex[MALE], by_sex[FEMALE]) if set(by_sex) == {MALE, FEMALE} else None
+
+
 def sex_coding(phenotypes: Phenotypes, column: str, rows: Int64Array) -> tuple[Array, str]:
     """Sex of samples, 1 male, 2 female, 0 unknown, int8 array (N,); and a text that says how the values were read.
 
-    Recognised are 1 and 2, and the words and letters of `genassoc.data.phenotypes.sex_words`; 0, "unknown" and missing are unknown.
+    Recognised are 1 and 2, and the words and letters of five languages; 0, "unknown" and missing are unknown.
 
     Raises
     ------
@@ -293,9 +343,9 @@ def sex_coding(phenotypes: Phenotypes, column: str, rows: Int64Array) -> tuple[A
             f"{phenotypes.source}: the sex column '{name}' has 0 and 1 but no 2; 0 would mean unknown, but some files "
             "use it for female. Use 1 for male and 2 for female (or M and F), and NA for unknown"
         )
-    said = {MALE: "male", FEMALE: "female"}
+    names = {MALE: "male", FEMALE: "female"}
     read = ", ".join(
-        f"{value} = {said[sex]}" for value, sex in sorted(meaning.items(), key=lambda pair: pair[::-1]) if sex in said
+        f"{value} = {names[sex]}" for value, sex in sorted(meaning.items(), key=lambda pair: pair[::-1]) if sex in names
     )
     return codes.fill_null(0).to_numpy(), f"sex is read from '{name}': {read or 'it is unknown for all samples'}"
 

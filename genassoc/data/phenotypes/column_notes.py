@@ -22,7 +22,7 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class ColumnNotes:
-    """What was found.
+    """Notes on columns.
 
     Attributes
     ----------
@@ -118,17 +118,17 @@ def _binary_lines(trait: str, coding: Coding, text: pl.Series) -> list[str]:
 
 
 def _coded_lines(column: str, coding: Coding, low: str, high: str) -> list[str]:
-    said = f"{column}: {coding.words(low, high)}"
+    line = f"{column}: {coding.words(low, high)}"
     if coding.rule == "1/2":
         return [
-            f"{said}, as in PLINK. If the file comes from a questionnaire that writes 1 for yes and 2 for no: "
+            f"{line}, as in PLINK. If the file comes from a questionnaire that writes 1 for yes and 2 for no: "
             f"{_the_other_way(column, coding)}"
         ]
     if coding.rule == "words":
-        return [f"{said}, from the meaning of the words"]
+        return [f"{line}, from the meaning of the words"]
     if coding.rule == "sex":
-        return [f"{said}, from codes of sex: male is 0"]
-    return [f"{said}, from case_value"] if coding.rule == "case_value" else []
+        return [f"{line}, from codes of sex: male is 0"]
+    return [f"{line}, from case_value"] if coding.rule == "case_value" else []
 
 
 def _the_other_way(column: str, coding: Coding) -> str:
@@ -148,8 +148,8 @@ def _two_words(phenotypes: Phenotypes, name: str, rows: Int64Array) -> tuple[str
         phenotypes.looks_numeric(name, rows) or phenotypes.table[name].dtype != pl.String
     ):
         return None
-    found = text_of(phenotypes, name, rows).drop_nulls().unique().sort().to_list()
-    return (found[0], found[1]) if len(found) == 2 else None
+    values = text_of(phenotypes, name, rows).drop_nulls().unique().sort().to_list()
+    return (values[0], values[1]) if len(values) == 2 else None
 
 
 def _mixture_lines(phenotypes: Phenotypes, name: str, rows: Int64Array) -> list[str]:

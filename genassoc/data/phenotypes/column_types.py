@@ -1,4 +1,4 @@
-"""From columns as they were read to columns of numbers and of text, with null where missing, and a record of what was done."""
+"""Types of columns: numbers or text, with null for missing values, and a record of the changes."""
 
 from dataclasses import dataclass, field
 
@@ -42,8 +42,8 @@ class TypedColumns:
         """Add what a code emptied: one row of ``found``, a column each."""
         for name, n in (found.row(0, named=True) if found.width else {}).items():
             if n:
-                own = self.emptied.setdefault(name, {})
-                own[code] = own.get(code, 0) + int(n)
+                counts = self.emptied.setdefault(name, {})
+                counts[code] = counts.get(code, 0) + int(n)
 
 
 def typed_columns(frame: pl.DataFrame, codes: MissingCodes, reading: Reading | None = None) -> TypedColumns:
@@ -89,20 +89,20 @@ def _strip(made: TypedColumns, text: list[str], codes: MissingCodes) -> None:
     for code in codes.everywhere or ():
         made.count(stripped.select(pl.col(text).eq(code).sum()), code)
     gone = {name: codes.columns[name] for name in text if name in codes.columns}
-    for name, own in gone.items():
-        for code in own:
+    for name, counts in gone.items():
+        for code in counts:
             made.count(stripped.select(pl.col(name).eq(code).sum()), code)
     missing = pl.col(text).is_in([*MISSING_TOKENS, *(codes.everywhere or ())]).fill_null(True)
     stripped = stripped.with_columns(pl.when(missing).then(None).otherwise(pl.col(text)).name.keep())
     stripped = stripped.with_columns(
-        pl.when(pl.col(name).is_in(list(own))).then(None).otherwise(pl.col(name)).alias(name)
-        for name, own in gone.items()
+        pl.when(pl.col(name).is_in(list(counts))).then(None).otherwise(pl.col(name)).alias(name)
+        for name, counts in gone.items()
     )
     made.frame = made.frame.with_columns(stripped.get_columns())
 
 
 def _decimals(made: TypedColumns, text: list[str], reading: Reading) -> None:
-    """Decimal commas as points, where they were declared; a column in which points stand too is not guessed at."""
+    """Decimal commas, where declared, as points; a column with both commas and points is not guessed at."""
     if reading.decimal != "," or not text:
         return
     frame, n = made.frame, len(made.frame)
@@ -153,9 +153,11 @@ def _dates(made: TypedColumns, text: list[str], reading: Reading) -> None:
 
 
 def _empty_numbers(made: TypedColumns, codes: MissingCodes) -> None:
-    """Null where a number is a code."""
+    """Numbers that are missing codes as null."""
     numeric = [c for c, t in made.frame.schema.items() if t.is_numeric()]
-    for code in dict.fromkeys((*(codes.everywhere or ()), *(code for own in codes.columns.values() for code in own))):
+    for code in dict.fromkeys(
+        (*(codes.everywhere or ()), *(code for codes_of_column in codes.columns.values() for code in codes_of_column))
+    ):
         value = _number(code)
         names = [name for name in numeric if code in codes.for_column(name)]
         if value is None or not names:
@@ -173,8 +175,8 @@ def _all_match(frame: pl.DataFrame, columns: list[str], pattern: str) -> list[st
     """Those columns of text whose every value matches, null counting as a match."""
     if not columns:
         return []
-    found = frame.select(pl.col(columns).str.contains(pattern).fill_null(True).all())
-    return [column for column in columns if found[column][0]]
+    matches = frame.select(pl.col(columns).str.contains(pattern).fill_null(True).all())
+    return [column for column in columns if matches[column][0]]
 
 
 def _some(names: list[str]) -> str:

@@ -28,7 +28,7 @@ RANGE = re.compile(r"(?P<prefix>.*?)(?P<first>[0-9]+):(?P=prefix)(?P<last>[0-9]+
 
 
 def read_columns(path: Path, reading: Reading | None = None) -> TextTable:
-    """Columns of a Parquet, Excel or text file, the lines of the latter two, and what reading found."""
+    """Columns of a Parquet, Excel or text file, their line numbers (Excel, text), and notes."""
     check_not_forked()
     suffix = path.suffix.lower()
     if suffix in (".parquet", ".pq"):
@@ -107,9 +107,8 @@ def id_column(column: pl.Series, source: str) -> pl.Series:
     """Ids as text. Decimals are refused: they have lost leading zeros and perhaps digits."""
     if column.dtype.is_float() or column.dtype == pl.Boolean:
         raise PhenotypeError(
-            f"{source}: the sample ids in '{column.name}' are {column.dtype} values, not text; leading "
-            "zeros and digits "
-            "may be lost. Read that column as text (pandas: dtype={'" + column.name + "': str})"
+            f"{source}: the sample ids in '{column.name}' are {column.dtype} values, not text; leading zeros and digits may be "
+            "lost. Read that column as text (pandas: dtype={'" + column.name + "': str})"
         )
     if not (column.dtype in (pl.String, pl.Categorical, pl.Enum, pl.Null) or column.dtype.is_integer()):
         raise PhenotypeError(
@@ -124,17 +123,17 @@ def listed(names: Sequence[str]) -> str:
     return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown
 
 
-def range_members(found: re.Match[str]) -> list[str]:
+def range_members(match: re.Match[str]) -> list[str]:
     """Names from first to last, keeping the width of zero-padded numbers (PC01:PC10)."""
-    prefix, first, last = found["prefix"], found["first"], found["last"]
+    prefix, first, last = match["prefix"], match["first"], match["last"]
     width = len(first) if first.startswith("0") else 0
     if int(first) > int(last):
-        raise PhenotypeError(f"the range '{found[0]}' runs backwards; write it as {prefix}{last}:{prefix}{first}")
+        raise PhenotypeError(f"the range '{match[0]}' runs backwards; write it as {prefix}{last}:{prefix}{first}")
     return [f"{prefix}{number:0{width}d}" for number in range(int(first), int(last) + 1)]
 
 
 def absent_columns(source: str, columns: Sequence[str], absent: list[str], asked: str, role: str) -> str:
-    """What to say of a name, or a range of names, that a table does not have."""
+    """The message for a name, or a range of names, that a table does not have."""
     shown = ", ".join(columns[:20]) + (", ..." if len(columns) > 20 else "")
     article = "an" if role[0] in "aeio" else "a"
     if len(absent) > 1 or absent[0] != asked:
@@ -143,7 +142,7 @@ def absent_columns(source: str, columns: Sequence[str], absent: list[str], asked
             f"have. Its columns: {shown}"
         )
     lowered = {column.lower(): column for column in columns}
-    close = [lowered[found] for found in get_close_matches(asked.lower(), lowered, n=3, cutoff=0.6)]
+    close = [lowered[spelling] for spelling in get_close_matches(asked.lower(), lowered, n=3, cutoff=0.6)]
     hint = f" Did you mean {' or '.join(repr(name) for name in close)}?" if close else ""
     composed = unicodedata.normalize("NFC", asked)
     if any(unicodedata.normalize("NFC", column) == composed for column in columns):

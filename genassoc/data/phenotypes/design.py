@@ -1,4 +1,4 @@
-"""Design: from named traits and covariates to y and X, with everything that was left out on record."""
+"""Design: named traits and covariates as arrays y and X, with a record of all that was dropped."""
 
 import re
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ import polars as pl
 from genassoc.data.phenotypes.codings import binary_codes
 from genassoc.data.phenotypes.emptied import category_labels
 from genassoc.data.phenotypes.formula_columns import Samples, check_levels, formula_columns
+from genassoc.data.phenotypes.offsets import Offsets, Unit, offset_columns
 from genassoc.data.phenotypes.outcomes import count_values, ordered_levels
 from genassoc.data.phenotypes.phenotypes import Phenotypes
 from genassoc.errors import PhenotypeError
@@ -24,7 +25,7 @@ _LEVEL = re.compile(r"(?P<name>.*)\[(?P<level>.*)\]")
 
 @dataclass(frozen=True)
 class DroppedCovariate:
-    """A column of X that was left out.
+    """A covariate that was dropped.
 
     Attributes
     ----------
@@ -44,7 +45,7 @@ class DroppedCovariate:
         return f"{self.name}{'' if self.level is None else f'[{self.level}]'}: {self.reason}"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Design:
     """Traits and covariates of a cohort's samples as arrays.
 
@@ -68,6 +69,11 @@ class Design:
         T times the kind.
     coding : tuple of str
         For each binary trait the recognised coding, "1 = control, 2 = case"; of an ordinal one its levels; else "".
+    offset : float64 array (N, T)
+        What enters the linear predictor with the coefficient 1: a prediction of the trait, 0 where none were given. No NaN:
+        where a sample lacks the prediction of a trait, y is NaN.
+    offset_unit : {"trait", "residual_sd"}
+        What 1 of ``offset`` is; see `genassoc.data.phenotypes.offsets.Offsets`. Quantitative traits only have the second.
     """
 
     traits: tuple[str, ...]
@@ -79,9 +85,11 @@ class Design:
     dropped_samples: pl.DataFrame
     kinds: tuple[str, ...]
     coding: tuple[str, ...]
+    offset: Float64Array
+    offset_unit: Unit = "trait"
 
     def summary_lines(self) -> list[str]:
-        """What was recognised and left out, in words."""
+        """The codings recognised and the covariates and samples dropped, in words."""
         lines = [f"{trait}: {coding}" for trait, coding in zip(self.traits, self.coding) if coding]
         lines += [f"covariate dropped: {dropped}" for dropped in self.dropped_covariates]
         if len(self.dropped_samples):
@@ -98,6 +106,7 @@ def build_design(
     covariates: Sequence[str] | str,
     kind: Kind = "quantitative",
     levels: Sequence[str] | None = None,
+    offsets: Offsets | None = None,
 ) -> Design:
     """Arrays of traits and covariates for some samples.
 
@@ -114,6 +123,8 @@ def build_design(
     kind : "quantitative", "binary", "count" or "ordinal"
     levels : sequence of str, optional
         Of ordinal traits in words: from the lowest to the highest.
+    offsets : Offsets, optional
+        Predictions of the traits in the same samples, of one chromosome or all.
 
     Raises
     ------
@@ -151,7 +162,8 @@ def build_design(
 
     X = np.zeros((rows.size, kept.shape[1]))
     X[complete] = kept
-    y, coding = _traits(phenotypes, trait_names, rows, complete, kind, levels)
+    offset, lacking = offset_columns(offsets, trait_names, rows.size)
+    y, coding = _traits(phenotypes, trait_names, rows, complete, kind, levels, lacking)
     ids = phenotypes.table[phenotypes.sample_id].gather(rows)
     return Design(
         traits=trait_names,
@@ -163,6 +175,8 @@ def build_design(
         dropped_samples=_dropped_samples(ids, missing, complete),
         kinds=(kind,) * len(trait_names),
         coding=coding,
+        offset=offset,
+        offset_unit="trait" if offsets is None else offsets.unit,
     )
 
 
@@ -173,9 +187,8 @@ def _check_names(phenotypes: Phenotypes, traits: tuple[str, ...], covariates: tu
     both = [name for name in traits if name in covariates]
     if both:
         raise PhenotypeError(
-            f"{phenotypes.source}: '{both[0]}' is asked for as a trait and as a covariate; adjusted for "
-            "itself nothing "
-            "of it is left to explain. Remove it from one of them"
+            f"{phenotypes.source}: '{both[0]}' is asked for as a trait and as a covariate; adjusted for itself nothing of it is "
+            "left to explain. Remove it from one of them"
         )
 
 
@@ -223,12 +236,12 @@ def _independent(
     dropped = []
     for c in np.flatnonzero(~keep):
         earlier = np.flatnonzero(keep[:c])
-        found = _LEVEL.fullmatch(all_names[c])
+        match = _LEVEL.fullmatch(all_names[c])
         if np.all(X[:, c] == X[0, c]):
             reason = f"constant ({X[0, c]:g})"
         else:
             reason = f"collinear: {_combination(X[:, c], X[:, earlier], [all_names[i] for i in earlier])}"
-        name, level = (found["name"], found["level"]) if found else (all_names[c], None)
+        name, level = (match["name"], match["level"]) if match else (all_names[c], None)
         dropped.append(DroppedCovariate(name, level, reason))
     return tuple(all_names[c] for c in np.flatnonzero(keep)), X[:, keep], tuple(dropped)
 
@@ -251,9 +264,9 @@ def _combination(column: Float64Array, earlier: Float64Array, names: list[str]) 
 
 def _traits(
     phenotypes: Phenotypes, traits: tuple[str, ...], rows: Int64Array, complete: BoolArray, kind: Kind,
-    levels: Sequence[str] | None,
+    levels: Sequence[str] | None, lacking: BoolArray,
 ) -> tuple[Float64Array, tuple[str, ...]]:  # fmt: skip
-    """y (N, T) and the codings of binary and ordinal traits; constant and empty traits are refused."""
+    """y (N, T), NaN where it lacks an offset, and codings of binary and ordinal traits; constant and empty traits are refused."""
     y = np.full((rows.size, len(traits)), np.nan)
     coding = []
     for t, trait in enumerate(traits):
@@ -265,6 +278,7 @@ def _traits(
             y[:, t] = (count_values if kind == "count" else Phenotypes.numbers)(phenotypes, trait, rows)
             recognised = ""
         coding.append(recognised)
+        y[lacking[:, t], t] = np.nan
         _check_varies(phenotypes, trait, y[:, t], complete)
     return y, tuple(coding)
 
@@ -280,10 +294,8 @@ def _check_varies(phenotypes: Phenotypes, trait: str, y: Float64Array, complete:
         raise PhenotypeError(f"{phenotypes.source}: the trait '{trait}' is missing in all of {among}")
     if np.all(values == values[0]):
         raise PhenotypeError(
-            f"{phenotypes.source}: the trait '{trait}' is constant: it is {values[0]:g} in all "
-            f"{values.size} of {among} "
-            "in which it is observed; there is nothing to associate. Check the column and the choice of "
-            "samples"
+            f"{phenotypes.source}: the trait '{trait}' is constant: it is {values[0]:g} in all {values.size} of {among} in which "
+            "it is observed; there is nothing to associate. Check the column and the choice of samples"
         )
 
 

@@ -1,4 +1,4 @@
-"""How many values of the used columns missing codes set to missing, codes that are refused, and levels that look missing."""
+"""Checks of missing codes: how many values each code set to missing, codes that are refused, and levels that look missing."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -60,18 +60,18 @@ def check_emptied(phenotypes: Phenotypes, used: Sequence[str], rows: Int64Array)
         if not lost and not (ordinary and len(where) > 1):
             continue
         shown = ", ".join(f"'{name}' ({n:,} values)" for name, n in where.items())
-        left = f", and would leave fewer than two values in {', '.join(map(repr, lost))}" if lost else ""
+        consequence = f", and would leave fewer than two values in {', '.join(map(repr, lost))}" if lost else ""
         usual = [name for name in ordinary if name not in lost]
-        left += f"; in {', '.join(map(repr, usual))} it is an ordinary value" if usual else ""
+        consequence += f"; in {', '.join(map(repr, usual))} it is an ordinary value" if usual else ""
         _, flags = declaration("COLUMN", [code])
         raise PhenotypeError(
-            f"{phenotypes.source}: the missing code {code} was declared for every column; it sets to missing {shown}{left}. Declare "
+            f"{phenotypes.source}: the missing code {code} was declared for every column; it sets to missing {shown}{consequence}. Declare "
             f'it for each column in which it means missing: missing_codes={{"COLUMN": ["{code}"]}} ({flags})'
         )
 
 
 def _is_ordinary(phenotypes: Phenotypes, name: str, code: str, n: int) -> bool:
-    """Whether a code that was emptied ``n`` times was a value like the others of its column."""
+    """Whether a code that was set to missing ``n`` times was an ordinary value of its column."""
     column = phenotypes.table[name]
     if not column.dtype.is_numeric():
         return not looks_missing(code) and not _stands_apart(code)
@@ -84,7 +84,7 @@ def _is_ordinary(phenotypes: Phenotypes, name: str, code: str, n: int) -> bool:
 
 
 def _stands_apart(code: str) -> bool:
-    """Whether a code is a number, which stands out of words."""
+    """Whether a code is a number in a column of words."""
     try:
         float(code)
     except ValueError:

@@ -58,9 +58,8 @@ def _numbers(frame: pl.DataFrame, name: str) -> pl.Series:
         raise PhenotypeError(f"the column '{name}' holds {column.dtype}, not numbers; convert it first")
     for code, places in suspects(column, np.arange(frame.height)).items():
         raise PhenotypeError(
-            f"the column '{name}' has the value {code} in {places.size} rows, first in row {places[0] + 1}, and it stands "
-            "out of the other values: many programs write missing values so, and it would make endpoints of them. Make "
-            "them null first"
+            f"the column '{name}' has the value {code} in {places.size} rows, first in row {places[0] + 1}, and it stands out of "
+            "the other values: many programs write missing values so, and it would make endpoints of them. Make them null first"
         )
     return column.cast(pl.Float64).fill_nan(None)
 
@@ -250,8 +249,8 @@ def _check_days(
         )
     if (bad := days["time"] == 0).any():
         raise PhenotypeError(
-            f"follow-up is 0 days in {_where(frame, ids, bad)}: such samples are never at risk; make them missing, or "
-            "correct the dates"
+            f"follow-up is 0 days in {_where(frame, ids, bad)}: such samples are never at risk; make them missing, or correct "
+            "the dates"
         )
     if "entry" in days and (bad := days["entry"] >= days["time"]).any():
         raise PhenotypeError(
@@ -395,8 +394,8 @@ def count_allele(
     missing |= (first == "N").fill_null(False) | (second == "N").fill_null(False)  # an allele that was not read
     if (bad := ~missing & (first.is_null() | second.is_null())).any():
         raise PhenotypeError(
-            f"the column '{column}' has '{values.filter(bad)[0]}' in {_where(frame, ids, bad)}, which is no pair of alleles such as "
-            "'A/G'"
+            f"the column '{column}' has '{values.filter(bad)[0]}' in {_where(frame, ids, bad)}, which is no pair of alleles such "
+            "as 'A/G'"
         )
     wanted = allele.strip().upper()
     copies = (first == wanted).cast(pl.Int8) + (second == wanted).cast(pl.Int8)

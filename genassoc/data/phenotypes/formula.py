@@ -59,7 +59,7 @@ class Call:
     options: tuple[tuple[str, "float | str | bool | tuple[float, ...]"], ...] = ()
 
     def option(self, name: str) -> "float | str | bool | tuple[float, ...] | None":
-        """What was given as an option, or None."""
+        """The value of an option, or None."""
         return dict(self.options).get(name)
 
 
@@ -72,14 +72,14 @@ class Sum:
 
 @dataclass(frozen=True)
 class Product:
-    """Of arithmetic: parts that multiply ("*") and that divide ("/"); the first multiplies."""
+    """A product in arithmetic: parts that multiply ("*") or divide ("/"); the first multiplies."""
 
     parts: tuple[tuple[str, "Node"], ...]
 
 
 @dataclass(frozen=True)
 class Power:
-    """Of arithmetic."""
+    """A power in arithmetic."""
 
     base: "Node"
     exponent: "Node"
@@ -87,21 +87,21 @@ class Power:
 
 @dataclass(frozen=True)
 class Crossing:
-    """Of a formula: a * b, the parts and all their products."""
+    """a * b in a formula: the parts and all their products."""
 
     parts: tuple["Node", ...]
 
 
 @dataclass(frozen=True)
 class Interaction:
-    """Of a formula: a : b, the product of the parts."""
+    """a : b in a formula: the product of the parts."""
 
     parts: tuple["Node", ...]
 
 
 @dataclass(frozen=True)
 class Raised:
-    """Of a formula: (a + b) ** n, all products of up to n of its terms."""
+    """(a + b) ** n in a formula: all products of up to n of its terms."""
 
     base: "Node"
     exponent: int
@@ -134,7 +134,7 @@ class Formula:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Names of the table's columns that it uses, sorted."""
+        """Names of the columns that the formula uses, sorted."""
         return tuple(sorted({name for term in self.terms for factor in term for name in columns_of(factor)}))
 
     @property
@@ -230,8 +230,8 @@ def _sum_text(node: Sum, level: int) -> str:
     return _bracketed(text, 2 if not others else 0, level)
 
 
-def _bracketed(text: str, own: int, level: int) -> str:
-    return f"({text})" if own < level else text
+def _bracketed(text: str, inner: int, level: int) -> str:
+    return f"({text})" if inner < level else text
 
 
 def _option_text(value: "float | str | bool | tuple[float, ...]") -> str:
@@ -273,16 +273,16 @@ def terms_of(tree: Node) -> tuple[tuple[Term, ...], bool]:
 
 
 def _intercept(tree: Node) -> bool | None:
-    """What the outermost sums say last of the intercept: there, not there, or nothing."""
+    """Whether the outermost sums keep the intercept: True, False, or None where they do not mention it. The last mention decides."""
     if isinstance(tree, Number):
         return tree.value == 1.0
     if not isinstance(tree, Sum):
         return None
-    said = None
+    kept = None
     for sign, part in tree.parts:
-        own = _intercept(part)
-        said = said if own is None else own == (sign > 0)
-    return said
+        inner = _intercept(part)
+        kept = kept if inner is None else inner == (sign > 0)
+    return kept
 
 
 class _Expansion:
@@ -301,7 +301,7 @@ class _Expansion:
         return text if len(text) <= 100 else f"{text[:97]}..."
 
     def of(self, node: Node, inside: str = "") -> _Terms:
-        """Terms of a part of a formula; ``inside`` is the operator whose part it is."""
+        """Terms of a part of a formula; ``inside`` is the operator around it."""
         if isinstance(node, Column | Call):
             if next(columns_of(node), None) is None:
                 raise PhenotypeError(f"{text_of(node)[:100]} is of no column: a constant, as the intercept is")
@@ -313,18 +313,18 @@ class _Expansion:
                     f"{text_of(node)} stands beside '{inside}': 0 and 1 are the intercept, which is added only"
                 )
             return {frozenset(): ()} if node.value == 1.0 else {}
-        found: _Terms = {}
+        terms: _Terms = {}
         if isinstance(node, Sum):
             for sign, part in node.parts:
-                self.join(found, sign, part, inside)
+                self.join(terms, sign, part, inside)
         elif isinstance(node, Crossing | Interaction):
             sign_ = "*" if isinstance(node, Crossing) else ":"
-            found = self.of(node.parts[0], sign_)
+            terms = self.of(node.parts[0], sign_)
             for part in node.parts[1:]:
-                found = self.crossed(found, self.of(part, sign_), sign_)
+                terms = self.crossed(terms, self.of(part, sign_), sign_)
         elif isinstance(node, Raised):
-            found = self.raised(node)
-        return found
+            terms = self.raised(node)
+        return terms
 
     def add(self, terms: _Terms, numbers: _Numbers) -> None:
         terms.setdefault(frozenset(numbers), numbers)
@@ -350,7 +350,7 @@ class _Expansion:
             found.pop(key, None)
 
     def crossed(self, left: _Terms, right: _Terms, sign: str) -> _Terms:
-        """Products of each with each, with the terms themselves before them for ``*``."""
+        """Products of every term with every other; for ``*`` the terms themselves come first."""
         if len(left) == len(right) == 1:
             (first,), (second,) = left.values(), right.values()
             twice = tuple(number for number in second if number in first)
@@ -359,12 +359,12 @@ class _Expansion:
                     f"{self.text(twice)} is in the product {self.text(first)}{sign}{self.text(second)} twice, and in a formula a "
                     f"factor is in a product once; {self.square(twice)}"
                 )
-        found: _Terms = {}
+        terms: _Terms = {}
         if sign == "*":
             for numbers in (*left.values(), *right.values()):
-                self.add(found, numbers)
-        self.multiply(found, left, right)
-        return found
+                self.add(terms, numbers)
+        self.multiply(terms, left, right)
+        return terms
 
     def raised(self, node: Raised) -> _Terms:
         base = self.of(node.base, "**")
@@ -374,14 +374,14 @@ class _Expansion:
             raise PhenotypeError(
                 f"'{name}**{node.exponent}' is {name} in a formula, where powers are of sums of terms; {self.square(numbers)}"
             )
-        found = base
+        terms = base
         for _ in range(node.exponent - 1):
-            more = dict(found)
-            self.multiply(more, found, base)
-            if len(more) == len(found):
+            more = dict(terms)
+            self.multiply(more, terms, base)
+            if len(more) == len(terms):
                 break
-            found = more
-        return found
+            terms = more
+        return terms
 
     def multiply(self, into: _Terms, left: _Terms, right: _Terms) -> None:
         for first in left.values():

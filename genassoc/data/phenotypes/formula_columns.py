@@ -158,7 +158,7 @@ def formula_columns(
 
 
 def _check_whole(formula: Formula, used: set[str]) -> None:
-    """Every column that the terms name has been read: nothing is left out silently."""
+    """Check that every column that the terms name was read: none is dropped silently."""
     lost = set(formula.columns) - used
     if lost:
         raise PhenotypeError(f"the formula '{shown(formula.text)}' lost {', '.join(sorted(lost))}: please report this")
@@ -206,7 +206,7 @@ class _Layout:
             if column.dtype == object:
                 raise PhenotypeError(
                     f"{self.samples.source}: '{name}' is text, but {text_of(factor)} needs numbers. Text can be a covariate by "
-                    f"itself or in C()"
+                    "itself or in C()"
                 )
             present &= ~np.isnan(column)
         if factor.function in BASES:
@@ -230,19 +230,19 @@ class _Layout:
         text = text_of(Number(wanted)) if isinstance(wanted, float) else str(wanted)
         if numeric:
             try:
-                found = np.flatnonzero(levels == float(text))
+                matches = np.flatnonzero(levels == float(text))
             except ValueError:
-                found = np.zeros(0, dtype=np.int64)
+                matches = np.zeros(0, dtype=np.int64)
         else:
-            found = np.flatnonzero(levels == text)
-        if found.size:
-            return int(found[0])
+            matches = np.flatnonzero(levels == text)
+        if matches.size:
+            return int(matches[0])
         shown = ", ".join(f"'{label}'" for label in labels[:10]) + (", ..." if len(labels) > 10 else "")
         close = get_close_matches(text, labels, n=2)
         hint = f" Did you mean {' or '.join(repr(label) for label in close)}?" if close else ""
         raise PhenotypeError(
-            f"{self.samples.source}: '{name}' has no level '{text}' among the samples with all covariates, so that it cannot be the reference.{hint} "
-            f"Its levels: {shown}"
+            f"{self.samples.source}: '{name}' has no level '{text}' among the samples with all covariates, so that it cannot be "
+            f"the reference.{hint} Its levels: {shown}"
         )
 
     def basis(self, factor: Call, x: Float64Array) -> Float64Array:
@@ -297,9 +297,9 @@ class _Layout:
     # Products
 
     def coded_terms(self) -> list[tuple[Term, list[_Coded]]]:
-        """Of each term the codings of its categories; what earlier terms span is not there again."""
+        """Codings of the categories of each term, without what earlier terms span already."""
         spanned: dict[frozenset[Factor], set[frozenset[Factor]]] = {frozenset(): {frozenset()}}  # the intercept
-        found = []
+        codings = []
         total = 0
         for term in self.formula.terms:
             groups = [factor for factor in term if isinstance(self.factors[factor], _Categories)]
@@ -314,8 +314,8 @@ class _Layout:
                     f"{self.samples.source}: the formula '{shown(self.formula.text)}' makes more than {MAX_COLUMNS:,} columns (at "
                     f"{text_of_term(term)}): as covariates they would use up the data. Group categories into fewer levels"
                 )
-            found.append((term, parts))
-        return found
+            codings.append((term, parts))
+        return codings
 
     def width(self, others: frozenset[Factor], coded: _Coded) -> int:
         """Columns of a product."""
@@ -372,12 +372,12 @@ def _takes_in(long: _Coded, short: _Coded) -> bool:
 
 
 def _centred(function: str, x: Float64Array) -> Float64Array:
-    left = x - x.mean() if x.size else x
+    centred = x - x.mean() if x.size else x
     if function == "center":
-        return left
-    spread = float(np.sqrt(left @ left / max(x.size - 1, 1)))
+        return centred
+    spread = float(np.sqrt(centred @ centred / max(x.size - 1, 1)))
     # a constant is a column of zeros, which is named among the dropped
-    return left / spread if spread > 1e-12 * np.abs(x).max(initial=0.0) else np.zeros(x.size)
+    return centred / spread if spread > 1e-12 * np.abs(x).max(initial=0.0) else np.zeros(x.size)
 
 
 def _basis(factor: Call, x: Float64Array) -> Float64Array:

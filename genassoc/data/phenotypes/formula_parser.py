@@ -1,4 +1,4 @@
-"""A formula of covariates is read: the syntax tree that its words make.
+"""The parser of formulas of covariates: from words to a syntax tree.
 
 A parser by recursive descent over a closed grammar; docs/cohort.md has its table. What is not in it is refused by name. No
 text is ever evaluated.
@@ -101,11 +101,11 @@ def _check_ranges(text: str, terms: tuple[Term, ...]) -> None:
         if len(term) != 2 or not all(isinstance(factor, Column) for factor in term) or alone.intersection(term):
             continue
         first, last = (str(getattr(factor, "name", "")) for factor in term)
-        found = RANGE.fullmatch(f"{first}:{last}")
-        if found is None or int(found["first"]) == int(found["last"]):
+        match = RANGE.fullmatch(f"{first}:{last}")
+        if match is None or int(match["first"]) == int(match["last"]):
             continue
-        n = abs(int(found["last"]) - int(found["first"])) + 1
-        prefix, low = found["prefix"], min(int(found["first"]), int(found["last"]))
+        n = abs(int(match["last"]) - int(match["first"])) + 1
+        prefix, low = match["prefix"], min(int(match["first"]), int(match["last"]))
         written = [f"{prefix}{low + i}" for i in range(n)] if n <= 4 else [first, f"{prefix}{low + 1}", "...", last]
         raise PhenotypeError(
             f"in the formula '{shown(text)}', '{first}:{last}' is the product of two columns. For the columns from {first} to "
@@ -142,12 +142,12 @@ class _Parser:
         if not self.takes(kind):
             raise self.unexpected(f"'{kind}' {where} is missing")
 
-    def unexpected(self, what: str) -> PhenotypeError:
+    def unexpected(self, problem: str) -> PhenotypeError:
         token = self.now
         if token.kind == "end":
-            return PhenotypeError(f"{what}; the formula ends too early")
+            return PhenotypeError(f"{problem}; the formula ends too early")
         return PhenotypeError(
-            f"{what}, at '{shown(self.text[token.start : token.start + 20])}' (character {token.start + 1})"
+            f"{problem}, at '{shown(self.text[token.start : token.start + 20])}' (character {token.start + 1})"
         )
 
     def deeper(self) -> None:
@@ -193,7 +193,7 @@ class _Parser:
         return parts[0][1] if len(parts) == 1 and parts[0][0] > 0 else Sum(tuple(parts))
 
     def sign(self) -> int:
-        """Of a part: + or - or nothing."""
+        """The sign of a part: +, - or none."""
         if self.takes("-"):
             return -1
         self.takes("+")
@@ -295,7 +295,7 @@ class _Parser:
     # Options
 
     def options(self, name: str) -> tuple[tuple[str, float | str | bool | tuple[float, ...]], ...]:
-        found: dict[str, float | str | bool | tuple[float, ...]] = {}
+        values: dict[str, float | str | bool | tuple[float, ...]] = {}
         value: float | str | bool | tuple[float, ...]
         while self.takes(","):
             key = None
@@ -307,14 +307,14 @@ class _Parser:
                     raise PhenotypeError(f"C() has no option '{key}'; the reference level is ref='B'")
                 key, value = "ref", self.reference()
             else:
-                key = self.option_name(name, key, len(found))
+                key = self.option_name(name, key, len(values))
                 value = self.option_value(name, key)
-            if key in found:
+            if key in values:
                 raise PhenotypeError(f"{name}() has the option '{key}' twice")
-            found[key] = value
-        if name in BASES and name != "poly" and "df" in found and "knots" in found:
+            values[key] = value
+        if name in BASES and name != "poly" and "df" in values and "knots" in values:
             raise PhenotypeError(f"{name}() takes df or knots, not both")
-        return tuple(found.items())
+        return tuple(values.items())
 
     def option_name(self, function: str, key: str | None, n: int) -> str:
         known = _OPTIONS.get(function, ())
@@ -353,20 +353,20 @@ class _Parser:
         if self.now.kind not in ("[", "("):
             return (self.number(f"knots of {function}()"),)
         self.take()
-        found = [self.number(f"knots of {function}()")]
+        places = [self.number(f"knots of {function}()")]
         while self.takes(",") and self.now.kind != closing:
-            found.append(self.number(f"knots of {function}()"))
+            places.append(self.number(f"knots of {function}()"))
         self.needs(closing, f"after the knots of {function}()")
-        if any(later <= earlier for earlier, later in pairwise(found)):
+        if any(later <= earlier for earlier, later in pairwise(places)):
             raise PhenotypeError(f"the knots of {function}() are not in increasing order")
-        if len(found) > _LARGEST["df"]:
-            raise PhenotypeError(f"{function}() has {len(found)} knots; at most {_LARGEST['df']} are allowed")
-        return tuple(found)
+        if len(places) > _LARGEST["df"]:
+            raise PhenotypeError(f"{function}() has {len(places)} knots; at most {_LARGEST['df']} are allowed")
+        return tuple(places)
 
-    def number(self, what: str) -> float:
+    def number(self, role: str) -> float:
         sign = -1.0 if self.takes("-") else 1.0
         if self.now.kind != "number":
-            raise self.unexpected(f"{what} must be a number")
+            raise self.unexpected(f"{role} must be a number")
         return sign * _number(self.take())
 
     def reference(self) -> str | float:

@@ -1,4 +1,4 @@
-"""The words of a formula of covariates: names, numbers, texts and signs. What is none of them is refused by name."""
+"""The words of a formula of covariates: names, numbers, texts and signs. Anything else is refused, and named."""
 
 import re
 import unicodedata
@@ -83,14 +83,14 @@ def tokens_of(text: str, columns: Sequence[str], is_formula: Callable[[list[Toke
     spelt: dict[str, list[str]] = {}
     for name in names:
         spelt.setdefault(unicodedata.normalize("NFC", name), []).append(name)
-    found: list[Token] = []
+    tokens: list[Token] = []
     at = 0
     while at < len(text):
         if text[at].isspace():
             at += 1
             continue
         token = None
-        if not found or found[-1].kind not in ("name", "number", "text", ")", "]"):
+        if not tokens or tokens[-1].kind not in ("name", "number", "text", ")", "]"):
             written = next((text[at : at + n] for n in lengths if _stands_here(text, at, n, odd)), None)
             if written is not None:
                 _check_one_reading(written, names, is_formula)
@@ -101,9 +101,9 @@ def tokens_of(text: str, columns: Sequence[str], is_formula: Callable[[list[Toke
             alike = spelt.get(unicodedata.normalize("NFC", token.value), [])
             if len(alike) == 1:  # the same letters, composed otherwise
                 token = replace(token, value=alike[0])
-        found.append(token)
+        tokens.append(token)
         at = token.stop
-    return [*found, Token("end", "", len(text), len(text))]
+    return [*tokens, Token("end", "", len(text), len(text))]
 
 
 def _is_odd(name: str) -> bool:

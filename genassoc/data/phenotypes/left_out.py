@@ -1,4 +1,4 @@
-"""Samples left out of a design for something that is no covariate: a sampling weight, a matched set."""
+"""Samples dropped from a design for another reason than a covariate: no sampling weight, no matched set."""
 
 from dataclasses import replace
 
@@ -11,8 +11,10 @@ from genassoc.errors import PhenotypeError
 from genassoc.shapes import BoolArray, Int64Array
 
 
-def without_samples(design: Design, lacking: BoolArray, what: str, phenotypes: Phenotypes, rows: Int64Array) -> Design:
-    """The design with the samples ``lacking`` (N,) not complete, and among the dropped ones for ``what``.
+def without_samples(
+    design: Design, lacking: BoolArray, reason: str, phenotypes: Phenotypes, rows: Int64Array
+) -> Design:
+    """The design without the samples ``lacking`` (N,), which are recorded as dropped for the reason ``reason``.
 
     Raises
     ------
@@ -22,15 +24,15 @@ def without_samples(design: Design, lacking: BoolArray, what: str, phenotypes: P
     complete = design.complete & ~lacking
     if not complete.any():
         raise PhenotypeError(
-            f"{phenotypes.source}: none of {rows.size:,} samples has all covariates and {what}: there is nothing to analyse"
+            f"{phenotypes.source}: none of {rows.size:,} samples has all covariates and {reason}: there is nothing to analyse"
         )
     ids = phenotypes.table[phenotypes.sample_id].gather(rows).cast(pl.String)
-    lacks = pl.Series("what", lacking).replace_strict({True: what, False: None}, return_dtype=pl.String)
-    both = pl.DataFrame({"id": ids, "what": lacks}).join(
+    lacks = pl.Series("reason", lacking).replace_strict({True: reason, False: None}, return_dtype=pl.String)
+    both = pl.DataFrame({"id": ids, "reason": lacks}).join(
         design.dropped_samples, on="id", how="left", maintain_order="left"
     )
-    dropped = both.filter(pl.any_horizontal(pl.col("covariate", "what").is_not_null()))
-    joined = pl.concat_str("covariate", "what", separator=", ", ignore_nulls=True)
+    dropped = both.filter(pl.any_horizontal(pl.col("covariate", "reason").is_not_null()))
+    joined = pl.concat_str("covariate", "reason", separator=", ", ignore_nulls=True)
     return replace(
         design,
         complete=complete,

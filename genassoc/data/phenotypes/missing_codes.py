@@ -51,7 +51,7 @@ class MissingCodes:
         return self.everywhere is not None or name in self.columns
 
     def beside(self, other: "MissingCodes") -> "MissingCodes":
-        """The codes of a table that is read by these after it was read by others: all of them were emptied."""
+        """The codes of a table that was read with other codes and then with these: both sets were set to missing."""
         both = [codes for codes in (other.everywhere, self.everywhere) if codes is not None]
         everywhere = tuple(dict.fromkeys(code for codes in both for code in codes)) if both else None
         names = dict.fromkeys((*other.columns, *self.columns))
@@ -64,20 +64,20 @@ class MissingCodes:
         """As JSON and TOML have it: None, a list, or a table."""
         if not self.columns:
             return None if self.everywhere is None else list(self.everywhere)
-        own = {name: list(codes) for name, codes in self.columns.items()}
-        return own if self.everywhere is None else {EVERY_COLUMN: list(self.everywhere), **own}
+        by_column = {name: list(codes) for name, codes in self.columns.items()}
+        return by_column if self.everywhere is None else {EVERY_COLUMN: list(self.everywhere), **by_column}
 
     def key(self) -> Any:
-        """What a fingerprint holds of it; a list as it always was."""
+        """The codes as a fingerprint has them; a plain list stays as in earlier versions."""
         return self.everywhere if not self.columns else (self.everywhere, sorted(self.columns.items()))
 
 
-def _codes(given: Any, what: str) -> tuple[str, ...]:
+def _codes(given: Any, place: str) -> tuple[str, ...]:
     if isinstance(given, str):
         given = (given,)
     if not isinstance(given, Sequence | set | frozenset):
         raise PhenotypeError(
-            f'{what} must be a list of values such as ["-9"], or a mapping of columns to such lists, not {given!r}'
+            f'{place} must be a list of values such as ["-9"], or a mapping of columns to such lists, not {given!r}'
         )
     return tuple(_plain(code) for code in given)
 

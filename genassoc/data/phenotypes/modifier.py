@@ -89,7 +89,7 @@ def read_modifier(phenotypes: Phenotypes, rows: Int64Array, name: str, complete:
 def with_main_effect(
     phenotypes: Phenotypes, covariates: Sequence[str] | str, name: str
 ) -> tuple[tuple[str, ...] | str, tuple[str, ...]]:
-    """The covariates with E among them, and a note where it had to join them."""
+    """The covariates with E among them, and a note if E had to be added."""
     (name,) = phenotypes.resolve([name], "interaction's covariate")
     joined = (f"{name} joined the covariates: a model of an interaction has its main effect",)
     if isinstance(covariates, str):
@@ -113,9 +113,9 @@ def check_main_effect(modifier: Modifier, X: Float64Array, complete: BoolArray) 
     E = modifier.values[complete]
     E = E - E.mean()
     Q = np.linalg.qr(X[complete])[0]
-    left = E - Q @ (Q.T @ E)
+    residual = E - Q @ (Q.T @ E)
     # 1e-6 of the length is what rounding leaves of a column with a mean 1e9 times its spread.
-    if left @ left > 1e-12 * (E @ E):
+    if residual @ residual > 1e-12 * (E @ E):
         raise PhenotypeError(
             f"the covariates hold {modifier.name} in other terms but not by itself. A model with an interaction needs the "
             f"main effect: add {modifier.name} to the formula"

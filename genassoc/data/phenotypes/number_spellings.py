@@ -80,7 +80,7 @@ def are_genotypes(tokens: Iterable[str]) -> bool:
 
 
 def holds_numbers(values: pl.Series) -> bool:
-    """Whether a column of text (without null) is to be read as numbers, so that whatever is none is named.
+    """Whether a column of text (without null) is meant as numbers, so that values that are not numbers are reported.
 
     It is if more than half of the values are numbers or like numbers, spellings of missing not counted; or if there are few
     other texts beside several different numbers, however often they occur.
@@ -126,9 +126,9 @@ def remedy(column: str, tokens: Sequence[str], *, beside_numbers: bool = True) -
     hint = genotype_hint(column, tokens)
     if hint:
         return hint
-    found = [say for alike, say in _REMEDIES if any(map(alike, tokens))]
+    remedies = [say for alike, say in _REMEDIES if any(map(alike, tokens))]
     dates = [token for token in tokens if is_date(token)]
-    found += [date_offer(dates[0])] if dates else []
+    remedies += [date_offer(dates[0])] if dates else []
     missing = [token for token in tokens if looks_missing(token)]
     rest = [
         token for token in tokens if token not in (*missing, *dates) and not any(say(token) for say, _ in _REMEDIES)
@@ -140,10 +140,10 @@ def remedy(column: str, tokens: Sequence[str], *, beside_numbers: bool = True) -
     if missing:
         codes, flags = declaration(column, missing[:_FEW])
         which = " and ".join(map(repr, missing[:_FEW]))
-        found.append(f"or if {which} means missing, declare it: missing_codes={codes} ({flags})")
-    if not found and not beside_numbers:
+        remedies.append(f"or if {which} means missing, declare it: missing_codes={codes} ({flags})")
+    if not remedies and not beside_numbers:
         return "none of its values is a number: is it the column that was meant, and the model?"
-    return "; ".join(["correct them", *found])
+    return "; ".join(["correct them", *remedies])
 
 
 def declaration(column: str, codes: Sequence[str]) -> tuple[str, str]:

@@ -130,23 +130,19 @@ def _numbered_levels(phenotypes: Phenotypes, trait: str, rows: Int64Array) -> tu
             f"{_some(phenotypes, values, bad, rows)}. For a quantitative trait use a linear model; levels in words need "
             "their order: levels=(...) (--levels)"
         )
-    found, places = np.unique(values[observed], return_inverse=True)
-    if found.size > MAX_LEVELS:
+    levels, places = np.unique(values[observed], return_inverse=True)
+    if levels.size > MAX_LEVELS:
         raise PhenotypeError(
-            f"{phenotypes.source}: the trait '{trait}' has {found.size} different values from {found[0]:g} to "
-            f"{found[-1]:g}: more than {MAX_LEVELS} levels are a quantity. Use a linear model, with rank_normalise perhaps, or "
-            "group them"
+            f"{phenotypes.source}: the trait '{trait}' has {levels.size} different values from {levels[0]:g} to {levels[-1]:g}: "
+            f"more than {MAX_LEVELS} levels are a quantity. Use a linear model, with rank_normalise perhaps, or group them"
         )
     y = np.full(values.size, np.nan)
     y[observed] = places
-    return y, " < ".join(f"{level:g}" for level in found)
+    return y, " < ".join(f"{level:g}" for level in levels)
 
 
 def _some(phenotypes: Phenotypes, values: Float64Array, bad: BoolArray, rows: Int64Array) -> str:
-    """The first of the values that are wrong, where it stands, and others."""
+    """The first wrong value, its place, and other wrong values."""
     at = np.flatnonzero(bad)
     others = [f"{value:g}" for value in np.unique(values[at])[:_SHOWN]]
-    return (
-        f"{values[at[0]]:g} in {phenotypes.where(int(rows[at[0]]))}; {at.size} such values in all, among them "
-        f"{', '.join(others)}"
-    )
+    return f"{values[at[0]]:g} in {phenotypes.where(int(rows[at[0]]))}; {at.size} such values in all, among them {', '.join(others)}"

@@ -28,9 +28,10 @@ from genassoc.data.phenotypes.formula_parser import parse_formula
 from genassoc.data.phenotypes.missing_codes import MissingCodes
 from genassoc.data.phenotypes.number_spellings import declaration, holds_numbers, remedy
 from genassoc.data.phenotypes.reading import Reading
+from genassoc.data.phenotypes.tables import TextTable
 from genassoc.data.phenotypes.undeclared import suspects
 from genassoc.errors import PhenotypeError
-from genassoc.shapes import Array, Float64Array, Int64Array
+from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     Codes = Sequence[str] | Mapping[str, Sequence[str]] | MissingCodes
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Phenotypes:
     """Traits and covariates of samples, as read, and where they came from.
 
@@ -153,7 +154,7 @@ class Phenotypes:
 
     @classmethod
     def of_rows(cls, source: Path, **reading: Any) -> "Phenotypes":
-        """A file whose rows are numbered in place of ids, for looking at its columns where ids are at fault.
+        """A file read with row numbers for ids: to check its columns although its ids are wrong.
 
         Parameters
         ----------
@@ -175,6 +176,11 @@ class Phenotypes:
         frame = read.columns.with_row_index(key, offset=1)
         return _build(frame, str(source), read.lines, key, codes, choices)
 
+    @classmethod
+    def of_columns(cls, read: TextTable, source: str, *, missing_codes: "Codes | None" = None) -> "Phenotypes":
+        """Columns that were read already from ``source``, as messages are to name it; see `read`."""
+        return _build(read.columns, source, read.lines, None, MissingCodes.of(missing_codes))
+
     @property
     def sample_ids(self) -> Array:
         """Ids in the order of the rows, object array of str (rows,)."""
@@ -195,7 +201,7 @@ class Phenotypes:
         return digest.hexdigest()[:16]
 
     def where(self, row: int, column: str | None = None) -> str:
-        """Where a row stands, for messages: "line 14 (sample HG00097)"; of a ``column`` that was joined the sample alone."""
+        """The place of a row for messages: "line 14 (sample HG00097)"; for a joined ``column`` the sample alone."""
         if column is not None and column in self.joined:
             return f"sample {self.table[self.sample_id][row]} of {self.joined[column]}"
         place = f"row {row + 1}" if self.lines is None else f"line {self.lines[row]}"
@@ -219,7 +225,7 @@ class Phenotypes:
             )
         added = other.table.rename({other.sample_id: self.sample_id})
         table = self.table.join(added, on=self.sample_id, how="left", maintain_order="left")
-        own = frozenset(name for name in other.columns if other.missing_codes.covers(name))
+        covered = frozenset(name for name in other.columns if other.missing_codes.covers(name))
         # Codes of columns that neither has stay on record: the run refuses them where no other table brings the column.
         theirs = {n: codes for n, codes in other.missing_codes.columns.items() if n not in self.table.columns}
         for name in self.columns:
@@ -234,7 +240,7 @@ class Phenotypes:
             table=table,
             source=f"{self.source} + {other.source}",
             missing_codes=replace(self.missing_codes, columns={**self.missing_codes.columns, **theirs}),
-            declared=self.declared | other.declared | own,
+            declared=self.declared | other.declared | covered,
             files=self.files + other.files,
             joined={**self.joined, **dict.fromkeys(other.columns, other.source)},
             emptied={**self.emptied, **other.emptied},
@@ -246,16 +252,41 @@ class Phenotypes:
         made = self
         for other in others:
             new, number = [name for name in other.columns if name not in made.table.columns], "\0row"
-            own, added = made.table.with_row_index(number), other.table.select(new).with_row_index(number)
+            numbered, added = made.table.with_row_index(number), other.table.select(new).with_row_index(number)
             made = replace(
                 made,
-                table=own.join(added, on=number, how="left", maintain_order="left").drop(number),
+                table=numbered.join(added, on=number, how="left", maintain_order="left").drop(number),
                 source=f"{made.source} + {other.source}",
                 joined={**made.joined, **dict.fromkeys(new, other.source)},
                 emptied={**other.emptied, **made.emptied},
                 unusable={**other.unusable, **made.unusable},
             )
         return made
+
+    def samples_where(self, choice: pl.Expr, rows: Int64Array) -> tuple[BoolArray, BoolArray]:
+        """Where an expression holds of some rows, and where a missing value hides it; (N,) each.
+
+        Raises
+        ------
+        PhenotypeError
+            It names no column of the table, cannot be evaluated, or gives no truth value for each row.
+        """
+        table = self.table[rows]
+        for name in choice.meta.root_names():
+            if name not in table.columns:
+                self.resolve([name], "column of keep_samples")
+        try:
+            result = table.select(choice.alias("keep"))["keep"]
+        except pl.exceptions.PolarsError as error:
+            raise PhenotypeError(
+                f"{self.source}: keep_samples({choice}) cannot be evaluated: {error}. A column with a value that is no number is "
+                "text"
+            ) from None
+        if result.dtype not in (pl.Boolean, pl.Null) or len(result) != table.height:
+            raise PhenotypeError(
+                f"keep_samples({choice}) gives {len(result)} values of {result.dtype}, not true or false for each sample"
+            )
+        return result.cast(pl.Boolean).fill_null(False).to_numpy(), result.is_null().to_numpy()
 
     def resolve(self, names: Sequence[str], role: str) -> tuple[str, ...]:
         """Expand ranges ("PC1:PC10") and check that every name is a column.
@@ -266,7 +297,7 @@ class Phenotypes:
         role : str
             "trait" or "covariate", for the error about a name that is no column (shows names like it).
         """
-        found: list[str] = []
+        columns: list[str] = []
         for name in names:
             members = [name]
             if name not in self.table.columns and (range_ := RANGE.fullmatch(name)):
@@ -278,22 +309,22 @@ class Phenotypes:
                 raise PhenotypeError(absent_columns(self.source, self.columns, absent, name, role))
             if self.sample_id in members:
                 raise PhenotypeError(f"{self.source}: '{name}' holds the sample ids; it cannot be a {role}")
-            found += members
-        return tuple(found)
+            columns += members
+        return tuple(columns)
 
     def formula(self, text: str) -> Formula:
-        """A formula of covariates, understood; whether its names are columns of the table is seen here too.
+        """A parsed formula of covariates; its names must be columns of the table.
 
         Raises
         ------
         PhenotypeError
             It is not in the grammar, or names what is no column.
         """
-        found = parse_formula(text, self.table.columns)
-        self.resolve([name for name in found.columns if name not in self.table.columns], "covariate")
-        if self.sample_id in found.columns:
+        parsed = parse_formula(text, self.table.columns)
+        self.resolve([name for name in parsed.columns if name not in self.table.columns], "covariate")
+        if self.sample_id in parsed.columns:
             raise PhenotypeError(f"{self.source}: '{self.sample_id}' holds the sample ids; it cannot be a covariate")
-        return found
+        return parsed
 
     def looks_numeric(self, column: str, rows: Int64Array) -> bool:
         """Whether a column is to be read as numbers: it is numeric, or `holds_numbers` says so of its text."""
@@ -364,7 +395,7 @@ class Phenotypes:
         raise PhenotypeError(f"{self.source}: the column '{column}' holds {dtype}, neither numbers nor text; {way}")
 
     def check_undeclared_missing(self, column: str, rows: Int64Array) -> None:
-        """Refuse a -9, -99, -999 or 999 that nobody declared and that stands out of the column's other values.
+        """Refuse an undeclared -9, -99, -999 or 999 that stands out from the column's other values.
 
         See `genassoc.data.phenotypes.undeclared.suspects`; an honest scale from -12 to 12 passes.
 
@@ -413,7 +444,7 @@ def _build(
     typed = typed_columns(frame.drop(name), codes, reading)
     table = typed.frame.with_columns(ids).select(c for c in frame.columns if c == name or c in typed.frame.columns)
     phenotypes = Phenotypes(
-        table, name, source, codes, lines, reading=reading or Reading(), emptied=typed.emptied, unusable=typed.unusable,
+        table=table, sample_id=name, source=source, missing_codes=codes, lines=lines, reading=reading or Reading(), emptied=typed.emptied, unusable=typed.unusable,
         notes=tuple(typed.notes),
     )  # fmt: skip
     _check_ids(phenotypes)
@@ -445,7 +476,6 @@ def _check_ids(phenotypes: Phenotypes) -> None:
             shown.append(f"'{value}' ({unit} {', '.join(str(place) for place in places)})")
         more = f" and {len(repeated) - 3} more" if len(repeated) > 3 else ""
         raise PhenotypeError(
-            f"{phenotypes.source}: {len(repeated)} sample ids in '{phenotypes.sample_id}' occur more than "
-            "once: "
+            f"{phenotypes.source}: {len(repeated)} sample ids in '{phenotypes.sample_id}' occur more than once: "
             f"{', '.join(shown)}{more}. Which row is meant cannot be known: keep one row a sample"
         )

@@ -90,7 +90,7 @@ class Reading:
         return str(form)
 
     def beside(self, other: "Reading") -> "Reading":
-        """The choices for a table that was read by others before: where nothing is said now, those."""
+        """These choices, completed by those that the table was read with before."""
         return Reading(
             other.decimal if self.decimal == "." else self.decimal,
             self.date_format or other.date_format,
@@ -108,6 +108,6 @@ class Reading:
 
 
 def dates_of(text: pl.Series, form: str) -> pl.Series:
-    """Dates of text by a form in the marks of strptime, null where it is none; a year of two digits is none of four."""
+    """Dates from text in a strptime format, null where the text does not match; a year of two digits does not match one of four."""
     dates = text.str.to_date(form, strict=False)
     return dates.set(dates.dt.year() < _FIRST_YEAR, None) if "%Y" in form else dates

@@ -1,7 +1,7 @@
 """Times to events as arrays: time, event, late entry, strata and causes read from the phenotypes and checked."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -11,6 +11,7 @@ from genassoc.data.phenotypes.codings import binary_codes, missing_of_three, tex
 from genassoc.data.phenotypes.design import Design, build_design
 from genassoc.data.phenotypes.emptied import category_labels
 from genassoc.data.phenotypes.number_spellings import date_offer, declaration, genotype_hint, is_date, looks_missing
+from genassoc.data.phenotypes.offsets import Offsets, offset_columns
 from genassoc.data.phenotypes.phenotypes import Phenotypes
 from genassoc.errors import PhenotypeError
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
@@ -68,6 +69,9 @@ class SurvivalDesign:
     complete : bool array (N,)
     notes : tuple of str
         Who lacks an entry time or a stratum.
+    offset : float64 array (N, T)
+        Log relative hazards that enter with the coefficient 1, 0 where none were given; times and events are NaN where a sample
+        lacks the prediction of an endpoint.
     """
 
     endpoints: tuple[Endpoint, ...]
@@ -77,6 +81,7 @@ class SurvivalDesign:
     covariates: Design
     complete: BoolArray
     notes: tuple[str, ...]
+    offset: Float64Array
 
 
 def build_survival(
@@ -89,6 +94,7 @@ def build_survival(
     entry: str | None = None,
     strata: Sequence[str] = (),
     cause: str | None = None,
+    offsets: Offsets | None = None,
 ) -> SurvivalDesign:
     """Arrays of endpoints and covariates for some samples.
 
@@ -107,6 +113,8 @@ def build_survival(
         Columns whose combinations have baseline hazards of their own.
     cause : str, optional
         The event code of interest; all other codes are censored at their time (cause-specific hazard).
+    offsets : Offsets, optional
+        Predictions of the endpoints in the same samples, of one chromosome or all.
 
     Raises
     ------
@@ -128,10 +136,18 @@ def build_survival(
     stratum, labels = strata_numbers(phenotypes, rows, phenotypes.resolve(strata, "stratum"))
     notes += _missing_note(", ".join(strata), stratum < 0)
     complete = design.complete & ~np.isnan(start) & (stratum >= 0)
+    offset, lacking = offset_columns(offsets, events, rows.size)
     endpoints = [
-        _endpoint(phenotypes, rows, at, name, entry, start, cause, complete) for at, name in zip(times, events)
+        _without(_endpoint(phenotypes, rows, at, name, entry, start, cause, complete & ~lacks), lacks)
+        for at, name, lacks in zip(times, events, lacking.T)
     ]
-    return SurvivalDesign(tuple(endpoints), start, stratum, labels, design, complete, tuple(notes))
+    return SurvivalDesign(tuple(endpoints), start, stratum, labels, design, complete, tuple(notes), offset)
+
+
+def _without(endpoint: Endpoint, samples: BoolArray) -> Endpoint:
+    """The endpoint, missing in some samples (bool (N,))."""
+    time, event = (np.where(samples, np.nan, values) for values in (endpoint.time, endpoint.event))
+    return replace(endpoint, time=time, event=event)
 
 
 def _check_apart(
@@ -142,7 +158,7 @@ def _check_apart(
     entry: str | None,
     strata: Sequence[str],
 ) -> None:
-    """Refuse a column in two roles."""
+    """Refuse a column that is used in two roles."""
     repeated = sorted({name for name in events if events.count(name) > 1})
     if repeated:
         raise PhenotypeError(f"the event '{repeated[0]}' is asked for more than once; name it once")
@@ -171,14 +187,14 @@ def _missing_note(name: str, missing: BoolArray) -> list[str]:
 
 
 def _refuse(
-    phenotypes: Phenotypes, rows: Int64Array, column: str, values: Float64Array, bad: BoolArray, what: str
+    phenotypes: Phenotypes, rows: Int64Array, column: str, values: Float64Array, bad: BoolArray, fault: str
 ) -> None:
     """Raise, naming the first samples where ``bad`` holds."""
     at = np.flatnonzero(bad)
     if at.size:
         shown = ", ".join(f"{values[i]:g} in {phenotypes.where(int(rows[i]), column)}" for i in at[:3])
         raise PhenotypeError(
-            f"{phenotypes.source}: '{column}' {what} {at.size:,} samples: {shown}; correct them or write NA"
+            f"{phenotypes.source}: '{column}' {fault} {at.size:,} samples: {shown}; correct them or write NA"
         )
 
 
@@ -231,39 +247,39 @@ def _endpoint(
 def _events(phenotypes: Phenotypes, rows: Int64Array, event: str, cause: str | None) -> tuple[Float64Array, str, int]:
     """1 for the event, 0 for censoring, NaN where missing; the coding in words; events of other causes."""
     text = text_of(phenotypes, event, rows)
-    found = sorted(text.drop_nulls().unique().to_list())
-    if not found:
+    values = sorted(text.drop_nulls().unique().to_list())
+    if not values:
         raise PhenotypeError(f"{phenotypes.source}: the event '{event}' is missing in all of {rows.size:,} samples")
     if cause is None:
-        if found in (["1"], ["0"]):
+        if values in (["1"], ["0"]):
             coding = "0 = censored, 1 = event"
             return text.cast(pl.Float64).fill_null(float("nan")).to_numpy().copy(), coding, 0
-        if len(found) > 2 and event not in phenotypes.case_values:
+        if len(values) > 2 and event not in phenotypes.case_values:
             raise PhenotypeError(
                 f"{phenotypes.source}: the event '{event}' has more than two values: {_counted(text)}. Understood are 0/1, 1/2 "
-                f"(censored/event) and two words that say it{_ways(phenotypes, event, found)}"
+                f"(censored/event) and two words that say it{_ways(phenotypes, event, values)}"
             )
         codes, coding = binary_codes(phenotypes, event, rows, "censored", "event")
         return codes, coding, 0
-    if cause not in found:
+    if cause not in values:
         raise PhenotypeError(f"{phenotypes.source}: the event '{event}' has no cause '{cause}': {_counted(text)}")
     category_labels(phenotypes, event, rows)  # what can only mean missing is no competing event
-    none = [value for value in found if plain_word(value) in _CENSORED and value != cause]
-    if not none and len(found) > 1 and not _is_number(found):
+    none = [value for value in values if plain_word(value) in _CENSORED and value != cause]
+    if not none and len(values) > 1 and not _is_number(values):
         raise PhenotypeError(
             f"{phenotypes.source}: none of the values of '{event}' says that a sample is censored ({_counted(text)}); "
             "write 0 or 'censored' for it"
         )
     codes = np.where(text.is_null().to_numpy(), np.nan, 0.0)
     codes[(text == cause).fill_null(False).to_numpy()] = 1.0
-    others = [value for value in found if value not in none and value != cause]
+    others = [value for value in values if value not in none and value != cause]
     n_competing = int(text.is_in(others).fill_null(False).sum())
     words = f"{cause} = event, {', '.join(others) or 'no other'} = competing, {', '.join(none) or 'nobody'} = censored"
     return codes, words, n_competing
 
 
 def competing_lines(phenotypes: Phenotypes, rows: Int64Array, event: str, cause: str | None) -> list[str]:
-    """Which values of an event are taken for competing causes, in words; nothing where none is.
+    """The values of an event that count as competing causes, in words; empty without any.
 
     Raises
     ------
@@ -274,22 +290,22 @@ def competing_lines(phenotypes: Phenotypes, rows: Int64Array, event: str, cause:
     return [f"{event}: {coding}"] if n_competing else []
 
 
-def _ways(phenotypes: Phenotypes, event: str, found: list[str]) -> str:
-    """What to do about an event of more than two values: genotypes, values that mean missing, or several causes."""
-    genotypes = genotype_hint(event, found)
+def _ways(phenotypes: Phenotypes, event: str, values: list[str]) -> str:
+    """Advice on an event with more than two values: genotypes, values that mean missing, or several causes."""
+    genotypes = genotype_hint(event, values)
     if genotypes:
         return f"; {genotypes}"
-    if 2 * sum(map(is_date, found)) > len(found):
-        return f"; {date_offer(found[0])}"
-    missing = [value for value in found if looks_missing(value)]
-    alone = missing_of_three(phenotypes, event, found) if len(found) == 3 and not missing else None
+    if 2 * sum(map(is_date, values)) > len(values):
+        return f"; {date_offer(values[0])}"
+    missing = [value for value in values if looks_missing(value)]
+    alone = missing_of_three(phenotypes, event, values) if len(values) == 3 and not missing else None
     codes = missing or ([] if alone is None else [alone])
     ways = ""
     if codes:
         python, flags = declaration(event, codes)
         ways = f"; if {', '.join(map(repr, codes))} means missing, declare it: missing_codes={python} ({flags})"
-    causes = [value for value in found if value not in missing and plain_word(value) not in _CENSORED]
-    if not causes or len(found) - len(missing) < 3:
+    causes = [value for value in values if value not in missing and plain_word(value) not in _CENSORED]
+    if not causes or len(values) - len(missing) < 3:
         return ways
     return (
         f"{ways}; of several causes name the one of interest: cause='{causes[-1]}' (--cause), the others are then censored at "
@@ -297,8 +313,8 @@ def _ways(phenotypes: Phenotypes, event: str, found: list[str]) -> str:
     )
 
 
-def _is_number(found: list[str]) -> bool:
-    return all(value.isdigit() for value in found)
+def _is_number(values: list[str]) -> bool:
+    return all(value.isdigit() for value in values)
 
 
 def _counted(text: pl.Series) -> str:

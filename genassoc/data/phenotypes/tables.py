@@ -58,17 +58,17 @@ def read_text_table(path: Path, reading: Reading | None = None) -> TextTable:
     """
     text, notes = _decode(path, _read_bytes(path), reading or Reading())
     lines = iter(io.StringIO(text, newline=None))
-    header_line, first, said = 0, "", None
+    header_line, first, declared = 0, "", None
     for first in lines:
         header_line += 1
-        if said is None and (found := _SEPARATOR_LINE.fullmatch(first)):
-            said = found["mark"]
+        if declared is None and (match := _SEPARATOR_LINE.fullmatch(first)):
+            declared = match["mark"]
             continue
         if first.strip() and not first.startswith("##"):
             break
     else:
         raise InputError(f"{path}: the file is empty; a header line and one line a sample are needed")
-    delimiter = said or _delimiter(first)
+    delimiter = declared or _delimiter(first)
     rows = _rows(path, chain([first], lines), delimiter, header_line)
     _, names = next(rows)
     names, n_nameless = _with_names(names)
@@ -79,7 +79,7 @@ def read_text_table(path: Path, reading: Reading | None = None) -> TextTable:
 
 
 def _delimiter(header: str) -> str:
-    """What separates the names of a header line; names such as "CRP (mg/l, fasting)" may hold another mark."""
+    """The delimiter of a header line; a name such as "CRP (mg/l, fasting)" may hold another mark."""
     bare = re.sub(r'"[^"]*"', "", header)
     if "\t" in bare:
         return "\t"
@@ -92,7 +92,7 @@ def _delimiter(header: str) -> str:
 def checked_header(
     path: Path, names: list[str], line: int
 ) -> tuple[list[str], Callable[[TextTable, tuple[str, ...]], TextTable]]:
-    """The names of a sheet's header, and what leaves out of its table the nameless columns at its end and adds notes."""
+    """The names in a sheet's header, and a function that drops the nameless columns at the end of its table and adds notes."""
     named, n_nameless = _with_names(names)
     _check_header(path, named, line, "\t")
 
@@ -145,7 +145,7 @@ def _read_bytes(path: Path) -> bytes:
 
 
 def _decode(path: Path, raw: bytes, reading: Reading) -> tuple[str, tuple[str, ...]]:
-    """Text of the file, without its byte order mark, and what there is to say of its encoding.
+    """Text of the file without its byte order mark, and notes on its encoding.
 
     An encoding that was declared may be another file's of the same run: bytes that can only be UTF-8 are read as such.
     """
@@ -155,14 +155,14 @@ def _decode(path: Path, raw: bytes, reading: Reading) -> tuple[str, tuple[str, .
         )
     if raw[:4] == b"PK\x03\x04":
         raise InputError(
-            f"{path}: this is an Excel workbook or a zip archive; a workbook is read where its name ends in .xlsx, else export it "
-            "as TSV or CSV"
+            f"{path}: this is an Excel workbook or a zip archive; a workbook is read where its name ends in .xlsx, else export "
+            "it as TSV or CSV"
         )
     if b"\0" in raw and reading.codec != "utf-16":
         raise InputError(f"{path}: this is not a text file (it holds NUL bytes)")
     if reading.codec != "utf-8-sig" and _is_utf8(raw, reading.codec):
-        said = f"{path.name} was read as UTF-8, which its bytes are, and not as {reading.encoding}"
-        return raw.decode("utf-8-sig"), () if raw.isascii() else (said,)
+        note = f"{path.name} was read as UTF-8, which its bytes are, and not as {reading.encoding}"
+        return raw.decode("utf-8-sig"), () if raw.isascii() else (note,)
     try:
         return raw.decode(reading.codec).removeprefix("\ufeff"), ()
     except UnicodeDecodeError as error:
@@ -175,7 +175,7 @@ def _decode(path: Path, raw: bytes, reading: Reading) -> tuple[str, tuple[str, .
 
 
 def _is_utf8(raw: bytes, codec: str) -> bool:
-    """Whether a file for which ``codec`` was declared is UTF-8 all the same: by its mark, or since all its bytes are."""
+    """Whether a file declared as ``codec`` is UTF-8 nevertheless: it has the byte order mark, or all its bytes are valid."""
     if raw.startswith(b"\xef\xbb\xbf"):
         return True
     if raw[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in raw or (raw.isascii() and codec != "utf-16"):
@@ -188,7 +188,7 @@ def _is_utf8(raw: bytes, codec: str) -> bool:
 
 
 def _offer(raw: bytes, at: int) -> str:
-    """The encoding that a file which is no UTF-8 probably has, and how a word of it would then read."""
+    """The probable encoding of a file that is not UTF-8, and a word of it decoded so."""
     name = "windows-1252" if any(0x80 <= byte < 0xA0 for byte in raw) else "latin-1"
     first = max(raw.rfind(mark, 0, at) for mark in (b"\t", b"\n", b",", b";", b" "))
     word = re.split(rb"[\t\r\n,; ]", raw[first + 1 :], maxsplit=1)[0][:30]
@@ -219,9 +219,8 @@ def _check_header(path: Path, names: list[str], line: int, delimiter: str) -> No
         names[0] = "column1"
     if all(_NUMBER.fullmatch(name) for name in names):
         raise InputError(
-            f"{path}, line {line}: the first line holds numbers only ({', '.join(names[:4])}, ... read as "
-            "separated "
-            f"by {_DELIMITER_NAMES[delimiter]}); a header line with the columns' names is needed"
+            f"{path}, line {line}: the first line holds numbers only ({', '.join(names[:4])}, ... read as separated by "
+            f"{_DELIMITER_NAMES[delimiter]}); a header line with the columns' names is needed"
         )
     for number, name in enumerate(names, start=1):
         if not name:
@@ -229,9 +228,8 @@ def _check_header(path: Path, names: list[str], line: int, delimiter: str) -> No
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise InputError(
-            f"{path}, line {line}: the header has the column {_quoted(repeated)} more than once, so it is "
-            "unclear "
-            "which is meant; rename or remove one"
+            f"{path}, line {line}: the header has the column {_quoted(repeated)} more than once, so it is unclear which is "
+            "meant; rename or remove one"
         )
 
 
@@ -298,11 +296,10 @@ def _columns(
 
 
 def _ragged(path: Path, line: int, fields: list[str], names: list[str], header_line: int, delimiter: str) -> str:
-    """What to say of a line whose number of fields is not the header's."""
+    """The message for a line with more or fewer fields than the header."""
     message = (
-        f"{path}, line {line}: {len(fields)} fields, but the header (line {header_line}) names {len(names)} "
-        "columns "
-        f"(separated by {_DELIMITER_NAMES[delimiter]})"
+        f"{path}, line {line}: {len(fields)} fields, but the header (line {header_line}) names {len(names)} columns (separated "
+        f"by {_DELIMITER_NAMES[delimiter]})"
     )
     if len(fields) == len(names) + 1 and line == header_line + 1:
         return f"{message}; if R's write.table made it, write it with row.names=FALSE or col.names=NA"

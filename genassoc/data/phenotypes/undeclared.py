@@ -1,4 +1,4 @@
-"""Values that look like an undeclared code for "missing": -9 and its like, where they stand out of a column."""
+"""Values that look like an undeclared code for "missing": -9 and the like, standing out from their column."""
 
 import numpy as np
 import polars as pl
@@ -15,7 +15,7 @@ _PLINK = -9.0
 
 
 def suspects(column: pl.Series, rows: Int64Array) -> dict[str, Int64Array]:
-    """Which codes stand out of a column, and where.
+    """Codes that stand out from a column, and their rows.
 
     A code stands out when it is an isolated extreme (for -9: the smallest value, and no other is -8 or below; for the
     others: further from the rest than the rest is wide), or a spike: at least `SPIKE` times, and `SPIKE` times as often
@@ -39,12 +39,12 @@ def suspects(column: pl.Series, rows: Int64Array) -> dict[str, Int64Array]:
         return {}
     whole = column.cast(pl.Float64).fill_null(float("nan")).to_numpy()
     used = whole[rows]
-    found: dict[str, Int64Array] = {}
+    rows_of: dict[str, Int64Array] = {}
     for code in (*CODES, *_ISOLATED_CODES):
         places = np.flatnonzero(used == code)
         if places.size and (_stands_out(whole, code) if code in CODES else _recurs_apart(whole, code)):
-            found[f"{code:g}"] = places
-    return found
+            rows_of[f"{code:g}"] = places
+    return rows_of
 
 
 def _stands_out(whole: Float64Array, code: float) -> bool:

@@ -37,14 +37,14 @@ class Weights:
         return np.asarray(~np.isnan(self.values))
 
     def line(self, trait: str, samples: BoolArray) -> str:
-        """What the weights of a trait's samples (bool (N,)) are worth, in words."""
-        own = self.values[samples]
-        if not own.size:
+        """The effective number of samples under the weights of a trait's samples (bool (N,)), in words."""
+        weights = self.values[samples]
+        if not weights.size:
             return f"{trait}: no sample has a weight"
-        effective = own.sum() ** 2 / (own**2).sum()
+        effective = weights.sum() ** 2 / (weights**2).sum()
         return (
-            f"{trait}: sampling weights {self.name} from {own.min():g} to {own.max():g}; the effective sample size (Kish) is "
-            f"{effective:,.0f} of {own.size:,}; frequencies and counts are of the samples, unweighted"
+            f"{trait}: sampling weights {self.name} from {weights.min():g} to {weights.max():g}; the effective sample size (Kish) is "
+            f"{effective:,.0f} of {weights.size:,}; frequencies and counts are of the samples, unweighted"
         )
 
 
@@ -67,12 +67,12 @@ def read_weights(phenotypes: Phenotypes, rows: Int64Array, column: str) -> Weigh
             "weight is one over the chance of being sampled: correct them, or write NA to leave these samples out"
         )
     notes = []
-    for what, who in (("lack the sampling weight", np.isnan(values)), ("have the sampling weight 0 in", values == 0)):
+    for fault, who in (("lack the sampling weight", np.isnan(values)), ("have the sampling weight 0 in", values == 0)):
         at = np.flatnonzero(who)
         if at.size:
             ids = [str(phenotypes.table[phenotypes.sample_id][int(rows[i])]) for i in at[:_SHOWN]]
             more = f" and {at.size - _SHOWN:,} more" if at.size > _SHOWN else ""
-            notes.append(f"{at.size:,} samples {what} {name} and are left out: {', '.join(ids)}{more}")
+            notes.append(f"{at.size:,} samples {fault} {name} and are left out: {', '.join(ids)}{more}")
     values[values == 0] = np.nan
     if np.isnan(values).all():
         raise PhenotypeError(
@@ -82,7 +82,7 @@ def read_weights(phenotypes: Phenotypes, rows: Int64Array, column: str) -> Weigh
 
 
 def weighted_design(design: Design, weights: Weights, phenotypes: Phenotypes, rows: Int64Array) -> Design:
-    """The design without the samples that have no weight: not complete, and among the dropped ones by name.
+    """The design without samples that lack a weight; they are recorded as dropped.
 
     Raises
     ------

@@ -67,12 +67,12 @@ def read_workbook(path: Path) -> TextTable:
 
 
 def _exact(text: str | None, number: float | None) -> str | None:
-    """A cell's text; of a number all its digits, since fastexcel's text keeps nine decimals (1e-10 becomes 0)."""
+    """A cell's text, numbers with all digits: fastexcel's own text keeps nine decimals (1e-10 becomes 0)."""
     if text is None or number is None or not _NUMBER.fullmatch(text) or float(text) == number:
         return text
     return repr(number)
 
 
 def _error_text(detail: str) -> str:
-    """What a cell with an error shows, of fastexcel's words: "... got 'Error(Ref)'"."""
+    """The error that a cell shows, from fastexcel's message "... got 'Error(Ref)'"."""
     return next((shown for name, shown in _ERRORS.items() if f"Error({name})" in detail), "#VALUE!")

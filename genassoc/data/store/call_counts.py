@@ -46,12 +46,12 @@ def counts_frame(counts: Int32Array) -> pl.DataFrame:
 
 
 def is_part_table(path: Path) -> bool:
-    """Whether the table of a part is there and has the counts; an earlier version's has not."""
+    """Whether the table of a part exists and has the counts, which earlier versions did not write."""
     return path.exists() and set(schema.CALL_COUNTS) <= set(pl.scan_parquet(path, glob=False).collect_schema())
 
 
 def stored_statistics(cohort: "Cohort", start: int, stop: int) -> pl.DataFrame | None:
-    """What `Cohort.variant_statistics` says of the variants start to stop, from the counts that the store keeps.
+    """The statistics of `Cohort.variant_statistics` of the variants start to stop, from the counts that the store keeps.
 
     None where the calls must be read: the store has no counts, the cohort lacks samples of the store or selects variants by
     their genotypes, or the variants lie on X, Y or MT, where what counts depends on sex and place.

@@ -21,11 +21,11 @@ _URL = re.compile(r"([a-z][a-z0-9+.-]+(?:::[a-z][a-z0-9+.-]+)*):/{1,3}(.+)", re.
 
 
 def url_of(path: str | Path) -> str | None:
-    """The address that ``path`` is; None where it is a path of this machine."""
-    found = _URL.fullmatch(str(path))
-    if found is None or Path(path).exists():
+    """``path`` as an address; None if it is a path of this machine."""
+    match = _URL.fullmatch(str(path))
+    if match is None or Path(path).exists():
         return None
-    scheme, rest = found.groups()
+    scheme, rest = match.groups()
     return f"{scheme.lower()}://{'/' if scheme.lower() in ('file', 'local') else ''}{rest.rstrip('/')}"
 
 
@@ -92,12 +92,12 @@ class LocalLocation:
         return (self._folder / key).exists()
 
     def size(self, key: str) -> int | None:
-        """Bytes of a file; None where there is none: a pipe of that name would be waited for."""
+        """Size of a file in bytes; None if there is no plain file (a pipe of that name would block)."""
         try:
-            found = self._path(key).stat()
+            status = self._path(key).stat()
         except (FileNotFoundError, NotADirectoryError):
             return None
-        return found.st_size if stat.S_ISREG(found.st_mode) else None
+        return status.st_size if stat.S_ISREG(status.st_mode) else None
 
     def read(self, key: str, start: int = 0, stop: int | None = None) -> bytes:
         """Bytes of a file, ``start`` to ``stop`` (not included)."""
@@ -106,14 +106,14 @@ class LocalLocation:
             return file.read() if stop is None else file.read(stop - start)
 
     def stamp(self, key: str) -> tuple[int, ...] | None:
-        """What changes when a file is exchanged; None where there is none."""
+        """A value that changes when the file is replaced; None if it does not exist."""
         try:
             return signature(self._folder / key)
         except OSError:
             return None
 
     def files(self) -> Iterator[str]:
-        """All files, sorted; links among them."""
+        """All files, links included, sorted."""
         for path, inner, names in os.walk(self._folder):
             folder = Path(path)
             inner.sort()
@@ -188,20 +188,20 @@ class RemoteLocation:
             raise self._unreachable(error) from error
 
     def stamp(self, key: str) -> tuple[int, ...] | None:
-        """None: an object is looked at once, since each look is a request."""
+        """None: an object is checked once, because each check is a request."""
         return None
 
     def files(self) -> Iterator[str]:
         """All objects, sorted."""
         system, root = self._system
         try:
-            found = system.find(root)
+            objects = system.find(root)
         except Exception as error:
             raise self._unreachable(error) from error
-        yield from sorted(path.removeprefix(root).lstrip("/") for path in found)
+        yield from sorted(path.removeprefix(root).lstrip("/") for path in objects)
 
     def _unreachable(self, error: Exception) -> StoreError:
-        said = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         return StoreError(
-            f"{self.url}: cannot be read: {said}; check the address, the network and the credentials in fsspec's environment"
+            f"{self.url}: cannot be read: {reason}; check the address, the network and the credentials in fsspec's environment"
         )

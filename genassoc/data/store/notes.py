@@ -1,4 +1,4 @@
-"""What a store's users should know before they analyse it: dosages that were not read, names of contigs."""
+"""Notes on a store for those who analyse it: dosages that were not read, names of contigs."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def dosage_notes(dosages: Mapping[str, int]) -> list[str]:
-    """That dosages or probabilities stand beside the genotypes, and were not read; none where there are none."""
+    """A note that the input has dosages or probabilities that were not read; empty without any."""
     if not dosages:
         return []
     fields = ", ".join(f"{name} in {n:,} records" for name, n in dosages.items())
@@ -27,5 +27,5 @@ def unread_dosages(store: "GenotypeStore") -> list[str]:
 
 
 def store_notes(store: "GenotypeStore", contigs: Contigs, *, sex: bool) -> tuple[str, ...]:
-    """Everything to say of a store before a run; with ``sex``, which contigs are taken for autosomes too."""
+    """All notes on a store before a run; with ``sex``, also the contigs analysed as autosomes."""
     return (*unread_dosages(store), *contigs.notes(sex=sex))

@@ -1,4 +1,4 @@
-"""Parts of a store on their way to the disk: rows gather in memory, a thread of its own writes them."""
+"""Parts of a store on their way to the disk: rows are collected in memory, and a separate thread writes them."""
 
 import io
 import os
@@ -52,11 +52,11 @@ class PartRows:
 
     @property
     def is_full(self) -> bool:
-        """Whether no row fits any more."""
+        """Whether the part is full."""
         return self.filled == len(self.packed)
 
     def put(self, packed: UInt8Array, haploid: UInt8Array | None, variants: pl.DataFrame | VariantColumns) -> int:
-        """Copy as many rows as fit; how many did."""
+        """Copy as many rows as fit; return their number."""
         take = min(len(packed), len(self.packed) - self.filled)
         rows = slice(self.filled, self.filled + take)
         self.packed[rows] = packed[:take]
@@ -69,7 +69,7 @@ class PartRows:
         return take
 
     def clear(self) -> None:
-        """Forget the rows, keep the room."""
+        """Forget the rows and keep the memory."""
         self.runs, self.filled, self.chunks = [], 0, []
         if self.haploid is not None:
             self.haploid[:] = 0
@@ -110,7 +110,7 @@ class PartWriter:
         self._under_way = self._thread.submit(self.write, number, rows, origin, used)
 
     def result(self) -> dict[str, Any] | None:
-        """Wait for the part begun last: its line of the journal, once; None where none is under way.
+        """Wait for the last part begun and return its line of the journal, once; None if no part is being written.
 
         Raises
         ------
@@ -130,7 +130,7 @@ class PartWriter:
         return self._folder / part_name(number)
 
     def write(self, number: int, rows: PartRows, origin: dict[str, Any] | None, used: int) -> dict[str, Any]:
-        """Write a part, then its line in the journal; the line."""
+        """Write a part, then its line in the journal; return the line."""
         filled, step = rows.filled, self._block_variants
         packed = rows.packed[:filled]
         haploid = None if rows.haploid is None else rows.haploid[:filled]

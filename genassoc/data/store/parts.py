@@ -29,7 +29,7 @@ def _seal_of(record: dict[str, Any]) -> str:
 
 
 def read_journal(journal: Path) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
-    """Identity and finished parts; a line that was cut by a kill or damaged, and what follows it, does not count."""
+    """Identity and finished parts; a cut or damaged line, and all lines after it, are ignored."""
     try:
         lines = strangers.read_bytes(journal).split(b"\n")[:-1]
     except (OSError, MalformedError):
@@ -52,7 +52,7 @@ def read_journal(journal: Path) -> tuple[dict[str, Any] | None, list[dict[str, A
 
 
 def _check_part(part: dict[str, Any]) -> None:
-    """See that a line has what is read from it; `MalformedError` where not."""
+    """Check the fields that are read from a line; `MalformedError` otherwise."""
     for name in ("rows", "used"):
         strangers.field(part, name, strangers.whole)
     strangers.field(part, "digest", strangers.text)
@@ -84,7 +84,7 @@ def rechunked(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
 
 
 def joined_frame(runs: Sequence[pl.DataFrame | VariantColumns]) -> pl.DataFrame:
-    """One table of rows that came in either form."""
+    """One table from rows that came as frames or as columns."""
     columns = [run for run in runs if isinstance(run, VariantColumns)]
     if len(columns) == len(runs):
         return VariantColumns.joined(columns).frame()

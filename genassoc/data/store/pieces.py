@@ -1,4 +1,4 @@
-"""The pieces of a store: checks that its files are the ones it was written with.
+"""The pieces of a store: they prove that its files are those that were written.
 
 A store keeps a list of its files (`PIECES`) with the size and the seal of each. A seal is a hash of the checksums in the file: the CRC-32C
 that Zarr's codecs put behind each chunk and behind the index of a shard; for a zarr.json, of its bytes. The attribute `ROOT` is a hash of the
@@ -54,7 +54,7 @@ class Location(Protocol):
         ...
 
     def stamp(self, key: str) -> tuple[int, ...] | None:
-        """What changes when a file is exchanged; None where there is none, or where looking again costs as much as reading."""
+        """A value that changes when the file is replaced; None if it does not exist, or if checking costs as much as reading."""
         ...
 
     def files(self) -> Iterator[str]:
@@ -83,12 +83,12 @@ def hash_of(*parts: bytes | memoryview) -> str:
 
 
 def shard_piece(index: bytes, checksums: Iterable[bytes], size: int) -> Piece:
-    """The piece that a shard is, of its index (with its own CRC-32C) and its chunks' checksums."""
+    """The piece of a shard, from its index (with its CRC-32C) and the checksums of its chunks."""
     return Piece(size, hash_of(index, *checksums))
 
 
 def piece_of(location: Location, key: str, size: int, per_shard: int | None) -> Piece:
-    """The piece that a file is, as it lies there.
+    """The piece of a file as it is on disk.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def _index_of(location: Location, key: str, size: int, per_shard: int) -> tuple[
 
 
 def pieces_text(pieces: dict[str, Piece]) -> bytes:
-    """The list of pieces as it is kept."""
+    """The list of pieces as the text that is stored."""
     return "".join(f"{piece.seal} {piece.size} {key}\n" for key, piece in sorted(pieces.items())).encode()
 
 
@@ -134,7 +134,7 @@ def root_of(document: dict[str, Any], listed: bytes) -> str:
 
 
 def chunks_in_a_shard(metadata: bytes) -> int | None:
-    """How many chunks a file of an array holds with an index, by the array's zarr.json; None where it is one chunk."""
+    """Chunks in a shard of an array, by its zarr.json; None if a file is one chunk."""
     content = json.loads(metadata)
     codec = content["codecs"][0]
     if codec["name"] != "sharding_indexed":
@@ -151,7 +151,7 @@ def chunks_in_a_shard(metadata: bytes) -> int | None:
 
 @dataclass
 class Pieces:
-    """Those of a store that is read.
+    """The pieces of a store that is being read.
 
     Attributes
     ----------
@@ -170,7 +170,7 @@ class Pieces:
 
     @classmethod
     def of(cls, path: str, location: Location) -> "Pieces":
-        """The list of a store, held against its root.
+        """The list of pieces of a store, verified by its root.
 
         Raises
         ------
@@ -179,14 +179,14 @@ class Pieces:
         """
         document = json.loads(location.read(_METADATA))
         root = document["attributes"].get(ROOT)
-        there = location.size(PIECES) is not None
-        if root is None and not there:
+        has_pieces = location.size(PIECES) is not None
+        if root is None and not has_pieces:
             return cls(path, location, None)
-        if root is None or not there:
-            what = (
+        if root is None or not has_pieces:
+            fault = (
                 f"the file {PIECES} is missing" if root else f"{_METADATA} is not the one that belongs to its {PIECES}"
             )
-            raise StoreError(f"{path}: is damaged: {what}; {_REMEDY}")
+            raise StoreError(f"{path}: is damaged: {fault}; {_REMEDY}")
         text = location.read(PIECES)
         if root_of(document, text) != root:
             raise StoreError(
@@ -222,7 +222,7 @@ class Pieces:
                 self._check_size(key, piece)
 
     def check(self, key: str) -> None:
-        """Check that a file is the one the store was written with, by its checksums: before it is read, and when it was written to since.
+        """Check by its checksums that a file is the one that was written: before it is first read, and again if it changed since.
 
         Raises
         ------
@@ -243,7 +243,7 @@ class Pieces:
         self._checked[key] = stamp
 
     def missing(self, key: str) -> StoreError:
-        """What is said of a file that is not there."""
+        """The message for a missing file."""
         return StoreError(f"{self.path}: is damaged: the file {key} is missing; {_REMEDY}")
 
     def _check_size(self, key: str, piece: Piece) -> None:
@@ -265,12 +265,12 @@ class Pieces:
             )
         try:
             self._check_size(key, piece)
-            found = piece_of(self.location, key, piece.size, self.per_shard(key))
+            actual = piece_of(self.location, key, piece.size, self.per_shard(key))
         except StoreError as error:
             return error
         except ValueError as error:
             return StoreError(f"{self.path}: is damaged: the file {key} cannot be read: {error}; {_REMEDY}")
-        if found == piece:
+        if actual == piece:
             return None
         return StoreError(
             f"{self.path}: is damaged: the file {key} is not the one that the store was written with (its checksums "
@@ -289,7 +289,7 @@ class Pieces:
         return self._per_shard[array]
 
     def verified(self) -> Iterator[tuple[str, int, StoreError | None]]:
-        """Read all files whole: of each its key, its size and what is wrong with it.
+        """Read all files whole; yield for each its key, its size and what is wrong with it.
 
         In a store without a root each chunk is held against its checksum; that its files belong together is not known.
         """
@@ -307,7 +307,7 @@ class Pieces:
             yield key, size, problem
 
     def _read_whole(self, key: str, size: int) -> None:
-        """Hold all content of a file against the checksums in it; its metadata has none but its seal."""
+        """Check the whole content of a file against the checksums in it; metadata is checked by its seal alone."""
         if key.rpartition("/")[2] == _METADATA:
             return
         per_shard = self.per_shard(key)

@@ -1,4 +1,4 @@
-"""Rows of a packed array straight from its Zarr shards, where they are as we write them.
+"""Rows of a packed array read directly from its Zarr shards, if they are laid out as genassoc writes them.
 
 Zarr reads them too, with several copies of every block on the way; this reads a block in half the time. Whatever is not
 exactly as `genassoc.data.store.store` lays it out (another codec, an absent chunk, a checksum that fails) is left to Zarr,
@@ -41,7 +41,7 @@ class Shards:
 
     @classmethod
     def of(cls, folder: Path) -> "Shards | None":
-        """The array in a folder; None where it is not laid out as we do."""
+        """The array in a folder; None if its layout is another."""
         try:
             content = json.loads((folder / "zarr.json").read_text(encoding="utf-8"))
             n_rows, width = content["shape"]
@@ -65,7 +65,7 @@ class Shards:
         return cls(folder, n_rows, width, chunk, shard) if ours else None
 
     def read(self, start: int, stop: int) -> UInt8Array | None:
-        """Rows start to stop (not included); None where anything is not as it should be."""
+        """Rows start to stop (not included); None on any irregularity."""
         try:
             out = np.empty((stop - start, self.width), np.uint8)
             for number in range(start // self.chunk, math.ceil(stop / self.chunk)):
@@ -101,7 +101,7 @@ class Shards:
 
 
 def checked(data: bytes) -> Any:
-    """What comes before the CRC-32C that ``data`` ends with."""
+    """The bytes before the CRC-32C at the end of ``data``, once that is right."""
     import google_crc32c
 
     content = memoryview(data)[:-_CRC_BYTES]

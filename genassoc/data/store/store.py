@@ -4,7 +4,7 @@ import json
 import math
 import warnings
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from threading import Lock
@@ -16,7 +16,6 @@ import polars as pl
 from genassoc.data import schema, strangers
 from genassoc.data.block import GenotypeBlock
 from genassoc.data.forks import check_not_forked
-from genassoc.data.store.attributes import check_attributes, haploid_chunks
 from genassoc.data.store.location import LocalLocation, RemoteLocation, url_of
 from genassoc.data.store.pieces import ROOT, Pieces
 from genassoc.data.store.shards import Shards
@@ -99,7 +98,7 @@ class GenotypeStore:
             self._check_version()
             self.pieces = Pieces.of(str(self.path), self._location)
             self.pieces.check_opened([*schema.DIMENSIONS, *schema.OPTIONAL_DIMENSIONS], sizes=self._is_local)
-            check_attributes(self.attributes)
+            _check_attributes(self.attributes)
             self.root = self.attributes.get(ROOT)
             self.block_variants = self.attributes["block_variants"]
             self.fingerprint = self.attributes["fingerprint"]
@@ -115,7 +114,7 @@ class GenotypeStore:
             self._check_shapes()
             reading = "zarr.json"
             n_chunks = math.ceil(self.n_variants / self.block_variants)
-            self._haploid_chunks = haploid_chunks(self.attributes, n_chunks)
+            self._haploid_chunks = _read_haploid_chunks(self.attributes, n_chunks)
         except StoreError:
             raise
         except Exception as error:
@@ -170,8 +169,7 @@ class GenotypeStore:
             shape = tuple(expected[dimension] for dimension in dimensions)
             if tuple(self._arrays[name].shape) != shape:
                 raise StoreError(
-                    f"{self.path}: is damaged: array {name} has shape {self._arrays[name].shape}, not {shape}; "
-                    "convert it again"
+                    f"{self.path}: is damaged: array {name} has shape {self._arrays[name].shape}, not {shape}; convert it again"
                 )
 
     def _whole(self, name: str) -> Array:
@@ -192,7 +190,7 @@ class GenotypeStore:
             ) from error
 
     def _vouched(self, name: str, start: int, stop: int) -> list[str]:
-        """The files that hold rows of an array, which are those the store was written with; `StoreError` where not."""
+        """The files with rows of an array, checked to be those that were written; `StoreError` otherwise."""
         array = self._arrays[name]
         step = (array.shards or array.chunks)[0]
         behind = "/0" * (array.ndim - 1)
@@ -262,7 +260,7 @@ class GenotypeStore:
         yield from self.pieces.verified()
 
     def variants(self, start: int = 0, stop: int | None = None) -> pl.DataFrame:
-        """What the variants ``start`` to ``stop`` are, one row each.
+        """A table of the variants ``start`` to ``stop``, one row each.
 
         Returns
         -------
@@ -283,7 +281,7 @@ class GenotypeStore:
         return pl.concat(frames) if frames else pl.DataFrame(schema=VARIANT_SCHEMA)
 
     def position(self, variant: int) -> int:
-        """Where one variant is on its contig, in base pairs from 1; a fortieth of what its row of `variants` takes."""
+        """The position of one variant on its contig, in base pairs from 1; 40 times faster than its row of `variants`."""
         self._check_range(variant, variant + 1)
         first = variant - variant % schema.METADATA_CHUNK
         with self._one_reader:
@@ -390,7 +388,7 @@ class GenotypeStore:
 
 
 def _require_store(path: Path) -> None:
-    """Raise `StoreError` where there is no store to open, saying what there is instead."""
+    """Raise `StoreError` if there is no store to open; the message says what is there instead."""
     if not path.exists():
         if work_folder(path).exists():
             raise StoreError(
@@ -427,3 +425,50 @@ def _say_without_root(path: str) -> None:
         UserWarning,
         stacklevel=4,
     )
+
+
+# Attributes, which a stranger may have written: those that reading depends on have the types that they must have.
+
+
+def _check_attributes(attributes: Mapping[str, Any]) -> None:
+    """Check the types of the attributes that reading depends on; those that earlier versions did not write may be absent.
+
+    Raises
+    ------
+    strangers.MalformedError
+        Names the attribute.
+    """
+    strangers.field(attributes, "block_variants", strangers.whole, 1)
+    strangers.field(attributes, "fingerprint", strangers.text)
+    strangers.optional(attributes, "root", strangers.text)
+    strangers.optional(attributes, "versions", strangers.table)
+    strangers.optional(attributes, "identity", strangers.table)
+    if "contig_lengths" in attributes:
+        strangers.field(attributes, "contig_lengths", strangers.counts)
+    if "summary" not in attributes:
+        return
+    summary = strangers.field(attributes, "summary", strangers.table)
+    for source in strangers.items(summary.get("sources", []), "summary.sources"):
+        made_of = strangers.table(source, "a source")
+        for name, kind in (("name", strangers.text), ("kind", strangers.text), ("size", strangers.whole)):
+            strangers.field(made_of, name, kind)
+    strangers.counts(summary.get("dosages", {}), "summary.dosages")
+    strangers.texts(summary.get("contig_notes", []), "summary.contig_notes")
+
+
+def _read_haploid_chunks(attributes: Mapping[str, Any], n_chunks: int) -> frozenset[int]:
+    """Numbers of the chunks, of ``n_chunks``, that have haploid calls.
+
+    Raises
+    ------
+    strangers.MalformedError
+        They are no runs of chunks of this store.
+    """
+    chunks: set[int] = set()
+    for run in strangers.field(attributes, "haploid_chunks", strangers.items):
+        ends = strangers.items(run, "a run of haploid chunks")
+        if len(ends) != 2:
+            raise strangers.MalformedError("a run of haploid chunks is no first and last number")
+        first = strangers.whole(ends[0], "the first of a run of haploid chunks", 0, n_chunks)
+        chunks.update(range(first, strangers.whole(ends[1], "the end of a run of haploid chunks", first, n_chunks)))
+    return frozenset(chunks)

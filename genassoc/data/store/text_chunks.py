@@ -1,4 +1,4 @@
-"""Strings of the variants' table straight from their Zarr chunks, where they are as we write them.
+"""Strings of the variants' table read directly from their Zarr chunks, if they are laid out as genassoc writes them.
 
 Zarr makes a Python object of each string on the way; here they stay bytes. As in `genassoc.data.store.shards`, whatever is not
 exactly as `genassoc.data.store.arrays` lays it out, or fails its checksum, is left to Zarr, which says what is wrong.
@@ -37,7 +37,7 @@ class TextChunks:
 
     @classmethod
     def of(cls, folder: Path) -> "TextChunks | None":
-        """The array in a folder; None where it is not laid out as we do."""
+        """The array in a folder; None if its layout is another."""
         try:
             content = json.loads((folder / "zarr.json").read_text(encoding="utf-8"))
             chunk, *wide = content["chunk_grid"]["configuration"]["chunk_shape"]
@@ -53,7 +53,7 @@ class TextChunks:
         return cls(folder, chunk, wide[0] if wide else 1, "{}/0" if wide else "{}") if ours else None
 
     def read(self, number: int, n_rows: int) -> list[pl.Series] | None:
-        """The first rows of a chunk, a column for each string of a row; None where anything is not as it should be."""
+        """The first rows of a chunk, a column for each string of a row; None on any irregularity."""
         from numcodecs.zstd import Zstd
 
         try:

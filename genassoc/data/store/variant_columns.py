@@ -1,4 +1,4 @@
-"""What variants are, as they come out of a scan of text: numbers and bytes. A table is made of many such runs at once."""
+"""Columns of variants as a scan of text produces them: numbers and bytes. A table is made from many such runs at once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from genassoc.shapes import Int32Array, Int64Array, UInt8Array
 
 
 class _Capsule:
-    """An arrow array by its C interface alone: handed a pyarrow array, polars imports ``pyarrow.compute`` (0.06 s)."""
+    """An arrow array through its C interface alone: given a pyarrow array, polars would import ``pyarrow.compute`` (0.06 s)."""
 
     def __init__(self, array: pa.Array) -> None:
         self._array = array
@@ -34,7 +34,7 @@ class TextColumn(NamedTuple):
     data: UInt8Array
 
     def series(self) -> pl.Series:
-        """As a polars column, without a Python object a string."""
+        """As a polars column, without a Python object for each string."""
         first, stop = self.offsets[0], self.offsets[-1]
         offsets, data = np.ascontiguousarray(self.offsets - first), np.ascontiguousarray(self.data[first:stop])
         array = pa.LargeStringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(data))
@@ -111,7 +111,7 @@ class VariantColumns:
 
     @classmethod
     def joined(cls, parts: Sequence["VariantColumns"]) -> "VariantColumns":
-        """One after another, at least one; neighbouring runs of one contig may stay two."""
+        """Columns joined one after another (at least one); neighbouring runs of one contig may stay separate."""
         if len(parts) == 1:
             return parts[0]
         alt, ref, rsid = (_joined_text(texts) for texts in zip(*(part._texts() for part in parts), strict=True))

@@ -45,7 +45,7 @@ _OURS = {"store", "parts"}
 
 
 class StoreWriter:
-    """Writes a store, or goes on with one.
+    """Writes a store, or continues an interrupted one.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ class StoreWriter:
         self._last: tuple[dict[str, Any] | None, int] = (self.origin, self.rows_of_origin)
 
     def _begin(self, resume: bool) -> None:
-        """Lock the work folder; go on with what is in it, or clear it."""
+        """Lock the work folder; continue with its parts, or clear it."""
         if self._work.exists() and not {entry.name for entry in self._work.iterdir()} <= _OURS:
             raise OutputError(f"{self._work}: is in the way and holds files of others; move it elsewhere")
         parts = self._work / "parts"
@@ -146,7 +146,7 @@ class StoreWriter:
         self._writer = PartWriter(self._arrays, parts, self.block_variants, len(self.sample_ids))
 
     def _is_sound(self, number: int, part: dict[str, Any]) -> bool:
-        """Whether the files of a part are there as its line in the journal says."""
+        """Whether the files of a part match its line in the journal."""
         store, table = self._work / "store", self._work / "parts" / part_name(number)
         location = LocalLocation(store)
         try:
@@ -160,12 +160,12 @@ class StoreWriter:
             return False
 
     def _table(self, number: int) -> pl.DataFrame:
-        """What the variants of a part are, as they were written."""
+        """The table of a part's variants, as it was written."""
         content = self._writer.table(number).read_bytes()
         if hash_of(content) != self._parts[number].get("table", hash_of(content)):
             raise OutputError(
-                f"{self._writer.table(number)}: was damaged since it was written; run the same command again, which carries on from "
-                "the parts before it"
+                f"{self._writer.table(number)}: was damaged since it was written; run the same command again, which carries on "
+                "from the parts before it"
             )
         return pl.read_parquet(io.BytesIO(content))
 
@@ -206,7 +206,7 @@ class StoreWriter:
                 self._flush()
 
     def _flush(self) -> None:
-        """Begin to write the rows that wait as one part, when the part before is written."""
+        """Begin to write the waiting rows as one part, once the part before is written."""
         self._settle()
         self._writer.begin(self._parts_begun, self._rows, *self._last)
         self._parts_begun += 1
@@ -229,7 +229,7 @@ class StoreWriter:
 
     @property
     def n_rows(self) -> int:
-        """Rows that are safe in the store; waits for those under way. More may wait for their shard to fill."""
+        """Rows that are safe on disk; waits for a part being written. More rows may wait for their shard to fill."""
         self._settle()
         return self._n_rows
 
@@ -252,7 +252,7 @@ class StoreWriter:
         self._writer.close()
         with self._writing():
             contigs = self._write_metadata()
-            own = {
+            mandatory = {
                 "format": schema.FORMAT_NAME,
                 "format_version": schema.FORMAT_VERSION,
                 "block_variants": self.block_variants,
@@ -264,7 +264,7 @@ class StoreWriter:
                 "identity": self.identity,
             }
             written = {key: Piece(*piece) for part in self._parts for key, piece in part.get("pieces", {}).items()}
-            self._arrays.complete(contigs, {**attributes, **own}, written)
+            self._arrays.complete(contigs, {**attributes, **mandatory}, written)
             self._rename()
 
     def _write_metadata(self) -> list[str]:
@@ -300,7 +300,7 @@ class StoreWriter:
         shutil.rmtree(self._work, ignore_errors=True)
 
     def close(self) -> None:
-        """Stop writing; what the journal holds is kept for a rerun. Without any of it, nothing is left."""
+        """Stop writing. Parts in the journal are kept for a rerun; if there are none, nothing is left."""
         with suppress(OutputError):  # why writing stops is known already
             self._settle()
         self._writer.close()
@@ -322,12 +322,12 @@ class StoreWriter:
 
     @staticmethod
     def clear_work(path: Path) -> None:
-        """Remove what a run left that was killed between giving the store its name and cleaning up."""
+        """Remove the work folder of a run that was killed after renaming the store and before cleaning up."""
         shutil.rmtree(work_folder(path), ignore_errors=True)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """The disk's complaints in words."""
+        """Turn errors of the disk into messages."""
         try:
             yield
         except OSError as error:
@@ -342,8 +342,8 @@ def check_output(path: Path, overwrite: bool) -> None:
     """Raise `OutputError` where a store cannot be made at ``path``: before hours are spent reading."""
     parent = path.absolute().parent
     if not parent.is_dir():
-        what = "is no folder" if parent.exists() else "does not exist; make it first"
-        raise OutputError(f"{path}: cannot be written: the folder {parent} {what}")
+        fault = "is no folder" if parent.exists() else "does not exist; make it first"
+        raise OutputError(f"{path}: cannot be written: the folder {parent} {fault}")
     if not os.access(parent, os.W_OK | os.X_OK):
         raise OutputError(f"{path}: cannot be written: no permission to write in {parent}; choose another folder")
     if path.exists():

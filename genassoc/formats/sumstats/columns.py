@@ -80,14 +80,14 @@ def p_of_zero(p: str, beta: pl.Expr, standard_error: pl.Expr) -> pl.Expr:
 
 
 def p_columns(p: str, beta: pl.Expr, standard_error: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
-    """-log10 p of a text column of p-values, and whether it is there because the p itself was printed as 0."""
+    """-log10 p from a text column of p-values, and whether it was derived because p was printed as 0."""
     parsed = neg_log_10_of_text(p)
     zero = parsed.is_null() & pl.col(p).is_not_null()
     return parsed.fill_null(p_of_zero(p, beta, standard_error)), zero
 
 
 def name_or_null(name: str) -> pl.Expr:
-    """A column of identifiers without the dot that stands for none."""
+    """A column of identifiers; a dot, which stands for none, is null."""
     text = pl.col(name)
     return pl.when(text != ".").then(text)
 
@@ -105,7 +105,7 @@ def effect_is_reference() -> pl.Expr:
 
 
 def one_word(text: pl.Expr) -> pl.Expr:
-    """Text that is to be one field: runs of white space become an underscore."""
+    """Text as one field: runs of white space become an underscore."""
     return text.str.replace_all(r"\s+", "_")
 
 
@@ -121,7 +121,7 @@ def statistic_written(columns: Collection[str]) -> pl.Expr:
 
 
 def code_of_missing(code: pl.Expr, p: pl.Expr, zero: pl.Expr) -> pl.Expr:
-    """``code``, and a word for rows that have no p without saying why, or whose p was printed as 0."""
+    """``code``, with a code for rows without p and reason, and for rows whose p was printed as 0."""
     return (
         pl.when(zero)
         .then(code.fill_null(UNDERFLOW))

@@ -1,4 +1,4 @@
-"""What a dialect is: how its header is recognised, its columns read, ours written."""
+"""A dialect: how its header is recognised, its columns are read and ours are written."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ class Group:
     other_ids: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Dialect:
     """One way of writing results down.
 

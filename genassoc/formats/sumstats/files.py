@@ -210,7 +210,7 @@ def _parse(path: Path, header: Header, text: bytes, line: int, missing: Sequence
 
 
 def check_numbers(path: Path, frame: pl.DataFrame, line: int, names: Sequence[str]) -> None:
-    """See that columns of text hold numbers.
+    """Check that columns of text hold numbers.
 
     Raises
     ------
@@ -269,7 +269,7 @@ class TextOutput:
         self._add(text_cells.written(frame, self._separator, self._missing, quote_style="never"))
 
     def close(self) -> None:
-        """Write what is left to write."""
+        """Write the rest."""
         if self._gzip:
             self._put(self._gzip.flush())
 

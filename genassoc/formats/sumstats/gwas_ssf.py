@@ -1,4 +1,4 @@
-"""GWAS-SSF 1.0.2, the format of the GWAS Catalog: eight mandatory columns in order, then what else there is.
+"""GWAS-SSF 1.0.2, the format of the GWAS Catalog: eight mandatory columns in order, then others.
 
 Hayhurst J et al. (2022), A community driven GWAS summary statistics standard, bioRxiv 2022.07.15.500230;
 https://github.com/EBISPOT/gwas-summary-statistics-standard. Validator: ``gwas-ssf validate``.
@@ -33,7 +33,7 @@ def chromosome_code() -> pl.Expr:
 
 
 def not_held() -> pl.Expr:
-    """Why a row cannot be held; null where it can."""
+    """The reason why the format cannot hold a row; null if it can."""
     nucleotides = r"^[ACGTacgt]+$"
     alleles = pl.col("effect_allele").str.contains(nucleotides) & pl.col("other_allele").str.contains(nucleotides)
     fine = [
@@ -96,7 +96,7 @@ def read(names: Sequence[str]) -> dict[str, pl.Expr]:
         p, zero = p_columns("p_value", beta, error)
     code = pl.col("code") if "code" in names else pl.lit(None, pl.String)
     chromosome = from_gwas_ssf()
-    found = {
+    columns = {
         "chromosome": chromosome,
         "base_pair_location": whole("base_pair_location"),
         "effect_allele": pl.col("effect_allele"),
@@ -109,16 +109,16 @@ def read(names: Sequence[str]) -> dict[str, pl.Expr]:
     }
     for name in ("ci_lower", "ci_upper"):
         if name in names:
-            found[name] = number(name).log() if logarithm else number(name)
+            columns[name] = number(name).log() if logarithm else number(name)
     if "rsid" in names:
-        found["rsid"] = pl.col("rsid")
+        columns["rsid"] = pl.col("rsid")
     if IDENTIFIER in names:
-        found["rsid"] = pl.col(IDENTIFIER)
+        columns["rsid"] = pl.col(IDENTIFIER)
     for name in names:
-        if name in TYPES and name not in found:
+        if name in TYPES and name not in columns:
             kind = TYPES[name]
-            found[name] = pl.col(name) if kind == pl.String else (whole(name) if kind == pl.Int64 else number(name))
-    return found
+            columns[name] = pl.col(name) if kind == pl.String else (whole(name) if kind == pl.Int64 else number(name))
+    return columns
 
 
 def _variant_id(names: Sequence[str], chromosome: pl.Expr) -> pl.Expr:

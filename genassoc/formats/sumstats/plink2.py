@@ -73,7 +73,7 @@ def read(names: Sequence[str]) -> dict[str, pl.Expr]:
         p, zero = number(log_p).abs(), pl.lit(False)
     else:
         p, zero = p_columns("P", beta, error) if "P" in names else (pl.lit(None, pl.Float64), pl.lit(False))
-    found = {
+    columns = {
         "chromosome": pl.col("CHROM"),
         "base_pair_location": whole("POS"),
         "effect_allele": pl.col("A1"),
@@ -89,22 +89,22 @@ def read(names: Sequence[str]) -> dict[str, pl.Expr]:
         "method": _method(names),
     }
     if "ID" in names:
-        found["rsid"] = name_or_null("ID")
+        columns["rsid"] = name_or_null("ID")
     for name, column in (("L95", "ci_lower"), ("U95", "ci_upper")):
         if name in names:
-            found[column] = number(name).log() if is_ratio else number(name)
+            columns[column] = number(name).log() if is_ratio else number(name)
     plain = {
         "A1_FREQ": "effect_allele_frequency",
         "A1_CASE_FREQ": "effect_allele_frequency_cases",
         "A1_CTRL_FREQ": "effect_allele_frequency_controls",
         "MACH_R2": "info",
     }
-    found |= {column: number(name) for name, column in plain.items() if name in names}
+    columns |= {column: number(name) for name, column in plain.items() if name in names}
     statistic = first_of(names, _STATISTICS)
     if statistic is not None:
-        found["statistic"] = number(statistic)
-    found["code"] = code_of_missing(_code(names), p, zero)
-    return found
+        columns["statistic"] = number(statistic)
+    columns["code"] = code_of_missing(_code(names), p, zero)
+    return columns
 
 
 def _code(names: Sequence[str]) -> pl.Expr:
@@ -161,8 +161,8 @@ def write(group: Group) -> list[pl.Expr]:
 
 def trait_of(name: str) -> str:
     """ "cohort.ldl.glm.linear.gz" -> "ldl"."""
-    found = re.search(r"([^.]+)\.glm\.", name)
-    return found.group(1) if found else DIALECT.stem_of(name)
+    match = re.search(r"([^.]+)\.glm\.", name)
+    return match.group(1) if match else DIALECT.stem_of(name)
 
 
 DIALECT = Dialect(

@@ -41,7 +41,7 @@ def read(names: Sequence[str]) -> dict[str, pl.Expr]:
     if "EXTRA" in names:
         theirs = pl.when(pl.col("EXTRA").str.contains(FAILED)).then(pl.lit(NO_ESTIMATE))
     own_id = variant_id("CHROM", "GENPOS", pl.col("ALLELE0"), pl.col("ALLELE1"))
-    found = {
+    columns = {
         "chromosome": pl.col("CHROM"),
         "base_pair_location": whole("GENPOS"),
         "effect_allele": pl.col("ALLELE1"),
@@ -56,21 +56,21 @@ def read(names: Sequence[str]) -> dict[str, pl.Expr]:
     }
     if "TEST" in names:
         plain = pl.col("TEST").str.replace(r"^ADD-INT_SNPx(.+)$", "add:$1")
-        found["test"] = renamed(plain, {word: test for test, word in TESTS.items()})
+        columns["test"] = renamed(plain, {word: test for test, word in TESTS.items()})
     if "CHISQ" in names:
         joint = pl.col("TEST").str.ends_with("2DF") if "TEST" in names else pl.lit(False)
         root = beta.sign() * number("CHISQ").sqrt()
-        found["statistic"] = pl.when(joint).then(number("CHISQ")).otherwise(root)
+        columns["statistic"] = pl.when(joint).then(number("CHISQ")).otherwise(root)
     floats = {
         "A1FREQ": "effect_allele_frequency",
         "A1FREQ_CASES": "effect_allele_frequency_cases",
         "A1FREQ_CONTROLS": "effect_allele_frequency_controls",
         "INFO": "info",
     }
-    found |= {column: number(name) for name, column in floats.items() if name in names}
+    columns |= {column: number(name) for name, column in floats.items() if name in names}
     counts = {"N_CASES": "n_cases", "N_CONTROLS": "n_controls"}
-    found |= {column: whole(name) for name, column in counts.items() if name in names}
-    return found
+    columns |= {column: whole(name) for name, column in counts.items() if name in names}
+    return columns
 
 
 def _chi2_of_p(neg_log_10_p: pl.Series) -> pl.Series:

@@ -39,7 +39,7 @@ def read(names: Sequence[str]) -> dict[str, pl.Expr]:
     beta, error = number("BETA"), number("SE")
     p, zero = p_columns("p.value", beta, error)
     own_id = variant_id("CHR", "POS", pl.col("Allele1"), pl.col("Allele2"))
-    found = {
+    columns = {
         "chromosome": pl.col("CHR"),
         "base_pair_location": whole("POS"),
         "effect_allele": pl.col("Allele2"),
@@ -54,26 +54,26 @@ def read(names: Sequence[str]) -> dict[str, pl.Expr]:
     for ours, choices in _NAMES.items():
         theirs = first_of(names, choices)
         if theirs is not None:
-            found[ours] = whole(theirs) if ours in _COUNTS else number(theirs)
+            columns[ours] = whole(theirs) if ours in _COUNTS else number(theirs)
     if "N" in names:
-        found["n"] = whole("N")
-    elif "n_cases" in found and "n_controls" in found:
-        found["n"] = found["n_cases"] + found["n_controls"]
+        columns["n"] = whole("N")
+    elif "n_cases" in columns and "n_controls" in columns:
+        columns["n"] = columns["n_cases"] + columns["n_controls"]
     identifier = first_of(names, _IDS)
     if identifier is not None:
         text = pl.col(identifier)
-        found["rsid"] = pl.when((text != own_id) & (text != ".")).then(text)
+        columns["rsid"] = pl.when((text != own_id) & (text != ".")).then(text)
     if "AF_Allele2" in names:
         frequency = number("AF_Allele2")
-        found["effect_allele_frequency"] = frequency
+        columns["effect_allele_frequency"] = frequency
         if "AC_Allele2" in names:
             count = number("AC_Allele2")
             others = pl.when(frequency > 0).then(count * (1 - frequency) / frequency).otherwise(0.0)
-            found["mac"] = _near_whole(pl.min_horizontal(count, others))
+            columns["mac"] = _near_whole(pl.min_horizontal(count, others))
     variance = first_of(names, ("var", "varT"))
     if variance is not None and "Tstat" in names:
-        found["statistic"] = number("Tstat") / number(variance).sqrt()
-    return found
+        columns["statistic"] = number("Tstat") / number(variance).sqrt()
+    return columns
 
 
 def _method(names: Sequence[str]) -> pl.Expr:

@@ -56,10 +56,10 @@ class Source:
 
     def columns(self) -> list[pl.Expr]:
         """Expressions that make the result columns of the file's text."""
-        found = dict(self.dialect.read(self.header.names))
+        expressions = dict(self.dialect.read(self.header.names))
         if self.test is not None:
-            found.setdefault("test", pl.lit(self.test))
-        return in_order(found, self.trait)
+            expressions.setdefault("test", pl.lit(self.test))
+        return in_order(expressions, self.trait)
 
     def scan(self) -> pl.LazyFrame:
         """The rows as a lazy frame of result columns."""
@@ -106,8 +106,8 @@ def _is_parquet(path: Path) -> bool:
 
 
 def _of_header(header: Header) -> Dialect | None:
-    own = all(name in header.names for name in _OWN) and not sumstats_gwas_ssf.is_in_order(header.names)
-    if own:
+    is_ours = all(name in header.names for name in _OWN) and not sumstats_gwas_ssf.is_in_order(header.names)
+    if is_ours:
         return None
     return next((dialect for dialect in DIALECTS.values() if dialect.owns(header.names)), None)
 

@@ -75,7 +75,7 @@ class WrittenFile:
         }
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Open:
     """A file being written, and what is counted on the way."""
 
@@ -225,7 +225,7 @@ def _write_groups(
         for key, group in groups.items():
             writing = text_output(targets[key], dialect.separator, dialect.missing, partial(sealed, key))
             output = stack.enter_context(writing)
-            files[key] = _Open(group, targets[key], output, dialect.write(group), meant=meant)
+            files[key] = _Open(group=group, path=targets[key], output=output, columns=dialect.write(group), meant=meant)
             empty = pl.DataFrame(schema=dict.fromkeys(sorted(group.columns), pl.String))
             names = [expression.meta.output_name() for expression in files[key].columns] if empty.width else []
             output.header(names)

@@ -83,18 +83,18 @@ def parse_header(path: Path, text: bytes | bytearray) -> VcfHeader:
             if line.strip():
                 shown = line[:60].decode("utf-8", "replace")
                 raise InputError(
-                    f"{path}:{number}: a line of the header does not start with ##: {shown!r}; remove it or restore "
-                    "the line it belongs to"
+                    f"{path}:{number}: a line of the header does not start with ##: {shown!r}; remove it or restore the line it "
+                    "belongs to"
                 )
             continue
-        found = _ID.search(line)
-        if found and line.startswith(b"##contig="):
-            name = found[1].strip(b'"').decode("utf-8", "replace")
+        match = _ID.search(line)
+        if match and line.startswith(b"##contig="):
+            name = match[1].strip(b'"').decode("utf-8", "replace")
             contigs[name] = None
             if length := _LENGTH.search(line):
                 lengths[name] = int(length[1])
-        elif found and line.startswith(b"##FORMAT=") and found[1] != b"GT" and _TYPE.search(line):
-            numeric[found[1]] = None
+        elif match and line.startswith(b"##FORMAT=") and match[1] != b"GT" and _TYPE.search(line):
+            numeric[match[1]] = None
     sample_ids = _sample_ids(path, n_lines, bytes(memoryview(text)[last:end]).removesuffix(b"\r"))
     version = _VERSION.match(text)
     leading_phase = version is not None and (int(version[1]), int(version[2])) >= (4, 4)

@@ -199,12 +199,12 @@ def _half_calls(
 
 def _elsewhere(runs: tuple[tuple[str, int], ...]) -> list[tuple[int, int]]:
     """Runs of rows (first, length) on contigs other than X, Y and MT: a mark on a half call means nothing there."""
-    found, at = [], 0
+    elsewhere, at = [], 0
     for contig, length in runs:
         if chromosome_of(contig) not in (X, Y, MT):
-            found.append((at, length))
+            elsewhere.append((at, length))
         at += length
-    return found
+    return elsewhere
 
 
 def _clear_half_calls(packed: UInt8Array, marks: UInt8Array, half: Int64Array) -> None:

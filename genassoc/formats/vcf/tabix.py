@@ -49,12 +49,12 @@ class TabixIndex:
 
     def stretches(self, regions: list[Region]) -> list[tuple[int, int]]:
         """Disjoint (first, behind last) virtual offsets, in file order, that hold every record of the regions."""
-        found: list[tuple[int, int]] = []
+        chunks: list[tuple[int, int]] = []
         for region in regions:
             if region.contig in self._numbers:
-                found += self._chunks(self._numbers[region.contig], region)
+                chunks += self._chunks(self._numbers[region.contig], region)
         merged: list[tuple[int, int]] = []
-        for first, stop in sorted(found):
+        for first, stop in sorted(chunks):
             if merged and (first >> 16) <= (merged[-1][1] >> 16) + _NEAR:
                 merged[-1] = (merged[-1][0], max(merged[-1][1], stop))
             else:
@@ -79,9 +79,9 @@ class TabixIndex:
         offsets = [self._lowest_offset(number, window << self._shift) for window in range(count)]
         starts = [
             a
-            for bin_, found in self._bins[number].items()
+            for bin_, bin_chunks in self._bins[number].items()
             if bin_ < base + (1 << 3 * self._depth)
-            for a, _ in found.chunks
+            for a, _ in bin_chunks.chunks
         ]
         return np.maximum(np.maximum.accumulate(np.array(offsets, dtype=np.int64)), min(starts, default=0))
 
@@ -113,8 +113,8 @@ class TabixIndex:
             # the bin to the left, or, for the leftmost child, the parent
             parent = (number - 1) >> 3
             number = parent if number == (parent << 3) + 1 else number - 1
-        found = self._bins[contig].get(number)
-        return found.first_offset if found else 0
+        bin_chunks = self._bins[contig].get(number)
+        return bin_chunks.first_offset if bin_chunks else 0
 
 
 class _Reader:

@@ -10,6 +10,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from genassoc.data.block import Block
+from genassoc.data.phenotypes.offsets import Offsets
+from genassoc.data.phenotypes.phenotypes import Phenotypes
 from genassoc.data.phenotypes.survival import SurvivalDesign, build_survival
 from genassoc.kernels.laws.sandwich import HC0, MODEL
 from genassoc.models.base import BlockResult
@@ -50,6 +52,7 @@ class Cox(CommonChoices):
         The event code of interest; all other codes but 0 or "censored" are competing events, censored at their time
         (cause-specific hazard).
     ties : {"efron", "breslow"}
+        How events at one time share the risk set: Efron (1977) or Breslow (1974).
     test : {"auto", "score", "wald", "lrt"}
         "auto" is the score test.
     correction : {"auto", "firth_approx", "firth", "spa", None}, or "none" as gwas.toml writes None
@@ -163,12 +166,12 @@ class Cox(CommonChoices):
         """One row for each endpoint; three for the genotypic model, up to five for an interaction."""
         return len(self.event) * self.rows_per_trait
 
-    def design(self, phenotypes: Any, rows: Int64Array) -> SurvivalDesign:
+    def design(self, phenotypes: Phenotypes, rows: Int64Array, offsets: Offsets | None = None) -> SurvivalDesign:
         """Endpoints and covariates of some rows (N,) of the phenotypes as arrays; see `build_survival`."""
         cause = None if self.cause is None else str(self.cause)
         return build_survival(
             phenotypes, rows, tuple(self.time), tuple(self.event), self.covariates, entry=self.entry,
-            strata=tuple(self.strata), cause=cause,
+            strata=tuple(self.strata), cause=cause, offsets=offsets,
         )  # fmt: skip
 
     def prepare(self, cohort: Any) -> Any:
@@ -177,7 +180,11 @@ class Cox(CommonChoices):
             return fitted.prepare(self, cohort)
         columns, width = np.asarray(cohort.block_columns), int(cohort.block_width)
         return prepare(
-            self.design(cohort.phenotypes, cohort.rows), columns, width, self.ties == "efron", self.ph_time == "rank"
+            self.design(cohort.phenotypes, cohort.rows, cohort.offsets),
+            columns,
+            width,
+            self.ties == "efron",
+            self.ph_time == "rank",
         )
 
     @by_genetic_model

@@ -258,6 +258,7 @@ def _fit_null(
         y = design.y[observed, trait]
         if rank_normalise and n:
             y = normal_scores(y)
+        y = without_offset(y, design.offset[observed, trait], design.offset_unit, Q, gram)
         # Powers of two change no digit: sums of squares neither overflow nor vanish.
         unit = 2.0 ** np.round(np.log2(np.abs(y).max())) if n and np.abs(y).max() > 0 else 1.0
         y = y / unit
@@ -274,6 +275,20 @@ def _fit_null(
     X = design.X[observed]
     laws = tuple(ResidualLaw.of(np.ascontiguousarray(R[columns, j]), X, Q, gram) for j in range(traits.size))
     return NullModel(traits, n, columns, mask, samples.Q, R, scale, rss, gram, samples.dropped, laws)
+
+
+def without_offset(
+    y: Float64Array, offset: Float64Array, unit: str, Q: Float64Array, gram: Float64Array
+) -> Float64Array:
+    """y (n,) less its offset, which is in units of y, or in standard deviations of what the covariates Q (n, C) leave of it."""
+    if not offset.any():
+        return y
+    if unit == "residual_sd":
+        n, C = Q.shape
+        residual = y - y.mean()
+        residual = residual - Q @ np.linalg.solve(gram, Q.T @ residual)
+        offset = offset * np.sqrt(residual @ residual / (n - C)) if n > C else offset
+    return y - offset
 
 
 def group_of(nulls: list[NullModel], columns: Int64Array, basis: Float64Array) -> NullGroup:

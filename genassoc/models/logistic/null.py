@@ -139,7 +139,7 @@ def fit_null(
     n, C = X.shape
     columns = block_columns[observed]
     n_cases = int(y.sum())
-    offset = np.zeros(n)
+    offset = np.ascontiguousarray(design.offset[observed, trait])
     failure = "n_too_small" if n <= C or n_cases in (0, n) else None
     start, penalised = np.zeros(C), np.zeros(C)
     mu, penalised_eta = np.full(n, n_cases / max(n, 1)), np.zeros(n)

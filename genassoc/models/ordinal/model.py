@@ -34,7 +34,7 @@ class Ordinal(Choices):
     correction : {"lrt", "wald", None}, or "none" as gwas.toml writes None
         The test of rows whose score test has p below ``correct_below``.
     correct_below : float
-        1 corrects all.
+        p of the score test below which rows are corrected; 1 corrects all.
     missing : {"complete", "mean"}
         Missing calls: leave the sample out of the row; or give it the mean of the observed calls.
     min_mac : float

@@ -39,7 +39,7 @@ class Poisson(Choices):
         saddlepoint of the score from the residuals of the samples. "auto" (the default) is "spa" for counts whose
         dispersion is above 1.1, else "lrt".
     correct_below : float
-        1 corrects all.
+        p of the score test below which rows are corrected; 1 corrects all.
     missing : {"complete", "mean"}
         Missing calls: leave the sample out of the row; or give it the mean of the observed calls.
     min_mac : float

@@ -2,8 +2,10 @@
 
 Around any model: on X outside the pseudo-autosomal regions the null has sex among its covariates and males count as
 the model says; on Y and MT one copy is all there is, so that the effect is that of the copy; elsewhere nothing changes.
+Where offsets differ by chromosome, so do the null models: each is fitted in the process that needs it, when it does.
 """
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
@@ -18,6 +20,8 @@ from genassoc.data.block import (
     places_of,
 )
 from genassoc.data.cohort.added_covariates import SEX_ON_X, more_covariates, with_sex, with_variants
+from genassoc.data.cohort.cohort import Cohort
+from genassoc.data.cohort.contigs import X
 from genassoc.data.cohort.sex_conflicts import conflict_notes, sex_conflicts
 from genassoc.data.phenotypes.codings import with_case_values
 from genassoc.data.phenotypes.column_notes import ColumnNotes, column_notes
@@ -27,7 +31,57 @@ from genassoc.models.base import AssociationModel, BlockResult
 from genassoc.models.scan.genetic_models import scaled
 from genassoc.shapes import Array, BoolArray, Int64Array, UInt64Array
 
+KEPT_NULLS = 3  # chromosomes whose null models a process keeps: its tasks follow each other along the genome
 _ESTIMATES = ("beta", "standard_error", "ci_lower", "ci_upper", "statistic", "neg_log_10_p_value")
+
+
+class NullsByContig:
+    """States of a model by chromosome, fitted when a block asks for them; the last few are kept, in each process its own.
+
+    Parameters
+    ----------
+    model, x_model : AssociationModel
+        Of X outside PAR the second, which may have sex among its covariates.
+    cohort, x_cohort : Cohort
+        With offsets that differ by chromosome.
+    """
+
+    def __init__(self, model: Any, cohort: Cohort, x_model: Any, x_cohort: Cohort) -> None:
+        self._fits = ((model, cohort), (x_model, x_cohort))
+        tables = 1 if cohort.offsets is None else len(cohort.offsets.values)
+        self.most = min(KEPT_NULLS, tables)  # states in memory at once
+        self._kept: dict[tuple[str, bool], Any] = {}
+        self._fitting = threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        (model, cohort), (x_model, x_cohort) = self._fits
+        return (NullsByContig, (model, cohort, x_model, x_cohort))  # a worker fits its own
+
+    def of(self, contig: str, on_x: bool) -> Any:
+        """The state of the model on a contig, outside PAR of X or elsewhere.
+
+        Raises
+        ------
+        ValueError
+            It is not known on which contig.
+        """
+        model, cohort = self._fits[on_x]
+        table = "" if cohort.offsets is None else cohort.offsets.chromosomes.get(contig, contig)
+        if not table and cohort.offsets is not None:
+            raise ValueError(
+                "offsets differ by chromosome, and these variants lie on several: test one chromosome at a time"
+            )
+        key = table, on_x and model is not self._fits[0][0]
+        state = self._kept.get(key)
+        if state is not None:
+            return state
+        with self._fitting:  # threads that need the same one wait for it
+            if key not in self._kept:
+                state = model.prepare(cohort.at_contig(contig))
+                while len(self._kept) >= self.most:
+                    self._kept.pop(next(iter(self._kept)))
+                self._kept[key] = state
+            return self._kept[key]
 
 
 @dataclass(frozen=True)
@@ -37,7 +91,7 @@ class ScanState:
     Attributes
     ----------
     elsewhere : state of the model
-        Where chromosomes come in pairs, and on Y and MT.
+        Where chromosomes come in pairs, and on Y and MT; where offsets differ by chromosome, of the first one.
     x : state of the model
         On X outside PAR.
     males : uint64 array (W,)
@@ -50,6 +104,8 @@ class ScanState:
         Those of them that say how columns were read: what is to be seen in Python too.
     codings : mapping
         Column -> which of its two values is 0 and which 1.
+    by_contig : NullsByContig or None
+        The states by chromosome, where offsets differ by chromosome.
     """
 
     elsewhere: Any
@@ -59,6 +115,13 @@ class ScanState:
     notes: tuple[str, ...]
     cautions: tuple[str, ...] = ()
     codings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    by_contig: NullsByContig | None = None
+
+    def of(self, contig: str, on_x: bool) -> Any:
+        """The state of the model for variants of a contig."""
+        if self.by_contig is not None:
+            return self.by_contig.of(contig, on_x)
+        return self.x if on_x else self.elsewhere
 
     @property
     def traits(self) -> tuple[str, ...]:
@@ -92,7 +155,7 @@ class Scan:
 
     model: AssociationModel
 
-    def prepare(self, cohort: Any) -> ScanState:
+    def prepare(self, cohort: Cohort) -> ScanState:
         """Fit the null models: without sex, and with it where the store has variants of X and sex is known.
 
         Raises
@@ -113,38 +176,42 @@ class Scan:
             )
             cohort, conditioned, notes = found.cohort, found.numbers, list(found.notes)
             model = with_covariates(model, names)
-        rules = cohort.ploidy
-        rules.check_build(cohort.store)
-        state = model.prepare(cohort)
-        x, x_notes = self._on_x(model, cohort, state)
+        cohort.ploidy.check_build(cohort.store)
+        by_sex, said_of_x = self._on_x(cohort)
+        x_model, x_cohort = (with_covariates(model, (SEX_ON_X,)), with_sex(cohort)) if by_sex else (model, cohort)
+        nulls = NullsByContig(model, cohort, x_model, x_cohort)
+        state = x = nulls.of(_first(cohort), False)
+        x_notes = list(said_of_x)
+        if by_sex:
+            try:
+                x = nulls.of(_first(cohort, X), True)
+            except PhenotypeError as error:
+                raise PhenotypeError(f"on X, where sex is a covariate: {error}") from error
+            x_notes += [f"on X: {note}" for note in x.notes if note not in state.notes]
+        by_contig = nulls if cohort.offsets is not None and cohort.offsets.by_chromosome else None
         doubts = conflict_notes(sex_conflicts(cohort)) if cohort.sex is not None else []
         told = (*said.lines, *state.notes, *notes, *x_notes, *doubts)
-        return ScanState(state, x, rules.males, conditioned, told, said.lines, said.codings)
+        return ScanState(state, x, cohort.ploidy.males, conditioned, told, said.lines, said.codings, by_contig)
 
     @property
     def _male_x_dosage(self) -> int:
         return int(getattr(self.model, "male_x_dosage", 2))
 
-    def _on_x(self, model: Any, cohort: Any, state: Any) -> tuple[Any, list[str]]:
-        """The state on X outside PAR, and what there is to say of it."""
-        if not cohort.ploidy.has_x:
-            return state, []
+    def _on_x(self, cohort: Cohort) -> tuple[bool, list[str]]:
+        """Whether sex is a covariate on X outside PAR, and what there is to say of it."""
+        if not cohort.ploidy.has_x or not _first(cohort, X):
+            return False, []
         if cohort.sex is None:
-            return state, [
+            return False, [
                 "X: no sex is stated, so its variants are analysed as autosomal, haploid calls as 0 or 2 copies and as one "
                 "in frequencies; name the column of sex (Cohort.align(sex=...), --sex) to count and adjust for males"
             ]
         counted = f"X outside PAR: one ALT of a male counts {self._male_x_dosage}"
         n_unknown = int((cohort.sex == 0).sum())
-        if getattr(model, "like", None) == "regenie" or n_unknown == cohort.n_samples:
-            return state, [f"{counted}; sex is not among the covariates unless you put it there"]
-        try:
-            x = with_covariates(model, (SEX_ON_X,)).prepare(with_sex(cohort))
-        except PhenotypeError as error:
-            raise PhenotypeError(f"on X, where sex is a covariate: {error}") from error
+        if getattr(self.model, "like", None) == "regenie" or n_unknown == cohort.n_samples:
+            return False, [f"{counted}; sex is not among the covariates unless you put it there"]
         out = f"; {n_unknown:,} samples of unknown sex are left out" if n_unknown else ""
-        own = [f"on X: {note}" for note in x.notes if note not in state.notes]
-        return x, [f"{counted}, and sex is a covariate{out}", *own]
+        return True, [f"{counted}, and sex is a covariate{out}"]
 
     def block(self, state: ScanState, block: Block) -> BlockResult:
         """The model's rows, each variant by the rules of its chromosome."""
@@ -161,15 +228,22 @@ class Scan:
     def _one_kind(self, state: ScanState, block: Block, kind: int) -> BlockResult:
         model: Any = self.model
         if kind == AUTOSOMAL:
-            return model.block(state.elsewhere, block)
+            return model.block(state.of(block.contig, False), block)
         if kind == HAPLOID_CHROMOSOME:
-            result = model.block(state.elsewhere, block)
+            result = model.block(state.of(block.contig, False), block)
             # Codes are 0 and 2; there is one copy. Indicators are of one copy already.
             additive = getattr(model, "genetic_model", "additive") == "additive"
             return scaled(result, 2.0) if additive else result
         if self._male_x_dosage == 1:
             block = halved_in_males(block, state.males)
-        return model.block(state.x, block)
+        return model.block(state.of(block.contig, True), block)
+
+
+def _first(cohort: Cohort, chromosome: str | None = None) -> str:
+    """The first contig (that is a ``chromosome``), of those with offsets where there are any; "" where there is none."""
+    kinds = cohort.contigs.chromosomes
+    with_offsets = kinds if cohort.offsets is None else cohort.offsets.chromosomes
+    return next((name for name in kinds if name in with_offsets and chromosome in (None, kinds[name])), "")
 
 
 def _column_notes(model: Any, cohort: Any) -> ColumnNotes:

@@ -1,0 +1,79 @@
+"""What the commands share: options with one meaning everywhere, and how they speak."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from genassoc.errors import printable
+
+if TYPE_CHECKING:
+    from genassoc.engine.executors import Threads as ThreadsExecutor
+    from genassoc.progress import Progress
+
+_RUNNING = "How it is run"
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Threads; by default all usable CPUs. Results do not depend on it.", rich_help_panel=_RUNNING
+    ),
+]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        help="Memory limit of this process, such as 4GiB; sets threads and blocks.",
+        rich_help_panel=_RUNNING,
+    ),
+]
+Dask = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Run on a Dask scheduler, or local:N for N processes.",
+        rich_help_panel=_RUNNING,
+    ),
+]
+Audit = Annotated[
+    int,
+    typer.Option(min=0, help="Rows fitted again by independent dense code; 0: none.", rich_help_panel=_RUNNING),
+]
+Force = Annotated[
+    bool,
+    typer.Option(
+        "--force",
+        help="Start again: replace results, unfinished work, or a store of another VCF.",
+        rich_help_panel=_RUNNING,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+IdRule = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RULE[+RULE]",
+        help="How sample ids are changed before they are compared: exact, trim, casefold, nfc, strip_zeros, iid, fid_iid, ...",
+    ),
+]
+
+
+def say(text: str = "") -> None:
+    """The answer of a command: standard output."""
+    typer.echo(printable(text))
+
+
+def tell(text: str) -> None:
+    """What happens, for people: standard error, so that standard output stays the answer."""
+    typer.echo(printable(text), err=True)
+
+
+def executor(threads: int | None) -> "ThreadsExecutor":
+    """So many threads of this process."""
+    from genassoc.engine.executors import Threads as ThreadsExecutor
+
+    return ThreadsExecutor(threads)
+
+
+def progress() -> "Progress":
+    """A bar on a terminal, lines in a log."""
+    from genassoc.progress import default_progress
+
+    return default_progress()

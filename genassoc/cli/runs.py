@@ -1,0 +1,238 @@
+"""The commands that run an association: check, run, assoc. They parse, call and print; no numbers are made here."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+import typer.core
+import typer.main
+
+from genassoc.cli import values
+from genassoc.cli.options import Audit, Dask, Force, IdRule, Memory, Threads, executor, progress, say, tell
+
+if TYPE_CHECKING:
+    from genassoc.verbs.config import Config
+
+_INPUT, _VARIANTS, _OUTPUT = "Input", "Variants", "Output"
+
+
+class _Assoc(typer.core.TyperCommand):
+    """`assoc` with the choices of the model that the arguments name: only that one is imported; without one, all are."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        from genassoc.cli.model_options import choices_of, with_choices
+        from genassoc.models.registry import MODELS
+
+        kind = _model_in(args)
+        app = typer.Typer(add_completion=False)
+        kinds = [kind] if kind is not None and kind in MODELS else list(MODELS)
+        app.command("assoc")(with_choices(assoc, kinds))
+        try:
+            return typer.main.get_command(app).make_context(info_name, list(args), parent, **extra)
+        except Exception as error:
+            flag = getattr(error, "option_name", None)  # of an option that is none
+            for choice in choices_of(list(MODELS)).values() if kind in MODELS and flag else ():
+                if choice.flag == flag:
+                    raise typer.BadParameter(
+                        f"{kind} has no choice '{choice.name}' ({flag}): it is of {', '.join(choice.models)}"
+                    ) from error
+            raise
+
+
+def _model_in(args: Sequence[str]) -> str | None:
+    """The model that the arguments name, whichever way."""
+    kind = None
+    for arg, after in zip(args, [*args[1:], None]):
+        if arg == "--model":
+            kind = after
+        elif arg.startswith("--model="):
+            kind = arg.partition("=")[2]
+    return kind
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add them to the commands."""
+    app.command()(check)
+    app.command()(run)
+    app.command("assoc", cls=_Assoc, help=assoc.__doc__)(lambda: None)  # `_Assoc` puts `assoc` in its place
+
+
+def check(
+    config: Annotated[Path, typer.Argument(metavar="gwas.toml")], *, threads: Threads = None, memory: Memory = None
+) -> None:
+    """Check a gwas.toml before a run: report all problems at once, and the cost of the run."""
+    from genassoc.verbs import preflight
+
+    preflight_result = preflight.check(config, executor(threads).n, memory)
+    for line in preflight_result.lines:
+        say(line)
+    for problem in preflight_result.problems:
+        tell(f"problem: {problem}")
+    if preflight_result.problems:
+        raise typer.Exit(1)
+    say("no problem found")
+
+
+def run(
+    config: Annotated[Path, typer.Argument(metavar="gwas.toml")],
+    *,
+    threads: Threads = None,
+    dask: Dask = None,
+    memory: Memory = None,
+    force: Force = False,
+    audit: Audit = 200,
+) -> None:
+    """Run the analysis of a gwas.toml. A killed run continues when run again."""
+    from genassoc.verbs.config import Config
+
+    _run(Config.read(config), threads, dask, memory=memory, force=force, audit=audit)
+
+
+def _run(
+    config: "Config", threads: int | None, dask: str | None, *, memory: str | None, force: bool, audit: int
+) -> None:
+    from genassoc.formats.sumstats.metadata import check_fields
+    from genassoc.verbs import describe, runs
+    from genassoc.verbs.options import RunOptions
+
+    check_fields(config.output.get("metadata") or {})
+    told: list[str] = []
+
+    def tell_before(note: str) -> None:
+        told.append(note)
+        tell(note)
+
+    if threads is not None and dask is not None:
+        raise typer.BadParameter("--threads is for this machine, --dask for a cluster: give one of them")
+    with runs.workers(threads, dask, tell) as workers:
+        options = RunOptions(
+            executor=workers, progress=progress(), restart=force, audit=audit, memory=memory, tell=tell_before
+        )
+        results = runs.run_config(config, options)
+    for note in results.provenance["notes"]:
+        if note not in told:
+            tell(note)
+    for line in describe.result_lines(results):
+        say(line)
+    for line in runs.write_dialect(config, results, force):
+        say(line)
+
+
+def assoc(
+    store: Annotated[Path, typer.Argument(help="A store, or a VCF to convert first.")],
+    pheno: Annotated[Path, typer.Argument(help="Phenotypes: TSV, CSV, blank-delimited or parquet.")],
+    *,
+    model: Annotated[str, typer.Option(help="linear | logistic | cox | ...; with --help: its choices alone.")],
+    out: Annotated[Path, typer.Option(help="Results: .parquet, .tsv or .tsv.gz.", rich_help_panel=_OUTPUT)],
+    covar_file: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A table to join to the phenotypes, for example PCs; may be repeated.", rich_help_panel=_INPUT
+        ),
+    ] = None,
+    offsets: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Predictions of the traits: a table, FILE with {chromosome}, REGENIE's pred.list.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = None,
+    sample_id: Annotated[str | None, typer.Option(help="Column of sample ids.", rich_help_panel=_INPUT)] = None,
+    id_rule: IdRule = None,
+    sex: Annotated[
+        str | None, typer.Option(help="Column of sex: 1 / 2, M / F, H / F, ...", rich_help_panel=_INPUT)
+    ] = None,
+    missing_code: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=VALUE",
+            help="A value that means missing in a column; VALUE alone: in every column, such as -9; 'none': no codes; may be repeated.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = None,
+    decimal: Annotated[
+        str | None, typer.Option(help="Decimal mark of the phenotypes: . | ,", rich_help_panel=_INPUT)
+    ] = None,
+    date_format: Annotated[
+        str | None, typer.Option(help="Format of dates, such as DD/MM/YYYY.", rich_help_panel=_INPUT)
+    ] = None,
+    encoding: Annotated[
+        str | None, typer.Option(help="utf-8 | latin-1 | windows-1252 | utf-16 ...", rich_help_panel=_INPUT)
+    ] = None,
+    min_overlap: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Minimum share of ids that match (0.5).", rich_help_panel=_INPUT),
+    ] = None,
+    build: Annotated[
+        str | None,
+        typer.Option(
+            help="GRCh37 | GRCh38 | T2T-CHM13: sets the pseudo-autosomal regions of X.", rich_help_panel=_INPUT
+        ),
+    ] = None,
+    maf: Annotated[
+        float | None, typer.Option(help="Minimum minor allele frequency.", rich_help_panel=_VARIANTS)
+    ] = None,
+    mac: Annotated[
+        float | None, typer.Option(help="Minimum minor allele count in the cohort.", rich_help_panel=_VARIANTS)
+    ] = None,
+    missing_rate: Annotated[
+        float | None, typer.Option(help="Maximum share of missing calls.", rich_help_panel=_VARIANTS)
+    ] = None,
+    hwe: Annotated[
+        float | None, typer.Option(help="Minimum exact Hardy-Weinberg p.", rich_help_panel=_VARIANTS)
+    ] = None,
+    region: Annotated[
+        list[str] | None, typer.Option(help="chr or chr:first-last; may be repeated.", rich_help_panel=_VARIANTS)
+    ] = None,
+    dialect: Annotated[
+        str | None,
+        typer.Option(
+            help="--out as gwas-ssf | plink2 | regenie | saige, beside a parquet of all columns.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = None,
+    for_spreadsheets: Annotated[
+        bool,
+        typer.Option(
+            "--for-spreadsheets",
+            help="Text: an apostrophe before ids that begin with = + - @.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = False,
+    threads: Threads = None,
+    dask: Dask = None,
+    memory: Memory = None,
+    force: Force = False,
+    audit: Audit = 200,
+    print_toml: Annotated[bool, typer.Option(help="Print the equivalent gwas.toml and stop.")] = False,
+    **choices: Any,
+) -> None:
+    """Association in one line: the same as `run` with a gwas.toml.
+
+    Options that take names may be repeated, and are split at commas; a name with a comma in it stands in double quotes.
+    """
+    from genassoc.models.registry import MODELS
+    from genassoc.verbs.config import Config
+
+    if model not in MODELS:
+        raise typer.BadParameter(f"there is no model {model!r}; there are {', '.join(MODELS)}", param_hint="--model")
+    tables = {
+        "input": {
+            "store": str(store), "phenotypes": str(pheno), "sample_id": sample_id, "sex": sex, "min_overlap": min_overlap,
+            "build": build, "id_rule": id_rule, "covariate_files": [str(path) for path in covar_file or ()] or None,
+            "missing_codes": values.missing_codes(missing_code),
+            "decimal": decimal, "date_format": date_format, "encoding": encoding,
+        },
+        "model": {"kind": model, **choices},
+        "offsets": {"path": offsets},
+        "variants": {"maf": maf, "mac": mac, "missing": missing_rate, "hwe": hwe, "region": region or None},
+        "output": {"path": str(out), "dialect": dialect, "for_spreadsheets": for_spreadsheets or None},
+    }  # fmt: skip
+    chosen = {name: {key: value for key, value in table.items() if value is not None} for name, table in tables.items()}
+    config = Config.of({name: table for name, table in chosen.items() if table}, "the command line", Path())
+    if print_toml:
+        say(config.to_toml().rstrip())
+        return
+    _run(config, threads, dask, memory=memory, force=force, audit=audit)

@@ -1,0 +1,100 @@
+"""The commands on genotype stores: convert, info, qc. They parse, call and print; no numbers are made here."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genassoc.cli import values
+from genassoc.cli.options import IdRule, Json, Memory, Threads, executor, progress, say, tell
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add them to the commands."""
+    for command in (convert, info, qc):
+        app.command()(command)
+
+
+def convert(
+    files: Annotated[
+        list[str],
+        typer.Argument(metavar="IN... OUT.zarr", help="VCF, VCF.gz or BCF files (globs too), then the store."),
+    ],
+    *,
+    threads: Threads = None,
+    region: Annotated[list[str] | None, typer.Option(help="chr or chr:first-last, by POS; may be repeated.")] = None,
+    samples: Annotated[Path | None, typer.Option(help="File with one sample id a line: only these.")] = None,
+    memory: Memory = None,
+    force: Annotated[
+        bool, typer.Option(help="Replace a store that is damaged, has no root, or is made of other inputs.")
+    ] = False,
+) -> None:
+    """VCF, VCF.gz, BCF -> a genotype store. A killed conversion continues when run again."""
+    from genassoc.formats.convert import convert as convert_files
+
+    if len(files) < 2:
+        raise typer.BadParameter(
+            "name at least one input and the store to write, as in: convert cohort.vcf.gz cohort.zarr"
+        )
+    summary = convert_files(
+        files[:-1], files[-1], region=region or None, samples=samples, threads=threads, progress=progress(),
+        overwrite=force, memory=memory,
+    )  # fmt: skip
+    for line in summary.lines():
+        say(line)
+
+
+def info(
+    store: Path,
+    *,
+    json: Json = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Read all files and check that each is unchanged.")] = False,
+) -> None:
+    """Show what a store holds, and from which files it was converted."""
+    from genassoc.verbs import describe
+
+    chosen = (store, verify, progress())
+    say(describe.store_json(*chosen) if json else "\n".join(describe.store_lines(*chosen)))
+
+
+def qc(
+    store: Path,
+    *,
+    out: Annotated[Path, typer.Option(help="Table of variants: .parquet, .tsv or .tsv.gz.")],
+    samples_out: Annotated[Path | None, typer.Option(help="Also write a table of samples.")] = None,
+    pheno: Annotated[Path | None, typer.Option(help="Phenotypes: only samples in both files are counted.")] = None,
+    sample_id: Annotated[str | None, typer.Option(help="Phenotypes: column of sample ids.")] = None,
+    cases: Annotated[
+        str | None, typer.Option(help="Phenotypes: binary trait; adds Hardy-Weinberg in controls.")
+    ] = None,
+    case_value: Annotated[
+        str | None,
+        typer.Option(metavar="TRAIT=VALUE", help="The value that is the case, if the two values do not show it."),
+    ] = None,
+    missing_code: Annotated[list[str] | None, typer.Option(metavar="COLUMN=VALUE", help="As in assoc.")] = None,
+    sex: Annotated[str | None, typer.Option(help="Phenotypes: column of sex: 1 / 2, M / F, H / F, ...")] = None,
+    id_rule: IdRule = None,
+    threads: Threads = None,
+) -> None:
+    """Counts, frequencies, missing rates, exact Hardy-Weinberg; heterozygosity of each sample."""
+    from genassoc.verbs import describe, quality
+
+    targets = [path for path in (out, samples_out) if path is not None]
+    describe.check_tables(targets, [store] if pheno is None else [store, pheno])
+    codes = values.missing_codes(missing_code)
+    cohort = quality.counted_cohort(
+        store, pheno, sample_id=sample_id, sex=sex, cases=cases, missing_codes=codes, id_rule=id_rule
+    )
+    value = values.case_values([case_value]).get(cases or "") if case_value else None
+    if case_value and value is None:
+        raise typer.BadParameter(f"--case-value {case_value} is of another trait than --cases {cases}")
+    notes = quality.case_notes(cohort, cases, value) if cases else ()
+    for note in (*cohort.notes, *notes):
+        tell(note)
+    variants, samples = quality.quality(
+        cohort, cases=cases, case_value=value, by_sample=samples_out is not None, executor=executor(threads),
+        progress=progress(),
+    )  # fmt: skip
+    for path, table in zip(targets, (variants, samples)):
+        describe.write_frame(path, table)
+        say(f"{path}: {table.height:,} {'variants' if table is variants else 'samples'}")
