@@ -54,6 +54,7 @@ def design_of(drawn: SimpleNamespace, y: np.ndarray) -> SimpleNamespace:
     return SimpleNamespace(
         y=y[:, None], X=np.column_stack([np.ones(N), drawn.arm, drawn.x]), traits=("y",),
         covariates=("intercept", "arm", "x"), complete=np.ones(N, bool), dropped_covariates=(), coding=("0, 1",),
+        offset=np.zeros((N, 1)), offset_unit="trait",
     )  # fmt: skip
 
 
@@ -98,11 +99,11 @@ def cox(rng: np.random.Generator, drawn: SimpleNamespace, robust: bool) -> Any:
     )
     design = SimpleNamespace(
         covariates=design_of(drawn, event), complete=np.ones(N, bool), stratum=np.zeros(N, np.int64),
-        entry=np.full(N, -np.inf), endpoints=(endpoint,), strata=("",), notes=(),
+        entry=np.full(N, -np.inf), offset=np.zeros((N, 1)), endpoints=(endpoint,), strata=("",), notes=(),
     )  # fmt: skip
     model = Cox("t", "y", interaction="arm", variance="robust" if robust else "auto")
     if robust:
-        null, _ = cox_fitted.fit_null(design, endpoint, np.ones(N, bool), np.ones(N), EVERYONE, N, efron=True)
+        null, _ = cox_fitted.fit_null(design, 0, np.ones(N, bool), np.ones(N), EVERYONE, N, efron=True)
         state = effects_of(drawn).state(("y",), [null], EVERYONE, N, design.complete, (), cox_fitted.events_of)
         return model.block(state, block_of(drawn))
     return model.block(cox_fitted.fitted_state(effects_of(drawn), design, EVERYONE, N), block_of(drawn))

@@ -67,11 +67,11 @@ class CoxRows(RowFamily):
     start: Float64Array
 
     @classmethod
-    def of(cls, null: NullCox) -> "CoxRows":
-        """The rows of the screen's null."""
+    def of(cls, null: NullCox, offset: Float64Array) -> "CoxRows":
+        """The rows of the screen's null; ``offset`` (n,) is of its samples."""
         return cls(
             null.n, null.Q.shape[1] - 1, null.columns, null.mask, null.failure, null.event_mask, null.Q, null.sets,
-            np.zeros(null.n), null.start,
+            offset, null.start,
         )  # fmt: skip
 
     def wald(self, H: Float64Array, tested: Tested, variance: int) -> WaldFits | None:
@@ -196,7 +196,7 @@ def prepare(model: Any, cohort: Any) -> FittedState:
         return _prepare_sandwich(model, cohort)
     columns, width = np.asarray(cohort.block_columns), int(cohort.block_width)
     model, joined = with_interaction(model, cohort)
-    design = model.design(cohort.phenotypes, cohort.rows)
+    design = model.design(cohort.phenotypes, cohort.rows, cohort.offsets)
     modifier = modifier_of(model, cohort, design.covariates.X, design.complete)
     effects = Effects(model.genetic_model == "genotypic", modifier, joined)
     return fitted_state(effects, design, columns, width, model.ties == "efron")
@@ -205,7 +205,9 @@ def prepare(model: Any, cohort: Any) -> FittedState:
 def fitted_state(effects: Effects, design: Any, columns: Int64Array, width: int, efron: bool = True) -> FittedState:
     """What blocks need of a `SurvivalDesign` that has the main effect of E."""
     state = prepare_nulls(design, columns, width, efron)
-    rows = [CoxRows.of(null) for null in state.nulls]
+    offset = np.zeros((width, len(state.nulls)))
+    offset[columns] = design.offset
+    rows = [CoxRows.of(null, offset[null.columns, k]) for k, null in enumerate(state.nulls)]
     return effects.state(state.traits, rows, columns, width, design.complete, state.notes, events_of)
 
 
@@ -218,7 +220,7 @@ def _prepare_sandwich(model: Any, cohort: Any) -> FittedState:
     """Fit the null models of all endpoints, each on its own complete cases with a weight."""
     columns, width = np.asarray(cohort.block_columns), int(cohort.block_width)
     model, joined = with_interaction(model, cohort)
-    design = model.design(cohort.phenotypes, cohort.rows)
+    design = model.design(cohort.phenotypes, cohort.rows, cohort.offsets)
     weights = None if model.weights is None else read_weights(cohort.phenotypes, cohort.rows, model.weights)
     complete, values = design.complete, np.ones(design.complete.size)
     if weights is not None:
@@ -236,9 +238,9 @@ def _prepare_sandwich(model: Any, cohort: Any) -> FittedState:
     notes = [f"covariate dropped: {dropped}" for dropped in design.covariates.dropped_covariates]
     notes += [*design.notes, *(() if weights is None else weights.notes)]
     nulls = []
-    for endpoint in design.endpoints:
+    for k, endpoint in enumerate(design.endpoints):
         observed = complete & ~np.isnan(endpoint.time)
-        null, kept = fit_null(design, endpoint, observed, values, columns, width, model.ties == "efron")
+        null, kept = fit_null(design, k, observed, values, columns, width, model.ties == "efron")
         nulls.append(null)
         name, n_events = endpoint.name, int(null.sets.event.sum())
         notes.append(f"{name}: {endpoint.coding}; {n_events:,} events among {null.n:,} samples")
@@ -260,10 +262,11 @@ def _prepare_sandwich(model: Any, cohort: Any) -> FittedState:
 
 
 def fit_null(
-    design: Any, endpoint: Any, observed: BoolArray, weights: Float64Array, block_columns: Int64Array, block_width: int,
+    design: Any, k: int, observed: BoolArray, weights: Float64Array, block_columns: Int64Array, block_width: int,
     efron: bool,
 ) -> tuple[SandwichCoxRows, BoolArray]:  # fmt: skip
-    """The null model of one endpoint, and which covariates are independent within strata; ``weights`` (N,)."""
+    """The null model of the k-th endpoint, and which covariates are independent within strata; ``weights`` (N,)."""
+    endpoint = design.endpoints[k]
     who = np.flatnonzero(observed)
     who = who[np.lexsort((endpoint.time[who], design.stratum[who]))]
     event, stratum = endpoint.event[who] == 1, design.stratum[who]
@@ -272,7 +275,7 @@ def fit_null(
     Q = np.ascontiguousarray(basis.Q)
     n, C = Q.shape
     weight = weights[who] / weights[who].mean() if n else np.empty(0)
-    start, offset = np.zeros(C - 1), np.zeros(n)
+    start, offset = np.zeros(C - 1), np.ascontiguousarray(design.offset[who, k])
     failure = "too_few_events" if int(event.sum()) < C or n <= C else None
     if failure is None and C > 1:
         samples = cox_weighted.CoxSamples(np.ascontiguousarray(Q[:, 1:]), sets, offset, weight, start)

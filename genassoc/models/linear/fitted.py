@@ -10,7 +10,7 @@ from genassoc.kernels.laws.sandwich import HC0, HC3
 from genassoc.kernels.likelihoods import glm
 from genassoc.models.base import CODE, METHOD, BlockResult
 from genassoc.models.linear.change import adjusted_for_baseline, of_change
-from genassoc.models.linear.null import normal_scores
+from genassoc.models.linear.null import normal_scores, without_offset
 from genassoc.models.linear.residual_law import Names, ResidualLaw, Sample, correct_rows, law_notes, withhold_heavy
 from genassoc.models.scan.glm_rows import Extras, GlmRows, GlmSample
 from genassoc.models.scan.glm_rows import prepare as prepare_rows
@@ -49,11 +49,13 @@ class LeastSquaresRows(GlmRows):
 
     @classmethod
     def unit(
-        cls, y: Float64Array, Q: Float64Array, weight: Float64Array, ranks: bool
-    ) -> tuple[Float64Array, float, str | None]:
-        """What weighted least squares leaves of the outcome, in standard deviations, and one of these."""
-        left, scale = _residual(normal_scores(y) if ranks else y, Q, weight)
-        return left, scale, None if scale > 0 else "no_variance"
+        cls, sample: GlmSample, Q: Float64Array, weight: Float64Array
+    ) -> tuple[Float64Array, Float64Array, float, str | None]:
+        """What weighted least squares leaves of the outcome less its offset, in standard deviations, and one of these."""
+        y = normal_scores(sample.y) if sample.ranks else sample.y
+        y = without_offset(y, sample.offset, sample.offset_unit, Q, np.eye(Q.shape[1]))
+        left, scale = _residual(y, Q, weight)
+        return left, np.zeros(y.size), scale, None if scale > 0 else "no_variance"
 
     @property
     def score(self) -> Float64Array:

@@ -146,15 +146,17 @@ def fit_null(
     M = max(present.size - 1, 0)
     weight = weights[observed] / weights[observed].mean() if n else np.empty(0)
     start, L = np.zeros(M + C - 1), np.zeros((M + C - 1, M + C - 1))
-    offset, score = np.zeros(n), np.zeros(n)
+    offset, score = np.ascontiguousarray(design.offset[observed, trait]), np.zeros(n)
     failure = "one_outcome" if M < 1 else ("n_too_small" if n <= M + C - 1 else None)
     if failure is None:
         kernel.start_thresholds(level, weight, M, start[:M])
         D = np.ascontiguousarray(Q[:, 1:])
         state, _, _ = kernel.fit(kernel.OrdinalSamples(D, level, M + 1, offset, weight, start), 0, start, M, L)
         failure = None if state == status.FINE else "null_not_converged"
-        A, r, w = start.size, np.empty(n), np.empty(n)
-        ordinal_terms.accumulate(D, level, start, M, True, np.empty((A, A)), np.empty(A), r, w)
+        A, r, w = start.size + 1, np.empty(n), np.empty(n)
+        # The offset is a column whose coefficient is 1.
+        D, at = np.column_stack([D, offset]), np.append(start, 1.0)
+        ordinal_terms.accumulate(D, level, at, M, True, np.empty((A, A)), np.empty(A), r, w)
         score = weight * r
     columns = block_columns[observed]
     null = LevelRows(

@@ -75,10 +75,10 @@ class GlmRows(RowFamily):
 
     @classmethod
     def unit(
-        cls, y: Float64Array, Q: Float64Array, weight: Float64Array, ranks: bool
-    ) -> tuple[Float64Array, float, str | None]:
-        """The outcome (n,) as it is fitted, its unit, and why there is no null."""
-        return y, 1.0, None
+        cls, sample: "GlmSample", Q: Float64Array, weight: Float64Array
+    ) -> tuple[Float64Array, Float64Array, float, str | None]:
+        """The outcome (n,) and the offset (n,) as they are fitted, their unit, and why there is no null."""
+        return np.ascontiguousarray(sample.y), np.ascontiguousarray(sample.offset), 1.0, None
 
     @classmethod
     def of(cls, sample: "GlmSample") -> tuple[Self, BoolArray]:
@@ -87,17 +87,17 @@ class GlmRows(RowFamily):
         Q = np.ascontiguousarray(basis.Q)
         n, C = Q.shape
         weight = sample.weight / sample.weight.mean() if n else np.empty(0)
-        y, scale, failure = np.ascontiguousarray(sample.y), 1.0, "n_too_small" if n <= C else None
+        y, offset, scale, failure = sample.y, sample.offset, 1.0, "n_too_small" if n <= C else None
         start, mean = np.zeros(C), np.zeros(n)
         if failure is None:
-            y, scale, failure = cls.unit(y, Q, weight, sample.ranks)
+            y, offset, scale, failure = cls.unit(sample, Q, weight)
         if failure is None and cls.family != glm.GAUSSIAN:
-            failure = _fit(cls.family, Q, y, sample.offset, weight, start, mean)
+            failure = _fit(cls.family, Q, y, offset, weight, start, mean)
         cases = sample.columns[y == 1.0] if cls.family == glm.BINOMIAL else sample.columns[:0]
         masks = mask_words(sample.columns, sample.width), mask_words(cases, sample.width)
         null = cls(
             n=n, n_parameters=C, columns=sample.columns, mask=masks[0], failure=failure, case_mask=masks[1], Q=Q, y=y,
-            offset=sample.offset, weight=weight, start=start, mean=mean, scale=scale, variance=sample.variance,
+            offset=offset, weight=weight, start=start, mean=mean, scale=scale, variance=sample.variance,
         )  # fmt: skip
         return null, basis.kept
 
@@ -169,6 +169,8 @@ class GlmSample:
         Of a block of ``width`` samples.
     ranks : bool
         Whether ranks stand for the outcome.
+    offset_unit : str
+        Of a quantity: what 1 of the offset is; see `genassoc.data.phenotypes.design.Design`.
     variance : int
         MODEL or QUASI.
     """
@@ -181,6 +183,7 @@ class GlmSample:
     width: int
     ranks: bool
     variance: int
+    offset_unit: str = "trait"
 
 
 def _fit(
@@ -229,9 +232,9 @@ def prepare(model: Any, cohort: Any, family: type[GlmRows], extras: Extras = Ext
     if model.weights is not None:
         weights = read_weights(cohort.phenotypes, cohort.rows, model.weights)
         design = weighted_design(design, weights, cohort.phenotypes, cohort.rows)
-    offset = np.zeros(design.complete.size)
+    more = np.zeros(design.complete.size)
     if extras.offset is not None:
-        design, offset = extras.offset(model, cohort, design)
+        design, more = extras.offset(model, cohort, design)
     modifier = modifier_of(model, cohort, design.X, design.complete)
     if extras.change is not None:
         design = extras.change(design)
@@ -244,8 +247,8 @@ def prepare(model: Any, cohort: Any, family: type[GlmRows], extras: Extras = Ext
         observed = ~np.isnan(design.y[:, trait]) & design.complete
         values = np.ones(int(observed.sum())) if weights is None else weights.values[observed]
         sample = GlmSample(
-            design.X[observed], design.y[observed, trait], offset[observed], values, columns[observed], width,
-            getattr(model, "rank_normalise", False), extras.variance,
+            design.X[observed], design.y[observed, trait], design.offset[observed, trait] + more[observed], values,
+            columns[observed], width, getattr(model, "rank_normalise", False), extras.variance, design.offset_unit,
         )  # fmt: skip
         null, kept = family.of(sample)
         nulls.append(null)
