@@ -22,7 +22,7 @@ from genassoc.data.phenotypes.modifier import Modifier
 from genassoc.kernels.laws.sandwich import MODEL
 from genassoc.models.cox import fitted as cox_fitted
 from genassoc.models.cox.model import Cox
-from genassoc.models.linear import interaction as linear_interaction
+from genassoc.models.linear import columns as linear_columns
 from genassoc.models.linear.fitted import LeastSquaresRows
 from genassoc.models.linear.model import Linear
 from genassoc.models.logistic import fitted as logistic_fitted
@@ -77,7 +77,7 @@ def linear(rng: np.random.Generator, drawn: SimpleNamespace, variance: str) -> A
         X, ones = design_of(drawn, y).X, np.ones(N)
         null, _ = LeastSquaresRows.of(GlmSample(X, y, np.zeros(N), ones, EVERYONE, N, False, MODEL))
         return model.block(effects_of(drawn).state(("y",), [null], EVERYONE, N, ones == 1.0, ()), block_of(drawn))
-    state = linear_interaction.state_of(model.refit_choices(), design_of(drawn, y), modifier_of(drawn), EVERYONE, N)
+    state = linear_columns.state_of(model.choices(), design_of(drawn, y), modifier_of(drawn), EVERYONE, N)
     return model.block(state, block_of(drawn))
 
 
