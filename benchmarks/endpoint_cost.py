@@ -69,25 +69,15 @@ def models(X: np.ndarray, seed: int = 1) -> dict[str, tuple[Any, Any]]:
 
 def without_refits(function: Callable[[], Any]) -> Callable[[], Any]:
     """The same with rows left as the product has them: nothing is done one by one."""
-    import genassoc.models.cox.rows as cox_rows
-    import genassoc.models.logistic.rows as logistic_rows
-    import genassoc.models.scan.screen as score_screen
-
-    places = [
-        (cox_rows, "_may_matter", lambda task, *_: np.zeros(task.usable.size, bool)),
-        (score_screen, "_refine", lambda *_: None),
-        (logistic_rows, "_refine", lambda *_: None),
-    ]
+    import genassoc.models.scan.screen as screen
 
     def run() -> Any:
-        before = [getattr(module, name) for module, name, _ in places]
-        for module, name, put in places:
-            setattr(module, name, put)
+        climb = screen._climb
+        screen._climb = lambda *_: None
         try:
             return function()
         finally:
-            for (module, name, _), own in zip(places, before):
-                setattr(module, name, own)
+            screen._climb = climb
 
     return run
 

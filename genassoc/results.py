@@ -30,6 +30,8 @@ from genassoc.formats.sumstats.writer import WrittenFile
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from genassoc.data.cohort.cohort import Cohort
+
 P_VALUE = "neg_log_10_p_value"
 NEEDED = ("chromosome", "base_pair_location", "effect_allele", "other_allele", P_VALUE, "trait", "test")
 TEXT_SUFFIXES = tuple(suffix for suffix in SUFFIXES if suffix != ".parquet")
@@ -63,7 +65,10 @@ class Results:
     """
 
     def __init__(
-        self, source: str | Path | pl.DataFrame, provenance: Mapping[str, Any] | None = None, cohort: Any = None
+        self,
+        source: str | Path | pl.DataFrame,
+        provenance: Mapping[str, Any] | None = None,
+        cohort: "Cohort | None" = None,
     ) -> None:
         self.path = None if isinstance(source, pl.DataFrame) else Path(source)
         self._table = source if isinstance(source, pl.DataFrame) else None

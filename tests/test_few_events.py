@@ -14,7 +14,7 @@ import genassoc as ga
 from genassoc.kernels.laws import few_events, level_law
 from genassoc.kernels.likelihoods.cox_sums import RiskSets
 from genassoc.models.cox.null import risk_sets
-from genassoc.refit import dense_few_events
+from genassoc.refit import few_events as dense_few_events
 from genassoc.stats.information import effective_size, whole_sizes
 
 ROUNDING = 1e-9  # sums of positive terms, a thousand of them at most

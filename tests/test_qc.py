@@ -11,7 +11,7 @@ from oracles import hardy_weinberg as hardy_weinberg_oracle
 from real_data import real_data
 
 import genassoc as ga
-from genassoc.analyses.qc import SampleQuality
+from genassoc.analyses.qc import SampleCounts, SampleQuality
 from genassoc.data.block import GenotypeBlock
 from genassoc.data.cohort.variant_statistics import SampleMasks, variant_statistics
 
@@ -70,13 +70,12 @@ def test_plink2_counts_missing_and_hardy(masked):
 
 def test_samples_of_the_vcf(masked):
     _, codes = masked
-    whole, first, second = (SampleQuality.empty(codes.shape[1]) for _ in range(3))
-    whole.add(GenotypeBlock.from_codes(codes))
-    first.add(GenotypeBlock.from_codes(codes[:3000]))
+    quality, n_samples = SampleQuality(), codes.shape[1]
+    whole = quality.block(n_samples, GenotypeBlock.from_codes(codes))
+    parts = quality.block(n_samples, GenotypeBlock.from_codes(codes[:3000]))
     for start in range(3000, len(codes), 700):
-        second.add(GenotypeBlock.from_codes(codes[start : start + 700]))
-    first.merge(second)
-    np.testing.assert_array_equal(first.counts, whole.counts)
+        parts = quality.combine(parts, quality.block(n_samples, GenotypeBlock.from_codes(codes[start : start + 700])))
+    np.testing.assert_array_equal(parts.counts, whole.counts)
     observed = codes != 3
     np.testing.assert_array_equal(whole.n, observed.sum(axis=0))
     np.testing.assert_array_equal(whole.missing_rate, (codes == 3).sum(axis=0) / len(codes))
@@ -126,16 +125,14 @@ def test_nothing_observed_is_nan_and_not_zero():
     assert found["missing_rate"].tolist() == [1.0] and found["mac"].tolist() == [0]
     for name in ("af", "maf", "hwe_p", "hwe_midp"):
         assert np.isnan(found[name]).all(), name
-    empty = SampleQuality.empty(2)
+    empty = SampleCounts.empty(2)
     assert np.isnan(empty.missing_rate).all() and np.isnan(empty.heterozygosity).all()
 
 
 def test_other_samples_are_refused():
     _, block = _random_block()
     with pytest.raises(ValueError, match=r"76 samples.* of 77"):
-        SampleQuality.empty(76).add(block)
-    with pytest.raises(ValueError, match=r"76 samples.* of 75"):
-        SampleQuality.empty(76).merge(SampleQuality.empty(75))
+        SampleQuality().block(76, block)
 
 
 @pytest.mark.parametrize("n_genotyped", [77, 200])  # 200: fewer than half have phenotypes, blocks are repacked

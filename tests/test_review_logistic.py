@@ -6,14 +6,14 @@ from oracles import logistic as oracle
 from scipy.stats import hypergeom
 from test_logistic import codes_of, complete, methods_of, run
 
-from genassoc.models.logistic import rows as logistic_rows
+from genassoc.models.logistic import null as logistic_null
 from genassoc.models.logistic.model import Logistic
 
 
 @pytest.fixture
 def without_exact_tests_of_common_carriers(monkeypatch):
     """Firth where the exact test would take over, from 10 minor alleles on: the estimate is Firth's in both."""
-    monkeypatch.setattr(logistic_rows, "EXACT_BELOW_EXPECTED", 0.0)
+    monkeypatch.setattr(logistic_null, "EXACT_BELOW_EXPECTED", 0.0)
 
 
 def carriers(n, cases, controls, n_cases):

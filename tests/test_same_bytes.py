@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+import every_model
+import numpy as np
 import pytest
 from small_cohort import TRAITS, associate, bits, make_files, rewrite_store, trait_rows
 
@@ -117,3 +119,49 @@ def test_a_changed_phenotype_is_not_mixed_into_a_plan(files, tmp_path):
     phenotypes.write_text("\n".join([lines[0], *lines[2:]]) + "\n")
     with pytest.raises(ga.PlanError, match="no longer"):
         job_arrays.do_part(tmp_path / "work", 0)
+
+
+@pytest.fixture(scope="module")
+def sample():
+    return every_model.draw()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("stores")
+
+
+def test_cells_that_are_absent_are_refused_in_words():
+    for (family, axis), words in every_model.ABSENT.items():
+        with pytest.raises((ValueError, TypeError), match=words):
+            every_model.model(family, axis)
+
+
+@pytest.mark.parametrize("soft", [False, True], ids=["calls", "dosages"])
+@pytest.mark.parametrize("cell", every_model.CELLS, ids=every_model.name_of)
+def test_every_model_in_blocks_of_any_size(sample, cell, soft):
+    """A row depends on nothing that is computed beside it: alone, in a part, among all variants."""
+    model, cohort, block = every_model.model(*cell), sample.cohort(), sample.block(soft)
+    if soft and cell[1] == "genotypic":
+        with pytest.raises(TypeError, match="not of dosages"):
+            model.block(model.prepare(cohort), block)
+        return
+    state, V = model.prepare(cohort), block.n_variants
+    whole = model.block(state, block)
+    assert np.isfinite(whole.columns["neg_log_10_p_value"]).sum() > 5
+    for step in (1, 7):
+        parts = [
+            model.block(state, block.take((np.arange(V) >= start) & (np.arange(V) < start + step)))
+            for start in range(0, V, step)
+        ]
+        assert all(part.labels == whole.labels and part.categories == whole.categories for part in parts)
+        for name, values in whole.columns.items():
+            assert np.concatenate([part.columns[name] for part in parts]).tobytes() == values.tobytes(), (name, step)
+
+
+@pytest.mark.parametrize("cell", every_model.CELLS, ids=every_model.name_of)
+def test_every_model_in_threads(sample, folder, cell):
+    model = every_model.model(*cell)
+    one = ga.associate(sample.stored(folder, 16), model, executor=ga.Serial()).table
+    other = ga.associate(sample.stored(folder, 5), model, executor=ga.Threads(3)).table
+    assert one.columns == other.columns and bits(one) == bits(other)

@@ -1,41 +1,33 @@
-"""Quality of samples: missing rates and heterozygosity. That of variants: `genassoc.data.cohort.variant_statistics`."""
+"""Quality of samples: missing rate and heterozygosity, from counts added up over the blocks."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
-from genassoc.data.block import GenotypeBlock
+from genassoc.data.block import Block, GenotypeBlock
+from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.schema import HET, NOT_OBSERVED
 from genassoc.kernels.genotypes import counts as counts_kernels
 from genassoc.shapes import Float64Array, Int64Array
 
 
 @dataclass(frozen=True)
-class SampleQuality:
-    """Counts of each sample's calls, added up over blocks; whole numbers, so in any order.
+class SampleCounts:
+    """Counts of each sample's calls: whole numbers, so that they add up to the same in any order.
 
     Attributes
     ----------
     counts : int64 array (N, 4)
-        Variants in which the sample has code 0, 1, 2, 3. `add` and `merge` change it in place.
+        Variants in which the sample has code 0, 1, 2, 3.
     """
 
     counts: Int64Array
 
     @classmethod
-    def empty(cls, n_samples: int) -> "SampleQuality":
+    def empty(cls, n_samples: int) -> "SampleCounts":
         """No variant seen yet."""
         return cls(np.zeros((n_samples, 4), dtype=np.int64))
-
-    def add(self, block: GenotypeBlock) -> None:
-        """Count one more block of the same samples."""
-        self._check_samples(block.n_samples)
-        counts_kernels.count_codes_by_sample(np.ascontiguousarray(block.packed), self.counts)
-
-    def merge(self, other: "SampleQuality") -> None:
-        """Add what was counted elsewhere, of other variants of the same samples."""
-        self._check_samples(len(other.counts))
-        self.counts[:] += other.counts
 
     @property
     def n(self) -> Int64Array:
@@ -52,9 +44,33 @@ class SampleQuality:
         """Heterozygous calls over observed calls, (N,); NaN where nothing is observed."""
         return _rate(self.counts[:, HET], self.n)
 
-    def _check_samples(self, n_samples: int) -> None:
-        if n_samples != len(self.counts):
-            raise ValueError(f"counting {len(self.counts)} samples, but these calls are of {n_samples}")
+
+@dataclass(frozen=True)
+class SampleQuality:
+    """Counts the calls of every sample; the state is the number of samples in a block."""
+
+    passes: ClassVar[tuple[str, ...]] = ("counting",)
+
+    @property
+    def sums(self) -> type[SampleCounts]:
+        """`SampleCounts`."""
+        return SampleCounts
+
+    def prepare(self, cohort: Cohort, before: SampleCounts | None = None) -> int:
+        """Samples in the blocks."""
+        return cohort.block_width
+
+    def block(self, state: int, block: Block) -> SampleCounts:
+        """The counts of a block of hard calls."""
+        if not isinstance(block, GenotypeBlock) or block.n_samples != state:
+            raise ValueError(f"counting hard calls of {state} samples, but this block is of {block.n_samples}")
+        found = SampleCounts.empty(state)
+        counts_kernels.count_codes_by_sample(np.ascontiguousarray(block.packed), found.counts)
+        return found
+
+    def combine(self, one: SampleCounts, other: SampleCounts) -> SampleCounts:
+        """Counts of both."""
+        return SampleCounts(one.counts + other.counts)
 
 
 def _rate(part: Int64Array, whole: Int64Array) -> Float64Array:

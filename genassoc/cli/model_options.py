@@ -116,11 +116,11 @@ def with_choices(function: Callable[..., None], kinds: Sequence[str]) -> Callabl
     return command
 
 
-def _as_is(value: Any) -> Any:
+def _as_is(value: object) -> Any:
     return value
 
 
-def _parts(hint: Any) -> list[Any]:
+def _parts(hint: object) -> list[Any]:
     """The types that a union is of; of anything else, itself."""
     return [hint] if get_origin(hint) in (None, Literal, tuple) else list(get_args(hint))
 

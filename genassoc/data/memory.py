@@ -10,7 +10,7 @@ from pathlib import Path
 from genassoc.errors import PlanError
 
 _UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
-# glibc's own numbers, of malloc.h, and what its thresholds grow to by themselves once 32 MB have been given back.
+# Options of mallopt (malloc.h), and the values that its thresholds reach by themselves once 32 MB were freed.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _MMAP_AT_FIRST, _MMAP_GROWN, _TRIM_GROWN = 2**17, 2**25, 2**26
 _NANNY_TRIM = "65536"  # MALLOC_TRIM_THRESHOLD_ of workers that Dask's nannies start, unless people have chosen another

@@ -198,7 +198,7 @@ def check_outputs(outputs: Sequence[Path], inputs: Sequence[Path] = ()) -> None:
         for other in outputs[:number]:
             if _same_file(out, other):
                 raise OutputError(f"{out} is asked for twice, as two outputs; give each a name of its own.")
-        for folder in Path(os.path.realpath(out)).parents:  # resolve() knows no links in a circle
+        for folder in Path(os.path.realpath(out)).parents:  # resolve() fails on links in a circle
             if (folder / "zarr.json").exists():
                 raise OutputError(f"{out} lies in the genotype store {folder}; write elsewhere.")
             if _is_work_folder(folder):

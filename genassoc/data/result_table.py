@@ -100,7 +100,7 @@ class _ParquetTable:
         )  # fmt: skip
 
     def write(self, chunk: "pa.Table") -> None:
-        # One contiguous array a column: where the pieces joined must not show in the pages.
+        # One contiguous array a column: the boundaries of the pieces must not show in the pages.
         self._writer.write_table(chunk.combine_chunks(), row_group_size=ROW_GROUP)
 
     def close(self) -> None:
@@ -130,7 +130,7 @@ class _TextTable:
         assert isinstance(frame, pl.DataFrame)
         if self._for_spreadsheets and "trait" in frame.columns:
             computed = [name for name in frame["trait"].unique() if str(name).startswith(text_cells.COMPUTED)]
-            if computed:  # the name by which its rows, samples and audit are found: nothing may be put before it
+            if computed:  # rows, samples and audit are found by this name: no apostrophe may be put before it
                 raise OutputError(
                     f"a spreadsheet would evaluate the name of the trait '{computed[0]}': rename its column."
                 )
@@ -144,7 +144,7 @@ class _TextTable:
         self._gzip = None
 
 
-Seal = Callable[[FileDigest], None]  # told the digest of a whole table before it appears under its name
+Seal = Callable[[FileDigest], None]  # called with the digest of a whole table before the file appears under its name
 
 
 @contextmanager

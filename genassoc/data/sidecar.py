@@ -146,7 +146,7 @@ def _without_marks(record: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in record.items() if key not in (FORMAT_KEY, INTEGRITY_KEY)}
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     """A numpy number as a JSON number; any other value as text."""
     return value.item() if hasattr(value, "item") else str(value)
 
@@ -305,7 +305,7 @@ def standing(path: Path, run: Mapping[str, Any], wanted: Mapping[str, Any]) -> S
     except InputError as error:
         return Standing(False, Record(), f"its record cannot be read: {error}")
     if not run and not record.content.get("run"):
-        return None  # tables of nobody's run, that people write as they please
+        return None  # tables that belong to no run: people write them as they please
     if not record.content.get("run"):
         return Standing(False, record, "it has no record of the run that wrote it")
     if record.content["run"] != dict(run):
@@ -359,6 +359,6 @@ def differences(record: Mapping[str, Any], run: Mapping[str, Any], wanted: Mappi
     return lines
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     words = json.dumps(value)
     return words if len(words) <= 80 else f"{words[:77]}..."

@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-MOST_BYTES = 2**28  # of a record or a plan: the longest of ours, of 4,096 tasks and 10,000 traits, have a few megabytes
-MOST_LEVELS = 60  # one in another; ours have ten, and a condition on samples has as many as people wrote
-MOST_NUMBER = 2**53  # of a count or a place: what JSON readers hold exactly
+MOST_BYTES = (
+    2**28
+)  # bytes of a record or a plan: the longest of ours, of 4,096 tasks and 10,000 traits, have a few megabytes
+MOST_LEVELS = 60  # depth of nesting; ours have ten, and a condition on samples as many as people wrote
+MOST_NUMBER = 2**53  # largest count or position: JSON readers hold it exactly
 
 
 class MalformedError(ValueError):
@@ -32,7 +34,7 @@ def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
         os.close(handle)
         raise MalformedError("it is no plain file")
     with os.fdopen(handle, "rb") as file:
-        content = file.read(min(status.st_size, most) + 1)  # reading takes as much memory as is asked for
+        content = file.read(min(status.st_size, most) + 1)  # a read allocates as much memory as it is asked for
     if len(content) > most:
         raise MalformedError(f"it has more than {most:,} bytes")
     return content
@@ -75,7 +77,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
-def _too_deep(value: Any) -> bool:
+def _too_deep(value: object) -> bool:
     level = [value]
     for _ in range(MOST_LEVELS):
         below: list[Any] = []
@@ -93,7 +95,7 @@ def _too_deep(value: Any) -> bool:
 # fields ------------------------------------------------------------------------------------------------------
 
 
-def text(value: Any, name: str) -> str:
+def text(value: object, name: str) -> str:
     """A text.
 
     Raises
@@ -108,14 +110,14 @@ def text(value: Any, name: str) -> str:
     return value
 
 
-def file_name(value: Any, name: str) -> str:
+def file_name(value: object, name: str) -> str:
     """A text that a file can have as its path."""
     if "\0" in text(value, name):
         raise MalformedError(f"{name} is no name of a file")
     return str(value)
 
 
-def whole(value: Any, name: str, least: int = 0, most: int = MOST_NUMBER) -> int:
+def whole(value: object, name: str, least: int = 0, most: int = MOST_NUMBER) -> int:
     """A whole number from ``least`` to ``most``."""
     if type(value) is not int:
         raise MalformedError(f"{name} is no whole number")
@@ -124,26 +126,26 @@ def whole(value: Any, name: str, least: int = 0, most: int = MOST_NUMBER) -> int
     return value
 
 
-def table(value: Any, name: str) -> dict[str, Any]:
+def table(value: object, name: str) -> dict[str, Any]:
     """An object."""
     if not isinstance(value, dict):
         raise MalformedError(f"{name} is no object")
     return value
 
 
-def items(value: Any, name: str) -> list[Any]:
+def items(value: object, name: str) -> list[Any]:
     """A list."""
     if not isinstance(value, list):
         raise MalformedError(f"{name} is no list")
     return value
 
 
-def texts(value: Any, name: str) -> list[str]:
+def texts(value: object, name: str) -> list[str]:
     """A list of texts."""
     return [text(item, name) for item in items(value, name)]
 
 
-def counts(value: Any, name: str) -> dict[str, int]:
+def counts(value: object, name: str) -> dict[str, int]:
     """An object of counts."""
     return {key: whole(item, f"{name}.{key}") for key, item in table(value, name).items()}
 

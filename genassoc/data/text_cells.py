@@ -9,9 +9,9 @@ from genassoc.errors import printable
 
 _OBEYED = bytes(code for code in (*range(0x20), 0x7F) if code not in b"\t\n")
 _ODD = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-# The bytes that those beyond ASCII begin with; plain text has neither.
+# First bytes of control characters beyond ASCII; plain text has neither.
 _ODD_LEADS = (b"\xc2", b"\xe2")
-# A spreadsheet takes a cell that begins so for a formula; some read the wide forms of East Asian keyboards as the same.
+# A cell that begins so is a formula to a spreadsheet; some also accept the wide forms of East Asian keyboards.
 COMPUTED = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 

@@ -2,25 +2,29 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic
 
 import numpy as np
 import polars as pl
 
+from genassoc.data.analysis import BlockAnalysis, State
 from genassoc.data.block import GenotypeBlock
 from genassoc.data.cohort.ploidy import half_calls, refused_calls
 from genassoc.data.result_table import RESULT_SCHEMA
 from genassoc.engine.job import Counts, TaskOutput
 from genassoc.engine.plan import Task
-from genassoc.shapes import Array
+from genassoc.shapes import Array, BoolArray
 
 if TYPE_CHECKING:
     from genassoc.data.cohort.cohort import Cohort
-    from genassoc.models.base import BlockAnalysis, BlockResult
+    from genassoc.models.base import BlockResult
+
+
+_UNPREPARED: Any = None
 
 
 @dataclass(frozen=True)
-class AssociationJob:
+class AssociationJob(Generic[State]):
     """Every variant of a cohort through one analysis.
 
     Attributes
@@ -36,33 +40,27 @@ class AssociationJob:
     """
 
     cohort: "Cohort"
-    analysis: "BlockAnalysis"
+    analysis: BlockAnalysis[State, "BlockResult"]
     block_variants: int
-    state: Any = None
+    state: State = _UNPREPARED
 
-    def prepare(self) -> Any:
+    def prepare(self) -> State:
         """The analysis' state: null models, once per run."""
         return self.analysis.prepare(self.cohort) if self.state is None else self.state
 
-    def do(self, state: Any, task: Task) -> TaskOutput:
+    def do(self, state: State, task: Task) -> TaskOutput:
         """Rows and counts of the task's variants."""
         frames: list[pl.DataFrame] = []
         counts = Counts()
         apart = getattr(state, "by_contig", None) is not None  # a task of a draft assembly holds several small contigs
         for start, stop in self._blocks(task, apart):
-            calls = self._read(start, stop)
-            keep, dropped = self.cohort.select_variants(start, stop, calls)
-            n_kept = int(np.count_nonzero(keep))
-            reasons = {str(reason): n for reason, n in dropped.group_by("reason").len().iter_rows()}
-            by_contig = {reason: {task.contig: n} for reason, n in reasons.items()}
-            half = half_calls(calls, task.contig)  # of those left out too: they may be why
-            counts += Counts(stop - start, n_kept, 0, reasons, half, by_contig)
-            if n_kept == 0:
+            calls, keep, found = read_selected(self.cohort, start, stop, task.contig)
+            counts += found
+            if calls is None:
                 continue
             variants = self.cohort.store.variants(start, stop)
-            if n_kept < stop - start:
-                calls, variants = calls.take(keep), variants.filter(pl.Series(keep))
-            counts += Counts(refused=refused_calls(calls))
+            if not keep.all():
+                variants = variants.filter(pl.Series(keep))
             frames.append(result_rows(variants, self.analysis.block(state, calls)))
         rows = pl.concat(frames) if frames else pl.DataFrame(schema=RESULT_SCHEMA)
         return TaskOutput(rows, counts)
@@ -89,11 +87,35 @@ class AssociationJob:
         """For a worker, which gets the state apart from the job: what blocks need, and no table of phenotypes."""
         return {**self.__dict__, "cohort": for_blocks(self.cohort), "state": None}
 
-    def _read(self, start: int, stop: int) -> GenotypeBlock:
-        """The calls; none where the selection drops all variants without them, as a region does."""
-        if self.cohort.selected_without_genotypes(start, stop).any():
-            return self.cohort.read(start, stop)
-        return GenotypeBlock(np.empty((0, 0), dtype=np.uint8), 0, start)
+
+def read_selected(
+    cohort: "Cohort", start: int, stop: int, contig: str
+) -> tuple[GenotypeBlock | None, BoolArray, Counts]:
+    """The selected variants from start to stop, on a contig.
+
+    Returns
+    -------
+    block : GenotypeBlock or None
+        Those that are kept; None where none is.
+    keep : bool array (stop - start,)
+    counts : Counts
+        What became of them.
+    """
+    if cohort.selected_without_genotypes(start, stop).any():
+        calls = cohort.read(start, stop)
+    else:  # dropped without their calls, as by a region: they are not read
+        calls = GenotypeBlock(np.empty((0, 0), dtype=np.uint8), 0, start)
+    keep, dropped = cohort.select_variants(start, stop, calls)
+    n_kept = int(np.count_nonzero(keep))
+    reasons = {str(reason): n for reason, n in dropped.group_by("reason").len().iter_rows()}
+    by_contig = {reason: {contig: n} for reason, n in reasons.items()}
+    half = half_calls(calls, contig)  # of those left out too: they may be why
+    counts = Counts(stop - start, n_kept, 0, reasons, half, by_contig)
+    if n_kept == 0:
+        return None, keep, counts
+    if n_kept < stop - start:
+        calls = calls.take(keep)
+    return calls, keep, counts + Counts(refused=refused_calls(calls))
 
 
 def for_blocks(cohort: "Cohort") -> "Cohort":

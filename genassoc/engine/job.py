@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import polars as pl
 
 from genassoc.data import strangers
+from genassoc.data.analysis import State
 from genassoc.engine.plan import Task
 
 
@@ -86,13 +87,13 @@ class TaskOutput:
     counts: Counts
 
 
-class Job(Protocol):
+class Job(Protocol[State]):
     """Something that a run does task by task: an analysis, a conversion. The engine knows no more of it."""
 
-    def prepare(self) -> Any:
+    def prepare(self) -> State:
         """What every task needs, made once per run; picklable."""
 
-    def do(self, state: Any, task: Task) -> TaskOutput:
+    def do(self, state: State, task: Task) -> TaskOutput:
         """One task, alone: the same output whoever does it, whenever, in whatever company."""
 
     def label(self, task: Task) -> str:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 PLAN_NAME = "plan.json"
 WORK_SUFFIX = ".work"
+PASS_NAME = "pass-"
 METADATA_KEY = b"genassoc.part"
 KEPT = "The finished parts are kept in {folder}; the same command carries on from there."
 
@@ -247,6 +248,26 @@ class WorkFolder:
         except (OSError, pa.ArrowException, KeyError, ValueError):
             return None
 
+    def part_rows(self, plan: Plan, task: Task) -> pl.DataFrame:
+        """The rows of a finished part, read whole.
+
+        Raises
+        ------
+        PlanError
+            It is absent, damaged or of other variants.
+        """
+        if self.part_counts(plan, task, thorough=True) is None:
+            raise PlanError(
+                f"{self.part_path(task)} was damaged or removed while it was read; the same command computes it again."
+            )
+        return pl.read_parquet(self.part_path(task), glob=False)
+
+    def of_pass(self, plan: Plan) -> "WorkFolder":
+        """The folder of one pass, in this one: ``pass-1-means``."""
+        name = "".join(c if c.isalnum() else "-" for c in plan.pass_name)
+        self.ensure()
+        return WorkFolder(self.path / f"{PASS_NAME}{plan.pass_number + 1}-{name}")
+
     def counts(self, plan: Plan) -> Counts:
         """Counts of all finished parts together."""
         return sum((self.part_counts(plan, task) or Counts() for task in plan.tasks), Counts())
@@ -281,6 +302,8 @@ class WorkFolder:
             if entry.name.startswith(("part-", "wip_")) or entry.name == PLAN_NAME:
                 with contextlib.suppress(FileNotFoundError):
                     entry.unlink()
+            elif entry.name.startswith(PASS_NAME):
+                shutil.rmtree(entry, ignore_errors=True)
 
     def remove(self) -> None:
         """Remove the folder: the results are where they were wanted."""
@@ -288,7 +311,7 @@ class WorkFolder:
 
 
 def _is_ours(name: str) -> bool:
-    return name.startswith(("part-", "wip_", "driver.lock", BROADCAST_NAME)) or name == PLAN_NAME
+    return name.startswith(("part-", "wip_", "driver.lock", BROADCAST_NAME, PASS_NAME)) or name == PLAN_NAME
 
 
 def _identity(plan: Plan, task: Task) -> dict[str, Any]:

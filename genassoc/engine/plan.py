@@ -93,6 +93,10 @@ class Plan:
         What a worker on another machine needs to do a part, e.g. the text of ``gwas.toml``; JSON values only.
     largest_set : int
         Variants of the largest set, which are held at once; 0 where tasks own variants and not sets.
+    pass_number : int
+        Which pass over the genotypes this is, from 0, of an analysis that makes several.
+    pass_name : str
+        What the pass does.
     """
 
     tasks: tuple[Task, ...]
@@ -101,6 +105,8 @@ class Plan:
     n_parts: int = 1
     settings: Mapping[str, Any] = field(default_factory=dict)
     largest_set: int = 0
+    pass_number: int = 0
+    pass_name: str = ""
 
     @classmethod
     def by_block(
@@ -264,6 +270,11 @@ class Plan:
                 tasks.append(Task(len(tasks), start, min(task.stop, start + most_variants), task.contig))
         return replace(self, tasks=tuple(tasks), block_variants=min(self.block_variants, most_variants))
 
+    def of_pass(self, number: int, name: str, before: str) -> "Plan":
+        """The plan of one pass over the same variants; its fingerprint covers ``before``, the digest of what the pass in front gave."""
+        digest = hashlib.sha256(f"{self.fingerprint} pass {number} {name} {before}".encode()).hexdigest()
+        return replace(self, fingerprint=digest, pass_number=number, pass_name=name)
+
     def to_json(self) -> str:
         """The plan as JSON text."""
         content = {
@@ -276,6 +287,7 @@ class Plan:
             "n_parts": self.n_parts,
             "settings": dict(self.settings),
             **({"largest_set": self.largest_set} if self.largest_set else {}),
+            **({"pass_number": self.pass_number, "pass_name": self.pass_name} if self.pass_name else {}),
             "tasks": [{k: v for k, v in asdict(task).items() if task.n_sets or k in _PLAIN} for task in self.tasks],
         }
         return json.dumps(content, indent=1)
@@ -307,6 +319,8 @@ class Plan:
                 strangers.field(content, "n_parts", strangers.whole, 1, MAX_PARTS),
                 strangers.field(content, "settings", strangers.table),
                 largest,
+                strangers.optional(content, "pass_number", strangers.whole) or 0,
+                strangers.optional(content, "pass_name", strangers.text) or "",
             )
             for name, kind in (("toml", strangers.text), ("memory", strangers.whole)):
                 strangers.optional(plan.settings, name, kind)

@@ -22,8 +22,8 @@ LABEL = "testing"
 class _Work:
     """What a worker does with a task: compute it, keep the part. Picklable; brings back no rows."""
 
-    job: Job
-    state: Any
+    job: Job[Any]
+    state: object
     plan: Plan
     work: WorkFolder
 
@@ -48,12 +48,14 @@ class _Work:
 
 
 def run(
-    job: Job,
+    job: Job[Any],
     plan: Plan,
     executor: Executor,
     work: WorkFolder,
     progress: Progress,
     tasks: Sequence[Task] | None = None,
+    *,
+    label: str = LABEL,
 ) -> None:
     """Do the tasks that have no sound part in ``work`` yet.
 
@@ -71,6 +73,8 @@ def run(
         Told of every finished task.
     tasks : sequence of Task, optional
         Only these (a job array's part).
+    label : str
+        What people are told that is done.
 
     Raises
     ------
@@ -84,7 +88,7 @@ def run(
     total = sum(task.n_variants for task in chosen)
     with single_threaded_blas():
         state = job.prepare()
-        progress.begin(LABEL, total, "variants")
+        progress.begin(label, total, "variants")
         try:
             progress.advance(total - sum(task.n_variants for task in pending))
             # Closed on every way out, Ctrl-C between two results included: nothing goes on behind our back.
@@ -95,7 +99,7 @@ def run(
             progress.end()
 
 
-def run_part(job: Job, work: WorkFolder, part: int, executor: Executor, progress: Progress) -> Plan:
+def run_part(job: Job[Any], work: WorkFolder, part: int, executor: Executor, progress: Progress) -> Plan:
     """Part ``part`` (from 0) of the job array whose plan lies in ``work``. Doing it twice is harmless.
 
     Raises
@@ -121,7 +125,7 @@ def nothing_kept(work: WorkFolder, plan: Plan) -> GenassocError:
 
 
 def run_to_file(
-    job: Job,
+    job: Job[Any],
     plan: Plan,
     executor: Executor,
     out: str | Path,

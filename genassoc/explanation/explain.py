@@ -215,7 +215,12 @@ def explain(
     own = [again[row["test"]], *other_tests(cohort, choices, number, row["trait"], again[row["test"]])]
     everybody = source.row(number, row["trait"], observed_only=False)
     observed = source.row(number, row["trait"])
-    table, reference = side_by_side(row, own, observed, everybody, choices)
+    if source.unfitted:
+        notes.append(
+            f"no other program stands beside these rows: {', '.join(source.unfitted)} is a choice that genassoc's model has and its "
+            "refit does not"
+        )
+    table, reference = side_by_side(row, own, observed, everybody, choices, source.unfitted)
     by = by or choices.get("interaction")
     arms = None if by is None else arms_of(cohort, by, everybody)
     groups = groups_of(everybody, row)

@@ -149,9 +149,11 @@ def gzip_chunks(path: Path) -> Iterator[Chunk]:
             if not pending and (inflater.eof or not started):
                 break
             work = len(pending)
-            at_end, started = not pending, True  # at the end what was inflated may still wait
+            at_end, started = not pending, True  # at the end, inflated bytes may still be pending
             try:
-                data = inflater.decompress(pending, GZIP_BYTES)  # no more: it may shrink a thousandfold
+                data = inflater.decompress(
+                    pending, GZIP_BYTES
+                )  # no more at once: a thousandfold compression is possible
             except IsalError as error:
                 raise InputError(f"{path}: damaged gzip data near byte {at}: {error}") from error
             pending = inflater.unconsumed_tail

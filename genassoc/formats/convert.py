@@ -183,7 +183,9 @@ class Tally:
     unsorted: int = 0
     contig_returns: int = 0
     half_calls: dict[str, int] = field(default_factory=dict)  # by contig
-    largest: dict[str, int] = field(default_factory=dict)  # position on a contig 25, whose meaning it tells
+    largest: dict[str, int] = field(
+        default_factory=dict
+    )  # largest position on a contig called 25, which shows what it means
 
     def __post_init__(self) -> None:
         self.contigs = dict.fromkeys(self.contigs)
@@ -344,7 +346,7 @@ class Conversion:
         versions = {name: version for name, version in package_versions().items() if name in _VERSIONS}
         attributes: dict[str, Any] = {"summary": summary.stored(), "sources": summary.sources, "versions": versions}
         attributes["parameters"] = {"regions": [list(region) for region in self.regions]}
-        known = [*tally.contigs, *filter(is_beyond_mt, lengths)]  # numbers beyond 26 tell another species
+        known = [*tally.contigs, *filter(is_beyond_mt, lengths)]  # numbers beyond 26 mean another species
         attributes["contig_lengths"] = {name: lengths[name] for name in dict.fromkeys(known) if name in lengths}
         self.writer.finish(attributes)
         return summary

@@ -20,7 +20,7 @@ _THREAD = 40 * 2**20  # stretches of text as they are inflated, scanned and pack
 _LEAST_IN_FLIGHT = 24 * 2**20
 _COPIES_OF_A_LINE = 4  # in pieces, joined, and as the rows and the message that are made of it
 _COPIES_OF_A_HEADER = 4  # as it grows, and what is made of its lines
-_LEAST_HEADER = 2**25  # a cap that is too small for more is refused with the number that would do
+_LEAST_HEADER = 2**25  # a smaller cap is refused, and the message names the least that is enough
 _COMPRESSED = 0.3  # of a shard's rows, while they wait for its file: calls shrink four times and more
 
 

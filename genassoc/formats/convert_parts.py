@@ -96,7 +96,7 @@ def convert_part(
     choice = choosing.SampleChoice(whole.choice.sample_ids, columns)
     store = _part_store(work, part)
     identity = {"part": part, **plan.identity, "stretches": [asdict(stretch) for stretch in stretches]}
-    if store.exists():  # finished, and killed before it said so; or of an input that was edited
+    if store.exists():  # finished and killed before it was recorded; or made of an input that was edited since
         remove(store)
     sizes = ConversionSizes.fit(memory, len(choice.sample_ids), threads or processors())
     writer = StoreWriter(store, choice.sample_ids, identity, ahead=sizes.ahead)
@@ -164,7 +164,7 @@ def _finished(work: Path, plan: ConversionPlan, part: int) -> dict[str, Any] | N
     try:
         record = strangers.read_object(_part_facts(work, part))
         if record.get("identity") != plan.identity or record.get("stretches") != _cuts(plan, part):
-            return None  # of other inputs, or of a plan that cut them otherwise
+            return None  # made of other inputs, or under a plan that cut them otherwise
         rows = strangers.field(record, "rows", strangers.whole)
         strangers.field(record, "counts", strangers.counts)
         strangers.field(record, "half_calls", strangers.counts)

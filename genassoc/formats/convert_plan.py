@@ -115,7 +115,7 @@ class ConversionPlan:
         ]
 
 
-def _stretch(item: Any, n_inputs: int) -> Stretch:
+def _stretch(item: object, n_inputs: int) -> Stretch:
     """One stretch of a plan, read from JSON."""
     content = strangers.table(item, "a stretch")
     region = strangers.optional(content, "region", strangers.items)

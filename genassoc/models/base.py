@@ -1,10 +1,10 @@
-"""What an analysis is: prepare once on the samples, do each block alone, perhaps combine."""
+"""What a model of association is, and the rows that it gives."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
-from genassoc.data.block import Block
+from genassoc.data.analysis import BlockAnalysis, State
 from genassoc.shapes import Array
 
 # The tests that a row can have, and why a row has no estimate or one to take with care: numbers of the columns "method" and "code".
@@ -63,17 +63,7 @@ class BlockResult:
     categories: Mapping[str, tuple[str | None, ...]] = field(default_factory=lambda: CATEGORIES)
 
 
-class BlockAnalysis(Protocol):
-    """Everything computed over genotypes has this shape."""
-
-    def prepare(self, cohort: Any) -> Any:
-        """Fit what is common to all variants, once a run; the state is frozen and picklable."""
-
-    def block(self, state: Any, block: Block) -> BlockResult:
-        """Compute one block alone; it may depend on nothing but the state and the block."""
-
-
-class AssociationModel(BlockAnalysis, Protocol):
+class AssociationModel(BlockAnalysis[State, BlockResult], Protocol[State]):
     """A model of the literature: a frozen dataclass of choices, never of data.
 
     Attributes

@@ -290,7 +290,7 @@ def problems_of(content: Mapping[str, Any]) -> list[str]:
     return problems + _dialect_problems(content.get("output"))
 
 
-def _dialect_problems(output: Any) -> list[str]:
+def _dialect_problems(output: object) -> list[str]:
     """What is wrong with ``[output] dialect``."""
     if not isinstance(output, Mapping):
         return []
@@ -325,7 +325,7 @@ _NAMES = {
 }
 
 
-def _is_a(value: Any, kind: type) -> bool:
+def _is_a(value: object, kind: type) -> bool:
     if kind is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
     if kind is Codes and isinstance(value, Mapping):

@@ -199,7 +199,7 @@ def result_lines(results: Results) -> list[str]:
         lines += [f"  {line}" for line in sample_lines(samples, trait)]
         if top.height:
             row = top.row(0, named=True)
-            effect = f"test {row['test']}"  # of several degrees of freedom: no effect to show
+            effect = f"test {row['test']}"  # a test of several degrees of freedom has no effect to show
             if row["beta"] is not None and row["standard_error"] is not None:
                 effect = f"beta {row['beta']:.4g} for one more {row['effect_allele']}, SE {row['standard_error']:.3g}"
                 effect += f" ({row['test']})" if row["test"] != "add" else ""

@@ -104,7 +104,7 @@ def rehearse_audit(
         source = RowSource(cohort, choices)
     except GenassocError:
         return AuditCost()  # nothing will be compared
-    drawn, _, _ = audit.draw(Results(rows), source.kind, choices, _REHEARSED, audit.SEED)
+    drawn, _, _ = audit.draw(Results(rows), source.about, choices, _REHEARSED, audit.SEED)
     if not drawn.height:
         return AuditCost()
 
@@ -116,7 +116,7 @@ def rehearse_audit(
 
     for _ in audit.refits(drawn[:1], source, choices):
         pass
-    first = clock() - began  # phenotypes of one trait, the covariates of all
+    first = clock() - began  # includes reading the phenotypes of one trait and the covariates
     with_traits, again = fitted(drawn), fitted(drawn)
     new_traits = drawn["trait"].n_unique() - 1
     row = again / drawn.height

@@ -54,7 +54,7 @@ def model_problems(choices: Mapping[str, Any]) -> list[str]:
     known = choices_of(kind)
     with contextlib.suppress(TypeError, ValueError):
         MODELS[kind](**{name: value for name, value in choices.items() if name != "kind"})
-        return []  # some choices are sound beside another only, and are looked at alone below
+        return []  # some choices are valid only together with another; below each is checked alone
     problems = [f"[model] {kind} needs '{name}'" for name in MODELS[kind].needs if name not in choices]
     for name, value in choices.items():
         if name == "kind":
@@ -65,7 +65,7 @@ def model_problems(choices: Mapping[str, Any]) -> list[str]:
             problems.append(f"[model] {kind} has no choice '{name}'{meant}; it has {', '.join(known)}")
             continue
         base = dict.fromkeys(MODELS[kind].needs, ("any",))
-        if name == "case_value":  # it names columns of other choices
+        if name == "case_value":  # it names columns that other choices name
             base |= {other: choices[other] for other in (*MODELS[kind].needs, "interaction") if other in choices}
         try:
             MODELS[kind](**{**base, name: value})
@@ -93,7 +93,7 @@ def converted(config: Config) -> Path:
     return config.out.parent / f"{stem}.zarr"
 
 
-def make_cohort(config: Config, store: GenotypeStore, model: Any = None) -> Cohort:
+def make_cohort(config: Config, store: GenotypeStore, model: AssociationModel | None = None) -> Cohort:
     """Align ``[input] phenotypes`` with the store and apply ``[variants]``; with the ``[offsets]`` of a model's traits."""
     cohort = align(config, store, config.input.get("sex"))
     if config.input.get("keep_samples"):
@@ -103,7 +103,7 @@ def make_cohort(config: Config, store: GenotypeStore, model: Any = None) -> Coho
     return cohort if model is None else with_offsets_of(config, cohort, model)
 
 
-def with_offsets_of(config: Config, cohort: Cohort, model: Any) -> Cohort:
+def with_offsets_of(config: Config, cohort: Cohort, model: AssociationModel) -> Cohort:
     """The cohort with the ``[offsets]`` of a model's traits, where there are any."""
     if config.offset_path is None:
         return cohort

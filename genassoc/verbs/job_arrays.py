@@ -107,7 +107,7 @@ def _planned(work: Path, options: RunOptions) -> tuple[WorkFolder, Plan, Cohort,
     *others, last = [store, *config.tables]
     options.say([f"reading {', '.join(map(str, others))} and {last}: the plan in {work} names them"])
     for path in config.tables:
-        if path.exists() and not path.is_file():  # of a pipe or a device there is no end
+        if path.exists() and not path.is_file():  # a pipe or a device has no end
             raise PlanError(f"{path}, which the plan in {work} names as a table, is no plain file; it was not opened.")
     cohort = make_cohort(config, planned_store(config), model)
     now = plan_association(cohort, model)

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from genassoc.data.arguments import check_cohort, check_executor
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.forks import check_not_forked
 from genassoc.data.output import check_outputs
@@ -19,13 +18,14 @@ from genassoc.progress import Progress
 from genassoc.results import Results, check_place
 from genassoc.shapes import Float64Array, Int64Array
 from genassoc.verbs.adjustment import with_columns
+from genassoc.verbs.arguments import check_cohort, check_executor
 from genassoc.verbs.association import associate
 from genassoc.verbs.blocks import over_blocks
 from genassoc.verbs.run_record import input_files
 
-# Statistics of a block hold five digits (docs/models/linear.md): a permutation as extreme up to that counts.
+# Statistics of a block are exact to five digits (docs/models/linear.md): a permuted one that is equal to that precision counts.
 _DIGITS = 2e-5
-_COLUMNS = 256  # of permuted residuals at a time
+_COLUMNS = 256  # columns of permuted residuals at a time
 _MEMORY = 2**30  # bytes of them: 8 in float64, 4 in the product's layout, twice while they are laid out
 _UNFIT = ("interaction", "weights", "robust", "variance")
 
@@ -119,7 +119,7 @@ def permute(
     return with_columns(results, columns, record, out, overwrite)
 
 
-def _check_model(model: Any) -> None:
+def _check_model(model: object) -> None:
     if not isinstance(model, Linear):
         raise TypeError(
             f"permute(cohort, model): the model is Linear, not {type(model).__name__}: permuting residuals needs outcomes "
@@ -139,7 +139,7 @@ def _check_model(model: Any) -> None:
             )
 
 
-def _whole(value: Any, name: str, least: int) -> None:
+def _whole(value: object, name: str, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise ValueError(f"{name} is a whole number of at least {least}, not {value!r}")
 

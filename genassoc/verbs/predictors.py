@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 
-from genassoc.data.arguments import check_model
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.cohort.predictor_cohort import predictor_cohort, record_of, rows_by_unit, tables_of
 from genassoc.data.cohort.recipe import origin_of
@@ -20,6 +19,7 @@ from genassoc.models.choices.choices import Choices
 from genassoc.models.registry import MODELS
 from genassoc.progress import Progress
 from genassoc.results import Results
+from genassoc.verbs.arguments import check_model
 from genassoc.verbs.association import associate
 from genassoc.verbs.run_record import inputs_of
 
@@ -98,7 +98,7 @@ def associate_predictors(
     return Results(Path(out), made.provenance, aligned)
 
 
-def _check_model(model: Any) -> None:
+def _check_model(model: object) -> None:
     check_model(model)
     if not isinstance(model, Choices):
         raise TypeError(f"associate_predictors takes a model ({', '.join(MODELS)}), not {type(model).__name__}")

@@ -136,11 +136,11 @@ def _check_columns(config: Config, phenotypes: Phenotypes, rows: Int64Array, res
         traits = checks.names(config.model.get("traits", ()), "traits")
         covariates = checks.names_or_formula(config.model.get("covariates", ()), "covariates")
     except ValueError:
-        return  # told already, among the model's problems
+        return  # reported already, among the model's problems
     phenotypes = replace(phenotypes, case_values=_case_values(config, traits))
     result.attempt(partial(check_columns, phenotypes))
     exposure = config.model.get("exposure")
-    named = config.model.get("levels")  # where it is no list, that is told among the model's problems
+    named = config.model.get("levels")  # if it is no list, that is reported among the model's problems
     levels = tuple(str(level) for level in named) if isinstance(named, list | tuple) and named else None
     if kind != "survival":
         for trait in traits:
@@ -193,7 +193,7 @@ def _a(role: str) -> str:
     return f"{'an' if role[0] in 'aeio' else 'a'} {role}"
 
 
-def _names(value: Any) -> tuple[str, ...]:
+def _names(value: object) -> tuple[str, ...]:
     """Names in a choice; empty if it holds no names, which `model_problems` reports."""
     try:
         return () if value is None else checks.names(value, "names")

@@ -5,15 +5,17 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from genassoc.analyses.qc import SampleQuality
-from genassoc.data.arguments import check_cohort, check_executor
+from genassoc.analyses.qc import SampleCounts, SampleQuality
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.cohort.controls import Controls
 from genassoc.data.forks import check_not_forked
 from genassoc.data.store.call_counts import stored_statistics
-from genassoc.engine.executors import Executor
+from genassoc.engine.executors import Executor, Threads
+from genassoc.engine.passes import run_passes
+from genassoc.engine.plan import Plan
 from genassoc.errors import InputError
-from genassoc.progress import Progress
+from genassoc.progress import Progress, Silent
+from genassoc.verbs.arguments import check_cohort, check_executor
 from genassoc.verbs.blocks import over_blocks
 from genassoc.verbs.run_record import (
     warn_of_columns,
@@ -58,7 +60,24 @@ def sample_qc(cohort: Cohort, *, executor: Executor | None = None, progress: Pro
     DataFrame
         sample_id, n_variants (observed), missing_rate, heterozygosity (heterozygous over observed calls).
     """
-    return quality(cohort, executor=executor, progress=progress)[1]
+    check_not_forked()
+    check_cohort(cohort, "sample_qc(cohort)")
+    check_executor(executor)
+    plan = Plan.by_block(cohort.store.contig_runs(), cohort.store.block_variants)
+    return _sample_table(cohort, run_passes(SampleQuality(), cohort, plan, executor or Threads(), progress or Silent()))
+
+
+def _sample_table(cohort: Cohort, found: SampleCounts) -> pl.DataFrame:
+    """Rates of the cohort's samples, from counts of all samples in its blocks."""
+    columns = cohort.block_columns
+    return pl.DataFrame(
+        {
+            "sample_id": pl.Series([str(name) for name in cohort.sample_ids], dtype=pl.String),
+            "n_variants": found.n[columns],
+            "missing_rate": found.missing_rate[columns],
+            "heterozygosity": found.heterozygosity[columns],
+        }
+    )
 
 
 def quality(
@@ -78,14 +97,17 @@ def quality(
     if controls is not None and controls.notes:
         warn_of_columns(controls.notes)
 
-    def one(start: int, stop: int) -> tuple[pl.DataFrame, SampleQuality]:
+    samples = SampleQuality()
+    width = samples.prepare(cohort)
+
+    def one(start: int, stop: int) -> tuple[pl.DataFrame, SampleCounts | None]:
         places = cohort.store.variants(start, stop).select(
             "chromosome", "base_pair_location", "rsid", "other_allele", "effect_allele"
         )
         kept = None if by_sample or controls is not None else stored_statistics(cohort, start, stop)
         if kept is not None:
             chosen = pl.Series(cohort.selected_without_genotypes(start, stop))
-            return pl.concat([places, kept], how="horizontal").filter(chosen), SampleQuality.empty(0)
+            return pl.concat([places, kept], how="horizontal").filter(chosen), None
         block = cohort.read(start, stop)
         keep, _ = cohort.select_variants(start, stop, block)
         chosen = pl.Series(keep)
@@ -93,24 +115,13 @@ def quality(
         if controls is not None:
             counted.append(controls.hardy_weinberg(block))
         table = pl.concat(counted, how="horizontal").filter(chosen)
-        samples = SampleQuality.empty(block.n_samples)
-        if by_sample:
-            samples.add(block if keep.all() else block.take(keep))
-        return table, samples
+        return table, samples.block(width, block if keep.all() else block.take(keep)) if by_sample else None
 
     parts = over_blocks(cohort, one, executor, progress, "counting")
-    total = SampleQuality.empty(cohort.block_width)
-    for _, samples in parts if by_sample else []:
-        total.merge(samples)
-    columns = cohort.block_columns
-    sample_table = pl.DataFrame(
-        {
-            "sample_id": pl.Series([str(name) for name in cohort.sample_ids], dtype=pl.String),
-            "n_variants": total.n[columns],
-            "missing_rate": total.missing_rate[columns],
-            "heterozygosity": total.heterozygosity[columns],
-        }
-    )
+    total = SampleCounts.empty(width)
+    for _, counts in parts:
+        total = total if counts is None else samples.combine(total, counts)
+    sample_table = _sample_table(cohort, total)
     return pl.concat([table for table, _ in parts]), sample_table if by_sample else sample_table.clear()
 
 

@@ -14,7 +14,7 @@ _LEADING_ZEROS = re.compile(r"(?<!\d)0+(?=\d)")
 _TRAILING_DECIMAL = re.compile(r"\.0+$")
 _NOT_WORD = re.compile(r"[^0-9A-Za-z]+")
 _LEADING_LETTERS = re.compile(r"^[A-Za-z]+(?=\d)")
-_UNSEEN = "\u200b\u200c\u200d\u2060\ufeff\u00ad"  # of no width; editors and spreadsheets leave them behind
+_UNSEEN = "\u200b\u200c\u200d\u2060\ufeff\u00ad"  # zero-width characters, which editors and spreadsheets leave behind
 
 Key = Callable[[str], str]
 

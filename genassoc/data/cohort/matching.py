@@ -48,7 +48,7 @@ class NearMiss:
         return f"{self.n} would match {self.rule} (genotypes and phenotypes: {pairs})"
 
 
-# (what differs, the rules that undo it, whose ids rules for one side are for), the plainest first
+# (the difference, the rules that undo it, the side of one-sided rules), the plainest first
 _G, _P = "genotypes", "phenotypes"
 _LOOSEST = "halve+casefold+no_punctuation+letters"
 _RULES: tuple[tuple[str, str, str], ...] = (
@@ -234,7 +234,7 @@ def _rule_notes(rules: Rules, side: str, pairs: list[tuple[str, str]]) -> list[s
     return [f"sample ids are compared by id_rule = '{rules}': {words}; {by_it}"]
 
 
-_FOR_NOTES = 100_000  # ids of either side that are looked through: seconds
+_FOR_NOTES = 100_000  # ids of either side that are compared: it takes seconds
 
 
 def partial_notes(

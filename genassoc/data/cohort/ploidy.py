@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 MALE, FEMALE = 1, 2
 Run = tuple[str, int, int]
-HALF_CALL = "half_call: "  # of refused calls; then whose, and on which contig
+HALF_CALL = "half_call: "  # reasons of refused calls; then sex and contig
 
 # Pseudo-autosomal regions, first and last position (Genome Reference Consortium; T2T Consortium, chm13v2.0_PAR.bed).
 PAR: Mapping[str, Mapping[str, tuple[tuple[int, int], tuple[int, int]]]] = {

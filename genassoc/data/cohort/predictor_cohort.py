@@ -18,7 +18,7 @@ EFFECTS = ("beta", "standard_error", "ci_lower", "ci_upper", "standard_error_mod
 CODES = {"monomorphic": "constant_predictor", "constant_genotype": "constant_predictor"}
 
 
-def people_of(cohort: Any, sample_id: str | None = None) -> Phenotypes:
+def people_of(cohort: object, sample_id: str | None = None) -> Phenotypes:
     """The table of the samples analysed: that of the cohort, or the table that was given; see `tables_of`."""
     if not isinstance(cohort, Cohort):
         return _by_ids(cohort, sample_id)
@@ -29,7 +29,7 @@ def people_of(cohort: Any, sample_id: str | None = None) -> Phenotypes:
 
 
 def tables_of(
-    cohort: Any, predictors: Any, sample_id: str | None = None, missing_codes: Any = None
+    cohort: object, predictors: object, sample_id: str | None = None, missing_codes: object = None
 ) -> tuple[Phenotypes, Phenotypes]:
     """The tables of the samples analysed and of the predictors.
 
@@ -43,7 +43,7 @@ def tables_of(
     people, table = people_of(cohort, sample_id), _by_ids(predictors, sample_id, missing_codes)
     id_columns = [table.sample_id] if isinstance(cohort, Cohort) else [table.sample_id, people.sample_id]
     if sample_id is not None and sample_id.lstrip("#") not in [name.lstrip("#") for name in id_columns]:
-        Phenotypes.read(predictors, sample_id=sample_id)  # says that there is no such column
+        Phenotypes.read(predictors, sample_id=sample_id)  # raises: there is no such column
     return people, table
 
 
@@ -57,7 +57,7 @@ def _by_ids(source: Any, sample_id: str | None, missing_codes: Any = None) -> Ph
         except PhenotypeError:
             raise error from None
         if sample_id is None or {sample_id, f"#{sample_id}"} & set(table.table.columns):
-            raise  # it has that column, which is not what ids can be
+            raise  # it has that column, whose values cannot be ids
         return table
 
 
@@ -89,7 +89,7 @@ def record_of(table: Phenotypes, cohort: Cohort, people: Mapping[str, Any]) -> d
     }
 
 
-def by_unit(cohort: Cohort, numbers: Any) -> Float64Array | None:
+def by_unit(cohort: Cohort, numbers: object) -> Float64Array | None:
     """What effects of one copy are multiplied by to be of one unit of the predictors ``numbers``; None where there are none."""
     store: Any = cohort.store
     return store.per_unit(np.asarray(numbers)) if isinstance(store, PredictorStore) else None

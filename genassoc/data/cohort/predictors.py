@@ -13,7 +13,7 @@ from genassoc.errors import PhenotypeError
 from genassoc.shapes import Array, Float64Array, Int64Array, UInt32Array
 
 CONTIG = "predictors"
-_STEPS = 2**21  # of a predictor's range, in `DosageBlock` of 32 bits: dosages 0 to 2
+_STEPS = 2**21  # steps of a predictor's range, which becomes dosages 0 to 2 in a `DosageBlock` of 32 bits
 STEP = 2.0 / _STEPS  # of a dosage
 _COLUMNS = 256  # a block
 _NOT_OBSERVED = np.iinfo(np.uint32).max

@@ -88,7 +88,7 @@ def expression_of(step: dict[str, Any]) -> pl.Expr | None:
         return None
 
 
-def _is_plain(node: Any) -> bool:
+def _is_plain(node: object) -> bool:
     """Whether a condition is columns, values, comparisons, arithmetic and the few functions listed above, and nothing else."""
     if not isinstance(node, dict) or len(node) != 1:
         return False
@@ -116,7 +116,7 @@ def _is_plain(node: Any) -> bool:
     return False
 
 
-def _is_function(content: Any) -> bool:
+def _is_function(content: object) -> bool:
     """``"Abs"``, ``{"Boolean": "IsNull"}``, ``{"Boolean": {"IsBetween": {"closed": "Both"}}}``; options are plain."""
     family = ""
     if isinstance(content, dict) and len(content) == 1:
@@ -128,7 +128,7 @@ def _is_function(content: Any) -> bool:
     return plain and isinstance(content, str) and content in _FUNCTIONS.get(family, ())
 
 
-def _is_value(content: Any) -> bool:
+def _is_value(content: object) -> bool:
     """``{"Dyn": {"Int": 18}}``, ``{"Scalar": {"String": "F"}}``, or a list, which is bytes."""
     if not isinstance(content, dict) or len(content) != 1:
         return False

@@ -11,7 +11,7 @@ from genassoc.data.cohort.ploidy import FEMALE, MALE
 from genassoc.data.schema import HET, NOT_OBSERVED
 from genassoc.shapes import Array, Int64Array
 
-PIECES, PIECE = 4, 512  # variants looked at of each chromosome, spread over it: bounds the reading
+PIECES, PIECE = 4, 512  # variants read of each chromosome, spread over it: this bounds the reading
 LEAST_CALLS = 20
 # A female is heterozygous in some 20 % of common variants of X, a male in errors; a female's calls on Y are errors.
 HETEROZYGOUS, HAPLOID, ON_Y = 0.05, 0.5, 0.5

@@ -51,7 +51,7 @@ def variant_numbers(store: GenotypeStore, rows: pl.DataFrame) -> tuple[Int64Arra
             at, number = matched["row"].to_numpy(), first + matched["at"].to_numpy().astype(np.int64)
             np.add.at(counts, at, 1)
             new = numbers[at] < 0
-            numbers[at[new]] = number[new]  # the last one counts, which is the first in the store
+            numbers[at[new]] = number[new]  # of duplicates the last one written wins: the first in the store
     return numbers, counts
 
 

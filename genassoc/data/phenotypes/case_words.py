@@ -12,7 +12,7 @@ from genassoc.data.phenotypes.number_spellings import looks_missing
 
 Meaning = Literal["control", "case"]
 
-# Each of these says by itself who is a control, or a case, whatever the other word is.
+# Each of these decides alone who is a control, or a case, whatever the other word is.
 _CONTROLS = """
     control controls healthy unaffected normal nonaffected noncase noncases disease-free undiseased
     temoin temoins sain saine sains saines indemne indemnes
@@ -27,7 +27,7 @@ _CASES = """
     enfermo enferma enfermos enfermas afectado afectada afectados afectadas
     malato malata malati malate affetto affetta affetti affette
 """
-# These say it beside each other only: of "no" and "T2D", or of "Fall" and "Spring", nothing is known.
+# These decide only beside each other: "no" and "T2D", or "Fall" and "Spring", decide nothing.
 _PAIRS = """
     no:yes n:y non:oui nein:ja n:j no:si
     false:true f:t faux:vrai falsch:wahr falso:verdadero falso:vero
@@ -44,12 +44,12 @@ _PAIRS = """
     unexposed:exposed unvaccinated:vaccinated unmedicated:medicated untreated:treated uninfected:infected
     censored:event censored:failure censure:evenement zensiert:ereignis censurado:evento censurato:evento
 """
-# One of two arms is what the other is compared with.
+# Words for the reference arm.
 _REFERENCE_ARMS = """
     placebo control controls controlarm comparator sham untreated usualcare standardofcare soc standard vehicle nodrug notreatment
     temoin temoins nontraite kontrolle kontrollen unbehandelt scheinmedikament sintratamiento notratado controllo nontrattato
 """
-# Before a word they say its opposite; "un" only before a word that is known ("unstable" is no "without stable").
+# Before a word they mean its opposite; "un" only before a known word ("unstable" is not "without stable").
 _NEGATIONS = (
     "non", "not", "nota", "no", "un", "without", "nicht", "kein", "keine", "keinen", "ohne", "pas", "pasde", "aucun", "aucune",
     "sans", "sin", "senza", "nessun", "nessuna",
@@ -134,7 +134,7 @@ def control_and_case(first: str, second: str) -> tuple[str, str] | None:
                 return word, negation  # what is not healthy is the case
             return None if not meaning and low == f"un{high}" else (negation, word)
     if looks_missing(first) or looks_missing(second):
-        return None  # "malade" beside "N/A" says nothing of controls
+        return None  # "malade" beside "N/A" does not show the controls
     clear: set[tuple[str, str]] = set()
     for control, case, low, high in orders:
         if _strong(low) == "control" and "control" not in meanings(case) and not _says_nothing(case):

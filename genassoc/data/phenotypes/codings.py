@@ -14,7 +14,7 @@ from genassoc.data.phenotypes.phenotypes import Phenotypes
 from genassoc.errors import PhenotypeError
 from genassoc.shapes import Array, Float64Array, Int64Array
 
-# Words and letters for male and female in five languages. Letters mean something beside each other only: M is mujer beside H.
+# Words and letters for male and female in five languages. Letters have a meaning only in pairs: beside H, M is mujer.
 MALE, FEMALE, UNKNOWN = 1, 2, 0
 
 _MALE = """
@@ -26,7 +26,7 @@ _FEMALE = """
     femenina hembra femmina femminile donna
 """
 _UNKNOWN = "0 unknown na inconnu inconnue unbekannt desconocido sconosciuto"
-# (male, female) of the letters that occur; the first pair that holds them all is meant.
+# Pairs (male, female) of letters; the first pair that holds all letters of a column is meant.
 _LETTERS = (("m", "f"), ("h", "f"), ("m", "w"), ("h", "m"), ("v", "m"), ("v", "h"), ("u", "d"))
 _SPANISH = {"hombre", "hombres", "varon", "mujer", "mujeres"}  # beside one of them M alone may be mujer
 # "masculino" and "femminile" are of two languages each, and mean the same in both.

@@ -12,7 +12,7 @@ MISSING_TOKENS = ("", "NA", "NaN", "nan")
 _INTEGER = r"^[+-]?[0-9]{1,18}$"
 _COMMA_NUMBER = r"^[+-]?([0-9]+,[0-9]*|,[0-9]+)([eE][+-]?[0-9]+)?$"
 _POINT_NUMBER = r"^[+-]?[0-9]*\.[0-9]+"
-# "0.095" and "0.5" are no thousands.
+# "0.095" and "0.5" have no separators of thousands.
 _GROUPED = r"^[+-]?[1-9][0-9]{0,2}(\.[0-9]{3})+$"
 _MIDNIGHT = r"[ T]00:00:00(\.0+)?$"
 

@@ -33,7 +33,7 @@ def read_columns(path: Path, reading: Reading | None = None) -> TextTable:
     suffix = path.suffix.lower()
     if suffix in (".parquet", ".pq"):
         try:
-            # A name with [1] or * in it is a name, and no pattern: the pattern would read another file.
+            # A name with [1] or * in it is taken literally: as a pattern it would read another file.
             return TextTable(pl.read_parquet(path, glob=False), None)
         except FileNotFoundError:
             raise InputError(f"{path}: there is no such file") from None

@@ -94,7 +94,9 @@ class _Categories:
         ]
 
 
-_Coded: TypeAlias = frozenset[tuple[Factor, bool]]  # factors of categories, each with whether all its levels are there
+_Coded: TypeAlias = frozenset[
+    tuple[Factor, bool]
+]  # factors of categories, each with a flag: whether all its levels have a column
 
 
 def check_levels(source: str, name: str, levels: Array, n: int) -> None:
@@ -148,7 +150,7 @@ def formula_columns(
                 columns.append(column)
         if (
             len(names) == before
-        ):  # a product with a category of one level, of which nothing is left: named among the constant
+        ):  # a product with a category of one level has no column left: it is named among the constant ones
             names.append(text_of_term(term))
             columns.append(np.zeros(int(complete.sum())))
     _check_whole(formula, layout.used)
@@ -262,7 +264,7 @@ class _Layout:
             return np.asarray(self.values[node.name][present])
         if isinstance(node, Number):
             return np.full(int(present.sum()), node.value)
-        with np.errstate(all="ignore"):  # what is not finite is said below
+        with np.errstate(all="ignore"):  # values that are not finite are reported below
             if isinstance(node, Sum):
                 result = np.zeros(int(present.sum()))
                 for sign, part in node.parts:
@@ -345,7 +347,7 @@ class _Layout:
         for choice in product(*reversed(lists)):
             name = ":".join(part for part, _ in reversed(choice))
             column = choice[-1][1]
-            with np.errstate(over="ignore"):  # said by the check of the whole
+            with np.errstate(over="ignore"):  # reported by the check of the whole column
                 for _, other in reversed(choice[:-1]):
                     column = column * other
             found.append((name, column))

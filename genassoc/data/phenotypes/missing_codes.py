@@ -72,7 +72,7 @@ class MissingCodes:
         return self.everywhere if not self.columns else (self.everywhere, sorted(self.columns.items()))
 
 
-def _codes(given: Any, place: str) -> tuple[str, ...]:
+def _codes(given: object, place: str) -> tuple[str, ...]:
     if isinstance(given, str):
         given = (given,)
     if not isinstance(given, Sequence | set | frozenset):
@@ -82,6 +82,6 @@ def _codes(given: Any, place: str) -> tuple[str, ...]:
     return tuple(_plain(code) for code in given)
 
 
-def _plain(code: Any) -> str:
+def _plain(code: object) -> str:
     text = str(code).strip()
     return text.removesuffix(".0") if isinstance(code, float) else text

@@ -20,7 +20,7 @@ _GENOTYPE = re.compile(r"([ACGT]+|[-*])\s*[/|]\s*([ACGT]+|[-*])|[ACGT]{2}")
 _SPREADSHEET = re.compile(
     r"#(REF|VALUE|DIV/0|NAME|NUM|NULL|N/A|BEZUG|WERT|ZAHL|NOMBRE|VALEUR|NOM|VALOR)[!?]?", re.IGNORECASE
 )
-# Marks that no column means as a value, and words that might be one. Compared without letter case.
+# Marks that are a value in no column, and words that might be a value. Compared without letter case.
 MISSING_MARKS = frozenset([
     "n/a", "#n/a", "#na", "<na>", "na", "nan", "nat", "null", "(null)", "n.a.", "n.a", "n/d", "n.d.", "n.d", "n/k", "#nv", "k.a.",
     "?", "??", "???", "-", "--", "---", ".", "..", "...", "*", "_", "/", "\u2013", "\u2014", "\\n", "<lod", "<loq", "<lloq",

@@ -9,8 +9,10 @@ from genassoc.shapes import Float64Array, Int64Array
 CODES = (-9.0, -99.0, -999.0, 999.0)
 # These are laboratory values and ages too: codes only where they are isolated and occur several times.
 _ISOLATED_CODES = (99.0, 9999.0, -9999.0)
-SPIKE = 5  # times, and times as often as the next commonest value: no honest scale or measurement does that
-_DENSE = 20  # so many others within 1 of the code for each time it occurs, and it is one of them
+SPIKE = (
+    5  # how often it occurs, and how many times as often as the next commonest value: no scale or measurement does that
+)
+_DENSE = 20  # with so many other values within 1 of the code, for each time it occurs, it is one of them
 _PLINK = -9.0
 
 
@@ -82,9 +84,9 @@ def _is_spike(others: Float64Array, count: int, code: float) -> bool:
     if count >= SPIKE * _commonest(others):
         return True
     if abs(code) < abs(_PLINK):
-        return False  # 0 and 1 are values of half of all columns
+        return False  # half of all columns have the values 0 and 1
     around = others[np.abs(others - code) <= abs(code) / 4]
-    # A tail of few values may have 5 beside 1 by chance; 20 beside 4 is none.
+    # In a thin tail 5 beside 1 may be chance; 20 beside 4 is not.
     return count >= _DENSE and count >= SPIKE * _commonest(around)
 
 

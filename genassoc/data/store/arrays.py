@@ -85,7 +85,7 @@ class StoreArrays:
         start = number * self.shard_variants
         calls, bits = (f"{name}/c/{number}/0" for name in (schema.GENOTYPES, schema.HAPLOID))
         for key in (calls, bits):
-            (self.path / key).unlink(missing_ok=True)  # of a run that was killed here
+            (self.path / key).unlink(missing_ok=True)  # left by a run that was killed here
         self._grown(schema.GENOTYPES, start + n_rows)
         pieces = {calls: write_shard_file(self.path / calls, chunks, schema.BLOCKS_PER_SHARD)}
         array = self._grown(schema.HAPLOID, start + n_rows)
@@ -117,7 +117,7 @@ class StoreArrays:
         self._group.attrs.put(attributes)
         pieces = Pieces(str(self.path), self._location, None)
         found = {}
-        for partial in self.path.rglob("*.partial"):  # of zarr, where a run was killed
+        for partial in self.path.rglob("*.partial"):  # zarr's files, left by a run that was killed
             partial.unlink()
         for key in filter(is_piece, self._location.files()):
             found[key] = written.get(key) or piece_of(

@@ -19,7 +19,7 @@ from genassoc.data.store.variant_columns import VariantColumns
 from genassoc.shapes import UInt8Array, packed_bytes
 
 JOURNAL = "journal.jsonl"
-_COMPRESSORS = 2  # of 400 MB of packed calls a second each: more than any reader fills
+_COMPRESSORS = 2  # threads that compress 400 MB of packed calls a second each: more than any reader delivers
 
 
 def part_name(number: int) -> str:

@@ -211,7 +211,7 @@ class Pieces:
             for key in (f"{name}/{_METADATA}" for name in arrays):
                 if self.location.size(key) is None and self.location.exists(
                     key
-                ):  # `size` refuses links; here is a pipe
+                ):  # `size` refuses links; this is a pipe
                     raise self.missing(key)
             return
         for key in self.listed:
@@ -297,7 +297,7 @@ class Pieces:
             size, problem = 0, None
             try:
                 if not is_piece(key):
-                    self.location.size(key)  # refuses links; whatever else lies about is not read
+                    self.location.size(key)  # refuses links; other files are not read
                     continue
                 self.check(key)
                 size = self.location.size(key) or 0

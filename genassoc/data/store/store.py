@@ -142,7 +142,7 @@ class GenotypeStore:
         return cls(path)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A worker may stand in another folder.
+        # A worker may have another working folder.
         return (GenotypeStore, (self.path.absolute() if isinstance(self.path, Path) else self.path,))
 
     def __repr__(self) -> str:
@@ -197,7 +197,7 @@ class GenotypeStore:
         keys = []
         for number in range(start // step, math.ceil(stop / step)):
             keys.append(f"{name}/c/{number}{behind}")
-            self.pieces.check(keys[-1])  # before the next: a shape that is not true may tell of billions
+            self.pieces.check(keys[-1])  # before the next check: a false shape may claim billions of rows
         return keys
 
     def _first_bad_chunk(self, name: str, start: int, stop: int) -> str:

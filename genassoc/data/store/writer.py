@@ -113,8 +113,8 @@ class StoreWriter:
         self.origin: dict[str, Any] | None = self._parts[-1]["origin"] if self._parts else None
         self.rows_of_origin: int = self._parts[-1]["used"] if self._parts else 0
         self._rows = PartRows(self._arrays.shard_variants, n_samples)
-        self._written_rows: PartRows | None = None  # those under way to the disk, or room to be filled again
-        # (origin, rows of it that went before) of the rows appended last
+        self._written_rows: PartRows | None = None  # rows on their way to the disk, or memory to be filled again
+        # (origin, its rows before) of the rows appended last
         self._last: tuple[dict[str, Any] | None, int] = (self.origin, self.rows_of_origin)
 
     def _begin(self, resume: bool) -> None:

@@ -21,7 +21,7 @@ from genassoc.formats.sumstats.columns import MISSING_WORDS
 _GZIP_LEVEL = 1  # a fifth of the time of level 6, for a tenth more bytes (measured on 30 MB of rows)
 _CHUNK_BYTES = 8 * 2**20  # of text parsed at a time: about 100,000 rows
 _PIECE_BYTES = 2**20
-_LEAST_BOMB = 2**28  # text of this size is read whatever it grew from
+_LEAST_BOMB = 2**28  # text up to this size is read however small its compressed file is
 _MOST_GROWTH = 300  # times that text may be longer than its compressed file; tables of results are 3 to 30 times
 _MOST_LINE = 2**26  # bytes; the longest alleles have a few million letters
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"

@@ -23,7 +23,7 @@ _MANDATORY = (
     "effect_allele_frequency", "neg_log_10_p_value",
 )  # fmt: skip
 IDENTIFIER = "vcf_id"  # further column for identifiers that are no rs number, which `rsid` may not hold
-# The validator refuses -log10 p = 0, a rule made for p = 0. This text passes it and is 0 to whoever parses doubles.
+# The validator refuses -log10 p = 0, a rule meant for p = 0. This text passes, and every parser of doubles reads it as 0.
 _ZERO = "1e-400"
 
 

@@ -125,7 +125,7 @@ def _lines(known: Mapping[str, Any], names: tuple[str, ...], indent: str) -> lis
     return lines
 
 
-def _scalar(value: Any) -> str:
+def _scalar(value: object) -> str:
     return json.dumps(value if isinstance(value, bool | int | float) else str(value))
 
 

@@ -69,7 +69,7 @@ def read(names: Sequence[str]) -> dict[str, pl.Expr]:
     error = number("SE" if "SE" in names else "LOG(OR)_SE")
     log_p = first_of(names, _LOG_P)
     if log_p is not None:
-        # -log10 p is never negative and log10 p never positive: the sign says nothing.
+        # -log10 p is never negative and log10 p never positive, so the sign can be dropped.
         p, zero = number(log_p).abs(), pl.lit(False)
     else:
         p, zero = p_columns("P", beta, error) if "P" in names else (pl.lit(None, pl.Float64), pl.lit(False))

@@ -21,7 +21,9 @@ from genassoc.formats.sumstats.gwas_ssf import chromosome_code
 from genassoc.formats.sumstats.metadata import check_fields, write_metadata
 from genassoc.formats.sumstats.sumstats import DIALECTS
 
-Seal = Callable[[Path, Mapping[str, Any], FileDigest], None]  # told file, record and digest before the file appears
+Seal = Callable[
+    [Path, Mapping[str, Any], FileDigest], None
+]  # called with file, record and digest before the file appears
 Pieces = Callable[[], Iterator[pl.DataFrame]]  # the rows from the start, a frame at a time
 
 _FILES_AT_ONCE = 100  # open files of one pass over the rows; more traits take more passes
@@ -86,7 +88,7 @@ class _Open:
     n_rows: int = 0
     not_held: dict[str, int] = field(default_factory=dict)
     rest: TableWriter | None = None
-    meant: Mapping[str, str | None] = field(default_factory=dict)  # contigs whose names say something else alone
+    meant: Mapping[str, str | None] = field(default_factory=dict)  # contigs whose meaning depends on the others
     facts: dict[str, Any] = field(default_factory=dict)
     last: tuple[int, int] = (0, 0)
 
@@ -214,7 +216,7 @@ def _write_groups(
     seal: Seal | None,
     meant: Mapping[str, str | None],
 ) -> list[WrittenFile]:
-    with ExitStack() as beside, ExitStack() as stack:  # what may be refused comes first, what lies beside it after
+    with ExitStack() as beside, ExitStack() as stack:  # files that may be refused come first, those beside them after
         files: dict[Key, _Open] = {}
 
         def sealed(key: Key) -> None:
@@ -239,10 +241,10 @@ def _write_groups(
 
 
 def _append(dialect: Dialect, file: _Open, rows: pl.DataFrame, stack: ExitStack) -> None:
-    # A column without any value has come from text as one of text.
+    # A column without any value was read from text as a column of text.
     types = [pl.col(name).cast(TYPES[name]) for name, kind in rows.schema.items() if kind != TYPES.get(name, kind)]
     rows = rows.with_columns(types).with_columns(pl.col(pl.Float32, pl.Float64).fill_nan(None))
-    # An interval without an end: what the data do not bound has no number in these files.
+    # An interval without an end: these files have no number for infinity.
     ends = [pl.col(name) for name in ("ci_lower", "ci_upper") if name in rows.columns]
     rows = rows.with_columns(pl.when(end.is_finite()).then(end) for end in ends)
     if dialect.reason is not None:

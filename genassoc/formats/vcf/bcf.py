@@ -87,7 +87,7 @@ class BcfSource:
     def _open(self) -> Iterator[Any]:
         import pysam
 
-        before = pysam.set_verbosity(0)  # htslib prints to stderr what we say in words
+        before = pysam.set_verbosity(0)  # htslib prints to stderr what our error says
         try:
             try:
                 file = pysam.VariantFile(str(self.path), "rb", drop_samples=False)

@@ -9,7 +9,7 @@ from genassoc.errors import InputError
 
 FIXED_COLUMNS = ("#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", "FORMAT")
 MAX_HEADER_BYTES = 2**28
-MAX_LINE_BYTES = 2**29  # half a million samples with a thousand bytes each; beyond it is no VCF
+MAX_LINE_BYTES = 2**29  # half a million samples with a thousand bytes each; no VCF has more
 _ID = re.compile(rb"[<,]ID=([^,>]+)")
 _VERSION = re.compile(rb"##fileformat=VCFv(\d+)\.(\d+)")
 _LENGTH = re.compile(rb"[<,]length=(\d+)")

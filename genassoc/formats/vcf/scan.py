@@ -68,7 +68,7 @@ class LineScanner:
         """Scan whole lines; `RecordError` at the first that is malformed."""
         n_columns, n_samples = len(self.sample_ids), len(self.columns)
         buffer = np.frombuffer(text, dtype=np.uint8)
-        buffer.flags.writeable = False  # of whatever it is: one type for the kernel, which is compiled for each
+        buffer.flags.writeable = False  # one type of array for the kernel, which is compiled for each type
         in_order = n_columns == n_samples and bool((self.columns == np.arange(n_samples)).all())
         samples = calls.Samples(n_columns, self.columns, in_order)
         header = kernels.Header(*_joined(list(self.numeric_formats)), self.leading_phase)
@@ -107,7 +107,7 @@ class LineScanner:
         end = _NEWLINE.search(text, offset)
         whole = bytes(memoryview(text)[offset : end.start() if end else len(text)]).removesuffix(b"\r")
         line = whole[:_SHOWN].decode("utf-8", "replace")
-        # Not all columns: of a line that is no record there may be millions.
+        # Not all columns: a line that is no record may have millions.
         columns = [
             (field if number == 8 else field[:_SHOWN]).decode("utf-8", "replace")
             for number, field in enumerate(whole.split(b"\t", 10 + max(sample, 0))[: 10 + max(sample, 0)])

@@ -96,7 +96,7 @@ class TabixIndex:
             shift = self._shift + 3 * (self._depth - level)
             base = ((1 << 3 * level) - 1) // 7
             low, high = base + (begin >> shift), base + ((end - 1) >> shift)
-            # a wide region overlaps more bins than there are: walk the shorter of the two
+            # a wide region overlaps more bins than exist: walk the shorter of the two lists
             numbers = range(low, high + 1) if high - low < len(bins) else [b for b in bins if low <= b <= high]
             for number in numbers:
                 if number in bins:

@@ -16,7 +16,7 @@ from genassoc.formats.vcf.header import MAX_HEADER_BYTES, MAX_LINE_BYTES, VcfHea
 from genassoc.formats.vcf.scan import LineScanner
 from genassoc.shapes import Int64Array
 
-NAME_BYTES = 300  # of memory for a sample: its name in several lists and tables while files are matched
+NAME_BYTES = 300  # bytes of memory a sample: its name is in several lists and tables while files are matched
 MEMORY_A_HEADER_BYTE = 3  # the text as it grows, and its longest line twice
 INFLATE_AHEAD = 8  # groups: enough that no thread waits while the rows of a piece are put away
 
@@ -168,7 +168,7 @@ class VcfSource:
         )  # fmt: skip
         if self._stretches is None:
             place = start or self._body
-            # a gzip file has one way in: its beginning
+            # a gzip file can be read from its beginning only
             skip = place.address + place.skip if self._layout == "gzip" else place.skip
             return cut_lines(self.path, self._chunks(pool, place.address), 0, skip, scan, self.max_line_bytes)
         return chain.from_iterable(self._stretch_pieces(n, start, pool, scan) for n in range(len(self._stretches)))

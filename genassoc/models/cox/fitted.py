@@ -14,7 +14,6 @@ import numpy as np
 from genassoc.data.block import Block
 from genassoc.data.phenotypes.weights import read_weights
 from genassoc.errors import PhenotypeError
-from genassoc.kernels.genotypes.counts import mask_words
 from genassoc.kernels.laws import few_events
 from genassoc.kernels.laws.sandwich import WaldFits, room
 from genassoc.kernels.likelihoods import cox as kernel
@@ -23,6 +22,7 @@ from genassoc.kernels.likelihoods import rows as status
 from genassoc.kernels.likelihoods.cox_sums import RiskSets, risk_sums
 from genassoc.models.cox.null import NullCox, risk_sets, within_strata
 from genassoc.models.cox.null import prepare as prepare_nulls
+from genassoc.models.scan.family import Samples
 from genassoc.models.scan.sums import GenotypeSums, allele_counts, frequency
 from genassoc.models.scan.tested import Tested
 from genassoc.models.scan.wald import (
@@ -36,7 +36,7 @@ from genassoc.models.scan.wald import (
     modifier_of,
     with_interaction,
 )
-from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
+from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.information import EXACT_LAW, LEAST_OF_SANDWICH, effective_size, few_note, whole_sizes
 from genassoc.stats.linalg import orthonormal_basis
 
@@ -49,30 +49,21 @@ class CoxRows(RowFamily):
 
     Attributes
     ----------
-    event_mask : uint64 array (W,)
-        Those of its samples with the event, as packed words.
     Q : float64 array (n, C)
         Orthonormal covariates, centred in each stratum, a constant first (no part of the model).
     sets : RiskSets
-    offset : float64 array (n,)
-        What is added to the log hazard.
     start : float64 array (C - 1,)
         Coefficients of the null.
     """
 
-    event_mask: UInt64Array
     Q: Float64Array
     sets: RiskSets
-    offset: Float64Array
     start: Float64Array
 
     @classmethod
-    def of(cls, null: NullCox, offset: Float64Array) -> "CoxRows":
-        """The rows of the screen's null; ``offset`` (n,) is of its samples."""
-        return cls(
-            null.n, null.Q.shape[1] - 1, null.columns, null.mask, null.failure, null.event_mask, null.Q, null.sets,
-            offset, null.start,
-        )  # fmt: skip
+    def of(cls, null: NullCox) -> "CoxRows":
+        """The rows of the screen's null."""
+        return cls(null.samples, null.Q.shape[1] - 1, null.Q, null.sets, null.start)
 
     def wald(self, H: Float64Array, tested: Tested, variance: int) -> WaldFits | None:
         """Every row is a case of its own."""
@@ -93,12 +84,12 @@ class CoxRows(RowFamily):
 
     def reasons(self, own: GenotypeSums, block: Block, impute: bool) -> list[tuple[BoolArray, str]]:
         """Rows of which nobody observed has the event."""
-        events = allele_counts(block, self.columns[self.sets.event], self.event_mask)
+        events = allele_counts(block, self.samples.events, self.samples.event_mask)
         return [((events.n == 0) & (not impute), "no_events")]
 
     def counts(self, own: GenotypeSums, block: Block, impute: bool) -> dict[str, Array]:
         """Frequencies and counts of those with the event."""
-        events = allele_counts(block, self.columns[self.sets.event], self.event_mask)
+        events = allele_counts(block, self.samples.events, self.samples.event_mask)
         return {
             "effect_allele_frequency_events": frequency(events.allele_count, events.n_alleles),
             "n_events": np.full(own.n.size, int(self.sets.event.sum())) if impute else events.n,
@@ -163,8 +154,6 @@ class SandwichCoxRows(CoxRows):
     }  # fmt: skip
     has_law: ClassVar[bool] = True
 
-    weight: Float64Array
-
     @property
     def sizes(self) -> Float64Array:
         """What the events weigh, (1, n)."""
@@ -205,9 +194,7 @@ def prepare(model: Any, cohort: Any) -> FittedState:
 def fitted_state(effects: Effects, design: Any, columns: Int64Array, width: int, efron: bool = True) -> FittedState:
     """What blocks need of a `SurvivalDesign` that has the main effect of E."""
     state = prepare_nulls(design, columns, width, efron)
-    offset = np.zeros((width, len(state.nulls)))
-    offset[columns] = design.offset
-    rows = [CoxRows.of(null, offset[null.columns, k]) for k, null in enumerate(state.nulls)]
+    rows = [CoxRows.of(null) for null in state.nulls]
     return effects.state(state.traits, rows, columns, width, design.complete, state.notes, events_of)
 
 
@@ -278,10 +265,10 @@ def fit_null(
     start, offset = np.zeros(C - 1), np.ascontiguousarray(design.offset[who, k])
     failure = "too_few_events" if int(event.sum()) < C or n <= C else None
     if failure is None and C > 1:
-        samples = cox_weighted.CoxSamples(np.ascontiguousarray(Q[:, 1:]), sets, offset, weight, start)
-        state, _ = cox_weighted.fit(samples, 0, start, np.empty(n), np.zeros((C - 1, C - 1)))
+        null = cox_weighted.CoxSamples(np.ascontiguousarray(Q[:, 1:]), sets, offset, weight, start)
+        state, _ = cox_weighted.fit(null, 0, start, np.empty(n), np.zeros((C - 1, C - 1)))
         failure = None if state == status.FINE else "null_not_converged"
-    columns = block_columns[who]
-    masks = mask_words(columns, block_width), mask_words(columns[event], block_width)
-    null = SandwichCoxRows(n, C - 1, columns, masks[0], failure, masks[1], Q, sets, offset, start, weight)
-    return null, basis.kept
+    samples = Samples.of(
+        block_columns[who], block_width, offset=offset, weight=weight, is_event=event, failure=failure
+    )  # fmt: skip
+    return SandwichCoxRows(samples, C - 1, Q, sets, start), basis.kept

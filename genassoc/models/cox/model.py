@@ -4,7 +4,7 @@ The null (covariates only) is fitted once an endpoint. A block is one product wi
 covariates, whose information has proven bounds; rows whose exact p may be below 0.05 are then done one by one.
 """
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -20,11 +20,10 @@ from genassoc.models.choices.choices import Choices as CommonChoices
 from genassoc.models.choices.choices import Variance
 from genassoc.models.cox import fitted
 from genassoc.models.cox.null import prepare
-from genassoc.models.cox.rows import Choices, test_endpoint
 from genassoc.models.scan import wald
+from genassoc.models.scan.family import Choices
 from genassoc.models.scan.genetic_models import by_genetic_model
-from genassoc.models.scan.rows import assembled
-from genassoc.models.scan.sums import minor_is_ref
+from genassoc.models.scan.screen import screen
 from genassoc.models.scan.wald import Asked
 from genassoc.shapes import Int64Array
 
@@ -93,6 +92,7 @@ class Cox(CommonChoices):
     strata: tuple[str, ...] | str = ()
     cause: str | int | None = None
     ties: Literal["efron", "breslow"] = "efron"
+    _: KW_ONLY
     test: Literal["auto", "score", "wald", "lrt"] = "auto"
     correction: Literal["auto", "firth_approx", "firth", "spa", "none"] | None = "auto"
     correct_below: float = 0.05
@@ -192,11 +192,4 @@ class Cox(CommonChoices):
         """Test every variant of the block against every endpoint: V x T rows, more of an interaction."""
         if self.fits_every_row:
             return wald.test_block(self.asked(), state, block)
-        flipped = minor_is_ref(block, state.cohort_columns, state.cohort_mask)
-        product, squares = state.matrix.times(block, flipped), state.squares.times(block, flipped)
-        choices = self.choices()
-        by_trait = [
-            test_endpoint(choices, null, block, flipped, product, np.ascontiguousarray(squares[:, trait]))
-            for trait, null in enumerate(state.nulls)
-        ]
-        return assembled(state.traits, by_trait)
+        return screen(self.choices(), state, block)

@@ -1,20 +1,52 @@
 """The null models of Cox regression: one an endpoint, laid out for the product, the screen and the refits."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from genassoc.kernels.genotypes.counts import mask_words
-from genassoc.kernels.likelihoods import cox as kernel
-from genassoc.kernels.likelihoods import logistic as newton
+from genassoc.data.block import DosageBlock
+from genassoc.kernels.laws import few_events
+from genassoc.kernels.likelihoods import cox, cox_rows, cox_screen
+from genassoc.kernels.likelihoods import rows as kernel
 from genassoc.kernels.likelihoods.cox_clock import Times
 from genassoc.kernels.likelihoods.cox_screen import times_means
 from genassoc.kernels.likelihoods.cox_sums import RiskSets, RiskSums, risk_sums, suffix_sums
-from genassoc.models.scan.product import SQUARE, ThinMatrix
-from genassoc.shapes import BoolArray, Float64Array, Int64Array, UInt64Array, packed_bytes
+from genassoc.kernels.likelihoods.rows import Fits
+from genassoc.models.scan.family import (
+    EXACT_BELOW_EXPECTED,
+    EXACT_BELOW_MAC,
+    FULL_ABOVE_BETA,
+    FULL_ABOVE_COPIES,
+    WEAK_SHARE,
+    Again,
+    Asked,
+    Family,
+    Ladder,
+    Law,
+    Samples,
+    Scores,
+    Step,
+    Tails,
+    Task,
+    missing_alike,
+    trigger,
+)
+from genassoc.models.scan.product import rare_counts
+from genassoc.models.scan.screen import State
+from genassoc.models.scan.sums import AlleleCounts, GenotypeSums, frequency
+from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
+from genassoc.stats.information import LEAST_OF_SANDWICH
 from genassoc.stats.linalg import orthonormal_basis
+from genassoc.stats.tails import z_from_neg_log_10_p
 
+EXACT_BELOW = 0.05  # rows that may be below it are not left at the screen
+SCREEN_SLACK = 0.99  # of chi-squared: float32 sums and the iterated eigenvalues, 1e-5 and 1e-3
+# Where calls are missing, U is one Newton step from the truth and the bounds are approximate: exact from p = 0.1 on.
+CHI2_MISSING = 2.705543454095404
+FIRTH_IN_FULL = 1e-4  # below it the approximate Firth test is done again on all coefficients
+SPA_LEAST_MAC = 20
 # Eigenfunctions of the risk sets that the screen takes away beside the strata: what is left of g'Mg is then small.
 EIGENFUNCTIONS = 6
 MOST_STRATA = 20  # with columns of their own in the product; of more strata every row is computed exactly
@@ -25,16 +57,11 @@ ROUNDS = 60
 
 
 @dataclass(frozen=True)
-class NullCox:
+class NullCox(Family):
     """One endpoint fitted on the covariates, on its own complete cases, sorted by stratum and time.
 
     Attributes
     ----------
-    n, n_events : int
-    columns : int64 array (n,)
-        Columns of its samples in a block.
-    mask, event_mask : uint64 arrays (W,)
-        Its samples, and those with the event, as packed words.
     Q : float64 array (n, C)
         Orthonormal covariates, centred in each stratum, a constant first (no part of the model).
     sets : RiskSets
@@ -54,17 +81,16 @@ class NullCox:
         Events expected of each sample.
     share : float64 array (J,)
         The eigenvalues; ``rest`` bounds the others.
-    at : int
-        First of its columns in the thin matrix.
-    failure : str or None
-        Why there is no null model; its rows carry it as their code.
     """
 
-    n: int
-    n_events: int
-    columns: Int64Array
-    mask: UInt64Array
-    event_mask: UInt64Array
+    counts_events: ClassVar[bool] = True
+    first_method: ClassVar[str] = "score_approx"
+    codes: ClassVar[dict[int, str]] = Family.codes | {
+        kernel.ONE_OUTCOME: "no_events",
+        kernel.RUNAWAY: "no_carrier_events",
+        kernel.TAIL_FAILED: "tail_failed",
+    }
+
     Q: Float64Array
     sets: RiskSets
     start: Float64Array
@@ -76,55 +102,182 @@ class NullCox:
     weight: Float64Array
     share: Float64Array
     rest: float
-    at: int
-    failure: str | None
-
-
-@dataclass(frozen=True)
-class CoxState:
-    """What all blocks share; ``notes`` says, for people, codings, events, strata and what was dropped."""
-
-    traits: tuple[str, ...]
-    cohort_columns: Int64Array
-    cohort_mask: UInt64Array
-    nulls: tuple[NullCox, ...]
-    matrix: ThinMatrix
-    squares: ThinMatrix
-    n_incomplete: int
-    notes: tuple[str, ...]
 
     @property
-    def n_by_trait(self) -> list[int]:
-        """Complete samples of each endpoint."""
-        return [null.n for null in self.nulls]
+    def n_events(self) -> int:
+        """Samples with the event."""
+        return self.samples.events.size
+
+    @property
+    def event_mask(self) -> UInt64Array:
+        """The same as packed words (W,)."""
+        return self.samples.event_mask
+
+    def product_columns(self) -> Float64Array:
+        """``thin``."""
+        return self.thin
+
+    def product_weight(self) -> Float64Array:
+        """The events expected."""
+        return self.weight
+
+    def score(self, own: GenotypeSums, product: Float64Array, squares: Float64Array, impute: bool) -> Scores:
+        """U, and the largest and the smallest information that it can have (V,)."""
+        V = own.n.size
+        scores = Scores(np.empty(V), np.empty(V), np.empty(V))
+        mean = own.sum_g / np.maximum(own.n, 1)
+        cox_screen.screen(
+            product, squares, own.pointers, own.indices, self.thin, self.moves, self.weight, self.share, self.rest, mean,
+            impute, *scores,
+        )  # fmt: skip
+        return scores
+
+    def no_estimate(self, events: AlleleCounts | None, impute: bool) -> list[tuple[BoolArray, str]]:
+        """Rows (V,) that lost all events."""
+        assert events is not None
+        return [((events.n == 0) & (not impute), "no_events")]
+
+    def unsure(self, task: Task) -> BoolArray:
+        """Rows (V,) whose exact p may be below `EXACT_BELOW` (or where they are corrected), or that the product cannot give."""
+        choices, own = task.choices, task.own
+        if task.scores is None:
+            return task.none
+        U, information, least = task.scores
+        cut = z_from_neg_log_10_p(-np.log10(np.maximum(EXACT_BELOW, self._trigger(task)))) ** 2
+        weak = ~(information > WEAK_SHARE * task.squares)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            largest = np.where(least > 0, U**2 / least, np.inf)
+            chi2 = U**2 / information
+        matter = weak | ~(largest < SCREEN_SLACK * cut)
+        if not choices.impute:
+            matter |= ~missing_alike(own, self.n, self.n_events, task.events.n)
+            matter |= (own.n < self.n) & (chi2 >= np.minimum(CHI2_MISSING, 0.7 * cut))
+        return np.asarray(task.usable & matter)
+
+    def ladder(self, task: Task) -> Ladder:
+        """Score tests, exact where they may matter, corrected below the trigger; or Wald and likelihood ratio tests; few events exactly."""
+        choices, usable = task.choices, task.usable
+        few = np.asarray((task.own.tested_mac < EXACT_BELOW_MAC) | (self._expected(task) < EXACT_BELOW_EXPECTED))
+        scores = choices.test == "score"
+        many = task.own.tested_mac >= SPA_LEAST_MAC if choices.correction == "spa" else task.none
+        first = Step(choices.test, (lambda: self.unsure(task)) if scores else (lambda: usable))
+        if choices.correction is None or (scores and choices.correct_below <= 0):
+            return Ladder((first,), lambda: (task.none, task.none), ())
+
+        def in_vain() -> BoolArray:
+            """Rows without a maximum, or without a carrier that has the event."""
+            return (usable & (task.tested_alleles()[0] == 0)) | task.has_code("not_converged")
+
+        def sent_on() -> tuple[BoolArray, BoolArray]:
+            below = task.none
+            if choices.correct_below > 0:
+                below = task.estimated & task.p_below(self._trigger(task))
+            if scores:
+                rare = below & few & ~many
+                return below & ~rare, rare
+            again = in_vain()
+            return (again | (below if choices.correction == "firth" else task.none)) & ~few, few & (below | again)
+
+        after = self._few_events(task)
+        if not scores or choices.correction == "firth":
+            after = (*after, Step("firth", lambda: task.common))
+        else:
+            in_full = Again("firth", lambda variants, status: self._in_full(task, variants, status))
+            spa = Step("spa", lambda: task.common & many, Again("firth", _has_no_maximum))
+            after = (spa, *after, Step("firth_approx", lambda: task.common & ~many, in_full))
+        return Ladder((first,), sent_on, after)
+
+    def _few_events(self, task: Task) -> tuple[Step, ...]:
+        """Firth's estimate with the p of the exact test of the calls observed; of dosages that are no whole numbers, of few events."""
+        whole = task.block.whole() if isinstance(task.block, DosageBlock) else np.ones(task.usable.size, np.bool_)
+        firth = Again("firth", lambda _, status: np.asarray(status != kernel.FINE))
+        law = None if self.n_events >= LEAST_OF_SANDWICH else Law("few", "tail_failed")
+        return (
+            Step("exact", lambda: task.rare & whole, firth),
+            Step("firth_approx" if law else "spa", lambda: task.rare & ~whole, firth, law),
+        )
+
+    def _in_full(self, task: Task, variants: Int64Array, status: Int64Array) -> BoolArray:
+        """Which approximate estimates (R,) are made again on the full model."""
+        # The approximation's likelihood can rise without end where the full model's does not, or its estimate move the covariates.
+        own, rows = task.own, task.rows
+        with np.errstate(invalid="ignore"):
+            full = _has_no_maximum(variants, status) | task.p_below(FIRTH_IN_FULL)[variants]
+            frequent = own.tested_mac[variants] > FULL_ABOVE_COPIES * own.n[variants]
+            full |= frequent & (np.abs(rows.beta[variants]) > FULL_ABOVE_BETA)
+        return np.asarray(full)
+
+    def _expected(self, task: Task) -> Float64Array:
+        """Minor alleles expected among the events (V,)."""
+        return np.asarray(task.own.tested_mac * self.n_events / max(self.n, 1))
+
+    def _trigger(self, task: Task) -> Float64Array:
+        """p of the first test below which a row is corrected (V,)."""
+        if task.choices.correction is None:
+            return np.full(task.own.n.size, task.choices.correct_below)
+        return trigger(task.choices.correct_below, self._expected(task), task.own.tested_mac)
+
+    def fit(self, task: Task, asked: Asked) -> Fits:
+        """Some rows on their dense calls."""
+        choices, variants = task.choices, asked.variants
+        R, exact = variants.size, asked.test == "exact"
+        G = task.calls(variants, self.columns)
+        if exact:
+            G = rare_counts(task.block, task.flipped, variants, self.columns, np.zeros(R, np.bool_))
+        # Of a score only what is not corrected afterwards is a final row: the test of proportional hazards is of those.
+        trend = asked.test != "score" or choices.correction is None
+        fits = Fits.empty(R)
+        cox_rows.analyse_rows(
+            G, asked.numbers, np.full(R, trend), self.Q, self.sets, self.start, self.cross, self.L, self.times,
+            choices.impute and not exact, *fits,
+        )  # fmt: skip
+        fits.numbers[:, kernel.DF] = 1.0  # of the trend
+        if asked.test == "wald" and choices.correction is None:
+            none = task.tested_alleles()[0][variants] == 0
+            fits.status[none & (fits.status == kernel.NOT_CONVERGED)] = kernel.RUNAWAY
+        return fits
+
+    def law(self, name: str, task: Task, variants: Int64Array) -> Tails:
+        """The exact law of few events, each of which falls on somebody at risk at its time."""
+        eta = self.Q[:, 1:] @ self.start
+        risk, sizes = np.exp(eta - eta.max(initial=-np.inf)), np.where(self.sets.event, 1.0, 0.0)
+        found, there = np.empty(variants.size), np.zeros(variants.size, np.bool_)
+        G = task.calls(variants, self.columns)
+        few_events.hazard_rows(G, risk, sizes, self.sets, task.choices.impute, found, there)
+        return Tails.of(np.where(there, found / np.log(10.0), np.nan), True)
+
+    def finished(self, task: Task) -> dict[str, Array]:
+        """With frequencies and counts of events, and the test of proportional hazards of rows below ``correct_below``."""
+        columns, correct_below = super().finished(task), task.choices.correct_below
+        past = task.p_below(correct_below) if correct_below > 0 else np.isposinf(task.rows.neg_log_10_p)
+        iterations, events = columns.pop("iterations"), task.events
+        return {
+            "effect_allele_frequency_events": frequency(events.allele_count, events.n_alleles),
+            **columns,
+            "ph_neg_log_10_p_value": np.where(past, task.rows.trend, np.nan),
+            "n_events": np.full(events.n.size, self.n_events) if task.choices.impute else events.n,
+            "iterations": iterations,
+        }
+
+
+def _has_no_maximum(_: Int64Array, status: Int64Array) -> BoolArray:
+    return np.asarray(status == kernel.NOT_CONVERGED)
 
 
 def prepare(
     design: Any, block_columns: Int64Array, block_width: int, efron: bool = True, by_rank: bool = False
-) -> CoxState:
+) -> State:
     """Fit the null of every endpoint of a `SurvivalDesign`, each on its own complete cases."""
     nulls: list[NullCox] = []
     notes = [f"covariate dropped: {dropped}" for dropped in design.covariates.dropped_covariates]
     notes += design.notes
-    at = 0
     for endpoint in design.endpoints:
         observed = design.complete & ~np.isnan(endpoint.time)
-        null, kept = fit_null(design, endpoint, observed, block_columns, block_width, at, efron, by_rank)
+        null, kept = fit_null(design, endpoint, observed, block_columns, block_width, efron, by_rank)
         nulls.append(null)
-        at += null.thin.shape[1]
         notes += _notes(design, endpoint, null, kept, observed)
-    matrix = ThinMatrix.of(np.hstack([null.thin for null in nulls]), packed_bytes(block_width))
-    squares = ThinMatrix.of(np.column_stack([null.weight for null in nulls]), packed_bytes(block_width), SQUARE)
-    return CoxState(
-        tuple(endpoint.name for endpoint in design.endpoints),
-        block_columns,
-        mask_words(block_columns, block_width),
-        tuple(nulls),
-        matrix,
-        squares,
-        int((~design.complete).sum()),
-        tuple(notes),
-    )
+    names = tuple(endpoint.name for endpoint in design.endpoints)
+    return State.of(names, nulls, block_columns, block_width, int((~design.complete).sum()), notes)
 
 
 def risk_sets(
@@ -165,7 +318,6 @@ def fit_null(
     observed: BoolArray,
     block_columns: Int64Array,
     block_width: int,
-    at: int,
     efron: bool = True,
     by_rank: bool = False,
 ) -> tuple[NullCox, BoolArray]:
@@ -178,13 +330,12 @@ def fit_null(
     X = np.ascontiguousarray(basis.Q)
     n, C = X.shape
     own_X = np.ascontiguousarray(X[:, 1:])
-    n_events = int(event.sum())
     start, L = np.zeros(C - 1), np.zeros((C - 1, C - 1))
     sums = risk_sums(sets, C - 1)
-    failure = "too_few_events" if n_events < C or n <= C else None
+    failure = "too_few_events" if int(event.sum()) < C or n <= C else None
     if failure is None:
-        state, _, _ = kernel.fit(own_X, np.zeros(n), sets, False, True, C - 1, start, sums, L)
-        failure = None if state == newton.CONVERGED else "null_not_converged"
+        state, _, _ = cox.fit(own_X, np.zeros(n), sets, False, True, C - 1, start, sums, L)
+        failure = None if state == kernel.FINE else "null_not_converged"
     columns = block_columns[who]
     weight = np.zeros(block_width)
     if failure is None:
@@ -197,8 +348,9 @@ def fit_null(
     wide, wide_moves = np.zeros((block_width, thin.shape[1])), np.zeros((block_width, moves.shape[1]))
     wide[columns], wide_moves[columns] = thin, moves
     null = NullCox(
-        n, n_events, columns, mask_words(columns, block_width), mask_words(columns[event], block_width), X, sets, start,
-        cross, L, _times(time, design.entry[who], times, by_rank), wide, wide_moves, weight, share, rest, at, failure,
+        samples=Samples.of(columns, block_width, is_event=event, failure=failure), n_covariates=C, Q=X, sets=sets, start=start,
+        cross=cross, L=L, times=_times(time, design.entry[who], times, by_rank), thin=wide, moves=wide_moves, weight=weight,
+        share=share, rest=rest,
     )  # fmt: skip
     return null, basis.kept
 
@@ -277,7 +429,9 @@ def _eigenfunctions(sets: RiskSets, sums: RiskSums, stratum: Int64Array) -> tupl
     return share, rest, inverse[:, None] * np.column_stack([known, vectors[:, :take]])
 
 
-def _largest(apply: Any, c: Float64Array) -> tuple[Float64Array, Float64Array, float]:
+def _largest(
+    apply: Callable[[Float64Array], Float64Array], c: Float64Array
+) -> tuple[Float64Array, Float64Array, float]:
     """Largest eigenvalues and vectors of a symmetric operator by subspace iteration; how far the first dropped may be off."""
     width = EIGENFUNCTIONS + 6
     # Without censoring, polynomials of the expected events are the eigenfunctions; the rest is noise, always the same.

@@ -14,9 +14,8 @@ from genassoc.kernels.laws import few_events
 from genassoc.kernels.laws.sandwich import HC3, LEAST_SLACK, WaldFits, room
 from genassoc.kernels.likelihoods import glm, logistic_columns
 from genassoc.kernels.likelihoods import logistic as kernel
-from genassoc.models.logistic.null import NullLogistic
+from genassoc.models.logistic.null import NullLogistic, ran_away
 from genassoc.models.logistic.null import prepare as prepare_nulls
-from genassoc.models.logistic.rows import ran_away
 from genassoc.models.scan.case_columns import case_columns
 from genassoc.models.scan.glm_rows import GlmRows
 from genassoc.models.scan.glm_rows import prepare as prepare_rows
@@ -57,7 +56,7 @@ class BinomialRows(GlmRows):
 
     def counts(self, own: GenotypeSums, block: Block, impute: bool) -> dict[str, Array]:
         """Frequencies and counts by case status."""
-        return case_columns(block, own, self.columns, self.y == 1, self.case_mask, self.n if impute else None)
+        return case_columns(block, own, self.columns, self.y == 1, self.samples.event_mask, self.n if impute else None)
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ class LogisticRows(RowFamily):
     @classmethod
     def of(cls, null: NullLogistic) -> "LogisticRows":
         """The rows of a null."""
-        return cls(null.n, null.X.shape[1], null.columns, null.mask, null.failure, null)
+        return cls(null.samples, null.X.shape[1], null)
 
     @property
     def sizes(self) -> Float64Array:
@@ -114,7 +113,7 @@ class LogisticRows(RowFamily):
     def counts(self, own: GenotypeSums, block: Block, impute: bool) -> dict[str, Array]:
         """Frequencies and counts by case status."""
         null = self.null
-        return case_columns(block, own, self.columns, null.y == 1, null.case_mask, self.n if impute else None)
+        return case_columns(block, own, self.columns, null.y == 1, self.samples.event_mask, self.n if impute else None)
 
 
 @dataclass(frozen=True, eq=False)

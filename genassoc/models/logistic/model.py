@@ -5,7 +5,7 @@ rows that need more (below ``correct_below``, many missing calls, Wald) are then
 proportional to the hits.
 """
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -18,12 +18,11 @@ from genassoc.models.choices import checks
 from genassoc.models.choices.choices import Choices as CommonChoices
 from genassoc.models.logistic import fitted
 from genassoc.models.logistic.null import prepare
-from genassoc.models.logistic.rows import Choices, test_trait
 from genassoc.models.matched import model as matched_sets
 from genassoc.models.scan import wald
+from genassoc.models.scan.family import Choices
 from genassoc.models.scan.genetic_models import by_genetic_model
-from genassoc.models.scan.rows import assembled
-from genassoc.models.scan.sums import minor_is_ref
+from genassoc.models.scan.screen import screen
 from genassoc.models.scan.wald import Asked
 
 Test = Literal["auto", "score", "wald", "lrt"]
@@ -76,6 +75,7 @@ class Logistic(CommonChoices):
     covariates: tuple[str, ...] | str = ()
     test: Test = "auto"
     correction: Correction | None = "auto"
+    _: KW_ONLY
     correct_below: float | None = None
     missing: Literal["auto", "complete", "mean"] = "auto"
     min_mac: float | None = None
@@ -105,12 +105,10 @@ class Logistic(CommonChoices):
                 )
         self.check_choices()
 
-    def matched_choices(self) -> matched_sets.Choices:
+    def matched_choices(self) -> Choices:
         """What is done of matched sets, every default resolved."""
         own = self.choices()
-        return matched_sets.Choices(
-            own.test, None if own.correction is None else "lrt", own.correct_below, own.impute, own.min_mac
-        )
+        return replace(own, correction=None if own.correction is None else "lrt")
 
     def asked(self) -> Asked:
         """What is done where every row is fitted, every default resolved."""
@@ -164,17 +162,10 @@ class Logistic(CommonChoices):
     def block(self, state: Any, block: Block) -> BlockResult:
         """Test every variant of the block against every trait: V x T rows, more of an interaction."""
         if self.matched is not None:
-            return matched_sets.test_block(self.matched_choices(), state, block)
+            return screen(self.matched_choices(), state, block)
         if self.fits_every_row:
             return wald.test_block(self.asked(), state, block)
-        flipped = minor_is_ref(block, state.cohort_columns, state.cohort_mask)
-        product, squares = state.matrix.times(block, flipped), state.squares.times(block, flipped)
-        choices = self.choices()
-        by_trait = [
-            test_trait(choices, null, block, flipped, product, np.ascontiguousarray(squares[:, trait]))
-            for trait, null in enumerate(state.nulls)
-        ]
-        return assembled(state.traits, by_trait)
+        return screen(self.choices(), state, block)
 
     def genotypic(self, state: wald.FittedState, block: Block) -> BlockResult:
         """Test both degrees of freedom of every genotype: V x T x 3 rows."""

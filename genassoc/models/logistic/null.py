@@ -1,35 +1,65 @@
 """The null models of logistic regression: one a trait, its weights and residuals laid out for the product."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from genassoc.kernels.genotypes.counts import mask_words
+from genassoc.kernels.laws import exact_rare, few_events
 from genassoc.kernels.laws.exact_rare import MOST_CASES, CaseCountTable
-from genassoc.kernels.likelihoods import logistic as kernel
-from genassoc.models.scan.product import SQUARE, ThinMatrix
-from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array, packed_bytes
+from genassoc.kernels.likelihoods import logistic, logistic_rows, logistic_score
+from genassoc.kernels.likelihoods import rows as kernel
+from genassoc.kernels.likelihoods.logistic_firth import analyse_complete_rows
+from genassoc.kernels.likelihoods.logistic_refit import refit_rows
+from genassoc.kernels.likelihoods.logistic_series import series_rows
+from genassoc.kernels.likelihoods.logistic_wald import wald_rows
+from genassoc.kernels.likelihoods.rows import Fits
+from genassoc.models.scan.family import (
+    ASKED,
+    EXACT_BELOW_EXPECTED,
+    EXACT_BELOW_MAC,
+    FULL_ABOVE_BETA,
+    FULL_ABOVE_COPIES,
+    Again,
+    Asked,
+    Family,
+    Ladder,
+    Law,
+    Samples,
+    Scores,
+    Step,
+    Tails,
+    Task,
+    missing_alike,
+    trigger,
+)
+from genassoc.models.scan.product import rare_counts
+from genassoc.models.scan.screen import State, null_notes
+from genassoc.models.scan.sums import GenotypeSums, frequency
+from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
 from genassoc.stats.exact_rare import case_count_table
+from genassoc.stats.information import LEAST_OF_SANDWICH
 from genassoc.stats.linalg import orthonormal_basis
 from genassoc.stats.logistic_series import NullSeries, null_series
+from genassoc.stats.tails import z_from_neg_log_10_p
 
 # Fitted probabilities this near 0 or 1 come of a covariate that tells cases from controls by itself.
 CERTAIN = 1e-7
+SPARSE_BELOW_MAC = 50  # REGENIE's sparse penalty
+# What a null that is fitted once serves; the others fit covariates and genotype together.
+_FROM_NULL = (kernel.SCORE, kernel.FIRTH_APPROX)
+# What is fitted eight samples at a time, first; only rows with surprises need the scalar fit.
+_IN_TILES = (kernel.WALD, kernel.WALD_PLINK2, kernel.FIRTH_PLINK2)
+RUNAWAY_BETA, RUNAWAY_Z = 10.0, 0.5  # log odds above, and Wald's z below which, a fit has no maximum
 
 
 @dataclass(frozen=True)
-class NullLogistic:
+class NullLogistic(Family):
     """One binary trait fitted on the covariates, on its own complete cases.
 
     Attributes
     ----------
-    n, n_cases : int
-    columns : int64 array (n,)
-        Columns of its samples in a block.
-    mask, case_mask : uint64 arrays (W,)
-        Its samples, and the cases among them, as packed words.
-    y, offset : float64 arrays (n,)
+    y : float64 array (n,)
     X : float64 array (n, C)
         Orthonormal covariates, the constant first.
     start, penalised_start : float64 arrays (C,)
@@ -40,25 +70,18 @@ class NullLogistic:
         Covariates orthonormal in the weights W = mu (1 - mu), and W times them; zero for other samples.
     weight, residual : float64 arrays (N,)
         W and y - mu, zero for other samples.
-    at : int
-        First of its columns (WQ, then the residual) in the thin matrix.
     series : NullSeries
         Derivatives of the log likelihood at the two nulls, for variants with missing calls.
     rarer : CaseCountTable or None
         The law of the number of samples with the rarer outcome, for exact tests; None where a fitted probability is 0 or 1.
     separated : tuple of str
         Covariates of which a level, or a side of a threshold, holds cases only or controls only.
-    failure : str or None
-        Why there is no null model; its rows carry it as their code.
     """
 
-    n: int
-    n_cases: int
-    columns: Int64Array
-    mask: UInt64Array
-    case_mask: UInt64Array
+    counts_events: ClassVar[bool] = True
+    codes: ClassVar[dict[int, str]] = Family.codes | {kernel.RUNAWAY: "separation", kernel.TAIL_FAILED: "spa_failed"}
+
     y: Float64Array
-    offset: Float64Array
     X: Float64Array
     start: Float64Array
     penalised_start: Float64Array
@@ -68,11 +91,19 @@ class NullLogistic:
     WQ: Float64Array
     weight: Float64Array
     residual: Float64Array
-    at: int
     series: NullSeries
     rarer: CaseCountTable | None
     separated: tuple[str, ...]
-    failure: str | None
+
+    @property
+    def n_cases(self) -> int:
+        """Samples that are cases."""
+        return self.samples.events.size
+
+    @property
+    def case_mask(self) -> UInt64Array:
+        """The cases as packed words (W,)."""
+        return self.samples.event_mask
 
     @property
     def controls_are_rarer(self) -> bool:
@@ -83,55 +114,209 @@ class NullLogistic:
         """Null probabilities and outcomes (n,), 1 of the rarer one."""
         return (1.0 - self.mu, 1.0 - self.y) if self.controls_are_rarer else (self.mu, self.y)
 
+    def product_columns(self) -> Float64Array:
+        """WQ, then the residual: (N, C + 1)."""
+        return np.column_stack([self.WQ, self.residual])
 
-@dataclass(frozen=True)
-class LogisticState:
-    """What all blocks share; ``notes`` says, for people, codings, dropped and separated covariates."""
+    def product_weight(self) -> Float64Array:
+        """W."""
+        return self.weight
 
-    traits: tuple[str, ...]
-    cohort_columns: Int64Array
-    cohort_mask: UInt64Array
-    nulls: tuple[NullLogistic, ...]
-    matrix: ThinMatrix
-    squares: ThinMatrix
-    n_incomplete: int
-    notes: tuple[str, ...]
+    def score(self, own: GenotypeSums, product: Float64Array, squares: Float64Array, impute: bool) -> Scores:
+        """U, its information and the weakest direction (V,) of every variant."""
+        V, C = own.n.size, self.n_covariates
+        scores = Scores(np.empty(V), np.empty(V), np.empty(V))
+        mean = own.sum_g / np.maximum(own.n, 1)
+        logistic_score.score_with_missing(
+            np.ascontiguousarray(product[:, :C]), np.ascontiguousarray(product[:, C]), squares, own.pointers,
+            own.indices, self.WQ, self.Q, self.weight, self.residual, mean, impute, *scores,
+        )  # fmt: skip
+        return scores
 
-    @property
-    def n_by_trait(self) -> list[int]:
-        """Complete samples of each trait."""
-        return [null.n for null in self.nulls]
+    def ladder(self, task: Task) -> Ladder:
+        """Score, Wald or likelihood ratio tests; Firth's or the saddlepoint below the trigger; rare variants exactly."""
+        choices, usable = task.choices, task.usable
+        fallback, plink = choices.correction == "firth_fallback", choices.like == "plink2"
+        whole = choices.correction in ("firth", "firth_fallback") and choices.correct_below >= 1.0
+        firth, wald = ("firth_plink2", "wald_plink2") if plink else ("firth", "wald")
+        after = () if choices.correction is None or fallback else self._corrections(task)
+
+        def sent_on() -> tuple[BoolArray, BoolArray]:
+            below, rare = task.none, task.none
+            if choices.correct_below > 0:
+                # A Wald test that ran away is corrected, too.
+                below = (task.estimated & task.p_below(self._trigger(task))) | task.has_code("not_converged")
+            if choices.like is None and self.rarer is not None:
+                rare = task.estimated & (task.own.tested_mac < EXACT_BELOW_MAC)
+                rare |= below & (self._expected(task) < EXACT_BELOW_EXPECTED)
+            return below & ~rare, rare
+
+        if choices.test == "score":
+            return Ladder((Step("score", lambda: self.unsure(task)),), sent_on, after)
+        if whole:
+            return Ladder((Step(firth, lambda: usable),), sent_on, ())
+        at_once = usable & (self._no_dosage(task) | bool(self.separated)) if fallback else task.none
+        again = Again(firth, lambda _, status: np.isin(status, (kernel.NOT_CONVERGED, kernel.RUNAWAY)))
+        test = Step(wald if choices.test == "wald" else "lrt", lambda: usable & ~at_once, again if fallback else None)
+        return Ladder((Step(firth, lambda: at_once), test), sent_on, after)
+
+    def _corrections(self, task: Task) -> tuple[Step, ...]:
+        """What is done of the rows that the first test sends on, and of rare ones."""
+
+        def moved(variants: Int64Array, _: Int64Array) -> BoolArray:
+            return self._moves_covariates(task, variants)
+
+        def in_vain(variants: Int64Array, status: Int64Array) -> BoolArray:
+            # The approximation's likelihood can rise without end where the full model's does not.
+            return np.asarray((status == kernel.NOT_CONVERGED) | self._moves_covariates(task, variants))
+
+        def failed(variants: Int64Array, status: Int64Array) -> BoolArray:
+            # With few samples the approximation can fail where the full model does not.
+            return np.asarray((status != kernel.FINE) | self._moves_covariates(task, variants))
+
+        corrected = {
+            "spa": Step("spa", lambda: task.common, Again("spa_firth", moved)),
+            "firth": Step("firth", lambda: task.common),
+            "firth_approx": Step("firth_approx", lambda: task.common, Again("firth", in_vain)),
+        }[task.choices.correction or ""]
+        estimate = "firth" if task.choices.correction == "firth" else "firth_approx"
+        return (corrected, Step(estimate, lambda: task.rare, Again("firth", failed), law=Law("exact", "spa_failed")))
+
+    def unsure(self, task: Task) -> BoolArray:
+        """Rows (V,) whose score the product does not give, or whose null is refitted because they may be corrected."""
+        if task.choices.impute or task.scores is None:
+            return task.weak if task.scores is not None else task.none
+        unsure = ~missing_alike(task.own, self.n, self.n_cases, task.events.n)
+        if task.choices.correct_below > 0:
+            unsure |= task.p_below(self._trigger(task)) & (task.own.n < self.n)
+        return task.weak | (task.usable & unsure)
+
+    def _expected(self, task: Task) -> Float64Array:
+        """Minor alleles expected in the smaller group (V,)."""
+        return np.asarray(task.own.tested_mac * (min(self.n_cases, self.n - self.n_cases) / max(self.n, 1)))
+
+    def _trigger(self, task: Task) -> Float64Array:
+        """p of the first test below which a row is corrected (V,): wider where events or carriers are few; as it is said under ``like``."""
+        if task.choices.like is not None:
+            return np.full(task.own.n.size, task.choices.correct_below)
+        return trigger(task.choices.correct_below, self._expected(task), task.own.tested_mac)
+
+    def _no_dosage(self, task: Task) -> BoolArray:
+        """PLINK 2: cases, or controls, are without either allele (or state) of what is tested; the same whichever is ALT."""
+        own, cases = task.own, task.events
+        tested = np.where(task.flipped, 2 * own.n - own.sum_g, own.sum_g)
+        absent = np.zeros(own.n.size, np.bool_)
+        for n, coded in ((cases.n, cases.coded), (own.n - cases.n, tested - cases.coded)):
+            absent |= (coded == 0) | (coded == 2 * n)
+        return absent
+
+    def _moves_covariates(self, task: Task, variants: Int64Array) -> BoolArray:
+        """Whose approximate Firth estimate holds the covariates where the full model would not (R,); REGENIE holds them always."""
+        own, cases = task.own, task.events
+        if task.choices.like == "regenie":
+            return np.zeros(variants.size, np.bool_)
+        among_cases, among_all = task.tested_alleles()
+        with np.errstate(invalid="ignore", divide="ignore"):
+            most = np.fmax(among_cases / cases.n, (among_all - among_cases) / (own.n - cases.n))
+            far = (np.abs(task.rows.beta) > FULL_ABOVE_BETA) & (most > FULL_ABOVE_COPIES)
+        return np.asarray(far[variants])
+
+    def fit(self, task: Task, asked: Asked) -> Fits:
+        """Some rows on their dense calls; "spa" is the saddlepoint's p of the estimate of the approximate Firth test."""
+        choices, variants = task.choices, asked.variants
+        saddlepoint = asked.test in ("spa", "spa_firth")
+        estimate = {"spa": "score" if choices.like == "regenie" else "firth_approx", "spa_firth": "firth"}.get(
+            asked.test, asked.test
+        )
+        sparse = (task.own.tested_mac[variants] < SPARSE_BELOW_MAC) & (choices.like == "regenie")
+        calls = task.calls(variants, self.columns)
+        fits = analyse_dense(self, calls, np.full(variants.size, ASKED[estimate]), sparse, saddlepoint, choices.impute)
+        numbers, status = fits.numbers, fits.status
+        if choices.like is not None:
+            numbers[:, kernel.LOWER : kernel.UPPER + 1] = np.nan
+        if saddlepoint and choices.like == "regenie":
+            z = z_from_neg_log_10_p(numbers[:, kernel.NEG_LOG_P] / np.log(10.0))
+            numbers[:, kernel.BETA] = np.copysign(z, numbers[:, kernel.BETA]) * numbers[:, kernel.MODEL_SE]
+        if asked.test in ("wald", "lrt", "wald_plink2"):
+            gives_up = choices.like == "plink2" and choices.correction is None
+            if gives_up or choices.correction == "firth_fallback":
+                away = ran_away(numbers[:, kernel.BETA], numbers[:, kernel.STATISTIC])
+                status[(status == kernel.FINE) & away] = kernel.RUNAWAY
+            if gives_up:
+                status[self._no_dosage(task)[variants]] = kernel.RUNAWAY
+        return fits
+
+    def law(self, name: str, task: Task, variants: Int64Array) -> Tails:
+        """The exact test of the calls observed, given how many have the rarer outcome."""
+        assert self.rarer is not None
+        mu, y = self.of_rarer()
+        found, done = np.empty((variants.size, 4)), np.zeros(variants.size, np.bool_)
+        # The allele that is rare in this trait's samples may be the cohort's major one.
+        common = np.asarray(task.own.sum_g[variants] > task.own.n[variants])
+        G = rare_counts(task.block, task.flipped, variants, self.columns, common)
+        logistic_score.exact_rows(G, mu, y, self.rarer, found, done)
+        # Of the rarer allele here and the rarer outcome.
+        sign = np.where(common != self.controls_are_rarer, -1.0, 1.0)
+        ends = sign[:, None] * found[:, [exact_rare.EXACT_LOWER, exact_rare.EXACT_UPPER]]
+        logp, exact = found[:, exact_rare.EXACT_P], done.copy()
+        rest = np.flatnonzero(~done)
+        if rest.size:
+            logp[rest], exact[rest] = self._unrounded(G[rest], mu / (1.0 - mu), y, task.choices.impute)
+        return Tails(logp / np.log(10.0), exact, done, ends.min(axis=1), ends.max(axis=1))
+
+    def _unrounded(
+        self, G: Float64Array, odds: Float64Array, y: Float64Array, impute: bool
+    ) -> tuple[Float64Array, bool]:
+        """-ln p (R,) of rare variants whose dosages G (R, n) are no whole numbers: the law of few events, of more the saddlepoint."""
+        R = len(G)
+        if y.sum() >= LEAST_OF_SANDWICH:
+            asked = np.full(R, kernel.SCORE)
+            fits = analyse_dense(self, G, asked, np.zeros(R, np.bool_), True, impute)
+            return np.where(fits.status == kernel.FINE, fits.numbers[:, kernel.NEG_LOG_P], np.nan), False
+        neg_log_p, there = np.empty(R), np.zeros(R, np.bool_)
+        few_events.event_rows(G, odds, y, impute, neg_log_p, there)
+        return np.where(there, neg_log_p, np.nan), True
+
+    def finished(self, task: Task) -> dict[str, Array]:
+        """With frequencies and counts by case status."""
+        own, cases, impute = task.own, task.events, task.choices.impute
+        if task.choices.like == "regenie":
+            task.rows.error = task.rows.model_error
+        columns = super().finished(task)
+        iterations = columns.pop("iterations")
+        n_cases = np.full(own.n.size, self.n_cases) if impute else cases.n
+        return {
+            "effect_allele_frequency_cases": frequency(cases.allele_count, cases.n_alleles),
+            "effect_allele_frequency_controls": frequency(
+                own.allele_count - cases.allele_count, own.n_alleles - cases.n_alleles
+            ),
+            **columns,
+            "n_cases": n_cases,
+            "n_controls": columns["n"] - n_cases,
+            "iterations": iterations,
+        }
 
 
-def prepare(design: Any, block_columns: Int64Array, block_width: int) -> LogisticState:
+def ran_away(beta: Float64Array, z: Float64Array) -> BoolArray:
+    """Which fits stopped, by PLINK 2's rule, on the way to an infinite estimate: their standard errors outrun it."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray((np.abs(beta) > RUNAWAY_BETA) & (np.abs(z) < RUNAWAY_Z))
+
+
+def prepare(design: Any, block_columns: Int64Array, block_width: int) -> State:
     """Fit the null of every trait of a binary design, each on its own complete cases."""
     nulls: list[NullLogistic] = []
     notes = [f"covariate dropped: {dropped}" for dropped in design.dropped_covariates]
-    at = 0
     for trait, name in enumerate(design.traits):
         observed = ~np.isnan(design.y[:, trait]) & design.complete
-        null, kept = fit_null(design, trait, observed, block_columns, block_width, at)
+        null, kept = fit_null(design, trait, observed, block_columns, block_width)
         nulls.append(null)
-        at += null.WQ.shape[1] + 1
         notes += _notes(design, name, null, kept, design.coding[trait])
-    matrix = ThinMatrix.of(
-        np.hstack([part for null in nulls for part in (null.WQ, null.residual[:, None])]), packed_bytes(block_width)
-    )
-    squares = ThinMatrix.of(np.column_stack([null.weight for null in nulls]), packed_bytes(block_width), SQUARE)
-    return LogisticState(
-        design.traits,
-        block_columns,
-        mask_words(block_columns, block_width),
-        tuple(nulls),
-        matrix,
-        squares,
-        int((~design.complete).sum()),
-        tuple(notes),
-    )
+    return State.of(design.traits, nulls, block_columns, block_width, int((~design.complete).sum()), notes)
 
 
 def fit_null(
-    design: Any, trait: int, observed: BoolArray, block_columns: Int64Array, block_width: int, at: int
+    design: Any, trait: int, observed: BoolArray, block_columns: Int64Array, block_width: int
 ) -> tuple[NullLogistic, BoolArray]:
     """The null model of one trait, and which covariates are independent among its samples."""
     basis = orthonormal_basis(design.X[observed])
@@ -150,12 +335,12 @@ def fit_null(
         start[0] = np.log(share / (1 - share)) * np.sqrt(n)  # the constant's column is 1 / sqrt(n)
         penalised[0] = start[0]
         eta, w, leverage, L = np.empty(n), np.empty(n), np.zeros(n), np.zeros((C, C))
-        state, _, _ = kernel.fit(X, y, offset, True, False, C, penalised, eta, mu, w, leverage, L)
-        if state != kernel.CONVERGED:
+        state, _, _ = logistic.fit(X, y, offset, True, False, C, penalised, eta, mu, w, leverage, L)
+        if state != logistic.CONVERGED:
             failure = "null_not_converged"
         penalised_eta = eta.copy()
-        state, _, _ = kernel.fit(X, y, offset, False, True, C, start, eta, mu, w, leverage, L)
-        if state != kernel.CONVERGED:
+        state, _, _ = logistic.fit(X, y, offset, False, True, C, start, eta, mu, w, leverage, L)
+        if state != logistic.CONVERGED:
             failure = "null_not_converged"
         else:
             orthonormal = np.linalg.solve(L, X.T).T
@@ -166,25 +351,19 @@ def fit_null(
     rarer = None if certain else case_count_table(rarer_mu, min(n_cases, n - n_cases), MOST_CASES)
     tells = failure is None and n > 0 and (mu.min() < CERTAIN or mu.max() > 1.0 - CERTAIN)
     separated = tuple(separated_covariates(design.X[observed], y, design.covariates)) if tells else ()
-    masks = mask_words(columns, block_width), mask_words(columns[y == 1], block_width)
     series = null_series(X, y if failure is None else y[:0], offset, (start, penalised))
     null = NullLogistic(
-        n, n_cases, columns, *masks, y, offset, X, start, penalised, mu, penalised_eta, Q, WQ, weight, residual, at, series,
-        rarer, separated, failure,
+        samples=Samples.of(columns, block_width, offset=offset, is_event=y == 1, failure=failure), n_covariates=C, y=y, X=X,
+        start=start, penalised_start=penalised, mu=mu, penalised_eta=penalised_eta, Q=Q, WQ=WQ, weight=weight,
+        residual=residual, series=series, rarer=rarer, separated=separated,
     )  # fmt: skip
     return null, basis.kept
 
 
 def _notes(design: Any, name: str, null: NullLogistic, kept: BoolArray, coding: str) -> list[str]:
     notes = [f"{name}: {coding}; {null.n_cases:,} cases, {null.n - null.n_cases:,} controls"]
-    for column in np.flatnonzero(~kept):
-        notes.append(
-            f"covariate {design.covariates[column]} dropped for {name}: among its {null.n:,} complete samples it is "
-            "constant or a combination of the covariates before it"
-        )
-    if null.failure is not None:
-        notes.append(f"{name} has no null model ({null.failure}): its rows have no estimate")
-    elif null.mu.size and (null.mu.min() < CERTAIN or null.mu.max() > 1.0 - CERTAIN):
+    notes += null_notes(design.covariates, name, null.n, kept, null.failure)
+    if null.failure is None and null.mu.size and (null.mu.min() < CERTAIN or null.mu.max() > 1.0 - CERTAIN):
         notes.append(
             f"{', '.join(null.separated) or 'a combination of covariates'} tells cases of {name} from controls by itself: its "
             "effect is not finite, and the samples it separates carry no information on the variants"
@@ -205,3 +384,105 @@ def separated_covariates(X: Float64Array, y: Array, names: tuple[str, ...]) -> l
         if alone:
             found.append(names[c])
     return found
+
+
+def analyse_dense(
+    null: NullLogistic, G: Float64Array, asked: Int64Array, sparse: BoolArray, saddlepoint: bool, impute: bool
+) -> Fits:
+    """Do what is asked of each variant.
+
+    Parameters
+    ----------
+    null : NullLogistic
+        Of n samples.
+    G : float64 array (R, n)
+        Copies of the minor allele, NaN where not observed; overwritten with means where ``impute``.
+    asked, sparse : arrays (R,)
+        As for `genassoc.kernels.likelihoods.logistic_rows.analyse_rows`.
+    saddlepoint, impute : bool
+        Whether the score's p by the saddlepoint is wanted besides; whether missing calls take the mean.
+
+    Returns
+    -------
+    Fits
+    """
+    R = len(G)
+    fits = Fits.empty(R)
+    missing = np.isnan(G)
+    if impute and missing.any():
+        np.copyto(G, _means(G, missing)[:, None], where=missing)
+        missing[:] = False
+    complete = ~missing.any(axis=1) & np.isin(asked, _FROM_NULL)
+    plain = ~sparse & (not saddlepoint)
+    left = ~_fit_in_tiles(null, G, np.where(plain & ~complete, asked, -1), fits.numbers)
+    for some, refit in ((np.flatnonzero(complete & left), False), (np.flatnonzero(~complete & left), True)):
+        if not some.size:
+            continue
+        calls = G if some.size == R else G[some]
+        part = Fits.empty(some.size)
+        asked_here, spa = asked[some], np.full(some.size, saddlepoint)
+        if refit:
+            logistic_rows.analyse_rows(
+                calls, asked_here, sparse[some], spa, null.X, null.y, null.offset, null.start, null.penalised_start,
+                impute, part.numbers, np.empty((some.size, 2)), part.status, part.dropped,
+            )  # fmt: skip
+        else:
+            analyse_complete_rows(
+                calls, asked_here == kernel.FIRTH_APPROX, sparse[some], spa if saddlepoint else None, null.Q[null.columns],
+                null.WQ[null.columns], null.y, null.mu, null.weight[null.columns], null.penalised_eta, part.numbers, part.status,
+            )  # fmt: skip
+        for values, own in zip(fits, part):
+            values[some] = own
+    return fits
+
+
+def _fit_in_tiles(null: NullLogistic, G: Float64Array, asked: Int64Array, numbers: Float64Array) -> BoolArray:
+    """Fit rows without surprises into ``numbers``, -1 asking nothing; which rows are done, (R,)."""
+    done = np.zeros(asked.size, np.bool_)
+    for some, wald in (
+        (np.flatnonzero(np.isin(asked, _IN_TILES)), True),
+        (np.flatnonzero(np.isin(asked, _FROM_NULL)), False),
+    ):
+        if not some.size:
+            continue
+        out, fitted = np.full((some.size, kernel.N_NUMBERS), np.nan), np.zeros(some.size, np.bool_)
+        calls = G if some.size == asked.size else G[some]
+        fixed = (null.X, null.y, null.offset, null.start, null.penalised_start, out, fitted)
+        if wald:
+            wald_rows(calls, asked[some], *fixed)
+        else:
+            _refit(null, calls, asked[some] == kernel.FIRTH_APPROX, out, fitted)
+        numbers[some], done[some] = out, fitted
+    return done
+
+
+def _refit(null: NullLogistic, G: Float64Array, firth: BoolArray, numbers: Float64Array, done: BoolArray) -> None:
+    """Score tests and approximate Firth (R,): from the null's series where it holds, then from all samples."""
+    series = null.series
+    moves = np.empty((len(G), 2, null.X.shape[1]))
+    series_rows(
+        G, firth, null.X, null.y, null.offset, np.stack([null.start, null.penalised_start]), series.gradient,
+        series.information, series.third, series.fourth, series.reach, moves, numbers, done,
+    )  # fmt: skip
+    left = np.flatnonzero(~done)
+    if left.size:
+        out, fitted = np.full((left.size, kernel.N_NUMBERS), np.nan), np.zeros(left.size, np.bool_)
+        refit_rows(
+            G[left],
+            firth[left],
+            null.X,
+            null.y,
+            null.offset,
+            null.start,
+            null.penalised_start,
+            moves[left],
+            out,
+            fitted,
+        )
+        numbers[left], done[left] = out, fitted
+
+
+def _means(G: Float64Array, missing: BoolArray) -> Float64Array:
+    """Mean of the calls observed of each variant, (R,); 0 where there are none."""
+    n = np.maximum((~missing).sum(axis=1), 1)
+    return np.asarray(np.where(missing, 0.0, G).sum(axis=1) / n)

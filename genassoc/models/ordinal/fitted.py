@@ -7,12 +7,12 @@ import numpy as np
 
 from genassoc.data.block import Block
 from genassoc.data.phenotypes.weights import read_weights, weighted_design
-from genassoc.kernels.genotypes.counts import mask_words
 from genassoc.kernels.laws.sandwich import MODEL, WaldFits, room
 from genassoc.kernels.likelihoods import ordinal_terms
 from genassoc.kernels.likelihoods import ordinal_weighted as kernel
 from genassoc.kernels.likelihoods import rows as status
 from genassoc.models.ordinal.null import level_notes
+from genassoc.models.scan.family import Samples
 from genassoc.models.scan.glm_rows import EVERY_ROW_IS_FITTED
 from genassoc.models.scan.screen import null_notes
 from genassoc.models.scan.sums import GenotypeSums
@@ -48,8 +48,6 @@ class LevelRows(RowFamily):
         Orthonormal covariates, the constant first.
     level : int64 array (n,)
         0 to n_levels - 1, each with a sample.
-    offset, weight : float64 arrays (n,)
-        What is added to the linear predictor, and weights of mean 1.
     start : float64 array (n_levels - 1 + C - 1,)
         Thresholds, then coefficients of the covariates beside the constant.
     score : float64 array (n,)
@@ -61,8 +59,6 @@ class LevelRows(RowFamily):
     n_levels: int
     Q: Float64Array
     level: Int64Array
-    offset: Float64Array
-    weight: Float64Array
     start: Float64Array
     score: Float64Array
 
@@ -124,7 +120,10 @@ def prepare(model: Any, cohort: Any) -> FittedState:
         observed = ~np.isnan(design.y[:, trait]) & design.complete
         null, kept = fit_null(design, trait, observed, values, columns, width)
         nulls.append(null)
-        notes += [*level_notes(design, trait, design.y[observed, trait]), *null_notes(design, name, null, kept)]
+        notes += [
+            *level_notes(design, trait, design.y[observed, trait]),
+            *null_notes(design.covariates, name, null.n, kept, null.failure),
+        ]
         if weights is not None:
             notes.append(weights.line(name, observed))
         if null.failure is None:
@@ -158,8 +157,5 @@ def fit_null(
         D, at = np.column_stack([D, offset]), np.append(start, 1.0)
         ordinal_terms.accumulate(D, level, at, M, True, np.empty((A, A)), np.empty(A), r, w)
         score = weight * r
-    columns = block_columns[observed]
-    null = LevelRows(
-        n, start.size, columns, mask_words(columns, block_width), failure, M + 1, Q, level, offset, weight, start, score
-    )  # fmt: skip
-    return null, basis.kept
+    samples = Samples.of(block_columns[observed], block_width, offset=offset, weight=weight, failure=failure)
+    return LevelRows(samples, start.size, M + 1, Q, level, start, score), basis.kept

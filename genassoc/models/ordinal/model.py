@@ -14,7 +14,7 @@ from genassoc.models.ordinal import fitted
 from genassoc.models.ordinal.null import prepare
 from genassoc.models.scan import wald
 from genassoc.models.scan.genetic_models import by_genetic_model
-from genassoc.models.scan.screen import check_choices, choices_of, test_block
+from genassoc.models.scan.screen import check_choices, choices_of, screen
 
 
 @dataclass(frozen=True)
@@ -99,4 +99,4 @@ class Ordinal(Choices):
         """Test every variant of the block against every trait: V x T rows."""
         if self.fits_every_row:
             return wald.test_block(self.asked(), state, block)
-        return test_block(choices_of(self), state, block)
+        return screen(choices_of(self), state, block)

@@ -5,14 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from genassoc.kernels.genotypes.counts import mask_words
 from genassoc.kernels.laws import level_law
 from genassoc.kernels.likelihoods import logistic_score, ordinal, ordinal_score, ordinal_terms
 from genassoc.kernels.likelihoods import rows as kernel
 from genassoc.kernels.likelihoods.rows import Fits
+from genassoc.models.scan.family import Asked, Family, Samples, Scores, Tails, Task, bounded_ratios, missing_at_random
 from genassoc.models.scan.information import EventSizes, sum_missing
-from genassoc.models.scan.rows import Rows
-from genassoc.models.scan.screen import ScoreNull, ScreenState, null_notes
+from genassoc.models.scan.screen import State, null_notes
 from genassoc.models.scan.sums import GenotypeSums
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.information import (
@@ -28,11 +27,13 @@ LEVEL_LOST = 0.1  # share of a level's samples beyond which one Newton step is n
 
 
 @dataclass(frozen=True)
-class NullOrdinal(ScoreNull):
+class NullOrdinal(Family):
     """One trait of ordered levels fitted on the covariates, on its own complete cases.
 
     Attributes
     ----------
+    weight, residual : float64 arrays (N,)
+        What a sample weighs in its linear predictor, and its score there; zero for other samples.
     level : int64 array (n,)
         0 to K - 1, each with a sample.
     counts : int64 array (K,)
@@ -50,6 +51,8 @@ class NullOrdinal(ScoreNull):
         Information of a sample's linear predictor with the parameters, times L^-T.
     """
 
+    weight: Float64Array
+    residual: Float64Array
     level: Int64Array
     counts: Int64Array
     X: Float64Array
@@ -59,88 +62,75 @@ class NullOrdinal(ScoreNull):
     block_level: Int64Array
     AQ: Float64Array
 
-    @property
-    def width(self) -> int:
-        """Its columns in the product."""
-        return self.AQ.shape[1] + 1
-
     def product_columns(self) -> Float64Array:
         """AQ, then the residual: (N, P + 1)."""
         return np.column_stack([self.AQ, self.residual])
 
-    def score(
-        self, own: GenotypeSums, product: Float64Array, squares: Float64Array, impute: bool
-    ) -> tuple[Float64Array, Float64Array, Float64Array]:
+    def product_weight(self) -> Float64Array:
+        """The weights."""
+        return self.weight
+
+    def score(self, own: GenotypeSums, product: Float64Array, squares: Float64Array, impute: bool) -> Scores:
         """U, its information and the weakest direction (V,) of every variant."""
         V, P = own.n.size, self.AQ.shape[1]
-        U, information, weakest = np.empty(V), np.empty(V), np.empty(V)
+        scores = Scores(np.empty(V), np.empty(V), np.empty(V))
         gA, gr = np.ascontiguousarray(product[:, :P]), np.ascontiguousarray(product[:, P])
         if impute:
             mean = own.sum_g / np.maximum(own.n, 1)
             logistic_score.score_with_missing(
-                gA, gr, squares, own.pointers, own.indices, self.AQ, self.AQ, self.weight, self.residual, mean, True,
-                U, information, weakest,
+                gA, gr, squares, own.pointers, own.indices, self.AQ, self.AQ, self.weight, self.residual, mean, True, *scores
             )  # fmt: skip
         else:
             ordinal_score.score_with_missing(
                 gA, gr, squares, own.pointers, own.indices, self.block_D, self.block_level, self.parameters,
-                self.factor, U, information, weakest,
+                self.factor, *scores,
             )  # fmt: skip
-        return U, information, weakest
+        return scores
 
-    def refit(self, G: Float64Array, asked: Int64Array, impute: bool) -> Fits:
-        """Rows on dense calls G (R, n)."""
-        fits = Fits.empty(G.shape[0])
+    def fit(self, task: Task, asked: Asked) -> Fits:
+        """Some rows on their dense calls."""
+        G = task.calls(asked.variants, self.columns)
+        fits = Fits.empty(asked.variants.size)
         ordinal.analyse_rows(
-            G,
-            asked,
-            self.X,
-            self.level,
-            self.counts.size,
-            self.parameters,
-            impute,
-            fits.numbers,
-            fits.status,
-            fits.dropped,
-        )
-        return fits
+            G, asked.numbers, self.X, self.level, self.counts.size, self.parameters,
+            task.choices.impute, *fits,
+        )  # fmt: skip
+        return bounded_ratios(fits, asked, False)
 
     def little_information(self, own: GenotypeSums, impute: bool) -> BoolArray:
         """The few samples of a rare level, where the others are all of one; or few carriers, who may all be of one."""
         events = EventSizes(squared_scores(self.residual))
         return events.few(own, impute, LEAST_OF_LEVELS) | (own.tested_mac < LEAST_CARRIERS_OF_LEVELS)
 
-    def tails_of_few(self, G: Float64Array, mac: Float64Array, impute: bool) -> tuple[Float64Array, BoolArray]:
+    def law(self, name: str, task: Task, variants: Int64Array) -> Tails:
         """The whole law of few carriers' levels, else the saddlepoint of all samples'."""
-        D, found, whole = np.ascontiguousarray(self.X[:, 1:]), np.empty(mac.size), np.zeros(mac.size, np.bool_)
-        level_law.level_rows(
-            G,
-            D,
-            self.level,
-            self.parameters,
-            self.counts.size - 1,
-            impute,
-            mac < LEAST_CARRIERS_OF_LEVELS,
-            found,
-            whole,
+        D, found, whole = (
+            np.ascontiguousarray(self.X[:, 1:]),
+            np.empty(variants.size),
+            np.zeros(variants.size, np.bool_),
         )
-        return found / np.log(10.0), whole
+        few = task.own.tested_mac[variants] < LEAST_CARRIERS_OF_LEVELS
+        level_law.level_rows(
+            task.calls(variants, self.columns), D, self.level, self.parameters, self.counts.size - 1,
+            task.choices.impute, few, found, whole,
+        )  # fmt: skip
+        return Tails.of(found / np.log(10.0), whole)
 
-    def one_step_is_enough(self, own: GenotypeSums) -> BoolArray:
+    def one_step_is_enough(self, task: Task) -> BoolArray:
         """Nor where a level loses a tenth of its samples: its thresholds are logarithms of counts."""
-        enough = super().one_step_is_enough(own)
+        enough = missing_at_random(task.own, self.n, self.residual, self.weight)
         for k, count in enumerate(self.counts):
             of_level = np.zeros(self.weight.size)
             of_level[self.columns[self.level == k]] = 1.0
-            enough &= sum_missing(own, of_level) <= LEVEL_LOST * count
+            enough &= sum_missing(task.own, of_level) <= LEVEL_LOST * count
         return enough
 
-    def extra_columns(self, own: GenotypeSums, rows: Rows) -> dict[str, Array]:
-        """The test of proportional odds of rows that were fitted, where there are two thresholds or more."""
-        return {"po_neg_log_10_p_value": rows.trend}
+    def finished(self, task: Task) -> dict[str, Array]:
+        """With the test of proportional odds of rows that were fitted, where there are two thresholds or more."""
+        return super().finished(task) | {"po_neg_log_10_p_value": task.rows.trend}
 
 
-def prepare(design: Any, block_columns: Int64Array, block_width: int) -> ScreenState:
+def prepare(design: Any, block_columns: Int64Array, block_width: int) -> State:
     """Fit the null of every trait of an ordinal design, each on its own complete cases."""
     notes = [f"covariate dropped: {dropped}" for dropped in design.dropped_covariates]
     nulls = []
@@ -157,8 +147,8 @@ def prepare(design: Any, block_columns: Int64Array, block_width: int) -> ScreenS
                 LEAST_OF_LEVELS,
                 "p below 0.05 come from the saddlepoint of the distribution of its levels, method 'spa'",
             )
-        notes += null_notes(design, name, null, kept)
-    return ScreenState.of(design.traits, nulls, block_columns, block_width, int((~design.complete).sum()), notes)
+        notes += null_notes(design.covariates, name, null.n, kept, null.failure)
+    return State.of(design.traits, nulls, block_columns, block_width, int((~design.complete).sum()), notes)
 
 
 def level_notes(design: Any, trait: int, levels: Float64Array) -> list[str]:
@@ -206,7 +196,7 @@ def fit_null(
     block_D, block_level = np.zeros((block_width, C - 1)), np.zeros(block_width, np.int64)
     block_D[columns], block_level[columns] = D, level
     null = NullOrdinal(
-        n, C, columns, mask_words(columns, block_width), weight, residual, 1.0, failure, level,
-        counts.astype(np.int64), X, parameters, L, block_D, block_level, AQ,
+        samples=Samples.of(columns, block_width, failure=failure), n_covariates=C, weight=weight, residual=residual, level=level,
+        counts=counts.astype(np.int64), X=X, parameters=parameters, factor=L, block_D=block_D, block_level=block_level, AQ=AQ,
     )  # fmt: skip
     return null, basis.kept

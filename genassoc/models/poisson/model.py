@@ -1,6 +1,6 @@
 """Poisson regression of counts on genotype, log link: score test for all, likelihood ratio or Wald test for hits."""
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -15,7 +15,7 @@ from genassoc.models.poisson import fitted
 from genassoc.models.poisson.null import prepare
 from genassoc.models.scan import wald
 from genassoc.models.scan.genetic_models import by_genetic_model
-from genassoc.models.scan.screen import check_choices, choices_of, test_block
+from genassoc.models.scan.screen import check_choices, choices_of, screen
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ class Poisson(Choices):
     covariates: tuple[str, ...] | str = ()
     exposure: str | None = None
     dispersion: Literal["quasi", "poisson"] = "quasi"
+    _: KW_ONLY
     test: Literal["score", "wald", "lrt"] = "score"
     correction: Literal["auto", "spa", "lrt", "wald", "none"] | None = "auto"
     correct_below: float = 0.05
@@ -104,4 +105,4 @@ class Poisson(Choices):
         """Test every variant of the block against every trait: V x T rows."""
         if self.fits_every_row:
             return wald.test_block(self.asked(), state, block)
-        return test_block(choices_of(self), state, block)
+        return screen(choices_of(self), state, block)

@@ -5,14 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from genassoc.kernels.genotypes.counts import mask_words
 from genassoc.kernels.laws import empirical_cgf, few_events
 from genassoc.kernels.likelihoods import glm, logistic_score
 from genassoc.kernels.likelihoods import rows as kernel
 from genassoc.kernels.likelihoods.rows import Fits
+from genassoc.models.scan.family import Asked, Family, Samples, Scores, Tails, Task, bounded_ratios, missing_at_random
 from genassoc.models.scan.information import EventSizes, sum_missing
-from genassoc.models.scan.rows import Rows
-from genassoc.models.scan.screen import ScoreNull, ScreenState, null_notes
+from genassoc.models.scan.screen import State, null_notes
 from genassoc.models.scan.sums import GenotypeSums
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.information import EXACT_LAW, LEAST_OF_COUNTS, LEAST_OF_WALD, effective_size, few_note, whole_sizes
@@ -22,6 +21,7 @@ from genassoc.stats.tails import neg_log_10_p_chi2
 # Skewness of the score of overdispersed counts beyond which its tests find too much (docs/models/poisson.md).
 SKEWED = 0.4
 OVERDISPERSED = 1.1
+OTHER_DISPERSION = 1.25  # a row's over its trait's, beyond which the trait's residuals say nothing of the row's tails
 # Samples of like means whose residuals are taken as draws from one distribution; more bins follow the variance better.
 LEAST_IN_BIN, MOST_BINS = 500, 10
 # Covariates tell the variance of residuals where a test says so, of so many samples a covariate, by factors of at most so much.
@@ -29,13 +29,17 @@ SPREAD_P, SPREAD_SAMPLES, SPREAD_MOST, SPREAD_STEPS = 0.01, 20, 20.0, 50
 
 
 @dataclass(frozen=True)
-class NullPoisson(ScoreNull):
+class NullPoisson(Family):
     """One count fitted on the covariates, on its own complete cases.
 
     Attributes
     ----------
-    y, offset : float64 arrays (n,)
-        Counts, and the logarithm of the exposure.
+    weight, residual : float64 arrays (N,)
+        What a sample weighs in its linear predictor, and its score there; zero for other samples.
+    phi : float
+        Variance in units of the model's.
+    y : float64 array (n,)
+        Counts; the samples' offset has the logarithm of the exposure.
     X : float64 array (n, C)
         Orthonormal covariates, the constant first.
     start : float64 array (C,)
@@ -58,8 +62,10 @@ class NullPoisson(ScoreNull):
         Variance of Pearson's residuals as the covariates tell it, in units of the dispersion; ones where they do not.
     """
 
+    weight: Float64Array
+    residual: Float64Array
+    phi: float
     y: Float64Array
-    offset: Float64Array
     X: Float64Array
     start: Float64Array
     Q: Float64Array
@@ -74,6 +80,11 @@ class NullPoisson(ScoreNull):
     spread: Float64Array
 
     @property
+    def dispersion(self) -> float:
+        """Variance in units of the model's."""
+        return self.phi
+
+    @property
     def student(self) -> bool:
         """With a dispersion."""
         return self.quasi
@@ -83,36 +94,38 @@ class NullPoisson(ScoreNull):
         """Whether the counts vary more than Poisson's, everywhere or where a covariate says, and the variance says so."""
         return self.quasi and (self.dispersion > OVERDISPERSED or bool(self.spread.min() < self.spread.max()))
 
-    @property
-    def width(self) -> int:
-        """Its columns in the product."""
-        return self.n_covariates + 1
-
     def product_columns(self) -> Float64Array:
         """WQ, then the residual: (N, C + 1)."""
         return np.column_stack([self.WQ, self.residual])
 
-    def score(
-        self, own: GenotypeSums, product: Float64Array, squares: Float64Array, impute: bool
-    ) -> tuple[Float64Array, Float64Array, Float64Array]:
+    def product_weight(self) -> Float64Array:
+        """The weights."""
+        return self.weight
+
+    def score(self, own: GenotypeSums, product: Float64Array, squares: Float64Array, impute: bool) -> Scores:
         """U, its information and the weakest direction (V,) of every variant."""
         V, C = own.n.size, self.n_covariates
-        U, information, weakest = np.empty(V), np.empty(V), np.empty(V)
+        scores = Scores(np.empty(V), np.empty(V), np.empty(V))
         mean = own.sum_g / np.maximum(own.n, 1)
         logistic_score.score_with_missing(
             np.ascontiguousarray(product[:, :C]), np.ascontiguousarray(product[:, C]), squares, own.pointers,
-            own.indices, self.WQ, self.Q, self.weight, self.residual, mean, impute, U, information, weakest,
+            own.indices, self.WQ, self.Q, self.weight, self.residual, mean, impute, *scores,
         )  # fmt: skip
-        return U, information, weakest
+        return scores
 
-    def refit(self, G: Float64Array, asked: Int64Array, impute: bool) -> Fits:
-        """Rows on dense calls G (R, n); t statistics with a dispersion."""
-        fits = Fits.empty(G.shape[0])
+    def fit(self, task: Task, asked: Asked) -> Fits:
+        """Some rows on their dense calls; t statistics with a dispersion."""
+        G = task.calls(asked.variants, self.columns)
+        fits = Fits.empty(asked.variants.size)
         glm.analyse_rows(
-            glm.POISSON, G, asked, self.X, self.y, self.offset, np.ones(self.n), self.start, self.quasi, impute,
-            fits.numbers, fits.status, fits.dropped,
+            glm.POISSON, G, asked.numbers, self.X, self.y, self.samples.offset,
+            np.ones(self.n), self.start, self.quasi, task.choices.impute, *fits,
         )  # fmt: skip
-        return fits
+        return bounded_ratios(fits, asked, self.quasi)
+
+    def one_step_is_enough(self, task: Task) -> BoolArray:
+        """Where few calls are missing, of samples like the others."""
+        return missing_at_random(task.own, self.n, self.residual, self.phi * self.weight)
 
     def skewed(self, own: GenotypeSums) -> BoolArray:
         """Overdispersed counts and few carriers."""
@@ -123,23 +136,6 @@ class NullPoisson(ScoreNull):
             # A sum of n residuals times a binomial(2, p) centred: skewness of each over the root of n.
             return np.asarray(self.skewness * (1 - 2 * p) / np.sqrt(2 * own.n * p * (1 - p)) > SKEWED)
 
-    def tails(self, G: Float64Array, U: Float64Array, impute: bool) -> Float64Array:
-        """-log10 p of scores U (R,) of dense calls G (R, n) by the saddlepoint of the residuals."""
-        found = np.empty(U.size)
-        empirical_cgf.empirical_rows(
-            G,
-            U / self.scale,
-            self.Q[self.columns],
-            self.weight[self.columns],
-            self.spread,
-            self.bins,
-            self.table,
-            self.cumulants,
-            impute,
-            found,
-        )
-        return found / np.log(10.0)
-
     def little_information(self, own: GenotypeSums, impute: bool) -> BoolArray:
         """Events are counted by their clumps: a sample with many of them is one."""
         return EventSizes(self.events[None]).few(own, impute, LEAST_OF_COUNTS)
@@ -148,21 +144,33 @@ class NullPoisson(ScoreNull):
         """By the trait's mean: a Wald statistic of one or two events where a few are expected is not normal, their ratio nearly is."""
         return np.asarray(own.tested_mac * self.y.mean() < LEAST_OF_WALD)
 
-    def tails_of_few(self, G: Float64Array, mac: Float64Array, impute: bool) -> tuple[Float64Array, BoolArray]:
-        """The exact law of the events, given how many there are and their clumps."""
-        found, there = np.empty(G.shape[0]), np.zeros(G.shape[0], np.bool_)
-        few_events.event_rows(G, self.weight[self.columns], whole_sizes(self.y), impute, found, there)
-        return np.where(there, found / np.log(10.0), np.nan), np.ones(G.shape[0], dtype=bool)
+    def law(self, name: str, task: Task, variants: Int64Array) -> Tails:
+        """Of few events their exact law, given how many there are and their clumps; else the saddlepoint of the residuals."""
+        G, impute = task.calls(variants, self.columns), task.choices.impute
+        found = np.empty(variants.size)
+        if name == "few":
+            there = np.zeros(variants.size, np.bool_)
+            few_events.event_rows(G, self.weight[self.columns], whole_sizes(self.y), impute, found, there)
+            return Tails.of(np.where(there, found / np.log(10.0), np.nan), True)
+        empirical_cgf.empirical_rows(
+            G, task.U[variants] / self.scale, self.Q[self.columns], self.weight[self.columns], self.spread, self.bins,
+            self.table, self.cumulants, impute, found,
+        )  # fmt: skip
+        if name == "spa":
+            # Without a few samples of large residuals the row's null is another, and the trait's residuals are not its own.
+            other = ~(np.abs(np.log(task.dispersion[variants] / self.phi)) < np.log(OTHER_DISPERSION))
+            found[other] = np.nan
+        return Tails.of(found / np.log(10.0), False)
 
-    def extra_columns(self, own: GenotypeSums, rows: Rows) -> dict[str, Array]:
-        """Counted events of the row's samples, and the dispersion of its test."""
-        n_events = self.events.sum() - sum_missing(own, self.events)
-        return {"n_events": n_events.astype(np.int64), "dispersion": rows.dispersion}
+    def finished(self, task: Task) -> dict[str, Array]:
+        """With counted events of the row's samples, and the dispersion of its test."""
+        n_events = self.events.sum() - sum_missing(task.own, self.events)
+        return super().finished(task) | {"n_events": n_events.astype(np.int64), "dispersion": task.rows.dispersion}
 
 
 def prepare(
     design: Any, exposure: Float64Array | None, block_columns: Int64Array, block_width: int, quasi: bool
-) -> ScreenState:
+) -> State:
     """Fit the null of every trait of a design of counts, each on its own complete cases.
 
     Parameters
@@ -184,7 +192,7 @@ def prepare(
         null, kept = fit_null(design, trait, observed, offset, block_columns, block_width, quasi)
         nulls.append(null)
         notes += _notes(design, name, null, kept)
-    return ScreenState.of(design.traits, nulls, block_columns, block_width, int((~complete).sum()), notes)
+    return State.of(design.traits, nulls, block_columns, block_width, int((~complete).sum()), notes)
 
 
 def fit_null(
@@ -228,8 +236,9 @@ def fit_null(
             spread = spread_of(pearson, X)
             bins, table, cumulants, scale = _residuals(pearson / np.sqrt(spread), mu, C)
     null = NullPoisson(
-        n, C, columns, mask_words(columns, block_width), weight, residual, dispersion, failure, y, offset, X, start, Q,
-        WQ, events, quasi, skewness, bins, table, cumulants, scale, spread,
+        samples=Samples.of(columns, block_width, offset=offset, failure=failure), n_covariates=C, weight=weight, residual=residual,
+        phi=dispersion, y=y, X=X, start=start, Q=Q, WQ=WQ, events=events, quasi=quasi, skewness=skewness, bins=bins, table=table,
+        cumulants=cumulants, scale=scale, spread=spread,
     )  # fmt: skip
     return null, basis.kept
 
@@ -280,6 +289,6 @@ def _notes(design: Any, name: str, null: NullPoisson, kept: BoolArray) -> list[s
     total = int(null.y.sum())
     note = f"{name}: {total:,} events in {null.n:,} samples ({null.y.max(initial=0):g} at most in one)"
     if null.quasi and null.failure is None:
-        note += f"; dispersion {null.dispersion:.3g}"
+        note += f"; dispersion {null.phi:.3g}"
     few = [] if null.failure is not None else few_note(name, effective_size(null.y), LEAST_OF_COUNTS, EXACT_LAW)
-    return [note, *few, *null_notes(design, name, null, kept)]
+    return [note, *few, *null_notes(design.covariates, name, null.n, kept, null.failure)]

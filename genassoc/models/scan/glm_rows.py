@@ -13,12 +13,13 @@ import numpy as np
 
 from genassoc.data.block import Block
 from genassoc.data.phenotypes.weights import read_weights, weighted_design
-from genassoc.kernels.genotypes.counts import mask_words
 from genassoc.kernels.laws import few_events
 from genassoc.kernels.laws.sandwich import MODEL, QUASI, WaldFits, room
 from genassoc.kernels.likelihoods import glm
 from genassoc.kernels.likelihoods import rows as status
 from genassoc.kernels.likelihoods import weighted as kernel
+from genassoc.models.scan.family import Samples
+from genassoc.models.scan.screen import null_notes
 from genassoc.models.scan.sums import GenotypeSums
 from genassoc.models.scan.tested import Tested
 from genassoc.models.scan.wald import (
@@ -30,7 +31,7 @@ from genassoc.models.scan.wald import (
     modifier_of,
     with_interaction,
 )
-from genassoc.shapes import Array, BoolArray, Float64Array, UInt64Array
+from genassoc.shapes import Array, BoolArray, Float64Array
 from genassoc.stats.information import EXACT_LAW, LEAST_OF_SANDWICH, effective_size, few_note, whole_sizes
 from genassoc.stats.linalg import orthonormal_basis
 
@@ -45,12 +46,10 @@ class GlmRows(RowFamily):
 
     Attributes
     ----------
-    case_mask : uint64 array (W,)
-        The cases among its samples as packed words.
     Q : float64 array (n, C)
         Orthonormal covariates, the constant first.
-    y, offset, weight : float64 arrays (n,)
-        The outcome (in units of ``scale``), what is added to its linear predictor, and weights of mean 1.
+    y : float64 array (n,)
+        The outcome, in units of ``scale``.
     start : float64 array (C,)
         Coefficients of the null.
     mean : float64 array (n,)
@@ -63,11 +62,8 @@ class GlmRows(RowFamily):
     family: ClassVar[int]
     has_law: ClassVar[bool] = True
 
-    case_mask: UInt64Array
     Q: Float64Array
     y: Float64Array
-    offset: Float64Array
-    weight: Float64Array
     start: Float64Array
     mean: Float64Array
     scale: float
@@ -93,12 +89,11 @@ class GlmRows(RowFamily):
             y, offset, scale, failure = cls.unit(sample, Q, weight)
         if failure is None and cls.family != glm.GAUSSIAN:
             failure = _fit(cls.family, Q, y, offset, weight, start, mean)
-        cases = sample.columns[y == 1.0] if cls.family == glm.BINOMIAL else sample.columns[:0]
-        masks = mask_words(sample.columns, sample.width), mask_words(cases, sample.width)
-        null = cls(
-            n=n, n_parameters=C, columns=sample.columns, mask=masks[0], failure=failure, case_mask=masks[1], Q=Q, y=y,
-            offset=offset, weight=weight, start=start, mean=mean, scale=scale, variance=sample.variance,
+        samples = Samples.of(
+            sample.columns, sample.width, offset=offset, weight=weight, is_event=y == 1.0 if cls.family == glm.BINOMIAL else None,
+            failure=failure,
         )  # fmt: skip
+        null = cls(samples, C, Q, y, start, mean, scale, sample.variance)
         return null, basis.kept
 
     @property
@@ -272,11 +267,5 @@ def _notes(design: Any, trait: int, null: GlmRows, kept: BoolArray, is_sandwich:
         effective = min(effective_size(side) for side in null.sizes)
         least = LEAST_OF_SANDWICH if is_sandwich else null.least_events
         notes += few_note(name, effective, least, EXACT_LAW)
-    for column in np.flatnonzero(~kept):
-        notes.append(
-            f"covariate {design.covariates[column]} dropped for {name}: among its {null.n:,} complete samples it is "
-            "constant or a combination of the covariates before it"
-        )
-    if null.failure is not None:
-        notes.append(f"{name} has no null model ({null.failure}): its rows have no estimate")
+    notes += null_notes(design.covariates, name, null.n, kept, null.failure)
     return notes

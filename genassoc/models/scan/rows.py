@@ -130,20 +130,28 @@ class Rows:
             A row whose fit failed stays as it was, with the code as a caution.
         """
         fine = fits.status == kernel.FINE
-        found, done = fits.numbers[fine], at[fine]
-        beta, error, statistic = (found[:, k] for k in (kernel.BETA, kernel.MODEL_SE, kernel.STATISTIC))
-        self.put(done, method, beta, error, statistic, found[:, kernel.DF] if student else None)
-        self.iterations[done] = found[:, kernel.ITERATIONS].astype(np.int64)
-        self.dispersion[done] = found[:, kernel.DISPERSION]
-        self.trend[done] = neg_log_10_p_chi2(found[:, kernel.TREND], found[:, kernel.DF])
-        self.bound(done, found[:, kernel.LOWER], found[:, kernel.UPPER])
-        tested = ~np.isnan(found[:, kernel.NEG_LOG_P])
-        if tested.any():
-            self.put_p(done[tested], method, found[tested, kernel.NEG_LOG_P] / np.log(10.0))
+        self._put_some(at[fine], method, fits.numbers[fine], student)
         self.caution(at[fits.dropped & fine], "covariate_collinear")
+        away = (fits.status == kernel.RUNAWAY) & ~np.isnan(fits.numbers[:, kernel.NEG_LOG_P])
+        if away.any():
+            # An infinite estimate has no Wald test, but a likelihood ratio.
+            self._put_some(at[away], "exact" if method == "exact" else "lrt", fits.numbers[away], student)
+            self.caution(at[away], codes[kernel.RUNAWAY])
         for failed, code in codes.items():
-            (self.caution if keep else self.fail)(at[fits.status == failed], code)
-        self.fail(done[~(error > 0)], "no_variance")
+            (self.caution if keep else self.fail)(at[(fits.status == failed) & ~away], code)
+
+    def _put_some(self, at: Int64Array, method: str, numbers: Float64Array, student: bool) -> None:
+        beta, error, statistic = (numbers[:, k] for k in (kernel.BETA, kernel.MODEL_SE, kernel.STATISTIC))
+        self.put(at, method, beta, error, statistic, numbers[:, kernel.DF] if student else None)
+        self.iterations[at] = numbers[:, kernel.ITERATIONS].astype(np.int64)
+        self.dispersion[at] = numbers[:, kernel.DISPERSION]
+        self.trend[at] = neg_log_10_p_chi2(numbers[:, kernel.TREND], numbers[:, kernel.DF])
+        self.bound(at, numbers[:, kernel.LOWER], numbers[:, kernel.UPPER])
+        tested = ~np.isnan(numbers[:, kernel.NEG_LOG_P])
+        if tested.any():
+            # A sum of chances may be above 1 by rounding.
+            self.put_p(at[tested], method, np.maximum(numbers[tested, kernel.NEG_LOG_P], 0.0) / np.log(10.0))
+        self.fail(at[~(error > 0)], "no_variance")
 
     def bound(self, at: Int64Array, lower: Float64Array, upper: Float64Array) -> None:
         """The interval of estimates that are there."""

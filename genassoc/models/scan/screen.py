@@ -1,10 +1,5 @@
-"""Models that test every variant by the score from one product, and refit the rows that need more.
+"""The screen of all families: a score from one product for every row, then what a family's ladder does of the rows that need more."""
 
-What a model brings is its null (`ScoreNull`): how the product becomes a score test, and how rows are refitted on dense
-calls. What is the same for all of them is here: which rows have an estimate, which are refitted, what replaces what.
-"""
-
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,153 +9,38 @@ import numpy as np
 from genassoc.data.block import Block
 from genassoc.kernels.genotypes.counts import mask_words
 from genassoc.kernels.likelihoods import rows as kernel
-from genassoc.kernels.likelihoods.rows import Fits
 from genassoc.models.base import CODE, METHOD, BlockResult
 from genassoc.models.choices import checks
-from genassoc.models.scan.information import sum_missing
-from genassoc.models.scan.product import SQUARE, ThinMatrix, minor_counts
+from genassoc.models.scan.family import ROW_METHODS, Asked, Choices, Family, Law, Step, Task
+from genassoc.models.scan.product import SQUARE, ThinMatrix
 from genassoc.models.scan.rows import Rows, assembled, chunks, unusable
-from genassoc.models.scan.sums import GenotypeSums, genotype_sums, minor_is_ref
-from genassoc.models.scan.tested_rows import REFIT_ABOVE_MISSING, REFIT_DIFFERENTIAL
+from genassoc.models.scan.sums import allele_counts, genotype_sums, minor_is_ref
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array, packed_bytes
-from genassoc.stats.information import FEW_EVENTS
-
-WEAK_DIRECTION = 0.05  # as in kernels/genotypes/linear.py: below these float32 sums do not hold five digits
-WEAK_SHARE = 0.02
-EVERY_SMALL_P = 0.05  # rows of few events have their own law below it, whatever is asked for
-OTHER_DISPERSION = 1.25  # a row's over its trait's, beyond which the trait's residuals say nothing of the row's tails
-_ASKED = {"score": kernel.SCORE, "wald": kernel.WALD, "lrt": kernel.LRT}
-_FAILED = {
-    kernel.NOT_CONVERGED: "not_converged",
-    kernel.NULL_NOT_CONVERGED: "null_not_converged",
-    kernel.COLLINEAR: "collinear",
-    kernel.ONE_OUTCOME: "one_outcome",
-}
 
 
 @dataclass(frozen=True)
-class Choices:
-    """What is done, every default resolved.
+class State:
+    """What all blocks share; ``notes`` says, for people, what was recognised and left out.
 
     Attributes
     ----------
-    test : str
-        "score", "wald" or "lrt".
-    correction : str or None
-        "wald", "lrt", "spa": the test of rows whose score test has p below ``correct_below``; "auto" is "spa" for
-        overdispersed outcomes, else "lrt".
-    correct_below : float
-    impute : bool
-        Missing calls take the mean of the observed ones.
-    min_mac : float
+    nulls : tuple of Family
+        One a trait.
+    matrix, squares : ThinMatrix or None
+        The families' columns side by side, and their weights; None of families without a product.
+    starts : tuple of int
+        Where each family's columns begin, and the end.
+    n_incomplete : int
+        Samples of the cohort that lack a covariate: in no row.
     """
-
-    test: str
-    correction: str | None
-    correct_below: float
-    impute: bool
-    min_mac: float
-
-
-@dataclass(frozen=True)
-class ScoreNull(ABC):
-    """One trait fitted on the covariates, on its own complete cases.
-
-    Attributes
-    ----------
-    n, n_covariates : int
-        Samples; covariates with the intercept.
-    columns : int64 array (n,)
-        Columns of its samples in a block.
-    mask : uint64 array (W,)
-        The same as packed words.
-    weight, residual : float64 arrays (N,)
-        What a sample weighs in its linear predictor, and its score there; zero for other samples.
-    dispersion : float
-        Variance in units of the model's.
-    failure : str or None
-        Why there is no null model; its rows carry it as their code.
-    """
-
-    n: int
-    n_covariates: int
-    columns: Int64Array
-    mask: UInt64Array
-    weight: Float64Array
-    residual: Float64Array
-    dispersion: float
-    failure: str | None
-
-    @property
-    @abstractmethod
-    def width(self) -> int:
-        """Its columns in the product."""
-
-    @abstractmethod
-    def product_columns(self) -> Float64Array:
-        """What the genotypes are multiplied with, (N, width)."""
-
-    @abstractmethod
-    def score(
-        self, own: GenotypeSums, product: Float64Array, squares: Float64Array, impute: bool
-    ) -> tuple[Float64Array, Float64Array, Float64Array]:
-        """U, its information and the weakest direction (V,) of every variant."""
-
-    @abstractmethod
-    def refit(self, G: Float64Array, asked: Int64Array, impute: bool) -> Fits:
-        """Rows on dense calls G (R, n)."""
-
-    @property
-    def student(self) -> bool:
-        """Whether statistics of refitted rows but score tests are Student's t."""
-        return False
-
-    @property
-    def overdispersed(self) -> bool:
-        """Whether the outcome varies more than its model says, so that its residuals have to say how."""
-        return False
-
-    def skewed(self, own: GenotypeSums) -> BoolArray:
-        """Rows (V,) whose score is skewed by its residuals' law, so that only `tails` holds its level."""
-        return np.zeros(own.n.size, dtype=bool)
-
-    def tails(self, G: Float64Array, U: Float64Array, impute: bool) -> Float64Array:
-        """-log10 p of scores U (R,) of dense calls G (R, n) by the saddlepoint of the residuals; NaN where it fails."""
-        raise TypeError(f"{type(self).__name__} has no saddlepoint")
-
-    @abstractmethod
-    def little_information(self, own: GenotypeSums, impute: bool) -> BoolArray:
-        """Rows (V,) with too few events or carriers for the model's tests: `tails_of_few` are their p."""
-
-    def little_expected(self, own: GenotypeSums) -> BoolArray:
-        """Rows (V,) with so few events expected among the carriers that a Wald test of them does not hold its level."""
-        return np.zeros(own.n.size, dtype=bool)
-
-    @abstractmethod
-    def tails_of_few(self, G: Float64Array, mac: Float64Array, impute: bool) -> tuple[Float64Array, BoolArray]:
-        """-log10 p of dense calls G (R, n) by a law that needs no more events, NaN where it fails; where it is exact, else a saddlepoint's."""
-
-    def one_step_is_enough(self, own: GenotypeSums) -> BoolArray:
-        """Where few calls are missing, of samples like the others: one Newton step of the null corrects for them."""
-        excess, weight = sum_missing(own, self.residual), sum_missing(own, self.weight)
-        differential = excess * excess > REFIT_DIFFERENTIAL * self.dispersion * weight
-        return np.asarray(((self.n - own.n) <= REFIT_ABOVE_MISSING * self.n) & ~differential)
-
-    def extra_columns(self, own: GenotypeSums, rows: Rows) -> dict[str, Array]:
-        """Columns of this model alone, (V,) each."""
-        return {}
-
-
-@dataclass(frozen=True)
-class ScreenState:
-    """What all blocks share; ``notes`` says, for people, what was recognised and left out."""
 
     traits: tuple[str, ...]
     cohort_columns: Int64Array
     cohort_mask: UInt64Array
-    nulls: tuple[ScoreNull, ...]
-    matrix: ThinMatrix
-    squares: ThinMatrix
+    nulls: tuple[Any, ...]
+    matrix: ThinMatrix | None
+    squares: ThinMatrix | None
+    starts: tuple[int, ...]
     n_incomplete: int
     notes: tuple[str, ...]
 
@@ -168,25 +48,24 @@ class ScreenState:
     def of(
         cls,
         traits: tuple[str, ...],
-        nulls: Sequence[ScoreNull],
+        nulls: Sequence[Family],
         block_columns: Int64Array,
         block_width: int,
         n_incomplete: int,
-        notes: list[str],
-    ) -> "ScreenState":
+        notes: Sequence[str],
+    ) -> "State":
         """Lay out the columns of the nulls, in their order, for the product."""
-        columns = np.hstack([null.product_columns() for null in nulls])
-        weights = np.column_stack([null.weight for null in nulls])
-        return cls(
-            traits,
-            block_columns,
-            mask_words(block_columns, block_width),
-            tuple(nulls),
-            ThinMatrix.of(columns, packed_bytes(block_width)),
-            ThinMatrix.of(weights, packed_bytes(block_width), SQUARE),
-            n_incomplete,
-            tuple(notes),
-        )
+        matrix = squares = None
+        starts = np.zeros(len(nulls) + 1, np.int64)
+        if all(null.has_product for null in nulls):
+            n_bytes = packed_bytes(block_width)
+            columns = [null.product_columns() for null in nulls]
+            starts[1:] = np.cumsum([part.shape[1] for part in columns])
+            matrix = ThinMatrix.of(np.hstack(columns), n_bytes)
+            squares = ThinMatrix.of(np.column_stack([null.product_weight() for null in nulls]), n_bytes, SQUARE)
+        mask = mask_words(block_columns, block_width)
+        at = tuple(starts.tolist())
+        return cls(traits, block_columns, mask, tuple(nulls), matrix, squares, at, n_incomplete, tuple(notes))
 
     @property
     def n_by_trait(self) -> list[int]:
@@ -195,7 +74,7 @@ class ScreenState:
 
 
 def check_choices(model: Any, corrections: tuple[str | None, ...]) -> None:
-    """Check the choices that all these models have, in place; ``corrections`` are those that there are.
+    """Check the choices that counts and levels have, in place; ``corrections`` are those that there are.
 
     Raises
     ------
@@ -223,198 +102,129 @@ def choices_of(model: Any) -> Choices:
     )
 
 
-def test_block(choices: Choices, state: ScreenState, block: Block) -> BlockResult:
-    """Test every variant of the block against every trait: V x T rows."""
-    flipped = minor_is_ref(block, state.cohort_columns, state.cohort_mask)
-    product, squares = state.matrix.times(block, flipped), state.squares.times(block, flipped)
-    by_trait = []
-    at = 0
-    for trait, null in enumerate(state.nulls):
-        width = null.width
-        part = np.ascontiguousarray(product[:, at : at + width])
-        by_trait.append(_test_trait(choices, null, block, flipped, part, np.ascontiguousarray(squares[:, trait])))
-        at += width
-    return assembled(state.traits, by_trait)
-
-
-test_block.__test__ = False  # type: ignore[attr-defined]  # its name is not a test's
-
-
-def _test_trait(
-    choices: Choices, null: ScoreNull, block: Block, flipped: BoolArray, product: Float64Array, squares: Float64Array
-) -> dict[str, Array]:
-    """All columns of one trait, (V,) each."""
-    own = genotype_sums(block, flipped, null.columns, null.mask)
-    rows = Rows.empty(own.n.size)
-    usable = rows.fail_unusable(unusable(own, null.n_covariates, choices.min_mac), null.failure)
-    weak = _score(choices, null, own, product, squares, rows, usable)
-    _refine(choices, null, block, flipped, own, rows, weak, usable)
-    extra = null.extra_columns(own, rows)
-    return {**rows.finished(own, flipped, null.n, choices.impute), **extra}
-
-
-def _score(
-    choices: Choices, null: ScoreNull, own: GenotypeSums, product: Float64Array, squares: Float64Array, rows: Rows,
-    usable: BoolArray,
-) -> BoolArray:  # fmt: skip
-    """Score tests from the product; where float32 sums or one Newton step of the null are not enough."""
-    if null.failure is not None:
-        return np.zeros(usable.size, dtype=bool)
-    U, information, weakest = null.score(own, product, squares, choices.impute)
-    # Against the uncentred squares: an allele rare here may be the major one of the cohort.
-    weak = ~(information > WEAK_SHARE * squares) | (weakest < WEAK_DIRECTION) | ~(information > 0)
-    at = np.flatnonzero(usable)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        error = np.sqrt(null.dispersion / information[at])
-        step = U[at] / information[at]
-        rows.put(at, "score", step, error, step / error)
-    rows.dispersion[at] = null.dispersion
-    if not choices.impute:
-        rows.method[usable & (own.n < null.n)] = METHOD["score_approx"]
-    return np.asarray(usable & (weak | ~(choices.impute | null.one_step_is_enough(own))))
-
-
-def null_notes(design: Any, trait: str, null: Any, kept: BoolArray) -> list[str]:
-    """What was left out of a null model, and that there is none; ``null`` has n and failure."""
+def null_notes(covariates: tuple[str, ...], trait: str, n: int, kept: BoolArray, failure: str | None) -> list[str]:
+    """What was left out of the null model of n samples, and that there is none."""
     notes = [
-        f"covariate {design.covariates[column]} dropped for {trait}: among its {null.n:,} complete samples it is "
+        f"covariate {covariates[column]} dropped for {trait}: among its {n:,} complete samples it is "
         "constant or a combination of the covariates before it"
         for column in np.flatnonzero(~kept)
     ]
-    if null.failure is not None:
-        notes.append(f"{trait} has no null model ({null.failure}): its rows have no estimate")
+    if failure is not None:
+        notes.append(f"{trait} has no null model ({failure}): its rows have no estimate")
     return notes
 
 
-def _refine(
-    choices: Choices,
-    null: ScoreNull,
-    block: Block,
-    flipped: BoolArray,
-    own: GenotypeSums,
-    rows: Rows,
-    weak: BoolArray,
-    usable: BoolArray,
-) -> None:
-    """Everything beyond the product, in place."""
-    few = usable & (null.failure is None and null.little_information(own, choices.impute))
-    skewed = usable & ~few & null.skewed(own)
-    if choices.test != "score":
-        _refit(choices, null, block, flipped, rows, np.flatnonzero(weak & skewed), "score", keep=False)
-        U = _scores_of(rows)
-        ratio = null.little_expected(own) if choices.test == "wald" else np.zeros(usable.size, dtype=bool)
-        _refit(choices, null, block, flipped, rows, np.flatnonzero(usable & ~ratio), choices.test, keep=False)
-        _refit(choices, null, block, flipped, rows, np.flatnonzero(usable & ratio), "lrt", keep=False)
-        _few(choices, null, block, flipped, own, rows, np.flatnonzero(few & np.isfinite(rows.neg_log_10_p)))
-        _unskewed(choices, null, block, flipped, rows, np.flatnonzero(skewed & np.isfinite(rows.neg_log_10_p)), U)
+def screen(choices: Choices, state: State, block: Block) -> BlockResult:
+    """Test every variant of the block against every trait: V x T rows."""
+    flipped = minor_is_ref(block, state.cohort_columns, state.cohort_mask)
+    V, T = block.n_variants, len(state.nulls)
+    product, squares = np.empty((V, 0)), np.full((V, T), np.nan)
+    if state.matrix is not None and state.squares is not None:
+        product, squares = state.matrix.times(block, flipped), state.squares.times(block, flipped)
+    by_trait = []
+    for trait, family in enumerate(state.nulls):
+        part = np.ascontiguousarray(product[:, state.starts[trait] : state.starts[trait + 1]])
+        by_trait.append(_of_trait(choices, family, block, flipped, part, np.ascontiguousarray(squares[:, trait])))
+    return assembled(state.traits, by_trait)
+
+
+def _of_trait(
+    choices: Choices, family: Family, block: Block, flipped: BoolArray, product: Float64Array, squares: Float64Array
+) -> dict[str, Array]:
+    """All columns of one trait, (V,) each."""
+    samples = family.samples
+    own = genotype_sums(block, flipped, samples.columns, samples.mask, list_calls=family.has_product)
+    events = None
+    if family.counts_events:
+        events = allele_counts(block, samples.events, samples.event_mask)
+    V = own.n.size
+    rows = Rows.empty(V)
+    reasons = [*unusable(own, family.n_covariates, choices.min_mac), *family.no_estimate(events, choices.impute)]
+    usable = rows.fail_unusable(reasons, samples.failure)
+    scores = None
+    if family.has_product and samples.failure is None:
+        scores = family.score(own, product, squares, choices.impute)
+    numbers = (np.full(V, np.nan), np.full(V, np.nan))
+    sent = (np.zeros(V, np.bool_), np.zeros(V, np.bool_))
+    task = Task(choices, block, flipped, own, events, rows, usable, scores, squares, *numbers, *sent)
+    _put_scores(family, task)
+    ladder = family.ladder(task)
+    for step in ladder.first:
+        _climb(family, task, step)
+        if step.test == "score":
+            _keep_scores(task)
+    task.common[:], task.rare[:] = ladder.sent_on()
+    for step in ladder.after:
+        _climb(family, task, step)
+    return family.finished(task)
+
+
+def _put_scores(family: Family, task: Task) -> None:
+    """Score tests from the product."""
+    if task.scores is None:
         return
-    _refit(choices, null, block, flipped, rows, np.flatnonzero(weak), "score", keep=False)
-    U = _scores_of(rows)
-    with np.errstate(invalid="ignore"):
-        small = few & (rows.neg_log_10_p >= -np.log10(max(choices.correct_below, EVERY_SMALL_P)))
-    _refit(choices, null, block, flipped, rows, np.flatnonzero(small), "lrt", keep=True)
-    _few(choices, null, block, flipped, own, rows, np.flatnonzero(small & np.isfinite(rows.neg_log_10_p)))
-    correction = choices.correction
-    if correction == "auto":
-        correction = "spa" if null.overdispersed else "lrt"
-    below = np.zeros(usable.size, dtype=bool)
-    if choices.correct_below > 0:
-        with np.errstate(invalid="ignore"):
-            below = usable & ~few & (rows.neg_log_10_p >= -np.log10(choices.correct_below))
-    if correction == "spa":
-        _saddlepoint(choices, null, block, flipped, rows, np.flatnonzero(below))
-        skewed &= ~below
-    elif correction is not None:
-        ratio = below & null.little_expected(own) & (correction == "wald")
-        _refit(choices, null, block, flipped, rows, np.flatnonzero(below & ~ratio), correction, keep=True)
-        _refit(choices, null, block, flipped, rows, np.flatnonzero(ratio), "lrt", keep=True)
-    elif not choices.impute:
-        approximate = below & (own.n < null.n) & ~weak
-        _refit(choices, null, block, flipped, rows, np.flatnonzero(approximate), "score", keep=False)
-    with np.errstate(invalid="ignore"):
-        small = skewed & (rows.neg_log_10_p >= -np.log10(EVERY_SMALL_P))
-    _unskewed(choices, null, block, flipped, rows, np.flatnonzero(small), U)
-
-
-def _scores_of(rows: Rows) -> Float64Array:
-    """U (V,) of rows that are score tests still: beta is U / I, its variance phi / I."""
+    at = np.flatnonzero(task.usable)
+    U, information = task.scores.U[at], task.scores.information[at]
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(rows.beta * rows.dispersion / rows.model_error**2)
+        root = np.sqrt(information / family.dispersion)
+        task.rows.put(at, family.first_method, U / information, 1 / root, U / (family.dispersion * root))
+    task.rows.dispersion[at] = family.dispersion
+    if not task.choices.impute:
+        task.rows.method[task.usable & (task.own.n < family.n)] = METHOD["score_approx"]
 
 
-def _unskewed(
-    choices: Choices, null: ScoreNull, block: Block, flipped: BoolArray, rows: Rows, variants: Int64Array, U: Float64Array
-) -> None:  # fmt: skip
-    """A score too skewed for a normal or a t: the estimates that are there with the saddlepoint's p, whatever was asked for."""
-    for first, last in chunks(variants.size, null.n):
+def _keep_scores(task: Task) -> None:
+    """U and dispersion of rows that are score tests still: beta is U / I, its variance phi / I."""
+    rows = task.rows
+    with np.errstate(invalid="ignore", divide="ignore"):
+        task.U[:] = rows.beta * rows.dispersion / rows.model_error**2
+    task.dispersion[:] = rows.dispersion
+
+
+def _climb(family: Family, task: Task, step: Step) -> None:
+    """Do a step of the ladder."""
+    variants = np.flatnonzero(step.where())
+    if not variants.size:
+        return
+    if step.test is not None:
+        status = _fit(family, task, step, step.test, variants)
+        if step.again is not None:
+            some = variants[step.again.where(variants, status)]
+            _fit(family, task, step, step.again.test, some)
+    if step.law is not None:
+        _test_by_law(family, task, step.law, variants[np.isfinite(task.rows.neg_log_10_p[variants])])
+
+
+def _fit(family: Family, task: Task, step: Step, test: str, variants: Int64Array) -> Int64Array:
+    """Fit some rows on dense calls, a chunk at a time; their status."""
+    status = np.zeros(variants.size, np.int64)
+    codes = family.codes
+    if step.keep or step.code is not None:
+        word = step.code or "refit_not_converged"
+        codes = {state: family.codes[state] if state == kernel.RUNAWAY else word for state in family.codes}
+    for first, last in chunks(variants.size, family.n):
         some = variants[first:last]
-        logp = null.tails(minor_counts(block, flipped, some, null.columns), U[some], choices.impute)
-        rows.put_p(some[np.isfinite(logp)], "spa", logp[np.isfinite(logp)])
-        rows.fail(some[np.isnan(logp)], "skewed_score")
+        fits = family.fit(task, Asked(test, some, step.keep))
+        student = family.student and test != "score"
+        task.rows.put_fits(some, ROW_METHODS.get(test, test), fits, codes, student=student, keep=step.keep)
+        status[first:last] = fits.status
+    return status
 
 
-def _few(
-    choices: Choices, null: ScoreNull, block: Block, flipped: BoolArray, own: GenotypeSums, rows: Rows, variants: Int64Array
-) -> None:  # fmt: skip
-    """Few events or carriers: the estimates that are there, with the p of their own law; a row without one has neither."""
-    for first, last in chunks(variants.size, null.n):
+def _test_by_law(family: Family, task: Task, law: Law, variants: Int64Array) -> None:
+    """The estimates that are there, with the p of a law of their own."""
+    rows = task.rows
+    for first, last in chunks(variants.size, family.n):
         some = variants[first:last]
-        calls = minor_counts(block, flipped, some, null.columns)
-        logp, exact = null.tails_of_few(calls, own.tested_mac[some], choices.impute)
-        for picked, method in ((exact, "exact"), (~exact, "spa")):
-            found = picked & np.isfinite(logp)
-            rows.put_p(some[found], method, logp[found])
-        rows.fail(some[np.isnan(logp)], FEW_EVENTS)
-
-
-def _refit(
-    choices: Choices, null: ScoreNull, block: Block, flipped: BoolArray, rows: Rows, variants: Int64Array, what: str,
-    keep: bool,
-) -> None:  # fmt: skip
-    """Fit some rows on dense calls, a chunk at a time; with ``keep`` one that fails stays what it was, with a code."""
-    for first, last in chunks(variants.size, null.n):
-        some = variants[first:last]
-        G = minor_counts(block, flipped, some, null.columns)
-        fits = null.refit(G, np.full(some.size, _ASKED[what]), choices.impute)
-        _put(rows, some, fits, np.flatnonzero(fits.status == kernel.FINE), what, null.student)
-        away = np.flatnonzero(fits.status == kernel.RUNAWAY)
-        if what == "lrt" or keep:
-            _put(rows, some, fits, away, "lrt", null.student)
-            at = some[away]
-            # A ratio at its bound is no chi-squared: no event where m are expected has the chance exp(-m), and p is of two such sides.
-            bound = np.maximum(0.5 * rows.statistic[at] ** 2 - np.log(2.0), 0.0) / np.log(10.0)
-            rows.put_p(at, "lrt", np.minimum(rows.neg_log_10_p[at], bound))
-            rows.caution(at, "separated")
+        tails = family.law(law.name, task, some)
+        there = np.isfinite(tails.neg_log_10_p)
+        for method, picked in (("exact", there & tails.exact), ("spa", there & ~tails.exact)):
+            rows.put_p(some[picked], method, tails.neg_log_10_p[picked])
+        bounded = there & tails.bounded
+        rows.bound(some[bounded], tails.lower[bounded], tails.upper[bounded])
+        lost = some[~there]
+        if law.keep:
+            # A separated row says so first: its beta is no maximum.
+            rows.caution(lost[rows.code[lost] != CODE["separated"]], law.code)
         else:
-            rows.fail(some[away], "not_converged")
-        rows.caution(some[fits.dropped & (fits.status == kernel.FINE)], "covariate_collinear")
-        for status, code in _FAILED.items():
-            failed = some[fits.status == status]
-            if keep:
-                rows.caution(failed, "refit_not_converged")
-            else:
-                rows.fail(failed, code)
-
-
-def _saddlepoint(
-    choices: Choices, null: ScoreNull, block: Block, flipped: BoolArray, rows: Rows, variants: Int64Array
-) -> None:
-    """Maximum likelihood estimates with the saddlepoint p of their score tests; without a maximum a row has neither."""
-    U = _scores_of(rows)[variants]
-    # Without a few samples of large residuals the row's null is another, and the trait's residuals are not its own.
-    alike = np.abs(np.log(rows.dispersion[variants] / null.dispersion)) < np.log(OTHER_DISPERSION)
-    _refit(choices, null, block, flipped, rows, variants, "lrt", keep=True)
-    rows.fail(variants[rows.code[variants] == CODE["refit_not_converged"]], "refit_not_converged")
-    for first, last in chunks(variants.size, null.n):
-        some = variants[first:last]
-        logp = null.tails(minor_counts(block, flipped, some, null.columns), U[first:last], choices.impute)
-        estimated = np.isfinite(rows.beta[some])
-        found = np.isfinite(logp) & alike[first:last] & estimated
-        rows.put_p(some[found], "spa", logp[found])
-        # A separated row says so first: its beta is no maximum.
-        rows.caution(some[~found & estimated & (rows.code[some] != CODE["separated"])], "tail_failed")
-
-
-def _put(rows: Rows, variants: Int64Array, fits: Fits, picked: Int64Array, method: str, student: bool) -> None:
-    some = Fits(fits.numbers[picked], np.full(picked.size, kernel.FINE), np.zeros(picked.size, np.bool_))
-    rows.put_fits(variants[picked], method, some, {}, student=student and method != "score")
+            rows.fail(lost, law.code)

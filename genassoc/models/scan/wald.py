@@ -20,6 +20,7 @@ from genassoc.kernels.genotypes.counts import mask_words
 from genassoc.kernels.laws.sandwich import HC0, HC3, MODEL, WaldFits
 from genassoc.kernels.likelihoods import rows as status
 from genassoc.models.base import BlockResult
+from genassoc.models.scan.family import Samples
 from genassoc.models.scan.information import EventSizes
 from genassoc.models.scan.product import minor_counts
 from genassoc.models.scan.rows import Rows, assembled, chunks, unusable
@@ -186,14 +187,9 @@ class RowFamily(ABC):
 
     Attributes
     ----------
-    n, n_parameters : int
-        Samples; parameters beside those tested.
-    columns : int64 array (n,)
-        Columns of its samples in a block.
-    mask : uint64 array (W,)
-        The same as packed words.
-    failure : str or None
-        Why there is no null model; its rows carry it as their code.
+    samples : Samples
+    n_parameters : int
+        Beside those tested.
     """
 
     codes: ClassVar[Mapping[int, str]] = CODES
@@ -201,11 +197,38 @@ class RowFamily(ABC):
     retries: ClassVar[bool] = False  # whether rows that `wald` leaves are cases of their own
     has_law: ClassVar[bool] = False  # whether there is `law_of_events`
 
-    n: int
+    samples: Samples
     n_parameters: int
-    columns: Int64Array
-    mask: UInt64Array
-    failure: str | None
+
+    @property
+    def n(self) -> int:
+        """Samples."""
+        return self.samples.n
+
+    @property
+    def columns(self) -> Int64Array:
+        """Their columns of a block (n,)."""
+        return self.samples.columns
+
+    @property
+    def mask(self) -> UInt64Array:
+        """The same as packed words (W,)."""
+        return self.samples.mask
+
+    @property
+    def failure(self) -> str | None:
+        """Why there is no null model; its rows carry it as their code."""
+        return self.samples.failure
+
+    @property
+    def offset(self) -> Float64Array:
+        """What is added to the linear predictor (n,)."""
+        return self.samples.offset
+
+    @property
+    def weight(self) -> Float64Array:
+        """Sampling weights of mean 1 (n,), all 1 without them."""
+        return self.samples.weight
 
     @property
     def n_covariates(self) -> int:

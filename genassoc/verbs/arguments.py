@@ -1,18 +1,17 @@
 """Checks of the arguments of public functions. Messages name what was given and what would be right."""
 
 from pathlib import Path
-from typing import Any
 
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.store.store import GenotypeStore
 
 
-def kind_of(value: Any) -> str:
+def kind_of(value: object) -> str:
     """The type of a value in words, for messages."""
     return value.__name__ if isinstance(value, type) else f"a {type(value).__name__}"
 
 
-def check_cohort(cohort: Any, call: str) -> None:
+def check_cohort(cohort: object, call: str) -> None:
     """Refuse a value that is no cohort; the message shows how to make one."""
     if isinstance(cohort, Cohort):
         return
@@ -25,7 +24,7 @@ def check_cohort(cohort: Any, call: str) -> None:
     raise TypeError(f"{call}: the first is a Cohort, not {kind_of(cohort)}; {way}")
 
 
-def check_model(model: Any) -> None:
+def check_model(model: object) -> None:
     """Refuse a value that is no model."""
     if isinstance(model, type) or not callable(getattr(model, "prepare", None)):
         raise TypeError(
@@ -33,7 +32,7 @@ def check_model(model: Any) -> None:
         )
 
 
-def check_executor(executor: Any) -> None:
+def check_executor(executor: object) -> None:
     """Refuse a value that is no executor; None stands for the default one."""
     if executor is not None and (isinstance(executor, type) or not callable(getattr(executor, "map", None))):
         hint = f": executor=genassoc.Threads({executor})" if isinstance(executor, int) else ""

@@ -1,0 +1,60 @@
+"""What an analysis is: prepare on the samples, compute each block alone; perhaps combine what the blocks gave, in several passes."""
+
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from genassoc.data.block import Block
+    from genassoc.data.cohort.cohort import Cohort
+
+State = TypeVar("State")
+Result = TypeVar("Result")
+Sums = TypeVar("Sums")
+Made_co = TypeVar("Made_co", covariant=True)
+
+
+class BlockAnalysis(Protocol[State, Made_co]):
+    """Everything computed over genotypes has this shape; of an association the results are rows."""
+
+    def prepare(self, cohort: "Cohort") -> State:
+        """Fit what is common to all variants, once a run; the state is frozen and picklable."""
+
+    def block(self, state: State, block: "Block") -> Made_co:
+        """Compute one block alone; it may depend on nothing but the state and the block."""
+
+
+class SummedAnalysis(Protocol[State, Sums]):
+    """An analysis whose blocks give sums over variants, in one pass over the genotypes or several.
+
+    What the blocks of a pass gave, combined, is what the next pass is prepared with; of the last pass it is the result. Sums are
+    frozen dataclasses of numpy arrays, so that they can be left on a disk and read back.
+
+    Attributes
+    ----------
+    passes : tuple of str
+        What each pass does, in a word or two: "means", "variances".
+    """
+
+    passes: ClassVar[tuple[str, ...]]
+
+    @property
+    def sums(self) -> type[Sums]:
+        """The class of the sums, of every pass."""
+
+    def prepare(self, cohort: "Cohort", before: Sums | None) -> State:
+        """What the blocks of a pass need; ``before`` is what the pass in front of it gave, None of the first."""
+
+    def block(self, state: State, block: "Block") -> Sums:
+        """The sums of one block alone."""
+
+    def combine(self, one: Sums, other: Sums) -> Sums:
+        """The sums of both; ``other`` is of the variants that follow."""
+
+
+class SetAnalysis(Protocol[State, Made_co]):
+    """An analysis of whole sets of variants, such as the alleles of a record: each set gives a row a trait."""
+
+    def prepare(self, cohort: "Cohort") -> State:
+        """As of `BlockAnalysis`."""
+
+    def sets(self, state: State, block: "Block", size: int) -> Made_co:
+        """Sets of ``size`` variants each, which stand one after another in the block; each alone."""

@@ -1,0 +1,275 @@
+"""Sums over all variants, in one pass over the genotypes or several: each pass is a run, and feeds the next.
+
+In memory, or in a work folder that a killed run leaves and the next takes up::
+
+    grm.work/
+      pass-1-means/        a work folder (`genassoc.engine.parts`): the sums of each task as a part
+      pass-2-variances/
+
+Sums are combined in the order of the tasks, whoever made them and when: whole numbers are the same however the genotypes are
+cut, sums of floats for one plan.
+"""
+
+import hashlib
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Generic, cast
+
+import numpy as np
+import polars as pl
+
+from genassoc.data.analysis import State, SummedAnalysis, Sums
+from genassoc.engine.association import for_blocks, read_selected
+from genassoc.engine.executors import Executor, single_threaded_blas
+from genassoc.engine.job import Counts, TaskOutput
+from genassoc.engine.parts import WorkFolder
+from genassoc.engine.plan import Plan, Task
+from genassoc.engine.run import run
+from genassoc.errors import GenassocError, PlanError
+from genassoc.progress import Progress
+from genassoc.shapes import Array
+
+if TYPE_CHECKING:
+    from genassoc.data.cohort.cohort import Cohort
+
+_SCHEMA: dict[str, Any] = {"name": pl.String, "dtype": pl.String, "shape": pl.List(pl.Int64), "content": pl.Binary}
+
+
+@dataclass(frozen=True)
+class SumsJob(Generic[State, Sums]):
+    """One pass of an analysis as a job: the sums of a task, as a table of its arrays.
+
+    Attributes
+    ----------
+    cohort : Cohort
+    analysis : SummedAnalysis
+    plan : Plan
+        Of this pass (`Plan.of_pass`).
+    before : optional
+        What the pass in front of it gave.
+    """
+
+    cohort: "Cohort"
+    analysis: SummedAnalysis[State, Sums]
+    plan: Plan
+    before: Sums | None = None
+
+    def prepare(self) -> State:
+        """The analysis' state for this pass."""
+        return self.analysis.prepare(self.cohort, self.before)
+
+    def sums(self, state: State, task: Task) -> tuple[Sums | None, Counts]:
+        """Sums and counts of the task's variants; None where all were dropped."""
+        total: Sums | None = None
+        counts = Counts()
+        for start, stop in task.blocks(self.plan.block_variants):
+            block, _, found = read_selected(self.cohort, start, stop, task.contig)
+            counts += found
+            if block is not None:
+                one = self.analysis.block(state, block)
+                total = one if total is None else self.analysis.combine(total, one)
+        return total, counts
+
+    def do(self, state: State, task: Task) -> TaskOutput:
+        """See `genassoc.engine.job.Job.do`."""
+        total, counts = self.sums(state, task)
+        return TaskOutput(packed(total) if total is not None else pl.DataFrame(schema=_SCHEMA), counts)
+
+    def label(self, task: Task) -> str:
+        """The pass and the variants, as "means 1:0-4095"."""
+        return f"{self.plan.pass_name} {task.contig}:{task.start}-{task.stop - 1}"
+
+    def __getstate__(self) -> dict[str, object]:
+        """For a worker, which gets the state apart from the job."""
+        return {**self.__dict__, "cohort": for_blocks(self.cohort), "before": None}
+
+
+def run_passes(
+    analysis: SummedAnalysis[State, Sums],
+    cohort: "Cohort",
+    plan: Plan,
+    executor: Executor,
+    progress: Progress,
+    work: WorkFolder | None = None,
+) -> Sums:
+    """All passes of an analysis, one after another.
+
+    Parameters
+    ----------
+    plan : Plan
+        Of all variants; its fingerprint covers all that decides the numbers. Each pass has a plan of its own made of it, whose
+        fingerprint covers what the pass in front of it gave.
+    work : WorkFolder, optional
+        Where passes are kept, so that a killed run is taken up; the caller holds its lock and removes it. In memory without one.
+
+    Returns
+    -------
+    The sums of the last pass.
+
+    Raises
+    ------
+    GenassocError
+        No variant is left; or what a task raised, with the task named.
+    """
+    before: Sums | None = None
+    for number in range(len(analysis.passes)):
+        job = _job_of(analysis, cohort, plan, number, before)
+        if work is None:
+            found = _in_memory(job, executor, progress)
+        else:
+            folder = work.of_pass(job.plan)
+            folder.open(job.plan)
+            run(job, job.plan, executor, folder, progress, label=_label(analysis, number))
+            found = _kept(job, folder)
+        before = _combined(analysis, found, cohort)
+    assert before is not None
+    return before
+
+
+def run_pass_part(
+    analysis: SummedAnalysis[State, Sums],
+    cohort: "Cohort",
+    plan: Plan,
+    number: int,
+    part: int,
+    executor: Executor,
+    progress: Progress,
+    work: WorkFolder,
+) -> None:
+    """Part ``part`` (from 0) of pass ``number`` (from 0) of a job array; `run_passes` with the folder then has nothing left to do.
+
+    Raises
+    ------
+    PlanError
+        There is no such part or pass, or a pass in front of it is not finished.
+    """
+    if not 0 <= number < len(analysis.passes) or not 0 <= part < plan.n_parts:
+        raise PlanError(
+            f"there is no part {part} of pass {number}: passes are 0 to {len(analysis.passes) - 1}, parts 0 to {plan.n_parts - 1}."
+        )
+    before: Sums | None = None
+    for earlier in range(number):
+        job = _job_of(analysis, cohort, plan, earlier, before)
+        folder = work.of_pass(job.plan)
+        if (
+            not folder.path.is_dir()
+            or folder.plan().fingerprint != job.plan.fingerprint
+            or folder.missing(job.plan, thorough=True)
+        ):
+            raise PlanError(
+                f"pass {earlier} ({analysis.passes[earlier]}) is not finished in {work.path}, and pass {number} is prepared with what "
+                "it gives: do its parts first."
+            )
+        before = _combined(analysis, _kept(job, folder), cohort)
+    job = _job_of(analysis, cohort, plan, number, before)
+    folder = work.of_pass(job.plan)
+    folder.open(job.plan)
+    run(job, job.plan, executor, folder, progress, job.plan.groups()[part], label=_label(analysis, number))
+
+
+def _job_of(
+    analysis: SummedAnalysis[State, Sums], cohort: "Cohort", plan: Plan, number: int, before: Sums | None
+) -> SumsJob[State, Sums]:
+    of_pass = plan.of_pass(number, analysis.passes[number], "" if before is None else digest_of(before))
+    return SumsJob(cohort, analysis, of_pass, before)
+
+
+def _label(analysis: SummedAnalysis[State, Sums], number: int) -> str:
+    """What people see of a pass: "means (pass 1 of 2)"."""
+    name, n = analysis.passes[number], len(analysis.passes)
+    return f"{name} (pass {number + 1} of {n})" if n > 1 else name
+
+
+def _in_memory(job: SumsJob[State, Sums], executor: Executor, progress: Progress) -> Iterator[Sums]:
+    """The sums of the tasks in their order; those that come early wait for those before them."""
+    waiting: dict[int, Sums | None] = {}
+    following = 0
+    with single_threaded_blas():
+        state = job.prepare()
+
+        def do(task: Task) -> tuple[Task, Sums | None]:
+            return task, job.sums(state, task)[0]
+
+        progress.begin(_label(job.analysis, job.plan.pass_number), job.plan.n_variants, "variants")
+        try:
+            for task, sums in executor.map(do, job.plan.tasks):
+                progress.advance(task.n_variants)
+                waiting[task.index] = sums
+                while following in waiting:
+                    ready = waiting.pop(following)
+                    following += 1
+                    if ready is not None:
+                        yield ready
+        finally:
+            progress.end()
+
+
+def _kept(job: SumsJob[State, Sums], folder: WorkFolder) -> Iterator[Sums]:
+    """The sums of the parts of a finished pass, in the order of the tasks."""
+    for task in job.plan.tasks:
+        table = folder.part_rows(job.plan, task)
+        if table.height:
+            yield unpacked(table, job.analysis.sums)
+
+
+def _combined(analysis: SummedAnalysis[State, Sums], found: Iterable[Sums], cohort: "Cohort") -> Sums:
+    total: Sums | None = None
+    for one in found:
+        total = one if total is None else analysis.combine(total, one)
+    if total is None:
+        raise GenassocError(f"no variant is left: {'; '.join(cohort.selection.describe()) or 'the store is empty'}.")
+    return total
+
+
+# Sums on a disk ------------------------------------------------------------------------------------------------------
+
+
+def _arrays(sums: object) -> Mapping[str, Array]:
+    """The arrays of a frozen dataclass of arrays."""
+    return {field.name: np.ascontiguousarray(getattr(sums, field.name)) for field in fields(cast("type", sums))}
+
+
+def digest_of(sums: object) -> str:
+    """Short hash of sums: names, types, shapes and all bits."""
+    found = hashlib.sha256()
+    for name, array in _arrays(sums).items():
+        found.update(f"{name} {array.dtype.str} {array.shape} ".encode() + array.tobytes())
+    return found.hexdigest()[:16]
+
+
+def packed(sums: object) -> pl.DataFrame:
+    """Sums as a table, one row an array: name, dtype, shape, content."""
+    arrays = _arrays(sums)
+    return pl.DataFrame(
+        {
+            "name": list(arrays),
+            "dtype": [array.dtype.str for array in arrays.values()],
+            "shape": [list(array.shape) for array in arrays.values()],
+            "content": [array.tobytes() for array in arrays.values()],
+        },
+        schema=_SCHEMA,
+    )
+
+
+def unpacked(table: pl.DataFrame, kind: type[Sums]) -> Sums:
+    """What `packed` was given, of a class of sums.
+
+    Raises
+    ------
+    PlanError
+        The table is of another analysis, or was edited.
+    """
+    arrays: dict[str, Array] = {}
+    for name, dtype, shape, content in table.select(list(_SCHEMA)).iter_rows():
+        numbers = np.dtype(dtype) if dtype[1:2] in tuple("biuf") else None  # numbers and truth values: no objects
+        if numbers is None or any(n < 0 for n in shape) or math.prod(shape) * numbers.itemsize != len(content):
+            raise PlanError(
+                f"a part holds '{name}' of {dtype} {shape} in {len(content):,} bytes, which is no array: remove it and run again."
+            )
+        arrays[name] = np.frombuffer(content, numbers).reshape(shape).copy()
+    if set(arrays) != {field.name for field in fields(cast("type", kind))}:
+        raise PlanError(
+            f"a part holds {', '.join(arrays)}, which are not the sums of {kind.__name__}: remove it and run again."
+        )
+    return kind(**arrays)
