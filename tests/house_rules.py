@@ -114,7 +114,7 @@ TWINS = {
     "cox_rows.analyse_rows": "cox.analyse_rows",
     "cox_screen.screen": "cox.operator",
     "cox_screen.times_means": "cox.operator",
-    "interaction.from_sums": "interaction.from_calls",  # from sums there, from samples here: the same regression
+    "linear_columns.from_sums": "linear_columns.from_calls",  # from sums there, from samples here: the same regression
     "vcf.gather": "vcf.scan",  # names and alleles are strings there
     "vcf.same_as_previous": "vcf.scan",
     "vcf_text.write_lines": "mosaic.vcf_line",

@@ -9,7 +9,6 @@ import numpy as np
 import polars as pl
 import pytest
 from memory_store import MemoryStore
-from oracles import genotypic as genotypic_oracle
 from oracles import logistic as logistic_oracle
 from oracles import recode as oracle
 from real_data import real_data
@@ -21,9 +20,11 @@ from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.cohort.variant_selection import variant_ids
 from genassoc.kernels.genotypes import recode
 from genassoc.kernels.genotypes.counts import mask_words
-from genassoc.kernels.likelihoods import genotypic as genotypic_kernel
-from genassoc.models.logistic.genotypic import _Data, _fit
+from genassoc.kernels.laws.sandwich import MODEL
+from genassoc.models.logistic.fitted import LogisticCase
 from genassoc.models.scan.genetic_models import recoded
+from genassoc.models.scan.tested import GENOTYPIC
+from genassoc.models.scan.wald import Asked, ratio_gains
 from genassoc.verbs import association
 
 RNG = np.random.default_rng(5)
@@ -65,32 +66,6 @@ def test_dosages_are_recoded_as_plink2_does():
         # twice the indicator, in steps of 1 / 32767
         np.testing.assert_allclose(recoded(block, name).dosages()[0], values, atol=2.0 / 32767)
         assert recoded(block, name).genuine is block
-
-
-@pytest.mark.kernel
-def test_genotypic_kernel_is_least_squares():
-    n, C = 40, 3
-    codes = RNG.integers(0, 4, (5, n)).astype(np.uint8)
-    X = np.column_stack([np.ones(n), RNG.normal(size=(n, C - 1))])
-    Q = np.linalg.qr(X)[0]
-    y = RNG.normal(size=n)
-    r = y - Q @ (Q.T @ y)
-    counts = np.array([[(row == code).sum() for code in range(4)] for row in codes])
-    thin = np.column_stack([Q, r])
-    sums = np.stack([(codes == code).astype(float) @ thin for code in (1, 2)])
-    missing = [np.flatnonzero(row == 3) for row in codes]
-    pointers = np.concatenate([[0], np.cumsum([run.size for run in missing])])
-    numbers, ill = np.empty((5, 1, genotypic_kernel.N_NUMBERS)), np.ones((5, 1), np.uint8)
-    genotypic_kernel.genotypic_rows(
-        counts, sums, pointers, np.concatenate(missing), Q, r[:, None], np.array([r @ r]), n, numbers, ill
-    )
-    assert not ill.any()
-    for v in range(5):
-        beta, error, F, _ = genotypic_oracle.genotypic_rows(codes[v], X, y)
-        het, hom, var_het, cov, var_hom, found_f = numbers[v, 0]
-        # float64, well-conditioned: rounding of some 1e-14
-        np.testing.assert_allclose([hom / 2, het - hom / 2, found_f], [*beta, F], rtol=1e-9, atol=1e-12)
-        np.testing.assert_allclose(np.sqrt([var_hom / 4, var_het - cov + var_hom / 4]), error, rtol=1e-9)
 
 
 # PLINK 2's stored files -----------------------------------------------------------------------------------
@@ -343,15 +318,18 @@ def test_firth_genotypic_is_the_penalised_maximum():
     y = (rng.random(n) < 0.4).astype(float)
     y[g == 2] = 0.0  # no case among homozygotes
     X = np.full((n, 1), 1 / np.sqrt(n))
-    out = {name: np.full(3, np.nan) for name in ("beta", "error", "model_error", "statistic", "neg_log_10_p")}
-    out["iterations"] = np.zeros(3, np.int64)
-    assert _fit(_Data(X, y, np.zeros(n), g, (g == 1).astype(float)), "firth", False, out)
+    H = np.column_stack([g, g == 1]).astype(float)
+    case = LogisticCase(H, True, X, y, np.zeros(n), False, True)
+    asked = Asked("lrt", MODEL, "firth", 0.05, False, 0.0)
+    assert case.unfit(asked, "lrt") == "separation" and case.unfit(asked, "firth") is None
+    fit = case.maximum(H, 2, "firth", asked)
+    gains = ratio_gains(asked, case, GENOTYPIC, fit, "firth")
     D = np.column_stack([X, g, g == 1])
     beta, top = logistic_oracle.fit(D, y, penalised=True)
     _, held = logistic_oracle.fit(D, y, penalised=True, held=2)
     # Nelder-Mead's own precision
-    np.testing.assert_allclose(out["beta"][:2], beta[1:], rtol=1e-4)
-    np.testing.assert_allclose(out["statistic"][2], 2 * (top - held), rtol=1e-5)
+    np.testing.assert_allclose(fit.theta, beta[1:], rtol=1e-4)
+    np.testing.assert_allclose(gains[2], 2 * (top - held), rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -396,5 +374,3 @@ def test_counts_and_grades_are_tested_on_the_indicator_too(model):
         # float32 sums in another order
         for name in ("beta", "standard_error", "neg_log_10_p_value"):
             np.testing.assert_allclose(found.filter(fine)[name], expected.filter(fine)[name], rtol=1e-3, atol=1e-5)
-        with pytest.raises(ValueError, match="genetic_model is one of"):
-            ga.Poisson("k", genetic_model="genotypic")

@@ -36,25 +36,19 @@ def check_sums(N, C, T, P):
     lacks, pointers, patterns, Q, R = cohort(N, C, T, P, 0.2)
     wide, tall = padded(Q), padded(R)
     D, groups = wide.shape[1], tall.shape[1] // DOUBLES
-    every, lacking, touched = np.empty(C * D), np.zeros(P * C * D), np.zeros(P, bool)
-    residuals = np.empty(groups * (C + 1) * DOUBLES)
-    rows = np.empty((kernel.BATCH + 1) * D)
-    order, counts = np.empty(P * (kernel.BATCH + 3), np.int32), np.empty(P, np.int64)
+    room = kernel.room_for(C, D, P, tall.shape[1])
     rng = np.random.default_rng(2)
     for n in (N // 2, 1, 4, 0, 7):  # the first of 4,000 takes two batches
         samples = np.sort(rng.choice(N, n, replace=False))
-        kernel.sum_missing(
-            samples, pointers, patterns, wide.ravel(), tall.ravel(), C, every, lacking, touched, residuals,
-            rows, order, counts,
-        )  # fmt: skip
+        kernel.sum_missing(samples, kernel.Lacking(pointers, patterns), wide.ravel(), tall.ravel(), C, room)
         expected = oracle.sum_missing(samples, lacks, Q, R)
         lower = np.tril_indices(C)
         close = {"rtol": 1e-12, "atol": 1e-12}  # thousands of float64 terms of order one, in another order
-        np.testing.assert_allclose(every.reshape(C, D)[lower], expected[0][lower], **close)
-        assert touched.tolist() == lacks[samples].any(axis=0).tolist()
+        np.testing.assert_allclose(room.every.reshape(C, D)[lower], expected[0][lower], **close)
+        assert room.touched.tolist() == lacks[samples].any(axis=0).tolist()
         for p in range(P):
-            np.testing.assert_allclose(lacking.reshape(P, C, D)[p][lower], expected[1][p][lower], **close)
-        sums = residuals.reshape(groups, C + 1, DOUBLES).transpose(1, 0, 2).reshape(C + 1, -1)
+            np.testing.assert_allclose(room.lacking.reshape(P, C, D)[p][lower], expected[1][p][lower], **close)
+        sums = room.residuals.reshape(groups, C + 1, DOUBLES).transpose(1, 0, 2).reshape(C + 1, -1)
         np.testing.assert_allclose(sums[:C, :T], expected[2], **close)
         np.testing.assert_allclose(-sums[C, :T], expected[3], **close)
         assert not sums[:, T:].any()
@@ -64,12 +58,12 @@ def check_sums(N, C, T, P):
 def test_covariates_alone():
     lacks, pointers, patterns, Q, _ = cohort(50, 5, 1, 3, 0.3)
     wide = padded(Q)
-    every, lacking, touched = np.empty(5 * DOUBLES), np.zeros(3 * 5 * DOUBLES), np.zeros(3, bool)
+    room = kernel.room_for(5, DOUBLES, 3, DOUBLES)
     for samples in (np.arange(0, 50, 3), np.array([4])):
-        kernel.sum_missing_covariates(samples, pointers, patterns, wide.ravel(), DOUBLES, every, lacking, touched)
+        kernel.sum_missing_covariates(samples, kernel.Lacking(pointers, patterns), wide.ravel(), DOUBLES, room)
         one, each = oracle.sum_missing_covariates(samples, lacks, Q)
-        np.testing.assert_allclose(every[:5], one, atol=1e-13)  # seventeen terms of order one
-        np.testing.assert_allclose(lacking.reshape(3, -1)[:, :5], each, atol=1e-13)
+        np.testing.assert_allclose(room.every[:5], one, atol=1e-13)  # seventeen terms of order one
+        np.testing.assert_allclose(room.lacking.reshape(3, -1)[:, :5], each, atol=1e-13)
 
 
 def test_compiled_operations_are_their_plain_twins():

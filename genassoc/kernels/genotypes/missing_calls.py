@@ -5,6 +5,10 @@ their use, those of Q are copied side by side once, and four samples are added i
 taken in their order, a thousand at a time, in float64: the bits depend on the variant alone.
 """
 
+from typing import NamedTuple
+
+import numpy as np
+
 from genassoc.kernels import jit
 from genassoc.kernels.lanes.vector import DOUBLES, add_scaled, subtract_product
 from genassoc.kernels.lanes.vector_outer import add_outer, prefetch
@@ -12,6 +16,58 @@ from genassoc.shapes import BoolArray, Float64Array, Int32Array, Int64Array
 
 BATCH = 1024  # samples: their rows of Q take 128 KB, in the second-level cache
 AHEAD = 16  # samples: about as long as memory takes
+
+
+class Missing(NamedTuple):
+    """Samples whose call is missing, a run of ``indices`` a variant from ``pointers`` (V + 1,)."""
+
+    pointers: Int64Array
+    indices: Int64Array
+
+
+class Lacking(NamedTuple):
+    """The patterns of missing phenotypes that each sample lacks, a run of ``patterns`` a sample from ``pointers`` (N + 1,)."""
+
+    pointers: Int64Array
+    patterns: Int64Array
+
+
+class LeftOut(NamedTuple):
+    """What the samples of one variant leave out of sums, of C covariates (padded to D), P patterns, T8 traits; and room.
+
+    Attributes
+    ----------
+    every : float64 array (C * D,)
+        The lower triangle of ``sum q q'``; what stands above it has no meaning.
+    lacking : float64 array (P * C * D,)
+        The same over the samples without each pattern's traits; zeros where ``touched`` (P,) does not say otherwise.
+    residuals : float64 array (T8 / 8 * (C + 1) * 8,)
+        ``sum q r`` and, after it, ``-sum r^2``, eight traits side by side.
+    rows, order, counts : float64 ((BATCH + 1) * D,), int32 (max(P, 1) * (BATCH + 3),), int64 (P,)
+        Room.
+    """
+
+    every: Float64Array
+    lacking: Float64Array
+    touched: BoolArray
+    residuals: Float64Array
+    rows: Float64Array
+    order: Int32Array
+    counts: Int64Array
+
+
+@jit
+def room_for(C: int, D: int, P: int, T8: int) -> LeftOut:
+    """Room for `sum_missing`, nothing summed."""
+    return LeftOut(
+        np.zeros(C * D),
+        np.zeros(P * C * D),
+        np.zeros(P, np.bool_),
+        np.empty(T8 * (C + 1)),
+        np.empty((BATCH + 1) * D),
+        np.empty(max(P, 1) * (BATCH + 3), np.int32),
+        np.empty(P, np.int64),
+    )
 
 
 @jit
@@ -47,21 +103,15 @@ def _add_products(
 
 @jit
 def _sort_by_pattern(
-    samples: Int64Array,
-    first: int,
-    stop: int,
-    pointers: Int64Array,
-    patterns: Int64Array,
-    order: Int32Array,
-    counts: Int64Array,
+    samples: Int64Array, first: int, stop: int, lacks: Lacking, order: Int32Array, counts: Int64Array
 ) -> None:
     """List the rows of a batch that lack each pattern, in ``order`` (P, BATCH + 3), each list ending as above."""
     counts[:] = 0
     room, none = BATCH + 3, stop - first
     for j in range(first, stop):
-        prefetch(patterns, pointers[samples[min(j + AHEAD, stop - 1)]])
-        for m in range(pointers[samples[j]], pointers[samples[j] + 1]):
-            p = patterns[m]
+        prefetch(lacks.patterns, lacks.pointers[samples[min(j + AHEAD, stop - 1)]])
+        for m in range(lacks.pointers[samples[j]], lacks.pointers[samples[j] + 1]):
+            p = lacks.patterns[m]
             order[p * room + counts[p]] = j - first
             counts[p] += 1
     for p in range(counts.size):
@@ -104,77 +154,48 @@ def _clear(lacking: Float64Array, size: int, touched: BoolArray) -> None:
 
 
 @jit
-def sum_missing(
-    samples: Int64Array,
-    pointers: Int64Array,
-    patterns: Int64Array,
-    Q: Float64Array,
-    R: Float64Array,
-    C: int,
-    every: Float64Array,
-    lacking: Float64Array,
-    touched: BoolArray,
-    residuals: Float64Array,
-    rows: Float64Array,
-    order: Int32Array,
-    counts: Int64Array,
-) -> None:
+def sum_missing(samples: Int64Array, lacks: Lacking, Q: Float64Array, R: Float64Array, C: int, out: LeftOut) -> None:
     """Sum what samples leave out of A, b and RSS of `genassoc.kernels.likelihoods.linear_rows.finish`.
 
     Parameters
     ----------
     samples : int64 array (n,)
         Whose call is missing.
-    pointers, patterns : int64 arrays (N + 1,), (n,)
-        The patterns that each sample lacks.
+    lacks : Lacking
     Q, R : float64 arrays (N * D,), (N * T8,)
         Covariates, C columns padded to D, a multiple of 8; residuals, padded to T8 likewise.
-    every : float64 array (C * D,)
-        Set to the lower triangle of ``sum q q'``; what stands above it has no meaning.
-    lacking : float64 array (P * C * D,)
-        The same over the samples without each pattern's traits. Zeros to begin with; ``touched`` (P,) says where it is not.
-    residuals : float64 array (T8 / 8 * (C + 1) * 8,)
-        Set to ``sum q r`` and, after it, ``-sum r^2``, eight traits side by side.
-    rows, order, counts : float64 ((BATCH + 1) * D,), int32 (max(P, 1) * (BATCH + 3),), int64 (P,)
-        Room.
+    out : LeftOut
+        Filled.
     """
-    D, size = every.size // C, every.size
-    every[:] = 0.0
-    residuals[:] = 0.0
-    _clear(lacking, size, touched)
+    D, size = out.every.size // C, out.every.size
+    out.every[:] = 0.0
+    out.residuals[:] = 0.0
+    _clear(out.lacking, size, out.touched)
     for first in range(0, samples.size, BATCH):
         stop = min(samples.size, first + BATCH)
-        _gather(samples, first, stop, pointers, Q, D, rows)
+        _gather(samples, first, stop, lacks.pointers, Q, D, out.rows)
         for j in range(stop - first + 3):
-            order[j] = min(j, stop - first)
-        _add_products(rows, order, 0, stop - first, C, D, every, 0)
-        _sort_by_pattern(samples, first, stop, pointers, patterns, order, counts)
-        for p in range(counts.size):
-            if counts[p] > 0:
-                touched[p] = True
-                _add_products(rows, order, p * (BATCH + 3), counts[p], C, D, lacking, p * size)
-        _add_residuals(samples, first, stop, rows, R, C, D, residuals)
+            out.order[j] = min(j, stop - first)
+        _add_products(out.rows, out.order, 0, stop - first, C, D, out.every, 0)
+        _sort_by_pattern(samples, first, stop, lacks, out.order, out.counts)
+        for p in range(out.counts.size):
+            if out.counts[p] > 0:
+                out.touched[p] = True
+                _add_products(out.rows, out.order, p * (BATCH + 3), out.counts[p], C, D, out.lacking, p * size)
+        _add_residuals(samples, first, stop, out.rows, R, C, D, out.residuals)
 
 
 @jit
-def sum_missing_covariates(
-    samples: Int64Array,
-    pointers: Int64Array,
-    patterns: Int64Array,
-    Q: Float64Array,
-    D: int,
-    every: Float64Array,
-    lacking: Float64Array,
-    touched: BoolArray,
-) -> None:
-    """As `sum_missing`, of q (D,) alone, at the beginning of every (C * D,) and of each pattern's part of lacking."""
-    every[:] = 0.0
-    size = every.size
-    _clear(lacking, size, touched)
+def sum_missing_covariates(samples: Int64Array, lacks: Lacking, Q: Float64Array, D: int, out: LeftOut) -> None:
+    """As `sum_missing`, of q (D,) alone, at the beginning of ``every`` and of each pattern's part of ``lacking``."""
+    out.every[:] = 0.0
+    size = out.every.size
+    _clear(out.lacking, size, out.touched)
     for sample in samples:
         for d in range(0, D, DOUBLES):
-            add_scaled(every, d, Q, sample * D + d, 1.0)
-        for m in range(pointers[sample], pointers[sample + 1]):
-            touched[patterns[m]] = True
+            add_scaled(out.every, d, Q, sample * D + d, 1.0)
+        for m in range(lacks.pointers[sample], lacks.pointers[sample + 1]):
+            pattern = lacks.patterns[m]
+            out.touched[pattern] = True
             for d in range(0, D, DOUBLES):
-                add_scaled(lacking, patterns[m] * size + d, Q, sample * D + d, 1.0)
+                add_scaled(out.lacking, pattern * size + d, Q, sample * D + d, 1.0)

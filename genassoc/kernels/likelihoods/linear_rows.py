@@ -3,13 +3,22 @@
 Samples without a trait, and samples whose call is missing, are taken out of sums over all samples of the model.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from genassoc.kernels import jit
-from genassoc.kernels.genotypes.missing_calls import BATCH, sum_missing, sum_missing_covariates
+from genassoc.kernels.genotypes.missing_calls import (
+    Lacking,
+    LeftOut,
+    Missing,
+    room_for,
+    sum_missing,
+    sum_missing_covariates,
+)
 from genassoc.kernels.lanes.copies import put
 from genassoc.kernels.lanes.vector import DOUBLES, add_scaled, invert_roots, scale_lanes, subtract_product
-from genassoc.shapes import BoolArray, Float64Array, Int64Array, UInt8Array
+from genassoc.shapes import Float64Array, Int64Array, UInt8Array
 
 FINE = 0
 COLLINEAR = 1
@@ -34,6 +43,94 @@ CERTAINLY_LOST = 1e-13  # rounding of the downdate; above it a lost direction is
 WEAK, ILL = 1, 2
 # Squares among a trait's samples below this share of those among all: what was subtracted outweighs what is left.
 WEAK_PATTERN = 0.1
+
+
+class Sums(NamedTuple):
+    """Sums of V variants over the samples of a model with P patterns of missing phenotypes.
+
+    Attributes
+    ----------
+    n, sum_g, sum_g2 : arrays (V, P)
+        Of each pattern: samples observed, sum and sum of squares of g among them.
+    all_g2 : float64 array (V,)
+        Sum of squares of g among all samples of the model.
+    product : float64 array (V, C - 1 + T)
+        ``Q'g`` over all samples, without the constant, then ``R'g``.
+    lacking : float64 array (V, P * D)
+        ``sum_M q g``, from `genassoc.kernels.genotypes.carriers.sum_lacking`.
+    """
+
+    n: Int64Array
+    sum_g: Float64Array
+    sum_g2: Float64Array
+    all_g2: Float64Array
+    product: Float64Array
+    lacking: Float64Array
+
+
+class Residuals(NamedTuple):
+    """T residualised traits and their covariates.
+
+    Attributes
+    ----------
+    Q : float64 array (N, D)
+        C columns, the constant first, padded with zeros to D, a multiple of 8; zero outside the model's samples.
+    R : float64 array (N, T8)
+        Padded with zeros to a multiple of 8.
+    gram : float64 array (T8 / 8, C (C + 1) / 2 * 8)
+        ``I - sum_M q q'`` of each trait, as `factor_lanes` takes it; the identity for padding.
+    rss, n_of, pattern_of : arrays (T,)
+        Of each trait its residuals' sum of squares, its samples, its pattern.
+    lacks : Lacking
+    constant : float
+        The constant's value in Q.
+    """
+
+    Q: Float64Array
+    R: Float64Array
+    gram: Float64Array
+    rss: Float64Array
+    n_of: Int64Array
+    pattern_of: Int64Array
+    lacks: Lacking
+    constant: float
+
+
+class LinearFits(NamedTuple):
+    """Rows (V, T); ``weak`` is `WEAK` where float32 sums do not hold five digits, `ILL` where float64 sums do not either, else 0."""
+
+    beta: Float64Array
+    standard_error: Float64Array
+    t: Float64Array
+    df: Float64Array
+    code: UInt8Array
+    weak: UInt8Array
+
+
+class _Lanes(NamedTuple):
+    """Eight traits of one variant; arrays (8,), but a and b (C * 8,). ``before`` is RSS_S, ``residual`` RSS_0."""
+
+    a: Float64Array
+    b: Float64Array
+    information: Float64Array
+    score: Float64Array
+    residual: Float64Array
+    squares: Float64Array
+    before: Float64Array
+    total: Float64Array
+    mean: Float64Array
+    weakest: Float64Array
+    lost: Float64Array
+    rank: Int64Array
+
+
+@jit
+def _lanes_of(C: int) -> _Lanes:
+    return _Lanes(
+        np.empty(C * DOUBLES), np.empty(C * DOUBLES), np.empty(DOUBLES), np.empty(DOUBLES), np.empty(DOUBLES),
+        np.empty(DOUBLES), np.empty(DOUBLES), np.empty(DOUBLES), np.empty(DOUBLES), np.empty(DOUBLES), np.empty(DOUBLES),
+        np.empty(DOUBLES, np.int64),
+    )  # fmt: skip
 
 
 @jit
@@ -81,42 +178,26 @@ def solve_lanes(A: Float64Array, C: int, x: Float64Array) -> None:
 
 
 @jit
-def _downdate(
-    A: Float64Array,
-    C: int,
-    D: int,
-    every: Float64Array,
-    lacking: Float64Array,
-    touched: BoolArray,
-    pattern_of: Int64Array,
-    ones: Float64Array,
-) -> None:
+def _downdate(A: Float64Array, C: int, D: int, left_out: LeftOut, patterns: Int64Array, ones: Float64Array) -> None:
     """Take the samples whose call is missing, and that have the trait, out of eight Gram matrices."""
     for i in range(C):
         for j in range(i + 1):
-            add_scaled(A, (i * (i + 1) // 2 + j) * DOUBLES, ones, 0, -every[i * D + j])
-    for lane in range(pattern_of.size):
-        pattern = pattern_of[lane]
-        if touched[pattern]:
+            add_scaled(A, (i * (i + 1) // 2 + j) * DOUBLES, ones, 0, -left_out.every[i * D + j])
+    for lane in range(patterns.size):
+        pattern = patterns[lane]
+        if left_out.touched[pattern]:
             for i in range(C):
                 for j in range(i + 1):
-                    A[(i * (i + 1) // 2 + j) * DOUBLES + lane] += lacking[(pattern * C + i) * D + j]
+                    A[(i * (i + 1) // 2 + j) * DOUBLES + lane] += left_out.lacking[(pattern * C + i) * D + j]
 
 
 @jit
 def _row(
-    information: float,
-    centred: float,
-    score: float,
-    residual: float,
-    before: float,
-    rss: float,
-    freedom: int,
-    level: int,
-    reduced: bool,
+    lane: int, lanes: _Lanes, centred: float, rss: float, freedom: int, level: int, reduced: bool
 ) -> tuple[float, float, float, int, int]:
-    """beta, standard error, t, code and weakness of one row; ``before`` is RSS_S, ``residual`` RSS_0."""
+    """beta, standard error, t, code and weakness of one row; ``centred`` is the variance of g times n."""
     none = np.nan
+    information, score, residual = lanes.information[lane], lanes.score[lane], lanes.residual[lane]
     if freedom < 1:
         return none, none, none, N_TOO_SMALL, level
     if rss <= 0.0:
@@ -125,7 +206,7 @@ def _row(
         return none, none, none, COLLINEAR, level
     if residual < ILL_SHARE * rss:
         level = ILL
-    elif residual < WEAK_RESIDUAL * before:
+    elif residual < WEAK_RESIDUAL * lanes.before[lane]:
         level = max(level, WEAK)
     left = residual - score * score / information
     beta = score / information
@@ -143,68 +224,33 @@ def _row(
 
 @jit
 def _impute(
-    lane: int,
-    pattern: int,
-    n_missing: int,
-    mean: float,
-    missing: Int64Array,
-    R: Float64Array,
-    first: int,
-    every: Float64Array,
-    lacking: Float64Array,
-    touched: BoolArray,
-    C: int,
-    D: int,
-    a: Float64Array,
-    information: Float64Array,
-    score: Float64Array,
-    total: Float64Array,
+    lane: int, trait: int, n_missing: int, missing: Int64Array, null: Residuals, left_out: LeftOut, lanes: _Lanes
 ) -> None:
     """Give the missing calls of one trait the mean of the observed ones."""
-    information[lane] += n_missing * mean * mean
-    total[lane] += n_missing * mean
+    pattern, mean = null.pattern_of[trait], lanes.mean[lane]
+    D = null.Q.shape[1]
+    C = lanes.a.size // DOUBLES
+    lanes.information[lane] += n_missing * mean * mean
+    lanes.total[lane] += n_missing * mean
     for c in range(C):
-        a[c * DOUBLES + lane] += mean * (every[c] - (lacking[pattern * C * D + c] if touched[pattern] else 0.0))
+        lacking = left_out.lacking[pattern * C * D + c] if left_out.touched[pattern] else 0.0
+        lanes.a[c * DOUBLES + lane] += mean * (left_out.every[c] - lacking)
     for sample in missing:
-        score[lane] += mean * R[sample, first + lane]
+        lanes.score[lane] += mean * null.R[sample, trait]
 
 
 @jit
-def _weakness(information: float, squares: float, centred: float, weakest: float, lost: float, suspect: bool) -> int:
+def _weakness(lane: int, lanes: _Lanes, centred: float, suspect: bool) -> int:
     """Whether float32 sums, or even float64 sums, cannot hold five digits of the information."""
-    if weakest < ILL_DIRECTION or lost > CERTAINLY_LOST or information < ILL_SHARE * centred:
+    information, weakest = lanes.information[lane], lanes.weakest[lane]
+    if weakest < ILL_DIRECTION or lanes.lost[lane] > CERTAINLY_LOST or information < ILL_SHARE * centred:
         return ILL
     # Against the uncentred squares: an allele rare here may be the major one of the cohort.
-    return WEAK if suspect or weakest < WEAK_DIRECTION or information < WEAK_SHARE * squares else FINE
+    return WEAK if suspect or weakest < WEAK_DIRECTION or information < WEAK_SHARE * lanes.squares[lane] else FINE
 
 
 @jit
-def finish(
-    n: Int64Array,
-    sum_g: Float64Array,
-    sum_g2: Float64Array,
-    all_g2: Float64Array,
-    product: Float64Array,
-    lacking_g: Float64Array,
-    pointers: Int64Array,
-    indices: Int64Array,
-    Q: Float64Array,
-    R: Float64Array,
-    gram: Float64Array,
-    rss: Float64Array,
-    n_of: Int64Array,
-    pattern_of: Int64Array,
-    lacking_pointers: Int64Array,
-    lacking_patterns: Int64Array,
-    constant: float,
-    impute: bool,
-    beta: Float64Array,
-    standard_error: Float64Array,
-    t: Float64Array,
-    df: Float64Array,
-    code: UInt8Array,
-    weak: UInt8Array,
-) -> None:
+def finish(sums: Sums, missing: Missing, null: Residuals, impute: bool, fits: LinearFits) -> None:
     """Linear regression of T residualised traits on every variant, each on its own complete cases.
 
     Q are covariates, orthonormal over all samples of the model. A trait is missing in some of them, M; S are those with
@@ -215,121 +261,80 @@ def finish(
         beta = U / I            RSS_1 = RSS_0 - U^2 / I        SE^2 = RSS_1 / (df I)    df = n - rank - 1
 
     Eight traits at a time in lanes that do not mix: a trait's bits are those it has alone. With ``impute`` the missing
-    calls take the mean of the observed ones.
-
-    Parameters
-    ----------
-    n, sum_g, sum_g2 : arrays (V, P)
-        Of each pattern of missing phenotypes: samples observed, sum and sum of squares of g among them.
-    all_g2 : float64 array (V,)
-        Sum of squares of g among all samples of the model.
-    product : float64 array (V, C - 1 + T)
-        ``Q'g`` over all samples, without the constant, then ``R'g``.
-    lacking_g : float64 array (V, P * D)
-        ``sum_M q g``, from `genassoc.kernels.genotypes.carriers.sum_lacking`.
-    pointers, indices : int64 arrays
-        Samples of the model whose call is missing, from `genassoc.kernels.genotypes.linear.list_missing`.
-    Q : float64 array (N, D)
-        C columns, the constant first, padded with zeros to D, a multiple of 8; zero outside the model's samples.
-    R : float64 array (N, T8)
-        Padded with zeros to a multiple of 8.
-    gram : float64 array (T8 / 8, C (C + 1) / 2 * 8)
-        ``I - sum_M q q'`` of each trait, as `factor_lanes` takes it; the identity for padding.
-    rss, n_of, pattern_of : arrays (T,)
-        Of each trait its residuals' sum of squares, its samples, its pattern.
-    lacking_pointers, lacking_patterns : int64 arrays (N + 1,), (n,)
-        The patterns that each sample lacks.
-    constant : float
-        The constant's value in Q.
-    beta, standard_error, t, df, code, weak : arrays (V, T)
-        Filled. ``weak`` is `WEAK` where float32 sums do not hold five digits, `ILL` where float64 sums do not
-        either, else 0.
+    calls take the mean of the observed ones. ``fits`` is filled.
     """
-    V, T = beta.shape
-    P, D = n.shape[1], Q.shape[1]
-    C = product.shape[1] - T + 1
-    flat_Q, flat_R = Q.reshape(Q.size), R.reshape(R.size)
-    every, lacking, touched = np.zeros(C * D), np.zeros(P * C * D), np.zeros(P, np.bool_)
+    V, T = fits.beta.shape
+    P, D = sums.n.shape[1], null.Q.shape[1]
+    C = sums.product.shape[1] - T + 1
+    n_groups = null.gram.shape[0]
+    flat_Q, flat_R = null.Q.reshape(null.Q.size), null.R.reshape(null.R.size)
     A, ones = np.empty(C * (C + 1) // 2 * DOUBLES), np.ones(DOUBLES)
-    a, b = np.empty(C * DOUBLES), np.empty(C * DOUBLES)
-    information, score, residual = np.empty(DOUBLES), np.empty(DOUBLES), np.empty(DOUBLES)
-    squares, before, total, mean = np.empty(DOUBLES), np.empty(DOUBLES), np.empty(DOUBLES), np.empty(DOUBLES)
-    weakest, lost, rank = np.empty(DOUBLES), np.empty(DOUBLES), np.empty(DOUBLES, np.int64)
+    lanes, left_out = _lanes_of(C), room_for(C, D, P, n_groups * DOUBLES)
     of_group = (C + 1) * DOUBLES
-    missing_r, rows = np.empty(gram.shape[0] * of_group), np.empty((BATCH + 1) * D)
-    order, counts = np.empty(max(P, 1) * (BATCH + 3), np.int32), np.empty(P, np.int64)
     # Factors of variants without a missing call, and what they say of themselves.
-    whole, found = gram.copy(), np.empty((gram.shape[0], 3, DOUBLES))
-    for group in range(gram.shape[0]):
-        factor_lanes(whole[group], C, weakest, lost, rank)
+    whole, state = null.gram.copy(), np.empty((n_groups, 3, DOUBLES))
+    for group in range(n_groups):
+        factor_lanes(whole[group], C, lanes.weakest, lanes.lost, lanes.rank)
+        put(state[group, 0], 0, lanes.weakest)
+        put(state[group, 1], 0, lanes.lost)
         for lane in range(DOUBLES):
-            found[group, 0, lane], found[group, 1, lane], found[group, 2, lane] = weakest[lane], lost[lane], rank[lane]
+            state[group, 2, lane] = lanes.rank[lane]
     for v in range(V):
-        missing = indices[pointers[v] : pointers[v + 1]]
-        if missing.size > 0:
+        samples = missing.indices[missing.pointers[v] : missing.pointers[v + 1]]
+        if samples.size > 0:
             if impute:
-                sum_missing_covariates(missing, lacking_pointers, lacking_patterns, flat_Q, D, every, lacking, touched)
+                sum_missing_covariates(samples, null.lacks, flat_Q, D, left_out)
             else:
-                sum_missing(
-                    missing, lacking_pointers, lacking_patterns, flat_Q, flat_R, C, every, lacking, touched,
-                    missing_r, rows, order, counts,
-                )  # fmt: skip
-        for group in range(gram.shape[0]):
+                sum_missing(samples, null.lacks, flat_Q, flat_R, C, left_out)
+        for group in range(n_groups):
             first = group * DOUBLES
-            patterns = pattern_of[first : min(first + DOUBLES, T)]
-            a[:] = 0.0
-            b[:] = 0.0
-            information[:] = 0.0
-            score[:] = 0.0
-            residual[:] = 0.0
+            patterns = null.pattern_of[first : min(first + DOUBLES, T)]
+            lanes.a[:] = 0.0
+            lanes.b[:] = 0.0
+            lanes.information[:] = 0.0
+            lanes.score[:] = 0.0
+            lanes.residual[:] = 0.0
             for lane in range(patterns.size):
                 pattern = patterns[lane]
-                total[lane] = sum_g[v, pattern]
-                mean[lane] = total[lane] / max(n[v, pattern], 1)
-                a[lane] = total[lane] * constant
+                lanes.total[lane] = sums.sum_g[v, pattern]
+                lanes.mean[lane] = lanes.total[lane] / max(sums.n[v, pattern], 1)
+                lanes.a[lane] = lanes.total[lane] * null.constant
                 for c in range(1, C):
-                    a[c * DOUBLES + lane] = product[v, c - 1] - lacking_g[v, pattern * D + c]
-                information[lane] = sum_g2[v, pattern]
-                score[lane] = product[v, C - 1 + first + lane]
-                residual[lane] = rss[first + lane]
-            if missing.size > 0 and not impute:
-                put(A, 0, gram[group])
-                _downdate(A, C, D, every, lacking, touched, patterns, ones)
-                factor_lanes(A, C, weakest, lost, rank)
+                    lanes.a[c * DOUBLES + lane] = sums.product[v, c - 1] - sums.lacking[v, pattern * D + c]
+                lanes.information[lane] = sums.sum_g2[v, pattern]
+                lanes.score[lane] = sums.product[v, C - 1 + first + lane]
+                lanes.residual[lane] = null.rss[first + lane]
+            if samples.size > 0 and not impute:
+                put(A, 0, null.gram[group])
+                _downdate(A, C, D, left_out, patterns, ones)
+                factor_lanes(A, C, lanes.weakest, lanes.lost, lanes.rank)
                 for k in range(C * DOUBLES):
-                    b[k] = -missing_r[group * of_group + k]
+                    lanes.b[k] = -left_out.residuals[group * of_group + k]
                 for lane in range(DOUBLES):
-                    residual[lane] += missing_r[group * of_group + C * DOUBLES + lane]
+                    lanes.residual[lane] += left_out.residuals[group * of_group + C * DOUBLES + lane]
                 factor = A
             else:
                 factor = whole[group]
                 for lane in range(DOUBLES):
-                    weakest[lane], lost[lane] = found[group, 0, lane], found[group, 1, lane]
-                    rank[lane] = int(found[group, 2, lane])
-                for lane in range(patterns.size if missing.size > 0 else 0):
-                    _impute(
-                        lane, patterns[lane], n_of[first + lane] - n[v, patterns[lane]], mean[lane], missing, R, first,
-                        every, lacking, touched, C, D, a, information, score, total,
-                    )  # fmt: skip
-            put(before, 0, residual)
-            put(squares, 0, information)
-            solve_lanes(factor, C, a)
-            solve_lanes(factor, C, b)
+                    lanes.weakest[lane], lanes.lost[lane] = state[group, 0, lane], state[group, 1, lane]
+                    lanes.rank[lane] = int(state[group, 2, lane])
+                for lane in range(patterns.size if samples.size > 0 else 0):
+                    n_missing = null.n_of[first + lane] - sums.n[v, patterns[lane]]
+                    _impute(lane, first + lane, n_missing, samples, null, left_out, lanes)
+            put(lanes.before, 0, lanes.residual)
+            put(lanes.squares, 0, lanes.information)
+            solve_lanes(factor, C, lanes.a)
+            solve_lanes(factor, C, lanes.b)
             for c in range(C):
-                subtract_product(information, 0, a, c * DOUBLES, a, c * DOUBLES)
-                subtract_product(score, 0, a, c * DOUBLES, b, c * DOUBLES)
-                subtract_product(residual, 0, b, c * DOUBLES, b, c * DOUBLES)
+                subtract_product(lanes.information, 0, lanes.a, c * DOUBLES, lanes.a, c * DOUBLES)
+                subtract_product(lanes.score, 0, lanes.a, c * DOUBLES, lanes.b, c * DOUBLES)
+                subtract_product(lanes.residual, 0, lanes.b, c * DOUBLES, lanes.b, c * DOUBLES)
             for lane in range(patterns.size):
-                trait, pattern = first + lane, patterns[lane]
-                centred = squares[lane] - total[lane] * mean[lane]
-                freedom = (n_of[trait] if impute else n[v, pattern]) - rank[lane] - 1
-                few = sum_g2[v, pattern] < WEAK_PATTERN * all_g2[v]
-                level = _weakness(
-                    information[lane], squares[lane], centred, weakest[lane], lost[lane], rank[lane] < C or few
-                )
-                row = _row(
-                    information[lane], centred, score[lane], residual[lane], before[lane], rss[trait], freedom, level,
-                    rank[lane] < C,
-                )  # fmt: skip
-                beta[v, trait], standard_error[v, trait], t[v, trait] = row[0], row[1], row[2]
-                df[v, trait], code[v, trait], weak[v, trait] = freedom, row[3], row[4]
+                trait, pattern, reduced = first + lane, patterns[lane], lanes.rank[lane] < C
+                centred = lanes.squares[lane] - lanes.total[lane] * lanes.mean[lane]
+                freedom = (null.n_of[trait] if impute else sums.n[v, pattern]) - lanes.rank[lane] - 1
+                few = sums.sum_g2[v, pattern] < WEAK_PATTERN * sums.all_g2[v]
+                level = _weakness(lane, lanes, centred, reduced or few)
+                row = _row(lane, lanes, centred, null.rss[trait], freedom, level, reduced)
+                fits.beta[v, trait], fits.standard_error[v, trait], fits.t[v, trait] = row[0], row[1], row[2]
+                fits.df[v, trait], fits.code[v, trait], fits.weak[v, trait] = freedom, row[3], row[4]

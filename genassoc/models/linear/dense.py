@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from genassoc.kernels.likelihoods import linear_rows as kernel
-from genassoc.shapes import BoolArray, Float64Array, Int64Array
+from genassoc.kernels.likelihoods.linear_columns import LEAST_SLACK
+from genassoc.shapes import Float64Array, Int64Array
 from genassoc.stats.linalg import orthonormal_basis
 
 # Shares of squared length below which nothing but float64 rounding (1e-16 of the length) is left.
@@ -16,54 +16,71 @@ _PERFECT = 1e-24
 
 @dataclass(frozen=True)
 class DenseFit:
-    """beta, standard error, t, degrees of freedom and code of one row, as `genassoc.kernels.likelihoods.linear_rows.finish` gives."""
+    """Coefficients (D,) and covariance (D, D) of the columns tested, F of all of them, degrees of freedom, and the row's code."""
 
-    beta: float
-    standard_error: float
-    t: float
+    theta: Float64Array
+    covariance: Float64Array
+    F: float
     df: float
-    code: int
+    code: str | None
+
+    @property
+    def standard_error(self) -> float:
+        """Of the first column."""
+        return float(np.sqrt(self.covariance[0, 0]))
+
+    @property
+    def t(self) -> float:
+        """Of the first column."""
+        return float(self.theta[0]) / self.standard_error
 
 
-def dense_fit(g: Float64Array, X: Float64Array, r: Float64Array) -> DenseFit:
-    """Regress r (n,) on g (n,) and the columns of X (n, C), the constant first.
+def dense_fit(H: Float64Array, X: Float64Array, y: Float64Array, robust: bool = False) -> DenseFit:
+    """Regress y (n,) on the columns tested H (n, D) and those of X (n, C), the constant first; HC3 where ``robust``.
 
     Residuals by projection on an orthonormal basis, twice: relative errors of 1e-16 of the lengths, where sums over
     more samples with some taken out again lose what the others outweigh.
     """
     basis = orthonormal_basis(X)
-    freedom = g.size - basis.Q.shape[1] - 1
+    D = H.shape[1]
+    df = float(y.size - basis.Q.shape[1] - D)
+    theta, covariance = np.full(D, np.nan), np.full((D, D), np.nan)
 
-    def none(code: int, beta: float = np.nan) -> DenseFit:
-        return DenseFit(beta, np.nan, np.nan, freedom, code)
+    def without_estimate(code: str) -> DenseFit:
+        return DenseFit(theta, covariance, np.nan, df, code)
 
-    if freedom < 1:
-        return none(kernel.N_TOO_SMALL)
-    g_left, r_left = _residuals(g, basis.Q), _residuals(r, basis.Q)
-    if r_left @ r_left <= _ROUNDING * (r @ r):
-        return none(kernel.NO_RESIDUAL_VARIANCE)
-    information = float(g_left @ g_left)
-    centred = g - g.mean()
-    if information <= _COLLINEAR * (centred @ centred):
-        return none(kernel.COLLINEAR)
-    beta = float(g_left @ r_left) / information
-    rest = r_left - beta * g_left
-    if rest @ rest <= _PERFECT * (r_left @ r_left):
-        return none(kernel.PERFECT_FIT, beta)
-    error = float(np.sqrt(rest @ rest / (freedom * information)))
-    return DenseFit(beta, error, beta / error, freedom, kernel.FINE if basis.kept.all() else kernel.COVARIATE_COLLINEAR)
-
-
-def _residuals(column: Float64Array, Q: Float64Array) -> Float64Array:
-    rest = column - column.mean()
+    if df < 1:
+        return without_estimate("n_too_small")
+    U, rest = H - H.mean(axis=0), y - y.mean()
+    lengths = (U**2).sum(axis=0)
     for _ in range(2):
-        rest = rest - Q @ (Q.T @ rest)
-    return np.asarray(rest)
+        U, rest = U - basis.Q @ (basis.Q.T @ U), rest - basis.Q @ (basis.Q.T @ rest)
+    if rest @ rest <= _ROUNDING * (y @ y):
+        return without_estimate("no_residual_variance")
+    q, triangle = np.linalg.qr(U)
+    if (np.diag(triangle) ** 2 <= _COLLINEAR * lengths).any():
+        return without_estimate("collinear")
+    along = q.T @ rest
+    theta = np.linalg.solve(triangle, along)
+    residual = rest - U @ theta
+    if residual @ residual <= _PERFECT * (rest @ rest):
+        return without_estimate("perfect_fit")
+    inverse = np.linalg.inv(triangle)
+    variance = float(residual @ residual) / df
+    covariance, F = variance * inverse @ inverse.T, float(along @ along) / variance / D
+    if robust:
+        slack = 1.0 - (basis.Q**2).sum(axis=1) - (q**2).sum(axis=1)
+        if slack.min() <= LEAST_SLACK:
+            return DenseFit(np.full(D, np.nan), np.full((D, D), np.nan), np.nan, df, "leverage_of_one")
+        influence = (q @ inverse.T) * (residual / slack)[:, None]
+        covariance = influence.T @ influence
+        F = float(theta @ np.linalg.solve(covariance, theta)) / D
+    return DenseFit(theta, covariance, F, df, None if basis.kept.all() else "covariate_collinear")
 
 
 def fit_row(g: Float64Array, Q: Float64Array, r: Float64Array, columns: Int64Array, impute: bool) -> DenseFit:
-    """`dense_fit` on the observed of g (n,), or on all with the mean in place of those missing."""
-    observed: BoolArray = ~np.isnan(g)
+    """`dense_fit` of the samples ``columns`` (n,) on the observed of g (n,), or on all with the mean in place of those missing."""
+    observed = ~np.isnan(g)
     if impute:
-        return dense_fit(np.where(observed, g, g[observed].mean()), Q[columns], r[columns])
-    return dense_fit(g[observed], Q[columns[observed]], r[columns[observed]])
+        return dense_fit(np.where(observed, g, g[observed].mean())[:, None], Q[columns], r[columns])
+    return dense_fit(g[observed, None], Q[columns[observed]], r[columns[observed]])

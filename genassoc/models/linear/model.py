@@ -10,26 +10,22 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from genassoc.data.block import Block, DosageBlock, GenotypeBlock
+from genassoc.data.block import Block
 from genassoc.data.phenotypes.design import Kind
-from genassoc.kernels.genotypes.carriers import sum_lacking
-from genassoc.kernels.genotypes.dosages import dosage_product
-from genassoc.kernels.likelihoods import linear_rows as kernel
+from genassoc.kernels.likelihoods.linear_rows import LinearFits
 from genassoc.models.base import BlockResult
 from genassoc.models.choices import checks
-from genassoc.models.choices.genotypes import GenotypeChoices
-from genassoc.models.choices.interaction import VarianceChoices
-from genassoc.models.linear import genotypic as linear_genotypic
-from genassoc.models.linear import interaction as linear_interaction
+from genassoc.models.choices.choices import Choices as CommonChoices
+from genassoc.models.linear import fitted
+from genassoc.models.linear.additive import fit_group
 from genassoc.models.linear.change import baseline_names, prepare_changes, with_baseline_tests
-from genassoc.models.linear.dense import fit_row
-from genassoc.models.linear.null import LinearState, NullGroup, NullModel, prepare
+from genassoc.models.linear.columns import prepare as prepare_interaction
+from genassoc.models.linear.columns import test_genotypes, test_interaction
+from genassoc.models.linear.null import Choices, LinearState, NullModel, prepare
 from genassoc.models.linear.residual_law import Names, Sample, correct_rows, state_notes
-from genassoc.models.scan import weighted
 from genassoc.models.scan.genetic_models import by_genetic_model
-from genassoc.models.scan.product import minor_counts
-from genassoc.models.scan.sums import GenotypeSums, genotype_sums, minor_is_ref
-from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
+from genassoc.models.scan.sums import GenotypeSums, minor_is_ref
+from genassoc.shapes import Array, BoolArray
 from genassoc.stats.tails import Z_975, neg_log_10_p_t, neg_log_10_p_z, t_quantile_975
 
 CODES: tuple[str | None, ...] = (
@@ -46,12 +42,12 @@ CODES: tuple[str | None, ...] = (
 )
 _NO_ESTIMATE = ("collinear", "n_too_small", "no_residual_variance", "monomorphic", "constant_genotype")
 METHODS: tuple[str | None, ...] = (None, "t", "score", "spa")
+ROBUST_ABOVE_MAC = 1000.0  # REGENIE's --rare-mac
 _NAMES = Names(METHODS.index("spa"), CODES.index("heavy_tails"))
-GENOME_WIDE = 7.3  # rows past 5e-8 are computed again in float64
 
 
 @dataclass(frozen=True)
-class Linear(VarianceChoices, GenotypeChoices):
+class Linear(CommonChoices):
     """Linear regression, additive in ALT copies unless ``genetic_model`` says else.
 
     Parameters
@@ -75,10 +71,8 @@ class Linear(VarianceChoices, GenotypeChoices):
         The column that each trait started from: the trait is analysed as its change, trait - baseline.
     adjust_baseline : bool
         Put the baseline among the covariates (the default); see `genassoc.models.linear.change`.
-    genetic_model, male_x_dosage, condition_on
-        See `genassoc.models.choices.genotypes.GenotypeChoices`.
-    interaction, variance, weights
-        See `genassoc.models.choices.interaction.VarianceChoices`, docs/models/interaction.md and docs/models/weights.md.
+    genetic_model, male_x_dosage, condition_on, interaction, case_value, variance, weights
+        See `genassoc.models.choices.choices.Choices`, docs/models/interaction.md and docs/models/weights.md.
 
     Notes
     -----
@@ -114,11 +108,7 @@ class Linear(VarianceChoices, GenotypeChoices):
             raise ValueError("adjust_baseline=False is of changes: name the baseline too, baseline='ldl_before'")
         if self.baseline is not None and self.refits and len(set(self.baseline)) > 1:
             raise ValueError("interaction, variance='robust' and weights take one baseline: make a model of each")
-        self.check_genotype_choices()
-        self.check_interaction()
-        self.check_variance()
-        if self.genetic_model == "genotypic" and self.missing == "mean":
-            raise ValueError("genetic_model='genotypic' is of complete genotypes: leave missing='mean' out")
+        self.check_choices()
 
     @property
     def imputes(self) -> bool:
@@ -133,28 +123,21 @@ class Linear(VarianceChoices, GenotypeChoices):
     @property
     def rows_per_variant(self) -> int:
         """One row for each trait; three for the genotypic model, up to five for an interaction."""
-        return len(self.traits) * (self.rows_per_trait if self.interaction is None else 5)
+        return len(self.traits) * self.rows_per_trait
 
-    def refit_choices(self) -> linear_interaction.Choices:
-        """What is done of interactions and robust variances, every default resolved."""
+    def choices(self) -> Choices:
+        """Every default resolved."""
         above = np.inf
         if self.variance == "auto" and self.like == "regenie" and self.interaction is not None:
-            above = linear_interaction.ROBUST_ABOVE_MAC
-        return linear_interaction.Choices(
-            self.imputes, self.least_mac, above, self.like != "plink2", check_tails=self.like is None
-        )
-
-    @property
-    def has_sandwich(self) -> bool:
-        """Whether variances are sandwiches, by `genassoc.models.scan.weighted`: unweighted rows are those of weights 1."""
-        return self.is_weighted or self.variance == "robust"
+            above = ROBUST_ABOVE_MAC
+        return Choices(self.imputes, self.least_mac, self.like, above)
 
     def prepare(self, cohort: Any) -> Any:
         """Fit the null models of all traits on the cohort's samples."""
-        if self.has_sandwich:
-            return weighted.prepare(self, cohort)
+        if self.is_sandwich:
+            return fitted.prepare(self, cohort)
         if self.refits:
-            return linear_interaction.prepare(self, cohort, self.refit_choices())
+            return prepare_interaction(self, cohort, self.choices())
         if self.baseline is not None:
             return prepare_changes(self, cohort)
         design = cohort.design(self.traits, self.covariates, kind=self.outcome)
@@ -164,109 +147,15 @@ class Linear(VarianceChoices, GenotypeChoices):
     @by_genetic_model
     def block(self, state: Any, block: Block) -> BlockResult:
         """Test every variant of the block against every trait: V x T rows, more of an interaction."""
-        if self.has_sandwich:
-            return weighted.test_block(self, self.least_mac, state, block)
+        if self.is_sandwich:
+            return fitted.fitted_block(self, state, block)
         if self.refits:
-            return linear_interaction.test_block(self.refit_choices(), state, block)
+            return test_interaction(self.choices(), state, block)
         return with_baseline_tests(self, state, block, _test_block(self, state, block))
 
     def genotypic(self, state: "LinearState", block: Block) -> BlockResult:
         """Test both degrees of freedom of every genotype: V x T x 3 rows."""
-        return linear_genotypic.test_block(self.least_mac, self.like, state, block)
-
-
-@dataclass(frozen=True)
-class _Sums:
-    """What `genassoc.kernels.likelihoods.linear_rows.finish` needs of V variants and the P patterns of a group.
-
-    ``every`` are sums over the group's samples, ``own`` over each pattern's; ``lacking`` (V, P * D) and ``product``
-    (V, C - 1 + T) as there.
-    """
-
-    every: GenotypeSums
-    own: tuple[GenotypeSums, ...]
-    lacking: Float64Array
-    product: Float64Array
-
-    def take(self, variants: Int64Array, product: Float64Array) -> "_Sums":
-        """Those of some variants, with another product."""
-        own = tuple(sums.take(variants) for sums in self.own)
-        return _Sums(self.every.take(variants), own, self.lacking[variants], product)
-
-    def stacked(self, name: str) -> Array:
-        """A field of every pattern's sums, (V, P)."""
-        return np.stack([getattr(sums, name) for sums in self.own], axis=1)
-
-
-def _sums(block: Block, flipped: BoolArray, group: NullGroup) -> _Sums:
-    every = genotype_sums(block, flipped, group.columns, group.mask)
-    own = tuple(
-        every if null.n == group.n else genotype_sums(block, flipped, null.columns, null.mask, list_calls=False)
-        for null in group.nulls
-    )
-    return _Sums(every, own, _lacking(block, flipped, group), group.matrix.times(block, flipped))
-
-
-def _lacking(block: Block, flipped: BoolArray, group: NullGroup) -> Float64Array:
-    """Covariates summed over the carriers that lack each pattern's traits, (V, P * D)."""
-    P, D = len(group.nulls), group.Q.shape[1]
-    out = np.zeros((block.n_variants, P * D))
-    if isinstance(block, GenotypeBlock):
-        words = block.packed.view(np.uint64)
-        at = (group.lacking_pointers, group.lacking_patterns)
-        sum_lacking(words, flipped, group.lacking_mask, *at, group.Q.ravel(), out)
-        return out
-    for p, null in enumerate(group.nulls):
-        if null.n < group.n:
-            without = np.setdiff1d(group.columns, null.columns, assume_unique=True)
-            part = np.empty((block.n_variants, D))
-            dosage_product(DosageBlock(block.values[:, without]).fixed_point, flipped, group.Q[without], False, part)
-            out[:, p * D : (p + 1) * D] = part
-    return out
-
-
-def _finish(model: Linear, group: NullGroup, sums: _Sums) -> dict[str, Array]:
-    shape = (sums.every.n.size, group.traits.size)
-    beta, standard_error, t, df = (np.empty(shape) for _ in range(4))
-    code, weak = np.empty(shape, np.uint8), np.empty(shape, np.uint8)
-    kernel.finish(
-        sums.stacked("n"), sums.stacked("sum_g"), sums.stacked("sum_g2"), sums.every.sum_g2, sums.product,
-        sums.lacking, sums.every.pointers, sums.every.indices, group.Q, group.R, group.gram, group.rss, group.n_of,
-        group.pattern_of, group.lacking_pointers, group.lacking_patterns, 1.0 / np.sqrt(max(group.n, 1)), model.imputes,
-        beta, standard_error, t, df, code, weak,
-    )  # fmt: skip
-    return {"beta": beta, "standard_error": standard_error, "t": t, "df": df, "code": code, "weak": weak}
-
-
-def _again_in_float64(
-    model: Linear, group: NullGroup, block: GenotypeBlock, flipped: BoolArray, sums: _Sums, found: dict[str, Array]
-) -> None:
-    """Compute the rows that float32 sums cannot hold, or that people will quote, again in float64."""
-    quoted = np.nan_to_num(neg_log_10_p_t(found["t"], found["df"])) > GENOME_WIDE
-    rows = ((found["weak"] > 0) | quoted) & ~sums.stacked("constant")[:, group.pattern_of]
-    variants = np.flatnonzero(rows.any(axis=1))
-    if not variants.size:
-        return
-    exact = group.matrix.times_in_float64(block, flipped, variants)
-    again = _finish(model, group, sums.take(variants, exact))
-    chosen = rows[variants]
-    for name, values in found.items():
-        part = values[variants]
-        part[chosen] = again[name][chosen]
-        values[variants] = part
-
-
-def _fit_afresh(
-    model: Linear, group: NullGroup, block: Block, flipped: BoolArray, sums: _Sums, found: dict[str, Array]
-) -> None:
-    """Fit the rows in which even float64 sums cancel on their own complete cases."""
-    ill = (found["weak"] == kernel.ILL) & ~sums.stacked("constant")[:, group.pattern_of]
-    for v, j in np.argwhere(ill):
-        null = group.nulls[group.pattern_of[j]]
-        g = minor_counts(block, flipped, np.array([v]), null.columns)[0]
-        row = fit_row(g, null.Q, group.R[:, j], null.columns, model.imputes)
-        for name in ("beta", "standard_error", "t", "df", "code"):
-            found[name][v, j] = getattr(row, name)
+        return test_genotypes(replace(self.choices(), impute=False), state, block)
 
 
 def _test_block(model: Linear, state: LinearState, block: Block) -> BlockResult:
@@ -285,16 +174,12 @@ def _test_block(model: Linear, state: LinearState, block: Block) -> BlockResult:
         "code": np.zeros(shape, np.uint8),
     }
     for group in state.groups:
-        sums = _sums(block, flipped, group)
-        found = _finish(model, group, sums)
-        if isinstance(block, GenotypeBlock):
-            _again_in_float64(model, group, block, flipped, sums, found)
-        _fit_afresh(model, group, block, flipped, sums, found)
-        for p, null in enumerate(group.nulls):
-            of_null = {name: values[:, group.pattern_of == p] for name, values in found.items()}
-            rows = _rows(model, null, sums.own[p], of_null, flipped)
+        of_pattern, fits = fit_group(group, block, flipped, model.imputes)
+        for p, (null, own) in enumerate(zip(group.nulls, of_pattern)):
+            of_null = LinearFits._make(values[:, group.residuals.pattern_of == p] for values in fits)
+            rows = _rows(model, null, own, of_null, flipped)
             if model.like is None:
-                _correct_tails(model, null, sums.own[p], rows, block, flipped)
+                _correct_tails(model, null, own, rows, block, flipped)
             for name, values in rows.items():
                 columns[name][:, null.traits] = values
     labels = {"trait": state.traits, "test": ("add",) * len(state.traits)}
@@ -314,12 +199,10 @@ def _correct_tails(
             correct_rows(of_trait, sample, own, block, flipped, _NAMES, rule="normal")
 
 
-def _rows(
-    model: Linear, null: NullModel, own: GenotypeSums, found: dict[str, Array], flipped: BoolArray
-) -> dict[str, Array]:
+def _rows(model: Linear, null: NullModel, own: GenotypeSums, fits: LinearFits, flipped: BoolArray) -> dict[str, Array]:
     """Turn what was computed for the minor allele into rows for ALT, with the reasons for rows without an estimate."""
     mac = own.mac
-    code = found["code"].copy()
+    code = fits.code.copy()
     code[own.constant & (mac > 0)] = CODES.index("constant_genotype")
     code[own.constant & (mac == 0)] = CODES.index("monomorphic")
     code[own.n == 0] = CODES.index("n_too_small")
@@ -328,10 +211,10 @@ def _rows(
     code[~enough & fine] = CODES.index("too_few_carriers")
     keep = fine & enough
     to_alt = np.where(flipped, -1.0, 1.0)[:, None] * null.scale
-    beta = np.where(keep, found["beta"] * to_alt, np.nan)
-    error = np.where(keep, found["standard_error"] * null.scale, np.nan)
-    t = np.where(keep, found["t"] * np.sign(to_alt), np.nan)
-    df = np.where(found["df"] >= 1, found["df"], np.nan)
+    beta = np.where(keep, fits.beta * to_alt, np.nan)
+    error = np.where(keep, fits.standard_error * null.scale, np.nan)
+    t = np.where(keep, fits.t * np.sign(to_alt), np.nan)
+    df = np.where(fits.df >= 1, fits.df, np.nan)
     half = t_quantile_975(df) * error
     logp, method = neg_log_10_p_t(t, df), "t"
     if model.like == "regenie":

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from genassoc.kernels.genotypes.counts import mask_words
+from genassoc.kernels.genotypes.missing_calls import Lacking
 from genassoc.kernels.lanes.vector import DOUBLES
-from genassoc.kernels.likelihoods.linear_rows import factor_lanes
+from genassoc.kernels.likelihoods.linear_rows import Residuals, factor_lanes
 from genassoc.models.linear.residual_law import ResidualLaw
 from genassoc.models.scan.product import ThinMatrix
 from genassoc.shapes import BoolArray, Float64Array, Int64Array, UInt64Array, packed_bytes
@@ -18,6 +19,37 @@ from genassoc.stats.linalg import orthonormal_basis
 # differences would cost digits). Both depend on the pattern and the cohort alone, never on other traits.
 MOST_LACKING = 1 / 3
 LEAST_DIRECTION = 0.25
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What is done, every default of `genassoc.models.linear.model.Linear` resolved.
+
+    Attributes
+    ----------
+    impute : bool
+        Missing calls take the mean.
+    min_mac : float
+        Minor alleles below which a row has no estimate.
+    like : {None, "plink2", "regenie"}
+    robust_above : float
+        Minor allele count above which the variances of an interaction are HC3's: REGENIE's, or infinity for none.
+    """
+
+    impute: bool
+    min_mac: float
+    like: str | None = None
+    robust_above: float = np.inf
+
+    @property
+    def gate(self) -> bool:
+        """Whether an interaction needs carriers in each arm."""
+        return self.like != "plink2"
+
+    @property
+    def check_tails(self) -> bool:
+        """Whether rows whose carriers are few for the tails of the residuals take the residuals' own law, or have no estimate."""
+        return self.like is None
 
 
 @dataclass(frozen=True)
@@ -62,6 +94,12 @@ class NullModel:
     dropped: tuple[int, ...]
     laws: tuple[ResidualLaw | None, ...]
 
+    def with_own_basis(self) -> "NullModel":
+        """The same with covariates that are orthonormal among these samples: ``gram`` is I."""
+        Q = np.zeros_like(self.Q)
+        Q[self.columns] = np.linalg.solve(np.linalg.cholesky(self.gram), self.Q[self.columns].T).T
+        return replace(self, Q=Q, R=np.ascontiguousarray(self.R), gram=np.eye(len(self.gram)))
+
 
 @dataclass(frozen=True)
 class NullGroup:
@@ -75,20 +113,12 @@ class NullGroup:
         Which of the model's traits, in the order of the columns here.
     columns, mask, n
         As of `NullModel`, of the samples that the basis is orthonormal over.
-    Q : float64 array (N, D)
-        The basis, C columns padded with zeros to a multiple of 8.
-    R : float64 array (N, T8)
-        Residuals of all traits, padded likewise.
+    residuals : Residuals
+        The basis and the residuals of all traits as `genassoc.kernels.likelihoods.linear_rows.finish` takes them.
     matrix : ThinMatrix
         The covariates without the constant, then the residuals.
-    gram : float64 array (T8 / 8, C (C + 1) / 2 * 8)
-        Lower triangles of each trait's Q'Q, eight traits side by side.
-    rss, n_of, pattern_of : arrays (T,)
-        Of each trait.
     lacking_mask : uint64 array (W,)
         Samples of the basis that lack any trait.
-    lacking_pointers, lacking_patterns : int64 arrays (N + 1,), (n,)
-        The patterns that each sample lacks, a run of ``lacking_patterns`` a sample.
     """
 
     nulls: tuple[NullModel, ...]
@@ -96,21 +126,9 @@ class NullGroup:
     columns: Int64Array
     mask: UInt64Array
     n: int
-    Q: Float64Array
-    R: Float64Array
+    residuals: Residuals
     matrix: ThinMatrix
-    gram: Float64Array
-    rss: Float64Array
-    n_of: Int64Array
-    pattern_of: Int64Array
     lacking_mask: UInt64Array
-    lacking_pointers: Int64Array
-    lacking_patterns: Int64Array
-
-    @property
-    def n_covariates(self) -> int:
-        """C, the constant included."""
-        return self.matrix.columns.shape[1] - self.traits.size + 1
 
 
 @dataclass(frozen=True)
@@ -173,20 +191,15 @@ class _Samples:
 
 def prepare(design: Any, block_columns: Int64Array, block_width: int, rank_normalise: bool = False) -> LinearState:
     """Residualise every trait of the design on its own complete cases and lay out the thin matrices."""
-    observed = ~np.isnan(design.y) & design.complete[:, None]
-    patterns: dict[bytes, list[int]] = {}
-    for trait in range(len(design.traits)):
-        patterns.setdefault(np.packbits(observed[:, trait]).tobytes(), []).append(trait)
     everyone = _Samples.of(design, design.complete, block_columns, block_width)
     sharing: list[NullModel] = []
     groups: list[NullGroup] = []
-    for traits in patterns.values():
-        own = observed[:, traits[0]]
-        samples, gram = everyone, _shared_gram(everyone, own, block_columns)
+    for traits, observed in _patterns(design):
+        samples, gram = everyone, _shared_gram(everyone, observed, block_columns)
         if gram is None:
-            samples = _Samples.of(design, own, block_columns, block_width)
+            samples = _Samples.of(design, observed, block_columns, block_width)
             gram = np.eye(samples.Q.shape[1])
-        null = _fit_null(design, np.array(traits), own, samples, gram, block_columns, rank_normalise)
+        null = _fit_null(design, traits, observed, samples, gram, block_columns, rank_normalise)
         if samples is everyone:
             sharing.append(null)
         else:
@@ -199,21 +212,25 @@ def prepare(design: Any, block_columns: Int64Array, block_width: int, rank_norma
     return replace(state, notes=null_notes(design, state.nulls))
 
 
-def own_nulls(
+def nulls_by_pattern(
     design: Any, block_columns: Int64Array, block_width: int, rank_normalise: bool = False
 ) -> tuple[NullModel, ...]:
     """The null model of every pattern of missing phenotypes, each with a basis of its own: ``gram`` is I."""
+    nulls = []
+    for traits, observed in _patterns(design):
+        samples = _Samples.of(design, observed, block_columns, block_width)
+        gram = np.eye(samples.Q.shape[1])
+        nulls.append(_fit_null(design, traits, observed, samples, gram, block_columns, rank_normalise))
+    return tuple(nulls)
+
+
+def _patterns(design: Any) -> list[tuple[Int64Array, BoolArray]]:
+    """Traits (T_p,) that are observed in the same samples, and these (bool (N,)), in the order of their first trait."""
     observed = ~np.isnan(design.y) & design.complete[:, None]
     patterns: dict[bytes, list[int]] = {}
     for trait in range(len(design.traits)):
         patterns.setdefault(np.packbits(observed[:, trait]).tobytes(), []).append(trait)
-    nulls = []
-    for traits in patterns.values():
-        own = observed[:, traits[0]]
-        samples = _Samples.of(design, own, block_columns, block_width)
-        gram = np.eye(samples.Q.shape[1])
-        nulls.append(_fit_null(design, np.array(traits), own, samples, gram, block_columns, rank_normalise))
-    return tuple(nulls)
+    return [(np.array(traits), observed[:, traits[0]]) for traits in patterns.values()]
 
 
 def _shared_gram(everyone: _Samples, own: BoolArray, block_columns: Int64Array) -> Float64Array | None:
@@ -312,16 +329,18 @@ def group_of(nulls: list[NullModel], columns: Int64Array, basis: Float64Array) -
         columns=columns,
         mask=mask_words(columns, block_width),
         n=columns.size,
-        Q=Q,
-        R=R,
+        residuals=Residuals(
+            Q=Q,
+            R=R,
+            gram=_lanes([nulls[p].gram for p in pattern_of]),
+            rss=np.concatenate([null.rss for null in nulls]),
+            n_of=np.array([nulls[p].n for p in pattern_of]),
+            pattern_of=pattern_of,
+            lacks=Lacking(np.concatenate([[0], np.cumsum(lacking.sum(axis=1))]), np.nonzero(lacking)[1]),
+            constant=1.0 / float(np.sqrt(max(columns.size, 1))),
+        ),
         matrix=ThinMatrix.of(np.hstack([basis[:, 1:], R[:, : traits.size]]), packed_bytes(block_width)),
-        gram=_lanes([nulls[p].gram for p in pattern_of]),
-        rss=np.concatenate([null.rss for null in nulls]),
-        n_of=np.array([nulls[p].n for p in pattern_of]),
-        pattern_of=pattern_of,
         lacking_mask=mask_words(np.flatnonzero(lacking.any(axis=1)), block_width),
-        lacking_pointers=np.concatenate([[0], np.cumsum(lacking.sum(axis=1))]),
-        lacking_patterns=np.nonzero(lacking)[1],
     )
 
 

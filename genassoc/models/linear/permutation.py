@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from genassoc.data.block import Block, GenotypeBlock
+from genassoc.data.block import Block
 from genassoc.models.base import BlockResult
-from genassoc.models.linear.model import Linear, _again_in_float64, _finish, _fit_afresh, _sums, _test_block
+from genassoc.models.linear.additive import fit_group
+from genassoc.models.linear.model import Linear, _test_block
 from genassoc.models.linear.null import LinearState, NullGroup, NullModel, group_of
 from genassoc.models.scan.genetic_models import by_genetic_model
 from genassoc.models.scan.sums import minor_is_ref
@@ -105,12 +106,8 @@ def _permuted_statistics(model: Permuted, state: PermutedState, block: Block) ->
     flipped = minor_is_ref(block, state.cohort_columns, state.cohort_mask)
     out = np.full((block.n_variants, len(state.traits) * model.count), np.nan)
     for group in state.permuted:
-        sums = _sums(block, flipped, group)
-        found = _finish(model, group, sums)
-        if isinstance(block, GenotypeBlock):
-            _again_in_float64(model, group, block, flipped, sums, found)
-        _fit_afresh(model, group, block, flipped, sums, found)
-        t, df = found["t"], found["df"]
+        _, fits = fit_group(group, block, flipped, model.imputes)
+        t, df = fits.t, fits.df
         if model.like == "regenie":
             t = t * np.sqrt((df + 1) / (df + t * t))
         out[:, group.traits] = t
