@@ -14,7 +14,14 @@ from genassoc.kernels.laws import few_events
 from genassoc.kernels.laws.sandwich import HC3, LEAST_SLACK, WaldFits, room
 from genassoc.kernels.likelihoods import glm, logistic_columns
 from genassoc.kernels.likelihoods import logistic as kernel
+<<<<<<< HEAD
 from genassoc.models.logistic.null import NullLogistic, ran_away
+=======
+from genassoc.kernels.likelihoods.cholesky import information
+from genassoc.kernels.likelihoods.newton import FitOptions
+from genassoc.kernels.likelihoods.rows import FINE, Trait
+from genassoc.models.logistic.null import NullLogistic
+>>>>>>> kern-wald
 from genassoc.models.logistic.null import prepare as prepare_nulls
 from genassoc.models.scan.case_columns import case_columns
 from genassoc.models.scan.glm_rows import GlmRows
@@ -184,27 +191,25 @@ class LogisticCase(Case):
         beta, L = np.zeros(P), np.zeros((P, P))
         beta[0] = np.log(share / (1 - share)) * np.sqrt(n)  # the constant's column is 1 / sqrt(n)
         y, offset = np.ascontiguousarray(self.y), np.ascontiguousarray(self.offset)
-        eta, mu, w, leverage = np.empty(n), np.empty(n), np.empty(n), np.zeros(n)
-        objective = np.nan
+        fitted, trait, objective = kernel.fitted_of(n), Trait(y, offset, np.ones(n)), np.nan
         if plink2 and not penalised:
-            status, iterations = kernel.fit_as_r(D, y, beta, eta, mu, w, L)
+            status, iterations = kernel.fit_as_r(D, trait, beta, fitted, L)
         else:
-            status, objective, iterations = kernel.fit(
-                D, y, offset, penalised, False, C + n_free, beta, eta, mu, w, leverage, L
-            )
-        if status != kernel.CONVERGED:
+            options = FitOptions(penalised, False, C + n_free)
+            status, objective, iterations = kernel.fit(D, trait, options, beta, fitted, L)
+        if status != FINE:
             return None
         if plink2 and penalised:
             # PLINK 2's standard errors under Firth's penalty are of X' diag((1 + h) w) X.
             J = np.empty((P, P))
-            kernel.information(D, (1.0 + leverage) * w, J)
+            information(D, (1.0 + fitted.leverage) * fitted.w, J)
             L[:] = np.linalg.cholesky(J)
         if n_free < H.shape[1]:
             return Maximum(float(objective), beta[C:], np.zeros((H.shape[1],) * 2), int(iterations))
         lower = np.tril(L)
         covariance = np.asarray(np.linalg.inv(lower @ lower.T)[C:, C:], dtype=np.float64)
         if asked.variance == HC3 and not penalised:
-            covariance = self._hc3(D, lower, w, y - mu)
+            covariance = self._hc3(D, lower, fitted.w, y - fitted.mu)
         return Maximum(float(objective), beta[C:], covariance, int(iterations))
 
     def _hc3(self, D: Float64Array, L: Float64Array, w: Float64Array, residual: Float64Array) -> Float64Array:
