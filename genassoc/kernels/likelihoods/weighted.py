@@ -141,7 +141,7 @@ def _one_row(
         slack = 1.0 - w[i] * h
         least = min(least, slack)
         slack = max(slack, LEAST_SLACK)
-        residual, expected = prior[i] * (y[i] - mu[i]), prior[i] * w[i] * slack
+        residual, expected = fitted.slope[i], prior[i] * w[i] * slack
         apart = slack if variance == HC3 else 1.0
         # One column and two without loops over them: a fifth of the time.
         if n_tested == 1:
@@ -156,13 +156,8 @@ def _one_row(
         else:
             reaches(L, v, reach)
             for d in range(n_tested):
-<<<<<<< HEAD
                 reach[d] /= apart
             add_sample(i, reach, residual, expected, U, E)
-=======
-                reach[d] /= slack
-        add_sample(reach, fitted.slope[i], prior[i] * w[i] * slack, U[i], E[i])
->>>>>>> kern-wald
     if variance == HC3 and least <= LEAST_SLACK:
         return LEVERAGE
     dispersion = 1.0

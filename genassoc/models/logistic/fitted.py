@@ -14,14 +14,10 @@ from genassoc.kernels.laws import few_events
 from genassoc.kernels.laws.sandwich import HC3, LEAST_SLACK, WaldFits, room
 from genassoc.kernels.likelihoods import glm, logistic_columns
 from genassoc.kernels.likelihoods import logistic as kernel
-<<<<<<< HEAD
-from genassoc.models.logistic.null import NullLogistic, ran_away
-=======
 from genassoc.kernels.likelihoods.cholesky import information
 from genassoc.kernels.likelihoods.newton import FitOptions
 from genassoc.kernels.likelihoods.rows import FINE, Trait
-from genassoc.models.logistic.null import NullLogistic
->>>>>>> kern-wald
+from genassoc.models.logistic.null import NullLogistic, ran_away
 from genassoc.models.logistic.null import prepare as prepare_nulls
 from genassoc.models.scan.case_columns import case_columns
 from genassoc.models.scan.glm_rows import GlmRows

@@ -18,12 +18,9 @@ from genassoc.kernels.laws.sandwich import MODEL, QUASI, WaldFits, room
 from genassoc.kernels.likelihoods import glm
 from genassoc.kernels.likelihoods import rows as status
 from genassoc.kernels.likelihoods import weighted as kernel
-<<<<<<< HEAD
+from genassoc.kernels.likelihoods.rows import Trait
 from genassoc.models.scan.family import Samples
 from genassoc.models.scan.screen import null_notes
-=======
-from genassoc.kernels.likelihoods.rows import Trait
->>>>>>> kern-wald
 from genassoc.models.scan.sums import GenotypeSums
 from genassoc.models.scan.tested import Tested
 from genassoc.models.scan.wald import (
