@@ -151,9 +151,10 @@ def _of_trait(
     ladder = family.ladder(task)
     for step in ladder.first:
         _climb(family, task, step)
-        if step.test == "score":
+        if step.test == "score" and ladder.after:
             _keep_scores(task)
-    task.common[:], task.rare[:] = ladder.sent_on()
+    if ladder.after:
+        task.common[:], task.rare[:] = ladder.sent_on()
     for step in ladder.after:
         _climb(family, task, step)
     return family.finished(task)
