@@ -26,7 +26,7 @@ _ESTIMATES = (
 )  # fmt: skip
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Rows:
     """Rows of V variants: arrays (V,) of one test, or (V, K) of K tests of a variant (or traits).
 
@@ -64,8 +64,9 @@ class Rows:
     @classmethod
     def empty(cls, *shape: int) -> "Rows":
         """Rows without an estimate, of shape (V,) or (V, K)."""
-        floats = (np.full(shape, np.nan) for _ in _ESTIMATES)
-        return cls(*floats, *(np.zeros(shape, dtype) for dtype in (np.int64, np.uint8, np.uint8)))
+        floats = {name: np.full(shape, np.nan) for name in _ESTIMATES}
+        method, code = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
+        return cls(**floats, iterations=np.zeros(shape, np.int64), method=method, code=code)
 
     def put(
         self,
