@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from genassoc.data.block import Block
-from genassoc.kernels.laws.sandwich import HC0, HC3
+from genassoc.kernels.laws.sandwich import HC0, HC3, QUASI
 from genassoc.kernels.likelihoods import glm
 from genassoc.models.base import CODE, METHOD, BlockResult
 from genassoc.models.linear.change import adjusted_for_baseline, of_change
@@ -114,13 +114,18 @@ def _residual(y: Float64Array, Q: Float64Array, weight: Float64Array) -> tuple[F
 def prepare(model: Any, cohort: Any) -> FittedState:
     """Fit the null models of all traits of a `Linear`, each on its complete cases with a weight."""
     if model.baseline is None:
-        return prepare_rows(model, cohort, LeastSquaresRows)
+        return prepare_rows(model, cohort, LeastSquaresRows, Extras(variance=QUASI))
     model, before, said = adjusted_for_baseline(model, cohort)
     extras = Extras(change=lambda design: of_change(design, before, said[0]), notes=said[1:])
     return prepare_rows(model, cohort, LeastSquaresRows, extras)
 
 
+def asked(model: Any) -> Asked:
+    """Student's t and F, with a sandwich variance or the model's own."""
+    variance = QUASI if not model.is_sandwich else HC0 if model.variance == "hc0" else HC3
+    return Asked("wald", variance, None, 0.0, model.imputes, model.least_mac)
+
+
 def fitted_block(model: Any, state: FittedState, block: Block) -> BlockResult:
     """V x T rows, times K of an interaction."""
-    variance = HC0 if model.variance == "hc0" else HC3
-    return test_block(Asked("wald", variance, None, 0.0, model.imputes, model.least_mac), state, block)
+    return test_block(asked(model), state, block)

@@ -25,6 +25,7 @@ from genassoc.models.linear.null import Choices, LinearState, NullModel, prepare
 from genassoc.models.linear.residual_law import Names, Sample, correct_rows, state_notes
 from genassoc.models.scan.genetic_models import by_genetic_model
 from genassoc.models.scan.sums import GenotypeSums, minor_is_ref
+from genassoc.models.scan.wald import Asked
 from genassoc.shapes import Array, BoolArray
 from genassoc.stats.tails import Z_975, neg_log_10_p_t, neg_log_10_p_z, t_quantile_975
 
@@ -132,9 +133,13 @@ class Linear(CommonChoices):
             above = ROBUST_ABOVE_MAC
         return Choices(self.imputes, self.least_mac, self.like, above)
 
+    def asked(self) -> Asked:
+        """What is done of rows that are fitted one by one: with a sandwich variance, or of several alleles at once."""
+        return fitted.asked(self)
+
     def prepare(self, cohort: Any) -> Any:
         """Fit the null models of all traits on the cohort's samples."""
-        if self.is_sandwich:
+        if self.is_sandwich or self.alleles == "joint":
             return fitted.prepare(self, cohort)
         if self.refits:
             return prepare_interaction(self, cohort, self.choices())

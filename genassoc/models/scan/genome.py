@@ -15,6 +15,7 @@ import numpy as np
 from genassoc.data.block import (
     AUTOSOMAL,
     HAPLOID_CHROMOSOME,
+    X_OUTSIDE_PAR,
     Block,
     DosageBlock,
     places_of,
@@ -28,6 +29,7 @@ from genassoc.data.phenotypes.column_notes import ColumnNotes, column_notes
 from genassoc.errors import PhenotypeError
 from genassoc.kernels.genotypes import recode
 from genassoc.models.base import AssociationModel, BlockResult
+from genassoc.models.scan.alleles import set_block
 from genassoc.models.scan.genetic_models import scaled
 from genassoc.shapes import Array, BoolArray, Int64Array, UInt64Array
 
@@ -224,6 +226,21 @@ class Scan:
             parts = [self._one_kind(state, block.take(at), int(kind)) for kind, at in zip(kinds, masks)]
             result = _joined(parts, masks)
         return _collinear(result, np.isin(places.numbers, state.conditioned))
+
+    def sets(self, state: ScanState, block: Block, size: int) -> BlockResult:
+        """A row a trait for each set of ``size`` alleles of a record, which stand one after another in the block."""
+        model: Any = self.model
+        places = places_of(block)
+        kinds = places.ploidy[::size]  # alleles of a record lie at one place
+        parts, masks = [], [kinds == kind for kind in np.unique(kinds)]
+        for at in masks:
+            some = block.take(np.repeat(at, size))
+            on_x = bool(kinds[at][0] == X_OUTSIDE_PAR)
+            if on_x and self._male_x_dosage == 1:
+                some = halved_in_males(some, state.males)
+            parts.append(set_block(model.asked(), state.of(some.contig, on_x), some, size))
+        conditioned: BoolArray = np.asarray(np.isin(places.numbers, state.conditioned).reshape(-1, size).any(axis=1))
+        return _collinear(parts[0] if len(parts) == 1 else _joined(parts, masks), conditioned)
 
     def _one_kind(self, state: ScanState, block: Block, kind: int) -> BlockResult:
         model: Any = self.model
