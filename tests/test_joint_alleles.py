@@ -149,7 +149,7 @@ def test_the_same_bytes_however_it_is_cut(made, kind, tmp_path):
     job_arrays.merge_parts(tmp_path / "work", tmp_path / "merged.parquet", RunOptions(audit=20))
     merged = ga.Results.read(tmp_path / "merged.parquet")
     assert bits(merged.table) == bits(first)
-    assert "have no dense twin" in str(merged.provenance["audit"]["not_compared"])
+    assert "do not know alleles='joint'" in str(merged.provenance["audit"]["not_compared"])
     content = json.loads((tmp_path / "work/plan.json").read_text())
     content["tasks"][-1]["n_sets"] -= 1
     (tmp_path / "work/plan.json").write_text(json.dumps(content))

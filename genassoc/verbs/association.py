@@ -21,7 +21,7 @@ from genassoc.engine.parts import Merged
 from genassoc.engine.plan import Plan, fingerprint
 from genassoc.engine.run import run_to_file
 from genassoc.engine.sets import SetJob
-from genassoc.errors import GenassocError, PhenotypeError, ReusedWarning, UnreadDosagesWarning
+from genassoc.errors import PhenotypeError, ReusedWarning, UnreadDosagesWarning
 from genassoc.explanation.audit import audited
 from genassoc.models.base import AssociationModel
 from genassoc.models.scan.genome import Scan, ScanState
@@ -51,27 +51,13 @@ def cohort_for(cohort: Cohort, model: AssociationModel, offsets: "Given | None")
     Raises
     ------
     GenassocError
-        They do not fit, or the model takes none.
+        They do not fit.
     """
     if offsets is not None:
         cohort = with_offsets(cohort, offsets, model.traits, model.outcome)
     if cohort.offsets is not None:
         check_offsets(cohort, model.traits)
-        check_takes_offsets(model)
     return cohort
-
-
-def check_takes_offsets(model: AssociationModel) -> None:
-    """Refuse offsets where a model would not use them.
-
-    Raises
-    ------
-    GenassocError
-    """
-    kind = type(model).__name__
-    others = [name for name in ("baseline", "matched") if getattr(model, name, None) is not None]
-    if not (kind in ("Linear", "Logistic") or getattr(model, "fits_every_row", False)) or others:
-        raise GenassocError(f"{kind}{' with ' + ', '.join(others) if others else ''} takes no offsets: leave them out")
 
 
 def plan_association(
