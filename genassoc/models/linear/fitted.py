@@ -74,6 +74,12 @@ class LeastSquaresRows(GlmRows):
         """What there is to say of the law of its residuals."""
         return law_notes(name, self.law, covariates)
 
+    def withheld(self, columns: dict[str, Array], carriers: Float64Array) -> dict[str, Array]:
+        """None where carriers are too few for the tails of the residuals."""
+        columns = {name: values.copy() for name, values in columns.items()}
+        withhold_heavy(columns, self.law, carriers, _NAMES.heavy_tails)
+        return columns
+
     def finished(
         self, columns: dict[str, Array], asked: Asked, tested: Tested, own: GenotypeSums, block: Block, flipped: BoolArray
     ) -> dict[str, Array]:  # fmt: skip

@@ -25,7 +25,7 @@ def set_block(asked: Asked, state: FittedState, block: Block, size: int) -> Bloc
 
 
 def _of_trait(asked: Asked, null: RowFamily, tested: Tested, block: Block) -> dict[str, Array]:
-    """All columns (R,) of one trait."""
+    """All columns (R, 1) of one trait."""
     size = tested.n_columns
     R = block.n_variants // size
     as_called = np.zeros(
@@ -49,20 +49,21 @@ def _of_trait(asked: Asked, null: RowFamily, tested: Tested, block: Block) -> di
         some = some[n[first + some] > null.n_parameters + size]
         if some.size:
             fit_rows(asked, null, tested, first + some, H[some], rows)
+    mac = own.mac.reshape(R, size).min(axis=1)
     columns = {
-        "statistic": rows.statistic[:, 0],
-        "df": np.full(R, size),
-        "neg_log_10_p_value": rows.neg_log_10_p[:, 0],
-        "mac": own.mac.reshape(R, size).min(axis=1),
-        "missing_rate": 1.0 - n / max(null.n, 1),
-        "n": n,
-        "iterations": rows.iterations[:, 0],
-        "method": rows.method[:, 0],
-        "code": rows.code[:, 0],
+        "statistic": rows.statistic,
+        "df": np.full((R, 1), size),
+        "neg_log_10_p_value": rows.neg_log_10_p,
+        "mac": mac[:, None],
+        "missing_rate": (1.0 - n / max(null.n, 1))[:, None],
+        "n": n[:, None],
+        "iterations": rows.iterations,
+        "method": rows.method,
+        "code": rows.code,
     }
     if null.student(asked.variance):
-        columns["degrees_of_freedom"] = np.where(np.isnan(columns["statistic"]), np.nan, rows.df[:, 0])
-    return columns
+        columns["degrees_of_freedom"] = np.where(np.isnan(rows.statistic), np.nan, rows.df)
+    return null.withheld(columns, mac)  # hardly anybody carries a rare allele twice
 
 
 def _columns(

@@ -270,6 +270,10 @@ class RowFamily(ABC):
         """-log10 p (R,) of dense calls by the exact law of few events, NaN where it fails."""
         raise TypeError(f"{type(self).__name__} has no exact law")
 
+    def withheld(self, columns: dict[str, Array], carriers: Float64Array) -> dict[str, Array]:
+        """Columns (R, 1) of tests of all coefficients, without those that the outcome's law does not allow; ``carriers`` (R,) of the rarest."""
+        return columns
+
     def finished(
         self, columns: dict[str, Array], asked: Asked, tested: Tested, own: GenotypeSums, block: Block, flipped: BoolArray
     ) -> dict[str, Array]:  # fmt: skip
