@@ -173,6 +173,8 @@ def test_alleles_that_filters_leave_out_are_not_tested(made):
     assert row["neg_log_10_p_value"] == pytest.approx(logp, rel=1e-9)
     assert rows.table.filter(pl.col("rsid") == f"rs{SIZES.index(2)}").height == 0
     several = sum(size for size in SIZES if size > 1)
+    with pytest.raises(ga.GenassocError, match="several alleles at once"):
+        ga.explain(rows, row["variant_id"])
     assert rows.provenance["variants"]["read"] == several and rows.provenance["variants"]["kept"] == several - 3
     assert f"the {several} ALTs of {sum(size > 1 for size in SIZES)} records" in " ".join(rows.provenance["notes"])
 
