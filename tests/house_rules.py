@@ -94,6 +94,10 @@ TWINS = {
     "linear.list_missing": "linear.linear_by_least_squares",  # complete cases are chosen row by row there
     "linear.sum_in_float64": "linear.linear_by_least_squares",
     "linear_rows.finish": "linear.linear_by_least_squares",
+    "cholesky.information": "logistic.information",
+    "glm.maximise": "glm.fit",
+    "glm.fitted_of": "glm.fit",  # room for it
+    "logistic.fitted_of": "logistic.fit",
     "logistic_rows.analyse_rows": "logistic.analyse_rows",
     "logistic_firth.analyse_complete_rows": "logistic.analyse_rows",
     "logistic_refit.refit_rows": "logistic.analyse_rows",

@@ -14,7 +14,8 @@ from genassoc.models.cox.null import risk_sets
 NEWTON = 2e-6
 CONTRASTS = np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0], [1.0, 1.0], [1.0, -0.7]])
 THREE = np.array([[1.0, 0.0, 0.0], [0.0, -1.0, 2.0], [0.0, 0.0, 0.0]])
-FAMILIES = {"gaussian": glm.GAUSSIAN, "binomial": glm.BINOMIAL, "poisson": glm.POISSON}
+KINDS = {"gaussian": glm.GAUSSIAN, "binomial": glm.BINOMIAL, "poisson": glm.POISSON}
+FAMILIES = {name: glm.Family(kind, 0.0, False) for name, kind in KINDS.items()}
 
 
 def columns_of(G, *factors):
@@ -106,9 +107,9 @@ def test_three_columns_and_a_dispersion():
     prior, offset = np.ones(y.size), 0.3 * np.sin(np.arange(y.size))
     samples = weighted.GlmSamples(X, y, offset, prior, np.zeros(3))
     fits = sandwich.room(1, 3, len(THREE))
-    weighted.wald_rows(glm.POISSON, H, samples, sandwich.HC3, THREE, fits)
+    weighted.wald_rows(FAMILIES["poisson"], H, samples, sandwich.HC3, THREE, fits)
     check(fits, 0, glm_oracle.wald_columns("poisson", X, y, H[0].T, THREE, offset, prior, 1))
-    weighted.wald_rows(glm.POISSON, H, samples, sandwich.QUASI, THREE, fits)
+    weighted.wald_rows(FAMILIES["poisson"], H, samples, sandwich.QUASI, THREE, fits)
     theta, covariance, _ = glm_oracle.wald_columns("poisson", X, y, H[0].T, THREE, offset, prior, None)
     keep = ~np.isnan(g)
     D = np.column_stack([X, H[0].T])[keep]
@@ -132,9 +133,9 @@ def test_a_sample_that_fits_itself_and_outcomes_without_a_variance():
         weighted.wald_rows(family, H, samples, variance, CONTRASTS, fits)
         return fits.status.tolist()
 
-    assert run(glm.BINOMIAL, np.ones(n), sandwich.HC3) == [rows.ONE_OUTCOME] * 2 and np.isnan(fits.theta).all()
-    assert run(glm.GAUSSIAN, np.sin(np.arange(n) * 1.7), sandwich.HC3) == [rows.LEVERAGE, rows.FINE]
-    assert run(glm.GAUSSIAN, np.zeros(n), sandwich.HC0) == [rows.NO_VARIANCE] * 2
+    assert run(FAMILIES["binomial"], np.ones(n), sandwich.HC3) == [rows.ONE_OUTCOME] * 2 and np.isnan(fits.theta).all()
+    assert run(FAMILIES["gaussian"], np.sin(np.arange(n) * 1.7), sandwich.HC3) == [rows.LEVERAGE, rows.FINE]
+    assert run(FAMILIES["gaussian"], np.zeros(n), sandwich.HC0) == [rows.NO_VARIANCE] * 2
 
 
 @pytest.mark.kernel

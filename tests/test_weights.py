@@ -110,7 +110,7 @@ def test_wald_rows(family, power):
     code = {"gaussian": glm.GAUSSIAN, "binomial": glm.BINOMIAL, "poisson": glm.POISSON}[family]
     fits, only = sandwich.room(5, 1, 1), np.ones((1, 1))
     samples = weighted.GlmSamples(X, y, offset, prior, np.zeros(2))
-    weighted.wald_rows(code, G[:, None], samples, power, only, fits)
+    weighted.wald_rows(glm.Family(code, 0.0, False), G[:, None], samples, power, only, fits)
     status, expected = fits.status, oracle.wald_rows(family, X, y, g, offset, prior, power)
     own = [fits.theta[0, 0], fits.covariance[0, 0, 0] ** 0.5]
     np.testing.assert_allclose([*own, own[0] / own[1]], expected[:3], rtol=NEWTON, atol=NEWTON)

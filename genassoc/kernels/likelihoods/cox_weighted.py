@@ -26,11 +26,17 @@ from genassoc.kernels.laws.sandwich import (
     put_columns,
     sandwich_covariance,
 )
+from genassoc.kernels.likelihoods.cholesky import solve_lower, solve_upper
 from genassoc.kernels.likelihoods.cox_sums import RiskSets, suffix_sums
-from genassoc.kernels.likelihoods.logistic import solve_lower, solve_upper
-from genassoc.kernels.likelihoods.logistic_rows import independent_columns
-from genassoc.kernels.likelihoods.newton import UNDER_WAY, advance, at_start
-from genassoc.kernels.likelihoods.rows import COLLINEAR, FINE, MAX_ITERATIONS, NOT_CONVERGED, ONE_OUTCOME
+from genassoc.kernels.likelihoods.newton import UNDER_WAY, ascend, climb_of
+from genassoc.kernels.likelihoods.rows import (
+    COLLINEAR,
+    FINE,
+    MAX_ITERATIONS,
+    NOT_CONVERGED,
+    ONE_OUTCOME,
+    independent_columns,
+)
 from genassoc.shapes import Float64Array
 
 
@@ -146,11 +152,10 @@ def fit(samples: CoxSamples, watch: int, beta: Float64Array, w: Float64Array, L:
     X (n, P) is without a constant. ``watch``: of so many last coefficients, say RUNAWAY where one grows without end. w (n,) and L (P, P), the
     factor of the information, are filled at the estimate.
     """
-    P = samples.X.shape[1]
-    J, gradient, step, before, stand = np.empty((P, P)), np.empty(P), np.zeros(P), np.empty(P), at_start()
+    climb = climb_of(L)
     for iteration in range(MAX_ITERATIONS):
-        objective = weighted_likelihood(samples, beta, w, gradient, J)
-        status = advance(iteration, objective, J, gradient, watch, beta, before, step, L, stand)
+        objective = weighted_likelihood(samples, beta, w, climb.gradient, climb.J)
+        status = ascend(iteration, objective, climb, watch, beta)
         if status != UNDER_WAY:
             return status, iteration
     return NOT_CONVERGED, MAX_ITERATIONS

@@ -15,10 +15,20 @@ from genassoc.kernels import jit
 from genassoc.kernels.lanes.copies import put
 from genassoc.kernels.lanes.vector64 import TILE
 from genassoc.kernels.laws.sandwich import LEAST_SLACK, WaldFits, model_covariance, reaches
-from genassoc.kernels.likelihoods.logistic import PLAIN_ITERATIONS, STEP_TOLERANCE, cholesky, solve_lower
-from genassoc.kernels.likelihoods.logistic_tiles import SAFE_SHARE, evaluate, lay_out, set_genotype, sound
-from genassoc.kernels.likelihoods.newton import newton_step
-from genassoc.kernels.likelihoods.rows import FINE, NOT_CONVERGED
+from genassoc.kernels.likelihoods.cholesky import cholesky, solve_lower
+from genassoc.kernels.likelihoods.logistic import PLAIN_ITERATIONS, STEP_TOLERANCE
+from genassoc.kernels.likelihoods.logistic_tiles import (
+    SAFE_SHARE,
+    Tiles,
+    Weights,
+    log_likelihood,
+    set_genotype,
+    sound,
+    tiled,
+    weights_of,
+)
+from genassoc.kernels.likelihoods.newton import ROUNDING, newton_step
+from genassoc.kernels.likelihoods.rows import FINE, NOT_CONVERGED, Trait
 from genassoc.shapes import Float64Array
 
 
@@ -49,24 +59,14 @@ def _set_column(values: Float64Array, keep: Float64Array, T: Float64Array, colum
 
 
 @jit
-def _fit(
-    T: Float64Array,
-    y: Float64Array,
-    keep: Float64Array,
-    offset: Float64Array,
-    beta: Float64Array,
-    L: Float64Array,
-    w: Float64Array,
-    r: Float64Array,
-    n_tested: int,
-) -> int:
+def _fit(tiles: Tiles, beta: Float64Array, L: Float64Array, weights: Weights, n_tested: int) -> int:
     """Newton's method from beta; iterations, or -1 where it is not done."""
     P = beta.size
     J, gradient, step, scratch = np.zeros((P, P)), np.zeros(P), np.zeros(P), np.zeros(P)
     before = -np.inf
     for iteration in range(PLAIN_ITERATIONS + 1):
-        objective = evaluate(T, y, keep, offset, beta, True, w, r, J, gradient)
-        if not math.isfinite(objective) or objective < before - 1e-10 * (1.0 + abs(before)):
+        objective = log_likelihood(tiles, beta, True, weights, J, gradient)
+        if not math.isfinite(objective) or objective < before - ROUNDING * (1.0 + abs(before)):
             return -1
         if math.isnan(cholesky(J, L, P)):
             return -1
@@ -135,25 +135,21 @@ def wald_rows(H: Float64Array, samples: LogisticSamples, robust: bool, fits: Wal
     wide = np.zeros((n, P - 1))
     for i in range(n):
         put(wide[i], 0, X[i])
-    T = lay_out(wide)
-    padded = ((n + TILE - 1) // TILE) * TILE
-    y, offset, keep = np.zeros(padded), np.zeros(padded), np.zeros(padded)
-    put(y, 0, samples.y)
-    put(offset, 0, samples.offset)
-    w, r, L, beta = np.zeros(padded), np.zeros(padded), np.zeros((P, P)), np.zeros(P)
+    tiles = tiled(wide, Trait(samples.y, samples.offset, samples.offset))
+    weights, L, beta = weights_of(tiles), np.zeros((P, P)), np.zeros(P)
     for row in range(H.shape[0]):
         fits.status[row] = NOT_CONVERGED
-        if not set_genotype(H[row, 0], y, T, keep):
+        if not set_genotype(H[row, 0], tiles.y, tiles.T, tiles.keep):
             continue
         for k in range(1, n_tested):
-            _set_column(H[row, k], keep, T, P - 1 - k)
+            _set_column(H[row, k], tiles.keep, tiles.T, P - 1 - k)
         beta[:] = 0.0
         put(beta, 0, samples.start)
-        iterations = _fit(T, y, keep, offset, beta, L, w, r, n_tested)
+        iterations = _fit(tiles, beta, L, weights, n_tested)
         if iterations < 0:
             continue
         if robust:
-            if not _hc3(H[row], X, L, w, r, fits.covariance[row]):
+            if not _hc3(H[row], X, L, weights.w, weights.r, fits.covariance[row]):
                 continue
         else:
             model_covariance(L, 1.0, fits.covariance[row])

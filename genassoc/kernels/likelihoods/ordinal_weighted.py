@@ -28,11 +28,10 @@ from genassoc.kernels.laws.sandwich import (
     put_columns,
     sandwich_covariance,
 )
-from genassoc.kernels.likelihoods.logistic import solve_lower, solve_upper
-from genassoc.kernels.likelihoods.logistic_rows import independent_columns
-from genassoc.kernels.likelihoods.newton import BEST, UNDER_WAY, advance, at_start
+from genassoc.kernels.likelihoods.cholesky import solve_lower, solve_upper
+from genassoc.kernels.likelihoods.newton import BEST, UNDER_WAY, ascend, climb_of
 from genassoc.kernels.likelihoods.ordinal import levels_left
-from genassoc.kernels.likelihoods.ordinal_terms import sample_terms
+from genassoc.kernels.likelihoods.ordinal_terms import Thresholds, room_of, sample_terms
 from genassoc.kernels.likelihoods.rows import (
     COLLINEAR,
     FINE,
@@ -41,6 +40,7 @@ from genassoc.kernels.likelihoods.rows import (
     NO_VARIANCE,
     NOT_CONVERGED,
     ONE_OUTCOME,
+    independent_columns,
 )
 from genassoc.shapes import Float64Array, Int64Array
 
@@ -79,7 +79,8 @@ def accumulate(
     """
     D, level, prior = samples.X, samples.level, samples.prior
     n, P = D.shape
-    F, c, diagonal, beside, slope = np.empty((M, 2)), np.empty(M), np.empty(M), np.empty(M), np.empty(M)
+    room = room_of(M)
+    c, diagonal, beside, slope = room.c, room.diagonal, room.beside, room.slope
     J[:, :] = 0.0
     gradient[:] = 0.0
     total = 0.0
@@ -87,7 +88,7 @@ def accumulate(
         eta, v = samples.offset[i], prior[i]
         for j in range(P):
             eta += D[i, j] * parameters[M + j]
-        log_p, r = sample_terms(parameters[:M], eta, level[i], False, F, c, diagonal, beside, slope)
+        log_p, r = sample_terms(parameters[:M], eta, level[i], False, room)
         total += v * log_p
         weight = 0.0
         for m in range(max(level[i] - 1, 0), min(level[i] + 1, M)):
@@ -126,20 +127,19 @@ def fit(
     L : float64 array (M + P, M + P)
         Filled with the factor of the information.
     """
-    A = parameters.size
-    J, gradient, step, before, stand = np.empty((A, A)), np.empty(A), np.zeros(A), np.empty(A), at_start()
+    climb = climb_of(L)
     for iteration in range(MAX_ITERATIONS):
         ordered = True
         for m in range(1, M):
             ordered = ordered and parameters[m] > parameters[m - 1]
         objective = -np.inf
-        J[0, 0] = np.nan  # thresholds out of order have no likelihood: a fall
+        climb.J[0, 0] = np.nan  # thresholds out of order have no likelihood: a fall
         if ordered:
-            objective = accumulate(samples, parameters, M, J, gradient)
-        status = advance(iteration, objective, J, gradient, watch, parameters, before, step, L, stand)
+            objective = accumulate(samples, parameters, M, climb.J, climb.gradient)
+        status = ascend(iteration, objective, climb, watch, parameters)
         if status != UNDER_WAY:
-            return status, stand[BEST], iteration
-    return NOT_CONVERGED, stand[BEST], MAX_ITERATIONS
+            return status, climb.stand[BEST], iteration
+    return NOT_CONVERGED, climb.stand[BEST], MAX_ITERATIONS
 
 
 @jit
@@ -156,13 +156,9 @@ def start_thresholds(level: Int64Array, prior: Float64Array, M: int, theta: Floa
 
 
 class _Room(NamedTuple):
-    """Arrays that `_influence` fills: of M thresholds, and derivatives of two of them in the A parameters."""
+    """What `_influence` fills: of M thresholds, and derivatives of two of them in the A parameters."""
 
-    F: Float64Array
-    c: Float64Array
-    diagonal: Float64Array
-    beside: Float64Array
-    slope: Float64Array
+    thresholds: Thresholds
     reach: Float64Array
     whitened: Float64Array
     base: Float64Array
@@ -179,8 +175,9 @@ def _influence(
     """
     parameters, L = at
     d, level, v = samples.X[i], samples.level[i], samples.prior[i]
-    P, M, n_tested = d.size, room.c.size, along.shape[0]
-    diagonal, beside, slope, base = room.diagonal, room.beside, room.slope, room.base
+    P, M, n_tested = d.size, room.thresholds.c.size, along.shape[0]
+    diagonal, beside, slope = room.thresholds.diagonal, room.thresholds.beside, room.thresholds.slope
+    base = room.base
     eta = samples.offset[i]
     for j in range(P):
         eta += d[j] * parameters[M + j]
@@ -204,7 +201,7 @@ def _influence(
         if rows == 2:
             h01 += room.whitened[0, a] * room.whitened[1, a]
             h11 += room.whitened[1, a] ** 2
-    sample_terms(parameters[:M], eta, level, False, room.F, room.c, diagonal, beside, slope)
+    sample_terms(parameters[:M], eta, level, False, room.thresholds)
     m00, s0, m01, m11, s1 = v * diagonal[low], v * slope[low], 0.0, 0.0, 0.0
     if rows == 2:
         m01, m11, s1 = v * beside[low], v * diagonal[high], v * slope[high]
@@ -221,7 +218,7 @@ def _influence(
         if rows == 2:
             U[k] += (base[k] + along[k, high]) * r1
     # Expected of any level: sums over the thresholds of the score's information along J^-1's rows.
-    sample_terms(parameters[:M], eta, level, True, room.F, room.c, diagonal, beside, slope)
+    sample_terms(parameters[:M], eta, level, True, room.thresholds)
     factor = v * v * (1.0 / held if power > 0 else held)
     place = 0
     for j in range(n_tested):
@@ -321,10 +318,7 @@ def _sandwich(
         unit[A - 1 - d] = 1.0
         solve_lower(L, unit, half, A)
         solve_upper(L, half, along[d], A)
-    space = _Room(
-        np.empty((M, 2)), np.empty(M), np.empty(M), np.empty(M), np.empty(M), np.empty(A), np.empty((2, A)),
-        np.empty(n_tested),
-    )  # fmt: skip
+    space = _Room(room_of(M), np.empty(A), np.empty((2, A)), np.empty(n_tested))
     U, E = np.empty((n, n_tested)), np.empty((n, n_tested * (n_tested + 1) // 2))
     least = 1.0
     power = 1 if variance == HC3 else 0

@@ -30,10 +30,18 @@ from genassoc.kernels.laws.sandwich import (
     reaches,
     sandwich_covariance,
 )
-from genassoc.kernels.likelihoods.glm import BINOMIAL, GAUSSIAN, fit, pearson_dispersion
-from genassoc.kernels.likelihoods.logistic import solve_lower
-from genassoc.kernels.likelihoods.logistic_rows import independent_columns
-from genassoc.kernels.likelihoods.rows import COLLINEAR, FINE, LEVERAGE, NO_VARIANCE, NOT_CONVERGED, ONE_OUTCOME
+from genassoc.kernels.likelihoods.cholesky import solve_lower
+from genassoc.kernels.likelihoods.glm import BINOMIAL, GAUSSIAN, Family, fitted_of, maximise, pearson_dispersion
+from genassoc.kernels.likelihoods.rows import (
+    COLLINEAR,
+    FINE,
+    LEVERAGE,
+    NO_VARIANCE,
+    NOT_CONVERGED,
+    ONE_OUTCOME,
+    Trait,
+    independent_columns,
+)
 from genassoc.shapes import Float64Array
 
 
@@ -59,14 +67,13 @@ class GlmSamples(NamedTuple):
 
 @jit
 def wald_rows(
-    family: int, H: Float64Array, samples: GlmSamples, variance: int, contrasts: Float64Array, fits: WaldFits
+    family: Family, H: Float64Array, samples: GlmSamples, variance: int, contrasts: Float64Array, fits: WaldFits
 ) -> None:
     """Fit covariates and the tested columns of every variant on the samples that are observed.
 
     Parameters
     ----------
-    family : int
-        Of `genassoc.kernels.likelihoods.glm`.
+    family : Family
     H : float64 array (R, D, n)
         Tested columns in the trait's samples, g the first; NaN where not observed. D may be 0: the null.
     samples : GlmSamples
@@ -86,7 +93,7 @@ def wald_rows(
             XX, first, fits.dropped[r] = independent_columns(XX, samples.start)
         y, C = samples.y[who], XX.shape[1]
         total = y.sum()
-        if (family != GAUSSIAN and total == 0.0) or (family == BINOMIAL and total == who.size):
+        if (family.kind != GAUSSIAN and total == 0.0) or (family.kind == BINOMIAL and total == who.size):
             fits.status[r] = ONE_OUTCOME
             continue
         D, beta = np.empty((who.size, C + n_tested)), np.zeros(C + n_tested)
@@ -100,15 +107,16 @@ def wald_rows(
 
 
 @jit
-def _one_row(family: int, samples: GlmSamples, variance: int, contrasts: Float64Array, fits: WaldFits, row: int) -> int:
+def _one_row(
+    family: Family, samples: GlmSamples, variance: int, contrasts: Float64Array, fits: WaldFits, row: int
+) -> int:
     """What `wald_rows` does of one variant, its tested columns the last of X, on samples that are all observed; the status."""
     D, y, prior, beta = samples.X, samples.y, samples.prior, samples.start
     n, P = D.shape
     n_tested = fits.theta.shape[1]
-    eta, mu, w, L = np.empty(n), np.empty(n), np.empty(n), np.zeros((P, P))
-    state, objective, iterations = fit(
-        family, D, y, samples.offset, prior, n_tested, beta, eta, mu, w, L
-    )  # fmt: skip
+    fitted, L = fitted_of(n), np.zeros((P, P))
+    state, objective, iterations = maximise(family, D, Trait(y, samples.offset, prior), n_tested, beta, fitted, L)
+    w = fitted.w
     if state == COLLINEAR:
         return COLLINEAR
     for j in range(P - n_tested, P):
@@ -133,24 +141,36 @@ def _one_row(family: int, samples: GlmSamples, variance: int, contrasts: Float64
         slack = 1.0 - w[i] * h
         least = min(least, slack)
         slack = max(slack, LEAST_SLACK)
-        reaches(L, v, reach)
-        if variance == HC3:
+        residual, expected = fitted.slope[i], prior[i] * w[i] * slack
+        apart = slack if variance == HC3 else 1.0
+        # One column and two without loops over them: a fifth of the time.
+        if n_tested == 1:
+            a = v[P - 1] / L[P - 1, P - 1] / apart
+            U[i, 0], E[i, 0] = a * residual, a * a * expected
+        elif n_tested == 2:
+            a = v[P - 1] / L[P - 1, P - 1]
+            b = (v[P - 2] - L[P - 1, P - 2] * a) / L[P - 2, P - 2] / apart
+            a /= apart
+            U[i, 0], U[i, 1] = a * residual, b * residual
+            E[i, 0], E[i, 1], E[i, 2] = a * a * expected, a * b * expected, b * b * expected
+        else:
+            reaches(L, v, reach)
             for d in range(n_tested):
-                reach[d] /= slack
-        add_sample(reach, prior[i] * (y[i] - mu[i]), prior[i] * w[i] * slack, U[i], E[i])
+                reach[d] /= apart
+            add_sample(i, reach, residual, expected, U, E)
     if variance == HC3 and least <= LEAST_SLACK:
         return LEVERAGE
     dispersion = 1.0
     if variance == MODEL or variance == QUASI:
         if variance == QUASI:
-            dispersion = pearson_dispersion(y, mu, w, prior, P)
+            dispersion = pearson_dispersion(fitted, P)
             if not dispersion > 0.0:
                 return NO_VARIANCE
         model_covariance(L, dispersion, fits.covariance[row])
-        fits.freedom[row] = float(n - P) if variance == QUASI or family == GAUSSIAN else np.inf
+        fits.freedom[row] = float(n - P) if variance == QUASI or family.kind == GAUSSIAN else np.inf
     elif not sandwich_covariance(U, E, contrasts, float(max(n - P, 1)), fits.covariance[row], fits.freedom[row]):
         return NO_VARIANCE
-    if variance == HC0 and family == GAUSSIAN and n_tested == 1:
+    if variance == HC0 and family.kind == GAUSSIAN and n_tested == 1:
         fits.freedom[row] = float(n - P)  # as other programs have it
     for d in range(n_tested):
         fits.theta[row, d] = beta[P - 1 - d]

@@ -20,6 +20,7 @@ from genassoc.kernels.likelihoods import cox as kernel
 from genassoc.kernels.likelihoods import cox_weighted
 from genassoc.kernels.likelihoods import rows as status
 from genassoc.kernels.likelihoods.cox_sums import RiskSets, risk_sums
+from genassoc.kernels.likelihoods.newton import FitOptions
 from genassoc.models.cox.null import NullCox, risk_sets, within_strata
 from genassoc.models.cox.null import prepare as prepare_nulls
 from genassoc.models.scan.family import Samples
@@ -136,7 +137,7 @@ class CoxCase(Case):
         beta[:C] = self.start
         sums = risk_sums(self.sets, P)
         found, objective, iterations = kernel.fit(
-            D, self.offset, self.sets, test == "firth", False, C + n_free, beta, sums, L
+            D, self.offset, self.sets, FitOptions(test == "firth", False, C + n_free), beta, sums, L
         )  # fmt: skip
         if found != status.FINE:
             return None

@@ -14,6 +14,9 @@ from genassoc.kernels.laws import few_events
 from genassoc.kernels.laws.sandwich import HC3, LEAST_SLACK, WaldFits, room
 from genassoc.kernels.likelihoods import glm, logistic_columns
 from genassoc.kernels.likelihoods import logistic as kernel
+from genassoc.kernels.likelihoods.cholesky import information
+from genassoc.kernels.likelihoods.newton import FitOptions
+from genassoc.kernels.likelihoods.rows import FINE, Trait
 from genassoc.models.logistic.null import NullLogistic, ran_away
 from genassoc.models.logistic.null import prepare as prepare_nulls
 from genassoc.models.scan.case_columns import case_columns
@@ -93,11 +96,13 @@ class LogisticRows(RowFamily):
 
     def case(self, H: Float64Array, tested: Tested) -> Case:
         """The complete cases of columns (D, n)."""
-        at = ~np.isnan(H[0])
-        basis, null = orthonormal_basis(self.null.X[at]), self.null
+        at, null = ~np.isnan(H[0]), self.null
+        X, kept = null.X, True
+        if not at.all():
+            basis = orthonormal_basis(X[at])
+            X, kept = np.ascontiguousarray(basis.Q), bool(basis.kept.all())
         return LogisticCase(
-            H[:, at].T, bool(basis.kept.all()), np.ascontiguousarray(basis.Q), null.y[at], null.offset[at],
-            bool(null.separated), tested.heterozygotes,
+            H[:, at].T, kept, X, null.y[at], null.offset[at], bool(null.separated), tested.heterozygotes
         )  # fmt: skip
 
     def law_of_events(self, calls: Float64Array, impute: bool) -> Float64Array:
@@ -156,9 +161,8 @@ class LogisticCase(Case):
         """Whether a genotype has no case or no control; as PLINK 2 asks, whether cases, or controls, are without one of the alleles."""
         sides = [self.H[self.y == k, 0] for k in (0, 1)]
         if self.heterozygotes:
-            return any(
-                ((side == copies).any() != (self.H[:, 0] == copies).any()) for side in sides for copies in range(3)
-            )
+            counts = np.stack([np.bincount(side.astype(np.int64), minlength=3) for side in sides])
+            return bool(((counts == 0) & (counts.sum(axis=0) > 0)).any())
         return asked.like == "plink2" and any(side.sum() in (0.0, 2.0 * side.size) for side in sides)
 
     def _is_collinear(self) -> bool:
@@ -183,25 +187,25 @@ class LogisticCase(Case):
         beta, L = np.zeros(P), np.zeros((P, P))
         beta[0] = np.log(share / (1 - share)) * np.sqrt(n)  # the constant's column is 1 / sqrt(n)
         y, offset = np.ascontiguousarray(self.y), np.ascontiguousarray(self.offset)
-        eta, mu, w, leverage = np.empty(n), np.empty(n), np.empty(n), np.zeros(n)
-        objective = np.nan
+        fitted, trait, objective = kernel.fitted_of(n), Trait(y, offset, np.ones(n)), np.nan
         if plink2 and not penalised:
-            status, iterations = kernel.fit_as_r(D, y, beta, eta, mu, w, L)
+            status, iterations = kernel.fit_as_r(D, trait, beta, fitted, L)
         else:
-            status, objective, iterations = kernel.fit(
-                D, y, offset, penalised, False, C + n_free, beta, eta, mu, w, leverage, L
-            )
-        if status != kernel.CONVERGED:
+            options = FitOptions(penalised, False, C + n_free)
+            status, objective, iterations = kernel.fit(D, trait, options, beta, fitted, L)
+        if status != FINE:
             return None
         if plink2 and penalised:
             # PLINK 2's standard errors under Firth's penalty are of X' diag((1 + h) w) X.
             J = np.empty((P, P))
-            kernel.information(D, (1.0 + leverage) * w, J)
+            information(D, (1.0 + fitted.leverage) * fitted.w, J)
             L[:] = np.linalg.cholesky(J)
+        if n_free < H.shape[1]:
+            return Maximum(float(objective), beta[C:], np.zeros((H.shape[1],) * 2), int(iterations))
         lower = np.tril(L)
         covariance = np.asarray(np.linalg.inv(lower @ lower.T)[C:, C:], dtype=np.float64)
         if asked.variance == HC3 and not penalised:
-            covariance = self._hc3(D, lower, w, y - mu)
+            covariance = self._hc3(D, lower, fitted.w, y - fitted.mu)
         return Maximum(float(objective), beta[C:], covariance, int(iterations))
 
     def _hc3(self, D: Float64Array, L: Float64Array, w: Float64Array, residual: Float64Array) -> Float64Array:

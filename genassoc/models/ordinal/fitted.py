@@ -152,10 +152,9 @@ def fit_null(
         D = np.ascontiguousarray(Q[:, 1:])
         state, _, _ = kernel.fit(kernel.OrdinalSamples(D, level, M + 1, offset, weight, start), 0, start, M, L)
         failure = None if state == status.FINE else "null_not_converged"
-        A, r, w = start.size + 1, np.empty(n), np.empty(n)
-        # The offset is a column whose coefficient is 1.
-        D, at = np.column_stack([D, offset]), np.append(start, 1.0)
-        ordinal_terms.accumulate(D, level, at, M, True, np.empty((A, A)), np.empty(A), r, w)
+        A, r, w = start.size, np.empty(n), np.empty(n)
+        levels = ordinal_terms.Levels(level, M, offset)
+        ordinal_terms.accumulate(D, levels, start, True, np.empty((A, A)), np.empty(A), r, w)
         score = weight * r
     samples = Samples.of(block_columns[observed], block_width, offset=offset, weight=weight, failure=failure)
     return LevelRows(samples, start.size, M + 1, Q, level, start, score), basis.kept

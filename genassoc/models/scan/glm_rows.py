@@ -18,6 +18,7 @@ from genassoc.kernels.laws.sandwich import MODEL, QUASI, WaldFits, room
 from genassoc.kernels.likelihoods import glm
 from genassoc.kernels.likelihoods import rows as status
 from genassoc.kernels.likelihoods import weighted as kernel
+from genassoc.kernels.likelihoods.rows import Trait
 from genassoc.models.scan.family import Samples
 from genassoc.models.scan.screen import null_notes
 from genassoc.models.scan.sums import GenotypeSums
@@ -114,7 +115,9 @@ class GlmRows(RowFamily):
         fits = room(H.shape[0], tested.n_columns, len(tested.tests))
         samples = kernel.GlmSamples(self.Q, self.y, self.offset, self.weight, self.start)
         variance = self.variance if variance in (MODEL, QUASI) else variance
-        kernel.wald_rows(self.family, np.ascontiguousarray(H), samples, variance, tested.contrasts, fits)
+        kernel.wald_rows(
+            glm.Family(self.family, 0.0, False), np.ascontiguousarray(H), samples, variance, tested.contrasts, fits
+        )
         return fits
 
     def case(self, H: Float64Array, tested: Tested) -> Case:
@@ -129,7 +132,14 @@ class GlmRows(RowFamily):
 
         def fit(columns: Float64Array) -> WaldFits:
             fits = room(1, columns.shape[1], 1)
-            kernel.wald_rows(self.family, columns, samples, self.variance, np.zeros((1, columns.shape[1])), fits)
+            kernel.wald_rows(
+                glm.Family(self.family, 0.0, False),
+                columns,
+                samples,
+                self.variance,
+                np.zeros((1, columns.shape[1])),
+                fits,
+            )
             return fits
 
         return KernelCase(H[:, at].T, kept, fit, self.codes)
@@ -192,8 +202,8 @@ def _fit(
     rate = float((weight * y).sum() / (weight * np.exp(offset)).sum())
     # the constant's column is 1 / sqrt(n)
     start[0] = np.log(rate if family == glm.POISSON else rate / (1 - rate)) * np.sqrt(n)
-    eta, w, L = np.empty(n), np.empty(n), np.zeros((C, C))
-    state, _, _ = glm.fit(family, Q, y, offset, weight, 0, start, eta, mean, w, L)
+    fitted, L = glm.Fitted(np.empty(n), mean, np.empty(n), np.empty(n)), np.zeros((C, C))
+    state, _, _ = glm.maximise(glm.Family(family, 0.0, False), Q, Trait(y, offset, weight), 0, start, fitted, L)
     return None if state == status.FINE else "null_not_converged"
 
 

@@ -31,7 +31,6 @@ from genassoc.models.scan.tested import (
     Tested,
     contrast_estimates,
     joint_statistic,
-    rotations,
     tested_with,
     too_few,
 )
@@ -577,7 +576,7 @@ def ratio_gains(asked: Asked, case: Case, tested: Tested, fit: Maximum, test: st
     Every null but that of all coefficients has one of them less.
     """
     D = tested.n_columns
-    nulls = [(k, case.H @ M, D - 1) for k, M in rotations(tested)]
+    nulls = [(k, case.H @ M, D - 1) for k, M in tested.rotations]
     if tested.joint >= 0:
         nulls.append((tested.joint, case.H, 0))
     gains = np.full(len(tested.tests), np.nan)
