@@ -63,6 +63,26 @@ class BlockResult:
     categories: Mapping[str, tuple[str | None, ...]] = field(default_factory=lambda: CATEGORIES)
 
 
+class ModelState(Protocol):
+    """What every model's state says of itself."""
+
+    @property
+    def traits(self) -> tuple[str, ...]:
+        """T names."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What there is to say of the traits and covariates."""
+
+    @property
+    def n_incomplete(self) -> int:
+        """Samples of the cohort that lack a covariate."""
+
+    @property
+    def n_by_trait(self) -> list[int]:
+        """Complete samples of each trait."""
+
+
 class AssociationModel(BlockAnalysis[State, BlockResult], Protocol[State]):
     """A model of the literature: a frozen dataclass of choices, never of data.
 
