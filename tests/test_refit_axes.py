@@ -17,7 +17,6 @@ from genassoc.models.about import about_of
 from genassoc.models.scan import wald
 from genassoc.refit.refit import refit
 from genassoc.refit.row_data import RowSource
-from genassoc.refit.tested_columns import ALL_COLUMNS
 from genassoc.results import Results
 
 POISSON = {"covariates": COVARIATES, "exposure": "years"}
@@ -263,9 +262,9 @@ def test_several_columns_of_every_family_are_statsmodels(cohort, name):
     G = np.column_stack([row.G[:, 0] for row in rows])
     row = replace(rows[0], G=G).take(np.isfinite(G).all(axis=1))
     method = method.replace("t", "f", 1) if method.startswith("t") else method
-    fitted = refit(row, ALL_COLUMNS, method, choices)
+    fitted = refit(row, "alleles_3df", method, choices)
     mixed = replace(row, G=row.G @ np.array([[1.0, 1, 0], [0, 1, 2], [1, 0, 1]]))
     assert np.isnan(fitted.beta)
-    assert refit(mixed, ALL_COLUMNS, method, choices).neg_log_10_p == pytest.approx(fitted.neg_log_10_p, rel=1e-6)
-    reference = REFERENCES[row.about.reference](row, ALL_COLUMNS, choices).tests[method]
+    assert refit(mixed, "alleles_3df", method, choices).neg_log_10_p == pytest.approx(fitted.neg_log_10_p, rel=1e-6)
+    reference = REFERENCES[row.about.reference](row, "alleles_3df", choices).tests[method]
     assert fitted.neg_log_10_p == pytest.approx(reference.neg_log_10_p, rel=1e-3 if name == "matched" else 1e-5)

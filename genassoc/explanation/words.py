@@ -10,7 +10,7 @@ from genassoc.explanation.words_cautions import cautions
 from genassoc.explanation.words_interaction import difference, in_arms, in_risks, where
 from genassoc.explanation.words_sampling import of_sampling
 from genassoc.refit.row_data import RowData
-from genassoc.refit.tested_columns import plain_test
+from genassoc.refit.tested_columns import is_of_set, plain_test
 
 GENOME_WIDE = 5e-8
 _PER = {
@@ -80,6 +80,8 @@ def _effect(row: Mapping[str, Any], data: RowData) -> str:
     if row["beta"] is None:
         if row["test"] == "joint_2df" and row["neg_log_10_p_value"] is not None and data.modifier is not None:
             return f"{who}. Any effect of {allele} is tested, whatever {data.modifier.name}: there is one p and no single effect."
+        if is_of_set(str(row["test"])) and row["neg_log_10_p_value"] is not None:
+            return f"{who}. The alleles {allele} are tested together: there is one p and no single effect."
         if row["test"] == "geno_2df" and row["neg_log_10_p_value"] is not None:
             return f"{who}. Both genotypes with {allele} are compared with none together: there is one p and no single effect."
         return f"{who}. There is no estimate: code '{row['code']}'."
