@@ -24,23 +24,24 @@ from genassoc.models.linear.dense import dense_fit
 from genassoc.models.linear.null import Choices, LinearState, NullModel, null_notes, nulls_by_pattern
 from genassoc.models.linear.residual_law import withhold_heavy
 from genassoc.models.scan.genetic_models import recoded
-from genassoc.models.scan.genotypic import CONTRAST, Classes, neg_log_10_p_f2, with_genotypes
-from genassoc.models.scan.genotypic import TESTS as GENOTYPIC_TESTS
-from genassoc.models.scan.interaction import (
-    Terms,
+from genassoc.models.scan.product import SQUARE, ThinMatrix, minor_counts
+from genassoc.models.scan.rows import chunks
+from genassoc.models.scan.sums import GenotypeSums, genotype_sums, minor_is_ref
+from genassoc.models.scan.tested import (
+    GENOTYPIC,
+    Classes,
+    Tested,
     as_rows,
     contrast_estimates,
     fewest_carriers,
     for_tests,
-    terms_of,
+    tested_with,
     tests_of,
     too_few,
+    with_genotypes,
 )
-from genassoc.models.scan.product import SQUARE, ThinMatrix, minor_counts
-from genassoc.models.scan.rows import chunks
-from genassoc.models.scan.sums import GenotypeSums, genotype_sums, minor_is_ref
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, packed_bytes
-from genassoc.stats.tails import neg_log_10_p_t, t_quantile_975
+from genassoc.stats.tails import neg_log_10_p_f, neg_log_10_p_t, t_quantile_975
 
 CODES: tuple[str | None, ...] = (
     None, "collinear", "n_too_small", "covariate_collinear", "perfect_fit", "no_residual_variance", "monomorphic",
@@ -49,7 +50,8 @@ CODES: tuple[str | None, ...] = (
 METHODS: tuple[str | None, ...] = (None, "t", "f", "t_hc3", "f_hc3")
 GENOME_WIDE = 7.3  # rows past 5e-8 are computed in float64
 # Copies of ALT and heterozygotes are tested; h and r, of which they are combinations, are fitted.
-INDICATORS = Terms(np.empty(0), GENOTYPIC_TESTS, np.vstack([CONTRAST, np.zeros(2)]), (), 0)
+# Of effects of one and of two copies.
+INDICATORS = Tested(GENOTYPIC.tests, np.array([[0.0, 0.5], [1.0, -0.5], [0.0, 0.0]]))
 
 
 @dataclass(frozen=True)
@@ -60,13 +62,13 @@ class Pattern:
     ----------
     null : NullModel
         ``gram`` is I.
-    tested : Terms
+    tested : Tested
     matrix, squares : ThinMatrix
         Covariates without the constant, residuals, and E times all of them; and e and e^2.
     """
 
     null: NullModel
-    tested: Terms
+    tested: Tested
     matrix: ThinMatrix
     squares: ThinMatrix
 
@@ -119,7 +121,7 @@ def state_of(
     patterns = []
     n_bytes = packed_bytes(width)
     for null in nulls_by_pattern(design, block_columns, width, rank_normalise):
-        tested = terms_of(modifier, block_columns, null.columns, width)
+        tested = tested_with(modifier, block_columns, null.columns, width)
         e = np.zeros((width, 1))
         e[null.columns, 0] = tested.e
         matrix = ThinMatrix.of(np.hstack([null.Q[:, 1:], null.R, e * null.Q, e * null.R]), n_bytes)
@@ -177,7 +179,7 @@ class _Task(ABC):
     block: Block
     flipped: BoolArray
     null: NullModel
-    tested: Terms
+    tested: Tested
 
     @abstractmethod
     def reasons(self, own: GenotypeSums) -> list[tuple[BoolArray, str]]:
@@ -250,7 +252,7 @@ class _Task(ABC):
         method = np.where(robust, METHODS.index("t_hc3"), METHODS.index("t"))[:, None].repeat(K, axis=1)
         statistic[:, tested.joint] = numbers[:, kernel.F]
         joint_freedom = np.where(np.isnan(freedom), np.nan, self.joint_freedom(own, fits))
-        logp[:, tested.joint] = neg_log_10_p_f2(numbers[:, kernel.F], joint_freedom)
+        logp[:, tested.joint] = neg_log_10_p_f(numbers[:, kernel.F], 2, joint_freedom)
         method[:, tested.joint] += METHODS.index("f") - METHODS.index("t")
         half = t_quantile_975(freedom)[:, None] * error
         n = np.full(own.n.size, null.n) if self.choices.impute else own.n
@@ -330,7 +332,7 @@ class _Interaction(_Task):
         freedom = np.where(fits.freedom >= 1, fits.freedom, np.nan)[:, None]
         with np.errstate(invalid="ignore", divide="ignore"):
             logp = neg_log_10_p_t(beta / error, freedom[:, :, None])
-        logp[:, :, self.tested.joint] = neg_log_10_p_f2(fits.numbers[:, :, kernel.F], freedom)
+        logp[:, :, self.tested.joint] = neg_log_10_p_f(fits.numbers[:, :, kernel.F], 2, freedom)
         return np.asarray((np.nan_to_num(logp) > GENOME_WIDE).any(axis=2))
 
     def _calls(self, variants: Int64Array) -> Float64Array:
