@@ -5,14 +5,15 @@ from typing import Any
 
 import numpy as np
 
+from genassoc.explanation.explained import Explained
 from genassoc.explanation.words_interaction import effect_and_interval
 from genassoc.plots import association
 from genassoc.plots.association import Panel
 from genassoc.shapes import Array
 
 
-def draw(explained: Any) -> Any:
-    """The matplotlib figure of an `genassoc.explanation.Explanation`: boxes, bars, levels or survival curves."""
+def draw(explained: Explained) -> Any:
+    """The matplotlib figure of an `genassoc.explanation.explained.Explained`: boxes, bars, levels or survival curves."""
     data, row = explained.data, explained.row
     logp = row["neg_log_10_p_value"]
     test = "" if data.modifier is None else f"test {row['test']}, E is {data.modifier.name}: "
@@ -24,14 +25,15 @@ def draw(explained: Any) -> Any:
     return DRAWN[data.about.counts](explained, caption)
 
 
-def _shares(explained: Any, caption: str) -> Any:
+def _shares(explained: Explained, caption: str) -> Any:
     shares = f"share with {explained.row['trait']}"
     panels = _panels(explained, explained.data.y)
     return association.draw_shares(panels, shares, explained.title, f"{caption}; bars: Wilson 95 %")
 
 
-def _curves(explained: Any, caption: str) -> Any:
+def _curves(explained: Explained, caption: str) -> Any:
     data = explained.data
+    assert data.time is not None and data.entry is not None
     start = np.where(np.isfinite(data.entry), data.entry, -np.inf)
     panels = _panels(explained, np.column_stack([data.time, data.y, start]))
     caption += "; Kaplan-Meier, 95 % bands" + ("; other causes censored" if explained.choices.get("cause") else "")
@@ -40,12 +42,12 @@ def _curves(explained: Any, caption: str) -> Any:
     )
 
 
-def _levels(explained: Any, caption: str) -> Any:
+def _levels(explained: Explained, caption: str) -> Any:
     n_levels = int(explained.data.y.max()) + 1
     return association.draw_levels(_panels(explained, explained.data.y), n_levels, "share", explained.title, caption)
 
 
-def _boxes(explained: Any, caption: str) -> Any:
+def _boxes(explained: Explained, caption: str) -> Any:
     panels, label = _panels(explained, explained.data.y / explained.data.exposure), _outcome_name(explained)
     return association.draw_boxes(
         panels, label, explained.title, f"{caption}; diamonds: means with 95 %; boxes: quartiles"
@@ -53,12 +55,12 @@ def _boxes(explained: Any, caption: str) -> Any:
 
 
 # By what a family's `genassoc.models.about.About` says of its counts.
-DRAWN: dict[str, Callable[[Any, str], Any]] = {
+DRAWN: dict[str, Callable[[Explained, str], Any]] = {
     "values": _boxes, "shares": _shares, "rates": _boxes, "levels": _levels, "followed": _curves,
 }  # fmt: skip
 
 
-def _outcome_name(explained: Any) -> str:
+def _outcome_name(explained: Explained) -> str:
     """What is drawn of a quantity, or of counts."""
     trait, choices = str(explained.row["trait"]), explained.choices
     if choices.get("exposure"):
@@ -70,12 +72,12 @@ def _outcome_name(explained: Any) -> str:
     return f"{trait}, normal scores" if choices.get("rank_normalise") else trait
 
 
-def _time_name(explained: Any) -> str:
+def _time_name(explained: Explained) -> str:
     times, events = tuple(explained.choices["time"]), tuple(explained.choices["event"])
     return str(times[0] if len(times) == 1 else times[events.index(explained.row["trait"])])
 
 
-def _panels(explained: Any, values: Array) -> list[Panel]:
+def _panels(explained: Explained, values: Array) -> list[Panel]:
     """One panel an arm, one group a genotype (or level) that occurs in any of them."""
     groups = explained.groups
     present, which = groups.present, groups.which
@@ -89,7 +91,7 @@ def _panels(explained: Any, values: Array) -> list[Panel]:
     return panels
 
 
-def _panel_name(explained: Any, arm: str) -> str:
+def _panel_name(explained: Explained, arm: str) -> str:
     """The arm, and under it the effect of the variant there where the model has one."""
     modifier = explained.data.modifier
     if not arm:

@@ -1,9 +1,11 @@
 """A row of results in plain words: effect, interval, what p means, which test made it, and what to be careful about."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from genassoc.explanation.explained import Explained
 from genassoc.explanation.words_cautions import cautions
 from genassoc.explanation.words_interaction import difference, in_arms, in_risks, where
 from genassoc.explanation.words_sampling import of_sampling
@@ -39,8 +41,8 @@ METHODS = {
 }  # fmt: skip
 
 
-def in_words(explained: Any) -> str:
-    """Paragraphs about an `genassoc.explanation.Explanation`: the effect, the test, the check, what to be careful about."""
+def in_words(explained: Explained) -> str:
+    """Paragraphs about an `genassoc.explanation.explained.Explained`: the effect, the test, the check, what to be careful about."""
     row, data = explained.row, explained.data
     parts = [
         _effect(row, data),
@@ -53,7 +55,7 @@ def in_words(explained: Any) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _of_interaction(explained: Any) -> list[str]:
+def _of_interaction(explained: Explained) -> list[str]:
     """The effect in each arm, and risks."""
     row, modifier = explained.row, explained.data.modifier
     if modifier is None or explained.effects is None:
@@ -64,7 +66,7 @@ def _of_interaction(explained: Any) -> list[str]:
     return found
 
 
-def _effect(row: Any, data: RowData) -> str:
+def _effect(row: Mapping[str, Any], data: RowData) -> str:
     allele = row["effect_allele"] if data.predictor is None else data.predictor
     n, lacking = int(row["n"]), data.n_missing
     who = f"In {n:,} samples"
@@ -91,7 +93,7 @@ def _effect(row: Any, data: RowData) -> str:
     return f"{who}, {at}{_goes_with(row, data, per)}, the other covariates held.{share}"
 
 
-def _goes_with(row: Any, data: RowData, per: str) -> str:
+def _goes_with(row: Mapping[str, Any], data: RowData, per: str) -> str:
     """What the trait does with the variant."""
     trait, unit = row["trait"], data.about.scale.format(trait=row["trait"])
     beta, low, high = row["beta"], row.get("ci_lower"), row.get("ci_upper")
@@ -104,7 +106,7 @@ def _goes_with(row: Any, data: RowData, per: str) -> str:
     return f"{per} goes with {trait} at {data.about.a_ratio} of {e(beta):.4g}{interval}; beta {beta:.4g} is in {unit}"
 
 
-def _tail(row: Any, data: RowData) -> str:
+def _tail(row: Mapping[str, Any], data: RowData) -> str:
     differs = data.modifier is not None and str(row["test"]).endswith(":E")
     what = "variant" if data.predictor is None else "predictor"
     none, is_none = f"the {what} had no effect", f"the {what} has no effect"
@@ -132,7 +134,7 @@ def _tail(row: Any, data: RowData) -> str:
     )
 
 
-def _method(explained: Any) -> str:
+def _method(explained: Explained) -> str:
     row, table = explained.row, explained.table
     what = "variant" if explained.data.predictor is None else "predictor"
     if row["method"] is None:

@@ -1,14 +1,13 @@
 """What to be careful about in a row: few carriers, cases among them, missing calls, tests that disagree."""
 
-from typing import Any
-
 import numpy as np
 
+from genassoc.explanation.explained import Explained
 from genassoc.refit.row_data import RowData
 from genassoc.shapes import BoolArray, Float64Array
 
 
-def cautions(explained: Any) -> str:
+def cautions(explained: Explained) -> str:
     """What to be careful about, in one sentence, and what always holds."""
     row, data = explained.row, explained.data
     called = ~np.isnan(data.copies)
@@ -20,8 +19,8 @@ def cautions(explained: Any) -> str:
     if share > 0.02:
         found.append(f"{100 * share:.1f} % of {_calls(data)} are missing")
     found += _differential(data, called)
-    p = explained.table["neg_log_10_p_value"].drop_nulls()
-    if len(p) > 1 and float(p.max()) - float(p.min()) > max(1.0, 0.25 * float(p.max())):
+    logp = explained.table["neg_log_10_p_value"].drop_nulls().to_list()
+    if len(logp) > 1 and max(logp) - min(logp) > max(1.0, 0.25 * max(logp)):
         found.append(
             "the tests disagree by more than a factor of ten or a quarter of -log10 p: trust the exact or Firth's"
         )
@@ -64,7 +63,7 @@ def _rarer(data: RowData, copies: Float64Array) -> BoolArray:
     return np.asarray((2 - copies if copies.size and copies.mean() > 1 else copies) > 0)
 
 
-def _few(data: RowData, called: Any) -> list[str]:
+def _few(data: RowData, called: BoolArray) -> list[str]:
     """Few carriers, or few of them with the outcome."""
     y, rarer = data.y[called], _rarer(data, data.copies[called])
     carriers = int(rarer.sum())
@@ -83,7 +82,7 @@ def _few(data: RowData, called: Any) -> list[str]:
     return found
 
 
-def _few_in_arms(data: RowData, called: Any) -> list[str]:
+def _few_in_arms(data: RowData, called: BoolArray) -> list[str]:
     """Few carriers in an arm, or few of them with the outcome."""
     found: list[str] = []
     modifier = data.modifier
@@ -105,7 +104,7 @@ def _few_in_arms(data: RowData, called: Any) -> list[str]:
     return found
 
 
-def _differential(data: RowData, called: Any) -> list[str]:
+def _differential(data: RowData, called: BoolArray) -> list[str]:
     """Calls missing more often in cases or events: chi-squared above 6.63 (p = 0.01)."""
     if not data.about.events or called.all():
         return []

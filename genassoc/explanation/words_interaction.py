@@ -1,6 +1,6 @@
 """Rows of an interaction in plain words: what differs between whom, the effect in each arm, and what it is in risks."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import polars as pl
 from genassoc.explanation.absolute import Absolute
 from genassoc.models.about import About
 from genassoc.refit.tested_columns import RowModifier
+from genassoc.stats.absolute import NumberNeeded
 
 _FEW = 10  # people of a genotype in an arm
 
@@ -95,7 +96,7 @@ def in_risks(absolute: Absolute, trait: str, name: str) -> str:
     )
 
 
-def _needed(need: Any) -> str:
+def _needed(need: NumberNeeded) -> str:
     """One number needed to treat."""
     if need.through_infinity:
         return "which may be none at all: no number needed to treat"
@@ -108,7 +109,7 @@ def _numbers(row: Mapping[str, Any]) -> tuple[float | None, float | None, float 
     return row["beta"], row.get("ci_lower"), row.get("ci_upper")
 
 
-def _interval(low: float | None, high: float | None, scale: Any) -> str:
+def _interval(low: float | None, high: float | None, scale: Callable[[float], float]) -> str:
     if low is None or high is None:
         return ""
     ends = sorted((float(scale(low)), float(scale(high))))

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from genassoc.refit.row_data import RowData
+from genassoc.shapes import Float64Array
 
 _FEW = 20  # degrees of freedom below which a sandwich rests on few samples
 
@@ -20,7 +21,7 @@ def of_sampling(row: Mapping[str, Any], data: RowData, choices: Mapping[str, Any
     return _of_variance(row) if robust and row["method"] is not None else ""
 
 
-def _of_weights(data: RowData, weight: Any, column: str) -> str:
+def _of_weights(data: RowData, weight: Float64Array, column: str) -> str:
     who = ~np.isnan(data.copies)
     own = weight[who] if who.any() else weight
     effective = own.sum() ** 2 / (own**2).sum()

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from genassoc.kernels import jit
-from genassoc.kernels.likelihoods.logistic import solve_lower
+from genassoc.kernels.likelihoods.logistic import solve_lower, solve_upper
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
 # Whose covariance: Huber's and White's sandwich; that with residuals over 1 less their leverage; the likelihood's; the same times
@@ -118,13 +118,13 @@ def model_covariance(L: Float64Array, dispersion: float, covariance: Float64Arra
 
 
 @jit
-def add_sample(reach: Float64Array, residual: float, expected: float, U: Float64Array, E: Float64Array) -> None:
-    """What one sample adds (D,) by its residual, and the expectations of the products (D (D + 1) / 2,), row by row."""
+def add_sample(i: int, reach: Float64Array, residual: float, expected: float, U: Float64Array, E: Float64Array) -> None:
+    """What sample i adds to the errors (n, D) by its residual, and the expectations of the products (n, D (D + 1) / 2)."""
     at = 0
     for j in range(reach.size):
-        U[j] = reach[j] * residual
+        U[i, j] = reach[j] * residual
         for k in range(j + 1):
-            E[at] = reach[j] * reach[k] * expected
+            E[i, at] = reach[j] * reach[k] * expected
             at += 1
 
 
@@ -164,34 +164,33 @@ def sandwich_covariance(
         Degrees of freedom are no more.
     """
     n, D = U.shape
-    S, L = np.zeros((D, D)), np.zeros((D, D))
+    S, L, factors = np.zeros((D, D)), np.zeros((D, D)), np.empty(E.shape[1])
     covariance[:, :] = 0.0
-    for i in range(n):
-        at = 0
-        for j in range(D):
-            for k in range(j + 1):
-                covariance[j, k] += U[i, j] * U[i, k]
-                S[j, k] += E[i, at]
-                at += 1
     for j in range(D):
-        for k in range(j):
-            covariance[k, j], S[k, j] = covariance[j, k], S[j, k]
+        for k in range(j + 1):
+            total, expected, at = 0.0, 0.0, j * (j + 1) // 2 + k
+            for i in range(n):
+                total += U[i, j] * U[i, k]
+                expected += E[i, at]
+            covariance[j, k] = covariance[k, j] = total
+            S[j, k] = S[k, j] = expected
     if not _factor(covariance, L) or not _factor(S, L):
         return False
     for k in range(contrasts.shape[0]):
-        joint, size, squares = True, 0.0, 0.0
-        for d in range(D):
-            joint = joint and contrasts[k, d] == 0.0
+        joint, at = True, 0
+        for a in range(D):
+            joint = joint and contrasts[k, a] == 0.0
+            for b in range(a + 1):
+                factors[at] = (1.0 if a == b else 2.0) * contrasts[k, a] * contrasts[k, b]
+                at += 1
         if joint:
             freedom[k] = max(1.0, min(_hotelling(E, L), most) - (D - 1.0))
             continue
+        size, squares = 0.0, 0.0
         for i in range(n):
-            q, at = 0.0, 0
-            for a in range(D):
-                for b in range(a + 1):
-                    twice = 1.0 if a == b else 2.0
-                    q += twice * contrasts[k, a] * contrasts[k, b] * E[i, at]
-                    at += 1
+            q = 0.0
+            for at in range(factors.size):
+                q += factors[at] * E[i, at]
             size += q
             squares += q * q
         freedom[k] = max(1.0, min(size * size / squares - 1.0, most))
@@ -202,23 +201,31 @@ def sandwich_covariance(
 def _hotelling(E: Float64Array, L: Float64Array) -> float:
     """eta, less one degree for each coefficient; L is the factor of the sum of E."""
     D = L.shape[0]
-    A, B = np.empty((D, D)), np.empty((D, D))
+    unit, half, inverse, A = np.zeros(D), np.empty(D), np.empty((D, D)), np.empty((D, D))
+    for a in range(D):
+        unit[:] = 0.0
+        unit[a] = 1.0
+        solve_lower(L, unit, half, D)
+        solve_upper(L, half, inverse[a], D)
     squares = 0.0
+    if D == 2:
+        # Of 2 x 2 matrices tr(A A) = tr(A)^2 - 2 det A.
+        determinant = inverse[0, 0] * inverse[1, 1] - inverse[0, 1] * inverse[1, 0]
+        for i in range(E.shape[0]):
+            trace = inverse[0, 0] * E[i, 0] + 2.0 * inverse[0, 1] * E[i, 1] + inverse[1, 1] * E[i, 2]
+            squares += 2.0 * trace * trace - 2.0 * determinant * (E[i, 0] * E[i, 2] - E[i, 1] * E[i, 1])
+        return 6.0 / squares - 2.0
     for i in range(E.shape[0]):
-        at = 0
-        for a in range(D):
-            for b in range(a + 1):
-                A[a, b] = A[b, a] = E[i, at]
-                at += 1
-        # L^-1 E L^-T, row by row on both sides.
-        for b in range(D):
-            solve_lower(L, A[b], B[b], D)
         trace = 0.0
-        for b in range(D):
-            solve_lower(L, B[:, b], A[b], D)
-            trace += A[b, b]
+        for a in range(D):
+            for b in range(D):
+                entry = 0.0
+                for c in range(D):
+                    entry += inverse[a, c] * E[i, max(b, c) * (max(b, c) + 1) // 2 + min(b, c)]
+                A[a, b] = entry
+            trace += A[a, a]
         squares += trace * trace
         for a in range(D):
             for b in range(D):
-                squares += A[a, b] * A[a, b]
+                squares += A[a, b] * A[b, a]
     return D * (D + 1.0) / squares - D

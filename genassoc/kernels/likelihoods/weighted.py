@@ -141,11 +141,23 @@ def _one_row(
         slack = 1.0 - w[i] * h
         least = min(least, slack)
         slack = max(slack, LEAST_SLACK)
-        reaches(L, v, reach)
-        if variance == HC3:
+        residual, expected = fitted.slope[i], prior[i] * w[i] * slack
+        apart = slack if variance == HC3 else 1.0
+        # One column and two without loops over them: a fifth of the time.
+        if n_tested == 1:
+            a = v[P - 1] / L[P - 1, P - 1] / apart
+            U[i, 0], E[i, 0] = a * residual, a * a * expected
+        elif n_tested == 2:
+            a = v[P - 1] / L[P - 1, P - 1]
+            b = (v[P - 2] - L[P - 1, P - 2] * a) / L[P - 2, P - 2] / apart
+            a /= apart
+            U[i, 0], U[i, 1] = a * residual, b * residual
+            E[i, 0], E[i, 1], E[i, 2] = a * a * expected, a * b * expected, b * b * expected
+        else:
+            reaches(L, v, reach)
             for d in range(n_tested):
-                reach[d] /= slack
-        add_sample(reach, fitted.slope[i], prior[i] * w[i] * slack, U[i], E[i])
+                reach[d] /= apart
+            add_sample(i, reach, residual, expected, U, E)
     if variance == HC3 and least <= LEAST_SLACK:
         return LEVERAGE
     dispersion = 1.0

@@ -96,11 +96,13 @@ class LogisticRows(RowFamily):
 
     def case(self, H: Float64Array, tested: Tested) -> Case:
         """The complete cases of columns (D, n)."""
-        at = ~np.isnan(H[0])
-        basis, null = orthonormal_basis(self.null.X[at]), self.null
+        at, null = ~np.isnan(H[0]), self.null
+        X, kept = null.X, True
+        if not at.all():
+            basis = orthonormal_basis(X[at])
+            X, kept = np.ascontiguousarray(basis.Q), bool(basis.kept.all())
         return LogisticCase(
-            H[:, at].T, bool(basis.kept.all()), np.ascontiguousarray(basis.Q), null.y[at], null.offset[at],
-            bool(null.separated), tested.heterozygotes,
+            H[:, at].T, kept, X, null.y[at], null.offset[at], bool(null.separated), tested.heterozygotes
         )  # fmt: skip
 
     def law_of_events(self, calls: Float64Array, impute: bool) -> Float64Array:
@@ -159,9 +161,8 @@ class LogisticCase(Case):
         """Whether a genotype has no case or no control; as PLINK 2 asks, whether cases, or controls, are without one of the alleles."""
         sides = [self.H[self.y == k, 0] for k in (0, 1)]
         if self.heterozygotes:
-            return any(
-                ((side == copies).any() != (self.H[:, 0] == copies).any()) for side in sides for copies in range(3)
-            )
+            counts = np.stack([np.bincount(side.astype(np.int64), minlength=3) for side in sides])
+            return bool(((counts == 0) & (counts.sum(axis=0) > 0)).any())
         return asked.like == "plink2" and any(side.sum() in (0.0, 2.0 * side.size) for side in sides)
 
     def _is_collinear(self) -> bool:
@@ -199,6 +200,8 @@ class LogisticCase(Case):
             J = np.empty((P, P))
             information(D, (1.0 + fitted.leverage) * fitted.w, J)
             L[:] = np.linalg.cholesky(J)
+        if n_free < H.shape[1]:
+            return Maximum(float(objective), beta[C:], np.zeros((H.shape[1],) * 2), int(iterations))
         lower = np.tril(L)
         covariance = np.asarray(np.linalg.inv(lower @ lower.T)[C:, C:], dtype=np.float64)
         if asked.variance == HC3 and not penalised:

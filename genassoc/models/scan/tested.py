@@ -12,6 +12,7 @@ A test is a linear contrast of the coefficients, or all of them at once.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -82,11 +83,31 @@ class Tested:
         """Whether there is an E."""
         return bool(self.arms)
 
-    @property
+    @cached_property
     def joint(self) -> int:
         """Which test is of all coefficients at once; -1 where there is none."""
         held = np.flatnonzero(~self.contrasts.any(axis=1))
         return int(held[0]) if held.size else -1
+
+    @cached_property
+    def rotations(self) -> list[tuple[int, Float64Array]]:
+        """For each test of one degree of freedom an orthonormal M (D, D): of ``H M``, the last coefficient is what it tests.
+
+        Log determinants, and so Firth's penalty, are those of H.
+        """
+        found = []
+        for k, contrast in enumerate(self.contrasts):
+            if k == self.joint:
+                continue
+            last = contrast / np.sqrt(contrast @ contrast)
+            if last.size == 1:
+                M = last[:, None]
+            elif last.size == 2:
+                M = np.column_stack([[-last[1], last[0]], last])
+            else:
+                M = np.linalg.qr(np.column_stack([last, np.eye(last.size)]))[0][:, ::-1]
+            found.append((k, np.ascontiguousarray(M)))
+        return found
 
     def columns(self, calls: Float64Array) -> Float64Array:
         """The tested columns (R, D, n) of calls (R, n), NaN where not observed."""
@@ -282,26 +303,6 @@ def joint_statistic(theta: Float64Array, covariance: Float64Array) -> Float64Arr
                 rest[:, k] = rest[:, k] - share * rest[:, j]
                 V[:, k, j + 1 :] = V[:, k, j + 1 :] - share[:, None] * V[:, j, j + 1 :]
     return total
-
-
-def rotations(tested: Tested) -> list[tuple[int, Float64Array]]:
-    """For each test of one degree of freedom an orthonormal M (D, D): of ``H M``, the last coefficient is what it tests.
-
-    Log determinants, and so Firth's penalty, are those of H.
-    """
-    found = []
-    for k, contrast in enumerate(tested.contrasts):
-        if k == tested.joint:
-            continue
-        last = contrast / np.sqrt(contrast @ contrast)
-        if last.size == 1:
-            M = last[:, None]
-        elif last.size == 2:
-            M = np.column_stack([[-last[1], last[0]], last])
-        else:
-            M = np.linalg.qr(np.column_stack([last, np.eye(last.size)]))[0][:, ::-1]
-        found.append((k, np.ascontiguousarray(M)))
-    return found
 
 
 def for_tests(values: Array, K: int) -> Array:

@@ -17,7 +17,7 @@ _TESTS = ("score", "wald", "lrt")
 _CORRECTIONS = ("firth_approx", "firth", "spa")
 
 
-def own_rows(cohort: Cohort, choices: Mapping[str, Any], number: int, trait: str) -> dict[str, dict[str, Any]]:
+def rows_of_model(cohort: Cohort, choices: Mapping[str, Any], number: int, trait: str) -> dict[str, dict[str, Any]]:
     """All rows of one variant and trait, test -> row, computed again by the choices as they are.
 
     Parameters
@@ -35,7 +35,7 @@ def own_rows(cohort: Cohort, choices: Mapping[str, Any], number: int, trait: str
 def other_tests(
     cohort: Cohort, choices: Mapping[str, Any], number: int, trait: str, row: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    """The test of ``row``, which is of `own_rows`, by every other method that applies; a method once."""
+    """The test of ``row``, which is of `rows_of_model`, by every other method that applies; a method once."""
     test, model = str(row["test"]), model_of(choices, trait)
     found: list[dict[str, Any]] = []
     seen = {row["method"]} if not getattr(model, "like", None) else set()
