@@ -71,6 +71,8 @@ def check_takes_offsets(model: AssociationModel) -> None:
     ]
     if getattr(model, "variance", None) == "robust":
         others.append("variance")
+    if kind == "Linear":  # its null models take the offset off the trait, whatever is tested
+        others = [name for name in others if name not in ("interaction", "baseline")]
     if kind not in ("Linear", "Logistic") or others:
         raise GenassocError(f"{kind}{' with ' + ', '.join(others) if others else ''} takes no offsets: leave them out")
 

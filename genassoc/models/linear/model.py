@@ -144,7 +144,7 @@ class Linear(VarianceChoices, GenotypeChoices):
             return weighted.test_block(self, self.least_mac, state, block)
         if self.refits:
             return test_interaction(self.choices(), state, block)
-        return with_baseline_tests(self, state, block, test_additive(self.choices(), state, block))
+        return with_baseline_tests(self.imputes, state, block, test_additive(self.choices(), state, block))
 
     def genotypic(self, state: "LinearState", block: Block) -> BlockResult:
         """Test both degrees of freedom of every genotype: V x T x 3 rows."""
