@@ -26,7 +26,7 @@ from threadpoolctl import threadpool_limits
 
 from genassoc.data.block import GenotypeBlock
 from genassoc.data.phenotypes.design import Design
-from genassoc.kernels.laws.exact_rare import EXACT_FOUND, exact_rare_neg_log_p_rows
+from genassoc.kernels.laws.exact_rare import EXACT_FOUND, Carriers, exact_rare_neg_log_p_rows
 from genassoc.models.logistic.model import Logistic
 from genassoc.models.logistic.null import prepare
 from genassoc.models.scan.screen import State
@@ -141,7 +141,7 @@ def exact_neg_log_10_p(state: State, codes: np.ndarray) -> np.ndarray:
         p, mid_p, status = np.empty(V), np.empty(V), np.empty(V, np.uint8)
         mu, y = null.of_rarer()
         fewer = min(null.n_cases, null.n - null.n_cases)
-        exact_rare_neg_log_p_rows(starts, g, mu[carrier], y[carrier], fewer, null.rarer, p, mid_p, status)
+        exact_rare_neg_log_p_rows(Carriers(starts, g, mu[carrier], y[carrier]), fewer, null.rarer, p, mid_p, status)
         out[:, t] = np.where(status == EXACT_FOUND, p / np.log(10.0), np.nan)
     return out
 

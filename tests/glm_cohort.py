@@ -18,6 +18,8 @@ def calls(rng, n, V, missing=0.0, low=0.05):
 class MemoryCohort:
     """What `prepare` asks of a cohort, from arrays: columns of a table, all samples in the block."""
 
+    offsets = None
+
     def __init__(self, **columns):
         n = len(next(iter(columns.values())))
         table = pl.DataFrame({"IID": [f"s{i}" for i in range(n)], **columns})
@@ -26,7 +28,7 @@ class MemoryCohort:
         self.block_columns, self.block_width = np.arange(n), n
 
     def design(self, traits, covariates=(), **choices):
-        return build_design(self.phenotypes, self.rows, traits, covariates, **choices)
+        return build_design(self.phenotypes, self.rows, traits, covariates, offsets=self.offsets, **choices)
 
 
 def run(model, cohort, codes, _names=None):

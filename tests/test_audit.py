@@ -13,6 +13,7 @@ from test_sex_chromosomes import mixed_cohort, written
 
 import genassoc as ga
 from genassoc.explanation.audit import audit, tolerance_of
+from genassoc.models.about import about_of
 from genassoc.results import Results, read_provenance
 from genassoc.verbs.run_record import describe
 
@@ -152,8 +153,9 @@ def test_an_unknown_choice_is_not_compared(run, cohort):
 
 
 def test_tolerances_are_those_of_the_methods():
-    assert tolerance_of("linear", "t", {}).effect == 1e-5
-    assert tolerance_of("logistic", "wald", {}).effect < tolerance_of("logistic", "wald", {"like": "plink2"}).effect
+    assert tolerance_of(about_of({"kind": "linear"}), "t", {}).effect == 1e-5
+    logistic = about_of({"kind": "logistic"})
+    assert tolerance_of(logistic, "wald", {}).effect < tolerance_of(logistic, "wald", {"like": "plink2"}).effect
 
 
 @pytest.mark.parametrize("rows, error", [(True, TypeError), ("many", TypeError), (-1, ValueError)])

@@ -53,5 +53,5 @@ def test_every_room_is_on_the_page():
     assert len(places) > 15
     roots = (HOUSE, HOUSE / "kernels", PROJECT)
     assert [
-        place for place in places if place != "formats/x.py" and not any((root / place).exists() for root in roots)
+        place for place in places if not place.endswith("/x.py") and not any((root / place).exists() for root in roots)
     ] == []

@@ -6,7 +6,8 @@ from oracles import cox as oracle
 
 from genassoc.kernels.likelihoods import cox, cox_clock, cox_rows, cox_screen, cox_sums, cox_tails
 from genassoc.kernels.likelihoods.cox_clock import Times
-from genassoc.kernels.likelihoods.logistic import CONVERGED, NOT_CONVERGED, SINGULAR
+from genassoc.kernels.likelihoods.newton import FitOptions
+from genassoc.kernels.likelihoods.rows import COLLINEAR, FINE, NOT_CONVERGED, Fits, Missing, Scores
 from genassoc.models.cox.null import risk_sets
 
 pytestmark = pytest.mark.kernel
@@ -35,19 +36,21 @@ def small(seed, late=False, strata=False, efron=True):
     return X, g, time, event, entry, stratum, sets, oracle.terms(time, event, entry, stratum, efron), times
 
 
-def likelihood(D, beta, sets):
+def likelihood(D, beta, sets, offset=None):
     n, P = D.shape
     sums = cox_sums.risk_sums(sets, P)
     gradient, J = np.empty(P), np.empty((P, P))
-    value = cox_sums.partial_likelihood(D, np.zeros(n), np.array(beta), sets, sums, gradient, J)
+    offset = np.zeros(n) if offset is None else offset
+    value = cox_sums.partial_likelihood(D, offset, np.array(beta), sets, sums, gradient, J)
     return value, gradient, J, sums
 
 
-def fitted(D, sets, penalised=False, runaway=False, n_free=None):
+def fitted(D, sets, penalised=False, runaway=False, n_free=None, offset=None):
     n, P = D.shape
     beta, sums, L = np.zeros(P), cox_sums.risk_sums(sets, P), np.zeros((P, P))
     free = P if n_free is None else n_free
-    return *cox.fit(D, np.zeros(n), sets, penalised, runaway, free, beta, sums, L), beta, L
+    offset = np.zeros(n) if offset is None else offset
+    return *cox.fit(D, offset, sets, FitOptions(penalised, runaway, free), beta, sums, L), beta, L
 
 
 @pytest.mark.parametrize("late, strata, efron", SHAPES)
@@ -86,7 +89,7 @@ def test_fit(penalised):
     for n_free in (2, 1):
         status, objective, iterations, beta, _ = fitted(D, sets, penalised, n_free=n_free)
         expected, best = oracle.fit(D, event, A, firth=penalised, held=2 - n_free)
-        assert status == CONVERGED and 2 <= iterations < 12
+        assert status == FINE and 2 <= iterations < 12
         np.testing.assert_allclose(beta, expected, rtol=OPTIMISER, atol=OPTIMISER)
         assert objective == pytest.approx(best, rel=1e-9)
 
@@ -97,10 +100,10 @@ def test_fit_of_a_monotone_likelihood():
     D = np.column_stack([X, g])
     assert fitted(D, sets)[0] == NOT_CONVERGED
     status, *_, beta, _ = fitted(D, sets, runaway=True)
-    assert status == CONVERGED and beta[1] < -8
+    assert status == FINE and beta[1] < -8
     status, *_, beta, _ = fitted(D, sets, penalised=True)
-    assert status == CONVERGED and -6 < beta[1] < -0.5
-    assert fitted(np.column_stack([X, X]), sets)[0] == SINGULAR
+    assert status == FINE and -6 < beta[1] < -0.5
+    assert fitted(np.column_stack([X, X]), sets)[0] == COLLINEAR
 
 
 @pytest.mark.parametrize("late, strata, efron", SHAPES)
@@ -120,45 +123,46 @@ def test_times_means_and_screen(late, strata, efron):
         v = inverse[:, None] * vectors[:, ::-1][:, :J_kept]
         columns = np.column_stack([c[:, None] * v, cross, event - c])
         rest = values[::-1][J_kept] if J_kept < N else 0.0
-        U, most, least = np.empty(1), np.empty(1), np.empty(1)
-        nothing = np.zeros(0, np.int64)
-        cox_screen.screen(
-            (g @ columns)[None], np.array([c @ g**2]), np.zeros(2, np.int64), nothing, columns, np.zeros((N, J_kept + 1)), c,
-            np.ascontiguousarray(values[::-1][:J_kept]), rest, np.zeros(1), False, U, most, least,
-        )  # fmt: skip
+        scores, nothing = Scores.empty(1), Missing(np.zeros(2, np.int64), np.zeros(0, np.int64))
+        share = np.ascontiguousarray(values[::-1][:J_kept])
+        basis = cox_screen.Basis(columns, np.zeros((N, J_kept + 1)), c, share, rest)
+        squares = np.array([c @ g**2])
+        cox_screen.screen((g @ columns)[None], squares, nothing, basis, np.zeros(1), False, scores)
+        U, most, least = scores
         assert U[0] == pytest.approx(U_exact, rel=1e-6, abs=1e-6)
         assert least[0] - 1e-9 <= exact <= most[0] + 1e-9
         if J_kept == N:
             assert most[0] == pytest.approx(exact, rel=1e-6)
 
 
-def row_of(what, X, g, sets, times=None, trend=False):
+def row_of(what, X, g, sets, times=None, trend=False, offset=None):
     Q = np.column_stack([np.full(N, N**-0.5), (X - X.mean(axis=0)) / np.linalg.norm(X - X.mean(axis=0))])
     own = np.ascontiguousarray(Q[:, 1:])
-    status, _, _, start, L = fitted(own, sets)
-    assert status == CONVERGED
-    _, _, _, sums = likelihood(own, start, sets)
+    status, _, _, start, L = fitted(own, sets, offset=offset)
+    assert status == FINE
+    _, _, _, sums = likelihood(own, start, sets, offset)
     means = np.empty(N)
     cox_screen.times_means(np.ascontiguousarray(own[:, 0]), sets, sums, means)
     cross = (sums.expected * own[:, 0] - means)[:, None]
-    numbers, state, dropped = np.empty((1, cox_rows.N_NUMBERS)), np.zeros(1, np.int64), np.zeros(1, np.bool_)
+    fits = Fits.empty(1)
     K, n = sets.ends.size, len(g)
     times = (
         Times(np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(K, np.int64), 1, False) if times is None else times
     )
-    cox_rows.analyse_rows(
-        g[None], np.array([what]), np.array([trend]), Q, sets, start, cross, L, times, False, numbers, state, dropped
-    )
+    null = cox_rows.CoxNull(np.zeros(n) if offset is None else offset, start, cross, L, times)
+    cox_rows.analyse_rows(g[None], np.array([what]), np.array([trend]), Q, sets, null, False, fits)
+    numbers, state, dropped = fits
     return numbers[0], state[0], bool(dropped[0])
 
 
-@pytest.mark.parametrize("missing", [0, 3])
+@pytest.mark.parametrize(("missing", "size"), [(0, 0.0), (3, 0.0), (0, 0.5), (3, 0.5)])
 @pytest.mark.parametrize("what", ["score", "wald", "lrt", "firth", "firth_approx"])
-def test_analyse_rows(what, missing):
+def test_analyse_rows(what, missing, size):
     X, g, time, event, entry, stratum, sets, _, _ = small(6, True, True)
     g[:missing] = np.nan
-    numbers, state, dropped = row_of(getattr(cox_rows, what.upper()), X, g, sets)
-    beta, z = oracle.analyse_rows(X, g[None], time, event, what, entry, stratum)[0]
+    offset = size * np.sin(np.arange(N))
+    numbers, state, dropped = row_of(getattr(cox_rows, what.upper()), X, g, sets, offset=offset)
+    beta, z = oracle.analyse_rows(X, g[None], time, event, what, entry, stratum, offset=offset)[0]
     assert state == cox_rows.FINE and not dropped
     tolerance = OPTIMISER if "firth" in what else NEWTON
     np.testing.assert_allclose(numbers[[cox_rows.BETA, cox_rows.STATISTIC]], [beta, z], rtol=tolerance, atol=tolerance)
@@ -176,8 +180,9 @@ def test_rows_without_an_estimate():
 def test_trend_is_the_score_test_of_the_larger_model(late, strata, efron):
     X, g, time, event, entry, stratum, sets, _, times = small(8, late, strata, efron)
     D, beta = np.column_stack([X, g]), np.array([0.2, 0.3])
-    chi2 = cox_tails.hazards_trend(D, beta, sets, times - 5.0)
-    expected = oracle.hazards_trend(D, beta, time, event, lambda t: t - 5.0, entry, stratum, efron)
+    offset = 0.3 * np.sin(np.arange(N))
+    chi2 = cox_tails.hazards_trend(D, offset, beta, sets, times - 5.0)
+    expected = oracle.hazards_trend(D, beta, time, event, lambda t: t - 5.0, entry, stratum, efron, offset)
     assert chi2 == pytest.approx(expected, rel=1e-8)
 
 

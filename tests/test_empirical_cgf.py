@@ -82,13 +82,13 @@ def test_rows(missing, common):
     G[:, :missing] = np.nan
     found = np.empty(2)
     U, wide = np.array([3.0, -2.0]), rng.uniform(0.5, 2.0, 24)
-    kernel.empirical_rows(G, U, Q, W, wide, bins, table, cumulants, False, found)
+    kernel.empirical_rows(G, U, Q, W, kernel.Residuals(wide, bins, table, cumulants), False, found)
     for row in range(2):
         assert found[row] == pytest.approx(oracle.empirical_rows(G[row], U[row], Q, W, bins, values, wide), rel=5e-4)
     filled = np.where(np.isnan(G), np.nanmean(G, axis=1)[:, None], G)
     whole = np.empty(2)
-    kernel.empirical_rows(G, U, Q, W, wide, bins, table, cumulants, True, found)
-    kernel.empirical_rows(filled, U, Q, W, wide, bins, table, cumulants, True, whole)
+    kernel.empirical_rows(G, U, Q, W, kernel.Residuals(wide, bins, table, cumulants), True, found)
+    kernel.empirical_rows(filled, U, Q, W, kernel.Residuals(wide, bins, table, cumulants), True, whole)
     if common:  # else who lacks a call is one of the others in the first
         np.testing.assert_allclose(found, whole, rtol=1e-12)
     assert np.isfinite(found).all()

@@ -12,6 +12,7 @@ from genassoc.kernels.laws.exact_rare import (
     EXACT_FOUND,
     EXACT_NOT_COUNTS,
     EXACT_OFF_TABLE,
+    Carriers,
     centred_characteristic_function,
     exact_rare_neg_log_p_rows,
     exact_rare_test,
@@ -206,7 +207,7 @@ def test_rows_are_the_same_bits_as_one_at_a_time():
     carriers = np.concatenate([rng.choice(30, n, replace=False) for n in np.diff(starts)])
     g, y = rng.integers(1, 3, 8).astype(float), rng.integers(0, 2, 8).astype(float)
     p, midp, status = np.empty(3), np.empty(3), np.empty(3, np.uint8)
-    exact_rare_neg_log_p_rows(starts, g, mu[carriers], y, n1, table, p, midp, status)
+    exact_rare_neg_log_p_rows(Carriers(starts, g, mu[carriers], y), n1, table, p, midp, status)
     for v in range(3):
         rows = slice(starts[v], starts[v + 1])
         one = exact(g[rows], mu[carriers][rows], y[rows], NONE, n1, table)
@@ -281,7 +282,7 @@ def test_size_with_covariates(N, intercept, slope, clustered):
             continue
         n1 = int(y.sum())
         table = case_count_table(mu, n1, max_carriers=9)
-        exact_rare_neg_log_p_rows(starts, g, mu[carriers], y[carriers], n1, table, p, midp, status)
+        exact_rare_neg_log_p_rows(Carriers(starts, g, mu[carriers], y[carriers]), n1, table, p, midp, status)
         assert (status == EXACT_FOUND).all()
         rates.append((np.exp(-p)[:, None] <= alphas).mean(axis=0))
     rates = np.array(rates)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genassoc.engine import executors
+from genassoc.engine import broadcast, executors
 from genassoc.engine.executors import Executor, Serial, Threads, single_threaded_blas, usable_cpus
 from genassoc.errors import PlanError
 
@@ -119,3 +119,19 @@ def test_the_quota_of_a_cgroup_of_version_1(tmp_path: Path) -> None:
     (tmp_path / "cpu/cpu.cfs_period_us").write_text("100000\n")
     (tmp_path / "cgroup").write_text("4:cpu:/\n")
     assert executors._cgroup_cpus(tmp_path, tmp_path / "cgroup") == 2
+
+
+def test_a_function_is_loaded_after_what_is_imported_ahead() -> None:
+    """Two threads that import one library at once may see it half made."""
+    imported: list[str] = []
+
+    def imports() -> None:
+        time.sleep(0.1)
+        imported.append("done")
+
+    thread = threading.Thread(target=imports)
+    thread.start()
+    broadcast._importing.append(thread)
+    content = broadcast.packed(len)
+    assert broadcast.apply(broadcast.Held(content, broadcast.digest_of(content)), ["abc"]).results == [3]
+    assert imported == ["done"] and not broadcast._importing

@@ -14,6 +14,7 @@ import genassoc as ga
 from genassoc.explanation import explain
 from genassoc.explanation.rebuilt import cohort_of
 from genassoc.explanation.words_cautions import _differential
+from genassoc.models.about import about_of
 from genassoc.refit.row_data import RowData
 from genassoc.results import Results
 from genassoc.stats.proportions import mean_interval, wilson_interval
@@ -126,7 +127,11 @@ def test_missing_calls_in_cases_are_seen():
     y = np.repeat([0.0, 1.0], n // 2)
     copies = np.where((np.arange(n) % 5 == 0) & (y == 1), np.nan, 1.0)
     empty = np.zeros((n, 1))
-    data = RowData("logistic", y, empty, ("intercept",), empty, copies, y, None, None, None, np.arange(n), 20, "")
+    ones = np.ones(n)
+    data = RowData(
+        about=about_of({"kind": "logistic"}), y=y, X=empty, covariates=("intercept",), G=empty, copies=copies, offset=0 * y,
+        weight=ones, exposure=ones, samples=np.arange(n), n_missing=20,
+    )  # fmt: skip
     (said,) = _differential(data, ~np.isnan(copies))
     assert "missing more often in cases (20, 10.0 expected)" in said
     even = np.where(np.arange(n) % 5 == 0, np.nan, 1.0)

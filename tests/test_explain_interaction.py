@@ -14,8 +14,9 @@ import genassoc as ga
 from genassoc.explanation import explain
 from genassoc.explanation.arms import thirds
 from genassoc.explanation.audit import audit
+from genassoc.models.about import about_of
 from genassoc.models.scan import sandwich_pairs
-from genassoc.refit.dense import NotFittedError
+from genassoc.refit.fits import NotFittedError
 from genassoc.refit.refit import can_refit, refit
 from genassoc.refit.row_data import RowSource
 from genassoc.results import Results
@@ -174,9 +175,10 @@ def test_what_separates_is_not_fitted(cohort):
 
 def test_rows_that_can_be_refitted():
     choices = {"kind": "cox", "interaction": "statin", "genetic_model": "dominant"}
-    assert can_refit("cox", "dom|E=a:b", "wald", choices) and can_refit("cox", "joint_2df", "firth", choices)
-    assert not can_refit("cox", "add:E", "wald", choices) and not can_refit("cox", "dom:E", "exact", choices)
-    assert not can_refit("linear", "add:E", "t", {"kind": "linear"})
+    cox, linear = about_of(choices), about_of({"kind": "linear"})
+    assert can_refit(cox, "dom|E=a:b", "wald", choices) and can_refit(cox, "joint_2df", "firth", choices)
+    assert not can_refit(cox, "add:E", "wald", choices) and not can_refit(cox, "dom:E", "exact", choices)
+    assert not can_refit(linear, "add:E", "t", {"kind": "linear"})
 
 
 # explained -------------------------------------------------------------------------------------------------------------
@@ -190,7 +192,7 @@ EXPLAINED = {
     "logistic": {"wald": "GLM", "lrt": "GLM", "firth": "numpy", "wald_hc3": "GLM"},
     "logistic hc3": {"wald": "GLM", "lrt": "GLM", "firth": "numpy", "wald_hc3": "GLM"},
     "dominant lrt": {"wald": "GLM", "lrt": "GLM", "firth": "numpy", "wald_hc3": "GLM"},
-    "cox": {"wald": "PHReg", "lrt": "PHReg", "firth": "numpy"},
+    "cox": {"wald": "PHReg", "lrt": "PHReg", "firth": "numpy", "wald_robust": "numpy"},  # its residuals are Breslow's
 }
 
 

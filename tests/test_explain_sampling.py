@@ -123,22 +123,6 @@ def test_rows_of_another_sampling_do_not_pass(runs, cohort, name, choice):
     assert audit(run, cohort, choices, 20).beyond.height >= 15
 
 
-@pytest.mark.parametrize(
-    "choices, message",
-    [
-        ({"kind": "poisson", "traits": ["attacks"], "weights": "w"}, "weights='w'"),
-        ({"kind": "linear", "traits": ["ldl"], "weights": "w", "interaction": "statin"}, "weights='w', an interaction"),
-        (
-            {"kind": "cox", "time": ["days"], "event": ["death"], "variance": "robust", "interaction": "statin"},
-            "interaction",
-        ),
-    ],
-)
-def test_what_the_dense_fits_do_not_know_is_said(runs, cohort, choices, message):
-    found = audit(runs["linear"], cohort, choices, 10)
-    assert found.compared.height == 0 and message in found.line()
-
-
 # explained ------------------------------------------------------------------------------------------------------------
 
 

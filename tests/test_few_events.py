@@ -13,9 +13,10 @@ from oracles import ordinal as ordinal_oracle
 import genassoc as ga
 from genassoc.kernels.laws import few_events, level_law
 from genassoc.kernels.likelihoods.cox_sums import RiskSets
+from genassoc.kernels.likelihoods.ordinal_terms import Levels
 from genassoc.models.cox.null import risk_sets
 from genassoc.models.logistic import interaction as logistic_interaction
-from genassoc.refit import dense_few_events
+from genassoc.refit import few_events as dense_few_events
 from genassoc.stats.information import effective_size, whole_sizes
 
 ROUNDING = 1e-9  # sums of positive terms, a thousand of them at most
@@ -124,19 +125,19 @@ def test_level_rows():
     G = rng.binomial(2, 0.2, (4, 60)).astype(float)
     G[1, :7] = np.nan
     found, imputed, whole = np.empty(4), np.empty(4), np.zeros(4, np.bool_)
-    none = np.zeros(4, np.bool_)
-    level_law.level_rows(G, D, level, parameters, 2, False, none, found, whole)
+    none, levels = np.zeros(4, np.bool_), Levels(level, 2, np.zeros(60))
+    level_law.level_rows(G, D, levels, parameters, False, none, found, whole)
     assert not whole.any()
     for v in range(4):
         # Newton's roots to 1e-7 of t
         assert found[v] == pytest.approx(level_oracle.level_rows(D, level, G[v], parameters, 2), rel=1e-6, abs=1e-8)
-    level_law.level_rows(G, D, level, parameters, 2, True, none, imputed, whole)
+    level_law.level_rows(G, D, levels, parameters, True, none, imputed, whole)
     mean = np.where(np.isnan(G[1]), np.nanmean(G[1]), G[1])
     rare = np.zeros((1, 60))
     rare[0, [3, 8, 9, 30, 41]] = [1, 2, 1, 1, 1]
     own, law_of_few, whole = np.flatnonzero(rare[0]), np.empty(2), np.zeros(2, np.bool_)
     level_law.level_rows(
-        np.vstack([rare, 2 - rare]), D, level, parameters, 2, False, np.ones(2, np.bool_), law_of_few, whole
+        np.vstack([rare, 2 - rare]), D, levels, parameters, False, np.ones(2, np.bool_), law_of_few, whole
     )
     p = ordinal_oracle.chances(parameters[:2], D[own] @ parameters[2:])
     below = np.cumsum(p, axis=1)
@@ -144,6 +145,14 @@ def test_level_rows():
     listed = level_oracle.carriers_neg_log_p(rare[0, own], r, p, level[own])
     assert whole.all() and law_of_few == pytest.approx(listed, rel=1e-9)
     assert imputed[1] == pytest.approx(level_oracle.level_rows(D, level, mean, parameters, 2), rel=1e-6, abs=1e-8)
+    # eta is known up to the thresholds: half a log odds added to both is nothing
+    shifted, at, same = (
+        levels._replace(offset=np.full(60, 0.5)),
+        parameters + [0.5, 0.5, 0, 0][: parameters.size],
+        found.copy(),
+    )
+    level_law.level_rows(G, D, shifted, at, False, none, same, np.zeros(4, np.bool_))
+    np.testing.assert_allclose(same, found, rtol=1e-6)  # the roots'
 
 
 @pytest.mark.kernel
@@ -153,7 +162,7 @@ def test_saddlepoint_of_levels_is_near_their_whole_law():
     parameters = ordinal_oracle.fit(D, level, 2)
     g = np.array([0.0, 0, 1, 2, 0, 0, 1, 0, 0])
     found, no = np.empty(1), np.zeros(1, np.bool_)
-    level_law.level_rows(g[None], D, level, parameters, 2, False, no, found, no.copy())
+    level_law.level_rows(g[None], D, Levels(level, 2, np.zeros(9)), parameters, False, no, found, no.copy())
     exact = level_oracle.exact(D, level, g, parameters, 2)
     # Nine samples: a smooth curve through a law of steps, in which one outcome may be a third of the tail.
     assert abs(found[0] - exact) < 0.5

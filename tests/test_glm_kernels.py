@@ -37,8 +37,10 @@ def small(seed, family="poisson", missing=0):
 def test_fit(family):
     X, y, g, offset, prior = small(1, family)
     D = np.column_stack([X, g])
-    beta, eta, mu, w, L = np.zeros(3), np.empty(N), np.empty(N), np.empty(N), np.zeros((3, 3))
-    status, objective, iterations = glm.fit(FAMILIES[family], D, y, offset, prior, True, beta, eta, mu, w, L)
+    beta, at, L = np.zeros(3), glm.fitted_of(N), np.zeros((3, 3))
+    kind, trait = glm.Family(FAMILIES[family], 0.0, False), rows.Trait(y, offset, prior)
+    status, objective, iterations = glm.maximise(kind, D, trait, 1, beta, at, L)
+    mu, w = at.mu, at.w
     expected, means, weights = oracle.fit(family, D, y, offset, prior)
     assert status == rows.FINE and 1 <= iterations < 12
     np.testing.assert_allclose(beta, expected, rtol=NEWTON, atol=NEWTON)
@@ -57,11 +59,10 @@ def test_analyse_rows(family, missing):
     G = np.array([g, g, g])
     beta = oracle.fit(family, X, y, offset, prior)[0]
     for quasi in (False, True):
-        numbers, status, dropped = np.empty((3, rows.N_NUMBERS)), np.zeros(3, np.int64), np.zeros(3, np.bool_)
-        glm.analyse_rows(
-            FAMILIES[family], G, np.array(list(ASKED.values())), X, y, offset, prior, beta, quasi, False,
-            numbers, status, dropped,
-        )  # fmt: skip
+        fits, kind = rows.Fits.empty(3), glm.Family(FAMILIES[family], 0.0, quasi)
+        asked, trait = np.array(list(ASKED.values())), rows.Trait(y, offset, prior)
+        glm.analyse_rows(kind, G, asked, X, trait, beta, False, fits)
+        numbers, status, dropped = fits
         assert (status == rows.FINE).all() and not dropped.any()
         expected = [oracle.analyse_rows(family, X, y, g, what, offset, prior, quasi) for what in ASKED]
         np.testing.assert_allclose(numbers[:, :3], expected, rtol=NEWTON, atol=NEWTON)
@@ -77,9 +78,10 @@ def test_rows_without_an_estimate():
     carriers = np.where(y == 0, 1.0, 0.0) * (np.arange(N) % 2)
     G = np.array([none, X[:, 1], carriers, carriers, zero])
     asked = np.array([rows.SCORE, rows.SCORE, rows.WALD, rows.LRT, rows.LRT])
-    numbers, status, dropped = np.empty((5, rows.N_NUMBERS)), np.zeros(5, np.int64), np.zeros(5, np.bool_)
-    start, one = oracle.fit("poisson", X, y)[0], np.ones(N)
-    glm.analyse_rows(glm.POISSON, G, asked, X, y, 0 * one, one, start, False, False, numbers, status, dropped)
+    fits, start = rows.Fits.empty(5), oracle.fit("poisson", X, y)[0]
+    trait = rows.Trait(y, np.zeros(N), np.ones(N))
+    glm.analyse_rows(glm.Family(glm.POISSON, 0.0, False), G, asked, X, trait, start, False, fits)
+    numbers, status, _ = fits
     assert status.tolist() == [rows.ONE_OUTCOME, rows.COLLINEAR, rows.RUNAWAY, rows.RUNAWAY, rows.FINE]
     # The likelihood ratio of an infinite coefficient: the carriers fitted perfectly, the others alone.
     others = carriers == 0
@@ -99,13 +101,17 @@ def ordinal_small(seed, missing=0, K=4):
     return X, level.astype(np.int64), g
 
 
+def levels_of(level, M):
+    return ordinal_terms.Levels(level, M, np.zeros(level.size))
+
+
 @pytest.mark.parametrize("expected", [True, False])
 def test_accumulate(expected):
     X, level, g = ordinal_small(4)
     D = np.column_stack([X[:, 1], g])
     parameters = np.array([-1.2, 0.1, 1.3, 0.4, -0.2])
     J, u, r, w = np.empty((5, 5)), np.empty(5), np.empty(N), np.empty(N)
-    total = ordinal_terms.accumulate(D, level, parameters, 3, expected, J, u, r, w)
+    total = ordinal_terms.accumulate(D, levels_of(level, 3), parameters, expected, J, u, r, w)
     ll, information, score = ordinal_oracle.accumulate(D, level, parameters, 3, expected)
     assert total == pytest.approx(ll, rel=1e-12)
     np.testing.assert_allclose(u, score, rtol=1e-9, atol=1e-10)
@@ -113,13 +119,17 @@ def test_accumulate(expected):
     np.testing.assert_allclose(J, information, rtol=1e-10 if expected else 1e-6, atol=1e-10 if expected else 1e-7)
     if expected:
         cross = np.empty((N, 3))
-        ordinal_terms.threshold_weights(D, parameters, 3, cross)
+        ordinal_terms.threshold_weights(D, levels_of(level, 3), parameters, cross)
         np.testing.assert_allclose(cross, ordinal_oracle.threshold_weights(D, parameters, 3), rtol=1e-10)
         np.testing.assert_allclose(cross.sum(axis=1), w, rtol=1e-12)
     # Far out in the tails chances keep their digits.
-    far = ordinal_terms.accumulate(D[:1], np.array([1]), np.array([-40.0, -39.0, 50.0, 0, 0]), 3, expected, J, u, r, w)
+    far = ordinal_terms.accumulate(
+        D[:1], levels_of(np.array([1]), 3), np.array([-40.0, -39.0, 50.0, 0, 0]), expected, J, u, r, w
+    )
     assert far == pytest.approx(-39 + np.log1p(-np.exp(-1)), rel=1e-12)
-    far = ordinal_terms.accumulate(D[:1], np.array([2]), np.array([-50.0, 39.0, 40.0, 0, 0]), 3, expected, J, u, r, w)
+    far = ordinal_terms.accumulate(
+        D[:1], levels_of(np.array([2]), 3), np.array([-50.0, 39.0, 40.0, 0, 0]), expected, J, u, r, w
+    )
     assert far == pytest.approx(-39 + np.log1p(-np.exp(-1)), rel=1e-12)
 
 
@@ -129,9 +139,10 @@ def test_tiles_accumulate_the_same(expected):
     n = 300  # two whole tiles and a part
     D, level = rng.normal(size=(n, 5)), rng.integers(0, 4, n)
     parameters = np.array([-1.2, 0.1, 1.3, 0.4, -0.2, 0.3, 0.0, 1.0])
+    levels = ordinal_terms.Levels(level, 3, rng.normal(size=n))
     one, other = ([np.empty((8, 8)), np.empty(8), np.empty(n), np.empty(n)] for _ in range(2))
-    total = ordinal_terms.accumulate(D, level, parameters, 3, expected, *one)
-    tiled = ordinal_terms.accumulate_tiles(tiles.tiles_of(D), level, parameters, 3, expected, *other)
+    total = ordinal_terms.accumulate(D, levels, parameters, expected, *one)
+    tiled = ordinal_terms.accumulate_tiles(tiles.tiles_of(D), levels, parameters, expected, *other)
     assert tiled == pytest.approx(total, rel=1e-12)
     for a, b in zip(one, other):
         np.testing.assert_allclose(b, a, rtol=1e-11, atol=1e-12)  # sums of 300 in another order
@@ -143,30 +154,46 @@ def test_ordinal_fit():
     parameters, r, w, L = np.zeros(5), np.empty(N), np.empty(N), np.zeros((5, 5))
     ordinal.start_thresholds(level, 3, parameters[:3])
     np.testing.assert_allclose(parameters[:3], ordinal_oracle.start_thresholds(level, 3), rtol=1e-12)
-    status, objective, _ = ordinal.fit(D, level, True, parameters, 3, r, w, L)
+    status, objective, _ = ordinal.fit(D, levels_of(level, 3), True, parameters, r, w, L)
     expected = ordinal_oracle.fit(D, level, 3)
     assert status == rows.FINE
     np.testing.assert_allclose(parameters, expected, rtol=NEWTON, atol=NEWTON)
     assert objective == pytest.approx(ordinal_oracle.log_likelihood(D, level, expected, 3), rel=1e-9)
 
 
+def test_an_offset_is_a_column_whose_coefficient_is_held():
+    """At the maximum over all columns nothing is gained by moving one: with it held there the others stay where they are."""
+    X, level, g = ordinal_small(5)
+    D = np.column_stack([X[:, 1], g])
+    parameters, r, w, L = np.zeros(5), np.empty(N), np.empty(N), np.zeros((5, 5))
+    ordinal.start_thresholds(level, 3, parameters[:3])
+    _, objective, _ = ordinal.fit(D, levels_of(level, 3), True, parameters, r, w, L)
+    held = ordinal_terms.Levels(level, 3, D[:, 0] * parameters[3])
+    start, fits = np.array([-1.0, 0.0, 1.0]), rows.Fits.empty(1)
+    ordinal.analyse_rows(g[None], np.array([rows.WALD]), X[:, :1].copy(), held, start, False, fits)
+    numbers, status, _ = fits
+    assert status[0] == rows.FINE and numbers[0, rows.BETA] == pytest.approx(parameters[4], rel=NEWTON)
+    alone, factor = np.array([-1.0, 0.0, 1.0, 0.0]), np.zeros((4, 4))
+    _, same, _ = ordinal.fit(D[:, 1:].copy(), held, True, alone, r, w, factor)
+    assert same == pytest.approx(objective, rel=1e-12)
+    # eta is known up to the thresholds: half a log odds added to both is nothing
+    shifted, at = held._replace(offset=held.offset + 0.5), alone + np.array([0.5, 0.5, 0.5, 0.0])
+    chi2 = [proportional_odds.proportional_odds_chi2(D[:, 1:].copy(), *pair) for pair in ((held, alone), (shifted, at))]
+    cross = np.empty((2, N, 3))
+    ordinal_terms.threshold_weights(D[:, 1:].copy(), held, alone, cross[0])
+    ordinal_terms.threshold_weights(D[:, 1:].copy(), shifted, at, cross[1])
+    assert chi2[1] == pytest.approx(chi2[0], rel=1e-9)
+    np.testing.assert_allclose(cross[1], cross[0], rtol=1e-10)
+
+
 @pytest.mark.parametrize("missing", [0, 4])
 def test_ordinal_rows(missing):
     X, level, g = ordinal_small(6, missing)
     G = np.array([g, g, g])
-    numbers, status, dropped = np.empty((3, rows.N_NUMBERS)), np.zeros(3, np.int64), np.zeros(3, np.bool_)
-    ordinal.analyse_rows(
-        G,
-        np.array(list(ASKED.values())),
-        X,
-        level,
-        4,
-        ordinal_oracle.fit(X[:, 1:], level, 3),
-        False,
-        numbers,
-        status,
-        dropped,
-    )
+    fits, asked = rows.Fits.empty(3), np.array(list(ASKED.values()))
+    start = ordinal_oracle.fit(X[:, 1:], level, 3)
+    ordinal.analyse_rows(G, asked, X, levels_of(level, 3), start, False, fits)
+    numbers, status, _ = fits
     assert (status == rows.FINE).all()
     expected = [ordinal_oracle.analyse_rows(X[:, 1:], level, g, what) for what in ASKED]
     np.testing.assert_allclose(numbers[:, :3], expected, rtol=NEWTON, atol=NEWTON)
@@ -178,8 +205,10 @@ def test_proportional_odds():
     parameters = ordinal_oracle.fit(D, level, 3)
     expected = proportional_oracle.proportional_odds_chi2(D, level, parameters, 3)
     assert 0.01 < expected < 50
-    assert proportional_odds.proportional_odds_chi2(D, level, parameters, 3) == pytest.approx(expected, rel=1e-9)
-    assert np.isnan(proportional_odds.proportional_odds_chi2(D, np.minimum(level, 1), parameters[2:], 1))
+    assert proportional_odds.proportional_odds_chi2(D, levels_of(level, 3), parameters) == pytest.approx(
+        expected, rel=1e-9
+    )
+    assert np.isnan(proportional_odds.proportional_odds_chi2(D, levels_of(np.minimum(level, 1), 1), parameters[2:]))
 
 
 def test_ordinal_rows_without_an_estimate():
@@ -188,8 +217,9 @@ def test_ordinal_rows_without_an_estimate():
     two = np.where(level >= 2, g, np.nan)  # two levels left: renumbered
     top = ((level == 3) & (np.arange(N) % 2 == 0)).astype(float)
     G, asked = np.array([one, two, top, X[:, 1]]), np.array([rows.SCORE, rows.SCORE, rows.WALD, rows.SCORE])
-    numbers, status, dropped = np.empty((4, rows.N_NUMBERS)), np.zeros(4, np.int64), np.zeros(4, np.bool_)
-    ordinal.analyse_rows(G, asked, X, level, 4, ordinal_oracle.fit(X[:, 1:], level, 3), False, numbers, status, dropped)
+    fits = rows.Fits.empty(4)
+    ordinal.analyse_rows(G, asked, X, levels_of(level, 3), ordinal_oracle.fit(X[:, 1:], level, 3), False, fits)
+    numbers, status, _ = fits
     assert status.tolist() == [rows.ONE_OUTCOME, rows.FINE, rows.RUNAWAY, rows.COLLINEAR]
     expected = ordinal_oracle.analyse_rows(X[:, 1:], level, two, "score")
     np.testing.assert_allclose(numbers[1, :3], expected, rtol=NEWTON, atol=NEWTON)
@@ -204,18 +234,18 @@ def test_ordinal_score_with_missing():
     G[1, rng.choice(N, 3, replace=False)] = np.nan
     parameters = ordinal_oracle.fit(X[:, 1:], level, 3)
     J, u, r, w = np.empty((4, 4)), np.empty(4), np.empty(N), np.empty(N)
-    ordinal_terms.accumulate(X[:, 1:].copy(), level, parameters, 3, True, J, u, r, w)
+    ordinal_terms.accumulate(X[:, 1:].copy(), levels_of(level, 3), parameters, True, J, u, r, w)
     cross = np.empty((N, 3))
-    ordinal_terms.threshold_weights(X[:, 1:].copy(), parameters, 3, cross)
+    ordinal_terms.threshold_weights(X[:, 1:].copy(), levels_of(level, 3), parameters, cross)
     L = np.linalg.cholesky(J)
     AQ = np.linalg.solve(L, np.column_stack([-cross, w[:, None] * X[:, 1:]]).T).T
     g = np.nan_to_num(G)
     missing = np.isnan(G)
     pointers, indices = np.concatenate([[0], np.cumsum(missing.sum(axis=1))]), np.nonzero(missing)[1]
-    U, information, weakest = np.empty(3), np.empty(3), np.empty(3)
-    ordinal_score.score_with_missing(
-        g @ AQ, g @ r, g**2 @ w, pointers, indices, X[:, 1:].copy(), level, parameters, L, U, information, weakest
-    )
+    scores, product = rows.Scores.empty(3), rows.Product(g @ AQ, g @ r, g**2 @ w)
+    levels, calls = levels_of(level, 3), rows.Missing(pointers, indices)
+    ordinal_score.score_with_missing(product, calls, X[:, 1:].copy(), levels, parameters, L, scores)
+    U, information, weakest = scores
     for v in range(2):
         expected = ordinal_oracle.score_with_missing(X[:, 1:], level, G[v], 3)
         np.testing.assert_allclose([U[v], information[v]], expected, rtol=1e-9, atol=1e-9)

@@ -8,7 +8,9 @@ from scipy import optimize, stats
 
 from genassoc.kernels.likelihoods import bernoulli, logistic_firth, logistic_rows
 from genassoc.kernels.likelihoods import rows as kernel_rows
-from genassoc.kernels.likelihoods.logistic import fit
+from genassoc.kernels.likelihoods.logistic import fit, fitted_of
+from genassoc.kernels.likelihoods.newton import FitOptions
+from genassoc.kernels.likelihoods.rows import Fits, Trait
 
 # The series is good to its last bit, and the scaling by 2^k is exact.
 LAST_BITS = 4e-16
@@ -75,32 +77,27 @@ def test_firth_one(n):
 def rows_both_ways(X, y, G, what, saddlepoint=False, sparse=False):
     """Rows as refitted one by one, and as from the trait's null."""
     n, C = X.shape
-    offset, eta, mu, w, leverage = np.zeros(n), np.empty(n), np.empty(n), np.empty(n), np.zeros(n)
-    L, start, penalised = np.zeros((C, C)), np.zeros(C), np.zeros(C)
-    assert fit(X, y, offset, True, False, C, penalised, eta, mu, w, leverage, L)[0] == 0
-    penalised_eta = eta.copy()
-    assert fit(X, y, offset, False, True, C, start, eta, mu, w, leverage, L)[0] == 0
+    trait, at = Trait(y, np.zeros(n), np.ones(n)), fitted_of(n)
+    L, starts = np.zeros((C, C)), np.zeros((2, C))
+    assert fit(X, trait, FitOptions(True, False, C), starts[1], at, L)[0] == 0
+    penalised_eta = at.eta.copy()
+    assert fit(X, trait, FitOptions(False, True, C), starts[0], at, L)[0] == 0
     Q = np.ascontiguousarray(np.linalg.solve(np.tril(L), X.T).T)
     R = len(G)
-    out = [(np.empty((R, kernel_rows.N_NUMBERS)), np.zeros(R, np.int64)) for _ in range(2)]
-    asked, few, spa = np.full(R, what), np.full(R, sparse), np.full(R, saddlepoint)
-    logistic_rows.analyse_rows(
-        G, asked, few, spa, X, y, offset, start, penalised, False, out[0][0], np.empty((R, 2)), out[0][1],
-        np.zeros(R, np.bool_),
-    )  # fmt: skip
+    refitted, complete = Fits.empty(R), Fits.empty(R)
+    asked = logistic_rows.Asked(np.full(R, what), np.full(R, sparse), np.full(R, saddlepoint))
+    logistic_rows.analyse_rows(G, asked, X, trait, starts, False, refitted)
+    null = logistic_firth.FirthNull(Q, at.w[:, None] * Q, y, at.mu, at.w, penalised_eta)
     logistic_firth.analyse_complete_rows(
         G,
-        asked == kernel_rows.FIRTH_APPROX,
-        few,
-        spa if saddlepoint else None,
-        Q,
-        w[:, None] * Q,
-        y,
-        mu,
-        w,
-        penalised_eta,
-        *out[1],
+        asked.test == kernel_rows.FIRTH_APPROX,
+        asked.sparse,
+        asked.saddlepoint if saddlepoint else None,
+        null,
+        complete.numbers,
+        complete.status,
     )
+    out = [fits[:2] for fits in (refitted, complete)]
     return out
 
 
@@ -168,12 +165,11 @@ def test_intervals_are_where_the_penalised_profile_has_fallen(separated):
 def test_intervals_of_the_full_model():
     n = 18
     X, y, g = trait(n, n)
-    numbers, status = np.empty((1, kernel_rows.N_NUMBERS)), np.zeros(1, np.int64)
-    null = oracle.fit(X, y, penalised=True)[0]
-    logistic_rows.analyse_rows(
-        g[None], np.array([kernel_rows.FIRTH]), np.zeros(1, bool), np.zeros(1, bool), X, y, np.zeros(n),
-        oracle.newton(X, y), null, False, numbers, np.empty((1, 2)), status, np.zeros(1, bool),
-    )  # fmt: skip
+    starts = np.stack([oracle.newton(X, y), oracle.fit(X, y, penalised=True)[0]])
+    fits, no = Fits.empty(1), np.zeros(1, bool)
+    asked = logistic_rows.Asked(np.array([kernel_rows.FIRTH]), no, no)
+    logistic_rows.analyse_rows(g[None], asked, X, Trait(y, np.zeros(n), np.ones(n)), starts, False, fits)
+    numbers, status, _ = fits
     assert status[0] == kernel_rows.FINE
     D = np.column_stack([X, g])
     coefficients, best = oracle.fit(D, y, penalised=True)

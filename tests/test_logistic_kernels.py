@@ -8,6 +8,8 @@ from oracles import saddlepoint as saddlepoint_oracle
 
 from genassoc.kernels.likelihoods import logistic, logistic_rows, logistic_score
 from genassoc.kernels.likelihoods import rows as kernel_rows
+from genassoc.kernels.likelihoods.newton import FitOptions
+from genassoc.kernels.likelihoods.rows import Fits, Missing, Product, Scores, Trait
 from genassoc.stats.exact_rare import case_count_table
 
 pytestmark = pytest.mark.kernel
@@ -33,13 +35,11 @@ def small(seed, missing=0):
 
 def fitted(D, y, offset=None, penalised=False, runaway=False, n_free=None):
     n, P = D.shape
-    beta, eta, mu, w, leverage = np.zeros(P), np.empty(n), np.empty(n), np.empty(n), np.zeros(n)
-    L = np.zeros((P, P))
-    offset = np.zeros(n) if offset is None else offset
-    status, objective, iterations = logistic.fit(
-        D, y, offset, penalised, runaway, P if n_free is None else n_free, beta, eta, mu, w, leverage, L
-    )
-    return status, objective, iterations, beta, L, mu, leverage
+    beta, L, at = np.zeros(P), np.zeros((P, P)), logistic.fitted_of(n)
+    trait = Trait(y, np.zeros(n) if offset is None else offset, np.ones(n))
+    options = FitOptions(penalised, runaway, P if n_free is None else n_free)
+    status, objective, iterations = logistic.fit(D, trait, options, beta, at, L)
+    return status, objective, iterations, beta, L, at.mu, at.leverage
 
 
 @pytest.mark.parametrize("penalised", [False, True])
@@ -50,7 +50,7 @@ def test_fit(penalised):
     for n_free in (3, 2):
         status, objective, iterations, beta, L, mu, leverage = fitted(D, y, offset, penalised, n_free=n_free)
         expected, best = oracle.fit(D, y, offset, penalised, held=3 - n_free)
-        assert status == logistic.CONVERGED and 2 <= iterations < 15
+        assert status == kernel_rows.FINE and 2 <= iterations < 15
         np.testing.assert_allclose(beta, expected, rtol=OPTIMISER, atol=10 * OPTIMISER)  # their standard errors are 3
         assert objective == pytest.approx(best, rel=1e-9)
         m, w = oracle.weights(D, beta, offset)
@@ -63,29 +63,31 @@ def test_fit(penalised):
 def test_fit_of_what_separates():
     X, y, _ = small(2)
     D = np.column_stack([X, y])
-    assert fitted(D, y)[0] == logistic.NOT_CONVERGED
+    assert fitted(D, y)[0] == kernel_rows.NOT_CONVERGED
     status, _, _, beta, *_ = fitted(D, y, penalised=True)
-    assert status == logistic.CONVERGED and 2 < beta[2] < 10
+    assert status == kernel_rows.FINE and 2 < beta[2] < 10
     alone = np.zeros(N)
     alone[0] = 1  # a covariate of one case: its coefficient runs away, the others' are those without its sample
     status, _, _, beta, *_ = fitted(np.column_stack([X, alone]), y, runaway=True)
-    assert status == logistic.CONVERGED and beta[2] > 8
+    assert status == kernel_rows.FINE and beta[2] > 8
     np.testing.assert_allclose(beta[:2], oracle.newton(X[1:], y[1:]), rtol=1e-3, atol=1e-3)
-    assert fitted(np.column_stack([X, X[:, 1]]), y)[0] == logistic.SINGULAR
+    assert fitted(np.column_stack([X, X[:, 1]]), y)[0] == kernel_rows.COLLINEAR
 
 
-def test_fit_as_r_takes_errors_from_the_step_before():
+@pytest.mark.parametrize("size", [0.0, 0.4])
+def test_fit_as_r_takes_errors_from_the_step_before(size):
     X, y, g = small(3)
     D = np.column_stack([X, g])
-    beta, eta, mu, w, L = np.zeros(3), np.empty(N), np.empty(N), np.empty(N), np.zeros((3, 3))
-    status, iterations = logistic.fit_as_r(D, y, beta, eta, mu, w, L)
-    expected, errors, steps = oracle.fit_as_r(D, y)
-    assert status == logistic.CONVERGED and iterations == steps
+    beta, at, L = np.zeros(3), logistic.fitted_of(N), np.zeros((3, 3))
+    trait = Trait(y, size * np.sin(np.arange(N)), np.ones(N))
+    status, iterations = logistic.fit_as_r(D, trait, beta, at, L)
+    expected, errors, steps = oracle.fit_as_r(D, y, trait.offset)
+    assert status == kernel_rows.FINE and iterations == steps
     np.testing.assert_allclose(beta, expected, rtol=1e-9)
     assert 1 / L[2, 2] == pytest.approx(errors[2], rel=1e-9)
-    assert 1 / L[2, 2] != pytest.approx(oracle.wald(X, y, g)[1], rel=1e-9)
+    assert 1 / L[2, 2] != pytest.approx(oracle.wald(X, y, g, trait.offset)[1], rel=1e-9)
     collinear = np.column_stack([X, X[:, 1]])
-    assert logistic.fit_as_r(collinear, y, beta, eta, mu, w, L)[0] == logistic.NOT_CONVERGED
+    assert logistic.fit_as_r(collinear, trait, beta, at, L)[0] == kernel_rows.NOT_CONVERGED
 
 
 def test_residualise():
@@ -99,16 +101,13 @@ def test_residualise():
     assert not logistic.residualise(np.column_stack([X[:, 0], X[:, 0]]), w, g, L, out)[0]
 
 
-def rows_of(what, G, X, y, *, sparse=False, saddlepoint=False, impute=False):
+def rows_of(what, G, X, y, *, sparse=False, saddlepoint=False, impute=False, offset=None):
     R = len(G)
-    numbers, score = np.empty((R, kernel_rows.N_NUMBERS)), np.empty((R, 2))
-    status, dropped = np.zeros(R, np.int64), np.zeros(R, np.bool_)
-    start, penalised = oracle.newton(X, y), oracle.fit(X, y, penalised=True)[0]
-    logistic_rows.analyse_rows(
-        G, np.full(R, what), np.full(R, sparse), np.full(R, saddlepoint), X, y, np.zeros(N), start, penalised, impute,
-        numbers, score, status, dropped,
-    )  # fmt: skip
-    return numbers, score, status, dropped
+    offset, fits = np.zeros(N) if offset is None else offset, Fits.empty(R)
+    starts = np.stack([oracle.newton(X, y, offset), oracle.fit(X, y, offset, penalised=True)[0]])
+    asked = logistic_rows.Asked(np.full(R, what), np.full(R, sparse), np.full(R, saddlepoint))
+    logistic_rows.analyse_rows(G, asked, X, Trait(y, offset, np.ones(N)), starts, impute, fits)
+    return fits
 
 
 ASKED = {
@@ -122,23 +121,22 @@ ASKED = {
 }
 
 
+@pytest.mark.parametrize("size", [0.0, 0.4])
 @pytest.mark.parametrize("what", ASKED)
-def test_rows_with_missing_calls(what):
+def test_rows_with_missing_calls(what, size):
     X, y, complete = small(5)
     G = np.stack([complete, small(5, missing=3)[2]])
-    numbers, score, status, dropped = rows_of(ASKED[what], G, X, y, sparse=what == "firth_sparse")
+    offset = size * np.sin(np.arange(N))
+    numbers, status, dropped = rows_of(ASKED[what], G, X, y, sparse=what == "firth_sparse", offset=offset)
     assert (status == kernel_rows.FINE).all() and not dropped.any()
-    expected = oracle.analyse_rows(X, y, G, what)
+    expected = oracle.analyse_rows(X, y, G, what, offset)
     np.testing.assert_allclose(numbers[:, kernel_rows.BETA], expected[:, 0], rtol=NEWTON, atol=OPTIMISER)
     np.testing.assert_allclose(numbers[:, kernel_rows.STATISTIC], expected[:, 1], rtol=NEWTON, atol=OPTIMISER)
-    for row, found in zip(G, score):
-        keep = ~np.isnan(row)
-        np.testing.assert_allclose(found, oracle.score(X[keep], y[keep], row[keep]), rtol=NEWTON, atol=NEWTON)
 
 
 def test_rows_as_plink2_fits_them():
     X, y, g = small(6)
-    numbers, _, status, _ = rows_of(kernel_rows.WALD_PLINK2, g[None], X, y)
+    numbers, status, _ = rows_of(kernel_rows.WALD_PLINK2, g[None], X, y)
     beta, errors, _ = oracle.fit_as_r(np.column_stack([X, g]), y)
     assert status[0] == kernel_rows.FINE
     assert numbers[0, kernel_rows.BETA] == pytest.approx(beta[2], rel=1e-9)
@@ -158,7 +156,7 @@ def test_saddlepoint_of_carriers_alone_and_of_all(n_carriers):
     X, y, _ = small(8)
     g = np.zeros(N)
     g[:n_carriers] = 1
-    numbers, _, status, _ = rows_of(kernel_rows.SCORE, g[None], X, y, saddlepoint=True)
+    numbers, status, _ = rows_of(kernel_rows.SCORE, g[None], X, y, saddlepoint=True)
     mu, w = oracle.weights(X, oracle.newton(X, y))
     rest = oracle.residualise(X, w, g)
     exact = g > 0 if n_carriers < N / 2 else np.ones(N, bool)
@@ -174,14 +172,14 @@ def test_rows_that_cannot_be_done():
     copy = np.round(4 * (X[:, 1] > np.median(X[:, 1]))) / 2
     Z = np.linalg.qr(np.column_stack([np.ones(N), copy]))[0]
     G = np.stack([controls_only, copy, y, g])
-    numbers, score, status, dropped = rows_of(kernel_rows.WALD, G, Z, y)
+    numbers, status, dropped = rows_of(kernel_rows.WALD, G, Z, y)
     assert status.tolist() == [
         kernel_rows.ONE_OUTCOME, kernel_rows.COLLINEAR, kernel_rows.NOT_CONVERGED, kernel_rows.FINE,
     ]  # fmt: skip
-    assert np.isnan(numbers[:2, kernel_rows.BETA]).all() and np.isnan(score[0]).all()
+    assert np.isnan(numbers[:2, kernel_rows.BETA]).all()
     # Calls missing in all samples of one level: the covariate is a constant among the others, and left out.
     one_level = np.where(copy > 0, np.nan, g)
-    numbers, _, status, dropped = rows_of(kernel_rows.WALD, one_level[None], Z, y)
+    numbers, status, dropped = rows_of(kernel_rows.WALD, one_level[None], Z, y)
     keep = copy == 0
     beta, error = oracle.wald(np.ones((keep.sum(), 1)), y[keep], g[keep])
     assert dropped[0] and status[0] == kernel_rows.FINE
@@ -197,11 +195,11 @@ def test_score_with_missing(impute):
     Q = np.linalg.solve(np.linalg.cholesky(X.T @ (w[:, None] * X)), X.T).T.copy()
     WQ, r, filled = w[:, None] * Q, y - mu, np.nan_to_num(G)
     missing = [np.flatnonzero(np.isnan(row)) for row in G]
-    U, information, weakest = np.empty(3), np.empty(3), np.empty(3)
-    logistic_score.score_with_missing(
-        filled @ WQ, filled @ r, filled**2 @ w, np.cumsum([0, *map(len, missing)]), np.concatenate(missing), WQ, Q, w, r,
-        np.nanmean(G, axis=1), impute, U, information, weakest,
-    )  # fmt: skip
+    product = Product(filled @ WQ, filled @ r, filled**2 @ w)
+    calls = Missing(np.cumsum([0, *map(len, missing)]), np.concatenate(missing))
+    null, scores = logistic_score.NullScores(WQ, Q, w, r), Scores.empty(3)
+    logistic_score.score_with_missing(product, calls, null, np.nanmean(G, axis=1), impute, scores)
+    U, information, weakest = scores
     means = np.nanmean(G, axis=1)
     for v, row in enumerate(G):
         if impute:
@@ -221,11 +219,11 @@ def test_score_with_missing_in_all_samples_of_a_covariate():
     Q = np.linalg.solve(np.linalg.cholesky(X.T @ (w[:, None] * X)), X.T).T.copy()
     g = np.where(level > 0, np.nan, g)
     filled = np.nan_to_num(g)[None]
-    U, information, weakest = np.empty(1), np.empty(1), np.empty(1)
-    logistic_score.score_with_missing(
-        filled @ (w[:, None] * Q), filled @ (y - 0.3), filled**2 @ w, np.array([0, 2]), np.array([0, 1]),
-        w[:, None] * Q, Q, w, y - 0.3, np.array([1.0]), False, U, information, weakest,
-    )  # fmt: skip
+    product = Product(filled @ (w[:, None] * Q), filled @ (y - 0.3), filled**2 @ w)
+    null, scores = logistic_score.NullScores(w[:, None] * Q, Q, w, y - 0.3), Scores.empty(1)
+    calls = Missing(np.array([0, 2]), np.array([0, 1]))
+    logistic_score.score_with_missing(product, calls, null, np.array([1.0]), False, scores)
+    weakest = scores.weakest
     assert weakest[0] < 1e-9  # the caller refits such rows
 
 

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 from oracles import logistic as plain
-from test_logistic_wald import data
+from test_logistic_wald import data, scalar_rows
 
-from genassoc.kernels.likelihoods import logistic_rows
 from genassoc.kernels.likelihoods import rows as kernel_rows
 from genassoc.kernels.likelihoods.logistic_refit import refit_rows
 from genassoc.kernels.likelihoods.logistic_series import series_rows
+from genassoc.kernels.likelihoods.rows import Trait
 from genassoc.stats.logistic_series import null_series
 
 # Score tests: a step of 1e-5 of the covariates' standard errors is the last. Firth: the penalised null's last is
@@ -16,20 +16,20 @@ from genassoc.stats.logistic_series import null_series
 SCORE, FIRTH = 5e-6, 5e-5
 
 
-def run(X, y, G, firth, from_series=False):
+def run(X, y, G, firth, from_series=False, offset=None):
     numbers, done = np.full((len(G), kernel_rows.N_NUMBERS), np.nan), np.zeros(len(G), np.bool_)
-    start = plain.newton(X, y)
-    penalised = plain.fit(X, y, penalised=True)[0] if len(y) < 200 else start
-    moves, offset = np.full((len(G), 2, X.shape[1]), np.nan), np.zeros(len(y))
+    offset = np.zeros(len(y)) if offset is None else offset
+    start = plain.newton(X, y, offset)
+    penalised = plain.fit(X, y, offset, penalised=True)[0] if len(y) < 200 else start
+    moves, trait = np.full((len(G), 2, X.shape[1]), np.nan), Trait(y, offset, np.ones(len(y)))
     if from_series:
-        s = null_series(X, y, offset, (start, penalised))
+        series = null_series(X, y, offset, (start, penalised))
         series_rows(
-            G, np.full(len(G), firth), X, y, offset, np.stack([start, penalised]), s.gradient, s.information, s.third,
-            s.fourth, s.reach, moves, np.empty_like(numbers), np.empty_like(done),
+            G, np.full(len(G), firth), X, trait, series, moves, np.empty_like(numbers), np.empty_like(done)
         )  # fmt: skip
         # 30 cases, 13 covariates and a tenth of all calls missing are beyond any series.
         assert np.isfinite(moves[:, 0]).any() or np.isnan(G).mean() > 0.05
-    refit_rows(G, np.full(len(G), firth), X, y, offset, start, penalised, moves, numbers, done)
+    refit_rows(G, np.full(len(G), firth), X, trait, np.stack([start, penalised]), moves, numbers, done)
     return numbers, done
 
 
@@ -42,12 +42,13 @@ def close(numbers, expected_beta, expected_z, tolerance):
 
 @pytest.mark.kernel
 @pytest.mark.parametrize("firth", [False, True])
-@pytest.mark.parametrize(("N", "C"), [(140, 1), (150, 3)])
-def test_rows_beside_the_plain_twin(firth, N, C):
+@pytest.mark.parametrize(("N", "C", "size"), [(140, 1, 0.0), (150, 3, 0.0), (150, 3, 0.3)])
+def test_rows_beside_the_plain_twin(firth, N, C, size):
     X, y, G = data(1, N, C)
-    numbers, done = run(X, y, G, firth)
+    offset = size * np.sin(np.arange(N))
+    numbers, done = run(X, y, G, firth, offset=offset)
     assert done.all()
-    expected = plain.analyse_rows(X, y, G, "firth_approx" if firth else "score")
+    expected = plain.analyse_rows(X, y, G, "firth_approx" if firth else "score", offset)
     close(numbers, expected[:, 0], expected[:, 1], FIRTH if firth else SCORE)
 
 
@@ -62,12 +63,8 @@ def test_as_the_scalar_rows_from_rare_to_common(firth, share, missing, from_seri
     G[rng.random(G.shape) < missing] = np.nan
     numbers, done = run(X, y, G, firth, from_series)
     R, asked = len(G), kernel_rows.FIRTH_APPROX if firth else kernel_rows.SCORE
-    expected, score = np.empty_like(numbers), np.empty((R, 2))
-    status, dropped, no = np.zeros(R, np.int64), np.zeros(R, np.bool_), np.zeros(R, np.bool_)
     start = plain.newton(X, y)
-    logistic_rows.analyse_rows(
-        G, np.full(R, asked), no, no, X, y, np.zeros(3000), start, start, False, expected, score, status, dropped
-    )
+    expected, status, _ = scalar_rows(G, np.full(R, asked), X, y, np.zeros(3000), (start, start))
     # Few cases and many calls missing: a null that moves far is left to the scalar fit.
     assert (status == kernel_rows.FINE).all() and done.any() and (done.all() or share == 0.01)
     tolerance = FIRTH if firth else SCORE

@@ -6,6 +6,7 @@ from oracles import logistic as plain
 
 from genassoc.kernels.likelihoods import rows as kernel_rows
 from genassoc.kernels.likelihoods.logistic_series import series_rows
+from genassoc.kernels.likelihoods.rows import Trait
 from genassoc.stats.logistic_series import null_series
 
 # What the series leaves out, at the bounds of the kernel (measured: 3e-6 standard errors), and the twin's own last step.
@@ -23,19 +24,18 @@ def cohort(seed, N, C, n_missing):
     return X, y, G
 
 
-def run(X, y, G, firth, nulls):
+def run(X, y, G, firth, nulls, offset=None):
     numbers, done = np.full((len(G), kernel_rows.N_NUMBERS), np.nan), np.zeros(len(G), np.bool_)
-    offset = np.zeros(len(y))
-    s = null_series(X, y, offset, nulls)
+    offset = np.zeros(len(y)) if offset is None else offset
     series_rows(
-        G, np.full(len(G), firth), X, y, offset, np.stack(nulls), s.gradient, s.information, s.third, s.fourth, s.reach,
+        G, np.full(len(G), firth), X, Trait(y, offset, np.ones(len(y))), null_series(X, y, offset, nulls),
         np.empty((len(G), 2, X.shape[1])), numbers, done,
     )  # fmt: skip
     return numbers, done
 
 
-def nulls_of(X, y):
-    return plain.newton(X, y), plain.fit(X, y, penalised=True)[0]
+def nulls_of(X, y, offset=0.0):
+    return plain.newton(X, y, offset), plain.fit(X, y, offset, penalised=True)[0]
 
 
 def test_derivatives_beside_differences():
@@ -59,12 +59,14 @@ def test_derivatives_beside_differences():
 
 
 @pytest.mark.kernel
+@pytest.mark.parametrize("size", [0.0, 0.3])
 @pytest.mark.parametrize("firth", [False, True])
-def test_rows_beside_the_plain_twin(firth):
+def test_rows_beside_the_plain_twin(firth, size):
     X, y, G = cohort(2, 700, 2, 2)
-    numbers, done = run(X, y, G, firth, nulls_of(X, y))
+    offset = size * np.sin(np.arange(700))
+    numbers, done = run(X, y, G, firth, nulls_of(X, y, offset), offset)
     assert done.all()
-    expected = plain.analyse_rows(X, y, G, "firth_approx" if firth else "score")
+    expected = plain.analyse_rows(X, y, G, "firth_approx" if firth else "score", offset)
     errors = numbers[:, kernel_rows.MODEL_SE]
     assert (np.abs(numbers[:, kernel_rows.BETA] - expected[:, 0]) <= TOLERANCE * errors).all()
     np.testing.assert_allclose(numbers[:, kernel_rows.STATISTIC], expected[:, 1], rtol=TOLERANCE, atol=TOLERANCE)

@@ -204,33 +204,35 @@ def small():
 @pytest.mark.kernel
 def test_conditional_likelihood():
     x, y, pointers, g = small()
-    D = np.column_stack([x, g])
+    D, sets = np.column_stack([x, g]), conditional.MatchedSets(y, pointers, 0.5 * np.sin(np.arange(26)))
     for beta in (np.zeros(2), np.array([0.8, -0.5]), np.array([-30.0, 12.0])):
         gradient, J = np.empty(2), np.empty((2, 2))
-        total = conditional.conditional_likelihood(D, y, pointers, beta, gradient, J)
-        expected, slope, information = oracle.conditional_likelihood(D, y, pointers, beta)
+        total = conditional.conditional_likelihood(D, sets, beta, gradient, J)
+        expected, slope, information = oracle.conditional_likelihood(D, y, pointers, beta, sets.offset)
         assert total == pytest.approx(expected, rel=1e-10)
         np.testing.assert_allclose(gradient, slope, rtol=1e-8, atol=1e-9)
         np.testing.assert_allclose(J, information, rtol=1e-8, atol=1e-9)
     # samples far apart, as a step of a fit that runs away makes them: the tilt that Newton's steps do not reach in time
     apart = np.array([[190.0], [189.5], [191.0], [-570.0]])
     far = conditional.conditional_likelihood(
-        apart, np.array([1.0, 1, 0, 0]), np.array([0, 4]), np.ones(1), np.empty(1), np.empty((1, 1))
-    )
+        apart, conditional.MatchedSets(np.array([1.0, 1, 0, 0]), np.array([0, 4]), np.zeros(4)),
+        np.ones(1), np.empty(1), np.empty((1, 1)),
+    )  # fmt: skip
     assert far == pytest.approx(379.5 - np.log(np.exp([379.5, 381.0, 380.5]).sum()), rel=1e-9)
     beta, L = np.zeros(2), np.zeros((2, 2))
-    state, _, iterations = conditional.fit(D, y, pointers, True, beta, L)
+    state, _, iterations = conditional.fit(D, sets, True, beta, L)
     assert state == rows.FINE and iterations < 12
-    np.testing.assert_allclose(beta, oracle.fit(D, y, pointers), rtol=NEWTON, atol=NEWTON)
+    np.testing.assert_allclose(beta, oracle.fit(D, y, pointers, sets.offset), rtol=NEWTON, atol=NEWTON)
     p = 1 / (1 + np.exp(conditional.tilt(x[:7, 0], 3) - x[:7, 0]))
     assert abs(p.sum() - 3) < 0.1
-    found = conditional.exact_neg_log_p(g, y, pointers, 0.7 * x[:, 0], np.empty(2))
+    found = conditional.exact_neg_log_p(g, sets, 0.7 * x[:, 0], np.empty(2))
     assert found == pytest.approx(oracle.exact_neg_log_p(g, y, pointers, 0.7 * x[:, 0]), rel=1e-10)
-    assert np.isnan(conditional.exact_neg_log_p(g + 0.5, y, pointers, x[:, 0], np.empty(2)))
+    assert np.isnan(conditional.exact_neg_log_p(g + 0.5, sets, x[:, 0], np.empty(2)))
 
 
 @pytest.mark.kernel
-def test_conditional_rows():
+@pytest.mark.parametrize("size", [0.0, 0.5])
+def test_conditional_rows(size):
     x, y, pointers, g = small()
     set_of = np.repeat(np.arange(5), np.diff(pointers))
     within = x.copy()
@@ -241,14 +243,15 @@ def test_conditional_rows():
     g[6] = np.nan
     G = np.array([g, g, g, set_of * 1.0, np.where(y == 1, 0.0, np.nan), y * (np.arange(26) % 2)])
     asked = np.array([rows.SCORE, rows.WALD, rows.LRT, rows.SCORE, rows.SCORE, rows.LRT])
-    numbers, status, dropped = np.empty((6, conditional_rows.N_NUMBERS)), np.zeros(6, np.int64), np.zeros(6, np.bool_)
-    start = np.zeros(1)
-    conditional.fit(X, y, pointers, False, start, np.zeros((1, 1)))
-    conditional_rows.analyse_rows(G, asked, X, y, pointers, start, False, numbers, status, dropped)
+    fits, start, offset = rows.Fits.empty(6), np.zeros(1), size * np.sin(np.arange(26))
+    sets = conditional.MatchedSets(y, pointers, offset)
+    conditional.fit(X, sets, False, start, np.zeros((1, 1)))
+    conditional_rows.analyse_rows(G, asked, X, sets, start, False, fits)
+    numbers, status, _ = fits
     assert status.tolist() == [rows.FINE] * 3 + [rows.COLLINEAR, rows.ONE_OUTCOME, rows.RUNAWAY]
     for at, what in enumerate(("score", "wald", "lrt")):
         np.testing.assert_allclose(
-            numbers[at, :3], oracle.analyse_rows(x, y, set_of, g, what), rtol=NEWTON, atol=NEWTON
+            numbers[at, :3], oracle.analyse_rows(x, y, set_of, g, what, offset), rtol=NEWTON, atol=NEWTON
         )
 
 
@@ -257,7 +260,9 @@ def test_large_sets_keep_their_digits():
     rng = np.random.default_rng(10)
     x, y = rng.standard_normal((900, 1)), np.repeat([1.0, 0.0], (400, 500))
     gradient, J = np.empty(1), np.empty((1, 1))
-    total = conditional.conditional_likelihood(x, y, np.array([0, 900]), np.zeros(1), gradient, J)
+    total = conditional.conditional_likelihood(
+        x, conditional.MatchedSets(y, np.array([0, 900]), np.zeros(900)), np.zeros(1), gradient, J
+    )
     from scipy.special import gammaln
 
     assert total == pytest.approx(-(gammaln(901) - gammaln(401) - gammaln(501)), rel=1e-11)

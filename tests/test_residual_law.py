@@ -11,7 +11,7 @@ import genassoc as ga
 from genassoc.data.block import DosageBlock
 from genassoc.kernels.laws import residual_law as kernel
 from genassoc.models.linear.residual_law import MARGIN, ResidualLaw
-from genassoc.refit.dense_residual_law import residual_law_test
+from genassoc.refit.residual_law import residual_law_test
 
 CONSTANTS = (kernel.RARE, kernel.N_BINS, kernel.SMALL, kernel.LEAST_REST)
 # The trapezoidal rule leaves 1e-13 of a tail, the nodes past the last 1e-10; scipy's quadrature about 1e-9.
@@ -287,7 +287,7 @@ def test_null_calibration(kind, variance):
 @pytest.mark.parametrize("kind, spread", [("t3", None), ("lognormal", 3.0)])
 def test_the_dense_twin_of_the_audit(kind, spread):
     """Written apart: no bins of coefficients, the saddlepoint by bisection, covariates of the spread by least squares."""
-    from genassoc.refit.dense_residual_law import residual_law_test
+    from genassoc.refit.residual_law import residual_law_test
 
     rng, cohort, group, traits = cohort_of(kind, 21, T=1, spread=spread)
     codes = rare_codes(rng, group.size, (6, 40), 120)

@@ -15,6 +15,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
 import agreement
 import measure
+import paired
+import paired_worker
 import scale
 import speed
 import speed_cohort
@@ -230,3 +232,31 @@ def test_nothing_is_written_into_the_checkout_by_default():
     checkout = Path(__file__).resolve().parents[1]
     assert checkout not in speed_cohort.default_work().parents
     assert os.environ.get("XDG_CACHE_HOME", str(Path.home())) in str(speed_cohort.default_work())
+
+
+# Beside another version -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(("whole", "row", "unit"), [(False, "cox-null", "ms"), (True, "qc", "s")])
+def test_a_checkout_beside_itself(work, whole, row, unit):
+    lines = paired.measure(paired.HERE, [row], [240], 64, 2, whole, work)
+    name, samples, earlier, this, ratio, peaks = (cell.strip() for cell in lines[-2].strip("|").split("|"))
+    assert (name, samples) == (row, "240") and earlier.endswith(f" {unit}") and this.endswith(f" {unit}")
+    middle, low, high = (float(number.strip("()")) for number in ratio.replace("to", " ").split())
+    assert low < middle < high and middle == pytest.approx(float(this.split()[0]) / float(earlier.split()[0]), rel=1)
+    assert all(50 < float(peak) < 2000 for peak in peaks.split(" / "))
+
+
+def test_every_paired_row_has_rows_to_time(work):
+    files = paired.make_cohort(240, 64, paired.HERE, work)
+    cohort = ga.Cohort.align(files.folder / "inputs" / "full.zarr", files.pheno, sample_id="IID")
+    for name, row in paired.block_rows().items():
+        made = paired_worker.job(cohort, dataclasses.replace(row, share=1.0).asked(64))()
+        if not row.null:
+            assert np.isfinite(made.columns["neg_log_10_p_value"]).any(), name
+
+
+def test_an_unknown_paired_row_is_named(work):
+    with pytest.raises(SystemExit, match="no row linnear"):
+        paired.measure(paired.HERE, ["linnear"], [240], 64, 2, False, work)

@@ -48,3 +48,13 @@ class SummedAnalysis(Protocol[State, Sums]):
 
     def combine(self, one: Sums, other: Sums) -> Sums:
         """The sums of both; ``other`` is of the variants that follow."""
+
+
+class SetAnalysis(Protocol[State, Made_co]):
+    """An analysis of whole sets of variants, such as the alleles of a record: each set gives a row a trait."""
+
+    def prepare(self, cohort: "Cohort") -> State:
+        """As of `BlockAnalysis`."""
+
+    def sets(self, state: State, block: "Block", size: int) -> Made_co:
+        """Sets of ``size`` variants each, which stand one after another in the block; each alone."""

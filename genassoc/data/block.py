@@ -99,7 +99,7 @@ class GenotypeBlock:
         packed_kernels.unpack(self.packed, codes)
         return codes
 
-    def take(self, keep: BoolArray) -> "Self":
+    def take(self, keep: BoolArray | Int64Array) -> "Self":
         """Some of the variants; ``start`` stays."""
         haploid = None if self.haploid is None else self.haploid[keep]
         genuine = None if self.genuine is None else self.genuine.take(keep)
@@ -182,7 +182,7 @@ class DosageBlock:
         """Variants (V,) whose dosages observed are all 0, 1 or 2."""
         return np.asarray(((self.values % self.scale == 0) | ~self.observed()).all(axis=1))
 
-    def take(self, keep: BoolArray) -> "Self":
+    def take(self, keep: BoolArray | Int64Array) -> "Self":
         """Some of the variants; ``start`` stays."""
         genuine = None if self.genuine is None else self.genuine.take(keep)
         return replace(self, values=self.values[keep], places=places_of(self).take(keep), genuine=genuine)

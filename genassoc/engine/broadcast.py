@@ -115,6 +115,7 @@ def digest_of(content: bytes) -> str:
 
 
 _loading = threading.Lock()
+_importing: list[threading.Thread] = []  # of `import_ahead`
 _loaded: "OrderedDict[str, Callable[[Any], Any]]" = OrderedDict()
 _counting = threading.Lock()
 _active: Counter[str] = Counter()
@@ -172,7 +173,9 @@ def import_ahead() -> None:
             for name in (*_NEEDED_BY_TASKS, *_LIBRARIES_OF_TASKS):
                 importlib.import_module(name)
 
-    threading.Thread(target=imports, name="genassoc-imports", daemon=True).start()
+    thread = threading.Thread(target=imports, name="genassoc-imports", daemon=True)
+    thread.start()
+    _importing.append(thread)
 
 
 def memory_when_ready(modules: list[str]) -> int:
@@ -199,6 +202,8 @@ def _function(source: str | Held, digest: str) -> Callable[[Any], Any]:
     with _loading:
         if digest not in _loaded:
             _leave_quickly()
+            while _importing:  # two threads that import one library may see it half made
+                _importing.pop().join()
             content = _content(Path(source)) if isinstance(source, str) else source.content
             if digest_of(content) != digest:
                 raise ClusterError(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from genassoc.explanation.reference_fits import binomial, hc3_of_glm
+from genassoc.explanation.references import binomial, hc3_of_glm
 from genassoc.refit.row_data import RowData
 from genassoc.stats.absolute import AbsoluteEffects, Estimate, absolute_effects
 from genassoc.stats.linalg import independent_columns
@@ -102,7 +102,7 @@ def absolute_of(data: RowData, choices: Mapping[str, Any], names: tuple[str, ...
         Of the genotypes with 0, 1 and 2 copies of ALT.
     """
     modifier = data.modifier
-    if data.kind != "logistic" or modifier is None or not modifier.arms:
+    if not data.about.risks or modifier is None or not modifier.arms:
         return None
     if data.predictor is not None:
         return "risks by arm are given of genotypes, not of predictors"

@@ -16,9 +16,10 @@ import polars as pl
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.cohort.variant_places import row_numbers
 from genassoc.errors import GenassocError, PhenotypeError
-from genassoc.refit.dense import DenseFit, NotFittedError
+from genassoc.models.about import About
+from genassoc.refit.fits import DenseFit, NotFittedError
 from genassoc.refit.refit import can_refit, methods_of, needs_everybody, refit, rounding_of
-from genassoc.refit.row_data import RowData, RowSource
+from genassoc.refit.row_data import LIKELIHOODS, RowData, RowSource
 from genassoc.results import Results
 
 SEED = 20
@@ -64,13 +65,14 @@ class Tolerance:
         )  # d(-log10 p) is below 2 max(1, .) dz
 
 
-def tolerance_of(kind: str, method: str, choices: Mapping[str, Any]) -> Tolerance:
+def tolerance_of(about: About, method: str, choices: Mapping[str, Any]) -> Tolerance:
     """The tolerance of a row; reasons are in docs/audit.md."""
-    if kind == "linear" and method == "spa":
+    likelihood = LIKELIHOODS[about.likelihood]
+    if method == "spa":
         return Tolerance(0.03, 0.03)  # coefficients of carriers in bins, of a large cohort the middle residuals too
-    if kind == "linear":
+    if likelihood.closed_form:
         return Tolerance(1e-5, 1e-4)  # float32 products added in float64: the bar of docs/models/linear.md
-    if method == "score_approx" and kind == "cox":
+    if method == "score_approx" and likelihood.screened:
         return Tolerance(0.1, 0.2)  # the screen's information is a bound, and missing calls one Newton step
     if method in ("score", "score_approx"):
         return Tolerance(5e-5, 2e-4)  # |d z| <= 2e-5 max(|z|, 1) in beta and in SE
@@ -188,19 +190,23 @@ def audit(results: Results, cohort: Cohort, choices: Mapping[str, Any], n_rows: 
         Of the random half.
     """
     began = time.perf_counter()
+    reason = ""
     try:
         source = RowSource(cohort, choices)
+        reason = f"the dense fits do not know {', '.join(source.unfitted)}" if source.unfitted else ""
     except GenassocError as error:
+        reason = str(error)
+    if reason:
         total = int(results.scan().select(pl.len()).collect().item())
-        return Audit(_empty(), 0, {f"not compared: {error}": total}, time.perf_counter() - began, seed)
-    rows, n_candidates, not_compared = draw(results, source.kind, choices, n_rows, seed)
+        return Audit(_empty(), 0, {f"not compared: {reason}": total}, time.perf_counter() - began, seed)
+    rows, n_candidates, not_compared = draw(results, source.about, choices, n_rows, seed)
     found: list[dict[str, Any]] = []
     tolerances: dict[str, Tolerance] = {}
     for row, fitted, data in refits(rows, source, choices):
         if isinstance(fitted, str) or data is None:
             not_compared[str(fitted)] = not_compared.get(str(fitted), 0) + 1
             continue
-        tolerance = tolerance_of(source.kind, row["method"], choices)
+        tolerance = tolerance_of(source.about, row["method"], choices)
         tolerances[row["method"]] = tolerance
         n = data.n if source.imputes else int(np.isfinite(data.G[:, 0]).sum())
         found.append(_compare(row, fitted, tolerance.beside(rounding_of(data)), n))
@@ -247,7 +253,7 @@ def check_rows(n_rows: int | None) -> int:
 
 
 def draw(
-    results: Results, kind: str, choices: Mapping[str, Any], n_rows: int, seed: int
+    results: Results, about: About, choices: Mapping[str, Any], n_rows: int, seed: int
 ) -> tuple[pl.DataFrame, int, dict[str, int]]:
     """Rows to fit again, in store order; how many there were to draw from; why others could not be drawn."""
     rows = results.scan() if _is_parquet(results) else results.table.lazy()
@@ -255,7 +261,7 @@ def draw(
     can = [
         (test, method, code)
         for test, method, code, _ in groups.iter_rows()
-        if code in (None, "covariate_collinear", "skewed_score") and can_refit(kind, test, method, choices)
+        if code in (None, "covariate_collinear", "skewed_score") and can_refit(about, test, method, choices)
     ]
     not_compared: dict[str, int] = {}
     for test, method, code, n in groups.iter_rows():
@@ -263,7 +269,7 @@ def draw(
             continue
         why = (
             f"have code {code}"
-            if method in methods_of(kind, choices) and code is not None
+            if method in methods_of(about) and code is not None
             else f"by {method} have no dense twin"
         )
         not_compared[why] = not_compared.get(why, 0) + n
@@ -303,7 +309,7 @@ def refits(
         if block is None or held != first:
             held, block = first, source.cohort.read(first, min(first + step, store.n_variants))
         here = np.arange(block.n_variants) == number - first
-        everybody = needs_everybody(source.kind, row["method"], choices)
+        everybody = needs_everybody(source.about, row["method"], choices)
         data = None
         try:
             data = source.row(number, row["trait"], block.take(here), observed_only=not everybody)

@@ -2,7 +2,7 @@
 
 import html
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,83 +14,25 @@ from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.cohort.variant_places import row_numbers
 from genassoc.data.output import replacing, target_of
 from genassoc.errors import GenassocError, printable
-from genassoc.explanation.absolute import Absolute, absolute_of
+from genassoc.explanation.absolute import absolute_of
 from genassoc.explanation.arms import arms_of
 from genassoc.explanation.counts import count_table
-from genassoc.explanation.groups import Groups, genotype_names, groups_of
-from genassoc.explanation.own_tests import model_of, other_tests, own_rows
+from genassoc.explanation.explained import Explained
+from genassoc.explanation.groups import groups_of
+from genassoc.explanation.model_tests import model_of, other_tests, rows_of_model
 from genassoc.explanation.picture import draw
 from genassoc.explanation.rebuilt import choices_of, cohort_of
 from genassoc.explanation.side_by_side import side_by_side
 from genassoc.explanation.words import in_words
-from genassoc.refit.row_data import RowData, RowSource
+from genassoc.refit.row_data import RowSource
 from genassoc.results import Results
-from genassoc.shapes import Array
 
 _SAME = 1e-9  # of a number written in full: parquet keeps every bit, text 17 digits
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Explanation:
-    """One association, refitted in full.
-
-    Attributes
-    ----------
-    row : mapping
-        The row of the results that is explained.
-    table : DataFrame
-        Every applicable test: ``test``, ``method``, ``made_the_row``; our ``beta``, ``standard_error``,
-        ``neg_log_10_p_value``; ``reference`` (the program), ``reference_...`` the same of it, null where no other program
-        has the test; ``difference_beta`` and ``difference_standard_error`` in units of the reference's standard error,
-        ``difference_neg_log_10_p_value``.
-    counts : DataFrame
-        Samples and outcomes by genotype, and by arm with ``by``; see `genassoc.explanation.counts.count_table`.
-    fit : object
-        statsmodels' results of the full model; ``fit.summary()`` shows every covariate.
-    reproduced : bool
-        Whether the model, run again on this variant alone, gives the row of the results to the last digit.
-    choices : mapping
-        Of the model.
-    data : RowData
-        The samples with the trait and all covariates, those without a call too.
-    notes : tuple of str
-        What was found on the way: other rows that the name fits, a variant that is there twice.
-    effects : DataFrame or None
-        Of a model with an interaction: every test of the variant, the effect in each arm among them.
-    absolute : Absolute or None
-        Of a binary trait and a two-valued E: risks by genotype and arm, numbers needed to treat (``absolute.table``) and
-        ``absolute.reri``; see `genassoc.stats.absolute`.
-    """
-
-    row: Mapping[str, Any]
-    table: pl.DataFrame
-    counts: pl.DataFrame
-    fit: Any
-    reproduced: bool
-    choices: Mapping[str, Any]
-    data: RowData
-    by: str | None = None
-    arms: Array | None = None
-    notes: tuple[str, ...] = ()
-    effects: pl.DataFrame | None = None
-    absolute: Absolute | None = None
-    _figures: list[Any] = field(default_factory=list, repr=False)
-
-    @property
-    def title(self) -> str:
-        """Variant and trait."""
-        names = self.row["variant_id"] + (f" ({self.row['rsid']})" if self.row.get("rsid") else "")
-        return f"{names} and {self.row['trait']}"
-
-    @property
-    def genotypes(self) -> tuple[str, str, str]:
-        """Names of the genotypes with 0, 1 and 2 copies of ALT."""
-        return genotype_names(str(self.row["other_allele"]), str(self.row["effect_allele"]))
-
-    @cached_property
-    def groups(self) -> Groups:
-        """What samples are counted and drawn by: genotypes, or levels of a predictor."""
-        return groups_of(self.data, self.row)
+class Explanation(Explained):
+    """One association, refitted in full, in words and pictures; its numbers are those of `genassoc.explanation.explained.Explained`."""
 
     @cached_property
     def text(self) -> str:
@@ -211,11 +153,16 @@ def explain(
     cohort = cohort_of(results, cohort, tell)
     number = _number(cohort, row, notes)
     source = RowSource(cohort, choices)
-    again = own_rows(cohort, choices, number, row["trait"])
+    again = rows_of_model(cohort, choices, number, row["trait"])
     own = [again[row["test"]], *other_tests(cohort, choices, number, row["trait"], again[row["test"]])]
     everybody = source.row(number, row["trait"], observed_only=False)
     observed = source.row(number, row["trait"])
-    table, reference = side_by_side(row, own, observed, everybody, choices)
+    if source.unfitted:
+        notes.append(
+            f"no other program stands beside these rows: {', '.join(source.unfitted)} is a choice that genassoc's model has and its "
+            "refit does not"
+        )
+    table, reference = side_by_side(row, own, observed, everybody, choices, source.unfitted)
     by = by or choices.get("interaction")
     arms = None if by is None else arms_of(cohort, by, everybody)
     groups = groups_of(everybody, row)

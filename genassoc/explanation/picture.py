@@ -1,58 +1,70 @@
 """The picture of an explanation: which samples go into which panel, and what is written beside them."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from genassoc.explanation.explained import Explained
 from genassoc.explanation.words_interaction import effect_and_interval
 from genassoc.plots import association
 from genassoc.plots.association import Panel
 from genassoc.shapes import Array
 
 
-def draw(explained: Any) -> Any:
-    """The matplotlib figure of an `genassoc.explanation.Explanation`: boxes, bars, levels or survival curves."""
+def draw(explained: Explained) -> Any:
+    """The matplotlib figure of an `genassoc.explanation.explained.Explained`: boxes, bars, levels or survival curves."""
     data, row = explained.data, explained.row
-    trait, kind = str(row["trait"]), data.kind
     logp = row["neg_log_10_p_value"]
     test = "" if data.modifier is None else f"test {row['test']}, E is {data.modifier.name}: "
     caption = "" if logp is None else f"{test}{row['method']}, -log10 p {logp:.2f}; "
     whose = "samples with a call" if data.predictor is None else "samples with a value"
     caption += f"unadjusted, {whose}" if data.modifier is None else f"drawn unadjusted, {whose}"
-    caption += ", each counted once whatever its weight" if data.weight is not None else ""
+    caption += ", each counted once whatever its weight" if data.weighted else ""
     caption += ", sets ignored" if data.is_matched else ""
-    if kind == "logistic":
-        shares = "share with " + trait
-        return association.draw_shares(
-            _panels(explained, data.y), shares, explained.title, f"{caption}; bars: Wilson 95 %"
-        )
-    if kind == "cox":
-        assert data.time is not None and data.entry is not None
-        start = np.where(np.isfinite(data.entry), data.entry, -np.inf)
-        together = np.column_stack([data.time, data.y, start])
-        time = _time_name(explained)
-        return association.draw_survival(
-            _panels(explained, together), time, f"without {trait}", explained.title,
-            f"{caption}; Kaplan-Meier, 95 % bands" + ("; other causes censored" if explained.choices.get("cause") else ""),
-        )  # fmt: skip
-    if kind == "ordinal":
-        n_levels = int(data.y.max()) + 1
-        return association.draw_levels(_panels(explained, data.y), n_levels, "share", explained.title, caption)
-    label = _outcome_name(explained)
-    values = data.y / np.exp(data.offset) if kind == "poisson" else data.y
-    return association.draw_boxes(
-        _panels(explained, values),
-        label,
-        explained.title,
-        f"{caption}; diamonds: means with 95 %; boxes: quartiles",
+    return DRAWN[data.about.counts](explained, caption)
+
+
+def _shares(explained: Explained, caption: str) -> Any:
+    shares = f"share with {explained.row['trait']}"
+    panels = _panels(explained, explained.data.y)
+    return association.draw_shares(panels, shares, explained.title, f"{caption}; bars: Wilson 95 %")
+
+
+def _curves(explained: Explained, caption: str) -> Any:
+    data = explained.data
+    assert data.time is not None and data.entry is not None
+    start = np.where(np.isfinite(data.entry), data.entry, -np.inf)
+    panels = _panels(explained, np.column_stack([data.time, data.y, start]))
+    caption += "; Kaplan-Meier, 95 % bands" + ("; other causes censored" if explained.choices.get("cause") else "")
+    return association.draw_survival(
+        panels, _time_name(explained), f"without {explained.row['trait']}", explained.title, caption
     )
 
 
-def _outcome_name(explained: Any) -> str:
+def _levels(explained: Explained, caption: str) -> Any:
+    n_levels = int(explained.data.y.max()) + 1
+    return association.draw_levels(_panels(explained, explained.data.y), n_levels, "share", explained.title, caption)
+
+
+def _boxes(explained: Explained, caption: str) -> Any:
+    panels, label = _panels(explained, explained.data.y / explained.data.exposure), _outcome_name(explained)
+    return association.draw_boxes(
+        panels, label, explained.title, f"{caption}; diamonds: means with 95 %; boxes: quartiles"
+    )
+
+
+# By what a family's `genassoc.models.about.About` says of its counts.
+DRAWN: dict[str, Callable[[Explained, str], Any]] = {
+    "values": _boxes, "shares": _shares, "rates": _boxes, "levels": _levels, "followed": _curves,
+}  # fmt: skip
+
+
+def _outcome_name(explained: Explained) -> str:
     """What is drawn of a quantity, or of counts."""
     trait, choices = str(explained.row["trait"]), explained.choices
-    if explained.data.kind == "poisson":
-        return f"{trait} per unit of exposure" if choices.get("exposure") else trait
+    if choices.get("exposure"):
+        return f"{trait} per unit of exposure"
     if choices.get("baseline"):
         baseline, traits = choices["baseline"], choices["traits"]
         before = baseline if isinstance(baseline, str) else baseline[tuple(traits).index(trait)]
@@ -60,12 +72,12 @@ def _outcome_name(explained: Any) -> str:
     return f"{trait}, normal scores" if choices.get("rank_normalise") else trait
 
 
-def _time_name(explained: Any) -> str:
+def _time_name(explained: Explained) -> str:
     times, events = tuple(explained.choices["time"]), tuple(explained.choices["event"])
     return str(times[0] if len(times) == 1 else times[events.index(explained.row["trait"])])
 
 
-def _panels(explained: Any, values: Array) -> list[Panel]:
+def _panels(explained: Explained, values: Array) -> list[Panel]:
     """One panel an arm, one group a genotype (or level) that occurs in any of them."""
     groups = explained.groups
     present, which = groups.present, groups.which
@@ -79,7 +91,7 @@ def _panels(explained: Any, values: Array) -> list[Panel]:
     return panels
 
 
-def _panel_name(explained: Any, arm: str) -> str:
+def _panel_name(explained: Explained, arm: str) -> str:
     """The arm, and under it the effect of the variant there where the model has one."""
     modifier = explained.data.modifier
     if not arm:
@@ -91,4 +103,4 @@ def _panel_name(explained: Any, arm: str) -> str:
     found = explained.effects.filter(explained.effects["test"].str.ends_with(f"|E={arm}")).row(0, named=True)
     if found["beta"] is None:
         return f"{modifier.name} = {arm}\nno estimate"
-    return f"{modifier.name} = {arm}\n{effect_and_interval(found, explained.data.kind)}"
+    return f"{modifier.name} = {arm}\n{effect_and_interval(found, explained.data.about)}"

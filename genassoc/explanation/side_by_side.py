@@ -7,18 +7,22 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from genassoc.explanation.reference_fits import REFERENCES, Reference, ReferenceTest
-from genassoc.explanation.reference_sampled import sampled_reference
-from genassoc.refit.dense import NotFittedError
+from genassoc.explanation.references import REFERENCES, Reference, ReferenceTest
+from genassoc.refit.fits import NotFittedError
 from genassoc.refit.refit import can_refit, needs_everybody, refit
 from genassoc.refit.row_data import RowData
 
 _LEAST_SQUARES = ("t", "f", "t_hc3", "f_hc3")  # the same numbers under any ``like``
-_NUMPY = "numpy (genassoc.refit.dense)"
+_NUMPY = "numpy (genassoc.refit)"
 
 
 def side_by_side(
-    row: Mapping[str, Any], own: list[dict[str, Any]], observed: RowData, everybody: RowData, choices: Mapping[str, Any]
+    row: Mapping[str, Any],
+    own: list[dict[str, Any]],
+    observed: RowData,
+    everybody: RowData,
+    choices: Mapping[str, Any],
+    unfitted: tuple[str, ...] = (),
 ) -> tuple[pl.DataFrame, Reference]:
     """The table of tests of a row, and what statsmodels makes of it.
 
@@ -31,14 +35,17 @@ def side_by_side(
     observed, everybody : RowData
         The samples with a call, and those without one too.
     choices : mapping
+    unfitted : tuple of str
+        Choices that no fit here knows: genassoc's own tests then stand alone.
     """
     reference = Reference("none")
     problem = None
     try:
+        if unfitted:
+            raise ValueError(f"not fitted again: {', '.join(unfitted)}")
         if not np.ptp(observed.G, axis=0).min(initial=np.inf) > 0.0:
             raise ValueError("what is tested is the same in all samples")
-        fit = sampled_reference(observed, choices) or REFERENCES[observed.kind]
-        reference = _by_unit(fit(observed, str(row["test"]), choices), observed.unit)
+        reference = _by_unit(REFERENCES[observed.about.reference](observed, str(row["test"]), choices), observed.unit)
     except (np.linalg.LinAlgError, ValueError, ArithmeticError, IndexError) as error:
         problem = str(
             error
@@ -51,7 +58,9 @@ def side_by_side(
             continue
         shown_methods.append(ours["method"])
         plain = choices if place == 0 else {**choices, "like": None}
-        other, program = _reference_of(reference, str(ours["method"]), str(row["test"]), observed, everybody, plain)
+        other, program = None, None
+        if not unfitted:
+            other, program = _reference_of(reference, str(ours["method"]), str(row["test"]), observed, everybody, plain)
         lines.append(
             {"test": row["test"], "method": ours["method"], "made_the_row": made, **_compared(ours, other, program)}
         )
@@ -84,12 +93,12 @@ def _reference_of(
 ) -> tuple[ReferenceTest | None, str | None]:
     """What another program makes of a method: statsmodels, else plain numpy, else nothing."""
     like = choices.get("like")
-    found = reference.tests.get("score" if method == "score_approx" and observed.kind == "cox" else method)
+    found = reference.tests.get("score" if method == "score_approx" and observed.likelihood.screened else method)
     if found is not None and not (like and method not in _LEAST_SQUARES):
         return found, reference.program
-    if not can_refit(observed.kind, test, method, choices):
+    if not can_refit(observed.about, test, method, choices):
         return None, None
-    data = everybody if needs_everybody(observed.kind, method, choices) else observed
+    data = everybody if needs_everybody(observed.about, method, choices) else observed
     try:
         fitted = refit(data, test, method, choices)
     except (NotFittedError, np.linalg.LinAlgError):

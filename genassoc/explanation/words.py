@@ -1,9 +1,11 @@
 """A row of results in plain words: effect, interval, what p means, which test made it, and what to be careful about."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from genassoc.explanation.explained import Explained
 from genassoc.explanation.words_cautions import cautions
 from genassoc.explanation.words_interaction import difference, in_arms, in_risks, where
 from genassoc.explanation.words_sampling import of_sampling
@@ -11,13 +13,6 @@ from genassoc.refit.row_data import RowData
 from genassoc.refit.tested_columns import plain_test
 
 GENOME_WIDE = 5e-8
-_SCALES = {
-    "linear": ("units of {trait}", None),
-    "logistic": ("log odds", "odds ratio"),
-    "ordinal": ("log odds of a higher level", "odds ratio"),
-    "poisson": ("log rate", "rate ratio"),
-    "cox": ("log hazard", "hazard ratio"),
-}
 _PER = {
     "add": "each more copy of {allele}",
     "dom": "carrying {allele} at all (dominant)",
@@ -46,8 +41,8 @@ METHODS = {
 }  # fmt: skip
 
 
-def in_words(explained: Any) -> str:
-    """Paragraphs about an `genassoc.explanation.Explanation`: the effect, the test, the check, what to be careful about."""
+def in_words(explained: Explained) -> str:
+    """Paragraphs about an `genassoc.explanation.explained.Explained`: the effect, the test, the check, what to be careful about."""
     row, data = explained.row, explained.data
     parts = [
         _effect(row, data),
@@ -60,29 +55,24 @@ def in_words(explained: Any) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _of_interaction(explained: Any) -> list[str]:
+def _of_interaction(explained: Explained) -> list[str]:
     """The effect in each arm, and risks."""
     row, modifier = explained.row, explained.data.modifier
     if modifier is None or explained.effects is None:
         return []
-    found = [in_arms(explained.effects, explained.data.kind, modifier)]
+    found = [in_arms(explained.effects, explained.data.about, modifier)]
     if explained.absolute is not None:
         found.append(in_risks(explained.absolute, row["trait"], modifier.name))
     return found
 
 
-def _effect(row: Any, data: RowData) -> str:
+def _effect(row: Mapping[str, Any], data: RowData) -> str:
     allele = row["effect_allele"] if data.predictor is None else data.predictor
     n, lacking = int(row["n"]), data.n_missing
     who = f"In {n:,} samples"
-    if data.kind in ("logistic", "cox", "poisson"):
-        cases = int(data.y[~np.isnan(data.copies)].sum())
-        what = {
-            "logistic": f"{cases:,} of them cases",
-            "cox": f"{cases:,} with the event",
-            "poisson": f"{cases:,} events",
-        }
-        who += f" ({what[data.kind]})"
+    if data.about.among:
+        with_event = int(data.y[~np.isnan(data.copies)].sum())
+        who += f" ({data.about.among.format(n=f'{with_event:,}')})"
     if lacking:
         who += f"; {lacking:,} more have no {'call' if data.predictor is None else 'value'} and " + (
             "count the mean" if n > data.n - lacking else "are left out"
@@ -98,28 +88,25 @@ def _effect(row: Any, data: RowData) -> str:
     frequency = row.get("effect_allele_frequency")
     share = "" if frequency is None else f" {allele} (ALT) has a frequency of {frequency:.4g} here."
     if data.modifier is not None and str(row["test"]).endswith(":E"):
-        return f"{who}, {difference(row, data.kind, data.modifier, per)}, the other covariates held.{share}"
+        return f"{who}, {difference(row, data.about, data.modifier, per)}, the other covariates held.{share}"
     at = "" if data.modifier is None else f"{where(row, data.modifier)}, "
     return f"{who}, {at}{_goes_with(row, data, per)}, the other covariates held.{share}"
 
 
-def _goes_with(row: Any, data: RowData, per: str) -> str:
+def _goes_with(row: Mapping[str, Any], data: RowData, per: str) -> str:
     """What the trait does with the variant."""
-    trait, (unit, ratio) = row["trait"], _SCALES[data.kind]
+    trait, unit = row["trait"], data.about.scale.format(trait=row["trait"])
     beta, low, high = row["beta"], row.get("ci_lower"), row.get("ci_upper")
     direction = "higher" if beta > 0 else "lower"
-    if ratio is None:
+    if data.about.ratio is None:
         interval = f" (95 % interval {low:.4g} to {high:.4g})" if low is not None and high is not None else ""
-        return (
-            f"{per} goes with {trait} {direction} by {abs(beta):.4g}{interval}, {unit.format(trait=trait)} as analysed"
-        )
+        return f"{per} goes with {trait} {direction} by {abs(beta):.4g}{interval}, {unit} as analysed"
     e = np.exp
     interval = f" (95 % interval {e(low):.4g} to {e(high):.4g})" if low is not None and high is not None else ""
-    said = f"{per} goes with {trait} at an {ratio} of {e(beta):.4g}{interval}; beta {beta:.4g} is in {unit}"
-    return said.replace("an hazard", "a hazard").replace("an rate", "a rate")
+    return f"{per} goes with {trait} at {data.about.a_ratio} of {e(beta):.4g}{interval}; beta {beta:.4g} is in {unit}"
 
 
-def _tail(row: Any, data: RowData) -> str:
+def _tail(row: Mapping[str, Any], data: RowData) -> str:
     differs = data.modifier is not None and str(row["test"]).endswith(":E")
     what = "variant" if data.predictor is None else "predictor"
     none, is_none = f"the {what} had no effect", f"the {what} has no effect"
@@ -147,7 +134,7 @@ def _tail(row: Any, data: RowData) -> str:
     )
 
 
-def _method(explained: Any) -> str:
+def _method(explained: Explained) -> str:
     row, table = explained.row, explained.table
     what = "variant" if explained.data.predictor is None else "predictor"
     if row["method"] is None:

@@ -1,14 +1,13 @@
 """What to be careful about in a row: few carriers, cases among them, missing calls, tests that disagree."""
 
-from typing import Any
-
 import numpy as np
 
+from genassoc.explanation.explained import Explained
 from genassoc.refit.row_data import RowData
 from genassoc.shapes import BoolArray, Float64Array
 
 
-def cautions(explained: Any) -> str:
+def cautions(explained: Explained) -> str:
     """What to be careful about, in one sentence, and what always holds."""
     row, data = explained.row, explained.data
     called = ~np.isnan(data.copies)
@@ -20,15 +19,15 @@ def cautions(explained: Any) -> str:
     if share > 0.02:
         found.append(f"{100 * share:.1f} % of {_calls(data)} are missing")
     found += _differential(data, called)
-    p = explained.table["neg_log_10_p_value"].drop_nulls()
-    if len(p) > 1 and float(p.max()) - float(p.min()) > max(1.0, 0.25 * float(p.max())):
+    logp = explained.table["neg_log_10_p_value"].drop_nulls().to_list()
+    if len(logp) > 1 and max(logp) - min(logp) > max(1.0, 0.25 * max(logp)):
         found.append(
             "the tests disagree by more than a factor of ten or a quarter of -log10 p: trust the exact or Firth's"
         )
     if (
         row["method"] in ("score", "score_approx")
         and row["beta"] is not None
-        and data.kind != "linear"
+        and data.about.ratio is not None
         and abs(row["beta"]) > 0.5
     ):
         found.append("beta of a score test is one step and large here: take that of wald or firth")
@@ -64,18 +63,17 @@ def _rarer(data: RowData, copies: Float64Array) -> BoolArray:
     return np.asarray((2 - copies if copies.size and copies.mean() > 1 else copies) > 0)
 
 
-def _few(data: RowData, called: Any) -> list[str]:
+def _few(data: RowData, called: BoolArray) -> list[str]:
     """Few carriers, or few of them with the outcome."""
     y, rarer = data.y[called], _rarer(data, data.copies[called])
     carriers = int(rarer.sum())
     found = [f"only {carriers} samples {_carry(data)}"] if carriers < 20 else []
-    if data.kind in ("logistic", "cox"):
+    if data.about.events:
         with_outcome = int(y[rarer].sum())
-        word = "cases" if data.kind == "logistic" else "events"
-        least = min(with_outcome, carriers - with_outcome) if data.kind == "logistic" else with_outcome
+        least = min(with_outcome, carriers - with_outcome) if data.about.either_side else with_outcome
         if least < 5:
-            found.append(f"{with_outcome} of {carriers} {_those(data)} are {word}: the interval is rough")
-    if data.kind == "linear" and y.size > 3 and carriers < 50:
+            found.append(f"{with_outcome} of {carriers} {_those(data)} are {data.about.events}: the interval is rough")
+    if data.about.counts == "values" and y.size > 3 and carriers < 50:
         z = np.abs(y - y.mean()) / y.std()
         if (z[rarer] > 4).any():
             found.append(
@@ -84,7 +82,7 @@ def _few(data: RowData, called: Any) -> list[str]:
     return found
 
 
-def _few_in_arms(data: RowData, called: Any) -> list[str]:
+def _few_in_arms(data: RowData, called: BoolArray) -> list[str]:
     """Few carriers in an arm, or few of them with the outcome."""
     found: list[str] = []
     modifier = data.modifier
@@ -95,27 +93,27 @@ def _few_in_arms(data: RowData, called: Any) -> list[str]:
         n, arm = int(carriers.sum()), f"{modifier.name} = {name}"
         if n < 20:
             found.append(f"only {n} samples with {arm} {_carry(data)}")
-        if data.kind in ("logistic", "cox"):
+        if data.about.events:
             cases = int(y[carriers].sum())
-            least = min(cases, n - cases) if data.kind == "logistic" else cases
+            least = min(cases, n - cases) if data.about.either_side else cases
             if least < 10:
-                word = "cases" if data.kind == "logistic" else "events"
+                word = data.about.events
                 found.append(
                     f"{cases} of the {n} {_those(data, short=True)} with {arm} are {word}: that arm's effect is rough"
                 )
     return found
 
 
-def _differential(data: RowData, called: Any) -> list[str]:
+def _differential(data: RowData, called: BoolArray) -> list[str]:
     """Calls missing more often in cases or events: chi-squared above 6.63 (p = 0.01)."""
-    if data.kind not in ("logistic", "cox") or called.all():
+    if not data.about.events or called.all():
         return []
     y, n = data.y, data.n
     missing = n - int(called.sum())
     expected = y.sum() * missing / n
     variance = expected * (1 - missing / n) * (1 - y.mean())
     if variance > 0 and (y[~called].sum() - expected) ** 2 / variance > 6.63:
-        word = "cases" if data.kind == "logistic" else "samples with the event"
+        word = data.about.with_event
         more = "more" if y[~called].sum() > expected else "less"
         return [
             f"{_calls(data)} are missing {more} often in {word} ({int(y[~called].sum())}, {expected:.1f} expected): {_otherwise(data)}"

@@ -1,16 +1,17 @@
 """Rows of an interaction in plain words: what differs between whom, the effect in each arm, and what it is in risks."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from genassoc.explanation.absolute import Absolute
+from genassoc.models.about import About
 from genassoc.refit.tested_columns import RowModifier
+from genassoc.stats.absolute import NumberNeeded
 
 _FEW = 10  # people of a genotype in an arm
-RATIOS = {"logistic": "odds ratio", "ordinal": "odds ratio", "poisson": "rate ratio", "cox": "hazard ratio"}
 
 
 def where(row: Mapping[str, Any], modifier: RowModifier) -> str:
@@ -25,12 +26,12 @@ def where(row: Mapping[str, Any], modifier: RowModifier) -> str:
     return f"at {modifier.name} = 0{nobody}"
 
 
-def difference(row: Mapping[str, Any], kind: str, modifier: RowModifier, per: str) -> str:
+def difference(row: Mapping[str, Any], about: About, modifier: RowModifier, per: str) -> str:
     """What an "add:E" row says: how the effect of the variant (``per`` what) differs between arms, or for a unit of E."""
     unit = modifier.arms[1][1] - modifier.arms[0][1] if modifier.arms else 1.0
     beta, low, high = (None if value is None else unit * value for value in _numbers(row))
     assert beta is not None
-    ratio, trait, E = RATIOS.get(kind), row["trait"], modifier.name
+    ratio, trait, E = about.ratio, row["trait"], modifier.name
     if ratio is None:
         size, interval = f"{abs(beta):.4g} {'higher' if beta > 0 else 'lower'}", _interval(low, high, float)
         effect = f"the effect of {per} on {trait} is {size}{interval}"
@@ -45,10 +46,10 @@ def difference(row: Mapping[str, Any], kind: str, modifier: RowModifier, per: st
     return f"the {ratio} of {trait} for {per} is {times} as large for each unit more of {E}"
 
 
-def in_arms(effects: pl.DataFrame, kind: str, modifier: RowModifier) -> str:
+def in_arms(effects: pl.DataFrame, about: About, modifier: RowModifier) -> str:
     """The effect in each arm, and that the test of a difference is another one."""
     parts = [
-        f"{modifier.name} = {arm['test'].split('|E=', 1)[1]}: {effect_and_interval(arm, kind)}, "
+        f"{modifier.name} = {arm['test'].split('|E=', 1)[1]}: {effect_and_interval(arm, about)}, "
         f"-log10 p {arm['neg_log_10_p_value']:.2f}"
         for arm in effects.filter(pl.col("test").str.contains("|E=", literal=True)).iter_rows(named=True)
         if arm["beta"] is not None
@@ -62,11 +63,11 @@ def in_arms(effects: pl.DataFrame, kind: str, modifier: RowModifier) -> str:
     )
 
 
-def effect_and_interval(row: Mapping[str, Any], kind: str) -> str:
+def effect_and_interval(row: Mapping[str, Any], about: About) -> str:
     """A row's effect on the scale that is read, with its 95 % interval."""
     beta, low, high = _numbers(row)
     assert beta is not None
-    ratio = RATIOS.get(kind)
+    ratio = about.ratio
     if ratio is None:
         return f"effect {beta:.3g}{_interval(low, high, float)}"
     return f"{ratio} {np.exp(beta):.3g}{_interval(low, high, np.exp)}"
@@ -95,7 +96,7 @@ def in_risks(absolute: Absolute, trait: str, name: str) -> str:
     )
 
 
-def _needed(need: Any) -> str:
+def _needed(need: NumberNeeded) -> str:
     """One number needed to treat."""
     if need.through_infinity:
         return "which may be none at all: no number needed to treat"
@@ -108,7 +109,7 @@ def _numbers(row: Mapping[str, Any]) -> tuple[float | None, float | None, float 
     return row["beta"], row.get("ci_lower"), row.get("ci_upper")
 
 
-def _interval(low: float | None, high: float | None, scale: Any) -> str:
+def _interval(low: float | None, high: float | None, scale: Callable[[float], float]) -> str:
     if low is None or high is None:
         return ""
     ends = sorted((float(scale(low)), float(scale(high))))

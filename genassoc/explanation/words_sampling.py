@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from genassoc.refit.row_data import RowData
+from genassoc.shapes import Float64Array
 
 _FEW = 20  # degrees of freedom below which a sandwich rests on few samples
 
@@ -14,13 +15,13 @@ def of_sampling(row: Mapping[str, Any], data: RowData, choices: Mapping[str, Any
     """A paragraph about how samples were chosen and what the variance allows for; empty where nothing is special."""
     if data.is_matched:
         return _of_sets(data, str(choices["matched"]))
-    if data.weight is not None:
-        return f"{_of_weights(data, data.weight, str(choices['weights']))} {_of_variance(row, data.kind)}"
+    if data.weighted:
+        return f"{_of_weights(data, data.weight, str(choices['weights']))} {_of_variance(row)}"
     robust = choices.get("variance") in ("robust", "hc0")
-    return _of_variance(row, data.kind) if robust and row["method"] is not None else ""
+    return _of_variance(row) if robust and row["method"] is not None else ""
 
 
-def _of_weights(data: RowData, weight: Any, column: str) -> str:
+def _of_weights(data: RowData, weight: Float64Array, column: str) -> str:
     who = ~np.isnan(data.copies)
     own = weight[who] if who.any() else weight
     effective = own.sum() ** 2 / (own**2).sum()
@@ -32,7 +33,7 @@ def _of_weights(data: RowData, weight: Any, column: str) -> str:
     )
 
 
-def _of_variance(row: Mapping[str, Any], kind: str) -> str:
+def _of_variance(row: Mapping[str, Any]) -> str:
     """What the variance of a row's method allows for."""
     method = str(row["method"])
     if method == "wald_robust":

@@ -1,10 +1,10 @@
 """What one row of results was computed from: one variant and one trait of a cohort as dense arrays, by a model's choices.
 
-The samples are those of the row. Nothing here is used by a scan; `genassoc.explanation.audit` and `genassoc.explanation` fit it anew.
+The samples are those of the row. Nothing here is used by a scan; `genassoc.explanation` fits it anew.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -19,58 +19,65 @@ from genassoc.data.phenotypes.codings import with_case_values
 from genassoc.data.phenotypes.formula import Formula
 from genassoc.data.phenotypes.modifier import Modifier, read_modifier, with_main_effect
 from genassoc.data.phenotypes.outcomes import exposure_values
-from genassoc.data.phenotypes.survival import build_survival
+from genassoc.data.phenotypes.survival import build_survival, strata_numbers
+from genassoc.data.phenotypes.weights import read_weights
 from genassoc.data.schema import NOT_OBSERVED
 from genassoc.errors import GenassocError
+from genassoc.models.about import About, about_of
+from genassoc.models.registry import MODELS
+from genassoc.refit.conditional import Conditional, case_shares
 from genassoc.refit.covariates import DenseCovariates, dense_covariates
-from genassoc.refit.dense import NotFittedError, independent, maximum
-from genassoc.refit.dense_likelihoods import Binary, Counts
-from genassoc.refit.sampling import matched_sets, sampling_weights
+from genassoc.refit.fits import Likelihood, NotFittedError, Outcome, independent, maximum
+from genassoc.refit.hazards import Hazards
+from genassoc.refit.likelihoods import Binary, Counts, Levels, Normal
 from genassoc.refit.tested_columns import RowModifier, TestedColumns, tested_columns
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
-KINDS = {"linear": "quantitative", "logistic": "binary", "poisson": "count", "ordinal": "ordinal", "cox": "survival"}
+# A family's dense twin, by the name in its `genassoc.models.about.About`.
+LIKELIHOODS: dict[str, type[Likelihood]] = {
+    "normal": Normal,
+    "binary": Binary,
+    "conditional": Conditional,
+    "counts": Counts,
+    "levels": Levels,
+    "hazards": Hazards,
+}
 TESTS: dict[str, tuple[str, ...]] = {
     "additive": ("add",),
     "dominant": ("dom",),
     "recessive": ("rec",),
     "hetonly": ("hetonly",),
+    "genotypic": ("add", "domdev", "geno_2df"),
 }
-TESTS["genotypic"] = ("add", "domdev", "geno_2df")
-# Choices that this file or the fits act on; any other that is set means a model that they do not know.
+# Choices of all models that this file or the fits act on, beside those that a family names itself.
 _UNDERSTOOD = {
-    "kind", "traits", "covariates", "missing", "min_mac", "rank_normalise", "like", "genetic_model", "male_x_dosage",
-    "condition_on", "test", "correction", "correct_below", "exposure", "dispersion", "levels", "time", "event", "entry",
-    "strata", "cause", "ties", "ph_time", "baseline", "adjust_baseline", "interaction", "variance", "weights", "matched",
-    "case_value",
+    "kind", "traits", "covariates", "missing", "min_mac", "like", "genetic_model", "male_x_dosage", "condition_on", "test",
+    "correction", "correct_below", "interaction", "variance", "weights", "case_value",
 }  # fmt: skip
+_NOT_FITTED = "a single row of it cannot be fitted again by itself"
 _UNSET: tuple[Any, ...] = (None, "", False, "model", "auto", (), [], {})
 
 
-@dataclass(frozen=True, eq=False)
-class RowData:
-    """The n samples of one row of results.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RowData(Outcome):
+    """The n samples of one row of results; outcome, weights and offsets are those of `genassoc.refit.fits.Outcome`, weights as in their column.
 
     Attributes
     ----------
-    kind : str
-        "linear", "logistic", "poisson", "ordinal" or "cox".
-    y : float64 array (n,)
-        The outcome; of "cox" the event (1) or not (0), of "ordinal" levels from 0 upwards.
+    about : About
+        The family.
     X : float64 array (n, C)
         Covariates with the intercept first; on these samples some may be combinations of others.
     covariates : tuple of str
         C names.
-    G : float64 array (n, 1), or (n, 2) for the genotypic model
+    G : float64 array (n, D)
         What is tested: copies of ALT as the model counts them (then whether heterozygous).
     copies : float64 array (n,)
         Copies of ALT as called, NaN where the call is not observed and takes the mean.
-    offset : float64 array (n,)
-        Log exposure, else 0.
-    time, entry : float64 arrays (n,) or None
-        Of "cox"; the entry is minus infinity where all are at risk from the start.
-    stratum : int64 array (n,) or None
-        Of "cox"; of matched sets ("logistic") the set.
+    weighted : bool
+        Whether there is such a column.
+    exposure : float64 array (n,)
+        What a count was made over; else 1.
     samples : int64 array (n,)
         Which of the cohort's samples.
     n_missing : int
@@ -80,12 +87,9 @@ class RowData:
     basis : float64 array (n, rank) or None
         An orthonormal basis of the covariates of all samples of the trait, these samples' rows: computed once a trait.
     null : float64 array (rank,) or None
-        Coefficients of ``basis`` at the maximum of a binary trait's or a count's null, of all its samples: where the fits
-        of a row may begin.
+        Coefficients of ``basis`` at the maximum of the null of all samples of the trait: where the fits of a row may begin.
     modifier : RowModifier or None
         E of an interaction.
-    weight : float64 array (n,) or None
-        Sampling weights, as they are in their column.
     predictor : str or None
         The column of a predictor that is no variant: ``copies`` are its values, and G lays their range on 0 to 2.
     unit : float
@@ -94,36 +98,37 @@ class RowData:
         The covariates, where they were given as one.
     """
 
-    kind: str
-    y: Float64Array
+    about: About
     X: Float64Array
     covariates: tuple[str, ...]
     G: Float64Array
     copies: Float64Array
-    offset: Float64Array
-    time: Float64Array | None
-    entry: Float64Array | None
-    stratum: Int64Array | None
+    exposure: Float64Array
     samples: Int64Array
-    n_missing: int
-    coding: str
+    weighted: bool = False
+    n_missing: int = 0
+    coding: str = ""
     basis: Float64Array | None = None
     null: Float64Array | None = None
     modifier: RowModifier | None = None
-    weight: Float64Array | None = None
     predictor: str | None = None
     unit: float = 1.0
     formula: Formula | None = None
 
     @property
-    def n(self) -> int:
-        """Samples."""
-        return int(self.y.size)
+    def likelihood(self) -> type[Likelihood]:
+        """The family's dense twin."""
+        return LIKELIHOODS[self.about.likelihood]
 
     @property
     def is_matched(self) -> bool:
         """Whether cases are compared within matched sets."""
-        return self.kind == "logistic" and self.stratum is not None
+        return self.about.likelihood == "conditional"
+
+    @property
+    def n(self) -> int:
+        """Samples."""
+        return int(self.y.size)
 
     def columns_of(self, test: str) -> TestedColumns:
         """The columns of genotypes of a test."""
@@ -131,46 +136,51 @@ class RowData:
 
     def take(self, keep: BoolArray) -> "RowData":
         """Some of the samples (bool (n,))."""
-        arrays = ("y", "X", "G", "copies", "offset", "time", "entry", "stratum", "samples", "basis", "weight")
+        arrays = (
+            "y",
+            "X",
+            "G",
+            "copies",
+            "offset",
+            "weight",
+            "exposure",
+            "time",
+            "entry",
+            "stratum",
+            "samples",
+            "basis",
+        )
         chosen: dict[str, Any] = {name: _at(getattr(self, name), np.flatnonzero(keep)) for name in arrays}
         modifier = None if self.modifier is None else self.modifier.take(keep)
         return replace(self, **chosen, modifier=modifier)
 
 
-@dataclass(frozen=True, eq=False)
-class _Outcome:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Cases(Outcome):
     """One trait of all samples of a cohort (N), and who is complete."""
 
-    kind: str
-    y: Float64Array
     complete: BoolArray
-    X: Float64Array
-    covariates: tuple[str, ...]
-    offset: Float64Array
-    time: Float64Array | None
-    entry: Float64Array | None
-    stratum: Int64Array | None
+    shared: DenseCovariates
+    exposure: Float64Array
     coding: str
     modifier: Modifier | None
-    weight: Float64Array | None = None
-    formula: Formula | None = None
 
     @cached_property
     def basis(self) -> Float64Array:
         """An orthonormal basis (N, rank) of the covariates of complete samples; others have zeros."""
-        found = independent(self.X[self.complete])
+        found = independent(self.shared.X[self.complete])
         basis = np.zeros((self.complete.size, found.shape[1]))
         basis[self.complete] = found
         return basis
 
-    @cached_property
-    def null(self) -> Float64Array | None:
-        """Coefficients of the basis at the maximum of the null."""
-        if self.kind not in ("logistic", "poisson") or self.weight is not None or self.stratum is not None:
+    def null(self, likelihood: type[Likelihood], choices: Mapping[str, Any]) -> Float64Array | None:
+        """Coefficients of the basis at the maximum of the null, where the likelihood takes iterations to it."""
+        if likelihood.closed_form or not likelihood.constant:
             return None
-        likelihood = Binary if self.kind == "logistic" else Counts
+        here = self.complete
+        some = Outcome(y=self.y[here], weight=self.weight[here], offset=self.offset[here])
         try:
-            return maximum(likelihood(self.basis[self.complete], self.y[self.complete], self.offset[self.complete]))
+            return maximum(likelihood.of(self.basis[here], some, choices))
         except (NotFittedError, np.linalg.LinAlgError):
             return None
 
@@ -184,23 +194,34 @@ class RowSource:
     choices : mapping
         ``kind`` and the model's choices, as the provenance has them.
 
+    Attributes
+    ----------
+    about : About
+        The family.
+    unfitted : tuple of str
+        Choices, "name=value", that are the model's and that the dense fits do not know: no row can be fitted again.
+
     Raises
     ------
     GenassocError
-        The model has a choice that is not understood here.
+        There is no such model, or it has no such choice.
     """
 
     def __init__(self, cohort: Cohort, choices: Mapping[str, Any]) -> None:
         self.cohort, self.choices = with_case_values(cohort, choices.get("case_value")), dict(choices)
-        kind = self.choices.get("kind")
-        strange = [f"{name}={value!r}" for name, value in self.choices.items() if _strange(name, value)]
-        strange += _apart(str(kind), self.choices)
-        strange += ["offsets"] if cohort.offsets is not None else []
-        if kind not in KINDS or strange:
-            what = f"the model '{kind}'" if kind not in KINDS else f"{kind} with {', '.join(strange)}"
-            raise GenassocError(f"a single row of {what} cannot be fitted again by itself")
-        self.kind = str(kind)
-        self._outcomes: dict[tuple[str, bool], _Outcome] = {}
+        kind = str(self.choices.get("kind"))
+        if kind not in MODELS:
+            raise GenassocError(f"there is no model '{kind}': {_NOT_FITTED}")
+        self.about = about_of(self.choices)
+        known = _UNDERSTOOD | set(self.about.choices)
+        strange = [name for name, value in self.choices.items() if name not in known and value not in _UNSET]
+        self.unfitted = tuple(f"{name}={self.choices[name]!r}" for name in strange)
+        foreign = [name for name in strange if name not in {choice.name for choice in fields(MODELS[kind])}]
+        if foreign:
+            named = ", ".join(f"{name}={self.choices[name]!r}" for name in foreign)
+            raise GenassocError(f"the model '{kind}' has no {named}: {_NOT_FITTED}")
+        self._outcomes: dict[tuple[str, bool, str], _Cases] = {}
+        self._nulls: dict[tuple[str, bool, str], Float64Array | None] = {}
         self._designs: dict[tuple[str, tuple[str, ...] | str], DenseCovariates] = {}
 
     @property
@@ -223,7 +244,11 @@ class RowSource:
         """
         block = self.cohort.read(number, number + 1) if block is None else block
         ploidy = int(places_of(block).ploidy[0])
-        outcome = self._outcome(trait, ploidy == X_OUTSIDE_PAR)
+        contig = ""
+        if self.cohort.offsets is not None:  # a block that was read for several rows may lie on two contigs
+            contig = block.contig or self.cohort.read(number, number + 1).contig
+        key = (trait, ploidy == X_OUTSIDE_PAR, contig)
+        outcome = self._outcome(*key)
         copies, tested, unit, predictor = self._values(number, block)
         missing = np.isnan(copies)
         keep = outcome.complete if self.imputes or not observed_only else outcome.complete & ~missing
@@ -232,16 +257,18 @@ class RowSource:
         if observed_only and self.imputes and np.isnan(G).any():
             G = np.where(np.isnan(G), np.nanmean(G, axis=0), G)
         y = outcome.y[at]
-        if self.kind == "ordinal":
+        if self.about.outcome == "ordinal":
             y = np.unique(y, return_inverse=True)[1].astype(np.float64)
+        if key not in self._nulls:
+            self._nulls[key] = outcome.null(LIKELIHOODS[self.about.likelihood], self.choices)
+        shared, modifier = outcome.shared, outcome.modifier
         return RowData(
-            kind=self.kind, y=y, X=outcome.X[at], covariates=outcome.covariates, G=G, copies=copies[at],
-            offset=outcome.offset[at], time=_at(outcome.time, at), entry=_at(outcome.entry, at),
-            stratum=None if outcome.stratum is None else outcome.stratum[at], samples=at,
+            about=self.about, y=y, X=shared.X[at], covariates=shared.names, G=G, copies=copies[at],
+            offset=outcome.offset[at], weight=outcome.weight[at], exposure=outcome.exposure[at], weighted=bool(self.choices.get("weights")), samples=at, time=_at(outcome.time, at),
+            entry=_at(outcome.entry, at), stratum=None if outcome.stratum is None else outcome.stratum[at],
             n_missing=int((outcome.complete & missing).sum()), coding=outcome.coding, basis=outcome.basis[at],
-            null=outcome.null,
-            modifier=_modifier_at(outcome.modifier, at), weight=_at(outcome.weight, at), predictor=predictor, unit=unit,
-            formula=outcome.formula,
+            null=self._nulls[key], predictor=predictor, unit=unit, formula=shared.formula,
+            modifier=None if modifier is None else RowModifier(modifier.name, modifier.values[at], modifier.arms),
         )  # fmt: skip
 
     def _values(self, number: int, block: Block) -> tuple[Float64Array, Float64Array, float, str | None]:
@@ -281,27 +308,28 @@ class RowSource:
         found = with_variants(self.cohort, names, male_x_dosage=dosage, impute=self.imputes)
         return found.cohort, more_covariates(covariates, names)
 
-    def _outcome(self, trait: str, on_x: bool) -> _Outcome:
-        if (trait, on_x) not in self._outcomes:
+    def _outcome(self, trait: str, on_x: bool, contig: str) -> _Cases:
+        if (trait, on_x, contig) not in self._outcomes:
             cohort, covariates = self._conditioned
+            cohort = cohort.at_contig(contig) if contig else cohort
             sex = cohort.sex
             if on_x and sex is not None and self.choices.get("like") != "regenie" and (sex != 0).any():
                 cohort, covariates = with_sex(cohort), more_covariates(covariates, (SEX_ON_X,))
             if self.choices.get("interaction"):
                 covariates, _ = with_main_effect(cohort.phenotypes, covariates, self.choices["interaction"])
-            make = self._survival if self.kind == "cox" else self._plain
+            make = self._survival if self.about.outcome == "survival" else self._plain
             made = make(cohort, trait, covariates)
             # Traits of the same samples share a basis, which is the largest array here.
             same = (
                 old
                 for old in self._outcomes.values()
-                if old.X is made.X and np.array_equal(old.complete, made.complete)
+                if old.shared is made.shared and np.array_equal(old.complete, made.complete)
             )
             made.__dict__["basis"] = next(same, made).basis
-            self._outcomes[trait, on_x] = made
-        return self._outcomes[trait, on_x]
+            self._outcomes[trait, on_x, contig] = made
+        return self._outcomes[trait, on_x, contig]
 
-    def _plain(self, cohort: Cohort, trait: str, covariates: tuple[str, ...] | str) -> _Outcome:
+    def _plain(self, cohort: Cohort, trait: str, covariates: tuple[str, ...] | str) -> _Cases:
         before: Float64Array | float = 0.0
         if self.choices.get("baseline"):
             baseline = _names(self.choices["baseline"])[_names(self.choices["traits"]).index(trait)]
@@ -309,24 +337,46 @@ class RowSource:
             if self.choices.get("adjust_baseline", True):
                 covariates = more_covariates(covariates, (baseline,))
         shared = self._covariates(cohort, covariates)
-        design = cohort.design(
-            [trait], (), kind=KINDS[self.kind], levels=self.choices.get("levels")  # type: ignore[arg-type]
-        )  # fmt: skip
-        y, offset = design.y[:, 0] - before, np.zeros(shared.complete.size)
+        kind: Any = self.about.outcome
+        design = cohort.design([trait], (), kind=kind, levels=self.choices.get("levels"))
+        y, exposure = design.y[:, 0] - before, np.ones(shared.complete.size)
         complete = shared.complete & ~np.isnan(y)
         if self.choices.get("exposure"):
             exposure = exposure_values(cohort.phenotypes, str(self.choices["exposure"]), cohort.rows)
             complete &= ~np.isnan(exposure)
-            offset = np.log(np.where(complete, exposure, 1.0))
-        weight, complete = sampling_weights(cohort, self.choices, complete)
-        sets, complete = matched_sets(cohort, self.choices, y, complete)
+            exposure = np.where(complete, exposure, 1.0)
+        weight, complete = self._weights(cohort, complete)
+        sets, complete = self._sets(cohort, y, complete)
         if self.choices.get("rank_normalise"):
             y[complete] = _normal_scores(y[complete])
-        modifier = self._modifier(cohort, shared.complete)
-        return _Outcome(
-            self.kind, y, complete, shared.X, shared.names, offset, None, None, sets, design.coding[0], modifier, weight,
-            shared.formula,
+        offset = design.offset[:, 0]
+        if design.offset_unit == "residual_sd":
+            Q = independent(shared.X[complete])
+            left = y[complete] - Q @ (Q.T @ y[complete])
+            offset = offset * np.sqrt((left @ left) / (left.size - Q.shape[1]))
+        return _Cases(
+            y=y, complete=complete, shared=shared, offset=offset + np.log(exposure), weight=weight, exposure=exposure, stratum=sets, coding=design.coding[0],
+            modifier=self._modifier(cohort, shared.complete),
         )  # fmt: skip
+
+    def _weights(self, cohort: Cohort, complete: BoolArray) -> tuple[Float64Array, BoolArray]:
+        """Sampling weights of the cohort's samples (N,), and who of the ``complete`` ones (N,) has one."""
+        if not self.choices.get("weights"):
+            return np.ones(complete.size), complete
+        found = read_weights(cohort.phenotypes, cohort.rows, str(self.choices["weights"]))
+        return found.values, complete & found.there
+
+    def _sets(self, cohort: Cohort, y: Float64Array, complete: BoolArray) -> tuple[Int64Array | None, BoolArray]:
+        """Numbers of matched sets (N,), and who of the ``complete`` samples (N,) is in one with a case and a control."""
+        if not self.choices.get("matched"):
+            return None, complete
+        column = cohort.phenotypes.resolve([str(self.choices["matched"])], "matched set")
+        sets, _ = strata_numbers(cohort.phenotypes, cohort.rows, column)
+        at = np.flatnonzero(complete & (sets >= 0))
+        shares = case_shares(y[at], sets[at])
+        says = np.zeros(complete.size, dtype=bool)
+        says[at] = (shares > 0.0) & (shares < 1.0)
+        return sets, says
 
     def _modifier(self, cohort: Cohort, complete: BoolArray) -> Modifier | None:
         """E of the cohort's samples; ``complete`` (N,) have all covariates."""
@@ -335,41 +385,28 @@ class RowSource:
 
     def _covariates(self, cohort: Cohort, covariates: tuple[str, ...] | str) -> DenseCovariates:
         """The covariates, by other code than the run's: made, and in memory, once for all traits that have the same."""
-        key = (cohort.fingerprint, covariates)
+        key = (cohort.phenotypes.fingerprint, covariates)  # the same on all chromosomes, whatever their offsets
         if key not in self._designs:
             self._designs[key] = dense_covariates(cohort.phenotypes, cohort.rows, covariates)
         return self._designs[key]
 
-    def _survival(self, cohort: Cohort, trait: str, covariates: tuple[str, ...] | str) -> _Outcome:
+    def _survival(self, cohort: Cohort, trait: str, covariates: tuple[str, ...] | str) -> _Cases:
         times, events = _names(self.choices["time"]), _names(self.choices["event"])
         time = times[0] if len(times) == 1 else times[events.index(trait)]
         cause = self.choices.get("cause")
         design = build_survival(
             cohort.phenotypes, cohort.rows, (time,), (trait,), (), entry=self.choices.get("entry"),
             strata=_names(self.choices.get("strata") or ()), cause=None if cause is None else str(cause),
+            offsets=cohort.offsets,
         )  # fmt: skip
         endpoint, shared = design.endpoints[0], self._covariates(cohort, covariates)
         covered = design.complete & shared.complete
-        weight, complete = sampling_weights(cohort, self.choices, covered & ~np.isnan(endpoint.time))
-        return _Outcome(
-            self.kind, endpoint.event, complete, shared.X, shared.names, np.zeros(complete.size),
-            endpoint.time, design.entry, design.stratum, endpoint.coding, self._modifier(cohort, covered),
-            weight, shared.formula,
+        weight, complete = self._weights(cohort, covered & ~np.isnan(endpoint.time))
+        return _Cases(
+            y=endpoint.event, complete=complete, shared=shared, offset=design.offset[:, 0], weight=weight, exposure=np.ones(complete.size),
+            time=endpoint.time, entry=design.entry, stratum=design.stratum, coding=endpoint.coding,
+            modifier=self._modifier(cohort, covered),
         )  # fmt: skip
-
-
-def _apart(kind: str, choices: Mapping[str, Any]) -> list[str]:
-    """Choices that the dense fits know one by one and not together, or not of this kind."""
-    sampled = [f"{name}={choices[name]!r}" for name in ("weights", "matched") if choices.get(name)]
-    if kind not in ("linear", "logistic", "cox"):
-        return sampled
-    if kind == "cox" and choices.get("variance") == "robust":
-        sampled.append("variance='robust'")
-    return [*sampled, "an interaction"] if sampled and choices.get("interaction") else []
-
-
-def _strange(name: str, value: Any) -> bool:
-    return name not in _UNDERSTOOD and value not in _UNSET
 
 
 def _given(value: Any) -> tuple[str, ...] | str:
@@ -390,10 +427,6 @@ def _given(value: Any) -> tuple[str, ...] | str:
 
 def _names(value: Sequence[str] | str) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
-
-
-def _modifier_at(modifier: Modifier | None, at: Int64Array) -> RowModifier | None:
-    return None if modifier is None else RowModifier(modifier.name, modifier.values[at], modifier.arms)
 
 
 def _at(values: Float64Array | None, at: Int64Array) -> Float64Array | None:

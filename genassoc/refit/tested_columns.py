@@ -7,6 +7,7 @@ import numpy as np
 from genassoc.shapes import BoolArray, Float64Array
 
 JOINT = ("geno_2df", "joint_2df")  # tests of two degrees of freedom
+ALL_COLUMNS = "joint"  # of whatever columns there are
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +49,7 @@ class TestedColumns:
     ----------
     nuisance : float64 array (n, 0 or 1)
         Fitted beside the covariates.
-    tested : float64 array (n, 1 or 2)
+    tested : float64 array (n, k)
         The coefficient of one column is the test's ``beta``.
     names : tuple of str
         Of the nuisance column, if any, then of the tested ones.
@@ -67,13 +68,15 @@ def plain_test(test: str) -> str:
 
 
 def tested_columns(G: Float64Array, modifier: RowModifier | None, test: str) -> TestedColumns:
-    """The columns of a test, of what is tested: G (n, 1), or (n, 2) for the genotypic model.
+    """The columns of a test, of what is tested: G (n, 1), (n, 2) for the genotypic model, or (n, k) of a set of columns.
 
     An interaction's two columns g and g E span what g and ``g (E - e)`` span, and there the coefficient of g is the effect at
     E = e; so that each of its tests of one degree of freedom is that of one column.
     """
     g = G[:, 0]
     none = np.empty((g.size, 0))
+    if test == ALL_COLUMNS:
+        return TestedColumns(none, G, tuple(f"g{number}" for number in range(1, G.shape[1] + 1)))
     if modifier is None:
         if G.shape[1] == 1:
             return TestedColumns(none, G, ("g",))

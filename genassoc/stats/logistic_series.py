@@ -5,40 +5,15 @@ likelihood are sums of ``y - mu``, ``-w``, ``-w (1 - 2 mu)`` and ``-w (1 - 6 w)`
 1989, chapter 4). Variants whose missing calls move the null a little read it from here, and not from all samples.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from genassoc.kernels.likelihoods.logistic_null_series import NullSeries
 from genassoc.shapes import Float64Array
 
 MAX_COVARIATES = 20  # the fourth order has C^4 numbers: 1.3 MB at 20
 SAMPLES_AT_ONCE = 4096
 # As NO_WEIGHT of the rows, with room: samples that the null fits perfectly are treated there.
 LEAST_WEIGHT = 1e-7
-
-
-@dataclass(frozen=True)
-class NullSeries:
-    """Derivatives at the nulls without (0) and with (1) Firth's penalty.
-
-    Attributes
-    ----------
-    gradient : float64 array (2, C)
-        Of the log likelihood, without any penalty.
-    information : float64 array (2, C, C)
-        Sums of ``w x x'``.
-    third, fourth : float64 arrays (2, C, C C), (2, C, C C C)
-        Sums of ``w (1 - 2 mu)`` and ``w (1 - 6 w)`` times products of three and four covariates.
-    reach : float64 array (2,)
-        No sample's log odds change by more than this times a step's length in standard errors; infinite where there is
-        no series (many covariates, or samples without weight).
-    """
-
-    gradient: Float64Array
-    information: Float64Array
-    third: Float64Array
-    fourth: Float64Array
-    reach: Float64Array
 
 
 def null_series(X: Float64Array, y: Float64Array, offset: Float64Array, nulls: tuple[Float64Array, ...]) -> NullSeries:
@@ -57,7 +32,7 @@ def null_series(X: Float64Array, y: Float64Array, offset: Float64Array, nulls: t
         if least > LEAST_WEIGHT and np.linalg.matrix_rank(H) == C:
             # (x' d)^2 <= (x' H^-1 x) (d' H d)
             reach[k] = np.sqrt((np.linalg.solve(np.linalg.cholesky(H), X.T) ** 2).sum(axis=0).max())
-    return NullSeries(gradient, information, third, fourth, reach)
+    return NullSeries(np.stack(nulls), gradient, information, third, fourth, reach)
 
 
 def _derivatives(

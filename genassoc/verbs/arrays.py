@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from genassoc.data.arguments import check_cohort
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.shapes import Int64Array
+from genassoc.verbs.arguments import check_cohort
 
 if TYPE_CHECKING:
     import allel

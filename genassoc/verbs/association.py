@@ -5,7 +5,6 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genassoc.data.arguments import check_cohort, check_model
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.cohort.offset_tables import check_offsets, with_offsets
 from genassoc.data.forks import check_not_forked
@@ -26,6 +25,7 @@ from genassoc.models.scan.genome import Scan, ScanState
 from genassoc.progress import Progress
 from genassoc.provenance import Recorder
 from genassoc.results import Results
+from genassoc.verbs.arguments import check_cohort, check_model
 from genassoc.verbs.options import RunOptions
 from genassoc.verbs.run_record import (
     describe,

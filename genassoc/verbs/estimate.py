@@ -104,7 +104,7 @@ def rehearse_audit(
         source = RowSource(cohort, choices)
     except GenassocError:
         return AuditCost()  # nothing will be compared
-    drawn, _, _ = audit.draw(Results(rows), source.kind, choices, _REHEARSED, audit.SEED)
+    drawn, _, _ = audit.draw(Results(rows), source.about, choices, _REHEARSED, audit.SEED)
     if not drawn.height:
         return AuditCost()
 

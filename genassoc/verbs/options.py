@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from genassoc.data.arguments import check_executor
 from genassoc.engine.executors import Executor, Threads
 from genassoc.explanation.audit import check_rows
 from genassoc.progress import Progress, Silent
+from genassoc.verbs.arguments import check_executor
 
 Tell = Callable[[str], None]
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from genassoc.data.arguments import check_cohort, check_executor
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.forks import check_not_forked
 from genassoc.data.output import check_outputs
@@ -19,6 +18,7 @@ from genassoc.progress import Progress
 from genassoc.results import Results, check_place
 from genassoc.shapes import Float64Array, Int64Array
 from genassoc.verbs.adjustment import with_columns
+from genassoc.verbs.arguments import check_cohort, check_executor
 from genassoc.verbs.association import associate
 from genassoc.verbs.blocks import over_blocks
 from genassoc.verbs.run_record import input_files

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from genassoc.data.arguments import check_model
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.cohort.predictor_cohort import predictor_cohort, record_of, rows_by_unit, tables_of
 from genassoc.data.cohort.recipe import origin_of
@@ -20,6 +19,7 @@ from genassoc.models.choices.genotypes import GenotypeChoices
 from genassoc.models.registry import MODELS
 from genassoc.progress import Progress
 from genassoc.results import Results
+from genassoc.verbs.arguments import check_model
 from genassoc.verbs.association import associate
 from genassoc.verbs.run_record import inputs_of
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from genassoc.analyses.qc import SampleCounts, SampleQuality
-from genassoc.data.arguments import check_cohort, check_executor
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.cohort.controls import Controls
 from genassoc.data.forks import check_not_forked
@@ -16,6 +15,7 @@ from genassoc.engine.passes import run_passes
 from genassoc.engine.plan import Plan
 from genassoc.errors import InputError
 from genassoc.progress import Progress, Silent
+from genassoc.verbs.arguments import check_cohort, check_executor
 from genassoc.verbs.blocks import over_blocks
 from genassoc.verbs.run_record import (
     warn_of_columns,

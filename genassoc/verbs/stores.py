@@ -5,10 +5,10 @@ from pathlib import Path
 
 import polars as pl
 
-from genassoc.data.arguments import kind_of
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.store.store import GenotypeStore
 from genassoc.progress import Progress
+from genassoc.verbs.arguments import kind_of
 
 
 def convert(

@@ -23,12 +23,13 @@ def choices(y, pointers):
     return found
 
 
-def conditional_likelihood(D, y, pointers, beta):
+def conditional_likelihood(D, y, pointers, beta, offset=None):
     """Log likelihood, gradient and information."""
     total, gradient, J = 0.0, np.zeros(D.shape[1]), np.zeros((D.shape[1], D.shape[1]))
     for first, every, made in choices(y, pointers):
-        x = every @ D[first : first + every.shape[1]]
-        eta = x @ beta
+        own = slice(first, first + every.shape[1])
+        x = every @ D[own]
+        eta = x @ beta + (0.0 if offset is None else every @ offset[own])
         p = np.exp(eta - eta.max())
         total += eta[made] - eta.max() - np.log(p.sum())
         p /= p.sum()
@@ -37,13 +38,13 @@ def conditional_likelihood(D, y, pointers, beta):
     return total, gradient, J
 
 
-def fit(D, y, pointers, iterations=60):
+def fit(D, y, pointers, offset=None, iterations=60):
     """Coefficients at the maximum, by Newton's steps, halved until the likelihood does not fall."""
     beta = np.zeros(D.shape[1])
     for _ in range(iterations):
-        at, gradient, J = conditional_likelihood(D, y, pointers, beta)
+        at, gradient, J = conditional_likelihood(D, y, pointers, beta, offset)
         step = np.linalg.solve(J, gradient)
-        while np.abs(step).max() > 1e-7 and conditional_likelihood(D, y, pointers, beta + step)[0] < at:
+        while np.abs(step).max() > 1e-7 and conditional_likelihood(D, y, pointers, beta + step, offset)[0] < at:
             step = step / 2
         beta = beta + step
     return beta
@@ -76,20 +77,21 @@ def centre_in_sets(D, y, pointers):
     return out
 
 
-def analyse_rows(X, y, set_of, g, what):
+def analyse_rows(X, y, set_of, g, what, offset=None):
     """beta, standard error and signed statistic of g given covariates X without a constant; NaN in g is left out."""
     keep = ~np.isnan(g)
     order = np.argsort(set_of[keep], kind="stable")
+    offset = None if offset is None else offset[keep][order]
     X, y, g, set_of = X[keep][order], y[keep][order], g[keep][order], set_of[keep][order]
     pointers = np.concatenate([np.flatnonzero(np.diff(set_of, prepend=-1)), [len(g)]])
     D = np.column_stack([X, g])
-    null = np.concatenate([fit(X, y, pointers) if X.shape[1] else np.zeros(0), [0.0]])
-    at_null, gradient, J = conditional_likelihood(D, y, pointers, null)
+    null = np.concatenate([fit(X, y, pointers, offset) if X.shape[1] else np.zeros(0), [0.0]])
+    at_null, gradient, J = conditional_likelihood(D, y, pointers, null, offset)
     if what == "score":
         spread = 1 / np.linalg.inv(J)[-1, -1]
         return gradient[-1] / spread, 1 / np.sqrt(spread), gradient[-1] / np.sqrt(spread)
-    beta = fit(D, y, pointers)
-    top, _, J = conditional_likelihood(D, y, pointers, beta)
+    beta = fit(D, y, pointers, offset)
+    top, _, J = conditional_likelihood(D, y, pointers, beta, offset)
     error = np.sqrt(np.linalg.inv(J)[-1, -1])
     if what == "wald":
         return beta[-1], error, beta[-1] / error

@@ -72,44 +72,44 @@ def fit(D, event, A, offset=0.0, firth=False, held=0):
     return np.concatenate([best.x, np.zeros(held)]), -best.fun
 
 
-def score(X, g, event, A):
+def score(X, g, event, A, offset=0.0):
     """U and I of the score test of g given X (without a constant)."""
-    beta = np.append(newton(X, event, A), 0.0)
-    _, U, J, _ = partial_likelihood(np.column_stack([X, g]), beta, event, A)
+    beta = np.append(newton(X, event, A, offset), 0.0)
+    _, U, J, _ = partial_likelihood(np.column_stack([X, g]), beta, event, A, offset)
     return U[-1], 1.0 / np.linalg.inv(J)[-1, -1]
 
 
-def wald(X, g, event, A):
+def wald(X, g, event, A, offset=0.0):
     """beta, standard error."""
     D = np.column_stack([X, g])
-    beta = newton(D, event, A)
-    return beta[-1], np.sqrt(np.linalg.inv(partial_likelihood(D, beta, event, A)[2])[-1, -1])
+    beta = newton(D, event, A, offset)
+    return beta[-1], np.sqrt(np.linalg.inv(partial_likelihood(D, beta, event, A, offset)[2])[-1, -1])
 
 
-def likelihood_ratio(X, g, event, A):
+def likelihood_ratio(X, g, event, A, offset=0.0):
     """Twice the gain in log likelihood."""
     D = np.column_stack([X, g])
-    full = partial_likelihood(D, newton(D, event, A), event, A)[0]
-    return 2.0 * (full - partial_likelihood(X, newton(X, event, A), event, A)[0])
+    full = partial_likelihood(D, newton(D, event, A, offset), event, A, offset)[0]
+    return 2.0 * (full - partial_likelihood(X, newton(X, event, A, offset), event, A, offset)[0])
 
 
-def firth(X, g, event, A):
+def firth(X, g, event, A, offset=0.0):
     """beta and the penalised likelihood ratio, the penalty of the full model in both (Heinze & Schemper 2001)."""
     D = np.column_stack([X, g])
-    beta, full = fit(D, event, A, firth=True)
-    return beta[-1], 2.0 * (full - fit(D, event, A, firth=True, held=1)[1])
+    beta, full = fit(D, event, A, offset, firth=True)
+    return beta[-1], 2.0 * (full - fit(D, event, A, offset, firth=True, held=1)[1])
 
 
-def residualised(X, g, event, A):
+def residualised(X, g, event, A, offset=0.0):
     """``g - X J_XX^-1 J_Xg`` at the null, and the null's linear predictor."""
-    beta = newton(X, event, A)
-    J = partial_likelihood(np.column_stack([X, g]), np.append(beta, 0.0), event, A)[2]
-    return g - X @ np.linalg.solve(J[:-1, :-1], J[:-1, -1]), X @ beta
+    beta = newton(X, event, A, offset)
+    J = partial_likelihood(np.column_stack([X, g]), np.append(beta, 0.0), event, A, offset)[2]
+    return g - X @ np.linalg.solve(J[:-1, :-1], J[:-1, -1]), offset + X @ beta
 
 
-def firth_approx(X, g, event, A):
+def firth_approx(X, g, event, A, offset=0.0):
     """The same of g residualised alone, the null's covariates an offset."""
-    rest, offset = residualised(X, g, event, A)
+    rest, offset = residualised(X, g, event, A, offset)
     beta, full = fit(rest[:, None], event, A, offset, firth=True)
     return beta[0], 2.0 * (full - penalised(rest[:, None], np.zeros(1), event, A, offset))
 
@@ -120,13 +120,13 @@ def operator(X, event, A):
     return p.sum(axis=0), p.T @ p
 
 
-def hazards_trend(D, beta, time, event, f, entry=None, strata=None, efron=True):
+def hazards_trend(D, beta, time, event, f, entry=None, strata=None, efron=True, offset=0.0):
     """Chi-squared (1 df) of adding ``last column x f(time)`` to the model at beta, by the score test of all of it."""
     n, P = D.shape
     entry = np.full(n, -np.inf) if entry is None else entry
     strata = np.zeros(n) if strata is None else strata
     big, U = np.zeros((P + 1, P + 1)), np.zeros(P + 1)
-    w = np.exp(D @ beta)
+    w = np.exp(offset + D @ beta)
     for s in np.unique(strata):
         for t in np.unique(time[(event == 1) & (strata == s)]):
             at_risk = (strata == s) & (entry < t) & (t <= time)
@@ -192,13 +192,14 @@ def spa_neg_log_p(z, g, mean):
     return -np.log(tail(u) + tail(-u))
 
 
-def analyse_rows(X, G, time, event, what, entry=None, strata=None, efron=True):
+def analyse_rows(X, G, time, event, what, entry=None, strata=None, efron=True, offset=None):
     """beta and signed z of the rows G (R, n), NaN not observed, each fitted on the samples observed."""
     found = []
     for row in G:
         keep = ~np.isnan(row)
         late, own = (None if part is None else part[keep] for part in (entry, strata))
         part = X[keep], row[keep], event[keep], terms(time[keep], event[keep], late, own, efron)
+        part = (*part, 0.0 if offset is None else offset[keep])
         if what == "score":
             U, information = score(*part)
             found.append((U / information, U / np.sqrt(information)))

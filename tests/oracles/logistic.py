@@ -52,57 +52,58 @@ def residualise(X, w, g):
     return g - X @ np.linalg.solve(X.T @ (w[:, None] * X), X.T @ (w * g))
 
 
-def score(X, y, g):
+def score(X, y, g, offset=0.0):
     """U and I of the score test of g given the covariates X."""
-    mu, w = weights(X, newton(X, y))
+    mu, w = weights(X, newton(X, y, offset), offset)
     rest = residualise(X, w, g)
     return float(rest @ (y - mu)), float(rest @ (w * rest))
 
 
-def wald(X, y, g):
+def wald(X, y, g, offset=0.0):
     """beta, standard error."""
     D = np.column_stack([X, g])
-    beta = newton(D, y)
-    _, w = weights(D, beta)
+    beta = newton(D, y, offset)
+    _, w = weights(D, beta, offset)
     return beta[-1], np.sqrt(np.linalg.inv(D.T @ (w[:, None] * D))[-1, -1])
 
 
-def likelihood_ratio(X, y, g):
+def likelihood_ratio(X, y, g, offset=0.0):
     """Twice the gain in log likelihood."""
     D = np.column_stack([X, g])
-    return 2.0 * (log_likelihood(D, y, newton(D, y)) - log_likelihood(X, y, newton(X, y)))
+    full, null = newton(D, y, offset), newton(X, y, offset)
+    return 2.0 * (log_likelihood(D, y, full, offset) - log_likelihood(X, y, null, offset))
 
 
-def firth(X, y, g):
+def firth(X, y, g, offset=0.0):
     """beta and the penalised likelihood ratio, the penalty of the full model in both (Heinze & Schemper 2002)."""
     D = np.column_stack([X, g])
-    beta, full = fit(D, y, penalised=True)
-    _, held = fit(D, y, penalised=True, held=1)
+    beta, full = fit(D, y, offset, penalised=True)
+    _, held = fit(D, y, offset, penalised=True, held=1)
     return beta[-1], 2.0 * (full - held)
 
 
-def firth_plink2(X, y, g):
+def firth_plink2(X, y, g, offset=0.0):
     """beta, and the standard error of ``(D' diag((1 + h) w) D)^-1``, h the leverages (PLINK 2 since 30 Dec 2022)."""
     D = np.column_stack([X, g])
-    beta, _ = fit(D, y, penalised=True)
-    _, w = weights(D, beta)
+    beta, _ = fit(D, y, offset, penalised=True)
+    _, w = weights(D, beta, offset)
     h = w * np.einsum("ij,jk,ik->i", D, np.linalg.inv(D.T @ (w[:, None] * D)), D)
     return beta[-1], np.sqrt(np.linalg.inv(D.T @ (((1 + h) * w)[:, None] * D))[-1, -1])
 
 
-def firth_approx(X, y, g, sparse=False):
+def firth_approx(X, y, g, sparse=False, offset=0.0):
     """beta and penalised likelihood ratio of g residualised, the penalised null's covariates as an offset.
 
     ``sparse``: samples without the allele count 0 (REGENIE for fewer than 50 minor alleles).
     """
-    _, w = weights(X, newton(X, y))
+    _, w = weights(X, newton(X, y, offset), offset)
     rest = (residualise(X, w, g) * (g > 0 if sparse else 1.0))[:, None]
-    offset = X @ fit(X, y, penalised=True)[0]
+    offset = offset + X @ fit(X, y, offset, penalised=True)[0]
     beta, full = fit(rest, y, offset, penalised=True)
     return beta[0], 2.0 * (full - penalised_log_likelihood(rest, y, np.zeros(1), offset))
 
 
-def fit_as_r(D, y):
+def fit_as_r(D, y, offset=0.0):
     """beta, standard errors and iterations of R's ``glm.fit`` (binomial), weights of the last step in the errors."""
     mu = (y + 0.5) / 2
     eta = np.log(mu / (1 - mu))
@@ -112,8 +113,8 @@ def fit_as_r(D, y):
         steps += 1
         w = mu * (1 - mu)
         information = D.T @ (w[:, None] * D)
-        beta = np.linalg.solve(information, D.T @ (w * (eta + (y - mu) / w)))
-        eta = D @ beta
+        beta = np.linalg.solve(information, D.T @ (w * (eta - offset + (y - mu) / w)))
+        eta = offset + D @ beta
         mu = 1 / (1 + np.exp(-eta))
         before, deviance = deviance, np.sum(-2 * np.log(np.where(y == 1, mu, 1 - mu)))
         if abs(deviance - before) / (abs(deviance) + 0.1) < 1e-8:
@@ -131,23 +132,24 @@ def score_with_missing(X, y, g):
     return float(observed @ moved), float(rest @ (v * rest))
 
 
-def analyse_rows(X, y, G, what):
+def analyse_rows(X, y, G, what, offset=None):
     """beta and signed z of the rows G (R, n), NaN not observed, each fitted on the samples observed."""
     found = []
     for row in G:
         keep = ~np.isnan(row)
-        part = X[keep], y[keep], row[keep]
+        part, given = (X[keep], y[keep], row[keep]), 0.0 if offset is None else offset[keep]
         if what in ("wald", "firth_plink2"):
-            beta, error = wald(*part) if what == "wald" else firth_plink2(*part)
+            beta, error = (wald if what == "wald" else firth_plink2)(*part, given)
             found.append((beta, beta / error))
         elif what == "score":
-            U, information = score(*part)
+            U, information = score(*part, given)
             found.append((U / information, U / np.sqrt(information)))
         else:
             if what == "lrt":
-                beta, ratio = wald(*part)[0], likelihood_ratio(*part)
+                beta, ratio = wald(*part, given)[0], likelihood_ratio(*part, given)
             else:
-                beta, ratio = firth(*part) if what == "firth" else firth_approx(*part, sparse=what == "firth_sparse")
+                approximate = what != "firth"
+                beta, ratio = firth_approx(*part, what == "firth_sparse", given) if approximate else firth(*part, given)
             found.append((beta, np.sign(beta) * np.sqrt(max(ratio, 0.0))))
     return np.array(found)
 

@@ -15,19 +15,38 @@ cubic through H and H' leaves 1e-8 of it. Beyond the last point H is a line: the
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from genassoc.kernels import jit
-from genassoc.kernels.laws.saddlepoint import FEW_CARRIERS, log_normal_upper, log_sum
+from genassoc.kernels.laws.saddlepoint import FEW_CARRIERS, log_sum, nearer_root, open_bracket, tail_at
 from genassoc.kernels.likelihoods.logistic import cholesky, solve_lower, solve_upper
 from genassoc.shapes import Float64Array, Int64Array
 
 SCALE, STEP, HALF = 0.01, 0.05, 256
 N_POINTS = 2 * HALF + 1
-_NEAR_ZERO = 1e-5  # of w, as in kernels/laws/saddlepoint.py
 _ROOT_TOLERANCE = 1e-7
 _MAX_STEPS = 100
+
+
+class Residuals(NamedTuple):
+    """What the residuals of a trait's samples may be; those tabulated are divided by the root of ``spread``.
+
+    Attributes
+    ----------
+    spread : float64 array (n,)
+        Their variance in units of the model's, where covariates tell it; else ones.
+    bins : int64 array (n,)
+        0 to B - 1.
+    table, cumulants : float64 arrays (B, N_POINTS, 3), (B, 2)
+        As `tabulate` fills them.
+    """
+
+    spread: Float64Array
+    bins: Int64Array
+    table: Float64Array
+    cumulants: Float64Array
 
 
 @jit
@@ -125,27 +144,12 @@ def log_tail(
             bound += side * a[i] * table[bins[i], N_POINTS - 1 if side * a[i] > 0.0 else 0, 1]
         if abs(u) > bound:
             return -math.inf
-    low, high, size = 0.0, math.inf, abs(u) / variance
+    bracket, size = open_bracket(), abs(u) / variance
     for _ in range(_MAX_STEPS):
         K, first, second = _cumulants_at(side * size, a, bins, rest, table)
-        excess = side * first - abs(u)
-        if excess > 0.0:
-            high = size
-        else:
-            low = size
-        proposed = size - excess / second if second > 0.0 else math.inf
-        if not low <= proposed <= high:
-            proposed = 0.5 * (low + high)
-        # Between two outcomes K' is a staircase: far steps are cut, the bracket closes.
-        proposed = min(proposed, 4.0 * size)
+        proposed = nearer_root(size, side * first - abs(u), second, bracket)
         if abs(proposed - size) <= _ROOT_TOLERANCE * size:
-            square = 2.0 * (size * abs(u) - K)
-            if not (square > 0.0 and second > 0.0):
-                return math.nan
-            w = math.sqrt(square)
-            if w < _NEAR_ZERO:
-                return log_normal_upper(w + side * skewness / 6.0)
-            return log_normal_upper(w + math.log(size * math.sqrt(second) / w) / w)
+            return tail_at(size, u, K, second, skewness)
         size = proposed
     return math.nan
 
@@ -190,10 +194,7 @@ def empirical_rows(
     scores: Float64Array,
     Q: Float64Array,
     W: Float64Array,
-    spread: Float64Array,
-    bins: Int64Array,
-    table: Float64Array,
-    cumulants: Float64Array,
+    residuals: Residuals,
     impute: bool,
     neg_log_p: Float64Array,
 ) -> None:
@@ -206,9 +207,7 @@ def empirical_rows(
     scores : float64 array (R,)
     Q : float64 array (n, C)
         Covariates orthonormal in the weights W (n,), which are the variances of the residuals in the model.
-    spread : float64 array (n,)
-        Variance of the residuals in units of W, where covariates tell it; else ones. The tabulated residuals are without it.
-    bins : int64 array (n,)
+    residuals : Residuals
     impute : bool
         Missing calls take the mean of the observed ones.
     neg_log_p : float64 array (R,)
@@ -216,6 +215,7 @@ def empirical_rows(
     """
     R, n = G.shape
     C = Q.shape[1]
+    spread, bins, table, cumulants = residuals.spread, residuals.bins, residuals.table, residuals.cumulants
     A, L = np.empty((C, C)), np.zeros((C, C))
     b, z, along = np.empty(C), np.empty(C), np.empty(C)
     a, who = np.empty(n), np.empty(n, np.int64)

@@ -99,6 +99,22 @@ class CaseCountTable(NamedTuple):
     imag: Float64Array
 
 
+class Carriers(NamedTuple):
+    """Carriers of V variants, one variant after another: those of variant v from ``starts[v]`` to ``starts[v + 1]``.
+
+    Attributes
+    ----------
+    starts : int64 array (V + 1,)
+    g, mu, y : float64 arrays
+        Minor alleles (1 or 2), null probability and trait (0 or 1).
+    """
+
+    starts: Int64Array
+    g: Float64Array
+    mu: Float64Array
+    y: Float64Array
+
+
 @jit
 def power_sums(pi: Float64Array, low: Float64Array, high: Float64Array, between: Float64Array) -> int:
     """Sums of powers of rare pi (N,) and of ``1 - pi`` of common ones; the others into ``between`` (N,).
@@ -400,23 +416,17 @@ def exact_rare_test(
 
 @jit
 def exact_rare_neg_log_p_rows(
-    starts: Int64Array,
-    g: Float64Array,
-    mu: Float64Array,
-    y: Float64Array,
+    carriers: Carriers,
     n_cases: int,
     table: CaseCountTable,
     neg_log_p: Float64Array,
     neg_log_midp: Float64Array,
     status: UInt8Array,
 ) -> None:
-    """`exact_rare_test` of V variants without missing genotypes, into outputs (V,).
-
-    Carriers lie one variant after another in g, mu and y: those of variant v from ``starts[v]`` to
-    ``starts[v + 1]`` (V + 1,).
-    """
+    """`exact_rare_test` of V variants without missing genotypes, into outputs (V,)."""
     none, out = np.empty(0), np.empty(4)
-    for v in range(starts.size - 1):
-        rows = slice(starts[v], starts[v + 1])
-        status[v] = exact_rare_test(g[rows], mu[rows], y[rows], none, n_cases, table, out)
+    for v in range(carriers.starts.size - 1):
+        rows = slice(carriers.starts[v], carriers.starts[v + 1])
+        g, mu, y = carriers.g[rows], carriers.mu[rows], carriers.y[rows]
+        status[v] = exact_rare_test(g, mu, y, none, n_cases, table, out)
         neg_log_p[v], neg_log_midp[v] = out[EXACT_P], out[EXACT_MID_P]

@@ -18,16 +18,16 @@ import math
 import numpy as np
 
 from genassoc.kernels import jit
-from genassoc.kernels.laws.saddlepoint import log_normal_upper, log_sum
+from genassoc.kernels.lanes.copies import put
+from genassoc.kernels.laws.saddlepoint import log_sum, nearer_root, open_bracket, tail_at
 from genassoc.kernels.likelihoods.logistic import cholesky, solve_lower, solve_upper
-from genassoc.kernels.likelihoods.ordinal_terms import sample_terms
+from genassoc.kernels.likelihoods.ordinal_terms import Levels, room_of, sample_terms
 from genassoc.kernels.likelihoods.rows import observed_calls
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
 GRID = 128  # steps of a residual, which lies between -1 and 1
 MOST_CARRIERS = 64  # whose whole law is summed
 _AS_FAR = 1e-9
-_NEAR_ZERO = 1e-5  # of w, as in kernels/laws/saddlepoint.py
 _ON_BOUND = 1e-9
 _ROOT_TOLERANCE = 1e-7
 _MAX_STEPS = 100
@@ -75,26 +75,12 @@ def _log_tail(u: float, c: Float64Array, p: Float64Array, variance: float, skewn
         return -math.inf
     if abs(u) >= bound * (1.0 - _ON_BOUND):
         return chance
-    low, high, size = 0.0, math.inf, abs(u) / variance
+    bracket, size = open_bracket(), abs(u) / variance
     for _ in range(_MAX_STEPS):
         value, first, second = _cumulants_at(side * size, c, p)
-        excess = side * first - abs(u)
-        if excess > 0.0:
-            high = size
-        else:
-            low = size
-        proposed = size - excess / second if second > 0.0 else math.inf
-        if not low <= proposed <= high:
-            proposed = 0.5 * (low + high)
-        proposed = min(proposed, 4.0 * size)
+        proposed = nearer_root(size, side * first - abs(u), second, bracket)
         if abs(proposed - size) <= _ROOT_TOLERANCE * size:
-            square = 2.0 * (size * abs(u) - value)
-            if not (square > 0.0 and second > 0.0):
-                return math.nan
-            w = math.sqrt(square)
-            if w < _NEAR_ZERO:
-                return log_normal_upper(w + side * skewness / 6.0)
-            return log_normal_upper(w + math.log(size * math.sqrt(second) / w) / w)
+            return tail_at(size, u, value, second, skewness)
         size = proposed
     return math.nan
 
@@ -164,9 +150,8 @@ def carriers_neg_log_p(g: Float64Array, r: Float64Array, p: Float64Array, level:
 def level_rows(
     G: Float64Array,
     D: Float64Array,
-    level: Int64Array,
+    levels: Levels,
     parameters: Float64Array,
-    M: int,
     impute: bool,
     few_carriers: BoolArray,
     neg_log_p: Float64Array,
@@ -180,7 +165,7 @@ def level_rows(
         Copies of the minor allele, NaN where not observed.
     D : float64 array (n, C - 1)
         Covariates beside the constant.
-    level : int64 array (n,)
+    levels : Levels
     parameters : float64 array (M + C - 1,)
         The null's thresholds (M) and coefficients.
     impute : bool
@@ -192,18 +177,22 @@ def level_rows(
     whole : bool array (R,)
         Filled: whether it is of the whole law.
     """
+    level, M = levels.level, levels.M
     n, P, K = level.size, parameters.size, M + 1
     chance, r = np.empty((n, K)), np.empty((n, K))
     slopes, c = np.empty((n, K, M)), np.empty((n, M))
-    F, diagonal, beside, slope = np.empty((M, 2)), np.empty((n, M)), np.empty((n, M)), np.empty(M)
+    diagonal, beside, room = np.empty((n, M)), np.empty((n, M)), room_of(M)
     for i in range(n):
-        eta = 0.0
+        eta = levels.offset[i]
         for j in range(P - M):
             eta += D[i, j] * parameters[M + j]
         for k in range(K):
-            log_p, r[i, k] = sample_terms(parameters[:M], eta, k, True, F, c[i], diagonal[i], beside[i], slope)
+            log_p, r[i, k] = sample_terms(parameters[:M], eta, k, True, room)
             chance[i, k] = math.exp(log_p)
-            slopes[i, k] = slope
+            slopes[i, k] = room.slope
+        put(c[i], 0, room.c)
+        put(diagonal[i], 0, room.diagonal)
+        put(beside[i], 0, room.beside)
     J, L, A, z, b = np.empty((P, P)), np.zeros((P, P)), np.empty(P), np.empty(P), np.empty(P)
     for row in range(G.shape[0]):
         neg_log_p[row], whole[row] = np.nan, False

@@ -140,6 +140,40 @@ def saddlepoint(u: float, t: float, g: Float64Array, mu: Float64Array, variance_
 
 
 @jit
+def open_bracket() -> Float64Array:
+    """Between which sizes (2,) a root lies before any is tried."""
+    bracket = np.zeros(2)
+    bracket[1] = math.inf
+    return bracket
+
+
+@jit
+def nearer_root(size: float, excess: float, second: float, bracket: Float64Array) -> float:
+    """The next trial of a root after ``size``, where K' exceeds what is sought by ``excess``: Newton's, within the bracket (2,).
+
+    Between two outcomes K' is a staircase: far steps are cut, the bracket closes.
+    """
+    bracket[1 if excess > 0.0 else 0] = size
+    proposed = size - excess / second if second > 0.0 else math.inf
+    if not bracket[0] <= proposed <= bracket[1]:
+        proposed = 0.5 * (bracket[0] + bracket[1])
+    return min(proposed, 4.0 * size)
+
+
+@jit
+def tail_at(size: float, u: float, K: float, second: float, skewness: float) -> float:
+    """ln of the tail beyond u, of either sign, by K and K'' at the root of this size; NaN where they are none of a tail."""
+    square = 2.0 * (size * abs(u) - K)
+    # not (x > 0): NaN fails too
+    if not (square > 0.0 and second > 0.0):
+        return math.nan
+    w = math.sqrt(square)
+    if w < _NEAR_ZERO:
+        return log_normal_upper(w + (skewness if u > 0.0 else -skewness) / 6.0)
+    return log_normal_upper(w + math.log(size * math.sqrt(second) / w) / w)
+
+
+@jit
 def bound_and_log_probability(side: float, g: Float64Array, mu: Float64Array) -> tuple[float, float]:
     """The largest ``side * U`` of the carriers, and ln of the probability of the outcome that gives it."""
     bound = 0.0
@@ -165,14 +199,7 @@ def log_tail(
         if abs(u) >= bound * (1.0 - _ON_BOUND):
             return log_probability
     t, second = saddlepoint(u, u / variance, g, mu, variance_rest)
-    square = 2.0 * (t * u - cgf(t, g, mu, variance_rest))
-    # not (x > 0): NaN fails too
-    if not (square > 0.0 and second > 0.0):
-        return math.nan
-    w = math.sqrt(square)
-    if w < _NEAR_ZERO:
-        return log_normal_upper(w + side * skewness / 6.0)
-    return log_normal_upper(w + math.log(abs(t) * math.sqrt(second) / w) / w)
+    return tail_at(abs(t), u, cgf(t, g, mu, variance_rest), second, skewness)
 
 
 @jit

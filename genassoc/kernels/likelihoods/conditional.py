@@ -14,17 +14,36 @@ of ``sum_S x`` and of its square where k are drawn ::
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from genassoc.kernels import jit
 from genassoc.kernels.lanes.copies import put
 from genassoc.kernels.laws.exact_law import exact_tails
-from genassoc.kernels.likelihoods.newton import BEST, UNDER_WAY, advance, at_start
+from genassoc.kernels.likelihoods.newton import BEST, UNDER_WAY, ascend, climb_of
 from genassoc.kernels.likelihoods.rows import MAX_ITERATIONS, NOT_CONVERGED
 from genassoc.shapes import Float64Array, Int64Array
 
 TILT_STEPS, TILT_HALVINGS = 30, 50
+
+
+class MatchedSets(NamedTuple):
+    """Samples (n,) in sets, one after another.
+
+    Attributes
+    ----------
+    y : float64 array (n,)
+        1 of cases, else 0.
+    pointers : int64 array (S + 1,)
+        Set s is the samples from ``pointers[s]`` to ``pointers[s + 1]``; without a case or without a control it counts nothing.
+    offset : float64 array (n,)
+        Part of eta that is given.
+    """
+
+    y: Float64Array
+    pointers: Int64Array
+    offset: Float64Array
 
 
 @jit
@@ -117,7 +136,7 @@ def _several_cases(x: Float64Array, eta: Float64Array, m: int, mean: Float64Arra
 
 @jit
 def conditional_likelihood(
-    D: Float64Array, y: Float64Array, pointers: Int64Array, beta: Float64Array, gradient: Float64Array, J: Float64Array
+    D: Float64Array, sets: MatchedSets, beta: Float64Array, gradient: Float64Array, J: Float64Array
 ) -> float:
     """The log likelihood at beta (P,); fills gradient (P,) and information (P, P).
 
@@ -125,11 +144,9 @@ def conditional_likelihood(
     ----------
     D : float64 array (n, P)
         Columns without a constant, the closer to centred in each set the fewer digits are lost.
-    y : float64 array (n,)
-        1 of cases, else 0.
-    pointers : int64 array (S + 1,)
-        Set s is the samples from ``pointers[s]`` to ``pointers[s + 1]``; without a case or without a control it counts nothing.
+    sets : MatchedSets
     """
+    y, pointers = sets.y, sets.pointers
     P = D.shape[1]
     gradient[:] = 0.0
     J[:, :] = 0.0
@@ -144,8 +161,9 @@ def conditional_likelihood(
         # Choosing the cases is choosing the controls: the fewer are chosen.
         turned = 2 * cases > M
         sign, m = (-1.0, M - cases) if turned else (1.0, cases)
-        x, eta = np.empty((M, P)), np.zeros(M)
+        x, eta = np.empty((M, P)), np.empty(M)
         for i in range(M):
+            eta[i] = sign * sets.offset[first + i]
             chosen = (y[first + i] == 1.0) != turned
             for j in range(P):
                 x[i, j] = sign * D[first + i, j]
@@ -166,14 +184,12 @@ def conditional_likelihood(
 
 
 @jit
-def fit(
-    D: Float64Array, y: Float64Array, pointers: Int64Array, watch: bool, beta: Float64Array, L: Float64Array
-) -> tuple[int, float, int]:
+def fit(D: Float64Array, sets: MatchedSets, watch: bool, beta: Float64Array, L: Float64Array) -> tuple[int, float, int]:
     """Maximise the log likelihood by Newton's steps, halved until it does not fall.
 
     Parameters
     ----------
-    D, y, pointers
+    D, sets
         As of `conditional_likelihood`.
     watch : bool
         Say RUNAWAY where the last coefficient grows without end.
@@ -186,25 +202,23 @@ def fit(
     -------
     status, log likelihood, iterations
     """
-    P = D.shape[1]
-    J, gradient, step, before, stand = np.empty((P, P)), np.empty(P), np.zeros(P), np.empty(P), at_start()
+    climb = climb_of(L)
     for iteration in range(MAX_ITERATIONS):
-        objective = conditional_likelihood(D, y, pointers, beta, gradient, J)
-        status = advance(iteration, objective, J, gradient, watch, beta, before, step, L, stand)
+        objective = conditional_likelihood(D, sets, beta, climb.gradient, climb.J)
+        status = ascend(iteration, objective, climb, int(watch), beta)
         if status != UNDER_WAY:
-            return status, stand[BEST], iteration
-    return NOT_CONVERGED, stand[BEST], MAX_ITERATIONS
+            return status, climb.stand[BEST], iteration
+    return NOT_CONVERGED, climb.stand[BEST], MAX_ITERATIONS
 
 
 @jit
-def exact_neg_log_p(
-    g: Float64Array, y: Float64Array, pointers: Int64Array, eta: Float64Array, ends: Float64Array
-) -> float:
+def exact_neg_log_p(g: Float64Array, sets: MatchedSets, eta: Float64Array, ends: Float64Array) -> float:
     """-ln p of the number of alleles among the cases, exact given the sets; NaN where g is no whole number.
 
     Under the null the cases of a set are a choice with the chances of its eta (n,). p, and the interval of the log odds
     ratio into ``ends`` (2,), are by `genassoc.kernels.laws.exact_law`.
     """
+    y, pointers = sets.y, sets.pointers
     size, seen = 1, 0
     for s in range(pointers.size - 1):
         first, last = pointers[s], pointers[s + 1]

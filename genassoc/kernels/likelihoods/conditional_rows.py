@@ -6,9 +6,8 @@ import numpy as np
 
 from genassoc.kernels import jit
 from genassoc.kernels.lanes.copies import put
-from genassoc.kernels.likelihoods.conditional import conditional_likelihood, exact_neg_log_p, fit
-from genassoc.kernels.likelihoods.logistic import cholesky, solve_lower
-from genassoc.kernels.likelihoods.logistic_rows import independent_columns
+from genassoc.kernels.likelihoods.cholesky import cholesky, solve_lower
+from genassoc.kernels.likelihoods.conditional import MatchedSets, conditional_likelihood, exact_neg_log_p, fit
 from genassoc.kernels.likelihoods.rows import (
     BETA,
     COLLINEAR,
@@ -18,7 +17,6 @@ from genassoc.kernels.likelihoods.rows import (
     LOWER,
     LRT,
     MODEL_SE,
-    N_NUMBERS,
     NEG_LOG_P,
     NOT_CONVERGED,
     NULL_NOT_CONVERGED,
@@ -26,9 +24,12 @@ from genassoc.kernels.likelihoods.rows import (
     RUNAWAY,
     SCORE,
     STATISTIC,
+    Fits,
+    blank_row,
+    independent_columns,
     observed_calls,
 )
-from genassoc.shapes import BoolArray, Float64Array, Int64Array
+from genassoc.shapes import Float64Array, Int64Array
 
 
 @jit
@@ -67,13 +68,10 @@ def analyse_rows(
     G: Float64Array,
     asked: Int64Array,
     X: Float64Array,
-    y: Float64Array,
-    pointers: Int64Array,
+    sets: MatchedSets,
     start: Float64Array,
     impute: bool,
-    numbers: Float64Array,
-    status: Int64Array,
-    dropped: BoolArray,
+    fits: Fits,
 ) -> None:
     """Do what is asked of each variant on the samples whose call is observed, the null refitted on them.
 
@@ -85,43 +83,35 @@ def analyse_rows(
         SCORE, WALD, LRT or EXACT.
     X : float64 array (n, C)
         Covariates centred in each set, orthonormal.
-    y : float64 array (n,)
-    pointers : int64 array (S + 1,)
-        As of `genassoc.kernels.likelihoods.conditional.conditional_likelihood`.
+    sets : MatchedSets
     start : float64 array (C,)
         The null's coefficients.
     impute : bool
         Missing calls take the mean of the observed ones.
-    numbers : float64 array (R, N_NUMBERS)
-        Filled: beta, its standard error from the information, the signed statistic (of EXACT that of LRT), iterations; of
-        EXACT -ln p and the interval. With status RUNAWAY the likelihood ratio's, and the score's beta.
-    status : int64 array (R,)
-    dropped : bool array (R,)
-        Filled: whether a covariate was a combination of others among the samples observed, and left out.
+    fits : Fits
+        Filled; standard errors are from the information, the statistic of EXACT is that of LRT, and with it come -ln p and the interval.
+        With status RUNAWAY the statistic is the likelihood ratio's, and beta the score's.
     """
     n = X.shape[0]
     for r in range(G.shape[0]):
-        for k in range(N_NUMBERS):
-            numbers[r, k] = np.nan
+        blank_row(r, fits)
         who, counts = observed_calls(G[r], impute)
-        XX, yy, sets, first = X, y, pointers, start.copy()
-        dropped[r] = False
+        XX, part, first = X, sets, start.copy()
         if who.size < n:
-            XX, yy, sets = X[who], y[who], _sets_of(who, pointers)
-            some = centre_in_sets(XX, yy, sets)
-            XX, first, dropped[r] = independent_columns(XX, start)
+            XX, part = X[who], MatchedSets(sets.y[who], _sets_of(who, sets.pointers), sets.offset[who])
+            some = centre_in_sets(XX, part.y, part.pointers)
+            XX, first, fits.dropped[r] = independent_columns(XX, start)
             if not some:
-                status[r] = ONE_OUTCOME
+                fits.status[r] = ONE_OUTCOME
                 continue
-        status[r] = _one_row(counts, XX, yy, sets, first, who.size < n, asked[r], numbers[r])
+        fits.status[r] = _one_row(counts, XX, part, first, who.size < n, asked[r], fits.numbers[r])
 
 
 @jit
 def _one_row(
     counts: Float64Array,
     X: Float64Array,
-    y: Float64Array,
-    pointers: Int64Array,
+    sets: MatchedSets,
     start: Float64Array,
     refit: bool,
     what: int,
@@ -134,7 +124,7 @@ def _one_row(
     for i in range(n):
         put(D[i], 0, X[i])
         D[i, C] = counts[i]
-    centre_in_sets(D, y, pointers)
+    centre_in_sets(D, sets.y, sets.pointers)
     beta = np.zeros(P)
     put(beta, 0, start)
     J, L, gradient, half = np.empty((P, P)), np.zeros((P, P)), np.empty(P), np.empty(P)
@@ -142,13 +132,13 @@ def _one_row(
     # The null, then the model with g. One call in a loop: numba compiles every call of `fit` anew.
     for full in range(1 if what == SCORE else 2):
         if full == 0 and refit and C > 0:
-            null_state, _, _ = fit(np.ascontiguousarray(D[:, :C]), y, pointers, False, beta[:C], np.zeros((C, C)))
+            null_state, _, _ = fit(np.ascontiguousarray(D[:, :C]), sets, False, beta[:C], np.zeros((C, C)))
         elif full == 1:
-            null_state, objective, iterations = fit(D, y, pointers, True, beta, L)
+            null_state, objective, iterations = fit(D, sets, True, beta, L)
         if full == 0:
             if null_state != FINE:
                 return NULL_NOT_CONVERGED
-            null_objective = conditional_likelihood(D, y, pointers, beta, gradient, J)
+            null_objective = conditional_likelihood(D, sets, beta, gradient, J)
             # With J = L L' the score beside the covariates is the last of L^-1 gradient, in its standard error.
             if not J[C, C] > 0.0 or math.isnan(cholesky(J, L, P)) or not L[C, C] ** 2 > 1e-12 * J[C, C]:
                 return COLLINEAR
@@ -156,11 +146,11 @@ def _one_row(
             row[BETA], row[MODEL_SE], row[STATISTIC] = half[C] / L[C, C], 1.0 / L[C, C], half[C]
             row[ITERATIONS] = 0.0
             if what == EXACT:
-                eta = np.zeros(n)
+                eta = sets.offset.copy()
                 for i in range(n):
                     for c in range(C):
                         eta[i] += D[i, c] * beta[c]
-                row[NEG_LOG_P] = exact_neg_log_p(counts, y, pointers, eta, row[LOWER:])
+                row[NEG_LOG_P] = exact_neg_log_p(counts, sets, eta, row[LOWER:])
             continue
         if null_state != FINE and null_state != RUNAWAY:
             return NOT_CONVERGED

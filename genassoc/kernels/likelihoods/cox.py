@@ -12,6 +12,7 @@ from genassoc.kernels.lanes.copies import put
 from genassoc.kernels.lanes.tiles import combine, tile_width
 from genassoc.kernels.lanes.vector import DOUBLES, add_scaled
 from genassoc.kernels.lanes.vector64 import TILE
+from genassoc.kernels.likelihoods.cholesky import cholesky, solve_lower, solve_upper
 from genassoc.kernels.likelihoods.cox_sums import (
     Covariates,
     RiskSets,
@@ -22,19 +23,9 @@ from genassoc.kernels.likelihoods.cox_sums import (
     suffix_sums,
     vectors,
 )
-from genassoc.kernels.likelihoods.logistic import (
-    CONVERGED,
-    FLAT,
-    MAX_HALVINGS,
-    MAX_ITERATIONS,
-    MAX_STEP,
-    NOT_CONVERGED,
-    SINGULAR,
-    STEP_TOLERANCE,
-    cholesky,
-    solve_lower,
-    solve_upper,
-)
+from genassoc.kernels.likelihoods.logistic import FLAT, MAX_HALVINGS, MAX_ITERATIONS, MAX_STEP, STEP_TOLERANCE
+from genassoc.kernels.likelihoods.newton import BEST, FELL, UNDER_WAY, FitOptions, climb_of, judge, newton_step, step_on
+from genassoc.kernels.likelihoods.rows import COLLINEAR, FINE, NOT_CONVERGED
 from genassoc.shapes import Float64Array
 
 LONGEST = 30.0  # of any sample's log hazard in one step: further, exp leaves no digits to come back with
@@ -148,9 +139,7 @@ def fit(
     D: Float64Array,
     offset: Float64Array,
     sets: RiskSets,
-    penalised: bool,
-    runaway: bool,
-    n_free: int,
+    options: FitOptions,
     beta: Float64Array,
     sums: RiskSums,
     L: Float64Array,
@@ -160,12 +149,7 @@ def fit(
     Parameters
     ----------
     D, offset : float64 arrays (n, P), (n,)
-    penalised : bool
-        Add Firth's penalty, that of all P coefficients.
-    runaway : bool
-        A coefficient that runs away at no gain (monotone likelihood) counts as converged.
-    n_free : int
-        Coefficients ``n_free`` to P stay as they are.
+    options : FitOptions
     beta : float64 array (P,)
         Start in, estimate out.
     sums, L
@@ -174,12 +158,12 @@ def fit(
     Returns
     -------
     status, objective, iterations
-        The status is one of `genassoc.kernels.likelihoods.logistic`: CONVERGED, NOT_CONVERGED, SINGULAR.
+        The status is FINE, NOT_CONVERGED or COLLINEAR.
     """
     P, X = beta.size, arranged(D)
-    J, F = np.empty((P, P)), np.zeros((P, P))
-    before, step, gradient, scratch = np.empty(P), np.zeros(P), np.empty(P), np.empty(P)
-    best, halvings = -np.inf, 0
+    penalised, runaway, n_free = options
+    climb, F = climb_of(L), np.zeros((P, P))
+    J, gradient, step = climb.J, climb.gradient, climb.step
     # Without a penalty a coefficient that takes longer runs away (R's coxph allows 20).
     limit = MAX_ITERATIONS if penalised or runaway else 25
     for iteration in range(limit):
@@ -187,36 +171,22 @@ def fit(
         log_determinant = cholesky(J, L, P)
         if penalised:
             objective += 0.5 * log_determinant
-        if math.isnan(log_determinant) and iteration == 0:
-            return SINGULAR, np.nan, iteration
-        fell = not objective >= best - 1e-10 * (1.0 + abs(best))
-        if iteration > 0 and (fell or math.isnan(log_determinant)):
-            halvings += 1
-            if halvings > MAX_HALVINGS:
-                return NOT_CONVERGED, best, iteration
-            for j in range(P):
-                step[j] *= 0.5
-                beta[j] = before[j] + step[j]
+        flat = iteration > 0 and objective - climb.stand[BEST] < FLAT * (0.05 + abs(objective))
+        status = judge(iteration, objective, math.isnan(log_determinant), MAX_HALVINGS, climb, beta)
+        if status == FELL:
             continue
-        flat = iteration > 0 and objective - best < FLAT * (0.05 + abs(objective))
-        best, halvings = objective, 0
+        if status != UNDER_WAY:
+            return status, climb.stand[BEST], iteration
         if penalised:
             add_firth_gradient(X, sets, sums, L, gradient)
         if math.isnan(cholesky(J, F, n_free)):
-            return SINGULAR, best, iteration
-        solve_lower(F, gradient, scratch, n_free)
-        decrement = 0.0
-        for j in range(n_free):
-            decrement += scratch[j] * scratch[j]
+            return COLLINEAR, objective, iteration
+        decrement = newton_step(F, gradient[:n_free], step[:n_free], climb.scratch)
         if decrement < STEP_TOLERANCE or (runaway and flat and decrement < 1e-6):
-            return CONVERGED, objective, iteration
-        solve_upper(F, scratch, step, n_free)
+            return FINE, objective, iteration
         _limit_step(X, step, n_free, MAX_STEP if penalised else LONGEST)
-        for j in range(P):
-            before[j] = beta[j]
-        for j in range(n_free):
-            beta[j] += step[j]
-    return NOT_CONVERGED, best, limit
+        step_on(climb, beta)
+    return NOT_CONVERGED, climb.stand[BEST], limit
 
 
 @jit

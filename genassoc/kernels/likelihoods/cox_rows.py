@@ -5,18 +5,19 @@ the covariates in the null's information, ``gt = g - X J_XX^-1 J_Xg``, has the s
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from genassoc.kernels import jit
 from genassoc.kernels.lanes.copies import put
-from genassoc.kernels.laws.profile import MAX_ENDS, Z_975, next_end, start_end
+from genassoc.kernels.laws.profile import TRIAL, begin_search, interval_search, next_trial
+from genassoc.kernels.likelihoods.cholesky import solve_lower, solve_upper
 from genassoc.kernels.likelihoods.cox import fit
 from genassoc.kernels.likelihoods.cox_clock import Times, clock_of
 from genassoc.kernels.likelihoods.cox_sums import RiskSets, RiskSums, partial_likelihood, risk_sums
 from genassoc.kernels.likelihoods.cox_tails import exact_neg_log_p, hazards_trend, spa_neg_log_p
-from genassoc.kernels.likelihoods.logistic import CONVERGED, solve_lower, solve_upper
-from genassoc.kernels.likelihoods.logistic_rows import independent_columns
+from genassoc.kernels.likelihoods.newton import FitOptions
 from genassoc.kernels.likelihoods.rows import (
     BETA,
     COLLINEAR,
@@ -28,7 +29,6 @@ from genassoc.kernels.likelihoods.rows import (
     LOWER,
     LRT,
     MODEL_SE,
-    N_NUMBERS,
     NEG_LOG_P,
     NOT_CONVERGED,
     NULL_NOT_CONVERGED,
@@ -39,6 +39,9 @@ from genassoc.kernels.likelihoods.rows import (
     TAIL_FAILED,
     TREND,
     WALD,
+    Fits,
+    blank_row,
+    independent_columns,
     observed_calls,
 )
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
@@ -49,6 +52,30 @@ TREND_LEAST = 10
 COLLINEAR_BELOW = 1e-9
 
 
+class CoxNull(NamedTuple):
+    """A trait's null, C - 1 covariates without a constant.
+
+    Attributes
+    ----------
+    offset : float64 array (n,)
+        Part of the log hazard that is given.
+    start : float64 array (C - 1,)
+        Its coefficients.
+    cross : float64 array (n, C - 1)
+        ``J_Xg = cross' g``.
+    L : float64 array (C - 1, C - 1)
+        Factor of J_XX.
+    times : Times
+        From which the time function of the trend's test is made, on a row's own samples.
+    """
+
+    offset: Float64Array
+    start: Float64Array
+    cross: Float64Array
+    L: Float64Array
+    times: Times
+
+
 @jit
 def analyse_rows(
     G: Float64Array,
@@ -56,14 +83,9 @@ def analyse_rows(
     trend: BoolArray,
     X: Float64Array,
     sets: RiskSets,
-    start: Float64Array,
-    cross: Float64Array,
-    L_null: Float64Array,
-    times: Times,
+    null: CoxNull,
     impute: bool,
-    numbers: Float64Array,
-    status: Int64Array,
-    dropped: BoolArray,
+    fits: Fits,
 ) -> None:
     """Do what is asked of each variant, on the samples whose call is observed, the null refitted on them.
 
@@ -76,70 +98,56 @@ def analyse_rows(
     X : float64 array (n, C)
         Covariates orthonormal on these samples, a constant first (it is no part of the model).
     sets : RiskSets
-    start : float64 array (C - 1,)
-        The null's coefficients.
-    cross : float64 array (n, C - 1)
-        ``J_Xg = cross' g`` at the null.
-    L_null : float64 array (C - 1, C - 1)
-        Factor of J_XX.
-    times : Times
-        From which the time function of the trend's test is made, on the row's own samples.
+    null : CoxNull
     impute : bool
         Missing calls take the mean of the observed ones.
-    numbers : float64 array (R, N_NUMBERS)
-        Filled: beta, its standard error from the information, signed statistic, iterations, -ln p of the saddlepoint or
-        the exact test, chi-squared of the trend, the ends of the interval of Firth's fits (by profile) and the exact test. Of a
-        saddlepoint or exact test the estimate is approximate Firth's.
-    status : int64 array (R,)
-    dropped : bool array (R,)
-        Filled: whether a covariate was a combination of others among the samples observed, and left out.
+    fits : Fits
+        Filled; standard errors are from the information, -ln p is that of the saddlepoint or the exact test, and the interval that of
+        Firth's fits (by profile) or the exact test. Of a saddlepoint or exact test the estimate is approximate Firth's.
     """
     n_all, C = X.shape
     own_X, clock = np.ascontiguousarray(X[:, 1:]), np.zeros(sets.ends.size)
     for r in range(G.shape[0]):
-        for k in range(N_NUMBERS):
-            numbers[r, k] = np.nan
+        blank_row(r, fits)
         who, g = observed_calls(G[r], impute)
         n = who.size
-        part = sets
-        XX, first, L = own_X, start, L_null
-        dropped[r] = False
+        part, XX, own = sets, own_X, null
         if n < n_all:
             part = RiskSets(sets.event[who], sets.first[who], sets.last[who], sets.ends, sets.efron)
-            kept, _, dropped[r] = independent_columns(X[who], np.zeros(C))
+            kept, _, fits.dropped[r] = independent_columns(X[who], np.zeros(C))
             XX = np.ascontiguousarray(kept[:, 1:])
-            first = np.zeros(XX.shape[1]) if dropped[r] else start.copy()
-            L = np.zeros((XX.shape[1], XX.shape[1]))
+            P = XX.shape[1]
+            first = np.zeros(P) if fits.dropped[r] else null.start.copy()
+            own = CoxNull(null.offset[who], first, null.cross, np.zeros((P, P)), null.times)
         if not part.event.any():
-            status[r] = ONE_OUTCOME
+            fits.status[r] = ONE_OUTCOME
             continue
-        sums = risk_sums(part, XX.shape[1])
         if n < n_all:
-            state, _, _ = fit(XX, np.zeros(n), part, False, True, XX.shape[1], first, sums, L)
-            if state != CONVERGED:
-                status[r] = NULL_NOT_CONVERGED
+            sums = risk_sums(part, XX.shape[1])
+            options = FitOptions(False, True, XX.shape[1])
+            state, _, _ = fit(XX, own.offset, part, options, own.start, sums, own.L)
+            if state != FINE:
+                fits.status[r] = NULL_NOT_CONVERGED
                 continue
         if trend[r]:
-            clock_of(times, who, part.event, clock)
-        status[r] = _one_row(
-            g, XX, part, first, cross, L, n == n_all, asked[r], trend[r], clock, numbers[r]
+            clock_of(null.times, who, part.event, clock)
+        fits.status[r] = _one_row(
+            g, XX, part, own, asked[r], clock if trend[r] else clock[:0], fits.numbers[r]
         )  # fmt: skip
 
 
 @jit
-def _cross_information(
-    D: Float64Array, beta: Float64Array, sets: RiskSets, cross: Float64Array, complete: bool, J_Xg: Float64Array
-) -> None:
-    """J_Xg of the last column of D: from ``cross`` where all samples are there, else by a scan."""
+def _cross_information(D: Float64Array, beta: Float64Array, sets: RiskSets, null: CoxNull, J_Xg: Float64Array) -> None:
+    """J_Xg of the last column of D: from the null's where all its samples are there, else by a scan."""
     n, P = D.shape
-    if complete:
+    if n == null.cross.shape[0]:
         J_Xg[:] = 0.0
         for i in range(n):
             for c in range(P - 1):
-                J_Xg[c] += D[i, P - 1] * cross[i, c]
+                J_Xg[c] += D[i, P - 1] * null.cross[i, c]
         return
     gradient, J = np.empty(P), np.empty((P, P))
-    partial_likelihood(D, np.zeros(n), beta, sets, risk_sums(sets, P), gradient, J)
+    partial_likelihood(D, null.offset, beta, sets, risk_sums(sets, P), gradient, J)
     for c in range(P - 1):
         J_Xg[c] = J[P - 1, c]
 
@@ -149,17 +157,14 @@ def _one_row(
     counts: Float64Array,
     X: Float64Array,
     sets: RiskSets,
-    start: Float64Array,
-    cross: Float64Array,
-    L_null: Float64Array,
-    complete: bool,
+    null: CoxNull,
     what: int,
-    trend: bool,
     clock: Float64Array,
     numbers: Float64Array,
 ) -> int:
-    """What `analyse_rows` does of one variant, on n samples that are all observed; the status."""
+    """What `analyse_rows` does of one variant, on n samples that are all observed; the status. No clock: no test of the trend."""
     n, C = X.shape  # C without a constant here
+    start = null.start
     P = C + 1
     centre = counts.sum() / n
     D, beta = np.empty((n, P)), np.zeros(P)
@@ -169,10 +174,10 @@ def _one_row(
         D[i, C] = counts[i] - centre
     put(beta, 0, start)
     J_Xg, scratch, along = np.empty(C), np.empty(C), np.empty(C)
-    _cross_information(D, beta, sets, cross, complete, J_Xg)
-    solve_lower(L_null, J_Xg, scratch, C)
-    solve_upper(L_null, scratch, along, C)
-    rest, offset = np.empty((n, 1)), np.zeros(n)
+    _cross_information(D, beta, sets, null, J_Xg)
+    solve_lower(null.L, J_Xg, scratch, C)
+    solve_upper(null.L, scratch, along, C)
+    rest, offset = np.empty((n, 1)), null.offset.copy()
     for i in range(n):
         rest[i, 0] = D[i, C]
         for c in range(C):
@@ -209,13 +214,13 @@ def _one_row(
     elif what == WALD or what == LRT or what == FIRTH:
         # Newton's first step is known: the score's estimate, the covariates following it.
         beta[C] = numbers[BETA]
-        state = _refit(D, sets, start, along, null_objective, what, beta, numbers)
-    if state == FINE and trend and _carriers_with_events(counts, sets) >= TREND_LEAST:
+        state = _refit(D, sets, null, along, null_objective, what, beta, numbers)
+    if state == FINE and clock.size > 0 and _carriers_with_events(counts, sets) >= TREND_LEAST:
         if what == SCORE or what == SPA or what == FIRTH_APPROX or what == EXACT:
             beta[C] = numbers[BETA]
             for c in range(C):
                 beta[c] = start[c] - along[c] * beta[C]
-        numbers[TREND] = hazards_trend(D, beta, sets, clock)
+        numbers[TREND] = hazards_trend(D, null.offset, beta, sets, clock)
     return state
 
 
@@ -235,43 +240,38 @@ def _firth_approx(
     rest: Float64Array, offset: Float64Array, sets: RiskSets, sums: RiskSums, bounded: bool, numbers: Float64Array
 ) -> int:
     """Firth's regression on g residualised, the null's covariates as an offset: one coefficient, ``bounded`` by its profile."""
-    beta, L, best, at_zero = np.zeros(1), np.zeros((1, 1)), 0.0, 0.0
-    b, tries, ends = 0.0, 0, np.empty(4)
+    beta, L, best, at_zero, search = np.zeros(1), np.zeros((1, 1)), 0.0, 0.0, interval_search()
     # Nothing free: the objective at 0. Then one coefficient. Then it is held where the profile has fallen, on either side.
     stage = 0
-    while stage < (4 if bounded else 2):
+    while True:
         if stage > 1:
-            beta[0] = b
-        status, objective, iterations = fit(rest, offset, sets, True, False, 1 if stage == 1 else 0, beta, sums, L)
+            beta[0] = search[TRIAL]
+        options = FitOptions(True, False, 1 if stage == 1 else 0)
+        state, objective, iterations = fit(rest, offset, sets, options, beta, sums, L)
         if stage > 1:
-            after = next_end(numbers[BETA], b, 2.0 * (best - objective) if status == CONVERGED else np.inf, ends)
-            tries += 1
-            if after != b and tries < MAX_ENDS:
-                b = after
-                continue
-            if after == b:
-                numbers[LOWER + stage - 2] = b
-        elif status != CONVERGED:
+            fall = 2.0 * (best - objective) if state == FINE else np.inf
+            if next_trial(numbers[BETA], numbers[MODEL_SE], fall, False, search, numbers):
+                return FINE
+            continue
+        if state != FINE:
             return NOT_CONVERGED
         if stage == 0:
             at_zero = objective
-        elif stage == 1:
+        else:
             best = objective
             numbers[ITERATIONS], numbers[BETA], numbers[MODEL_SE] = iterations, beta[0], 1.0 / L[0, 0]
             numbers[STATISTIC] = math.copysign(math.sqrt(max(0.0, 2.0 * (best - at_zero))), beta[0])
-        if stage > 0:
-            side = -1.0 if stage == 1 else 1.0
-            tries, b = 0, numbers[BETA] + side * Z_975 * numbers[MODEL_SE]
-            start_end(numbers[BETA], ends)
+            if not bounded:
+                return FINE
+            begin_search(numbers, numbers[BETA], numbers[MODEL_SE], search)
         stage += 1
-    return FINE
 
 
 @jit
 def _refit(
     D: Float64Array,
     sets: RiskSets,
-    start: Float64Array,
+    null: CoxNull,
     along: Float64Array,
     null_objective: float,
     what: int,
@@ -283,36 +283,32 @@ def _refit(
     Firth's penalised likelihood ratio compares with the maximum at beta = 0 under the penalty of the full model; its interval is
     where the profile has fallen by 3.84.
     """
-    n, P = D.shape
+    P, start = D.shape[1], null.start
     C = P - 1
     L = np.zeros((P, P))
     sums = risk_sums(sets, P)
     penalised = what == FIRTH
-    found, best, at_zero = np.empty(P), 0.0, null_objective
-    b, tries, ends = 0.0, 0, np.empty(4)
+    found, best, at_zero, search = np.empty(P), 0.0, null_objective, interval_search()
     for c in range(C):
         beta[c] = start[c] - along[c] * beta[C]
     # All coefficients; g's held at 0; g's held where the profile has fallen, on either side.
     stage = 0
-    while stage < (4 if penalised else 1):
+    while True:
         if stage == 1:
             put(beta, 0, start)
             beta[C] = 0.0
         elif stage > 1:
             for c in range(C):
-                beta[c] = found[c] - along[c] * (b - found[C])
-            beta[C] = b
-        free = P if stage == 0 else C
-        state, objective, iterations = fit(D, np.zeros(n), sets, penalised, False, free, beta, sums, L)
+                beta[c] = found[c] - along[c] * (search[TRIAL] - found[C])
+            beta[C] = search[TRIAL]
+        options = FitOptions(penalised, False, P if stage == 0 else C)
+        state, objective, iterations = fit(D, null.offset, sets, options, beta, sums, L)
         if stage > 1:
-            after = next_end(found[C], b, 2.0 * (best - objective) if state == CONVERGED else np.inf, ends)
-            tries += 1
-            if after != b and tries < MAX_ENDS:
-                b = after
-                continue
-            if after == b:
-                numbers[LOWER + stage - 2] = b
-        elif state != CONVERGED:
+            fall = 2.0 * (best - objective) if state == FINE else np.inf
+            if next_trial(found[C], numbers[MODEL_SE], fall, False, search, numbers):
+                break
+            continue
+        if state != FINE:
             return NOT_CONVERGED
         if stage == 0:
             numbers[ITERATIONS] = iterations
@@ -322,11 +318,11 @@ def _refit(
             numbers[STATISTIC] = beta[C] * L[C, C]
             put(found, 0, beta)
             best = objective
+            if not penalised:
+                break
         else:
-            at_zero = objective if stage == 1 else at_zero
-            side = -1.0 if stage == 1 else 1.0
-            tries, b = 0, found[C] + side * Z_975 * numbers[MODEL_SE]
-            start_end(found[C], ends)
+            at_zero = objective
+            begin_search(numbers, found[C], numbers[MODEL_SE], search)
         stage += 1
     put(beta, 0, found)
     if what == LRT or what == FIRTH:

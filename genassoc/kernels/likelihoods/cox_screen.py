@@ -12,12 +12,15 @@ symmetric with eigenvalues from 0 to 1 (a mean of squares is not below the squar
     sum_j lambda_j (v_j'cg)^2  <=  g'Mg  <=  sum_j lambda_j (v_j'cg)^2 + lambda (sum_i c_i g_i^2 - sum_j (v_j'cg)^2)
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from genassoc.kernels import jit
 from genassoc.kernels.lanes.copies import put
 from genassoc.kernels.likelihoods.cox_sums import RiskSets, RiskSums, suffix_sums
-from genassoc.shapes import Float64Array, Int64Array
+from genassoc.kernels.likelihoods.rows import Missing, Scores
+from genassoc.shapes import Float64Array
 
 
 @jit
@@ -55,22 +58,39 @@ def times_means(v: Float64Array, sets: RiskSets, sums: RiskSums, out: Float64Arr
         out[i] = sums.w[i] * total
 
 
+class Basis(NamedTuple):
+    """What bounds the information of every variant; N samples of the block, J functions v_j.
+
+    Attributes
+    ----------
+    columns : float64 array (N, K)
+        ``c v_j`` (J), then B (C), then the residuals r.
+    moves : float64 array (N, K - 1)
+        What each sample adds to the null's scores, in the same directions: they sum to 0 over the trait's samples.
+    weight : float64 array (N,)
+        c.
+    share : float64 array (J,)
+        The eigenvalues.
+    rest : float
+        A bound of the other eigenvalues.
+    """
+
+    columns: Float64Array
+    moves: Float64Array
+    weight: Float64Array
+    share: Float64Array
+    rest: float
+
+
 @jit
 def screen(
     product: Float64Array,
     squares: Float64Array,
-    pointers: Int64Array,
-    indices: Int64Array,
-    columns: Float64Array,
-    moves: Float64Array,
-    weight: Float64Array,
-    share: Float64Array,
-    rest: float,
+    missing: Missing,
+    basis: Basis,
     mean: Float64Array,
     impute: bool,
-    U: Float64Array,
-    information: Float64Array,
-    least: Float64Array,
+    scores: Scores,
 ) -> None:
     """Scores of all variants, and the largest and smallest information they may have.
 
@@ -80,26 +100,19 @@ def screen(
     Parameters
     ----------
     product : float64 array (V, K)
-        Of genotypes with the columns: ``c v_j`` (J), then B (C), then the residuals r.
+        Of genotypes with the basis's columns.
     squares : float64 array (V,)
         ``sum c g^2``.
-    pointers, indices : int64 arrays
-        Samples (of the block) whose call is missing, a run a variant.
-    columns : float64 array (N, K)
-        The columns themselves.
-    moves : float64 array (N, K - 1)
-        What each sample adds to the null's scores, in the same directions: they sum to 0 over the trait's samples.
-    weight : float64 array (N,)
-        c.
-    share : float64 array (J,)
-        The eigenvalues.
-    rest : float
-        A bound of the other eigenvalues.
+    missing : Missing
+    basis : Basis
     mean : float64 array (V,)
         With ``impute`` what a missing call counts.
-    U, information, least : float64 arrays (V,)
-        Filled.
+    scores : Scores
+        Filled; ``weakest`` is the smallest information that a variant may have.
     """
+    pointers, indices = missing.pointers, missing.indices
+    columns, moves, weight, share = basis.columns, basis.moves, basis.weight, basis.share
+    U, information, least = scores.U, scores.information, scores.weakest
     V, K = product.shape
     J = share.size
     own = np.empty(K)
@@ -126,4 +139,4 @@ def screen(
             most -= own[k] * own[k]
         U[v] = score
         information[v] = most
-        least[v] = most - rest * max(left, 0.0)
+        least[v] = most - basis.rest * max(left, 0.0)

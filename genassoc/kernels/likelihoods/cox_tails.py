@@ -8,8 +8,8 @@ from genassoc.kernels import jit
 from genassoc.kernels.lanes.copies import put
 from genassoc.kernels.laws.exact_law import exact_tails
 from genassoc.kernels.laws.saddlepoint import log_normal_upper, log_sum
+from genassoc.kernels.likelihoods.cholesky import cholesky, solve_lower
 from genassoc.kernels.likelihoods.cox_sums import RiskSets, partial_likelihood, risk_sums, suffix_sums, vectors
-from genassoc.kernels.likelihoods.logistic import cholesky, solve_lower
 from genassoc.shapes import Float64Array
 
 MORE_EVENTS = 16  # than carriers have alleles: the law of the carriers' events, left at its end, has lost nothing
@@ -147,7 +147,9 @@ def spa_neg_log_p(z: float, g: Float64Array, mean: Float64Array) -> float:
 
 
 @jit
-def hazards_trend(D: Float64Array, beta: Float64Array, sets: RiskSets, clock: Float64Array) -> float:
+def hazards_trend(
+    D: Float64Array, offset: Float64Array, beta: Float64Array, sets: RiskSets, clock: Float64Array
+) -> float:
     """Chi-squared (1 df) of an effect of the last column of D that changes with time (Grambsch & Therneau 1994).
 
     The score test of adding ``g x clock(t)`` to the model, in the form that R's ``cox.zph`` has computed since version 3;
@@ -155,7 +157,7 @@ def hazards_trend(D: Float64Array, beta: Float64Array, sets: RiskSets, clock: Fl
 
     Parameters
     ----------
-    D : float64 array (n, P)
+    D, offset : float64 arrays (n, P), (n,)
     beta : float64 array (P,)
     clock : float64 array (K,)
         The function of time at each event time, centred.
@@ -164,7 +166,7 @@ def hazards_trend(D: Float64Array, beta: Float64Array, sets: RiskSets, clock: Fl
     K = sets.ends.size
     sums, W = risk_sums(sets, P), vectors(P)
     U, J = np.empty(P), np.empty((P, P))
-    partial_likelihood(D, np.zeros(n), beta, sets, sums, U, J)
+    partial_likelihood(D, offset, beta, sets, sums, U, J)
     big, right, z, L = np.zeros((P + 1, P + 1)), np.zeros(P + 1), np.empty(P + 1), np.zeros((P + 1, P + 1))
     for j in range(P):
         put(big[j], 0, J[j])

@@ -20,7 +20,6 @@ from genassoc.kernels import jit
 from genassoc.kernels.lanes.copies import put
 from genassoc.kernels.likelihoods.cox_sums import RiskSets, suffix_sums
 from genassoc.kernels.likelihoods.logistic import solve_upper
-from genassoc.kernels.likelihoods.logistic_rows import independent_columns
 from genassoc.kernels.likelihoods.newton import UNDER_WAY, advance, at_start
 from genassoc.kernels.likelihoods.rows import (
     BETA,
@@ -35,6 +34,7 @@ from genassoc.kernels.likelihoods.rows import (
     NOT_CONVERGED,
     ONE_OUTCOME,
     STATISTIC,
+    independent_columns,
     observed_calls,
 )
 from genassoc.shapes import BoolArray, Float64Array, Int64Array

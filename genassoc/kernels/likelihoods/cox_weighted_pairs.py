@@ -12,8 +12,15 @@ from genassoc.kernels.likelihoods.cox_sums import RiskSets
 from genassoc.kernels.likelihoods.cox_weighted import fit, influences
 from genassoc.kernels.likelihoods.interaction_logistic import GE, ITERATIONS, G
 from genassoc.kernels.likelihoods.logistic import solve_lower, solve_upper
-from genassoc.kernels.likelihoods.logistic_rows import independent_columns
-from genassoc.kernels.likelihoods.rows import COLLINEAR, FINE, ONE_OUTCOME, RUNAWAY, RUNAWAY_STEP, observed_calls
+from genassoc.kernels.likelihoods.rows import (
+    COLLINEAR,
+    FINE,
+    ONE_OUTCOME,
+    RUNAWAY,
+    RUNAWAY_STEP,
+    independent_columns,
+    observed_calls,
+)
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
 COLLINEAR_BELOW = 1e-12  # of a column's information: what the columns before it leave

@@ -4,15 +4,15 @@ All of it in float64, on the samples whose call is observed. `genassoc.kernels.l
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from genassoc.kernels import jit
+from genassoc.kernels.likelihoods.cholesky import cholesky, information, solve_lower, solve_upper
+from genassoc.kernels.likelihoods.newton import BEST, FELL, UNDER_WAY, FitOptions, climb_of, judge, newton_step, step_on
+from genassoc.kernels.likelihoods.rows import COLLINEAR, FINE, NOT_CONVERGED, Trait
 from genassoc.shapes import Float64Array
-
-CONVERGED = 0
-NOT_CONVERGED = 1
-SINGULAR = 2
 
 MAX_ITERATIONS = 80
 PENALISED_ITERATIONS = 500  # under the penalty: steps are short where g tells cases from controls by itself
@@ -23,6 +23,21 @@ MAX_STEP = 2.0  # of any sample's log odds, under the penalty
 STEP_TOLERANCE = 1e-12
 # The log likelihood is flat: a separated direction runs away at no gain (R's glm stops at 1e-8).
 FLAT = 1e-10
+
+
+class Fitted(NamedTuple):
+    """Log odds, fitted probabilities, weights ``mu (1 - mu)`` and leverages (of a penalised fit) of samples (n,)."""
+
+    eta: Float64Array
+    mu: Float64Array
+    w: Float64Array
+    leverage: Float64Array
+
+
+@jit
+def fitted_of(n: int) -> Fitted:
+    """Room for n samples."""
+    return Fitted(np.empty(n), np.empty(n), np.empty(n), np.zeros(n))
 
 
 @jit
@@ -41,78 +56,8 @@ def _log_likelihood(eta: Float64Array, y: Float64Array, mu: Float64Array, w: Flo
 
 
 @jit
-def information(D: Float64Array, w: Float64Array, J: Float64Array) -> None:
-    """``J = D' diag(w) D`` of D (N, P), lower triangle and its mirror."""
-    N, P = D.shape
-    for j in range(P):
-        for k in range(P):
-            J[j, k] = 0.0
-    for i in range(N):
-        for j in range(P):
-            x = w[i] * D[i, j]
-            for k in range(j + 1):
-                J[j, k] += x * D[i, k]
-    for j in range(P):
-        for k in range(j):
-            J[k, j] = J[j, k]
-
-
-@jit
-def cholesky(J: Float64Array, L: Float64Array, P: int) -> float:
-    """Lower factor of the leading (P, P) of J into L; the log determinant, or NaN where J is singular."""
-    log_determinant = 0.0
-    for j in range(P):
-        pivot = J[j, j]
-        for m in range(j):
-            pivot -= L[j, m] * L[j, m]
-        # Relative to the entry it came from: what is left is rounding.
-        if not pivot > 1e-14 * J[j, j] or J[j, j] <= 0.0:
-            return np.nan
-        root = math.sqrt(pivot)
-        log_determinant += 2.0 * math.log(root)
-        L[j, j] = root
-        for i in range(j + 1, P):
-            entry = J[i, j]
-            for m in range(j):
-                entry -= L[i, m] * L[j, m]
-            L[i, j] = entry / root
-    return log_determinant
-
-
-@jit
-def solve_lower(L: Float64Array, b: Float64Array, x: Float64Array, P: int) -> None:
-    """``L x = b``."""
-    for i in range(P):
-        rest = b[i]
-        for m in range(i):
-            rest -= L[i, m] * x[m]
-        x[i] = rest / L[i, i]
-
-
-@jit
-def solve_upper(L: Float64Array, b: Float64Array, x: Float64Array, P: int) -> None:
-    """``L' x = b``."""
-    for i in range(P - 1, -1, -1):
-        rest = b[i]
-        for m in range(i + 1, P):
-            rest -= L[m, i] * x[m]
-        x[i] = rest / L[i, i]
-
-
-@jit
 def fit(
-    D: Float64Array,
-    y: Float64Array,
-    offset: Float64Array,
-    penalised: bool,
-    runaway: bool,
-    n_free: int,
-    beta: Float64Array,
-    eta: Float64Array,
-    mu: Float64Array,
-    w: Float64Array,
-    leverage: Float64Array,
-    L: Float64Array,
+    D: Float64Array, trait: Trait, options: FitOptions, beta: Float64Array, fitted: Fitted, L: Float64Array
 ) -> tuple[int, float, int]:
     """Maximise the log likelihood, plus ``log det(D'WD) / 2`` where penalised (Firth 1993; Heinze & Schemper 2002).
 
@@ -122,76 +67,58 @@ def fit(
     Parameters
     ----------
     D : float64 array (N, P)
-    y, offset : float64 arrays (N,)
-    penalised : bool
-    runaway : bool
-        A coefficient that runs away at no gain (a separated covariate) counts as converged: the samples it fits
-        perfectly have no weight left.
-    n_free : int
-        Coefficients ``n_free`` to P stay as they are; the penalty is that of all P (the restricted fit of a
-        penalised likelihood ratio test).
+    trait : Trait
+        Its prior weights are all 1.
+    options : FitOptions
+        Where ``runaway``, the samples that a separated covariate fits perfectly have no weight left. The penalty is that of all P
+        coefficients, held ones too (the restricted fit of a penalised likelihood ratio test).
     beta : float64 array (P,)
         Start in, estimate out.
-    eta, mu, w, leverage : float64 arrays (N,)
-        Filled at the estimate (``leverage`` where penalised).
+    fitted : Fitted
+        Filled at the estimate.
     L : float64 array (P, P)
         Filled with the factor of D'WD at the estimate.
 
     Returns
     -------
     status, objective, iterations
+        The status is FINE, NOT_CONVERGED or COLLINEAR.
     """
     N, P = D.shape
-    J = np.empty((P, P))
-    F = np.zeros((P, P))
+    penalised, runaway, n_free = options
+    y, mu, w, leverage = trait.y, fitted.mu, fitted.w, fitted.leverage
+    climb, F = climb_of(L), np.zeros((P, P))
+    J, gradient, step = climb.J, climb.gradient, climb.step
     curved = np.empty(N if penalised else 0)
-    before = np.empty(P)
-    step = np.zeros(P)
-    gradient = np.empty(P)
-    scratch = np.empty(P)
-    best = -np.inf
-    halvings = 0
     limit = PENALISED_ITERATIONS if penalised else (MAX_ITERATIONS if runaway else PLAIN_ITERATIONS)
     for iteration in range(limit):
         for i in range(N):
-            e = offset[i]
+            e = trait.offset[i]
             for j in range(P):
                 e += D[i, j] * beta[j]
-            eta[i] = e
-        objective = _log_likelihood(eta, y, mu, w)
+            fitted.eta[i] = e
+        objective = _log_likelihood(fitted.eta, y, mu, w)
         information(D, w, J)
         log_determinant = cholesky(J, L, P)
         if penalised:
             objective += 0.5 * log_determinant
-        if math.isnan(log_determinant) and iteration == 0:
-            return SINGULAR, np.nan, iteration
-        fell = not objective >= best - 1e-10 * (1.0 + abs(best))
-        if iteration > 0 and (fell or math.isnan(log_determinant)):
-            halvings += 1
-            if halvings > MAX_HALVINGS:
-                return NOT_CONVERGED, best, iteration
-            for j in range(P):
-                step[j] *= 0.5
-                beta[j] = before[j] + step[j]
+        flat = runaway and iteration > 0 and objective - climb.stand[BEST] < FLAT * (0.05 + abs(objective))
+        status = judge(iteration, objective, math.isnan(log_determinant), MAX_HALVINGS, climb, beta)
+        if status == FELL:
             continue
-        flat = runaway and iteration > 0 and objective - best < FLAT * (0.05 + abs(objective))
-        best = objective
-        halvings = 0
-        _gradient(D, y, mu, w, penalised, L, leverage, gradient, scratch)
+        if status != UNDER_WAY:
+            return status, climb.stand[BEST], iteration
+        _gradient(D, y, fitted, penalised, L, gradient, climb.scratch)
         if penalised:
             # The penalty's curvature, as logistf and PLINK 2 take it into the step: D' diag((1 + h) w) D.
             for i in range(N):
                 curved[i] = (1.0 + leverage[i]) * w[i]
             information(D, curved, J)
         if math.isnan(cholesky(J, F, n_free)):
-            return SINGULAR, best, iteration
-        solve_lower(F, gradient, scratch, n_free)
-        decrement = 0.0
-        for j in range(n_free):
-            decrement += scratch[j] * scratch[j]
-        solve_upper(F, scratch, step, n_free)
+            return COLLINEAR, objective, iteration
+        decrement = newton_step(F, gradient[:n_free], step[:n_free], climb.scratch)
         if decrement < STEP_TOLERANCE or (flat and decrement < 1e-6):
-            return CONVERGED, objective, iteration
+            return FINE, objective, iteration
         if penalised:
             # As logistf's maxstep: from a rare disease's null Newton's first step leads to log odds in the hundreds,
             # where no weight is left to come back with, or where a false maximum lies.
@@ -204,23 +131,12 @@ def fit(
             if longest > MAX_STEP:
                 for j in range(n_free):
                     step[j] *= MAX_STEP / longest
-        for j in range(P):
-            before[j] = beta[j]
-        for j in range(n_free):
-            beta[j] += step[j]
-    return NOT_CONVERGED, best, limit
+        step_on(climb, beta)
+    return NOT_CONVERGED, climb.stand[BEST], limit
 
 
 @jit
-def fit_as_r(
-    D: Float64Array,
-    y: Float64Array,
-    beta: Float64Array,
-    eta: Float64Array,
-    mu: Float64Array,
-    w: Float64Array,
-    L: Float64Array,
-) -> tuple[int, int]:
+def fit_as_r(D: Float64Array, trait: Trait, beta: Float64Array, fitted: Fitted, L: Float64Array) -> tuple[int, int]:
     """Iteratively reweighted least squares as R's ``glm.fit``, and with it PLINK 2, starts and stops it.
 
     From ``mu = (y + 1/2) / 2``, at most 25 iterations, until the log likelihood changes by less than 1e-8 (0.05 + |l|).
@@ -228,6 +144,7 @@ def fit_as_r(
     from it differ from those at the estimate by up to one part in a thousand.
     """
     N, P = D.shape
+    y, offset, eta, mu, w = trait.y, trait.offset, fitted.eta, fitted.mu, fitted.w
     J = np.empty((P, P))
     right, scratch = np.empty(P), np.empty(P)
     for i in range(N):
@@ -240,14 +157,14 @@ def fit_as_r(
         for j in range(P):
             right[j] = 0.0
         for i in range(N):
-            # w z, z = eta + (y - mu) / w the working response
-            working = w[i] * eta[i] + y[i] - mu[i]
+            # w z, z = eta - offset + (y - mu) / w the working response
+            working = w[i] * (eta[i] - offset[i]) + y[i] - mu[i]
             for j in range(P):
                 right[j] += D[i, j] * working
         solve_lower(L, right, scratch, P)
         solve_upper(L, scratch, beta, P)
         for i in range(N):
-            e = 0.0
+            e = offset[i]
             for j in range(P):
                 e += D[i, j] * beta[j]
             eta[i] = e
@@ -255,7 +172,7 @@ def fit_as_r(
         if math.isnan(objective):
             return NOT_CONVERGED, iteration
         if abs(objective - before) < 1e-8 * (0.05 + abs(objective)):
-            return CONVERGED, iteration
+            return FINE, iteration
         before = objective
     return NOT_CONVERGED, 25
 
@@ -264,16 +181,15 @@ def fit_as_r(
 def _gradient(
     D: Float64Array,
     y: Float64Array,
-    mu: Float64Array,
-    w: Float64Array,
+    fitted: Fitted,
     penalised: bool,
     L: Float64Array,
-    leverage: Float64Array,
     gradient: Float64Array,
     scratch: Float64Array,
 ) -> None:
     """``D'(y - mu + h (1/2 - mu))``; h_i = w_i d_i' J^-1 d_i, zero without the penalty."""
     N, P = D.shape
+    mu, w, leverage = fitted.mu, fitted.w, fitted.leverage
     for j in range(P):
         gradient[j] = 0.0
     for i in range(N):

@@ -5,32 +5,52 @@ that are all observed; g counts the minor allele.
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from genassoc.kernels import jit
-from genassoc.kernels.laws.profile import MAX_ENDS, Z_975, next_end, start_end
+from genassoc.kernels.laws.profile import MAX_ENDS, SIDE, TRIAL, begin_search, interval_search, next_trial
 from genassoc.kernels.laws.saddlepoint import SPA_FOUND, saddlepoint_of_row
 from genassoc.kernels.likelihoods.bernoulli import TILE, weigh
+from genassoc.kernels.likelihoods.logistic import MAX_HALVINGS, MAX_ITERATIONS, MAX_STEP, STEP_TOLERANCE
+from genassoc.kernels.likelihoods.newton import ROUNDING, UNDER_WAY
 from genassoc.kernels.likelihoods.rows import (
     BETA,
     COLLINEAR,
     FINE,
     ITERATIONS,
-    LOWER,
     MODEL_SE,
     NEG_LOG_P,
     NOT_CONVERGED,
     STATISTIC,
     TAIL_FAILED,
-    UPPER,
 )
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
 NO_WEIGHT = 1e-8  # mu (1 - mu) of a sample without information
-MAX_ITERATIONS, MAX_HALVINGS = 80, 12
-MAX_STEP = 2.0  # of any sample's log odds
-STEP_TOLERANCE = 1e-12  # of a step's squared length in standard errors
+# Where a maximisation over one coefficient stands: where to evaluate next, the last step, the best objective, that at 0, halvings.
+AT, STEP, BEST, AT_ZERO, HALVINGS = 0, 1, 2, 3, 4
+LONGEST_LOOP = MAX_ITERATIONS + 2 * MAX_ENDS  # evaluations: of the maximum, then of the interval's ends
+
+
+class FirthNull(NamedTuple):
+    """A trait's null, of all its samples.
+
+    Attributes
+    ----------
+    Q, WQ : float64 arrays (n, C)
+        Covariates orthonormal in the null's weights, and times them.
+    y, mu, w, penalised_eta : float64 arrays (n,)
+        Outcome; the null's fitted probabilities and weights; log odds of the null with Firth's penalty.
+    """
+
+    Q: Float64Array
+    WQ: Float64Array
+    y: Float64Array
+    mu: Float64Array
+    w: Float64Array
+    penalised_eta: Float64Array
 
 
 @jit
@@ -58,11 +78,86 @@ def _sums(d: Float64Array, y: Float64Array, mu: Float64Array, w: Float64Array) -
 
 
 @jit
-def firth_one(d: Float64Array, y: Float64Array, offset: Float64Array, room: Float64Array, row: Float64Array) -> int:
-    """Maximise ``l(offset + beta d) + log(I) / 2``, ``I = sum w d^2``, over beta alone (Firth 1993).
+def firth_stand() -> Float64Array:
+    """Where a maximisation over one coefficient stands before it has begun: at 0."""
+    stand = np.zeros(5)
+    stand[BEST] = stand[AT_ZERO] = -np.inf
+    return stand
+
+
+@jit
+def firth_step(
+    iteration: int,
+    log_likelihood: float,
+    sums: tuple[float, float, float, float],
+    longest: float,
+    stand: Float64Array,
+    search: Float64Array,
+    row: Float64Array,
+) -> int:
+    """Move on from an evaluation: first to the maximum of ``l + log(I) / 2``, then to the interval's two ends.
 
     Newton's steps ``U* / sum (1 + h) w d^2`` with ``U* = sum (y - mu + h (1/2 - mu)) d`` and ``h = w d^2 / I``, halved
-    until the objective does not fall. Then the ends of the interval at which twice the objective falls by 3.84.
+    until the objective does not fall. The interval ends where twice the objective falls by 3.84.
+
+    Parameters
+    ----------
+    iteration : int
+        From 0.
+    log_likelihood : float
+        At ``stand[AT]``.
+    sums : tuple
+        There: sums of ``(y - mu) d``, ``w d^2`` (I), ``w d^3 (1/2 - mu)`` and ``w^2 d^4``.
+    longest : float
+        The largest ``|d|``.
+    stand, search : float64 arrays (5,), (7,)
+        Of `firth_stand` and `interval_search`.
+    row : float64 array (N_NUMBERS,)
+        Filled: beta, 1 / sqrt(I), the signed root of twice the gain over beta = 0, iterations, the interval.
+
+    Returns
+    -------
+    status
+        UNDER_WAY: evaluate again; else FINE or NOT_CONVERGED.
+    """
+    U, information, bend, spread = sums
+    sound = information > 0.0
+    objective = log_likelihood + 0.5 * math.log(information) if sound else -np.inf
+    if search[SIDE] >= 0.0:
+        done = next_trial(row[BETA], row[MODEL_SE], 2.0 * (stand[BEST] - objective), True, search, row)
+        stand[AT] = search[TRIAL]
+        return FINE if done else UNDER_WAY
+    if iteration >= MAX_ITERATIONS or (iteration == 0 and not sound):
+        return NOT_CONVERGED
+    if iteration == 0:
+        stand[AT_ZERO] = objective
+    elif not (sound and objective >= stand[BEST] - ROUNDING * (1.0 + abs(stand[BEST]))):
+        stand[HALVINGS] += 1.0
+        if stand[HALVINGS] > MAX_HALVINGS:
+            return NOT_CONVERGED
+        stand[STEP] *= 0.5
+        stand[AT] -= stand[STEP]
+        return UNDER_WAY
+    stand[BEST], stand[HALVINGS] = objective, 0.0
+    gradient = U + bend / information
+    step = gradient / (information + spread / information)  # over sum (1 + h) w d^2
+    beta = stand[AT]
+    if step * gradient < STEP_TOLERANCE:
+        row[BETA], row[ITERATIONS] = beta, iteration
+        row[MODEL_SE] = 1.0 / math.sqrt(information)
+        row[STATISTIC] = math.copysign(math.sqrt(max(0.0, 2.0 * (objective - stand[AT_ZERO]))), beta)
+        begin_search(row, beta, row[MODEL_SE], search)
+        stand[AT] = search[TRIAL]
+        return UNDER_WAY
+    if abs(step) * longest > MAX_STEP:
+        step = math.copysign(MAX_STEP / longest, step)
+    stand[STEP], stand[AT] = step, beta + step
+    return UNDER_WAY
+
+
+@jit
+def firth_one(d: Float64Array, y: Float64Array, offset: Float64Array, room: Float64Array, row: Float64Array) -> int:
+    """Maximise ``l(offset + beta d) + log(I) / 2``, ``I = sum w d^2``, over beta alone (Firth 1993), as `firth_step` does.
 
     Parameters
     ----------
@@ -77,62 +172,15 @@ def firth_one(d: Float64Array, y: Float64Array, offset: Float64Array, room: Floa
     longest = 0.0
     for i in range(d.size):
         longest = max(longest, abs(d[i]))
-    beta = step = 0.0
-    at_zero = best = -np.inf
-    halvings = 0
-    found, tries, b, ends = -1, 0, 0.0, np.empty(4)
-    # One loop for the maximum, then for the two ends of the interval: the costly lines stand once.
-    for iteration in range(MAX_ITERATIONS + 2 * MAX_ENDS):
-        at = beta if found < 0 else b
+    stand, search = firth_stand(), interval_search()
+    for iteration in range(LONGEST_LOOP):
+        at = stand[AT]
         for i in range(d.size):
             eta[i] = offset[i] + at * d[i]
         objective = weigh(eta, y, mu, w, scaled, x)
-        U, information, bend, spread = _sums(d, y, mu, w)
-        if information > 0.0:
-            objective += 0.5 * math.log(information)
-        elif iteration == 0:
-            return NOT_CONVERGED
-        if found >= 0:
-            after = next_end(beta, b, 2.0 * (best - objective) if information > 0.0 else np.inf, ends)
-            tries += 1
-            if after != b and tries < MAX_ENDS:
-                b = after
-                continue
-            if after == b:
-                row[LOWER + found] = b
-            found, tries = found + 1, 0
-            if found == 2:
-                return FINE
-            b = 2.0 * beta - row[LOWER] if math.isfinite(row[LOWER]) else beta + Z_975 * row[MODEL_SE]
-            start_end(beta, ends)
-            continue
-        if iteration >= MAX_ITERATIONS:
-            return NOT_CONVERGED
-        if iteration == 0:
-            at_zero = objective
-        elif not (information > 0.0 and objective >= best - 1e-10 * (1.0 + abs(best))):
-            halvings += 1
-            if halvings > MAX_HALVINGS:
-                return NOT_CONVERGED
-            step *= 0.5
-            beta -= step
-            continue
-        best = objective
-        halvings = 0
-        gradient = U + bend / information
-        curvature = information + spread / information  # sum (1 + h) w d^2
-        step = gradient / curvature
-        if step * gradient < STEP_TOLERANCE:
-            row[BETA], row[ITERATIONS] = beta, iteration
-            row[MODEL_SE] = 1.0 / math.sqrt(information)
-            row[STATISTIC] = math.copysign(math.sqrt(max(0.0, 2.0 * (best - at_zero))), beta)
-            row[LOWER] = row[UPPER] = np.nan
-            found, b = 0, beta - Z_975 * row[MODEL_SE]
-            start_end(beta, ends)
-            continue
-        if abs(step) * longest > MAX_STEP:
-            step = math.copysign(MAX_STEP / longest, step)
-        beta += step
+        status = firth_step(iteration, objective, _sums(d, y, mu, w), longest, stand, search, row)
+        if status != UNDER_WAY:
+            return status
     return NOT_CONVERGED
 
 
@@ -189,12 +237,7 @@ def analyse_complete_rows(
     firth: BoolArray,
     sparse: BoolArray,
     saddlepoint: BoolArray | None,
-    Q: Float64Array,
-    WQ: Float64Array,
-    y: Float64Array,
-    mu: Float64Array,
-    w: Float64Array,
-    penalised_eta: Float64Array,
+    null: FirthNull,
     numbers: Float64Array,
     status: Int64Array,
 ) -> None:
@@ -208,21 +251,19 @@ def analyse_complete_rows(
         Whether approximate Firth is wanted (the score test otherwise), with REGENIE's sparse penalty.
     saddlepoint : bool array (R,), or None
         Whether the score's p by the saddlepoint is wanted besides. Without it that is not compiled.
-    Q, WQ : float64 arrays (n, C)
-        Covariates orthonormal in the null's weights, and times them.
-    y, mu, w, penalised_eta : float64 arrays (n,)
-        Outcome; the null's fitted probabilities and weights; log odds of the null with Firth's penalty.
+    null : FirthNull
     numbers : float64 array (R, N_NUMBERS)
         Filled as by `genassoc.kernels.likelihoods.logistic_rows.analyse_rows`.
     status : int64 array (R,)
     """
+    y, mu, w = null.y, null.mu, null.w
     n = y.size
     d, room = np.empty(n), np.empty((3, n))
     for r in range(G.shape[0]):
         row, g = numbers[r], G[r]
         for k in range(row.size):
             row[k] = np.nan
-        spread, plain = _residualise(g, Q, WQ, w, d)
+        spread, plain = _residualise(g, null.Q, null.WQ, w, d)
         status[r] = FINE
         if spread <= 1e-12 * plain or spread <= 0.0:
             status[r] = COLLINEAR
@@ -240,6 +281,6 @@ def analyse_complete_rows(
             row[BETA], row[MODEL_SE] = U / spread, 1.0 / math.sqrt(spread)
             row[STATISTIC], row[ITERATIONS] = U / math.sqrt(spread), 0.0
         elif sparse[r]:
-            status[r] = firth_of_carriers(g > 0.0, d, y, penalised_eta, row)
+            status[r] = firth_of_carriers(g > 0.0, d, y, null.penalised_eta, row)
         else:
-            status[r] = firth_one(d, y, penalised_eta, room, row)
+            status[r] = firth_one(d, y, null.penalised_eta, room, row)

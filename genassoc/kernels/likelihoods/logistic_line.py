@@ -10,10 +10,11 @@ import numpy as np
 
 from genassoc.kernels import jit
 from genassoc.kernels.lanes.vector64 import TILE
-from genassoc.kernels.laws.profile import MAX_ENDS, Z_975, next_end, start_end
+from genassoc.kernels.laws.profile import SIDE, interval_search
 from genassoc.kernels.likelihoods.bernoulli import exp_minus_abs
-from genassoc.kernels.likelihoods.logistic_firth import MAX_HALVINGS, MAX_ITERATIONS, MAX_STEP, STEP_TOLERANCE
-from genassoc.kernels.likelihoods.rows import BETA, FINE, ITERATIONS, LOWER, MODEL_SE, STATISTIC, UPPER
+from genassoc.kernels.likelihoods.logistic_firth import AT, LONGEST_LOOP, firth_stand, firth_step
+from genassoc.kernels.likelihoods.newton import UNDER_WAY
+from genassoc.kernels.likelihoods.rows import BETA, FINE, LOWER, NOT_CONVERGED, UPPER
 from genassoc.shapes import Float64Array
 
 # Missing calls, and carriers, are visited one at a time: worth it while they are few.
@@ -49,14 +50,10 @@ def firth_line(
     longest = 0.0
     for i in range(g.size):
         longest = max(longest, abs(d[i] + g[i])) if g[i] > 0.0 else longest
-    beta = step = 0.0
-    at_zero = best = -np.inf
-    halvings = 0
-    found, tries, b, ends = -1, 0, 0.0, np.empty(4)
-    # One loop for the maximum, then for the two ends of the interval, as in `firth_one`.
-    for iteration in range(MAX_ITERATIONS + 2 * MAX_ENDS):
-        at = beta if found < 0 else b
-        objective = at * (line[0] - at * (line[1] / 2.0 + at * (line[2] / 6.0 + at * line[3] / 24.0)))
+    stand, search = firth_stand(), interval_search()
+    for iteration in range(LONGEST_LOOP):
+        at = stand[AT]
+        likelihood = at * (line[0] - at * (line[1] / 2.0 + at * (line[2] / 6.0 + at * line[3] / 24.0)))
         U = line[0] - at * (line[1] + at * (line[2] / 2.0 + at * line[3] / 6.0))
         information = line[1] + at * (line[2] + at * line[3] / 2.0)
         bend, spread = line[2] + at * line[3], 0.0
@@ -64,57 +61,21 @@ def firth_line(
             for added in range(2 if g[i] > 0.0 else 1):
                 sign = 1.0 if added == 1 else -1.0
                 x = d[i] + g[i] if added == 1 else d[i]
-                likelihood, r, w = terms(base[i] + at * x, y[i])
-                objective += sign * likelihood
+                own, r, w = terms(base[i] + at * x, y[i])
+                likelihood += sign * own
                 U += sign * r * x
                 s = w * x * x
                 information += sign * s
                 bend += sign * s * x * (1.0 - 2.0 * (y[i] - r))
+                # Leverages of other samples matter to the step alone, and are small.
                 spread += s * s if added == 1 else 0.0
-        if not information > 0.0 and found < 0:
-            return -1
-        objective += 0.5 * math.log(information) if information > 0.0 else -np.inf
-        if found >= 0:
-            after = next_end(beta, b, 2.0 * (best - objective), ends)
-            tries += 1
-            if after != b and tries < MAX_ENDS:
-                b = after
-                continue
-            if after == b:
-                row[LOWER + found] = b
-            found, tries = found + 1, 0
-            if found == 2:
-                return FINE
-            b = 2.0 * beta - row[LOWER] if math.isfinite(row[LOWER]) else beta + Z_975 * row[MODEL_SE]
-            start_end(beta, ends)
-            continue
-        if iteration >= MAX_ITERATIONS:
-            return -1
-        if iteration == 0:
-            at_zero = objective
-        elif not objective >= best - 1e-10 * (1.0 + abs(best)):
-            halvings += 1
-            if halvings > MAX_HALVINGS:
-                return -1
-            step *= 0.5
-            beta -= step
-            continue
-        best, halvings = objective, 0
-        gradient = U + 0.5 * bend / information
-        # Leverages of other samples matter to the step alone, and are small.
-        step = gradient / (information + spread / information)
-        if step * gradient < STEP_TOLERANCE:
-            row[BETA], row[ITERATIONS] = beta, iteration
-            row[MODEL_SE] = 1.0 / math.sqrt(information)
-            row[STATISTIC] = math.copysign(math.sqrt(max(0.0, 2.0 * (best - at_zero))), beta)
-            row[LOWER] = row[UPPER] = np.nan
-            found, b = 0, beta - Z_975 * row[MODEL_SE]
-            start_end(beta, ends)
-            continue
-        if abs(step) * longest > MAX_STEP:
-            step = math.copysign(MAX_STEP / longest, step)
-        beta += step
-    return -1
+        if not information > 0.0 and search[SIDE] < 0.0:
+            return NOT_CONVERGED  # the polynomial, not the likelihood
+        sums = (U, information, 0.5 * bend, spread)
+        status = firth_step(iteration, likelihood, sums, longest, stand, search, row)
+        if status != UNDER_WAY:
+            return status
+    return NOT_CONVERGED
 
 
 @jit

@@ -1,13 +1,16 @@
 """The null of the samples observed, from a power series of the likelihood of all samples (`genassoc.stats.logistic_series`)."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from genassoc.kernels import jit
 from genassoc.kernels.lanes.vector64 import FOUR, LANES64, TILE, add_combination, add_dots
-from genassoc.kernels.likelihoods.logistic import cholesky, solve_lower, solve_upper
-from genassoc.kernels.likelihoods.logistic_tiles import SAFE_PIVOT, columns_of_tile, evaluate
+from genassoc.kernels.likelihoods.cholesky import cholesky, solve_lower, solve_upper
+from genassoc.kernels.likelihoods.logistic_tiles import SAFE_PIVOT, Tiles, columns_of_tile, log_likelihood, weights_of
+from genassoc.kernels.likelihoods.newton import newton_step
+from genassoc.kernels.likelihoods.rows import Trait
 from genassoc.shapes import Float64Array, Int64Array
 
 MAX_STEPS = 12
@@ -23,6 +26,32 @@ MAX_BEND = 9e-4
 # Beyond these bounds the series is where a fit to all samples begins, a step of 1e-5 standard errors from its end.
 MAX_START = 1.0
 FAILED, A_START, HOLDS = 0, 1, 2
+
+
+class NullSeries(NamedTuple):
+    """Power series of the log likelihood of all samples in the coefficients of two nulls; C is 1 where there is no series.
+
+    Attributes
+    ----------
+    start : float64 array (2, C)
+        The coefficients that it is about: of the nulls without (0) and with (1) Firth's penalty.
+    gradient : float64 array (2, C)
+        Of the log likelihood, without any penalty.
+    information : float64 array (2, C, C)
+        Sums of ``w x x'``.
+    third, fourth : float64 arrays (2, C, C C), (2, C, C C C)
+        Sums of ``w (1 - 2 mu)`` and ``w (1 - 6 w)`` times products of three and four covariates.
+    reach : float64 array (2,)
+        No sample's log odds change by more than this times a step's length in standard errors; infinite where there is
+        no series (many covariates, or samples without weight).
+    """
+
+    start: Float64Array
+    gradient: Float64Array
+    information: Float64Array
+    third: Float64Array
+    fourth: Float64Array
+    reach: Float64Array
 
 
 @jit
@@ -101,66 +130,63 @@ def _penalise(
 
 
 @jit
-def _gather(
-    X: Float64Array, y: Float64Array, offset: Float64Array, samples: Int64Array
-) -> tuple[Float64Array, Float64Array, Float64Array, Float64Array]:
-    """Some samples in tiles of their own: covariates, outcomes, 1 where there is a sample, offsets."""
+def _gather(X: Float64Array, trait: Trait, samples: Int64Array) -> Tiles:
+    """Some samples in tiles of their own."""
     m, C = samples.size, X.shape[1]
     width = columns_of_tile(C)
-    tiles = max((m + TILE - 1) // TILE, 1)
-    T = np.zeros(tiles * width * TILE)
-    outcome, keep, before = np.zeros(tiles * TILE), np.zeros(tiles * TILE), np.zeros(tiles * TILE)
+    n_tiles = max((m + TILE - 1) // TILE, 1)
+    tiles = Tiles(
+        np.zeros(n_tiles * width * TILE), np.zeros(n_tiles * TILE), np.zeros(n_tiles * TILE), np.zeros(n_tiles * TILE)
+    )
     for s in range(m):
         i = samples[s]
-        outcome[s], keep[s], before[s] = y[i], 1.0, offset[i]
+        tiles.y[s], tiles.keep[s], tiles.offset[s] = trait.y[i], 1.0, trait.offset[i]
         base = (s // TILE) * width * TILE + s % TILE
         for c in range(C):
-            T[base + c * TILE] = X[i, c]
-    return T, outcome, keep, before
+            tiles.T[base + c * TILE] = X[i, c]
+    return tiles
 
 
 @jit
 def move_null(
-    gradient0: Float64Array, H: Float64Array, third: Float64Array, fourth: Float64Array, reach: float,
-    start: Float64Array, penalised: bool, X: Float64Array, y: Float64Array, offset: Float64Array, missing: Int64Array,
-    move: Float64Array, A: Float64Array, L: Float64Array,
+    series: NullSeries, p: int, X: Float64Array, trait: Trait, missing: Int64Array, move: Float64Array, A: Float64Array,
+    L: Float64Array,
 ) -> int:  # fmt: skip
     """Move from the null of all samples to that of the samples observed, by Newton's steps; L is of its information.
 
-    `HOLDS`; `A_START`, where the series is not good enough for more; or `FAILED`.
+    p is 1 of the penalised null, else 0. A (C C C,) is the fourth order at the move. `HOLDS`; `A_START`, where the series is not good
+    enough for more; or `FAILED`.
     """
-    C = move.size
+    C, penalised = move.size, p == 1
+    H, third, fourth, reach = series.information[p], series.third[p], series.fourth[p], series.reach[p]
     J, gradient, z, step = np.zeros((C, C)), np.zeros(C), np.zeros(C), np.zeros(C)
-    T, outcome, keep, before = _gather(X, y, offset, missing)
-    w, r, beta = np.zeros(keep.size), np.zeros(keep.size), np.zeros(C + 1)
-    J_missing, gradient_missing, bend = np.zeros((C + 1, C + 1)), np.zeros(C + 1), np.zeros(keep.size)
+    tiles = _gather(X, trait, missing)
+    weights, beta = weights_of(tiles), np.zeros(C + 1)
+    J_missing, gradient_missing, bend = np.zeros((C + 1, C + 1)), np.zeros(C + 1), weights.curved
     for at in range(A.size):
         A[at] = 0.0
     for _ in range(MAX_STEPS):
         if squared_length(H, move) > 0.0:
             contract(fourth, move, A)
-        expand(gradient0, H, third, move, A, J, gradient)
+        expand(series.gradient[p], H, third, move, A, J, gradient)
         for c in range(C):
-            beta[c] = start[c] + move[c]
-        evaluate(T, outcome, keep, before, beta, True, w, r, J_missing, gradient_missing)
+            beta[c] = series.start[p, c] + move[c]
+        log_likelihood(tiles, beta, True, weights, J_missing, gradient_missing)
         for j in range(C):
             gradient[j] -= gradient_missing[j]
             for k in range(C):
                 J[j, k] -= J_missing[j, k]
-        for s in range(keep.size):
-            bend[s] = w[s] * (1.0 - 2.0 * (outcome[s] - r[s]))
+        for s in range(bend.size):
+            bend[s] = weights.w[s] * (1.0 - 2.0 * (tiles.y[s] - weights.r[s]))
         if math.isnan(cholesky(J, L, C)):
             return FAILED
         for c in range(C):
             if not L[c, c] * L[c, c] > SAFE_PIVOT:
                 return FAILED
         if penalised:
-            _penalise(third, A, L, T, bend, gradient)
-        solve_lower(L, gradient, z, C)
-        solve_upper(L, z, step, C)
-        decrement = 0.0
+            _penalise(third, A, L, tiles.T, bend, gradient)
+        decrement = newton_step(L, gradient, step, z)
         for c in range(C):
-            decrement += z[c] * z[c]
             move[c] += step[c]
         largest = reach * math.sqrt(squared_length(H, move))
         if not largest <= MAX_START:

@@ -11,11 +11,21 @@ import numpy as np
 
 from genassoc.kernels import jit
 from genassoc.kernels.lanes.vector64 import FOUR, TILE, add_combination
-from genassoc.kernels.likelihoods.logistic import cholesky, solve_lower, solve_upper
+from genassoc.kernels.likelihoods.cholesky import cholesky, solve_lower, solve_upper
 from genassoc.kernels.likelihoods.logistic_firth import NO_WEIGHT, firth_one
 from genassoc.kernels.likelihoods.logistic_line import firth_of_rare
-from genassoc.kernels.likelihoods.logistic_tiles import evaluate, lay_out, penalise, set_genotype, sound
-from genassoc.kernels.likelihoods.rows import BETA, FINE, ITERATIONS, MODEL_SE, STATISTIC
+from genassoc.kernels.likelihoods.logistic_tiles import (
+    Tiles,
+    Weights,
+    log_likelihood,
+    penalise,
+    set_genotype,
+    sound,
+    tiled,
+    weights_of,
+)
+from genassoc.kernels.likelihoods.newton import newton_step
+from genassoc.kernels.likelihoods.rows import BETA, FINE, ITERATIONS, MODEL_SE, STATISTIC, Trait
 from genassoc.shapes import BoolArray, Float64Array
 
 MAX_STEPS = 12
@@ -52,41 +62,25 @@ def _without_missing(
 
 @jit
 def _refit(
-    T: Float64Array,
-    y: Float64Array,
-    keep: Float64Array,
-    offset: Float64Array,
-    penalised: bool,
-    enough: float,
-    beta: Float64Array,
-    J: Float64Array,
-    L: Float64Array,
+    tiles: Tiles, penalised: bool, enough: float, beta: Float64Array, weights: Weights, J: Float64Array, L: Float64Array,
     gradient: Float64Array,
-    w: Float64Array,
-    r: Float64Array,
-    curved: Float64Array,
-) -> bool:
+) -> bool:  # fmt: skip
     """Maximise the (penalised) likelihood of the covariates from beta (P,), g's coefficient 0, until a step is short enough.
 
-    J, L, w, r and the gradient are at the last but one estimate of the null.
+    J, L, the weights and the gradient are at the last but one estimate of the null.
     """
     P = beta.size
     C = P - 1
     F, z, step = np.zeros((P, P)), np.zeros(P), np.zeros(P)
     for iteration in range(MAX_STEPS):
-        objective = evaluate(T, y, keep, offset, beta, True, w, r, J, gradient)
+        objective = log_likelihood(tiles, beta, True, weights, J, gradient)
         if not math.isfinite(objective) or math.isnan(cholesky(J, L, P)) or (iteration == 0 and not sound(J, L)):
             return False
         if penalised:
-            width = T.size // keep.size
-            penalise(T, y, keep, L, C, width, w, r, curved, F, gradient)
-        solve_lower(L, gradient, z, C)
-        decrement = 0.0
-        for c in range(C):
-            decrement += z[c] * z[c]
+            penalise(tiles, L, C, tiles.T.size // tiles.keep.size, weights, F, gradient)
+        decrement = newton_step(L, gradient[:C], step[:C], z)
         if not decrement < 1.0:
             return False
-        solve_upper(L, z, step, C)
         for c in range(C):
             beta[c] += step[c]
         if decrement < enough:
@@ -125,10 +119,8 @@ def refit_rows(
     G: Float64Array,
     firth: BoolArray,
     X: Float64Array,
-    y: Float64Array,
-    offset: Float64Array,
-    start: Float64Array,
-    penalised_start: Float64Array,
+    trait: Trait,
+    starts: Float64Array,
     moves: Float64Array,
     numbers: Float64Array,
     done: BoolArray,
@@ -142,8 +134,9 @@ def refit_rows(
     firth : bool array (R,)
         Whether approximate Firth is wanted, the score test otherwise.
     X : float64 array (n, C)
-        Orthonormal covariates, the constant first; y, offset (n,).
-    start, penalised_start : float64 arrays (C,)
+        Orthonormal covariates, the constant first.
+    trait : Trait
+    starts : float64 array (2, C)
         The null's coefficients without and with Firth's penalty.
     moves : float64 array (R, 2, C)
         About how far from them the row's nulls are, as `genassoc.kernels.likelihoods.logistic_series.series_rows` leaves it; NaN where
@@ -155,26 +148,24 @@ def refit_rows(
     """
     n, C = X.shape
     P = C + 1
-    T = lay_out(X)
-    padded = ((n + TILE - 1) // TILE) * TILE
-    yy, oo, keep = np.zeros(padded), np.zeros(padded), np.zeros(padded)
+    tiles = tiled(X, trait)
+    weights, whole, H = weights_of(tiles), weights_of(tiles), np.zeros((P, P))
+    T, keep, y = tiles.T, tiles.keep, trait.y
     for i in range(n):
-        yy[i], oo[i], keep[i] = y[i], offset[i], 1.0
-    w, r, curved = np.zeros(padded), np.zeros(padded), np.zeros(padded)
-    w_all, r_all, H = np.zeros(padded), np.zeros(padded), np.zeros((P, P))
+        keep[i] = 1.0
     J, L, gradient = np.zeros((P, P)), np.zeros((P, P)), np.zeros(P)
     beta, shift, gamma, z = np.zeros(P), np.zeros(C), np.zeros(C), np.zeros(C)
     d, eta, room = np.zeros(n), np.zeros(n), np.zeros((3, n))
     for c in range(C):
-        beta[c] = start[c]
+        beta[c] = starts[0, c]
     # The null of all samples: g's column is still empty.
-    evaluate(T, yy, keep, oo, beta, True, w_all, r_all, H, gradient)
+    log_likelihood(tiles, beta, True, whole, H, gradient)
     for row in range(G.shape[0]):
         done[row] = False
-        if not set_genotype(G[row], yy, T, keep):
+        if not set_genotype(G[row], tiles.y, T, keep):
             continue
         known = not math.isnan(moves[row, 0, 0])
-        if not known and not _without_missing(X, G[row], w_all, r_all, H, shift):
+        if not known and not _without_missing(X, G[row], whole.w, whole.r, H, shift):
             continue
         fine = True
         # In a loop, not one call for each: numba compiles every call anew. The penalised null moves as the null does.
@@ -184,13 +175,13 @@ def refit_rows(
                     shift[c] = moves[row, 0, c]
                 elif not math.isnan(moves[row, 1, c]):
                     shift[c] += moves[row, 1, c] - moves[row, 0, c]
-                beta[c] = (penalised_start[c] if penalised == 1 else start[c]) + shift[c]
+                beta[c] = starts[penalised, c] + shift[c]
             beta[C] = 0.0
             enough = PENALISED_STEP if penalised == 1 else (NULL_STEP if firth[row] else SCORE_STEP)
-            fine = fine and _refit(T, yy, keep, oo, penalised == 1, enough, beta, J, L, gradient, w, r, curved)
+            fine = fine and _refit(tiles, penalised == 1, enough, beta, weights, J, L, gradient)
             if penalised == 0 and fine:
                 for c in range(C):
-                    shift[c] = beta[c] - start[c]
+                    shift[c] = beta[c] - starts[0, c]
                     z[c] = L[C, c]
                 solve_upper(L, z, gamma, C)
                 spread = L[C, C] * L[C, C]
@@ -200,9 +191,9 @@ def refit_rows(
         if not fine:
             continue
         if firth[row]:
-            residual_genotype(T, keep, w, gamma, beta, d, eta)
+            residual_genotype(T, keep, weights.w, gamma, beta, d, eta)
             for i in range(n):
-                eta[i] += oo[i]
+                eta[i] += trait.offset[i]
             done[row] = firth_of_rare(d, eta, y, G[row], numbers[row])
             if not done[row]:
                 done[row] = firth_one(d, y, eta, room, numbers[row]) == FINE

@@ -1,31 +1,36 @@
 """Score tests of a block from its product, missing calls downdated; and the exact test of its rare variants."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from genassoc.kernels import jit
 from genassoc.kernels.laws.exact_rare import EXACT_FOUND, CaseCountTable, exact_rare_test
 from genassoc.kernels.likelihoods.logistic import cholesky, solve_lower
-from genassoc.shapes import BoolArray, Float64Array, Int64Array
+from genassoc.kernels.likelihoods.rows import Missing, Product, Scores
+from genassoc.shapes import BoolArray, Float64Array
+
+
+class NullScores(NamedTuple):
+    """What a null says of the samples of a block (N,); zero for those without the trait.
+
+    Attributes
+    ----------
+    WQ, Q : float64 arrays (N, C)
+        Covariates orthonormal in the weights, times them and as they are.
+    weight, residual : float64 arrays (N,)
+    """
+
+    WQ: Float64Array
+    Q: Float64Array
+    weight: Float64Array
+    residual: Float64Array
 
 
 @jit
 def score_with_missing(
-    gQ: Float64Array,
-    gr: Float64Array,
-    squares: Float64Array,
-    pointers: Int64Array,
-    indices: Int64Array,
-    WQ: Float64Array,
-    Q: Float64Array,
-    weight: Float64Array,
-    r: Float64Array,
-    mean: Float64Array,
-    impute: bool,
-    U: Float64Array,
-    information: Float64Array,
-    weakest: Float64Array,
+    product: Product, missing: Missing, null: NullScores, mean: Float64Array, impute: bool, scores: Scores
 ) -> None:
     """Score and information of every variant, corrected for missing calls by one Newton step of the null.
 
@@ -36,17 +41,16 @@ def score_with_missing(
 
     Parameters
     ----------
-    gQ, gr, squares : float64 arrays (V, C), (V,), (V,)
-        ``Q'Wg``, ``r'g`` and ``sum W g^2`` over observed calls.
-    pointers, indices : int64 arrays
-        Samples whose call is missing, a run a variant.
-    WQ, Q, weight, r : float64 arrays (N, C), (N, C), (N,), (N,)
-        Zero for samples without the trait.
+    product, missing, null
     mean : float64 array (V,)
         With ``impute`` what a missing call counts, in place of all this.
-    U, information, weakest : float64 arrays (V,)
-        Filled; ``weakest`` is the smallest squared pivot of A, 0 where it is singular.
+    scores
+        Filled.
     """
+    gQ, gr, squares = product.columns, product.residual, product.squares
+    pointers, indices = missing.pointers, missing.indices
+    WQ, Q, weight, r = null.WQ, null.Q, null.weight, null.residual
+    U, information, weakest = scores.U, scores.information, scores.weakest
     V, C = gQ.shape
     A, L = np.empty((C, C)), np.zeros((C, C))
     b, z, x = np.empty(C), np.empty(C), np.empty(C)

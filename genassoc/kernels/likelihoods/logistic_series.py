@@ -8,27 +8,29 @@ the covariates, ``d = -X gamma``, where the series is a polynomial. What moves f
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from genassoc.kernels import jit
 from genassoc.kernels.lanes.vector64 import FOUR, LANES64, TILE, add_combination, add_dots
 from genassoc.kernels.likelihoods.bernoulli import exp_minus_abs
-from genassoc.kernels.likelihoods.logistic import solve_lower, solve_upper
+from genassoc.kernels.likelihoods.cholesky import solve_lower, solve_upper
 from genassoc.kernels.likelihoods.logistic_firth import firth_one
 from genassoc.kernels.likelihoods.logistic_line import ONE_IN, firth_line
 from genassoc.kernels.likelihoods.logistic_null_series import (
     FAILED,
     HOLDS,
     MAX_MOVE,
+    NullSeries,
     contract,
     expand,
     move_null,
     squared_length,
 )
 from genassoc.kernels.likelihoods.logistic_refit import residual_genotype
-from genassoc.kernels.likelihoods.logistic_tiles import lay_out
-from genassoc.kernels.likelihoods.rows import BETA, FINE, ITERATIONS, LOWER, MODEL_SE, STATISTIC, UPPER
+from genassoc.kernels.likelihoods.logistic_tiles import tiled
+from genassoc.kernels.likelihoods.rows import BETA, FINE, ITERATIONS, LOWER, MODEL_SE, STATISTIC, UPPER, Trait
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
 EIGHT = 8  # calls looked at together
@@ -131,13 +133,23 @@ def _polynomial(
                 line[3] += vvv * B[at]
 
 
+class _Null(NamedTuple):
+    """Where a row's penalised null is: the move from that of all samples, its coefficients, the fourth order there, and g's on covariates."""
+
+    move: Float64Array
+    beta: Float64Array
+    A: Float64Array
+    gamma: Float64Array
+
+
 @jit
 def _firth_of_few(
-    gradient0: Float64Array, H: Float64Array, third: Float64Array, fourth: Float64Array, reach: float,
-    A: Float64Array, move: Float64Array, beta: Float64Array, gamma: Float64Array, X: Float64Array, y: Float64Array,
-    offset: Float64Array, calls: Float64Array, listed: Int64Array, row: Float64Array,
+    series: NullSeries, null: _Null, X: Float64Array, trait: Trait, calls: Float64Array, listed: Int64Array,
+    row: Float64Array,
 ) -> bool:  # fmt: skip
     """Approximate Firth from the series and the listed samples, carriers and missing ones; whether it holds."""
+    move, beta, A, gamma = null
+    gradient0, H, third, fourth = series.gradient[1], series.information[1], series.third[1], series.fourth[1]
     C = move.size
     J, gradient, v, line = np.zeros((C, C)), np.zeros(C), np.zeros(C), np.zeros(4)
     contract(fourth, move, A)
@@ -148,7 +160,7 @@ def _firth_of_few(
     base, d, g, outcome = np.zeros(listed.size), np.zeros(listed.size), np.zeros(listed.size), np.zeros(listed.size)
     for s in range(listed.size):
         i = listed[s]
-        g[s], outcome[s], base[s] = calls[i], y[i], offset[i]
+        g[s], outcome[s], base[s] = calls[i], trait.y[i], trait.offset[i]
         for c in range(C):
             base[s] += X[i, c] * beta[c]
             d[s] += X[i, c] * v[c]
@@ -161,7 +173,7 @@ def _firth_of_few(
             far = row[k]
     for c in range(C):
         there[c] = move[c] + far * v[c]
-    return bool(reach * math.sqrt(squared_length(H, there)) <= MAX_MOVE)
+    return bool(series.reach[1] * math.sqrt(squared_length(H, there)) <= MAX_MOVE)
 
 
 @jit
@@ -169,14 +181,8 @@ def series_rows(
     G: Float64Array,
     firth: BoolArray,
     X: Float64Array,
-    y: Float64Array,
-    offset: Float64Array,
-    starts: Float64Array,
-    gradients: Float64Array,
-    informations: Float64Array,
-    thirds: Float64Array,
-    fourths: Float64Array,
-    reach: Float64Array,
+    trait: Trait,
+    series: NullSeries,
     moves: Float64Array,
     numbers: Float64Array,
     done: BoolArray,
@@ -190,13 +196,11 @@ def series_rows(
     firth : bool array (R,)
         Whether approximate Firth is wanted, the score test otherwise.
     X : float64 array (n, C)
-        Orthonormal covariates, the constant first; y, offset (n,).
-    starts : float64 array (2, C)
-        The null's coefficients without and with Firth's penalty.
-    gradients, informations, thirds, fourths, reach : float64 arrays (2, ...)
-        Of `genassoc.stats.logistic_series.NullSeries`.
+        Orthonormal covariates, the constant first.
+    trait : Trait
+    series : NullSeries
     moves : float64 array (R, 2, C)
-        Filled: how far each null without the row's missing calls is from ``starts`` (the second for Firth alone); NaN where
+        Filled: how far each null without the row's missing calls is from the series' start (the second for Firth alone); NaN where
         that is not known.
     numbers : float64 array (R, N_NUMBERS)
         Filled where done: beta, its standard error, the signed statistic, iterations, of Firth the interval.
@@ -204,21 +208,20 @@ def series_rows(
         Filled: False where another kernel has to do the row.
     """
     n, C = X.shape
+    y, reach = trait.y, series.reach
     for row in range(G.shape[0]):
         done[row] = False
         moves[row, :, :] = np.nan
     if not (math.isfinite(reach[0]) and math.isfinite(reach[1])):
         return
-    T = lay_out(X)
-    tiles = (n + TILE - 1) // TILE
-    padded = tiles * TILE
-    width = T.size // padded
-    yy, oo, keep, weights = np.zeros(padded), np.zeros(padded), np.zeros(padded), np.ones(padded)
+    tiles = tiled(X, trait)
+    T, keep, weights = tiles.T, tiles.keep, np.ones(tiles.keep.size)
+    width = T.size // keep.size
     n_cases = 0.0
     for i in range(n):
-        yy[i], oo[i] = y[i], offset[i]
         n_cases += y[i]
-    missing, carriers, filled = np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(tiles, np.bool_)
+    missing, carriers = np.zeros(n, np.int64), np.zeros(n, np.int64)
+    filled = np.zeros(keep.size // TILE, np.bool_)
     factors, gx, A, L = np.zeros(width), np.zeros(width), np.zeros(C * C * C), np.zeros((C, C))
     move, gamma, z, beta = np.zeros(C), np.zeros(C), np.zeros(C), np.zeros(C + 1)
     d, eta, room = np.zeros(n), np.zeros(n), np.zeros((3, n))
@@ -232,20 +235,17 @@ def series_rows(
             move[c] = 0.0
         # In a loop, not one call for each: numba compiles every call anew. The penalised null moves as the null does.
         for p in range(2 if firth[row] else 1):
-            found = move_null(
-                gradients[p], informations[p], thirds[p], fourths[p], reach[p], starts[p], p == 1, X, y, offset,
-                missing[:m], move, A, L,
-            )  # fmt: skip
+            found = move_null(series, p, X, trait, missing[:m], move, A, L)
             fine = fine and found == HOLDS
             if found == FAILED:
                 break
             for c in range(C):
-                beta[c] = starts[p, c] + move[c]
+                beta[c] = series.start[p, c] + move[c]
                 moves[row, p, c] = move[c]
             if p == 0 and fine:
                 for c in range(C):
                     factors[c] = beta[c]
-                U = _sum_genotype(T, yy, oo, filled, factors, gx)
+                U = _sum_genotype(T, tiles.y, tiles.offset, filled, factors, gx)
                 solve_lower(L, gx, z, C)
                 solve_upper(L, z, gamma, C)
                 spread = gx[width - 1]
@@ -262,12 +262,10 @@ def series_rows(
         if k * ONE_IN < n:
             for s in range(m + k):
                 listed[s] = missing[s] if s < m else carriers[s - m]
-            done[row] = _firth_of_few(
-                gradients[1], informations[1], thirds[1], fourths[1], reach[1], A, move, beta, gamma, X, y, offset,
-                G[row], listed[: m + k], numbers[row],
-            )  # fmt: skip
+            null = _Null(move, beta, A, gamma)
+            done[row] = _firth_of_few(series, null, X, trait, G[row], listed[: m + k], numbers[row])
         if not done[row]:
             residual_genotype(T, keep, weights, gamma, beta, d, eta)
             for i in range(n):
-                eta[i] += oo[i]
+                eta[i] += trait.offset[i]
             done[row] = firth_one(d, y, eta, room, numbers[row]) == FINE

@@ -6,12 +6,14 @@ without a call keep their place with no weight, so that nothing is copied. Expon
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from genassoc.kernels import jit
 from genassoc.kernels.lanes.vector64 import FOUR, LANES64, TILE, add_combination, add_dots, add_gram
 from genassoc.kernels.likelihoods.bernoulli import exp_minus_abs
+from genassoc.kernels.likelihoods.rows import Trait
 from genassoc.shapes import Float64Array
 
 # A covariate may be a combination of others among the samples observed (see `logistic_rows.LOST_DIRECTION`): its
@@ -20,6 +22,49 @@ SAFE_PIVOT = 1e-8
 # g may be a combination of covariates: three digits above what the rows' own test calls one.
 SAFE_SHARE = 1e-9
 FACTORS = 512  # each between 1 and 2: their product does not overflow
+
+
+class Tiles(NamedTuple):
+    """A trait's samples in tiles.
+
+    Attributes
+    ----------
+    T : float64 array
+        Covariates and g, as `lay_out` and `set_genotype` lay them out.
+    y, keep, offset : float64 arrays (n padded to whole tiles,)
+        Outcome, 1 where a sample takes part and 0 elsewhere, what of its log odds is given.
+    """
+
+    T: Float64Array
+    y: Float64Array
+    keep: Float64Array
+    offset: Float64Array
+
+
+class Weights(NamedTuple):
+    """Samples in tiles at an estimate: ``mu (1 - mu)``, residuals, and of `penalise` the weights times ``1 + h``."""
+
+    w: Float64Array
+    r: Float64Array
+    curved: Float64Array
+
+
+@jit
+def tiled(X: Float64Array, trait: Trait) -> Tiles:
+    """Covariates (n, C) and a trait in tiles, without a genotype yet: nobody takes part."""
+    n = X.shape[0]
+    padded = (n + TILE - 1) // TILE * TILE
+    tiles = Tiles(lay_out(X), np.zeros(padded), np.zeros(padded), np.zeros(padded))
+    for i in range(n):
+        tiles.y[i], tiles.offset[i] = trait.y[i], trait.offset[i]
+    return tiles
+
+
+@jit
+def weights_of(tiles: Tiles) -> Weights:
+    """Room for the weights of tiles."""
+    n = tiles.keep.size
+    return Weights(np.zeros(n), np.zeros(n), np.zeros(n))
 
 
 @jit
@@ -56,25 +101,26 @@ def set_genotype(calls: Float64Array, y: Float64Array, T: Float64Array, keep: Fl
     return 0.0 < cases < n
 
 
+class _Room(NamedTuple):
+    """Room for a tile (TILE,): log odds, two steps of their exponentials, and the likelihood's sums."""
+
+    eta: Float64Array
+    scaled: Float64Array
+    x: Float64Array
+    linear: Float64Array
+    factors: Float64Array
+
+
 @jit
-def _weigh(
-    eta: Float64Array,
-    y: Float64Array,
-    keep: Float64Array,
-    at: int,
-    w: Float64Array,
-    r: Float64Array,
-    linear: Float64Array,
-    factors: Float64Array,
-    scaled: Float64Array,
-    x: Float64Array,
-) -> None:
+def _weigh(tiles: Tiles, at: int, weights: Weights, room: _Room) -> None:
     """Weights and residuals of a tile from its log odds; its share of the log likelihood ``linear - log(factors)``.
 
     mu = 1 / (1 + exp(-eta)), w = mu (1 - mu), r = y - mu, all with exp of minus the absolute value: nothing overflows,
     and mu and 1 - mu keep their digits.
     """
-    exp_minus_abs(eta, scaled, x, TILE)
+    y, keep, w, r = tiles.y, tiles.keep, weights.w, weights.r
+    eta, x, linear, factors = room.eta, room.x, room.linear, room.factors
+    exp_minus_abs(eta, room.scaled, x, TILE)
     for i in range(TILE):
         e, small, used = eta[i], x[i], keep[at + i]
         share = 1.0 / (1.0 + small)
@@ -157,6 +203,38 @@ def _take_logarithms(factors: Float64Array) -> float:
 
 
 @jit
+def log_likelihood(
+    tiles: Tiles, beta: Float64Array, with_gram: bool, weights: Weights, J: Float64Array, gradient: Float64Array
+) -> float:
+    """The log likelihood at beta (P,); fills w, r, and with the gram J = T'WT and the gradient T'r."""
+    T = tiles.T
+    width = T.size // tiles.keep.size
+    padded = _factors_of_columns(beta, width)
+    sums = np.zeros(sums_size(width))
+    room = _Room(np.empty(TILE), np.empty(TILE), np.empty(TILE), np.zeros(TILE), np.ones(TILE))
+    eta, factors = room.eta, room.factors
+    log_factors = 0.0
+    for t in range(tiles.keep.size // TILE):
+        at = t * TILE
+        base = at * width
+        for i in range(TILE):
+            eta[i] = tiles.offset[at + i]
+        for k in range(0, width, FOUR):
+            add_combination(T, base + k * TILE, padded, k, eta, 0)
+        _weigh(tiles, at, weights, room)
+        if (t + 1) % FACTORS == 0:
+            log_factors += _take_logarithms(factors)
+        if with_gram:
+            add_tile(T, base, width, 0, at, weights.w, weights.r, sums)
+    if with_gram:
+        collect(sums, width, 0, J, gradient)
+    total = -(log_factors + _take_logarithms(factors))
+    for i in range(TILE):
+        total += room.linear[i]
+    return total
+
+
+@jit
 def evaluate(
     T: Float64Array,
     y: Float64Array,
@@ -169,31 +247,8 @@ def evaluate(
     J: Float64Array,
     gradient: Float64Array,
 ) -> float:
-    """The log likelihood at beta (P,); fills w, r, and with the gram J = T'WT and the gradient T'r."""
-    width = T.size // keep.size
-    padded = _factors_of_columns(beta, width)
-    sums = np.zeros(sums_size(width))
-    linear, factors = np.zeros(TILE), np.ones(TILE)
-    eta, scaled, x = np.empty(TILE), np.empty(TILE), np.empty(TILE)
-    log_factors = 0.0
-    for t in range(keep.size // TILE):
-        at = t * TILE
-        base = at * width
-        for i in range(TILE):
-            eta[i] = offset[at + i]
-        for k in range(0, width, FOUR):
-            add_combination(T, base + k * TILE, padded, k, eta, 0)
-        _weigh(eta, y, keep, at, w, r, linear, factors, scaled, x)
-        if (t + 1) % FACTORS == 0:
-            log_factors += _take_logarithms(factors)
-        if with_gram:
-            add_tile(T, base, width, 0, at, w, r, sums)
-    if with_gram:
-        collect(sums, width, 0, J, gradient)
-    log_likelihood = -(log_factors + _take_logarithms(factors))
-    for i in range(TILE):
-        log_likelihood += linear[i]
-    return log_likelihood
+    """`log_likelihood` with its arguments in pieces."""
+    return log_likelihood(Tiles(T, y, keep, offset), beta, with_gram, Weights(w, r, w), J, gradient)
 
 
 @jit
@@ -245,23 +300,15 @@ def _invert_lower(L: Float64Array, width: int, M: Float64Array) -> None:
 
 @jit
 def penalise(
-    T: Float64Array,
-    y: Float64Array,
-    keep: Float64Array,
-    L: Float64Array,
-    rows: int,
-    first: int,
-    w: Float64Array,
-    r: Float64Array,
-    curved: Float64Array,
-    F: Float64Array,
-    gradient: Float64Array,
+    tiles: Tiles, L: Float64Array, rows: int, first: int, weights: Weights, F: Float64Array, gradient: Float64Array
 ) -> float:
     """Firth's score and ``F = T' diag((1 + h) w) T``, rows from block ``first``; the largest h / w.
 
     h are the leverages ``w d' (L L')^-1 d``, d the first ``rows`` columns (all, or all but g); r becomes ``y - mu + h (1/2 - mu)``.
     """
     P = gradient.size
+    T, y, keep = tiles.T, tiles.y, tiles.keep
+    w, r, curved = weights.w, weights.r, weights.curved
     width = T.size // keep.size
     M = np.empty(P * width)
     _invert_lower(L, width, M)

@@ -6,41 +6,62 @@ rows come back not done, so that every code is given in one place.
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from genassoc.kernels import jit
 from genassoc.kernels.lanes.vector64 import FOUR, LANES64, TILE, add_dots
+from genassoc.kernels.likelihoods.cholesky import cholesky
 from genassoc.kernels.likelihoods.logistic import (
     MAX_HALVINGS,
     MAX_ITERATIONS,
     MAX_STEP,
     PLAIN_ITERATIONS,
     STEP_TOLERANCE,
-    cholesky,
 )
 from genassoc.kernels.likelihoods.logistic_tiles import (
+    Tiles,
+    Weights,
     add_tile,
     collect,
-    evaluate,
-    lay_out,
+    log_likelihood,
     longest_change,
     penalise,
     set_genotype,
     sound,
     sums_size,
+    tiled,
+    weights_of,
 )
-from genassoc.kernels.likelihoods.newton import newton_step
-from genassoc.kernels.likelihoods.rows import BETA, FIRTH_PLINK2, ITERATIONS, MODEL_SE, STATISTIC, WALD_PLINK2
+from genassoc.kernels.likelihoods.newton import FELL, ROUNDING, UNDER_WAY, climb_of, judge, newton_step, step_on
+from genassoc.kernels.likelihoods.rows import (
+    BETA,
+    FIRTH_PLINK2,
+    ITERATIONS,
+    MODEL_SE,
+    STATISTIC,
+    WALD_PLINK2,
+    Trait,
+)
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
 # Firth's step takes the penalty's curvature for g alone where leverages of all samples but carriers are small.
 SAMPLES_A_COEFFICIENT = 40
 
 
+class _Start(NamedTuple):
+    """Sums of all samples, of R's start: ``X'X`` (C, C) and ``X'(2 y - 1)`` (C,)."""
+
+    squares: Float64Array
+    score: Float64Array
+
+
 @jit
-def _sums_at_start(T: Float64Array, y: Float64Array, C: int, H: Float64Array, score: Float64Array) -> None:
-    """``X'X`` (C, C) and ``X'(2 y - 1)`` (C,) of all samples: R's start weighs all of them alike."""
+def _sums_at_start(tiles: Tiles, C: int) -> _Start:
+    """R's start weighs all samples alike."""
+    T, y = tiles.T, tiles.y
+    H, score = np.zeros((C, C)), np.zeros(C)
     width = T.size // y.size
     sums, sign, ones = np.zeros(sums_size(width)), np.empty(TILE), np.ones(TILE)
     for t in range(y.size // TILE):
@@ -53,24 +74,17 @@ def _sums_at_start(T: Float64Array, y: Float64Array, C: int, H: Float64Array, sc
         score[j] = gradient[j]
         for k in range(C):
             H[j, k] = J[j, k]
+    return _Start(H, score)
 
 
 @jit
-def _start_as_r(
-    T: Float64Array,
-    y: Float64Array,
-    keep: Float64Array,
-    X: Float64Array,
-    H: Float64Array,
-    score: Float64Array,
-    J: Float64Array,
-    gradient: Float64Array,
-) -> float:
-    """`evaluate` at R's start ``mu = (y + 1/2) / 2``, the gradient that of the working response; H, score of `_sums_at_start`.
+def _start_as_r(tiles: Tiles, X: Float64Array, start: _Start, J: Float64Array, gradient: Float64Array) -> float:
+    """`log_likelihood` at R's start ``mu = (y + 1/2) / 2``, the gradient that of the working response; without an offset.
 
     mu is 3/4 or 1/4, so that all weights are 3/16, the weight times the working response ``w eta + y - mu`` is
     ``+- (3/16 log 3 + 1/4)``, and the log likelihood log 3/4 a sample: only g has to be visited.
     """
+    T, y, keep, score = tiles.T, tiles.y, tiles.keep, start.score
     C = score.size
     width = T.size // keep.size
     sums, scores = np.zeros(width * LANES64), np.zeros(TILE)
@@ -91,7 +105,7 @@ def _start_as_r(
     for j in range(C):
         gradient[j] = score[j]
         for k in range(j + 1):
-            J[j, k] = H[j, k]
+            J[j, k] = start.squares[j, k]
     n = X.shape[0]
     for i in range(X.shape[0]):
         if keep[i] == 0.0:
@@ -110,23 +124,9 @@ def _start_as_r(
 
 @jit
 def _fit_wald(
-    T: Float64Array,
-    y: Float64Array,
-    keep: Float64Array,
-    offset: Float64Array,
-    as_r: bool,
-    X: Float64Array,
-    H: Float64Array,
-    score: Float64Array,
-    beta: Float64Array,
-    L: Float64Array,
-    w: Float64Array,
-    r: Float64Array,
+    tiles: Tiles, as_r: bool, X: Float64Array, start: _Start, beta: Float64Array, weights: Weights, L: Float64Array
 ) -> int:
-    """Newton's method from beta, or as `genassoc.kernels.likelihoods.logistic.fit_as_r`; iterations, or -1 where it is not done.
-
-    H and score are those of `_sums_at_start`.
-    """
+    """Newton's method from beta, or as `genassoc.kernels.likelihoods.logistic.fit_as_r`; iterations, or -1 where it is not done."""
     P = beta.size
     J, gradient, step, scratch = np.zeros((P, P)), np.zeros(P), np.zeros(P), np.zeros(P)
     before, objective = 0.0, 0.0
@@ -135,15 +135,15 @@ def _fit_wald(
     iteration = 0
     while iteration <= PLAIN_ITERATIONS:
         if as_r and iteration == 0:
-            objective = _start_as_r(T, y, keep, X, H, score, J, gradient)
+            objective = _start_as_r(tiles, X, start, J, gradient)
         else:
-            objective = evaluate(T, y, keep, offset, beta, with_gram, w, r, J, gradient)
+            objective = log_likelihood(tiles, beta, with_gram, weights, J, gradient)
         if not math.isfinite(objective):
             return -1
         if iteration > 0 and not again:
             if as_r and abs(objective - before) < 1e-8 * (0.05 + abs(objective)):
                 return iteration
-            if not as_r and objective < before - 1e-10 * (1.0 + abs(before)):
+            if not as_r and objective < before - ROUNDING * (1.0 + abs(before)):
                 return -1  # the rows' own code halves such a step
             if not with_gram:
                 again, with_gram = True, True
@@ -164,53 +164,39 @@ def _fit_wald(
 
 
 @jit
-def _fit_firth(
-    T: Float64Array,
-    y: Float64Array,
-    keep: Float64Array,
-    offset: Float64Array,
-    beta: Float64Array,
-    L: Float64Array,
-    w: Float64Array,
-    r: Float64Array,
-    curved: Float64Array,
-) -> int:
+def _fit_firth(tiles: Tiles, beta: Float64Array, weights: Weights, L: Float64Array) -> int:
     """The penalised maximum from beta, as `genassoc.kernels.likelihoods.logistic.fit`; iterations, or -1 where it is not done.
 
     L becomes the factor of ``T' diag((1 + h) w) T`` at the estimate.
     """
     P = beta.size
+    T, keep = tiles.T, tiles.keep
     width = T.size // keep.size
-    J, F, gradient = np.zeros((P, P)), np.zeros((P, P)), np.zeros(P)
-    step, scratch, before = np.zeros(P), np.zeros(P), np.zeros(P)
-    best, halvings, done = -np.inf, 0, False
+    climb, F, done = climb_of(L), np.zeros((P, P)), False
+    J, gradient, step = climb.J, climb.gradient, climb.step
     n = 0.0
     for i in range(keep.size):
         n += keep[i]
     first = width - FOUR if n > SAMPLES_A_COEFFICIENT * P else 0
     for iteration in range(MAX_ITERATIONS):
-        objective = evaluate(T, y, keep, offset, beta, True, w, r, J, gradient)
+        objective = log_likelihood(tiles, beta, True, weights, J, gradient)
         log_determinant = cholesky(J, L, P)
         if iteration == 0 and (math.isnan(log_determinant) or not sound(J, L)):
             return -1
         objective += 0.5 * log_determinant
-        if iteration > 0 and not objective >= best - 1e-10 * (1.0 + abs(best)):
-            halvings += 1
-            if halvings > MAX_HALVINGS:
-                return -1
-            for j in range(P):
-                step[j] *= 0.5
-                beta[j] = before[j] + step[j]
+        status = judge(iteration, objective, math.isnan(log_determinant), MAX_HALVINGS, climb, beta)
+        if status == FELL:
             continue
-        best, halvings = objective, 0
+        if status != UNDER_WAY:
+            return -1
         # Only g's row of F is exact away from the estimate: the others' leverages are small. `done` makes it all exact.
         for j in range(P):
             for k in range(P):
                 F[j, k] = J[j, k]
-        largest = penalise(T, y, keep, L, P, 0 if done else first, w, r, curved, F, gradient)
+        largest = penalise(tiles, L, P, 0 if done else first, weights, F, gradient)
         if math.isnan(cholesky(F, L, P)):
             return -1
-        decrement = newton_step(L, gradient, step, scratch)
+        decrement = newton_step(L, gradient, step, climb.scratch)
         if decrement < STEP_TOLERANCE and (done or first == 0):
             return iteration
         if decrement * decrement < STEP_TOLERANCE:
@@ -220,9 +206,7 @@ def _fit_firth(
             if longest > MAX_STEP:
                 for j in range(P):
                     step[j] *= MAX_STEP / longest
-        for j in range(P):
-            before[j] = beta[j]
-            beta[j] += step[j]
+        step_on(climb, beta)
     return -1
 
 
@@ -231,10 +215,8 @@ def wald_rows(
     G: Float64Array,
     asked: Int64Array,
     X: Float64Array,
-    y: Float64Array,
-    offset: Float64Array,
-    start: Float64Array,
-    penalised_start: Float64Array,
+    trait: Trait,
+    starts: Float64Array,
     numbers: Float64Array,
     done: BoolArray,
 ) -> None:
@@ -246,8 +228,10 @@ def wald_rows(
         Copies of the minor allele in the trait's samples, NaN where not observed.
     asked : int64 array (R,)
     X : float64 array (n, C)
-        Orthonormal covariates, the constant first; y, offset (n,).
-    start, penalised_start : float64 arrays (C,)
+        Orthonormal covariates, the constant first.
+    trait : Trait
+    starts : float64 array (2, C)
+        The null's coefficients without and with Firth's penalty.
     numbers : float64 array (R, N_NUMBERS)
         Filled where done: beta, its standard error, z, iterations.
     done : bool array (R,)
@@ -255,29 +239,26 @@ def wald_rows(
     """
     n, C = X.shape
     P = C + 1
-    T = lay_out(X)
-    padded = ((n + TILE - 1) // TILE) * TILE
-    yy, oo, keep = np.zeros(padded), np.zeros(padded), np.zeros(padded)
+    tiles = tiled(X, trait)
+    weights, L, beta = weights_of(tiles), np.zeros((P, P)), np.zeros(P)
+    start = _sums_at_start(tiles, C)
+    given = False
     for i in range(n):
-        yy[i], oo[i] = y[i], offset[i]
-    w, r, curved, L = np.zeros(padded), np.zeros(padded), np.zeros(padded), np.zeros((P, P))
-    none = np.zeros(padded)
-    beta, H, score = np.zeros(P), np.zeros((C, C)), np.zeros(C)
-    _sums_at_start(T, yy, C, H, score)
+        given = given or trait.offset[i] != 0.0
     for row in range(G.shape[0]):
         done[row] = False
-        if not set_genotype(G[row], yy, T, keep):
-            continue
         as_r = asked[row] == WALD_PLINK2
+        # R's start knows no offset here.
+        if (as_r and given) or not set_genotype(G[row], tiles.y, tiles.T, tiles.keep):
+            continue
         penalised = asked[row] == FIRTH_PLINK2
         for c in range(C):
-            beta[c] = penalised_start[c] if penalised else (0.0 if as_r else start[c])
+            beta[c] = starts[1, c] if penalised else (0.0 if as_r else starts[0, c])
         beta[C] = 0.0
         if penalised:
-            iterations = _fit_firth(T, yy, keep, oo, beta, L, w, r, curved)
+            iterations = _fit_firth(tiles, beta, weights, L)
         else:
-            # R's fit takes no offset, as `fit_as_r`
-            iterations = _fit_wald(T, yy, keep, none if as_r else oo, as_r, X, H, score, beta, L, w, r)
+            iterations = _fit_wald(tiles, as_r, X, start, beta, weights, L)
         done[row] = iterations >= 0
         if iterations >= 0:
             numbers[row, BETA] = beta[C]

@@ -7,10 +7,9 @@ import numpy as np
 from genassoc.kernels import jit
 from genassoc.kernels.lanes.copies import put
 from genassoc.kernels.lanes.tiles import tiles_of
-from genassoc.kernels.likelihoods.logistic import cholesky
-from genassoc.kernels.likelihoods.logistic_rows import independent_columns
-from genassoc.kernels.likelihoods.newton import BEST, UNDER_WAY, advance, at_start
-from genassoc.kernels.likelihoods.ordinal_terms import accumulate_tiles
+from genassoc.kernels.likelihoods.cholesky import cholesky
+from genassoc.kernels.likelihoods.newton import BEST, UNDER_WAY, ascend, climb_of
+from genassoc.kernels.likelihoods.ordinal_terms import Levels, accumulate_tiles
 from genassoc.kernels.likelihoods.proportional_odds import proportional_odds_chi2
 from genassoc.kernels.likelihoods.rows import (
     BETA,
@@ -22,7 +21,6 @@ from genassoc.kernels.likelihoods.rows import (
     LRT,
     MAX_ITERATIONS,
     MODEL_SE,
-    N_NUMBERS,
     NOT_CONVERGED,
     NULL_NOT_CONVERGED,
     ONE_OUTCOME,
@@ -30,14 +28,15 @@ from genassoc.kernels.likelihoods.rows import (
     SCORE,
     STATISTIC,
     TREND,
-    observed_calls,
+    Fits,
+    begin_row,
 )
-from genassoc.shapes import BoolArray, Float64Array, Int64Array
+from genassoc.shapes import Float64Array, Int64Array
 
 
 @jit
 def fit(
-    D: Float64Array, level: Int64Array, watch: bool, parameters: Float64Array, M: int, r: Float64Array, w: Float64Array,
+    D: Float64Array, levels: Levels, watch: bool, parameters: Float64Array, r: Float64Array, w: Float64Array,
     L: Float64Array,
 ) -> tuple[int, float, int]:  # fmt: skip
     """Maximise the log likelihood of (theta, beta) by Newton's steps in the observed information, halved until it rises.
@@ -46,8 +45,8 @@ def fit(
     ----------
     D : float64 array (n, P)
         Covariates without a constant: the thresholds are the intercepts.
-    level : int64 array (n,)
-        0 to M, every level with a sample.
+    levels : Levels
+        Every level with a sample.
     watch : bool
         Say RUNAWAY where the last coefficient grows without end.
     parameters : float64 array (M + P,)
@@ -61,21 +60,20 @@ def fit(
     -------
     status, log likelihood, iterations
     """
-    A, tiles = parameters.size, tiles_of(D)
-    J = np.empty((A, A))
-    gradient, step, before, stand = np.empty(A), np.zeros(A), np.empty(A), at_start()
+    M, tiles = levels.M, tiles_of(D)
+    climb = climb_of(L)
     for iteration in range(MAX_ITERATIONS):
         ordered = True
         for m in range(1, M):
             ordered = ordered and parameters[m] > parameters[m - 1]
         objective = -np.inf
-        J[0, 0] = np.nan  # thresholds out of order have no likelihood: a fall
+        climb.J[0, 0] = np.nan  # thresholds out of order have no likelihood: a fall
         if ordered:
-            objective = accumulate_tiles(tiles, level, parameters, M, False, J, gradient, r, w)
-        status = advance(iteration, objective, J, gradient, watch, parameters, before, step, L, stand)
+            objective = accumulate_tiles(tiles, levels, parameters, False, climb.J, climb.gradient, r, w)
+        status = ascend(iteration, objective, climb, int(watch), parameters)
         if status != UNDER_WAY:
-            return status, stand[BEST], iteration
-    return NOT_CONVERGED, stand[BEST], MAX_ITERATIONS
+            return status, climb.stand[BEST], iteration
+    return NOT_CONVERGED, climb.stand[BEST], MAX_ITERATIONS
 
 
 @jit
@@ -105,9 +103,8 @@ def levels_left(level: Int64Array, n_levels: int) -> tuple[Int64Array, int]:
 
 @jit
 def analyse_rows(
-    G: Float64Array, asked: Int64Array, X: Float64Array, level: Int64Array, n_levels: int, start: Float64Array,
-    impute: bool,
-    numbers: Float64Array, status: Int64Array, dropped: BoolArray,
+    G: Float64Array, asked: Int64Array, X: Float64Array, levels: Levels, start: Float64Array, impute: bool,
+    fits: Fits,
 ) -> None:  # fmt: skip
     """Do what is asked of each variant on the samples whose call is observed, the null refitted on them.
 
@@ -122,42 +119,34 @@ def analyse_rows(
         SCORE, WALD or LRT.
     X : float64 array (n, C)
         Orthonormal covariates, the constant first.
-    level : int64 array (n,)
-        0 to n_levels - 1.
-    start : float64 array (n_levels - 1 + C - 1,)
+    levels : Levels
+    start : float64 array (M + C - 1,)
         The null's parameters.
-    numbers : float64 array (R, N_NUMBERS)
+    fits : Fits
         Filled as `genassoc.kernels.likelihoods.glm.analyse_rows` does; the dispersion is 1, and of WALD and LRT the test that g's effect
         is the same at every threshold, with its degrees of freedom.
-    status : int64 array (R,)
-    dropped : bool array (R,)
-        Filled: whether a covariate was a combination of others among the samples observed, and left out.
     """
-    for q in range(G.shape[0]):
-        for k in range(N_NUMBERS):
-            numbers[q, k] = np.nan
-        who, g = observed_calls(G[q], impute)
-        XX = X[who]
-        dropped[q] = False
-        if who.size < X.shape[0]:
-            XX, _, dropped[q] = independent_columns(XX, np.zeros(X.shape[1]))
-        left, M = levels_left(level[who], n_levels)
+    for r in range(G.shape[0]):
+        who, g, XX, _ = begin_row(G[r], impute, X, np.zeros(X.shape[1]), r, fits)
+        level, M = levels_left(levels.level[who], levels.M + 1)
         if M < 1:
-            status[q] = ONE_OUTCOME
+            fits.status[r] = ONE_OUTCOME
             continue
         parameters = np.zeros(M + XX.shape[1])
-        start_thresholds(left, M, parameters[:M])
-        if M == n_levels - 1 and not dropped[q]:
+        start_thresholds(level, M, parameters[:M])
+        if M == levels.M and not fits.dropped[r]:
             put(parameters, 0, start)
-        status[q] = _one_row(g, XX, left, M, parameters, asked[q], numbers[q])
+        own = Levels(level, M, levels.offset[who])
+        fits.status[r] = _one_row(g, XX, own, parameters, asked[r], fits.numbers[r])
 
 
 @jit
 def _one_row(
-    g: Float64Array, X: Float64Array, level: Int64Array, M: int, parameters: Float64Array, what: int, row: Float64Array
+    g: Float64Array, X: Float64Array, levels: Levels, parameters: Float64Array, what: int, row: Float64Array
 ) -> int:
     """What `analyse_rows` does of one variant, on n samples that are all observed; the status."""
     n, C = X.shape
+    M = levels.M
     D = np.empty((n, C))
     for i in range(n):
         for c in range(C - 1):
@@ -172,14 +161,14 @@ def _one_row(
         A = M + C - 1 + full
         columns = D if full == 1 else null_columns
         L = np.zeros((A, A))
-        state, objectives[full], iterations = fit(columns, level, full == 1, parameters[:A], M, r, w, L)
+        state, objectives[full], iterations = fit(columns, levels, full == 1, parameters[:A], r, w, L)
         if full == 1:
             if state != FINE and state != RUNAWAY:
                 return NOT_CONVERGED
             estimate = parameters[A - 1]
             if state == FINE:
                 row[BETA] = estimate
-                row[TREND], row[DF] = proportional_odds_chi2(D, level, parameters, M), M - 1
+                row[TREND], row[DF] = proportional_odds_chi2(D, levels, parameters), M - 1
             row[ITERATIONS], row[MODEL_SE] = iterations, 1.0 / L[A - 1, A - 1]
             row[STATISTIC] = estimate / row[MODEL_SE]
             if what == LRT or state == RUNAWAY:
@@ -188,7 +177,7 @@ def _one_row(
             return state
         if state != FINE:
             return NULL_NOT_CONVERGED
-        U, spread, plain = _score(D, level, parameters, M, r, w)
+        U, spread, plain = _score(D, levels, parameters, r, w)
         if not spread > 1e-12 * plain:
             return COLLINEAR
         row[BETA] = U / spread
@@ -200,14 +189,14 @@ def _one_row(
 
 @jit
 def _score(
-    D: Float64Array, level: Int64Array, parameters: Float64Array, M: int, r: Float64Array, w: Float64Array
+    D: Float64Array, levels: Levels, parameters: Float64Array, r: Float64Array, w: Float64Array
 ) -> tuple[float, float, float]:
     """U of the last column of D at the null, its expected information beside the nuisance, and that beside a constant."""
-    A = M + D.shape[1]
+    A = levels.M + D.shape[1]
     J, L, gradient = np.empty((A, A)), np.zeros((A, A)), np.empty(A)
     at_null = parameters.copy()
     at_null[A - 1] = 0.0
-    accumulate_tiles(tiles_of(D), level, at_null, M, True, J, gradient, r, w)
+    accumulate_tiles(tiles_of(D), levels, at_null, True, J, gradient, r, w)
     g = D[:, D.shape[1] - 1]
     centre = (w * g).sum() / w.sum()
     plain = (w * (g - centre) ** 2).sum()

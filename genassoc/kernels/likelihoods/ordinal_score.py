@@ -6,24 +6,20 @@ import numpy as np
 
 from genassoc.kernels import jit
 from genassoc.kernels.likelihoods.logistic import cholesky, solve_lower
-from genassoc.kernels.likelihoods.ordinal_terms import accumulate
-from genassoc.shapes import Float64Array, Int64Array
+from genassoc.kernels.likelihoods.ordinal_terms import Levels, accumulate
+from genassoc.kernels.likelihoods.rows import Missing, Product, Scores
+from genassoc.shapes import Float64Array
 
 
 @jit
 def score_with_missing(
-    gA: Float64Array,
-    gr: Float64Array,
-    squares: Float64Array,
-    pointers: Int64Array,
-    indices: Int64Array,
+    product: Product,
+    missing: Missing,
     D: Float64Array,
-    level: Int64Array,
+    levels: Levels,
     parameters: Float64Array,
     factor: Float64Array,
-    U: Float64Array,
-    information: Float64Array,
-    weakest: Float64Array,
+    scores: Scores,
 ) -> None:
     """Score and information of every variant, corrected for missing calls by one Newton step of the null.
 
@@ -34,21 +30,21 @@ def score_with_missing(
 
     Parameters
     ----------
-    gA, gr, squares : float64 arrays (V, P), (V,), (V,)
-        a, ``r'g`` and ``sum w g^2`` over observed calls.
-    pointers, indices : int64 arrays
-        Samples whose call is missing, a run a variant.
+    product, missing
     D : float64 array (N, P - M)
-        Covariates without the constant, zero for samples without the trait; level (N,).
+        Covariates without the constant, zero for samples without the trait, as all of the levels (N,).
+    levels : Levels
     parameters : float64 array (P,)
         The null's thresholds (M) and coefficients.
     factor : float64 array (P, P)
         L.
-    U, information, weakest : float64 arrays (V,)
-        Filled; ``weakest`` is the smallest squared pivot of A, 0 where it is singular.
+    scores
+        Filled.
     """
+    gA, gr, squares = product.columns, product.residual, product.squares
+    pointers, indices = missing.pointers, missing.indices
+    U, information, weakest = scores.U, scores.information, scores.weakest
     V, P = gA.shape
-    M = P - D.shape[1]
     J, A, L, half = np.empty((P, P)), np.empty((P, P)), np.zeros((P, P)), np.empty((P, P))
     u, b, z, x = np.empty(P), np.empty(P), np.empty(P), np.empty(P)
     for v in range(V):
@@ -59,7 +55,8 @@ def score_with_missing(
                 information[v] -= gA[v, a] * gA[v, a]
             continue
         lost = indices[pointers[v] : pointers[v + 1]]
-        accumulate(D[lost], level[lost], parameters, M, True, J, u, np.empty(lost.size), np.empty(lost.size))
+        out = Levels(levels.level[lost], levels.M, levels.offset[lost])
+        accumulate(D[lost], out, parameters, True, J, u, np.empty(lost.size), np.empty(lost.size))
         # Rows of `half` are L^-1 times the columns of J_m; then the same of its rows.
         for a in range(P):
             solve_lower(factor, J[a], half[a], P)

@@ -12,6 +12,7 @@ it is -c_m in threshold m, and the sum of the c_m in eta: a shift of all thresho
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,52 +27,68 @@ from genassoc.shapes import Float64Array, Int64Array
 LEAST_PRODUCT = 1e-150  # chances are multiplied before the logarithm is taken, as long as the product is above
 
 
-@jit
-def sample_terms(
-    theta: Float64Array,
-    eta: float,
-    level: int,
-    expected: bool,
-    F: Float64Array,
-    c: Float64Array,
-    diagonal: Float64Array,
-    beside: Float64Array,
-    slope: Float64Array,
-) -> tuple[float, float]:
-    """One sample's log p and d log p / d eta; fills its information and the slope in the thresholds.
+class Levels(NamedTuple):
+    """A trait of ordered levels.
 
-    Parameters
+    Attributes
     ----------
-    theta : float64 array (K - 1,)
-    F : float64 array (K - 1, 2)
-        Filled: F and 1 - F at every threshold.
-    c, diagonal, slope : float64 arrays (K - 1,)
-        Filled: minus the information of a threshold with eta, with itself, and d log p / d theta.
-    beside : float64 array (K - 1,)
-        Filled: information of a threshold with the next; the last is 0.
+    level : int64 array (n,)
+        0 to M.
+    M : int
+        Thresholds.
+    offset : float64 array (n,)
+        Part of eta that is given.
     """
+
+    level: Int64Array
+    M: int
+    offset: Float64Array
+
+
+class Thresholds(NamedTuple):
+    """What one sample adds to the thresholds' part of the likelihood.
+
+    Attributes
+    ----------
+    F : float64 array (M, 2)
+        F and 1 - F at every threshold.
+    c, diagonal, slope : float64 arrays (M,)
+        Minus the information of a threshold with eta, with itself, and d log p / d theta.
+    beside : float64 array (M,)
+        Information of a threshold with the next; the last is 0.
+    """
+
+    F: Float64Array
+    c: Float64Array
+    diagonal: Float64Array
+    beside: Float64Array
+    slope: Float64Array
+
+
+@jit
+def room_of(M: int) -> Thresholds:
+    """Room for one sample."""
+    return Thresholds(np.empty((M, 2)), np.empty(M), np.empty(M), np.empty(M), np.empty(M))
+
+
+@jit
+def sample_terms(theta: Float64Array, eta: float, level: int, expected: bool, room: Thresholds) -> tuple[float, float]:
+    """One sample's log p and d log p / d eta; fills the room with its (expected or observed) information and slope."""
     M = theta.size
     for m in range(M):
         t = theta[m] - eta
         x = math.exp(-abs(t))
         share = 1.0 / (1.0 + x)
-        F[m, 0] = share if t >= 0.0 else x * share
-        F[m, 1] = x * share if t >= 0.0 else share
-    p, r = _terms_of(F, level, expected, c, diagonal, beside, slope)
+        room.F[m, 0] = share if t >= 0.0 else x * share
+        room.F[m, 1] = x * share if t >= 0.0 else share
+    p, r = _terms_of(room.F, level, expected, room)
     return (math.log(p) if p > 0.0 else -np.inf), r
 
 
 @jit
-def _terms_of(
-    F: Float64Array,
-    level: int,
-    expected: bool,
-    c: Float64Array,
-    diagonal: Float64Array,
-    beside: Float64Array,
-    slope: Float64Array,
-) -> tuple[float, float]:
+def _terms_of(F: Float64Array, level: int, expected: bool, room: Thresholds) -> tuple[float, float]:
     """The chance of a sample's level and d log p / d eta of F and 1 - F at the thresholds; fills what `sample_terms` does."""
+    c, diagonal, beside, slope = room.c, room.diagonal, room.beside, room.slope
     M = F.shape[0]
     for m in range(M):
         c[m] = diagonal[m] = beside[m] = slope[m] = 0.0
@@ -124,7 +141,7 @@ def _chance(F: Float64Array, level: int) -> float:
 
 @jit
 def accumulate(
-    D: Float64Array, level: Int64Array, parameters: Float64Array, M: int, expected: bool,
+    D: Float64Array, levels: Levels, parameters: Float64Array, expected: bool,
     J: Float64Array, gradient: Float64Array, r: Float64Array, w: Float64Array,
 ) -> float:  # fmt: skip
     """Log likelihood of (theta, beta) (M + P,); fills information J, gradient, r = d log p / d eta and its weight w.
@@ -132,16 +149,17 @@ def accumulate(
     Sample by sample: for few of them; `accumulate_tiles` is for all.
     """
     n, P = D.shape
-    theta = parameters[:M]
-    F, c, diagonal, beside, slope = np.empty((M, 2)), np.empty(M), np.empty(M), np.empty(M), np.empty(M)
+    M = levels.M
+    theta, room = parameters[:M], room_of(M)
+    c, diagonal, beside, slope = room.c, room.diagonal, room.beside, room.slope
     J[:, :] = 0.0
     gradient[:] = 0.0
     total = 0.0
     for i in range(n):
-        eta = 0.0
+        eta = levels.offset[i]
         for j in range(P):
             eta += D[i, j] * parameters[M + j]
-        log_p, r[i] = sample_terms(theta, eta, level[i], expected, F, c, diagonal, beside, slope)
+        log_p, r[i] = sample_terms(theta, eta, levels.level[i], expected, room)
         total += log_p
         w[i] = 0.0
         for m in range(M):
@@ -166,16 +184,18 @@ def accumulate(
 
 @jit
 def accumulate_tiles(
-    tiles: Float64Array, level: Int64Array, parameters: Float64Array, M: int, expected: bool,
+    tiles: Float64Array, levels: Levels, parameters: Float64Array, expected: bool,
     J: Float64Array, gradient: Float64Array, r: Float64Array, w: Float64Array,
 ) -> float:  # fmt: skip
     """`accumulate` of covariates in tiles."""
+    level, M = levels.level, levels.M
     n, P = level.size, parameters.size - M
     width = tile_width(P)
     factors, eta = np.zeros(width), np.empty(TILE)
     put(factors, 0, parameters[M:])
     F, cross = np.empty((TILE, M, 2)), np.empty(M * TILE)
-    c, diagonal, beside, slope = np.empty(M), np.empty(M), np.empty(M), np.empty(M)
+    room = room_of(M)
+    c, diagonal, beside, slope = room.c, room.diagonal, room.beside, room.slope
     weight, residual = np.empty(TILE), np.empty(TILE)
     lanes, across = np.zeros(sums_size(width)), np.zeros(M * width * LANES64)
     J[:, :] = 0.0
@@ -183,14 +203,15 @@ def accumulate_tiles(
     total, product = 0.0, 1.0
     for start in range(0, n, TILE):
         size = min(TILE, n - start)
-        eta[:] = 0.0
+        put(eta, 0, levels.offset[start : start + size])
+        eta[size:] = 0.0
         combine(tiles, start * width, factors, 0, width, eta)
         _thresholds_of_tile(parameters[:M], eta, size, F)
         cross[:] = 0.0
         weight[size:] = 0.0
         residual[size:] = 0.0
         for i in range(size):
-            p, residual[i] = _terms_of(F[i], level[start + i], expected, c, diagonal, beside, slope)
+            p, residual[i] = _terms_of(F[i], level[start + i], expected, room)
             if not (LEAST_PRODUCT < product and LEAST_PRODUCT < p):
                 total += math.log(product) if product > 0.0 else -np.inf
                 product = 1.0
@@ -239,11 +260,13 @@ def _thresholds_of_tile(theta: Float64Array, eta: Float64Array, size: int, F: Fl
 
 
 @jit
-def threshold_weights(D: Float64Array, parameters: Float64Array, M: int, cross: Float64Array) -> None:
+def threshold_weights(D: Float64Array, levels: Levels, parameters: Float64Array, cross: Float64Array) -> None:
     """Fill minus the expected information of every sample's eta with each threshold, (n, M)."""
-    F, diagonal, beside, slope = np.empty((M, 2)), np.empty(M), np.empty(M), np.empty(M)
+    M = levels.M
+    room = room_of(M)
     for i in range(D.shape[0]):
-        eta = 0.0
+        eta = levels.offset[i]
         for j in range(D.shape[1]):
             eta += D[i, j] * parameters[M + j]
-        sample_terms(parameters[:M], eta, 0, True, F, cross[i], diagonal, beside, slope)
+        sample_terms(parameters[:M], eta, 0, True, room)
+        put(cross[i], 0, room.c)

@@ -16,10 +16,9 @@ import numpy as np
 from genassoc.kernels import jit
 from genassoc.kernels.lanes.copies import put
 from genassoc.kernels.likelihoods.logistic import solve_lower, solve_upper
-from genassoc.kernels.likelihoods.logistic_rows import independent_columns
 from genassoc.kernels.likelihoods.newton import UNDER_WAY, advance, at_start
 from genassoc.kernels.likelihoods.ordinal import levels_left
-from genassoc.kernels.likelihoods.ordinal_terms import sample_terms
+from genassoc.kernels.likelihoods.ordinal_terms import room_of, sample_terms
 from genassoc.kernels.likelihoods.rows import (
     BETA,
     COLLINEAR,
@@ -33,6 +32,7 @@ from genassoc.kernels.likelihoods.rows import (
     NOT_CONVERGED,
     ONE_OUTCOME,
     STATISTIC,
+    independent_columns,
     observed_calls,
 )
 from genassoc.kernels.likelihoods.weighted import LEAST_SLACK, LEVERAGE
@@ -48,7 +48,8 @@ def accumulate(
 ) -> float:  # fmt: skip
     """The weighted log likelihood of (theta, beta) (M + P,); fills the observed information and the gradient."""
     n, P = D.shape
-    F, c, diagonal, beside, slope = np.empty((M, 2)), np.empty(M), np.empty(M), np.empty(M), np.empty(M)
+    room = room_of(M)
+    c, diagonal, beside, slope = room.c, room.diagonal, room.beside, room.slope
     J[:, :] = 0.0
     gradient[:] = 0.0
     total = 0.0
@@ -56,7 +57,7 @@ def accumulate(
         eta, v = 0.0, prior[i]
         for j in range(P):
             eta += D[i, j] * parameters[M + j]
-        log_p, r = sample_terms(parameters[:M], eta, level[i], False, F, c, diagonal, beside, slope)
+        log_p, r = sample_terms(parameters[:M], eta, level[i], False, room)
         total += v * log_p
         weight = 0.0
         for m in range(max(level[i] - 1, 0), min(level[i] + 1, M)):
@@ -137,7 +138,8 @@ def _influence(
     ``along`` is J^-1's last column; reach (A,) and whitened (2, A) are room.
     """
     P = d.size
-    F, c, diagonal, beside, slope = np.empty((M, 2)), np.empty(M), np.empty(M), np.empty(M), np.empty(M)
+    room = room_of(M)
+    diagonal, beside, slope = room.diagonal, room.beside, room.slope
     eta, base = 0.0, 0.0
     for j in range(P):
         eta += d[j] * parameters[M + j]
@@ -158,7 +160,7 @@ def _influence(
         if rows == 2:
             h01 += whitened[0, a] * whitened[1, a]
             h11 += whitened[1, a] ** 2
-    sample_terms(parameters[:M], eta, level, False, F, c, diagonal, beside, slope)
+    sample_terms(parameters[:M], eta, level, False, room)
     m00, s0, to0 = v * diagonal[low], v * slope[low], base + along[low]
     m01, m11, s1, to1 = 0.0, 0.0, 0.0, 0.0
     if rows == 2:
@@ -173,7 +175,7 @@ def _influence(
         r0, r1 = (k11 * s0 - k01 * s1) / held, (k00 * s1 - k10 * s0) / held
     own = to0 * r0 + to1 * r1
     # Expected of any level: sum over the thresholds of the score's information along J^-1's column.
-    sample_terms(parameters[:M], eta, level, True, F, c, diagonal, beside, slope)
+    sample_terms(parameters[:M], eta, level, True, room)
     expected = 0.0
     for m in range(M):
         x = base + along[m]

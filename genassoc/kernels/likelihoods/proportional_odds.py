@@ -13,34 +13,36 @@ import numpy as np
 
 from genassoc.kernels import jit
 from genassoc.kernels.likelihoods.logistic import cholesky, solve_lower
-from genassoc.kernels.likelihoods.ordinal_terms import sample_terms
-from genassoc.shapes import Float64Array, Int64Array
+from genassoc.kernels.likelihoods.ordinal_terms import Levels, room_of, sample_terms
+from genassoc.shapes import Float64Array
 
 
 @jit
-def proportional_odds_chi2(D: Float64Array, level: Int64Array, parameters: Float64Array, M: int) -> float:
+def proportional_odds_chi2(D: Float64Array, levels: Levels, parameters: Float64Array) -> float:
     """Chi-squared, M - 1 degrees of freedom, of the last column of D; NaN with one threshold or where it cannot be had.
 
     Parameters
     ----------
     D : float64 array (n, P)
         Covariates without a constant, then g.
-    level : int64 array (n,)
+    levels : Levels
     parameters : float64 array (M + P,)
         The maximum under proportional odds: thresholds, then coefficients.
     """
+    M = levels.M
     if M < 2:
         return np.nan
     n, P = D.shape
     C, B = P - 1, M + P - 1
     A = B + M
     J, L, score, half = np.zeros((A, A)), np.zeros((A, A)), np.zeros(A), np.empty(A)
-    F, c, diagonal, beside, slope = np.empty((M, 2)), np.empty(M), np.empty(M), np.empty(M), np.empty(M)
+    room = room_of(M)
+    c, diagonal, beside, slope = room.c, room.diagonal, room.beside, room.slope
     for i in range(n):
-        eta = 0.0
+        eta = levels.offset[i]
         for j in range(P):
             eta += D[i, j] * parameters[M + j]
-        sample_terms(parameters[:M], eta, level[i], True, F, c, diagonal, beside, slope)
+        sample_terms(parameters[:M], eta, levels.level[i], True, room)
         g, w = D[i, C], 0.0
         for m in range(M):
             w += c[m]

@@ -17,7 +17,6 @@ from genassoc.kernels import jit
 from genassoc.kernels.lanes.copies import put
 from genassoc.kernels.likelihoods.glm import BINOMIAL, GAUSSIAN, fit
 from genassoc.kernels.likelihoods.logistic import solve_lower
-from genassoc.kernels.likelihoods.logistic_rows import independent_columns
 from genassoc.kernels.likelihoods.rows import (
     BETA,
     COLLINEAR,
@@ -30,6 +29,7 @@ from genassoc.kernels.likelihoods.rows import (
     NOT_CONVERGED,
     ONE_OUTCOME,
     STATISTIC,
+    independent_columns,
     observed_calls,
 )
 from genassoc.shapes import BoolArray, Float64Array, Int64Array

@@ -11,8 +11,15 @@ from genassoc.kernels.laws.sandwich import pair_variance
 from genassoc.kernels.likelihoods.glm import BINOMIAL, GAUSSIAN, fit
 from genassoc.kernels.likelihoods.interaction_logistic import GE, ITERATIONS, G
 from genassoc.kernels.likelihoods.logistic import solve_lower
-from genassoc.kernels.likelihoods.logistic_rows import independent_columns
-from genassoc.kernels.likelihoods.rows import COLLINEAR, FINE, NOT_CONVERGED, ONE_OUTCOME, RUNAWAY_STEP, observed_calls
+from genassoc.kernels.likelihoods.rows import (
+    COLLINEAR,
+    FINE,
+    NOT_CONVERGED,
+    ONE_OUTCOME,
+    RUNAWAY_STEP,
+    independent_columns,
+    observed_calls,
+)
 from genassoc.kernels.likelihoods.weighted import LEAST_SLACK, LEVERAGE
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 

@@ -4,7 +4,7 @@ The null (covariates only) is fitted once an endpoint. A block is one product wi
 covariates, whose information has proven bounds; rows whose exact p may be below 0.05 are then done one by one.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -96,6 +96,7 @@ class Cox(InteractionChoices, GenotypeChoices):
     strata: tuple[str, ...] | str = ()
     cause: str | int | None = None
     ties: Literal["efron", "breslow"] = "efron"
+    _: KW_ONLY
     test: Literal["auto", "score", "wald", "lrt"] = "auto"
     correction: Literal["auto", "firth_approx", "firth", "spa", "none"] | None = "auto"
     correct_below: float = 0.05

@@ -13,7 +13,8 @@ from genassoc.kernels.likelihoods import rows as kernel
 from genassoc.kernels.likelihoods.cox_clock import Times
 from genassoc.kernels.likelihoods.cox_screen import times_means
 from genassoc.kernels.likelihoods.cox_sums import RiskSets, RiskSums, risk_sums, suffix_sums
-from genassoc.kernels.likelihoods.rows import Fits
+from genassoc.kernels.likelihoods.newton import FitOptions
+from genassoc.kernels.likelihoods.rows import Fits, Scores
 from genassoc.models.scan.family import (
     EXACT_BELOW_EXPECTED,
     EXACT_BELOW_MAC,
@@ -26,7 +27,6 @@ from genassoc.models.scan.family import (
     Ladder,
     Law,
     Samples,
-    Scores,
     Step,
     Tails,
     Task,
@@ -124,12 +124,9 @@ class NullCox(Family):
     def score(self, own: GenotypeSums, product: Float64Array, squares: Float64Array, impute: bool) -> Scores:
         """U, and the largest and the smallest information that it can have (V,)."""
         V = own.n.size
-        scores = Scores(np.empty(V), np.empty(V), np.empty(V))
-        mean = own.sum_g / np.maximum(own.n, 1)
-        cox_screen.screen(
-            product, squares, own.pointers, own.indices, self.thin, self.moves, self.weight, self.share, self.rest, mean,
-            impute, *scores,
-        )  # fmt: skip
+        scores, mean = Scores.empty(V), own.sum_g / np.maximum(own.n, 1)
+        basis = cox_screen.Basis(self.thin, self.moves, self.weight, self.share, self.rest)
+        cox_screen.screen(product, squares, own.missing, basis, mean, impute, scores)
         return scores
 
     def no_estimate(self, events: AlleleCounts | None, impute: bool) -> list[tuple[BoolArray, str]]:
@@ -227,10 +224,9 @@ class NullCox(Family):
         # Of a score only what is not corrected afterwards is a final row: the test of proportional hazards is of those.
         trend = asked.test != "score" or choices.correction is None
         fits = Fits.empty(R)
-        cox_rows.analyse_rows(
-            G, asked.numbers, np.full(R, trend), self.Q, self.sets, self.start, self.cross, self.L, self.times,
-            choices.impute and not exact, *fits,
-        )  # fmt: skip
+        null = cox_rows.CoxNull(self.offset, self.start, self.cross, self.L, self.times)
+        impute = choices.impute and not exact
+        cox_rows.analyse_rows(G, asked.numbers, np.full(R, trend), self.Q, self.sets, null, impute, fits)
         fits.numbers[:, kernel.DF] = 1.0  # of the trend
         if asked.test == "wald" and choices.correction is None:
             none = task.tested_alleles()[0][variants] == 0
@@ -239,7 +235,7 @@ class NullCox(Family):
 
     def law(self, name: str, task: Task, variants: Int64Array) -> Tails:
         """The exact law of few events, each of which falls on somebody at risk at its time."""
-        eta = self.Q[:, 1:] @ self.start
+        eta = self.Q[:, 1:] @ self.start + self.offset
         risk, sizes = np.exp(eta - eta.max(initial=-np.inf)), np.where(self.sets.event, 1.0, 0.0)
         found, there = np.empty(variants.size), np.zeros(variants.size, np.bool_)
         G = task.calls(variants, self.columns)
@@ -271,9 +267,9 @@ def prepare(
     nulls: list[NullCox] = []
     notes = [f"covariate dropped: {dropped}" for dropped in design.covariates.dropped_covariates]
     notes += design.notes
-    for endpoint in design.endpoints:
+    for at, endpoint in enumerate(design.endpoints):
         observed = design.complete & ~np.isnan(endpoint.time)
-        null, kept = fit_null(design, endpoint, observed, block_columns, block_width, efron, by_rank)
+        null, kept = fit_null(design, at, observed, block_columns, block_width, efron, by_rank)
         nulls.append(null)
         notes += _notes(design, endpoint, null, kept, observed)
     names = tuple(endpoint.name for endpoint in design.endpoints)
@@ -314,14 +310,15 @@ def risk_sets(
 
 def fit_null(
     design: Any,
-    endpoint: Any,
+    at: int,
     observed: BoolArray,
     block_columns: Int64Array,
     block_width: int,
     efron: bool = True,
     by_rank: bool = False,
 ) -> tuple[NullCox, BoolArray]:
-    """The null model of one endpoint, and which covariates are independent within strata among its samples."""
+    """The null model of one endpoint, the ``at``-th, and which covariates are independent within strata among its samples."""
+    endpoint = design.endpoints[at]
     who = np.flatnonzero(observed)
     who = who[np.lexsort((endpoint.time[who], design.stratum[who]))]
     time, event, stratum = endpoint.time[who], endpoint.event[who] == 1, design.stratum[who]
@@ -330,11 +327,12 @@ def fit_null(
     X = np.ascontiguousarray(basis.Q)
     n, C = X.shape
     own_X = np.ascontiguousarray(X[:, 1:])
+    offset = np.ascontiguousarray(design.offset[who, at])
     start, L = np.zeros(C - 1), np.zeros((C - 1, C - 1))
     sums = risk_sums(sets, C - 1)
     failure = "too_few_events" if int(event.sum()) < C or n <= C else None
     if failure is None:
-        state, _, _ = cox.fit(own_X, np.zeros(n), sets, False, True, C - 1, start, sums, L)
+        state, _, _ = cox.fit(own_X, offset, sets, FitOptions(False, True, C - 1), start, sums, L)
         failure = None if state == kernel.FINE else "null_not_converged"
     columns = block_columns[who]
     weight = np.zeros(block_width)
@@ -348,7 +346,7 @@ def fit_null(
     wide, wide_moves = np.zeros((block_width, thin.shape[1])), np.zeros((block_width, moves.shape[1]))
     wide[columns], wide_moves[columns] = thin, moves
     null = NullCox(
-        samples=Samples.of(columns, block_width, is_event=event, failure=failure), n_covariates=C, Q=X, sets=sets, start=start,
+        samples=Samples.of(columns, block_width, offset=offset, is_event=event, failure=failure), n_covariates=C, Q=X, sets=sets, start=start,
         cross=cross, L=L, times=_times(time, design.entry[who], times, by_rank), thin=wide, moves=wide_moves, weight=weight,
         share=share, rest=rest,
     )  # fmt: skip

@@ -6,7 +6,8 @@ import numpy as np
 
 from genassoc.kernels.likelihoods import cox as kernel
 from genassoc.kernels.likelihoods.cox_sums import RiskSets, risk_sums
-from genassoc.kernels.likelihoods.logistic import CONVERGED
+from genassoc.kernels.likelihoods.newton import FitOptions
+from genassoc.kernels.likelihoods.rows import FINE
 from genassoc.models.base import CODES, METHODS
 from genassoc.models.cox.null import NullCox
 from genassoc.models.scan.family import Choices
@@ -70,9 +71,9 @@ class Survival:
         beta[: self.start.size] = self.start
         sums = risk_sums(self.sets, P)
         status, objective, iterations = kernel.fit(
-            D, np.zeros(n), self.sets, penalised, False, n_free, beta, sums, L
+            D, np.zeros(n), self.sets, FitOptions(penalised, False, n_free), beta, sums, L
         )  # fmt: skip
-        return (float(objective), beta, np.tril(L), int(iterations)) if status == CONVERGED else None
+        return (float(objective), beta, np.tril(L), int(iterations)) if status == FINE else None
 
 
 def fill(choices: Choices, case: Survival, terms: Terms, v: int, rows: PairRows) -> None:

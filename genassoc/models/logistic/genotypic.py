@@ -7,6 +7,9 @@ import numpy as np
 from genassoc.data.block import Block, GenotypeBlock
 from genassoc.kernels.genotypes.counts import count_codes
 from genassoc.kernels.likelihoods import logistic as kernel
+from genassoc.kernels.likelihoods.cholesky import information
+from genassoc.kernels.likelihoods.newton import FitOptions
+from genassoc.kernels.likelihoods.rows import FINE, Trait
 from genassoc.models.base import CODES, METHODS, BlockResult
 from genassoc.models.logistic.null import NullLogistic
 from genassoc.models.scan.family import Choices
@@ -169,19 +172,18 @@ def _maximum(
     share = float(data.y.mean())
     beta, L = np.zeros(P), np.zeros((P, P))
     beta[0] = np.log(share / (1 - share)) * np.sqrt(n)  # the constant's column is 1 / sqrt(n)
-    eta, mu, w, leverage = np.empty(n), np.empty(n), np.empty(n), np.zeros(n)
+    fitted, trait = kernel.fitted_of(n), Trait(data.y, data.offset, np.ones(n))
     if plink and not penalised:
-        status, iterations = kernel.fit_as_r(D, data.y, beta, eta, mu, w, L)
-        return None if status != kernel.CONVERGED else (np.nan, beta, L, int(iterations))
-    status, objective, iterations = kernel.fit(
-        D, data.y, data.offset, penalised, False, n_free, beta, eta, mu, w, leverage, L
-    )
-    if status != kernel.CONVERGED:
+        status, iterations = kernel.fit_as_r(D, trait, beta, fitted, L)
+        return None if status != FINE else (np.nan, beta, L, int(iterations))
+    options = FitOptions(penalised, False, n_free)
+    status, objective, iterations = kernel.fit(D, trait, options, beta, fitted, L)
+    if status != FINE:
         return None
     if plink:
         # PLINK 2's standard errors under Firth's penalty are of X' diag((1 + h) w) X.
         J = np.empty((P, P))
-        kernel.information(D, (1.0 + leverage) * w, J)
+        information(D, (1.0 + fitted.leverage) * fitted.w, J)
         L[:] = np.linalg.cholesky(J)
     return float(objective), beta, np.tril(L), int(iterations)
 

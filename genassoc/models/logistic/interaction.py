@@ -56,7 +56,12 @@ class Choices:
 def prepare(model: Any, cohort: Any) -> RefitState:
     """Fit the null models, E among the covariates."""
     columns, width = np.asarray(cohort.block_columns), int(cohort.block_width)
-    design, modifier, notes = design_with_modifier(model, cohort)
+    modifier: Modifier | None = None
+    notes: tuple[str, ...] = ()
+    if model.interaction is None:  # a robust variance of g alone
+        design = cohort.design(model.traits, model.covariates, kind=model.outcome)
+    else:
+        design, modifier, notes = design_with_modifier(model, cohort)
     state = state_of(design, modifier, columns, width)
     if getattr(model, "variance", None) == "robust":
         for name, null in zip(state.traits, state.nulls):

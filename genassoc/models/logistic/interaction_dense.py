@@ -6,6 +6,9 @@ import numpy as np
 
 from genassoc.kernels.likelihoods import interaction_logistic as pairs
 from genassoc.kernels.likelihoods import logistic as kernel
+from genassoc.kernels.likelihoods.cholesky import information
+from genassoc.kernels.likelihoods.newton import FitOptions
+from genassoc.kernels.likelihoods.rows import FINE, Trait
 from genassoc.models.logistic.null import NullLogistic, ran_away
 from genassoc.models.scan.interaction import Terms
 from genassoc.models.scan.pair_rows import OneFit, PairFit
@@ -109,19 +112,19 @@ def maximum(
     beta, L = np.zeros(P), np.zeros((P, P))
     beta[0] = np.log(share / (1 - share)) * np.sqrt(n)  # the constant's column is 1 / sqrt(n)
     y, offset = np.ascontiguousarray(case.y), np.ascontiguousarray(case.offset)
-    eta, mu, w, leverage = np.empty(n), np.empty(n), np.empty(n), np.zeros(n)
+    fitted, trait = kernel.fitted_of(n), Trait(y, offset, np.ones(n))
+    w = fitted.w
     if as_plink and not penalised:
-        status, iterations = kernel.fit_as_r(D, y, beta, eta, mu, w, L)
-        return None if status != kernel.CONVERGED else (np.nan, beta, np.tril(L), w, int(iterations))
-    status, objective, iterations = kernel.fit(
-        D, y, offset, penalised, False, n_free, beta, eta, mu, w, leverage, L
-    )  # fmt: skip
-    if status != kernel.CONVERGED:
+        status, iterations = kernel.fit_as_r(D, trait, beta, fitted, L)
+        return None if status != FINE else (np.nan, beta, np.tril(L), w, int(iterations))
+    options = FitOptions(penalised, False, n_free)
+    status, objective, iterations = kernel.fit(D, trait, options, beta, fitted, L)
+    if status != FINE:
         return None
     if as_plink:
         # PLINK 2's standard errors under Firth's penalty are of X' diag((1 + h) w) X.
         J = np.empty((P, P))
-        kernel.information(D, (1.0 + leverage) * w, J)
+        information(D, (1.0 + fitted.leverage) * fitted.w, J)
         L[:] = np.linalg.cholesky(J)
     return float(objective), beta, np.tril(L), w, int(iterations)
 

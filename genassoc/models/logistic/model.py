@@ -5,7 +5,7 @@ rows that need more (below ``correct_below``, many missing calls, Wald) are then
 proportional to the hits.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -79,6 +79,7 @@ class Logistic(VarianceChoices, GenotypeChoices):
     covariates: tuple[str, ...] | str = ()
     test: Test = "auto"
     correction: Correction | None = "auto"
+    _: KW_ONLY
     correct_below: float | None = None
     missing: Literal["auto", "complete", "mean"] = "auto"
     min_mac: float | None = None

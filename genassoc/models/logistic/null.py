@@ -9,11 +9,13 @@ from genassoc.kernels.laws import exact_rare, few_events
 from genassoc.kernels.laws.exact_rare import MOST_CASES, CaseCountTable
 from genassoc.kernels.likelihoods import logistic, logistic_rows, logistic_score
 from genassoc.kernels.likelihoods import rows as kernel
-from genassoc.kernels.likelihoods.logistic_firth import analyse_complete_rows
+from genassoc.kernels.likelihoods.logistic_firth import FirthNull, analyse_complete_rows
+from genassoc.kernels.likelihoods.logistic_null_series import NullSeries
 from genassoc.kernels.likelihoods.logistic_refit import refit_rows
 from genassoc.kernels.likelihoods.logistic_series import series_rows
 from genassoc.kernels.likelihoods.logistic_wald import wald_rows
-from genassoc.kernels.likelihoods.rows import Fits
+from genassoc.kernels.likelihoods.newton import FitOptions
+from genassoc.kernels.likelihoods.rows import Fits, Product, Scores, Trait
 from genassoc.models.scan.family import (
     ASKED,
     EXACT_BELOW_EXPECTED,
@@ -26,7 +28,6 @@ from genassoc.models.scan.family import (
     Ladder,
     Law,
     Samples,
-    Scores,
     Step,
     Tails,
     Task,
@@ -40,7 +41,7 @@ from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Ar
 from genassoc.stats.exact_rare import case_count_table
 from genassoc.stats.information import LEAST_OF_SANDWICH
 from genassoc.stats.linalg import orthonormal_basis
-from genassoc.stats.logistic_series import NullSeries, null_series
+from genassoc.stats.logistic_series import null_series
 from genassoc.stats.tails import z_from_neg_log_10_p
 
 # Fitted probabilities this near 0 or 1 come of a covariate that tells cases from controls by itself.
@@ -110,6 +111,16 @@ class NullLogistic(Family):
         """Whether fewer samples are controls than cases: which outcome is called the case is no part of an exact test."""
         return 2 * self.n_cases > self.n
 
+    @property
+    def trait(self) -> Trait:
+        """Its outcome as kernels take it."""
+        return Trait(self.y, self.offset, self.samples.weight)
+
+    def of_firth(self) -> FirthNull:
+        """It as `genassoc.kernels.likelihoods.logistic_firth` takes it."""
+        Q, WQ, weight = self.Q[self.columns], self.WQ[self.columns], self.weight[self.columns]
+        return FirthNull(Q, WQ, self.y, self.mu, weight, self.penalised_eta)
+
     def of_rarer(self) -> tuple[Float64Array, Float64Array]:
         """Null probabilities and outcomes (n,), 1 of the rarer one."""
         return (1.0 - self.mu, 1.0 - self.y) if self.controls_are_rarer else (self.mu, self.y)
@@ -125,12 +136,10 @@ class NullLogistic(Family):
     def score(self, own: GenotypeSums, product: Float64Array, squares: Float64Array, impute: bool) -> Scores:
         """U, its information and the weakest direction (V,) of every variant."""
         V, C = own.n.size, self.n_covariates
-        scores = Scores(np.empty(V), np.empty(V), np.empty(V))
-        mean = own.sum_g / np.maximum(own.n, 1)
-        logistic_score.score_with_missing(
-            np.ascontiguousarray(product[:, :C]), np.ascontiguousarray(product[:, C]), squares, own.pointers,
-            own.indices, self.WQ, self.Q, self.weight, self.residual, mean, impute, *scores,
-        )  # fmt: skip
+        scores, mean = Scores.empty(V), own.sum_g / np.maximum(own.n, 1)
+        sums = Product(np.ascontiguousarray(product[:, :C]), np.ascontiguousarray(product[:, C]), squares)
+        null = logistic_score.NullScores(self.WQ, self.Q, self.weight, self.residual)
+        logistic_score.score_with_missing(sums, own.missing, null, mean, impute, scores)
         return scores
 
     def ladder(self, task: Task) -> Ladder:
@@ -334,13 +343,14 @@ def fit_null(
         share = n_cases / n
         start[0] = np.log(share / (1 - share)) * np.sqrt(n)  # the constant's column is 1 / sqrt(n)
         penalised[0] = start[0]
-        eta, w, leverage, L = np.empty(n), np.empty(n), np.zeros(n), np.zeros((C, C))
-        state, _, _ = logistic.fit(X, y, offset, True, False, C, penalised, eta, mu, w, leverage, L)
-        if state != logistic.CONVERGED:
+        outcome, eta, w, L = Trait(y, offset, np.ones(n)), np.empty(n), np.empty(n), np.zeros((C, C))
+        fitted = logistic.Fitted(eta, mu, w, np.zeros(n))
+        state, _, _ = logistic.fit(X, outcome, FitOptions(True, False, C), penalised, fitted, L)
+        if state != kernel.FINE:
             failure = "null_not_converged"
         penalised_eta = eta.copy()
-        state, _, _ = logistic.fit(X, y, offset, False, True, C, start, eta, mu, w, leverage, L)
-        if state != logistic.CONVERGED:
+        state, _, _ = logistic.fit(X, outcome, FitOptions(False, True, C), start, fitted, L)
+        if state != kernel.FINE:
             failure = "null_not_converged"
         else:
             orthonormal = np.linalg.solve(L, X.T).T
@@ -419,17 +429,14 @@ def analyse_dense(
         if not some.size:
             continue
         calls = G if some.size == R else G[some]
-        part = Fits.empty(some.size)
-        asked_here, spa = asked[some], np.full(some.size, saddlepoint)
+        part, spa = Fits.empty(some.size), np.full(some.size, saddlepoint)
         if refit:
-            logistic_rows.analyse_rows(
-                calls, asked_here, sparse[some], spa, null.X, null.y, null.offset, null.start, null.penalised_start,
-                impute, part.numbers, np.empty((some.size, 2)), part.status, part.dropped,
-            )  # fmt: skip
+            wanted = logistic_rows.Asked(asked[some], sparse[some], spa)
+            logistic_rows.analyse_rows(calls, wanted, null.X, null.trait, null.series.start, impute, part)
         else:
             analyse_complete_rows(
-                calls, asked_here == kernel.FIRTH_APPROX, sparse[some], spa if saddlepoint else None, null.Q[null.columns],
-                null.WQ[null.columns], null.y, null.mu, null.weight[null.columns], null.penalised_eta, part.numbers, part.status,
+                calls, asked[some] == kernel.FIRTH_APPROX, sparse[some], spa if saddlepoint else None, null.of_firth(),
+                part.numbers, part.status,
             )  # fmt: skip
         for values, own in zip(fits, part):
             values[some] = own
@@ -447,9 +454,8 @@ def _fit_in_tiles(null: NullLogistic, G: Float64Array, asked: Int64Array, number
             continue
         out, fitted = np.full((some.size, kernel.N_NUMBERS), np.nan), np.zeros(some.size, np.bool_)
         calls = G if some.size == asked.size else G[some]
-        fixed = (null.X, null.y, null.offset, null.start, null.penalised_start, out, fitted)
         if wald:
-            wald_rows(calls, asked[some], *fixed)
+            wald_rows(calls, asked[some], null.X, null.trait, null.series.start, out, fitted)
         else:
             _refit(null, calls, asked[some] == kernel.FIRTH_APPROX, out, fitted)
         numbers[some], done[some] = out, fitted
@@ -458,27 +464,12 @@ def _fit_in_tiles(null: NullLogistic, G: Float64Array, asked: Int64Array, number
 
 def _refit(null: NullLogistic, G: Float64Array, firth: BoolArray, numbers: Float64Array, done: BoolArray) -> None:
     """Score tests and approximate Firth (R,): from the null's series where it holds, then from all samples."""
-    series = null.series
     moves = np.empty((len(G), 2, null.X.shape[1]))
-    series_rows(
-        G, firth, null.X, null.y, null.offset, np.stack([null.start, null.penalised_start]), series.gradient,
-        series.information, series.third, series.fourth, series.reach, moves, numbers, done,
-    )  # fmt: skip
+    series_rows(G, firth, null.X, null.trait, null.series, moves, numbers, done)
     left = np.flatnonzero(~done)
     if left.size:
         out, fitted = np.full((left.size, kernel.N_NUMBERS), np.nan), np.zeros(left.size, np.bool_)
-        refit_rows(
-            G[left],
-            firth[left],
-            null.X,
-            null.y,
-            null.offset,
-            null.start,
-            null.penalised_start,
-            moves[left],
-            out,
-            fitted,
-        )
+        refit_rows(G[left], firth[left], null.X, null.trait, null.series.start, moves[left], out, fitted)
         numbers[left], done[left] = out, fitted
 
 

@@ -13,6 +13,7 @@ from genassoc.data.phenotypes.left_out import without_samples
 from genassoc.data.phenotypes.survival import strata_numbers
 from genassoc.kernels.likelihoods import conditional, conditional_rows
 from genassoc.kernels.likelihoods import rows as kernel
+from genassoc.kernels.likelihoods.conditional import MatchedSets
 from genassoc.kernels.likelihoods.rows import Fits
 from genassoc.models.scan.case_columns import case_columns
 from genassoc.models.scan.family import (
@@ -60,6 +61,11 @@ class NullMatched(Family):
     pointers: Int64Array
     start: Float64Array
 
+    @property
+    def sets(self) -> MatchedSets:
+        """Outcomes, sets and offsets as kernels take them."""
+        return MatchedSets(self.y, self.pointers, self.offset)
+
     def ladder(self, task: Task) -> Ladder:
         """The test of every row; below the trigger likelihood ratios, of rare variants and infinite estimates exact tests."""
         choices, own = task.choices, task.own
@@ -92,9 +98,8 @@ class NullMatched(Family):
         else:
             G = task.calls(variants, self.columns)
         fits = Fits.empty(variants.size)
-        conditional_rows.analyse_rows(
-            G, asked.numbers, self.X, self.y, self.pointers, self.start, task.choices.impute and not exact, *fits
-        )
+        impute = task.choices.impute and not exact
+        conditional_rows.analyse_rows(G, asked.numbers, self.X, self.sets, self.start, impute, fits)
         if exact:
             numbers = fits.numbers
             fits.status[np.isnan(numbers[:, kernel.NEG_LOG_P]) & (fits.status == kernel.FINE)] = kernel.TAIL_FAILED
@@ -153,13 +158,13 @@ def fit_null(
     basis = orthonormal_basis(within)
     X = np.ascontiguousarray(basis.Q[:, 1:])
     n, C = X.shape
-    start = np.zeros(C)
+    start, offset = np.zeros(C), np.ascontiguousarray(design.offset[who, trait])
     failure = "n_too_small" if pointers.size - 1 + C >= n else None
     if failure is None and C:
-        state, _, _ = conditional.fit(X, y, pointers, False, start, np.zeros((C, C)))
+        state, _, _ = conditional.fit(X, MatchedSets(y, pointers, offset), False, start, np.zeros((C, C)))
         failure = None if state == kernel.FINE else "null_not_converged"
     columns = block_columns[who]
-    samples = Samples.of(columns, block_width, is_event=y == 1, failure=failure)
+    samples = Samples.of(columns, block_width, offset=offset, is_event=y == 1, failure=failure)
     null = NullMatched(samples=samples, n_covariates=C + 1, X=X, y=y, pointers=pointers, start=start)
     return null, basis.kept, observed & ~telling
 

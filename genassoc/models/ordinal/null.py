@@ -8,8 +8,9 @@ import numpy as np
 from genassoc.kernels.laws import level_law
 from genassoc.kernels.likelihoods import logistic_score, ordinal, ordinal_score, ordinal_terms
 from genassoc.kernels.likelihoods import rows as kernel
-from genassoc.kernels.likelihoods.rows import Fits
-from genassoc.models.scan.family import Asked, Family, Samples, Scores, Tails, Task, bounded_ratios, missing_at_random
+from genassoc.kernels.likelihoods.ordinal_terms import Levels
+from genassoc.kernels.likelihoods.rows import Fits, Product, Scores
+from genassoc.models.scan.family import Asked, Family, Samples, Tails, Task, bounded_ratios, missing_at_random
 from genassoc.models.scan.information import EventSizes, sum_missing
 from genassoc.models.scan.screen import State, null_notes
 from genassoc.models.scan.sums import GenotypeSums
@@ -62,6 +63,11 @@ class NullOrdinal(Family):
     block_level: Int64Array
     AQ: Float64Array
 
+    @property
+    def levels(self) -> Levels:
+        """Its levels as kernels take them."""
+        return Levels(self.level, self.counts.size - 1, self.offset)
+
     def product_columns(self) -> Float64Array:
         """AQ, then the residual: (N, P + 1)."""
         return np.column_stack([self.AQ, self.residual])
@@ -73,28 +79,26 @@ class NullOrdinal(Family):
     def score(self, own: GenotypeSums, product: Float64Array, squares: Float64Array, impute: bool) -> Scores:
         """U, its information and the weakest direction (V,) of every variant."""
         V, P = own.n.size, self.AQ.shape[1]
-        scores = Scores(np.empty(V), np.empty(V), np.empty(V))
-        gA, gr = np.ascontiguousarray(product[:, :P]), np.ascontiguousarray(product[:, P])
+        scores = Scores.empty(V)
+        sums = Product(np.ascontiguousarray(product[:, :P]), np.ascontiguousarray(product[:, P]), squares)
         if impute:
             mean = own.sum_g / np.maximum(own.n, 1)
-            logistic_score.score_with_missing(
-                gA, gr, squares, own.pointers, own.indices, self.AQ, self.AQ, self.weight, self.residual, mean, True, *scores
-            )  # fmt: skip
+            null = logistic_score.NullScores(self.AQ, self.AQ, self.weight, self.residual)
+            logistic_score.score_with_missing(sums, own.missing, null, mean, True, scores)
         else:
+            offset = np.zeros(self.block_level.size)
+            offset[self.columns] = self.offset
+            levels = Levels(self.block_level, self.counts.size - 1, offset)
             ordinal_score.score_with_missing(
-                gA, gr, squares, own.pointers, own.indices, self.block_D, self.block_level, self.parameters,
-                self.factor, *scores,
-            )  # fmt: skip
+                sums, own.missing, self.block_D, levels, self.parameters, self.factor, scores
+            )
         return scores
 
     def fit(self, task: Task, asked: Asked) -> Fits:
         """Some rows on their dense calls."""
         G = task.calls(asked.variants, self.columns)
         fits = Fits.empty(asked.variants.size)
-        ordinal.analyse_rows(
-            G, asked.numbers, self.X, self.level, self.counts.size, self.parameters,
-            task.choices.impute, *fits,
-        )  # fmt: skip
+        ordinal.analyse_rows(G, asked.numbers, self.X, self.levels, self.parameters, task.choices.impute, fits)
         return bounded_ratios(fits, asked, False)
 
     def little_information(self, own: GenotypeSums, impute: bool) -> BoolArray:
@@ -110,10 +114,8 @@ class NullOrdinal(Family):
             np.zeros(variants.size, np.bool_),
         )
         few = task.own.tested_mac[variants] < LEAST_CARRIERS_OF_LEVELS
-        level_law.level_rows(
-            task.calls(variants, self.columns), D, self.level, self.parameters, self.counts.size - 1,
-            task.choices.impute, few, found, whole,
-        )  # fmt: skip
+        G = task.calls(variants, self.columns)
+        level_law.level_rows(G, D, self.levels, self.parameters, task.choices.impute, few, found, whole)
         return Tails.of(found / np.log(10.0), whole)
 
     def one_step_is_enough(self, task: Task) -> BoolArray:
@@ -178,17 +180,18 @@ def fit_null(
     failure = "one_outcome" if M < 1 else ("n_too_small" if n <= P else None)
     parameters, L = np.zeros(P), np.eye(P)
     weight, residual, AQ = np.zeros(block_width), np.zeros(block_width), np.zeros((block_width, P))
-    D = np.ascontiguousarray(X[:, 1:])
+    D, offset = np.ascontiguousarray(X[:, 1:]), np.ascontiguousarray(design.offset[observed, trait])
     if failure is None:
+        levels = Levels(level, M, offset)
         ordinal.start_thresholds(level, M, parameters[:M])
         r, w, J, gradient = np.empty(n), np.empty(n), np.empty((P, P)), np.empty(P)
-        state, _, _ = ordinal.fit(D, level, False, parameters, M, r, w, L)
+        state, _, _ = ordinal.fit(D, levels, False, parameters, r, w, L)
         if state != kernel.FINE:
             failure = "null_not_converged"
         else:
             cross = np.empty((n, M))
-            ordinal_terms.accumulate(D, level, parameters, M, True, J, gradient, r, w)
-            ordinal_terms.threshold_weights(D, parameters, M, cross)
+            ordinal_terms.accumulate(D, levels, parameters, True, J, gradient, r, w)
+            ordinal_terms.threshold_weights(D, levels, parameters, cross)
             L = np.linalg.cholesky(J)
             A = np.column_stack([-cross, w[:, None] * D])
             AQ[columns] = np.linalg.solve(L, A.T).T
@@ -196,7 +199,7 @@ def fit_null(
     block_D, block_level = np.zeros((block_width, C - 1)), np.zeros(block_width, np.int64)
     block_D[columns], block_level[columns] = D, level
     null = NullOrdinal(
-        samples=Samples.of(columns, block_width, failure=failure), n_covariates=C, weight=weight, residual=residual, level=level,
+        samples=Samples.of(columns, block_width, offset=offset, failure=failure), n_covariates=C, weight=weight, residual=residual, level=level,
         counts=counts.astype(np.int64), X=X, parameters=parameters, factor=L, block_D=block_D, block_level=block_level, AQ=AQ,
     )  # fmt: skip
     return null, basis.kept

@@ -132,7 +132,8 @@ def fit_null(
         state, _ = kernel.fit(np.ascontiguousarray(Q[:, 1:]), level, weight, False, parameters, M, L)
         failure = None if state == status.FINE else "null_not_converged"
         D, P, r, w = np.ascontiguousarray(Q[:, 1:]), parameters.size, np.empty(n), np.empty(n)
-        ordinal_terms.accumulate(D, level, parameters, M, True, np.empty((P, P)), np.empty(P), r, w)
+        levels = ordinal_terms.Levels(level, M, np.zeros(n))
+        ordinal_terms.accumulate(D, levels, parameters, True, np.empty((P, P)), np.empty(P), r, w)
         score = weight * r
     columns = block_columns[observed]
     mask = mask_words(columns, block_width)

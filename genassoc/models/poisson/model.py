@@ -1,6 +1,6 @@
 """Poisson regression of counts on genotype, log link: score test for all, likelihood ratio or Wald test for hits."""
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -61,6 +61,7 @@ class Poisson(WeightChoices, GenotypeChoices):
     covariates: tuple[str, ...] | str = ()
     exposure: str | None = None
     dispersion: Literal["quasi", "poisson"] = "quasi"
+    _: KW_ONLY
     test: Literal["score", "wald", "lrt"] = "score"
     correction: Literal["auto", "spa", "lrt", "wald", "none"] | None = "auto"
     correct_below: float = 0.05

@@ -8,8 +8,8 @@ import numpy as np
 from genassoc.kernels.laws import empirical_cgf, few_events
 from genassoc.kernels.likelihoods import glm, logistic_score
 from genassoc.kernels.likelihoods import rows as kernel
-from genassoc.kernels.likelihoods.rows import Fits
-from genassoc.models.scan.family import Asked, Family, Samples, Scores, Tails, Task, bounded_ratios, missing_at_random
+from genassoc.kernels.likelihoods.rows import Fits, Product, Scores, Trait
+from genassoc.models.scan.family import Asked, Family, Samples, Tails, Task, bounded_ratios, missing_at_random
 from genassoc.models.scan.information import EventSizes, sum_missing
 from genassoc.models.scan.screen import State, null_notes
 from genassoc.models.scan.sums import GenotypeSums
@@ -105,22 +105,21 @@ class NullPoisson(Family):
     def score(self, own: GenotypeSums, product: Float64Array, squares: Float64Array, impute: bool) -> Scores:
         """U, its information and the weakest direction (V,) of every variant."""
         V, C = own.n.size, self.n_covariates
-        scores = Scores(np.empty(V), np.empty(V), np.empty(V))
-        mean = own.sum_g / np.maximum(own.n, 1)
-        logistic_score.score_with_missing(
-            np.ascontiguousarray(product[:, :C]), np.ascontiguousarray(product[:, C]), squares, own.pointers,
-            own.indices, self.WQ, self.Q, self.weight, self.residual, mean, impute, *scores,
-        )  # fmt: skip
+        scores, mean = Scores.empty(V), own.sum_g / np.maximum(own.n, 1)
+        sums = Product(np.ascontiguousarray(product[:, :C]), np.ascontiguousarray(product[:, C]), squares)
+        null = logistic_score.NullScores(self.WQ, self.Q, self.weight, self.residual)
+        logistic_score.score_with_missing(sums, own.missing, null, mean, impute, scores)
         return scores
 
     def fit(self, task: Task, asked: Asked) -> Fits:
         """Some rows on their dense calls; t statistics with a dispersion."""
         G = task.calls(asked.variants, self.columns)
         fits = Fits.empty(asked.variants.size)
-        glm.analyse_rows(
-            glm.POISSON, G, asked.numbers, self.X, self.y, self.samples.offset,
-            np.ones(self.n), self.start, self.quasi, task.choices.impute, *fits,
-        )  # fmt: skip
+        family, trait = (
+            glm.Family(glm.POISSON, 0.0, self.quasi),
+            Trait(self.y, self.samples.offset, self.samples.weight),
+        )
+        glm.analyse_rows(family, G, asked.numbers, self.X, trait, self.start, task.choices.impute, fits)
         return bounded_ratios(fits, asked, self.quasi)
 
     def one_step_is_enough(self, task: Task) -> BoolArray:
@@ -152,10 +151,9 @@ class NullPoisson(Family):
             there = np.zeros(variants.size, np.bool_)
             few_events.event_rows(G, self.weight[self.columns], whole_sizes(self.y), impute, found, there)
             return Tails.of(np.where(there, found / np.log(10.0), np.nan), True)
-        empirical_cgf.empirical_rows(
-            G, task.U[variants] / self.scale, self.Q[self.columns], self.weight[self.columns], self.spread, self.bins,
-            self.table, self.cumulants, impute, found,
-        )  # fmt: skip
+        residuals = empirical_cgf.Residuals(self.spread, self.bins, self.table, self.cumulants)
+        Q, weight = self.Q[self.columns], self.weight[self.columns]
+        empirical_cgf.empirical_rows(G, task.U[variants] / self.scale, Q, weight, residuals, impute, found)
         if name == "spa":
             # Without a few samples of large residuals the row's null is another, and the trait's residuals are not its own.
             other = ~(np.abs(np.log(task.dispersion[variants] / self.phi)) < np.log(OTHER_DISPERSION))
@@ -188,7 +186,9 @@ def prepare(
     nulls = []
     for trait, name in enumerate(design.traits):
         observed = ~np.isnan(design.y[:, trait]) & complete
-        offset = np.zeros(int(observed.sum())) if exposure is None else np.log(exposure[observed])
+        offset = np.ascontiguousarray(design.offset[observed, trait])
+        if exposure is not None:
+            offset = offset + np.log(exposure[observed])
         null, kept = fit_null(design, trait, observed, offset, block_columns, block_width, quasi)
         nulls.append(null)
         notes += _notes(design, name, null, kept)
@@ -218,9 +218,9 @@ def fit_null(
     events[columns] = y
     if failure is None:
         start[0] = np.log(y.sum() / np.exp(offset).sum()) * np.sqrt(n)  # the constant's column is 1 / sqrt(n)
-        eta, mu, w, L = np.empty(n), np.empty(n), np.empty(n), np.zeros((C, C))
-        prior = np.ones(n)
-        state, _, _ = glm.fit(glm.POISSON, X, y, offset, prior, False, start, eta, mu, w, L)
+        outcome, fitted, L = Trait(y, offset, np.ones(n)), glm.fitted_of(n), np.zeros((C, C))
+        state, _, _ = glm.maximise(glm.Family(glm.POISSON, 0.0, quasi), X, outcome, 0, start, fitted, L)
+        mu, w = fitted.mu, fitted.w
         if state != kernel.FINE:
             failure = "null_not_converged"
         else:
@@ -228,7 +228,7 @@ def fit_null(
             Q[columns], WQ[columns] = orthonormal, w[:, None] * orthonormal
             weight[columns], residual[columns] = w, y - mu
             if quasi:
-                dispersion = float(glm.pearson_dispersion(y, mu, w, prior, C))
+                dispersion = float(glm.pearson_dispersion(y, mu, w, outcome.prior, C))
                 failure = None if dispersion > 0.0 else "no_variance"
             pearson = (y - mu) / np.sqrt(np.maximum(mu, np.finfo(float).tiny))
             unit = pearson / max(np.abs(pearson).max(), np.finfo(float).tiny)  # cubes of it do not overflow

@@ -14,7 +14,7 @@ import numpy as np
 from genassoc.data.block import Block
 from genassoc.kernels.genotypes.counts import mask_words
 from genassoc.kernels.likelihoods import rows as kernel
-from genassoc.kernels.likelihoods.rows import Fits
+from genassoc.kernels.likelihoods.rows import Fits, Scores
 from genassoc.models.base import CODE
 from genassoc.models.scan.information import sum_missing
 from genassoc.models.scan.product import minor_counts
@@ -118,14 +118,6 @@ class Choices:
     impute: bool
     min_mac: float
     like: str | None = None
-
-
-class Scores(NamedTuple):
-    """Of V variants from the product: U, its information, and the weakest direction (or what else says how far float32 sums hold)."""
-
-    U: Float64Array
-    information: Float64Array
-    weakest: Float64Array
 
 
 class Tails(NamedTuple):

@@ -8,6 +8,7 @@ from genassoc.data.block import Block, DosageBlock, GenotypeBlock
 from genassoc.kernels.genotypes import dosages as kernel
 from genassoc.kernels.genotypes.counts import count_codes, count_haploid
 from genassoc.kernels.genotypes.linear import list_missing
+from genassoc.kernels.likelihoods.rows import Missing
 from genassoc.shapes import BoolArray, Float64Array, Int64Array, UInt64Array
 
 
@@ -54,6 +55,11 @@ class GenotypeSums:
     def frequency(self) -> Float64Array:
         """Frequency of ALT among the samples observed, (V,); NaN where there are none."""
         return frequency(self.allele_count, self.n_alleles)
+
+    @property
+    def missing(self) -> Missing:
+        """Whose calls are missing, as kernels take it."""
+        return Missing(self.pointers, self.indices)
 
     def take(self, variants: Int64Array) -> "GenotypeSums":
         """Those of some variants."""

@@ -7,7 +7,6 @@ the coefficient of s^E of ``prod_i (1 + odds_i s z^g_i)``; of events that draw t
 from functools import reduce
 
 import numpy as np
-from scipy import special
 
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
@@ -49,6 +48,18 @@ def neg_log_10_p_of_draws(g: Float64Array, shares: Float64Array, sizes: Float64A
     return _two_sided(np.arange(law.size, dtype=np.float64), law, observed)
 
 
+def of_independent_events(sizes: Float64Array, odds: Float64Array, g: Float64Array) -> float:
+    """-log10 p of genotypes g (m,) whose events of whole sizes (m,), 0 where there is none, fall on samples by odds (m,).
+
+    Where all sizes are 1 a sample has one event at most; else events fall one by one, so that one sample may have several.
+    """
+    steps, there = in_steps(g), sizes > 0.0
+    if sizes.max(initial=0.0) <= 1.0 and np.array_equal(steps, g):
+        return neg_log_10_p_of_sets(g, odds, there)
+    shares = np.repeat(shares_of(steps, odds), int(there.sum()), axis=0)
+    return neg_log_10_p_of_draws(steps, shares, sizes[there], float(steps @ sizes))
+
+
 def in_steps(g: Float64Array) -> Float64Array:
     """Genotypes (n,) as whole numbers: as they are, or in steps."""
     return np.asarray(g if (g == np.floor(g)).all() else np.floor(g * _GRID + 0.5))
@@ -66,11 +77,6 @@ def at_risk_at(time: Float64Array, entry: Float64Array, stratum: Int64Array, who
     """Who (m, n) is at risk when the samples ``who`` (m,) have their events."""
     t = time[who][:, None]
     return np.asarray((time[None, :] >= t) & (entry[None, :] < t) & (stratum[None, :] == stratum[who][:, None]))
-
-
-def size_of_z(neg_log_10_p: float) -> float:
-    """The |z| of a two-sided p."""
-    return float(-special.ndtri_exp(-neg_log_10_p * np.log(10.0) - np.log(2.0)))
 
 
 def _two_sided(values: Float64Array, law: Float64Array, observed: float) -> float:

@@ -7,10 +7,11 @@ and the tail is a sum over the tilted characteristic function of all of them.
 import numpy as np
 from scipy import special
 
-from genassoc.refit.dense import DenseFit, NotFittedError, independent, least_squares
+from genassoc.refit.fits import DenseFit, NotFittedError, beside, by_normal_deviate, independent, wald_test
+from genassoc.refit.likelihoods import Normal
+from genassoc.refit.tails import LN10
 from genassoc.shapes import Float64Array
 
-_LN10 = float(np.log(10.0))
 _NODES = 4096
 _NORMAL_BELOW = 0.05  # of the largest coefficient
 
@@ -30,8 +31,10 @@ def residual_law_test(
     seen = np.isfinite(g)
     g = np.where(seen, g, g[seen].mean()) if impute else g
     keep = np.isfinite(g)
-    root = np.ones(y.size) if weight is None else np.sqrt(weight / weight.mean())
-    fit = least_squares(root[keep] * y[keep], root[keep, None] * X[keep], root[keep, None] * g[keep, None])[0]
+    weight = np.ones(y.size) if weight is None else weight / weight.mean()
+    root, spanned = np.sqrt(weight), independent(X[keep])
+    D = np.column_stack([spanned, beside(spanned, g[keep, None])])
+    fit = wald_test(Normal(D, y[keep], weight[keep], np.zeros(len(D))))
     Q, own = independent(X), independent(root[:, None] * X)
     n, C = Q.shape
     e = root * y
@@ -45,20 +48,17 @@ def residual_law_test(
     spread = _spread_of(e, X)
     centre = float((e / spread).mean())
     atoms = (e / spread - centre) * np.sqrt(n / (n - C))
-    if weight is not None and np.ptp(weight) > 0.0 and np.ptp(spread) > 0.0:
+    if np.ptp(weight) > 0.0 and np.ptp(spread) > 0.0:
         atoms /= np.sqrt(float((spread**2).mean() * ((e / spread - centre) ** 2).mean()))
-    own = independent(X[keep])
-    left = g[keep] - own @ (own.T @ g[keep])
+    left = g[keep] - spanned @ (spanned.T @ g[keep])
     a = left * spread[keep]
     u = float(a @ (score_of[keep] / spread[keep] - centre))
     minor = min(float(g[keep].mean()), 2.0 - float(g[keep].mean()))
     if (atoms**2).max() > 0.2 * (atoms**2).sum() and minor < 0.1:
         a = a + np.copysign(minor, 1.0 - g[keep].mean()) * spread[keep].mean()
     tails = [_log_tail(abs(u), side * a, atoms) for side in (1.0, -1.0)]
-    logp = max(0.0, -float(np.logaddexp(tails[0], tails[1])) / _LN10)
-    z = -float(special.ndtri_exp(-_LN10 * logp - np.log(2.0)))
-    error = abs(fit.beta) / z if z > 0.0 else fit.standard_error
-    return DenseFit(fit.beta, error, logp, fit.standard_error)
+    logp = max(0.0, -float(np.logaddexp(tails[0], tails[1])) / LN10)
+    return by_normal_deviate(fit, logp)
 
 
 def _spread_of(e: Float64Array, X: Float64Array) -> Float64Array:

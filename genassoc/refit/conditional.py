@@ -1,4 +1,4 @@
-"""Dense conditional logistic regression of matched sets, exact for n cases and m controls; see `genassoc.refit.dense`.
+"""Dense conditional logistic regression of matched sets, exact for n cases and m controls; see `genassoc.refit.fits`.
 
 Samples drawn independently with odds ``exp(eta_i - c)``, given that m are drawn, are the choices of m cases among the M samples of a
 set, whatever c is. How many are drawn has the generating function ``prod_i (q_i + p_i z)``, whose coefficient of z^m is read off by
@@ -10,18 +10,18 @@ and ``E[(sum_S x)(sum_S x)']`` likewise with ``(sum x r)(sum x r)' + sum_i x_i x
 a few standard deviations, so that no digits are lost. The kernel runs a recursion over samples instead.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from scipy import special
 
-from genassoc.refit.dense import DenseFit, NotFittedError, check_finite, maximise
-from genassoc.refit.dense_likelihoods import FromNothing
-from genassoc.shapes import Float64Array, Int64Array
+from genassoc.refit.fits import Influences, Likelihood, NotFittedError, Outcome
+from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
-_LN10 = float(np.log(10.0))
 _HALVINGS = 60  # of the bracket of c: any c is right
 _NUMBERS = 2_000_000  # complex ones held at once
 _MOST_CHOICES = 200_000  # of a set, listed one by one
@@ -30,19 +30,42 @@ _WHOLE = 1e-6  # copies that are whole up to the rounding of dosages
 
 
 @dataclass(frozen=True, eq=False)
-class Conditional(FromNothing):
-    """The conditional likelihood of y (n,), 0 or 1, in sets (n,) of samples, of D (n, P) without a constant."""
+class Conditional(Likelihood):
+    """The conditional likelihood of y (n,), 0 or 1, in sets (n,) of samples, of D (n, P) without a constant; there are no weights."""
+
+    methods: ClassVar[tuple[str, ...]] = ("score", "wald", "lrt", "exact")
+    constant: ClassVar[bool] = False
+    exact: ClassVar[Literal["never", "sandwich", "always"]] = "always"
+    whole_null: ClassVar[bool] = False
 
     D: Float64Array
     y: Float64Array
     sets: Int64Array
+    offset: Float64Array
+
+    @classmethod
+    def of(cls, D: Float64Array, outcome: Outcome, choices: Mapping[str, Any]) -> Self:
+        """See `Likelihood.of`."""
+        assert outcome.stratum is not None
+        return cls(D, outcome.y, outcome.stratum, outcome.offset)
+
+    @classmethod
+    def informative(cls, outcome: Outcome) -> BoolArray:
+        """Samples in sets with a case and a control."""
+        assert outcome.stratum is not None
+        shares = case_shares(outcome.y, outcome.stratum)
+        return np.asarray((shares > 0.0) & (shares < 1.0))
+
+    def influences(self, beta: Float64Array, inverse: Float64Array, k: int, power: int) -> Influences:
+        """Refused: sets, not samples, are independent."""
+        raise NotFittedError("matched sets have no sandwich variance")
 
     def evaluate(self, beta: Float64Array) -> tuple[float, Float64Array, Float64Array]:
         """Log likelihood, score and information: sets of one shape at a time."""
         P = beta.size
         value, U, J = 0.0, np.zeros(P), np.zeros((P, P))
-        for D, y, m in self._shapes:
-            eta = D @ beta
+        for D, y, offset, m in self._shapes:
+            eta = D @ beta + offset
             chosen = float((y * eta).sum())
             cut = eta.mean(axis=1, keepdims=True)
             log_total, mean, second = _of_choices(D, eta - cut, m)
@@ -52,8 +75,8 @@ class Conditional(FromNothing):
         return value, U, J
 
     @cached_property
-    def _shapes(self) -> list[tuple[Float64Array, Float64Array, int]]:
-        """Sets that say something, those of M samples and m cases together: columns centred in each set (S, M, P), y (S, M), m."""
+    def _shapes(self) -> list[tuple[Float64Array, Float64Array, Float64Array, int]]:
+        """Sets that say something, those of M samples and m cases together: columns centred in each set (S, M, P), y and offset (S, M), m."""
         order, first, size = _members(self.sets)
         cases = np.add.reduceat(self.y[order], first).astype(np.int64) if size.size else size
         says = (cases > 0) & (cases < size)
@@ -61,8 +84,33 @@ class Conditional(FromNothing):
         for M, m in np.unique(np.column_stack([size, cases])[says], axis=0):
             at = order[first[(size == M) & (cases == m)][:, None] + np.arange(M)]
             D = self.D[at]
-            found.append((D - D.mean(axis=1, keepdims=True), self.y[at], int(m)))
+            found.append((D - D.mean(axis=1, keepdims=True), self.y[at], self.offset[at], int(m)))
         return found
+
+    def law_of_events(self, beta: Float64Array, g: Float64Array, observed: BoolArray) -> float:
+        """Of the number of copies among the cases, given the sets and the covariates' effects: all choices of each set listed.
+
+        Outcomes at least as far from the mean as the observed one count.
+
+        Raises
+        ------
+        NotFittedError
+            Copies are not whole, or a set has too many choices to list.
+        """
+        copies = np.rint(g)
+        if np.abs(copies - g).max() > _WHOLE:
+            raise NotFittedError("copies are not whole numbers")
+        eta = self.D @ beta + self.offset
+        law, seen = np.ones(1), 0
+        order, first, _ = _members(self.sets)
+        for samples in np.split(order, first[1:]):
+            y = self.y[samples] == 1
+            if y.any() and not y.all():
+                law = np.convolve(law, _law_of_set(copies[samples].astype(np.int64), eta[samples], int(y.sum())))
+                seen += int(copies[samples][y].sum())
+        law = law / law.sum()
+        away = np.abs(np.arange(law.size) - law @ np.arange(law.size))
+        return abs(float(np.log10(min(1.0, float(law[away >= away[seen] * (1.0 - _AS_FAR)].sum())))))
 
 
 def _members(sets: Int64Array) -> tuple[Int64Array, Int64Array, Int64Array]:
@@ -76,18 +124,6 @@ def case_shares(y: Float64Array, sets: Int64Array) -> Float64Array:
     """Share of cases (y = 1) in each sample's set, (n,): 0 or 1 in sets that say nothing."""
     _, which = np.unique(sets, return_inverse=True)
     return np.asarray((np.bincount(which, y) / np.bincount(which))[which])
-
-
-def within_sets(X: Float64Array, groups: Int64Array) -> Float64Array:
-    """X (n, C) less its means in each group (n,); what is left of a column that is constant in all of them is 0, not rounding."""
-    _, which = np.unique(groups, return_inverse=True)
-    n = np.bincount(which)
-    left = X.copy()
-    for c in range(X.shape[1]):
-        left[:, c] -= (np.bincount(which, X[:, c]) / n)[which]
-        if np.abs(left[:, c]).max(initial=0.0) <= 1e-12 * np.abs(X[:, c]).max(initial=0.0):
-            left[:, c] = 0.0
-    return np.asarray(left)
 
 
 def _of_choices(x: Float64Array, eta: Float64Array, m: int) -> tuple[Float64Array, Float64Array, Float64Array]:
@@ -137,39 +173,6 @@ def _roots_needed(p: Float64Array) -> int:
     spread = float(np.sqrt((p * (1.0 - p)).sum(axis=1).max()))
     length = min(p.shape[1] + 1, int(20.0 * spread) + 100)
     return length + 1 - length % 2
-
-
-def exact_conditional_test(model: Conditional, g: Float64Array) -> DenseFit:
-    """The number of copies (n,) among the cases, given the sets and the other columns' effects: all choices of each set listed.
-
-    Outcomes at least as far from the mean as the observed one count. beta is that of the maximum with g in the
-    model as the last column; the standard error is |beta| over the normal deviate of p.
-
-    Raises
-    ------
-    NotFittedError
-        Copies are not whole, or a set has too many choices to list.
-    """
-    at, _, _, J = maximise(model)
-    check_finite(model, J, 1)
-    copies = np.rint(g)
-    if np.abs(copies - g).max() > _WHOLE:
-        raise NotFittedError("copies are not whole numbers")
-    null = maximise(model, held=1)[0]
-    eta = model.D[:, :-1] @ null[:-1]
-    law, seen = np.ones(1), 0
-    order, first, _ = _members(model.sets)
-    for samples in np.split(order, first[1:]):
-        y = model.y[samples] == 1
-        if y.any() and not y.all():
-            law = np.convolve(law, _law_of_set(copies[samples].astype(np.int64), eta[samples], int(y.sum())))
-            seen += int(copies[samples][y].sum())
-    law = law / law.sum()
-    away = np.abs(np.arange(law.size) - law @ np.arange(law.size))
-    p = min(1.0, float(law[away >= away[seen] * (1.0 - _AS_FAR)].sum()))
-    z = -float(special.ndtri_exp(np.log(p / 2.0)))
-    beta, error = float(at[-1]), float(np.sqrt(np.linalg.inv(J)[-1, -1]))
-    return DenseFit(beta, abs(beta) / z if z > 0 else error, abs(float(np.log10(p))), error)
 
 
 def _law_of_set(copies: Int64Array, eta: Float64Array, m: int) -> Float64Array:

@@ -12,50 +12,12 @@ from genassoc.errors import InputError
 from genassoc.models.registry import MODELS
 from genassoc.models.scan.genome import Scan
 
-_LIKELIHOOD: tuple[dict[str, Any], ...] = (
-    {"test": "score", "correction": None},
-    {"test": "wald", "correction": None},
-    {"test": "lrt", "correction": None},
-)
-_CORRECTED: tuple[dict[str, Any], ...] = (
-    {"test": "score", "correction": "firth_approx", "correct_below": 1.0},
-    {"test": "score", "correction": "firth", "correct_below": 1.0},
-    {"test": "score", "correction": "spa", "correct_below": 1.0},
-)
-# What is asked of a model beside its own choices; a new kind of model is a line here.
-ASKED: dict[str, tuple[dict[str, Any], ...]] = {
-    "linear": ({},),
-    "logistic": (*_LIKELIHOOD, *_CORRECTED),
-    "cox": (*_LIKELIHOOD, *_CORRECTED),
-    "poisson": _LIKELIHOOD,
-    "ordinal": _LIKELIHOOD,
-}
-# Of models whose rows are fitted with g in them, as an interaction's are: no score test, and another variance.
-_MODEL: dict[str, Any] = {"variance": "model"}
-_ROBUST: dict[str, Any] = {"variance": "robust"}
-REFITTED: dict[str, tuple[dict[str, Any], ...]] = {
-    "linear": (_MODEL, _ROBUST),
-    "logistic": (
-        *({**_MODEL, "test": test, "correction": None} for test in ("wald", "lrt")),
-        {**_MODEL, "test": "wald", "correction": "firth", "correct_below": 1.0},
-        {**_ROBUST, "test": "wald", "correction": None},
-    ),
-    "cox": (
-        *({"test": test, "correction": None} for test in ("wald", "lrt")),
-        {"test": "wald", "correction": "firth", "correct_below": 1.0},
-    ),
-}
-# Of sampling weights, whose variance is a sandwich; of matched sets (hits of score tests may have an exact one).
-SAMPLED: dict[str, tuple[dict[str, Any], ...]] = {
-    "linear": ({"variance": "auto"}, {"variance": "hc0"}),
-    "logistic": ({"variance": "auto"}, {"variance": "hc0"}),
-    "cox": ({},),
-}
-MATCHED: tuple[dict[str, Any], ...] = (*_LIKELIHOOD, {"test": "score", "correction": "auto", "correct_below": 1.0})
-_GENOTYPIC = ({"test": "wald", "correction": None}, {"test": "lrt", "correction": None})
+# What is asked of a model beside its own choices, where it accepts that: tests, then corrections of the first test it has.
+_TESTS = ("score", "wald", "lrt")
+_CORRECTIONS = ("firth_approx", "firth", "spa")
 
 
-def own_rows(cohort: Cohort, choices: Mapping[str, Any], number: int, trait: str) -> dict[str, dict[str, Any]]:
+def rows_of_model(cohort: Cohort, choices: Mapping[str, Any], number: int, trait: str) -> dict[str, dict[str, Any]]:
     """All rows of one variant and trait, test -> row, computed again by the choices as they are.
 
     Parameters
@@ -73,31 +35,53 @@ def own_rows(cohort: Cohort, choices: Mapping[str, Any], number: int, trait: str
 def other_tests(
     cohort: Cohort, choices: Mapping[str, Any], number: int, trait: str, row: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    """The test of ``row``, which is of `own_rows`, by every other method that applies; a method once."""
+    """The test of ``row``, which is of `rows_of_model`, by every other method that applies; a method once."""
     test, model = str(row["test"]), model_of(choices, trait)
     found: list[dict[str, Any]] = []
     seen = {row["method"]} if not getattr(model, "like", None) else set()
-    for change in asked_of(choices):
-        plain: dict[str, Any] = {"min_mac": 0.0, **({"like": None} if hasattr(model, "like") else {}), **change}
-        other = _rows(replace(model, **plain), cohort, number)[test]
+    for other_model in asked_of(model):
+        other = _rows(other_model, cohort, number)[test]
         if other["method"] is not None and other["method"] not in seen:
             seen.add(other["method"])
             found.append(other)
     return found
 
 
-def asked_of(choices: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
-    """What is asked of a model with these choices."""
-    kind, variance = str(choices["kind"]), choices.get("variance")
-    if choices.get("matched"):
-        return MATCHED
-    if choices.get("weights"):
-        return SAMPLED[kind]
-    if kind == "cox" and variance == "robust" and not choices.get("interaction"):
-        return tuple({**_MODEL, **change} for change in ASKED[kind])
-    if choices.get("interaction") or variance in ("robust", "hc0"):
-        return REFITTED[kind]
-    return _GENOTYPIC if choices.get("genetic_model") == "genotypic" and kind != "linear" else ASKED[kind]
+def asked_of(model: Any) -> list[Any]:
+    """The model with each test, correction and variance that it accepts in place of its own."""
+    plain: dict[str, Any] = {"min_mac": 0.0, **({"like": None} if hasattr(model, "like") else {})}
+    found: list[Any] = []
+    for variance in _variances(model):
+        if not hasattr(model, "test"):
+            found += _accepted(model, {**plain, **variance})
+            continue
+        tests = [test for test in _TESTS if _accepted(model, {**plain, **variance, "test": test, "correction": None})]
+        found += [replace(model, **plain, **variance, test=test, correction=None) for test in tests]
+        if not tests or getattr(model, "weights", None) or variance.get("variance") == "robust":
+            continue
+        first = {**plain, **variance, "test": tests[0], "correct_below": 1.0}
+        corrected = [other for name in _CORRECTIONS for other in _accepted(model, {**first, "correction": name})]
+        found += corrected or _accepted(model, {**first, "correction": "auto"})
+    return found
+
+
+def _variances(model: Any) -> list[dict[str, Any]]:
+    """Variances to ask for: of weights both sandwiches; of models fitted with g in them the model's and a robust one; else its own."""
+    if getattr(model, "weights", None):
+        asked = ("auto", "hc0")
+    elif getattr(model, "interaction", None) or getattr(model, "variance", "auto") in ("robust", "hc0"):
+        asked = ("model" if _accepted(model, {"variance": "model"}) else "auto", "robust")
+    else:
+        return [{}]
+    return [{"variance": name} for name in asked if _accepted(model, {"variance": name})] or [{}]
+
+
+def _accepted(model: Any, choices: Mapping[str, Any]) -> list[Any]:
+    """The model with these choices, or nothing where it refuses them."""
+    try:
+        return [replace(model, **choices)]
+    except (TypeError, ValueError):
+        return []
 
 
 def model_of(choices: Mapping[str, Any], trait: str) -> Any:

@@ -1,0 +1,144 @@
+"""An analysis of whole sets of variants as a job: the sets that a task owns, read together where they lie together."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic
+
+import numpy as np
+import polars as pl
+
+from genassoc.data.analysis import SetAnalysis, State
+from genassoc.data.cohort.ploidy import half_calls, refused_calls
+from genassoc.data.result_table import RESULT_SCHEMA
+from genassoc.engine.association import for_blocks, result_rows
+from genassoc.engine.job import Counts, TaskOutput
+from genassoc.engine.plan import Task
+from genassoc.shapes import Int64Array
+
+if TYPE_CHECKING:
+    from genassoc.data.block import Block
+    from genassoc.data.cohort.cohort import Cohort
+    from genassoc.models.base import BlockResult
+
+_UNPREPARED: Any = None
+_AT = "\0set"  # a column that no table has
+
+
+def sites(variants: pl.DataFrame, size: int) -> pl.DataFrame:
+    """The variants' table with a row for each set of ``size`` alleles of one record: ALTs joined by commas, as VCF writes them."""
+    of_set = pl.int_range(pl.len()) // size
+    return (
+        variants.with_columns(of_set.alias(_AT))
+        .group_by(_AT, maintain_order=True)
+        .agg(pl.exclude("effect_allele").first(), pl.col("effect_allele").str.join(","))
+        .select(variants.columns)
+    )
+
+
+@dataclass(frozen=True)
+class SetJob(Generic[State]):
+    """Sets of variants through one analysis; a set has a row a trait, whatever its size.
+
+    Attributes
+    ----------
+    cohort : Cohort
+    analysis : SetAnalysis
+    members : tuple of int64 arrays
+        The variants of each set, as given to `Plan.by_set`.
+    block_variants : int
+        Variants read at a time; more where a set has more.
+    state : optional
+        The analysis' state where it has been prepared already.
+    described : callable
+        The table of sets made of that of their variants, and the size of a set.
+    """
+
+    cohort: "Cohort"
+    analysis: SetAnalysis[State, "BlockResult"]
+    members: tuple[Int64Array, ...]
+    block_variants: int
+    state: State = _UNPREPARED
+    described: Callable[[pl.DataFrame, int], pl.DataFrame] = sites
+
+    def prepare(self) -> State:
+        """The analysis' state: null models, once per run."""
+        return self.analysis.prepare(self.cohort) if self.state is None else self.state
+
+    def do(self, state: State, task: Task) -> TaskOutput:
+        """Rows of the task's sets in their order, and counts of their variants."""
+        frames: list[pl.DataFrame] = []
+        counts = Counts()
+        for first, last in self._pieces(task):
+            numbers = np.unique(np.concatenate(self.members[first:last]))
+            block, kept, found = self._selected(numbers, task.contig)
+            counts += found
+            if block is not None:
+                frames += self._rows(state, block, kept, range(first, last))
+        if not frames:
+            return TaskOutput(pl.DataFrame(schema=RESULT_SCHEMA), counts)
+        rows = pl.concat(frames).sort(_AT, maintain_order=True).drop(_AT)
+        return TaskOutput(rows, counts)
+
+    def label(self, task: Task) -> str:
+        """The model and the positions, as "linear chr7:12,000,001-12,400,000"."""
+        store = self.cohort.store
+        first, last = store.position(task.start), store.position(task.stop - 1)
+        contig = task.contig if task.contig.startswith("chr") else f"chr{task.contig}"
+        return f"{type(self.analysis).__name__.lower()} {contig}:{first:,}-{last:,}"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For a worker, which gets the state apart from the job."""
+        return {**self.__dict__, "cohort": for_blocks(self.cohort), "state": None}
+
+    def _pieces(self, task: Task) -> Iterator[tuple[int, int]]:
+        """Runs (first, last) of the task's sets whose variants lie within a block; a larger set is a piece of its own."""
+        first, stop = task.first_set, task.first_set + task.n_sets
+        while first < stop:
+            start, end, last = self.members[first][0], self.members[first][-1], first + 1
+            while last < stop and max(end, self.members[last][-1]) - start < self.block_variants:
+                end = max(end, self.members[last][-1])
+                last += 1
+            yield first, last
+            first = last
+
+    def _selected(self, numbers: Int64Array, contig: str) -> "tuple[Block | None, Int64Array, Counts]":
+        """The selected ones of some variants, ascending, as a block and by their numbers; what became of all."""
+        start, stop = int(numbers[0]), int(numbers[-1]) + 1
+        at = numbers - start
+        if not self.cohort.selected_without_genotypes(start, stop)[at].any():
+            return None, numbers[:0], Counts(numbers.size, 0, 0, {"left out by the selection": numbers.size})
+        calls = self.cohort.read(start, stop)
+        keep, dropped = self.cohort.select_variants(start, stop, calls)
+        reasons: dict[str, int] = {}
+        wanted = np.isin(np.flatnonzero(~keep), at)
+        for reason, n in dropped.filter(pl.Series(wanted)).group_by("reason").len().iter_rows():
+            reasons[str(reason)] = n
+        by_contig = {reason: {contig: n} for reason, n in reasons.items()}
+        half = half_calls(calls.take(np.isin(np.arange(stop - start), at)), contig)
+        kept = numbers[keep[at]]
+        counts = Counts(numbers.size, kept.size, 0, reasons, half, by_contig)
+        if not kept.size:
+            return None, kept, counts
+        chosen = np.zeros(stop - start, dtype=bool)
+        chosen[kept - start] = True
+        block = calls.take(chosen)
+        return block, kept, counts + Counts(refused=refused_calls(block))
+
+    def _rows(self, state: State, block: "Block", kept: Int64Array, sets: range) -> list[pl.DataFrame]:
+        """Rows of the sets of a piece, those of one size together; ``kept`` (V,) are the block's variants."""
+        by_size: dict[int, list[tuple[int, Int64Array]]] = {}
+        for number in sets:
+            at = np.flatnonzero(np.isin(kept, self.members[number]))
+            if at.size:
+                by_size.setdefault(at.size, []).append((number, at))
+        start, stop = int(kept[0]), int(kept[-1]) + 1
+        variants = self.cohort.store.variants(start, stop)[kept - start]
+        frames = []
+        for size, found in by_size.items():
+            at = np.concatenate([places for _, places in found])
+            result = self.analysis.sets(state, block.take(at), size)
+            rows = result_rows(self.described(variants[at], size), result)
+            each = rows.height // len(found)
+            numbers = np.repeat([number for number, _ in found], each)
+            frames.append(rows.with_columns(pl.Series(_AT, numbers)))
+        return frames
