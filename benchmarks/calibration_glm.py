@@ -79,7 +79,7 @@ def design_of(y: np.ndarray, x: np.ndarray) -> SimpleNamespace:
     """What the null models read of a design."""
     return SimpleNamespace(
         y=y[:, None], X=np.column_stack([np.ones(len(x)), x]), traits=("y",), covariates=("intercept", "a", "b"),
-        complete=np.ones(len(x), bool), dropped_covariates=(), coding=(" < ".join("01234"),),
+        complete=np.ones(len(x), bool), dropped_covariates=(), offset=np.zeros((y.size, 1)), offset_unit="trait", coding=(" < ".join("01234"),),
     )  # fmt: skip
 
 

@@ -52,7 +52,7 @@ def traits(y: np.ndarray, X: np.ndarray) -> SimpleNamespace:
     return SimpleNamespace(
         y=y, X=np.column_stack([np.ones(len(y)), X]), traits=tuple(f"y{j}" for j in range(y.shape[1])),
         covariates=("intercept", *(f"x{c}" for c in range(X.shape[1]))), complete=np.ones(len(y), bool),
-        dropped_covariates=(), coding=("",) * y.shape[1],
+        dropped_covariates=(), coding=("",) * y.shape[1], offset=np.zeros(y.shape), offset_unit="trait",
     )  # fmt: skip
 
 

@@ -32,6 +32,8 @@ def null_models(n_samples: int, n_traits: int, most_missing: float, seed: int = 
         covariates=("intercept", *(f"x{c}" for c in range(N_COVARIATES))),
         complete=np.ones(n_samples, bool),
         dropped_covariates=(),
+        offset=np.zeros(y.shape),
+        offset_unit="trait",
     )
     return prepare(design, np.arange(n_samples), n_samples)
 

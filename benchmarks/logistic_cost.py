@@ -32,6 +32,8 @@ def design_of(y: np.ndarray, X: np.ndarray) -> SimpleNamespace:
         covariates=("intercept", *(f"x{c}" for c in range(X.shape[1]))),
         complete=np.ones(N, bool),
         dropped_covariates=(),
+        offset=np.zeros(y.shape),
+        offset_unit="trait",
         coding=("",) * T,
     )
 

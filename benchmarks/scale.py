@@ -65,6 +65,8 @@ def design(rng: np.random.Generator, N: int, T: int, own_patterns: bool) -> Simp
         covariates=("intercept", *(f"x{c}" for c in range(COVARIATES))),
         complete=np.ones(N, bool),
         dropped_covariates=(),
+        offset=np.zeros(y.shape),
+        offset_unit="trait",
         coding=("",) * T,
     )
 

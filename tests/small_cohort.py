@@ -62,13 +62,13 @@ def associate(store: ga.GenotypeStore, phenotypes: Path, out: Path, executor, tr
 def _main(store: str, phenotypes: str, out: str, threads: str, seconds: str, traits: str) -> None:
     from genassoc.models.linear import model as linear
 
-    test_block = linear._test_block
+    test_additive = linear.test_additive
 
     def slow(*arguments):
         time.sleep(float(seconds))
-        return test_block(*arguments)
+        return test_additive(*arguments)
 
-    linear._test_block = slow
+    linear.test_additive = slow
     associate(ga.open_store(store), Path(phenotypes), Path(out), ga.Threads(int(threads)), tuple(traits.split(",")))
 
 

@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -109,15 +110,15 @@ def test_a_change_within_rounding_is_none(run, cohort):
 
 
 def test_wrong_run_warns_and_is_written(cohort, tmp_path, monkeypatch):
-    from genassoc.models.linear import model as linear
+    from genassoc.models.linear import additive
 
-    rows = linear._rows
+    rows = additive._rows
 
     def wrong(*arguments):
         found = rows(*arguments)
-        return {**found, "beta": found["beta"] * 1.01}
+        return replace(found, beta=found.beta * 1.01)
 
-    monkeypatch.setattr(linear, "_rows", wrong)
+    monkeypatch.setattr(additive, "_rows", wrong)
     with pytest.warns(ga.AuditWarning, match="differ from a dense fit"):
         results = ga.associate(cohort, ga.Linear(["ldl"], COVARIATES), out=tmp_path / "x.parquet", audit=20)
     record = read_provenance(tmp_path / "x.parquet")
@@ -184,10 +185,10 @@ def test_commands(files, tmp_path, genassoc):
 
 
 def test_a_failed_audit_on_the_command_line(files, tmp_path, genassoc, monkeypatch):
-    from genassoc.models.linear import model as linear
+    from genassoc.models.linear import additive
 
-    rows = linear._rows
-    monkeypatch.setattr(linear, "_rows", lambda *given: {**(found := rows(*given)), "beta": found["beta"] + 0.1})
+    rows = additive._rows
+    monkeypatch.setattr(additive, "_rows", lambda *given: replace(found := rows(*given), beta=found.beta + 0.1))
     code, said, errors = genassoc(
         "assoc", files.store, files.phenotypes, "--model", "linear", "--trait", "ldl", "--out", tmp_path / "a.parquet",
         "--threads", 1,

@@ -54,18 +54,6 @@ def test_count_codes(width):
 
 
 @pytest.mark.kernel
-def test_count_codes_by_mask_equals_one_mask_at_a_time():
-    codes = _random_codes(4, 70)
-    words = GenotypeBlock.from_codes(codes).packed.view(np.uint64)
-    selections = [_random_columns(70, seed) for seed in range(3)]
-    masks = np.stack([kernels.mask_words(columns, 70) for columns in selections])
-    counts = np.full((4, 3, 4), -1, dtype=np.int64)
-    kernels.count_codes_by_mask(words, masks, counts)
-    for p, columns in enumerate(selections):
-        np.testing.assert_array_equal(counts[:, p], oracle.count_codes(codes, columns))
-
-
-@pytest.mark.kernel
 @pytest.mark.parametrize("width", WIDTHS)
 def test_count_codes_by_sample_adds_to_what_is_there(width):
     codes = _random_codes(5, width)

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from oracles.linear import linear_by_least_squares
 
 from genassoc.data.block import DosageBlock, GenotypeBlock
-from genassoc.models.linear.model import CODES, METHODS, Linear
+from genassoc.models.base import CODES, METHOD
+from genassoc.models.linear.model import Linear
 from genassoc.models.linear.null import normal_scores, prepare
 
 # The bar of float32 sums against a dense float64 fit; genome-wide significant rows are float64 and far inside it.
@@ -28,6 +29,8 @@ def design_of(y, X, complete=None, names=None):
         covariates=("intercept", *(f"x{c}" for c in range(1, X.shape[1]))),
         complete=np.ones(len(y), bool) if complete is None else complete,
         dropped_covariates=(),
+        offset=np.zeros(y.shape),
+        offset_unit="trait",
     )
 
 
@@ -57,7 +60,7 @@ def assert_agrees(result, expected):
     np.testing.assert_array_equal(np.isnan(beta), ~both)
     se = expected["standard_error"]
     # Rows of few carriers may have the p of the residuals' own law, which is larger; the model's error stays beside it.
-    by_law = result.columns["method"] == METHODS.index("spa")
+    by_law = result.columns["method"] == METHOD["spa"]
     assert by_law.mean() < 0.05 and np.all(logp[by_law] < expected["neg_log_10_p_value"][by_law])
     assert np.all(np.abs(result.columns["standard_error_model"][by_law] / se[by_law] - 1) <= RELATIVE)
     both &= ~by_law

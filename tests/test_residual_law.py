@@ -10,11 +10,7 @@ from oracles import residual_law as oracle
 import genassoc as ga
 from genassoc.data.block import DosageBlock
 from genassoc.kernels.laws import residual_law as kernel
-from genassoc.models.linear import columns as linear_columns
-from genassoc.models.linear import model as linear
 from genassoc.models.linear.residual_law import MARGIN, ResidualLaw
-from genassoc.models.scan import rows as sandwich_rows
-from genassoc.models.scan import sandwich_pairs
 from genassoc.refit.residual_law import residual_law_test
 
 CONSTANTS = (kernel.RARE, kernel.N_BINS, kernel.SMALL, kernel.LEAST_REST)
@@ -112,8 +108,8 @@ def test_rows_hold_their_level_where_t_does_not(kind, spread):
     rng, cohort, group, traits = cohort_of(kind, 11, T=60, spread=spread)
     chance = np.where(group, 4.0, 1.0) if spread else np.ones(group.size)
     codes = rare_codes(rng, group.size, (6, 15), 400, chance / chance.sum())
-    ours = run(ga.Linear(traits, ["x", "group"]), cohort, codes, linear)
-    plain = run(ga.Linear(traits, ["x", "group"], like="plink2", min_mac=5), cohort, codes, linear)
+    ours = run(ga.Linear(traits, ["x", "group"]), cohort, codes)
+    plain = run(ga.Linear(traits, ["x", "group"], like="plink2", min_mac=5), cohort, codes)
     assert sizes(ours, [0.01])[0] < 1.25 and sizes(ours, [0.001])[0] < 1.8
     assert sizes(plain, [0.001])[0] > 3.0  # what the law is for
     by_law = ours["method"] == "spa"
@@ -140,7 +136,7 @@ def test_sandwiches_hold_their_level(kind, choices):
     weights = rng.uniform(0.5, 1.5, 400)
     table = {name: cohort.phenotypes.table[name].to_numpy() for name in (*traits, "x", "group")}
     codes = rare_codes(rng, 400, (8, 20), 200)
-    found = run(ga.Linear(traits, ["x", "group"], **choices), MemoryCohort(**table, w=weights), codes, sandwich_rows)
+    found = run(ga.Linear(traits, ["x", "group"], **choices), MemoryCohort(**table, w=weights), codes)
     assert sizes(found, [0.01])[0] < 1.3 and sizes(found, [0.001])[0] < 2.0
     by_law = found["method"] == "spa"
     assert by_law.any() and (found["code"] == None).all()  # noqa: E711
@@ -159,7 +155,7 @@ def test_the_weighted_law_has_a_dense_twin():
     codes = rare_codes(rng, n, (8, 20), 150)
     codes[:, 3] = 3
     for choices in ({}, {"variance": "hc0"}):
-        found = run(ga.Linear("y", ["x"], weights="w", **choices), MemoryCohort(y=y, x=x, w=w), codes, sandwich_rows)
+        found = run(ga.Linear("y", ["x"], weights="w", **choices), MemoryCohort(y=y, x=x, w=w), codes)
         chosen = np.flatnonzero(found["method"][:, 0] == "spa")
         assert chosen.size
         for v in chosen[:6]:
@@ -173,7 +169,7 @@ def test_the_weighted_law_has_a_dense_twin():
 def test_normal_traits_keep_t():
     rng, cohort, group, traits = cohort_of("normal", 12, T=40)
     codes = rare_codes(rng, group.size, (20, 60), 200)
-    found = run(ga.Linear(traits, ["x", "group"]), cohort, codes, linear)
+    found = run(ga.Linear(traits, ["x", "group"]), cohort, codes)
     assert (found["method"] == "spa").mean() < 0.004
     assert found["state"].notes == ()
 
@@ -182,7 +178,7 @@ def test_p_is_that_of_permutations():
     """Freedman's and Lane's: residuals permuted, added to what the covariates explain, fitted again."""
     rng, cohort, _group, traits = cohort_of("lognormal", 13, n=200, T=1)
     codes = rare_codes(rng, 200, (6, 12), 150)
-    found = run(ga.Linear(traits, ["x"]), cohort, codes, linear)
+    found = run(ga.Linear(traits, ["x"]), cohort, codes)
     y, x = (cohort.phenotypes.table[name].to_numpy() for name in ("y0", "x"))
     Q = np.linalg.qr(np.column_stack([np.ones(200), x]))[0]
     r = y - Q @ (Q.T @ y)
@@ -202,16 +198,16 @@ def test_the_same_bits_alone_in_company_and_in_any_block():
     rng, cohort, _group, traits = cohort_of("t3", 14, T=3, spread=2.5)
     codes = rare_codes(rng, 300, (6, 30), 60)
     codes[rng.random(codes.shape) < 0.02] = 3
-    for choices, names in (({}, linear), ({"missing": "mean"}, linear), ({"variance": "robust"}, sandwich_rows)):
-        together = run(ga.Linear(traits, ["x", "group"], **choices), cohort, codes, names)
+    for choices in ({}, {"missing": "mean"}, {"variance": "robust"}):
+        together = run(ga.Linear(traits, ["x", "group"], **choices), cohort, codes)
         assert (together["method"] == "spa").any()
         for j, trait in enumerate(traits):
-            alone = run(ga.Linear([trait], ["x", "group"], **choices), cohort, codes, names)
-            pieces = [run(ga.Linear([trait], ["x", "group"], **choices), cohort, codes[s : s + 7], names) for s in range(0, 60, 7)]  # fmt: skip
+            alone = run(ga.Linear([trait], ["x", "group"], **choices), cohort, codes)
+            pieces = [run(ga.Linear([trait], ["x", "group"], **choices), cohort, codes[s : s + 7]) for s in range(0, 60, 7)]  # fmt: skip
             for name in ("beta", "standard_error", "standard_error_model", "neg_log_10_p_value", "ci_upper"):
                 assert together[name][:, j].tobytes() == alone[name][:, 0].tobytes()
                 assert np.concatenate([piece[name] for piece in pieces]).tobytes() == alone[name].tobytes()
-        swapped = run(ga.Linear(traits, ["x", "group"], **choices), cohort, np.where(codes < 3, 2 - codes, 3).astype(np.uint8), names)  # fmt: skip
+        swapped = run(ga.Linear(traits, ["x", "group"], **choices), cohort, np.where(codes < 3, 2 - codes, 3).astype(np.uint8))  # fmt: skip
         np.testing.assert_allclose(swapped["neg_log_10_p_value"], together["neg_log_10_p_value"], rtol=1e-6)
         np.testing.assert_allclose(swapped["beta"], -together["beta"], rtol=1e-6)
 
@@ -219,8 +215,8 @@ def test_the_same_bits_alone_in_company_and_in_any_block():
 def test_dosages_are_their_calls():
     rng, cohort, _group, traits = cohort_of("t3", 15, T=2)
     codes = rare_codes(rng, 300, (6, 20), 80)
-    hard = run(ga.Linear(traits, ["x"]), cohort, codes, linear)
-    soft = run(ga.Linear(traits, ["x"]), cohort, DosageBlock.from_dosages(codes.astype(float)), linear)
+    hard = run(ga.Linear(traits, ["x"]), cohort, codes)
+    soft = run(ga.Linear(traits, ["x"]), cohort, DosageBlock.from_dosages(codes.astype(float)))
     assert (hard["method"] == soft["method"]).all() and (hard["method"] == "spa").any()
     # float32 sums of t decide which rows are tried; the law itself is of the calls in float64
     np.testing.assert_allclose(hard["neg_log_10_p_value"], soft["neg_log_10_p_value"], rtol=1e-4, atol=1e-4)
@@ -238,29 +234,26 @@ def test_rows_of_two_columns_have_a_code():
     rng, cohort, _group, traits = cohort_of("t3", 17, n=400, T=1)
     codes = rare_codes(rng, 400, (60, 90), 30)
     codes[:, :3] = 2
-    genotypic = run(ga.Linear(traits, ["x"], genetic_model="genotypic"), cohort, codes, linear_columns)
-    interaction = run(ga.Linear(traits, ["x"], interaction="group"), cohort, codes, linear_columns)
-    robust = run(ga.Linear(traits, ["x"], interaction="group", variance="robust"), cohort, codes, sandwich_pairs)
+    genotypic = run(ga.Linear(traits, ["x"], genetic_model="genotypic"), cohort, codes)
+    interaction = run(ga.Linear(traits, ["x"], interaction="group"), cohort, codes)
+    robust = run(ga.Linear(traits, ["x"], interaction="group", variance="robust"), cohort, codes)
     for found in (genotypic, interaction, robust):
         heavy = found["code"] == "heavy_tails"
         assert (
             heavy.any() and np.isnan(found["neg_log_10_p_value"][heavy]).all() and np.isnan(found["beta"][heavy]).all()
         )
-    like = run(ga.Linear(traits, ["x"], interaction="group", like="plink2"), cohort, codes, linear_columns)
+    like = run(ga.Linear(traits, ["x"], interaction="group", like="plink2"), cohort, codes)
     assert np.isfinite(like["neg_log_10_p_value"]).all()
     _, calm, _, _ = cohort_of("normal", 17, n=400, T=1)
-    for model, names in (
-        (ga.Linear(traits, ["x"], genetic_model="genotypic"), linear_columns),
-        (ga.Linear(traits, ["x"], interaction="group"), linear_columns),
-    ):
-        assert not (run(model, calm, codes, names)["code"] == "heavy_tails").any()
+    for model in (ga.Linear(traits, ["x"], genetic_model="genotypic"), ga.Linear(traits, ["x"], interaction="group")):
+        assert not (run(model, calm, codes)["code"] == "heavy_tails").any()
 
 
 def test_hc3_of_few_carriers():
     """A normal trait without effect: HC3 with n - C - 1 degrees found 44 times too much at 1e-4."""
     rng, cohort, _group, traits = cohort_of("normal", 18, n=250, T=40)
     codes = rare_codes(rng, 250, (5, 9), 200)
-    found = run(ga.Linear(traits, ["x"], variance="robust"), cohort, codes, sandwich_rows)
+    found = run(ga.Linear(traits, ["x"], variance="robust"), cohort, codes)
     assert (found["code"] == None).all()  # noqa: E711
     assert found["neg_log_10_p_value"].max() < 6 and sizes(found, [0.01, 0.001]) < [1.2, 1.8]
     assert np.nanmax(found["degrees_of_freedom"]) < 10 and set(found["method"].ravel()) == {"t_hc3", "spa"}
@@ -283,11 +276,10 @@ def test_the_law_of_a_large_cohort_keeps_its_ends():
 def test_null_calibration(kind, variance):
     """200,000 tests a kind: at 1e-3 about 200 are expected: an upper bound of 1.25 is met by 1.0 and two standard deviations."""
     hits = np.zeros(2)
-    names = linear if variance == "auto" else sandwich_rows
     for batch in range(5):
         rng, cohort, _group, traits = cohort_of(kind, 100 + batch, n=500, T=80)
         codes = rare_codes(rng, 500, (5, 50), 500)
-        hits += sizes(run(ga.Linear(traits, ["x", "group"], variance=variance), cohort, codes, names), [1e-3, 1e-4])
+        hits += sizes(run(ga.Linear(traits, ["x", "group"], variance=variance), cohort, codes), [1e-3, 1e-4])
     assert hits[0] / 5 < 1.25 and hits[1] / 5 < 1.9
 
 
@@ -299,7 +291,7 @@ def test_the_dense_twin_of_the_audit(kind, spread):
     rng, cohort, group, traits = cohort_of(kind, 21, T=1, spread=spread)
     codes = rare_codes(rng, group.size, (6, 40), 120)
     codes[rng.random(codes.shape) < 0.01] = 3
-    found = run(ga.Linear(traits, ["x", "group"]), cohort, codes, linear)
+    found = run(ga.Linear(traits, ["x", "group"]), cohort, codes)
     X = np.column_stack([np.ones(group.size), cohort.phenotypes.table["x"].to_numpy(), group.astype(float)])
     chosen = np.flatnonzero(found["method"][:, 0] == "spa")[:4]
     assert chosen.size >= 2

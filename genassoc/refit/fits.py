@@ -96,6 +96,7 @@ class Likelihood(ABC):
     constant: ClassVar[bool] = True  # D needs a constant; else only differences within strata count
     closed_form: ClassVar[bool] = False  # rows come from sums, without iterations
     screened: ClassVar[bool] = False  # "score_approx" rows are a screen by a bound; else one step of the null
+    normal_hc3: ClassVar[bool] = False  # HC3 without weights is tested by z; else by t and F
     penalised_null: ClassVar[bool] = False  # the null of approximate Firth tests has the penalty
     # Whose "exact" p are of the law of few events: nobody's, those of a sandwich (the others are of few carriers, without a twin), all
     exact: ClassVar[Literal["never", "sandwich", "always"]] = "never"
@@ -207,7 +208,9 @@ def beside(Q: Float64Array, G: Float64Array) -> Float64Array:
     rest = G - Q @ (Q.T @ G)
     rest -= Q @ (Q.T @ rest)
     lengths = np.sqrt((G**2).sum(axis=0))
-    if not lengths.all() or np.linalg.svd(rest / lengths, compute_uv=False).min() <= 1e-7:
+    if not lengths.all() or not np.linalg.norm(rest, axis=0).min() > 1e-7 * lengths.max():
+        raise NotFittedError(_COMBINATION)
+    if G.shape[1] > 1 and np.linalg.svd(rest / lengths, compute_uv=False).min() <= 1e-7:
         raise NotFittedError(_COMBINATION)
     return np.asarray(rest)
 
@@ -311,6 +314,8 @@ def _spread(J: Float64Array, k: int) -> Float64Array:
 
 def _check_finite(model: Likelihood, J: Float64Array, k: int) -> None:
     """Refuse a fit that only stopped because its information of the last k coefficients ran out (`_SEPARATED`)."""
+    if model.closed_form:
+        return
     shares = np.linalg.eigvals(np.linalg.solve(_left(model.evaluate(model.start)[2], k), _left(J, k)))
     if not shares.real.min() > _SEPARATED:
         raise NotFittedError(_SEPARATED_WORDS)

@@ -82,13 +82,14 @@ class OfSamples(Likelihood):
         through = [A @ inverse for A in rows]
         H = np.array([[np.einsum("ip,ip->i", T, B) for B in rows] for T in through])  # (J, J, n)
         slack = np.eye(len(rows)) - np.einsum("i,abi,bci->iac", v, found.curvature, H)
-        share = np.linalg.det(slack)
-        residual = (v * found.slope).T[:, :, None]  # (n, J, 1)
+        single = len(rows) == 1  # then slack is a number, and LAPACK is slow on one at a time
+        share = slack[:, 0, 0] if single else np.linalg.det(slack)
+        residual = (v * found.slope).T  # (n, J)
         if power > 0:
             if share.min() <= LEAST_SLACK:
                 raise NotFittedError("a sample has a leverage of 1")
-            residual = np.linalg.solve(slack, residual)
-        each = np.einsum("aik,ia->ik", np.array([T[:, -k:] for T in through]), residual[:, :, 0])
+            residual = residual / share[:, None] if single else np.linalg.solve(slack, residual[:, :, None])[:, :, 0]
+        each = np.einsum("aik,ia->ik", np.array([T[:, -k:] for T in through]), residual)
         expected = self.variation(beta, inverse[:, -k:]) * (v**2 * share ** (1 - 2 * power))[:, None, None]
         return Influences(each, expected)
 
@@ -139,6 +140,7 @@ class Binary(OfSamples):
     """Logistic regression of y (n,), 0 or 1, on D (n, P)."""
 
     methods: ClassVar[tuple[str, ...]] = (*Likelihood.methods, "firth", "firth_approx")
+    normal_hc3: ClassVar[bool] = True
     penalised_null: ClassVar[bool] = True
     exact: ClassVar[Literal["never", "sandwich", "always"]] = "sandwich"
 

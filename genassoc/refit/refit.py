@@ -67,7 +67,8 @@ def refit(row: RowData, test: str, method: str, choices: Mapping[str, Any]) -> D
         It has no estimate: separated, collinear, or with too few samples.
     """
     row = replace(row, weight=row.weight / row.weight.mean())
-    found = _in_copies(row.take(row.likelihood.informative(row)), test, method, choices)
+    informative = row.likelihood.informative(row)
+    found = _in_copies(row if informative.all() else row.take(informative), test, method, choices)
     if row.unit == 1.0:
         return found
     scaled = {name: getattr(found, name) / row.unit for name in ("beta", "standard_error", "standard_error_model")}
@@ -110,8 +111,8 @@ def _sandwich(row: RowData, variance: str, k: int, choices: Mapping[str, Any]) -
         as_regenie = choices.get("like") == "regenie" and choices.get("variance", "auto") == "auto"
         plain = as_regenie if power else k == 1 and not choices.get("interaction")
         return Sandwich(power, "residual" if plain else "satterthwaite")
-    # Without weights HC3 of a likelihood is tested by z.
-    return Sandwich(power, "none" if power and not choices.get("weights") else "satterthwaite")
+    normal = row.likelihood.normal_hc3 and power and not choices.get("weights")
+    return Sandwich(power, "none" if normal else "satterthwaite")
 
 
 # columns -------------------------------------------------------------------------------------------------------------------

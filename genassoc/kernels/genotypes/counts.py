@@ -103,42 +103,6 @@ def count_codes(words: UInt64Array, mask: UInt64Array, counts: Int64Array) -> No
 
 
 @jit
-def count_codes_by_mask(words: UInt64Array, masks: UInt64Array, counts: Int64Array) -> None:
-    """`count_codes` under several masks, reading the calls once.
-
-    Parameters
-    ----------
-    words : uint64 array (V, W)
-        Packed calls.
-    masks : uint64 array (P, W)
-        From `mask_words`, one row a selection.
-    counts : int64 array (V, P, 4)
-        Output.
-    """
-    V, W = words.shape
-    P = masks.shape[0]
-    selected = np.zeros(P, dtype=np.int64)
-    for p in range(P):
-        for w in range(W):
-            selected[p] += popcount(masks[p, w])
-    for v in range(V):
-        # A variant of 500,000 samples is 125 KB: it stays in the second-level cache for all P masks.
-        for p in range(P):
-            low, high, both = 0, 0, 0
-            for w in range(W):
-                word = words[v, w]
-                low_bits = word & masks[p, w]
-                high_bits = (word >> _ONE) & masks[p, w]
-                low += popcount(low_bits)
-                high += popcount(high_bits)
-                both += popcount(low_bits & high_bits)
-            counts[v, p, 0] = selected[p] - low - high + both
-            counts[v, p, 1] = low - both
-            counts[v, p, 2] = high - both
-            counts[v, p, 3] = both
-
-
-@jit
 def count_haploid(words: UInt64Array, haploid: UInt8Array, mask: UInt64Array, counts: Int64Array) -> None:
     """Number of selected samples with a haploid call of code 0 and of code 2 in each variant.
 

@@ -103,15 +103,21 @@ def _add_products(
 
 @jit
 def _sort_by_pattern(
-    samples: Int64Array, first: int, stop: int, lacks: Lacking, order: Int32Array, counts: Int64Array
+    samples: Int64Array,
+    first: int,
+    stop: int,
+    pointers: Int64Array,
+    patterns: Int64Array,
+    order: Int32Array,
+    counts: Int64Array,
 ) -> None:
     """List the rows of a batch that lack each pattern, in ``order`` (P, BATCH + 3), each list ending as above."""
     counts[:] = 0
     room, none = BATCH + 3, stop - first
     for j in range(first, stop):
-        prefetch(lacks.patterns, lacks.pointers[samples[min(j + AHEAD, stop - 1)]])
-        for m in range(lacks.pointers[samples[j]], lacks.pointers[samples[j] + 1]):
-            p = lacks.patterns[m]
+        prefetch(patterns, pointers[samples[min(j + AHEAD, stop - 1)]])
+        for m in range(pointers[samples[j]], pointers[samples[j] + 1]):
+            p = patterns[m]
             order[p * room + counts[p]] = j - first
             counts[p] += 1
     for p in range(counts.size):
@@ -167,22 +173,25 @@ def sum_missing(samples: Int64Array, lacks: Lacking, Q: Float64Array, R: Float64
     out : LeftOut
         Filled.
     """
-    D, size = out.every.size // C, out.every.size
-    out.every[:] = 0.0
-    out.residuals[:] = 0.0
-    _clear(out.lacking, size, out.touched)
+    # By name once: a tuple that is taken apart in a loop is counted as held there.
+    every, lacking, touched, residuals = out.every, out.lacking, out.touched, out.residuals
+    rows, order, counts, pointers = out.rows, out.order, out.counts, lacks.pointers
+    D, size = every.size // C, every.size
+    every[:] = 0.0
+    residuals[:] = 0.0
+    _clear(lacking, size, touched)
     for first in range(0, samples.size, BATCH):
         stop = min(samples.size, first + BATCH)
-        _gather(samples, first, stop, lacks.pointers, Q, D, out.rows)
+        _gather(samples, first, stop, pointers, Q, D, rows)
         for j in range(stop - first + 3):
-            out.order[j] = min(j, stop - first)
-        _add_products(out.rows, out.order, 0, stop - first, C, D, out.every, 0)
-        _sort_by_pattern(samples, first, stop, lacks, out.order, out.counts)
-        for p in range(out.counts.size):
-            if out.counts[p] > 0:
-                out.touched[p] = True
-                _add_products(out.rows, out.order, p * (BATCH + 3), out.counts[p], C, D, out.lacking, p * size)
-        _add_residuals(samples, first, stop, out.rows, R, C, D, out.residuals)
+            order[j] = min(j, stop - first)
+        _add_products(rows, order, 0, stop - first, C, D, every, 0)
+        _sort_by_pattern(samples, first, stop, pointers, lacks.patterns, order, counts)
+        for p in range(counts.size):
+            if counts[p] > 0:
+                touched[p] = True
+                _add_products(rows, order, p * (BATCH + 3), counts[p], C, D, lacking, p * size)
+        _add_residuals(samples, first, stop, rows, R, C, D, residuals)
 
 
 @jit

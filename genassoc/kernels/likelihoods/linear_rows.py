@@ -10,7 +10,6 @@ import numpy as np
 from genassoc.kernels import jit
 from genassoc.kernels.genotypes.missing_calls import (
     Lacking,
-    LeftOut,
     Missing,
     room_for,
     sum_missing,
@@ -18,7 +17,7 @@ from genassoc.kernels.genotypes.missing_calls import (
 )
 from genassoc.kernels.lanes.copies import put
 from genassoc.kernels.lanes.vector import DOUBLES, add_scaled, invert_roots, scale_lanes, subtract_product
-from genassoc.shapes import Float64Array, Int64Array, UInt8Array
+from genassoc.shapes import BoolArray, Float64Array, Int64Array, UInt8Array
 
 FINE = 0
 COLLINEAR = 1
@@ -107,32 +106,6 @@ class LinearFits(NamedTuple):
     weak: UInt8Array
 
 
-class _Lanes(NamedTuple):
-    """Eight traits of one variant; arrays (8,), but a and b (C * 8,). ``before`` is RSS_S, ``residual`` RSS_0."""
-
-    a: Float64Array
-    b: Float64Array
-    information: Float64Array
-    score: Float64Array
-    residual: Float64Array
-    squares: Float64Array
-    before: Float64Array
-    total: Float64Array
-    mean: Float64Array
-    weakest: Float64Array
-    lost: Float64Array
-    rank: Int64Array
-
-
-@jit
-def _lanes_of(C: int) -> _Lanes:
-    return _Lanes(
-        np.empty(C * DOUBLES), np.empty(C * DOUBLES), np.empty(DOUBLES), np.empty(DOUBLES), np.empty(DOUBLES),
-        np.empty(DOUBLES), np.empty(DOUBLES), np.empty(DOUBLES), np.empty(DOUBLES), np.empty(DOUBLES), np.empty(DOUBLES),
-        np.empty(DOUBLES, np.int64),
-    )  # fmt: skip
-
-
 @jit
 def factor_lanes(A: Float64Array, C: int, weakest: Float64Array, lost: Float64Array, rank: Int64Array) -> None:
     """Cholesky factors of eight matrices, in place, skipping lost directions.
@@ -178,26 +151,35 @@ def solve_lanes(A: Float64Array, C: int, x: Float64Array) -> None:
 
 
 @jit
-def _downdate(A: Float64Array, C: int, D: int, left_out: LeftOut, patterns: Int64Array, ones: Float64Array) -> None:
+def _downdate(
+    A: Float64Array, C: int, D: int, every: Float64Array, lacking: Float64Array, touched: BoolArray, patterns: Int64Array,
+    ones: Float64Array,
+) -> None:  # fmt: skip
     """Take the samples whose call is missing, and that have the trait, out of eight Gram matrices."""
     for i in range(C):
         for j in range(i + 1):
-            add_scaled(A, (i * (i + 1) // 2 + j) * DOUBLES, ones, 0, -left_out.every[i * D + j])
+            add_scaled(A, (i * (i + 1) // 2 + j) * DOUBLES, ones, 0, -every[i * D + j])
     for lane in range(patterns.size):
         pattern = patterns[lane]
-        if left_out.touched[pattern]:
+        if touched[pattern]:
             for i in range(C):
                 for j in range(i + 1):
-                    A[(i * (i + 1) // 2 + j) * DOUBLES + lane] += left_out.lacking[(pattern * C + i) * D + j]
+                    A[(i * (i + 1) // 2 + j) * DOUBLES + lane] += lacking[(pattern * C + i) * D + j]
 
 
 @jit
 def _row(
-    lane: int, lanes: _Lanes, centred: float, rss: float, freedom: int, level: int, reduced: bool
+    information: float,
+    centred: float,
+    score: float,
+    residual: float,
+    before: float,
+    rss: float,
+    freedom: int,
+    level: int,
 ) -> tuple[float, float, float, int, int]:
-    """beta, standard error, t, code and weakness of one row; ``centred`` is the variance of g times n."""
+    """beta, standard error, t, code and weakness of one row; ``before`` is RSS_S, ``residual`` RSS_0."""
     none = np.nan
-    information, score, residual = lanes.information[lane], lanes.score[lane], lanes.residual[lane]
     if freedom < 1:
         return none, none, none, N_TOO_SMALL, level
     if rss <= 0.0:
@@ -206,7 +188,7 @@ def _row(
         return none, none, none, COLLINEAR, level
     if residual < ILL_SHARE * rss:
         level = ILL
-    elif residual < WEAK_RESIDUAL * lanes.before[lane]:
+    elif residual < WEAK_RESIDUAL * before:
         level = max(level, WEAK)
     left = residual - score * score / information
     beta = score / information
@@ -219,34 +201,16 @@ def _row(
     # The residual is a difference of float32-made sums: a near-perfect fit is summed again.
     if left * information < WEAK_SHARE * residual * centred:
         level = max(level, WEAK)
-    return beta, error, beta / error, COVARIATE_COLLINEAR if reduced else FINE, level
+    return beta, error, beta / error, FINE, level
 
 
 @jit
-def _impute(
-    lane: int, trait: int, n_missing: int, missing: Int64Array, null: Residuals, left_out: LeftOut, lanes: _Lanes
-) -> None:
-    """Give the missing calls of one trait the mean of the observed ones."""
-    pattern, mean = null.pattern_of[trait], lanes.mean[lane]
-    D = null.Q.shape[1]
-    C = lanes.a.size // DOUBLES
-    lanes.information[lane] += n_missing * mean * mean
-    lanes.total[lane] += n_missing * mean
-    for c in range(C):
-        lacking = left_out.lacking[pattern * C * D + c] if left_out.touched[pattern] else 0.0
-        lanes.a[c * DOUBLES + lane] += mean * (left_out.every[c] - lacking)
-    for sample in missing:
-        lanes.score[lane] += mean * null.R[sample, trait]
-
-
-@jit
-def _weakness(lane: int, lanes: _Lanes, centred: float, suspect: bool) -> int:
+def _weakness(information: float, squares: float, centred: float, weakest: float, lost: float, suspect: bool) -> int:
     """Whether float32 sums, or even float64 sums, cannot hold five digits of the information."""
-    information, weakest = lanes.information[lane], lanes.weakest[lane]
-    if weakest < ILL_DIRECTION or lanes.lost[lane] > CERTAINLY_LOST or information < ILL_SHARE * centred:
+    if weakest < ILL_DIRECTION or lost > CERTAINLY_LOST or information < ILL_SHARE * centred:
         return ILL
     # Against the uncentred squares: an allele rare here may be the major one of the cohort.
-    return WEAK if suspect or weakest < WEAK_DIRECTION or information < WEAK_SHARE * lanes.squares[lane] else FINE
+    return WEAK if suspect or weakest < WEAK_DIRECTION or information < WEAK_SHARE * squares else FINE
 
 
 @jit
@@ -263,78 +227,97 @@ def finish(sums: Sums, missing: Missing, null: Residuals, impute: bool, fits: Li
     Eight traits at a time in lanes that do not mix: a trait's bits are those it has alone. With ``impute`` the missing
     calls take the mean of the observed ones. ``fits`` is filled.
     """
+    lacks, R, gram, rss, n_of, pattern_of = null.lacks, null.R, null.gram, null.rss, null.n_of, null.pattern_of
+    n, sum_g, sum_g2, product, lacking_g = sums.n, sums.sum_g, sums.sum_g2, sums.product, sums.lacking
     V, T = fits.beta.shape
-    P, D = sums.n.shape[1], null.Q.shape[1]
-    C = sums.product.shape[1] - T + 1
-    n_groups = null.gram.shape[0]
-    flat_Q, flat_R = null.Q.reshape(null.Q.size), null.R.reshape(null.R.size)
+    P, D = n.shape[1], null.Q.shape[1]
+    C = product.shape[1] - T + 1
+    n_groups = gram.shape[0]
+    flat_Q, flat_R = null.Q.reshape(null.Q.size), R.reshape(R.size)
     A, ones = np.empty(C * (C + 1) // 2 * DOUBLES), np.ones(DOUBLES)
-    lanes, left_out = _lanes_of(C), room_for(C, D, P, n_groups * DOUBLES)
+    a, b = np.empty(C * DOUBLES), np.empty(C * DOUBLES)
+    information, score, residual = np.empty(DOUBLES), np.empty(DOUBLES), np.empty(DOUBLES)
+    squares, before, total, mean = np.empty(DOUBLES), np.empty(DOUBLES), np.empty(DOUBLES), np.empty(DOUBLES)
+    weakest, lost, rank = np.empty(DOUBLES), np.empty(DOUBLES), np.empty(DOUBLES, np.int64)
+    left_out = room_for(C, D, P, n_groups * DOUBLES)
+    every, lacking, touched, missing_r = left_out.every, left_out.lacking, left_out.touched, left_out.residuals
     of_group = (C + 1) * DOUBLES
     # Factors of variants without a missing call, and what they say of themselves.
-    whole, state = null.gram.copy(), np.empty((n_groups, 3, DOUBLES))
+    whole, state = gram.copy(), np.empty((n_groups, 3, DOUBLES))
     for group in range(n_groups):
-        factor_lanes(whole[group], C, lanes.weakest, lanes.lost, lanes.rank)
-        put(state[group, 0], 0, lanes.weakest)
-        put(state[group, 1], 0, lanes.lost)
+        factor_lanes(whole[group], C, weakest, lost, rank)
+        put(state[group, 0], 0, weakest)
+        put(state[group, 1], 0, lost)
         for lane in range(DOUBLES):
-            state[group, 2, lane] = lanes.rank[lane]
+            state[group, 2, lane] = rank[lane]
     for v in range(V):
         samples = missing.indices[missing.pointers[v] : missing.pointers[v + 1]]
         if samples.size > 0:
             if impute:
-                sum_missing_covariates(samples, null.lacks, flat_Q, D, left_out)
+                sum_missing_covariates(samples, lacks, flat_Q, D, left_out)
             else:
-                sum_missing(samples, null.lacks, flat_Q, flat_R, C, left_out)
+                sum_missing(samples, lacks, flat_Q, flat_R, C, left_out)
         for group in range(n_groups):
             first = group * DOUBLES
-            patterns = null.pattern_of[first : min(first + DOUBLES, T)]
-            lanes.a[:] = 0.0
-            lanes.b[:] = 0.0
-            lanes.information[:] = 0.0
-            lanes.score[:] = 0.0
-            lanes.residual[:] = 0.0
+            patterns = pattern_of[first : min(first + DOUBLES, T)]
+            a[:] = 0.0
+            b[:] = 0.0
+            information[:] = 0.0
+            score[:] = 0.0
+            residual[:] = 0.0
             for lane in range(patterns.size):
                 pattern = patterns[lane]
-                lanes.total[lane] = sums.sum_g[v, pattern]
-                lanes.mean[lane] = lanes.total[lane] / max(sums.n[v, pattern], 1)
-                lanes.a[lane] = lanes.total[lane] * null.constant
+                total[lane] = sum_g[v, pattern]
+                mean[lane] = total[lane] / max(n[v, pattern], 1)
+                a[lane] = total[lane] * null.constant
                 for c in range(1, C):
-                    lanes.a[c * DOUBLES + lane] = sums.product[v, c - 1] - sums.lacking[v, pattern * D + c]
-                lanes.information[lane] = sums.sum_g2[v, pattern]
-                lanes.score[lane] = sums.product[v, C - 1 + first + lane]
-                lanes.residual[lane] = null.rss[first + lane]
+                    a[c * DOUBLES + lane] = product[v, c - 1] - lacking_g[v, pattern * D + c]
+                information[lane] = sum_g2[v, pattern]
+                score[lane] = product[v, C - 1 + first + lane]
+                residual[lane] = rss[first + lane]
             if samples.size > 0 and not impute:
-                put(A, 0, null.gram[group])
-                _downdate(A, C, D, left_out, patterns, ones)
-                factor_lanes(A, C, lanes.weakest, lanes.lost, lanes.rank)
+                put(A, 0, gram[group])
+                _downdate(A, C, D, every, lacking, touched, patterns, ones)
+                factor_lanes(A, C, weakest, lost, rank)
                 for k in range(C * DOUBLES):
-                    lanes.b[k] = -left_out.residuals[group * of_group + k]
+                    b[k] = -missing_r[group * of_group + k]
                 for lane in range(DOUBLES):
-                    lanes.residual[lane] += left_out.residuals[group * of_group + C * DOUBLES + lane]
+                    residual[lane] += missing_r[group * of_group + C * DOUBLES + lane]
                 factor = A
             else:
                 factor = whole[group]
                 for lane in range(DOUBLES):
-                    lanes.weakest[lane], lanes.lost[lane] = state[group, 0, lane], state[group, 1, lane]
-                    lanes.rank[lane] = int(state[group, 2, lane])
+                    weakest[lane], lost[lane] = state[group, 0, lane], state[group, 1, lane]
+                    rank[lane] = int(state[group, 2, lane])
                 for lane in range(patterns.size if samples.size > 0 else 0):
-                    n_missing = null.n_of[first + lane] - sums.n[v, patterns[lane]]
-                    _impute(lane, first + lane, n_missing, samples, null, left_out, lanes)
-            put(lanes.before, 0, lanes.residual)
-            put(lanes.squares, 0, lanes.information)
-            solve_lanes(factor, C, lanes.a)
-            solve_lanes(factor, C, lanes.b)
+                    # The missing calls take the mean of the observed ones.
+                    pattern, imputed = patterns[lane], mean[lane]
+                    n_missing = n_of[first + lane] - n[v, pattern]
+                    information[lane] += n_missing * imputed * imputed
+                    total[lane] += n_missing * imputed
+                    for c in range(C):
+                        absent = lacking[pattern * C * D + c] if touched[pattern] else 0.0
+                        a[c * DOUBLES + lane] += imputed * (every[c] - absent)
+                    for sample in samples:
+                        score[lane] += imputed * R[sample, first + lane]
+            put(before, 0, residual)
+            put(squares, 0, information)
+            solve_lanes(factor, C, a)
+            solve_lanes(factor, C, b)
             for c in range(C):
-                subtract_product(lanes.information, 0, lanes.a, c * DOUBLES, lanes.a, c * DOUBLES)
-                subtract_product(lanes.score, 0, lanes.a, c * DOUBLES, lanes.b, c * DOUBLES)
-                subtract_product(lanes.residual, 0, lanes.b, c * DOUBLES, lanes.b, c * DOUBLES)
+                subtract_product(information, 0, a, c * DOUBLES, a, c * DOUBLES)
+                subtract_product(score, 0, a, c * DOUBLES, b, c * DOUBLES)
+                subtract_product(residual, 0, b, c * DOUBLES, b, c * DOUBLES)
             for lane in range(patterns.size):
-                trait, pattern, reduced = first + lane, patterns[lane], lanes.rank[lane] < C
-                centred = lanes.squares[lane] - lanes.total[lane] * lanes.mean[lane]
-                freedom = (null.n_of[trait] if impute else sums.n[v, pattern]) - lanes.rank[lane] - 1
-                few = sums.sum_g2[v, pattern] < WEAK_PATTERN * sums.all_g2[v]
-                level = _weakness(lane, lanes, centred, reduced or few)
-                row = _row(lane, lanes, centred, null.rss[trait], freedom, level, reduced)
+                trait, pattern, reduced = first + lane, patterns[lane], rank[lane] < C
+                centred = squares[lane] - total[lane] * mean[lane]
+                freedom = (n_of[trait] if impute else n[v, pattern]) - rank[lane] - 1
+                few = sum_g2[v, pattern] < WEAK_PATTERN * sums.all_g2[v]
+                level = _weakness(information[lane], squares[lane], centred, weakest[lane], lost[lane], reduced or few)
+                row = _row(
+                    information[lane], centred, score[lane], residual[lane], before[lane], rss[trait],
+                    freedom, level,
+                )  # fmt: skip
                 fits.beta[v, trait], fits.standard_error[v, trait], fits.t[v, trait] = row[0], row[1], row[2]
-                fits.df[v, trait], fits.code[v, trait], fits.weak[v, trait] = freedom, row[3], row[4]
+                code = COVARIATE_COLLINEAR if reduced and row[3] == FINE else row[3]
+                fits.df[v, trait], fits.code[v, trait], fits.weak[v, trait] = freedom, code, row[4]

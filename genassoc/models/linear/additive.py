@@ -13,16 +13,85 @@ from genassoc.kernels.genotypes.dosages import dosage_product
 from genassoc.kernels.genotypes.missing_calls import Missing
 from genassoc.kernels.likelihoods import linear_rows as kernel
 from genassoc.kernels.likelihoods.linear_rows import LinearFits, Sums
+from genassoc.models.base import CODE, METHOD, BlockResult
 from genassoc.models.linear.dense import fit_row
-from genassoc.models.linear.null import NullGroup
+from genassoc.models.linear.null import Choices, LinearState, NullGroup, NullModel
+from genassoc.models.linear.residual_law import Names, Sample, correct_rows
 from genassoc.models.scan.product import minor_counts
-from genassoc.models.scan.sums import GenotypeSums, genotype_sums
-from genassoc.shapes import BoolArray, Float64Array, Int64Array
+from genassoc.models.scan.rows import Rows
+from genassoc.models.scan.sums import GenotypeSums, genotype_sums, minor_is_ref
+from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.tails import neg_log_10_p_t
 
+NAMES = Names(METHOD["spa"], CODE["heavy_tails"])
 GENOME_WIDE = 7.3  # rows past 5e-8 are computed again in float64
-# Of the kernel's rows.
+NEAR_GENOME_WIDE = 5.3  # of t: below it even a normal has a p above 1e-7
+# Of the kernel's rows, in the order of its numbers.
 KERNEL_CODES = (None, "collinear", "n_too_small", "covariate_collinear", "perfect_fit", "no_residual_variance")
+_NUMBERS = np.array([CODE[name] for name in KERNEL_CODES], np.uint8)
+_FAILED = np.isin(np.arange(len(KERNEL_CODES)), [kernel.COLLINEAR, kernel.N_TOO_SMALL, kernel.NO_RESIDUAL_VARIANCE])
+
+
+def test_additive(choices: Choices, state: LinearState, block: Block) -> BlockResult:
+    """V x T rows."""
+    flipped = minor_is_ref(block, state.cohort_columns, state.cohort_mask)
+    columns: list[dict[str, Array]] = []
+    for group in state.groups:
+        of_pattern, fits = fit_group(group, block, flipped, choices.impute)
+        for p, (null, own) in enumerate(zip(group.nulls, of_pattern)):
+            # Of one pattern: no copy.
+            at = group.residuals.pattern_of == p
+            of_null = fits if at.all() else LinearFits._make(values[:, at] for values in fits)
+            rows = _rows(choices, null, own, of_null)
+            without = ("iterations", "standard_error_model") if choices.like else ("iterations",)
+            columns.append(rows.finished(own, flipped, null.n, choices.impute, without))
+            if choices.check_tails:
+                _correct_tails(choices, null, own, columns[-1], block, flipped)
+    joined = columns[0]
+    if len(columns) > 1:
+        order = np.argsort(np.concatenate([null.traits for group in state.groups for null in group.nulls]))
+        joined = {name: np.hstack([part[name] for part in columns])[:, order] for name in joined}
+    return BlockResult(joined, {"trait": state.traits, "test": ("add",) * len(state.traits)})
+
+
+test_additive.__test__ = False  # type: ignore[attr-defined]  # its name is not a test's
+
+
+def _rows(choices: Choices, null: NullModel, own: GenotypeSums, fits: LinearFits) -> Rows:
+    """Rows (V, T_p) of a pattern, with the reasons for rows without an estimate."""
+    rows = Rows.empty(*fits.beta.shape)
+    beta, error, t = fits.beta * null.scale, fits.standard_error * null.scale, fits.t
+    df = np.where(fits.df >= 1, fits.df, np.nan)
+    if choices.like == "regenie":
+        # chi-squared with the null's residual variance RSS_0 / (df + 1): t^2 = S df / (RSS_0 - S), chi2 = S (df + 1) / RSS_0
+        shrink = np.sqrt((df + 1) / (df + t * t))
+        rows.put(slice(None), "score", beta, error / shrink, t * shrink)
+    else:
+        rows.put(slice(None), "t", beta, error, t, df)
+    code, failed = _NUMBERS[fits.code], _FAILED[fits.code]
+    for bad, reason in (
+        ((own.tested_mac < choices.min_mac)[:, None] & ~failed, "too_few_carriers"),
+        (own.constant & (own.mac > 0), "constant_genotype"),
+        (own.constant & (own.mac == 0), "monomorphic"),
+        (own.n == 0, "n_too_small"),
+    ):
+        code[bad], failed[bad] = CODE[reason], True
+    if failed.any():
+        rows.fail(failed, "n_too_small")
+    rows.code = code
+    return rows
+
+
+def _correct_tails(
+    choices: Choices, null: NullModel, own: GenotypeSums, columns: dict[str, Array], block: Block, flipped: BoolArray
+) -> None:
+    """Give rows whose carriers are few for the tails of the residuals the p of the residuals' law, trait by trait."""
+    Q = null.Q[null.columns]
+    for j, law in enumerate(null.laws):
+        if law is not None:
+            sample = Sample(null.columns, Q, null.gram, null.R[null.columns, j], law, choices.impute)
+            of_trait = {name: values[:, j] for name, values in columns.items()}
+            correct_rows(of_trait, sample, own, block, flipped, NAMES, rule="normal")
 
 
 def fit_group(
@@ -42,8 +111,10 @@ def fit_group(
     fits = _finish(group, sums, every, impute)
     varying = ~constant[:, group.residuals.pattern_of]
     if isinstance(block, GenotypeBlock):
-        quoted = np.nan_to_num(neg_log_10_p_t(fits.t, fits.df)) > GENOME_WIDE
-        again = ((fits.weak > 0) | quoted) & varying
+        with np.errstate(invalid="ignore"):
+            again = np.abs(fits.t) > NEAR_GENOME_WIDE
+        again[again] = neg_log_10_p_t(fits.t[again], fits.df[again]) > GENOME_WIDE
+        again = (again | (fits.weak > 0)) & varying
         variants = np.flatnonzero(again.any(axis=1))
         if variants.size:
             exact = group.matrix.times_in_float64(block, flipped, variants)

@@ -6,6 +6,7 @@ summed in float64 at once. Rows in which float64 cancels are fitted on their own
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -18,38 +19,33 @@ from genassoc.kernels.genotypes.counts import count_codes, mask_words
 from genassoc.kernels.genotypes.missing_calls import Missing
 from genassoc.kernels.likelihoods import linear_columns as kernel
 from genassoc.kernels.likelihoods.linear_columns import PairFits, PairSums, Traits
-from genassoc.models.base import BlockResult
+from genassoc.models.base import CODE, METHOD, BlockResult
 from genassoc.models.linear.change import adjusted_for_baseline, of_change
 from genassoc.models.linear.dense import dense_fit
 from genassoc.models.linear.null import Choices, LinearState, NullModel, null_notes, nulls_by_pattern
 from genassoc.models.linear.residual_law import withhold_heavy
 from genassoc.models.scan.genetic_models import recoded
-from genassoc.models.scan.genotypic import CONTRAST, Classes, neg_log_10_p_f2, with_genotypes
-from genassoc.models.scan.genotypic import TESTS as GENOTYPIC_TESTS
-from genassoc.models.scan.interaction import (
-    Terms,
-    as_rows,
+from genassoc.models.scan.product import SQUARE, ThinMatrix, minor_counts
+from genassoc.models.scan.rows import Rows, assembled, chunks
+from genassoc.models.scan.sums import GenotypeSums, genotype_sums, minor_is_ref
+from genassoc.models.scan.tested import (
+    GENOTYPIC,
+    Classes,
+    Tested,
     contrast_estimates,
     fewest_carriers,
-    for_tests,
-    terms_of,
+    tested_with,
     tests_of,
     too_few,
+    with_genotypes,
 )
-from genassoc.models.scan.product import SQUARE, ThinMatrix, minor_counts
-from genassoc.models.scan.rows import chunks
-from genassoc.models.scan.sums import GenotypeSums, genotype_sums, minor_is_ref
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, packed_bytes
-from genassoc.stats.tails import neg_log_10_p_t, t_quantile_975
+from genassoc.stats.tails import neg_log_10_p_f, neg_log_10_p_t
 
-CODES: tuple[str | None, ...] = (
-    None, "collinear", "n_too_small", "covariate_collinear", "perfect_fit", "no_residual_variance", "monomorphic",
-    "constant_genotype", "too_few_carriers", "leverage_of_one", "heavy_tails",
-)  # fmt: skip
-METHODS: tuple[str | None, ...] = (None, "t", "f", "t_hc3", "f_hc3")
 GENOME_WIDE = 7.3  # rows past 5e-8 are computed in float64
 # Copies of ALT and heterozygotes are tested; h and r, of which they are combinations, are fitted.
-INDICATORS = Terms(np.empty(0), GENOTYPIC_TESTS, np.vstack([CONTRAST, np.zeros(2)]), (), 0)
+# Of effects of one and of two copies.
+INDICATORS = Tested(GENOTYPIC.tests, np.array([[0.0, 0.5], [1.0, -0.5], [0.0, 0.0]]))
 
 
 @dataclass(frozen=True)
@@ -60,13 +56,13 @@ class Pattern:
     ----------
     null : NullModel
         ``gram`` is I.
-    tested : Terms
+    tested : Tested
     matrix, squares : ThinMatrix
         Covariates without the constant, residuals, and E times all of them; and e and e^2.
     """
 
     null: NullModel
-    tested: Terms
+    tested: Tested
     matrix: ThinMatrix
     squares: ThinMatrix
 
@@ -119,7 +115,7 @@ def state_of(
     patterns = []
     n_bytes = packed_bytes(width)
     for null in nulls_by_pattern(design, block_columns, width, rank_normalise):
-        tested = terms_of(modifier, block_columns, null.columns, width)
+        tested = tested_with(modifier, block_columns, null.columns, width)
         e = np.zeros((width, 1))
         e[null.columns, 0] = tested.e
         matrix = ThinMatrix.of(np.hstack([null.Q[:, 1:], null.R, e * null.Q, e * null.R]), n_bytes)
@@ -161,12 +157,11 @@ def test_genotypes(choices: Choices, state: LinearState, block: Block) -> BlockR
 test_interaction.__test__ = test_genotypes.__test__ = False  # type: ignore[attr-defined]  # their names are not tests'
 
 
-def _assembled(traits: tuple[str, ...], tests: tuple[str, ...], of_patterns: "list[Any]") -> BlockResult:
+def _assembled(traits: tuple[str, ...], tests: tuple[str, ...], of_patterns: "Sequence[_Task]") -> BlockResult:
     by_trait: dict[int, dict[str, Array]] = {}
     for task in of_patterns:
         by_trait |= dict(zip(task.null.traits.tolist(), task.rows()))
-    columns = {name: np.stack([by_trait[t][name] for t in range(len(traits))], axis=1) for name in by_trait[0]}
-    return as_rows(traits, tests, columns, {"method": METHODS, "code": CODES})
+    return assembled(traits, [by_trait[t] for t in range(len(traits))], tests)
 
 
 @dataclass(frozen=True)
@@ -177,7 +172,7 @@ class _Task(ABC):
     block: Block
     flipped: BoolArray
     null: NullModel
-    tested: Terms
+    tested: Tested
 
     @abstractmethod
     def reasons(self, own: GenotypeSums) -> list[tuple[BoolArray, str]]:
@@ -210,64 +205,52 @@ class _Task(ABC):
         V, T = own.n.size, null.R.shape[1]
         codes, usable = np.zeros((V, T), np.uint8), np.ones(V, dtype=bool)
         for bad, reason in self.reasons(own):
-            codes[bad & usable] = CODES.index(reason)
+            codes[bad & usable] = CODE[reason]
             usable &= ~bad
         robust = (own.mac > self.choices.robust_above) & usable
         fits = PairFits(np.full((V, T, kernel.N_NUMBERS), np.nan), np.full(V, np.nan), np.zeros((V, T), np.int64))
         kernel.from_sums(self.sums(own), Missing(own.pointers, own.indices), Traits(null.Q, null.R, null.rss), fits)
         self.from_calls(own, robust, usable, fits)
         for status, reason in ((kernel.N_TOO_SMALL, "n_too_small"), (kernel.LEVERAGE, "leverage_of_one")):
-            codes[(fits.status == status) & usable[:, None]] = CODES.index(reason)
+            codes[(fits.status == status) & usable[:, None]] = CODE[reason]
         for v, t in np.argwhere((fits.status == kernel.ILL) & usable[:, None]):
             H = self.columns(np.array([v]))[0]
             at = ~np.isnan(H[:, 0])
             columns = null.columns[at]
             fit = dense_fit(H[at], null.Q[columns], null.R[columns, t], bool(robust[v]))
             fits.numbers[v, t] = (*fit.theta, fit.covariance[0, 0], fit.covariance[0, 1], fit.covariance[1, 1], fit.F)
-            fits.freedom[v], codes[v, t] = fit.df, CODES.index(fit.code)
-        rows = [self._rows_of_trait(t, own, fits, codes[:, t], robust) for t in range(T)]
+            fits.freedom[v], codes[v, t] = fit.df, CODE[fit.code]
+        without = ("iterations", "standard_error_model")
+        columns = [
+            self._rows_of_trait(t, own, fits, codes[:, t], robust).finished(
+                own, self.flipped, null.n, self.choices.impute, without
+            )
+            for t in range(T)
+        ]
         if self.choices.check_tails:
             carriers = self.fewest_carriers()
-            for of_trait, law in zip(rows, null.laws):
-                withhold_heavy(of_trait, law, carriers, CODES.index("heavy_tails"))
-        return rows
+            for of_trait, law in zip(columns, null.laws):
+                withhold_heavy(of_trait, law, carriers, CODE["heavy_tails"])
+        return columns
 
-    def _rows_of_trait(
-        self, t: int, own: GenotypeSums, fits: PairFits, code: Array, robust: BoolArray
-    ) -> dict[str, Array]:
-        """Rows (V, K) of ALT of one trait."""
-        null, tested = self.null, self.tested
-        K = len(tested.tests)
-        fine = np.isin(code, [CODES.index(None), CODES.index("covariate_collinear")])
-        numbers = np.where(fine[:, None], fits.numbers[:, t], np.nan)
-        beta, error = contrast_estimates(tested, *_coefficients(numbers))
-        beta = beta * np.where(self.flipped, -1.0, 1.0)[:, None] * null.scale[t]
-        error = error * null.scale[t]
-        freedom = np.where(fine & (fits.freedom >= 1), fits.freedom, np.nan)
+    def _rows_of_trait(self, t: int, own: GenotypeSums, fits: PairFits, code: Array, robust: BoolArray) -> Rows:
+        """Rows (V, K) of one trait."""
+        tested = self.tested
+        rows = Rows.empty(own.n.size, len(tested.tests))
+        beta, error = (
+            values * self.null.scale[t] for values in contrast_estimates(tested, *_coefficients(fits.numbers[:, t]))
+        )
+        df = np.where(fits.freedom >= 1, fits.freedom, np.nan)
+        joint_df = np.where(np.isnan(df), np.nan, self.joint_freedom(own, fits))
+        F = fits.numbers[:, t, kernel.F]
         with np.errstate(invalid="ignore", divide="ignore"):
-            statistic = beta / error
-        logp = neg_log_10_p_t(statistic, freedom[:, None])
-        method = np.where(robust, METHODS.index("t_hc3"), METHODS.index("t"))[:, None].repeat(K, axis=1)
-        statistic[:, tested.joint] = numbers[:, kernel.F]
-        joint_freedom = np.where(np.isnan(freedom), np.nan, self.joint_freedom(own, fits))
-        logp[:, tested.joint] = neg_log_10_p_f2(numbers[:, kernel.F], joint_freedom)
-        method[:, tested.joint] += METHODS.index("f") - METHODS.index("t")
-        half = t_quantile_975(freedom)[:, None] * error
-        n = np.full(own.n.size, null.n) if self.choices.impute else own.n
-        return {
-            "beta": beta,
-            "standard_error": error,
-            "ci_lower": beta - half,
-            "ci_upper": beta + half,
-            "statistic": statistic,
-            "neg_log_10_p_value": logp,
-            "method": np.where(fine[:, None], method, 0).astype(np.uint8),
-            "effect_allele_frequency": for_tests(own.frequency, K),
-            "mac": for_tests(own.mac, K),
-            "missing_rate": for_tests(1.0 - own.n / max(null.n, 1), K),
-            "n": for_tests(n, K),
-            "code": for_tests(code, K),
-        }
+            rows.put(slice(None), "t", beta, error, beta / error, np.broadcast_to(df[:, None], beta.shape))
+        rows.put_joint(slice(None), tested.joint, "f", F, neg_log_10_p_f(F, 2, joint_df))
+        rows.method[robust] = METHOD["t_hc3"]
+        rows.method[robust, tested.joint] = METHOD["f_hc3"]
+        rows.fail(~np.isin(code, [CODE[None], CODE["covariate_collinear"]]), "n_too_small")
+        rows.code[:] = code[:, None]
+        return rows
 
 
 @dataclass(frozen=True)
@@ -330,7 +313,7 @@ class _Interaction(_Task):
         freedom = np.where(fits.freedom >= 1, fits.freedom, np.nan)[:, None]
         with np.errstate(invalid="ignore", divide="ignore"):
             logp = neg_log_10_p_t(beta / error, freedom[:, :, None])
-        logp[:, :, self.tested.joint] = neg_log_10_p_f2(fits.numbers[:, :, kernel.F], freedom)
+        logp[:, :, self.tested.joint] = neg_log_10_p_f(fits.numbers[:, :, kernel.F], 2, freedom)
         return np.asarray((np.nan_to_num(logp) > GENOME_WIDE).any(axis=2))
 
     def _calls(self, variants: Int64Array) -> Float64Array:

@@ -12,43 +12,24 @@ import numpy as np
 
 from genassoc.data.block import Block
 from genassoc.data.phenotypes.design import Kind
-from genassoc.kernels.likelihoods.linear_rows import LinearFits
 from genassoc.models.base import BlockResult
 from genassoc.models.choices import checks
-from genassoc.models.choices.genotypes import GenotypeChoices
-from genassoc.models.choices.interaction import VarianceChoices
-from genassoc.models.linear.additive import fit_group
+from genassoc.models.choices.choices import Choices as CommonChoices
+from genassoc.models.linear import fitted
+from genassoc.models.linear.additive import test_additive
 from genassoc.models.linear.change import baseline_names, prepare_changes, with_baseline_tests
 from genassoc.models.linear.columns import prepare as prepare_interaction
 from genassoc.models.linear.columns import test_genotypes, test_interaction
-from genassoc.models.linear.null import Choices, LinearState, NullModel, prepare
-from genassoc.models.linear.residual_law import Names, Sample, correct_rows, state_notes
-from genassoc.models.scan import weighted
+from genassoc.models.linear.null import Choices, LinearState, prepare
+from genassoc.models.linear.residual_law import state_notes
 from genassoc.models.scan.genetic_models import by_genetic_model
-from genassoc.models.scan.sums import GenotypeSums, minor_is_ref
-from genassoc.shapes import Array, BoolArray
-from genassoc.stats.tails import Z_975, neg_log_10_p_t, neg_log_10_p_z, t_quantile_975
+from genassoc.models.scan.wald import Asked
 
-CODES: tuple[str | None, ...] = (
-    None,
-    "collinear",
-    "n_too_small",
-    "covariate_collinear",
-    "perfect_fit",
-    "no_residual_variance",
-    "monomorphic",
-    "constant_genotype",
-    "too_few_carriers",
-    "heavy_tails",
-)
-_NO_ESTIMATE = ("collinear", "n_too_small", "no_residual_variance", "monomorphic", "constant_genotype")
-METHODS: tuple[str | None, ...] = (None, "t", "score", "spa")
 ROBUST_ABOVE_MAC = 1000.0  # REGENIE's --rare-mac
-_NAMES = Names(METHODS.index("spa"), CODES.index("heavy_tails"))
 
 
 @dataclass(frozen=True)
-class Linear(VarianceChoices, GenotypeChoices):
+class Linear(CommonChoices):
     """Linear regression, additive in ALT copies unless ``genetic_model`` says else.
 
     Parameters
@@ -72,10 +53,8 @@ class Linear(VarianceChoices, GenotypeChoices):
         The column that each trait started from: the trait is analysed as its change, trait - baseline.
     adjust_baseline : bool
         Put the baseline among the covariates (the default); see `genassoc.models.linear.change`.
-    genetic_model, male_x_dosage, condition_on
-        See `genassoc.models.choices.genotypes.GenotypeChoices`.
-    interaction, variance, weights
-        See `genassoc.models.choices.interaction.VarianceChoices`, docs/models/interaction.md and docs/models/weights.md.
+    genetic_model, male_x_dosage, condition_on, interaction, case_value, variance, weights
+        See `genassoc.models.choices.choices.Choices`, docs/models/interaction.md and docs/models/weights.md.
 
     Notes
     -----
@@ -111,11 +90,7 @@ class Linear(VarianceChoices, GenotypeChoices):
             raise ValueError("adjust_baseline=False is of changes: name the baseline too, baseline='ldl_before'")
         if self.baseline is not None and self.refits and len(set(self.baseline)) > 1:
             raise ValueError("interaction, variance='robust' and weights take one baseline: make a model of each")
-        self.check_genotype_choices()
-        self.check_interaction()
-        self.check_variance()
-        if self.genetic_model == "genotypic" and self.missing == "mean":
-            raise ValueError("genetic_model='genotypic' is of complete genotypes: leave missing='mean' out")
+        self.check_choices()
 
     @property
     def imputes(self) -> bool:
@@ -130,7 +105,7 @@ class Linear(VarianceChoices, GenotypeChoices):
     @property
     def rows_per_variant(self) -> int:
         """One row for each trait; three for the genotypic model, up to five for an interaction."""
-        return len(self.traits) * (self.rows_per_trait if self.interaction is None else 5)
+        return len(self.traits) * self.rows_per_trait
 
     def choices(self) -> Choices:
         """Every default resolved."""
@@ -139,15 +114,14 @@ class Linear(VarianceChoices, GenotypeChoices):
             above = ROBUST_ABOVE_MAC
         return Choices(self.imputes, self.least_mac, self.like, above)
 
-    @property
-    def has_sandwich(self) -> bool:
-        """Whether variances are sandwiches, by `genassoc.models.scan.weighted`: unweighted rows are those of weights 1."""
-        return self.is_weighted or self.variance == "robust"
+    def asked(self) -> Asked:
+        """What is done of rows that are fitted one by one: with a sandwich variance, or of several alleles at once."""
+        return fitted.asked(self)
 
     def prepare(self, cohort: Any) -> Any:
         """Fit the null models of all traits on the cohort's samples."""
-        if self.has_sandwich:
-            return weighted.prepare(self, cohort)
+        if self.is_sandwich or self.alleles == "joint":
+            return fitted.prepare(self, cohort)
         if self.refits:
             return prepare_interaction(self, cohort, self.choices())
         if self.baseline is not None:
@@ -159,94 +133,12 @@ class Linear(VarianceChoices, GenotypeChoices):
     @by_genetic_model
     def block(self, state: Any, block: Block) -> BlockResult:
         """Test every variant of the block against every trait: V x T rows, more of an interaction."""
-        if self.has_sandwich:
-            return weighted.test_block(self, self.least_mac, state, block)
+        if self.is_sandwich:
+            return fitted.fitted_block(self, state, block)
         if self.refits:
             return test_interaction(self.choices(), state, block)
-        return with_baseline_tests(self, state, block, _test_block(self, state, block))
+        return with_baseline_tests(self, state, block, test_additive(self.choices(), state, block))
 
     def genotypic(self, state: "LinearState", block: Block) -> BlockResult:
         """Test both degrees of freedom of every genotype: V x T x 3 rows."""
         return test_genotypes(replace(self.choices(), impute=False), state, block)
-
-
-def _test_block(model: Linear, state: LinearState, block: Block) -> BlockResult:
-    flipped = minor_is_ref(block, state.cohort_columns, state.cohort_mask)
-    shape = (block.n_variants, len(state.traits))
-    columns: dict[str, Array] = {
-        name: np.full(shape, np.nan)
-        for name in (
-            "beta", "standard_error", "ci_lower", "ci_upper", "effect_allele_frequency", "neg_log_10_p_value",
-            "mac", "missing_rate", "statistic", *(() if model.like else ("standard_error_model",)),
-        )
-    }  # fmt: skip
-    columns |= {
-        "n": np.zeros(shape, np.int64),
-        "method": np.zeros(shape, np.uint8),
-        "code": np.zeros(shape, np.uint8),
-    }
-    for group in state.groups:
-        of_pattern, fits = fit_group(group, block, flipped, model.imputes)
-        for p, (null, own) in enumerate(zip(group.nulls, of_pattern)):
-            of_null = LinearFits._make(values[:, group.residuals.pattern_of == p] for values in fits)
-            rows = _rows(model, null, own, of_null, flipped)
-            if model.like is None:
-                _correct_tails(model, null, own, rows, block, flipped)
-            for name, values in rows.items():
-                columns[name][:, null.traits] = values
-    labels = {"trait": state.traits, "test": ("add",) * len(state.traits)}
-    return BlockResult(columns, labels, {"method": METHODS, "code": CODES})
-
-
-def _correct_tails(
-    model: Linear, null: NullModel, own: GenotypeSums, rows: dict[str, Array], block: Block, flipped: BoolArray
-) -> None:
-    """Give rows whose carriers are few for the tails of the residuals the p of the residuals' law, trait by trait."""
-    rows["standard_error_model"] = rows["standard_error"].copy()
-    Q = null.Q[null.columns]
-    for j, law in enumerate(null.laws):
-        if law is not None:
-            sample = Sample(null.columns, Q, null.gram, null.R[null.columns, j], law, model.imputes)
-            of_trait = {name: values[:, j] for name, values in rows.items()}
-            correct_rows(of_trait, sample, own, block, flipped, _NAMES, rule="normal")
-
-
-def _rows(model: Linear, null: NullModel, own: GenotypeSums, fits: LinearFits, flipped: BoolArray) -> dict[str, Array]:
-    """Turn what was computed for the minor allele into rows for ALT, with the reasons for rows without an estimate."""
-    mac = own.mac
-    code = fits.code.copy()
-    code[own.constant & (mac > 0)] = CODES.index("constant_genotype")
-    code[own.constant & (mac == 0)] = CODES.index("monomorphic")
-    code[own.n == 0] = CODES.index("n_too_small")
-    fine = np.isin(code, [CODES.index(reason) for reason in _NO_ESTIMATE], invert=True)
-    enough = (own.tested_mac >= model.least_mac)[:, None]
-    code[~enough & fine] = CODES.index("too_few_carriers")
-    keep = fine & enough
-    to_alt = np.where(flipped, -1.0, 1.0)[:, None] * null.scale
-    beta = np.where(keep, fits.beta * to_alt, np.nan)
-    error = np.where(keep, fits.standard_error * null.scale, np.nan)
-    t = np.where(keep, fits.t * np.sign(to_alt), np.nan)
-    df = np.where(fits.df >= 1, fits.df, np.nan)
-    half = t_quantile_975(df) * error
-    logp, method = neg_log_10_p_t(t, df), "t"
-    if model.like == "regenie":
-        # chi-squared with the null's residual variance RSS_0 / (df + 1): t^2 = S df / (RSS_0 - S), chi2 = S (df + 1) / RSS_0
-        shrink = np.sqrt((df + 1) / (df + t * t))
-        t, error, method = t * shrink, error / shrink, "score"
-        half, logp = Z_975 * error, neg_log_10_p_z(t)
-    samples = np.full(own.n.size, null.n) if model.imputes else own.n
-    wide = np.ones(null.traits.size)
-    return {
-        "beta": beta,
-        "standard_error": error,
-        "ci_lower": beta - half,
-        "ci_upper": beta + half,
-        "statistic": t,
-        "neg_log_10_p_value": logp,
-        "method": np.where(np.isnan(beta), 0, METHODS.index(method)).astype(np.uint8),
-        "effect_allele_frequency": own.frequency[:, None] * wide,
-        "mac": mac[:, None] * wide,
-        "missing_rate": (1.0 - own.n / max(null.n, 1))[:, None] * wide,
-        "n": samples[:, None] * np.ones(null.traits.size, np.int64),
-        "code": code,
-    }

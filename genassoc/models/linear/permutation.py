@@ -12,8 +12,8 @@ import numpy as np
 
 from genassoc.data.block import Block
 from genassoc.models.base import BlockResult
-from genassoc.models.linear.additive import fit_group
-from genassoc.models.linear.model import Linear, _test_block
+from genassoc.models.linear.additive import fit_group, test_additive
+from genassoc.models.linear.model import Linear
 from genassoc.models.linear.null import LinearState, NullGroup, NullModel, group_of
 from genassoc.models.scan.genetic_models import by_genetic_model
 from genassoc.models.scan.sums import minor_is_ref
@@ -63,7 +63,7 @@ class Permuted(Linear):
     @by_genetic_model
     def block(self, state: PermutedState, block: Block) -> BlockResult:
         """t of the traits and of their permutations."""
-        result = _test_block(self, state, block)
+        result = test_additive(self.choices(), state, block)
         columns = {name: result.columns[name] for name in ("statistic", "method", "code")}
         columns["statistic_permuted"] = _permuted_statistics(self, state, block)
         return replace(result, columns=columns)

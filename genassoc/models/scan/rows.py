@@ -26,7 +26,7 @@ _ESTIMATES = (
 )  # fmt: skip
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Rows:
     """Rows of V variants: arrays (V,) of one test, or (V, K) of K tests of a variant (or traits).
 
@@ -64,12 +64,13 @@ class Rows:
     @classmethod
     def empty(cls, *shape: int) -> "Rows":
         """Rows without an estimate, of shape (V,) or (V, K)."""
-        floats = (np.full(shape, np.nan) for _ in _ESTIMATES)
-        return cls(*floats, *(np.zeros(shape, dtype) for dtype in (np.int64, np.uint8, np.uint8)))
+        floats = {name: np.full(shape, np.nan) for name in _ESTIMATES}
+        method, code = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
+        return cls(**floats, iterations=np.zeros(shape, np.int64), method=method, code=code)
 
     def put(
         self,
-        at: Int64Array,
+        at: Int64Array | slice,
         method: str,
         beta: Float64Array,
         model_error: Float64Array,
@@ -97,7 +98,7 @@ class Rows:
         self.method[at], self.code[at] = METHOD[method], 0
 
     def put_joint(
-        self, at: Int64Array, k: int, method: str, statistic: Float64Array, neg_log_10_p: Float64Array
+        self, at: Int64Array | slice, k: int, method: str, statistic: Float64Array, neg_log_10_p: Float64Array
     ) -> None:
         """The test of several coefficients, the k-th of the variants' K."""
         self.beta[at, k] = self.error[at, k] = self.model_error[at, k] = np.nan
