@@ -66,14 +66,8 @@ def check_takes_offsets(model: AssociationModel) -> None:
     GenassocError
     """
     kind = type(model).__name__
-    others = [
-        name for name in ("interaction", "weights", "baseline", "matched") if getattr(model, name, None) is not None
-    ]
-    if getattr(model, "variance", None) == "robust":
-        others.append("variance")
-    if kind == "Linear":  # its null models take the offset off the trait, whatever is tested
-        others = [name for name in others if name not in ("interaction", "baseline")]
-    if kind not in ("Linear", "Logistic") or others:
+    others = ["matched"] if getattr(model, "matched", None) is not None else []
+    if not (kind in ("Linear", "Logistic") or getattr(model, "fits_every_row", False)) or others:
         raise GenassocError(f"{kind}{' with ' + ', '.join(others) if others else ''} takes no offsets: leave them out")
 
 
