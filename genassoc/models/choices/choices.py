@@ -83,6 +83,16 @@ ABSENT: tuple[Absence, ...] = (
         for name in ("interaction", "sandwich")
     ),
     Absence(("genetic_model=genotypic", "missing=mean"), "genetic_model='genotypic' is of complete genotypes: leave missing='mean' out"),
+    *(
+        Absence(
+            ("alleles=joint", name),
+            f"alleles='joint' tests the copies of each allele of a record: leave {name.replace('genetic_model=', 'genetic_model ')} out",
+        )
+        for name in ("interaction", *(f"genetic_model={name}" for name in GENETIC_MODELS[1:]))
+    ),
+    Absence(("alleles=joint", "matched"), "matched is of one column of genotypes: leave alleles='joint' out"),
+    Absence(("alleles=joint", "like"), "alleles='joint': neither PLINK 2 nor REGENIE tests alleles at once; leave like={like!r} out"),
+    Absence(("alleles=joint", "baseline"), "alleles='joint' with a baseline is not there: take the change as a trait of its own"),
     Absence(("genetic_model=genotypic", "test=score"), _GENOTYPIC),
     Absence(("genetic_model=genotypic", "correction=spa"), _GENOTYPIC),
 )  # fmt: skip
@@ -100,6 +110,9 @@ class Choices:
     genetic_model : {"additive", "dominant", "recessive", "hetonly", "genotypic"}
         What of ALT is tested: each copy; carrying one at all; carrying two; being heterozygous; or both degrees of
         freedom at once (rows "add", "domdev" and "geno_2df").
+    alleles : {"separate", "joint"}
+        A row for each ALT of a multi-allelic record; or, of such records alone, one row for all their ALTs at once: a test of as many
+        degrees of freedom, by likelihood ratio, F or Wald. See docs/models/genetic_models.md.
     male_x_dosage : {2, 1}
         What one ALT of a male on X outside the pseudo-autosomal regions counts: as two of a female (one X of hers is
         inactive), or as one.
@@ -124,6 +137,7 @@ class Choices:
     variances: ClassVar[tuple[Variance, ...]] = VARIANCES
 
     genetic_model: GeneticModel = "additive"
+    alleles: Literal["separate", "joint"] = "separate"
     male_x_dosage: Literal[1, 2] = 2
     condition_on: tuple[str, ...] = ()
     interaction: str | None = None
@@ -139,6 +153,7 @@ class Choices:
         ValueError
         """
         checks.choice(self.genetic_model, "genetic_model", GENETIC_MODELS)
+        checks.choice(self.alleles, "alleles", ("separate", "joint"))
         if isinstance(self.male_x_dosage, bool) or self.male_x_dosage not in (1, 2):
             raise ValueError(
                 f"male_x_dosage is 2 (males 0 or 2 on X, the default) or 1 (males 0 or 1), not {self.male_x_dosage!r}"
@@ -222,7 +237,7 @@ class Choices:
     @property
     def fits_every_row(self) -> bool:
         """Whether rows are fitted one by one, by `genassoc.models.scan.wald`."""
-        return self.refits or self.genetic_model == "genotypic"
+        return self.refits or self.genetic_model == "genotypic" or self.alleles == "joint"
 
     @property
     def rows_per_trait(self) -> int:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from genassoc.data.block import Block
-from genassoc.kernels.laws.sandwich import HC0, HC3
+from genassoc.kernels.laws.sandwich import HC0, HC3, QUASI
 from genassoc.kernels.likelihoods import glm
 from genassoc.models.base import BlockResult
 from genassoc.models.linear.change import adjusted_for_baseline, of_change
@@ -72,6 +72,12 @@ class LeastSquaresRows(GlmRows):
         """What there is to say of the law of its residuals."""
         return law_notes(name, self.law, covariates)
 
+    def withheld(self, columns: dict[str, Array], carriers: Float64Array) -> dict[str, Array]:
+        """None where carriers are too few for the tails of the residuals."""
+        columns = {name: values.copy() for name, values in columns.items()}
+        withhold_heavy(columns, self.law, carriers, _NAMES.heavy_tails)
+        return columns
+
     def finished(
         self, columns: dict[str, Array], asked: Asked, tested: Tested, own: GenotypeSums, block: Block, flipped: BoolArray
     ) -> dict[str, Array]:  # fmt: skip
@@ -110,13 +116,18 @@ def _residual(y: Float64Array, Q: Float64Array, weight: Float64Array) -> tuple[F
 def prepare(model: Any, cohort: Any) -> FittedState:
     """Fit the null models of all traits of a `Linear`, each on its complete cases with a weight."""
     if model.baseline is None:
-        return prepare_rows(model, cohort, LeastSquaresRows)
+        return prepare_rows(model, cohort, LeastSquaresRows, Extras(variance=QUASI))
     model, before, said = adjusted_for_baseline(model, cohort)
     extras = Extras(change=lambda design: of_change(design, before, said[0]), notes=said[1:])
     return prepare_rows(model, cohort, LeastSquaresRows, extras)
 
 
+def asked(model: Any) -> Asked:
+    """Student's t and F, with a sandwich variance or the model's own."""
+    variance = QUASI if not model.is_sandwich else HC0 if model.variance == "hc0" else HC3
+    return Asked("wald", variance, None, 0.0, model.imputes, model.least_mac)
+
+
 def fitted_block(model: Any, state: FittedState, block: Block) -> BlockResult:
     """V x T rows, times K of an interaction."""
-    variance = HC0 if model.variance == "hc0" else HC3
-    return test_block(Asked("wald", variance, None, 0.0, model.imputes, model.least_mac), state, block)
+    return test_block(asked(model), state, block)

@@ -23,6 +23,7 @@ from genassoc.models.linear.columns import test_genotypes, test_interaction
 from genassoc.models.linear.null import Choices, LinearState, prepare
 from genassoc.models.linear.residual_law import state_notes
 from genassoc.models.scan.genetic_models import by_genetic_model
+from genassoc.models.scan.wald import Asked
 
 ROBUST_ABOVE_MAC = 1000.0  # REGENIE's --rare-mac
 
@@ -113,9 +114,13 @@ class Linear(CommonChoices):
             above = ROBUST_ABOVE_MAC
         return Choices(self.imputes, self.least_mac, self.like, above)
 
+    def asked(self) -> Asked:
+        """What is done of rows that are fitted one by one: with a sandwich variance, or of several alleles at once."""
+        return fitted.asked(self)
+
     def prepare(self, cohort: Any) -> Any:
         """Fit the null models of all traits on the cohort's samples."""
-        if self.is_sandwich:
+        if self.is_sandwich or self.alleles == "joint":
             return fitted.prepare(self, cohort)
         if self.refits:
             return prepare_interaction(self, cohort, self.choices())

@@ -28,7 +28,7 @@ LEAST_IN_BIN, MOST_BINS = 500, 10
 SPREAD_P, SPREAD_SAMPLES, SPREAD_MOST, SPREAD_STEPS = 0.01, 20, 20.0, 50
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class NullPoisson(Family):
     """One count fitted on the covariates, on its own complete cases.
 

@@ -93,12 +93,13 @@ def asked_of_screened(model: Any) -> Asked:
     """What is done of a model whose one column is screened by the score, where every row is fitted.
 
     Its tests' defaults are of a screen: Wald tests stand for the score test, likelihood ratios for what is done with hits. The
-    genotypic model has likelihood ratios at once, unless Wald tests are asked for.
+    genotypic model, and several alleles at once, have likelihood ratios, unless Wald tests are asked for.
     """
     impute, least = bool(model.imputes), float(model.min_mac)
     if model.is_sandwich:
         return Asked("wald", HC0 if model.variance == "hc0" else HC3, None, 0.0, impute, least)
-    ratio = model.test == "lrt" or (model.genetic_model == "genotypic" and model.test == "score")
+    several = model.genetic_model == "genotypic" or model.alleles == "joint"
+    ratio = model.test == "lrt" or (several and model.test == "score")
     correction = None if model.correction in (None, "wald") or model.test == "wald" else "lrt"
     return Asked(
         "lrt" if ratio else "wald", MODEL, None if ratio else correction, float(model.correct_below), impute, least
@@ -268,6 +269,10 @@ class RowFamily(ABC):
         """-log10 p (R,) of dense calls by the exact law of few events, NaN where it fails."""
         raise TypeError(f"{type(self).__name__} has no exact law")
 
+    def withheld(self, columns: dict[str, Array], carriers: Float64Array) -> dict[str, Array]:
+        """Columns (R, 1) of tests of all coefficients, without those that the outcome's law does not allow; ``carriers`` (R,) of the rarest."""
+        return columns
+
     def finished(
         self, columns: dict[str, Array], asked: Asked, tested: Tested, own: GenotypeSums, block: Block, flipped: BoolArray
     ) -> dict[str, Array]:  # fmt: skip
@@ -370,7 +375,7 @@ def _of_trait(asked: Asked, null: RowFamily, tested: Tested, block: Block, flipp
     """All columns of one trait, (V,) or (V, K)."""
     own = genotype_sums(block, flipped, null.columns, null.mask)
     rows = Rows.empty(own.n.size, len(tested.tests))
-    few = _few_events(asked, null, tested, own, block)
+    few = too_few_events(asked, null, tested, own, block)
     one = tested.n_columns == 1 and tested.joint < 0
     exact = few if one and null.has_law else np.zeros(own.n.size, dtype=bool)
     usable = rows.fail_unusable(_reasons(asked, null, tested, own, block, few & ~exact), null.failure)
@@ -418,7 +423,7 @@ def _reasons(
     return [*reasons, (few, FEW_EVENTS), *null.reasons(own, block, asked.impute)]
 
 
-def _few_events(asked: Asked, null: RowFamily, tested: Tested, own: GenotypeSums, block: Block) -> BoolArray:
+def too_few_events(asked: Asked, null: RowFamily, tested: Tested, own: GenotypeSums, block: Block) -> BoolArray:
     """Rows (V,) with too few events for the variance that is asked for; of an interaction in an arm."""
     least = LEAST_OF_SANDWICH if asked.is_sandwich else null.least_events
     sizes = null.sizes
