@@ -75,7 +75,7 @@ class LeastSquaresRows(GlmRows):
     def withheld(self, columns: dict[str, Array], carriers: Float64Array) -> dict[str, Array]:
         """None where carriers are too few for the tails of the residuals."""
         columns = {name: values.copy() for name, values in columns.items()}
-        withhold_heavy(columns, self.law, carriers, _NAMES.heavy_tails)
+        withhold_heavy(columns, self.law, carriers)
         return columns
 
     def finished(
