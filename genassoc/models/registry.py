@@ -11,6 +11,7 @@ _PLACES = {
     "cox": "genassoc.models.cox.model.Cox",
     "ordinal": "genassoc.models.ordinal.model.Ordinal",
     "poisson": "genassoc.models.poisson.model.Poisson",
+    "negative_binomial": "genassoc.models.negative_binomial.model.NegativeBinomial",
 }
 
 

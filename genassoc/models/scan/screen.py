@@ -144,7 +144,7 @@ def _of_trait(
     scores = None
     if family.has_product and samples.failure is None:
         scores = family.score(own, product, squares, choices.impute)
-    numbers = (np.full(V, np.nan), np.full(V, np.nan))
+    numbers = (np.full(V, np.nan), np.full(V, np.nan), np.full(V, family.shape))
     sent = (np.zeros(V, np.bool_), np.zeros(V, np.bool_))
     task = Task(choices, block, flipped, own, events, rows, usable, scores, squares, *numbers, *sent)
     _put_scores(family, task)
