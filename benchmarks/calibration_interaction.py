@@ -19,16 +19,17 @@ from threadpoolctl import threadpool_limits
 
 from genassoc.data.block import GenotypeBlock
 from genassoc.data.phenotypes.modifier import Modifier
-from genassoc.kernels.genotypes.counts import mask_words
-from genassoc.models.cox import interaction as cox_interaction
-from genassoc.models.cox import weighted as cox_weighted
+from genassoc.kernels.laws.sandwich import MODEL
+from genassoc.models.cox import fitted as cox_fitted
 from genassoc.models.cox.model import Cox
 from genassoc.models.linear import columns as linear_columns
+from genassoc.models.linear.fitted import LeastSquaresRows
 from genassoc.models.linear.model import Linear
-from genassoc.models.logistic import interaction as logistic_interaction
+from genassoc.models.logistic import fitted as logistic_fitted
 from genassoc.models.logistic.model import Logistic
-from genassoc.models.scan import weighted
-from genassoc.models.scan.sandwich_pairs import with_terms
+from genassoc.models.logistic.null import prepare as logistic_nulls
+from genassoc.models.scan.glm_rows import GlmSample
+from genassoc.models.scan.wald import Effects
 
 N = 1000
 ALPHAS = (0.05, 1e-3)
@@ -52,7 +53,8 @@ def design_of(drawn: SimpleNamespace, y: np.ndarray) -> SimpleNamespace:
     """What the null models read of a design."""
     return SimpleNamespace(
         y=y[:, None], X=np.column_stack([np.ones(N), drawn.arm, drawn.x]), traits=("y",),
-        covariates=("intercept", "arm", "x"), complete=np.ones(N, bool), dropped_covariates=(), offset=np.zeros((N, 1)), offset_unit="trait", coding=("0, 1",),
+        covariates=("intercept", "arm", "x"), complete=np.ones(N, bool), dropped_covariates=(), coding=("0, 1",),
+        offset=np.zeros((N, 1)), offset_unit="trait",
     )  # fmt: skip
 
 
@@ -61,17 +63,20 @@ def modifier_of(drawn: SimpleNamespace) -> Modifier:
     return Modifier("arm", drawn.arm, (("0", 0.0), ("1", 1.0)), ())
 
 
+def effects_of(drawn: SimpleNamespace) -> Effects:
+    """An interaction with the arm."""
+    return Effects(False, modifier_of(drawn))
+
+
 def linear(rng: np.random.Generator, drawn: SimpleNamespace, variance: str) -> Any:
     """Rows of one variant: a normal outcome; for ``robust`` its spread is three times as large in one arm."""
     spread = np.where(drawn.arm == 1, 3.0, 1.0) if variance == "robust" else 1.0
     y = drawn.eta + spread * rng.standard_normal(N)
     model = Linear("y", interaction="arm", variance=variance)  # type: ignore[arg-type]
     if variance == "robust":
-        design, ones = design_of(drawn, y), np.ones(N)
-        design.kinds = ("quantitative",)
-        null, _ = weighted.fit_null(design, 0, np.ones(N, bool), ones, ones, EVERYONE, N)
-        sandwich = weighted.WeightedState(("y",), EVERYONE, mask_words(EVERYONE, N), (null,), 0, ())
-        return model.block(with_terms(sandwich, modifier_of(drawn), (), N, [None], False), block_of(drawn))
+        X, ones = design_of(drawn, y).X, np.ones(N)
+        null, _ = LeastSquaresRows.of(GlmSample(X, y, np.zeros(N), ones, EVERYONE, N, False, MODEL))
+        return model.block(effects_of(drawn).state(("y",), [null], EVERYONE, N, ones == 1.0, ()), block_of(drawn))
     state = linear_columns.state_of(model.choices(), design_of(drawn, y), modifier_of(drawn), EVERYONE, N)
     return model.block(state, block_of(drawn))
 
@@ -80,7 +85,8 @@ def logistic(rng: np.random.Generator, drawn: SimpleNamespace, correction: str |
     """Rows of one variant: a binary outcome, one in five."""
     y = (rng.random(N) < 1 / (1 + np.exp(1.6 - drawn.eta))).astype(float)
     model = Logistic("y", interaction="arm", correction=correction)  # type: ignore[arg-type]
-    state = logistic_interaction.state_of(design_of(drawn, y), modifier_of(drawn), EVERYONE, N)
+    nulls = logistic_nulls(design_of(drawn, y), EVERYONE, N)
+    state = logistic_fitted.fitted_state(effects_of(drawn), nulls, N, [], np.ones(N, bool))
     return model.block(state, block_of(drawn))
 
 
@@ -93,14 +99,14 @@ def cox(rng: np.random.Generator, drawn: SimpleNamespace, robust: bool) -> Any:
     )
     design = SimpleNamespace(
         covariates=design_of(drawn, event), complete=np.ones(N, bool), stratum=np.zeros(N, np.int64),
-        entry=np.full(N, -np.inf), endpoints=(endpoint,), strata=("",), notes=(),
+        entry=np.full(N, -np.inf), offset=np.zeros((N, 1)), endpoints=(endpoint,), strata=("",), notes=(),
     )  # fmt: skip
     model = Cox("t", "y", interaction="arm", variance="robust" if robust else "auto")
     if robust:
-        null, _ = cox_weighted.fit_null(design, endpoint, np.ones(N, bool), np.ones(N), EVERYONE, N, efron=True)
-        state = cox_weighted.WeightedCoxState(("y",), EVERYONE, mask_words(EVERYONE, N), (null,), 0, ())
-        return model.block(with_terms(state, modifier_of(drawn), (), N, [null.sets.event]), block_of(drawn))
-    return model.block(cox_interaction.state_of(design, modifier_of(drawn), EVERYONE, N), block_of(drawn))
+        null, _ = cox_fitted.fit_null(design, 0, np.ones(N, bool), np.ones(N), EVERYONE, N, efron=True)
+        state = effects_of(drawn).state(("y",), [null], EVERYONE, N, design.complete, (), cox_fitted.events_of)
+        return model.block(state, block_of(drawn))
+    return model.block(cox_fitted.fitted_state(effects_of(drawn), design, EVERYONE, N), block_of(drawn))
 
 
 def block_of(drawn: SimpleNamespace) -> GenotypeBlock:

@@ -40,14 +40,6 @@ _INTERACTIONS = tuple(axis for axis in AXES if axis.startswith("interaction"))
 ABSENT = {
     **{("matched", axis): "conditional likelihood" for axis in ("weighted", "robust", *_INTERACTIONS)},
     ("matched", "genotypic"): "one column of genotypes",
-    **{
-        (family, axis): "interaction"
-        for family in ("poisson", "negative_binomial", "ordinal")
-        for axis in _INTERACTIONS
-    },
-    **{("negative_binomial", axis): "variance|weights" for axis in ("weighted", "robust")},
-    **{(family, "genotypic"): "genetic_model" for family in ("poisson", "negative_binomial", "ordinal")},
-    **{(family, "robust"): "weights" for family in ("poisson", "ordinal")},
 }
 CELLS = [(family, axis) for family in FAMILIES for axis in AXES if (family, axis) not in ABSENT]
 

@@ -69,9 +69,9 @@ CRUMB_LINES = 60  # a shorter module that one other of its storey imports is a p
 APART: set[str] = set()  # files that may be crumbs, each with its reason
 MAX_ARGUMENTS = 8  # by position: nobody can read a call with more
 # What may be over it. The first figure is a ceiling that can only fall: lower it when it is not reached any more.
-WIDE = 85
-ANY = 425  # functions whose signature has an Any, where llvmlite (which has no types) is not imported; falls likewise
-SLACK = 60  # how far below a ceiling the house may be before the ceiling must come down
+WIDE = 7
+ANY = 348  # functions whose signature has an Any, where llvmlite (which has no types) is not imported; falls likewise
+SLACK = 40  # how far below a ceiling the house may be before the ceiling must come down
 # Of models/, what every family uses; all other folders there are families, which never import one another.
 SHARED_BY_FAMILIES = {"scan", "choices"}
 # Imports of families that are to go.
@@ -98,6 +98,7 @@ TWINS = {
     "glm.maximise": "glm.fit",
     "glm.fitted_of": "glm.fit",  # room for it
     "negative_binomial.maximise": "negative_binomial.fit",
+    "negative_binomial_columns.wald_rows": "negative_binomial.wald_rows",
     "negative_binomial.fitted_of": "negative_binomial.fit",  # room for it
     "negative_binomial_cgf.neg_log_p_rows": "negative_binomial.neg_log_p",
     "logistic.fitted_of": "logistic.fit",

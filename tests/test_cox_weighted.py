@@ -9,6 +9,7 @@ from oracles import cox_weighted as oracle
 from scipy.stats import t
 
 import genassoc as ga
+from genassoc.kernels.laws import sandwich
 from genassoc.kernels.likelihoods import cox_sums, cox_weighted, rows
 from genassoc.models.cox.null import risk_sets
 
@@ -133,7 +134,7 @@ def test_rows_without_an_estimate_and_choices_refused():
     assert any("(Kish)" in note for note in found["state"].notes)
     for choices, message in (
         ({"test": "lrt"}, "not chi-squared"),
-        ({"correction": "firth"}, "Leave test and correction out"),
+        ({"correction": "firth"}, "Leave correction='firth' out"),
         ({"genetic_model": "genotypic"}, "one column of genotypes"),
         ({"weights": ["a", "b"]}, "weights is the name"),
     ):
@@ -176,7 +177,8 @@ def test_wald_rows(efron):
     own = time, event, entry, stratum, efron
     D, beta = np.column_stack([x, g]), np.array([0.3, -0.4])
     gradient, J, w = np.empty(2), np.empty((2, 2)), np.empty(n)
-    total = cox_weighted.weighted_likelihood(D, prior, beta, sets, w, gradient, J)
+    none = np.zeros(n)
+    total = cox_weighted.weighted_likelihood(cox_weighted.CoxSamples(D, sets, none, prior, beta), beta, w, gradient, J)
     expected = oracle.weighted_likelihood(D, prior, beta, *own)
     np.testing.assert_allclose(total, expected[0], rtol=1e-10)
     np.testing.assert_allclose(gradient, expected[1], rtol=1e-9, atol=1e-10)
@@ -186,14 +188,15 @@ def test_wald_rows(efron):
     np.testing.assert_allclose(out, oracle.influences(D, prior, beta, *own)[:, 1], rtol=1e-9, atol=1e-10)
     assert (squares >= 0).all()
     start = np.zeros(1)
-    cox_weighted.fit(np.ascontiguousarray(X[:, 1:]), prior, sets, False, start, w, np.zeros((1, 1)))
+    samples = cox_weighted.CoxSamples(np.ascontiguousarray(X[:, 1:]), sets, none, prior, start)
+    cox_weighted.fit(samples, 0, start, w, np.zeros((1, 1)))
     np.testing.assert_allclose(start, oracle.fit(X[:, 1:], prior, *own), rtol=NEWTON, atol=NEWTON)
     never = np.where(event, 0.0, 1.0) * (np.arange(n) % 2)
     G = np.array([g, lost, X[:, 1], never, np.where(event, np.nan, g)])
-    numbers, status, dropped = np.empty((5, rows.N_NUMBERS)), np.zeros(5, np.int64), np.zeros(5, np.bool_)
-    cox_weighted.wald_rows(G, X, sets, prior, start, False, numbers, status, dropped)
-    assert status.tolist() == [rows.FINE, rows.FINE, rows.COLLINEAR, rows.RUNAWAY, rows.ONE_OUTCOME]
+    fits, only = sandwich.room(5, 1, 1), np.ones((1, 1))
+    cox_weighted.wald_rows(G[:, None], cox_weighted.CoxSamples(X, sets, none, prior, start), only, fits)
+    assert fits.status.tolist() == [rows.FINE, rows.FINE, rows.COLLINEAR, rows.RUNAWAY, rows.ONE_OUTCOME]
     for row, values in enumerate((g, lost)):
-        np.testing.assert_allclose(
-            numbers[row, :3], oracle.wald_rows(x[:, None], prior, values, *own), rtol=NEWTON, atol=NEWTON
-        )
+        beta, error = fits.theta[row, 0], fits.covariance[row, 0, 0] ** 0.5
+        expected = oracle.wald_rows(x[:, None], prior, values, *own)
+        np.testing.assert_allclose([beta, error, beta / error], expected, rtol=NEWTON, atol=NEWTON)

@@ -15,7 +15,7 @@ from genassoc.explanation import explain
 from genassoc.explanation.arms import thirds
 from genassoc.explanation.audit import audit
 from genassoc.models.about import about_of
-from genassoc.models.scan import sandwich_pairs
+from genassoc.models.scan import wald
 from genassoc.refit.fits import NotFittedError
 from genassoc.refit.refit import can_refit, refit
 from genassoc.refit.row_data import RowSource
@@ -58,7 +58,7 @@ METHODS = {
 @pytest.fixture(autouse=True)
 def events_enough(monkeypatch):
     """Arms of these few cases have no sandwich variance; here their numbers are asked for."""
-    monkeypatch.setattr(sandwich_pairs, "LEAST_OF_ARM", 0.0)
+    monkeypatch.setattr(wald, "LEAST_OF_ARM", 0.0)
 
 
 @pytest.fixture(scope="module")

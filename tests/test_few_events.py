@@ -15,7 +15,6 @@ from genassoc.kernels.laws import few_events, level_law
 from genassoc.kernels.likelihoods.cox_sums import RiskSets
 from genassoc.kernels.likelihoods.ordinal_terms import Levels
 from genassoc.models.cox.null import risk_sets
-from genassoc.models.logistic import interaction as logistic_interaction
 from genassoc.refit import few_events as dense_few_events
 from genassoc.stats.information import effective_size, whole_sizes
 
@@ -219,8 +218,7 @@ MODELS = {
 
 
 def found_by(name, columns, codes):
-    names = logistic_interaction if name == "logistic, robust" else None
-    return run(MODELS[name](), MemoryCohort(**columns), codes, *(() if names is None else (names,)))
+    return run(MODELS[name](), MemoryCohort(**columns), codes)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -20,8 +20,11 @@ from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.cohort.variant_selection import variant_ids
 from genassoc.kernels.genotypes import recode
 from genassoc.kernels.genotypes.counts import mask_words
-from genassoc.models.logistic.genotypic import _Data, _fit
+from genassoc.kernels.laws.sandwich import MODEL
+from genassoc.models.logistic.fitted import LogisticCase
 from genassoc.models.scan.genetic_models import recoded
+from genassoc.models.scan.tested import GENOTYPIC
+from genassoc.models.scan.wald import Asked, ratio_gains
 from genassoc.verbs import association
 
 RNG = np.random.default_rng(5)
@@ -315,15 +318,18 @@ def test_firth_genotypic_is_the_penalised_maximum():
     y = (rng.random(n) < 0.4).astype(float)
     y[g == 2] = 0.0  # no case among homozygotes
     X = np.full((n, 1), 1 / np.sqrt(n))
-    out = {name: np.full(3, np.nan) for name in ("beta", "error", "model_error", "statistic", "neg_log_10_p")}
-    out["iterations"] = np.zeros(3, np.int64)
-    assert _fit(_Data(X, y, np.zeros(n), g, (g == 1).astype(float)), "firth", False, out)
+    H = np.column_stack([g, g == 1]).astype(float)
+    case = LogisticCase(H, True, X, y, np.zeros(n), False, True)
+    asked = Asked("lrt", MODEL, "firth", 0.05, False, 0.0)
+    assert case.unfit(asked, "lrt") == "separation" and case.unfit(asked, "firth") is None
+    fit = case.maximum(H, 2, "firth", asked)
+    gains = ratio_gains(asked, case, GENOTYPIC, fit, "firth")
     D = np.column_stack([X, g, g == 1])
     beta, top = logistic_oracle.fit(D, y, penalised=True)
     _, held = logistic_oracle.fit(D, y, penalised=True, held=2)
     # Nelder-Mead's own precision
-    np.testing.assert_allclose(out["beta"][:2], beta[1:], rtol=1e-4)
-    np.testing.assert_allclose(out["statistic"][2], 2 * (top - held), rtol=1e-5)
+    np.testing.assert_allclose(fit.theta, beta[1:], rtol=1e-4)
+    np.testing.assert_allclose(gains[2], 2 * (top - held), rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -368,5 +374,3 @@ def test_counts_and_grades_are_tested_on_the_indicator_too(model):
         # float32 sums in another order
         for name in ("beta", "standard_error", "neg_log_10_p_value"):
             np.testing.assert_allclose(found.filter(fine)[name], expected.filter(fine)[name], rtol=1e-3, atol=1e-5)
-        with pytest.raises(ValueError, match="genetic_model is one of"):
-            ga.Poisson("k", genetic_model="genotypic")

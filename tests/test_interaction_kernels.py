@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
-from oracles import interaction_logistic as logistic_oracle
+from oracles import logistic_columns as logistic_oracle
 
-from genassoc.kernels.likelihoods import interaction_logistic as logistic
+from genassoc.kernels.laws import sandwich
+from genassoc.kernels.likelihoods import logistic_columns as logistic
+from genassoc.kernels.likelihoods import rows
 
 pytestmark = pytest.mark.kernel
 
@@ -20,31 +22,28 @@ def drawn(n=37, V=4, T=2, seed=1):
     return G, E, X, np.ascontiguousarray(Q), np.ascontiguousarray(Y - Q @ (Q.T @ Y)), Y
 
 
-@pytest.mark.parametrize("two", [True, False])
+@pytest.mark.parametrize("n_tested", [1, 2, 3])
 @pytest.mark.parametrize("robust", [True, False])
-def test_wald_pairs(two, robust):
+def test_wald_rows(n_tested, robust):
     G, E, X, Q, _, _ = drawn(n=83, seed=3)
-    y = (np.random.default_rng(4).random(83) < 0.45).astype(float)
-    V = len(G)
-    numbers, done = np.empty((V, logistic.N_NUMBERS)), np.zeros(V, bool)
-    logistic.wald_pairs(G, E, two, robust, Q, y, np.zeros(83), np.zeros(3), numbers, done)
-    assert done.all()
-    for v in range(V):
-        g = np.nan_to_num(G[v])
-        H = np.column_stack([g, g * E]) if two else g[:, None]
-        theta, covariance = logistic_oracle.wald_pairs(G[v], H, X, y, robust)
-        pairs = np.array([[logistic.VAR_G, logistic.COVARIANCE], [logistic.COVARIANCE, logistic.VAR_GE]])
-        k = H.shape[1]
+    rng = np.random.default_rng(4)
+    y = (rng.random(83) < 0.45).astype(float)
+    H = np.ascontiguousarray(np.stack([G, G * E, G * rng.normal(size=83)], axis=1)[:, :n_tested])
+    fits = sandwich.room(len(G), n_tested, 1)
+    logistic.wald_rows(H, logistic.LogisticSamples(Q, y, np.zeros(83), np.zeros(3)), robust, fits)
+    assert (fits.status == rows.FINE).all() and np.isinf(fits.freedom).all()
+    for v in range(len(G)):
+        theta, covariance = logistic_oracle.wald_rows(G[v], np.nan_to_num(H[v]).T, X, y, robust)
         # Newton stops before a step of less than 1e-6 standard errors.
-        apart = np.abs(numbers[v, [logistic.G, logistic.GE][:k]] - theta)
-        assert (apart <= 1.1e-6 * np.sqrt(np.diag(covariance))).all()
-        np.testing.assert_allclose(numbers[v, pairs[:k, :k]], covariance, rtol=1e-5, atol=1e-8)
+        assert (np.abs(fits.theta[v] - theta) <= 1.1e-6 * np.sqrt(np.diag(covariance))).all()
+        np.testing.assert_allclose(fits.covariance[v], covariance, rtol=1e-5, atol=1e-8)
 
 
 def test_rows_with_surprises_are_left():
     G, E, _, Q, _, _ = drawn(n=83, seed=3)
     y = (np.nan_to_num(G[0]) > 0).astype(float)  # separated by the first variant
-    numbers, done = np.empty((4, logistic.N_NUMBERS)), np.zeros(4, bool)
     G[1] = E
-    logistic.wald_pairs(G, E, True, False, Q, y, np.zeros(83), np.zeros(3), numbers, done)
-    assert not done[0] and not done[1] and done[2:].all()
+    fits = sandwich.room(4, 2, 1)
+    H = np.ascontiguousarray(np.stack([G, G * E], axis=1))
+    logistic.wald_rows(H, logistic.LogisticSamples(Q, y, np.zeros(83), np.zeros(3)), False, fits)
+    assert fits.status.tolist() == [rows.NOT_CONVERGED] * 2 + [rows.FINE] * 2

@@ -5,7 +5,9 @@ import pytest
 from oracles import negative_binomial as oracle
 
 from genassoc.kernels.laws import negative_binomial_cgf
-from genassoc.kernels.likelihoods import negative_binomial, rows
+from genassoc.kernels.laws.sandwich import HC0, HC3, MODEL, room
+from genassoc.kernels.likelihoods import negative_binomial, negative_binomial_columns, rows
+from genassoc.kernels.likelihoods.weighted import GlmSamples
 
 pytestmark = pytest.mark.kernel
 
@@ -114,3 +116,21 @@ def test_rows_of_the_law(alpha, few):
     for u, logp in zip(scores, found):
         # the oracle's derivatives are differences
         assert logp == pytest.approx(oracle.neg_log_p(u, gt[part], mu[keep][part], alpha, rest), rel=2e-4)
+
+
+@pytest.mark.parametrize("missing", [0, 4])
+@pytest.mark.parametrize("variance, power", [(MODEL, None), (HC0, 0), (HC3, 1)])
+def test_rows_of_two_columns(variance, power, missing):
+    X, y, g, offset, prior = small(11, missing=missing)
+    H = np.array([g, np.where(np.isnan(g), np.nan, np.arange(N) % 2) * g])[None]
+    start = np.append(*oracle.fit(X, y, offset, prior))
+    fits = room(1, 2, 3)
+    contrasts = np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
+    samples = GlmSamples(X, y, offset, prior, start)
+    negative_binomial_columns.wald_rows(H, samples, variance, contrasts, fits)
+    keep = ~np.isnan(g)
+    theta, covariance = oracle.wald_rows(X[keep], H[0].T[keep], y[keep], offset[keep], prior[keep], power)
+    assert fits.status[0] == rows.FINE
+    np.testing.assert_allclose(fits.theta[0], theta, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(fits.covariance[0], covariance, rtol=1e-5, atol=1e-7)  # the oracle's are differences
+    assert np.isinf(fits.freedom[0]).all() if variance == MODEL else (fits.freedom[0] < N).all()

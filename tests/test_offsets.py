@@ -251,7 +251,6 @@ def test_what_is_wrong_is_named_by_its_place(files, tables, tmp_path):
     refused(files, {name: tables[name] for name in ("1", "2")}, "name it X or all")
     refused(files, {**tables, "chr1": tables["1"]}, "'1', 'chr1' all name chromosome 1")
     refused(files, tmp_path / "{chromosome}.gone", "no file of any chromosome")
-    refused(files, tables["1"], "Linear with interaction takes no offsets", ga.Linear("ldl", interaction="sex"))
     cohort = with_offsets(cohort_of(files), tables["1"], ["ldl"], "quantitative")
     with pytest.raises(ga.PhenotypeError, match="no prediction of 'hdl'"):
         ga.associate(cohort, MODELS["linear"])

@@ -8,7 +8,8 @@ from scipy.stats import t
 from statsmodels.miscmodels.ordinal_model import OrderedModel
 
 import genassoc as ga
-from genassoc.kernels.likelihoods import ordinal_weighted, rows, weighted
+from genassoc.kernels.laws import sandwich
+from genassoc.kernels.likelihoods import ordinal_weighted, rows
 
 # Newton's method stops when the step left is a millionth of a standard error; the oracle's second derivatives are differences.
 NEWTON, DIFFERENCES = 2e-6, 2e-5
@@ -33,29 +34,31 @@ def test_wald_rows(power):
     mine, L = np.concatenate([np.array([-1.0, 0.0, 1.0]), np.zeros(1)]), np.zeros((4, 4))
     ordinal_weighted.start_thresholds(level, prior, 3, mine[:3])
     np.testing.assert_allclose(mine[:3], oracle.start_thresholds(level, prior, 3), rtol=1e-12)
-    assert ordinal_weighted.fit(np.ascontiguousarray(X[:, 1:]), level, prior, False, mine, 3, L)[0] == rows.FINE
+    none, only = np.zeros(n), np.ones((1, 1))
+
+    def samples(columns, parameters):
+        return ordinal_weighted.OrdinalSamples(np.ascontiguousarray(columns), level, 4, none, prior, parameters)
+
+    assert ordinal_weighted.fit(samples(X[:, 1:], mine), 0, mine, 3, L)[0] == rows.FINE
     np.testing.assert_allclose(mine, start, rtol=0, atol=NEWTON * 3)
     J, gradient = np.empty((5, 5)), np.empty(5)
     D, at = np.column_stack([x, g]), np.array([-0.7, 0.2, 1.0, 0.4, -0.3])
-    total = ordinal_weighted.accumulate(D, level, prior, at, 3, J, gradient)
+    total = ordinal_weighted.accumulate(samples(D, at), at, 3, J, gradient)
     expected = oracle.accumulate(D, level, prior, at, 3)
     np.testing.assert_allclose(total, expected[0], rtol=1e-12)
     np.testing.assert_allclose(J, expected[1], rtol=DIFFERENCES, atol=1e-7)
     np.testing.assert_allclose(gradient, expected[2], rtol=1e-10, atol=1e-12)
-    numbers, status, dropped = np.empty((6, rows.N_NUMBERS)), np.zeros(6, np.int64), np.zeros(6, np.bool_)
-    ordinal_weighted.wald_rows(G, X, level, 4, prior, start, power, False, numbers, status, dropped)
-    none = [rows.COLLINEAR, rows.NOT_CONVERGED, rows.ONE_OUTCOME]
-    assert status.tolist() == [rows.FINE] * 3 + none and np.isnan(numbers[3:]).all() and not dropped.any()
+    fits = sandwich.room(6, 1, 1)
+    ordinal_weighted.wald_rows(G[:, None], samples(X, start), power, only, fits)
+    unfit = [rows.COLLINEAR, rows.NOT_CONVERGED, rows.ONE_OUTCOME]
+    assert fits.status.tolist() == [rows.FINE] * 3 + unfit and np.isnan(fits.theta[3:]).all() and not fits.dropped.any()
     for row, values in enumerate((g, lost, without)):
         beta, error, z, df = oracle.wald_rows(X[:, 1:], level, values, prior, power)
-        assert abs(numbers[row, rows.BETA] - beta) <= NEWTON * error
-        np.testing.assert_allclose(numbers[row, [rows.MODEL_SE, rows.DF]], [error, df], rtol=DIFFERENCES)
-        assert numbers[row, rows.STATISTIC] == pytest.approx(z, rel=DIFFERENCES, abs=DIFFERENCES)
-    mean = np.where(np.isnan(lost), np.nanmean(lost), lost)
-    ordinal_weighted.wald_rows(G[1:2], X, level, 4, prior, start, power, True, numbers, status, dropped)
-    np.testing.assert_allclose(
-        numbers[0, :2], oracle.wald_rows(X[:, 1:], level, mean, prior, power)[:2], rtol=DIFFERENCES, atol=DIFFERENCES
-    )
+        assert abs(fits.theta[row, 0] - beta) <= NEWTON * error
+        np.testing.assert_allclose(
+            [fits.covariance[row, 0, 0] ** 0.5, fits.freedom[row, 0]], [error, df], rtol=DIFFERENCES
+        )
+        assert fits.theta[row, 0] / error == pytest.approx(z, rel=DIFFERENCES, abs=DIFFERENCES)
 
 
 def data(seed, n=300, V=10, missing=0.0, effect=0.5, cuts=(-0.5, 1.0, 2.2)):
@@ -156,8 +159,7 @@ def test_codes_notes_and_words():
     assert state.n_by_trait == [297] and state.n_incomplete == 3
     for choices, message in (
         ({"test": "lrt"}, "not chi-squared"),
-        ({"variance": "model"}, "sandwiches"),
-        ({"weights": None, "variance": "hc0"}, "name their column"),
+        ({"variance": "model"}, "need a sandwich variance"),
         ({"genetic_model": "genotypic"}, "genetic_model"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -171,11 +173,12 @@ def test_a_sample_that_fits_itself():
     X = np.column_stack([np.full(n, n**-0.5), x / np.linalg.norm(x)])
     g, prior, start = np.zeros((1, n)), np.ones(n), np.array([-0.7, 0.7, 0.0])
     g[0, 4] = 1.0  # one carrier, in the middle level
-    numbers, status, dropped = np.empty((1, rows.N_NUMBERS)), np.zeros(1, np.int64), np.zeros(1, np.bool_)
-    ordinal_weighted.wald_rows(g, X, level, 3, prior, start, 1, False, numbers, status, dropped)
-    assert status[0] == weighted.LEVERAGE
-    ordinal_weighted.wald_rows(g, X, level, 3, prior, start, 0, False, numbers, status, dropped)
-    assert status[0] == rows.FINE
+    samples = ordinal_weighted.OrdinalSamples(X, level, 3, np.zeros(n), prior, start)
+    fits = sandwich.room(1, 1, 1)
+    ordinal_weighted.wald_rows(g[:, None], samples, sandwich.HC3, np.ones((1, 1)), fits)
+    assert fits.status[0] == rows.LEVERAGE
+    ordinal_weighted.wald_rows(g[:, None], samples, sandwich.HC0, np.ones((1, 1)), fits)
+    assert fits.status[0] == rows.FINE
 
 
 def test_null_is_not_found_where_carriers_are_few():

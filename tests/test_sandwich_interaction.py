@@ -6,14 +6,13 @@ import pytest
 import statsmodels.api as sm
 from glm_cohort import MemoryCohort, calls, run
 from lifelines import CoxPHFitter
-from oracles import cox_weighted_pairs as cox_oracle
-from oracles import weighted_pairs as glm_oracle
+from oracles import cox_weighted as cox_oracle
+from oracles import weighted as glm_oracle
 from scipy.stats import binom, f, t
 from statsmodels.duration.hazard_regression import PHReg
 
 import genassoc as ga
-from genassoc.models.logistic import interaction as logistic_interaction
-from genassoc.models.scan import sandwich_pairs
+from genassoc.models.scan import wald
 
 # Newton's method stops when the step left is a millionth of a standard error; lifelines and statsmodels at their own.
 NEWTON, THEIRS = 2e-6, 1e-5
@@ -24,7 +23,7 @@ TESTS = ("add", "add:E", "joint_2df", "add|E=control", "add|E=drug")
 @pytest.fixture(autouse=True)
 def events_enough(monkeypatch):
     """The numbers of fits to samples of a few hundred; who has a p of them is a question of its own, asked below."""
-    monkeypatch.setattr(sandwich_pairs, "LEAST_OF_ARM", 0.0)
+    monkeypatch.setattr(wald, "LEAST_OF_ARM", 0.0)
 
 
 def survival(seed, V=5, missing=0.02, ties=False, n=N):
@@ -49,7 +48,7 @@ def number(columns, E):
 
 def cox(columns, codes, E="arm", **choices):
     model = ga.Cox("time", "event", ["x"], interaction=E, **({"variance": "robust"} | choices))
-    return run(model, MemoryCohort(**columns), codes, sandwich_pairs)
+    return run(model, MemoryCohort(**columns), codes)
 
 
 def check(found, v, tests, theta, covariance, freedom, joint="chi2", rel=THEIRS):
@@ -98,8 +97,8 @@ def test_cox_rows_are_lifelines_robust(weights):
         covariance = np.array([[in_control**2, shared], [shared, change**2]])
         prior = columns["w"] if weights else np.ones(N)
         g = np.where(keep, codes[v], np.nan)
-        freedom = cox_oracle.wald_pairs(
-            np.column_stack([columns["x"], drug]), prior / prior.mean(), g, drug, [[1, 0], [0, 1], [0, 0], [1, 0], [1, 1]],
+        freedom = cox_oracle.wald_columns(
+            np.column_stack([columns["x"], drug]), prior / prior.mean(), np.column_stack([g, g * drug]), [[1, 0], [0, 1], [0, 0], [1, 0], [1, 1]],
             columns["time"], columns["event"] == 1, np.full(N, -np.inf), np.zeros(N, int),
         )[2]  # fmt: skip
         check(found, v, TESTS, np.array([fits[0].params_["g"], fits[0].params_["ge"]]), covariance, freedom, rel=2e-5)
@@ -133,10 +132,10 @@ def test_cox_strata_late_entry_ties_and_numbers(ties, E):
     for v in range(len(codes)):
         g = np.where(codes[v] < 3, codes[v], np.nan)
         scale = e.std() if E == "age" else 1.0
-        theta, covariance, freedom = cox_oracle.wald_pairs(
+        theta, covariance, freedom = cox_oracle.wald_columns(
             # around its mean, and in its units afterwards: the oracle's Newton loses digits far from 0
-            np.column_stack([X[0], (X[1] - e.mean()) / scale]), columns["w"] / columns["w"].mean(), g,
-            (e - e.mean()) / scale if E == "age" else e,
+            np.column_stack([X[0], (X[1] - e.mean()) / scale]), columns["w"] / columns["w"].mean(),
+            np.column_stack([g, g * ((e - e.mean()) / scale if E == "age" else e)]),
             [[1, -e.mean() / scale], [0, 1 / scale], [0, 0]] if E == "age" else [[1, 0], [0, 1], [0, 0], [1, 0], [1, 1]],
             columns["time"], columns["event"] == 1, columns["entry"], columns["site"], ties == "efron",
         )  # fmt: skip
@@ -180,8 +179,8 @@ def test_rows_by_company_mean_and_genetic_model():
     columns["death"] = np.where(np.arange(N) % 9 == 0, np.nan, 1.0 - columns["event"])
     cohort = MemoryCohort(**columns)
     choices = {"covariates": ["x"], "variance": "robust", "interaction": "arm"}
-    both = run(ga.Cox("time", ["death", "event"], **choices), cohort, codes, sandwich_pairs)
-    alone, part = (run(ga.Cox("time", "event", **choices), cohort, c, sandwich_pairs) for c in (codes, codes[:3]))
+    both = run(ga.Cox("time", ["death", "event"], **choices), cohort, codes)
+    alone, part = (run(ga.Cox("time", "event", **choices), cohort, c) for c in (codes, codes[:3]))
     for name in ("beta", "standard_error", "neg_log_10_p_value", "degrees_of_freedom", "n"):
         assert np.ascontiguousarray(both[name][:, 5:]).tobytes() == alone[name].tobytes()
         assert alone[name][:3].tobytes() == part[name].tobytes()
@@ -189,12 +188,12 @@ def test_rows_by_company_mean_and_genetic_model():
     assert model.block(model.prepare(cohort), _block(codes)).labels["test"][:4] == (
         "dom", "dom:E", "joint_2df", "dom|E=control",
     )  # fmt: skip
-    mean = run(ga.Cox("time", "event", missing="mean", **choices), cohort, codes, sandwich_pairs)
+    mean = run(ga.Cox("time", "event", missing="mean", **choices), cohort, codes)
     drug = number(columns, "arm")
     for v in range(len(codes)):
         g = np.where(codes[v] < 3, codes[v], codes[v][codes[v] < 3].mean())
-        theta, covariance, freedom = cox_oracle.wald_pairs(
-            np.column_stack([columns["x"], drug]), np.ones(N), g, drug, [[1, 0], [0, 1], [0, 0], [1, 0], [1, 1]],
+        theta, covariance, freedom = cox_oracle.wald_columns(
+            np.column_stack([columns["x"], drug]), np.ones(N), np.column_stack([g, g * drug]), [[1, 0], [0, 1], [0, 0], [1, 0], [1, 1]],
             columns["time"], columns["event"] == 1, np.full(N, -np.inf), np.zeros(N, int),
         )  # fmt: skip
         check(mean, v, TESTS, theta, covariance, freedom)
@@ -220,7 +219,7 @@ def test_cox_gate_and_codes():
     codes[4] = np.where(event, 3, codes[4])
     columns["g5"] = codes[5] * 1.0
     model = ga.Cox("time", "event", ["x", "g5"], interaction="arm", variance="robust")
-    found = run(model, MemoryCohort(**columns), codes, sandwich_pairs)
+    found = run(model, MemoryCohort(**columns), codes)
     assert found["code"][:6, 0].tolist() == [
         "monomorphic", "constant_genotype", "too_few_carriers", "no_carrier_events", "no_events", "collinear",
     ]  # fmt: skip
@@ -229,9 +228,7 @@ def test_cox_gate_and_codes():
     assert not found["method"][:6].any() and (found["code"] == found["code"][:, :1]).all()
     few = dict(columns)
     few["event"] = np.where(np.arange(N) % 30 == 0, columns["event"], 0.0)
-    rare = run(
-        ga.Cox("time", "event", ["x"], interaction="arm", variance="robust"), MemoryCohort(**few), codes, sandwich_pairs
-    )
+    rare = run(ga.Cox("time", "event", ["x"], interaction="arm", variance="robust"), MemoryCohort(**few), codes)
     assert (rare["code"][3, 0], rare["code"][6, 0]) == ("too_few_carriers", "too_few_carriers")
 
 
@@ -338,7 +335,7 @@ def test_linear_is_weighted_least_squares(variance, cov_type, E):
     codes, columns = outcomes(11)
     columns["w"][3] = np.nan
     model = ga.Linear("q", ["x"], weights="w", variance=variance, interaction=E)
-    found = run(model, MemoryCohort(**columns), codes, sandwich_pairs)
+    found = run(model, MemoryCohort(**columns), codes)
     tests = TESTS if E == "arm" else TESTS[:3]
     name = cov_type.lower()
     assert set(found["method"].ravel()) == {f"t_{name}", f"f_{name}"} and set(found["method"][:, 2]) == {f"f_{name}"}
@@ -348,7 +345,9 @@ def test_linear_is_weighted_least_squares(variance, cov_type, E):
         mean, scale = (e.mean(), e.std()) if E == "age" else (0.0, 1.0)
         contrasts = CONTRASTS if E == "arm" else [[1, -mean / scale], [0, 1 / scale], [0, 0]]
         power = int(variance == "auto")
-        freedom = glm_oracle.wald_pairs("gaussian", X, y, g, (e - mean) / scale, contrasts, 0.0, w, power)[2]
+        freedom = glm_oracle.wald_columns(
+            "gaussian", X, y, np.column_stack([g, g * (e - mean) / scale]), contrasts, 0.0, w, power
+        )[2]
         # F of contrasts of digits far from 0: statsmodels' inverse loses some for ages
         check(found, v, tests, fit.params[3:], fit.cov_params()[3:, 3:], freedom, "F", 1e-7)
         assert found["n"][v, 0] == len(y)
@@ -358,12 +357,12 @@ def test_linear_is_weighted_least_squares(variance, cov_type, E):
 def test_logistic_is_a_weighted_glm(variance):
     codes, columns = outcomes(12)
     model = ga.Logistic("d", ["x"], weights="w", variance=variance, interaction="arm")
-    found = run(model, MemoryCohort(**columns), codes, sandwich_pairs)
+    found = run(model, MemoryCohort(**columns), codes)
     assert set(found["method"].ravel()) == {"wald_hc3" if variance == "auto" else "wald_hc0"}
     for v in range(len(codes)):
         X, y, g, e, w = complete(codes, columns, "d", v, "arm")
-        theta, covariance, freedom = glm_oracle.wald_pairs(
-            "binomial", X, y, g, e, CONTRASTS, 0.0, w / w.mean(), int(variance == "auto")
+        theta, covariance, freedom = glm_oracle.wald_columns(
+            "binomial", X, y, np.column_stack([g, g * e]), CONTRASTS, 0.0, w / w.mean(), int(variance == "auto")
         )
         if variance == "hc0":
             fit = sm.GLM(y, np.column_stack([X, g, g * e]), sm.families.Binomial(), var_weights=w / w.mean()).fit(
@@ -375,14 +374,12 @@ def test_logistic_is_a_weighted_glm(variance):
 
 
 def test_equal_weights_are_the_robust_interactions():
-    from genassoc.models.logistic import interaction as logistic_interaction
-
     codes, columns = outcomes(13)
     columns["w"][:] = 3.0
     cohort = MemoryCohort(**columns)
-    for make, trait, names in ((ga.Linear, "q", sandwich_pairs), (ga.Logistic, "d", logistic_interaction)):
-        weighted = run(make(trait, ["x"], weights="w", interaction="arm"), cohort, codes, sandwich_pairs)
-        robust = run(make(trait, ["x"], variance="robust", interaction="arm"), cohort, codes, names)
+    for make, trait in ((ga.Linear, "q"), (ga.Logistic, "d")):
+        weighted = run(make(trait, ["x"], weights="w", interaction="arm"), cohort, codes)
+        robust = run(make(trait, ["x"], variance="robust", interaction="arm"), cohort, codes)
         for name in ("beta", "standard_error", "statistic", "n", "mac", "effect_allele_frequency"):
             np.testing.assert_allclose(weighted[name], robust[name], rtol=1e-5, atol=1e-6)
 
@@ -393,11 +390,11 @@ def test_weighted_rows_by_allele_company_units_and_arms():
     columns["other"] = np.where(columns["arm"] == "drug", 0, 1)
     columns["kilo"] = columns["w"] * 1000
     cohort, choices = MemoryCohort(**columns), {"covariates": ["x"], "weights": "w", "interaction": "arm"}
-    both = run(ga.Linear(["u", "q"], **choices), cohort, codes, sandwich_pairs)
-    alone, part = (run(ga.Linear("q", **choices), cohort, c, sandwich_pairs) for c in (codes, codes[:2]))
-    swapped = run(ga.Linear("q", **choices), cohort, np.where(codes < 3, 2 - codes, 3).astype(np.uint8), sandwich_pairs)
-    recoded = run(ga.Linear("q", **(choices | {"interaction": "other"})), cohort, codes, sandwich_pairs)
-    heavy = run(ga.Linear("q", **(choices | {"weights": "kilo"})), cohort, codes, sandwich_pairs)
+    both = run(ga.Linear(["u", "q"], **choices), cohort, codes)
+    alone, part = (run(ga.Linear("q", **choices), cohort, c) for c in (codes, codes[:2]))
+    swapped = run(ga.Linear("q", **choices), cohort, np.where(codes < 3, 2 - codes, 3).astype(np.uint8))
+    recoded = run(ga.Linear("q", **(choices | {"interaction": "other"})), cohort, codes)
+    heavy = run(ga.Linear("q", **(choices | {"weights": "kilo"})), cohort, codes)
     for name in ("beta", "standard_error", "neg_log_10_p_value", "degrees_of_freedom"):
         sign = -1.0 if name == "beta" else 1.0
         assert np.ascontiguousarray(both[name][:, 5:]).tobytes() == alone[name].tobytes()
@@ -422,7 +419,7 @@ def test_weighted_codes_notes_and_a_baseline():
     columns["before"] = columns["q"] - 3 + columns["x"]
     cohort, choices = MemoryCohort(**columns), {"covariates": ["x", "g3"], "weights": "w", "interaction": "arm"}
     for model, third in ((ga.Linear("q", **choices), None), (ga.Logistic("d", **choices), "not_converged")):
-        found = run(model, cohort, codes, sandwich_pairs)
+        found = run(model, cohort, codes)
         assert found["code"][:4, 0].tolist() == ["monomorphic", "too_few_carriers", third, "collinear"]
         bad = np.array([0, 1, 3] + [2] * (third is not None))
         for name in ("beta", "standard_error", "statistic", "neg_log_10_p_value", "degrees_of_freedom", "ci_lower"):
@@ -430,10 +427,10 @@ def test_weighted_codes_notes_and_a_baseline():
         assert not found["method"][bad].any() and not np.isnan(found["neg_log_10_p_value"][4:]).any()
         assert any("(Kish)" in note for note in found["state"].notes)
         assert any("two values: control" in note for note in found["state"].notes)
-    change = run(ga.Linear("q", baseline="before", **choices), cohort, codes[4:], sandwich_pairs)
+    change = run(ga.Linear("q", baseline="before", **choices), cohort, codes[4:])
     columns["change"] = columns["q"] - columns["before"]
     choices["covariates"] = ["x", "g3", "before"]
-    plain = run(ga.Linear("change", **choices), MemoryCohort(**columns), codes[4:], sandwich_pairs)
+    plain = run(ga.Linear("change", **choices), MemoryCohort(**columns), codes[4:])
     np.testing.assert_allclose(change["beta"], plain["beta"], rtol=1e-8)
     for wrong in ({"variance": "model"}, {"like": "regenie"}, {"genetic_model": "genotypic"}):
         with pytest.raises(ValueError, match=r"weights|interaction"):
@@ -455,7 +452,7 @@ def test_weighted_null_of_the_interaction_is_not_found():
         "w": np.where(d == 1, 6.0, 1.0) * rng.uniform(0.5, 2, n),
     }  # fmt: skip
     for make, trait in ((ga.Linear, "q"), (ga.Logistic, "d")):
-        found = run(make(trait, ["x"], weights="w", interaction="arm"), MemoryCohort(**columns), codes, sandwich_pairs)
+        found = run(make(trait, ["x"], weights="w", interaction="arm"), MemoryCohort(**columns), codes)
         p = 10.0 ** -found["neg_log_10_p_value"]
         for k in range(5):
             own = p[~np.isnan(p[:, k]), k]
@@ -479,17 +476,17 @@ def test_few_events_of_an_arm_or_of_a_slope_have_a_code(monkeypatch, E):
         columns["age"][np.flatnonzero(columns["d"])[0]] = 5000.0
     columns["time"] = rng.exponential(size=400) + 0.1
     cohort = MemoryCohort(**columns)
-    models = {
-        logistic_interaction: ga.Logistic("d", ["x"], variance="robust", interaction=E),
-        sandwich_pairs: ga.Cox("time", "d", ["x"], variance="robust", interaction=E),
-    }
+    models = (
+        ga.Logistic("d", ["x"], variance="robust", interaction=E),
+        ga.Cox("time", "d", ["x"], variance="robust", interaction=E),
+    )
     for least, coded in ((50.0, True), (5.0, E == "age")):
-        monkeypatch.setattr(sandwich_pairs, "LEAST_OF_ARM", least)
-        for names, model in models.items():
-            found = run(model, cohort, codes, names)
+        monkeypatch.setattr(wald, "LEAST_OF_ARM", least)
+        for model in models:
+            found = run(model, cohort, codes)
             assert ((found["code"] == "few_events") == coded).all()
             assert np.isnan(found["neg_log_10_p_value"]).all() == coded
     # the model's variance has its own gate
-    monkeypatch.setattr(sandwich_pairs, "LEAST_OF_ARM", 50.0)
-    plain = run(ga.Logistic("d", ["x"], interaction="arm"), cohort, codes, logistic_interaction)
+    monkeypatch.setattr(wald, "LEAST_OF_ARM", 50.0)
+    plain = run(ga.Logistic("d", ["x"], interaction="arm"), cohort, codes)
     assert "few_events" not in plain["code"]

@@ -50,11 +50,8 @@ class SummedAnalysis(Protocol[State, Sums]):
         """The sums of both; ``other`` is of the variants that follow."""
 
 
-class SetAnalysis(Protocol[State, Made_co]):
-    """An analysis of whole sets of variants, such as the alleles of a record: each set gives a row a trait."""
-
-    def prepare(self, cohort: "Cohort") -> State:
-        """As of `BlockAnalysis`."""
+class SetAnalysis(BlockAnalysis[State, Made_co], Protocol[State, Made_co]):
+    """An analysis of whole sets of variants too, such as the alleles of a record: each set gives a row a trait."""
 
     def sets(self, state: State, block: "Block", size: int) -> Made_co:
         """Sets of ``size`` variants each, which stand one after another in the block; each alone."""

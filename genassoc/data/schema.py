@@ -91,7 +91,9 @@ RESULT_COLUMNS: tuple[ResultColumn, ...] = (
     ResultColumn("n", "Int64", "samples analysed in this row"),
     ResultColumn("mac", "Float64", "minor allele count among them"),
     ResultColumn("trait", "String", "name of the trait"),
-    ResultColumn("test", "String", "add, dom, rec, hetonly; domdev and geno_2df beside add"),
+    ResultColumn(
+        "test", "String", "add, dom, rec, hetonly; domdev and geno_2df beside add; alleles_2df, ... of several ALTs"
+    ),
     ResultColumn("method", "String", "which test made the p"),
     ResultColumn("code", "String", "null when fine, else why there is no estimate or a cautious one"),
     ResultColumn("missing_rate", "Float64", "calls not observed among the trait's samples"),

@@ -138,18 +138,18 @@ def result_rows(variants: pl.DataFrame, result: "BlockResult") -> pl.DataFrame:
     variants : DataFrame
         V rows: chromosome, base_pair_location, effect_allele, other_allele, rsid.
     result : BlockResult
-        Columns (V, R), labels (R).
+        Columns (V, T * K), labels of that length.
 
     Returns
     -------
     DataFrame
-        V x R rows; the columns of the schema, null where the analysis gives none, then the analysis' own.
+        V * T * K rows; the columns of the schema, null where the analysis gives none, then the analysis' own.
         NaN is null.
 
     Raises
     ------
     ValueError
-        If a column of the analysis is not (V, R).
+        If a column of the analysis has another shape.
     """
     n_variants, n_rows = variants.height, _rows_per_variant(result)
     columns = _variant_columns(variants, n_rows)
@@ -172,7 +172,7 @@ def result_rows(variants: pl.DataFrame, result: "BlockResult") -> pl.DataFrame:
 
 
 def _rows_per_variant(result: "BlockResult") -> int:
-    """R: the length of the labels."""
+    """The length of the labels."""
     lengths = {len(label) for label in result.labels.values()}
     if len(lengths) != 1:
         raise ValueError(f"the labels of the analysis are of unequal lengths: {sorted(lengths)}")

@@ -8,10 +8,12 @@ runs.
 
 import threading
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Generic, Protocol
 
+from genassoc.data.analysis import State
 from genassoc.data.memory import enough_memory, give_back_freed_memory, parse_memory, resident_memory, show_memory
 from genassoc.engine.executors import Executor, Serial, Threads
+from genassoc.engine.job import Job, TaskOutput
 from genassoc.engine.plan import Plan, Task
 from genassoc.engine.rehearsal import (
     FIRST_BLOCK,
@@ -100,7 +102,7 @@ def fit(
     return best[1]
 
 
-def check_before_fitting(cohort: Any, model: Any, memory: str | int | None) -> None:
+def check_before_fitting(cohort: "Sized", model: object, memory: str | int | None) -> None:
     """Refuse, before the null models are fitted, a cap that their input alone would not fit; None is no cap.
 
     Raises
@@ -123,6 +125,14 @@ def check_before_fitting(cohort: Any, model: Any, memory: str | int | None) -> N
         )
 
 
+class Sized(Protocol):
+    """What has samples in its blocks: a cohort."""
+
+    @property
+    def block_width(self) -> int:
+        """How many."""
+
+
 class Gate:
     """Lets a task begin when it fits: while memory is short and others are at work, it waits for them.
 
@@ -139,7 +149,7 @@ class Gate:
         self._running = 0
         self._changed = threading.Condition()
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return (Gate, (self.cap, self.each, self.most))  # a gate of its own in each process
 
     def __enter__(self) -> None:
@@ -163,22 +173,22 @@ class Gate:
 
 
 @dataclass(frozen=True)
-class GatedJob:
+class GatedJob(Generic[State]):
     """A job whose tasks wait at a gate; all else is the job's own."""
 
-    job: "AssociationJob"
+    job: "AssociationJob[State]"
     gate: Gate
 
     @property
-    def state(self) -> Any:
+    def state(self) -> State:
         """The job's."""
         return self.job.state
 
-    def prepare(self) -> Any:
+    def prepare(self) -> State:
         """See `Job.prepare`."""
         return self.job.prepare()
 
-    def do(self, state: Any, task: Task) -> Any:
+    def do(self, state: State, task: Task) -> TaskOutput:
         """See `Job.do`."""
         with self.gate:
             return self.job.do(state, task)
@@ -189,24 +199,24 @@ class GatedJob:
 
 
 @dataclass(frozen=True)
-class Fitted:
+class Fitted(Generic[State]):
     """A run that fits: job, plan and executor, and what was changed for it, in words."""
 
-    job: Any
+    job: Job[State]
     plan: Plan
     executor: Executor
     notes: tuple[str, ...] = ()
 
 
 def fitted(
-    job: "AssociationJob",
+    job: "AssociationJob[State]",
     plan: Plan,
     executor: Executor | None,
     memory: str | int | None,
     rows_per_variant: int,
     *,
     recut: bool = True,
-) -> Fitted:
+) -> Fitted[State]:
     """Threads, blocks and tasks that keep a run below a cap.
 
     Parameters
@@ -253,8 +263,8 @@ def fitted(
 
 
 def _fitted_workers(
-    job: "AssociationJob", plan: Plan, executor: Any, cap: int, rows_per_variant: int, recut: bool
-) -> Fitted:
+    job: "AssociationJob[State]", plan: Plan, executor: Executor, cap: int, rows_per_variant: int, recut: bool
+) -> Fitted[State]:
     """The same for the processes of a cluster: blocks, tasks, and how many of them a worker does at once."""
     if not hasattr(executor, "workers"):
         raise PlanError(f"a cap on memory cannot be given to the processes of {executor}: limit them where they start.")
@@ -281,8 +291,8 @@ def _fitted_workers(
 
 
 def _within_grant(
-    job: "AssociationJob", plan: Plan, executor: Executor, wanted: int, largest: int, rows_per_variant: int
-) -> Fitted:
+    job: "AssociationJob[State]", plan: Plan, executor: Executor, wanted: int, largest: int, rows_per_variant: int
+) -> Fitted[State]:
     """Fewer threads where what is granted is known to be too little; an estimate, so it refuses nothing."""
     grant = granted_memory()
     if grant is None:

@@ -4,8 +4,9 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Generic
 
+from genassoc.data.analysis import State
 from genassoc.data.output import check_writable
 from genassoc.data.result_table import table_suffix
 from genassoc.engine.executors import Executor, single_threaded_blas
@@ -19,11 +20,11 @@ LABEL = "testing"
 
 
 @dataclass(frozen=True)
-class _Work:
+class _Work(Generic[State]):
     """What a worker does with a task: compute it, keep the part. Picklable; brings back no rows."""
 
-    job: Job[Any]
-    state: object
+    job: Job[State]
+    state: State
     plan: Plan
     work: WorkFolder
 
@@ -48,7 +49,7 @@ class _Work:
 
 
 def run(
-    job: Job[Any],
+    job: Job[State],
     plan: Plan,
     executor: Executor,
     work: WorkFolder,
@@ -99,7 +100,7 @@ def run(
             progress.end()
 
 
-def run_part(job: Job[Any], work: WorkFolder, part: int, executor: Executor, progress: Progress) -> Plan:
+def run_part(job: Job[State], work: WorkFolder, part: int, executor: Executor, progress: Progress) -> Plan:
     """Part ``part`` (from 0) of the job array whose plan lies in ``work``. Doing it twice is harmless.
 
     Raises
@@ -125,7 +126,7 @@ def nothing_kept(work: WorkFolder, plan: Plan) -> GenassocError:
 
 
 def run_to_file(
-    job: Job[Any],
+    job: Job[State],
     plan: Plan,
     executor: Executor,
     out: str | Path,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -10,17 +10,15 @@ import polars as pl
 from genassoc.data.analysis import SetAnalysis, State
 from genassoc.data.cohort.ploidy import half_calls, refused_calls
 from genassoc.data.result_table import RESULT_SCHEMA
-from genassoc.engine.association import for_blocks, result_rows
+from genassoc.engine.association import AssociationJob, result_rows
 from genassoc.engine.job import Counts, TaskOutput
 from genassoc.engine.plan import Task
 from genassoc.shapes import Int64Array
 
 if TYPE_CHECKING:
     from genassoc.data.block import Block
-    from genassoc.data.cohort.cohort import Cohort
     from genassoc.models.base import BlockResult
 
-_UNPREPARED: Any = None
 _AT = "\0set"  # a column that no table has
 
 
@@ -36,33 +34,20 @@ def sites(variants: pl.DataFrame, size: int) -> pl.DataFrame:
 
 
 @dataclass(frozen=True)
-class SetJob(Generic[State]):
+class SetJob(AssociationJob[State]):
     """Sets of variants through one analysis; a set has a row a trait, whatever its size.
 
     Attributes
     ----------
-    cohort : Cohort
-    analysis : SetAnalysis
     members : tuple of int64 arrays
         The variants of each set, as given to `Plan.by_set`.
-    block_variants : int
-        Variants read at a time; more where a set has more.
-    state : optional
-        The analysis' state where it has been prepared already.
     described : callable
         The table of sets made of that of their variants, and the size of a set.
     """
 
-    cohort: "Cohort"
     analysis: SetAnalysis[State, "BlockResult"]
-    members: tuple[Int64Array, ...]
-    block_variants: int
-    state: State = _UNPREPARED
+    members: tuple[Int64Array, ...] = ()
     described: Callable[[pl.DataFrame, int], pl.DataFrame] = sites
-
-    def prepare(self) -> State:
-        """The analysis' state: null models, once per run."""
-        return self.analysis.prepare(self.cohort) if self.state is None else self.state
 
     def do(self, state: State, task: Task) -> TaskOutput:
         """Rows of the task's sets in their order, and counts of their variants."""
@@ -78,17 +63,6 @@ class SetJob(Generic[State]):
             return TaskOutput(pl.DataFrame(schema=RESULT_SCHEMA), counts)
         rows = pl.concat(frames).sort(_AT, maintain_order=True).drop(_AT)
         return TaskOutput(rows, counts)
-
-    def label(self, task: Task) -> str:
-        """The model and the positions, as "linear chr7:12,000,001-12,400,000"."""
-        store = self.cohort.store
-        first, last = store.position(task.start), store.position(task.stop - 1)
-        contig = task.contig if task.contig.startswith("chr") else f"chr{task.contig}"
-        return f"{type(self.analysis).__name__.lower()} {contig}:{first:,}-{last:,}"
-
-    def __getstate__(self) -> dict[str, Any]:
-        """For a worker, which gets the state apart from the job."""
-        return {**self.__dict__, "cohort": for_blocks(self.cohort), "state": None}
 
     def _pieces(self, task: Task) -> Iterator[tuple[int, int]]:
         """Runs (first, last) of the task's sets whose variants lie within a block; a larger set is a piece of its own."""

@@ -189,6 +189,11 @@ _PLACE = ("chromosome", "base_pair_location", "other_allele", "effect_allele", "
 
 def _number(cohort: Cohort, row: Mapping[str, Any], notes: list[str]) -> int:
     """The number in the store of a row's variant or predictor; notes of variants that are there twice are added."""
+    if "," in row["effect_allele"]:
+        raise GenassocError(
+            f"{row['variant_id']} is a test of several alleles at once, which is not explained: explain one of them in results of "
+            "alleles='separate'."
+        )
     numbers, counts = row_numbers(cohort.store, pl.DataFrame([row]).select(*_PLACE))
     if numbers[0] < 0:
         raise GenassocError(f"{cohort.store.path} has no variant or predictor {row['variant_id']}.")

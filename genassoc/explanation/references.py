@@ -172,7 +172,7 @@ def poisson(row: RowData, test: str, choices: Mapping[str, Any]) -> Reference:
     return generalised_linear(row, test, choices, sm.families.Poisson(), program, quasi)
 
 
-def negative_binomial(row: RowData, test: str, choices: Mapping[str, Any]) -> Reference:
+def negative_binomial(row: RowData, test: str, choices: Mapping[str, object]) -> Reference:
     """NegativeBinomial (nb2): alpha by maximum likelihood, errors of the joint information; it has no weights."""
     from statsmodels.discrete.discrete_model import NegativeBinomial
 

@@ -46,13 +46,13 @@ CATEGORIES: Mapping[str, tuple[str | None, ...]] = {"method": METHODS, "code": C
 
 @dataclass(frozen=True)
 class BlockResult:
-    """Rows of one block: V variants x R rows a variant (traits x tests).
+    """Rows of one block: V variants x T traits x K tests.
 
     Attributes
     ----------
-    columns : mapping of arrays (V, R)
+    columns : mapping of arrays (V, T * K)
         float64 or int64 values, or uint8 indices into ``categories[name]``.
-    labels : mapping of tuples of length R
+    labels : mapping of tuples of length T * K
         What is constant along a column of rows: "trait" and "test".
     categories : mapping of tuples
         What the uint8 columns ("method", "code") mean; None is "no code".
@@ -61,6 +61,26 @@ class BlockResult:
     columns: Mapping[str, Array]
     labels: Mapping[str, tuple[str, ...]]
     categories: Mapping[str, tuple[str | None, ...]] = field(default_factory=lambda: CATEGORIES)
+
+
+class ModelState(Protocol):
+    """What every model's state says of itself."""
+
+    @property
+    def traits(self) -> tuple[str, ...]:
+        """T names."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What there is to say of the traits and covariates."""
+
+    @property
+    def n_incomplete(self) -> int:
+        """Samples of the cohort that lack a covariate."""
+
+    @property
+    def n_by_trait(self) -> list[int]:
+        """Complete samples of each trait."""
 
 
 class AssociationModel(BlockAnalysis[State, BlockResult], Protocol[State]):

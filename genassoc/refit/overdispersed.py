@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from scipy import special
@@ -25,7 +25,7 @@ class OverdispersedCounts(OfSamples):
     offset: Float64Array
 
     @classmethod
-    def of(cls, D: Float64Array, outcome: Outcome, choices: Mapping[str, Any]) -> Self:
+    def of(cls, D: Float64Array, outcome: Outcome, choices: Mapping[str, object]) -> Self:
         """See `Likelihood.of`."""
         return cls(D, outcome.y, outcome.weight, outcome.offset)
 

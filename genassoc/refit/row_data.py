@@ -57,7 +57,7 @@ _UNDERSTOOD = {
     "correction", "correct_below", "interaction", "variance", "weights", "case_value",
 }  # fmt: skip
 _NOT_FITTED = "a single row of it cannot be fitted again by itself"
-_UNSET: tuple[Any, ...] = (None, "", False, "model", "auto", (), [], {})
+_UNSET: tuple[Any, ...] = (None, "", False, "model", "auto", "separate", (), [], {})
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

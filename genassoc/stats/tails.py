@@ -100,3 +100,27 @@ def t_quantile_975(df: ArrayLike) -> Float64Array:
     distinct, position = np.unique(df, return_inverse=True)  # few: the quantile is slow and df repeats
     quantiles = np.where(distinct > 0, special.stdtrit(np.where(distinct > 0, distinct, 1.0), 0.975), np.nan)
     return np.asarray(quantiles[position].reshape(df.shape), dtype=np.float64)
+
+
+def neg_log_10_p_f(F: ArrayLike, k: int, df: ArrayLike) -> Float64Array:
+    """-log10 of the upper tail of F with k and df degrees of freedom; of infinite df of ``k F`` as chi-squared.
+
+    With two above it is ``(df / 2) log10(1 + 2 F / df)``; else the incomplete beta function, by its series where that underflows.
+    """
+    F, df = np.broadcast_arrays(np.asarray(F, dtype=np.float64), np.asarray(df, dtype=np.float64))
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        if k == 2:
+            finite = 0.5 * df * np.log1p(2.0 * F / df) / math.log(10.0)
+        else:
+            from scipy import special
+
+            a, b = df / 2.0, k / 2.0
+            x = df / (df + k * F)
+            series = special.hyp2f1(a + b, 1.0, a + 1.0, x)
+            ln_p = a * np.log(x) + b * np.log1p(-x) - np.log(a) - special.betaln(a, b) + np.log(series)
+            p = special.betainc(a, b, x)
+            finite = -np.where(p > 1e-250, np.log(p), ln_p) / math.log(10.0)
+    normal = np.isinf(df)
+    if normal.any():
+        finite = np.where(normal, neg_log_10_p_chi2(k * F, np.full(F.shape, float(k))), finite)
+    return np.asarray(finite, dtype=np.float64)

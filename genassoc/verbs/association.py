@@ -2,11 +2,13 @@
 
 import tempfile
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.cohort.offset_tables import check_offsets, with_offsets
+from genassoc.data.cohort.records import multi_allelic_records
 from genassoc.data.forks import check_not_forked
 from genassoc.data.integrity import FileDigest
 from genassoc.data.output import check_outputs
@@ -18,7 +20,8 @@ from genassoc.engine.executors import Executor, single_threaded_blas
 from genassoc.engine.parts import Merged
 from genassoc.engine.plan import Plan, fingerprint
 from genassoc.engine.run import run_to_file
-from genassoc.errors import GenassocError, PhenotypeError, ReusedWarning, UnreadDosagesWarning
+from genassoc.engine.sets import SetJob
+from genassoc.errors import PhenotypeError, ReusedWarning, UnreadDosagesWarning
 from genassoc.explanation.audit import audited
 from genassoc.models.base import AssociationModel
 from genassoc.models.scan.genome import Scan, ScanState
@@ -48,54 +51,55 @@ def cohort_for(cohort: Cohort, model: AssociationModel, offsets: "Given | None")
     Raises
     ------
     GenassocError
-        They do not fit, or the model takes none.
+        They do not fit.
     """
     if offsets is not None:
         cohort = with_offsets(cohort, offsets, model.traits, model.outcome)
     if cohort.offsets is not None:
         check_offsets(cohort, model.traits)
-        check_takes_offsets(model)
     return cohort
-
-
-def check_takes_offsets(model: AssociationModel) -> None:
-    """Refuse offsets where a model would not use them.
-
-    Raises
-    ------
-    GenassocError
-    """
-    kind = type(model).__name__
-    others = [
-        name for name in ("interaction", "weights", "baseline", "matched") if getattr(model, name, None) is not None
-    ]
-    if getattr(model, "variance", None) == "robust":
-        others.append("variance")
-    if kind not in ("Linear", "Logistic") or others:
-        raise GenassocError(f"{kind}{' with ' + ', '.join(others) if others else ''} takes no offsets: leave them out")
 
 
 def plan_association(
     cohort: Cohort, model: AssociationModel, *, n_parts: int = 1, settings: dict[str, Any] | None = None
 ) -> Plan:
     """The tasks of an association run; its fingerprint covers all that decides the numbers."""
+    identity = fingerprint(cohort=cohort.fingerprint, model=repr(model))
+    if getattr(model, "alleles", "separate") == "joint":
+        records = multi_allelic_records(cohort)
+        return Plan.by_set(
+            records,
+            cohort.store.contig_runs(),
+            cohort.store.block_variants,
+            identity,
+            n_parts=n_parts,
+            settings=settings,
+        )
     return Plan.by_block(
         cohort.store.contig_runs(),
         cohort.store.block_variants,
-        fingerprint(cohort=cohort.fingerprint, model=repr(model)),
+        identity,
         rows_per_variant=model.rows_per_variant,
         n_parts=n_parts,
         settings=settings,
     )
 
 
-def association_job(cohort: Cohort, model: AssociationModel, plan: Plan) -> AssociationJob:
+def association_job(cohort: Cohort, model: AssociationModel, plan: Plan) -> AssociationJob[ScanState]:
     """The job that the engine runs; the null models are fitted here, so that bad input is found before any work."""
     scan = Scan(model)
     with single_threaded_blas():
         state = scan.prepare(cohort)
     _check_enough_samples(cohort, model, state)
-    return AssociationJob(cohort, scan, plan.block_variants, state)
+    if not plan.largest_set:
+        return AssociationJob(cohort, scan, plan.block_variants, state)
+    records = multi_allelic_records(cohort)
+    tested = sum(members.size for members in records)
+    note = (
+        f"alleles='joint': the {tested:,} ALTs of {len(records):,} records with several are tested, a row a record; the "
+        f"{cohort.n_variants - tested:,} records with one ALT have no row here: theirs is that of alleles='separate'"
+    )
+    return SetJob(cohort, scan, plan.block_variants, replace(state, notes=(*state.notes, note)), records)
 
 
 def _check_enough_samples(cohort: Cohort, model: AssociationModel, state: ScanState) -> None:

@@ -15,7 +15,7 @@ from genassoc.data.phenotypes.phenotypes import Phenotypes
 from genassoc.engine.executors import Executor
 from genassoc.explanation.audit import audited, check_rows
 from genassoc.models.base import AssociationModel
-from genassoc.models.choices.genotypes import GenotypeChoices
+from genassoc.models.choices.choices import Choices
 from genassoc.models.registry import MODELS
 from genassoc.progress import Progress
 from genassoc.results import Results
@@ -100,7 +100,7 @@ def associate_predictors(
 
 def _check_model(model: object) -> None:
     check_model(model)
-    if not isinstance(model, GenotypeChoices):
+    if not isinstance(model, Choices):
         raise TypeError(f"associate_predictors takes a model ({', '.join(MODELS)}), not {type(model).__name__}")
     if model.genetic_model != "additive":
         raise ValueError(f"genetic_model='{model.genetic_model}' is of alleles; recode the predictor itself")

@@ -114,3 +114,24 @@ def neg_log_p(u, gt, mu, alpha, rest=0.0):
         w = np.sqrt(2 * (t * target - cgf(t)))
         total.append(stats.norm.logsf(w + np.log(size * np.sqrt(curve) / w) / w))
     return float(-np.logaddexp(*total))
+
+
+def wald_rows(X, T, y, offset=0.0, prior=1.0, power=None):
+    """Coefficients of T (n, D) beside X, and their covariance: of the joint information, or a sandwich (``power`` 0 or 1)."""
+    D, n, k = np.column_stack([X, T]), len(y), T.shape[1]
+    prior = np.broadcast_to(prior, n)
+    beta, alpha = fit(D, y, offset, prior)
+    inverse = -np.linalg.inv(hessian(D, y, beta, alpha, offset, prior))
+    of_tested = slice(D.shape[1] - k, D.shape[1])
+    if power is None:
+        return beta[of_tested], inverse[of_tested, of_tested]
+    total, theta = np.zeros((k, k)), np.append(beta, np.log(alpha))
+    offset = np.broadcast_to(offset, n)
+    for i in range(n):
+        one = (D[i : i + 1], y[i : i + 1], offset[i : i + 1], prior[i : i + 1])
+        u = _gradient(theta, *one)
+        M = -hessian(one[0], one[1], beta, alpha, *one[2:])
+        # without the sample the information is J - M: (J - M)^-1 u is Newton's step
+        step = np.linalg.solve(np.linalg.inv(inverse) - M, u) if power else inverse @ u
+        total += np.outer(step, step)[of_tested, of_tested]
+    return beta[of_tested], total

@@ -21,7 +21,7 @@ from genassoc.data.store.pieces import ROOT, Pieces
 from genassoc.data.store.shards import Shards
 from genassoc.data.store.text_chunks import TextChunks
 from genassoc.errors import StoreError
-from genassoc.shapes import Array, Int32Array, UInt8Array, packed_bytes
+from genassoc.shapes import Array, Int32Array, Int64Array, UInt8Array, packed_bytes
 
 WORK_PREFIX = "wip_"
 _CACHED_METADATA_CHUNKS = 4
@@ -279,6 +279,11 @@ class GenotypeStore:
                 frame = self._metadata_chunk(number)
             frames.append(frame[max(start - first, 0) : min(stop - first, len(frame))])
         return pl.concat(frames) if frames else pl.DataFrame(schema=VARIANT_SCHEMA)
+
+    def records(self, start: int, stop: int) -> Int64Array:
+        """Number of the VCF record of each variant from start to stop, (V,): ALTs of one record share it, and follow each other."""
+        self._check_range(start, stop)
+        return np.asarray(self._slice(schema.VARIANT_RECORD, start, stop), dtype=np.int64)
 
     def position(self, variant: int) -> int:
         """The position of one variant on its contig, in base pairs from 1; 40 times faster than its row of `variants`."""

@@ -109,35 +109,35 @@ def dosage_product(
     dosages : FixedPoint
     flipped : bool array (V,)
         Where g is 2 - dosage.
-    columns : float64 array (N, K)
-    out : float64 array (V, K)
+    columns : float64 array (N, Z)
+    out : float64 array (V, Z)
         Overwritten.
     """
     V, N = dosages.values.shape
-    K = columns.shape[1]
+    Z = columns.shape[1]
     # Steps are whole numbers: they are scaled once, at the end.
     unit = 1.0 / dosages.scale
     unit = unit * unit if square else unit
     row, tile = np.empty(TILE_SAMPLES), np.zeros(TILE_SAMPLES * DOUBLES)
-    total = np.zeros((V + DOUBLES - 1) // DOUBLES * K * DOUBLES)
+    total = np.zeros((V + DOUBLES - 1) // DOUBLES * Z * DOUBLES)
     # Rows of zeros after the last sample: samples are taken by four.
-    flat = np.zeros((N + 3) * K)
+    flat = np.zeros((N + 3) * Z)
     for i in range(N):
-        for k in range(K):
-            flat[i * K + k] = columns[i, k]
+        for k in range(Z):
+            flat[i * Z + k] = columns[i, k]
     for first in range(0, N, TILE_SAMPLES):
         n = min(TILE_SAMPLES, N - first)
         for v0 in range(0, V, DOUBLES):
             _lay_out(dosages, flipped, v0, first, n, square, row, tile)
             for i in range(0, n, 4):
-                a, at = (first + i) * K, i * DOUBLES
+                a, at = (first + i) * Z, i * DOUBLES
                 add_outer(
-                    total, v0 * K, DOUBLES, 0, K, flat, a, a + K, a + 2 * K, a + 3 * K,
+                    total, v0 * Z, DOUBLES, 0, Z, flat, a, a + Z, a + 2 * Z, a + 3 * Z,
                     tile, at, at + DOUBLES, at + 2 * DOUBLES, at + 3 * DOUBLES,
                 )  # fmt: skip
     for v in range(V):
-        for k in range(K):
-            out[v, k] = total[(v // DOUBLES * K + k) * DOUBLES + v % DOUBLES] * unit
+        for k in range(Z):
+            out[v, k] = total[(v // DOUBLES * Z + k) * DOUBLES + v % DOUBLES] * unit
 
 
 @jit

@@ -37,11 +37,11 @@ def sum_in_float64(
     packed: UInt8Array, flipped: BoolArray, variants: Int64Array, columns: Float64Array, out: Float64Array
 ) -> None:
     """Set ``out[j, :] = sum_i g[variants[j], i] * columns[i, :]`` in float64; missing calls count nothing."""
-    K = columns.shape[1]
+    Z = columns.shape[1]
     N = columns.shape[0]
     for j in range(variants.size):
         v = variants[j]
-        for k in range(K):
+        for k in range(Z):
             out[j, k] = 0.0
         for i in range(N):
             code = (packed[v, i >> 2] >> (2 * (i & 3))) & 3
@@ -49,5 +49,5 @@ def sum_in_float64(
                 continue
             g = 2 - code if flipped[v] else code
             if g != 0:
-                for k in range(K):
+                for k in range(Z):
                     out[j, k] += g * columns[i, k]

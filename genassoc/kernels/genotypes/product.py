@@ -1,6 +1,6 @@
 """Genotypes times a thin matrix: the product that everything is made of.
 
-For codes G (V, N) and columns M (N, K) it computes ``out[v, k] = sum_i values[G[v, i]] * M[i, k]``, where
+For codes G (V, N) and columns M (N, Z) it computes ``out[v, k] = sum_i values[G[v, i]] * M[i, k]``, where
 ``values`` says what each of the four codes counts: (0, 1, 2, 0) is the dosage of ALT with missing calls left
 out, (2, 1, 0, 0) that of REF, (0, 1, 4, 0) its square, (0, 0, 0, 1) the missing calls.
 
@@ -11,7 +11,7 @@ additions, no decoding and no multiplication (the "method of four Russians": Arl
 The same bits, whatever the shape
 ---------------------------------
 Every ``out[v, k]`` is summed in one order that depends on N alone: within a byte by the table; four bytes as
-``(a + b) + (c + d)``; in float32 over a tile of `TILE_BYTES`; tiles in float64. Lanes do not mix, so K, V, the
+``(a + b) + (c + d)``; in float32 over a tile of `TILE_BYTES`; tiles in float64. Lanes do not mix, so Z, V, the
 neighbouring variants and columns, block sizes, threads and the width of the vector registers do not enter.
 """
 

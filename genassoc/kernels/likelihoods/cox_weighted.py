@@ -1,4 +1,4 @@
-"""Cox regression with sampling weights, one variant at a time: Wald tests with the variance of Lin and Wei.
+"""Cox regression with weights and an offset, one variant at a time: Wald tests of D columns with the variance of Lin and Wei.
 
 With weights v, and risk sets and ties as in `genassoc.kernels.likelihoods.cox`, the m deaths at a time weigh vbar on average (as R's coxph) ::
 
@@ -13,31 +13,52 @@ Of a case-cohort sample, cases weigh 1 and the others one over the chance of the
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from genassoc.kernels import jit
 from genassoc.kernels.lanes.copies import put
+from genassoc.kernels.laws.sandwich import (
+    COLLINEAR_BELOW,
+    WaldFits,
+    observed,
+    put_columns,
+    sandwich_covariance,
+)
+from genassoc.kernels.likelihoods.cholesky import solve_lower, solve_upper
 from genassoc.kernels.likelihoods.cox_sums import RiskSets, suffix_sums
-from genassoc.kernels.likelihoods.logistic import solve_upper
-from genassoc.kernels.likelihoods.newton import UNDER_WAY, advance, at_start
+from genassoc.kernels.likelihoods.newton import UNDER_WAY, ascend, climb_of
 from genassoc.kernels.likelihoods.rows import (
-    BETA,
     COLLINEAR,
-    DF,
-    DISPERSION,
     FINE,
-    ITERATIONS,
     MAX_ITERATIONS,
-    MODEL_SE,
-    N_NUMBERS,
     NOT_CONVERGED,
     ONE_OUTCOME,
-    STATISTIC,
     independent_columns,
-    observed_calls,
 )
-from genassoc.shapes import BoolArray, Float64Array, Int64Array
+from genassoc.shapes import Float64Array
+
+
+class CoxSamples(NamedTuple):
+    """Samples of one endpoint.
+
+    Attributes
+    ----------
+    X : float64 array (n, C)
+        Orthonormal covariates, a constant first (it is no part of the model).
+    sets : RiskSets
+    offset, prior : float64 arrays (n,)
+        What is added to the log hazard, and weights.
+    start : float64 array (C - 1,)
+        The null's coefficients.
+    """
+
+    X: Float64Array
+    sets: RiskSets
+    offset: Float64Array
+    prior: Float64Array
+    start: Float64Array
 
 
 @jit
@@ -63,25 +84,20 @@ def risk_set_sums(X: Float64Array, w: Float64Array, sets: RiskSets, s: Float64Ar
 
 @jit
 def weighted_likelihood(
-    D: Float64Array, prior: Float64Array, beta: Float64Array, sets: RiskSets, w: Float64Array, gradient: Float64Array,
-    J: Float64Array,
-) -> float:  # fmt: skip
-    """The weighted log partial likelihood; fills w = v exp(eta) up to a factor, gradient (P,) and information (P, P).
+    samples: CoxSamples, beta: Float64Array, w: Float64Array, gradient: Float64Array, J: Float64Array
+) -> float:
+    """The weighted log partial likelihood of X (n, P) without a constant at beta (P,).
 
-    Parameters
-    ----------
-    D : float64 array (n, P)
-    prior : float64 array (n,)
-    beta : float64 array (P,)
-    sets : RiskSets
+    Fills w = v exp(eta) up to a factor, gradient (P,) and information (P, P).
     """
+    D, prior, sets = samples.X, samples.prior, samples.sets
     n, P = D.shape
     K = sets.ends.size
     gradient[:] = 0.0
     J[:, :] = 0.0
     largest, total = -np.inf, 0.0
     for i in range(n):
-        w[i] = 0.0
+        w[i] = samples.offset[i]
         for j in range(P):
             w[i] += D[i, j] * beta[j]
         if sets.last[i] > sets.first[i]:
@@ -130,25 +146,16 @@ def weighted_likelihood(
 
 
 @jit
-def fit(
-    D: Float64Array,
-    prior: Float64Array,
-    sets: RiskSets,
-    watch: bool,
-    beta: Float64Array,
-    w: Float64Array,
-    L: Float64Array,
-) -> tuple[int, int]:
+def fit(samples: CoxSamples, watch: int, beta: Float64Array, w: Float64Array, L: Float64Array) -> tuple[int, int]:
     """Maximise the weighted likelihood by Newton's steps, halved until it does not fall; status and iterations.
 
-    ``watch``: say RUNAWAY where the last coefficient grows without end. w (n,) and L (P, P), the factor of the information,
-    are filled at the estimate.
+    X (n, P) is without a constant. ``watch``: of so many last coefficients, say RUNAWAY where one grows without end. w (n,) and L (P, P), the
+    factor of the information, are filled at the estimate.
     """
-    P = D.shape[1]
-    J, gradient, step, before, stand = np.empty((P, P)), np.empty(P), np.zeros(P), np.empty(P), at_start()
+    climb = climb_of(L)
     for iteration in range(MAX_ITERATIONS):
-        objective = weighted_likelihood(D, prior, beta, sets, w, gradient, J)
-        status = advance(iteration, objective, J, gradient, watch, beta, before, step, L, stand)
+        objective = weighted_likelihood(samples, beta, w, climb.gradient, climb.J)
+        status = ascend(iteration, objective, climb, watch, beta)
         if status != UNDER_WAY:
             return status, iteration
     return NOT_CONVERGED, MAX_ITERATIONS
@@ -204,89 +211,93 @@ def influences(
 
 
 @jit
-def wald_rows(
-    G: Float64Array,
-    X: Float64Array,
-    sets: RiskSets,
-    prior: Float64Array,
-    start: Float64Array,
-    impute: bool,
-    numbers: Float64Array,
-    status: Int64Array,
-    dropped: BoolArray,
-) -> None:
-    """Fit covariates and g of every variant on the samples whose call is observed.
+def wald_rows(H: Float64Array, samples: CoxSamples, contrasts: Float64Array, fits: WaldFits) -> None:
+    """Fit covariates and the tested columns of every variant on the samples that are observed.
 
     Parameters
     ----------
-    G : float64 array (R, n)
-        Copies of the minor allele in the endpoint's samples, NaN where not observed.
-    X : float64 array (n, C)
-        Orthonormal covariates, a constant first (it is no part of the model).
-    sets : RiskSets
-    prior : float64 array (n,)
-    start : float64 array (C - 1,)
-        The null's coefficients.
-    impute : bool
-        Missing calls take the (unweighted) mean of the observed ones.
-    numbers : float64 array (R, N_NUMBERS)
-        Filled: beta, its standard error, their ratio, iterations, 1, Satterthwaite's degrees of freedom.
-    status : int64 array (R,)
-    dropped : bool array (R,)
-        Filled: whether a covariate was a combination of others among the samples observed, and left out.
+    H : float64 array (R, D, n)
+        Tested columns in the endpoint's samples, g the first; NaN where not observed.
+    samples : CoxSamples
+    contrasts : float64 array (K, D)
+        Zeros mean all coefficients at once.
+    fits : WaldFits
+        Filled; the status is FINE, NOT_CONVERGED, COLLINEAR, ONE_OUTCOME (no event), RUNAWAY (a coefficient is not finite).
     """
-    n_all, C = X.shape
-    for r in range(G.shape[0]):
-        for k in range(N_NUMBERS):
-            numbers[r, k] = np.nan
-        who, g = observed_calls(G[r], impute)
-        n = who.size
+    X, sets, n_tested = samples.X, samples.sets, H.shape[1]
+    for r in range(H.shape[0]):
+        who = observed(H[r])
         part = RiskSets(sets.event[who], sets.first[who], sets.last[who], sets.ends, sets.efron)
-        dropped[r] = False
-        kept, first = X[who], start.copy()
-        if n < n_all:
-            kept, _, dropped[r] = independent_columns(kept, np.zeros(C))
-            if dropped[r]:
+        fits.dropped[r] = False
+        kept, first = X[who], samples.start.copy()
+        if who.size < X.shape[0]:
+            kept, _, fits.dropped[r] = independent_columns(kept, np.zeros(X.shape[1]))
+            if fits.dropped[r]:
                 first = np.zeros(kept.shape[1] - 1)
         if not part.event.any():
-            status[r] = ONE_OUTCOME
+            fits.status[r] = ONE_OUTCOME
             continue
-        P = kept.shape[1]
-        D, beta = np.empty((n, P)), np.zeros(P)
-        centre = g.mean()
-        for i in range(n):
-            put(D[i], 0, kept[i, 1:])
-            D[i, P - 1] = g[i] - centre
+        C = kept.shape[1] - 1
+        D, beta = np.empty((who.size, C + n_tested)), np.zeros(C + n_tested)
+        for i in range(who.size):
+            for c in range(C):
+                D[i, c] = kept[i, c + 1]
+        put_columns(H[r], who, True, D)
         put(beta, 0, first)
-        status[r] = _one_row(D, prior[who], part, beta, numbers[r])
+        own = CoxSamples(D, part, samples.offset[who], samples.prior[who], beta)
+        fits.status[r] = _one_row(own, contrasts, fits, r)
 
 
 @jit
-def _one_row(D: Float64Array, prior: Float64Array, sets: RiskSets, beta: Float64Array, row: Float64Array) -> int:
-    """What `wald_rows` does of one variant, on n samples that are all observed; the status."""
+def _one_row(samples: CoxSamples, contrasts: Float64Array, fits: WaldFits, row: int) -> int:
+    """What `wald_rows` does of one variant, its tested columns the last of X, on samples that are all observed; the status."""
+    D, beta = samples.X, samples.start
     n, P = D.shape
+    n_tested = fits.theta.shape[1]
     w, L = np.empty(n), np.zeros((P, P))
-    state, iterations = fit(D, prior, sets, True, beta, w, L)
+    state, iterations = fit(samples, n_tested, beta, w, L)
     if state != FINE:
         return state
-    # J^-1 e of the last coefficient, and the column it makes of D.
-    scratch, along = np.zeros(P), np.empty(P)
-    scratch[P - 1] = 1.0 / L[P - 1, P - 1]
-    solve_upper(L, scratch, along, P)
-    z, own, expected = np.zeros(n), np.empty(n), np.empty(n)
+    # The columns that J^-1 makes of D for each tested one.
+    Z, half, along, unit = np.zeros((n_tested, n)), np.empty(P), np.empty(P), np.zeros(P)
+    for d in range(n_tested):
+        unit[:] = 0.0
+        unit[P - 1 - d] = 1.0
+        solve_lower(L, unit, half, P)
+        solve_upper(L, half, along, P)
+        for i in range(n):
+            for j in range(P):
+                Z[d, i] += D[i, j] * along[j]
+    U, E = np.empty((n, n_tested)), np.empty((n, n_tested * (n_tested + 1) // 2))
+    z, own, expected = np.empty(n), np.empty(n), np.empty(n)
+    at = 0
+    for j in range(n_tested):
+        for k in range(j + 1):
+            # Of two columns' sum comes the expected product of the two: (s + t)^2 = s^2 + 2 s t + t^2.
+            for i in range(n):
+                z[i] = Z[j, i] if j == k else Z[j, i] + Z[k, i]
+            influences(z, samples.prior, w, samples.sets, own, expected)
+            for i in range(n):
+                E[i, at] = expected[i]
+                if j == k:
+                    U[i, j] = own[i]
+            at += 1
     for i in range(n):
-        for j in range(P):
-            z[i] += D[i, j] * along[j]
-    influences(z, prior, w, sets, own, expected)
-    meat, size, squares = 0.0, 0.0, 0.0
-    for i in range(n):
-        meat += own[i] * own[i]
-        size += expected[i]
-        squares += expected[i] * expected[i]
-    if not meat > 0.0:
+        at = 0
+        for j in range(n_tested):
+            for k in range(j):
+                E[i, at] = 0.5 * (E[i, at] - E[i, j * (j + 3) // 2] - E[i, k * (k + 3) // 2])
+                at += 1
+            at += 1
+    for j in range(P - n_tested, P):
+        total = 0.0
+        for a in range(j + 1):
+            total += L[j, a] ** 2
+        if L[j, j] ** 2 <= COLLINEAR_BELOW * total:
+            return COLLINEAR
+    if not sandwich_covariance(U, E, contrasts, float(max(n - P, 1)), fits.covariance[row], fits.freedom[row]):
         return COLLINEAR
-    row[BETA], row[MODEL_SE] = beta[P - 1], math.sqrt(meat)
-    row[STATISTIC] = beta[P - 1] / row[MODEL_SE]
-    row[ITERATIONS], row[DISPERSION] = iterations, 1.0
-    row[DF] = min(max(1.0, size * size / max(squares, 1e-300) - 1.0), float(max(n - P, 1)))
+    for d in range(n_tested):
+        fits.theta[row, d] = beta[P - 1 - d]
+    fits.iterations[row] = iterations
     return FINE

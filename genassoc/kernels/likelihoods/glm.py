@@ -171,37 +171,17 @@ def maximise(
 
 
 @jit
-def fit(
-    family: int,
-    D: Float64Array,
-    y: Float64Array,
-    offset: Float64Array,
-    prior: Float64Array,
-    watch: int,
-    beta: Float64Array,
-    eta: Float64Array,
-    mu: Float64Array,
-    w: Float64Array,
-    L: Float64Array,
-) -> tuple[int, float, int]:
-    """`maximise` with its arguments in pieces."""
-    fitted = Fitted(eta, mu, w, np.empty(y.size))
-    return maximise(Family(family, 0.0, False), D, Trait(y, offset, prior), int(watch), beta, fitted, L)
-
-
-@jit
-def pearson_dispersion(
-    y: Float64Array, mu: Float64Array, w: Float64Array, prior: Float64Array, n_parameters: int
-) -> float:
-    """Pearson's ``sum v (y - mu)^2 / b''`` over the samples more than parameters; NaN where there are none."""
-    if y.size <= n_parameters:
+def pearson_dispersion(fitted: Fitted, n_parameters: int) -> float:
+    """Pearson's ``sum v (y - mu)^2 / V`` over the samples more than parameters, V the variance function; NaN where there are none."""
+    n = fitted.w.size
+    if n <= n_parameters:
         return np.nan
     total = 0.0
-    for i in range(y.size):
-        # v (y - mu)^2 / b'' with b'' = w / v; a sample fitted perfectly at the edge adds nothing.
-        if w[i] > 0.0:
-            total += (prior[i] * (y[i] - mu[i])) ** 2 / w[i]
-    return total / (y.size - n_parameters)
+    for i in range(n):
+        # A sample's slope squared over its information; one fitted perfectly at the edge adds nothing.
+        if fitted.w[i] > 0.0:
+            total += fitted.slope[i] ** 2 / fitted.w[i]
+    return total / (n - n_parameters)
 
 
 @jit
@@ -266,7 +246,7 @@ def _one_row(
         factor = np.zeros((P, P))
         state, objectives[full], iterations = maximise(family, columns, trait, full, beta[:P], fitted, factor)
         w = fitted.w
-        dispersion = pearson_dispersion(trait.y, fitted.mu, w, trait.prior, P) if family.quasi else 1.0
+        dispersion = pearson_dispersion(fitted, P) if family.quasi else 1.0
         if full == 1:
             if state != FINE and state != RUNAWAY:
                 return NOT_CONVERGED

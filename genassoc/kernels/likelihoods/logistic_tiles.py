@@ -235,23 +235,6 @@ def log_likelihood(
 
 
 @jit
-def evaluate(
-    T: Float64Array,
-    y: Float64Array,
-    keep: Float64Array,
-    offset: Float64Array,
-    beta: Float64Array,
-    with_gram: bool,
-    w: Float64Array,
-    r: Float64Array,
-    J: Float64Array,
-    gradient: Float64Array,
-) -> float:
-    """`log_likelihood` with its arguments in pieces."""
-    return log_likelihood(Tiles(T, y, keep, offset), beta, with_gram, Weights(w, r, w), J, gradient)
-
-
-@jit
 def longest_change(T: Float64Array, keep: Float64Array, step: Float64Array) -> float:
     """The largest change of any sample's log odds."""
     width = T.size // keep.size

@@ -159,21 +159,3 @@ def ascend(iteration: int, objective: float, climb: Climb, watch: int, beta: Flo
         return FINE
     step_on(climb, beta)
     return UNDER_WAY
-
-
-@jit
-def advance(
-    iteration: int,
-    objective: float,
-    J: Float64Array,
-    gradient: Float64Array,
-    watch: int,
-    beta: Float64Array,
-    before: Float64Array,
-    step: Float64Array,
-    L: Float64Array,
-    stand: Float64Array,
-) -> int:
-    """`ascend` with the climb in pieces."""
-    climb = Climb(J, L, gradient, step, before, np.empty(beta.size), stand)
-    return ascend(iteration, objective, climb, int(watch), beta)

@@ -1,4 +1,4 @@
-"""Proportional odds (`genassoc.kernels.likelihoods.ordinal_terms`) with sampling weights, one variant at a time: Wald tests, sandwich variances.
+"""Proportional odds (`genassoc.kernels.likelihoods.ordinal_terms`) with weights and an offset, one variant at a time: Wald tests.
 
 A sample's log chance depends on ``t = (theta_u - eta, theta_l - eta)``, u and l the thresholds above and below its level. With B_i
 (2, A) the derivatives of t in the parameters, s_i and M_i the slope and the information in t, both times the weight v_i ::
@@ -7,46 +7,77 @@ A sample's log chance depends on ``t = (theta_u - eta, theta_l - eta)``, u and l
 
 power 0 is Huber's, White's and Binder's variance; 1 is what HC3 is of one linear predictor: one Newton step without the sample
 (``(J - B'MB)^-1 B's = J^-1 B'(I - M B J^-1 B')^-1 s``). Degrees of freedom are Satterthwaite's, as in `genassoc.kernels.likelihoods.weighted`.
+The likelihood's own variance is J^-1.
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from genassoc.kernels import jit
 from genassoc.kernels.lanes.copies import put
-from genassoc.kernels.likelihoods.logistic import solve_lower, solve_upper
-from genassoc.kernels.likelihoods.newton import UNDER_WAY, advance, at_start
+from genassoc.kernels.laws.sandwich import (
+    COLLINEAR_BELOW,
+    HC3,
+    LEAST_SLACK,
+    MODEL,
+    WaldFits,
+    model_covariance,
+    observed,
+    put_columns,
+    sandwich_covariance,
+)
+from genassoc.kernels.likelihoods.cholesky import solve_lower, solve_upper
+from genassoc.kernels.likelihoods.newton import BEST, UNDER_WAY, ascend, climb_of
 from genassoc.kernels.likelihoods.ordinal import levels_left
-from genassoc.kernels.likelihoods.ordinal_terms import room_of, sample_terms
+from genassoc.kernels.likelihoods.ordinal_terms import Thresholds, room_of, sample_terms
 from genassoc.kernels.likelihoods.rows import (
-    BETA,
     COLLINEAR,
-    DF,
-    DISPERSION,
     FINE,
-    ITERATIONS,
+    LEVERAGE,
     MAX_ITERATIONS,
-    MODEL_SE,
-    N_NUMBERS,
+    NO_VARIANCE,
     NOT_CONVERGED,
     ONE_OUTCOME,
-    STATISTIC,
     independent_columns,
-    observed_calls,
 )
-from genassoc.kernels.likelihoods.weighted import LEAST_SLACK, LEVERAGE
-from genassoc.shapes import BoolArray, Float64Array, Int64Array
+from genassoc.shapes import Float64Array, Int64Array
 
-COLLINEAR_BELOW = 1e-12  # of g's weighted squares: what thresholds and covariates leave
+
+class OrdinalSamples(NamedTuple):
+    """Samples of one trait of ordered levels.
+
+    Attributes
+    ----------
+    X : float64 array (n, C)
+        Orthonormal covariates, the constant first (the thresholds are the intercepts).
+    level : int64 array (n,)
+        0 to n_levels - 1.
+    n_levels : int
+    offset, prior : float64 arrays (n,)
+        What is added to the linear predictor, and weights.
+    start : float64 array (n_levels - 1 + C - 1,)
+        The null's parameters.
+    """
+
+    X: Float64Array
+    level: Int64Array
+    n_levels: int
+    offset: Float64Array
+    prior: Float64Array
+    start: Float64Array
 
 
 @jit
 def accumulate(
-    D: Float64Array, level: Int64Array, prior: Float64Array, parameters: Float64Array, M: int, J: Float64Array,
-    gradient: Float64Array,
-) -> float:  # fmt: skip
-    """The weighted log likelihood of (theta, beta) (M + P,); fills the observed information and the gradient."""
+    samples: OrdinalSamples, parameters: Float64Array, M: int, J: Float64Array, gradient: Float64Array
+) -> float:
+    """The weighted log likelihood of (theta, beta) (M + P,) of X (n, P) without a constant.
+
+    Fills the observed information and the gradient.
+    """
+    D, level, prior = samples.X, samples.level, samples.prior
     n, P = D.shape
     room = room_of(M)
     c, diagonal, beside, slope = room.c, room.diagonal, room.beside, room.slope
@@ -54,7 +85,7 @@ def accumulate(
     gradient[:] = 0.0
     total = 0.0
     for i in range(n):
-        eta, v = 0.0, prior[i]
+        eta, v = samples.offset[i], prior[i]
         for j in range(P):
             eta += D[i, j] * parameters[M + j]
         log_p, r = sample_terms(parameters[:M], eta, level[i], False, room)
@@ -81,38 +112,34 @@ def accumulate(
 
 @jit
 def fit(
-    D: Float64Array, level: Int64Array, prior: Float64Array, watch: bool, parameters: Float64Array, M: int, L: Float64Array
-) -> tuple[int, int]:  # fmt: skip
-    """Maximise the weighted likelihood by Newton's steps, halved until it does not fall; status and iterations.
+    samples: OrdinalSamples, watch: int, parameters: Float64Array, M: int, L: Float64Array
+) -> tuple[int, float, int]:
+    """Maximise the weighted likelihood by Newton's steps, halved until it does not fall; status, log likelihood, iterations.
 
     Parameters
     ----------
-    D : float64 array (n, P)
-        Covariates without a constant.
-    level : int64 array (n,)
-        0 to M, every level with a sample.
-    prior : float64 array (n,)
-    watch : bool
-        Say RUNAWAY where the last coefficient grows without end.
+    samples : OrdinalSamples
+        X (n, P) without a constant; levels 0 to M, each with a sample.
+    watch : int
+        Of so many last coefficients, say RUNAWAY where one grows without end.
     parameters : float64 array (M + P,)
         Start in (increasing thresholds), estimate out.
     L : float64 array (M + P, M + P)
         Filled with the factor of the information.
     """
-    A = parameters.size
-    J, gradient, step, before, stand = np.empty((A, A)), np.empty(A), np.zeros(A), np.empty(A), at_start()
+    climb = climb_of(L)
     for iteration in range(MAX_ITERATIONS):
         ordered = True
         for m in range(1, M):
             ordered = ordered and parameters[m] > parameters[m - 1]
         objective = -np.inf
-        J[0, 0] = np.nan  # thresholds out of order have no likelihood: a fall
+        climb.J[0, 0] = np.nan  # thresholds out of order have no likelihood: a fall
         if ordered:
-            objective = accumulate(D, level, prior, parameters, M, J, gradient)
-        status = advance(iteration, objective, J, gradient, watch, parameters, before, step, L, stand)
+            objective = accumulate(samples, parameters, M, climb.J, climb.gradient)
+        status = ascend(iteration, objective, climb, watch, parameters)
         if status != UNDER_WAY:
-            return status, iteration
-    return NOT_CONVERGED, MAX_ITERATIONS
+            return status, climb.stand[BEST], iteration
+    return NOT_CONVERGED, climb.stand[BEST], MAX_ITERATIONS
 
 
 @jit
@@ -128,43 +155,56 @@ def start_thresholds(level: Int64Array, prior: Float64Array, M: int, theta: Floa
         theta[m] = math.log(below / above)
 
 
+class _Room(NamedTuple):
+    """What `_influence` fills: of M thresholds, and derivatives of two of them in the A parameters."""
+
+    thresholds: Thresholds
+    reach: Float64Array
+    whitened: Float64Array
+    base: Float64Array
+
+
 @jit
 def _influence(
-    d: Float64Array, level: int, v: float, parameters: Float64Array, M: int, L: Float64Array, along: Float64Array,
-    power: int, reach: Float64Array, whitened: Float64Array,
-) -> tuple[float, float, float]:  # fmt: skip
-    """What a sample adds to the error of the last coefficient, what the square of it is expected to be, and the least slack.
+    samples: OrdinalSamples, i: int, at: tuple[Float64Array, Float64Array], along: Float64Array, power: int, room: _Room,
+    U: Float64Array, E: Float64Array,
+) -> float:  # fmt: skip
+    """What a sample adds to the errors of the tested coefficients (D,), the expected products; its slack.
 
-    ``along`` is J^-1's last column; reach (A,) and whitened (2, A) are room.
+    ``at`` are the parameters and the factor of the information; ``along`` (D, A) the tested rows of J^-1.
     """
-    P = d.size
-    room = room_of(M)
-    diagonal, beside, slope = room.diagonal, room.beside, room.slope
-    eta, base = 0.0, 0.0
+    parameters, L = at
+    d, level, v = samples.X[i], samples.level[i], samples.prior[i]
+    P, M, n_tested = d.size, room.thresholds.c.size, along.shape[0]
+    diagonal, beside, slope = room.thresholds.diagonal, room.thresholds.beside, room.thresholds.slope
+    base = room.base
+    eta = samples.offset[i]
     for j in range(P):
         eta += d[j] * parameters[M + j]
-        base -= d[j] * along[M + j]
+    for k in range(n_tested):
+        base[k] = 0.0
+        for j in range(P):
+            base[k] -= d[j] * along[k, M + j]
     low = level - 1 if level > 0 else 0
     high = level if level < M else M - 1
     # The derivatives of t, whitened; a level at an end has one threshold, and twice the same row is taken once.
     rows = 1 if low == high else 2
     for row in range(rows):
-        reach[:] = 0.0
-        reach[low + row] = 1.0
+        room.reach[:] = 0.0
+        room.reach[low + row] = 1.0
         for j in range(P):
-            reach[M + j] = -d[j]
-        solve_lower(L, reach, whitened[row], M + P)
+            room.reach[M + j] = -d[j]
+        solve_lower(L, room.reach, room.whitened[row], M + P)
     h00, h01, h11 = 0.0, 0.0, 0.0
     for a in range(M + P):
-        h00 += whitened[0, a] ** 2
+        h00 += room.whitened[0, a] ** 2
         if rows == 2:
-            h01 += whitened[0, a] * whitened[1, a]
-            h11 += whitened[1, a] ** 2
-    sample_terms(parameters[:M], eta, level, False, room)
-    m00, s0, to0 = v * diagonal[low], v * slope[low], base + along[low]
-    m01, m11, s1, to1 = 0.0, 0.0, 0.0, 0.0
+            h01 += room.whitened[0, a] * room.whitened[1, a]
+            h11 += room.whitened[1, a] ** 2
+    sample_terms(parameters[:M], eta, level, False, room.thresholds)
+    m00, s0, m01, m11, s1 = v * diagonal[low], v * slope[low], 0.0, 0.0, 0.0
     if rows == 2:
-        m01, m11, s1, to1 = v * beside[low], v * diagonal[high], v * slope[high], base + along[high]
+        m01, m11, s1 = v * beside[low], v * diagonal[high], v * slope[high]
     # I - M H, whose determinant is the slack: 1 - h of one threshold.
     k00, k01 = 1.0 - m00 * h00 - m01 * h01, -m00 * h01 - m01 * h11
     k10, k11 = -m01 * h00 - m11 * h01, 1.0 - m01 * h01 - m11 * h11
@@ -173,104 +213,119 @@ def _influence(
     held = max(slack, LEAST_SLACK)
     if power > 0:
         r0, r1 = (k11 * s0 - k01 * s1) / held, (k00 * s1 - k10 * s0) / held
-    own = to0 * r0 + to1 * r1
-    # Expected of any level: sum over the thresholds of the score's information along J^-1's column.
-    sample_terms(parameters[:M], eta, level, True, room)
-    expected = 0.0
-    for m in range(M):
-        x = base + along[m]
-        expected += diagonal[m] * x * x
-        if m < M - 1:
-            expected += 2.0 * beside[m] * x * (base + along[m + 1])
-    return own, v * v * expected * (1.0 / held if power > 0 else held), slack
+    for k in range(n_tested):
+        U[k] = (base[k] + along[k, low]) * r0
+        if rows == 2:
+            U[k] += (base[k] + along[k, high]) * r1
+    # Expected of any level: sums over the thresholds of the score's information along J^-1's rows.
+    sample_terms(parameters[:M], eta, level, True, room.thresholds)
+    factor = v * v * (1.0 / held if power > 0 else held)
+    place = 0
+    for j in range(n_tested):
+        for k in range(j + 1):
+            expected = 0.0
+            for m in range(M):
+                x, z = base[j] + along[j, m], base[k] + along[k, m]
+                expected += diagonal[m] * x * z
+                if m < M - 1:
+                    expected += beside[m] * (x * (base[k] + along[k, m + 1]) + z * (base[j] + along[j, m + 1]))
+            E[place] = factor * expected
+            place += 1
+    return slack
 
 
 @jit
-def wald_rows(
-    G: Float64Array, X: Float64Array, level: Int64Array, n_levels: int, prior: Float64Array, start: Float64Array,
-    power: int, impute: bool, numbers: Float64Array, status: Int64Array, dropped: BoolArray,
-) -> None:  # fmt: skip
-    """Fit thresholds, covariates and g of every variant on the samples whose call is observed.
+def wald_rows(H: Float64Array, samples: OrdinalSamples, variance: int, contrasts: Float64Array, fits: WaldFits) -> None:
+    """Fit thresholds, covariates and the tested columns of every variant on the samples that are observed.
 
     Parameters
     ----------
-    G : float64 array (R, n)
-        Copies of the minor allele in the trait's samples, NaN where not observed.
-    X : float64 array (n, C)
-        Orthonormal covariates, the constant first (the thresholds are the intercepts).
-    level : int64 array (n,)
-        0 to n_levels - 1; prior (n,).
-    start : float64 array (n_levels - 1 + C - 1,)
-        The null's parameters.
-    power : int
-        0 or 1, as above.
-    impute : bool
-        Missing calls take the (unweighted) mean of the observed ones.
-    numbers : float64 array (R, N_NUMBERS)
-        Filled: beta, its standard error, beta over it, iterations, 1, Satterthwaite's degrees of freedom.
-    status : int64 array (R,)
-        FINE, NOT_CONVERGED (or g's coefficient is not finite), COLLINEAR, ONE_OUTCOME, LEVERAGE.
-    dropped : bool array (R,)
-        Filled: whether a covariate was a combination of others among the samples observed, and left out.
+    H : float64 array (R, D, n)
+        Tested columns in the trait's samples, g the first; NaN where not observed. D may be 0: the null.
+    samples : OrdinalSamples
+    variance : int
+        HC0, HC3 or MODEL, of `genassoc.kernels.laws.sandwich`.
+    contrasts : float64 array (K, D)
+        Zeros mean all coefficients at once.
+    fits : WaldFits
+        Filled; the status is FINE, NOT_CONVERGED (or a coefficient is not finite), COLLINEAR, ONE_OUTCOME, LEVERAGE, NO_VARIANCE.
     """
-    for q in range(G.shape[0]):
-        for k in range(N_NUMBERS):
-            numbers[q, k] = np.nan
-        who, g = observed_calls(G[q], impute)
+    X, n_tested = samples.X, H.shape[1]
+    for q in range(H.shape[0]):
+        who = observed(H[q])
         XX = X[who]
-        dropped[q] = False
+        fits.dropped[q] = False
         if who.size < X.shape[0]:
-            XX, _, dropped[q] = independent_columns(XX, np.zeros(X.shape[1]))
-        own, M = levels_left(level[who], n_levels)
+            XX, _, fits.dropped[q] = independent_columns(XX, np.zeros(X.shape[1]))
+        own, M = levels_left(samples.level[who], samples.n_levels)
         if M < 1:
-            status[q] = ONE_OUTCOME
+            fits.status[q] = ONE_OUTCOME
             continue
-        P = XX.shape[1]
-        D, parameters, centre = np.empty((who.size, P)), np.zeros(M + P), g.mean()
+        C = XX.shape[1] - 1
+        D, parameters = np.empty((who.size, C + n_tested)), np.zeros(M + C + n_tested)
         for i in range(who.size):
-            D[i, P - 1] = g[i] - centre
-            for j in range(P - 1):
+            for j in range(C):
                 D[i, j] = XX[i, j + 1]
-        start_thresholds(own, prior[who], M, parameters[:M])
-        if M == n_levels - 1 and not dropped[q]:
-            put(parameters, 0, start)
-        status[q] = _one_row(D, own, prior[who], M, parameters, power, numbers[q])
+        put_columns(H[q], who, True, D)
+        prior = samples.prior[who]
+        start_thresholds(own, prior, M, parameters[:M])
+        if M == samples.n_levels - 1 and not fits.dropped[q]:
+            put(parameters, 0, samples.start)
+        part = OrdinalSamples(D, own, M + 1, samples.offset[who], prior, parameters)
+        fits.status[q] = _one_row(part, variance, contrasts, fits, q)
 
 
 @jit
-def _one_row(
-    D: Float64Array, level: Int64Array, prior: Float64Array, M: int, parameters: Float64Array, power: int,
-    row: Float64Array,
-) -> int:  # fmt: skip
-    """What `wald_rows` does of one variant, on n samples that are all observed; the status."""
-    n, A = D.shape[0], parameters.size
+def _one_row(samples: OrdinalSamples, variance: int, contrasts: Float64Array, fits: WaldFits, row: int) -> int:
+    """What `wald_rows` does of one variant, its tested columns the last of X, on samples that are all observed; the status."""
+    parameters, M, n_tested = samples.start, samples.n_levels - 1, fits.theta.shape[1]
+    A = parameters.size
     L = np.zeros((A, A))
-    state, iterations = fit(D, level, prior, True, parameters, M, L)
+    state, objective, iterations = fit(samples, n_tested, parameters, M, L)
     if state == COLLINEAR:
         return COLLINEAR
     if state != FINE:
         return NOT_CONVERGED
-    total = 0.0
-    for a in range(A):
-        total += L[A - 1, a] ** 2
-    if L[A - 1, A - 1] ** 2 <= COLLINEAR_BELOW * total:
-        return COLLINEAR
-    unit, along, reach, whitened = np.zeros(A), np.empty(A), np.empty(A), np.empty((2, A))
-    unit[A - 1] = 1.0 / L[A - 1, A - 1]
-    solve_upper(L, unit, along, A)
-    meat, size, squares, least = 0.0, 0.0, 0.0, 1.0
+    for j in range(A - n_tested, A):
+        total = 0.0
+        for a in range(j + 1):
+            total += L[j, a] ** 2
+        if L[j, j] ** 2 <= COLLINEAR_BELOW * total:
+            return COLLINEAR
+    fits.objective[row], fits.iterations[row] = objective, iterations
+    if variance == MODEL:
+        model_covariance(L, 1.0, fits.covariance[row])
+        fits.freedom[row] = np.inf
+    else:
+        state = _sandwich((samples, L), variance, contrasts, fits, row)
+    if state == FINE:
+        for d in range(n_tested):
+            fits.theta[row, d] = parameters[A - 1 - d]
+    return state
+
+
+@jit
+def _sandwich(
+    fitted: tuple[OrdinalSamples, Float64Array], variance: int, contrasts: Float64Array, fits: WaldFits, row: int
+) -> int:
+    """The sandwich covariance of samples at their estimate and the factor of its information; the status."""
+    samples, L = fitted
+    parameters, M, n_tested = samples.start, samples.n_levels - 1, fits.theta.shape[1]
+    n, A = samples.X.shape[0], parameters.size
+    unit, half, along = np.zeros(A), np.empty(A), np.empty((n_tested, A))
+    for d in range(n_tested):
+        unit[:] = 0.0
+        unit[A - 1 - d] = 1.0
+        solve_lower(L, unit, half, A)
+        solve_upper(L, half, along[d], A)
+    space = _Room(room_of(M), np.empty(A), np.empty((2, A)), np.empty(n_tested))
+    U, E = np.empty((n, n_tested)), np.empty((n, n_tested * (n_tested + 1) // 2))
+    least = 1.0
+    power = 1 if variance == HC3 else 0
     for i in range(n):
-        own, expected, slack = _influence(
-            D[i], level[i], prior[i], parameters, M, L, along, power, reach, whitened
-        )  # fmt: skip
-        meat += own * own
-        size += expected
-        squares += expected * expected
-        least = min(least, slack)
+        least = min(least, _influence(samples, i, (parameters, L), along, power, space, U[i], E[i]))
     if power > 0 and least <= LEAST_SLACK:
         return LEVERAGE
-    row[BETA], row[MODEL_SE] = parameters[A - 1], math.sqrt(meat)
-    row[STATISTIC] = row[BETA] / row[MODEL_SE] if meat > 0.0 else np.nan
-    row[ITERATIONS], row[DISPERSION] = iterations, 1.0
-    row[DF] = min(max(1.0, size * size / max(squares, 1e-300) - 1.0), float(max(n - A, 1)))
+    if not sandwich_covariance(U, E, contrasts, float(max(n - A, 1)), fits.covariance[row], fits.freedom[row]):
+        return NO_VARIANCE
     return FINE

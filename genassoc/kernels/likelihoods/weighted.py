@@ -1,55 +1,138 @@
-"""Wald tests with Huber-White variances, one variant at a time: generalised linear models with sampling weights.
+"""Wald tests of D tested columns, one variant at a time: generalised linear models with weights and an offset.
 
 With prior weights v, ``w = v b''(eta)``, ``J = D'WD`` and ``h_i = w_i d_i'J^-1 d_i`` ::
 
     D'v(y - mu) = 0        var beta = J^-1 [sum_i d_i d_i' (v_i (y_i - mu_i) / (1 - h_i)^power)^2] J^-1
 
 power 0 is Huber's and White's variance (HC0; of sampling weights Binder's, 1983, doi:10.2307/1402588), 1 is HC3. How many
-degrees of freedom such a variance has is Satterthwaite's question (Bell & McCaffrey 2002, Survey Methodology 28): about as many
-as there are carriers, and fewer where their weights differ.
+degrees of freedom such a variance has is Satterthwaite's question (`genassoc.kernels.laws.sandwich`): about as many as there are
+carriers, and fewer where their weights differ. The likelihood's own variance is J^-1, times a dispersion where asked.
 """
 
-import math
+from typing import NamedTuple
 
 import numpy as np
 
 from genassoc.kernels import jit
 from genassoc.kernels.lanes.copies import put
-from genassoc.kernels.likelihoods.glm import BINOMIAL, GAUSSIAN, fit
-from genassoc.kernels.likelihoods.logistic import solve_lower
+from genassoc.kernels.laws.sandwich import (
+    COLLINEAR_BELOW,
+    HC0,
+    HC3,
+    LEAST_SLACK,
+    MODEL,
+    QUASI,
+    WaldFits,
+    add_sample,
+    model_covariance,
+    observed,
+    put_columns,
+    reaches,
+    sandwich_covariance,
+)
+from genassoc.kernels.likelihoods.cholesky import solve_lower
+from genassoc.kernels.likelihoods.glm import BINOMIAL, GAUSSIAN, Family, fitted_of, maximise, pearson_dispersion
 from genassoc.kernels.likelihoods.rows import (
-    BETA,
     COLLINEAR,
-    DF,
-    DISPERSION,
     FINE,
-    ITERATIONS,
-    MODEL_SE,
-    N_NUMBERS,
+    LEVERAGE,
+    NO_VARIANCE,
     NOT_CONVERGED,
     ONE_OUTCOME,
-    STATISTIC,
+    Trait,
     independent_columns,
-    observed_calls,
 )
-from genassoc.shapes import BoolArray, Float64Array, Int64Array
+from genassoc.shapes import Float64Array
 
-LEVERAGE = 6  # a status beside those of `genassoc.kernels.likelihoods.rows`: a sample fits itself
-LEAST_SLACK = 1e-8  # of 1 - h: below it a sample's residual is rounding
+
+class GlmSamples(NamedTuple):
+    """Samples of one trait.
+
+    Attributes
+    ----------
+    X : float64 array (n, C)
+        Orthonormal covariates, the constant first.
+    y, offset, prior : float64 arrays (n,)
+        Outcome, what is added to the linear predictor, and weights.
+    start : float64 array (C,)
+        Coefficients of the null.
+    """
+
+    X: Float64Array
+    y: Float64Array
+    offset: Float64Array
+    prior: Float64Array
+    start: Float64Array
 
 
 @jit
-def _meat(
-    D: Float64Array, w: Float64Array, prior: Float64Array, residual: Float64Array, L: Float64Array, power: int
-) -> tuple[float, float, float]:
-    """Sum of the squared last entries of ``L^-1 d_i`` times the residual; the least ``1 - h``; degrees of freedom.
+def wald_rows(
+    family: Family, H: Float64Array, samples: GlmSamples, variance: int, contrasts: Float64Array, fits: WaldFits
+) -> None:
+    """Fit covariates and the tested columns of every variant on the samples that are observed.
 
-    The sum's terms have expectations q_i where residuals have one variance: with few large ones it varies as chi-squared of
-    ``(sum q)^2 / sum q^2`` degrees, less one for g's coefficient.
+    Parameters
+    ----------
+    family : Family
+    H : float64 array (R, D, n)
+        Tested columns in the trait's samples, g the first; NaN where not observed. D may be 0: the null.
+    samples : GlmSamples
+    variance : int
+        HC0, HC3, MODEL or QUASI, of `genassoc.kernels.laws.sandwich`.
+    contrasts : float64 array (K, D)
+        Zeros mean all coefficients at once.
+    fits : WaldFits
+        Filled; the status is FINE, NOT_CONVERGED (or a coefficient is not finite), COLLINEAR, ONE_OUTCOME, LEVERAGE, NO_VARIANCE.
     """
+    X, n_tested = samples.X, H.shape[1]
+    for r in range(H.shape[0]):
+        who = observed(H[r])
+        XX, first = X[who], samples.start.copy()
+        fits.dropped[r] = False
+        if who.size < X.shape[0]:
+            XX, first, fits.dropped[r] = independent_columns(XX, samples.start)
+        y, C = samples.y[who], XX.shape[1]
+        total = y.sum()
+        if (family.kind != GAUSSIAN and total == 0.0) or (family.kind == BINOMIAL and total == who.size):
+            fits.status[r] = ONE_OUTCOME
+            continue
+        D, beta = np.empty((who.size, C + n_tested)), np.zeros(C + n_tested)
+        for i in range(who.size):
+            for c in range(C):
+                D[i, c] = XX[i, c]
+        put_columns(H[r], who, False, D)
+        put(beta, 0, first)
+        part = GlmSamples(D, y, samples.offset[who], samples.prior[who], beta)
+        fits.status[r] = _one_row(family, part, variance, contrasts, fits, r)
+
+
+@jit
+def _one_row(
+    family: Family, samples: GlmSamples, variance: int, contrasts: Float64Array, fits: WaldFits, row: int
+) -> int:
+    """What `wald_rows` does of one variant, its tested columns the last of X, on samples that are all observed; the status."""
+    D, y, prior, beta = samples.X, samples.y, samples.prior, samples.start
     n, P = D.shape
-    v = np.empty(P)
-    total, least, q_sum, q_squares = 0.0, 1.0, 0.0, 0.0
+    n_tested = fits.theta.shape[1]
+    fitted, L = fitted_of(n), np.zeros((P, P))
+    state, objective, iterations = maximise(family, D, Trait(y, samples.offset, prior), n_tested, beta, fitted, L)
+    w = fitted.w
+    if state == COLLINEAR:
+        return COLLINEAR
+    for j in range(P - n_tested, P):
+        weight, total, squares = 0.0, 0.0, 0.0
+        for i in range(n):
+            weight += w[i]
+            total += w[i] * D[i, j]
+        for i in range(n):
+            squares += w[i] * (D[i, j] - total / weight) ** 2
+        if L[j, j] ** 2 <= COLLINEAR_BELOW * squares:
+            return COLLINEAR
+    if state != FINE:
+        return NOT_CONVERGED
+    least = 1.0
+    v, reach = np.empty(P), np.empty(n_tested)
+    U, E = np.empty((n, n_tested)), np.empty((n, n_tested * (n_tested + 1) // 2))
     for i in range(n):
         solve_lower(L, D[i], v, P)
         h = 0.0
@@ -58,105 +141,38 @@ def _meat(
         slack = 1.0 - w[i] * h
         least = min(least, slack)
         slack = max(slack, LEAST_SLACK)
-        size = v[P - 1] / slack if power > 0 else v[P - 1]
-        total += (size * residual[i]) ** 2
-        q = size * size * prior[i] * w[i] * slack
-        q_sum += q
-        q_squares += q * q
-    return total, least, max(1.0, q_sum * q_sum / max(q_squares, 1e-300) - 1.0)
-
-
-@jit
-def wald_rows(
-    family: int,
-    G: Float64Array,
-    X: Float64Array,
-    y: Float64Array,
-    offset: Float64Array,
-    prior: Float64Array,
-    start: Float64Array,
-    power: int,
-    impute: bool,
-    numbers: Float64Array,
-    status: Int64Array,
-    dropped: BoolArray,
-) -> None:
-    """Fit covariates and g of every variant on the samples whose call is observed.
-
-    Parameters
-    ----------
-    family : int
-        Of `genassoc.kernels.likelihoods.glm`.
-    G : float64 array (R, n)
-        Copies of the minor allele in the trait's samples, NaN where not observed.
-    X : float64 array (n, C)
-        Orthonormal covariates, the constant first; y, offset, prior (n,).
-    start : float64 array (C,)
-        Coefficients of the null.
-    power : int
-        0 or 1, as above.
-    impute : bool
-        Missing calls take the (unweighted) mean of the observed ones.
-    numbers : float64 array (R, N_NUMBERS)
-        Filled: beta, its standard error, beta over it, iterations, 1, degrees of freedom: Satterthwaite's, of least squares
-        with power 0 n - C - 1.
-    status : int64 array (R,)
-        FINE, NOT_CONVERGED (or g's coefficient is not finite), COLLINEAR, ONE_OUTCOME, LEVERAGE.
-    dropped : bool array (R,)
-        Filled: whether a covariate was a combination of others among the samples observed, and left out.
-    """
-    for r in range(G.shape[0]):
-        for k in range(N_NUMBERS):
-            numbers[r, k] = np.nan
-        who, g = observed_calls(G[r], impute)
-        XX, first = X[who], start.copy()
-        dropped[r] = False
-        if who.size < X.shape[0]:
-            XX, first, dropped[r] = independent_columns(XX, start)
-        status[r] = _one_row(family, g, XX, y[who], offset[who], prior[who], first, power, numbers[r])
-
-
-@jit
-def _one_row(
-    family: int,
-    g: Float64Array,
-    X: Float64Array,
-    y: Float64Array,
-    offset: Float64Array,
-    prior: Float64Array,
-    start: Float64Array,
-    power: int,
-    row: Float64Array,
-) -> int:
-    """What `wald_rows` does of one variant, on n samples that are all observed; the status."""
-    n, C = X.shape
-    total = y.sum()
-    if (family != GAUSSIAN and total == 0.0) or (family == BINOMIAL and total == n):
-        return ONE_OUTCOME
-    P = C + 1
-    D = np.empty((n, P))
-    for i in range(n):
-        for c in range(C):
-            D[i, c] = X[i, c]
-        D[i, C] = g[i]
-    eta, mu, w, beta, L = np.empty(n), np.empty(n), np.empty(n), np.zeros(P), np.zeros((P, P))
-    put(beta, 0, start)
-    state, _, iterations = fit(family, D, y, offset, prior, True, beta, eta, mu, w, L)
-    if state == COLLINEAR:
-        return COLLINEAR
-    centre = (w * g).sum() / w.sum()
-    if L[C, C] ** 2 <= 1e-12 * (w * (g - centre) ** 2).sum():
-        return COLLINEAR
-    if state != FINE:
-        return NOT_CONVERGED
-    meat, least, freedom = _meat(D, w, prior, prior * (y - mu), L, power)
-    if power > 0 and least <= LEAST_SLACK:
+        residual, expected = fitted.slope[i], prior[i] * w[i] * slack
+        apart = slack if variance == HC3 else 1.0
+        # One column and two without loops over them: a fifth of the time.
+        if n_tested == 1:
+            a = v[P - 1] / L[P - 1, P - 1] / apart
+            U[i, 0], E[i, 0] = a * residual, a * a * expected
+        elif n_tested == 2:
+            a = v[P - 1] / L[P - 1, P - 1]
+            b = (v[P - 2] - L[P - 1, P - 2] * a) / L[P - 2, P - 2] / apart
+            a /= apart
+            U[i, 0], U[i, 1] = a * residual, b * residual
+            E[i, 0], E[i, 1], E[i, 2] = a * a * expected, a * b * expected, b * b * expected
+        else:
+            reaches(L, v, reach)
+            for d in range(n_tested):
+                reach[d] /= apart
+            add_sample(i, reach, residual, expected, U, E)
+    if variance == HC3 and least <= LEAST_SLACK:
         return LEVERAGE
-    row[BETA] = beta[C]
-    # The last row of the inverse of L' has one entry: 1 / L[C, C].
-    row[MODEL_SE] = math.sqrt(meat) / L[C, C]
-    row[STATISTIC] = beta[C] / row[MODEL_SE] if meat > 0.0 else np.nan
-    row[ITERATIONS], row[DISPERSION], row[DF] = iterations, 1.0, n - P
-    if power > 0 or family != GAUSSIAN:
-        row[DF] = min(freedom, float(n - P))
+    dispersion = 1.0
+    if variance == MODEL or variance == QUASI:
+        if variance == QUASI:
+            dispersion = pearson_dispersion(fitted, P)
+            if not dispersion > 0.0:
+                return NO_VARIANCE
+        model_covariance(L, dispersion, fits.covariance[row])
+        fits.freedom[row] = float(n - P) if variance == QUASI or family.kind == GAUSSIAN else np.inf
+    elif not sandwich_covariance(U, E, contrasts, float(max(n - P, 1)), fits.covariance[row], fits.freedom[row]):
+        return NO_VARIANCE
+    if variance == HC0 and family.kind == GAUSSIAN and n_tested == 1:
+        fits.freedom[row] = float(n - P)  # as other programs have it
+    for d in range(n_tested):
+        fits.theta[row, d] = beta[P - 1 - d]
+    fits.objective[row], fits.dispersion[row], fits.iterations[row] = objective, dispersion, iterations
     return FINE

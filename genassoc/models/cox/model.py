@@ -4,7 +4,7 @@ The null (covariates only) is fitted once an endpoint. A block is one product wi
 covariates, whose information has proven bounds; rows whose exact p may be below 0.05 are then done one by one.
 """
 
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -13,22 +13,23 @@ from genassoc.data.block import Block
 from genassoc.data.phenotypes.offsets import Offsets
 from genassoc.data.phenotypes.phenotypes import Phenotypes
 from genassoc.data.phenotypes.survival import SurvivalDesign, build_survival
+from genassoc.kernels.laws.sandwich import HC0, MODEL
 from genassoc.models.base import BlockResult
 from genassoc.models.choices import checks
-from genassoc.models.choices.genotypes import GenotypeChoices
-from genassoc.models.choices.interaction import InteractionChoices
-from genassoc.models.cox import genotypic as cox_genotypic
-from genassoc.models.cox import interaction as cox_interaction
-from genassoc.models.cox import weighted as cox_weighted
+from genassoc.models.choices.choices import Choices as CommonChoices
+from genassoc.models.choices.choices import Variance
+from genassoc.models.cox import fitted
 from genassoc.models.cox.null import prepare
+from genassoc.models.scan import wald
 from genassoc.models.scan.family import Choices
 from genassoc.models.scan.genetic_models import by_genetic_model
-from genassoc.models.scan.screen import State, screen
+from genassoc.models.scan.screen import screen
+from genassoc.models.scan.wald import Asked
 from genassoc.shapes import Int64Array
 
 
 @dataclass(frozen=True)
-class Cox(InteractionChoices, GenotypeChoices):
+class Cox(CommonChoices):
     """Proportional hazards regression (Cox 1972), additive in ALT copies unless ``genetic_model`` says else.
 
     beta is the log hazard ratio.
@@ -67,17 +68,11 @@ class Cox(InteractionChoices, GenotypeChoices):
         Missing calls: leave the sample out of the row ("complete", the default); or the mean of the observed calls.
     min_mac : float, optional
         Rows below this minor allele count have no estimate (code "too_few_carriers"); 5 by default.
-    weights : str, optional
-        Column of sampling weights (case-cohort samples, inverse chances of sampling): Wald tests of every row with Lin's and
-        Wei's variance; see docs/models/weights.md.
-    variance : {"auto", "model", "robust"}
-        "robust" is Lin's and Wei's without weights: hazards need not be proportional for it to hold its level.
-    genetic_model, male_x_dosage, condition_on
-        See `genassoc.models.choices.genotypes.GenotypeChoices`. The genotypic model is tested by likelihood ratios (or
-        ``test="wald"``), corrected by Firth's.
-    interaction
-        See `genassoc.models.choices.interaction.InteractionChoices` and docs/models/interaction.md. Its tests are Wald or
-        likelihood ratio tests, corrected by Firth's; with ``weights`` or ``variance="robust"`` Wald tests.
+    genetic_model, male_x_dosage, condition_on, interaction, case_value, variance, weights
+        See `genassoc.models.choices.choices.Choices`, docs/models/interaction.md and docs/models/weights.md. The genotypic model is
+        tested by likelihood ratios (or ``test="wald"``), an interaction by Wald or likelihood ratio tests, both corrected by Firth's.
+        Sandwich variances (of weights, as of case-cohort samples, or ``variance="robust"``, for which hazards need not be
+        proportional) are Lin's and Wei's; there is no "hc0".
 
     Notes
     -----
@@ -87,6 +82,7 @@ class Cox(InteractionChoices, GenotypeChoices):
     """
 
     outcome: ClassVar[str] = "survival"
+    variances: ClassVar[tuple[Variance, ...]] = ("auto", "model", "robust")
     needs: ClassVar[tuple[str, ...]] = ("time", "event")
 
     time: tuple[str, ...] | str
@@ -103,11 +99,8 @@ class Cox(InteractionChoices, GenotypeChoices):
     ph_time: Literal["km", "rank"] = "km"
     missing: Literal["auto", "complete", "mean"] = "auto"
     min_mac: float | None = None
-    weights: str | None = None
-    variance: Literal["auto", "model", "robust"] = "auto"
 
     def __post_init__(self) -> None:
-        self.check_genotype_choices()
         for field in ("time", "event", "strata"):
             object.__setattr__(self, field, checks.names(getattr(self, field), field))
         object.__setattr__(self, "covariates", checks.names_or_formula(self.covariates, "covariates"))
@@ -133,39 +126,7 @@ class Cox(InteractionChoices, GenotypeChoices):
         checks.number(self.correct_below, "correct_below", "a p-value", 0, 1)
         if self.min_mac is not None:
             checks.number(self.min_mac, "min_mac", "a count of alleles", 0)
-        self.check_interaction()
-        if self.interaction is not None and (self.test == "score" or self.correction == "spa"):
-            raise ValueError("interaction needs the variant in the fit: leave test='score' and correction='spa' out")
-        if self.genetic_model == "genotypic" and (self.imputes or self.test == "score" or self.correction == "spa"):
-            raise ValueError(
-                "genetic_model='genotypic' is of complete genotypes, tested by likelihood ratios (the default) or test='wald', "
-                "corrected by Firth's penalty: leave missing='mean', test='score' and correction='spa' out"
-            )
-        checks.choice(self.variance, "variance", ("auto", "model", "robust"))
-        if self.weights is not None:
-            checks.column(self.weights, "weights", " of sampling weights")
-        if self.weights is not None and self.variance == "model":
-            raise ValueError(
-                "weights are sampling weights, which need a sandwich variance: the model's would take a weight of 10 for ten "
-                "samples. Leave variance='model' out"
-            )
-        if self.is_sandwich:
-            self._check_sandwich("variance='robust'" if self.weights is None else "weights")
-
-    @property
-    def is_sandwich(self) -> bool:
-        """Whether every row is fitted and its variance is Lin's and Wei's."""
-        return self.weights is not None or self.variance == "robust"
-
-    def _check_sandwich(self, what: str) -> None:
-        """Refuse what tests with a sandwich variance do not have."""
-        if self.genetic_model == "genotypic":
-            raise ValueError(f"{what} is of one column of genotypes: leave genetic_model='genotypic' out")
-        if self.test in ("score", "lrt") or self.correction not in ("auto", None):
-            raise ValueError(
-                f"{what} is tested by Wald tests: a sandwich variance belongs to the estimate, weighted likelihood ratios are not "
-                "chi-squared, and Firth's and the saddlepoint are of likelihoods. Leave test and correction out"
-            )
+        self.check_choices()
 
     @property
     def imputes(self) -> bool:
@@ -182,16 +143,18 @@ class Cox(InteractionChoices, GenotypeChoices):
             min_mac=5.0 if self.min_mac is None else float(self.min_mac),
         )
 
-    def interaction_choices(self) -> Choices:
-        """What is done of an interaction."""
-        test = "lrt" if self.test == "lrt" else "wald"
-        return replace(self.choices(), test=test, correction=None if self.correction is None else "firth")
+    def asked(self) -> Asked:
+        """What is done where every row is fitted."""
+        own, genotypic = self.choices(), self.genetic_model == "genotypic"
+        if self.is_sandwich:
+            return Asked("wald", HC0, None, 0.0, own.impute, own.min_mac)
+        ratio = self.test == "lrt" or (genotypic and self.test == "auto")
+        correction = None if self.correction is None else "firth"
+        return Asked("lrt" if ratio else "wald", MODEL, correction, own.correct_below, own.impute, own.min_mac)
 
-    def genotypic(self, state: State, block: Block) -> BlockResult:
+    def genotypic(self, state: wald.FittedState, block: Block) -> BlockResult:
         """Test both degrees of freedom of every genotype: V x T x 3 rows."""
-        test = "wald" if self.test == "wald" else "lrt"
-        choices = replace(self.choices(), test=test, correction=None if self.correction is None else "firth")
-        return cox_genotypic.test_block(choices, state, block)
+        return wald.test_block(self.asked(), state, block)
 
     @property
     def traits(self) -> tuple[str, ...]:
@@ -201,7 +164,7 @@ class Cox(InteractionChoices, GenotypeChoices):
     @property
     def rows_per_variant(self) -> int:
         """One row for each endpoint; three for the genotypic model, up to five for an interaction."""
-        return len(self.event) * (self.rows_per_trait if self.interaction is None else 5)
+        return len(self.event) * self.rows_per_trait
 
     def design(self, phenotypes: Phenotypes, rows: Int64Array, offsets: Offsets | None = None) -> SurvivalDesign:
         """Endpoints and covariates of some rows (N,) of the phenotypes as arrays; see `build_survival`."""
@@ -213,10 +176,8 @@ class Cox(InteractionChoices, GenotypeChoices):
 
     def prepare(self, cohort: Any) -> Any:
         """Fit the null models of all endpoints on the cohort's samples."""
-        if self.is_sandwich:
-            return cox_weighted.prepare(self, cohort)
-        if self.interaction is not None:
-            return cox_interaction.prepare(self, cohort)
+        if self.fits_every_row:
+            return fitted.prepare(self, cohort)
         columns, width = np.asarray(cohort.block_columns), int(cohort.block_width)
         return prepare(
             self.design(cohort.phenotypes, cohort.rows, cohort.offsets),
@@ -229,8 +190,6 @@ class Cox(InteractionChoices, GenotypeChoices):
     @by_genetic_model
     def block(self, state: Any, block: Block) -> BlockResult:
         """Test every variant of the block against every endpoint: V x T rows, more of an interaction."""
-        if self.is_sandwich:
-            return cox_weighted.test_block(self.choices().min_mac, self.imputes, state, block)
-        if self.interaction is not None:
-            return cox_interaction.test_block(self.interaction_choices(), state, block)
+        if self.fits_every_row:
+            return wald.test_block(self.asked(), state, block)
         return screen(self.choices(), state, block)

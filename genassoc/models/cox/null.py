@@ -56,7 +56,7 @@ EIGEN_TOLERANCE = 1e-4
 ROUNDS = 60
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class NullCox(Family):
     """One endpoint fitted on the covariates, on its own complete cases, sorted by stratum and time.
 

@@ -25,25 +25,27 @@ from genassoc.models.linear.dense import dense_fit
 from genassoc.models.linear.null import Choices, LinearState, NullModel, null_notes, nulls_by_pattern
 from genassoc.models.linear.residual_law import withhold_heavy
 from genassoc.models.scan.genetic_models import recoded
-from genassoc.models.scan.genotypic import CONTRAST, Classes, neg_log_10_p_f2, with_genotypes
-from genassoc.models.scan.genotypic import TESTS as GENOTYPIC_TESTS
-from genassoc.models.scan.interaction import (
-    Terms,
-    contrast_estimates,
-    fewest_carriers,
-    terms_of,
-    tests_of,
-    too_few,
-)
 from genassoc.models.scan.product import SQUARE, ThinMatrix, minor_counts
 from genassoc.models.scan.rows import Rows, assembled, chunks
 from genassoc.models.scan.sums import GenotypeSums, genotype_sums, minor_is_ref
+from genassoc.models.scan.tested import (
+    GENOTYPIC,
+    Classes,
+    Tested,
+    contrast_estimates,
+    fewest_carriers,
+    tested_with,
+    tests_of,
+    too_few,
+    with_genotypes,
+)
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, packed_bytes
-from genassoc.stats.tails import neg_log_10_p_t
+from genassoc.stats.tails import neg_log_10_p_f, neg_log_10_p_t
 
 GENOME_WIDE = 7.3  # rows past 5e-8 are computed in float64
 # Copies of ALT and heterozygotes are tested; h and r, of which they are combinations, are fitted.
-INDICATORS = Terms(np.empty(0), GENOTYPIC_TESTS, np.vstack([CONTRAST, np.zeros(2)]), (), 0)
+# Of effects of one and of two copies.
+INDICATORS = Tested(GENOTYPIC.tests, np.array([[0.0, 0.5], [1.0, -0.5], [0.0, 0.0]]))
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,13 @@ class Pattern:
     ----------
     null : NullModel
         ``gram`` is I.
-    tested : Terms
+    tested : Tested
     matrix, squares : ThinMatrix
         Covariates without the constant, residuals, and E times all of them; and e and e^2.
     """
 
     null: NullModel
-    tested: Terms
+    tested: Tested
     matrix: ThinMatrix
     squares: ThinMatrix
 
@@ -113,7 +115,7 @@ def state_of(
     patterns = []
     n_bytes = packed_bytes(width)
     for null in nulls_by_pattern(design, block_columns, width, rank_normalise):
-        tested = terms_of(modifier, block_columns, null.columns, width)
+        tested = tested_with(modifier, block_columns, null.columns, width)
         e = np.zeros((width, 1))
         e[null.columns, 0] = tested.e
         matrix = ThinMatrix.of(np.hstack([null.Q[:, 1:], null.R, e * null.Q, e * null.R]), n_bytes)
@@ -170,7 +172,7 @@ class _Task(ABC):
     block: Block
     flipped: BoolArray
     null: NullModel
-    tested: Terms
+    tested: Tested
 
     @abstractmethod
     def reasons(self, own: GenotypeSums) -> list[tuple[BoolArray, str]]:
@@ -243,7 +245,7 @@ class _Task(ABC):
         F = fits.numbers[:, t, kernel.F]
         with np.errstate(invalid="ignore", divide="ignore"):
             rows.put(slice(None), "t", beta, error, beta / error, np.broadcast_to(df[:, None], beta.shape))
-        rows.put_joint(slice(None), tested.joint, "f", F, neg_log_10_p_f2(F, joint_df))
+        rows.put_joint(slice(None), tested.joint, "f", F, neg_log_10_p_f(F, 2, joint_df))
         rows.method[robust] = METHOD["t_hc3"]
         rows.method[robust, tested.joint] = METHOD["f_hc3"]
         rows.fail(~np.isin(code, [CODE[None], CODE["covariate_collinear"]]), "n_too_small")
@@ -311,7 +313,7 @@ class _Interaction(_Task):
         freedom = np.where(fits.freedom >= 1, fits.freedom, np.nan)[:, None]
         with np.errstate(invalid="ignore", divide="ignore"):
             logp = neg_log_10_p_t(beta / error, freedom[:, :, None])
-        logp[:, :, self.tested.joint] = neg_log_10_p_f2(fits.numbers[:, :, kernel.F], freedom)
+        logp[:, :, self.tested.joint] = neg_log_10_p_f(fits.numbers[:, :, kernel.F], 2, freedom)
         return np.asarray((np.nan_to_num(logp) > GENOME_WIDE).any(axis=2))
 
     def _calls(self, variants: Int64Array) -> Float64Array:

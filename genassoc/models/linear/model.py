@@ -14,22 +14,22 @@ from genassoc.data.block import Block
 from genassoc.data.phenotypes.design import Kind
 from genassoc.models.base import BlockResult
 from genassoc.models.choices import checks
-from genassoc.models.choices.genotypes import GenotypeChoices
-from genassoc.models.choices.interaction import VarianceChoices
+from genassoc.models.choices.choices import Choices as CommonChoices
+from genassoc.models.linear import fitted
 from genassoc.models.linear.additive import test_additive
 from genassoc.models.linear.change import baseline_names, prepare_changes, with_baseline_tests
 from genassoc.models.linear.columns import prepare as prepare_interaction
 from genassoc.models.linear.columns import test_genotypes, test_interaction
 from genassoc.models.linear.null import Choices, LinearState, prepare
 from genassoc.models.linear.residual_law import state_notes
-from genassoc.models.scan import weighted
 from genassoc.models.scan.genetic_models import by_genetic_model
+from genassoc.models.scan.wald import Asked
 
 ROBUST_ABOVE_MAC = 1000.0  # REGENIE's --rare-mac
 
 
 @dataclass(frozen=True)
-class Linear(VarianceChoices, GenotypeChoices):
+class Linear(CommonChoices):
     """Linear regression, additive in ALT copies unless ``genetic_model`` says else.
 
     Parameters
@@ -53,10 +53,8 @@ class Linear(VarianceChoices, GenotypeChoices):
         The column that each trait started from: the trait is analysed as its change, trait - baseline.
     adjust_baseline : bool
         Put the baseline among the covariates (the default); see `genassoc.models.linear.change`.
-    genetic_model, male_x_dosage, condition_on
-        See `genassoc.models.choices.genotypes.GenotypeChoices`.
-    interaction, variance, weights
-        See `genassoc.models.choices.interaction.VarianceChoices`, docs/models/interaction.md and docs/models/weights.md.
+    genetic_model, male_x_dosage, condition_on, interaction, case_value, variance, weights
+        See `genassoc.models.choices.choices.Choices`, docs/models/interaction.md and docs/models/weights.md.
 
     Notes
     -----
@@ -92,11 +90,7 @@ class Linear(VarianceChoices, GenotypeChoices):
             raise ValueError("adjust_baseline=False is of changes: name the baseline too, baseline='ldl_before'")
         if self.baseline is not None and self.refits and len(set(self.baseline)) > 1:
             raise ValueError("interaction, variance='robust' and weights take one baseline: make a model of each")
-        self.check_genotype_choices()
-        self.check_interaction()
-        self.check_variance()
-        if self.genetic_model == "genotypic" and self.missing == "mean":
-            raise ValueError("genetic_model='genotypic' is of complete genotypes: leave missing='mean' out")
+        self.check_choices()
 
     @property
     def imputes(self) -> bool:
@@ -111,7 +105,7 @@ class Linear(VarianceChoices, GenotypeChoices):
     @property
     def rows_per_variant(self) -> int:
         """One row for each trait; three for the genotypic model, up to five for an interaction."""
-        return len(self.traits) * (self.rows_per_trait if self.interaction is None else 5)
+        return len(self.traits) * self.rows_per_trait
 
     def choices(self) -> Choices:
         """Every default resolved."""
@@ -120,15 +114,14 @@ class Linear(VarianceChoices, GenotypeChoices):
             above = ROBUST_ABOVE_MAC
         return Choices(self.imputes, self.least_mac, self.like, above)
 
-    @property
-    def has_sandwich(self) -> bool:
-        """Whether variances are sandwiches, by `genassoc.models.scan.weighted`: unweighted rows are those of weights 1."""
-        return self.is_weighted or self.variance == "robust"
+    def asked(self) -> Asked:
+        """What is done of rows that are fitted one by one: with a sandwich variance, or of several alleles at once."""
+        return fitted.asked(self)
 
     def prepare(self, cohort: Any) -> Any:
         """Fit the null models of all traits on the cohort's samples."""
-        if self.has_sandwich:
-            return weighted.prepare(self, cohort)
+        if self.is_sandwich or self.alleles == "joint":
+            return fitted.prepare(self, cohort)
         if self.refits:
             return prepare_interaction(self, cohort, self.choices())
         if self.baseline is not None:
@@ -140,8 +133,8 @@ class Linear(VarianceChoices, GenotypeChoices):
     @by_genetic_model
     def block(self, state: Any, block: Block) -> BlockResult:
         """Test every variant of the block against every trait: V x T rows, more of an interaction."""
-        if self.has_sandwich:
-            return weighted.test_block(self, self.least_mac, state, block)
+        if self.is_sandwich:
+            return fitted.fitted_block(self, state, block)
         if self.refits:
             return test_interaction(self.choices(), state, block)
         return with_baseline_tests(self, state, block, test_additive(self.choices(), state, block))

@@ -52,7 +52,7 @@ class Choices:
         return self.like is None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class NullModel:
     """Traits that are observed in the same samples, residualised on the covariates.
 
@@ -291,7 +291,10 @@ def _fit_null(
     mask = mask_words(columns, samples.Q.shape[0])
     X = design.X[observed]
     laws = tuple(ResidualLaw.of(np.ascontiguousarray(R[columns, j]), X, Q, gram) for j in range(traits.size))
-    return NullModel(traits, n, columns, mask, samples.Q, R, scale, rss, gram, samples.dropped, laws)
+    return NullModel(
+        traits=traits, n=n, columns=columns, mask=mask, Q=samples.Q, R=R, scale=scale, rss=rss, gram=gram,
+        dropped=samples.dropped, laws=laws,
+    )  # fmt: skip
 
 
 def without_offset(

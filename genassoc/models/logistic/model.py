@@ -12,18 +12,18 @@ import numpy as np
 
 from genassoc.data.block import Block
 from genassoc.data.phenotypes.design import Kind
+from genassoc.kernels.laws.sandwich import HC0, HC3, MODEL
 from genassoc.models.base import BlockResult
 from genassoc.models.choices import checks
-from genassoc.models.choices.genotypes import GenotypeChoices
-from genassoc.models.choices.interaction import VarianceChoices
-from genassoc.models.logistic import genotypic as logistic_genotypic
-from genassoc.models.logistic import interaction as logistic_interaction
+from genassoc.models.choices.choices import Choices as CommonChoices
+from genassoc.models.logistic import fitted
 from genassoc.models.logistic.null import prepare
 from genassoc.models.matched import model as matched_sets
-from genassoc.models.scan import weighted
+from genassoc.models.scan import wald
 from genassoc.models.scan.family import Choices
 from genassoc.models.scan.genetic_models import by_genetic_model
-from genassoc.models.scan.screen import State, screen
+from genassoc.models.scan.screen import screen
+from genassoc.models.scan.wald import Asked
 
 Test = Literal["auto", "score", "wald", "lrt"]
 Correction = Literal["auto", "firth_approx", "firth", "firth_fallback", "spa", "none"]
@@ -32,7 +32,7 @@ _CORRECTIONS = ("auto", "firth_approx", "firth", "firth_fallback", "spa", None)
 
 
 @dataclass(frozen=True)
-class Logistic(VarianceChoices, GenotypeChoices):
+class Logistic(CommonChoices):
     """Logistic regression, additive in ALT copies unless ``genetic_model`` says else.
 
     Parameters
@@ -55,16 +55,12 @@ class Logistic(VarianceChoices, GenotypeChoices):
         Rows below this minor allele count have no estimate (code "too_few_carriers"); 5 by default.
     like : {None, "plink2", "regenie"}
         Sets what is left at "auto" or None as that program does; see docs/models/logistic.md.
-    genetic_model, male_x_dosage, condition_on
-        See `genassoc.models.choices.genotypes.GenotypeChoices`.
     matched : str, optional
         Column of the matched set of each sample: conditional logistic regression, exact for any number of cases and controls
         in a set. Score tests, below ``correct_below`` likelihood ratio (or exact) tests; see docs/models/matched.md.
-    weights
-        Column of sampling weights: Wald tests with Huber-White variances of every row; see docs/models/weights.md.
-    interaction, variance
-        See `genassoc.models.choices.interaction.VarianceChoices` and docs/models/interaction.md. Both are tested by Wald
-        (or likelihood ratio) tests; of an interaction, ``"auto"`` corrects by Firth's penalised likelihood ratio tests.
+    genetic_model, male_x_dosage, condition_on, interaction, case_value, variance, weights
+        See `genassoc.models.choices.choices.Choices`, docs/models/interaction.md and docs/models/weights.md. Where every row is
+        fitted, ``"auto"`` corrects by Firth's penalised likelihood ratio tests.
 
     Notes
     -----
@@ -101,73 +97,32 @@ class Logistic(VarianceChoices, GenotypeChoices):
             checks.number(self.correct_below, "correct_below", "a p-value", 0, 1)
         if self.min_mac is not None:
             checks.number(self.min_mac, "min_mac", "a count of alleles", 0)
-        self.check_genotype_choices()
-        self.check_interaction()
-        self.check_variance()
-        self._check_refits()
         if self.matched is not None:
-            self._check_matched()
-        if self.genetic_model == "genotypic":
-            if self.missing == "mean":
-                raise ValueError("genetic_model='genotypic' is of complete genotypes: leave missing='mean' out")
-            if self.test == "score" or self.correction == "spa":
+            checks.column(self.matched, "matched", ", that of the matched sets")
+            if self.correction not in ("auto", None):
                 raise ValueError(
-                    "genetic_model='genotypic' is tested by likelihood ratios (test='lrt', the default) or test='wald', "
-                    "corrected by Firth's penalty: leave test='score' and correction='spa' out"
+                    f"matched: hits have likelihood ratio or exact tests; leave correction={self.correction!r} out, or say None"
                 )
-
-    def _check_refits(self) -> None:
-        """Refuse tests that an interaction or a robust variance cannot have."""
-        what = "interaction" if self.interaction is not None else "variance='robust'"
-        if not self.refits or self.is_weighted:
-            return
-        if self.test == "score":
-            raise ValueError(f"{what} needs the variant in the fit, which no score test has: leave test='score' out")
-        if self.correction in ("firth_approx", "spa"):
-            raise ValueError(f"{what} goes with correction='auto', 'firth' or None, not {self.correction!r}")
-        if self.like == "regenie":
-            raise ValueError(f"{what}: REGENIE's rules for binary traits are not reproduced; leave like='regenie' out")
-        if self.variance == "robust" and (self.test == "lrt" or self.correction not in ("auto", None)):
-            raise ValueError("variance='robust' is of Wald tests: leave test and correction out")
-
-    def _check_matched(self) -> None:
-        """Refuse what conditional logistic regression does not have."""
-        checks.column(self.matched, "matched", ", that of the matched sets")
-        if self.refits:
-            what = "weights" if self.weights is not None else ("interaction" if self.interaction else "variance")
-            raise ValueError(
-                f"matched sets have their conditional likelihood, which goes with no {what}: leave one of them out"
-            )
-        if self.correction not in ("auto", None):
-            raise ValueError(
-                f"matched: hits have likelihood ratio or exact tests; leave correction={self.correction!r} out, or say None"
-            )
-        if self.genetic_model == "genotypic":
-            raise ValueError("matched is of one column of genotypes: leave genetic_model='genotypic' out")
-        if self.like is not None:
-            raise ValueError(f"matched: neither PLINK 2 nor REGENIE has it; leave like={self.like!r} out")
+        self.check_choices()
 
     def matched_choices(self) -> Choices:
         """What is done of matched sets, every default resolved."""
         own = self.choices()
         return replace(own, correction=None if own.correction is None else "lrt")
 
-    def refit_choices(self) -> logistic_interaction.Choices:
-        """What is done of interactions and robust variances, every default resolved."""
-        robust, plink = self.variance == "robust", self.like == "plink2"
-        correction = self.choices().correction
-        if correction == "firth_approx":
-            correction = "firth"
-        return logistic_interaction.Choices(
-            test="lrt" if self.test == "lrt" else "wald",
-            correction=None if robust else correction,
-            correct_below=self.choices().correct_below,
-            impute=self.choices().impute,
-            min_mac=self.choices().min_mac,
-            robust=robust,
-            gate=not plink,
-            as_plink=plink and not robust,
-        )
+    def asked(self) -> Asked:
+        """What is done where every row is fitted, every default resolved."""
+        own, plink = self.choices(), self.like == "plink2"
+        if self.is_weighted:
+            variance = HC0 if self.variance == "hc0" else HC3
+            return Asked("wald", variance, None, 0.0, own.impute, own.min_mac)
+        robust, genotypic = self.variance == "robust", self.genetic_model == "genotypic"
+        correction = "firth" if own.correction == "firth_approx" else own.correction
+        ratio = self.test == "lrt" or (genotypic and self.test == "auto" and not plink)
+        return Asked(
+            "lrt" if ratio else "wald", HC3 if robust else MODEL, None if robust else correction, own.correct_below,
+            own.impute, own.min_mac, gate=not plink, like="plink2" if plink and not robust else None, by_joint=genotypic,
+        )  # fmt: skip
 
     @property
     def imputes(self) -> bool:
@@ -192,16 +147,14 @@ class Logistic(VarianceChoices, GenotypeChoices):
     @property
     def rows_per_variant(self) -> int:
         """One row for each trait; three for the genotypic model, up to five for an interaction."""
-        return len(self.traits) * (self.rows_per_trait if self.interaction is None else 5)
+        return len(self.traits) * self.rows_per_trait
 
     def prepare(self, cohort: Any) -> Any:
         """Fit the null models of all traits on the cohort's samples."""
         if self.matched is not None:
             return matched_sets.prepare(self, cohort)
-        if self.is_weighted:
-            return weighted.prepare(self, cohort)
-        if self.refits:
-            return logistic_interaction.prepare(self, cohort)
+        if self.fits_every_row:
+            return fitted.prepare(self, cohort)
         design = cohort.design(self.traits, self.covariates, kind=self.outcome)
         return prepare(design, np.asarray(cohort.block_columns), int(cohort.block_width))
 
@@ -210,12 +163,10 @@ class Logistic(VarianceChoices, GenotypeChoices):
         """Test every variant of the block against every trait: V x T rows, more of an interaction."""
         if self.matched is not None:
             return screen(self.matched_choices(), state, block)
-        if self.is_weighted:
-            return weighted.test_block(self, self.choices().min_mac, state, block)
-        if self.refits:
-            return logistic_interaction.test_block(self.refit_choices(), state, block)
+        if self.fits_every_row:
+            return wald.test_block(self.asked(), state, block)
         return screen(self.choices(), state, block)
 
-    def genotypic(self, state: State, block: Block) -> BlockResult:
+    def genotypic(self, state: wald.FittedState, block: Block) -> BlockResult:
         """Test both degrees of freedom of every genotype: V x T x 3 rows."""
-        return logistic_genotypic.test_block(self.choices(), state, block)
+        return wald.test_block(self.asked(), state, block)

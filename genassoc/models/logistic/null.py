@@ -54,7 +54,7 @@ _IN_TILES = (kernel.WALD, kernel.WALD_PLINK2, kernel.FIRTH_PLINK2)
 RUNAWAY_BETA, RUNAWAY_Z = 10.0, 0.5  # log odds above, and Wald's z below which, a fit has no maximum
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class NullLogistic(Family):
     """One binary trait fitted on the covariates, on its own complete cases.
 

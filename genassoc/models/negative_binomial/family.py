@@ -1,21 +1,26 @@
 """The null models of negative binomial regression: one a trait, alpha by maximum likelihood, its score laid out for the product."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 
-from genassoc.data.phenotypes.left_out import without_samples
-from genassoc.data.phenotypes.outcomes import exposure_values
+from genassoc.data.cohort.cohort import Cohort
+from genassoc.data.phenotypes.design import Design
 from genassoc.errors import PhenotypeError
 from genassoc.kernels.laws import negative_binomial_cgf
-from genassoc.kernels.likelihoods import logistic_score, negative_binomial
+from genassoc.kernels.laws.sandwich import WaldFits
+from genassoc.kernels.likelihoods import logistic_score, negative_binomial, negative_binomial_columns
 from genassoc.kernels.likelihoods import rows as kernel
 from genassoc.kernels.likelihoods.rows import Fits, Product, Scores, Trait
+from genassoc.kernels.likelihoods.weighted import GlmSamples
 from genassoc.models.scan.family import Asked, Family, Samples, Tails, Task, bounded_ratios, missing_at_random
+from genassoc.models.scan.glm_rows import CountModel, CountRows, Extras, event_note, log_exposure
+from genassoc.models.scan.glm_rows import prepare as prepare_rows
 from genassoc.models.scan.information import EventSizes, sum_missing
 from genassoc.models.scan.screen import State, null_notes
 from genassoc.models.scan.sums import GenotypeSums
+from genassoc.models.scan.wald import FittedState
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.information import LEAST_OF_COUNTS, LEAST_OF_WALD, effective_size, few_note
 from genassoc.stats.linalg import orthonormal_basis
@@ -27,7 +32,7 @@ NO_LAW = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class NullNegativeBinomial(Family):
     """One count fitted on the covariates, on its own complete cases.
 
@@ -131,31 +136,58 @@ class NullNegativeBinomial(Family):
         return super().finished(task) | {"n_events": n_events.astype(np.int64), "alpha": alpha}
 
 
-def with_exposure(model: Any, cohort: Any, design: Any) -> tuple[Any, Float64Array]:
-    """The design without the samples that have no exposure, and its logarithm (N,).
+class NegativeBinomialRows(CountRows):
+    """A count whose rows are all fitted, alpha with each: an interaction, the genotypic model, weights, sandwich variances."""
+
+    has_law: ClassVar[bool] = False
+    instead: ClassVar[str] = NO_LAW
+
+    @classmethod
+    def maximise_null(cls, Q: Float64Array, trait: Trait, mean: Float64Array) -> tuple[Float64Array, str | None]:
+        """The null's coefficients on Q (n, C), then alpha."""
+        start = np.zeros(Q.shape[1] + 1)
+        failure, fitted = maximise_null(Q, trait, start)
+        mean[:] = fitted.mu
+        return start, failure
+
+    def fit_columns(
+        self, H: Float64Array, samples: GlmSamples, variance: int, contrasts: Float64Array, fits: WaldFits
+    ) -> None:
+        """Fit rows on columns H (R, D, n) of samples, into ``fits``."""
+        negative_binomial_columns.wald_rows(H, samples, variance, contrasts, fits)
+
+    def notes(self, name: str, coding: str) -> list[str]:
+        """Events, and alpha."""
+        return [event_note(name, self.y) + ("" if self.failure is not None else alpha_words(float(self.start[-1])))]
+
+
+def exposure_of(model: CountModel, cohort: Cohort, design: Design) -> tuple[Design, Float64Array]:
+    """`log_exposure`, of counts that can be fitted.
 
     Raises
     ------
     PhenotypeError
         A count is too large for a sum over all counts below it.
     """
-    largest = np.nanmax(design.y, axis=0, initial=0.0)
-    for trait in np.flatnonzero(largest > negative_binomial.LARGEST_COUNT):
-        raise PhenotypeError(
-            f"{cohort.phenotypes.source}: the trait '{design.traits[trait]}' counts up to {largest[trait]:,.0f}, and a negative "
-            f"binomial is fitted to counts up to {negative_binomial.LARGEST_COUNT:,.0f}: use Linear of its logarithm, or Poisson"
-        )
-    if model.exposure is None:
-        return design, np.zeros(design.complete.size)
-    exposure = exposure_values(cohort.phenotypes, model.exposure, cohort.rows)
-    what = f"exposure {model.exposure}"
-    return without_samples(design, np.isnan(exposure), what, cohort.phenotypes, cohort.rows), np.log(exposure)
+    for trait, y in zip(design.traits, design.y.T):
+        largest = np.nanmax(y, initial=0.0)
+        if largest > negative_binomial.LARGEST_COUNT:
+            raise PhenotypeError(
+                f"{cohort.phenotypes.source}: the trait '{trait}' counts up to {largest:,.0f}, and a negative binomial is "
+                f"fitted to counts up to {negative_binomial.LARGEST_COUNT:,.0f}: use Linear of its logarithm, or Poisson"
+            )
+    return log_exposure(model, cohort, design)
 
 
-def prepare(model: Any, cohort: Any) -> State:
+def prepare_fitted(model: CountModel, cohort: Cohort) -> FittedState:
+    """Fit the null models of all traits of a model whose rows are all fitted."""
+    return prepare_rows(model, cohort, NegativeBinomialRows, Extras(offset=exposure_of))
+
+
+def prepare(model: CountModel, cohort: Cohort) -> State:
     """Fit the null of every trait of a `NegativeBinomial`, each on its own complete cases."""
     block_columns, block_width = np.asarray(cohort.block_columns), int(cohort.block_width)
-    design, exposure = with_exposure(model, cohort, cohort.design(model.traits, model.covariates, kind=model.outcome))
+    design, exposure = exposure_of(model, cohort, cohort.design(model.traits, model.covariates, kind=model.outcome))
     notes, nulls = [f"covariate dropped: {dropped}" for dropped in design.dropped_covariates], []
     for trait, name in enumerate(design.traits):
         observed = ~np.isnan(design.y[:, trait]) & design.complete
@@ -163,10 +195,13 @@ def prepare(model: Any, cohort: Any) -> State:
         offset = np.ascontiguousarray(design.offset[observed, trait] + exposure[observed])
         null, kept = fit_null(design.X[observed], y, offset, block_columns[observed], block_width)
         nulls.append(null)
-        notes += [
-            *notes_of(name, y, null.failure, null.shape),
-            *null_notes(design.covariates, name, null.n, kept, null.failure),
-        ]
+        note = event_note(name, y)
+        if null.failure is None:
+            note += alpha_words(null.shape)
+            notes += [note, *few_note(name, effective_size(y), LEAST_OF_COUNTS, NO_LAW)]
+        else:
+            notes.append(note)
+        notes += null_notes(design.covariates, name, null.n, kept, null.failure)
     return State.of(design.traits, nulls, block_columns, block_width, int((~design.complete).sum()), notes)
 
 
@@ -215,13 +250,8 @@ def maximise_null(X: Float64Array, trait: Trait, start: Float64Array) -> tuple[s
     return None if state == kernel.FINE else "null_not_converged", fitted
 
 
-def notes_of(name: str, y: Float64Array, failure: str | None, alpha: float) -> list[str]:
-    """What there is to say of a trait: events, alpha, and that there is none, or no law of so few events."""
-    note = f"{name}: {int(y.sum()):,} events in {y.size:,} samples ({y.max(initial=0):g} at most in one)"
-    if failure is not None:
-        return [note]
+def alpha_words(alpha: float) -> str:
+    """What alpha is, and what it means that there is none."""
     if alpha == 0.0:
-        note += "; alpha 0: no more variance than Poisson's, whose model this is"
-    else:
-        note += f"; alpha {alpha:.3g}"
-    return [note, *few_note(name, effective_size(y), LEAST_OF_COUNTS, NO_LAW)]
+        return "; alpha 0: no more variance than Poisson's, whose model this is"
+    return f"; alpha {alpha:.3g}"

@@ -1,20 +1,22 @@
 """Negative binomial regression of counts on genotype, log link: score test for all, a saddlepoint or a fit of each for hits."""
 
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from genassoc.data.block import Block
+from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.phenotypes.design import Kind
 from genassoc.models.base import BlockResult
 from genassoc.models.choices import checks
-from genassoc.models.choices.genotypes import GENETIC_MODELS, GenotypeChoices
-from genassoc.models.negative_binomial.family import prepare
+from genassoc.models.choices.choices import Choices
+from genassoc.models.negative_binomial.family import prepare, prepare_fitted
+from genassoc.models.scan import wald
 from genassoc.models.scan.genetic_models import by_genetic_model
-from genassoc.models.scan.screen import check_choices, choices_of, screen
+from genassoc.models.scan.screen import State, check_choices, choices_of, screen
 
 
 @dataclass(frozen=True)
-class NegativeBinomial(GenotypeChoices):
+class NegativeBinomial(Choices):
     """Negative binomial regression (NB2), additive in ALT copies: ``log E(y) = log(exposure) + X a + g b``, ``var(y) = mu + alpha mu^2``.
 
     Parameters
@@ -36,6 +38,9 @@ class NegativeBinomial(GenotypeChoices):
         Missing calls: leave the sample out of the row; or give it the mean of the observed calls.
     min_mac : float
         Rows below this minor allele count have no estimate (code "too_few_carriers").
+    genetic_model, male_x_dosage, condition_on, interaction, case_value, variance, weights
+        See `genassoc.models.choices.choices.Choices`, docs/models/interaction.md and docs/models/weights.md. Of an interaction every
+        row has Wald tests, and below ``correct_below`` likelihood ratio tests; the genotypic model has likelihood ratio tests.
 
     Notes
     -----
@@ -57,21 +62,31 @@ class NegativeBinomial(GenotypeChoices):
     min_mac: float = 5.0
 
     def __post_init__(self) -> None:
-        self.check_genotype_choices(GENETIC_MODELS[:-1])  # the genotypic model is of two columns
         check_choices(self, ("auto", "spa", "lrt", "wald", None))
         if self.exposure is not None:
             checks.column(self.exposure, "exposure")
+        self.check_choices()
 
     @property
     def rows_per_variant(self) -> int:
-        """One row for each trait."""
-        return len(self.traits)
+        """One row for each trait; three for the genotypic model, up to five for an interaction."""
+        return len(self.traits) * self.rows_per_trait
 
-    def prepare(self, cohort: Any) -> Any:
+    def asked(self) -> wald.Asked:
+        """What is done where every row is fitted."""
+        return wald.asked_of_screened(self)
+
+    def genotypic(self, state: wald.FittedState, block: Block) -> BlockResult:
+        """Test both degrees of freedom of every genotype: V x T x 3 rows."""
+        return wald.test_block(self.asked(), state, block)
+
+    def prepare(self, cohort: Cohort) -> State | wald.FittedState:
         """Fit the null models of all traits on the cohort's samples."""
-        return prepare(self, cohort)
+        return prepare_fitted(self, cohort) if self.fits_every_row else prepare(self, cohort)
 
     @by_genetic_model
-    def block(self, state: Any, block: Block) -> BlockResult:
+    def block(self, state: State | wald.FittedState, block: Block) -> BlockResult:
         """Test every variant of the block against every trait: V x T rows."""
+        if isinstance(state, wald.FittedState):
+            return wald.test_block(self.asked(), state, block)
         return screen(choices_of(self), state, block)

@@ -9,16 +9,16 @@ from genassoc.data.block import Block
 from genassoc.data.phenotypes.design import Kind
 from genassoc.models.base import BlockResult
 from genassoc.models.choices import checks
-from genassoc.models.choices.genotypes import GENETIC_MODELS, GenotypeChoices
-from genassoc.models.choices.weights import WeightChoices
-from genassoc.models.ordinal import weighted as ordinal_weighted
+from genassoc.models.choices.choices import Choices
+from genassoc.models.ordinal import fitted
 from genassoc.models.ordinal.null import prepare
+from genassoc.models.scan import wald
 from genassoc.models.scan.genetic_models import by_genetic_model
 from genassoc.models.scan.screen import check_choices, choices_of, screen
 
 
 @dataclass(frozen=True)
-class Ordinal(WeightChoices, GenotypeChoices):
+class Ordinal(Choices):
     """Proportional odds (cumulative logit), additive in ALT copies: ``log odds(y > m) = X a + g b - theta_m``.
 
     Parameters
@@ -39,8 +39,9 @@ class Ordinal(WeightChoices, GenotypeChoices):
         Missing calls: leave the sample out of the row; or give it the mean of the observed calls.
     min_mac : float
         Rows below this minor allele count have no estimate (code "too_few_carriers").
-    weights, variance
-        See `genassoc.models.choices.weights.WeightChoices`.
+    genetic_model, male_x_dosage, condition_on, interaction, case_value, variance, weights
+        See `genassoc.models.choices.choices.Choices`, docs/models/interaction.md and docs/models/weights.md. Of an interaction every
+        row has Wald tests, and below ``correct_below`` likelihood ratio tests; the genotypic model has likelihood ratio tests.
 
     Notes
     -----
@@ -61,9 +62,8 @@ class Ordinal(WeightChoices, GenotypeChoices):
     min_mac: float = 5.0
 
     def __post_init__(self) -> None:
-        self.check_genotype_choices(GENETIC_MODELS[:-1])  # the genotypic model is of two columns
         check_choices(self, ("lrt", "wald", None))
-        self.check_weights(unfit=())  # its default, likelihood ratios, stands for whatever a model without weights has
+        self.check_choices()
         if self.levels is None:
             return
         numbers = not isinstance(self.levels, str) and all(
@@ -76,19 +76,27 @@ class Ordinal(WeightChoices, GenotypeChoices):
 
     @property
     def rows_per_variant(self) -> int:
-        """One row for each trait."""
-        return len(self.traits)
+        """One row for each trait; three for the genotypic model, up to five for an interaction."""
+        return len(self.traits) * self.rows_per_trait
+
+    def asked(self) -> wald.Asked:
+        """What is done where every row is fitted."""
+        return wald.asked_of_screened(self)
+
+    def genotypic(self, state: wald.FittedState, block: Block) -> BlockResult:
+        """Test both degrees of freedom of every genotype: V x T x 3 rows."""
+        return wald.test_block(self.asked(), state, block)
 
     def prepare(self, cohort: Any) -> Any:
         """Fit the null models of all traits on the cohort's samples."""
-        if self.is_weighted:
-            return ordinal_weighted.prepare(self, cohort)
+        if self.fits_every_row:
+            return fitted.prepare(self, cohort)
         design = cohort.design(self.traits, self.covariates, kind=self.outcome, levels=self.levels)
         return prepare(design, np.asarray(cohort.block_columns), int(cohort.block_width))
 
     @by_genetic_model
     def block(self, state: Any, block: Block) -> BlockResult:
         """Test every variant of the block against every trait: V x T rows."""
-        if self.is_weighted:
-            return ordinal_weighted.test_block(self, state, block)
+        if self.fits_every_row:
+            return wald.test_block(self.asked(), state, block)
         return screen(choices_of(self), state, block)

@@ -27,7 +27,7 @@ from genassoc.stats.linalg import orthonormal_basis
 LEVEL_LOST = 0.1  # share of a level's samples beyond which one Newton step is not enough
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class NullOrdinal(Family):
     """One trait of ordered levels fitted on the covariates, on its own complete cases.
 

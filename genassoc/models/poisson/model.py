@@ -8,18 +8,28 @@ import numpy as np
 from genassoc.data.block import Block
 from genassoc.data.phenotypes.design import Kind
 from genassoc.data.phenotypes.outcomes import exposure_values
+from genassoc.kernels.laws.sandwich import MODEL, QUASI
 from genassoc.models.base import BlockResult
 from genassoc.models.choices import checks
-from genassoc.models.choices.genotypes import GENETIC_MODELS, GenotypeChoices
-from genassoc.models.choices.weights import WeightChoices
+from genassoc.models.choices.choices import Choices
 from genassoc.models.poisson.null import prepare
-from genassoc.models.scan import weighted
+from genassoc.models.scan import wald
 from genassoc.models.scan.genetic_models import by_genetic_model
+from genassoc.models.scan.glm_rows import CountRows, Extras, log_exposure
+from genassoc.models.scan.glm_rows import prepare as prepare_rows
 from genassoc.models.scan.screen import check_choices, choices_of, screen
 
 
+class PoissonRows(CountRows):
+    """A count whose rows are all fitted, whose variance is the mean or a dispersion times it."""
+
+    def student(self, variance: int) -> bool:
+        """With a dispersion tests are t's, without one normal."""
+        return variance != MODEL or self.variance == QUASI
+
+
 @dataclass(frozen=True)
-class Poisson(WeightChoices, GenotypeChoices):
+class Poisson(Choices):
     """Poisson regression, additive in ALT copies: ``log E(y) = log(exposure) + X a + g b``.
 
     Parameters
@@ -44,8 +54,9 @@ class Poisson(WeightChoices, GenotypeChoices):
         Missing calls: leave the sample out of the row; or give it the mean of the observed calls.
     min_mac : float
         Rows below this minor allele count have no estimate (code "too_few_carriers").
-    weights, variance
-        See `genassoc.models.choices.weights.WeightChoices`.
+    genetic_model, male_x_dosage, condition_on, interaction, case_value, variance, weights
+        See `genassoc.models.choices.choices.Choices`, docs/models/interaction.md and docs/models/weights.md. Of an interaction every
+        row has Wald tests, and below ``correct_below`` likelihood ratio tests; the genotypic model has likelihood ratio tests.
 
     Notes
     -----
@@ -69,22 +80,30 @@ class Poisson(WeightChoices, GenotypeChoices):
     min_mac: float = 5.0
 
     def __post_init__(self) -> None:
-        self.check_genotype_choices(GENETIC_MODELS[:-1])  # the genotypic model is of two columns
         check_choices(self, ("auto", "spa", "lrt", "wald", None))
         checks.choice(self.dispersion, "dispersion", ("quasi", "poisson"))
         if self.exposure is not None:
             checks.column(self.exposure, "exposure")
-        self.check_weights(unfit=("spa", "lrt"))
+        self.check_choices()
 
     @property
     def rows_per_variant(self) -> int:
-        """One row for each trait."""
-        return len(self.traits)
+        """One row for each trait; three for the genotypic model, up to five for an interaction."""
+        return len(self.traits) * self.rows_per_trait
+
+    def asked(self) -> wald.Asked:
+        """What is done where every row is fitted."""
+        return wald.asked_of_screened(self)
+
+    def genotypic(self, state: wald.FittedState, block: Block) -> BlockResult:
+        """Test both degrees of freedom of every genotype: V x T x 3 rows."""
+        return wald.test_block(self.asked(), state, block)
 
     def prepare(self, cohort: Any) -> Any:
         """Fit the null models of all traits on the cohort's samples."""
-        if self.is_weighted:
-            return weighted.prepare(self, cohort)
+        if self.fits_every_row:
+            extras = Extras(offset=log_exposure, variance=QUASI if self.dispersion == "quasi" else MODEL)
+            return prepare_rows(self, cohort, PoissonRows, extras)
         design = cohort.design(self.traits, self.covariates, kind=self.outcome)
         exposure = None
         if self.exposure is not None:
@@ -95,6 +114,6 @@ class Poisson(WeightChoices, GenotypeChoices):
     @by_genetic_model
     def block(self, state: Any, block: Block) -> BlockResult:
         """Test every variant of the block against every trait: V x T rows."""
-        if self.is_weighted:
-            return weighted.test_block(self, float(self.min_mac), state, block)
+        if self.fits_every_row:
+            return wald.test_block(self.asked(), state, block)
         return screen(choices_of(self), state, block)

@@ -28,7 +28,7 @@ LEAST_IN_BIN, MOST_BINS = 500, 10
 SPREAD_P, SPREAD_SAMPLES, SPREAD_MOST, SPREAD_STEPS = 0.01, 20, 20.0, 50
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class NullPoisson(Family):
     """One count fitted on the covariates, on its own complete cases.
 
@@ -228,7 +228,7 @@ def fit_null(
             Q[columns], WQ[columns] = orthonormal, w[:, None] * orthonormal
             weight[columns], residual[columns] = w, y - mu
             if quasi:
-                dispersion = float(glm.pearson_dispersion(y, mu, w, outcome.prior, C))
+                dispersion = float(glm.pearson_dispersion(fitted, C))
                 failure = None if dispersion > 0.0 else "no_variance"
             pearson = (y - mu) / np.sqrt(np.maximum(mu, np.finfo(float).tiny))
             unit = pearson / max(np.abs(pearson).max(), np.finfo(float).tiny)  # cubes of it do not overflow

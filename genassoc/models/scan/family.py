@@ -137,7 +137,7 @@ class Tails(NamedTuple):
         return cls(neg_log_10_p, np.broadcast_to(np.asarray(exact), R), np.zeros(R, np.bool_), empty, empty)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Task:
     """One trait in one block, and what is being made of it.
 

@@ -8,13 +8,14 @@ Where offsets differ by chromosome, so do the null models: each is fitted in the
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from genassoc.data.block import (
     AUTOSOMAL,
     HAPLOID_CHROMOSOME,
+    X_OUTSIDE_PAR,
     Block,
     DosageBlock,
     places_of,
@@ -27,15 +28,20 @@ from genassoc.data.phenotypes.codings import with_case_values
 from genassoc.data.phenotypes.column_notes import ColumnNotes, column_notes
 from genassoc.errors import PhenotypeError
 from genassoc.kernels.genotypes import recode
-from genassoc.models.base import AssociationModel, BlockResult
+from genassoc.models.base import AssociationModel, BlockResult, ModelState
+from genassoc.models.scan.alleles import set_block
 from genassoc.models.scan.genetic_models import scaled
+from genassoc.models.scan.wald import FittedState
 from genassoc.shapes import Array, BoolArray, Int64Array, UInt64Array
 
 KEPT_NULLS = 3  # chromosomes whose null models a process keeps: its tasks follow each other along the genome
 _ESTIMATES = ("beta", "standard_error", "ci_lower", "ci_upper", "statistic", "neg_log_10_p_value")
 
 
-class NullsByContig:
+Fitted = TypeVar("Fitted", bound=ModelState)
+
+
+class NullsByContig(Generic[Fitted]):
     """States of a model by chromosome, fitted when a block asks for them; the last few are kept, in each process its own.
 
     Parameters
@@ -46,18 +52,20 @@ class NullsByContig:
         With offsets that differ by chromosome.
     """
 
-    def __init__(self, model: Any, cohort: Cohort, x_model: Any, x_cohort: Cohort) -> None:
+    def __init__(
+        self, model: AssociationModel[Fitted], cohort: Cohort, x_model: AssociationModel[Fitted], x_cohort: Cohort
+    ) -> None:
         self._fits = ((model, cohort), (x_model, x_cohort))
         tables = 1 if cohort.offsets is None else len(cohort.offsets.values)
         self.most = min(KEPT_NULLS, tables)  # states in memory at once
-        self._kept: dict[tuple[str, bool], Any] = {}
+        self._kept: dict[tuple[str, bool], Fitted] = {}
         self._fitting = threading.Lock()
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         (model, cohort), (x_model, x_cohort) = self._fits
         return (NullsByContig, (model, cohort, x_model, x_cohort))  # a worker fits its own
 
-    def of(self, contig: str, on_x: bool) -> Any:
+    def of(self, contig: str, on_x: bool) -> Fitted:
         """The state of the model on a contig, outside PAR of X or elsewhere.
 
         Raises
@@ -85,7 +93,7 @@ class NullsByContig:
 
 
 @dataclass(frozen=True)
-class ScanState:
+class ScanState(Generic[Fitted]):
     """States of the model, and what the blocks need beside them.
 
     Attributes
@@ -108,16 +116,16 @@ class ScanState:
         The states by chromosome, where offsets differ by chromosome.
     """
 
-    elsewhere: Any
-    x: Any
+    elsewhere: Fitted
+    x: Fitted
     males: UInt64Array
     conditioned: Int64Array
     notes: tuple[str, ...]
     cautions: tuple[str, ...] = ()
     codings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    by_contig: NullsByContig | None = None
+    by_contig: NullsByContig[Fitted] | None = None
 
-    def of(self, contig: str, on_x: bool) -> Any:
+    def of(self, contig: str, on_x: bool) -> Fitted:
         """The state of the model for variants of a contig."""
         if self.by_contig is not None:
             return self.by_contig.of(contig, on_x)
@@ -126,7 +134,7 @@ class ScanState:
     @property
     def traits(self) -> tuple[str, ...]:
         """T names."""
-        return tuple(self.elsewhere.traits)
+        return self.elsewhere.traits
 
     @property
     def nulls(self) -> tuple[Any, ...]:
@@ -136,7 +144,7 @@ class ScanState:
     @property
     def n_incomplete(self) -> int:
         """Samples that lack a covariate."""
-        return int(self.elsewhere.n_incomplete)
+        return self.elsewhere.n_incomplete
 
     @property
     def n_by_trait(self) -> list[int]:
@@ -145,7 +153,7 @@ class ScanState:
 
 
 @dataclass(frozen=True)
-class Scan:
+class Scan(Generic[Fitted]):
     """An analysis that runs a model along the chromosomes.
 
     Attributes
@@ -153,9 +161,9 @@ class Scan:
     model : AssociationModel
     """
 
-    model: AssociationModel
+    model: AssociationModel[Fitted]
 
-    def prepare(self, cohort: Cohort) -> ScanState:
+    def prepare(self, cohort: Cohort) -> ScanState[Fitted]:
         """Fit the null models: without sex, and with it where the store has variants of X and sex is known.
 
         Raises
@@ -165,7 +173,7 @@ class Scan:
         PhenotypeError
             As the model's.
         """
-        model: Any = self.model
+        model = self.model
         cohort = with_case_values(cohort, getattr(model, "case_value", ()))
         said = _column_notes(model, cohort)
         names = getattr(model, "condition_on", ())
@@ -213,7 +221,7 @@ class Scan:
         out = f"; {n_unknown:,} samples of unknown sex are left out" if n_unknown else ""
         return True, [f"{counted}, and sex is a covariate{out}"]
 
-    def block(self, state: ScanState, block: Block) -> BlockResult:
+    def block(self, state: ScanState[Fitted], block: Block) -> BlockResult:
         """The model's rows, each variant by the rules of its chromosome."""
         places = places_of(block)
         kinds = np.unique(places.ploidy)
@@ -225,8 +233,28 @@ class Scan:
             result = _joined(parts, masks)
         return _collinear(result, np.isin(places.numbers, state.conditioned))
 
-    def _one_kind(self, state: ScanState, block: Block, kind: int) -> BlockResult:
+    def sets(self, state: ScanState[Fitted], block: Block, size: int) -> BlockResult:
+        """A row a trait for each set of ``size`` alleles of a record, which stand one after another in the block."""
         model: Any = self.model
+        places = places_of(block)
+        kinds = places.ploidy[::size]  # alleles of a record lie at one place
+        parts, masks = [], [kinds == kind for kind in np.unique(kinds)]
+        for at in masks:
+            some = block.take(np.repeat(at, size))
+            on_x = bool(kinds[at][0] == X_OUTSIDE_PAR)
+            if on_x and self._male_x_dosage == 1:
+                some = halved_in_males(some, state.males)
+            fitted = state.of(some.contig, on_x)
+            if not isinstance(fitted, FittedState):
+                raise TypeError(
+                    f"{type(model).__name__} was not prepared for several alleles at once: choose alleles='joint'"
+                )
+            parts.append(set_block(model.asked(), fitted, some, size))
+        conditioned: BoolArray = np.asarray(np.isin(places.numbers, state.conditioned).reshape(-1, size).any(axis=1))
+        return _collinear(parts[0] if len(parts) == 1 else _joined(parts, masks), conditioned)
+
+    def _one_kind(self, state: ScanState[Fitted], block: Block, kind: int) -> BlockResult:
+        model = self.model
         if kind == AUTOSOMAL:
             return model.block(state.of(block.contig, False), block)
         if kind == HAPLOID_CHROMOSOME:
@@ -246,7 +274,7 @@ def _first(cohort: Cohort, chromosome: str | None = None) -> str:
     return next((name for name in kinds if name in with_offsets and chromosome in (None, kinds[name])), "")
 
 
-def _column_notes(model: Any, cohort: Any) -> ColumnNotes:
+def _column_notes(model: AssociationModel[Fitted], cohort: Cohort) -> ColumnNotes:
     """What is to be said of the columns that the model names."""
     if not is_dataclass(model):
         return ColumnNotes()
@@ -254,7 +282,7 @@ def _column_notes(model: Any, cohort: Any) -> ColumnNotes:
     return column_notes(cohort.phenotypes, cohort.rows, choices, str(getattr(model, "outcome", "")))
 
 
-def with_covariates(model: Any, names: tuple[str, ...]) -> Any:
+def with_covariates(model: AssociationModel[Fitted], names: tuple[str, ...]) -> AssociationModel[Fitted]:
     """The model with more covariates, after its own."""
     return replace(model, covariates=more_covariates(model.covariates, names))
 

@@ -23,11 +23,11 @@ SQUARE = np.array([0.0, 1.0, 4.0, 0.0], dtype=np.float32)
 
 @dataclass(frozen=True)
 class ThinMatrix:
-    """K columns over the samples of a block.
+    """Z columns over the samples of a block.
 
     Attributes
     ----------
-    columns : float64 array (N, K)
+    columns : float64 array (N, Z)
         Zero for samples that take no part.
     lanes : tuple of float32 arrays (4 * B * 16,)
         The same, sixteen columns at a time, sample-major, padded with zeros.
@@ -41,21 +41,21 @@ class ThinMatrix:
 
     @classmethod
     def of(cls, columns: Float64Array, n_bytes: int, values: Float32Array = DOSAGE) -> "ThinMatrix":
-        """Lay out columns (N, K) for blocks of ``n_bytes`` a variant."""
-        N, K = columns.shape
+        """Lay out columns (N, Z) for blocks of ``n_bytes`` a variant."""
+        N, Z = columns.shape
         lanes = []
-        for start in range(0, K, LANES):
+        for start in range(0, Z, LANES):
             group = np.zeros((4 * n_bytes, LANES), dtype=np.float32)
-            width = min(LANES, K - start)
+            width = min(LANES, Z - start)
             group[:N, :width] = columns[:, start : start + width]
             lanes.append(group.ravel())
         return cls(np.ascontiguousarray(columns), tuple(lanes), values)
 
     def times(self, block: Block, flipped: BoolArray) -> Float64Array:
-        """Genotypes (minor allele counted where ``flipped`` says so) times the columns: (V, K)."""
-        V, K = block.n_variants, self.columns.shape[1]
+        """Genotypes (minor allele counted where ``flipped`` says so) times the columns: (V, Z)."""
+        V, Z = block.n_variants, self.columns.shape[1]
         if isinstance(block, DosageBlock):
-            out = np.empty((V, K))
+            out = np.empty((V, Z))
             dosage_product(block.fixed_point, flipped, self.columns, self.values is SQUARE, out)
             return out
         words = block.packed.view(np.uint64)
@@ -72,10 +72,10 @@ class ThinMatrix:
             product(packed, flipped[common], lanes, self.values, product_part)
             part[common] = product_part
             out[:, group * LANES : (group + 1) * LANES] = part
-        return out[:, :K]
+        return out[:, :Z]
 
     def times_in_float64(self, block: GenotypeBlock, flipped: BoolArray, variants: Int64Array) -> Float64Array:
-        """The same for some variants, summed in float64: (len(variants), K)."""
+        """The same for some variants, summed in float64: (len(variants), Z)."""
         out = np.empty((variants.size, self.columns.shape[1]))
         sum_in_float64(block.packed, flipped, variants, self.columns, out)
         return out

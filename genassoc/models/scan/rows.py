@@ -26,7 +26,7 @@ _ESTIMATES = (
 )  # fmt: skip
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Rows:
     """Rows of V variants: arrays (V,) of one test, or (V, K) of K tests of a variant (or traits).
 
@@ -64,8 +64,9 @@ class Rows:
     @classmethod
     def empty(cls, *shape: int) -> "Rows":
         """Rows without an estimate, of shape (V,) or (V, K)."""
-        floats = (np.full(shape, np.nan) for _ in _ESTIMATES)
-        return cls(*floats, *(np.zeros(shape, dtype) for dtype in (np.int64, np.uint8, np.uint8)))
+        floats = {name: np.full(shape, np.nan) for name in _ESTIMATES}
+        method, code = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
+        return cls(**floats, iterations=np.zeros(shape, np.int64), method=method, code=code)
 
     def put(
         self,
@@ -137,6 +138,8 @@ class Rows:
             # An infinite estimate has no Wald test, but a likelihood ratio.
             self._put_some(at[away], "exact" if method == "exact" else "lrt", fits.numbers[away], student)
             self.caution(at[away], codes[kernel.RUNAWAY])
+        if fine.all():
+            return
         for failed, code in codes.items():
             (self.caution if keep else self.fail)(at[(fits.status == failed) & ~away], code)
 
@@ -151,7 +154,9 @@ class Rows:
         if tested.any():
             # A sum of chances may be above 1 by rounding.
             self.put_p(at[tested], method, np.maximum(numbers[tested, kernel.NEG_LOG_P], 0.0) / np.log(10.0))
-        self.fail(at[~(error > 0)], "no_variance")
+        worthless = ~(error > 0)
+        if worthless.any():
+            self.fail(at[worthless], "no_variance")
 
     def bound(self, at: Int64Array, lower: Float64Array, upper: Float64Array) -> None:
         """The interval of estimates that are there."""
@@ -171,8 +176,10 @@ class Rows:
         """Rows without an estimate whatever is tested, the first reason that holds counting; the others (V,)."""
         usable = np.ones(self.beta.shape[0], dtype=bool)
         for bad, code in reasons:
-            self.fail(bad & usable, code)
-            usable &= ~bad
+            lost = bad & usable
+            if lost.any():
+                self.fail(lost, code)
+                usable &= ~bad
         if failure is not None:
             self.fail(usable, failure)
             usable[:] = False
@@ -186,7 +193,7 @@ class Rows:
 
         def of_variants(values: Array) -> Array:
             """A column (V,) for every test."""
-            return np.broadcast_to(values.reshape(-1, *(1 for _ in shape[1:])), shape)
+            return values if len(shape) == 1 else np.broadcast_to(values[:, None], shape)
 
         minor = of_variants(flipped)
         sign = np.where(minor, -1.0, 1.0)
@@ -221,7 +228,7 @@ def assembled(
     K = len(tests)
 
     def wide(values: Array) -> Array:
-        return values if values.ndim == 2 else np.broadcast_to(values[:, None], (values.shape[0], K))
+        return values if values.ndim == 2 else np.repeat(values[:, None], K, axis=1)
 
     columns = {name: np.hstack([wide(rows[name]) for rows in by_trait]) for name in by_trait[0]}
     return BlockResult(columns, {"trait": tuple(trait for trait in traits for _ in tests), "test": tests * len(traits)})

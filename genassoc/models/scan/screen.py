@@ -18,7 +18,7 @@ from genassoc.models.scan.sums import allele_counts, genotype_sums, minor_is_ref
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array, packed_bytes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class State:
     """What all blocks share; ``notes`` says, for people, what was recognised and left out.
 
@@ -65,7 +65,10 @@ class State:
             squares = ThinMatrix.of(np.column_stack([null.product_weight() for null in nulls]), n_bytes, SQUARE)
         mask = mask_words(block_columns, block_width)
         at = tuple(starts.tolist())
-        return cls(traits, block_columns, mask, tuple(nulls), matrix, squares, at, n_incomplete, tuple(notes))
+        return cls(
+            traits=traits, cohort_columns=block_columns, cohort_mask=mask, nulls=tuple(nulls), matrix=matrix, squares=squares,
+            starts=at, n_incomplete=n_incomplete, notes=tuple(notes),
+        )  # fmt: skip
 
     @property
     def n_by_trait(self) -> list[int]:
@@ -144,16 +147,19 @@ def _of_trait(
     scores = None
     if family.has_product and samples.failure is None:
         scores = family.score(own, product, squares, choices.impute)
-    numbers = (np.full(V, np.nan), np.full(V, np.nan), np.full(V, family.shape))
-    sent = (np.zeros(V, np.bool_), np.zeros(V, np.bool_))
-    task = Task(choices, block, flipped, own, events, rows, usable, scores, squares, *numbers, *sent)
+    task = Task(
+        choices=choices, block=block, flipped=flipped, own=own, of_events=events, rows=rows, usable=usable, scores=scores,
+        squares=squares, U=np.full(V, np.nan), dispersion=np.full(V, np.nan), shape=np.full(V, family.shape), common=np.zeros(V, np.bool_),
+        rare=np.zeros(V, np.bool_),
+    )  # fmt: skip
     _put_scores(family, task)
     ladder = family.ladder(task)
     for step in ladder.first:
         _climb(family, task, step)
-        if step.test == "score":
+        if step.test == "score" and ladder.after:
             _keep_scores(task)
-    task.common[:], task.rare[:] = ladder.sent_on()
+    if ladder.after:
+        task.common[:], task.rare[:] = ladder.sent_on()
     for step in ladder.after:
         _climb(family, task, step)
     return family.finished(task)

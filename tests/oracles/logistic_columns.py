@@ -1,9 +1,9 @@
-"""Slow twin of `genassoc.kernels.likelihoods.interaction_logistic`: Newton's method on all columns at once, HC3 by its definition."""
+"""Slow twin of `genassoc.kernels.likelihoods.logistic_columns`: Newton's method on all columns at once, HC3 by its definition."""
 
 import numpy as np
 
 
-def wald_pairs(calls, H, X, y, robust):
+def wald_rows(calls, H, X, y, robust):
     """Coefficients of H (n, D) and their covariance (D, D) on the samples observed; X (n, C) with the intercept."""
     at = ~np.isnan(calls)
     D, y = np.column_stack([H, X])[at], y[at]

@@ -1,0 +1,247 @@
+"""Logistic regression whose rows are all fitted: an interaction g x E, the genotypic model, weights, sandwich variances.
+
+Wald tests, then for rows below ``correct_below``, and those without a maximum, likelihood ratio tests under Firth's penalty, the
+null refitted with the other tested columns in it for each test.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from genassoc.data.block import Block
+from genassoc.kernels.laws import few_events
+from genassoc.kernels.laws.sandwich import HC3, LEAST_SLACK, WaldFits, room
+from genassoc.kernels.likelihoods import glm, logistic_columns
+from genassoc.kernels.likelihoods import logistic as kernel
+from genassoc.kernels.likelihoods.cholesky import information
+from genassoc.kernels.likelihoods.newton import FitOptions
+from genassoc.kernels.likelihoods.rows import FINE, Trait
+from genassoc.models.logistic.null import NullLogistic, ran_away
+from genassoc.models.logistic.null import prepare as prepare_nulls
+from genassoc.models.scan.case_columns import case_columns
+from genassoc.models.scan.glm_rows import GlmRows
+from genassoc.models.scan.glm_rows import prepare as prepare_rows
+from genassoc.models.scan.sums import GenotypeSums
+from genassoc.models.scan.tested import Tested
+from genassoc.models.scan.wald import (
+    Asked,
+    Case,
+    Effects,
+    FittedState,
+    Maximum,
+    RowFamily,
+    modifier_of,
+    with_interaction,
+)
+from genassoc.shapes import Array, Float64Array
+from genassoc.stats.information import EXACT_LAW, LEAST_OF_SANDWICH, few_note, sides_of_binary
+from genassoc.stats.linalg import orthonormal_basis
+
+_COLLINEAR = 1e-14  # of a squared length, as R's lm: 1e-7 of the length
+
+
+@dataclass(frozen=True)
+class BinomialRows(GlmRows):
+    """A binary outcome with sampling weights, or HC0: cases and controls."""
+
+    family: ClassVar[int] = glm.BINOMIAL
+
+    @property
+    def sizes(self) -> Float64Array:
+        """What the cases, and the controls, weigh."""
+        return sides_of_binary(self.y, self.weight)
+
+    def notes(self, name: str, coding: str) -> list[str]:
+        """Who is a case."""
+        n_cases = int((self.y == 1).sum())
+        return [f"{name}: {coding}; {n_cases:,} cases, {self.n - n_cases:,} controls"]
+
+    def counts(self, own: GenotypeSums, block: Block, impute: bool) -> dict[str, Array]:
+        """Frequencies and counts by case status."""
+        return case_columns(block, own, self.columns, self.y == 1, self.samples.event_mask, self.n if impute else None)
+
+
+@dataclass(frozen=True)
+class LogisticRows(RowFamily):
+    """A binary trait whose samples weigh the same, as its screen's null has it."""
+
+    retries: ClassVar[bool] = True
+    has_law: ClassVar[bool] = True
+
+    null: NullLogistic
+
+    @classmethod
+    def of(cls, null: NullLogistic) -> "LogisticRows":
+        """The rows of a null."""
+        return cls(null.samples, null.X.shape[1], null)
+
+    @property
+    def sizes(self) -> Float64Array:
+        """Cases, and controls."""
+        return sides_of_binary(self.null.y, np.ones(self.n))
+
+    def student(self, variance: int) -> bool:
+        """All tests are normal."""
+        return False
+
+    def wald(self, H: Float64Array, tested: Tested, variance: int) -> WaldFits | None:
+        """Rows without surprises fitted on columns H (R, D, n); of genotypes, which are tested by likelihood ratios as a rule, none."""
+        if tested.heterozygotes:
+            return None
+        null, fits = self.null, room(H.shape[0], tested.n_columns, len(tested.tests))
+        samples = logistic_columns.LogisticSamples(null.X, null.y, null.offset, null.start)
+        logistic_columns.wald_rows(np.ascontiguousarray(H), samples, variance == HC3, fits)
+        return fits
+
+    def case(self, H: Float64Array, tested: Tested) -> Case:
+        """The complete cases of columns (D, n)."""
+        at, null = ~np.isnan(H[0]), self.null
+        X, kept = null.X, True
+        if not at.all():
+            basis = orthonormal_basis(X[at])
+            X, kept = np.ascontiguousarray(basis.Q), bool(basis.kept.all())
+        return LogisticCase(
+            H[:, at].T, kept, X, null.y[at], null.offset[at], bool(null.separated), tested.heterozygotes
+        )  # fmt: skip
+
+    def law_of_events(self, calls: Float64Array, impute: bool) -> Float64Array:
+        """-log10 p (R,) by the exact law of who has the rarer outcome."""
+        null = self.null
+        rarer = 1.0 if 2 * null.n_cases <= null.n else 0.0
+        odds = null.mu / (1.0 - null.mu)
+        found, there = np.empty(calls.shape[0]), np.zeros(calls.shape[0], np.bool_)
+        sizes = np.where(null.y == rarer, 1.0, 0.0)
+        few_events.event_rows(calls, odds if rarer else 1.0 / odds, sizes, False, found, there)
+        return np.where(there, found / np.log(10.0), np.nan)
+
+    def counts(self, own: GenotypeSums, block: Block, impute: bool) -> dict[str, Array]:
+        """Frequencies and counts by case status."""
+        null = self.null
+        return case_columns(block, own, self.columns, null.y == 1, self.samples.event_mask, self.n if impute else None)
+
+
+@dataclass(frozen=True, eq=False)
+class LogisticCase(Case):
+    """One variant's complete cases.
+
+    Attributes
+    ----------
+    X : float64 array (n, C)
+        Covariates, orthonormal among them.
+    y, offset : float64 arrays (n,)
+    covariates_tell : bool
+        Whether a covariate tells cases from controls by itself.
+    heterozygotes : bool
+        Whether the columns are copies and heterozygotes.
+    """
+
+    H: Float64Array
+    all_covariates: bool
+    X: Float64Array
+    y: Float64Array
+    offset: Float64Array
+    covariates_tell: bool
+    heterozygotes: bool
+
+    def unfit(self, asked: Asked, test: str) -> str | None:
+        """Why there is no fit, known before it."""
+        if self.y.size <= self.X.shape[1] + self.H.shape[1]:
+            return "n_too_small"
+        if self.y.min() == self.y.max():
+            return "one_outcome"
+        if self._is_collinear():
+            return "collinear"
+        if test == "firth":
+            return None
+        told = self.covariates_tell and asked.correction == "firth_fallback"
+        return "separation" if told or self._is_separated(asked) else None
+
+    def _is_separated(self, asked: Asked) -> bool:
+        """Whether a genotype has no case or no control; as PLINK 2 asks, whether cases, or controls, are without one of the alleles."""
+        sides = [self.H[self.y == k, 0] for k in (0, 1)]
+        if self.heterozygotes:
+            counts = np.stack([np.bincount(side.astype(np.int64), minlength=3) for side in sides])
+            return bool(((counts == 0) & (counts.sum(axis=0) > 0)).any())
+        return asked.like == "plink2" and any(side.sum() in (0.0, 2.0 * side.size) for side in sides)
+
+    def _is_collinear(self) -> bool:
+        """Whether a column of H is a combination of covariates and the other."""
+        left = self.H - self.H.mean(axis=0)
+        lengths = (left**2).sum(axis=0)
+        for _ in range(2):
+            left = left - self.X @ (self.X.T @ left)
+        return bool((np.diag(np.linalg.qr(left)[1]) ** 2 <= _COLLINEAR * lengths).any())
+
+    def ran_away(self, fit: Maximum, asked: Asked) -> bool:
+        """PLINK 2's rule; nothing else looks."""
+        if asked.like != "plink2" or not np.isnan(fit.objective):
+            return False
+        return bool(ran_away(fit.theta, fit.theta / np.sqrt(np.diag(fit.covariance))).any())
+
+    def maximum(self, H: Float64Array, n_free: int, test: str, asked: Asked) -> Maximum | None:
+        """The maximum in the first ``n_free`` coefficients of H (n, D), the others 0; ``test`` "firth" penalises."""
+        D = np.ascontiguousarray(np.hstack([self.X, H]))
+        n, P = D.shape
+        C, share, penalised, plink2 = self.X.shape[1], float(self.y.mean()), test == "firth", asked.like == "plink2"
+        beta, L = np.zeros(P), np.zeros((P, P))
+        beta[0] = np.log(share / (1 - share)) * np.sqrt(n)  # the constant's column is 1 / sqrt(n)
+        y, offset = np.ascontiguousarray(self.y), np.ascontiguousarray(self.offset)
+        fitted, trait, objective = kernel.fitted_of(n), Trait(y, offset, np.ones(n)), np.nan
+        if plink2 and not penalised:
+            status, iterations = kernel.fit_as_r(D, trait, beta, fitted, L)
+        else:
+            options = FitOptions(penalised, False, C + n_free)
+            status, objective, iterations = kernel.fit(D, trait, options, beta, fitted, L)
+        if status != FINE:
+            return None
+        if plink2 and penalised:
+            # PLINK 2's standard errors under Firth's penalty are of X' diag((1 + h) w) X.
+            J = np.empty((P, P))
+            information(D, (1.0 + fitted.leverage) * fitted.w, J)
+            L[:] = np.linalg.cholesky(J)
+        if n_free < H.shape[1]:
+            return Maximum(float(objective), beta[C:], np.zeros((H.shape[1],) * 2), int(iterations))
+        lower = np.tril(L)
+        covariance = np.asarray(np.linalg.inv(lower @ lower.T)[C:, C:], dtype=np.float64)
+        if asked.variance == HC3 and not penalised:
+            covariance = self._hc3(D, lower, fitted.w, y - fitted.mu)
+        return Maximum(float(objective), beta[C:], covariance, int(iterations))
+
+    def _hc3(self, D: Float64Array, L: Float64Array, w: Float64Array, residual: Float64Array) -> Float64Array:
+        """HC3 covariance (D, D) of the coefficients of H; NaN where a sample has a leverage of 1."""
+        V = np.linalg.solve(L, D.T).T
+        slack = 1.0 - w * (V**2).sum(axis=1)
+        if slack.min() <= LEAST_SLACK:
+            return np.full((self.H.shape[1],) * 2, np.nan)
+        influence = np.linalg.solve(L.T, V.T).T[:, self.X.shape[1] :] * (residual / slack)[:, None]
+        return np.asarray(influence.T @ influence)
+
+
+def prepare(model: Any, cohort: Any) -> FittedState:
+    """Fit the null models, E among the covariates."""
+    if model.is_weighted:
+        return prepare_rows(model, cohort, BinomialRows)
+    columns, width = np.asarray(cohort.block_columns), int(cohort.block_width)
+    model, joined = with_interaction(model, cohort)
+    design = cohort.design(model.traits, model.covariates, kind=model.outcome)
+    modifier = modifier_of(model, cohort, design.X, design.complete)
+    state = prepare_nulls(design, columns, width)
+    notes = list(state.notes)
+    if model.variance == "robust":
+        for name, null in zip(state.traits, state.nulls):
+            if null.failure is None:
+                rarer = float(min(null.n_cases, null.n - null.n_cases))
+                notes += few_note(name, rarer, LEAST_OF_SANDWICH, EXACT_LAW)
+    return fitted_state(
+        Effects(model.genetic_model == "genotypic", modifier, joined), state, width, notes, design.complete
+    )
+
+
+def fitted_state(effects: Effects, state: Any, width: int, notes: list[str], complete: Array) -> FittedState:
+    """What blocks need of the screen's nulls."""
+    rows = [LogisticRows.of(null) for null in state.nulls]
+    return effects.state(
+        state.traits, rows, state.cohort_columns, width, complete, notes,
+        lambda row: row.null.y == 1 if isinstance(row, LogisticRows) else None, both_outcomes=True,
+    )  # fmt: skip

@@ -1,0 +1,79 @@
+"""The k alleles of one record tested at once: k columns of copies, one test of all their coefficients."""
+
+import numpy as np
+
+from genassoc.data.block import Block
+from genassoc.models.base import BlockResult
+from genassoc.models.scan.product import minor_counts
+from genassoc.models.scan.rows import Rows, assembled, chunks, unusable
+from genassoc.models.scan.sums import genotype_sums
+from genassoc.models.scan.tested import ADDITIVE, Tested, alleles_at_once
+from genassoc.models.scan.wald import Asked, FittedState, RowFamily, fit_rows, too_few_events
+from genassoc.shapes import Array, BoolArray, Float64Array
+from genassoc.stats.information import FEW_EVENTS
+
+
+def set_block(asked: Asked, state: FittedState, block: Block, size: int) -> BlockResult:
+    """A row a trait for each set of ``size`` alleles, which stand one after another in the block.
+
+    Columns: ``statistic`` and ``df`` (chi-squared with as many degrees of freedom as alleles; where tests are F's, also
+    ``degrees_of_freedom``, of the denominator), ``neg_log_10_p_value``, ``n``, ``mac`` (of the rarest allele), ``missing_rate``.
+    """
+    tested = alleles_at_once([str(allele) for allele in range(size)])
+    by_trait = [_of_trait(asked, null, tested, block) for null in state.nulls]
+    return assembled(state.traits, by_trait, tested.tests)
+
+
+def _of_trait(asked: Asked, null: RowFamily, tested: Tested, block: Block) -> dict[str, Array]:
+    """All columns (R, 1) of one trait."""
+    size = tested.n_columns
+    R = block.n_variants // size
+    as_called = np.zeros(
+        block.n_variants, dtype=bool
+    )  # a test of all coefficients does not ask which allele is counted
+    own = genotype_sums(block, as_called, null.columns, null.mask)
+
+    def any_allele(values: BoolArray) -> BoolArray:
+        return np.asarray(values.reshape(R, size).any(axis=1))
+
+    rows = Rows.empty(R, 1)
+    reasons = [*unusable(own, null.n_parameters + size - 1, asked.min_mac), *null.reasons(own, block, asked.impute)]
+    reasons.append((too_few_events(asked, null, ADDITIVE, own, block), FEW_EVENTS))
+    usable = rows.fail_unusable([(any_allele(bad), code) for bad, code in reasons], null.failure)
+    n = np.zeros(R, dtype=np.int64)
+    for first, last in chunks(R, null.n * size):
+        H = _columns(asked, block, null, as_called, slice(first * size, last * size), size)
+        n[first:last] = np.count_nonzero(~np.isnan(H[:, 0]), axis=1)
+        some = np.flatnonzero(usable[first:last])
+        rows.fail(first + some[n[first + some] <= null.n_parameters + size], "n_too_small")
+        some = some[n[first + some] > null.n_parameters + size]
+        if some.size:
+            fit_rows(asked, null, tested, first + some, H[some], rows)
+    mac = own.mac.reshape(R, size).min(axis=1)
+    columns = {
+        "statistic": rows.statistic,
+        "df": np.full((R, 1), size),
+        "neg_log_10_p_value": rows.neg_log_10_p,
+        "mac": mac[:, None],
+        "missing_rate": (1.0 - n / max(null.n, 1))[:, None],
+        "n": n[:, None],
+        "iterations": rows.iterations,
+        "method": rows.method,
+        "code": rows.code,
+    }
+    if null.student(asked.variance):
+        columns["degrees_of_freedom"] = np.where(np.isnan(rows.statistic), np.nan, rows.df)
+    return null.withheld(columns, mac)  # hardly anybody carries a rare allele twice
+
+
+def _columns(
+    asked: Asked, block: Block, null: RowFamily, as_called: BoolArray, alleles: slice, size: int
+) -> Float64Array:
+    """Copies of each allele (R, size, n); NaN in all where one is not observed, or the mean of those observed."""
+    calls = minor_counts(block, as_called, np.arange(block.n_variants)[alleles], null.columns)
+    H = calls.reshape(-1, size, calls.shape[1])
+    missing: BoolArray = np.asarray(np.isnan(H))
+    if asked.impute:
+        means = np.where(missing, 0.0, H).sum(axis=2) / np.maximum((~missing).sum(axis=2), 1)
+        return np.where(missing, means[:, :, None], H)
+    return np.where(np.asarray(missing.any(axis=1))[:, None, :], np.nan, H)

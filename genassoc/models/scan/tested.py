@@ -1,0 +1,327 @@
+"""What of the genotypes is tested: D columns made of a variant's calls, and contrasts of their coefficients.
+
+- additive: g, the copies of an allele
+- genotypic: g and h, whether heterozygous; of effects b_het and b_hom of one and of two copies ``add = b_hom / 2`` and
+  ``domdev = b_het - b_hom / 2``, as PLINK 2 names them
+- interaction with a covariate E: g and g e, with ``e`` for E: 0 and 1 of two values, else E centred and scaled (digits do not
+  depend on its units)
+- a set of columns: the alleles of one place, at once
+
+A test is a linear contrast of the coefficients, or all of them at once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from genassoc.data.block import Block, DosageBlock, GenotypeBlock
+from genassoc.data.phenotypes.modifier import Modifier
+from genassoc.kernels.genotypes.counts import count_codes, mask_words
+from genassoc.kernels.genotypes.dosages import count_rounded
+from genassoc.models.base import BlockResult
+from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
+
+LEAST_CARRIERS = 10  # in each arm
+LEAST_CARRIERS_OF_NUMBER = 20  # of a continuous E
+LEAST_EVENTS = 5.0  # expected among them
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Samples of one trait with one value of E.
+
+    Attributes
+    ----------
+    columns : int64 array (n,)
+        Columns of the block.
+    mask : uint64 array (W,)
+    rate : float
+        Share of the rarer outcome (or of events) among them; 1 where there are no events to expect.
+    """
+
+    columns: Int64Array
+    mask: UInt64Array
+    rate: float
+
+
+@dataclass(frozen=True)
+class Tested:
+    """Columns made of calls, and K tests of their coefficients.
+
+    Attributes
+    ----------
+    tests : tuple of str
+        K names.
+    contrasts : float64 array (K, D)
+        Of the coefficients; zeros mean all of them at once.
+    e : float64 array (n,)
+        E in a trait's samples, scaled; empty where there is no interaction.
+    arms : tuple of Arm
+        One for each value of E, or one of all samples where it is a number.
+    least_carriers : int
+        Of each arm; 0 without E.
+    heterozygotes : bool
+        Whether the second column is h.
+    """
+
+    tests: tuple[str, ...]
+    contrasts: Float64Array
+    e: Float64Array = field(default_factory=lambda: np.empty(0))
+    arms: tuple[Arm, ...] = ()
+    least_carriers: int = 0
+    heterozygotes: bool = False
+
+    @property
+    def n_columns(self) -> int:
+        """D."""
+        return int(self.contrasts.shape[1])
+
+    @property
+    def with_e(self) -> bool:
+        """Whether there is an E."""
+        return bool(self.arms)
+
+    @cached_property
+    def joint(self) -> int:
+        """Which test is of all coefficients at once; -1 where there is none."""
+        held = np.flatnonzero(~self.contrasts.any(axis=1))
+        return int(held[0]) if held.size else -1
+
+    @cached_property
+    def rotations(self) -> list[tuple[int, Float64Array]]:
+        """For each test of one degree of freedom an orthonormal M (D, D): of ``H M``, the last coefficient is what it tests.
+
+        Log determinants, and so Firth's penalty, are those of H.
+        """
+        found = []
+        for k, contrast in enumerate(self.contrasts):
+            if k == self.joint:
+                continue
+            last = contrast / np.sqrt(contrast @ contrast)
+            if last.size == 1:
+                M = last[:, None]
+            elif last.size == 2:
+                M = np.column_stack([[-last[1], last[0]], last])
+            else:
+                M = np.linalg.qr(np.column_stack([last, np.eye(last.size)]))[0][:, ::-1]
+            found.append((k, np.ascontiguousarray(M)))
+        return found
+
+    def columns(self, calls: Float64Array) -> Float64Array:
+        """The tested columns (R, D, n) of calls (R, n), NaN where not observed."""
+        if self.with_e:
+            return np.stack([calls, calls * self.e], axis=1)
+        if self.heterozygotes:
+            return np.stack([calls, np.where(np.isnan(calls), np.nan, calls == 1.0)], axis=1)
+        return calls[:, None, :]
+
+
+ADDITIVE = Tested(("add",), np.ones((1, 1)))
+GENOTYPIC = Tested(
+    ("add", "domdev", "geno_2df"), np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]), heterozygotes=True
+)  # fmt: skip
+
+
+def tests_of(modifier: Modifier | None) -> tuple[str, ...]:
+    """Names of the rows of a variant and trait."""
+    if modifier is None:
+        return ("add",)
+    return ("add", "add:E", "joint_2df", *(f"add|E={word}" for word, _ in modifier.arms))
+
+
+def tested_with(
+    modifier: Modifier | None,
+    block_columns: Int64Array,
+    columns: Int64Array,
+    block_width: int,
+    event: BoolArray | None = None,
+    both_outcomes: bool = False,
+) -> Tested:
+    """What is tested in the samples ``columns`` (n,) of one trait: g, and g e where there is a modifier.
+
+    Parameters
+    ----------
+    modifier : Modifier or None
+    block_columns : int64 array (N,)
+        Columns of the cohort's samples, in the order of the modifier's values.
+    event : bool array (n,), optional
+        Cases, or who has the event; ``both_outcomes`` counts the rarer of cases and controls.
+    """
+    if modifier is None:
+        return ADDITIVE
+    wide = np.zeros(block_width)
+    wide[block_columns] = modifier.values
+    E = wide[columns]
+    if modifier.arms:
+        zero, unit = modifier.arms[0][1], modifier.arms[1][1] - modifier.arms[0][1]
+        e = np.where(zero == E, 0.0, 1.0)
+        members: list[BoolArray] = [e == 0.0, e == 1.0]
+    else:
+        zero = float(E.mean()) if E.size else 0.0
+        unit = float(np.sqrt(((E - zero) ** 2).mean())) if E.size else 1.0
+        unit = unit if unit > 0 else 1.0
+        e = (E - zero) / unit
+        members = [np.ones(E.size, dtype=bool)]
+    at_zero = -zero / unit
+    contrasts = [[1.0, at_zero], [0.0, 1.0 / unit], [0.0, 0.0], *([1.0, float(k)] for k in range(len(modifier.arms)))]
+    arms = []
+    for own in members:
+        rate = 1.0
+        if event is not None:
+            share = float(event[own].mean()) if own.any() else 0.0
+            rate = min(share, 1.0 - share) if both_outcomes else share
+        arms.append(Arm(columns[own], mask_words(columns[own], block_width), rate))
+    least = LEAST_CARRIERS if modifier.arms else LEAST_CARRIERS_OF_NUMBER
+    return Tested(tests_of(modifier), np.array(contrasts), e, tuple(arms), least)
+
+
+def too_few(block: Block, tested: Tested) -> BoolArray:
+    """Variants (V,) with fewer carriers in an arm, or fewer events expected among them, than an interaction needs."""
+    found = np.zeros(block.n_variants, dtype=bool)
+    for arm in tested.arms:
+        carriers = carriers_of(block, arm)
+        found |= (carriers < tested.least_carriers) | ((arm.rate < 1.0) & (carriers * arm.rate < LEAST_EVENTS))
+    return found
+
+
+def fewest_carriers(block: Block, tested: Tested) -> Float64Array:
+    """Carriers in the arm that has fewest, (V,); of a number E a third of all, since few of them weigh much in g e."""
+    counts = np.min([carriers_of(block, arm) for arm in tested.arms], axis=0)
+    return np.asarray(counts / (1.0 if len(tested.arms) > 1 else 3.0))
+
+
+def carriers_of(block: Block, arm: Arm) -> Int64Array:
+    """Samples of the arm that carry the allele that is rarer there, (V,): all observed but the commoner homozygotes."""
+    if isinstance(block, DosageBlock):
+        selected = np.zeros(block.n_samples, np.bool_)
+        selected[arm.columns] = True
+        counts = np.empty((block.n_variants, 3), np.int64)
+        count_rounded(block.fixed_point, selected, counts)
+    else:
+        counts = np.empty((block.n_variants, 4), np.int64)
+        count_codes(block.packed.view(np.uint64), arm.mask, counts)
+    return np.asarray(counts[:, :3].sum(axis=1) - np.maximum(counts[:, 0], counts[:, 2]))
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Samples analysed by genotype, in V variants.
+
+    Attributes
+    ----------
+    counts : int64 array (V, 4)
+        With code 0, 1, 2 and not observed.
+    """
+
+    counts: Int64Array
+
+    @classmethod
+    def of(cls, block: Block, mask: UInt64Array) -> "Classes":
+        """Those of the samples of a mask (W,).
+
+        Raises
+        ------
+        TypeError
+            The block holds dosages: a genotype is not known there.
+        """
+        counts = np.empty((block.n_variants, 4), np.int64)
+        count_codes(with_genotypes(block).packed.view(np.uint64), mask, counts)
+        return cls(counts)
+
+    @property
+    def n(self) -> Int64Array:
+        """Samples observed (V,)."""
+        return np.asarray(self.counts[:, :3].sum(axis=1))
+
+    @property
+    def n_present(self) -> Int64Array:
+        """How many of the three genotypes occur (V,): with fewer than three, two degrees of freedom are not there."""
+        return np.asarray((self.counts[:, :3] > 0).sum(axis=1))
+
+    @property
+    def rarest(self) -> Int64Array:
+        """Twice the samples of the rarest genotype (V,), to be held against ``min_mac``."""
+        return np.asarray(2 * self.counts[:, :3].min(axis=1))
+
+    def without_estimate(self, mac: Float64Array, least: float, n_coefficients: int) -> list[tuple[BoolArray, str]]:
+        """Masks (V,) of rows without an estimate and their codes; the first that holds counts."""
+        return [
+            (self.n == 0, "n_too_small"),
+            ((self.n_present <= 1) & (mac > 0), "constant_genotype"),
+            (self.n_present <= 1, "monomorphic"),
+            (self.n <= n_coefficients, "n_too_small"),
+            (self.n_present == 2, "collinear"),
+            (np.minimum(mac, self.rarest) < least, "too_few_carriers"),
+        ]
+
+
+def with_genotypes(block: Block) -> GenotypeBlock:
+    """The block, of genotypes.
+
+    Raises
+    ------
+    TypeError
+        It holds dosages: a genotype is not known there.
+    """
+    if not isinstance(block, GenotypeBlock):
+        raise TypeError("the genotypic model is of genotypes, not of dosages: use hard calls, or another genetic model")
+    return block
+
+
+def contrast_estimates(
+    tested: Tested, theta: Float64Array, covariance: Float64Array
+) -> tuple[Float64Array, Float64Array]:
+    """Estimates and standard errors (..., K) of every test from coefficients (..., D) and covariances (..., D, D).
+
+    The test of all at once has none.
+    """
+    beta = np.zeros((*theta.shape[:-1], len(tested.tests)))
+    variance = np.zeros(beta.shape)
+    # Spelt out: a product of matrices may round differently for other shapes, and rows must not depend on the company.
+    for i in range(tested.n_columns):
+        beta = beta + theta[..., i, None] * tested.contrasts[:, i]
+        for j in range(tested.n_columns):
+            variance = variance + covariance[..., i, j, None] * (tested.contrasts[:, i] * tested.contrasts[:, j])
+    if tested.joint >= 0:
+        beta[..., tested.joint] = np.nan
+        variance[..., tested.joint] = np.nan
+    with np.errstate(invalid="ignore"):
+        return beta, np.sqrt(variance)
+
+
+def joint_statistic(theta: Float64Array, covariance: Float64Array) -> Float64Array:
+    """``theta' V^-1 theta`` (R,) of coefficients (R, D) and covariances (R, D, D), one column after the other given those before."""
+    rest, V = theta.copy(), covariance.copy()
+    total = np.zeros(theta.shape[0])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for j in range(theta.shape[1]):
+            total = total + rest[:, j] ** 2 / V[:, j, j]
+            for k in range(j + 1, theta.shape[1]):
+                share = V[:, k, j] / V[:, j, j]
+                rest[:, k] = rest[:, k] - share * rest[:, j]
+                V[:, k, j + 1 :] = V[:, k, j + 1 :] - share[:, None] * V[:, j, j + 1 :]
+    return total
+
+
+def for_tests(values: Array, K: int) -> Array:
+    """A column (V,) for each of the K rows of a trait."""
+    return np.repeat(values[:, None], K, axis=1)
+
+
+def as_rows(
+    traits: tuple[str, ...],
+    tests: tuple[str, ...],
+    columns: dict[str, Array],
+    categories: dict[str, tuple[str | None, ...]],
+) -> BlockResult:
+    """Rows trait by trait, K tests each, of columns (V, T, K)."""
+    flat = {name: values.reshape(values.shape[0], -1) for name, values in columns.items()}
+    labels = {"trait": tuple(np.repeat(traits, len(tests)).tolist()), "test": tests * len(traits)}
+    return BlockResult(flat, labels, categories)
+
+
+def alleles_at_once(names: Sequence[str]) -> Tested:
+    """D columns of their own, the alleles of one place: one test of all, D degrees of freedom."""
+    return Tested((f"alleles_{len(names)}df",), np.zeros((1, len(names))))

@@ -1,0 +1,588 @@
+"""Models that fit every row: Wald tests of D tested columns and K contrasts of their coefficients, likelihood ratios, Firth's penalty.
+
+What a family brings is `RowFamily`: how many rows are fitted at once, and how one row is maximised on its own complete cases.
+What is the same for all of them is here: which rows have an estimate, what is tested again and how, what replaces what.
+With Satterthwaite's degrees of freedom contrasts are Student's t, and all coefficients at once Hotelling's: see
+`genassoc.kernels.laws.sandwich`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from genassoc.data.block import Block
+from genassoc.data.phenotypes.modifier import Modifier, check_main_effect, read_modifier, with_main_effect
+from genassoc.kernels.genotypes.counts import mask_words
+from genassoc.kernels.laws.sandwich import HC0, HC3, MODEL, WaldFits
+from genassoc.kernels.likelihoods import rows as status
+from genassoc.models.base import BlockResult
+from genassoc.models.scan.family import Samples
+from genassoc.models.scan.information import EventSizes
+from genassoc.models.scan.product import minor_counts
+from genassoc.models.scan.rows import Rows, assembled, chunks, unusable
+from genassoc.models.scan.sums import GenotypeSums, genotype_sums, minor_is_ref
+from genassoc.models.scan.tested import (
+    GENOTYPIC,
+    Classes,
+    Tested,
+    contrast_estimates,
+    joint_statistic,
+    tested_with,
+    too_few,
+)
+from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
+from genassoc.stats.information import FEW_EVENTS, LEAST_OF_ARM, LEAST_OF_SANDWICH
+from genassoc.stats.tails import neg_log_10_p_f
+
+CODES: Mapping[int, str] = {
+    status.NOT_CONVERGED: "not_converged",
+    status.COLLINEAR: "collinear",
+    status.ONE_OUTCOME: "one_outcome",
+    status.RUNAWAY: "not_converged",
+    status.LEVERAGE: "leverage_of_one",
+    status.NO_VARIANCE: "no_variance",
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is done, every default resolved.
+
+    Attributes
+    ----------
+    test : str
+        "wald" or "lrt".
+    variance : int
+        HC0, HC3, MODEL or QUASI, of `genassoc.kernels.laws.sandwich`.
+    correction : str or None
+        "lrt" or "firth": the test of rows below ``correct_below``; by Firth's penalty too where there is no maximum, with
+        "firth_fallback" only there.
+    correct_below : float
+    impute : bool
+        Missing calls take the mean of the observed ones.
+    min_mac : float
+    gate : bool
+        Rows with few carriers or events have no estimate.
+    like : str or None
+        "plink2": its stopping rule, standard errors and tests.
+    by_joint : bool
+        The test of all coefficients alone says whether a row is below ``correct_below``; else any test.
+    """
+
+    test: str
+    variance: int
+    correction: str | None
+    correct_below: float
+    impute: bool
+    min_mac: float
+    gate: bool = True
+    like: str | None = None
+    by_joint: bool = False
+
+    @property
+    def is_sandwich(self) -> bool:
+        """Whether variances are sandwiches."""
+        return self.variance in (HC0, HC3)
+
+
+def asked_of_screened(model: Any) -> Asked:
+    """What is done of a model whose one column is screened by the score, where every row is fitted.
+
+    Its tests' defaults are of a screen: Wald tests stand for the score test, likelihood ratios for what is done with hits. The
+    genotypic model, and several alleles at once, have likelihood ratios, unless Wald tests are asked for.
+    """
+    impute, least = bool(model.imputes), float(model.min_mac)
+    if model.is_sandwich:
+        return Asked("wald", HC0 if model.variance == "hc0" else HC3, None, 0.0, impute, least)
+    several = model.genetic_model == "genotypic" or model.alleles == "joint"
+    ratio = model.test == "lrt" or (several and model.test == "score")
+    correction = None if model.correction in (None, "wald") or model.test == "wald" else "lrt"
+    return Asked(
+        "lrt" if ratio else "wald", MODEL, None if ratio else correction, float(model.correct_below), impute, least
+    )
+
+
+class Maximum(NamedTuple):
+    """Where a likelihood (with its penalty) is largest: its value, coefficients (D,), covariance (D, D), iterations, dispersion."""
+
+    objective: float
+    theta: Float64Array
+    covariance: Float64Array
+    iterations: int
+    dispersion: float = 1.0
+    freedom: float = np.inf
+
+
+class Case(ABC):
+    """One variant's complete cases.
+
+    Attributes
+    ----------
+    H : float64 array (n, D)
+        The tested columns.
+    all_covariates : bool
+        Whether none of the covariates is a combination of the others here.
+    """
+
+    H: Float64Array
+    all_covariates: bool
+
+    @abstractmethod
+    def unfit(self, asked: Asked, test: str) -> str | None:
+        """Why there is no fit, known before it."""
+
+    @abstractmethod
+    def maximum(self, H: Float64Array, n_free: int, test: str, asked: Asked) -> Maximum | None:
+        """The maximum in the first ``n_free`` coefficients of H (n, D), the others 0; ``test`` "firth" penalises. None without one."""
+
+    def ran_away(self, fit: Maximum, asked: Asked) -> bool:
+        """Whether the estimate is on its way to an infinite one."""
+        return False
+
+
+# Fits columns (1, D, n), none of them missing, with one test of all.
+OneRow = Callable[[Float64Array], WaldFits]
+
+
+@dataclass(frozen=True, eq=False)
+class KernelCase(Case):
+    """Complete cases that a kernel maximises: ``fit`` takes columns (1, D, n), and ``codes`` are of its statuses."""
+
+    H: Float64Array
+    all_covariates: bool
+    fit: OneRow
+    codes: Mapping[int, str]
+
+    @cached_property
+    def whole(self) -> WaldFits:
+        """The fit on all columns."""
+        return self.fit(np.ascontiguousarray(self.H.T)[None])
+
+    def unfit(self, asked: Asked, test: str) -> str | None:
+        """What the kernel says of all columns."""
+        return self.codes.get(int(self.whole.status[0]))
+
+    def maximum(self, H: Float64Array, n_free: int, test: str, asked: Asked) -> Maximum | None:
+        """The maximum in the first ``n_free`` coefficients of H (n, D); the others are left out."""
+        fits = (
+            self.whole
+            if H is self.H and n_free == H.shape[1]
+            else self.fit(np.ascontiguousarray(H[:, :n_free].T)[None])
+        )
+        if fits.status[0] != status.FINE:
+            return None
+        return Maximum(
+            float(fits.objective[0]), fits.theta[0], fits.covariance[0], int(fits.iterations[0]),
+            float(fits.dispersion[0]), float(fits.freedom[0, 0]),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RowFamily(ABC):
+    """One trait of a family whose rows are fitted one by one, on its own complete cases.
+
+    Attributes
+    ----------
+    samples : Samples
+    n_parameters : int
+        Beside those tested.
+    """
+
+    codes: ClassVar[Mapping[int, str]] = CODES
+    least_events: ClassVar[float] = 0.0  # effective events that tests with the model's variance need
+    retries: ClassVar[bool] = False  # whether rows that `wald` leaves are cases of their own
+    has_law: ClassVar[bool] = False  # whether there is `law_of_events`
+
+    samples: Samples
+    n_parameters: int
+
+    @property
+    def n(self) -> int:
+        """Samples."""
+        return self.samples.n
+
+    @property
+    def columns(self) -> Int64Array:
+        """Their columns of a block (n,)."""
+        return self.samples.columns
+
+    @property
+    def mask(self) -> UInt64Array:
+        """The same as packed words (W,)."""
+        return self.samples.mask
+
+    @property
+    def failure(self) -> str | None:
+        """Why there is no null model; its rows carry it as their code."""
+        return self.samples.failure
+
+    @property
+    def offset(self) -> Float64Array:
+        """What is added to the linear predictor (n,)."""
+        return self.samples.offset
+
+    @property
+    def weight(self) -> Float64Array:
+        """Sampling weights of mean 1 (n,), all 1 without them."""
+        return self.samples.weight
+
+    @property
+    def n_covariates(self) -> int:
+        """Coefficients beside those tested, the intercept among them where there is one."""
+        return self.n_parameters
+
+    @abstractmethod
+    def wald(self, H: Float64Array, tested: Tested, variance: int) -> WaldFits | None:
+        """Rows fitted on columns H (R, D, n), NaN where not observed; None where each is a case of its own."""
+
+    @abstractmethod
+    def case(self, H: Float64Array, tested: Tested) -> Case:
+        """The complete cases of columns (D, n)."""
+
+    @abstractmethod
+    def counts(self, own: GenotypeSums, block: Block, impute: bool) -> dict[str, Array]:
+        """Columns (V,) of counts and frequencies that the family has beside the common ones."""
+
+    def method(self, variance: int) -> tuple[str, str]:
+        """Names of the Wald tests of a contrast and of all coefficients."""
+        name = {HC0: "wald_hc0", HC3: "wald_hc3"}.get(variance, "wald")
+        return name, name
+
+    @property
+    def sizes(self) -> Float64Array:
+        """What the events weigh, (S, n), of every side of the outcome; of a quantity none."""
+        return np.zeros((0, self.n))
+
+    def reasons(self, own: GenotypeSums, block: Block, impute: bool) -> list[tuple[BoolArray, str]]:
+        """Rows (V,) without an estimate for the family's own reasons, and their codes."""
+        return []
+
+    def student(self, variance: int) -> bool:
+        """Whether tests are Student's t, and F, with degrees of freedom; else z and chi-squared."""
+        return variance != MODEL
+
+    def law_of_events(self, calls: Float64Array, impute: bool) -> Float64Array:
+        """-log10 p (R,) of dense calls by the exact law of few events, NaN where it fails."""
+        raise TypeError(f"{type(self).__name__} has no exact law")
+
+    def withheld(self, columns: dict[str, Array], carriers: Float64Array) -> dict[str, Array]:
+        """Columns (R, 1) of tests of all coefficients, without those that the outcome's law does not allow; ``carriers`` (R,) of the rarest."""
+        return columns
+
+    def finished(
+        self, columns: dict[str, Array], asked: Asked, tested: Tested, own: GenotypeSums, block: Block, flipped: BoolArray
+    ) -> dict[str, Array]:  # fmt: skip
+        """Columns (V, K) in the trait's units, after the family's own corrections."""
+        return columns
+
+
+@dataclass(frozen=True)
+class FittedState:
+    """What all blocks share; ``notes`` says, for people, codings, weights, what E is and what was dropped."""
+
+    traits: tuple[str, ...]
+    cohort_columns: Int64Array
+    cohort_mask: UInt64Array
+    nulls: tuple[RowFamily, ...]
+    tested: tuple[Tested, ...]
+    n_incomplete: int
+    notes: tuple[str, ...]
+
+    @property
+    def n_by_trait(self) -> list[int]:
+        """Complete samples of each trait."""
+        return [null.n for null in self.nulls]
+
+
+def with_interaction(model: Any, cohort: Any) -> tuple[Any, tuple[str, ...]]:
+    """The model with the main effect of its interaction's covariate among the covariates, and a note where it joined them."""
+    if model.interaction is None:
+        return model, ()
+    covariates, joined = with_main_effect(cohort.phenotypes, model.covariates, model.interaction)
+    return replace(model, covariates=covariates), joined
+
+
+def modifier_of(model: Any, cohort: Any, X: Float64Array, complete: BoolArray) -> Modifier | None:
+    """E of an interaction, checked against covariates X (N, C); ``complete`` (N,) have them all, and a weight."""
+    if model.interaction is None:
+        return None
+    modifier = read_modifier(cohort.phenotypes, cohort.rows, model.interaction, complete)
+    check_main_effect(modifier, X, complete)
+    return modifier
+
+
+@dataclass(frozen=True)
+class Effects:
+    """What is tested in every trait: the genotypic model, or g with a modifier or without.
+
+    Attributes
+    ----------
+    genotypic : bool
+    modifier : Modifier or None
+    joined : tuple of str
+        A note where E joined the covariates.
+    """
+
+    genotypic: bool
+    modifier: Modifier | None
+    joined: tuple[str, ...] = ()
+
+    def state(
+        self,
+        traits: Sequence[str],
+        nulls: Sequence[RowFamily],
+        cohort_columns: Int64Array,
+        block_width: int,
+        complete: BoolArray,
+        notes: Sequence[str],
+        events: Callable[[RowFamily], BoolArray | None] = lambda null: None,
+        both_outcomes: bool = False,
+    ) -> FittedState:
+        """The state of nulls; ``events`` says who of a null's samples (n,) has the event."""
+        tested = [
+            GENOTYPIC
+            if self.genotypic
+            else tested_with(
+                self.modifier, cohort_columns, null.columns, block_width, events(null), both_outcomes
+            )
+            for null in nulls
+        ]  # fmt: skip
+        said = (*notes, *self.joined, *(self.modifier.notes if self.modifier is not None else ()))
+        mask = mask_words(cohort_columns, block_width)
+        return FittedState(
+            tuple(traits), cohort_columns, mask, tuple(nulls), tuple(tested), int((~complete).sum()), said
+        )
+
+
+def test_block(asked: Asked, state: FittedState, block: Block) -> BlockResult:
+    """V x T x K rows, K tests."""
+    straight = state.tested[0].heterozygotes if state.tested else False  # copies and heterozygotes are no mirror images
+    flipped = np.zeros(block.n_variants, dtype=bool)
+    if not straight:
+        flipped = minor_is_ref(block, state.cohort_columns, state.cohort_mask)
+    by_trait = [_of_trait(asked, null, tested, block, flipped) for null, tested in zip(state.nulls, state.tested)]
+    return assembled(state.traits, by_trait, state.tested[0].tests)
+
+
+test_block.__test__ = False  # type: ignore[attr-defined]  # its name is not a test's
+
+
+def _of_trait(asked: Asked, null: RowFamily, tested: Tested, block: Block, flipped: BoolArray) -> dict[str, Array]:
+    """All columns of one trait, (V,) or (V, K)."""
+    own = genotype_sums(block, flipped, null.columns, null.mask)
+    rows = Rows.empty(own.n.size, len(tested.tests))
+    few = too_few_events(asked, null, tested, own, block)
+    one = tested.n_columns == 1 and tested.joint < 0
+    exact = few if one and null.has_law else np.zeros(own.n.size, dtype=bool)
+    usable = rows.fail_unusable(_reasons(asked, null, tested, own, block, few & ~exact), null.failure)
+    variants = np.flatnonzero(usable)
+    for first, last in chunks(variants.size, null.n * tested.n_columns):
+        some = variants[first:last]
+        calls = minor_counts(block, flipped, some, null.columns)
+        if asked.impute:
+            _impute(calls)
+        fit_rows(asked, null, tested, some, tested.columns(calls), rows)
+        _test_exactly(asked, null, some[exact[some]], calls[exact[some]], rows)
+    student = null.student(asked.variance)
+    without = ("standard_error_model",) if asked.is_sandwich and student else ()  # the model's is no part of these fits
+    columns = rows.finished(own, flipped, null.n, asked.impute, without)
+    if student:
+        columns["degrees_of_freedom"] = np.where(np.isnan(rows.statistic), np.nan, rows.df)
+    columns, counts = null.finished(columns, asked, tested, own, block, flipped), null.counts(own, block, asked.impute)
+    if student:
+        return columns | counts
+    # In the order of a screen's columns.
+    shares = {name: values for name, values in counts.items() if values.dtype.kind == "f"}
+    iterations = columns.pop("iterations")
+    return shares | columns | counts | {"iterations": iterations}
+
+
+def _impute(calls: Float64Array) -> None:
+    """Missing calls (R, n) take the mean of the observed ones, in place."""
+    missing = np.isnan(calls)
+    if missing.any():
+        means = np.where(missing, 0.0, calls).sum(axis=1) / np.maximum((~missing).sum(axis=1), 1)
+        np.copyto(calls, means[:, None], where=missing)
+
+
+def _reasons(
+    asked: Asked, null: RowFamily, tested: Tested, own: GenotypeSums, block: Block, few: BoolArray
+) -> list[tuple[BoolArray, str]]:
+    """Rows (V,) without an estimate and their codes, the first that holds counts; ``few`` have too few events for a test."""
+    n_coefficients = null.n_parameters + tested.n_columns
+    if tested.heterozygotes:
+        reasons = Classes.of(block, null.mask).without_estimate(own.mac, asked.min_mac, n_coefficients)
+    else:
+        reasons = [*unusable(own, null.n_parameters, asked.min_mac), (own.n <= n_coefficients, "n_too_small")]
+    if tested.with_e and asked.gate:
+        reasons.append((too_few(block, tested), "too_few_carriers"))
+    return [*reasons, (few, FEW_EVENTS), *null.reasons(own, block, asked.impute)]
+
+
+def too_few_events(asked: Asked, null: RowFamily, tested: Tested, own: GenotypeSums, block: Block) -> BoolArray:
+    """Rows (V,) with too few events for the variance that is asked for; of an interaction in an arm."""
+    least = LEAST_OF_SANDWICH if asked.is_sandwich else null.least_events
+    sizes = null.sizes
+    if not asked.gate or null.failure is not None or not sizes.size or not least > 0.0:
+        return np.zeros(own.n.size, dtype=bool)
+    if tested.with_e:
+        # In an arm or, of a number E, in what says its slope.
+        e = tested.e
+        parts = [e == 0.0, e == 1.0] if len(tested.arms) > 1 else [np.ones(e.size), e**2]
+        sizes, least = np.stack([side * part for side in sizes for part in parts]), LEAST_OF_ARM
+    return EventSizes.of(sizes, null.columns, block.n_samples).few(own, asked.impute, least)
+
+
+def _test_exactly(asked: Asked, null: RowFamily, variants: Int64Array, calls: Float64Array, rows: Rows) -> None:
+    """Few events: the estimates that there are, with the p of their exact law."""
+    there = np.isfinite(rows.neg_log_10_p[variants, 0])
+    if not there.any():
+        return
+    at, logp = variants[there], null.law_of_events(calls[there], asked.impute)
+    known = np.isfinite(logp)
+    rows.put_p(at[known], "exact", logp[known, None])
+    rows.fail(at[~known], FEW_EVENTS)
+
+
+def fit_rows(asked: Asked, null: RowFamily, tested: Tested, some: Int64Array, H: Float64Array, rows: Rows) -> None:
+    """Fill the rows of some variants, given their tested columns H (R, D, n)."""
+    undone = np.ones(some.size, dtype=bool)
+    unfitted = np.zeros(some.size, dtype=bool)  # without a maximum
+    if asked.test == "wald" and asked.like is None:
+        fits = null.wald(H, tested, asked.variance)
+        if fits is not None:
+            undone = (fits.status != status.FINE) if null.retries else np.zeros(some.size, dtype=bool)
+            _put_fits(asked, null, tested, some, fits, rows)
+    for r in np.flatnonzero(undone):
+        code = _put_case(asked, null.case(H[r], tested), (null, tested), int(some[r]), asked.test, rows)
+        unfitted[r] = code in ("not_converged", "separation")
+    if asked.correction is None:
+        return
+    with np.errstate(invalid="ignore", divide="ignore"):
+        below = rows.neg_log_10_p[some] >= -np.log10(asked.correct_below)
+    # All tests of a variant are of one fit: any of them below asks for the other one.
+    wanted = below[:, tested.joint] if asked.by_joint else below.any(axis=1)
+    again = "lrt" if asked.correction == "lrt" else "firth"
+    if asked.correction == "firth_fallback":
+        wanted = unfitted
+    elif again == "firth":
+        wanted = wanted | unfitted
+    for r in np.flatnonzero(wanted):
+        _put_case(asked, null.case(H[r], tested), (null, tested), int(some[r]), again, rows)
+
+
+def _put_fits(asked: Asked, null: RowFamily, tested: Tested, some: Int64Array, fits: WaldFits, rows: Rows) -> None:
+    """Wald tests of the rows that were fitted, and the codes of the others."""
+    fine = fits.status == status.FINE
+    at = some[fine]
+    name, joint = null.method(asked.variance)
+    _put_wald(
+        rows,
+        at,
+        tested,
+        (fits.theta[fine], fits.covariance[fine], fits.freedom[fine]),
+        (name, joint),
+        asked.is_sandwich,
+    )
+    rows.iterations[at] = fits.iterations[fine, None]
+    rows.dispersion[at] = fits.dispersion[fine, None]
+    rows.caution(at[fits.dropped[fine]], "covariate_collinear")
+    for failed, code in null.codes.items():
+        rows.fail(some[fits.status == failed], code)
+
+
+def _put_wald(
+    rows: Rows,
+    at: Int64Array,
+    tested: Tested,
+    estimates: tuple[Float64Array, Float64Array, Float64Array],
+    names: tuple[str, str],
+    hotelling: bool,
+) -> None:
+    """Wald tests of coefficients (R, D) with covariances (R, D, D) and degrees of freedom (R, K); ``hotelling``: the joint one's are F's."""
+    theta, covariance, freedom = estimates
+    beta, error = contrast_estimates(tested, theta, covariance)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        statistic = beta / error
+    rows.put(at, names[0], beta, error, statistic, None if np.isinf(freedom).all() else freedom)
+    if tested.joint < 0:
+        return
+    D, df = tested.n_columns, freedom[:, tested.joint]
+    total = joint_statistic(theta, covariance)
+    F = total / D
+    with np.errstate(invalid="ignore"):
+        scaled = np.where(np.isfinite(df), F * df / (df + (D - 1.0)), F) if hotelling else F
+    shown = F if names[1].startswith("f") and names[1] != "firth" else total
+    rows.put_joint(at, tested.joint, names[1], shown, neg_log_10_p_f(scaled, D, df))
+
+
+def _put_case(asked: Asked, case: Case, of: tuple[RowFamily, Tested], v: int, test: str, rows: Rows) -> str | None:
+    """Fit one variant on its own complete cases by "wald", "lrt" or "firth", and put its tests; the code where there is no fit."""
+    null, tested = of
+    code = case.unfit(asked, test)
+    fit = None if code is not None else case.maximum(case.H, tested.n_columns, test, asked)
+    if code is None and fit is None:
+        code = "not_converged"
+    elif fit is not None and np.isnan(fit.covariance).any():
+        code = "leverage_of_one"
+    elif fit is not None and case.ran_away(fit, asked):
+        code = "separation"
+    gains = None
+    plink2 = asked.like == "plink2"
+    ratio = test == "lrt" or (test == "firth" and not plink2)
+    if code is None and fit is not None and ratio:
+        gains = ratio_gains(asked, case, tested, fit, test)
+        code = "not_converged" if gains is None else None
+    if code is not None or fit is None:
+        rows.fail(np.array([v]), str(code))
+        return code
+    at = np.array([v])
+    if gains is not None:
+        _put_ratios(rows, at, tested, fit, gains, test)
+    else:
+        freedom = np.full((1, len(tested.tests)), fit.freedom)
+        names = ("firth", "firth") if test == "firth" else null.method(asked.variance)
+        _put_wald(rows, at, tested, (fit.theta[None], fit.covariance[None], freedom), names, False)
+        if plink2 and tested.heterozygotes:
+            # PLINK 2 reads the joint Wald statistic as F with 2 and n degrees of freedom.
+            F = 0.5 * rows.statistic[at, tested.joint]
+            n = np.array([float(case.H.shape[0])])
+            rows.put_joint(at, tested.joint, names[1], F, neg_log_10_p_f(F, 2, n))
+    rows.iterations[at], rows.dispersion[at] = fit.iterations, fit.dispersion
+    if not case.all_covariates:
+        rows.caution(at, "covariate_collinear")
+    return None
+
+
+def _put_ratios(rows: Rows, at: Int64Array, tested: Tested, fit: Maximum, gains: Float64Array, test: str) -> None:
+    """Likelihood ratio tests of one variant: ``gains`` (K,) are twice the differences of log likelihood, over the dispersion."""
+    beta, error = contrast_estimates(tested, fit.theta[None], fit.covariance[None])
+    z = np.copysign(np.sqrt(gains[None]), beta)
+    freedom = None if np.isinf(fit.freedom) else np.full(z.shape, fit.freedom)
+    rows.put(at, test, beta, error, z, freedom)
+    if tested.joint >= 0:
+        total = gains[tested.joint : tested.joint + 1]
+        logp = neg_log_10_p_f(total / tested.n_columns, tested.n_columns, np.array([fit.freedom]))
+        rows.put_joint(at, tested.joint, test, total, logp)
+
+
+def ratio_gains(asked: Asked, case: Case, tested: Tested, fit: Maximum, test: str) -> Float64Array | None:
+    """Twice the gains of (penalised) log likelihood over every test's null (K,), over the dispersion; None where one has no maximum.
+
+    Every null but that of all coefficients has one of them less.
+    """
+    D = tested.n_columns
+    nulls = [(k, case.H @ M, D - 1) for k, M in tested.rotations]
+    if tested.joint >= 0:
+        nulls.append((tested.joint, case.H, 0))
+    gains = np.full(len(tested.tests), np.nan)
+    for k, columns, n_free in nulls:
+        at_null = case.maximum(columns, n_free, test, asked)
+        if at_null is None:
+            return None
+        gains[k] = max(0.0, 2.0 * (fit.objective - at_null.objective) / fit.dispersion)
+    return gains
