@@ -75,7 +75,9 @@ def linear(rng: np.random.Generator, drawn: SimpleNamespace, variance: str) -> A
     model = Linear("y", interaction="arm", variance=variance)  # type: ignore[arg-type]
     if variance == "robust":
         X, ones = design_of(drawn, y).X, np.ones(N)
-        null, _ = LeastSquaresRows.of(GlmSample(X, y, np.zeros(N), ones, EVERYONE, N, False, MODEL))
+        null, _ = LeastSquaresRows.of(
+            GlmSample(X=X, y=y, offset=np.zeros(N), weight=ones, columns=EVERYONE, width=N, ranks=False, variance=MODEL)
+        )
         return model.block(effects_of(drawn).state(("y",), [null], EVERYONE, N, ones == 1.0, ()), block_of(drawn))
     state = linear_columns.state_of(model.choices(), design_of(drawn, y), modifier_of(drawn), EVERYONE, N)
     return model.block(state, block_of(drawn))

@@ -233,7 +233,7 @@ def log_exposure(model: CountModel, cohort: Cohort, design: Design) -> tuple[Des
     return without_samples(design, np.isnan(exposure), what, cohort.phenotypes, cohort.rows), np.log(exposure)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GlmSample:
     """What a null is made of: a trait's samples.
 
@@ -321,8 +321,9 @@ def prepare(model: Any, cohort: Any, family: type[GlmRows], extras: Extras = Ext
         observed = ~np.isnan(design.y[:, trait]) & design.complete
         values = np.ones(int(observed.sum())) if weights is None else weights.values[observed]
         sample = GlmSample(
-            design.X[observed], design.y[observed, trait], design.offset[observed, trait] + more[observed], values,
-            columns[observed], width, getattr(model, "rank_normalise", False), extras.variance, design.offset_unit,
+            X=design.X[observed], y=design.y[observed, trait], offset=design.offset[observed, trait] + more[observed],
+            weight=values, columns=columns[observed], width=width, ranks=getattr(model, "rank_normalise", False),
+            variance=extras.variance, offset_unit=design.offset_unit,
         )  # fmt: skip
         null, kept = family.of(sample)
         nulls.append(null)

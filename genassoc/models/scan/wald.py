@@ -8,7 +8,7 @@ With Satterthwaite's degrees of freedom contrasts are Student's t, and all coeff
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
@@ -79,6 +79,7 @@ class Asked:
     correct_below: float
     impute: bool
     min_mac: float
+    _: KW_ONLY
     gate: bool = True
     like: str | None = None
     by_joint: bool = False
