@@ -18,7 +18,7 @@ from genassoc.models.scan.family import Asked, Family, Samples, Tails, Task, bou
 from genassoc.models.scan.glm_rows import CountModel, CountRows, Extras, event_note, log_exposure
 from genassoc.models.scan.glm_rows import prepare as prepare_rows
 from genassoc.models.scan.information import EventSizes, sum_missing
-from genassoc.models.scan.screen import State, null_notes
+from genassoc.models.scan.screen import ScreenState, null_notes
 from genassoc.models.scan.sums import GenotypeSums
 from genassoc.models.scan.wald import FittedState
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
@@ -184,7 +184,7 @@ def prepare_fitted(model: CountModel, cohort: Cohort) -> FittedState:
     return prepare_rows(model, cohort, NegativeBinomialRows, Extras(offset=exposure_of))
 
 
-def prepare(model: CountModel, cohort: Cohort) -> State:
+def prepare(model: CountModel, cohort: Cohort) -> ScreenState[NullNegativeBinomial]:
     """Fit the null of every trait of a `NegativeBinomial`, each on its own complete cases."""
     block_columns, block_width = np.asarray(cohort.block_columns), int(cohort.block_width)
     design, exposure = exposure_of(model, cohort, cohort.design(model.traits, model.covariates, kind=model.outcome))
@@ -202,7 +202,7 @@ def prepare(model: CountModel, cohort: Cohort) -> State:
         else:
             notes.append(note)
         notes += null_notes(design.covariates, name, null.n, kept, null.failure)
-    return State.of(design.traits, nulls, block_columns, block_width, int((~design.complete).sum()), notes)
+    return ScreenState.of(design.traits, nulls, block_columns, block_width, int((~design.complete).sum()), notes)
 
 
 def fit_null(

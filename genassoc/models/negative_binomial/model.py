@@ -9,10 +9,10 @@ from genassoc.data.phenotypes.design import Kind
 from genassoc.models.base import BlockResult
 from genassoc.models.choices import checks
 from genassoc.models.choices.choices import Choices
-from genassoc.models.negative_binomial.family import prepare, prepare_fitted
+from genassoc.models.negative_binomial.family import NullNegativeBinomial, prepare, prepare_fitted
 from genassoc.models.scan import wald
 from genassoc.models.scan.genetic_models import by_genetic_model
-from genassoc.models.scan.screen import State, check_choices, choices_of, screen
+from genassoc.models.scan.screen import ScreenState, check_choices, choices_of, screen
 
 
 @dataclass(frozen=True)
@@ -80,12 +80,12 @@ class NegativeBinomial(Choices):
         """Test both degrees of freedom of every genotype: V x T x 3 rows."""
         return wald.test_block(self.asked(), state, block)
 
-    def prepare(self, cohort: Cohort) -> State | wald.FittedState:
+    def prepare(self, cohort: Cohort) -> ScreenState[NullNegativeBinomial] | wald.FittedState:
         """Fit the null models of all traits on the cohort's samples."""
         return prepare_fitted(self, cohort) if self.fits_every_row else prepare(self, cohort)
 
     @by_genetic_model
-    def block(self, state: State | wald.FittedState, block: Block) -> BlockResult:
+    def block(self, state: ScreenState[NullNegativeBinomial] | wald.FittedState, block: Block) -> BlockResult:
         """Test every variant of the block against every trait: V x T rows."""
         if isinstance(state, wald.FittedState):
             return wald.test_block(self.asked(), state, block)
