@@ -18,6 +18,7 @@ FAMILIES = {
     "matched": partial(ga.Logistic, "y", ["x"], matched="set"),
     "cox": partial(ga.Cox, "T", "E", ["x"]),
     "poisson": partial(ga.Poisson, "count", ["x"], exposure="years"),
+    "negative_binomial": partial(ga.NegativeBinomial, "relapses", ["x"], exposure="years"),
     "ordinal": partial(ga.Ordinal, "grade", ["x"]),
 }
 AXES = {
@@ -108,6 +109,7 @@ def draw(seed=31):
             "T": time,
             "E": (rng.random(N) < 0.5).astype(int),
             "count": rng.poisson(np.exp(0.3 + 0.3 * x)),
+            "relapses": np.random.default_rng(seed + 1).negative_binomial(1.5, 0.5, N),
             "grade": rng.integers(0, 3, N),
             "w": rng.choice([1.0, 2.5, 4.0], N),
             "set": np.arange(N) // 4,

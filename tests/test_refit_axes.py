@@ -32,6 +32,12 @@ MODELS = {
     "poisson robust": ga.Poisson(["attacks"], variance="robust", **POISSON),
     "poisson weights arm": ga.Poisson(["attacks"], weights="w", interaction="statin", **POISSON),
     "poisson genotypic": ga.Poisson(["attacks"], genetic_model="genotypic", **POISSON),
+    "relapses": ga.NegativeBinomial(["relapses"], correction="lrt", correct_below=0.3, min_mac=30, **POISSON),
+    "relapses weights": ga.NegativeBinomial(["relapses"], weights="w", **POISSON),
+    "relapses hc0": ga.NegativeBinomial(["relapses"], variance="hc0", missing="mean", **POISSON),
+    "relapses robust": ga.NegativeBinomial(["relapses"], variance="robust", **POISSON),
+    "relapses arm": ga.NegativeBinomial(["relapses"], interaction="statin", correct_below=0.3, **POISSON),
+    "relapses genotypic": ga.NegativeBinomial(["relapses"], genetic_model="genotypic", **POISSON),
     "ordinal arm": ga.Ordinal(["grade"], COVARIATES, interaction="statin", correct_below=0.3),
     "ordinal robust": ga.Ordinal(["grade"], COVARIATES, variance="robust"),
     "ordinal hc0 arm": ga.Ordinal(["grade"], COVARIATES, variance="hc0", interaction="statin"),
@@ -56,6 +62,12 @@ METHODS = {
     "poisson robust": ({"wald_hc3"}, True),
     "poisson weights arm": ({"wald_hc3"}, True),
     "poisson genotypic": ({"lrt"}, True),
+    "relapses": ({"score", "lrt"}, True),
+    "relapses weights": ({"wald_hc3"}, False),  # no weights in its NegativeBinomial
+    "relapses hc0": ({"wald_hc0"}, True),
+    "relapses robust": ({"wald_hc3"}, False),  # a jackknife of two numbers a sample has no other program
+    "relapses arm": ({"wald", "lrt"}, True),
+    "relapses genotypic": ({"lrt"}, True),
     "ordinal arm": ({"wald", "lrt"}, True),
     "ordinal robust": ({"wald_hc3"}, False),  # HC3 of two edges has no other program
     "ordinal hc0 arm": ({"wald_hc0"}, True),
@@ -83,7 +95,8 @@ def cohort(tmp_path_factory):
     rng, n = np.random.default_rng(5), table.height
     w = np.where(rng.random(n) < 0.4, 1.0, 4.0) * rng.uniform(0.8, 1.2, n)
     table = table.with_columns(
-        w=pl.Series(w), attacks=pl.Series(rng.poisson(2.0, n)), four=pl.Series(np.arange(n) // 4),
+        w=pl.Series(w), attacks=pl.Series(rng.poisson(2.0, n)),
+        relapses=pl.Series(np.random.default_rng(6).negative_binomial(1.5, 0.4, n)), four=pl.Series(np.arange(n) // 4),
         all_cases=np.where(table["t2d"] == table["t2d"].max(), 1, 1 + 2 * (np.arange(n) % 3)),
     )  # fmt: skip
     files.phenotypes.write_text(table.write_csv(separator="\t", null_value="NA"))
@@ -229,6 +242,7 @@ DENSE = {
     "linear": ({"kind": "linear", "traits": ["ldl"]}, "t"),
     "logistic": ({"kind": "logistic", "traits": ["t2d"]}, "lrt"),
     "poisson": ({"kind": "poisson", "traits": ["attacks"], "exposure": "years"}, "wald"),
+    "relapses": ({"kind": "negative_binomial", "traits": ["relapses"], "exposure": "years"}, "wald"),
     "poisson weights": ({"kind": "poisson", "traits": ["attacks"], "weights": "w"}, "wald_hc3"),
     "logistic weights": ({"kind": "logistic", "traits": ["t2d"], "weights": "w"}, "wald_hc0"),
     "ordinal": ({"kind": "ordinal", "traits": ["grade"]}, "lrt"),

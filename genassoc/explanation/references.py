@@ -172,6 +172,41 @@ def poisson(row: RowData, test: str, choices: Mapping[str, Any]) -> Reference:
     return generalised_linear(row, test, choices, sm.families.Poisson(), program, quasi)
 
 
+def negative_binomial(row: RowData, test: str, choices: Mapping[str, object]) -> Reference:
+    """NegativeBinomial (nb2): alpha by maximum likelihood, errors of the joint information; it has no weights."""
+    from statsmodels.discrete.discrete_model import NegativeBinomial
+
+    program = "statsmodels NegativeBinomial (nb2)"
+    if row.weighted:
+        return Reference("none (statsmodels has no weights in its negative binomial)")
+    columns = Columns.of(row, test, constant=True)
+    k = columns.T.shape[1]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of alpha at its boundary, and of separation, which show in what comes out
+        null = NegativeBinomial(row.y, columns.X, offset=row.offset).fit(disp=0, maxiter=500)
+        null = NegativeBinomial(row.y, columns.X, offset=row.offset).fit(
+            null.params, method="newton", disp=0, tol=1e-12
+        )
+        model = NegativeBinomial(row.y, columns.full(), offset=row.offset)
+        at = np.concatenate([null.params[:-1], np.zeros(k), null.params[-1:]])
+        fits = {"": model.fit(at, method="newton", disp=0, maxiter=200, tol=1e-12)}
+        if "hc0" in _asks_sandwich(row, choices):
+            fits["hc0"] = model.fit(at, method="newton", disp=0, maxiter=200, tol=1e-12, cov_type="HC0")
+    fit = fits.get(_shown(row, choices), fits[""])
+    C = columns.X.shape[1]
+    covariances = {name: np.asarray(each.cov_params())[C : C + k, C : C + k] for name, each in fits.items()}
+    if not (
+        fit.mle_retvals["converged"] and np.isfinite(covariances[""]).all() and 0.0 < covariances[""][-1, -1] < 1e4
+    ):
+        return Reference(program, {}, fit)
+    theta = np.asarray(fit.params)[C : C + k]
+    tests = {"wald": _wald(theta, covariances[""], k), "lrt": _ratio(theta, covariances[""], fit.llf - null.llf, k)}
+    if "hc0" in fits:
+        df = _freedom(row, test, "wald_hc0", choices)
+        tests["wald_hc0"] = _wald(theta, covariances["hc0"], k, df, hotelling=True)
+    return Reference(program, tests, fit)
+
+
 def generalised_linear(
     row: RowData, test: str, choices: Mapping[str, Any], family: Any, program: str, quasi: bool = False
 ) -> Reference:
@@ -341,5 +376,13 @@ def conditional_logistic(row: RowData, test: str, choices: Mapping[str, Any]) ->
 
 REFERENCES: dict[str, Callable[[RowData, str, Mapping[str, Any]], Reference]] = {
     fit.__name__: fit
-    for fit in (least_squares, binomial, conditional_logistic, poisson, proportional_odds, proportional_hazards)
+    for fit in (
+        least_squares,
+        binomial,
+        conditional_logistic,
+        poisson,
+        negative_binomial,
+        proportional_odds,
+        proportional_hazards,
+    )
 }

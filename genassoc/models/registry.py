@@ -11,6 +11,7 @@ _PLACES = {
     "cox": "genassoc.models.cox.model.Cox",
     "ordinal": "genassoc.models.ordinal.model.Ordinal",
     "poisson": "genassoc.models.poisson.model.Poisson",
+    "negative_binomial": "genassoc.models.negative_binomial.model.NegativeBinomial",
 }
 
 
@@ -34,3 +35,9 @@ MODELS: Mapping[str, Any] = _Models()
 def choices_of(kind: str) -> list[str]:
     """Names of a model's own choices, as ``[model]`` in gwas.toml may set them."""
     return [choice.name for choice in fields(MODELS[kind])]
+
+
+def kind_of(model: object) -> str:
+    """The name of a model's type in the registry; of a type that is not in it, its own in lower case."""
+    name = type(model).__name__
+    return next((kind for kind, place in _PLACES.items() if place.rpartition(".")[2] == name), name.lower())

@@ -30,6 +30,7 @@ from genassoc.refit.covariates import DenseCovariates, dense_covariates
 from genassoc.refit.fits import Likelihood, NotFittedError, Outcome, independent, maximum
 from genassoc.refit.hazards import Hazards
 from genassoc.refit.likelihoods import Binary, Counts, Levels, Normal
+from genassoc.refit.overdispersed import OverdispersedCounts
 from genassoc.refit.tested_columns import RowModifier, TestedColumns, tested_columns
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
@@ -39,6 +40,7 @@ LIKELIHOODS: dict[str, type[Likelihood]] = {
     "binary": Binary,
     "conditional": Conditional,
     "counts": Counts,
+    "overdispersed_counts": OverdispersedCounts,
     "levels": Levels,
     "hazards": Hazards,
 }

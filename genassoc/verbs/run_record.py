@@ -18,6 +18,7 @@ from genassoc.data.sidecar import Record, standing
 from genassoc.errors import CodingWarning, OutputError
 from genassoc.models.base import AssociationModel
 from genassoc.models.linear.model import Linear
+from genassoc.models.registry import kind_of
 from genassoc.models.scan.genome import ScanState
 from genassoc.provenance import NUMBERS, Recorder, genassoc_version
 
@@ -25,7 +26,7 @@ from genassoc.provenance import NUMBERS, Recorder, genassoc_version
 def describe(cohort: Cohort, model: AssociationModel) -> dict[str, Any]:
     """Every choice of a run, defaults included."""
     return {
-        "model": {"kind": type(model).__name__.lower(), **asdict(model)},
+        "model": {"kind": kind_of(model), **asdict(model)},
         "variants": cohort.selection.describe(),
     }
 

@@ -8,14 +8,24 @@ import numpy as np
 from genassoc.data.block import Block
 from genassoc.data.phenotypes.design import Kind
 from genassoc.data.phenotypes.outcomes import exposure_values
+from genassoc.kernels.laws.sandwich import MODEL, QUASI
 from genassoc.models.base import BlockResult
 from genassoc.models.choices import checks
 from genassoc.models.choices.choices import Choices
-from genassoc.models.poisson import fitted
 from genassoc.models.poisson.null import prepare
 from genassoc.models.scan import wald
 from genassoc.models.scan.genetic_models import by_genetic_model
+from genassoc.models.scan.glm_rows import CountRows, Extras, log_exposure
+from genassoc.models.scan.glm_rows import prepare as prepare_rows
 from genassoc.models.scan.screen import check_choices, choices_of, screen
+
+
+class PoissonRows(CountRows):
+    """A count whose rows are all fitted, whose variance is the mean or a dispersion times it."""
+
+    def student(self, variance: int) -> bool:
+        """With a dispersion tests are t's, without one normal."""
+        return variance != MODEL or self.variance == QUASI
 
 
 @dataclass(frozen=True)
@@ -92,7 +102,8 @@ class Poisson(Choices):
     def prepare(self, cohort: Any) -> Any:
         """Fit the null models of all traits on the cohort's samples."""
         if self.fits_every_row:
-            return fitted.prepare(self, cohort)
+            extras = Extras(offset=log_exposure, variance=QUASI if self.dispersion == "quasi" else MODEL)
+            return prepare_rows(self, cohort, PoissonRows, extras)
         design = cohort.design(self.traits, self.covariates, kind=self.outcome)
         exposure = None
         if self.exposure is not None:

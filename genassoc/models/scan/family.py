@@ -153,6 +153,8 @@ class Task:
         From the product; ``squares`` (V,) are sums of weighted g^2.
     U, dispersion : float64 arrays (V,)
         Of the first score tests, exact where those were done row by row.
+    shape : float64 array (V,)
+        The parameter that a family's fits have beside the mean; the null's until `Family.fit` fills it.
     common, rare : bool arrays (V,)
         Rows that the first test sends on: to a correction, and to the tests of rare variants and few events.
     """
@@ -168,6 +170,7 @@ class Task:
     squares: Float64Array
     U: Float64Array
     dispersion: Float64Array
+    shape: Float64Array
     common: BoolArray
     rare: BoolArray
 
@@ -349,6 +352,11 @@ class Family(ABC):
     def dispersion(self) -> float:
         """Variance in units of the model's."""
         return 1.0
+
+    @property
+    def shape(self) -> float:
+        """The parameter beside the mean, where the family has one."""
+        return np.nan
 
     @property
     def student(self) -> bool:

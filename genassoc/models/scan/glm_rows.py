@@ -7,11 +7,15 @@ samples weigh 1.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 
 from genassoc.data.block import Block
+from genassoc.data.cohort.cohort import Cohort
+from genassoc.data.phenotypes.design import Design, Kind
+from genassoc.data.phenotypes.left_out import without_samples
+from genassoc.data.phenotypes.outcomes import exposure_values
 from genassoc.data.phenotypes.weights import read_weights, weighted_design
 from genassoc.kernels.laws import few_events
 from genassoc.kernels.laws.sandwich import MODEL, QUASI, WaldFits, room
@@ -20,6 +24,7 @@ from genassoc.kernels.likelihoods import rows as status
 from genassoc.kernels.likelihoods import weighted as kernel
 from genassoc.kernels.likelihoods.rows import Trait
 from genassoc.models.scan.family import Samples
+from genassoc.models.scan.information import sum_missing
 from genassoc.models.scan.screen import null_notes
 from genassoc.models.scan.sums import GenotypeSums
 from genassoc.models.scan.tested import Tested
@@ -33,7 +38,14 @@ from genassoc.models.scan.wald import (
     with_interaction,
 )
 from genassoc.shapes import Array, BoolArray, Float64Array
-from genassoc.stats.information import EXACT_LAW, LEAST_OF_SANDWICH, effective_size, few_note, whole_sizes
+from genassoc.stats.information import (
+    EXACT_LAW,
+    LEAST_OF_COUNTS,
+    LEAST_OF_SANDWICH,
+    effective_size,
+    few_note,
+    whole_sizes,
+)
 from genassoc.stats.linalg import orthonormal_basis
 
 EVERY_ROW_IS_FITTED = (
@@ -52,7 +64,7 @@ class GlmRows(RowFamily):
     y : float64 array (n,)
         The outcome, in units of ``scale``.
     start : float64 array (C,)
-        Coefficients of the null.
+        Coefficients of the null, and after them the parameter that a family has beside the mean.
     mean : float64 array (n,)
         The null's.
     scale : float
@@ -62,6 +74,7 @@ class GlmRows(RowFamily):
 
     family: ClassVar[int]
     has_law: ClassVar[bool] = True
+    instead: ClassVar[str] = EXACT_LAW  # what rows of few events have
 
     Q: Float64Array
     y: Float64Array
@@ -78,6 +91,18 @@ class GlmRows(RowFamily):
         return np.ascontiguousarray(sample.y), np.ascontiguousarray(sample.offset), 1.0, None
 
     @classmethod
+    def maximise_null(cls, Q: Float64Array, trait: Trait, mean: Float64Array) -> tuple[Float64Array, str | None]:
+        """The null's coefficients on Q (n, C), why there is no maximum, and filled ``mean`` (n,)."""
+        start = np.zeros(Q.shape[1])
+        return start, None if cls.family == glm.GAUSSIAN else _fit(cls.family, Q, trait, start, mean)
+
+    def fit_columns(
+        self, H: Float64Array, samples: kernel.GlmSamples, variance: int, contrasts: Float64Array, fits: WaldFits
+    ) -> None:
+        """Fit rows on columns H (R, D, n) of samples, into ``fits``."""
+        kernel.wald_rows(glm.Family(self.family, 0.0, False), H, samples, variance, contrasts, fits)
+
+    @classmethod
     def of(cls, sample: "GlmSample") -> tuple[Self, BoolArray]:
         """The null model of one trait, and which covariates are independent among its samples."""
         basis = orthonormal_basis(sample.X)
@@ -88,8 +113,8 @@ class GlmRows(RowFamily):
         start, mean = np.zeros(C), np.zeros(n)
         if failure is None:
             y, offset, scale, failure = cls.unit(sample, Q, weight)
-        if failure is None and cls.family != glm.GAUSSIAN:
-            failure = _fit(cls.family, Q, y, offset, weight, start, mean)
+        if failure is None:
+            start, failure = cls.maximise_null(Q, Trait(y, offset, weight), mean)
         samples = Samples.of(
             sample.columns, sample.width, offset=offset, weight=weight, is_event=y == 1.0 if cls.family == glm.BINOMIAL else None,
             failure=failure,
@@ -115,9 +140,7 @@ class GlmRows(RowFamily):
         fits = room(H.shape[0], tested.n_columns, len(tested.tests))
         samples = kernel.GlmSamples(self.Q, self.y, self.offset, self.weight, self.start)
         variance = self.variance if variance in (MODEL, QUASI) else variance
-        kernel.wald_rows(
-            glm.Family(self.family, 0.0, False), np.ascontiguousarray(H), samples, variance, tested.contrasts, fits
-        )
+        self.fit_columns(np.ascontiguousarray(H), samples, variance, tested.contrasts, fits)
         return fits
 
     def case(self, H: Float64Array, tested: Tested) -> Case:
@@ -127,19 +150,13 @@ class GlmRows(RowFamily):
         if not at.all():
             basis = orthonormal_basis(self.Q[at])
             Q, kept = np.ascontiguousarray(basis.Q), bool(basis.kept.all())
-            start = Q.T @ (self.Q[at] @ self.start)
+            C = self.Q.shape[1]
+            start = np.concatenate([Q.T @ (self.Q[at] @ self.start[:C]), self.start[C:]])
         samples = kernel.GlmSamples(Q, self.y[at], self.offset[at], self.weight[at], np.ascontiguousarray(start))
 
         def fit(columns: Float64Array) -> WaldFits:
             fits = room(1, columns.shape[1], 1)
-            kernel.wald_rows(
-                glm.Family(self.family, 0.0, False),
-                columns,
-                samples,
-                self.variance,
-                np.zeros((1, columns.shape[1])),
-                fits,
-            )
+            self.fit_columns(columns, samples, self.variance, np.zeros((1, columns.shape[1])), fits)
             return fits
 
         return KernelCase(H[:, at].T, kept, fit, self.codes)
@@ -160,6 +177,60 @@ class GlmRows(RowFamily):
     def counts(self, own: GenotypeSums, block: Block, impute: bool) -> dict[str, Array]:
         """Columns (V,) of counts and frequencies by outcome."""
         return {}
+
+
+class CountModel(Protocol):
+    """What a model of counts has."""
+
+    outcome: ClassVar[Kind]
+
+    @property
+    def traits(self) -> tuple[str, ...]:
+        """Names of counts."""
+
+    @property
+    def covariates(self) -> tuple[str, ...] | str:
+        """Names, or a formula."""
+
+    @property
+    def exposure(self) -> str | None:
+        """Column of what the counts were made over."""
+
+
+class CountRows(GlmRows):
+    """A count of events."""
+
+    family: ClassVar[int] = glm.POISSON
+    least_events: ClassVar[float] = LEAST_OF_COUNTS
+
+    @property
+    def sizes(self) -> Float64Array:
+        """Events times weights, (1, n)."""
+        return (self.weight * self.y)[None]
+
+    def notes(self, name: str, coding: str) -> list[str]:
+        """How many events there are."""
+        return [event_note(name, self.y)]
+
+    def counts(self, own: GenotypeSums, block: Block, impute: bool) -> dict[str, Array]:
+        """Events of the samples observed."""
+        events = np.zeros(block.n_samples)
+        events[self.columns] = self.y
+        return {"n_events": (events.sum() - sum_missing(own, events)).astype(np.int64)}
+
+
+def event_note(name: str, y: Float64Array) -> str:
+    """How many events a trait has in samples (n,)."""
+    return f"{name}: {int(y.sum()):,} events in {y.size:,} samples ({y.max(initial=0):g} at most in one)"
+
+
+def log_exposure(model: CountModel, cohort: Cohort, design: Design) -> tuple[Design, Float64Array]:
+    """The design without the samples that have no exposure, and its logarithm (N,)."""
+    if model.exposure is None:
+        return design, np.zeros(design.complete.size)
+    exposure = exposure_values(cohort.phenotypes, model.exposure, cohort.rows)
+    what = f"exposure {model.exposure}"
+    return without_samples(design, np.isnan(exposure), what, cohort.phenotypes, cohort.rows), np.log(exposure)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,11 +262,9 @@ class GlmSample:
     offset_unit: str = "trait"
 
 
-def _fit(
-    family: int, Q: Float64Array, y: Float64Array, offset: Float64Array, weight: Float64Array, start: Float64Array,
-    mean: Float64Array,
-) -> str | None:  # fmt: skip
+def _fit(family: int, Q: Float64Array, trait: Trait, start: Float64Array, mean: Float64Array) -> str | None:
     """Fill the null's coefficients and means; why there is no maximum."""
+    y, offset, weight = trait.y, trait.offset, trait.prior
     if not y.any() or (family == glm.BINOMIAL and (y == 1).all()):
         return "one_outcome"
     n, C = Q.shape
@@ -203,7 +272,7 @@ def _fit(
     # the constant's column is 1 / sqrt(n)
     start[0] = np.log(rate if family == glm.POISSON else rate / (1 - rate)) * np.sqrt(n)
     fitted, L = glm.Fitted(np.empty(n), mean, np.empty(n), np.empty(n)), np.zeros((C, C))
-    state, _, _ = glm.maximise(glm.Family(family, 0.0, False), Q, Trait(y, offset, weight), 0, start, fitted, L)
+    state, _, _ = glm.maximise(glm.Family(family, 0.0, False), Q, trait, 0, start, fitted, L)
     return None if state == status.FINE else "null_not_converged"
 
 
@@ -277,6 +346,6 @@ def _notes(design: Any, trait: int, null: GlmRows, kept: BoolArray, is_sandwich:
     if null.failure is None and null.sizes.shape[0]:
         effective = min(effective_size(side) for side in null.sizes)
         least = LEAST_OF_SANDWICH if is_sandwich else null.least_events
-        notes += few_note(name, effective, least, EXACT_LAW)
+        notes += few_note(name, effective, least, null.instead)
     notes += null_notes(design.covariates, name, null.n, kept, null.failure)
     return notes

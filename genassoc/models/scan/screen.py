@@ -151,7 +151,7 @@ def _of_trait(
         scores = family.score(own, product, squares, choices.impute)
     task = Task(
         choices=choices, block=block, flipped=flipped, own=own, of_events=events, rows=rows, usable=usable, scores=scores,
-        squares=squares, U=np.full(V, np.nan), dispersion=np.full(V, np.nan), common=np.zeros(V, np.bool_),
+        squares=squares, U=np.full(V, np.nan), dispersion=np.full(V, np.nan), shape=np.full(V, family.shape), common=np.zeros(V, np.bool_),
         rare=np.zeros(V, np.bool_),
     )  # fmt: skip
     _put_scores(family, task)

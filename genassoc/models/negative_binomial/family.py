@@ -1,0 +1,257 @@
+"""The null models of negative binomial regression: one a trait, alpha by maximum likelihood, its score laid out for the product."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from genassoc.data.cohort.cohort import Cohort
+from genassoc.data.phenotypes.design import Design
+from genassoc.errors import PhenotypeError
+from genassoc.kernels.laws import negative_binomial_cgf
+from genassoc.kernels.laws.sandwich import WaldFits
+from genassoc.kernels.likelihoods import logistic_score, negative_binomial, negative_binomial_columns
+from genassoc.kernels.likelihoods import rows as kernel
+from genassoc.kernels.likelihoods.rows import Fits, Product, Scores, Trait
+from genassoc.kernels.likelihoods.weighted import GlmSamples
+from genassoc.models.scan.family import Asked, Family, Samples, Tails, Task, bounded_ratios, missing_at_random
+from genassoc.models.scan.glm_rows import CountModel, CountRows, Extras, event_note, log_exposure
+from genassoc.models.scan.glm_rows import prepare as prepare_rows
+from genassoc.models.scan.information import EventSizes, sum_missing
+from genassoc.models.scan.screen import ScreenState, null_notes
+from genassoc.models.scan.sums import GenotypeSums
+from genassoc.models.scan.wald import FittedState
+from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
+from genassoc.stats.information import LEAST_OF_COUNTS, LEAST_OF_WALD, effective_size, few_note
+from genassoc.stats.linalg import orthonormal_basis
+
+# Skewness of the score, by the law of the counts, beyond which its tests find too much (docs/models/negative_binomial.md).
+SKEWED = 0.4
+NO_LAW = (
+    "the dispersion is unknown, so that there is no exact distribution: its rows have no estimate, code 'few_events'"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NullNegativeBinomial(Family):
+    """One count fitted on the covariates, on its own complete cases.
+
+    Attributes
+    ----------
+    weight, residual : float64 arrays (N,)
+        ``mu / (1 + alpha mu)``, the expected information in a sample's linear predictor, and its score there; zero for other samples.
+    mu, y : float64 arrays (n,)
+        Means and counts; the samples' offset has the logarithm of the exposure.
+    X : float64 array (n, C)
+        Orthonormal covariates, the constant first.
+    start : float64 array (C + 1,)
+        Coefficients, and alpha.
+    Q, WQ : float64 arrays (N, C)
+        Covariates orthonormal in the weights, and the weights times them; zero for other samples.
+    events : float64 array (N,)
+        y, zero for other samples.
+    skewness : float
+        Of a sample's score, by the law of its count.
+    """
+
+    weight: Float64Array
+    residual: Float64Array
+    mu: Float64Array
+    y: Float64Array
+    X: Float64Array
+    start: Float64Array
+    Q: Float64Array
+    WQ: Float64Array
+    events: Float64Array
+    skewness: float
+
+    @property
+    def shape(self) -> float:
+        """The dispersion alpha of the null."""
+        return float(self.start[-1])
+
+    @property
+    def overdispersed(self) -> bool:
+        """Whether alpha is above 0: a saddlepoint then says what a chi-squared does not."""
+        return self.shape > 0.0
+
+    def product_columns(self) -> Float64Array:
+        """WQ, then the residual: (N, C + 1)."""
+        return np.column_stack([self.WQ, self.residual])
+
+    def product_weight(self) -> Float64Array:
+        """The weights."""
+        return self.weight
+
+    def score(self, own: GenotypeSums, product: Float64Array, squares: Float64Array, impute: bool) -> Scores:
+        """U, its information and the weakest direction (V,) of every variant; alpha and the coefficients do not mix in it."""
+        V, C = own.n.size, self.n_covariates
+        scores, mean = Scores.empty(V), own.sum_g / np.maximum(own.n, 1)
+        sums = Product(np.ascontiguousarray(product[:, :C]), np.ascontiguousarray(product[:, C]), squares)
+        null = logistic_score.NullScores(self.WQ, self.Q, self.weight, self.residual)
+        logistic_score.score_with_missing(sums, own.missing, null, mean, impute, scores)
+        return scores
+
+    def fit(self, task: Task, asked: Asked) -> Fits:
+        """Some rows on their dense calls, alpha fitted with each."""
+        G = task.calls(asked.variants, self.columns)
+        fits, alpha = Fits.empty(asked.variants.size), np.empty(asked.variants.size)
+        trait = Trait(self.y, self.samples.offset, self.samples.weight)
+        negative_binomial.analyse_rows(G, asked.numbers, self.X, trait, self.start, task.choices.impute, fits, alpha)
+        there = (fits.status == kernel.FINE) | (fits.status == kernel.RUNAWAY)
+        task.shape[asked.variants[there]] = alpha[there]
+        return bounded_ratios(fits, asked, False)
+
+    def one_step_is_enough(self, task: Task) -> BoolArray:
+        """Where few calls are missing, of samples like the others."""
+        return missing_at_random(task.own, self.n, self.residual, self.weight)
+
+    def skewed(self, own: GenotypeSums) -> BoolArray:
+        """Few carriers of a skewed count."""
+        p = own.tested_mac / np.maximum(2 * own.n, 1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            # A sum of n scores times a binomial(2, p) centred: skewness of each over the root of n.
+            return np.asarray(self.skewness * (1 - 2 * p) / np.sqrt(2 * own.n * p * (1 - p)) > SKEWED)
+
+    def little_information(self, own: GenotypeSums, impute: bool) -> BoolArray:
+        """Of few events neither alpha nor the tails are known; a sample with many of them is one."""
+        return EventSizes(self.events[None]).few(own, impute, LEAST_OF_COUNTS)
+
+    def little_expected(self, own: GenotypeSums) -> BoolArray:
+        """By the trait's mean: a Wald statistic of one or two events where a few are expected is not normal, their ratio nearly is."""
+        return np.asarray(own.tested_mac * self.y.mean() < LEAST_OF_WALD)
+
+    def law(self, name: str, task: Task, variants: Int64Array) -> Tails:
+        """The saddlepoint of the counts at the null's means and alpha; of few events none."""
+        found = np.full(variants.size, np.nan)
+        if name != "few":
+            G, impute = task.calls(variants, self.columns), task.choices.impute
+            negative_binomial_cgf.neg_log_p_rows(G, task.U[variants], self.X, self.mu, self.shape, impute, found)
+        return Tails.of(found / np.log(10.0), False)
+
+    def finished(self, task: Task) -> dict[str, Array]:
+        """With counted events of the row's samples, and the dispersion of its fit."""
+        n_events = self.events.sum() - sum_missing(task.own, self.events)
+        alpha = np.where(np.isnan(task.rows.beta) & np.isnan(task.rows.statistic), np.nan, task.shape)
+        return super().finished(task) | {"n_events": n_events.astype(np.int64), "alpha": alpha}
+
+
+class NegativeBinomialRows(CountRows):
+    """A count whose rows are all fitted, alpha with each: an interaction, the genotypic model, weights, sandwich variances."""
+
+    has_law: ClassVar[bool] = False
+    instead: ClassVar[str] = NO_LAW
+
+    @classmethod
+    def maximise_null(cls, Q: Float64Array, trait: Trait, mean: Float64Array) -> tuple[Float64Array, str | None]:
+        """The null's coefficients on Q (n, C), then alpha."""
+        start = np.zeros(Q.shape[1] + 1)
+        failure, fitted = maximise_null(Q, trait, start)
+        mean[:] = fitted.mu
+        return start, failure
+
+    def fit_columns(
+        self, H: Float64Array, samples: GlmSamples, variance: int, contrasts: Float64Array, fits: WaldFits
+    ) -> None:
+        """Fit rows on columns H (R, D, n) of samples, into ``fits``."""
+        negative_binomial_columns.wald_rows(H, samples, variance, contrasts, fits)
+
+    def notes(self, name: str, coding: str) -> list[str]:
+        """Events, and alpha."""
+        return [event_note(name, self.y) + ("" if self.failure is not None else alpha_words(float(self.start[-1])))]
+
+
+def exposure_of(model: CountModel, cohort: Cohort, design: Design) -> tuple[Design, Float64Array]:
+    """`log_exposure`, of counts that can be fitted.
+
+    Raises
+    ------
+    PhenotypeError
+        A count is too large for a sum over all counts below it.
+    """
+    for trait, y in zip(design.traits, design.y.T):
+        largest = np.nanmax(y, initial=0.0)
+        if largest > negative_binomial.LARGEST_COUNT:
+            raise PhenotypeError(
+                f"{cohort.phenotypes.source}: the trait '{trait}' counts up to {largest:,.0f}, and a negative binomial is "
+                f"fitted to counts up to {negative_binomial.LARGEST_COUNT:,.0f}: use Linear of its logarithm, or Poisson"
+            )
+    return log_exposure(model, cohort, design)
+
+
+def prepare_fitted(model: CountModel, cohort: Cohort) -> FittedState:
+    """Fit the null models of all traits of a model whose rows are all fitted."""
+    return prepare_rows(model, cohort, NegativeBinomialRows, Extras(offset=exposure_of))
+
+
+def prepare(model: CountModel, cohort: Cohort) -> ScreenState[NullNegativeBinomial]:
+    """Fit the null of every trait of a `NegativeBinomial`, each on its own complete cases."""
+    block_columns, block_width = np.asarray(cohort.block_columns), int(cohort.block_width)
+    design, exposure = exposure_of(model, cohort, cohort.design(model.traits, model.covariates, kind=model.outcome))
+    notes, nulls = [f"covariate dropped: {dropped}" for dropped in design.dropped_covariates], []
+    for trait, name in enumerate(design.traits):
+        observed = ~np.isnan(design.y[:, trait]) & design.complete
+        y = np.ascontiguousarray(design.y[observed, trait])
+        offset = np.ascontiguousarray(design.offset[observed, trait] + exposure[observed])
+        null, kept = fit_null(design.X[observed], y, offset, block_columns[observed], block_width)
+        nulls.append(null)
+        note = event_note(name, y)
+        if null.failure is None:
+            note += alpha_words(null.shape)
+            notes += [note, *few_note(name, effective_size(y), LEAST_OF_COUNTS, NO_LAW)]
+        else:
+            notes.append(note)
+        notes += null_notes(design.covariates, name, null.n, kept, null.failure)
+    return ScreenState.of(design.traits, nulls, block_columns, block_width, int((~design.complete).sum()), notes)
+
+
+def fit_null(
+    covariates: Float64Array, y: Float64Array, offset: Float64Array, columns: Int64Array, block_width: int
+) -> tuple[NullNegativeBinomial, BoolArray]:
+    """The null model of counts y (n,) on covariates (n, .), and which of them are independent among its samples."""
+    basis = orthonormal_basis(covariates)
+    X = np.ascontiguousarray(basis.Q)
+    n, C = X.shape
+    start, mu, skewness = np.zeros(C + 1), np.zeros(n), 0.0
+    Q, WQ = np.zeros((block_width, C)), np.zeros((block_width, C))
+    weight, residual, events = np.zeros(block_width), np.zeros(block_width), np.zeros(block_width)
+    events[columns] = y
+    failure = "n_too_small" if n <= C else None
+    if failure is None:
+        trait = Trait(y, offset, np.ones(n))
+        failure, fitted = maximise_null(X, trait, start)
+    if failure is None:
+        alpha, mu = start[C], fitted.mu
+        w = mu / (1.0 + alpha * mu)
+        L = np.linalg.cholesky(X.T @ (w[:, None] * X))
+        orthonormal = np.linalg.solve(L, X.T).T
+        Q[columns], WQ[columns] = orthonormal, w[:, None] * orthonormal
+        weight[columns], residual[columns] = w, (y - mu) / (1.0 + alpha * mu)
+        third = w * (1.0 + 2.0 * alpha * mu) / (1.0 + alpha * mu)
+        skewness = float(third.mean() / w.mean() ** 1.5)
+    null = NullNegativeBinomial(
+        samples=Samples.of(columns, block_width, offset=offset, failure=failure), n_covariates=C, weight=weight, residual=residual,
+        mu=mu, y=y, X=X, start=start, Q=Q, WQ=WQ, events=events, skewness=skewness,
+    )  # fmt: skip
+    return null, basis.kept
+
+
+def maximise_null(X: Float64Array, trait: Trait, start: Float64Array) -> tuple[str | None, negative_binomial.Fitted]:
+    """Fill the coefficients and alpha (C + 1,) on orthonormal covariates X (n, C); why there is no maximum, and the fit."""
+    n, C = X.shape
+    fitted = negative_binomial.fitted_of(n)
+    if not trait.y.any():
+        return "one_outcome", fitted
+    rate = float((trait.prior * trait.y).sum() / (trait.prior * np.exp(trait.offset)).sum())
+    start[0] = np.log(rate) * np.sqrt(n)  # the constant's column is 1 / sqrt(n)
+    L = np.zeros((C + 1, C + 1))
+    state, _, _ = negative_binomial.maximise(X, trait, 0, 0.0, start[:C], fitted, L)
+    start[C] = fitted.alpha[negative_binomial.ALPHA]
+    return None if state == kernel.FINE else "null_not_converged", fitted
+
+
+def alpha_words(alpha: float) -> str:
+    """What alpha is, and what it means that there is none."""
+    if alpha == 0.0:
+        return "; alpha 0: no more variance than Poisson's, whose model this is"
+    return f"; alpha {alpha:.3g}"
