@@ -253,6 +253,35 @@ def test_rare_alleles_and_absent_ones(made):
     assert rows.filter(pl.col("code").is_not_null())["neg_log_10_p_value"].is_null().all()
 
 
+def test_a_rare_reference_is_a_rare_allele(tmp_path):
+    """Both ALTs are common; their sum is 2 in all but few samples, which decide a test of both."""
+    rng, kept = np.random.default_rng(5), (3, 5, 0)
+    codes = []
+    for copies in kept:
+        alleles = rng.choice([1, 2], (2, N))
+        alleles[0, rng.choice(N, copies, replace=False)] = 0
+        codes += [(alleles == allele).sum(axis=0) for allele in (1, 2)]
+    variants = pl.DataFrame(
+        {
+            "chromosome": ["1"] * 6, "base_pair_location": np.repeat([10, 20, 30], 2), "effect_allele": ["C", "G"] * 3,
+            "other_allele": ["A"] * 6, "rsid": [f"rs{r}" for r in range(6)], "record": np.repeat([0, 1, 2], 2),
+            "alt_index": np.tile([1, 2], 3).astype(np.int32),
+        }
+    )  # fmt: skip
+    block = GenotypeBlock.from_codes(np.array(codes, dtype=np.uint8))
+    write_store(tmp_path / "s.zarr", [f"S{i}" for i in range(N)], [block], variants)
+    table = pl.DataFrame({"IID": [f"S{i}" for i in range(N)], "normal": rng.normal(size=N), "tails": rng.gamma(2, size=N)})
+    cohort = ga.Cohort.align(tmp_path / "s.zarr", table)
+
+    def rows(trait, **choices):
+        return ga.associate(cohort, ga.Linear(trait, alleles="joint", **choices)).table
+
+    assert rows("normal")["mac"].to_list() == [3, 5, 0]
+    assert rows("normal")["code"].to_list() == ["too_few_carriers", None, "too_few_carriers"]
+    assert rows("tails")["code"].to_list() == ["too_few_carriers", "heavy_tails", "too_few_carriers"]
+    assert rows("normal", min_mac=0)["code"].to_list() == [None, None, "collinear"]
+
+
 def test_rare_alleles_of_a_trait_with_heavy_tails_have_no_p(made):
     table = cohort_of(made).phenotypes.table.with_columns(y=pl.Series(np.random.default_rng(3).normal(0, 1, N) ** 5))
     cohort = ga.Cohort.align(made[0] / "store16.zarr", table)

@@ -6,7 +6,7 @@ from genassoc.data.block import Block
 from genassoc.models.base import BlockResult
 from genassoc.models.scan.product import minor_counts
 from genassoc.models.scan.rows import Rows, assembled, chunks, unusable
-from genassoc.models.scan.sums import genotype_sums
+from genassoc.models.scan.sums import GenotypeSums, genotype_sums
 from genassoc.models.scan.tested import ADDITIVE, Tested, alleles_at_once
 from genassoc.models.scan.wald import Asked, FittedState, RowFamily, fit_rows, too_few_events
 from genassoc.shapes import Array, BoolArray, Float64Array
@@ -17,7 +17,7 @@ def set_block(asked: Asked, state: FittedState, block: Block, size: int) -> Bloc
     """A row a trait for each set of ``size`` alleles, which stand one after another in the block.
 
     Columns: ``statistic`` and ``df`` (chi-squared with as many degrees of freedom as alleles; where tests are F's, also
-    ``degrees_of_freedom``, of the denominator), ``neg_log_10_p_value``, ``n``, ``mac`` (of the rarest allele), ``missing_rate``.
+    ``degrees_of_freedom``, of the denominator), ``neg_log_10_p_value``, ``n``, ``mac`` (of the rarest allele, REF too), ``missing_rate``.
     """
     tested = alleles_at_once([str(allele) for allele in range(size)])
     by_trait = [_of_trait(asked, null, tested, block) for null in state.nulls]
@@ -39,6 +39,9 @@ def _of_trait(asked: Asked, null: RowFamily, tested: Tested, block: Block) -> di
     rows = Rows.empty(R, 1)
     reasons = [*unusable(own, null.n_parameters + size - 1, asked.min_mac), *null.reasons(own, block, asked.impute)]
     reasons.append((too_few_events(asked, null, ADDITIVE, own, block), FEW_EVENTS))
+    # Where REF is rare no ALT is, but all of them together are a column that nearly nobody varies in.
+    reference = _reference_copies(own, size)
+    reasons.append((np.repeat(reference < asked.min_mac, size), "too_few_carriers"))
     usable = rows.fail_unusable([(any_allele(bad), code) for bad, code in reasons], null.failure)
     n = np.zeros(R, dtype=np.int64)
     for first, last in chunks(R, null.n * size):
@@ -49,7 +52,7 @@ def _of_trait(asked: Asked, null: RowFamily, tested: Tested, block: Block) -> di
         some = some[n[first + some] > null.n_parameters + size]
         if some.size:
             fit_rows(asked, null, tested, first + some, H[some], rows)
-    mac = own.mac.reshape(R, size).min(axis=1)
+    mac = np.minimum(own.mac.reshape(R, size).min(axis=1), reference)
     columns = {
         "statistic": rows.statistic,
         "df": np.full((R, 1), size),
@@ -64,6 +67,15 @@ def _of_trait(asked: Asked, null: RowFamily, tested: Tested, block: Block) -> di
     if null.student(asked.variance):
         columns["degrees_of_freedom"] = np.where(np.isnan(rows.statistic), np.nan, rows.df)
     return null.withheld(columns, mac)  # hardly anybody carries a rare allele twice
+
+
+def _reference_copies(own: GenotypeSums, size: int) -> Float64Array:
+    """Copies (R,) of what is none of the tested alleles; where calls of some alleles only are missing, by frequencies."""
+    n_alleles = own.n_alleles.reshape(-1, size)
+    fewest = n_alleles.min(axis=1)
+    # A ratio of 1 where the same samples have all calls: then the count is exact.
+    copies = own.allele_count.reshape(-1, size) * (fewest[:, None] / np.maximum(n_alleles, 1))
+    return np.maximum(fewest - copies.sum(axis=1), 0.0)
 
 
 def _columns(
