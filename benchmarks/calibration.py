@@ -29,7 +29,7 @@ from genassoc.data.phenotypes.design import Design
 from genassoc.kernels.laws.exact_rare import EXACT_FOUND, Carriers, exact_rare_neg_log_p_rows
 from genassoc.models.logistic.model import Logistic
 from genassoc.models.logistic.null import prepare
-from genassoc.models.scan.screen import State
+from genassoc.models.scan.screen import ScreenState
 
 ALPHAS = (1e-2, 1e-4, 1e-6)
 EXACT_ALPHAS = (1e-2, 1e-4, 1e-6, 5e-8)
@@ -109,7 +109,7 @@ def genotypes(rng: np.random.Generator, X: np.ndarray, variants: int) -> list[np
     return found
 
 
-def null_models(y: np.ndarray, X: np.ndarray) -> State:
+def null_models(y: np.ndarray, X: np.ndarray) -> ScreenState:
     """The null of every column of y (n, T) on X (n, C)."""
     n, T = y.shape
     names = tuple(f"y{t}" for t in range(T))
@@ -120,12 +120,12 @@ def null_models(y: np.ndarray, X: np.ndarray) -> State:
     return prepare(design, np.arange(n), n)
 
 
-def neg_log_10_p(model: Logistic, state: State, codes: np.ndarray) -> np.ndarray:
+def neg_log_10_p(model: Logistic, state: ScreenState, codes: np.ndarray) -> np.ndarray:
     """-log10 p (V, T), NaN where there is no estimate."""
     return np.asarray(model.block(state, GenotypeBlock.from_codes(codes)).columns["neg_log_10_p_value"])
 
 
-def exact_neg_log_10_p(state: State, codes: np.ndarray) -> np.ndarray:
+def exact_neg_log_10_p(state: ScreenState, codes: np.ndarray) -> np.ndarray:
     """What `Logistic` gives for variants below ten minor alleles, without Firth's estimates beside it: (V, T).
 
     A test compares the two. Codes (V, n) count the minor allele.
@@ -158,7 +158,7 @@ def batch(settings: Settings, part: int, number: int) -> Iterator[tuple[str, str
     for name, rows in zip(BINS, codes, strict=True):
         if not len(rows):
             continue
-        todo: list[tuple[str, list[tuple[State, np.ndarray]]]] = [
+        todo: list[tuple[str, list[tuple[ScreenState, np.ndarray]]]] = [
             ("default", [(every, rows)]),
             ("score", [(every, rows)]),
             ("spa", [(some, rows)]),

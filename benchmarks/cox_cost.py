@@ -43,7 +43,7 @@ def endpoints(time: np.ndarray, event: np.ndarray, X: np.ndarray) -> SimpleNames
     ]
     return SimpleNamespace(
         endpoints=tuple(found), entry=np.full(n, -np.inf), stratum=np.zeros(n, np.int64), strata=("",),
-        covariates=covariates, complete=np.ones(n, bool), notes=(),
+        covariates=covariates, complete=np.ones(n, bool), notes=(), offset=np.zeros((n, T)),
     )  # fmt: skip
 
 

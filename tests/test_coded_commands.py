@@ -62,7 +62,7 @@ def test_a_table_of_a_hospital_gives_the_numbers_of_the_plain_one(files, tmp_pat
         (step,) = record["inputs"]["cohort"]["steps"]
         assert step["reading"] == {"decimal": ",", "encoding": "latin-1"}
         code, text, errors = genassoc("explain", out, "rs0")  # the table is read again as it was
-        assert code == 0 and f"goes with {trait}" in text, errors
+        assert code == 0 and f" for {trait} (beta" in text, errors
 
 
 def test_print_toml_round_trips_every_choice(files, tmp_path, genassoc):

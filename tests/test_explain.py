@@ -108,7 +108,7 @@ def test_words_say_what_matters(cohort, results):
     variant = pick(results, "ldl")
     row = results.table.filter(pl.col("variant_id") == variant).row(0, named=True)
     text = explain(results, variant).text
-    assert f"{row['n']:,} samples" in text and f"each more copy of {row['effect_allele']}" in text
+    assert f"{row['n']:,} samples" in text and f"each additional copy of {row['effect_allele']}" in text
     assert f"{abs(row['beta']):.4g}" in text and f"{row['ci_lower']:.4g} to {row['ci_upper']:.4g}" in text
     assert f"-log10 p {row['neg_log_10_p_value']:.2f}" in text and "not the chance that" in text
     assert "gives the same row" in text and "statsmodels OLS" in text
@@ -274,7 +274,7 @@ def test_command(steps, genassoc):
     variant = pick(Results.read(folder / "r.parquet"), "ldl")
     code, said, errors = genassoc("explain", folder / "r.parquet", variant, "--by", "statin", "--out", folder / "out")
     assert code == 0, errors
-    assert "each more copy of" in said and "statsmodels OLS" in said and "placebo" in said
+    assert "each additional copy of" in said and "statsmodels OLS" in said and "placebo" in said
     assert len(list((folder / "out").iterdir())) == 4
     code, _, errors = genassoc("explain", folder / "r.parquet", "rs0")
     assert code == 1 and "no row of 'rs0'" in errors and "Traceback" not in errors

@@ -238,9 +238,9 @@ def test_a_difference_is_what_is_explained_first(runs, tmp_path):
     assert [title.splitlines()[0] for title in titles] == ["statin = placebo", "statin = statin"]
     assert all("odds ratio" in title and "95 %" in title for title in titles)
     joint = explain(results, variant, test="joint_2df").text
-    assert "whatever statin: there is one p" in joint and "the test of that is add:E" in joint
+    assert "whatever statin: there is one p" in joint and "that is tested by add:E" in joint
     arm = explain(results, variant, test="add|E=statin").text
-    assert "where statin = statin, each more copy of" in arm
+    assert "where statin = statin, each additional copy of" in arm
 
 
 def test_risks_by_arm_are_those_of_statsmodels_fit(cohort, runs):
@@ -291,7 +291,7 @@ def test_an_interaction_with_a_number_is_shown_by_its_thirds(runs):
     assert [arm.split(" (")[0] for arm in arms] == ["lowest third", "middle third", "upper third"]
     sizes = found.counts.group_by("age").agg(pl.col("n").sum())["n"]
     assert sizes.max() - sizes.min() < 0.2 * sizes.sum()
-    assert "for each unit more of age" in found.text and len(found.figure().axes) == 3
+    assert "for each additional unit of age" in found.text and len(found.figure().axes) == 3
     assert (
         thirds(np.arange(9.0)).tolist()
         == ["lowest third (to 2)"] * 3 + ["middle third (to 5)"] * 3 + ["upper third (above 5)"] * 3
@@ -340,4 +340,4 @@ def test_command(cohort, tmp_path, genassoc):
     assert "In risks of t2d" in said and "number needed to treat" in said and "where statin = placebo" in said
     assert len(list((tmp_path / "x").iterdir())) == 6
     code, said, errors = genassoc("explain", out, variant, "--test", "add|E=statin")
-    assert code == 0 and "where statin = statin, each more copy" in said, errors
+    assert code == 0 and "where statin = statin, each additional copy" in said, errors

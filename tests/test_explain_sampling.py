@@ -161,7 +161,7 @@ def test_weights_are_told_and_counted(runs, cohort):
     assert found.counts["n_weighted"].sum() == pytest.approx(own["w"].sum())
     mean = (found.counts["n_weighted"] * found.counts["mean_weighted"]).sum() / own["w"].sum()
     assert mean == pytest.approx((own["w"] * own["ldl"]).sum() / own["w"].sum())
-    assert "one over the chance that each was taken" in found.text and "(Kish)" in found.text
+    assert "one over the probability that it was sampled" in found.text and "(Kish)" in found.text
     assert f"{found.row['degrees_of_freedom']:,.1f} degrees of freedom" in found.text
     shares = explain(runs["logistic"], pick(runs["logistic"], "t2d")).counts
     assert {"n_weighted", "share_weighted"} <= set(shares.columns)
@@ -243,7 +243,7 @@ def test_predictors_are_audited_and_explained(tables, name):
         assert compared["reference"].is_not_null().all() and compared["difference_beta"].abs().max() <= 1e-5
         assert compared["difference_neg_log_10_p_value"].abs().max() <= 1e-4
     text = explained.text
-    assert "each unit more of hla" in text and "predictor" in text
+    assert "each additional unit of hla" in text and "predictor" in text
     assert not any(word in text for word in ("allele", "variant", "genotype ", "copy", "copies", "None", "genome"))
     assert explained.counts["level"].to_list()[:3] == ["0", "1", "2"]
     assert explained.figure() is not None
@@ -292,7 +292,7 @@ def test_predictors_from_files(tables, tmp_path, genassoc):
     found = explain(Results.read(out), "score")
     assert found.reproduced and found.row["trait"] == "t2d"
     code, said, errors = genassoc("explain", out, "score", "--out", tmp_path / "told")
-    assert code == 0 and "each unit more of score" in said, errors
+    assert code == 0 and "each additional unit of score" in said, errors
     assert not any(f'"{name}"' in (tmp_path / "r.parquet.provenance.json").read_text() for name in tables[0]["IID"])
 
     wrong = pl.read_csv(predictors, separator="\t", infer_schema=False).with_columns(score=pl.lit("1"))

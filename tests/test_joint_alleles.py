@@ -14,6 +14,7 @@ import genassoc as ga
 from genassoc.cli.commands import app
 from genassoc.data.block import GenotypeBlock
 from genassoc.data.store.writer import write_store
+from genassoc.explanation.audit import audit
 
 N = 240
 SIZES = [1, 2, 1, 3, 1, 1, 2, 4, 1, 2] * 5  # ALTs of each record: blocks of 16 rows cut several of them
@@ -149,7 +150,7 @@ def test_the_same_bytes_however_it_is_cut(made, kind, tmp_path):
     job_arrays.merge_parts(tmp_path / "work", tmp_path / "merged.parquet", RunOptions(audit=20))
     merged = ga.Results.read(tmp_path / "merged.parquet")
     assert bits(merged.table) == bits(first)
-    assert "do not know alleles='joint'" in str(merged.provenance["audit"]["not_compared"])
+    assert merged.provenance["audit"]["passed"] and merged.provenance["audit"]["rows"] == 20
     content = json.loads((tmp_path / "work/plan.json").read_text())
     content["tasks"][-1]["n_sets"] -= 1
     (tmp_path / "work/plan.json").write_text(json.dumps(content))
@@ -173,8 +174,9 @@ def test_alleles_that_filters_leave_out_are_not_tested(made):
     assert row["neg_log_10_p_value"] == pytest.approx(logp, rel=1e-9)
     assert rows.table.filter(pl.col("rsid") == f"rs{SIZES.index(2)}").height == 0
     several = sum(size for size in SIZES if size > 1)
-    with pytest.raises(ga.GenassocError, match="several alleles at once"):
-        ga.explain(rows, row["variant_id"])
+    explained = ga.explain(rows, row["variant_id"])
+    assert explained.reproduced and "The alleles C,T are tested together" in explained.text
+    assert explained.table["reference"][0] == "statsmodels OLS"
     assert rows.provenance["variants"]["read"] == several and rows.provenance["variants"]["kept"] == several - 3
     assert f"the {several} ALTs of {sum(size > 1 for size in SIZES)} records" in " ".join(rows.provenance["notes"])
 
@@ -193,20 +195,19 @@ def test_the_order_of_alleles_does_not_matter(made, tmp_path):
         np.testing.assert_allclose(ours, theirs, rtol=1e-7)  # the order of columns rounds
 
 
-@pytest.mark.parametrize(
-    "model",
-    [
-        ga.Linear("y", "age", alleles="joint", variance="robust"),
-        ga.Linear("y", "age", alleles="joint", weights="w"),
-        ga.Logistic("t2d", "age", alleles="joint", weights="w"),
-        ga.Poisson("count", "age", alleles="joint"),
-        ga.Ordinal("grade", "age", alleles="joint"),
-        ga.Logistic("t2d", "age", alleles="joint"),
-        ga.Cox("days", "death", "age", alleles="joint"),
-        ga.Logistic("t2d", "age", alleles="joint", test="wald", missing="mean"),
-    ],
-    ids=str,
-)
+OTHER_MODELS = [
+    ga.Linear("y", "age", alleles="joint", variance="robust"),
+    ga.Linear("y", "age", alleles="joint", weights="w"),
+    ga.Logistic("t2d", "age", alleles="joint", weights="w"),
+    ga.Poisson("count", "age", alleles="joint"),
+    ga.Ordinal("grade", "age", alleles="joint"),
+    ga.Logistic("t2d", "age", alleles="joint"),
+    ga.Cox("days", "death", "age", alleles="joint"),
+    ga.Logistic("t2d", "age", alleles="joint", test="wald", missing="mean"),
+]
+
+
+@pytest.mark.parametrize("model", OTHER_MODELS, ids=str)
 def test_other_variances_agree_with_the_models_where_it_holds(made, model):
     rows = ga.associate(cohort_of(made), model).table
     fine = rows["code"].is_null()
@@ -289,3 +290,20 @@ def test_the_command_line_has_it(made, tmp_path):
         "alleles_3df",
         "alleles_4df",
     ]
+
+
+@pytest.mark.parametrize("model", [*MODELS.values(), *OTHER_MODELS], ids=str)
+def test_rows_are_fitted_again_and_a_wrong_one_is_found(made, model):
+    """By the dense twin, on the same columns at once, of records across the border of two blocks too."""
+    results = ga.associate(cohort_of(made), model)
+    choices = results.provenance["parameters"]["model"]
+    found = audit(results, results.cohort, choices, 10_000)
+    fine = results.table["code"].is_null()
+    assert found.passed and found.compared.height == fine.sum(), found.line()
+    at = int(np.flatnonzero(fine)[-1])
+    wrong = (
+        pl.when(pl.int_range(pl.len()) == at).then(pl.col("neg_log_10_p_value") + 0.01).otherwise("neg_log_10_p_value")
+    )
+    table = results.table.with_columns(wrong.alias("neg_log_10_p_value"))
+    beyond = audit(ga.Results(table, results.provenance), results.cohort, choices, 10_000).beyond
+    assert beyond["variant_id"].to_list() == [table["variant_id"][at]]

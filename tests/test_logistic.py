@@ -32,8 +32,6 @@ def design_of(y, X, coding=None):
         covariates=("intercept", *(f"x{c}" for c in range(1, X.shape[1]))),
         complete=np.ones(len(y), bool),
         dropped_covariates=(),
-        offset=np.zeros(y.shape),
-        offset_unit="trait",
         coding=("0 = control, 1 = case",) * y.shape[1],
     )
 

@@ -151,6 +151,25 @@ def test_the_same_bytes_however_it_is_run(files, tables, by_chromosome, tmp_path
         runs.run_config(config)
 
 
+@pytest.mark.parametrize("kind", MODELS)
+def test_rows_are_audited_and_explained_with_the_offset_of_their_chromosome(files, tables, tmp_path, kind):
+    for name, table in tables.items():
+        table.write_csv(tmp_path / f"chr{name}.tsv", separator="\t")
+    out = tmp_path / "out.parquet"
+    cohort = ga.Cohort.align(files / "store.zarr", files / "phenotypes.tsv", sex="sex", build="GRCh38")
+    ga.associate(cohort, MODELS[kind], offsets=str(tmp_path / "chr{chromosome}.tsv"), out=out, audit=60)
+    again = ga.Results.read(out)
+    audit = again.provenance["audit"]
+    assert audit["passed"] and audit["rows"] > 50, audit["line"]
+    row = again.table.filter((pl.col("chromosome") == "2") & pl.col("code").is_null()).row(3, named=True)
+    explained = str(ga.explain(again, row["variant_id"], trait=row["trait"]))  # the cohort is made again from the files
+    assert f"In {row['n']} samples" in explained
+    table = tables["2"].with_columns(pl.col("ldl", "t2d") + 0.5)
+    table.write_csv(tmp_path / "chr2.tsv", separator="\t")
+    with pytest.raises(ga.InputError, match=r"the offsets of .* are no longer what the results were computed from"):
+        ga.explain(ga.Results.read(out), row["variant_id"], trait=row["trait"])
+
+
 @pytest.mark.integration
 def test_workers_of_dask_fit_their_own_nulls(files, tables, by_chromosome):
     from genassoc.engine.executors_dask import connected

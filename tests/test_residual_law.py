@@ -58,7 +58,8 @@ def test_rows(impute, dominated):
     g[1, 5] = 1.0
     found, statistic = np.empty((2, kernel.N_NUMBERS)), np.array([2.5, -3.0])
     atoms, weights = np.sort(e), np.full(n, 1 / n)
-    kernel.law_rows(g, Q, Q.T @ Q, e, spread, atoms, weights, 1.3, 0.02, dominated, impute, statistic, found)
+    law = kernel.Law(atoms, weights, 1.3, 0.02, dominated)
+    kernel.law_rows(g, kernel.Residuals(Q, Q.T @ Q, e, spread), law, impute, statistic, found)
     for row in range(2):
         wanted = oracle.law_rows(
             g[row], Q, e, spread, atoms, weights, 1.3, 0.02, dominated, impute, statistic[row], CONSTANTS

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from genassoc.data.cohort.cohort import Cohort
-from genassoc.data.cohort.variant_places import row_numbers
+from genassoc.data.cohort.variant_places import allele_numbers
 from genassoc.errors import GenassocError, PhenotypeError
 from genassoc.models.about import About
 from genassoc.refit.fits import DenseFit, NotFittedError
@@ -299,20 +299,21 @@ def refits(
 ) -> Iterator[tuple[dict[str, Any], DenseFit | str, RowData | None]]:
     """Each row with its dense fit or why it has none, and its data; a block is read once."""
     store, step = source.cohort.store, source.cohort.store.block_variants
-    numbers, counts = row_numbers(store, rows)
+    numbers, counts = allele_numbers(store, rows)
     held, block = -1, None
-    for row, number, count in sorted(zip(rows.iter_rows(named=True), numbers, counts), key=lambda found: found[1]):
+    for row, at, count in sorted(zip(rows.iter_rows(named=True), numbers, counts), key=lambda found: int(found[1][0])):
         if count != 1:
-            yield row, "are of no variant of the store" if number < 0 else "are of a variant that is there twice", None
+            yield row, "are of no variant of the store" if count == 0 else "are of a variant that is there twice", None
             continue
-        first = number // step * step
+        first = int(at[0]) // step * step
         if block is None or held != first:
             held, block = first, source.cohort.read(first, min(first + step, store.n_variants))
-        here = np.arange(block.n_variants) == number - first
+        here = np.isin(np.arange(first, first + block.n_variants), at)
+        variants = block.take(here) if here.sum() == at.size else None  # alleles of a record may lie in two blocks
         everybody = needs_everybody(source.about, row["method"], choices)
         data = None
         try:
-            data = source.row(number, row["trait"], block.take(here), observed_only=not everybody)
+            data = source.row(at, row["trait"], variants, observed_only=not everybody)
             fitted: DenseFit | str = refit(data, row["test"], row["method"], choices)
         except (NotFittedError, PhenotypeError, np.linalg.LinAlgError) as error:
             fitted = f"by {row['method']} were not fitted: {error}"

@@ -11,7 +11,7 @@ import polars as pl
 
 from genassoc.data import text_cells
 from genassoc.data.cohort.cohort import Cohort
-from genassoc.data.cohort.variant_places import row_numbers
+from genassoc.data.cohort.variant_places import allele_numbers
 from genassoc.data.output import replacing, target_of
 from genassoc.errors import GenassocError, printable
 from genassoc.explanation.absolute import absolute_of
@@ -26,6 +26,7 @@ from genassoc.explanation.side_by_side import side_by_side
 from genassoc.explanation.words import in_words
 from genassoc.refit.row_data import RowSource
 from genassoc.results import Results
+from genassoc.shapes import Int64Array
 
 _SAME = 1e-9  # of a number written in full: parquet keeps every bit, text 17 digits
 
@@ -151,12 +152,12 @@ def explain(
         choices, str(row["trait"])
     )  # what is wrong with the choices in the record is said before any file is opened
     cohort = cohort_of(results, cohort, tell)
-    number = _number(cohort, row, notes)
+    numbers = _numbers(cohort, row, notes)
     source = RowSource(cohort, choices)
-    again = rows_of_model(cohort, choices, number, row["trait"])
-    own = [again[row["test"]], *other_tests(cohort, choices, number, row["trait"], again[row["test"]])]
-    everybody = source.row(number, row["trait"], observed_only=False)
-    observed = source.row(number, row["trait"])
+    again = rows_of_model(cohort, choices, numbers, row["trait"])
+    own = [again[row["test"]], *other_tests(cohort, choices, numbers, row["trait"], again[row["test"]])]
+    everybody = source.row(numbers, row["trait"], observed_only=False)
+    observed = source.row(numbers, row["trait"])
     if source.unfitted:
         notes.append(
             f"no other program stands beside these rows: {', '.join(source.unfitted)} is a choice that genassoc's model has and its "
@@ -187,19 +188,14 @@ def _effects(again: Mapping[str, Mapping[str, Any]]) -> pl.DataFrame:
 _PLACE = ("chromosome", "base_pair_location", "other_allele", "effect_allele", "variant_id")
 
 
-def _number(cohort: Cohort, row: Mapping[str, Any], notes: list[str]) -> int:
-    """The number in the store of a row's variant or predictor; notes of variants that are there twice are added."""
-    if "," in row["effect_allele"]:
-        raise GenassocError(
-            f"{row['variant_id']} is a test of several alleles at once, which is not explained: explain one of them in results of "
-            "alleles='separate'."
-        )
-    numbers, counts = row_numbers(cohort.store, pl.DataFrame([row]).select(*_PLACE))
-    if numbers[0] < 0:
+def _numbers(cohort: Cohort, row: Mapping[str, Any], notes: list[str]) -> Int64Array:
+    """The numbers in the store of a row's variant or predictor, or of its alleles; notes of variants that are there twice are added."""
+    numbers, counts = allele_numbers(cohort.store, pl.DataFrame([row]).select(*_PLACE))
+    if counts[0] == 0:
         raise GenassocError(f"{cohort.store.path} has no variant or predictor {row['variant_id']}.")
     if counts[0] > 1:
         notes.append(f"the store has {counts[0]} variants {row['variant_id']}; this is about the first of them")
-    return int(numbers[0])
+    return numbers[0]
 
 
 def _find(results: Results, variant: str, trait: str | None, test: str | None) -> tuple[dict[str, Any], list[str]]:

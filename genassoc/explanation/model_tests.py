@@ -11,13 +11,16 @@ from genassoc.data.cohort.predictor_cohort import EFFECTS, by_unit
 from genassoc.errors import InputError
 from genassoc.models.registry import MODELS
 from genassoc.models.scan.genome import Scan
+from genassoc.shapes import Int64Array
 
 # What is asked of a model beside its own choices, where it accepts that: tests, then corrections of the first test it has.
 _TESTS = ("score", "wald", "lrt")
 _CORRECTIONS = ("firth_approx", "firth", "spa")
 
 
-def rows_of_model(cohort: Cohort, choices: Mapping[str, Any], number: int, trait: str) -> dict[str, dict[str, Any]]:
+def rows_of_model(
+    cohort: Cohort, choices: Mapping[str, Any], numbers: Int64Array, trait: str
+) -> dict[str, dict[str, Any]]:
     """All rows of one variant and trait, test -> row, computed again by the choices as they are.
 
     Parameters
@@ -25,22 +28,22 @@ def rows_of_model(cohort: Cohort, choices: Mapping[str, Any], number: int, trait
     cohort : Cohort
     choices : mapping
         ``kind`` and the model's choices.
-    number : int
-        The variant's, in the store.
+    numbers : int64 array (k,)
+        The variant's, in the store; of alleles that are tested at once theirs, ascending.
     trait : str
     """
-    return _rows(model_of(choices, trait), cohort, number)
+    return _rows(model_of(choices, trait), cohort, numbers)
 
 
 def other_tests(
-    cohort: Cohort, choices: Mapping[str, Any], number: int, trait: str, row: Mapping[str, Any]
+    cohort: Cohort, choices: Mapping[str, Any], numbers: Int64Array, trait: str, row: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """The test of ``row``, which is of `rows_of_model`, by every other method that applies; a method once."""
     test, model = str(row["test"]), model_of(choices, trait)
     found: list[dict[str, Any]] = []
     seen = {row["method"]} if not getattr(model, "like", None) else set()
     for other_model in asked_of(model):
-        other = _rows(other_model, cohort, number)[test]
+        other = _rows(other_model, cohort, numbers)[test]
         if other["method"] is not None and other["method"] not in seen:
             seen.add(other["method"])
             found.append(other)
@@ -120,12 +123,16 @@ def _model_of(choices: Mapping[str, Any], trait: str) -> Any:
         raise InputError(f"the model in the provenance of these results is none: {error}") from None
 
 
-def _rows(model: Any, cohort: Cohort, number: int) -> dict[str, dict[str, Any]]:
-    """The rows of one variant, test -> row, as a run would write them."""
+def _rows(model: Any, cohort: Cohort, numbers: Int64Array) -> dict[str, dict[str, Any]]:
+    """The rows of one variant, or of the alleles of a record at once, test -> row, as a run would write them."""
     scan = Scan(model)
-    result = scan.block(scan.prepare(cohort), cohort.read(number, number + 1))
+    first, last = int(numbers[0]), int(numbers[-1]) + 1
+    block = cohort.read(first, last).take(np.isin(np.arange(first, last), numbers))
+    state = scan.prepare(cohort)
+    at_once = getattr(model, "alleles", "separate") == "joint"
+    result = scan.sets(state, block, numbers.size) if at_once else scan.block(state, block)
     rows: dict[str, dict[str, Any]] = {}
-    factors = by_unit(cohort, [number])
+    factors = by_unit(cohort, [first])
     for at, test in enumerate(result.labels["test"]):
         rows[test] = {"test": test}
         for name, values in result.columns.items():

@@ -12,7 +12,7 @@ from genassoc.refit.fits import NotFittedError
 from genassoc.refit.refit import can_refit, needs_everybody, refit
 from genassoc.refit.row_data import RowData
 
-_LEAST_SQUARES = ("t", "f", "t_hc3", "f_hc3")  # the same numbers under any ``like``
+_LEAST_SQUARES = ("t", "f", "t_hc3", "f_hc3", "t_hc0", "f_hc0")  # the same numbers under any ``like``
 _NUMPY = "numpy (genassoc.refit)"
 
 

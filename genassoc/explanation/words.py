@@ -10,11 +10,11 @@ from genassoc.explanation.words_cautions import cautions
 from genassoc.explanation.words_interaction import difference, in_arms, in_risks, where
 from genassoc.explanation.words_sampling import of_sampling
 from genassoc.refit.row_data import RowData
-from genassoc.refit.tested_columns import plain_test
+from genassoc.refit.tested_columns import is_of_set, plain_test
 
 GENOME_WIDE = 5e-8
 _PER = {
-    "add": "each more copy of {allele}",
+    "add": "each additional copy of {allele}",
     "dom": "carrying {allele} at all (dominant)",
     "rec": "carrying two copies of {allele} (recessive)",
     "hetonly": "being heterozygous",
@@ -80,30 +80,32 @@ def _effect(row: Mapping[str, Any], data: RowData) -> str:
     if row["beta"] is None:
         if row["test"] == "joint_2df" and row["neg_log_10_p_value"] is not None and data.modifier is not None:
             return f"{who}. Any effect of {allele} is tested, whatever {data.modifier.name}: there is one p and no single effect."
+        if is_of_set(str(row["test"])) and row["neg_log_10_p_value"] is not None:
+            return f"{who}. The alleles {allele} are tested together: there is one p and no single effect."
         if row["test"] == "geno_2df" and row["neg_log_10_p_value"] is not None:
             return f"{who}. Both genotypes with {allele} are compared with none together: there is one p and no single effect."
         return f"{who}. There is no estimate: code '{row['code']}'."
     per = _PER.get(plain_test(row["test"]), f"test {row['test']} of {{allele}}").format(allele=allele)
-    per = per if data.predictor is None else f"each unit more of {allele}"
+    per = per if data.predictor is None else f"each additional unit of {allele}"
     frequency = row.get("effect_allele_frequency")
     share = "" if frequency is None else f" {allele} (ALT) has a frequency of {frequency:.4g} here."
     if data.modifier is not None and str(row["test"]).endswith(":E"):
-        return f"{who}, {difference(row, data.about, data.modifier, per)}, the other covariates held.{share}"
+        return f"{who}, {difference(row, data.about, data.modifier, per)}, with the other covariates held fixed.{share}"
     at = "" if data.modifier is None else f"{where(row, data.modifier)}, "
-    return f"{who}, {at}{_goes_with(row, data, per)}, the other covariates held.{share}"
+    return f"{who}, {at}{_associated(row, data, per)}, with the other covariates held fixed.{share}"
 
 
-def _goes_with(row: Mapping[str, Any], data: RowData, per: str) -> str:
-    """What the trait does with the variant."""
+def _associated(row: Mapping[str, Any], data: RowData, per: str) -> str:
+    """How the trait differs with the variant."""
     trait, unit = row["trait"], data.about.scale.format(trait=row["trait"])
     beta, low, high = row["beta"], row.get("ci_lower"), row.get("ci_upper")
     direction = "higher" if beta > 0 else "lower"
     if data.about.ratio is None:
         interval = f" (95 % interval {low:.4g} to {high:.4g})" if low is not None and high is not None else ""
-        return f"{per} goes with {trait} {direction} by {abs(beta):.4g}{interval}, {unit} as analysed"
+        return f"{per} is associated with a {direction} {trait}: the difference is {beta:.4g}{interval} in {unit}, as analysed"
     e = np.exp
     interval = f" (95 % interval {e(low):.4g} to {e(high):.4g})" if low is not None and high is not None else ""
-    return f"{per} goes with {trait} at {data.about.a_ratio} of {e(beta):.4g}{interval}; beta {beta:.4g} is in {unit}"
+    return f"{per} is associated with {data.about.a_ratio} of {e(beta):.4g}{interval} for {trait} (beta {beta:.4g}, {unit})"
 
 
 def _tail(row: Mapping[str, Any], data: RowData) -> str:
@@ -122,12 +124,12 @@ def _tail(row: Mapping[str, Any], data: RowData) -> str:
     else:
         odds = f"{100 * 10**-logp:.0f} of 100 such studies"
     wide = (
-        "It passes 5e-8, the usual bar for one genome-wide scan of a single trait."
+        "It is below 5e-8, the usual threshold for one genome-wide scan of a single trait."
         if logp > -np.log10(GENOME_WIDE)
-        else "It does not pass 5e-8, the usual bar for a genome-wide scan: among a million variants without any effect some do as well."
+        else "It is above 5e-8, the usual threshold for a genome-wide scan: among a million variants without any effect, some have a p as small as this."
     )
     if data.predictor is not None:
-        wide = "It is the p of one test: for the number of predictors tested see ga.adjust."
+        wide = "It is the p of one test; to allow for the number of predictors tested, see ga.adjust."
     return (
         f"{p} (-log10 p {logp:.2f}): if the model held and {none}, {odds} would show an association at least "
         f"as strong by chance. It is not the chance that {is_none}. {wide}"

@@ -30,8 +30,8 @@ def cautions(explained: Explained) -> str:
         and data.about.ratio is not None
         and abs(row["beta"]) > 0.5
     ):
-        found.append("beta of a score test is one step and large here: take that of wald or firth")
-    always = "Samples are taken to be unrelated and the covariates to be enough; an association is not a cause."
+        found.append("beta of a score test is one step of the fit, and it is large here: use that of wald or firth")
+    always = "All this assumes that samples are unrelated and that the covariates account for confounding; an association is not a cause."
     return ("Careful: " + "; ".join(found) + ". " if found else "") + always
 
 
@@ -40,7 +40,7 @@ def _calls(data: RowData) -> str:
 
 
 def _otherwise(data: RowData) -> str:
-    return "they may be called otherwise" if data.predictor is None else "they may be measured otherwise"
+    return "they may be called differently" if data.predictor is None else "they may be measured differently"
 
 
 def _carry(data: RowData) -> str:
@@ -72,7 +72,9 @@ def _few(data: RowData, called: BoolArray) -> list[str]:
         with_outcome = int(y[rarer].sum())
         least = min(with_outcome, carriers - with_outcome) if data.about.either_side else with_outcome
         if least < 5:
-            found.append(f"{with_outcome} of {carriers} {_those(data)} are {data.about.events}: the interval is rough")
+            found.append(
+                f"{with_outcome} of {carriers} {_those(data)} are {data.about.events}: the interval is imprecise"
+            )
     if data.about.counts == "values" and y.size > 3 and carriers < 50:
         z = np.abs(y - y.mean()) / y.std()
         if (z[rarer] > 4).any():
@@ -99,7 +101,7 @@ def _few_in_arms(data: RowData, called: BoolArray) -> list[str]:
             if least < 10:
                 word = data.about.events
                 found.append(
-                    f"{cases} of the {n} {_those(data, short=True)} with {arm} are {word}: that arm's effect is rough"
+                    f"{cases} of the {n} {_those(data, short=True)} with {arm} are {word}: that arm's effect is imprecise"
                 )
     return found
 

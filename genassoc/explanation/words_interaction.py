@@ -22,7 +22,11 @@ def where(row: Mapping[str, Any], modifier: RowModifier) -> str:
     zero = next((word for word, value in modifier.arms if value == 0.0), None)
     if zero is not None:
         return f"where {modifier.name} = {zero}"
-    nobody = "" if modifier.values.min() <= 0.0 <= modifier.values.max() and not modifier.arms else ", where nobody is"
+    nobody = (
+        ""
+        if modifier.values.min() <= 0.0 <= modifier.values.max() and not modifier.arms
+        else ", a value that no sample has"
+    )
     return f"at {modifier.name} = 0{nobody}"
 
 
@@ -38,12 +42,12 @@ def difference(row: Mapping[str, Any], about: About, modifier: RowModifier, per:
         if modifier.arms:
             (first, _), (second, _) = modifier.arms
             return f"{effect} where {E} = {second} than where {E} = {first}"
-        return f"{effect} for each unit more of {E}"
+        return f"{effect} for each additional unit of {E}"
     times = f"{np.exp(beta):.4g} times{_interval(low, high, np.exp)}"
     if modifier.arms:
         (first, _), (second, _) = modifier.arms
         return f"the {ratio} of {trait} for {per} is, where {E} = {second}, {times} what it is where {E} = {first}"
-    return f"the {ratio} of {trait} for {per} is {times} as large for each unit more of {E}"
+    return f"the {ratio} of {trait} for {per} is {times} as large for each additional unit of {E}"
 
 
 def in_arms(effects: pl.DataFrame, about: About, modifier: RowModifier) -> str:
@@ -58,8 +62,8 @@ def in_arms(effects: pl.DataFrame, about: About, modifier: RowModifier) -> str:
         return ""
     between = effects.filter(pl.col("test").str.ends_with(":E")).row(0, named=True)
     return (
-        f"The effect by arm: {'; '.join(parts)}. An effect in one arm and none in the other is no evidence that the arms differ: "
-        f"the test of that is {between['test']}, -log10 p {between['neg_log_10_p_value']:.2f}."
+        f"The effect by arm: {'; '.join(parts)}. An effect in one arm and none in the other is not evidence that the arms differ: "
+        f"that is tested by {between['test']}, -log10 p {between['neg_log_10_p_value']:.2f}."
     )
 
 
@@ -85,24 +89,24 @@ def in_risks(absolute: Absolute, trait: str, name: str) -> str:
         )
         parts.append(f"{shown}, {_needed(arm.number_needed)}")
     few = [f"{genotype} ({n})" for genotype, n in zip(absolute.genotypes, absolute.fewest) if n < _FEW]
-    guess = f" Hardly anyone in an arm has {', '.join(few)}: that is what the model expects of them." if few else ""
+    guess = f" Few people in an arm have {', '.join(few)}: their risks rest on the model." if few else ""
     reri = absolute.reri
     both = "more" if reri.value > 0 else "less"
-    clear = "" if reri.ci_lower > 0 or reri.ci_upper < 0 else ", but its interval holds 0"
+    clear = "" if reri.ci_lower > 0 or reri.ci_upper < 0 else ", but the interval includes 0"
     return (
         f"In risks of {trait} ({name} = {low}, then {name} = {high}; everyone given that genotype and arm, covariates as they are): "
         f"{'; '.join(parts)}.{guess} RERI {reri.value:.3g} ({reri.ci_lower:.3g} to {reri.ci_upper:.3g}): one copy and the arm together do "
-        f"{both} than the sum of each{clear}. Risks are of the people sampled: of a case-control study they say nothing."
+        f"{both} than the sum of the two alone{clear}. These are risks among the people sampled; in a case-control study they have no meaning."
     )
 
 
 def _needed(need: NumberNeeded) -> str:
     """One number needed to treat."""
     if need.through_infinity:
-        return "which may be none at all: no number needed to treat"
-    what = "less" if need.value > 0 else "more"
+        return "whose interval includes 0, so that no number needed to treat is given"
+    what = "fewer" if need.value > 0 else "more"
     ends = sorted((abs(need.ci_lower), abs(need.ci_upper)))
-    return f"one {what} with it for each {abs(need.value):.3g} treated ({ends[0]:.3g} to {ends[1]:.3g})"
+    return f"one {what} with the outcome for each {abs(need.value):.3g} treated ({ends[0]:.3g} to {ends[1]:.3g})"
 
 
 def _numbers(row: Mapping[str, Any]) -> tuple[float | None, float | None, float | None]:

@@ -16,7 +16,7 @@ from genassoc.refit import fits
 from genassoc.refit.fits import Build, DenseFit, Likelihood, NotFittedError, Sandwich, by_normal_deviate, maximise
 from genassoc.refit.residual_law import residual_law_test
 from genassoc.refit.row_data import LIKELIHOODS, TESTS, RowData
-from genassoc.refit.tested_columns import JOINT, plain_test
+from genassoc.refit.tested_columns import JOINT, is_of_set, plain_test
 from genassoc.shapes import Float64Array
 
 _WHOLE = 1e-4  # of the squared lengths of a basis: its inverse loses four digits of sixteen at most
@@ -36,6 +36,8 @@ def can_refit(about: About, test: str, method: str | None, choices: Mapping[str,
         *(JOINT if choices.get("interaction") else ()),
     )
     test = plain_test(test) if choices.get("interaction") else test
+    if is_of_set(test):
+        return choices.get("alleles") == "joint" and method in methods_of(about)
     if method == "exact":
         # of matched sets it is of the calls observed, and the data of a row that takes means are of all
         whole = LIKELIHOODS[about.likelihood].whole_null or choices.get("missing") != "mean"

@@ -52,7 +52,7 @@ TESTS: dict[str, tuple[str, ...]] = {
 # Choices of all models that this file or the fits act on, beside those that a family names itself.
 _UNDERSTOOD = {
     "kind", "traits", "covariates", "missing", "min_mac", "like", "genetic_model", "male_x_dosage", "condition_on", "test",
-    "correction", "correct_below", "interaction", "variance", "weights", "case_value",
+    "correction", "correct_below", "interaction", "variance", "weights", "case_value", "alleles",
 }  # fmt: skip
 _NOT_FITTED = "a single row of it cannot be fitted again by itself"
 _UNSET: tuple[Any, ...] = (None, "", False, "model", "auto", "separate", (), [], {})
@@ -230,30 +230,36 @@ class RowSource:
         missing = self.choices.get("missing", "complete")
         return missing == "mean" or (missing == "auto" and self.choices.get("like") == "regenie")
 
-    def row(self, number: int, trait: str, block: Block | None = None, *, observed_only: bool = True) -> RowData:
+    def row(
+        self, number: int | Int64Array, trait: str, block: Block | None = None, *, observed_only: bool = True
+    ) -> RowData:
         """The data of a variant, by its number in the store, and a trait.
 
         Parameters
         ----------
-        number : int
+        number : int or int64 array (k,)
+            Several of alleles that are tested at once, ascending.
         trait : str
         block : GenotypeBlock, optional
-            Of that variant alone, where it has been read.
+            Of these variants alone, where it has been read.
         observed_only : bool
             False: samples without a call too, for counting them; what is tested is NaN there.
         """
-        block = self.cohort.read(number, number + 1) if block is None else block
+        numbers = np.atleast_1d(number)
+        first, last = int(numbers[0]), int(numbers[-1]) + 1
+        if block is None:
+            block = self.cohort.read(first, last).take(np.isin(np.arange(first, last), numbers))
         ploidy = int(places_of(block).ploidy[0])
         contig = ""
         if self.cohort.offsets is not None:  # a block that was read for several rows may lie on two contigs
-            contig = block.contig or self.cohort.read(number, number + 1).contig
+            contig = block.contig or self.cohort.read(first, first + 1).contig
         key = (trait, ploidy == X_OUTSIDE_PAR, contig)
         outcome = self._outcome(*key)
-        copies, tested, unit, predictor = self._values(number, block)
+        copies, tested, unit, predictor = self._values(first, block)
         missing = np.isnan(copies)
         keep = outcome.complete if self.imputes or not observed_only else outcome.complete & ~missing
         at = np.flatnonzero(keep)
-        G = self._tested(tested, ploidy)[at]
+        G = np.column_stack([self._tested(allele, ploidy) for allele in tested])[at]
         if observed_only and self.imputes and np.isnan(G).any():
             G = np.where(np.isnan(G), np.nanmean(G, axis=0), G)
         y = outcome.y[at]
@@ -272,15 +278,15 @@ class RowSource:
         )  # fmt: skip
 
     def _values(self, number: int, block: Block) -> tuple[Float64Array, Float64Array, float, str | None]:
-        """Copies of ALT of the cohort's samples (N,), twice; of a predictor its values and these on 0 to 2, their unit, its name."""
+        """Copies of ALT of the cohort's samples (N,), and of each allele (k, N); of a predictor its values and these on 0 to 2, their unit, its name."""
         store: Any = self.cohort.store
         if isinstance(store, PredictorStore):
             values, scale = store.exact(number)[self.cohort.sample_index], float(store.per_unit(np.array([number]))[0])
-            return values, (values - store.lowest[number]) * scale, 1.0 / scale, store.names[number]
+            return values, (values - store.lowest[number])[None] * scale, 1.0 / scale, store.names[number]
         assert isinstance(block, GenotypeBlock)
-        codes = block.codes()[0, self.cohort.block_columns]
-        copies = np.where(codes == NOT_OBSERVED, np.nan, codes.astype(np.float64))
-        return copies, copies, 1.0, None
+        codes = block.codes()[:, self.cohort.block_columns]
+        alleles = np.where(codes == NOT_OBSERVED, np.nan, codes.astype(np.float64))
+        return alleles.sum(axis=0), alleles, 1.0, None
 
     def _tested(self, copies: Float64Array, ploidy: int) -> Float64Array:
         """Columns that are tested (N, 1 or 2), NaN where the call is not observed."""

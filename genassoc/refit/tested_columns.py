@@ -7,7 +7,7 @@ import numpy as np
 from genassoc.shapes import BoolArray, Float64Array
 
 JOINT = ("geno_2df", "joint_2df")  # tests of two degrees of freedom
-ALL_COLUMNS = "joint"  # of whatever columns there are
+_SET = "alleles_"  # begins the name of a test of several alleles at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +62,11 @@ class TestedColumns:
     names: tuple[str, ...]
 
 
+def is_of_set(test: str) -> bool:
+    """Whether a test is of several alleles of one record at once: "alleles_2df"."""
+    return test.startswith(_SET)
+
+
 def plain_test(test: str) -> str:
     """The test of the main effect that a test's name begins with: "add" of "add:E" and of "add|E=drug"."""
     return test.split(":")[0].split("|")[0]
@@ -75,7 +80,7 @@ def tested_columns(G: Float64Array, modifier: RowModifier | None, test: str) -> 
     """
     g = G[:, 0]
     none = np.empty((g.size, 0))
-    if test == ALL_COLUMNS:
+    if is_of_set(test):
         return TestedColumns(none, G, tuple(f"g{number}" for number in range(1, G.shape[1] + 1)))
     if modifier is None:
         if G.shape[1] == 1:

@@ -20,6 +20,24 @@ def row_numbers(store: GenotypeStore | PredictorStore, rows: pl.DataFrame) -> tu
     return numbers, (numbers >= 0).astype(np.int64)
 
 
+def allele_numbers(store: GenotypeStore | PredictorStore, rows: pl.DataFrame) -> tuple[list[Int64Array], Int64Array]:
+    """Numbers in the store of each row's ALTs, of which a row has several where they are tested at once: "C,G".
+
+    Returns
+    -------
+    numbers : list of int64 arrays
+        Ascending; with -1 where one is not there.
+    counts : int64 array (rows,)
+        How often a row's ALTs are there: 0 where one is not, above 1 where one is there more than once.
+    """
+    alleles = rows.with_row_index("_row").with_columns(pl.col("effect_allele").str.split(",")).explode("effect_allele")
+    numbers, counts = row_numbers(store, alleles)
+    row = alleles["_row"].to_numpy()
+    each = [row == at for at in range(rows.height)]
+    times = [int(counts[here].max()) if counts[here].all() else 0 for here in each]
+    return [np.sort(numbers[here]) for here in each], np.array(times, dtype=np.int64)
+
+
 def variant_numbers(store: GenotypeStore, rows: pl.DataFrame) -> tuple[Int64Array, Int64Array]:
     """Number in the store of each row's variant, -1 where it has none, of duplicates the first; and how many there are.
 

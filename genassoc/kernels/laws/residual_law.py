@@ -16,6 +16,7 @@ by the trapezoidal rule, whose error is the law one period (2 pi over the step) 
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -36,6 +37,35 @@ _MOST_STEPS = 200
 # Columns of the numbers of a row.
 LAW, NORMAL, EXCESS = 0, 1, 2
 N_NUMBERS = 3
+
+
+class Law(NamedTuple):
+    """The law of one residual over its spread.
+
+    Attributes
+    ----------
+    atoms, weights : float64 arrays (m,)
+        As if each sample had been left out of the fit of the covariates; in ascending order.
+    variance, lost : float
+        Of one residual by the model, over no spread; and what the atoms lack of their own.
+    dominated : bool
+        One residual has more than a fifth of all squares.
+    """
+
+    atoms: Float64Array
+    weights: Float64Array
+    variance: float
+    lost: float
+    dominated: bool
+
+
+class Residuals(NamedTuple):
+    """A basis Q (n, C) of the covariates, gram (C, C) = Q'Q, and residuals r (n,) over ``spread`` (n,), less their mean."""
+
+    Q: Float64Array
+    gram: Float64Array
+    r: Float64Array
+    spread: Float64Array
 
 
 @jit
@@ -212,19 +242,7 @@ def _move(a: Float64Array, calls: Float64Array, mean: float, spread: Float64Arra
 
 @jit
 def law_rows(
-    G: Float64Array,
-    Q: Float64Array,
-    gram: Float64Array,
-    r: Float64Array,
-    spread: Float64Array,
-    atoms: Float64Array,
-    weights: Float64Array,
-    variance: float,
-    lost: float,
-    dominated: bool,
-    impute: bool,
-    statistic: Float64Array,
-    numbers: Float64Array,
+    G: Float64Array, residuals: Residuals, law: Law, impute: bool, statistic: Float64Array, numbers: Float64Array
 ) -> None:
     """The two-sided p of the score of each row, by the law of the residuals.
 
@@ -232,16 +250,8 @@ def law_rows(
     ----------
     G : float64 array (R, n)
         Copies of the minor allele, NaN where not observed.
-    Q : float64 array (n, C)
-        A basis of the covariates; ``gram`` (C, C) is Q'Q.
-    r : float64 array (n,)
-        Residuals over ``spread`` (n,), less their mean.
-    atoms, weights : float64 arrays (m,)
-        The law of ``r`` as if each sample had been left out of the fit of the covariates.
-    variance, lost : float
-        Of one residual by the model, over no spread; and what the atoms lack of their own.
-    dominated : bool
-        One residual has more than a fifth of all squares.
+    residuals : Residuals
+    law : Law
     impute : bool
         Missing calls take the mean of the observed ones.
     statistic : float64 array (R,)
@@ -251,6 +261,8 @@ def law_rows(
         a tail grows out to ``statistic``. NaN where there is none.
     """
     R, n = G.shape
+    Q, gram, r, spread = residuals.Q, residuals.gram, residuals.r, residuals.spread
+    atoms, weights, variance, lost = law.atoms, law.weights, law.variance, law.lost
     C = Q.shape[1]
     A, L = np.empty((C, C)), np.zeros((C, C))
     b, z, along = np.empty(C), np.empty(C), np.empty(C)
@@ -300,7 +312,7 @@ def law_rows(
             u += a[i] * r[i]
         if not information > 0.0:
             continue
-        if dominated and mean < RARE:
+        if law.dominated and mean < RARE:
             _move(a, G[row], mean, spread, impute)
         groups, rest = gather(a, own, means, counts)
         if lost > 0.0:

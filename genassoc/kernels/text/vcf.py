@@ -127,7 +127,8 @@ def _write_rows(
     ``seen`` is bits of the calls, or `_PACKED`: the first ALT lies packed already, in its row if the samples are in order,
     else in ``line.file_row``.
     """
-    begin, columns = row, record.columns
+    begin, columns, places = row, record.columns, rows.places
+    packed, haploid, in_order = rows.packed, rows.haploid, samples.in_order
     alt_start = columns[4]
     for k in range(1, record.n_alternates + 1):
         alt_end = alt_start
@@ -140,18 +141,15 @@ def _write_rows(
         any_haploid = False
         if seen == _PACKED:
             if k > 1:
-                target = rows.packed[row] if samples.in_order else line.file_row[0]
+                target = packed[row] if in_order else line.file_row[0]
                 pack_fixed(text, columns[9], samples.n_columns, record.n_alternates, k, target)
-            if not samples.in_order:
-                gather_samples(line.file_row, samples.source, rows.packed[row : row + 1])
+            if not in_order:
+                gather_samples(line.file_row, samples.source, packed[row : row + 1])
         else:
             calls.code_calls(k, line)
-            any_haploid = calls.write_row(
-                line, samples, seen, rows.packed[row], rows.haploid[row], counters, row == begin
-            )
+            any_haploid = calls.write_row(line, samples, seen, packed[row], haploid[row], counters, row == begin)
         rows.haploid_rows[row] = 1 if any_haploid else 0
         rows.positions[row] = record.position
-        places = rows.places
         places[row, CHROM_START] = columns[0]
         places[row, CHROM_END] = columns[1] - 1
         places[row, ID_START] = columns[2]
@@ -208,6 +206,7 @@ def scan(
     """
     L = text.shape[0]
     n_columns, line = samples.n_columns, calls.room_of(samples)
+    packed, file_row, in_order = rows.packed, line.file_row, samples.in_order
     numeric = np.zeros(256, dtype=np.uint8)
     columns = np.empty(10, dtype=np.int64)
     format_start, format_end = 0, 0  # the last FORMAT that was read
@@ -258,12 +257,12 @@ def scan(
                 return
             counters[calls.NO_GENOTYPES if genotype < 0 else calls.NO_ALTERNATE] += 1
         else:
-            if row + n_alternates > rows.packed.shape[0]:
+            if row + n_alternates > packed.shape[0]:
                 status[STATUS_CODE] = calls.FULL
                 return
             end, n_half = -1, 0
             if n_fields == 1:
-                target = rows.packed[row] if samples.in_order else line.file_row[0]
+                target = packed[row] if in_order else file_row[0]
                 end, n_half = _read_fixed(text, columns[9], n_columns, n_alternates, target)
             seen = _PACKED
             # whose calls are half missing is not known of packed rows

@@ -118,11 +118,19 @@ def _is_numeric_byte(c: int) -> bool:
 
 @jit
 def read_call(
-    text: UInt8Array, at: int, n_alternates: int, leading_phase: bool, j: int, calls: Calls
+    text: UInt8Array,
+    at: int,
+    n_alternates: int,
+    leading_phase: bool,
+    j: int,
+    first: Int32Array,
+    second: Int32Array,
+    flags: UInt8Array,
 ) -> tuple[int, int]:
-    """Read one genotype starting at ``at`` into column j of the calls; (error code, offset after it).
+    """Read one genotype starting at ``at`` into column j of `Calls`; (error code, offset after it).
 
-    ``leading_phase``: a separator may come first (VCF 4.4 writes phase there).
+    ``leading_phase``: a separator may come first (VCF 4.4 writes phase there). The arrays that it fills, not their tuple: each call of
+    this function counts references to all that it is given.
     """
     if leading_phase and (text[at] == SLASH or text[at] == BAR):
         at += 1
@@ -172,9 +180,9 @@ def read_call(
         # all dots: missing, whatever the ploidy
         if absent < ploidy:
             flag = POLYPLOID
-    calls.first[j] = a
-    calls.second[j] = b
-    calls.flags[j] = flag
+    first[j] = a
+    second[j] = b
+    flags[j] = flag
     return OK, at
 
 
@@ -205,7 +213,7 @@ def read_calls(
 ) -> tuple[int, int, int, int, int]:
     """Read the sample columns from ``at``; (error code, offset, file column, FORMAT field, bits seen in any call)."""
     first, second, flags = calls.first, calls.second, calls.flags
-    n_fields, genotype = format.n_fields, format.genotype
+    n_fields, genotype, leading_phase = format.n_fields, format.genotype, format.leading_phase
     numeric, any_numeric = format.numeric, format.any_numeric
     L = text.shape[0]
     n_columns = first.shape[0]
@@ -257,7 +265,7 @@ def read_calls(
                                     at = end
                                     break
                                 continue
-                code, at = read_call(text, at, n_alternates, format.leading_phase, j, calls)
+                code, at = read_call(text, at, n_alternates, leading_phase, j, first, second, flags)
                 if code != OK:
                     return code, at, j, field, 0
                 c = text[at]

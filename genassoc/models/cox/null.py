@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from genassoc.data.block import DosageBlock
+from genassoc.data.phenotypes.survival import Endpoint, SurvivalDesign
 from genassoc.kernels.laws import few_events
 from genassoc.kernels.likelihoods import cox, cox_rows, cox_screen
 from genassoc.kernels.likelihoods import rows as kernel
@@ -34,7 +35,7 @@ from genassoc.models.scan.family import (
     trigger,
 )
 from genassoc.models.scan.product import rare_counts
-from genassoc.models.scan.screen import State
+from genassoc.models.scan.screen import ScreenState
 from genassoc.models.scan.sums import AlleleCounts, GenotypeSums, frequency
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
 from genassoc.stats.information import LEAST_OF_SANDWICH
@@ -261,8 +262,8 @@ def _has_no_maximum(_: Int64Array, status: Int64Array) -> BoolArray:
 
 
 def prepare(
-    design: Any, block_columns: Int64Array, block_width: int, efron: bool = True, by_rank: bool = False
-) -> State:
+    design: SurvivalDesign, block_columns: Int64Array, block_width: int, efron: bool = True, by_rank: bool = False
+) -> ScreenState[NullCox]:
     """Fit the null of every endpoint of a `SurvivalDesign`, each on its own complete cases."""
     nulls: list[NullCox] = []
     notes = [f"covariate dropped: {dropped}" for dropped in design.covariates.dropped_covariates]
@@ -273,7 +274,7 @@ def prepare(
         nulls.append(null)
         notes += _notes(design, endpoint, null, kept, observed)
     names = tuple(endpoint.name for endpoint in design.endpoints)
-    return State.of(names, nulls, block_columns, block_width, int((~design.complete).sum()), notes)
+    return ScreenState.of(names, nulls, block_columns, block_width, int((~design.complete).sum()), notes)
 
 
 def risk_sets(
@@ -309,7 +310,7 @@ def risk_sets(
 
 
 def fit_null(
-    design: Any,
+    design: SurvivalDesign,
     at: int,
     observed: BoolArray,
     block_columns: Int64Array,
@@ -495,7 +496,9 @@ def _mean_at_event(x: Float64Array, event: BoolArray, sets: RiskSets, sums: Risk
     return np.where(event, mean[np.maximum(sets.last - 1, 0)], 0.0)
 
 
-def _notes(design: Any, endpoint: Any, null: NullCox, kept: BoolArray, observed: BoolArray) -> list[str]:
+def _notes(
+    design: SurvivalDesign, endpoint: Endpoint, null: NullCox, kept: BoolArray, observed: BoolArray
+) -> list[str]:
     name = endpoint.name
     strata = np.unique(design.stratum[observed]).size
     notes = [

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from genassoc.data.block import Block
+from genassoc.data.phenotypes.design import Design
 from genassoc.errors import PhenotypeError
 from genassoc.models.base import BlockResult
 from genassoc.models.linear.dense import fit_row
@@ -124,7 +125,7 @@ def adjusted_for_baseline(model: Any, cohort: Any) -> tuple[Any, Float64Array, t
     return own, before, (name, *notes, f"rows are not tested on {name} itself (no baseline_neg_log_10_p)")
 
 
-def of_change(design: Any, before: Float64Array, name: str) -> Any:
+def of_change(design: Design, before: Float64Array, name: str) -> Design:
     """The design with each trait's change from ``before`` (N,) in its place.
 
     Raises
@@ -203,7 +204,7 @@ def _notes(model: Any, baseline: Baseline, traits: list[str]) -> list[str]:
     return notes
 
 
-def with_baseline_tests(model: Any, state: LinearState, block: Block, result: BlockResult) -> BlockResult:
+def with_baseline_tests(impute: bool, state: LinearState, block: Block, result: BlockResult) -> BlockResult:
     """The rows with ``baseline_neg_log_10_p``: of rows past 1e-4, p of the baseline on g and the other covariates.
 
     On the samples of the row, by t as `Linear` has it; NaN in all other rows. A small p says that the variant moves the
@@ -220,6 +221,6 @@ def with_baseline_tests(model: Any, state: LinearState, block: Block, result: Bl
             samples = null_of[t].columns
             for v in np.flatnonzero(signal[:, t]):
                 g = minor_counts(block, flipped, np.array([v]), samples)[0]
-                row = fit_row(g, baseline.X, baseline.values, samples, model.imputes)
+                row = fit_row(g, baseline.X, baseline.values, samples, impute)
                 found[v, t] = neg_log_10_p_t(row.t, row.df)
     return replace(result, columns={**result.columns, "baseline_neg_log_10_p": found})

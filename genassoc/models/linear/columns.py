@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from genassoc.data.block import Block
+from genassoc.data.phenotypes.design import Design
 from genassoc.data.phenotypes.modifier import Modifier, check_main_effect, read_modifier, with_main_effect
 from genassoc.kernels.genotypes.counts import count_codes, mask_words
 from genassoc.kernels.genotypes.missing_calls import Missing
@@ -94,7 +95,7 @@ def prepare(model: Any, cohort: Any, choices: Choices) -> InteractionState:
     return replace(state, notes=(*state.notes, *said[1:], *notes))
 
 
-def design_with_modifier(model: Any, cohort: Any) -> tuple[Any, Modifier, tuple[str, ...]]:
+def design_with_modifier(model: Any, cohort: Any) -> tuple[Design, Modifier, tuple[str, ...]]:
     """The design with the main effect of E, E itself, and what there is to say about it."""
     covariates, joined = with_main_effect(cohort.phenotypes, model.covariates, model.interaction)
     design = cohort.design(model.traits, covariates, kind=model.outcome)
@@ -105,7 +106,7 @@ def design_with_modifier(model: Any, cohort: Any) -> tuple[Any, Modifier, tuple[
 
 def state_of(
     choices: Choices,
-    design: Any,
+    design: Design,
     modifier: Modifier,
     block_columns: Int64Array,
     width: int,

@@ -137,7 +137,7 @@ class Linear(CommonChoices):
             return fitted.fitted_block(self, state, block)
         if self.refits:
             return test_interaction(self.choices(), state, block)
-        return with_baseline_tests(self, state, block, test_additive(self.choices(), state, block))
+        return with_baseline_tests(self.imputes, state, block, test_additive(self.choices(), state, block))
 
     def genotypic(self, state: "LinearState", block: Block) -> BlockResult:
         """Test both degrees of freedom of every genotype: V x T x 3 rows."""

@@ -1,10 +1,10 @@
 """The null models of linear regression: traits residualised on covariates, by pattern of missing phenotypes."""
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
+from genassoc.data.phenotypes.design import Design
 from genassoc.kernels.genotypes.counts import mask_words
 from genassoc.kernels.genotypes.missing_calls import Lacking
 from genassoc.kernels.lanes.vector import DOUBLES
@@ -180,7 +180,7 @@ class _Samples:
     dropped: tuple[int, ...]
 
     @classmethod
-    def of(cls, design: Any, observed: BoolArray, block_columns: Int64Array, block_width: int) -> "_Samples":
+    def of(cls, design: Design, observed: BoolArray, block_columns: Int64Array, block_width: int) -> "_Samples":
         basis = orthonormal_basis(design.X[observed])
         columns = block_columns[observed]
         Q = np.zeros((block_width, basis.Q.shape[1]))
@@ -189,7 +189,7 @@ class _Samples:
         return cls(observed, columns, Q, dropped)
 
 
-def prepare(design: Any, block_columns: Int64Array, block_width: int, rank_normalise: bool = False) -> LinearState:
+def prepare(design: Design, block_columns: Int64Array, block_width: int, rank_normalise: bool = False) -> LinearState:
     """Residualise every trait of the design on its own complete cases and lay out the thin matrices."""
     everyone = _Samples.of(design, design.complete, block_columns, block_width)
     sharing: list[NullModel] = []
@@ -213,7 +213,7 @@ def prepare(design: Any, block_columns: Int64Array, block_width: int, rank_norma
 
 
 def nulls_by_pattern(
-    design: Any, block_columns: Int64Array, block_width: int, rank_normalise: bool = False
+    design: Design, block_columns: Int64Array, block_width: int, rank_normalise: bool = False
 ) -> tuple[NullModel, ...]:
     """The null model of every pattern of missing phenotypes, each with a basis of its own: ``gram`` is I."""
     nulls = []
@@ -224,7 +224,7 @@ def nulls_by_pattern(
     return tuple(nulls)
 
 
-def _patterns(design: Any) -> list[tuple[Int64Array, BoolArray]]:
+def _patterns(design: Design) -> list[tuple[Int64Array, BoolArray]]:
     """Traits (T_p,) that are observed in the same samples, and these (bool (N,)), in the order of their first trait."""
     observed = ~np.isnan(design.y) & design.complete[:, None]
     patterns: dict[bytes, list[int]] = {}
@@ -257,7 +257,7 @@ def _lanes(grams: list[Float64Array]) -> Float64Array:
 
 
 def _fit_null(
-    design: Any,
+    design: Design,
     traits: Int64Array,
     observed: BoolArray,
     samples: _Samples,
@@ -347,7 +347,7 @@ def group_of(nulls: list[NullModel], columns: Int64Array, basis: Float64Array) -
     )
 
 
-def null_notes(design: Any, nulls: tuple[NullModel, ...]) -> tuple[str, ...]:
+def null_notes(design: Design, nulls: tuple[NullModel, ...]) -> tuple[str, ...]:
     """Covariates that were dropped, and for which traits."""
     notes = [f"covariate dropped: {dropped}" for dropped in design.dropped_covariates]
     for null in nulls:

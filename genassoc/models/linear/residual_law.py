@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from genassoc.data.block import Block
+from genassoc.data.phenotypes.design import Design
 from genassoc.kernels.laws import residual_law as kernel
 from genassoc.models.scan.product import minor_counts
 from genassoc.models.scan.rows import chunks
@@ -242,15 +243,13 @@ class Sample:
         law, n = self.law, self.r.size
         spread = law.spread if law.spread.size else np.ones(n)
         e = self.r / spread - law.centre
-        Q = np.ascontiguousarray(self.Q)
+        residuals = kernel.Residuals(np.ascontiguousarray(self.Q), self.gram, e, spread)
+        of_one = kernel.Law(law.atoms, law.weights, law.variance, law.lost, law.is_dominated)
         for first, last in chunks(at.size, n):
             some = at[first:last]
             found = np.empty((some.size, kernel.N_NUMBERS))
             calls = minor_counts(block, flipped, some, self.columns)
-            kernel.law_rows(
-                calls, Q, self.gram, e, spread, law.atoms, law.weights, law.variance, law.lost, law.is_dominated,
-                self.impute, np.ascontiguousarray(statistic[some]), found,
-            )  # fmt: skip
+            kernel.law_rows(calls, residuals, of_one, self.impute, np.ascontiguousarray(statistic[some]), found)
             yield some, found
 
 
@@ -334,7 +333,7 @@ def law_notes(name: str, law: ResidualLaw | None, covariates: tuple[str, ...]) -
     return notes
 
 
-def state_notes(design: Any, nulls: Any) -> tuple[str, ...]:
+def state_notes(design: Design, nulls: Any) -> tuple[str, ...]:
     """`law_notes` of every trait of null models."""
     notes = []
     for null in nulls:

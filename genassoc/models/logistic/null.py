@@ -1,10 +1,11 @@
 """The null models of logistic regression: one a trait, its weights and residuals laid out for the product."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
+from genassoc.data.phenotypes.design import Design
 from genassoc.kernels.laws import exact_rare, few_events
 from genassoc.kernels.laws.exact_rare import MOST_CASES, CaseCountTable
 from genassoc.kernels.likelihoods import logistic, logistic_rows, logistic_score
@@ -35,7 +36,7 @@ from genassoc.models.scan.family import (
     trigger,
 )
 from genassoc.models.scan.product import rare_counts
-from genassoc.models.scan.screen import State, null_notes
+from genassoc.models.scan.screen import ScreenState, null_notes
 from genassoc.models.scan.sums import GenotypeSums, frequency
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
 from genassoc.stats.exact_rare import case_count_table
@@ -312,7 +313,7 @@ def ran_away(beta: Float64Array, z: Float64Array) -> BoolArray:
         return np.asarray((np.abs(beta) > RUNAWAY_BETA) & (np.abs(z) < RUNAWAY_Z))
 
 
-def prepare(design: Any, block_columns: Int64Array, block_width: int) -> State:
+def prepare(design: Design, block_columns: Int64Array, block_width: int) -> ScreenState[NullLogistic]:
     """Fit the null of every trait of a binary design, each on its own complete cases."""
     nulls: list[NullLogistic] = []
     notes = [f"covariate dropped: {dropped}" for dropped in design.dropped_covariates]
@@ -321,11 +322,11 @@ def prepare(design: Any, block_columns: Int64Array, block_width: int) -> State:
         null, kept = fit_null(design, trait, observed, block_columns, block_width)
         nulls.append(null)
         notes += _notes(design, name, null, kept, design.coding[trait])
-    return State.of(design.traits, nulls, block_columns, block_width, int((~design.complete).sum()), notes)
+    return ScreenState.of(design.traits, nulls, block_columns, block_width, int((~design.complete).sum()), notes)
 
 
 def fit_null(
-    design: Any, trait: int, observed: BoolArray, block_columns: Int64Array, block_width: int
+    design: Design, trait: int, observed: BoolArray, block_columns: Int64Array, block_width: int
 ) -> tuple[NullLogistic, BoolArray]:
     """The null model of one trait, and which covariates are independent among its samples."""
     basis = orthonormal_basis(design.X[observed])
@@ -370,7 +371,7 @@ def fit_null(
     return null, basis.kept
 
 
-def _notes(design: Any, name: str, null: NullLogistic, kept: BoolArray, coding: str) -> list[str]:
+def _notes(design: Design, name: str, null: NullLogistic, kept: BoolArray, coding: str) -> list[str]:
     notes = [f"{name}: {coding}; {null.n_cases:,} cases, {null.n - null.n_cases:,} controls"]
     notes += null_notes(design.covariates, name, null.n, kept, null.failure)
     if null.failure is None and null.mu.size and (null.mu.min() < CERTAIN or null.mu.max() > 1.0 - CERTAIN):

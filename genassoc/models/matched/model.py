@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from genassoc.data.phenotypes.design import Design
 from genassoc.data.phenotypes.left_out import without_samples
 from genassoc.data.phenotypes.survival import strata_numbers
 from genassoc.kernels.likelihoods import conditional, conditional_rows
@@ -29,7 +30,7 @@ from genassoc.models.scan.family import (
     trigger,
 )
 from genassoc.models.scan.product import rare_counts
-from genassoc.models.scan.screen import State
+from genassoc.models.scan.screen import ScreenState
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.linalg import orthonormal_basis
 
@@ -116,7 +117,7 @@ class NullMatched(Family):
         return super().finished(task) | case_columns(task.block, task.own, self.columns, is_case, mask, n_imputed)
 
 
-def prepare(model: Any, cohort: Any) -> State:
+def prepare(model: Any, cohort: Any) -> ScreenState[NullMatched]:
     """Fit the null models of all traits, each on the complete cases of its sets with a case and a control."""
     columns, width = np.asarray(cohort.block_columns), int(cohort.block_width)
     (name,) = cohort.phenotypes.resolve([model.matched], "matched set")
@@ -133,11 +134,11 @@ def prepare(model: Any, cohort: Any) -> State:
         nulls.append(null)
         words = [labels[s] for s in np.unique(stratum[silent])]
         notes += _notes(design, trait, null, kept, words, int(silent.sum()))
-    return State.of(design.traits, nulls, columns, width, int((~design.complete).sum()), notes)
+    return ScreenState.of(design.traits, nulls, columns, width, int((~design.complete).sum()), notes)
 
 
 def fit_null(
-    design: Any, trait: int, observed: BoolArray, stratum: Int64Array, block_columns: Int64Array, block_width: int
+    design: Design, trait: int, observed: BoolArray, stratum: Int64Array, block_columns: Int64Array, block_width: int
 ) -> tuple[NullMatched, BoolArray, BoolArray]:
     """The null model of one trait, which covariates differ within its sets, and who is in sets that say nothing (N,)."""
     n_sets = int(stratum.max(initial=-1)) + 1
@@ -169,7 +170,9 @@ def fit_null(
     return null, basis.kept, observed & ~telling
 
 
-def _notes(design: Any, trait: int, null: NullMatched, kept: BoolArray, silent: list[str], n_silent: int) -> list[str]:
+def _notes(
+    design: Design, trait: int, null: NullMatched, kept: BoolArray, silent: list[str], n_silent: int
+) -> list[str]:
     name = design.traits[trait]
     sizes = np.diff(null.pointers)
     cases = np.add.reduceat(null.y, null.pointers[:-1]) if sizes.size else np.zeros(0)

@@ -1,10 +1,10 @@
 """The null models of proportional odds: one a trait, thresholds and covariates laid out for the product."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from genassoc.data.phenotypes.design import Design
 from genassoc.kernels.laws import level_law
 from genassoc.kernels.likelihoods import logistic_score, ordinal, ordinal_score, ordinal_terms
 from genassoc.kernels.likelihoods import rows as kernel
@@ -12,7 +12,7 @@ from genassoc.kernels.likelihoods.ordinal_terms import Levels
 from genassoc.kernels.likelihoods.rows import Fits, Product, Scores
 from genassoc.models.scan.family import Asked, Family, Samples, Tails, Task, bounded_ratios, missing_at_random
 from genassoc.models.scan.information import EventSizes, sum_missing
-from genassoc.models.scan.screen import State, null_notes
+from genassoc.models.scan.screen import ScreenState, null_notes
 from genassoc.models.scan.sums import GenotypeSums
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.information import (
@@ -132,7 +132,7 @@ class NullOrdinal(Family):
         return super().finished(task) | {"po_neg_log_10_p_value": task.rows.trend}
 
 
-def prepare(design: Any, block_columns: Int64Array, block_width: int) -> State:
+def prepare(design: Design, block_columns: Int64Array, block_width: int) -> ScreenState[NullOrdinal]:
     """Fit the null of every trait of an ordinal design, each on its own complete cases."""
     notes = [f"covariate dropped: {dropped}" for dropped in design.dropped_covariates]
     nulls = []
@@ -150,10 +150,10 @@ def prepare(design: Any, block_columns: Int64Array, block_width: int) -> State:
                 "p below 0.05 come from the saddlepoint of the distribution of its levels, method 'spa'",
             )
         notes += null_notes(design.covariates, name, null.n, kept, null.failure)
-    return State.of(design.traits, nulls, block_columns, block_width, int((~design.complete).sum()), notes)
+    return ScreenState.of(design.traits, nulls, block_columns, block_width, int((~design.complete).sum()), notes)
 
 
-def level_notes(design: Any, trait: int, levels: Float64Array) -> list[str]:
+def level_notes(design: Design, trait: int, levels: Float64Array) -> list[str]:
     """Samples of each level of a trait, and the levels without any; ``levels`` (n,) are numbers from 0."""
     name, names = design.traits[trait], design.coding[trait].split(" < ")
     present, counts = np.unique(levels.astype(np.int64), return_counts=True)
@@ -166,7 +166,7 @@ def level_notes(design: Any, trait: int, levels: Float64Array) -> list[str]:
 
 
 def fit_null(
-    design: Any, trait: int, observed: BoolArray, block_columns: Int64Array, block_width: int
+    design: Design, trait: int, observed: BoolArray, block_columns: Int64Array, block_width: int
 ) -> tuple[NullOrdinal, BoolArray]:
     """The null model of one trait, and which covariates are independent among its samples."""
     basis = orthonormal_basis(design.X[observed])

@@ -1,17 +1,17 @@
 """The null models of Poisson regression: one a trait, its weights and residuals laid out for the product."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from genassoc.data.phenotypes.design import Design
 from genassoc.kernels.laws import empirical_cgf, few_events
 from genassoc.kernels.likelihoods import glm, logistic_score
 from genassoc.kernels.likelihoods import rows as kernel
 from genassoc.kernels.likelihoods.rows import Fits, Product, Scores, Trait
 from genassoc.models.scan.family import Asked, Family, Samples, Tails, Task, bounded_ratios, missing_at_random
 from genassoc.models.scan.information import EventSizes, sum_missing
-from genassoc.models.scan.screen import State, null_notes
+from genassoc.models.scan.screen import ScreenState, null_notes
 from genassoc.models.scan.sums import GenotypeSums
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.information import EXACT_LAW, LEAST_OF_COUNTS, LEAST_OF_WALD, effective_size, few_note, whole_sizes
@@ -167,8 +167,8 @@ class NullPoisson(Family):
 
 
 def prepare(
-    design: Any, exposure: Float64Array | None, block_columns: Int64Array, block_width: int, quasi: bool
-) -> State:
+    design: Design, exposure: Float64Array | None, block_columns: Int64Array, block_width: int, quasi: bool
+) -> ScreenState[NullPoisson]:
     """Fit the null of every trait of a design of counts, each on its own complete cases.
 
     Parameters
@@ -192,11 +192,11 @@ def prepare(
         null, kept = fit_null(design, trait, observed, offset, block_columns, block_width, quasi)
         nulls.append(null)
         notes += _notes(design, name, null, kept)
-    return State.of(design.traits, nulls, block_columns, block_width, int((~complete).sum()), notes)
+    return ScreenState.of(design.traits, nulls, block_columns, block_width, int((~complete).sum()), notes)
 
 
 def fit_null(
-    design: Any,
+    design: Design,
     trait: int,
     observed: BoolArray,
     offset: Float64Array,
@@ -285,7 +285,7 @@ def _residuals(pearson: Float64Array, mu: Float64Array, C: int) -> tuple[Int64Ar
     return bins, table, cumulants, scale
 
 
-def _notes(design: Any, name: str, null: NullPoisson, kept: BoolArray) -> list[str]:
+def _notes(design: Design, name: str, null: NullPoisson, kept: BoolArray) -> list[str]:
     total = int(null.y.sum())
     note = f"{name}: {total:,} events in {null.n:,} samples ({null.y.max(initial=0):g} at most in one)"
     if null.quasi and null.failure is None:

@@ -148,7 +148,8 @@ class Rows:
         self.put(at, method, beta, error, statistic, numbers[:, kernel.DF] if student else None)
         self.iterations[at] = numbers[:, kernel.ITERATIONS].astype(np.int64)
         self.dispersion[at] = numbers[:, kernel.DISPERSION]
-        self.trend[at] = neg_log_10_p_chi2(numbers[:, kernel.TREND], numbers[:, kernel.DF])
+        trend = numbers[:, kernel.TREND]
+        self.trend[at] = trend if np.isnan(trend).all() else neg_log_10_p_chi2(trend, numbers[:, kernel.DF])
         self.bound(at, numbers[:, kernel.LOWER], numbers[:, kernel.UPPER])
         tested = ~np.isnan(numbers[:, kernel.NEG_LOG_P])
         if tested.any():
@@ -225,12 +226,16 @@ def assembled(
     traits: tuple[str, ...], by_trait: Sequence[Mapping[str, Array]], tests: tuple[str, ...] = ("add",)
 ) -> BlockResult:
     """Rows trait by trait, K tests each, of each trait's columns (V,) or (V, K); a column (V,) is for all K."""
-    K = len(tests)
-
-    def wide(values: Array) -> Array:
-        return values if values.ndim == 2 else np.repeat(values[:, None], K, axis=1)
-
-    columns = {name: np.hstack([wide(rows[name]) for rows in by_trait]) for name in by_trait[0]}
+    T, K = len(by_trait), len(tests)
+    columns: dict[str, Array] = {}
+    for name, first in by_trait[0].items():
+        if T == K == 1:
+            columns[name] = first.reshape(-1, 1)
+            continue
+        joined = np.empty((first.shape[0], T, K), np.result_type(*(rows[name] for rows in by_trait)))
+        for trait, rows in enumerate(by_trait):
+            joined[:, trait] = rows[name] if rows[name].ndim == 2 else rows[name][:, None]
+        columns[name] = joined.reshape(-1, T * K)
     return BlockResult(columns, {"trait": tuple(trait for trait in traits for _ in tests), "test": tests * len(traits)})
 
 

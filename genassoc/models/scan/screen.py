@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -17,9 +17,11 @@ from genassoc.models.scan.rows import Rows, assembled, chunks, unusable
 from genassoc.models.scan.sums import allele_counts, genotype_sums, minor_is_ref
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array, packed_bytes
 
+Null = TypeVar("Null", bound=Family, covariant=True)
+
 
 @dataclass(frozen=True, kw_only=True)
-class State:
+class ScreenState(Generic[Null]):
     """What all blocks share; ``notes`` says, for people, what was recognised and left out.
 
     Attributes
@@ -37,7 +39,7 @@ class State:
     traits: tuple[str, ...]
     cohort_columns: Int64Array
     cohort_mask: UInt64Array
-    nulls: tuple[Any, ...]
+    nulls: tuple[Null, ...]
     matrix: ThinMatrix | None
     squares: ThinMatrix | None
     starts: tuple[int, ...]
@@ -48,12 +50,12 @@ class State:
     def of(
         cls,
         traits: tuple[str, ...],
-        nulls: Sequence[Family],
+        nulls: Sequence[Null],
         block_columns: Int64Array,
         block_width: int,
         n_incomplete: int,
         notes: Sequence[str],
-    ) -> "State":
+    ) -> "ScreenState[Null]":
         """Lay out the columns of the nulls, in their order, for the product."""
         matrix = squares = None
         starts = np.zeros(len(nulls) + 1, np.int64)
@@ -117,7 +119,7 @@ def null_notes(covariates: tuple[str, ...], trait: str, n: int, kept: BoolArray,
     return notes
 
 
-def screen(choices: Choices, state: State, block: Block) -> BlockResult:
+def screen(choices: Choices, state: ScreenState[Family], block: Block) -> BlockResult:
     """Test every variant of the block against every trait: V x T rows."""
     flipped = minor_is_ref(block, state.cohort_columns, state.cohort_mask)
     V, T = block.n_variants, len(state.nulls)
