@@ -12,7 +12,7 @@ from genassoc.kernels.laws.sandwich import MODEL, QUASI
 from genassoc.models.base import CODE, BlockResult
 from genassoc.models.choices import checks
 from genassoc.models.choices.choices import Choices
-from genassoc.models.poisson.null import OVERDISPERSED, prepare
+from genassoc.models.poisson.family import OVERDISPERSED, prepare
 from genassoc.models.scan import wald
 from genassoc.models.scan.genetic_models import by_genetic_model
 from genassoc.models.scan.glm_rows import CountRows, Extras, log_exposure
