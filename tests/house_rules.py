@@ -68,14 +68,16 @@ MAX_LINES = 600
 CRUMB_LINES = 60  # a shorter module that one other of its storey imports is a part of that one
 APART: set[str] = set()  # files that may be crumbs, each with its reason
 MAX_ARGUMENTS = 8  # by position: nobody can read a call with more
-# What may be over it. The first figure is a ceiling that can only fall: lower it when it is not reached any more.
-WIDE = 5
-ANY = 348  # functions whose signature has an Any, where llvmlite (which has no types) is not imported; falls likewise
-SLACK = 40  # how far below a ceiling the house may be before the ceiling must come down
+# Files whose functions may take more, and why.
+WIDE = {
+    "kernels/lanes/vector_outer.py": "an intrinsic takes each register's address by position: LLVM has no other way",
+}
+ANY = 325  # functions whose signature has an Any, where llvmlite (which has no types) is not imported: a ceiling that only falls
+SLACK = 10  # how far below the ceiling the house may be before it must come down
 # Of models/, what every family uses; all other folders there are families, which never import one another.
 SHARED_BY_FAMILIES = {"scan", "choices"}
 # One family in another: `Logistic(matched=...)` is the public name of the regression of matched sets.
-STILL_IMPORTED = {("models/logistic/model.py", "genassoc.models.matched.model")}
+BETWEEN_FAMILIES = {("models/logistic/model.py", "genassoc.models.matched.model")}
 # The files of engine/ that make rows or sums of blocks; all others run tasks and know nothing of what these do.
 KNOWS_BLOCKS = {"engine/sets.py", "engine/passes.py", "engine/association.py"}
 GENETICS = ("models", "analyses", "stats", "kernels", "data.cohort", "data.phenotypes", "data.store", "data.block")
@@ -273,7 +275,7 @@ def wrong_siblings(source: Source) -> list[str]:
         if home[0] != other[0] or home[1] == other[1]:
             continue
         is_family = home[0] == "models" and other[1] and other[1] not in SHARED_BY_FAMILIES
-        if is_family and found.file != "models/registry.py" and (found.file, found.name) not in STILL_IMPORTED:
+        if is_family and found.file != "models/registry.py" and (found.file, found.name) not in BETWEEN_FAMILIES:
             wrong.append(f"{found}: a family of models is its own; what others need too belongs into models/scan/")
         if home[0] == "formats" and home[1] and other[1]:
             wrong.append(f"{found}: formats meet in data/ and formats/source.py only")
@@ -380,7 +382,7 @@ def too_wide(source: Source) -> list[str]:
     for file, node in functions_of(source):
         names = [arg.arg for arg in (*node.args.posonlyargs, *node.args.args)]
         n = len(names) - (names[:1] in (["self"], ["cls"]))
-        if n > MAX_ARGUMENTS:
+        if n > MAX_ARGUMENTS and file not in WIDE:
             wide.append(f"{file}:{node.lineno} {node.name} takes {n} arguments by position, more than {MAX_ARGUMENTS}")
     for file, text in source.items():
         for node in ast.walk(ast.parse(text)):
@@ -391,6 +393,18 @@ def too_wide(source: Source) -> list[str]:
                         f"{file}:{node.lineno} {node.name} has {n} fields by position, more than {MAX_ARGUMENTS}: kw_only"
                     )
     return wide
+
+
+def needless(source: Source) -> list[str]:
+    """Exceptions of the rules above that nothing needs any more."""
+    broad = {file for file, node in functions_of(source) if len(node.args.args) > MAX_ARGUMENTS}
+    taken = {(found.file, found.name) for found in all_imports(source)}
+    return [
+        *(f"WIDE: {file} needs no exception" for file in sorted(WIDE.keys() - broad)),
+        *(f"BETWEEN_FAMILIES: {file} does not import {name}" for file, name in sorted(BETWEEN_FAMILIES - taken)),
+        *(f"APART: there is no {file}" for file in sorted(APART - source.keys())),
+        *(f"KNOWS_BLOCKS: there is no {file}" for file in sorted(KNOWS_BLOCKS - source.keys())),
+    ]
 
 
 def positional_fields(node: ast.ClassDef) -> int:

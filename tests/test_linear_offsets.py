@@ -23,6 +23,9 @@ MODELS = {
     "genotypic": {"genetic_model": "genotypic"},
     "interaction": {"interaction": "arm"},
     "change": {"baseline": "before"},
+    "weights": {"weights": "w"},
+    "robust": {"variance": "robust"},
+    "hc0 in arms": {"variance": "hc0", "interaction": "arm"},
     "change in arms": {"baseline": "before", "interaction": "arm"},
 }
 
@@ -43,6 +46,7 @@ def made():
     table = pl.DataFrame(
         {
             "IID": ids, "y": y, "age": rng.normal(50, 9, N), "arm": rng.permutation(np.arange(N) % 2), "before": before,
+            "w": rng.uniform(0.5, 2, N),
             "less": y - polygenic, "ranked": ranked - polygenic,
         }
     ).with_columns(pl.col("y", "less", "ranked").fill_nan(None))  # fmt: skip

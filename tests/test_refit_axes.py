@@ -142,12 +142,16 @@ def test_right_rows_agree_and_a_wrong_one_is_found(cohort, runs, name):
         assert beyond.select("variant_id", "test").rows() == [(row["variant_id"], row["test"])], column
 
 
-@pytest.mark.parametrize("name", MODELS)
+# statsmodels' OrderedModel takes its derivatives by differences, many seconds a fit: one test of one model is enough here.
+SLOW = {"ordinal arm", "ordinal robust", "ordinal hc0 arm", "ordinal genotypic"}
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name not in SLOW - {"ordinal arm"}])
 def test_each_is_explained_beside_another_program(cohort, runs, name):
     results = runs(name)
     rows = results.table.filter(pl.col("neg_log_10_p_value").is_not_null() & (pl.col("mac") > 60))
     variant = rows.sort("neg_log_10_p_value", descending=True)["variant_id"][0]
-    for test in rows.filter(pl.col("variant_id") == variant)["test"][:3]:
+    for test in rows.filter(pl.col("variant_id") == variant)["test"][: 1 if name in SLOW else 3]:
         found = explain(results, variant, test=test)
         made = found.table.filter("made_the_row")
         assert found.reproduced and made.height == 1
@@ -196,6 +200,10 @@ WITH_OFFSETS = {
     "linear": ga.Linear(["ldl"], COVARIATES),
     "linear ranks": ga.Linear(["ldl"], COVARIATES, rank_normalise=True, missing="mean"),
     "logistic": ga.Logistic(["t2d"], COVARIATES),
+    "linear arm": ga.Linear(["ldl"], COVARIATES, interaction="statin"),
+    "poisson": ga.Poisson(["attacks"], correct_below=0.3, correction="lrt", **POISSON),
+    "ordinal weights": ga.Ordinal(["grade"], COVARIATES, weights="w"),
+    "cox robust": ga.Cox("days", "death", COVARIATES, variance="robust", ties="breslow"),
 }
 
 
@@ -220,7 +228,8 @@ def test_offsets_by_chromosome_are_fitted_again(cohort, name):
     explained = explain(results, variant)
     compared = explained.table.filter(~pl.col("method").is_in(["spa", "exact", "score_approx"]))
     assert explained.reproduced and compared["reference"].is_not_null().all()
-    assert compared["difference_beta"].abs().max() <= 1e-5 and explained.data.offset.any()
+    # a method that only statsmodels has stands without a difference
+    assert compared["difference_beta"].drop_nulls().abs().max() <= 1e-5 and explained.data.offset.any()
     # the predictions of two chromosomes exchanged, and none at all
     other = {**tables, first: tables[second], second: tables[first]}
     for wrong in (with_offsets(cohort, other, [trait], model.outcome), cohort):

@@ -62,7 +62,10 @@ def estimate(
             began = clock()
             job.analysis.prepare(cohort)
             fitted = min(fitted, clock() - began)
-    cost = cost_of(job, plan, model.rows_per_variant, n_threads, memory, start=aligned + fitted, clock=clock)
+    nulls = (
+        1 if cohort.offsets is None else len(cohort.offsets.values)
+    )  # each chromosome's are fitted where its tasks run
+    cost = cost_of(job, plan, model.rows_per_variant, n_threads, memory, start=aligned + fitted * nulls, clock=clock)
     choices = run_record.describe(cohort, model)["model"]
     with single_threaded_blas():
         each = rehearse_audit(cost.measured.rows, cohort, choices, clock)

@@ -30,7 +30,11 @@ def allele_numbers(store: GenotypeStore | PredictorStore, rows: pl.DataFrame) ->
     counts : int64 array (rows,)
         How often a row's ALTs are there: 0 where one is not, above 1 where one is there more than once.
     """
-    alleles = rows.with_row_index("_row").with_columns(pl.col("effect_allele").str.split(",")).explode("effect_allele")
+    alleles = (
+        rows.with_row_index("_row")
+        .with_columns(pl.col("effect_allele").cast(pl.String).str.split(","))
+        .explode("effect_allele")
+    )
     numbers, counts = row_numbers(store, alleles)
     row = alleles["_row"].to_numpy()
     each = [row == at for at in range(rows.height)]

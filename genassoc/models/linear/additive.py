@@ -13,17 +13,16 @@ from genassoc.kernels.genotypes.dosages import dosage_product
 from genassoc.kernels.genotypes.missing_calls import Missing
 from genassoc.kernels.likelihoods import linear_rows as kernel
 from genassoc.kernels.likelihoods.linear_rows import LinearFits, Sums
-from genassoc.models.base import CODE, METHOD, BlockResult
+from genassoc.models.base import CODE, BlockResult
 from genassoc.models.linear.dense import fit_row
 from genassoc.models.linear.null import Choices, LinearState, NullGroup, NullModel
-from genassoc.models.linear.residual_law import Names, Sample, correct_rows
+from genassoc.models.linear.residual_law import Sample, correct_rows
 from genassoc.models.scan.product import minor_counts
 from genassoc.models.scan.rows import Rows
 from genassoc.models.scan.sums import GenotypeSums, genotype_sums, minor_is_ref
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.tails import neg_log_10_p_t
 
-NAMES = Names(METHOD["spa"], CODE["heavy_tails"])
 GENOME_WIDE = 7.3  # rows past 5e-8 are computed again in float64
 NEAR_GENOME_WIDE = 5.3  # of t: below it even a normal has a p above 1e-7
 # Of the kernel's rows, in the order of its numbers.
@@ -91,7 +90,7 @@ def _correct_tails(
         if law is not None:
             sample = Sample(null.columns, Q, null.gram, null.R[null.columns, j], law, choices.impute)
             of_trait = {name: values[:, j] for name, values in columns.items()}
-            correct_rows(of_trait, sample, own, block, flipped, NAMES, rule="normal")
+            correct_rows(of_trait, sample, own, block, flipped, rule="normal")
 
 
 def fit_group(

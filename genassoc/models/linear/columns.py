@@ -44,8 +44,7 @@ from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, packed_b
 from genassoc.stats.tails import neg_log_10_p_f, neg_log_10_p_t
 
 GENOME_WIDE = 7.3  # rows past 5e-8 are computed in float64
-# Copies of ALT and heterozygotes are tested; h and r, of which they are combinations, are fitted.
-# Of effects of one and of two copies.
+# Copies of ALT and heterozygotes are tested; fitted are h and r, the effects of one and of two copies.
 INDICATORS = Tested(GENOTYPIC.tests, np.array([[0.0, 0.5], [1.0, -0.5], [0.0, 0.0]]))
 
 
@@ -231,7 +230,7 @@ class _Task(ABC):
         if self.choices.check_tails:
             carriers = self.fewest_carriers()
             for of_trait, law in zip(columns, null.laws):
-                withhold_heavy(of_trait, law, carriers, CODE["heavy_tails"])
+                withhold_heavy(of_trait, law, carriers)
         return columns
 
     def _rows_of_trait(self, t: int, own: GenotypeSums, fits: PairFits, code: Array, robust: BoolArray) -> Rows:

@@ -8,18 +8,16 @@ import numpy as np
 from genassoc.data.block import Block
 from genassoc.kernels.laws.sandwich import HC0, HC3, QUASI
 from genassoc.kernels.likelihoods import glm
-from genassoc.models.base import CODE, METHOD, BlockResult
+from genassoc.models.base import BlockResult
 from genassoc.models.linear.change import adjusted_for_baseline, of_change
 from genassoc.models.linear.null import normal_scores, without_offset
-from genassoc.models.linear.residual_law import Names, ResidualLaw, Sample, correct_rows, law_notes, withhold_heavy
+from genassoc.models.linear.residual_law import ResidualLaw, Sample, correct_rows, law_notes, withhold_heavy
 from genassoc.models.scan.glm_rows import Extras, GlmRows, GlmSample
 from genassoc.models.scan.glm_rows import prepare as prepare_rows
 from genassoc.models.scan.sums import GenotypeSums
 from genassoc.models.scan.tested import Tested, fewest_carriers
 from genassoc.models.scan.wald import Asked, FittedState, test_block
 from genassoc.shapes import Array, BoolArray, Float64Array
-
-_NAMES = Names(METHOD["spa"], CODE["heavy_tails"])
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ class LeastSquaresRows(GlmRows):
     def withheld(self, columns: dict[str, Array], carriers: Float64Array) -> dict[str, Array]:
         """None where carriers are too few for the tails of the residuals."""
         columns = {name: values.copy() for name, values in columns.items()}
-        withhold_heavy(columns, self.law, carriers, _NAMES.heavy_tails)
+        withhold_heavy(columns, self.law, carriers)
         return columns
 
     def finished(
@@ -91,11 +89,9 @@ class LeastSquaresRows(GlmRows):
             if self.law is not None:
                 C = self.n_parameters
                 sample = Sample(self.columns, self.Q, np.eye(C), self.score, self.law, asked.impute)
-                correct_rows(
-                    columns, sample, own, block, flipped, _NAMES, rule="shape" if asked.variance == HC3 else "own"
-                )
+                correct_rows(columns, sample, own, block, flipped, rule="shape" if asked.variance == HC3 else "own")
         elif tested.with_e:
-            withhold_heavy(columns, self.law, fewest_carriers(block, tested), _NAMES.heavy_tails)
+            withhold_heavy(columns, self.law, fewest_carriers(block, tested))
         for name in ("beta", "standard_error", "standard_error_model", "ci_lower", "ci_upper"):
             if name in columns:
                 columns[name] = columns[name] * self.scale

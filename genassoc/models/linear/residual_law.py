@@ -15,6 +15,7 @@ import numpy as np
 from genassoc.data.block import Block
 from genassoc.data.phenotypes.design import Design
 from genassoc.kernels.laws import residual_law as kernel
+from genassoc.models.base import CODE, METHOD
 from genassoc.models.scan.product import minor_counts
 from genassoc.models.scan.rows import chunks
 from genassoc.models.scan.sums import GenotypeSums
@@ -253,17 +254,9 @@ class Sample:
             yield some, found
 
 
-@dataclass(frozen=True)
-class Names:
-    """Numbers of the categories of a model's rows."""
-
-    spa: int
-    heavy_tails: int
-
-
 def correct_rows(
-    rows: dict[str, Array], sample: Sample, own: GenotypeSums, block: Block, flipped: BoolArray, names: Names, *, rule: Rule
-) -> None:  # fmt: skip
+    rows: dict[str, Array], sample: Sample, own: GenotypeSums, block: Block, flipped: BoolArray, *, rule: Rule
+) -> None:
     """Give the rows (V,) of one trait the p of the residuals' law where t's does not hold; in place."""
     logp, statistic = rows["neg_log_10_p_value"], rows["statistic"]
     with np.errstate(invalid="ignore"):
@@ -279,39 +272,36 @@ def correct_rows(
             heavier = logp[some] * _LN10 - law
         with np.errstate(invalid="ignore"):
             chosen = (heavier > MARGIN) & (law < logp[some] * _LN10)
-        _put(rows, some[chosen], law[chosen] / _LN10, names.spa)
-        _withhold(rows, some[np.isnan(law)], names.heavy_tails)
+        _put(rows, some[chosen], law[chosen] / _LN10)
+        _withhold(rows, some[np.isnan(law)])
 
 
-def _put(rows: dict[str, Array], at: Int64Array, logp: Float64Array, method: int) -> None:
+def _put(rows: dict[str, Array], at: Int64Array, logp: Float64Array) -> None:
     """The p of the law; the standard error is that of the p, the model's stays beside it."""
     beta, model = rows["beta"][at], rows["standard_error"][at]
     size = z_from_neg_log_10_p(logp)
     with np.errstate(invalid="ignore", divide="ignore"):
         error = np.where(size == 0.0, model, np.abs(beta) / size)
     rows["neg_log_10_p_value"][at], rows["statistic"][at] = logp, np.copysign(size, beta)
-    rows["standard_error"][at], rows["method"][at] = error, method
+    rows["standard_error"][at], rows["method"][at] = error, METHOD["spa"]
     rows["ci_lower"][at], rows["ci_upper"][at] = beta - Z_975 * error, beta + Z_975 * error
     if "degrees_of_freedom" in rows:
         rows["degrees_of_freedom"][at] = np.nan
 
 
-def withhold_heavy(
-    rows: dict[str, Array], law: ResidualLaw | None, carriers: Array, code: int, uncoded: int = 0
-) -> None:
-    """No estimate for rows (V, ...) whose fewest ``carriers`` (V,) are too few for the tails; ``uncoded`` rows only; in place."""
+def withhold_heavy(rows: dict[str, Array], law: ResidualLaw | None, carriers: Array) -> None:
+    """No estimate for rows (V, ...) whose fewest ``carriers`` (V,) are too few for the tails; rows without a code only; in place."""
     if law is not None:
-        heavy = law.is_too_heavy(carriers)[:, None] & (rows["code"] == uncoded)
-        _withhold(rows, heavy, code)
+        _withhold(rows, law.is_too_heavy(carriers)[:, None] & (rows["code"] == CODE[None]))
 
 
-def _withhold(rows: dict[str, Array], at: Array, code: int) -> None:
+def _withhold(rows: dict[str, Array], at: Array) -> None:
     """No estimate: the law's integral did not end, or there is none."""
     estimates = ("beta", "standard_error", "standard_error_model", "ci_lower", "ci_upper", "statistic")
     for name in (*estimates, "neg_log_10_p_value", "degrees_of_freedom"):
         if name in rows:
             rows[name][at] = np.nan
-    rows["method"][at], rows["code"][at] = 0, code
+    rows["method"][at], rows["code"][at] = METHOD[None], CODE["heavy_tails"]
 
 
 def law_notes(name: str, law: ResidualLaw | None, covariates: tuple[str, ...]) -> list[str]:
