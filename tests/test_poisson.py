@@ -14,7 +14,7 @@ from small_cohort import bits
 import genassoc as ga
 from genassoc.errors import PhenotypeError
 from genassoc.models.base import CODES
-from genassoc.models.poisson import null as poisson_null
+from genassoc.models.poisson import family as poisson_null
 
 # float32 sums against a float64 fit (statistics.md); rows done one by one are float64, Newton's last step 1e-6 SE.
 SCREEN, NEWTON = 1e-5, 2e-6

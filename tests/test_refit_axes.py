@@ -32,7 +32,7 @@ MODELS = {
     "poisson robust": ga.Poisson(["attacks"], variance="robust", **POISSON),
     "poisson weights arm": ga.Poisson(["attacks"], weights="w", interaction="statin", **POISSON),
     "poisson genotypic": ga.Poisson(["attacks"], genetic_model="genotypic", **POISSON),
-    "relapses": ga.NegativeBinomial(["relapses"], correction="lrt", correct_below=0.3, min_mac=30, **POISSON),
+    "relapses": ga.NegativeBinomial(["relapses"], correction="lrt", correct_below=0.3, min_mac=12, **POISSON),
     "relapses weights": ga.NegativeBinomial(["relapses"], weights="w", **POISSON),
     "relapses hc0": ga.NegativeBinomial(["relapses"], variance="hc0", missing="mean", **POISSON),
     "relapses robust": ga.NegativeBinomial(["relapses"], variance="robust", **POISSON),

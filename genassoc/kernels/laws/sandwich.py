@@ -187,12 +187,19 @@ def sandwich_covariance(
             freedom[k] = max(1.0, min(_hotelling(E, L), most) - (D - 1.0))
             continue
         size, squares = 0.0, 0.0
-        for i in range(n):
-            q = 0.0
-            for at in range(factors.size):
-                q += factors[at] * E[i, at]
-            size += q
-            squares += q * q
+        if D == 2:  # without a loop over the products: it would cost more than they
+            f0, f1, f2 = factors[0], factors[1], factors[2]
+            for i in range(n):
+                q = f0 * E[i, 0] + f1 * E[i, 1] + f2 * E[i, 2]
+                size += q
+                squares += q * q
+        else:
+            for i in range(n):
+                q = 0.0
+                for at in range(factors.size):
+                    q += factors[at] * E[i, at]
+                size += q
+                squares += q * q
         freedom[k] = max(1.0, min(size * size / squares - 1.0, most))
     return True
 

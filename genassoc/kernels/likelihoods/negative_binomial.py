@@ -237,9 +237,12 @@ def maximise(
                 if state == FINE and definite == 0.0:
                     state = NOT_CONVERGED
                 break
-            if abs(theta[0] - climb.before[0]) > LONGEST_STEP:
-                climb.step[0] = math.copysign(LONGEST_STEP, climb.step[0])
-                theta[0] = climb.before[0] + climb.step[0]
+            if abs(climb.step[0]) > LONGEST_STEP:
+                # All of the step, whose coefficients are of where ln alpha goes.
+                share = LONGEST_STEP / abs(climb.step[0])
+                for j in range(P + 1):
+                    climb.step[j] *= share
+                    theta[j] = climb.before[j] + climb.step[j]
         if state == UNDER_WAY and not vanished:
             state = NOT_CONVERGED
         if vanished:

@@ -5,6 +5,7 @@ null refitted with the other tested columns in it for each test.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,8 +18,8 @@ from genassoc.kernels.likelihoods import logistic as kernel
 from genassoc.kernels.likelihoods.cholesky import information
 from genassoc.kernels.likelihoods.newton import FitOptions
 from genassoc.kernels.likelihoods.rows import FINE, Trait
-from genassoc.models.logistic.null import NullLogistic, ran_away
-from genassoc.models.logistic.null import prepare as prepare_nulls
+from genassoc.models.logistic.family import NullLogistic, ran_away
+from genassoc.models.logistic.family import prepare as prepare_nulls
 from genassoc.models.scan.case_columns import case_columns
 from genassoc.models.scan.glm_rows import GlmRows
 from genassoc.models.scan.glm_rows import prepare as prepare_rows
@@ -39,6 +40,7 @@ from genassoc.stats.information import EXACT_LAW, LEAST_OF_SANDWICH, few_note, s
 from genassoc.stats.linalg import orthonormal_basis
 
 _COLLINEAR = 1e-14  # of a squared length, as R's lm: 1e-7 of the length
+_SURELY = 1e-6  # of a squared length: above it rounding decides nothing
 
 
 @dataclass(frozen=True)
@@ -169,8 +171,13 @@ class LogisticCase(Case):
         """Whether a column of H is a combination of covariates and the other."""
         left = self.H - self.H.mean(axis=0)
         lengths = (left**2).sum(axis=0)
-        for _ in range(2):
-            left = left - self.X @ (self.X.T @ left)
+        left = left - self.X @ (self.X.T @ left)
+        if left.shape[1] == 2:
+            # Far from it, squared lengths tell; the orthogonal fit below is for what is near.
+            a, b, c = float(left[:, 0] @ left[:, 0]), float(left[:, 0] @ left[:, 1]), float(left[:, 1] @ left[:, 1])
+            if a > _SURELY * lengths[0] and a * c - b * b > _SURELY * lengths[1] * a:
+                return False
+        left = left - self.X @ (self.X.T @ left)
         return bool((np.diag(np.linalg.qr(left)[1]) ** 2 <= _COLLINEAR * lengths).any())
 
     def ran_away(self, fit: Maximum, asked: Asked) -> bool:
@@ -179,15 +186,21 @@ class LogisticCase(Case):
             return False
         return bool(ran_away(fit.theta, fit.theta / np.sqrt(np.diag(fit.covariance))).any())
 
+    @cached_property
+    def _start(self) -> tuple[float, Trait]:
+        """The constant's coefficient without other columns, and the outcome."""
+        share, n = float(self.y.mean()), self.y.size
+        trait = Trait(np.ascontiguousarray(self.y), np.ascontiguousarray(self.offset), np.ones(n))
+        return float(np.log(share / (1 - share)) * np.sqrt(n)), trait  # the constant's column is 1 / sqrt(n)
+
     def maximum(self, H: Float64Array, n_free: int, test: str, asked: Asked) -> Maximum | None:
         """The maximum in the first ``n_free`` coefficients of H (n, D), the others 0; ``test`` "firth" penalises."""
         D = np.ascontiguousarray(np.hstack([self.X, H]))
         n, P = D.shape
-        C, share, penalised, plink2 = self.X.shape[1], float(self.y.mean()), test == "firth", asked.like == "plink2"
+        C, penalised, plink2 = self.X.shape[1], test == "firth", asked.like == "plink2"
         beta, L = np.zeros(P), np.zeros((P, P))
-        beta[0] = np.log(share / (1 - share)) * np.sqrt(n)  # the constant's column is 1 / sqrt(n)
-        y, offset = np.ascontiguousarray(self.y), np.ascontiguousarray(self.offset)
-        fitted, trait, objective = kernel.fitted_of(n), Trait(y, offset, np.ones(n)), np.nan
+        beta[0], trait = self._start
+        fitted, objective = kernel.fitted_of(n), np.nan
         if plink2 and not penalised:
             status, iterations = kernel.fit_as_r(D, trait, beta, fitted, L)
         else:
@@ -205,7 +218,7 @@ class LogisticCase(Case):
         lower = np.tril(L)
         covariance = np.asarray(np.linalg.inv(lower @ lower.T)[C:, C:], dtype=np.float64)
         if asked.variance == HC3 and not penalised:
-            covariance = self._hc3(D, lower, fitted.w, y - fitted.mu)
+            covariance = self._hc3(D, lower, fitted.w, trait.y - fitted.mu)
         return Maximum(float(objective), beta[C:], covariance, int(iterations))
 
     def _hc3(self, D: Float64Array, L: Float64Array, w: Float64Array, residual: Float64Array) -> Float64Array:

@@ -381,7 +381,9 @@ def _of_trait(asked: Asked, null: RowFamily, tested: Tested, block: Block, flipp
     exact = few if one and null.has_law else np.zeros(own.n.size, dtype=bool)
     usable = rows.fail_unusable(_reasons(asked, null, tested, own, block, few & ~exact), null.failure)
     variants = np.flatnonzero(usable)
-    for first, last in chunks(variants.size, null.n * tested.n_columns):
+    # Made columns are of a size that stays in the cache; one column is the calls themselves.
+    size = null.n * (1 if one else 4 * tested.n_columns)
+    for first, last in chunks(variants.size, size):
         some = variants[first:last]
         calls = minor_counts(block, flipped, some, null.columns)
         if asked.impute:
