@@ -270,7 +270,9 @@ def test_a_rare_reference_is_a_rare_allele(tmp_path):
     )  # fmt: skip
     block = GenotypeBlock.from_codes(np.array(codes, dtype=np.uint8))
     write_store(tmp_path / "s.zarr", [f"S{i}" for i in range(N)], [block], variants)
-    table = pl.DataFrame({"IID": [f"S{i}" for i in range(N)], "normal": rng.normal(size=N), "tails": rng.gamma(2, size=N)})
+    table = pl.DataFrame(
+        {"IID": [f"S{i}" for i in range(N)], "normal": rng.normal(size=N), "tails": rng.gamma(2, size=N)}
+    )
     cohort = ga.Cohort.align(tmp_path / "s.zarr", table)
 
     def rows(trait, **choices):
@@ -280,6 +282,31 @@ def test_a_rare_reference_is_a_rare_allele(tmp_path):
     assert rows("normal")["code"].to_list() == ["too_few_carriers", None, "too_few_carriers"]
     assert rows("tails")["code"].to_list() == ["too_few_carriers", "heavy_tails", "too_few_carriers"]
     assert rows("normal", min_mac=0)["code"].to_list() == [None, None, "collinear"]
+
+
+def test_copies_are_counted_in_the_samples_that_have_all_calls(tmp_path):
+    """Of 12 carriers of the second ALT 9 lack the call of the first one: 3 are left."""
+    rng = np.random.default_rng(6)
+    first, second = rng.binomial(2, 0.3, N), np.zeros(N, dtype=int)
+    first[:12], second[:12] = 0, 1
+    first[:9] = 3
+    variants = pl.DataFrame(
+        {
+            "chromosome": ["1"] * 2, "base_pair_location": [10] * 2, "effect_allele": ["C", "G"], "other_allele": ["A"] * 2,
+            "rsid": ["rs0"] * 2, "record": [0, 0], "alt_index": np.array([1, 2], dtype=np.int32),
+        }
+    )  # fmt: skip
+    block = GenotypeBlock.from_codes(np.array([first, second], dtype=np.uint8))
+    write_store(tmp_path / "s.zarr", [f"S{i}" for i in range(N)], [block], variants)
+    table = pl.DataFrame({"IID": [f"S{i}" for i in range(N)], "y": rng.normal(size=N)})
+    cohort = ga.Cohort.align(tmp_path / "s.zarr", table)
+    for choices, expected in (
+        ({}, (3, "too_few_carriers")),
+        ({"min_mac": 3}, (3, None)),
+        ({"missing": "mean"}, (12, None)),
+    ):
+        row = ga.associate(cohort, ga.Linear("y", alleles="joint", **choices)).table.row(0, named=True)
+        assert (row["mac"], row["code"]) == expected and (row["neg_log_10_p_value"] is None) == bool(row["code"])
 
 
 def test_rare_alleles_of_a_trait_with_heavy_tails_have_no_p(made):

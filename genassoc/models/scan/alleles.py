@@ -44,15 +44,20 @@ def _of_trait(asked: Asked, null: RowFamily, tested: Tested, block: Block) -> di
     reasons.append((np.repeat(reference < asked.min_mac, size), "too_few_carriers"))
     usable = rows.fail_unusable([(any_allele(bad), code) for bad, code in reasons], null.failure)
     n = np.zeros(R, dtype=np.int64)
+    mac = np.minimum(own.mac.reshape(R, size).min(axis=1), reference)
+    observed = own.n.reshape(R, size).max(axis=1)
     for first, last in chunks(R, null.n * size):
         H = _columns(asked, block, null, as_called, slice(first * size, last * size), size)
         n[first:last] = np.count_nonzero(~np.isnan(H[:, 0]), axis=1)
-        some = np.flatnonzero(usable[first:last])
+        # Samples that lack the call of one allele only take their copies of the others with them.
+        left_out = (n < observed)[first:last]
+        mac[first:last][left_out] = np.minimum(mac[first:last], _fewest_copies(H))[left_out]
+        rows.fail(first + np.flatnonzero((usable & (mac < asked.min_mac))[first:last]), "too_few_carriers")
+        some = np.flatnonzero((usable & (mac >= asked.min_mac))[first:last])
         rows.fail(first + some[n[first + some] <= null.n_parameters + size], "n_too_small")
         some = some[n[first + some] > null.n_parameters + size]
         if some.size:
             fit_rows(asked, null, tested, first + some, H[some], rows)
-    mac = np.minimum(own.mac.reshape(R, size).min(axis=1), reference)
     columns = {
         "statistic": rows.statistic,
         "df": np.full((R, 1), size),
@@ -76,6 +81,13 @@ def _reference_copies(own: GenotypeSums, size: int) -> Float64Array:
     # A ratio of 1 where the same samples have all calls: then the count is exact.
     copies = own.allele_count.reshape(-1, size) * (fewest[:, None] / np.maximum(n_alleles, 1))
     return np.maximum(fewest - copies.sum(axis=1), 0.0)
+
+
+def _fewest_copies(H: Float64Array) -> Float64Array:
+    """Copies (R,) of the rarest allele, REF too, in columns (R, size, n)."""
+    copies = np.nansum(H, axis=2)
+    reference = 2 * np.count_nonzero(~np.isnan(H[:, 0]), axis=1) - copies.sum(axis=1)
+    return np.asarray(np.minimum(copies.min(axis=1), reference))
 
 
 def _columns(
