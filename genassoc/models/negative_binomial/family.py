@@ -30,6 +30,7 @@ SKEWED = 0.4
 NO_LAW = (
     "the dispersion is unknown, so that there is no exact distribution: its rows have no estimate, code 'few_events'"
 )
+NO_LAW_FOR_HITS = f"{NO_LAW}; a score test's with p above 0.05 are shown as they are"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,7 +199,7 @@ def prepare(model: CountModel, cohort: Cohort) -> ScreenState[NullNegativeBinomi
         note = event_note(name, y)
         if null.failure is None:
             note += alpha_words(null.shape)
-            notes += [note, *few_note(name, effective_size(y), LEAST_OF_COUNTS, NO_LAW)]
+            notes += [note, *few_note(name, effective_size(y), LEAST_OF_COUNTS, NO_LAW_FOR_HITS)]
         else:
             notes.append(note)
         notes += null_notes(design.covariates, name, null.n, kept, null.failure)
