@@ -6,9 +6,7 @@ import pytest
 import statsmodels.api as sm
 from lifelines import CoxPHFitter
 from oracles import conditional as oracle
-from oracles import cox_weighted_pairs as cox_pairs
-from oracles import ordinal_weighted
-from oracles import weighted_pairs as glm_pairs
+from oracles import cox_weighted, ordinal_weighted, weighted
 from scipy import stats
 from scipy.special import gammaln
 from statsmodels.discrete.conditional_models import ConditionalLogit
@@ -191,7 +189,9 @@ def test_weighted_pairs_beside_an_offset_are_the_oracle(family, power):
         "poisson": rng.poisson(np.exp(eta)) * 1.0,
     }[family]
     like = {"gaussian": Normal, "binomial": Binary, "poisson": Counts}[family]
-    theta, covariance, freedom = glm_pairs.wald_pairs(family, X, y, g, e, PAIR, offset, w, power)
+    theta, covariance, freedom = weighted.wald_columns(
+        family, X, y, np.column_stack([g, g * e]), PAIR, offset, w, power
+    )
     G = np.column_stack([g, g * e])
 
     def found_of(tested):
@@ -206,7 +206,9 @@ def test_weighted_pairs_of_hazards_are_the_oracle(efron):
     rng, X, g, e, w, _ = pair_drawn(n=120)
     time, event = np.ceil(rng.exponential(5, g.size)), rng.random(g.size) < 0.7
     entry, site = np.where(rng.random(g.size) < 0.3, time - 1.0, -np.inf), rng.integers(0, 2, g.size)
-    theta, covariance, freedom = cox_pairs.wald_pairs(X[:, 1:], w, g, e, PAIR, time, event, entry, site, efron)
+    theta, covariance, freedom = cox_weighted.wald_columns(
+        X[:, 1:], w, np.column_stack([g, g * e]), PAIR, time, event, entry, site, efron
+    )
     G = np.column_stack([g, g * e])
 
     def found_of(tested):
