@@ -27,8 +27,8 @@ from threadpoolctl import threadpool_limits
 from genassoc.data.block import GenotypeBlock
 from genassoc.data.phenotypes.design import Design
 from genassoc.kernels.laws.exact_rare import EXACT_FOUND, Carriers, exact_rare_neg_log_p_rows
+from genassoc.models.logistic.family import prepare
 from genassoc.models.logistic.model import Logistic
-from genassoc.models.logistic.null import prepare
 from genassoc.models.scan.screen import ScreenState
 
 ALPHAS = (1e-2, 1e-4, 1e-6)

@@ -13,8 +13,8 @@ import numpy as np
 from cox_cost import endpoints
 
 from genassoc.data.block import GenotypeBlock
+from genassoc.models.cox.family import prepare
 from genassoc.models.cox.model import Cox
-from genassoc.models.cox.null import prepare
 
 BINS = ((5, 10), (10, 20), (20, 50), (50, 200), (200, 1000), (1000, 10_000))
 LEVELS = (0.05, 0.01, 0.001)

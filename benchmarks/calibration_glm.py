@@ -15,9 +15,9 @@ from threadpoolctl import threadpool_limits
 
 from genassoc.data.block import GenotypeBlock
 from genassoc.models.base import CODES
-from genassoc.models.ordinal import null as ordinal_null
+from genassoc.models.ordinal import family as ordinal_null
 from genassoc.models.ordinal.model import Ordinal
-from genassoc.models.poisson import null as poisson_null
+from genassoc.models.poisson import family as poisson_null
 from genassoc.models.poisson.model import Poisson
 
 N = 2000

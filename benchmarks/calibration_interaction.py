@@ -26,8 +26,8 @@ from genassoc.models.linear import columns as linear_columns
 from genassoc.models.linear.fitted import LeastSquaresRows
 from genassoc.models.linear.model import Linear
 from genassoc.models.logistic import fitted as logistic_fitted
+from genassoc.models.logistic.family import prepare as logistic_nulls
 from genassoc.models.logistic.model import Logistic
-from genassoc.models.logistic.null import prepare as logistic_nulls
 from genassoc.models.scan.glm_rows import GlmSample
 from genassoc.models.scan.wald import Effects
 

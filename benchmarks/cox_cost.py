@@ -18,8 +18,8 @@ from product_kernel import write_section
 from threadpoolctl import threadpool_limits
 
 from genassoc.data.block import GenotypeBlock
+from genassoc.models.cox.family import prepare
 from genassoc.models.cox.model import Cox
-from genassoc.models.cox.null import prepare
 from genassoc.models.linear.model import Linear
 from genassoc.models.linear.null import prepare as prepare_linear
 

@@ -18,15 +18,15 @@ from threadpoolctl import threadpool_limits
 
 from genassoc.data.block import GenotypeBlock
 from genassoc.kernels.lanes.vector import LANES
-from genassoc.models.cox import null as cox_null
+from genassoc.models.cox import family as cox_null
 from genassoc.models.cox.model import Cox
 from genassoc.models.linear import null as linear_null
 from genassoc.models.linear.model import Linear
-from genassoc.models.logistic import null as logistic_null
+from genassoc.models.logistic import family as logistic_null
 from genassoc.models.logistic.model import Logistic
-from genassoc.models.ordinal import null as ordinal_null
+from genassoc.models.ordinal import family as ordinal_null
 from genassoc.models.ordinal.model import Ordinal
-from genassoc.models.poisson import null as poisson_null
+from genassoc.models.poisson import family as poisson_null
 from genassoc.models.poisson.model import Poisson
 
 SECTION = "## What a variant costs in each model"

@@ -15,8 +15,8 @@ from product_kernel import write_section
 from threadpoolctl import threadpool_limits
 
 from genassoc.data.block import GenotypeBlock
+from genassoc.models.logistic.family import prepare
 from genassoc.models.logistic.model import Logistic
-from genassoc.models.logistic.null import prepare
 
 SECTION = "## What logistic regression costs"
 COVARIATES = 12

@@ -21,7 +21,9 @@ from typing import Any
 #    intervals by likelihood; PLINK 2's fall-back by either allele; R's cox.zph. Names of contigs: 25 is the pseudo-autosomal
 #    X, accessions and words are X, Y and MT.
 # 3: Exact tests of the rarer outcome, under missing="mean", of dosages and fitted Cox rows; PLINK 2's separated covariates.
-NUMBERS = 3
+# 4: Standard errors of logistic and Cox score and Wald rows to the last bit; order of sums with weights, sandwich variances and
+#    several tested columns; dosages in fixed point; the code of collinear genotypic rows.
+NUMBERS = 4
 
 PACKAGES = (
     "numpy",

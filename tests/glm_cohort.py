@@ -31,7 +31,7 @@ class MemoryCohort:
         return build_design(self.phenotypes, self.rows, traits, covariates, offsets=self.offsets, **choices)
 
 
-def run(model, cohort, codes, _names=None):
+def run(model, cohort, codes):
     """Columns of the block (V, T), methods and codes by name."""
     block = codes if not isinstance(codes, np.ndarray) else GenotypeBlock.from_codes(codes)
     state = model.prepare(cohort)

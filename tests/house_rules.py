@@ -283,7 +283,7 @@ def wrong_siblings(source: Source) -> list[str]:
 
 
 def room_of(file: str) -> tuple[str, str]:
-    """Storey and folder: "models/cox/null.py" -> ("models", "cox"); "models/base.py" -> ("models", "")."""
+    """Storey and folder: "models/cox/family.py" -> ("models", "cox"); "models/base.py" -> ("models", "")."""
     parts = [*file.split("/"), "", ""]
     return parts[0], parts[1] if "/" in file and parts[2] else ""
 

@@ -8,7 +8,7 @@ from genassoc.kernels.likelihoods import cox, cox_clock, cox_rows, cox_screen, c
 from genassoc.kernels.likelihoods.cox_clock import Times
 from genassoc.kernels.likelihoods.newton import FitOptions
 from genassoc.kernels.likelihoods.rows import COLLINEAR, FINE, NOT_CONVERGED, Fits, Missing, Scores
-from genassoc.models.cox.null import risk_sets
+from genassoc.models.cox.family import risk_sets
 
 pytestmark = pytest.mark.kernel
 

@@ -14,8 +14,8 @@ from scipy.stats import chi2, hypergeom, norm
 
 from genassoc.data.block import DosageBlock, GenotypeBlock
 from genassoc.models.base import CODES, METHODS
+from genassoc.models.logistic.family import prepare
 from genassoc.models.logistic.model import Logistic
-from genassoc.models.logistic.null import prepare
 
 # float32 sums against a float64 fit (statistics.md); rows done one by one are float64 and agree to the optimiser's 1e-7.
 SCREEN = 1e-5

@@ -9,7 +9,6 @@ from statsmodels.discrete.conditional_models import ConditionalLogit
 import genassoc as ga
 from genassoc.errors import PhenotypeError
 from genassoc.kernels.likelihoods import conditional, conditional_rows, rows
-from genassoc.models.matched import model as matched
 
 # Newton's method stops when the step left is a millionth of a standard error.
 NEWTON = 2e-6
@@ -38,7 +37,7 @@ def parts(codes, columns, v):
 def test_all_tests_are_those_of_all_choices_listed(test):
     codes, columns = data(1, missing=0.02)
     model = ga.Logistic("y", ["x"], matched="set", test=test, correction=None)
-    found = run(model, MemoryCohort(**columns), codes, matched)
+    found = run(model, MemoryCohort(**columns), codes)
     for v in range(len(codes)):
         beta, error, statistic = oracle.analyse_rows(*parts(codes, columns, v), test)
         assert found["method"][v, 0] == test and found["code"][v, 0] is None
@@ -49,7 +48,7 @@ def test_all_tests_are_those_of_all_choices_listed(test):
 
 def test_wald_is_conditional_logit_of_statsmodels():
     codes, columns = data(2)
-    found = run(ga.Logistic("y", ["x"], matched="set", test="wald"), MemoryCohort(**columns), codes, matched)
+    found = run(ga.Logistic("y", ["x"], matched="set", test="wald"), MemoryCohort(**columns), codes)
     for v in range(len(codes)):
         exog = np.column_stack([columns["x"] - columns["x"].mean(), codes[v].astype(float)])
         model = ConditionalLogit(columns["y"], exog, groups=columns["set"])
@@ -69,7 +68,7 @@ def test_one_case_or_one_control_is_stratified_cox(shapes, sign):
     cohort = MemoryCohort(**columns)
     for test in ("score", "wald", "lrt"):
         choices = {"test": test, "correction": None, "correct_below": 1.0}
-        ours = run(ga.Logistic("y", ["x"], matched="set", **choices), cohort, codes, matched)
+        ours = run(ga.Logistic("y", ["x"], matched="set", **choices), cohort, codes)
         cox = run(ga.Cox("time", "event", ["x"], strata="set", **choices), cohort, codes)
         assert (cox["method"][:, 0] == test).all()
         for name in ("beta", "standard_error", "statistic"):
@@ -87,8 +86,8 @@ def test_hits_have_likelihood_ratios_and_rare_ones_exact_tests():
     codes[2] = 2
     codes[2, cases[10:17]] = 1  # the rare allele is REF
     cohort = MemoryCohort(**columns)
-    found = run(ga.Logistic("y", ["x"], matched="set"), cohort, codes, matched)
-    screen = run(ga.Logistic("y", ["x"], matched="set", correction=None), cohort, codes, matched)
+    found = run(ga.Logistic("y", ["x"], matched="set"), cohort, codes)
+    screen = run(ga.Logistic("y", ["x"], matched="set", correction=None), cohort, codes)
     below = screen["neg_log_10_p_value"][:, 0] >= -np.log10(0.05)
     assert below[:3].all() and below.sum() < 15 and (screen["method"][:, 0] == "score").all()
     assert found["method"][0, 0] == "lrt" and found["method"][1:3, 0].tolist() == ["exact", "exact"]
@@ -102,9 +101,9 @@ def test_hits_have_likelihood_ratios_and_rare_ones_exact_tests():
     for v, g in ((1, codes[1]), (2, 2 - codes[2])):
         expected = oracle.exact_neg_log_p(g[order].astype(float), y[order], pointers, eta) / np.log(10)
         assert found["neg_log_10_p_value"][v, 0] == pytest.approx(expected, rel=1e-5)
-    lrt = run(ga.Logistic("y", ["x"], matched="set", test="lrt"), cohort, codes, matched)
+    lrt = run(ga.Logistic("y", ["x"], matched="set", test="lrt"), cohort, codes)
     assert lrt["method"][1, 0] == "exact" and lrt["method"][3, 0] == "lrt"
-    wald = run(ga.Logistic("y", ["x"], matched="set", test="wald"), cohort, codes, matched)
+    wald = run(ga.Logistic("y", ["x"], matched="set", test="wald"), cohort, codes)
     assert wald["code"][1, 0] == "separation" and np.isnan(wald["beta"][1, 0])
 
 
@@ -123,7 +122,7 @@ def test_sets_that_say_nothing_are_left_out_by_name():
     assert any("3 sets" in note and "set=p03, set=p08, set=p11" in note for note in state.notes)
     assert any(f"{state.n_incomplete} samples lack the matched set set" in note for note in state.notes)
     assert any("of_set dropped for y" in note and "the same within every matched set" in note for note in state.notes)
-    found = run(ga.Logistic("y", ["x"], matched="set", test="wald"), cohort, codes, matched)
+    found = run(ga.Logistic("y", ["x"], matched="set", test="wald"), cohort, codes)
     keep = ~silent
     for v in range(4):
         g = codes[v][keep].astype(float)
@@ -138,18 +137,16 @@ def test_company_alleles_dosage_and_the_mean():
     codes, columns = data(6, missing=0.03)
     columns["other"] = np.where(np.arange(columns["y"].size) % 9 == 0, np.nan, columns["y"])
     cohort = MemoryCohort(**columns)
-    alone = run(ga.Logistic("y", ["x"], matched="set"), cohort, codes, matched)
-    both = run(ga.Logistic(["other", "y"], ["x"], matched="set"), cohort, codes, matched)
-    some = run(ga.Logistic("y", ["x"], matched="set"), cohort, codes[:5], matched)
+    alone = run(ga.Logistic("y", ["x"], matched="set"), cohort, codes)
+    both = run(ga.Logistic(["other", "y"], ["x"], matched="set"), cohort, codes)
+    some = run(ga.Logistic("y", ["x"], matched="set"), cohort, codes[:5])
     for name in ("beta", "standard_error", "neg_log_10_p_value", "n", "n_cases"):
         assert alone[name][:, 0].tobytes() == both[name][:, 1].tobytes()
         assert alone[name][:5].tobytes() == some[name].tobytes()
-    swapped = run(
-        ga.Logistic("y", ["x"], matched="set"), cohort, np.where(codes < 3, 2 - codes, 3).astype(np.uint8), matched
-    )
+    swapped = run(ga.Logistic("y", ["x"], matched="set"), cohort, np.where(codes < 3, 2 - codes, 3).astype(np.uint8))
     np.testing.assert_allclose(swapped["beta"], -alone["beta"], rtol=1e-7, atol=1e-9)
     np.testing.assert_allclose(swapped["neg_log_10_p_value"], alone["neg_log_10_p_value"], rtol=1e-7, atol=1e-9)
-    mean = run(ga.Logistic("y", ["x"], matched="set", missing="mean", test="wald"), cohort, codes, matched)
+    mean = run(ga.Logistic("y", ["x"], matched="set", missing="mean", test="wald"), cohort, codes)
     for v in range(4):
         X, y, sets, g = parts(codes, columns, v)
         beta, error, _ = oracle.analyse_rows(X, y, sets, np.where(np.isnan(g), np.nanmean(g), g), "wald")
@@ -183,7 +180,7 @@ def test_null_holds_at_every_frequency():
     V = 1500
     for frequency in (0.008, 0.03, 0.3):
         codes = rng.binomial(2, frequency, (V, columns["y"].size)).astype(np.uint8)
-        found = run(ga.Logistic("y", ["x"], matched="set"), MemoryCohort(**columns), codes, matched)
+        found = run(ga.Logistic("y", ["x"], matched="set"), MemoryCohort(**columns), codes)
         p = 10.0 ** -found["neg_log_10_p_value"][:, 0]
         p = p[~np.isnan(p)]
         for level in (0.05, 0.01):

@@ -13,7 +13,15 @@ from statsmodels.miscmodels.ordinal_model import OrderedModel
 from genassoc.data.phenotypes.offsets import Offsets
 
 SAMPLE = draw()
-TRAITS = {"linear": "q", "logistic": "y", "matched": "y", "cox": "E", "poisson": "count", "ordinal": "grade"}
+TRAITS = {
+    "linear": "q",
+    "logistic": "y",
+    "matched": "y",
+    "cox": "E",
+    "poisson": "count",
+    "negative_binomial": "relapses",
+    "ordinal": "grade",
+}
 
 
 def with_offset(family, values):
@@ -55,6 +63,11 @@ def loglik(family, columns, offset):
     if family == "poisson":
         whole = offset + np.log(table["years"].to_numpy())
         return sm.GLM(y, with_constant, sm.families.Poisson(), offset=whole).fit(tol=1e-12).llf
+    if family == "negative_binomial":
+        whole = offset + np.log(table["years"].to_numpy())
+        return (
+            sm.NegativeBinomial(y, with_constant, offset=whole).fit(disp=0, method="bfgs", gtol=1e-9, maxiter=500).llf
+        )
     if family == "cox":
         return sm.PHReg(table["T"].to_numpy(), columns, y, offset=offset, ties="efron").fit(disp=0).llf
     if family == "ordinal":

@@ -14,7 +14,7 @@ from small_cohort import bits
 import genassoc as ga
 from genassoc.errors import PhenotypeError
 from genassoc.models.base import CODES
-from genassoc.models.poisson import null as poisson_null
+from genassoc.models.poisson import family as poisson_null
 
 # float32 sums against a float64 fit (statistics.md); rows done one by one are float64, Newton's last step 1e-6 SE.
 SCREEN, NEWTON = 1e-5, 2e-6
@@ -362,3 +362,32 @@ def test_rows_whose_refit_failed_have_no_saddlepoint_p(monkeypatch):
         # what a separated row says of its estimate stays, whatever became of its tail
         separated = plain["code"][:, 0] == "separated"
         assert (found["code"][separated, 0] == "separated").all() and (found["n_events"][:, 0] > 0).all()
+
+
+def test_several_columns_of_overdispersed_counts_carry_a_code():
+    from every_model import draw
+    from every_model import run as run_model
+
+    sample = draw()
+    calm = sample.table.with_columns(even=np.random.default_rng(3).poisson(2.0, sample.table.height))
+    cohort = ga.Cohort.align(sample.cohort().store, calm)
+
+    def codes(trait, **choices):
+        chosen = ga.Poisson(trait, ["x"], **choices)
+        rows, _ = run_model(chosen, cohort, sample.block())
+        tested = np.isfinite(rows["neg_log_10_p_value"])
+        assert tested.any()
+        return set(rows["code"][tested]), " ".join(chosen.prepare(cohort).notes)
+
+    for choices in (
+        {"genetic_model": "genotypic"},
+        {"interaction": "arm"},
+        {"interaction": "arm", "dispersion": "poisson"},
+    ):
+        found, notes = codes("relapses", **choices)
+        assert None not in found and "overdispersed" in found, choices
+        assert "NegativeBinomial" in notes
+        found, notes = codes("even", **choices)
+        assert "overdispersed" not in found and None in found and "NegativeBinomial" not in notes
+    assert "overdispersed" not in codes("relapses", interaction="arm", variance="robust")[0]
+    assert "overdispersed" not in codes("relapses")[0]

@@ -6,7 +6,7 @@ from oracles import logistic as oracle
 from scipy.stats import hypergeom
 from test_logistic import codes_of, complete, methods_of, run
 
-from genassoc.models.logistic import null as logistic_null
+from genassoc.models.logistic import family as logistic_null
 from genassoc.models.logistic.model import Logistic
 
 

@@ -8,7 +8,7 @@ from oracles import weighted as glm_oracle
 
 from genassoc.kernels.laws import sandwich
 from genassoc.kernels.likelihoods import cox_weighted, glm, ordinal_weighted, rows, weighted
-from genassoc.models.cox.null import risk_sets
+from genassoc.models.cox.family import risk_sets
 
 # Newton's method stops when the step left is a millionth of a standard error.
 NEWTON = 2e-6

@@ -38,6 +38,7 @@ CODES: tuple[str | None, ...] = (
     "tail_failed",
     "spa_failed",
     "heavy_tails",
+    "overdispersed",
 )
 METHOD = {name: number for number, name in enumerate(METHODS)}
 CODE = {name: number for number, name in enumerate(CODES)}

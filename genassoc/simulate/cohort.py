@@ -43,7 +43,8 @@ class SimulatedCohort:
     phenotypes : DataFrame
         ``IID, age, sex`` (1 male, 2 female), ``PC1`` to ``PC4``, ``statin`` ("placebo" or "statin"),
         ``ldl_before, ldl, ldl_change`` (mmol/L: at baseline, at the end of the trial, the difference),
-        ``t2d`` (0, 1), ``muscle_pain`` (0, 1), ``years`` of follow-up and ``cardiac_event`` (0, 1) at their end.
+        ``t2d`` (0, 1), ``muscle_pain`` (0, 1), ``years`` of follow-up, ``cardiac_event`` (0, 1) at their end
+        and ``admissions`` to hospital in them (a negative binomial count).
         Nulls are missing values.
     truth : DataFrame
         The planted effects: ``trait, variant_id, rsid, chromosome, base_pair_location, effect`` (of one more

@@ -53,6 +53,7 @@ _STREAMS = (
     "planting",
     "traits",
     "trial",
+    "admissions",
 )
 
 

@@ -1,6 +1,6 @@
-"""What happens to the people of a simulated statin trial: an adverse event and the time to a cardiac one.
+"""What happens to the people of a simulated statin trial: an adverse event, the time to a cardiac one, and admissions to hospital.
 
-Both depend on arm by genotype: one variant raises the odds of muscle pain on statin alone (as SLCO1B1's c.521T>C
+The first two depend on arm by genotype: one variant raises the odds of muscle pain on statin alone (as SLCO1B1's c.521T>C
 does), another adds to what statin takes off the hazard of a cardiac event. Sizes are larger than life, so that 2,000
 people show them.
 """
@@ -19,6 +19,8 @@ STATIN_HAZARD_RATIO = 0.75
 _PAIN = 0.05  # of those on placebo
 _HAZARD = 0.05  # a year, on placebo
 _FOLLOW_UP = (3.0, 6.0)  # years
+_ADMISSIONS = 0.4  # a year
+_ALPHA = 1.0  # how much the rates of admissions differ between people
 _FREQUENCIES = {"muscle_pain": 0.17, "cardiac_event": 0.35}
 _UNITS = {"muscle_pain": "log odds", "cardiac_event": "log hazard"}
 
@@ -30,7 +32,8 @@ class Trial:
     Attributes
     ----------
     outcomes : DataFrame (N rows)
-        ``muscle_pain`` (0, 1), ``years`` (of follow-up, to the event or the end), ``cardiac_event`` (0, 1).
+        ``muscle_pain`` (0, 1), ``years`` (of follow-up, to the event or the end), ``cardiac_event`` (0, 1), ``admissions`` (a count
+        over these years, negative binomial).
     effects : tuple of (trait, variant, effect, unit)
         ``variant`` is its number in the cohort; effects are of one more ALT on statin.
     """
@@ -69,11 +72,15 @@ def draw_trial(
     log_hazard = log_hazard + np.log(HAZARD_RATIO) * on_statin["cardiac_event"]
     event = rng.exponential(1.0, N) / np.exp(log_hazard)
     end = rng.uniform(*_FOLLOW_UP, N)
+    years = np.maximum(np.minimum(event, end), 0.001).round(3)
+    of_counts = generator(seed, "admissions")  # a stream of its own: the others stay as they were
+    rate = _ADMISSIONS * years * np.exp(0.03 * (age - 58.0)) * of_counts.gamma(1.0 / _ALPHA, _ALPHA, N)
     outcomes = pl.DataFrame(
         {
             "muscle_pain": pain.astype(np.int64),
-            "years": np.maximum(np.minimum(event, end), 0.001).round(3),
+            "years": years,
             "cardiac_event": (event <= end).astype(np.int64),
+            "admissions": of_counts.poisson(rate),
         }
     )
     sizes = {"muscle_pain": float(np.log(ODDS_RATIO)), "cardiac_event": float(np.log(HAZARD_RATIO))}

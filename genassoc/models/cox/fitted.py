@@ -21,8 +21,8 @@ from genassoc.kernels.likelihoods import cox_weighted
 from genassoc.kernels.likelihoods import rows as status
 from genassoc.kernels.likelihoods.cox_sums import RiskSets, risk_sums
 from genassoc.kernels.likelihoods.newton import FitOptions
-from genassoc.models.cox.null import NullCox, risk_sets, within_strata
-from genassoc.models.cox.null import prepare as prepare_nulls
+from genassoc.models.cox.family import NullCox, risk_sets, within_strata
+from genassoc.models.cox.family import prepare as prepare_nulls
 from genassoc.models.scan.family import Samples
 from genassoc.models.scan.sums import GenotypeSums, allele_counts, frequency
 from genassoc.models.scan.tested import Tested

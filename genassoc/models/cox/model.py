@@ -19,7 +19,7 @@ from genassoc.models.choices import checks
 from genassoc.models.choices.choices import Choices as CommonChoices
 from genassoc.models.choices.choices import Variance
 from genassoc.models.cox import fitted
-from genassoc.models.cox.null import prepare
+from genassoc.models.cox.family import prepare
 from genassoc.models.scan import wald
 from genassoc.models.scan.family import Choices
 from genassoc.models.scan.genetic_models import by_genetic_model

@@ -18,8 +18,8 @@ from genassoc.kernels.likelihoods import logistic as kernel
 from genassoc.kernels.likelihoods.cholesky import information
 from genassoc.kernels.likelihoods.newton import FitOptions
 from genassoc.kernels.likelihoods.rows import FINE, Trait
-from genassoc.models.logistic.null import NullLogistic, ran_away
-from genassoc.models.logistic.null import prepare as prepare_nulls
+from genassoc.models.logistic.family import NullLogistic, ran_away
+from genassoc.models.logistic.family import prepare as prepare_nulls
 from genassoc.models.scan.case_columns import case_columns
 from genassoc.models.scan.glm_rows import GlmRows
 from genassoc.models.scan.glm_rows import prepare as prepare_rows

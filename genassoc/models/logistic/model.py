@@ -17,7 +17,7 @@ from genassoc.models.base import BlockResult
 from genassoc.models.choices import checks
 from genassoc.models.choices.choices import Choices as CommonChoices
 from genassoc.models.logistic import fitted
-from genassoc.models.logistic.null import prepare
+from genassoc.models.logistic.family import prepare
 from genassoc.models.matched import model as matched_sets
 from genassoc.models.scan import wald
 from genassoc.models.scan.family import Choices

@@ -11,7 +11,7 @@ from genassoc.kernels.laws.sandwich import MODEL, WaldFits, room
 from genassoc.kernels.likelihoods import ordinal_terms
 from genassoc.kernels.likelihoods import ordinal_weighted as kernel
 from genassoc.kernels.likelihoods import rows as status
-from genassoc.models.ordinal.null import level_notes
+from genassoc.models.ordinal.family import level_notes
 from genassoc.models.scan.family import Samples
 from genassoc.models.scan.glm_rows import EVERY_ROW_IS_FITTED
 from genassoc.models.scan.screen import null_notes

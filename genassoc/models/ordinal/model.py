@@ -11,7 +11,7 @@ from genassoc.models.base import BlockResult
 from genassoc.models.choices import checks
 from genassoc.models.choices.choices import Choices
 from genassoc.models.ordinal import fitted
-from genassoc.models.ordinal.null import prepare
+from genassoc.models.ordinal.family import prepare
 from genassoc.models.scan import wald
 from genassoc.models.scan.genetic_models import by_genetic_model
 from genassoc.models.scan.screen import check_choices, choices_of, screen

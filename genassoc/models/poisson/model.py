@@ -9,15 +9,24 @@ from genassoc.data.block import Block
 from genassoc.data.phenotypes.design import Kind
 from genassoc.data.phenotypes.outcomes import exposure_values
 from genassoc.kernels.laws.sandwich import MODEL, QUASI
-from genassoc.models.base import BlockResult
+from genassoc.models.base import CODE, BlockResult
 from genassoc.models.choices import checks
 from genassoc.models.choices.choices import Choices
-from genassoc.models.poisson.null import prepare
+from genassoc.models.poisson.family import OVERDISPERSED, prepare
 from genassoc.models.scan import wald
 from genassoc.models.scan.genetic_models import by_genetic_model
 from genassoc.models.scan.glm_rows import CountRows, Extras, log_exposure
 from genassoc.models.scan.glm_rows import prepare as prepare_rows
 from genassoc.models.scan.screen import check_choices, choices_of, screen
+from genassoc.models.scan.sums import GenotypeSums
+from genassoc.models.scan.tested import Tested
+from genassoc.shapes import Array, BoolArray, Float64Array
+
+TOO_VARIED = (
+    "{}: the counts vary more than Poisson's. With the model's variance, tests of several columns (the genotypic model, "
+    "interactions, several alleles) then find too much: their rows have the code overdispersed. NegativeBinomial models such "
+    'counts; variance="robust" is for interactions'
+)
 
 
 class PoissonRows(CountRows):
@@ -26,6 +35,37 @@ class PoissonRows(CountRows):
     def student(self, variance: int) -> bool:
         """With a dispersion tests are t's, without one normal."""
         return variance != MODEL or self.variance == QUASI
+
+    @property
+    def overdispersed(self) -> bool:
+        """Whether the counts vary more around the null's means than Poisson's do."""
+        freedom = self.n - self.n_covariates
+        if self.failure is not None or freedom <= 0:
+            return False
+        return float(np.sum(self.weight * (self.y - self.mean) ** 2 / self.mean)) > OVERDISPERSED * freedom
+
+    def notes(self, name: str, coding: str) -> list[str]:
+        """How many events there are, and where the code ``overdispersed`` is to be expected."""
+        said = super().notes(name, coding)
+        return [*said, TOO_VARIED.format(name)] if self.overdispersed else said
+
+    def withheld(self, columns: dict[str, Array], carriers: Float64Array) -> dict[str, Array]:
+        """The code ``overdispersed`` in tests of several alleles at once."""
+        return self._marked(columns)
+
+    def finished(
+        self, columns: dict[str, Array], asked: wald.Asked, tested: Tested, own: GenotypeSums, block: Block, flipped: BoolArray
+    ) -> dict[str, Array]:  # fmt: skip
+        """The code ``overdispersed`` in rows of several tested columns."""
+        return columns if asked.is_sandwich or tested.n_columns == 1 else self._marked(columns)
+
+    def _marked(self, columns: dict[str, Array]) -> dict[str, Array]:
+        """A dispersion alone does not calibrate tests of several coefficients of counts with long tails."""
+        if not self.overdispersed:
+            return columns
+        code, tested = columns["code"], np.isfinite(columns["neg_log_10_p_value"])
+        marked = np.where((code == CODE[None]) & tested, CODE["overdispersed"], code).astype(code.dtype)
+        return {**columns, "code": marked}
 
 
 @dataclass(frozen=True)
