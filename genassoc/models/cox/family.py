@@ -42,7 +42,7 @@ from genassoc.stats.information import LEAST_OF_SANDWICH
 from genassoc.stats.linalg import orthonormal_basis
 from genassoc.stats.tails import z_from_neg_log_10_p
 
-EXACT_BELOW = 0.05  # rows that may be below it are not left at the screen
+EXACT_BELOW = 0.05  # rows whose p may be below it are not left at the screen
 SCREEN_SLACK = 0.99  # of chi-squared: float32 sums and the iterated eigenvalues, 1e-5 and 1e-3
 # Where calls are missing, U is one Newton step from the truth and the bounds are approximate: exact from p = 0.1 on.
 CHI2_MISSING = 2.705543454095404
@@ -131,7 +131,7 @@ class NullCox(Family):
         return scores
 
     def no_estimate(self, events: AlleleCounts | None, impute: bool) -> list[tuple[BoolArray, str]]:
-        """Rows (V,) that lost all events."""
+        """Rows (V,) in which no observed sample has the event."""
         assert events is not None
         return [((events.n == 0) & (not impute), "no_events")]
 
@@ -153,7 +153,7 @@ class NullCox(Family):
         return np.asarray(task.usable & matter)
 
     def ladder(self, task: Task) -> Ladder:
-        """Score tests, exact where they may matter, corrected below the trigger; or Wald and likelihood ratio tests; few events exactly."""
+        """Score tests, computed exactly where p may be small and corrected below the trigger; or Wald or likelihood ratio tests. Few events: exact tests."""
         choices, usable = task.choices, task.usable
         few = np.asarray((task.own.tested_mac < EXACT_BELOW_MAC) | (self._expected(task) < EXACT_BELOW_EXPECTED))
         scores = choices.test == "score"
@@ -186,7 +186,7 @@ class NullCox(Family):
         return Ladder((first,), sent_on, after)
 
     def _few_events(self, task: Task) -> tuple[Step, ...]:
-        """Firth's estimate with the p of the exact test of the calls observed; of dosages that are no whole numbers, of few events."""
+        """Firth's estimate with an exact p: of the calls observed or, for dosages that are not whole numbers, of the few events."""
         whole = task.block.whole() if isinstance(task.block, DosageBlock) else np.ones(task.usable.size, np.bool_)
         firth = Again("firth", lambda _, status: np.asarray(status != kernel.FINE))
         law = None if self.n_events >= LEAST_OF_SANDWICH else Law("few", "tail_failed")
@@ -196,7 +196,7 @@ class NullCox(Family):
         )
 
     def _in_full(self, task: Task, variants: Int64Array, status: Int64Array) -> BoolArray:
-        """Which approximate estimates (R,) are made again on the full model."""
+        """Which rows (R,) with an approximate estimate are fitted again by the full model."""
         # The approximation's likelihood can rise without end where the full model's does not, or its estimate move the covariates.
         own, rows = task.own, task.rows
         with np.errstate(invalid="ignore"):
@@ -216,7 +216,7 @@ class NullCox(Family):
         return trigger(task.choices.correct_below, self._expected(task), task.own.tested_mac)
 
     def fit(self, task: Task, asked: Asked) -> Fits:
-        """Some rows on their dense calls."""
+        """Fit some rows on their unpacked calls."""
         choices, variants = task.choices, asked.variants
         R, exact = variants.size, asked.test == "exact"
         G = task.calls(variants, self.columns)
@@ -235,7 +235,7 @@ class NullCox(Family):
         return fits
 
     def law(self, name: str, task: Task, variants: Int64Array) -> Tails:
-        """The exact law of few events, each of which falls on somebody at risk at its time."""
+        """p from the exact distribution of few events, each of which falls on one of the samples at risk at its time."""
         eta = self.Q[:, 1:] @ self.start + self.offset
         risk, sizes = np.exp(eta - eta.max(initial=-np.inf)), np.where(self.sets.event, 1.0, 0.0)
         found, there = np.empty(variants.size), np.zeros(variants.size, np.bool_)

@@ -69,7 +69,7 @@ class LeastSquaresRows(GlmRows):
         return f"t{name}", f"f{name}"
 
     def law_notes(self, name: str, covariates: tuple[str, ...]) -> list[str]:
-        """What there is to say of the law of its residuals."""
+        """Notes on the distribution of its residuals."""
         return law_notes(name, self.law, covariates)
 
     def withheld(self, columns: dict[str, Array], carriers: Float64Array) -> dict[str, Array]:

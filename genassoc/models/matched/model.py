@@ -90,7 +90,7 @@ class NullMatched(Family):
         )
 
     def fit(self, task: Task, asked: Asked) -> Fits:
-        """Some rows on their dense calls; of an exact test the estimate is that of the likelihood ratio."""
+        """Fit some rows on their unpacked calls; of an exact test the estimate is that of the likelihood ratio."""
         variants, exact = asked.variants, asked.test == "exact"
         common = task.own.sum_g[variants] > task.own.n[variants]  # the cohort's minor allele may be the major one here
         if exact:

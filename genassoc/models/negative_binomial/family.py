@@ -93,7 +93,7 @@ class NullNegativeBinomial(Family):
         return scores
 
     def fit(self, task: Task, asked: Asked) -> Fits:
-        """Some rows on their dense calls, alpha fitted with each."""
+        """Fit some rows on their unpacked calls, alpha fitted with each."""
         G = task.calls(asked.variants, self.columns)
         fits, alpha = Fits.empty(asked.variants.size), np.empty(asked.variants.size)
         trait = Trait(self.y, self.samples.offset, self.samples.weight)
@@ -103,14 +103,14 @@ class NullNegativeBinomial(Family):
         return bounded_ratios(fits, asked, False)
 
     def one_step_is_enough(self, task: Task) -> BoolArray:
-        """Where few calls are missing, of samples like the others."""
+        """Rows (V,) with few missing calls, unrelated to the outcome."""
         return missing_at_random(task.own, self.n, self.residual, self.weight)
 
     def skewed(self, own: GenotypeSums) -> BoolArray:
         """Few carriers of a skewed count."""
         p = own.tested_mac / np.maximum(2 * own.n, 1)
         with np.errstate(invalid="ignore", divide="ignore"):
-            # A sum of n scores times a binomial(2, p) centred: skewness of each over the root of n.
+            # The skewness of a sum of n terms, each a score times a centred binomial(2, p), is that of a term over the root of n.
             return np.asarray(self.skewness * (1 - 2 * p) / np.sqrt(2 * own.n * p * (1 - p)) > SKEWED)
 
     def little_information(self, own: GenotypeSums, impute: bool) -> BoolArray:
@@ -118,7 +118,7 @@ class NullNegativeBinomial(Family):
         return EventSizes(self.events[None]).few(own, impute, LEAST_OF_COUNTS)
 
     def little_expected(self, own: GenotypeSums) -> BoolArray:
-        """By the trait's mean: a Wald statistic of one or two events where a few are expected is not normal, their ratio nearly is."""
+        """Judged by the trait's mean: with few events expected a Wald statistic is not normal, while a likelihood ratio nearly is chi-squared."""
         return np.asarray(own.tested_mac * self.y.mean() < LEAST_OF_WALD)
 
     def law(self, name: str, task: Task, variants: Int64Array) -> Tails:
@@ -130,7 +130,7 @@ class NullNegativeBinomial(Family):
         return Tails.of(found / np.log(10.0), False)
 
     def finished(self, task: Task) -> dict[str, Array]:
-        """With counted events of the row's samples, and the dispersion of its fit."""
+        """The columns of all families, the events of the row's samples, and the dispersion of its fit."""
         n_events = self.events.sum() - sum_missing(task.own, self.events)
         alpha = np.where(np.isnan(task.rows.beta) & np.isnan(task.rows.statistic), np.nan, task.shape)
         return super().finished(task) | {"n_events": n_events.astype(np.int64), "alpha": alpha}

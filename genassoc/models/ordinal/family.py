@@ -65,7 +65,7 @@ class NullOrdinal(Family):
 
     @property
     def levels(self) -> Levels:
-        """Its levels as kernels take them."""
+        """The levels, in the form the kernels take."""
         return Levels(self.level, self.counts.size - 1, self.offset)
 
     def product_columns(self) -> Float64Array:
@@ -95,19 +95,19 @@ class NullOrdinal(Family):
         return scores
 
     def fit(self, task: Task, asked: Asked) -> Fits:
-        """Some rows on their dense calls."""
+        """Fit some rows on their unpacked calls."""
         G = task.calls(asked.variants, self.columns)
         fits = Fits.empty(asked.variants.size)
         ordinal.analyse_rows(G, asked.numbers, self.X, self.levels, self.parameters, task.choices.impute, fits)
         return bounded_ratios(fits, asked, False)
 
     def little_information(self, own: GenotypeSums, impute: bool) -> BoolArray:
-        """The few samples of a rare level, where the others are all of one; or few carriers, who may all be of one."""
+        """Rows (V,) with few samples outside the commonest level, or few carriers, who may all have the same level."""
         events = EventSizes(squared_scores(self.residual))
         return events.few(own, impute, LEAST_OF_LEVELS) | (own.tested_mac < LEAST_CARRIERS_OF_LEVELS)
 
     def law(self, name: str, task: Task, variants: Int64Array) -> Tails:
-        """The whole law of few carriers' levels, else the saddlepoint of all samples'."""
+        """The exact distribution of the carriers' levels where carriers are few; else a saddlepoint of all samples."""
         D, found, whole = (
             np.ascontiguousarray(self.X[:, 1:]),
             np.empty(variants.size),
@@ -119,7 +119,7 @@ class NullOrdinal(Family):
         return Tails.of(found / np.log(10.0), whole)
 
     def one_step_is_enough(self, task: Task) -> BoolArray:
-        """Nor where a level loses a tenth of its samples: its thresholds are logarithms of counts."""
+        """Also not where a level loses a tenth of its samples: thresholds are logarithms of the counts of levels."""
         enough = missing_at_random(task.own, self.n, self.residual, self.weight)
         for k, count in enumerate(self.counts):
             of_level = np.zeros(self.weight.size)
@@ -128,7 +128,7 @@ class NullOrdinal(Family):
         return enough
 
     def finished(self, task: Task) -> dict[str, Array]:
-        """With the test of proportional odds of rows that were fitted, where there are two thresholds or more."""
+        """The columns of all families, and the test of proportional odds of fitted rows where there are two thresholds or more."""
         return super().finished(task) | {"po_neg_log_10_p_value": task.rows.trend}
 
 

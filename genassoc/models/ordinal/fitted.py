@@ -68,7 +68,7 @@ class LevelRows(RowFamily):
         return squared_scores(self.score)
 
     def wald(self, H: Float64Array, tested: Tested, variance: int) -> WaldFits:
-        """Rows fitted on columns H (R, D, n)."""
+        """Fit rows on columns H (R, D, n)."""
         fits = room(H.shape[0], tested.n_columns, len(tested.tests))
         samples = kernel.OrdinalSamples(self.Q, self.level, self.n_levels, self.offset, self.weight, self.start)
         kernel.wald_rows(np.ascontiguousarray(H), samples, variance, tested.contrasts, fits)

@@ -137,7 +137,7 @@ class GlmRows(RowFamily):
         return []
 
     def wald(self, H: Float64Array, tested: Tested, variance: int) -> WaldFits:
-        """Rows fitted on columns H (R, D, n)."""
+        """Fit rows on columns H (R, D, n)."""
         fits = room(H.shape[0], tested.n_columns, len(tested.tests))
         samples = kernel.GlmSamples(self.Q, self.y, self.offset, self.weight, self.start)
         variance = self.variance if variance in (MODEL, QUASI) else variance
