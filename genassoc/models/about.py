@@ -18,7 +18,7 @@ class About:
     Attributes
     ----------
     outcome : str
-        The kind of its traits: "survival", or a `Kind` of `genassoc.data.phenotypes.design.build_design`.
+        The kind of its traits: "survival", or a `Kind` of `genassoc.data.phenotypes.design`.
     likelihood : str
         Its name in `genassoc.refit.row_data.LIKELIHOODS`, the independent dense twin.
     reference : str
