@@ -83,17 +83,17 @@ class CoxRows(RowFamily):
         columns = H.T
         return CoxCase(columns - columns.mean(axis=0), kept, X, sets, offset, start)
 
-    def reasons(self, own: GenotypeSums, block: Block, impute: bool) -> list[tuple[BoolArray, str]]:
+    def reasons(self, genotypes: GenotypeSums, block: Block, impute: bool) -> list[tuple[BoolArray, str]]:
         """Rows in which no observed sample has the event."""
         events = allele_counts(block, self.samples.events, self.samples.event_mask)
         return [((events.n == 0) & (not impute), "no_events")]
 
-    def counts(self, own: GenotypeSums, block: Block, impute: bool) -> dict[str, Array]:
+    def counts(self, genotypes: GenotypeSums, block: Block, impute: bool) -> dict[str, Array]:
         """Frequencies and counts of those with the event."""
         events = allele_counts(block, self.samples.events, self.samples.event_mask)
         return {
             "effect_allele_frequency_events": frequency(events.allele_count, events.n_alleles),
-            "n_events": np.full(own.n.size, int(self.sets.event.sum())) if impute else events.n,
+            "n_events": np.full(genotypes.n.size, int(self.sets.event.sum())) if impute else events.n,
         }
 
 

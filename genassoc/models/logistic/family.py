@@ -134,13 +134,13 @@ class NullLogistic(Family):
         """W."""
         return self.weight
 
-    def score(self, own: GenotypeSums, product: Float64Array, squares: Float64Array, impute: bool) -> Scores:
+    def score(self, genotypes: GenotypeSums, product: Float64Array, squares: Float64Array, impute: bool) -> Scores:
         """U, its information and the weakest direction (V,) of every variant."""
-        V, C = own.n.size, self.n_covariates
-        scores, mean = Scores.empty(V), own.sum_g / np.maximum(own.n, 1)
+        V, C = genotypes.n.size, self.n_covariates
+        scores, mean = Scores.empty(V), genotypes.sum_g / np.maximum(genotypes.n, 1)
         sums = Product(np.ascontiguousarray(product[:, :C]), np.ascontiguousarray(product[:, C]), squares)
         null = logistic_score.NullScores(self.WQ, self.Q, self.weight, self.residual)
-        logistic_score.score_with_missing(sums, own.missing, null, mean, impute, scores)
+        logistic_score.score_with_missing(sums, genotypes.missing, null, mean, impute, scores)
         return scores
 
     def ladder(self, task: Task) -> Ladder:
@@ -157,7 +157,7 @@ class NullLogistic(Family):
                 # A row whose Wald estimate diverged is corrected, too.
                 below = (task.estimated & task.p_below(self._trigger(task))) | task.has_code("not_converged")
             if choices.like is None and self.rarer is not None:
-                rare = task.estimated & (task.own.tested_mac < EXACT_BELOW_MAC)
+                rare = task.estimated & (task.genotypes.tested_mac < EXACT_BELOW_MAC)
                 rare |= below & (self._expected(task) < EXACT_BELOW_EXPECTED)
             return below & ~rare, rare
 
@@ -196,38 +196,38 @@ class NullLogistic(Family):
         """Rows (V,) whose score the product does not give, or whose null is refitted because they may be corrected."""
         if task.choices.impute or task.scores is None:
             return task.weak if task.scores is not None else task.none
-        unsure = ~missing_alike(task.own, self.n, self.n_cases, task.events.n)
+        unsure = ~missing_alike(task.genotypes, self.n, self.n_cases, task.events.n)
         if task.choices.correct_below > 0:
-            unsure |= task.p_below(self._trigger(task)) & (task.own.n < self.n)
+            unsure |= task.p_below(self._trigger(task)) & (task.genotypes.n < self.n)
         return task.weak | (task.usable & unsure)
 
     def _expected(self, task: Task) -> Float64Array:
         """Minor alleles expected in the smaller group (V,)."""
-        return np.asarray(task.own.tested_mac * (min(self.n_cases, self.n - self.n_cases) / max(self.n, 1)))
+        return np.asarray(task.genotypes.tested_mac * (min(self.n_cases, self.n - self.n_cases) / max(self.n, 1)))
 
     def _trigger(self, task: Task) -> Float64Array:
         """p of the first test below which a row is corrected (V,): larger where events or carriers are few; exactly ``correct_below`` under ``like``."""
         if task.choices.like is not None:
-            return np.full(task.own.n.size, task.choices.correct_below)
-        return trigger(task.choices.correct_below, self._expected(task), task.own.tested_mac)
+            return np.full(task.genotypes.n.size, task.choices.correct_below)
+        return trigger(task.choices.correct_below, self._expected(task), task.genotypes.tested_mac)
 
     def _no_dosage(self, task: Task) -> BoolArray:
         """Rows (V,) that PLINK 2 gives to Firth at once: one of the two tested alleles (or states) is absent in cases, or in controls."""
-        own, cases = task.own, task.events
-        tested = np.where(task.flipped, 2 * own.n - own.sum_g, own.sum_g)
-        absent = np.zeros(own.n.size, np.bool_)
-        for n, coded in ((cases.n, cases.coded), (own.n - cases.n, tested - cases.coded)):
+        genotypes, cases = task.genotypes, task.events
+        tested = np.where(task.flipped, 2 * genotypes.n - genotypes.sum_g, genotypes.sum_g)
+        absent = np.zeros(genotypes.n.size, np.bool_)
+        for n, coded in ((cases.n, cases.coded), (genotypes.n - cases.n, tested - cases.coded)):
             absent |= (coded == 0) | (coded == 2 * n)
         return absent
 
     def _moves_covariates(self, task: Task, variants: Int64Array) -> BoolArray:
         """Rows (R,) whose covariates' coefficients the full model would move from the null's; under REGENIE's rules none."""
-        own, cases = task.own, task.events
+        genotypes, cases = task.genotypes, task.events
         if task.choices.like == "regenie":
             return np.zeros(variants.size, np.bool_)
         among_cases, among_all = task.tested_alleles()
         with np.errstate(invalid="ignore", divide="ignore"):
-            most = np.fmax(among_cases / cases.n, (among_all - among_cases) / (own.n - cases.n))
+            most = np.fmax(among_cases / cases.n, (among_all - among_cases) / (genotypes.n - cases.n))
             far = (np.abs(task.rows.beta) > FULL_ABOVE_BETA) & (most > FULL_ABOVE_COPIES)
         return np.asarray(far[variants])
 
@@ -238,7 +238,7 @@ class NullLogistic(Family):
         estimate = {"spa": "score" if choices.like == "regenie" else "firth_approx", "spa_firth": "firth"}.get(
             asked.test, asked.test
         )
-        sparse = (task.own.tested_mac[variants] < SPARSE_BELOW_MAC) & (choices.like == "regenie")
+        sparse = (task.genotypes.tested_mac[variants] < SPARSE_BELOW_MAC) & (choices.like == "regenie")
         calls = task.calls(variants, self.columns)
         fits = analyse_dense(self, calls, np.full(variants.size, ASKED[estimate]), sparse, saddlepoint, choices.impute)
         numbers, status = fits.numbers, fits.status
@@ -262,7 +262,7 @@ class NullLogistic(Family):
         mu, y = self.of_rarer()
         found, done = np.empty((variants.size, 4)), np.zeros(variants.size, np.bool_)
         # The allele that is rare in this trait's samples may be the cohort's major one.
-        common = np.asarray(task.own.sum_g[variants] > task.own.n[variants])
+        common = np.asarray(task.genotypes.sum_g[variants] > task.genotypes.n[variants])
         G = rare_counts(task.block, task.flipped, variants, self.columns, common)
         logistic_score.exact_rows(G, mu, y, self.rarer, found, done)
         # Count the rarer allele of these samples among those with the rarer outcome.
@@ -289,16 +289,16 @@ class NullLogistic(Family):
 
     def finished(self, task: Task) -> dict[str, Array]:
         """With frequencies and counts by case status."""
-        own, cases, impute = task.own, task.events, task.choices.impute
+        genotypes, cases, impute = task.genotypes, task.events, task.choices.impute
         if task.choices.like == "regenie":
             task.rows.error = task.rows.model_error
         columns = super().finished(task)
         iterations = columns.pop("iterations")
-        n_cases = np.full(own.n.size, self.n_cases) if impute else cases.n
+        n_cases = np.full(genotypes.n.size, self.n_cases) if impute else cases.n
         return {
             "effect_allele_frequency_cases": frequency(cases.allele_count, cases.n_alleles),
             "effect_allele_frequency_controls": frequency(
-                own.allele_count - cases.allele_count, own.n_alleles - cases.n_alleles
+                genotypes.allele_count - cases.allele_count, genotypes.n_alleles - cases.n_alleles
             ),
             **columns,
             "n_cases": n_cases,
@@ -439,8 +439,8 @@ def analyse_dense(
                 calls, asked[some] == kernel.FIRTH_APPROX, sparse[some], spa if saddlepoint else None, null.of_firth(),
                 part.numbers, part.status,
             )  # fmt: skip
-        for values, own in zip(fits, part):
-            values[some] = own
+        for values, genotypes in zip(fits, part):
+            values[some] = genotypes
     return fits
 
 

@@ -59,9 +59,11 @@ class BinomialRows(GlmRows):
         n_cases = int((self.y == 1).sum())
         return [f"{name}: {coding}; {n_cases:,} cases, {self.n - n_cases:,} controls"]
 
-    def counts(self, own: GenotypeSums, block: Block, impute: bool) -> dict[str, Array]:
+    def counts(self, genotypes: GenotypeSums, block: Block, impute: bool) -> dict[str, Array]:
         """Frequencies and counts by case status."""
-        return case_columns(block, own, self.columns, self.y == 1, self.samples.event_mask, self.n if impute else None)
+        return case_columns(
+            block, genotypes, self.columns, self.y == 1, self.samples.event_mask, self.n if impute else None
+        )
 
 
 @dataclass(frozen=True)
@@ -117,10 +119,12 @@ class LogisticRows(RowFamily):
         few_events.event_rows(calls, odds if rarer else 1.0 / odds, sizes, False, found, there)
         return np.where(there, found / np.log(10.0), np.nan)
 
-    def counts(self, own: GenotypeSums, block: Block, impute: bool) -> dict[str, Array]:
+    def counts(self, genotypes: GenotypeSums, block: Block, impute: bool) -> dict[str, Array]:
         """Frequencies and counts by case status."""
         null = self.null
-        return case_columns(block, own, self.columns, null.y == 1, self.samples.event_mask, self.n if impute else None)
+        return case_columns(
+            block, genotypes, self.columns, null.y == 1, self.samples.event_mask, self.n if impute else None
+        )
 
 
 @dataclass(frozen=True, eq=False)

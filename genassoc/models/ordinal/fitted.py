@@ -96,7 +96,7 @@ class LevelRows(RowFamily):
 
         return KernelCase(H[:, at].T, kept, fit, self.codes)
 
-    def counts(self, own: GenotypeSums, block: Block, impute: bool) -> dict[str, Array]:
+    def counts(self, genotypes: GenotypeSums, block: Block, impute: bool) -> dict[str, Array]:
         """Nothing beside the common ones."""
         return {}
 

@@ -104,13 +104,13 @@ class NullPoisson(Family):
         """The weights."""
         return self.weight
 
-    def score(self, own: GenotypeSums, product: Float64Array, squares: Float64Array, impute: bool) -> Scores:
+    def score(self, genotypes: GenotypeSums, product: Float64Array, squares: Float64Array, impute: bool) -> Scores:
         """U, its information and the weakest direction (V,) of every variant."""
-        V, C = own.n.size, self.n_covariates
-        scores, mean = Scores.empty(V), own.sum_g / np.maximum(own.n, 1)
+        V, C = genotypes.n.size, self.n_covariates
+        scores, mean = Scores.empty(V), genotypes.sum_g / np.maximum(genotypes.n, 1)
         sums = Product(np.ascontiguousarray(product[:, :C]), np.ascontiguousarray(product[:, C]), squares)
         null = logistic_score.NullScores(self.WQ, self.Q, self.weight, self.residual)
-        logistic_score.score_with_missing(sums, own.missing, null, mean, impute, scores)
+        logistic_score.score_with_missing(sums, genotypes.missing, null, mean, impute, scores)
         return scores
 
     def fit(self, task: Task, asked: Asked) -> Fits:
@@ -126,24 +126,24 @@ class NullPoisson(Family):
 
     def one_step_is_enough(self, task: Task) -> BoolArray:
         """Rows (V,) with few missing calls, unrelated to the outcome."""
-        return missing_at_random(task.own, self.n, self.residual, self.phi * self.weight)
+        return missing_at_random(task.genotypes, self.n, self.residual, self.phi * self.weight)
 
-    def skewed(self, own: GenotypeSums) -> BoolArray:
+    def skewed(self, genotypes: GenotypeSums) -> BoolArray:
         """Rows (V,) of overdispersed counts with few carriers."""
         if not self.overdispersed:
-            return np.zeros(own.n.size, dtype=bool)
-        p = own.tested_mac / np.maximum(2 * own.n, 1)
+            return np.zeros(genotypes.n.size, dtype=bool)
+        p = genotypes.tested_mac / np.maximum(2 * genotypes.n, 1)
         with np.errstate(invalid="ignore", divide="ignore"):
             # The skewness of a sum of n terms, each a residual times a centred binomial(2, p), is that of a term over the root of n.
-            return np.asarray(self.skewness * (1 - 2 * p) / np.sqrt(2 * own.n * p * (1 - p)) > SKEWED)
+            return np.asarray(self.skewness * (1 - 2 * p) / np.sqrt(2 * genotypes.n * p * (1 - p)) > SKEWED)
 
-    def little_information(self, own: GenotypeSums, impute: bool) -> BoolArray:
+    def little_information(self, genotypes: GenotypeSums, impute: bool) -> BoolArray:
         """Events are counted by their clumps: a sample with many of them is one."""
-        return EventSizes(self.events[None]).few(own, impute, LEAST_OF_COUNTS)
+        return EventSizes(self.events[None]).few(genotypes, impute, LEAST_OF_COUNTS)
 
-    def little_expected(self, own: GenotypeSums) -> BoolArray:
+    def little_expected(self, genotypes: GenotypeSums) -> BoolArray:
         """Judged by the trait's mean: with few events expected a Wald statistic is not normal, while a likelihood ratio nearly is chi-squared."""
-        return np.asarray(own.tested_mac * self.y.mean() < LEAST_OF_WALD)
+        return np.asarray(genotypes.tested_mac * self.y.mean() < LEAST_OF_WALD)
 
     def law(self, name: str, task: Task, variants: Int64Array) -> Tails:
         """Few events: their exact distribution, given their number in each sample; else a saddlepoint of the residuals."""
@@ -164,7 +164,7 @@ class NullPoisson(Family):
 
     def finished(self, task: Task) -> dict[str, Array]:
         """The columns of all families, the events of the row's samples, and the dispersion of its test."""
-        n_events = self.events.sum() - sum_missing(task.own, self.events)
+        n_events = self.events.sum() - sum_missing(task.genotypes, self.events)
         return super().finished(task) | {"n_events": n_events.astype(np.int64), "dispersion": task.rows.dispersion}
 
 

@@ -148,7 +148,7 @@ class Task:
 
     Attributes
     ----------
-    own : GenotypeSums
+    genotypes : GenotypeSums
         Of the trait's samples. ``of_events`` (AlleleCounts): of the samples with the event, where the family counts them.
     rows : Rows
         The results, filled step by step.
@@ -167,7 +167,7 @@ class Task:
     choices: Choices
     block: Block
     flipped: BoolArray
-    own: GenotypeSums
+    genotypes: GenotypeSums
     of_events: AlleleCounts | None
     rows: Rows
     usable: BoolArray
@@ -219,11 +219,11 @@ class Task:
 
     def tested_alleles(self) -> tuple[Float64Array, Float64Array]:
         """Copies among those with the event and among all, of the allele that is rarer in the trait's samples: (V,) each."""
-        own, events = self.own, self.events
-        tested = np.where(self.flipped, 2 * own.n - own.sum_g, own.sum_g)
-        is_rarer = tested <= own.n
+        genotypes, events = self.genotypes, self.events
+        tested = np.where(self.flipped, 2 * genotypes.n - genotypes.sum_g, genotypes.sum_g)
+        is_rarer = tested <= genotypes.n
         of_events = np.where(is_rarer, events.coded, 2 * events.n - events.coded)
-        return of_events, np.where(is_rarer, tested, 2 * own.n - tested)
+        return of_events, np.where(is_rarer, tested, 2 * genotypes.n - tested)
 
 
 class Asked(NamedTuple):
@@ -379,7 +379,7 @@ class Family(ABC):
         """The weights of the squared genotypes in their sum, (N,)."""
         raise TypeError(f"{type(self).__name__} has no product")
 
-    def score(self, own: GenotypeSums, product: Float64Array, squares: Float64Array, impute: bool) -> Scores:
+    def score(self, genotypes: GenotypeSums, product: Float64Array, squares: Float64Array, impute: bool) -> Scores:
         """The scores of every variant from its row of the product (V, width)."""
         raise TypeError(f"{type(self).__name__} has no product")
 
@@ -397,7 +397,7 @@ class Family(ABC):
 
     def finished(self, task: Task) -> dict[str, Array]:
         """The columns (V,) of the results, with those of this family."""
-        return task.rows.finished(task.own, task.flipped, self.n, task.choices.impute)
+        return task.rows.finished(task.genotypes, task.flipped, self.n, task.choices.impute)
 
     # Questions of the ladder of counts and levels below.
 
@@ -410,17 +410,17 @@ class Family(ABC):
         """Whether the outcome varies more than its model says, so that p-values are taken from the residuals' distribution."""
         return False
 
-    def skewed(self, own: GenotypeSums) -> BoolArray:
+    def skewed(self, genotypes: GenotypeSums) -> BoolArray:
         """Rows (V,) whose score is so skewed that only the saddlepoint (the law "spa") holds its level."""
-        return np.zeros(own.n.size, dtype=bool)
+        return np.zeros(genotypes.n.size, dtype=bool)
 
-    def little_information(self, own: GenotypeSums, impute: bool) -> BoolArray:
+    def little_information(self, genotypes: GenotypeSums, impute: bool) -> BoolArray:
         """Rows (V,) with too few events or carriers for the model's tests: their p comes from the law "few"."""
-        return np.zeros(own.n.size, dtype=bool)
+        return np.zeros(genotypes.n.size, dtype=bool)
 
-    def little_expected(self, own: GenotypeSums) -> BoolArray:
+    def little_expected(self, genotypes: GenotypeSums) -> BoolArray:
         """Rows (V,) with so few events expected among the carriers that a Wald test of them does not hold its level."""
-        return np.zeros(own.n.size, dtype=bool)
+        return np.zeros(genotypes.n.size, dtype=bool)
 
     def unsure(self, task: Task) -> BoolArray:
         """Rows (V,) whose score the product does not give."""
@@ -430,12 +430,12 @@ class Family(ABC):
 
     def ladder(self, task: Task) -> Ladder:
         """Which rows get which test. Here, for counts and levels: score, likelihood ratio or Wald tests, and exact p for few events."""
-        choices, own = task.choices, task.own
+        choices, genotypes = task.choices, task.genotypes
         fitted = self.failure is None
-        few = task.usable & self.little_information(own, choices.impute) if fitted else task.none
-        skewed = task.usable & ~few & self.skewed(own)
+        few = task.usable & self.little_information(genotypes, choices.impute) if fitted else task.none
+        skewed = task.usable & ~few & self.skewed(genotypes)
         unsure = self.unsure(task) if fitted else task.none
-        ratio = self.little_expected(own) if "wald" in (choices.test, choices.correction) else task.none
+        ratio = self.little_expected(genotypes) if "wald" in (choices.test, choices.correction) else task.none
         if choices.test != "score":
             return Ladder(
                 (
@@ -464,7 +464,7 @@ class Family(ABC):
                 after.append(Step(correction, lambda: task.common & ~ratio, keep=True))
                 after.append(Step("lrt", lambda: task.common & ratio, keep=True))
             elif not choices.impute:
-                after.append(Step("score", lambda: task.common & (own.n < self.n) & ~unsure))
+                after.append(Step("score", lambda: task.common & (genotypes.n < self.n) & ~unsure))
             after.append(Step(None, lambda: skewed & small(), law=SKEWED))
 
         def sent_on() -> tuple[BoolArray, BoolArray]:
@@ -481,21 +481,21 @@ def trigger(correct_below: float, expected: Float64Array, tested_mac: Float64Arr
     return np.minimum(correct_below * factors, 1.0)
 
 
-def missing_at_random(own: GenotypeSums, n: int, residual: Float64Array, weight: Float64Array) -> BoolArray:
+def missing_at_random(genotypes: GenotypeSums, n: int, residual: Float64Array, weight: Float64Array) -> BoolArray:
     """Rows (V,) with few of n calls missing, and these unrelated to the outcome: the samples' scores, ``residual`` (N,) of variance
     ``weight`` (N,), sum to about zero.
     """
-    excess, variance = sum_missing(own, residual), sum_missing(own, weight)
+    excess, variance = sum_missing(genotypes, residual), sum_missing(genotypes, weight)
     differential = excess * excess > REFIT_DIFFERENTIAL * variance
-    return np.asarray(((n - own.n) <= REFIT_ABOVE_MISSING * n) & ~differential)
+    return np.asarray(((n - genotypes.n) <= REFIT_ABOVE_MISSING * n) & ~differential)
 
 
-def missing_alike(own: GenotypeSums, n: int, n_marked: int, marked: Int64Array) -> BoolArray:
+def missing_alike(genotypes: GenotypeSums, n: int, n_marked: int, marked: Int64Array) -> BoolArray:
     """Rows (V,) with few calls missing, as many in cases (or events) as elsewhere.
 
     ``n`` samples have the trait, ``n_marked`` of them are cases; ``marked`` (V,) are cases whose call is observed.
     """
-    missing = n - own.n
+    missing = n - genotypes.n
     with np.errstate(invalid="ignore", divide="ignore"):
         share = missing / n
         expected = n_marked * share

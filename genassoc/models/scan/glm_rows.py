@@ -175,7 +175,7 @@ class GlmRows(RowFamily):
         few_events.event_rows(calls, odds, whole_sizes(sizes[side]), impute, found, there)
         return np.where(there, found / np.log(10.0), np.nan)
 
-    def counts(self, own: GenotypeSums, block: Block, impute: bool) -> dict[str, Array]:
+    def counts(self, genotypes: GenotypeSums, block: Block, impute: bool) -> dict[str, Array]:
         """Columns (V,) of counts and frequencies by outcome."""
         return {}
 
@@ -213,11 +213,11 @@ class CountRows(GlmRows):
         """How many events there are."""
         return [event_note(name, self.y)]
 
-    def counts(self, own: GenotypeSums, block: Block, impute: bool) -> dict[str, Array]:
+    def counts(self, genotypes: GenotypeSums, block: Block, impute: bool) -> dict[str, Array]:
         """Events of the samples whose call is observed."""
         events = np.zeros(block.n_samples)
         events[self.columns] = self.y
-        return {"n_events": (events.sum() - sum_missing(own, events)).astype(np.int64)}
+        return {"n_events": (events.sum() - sum_missing(genotypes, events)).astype(np.int64)}
 
 
 def event_note(name: str, y: Float64Array) -> str:

@@ -138,19 +138,19 @@ def _of_trait(
 ) -> dict[str, Array]:
     """All columns of one trait, (V,) each."""
     samples = family.samples
-    own = genotype_sums(block, flipped, samples.columns, samples.mask, list_calls=family.has_product)
+    genotypes = genotype_sums(block, flipped, samples.columns, samples.mask, list_calls=family.has_product)
     events = None
     if family.counts_events:
         events = allele_counts(block, samples.events, samples.event_mask)
-    V = own.n.size
+    V = genotypes.n.size
     rows = Rows.empty(V)
-    reasons = [*unusable(own, family.n_covariates, choices.min_mac), *family.no_estimate(events, choices.impute)]
+    reasons = [*unusable(genotypes, family.n_covariates, choices.min_mac), *family.no_estimate(events, choices.impute)]
     usable = rows.fail_unusable(reasons, samples.failure)
     scores = None
     if family.has_product and samples.failure is None:
-        scores = family.score(own, product, squares, choices.impute)
+        scores = family.score(genotypes, product, squares, choices.impute)
     task = Task(
-        choices=choices, block=block, flipped=flipped, own=own, of_events=events, rows=rows, usable=usable, scores=scores,
+        choices=choices, block=block, flipped=flipped, genotypes=genotypes, of_events=events, rows=rows, usable=usable, scores=scores,
         squares=squares, U=np.full(V, np.nan), dispersion=np.full(V, np.nan), shape=np.full(V, family.shape), common=np.zeros(V, np.bool_),
         rare=np.zeros(V, np.bool_),
     )  # fmt: skip
@@ -178,7 +178,7 @@ def _put_scores(family: Family, task: Task) -> None:
         task.rows.put(at, family.first_method, U / information, 1 / root, U / (family.dispersion * root))
     task.rows.dispersion[at] = family.dispersion
     if not task.choices.impute:
-        task.rows.method[task.usable & (task.own.n < family.n)] = METHOD["score_approx"]
+        task.rows.method[task.usable & (task.genotypes.n < family.n)] = METHOD["score_approx"]
 
 
 def _keep_scores(task: Task) -> None:

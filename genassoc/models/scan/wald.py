@@ -245,7 +245,7 @@ class RowFamily(ABC):
         """The complete cases of columns (D, n)."""
 
     @abstractmethod
-    def counts(self, own: GenotypeSums, block: Block, impute: bool) -> dict[str, Array]:
+    def counts(self, genotypes: GenotypeSums, block: Block, impute: bool) -> dict[str, Array]:
         """Columns (V,) of counts and frequencies that the family adds to the common ones."""
 
     def method(self, variance: int) -> tuple[str, str]:
@@ -258,7 +258,7 @@ class RowFamily(ABC):
         """The weights of the events, (S, n), of each of S kinds (cases and controls are two); S = 0 for a quantitative trait."""
         return np.zeros((0, self.n))
 
-    def reasons(self, own: GenotypeSums, block: Block, impute: bool) -> list[tuple[BoolArray, str]]:
+    def reasons(self, genotypes: GenotypeSums, block: Block, impute: bool) -> list[tuple[BoolArray, str]]:
         """Rows (V,) without an estimate for the family's own reasons, and their codes."""
         return []
 
@@ -275,7 +275,7 @@ class RowFamily(ABC):
         return columns
 
     def finished(
-        self, columns: dict[str, Array], asked: Asked, tested: Tested, own: GenotypeSums, block: Block, flipped: BoolArray
+        self, columns: dict[str, Array], asked: Asked, tested: Tested, genotypes: GenotypeSums, block: Block, flipped: BoolArray
     ) -> dict[str, Array]:  # fmt: skip
         """Columns (V, K) in the trait's units, after the family's own corrections."""
         return columns
@@ -375,12 +375,12 @@ test_block.__test__ = False  # type: ignore[attr-defined]  # its name is not a t
 
 def _of_trait(asked: Asked, null: RowFamily, tested: Tested, block: Block, flipped: BoolArray) -> dict[str, Array]:
     """All columns of one trait, (V,) or (V, K)."""
-    own = genotype_sums(block, flipped, null.columns, null.mask)
-    rows = Rows.empty(own.n.size, len(tested.tests))
-    few = too_few_events(asked, null, tested, own, block)
+    genotypes = genotype_sums(block, flipped, null.columns, null.mask)
+    rows = Rows.empty(genotypes.n.size, len(tested.tests))
+    few = too_few_events(asked, null, tested, genotypes, block)
     one = tested.n_columns == 1 and tested.joint < 0
-    exact = few if one and null.has_law else np.zeros(own.n.size, dtype=bool)
-    usable = rows.fail_unusable(_reasons(asked, null, tested, own, block, few & ~exact), null.failure)
+    exact = few if one and null.has_law else np.zeros(genotypes.n.size, dtype=bool)
+    usable = rows.fail_unusable(_reasons(asked, null, tested, genotypes, block, few & ~exact), null.failure)
     variants = np.flatnonzero(usable)
     # Several columns are computed, in chunks that stay in the cache; a single column is the calls themselves.
     size = null.n * (1 if one else 4 * tested.n_columns)
@@ -394,10 +394,13 @@ def _of_trait(asked: Asked, null: RowFamily, tested: Tested, block: Block, flipp
     student = null.student(asked.variance)
     # These fits do not compute the model's standard error.
     without = ("standard_error_model",) if asked.is_sandwich and student else ()
-    columns = rows.finished(own, flipped, null.n, asked.impute, without)
+    columns = rows.finished(genotypes, flipped, null.n, asked.impute, without)
     if student:
         columns["degrees_of_freedom"] = np.where(np.isnan(rows.statistic), np.nan, rows.df)
-    columns, counts = null.finished(columns, asked, tested, own, block, flipped), null.counts(own, block, asked.impute)
+    columns, counts = (
+        null.finished(columns, asked, tested, genotypes, block, flipped),
+        null.counts(genotypes, block, asked.impute),
+    )
     if student:
         return columns | counts
     # The same order of columns as a screen's.
@@ -415,31 +418,34 @@ def _impute(calls: Float64Array) -> None:
 
 
 def _reasons(
-    asked: Asked, null: RowFamily, tested: Tested, own: GenotypeSums, block: Block, few: BoolArray
+    asked: Asked, null: RowFamily, tested: Tested, genotypes: GenotypeSums, block: Block, few: BoolArray
 ) -> list[tuple[BoolArray, str]]:
     """Rows (V,) without an estimate and their codes, of which the first is taken; ``few`` (V,) have too few events for a test."""
     n_coefficients = null.n_parameters + tested.n_columns
     if tested.heterozygotes:
-        reasons = Classes.of(block, null.mask).without_estimate(own.mac, asked.min_mac, n_coefficients)
+        reasons = Classes.of(block, null.mask).without_estimate(genotypes.mac, asked.min_mac, n_coefficients)
     else:
-        reasons = [*unusable(own, null.n_parameters, asked.min_mac), (own.n <= n_coefficients, "n_too_small")]
+        reasons = [
+            *unusable(genotypes, null.n_parameters, asked.min_mac),
+            (genotypes.n <= n_coefficients, "n_too_small"),
+        ]
     if tested.with_e and asked.gate:
         reasons.append((too_few(block, tested), "too_few_carriers"))
-    return [*reasons, (few, FEW_EVENTS), *null.reasons(own, block, asked.impute)]
+    return [*reasons, (few, FEW_EVENTS), *null.reasons(genotypes, block, asked.impute)]
 
 
-def too_few_events(asked: Asked, null: RowFamily, tested: Tested, own: GenotypeSums, block: Block) -> BoolArray:
+def too_few_events(asked: Asked, null: RowFamily, tested: Tested, genotypes: GenotypeSums, block: Block) -> BoolArray:
     """Rows (V,) with too few events for the chosen variance; of an interaction, with too few in an arm."""
     least = LEAST_OF_SANDWICH if asked.is_sandwich else null.least_events
     sizes = null.sizes
     if not asked.gate or null.failure is not None or not sizes.size or not least > 0.0:
-        return np.zeros(own.n.size, dtype=bool)
+        return np.zeros(genotypes.n.size, dtype=bool)
     if tested.with_e:
         # In each arm; if E is a number, in all samples and weighted by e^2, which carries the slope.
         e = tested.e
         parts = [e == 0.0, e == 1.0] if len(tested.arms) > 1 else [np.ones(e.size), e**2]
         sizes, least = np.stack([side * part for side in sizes for part in parts]), LEAST_OF_ARM
-    return EventSizes.of(sizes, null.columns, block.n_samples).few(own, asked.impute, least)
+    return EventSizes.of(sizes, null.columns, block.n_samples).few(genotypes, asked.impute, least)
 
 
 def _test_exactly(asked: Asked, null: RowFamily, variants: Int64Array, calls: Float64Array, rows: Rows) -> None:
