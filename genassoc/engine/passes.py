@@ -1,13 +1,13 @@
-"""Sums over all variants, in one pass over the genotypes or several: each pass is a run, and feeds the next.
+"""Sums over all variants, in one or several passes over the genotypes: each pass is a run, and the next starts from its sums.
 
-In memory, or in a work folder that a killed run leaves and the next takes up::
+Sums are kept in memory, or in a work folder from which a killed run can be resumed::
 
     grm.work/
       pass-1-means/        a work folder (`genassoc.engine.parts`): the sums of each task as a part
       pass-2-variances/
 
-Sums are combined in the order of the tasks, whoever made them and when: whole numbers are the same however the genotypes are
-cut, sums of floats for one plan.
+Sums are combined in the order of the tasks, whichever worker made them and when. So sums of whole numbers do not depend on how the
+genotypes are cut into tasks; sums of floats have the same bits whenever the plan is the same.
 """
 
 import hashlib
@@ -47,7 +47,7 @@ class SumsJob(Generic[State, Sums]):
     plan : Plan
         Of this pass (`Plan.of_pass`).
     before : optional
-        What the pass in front of it gave.
+        The combined sums of the previous pass.
     """
 
     cohort: "Cohort"
@@ -64,8 +64,8 @@ class SumsJob(Generic[State, Sums]):
         total: Sums | None = None
         counts = Counts()
         for start, stop in task.blocks(self.plan.block_variants):
-            block, _, found = read_selected(self.cohort, start, stop, task.contig)
-            counts += found
+            block, _, tally = read_selected(self.cohort, start, stop, task.contig)
+            counts += tally
             if block is not None:
                 one = self.analysis.block(state, block)
                 total = one if total is None else self.analysis.combine(total, one)
@@ -81,7 +81,7 @@ class SumsJob(Generic[State, Sums]):
         return f"{self.plan.pass_name} {task.contig}:{task.start}-{task.stop - 1}"
 
     def __getstate__(self) -> dict[str, object]:
-        """For a worker, which gets the state apart from the job."""
+        """What is sent to a worker, which receives the state separately."""
         return {**self.__dict__, "cohort": for_blocks(self.cohort), "before": None}
 
 
@@ -98,10 +98,11 @@ def run_passes(
     Parameters
     ----------
     plan : Plan
-        Of all variants; its fingerprint covers all that decides the numbers. Each pass has a plan of its own made of it, whose
-        fingerprint covers what the pass in front of it gave.
+        Of all variants; its fingerprint covers everything on which the numbers depend. Each pass has its own plan, derived from this
+        one, whose fingerprint also covers the sums of the previous pass.
     work : WorkFolder, optional
-        Where passes are kept, so that a killed run is taken up; the caller holds its lock and removes it. In memory without one.
+        Where the sums of passes are kept, so that a killed run can be resumed; the caller holds its lock and removes it. Without a
+        folder sums are kept in memory.
 
     Returns
     -------
@@ -110,19 +111,19 @@ def run_passes(
     Raises
     ------
     GenassocError
-        No variant is left; or what a task raised, with the task named.
+        If no variant is left; or if a task fails, with the task named.
     """
     before: Sums | None = None
     for number in range(len(analysis.passes)):
         job = _job_of(analysis, cohort, plan, number, before)
         if work is None:
-            found = _in_memory(job, executor, progress)
+            sums = _in_memory(job, executor, progress)
         else:
             folder = work.of_pass(job.plan)
             folder.open(job.plan)
             run(job, job.plan, executor, folder, progress, label=_label(analysis, number))
-            found = _kept(job, folder)
-        before = _combined(analysis, found, cohort)
+            sums = _kept(job, folder)
+        before = _combined(analysis, sums, cohort)
     assert before is not None
     return before
 
@@ -142,7 +143,7 @@ def run_pass_part(
     Raises
     ------
     PlanError
-        There is no such part or pass, or a pass in front of it is not finished.
+        If there is no such part or pass, or an earlier pass is not finished.
     """
     if not 0 <= number < len(analysis.passes) or not 0 <= part < plan.n_parts:
         raise PlanError(
@@ -158,8 +159,8 @@ def run_pass_part(
             or folder.missing(job.plan, thorough=True)
         ):
             raise PlanError(
-                f"pass {earlier} ({analysis.passes[earlier]}) is not finished in {work.path}, and pass {number} is prepared with what "
-                "it gives: do its parts first."
+                f"pass {earlier} ({analysis.passes[earlier]}) is not finished in {work.path}, and pass {number} starts from "
+                "its sums: do its parts first."
             )
         before = _combined(analysis, _kept(job, folder), cohort)
     job = _job_of(analysis, cohort, plan, number, before)
@@ -176,15 +177,15 @@ def _job_of(
 
 
 def _label(analysis: SummedAnalysis[State, Sums], number: int) -> str:
-    """What people see of a pass: "means (pass 1 of 2)"."""
+    """What the user sees of a pass: "means (pass 1 of 2)"."""
     name, n = analysis.passes[number], len(analysis.passes)
     return f"{name} (pass {number + 1} of {n})" if n > 1 else name
 
 
 def _in_memory(job: SumsJob[State, Sums], executor: Executor, progress: Progress) -> Iterator[Sums]:
-    """The sums of the tasks in their order; those that come early wait for those before them."""
+    """The sums of the tasks, in the order of the tasks; sums that are ready early wait for those before them."""
     waiting: dict[int, Sums | None] = {}
-    following = 0
+    next_index = 0
     with single_threaded_blas():
         state = job.prepare()
 
@@ -196,9 +197,9 @@ def _in_memory(job: SumsJob[State, Sums], executor: Executor, progress: Progress
             for task, sums in executor.map(do, job.plan.tasks):
                 progress.advance(task.n_variants)
                 waiting[task.index] = sums
-                while following in waiting:
-                    ready = waiting.pop(following)
-                    following += 1
+                while next_index in waiting:
+                    ready = waiting.pop(next_index)
+                    next_index += 1
                     if ready is not None:
                         yield ready
         finally:
@@ -213,9 +214,9 @@ def _kept(job: SumsJob[State, Sums], folder: WorkFolder) -> Iterator[Sums]:
             yield unpacked(table, job.analysis.sums)
 
 
-def _combined(analysis: SummedAnalysis[State, Sums], found: Iterable[Sums], cohort: "Cohort") -> Sums:
+def _combined(analysis: SummedAnalysis[State, Sums], parts: Iterable[Sums], cohort: "Cohort") -> Sums:
     total: Sums | None = None
-    for one in found:
+    for one in parts:
         total = one if total is None else analysis.combine(total, one)
     if total is None:
         raise GenassocError(f"no variant is left: {'; '.join(cohort.selection.describe()) or 'the store is empty'}.")
@@ -232,10 +233,10 @@ def _arrays(sums: object) -> Mapping[str, Array]:
 
 def digest_of(sums: object) -> str:
     """Short hash of sums: names, types, shapes and all bits."""
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for name, array in _arrays(sums).items():
-        found.update(f"{name} {array.dtype.str} {array.shape} ".encode() + array.tobytes())
-    return found.hexdigest()[:16]
+        digest.update(f"{name} {array.dtype.str} {array.shape} ".encode() + array.tobytes())
+    return digest.hexdigest()[:16]
 
 
 def packed(sums: object) -> pl.DataFrame:
@@ -253,12 +254,12 @@ def packed(sums: object) -> pl.DataFrame:
 
 
 def unpacked(table: pl.DataFrame, kind: type[Sums]) -> Sums:
-    """What `packed` was given, of a class of sums.
+    """The sums that `packed` made a table of, as the class ``kind``.
 
     Raises
     ------
     PlanError
-        The table is of another analysis, or was edited.
+        If the table belongs to another analysis, or was edited.
     """
     arrays: dict[str, Array] = {}
     for name, dtype, shape, content in table.select(list(_SCHEMA)).iter_rows():

@@ -1,4 +1,4 @@
-"""An analysis of whole sets of variants as a job: the sets that a task owns, read together where they lie together."""
+"""An analysis of whole sets of variants as a job: a task reads its sets, neighbouring ones together."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ _AT = "\0set"  # a column that no table has
 
 
 def sites(variants: pl.DataFrame, size: int) -> pl.DataFrame:
-    """The variants' table with a row for each set of ``size`` alleles of one record: ALTs joined by commas, as VCF writes them."""
+    """A table with one row for each record, from that of its alleles, ``size`` to a record: ALTs joined by commas, as VCF writes them."""
     of_set = pl.int_range(pl.len()) // size
     return (
         variants.with_columns(of_set.alias(_AT))
@@ -35,14 +35,14 @@ def sites(variants: pl.DataFrame, size: int) -> pl.DataFrame:
 
 @dataclass(frozen=True)
 class SetJob(AssociationJob[State]):
-    """Sets of variants through one analysis; a set has a row a trait, whatever its size.
+    """One analysis of sets of variants; a set has one row for each trait, whatever its size.
 
     Attributes
     ----------
     members : tuple of int64 arrays
         The variants of each set, as given to `Plan.by_set`.
     described : callable
-        The table of sets made of that of their variants, and the size of a set.
+        Makes the table of sets from that of their variants and the size of a set.
     """
 
     analysis: SetAnalysis[State, "BlockResult"]
@@ -50,13 +50,13 @@ class SetJob(AssociationJob[State]):
     described: Callable[[pl.DataFrame, int], pl.DataFrame] = sites
 
     def do(self, state: State, task: Task) -> TaskOutput:
-        """Rows of the task's sets in their order, and counts of their variants."""
+        """Rows of the task's sets, in the order of the sets, and counts of their variants."""
         frames: list[pl.DataFrame] = []
         counts = Counts()
         for first, last in self._pieces(task):
             numbers = np.unique(np.concatenate(self.members[first:last]))
-            block, kept, found = self._selected(numbers, task.contig)
-            counts += found
+            block, kept, tally = self._selected(numbers, task.contig)
+            counts += tally
             if block is not None:
                 frames += self._rows(state, block, kept, range(first, last))
         if not frames:
@@ -65,7 +65,7 @@ class SetJob(AssociationJob[State]):
         return TaskOutput(rows, counts)
 
     def _pieces(self, task: Task) -> Iterator[tuple[int, int]]:
-        """Runs (first, last) of the task's sets whose variants lie within a block; a larger set is a piece of its own."""
+        """Runs (first, last) of the task's sets whose variants fit into one block; a set larger than a block is a run by itself."""
         first, stop = task.first_set, task.first_set + task.n_sets
         while first < stop:
             start, end, last = self.members[first][0], self.members[first][-1], first + 1
@@ -76,7 +76,7 @@ class SetJob(AssociationJob[State]):
             first = last
 
     def _selected(self, numbers: Int64Array, contig: str) -> "tuple[Block | None, Int64Array, Counts]":
-        """The selected ones of some variants, ascending, as a block and by their numbers; what became of all."""
+        """Those of some variants (ascending numbers) that are selected: their block, their numbers, and counts of kept and dropped variants."""
         start, stop = int(numbers[0]), int(numbers[-1]) + 1
         at = numbers - start
         if not self.cohort.selected_without_genotypes(start, stop)[at].any():
@@ -99,7 +99,7 @@ class SetJob(AssociationJob[State]):
         return block, kept, counts + Counts(refused=refused_calls(block))
 
     def _rows(self, state: State, block: "Block", kept: Int64Array, sets: range) -> list[pl.DataFrame]:
-        """Rows of the sets of a piece, those of one size together; ``kept`` (V,) are the block's variants."""
+        """Rows of a run of sets, sets of one size together; ``kept`` (V,) are the numbers of the block's variants."""
         by_size: dict[int, list[tuple[int, Int64Array]]] = {}
         for number in sets:
             at = np.flatnonzero(np.isin(kept, self.members[number]))
@@ -108,11 +108,11 @@ class SetJob(AssociationJob[State]):
         start, stop = int(kept[0]), int(kept[-1]) + 1
         variants = self.cohort.store.variants(start, stop)[kept - start]
         frames = []
-        for size, found in by_size.items():
-            at = np.concatenate([places for _, places in found])
+        for size, members in by_size.items():
+            at = np.concatenate([places for _, places in members])
             result = self.analysis.sets(state, block.take(at), size)
             rows = result_rows(self.described(variants[at], size), result)
-            each = rows.height // len(found)
-            numbers = np.repeat([number for number, _ in found], each)
+            rows_per_set = rows.height // len(members)
+            numbers = np.repeat([number for number, _ in members], rows_per_set)
             frames.append(rows.with_columns(pl.Series(_AT, numbers)))
         return frames

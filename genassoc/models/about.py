@@ -1,4 +1,4 @@
-"""What a family is called and shown by, in one description: read by `genassoc.refit` and `genassoc.explanation`, by no scan."""
+"""The words and names of a family, in one description: read by `genassoc.refit` and `genassoc.explanation`, not by scans."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ class About:
     Attributes
     ----------
     outcome : str
-        What its traits are: "survival", or as of `genassoc.data.phenotypes.design.build_design`.
+        The kind of its traits: "survival", or a `Kind` of `genassoc.data.phenotypes.design`.
     likelihood : str
         Its name in `genassoc.refit.row_data.LIKELIHOODS`, the independent dense twin.
     reference : str
@@ -27,13 +27,13 @@ class About:
         What describes the outcome of a group, in tables and pictures: means of values; shares of cases; rates of events in
         an exposure; levels; or rates, and curves, of samples followed over time.
     scale : str
-        What beta is in; "{trait}" stands for the trait's name.
+        The unit of beta; "{trait}" stands for the trait's name.
     ratio : str or None
         What exp(beta) is called; None where beta itself is read.
     among : str
-        How many have the outcome, "{n}" of them, said in brackets after the number of samples; may be empty.
+        The words in brackets after the number of samples, with "{n}" for the number that have the outcome; may be empty.
     events : str
-        What counts as few in a caution: "cases", "events"; empty where nothing does.
+        What a caution about small numbers counts: "cases", "events"; empty if nothing.
     with_event : str
         The samples that have it.
     either_side : bool
@@ -41,9 +41,9 @@ class About:
     risks : bool
         The model says how likely the outcome is: risks by arm are given.
     choices : tuple of str
-        Choices beside those that all models share which the outcome or the likelihood is made by.
+        Choices that the outcome or the likelihood depends on, beside those that all models share.
     instead : mapping of str to str
-        A choice that makes the model another family: the choice -> that family's folder.
+        Choices that turn the model into another family: the choice -> that family's folder.
     """
 
     outcome: Kind | Literal["survival"]
@@ -67,7 +67,7 @@ class About:
 
 
 def about_of(choices: Mapping[str, Any]) -> About:
-    """The description of the family that a model of these choices (``kind`` among them) is.
+    """The description of the family of a model with these choices, ``kind`` among them.
 
     Raises
     ------

@@ -1,8 +1,8 @@
 """One association fitted densely in float64, sharing nothing with the kernels: what the audit compares rows with.
 
 Plain numpy: Newton's method on all coefficients of a `Likelihood`, no packed genotypes, no carriers-only path, no shared null,
-no screen. Slow for a scan, fast enough for a few hundred rows. Weights, offsets, several tested columns and the variance are
-values here, the same for every likelihood. A sandwich variance (`Influences`) has Satterthwaite's degrees of freedom, and
+no screen. Too slow for a scan, fast enough for a few hundred rows. Weights, offsets, several tested columns and the variance are
+arguments, treated alike for every likelihood. A sandwich variance (`Influences`) has Satterthwaite's degrees of freedom, and
 Hotelling's law for several coefficients (Pustejovsky & Tipton 2018, doi:10.1080/07350015.2016.1247004).
 """
 
@@ -18,7 +18,7 @@ from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
 _STEP = 1e-8  # Newton stops when a step is below so many standard errors: its error is then of the order of its square
 _ITERATIONS = 100
-# share of the information at the start that is left where all of one outcome are past odds of a million
+# share of the starting information that remains where fitted odds exceed a million to one
 _SEPARATED = 1e-6
 _SEPARATED_WORDS = "no maximum: the outcome is separated by what is tested or by a covariate"
 _COMBINATION = "what is tested is a combination of the covariates"
@@ -26,7 +26,7 @@ LEAST_SLACK = 1e-8  # 1 - leverage below which a sample fits itself: its residua
 
 
 class NotFittedError(ValueError):
-    """The fit has no maximum, or what is tested is a combination of the covariates."""
+    """The fit has no maximum, or a tested column is a combination of the covariates."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class DenseFit:
     standard_error_model : float
         Of the information (of the penalised fit at its maximum), or of the sandwich.
     degrees_of_freedom : float
-        Of the t or F that p is of; infinite for a normal or chi-squared one.
+        Of the t or F distribution of p; infinite for a normal or chi-squared one.
     """
 
     beta: float
@@ -54,7 +54,7 @@ class DenseFit:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Outcome:
-    """What a likelihood reads of n samples.
+    """The data of n samples that a likelihood reads.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class Outcome:
     weight : float64 array (n,)
         Sampling weights; without any, 1.
     offset : float64 array (n,)
-        What is added to the linear predictor: log exposure, a prediction; else 0.
+        Added to the linear predictor: log exposure, a prediction; else 0.
     time, entry : float64 arrays (n,) or None
         Of times to an event; the entry is minus infinity where all are at risk from the start.
     stratum : int64 array (n,) or None
@@ -79,26 +79,26 @@ class Outcome:
 
 
 class Influences(NamedTuple):
-    """What each sample adds to the errors of k coefficients, (n, k), and what the products of that are expected to be, (n, k, k)."""
+    """What each sample adds to the errors of k coefficients, (n, k), and the expected products of these, (n, k, k)."""
 
     each: Float64Array
     expected: Float64Array
 
 
 class Likelihood(ABC):
-    """A log likelihood; its last coefficients are those of D (n, P), other parameters stand before them.
+    """A log likelihood. Its last parameters are the coefficients of D (n, P); other parameters come before them.
 
     A new family is one subclass and a name in `genassoc.refit.row_data.LIKELIHOODS`.
     """
 
-    # Methods that can be fitted again. "robust" is a sandwich that belongs to the likelihood, "hc3" and "hc0" are of residuals.
+    # Methods that can be fitted again. "robust" is the likelihood's own sandwich variance; "hc3" and "hc0" are made of residuals.
     methods: ClassVar[tuple[str, ...]] = ("score", "score_approx", "wald", "lrt", "wald_hc3", "wald_hc0")
     constant: ClassVar[bool] = True  # D needs a constant; else only differences within strata count
     closed_form: ClassVar[bool] = False  # rows come from sums, without iterations
     screened: ClassVar[bool] = False  # "score_approx" rows are a screen by a bound; else one step of the null
     normal_hc3: ClassVar[bool] = False  # HC3 without weights is tested by z; else by t and F
     penalised_null: ClassVar[bool] = False  # the null of approximate Firth tests has the penalty
-    # Whose "exact" p are of the law of few events: nobody's, those of a sandwich (the others are of few carriers, without a twin), all
+    # Which "exact" p are those of few events: none, those with a sandwich variance (the others are of few carriers and not refitted), all
     exact: ClassVar[Literal["never", "sandwich", "always"]] = "never"
     whole_null: ClassVar[bool] = True  # the law of few events is under the null of samples without a call too
 
@@ -113,7 +113,7 @@ class Likelihood(ABC):
 
     @classmethod
     def informative(cls, outcome: Outcome) -> BoolArray:
-        """Which of the samples (n,) say anything."""
+        """Which of the samples (n,) contribute to the likelihood."""
         return np.ones(outcome.y.size, dtype=bool)
 
     @property

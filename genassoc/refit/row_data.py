@@ -1,6 +1,6 @@
-"""What one row of results was computed from: one variant and one trait of a cohort as dense arrays, by a model's choices.
+"""The data of one row of results: one variant and one trait of a cohort as dense arrays, by a model's choices.
 
-The samples are those of the row. Nothing here is used by a scan; `genassoc.explanation` fits it anew.
+The samples are those of the row. Scans use nothing of this file; `genassoc.explanation` fits these data again.
 """
 
 from collections.abc import Mapping, Sequence

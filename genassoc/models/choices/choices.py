@@ -1,7 +1,7 @@
 """What every model of association lets one choose beside its outcome: genotypes, an interaction, weights, the variance.
 
-What a family does not offer is a declared absence: `ABSENT` says in words what does not go together, and a family's ``offers``
-what there is of it. Nothing else refuses a combination of these choices.
+Combinations that are not available are declared in one table: `ABSENT` names them, each with the reason in words. Nothing else
+refuses a combination of these choices.
 """
 
 from collections.abc import Iterator
@@ -19,8 +19,8 @@ VARIANCES: tuple[Variance, ...] = ("auto", "model", "robust", "hc0")
 class Absence(NamedTuple):
     """Choices that do not go together, where ``of`` names the models (empty: all), and why in words.
 
-    ``together`` are names of choices, or of values as ``test=score``; also "sandwich" (weights or a sandwich variance) and
-    "weighted" (weights or HC0). The words may quote a choice, as ``{like!r}``, and ``{sandwich}``, what asks for the sandwich.
+    ``together`` names choices, or values such as ``test=score``; also "sandwich" (weights or a sandwich variance) and
+    "weighted" (weights or HC0). The words may quote a choice, as ``{like!r}``; ``{sandwich}`` stands for the choice that needs the sandwich.
     """
 
     together: tuple[str, ...]

@@ -42,7 +42,7 @@ from genassoc.stats.information import LEAST_OF_SANDWICH
 from genassoc.stats.linalg import orthonormal_basis
 from genassoc.stats.tails import z_from_neg_log_10_p
 
-EXACT_BELOW = 0.05  # rows that may be below it are not left at the screen
+EXACT_BELOW = 0.05  # rows whose p may be below it are not left at the screen
 SCREEN_SLACK = 0.99  # of chi-squared: float32 sums and the iterated eigenvalues, 1e-5 and 1e-3
 # Where calls are missing, U is one Newton step from the truth and the bounds are approximate: exact from p = 0.1 on.
 CHI2_MISSING = 2.705543454095404
@@ -122,22 +122,22 @@ class NullCox(Family):
         """The events expected."""
         return self.weight
 
-    def score(self, own: GenotypeSums, product: Float64Array, squares: Float64Array, impute: bool) -> Scores:
+    def score(self, genotypes: GenotypeSums, product: Float64Array, squares: Float64Array, impute: bool) -> Scores:
         """U, and the largest and the smallest information that it can have (V,)."""
-        V = own.n.size
-        scores, mean = Scores.empty(V), own.sum_g / np.maximum(own.n, 1)
+        V = genotypes.n.size
+        scores, mean = Scores.empty(V), genotypes.sum_g / np.maximum(genotypes.n, 1)
         basis = cox_screen.Basis(self.thin, self.moves, self.weight, self.share, self.rest)
-        cox_screen.screen(product, squares, own.missing, basis, mean, impute, scores)
+        cox_screen.screen(product, squares, genotypes.missing, basis, mean, impute, scores)
         return scores
 
     def no_estimate(self, events: AlleleCounts | None, impute: bool) -> list[tuple[BoolArray, str]]:
-        """Rows (V,) that lost all events."""
+        """Rows (V,) in which no observed sample has the event."""
         assert events is not None
         return [((events.n == 0) & (not impute), "no_events")]
 
     def unsure(self, task: Task) -> BoolArray:
         """Rows (V,) whose exact p may be below `EXACT_BELOW` (or where they are corrected), or that the product cannot give."""
-        choices, own = task.choices, task.own
+        choices, genotypes = task.choices, task.genotypes
         if task.scores is None:
             return task.none
         U, information, least = task.scores
@@ -148,16 +148,16 @@ class NullCox(Family):
             chi2 = U**2 / information
         matter = weak | ~(largest < SCREEN_SLACK * cut)
         if not choices.impute:
-            matter |= ~missing_alike(own, self.n, self.n_events, task.events.n)
-            matter |= (own.n < self.n) & (chi2 >= np.minimum(CHI2_MISSING, 0.7 * cut))
+            matter |= ~missing_alike(genotypes, self.n, self.n_events, task.events.n)
+            matter |= (genotypes.n < self.n) & (chi2 >= np.minimum(CHI2_MISSING, 0.7 * cut))
         return np.asarray(task.usable & matter)
 
     def ladder(self, task: Task) -> Ladder:
-        """Score tests, exact where they may matter, corrected below the trigger; or Wald and likelihood ratio tests; few events exactly."""
+        """Score tests, computed exactly where p may be small and corrected below the trigger; or Wald or likelihood ratio tests. Few events: exact tests."""
         choices, usable = task.choices, task.usable
-        few = np.asarray((task.own.tested_mac < EXACT_BELOW_MAC) | (self._expected(task) < EXACT_BELOW_EXPECTED))
+        few = np.asarray((task.genotypes.tested_mac < EXACT_BELOW_MAC) | (self._expected(task) < EXACT_BELOW_EXPECTED))
         scores = choices.test == "score"
-        many = task.own.tested_mac >= SPA_LEAST_MAC if choices.correction == "spa" else task.none
+        many = task.genotypes.tested_mac >= SPA_LEAST_MAC if choices.correction == "spa" else task.none
         first = Step(choices.test, (lambda: self.unsure(task)) if scores else (lambda: usable))
         if choices.correction is None or (scores and choices.correct_below <= 0):
             return Ladder((first,), lambda: (task.none, task.none), ())
@@ -186,7 +186,7 @@ class NullCox(Family):
         return Ladder((first,), sent_on, after)
 
     def _few_events(self, task: Task) -> tuple[Step, ...]:
-        """Firth's estimate with the p of the exact test of the calls observed; of dosages that are no whole numbers, of few events."""
+        """Firth's estimate with an exact p: of the calls observed or, for dosages that are not whole numbers, of the few events."""
         whole = task.block.whole() if isinstance(task.block, DosageBlock) else np.ones(task.usable.size, np.bool_)
         firth = Again("firth", lambda _, status: np.asarray(status != kernel.FINE))
         law = None if self.n_events >= LEAST_OF_SANDWICH else Law("few", "tail_failed")
@@ -196,27 +196,27 @@ class NullCox(Family):
         )
 
     def _in_full(self, task: Task, variants: Int64Array, status: Int64Array) -> BoolArray:
-        """Which approximate estimates (R,) are made again on the full model."""
+        """Which rows (R,) with an approximate estimate are fitted again by the full model."""
         # The approximation's likelihood can rise without end where the full model's does not, or its estimate move the covariates.
-        own, rows = task.own, task.rows
+        genotypes, rows = task.genotypes, task.rows
         with np.errstate(invalid="ignore"):
             full = _has_no_maximum(variants, status) | task.p_below(FIRTH_IN_FULL)[variants]
-            frequent = own.tested_mac[variants] > FULL_ABOVE_COPIES * own.n[variants]
+            frequent = genotypes.tested_mac[variants] > FULL_ABOVE_COPIES * genotypes.n[variants]
             full |= frequent & (np.abs(rows.beta[variants]) > FULL_ABOVE_BETA)
         return np.asarray(full)
 
     def _expected(self, task: Task) -> Float64Array:
         """Minor alleles expected among the events (V,)."""
-        return np.asarray(task.own.tested_mac * self.n_events / max(self.n, 1))
+        return np.asarray(task.genotypes.tested_mac * self.n_events / max(self.n, 1))
 
     def _trigger(self, task: Task) -> Float64Array:
         """p of the first test below which a row is corrected (V,)."""
         if task.choices.correction is None:
-            return np.full(task.own.n.size, task.choices.correct_below)
-        return trigger(task.choices.correct_below, self._expected(task), task.own.tested_mac)
+            return np.full(task.genotypes.n.size, task.choices.correct_below)
+        return trigger(task.choices.correct_below, self._expected(task), task.genotypes.tested_mac)
 
     def fit(self, task: Task, asked: Asked) -> Fits:
-        """Some rows on their dense calls."""
+        """Fit some rows on their unpacked calls."""
         choices, variants = task.choices, asked.variants
         R, exact = variants.size, asked.test == "exact"
         G = task.calls(variants, self.columns)
@@ -235,7 +235,7 @@ class NullCox(Family):
         return fits
 
     def law(self, name: str, task: Task, variants: Int64Array) -> Tails:
-        """The exact law of few events, each of which falls on somebody at risk at its time."""
+        """p from the exact distribution of few events, each of which falls on one of the samples at risk at its time."""
         eta = self.Q[:, 1:] @ self.start + self.offset
         risk, sizes = np.exp(eta - eta.max(initial=-np.inf)), np.where(self.sets.event, 1.0, 0.0)
         found, there = np.empty(variants.size), np.zeros(variants.size, np.bool_)
@@ -294,11 +294,11 @@ def risk_sets(
     times: list[Float64Array] = []
     before = 0
     for s in np.unique(stratum):
-        own = stratum == s
-        distinct = np.unique(time[own & event])
+        genotypes = stratum == s
+        distinct = np.unique(time[genotypes & event])
         # At risk at t: entry < t <= time.
-        first[own] = before + np.searchsorted(distinct, entry[own], side="right")
-        last[own] = before + np.searchsorted(distinct, time[own], side="right")
+        first[genotypes] = before + np.searchsorted(distinct, entry[genotypes], side="right")
+        last[genotypes] = before + np.searchsorted(distinct, time[genotypes], side="right")
         before += distinct.size
         times.append(distinct)
         end = np.zeros(distinct.size, bool)
@@ -360,8 +360,8 @@ def within_strata(X: Float64Array, stratum: Int64Array) -> Float64Array:
     largest = np.abs(X).max(axis=0, initial=0.0)
     strata = np.unique(stratum)
     for s in strata if strata.size > 1 else ():
-        own = stratum == s
-        out[own, 1:] -= X[own, 1:].mean(axis=0)
+        genotypes = stratum == s
+        out[genotypes, 1:] -= X[genotypes, 1:].mean(axis=0)
     # Constant within strata up to rounding is constant.
     lost = np.abs(out).max(axis=0, initial=0.0) <= 1e-12 * largest
     out[:, lost] = 0.0

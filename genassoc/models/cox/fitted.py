@@ -63,11 +63,11 @@ class CoxRows(RowFamily):
 
     @classmethod
     def of(cls, null: NullCox) -> "CoxRows":
-        """The rows of the screen's null."""
+        """Made from the screen's null model."""
         return cls(null.samples, null.Q.shape[1] - 1, null.Q, null.sets, null.start)
 
     def wald(self, H: Float64Array, tested: Tested, variance: int) -> WaldFits | None:
-        """Every row is a case of its own."""
+        """None: each row is fitted as a `Case`."""
         return None
 
     def case(self, H: Float64Array, tested: Tested) -> Case:
@@ -83,17 +83,17 @@ class CoxRows(RowFamily):
         columns = H.T
         return CoxCase(columns - columns.mean(axis=0), kept, X, sets, offset, start)
 
-    def reasons(self, own: GenotypeSums, block: Block, impute: bool) -> list[tuple[BoolArray, str]]:
-        """Rows of which nobody observed has the event."""
+    def reasons(self, genotypes: GenotypeSums, block: Block, impute: bool) -> list[tuple[BoolArray, str]]:
+        """Rows in which no observed sample has the event."""
         events = allele_counts(block, self.samples.events, self.samples.event_mask)
         return [((events.n == 0) & (not impute), "no_events")]
 
-    def counts(self, own: GenotypeSums, block: Block, impute: bool) -> dict[str, Array]:
+    def counts(self, genotypes: GenotypeSums, block: Block, impute: bool) -> dict[str, Array]:
         """Frequencies and counts of those with the event."""
         events = allele_counts(block, self.samples.events, self.samples.event_mask)
         return {
             "effect_allele_frequency_events": frequency(events.allele_count, events.n_alleles),
-            "n_events": np.full(own.n.size, int(self.sets.event.sum())) if impute else events.n,
+            "n_events": np.full(genotypes.n.size, int(self.sets.event.sum())) if impute else events.n,
         }
 
 
@@ -157,7 +157,7 @@ class SandwichCoxRows(CoxRows):
 
     @property
     def sizes(self) -> Float64Array:
-        """What the events weigh, (1, n)."""
+        """The weights of the events, (1, n)."""
         return np.where(self.sets.event, self.weight, 0.0)[None]
 
     def method(self, variance: int) -> tuple[str, str]:
@@ -165,14 +165,14 @@ class SandwichCoxRows(CoxRows):
         return "wald_robust", "wald_robust"
 
     def wald(self, H: Float64Array, tested: Tested, variance: int) -> WaldFits:
-        """Rows fitted on columns H (R, D, n)."""
+        """Fit rows on columns H (R, D, n)."""
         fits = room(H.shape[0], tested.n_columns, len(tested.tests))
         samples = cox_weighted.CoxSamples(self.Q, self.sets, self.offset, self.weight, self.start)
         cox_weighted.wald_rows(np.ascontiguousarray(H), samples, tested.contrasts, fits)
         return fits
 
     def law_of_events(self, calls: Float64Array, impute: bool) -> Float64Array:
-        """-log10 p (R,) by the law of few events, each of which falls on somebody at risk at its time."""
+        """-log10 p (R,) by the exact distribution of few events, each of which falls on one of the samples at risk at its time."""
         eta = self.offset + self.Q[:, 1:] @ self.start
         risk = self.weight * np.exp(eta - eta.max(initial=-np.inf))
         found, there = np.empty(calls.shape[0]), np.zeros(calls.shape[0], np.bool_)
@@ -193,14 +193,14 @@ def prepare(model: Any, cohort: Any) -> FittedState:
 
 
 def fitted_state(effects: Effects, design: Any, columns: Int64Array, width: int, efron: bool = True) -> FittedState:
-    """What blocks need of a `SurvivalDesign` that has the main effect of E."""
+    """The state that blocks need, from a `SurvivalDesign` that has the main effect of E."""
     state = prepare_nulls(design, columns, width, efron)
     rows = [CoxRows.of(null) for null in state.nulls]
     return effects.state(state.traits, rows, columns, width, design.complete, state.notes, events_of)
 
 
 def events_of(row: RowFamily) -> BoolArray | None:
-    """Who of its samples (n,) has the event."""
+    """Which of its samples (n,) have the event."""
     return row.sets.event if isinstance(row, CoxRows) else None
 
 

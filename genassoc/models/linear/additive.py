@@ -37,15 +37,15 @@ def test_additive(choices: Choices, state: LinearState, block: Block) -> BlockRe
     columns: list[dict[str, Array]] = []
     for group in state.groups:
         of_pattern, fits = fit_group(group, block, flipped, choices.impute)
-        for p, (null, own) in enumerate(zip(group.nulls, of_pattern)):
+        for p, (null, genotypes) in enumerate(zip(group.nulls, of_pattern)):
             # Of one pattern: no copy.
             at = group.residuals.pattern_of == p
             of_null = fits if at.all() else LinearFits._make(values[:, at] for values in fits)
-            rows = _rows(choices, null, own, of_null)
+            rows = _rows(choices, null, genotypes, of_null)
             without = ("iterations", "standard_error_model") if choices.like else ("iterations",)
-            columns.append(rows.finished(own, flipped, null.n, choices.impute, without))
+            columns.append(rows.finished(genotypes, flipped, null.n, choices.impute, without))
             if choices.check_tails:
-                _correct_tails(choices, null, own, columns[-1], block, flipped)
+                _correct_tails(choices, null, genotypes, columns[-1], block, flipped)
     joined = columns[0]
     if len(columns) > 1:
         order = np.argsort(np.concatenate([null.traits for group in state.groups for null in group.nulls]))
@@ -56,7 +56,7 @@ def test_additive(choices: Choices, state: LinearState, block: Block) -> BlockRe
 test_additive.__test__ = False  # type: ignore[attr-defined]  # its name is not a test's
 
 
-def _rows(choices: Choices, null: NullModel, own: GenotypeSums, fits: LinearFits) -> Rows:
+def _rows(choices: Choices, null: NullModel, genotypes: GenotypeSums, fits: LinearFits) -> Rows:
     """Rows (V, T_p) of a pattern, with the reasons for rows without an estimate."""
     rows = Rows.empty(*fits.beta.shape)
     beta, error, t = fits.beta * null.scale, fits.standard_error * null.scale, fits.t
@@ -69,10 +69,10 @@ def _rows(choices: Choices, null: NullModel, own: GenotypeSums, fits: LinearFits
         rows.put(slice(None), "t", beta, error, t, df)
     code, failed = _NUMBERS[fits.code], _FAILED[fits.code]
     for bad, reason in (
-        ((own.tested_mac < choices.min_mac)[:, None] & ~failed, "too_few_carriers"),
-        (own.constant & (own.mac > 0), "constant_genotype"),
-        (own.constant & (own.mac == 0), "monomorphic"),
-        (own.n == 0, "n_too_small"),
+        ((genotypes.tested_mac < choices.min_mac)[:, None] & ~failed, "too_few_carriers"),
+        (genotypes.constant & (genotypes.mac > 0), "constant_genotype"),
+        (genotypes.constant & (genotypes.mac == 0), "monomorphic"),
+        (genotypes.n == 0, "n_too_small"),
     ):
         code[bad], failed[bad] = CODE[reason], True
     if failed.any():
@@ -82,7 +82,12 @@ def _rows(choices: Choices, null: NullModel, own: GenotypeSums, fits: LinearFits
 
 
 def _correct_tails(
-    choices: Choices, null: NullModel, own: GenotypeSums, columns: dict[str, Array], block: Block, flipped: BoolArray
+    choices: Choices,
+    null: NullModel,
+    genotypes: GenotypeSums,
+    columns: dict[str, Array],
+    block: Block,
+    flipped: BoolArray,
 ) -> None:
     """Give rows whose carriers are few for the tails of the residuals the p of the residuals' law, trait by trait."""
     Q = null.Q[null.columns]
@@ -90,7 +95,7 @@ def _correct_tails(
         if law is not None:
             sample = Sample(null.columns, Q, null.gram, null.R[null.columns, j], law, choices.impute)
             of_trait = {name: values[:, j] for name, values in columns.items()}
-            correct_rows(of_trait, sample, own, block, flipped, rule="normal")
+            correct_rows(of_trait, sample, genotypes, block, flipped, rule="normal")
 
 
 def fit_group(
@@ -103,7 +108,8 @@ def fit_group(
         for null in group.nulls
     )
     n, sum_g, sum_g2, constant = (
-        np.stack([getattr(own, name) for own in of_pattern], axis=1) for name in ("n", "sum_g", "sum_g2", "constant")
+        np.stack([getattr(genotypes, name) for genotypes in of_pattern], axis=1)
+        for name in ("n", "sum_g", "sum_g2", "constant")
     )
     product, lacking = group.matrix.times(block, flipped), _lacking(block, flipped, group)
     sums = Sums(n, sum_g, sum_g2, every.sum_g2, product, lacking)

@@ -175,11 +175,11 @@ class _Task(ABC):
     tested: Tested
 
     @abstractmethod
-    def reasons(self, own: GenotypeSums) -> list[tuple[BoolArray, str]]:
+    def reasons(self, genotypes: GenotypeSums) -> list[tuple[BoolArray, str]]:
         """Variants (V,) without an estimate whatever the trait, and their codes; the first that holds counts."""
 
     @abstractmethod
-    def sums(self, own: GenotypeSums) -> PairSums:
+    def sums(self, genotypes: GenotypeSums) -> PairSums:
         """Of both columns."""
 
     @abstractmethod
@@ -191,26 +191,28 @@ class _Task(ABC):
         """Carriers (V,) of the rarest thing that has a coefficient."""
 
     @abstractmethod
-    def from_calls(self, own: GenotypeSums, robust: BoolArray, usable: BoolArray, fits: PairFits) -> None:
+    def from_calls(self, genotypes: GenotypeSums, robust: BoolArray, usable: BoolArray, fits: PairFits) -> None:
         """Do the rows that sums do not hold again."""
 
-    def joint_freedom(self, own: GenotypeSums, fits: PairFits) -> Float64Array:
+    def joint_freedom(self, genotypes: GenotypeSums, fits: PairFits) -> Float64Array:
         """Degrees of freedom (V,) of the denominator of F."""
         return fits.freedom
 
     def rows(self) -> list[dict[str, Array]]:
         """Rows (V, K) of each trait."""
         null = self.null
-        own = genotype_sums(self.block, self.flipped, null.columns, null.mask)
-        V, T = own.n.size, null.R.shape[1]
+        genotypes = genotype_sums(self.block, self.flipped, null.columns, null.mask)
+        V, T = genotypes.n.size, null.R.shape[1]
         codes, usable = np.zeros((V, T), np.uint8), np.ones(V, dtype=bool)
-        for bad, reason in self.reasons(own):
+        for bad, reason in self.reasons(genotypes):
             codes[bad & usable] = CODE[reason]
             usable &= ~bad
-        robust = (own.mac > self.choices.robust_above) & usable
+        robust = (genotypes.mac > self.choices.robust_above) & usable
         fits = PairFits(np.full((V, T, kernel.N_NUMBERS), np.nan), np.full(V, np.nan), np.zeros((V, T), np.int64))
-        kernel.from_sums(self.sums(own), Missing(own.pointers, own.indices), Traits(null.Q, null.R, null.rss), fits)
-        self.from_calls(own, robust, usable, fits)
+        kernel.from_sums(
+            self.sums(genotypes), Missing(genotypes.pointers, genotypes.indices), Traits(null.Q, null.R, null.rss), fits
+        )
+        self.from_calls(genotypes, robust, usable, fits)
         for status, reason in ((kernel.N_TOO_SMALL, "n_too_small"), (kernel.LEVERAGE, "leverage_of_one")):
             codes[(fits.status == status) & usable[:, None]] = CODE[reason]
         for v, t in np.argwhere((fits.status == kernel.ILL) & usable[:, None]):
@@ -222,8 +224,8 @@ class _Task(ABC):
             fits.freedom[v], codes[v, t] = fit.df, CODE[fit.code]
         without = ("iterations", "standard_error_model")
         columns = [
-            self._rows_of_trait(t, own, fits, codes[:, t], robust).finished(
-                own, self.flipped, null.n, self.choices.impute, without
+            self._rows_of_trait(t, genotypes, fits, codes[:, t], robust).finished(
+                genotypes, self.flipped, null.n, self.choices.impute, without
             )
             for t in range(T)
         ]
@@ -233,15 +235,15 @@ class _Task(ABC):
                 withhold_heavy(of_trait, law, carriers)
         return columns
 
-    def _rows_of_trait(self, t: int, own: GenotypeSums, fits: PairFits, code: Array, robust: BoolArray) -> Rows:
+    def _rows_of_trait(self, t: int, genotypes: GenotypeSums, fits: PairFits, code: Array, robust: BoolArray) -> Rows:
         """Rows (V, K) of one trait."""
         tested = self.tested
-        rows = Rows.empty(own.n.size, len(tested.tests))
+        rows = Rows.empty(genotypes.n.size, len(tested.tests))
         beta, error = (
             values * self.null.scale[t] for values in contrast_estimates(tested, *_coefficients(fits.numbers[:, t]))
         )
         df = np.where(fits.freedom >= 1, fits.freedom, np.nan)
-        joint_df = np.where(np.isnan(df), np.nan, self.joint_freedom(own, fits))
+        joint_df = np.where(np.isnan(df), np.nan, self.joint_freedom(genotypes, fits))
         F = fits.numbers[:, t, kernel.F]
         with np.errstate(invalid="ignore", divide="ignore"):
             rows.put(slice(None), "t", beta, error, beta / error, np.broadcast_to(df[:, None], beta.shape))
@@ -257,25 +259,25 @@ class _Task(ABC):
 class _Interaction(_Task):
     pattern: Pattern
 
-    def reasons(self, own: GenotypeSums) -> list[tuple[BoolArray, str]]:
-        few = own.tested_mac < self.choices.min_mac
+    def reasons(self, genotypes: GenotypeSums) -> list[tuple[BoolArray, str]]:
+        few = genotypes.tested_mac < self.choices.min_mac
         if self.choices.gate:
             few |= too_few(self.block, self.tested)
         return [
-            (own.n == 0, "n_too_small"),
-            (own.constant & (own.mac > 0), "constant_genotype"),
-            (own.constant, "monomorphic"),
+            (genotypes.n == 0, "n_too_small"),
+            (genotypes.constant & (genotypes.mac > 0), "constant_genotype"),
+            (genotypes.constant, "monomorphic"),
             (few, "too_few_carriers"),
         ]
 
-    def sums(self, own: GenotypeSums) -> PairSums:
+    def sums(self, genotypes: GenotypeSums) -> PairSums:
         C, T = self.null.Q.shape[1], self.null.R.shape[1]
         product = self.pattern.matrix.times(self.block, self.flipped)
         squares = self.pattern.squares.times(self.block, self.flipped)
         QG, RG, QGE, RGE = (np.ascontiguousarray(part) for part in np.split(product, np.cumsum([C - 1, T, C]), axis=1))
-        constant = own.sum_g / np.sqrt(max(self.null.n, 1))
+        constant = genotypes.sum_g / np.sqrt(max(self.null.n, 1))
         return PairSums(
-            own.n, np.column_stack([own.sum_g2, squares]), np.column_stack([constant, QG]), QGE, RG, RGE
+            genotypes.n, np.column_stack([genotypes.sum_g2, squares]), np.column_stack([constant, QG]), QGE, RG, RGE
         )  # fmt: skip
 
     def columns(self, variants: Int64Array) -> Float64Array:
@@ -285,9 +287,9 @@ class _Interaction(_Task):
     def fewest_carriers(self) -> Float64Array:
         return fewest_carriers(self.block, self.tested)
 
-    def from_calls(self, own: GenotypeSums, robust: BoolArray, usable: BoolArray, fits: PairFits) -> None:
+    def from_calls(self, genotypes: GenotypeSums, robust: BoolArray, usable: BoolArray, fits: PairFits) -> None:
         null = self.null
-        lacking = own.pointers[1:] > own.pointers[:-1]
+        lacking = genotypes.pointers[1:] > genotypes.pointers[:-1]
         unsure = (fits.status != kernel.FINE) & (fits.status != kernel.N_TOO_SMALL)
         chosen = (robust | (lacking & self.choices.impute))[:, None] | unsure | self._quoted(fits)
         chosen &= usable[:, None]
@@ -336,23 +338,23 @@ class _Genotypes(_Task):
         count_codes(with_genotypes(self.block).packed.view(np.uint64), self.null.mask, counts)
         return Classes(counts)
 
-    def reasons(self, own: GenotypeSums) -> list[tuple[BoolArray, str]]:
-        return self.classes.without_estimate(own.mac, self.choices.min_mac, self.null.Q.shape[1] + 2)
+    def reasons(self, genotypes: GenotypeSums) -> list[tuple[BoolArray, str]]:
+        return self.classes.without_estimate(genotypes.mac, self.choices.min_mac, self.null.Q.shape[1] + 2)
 
-    def sums(self, own: GenotypeSums) -> PairSums:
+    def sums(self, genotypes: GenotypeSums) -> PairSums:
         C = self.null.Q.shape[1]
         thin = ThinMatrix(np.hstack([self.null.Q, self.null.R]), (), np.zeros(0, np.float32))
-        variants = np.arange(own.n.size)
+        variants = np.arange(genotypes.n.size)
         h, r = (
             0.5 * thin.times_in_float64(with_genotypes(recoded(self.block, name)), self.flipped, variants)
             for name in ("hetonly", "recessive")
         )
         counts = self.classes.counts.astype(np.float64)
-        squares = np.column_stack([counts[:, 1], np.zeros(own.n.size), counts[:, 2]])
+        squares = np.column_stack([counts[:, 1], np.zeros(genotypes.n.size), counts[:, 2]])
         parts = (np.ascontiguousarray(part) for part in (h[:, :C], r[:, :C], h[:, C:], r[:, C:]))
-        return PairSums(own.n, squares, *parts)
+        return PairSums(genotypes.n, squares, *parts)
 
-    def from_calls(self, own: GenotypeSums, robust: BoolArray, usable: BoolArray, fits: PairFits) -> None:
+    def from_calls(self, genotypes: GenotypeSums, robust: BoolArray, usable: BoolArray, fits: PairFits) -> None:
         """None: the sums are of float64."""
 
     def columns(self, variants: Int64Array) -> Float64Array:
@@ -363,9 +365,9 @@ class _Genotypes(_Task):
         counts = self.classes.counts
         return np.minimum(counts[:, 1], np.minimum(counts[:, 0], counts[:, 2])).astype(np.float64)
 
-    def joint_freedom(self, own: GenotypeSums, fits: PairFits) -> Float64Array:
+    def joint_freedom(self, genotypes: GenotypeSums, fits: PairFits) -> Float64Array:
         # PLINK 2 counts n degrees of freedom in the denominator.
-        return own.n.astype(np.float64) if self.choices.like == "plink2" else fits.freedom
+        return genotypes.n.astype(np.float64) if self.choices.like == "plink2" else fits.freedom
 
 
 def _coefficients(numbers: Float64Array) -> tuple[Float64Array, Float64Array]:

@@ -69,7 +69,7 @@ class LeastSquaresRows(GlmRows):
         return f"t{name}", f"f{name}"
 
     def law_notes(self, name: str, covariates: tuple[str, ...]) -> list[str]:
-        """What there is to say of the law of its residuals."""
+        """Notes on the distribution of its residuals."""
         return law_notes(name, self.law, covariates)
 
     def withheld(self, columns: dict[str, Array], carriers: Float64Array) -> dict[str, Array]:
@@ -79,7 +79,7 @@ class LeastSquaresRows(GlmRows):
         return columns
 
     def finished(
-        self, columns: dict[str, Array], asked: Asked, tested: Tested, own: GenotypeSums, block: Block, flipped: BoolArray
+        self, columns: dict[str, Array], asked: Asked, tested: Tested, genotypes: GenotypeSums, block: Block, flipped: BoolArray
     ) -> dict[str, Array]:  # fmt: skip
         """Columns in the trait's units; where t does not hold, of one tested column the p of the residuals' law, of two none."""
         columns = {name: values.copy() for name, values in columns.items()}
@@ -89,7 +89,9 @@ class LeastSquaresRows(GlmRows):
             if self.law is not None:
                 C = self.n_parameters
                 sample = Sample(self.columns, self.Q, np.eye(C), self.score, self.law, asked.impute)
-                correct_rows(columns, sample, own, block, flipped, rule="shape" if asked.variance == HC3 else "own")
+                correct_rows(
+                    columns, sample, genotypes, block, flipped, rule="shape" if asked.variance == HC3 else "own"
+                )
         elif tested.with_e:
             withhold_heavy(columns, self.law, fewest_carriers(block, tested))
         for name in ("beta", "standard_error", "standard_error_model", "ci_lower", "ci_upper"):

@@ -23,7 +23,7 @@ LEAST_DIRECTION = 0.25
 
 @dataclass(frozen=True)
 class Choices:
-    """What is done, every default of `genassoc.models.linear.model.Linear` resolved.
+    """The rules of a run, every default of `genassoc.models.linear.model.Linear` resolved.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class Choices:
 
     @property
     def check_tails(self) -> bool:
-        """Whether rows whose carriers are few for the tails of the residuals take the residuals' own law, or have no estimate."""
+        """Whether rows with few carriers and heavy-tailed residuals are tested by the residuals' distribution, or have no estimate."""
         return self.like is None
 
 
@@ -133,7 +133,7 @@ class NullGroup:
 
 @dataclass(frozen=True)
 class LinearState:
-    """What all blocks share.
+    """The null models that all blocks share.
 
     Attributes
     ----------
@@ -300,7 +300,7 @@ def _fit_null(
 def without_offset(
     y: Float64Array, offset: Float64Array, unit: str, Q: Float64Array, gram: Float64Array
 ) -> Float64Array:
-    """y (n,) less its offset, which is in units of y, or in standard deviations of what the covariates Q (n, C) leave of it."""
+    """y (n,) less its offset, which is in units of y, or in standard deviations of its residuals on the covariates Q (n, C)."""
     if not offset.any():
         return y
     if unit == "residual_sd":

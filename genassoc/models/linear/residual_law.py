@@ -118,16 +118,16 @@ class ResidualLaw:
         sides = np.stack([m * np.interp(side * at, _GRID, self.excess) for side in (-1.0, 1.0)])
         return np.asarray(_both_sides(sides) > CODED_ABOVE)
 
-    def excess_of(self, own: GenotypeSums, at: Int64Array, z: Float64Array) -> Float64Array:
+    def excess_of(self, genotypes: GenotypeSums, at: Int64Array, z: Float64Array) -> Float64Array:
         """About how much more than a normal's the logarithms of both tails of some rows are, z standard errors out: (2, R).
 
         All carriers of a genotype are taken alike, which without covariates they are.
         """
-        n, total = own.n[at].astype(np.float64), own.sum_g[at]
-        two = np.maximum(0.5 * (own.sum_g2[at] - total), 0.0)
+        n, total = genotypes.n[at].astype(np.float64), genotypes.sum_g[at]
+        two = np.maximum(0.5 * (genotypes.sum_g2[at] - total), 0.0)
         one = np.maximum(total - 2.0 * two, 0.0)
         mean = total / n
-        unit = z / np.sqrt(own.sum_g2[at] - total * mean)
+        unit = z / np.sqrt(genotypes.sum_g2[at] - total * mean)
         found = np.zeros((2, at.size))
         for copies, count in ((0.0, n - one - two), (1.0, one), (2.0, two)):
             s = (copies - mean) * unit
@@ -255,7 +255,7 @@ class Sample:
 
 
 def correct_rows(
-    rows: dict[str, Array], sample: Sample, own: GenotypeSums, block: Block, flipped: BoolArray, *, rule: Rule
+    rows: dict[str, Array], sample: Sample, genotypes: GenotypeSums, block: Block, flipped: BoolArray, *, rule: Rule
 ) -> None:
     """Give the rows (V,) of one trait the p of the residuals' law where t's does not hold; in place."""
     logp, statistic = rows["neg_log_10_p_value"], rows["statistic"]
@@ -263,7 +263,7 @@ def correct_rows(
         tried = np.flatnonzero(logp > TRIED_BELOW)
         if rule != "own" and not sample.law.varying and tried.size:
             z = np.abs(statistic[tried])
-            excess = sample.law.excess_of(own, tried, z)
+            excess = sample.law.excess_of(genotypes, tried, z)
             tried = tried[(excess.max(axis=0) if rule == "shape" else _both_sides(excess)) > SCREEN]
     for some, numbers in sample.numbers(block, flipped, tried, np.nan_to_num(statistic)):
         law = numbers[:, kernel.LAW]

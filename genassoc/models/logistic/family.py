@@ -45,12 +45,12 @@ from genassoc.stats.linalg import orthonormal_basis
 from genassoc.stats.logistic_series import null_series
 from genassoc.stats.tails import z_from_neg_log_10_p
 
-# Fitted probabilities this near 0 or 1 come of a covariate that tells cases from controls by itself.
+# Fitted probabilities this near 0 or 1 mean that a covariate separates cases from controls.
 CERTAIN = 1e-7
 SPARSE_BELOW_MAC = 50  # REGENIE's sparse penalty
-# What a null that is fitted once serves; the others fit covariates and genotype together.
+# Tests that use the trait's null model; the others fit covariates and genotype together.
 _FROM_NULL = (kernel.SCORE, kernel.FIRTH_APPROX)
-# What is fitted eight samples at a time, first; only rows with surprises need the scalar fit.
+# Tests fitted eight samples at a time at first; only rows that fail there need the scalar fit.
 _IN_TILES = (kernel.WALD, kernel.WALD_PLINK2, kernel.FIRTH_PLINK2)
 RUNAWAY_BETA, RUNAWAY_Z = 10.0, 0.5  # log odds above, and Wald's z below which, a fit has no maximum
 
@@ -114,11 +114,11 @@ class NullLogistic(Family):
 
     @property
     def trait(self) -> Trait:
-        """Its outcome as kernels take it."""
+        """The outcome, in the form the kernels take."""
         return Trait(self.y, self.offset, self.samples.weight)
 
     def of_firth(self) -> FirthNull:
-        """It as `genassoc.kernels.likelihoods.logistic_firth` takes it."""
+        """The null model, in the form `genassoc.kernels.likelihoods.logistic_firth` takes."""
         Q, WQ, weight = self.Q[self.columns], self.WQ[self.columns], self.weight[self.columns]
         return FirthNull(Q, WQ, self.y, self.mu, weight, self.penalised_eta)
 
@@ -134,13 +134,13 @@ class NullLogistic(Family):
         """W."""
         return self.weight
 
-    def score(self, own: GenotypeSums, product: Float64Array, squares: Float64Array, impute: bool) -> Scores:
+    def score(self, genotypes: GenotypeSums, product: Float64Array, squares: Float64Array, impute: bool) -> Scores:
         """U, its information and the weakest direction (V,) of every variant."""
-        V, C = own.n.size, self.n_covariates
-        scores, mean = Scores.empty(V), own.sum_g / np.maximum(own.n, 1)
+        V, C = genotypes.n.size, self.n_covariates
+        scores, mean = Scores.empty(V), genotypes.sum_g / np.maximum(genotypes.n, 1)
         sums = Product(np.ascontiguousarray(product[:, :C]), np.ascontiguousarray(product[:, C]), squares)
         null = logistic_score.NullScores(self.WQ, self.Q, self.weight, self.residual)
-        logistic_score.score_with_missing(sums, own.missing, null, mean, impute, scores)
+        logistic_score.score_with_missing(sums, genotypes.missing, null, mean, impute, scores)
         return scores
 
     def ladder(self, task: Task) -> Ladder:
@@ -154,10 +154,10 @@ class NullLogistic(Family):
         def sent_on() -> tuple[BoolArray, BoolArray]:
             below, rare = task.none, task.none
             if choices.correct_below > 0:
-                # A Wald test that ran away is corrected, too.
+                # A row whose Wald estimate diverged is corrected, too.
                 below = (task.estimated & task.p_below(self._trigger(task))) | task.has_code("not_converged")
             if choices.like is None and self.rarer is not None:
-                rare = task.estimated & (task.own.tested_mac < EXACT_BELOW_MAC)
+                rare = task.estimated & (task.genotypes.tested_mac < EXACT_BELOW_MAC)
                 rare |= below & (self._expected(task) < EXACT_BELOW_EXPECTED)
             return below & ~rare, rare
 
@@ -171,7 +171,7 @@ class NullLogistic(Family):
         return Ladder((Step(firth, lambda: at_once), test), sent_on, after)
 
     def _corrections(self, task: Task) -> tuple[Step, ...]:
-        """What is done of the rows that the first test sends on, and of rare ones."""
+        """The tests of rows to be corrected, and of rare variants, after the first test."""
 
         def moved(variants: Int64Array, _: Int64Array) -> BoolArray:
             return self._moves_covariates(task, variants)
@@ -196,49 +196,49 @@ class NullLogistic(Family):
         """Rows (V,) whose score the product does not give, or whose null is refitted because they may be corrected."""
         if task.choices.impute or task.scores is None:
             return task.weak if task.scores is not None else task.none
-        unsure = ~missing_alike(task.own, self.n, self.n_cases, task.events.n)
+        unsure = ~missing_alike(task.genotypes, self.n, self.n_cases, task.events.n)
         if task.choices.correct_below > 0:
-            unsure |= task.p_below(self._trigger(task)) & (task.own.n < self.n)
+            unsure |= task.p_below(self._trigger(task)) & (task.genotypes.n < self.n)
         return task.weak | (task.usable & unsure)
 
     def _expected(self, task: Task) -> Float64Array:
         """Minor alleles expected in the smaller group (V,)."""
-        return np.asarray(task.own.tested_mac * (min(self.n_cases, self.n - self.n_cases) / max(self.n, 1)))
+        return np.asarray(task.genotypes.tested_mac * (min(self.n_cases, self.n - self.n_cases) / max(self.n, 1)))
 
     def _trigger(self, task: Task) -> Float64Array:
-        """p of the first test below which a row is corrected (V,): wider where events or carriers are few; as it is said under ``like``."""
+        """p of the first test below which a row is corrected (V,): larger where events or carriers are few; exactly ``correct_below`` under ``like``."""
         if task.choices.like is not None:
-            return np.full(task.own.n.size, task.choices.correct_below)
-        return trigger(task.choices.correct_below, self._expected(task), task.own.tested_mac)
+            return np.full(task.genotypes.n.size, task.choices.correct_below)
+        return trigger(task.choices.correct_below, self._expected(task), task.genotypes.tested_mac)
 
     def _no_dosage(self, task: Task) -> BoolArray:
-        """PLINK 2: cases, or controls, are without either allele (or state) of what is tested; the same whichever is ALT."""
-        own, cases = task.own, task.events
-        tested = np.where(task.flipped, 2 * own.n - own.sum_g, own.sum_g)
-        absent = np.zeros(own.n.size, np.bool_)
-        for n, coded in ((cases.n, cases.coded), (own.n - cases.n, tested - cases.coded)):
+        """Rows (V,) that PLINK 2 gives to Firth at once: one of the two tested alleles (or states) is absent in cases, or in controls."""
+        genotypes, cases = task.genotypes, task.events
+        tested = np.where(task.flipped, 2 * genotypes.n - genotypes.sum_g, genotypes.sum_g)
+        absent = np.zeros(genotypes.n.size, np.bool_)
+        for n, coded in ((cases.n, cases.coded), (genotypes.n - cases.n, tested - cases.coded)):
             absent |= (coded == 0) | (coded == 2 * n)
         return absent
 
     def _moves_covariates(self, task: Task, variants: Int64Array) -> BoolArray:
-        """Whose approximate Firth estimate holds the covariates where the full model would not (R,); REGENIE holds them always."""
-        own, cases = task.own, task.events
+        """Rows (R,) whose covariates' coefficients the full model would move from the null's; under REGENIE's rules none."""
+        genotypes, cases = task.genotypes, task.events
         if task.choices.like == "regenie":
             return np.zeros(variants.size, np.bool_)
         among_cases, among_all = task.tested_alleles()
         with np.errstate(invalid="ignore", divide="ignore"):
-            most = np.fmax(among_cases / cases.n, (among_all - among_cases) / (own.n - cases.n))
+            most = np.fmax(among_cases / cases.n, (among_all - among_cases) / (genotypes.n - cases.n))
             far = (np.abs(task.rows.beta) > FULL_ABOVE_BETA) & (most > FULL_ABOVE_COPIES)
         return np.asarray(far[variants])
 
     def fit(self, task: Task, asked: Asked) -> Fits:
-        """Some rows on their dense calls; "spa" is the saddlepoint's p of the estimate of the approximate Firth test."""
+        """Fit some rows on their unpacked calls; "spa" is the saddlepoint's p of the estimate of the approximate Firth test."""
         choices, variants = task.choices, asked.variants
         saddlepoint = asked.test in ("spa", "spa_firth")
         estimate = {"spa": "score" if choices.like == "regenie" else "firth_approx", "spa_firth": "firth"}.get(
             asked.test, asked.test
         )
-        sparse = (task.own.tested_mac[variants] < SPARSE_BELOW_MAC) & (choices.like == "regenie")
+        sparse = (task.genotypes.tested_mac[variants] < SPARSE_BELOW_MAC) & (choices.like == "regenie")
         calls = task.calls(variants, self.columns)
         fits = analyse_dense(self, calls, np.full(variants.size, ASKED[estimate]), sparse, saddlepoint, choices.impute)
         numbers, status = fits.numbers, fits.status
@@ -257,15 +257,15 @@ class NullLogistic(Family):
         return fits
 
     def law(self, name: str, task: Task, variants: Int64Array) -> Tails:
-        """The exact test of the calls observed, given how many have the rarer outcome."""
+        """The exact test of the calls observed, given the number of samples with the rarer outcome."""
         assert self.rarer is not None
         mu, y = self.of_rarer()
         found, done = np.empty((variants.size, 4)), np.zeros(variants.size, np.bool_)
         # The allele that is rare in this trait's samples may be the cohort's major one.
-        common = np.asarray(task.own.sum_g[variants] > task.own.n[variants])
+        common = np.asarray(task.genotypes.sum_g[variants] > task.genotypes.n[variants])
         G = rare_counts(task.block, task.flipped, variants, self.columns, common)
         logistic_score.exact_rows(G, mu, y, self.rarer, found, done)
-        # Of the rarer allele here and the rarer outcome.
+        # Count the rarer allele of these samples among those with the rarer outcome.
         sign = np.where(common != self.controls_are_rarer, -1.0, 1.0)
         ends = sign[:, None] * found[:, [exact_rare.EXACT_LOWER, exact_rare.EXACT_UPPER]]
         logp, exact = found[:, exact_rare.EXACT_P], done.copy()
@@ -277,7 +277,7 @@ class NullLogistic(Family):
     def _unrounded(
         self, G: Float64Array, odds: Float64Array, y: Float64Array, impute: bool
     ) -> tuple[Float64Array, bool]:
-        """-ln p (R,) of rare variants whose dosages G (R, n) are no whole numbers: the law of few events, of more the saddlepoint."""
+        """-ln p (R,) of rare variants whose dosages G (R, n) are not whole numbers: exact with few events, with more a saddlepoint."""
         R = len(G)
         if y.sum() >= LEAST_OF_SANDWICH:
             asked = np.full(R, kernel.SCORE)
@@ -289,16 +289,16 @@ class NullLogistic(Family):
 
     def finished(self, task: Task) -> dict[str, Array]:
         """With frequencies and counts by case status."""
-        own, cases, impute = task.own, task.events, task.choices.impute
+        genotypes, cases, impute = task.genotypes, task.events, task.choices.impute
         if task.choices.like == "regenie":
             task.rows.error = task.rows.model_error
         columns = super().finished(task)
         iterations = columns.pop("iterations")
-        n_cases = np.full(own.n.size, self.n_cases) if impute else cases.n
+        n_cases = np.full(genotypes.n.size, self.n_cases) if impute else cases.n
         return {
             "effect_allele_frequency_cases": frequency(cases.allele_count, cases.n_alleles),
             "effect_allele_frequency_controls": frequency(
-                own.allele_count - cases.allele_count, own.n_alleles - cases.n_alleles
+                genotypes.allele_count - cases.allele_count, genotypes.n_alleles - cases.n_alleles
             ),
             **columns,
             "n_cases": n_cases,
@@ -308,7 +308,7 @@ class NullLogistic(Family):
 
 
 def ran_away(beta: Float64Array, z: Float64Array) -> BoolArray:
-    """Which fits stopped, by PLINK 2's rule, on the way to an infinite estimate: their standard errors outrun it."""
+    """Which fits PLINK 2's rule takes for diverging: the estimate is large and its standard error larger still."""
     with np.errstate(invalid="ignore"):
         return np.asarray((np.abs(beta) > RUNAWAY_BETA) & (np.abs(z) < RUNAWAY_Z))
 
@@ -400,7 +400,7 @@ def separated_covariates(X: Float64Array, y: Array, names: tuple[str, ...]) -> l
 def analyse_dense(
     null: NullLogistic, G: Float64Array, asked: Int64Array, sparse: BoolArray, saddlepoint: bool, impute: bool
 ) -> Fits:
-    """Do what is asked of each variant.
+    """Make the requested test of each variant.
 
     Parameters
     ----------
@@ -439,8 +439,8 @@ def analyse_dense(
                 calls, asked[some] == kernel.FIRTH_APPROX, sparse[some], spa if saddlepoint else None, null.of_firth(),
                 part.numbers, part.status,
             )  # fmt: skip
-        for values, own in zip(fits, part):
-            values[some] = own
+        for values, genotypes in zip(fits, part):
+            values[some] = genotypes
     return fits
 
 

@@ -51,22 +51,24 @@ class BinomialRows(GlmRows):
 
     @property
     def sizes(self) -> Float64Array:
-        """What the cases, and the controls, weigh."""
+        """The weights of the cases, and of the controls, (2, n)."""
         return sides_of_binary(self.y, self.weight)
 
     def notes(self, name: str, coding: str) -> list[str]:
-        """Who is a case."""
+        """Which samples are cases."""
         n_cases = int((self.y == 1).sum())
         return [f"{name}: {coding}; {n_cases:,} cases, {self.n - n_cases:,} controls"]
 
-    def counts(self, own: GenotypeSums, block: Block, impute: bool) -> dict[str, Array]:
+    def counts(self, genotypes: GenotypeSums, block: Block, impute: bool) -> dict[str, Array]:
         """Frequencies and counts by case status."""
-        return case_columns(block, own, self.columns, self.y == 1, self.samples.event_mask, self.n if impute else None)
+        return case_columns(
+            block, genotypes, self.columns, self.y == 1, self.samples.event_mask, self.n if impute else None
+        )
 
 
 @dataclass(frozen=True)
 class LogisticRows(RowFamily):
-    """A binary trait whose samples weigh the same, as its screen's null has it."""
+    """A binary trait with equal weights, made from the null model of its screen."""
 
     retries: ClassVar[bool] = True
     has_law: ClassVar[bool] = True
@@ -75,7 +77,7 @@ class LogisticRows(RowFamily):
 
     @classmethod
     def of(cls, null: NullLogistic) -> "LogisticRows":
-        """The rows of a null."""
+        """Made from the null model of a screen."""
         return cls(null.samples, null.X.shape[1], null)
 
     @property
@@ -88,7 +90,7 @@ class LogisticRows(RowFamily):
         return False
 
     def wald(self, H: Float64Array, tested: Tested, variance: int) -> WaldFits | None:
-        """Rows without surprises fitted on columns H (R, D, n); of genotypes, which are tested by likelihood ratios as a rule, none."""
+        """Fit rows on columns H (R, D, n); those that fail are fitted as a `Case`, as all are of the genotypic model."""
         if tested.heterozygotes:
             return None
         null, fits = self.null, room(H.shape[0], tested.n_columns, len(tested.tests))
@@ -108,7 +110,7 @@ class LogisticRows(RowFamily):
         )  # fmt: skip
 
     def law_of_events(self, calls: Float64Array, impute: bool) -> Float64Array:
-        """-log10 p (R,) by the exact law of who has the rarer outcome."""
+        """-log10 p (R,) by the exact distribution of the rarer outcome over the samples."""
         null = self.null
         rarer = 1.0 if 2 * null.n_cases <= null.n else 0.0
         odds = null.mu / (1.0 - null.mu)
@@ -117,10 +119,12 @@ class LogisticRows(RowFamily):
         few_events.event_rows(calls, odds if rarer else 1.0 / odds, sizes, False, found, there)
         return np.where(there, found / np.log(10.0), np.nan)
 
-    def counts(self, own: GenotypeSums, block: Block, impute: bool) -> dict[str, Array]:
+    def counts(self, genotypes: GenotypeSums, block: Block, impute: bool) -> dict[str, Array]:
         """Frequencies and counts by case status."""
         null = self.null
-        return case_columns(block, own, self.columns, null.y == 1, self.samples.event_mask, self.n if impute else None)
+        return case_columns(
+            block, genotypes, self.columns, null.y == 1, self.samples.event_mask, self.n if impute else None
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,7 +185,7 @@ class LogisticCase(Case):
         return bool((np.diag(np.linalg.qr(left)[1]) ** 2 <= _COLLINEAR * lengths).any())
 
     def ran_away(self, fit: Maximum, asked: Asked) -> bool:
-        """PLINK 2's rule; nothing else looks."""
+        """By PLINK 2's rule, under ``like``; else no estimate counts as diverging."""
         if asked.like != "plink2" or not np.isnan(fit.objective):
             return False
         return bool(ran_away(fit.theta, fit.theta / np.sqrt(np.diag(fit.covariance))).any())
@@ -252,7 +256,7 @@ def prepare(model: Any, cohort: Any) -> FittedState:
 
 
 def fitted_state(effects: Effects, state: Any, width: int, notes: list[str], complete: Array) -> FittedState:
-    """What blocks need of the screen's nulls."""
+    """The state that blocks need, from the null models of the screen."""
     rows = [LogisticRows.of(null) for null in state.nulls]
     return effects.state(
         state.traits, rows, state.cohort_columns, width, complete, notes,

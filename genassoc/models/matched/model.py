@@ -69,18 +69,18 @@ class NullMatched(Family):
 
     def ladder(self, task: Task) -> Ladder:
         """The test of every row; below the trigger likelihood ratios, of rare variants and infinite estimates exact tests."""
-        choices, own = task.choices, task.own
+        choices, genotypes = task.choices, task.genotypes
         # An infinite estimate has a likelihood ratio, but no chi-squared: the exact test.
         exact = Again("exact", lambda _, status: np.asarray(status == kernel.RUNAWAY))
         first = Step(choices.test, lambda: task.usable, exact if choices.test == "lrt" else None)
         n_cases = self.y.sum()
-        expected = own.tested_mac * (min(n_cases, self.n - n_cases) / max(self.n, 1))
+        expected = genotypes.tested_mac * (min(n_cases, self.n - n_cases) / max(self.n, 1))
 
         def sent_on() -> tuple[BoolArray, BoolArray]:
             if choices.correction is None or choices.correct_below <= 0:
                 return task.none, task.none
-            hits = task.usable & task.p_below(trigger(choices.correct_below, expected, own.tested_mac))
-            rare = hits & ((own.tested_mac < EXACT_BELOW_MAC) | (expected < EXACT_BELOW_EXPECTED))
+            hits = task.usable & task.p_below(trigger(choices.correct_below, expected, genotypes.tested_mac))
+            rare = hits & ((genotypes.tested_mac < EXACT_BELOW_MAC) | (expected < EXACT_BELOW_EXPECTED))
             return (hits & ~rare if choices.test == "score" else task.none), rare
 
         return Ladder(
@@ -90,9 +90,11 @@ class NullMatched(Family):
         )
 
     def fit(self, task: Task, asked: Asked) -> Fits:
-        """Some rows on their dense calls; of an exact test the estimate is that of the likelihood ratio."""
+        """Fit some rows on their unpacked calls; of an exact test the estimate is that of the likelihood ratio."""
         variants, exact = asked.variants, asked.test == "exact"
-        common = task.own.sum_g[variants] > task.own.n[variants]  # the cohort's minor allele may be the major one here
+        common = (
+            task.genotypes.sum_g[variants] > task.genotypes.n[variants]
+        )  # the cohort's minor allele may be the major one here
         if exact:
             # Rounded to whole alleles, dosages have an exact law, too.
             G = np.rint(rare_counts(task.block, task.flipped, variants, self.columns, common))
@@ -114,7 +116,7 @@ class NullMatched(Family):
         """With frequencies and counts by case kernel."""
         is_case, n_imputed = self.y == 1, self.n if task.choices.impute else None
         mask = self.samples.event_mask
-        return super().finished(task) | case_columns(task.block, task.own, self.columns, is_case, mask, n_imputed)
+        return super().finished(task) | case_columns(task.block, task.genotypes, self.columns, is_case, mask, n_imputed)
 
 
 def prepare(model: Any, cohort: Any) -> ScreenState[NullMatched]:

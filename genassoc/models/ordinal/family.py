@@ -65,7 +65,7 @@ class NullOrdinal(Family):
 
     @property
     def levels(self) -> Levels:
-        """Its levels as kernels take them."""
+        """The levels, in the form the kernels take."""
         return Levels(self.level, self.counts.size - 1, self.offset)
 
     def product_columns(self) -> Float64Array:
@@ -76,59 +76,59 @@ class NullOrdinal(Family):
         """The weights."""
         return self.weight
 
-    def score(self, own: GenotypeSums, product: Float64Array, squares: Float64Array, impute: bool) -> Scores:
+    def score(self, genotypes: GenotypeSums, product: Float64Array, squares: Float64Array, impute: bool) -> Scores:
         """U, its information and the weakest direction (V,) of every variant."""
-        V, P = own.n.size, self.AQ.shape[1]
+        V, P = genotypes.n.size, self.AQ.shape[1]
         scores = Scores.empty(V)
         sums = Product(np.ascontiguousarray(product[:, :P]), np.ascontiguousarray(product[:, P]), squares)
         if impute:
-            mean = own.sum_g / np.maximum(own.n, 1)
+            mean = genotypes.sum_g / np.maximum(genotypes.n, 1)
             null = logistic_score.NullScores(self.AQ, self.AQ, self.weight, self.residual)
-            logistic_score.score_with_missing(sums, own.missing, null, mean, True, scores)
+            logistic_score.score_with_missing(sums, genotypes.missing, null, mean, True, scores)
         else:
             offset = np.zeros(self.block_level.size)
             offset[self.columns] = self.offset
             levels = Levels(self.block_level, self.counts.size - 1, offset)
             ordinal_score.score_with_missing(
-                sums, own.missing, self.block_D, levels, self.parameters, self.factor, scores
+                sums, genotypes.missing, self.block_D, levels, self.parameters, self.factor, scores
             )
         return scores
 
     def fit(self, task: Task, asked: Asked) -> Fits:
-        """Some rows on their dense calls."""
+        """Fit some rows on their unpacked calls."""
         G = task.calls(asked.variants, self.columns)
         fits = Fits.empty(asked.variants.size)
         ordinal.analyse_rows(G, asked.numbers, self.X, self.levels, self.parameters, task.choices.impute, fits)
         return bounded_ratios(fits, asked, False)
 
-    def little_information(self, own: GenotypeSums, impute: bool) -> BoolArray:
-        """The few samples of a rare level, where the others are all of one; or few carriers, who may all be of one."""
+    def little_information(self, genotypes: GenotypeSums, impute: bool) -> BoolArray:
+        """Rows (V,) with few samples outside the commonest level, or few carriers, who may all have the same level."""
         events = EventSizes(squared_scores(self.residual))
-        return events.few(own, impute, LEAST_OF_LEVELS) | (own.tested_mac < LEAST_CARRIERS_OF_LEVELS)
+        return events.few(genotypes, impute, LEAST_OF_LEVELS) | (genotypes.tested_mac < LEAST_CARRIERS_OF_LEVELS)
 
     def law(self, name: str, task: Task, variants: Int64Array) -> Tails:
-        """The whole law of few carriers' levels, else the saddlepoint of all samples'."""
+        """The exact distribution of the carriers' levels where carriers are few; else a saddlepoint of all samples."""
         D, found, whole = (
             np.ascontiguousarray(self.X[:, 1:]),
             np.empty(variants.size),
             np.zeros(variants.size, np.bool_),
         )
-        few = task.own.tested_mac[variants] < LEAST_CARRIERS_OF_LEVELS
+        few = task.genotypes.tested_mac[variants] < LEAST_CARRIERS_OF_LEVELS
         G = task.calls(variants, self.columns)
         level_law.level_rows(G, D, self.levels, self.parameters, task.choices.impute, few, found, whole)
         return Tails.of(found / np.log(10.0), whole)
 
     def one_step_is_enough(self, task: Task) -> BoolArray:
-        """Nor where a level loses a tenth of its samples: its thresholds are logarithms of counts."""
-        enough = missing_at_random(task.own, self.n, self.residual, self.weight)
+        """Also not where a level loses a tenth of its samples: thresholds are logarithms of the counts of levels."""
+        enough = missing_at_random(task.genotypes, self.n, self.residual, self.weight)
         for k, count in enumerate(self.counts):
             of_level = np.zeros(self.weight.size)
             of_level[self.columns[self.level == k]] = 1.0
-            enough &= sum_missing(task.own, of_level) <= LEVEL_LOST * count
+            enough &= sum_missing(task.genotypes, of_level) <= LEVEL_LOST * count
         return enough
 
     def finished(self, task: Task) -> dict[str, Array]:
-        """With the test of proportional odds of rows that were fitted, where there are two thresholds or more."""
+        """The columns of all families, and the test of proportional odds of fitted rows where there are two thresholds or more."""
         return super().finished(task) | {"po_neg_log_10_p_value": task.rows.trend}
 
 

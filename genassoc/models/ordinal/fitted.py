@@ -68,7 +68,7 @@ class LevelRows(RowFamily):
         return squared_scores(self.score)
 
     def wald(self, H: Float64Array, tested: Tested, variance: int) -> WaldFits:
-        """Rows fitted on columns H (R, D, n)."""
+        """Fit rows on columns H (R, D, n)."""
         fits = room(H.shape[0], tested.n_columns, len(tested.tests))
         samples = kernel.OrdinalSamples(self.Q, self.level, self.n_levels, self.offset, self.weight, self.start)
         kernel.wald_rows(np.ascontiguousarray(H), samples, variance, tested.contrasts, fits)
@@ -96,7 +96,7 @@ class LevelRows(RowFamily):
 
         return KernelCase(H[:, at].T, kept, fit, self.codes)
 
-    def counts(self, own: GenotypeSums, block: Block, impute: bool) -> dict[str, Array]:
+    def counts(self, genotypes: GenotypeSums, block: Block, impute: bool) -> dict[str, Array]:
         """Nothing beside the common ones."""
         return {}
 

@@ -21,7 +21,9 @@ from genassoc.stats.tails import neg_log_10_p_chi2
 # Skewness of the score of overdispersed counts beyond which its tests find too much (docs/models/poisson.md).
 SKEWED = 0.4
 OVERDISPERSED = 1.1
-OTHER_DISPERSION = 1.25  # a row's over its trait's, beyond which the trait's residuals say nothing of the row's tails
+OTHER_DISPERSION = (
+    1.25  # a row's dispersion over its trait's beyond which the trait's residuals do not have the row's tails
+)
 # Samples of like means whose residuals are taken as draws from one distribution; more bins follow the variance better.
 LEAST_IN_BIN, MOST_BINS = 500, 10
 # Covariates tell the variance of residuals where a test says so, of so many samples a covariate, by factors of at most so much.
@@ -81,17 +83,17 @@ class NullPoisson(Family):
 
     @property
     def dispersion(self) -> float:
-        """Variance in units of the model's."""
+        """The variance over that of the model."""
         return self.phi
 
     @property
     def student(self) -> bool:
-        """With a dispersion."""
+        """Whether the model has a dispersion: statistics are then Student's t."""
         return self.quasi
 
     @property
     def overdispersed(self) -> bool:
-        """Whether the counts vary more than Poisson's, everywhere or where a covariate says, and the variance says so."""
+        """Whether the counts vary more than Poisson counts, in all samples or depending on a covariate, and the model has a dispersion."""
         return self.quasi and (self.dispersion > OVERDISPERSED or bool(self.spread.min() < self.spread.max()))
 
     def product_columns(self) -> Float64Array:
@@ -102,17 +104,17 @@ class NullPoisson(Family):
         """The weights."""
         return self.weight
 
-    def score(self, own: GenotypeSums, product: Float64Array, squares: Float64Array, impute: bool) -> Scores:
+    def score(self, genotypes: GenotypeSums, product: Float64Array, squares: Float64Array, impute: bool) -> Scores:
         """U, its information and the weakest direction (V,) of every variant."""
-        V, C = own.n.size, self.n_covariates
-        scores, mean = Scores.empty(V), own.sum_g / np.maximum(own.n, 1)
+        V, C = genotypes.n.size, self.n_covariates
+        scores, mean = Scores.empty(V), genotypes.sum_g / np.maximum(genotypes.n, 1)
         sums = Product(np.ascontiguousarray(product[:, :C]), np.ascontiguousarray(product[:, C]), squares)
         null = logistic_score.NullScores(self.WQ, self.Q, self.weight, self.residual)
-        logistic_score.score_with_missing(sums, own.missing, null, mean, impute, scores)
+        logistic_score.score_with_missing(sums, genotypes.missing, null, mean, impute, scores)
         return scores
 
     def fit(self, task: Task, asked: Asked) -> Fits:
-        """Some rows on their dense calls; t statistics with a dispersion."""
+        """Fit some rows on their unpacked calls; t statistics with a dispersion."""
         G = task.calls(asked.variants, self.columns)
         fits = Fits.empty(asked.variants.size)
         family, trait = (
@@ -123,28 +125,28 @@ class NullPoisson(Family):
         return bounded_ratios(fits, asked, self.quasi)
 
     def one_step_is_enough(self, task: Task) -> BoolArray:
-        """Where few calls are missing, of samples like the others."""
-        return missing_at_random(task.own, self.n, self.residual, self.phi * self.weight)
+        """Rows (V,) with few missing calls, unrelated to the outcome."""
+        return missing_at_random(task.genotypes, self.n, self.residual, self.phi * self.weight)
 
-    def skewed(self, own: GenotypeSums) -> BoolArray:
-        """Overdispersed counts and few carriers."""
+    def skewed(self, genotypes: GenotypeSums) -> BoolArray:
+        """Rows (V,) of overdispersed counts with few carriers."""
         if not self.overdispersed:
-            return np.zeros(own.n.size, dtype=bool)
-        p = own.tested_mac / np.maximum(2 * own.n, 1)
+            return np.zeros(genotypes.n.size, dtype=bool)
+        p = genotypes.tested_mac / np.maximum(2 * genotypes.n, 1)
         with np.errstate(invalid="ignore", divide="ignore"):
-            # A sum of n residuals times a binomial(2, p) centred: skewness of each over the root of n.
-            return np.asarray(self.skewness * (1 - 2 * p) / np.sqrt(2 * own.n * p * (1 - p)) > SKEWED)
+            # The skewness of a sum of n terms, each a residual times a centred binomial(2, p), is that of a term over the root of n.
+            return np.asarray(self.skewness * (1 - 2 * p) / np.sqrt(2 * genotypes.n * p * (1 - p)) > SKEWED)
 
-    def little_information(self, own: GenotypeSums, impute: bool) -> BoolArray:
+    def little_information(self, genotypes: GenotypeSums, impute: bool) -> BoolArray:
         """Events are counted by their clumps: a sample with many of them is one."""
-        return EventSizes(self.events[None]).few(own, impute, LEAST_OF_COUNTS)
+        return EventSizes(self.events[None]).few(genotypes, impute, LEAST_OF_COUNTS)
 
-    def little_expected(self, own: GenotypeSums) -> BoolArray:
-        """By the trait's mean: a Wald statistic of one or two events where a few are expected is not normal, their ratio nearly is."""
-        return np.asarray(own.tested_mac * self.y.mean() < LEAST_OF_WALD)
+    def little_expected(self, genotypes: GenotypeSums) -> BoolArray:
+        """Judged by the trait's mean: with few events expected a Wald statistic is not normal, while a likelihood ratio nearly is chi-squared."""
+        return np.asarray(genotypes.tested_mac * self.y.mean() < LEAST_OF_WALD)
 
     def law(self, name: str, task: Task, variants: Int64Array) -> Tails:
-        """Of few events their exact law, given how many there are and their clumps; else the saddlepoint of the residuals."""
+        """Few events: their exact distribution, given their number in each sample; else a saddlepoint of the residuals."""
         G, impute = task.calls(variants, self.columns), task.choices.impute
         found = np.empty(variants.size)
         if name == "few":
@@ -161,8 +163,8 @@ class NullPoisson(Family):
         return Tails.of(found / np.log(10.0), False)
 
     def finished(self, task: Task) -> dict[str, Array]:
-        """With counted events of the row's samples, and the dispersion of its test."""
-        n_events = self.events.sum() - sum_missing(task.own, self.events)
+        """The columns of all families, the events of the row's samples, and the dispersion of its test."""
+        n_events = self.events.sum() - sum_missing(task.genotypes, self.events)
         return super().finished(task) | {"n_events": n_events.astype(np.int64), "dispersion": task.rows.dispersion}
 
 

@@ -54,7 +54,7 @@ class PoissonRows(CountRows):
         return self._marked(columns)
 
     def finished(
-        self, columns: dict[str, Array], asked: wald.Asked, tested: Tested, own: GenotypeSums, block: Block, flipped: BoolArray
+        self, columns: dict[str, Array], asked: wald.Asked, tested: Tested, genotypes: GenotypeSums, block: Block, flipped: BoolArray
     ) -> dict[str, Array]:  # fmt: skip
         """The code ``overdispersed`` in rows of several tested columns."""
         return columns if asked.is_sandwich or tested.n_columns == 1 else self._marked(columns)

@@ -9,7 +9,7 @@ from genassoc.shapes import Array, BoolArray, Int64Array, UInt64Array
 
 def case_columns(
     block: Block,
-    own: GenotypeSums,
+    genotypes: GenotypeSums,
     columns: Int64Array,
     is_case: BoolArray,
     case_mask: UInt64Array,
@@ -20,7 +20,7 @@ def case_columns(
     Parameters
     ----------
     block : Block
-    own : GenotypeSums
+    genotypes : GenotypeSums
         Of all samples of the trait.
     columns, is_case : arrays (n,)
         Their columns in the block, and which are cases; ``case_mask`` the cases as packed words.
@@ -28,12 +28,12 @@ def case_columns(
         Samples of every row where missing calls take the mean; None where they leave the sample out.
     """
     cases = allele_counts(block, columns[is_case], case_mask)
-    n = own.n if n_imputed is None else np.full(own.n.size, n_imputed)
-    n_cases = cases.n if n_imputed is None else np.full(own.n.size, int(is_case.sum()))
+    n = genotypes.n if n_imputed is None else np.full(genotypes.n.size, n_imputed)
+    n_cases = cases.n if n_imputed is None else np.full(genotypes.n.size, int(is_case.sum()))
     return {
         "effect_allele_frequency_cases": frequency(cases.allele_count, cases.n_alleles),
         "effect_allele_frequency_controls": frequency(
-            own.allele_count - cases.allele_count, own.n_alleles - cases.n_alleles
+            genotypes.allele_count - cases.allele_count, genotypes.n_alleles - cases.n_alleles
         ),
         "n_cases": n_cases,
         "n_controls": n - n_cases,

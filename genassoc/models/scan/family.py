@@ -1,7 +1,7 @@
-"""What a family of models brings to the screen: a trait fitted on the covariates, its score, fits of rows, laws of few events.
+"""What a family of models implements for the screen: the null model of a trait, its score, fits of rows, tests for few events.
 
-Which test is made of which rows, and what follows where it does not hold, a family declares as a `Ladder` of steps;
-`genassoc.models.scan.screen` climbs it. The ladder here is that of counts and levels.
+A family declares as a `Ladder`, a sequence of steps, which rows get which test, and which test replaces one that does not hold its
+level; `genassoc.models.scan.screen` does these steps. The ladder in this file serves counts and ordered levels.
 """
 
 from abc import ABC, abstractmethod
@@ -35,8 +35,8 @@ EXACT_BELOW_EXPECTED = 2.0  # minor alleles expected in the smaller group, or am
 # allele is this frequent (copies a sample; of a binary trait in cases or in controls), they move, and the full model is fitted.
 FULL_ABOVE_BETA = 1.0
 FULL_ABOVE_COPIES = 0.1
-# A row whose corrected p would be below ``correct_below`` has a score p below this many times that, by the minor alleles expected in the
-# smaller group (or among the events) from which it holds: so are under 1e-4 of rows on the wrong side (docs/calibration.md).
+# (minor alleles expected in the smaller group or among the events, factor): from so many on, a row is corrected if its score p is below
+# ``correct_below`` times the factor. Fewer than 1e-4 of rows are then on the wrong side of the threshold (docs/calibration.md).
 MARGINS = ((50.0, 1.1), (10.0, 1.2), (EXACT_BELOW_EXPECTED, 1.8), (0.0, 6.0))
 
 
@@ -52,11 +52,12 @@ class Samples:
     mask : uint64 array (W,)
         The same as packed words.
     weight, offset : float64 arrays (n,)
-        Sampling weights of mean 1, all 1 without them; what is added to the linear predictor, all 0 without it.
+        Sampling weights of mean 1 (all 1 where there are none); the offset of the linear predictor (all 0 where there is none).
     events : int64 array
-        Columns of the cases, or of who has the event; empty of an outcome that has none. ``event_mask`` (W,) are the same.
+        Columns of the cases, or of the samples with the event; empty where the outcome has neither. ``event_mask`` (W,): the same as
+        packed words.
     failure : str or None
-        Why there is no null model; its rows carry it as their code.
+        The code of all rows of the trait, where it has no null model.
     """
 
     n: int
@@ -96,14 +97,14 @@ class Samples:
 
 @dataclass(frozen=True)
 class Choices:
-    """What is done, every default resolved.
+    """The tests and rules of a run, every default resolved.
 
     Attributes
     ----------
     test : str
         "score", "wald" or "lrt".
     correction : str or None
-        The test of rows whose first test has p below ``correct_below``; the family says which there are.
+        The test that replaces the first one where its p is below ``correct_below``; each family has its corrections.
     correct_below : float
     impute : bool
         Missing calls take the mean of the observed ones.
@@ -121,7 +122,11 @@ class Choices:
 
 
 class Tails(NamedTuple):
-    """-log10 p (R,) by a law of its own, NaN where it fails; where that is exact, else a saddlepoint's; intervals where ``bounded``."""
+    """Tail probabilities of R rows from the distribution of their statistic.
+
+    ``neg_log_10_p`` (R,) is NaN where they could not be computed; ``exact`` (R,) says whether p is exact or a saddlepoint
+    approximation; rows with ``bounded`` have an interval from ``lower`` to ``upper``.
+    """
 
     neg_log_10_p: Float64Array
     exact: BoolArray
@@ -139,30 +144,30 @@ class Tails(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """One trait in one block, and what is being made of it.
+    """One trait in one block: its genotype counts, and the rows that are being filled.
 
     Attributes
     ----------
-    own : GenotypeSums
-        Of the trait's samples; ``of_events`` (AlleleCounts) of those with the event, where the family counts them.
+    genotypes : GenotypeSums
+        Of the trait's samples. ``of_events`` (AlleleCounts): of the samples with the event, where the family counts them.
     rows : Rows
-        Being filled.
+        The results, filled step by step.
     usable : bool array (V,)
         Rows that can have an estimate.
     scores : Scores or None
         From the product; ``squares`` (V,) are sums of weighted g^2.
     U, dispersion : float64 arrays (V,)
-        Of the first score tests, exact where those were done row by row.
+        Of the score tests; exact where these were computed row by row rather than from the product.
     shape : float64 array (V,)
-        The parameter that a family's fits have beside the mean; the null's until `Family.fit` fills it.
+        The family's parameter beside the mean, if it has one: that of the null model until `Family.fit` fills in the row's.
     common, rare : bool arrays (V,)
-        Rows that the first test sends on: to a correction, and to the tests of rare variants and few events.
+        Rows that are tested again after the first test: by a correction, or by a test for rare variants and few events.
     """
 
     choices: Choices
     block: Block
     flipped: BoolArray
-    own: GenotypeSums
+    genotypes: GenotypeSums
     of_events: AlleleCounts | None
     rows: Rows
     usable: BoolArray
@@ -187,7 +192,7 @@ class Task:
 
     @property
     def weak(self) -> BoolArray:
-        """Rows (V,) whose score float32 sums do not hold: little is left of the sums, or of a direction of the covariates."""
+        """Rows (V,) whose score has lost its digits in float32: the information, or a direction of the covariates, nearly cancels."""
         assert self.scores is not None
         information, weakest = self.scores.information, self.scores.weakest
         # Against the uncentred squares: an allele rare here may be the major one of the cohort.
@@ -196,7 +201,7 @@ class Task:
 
     @property
     def estimated(self) -> BoolArray:
-        """Rows (V,) with an estimate; one that lost a covariate to missing calls is corrected as any other."""
+        """Rows (V,) with an estimate, also those in which missing calls made a covariate collinear."""
         return self.usable & np.isin(self.rows.code, (CODE[None], CODE["covariate_collinear"]))
 
     def has_code(self, code: str) -> BoolArray:
@@ -204,7 +209,7 @@ class Task:
         return self.usable & np.asarray(self.rows.code == CODE[code])
 
     def p_below(self, p: Float64Array | float) -> BoolArray:
-        """Rows (V,) whose p is not above ``p``, which is above 0 somewhere."""
+        """Rows (V,) whose p is at most ``p`` (a number, or one for each row)."""
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.asarray(self.rows.neg_log_10_p >= -np.log10(p))
 
@@ -214,15 +219,15 @@ class Task:
 
     def tested_alleles(self) -> tuple[Float64Array, Float64Array]:
         """Copies among those with the event and among all, of the allele that is rarer in the trait's samples: (V,) each."""
-        own, events = self.own, self.events
-        tested = np.where(self.flipped, 2 * own.n - own.sum_g, own.sum_g)
-        is_rarer = tested <= own.n
+        genotypes, events = self.genotypes, self.events
+        tested = np.where(self.flipped, 2 * genotypes.n - genotypes.sum_g, genotypes.sum_g)
+        is_rarer = tested <= genotypes.n
         of_events = np.where(is_rarer, events.coded, 2 * events.n - events.coded)
-        return of_events, np.where(is_rarer, tested, 2 * own.n - tested)
+        return of_events, np.where(is_rarer, tested, 2 * genotypes.n - tested)
 
 
 class Asked(NamedTuple):
-    """Some variants (R,) and the test asked of them; ``keep``: a fit that fails leaves its row as it was."""
+    """Some variants (R,) and the test to make; with ``keep`` a row whose fit fails keeps its earlier result."""
 
     test: str
     variants: Int64Array
@@ -235,9 +240,9 @@ class Asked(NamedTuple):
 
 
 class Law(NamedTuple):
-    """Whose p replaces that of the estimates that are there.
+    """A distribution of the score or of the events, whose p replaces that of the rows' present test; estimates stay.
 
-    Where it fails a row has ``code`` and no estimate; with ``keep`` the estimate stays, with the code as a caution.
+    Where it gives no p, a row has ``code`` and no estimate; with ``keep`` the estimate stays, and the code is a caution.
     """
 
     name: str
@@ -246,7 +251,7 @@ class Law(NamedTuple):
 
 
 class Again(NamedTuple):
-    """What is asked of the rows that a step could not finish; ``where`` is given its variants and their statuses (R,)."""
+    """The second test of a step; ``where`` chooses its rows from the variants of the first test and their statuses (R,)."""
 
     test: str
     where: Callable[[Int64Array, Int64Array], BoolArray]
@@ -258,16 +263,17 @@ class Step(NamedTuple):
     Attributes
     ----------
     test : str or None
-        Asked of `Family.fit`; None leaves the estimates that are there.
+        What `Family.fit` does; None keeps the estimates as they are.
     where : function
-        Of which rows (V,), asked when the step is reached.
+        Returns the rows (V,) to test; called when the step is reached.
     again : Again, optional
+        A second test of some of these rows.
     law : Law, optional
-        Of the rows of the step that have a p.
+        Where the p of these rows comes from, if they have one by now.
     keep : bool
-        A row whose fit fails stays what it was, with a code.
+        A row whose fit fails keeps its earlier result, and has a code.
     code : str, optional
-        Of every failed fit, in place of the family's words for its status.
+        The code of every failed fit, in place of the family's code for its status.
     """
 
     test: str | None
@@ -279,19 +285,21 @@ class Step(NamedTuple):
 
 
 class Ladder(NamedTuple):
-    """The first test of all rows; which common and which rare rows (V,) it sends on, asked when it is done; what is done of those."""
+    """The tests of a family: ``first``, those of all rows; ``sent_on``, which common and which rare rows (V,) are tested again,
+    called once the first tests are done; ``after``, the tests of these.
+    """
 
     first: tuple[Step, ...]
     sent_on: Callable[[], tuple[BoolArray, BoolArray]]
     after: tuple[Step, ...]
 
 
-# What the kernels know the tests as.
+# The kernels' number of each test.
 ASKED = {
     "score": kernel.SCORE, "wald": kernel.WALD, "lrt": kernel.LRT, "firth": kernel.FIRTH, "firth_approx": kernel.FIRTH_APPROX,
     "firth_plink2": kernel.FIRTH_PLINK2, "wald_plink2": kernel.WALD_PLINK2, "spa": kernel.SPA, "exact": kernel.EXACT,
 }  # fmt: skip
-# Names of the rows that a test makes, where they differ from the test's.
+# The `method` of a test's rows, where its name is another.
 ROW_METHODS = {"firth_plink2": "firth", "wald_plink2": "wald", "spa_firth": "spa"}
 FEW = Law("few", FEW_EVENTS)
 SKEWED = Law("skewed", "skewed_score")
@@ -311,7 +319,7 @@ class Family(ABC):
     samples: Samples
     n_covariates: int
 
-    # Words of the kernels' statuses. A RUNAWAY row whose fit has a p of its own has that, with the word as a caution.
+    # The code of each status of the kernels. A RUNAWAY row whose fit still gives a p keeps it, and the code is a caution.
     codes: ClassVar[dict[int, str]] = {
         kernel.NOT_CONVERGED: "not_converged",
         kernel.NULL_NOT_CONVERGED: "null_not_converged",
@@ -330,7 +338,7 @@ class Family(ABC):
 
     @property
     def columns(self) -> Int64Array:
-        """Their columns of a block (n,)."""
+        """The samples' columns of a block (n,)."""
         return self.samples.columns
 
     @property
@@ -345,12 +353,12 @@ class Family(ABC):
 
     @property
     def offset(self) -> Float64Array:
-        """What is added to the linear predictor (n,)."""
+        """The offset of the linear predictor (n,)."""
         return self.samples.offset
 
     @property
     def dispersion(self) -> float:
-        """Variance in units of the model's."""
+        """The variance over that of the model: 1 without overdispersion."""
         return 1.0
 
     @property
@@ -360,27 +368,27 @@ class Family(ABC):
 
     @property
     def student(self) -> bool:
-        """Whether statistics of refitted rows but score tests are Student's t."""
+        """Whether Wald and likelihood ratio statistics of fitted rows follow Student's t."""
         return False
 
     def product_columns(self) -> Float64Array:
-        """What the genotypes are multiplied with, (N, width)."""
+        """The columns by which the genotypes are multiplied, (N, width)."""
         raise TypeError(f"{type(self).__name__} has no product")
 
     def product_weight(self) -> Float64Array:
-        """What the squares of genotypes are summed with, (N,)."""
+        """The weights of the squared genotypes in their sum, (N,)."""
         raise TypeError(f"{type(self).__name__} has no product")
 
-    def score(self, own: GenotypeSums, product: Float64Array, squares: Float64Array, impute: bool) -> Scores:
+    def score(self, genotypes: GenotypeSums, product: Float64Array, squares: Float64Array, impute: bool) -> Scores:
         """The scores of every variant from its row of the product (V, width)."""
         raise TypeError(f"{type(self).__name__} has no product")
 
     @abstractmethod
     def fit(self, task: Task, asked: Asked) -> Fits:
-        """Some rows on their dense calls."""
+        """Fit some rows on their unpacked calls."""
 
     def law(self, name: str, task: Task, variants: Int64Array) -> Tails:
-        """The p of some variants by a law of the name's."""
+        """The p of some variants from the distribution called ``name``."""
         raise TypeError(f"{type(self).__name__} has no law {name!r}")
 
     def no_estimate(self, events: AlleleCounts | None, impute: bool) -> list[tuple[BoolArray, str]]:
@@ -389,30 +397,30 @@ class Family(ABC):
 
     def finished(self, task: Task) -> dict[str, Array]:
         """The columns (V,) of the results, with those of this family."""
-        return task.rows.finished(task.own, task.flipped, self.n, task.choices.impute)
+        return task.rows.finished(task.genotypes, task.flipped, self.n, task.choices.impute)
 
-    # What the ladder of counts and levels asks.
+    # Questions of the ladder of counts and levels below.
 
     def one_step_is_enough(self, task: Task) -> BoolArray:
-        """Rows (V,) where few calls are missing, of samples like the others: one Newton step of the null corrects for them."""
+        """Rows (V,) with few missing calls, unrelated to the outcome: one Newton step of the null corrects for them."""
         raise TypeError(f"{type(self).__name__} does not say where one step is enough")
 
     @property
     def overdispersed(self) -> bool:
-        """Whether the outcome varies more than its model says, so that its residuals have to say how."""
+        """Whether the outcome varies more than its model says, so that p-values are taken from the residuals' distribution."""
         return False
 
-    def skewed(self, own: GenotypeSums) -> BoolArray:
-        """Rows (V,) whose score is skewed by its residuals' law, so that only the law "spa" holds its level."""
-        return np.zeros(own.n.size, dtype=bool)
+    def skewed(self, genotypes: GenotypeSums) -> BoolArray:
+        """Rows (V,) whose score is so skewed that only the saddlepoint (the law "spa") holds its level."""
+        return np.zeros(genotypes.n.size, dtype=bool)
 
-    def little_information(self, own: GenotypeSums, impute: bool) -> BoolArray:
-        """Rows (V,) with too few events or carriers for the model's tests: the law "few" is their p."""
-        return np.zeros(own.n.size, dtype=bool)
+    def little_information(self, genotypes: GenotypeSums, impute: bool) -> BoolArray:
+        """Rows (V,) with too few events or carriers for the model's tests: their p comes from the law "few"."""
+        return np.zeros(genotypes.n.size, dtype=bool)
 
-    def little_expected(self, own: GenotypeSums) -> BoolArray:
+    def little_expected(self, genotypes: GenotypeSums) -> BoolArray:
         """Rows (V,) with so few events expected among the carriers that a Wald test of them does not hold its level."""
-        return np.zeros(own.n.size, dtype=bool)
+        return np.zeros(genotypes.n.size, dtype=bool)
 
     def unsure(self, task: Task) -> BoolArray:
         """Rows (V,) whose score the product does not give."""
@@ -421,13 +429,13 @@ class Family(ABC):
         return np.asarray(task.weak | (task.usable & ~self.one_step_is_enough(task)))
 
     def ladder(self, task: Task) -> Ladder:
-        """Which test is made of which rows; here that of a score, a likelihood ratio or a Wald test, with laws of few events."""
-        choices, own = task.choices, task.own
+        """Which rows get which test. Here, for counts and levels: score, likelihood ratio or Wald tests, and exact p for few events."""
+        choices, genotypes = task.choices, task.genotypes
         fitted = self.failure is None
-        few = task.usable & self.little_information(own, choices.impute) if fitted else task.none
-        skewed = task.usable & ~few & self.skewed(own)
+        few = task.usable & self.little_information(genotypes, choices.impute) if fitted else task.none
+        skewed = task.usable & ~few & self.skewed(genotypes)
         unsure = self.unsure(task) if fitted else task.none
-        ratio = self.little_expected(own) if "wald" in (choices.test, choices.correction) else task.none
+        ratio = self.little_expected(genotypes) if "wald" in (choices.test, choices.correction) else task.none
         if choices.test != "score":
             return Ladder(
                 (
@@ -456,7 +464,7 @@ class Family(ABC):
                 after.append(Step(correction, lambda: task.common & ~ratio, keep=True))
                 after.append(Step("lrt", lambda: task.common & ratio, keep=True))
             elif not choices.impute:
-                after.append(Step("score", lambda: task.common & (own.n < self.n) & ~unsure))
+                after.append(Step("score", lambda: task.common & (genotypes.n < self.n) & ~unsure))
             after.append(Step(None, lambda: skewed & small(), law=SKEWED))
 
         def sent_on() -> tuple[BoolArray, BoolArray]:
@@ -467,25 +475,27 @@ class Family(ABC):
 
 
 def trigger(correct_below: float, expected: Float64Array, tested_mac: Float64Array) -> Float64Array:
-    """p of the first test below which a row is corrected (V,): wider where events or carriers are few."""
+    """The p of the first test below which a row is corrected (V,): larger where events or carriers are few."""
     factors = np.select([expected >= least for least, _ in MARGINS], [factor for _, factor in MARGINS], MARGINS[-1][1])
     factors[tested_mac < EXACT_BELOW_MAC] = MARGINS[-1][1]
     return np.minimum(correct_below * factors, 1.0)
 
 
-def missing_at_random(own: GenotypeSums, n: int, residual: Float64Array, weight: Float64Array) -> BoolArray:
-    """Rows (V,) with few of n calls missing, of samples whose scores, ``residual`` (N,) of variance ``weight`` (N,), are like the others'."""
-    excess, variance = sum_missing(own, residual), sum_missing(own, weight)
+def missing_at_random(genotypes: GenotypeSums, n: int, residual: Float64Array, weight: Float64Array) -> BoolArray:
+    """Rows (V,) with few of n calls missing, and these unrelated to the outcome: the samples' scores, ``residual`` (N,) of variance
+    ``weight`` (N,), sum to about zero.
+    """
+    excess, variance = sum_missing(genotypes, residual), sum_missing(genotypes, weight)
     differential = excess * excess > REFIT_DIFFERENTIAL * variance
-    return np.asarray(((n - own.n) <= REFIT_ABOVE_MISSING * n) & ~differential)
+    return np.asarray(((n - genotypes.n) <= REFIT_ABOVE_MISSING * n) & ~differential)
 
 
-def missing_alike(own: GenotypeSums, n: int, n_marked: int, marked: Int64Array) -> BoolArray:
+def missing_alike(genotypes: GenotypeSums, n: int, n_marked: int, marked: Int64Array) -> BoolArray:
     """Rows (V,) with few calls missing, as many in cases (or events) as elsewhere.
 
     ``n`` samples have the trait, ``n_marked`` of them are cases; ``marked`` (V,) are cases whose call is observed.
     """
-    missing = n - own.n
+    missing = n - genotypes.n
     with np.errstate(invalid="ignore", divide="ignore"):
         share = missing / n
         expected = n_marked * share
@@ -496,9 +506,10 @@ def missing_alike(own: GenotypeSums, n: int, n_marked: int, marked: Int64Array) 
 
 
 def bounded_ratios(fits: Fits, asked: Asked, student: bool) -> Fits:
-    """Give rows whose estimate is infinite the p of their likelihood ratio, in place; a Wald test of all rows has none.
+    """Give rows whose estimate is infinite the p of their likelihood ratio, in place; as rows of a Wald test they have no p.
 
-    A ratio at its bound is no chi-squared: no event where m are expected has the chance exp(-m), and p is of two such sides.
+    At this bound the ratio does not follow chi-squared: where m events are expected the chance of none is exp(-m), and p is at least
+    twice that.
     """
     away = fits.status == kernel.RUNAWAY
     if asked.test != "lrt" and not asked.keep:

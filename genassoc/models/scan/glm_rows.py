@@ -1,8 +1,8 @@
 """Generalised linear models whose rows are all fitted: sampling weights, offsets, sandwich variances, several tested columns.
 
-A weighted model estimates what the model would be in the population that the samples stand for (pseudo-likelihood: Binder
-1983, doi:10.2307/1402588); what varies is who was sampled, so the variance is a sandwich whatever the outcome. Without weights all
-samples weigh 1.
+A weighted model estimates the coefficients of the population from which the samples were drawn (pseudo-likelihood: Binder
+1983, doi:10.2307/1402588). Its estimates vary because other people could have been sampled, so the variance is a sandwich whatever the
+outcome. Without weights all samples weigh 1.
 """
 
 from collections.abc import Callable
@@ -55,7 +55,7 @@ EVERY_ROW_IS_FITTED = (
 
 @dataclass(frozen=True)
 class GlmRows(RowFamily):
-    """One trait fitted on the covariates, on its own complete cases with a weight; a family says what its outcome is.
+    """One trait fitted on the covariates, on its weighted complete cases; a subclass for each distribution of the outcome.
 
     Attributes
     ----------
@@ -64,17 +64,18 @@ class GlmRows(RowFamily):
     y : float64 array (n,)
         The outcome, in units of ``scale``.
     start : float64 array (C,)
-        Coefficients of the null, and after them the parameter that a family has beside the mean.
+        Coefficients of the null, followed by the family's parameter beside the mean, if it has one.
     mean : float64 array (n,)
-        The null's.
+        Of the outcome under the null.
     scale : float
+        The unit of ``y``.
     variance : int
-        The model's own, MODEL or QUASI.
+        MODEL or QUASI: the model's variance, or that times a dispersion.
     """
 
     family: ClassVar[int]
     has_law: ClassVar[bool] = True
-    instead: ClassVar[str] = EXACT_LAW  # what rows of few events have
+    instead: ClassVar[str] = EXACT_LAW  # what the notes say of rows with few events
 
     Q: Float64Array
     y: Float64Array
@@ -87,19 +88,19 @@ class GlmRows(RowFamily):
     def unit(
         cls, sample: "GlmSample", Q: Float64Array, weight: Float64Array
     ) -> tuple[Float64Array, Float64Array, float, str | None]:
-        """The outcome (n,) and the offset (n,) as they are fitted, their unit, and why there is no null."""
+        """The outcome (n,) and the offset (n,) as they are fitted, their unit, and the code if there is no null model."""
         return np.ascontiguousarray(sample.y), np.ascontiguousarray(sample.offset), 1.0, None
 
     @classmethod
     def maximise_null(cls, Q: Float64Array, trait: Trait, mean: Float64Array) -> tuple[Float64Array, str | None]:
-        """The null's coefficients on Q (n, C), why there is no maximum, and filled ``mean`` (n,)."""
+        """Fit the null on Q (n, C) and fill ``mean`` (n,); its coefficients, and the code if there is no maximum."""
         start = np.zeros(Q.shape[1])
         return start, None if cls.family == glm.GAUSSIAN else _fit(cls.family, Q, trait, start, mean)
 
     def fit_columns(
         self, H: Float64Array, samples: kernel.GlmSamples, variance: int, contrasts: Float64Array, fits: WaldFits
     ) -> None:
-        """Fit rows on columns H (R, D, n) of samples, into ``fits``."""
+        """Fit rows on columns H (R, D, n) and fill ``fits``."""
         kernel.wald_rows(glm.Family(self.family, 0.0, False), H, samples, variance, contrasts, fits)
 
     @classmethod
@@ -128,15 +129,15 @@ class GlmRows(RowFamily):
         return bool(self.weight.min() == self.weight.max())
 
     def notes(self, name: str, coding: str) -> list[str]:
-        """What there is to say of the outcome."""
+        """Notes on the outcome."""
         return []
 
     def law_notes(self, name: str, covariates: tuple[str, ...]) -> list[str]:
-        """What there is to say of the law of its residuals."""
+        """Notes on the distribution of the residuals."""
         return []
 
     def wald(self, H: Float64Array, tested: Tested, variance: int) -> WaldFits:
-        """Rows fitted on columns H (R, D, n)."""
+        """Fit rows on columns H (R, D, n)."""
         fits = room(H.shape[0], tested.n_columns, len(tested.tests))
         samples = kernel.GlmSamples(self.Q, self.y, self.offset, self.weight, self.start)
         variance = self.variance if variance in (MODEL, QUASI) else variance
@@ -163,24 +164,24 @@ class GlmRows(RowFamily):
 
     def law_of_events(self, calls: Float64Array, impute: bool) -> Float64Array:
         """-log10 p (R,) by the law of few events: of counts, or of the rarer of cases and controls."""
-        # Of a binary outcome the side with fewer effective samples; each event falls on a sample as the null has it.
+        # Of a binary outcome, the rarer side (by effective samples) is the event; under the null a sample has it with its fitted mean.
         sizes = self.sizes
         side = int(np.argmin([effective_size(side) for side in sizes]))
         mean = self.mean if side == 0 else 1.0 - self.mean
-        # A sample has one event at most, where all weigh the same: its odds make the law, without replacement.
+        # With equal weights a sample has one event at most: events are drawn without replacement, by the samples' odds.
         single = sizes.shape[0] == 2 and self.is_equal
         odds = mean / (1.0 - mean) if single else self.weight * mean
         found, there = np.empty(calls.shape[0]), np.zeros(calls.shape[0], np.bool_)
         few_events.event_rows(calls, odds, whole_sizes(sizes[side]), impute, found, there)
         return np.where(there, found / np.log(10.0), np.nan)
 
-    def counts(self, own: GenotypeSums, block: Block, impute: bool) -> dict[str, Array]:
+    def counts(self, genotypes: GenotypeSums, block: Block, impute: bool) -> dict[str, Array]:
         """Columns (V,) of counts and frequencies by outcome."""
         return {}
 
 
 class CountModel(Protocol):
-    """What a model of counts has."""
+    """The fields of a model of counts that its null models read."""
 
     outcome: ClassVar[Kind]
 
@@ -194,7 +195,7 @@ class CountModel(Protocol):
 
     @property
     def exposure(self) -> str | None:
-        """Column of what the counts were made over."""
+        """Name of the column with the exposure: the time, or another amount, over which events were counted."""
 
 
 class CountRows(GlmRows):
@@ -212,11 +213,11 @@ class CountRows(GlmRows):
         """How many events there are."""
         return [event_note(name, self.y)]
 
-    def counts(self, own: GenotypeSums, block: Block, impute: bool) -> dict[str, Array]:
-        """Events of the samples observed."""
+    def counts(self, genotypes: GenotypeSums, block: Block, impute: bool) -> dict[str, Array]:
+        """Events of the samples whose call is observed."""
         events = np.zeros(block.n_samples)
         events[self.columns] = self.y
-        return {"n_events": (events.sum() - sum_missing(own, events)).astype(np.int64)}
+        return {"n_events": (events.sum() - sum_missing(genotypes, events)).astype(np.int64)}
 
 
 def event_note(name: str, y: Float64Array) -> str:
@@ -235,18 +236,18 @@ def log_exposure(model: CountModel, cohort: Cohort, design: Design) -> tuple[Des
 
 @dataclass(frozen=True, kw_only=True)
 class GlmSample:
-    """What a null is made of: a trait's samples.
+    """The samples of one trait, from which its null model is made.
 
     Attributes
     ----------
     X : float64 array (n, C)
     y, offset, weight : float64 arrays (n,)
     columns : int64 array (n,)
-        Of a block of ``width`` samples.
+        Columns of a block of ``width`` samples.
     ranks : bool
-        Whether ranks stand for the outcome.
+        Whether the outcome is replaced by ranks.
     offset_unit : str
-        Of a quantity: what 1 of the offset is; see `genassoc.data.phenotypes.design.Design`.
+        The unit of the offset of a quantitative trait; see `genassoc.data.phenotypes.design.Design`.
     variance : int
         MODEL or QUASI.
     """
@@ -263,7 +264,7 @@ class GlmSample:
 
 
 def _fit(family: int, Q: Float64Array, trait: Trait, start: Float64Array, mean: Float64Array) -> str | None:
-    """Fill the null's coefficients and means; why there is no maximum."""
+    """Fit the null, filling its coefficients and means; the code if there is no maximum."""
     y, offset, weight = trait.y, trait.offset, trait.prior
     if not y.any() or (family == glm.BINOMIAL and (y == 1).all()):
         return "one_outcome"
@@ -278,17 +279,17 @@ def _fit(family: int, Q: Float64Array, trait: Trait, start: Float64Array, mean: 
 
 @dataclass(frozen=True)
 class Extras:
-    """What a family adds to `prepare`.
+    """What a family changes in `prepare`.
 
     Attributes
     ----------
     offset : function, optional
-        Of a model, a cohort and a design to the design without samples that lack it, and the offset (N,).
+        From a model, a cohort and a design: the offset (N,), and the design without the samples that lack it.
     change : function, optional
-        Of a design to that of changes from a baseline.
+        Replaces the traits of a design by their changes from a baseline.
     notes : tuple of str
     variance : int
-        The model's own.
+        As in `GlmRows`.
     """
 
     offset: Callable[[Any, Any, Any], tuple[Any, Float64Array]] | None = None
@@ -298,7 +299,7 @@ class Extras:
 
 
 def prepare(model: Any, cohort: Any, family: type[GlmRows], extras: Extras = Extras()) -> FittedState:
-    """Fit the null models of all traits of a model, each on its complete cases with a weight."""
+    """Fit the null models of all traits, each on its weighted complete cases."""
     columns, width = np.asarray(cohort.block_columns), int(cohort.block_width)
     model, joined = with_interaction(model, cohort)
     design = cohort.design(model.traits, model.covariates, kind=model.outcome)

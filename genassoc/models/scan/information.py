@@ -29,32 +29,32 @@ class EventSizes:
         wide[:, columns] = sides
         return cls(wide)
 
-    def effective(self, own: GenotypeSums, impute: bool) -> Float64Array:
+    def effective(self, genotypes: GenotypeSums, impute: bool) -> Float64Array:
         """Effective number of events (V,) of the rarest side, among the samples whose call is observed unless all have one."""
-        counted = np.full(own.n.size, np.inf)
+        counted = np.full(genotypes.n.size, np.inf)
         for side in self.sizes:
-            counted = np.minimum(counted, self._of_side(side, own, impute))
+            counted = np.minimum(counted, self._of_side(side, genotypes, impute))
         return counted
 
-    def few(self, own: GenotypeSums, impute: bool, least: float) -> BoolArray:
+    def few(self, genotypes: GenotypeSums, impute: bool, least: float) -> BoolArray:
         """Rows (V,) with fewer than ``least`` effective events."""
-        return np.asarray(self.effective(own, impute) < least)
+        return np.asarray(self.effective(genotypes, impute) < least)
 
     @staticmethod
-    def _of_side(side: Float64Array, own: GenotypeSums, impute: bool) -> Float64Array:
-        total, squares = np.full(own.n.size, side.sum()), np.full(own.n.size, (side * side).sum())
+    def _of_side(side: Float64Array, genotypes: GenotypeSums, impute: bool) -> Float64Array:
+        total, squares = np.full(genotypes.n.size, side.sum()), np.full(genotypes.n.size, (side * side).sum())
         if not impute:
-            total = total - sum_missing(own, side)
-            squares = squares - sum_missing(own, side * side)
+            total = total - sum_missing(genotypes, side)
+            squares = squares - sum_missing(genotypes, side * side)
         # What is left of a sum of which all was taken is rounding.
         squares[squares <= 1e-12 * (side * side).sum()] = 0.0
         return effective_number(total, squares)
 
 
-def sum_missing(own: GenotypeSums, values: Float64Array) -> Float64Array:
+def sum_missing(genotypes: GenotypeSums, values: Float64Array) -> Float64Array:
     """Sums of values (N,) over the samples whose call is missing, (V,); a variant's bits do not depend on the others."""
-    total = np.zeros(own.n.size)
-    some = np.flatnonzero(np.diff(own.pointers))
+    total = np.zeros(genotypes.n.size)
+    some = np.flatnonzero(np.diff(genotypes.pointers))
     if some.size:
-        total[some] = np.add.reduceat(values[own.indices], own.pointers[some])
+        total[some] = np.add.reduceat(values[genotypes.indices], genotypes.pointers[some])
     return total

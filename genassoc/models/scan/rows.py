@@ -187,7 +187,7 @@ class Rows:
         return usable
 
     def finished(
-        self, own: GenotypeSums, flipped: BoolArray, n: int, impute: bool, without: tuple[str, ...] = ()
+        self, genotypes: GenotypeSums, flipped: BoolArray, n: int, impute: bool, without: tuple[str, ...] = ()
     ) -> dict[str, Array]:
         """Columns of the results, of ALT, in the shape of the rows; ``n`` samples have the trait, ``without`` leaves columns out."""
         shape = self.beta.shape
@@ -211,10 +211,10 @@ class Rows:
             "ci_upper": np.where(bounded, np.where(minor, -self.lower, self.upper), beta + half),
             "statistic": np.where(np.isnan(self.beta), self.statistic, self.statistic * sign),
             "neg_log_10_p_value": self.neg_log_10_p,
-            "effect_allele_frequency": of_variants(own.frequency),
-            "mac": of_variants(own.mac),
-            "missing_rate": of_variants(1.0 - own.n / max(n, 1)),
-            "n": np.full(shape, n) if impute else of_variants(own.n),
+            "effect_allele_frequency": of_variants(genotypes.frequency),
+            "mac": of_variants(genotypes.mac),
+            "missing_rate": of_variants(1.0 - genotypes.n / max(n, 1)),
+            "n": np.full(shape, n) if impute else of_variants(genotypes.n),
             "iterations": self.iterations,
             "method": self.method,
             "code": self.code,
@@ -239,14 +239,14 @@ def assembled(
     return BlockResult(columns, {"trait": tuple(trait for trait in traits for _ in tests), "test": tests * len(traits)})
 
 
-def unusable(own: GenotypeSums, n_covariates: int, min_mac: float) -> list[tuple[BoolArray, str]]:
+def unusable(genotypes: GenotypeSums, n_covariates: int, min_mac: float) -> list[tuple[BoolArray, str]]:
     """Rows that have no estimate whatever the outcome, and their codes; the first that holds counts."""
     return [
-        (own.n == 0, "n_too_small"),
-        (own.constant & (own.mac > 0), "constant_genotype"),
-        (own.constant & (own.mac == 0), "monomorphic"),
-        (own.n <= n_covariates, "n_too_small"),
-        (own.tested_mac < min_mac, "too_few_carriers"),
+        (genotypes.n == 0, "n_too_small"),
+        (genotypes.constant & (genotypes.mac > 0), "constant_genotype"),
+        (genotypes.constant & (genotypes.mac == 0), "monomorphic"),
+        (genotypes.n <= n_covariates, "n_too_small"),
+        (genotypes.tested_mac < min_mac, "too_few_carriers"),
     ]
 
 

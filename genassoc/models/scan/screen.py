@@ -1,4 +1,4 @@
-"""The screen of all families: a score from one product for every row, then what a family's ladder does of the rows that need more."""
+"""The screen of all families: a score test of every row from one product, then the steps of the family's ladder for rows that need more."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,18 +22,18 @@ Null = TypeVar("Null", bound=Family, covariant=True)
 
 @dataclass(frozen=True, kw_only=True)
 class ScreenState(Generic[Null]):
-    """What all blocks share; ``notes`` says, for people, what was recognised and left out.
+    """The null models and product columns that all blocks share; ``notes`` tells the user what was recognised and left out.
 
     Attributes
     ----------
     nulls : tuple of Family
         One a trait.
     matrix, squares : ThinMatrix or None
-        The families' columns side by side, and their weights; None of families without a product.
+        The families' columns side by side, and their weights; None for families without a product.
     starts : tuple of int
-        Where each family's columns begin, and the end.
+        The first column of each family, and the number of all columns.
     n_incomplete : int
-        Samples of the cohort that lack a covariate: in no row.
+        Samples of the cohort that lack a covariate, and so are in no row.
     """
 
     traits: tuple[str, ...]
@@ -79,12 +79,12 @@ class ScreenState(Generic[Null]):
 
 
 def check_choices(model: Any, corrections: tuple[str | None, ...]) -> None:
-    """Check the choices that counts and levels have, in place; ``corrections`` are those that there are.
+    """Check the choices of models of counts and levels, and put them in their plain form; ``corrections`` are the allowed ones.
 
     Raises
     ------
     ValueError
-        One is not what it should be.
+        A choice has a value that is not allowed.
     """
     name = type(model).__name__
     object.__setattr__(model, "traits", checks.names(model.traits, "traits"))
@@ -108,7 +108,7 @@ def choices_of(model: Any) -> Choices:
 
 
 def null_notes(covariates: tuple[str, ...], trait: str, n: int, kept: BoolArray, failure: str | None) -> list[str]:
-    """What was left out of the null model of n samples, and that there is none."""
+    """Notes on the null model of n samples: covariates left out of it, and why there is none."""
     notes = [
         f"covariate {covariates[column]} dropped for {trait}: among its {n:,} complete samples it is "
         "constant or a combination of the covariates before it"
@@ -138,32 +138,32 @@ def _of_trait(
 ) -> dict[str, Array]:
     """All columns of one trait, (V,) each."""
     samples = family.samples
-    own = genotype_sums(block, flipped, samples.columns, samples.mask, list_calls=family.has_product)
+    genotypes = genotype_sums(block, flipped, samples.columns, samples.mask, list_calls=family.has_product)
     events = None
     if family.counts_events:
         events = allele_counts(block, samples.events, samples.event_mask)
-    V = own.n.size
+    V = genotypes.n.size
     rows = Rows.empty(V)
-    reasons = [*unusable(own, family.n_covariates, choices.min_mac), *family.no_estimate(events, choices.impute)]
+    reasons = [*unusable(genotypes, family.n_covariates, choices.min_mac), *family.no_estimate(events, choices.impute)]
     usable = rows.fail_unusable(reasons, samples.failure)
     scores = None
     if family.has_product and samples.failure is None:
-        scores = family.score(own, product, squares, choices.impute)
+        scores = family.score(genotypes, product, squares, choices.impute)
     task = Task(
-        choices=choices, block=block, flipped=flipped, own=own, of_events=events, rows=rows, usable=usable, scores=scores,
+        choices=choices, block=block, flipped=flipped, genotypes=genotypes, of_events=events, rows=rows, usable=usable, scores=scores,
         squares=squares, U=np.full(V, np.nan), dispersion=np.full(V, np.nan), shape=np.full(V, family.shape), common=np.zeros(V, np.bool_),
         rare=np.zeros(V, np.bool_),
     )  # fmt: skip
     _put_scores(family, task)
     ladder = family.ladder(task)
     for step in ladder.first:
-        _climb(family, task, step)
+        _do_step(family, task, step)
         if step.test == "score" and ladder.after:
             _keep_scores(task)
     if ladder.after:
         task.common[:], task.rare[:] = ladder.sent_on()
     for step in ladder.after:
-        _climb(family, task, step)
+        _do_step(family, task, step)
     return family.finished(task)
 
 
@@ -178,19 +178,19 @@ def _put_scores(family: Family, task: Task) -> None:
         task.rows.put(at, family.first_method, U / information, 1 / root, U / (family.dispersion * root))
     task.rows.dispersion[at] = family.dispersion
     if not task.choices.impute:
-        task.rows.method[task.usable & (task.own.n < family.n)] = METHOD["score_approx"]
+        task.rows.method[task.usable & (task.genotypes.n < family.n)] = METHOD["score_approx"]
 
 
 def _keep_scores(task: Task) -> None:
-    """U and dispersion of rows that are score tests still: beta is U / I, its variance phi / I."""
+    """Keep U and the dispersion of rows that are still score tests, from beta = U / I and its variance phi / I."""
     rows = task.rows
     with np.errstate(invalid="ignore", divide="ignore"):
         task.U[:] = rows.beta * rows.dispersion / rows.model_error**2
     task.dispersion[:] = rows.dispersion
 
 
-def _climb(family: Family, task: Task, step: Step) -> None:
-    """Do a step of the ladder."""
+def _do_step(family: Family, task: Task, step: Step) -> None:
+    """Do one step of the ladder."""
     variants = np.flatnonzero(step.where())
     if not variants.size:
         return
@@ -204,7 +204,7 @@ def _climb(family: Family, task: Task, step: Step) -> None:
 
 
 def _fit(family: Family, task: Task, step: Step, test: str, variants: Int64Array) -> Int64Array:
-    """Fit some rows on dense calls, a chunk at a time; their status."""
+    """Fit some rows on unpacked calls, a chunk at a time, and return their statuses."""
     status = np.zeros(variants.size, np.int64)
     codes = family.codes
     if step.keep or step.code is not None:
@@ -220,19 +220,19 @@ def _fit(family: Family, task: Task, step: Step, test: str, variants: Int64Array
 
 
 def _test_by_law(family: Family, task: Task, law: Law, variants: Int64Array) -> None:
-    """The estimates that are there, with the p of a law of their own."""
+    """Replace the p of rows by that of a `Law`; their estimates stay."""
     rows = task.rows
     for first, last in chunks(variants.size, family.n):
         some = variants[first:last]
         tails = family.law(law.name, task, some)
-        there = np.isfinite(tails.neg_log_10_p)
-        for method, picked in (("exact", there & tails.exact), ("spa", there & ~tails.exact)):
+        has_p = np.isfinite(tails.neg_log_10_p)
+        for method, picked in (("exact", has_p & tails.exact), ("spa", has_p & ~tails.exact)):
             rows.put_p(some[picked], method, tails.neg_log_10_p[picked])
-        bounded = there & tails.bounded
+        bounded = has_p & tails.bounded
         rows.bound(some[bounded], tails.lower[bounded], tails.upper[bounded])
-        lost = some[~there]
+        failed = some[~has_p]
         if law.keep:
-            # A separated row says so first: its beta is no maximum.
-            rows.caution(lost[rows.code[lost] != CODE["separated"]], law.code)
+            # A separated row keeps that code: its beta is not a maximum.
+            rows.caution(failed[rows.code[failed] != CODE["separated"]], law.code)
         else:
-            rows.fail(lost, law.code)
+            rows.fail(failed, law.code)

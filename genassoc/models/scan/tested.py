@@ -1,13 +1,13 @@
-"""What of the genotypes is tested: D columns made of a variant's calls, and contrasts of their coefficients.
+"""What is tested: D columns made of a variant's calls, and contrasts of their coefficients.
 
 - additive: g, the copies of an allele
-- genotypic: g and h, whether heterozygous; of effects b_het and b_hom of one and of two copies ``add = b_hom / 2`` and
-  ``domdev = b_het - b_hom / 2``, as PLINK 2 names them
-- interaction with a covariate E: g and g e, with ``e`` for E: 0 and 1 of two values, else E centred and scaled (digits do not
-  depend on its units)
-- a set of columns: the alleles of one place, at once
+- genotypic: g and h, which is 1 in heterozygotes. With effects b_het of one copy and b_hom of two, ``add = b_hom / 2`` and
+  ``domdev = b_het - b_hom / 2``, as in PLINK 2
+- interaction with a covariate E: g and g e. If E has two values, e is 0 and 1; if E is a number, e is E centred and scaled, so that
+  digits do not depend on its units
+- several alleles: the copies of each allele of one record
 
-A test is a linear contrast of the coefficients, or all of them at once.
+A test is of one linear contrast of the coefficients, or of all coefficients at once.
 """
 
 from collections.abc import Sequence
@@ -23,9 +23,9 @@ from genassoc.kernels.genotypes.dosages import count_rounded
 from genassoc.models.base import BlockResult
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
 
-LEAST_CARRIERS = 10  # in each arm
-LEAST_CARRIERS_OF_NUMBER = 20  # of a continuous E
-LEAST_EVENTS = 5.0  # expected among them
+LEAST_CARRIERS = 10  # carriers in each arm
+LEAST_CARRIERS_OF_NUMBER = 20  # carriers, where E is a number
+LEAST_EVENTS = 5.0  # events expected among these carriers
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Arm:
         Columns of the block.
     mask : uint64 array (W,)
     rate : float
-        Share of the rarer outcome (or of events) among them; 1 where there are no events to expect.
+        Share of samples with the rarer outcome (or the event); 1 where the outcome has no events.
     """
 
     columns: Int64Array
@@ -59,11 +59,11 @@ class Tested:
     e : float64 array (n,)
         E in a trait's samples, scaled; empty where there is no interaction.
     arms : tuple of Arm
-        One for each value of E, or one of all samples where it is a number.
+        One for each value of E, or one with all samples where E is a number.
     least_carriers : int
-        Of each arm; 0 without E.
+        Needed in each arm; 0 without E.
     heterozygotes : bool
-        Whether the second column is h.
+        Whether the second column is h, the heterozygotes.
     """
 
     tests: tuple[str, ...]
@@ -91,11 +91,11 @@ class Tested:
 
     @cached_property
     def rotations(self) -> list[tuple[int, Float64Array]]:
-        """For each test of one degree of freedom an orthonormal M (D, D): of ``H M``, the last coefficient is what it tests.
+        """For each test of one degree of freedom, its number and an orthonormal M (D, D): the test is of the last coefficient of ``H M``.
 
-        Log determinants, and so Firth's penalty, are those of H.
+        ``H M`` has the log determinants of H, and so the same Firth penalty.
         """
-        found = []
+        rotations = []
         for k, contrast in enumerate(self.contrasts):
             if k == self.joint:
                 continue
@@ -106,8 +106,8 @@ class Tested:
                 M = np.column_stack([[-last[1], last[0]], last])
             else:
                 M = np.linalg.qr(np.column_stack([last, np.eye(last.size)]))[0][:, ::-1]
-            found.append((k, np.ascontiguousarray(M)))
-        return found
+            rotations.append((k, np.ascontiguousarray(M)))
+        return rotations
 
     def columns(self, calls: Float64Array) -> Float64Array:
         """The tested columns (R, D, n) of calls (R, n), NaN where not observed."""
@@ -139,7 +139,7 @@ def tested_with(
     event: BoolArray | None = None,
     both_outcomes: bool = False,
 ) -> Tested:
-    """What is tested in the samples ``columns`` (n,) of one trait: g, and g e where there is a modifier.
+    """The tested columns and contrasts in the samples ``columns`` (n,) of one trait: g, and g e where there is a modifier.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ def tested_with(
     block_columns : int64 array (N,)
         Columns of the cohort's samples, in the order of the modifier's values.
     event : bool array (n,), optional
-        Cases, or who has the event; ``both_outcomes`` counts the rarer of cases and controls.
+        Cases, or samples with the event; with ``both_outcomes`` the rarer of cases and controls is counted.
     """
     if modifier is None:
         return ADDITIVE
@@ -167,33 +167,33 @@ def tested_with(
     at_zero = -zero / unit
     contrasts = [[1.0, at_zero], [0.0, 1.0 / unit], [0.0, 0.0], *([1.0, float(k)] for k in range(len(modifier.arms)))]
     arms = []
-    for own in members:
+    for member in members:
         rate = 1.0
         if event is not None:
-            share = float(event[own].mean()) if own.any() else 0.0
+            share = float(event[member].mean()) if member.any() else 0.0
             rate = min(share, 1.0 - share) if both_outcomes else share
-        arms.append(Arm(columns[own], mask_words(columns[own], block_width), rate))
+        arms.append(Arm(columns[member], mask_words(columns[member], block_width), rate))
     least = LEAST_CARRIERS if modifier.arms else LEAST_CARRIERS_OF_NUMBER
     return Tested(tests_of(modifier), np.array(contrasts), e, tuple(arms), least)
 
 
 def too_few(block: Block, tested: Tested) -> BoolArray:
     """Variants (V,) with fewer carriers in an arm, or fewer events expected among them, than an interaction needs."""
-    found = np.zeros(block.n_variants, dtype=bool)
+    is_too_few = np.zeros(block.n_variants, dtype=bool)
     for arm in tested.arms:
         carriers = carriers_of(block, arm)
-        found |= (carriers < tested.least_carriers) | ((arm.rate < 1.0) & (carriers * arm.rate < LEAST_EVENTS))
-    return found
+        is_too_few |= (carriers < tested.least_carriers) | ((arm.rate < 1.0) & (carriers * arm.rate < LEAST_EVENTS))
+    return is_too_few
 
 
 def fewest_carriers(block: Block, tested: Tested) -> Float64Array:
-    """Carriers in the arm that has fewest, (V,); of a number E a third of all, since few of them weigh much in g e."""
+    """Carriers in the arm with the fewest, (V,); if E is a number, a third of all carriers, since only few of them weigh much in g e."""
     counts = np.min([carriers_of(block, arm) for arm in tested.arms], axis=0)
     return np.asarray(counts / (1.0 if len(tested.arms) > 1 else 3.0))
 
 
 def carriers_of(block: Block, arm: Arm) -> Int64Array:
-    """Samples of the arm that carry the allele that is rarer there, (V,): all observed but the commoner homozygotes."""
+    """Samples of the arm that carry its rarer allele, (V,): all observed but the commoner homozygotes."""
     if isinstance(block, DosageBlock):
         selected = np.zeros(block.n_samples, np.bool_)
         selected[arm.columns] = True
@@ -207,24 +207,24 @@ def carriers_of(block: Block, arm: Arm) -> Int64Array:
 
 @dataclass(frozen=True)
 class Classes:
-    """Samples analysed by genotype, in V variants.
+    """How many of the analysed samples have each genotype, in V variants.
 
     Attributes
     ----------
     counts : int64 array (V, 4)
-        With code 0, 1, 2 and not observed.
+        Samples with the codes 0, 1, 2 and not observed.
     """
 
     counts: Int64Array
 
     @classmethod
     def of(cls, block: Block, mask: UInt64Array) -> "Classes":
-        """Those of the samples of a mask (W,).
+        """Count the genotypes of the samples in a mask (W,).
 
         Raises
         ------
         TypeError
-            The block holds dosages: a genotype is not known there.
+            The block holds dosages, in which genotypes are not known.
         """
         counts = np.empty((block.n_variants, 4), np.int64)
         count_codes(with_genotypes(block).packed.view(np.uint64), mask, counts)
@@ -237,16 +237,16 @@ class Classes:
 
     @property
     def n_present(self) -> Int64Array:
-        """How many of the three genotypes occur (V,): with fewer than three, two degrees of freedom are not there."""
+        """How many of the three genotypes occur (V,): a test of two degrees of freedom needs all three."""
         return np.asarray((self.counts[:, :3] > 0).sum(axis=1))
 
     @property
     def rarest(self) -> Int64Array:
-        """Twice the samples of the rarest genotype (V,), to be held against ``min_mac``."""
+        """Twice the samples of the rarest genotype (V,), to compare with ``min_mac``."""
         return np.asarray(2 * self.counts[:, :3].min(axis=1))
 
     def without_estimate(self, mac: Float64Array, least: float, n_coefficients: int) -> list[tuple[BoolArray, str]]:
-        """Masks (V,) of rows without an estimate and their codes; the first that holds counts."""
+        """Masks (V,) of rows without an estimate and their codes; a row has the code of the first mask it is in."""
         return [
             (self.n == 0, "n_too_small"),
             ((self.n_present <= 1) & (mac > 0), "constant_genotype"),
@@ -258,15 +258,17 @@ class Classes:
 
 
 def with_genotypes(block: Block) -> GenotypeBlock:
-    """The block, of genotypes.
+    """The block, if it holds genotypes.
 
     Raises
     ------
     TypeError
-        It holds dosages: a genotype is not known there.
+        It holds dosages, in which genotypes are not known.
     """
     if not isinstance(block, GenotypeBlock):
-        raise TypeError("the genotypic model is of genotypes, not of dosages: use hard calls, or another genetic model")
+        raise TypeError(
+            "the genotypic model needs genotypes, and these are dosages: use hard calls, or another genetic model"
+        )
     return block
 
 
@@ -275,11 +277,11 @@ def contrast_estimates(
 ) -> tuple[Float64Array, Float64Array]:
     """Estimates and standard errors (..., K) of every test from coefficients (..., D) and covariances (..., D, D).
 
-    The test of all at once has none.
+    The test of all coefficients at once has none.
     """
     beta = np.zeros((*theta.shape[:-1], len(tested.tests)))
     variance = np.zeros(beta.shape)
-    # Spelt out: a product of matrices may round differently for other shapes, and rows must not depend on the company.
+    # Spelt out: a matrix product may round differently for other shapes, and a row must not depend on the rows computed with it.
     for i in range(tested.n_columns):
         beta = beta + theta[..., i, None] * tested.contrasts[:, i]
         for j in range(tested.n_columns):
@@ -292,7 +294,7 @@ def contrast_estimates(
 
 
 def joint_statistic(theta: Float64Array, covariance: Float64Array) -> Float64Array:
-    """``theta' V^-1 theta`` (R,) of coefficients (R, D) and covariances (R, D, D), one column after the other given those before."""
+    """``theta' V^-1 theta`` (R,) of coefficients (R, D) and covariances (R, D, D), each column adjusted for those before."""
     rest, V = theta.copy(), covariance.copy()
     total = np.zeros(theta.shape[0])
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -306,7 +308,7 @@ def joint_statistic(theta: Float64Array, covariance: Float64Array) -> Float64Arr
 
 
 def for_tests(values: Array, K: int) -> Array:
-    """A column (V,) for each of the K rows of a trait."""
+    """Repeat a column (V,) for each of a trait's K rows: (V, K)."""
     return np.repeat(values[:, None], K, axis=1)
 
 
@@ -316,12 +318,12 @@ def as_rows(
     columns: dict[str, Array],
     categories: dict[str, tuple[str | None, ...]],
 ) -> BlockResult:
-    """Rows trait by trait, K tests each, of columns (V, T, K)."""
+    """Flatten columns (V, T, K) into rows, trait by trait and K tests each."""
     flat = {name: values.reshape(values.shape[0], -1) for name, values in columns.items()}
     labels = {"trait": tuple(np.repeat(traits, len(tests)).tolist()), "test": tests * len(traits)}
     return BlockResult(flat, labels, categories)
 
 
 def alleles_at_once(names: Sequence[str]) -> Tested:
-    """D columns of their own, the alleles of one place: one test of all, D degrees of freedom."""
+    """The D alleles of one record as columns: one test of all of them, with D degrees of freedom."""
     return Tested((f"alleles_{len(names)}df",), np.zeros((1, len(names))))

@@ -1,8 +1,8 @@
 """Models that fit every row: Wald tests of D tested columns and K contrasts of their coefficients, likelihood ratios, Firth's penalty.
 
-What a family brings is `RowFamily`: how many rows are fitted at once, and how one row is maximised on its own complete cases.
-What is the same for all of them is here: which rows have an estimate, what is tested again and how, what replaces what.
-With Satterthwaite's degrees of freedom contrasts are Student's t, and all coefficients at once Hotelling's: see
+A family implements `RowFamily`: how many rows are fitted at once, and how one row is maximised on its own complete cases.
+This file has what is the same for all families: which rows have an estimate, which are tested again, and which test replaces which.
+With Satterthwaite's degrees of freedom, a contrast has a t test and all coefficients at once Hotelling's: see
 `genassoc.kernels.laws.sandwich`.
 """
 
@@ -50,7 +50,7 @@ CODES: Mapping[int, str] = {
 
 @dataclass(frozen=True)
 class Asked:
-    """What is done, every default resolved.
+    """The tests and rules of a run, every default resolved.
 
     Attributes
     ----------
@@ -59,18 +59,18 @@ class Asked:
     variance : int
         HC0, HC3, MODEL or QUASI, of `genassoc.kernels.laws.sandwich`.
     correction : str or None
-        "lrt" or "firth": the test of rows below ``correct_below``; by Firth's penalty too where there is no maximum, with
-        "firth_fallback" only there.
+        "lrt" or "firth": the test that replaces the first one where its p is below ``correct_below``; "firth" also where there is no
+        maximum, "firth_fallback" only there.
     correct_below : float
     impute : bool
         Missing calls take the mean of the observed ones.
     min_mac : float
     gate : bool
-        Rows with few carriers or events have no estimate.
+        Whether rows with few carriers or events are left without an estimate.
     like : str or None
         "plink2": its stopping rule, standard errors and tests.
     by_joint : bool
-        The test of all coefficients alone says whether a row is below ``correct_below``; else any test.
+        Whether only the p of the joint test is compared with ``correct_below``; else that of any test.
     """
 
     test: str
@@ -91,10 +91,10 @@ class Asked:
 
 
 def asked_of_screened(model: Any) -> Asked:
-    """What is done of a model whose one column is screened by the score, where every row is fitted.
+    """How every row of a model is fitted whose additive rows are screened by the score test.
 
-    Its tests' defaults are of a screen: Wald tests stand for the score test, likelihood ratios for what is done with hits. The
-    genotypic model, and several alleles at once, have likelihood ratios, unless Wald tests are asked for.
+    The model's defaults are those of the screen. Here Wald tests take the place of the score test, and likelihood ratio tests that of
+    the correction. The genotypic model, and several alleles at once, have likelihood ratio tests unless Wald tests are asked for.
     """
     impute, least = bool(model.imputes), float(model.min_mac)
     if model.is_sandwich:
@@ -134,14 +134,14 @@ class Case(ABC):
 
     @abstractmethod
     def unfit(self, asked: Asked, test: str) -> str | None:
-        """Why there is no fit, known before it."""
+        """The code if it is known without a further fit that there is no maximum."""
 
     @abstractmethod
     def maximum(self, H: Float64Array, n_free: int, test: str, asked: Asked) -> Maximum | None:
-        """The maximum in the first ``n_free`` coefficients of H (n, D), the others 0; ``test`` "firth" penalises. None without one."""
+        """The maximum over the first ``n_free`` coefficients of H (n, D), the others held at 0; penalised where ``test`` is "firth". None if there is none."""
 
     def ran_away(self, fit: Maximum, asked: Asked) -> bool:
-        """Whether the estimate is on its way to an infinite one."""
+        """Whether the estimate diverges."""
         return False
 
 
@@ -151,7 +151,7 @@ OneRow = Callable[[Float64Array], WaldFits]
 
 @dataclass(frozen=True, eq=False)
 class KernelCase(Case):
-    """Complete cases that a kernel maximises: ``fit`` takes columns (1, D, n), and ``codes`` are of its statuses."""
+    """Complete cases that a kernel fits: ``fit`` takes columns (1, D, n), and ``codes`` gives the code of each of its statuses."""
 
     H: Float64Array
     all_covariates: bool
@@ -164,11 +164,11 @@ class KernelCase(Case):
         return self.fit(np.ascontiguousarray(self.H.T)[None])
 
     def unfit(self, asked: Asked, test: str) -> str | None:
-        """What the kernel says of all columns."""
+        """The code of the fit on all columns, if it failed."""
         return self.codes.get(int(self.whole.status[0]))
 
     def maximum(self, H: Float64Array, n_free: int, test: str, asked: Asked) -> Maximum | None:
-        """The maximum in the first ``n_free`` coefficients of H (n, D); the others are left out."""
+        """The maximum over the first ``n_free`` coefficients of H (n, D); the other columns are left out."""
         fits = (
             self.whole
             if H is self.H and n_free == H.shape[1]
@@ -190,12 +190,12 @@ class RowFamily(ABC):
     ----------
     samples : Samples
     n_parameters : int
-        Beside those tested.
+        Parameters beside the tested coefficients.
     """
 
     codes: ClassVar[Mapping[int, str]] = CODES
     least_events: ClassVar[float] = 0.0  # effective events that tests with the model's variance need
-    retries: ClassVar[bool] = False  # whether rows that `wald` leaves are cases of their own
+    retries: ClassVar[bool] = False  # whether a row that `wald` could not fit is fitted again as a `Case`
     has_law: ClassVar[bool] = False  # whether there is `law_of_events`
 
     samples: Samples
@@ -208,7 +208,7 @@ class RowFamily(ABC):
 
     @property
     def columns(self) -> Int64Array:
-        """Their columns of a block (n,)."""
+        """The samples' columns of a block (n,)."""
         return self.samples.columns
 
     @property
@@ -218,12 +218,12 @@ class RowFamily(ABC):
 
     @property
     def failure(self) -> str | None:
-        """Why there is no null model; its rows carry it as their code."""
+        """The code of all rows of the trait, where it has no null model."""
         return self.samples.failure
 
     @property
     def offset(self) -> Float64Array:
-        """What is added to the linear predictor (n,)."""
+        """The offset of the linear predictor (n,)."""
         return self.samples.offset
 
     @property
@@ -238,15 +238,15 @@ class RowFamily(ABC):
 
     @abstractmethod
     def wald(self, H: Float64Array, tested: Tested, variance: int) -> WaldFits | None:
-        """Rows fitted on columns H (R, D, n), NaN where not observed; None where each is a case of its own."""
+        """Fit rows on columns H (R, D, n), NaN where not observed. None: the family fits each row as a `Case`."""
 
     @abstractmethod
     def case(self, H: Float64Array, tested: Tested) -> Case:
         """The complete cases of columns (D, n)."""
 
     @abstractmethod
-    def counts(self, own: GenotypeSums, block: Block, impute: bool) -> dict[str, Array]:
-        """Columns (V,) of counts and frequencies that the family has beside the common ones."""
+    def counts(self, genotypes: GenotypeSums, block: Block, impute: bool) -> dict[str, Array]:
+        """Columns (V,) of counts and frequencies that the family adds to the common ones."""
 
     def method(self, variance: int) -> tuple[str, str]:
         """Names of the Wald tests of a contrast and of all coefficients."""
@@ -255,10 +255,10 @@ class RowFamily(ABC):
 
     @property
     def sizes(self) -> Float64Array:
-        """What the events weigh, (S, n), of every side of the outcome; of a quantity none."""
+        """The weights of the events, (S, n), of each of S kinds (cases and controls are two); S = 0 for a quantitative trait."""
         return np.zeros((0, self.n))
 
-    def reasons(self, own: GenotypeSums, block: Block, impute: bool) -> list[tuple[BoolArray, str]]:
+    def reasons(self, genotypes: GenotypeSums, block: Block, impute: bool) -> list[tuple[BoolArray, str]]:
         """Rows (V,) without an estimate for the family's own reasons, and their codes."""
         return []
 
@@ -275,7 +275,7 @@ class RowFamily(ABC):
         return columns
 
     def finished(
-        self, columns: dict[str, Array], asked: Asked, tested: Tested, own: GenotypeSums, block: Block, flipped: BoolArray
+        self, columns: dict[str, Array], asked: Asked, tested: Tested, genotypes: GenotypeSums, block: Block, flipped: BoolArray
     ) -> dict[str, Array]:  # fmt: skip
         """Columns (V, K) in the trait's units, after the family's own corrections."""
         return columns
@@ -283,7 +283,7 @@ class RowFamily(ABC):
 
 @dataclass(frozen=True)
 class FittedState:
-    """What all blocks share; ``notes`` says, for people, codings, weights, what E is and what was dropped."""
+    """The null models and tested columns that all blocks share; ``notes`` tells the user of codings, weights, E and what was dropped."""
 
     traits: tuple[str, ...]
     cohort_columns: Int64Array
@@ -300,7 +300,7 @@ class FittedState:
 
 
 def with_interaction(model: Any, cohort: Any) -> tuple[Any, tuple[str, ...]]:
-    """The model with the main effect of its interaction's covariate among the covariates, and a note where it joined them."""
+    """The model with the covariate of its interaction among its covariates, and a note if it had to be added."""
     if model.interaction is None:
         return model, ()
     covariates, joined = with_main_effect(cohort.phenotypes, model.covariates, model.interaction)
@@ -308,7 +308,7 @@ def with_interaction(model: Any, cohort: Any) -> tuple[Any, tuple[str, ...]]:
 
 
 def modifier_of(model: Any, cohort: Any, X: Float64Array, complete: BoolArray) -> Modifier | None:
-    """E of an interaction, checked against covariates X (N, C); ``complete`` (N,) have them all, and a weight."""
+    """E of an interaction, checked against covariates X (N, C); ``complete`` (N,): samples with all covariates and a weight."""
     if model.interaction is None:
         return None
     modifier = read_modifier(cohort.phenotypes, cohort.rows, model.interaction, complete)
@@ -325,7 +325,7 @@ class Effects:
     genotypic : bool
     modifier : Modifier or None
     joined : tuple of str
-        A note where E joined the covariates.
+        A note if E was added to the covariates.
     """
 
     genotypic: bool
@@ -343,7 +343,7 @@ class Effects:
         events: Callable[[RowFamily], BoolArray | None] = lambda null: None,
         both_outcomes: bool = False,
     ) -> FittedState:
-        """The state of nulls; ``events`` says who of a null's samples (n,) has the event."""
+        """The state from null models; ``events`` returns which samples (n,) of a null model have the event."""
         tested = [
             GENOTYPIC
             if self.genotypic
@@ -361,9 +361,10 @@ class Effects:
 
 def test_block(asked: Asked, state: FittedState, block: Block) -> BlockResult:
     """V x T x K rows, K tests."""
-    straight = state.tested[0].heterozygotes if state.tested else False  # copies and heterozygotes are no mirror images
+    # Swapping the alleles changes the sign of g's effect but not of h's: the genotypic model always counts ALT.
+    counts_alt = state.tested[0].heterozygotes if state.tested else False
     flipped = np.zeros(block.n_variants, dtype=bool)
-    if not straight:
+    if not counts_alt:
         flipped = minor_is_ref(block, state.cohort_columns, state.cohort_mask)
     by_trait = [_of_trait(asked, null, tested, block, flipped) for null, tested in zip(state.nulls, state.tested)]
     return assembled(state.traits, by_trait, state.tested[0].tests)
@@ -374,14 +375,14 @@ test_block.__test__ = False  # type: ignore[attr-defined]  # its name is not a t
 
 def _of_trait(asked: Asked, null: RowFamily, tested: Tested, block: Block, flipped: BoolArray) -> dict[str, Array]:
     """All columns of one trait, (V,) or (V, K)."""
-    own = genotype_sums(block, flipped, null.columns, null.mask)
-    rows = Rows.empty(own.n.size, len(tested.tests))
-    few = too_few_events(asked, null, tested, own, block)
+    genotypes = genotype_sums(block, flipped, null.columns, null.mask)
+    rows = Rows.empty(genotypes.n.size, len(tested.tests))
+    few = too_few_events(asked, null, tested, genotypes, block)
     one = tested.n_columns == 1 and tested.joint < 0
-    exact = few if one and null.has_law else np.zeros(own.n.size, dtype=bool)
-    usable = rows.fail_unusable(_reasons(asked, null, tested, own, block, few & ~exact), null.failure)
+    exact = few if one and null.has_law else np.zeros(genotypes.n.size, dtype=bool)
+    usable = rows.fail_unusable(_reasons(asked, null, tested, genotypes, block, few & ~exact), null.failure)
     variants = np.flatnonzero(usable)
-    # Made columns are of a size that stays in the cache; one column is the calls themselves.
+    # Several columns are computed, in chunks that stay in the cache; a single column is the calls themselves.
     size = null.n * (1 if one else 4 * tested.n_columns)
     for first, last in chunks(variants.size, size):
         some = variants[first:last]
@@ -391,21 +392,25 @@ def _of_trait(asked: Asked, null: RowFamily, tested: Tested, block: Block, flipp
         fit_rows(asked, null, tested, some, tested.columns(calls), rows)
         _test_exactly(asked, null, some[exact[some]], calls[exact[some]], rows)
     student = null.student(asked.variance)
-    without = ("standard_error_model",) if asked.is_sandwich and student else ()  # the model's is no part of these fits
-    columns = rows.finished(own, flipped, null.n, asked.impute, without)
+    # These fits do not compute the model's standard error.
+    without = ("standard_error_model",) if asked.is_sandwich and student else ()
+    columns = rows.finished(genotypes, flipped, null.n, asked.impute, without)
     if student:
         columns["degrees_of_freedom"] = np.where(np.isnan(rows.statistic), np.nan, rows.df)
-    columns, counts = null.finished(columns, asked, tested, own, block, flipped), null.counts(own, block, asked.impute)
+    columns, counts = (
+        null.finished(columns, asked, tested, genotypes, block, flipped),
+        null.counts(genotypes, block, asked.impute),
+    )
     if student:
         return columns | counts
-    # In the order of a screen's columns.
+    # The same order of columns as a screen's.
     shares = {name: values for name, values in counts.items() if values.dtype.kind == "f"}
     iterations = columns.pop("iterations")
     return shares | columns | counts | {"iterations": iterations}
 
 
 def _impute(calls: Float64Array) -> None:
-    """Missing calls (R, n) take the mean of the observed ones, in place."""
+    """Replace missing calls (R, n) by the mean of the observed ones, in place."""
     missing = np.isnan(calls)
     if missing.any():
         means = np.where(missing, 0.0, calls).sum(axis=1) / np.maximum((~missing).sum(axis=1), 1)
@@ -413,35 +418,38 @@ def _impute(calls: Float64Array) -> None:
 
 
 def _reasons(
-    asked: Asked, null: RowFamily, tested: Tested, own: GenotypeSums, block: Block, few: BoolArray
+    asked: Asked, null: RowFamily, tested: Tested, genotypes: GenotypeSums, block: Block, few: BoolArray
 ) -> list[tuple[BoolArray, str]]:
-    """Rows (V,) without an estimate and their codes, the first that holds counts; ``few`` have too few events for a test."""
+    """Rows (V,) without an estimate and their codes, of which the first is taken; ``few`` (V,) have too few events for a test."""
     n_coefficients = null.n_parameters + tested.n_columns
     if tested.heterozygotes:
-        reasons = Classes.of(block, null.mask).without_estimate(own.mac, asked.min_mac, n_coefficients)
+        reasons = Classes.of(block, null.mask).without_estimate(genotypes.mac, asked.min_mac, n_coefficients)
     else:
-        reasons = [*unusable(own, null.n_parameters, asked.min_mac), (own.n <= n_coefficients, "n_too_small")]
+        reasons = [
+            *unusable(genotypes, null.n_parameters, asked.min_mac),
+            (genotypes.n <= n_coefficients, "n_too_small"),
+        ]
     if tested.with_e and asked.gate:
         reasons.append((too_few(block, tested), "too_few_carriers"))
-    return [*reasons, (few, FEW_EVENTS), *null.reasons(own, block, asked.impute)]
+    return [*reasons, (few, FEW_EVENTS), *null.reasons(genotypes, block, asked.impute)]
 
 
-def too_few_events(asked: Asked, null: RowFamily, tested: Tested, own: GenotypeSums, block: Block) -> BoolArray:
-    """Rows (V,) with too few events for the variance that is asked for; of an interaction in an arm."""
+def too_few_events(asked: Asked, null: RowFamily, tested: Tested, genotypes: GenotypeSums, block: Block) -> BoolArray:
+    """Rows (V,) with too few events for the chosen variance; of an interaction, with too few in an arm."""
     least = LEAST_OF_SANDWICH if asked.is_sandwich else null.least_events
     sizes = null.sizes
     if not asked.gate or null.failure is not None or not sizes.size or not least > 0.0:
-        return np.zeros(own.n.size, dtype=bool)
+        return np.zeros(genotypes.n.size, dtype=bool)
     if tested.with_e:
-        # In an arm or, of a number E, in what says its slope.
+        # In each arm; if E is a number, in all samples and weighted by e^2, which carries the slope.
         e = tested.e
         parts = [e == 0.0, e == 1.0] if len(tested.arms) > 1 else [np.ones(e.size), e**2]
         sizes, least = np.stack([side * part for side in sizes for part in parts]), LEAST_OF_ARM
-    return EventSizes.of(sizes, null.columns, block.n_samples).few(own, asked.impute, least)
+    return EventSizes.of(sizes, null.columns, block.n_samples).few(genotypes, asked.impute, least)
 
 
 def _test_exactly(asked: Asked, null: RowFamily, variants: Int64Array, calls: Float64Array, rows: Rows) -> None:
-    """Few events: the estimates that there are, with the p of their exact law."""
+    """Replace the p of rows with few events by that of their exact distribution; estimates stay."""
     there = np.isfinite(rows.neg_log_10_p[variants, 0])
     if not there.any():
         return
@@ -467,7 +475,7 @@ def fit_rows(asked: Asked, null: RowFamily, tested: Tested, some: Int64Array, H:
         return
     with np.errstate(invalid="ignore", divide="ignore"):
         below = rows.neg_log_10_p[some] >= -np.log10(asked.correct_below)
-    # All tests of a variant are of one fit: any of them below asks for the other one.
+    # All tests of a variant come from one fit: if p of any is below the threshold, all are corrected.
     wanted = below[:, tested.joint] if asked.by_joint else below.any(axis=1)
     again = "lrt" if asked.correction == "lrt" else "firth"
     if asked.correction == "firth_fallback":
@@ -576,7 +584,7 @@ def _put_ratios(rows: Rows, at: Int64Array, tested: Tested, fit: Maximum, gains:
 def ratio_gains(asked: Asked, case: Case, tested: Tested, fit: Maximum, test: str) -> Float64Array | None:
     """Twice the gains of (penalised) log likelihood over every test's null (K,), over the dispersion; None where one has no maximum.
 
-    Every null but that of all coefficients has one of them less.
+    A contrast's null has one coefficient less; the joint test's has none.
     """
     D = tested.n_columns
     nulls = [(k, case.H @ M, D - 1) for k, M in tested.rotations]
