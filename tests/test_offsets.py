@@ -273,6 +273,9 @@ def test_what_is_wrong_is_named_by_its_place(files, tables, tmp_path):
     refused(files, tmp_path / f"{'a' * 5000}{{chromosome}}", "no file of any chromosome")
     refused(files, tmp_path / ("a" * 5000), "a.*cannot be read")
     refused(files, {}, "names no table")
+    refused(
+        files, written(head, ("S001", "1", "NA"), ("S002", "1", "NA")), "no sample .* the trait 'hdl' has a prediction"
+    )
     cohort = with_offsets(cohort_of(files), tables["1"], ["ldl"], "quantitative")
     with pytest.raises(ga.PhenotypeError, match="no prediction of 'hdl'"):
         ga.associate(cohort, MODELS["linear"])

@@ -97,6 +97,11 @@ def with_offsets(cohort: Cohort, offsets: "Given", traits: Sequence[str], kind: 
     notes = [*dict.fromkeys(read.notes), *_notes(cohort, found, lacking)]
     details = [", ".join(trait for trait, lacks in zip(names, row) if lacks) for row in lacking]
     observed = np.stack([cohort.phenotypes.table[name].gather(cohort.rows).is_not_null() for name in names], axis=1)
+    for name, has, lacks in zip(names, observed.T, lacking.T):
+        if has.any() and not (has & ~lacks).any():
+            raise PhenotypeError(
+                f"{found.source}: no sample of the cohort that has the trait '{name}' has a prediction of it"
+            )
     ledger = lacking_predictions(cohort.sample_ledger, cohort.sample_ids, details, (lacking == observed).all(axis=1))
     return replace(
         cohort,
