@@ -255,7 +255,7 @@ def test_what_is_wrong_is_named_by_its_place(files, tables, tmp_path):
     refused(
         files,
         written(head, ("S001", "1", "2"), ("S002", "1", "?")),
-        r"offsets.tsv.*'hdl'.*'\?' in line 3 \(sample S002\)",
+        r"offsets.tsv, line 3 \(sample S002\): '\?' in the column 'hdl' is no number; write predictions with a decimal point",
     )
     refused(files, written(head, ("S001", "1", "2"), ("S001", "1", "2")), r"offsets.tsv.*'S001' \(lines 2, 3\)")
     refused(files, written(head, ("T1", "1", "2")), "0 of 180")
@@ -270,6 +270,12 @@ def test_what_is_wrong_is_named_by_its_place(files, tables, tmp_path):
     refused(files, {name: tables[name] for name in ("1", "2")}, "name it X or all")
     refused(files, {**tables, "chr1": tables["1"]}, "'1', 'chr1' all name chromosome 1")
     refused(files, tmp_path / "{chromosome}.gone", "no file of any chromosome")
+    refused(files, tmp_path / f"{'a' * 5000}{{chromosome}}", "no file of any chromosome")
+    refused(files, tmp_path / ("a" * 5000), "a.*cannot be read")
+    refused(files, {}, "names no table")
+    refused(
+        files, written(head, ("S001", "1", "NA"), ("S002", "1", "NA")), "no sample .* the trait 'hdl' has a prediction"
+    )
     cohort = with_offsets(cohort_of(files), tables["1"], ["ldl"], "quantitative")
     with pytest.raises(ga.PhenotypeError, match="no prediction of 'hdl'"):
         ga.associate(cohort, MODELS["linear"])
@@ -314,6 +320,26 @@ def test_regenie_lists_and_files(files, tables, tmp_path):
     refused(files, folder / "fit_pred.list", "no file of predictions is listed for 't2d'", ga.Logistic("t2d"))
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("secret.txt", "secret.txt, line 1: this is no file of REGENIE's predictions"),
+        ("two words.loco", "pred.list, line 1: 3 fields in place of a trait"),
+        ("a\0b", "cannot be read"),
+        ("a" * 5000, "cannot be read"),
+        ("/dev/zero", "no plain file"),
+        ("x_pred.list", "no file of REGENIE's predictions"),
+    ],
+)
+def test_lists_of_strangers_are_refused_in_words(files, tmp_path, name, words):
+    (tmp_path / "secret.txt").write_text("root:x:0:0:hidden\n")
+    path = tmp_path / "x_pred.list"
+    path.write_text(f"\ufeffldl {name}\n")
+    with pytest.raises(ga.GenassocError, match=words) as refusal:
+        with_offsets(cohort_of(files), path, ["ldl"], "quantitative")
+    assert "hidden" not in str(refusal.value) and len(str(refusal.value)) < 1000
+
+
 def test_what_is_wrong_in_regenie_files_is_named_by_its_place(files, tables, tmp_path):
     path, model = tmp_path / "a.loco", ga.Linear("ldl")
     lines = write_loco(path, tables, "ldl").read_text().splitlines()
@@ -337,6 +363,7 @@ def test_what_is_wrong_in_regenie_files_is_named_by_its_place(files, tables, tmp
     refused(files, edited(3, lambda f: ["1", *f[1:]]), "line 3: chromosome 1 is there twice", model)
     refused(files, edited(1, lambda f: [*f[:1], *(f"{name}x" for name in f[1:])]), "none of its 180 samples", model)
     refused(files, edited(1, lambda f: [*f[:1], "A_S000", "B_S000", *f[3:]]), "all FID_IID of an IID S000", model)
+    refused(files, edited(3, lambda f: [*f[:4], "1_0", *f[5:]]), r"line 3, column 5 \(sample F_S\d+\): '1_0'", model)
     missing = edited(3, lambda f: [*f[:4], "NA", *f[5:]])
     assert ga.associate(cohort_of(files), model, offsets=missing).provenance["samples"]["analysed"] == {"ldl": N - 1}
 

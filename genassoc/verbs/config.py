@@ -278,6 +278,9 @@ def problems_of(content: Mapping[str, Any]) -> list[str]:
             problems.append(f"[{section}] is a table; write [{section}] and below it {keys[0]} = ...")
         elif isinstance(table, Mapping):
             problems += [f"[{section}] needs '{key}'{_nearly(key, table, keys)}" for key in keys if key not in table]
+            problems += [
+                f"[{section}] {key} is empty: name a file, or leave it out" for key in keys if table.get(key) == ""
+            ]
     for section, known in _SECTIONS.items():
         table = content.get(section)
         if known is None or not isinstance(table, Mapping):

@@ -19,9 +19,10 @@ from genassoc.data.cohort.contigs import chromosome_of, region_keys, usual_spell
 from genassoc.data.cohort.ledger import lacking_predictions
 from genassoc.data.cohort.matching import family_column, first_few, mismatch_message
 from genassoc.data.cohort.recipe import with_offsets as recipe_step
-from genassoc.data.phenotypes.columns import from_pandas, listed, read_columns
+from genassoc.data.phenotypes.columns import NUMBER, from_pandas, listed, read_columns
 from genassoc.data.phenotypes.offsets import Offsets, Source, Unit
 from genassoc.data.phenotypes.phenotypes import Phenotypes
+from genassoc.data.phenotypes.reading import Reading
 from genassoc.data.phenotypes.tables import TextTable
 from genassoc.errors import InputError, PhenotypeError, SampleMismatchError
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
@@ -37,6 +38,7 @@ _ALL_NAMES = (ALL, "0")  # REGENIE writes 0 in the file of --print-prs
 _CHROMOSOME_COLUMNS = ("chromosome", "chrom", "#chrom", "chr", "contig", "contigname")
 PATTERN = "{chromosome}"
 _LOCO = "FID_IID"
+_PATH = 255  # characters of a path in a message
 _SHOWN = 5  # samples named in a note; the ledger has all
 _MISSING = ("NA", "nan", "NaN", "")
 
@@ -95,6 +97,11 @@ def with_offsets(cohort: Cohort, offsets: "Given", traits: Sequence[str], kind: 
     notes = [*dict.fromkeys(read.notes), *_notes(cohort, found, lacking)]
     details = [", ".join(trait for trait, lacks in zip(names, row) if lacks) for row in lacking]
     observed = np.stack([cohort.phenotypes.table[name].gather(cohort.rows).is_not_null() for name in names], axis=1)
+    for name, has, lacks in zip(names, observed.T, lacking.T):
+        if has.any() and not (has & ~lacks).any():
+            raise PhenotypeError(
+                f"{found.source}: no sample of the cohort that has the trait '{name}' has a prediction of it"
+            )
     ledger = lacking_predictions(cohort.sample_ledger, cohort.sample_ids, details, (lacking == observed).all(axis=1))
     return replace(
         cohort,
@@ -129,7 +136,8 @@ def _read(
     cohort: Cohort, given: "Table | Mapping[str, Table]", traits: tuple[str, ...], kind: str, read: _Read
 ) -> None:
     if isinstance(given, Mapping):
-        read.source = "the offsets given"
+        if not given:
+            raise InputError("offsets={} names no table: give one for each chromosome, or none at all")
         if all(isinstance(value, str | Path) for value in given.values()):
             read.origin = {str(name): _absolute(value) for name, value in given.items()}
         if set(traits) <= set(given) and all(
@@ -177,7 +185,7 @@ def _of_pattern(cohort: Cohort, pattern: str) -> dict[str, Path]:
     seen: dict[str, list[str]] = {}
     for contig in [*cohort.contigs.chromosomes, ALL]:
         spelt = dict.fromkeys([contig, *usual_spellings(contig)])
-        files = [name for name in spelt if Path(pattern.replace(PATTERN, name)).is_file()]
+        files = [name for name in spelt if _is_file(Path(pattern.replace(PATTERN, name)))]
         key = ALL if contig == ALL else cohort.contigs.key(contig)
         if len(files) > 1:
             raise InputError(
@@ -199,7 +207,7 @@ def _read_table(cohort: Cohort, given: "Table", traits: tuple[str, ...], read: _
     """Predictions of a table: of the chromosome that is told, of those in its column, or of all."""
     if isinstance(given, str | Path):
         path = Path(given)
-        columns, source = read_columns(path), str(path)
+        columns, source = read_columns(path, Reading(encoding=cohort.phenotypes.reading.encoding)), str(path)
         read.files.append(path)
     else:
         frame = given if isinstance(given, pl.DataFrame) else from_pandas(given)
@@ -243,9 +251,24 @@ def _values(cohort: Cohort, table: Phenotypes, traits: tuple[str, ...], read: _R
     rows = np.array([at[name] for name, here in zip(ids, found) if here], dtype=np.int64)
     values = np.full((cohort.n_samples, len(traits)), np.nan)
     for t, trait in enumerate(traits):
+        _refuse_texts(table, trait, rows)
         values[found, t] = table.numbers(trait, rows)
     read.notes += said
     return values
+
+
+def _refuse_texts(table: Phenotypes, trait: str, rows: Int64Array) -> None:
+    """Refuse predictions that are no numbers; what would mend a phenotype (a code for missing, a decimal mark) is none of theirs."""
+    values = table.table[trait].gather(rows)
+    if values.dtype != pl.String:
+        return
+    bad = np.flatnonzero((values.is_not_null() & ~values.str.contains(NUMBER)).to_numpy())
+    if bad.size:
+        more = f"; {bad.size - 1:,} more are not" if bad.size > 1 else ""
+        raise PhenotypeError(
+            f"{table.source}, {table.where(int(rows[bad[0]]), trait)}: '{values[int(bad[0])]}' in the column '{trait}' is no "
+            f"number{more}; write predictions with a decimal point, and NA where a sample has none"
+        )
 
 
 # REGENIE ------------------------------------------------------------------------------------------------------------
@@ -253,17 +276,32 @@ def _values(cohort: Cohort, table: Phenotypes, traits: tuple[str, ...], read: _R
 
 def _lines(path: Path) -> Iterator[str]:
     """Lines of a text file, plain or gzipped."""
-    if path.exists() and not path.is_file():  # of a pipe or a device there is no end
-        raise InputError(f"{path}: is no plain file")
     try:
+        if path.exists() and not path.is_file():  # of a pipe or a device there is no end
+            raise InputError(f"{path}: is no plain file")
         with path.open("rb") as raw:
             zipped = raw.read(2) == b"\x1f\x8b"
-        with gzip.open(path, "rt") if zipped else path.open() as file:
+        opened = gzip.open if zipped else open
+        with opened(path, "rt", encoding="utf-8-sig") as file:
             yield from file
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file") from None
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    except (OSError, EOFError, zlib.error, ValueError) as error:  # ValueError: no UTF-8, or a name with a NUL byte
+        raise InputError(f"{_shown(path)}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is such a file; not of a name that no file can have, as a list of a stranger may hold."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _shown(path: Path) -> str:
+    """A path in a message, at the length that a name may have."""
+    name = str(path)
+    return name if len(name) <= _PATH else f"{name[:_PATH]}..."
 
 
 def _first(path: Path) -> list[str]:
@@ -276,13 +314,14 @@ def _first(path: Path) -> list[str]:
 
 def _is_loco(path: Path) -> bool:
     """Whether a file has REGENIE's layout: a header of samples, a line of predictions for each chromosome."""
-    return path.is_file() and _first(path)[:1] == [_LOCO]
+    return _is_file(path) and _first(path)[:1] == [_LOCO]
 
 
 def _pred_list(path: Path) -> dict[str, Path] | None:
     """Traits and their files as REGENIE lists them; None of a file that is no such list."""
     first = _first(path)
-    if len(first) != 2 or not (path.name.endswith("pred.list") or _moved(path, first[1]).is_file()):
+    named = path.name.endswith("pred.list") and bool(first)
+    if not named and (len(first) != 2 or not _is_file(_moved(path, first[1]))):
         return None
     found: dict[str, Path] = {}
     for number, line in enumerate(_lines(path), 1):
@@ -302,7 +341,7 @@ def _pred_list(path: Path) -> dict[str, Path] | None:
 def _moved(path: Path, name: str) -> Path:
     """The file that a list names, or the one of that name beside the list, where both were moved."""
     beside = [path.parent / name, path.parent / Path(name).name]
-    return next((file for file in (Path(name), *beside) if file.is_file()), Path(name))
+    return next((file for file in (Path(name), *beside) if _is_file(file)), Path(name))
 
 
 def _read_regenie(cohort: Cohort, files: Mapping[str, Path], traits: tuple[str, ...], kind: str, read: _Read) -> None:
@@ -330,6 +369,10 @@ def _loco(cohort: Cohort, path: Path, read: _Read) -> dict[str, Float64Array]:
         if not fields:
             continue
         if not ids:
+            if fields[0] != _LOCO or len(fields) == 1:
+                raise InputError(
+                    f"{path}, line {number}: this is no file of REGENIE's predictions: the header of one is {_LOCO} and the samples"
+                )
             ids = fields[1:]
             columns, found = _matched(cohort, ids, path, number, read)
             continue
@@ -353,6 +396,8 @@ def _numbers(fields: list[str], ids: list[str], path: Path, line: int) -> Float6
         values = np.array(fields, dtype=np.float64)
     except ValueError:
         values = np.array([_number(text) for text in fields])
+    if any("_" in text for text in fields):  # Python reads 1_0 as 10
+        values[["_" in text for text in fields]] = np.inf
     bad = [i for i in np.flatnonzero(~np.isfinite(values)) if fields[i] not in _MISSING]
     if bad:
         i = int(bad[0])

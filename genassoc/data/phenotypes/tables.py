@@ -141,6 +141,8 @@ def _read_bytes(path: Path) -> bytes:
         raise InputError(f"{path}: the gzip data is damaged or cut short ({error}); copy the file again") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except ValueError as error:  # a NUL byte in the name
+        raise InputError(f"{str(path)!r}: cannot be read ({error})") from None
     return raw
 
 
