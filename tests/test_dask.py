@@ -507,6 +507,7 @@ MODELS = {
     "logistic": {"traits": ["t2d"]},
     "ordinal": {"traits": ["grade"]},
     "poisson": {"traits": ["visits"]},
+    "negative_binomial": {"traits": ["visits"]},
     "cox": {"event": "event", "time": "years"},
 }
 
