@@ -454,28 +454,36 @@ def _test_exactly(asked: Asked, null: RowFamily, variants: Int64Array, calls: Fl
 def fit_rows(asked: Asked, null: RowFamily, tested: Tested, some: Int64Array, H: Float64Array, rows: Rows) -> None:
     """Fill the rows of some variants, given their tested columns H (R, D, n)."""
     undone = np.ones(some.size, dtype=bool)
-    unfitted = np.zeros(some.size, dtype=bool)  # without a maximum
     if asked.test == "wald" and asked.like is None:
         fits = null.wald(H, tested, asked.variance)
         if fits is not None:
             undone = (fits.status != status.FINE) if null.retries else np.zeros(some.size, dtype=bool)
             _put_fits(asked, null, tested, some, fits, rows)
+    again = "lrt" if asked.correction == "lrt" else "firth"
     for r in np.flatnonzero(undone):
-        code = _put_case(asked, null.case(H[r], tested), (null, tested), int(some[r]), asked.test, rows)
-        unfitted[r] = code in ("not_converged", "separation")
-    if asked.correction is None:
+        # One case for both tests: what it knows of its columns is found once.
+        case, v = null.case(H[r], tested), int(some[r])
+        code = _put_case(asked, case, (null, tested), v, asked.test, rows)
+        unfitted = np.array([code in ("not_converged", "separation")])
+        if asked.correction is not None and _tested_again(asked, tested, rows.neg_log_10_p[v : v + 1], unfitted)[0]:
+            _put_case(asked, case, (null, tested), v, again, rows)
+    if asked.correction is None or undone.all():
         return
+    at_once = np.flatnonzero(~undone)
+    wanted = _tested_again(asked, tested, rows.neg_log_10_p[some[at_once]], np.zeros(at_once.size, dtype=bool))
+    for r in at_once[wanted]:
+        _put_case(asked, null.case(H[r], tested), (null, tested), int(some[r]), again, rows)
+
+
+def _tested_again(asked: Asked, tested: Tested, neg_log_10_p: Float64Array, unfitted: BoolArray) -> BoolArray:
+    """Rows (R,) that the correction tests again, given their tests (R, K) and which have no maximum (R,)."""
+    if asked.correction == "firth_fallback":
+        return unfitted
     with np.errstate(invalid="ignore", divide="ignore"):
-        below = rows.neg_log_10_p[some] >= -np.log10(asked.correct_below)
+        below = neg_log_10_p >= -np.log10(asked.correct_below)
     # All tests of a variant are of one fit: any of them below asks for the other one.
     wanted = below[:, tested.joint] if asked.by_joint else below.any(axis=1)
-    again = "lrt" if asked.correction == "lrt" else "firth"
-    if asked.correction == "firth_fallback":
-        wanted = unfitted
-    elif again == "firth":
-        wanted = wanted | unfitted
-    for r in np.flatnonzero(wanted):
-        _put_case(asked, null.case(H[r], tested), (null, tested), int(some[r]), again, rows)
+    return np.asarray(wanted if asked.correction == "lrt" else wanted | unfitted)
 
 
 def _put_fits(asked: Asked, null: RowFamily, tested: Tested, some: Int64Array, fits: WaldFits, rows: Rows) -> None:
