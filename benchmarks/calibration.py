@@ -115,8 +115,10 @@ def null_models(y: np.ndarray, X: np.ndarray) -> ScreenState:
     names = tuple(f"y{t}" for t in range(T))
     columns = ("intercept", *(f"x{c}" for c in range(1, X.shape[1])))
     design = Design(
-        names, y, columns, X, np.ones(n, bool), (), pl.DataFrame(), ("binary",) * T, ("0 = control, 1 = case",) * T
-    )
+        traits=names, y=y, covariates=columns, X=X, complete=np.ones(n, bool), dropped_covariates=(),
+        dropped_samples=pl.DataFrame(), kinds=("binary",) * T, coding=("0 = control, 1 = case",) * T,
+        offset=np.zeros(y.shape), offset_unit="trait",
+    )  # fmt: skip
     return prepare(design, np.arange(n), n)
 
 

@@ -97,7 +97,6 @@ TWINS = {
     "negative_binomial_columns.wald_rows": "negative_binomial.wald_rows",
     "negative_binomial.fitted_of": "negative_binomial.fit",  # room for it
     "negative_binomial_cgf.neg_log_p_rows": "negative_binomial.neg_log_p",
-    "logistic.fitted_of": "logistic.fit",
     "logistic_rows.analyse_rows": "logistic.analyse_rows",
     "logistic_firth.analyse_complete_rows": "logistic.analyse_rows",
     "logistic_refit.refit_rows": "logistic.analyse_rows",

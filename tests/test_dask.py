@@ -489,7 +489,8 @@ def test_to_dask_is_chunked_by_blocks_and_its_graph_is_small(files):
     import cloudpickle
 
     # A block of calls is 48 x 300 bytes; what the graph says of it is a range, and the cohort once.
-    assert len(cloudpickle.dumps(dict(array.dask))) < 1000 * array.numblocks[0] + 60_000
+    # Of a block the graph holds names of modules too; calls would be fourteen times as much.
+    assert len(cloudpickle.dumps(dict(array.dask))) < 1100 * array.numblocks[0] + 60_000
 
 
 def test_nothing_heavy_is_imported_with_the_executors():

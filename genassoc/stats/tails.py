@@ -107,7 +107,12 @@ def neg_log_10_p_f(F: ArrayLike, k: int, df: ArrayLike) -> Float64Array:
 
     With two above it is ``(df / 2) log10(1 + 2 F / df)``; else the incomplete beta function, by its series where that underflows.
     """
-    F, df = np.broadcast_arrays(np.asarray(F, dtype=np.float64), np.asarray(df, dtype=np.float64))
+    F, df = np.asarray(F, dtype=np.float64), np.asarray(df, dtype=np.float64)
+    if F.shape != df.shape:
+        F, df = np.broadcast_arrays(F, df)
+    normal = np.isinf(df)
+    if normal.all():
+        return neg_log_10_p_chi2(k * F, float(k))
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         if k == 2:
             finite = 0.5 * df * np.log1p(2.0 * F / df) / math.log(10.0)
@@ -120,7 +125,6 @@ def neg_log_10_p_f(F: ArrayLike, k: int, df: ArrayLike) -> Float64Array:
             ln_p = a * np.log(x) + b * np.log1p(-x) - np.log(a) - special.betaln(a, b) + np.log(series)
             p = special.betainc(a, b, x)
             finite = -np.where(p > 1e-250, np.log(p), ln_p) / math.log(10.0)
-    normal = np.isinf(df)
     if normal.any():
         finite = np.where(normal, neg_log_10_p_chi2(k * F, np.full(F.shape, float(k))), finite)
     return np.asarray(finite, dtype=np.float64)

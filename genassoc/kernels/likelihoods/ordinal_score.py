@@ -45,6 +45,9 @@ def score_with_missing(
     pointers, indices = missing.pointers, missing.indices
     U, information, weakest = scores.U, scores.information, scores.weakest
     V, P = gA.shape
+    # Where no sample has an offset, every variant's part of it is the same zeros.
+    level, offset, no_offset = levels.level, levels.offset, not levels.offset.any()
+    zeros = np.zeros(offset.size if no_offset else 0)
     J, A, L, half = np.empty((P, P)), np.empty((P, P)), np.zeros((P, P)), np.empty((P, P))
     u, b, z, x = np.empty(P), np.empty(P), np.empty(P), np.empty(P)
     for v in range(V):
@@ -55,7 +58,7 @@ def score_with_missing(
                 information[v] -= gA[v, a] * gA[v, a]
             continue
         lost = indices[pointers[v] : pointers[v + 1]]
-        out = Levels(levels.level[lost], levels.M, levels.offset[lost])
+        out = Levels(level[lost], levels.M, zeros if no_offset else offset[lost])
         accumulate(D[lost], out, parameters, True, J, u, np.empty(lost.size), np.empty(lost.size))
         # Rows of `half` are L^-1 times the columns of J_m; then the same of its rows.
         for a in range(P):

@@ -25,7 +25,7 @@ from genassoc.models.cox.family import NullCox, risk_sets, within_strata
 from genassoc.models.cox.family import prepare as prepare_nulls
 from genassoc.models.scan.family import Samples
 from genassoc.models.scan.sums import GenotypeSums, allele_counts, frequency
-from genassoc.models.scan.tested import Tested
+from genassoc.models.scan.tested import Tested, modifier_of, with_interaction
 from genassoc.models.scan.wald import (
     CODES,
     Asked,
@@ -34,8 +34,6 @@ from genassoc.models.scan.wald import (
     FittedState,
     Maximum,
     RowFamily,
-    modifier_of,
-    with_interaction,
 )
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.information import EXACT_LAW, LEAST_OF_SANDWICH, effective_size, few_note, whole_sizes

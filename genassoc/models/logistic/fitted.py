@@ -24,7 +24,7 @@ from genassoc.models.scan.case_columns import case_columns
 from genassoc.models.scan.glm_rows import GlmRows
 from genassoc.models.scan.glm_rows import prepare as prepare_rows
 from genassoc.models.scan.sums import GenotypeSums
-from genassoc.models.scan.tested import Tested
+from genassoc.models.scan.tested import Tested, modifier_of, with_interaction
 from genassoc.models.scan.wald import (
     Asked,
     Case,
@@ -32,8 +32,6 @@ from genassoc.models.scan.wald import (
     FittedState,
     Maximum,
     RowFamily,
-    modifier_of,
-    with_interaction,
 )
 from genassoc.shapes import Array, Float64Array
 from genassoc.stats.information import EXACT_LAW, LEAST_OF_SANDWICH, few_note, sides_of_binary
@@ -101,13 +99,12 @@ class LogisticRows(RowFamily):
     def case(self, H: Float64Array, tested: Tested) -> Case:
         """The complete cases of columns (D, n)."""
         at, null = ~np.isnan(H[0]), self.null
-        X, kept = null.X, True
-        if not at.all():
-            basis = orthonormal_basis(X[at])
-            X, kept = np.ascontiguousarray(basis.Q), bool(basis.kept.all())
-        return LogisticCase(
-            H[:, at].T, kept, X, null.y[at], null.offset[at], bool(null.separated), tested.heterozygotes
-        )  # fmt: skip
+        told, genotypes = bool(null.separated), tested.heterozygotes
+        if at.all():
+            return LogisticCase(H.T, True, null.X, null.y, null.offset, told, genotypes)
+        basis = orthonormal_basis(null.X[at])
+        X, kept = np.ascontiguousarray(basis.Q), bool(basis.kept.all())
+        return LogisticCase(H[:, at].T, kept, X, null.y[at], null.offset[at], told, genotypes)
 
     def law_of_events(self, calls: Float64Array, impute: bool) -> Float64Array:
         """-log10 p (R,) by the exact distribution of the rarer outcome over the samples."""
@@ -156,7 +153,7 @@ class LogisticCase(Case):
             return "n_too_small"
         if self.y.min() == self.y.max():
             return "one_outcome"
-        if self._is_collinear():
+        if self._is_collinear:
             return "collinear"
         if test == "firth":
             return None
@@ -165,23 +162,27 @@ class LogisticCase(Case):
 
     def _is_separated(self, asked: Asked) -> bool:
         """Whether a genotype has no case or no control; as PLINK 2 asks, whether cases, or controls, are without one of the alleles."""
-        sides = [self.H[self.y == k, 0] for k in (0, 1)]
         if self.heterozygotes:
-            counts = np.stack([np.bincount(side.astype(np.int64), minlength=3) for side in sides])
-            return bool(((counts == 0) & (counts.sum(axis=0) > 0)).any())
+            classes = (self.H[:, 0] + 3.0 * self.y).astype(np.int64)  # controls 0 to 2, cases 3 to 5
+            controls, cases = np.bincount(classes, minlength=6).reshape(2, 3)
+            return bool(((controls == 0) != (cases == 0)).any())
+        sides = [self.H[self.y == k, 0] for k in (0, 1)]
         return asked.like == "plink2" and any(side.sum() in (0.0, 2.0 * side.size) for side in sides)
 
+    @cached_property
     def _is_collinear(self) -> bool:
         """Whether a column of H is a combination of covariates and the other."""
         left = self.H - self.H.mean(axis=0)
-        lengths = (left**2).sum(axis=0)
-        left = left - self.X @ (self.X.T @ left)
+        products = left.T @ left
+        lengths = np.diag(products)
         if left.shape[1] == 2:
             # Far from it, squared lengths tell; the orthogonal fit below is for what is near.
-            a, b, c = float(left[:, 0] @ left[:, 0]), float(left[:, 0] @ left[:, 1]), float(left[:, 1] @ left[:, 1])
+            shared = self.X.T @ left
+            (a, b), (_, c) = (products - shared.T @ shared).tolist()
             if a > _SURELY * lengths[0] and a * c - b * b > _SURELY * lengths[1] * a:
                 return False
-        left = left - self.X @ (self.X.T @ left)
+        for _ in range(2):
+            left = left - self.X @ (self.X.T @ left)
         return bool((np.diag(np.linalg.qr(left)[1]) ** 2 <= _COLLINEAR * lengths).any())
 
     def ran_away(self, fit: Maximum, asked: Asked) -> bool:
@@ -197,14 +198,23 @@ class LogisticCase(Case):
         trait = Trait(np.ascontiguousarray(self.y), np.ascontiguousarray(self.offset), np.ones(n))
         return float(np.log(share / (1 - share)) * np.sqrt(n)), trait  # the constant's column is 1 / sqrt(n)
 
+    @cached_property
+    def _room(self) -> tuple[Float64Array, kernel.Fitted]:
+        """Covariates with places for the tested columns, and room for a fit: every maximum of the case uses them."""
+        n, C = self.X.shape
+        D = np.empty((n, C + self.H.shape[1]))
+        D[:, :C] = self.X
+        return D, kernel.Fitted(np.empty(n), np.empty(n), np.empty(n), np.zeros(n))
+
     def maximum(self, H: Float64Array, n_free: int, test: str, asked: Asked) -> Maximum | None:
         """The maximum in the first ``n_free`` coefficients of H (n, D), the others 0; ``test`` "firth" penalises."""
-        D = np.ascontiguousarray(np.hstack([self.X, H]))
-        n, P = D.shape
-        C, penalised, plink2 = self.X.shape[1], test == "firth", asked.like == "plink2"
+        D, fitted = self._room
+        C, P = self.X.shape[1], D.shape[1]
+        D[:, C:] = H
+        penalised, plink2 = test == "firth", asked.like == "plink2"
         beta, L = np.zeros(P), np.zeros((P, P))
         beta[0], trait = self._start
-        fitted, objective = kernel.fitted_of(n), np.nan
+        objective = np.nan
         if plink2 and not penalised:
             status, iterations = kernel.fit_as_r(D, trait, beta, fitted, L)
         else:

@@ -16,15 +16,13 @@ from genassoc.models.scan.family import Samples
 from genassoc.models.scan.glm_rows import EVERY_ROW_IS_FITTED
 from genassoc.models.scan.screen import null_notes
 from genassoc.models.scan.sums import GenotypeSums
-from genassoc.models.scan.tested import Tested
+from genassoc.models.scan.tested import Tested, modifier_of, with_interaction
 from genassoc.models.scan.wald import (
     Case,
     Effects,
     FittedState,
     KernelCase,
     RowFamily,
-    modifier_of,
-    with_interaction,
 )
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.information import (

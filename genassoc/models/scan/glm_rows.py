@@ -27,15 +27,13 @@ from genassoc.models.scan.family import Samples
 from genassoc.models.scan.information import sum_missing
 from genassoc.models.scan.screen import null_notes
 from genassoc.models.scan.sums import GenotypeSums
-from genassoc.models.scan.tested import Tested
+from genassoc.models.scan.tested import Tested, modifier_of, with_interaction
 from genassoc.models.scan.wald import (
     Case,
     Effects,
     FittedState,
     KernelCase,
     RowFamily,
-    modifier_of,
-    with_interaction,
 )
 from genassoc.shapes import Array, BoolArray, Float64Array
 from genassoc.stats.information import (

@@ -11,13 +11,14 @@ A test is of one linear contrast of the coefficients, or of all coefficients at 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from genassoc.data.block import Block, DosageBlock, GenotypeBlock
-from genassoc.data.phenotypes.modifier import Modifier
+from genassoc.data.phenotypes.modifier import Modifier, check_main_effect, read_modifier, with_main_effect
 from genassoc.kernels.genotypes.counts import count_codes, mask_words
 from genassoc.kernels.genotypes.dosages import count_rounded
 from genassoc.models.base import BlockResult
@@ -327,3 +328,20 @@ def as_rows(
 def alleles_at_once(names: Sequence[str]) -> Tested:
     """The D alleles of one record as columns: one test of all of them, with D degrees of freedom."""
     return Tested((f"alleles_{len(names)}df",), np.zeros((1, len(names))))
+
+
+def with_interaction(model: Any, cohort: Any) -> tuple[Any, tuple[str, ...]]:
+    """The model with the covariate of its interaction among its covariates, and a note if it had to be added."""
+    if model.interaction is None:
+        return model, ()
+    covariates, joined = with_main_effect(cohort.phenotypes, model.covariates, model.interaction)
+    return replace(model, covariates=covariates), joined
+
+
+def modifier_of(model: Any, cohort: Any, X: Float64Array, complete: BoolArray) -> Modifier | None:
+    """E of an interaction, checked against covariates X (N, C); ``complete`` (N,): samples with all covariates and a weight."""
+    if model.interaction is None:
+        return None
+    modifier = read_modifier(cohort.phenotypes, cohort.rows, model.interaction, complete)
+    check_main_effect(modifier, X, complete)
+    return modifier

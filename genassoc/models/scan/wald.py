@@ -8,14 +8,14 @@ With Satterthwaite's degrees of freedom, a contrast has a t test and all coeffic
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from genassoc.data.block import Block
-from genassoc.data.phenotypes.modifier import Modifier, check_main_effect, read_modifier, with_main_effect
+from genassoc.data.phenotypes.modifier import Modifier
 from genassoc.kernels.genotypes.counts import mask_words
 from genassoc.kernels.laws.sandwich import HC0, HC3, MODEL, WaldFits
 from genassoc.kernels.likelihoods import rows as status
@@ -299,23 +299,6 @@ class FittedState:
         return [null.n for null in self.nulls]
 
 
-def with_interaction(model: Any, cohort: Any) -> tuple[Any, tuple[str, ...]]:
-    """The model with the covariate of its interaction among its covariates, and a note if it had to be added."""
-    if model.interaction is None:
-        return model, ()
-    covariates, joined = with_main_effect(cohort.phenotypes, model.covariates, model.interaction)
-    return replace(model, covariates=covariates), joined
-
-
-def modifier_of(model: Any, cohort: Any, X: Float64Array, complete: BoolArray) -> Modifier | None:
-    """E of an interaction, checked against covariates X (N, C); ``complete`` (N,): samples with all covariates and a weight."""
-    if model.interaction is None:
-        return None
-    modifier = read_modifier(cohort.phenotypes, cohort.rows, model.interaction, complete)
-    check_main_effect(modifier, X, complete)
-    return modifier
-
-
 @dataclass(frozen=True)
 class Effects:
     """What is tested in every trait: the genotypic model, or g with a modifier or without.
@@ -462,28 +445,36 @@ def _test_exactly(asked: Asked, null: RowFamily, variants: Int64Array, calls: Fl
 def fit_rows(asked: Asked, null: RowFamily, tested: Tested, some: Int64Array, H: Float64Array, rows: Rows) -> None:
     """Fill the rows of some variants, given their tested columns H (R, D, n)."""
     undone = np.ones(some.size, dtype=bool)
-    unfitted = np.zeros(some.size, dtype=bool)  # without a maximum
     if asked.test == "wald" and asked.like is None:
         fits = null.wald(H, tested, asked.variance)
         if fits is not None:
             undone = (fits.status != status.FINE) if null.retries else np.zeros(some.size, dtype=bool)
             _put_fits(asked, null, tested, some, fits, rows)
+    again = "lrt" if asked.correction == "lrt" else "firth"
     for r in np.flatnonzero(undone):
-        code = _put_case(asked, null.case(H[r], tested), (null, tested), int(some[r]), asked.test, rows)
-        unfitted[r] = code in ("not_converged", "separation")
-    if asked.correction is None:
+        # One case for both tests: what it knows of its columns is found once.
+        case, v = null.case(H[r], tested), int(some[r])
+        code = _put_case(asked, case, (null, tested), v, asked.test, rows)
+        unfitted = np.array([code in ("not_converged", "separation")])
+        if asked.correction is not None and _tested_again(asked, tested, rows.neg_log_10_p[v : v + 1], unfitted)[0]:
+            _put_case(asked, case, (null, tested), v, again, rows)
+    if asked.correction is None or undone.all():
         return
+    at_once = np.flatnonzero(~undone)
+    wanted = _tested_again(asked, tested, rows.neg_log_10_p[some[at_once]], np.zeros(at_once.size, dtype=bool))
+    for r in at_once[wanted]:
+        _put_case(asked, null.case(H[r], tested), (null, tested), int(some[r]), again, rows)
+
+
+def _tested_again(asked: Asked, tested: Tested, neg_log_10_p: Float64Array, unfitted: BoolArray) -> BoolArray:
+    """Rows (R,) that the correction tests again, given their tests (R, K) and which have no maximum (R,)."""
+    if asked.correction == "firth_fallback":
+        return unfitted
     with np.errstate(invalid="ignore", divide="ignore"):
-        below = rows.neg_log_10_p[some] >= -np.log10(asked.correct_below)
+        below = neg_log_10_p >= -np.log10(asked.correct_below)
     # All tests of a variant come from one fit: if p of any is below the threshold, all are corrected.
     wanted = below[:, tested.joint] if asked.by_joint else below.any(axis=1)
-    again = "lrt" if asked.correction == "lrt" else "firth"
-    if asked.correction == "firth_fallback":
-        wanted = unfitted
-    elif again == "firth":
-        wanted = wanted | unfitted
-    for r in np.flatnonzero(wanted):
-        _put_case(asked, null.case(H[r], tested), (null, tested), int(some[r]), again, rows)
+    return np.asarray(wanted if asked.correction == "lrt" else wanted | unfitted)
 
 
 def _put_fits(asked: Asked, null: RowFamily, tested: Tested, some: Int64Array, fits: WaldFits, rows: Rows) -> None:
