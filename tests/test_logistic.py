@@ -33,6 +33,8 @@ def design_of(y, X, coding=None):
         complete=np.ones(len(y), bool),
         dropped_covariates=(),
         coding=("0 = control, 1 = case",) * y.shape[1],
+        offset=np.zeros(y.shape),
+        offset_unit="trait",
     )
 
 

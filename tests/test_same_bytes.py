@@ -143,7 +143,7 @@ def test_every_model_in_blocks_of_any_size(sample, cell, soft):
     """A row depends on nothing that is computed beside it: alone, in a part, among all variants."""
     model, cohort, block = every_model.model(*cell), sample.cohort(), sample.block(soft)
     if soft and cell[1] == "genotypic":
-        with pytest.raises(TypeError, match="not of dosages"):
+        with pytest.raises(TypeError, match="needs genotypes, and these are dosages"):
             model.block(model.prepare(cohort), block)
         return
     state, V = model.prepare(cohort), block.n_variants
