@@ -149,10 +149,10 @@ def measure(N: int, V: int, n_peers: int) -> list[str]:
             if name.startswith("screen"):
                 from genassoc.models.scan import screen
 
-                climb = screen._climb
-                screen._climb = lambda *_: None
+                climb = screen._do_step
+                screen._do_step = lambda *_: None
                 seconds = cpu_seconds(lambda: model.block(state, block)) / V  # noqa: B023
-                screen._climb = climb
+                screen._do_step = climb
                 exact[name] = seconds
                 lines.append(f"| {name} | {1e6 * seconds:,.1f} us | 0 |")
                 seconds = cpu_seconds(lambda: model.block(state, block)) / V  # noqa: B023

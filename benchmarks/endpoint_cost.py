@@ -72,12 +72,12 @@ def without_refits(function: Callable[[], Any]) -> Callable[[], Any]:
     import genassoc.models.scan.screen as screen
 
     def run() -> Any:
-        climb = screen._climb
-        screen._climb = lambda *_: None
+        climb = screen._do_step
+        screen._do_step = lambda *_: None
         try:
             return function()
         finally:
-            screen._climb = climb
+            screen._do_step = climb
 
     return run
 
