@@ -261,7 +261,8 @@ def draw(
     can = [
         (test, method, code)
         for test, method, code, _ in groups.iter_rows()
-        if code in (None, "covariate_collinear", "skewed_score") and can_refit(about, test, method, choices)
+        if code in (None, "covariate_collinear", "skewed_score", "overdispersed")
+        and can_refit(about, test, method, choices)
     ]
     not_compared: dict[str, int] = {}
     for test, method, code, n in groups.iter_rows():
