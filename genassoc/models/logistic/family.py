@@ -16,7 +16,7 @@ from genassoc.kernels.likelihoods.logistic_refit import refit_rows
 from genassoc.kernels.likelihoods.logistic_series import series_rows
 from genassoc.kernels.likelihoods.logistic_wald import wald_rows
 from genassoc.kernels.likelihoods.newton import FitOptions
-from genassoc.kernels.likelihoods.rows import Fits, Product, Scores, Trait
+from genassoc.kernels.likelihoods.rows import Fits, Trait
 from genassoc.models.scan.family import (
     ASKED,
     EXACT_BELOW_EXPECTED,
@@ -32,12 +32,13 @@ from genassoc.models.scan.family import (
     Step,
     Tails,
     Task,
+    WeightedNull,
     missing_alike,
     trigger,
 )
 from genassoc.models.scan.product import rare_counts
 from genassoc.models.scan.screen import ScreenState, null_notes
-from genassoc.models.scan.sums import GenotypeSums, frequency
+from genassoc.models.scan.sums import frequency
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
 from genassoc.stats.exact_rare import case_count_table
 from genassoc.stats.information import LEAST_OF_SANDWICH
@@ -56,7 +57,7 @@ RUNAWAY_BETA, RUNAWAY_Z = 10.0, 0.5  # log odds above, and Wald's z below which,
 
 
 @dataclass(frozen=True, kw_only=True)
-class NullLogistic(Family):
+class NullLogistic(WeightedNull):
     """One binary trait fitted on the covariates, on its own complete cases.
 
     Attributes
@@ -89,10 +90,6 @@ class NullLogistic(Family):
     penalised_start: Float64Array
     mu: Float64Array
     penalised_eta: Float64Array
-    Q: Float64Array
-    WQ: Float64Array
-    weight: Float64Array
-    residual: Float64Array
     series: NullSeries
     rarer: CaseCountTable | None
     separated: tuple[str, ...]
@@ -125,23 +122,6 @@ class NullLogistic(Family):
     def of_rarer(self) -> tuple[Float64Array, Float64Array]:
         """Null probabilities and outcomes (n,), 1 of the rarer one."""
         return (1.0 - self.mu, 1.0 - self.y) if self.controls_are_rarer else (self.mu, self.y)
-
-    def product_columns(self) -> Float64Array:
-        """WQ, then the residual: (N, C + 1)."""
-        return np.column_stack([self.WQ, self.residual])
-
-    def product_weight(self) -> Float64Array:
-        """W."""
-        return self.weight
-
-    def score(self, genotypes: GenotypeSums, product: Float64Array, squares: Float64Array, impute: bool) -> Scores:
-        """U, its information and the weakest direction (V,) of every variant."""
-        V, C = genotypes.n.size, self.n_covariates
-        scores, mean = Scores.empty(V), genotypes.sum_g / np.maximum(genotypes.n, 1)
-        sums = Product(np.ascontiguousarray(product[:, :C]), np.ascontiguousarray(product[:, C]), squares)
-        null = logistic_score.NullScores(self.WQ, self.Q, self.weight, self.residual)
-        logistic_score.score_with_missing(sums, genotypes.missing, null, mean, impute, scores)
-        return scores
 
     def ladder(self, task: Task) -> Ladder:
         """Score, Wald or likelihood ratio tests; Firth's or the saddlepoint below the trigger; rare variants exactly."""

@@ -10,11 +10,19 @@ from genassoc.data.phenotypes.design import Design
 from genassoc.errors import PhenotypeError
 from genassoc.kernels.laws import negative_binomial_cgf
 from genassoc.kernels.laws.sandwich import WaldFits
-from genassoc.kernels.likelihoods import logistic_score, negative_binomial, negative_binomial_columns
+from genassoc.kernels.likelihoods import negative_binomial, negative_binomial_columns
 from genassoc.kernels.likelihoods import rows as kernel
-from genassoc.kernels.likelihoods.rows import Fits, Product, Scores, Trait
+from genassoc.kernels.likelihoods.rows import Fits, Trait
 from genassoc.kernels.likelihoods.weighted import GlmSamples
-from genassoc.models.scan.family import Asked, Family, Samples, Tails, Task, bounded_ratios, missing_at_random
+from genassoc.models.scan.family import (
+    Asked,
+    Samples,
+    Tails,
+    Task,
+    WeightedNull,
+    bounded_ratios,
+    missing_at_random,
+)
 from genassoc.models.scan.glm_rows import CountModel, CountRows, Extras, event_note, log_exposure
 from genassoc.models.scan.glm_rows import prepare as prepare_rows
 from genassoc.models.scan.information import EventSizes, sum_missing
@@ -34,7 +42,7 @@ NO_LAW_FOR_HITS = f"{NO_LAW}; a score test's with p above 0.05 are shown as they
 
 
 @dataclass(frozen=True, kw_only=True)
-class NullNegativeBinomial(Family):
+class NullNegativeBinomial(WeightedNull):
     """One count fitted on the covariates, on its own complete cases.
 
     Attributes
@@ -55,14 +63,10 @@ class NullNegativeBinomial(Family):
         Of a sample's score, by the law of its count.
     """
 
-    weight: Float64Array
-    residual: Float64Array
     mu: Float64Array
     y: Float64Array
     X: Float64Array
     start: Float64Array
-    Q: Float64Array
-    WQ: Float64Array
     events: Float64Array
     skewness: float
 
@@ -75,23 +79,6 @@ class NullNegativeBinomial(Family):
     def overdispersed(self) -> bool:
         """Whether alpha is above 0: a saddlepoint then says what a chi-squared does not."""
         return self.shape > 0.0
-
-    def product_columns(self) -> Float64Array:
-        """WQ, then the residual: (N, C + 1)."""
-        return np.column_stack([self.WQ, self.residual])
-
-    def product_weight(self) -> Float64Array:
-        """The weights."""
-        return self.weight
-
-    def score(self, genotypes: GenotypeSums, product: Float64Array, squares: Float64Array, impute: bool) -> Scores:
-        """U, its information and the weakest direction (V,) of every variant; alpha and the coefficients do not mix in it."""
-        V, C = genotypes.n.size, self.n_covariates
-        scores, mean = Scores.empty(V), genotypes.sum_g / np.maximum(genotypes.n, 1)
-        sums = Product(np.ascontiguousarray(product[:, :C]), np.ascontiguousarray(product[:, C]), squares)
-        null = logistic_score.NullScores(self.WQ, self.Q, self.weight, self.residual)
-        logistic_score.score_with_missing(sums, genotypes.missing, null, mean, impute, scores)
-        return scores
 
     def fit(self, task: Task, asked: Asked) -> Fits:
         """Fit some rows on their unpacked calls, alpha fitted with each."""

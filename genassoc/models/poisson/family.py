@@ -6,10 +6,18 @@ import numpy as np
 
 from genassoc.data.phenotypes.design import Design
 from genassoc.kernels.laws import empirical_cgf, few_events
-from genassoc.kernels.likelihoods import glm, logistic_score
+from genassoc.kernels.likelihoods import glm
 from genassoc.kernels.likelihoods import rows as kernel
-from genassoc.kernels.likelihoods.rows import Fits, Product, Scores, Trait
-from genassoc.models.scan.family import Asked, Family, Samples, Tails, Task, bounded_ratios, missing_at_random
+from genassoc.kernels.likelihoods.rows import Fits, Trait
+from genassoc.models.scan.family import (
+    Asked,
+    Samples,
+    Tails,
+    Task,
+    WeightedNull,
+    bounded_ratios,
+    missing_at_random,
+)
 from genassoc.models.scan.information import EventSizes, sum_missing
 from genassoc.models.scan.screen import ScreenState, null_notes
 from genassoc.models.scan.sums import GenotypeSums
@@ -31,7 +39,7 @@ SPREAD_P, SPREAD_SAMPLES, SPREAD_MOST, SPREAD_STEPS = 0.01, 20, 20.0, 50
 
 
 @dataclass(frozen=True, kw_only=True)
-class NullPoisson(Family):
+class NullPoisson(WeightedNull):
     """One count fitted on the covariates, on its own complete cases.
 
     Attributes
@@ -64,14 +72,10 @@ class NullPoisson(Family):
         Variance of Pearson's residuals as the covariates tell it, in units of the dispersion; ones where they do not.
     """
 
-    weight: Float64Array
-    residual: Float64Array
     phi: float
     y: Float64Array
     X: Float64Array
     start: Float64Array
-    Q: Float64Array
-    WQ: Float64Array
     events: Float64Array
     quasi: bool
     skewness: float
@@ -95,23 +99,6 @@ class NullPoisson(Family):
     def overdispersed(self) -> bool:
         """Whether the counts vary more than Poisson counts, in all samples or depending on a covariate, and the model has a dispersion."""
         return self.quasi and (self.dispersion > OVERDISPERSED or bool(self.spread.min() < self.spread.max()))
-
-    def product_columns(self) -> Float64Array:
-        """WQ, then the residual: (N, C + 1)."""
-        return np.column_stack([self.WQ, self.residual])
-
-    def product_weight(self) -> Float64Array:
-        """The weights."""
-        return self.weight
-
-    def score(self, genotypes: GenotypeSums, product: Float64Array, squares: Float64Array, impute: bool) -> Scores:
-        """U, its information and the weakest direction (V,) of every variant."""
-        V, C = genotypes.n.size, self.n_covariates
-        scores, mean = Scores.empty(V), genotypes.sum_g / np.maximum(genotypes.n, 1)
-        sums = Product(np.ascontiguousarray(product[:, :C]), np.ascontiguousarray(product[:, C]), squares)
-        null = logistic_score.NullScores(self.WQ, self.Q, self.weight, self.residual)
-        logistic_score.score_with_missing(sums, genotypes.missing, null, mean, impute, scores)
-        return scores
 
     def fit(self, task: Task, asked: Asked) -> Fits:
         """Fit some rows on their unpacked calls; t statistics with a dispersion."""

@@ -13,8 +13,9 @@ import numpy as np
 
 from genassoc.data.block import Block
 from genassoc.kernels.genotypes.counts import mask_words
+from genassoc.kernels.likelihoods import logistic_score
 from genassoc.kernels.likelihoods import rows as kernel
-from genassoc.kernels.likelihoods.rows import Fits, Scores
+from genassoc.kernels.likelihoods.rows import Fits, Product, Scores
 from genassoc.models.base import CODE
 from genassoc.models.scan.information import sum_missing
 from genassoc.models.scan.product import minor_counts
@@ -305,31 +306,10 @@ FEW = Law("few", FEW_EVENTS)
 SKEWED = Law("skewed", "skewed_score")
 
 
-@dataclass(frozen=True)
-class Family(ABC):
-    """One trait fitted on the covariates, on its own complete cases.
-
-    Attributes
-    ----------
-    samples : Samples
-    n_covariates : int
-        With the intercept.
-    """
+class OfSamples:
+    """What every null model says of its trait's samples."""
 
     samples: Samples
-    n_covariates: int
-
-    # The code of each status of the kernels. A RUNAWAY row whose fit still gives a p keeps it, and the code is a caution.
-    codes: ClassVar[dict[int, str]] = {
-        kernel.NOT_CONVERGED: "not_converged",
-        kernel.NULL_NOT_CONVERGED: "null_not_converged",
-        kernel.COLLINEAR: "collinear",
-        kernel.ONE_OUTCOME: "one_outcome",
-        kernel.RUNAWAY: "separated",
-    }
-    has_product: ClassVar[bool] = True
-    counts_events: ClassVar[bool] = False
-    first_method: ClassVar[str] = "score"
 
     @property
     def n(self) -> int:
@@ -355,6 +335,33 @@ class Family(ABC):
     def offset(self) -> Float64Array:
         """The offset of the linear predictor (n,)."""
         return self.samples.offset
+
+
+@dataclass(frozen=True)
+class Family(OfSamples, ABC):
+    """One trait fitted on the covariates, on its own complete cases.
+
+    Attributes
+    ----------
+    samples : Samples
+    n_covariates : int
+        With the intercept.
+    """
+
+    samples: Samples
+    n_covariates: int
+
+    # The code of each status of the kernels. A RUNAWAY row whose fit still gives a p keeps it, and the code is a caution.
+    codes: ClassVar[dict[int, str]] = {
+        kernel.NOT_CONVERGED: "not_converged",
+        kernel.NULL_NOT_CONVERGED: "null_not_converged",
+        kernel.COLLINEAR: "collinear",
+        kernel.ONE_OUTCOME: "one_outcome",
+        kernel.RUNAWAY: "separated",
+    }
+    has_product: ClassVar[bool] = True
+    counts_events: ClassVar[bool] = False
+    first_method: ClassVar[str] = "score"
 
     @property
     def dispersion(self) -> float:
@@ -521,3 +528,38 @@ def bounded_ratios(fits: Fits, asked: Asked, student: bool) -> Fits:
     bound = np.maximum(0.5 * statistic**2 - np.log(2.0), 0.0) / np.log(10.0)
     fits.numbers[away, kernel.NEG_LOG_P] = np.minimum(logp, bound) * np.log(10.0)
     return fits
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightedNull(Family):
+    """A null model whose score test is that of least squares in weights: one linear predictor, coefficients that mix with nothing else.
+
+    Attributes
+    ----------
+    Q, WQ : float64 arrays (N, C)
+        Covariates orthonormal in the weights, and the weights times them; zero for samples without the trait.
+    weight, residual : float64 arrays (N,)
+        The information in a sample's linear predictor, and its score there; zero likewise.
+    """
+
+    Q: Float64Array
+    WQ: Float64Array
+    weight: Float64Array
+    residual: Float64Array
+
+    def product_columns(self) -> Float64Array:
+        """WQ, then the residual: (N, C + 1)."""
+        return np.column_stack([self.WQ, self.residual])
+
+    def product_weight(self) -> Float64Array:
+        """The weights."""
+        return self.weight
+
+    def score(self, genotypes: GenotypeSums, product: Float64Array, squares: Float64Array, impute: bool) -> Scores:
+        """U, its information and the weakest direction (V,) of every variant."""
+        V, C = genotypes.n.size, self.n_covariates
+        scores, mean = Scores.empty(V), genotypes.sum_g / np.maximum(genotypes.n, 1)
+        sums = Product(np.ascontiguousarray(product[:, :C]), np.ascontiguousarray(product[:, C]), squares)
+        null = logistic_score.NullScores(self.WQ, self.Q, self.weight, self.residual)
+        logistic_score.score_with_missing(sums, genotypes.missing, null, mean, impute, scores)
+        return scores

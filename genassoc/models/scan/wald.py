@@ -20,7 +20,7 @@ from genassoc.kernels.genotypes.counts import mask_words
 from genassoc.kernels.laws.sandwich import HC0, HC3, MODEL, WaldFits
 from genassoc.kernels.likelihoods import rows as status
 from genassoc.models.base import BlockResult
-from genassoc.models.scan.family import Samples
+from genassoc.models.scan.family import OfSamples, Samples
 from genassoc.models.scan.information import EventSizes
 from genassoc.models.scan.product import minor_counts
 from genassoc.models.scan.rows import Rows, assembled, chunks, unusable
@@ -183,7 +183,7 @@ class KernelCase(Case):
 
 
 @dataclass(frozen=True)
-class RowFamily(ABC):
+class RowFamily(OfSamples, ABC):
     """One trait of a family whose rows are fitted one by one, on its own complete cases.
 
     Attributes
@@ -200,31 +200,6 @@ class RowFamily(ABC):
 
     samples: Samples
     n_parameters: int
-
-    @property
-    def n(self) -> int:
-        """Samples."""
-        return self.samples.n
-
-    @property
-    def columns(self) -> Int64Array:
-        """The samples' columns of a block (n,)."""
-        return self.samples.columns
-
-    @property
-    def mask(self) -> UInt64Array:
-        """The same as packed words (W,)."""
-        return self.samples.mask
-
-    @property
-    def failure(self) -> str | None:
-        """The code of all rows of the trait, where it has no null model."""
-        return self.samples.failure
-
-    @property
-    def offset(self) -> Float64Array:
-        """The offset of the linear predictor (n,)."""
-        return self.samples.offset
 
     @property
     def weight(self) -> Float64Array:
