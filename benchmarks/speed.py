@@ -30,9 +30,13 @@ PEERS = ("plink2", "bgzip", "regenie")
 
 
 def environment() -> dict[str, str]:
-    """For our commands: the checkout's genassoc, and no progress bars."""
+    """For our commands: the checkout's genassoc, with compiled modules as an installation has them, kept out of the checkout."""
     here = str(Path(__file__).resolve().parents[1])
-    return {"PYTHONPATH": os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])}
+    return {
+        "PYTHONPATH": os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])]),
+        "PYTHONDONTWRITEBYTECODE": "",
+        "PYTHONPYCACHEPREFIX": str(speed_cohort.default_work() / "pyc"),
+    }
 
 
 def measure(
