@@ -6,7 +6,7 @@ from oracles import missing_calls as oracle
 
 from genassoc.kernels.genotypes import missing_calls as kernel
 from genassoc.kernels.lanes.vector import DOUBLES
-from genassoc.kernels.lanes.vector_outer import add_outer, prefetch
+from genassoc.kernels.lanes.vector_outer import add_outer, add_to_rows, prefetch
 
 
 def padded(values):
@@ -46,6 +46,7 @@ def check_sums(N, C, T, P):
         close = {"rtol": 1e-12, "atol": 1e-12}  # thousands of float64 terms of order one, in another order
         np.testing.assert_allclose(room.every.reshape(C, D)[lower], expected[0][lower], **close)
         assert room.touched.tolist() == lacks[samples].any(axis=0).tolist()
+        assert room.lost.tolist() == lacks[samples].sum(axis=0).tolist()
         for p in range(P):
             np.testing.assert_allclose(room.lacking.reshape(P, C, D)[p][lower], expected[1][p][lower], **close)
         sums = room.residuals.reshape(groups, C + 1, DOUBLES).transpose(1, 0, 2).reshape(C + 1, -1)
@@ -62,6 +63,7 @@ def test_covariates_alone():
     for samples in (np.arange(0, 50, 3), np.array([4])):
         kernel.sum_missing_covariates(samples, kernel.Lacking(pointers, patterns), wide.ravel(), DOUBLES, room)
         one, each = oracle.sum_missing_covariates(samples, lacks, Q)
+        assert room.lost.tolist() == lacks[samples].sum(axis=0).tolist()
         np.testing.assert_allclose(room.every[:5], one, atol=1e-13)  # seventeen terms of order one
         np.testing.assert_allclose(room.lacking.reshape(3, -1)[:, :5], each, atol=1e-13)
 
@@ -73,10 +75,16 @@ def test_compiled_operations_are_their_plain_twins():
         prefetch(rows, 30)
         add_outer(total, 2, 9, 1, 4, factors, 0, 5, 11, 2, rows, 3, 30, 17, 9)
 
+    def to_rows(total, factors, rows):
+        add_to_rows(total, 1, 24, which, 1, 4, rows, 3, factors, 2)
+        add_to_rows(total, 5, 8, which, 0, 2, rows, 20, factors, 7)
+
     rng = np.random.default_rng(0)
-    total, factors, rows = rng.standard_normal(60), rng.standard_normal(20), rng.standard_normal(50)
-    expected, compiled = total.copy(), total.copy()
-    outer(expected, factors, rows)
-    njit(outer)(compiled, factors, rows)
-    assert not np.array_equal(expected, total)
-    assert compiled.tobytes() == expected.tobytes()
+    which = np.array([4, 0, 1, 0])
+    total, factors, rows = rng.standard_normal(140), rng.standard_normal(30), rng.standard_normal(50)
+    for operation in (outer, to_rows):
+        expected, compiled = total.copy(), total.copy()
+        operation(expected, factors, rows)
+        njit(operation)(compiled, factors, rows)
+        assert not np.array_equal(expected, total)
+        assert compiled.tobytes() == expected.tobytes()

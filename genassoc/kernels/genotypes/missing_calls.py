@@ -43,6 +43,8 @@ class LeftOut(NamedTuple):
         The same over the samples without each pattern's traits; zeros where ``touched`` (P,) does not say otherwise.
     residuals : float64 array (T8 / 8 * (C + 1) * 8,)
         ``sum q r`` and, after it, ``-sum r^2``, eight traits side by side.
+    lost : int64 array (P,)
+        How many of the samples are without each pattern's traits.
     rows, order, counts : float64 ((BATCH + 1) * D,), int32 (max(P, 1) * (BATCH + 3),), int64 (P,)
         Room.
     """
@@ -51,6 +53,7 @@ class LeftOut(NamedTuple):
     lacking: Float64Array
     touched: BoolArray
     residuals: Float64Array
+    lost: Int64Array
     rows: Float64Array
     order: Int32Array
     counts: Int64Array
@@ -64,6 +67,7 @@ def room_for(C: int, D: int, P: int, T8: int) -> LeftOut:
         np.zeros(P * C * D),
         np.zeros(P, np.bool_),
         np.empty(T8 * (C + 1)),
+        np.zeros(P, np.int64),
         np.empty((BATCH + 1) * D),
         np.empty(max(P, 1) * (BATCH + 3), np.int32),
         np.empty(P, np.int64),
@@ -174,11 +178,12 @@ def sum_missing(samples: Int64Array, lacks: Lacking, Q: Float64Array, R: Float64
         Filled.
     """
     # By name once: a tuple that is taken apart in a loop is counted as held there.
-    every, lacking, touched, residuals = out.every, out.lacking, out.touched, out.residuals
+    every, lacking, touched, residuals, lost = out.every, out.lacking, out.touched, out.residuals, out.lost
     rows, order, counts, pointers = out.rows, out.order, out.counts, lacks.pointers
     D, size = every.size // C, every.size
     every[:] = 0.0
     residuals[:] = 0.0
+    lost[:] = 0
     _clear(lacking, size, touched)
     for first in range(0, samples.size, BATCH):
         stop = min(samples.size, first + BATCH)
@@ -190,6 +195,7 @@ def sum_missing(samples: Int64Array, lacks: Lacking, Q: Float64Array, R: Float64
         for p in range(counts.size):
             if counts[p] > 0:
                 touched[p] = True
+                lost[p] += counts[p]
                 _add_products(rows, order, p * (BATCH + 3), counts[p], C, D, lacking, p * size)
         _add_residuals(samples, first, stop, rows, R, C, D, residuals)
 
@@ -198,6 +204,7 @@ def sum_missing(samples: Int64Array, lacks: Lacking, Q: Float64Array, R: Float64
 def sum_missing_covariates(samples: Int64Array, lacks: Lacking, Q: Float64Array, D: int, out: LeftOut) -> None:
     """As `sum_missing`, of q (D,) alone, at the beginning of ``every`` and of each pattern's part of ``lacking``."""
     out.every[:] = 0.0
+    out.lost[:] = 0
     size = out.every.size
     _clear(out.lacking, size, out.touched)
     for sample in samples:
@@ -206,5 +213,6 @@ def sum_missing_covariates(samples: Int64Array, lacks: Lacking, Q: Float64Array,
         for m in range(lacks.pointers[sample], lacks.pointers[sample + 1]):
             pattern = lacks.patterns[m]
             out.touched[pattern] = True
+            out.lost[pattern] += 1
             for d in range(0, D, DOUBLES):
                 add_scaled(out.lacking, pattern * size + d, Q, sample * D + d, 1.0)

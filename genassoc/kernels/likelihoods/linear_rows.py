@@ -49,14 +49,16 @@ class Sums(NamedTuple):
 
     Attributes
     ----------
-    n, sum_g, sum_g2 : arrays (V, P)
-        Of each pattern: samples observed, sum and sum of squares of g among them.
+    n : int64 array (V, P)
+        Samples observed of each pattern: filled by `finish`, which visits those that are not.
+    sum_g, sum_g2 : float64 arrays (V, P)
+        Of each pattern: sum and sum of squares of g among its samples.
     all_g2 : float64 array (V,)
         Sum of squares of g among all samples of the model.
     product : float64 array (V, C - 1 + T)
         ``Q'g`` over all samples, without the constant, then ``R'g``.
     lacking : float64 array (V, P * D)
-        ``sum_M q g``, from `genassoc.kernels.genotypes.carriers.sum_lacking`.
+        ``sum_M q g``, but for the constant, from `genassoc.kernels.genotypes.carriers.sum_lacking`.
     """
 
     n: Int64Array
@@ -231,6 +233,9 @@ def finish(sums: Sums, missing: Missing, null: Residuals, impute: bool, fits: Li
     n, sum_g, sum_g2, product, lacking_g = sums.n, sums.sum_g, sums.sum_g2, sums.product, sums.lacking
     V, T = fits.beta.shape
     P, D = n.shape[1], null.Q.shape[1]
+    n_in = np.zeros(P, np.int64)
+    for trait in range(T):
+        n_in[pattern_of[trait]] = n_of[trait]
     C = product.shape[1] - T + 1
     n_groups = gram.shape[0]
     flat_Q, flat_R = null.Q.reshape(null.Q.size), R.reshape(R.size)
@@ -257,6 +262,8 @@ def finish(sums: Sums, missing: Missing, null: Residuals, impute: bool, fits: Li
                 sum_missing_covariates(samples, lacks, flat_Q, D, left_out)
             else:
                 sum_missing(samples, lacks, flat_Q, flat_R, C, left_out)
+        for pattern in range(P):
+            n[v, pattern] = n_in[pattern] - (samples.size - left_out.lost[pattern] if samples.size > 0 else 0)
         for group in range(n_groups):
             first = group * DOUBLES
             patterns = pattern_of[first : min(first + DOUBLES, T)]
