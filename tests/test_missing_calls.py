@@ -32,8 +32,8 @@ def test_more_samples_than_a_batch():
     check_sums(4000, 13, 50, 20)
 
 
-def check_sums(N, C, T, P):
-    lacks, pointers, patterns, Q, R = cohort(N, C, T, P, 0.2)
+def check_sums(N, C, T, P, share=0.2):
+    lacks, pointers, patterns, Q, R = cohort(N, C, T, P, share)
     wide, tall = padded(Q), padded(R)
     D, groups = wide.shape[1], tall.shape[1] // DOUBLES
     room = kernel.room_for(C, D, P, tall.shape[1])
@@ -53,6 +53,19 @@ def check_sums(N, C, T, P):
         np.testing.assert_allclose(sums[:C, :T], expected[2], **close)
         np.testing.assert_allclose(-sums[C, :T], expected[3], **close)
         assert not sums[:, T:].any()
+
+
+@pytest.mark.kernel
+def test_sums_where_nobody_lacks_a_trait():
+    check_sums(60, 9, 9, 1, share=0.0)
+
+
+def test_samples_that_lack_a_trait_are_counted():
+    lacks, pointers, patterns, _, _ = cohort(40, 1, 1, 3, 0.4)
+    room = kernel.room_for(1, DOUBLES, 3, DOUBLES)
+    for samples in (np.array([1, 5, 6, 30]), np.arange(0)):
+        kernel.count_missing(samples, kernel.Lacking(pointers, patterns), room)
+        assert room.lost.tolist() == lacks[samples].sum(axis=0).tolist()
 
 
 @pytest.mark.kernel

@@ -155,6 +155,34 @@ def _add_residuals(
 
 
 @jit
+def _add_fours(
+    samples: Int64Array, n: int, Q: Float64Array, D: int, R: Float64Array, C: int, every: Float64Array, out: Float64Array
+) -> None:  # fmt: skip
+    """`_add_products` and `_add_residuals` of the first n samples (a multiple of four), rows of Q taken where they are."""
+    n_groups = out.size // ((C + 1) * DOUBLES)
+    for j in range(0, n, 4):
+        for later in range(j + AHEAD, min(j + AHEAD + 4, n)):
+            for d in range(0, D, DOUBLES):
+                prefetch(Q, samples[later] * D + d)
+            for group in range(n_groups):
+                prefetch(R, (samples[later] * n_groups + group) * DOUBLES)
+        a, b, c, d = samples[j], samples[j + 1], samples[j + 2], samples[j + 3]
+        one, two, three, four = a * D, b * D, c * D, d * D
+        for k in range(0, C, DOUBLES):
+            add_outer(every, k, D, k, C, Q, one, two, three, four, Q, one + k, two + k, three + k, four + k)
+        for group in range(n_groups):
+            to = group * (C + 1) * DOUBLES
+            add_outer(
+                out, to, DOUBLES, 0, C, Q, one, two, three, four,
+                R, (a * n_groups + group) * DOUBLES, (b * n_groups + group) * DOUBLES,
+                (c * n_groups + group) * DOUBLES, (d * n_groups + group) * DOUBLES,
+            )  # fmt: skip
+            for sample in (a, b, c, d):
+                square = (sample * n_groups + group) * DOUBLES
+                subtract_product(out, to + C * DOUBLES, R, square, R, square)
+
+
+@jit
 def _clear(lacking: Float64Array, size: int, touched: BoolArray) -> None:
     """Set each touched pattern's part of lacking (P * size,) to zeros, and say that none is touched."""
     for p in range(touched.size):
@@ -185,7 +213,12 @@ def sum_missing(samples: Int64Array, lacks: Lacking, Q: Float64Array, R: Float64
     residuals[:] = 0.0
     lost[:] = 0
     _clear(lacking, size, touched)
-    for first in range(0, samples.size, BATCH):
+    done = 0
+    if lacks.patterns.size == 0:
+        # Nobody lacks a trait: each row is used once, and no list of patterns is looked at.
+        done = samples.size - samples.size % 4
+        _add_fours(samples, done, Q, D, R, C, every, residuals)
+    for first in range(done, samples.size, BATCH):
         stop = min(samples.size, first + BATCH)
         _gather(samples, first, stop, pointers, Q, D, rows)
         for j in range(stop - first + 3):
@@ -198,6 +231,15 @@ def sum_missing(samples: Int64Array, lacks: Lacking, Q: Float64Array, R: Float64
                 lost[p] += counts[p]
                 _add_products(rows, order, p * (BATCH + 3), counts[p], C, D, lacking, p * size)
         _add_residuals(samples, first, stop, rows, R, C, D, residuals)
+
+
+@jit
+def count_missing(samples: Int64Array, lacks: Lacking, out: LeftOut) -> None:
+    """The ``lost`` of `sum_missing`, and nothing else."""
+    out.lost[:] = 0
+    for sample in samples if lacks.patterns.size > 0 else samples[:0]:
+        for m in range(lacks.pointers[sample], lacks.pointers[sample + 1]):
+            out.lost[lacks.patterns[m]] += 1
 
 
 @jit

@@ -11,6 +11,7 @@ from genassoc.kernels import jit
 from genassoc.kernels.genotypes.missing_calls import (
     Lacking,
     Missing,
+    count_missing,
     room_for,
     sum_missing,
     sum_missing_covariates,
@@ -226,6 +227,8 @@ def finish(sums: Sums, missing: Missing, null: Residuals, impute: bool, fits: Li
         I = g'g - a'A^-1 a      U = g'r - a'A^-1 b     RSS_S = RSS - sum_k r^2          RSS_0 = RSS_S - b'A^-1 b
         beta = U / I            RSS_1 = RSS_0 - U^2 / I        SE^2 = RSS_1 / (df I)    df = n - rank - 1
 
+    Where nobody carries the allele rows are NaN and their code is `FINE`: whoever asks knows them as constant.
+
     Eight traits at a time in lanes that do not mix: a trait's bits are those it has alone. With ``impute`` the missing
     calls take the mean of the observed ones. ``fits`` is filled.
     """
@@ -257,13 +260,22 @@ def finish(sums: Sums, missing: Missing, null: Residuals, impute: bool, fits: Li
             state[group, 2, lane] = rank[lane]
     for v in range(V):
         samples = missing.indices[missing.pointers[v] : missing.pointers[v + 1]]
+        varies = sums.all_g2[v] > 0.0
         if samples.size > 0:
-            if impute:
+            if not varies:
+                count_missing(samples, lacks, left_out)
+            elif impute:
                 sum_missing_covariates(samples, lacks, flat_Q, D, left_out)
             else:
                 sum_missing(samples, lacks, flat_Q, flat_R, C, left_out)
         for pattern in range(P):
             n[v, pattern] = n_in[pattern] - (samples.size - left_out.lost[pattern] if samples.size > 0 else 0)
+        if not varies:
+            # Nobody carries the allele: there is nothing to fit.
+            for trait in range(T):
+                fits.beta[v, trait] = fits.standard_error[v, trait] = fits.t[v, trait] = np.nan
+                fits.df[v, trait], fits.code[v, trait], fits.weak[v, trait] = np.nan, FINE, FINE
+            continue
         for group in range(n_groups):
             first = group * DOUBLES
             patterns = pattern_of[first : min(first + DOUBLES, T)]

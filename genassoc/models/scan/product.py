@@ -55,10 +55,12 @@ class ThinMatrix:
             dosage_product(block.fixed_point, flipped, self.columns, self.values is SQUARE, out)
             return out
         # A variant's own carriers choose: its bits are the same in any block.
-        rare = block.carriers(flipped) * RARE <= block.n_samples
+        carriers = block.carriers(flipped)
+        rare = carriers * RARE <= block.n_samples
         out = np.empty((V, Z + -Z % LANES))
+        out[carriers == 0] = 0.0
         words = block.packed.view(np.uint64)
-        sum_carriers(words, flipped, np.flatnonzero(rare), self.lanes, self.values, out)
+        sum_carriers(words, flipped, np.flatnonzero(rare & (carriers > 0)), self.lanes, self.values, out)
         product(words, flipped, np.flatnonzero(~rare), self.lanes, self.values, out)
         return out[:, :Z]
 
