@@ -9,10 +9,17 @@ from statsmodels.miscmodels.ordinal_model import OrderedModel
 
 import genassoc as ga
 from genassoc.kernels.laws import sandwich
-from genassoc.kernels.likelihoods import ordinal_weighted, rows
+from genassoc.kernels.likelihoods import ordinal_tiles, ordinal_weighted, rows
+from genassoc.kernels.likelihoods.newton import climb_of
 
 # Newton's method stops when the step left is a millionth of a standard error; the oracle's second derivatives are differences.
 NEWTON, DIFFERENCES = 2e-6, 2e-5
+
+
+def wald(G, samples, variance, fits):
+    """Wald tests of one column of each row."""
+    tests = ordinal_weighted.Tests(rows.WALD, variance, np.ones((1, 1)), np.empty((0, 1, 1)))
+    ordinal_weighted.fit_rows(G[:, None], samples, tests, fits, np.empty((len(G), 1)))
 
 
 @pytest.mark.kernel
@@ -31,25 +38,28 @@ def test_wald_rows(power):
     top = (level == 3) * 1.0  # all carriers in the highest level
     G = np.array([g, lost, without, X[:, 1], top, np.where(level == 1, g, np.nan)])
     start = oracle.fit(X[:, 1:], level, prior, 3)
-    mine, L = np.concatenate([np.array([-1.0, 0.0, 1.0]), np.zeros(1)]), np.zeros((4, 4))
+    mine = np.concatenate([np.array([-1.0, 0.0, 1.0]), np.zeros(1)])
     ordinal_weighted.start_thresholds(level, prior, 3, mine[:3])
     np.testing.assert_allclose(mine[:3], oracle.start_thresholds(level, prior, 3), rtol=1e-12)
-    none, only = np.zeros(n), np.ones((1, 1))
+    none = np.zeros(n)
 
     def samples(columns, parameters):
         return ordinal_weighted.OrdinalSamples(np.ascontiguousarray(columns), level, 4, none, prior, parameters)
 
-    assert ordinal_weighted.fit(samples(X[:, 1:], mine), 0, mine, 3, L)[0] == rows.FINE
+    def laid_out(columns):
+        return ordinal_tiles.laid_out(np.ascontiguousarray(columns), level, none, prior, 3)
+
+    assert ordinal_tiles.fit(laid_out(X[:, 1:]), 4, 0, mine, climb_of(np.zeros((4, 4))))[0] == rows.FINE
     np.testing.assert_allclose(mine, start, rtol=0, atol=NEWTON * 3)
     J, gradient = np.empty((5, 5)), np.empty(5)
     D, at = np.column_stack([x, g]), np.array([-0.7, 0.2, 1.0, 0.4, -0.3])
-    total = ordinal_weighted.accumulate(samples(D, at), at, 3, J, gradient)
+    total = ordinal_tiles.likelihood(laid_out(D), at, J, gradient)
     expected = oracle.accumulate(D, level, prior, at, 3)
     np.testing.assert_allclose(total, expected[0], rtol=1e-12)
     np.testing.assert_allclose(J, expected[1], rtol=DIFFERENCES, atol=1e-7)
     np.testing.assert_allclose(gradient, expected[2], rtol=1e-10, atol=1e-12)
     fits = sandwich.room(6, 1, 1)
-    ordinal_weighted.wald_rows(G[:, None], samples(X, start), power, only, fits)
+    wald(G, samples(X, start), power, fits)
     unfit = [rows.COLLINEAR, rows.NOT_CONVERGED, rows.ONE_OUTCOME]
     assert fits.status.tolist() == [rows.FINE] * 3 + unfit and np.isnan(fits.theta[3:]).all() and not fits.dropped.any()
     for row, values in enumerate((g, lost, without)):
@@ -175,9 +185,9 @@ def test_a_sample_that_fits_itself():
     g[0, 4] = 1.0  # one carrier, in the middle level
     samples = ordinal_weighted.OrdinalSamples(X, level, 3, np.zeros(n), prior, start)
     fits = sandwich.room(1, 1, 1)
-    ordinal_weighted.wald_rows(g[:, None], samples, sandwich.HC3, np.ones((1, 1)), fits)
+    wald(g, samples, sandwich.HC3, fits)
     assert fits.status[0] == rows.LEVERAGE
-    ordinal_weighted.wald_rows(g[:, None], samples, sandwich.HC0, np.ones((1, 1)), fits)
+    wald(g, samples, sandwich.HC0, fits)
     assert fits.status[0] == rows.FINE
 
 

@@ -8,20 +8,18 @@ import math
 import numpy as np
 
 from genassoc.kernels import jit
+from genassoc.kernels.lanes.arranged import Covariates, arranged, vectors
 from genassoc.kernels.lanes.copies import put
 from genassoc.kernels.lanes.tiles import combine, tile_width
 from genassoc.kernels.lanes.vector import DOUBLES, add_scaled
 from genassoc.kernels.lanes.vector64 import TILE
 from genassoc.kernels.likelihoods.cholesky import cholesky, solve_lower, solve_upper
 from genassoc.kernels.likelihoods.cox_sums import (
-    Covariates,
     RiskSets,
     RiskSums,
-    arranged,
     evaluate,
     mean_tile,
     suffix_sums,
-    vectors,
 )
 from genassoc.kernels.likelihoods.logistic import FLAT, MAX_HALVINGS, MAX_ITERATIONS, MAX_STEP, STEP_TOLERANCE
 from genassoc.kernels.likelihoods.newton import (

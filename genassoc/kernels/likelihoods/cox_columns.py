@@ -12,13 +12,12 @@ from typing import NamedTuple
 import numpy as np
 
 from genassoc.kernels import jit
+from genassoc.kernels.lanes.arranged import Covariates, arranged, set_column
 from genassoc.kernels.lanes.copies import put
-from genassoc.kernels.lanes.tiles import tile_width
-from genassoc.kernels.lanes.vector64 import TILE
 from genassoc.kernels.laws.sandwich import WaldFits
 from genassoc.kernels.likelihoods.cholesky import solve_lower, solve_upper
 from genassoc.kernels.likelihoods.cox import maximise
-from genassoc.kernels.likelihoods.cox_sums import Covariates, RiskSets, arranged, risk_sums, vectors
+from genassoc.kernels.likelihoods.cox_sums import RiskSets, risk_sums
 from genassoc.kernels.likelihoods.newton import BEST, HALVINGS, Climb, FitOptions, climb_of
 from genassoc.kernels.likelihoods.rows import (
     COLLINEAR,
@@ -58,15 +57,6 @@ class CoxTrait(NamedTuple):
     sets: RiskSets
     offset: Float64Array
     start: Float64Array
-
-
-@jit
-def set_column(X: Covariates, P: int, j: int, values: Float64Array) -> None:
-    """Put values (n,) into column j of P that are laid out."""
-    W, width = vectors(P), tile_width(P)
-    for i in range(values.size):
-        X.rows[i * W + j] = values[i]
-        X.tiles[(i // TILE * width + j) * TILE + i % TILE] = values[i]
 
 
 @jit
@@ -157,7 +147,7 @@ def _hold_contrast(
         for e in range(D):
             for i in range(turned.size):
                 turned[i] += M[e, d] * columns[e, i]
-        set_column(X, P, C + d, turned)
+        set_column(X, C + d, turned)
     contrast = M[:, D - 1].copy()
     _along(L, contrast, along)
     held, length = 0.0, 0.0
@@ -211,7 +201,7 @@ def fit_rows(
             continue
         _centred(H[r], columns)
         for d in range(D):
-            set_column(X, P, C + d, columns[d])
+            set_column(X, C + d, columns[d])
         full, at_null = 0.0, 0.0
         # The null, all coefficients, each contrast held at 0, and of a penalty all columns.
         for stage in range(2 + (K + 1 if test == LRT or test == FIRTH else 0)):

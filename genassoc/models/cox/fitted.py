@@ -71,7 +71,7 @@ class CoxRows(RowFamily):
         """The event, (1, n): cells of those without it do not limit a test."""
         return self.sets.event[None].astype(np.float64)
 
-    def score(self, H: Float64Array, tested: Tested) -> WaldFits | None:
+    def score_tests(self, H: Float64Array, tested: Tested) -> WaldFits | None:
         """Newton's step from the null of every row's own samples, and its covariance."""
         return self._fitted(H, tested, status.SCORE)[0]
 
@@ -82,12 +82,7 @@ class CoxRows(RowFamily):
     def ratios(self, H: Float64Array, tested: Tested, test: str, asked: Asked) -> tuple[WaldFits, Float64Array] | None:
         """Fits of columns H (R, D, n), penalised where ``test`` is "firth", and twice the gains over the tests' nulls (R, K)."""
         fits, found = self._fitted(H, tested, status.FIRTH if test == "firth" else status.LRT)
-        gains = np.empty((H.shape[0], len(tested.tests)))
-        for at, (k, _) in enumerate(tested.rotations):
-            gains[:, k] = found[:, at]
-        if tested.joint >= 0:
-            gains[:, tested.joint] = found[:, -1]
-        return fits, gains
+        return fits, tested.of_tests(found)
 
     def _fitted(self, H: Float64Array, tested: Tested, test: int) -> tuple[WaldFits, Float64Array]:
         """What `cox_columns.fit_rows` does of columns H (R, D, n), and the gains of contrasts and of all columns."""
@@ -184,7 +179,7 @@ class SandwichCoxRows(CoxRows):
     has_law: ClassVar[bool] = True
     retries: ClassVar[bool] = False
 
-    def score(self, H: Float64Array, tested: Tested) -> WaldFits | None:
+    def score_tests(self, H: Float64Array, tested: Tested) -> WaldFits | None:
         """None: every row is fitted."""
         return None
 
