@@ -220,7 +220,7 @@ def prepare(model: Any, cohort: Any) -> FittedState:
     model, joined = with_interaction(model, cohort)
     design = model.design(cohort.phenotypes, cohort.rows, cohort.offsets)
     modifier = modifier_of(model, cohort, design.covariates.X, design.complete)
-    effects = Effects(model.genetic_model == "genotypic", modifier, joined)
+    effects = Effects.of(model, modifier, joined)
     return fitted_state(effects, design, columns, width, model.ties == "efron")
 
 
@@ -277,7 +277,7 @@ def _prepare_sandwich(model: Any, cohort: Any) -> FittedState:
         if null.failure is not None:
             notes.append(f"{name} has no null model ({null.failure}): its rows have no estimate")
     names = [endpoint.name for endpoint in design.endpoints]
-    effects = Effects(model.genetic_model == "genotypic", modifier, joined)
+    effects = Effects.of(model, modifier, joined)
     return effects.state(names, nulls, columns, width, complete, notes, events_of)
 
 

@@ -154,7 +154,7 @@ def prepare(model: Any, cohort: Any) -> FittedState:
         if null.failure is None:
             effective = effective_size(squared_scores(null.score)[0])
             notes += few_note(name, effective, least, "its rows have no estimate, code 'few_events'")
-    effects = Effects(model.genetic_model == "genotypic", modifier, joined)
+    effects = Effects.of(model, modifier, joined)
     return effects.state(design.traits, nulls, columns, width, design.complete, notes)
 
 
