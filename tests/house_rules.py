@@ -54,7 +54,7 @@ DOORS = {
     "matplotlib": ("plots/",),
     "fastexcel": ("data/phenotypes/workbooks.py",),
     "rich": ("cli/", "progress.py"),
-    "typer": ("cli/",),
+    "click": ("cli/",),
 }
 # Slow to import: only inside the functions that need them, so that `import genassoc` is quick.
 LAZY = {

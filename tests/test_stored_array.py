@@ -80,5 +80,5 @@ def test_a_chunk_with_more_or_fewer_strings_is_left_to_zarr():
     packed = struct.pack("<I", 2) + struct.pack("<I", 2) + "é".encode() + struct.pack("<I", 0)
     assert _texts(packed, 2).tolist() == ["é", ""]
     for content, n in [(packed, 3), (packed + b"x", 2), (packed[:-1], 2), (packed[:-5], 2)]:
-        with pytest.raises(ValueError, match="chunk"):
+        with pytest.raises(ValueError, match=r"chunk|utf-8"):
             _texts(content, n)
