@@ -5,11 +5,10 @@ and the tail is a sum over the tilted characteristic function of all of them.
 """
 
 import numpy as np
-from scipy import special
 
 from genassoc.refit.fits import DenseFit, NotFittedError, beside, by_normal_deviate, independent, wald_test
 from genassoc.refit.likelihoods import Normal
-from genassoc.refit.tails import LN10
+from genassoc.refit.tails import LN10, size_of_z
 from genassoc.shapes import Float64Array
 
 _NODES = 4096
@@ -68,7 +67,7 @@ def _spread_of(e: Float64Array, X: Float64Array) -> Float64Array:
     candidates = [c for c in range(X.shape[1]) if np.ptp(X[:, c]) > 0.0]
     if not candidates:
         return np.ones(n)
-    beyond = -special.ndtri(0.005 / len(candidates))
+    beyond = size_of_z(-np.log10(0.01 / len(candidates)))
     chosen: list[int] = []
     while len(chosen) < min(len(candidates), n // 20):
         D = np.column_stack([np.ones(n), X[:, chosen]])
