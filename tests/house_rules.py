@@ -42,7 +42,7 @@ DOORS = {
     "numba": ("kernels/",),
     "llvmlite": ("kernels/",),
     "fsspec": ("data/store/location.py",),
-    "zarr": ("data/store/store.py", "data/store/arrays.py", "data/store/location.py", "formats/vcz.py"),
+    "zarr": ("data/store/", "formats/vcz.py"),
     "dask": ("engine/executors_dask.py", "verbs/arrays.py"),
     "distributed": ("engine/executors_dask.py", "verbs/arrays.py"),
     "cloudpickle": ("engine/broadcast.py",),

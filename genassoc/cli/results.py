@@ -43,7 +43,7 @@ def explain(
     out: Annotated[Path | None, typer.Option(help="Folder for text, tables and picture.")] = None,
 ) -> None:
     """One association refitted in full with statsmodels: tests side by side, counts, plain words, a picture."""
-    from genassoc.explanation import explain as explain_row
+    from genassoc.explanation.explain import explain as explain_row
     from genassoc.results import Results
     from genassoc.verbs import from_config
 
