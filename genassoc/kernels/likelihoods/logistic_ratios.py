@@ -27,36 +27,28 @@ from genassoc.kernels.likelihoods.logistic import (
 from genassoc.kernels.likelihoods.logistic_columns import LogisticSamples
 from genassoc.kernels.likelihoods.logistic_tiles import add_tile, sums_size
 from genassoc.kernels.likelihoods.newton import BEST, FELL, UNDER_WAY, Climb, climb_of, judge, newton_step, step_on
+from genassoc.kernels.likelihoods.nulls import Tests, n_nulls, null_of, start_null
 from genassoc.kernels.likelihoods.rows import COLLINEAR, FINE, NOT_CONVERGED, RUNAWAY
-from genassoc.shapes import BoolArray, Float64Array, Int64Array
+from genassoc.shapes import Float64Array
 
 # A null whose next step is this short (its squared length in standard errors) gains half of that by it, to a thousandth of a
 # thousandth; under the penalty, whose steps are no Newton's of it, the same is true of one ten times as short.
-NEXT_STEP, NEXT_PENALISED_STEP = 1e-8, 1e-10
+NEXT_STEP, NEXT_PENALISED_STEP = 1e-9, 1e-10
 # What is left of the squares of a column (or a covariate) by those before it: below, rows are for a slower look.
 SAFE_COLUMN, SAFE_COVARIATE = 1e-5, 1e-3
 
 
-class Tests(NamedTuple):
-    """What is tested.
+class Rules(NamedTuple):
+    """How rows are fitted.
 
     Attributes
     ----------
-    numbers : int64 array (T,)
-        Which of the K tests each rotation is of.
-    rotations : float64 array (T, D, D)
-        Orthonormal; the test is of the last column of ``H M``.
-    joint : int
-        Which test is of all columns at once; -1 where there is none.
     penalised : bool
         Under Firth's penalty, that of all columns.
     genotypes : bool
         The columns are copies and heterozygotes: a genotype without cases or without controls has no maximum.
     """
 
-    numbers: Int64Array
-    rotations: Float64Array
-    joint: int
     penalised: bool
     genotypes: bool
 
@@ -265,42 +257,9 @@ def _safe(samples: _Samples, C: int, climb: Climb) -> bool:
 
 
 @jit
-def _start_null(
-    J: Float64Array, L: Float64Array, M: Float64Array, full: Float64Array, n_free: int, beta: Float64Array
+def ratio_rows(
+    H: Float64Array, samples: LogisticSamples, tests: Tests, rules: Rules, fits: WaldFits, gains: Float64Array
 ) -> None:
-    """Where the maximum with the last coefficients of ``H M`` at 0 is by the curvature J at the whole maximum ``full`` (P,)."""
-    P, D = full.size, M.shape[0]
-    C = P - D
-    R = np.eye(P)
-    for d in range(D):
-        for e in range(D):
-            R[C + d, C + e] = M[d, e]
-    turned, middle = np.zeros((P, P)), np.zeros((P, P))
-    for i in range(P):
-        for j in range(P):
-            for k in range(P):
-                middle[i, j] += J[i, k] * R[k, j]
-    for i in range(P):
-        for j in range(P):
-            for k in range(P):
-                turned[i, j] += R[k, i] * middle[k, j]
-    for j in range(P):
-        beta[j] = 0.0
-        for k in range(P):
-            beta[j] += R[k, j] * full[k]
-    right, half, move = np.zeros(P), np.empty(P), np.zeros(P)
-    for i in range(n_free):
-        for j in range(n_free, P):
-            right[i] += turned[i, j] * beta[j]
-    if not math.isnan(cholesky(turned, L, n_free)):
-        solve_lower(L, right, half, n_free)
-        solve_upper(L, half, move, n_free)
-    for i in range(P):
-        beta[i] = beta[i] + move[i] if i < n_free else 0.0
-
-
-@jit
-def ratio_rows(H: Float64Array, samples: LogisticSamples, tests: Tests, fits: WaldFits, gains: Float64Array) -> None:
     """Fit rows without surprises, and the nulls of their tests.
 
     Parameters
@@ -309,6 +268,7 @@ def ratio_rows(H: Float64Array, samples: LogisticSamples, tests: Tests, fits: Wa
         Tested columns in the trait's samples; NaN where not observed.
     samples : LogisticSamples
     tests : Tests
+    rules : Rules
     fits : WaldFits
         Filled where the status is FINE. RUNAWAY: a genotype has no cases or no controls. Others are NOT_CONVERGED.
     gains : float64 array (R, K)
@@ -332,11 +292,10 @@ def ratio_rows(H: Float64Array, samples: LogisticSamples, tests: Tests, fits: Wa
     )  # fmt: skip
     climb, plain = climb_of(np.zeros((P, P))), np.eye(D)
     beta, full, J, L = np.zeros(P), np.zeros(P), np.zeros((P, P)), np.zeros((P, P))
-    short = NEXT_PENALISED_STEP if tests.penalised else NEXT_STEP
-    n_tests = tests.numbers.size + (1 if tests.joint >= 0 else 0)
+    short = NEXT_PENALISED_STEP if rules.penalised else NEXT_STEP
     for row in range(H.shape[0]):
         fits.status[row] = NOT_CONVERGED
-        n_seen, cases, apart = _observe(H[row], samples.y, tests.genotypes, one.keep)
+        n_seen, cases, apart = _observe(H[row], samples.y, rules.genotypes, one.keep)
         if n_seen <= P or not 0.0 < cases < n_seen:
             continue
         _put_columns(H[row], plain, C, width, one)
@@ -346,10 +305,10 @@ def ratio_rows(H: Float64Array, samples: LogisticSamples, tests: Tests, fits: Wa
         _evaluate(one, full, climb.J, climb.gradient, room)
         if not _safe(one, C, climb):
             continue
-        if apart and not tests.penalised:
+        if apart and not rules.penalised:
             fits.status[row] = RUNAWAY
             continue
-        status, objective, iterations = _maximise(one, tests.penalised, P, STEP_TOLERANCE, full, climb, room)
+        status, objective, iterations = _maximise(one, rules.penalised, P, STEP_TOLERANCE, full, climb, room)
         if status != FINE:
             continue
         J[:, :] = climb.J
@@ -357,20 +316,18 @@ def ratio_rows(H: Float64Array, samples: LogisticSamples, tests: Tests, fits: Wa
         fits.objective[row], fits.iterations[row], fits.freedom[row] = objective, iterations, np.inf
         fits.theta[row] = full[C:]
         fine = True
-        for k in range(n_tests):
-            is_joint = k == tests.numbers.size
-            M = plain if is_joint else tests.rotations[k]
-            n_free = C if is_joint else P - 1
-            if not is_joint or D > 1:
+        for k in range(n_nulls(tests)):
+            number, M, free = null_of(tests, k, D)
+            if D > 1:
                 _put_columns(H[row], M, C, width, one)
-            _start_null(J, L, M, full, n_free, beta)
-            if is_joint and n_seen == n and not tests.penalised:
+            start_null(J, L, M, full, C + free, beta)
+            if free == 0 and n_seen == n and not rules.penalised:
                 put(beta, 0, samples.start)
-            status, at_null, _ = _maximise(one, tests.penalised, n_free, short, beta, climb, room)
+            status, at_null, _ = _maximise(one, rules.penalised, C + free, short, beta, climb, room)
             if status != FINE:
                 fine = False
                 break
-            gains[row, tests.joint if is_joint else tests.numbers[k]] = max(0.0, 2.0 * (objective - at_null))
+            gains[row, number] = max(0.0, 2.0 * (objective - at_null))
         if fine:
             fits.status[row] = FINE
 

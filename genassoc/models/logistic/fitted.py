@@ -25,6 +25,7 @@ from genassoc.models.scan.case_columns import case_columns
 from genassoc.models.scan.glm_rows import GlmRows
 from genassoc.models.scan.glm_rows import prepare as prepare_rows
 from genassoc.models.scan.joint_screen import ProductScreen
+from genassoc.models.scan.joint_tests import tests_of_columns
 from genassoc.models.scan.sums import GenotypeSums
 from genassoc.models.scan.tested import Tested, modifier_of, with_interaction
 from genassoc.models.scan.wald import (
@@ -110,12 +111,10 @@ class LogisticRows(RowFamily):
     ) -> tuple[WaldFits, Float64Array] | None:  # fmt: skip
         """Likelihood ratios, plain or under Firth's penalty, of rows on columns H (R, D, n)."""
         null, fits = self.null, room(H.shape[0], tested.n_columns, len(tested.tests))
-        gains, D = np.full((H.shape[0], len(tested.tests)), np.nan), tested.n_columns
-        numbers = np.array([k for k, _ in tested.rotations], dtype=np.int64)
-        rotations = np.array([M for _, M in tested.rotations]).reshape(-1, D, D)
-        tests = logistic_ratios.Tests(numbers, rotations, tested.joint, test == "firth", tested.heterozygotes)
+        gains = np.full((H.shape[0], len(tested.tests)), np.nan)
+        rules = logistic_ratios.Rules(test == "firth", tested.heterozygotes)
         samples = logistic_columns.LogisticSamples(null.X, null.y, null.offset, null.start)
-        logistic_ratios.ratio_rows(np.ascontiguousarray(H), samples, tests, fits, gains)
+        logistic_ratios.ratio_rows(np.ascontiguousarray(H), samples, tests_of_columns(tested), rules, fits, gains)
         return fits, gains
 
     def product_screen(self, tested: Tested) -> ProductScreen:

@@ -19,17 +19,20 @@ from genassoc.data.phenotypes.outcomes import exposure_values
 from genassoc.data.phenotypes.weights import read_weights, weighted_design
 from genassoc.kernels.laws import few_events
 from genassoc.kernels.laws.sandwich import MODEL, QUASI, WaldFits, room
-from genassoc.kernels.likelihoods import glm, joint_score_rows
+from genassoc.kernels.likelihoods import glm, glm_ratios, joint_score_rows
 from genassoc.kernels.likelihoods import rows as status
 from genassoc.kernels.likelihoods import weighted as kernel
+from genassoc.kernels.likelihoods.nulls import Tests
 from genassoc.kernels.likelihoods.rows import Trait
 from genassoc.models.scan.family import Samples
 from genassoc.models.scan.information import sum_missing
 from genassoc.models.scan.joint_screen import ProductScreen
+from genassoc.models.scan.joint_tests import tests_of_columns
 from genassoc.models.scan.screen import null_notes
 from genassoc.models.scan.sums import GenotypeSums
 from genassoc.models.scan.tested import Tested, modifier_of, with_interaction
 from genassoc.models.scan.wald import (
+    Asked,
     Case,
     Effects,
     FittedState,
@@ -148,6 +151,24 @@ class GlmRows(RowFamily):
         fits = room(H.shape[0], tested.n_columns, len(tested.tests))
         self.score_columns(H, kernel.GlmSamples(self.Q, self.y, self.offset, self.weight, self.start), fits)
         return fits
+
+    def ratios(
+        self, H: Float64Array, tested: Tested, test: str, asked: Asked
+    ) -> tuple[WaldFits, Float64Array] | None:  # fmt: skip
+        """Likelihood ratios of rows on columns H (R, D, n)."""
+        fits, gains = (
+            room(H.shape[0], tested.n_columns, len(tested.tests)),
+            np.full((H.shape[0], len(tested.tests)), np.nan),
+        )
+        samples = kernel.GlmSamples(self.Q, self.y, self.offset, self.weight, self.start)
+        self.ratio_columns(np.ascontiguousarray(H), samples, tests_of_columns(tested), fits, gains)
+        return fits, gains
+
+    def ratio_columns(
+        self, H: Float64Array, samples: kernel.GlmSamples, tests: Tests, fits: WaldFits, gains: Float64Array
+    ) -> None:
+        """Likelihood ratios of rows on columns H (R, D, n) into ``fits`` and ``gains``."""
+        glm_ratios.glm_rows(glm.Family(self.family, 0.0, self.variance == QUASI), H, samples, tests, fits, gains)
 
     def score_columns(self, H: Float64Array, samples: kernel.GlmSamples, fits: WaldFits) -> None:
         """Score tests of rows on columns H (R, D, n) into ``fits``."""

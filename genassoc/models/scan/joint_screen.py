@@ -28,7 +28,7 @@ LEAST_IN_CELL = 5.0  # events, or samples without, expected in a cell of genotyp
 # (events expected in the smallest cell, factor): from so many on, a variant is fitted where its joint chi-squared reaches the critical
 # value at ``correct_below`` times the factor. No row then has a fitted p below ``correct_below`` and none of these fits
 # (benchmarks/calibration_screens.py, docs/calibration.md).
-MARGINS = ((50.0, 1.2), (20.0, 1.4), (LEAST_IN_CELL, 1.8))
+MARGINS = ((50.0, 1.25), (20.0, 1.6), (10.0, 1.8), (LEAST_IN_CELL, 3.0))
 # One Newton step of the null corrects for missing calls where they are few, and its squared length, in standard errors, is below this.
 MOST_MISSING = 0.05
 MOST_MOVED = 0.5

@@ -2,10 +2,18 @@
 
 import numpy as np
 
+from genassoc.kernels.likelihoods.nulls import Tests
 from genassoc.models.scan.rows import Rows
 from genassoc.models.scan.tested import Tested, contrast_estimates, joint_statistic
 from genassoc.shapes import Float64Array, Int64Array
 from genassoc.stats.tails import neg_log_10_p_f
+
+
+def tests_of_columns(tested: Tested) -> Tests:
+    """The tests of tested columns, as kernels take them."""
+    D = tested.n_columns
+    numbers = np.array([k for k, _ in tested.rotations], dtype=np.int64)
+    return Tests(numbers, np.array([M for _, M in tested.rotations]).reshape(-1, D, D), tested.joint)
 
 
 def put_wald(
