@@ -71,6 +71,46 @@ def test_wald_rows(power):
         assert fits.theta[row, 0] / error == pytest.approx(z, rel=DIFFERENCES, abs=DIFFERENCES)
 
 
+@pytest.mark.kernel
+def test_several_columns():
+    """The score of two columns at the null in its expected information, and likelihood ratios of each and of both."""
+    rng = np.random.default_rng(6)
+    n, M = 60, 2
+    x, e = rng.normal(size=(2, n))
+    X = np.linalg.qr(np.column_stack([np.ones(n), x]))[0]
+    level, g = np.arange(n) % 3, rng.binomial(2, 0.4, n).astype(float)
+    H = np.array([[g, g * e]])
+    H[0, :, 5] = np.nan
+    keep, ones = ~np.isnan(H[0, 0]), np.ones(n)
+    D = np.column_stack([X[:, 1], H[0].T])[keep]
+    D[:, 1:] -= D[:, 1:].mean(axis=0)
+    start = oracle.fit(X[:, 1:], level, ones, M)
+    samples = ordinal_weighted.OrdinalSamples(X, level, M + 1, np.zeros(n), ones, start)
+    rotations = np.array([[[0.0, 1.0], [1.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]]])
+    found = {}
+    for test in (rows.SCORE, rows.LRT):
+        fits, gains = sandwich.room(1, 2, 3), np.full((1, 3), np.nan)
+        tests = ordinal_weighted.Tests(test, sandwich.MODEL, np.zeros((3, 2)), rotations)
+        ordinal_weighted.fit_rows(H, samples, tests, fits, gains)
+        assert fits.status[0] == rows.FINE
+        found[test] = fits.theta[0], fits.covariance[0], gains[0]
+
+    def maximum(columns):
+        at = oracle.fit(columns, level[keep], ones[keep], M)
+        return at, oracle.accumulate(columns, level[keep], ones[keep], at, M)[0]
+
+    at = np.append(maximum(D[:, :1])[0], [0.0, 0.0])
+    J = oracle.expected_informations(D, at, M).sum(axis=0)
+    gradient = oracle.accumulate(D, level[keep], ones[keep], at, M)[2]
+    theta, covariance, _ = found[rows.SCORE]
+    np.testing.assert_allclose(theta, np.linalg.solve(J, gradient)[3:], rtol=NEWTON, atol=NEWTON)
+    np.testing.assert_allclose(covariance, np.linalg.inv(J)[3:, 3:], rtol=NEWTON)
+    full, objective = maximum(D)
+    held = [maximum(D[:, columns])[1] for columns in ([0, 2], [0, 1], [0])]
+    np.testing.assert_allclose(found[rows.LRT][0], full[3:], rtol=NEWTON, atol=NEWTON)
+    np.testing.assert_allclose(found[rows.LRT][2], 2.0 * (objective - np.array(held)), rtol=1e-6, atol=1e-9)
+
+
 def data(seed, n=300, V=10, missing=0.0, effect=0.5, cuts=(-0.5, 1.0, 2.2)):
     rng = np.random.default_rng(seed)
     codes, x = calls(rng, n, V, missing), rng.standard_normal(n)

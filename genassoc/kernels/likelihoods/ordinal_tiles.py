@@ -23,7 +23,7 @@ from genassoc.kernels.likelihoods.rows import MAX_ITERATIONS, NOT_CONVERGED, SAF
 from genassoc.shapes import Float64Array, Int64Array
 
 LEAST_PRODUCT = 1e-150  # chances are multiplied before the logarithm is taken, as long as the product is above
-LEAST_CHANCE = 1e-300
+LEAST_CHANCE = 1e-150  # the least that is divided by: its inverse has a square
 BEYOND = 800.0  # thresholds below the lowest level and above the highest: no chance is left beyond them
 
 
