@@ -394,26 +394,30 @@ def plink2_test(model: Likelihood, k: int, firth: bool, as_f: bool) -> DenseFit:
 
 
 def score_test(
-    model: Likelihood, k: int = 1, near: Float64Array | None = None, observed: Likelihood | None = None
+    model: Likelihood, k: int = 1, near: Float64Array | None = None, observed: Likelihood | None = None, beside: int = 0
 ) -> DenseFit:
     """The last k coefficients by their score at 0, the others at their maximum; beta is one Newton step.
+
+    With ``beside``, as many coefficients before them are 0 too in the null, and take part in the step: a variant's other tested columns.
 
     With ``observed``, the likelihood of the same coefficients on the samples with a call, the null is that of all samples moved by one
     Newton step: ``score_approx`` rows.
     """
-    at = maximise(model, held=k, near=near)[0]
+    held = k + beside
+    at = maximise(model, held=held, near=near)[0]
     part = model if observed is None else observed
     U, J = part.evaluate(at)[1], part.expected_information(at)
-    slope = U[-k:]
-    if U.size > k:
-        slope = slope - J[-k:, :-k] @ np.linalg.solve(J[:-k, :-k], U[:-k])
-    information, phi = _spread(J, k), _dispersion(model, at, at.size - k)
+    slope = U[-held:]
+    if U.size > held:
+        slope = slope - J[-held:, :-held] @ np.linalg.solve(J[:-held, :-held], U[:-held])
+    information, phi = _spread(J, held), _dispersion(model, at, at.size - held)
     step = np.linalg.solve(information, slope)
-    logp = neg_log_10_p(float(slope @ step) / phi, k)
+    own = information if beside == 0 else np.linalg.inv(np.linalg.inv(information)[-k:, -k:])
+    logp = neg_log_10_p(float(step[-k:] @ own @ step[-k:]) / phi, k)
     if k > 1:
         return DenseFit(np.nan, np.nan, logp, np.nan)
-    error = float(np.sqrt(phi / information[0, 0]))
-    return DenseFit(float(step[0]), error, logp, error)
+    error = float(np.sqrt(phi / own[0, 0]))
+    return DenseFit(float(step[-1]), error, logp, error)
 
 
 def ratio_test(model: Likelihood, k: int = 1, *, firth: bool = False, information_error: bool = False) -> DenseFit:

@@ -16,7 +16,7 @@ from genassoc.refit import fits
 from genassoc.refit.fits import Build, DenseFit, Likelihood, NotFittedError, Sandwich, by_normal_deviate, maximise
 from genassoc.refit.residual_law import residual_law_test
 from genassoc.refit.row_data import LIKELIHOODS, TESTS, RowData
-from genassoc.refit.tested_columns import JOINT, is_of_set, plain_test
+from genassoc.refit.tested_columns import JOINT, TestedColumns, is_of_set, plain_test
 from genassoc.shapes import Float64Array
 
 _WHOLE = 1e-4  # of the squared lengths of a basis: its inverse loses four digits of sixteen at most
@@ -84,9 +84,11 @@ def _in_copies(row: RowData, test: str, method: str, choices: Mapping[str, Any])
     if method == "spa":
         return residual_law_test(row.y - row.offset, row.X, row.G[:, 0], choices.get("missing") == "mean", row.weight)
     build = build_of(row, choices)
-    if np.isnan(row.G).any():
-        return _one_step(row, choices)
     columns = row.columns_of(test)
+    if np.isnan(row.G).any():
+        return _one_step(row, columns, choices)
+    if method.startswith("score") and columns.nuisance.shape[1]:
+        return _joint_step(row, columns, choices)
     k, Q = columns.tested.shape[1], basis_of(row, columns.nuisance)
     near = row.null if Q is row.basis else None
     if method == "firth_approx":
@@ -158,14 +160,24 @@ def _with_column(Q: Float64Array, column: Float64Array) -> Float64Array:
 # tests of one column with a null of their own ------------------------------------------------------------------------------------
 
 
-def _one_step(row: RowData, choices: Mapping[str, Any]) -> DenseFit:
+def _one_step(row: RowData, columns: TestedColumns, choices: Mapping[str, Any]) -> DenseFit:
     """The score test of the samples with a call, by the null of all of them and one Newton step."""
-    keep = ~np.isnan(row.G[:, 0])
+    keep = ~np.isnan(row.G).any(axis=1)
     Q = basis_of(row, np.empty((row.n, 0)))
-    D = np.column_stack([Q, np.where(keep, row.G[:, 0], 0.0)])
+    H = np.where(keep[:, None], np.column_stack([columns.nuisance, columns.tested]), 0.0)
+    D = np.column_stack([Q, H])
     observed = build_of(row.take(keep), choices)(D[keep], row.offset[keep])
-    near = row.null if Q is row.basis else None
-    return fits.score_test(build_of(row, choices)(D, row.offset), near=near, observed=observed)
+    near, k = row.null if Q is row.basis else None, columns.tested.shape[1]
+    return fits.score_test(build_of(row, choices)(D, row.offset), k, near, observed, columns.nuisance.shape[1])
+
+
+def _joint_step(row: RowData, columns: TestedColumns, choices: Mapping[str, Any]) -> DenseFit:
+    """The score test of one of a variant's tested columns, the others beside it in one step from the null without any."""
+    Q = basis_of(row, np.empty((row.n, 0)))
+    H = within(row, np.column_stack([columns.nuisance, columns.tested]))
+    near, k = row.null if Q is row.basis else None, columns.tested.shape[1]
+    model = build_of(row, choices)(np.column_stack([Q, fits.beside(Q, H)]), row.offset)
+    return fits.score_test(model, k, near, beside=columns.nuisance.shape[1])
 
 
 def _approximate_firth(
