@@ -160,7 +160,7 @@ def _with_column(Q: Float64Array, column: Float64Array) -> Float64Array:
 
 def _one_step(row: RowData, test: str, choices: Mapping[str, Any]) -> DenseFit:
     """The score test of the samples with a call, by the null of all of them and one Newton step."""
-    keep, columns = ~np.isnan(row.G[:, 0]), row.columns_of(test)
+    keep, columns = ~np.isnan(row.G).any(axis=1), row.columns_of(test)
     Q, own = basis_of(row, np.empty((row.n, 0))), columns.all_columns
     D = np.column_stack([Q, np.where(keep[:, None], own, 0.0)])
     observed = build_of(row.take(keep), choices)(D[keep], row.offset[keep])

@@ -24,7 +24,7 @@ from genassoc.models.logistic.family import prepare as prepare_nulls
 from genassoc.models.scan.case_columns import case_columns
 from genassoc.models.scan.glm_rows import GlmRows
 from genassoc.models.scan.glm_rows import prepare as prepare_rows
-from genassoc.models.scan.joint_screen import ProductScreen
+from genassoc.models.scan.joint_screen import ProductScreen, ScoredNull
 from genassoc.models.scan.joint_tests import tests_of_columns
 from genassoc.models.scan.sums import GenotypeSums
 from genassoc.models.scan.tested import Tested, modifier_of, with_interaction
@@ -119,7 +119,8 @@ class LogisticRows(RowFamily):
 
     def product_screen(self, tested: Tested) -> ProductScreen:
         """Scores from a block's product."""
-        return ProductScreen.of(self.null, tested, self.columns)
+        null = self.null
+        return ProductScreen.of(ScoredNull(null.Q, null.WQ, null.weight, null.residual), tested, self.columns)
 
     def case(self, H: Float64Array, tested: Tested) -> Case:
         """The complete cases of columns (D, n)."""

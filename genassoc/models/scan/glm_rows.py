@@ -26,7 +26,7 @@ from genassoc.kernels.likelihoods.nulls import Tests
 from genassoc.kernels.likelihoods.rows import Trait
 from genassoc.models.scan.family import Samples
 from genassoc.models.scan.information import sum_missing
-from genassoc.models.scan.joint_screen import ProductScreen
+from genassoc.models.scan.joint_screen import ProductScreen, ScoredNull
 from genassoc.models.scan.joint_tests import tests_of_columns
 from genassoc.models.scan.screen import null_notes
 from genassoc.models.scan.sums import GenotypeSums
@@ -185,7 +185,8 @@ class GlmRows(RowFamily):
 
     def product_screen(self, tested: Tested) -> ProductScreen:
         """Scores from a block's product."""
-        return ProductScreen.of(ScoredNull.of(self), tested, self.columns)
+        null = ScoredNull.of(self.Q, self.score_weights(), self.columns, self.samples.width)
+        return ProductScreen.of(null, tested, self.columns)
 
     def case(self, H: Float64Array, tested: Tested) -> Case:
         """The complete cases of columns (D, n)."""
@@ -221,29 +222,6 @@ class GlmRows(RowFamily):
     def counts(self, genotypes: GenotypeSums, block: Block, impute: bool) -> dict[str, Array]:
         """Columns (V,) of counts and frequencies by outcome."""
         return {}
-
-
-@dataclass(frozen=True)
-class ScoredNull:
-    """What a null says of the samples of a block (N,): see `genassoc.models.scan.joint_screen.ScoreNull`."""
-
-    Q: Float64Array
-    WQ: Float64Array
-    weight: Float64Array
-    residual: Float64Array
-    dispersion: float
-
-    @classmethod
-    def of(cls, rows: GlmRows) -> "ScoredNull":
-        """Covariates made orthonormal in the weights; 0 for samples without the trait."""
-        own, score, dispersion = rows.score_weights()
-        N, C = rows.samples.width, rows.Q.shape[1]
-        Q, WQ, weight, residual = np.zeros((N, C)), np.zeros((N, C)), np.zeros(N), np.zeros(N)
-        L = np.linalg.cholesky(rows.Q.T @ (own[:, None] * rows.Q))
-        Q[rows.columns] = np.linalg.solve(L, rows.Q.T).T
-        weight[rows.columns], residual[rows.columns] = own, score
-        WQ[rows.columns] = own[:, None] * Q[rows.columns]
-        return cls(Q, WQ, weight, residual, dispersion)
 
 
 class CountModel(Protocol):

@@ -5,6 +5,7 @@ freedom, no test of the variant is near ``correct_below``: its rows are one Newt
 and so are variants of which a genotype x outcome (x arm) cell expects few: there chi-squared is no law of the score.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
@@ -14,8 +15,8 @@ from genassoc.data.block import Block, DosageBlock
 from genassoc.kernels.laws.sandwich import WaldFits, room
 from genassoc.kernels.likelihoods import joint_score as kernel
 from genassoc.kernels.likelihoods.rows import FINE
-from genassoc.models.scan.family import EVERY_SMALL_P, WEAK_DIRECTION, WEAK_SHARE
 from genassoc.models.base import METHOD
+from genassoc.models.scan.family import EVERY_SMALL_P, REFIT_ABOVE_MISSING, WEAK_DIRECTION, WEAK_SHARE
 from genassoc.models.scan.joint_tests import put_wald
 from genassoc.models.scan.product import SQUARE, ThinMatrix
 from genassoc.models.scan.rows import Rows
@@ -29,9 +30,12 @@ LEAST_IN_CELL = 5.0  # events, or samples without, expected in a cell of genotyp
 # value at ``correct_below`` times the factor. No row then has a fitted p below ``correct_below`` and none of these fits
 # (benchmarks/calibration_screens.py, docs/calibration.md).
 MARGINS = ((50.0, 1.25), (20.0, 1.6), (10.0, 1.8), (LEAST_IN_CELL, 3.0))
-# One Newton step of the null corrects for missing calls where they are few, and its squared length, in standard errors, is below this.
-MOST_MISSING = 0.05
-MOST_MOVED = 0.5
+# One Newton step of the null corrects for missing calls where they are few (as in one column), and its squared length, in standard
+# errors, is below this: calls that are missing by the outcome make it long.
+MOST_MOVED = 0.25
+
+# Score tests of columns H (R, D, n) of what is tested; None where a family has none.
+ScoreTests = Callable[[Float64Array, Tested], WaldFits | None]
 
 HETEROZYGOUS = np.array([0.0, 1.0, 0.0, 0.0], dtype=np.float32)
 HOMOZYGOUS = np.array([0.0, 0.0, 1.0, 0.0], dtype=np.float32)
@@ -55,28 +59,38 @@ class Screened(NamedTuple):
     exact: BoolArray
 
 
-class ScoreNull(Protocol):
-    """What a null model says of the samples of a block, for the product: see `genassoc.models.scan.family.WeightedNull`."""
+@dataclass(frozen=True)
+class ScoredNull:
+    """What a null model says of the samples of a block; zero for those without the trait.
 
-    @property
-    def Q(self) -> Float64Array:
-        """Covariates orthonormal in the weights, (N, C)."""
+    Attributes
+    ----------
+    Q, WQ : float64 arrays (N, C)
+        Covariates orthonormal in the weights, and the weights times them.
+    weight, residual : float64 arrays (N,)
+        The information in a sample's linear predictor, and its score there.
+    dispersion : float
+        The variance over that of the model.
+    """
 
-    @property
-    def WQ(self) -> Float64Array:
-        """The weights times them."""
+    Q: Float64Array
+    WQ: Float64Array
+    weight: Float64Array
+    residual: Float64Array
+    dispersion: float = 1.0
 
-    @property
-    def weight(self) -> Float64Array:
-        """Information in a sample's linear predictor (N,)."""
-
-    @property
-    def residual(self) -> Float64Array:
-        """Its score there (N,)."""
-
-    @property
-    def dispersion(self) -> float:
-        """The variance over that of the model."""
+    @classmethod
+    def of(
+        cls, X: Float64Array, own: tuple[Float64Array, Float64Array, float], columns: Int64Array, width: int
+    ) -> "ScoredNull":
+        """Covariates X (n, C), and weights, scores (n,) and dispersion of the samples ``columns`` of a block of ``width``."""
+        w, score, dispersion = own
+        Q, WQ = np.zeros((width, X.shape[1])), np.zeros((width, X.shape[1]))
+        weight, residual = np.zeros(width), np.zeros(width)
+        L = np.linalg.cholesky(X.T @ (w[:, None] * X))
+        Q[columns] = np.linalg.solve(L, X.T).T
+        WQ[columns], weight[columns], residual[columns] = w[:, None] * Q[columns], w, score
+        return cls(Q, WQ, weight, residual, dispersion)
 
 
 @dataclass(frozen=True)
@@ -102,9 +116,9 @@ class ProductScreen:
     heterozygotes: bool
 
     @classmethod
-    def of(cls, null: ScoreNull, tested: Tested, columns: Int64Array) -> "ProductScreen":
+    def of(cls, null: ScoredNull, tested: Tested, columns: Int64Array) -> "ProductScreen":
         """Of the samples ``columns`` (n,) of a block."""
-        N, C = null.Q.shape
+        N = null.Q.shape[0]
         powers = np.zeros((N, 3))
         powers[columns, 0] = 1.0
         if tested.with_e:
@@ -147,7 +161,7 @@ class ProductScreen:
         sure = (fits.status == FINE) & (quality.kept > WEAK_SHARE) & (quality.weakest > WEAK_DIRECTION)
         exact = np.full(V, True) if impute else np.asarray(genotypes.n == self.n)
         if not impute:
-            sure &= (genotypes.n >= (1.0 - MOST_MISSING) * self.n) & (quality.moved < MOST_MOVED)
+            sure &= (genotypes.n >= (1.0 - REFIT_ABOVE_MISSING) * self.n) & (quality.moved < MOST_MOVED)
         return Screened(fits, sure, exact)
 
 
@@ -182,8 +196,7 @@ class Cells:
     def of(cls, tested: Tested, expected: Float64Array, columns: Int64Array) -> "Cells":
         """``expected`` (S, n): of each outcome in the samples ``columns`` (n,) of a block."""
         members = [np.isin(columns, arm.columns) for arm in tested.arms] or [np.ones(columns.size, dtype=bool)]
-        rates = [expected[:, who].mean(axis=1).min() if who.any() and expected.size else 0.0 for who in members]
-        return cls(tested, tuple(float(rate) for rate in rates))
+        return cls(tested, tuple(least_rate(expected[:, who]) for who in members))
 
     def smallest(self, block: Block, mask: UInt64Array) -> Float64Array:
         """What the smallest cell of genotype and outcome (and arm) expects (V,), among the samples of a mask (W,)."""
@@ -196,6 +209,11 @@ class Cells:
             carriers = carriers_of(block, arm)
             least = np.minimum(least, rate * share * np.minimum(carriers, arm.columns.size - carriers))
         return least
+
+
+def least_rate(expected: Float64Array) -> float:
+    """How often the rarest of S outcomes is expected in a sample, of (S, n); 0 where there is none."""
+    return float(expected.mean(axis=1).min()) if expected.size else 0.0
 
 
 def needs_fit(total: Float64Array, cells: Float64Array, correct_below: float) -> BoolArray:
@@ -290,6 +308,22 @@ class Scoring:
         fits.covariance[:, 1:, 0] *= sign[:, None]
         at = np.flatnonzero(may & found.sure)
         settled = np.zeros(may.size, dtype=bool)
-        part = WaldFits(*(values[at] for values in fits))
-        settled[at] = self.put(at, part, found.exact[at])
+        settled[at] = self.put(at, _some(fits, at), found.exact[at])
         return settled, may & ~found.sure
+
+    def from_columns(self, score: ScoreTests, some: Int64Array, H: Float64Array, wanted: BoolArray) -> BoolArray:
+        """Put rows of some variants where ``wanted`` (R,), scored from their columns H (R, D, n); which are put."""
+        enough = np.zeros(some.size, dtype=bool)
+        at = np.flatnonzero(wanted)
+        fits = score(np.ascontiguousarray(H[at]), self.tested) if at.size else None
+        if fits is not None:
+            enough[at] = self.put(some[at], fits, np.ones(at.size, dtype=bool))
+        return enough
+
+
+def _some(fits: WaldFits, at: Int64Array) -> WaldFits:
+    """Those of some rows."""
+    return WaldFits(
+        fits.theta[at], fits.covariance[at], fits.freedom[at], fits.objective[at], fits.dispersion[at], fits.iterations[at],
+        fits.status[at], fits.dropped[at],
+    )  # fmt: skip

@@ -226,9 +226,9 @@ class RowFamily(OfSamples, ABC):
     def ratios(
         self, H: Float64Array, tested: Tested, test: str, asked: Asked
     ) -> tuple[WaldFits, Float64Array] | None:  # fmt: skip
-        """Fits of rows on columns H (R, D, n) by "lrt" or "firth", and twice the gains over the tests' nulls (R, K).
+        """Fits of rows on columns H (R, D, n) by "lrt" or "firth", and twice the gains over the tests' nulls (R, K). None: each is a `Case`.
 
-        Rows that are not FINE are fitted one by one, each as a `Case`, but for "lrt" ones that are RUNAWAY, which have no maximum. None: all are.
+        So are those that are not FINE, but for "lrt" ones that are RUNAWAY, which have no maximum.
         """
         return None
 
@@ -396,8 +396,8 @@ def _of_trait(
         if asked.impute:
             _impute(calls)
         H = tested.columns(calls)
-        if scoring is not None and by_calls[some].any():
-            fitted = ~score_rows(scoring, null, some, H, by_calls[some])
+        if scoring is not None:
+            fitted = ~scoring.from_columns(null.score_tests, some, H, by_calls[some])
             some, H = some[fitted], H[fitted]
         fit_rows(asked, null, tested, some, H, rows)
         if exact.any():
@@ -418,16 +418,6 @@ def _of_trait(
     shares = {name: values for name, values in counts.items() if values.dtype.kind == "f"}
     iterations = columns.pop("iterations")
     return shares | columns | counts | {"iterations": iterations}
-
-
-def score_rows(scoring: Scoring, null: RowFamily, some: Int64Array, H: Float64Array, wanted: BoolArray) -> BoolArray:
-    """Put score tests computed from the columns H (R, D, n) of some variants, where ``wanted`` (R,) and enough; which of them."""
-    enough = np.zeros(some.size, dtype=bool)
-    at = np.flatnonzero(wanted)
-    fits = null.score_tests(np.ascontiguousarray(H[at]), scoring.tested)
-    if fits is not None:
-        enough[at] = scoring.put(some[at], fits, np.ones(at.size, dtype=bool))
-    return enough
 
 
 def _impute(calls: Float64Array) -> None:
