@@ -16,7 +16,8 @@ from oracles import vcf as oracle
 from real_data import real_data
 
 from genassoc.data.block import GenotypeBlock
-from genassoc.data.store.store import GenotypeStore, work_folder
+from genassoc.data.store.folder import work_folder
+from genassoc.data.store.store import GenotypeStore
 from genassoc.errors import InputError
 from genassoc.formats.convert import convert
 from genassoc.formats.inputs import open_source

@@ -18,9 +18,10 @@ import numpy as np
 from genassoc.data.cohort.contigs import Contigs, is_beyond_mt
 from genassoc.data.forks import check_not_forked
 from genassoc.data.output import check_outputs, target_of
+from genassoc.data.store.folder import read_attributes, work_folder
 from genassoc.data.store.location import check_local
 from genassoc.data.store.pieces import hash_of
-from genassoc.data.store.store import GenotypeStore, read_attributes, work_folder
+from genassoc.data.store.store import GenotypeStore
 from genassoc.data.store.writer import StoreWriter, check_output
 from genassoc.errors import InputError, StoreError
 from genassoc.formats import inputs as choosing
