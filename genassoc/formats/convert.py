@@ -288,13 +288,13 @@ class Conversion:
     ) -> int:
         """Convert one source from ``place``, without the first ``skip`` rows, which are written; return the rows still to skip."""
         source = self.sources[number]
-        pieces = source.pieces(self.choice.columns[number], place, pool)
+        pieces = source.pieces(self.choice.columns[number], place)
         for piece, future in _ahead(pieces, pool, sizes):
             try:
                 batch = future.result()
             except RecordError as error:
                 raise InputError(f"{source.path}{source.locate(tally.lines + error.line)}: {error.message}") from None
-            origin = {"source": number, "place": list(piece.place), "tally": vars(tally.copy())}
+            origin = {"source": number, "place": list(batch.place), "tally": vars(tally.copy())}
             variants = batch.columns.numbered_from(tally.counts["records"])
             check.see(source.path, tally.add(number, batch))
             n_rows = len(batch.packed)

@@ -75,6 +75,15 @@ def array_metadata(
     }
 
 
+def _padded(values: Array, n_rows: int) -> Array:
+    """Rows, and rows of zeros behind them."""
+    if len(values) == n_rows:
+        return np.ascontiguousarray(values)
+    padded = np.zeros((n_rows, *values.shape[1:]), dtype=values.dtype)
+    padded[: len(values)] = values
+    return padded
+
+
 class StoreArrays:
     """The arrays of a store that is being written; used by `genassoc.data.store.writer` alone.
 
@@ -143,19 +152,15 @@ class StoreArrays:
         """Write rows of the variants' arrays from ``start``, a multiple of `schema.METADATA_CHUNK`."""
         step = schema.METADATA_CHUNK
         for name, values in columns.items():
-            is_text = isinstance(values, list)
-            width = ((len(values),) if len(values) > 1 else ()) if is_text else values.shape[1:]
+            width: tuple[int, ...]
+            fill: int | str
+            if isinstance(values, list):
+                width, dtype, fill, content = (len(values),)[len(values) == 1 :], _TEXT, "", vlen_utf8(values, step)
+            else:
+                width, dtype, fill, content = values.shape[1:], str(values.dtype), 0, _padded(values, step)
             if start == 0:
-                dtype, fill = (_TEXT, "") if is_text else (str(values.dtype), 0)
                 shape, chunk = (n_variants, *width), (step, *width)
                 self._write_json(f"{name}/zarr.json", array_metadata(name, shape, dtype, chunk, fill=fill))
-            if is_text:
-                content = vlen_utf8(values, step)
-            elif len(values) == step:
-                content = np.ascontiguousarray(values)
-            else:
-                content = np.zeros((step, *width), dtype=values.dtype)
-                content[: len(values)] = values
             file = self.path / name / "c" / "/".join([str(start // step), *("0" for _ in width)])
             write_chunk_file(file, compressed(content))
 

@@ -231,14 +231,14 @@ class PartWriter:
 
     def _digest(self, rows: PartRows, variants: VariantColumns) -> str:
         """Hash of a part's content; the memory of its chunks is given back as soon as they are hashed."""
-        marked = any(chunk.has_haploid and chunk.haploid.any() for chunk in rows.chunks)
+        marked = any(chunk.haploid is not None and chunk.haploid.any() for chunk in rows.chunks)
         width = (self._n_samples + 7) // 8
         zeros = np.zeros((self._arrays.block_variants if marked else 0, width), dtype=np.uint8)
 
         def buffers(of_haploid: bool, last: bool) -> Iterator[memoryview]:
             for chunk, finished in zip(rows.chunks, rows.finished):
                 bits = zeros[: chunk.filled] if chunk.haploid is None else chunk.haploid
-                yield memoryview(bits if of_haploid else chunk.packed).cast("B")
+                yield (bits if of_haploid else chunk.packed).data.cast("B")
                 if last:
                     finished.result()  # compressed too
                     self._rooms.give(chunk.released())

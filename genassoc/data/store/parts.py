@@ -87,12 +87,12 @@ class PartTable(NamedTuple):
         with np.load(io.BytesIO(content), allow_pickle=False) as saved:
             arrays = [saved[f"arr_{i}"] for i in range(13)]
         lengths, positions, record, alt_index, counts = arrays[:5]
-        names, *texts = (TextColumn(*arrays[i : i + 2]) for i in range(5, 13, 2))
+        names, alt, ref, rsid = (TextColumn(*arrays[i : i + 2]) for i in range(5, 13, 2))
         ends = names.offsets
         contigs = tuple(
             (names.data[a:b].tobytes().decode(), int(length)) for a, b, length in zip(ends[:-1], ends[1:], lengths)
         )
-        return cls(VariantColumns(contigs, positions, *texts, record, alt_index), counts)
+        return cls(VariantColumns(contigs, positions, alt, ref, rsid, record, alt_index), counts)
 
 
 def rechunked(tables: Iterable[PartTable]) -> Iterator[PartTable]:
@@ -128,7 +128,7 @@ def digest(calls: Stretches, haploid: Stretches, variants: VariantColumns) -> st
         variants.record,
         variants.alt_index,
     )
-    return hash_of(calls, haploid, *(memoryview(np.ascontiguousarray(column)).cast("B") for column in columns))
+    return hash_of(calls, haploid, *(np.ascontiguousarray(column).data.cast("B") for column in columns))
 
 
 def runs(numbers: list[int]) -> list[list[int]]:
