@@ -21,7 +21,6 @@ from genassoc.data.output import check_outputs, target_of
 from genassoc.data.store.folder import read_attributes, work_folder
 from genassoc.data.store.location import check_local
 from genassoc.data.store.pieces import hash_of
-from genassoc.data.store.store import GenotypeStore
 from genassoc.data.store.writer import StoreWriter, check_output
 from genassoc.errors import InputError, StoreError
 from genassoc.formats import inputs as choosing
@@ -136,6 +135,8 @@ def _is_sound(path: Path, overwrite: bool) -> bool:
     StoreError
         It is damaged, and not ``overwrite``.
     """
+    from genassoc.data.store.store import GenotypeStore
+
     try:
         store = GenotypeStore.open(path)
         if overwrite:

@@ -9,14 +9,15 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol
-
-import polars as pl
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from genassoc.data.cohort.contigs import Contigs
 from genassoc.data.store.variant_columns import VariantColumns
 from genassoc.errors import InputError
 from genassoc.shapes import Int64Array, UInt8Array
+
+if TYPE_CHECKING:
+    import polars as pl
 
 FINGERPRINT_BYTES = 2**20  # of a stretch
 FINGERPRINT_STRETCHES = 64
@@ -91,7 +92,7 @@ class VariantBatch:
     place: Place = BEGINNING
 
     @property
-    def variants(self) -> pl.DataFrame:
+    def variants(self) -> "pl.DataFrame":
         """V rows in the columns of `GenotypeStore.variants`."""
         return self.columns.frame()
 

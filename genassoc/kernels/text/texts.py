@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from genassoc.kernels import jit
+from genassoc.kernels import jit, native
 from genassoc.shapes import Int64Array, UInt8Array
 
 _HEADER = 4  # bytes of a number, little endian
@@ -16,7 +16,7 @@ def _number(content: UInt8Array, at: int) -> int:
     return value
 
 
-@jit
+@native
 def take_texts(content: UInt8Array, first: int, step: int, offsets: Int64Array, data: UInt8Array) -> int:
     """Copy every ``step``-th string from the string ``first`` on, as many as there is room for.
 
@@ -63,7 +63,7 @@ def take_texts(content: UInt8Array, first: int, step: int, offsets: Int64Array, 
     return to
 
 
-@jit
+@native
 def put_texts(offsets: Int64Array, data: UInt8Array, starts: Int64Array, prefixed: bool, out: UInt8Array) -> None:
     """Copy strings to where they belong, with ``prefixed`` the length of each before it.
 
