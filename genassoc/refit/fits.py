@@ -22,6 +22,7 @@ _ITERATIONS = 100
 _SEPARATED = 1e-6
 _SEPARATED_WORDS = "no maximum: the outcome is separated by what is tested or by a covariate"
 _COMBINATION = "what is tested is a combination of the covariates"
+SPARSE = 50  # REGENIE's approximate Firth takes carriers alone below this many minor alleles
 LEAST_SLACK = 1e-8  # 1 - leverage below which a sample fits itself: its residual is rounding
 
 

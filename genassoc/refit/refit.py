@@ -20,7 +20,6 @@ from genassoc.refit.tested_columns import JOINT, is_of_set, plain_test
 from genassoc.shapes import Float64Array
 
 _WHOLE = 1e-4  # of the squared lengths of a basis: its inverse loses four digits of sixteen at most
-_SPARSE = 50  # REGENIE's approximate Firth below this many minor alleles
 _WALD = ("wald", "t", "f")
 
 
@@ -176,7 +175,7 @@ def _approximate_firth(
     flip = -1.0 if g.sum() > row.n else 1.0
     rarer = 2.0 - g if flip < 0 else g
     found = fits.approximate_firth_test(
-        build, Q, rarer, row.offset, carriers=as_regenie and rarer.sum() < _SPARSE, information_error=as_regenie, near=near
+        build, Q, rarer, row.offset, carriers=as_regenie and rarer.sum() < fits.SPARSE, information_error=as_regenie, near=near
     )  # fmt: skip
     return replace(found, beta=flip * found.beta)
 

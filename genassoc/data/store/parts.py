@@ -120,11 +120,11 @@ def rechunked(tables: Iterable[PartTable]) -> Iterator[PartTable]:
 def digest(calls: Stretches, haploid: Stretches, variants: VariantColumns) -> str:
     """Hash of a part's content: rows of calls, their bits (nothing where no call is haploid), and what the rows are."""
     columns = (
-        variants.chromosomes().joined_by_zeros(),
+        variants.chromosomes().joined_by(0),
         variants.positions,
-        variants.effect_allele.joined_by_zeros(),
-        variants.other_allele.joined_by_zeros(),
-        variants.rsid.joined_by_zeros(),
+        variants.effect_allele.joined_by(0),
+        variants.other_allele.joined_by(0),
+        variants.rsid.joined_by(0),
         variants.record,
         variants.alt_index,
     )
