@@ -7,7 +7,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from genassoc.kernels import when_compiling
+from genassoc.kernels.registrations import when_compiling
 
 
 class _Module:

@@ -158,7 +158,7 @@ class NativeKernel:
 
         if not KNOWN:
             return None
-        code = Code(*machine_code(self._function, args))
+        code = Code(*machine_code(self._function, args, CALLED))
         if files is not None:
             files.keep(key, tuple(code))
         return code
