@@ -17,13 +17,13 @@ from genassoc.provenance import NUMBERS, genassoc_version
 from genassoc.shapes import Int64Array
 
 PLAN_FORMAT = "genassoc-plan"
-PLAN_VERSION = 2
-SETS_VERSION = 3  # of plans by sets, which an earlier genassoc would take for plans of variants
+PLAN_VERSION = 4  # of 2 and 3 the parts held rows that were written again
+SETS_VERSION = 5  # of plans by sets, which an earlier genassoc would take for plans of variants
 _PLAIN = ("index", "start", "stop", "contig")  # of a task that owns no sets
 MAX_PARTS = 1_000_000  # jobs of an array
 MAX_TASKS = 4096  # each task leaves one file behind: thousands are fine on a shared disk, millions are not
 MANY_CONTIGS = 1000  # more than any finished genome has; beyond it a task holds several
-MAX_TASK_ROWS = 2**18  # rows of results a task holds at once: about 50 MB in 20 columns, whatever the traits
+MAX_TASK_ROWS = 2**17  # rows of results a task holds at once, one row group: about 20 MB in 20 columns, whatever the traits
 
 
 @dataclass(frozen=True)
@@ -115,19 +115,23 @@ class Plan:
         block_variants: int,
         fingerprint: str = "",
         *,
+        cut: int | None = None,
         rows_per_variant: int = 1,
         n_parts: int = 1,
         settings: Mapping[str, Any] | None = None,
     ) -> "Plan":
-        """Cut at contig changes (where there are not thousands) and at multiples of the store's block.
+        """Cut at contig changes (where there are not thousands) and at multiples of ``cut``.
 
         Parameters
         ----------
         runs : iterable of (contig, start, stop)
             Runs of one contig in store order (``GenotypeStore.contig_runs()``).
         block_variants : int
-            The store's block. A task is one block; several when there would be more than `MAX_TASKS`; a
-            fraction of one when its results would exceed `MAX_TASK_ROWS`.
+            The store's block: variants read at a time.
+        cut : int, optional
+            Variants of a task; a multiple when there would be more than `MAX_TASKS`, a fraction when its results would exceed
+            `MAX_TASK_ROWS`. The store's block by default. Where the rows become a results file, of which a task makes a row group,
+            it must not depend on how the store is laid out (`genassoc.data.schema.block_variants`).
         fingerprint : str
             See `fingerprint`.
         rows_per_variant : int
@@ -142,13 +146,14 @@ class Plan:
             raise PlanError("the block size, the number of parts and the rows of a variant must be at least 1.")
         if n_parts > MAX_PARTS:
             raise PlanError(f"{n_parts:,} parts are more than the {MAX_PARTS:,} that a plan may have.")
-        ordered = _joined_where_many(_checked(runs), block_variants)
+        cut = block_variants if cut is None else cut
+        ordered = _joined_where_many(_checked(runs), cut)
         n_variants = sum(stop - start for _, start, stop in ordered)
-        step = _task_variants(n_variants, block_variants, rows_per_variant)
+        step = _task_variants(n_variants, cut, rows_per_variant)
         tasks: list[Task] = []
         for contig, first, last in ordered:
             # Steps are counted from the block's own border, so that a fraction never crosses it.
-            for block_start, block_stop in Task(0, first, last, contig).blocks(max(step, block_variants)):
+            for block_start, block_stop in Task(0, first, last, contig).blocks(max(step, cut)):
                 for start in range(block_start, block_stop, step):
                     tasks.append(Task(len(tasks), start, min(block_stop, start + step), contig))
         return cls(tuple(tasks), fingerprint, min(step, block_variants), n_parts, dict(settings or {}))
@@ -161,6 +166,7 @@ class Plan:
         block_variants: int,
         fingerprint: str = "",
         *,
+        cut: int | None = None,
         n_parts: int = 1,
         settings: Mapping[str, Any] | None = None,
     ) -> "Plan":
@@ -171,8 +177,8 @@ class Plan:
         sets : sequence of int64 arrays
             The variants of each set, ascending; sets in the order of their first variants. They may share variants, and a variant may be in
             none. What is in which set enters the fingerprint.
-        runs, block_variants, n_parts, settings
-            As of `by_block`. A task is as many neighbouring sets of one contig as hold a block of variants, at least one; more when
+        runs, block_variants, cut, n_parts, settings
+            As of `by_block`. A task is as many neighbouring sets of one contig as hold ``cut`` variants, at least one; more when
             there would be more than `MAX_TASKS`.
         fingerprint : str
             Of all else that decides the numbers.
@@ -195,7 +201,7 @@ class Plan:
         if not placed:
             raise PlanError("there is no set of variants to work on.")
         total = sum(n for *_, n in placed)
-        step = max(block_variants, -(-total // MAX_TASKS))
+        step = max(cut or block_variants, -(-total // MAX_TASKS))
         tasks: list[Task] = []
         held = 0
         for number, (contig, start, stop, n) in enumerate(placed):
@@ -250,25 +256,19 @@ class Plan:
             done += task.n_variants
         return tuple(tuple(group) for group in groups)
 
-    def finer(self, most_variants: int) -> "Plan":
-        """The same variants in tasks of at most ``most_variants``, which are also read at a time; itself where none is larger, or of sets.
+    def reading(self, block_variants: int) -> "Plan":
+        """The same tasks, of which at most ``block_variants`` are read at a time; itself where that is so, or where tasks own sets.
 
         Raises
         ------
         PlanError
-            If ``most_variants`` is less than 1.
+            If ``block_variants`` is less than 1.
         """
-        if most_variants < 1:
-            raise PlanError(f"tasks of {most_variants} variants cannot be cut: at least 1 is needed.")
-        if self.largest_set or (
-            all(task.n_variants <= most_variants for task in self.tasks) and self.block_variants <= most_variants
-        ):
+        if block_variants < 1:
+            raise PlanError(f"{block_variants} variants cannot be read at a time: at least 1 is needed.")
+        if self.largest_set or self.block_variants <= block_variants:
             return self
-        tasks: list[Task] = []
-        for task in self.tasks:
-            for start in range(task.start, task.stop, most_variants):
-                tasks.append(Task(len(tasks), start, min(task.stop, start + most_variants), task.contig))
-        return replace(self, tasks=tuple(tasks), block_variants=min(self.block_variants, most_variants))
+        return replace(self, block_variants=block_variants)
 
     def of_pass(self, number: int, name: str, before: str) -> "Plan":
         """The plan of one pass over the same variants; its fingerprint covers ``before``, the digest of what the pass in front gave."""
@@ -452,13 +452,13 @@ def _joined_where_many(ordered: list[tuple[str, int, int]], block_variants: int)
     return joined
 
 
-def _task_variants(n_variants: int, block_variants: int, rows_per_variant: int) -> int:
-    """Variants of a task: a multiple of the block, or a fraction of it where its results are too many."""
+def _task_variants(n_variants: int, cut: int, rows_per_variant: int) -> int:
+    """Variants of a task: a multiple of ``cut``, or about a whole fraction of it where its results are too many."""
     fitting = max(1, MAX_TASK_ROWS // rows_per_variant)
-    if fitting < block_variants:
-        return fitting
-    wanted = -(-n_variants // (block_variants * MAX_TASKS))
-    return block_variants * max(1, min(wanted, fitting // block_variants))
+    if fitting < cut:
+        return -(-cut // -(-cut // fitting))
+    wanted = -(-n_variants // (cut * MAX_TASKS))
+    return cut * max(1, min(wanted, fitting // cut))
 
 
 def fingerprint(**ingredients: Any) -> str:
