@@ -151,10 +151,12 @@ NEEDS = budget.Needs(process=300 * MIB, chunk=16 * MIB, variant=50_000.0, rows_p
 
 
 @pytest.mark.parametrize("cap", [450, 600, 1000, 4000])
-def test_what_fits_is_below_the_cap_and_no_bigger_than_wanted(cap):
-    chosen = budget.fit(NEEDS, cap * MIB, 8, 1024, 1024)
-    assert chosen.n_bytes == NEEDS.total(chosen.n_threads, chosen.block_variants, 1024) <= cap * MIB
+@pytest.mark.parametrize("recut", [True, False])
+def test_what_fits_is_below_the_cap_and_no_bigger_than_wanted(cap, recut):
+    chosen = budget.fit(NEEDS, cap * MIB, 8, 1024, 1024, recut)
+    assert chosen.n_bytes == NEEDS.total(chosen.n_threads, chosen.block_variants, chosen.task_variants) <= cap * MIB
     assert 1 <= chosen.n_threads <= 8 and budget.MIN_BLOCK <= chosen.block_variants <= 1024
+    assert chosen.task_variants == (chosen.block_variants if recut else 1024)
 
 
 def test_more_memory_is_never_slower():
@@ -172,12 +174,15 @@ def test_a_refusal_says_what_would_fit():
     assert budget.fit(NEEDS, memory.parse_memory(would), 8, 1024, 1024).n_threads >= 1
 
 
-def test_tasks_read_in_smaller_blocks_are_the_same():
+def test_tasks_cut_finer_hold_the_same_variants():
     plan = Plan.by_block([("1", 0, 250), ("2", 250, 300)], 100, "f", n_parts=3, settings={"a": 1})
-    smaller = plan.reading(16)
-    assert (smaller.tasks, smaller.block_variants) == (plan.tasks, 16)
-    assert (smaller.fingerprint, smaller.n_parts, smaller.settings) == (plan.fingerprint, 3, {"a": 1})
-    assert plan.reading(100) is plan
+    finer = plan.finer(16)
+    assert [task.index for task in finer.tasks] == list(range(len(finer.tasks)))
+    assert [i for task in finer.tasks for i in range(task.start, task.stop)] == list(range(300))
+    assert max(task.n_variants for task in finer.tasks) == 16 and finer.block_variants == 16
+    assert {task.contig for task in finer.tasks if task.start >= 250} == {"2"}
+    assert (finer.fingerprint, finer.n_parts, finer.settings) == (plan.fingerprint, 3, {"a": 1})
+    assert plan.finer(100) is plan
 
 
 def test_a_gate_waits_for_those_at_work(monkeypatch):

@@ -206,14 +206,14 @@ def test_killed_and_restarted(reference: bytes, tmp_path: Path) -> None:
 
 def test_a_cap_on_memory_cuts_no_set() -> None:
     made = plan()
-    assert made.reading(1) is made
+    assert made.finer(1) is made
     needs = Needs(process=2**20, chunk=2**16, variant=2**14, rows_per_variant=1)
     least = needs.total(1, 200, 200)
     chosen = fit(needs, least, 8, made.block_variants, 200, whole=made.largest_set)
-    assert (chosen.n_threads, chosen.block_variants) == (1, 200)
+    assert (chosen.n_threads, chosen.block_variants, chosen.task_variants) == (1, 200, 200)
     with pytest.raises(PlanError, match=rf"largest set has 200 variants.*{least:,} bytes.*never\s+cut"):
         fit(needs, least - 1, 8, made.block_variants, 200, whole=made.largest_set)
-    assert fit(needs, least - 1, 8, 200, 200).block_variants < 200  # a run of variants would be read in pieces
+    assert fit(needs, least - 1, 8, 200, 200).block_variants < 200  # a run of variants would be cut
     assert MIN_BLOCK < 200
 
 

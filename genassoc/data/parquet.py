@@ -37,7 +37,18 @@ _COLUMNS, _GROUP_RAW, _GROUP_ROWS, _GROUP_AT, _GROUP_BYTES = 1, 2, 3, 5, 6
 # ColumnChunk, and the ColumnMetaData in it
 _COLUMN_AT, _COLUMN = 2, 3
 _RAW, _BYTES, _DATA_AT, _DICTIONARY_AT = 6, 7, 9, 11
-_KEPT_OF_COLUMN = (1, 2, 3, 4, 5, _RAW, _BYTES, _DATA_AT, _DICTIONARY_AT, 12)  # without places in parts of a file that are not copied
+_KEPT_OF_COLUMN = (
+    1,
+    2,
+    3,
+    4,
+    5,
+    _RAW,
+    _BYTES,
+    _DATA_AT,
+    _DICTIONARY_AT,
+    12,
+)  # without places in parts of a file that are not copied
 # PageHeader
 _PAGE_BYTES, _PAGE_CRC = 3, 4
 

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import polars as pl
 
 P_VALUE = "neg_log_10_p_value"
-Pieces = Callable[[Sequence[str]], Iterator[pl.DataFrame]]  # rows from the start, some columns of them, a frame at a time
+Pieces = Callable[
+    [Sequence[str]], Iterator[pl.DataFrame]
+]  # rows from the start, some columns of them, a frame at a time
 
 _BINS = 1024  # of -log10 p from 0 to 1, and one beyond: a median lies near 0.3, in a bin with a thousandth of the rows
 _KEYS = ("trait", "test")
@@ -90,7 +92,11 @@ def _binned(piece: pl.DataFrame) -> pl.DataFrame:
 
 def _best(rows: pl.DataFrame) -> pl.DataFrame:
     p = pl.when(has_p()).then(pl.col(P_VALUE))
-    first = rows.with_row_index("_row").group_by("trait", maintain_order=True).agg(pl.col("_row").get(p.arg_max().fill_null(0)))
+    first = (
+        rows.with_row_index("_row")
+        .group_by("trait", maintain_order=True)
+        .agg(pl.col("_row").get(p.arg_max().fill_null(0)))
+    )
     return rows[first["_row"].to_list()]
 
 
@@ -107,7 +113,9 @@ def _medians(counted: pl.DataFrame, pieces: Pieces) -> pl.DataFrame:
         .join(ranks, on=list(_KEYS))
         .with_columns(start=pl.col("stop") - pl.col("n_rows"))
     )
-    held = pl.any_horizontal((pl.col("start") <= pl.col(end)) & (pl.col(end) < pl.col("stop")) for end in ("lower", "higher"))
+    held = pl.any_horizontal(
+        (pl.col("start") <= pl.col(end)) & (pl.col(end) < pl.col("stop")) for end in ("lower", "higher")
+    )
     middle = bins.filter(held)
     before = middle.group_by(_KEYS).agg(pl.col("start").min())
     found = [
@@ -116,5 +124,8 @@ def _medians(counted: pl.DataFrame, pieces: Pieces) -> pl.DataFrame:
     ]
     values = pl.concat(found, how="vertical_relaxed").group_by(_KEYS).agg(pl.col(P_VALUE).cast(pl.Float64).sort())
     placed = ranks.join(before, on=list(_KEYS), how="left").join(values, on=list(_KEYS), how="left")
-    ends = [pl.col(P_VALUE).list.get(pl.col(end) - pl.col("start"), null_on_oob=True).alias(end) for end in ("lower", "higher")]
+    ends = [
+        pl.col(P_VALUE).list.get(pl.col(end) - pl.col("start"), null_on_oob=True).alias(end)
+        for end in ("lower", "higher")
+    ]
     return placed.select(*_KEYS, "n_variants", *ends)

@@ -14,7 +14,9 @@ from genassoc.data.strangers import MalformedError
 
 TRUE, FALSE, I8, I16, I32, I64, BINARY, LIST, STRUCT = 1, 2, 3, 4, 5, 6, 8, 9, 12
 _MOST_LEVELS = 16  # of structs and lists in one another; Parquet's have eight
-_MOST_VALUES = 2**18  # in one struct: a footer of 20 columns has a thousand a row group; each takes a hundred bytes in memory
+_MOST_VALUES = (
+    2**18
+)  # in one struct: a footer of 20 columns has a thousand a row group; each takes a hundred bytes in memory
 _MOST_FIELD = 2**15 - 1
 _VARINT_BYTES = 10  # of 64 bits, seven in each
 

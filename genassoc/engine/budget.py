@@ -39,6 +39,7 @@ class Fit:
 
     n_threads: int
     block_variants: int
+    task_variants: int
     n_bytes: int
 
 
@@ -48,19 +49,20 @@ def fit(
     n_threads: int,
     block_variants: int,
     task_variants: int,
+    recut: bool = True,
     *,
     whole: int = 0,
 ) -> Fit:
-    """The fastest choice of threads and blocks that stays below ``cap``; tasks stay as they are, since each makes a row group.
+    """The fastest choice of threads and sizes that stays below ``cap``.
 
     Parameters
     ----------
     cap : int
         Bytes.
-    n_threads, block_variants : int
+    n_threads, block_variants, task_variants : int
         The most that is wanted.
-    task_variants : int
-        Variants of the largest task.
+    recut : bool
+        Whether tasks may be smaller than ``task_variants``.
     whole : int
         Variants of the largest set, where tasks own sets: they are held at once.
 
@@ -71,18 +73,20 @@ def fit(
     """
     best: tuple[float, Fit] | None = None
     block, smallest = max(block_variants, whole), max(MIN_BLOCK, whole)
+    recut = recut and not whole
     while True:
-        each = needs.thread(block, task_variants)
+        task = min(task_variants, block) if recut else task_variants
+        each = needs.thread(block, task)
         threads = min(n_threads, max(0, cap - needs.process) // each)
         # Each block of a chunk decompresses all of it.
         speed = threads / (1 + needs.share_reading * (block_variants / block - 1))
         if threads and (best is None or speed > best[0]):
-            best = speed, Fit(threads, block, needs.total(threads, block, task_variants))
+            best = speed, Fit(threads, block, task, needs.total(threads, block, task))
         if block <= smallest:
             break
         block = max(smallest, block // 2)
     if best is None:
-        least = needs.total(1, smallest, task_variants)
+        least = needs.total(1, smallest, min(task_variants, MIN_BLOCK) if recut else task_variants)
         if whole:
             raise PlanError(
                 f"--memory {show_memory(cap)} is too little: the largest set has {whole:,} variants, which are held at once, and with "
@@ -93,7 +97,7 @@ def fit(
             f"--memory {show_memory(cap)} is too little: the program, the phenotypes and the null models take "
             f"{show_memory(needs.process)}, and one thread with the smallest blocks "
             f"{show_memory(least - needs.process)} more. Give at least --memory {enough_memory(least)}, or test fewer "
-            "traits at a time."
+            "traits at a time." + ("" if recut else " A new plan with --memory has smaller tasks.")
         )
     return best[1]
 
@@ -210,8 +214,10 @@ def fitted(
     executor: Executor | None,
     memory: str | int | None,
     rows_per_variant: int,
+    *,
+    recut: bool = True,
 ) -> Fitted[State]:
-    """Threads and blocks that keep a run below a cap.
+    """Threads, blocks and tasks that keep a run below a cap.
 
     Parameters
     ----------
@@ -222,6 +228,8 @@ def fitted(
     memory : str or int, optional
         The cap of each process: this one's, and of each worker that the executor has. Without one, what the system grants
         this process bounds the number of threads; workers have what limits they were started with.
+    recut : bool
+        Whether the plan's tasks may be cut anew.
 
     Raises
     ------
@@ -232,7 +240,7 @@ def fitted(
     if not isinstance(executor, Threads | Serial):
         if memory is None:
             return Fitted(job, plan, executor)
-        return _fitted_workers(job, plan, executor, parse_memory(memory), rows_per_variant)
+        return _fitted_workers(job, plan, executor, parse_memory(memory), rows_per_variant, recut)
     wanted = executor.n if isinstance(executor, Threads) else 1
     largest = max(task.n_variants for task in plan.tasks)
     if memory is None:
@@ -243,19 +251,19 @@ def fitted(
     if peak > cap:
         raise PlanError(
             f"--memory {show_memory(cap)} is too little: fitting the null models alone took {show_memory(peak)}. Give at "
-            f"least --memory {enough_memory(max(peak, needs.total(1, MIN_BLOCK, largest)))}, or test fewer traits at a "
+            f"least --memory {enough_memory(max(peak, needs.total(1, MIN_BLOCK, MIN_BLOCK)))}, or test fewer traits at a "
             "time."
         )
-    chosen = fit(needs, cap, wanted, plan.block_variants, largest, whole=plan.largest_set)
-    each = needs.thread(chosen.block_variants, largest)
+    chosen = fit(needs, cap, wanted, plan.block_variants, largest, recut, whole=plan.largest_set)
+    each = needs.thread(chosen.block_variants, chosen.task_variants)
     gated = GatedJob(replace(job, block_variants=chosen.block_variants), Gate(cap, each))
     words = describe_fit(chosen, cap, wanted, plan.block_variants)
-    read = plan.reading(chosen.block_variants)
-    return Fitted(gated, read, _like(executor, chosen.n_threads), (words,))
+    cut = plan.finer(chosen.task_variants) if recut else plan
+    return Fitted(gated, cut, _like(executor, chosen.n_threads), (words,))
 
 
 def _fitted_workers(
-    job: "AssociationJob[State]", plan: Plan, executor: Executor, cap: int, rows_per_variant: int
+    job: "AssociationJob[State]", plan: Plan, executor: Executor, cap: int, rows_per_variant: int, recut: bool
 ) -> Fitted[State]:
     """The same for the processes of a cluster: blocks, tasks, and how many of them a worker does at once."""
     if not hasattr(executor, "workers"):
@@ -265,21 +273,21 @@ def _fitted_workers(
     workers = executor.workers()
     # A worker reads the null models as bytes before it makes arrays of them; so does this process, to write them.
     needs = replace(needs, process=workers.n_bytes + 2 * state + later_bytes(job) + FIRST_BLOCK + WRITER)
-    largest = max(task.n_variants for task in plan.tasks)
     here = max(peak_memory_bytes() or 0, resident_memory() + 2 * state)
     if here > cap:
         raise PlanError(
             f"--memory {show_memory(cap)} is too little for this process, which fits the null models and hands them out: "
-            f"give at least --memory {enough_memory(max(here, needs.total(1, MIN_BLOCK, largest)))}, or test fewer "
+            f"give at least --memory {enough_memory(max(here, needs.total(1, MIN_BLOCK, MIN_BLOCK)))}, or test fewer "
             "traits at a time."
         )
-    chosen = fit(needs, cap, workers.n_threads, plan.block_variants, largest, whole=plan.largest_set)
-    each = needs.thread(chosen.block_variants, largest)
+    largest = max(task.n_variants for task in plan.tasks)
+    chosen = fit(needs, cap, workers.n_threads, plan.block_variants, largest, recut, whole=plan.largest_set)
+    each = needs.thread(chosen.block_variants, chosen.task_variants)
     gate = Gate(cap, each, chosen.n_threads)
     words = describe_fit(chosen, cap, workers.n_threads, plan.block_variants)
-    read = plan.reading(chosen.block_variants)
+    cut = plan.finer(chosen.task_variants) if recut else plan
     gated = GatedJob(replace(job, block_variants=chosen.block_variants), gate)
-    return Fitted(gated, read, executor, (f"{words} in each worker",))
+    return Fitted(gated, cut, executor, (f"{words} in each worker",))
 
 
 def _within_grant(

@@ -204,7 +204,8 @@ def cost_of(
     # Where nothing is known of the system, nothing is refused.
     cap = parse_memory(memory) if memory is not None else grant.n_bytes if grant else 2**62
     chosen = fit(needs, cap, n_threads, plan.block_variants, largest, whole=plan.largest_set)
-    work = Workload.of(job, plan, chosen.block_variants)
+    cut = plan.finer(chosen.task_variants) if memory is not None else plan
+    work = Workload.of(job, cut, chosen.block_variants)
     beside = slowdown(job, work, measured, chosen.n_threads, clock)
     rows = plan.n_variants * rows_per_variant
     return Cost(

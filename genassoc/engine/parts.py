@@ -15,7 +15,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -317,6 +317,8 @@ def _identity(plan: Plan, task: Task) -> dict[str, Any]:
 # A part carries its own digest: taken with zeros in its place, which lies in the footer's metadata.
 DIGEST = "sha256"
 _UNSIGNED = "0" * 64
+
+
 def _sign(file: BinaryIO, digest: FileDigest) -> None:
     """Put the digest of a part, just written, into it."""
     size = digest.n_bytes
@@ -393,7 +395,7 @@ def merge(
             f"(tasks {shown}): do the parts that 'genassoc status {work.path}' names, then merge again."
         )
     total = sum((counts or Counts() for _, counts in found), Counts())
-    filled = [task for task, counts in found if counts and counts.rows]
+    filled = {task for task, counts in found if counts and counts.rows}
     target = target_of(out)
     sweep_unfinished(target.parent, target.name)
     merged: list[Merged] = []
@@ -405,26 +407,43 @@ def merge(
 
     kept = KEPT.format(folder=work.path)
     with open_table(out, kept, seal=sealed, for_spreadsheets=for_spreadsheets) as table:
-        for task in filled:
-            _append(work, plan, task, table)
+        for tasks in plan.row_groups():
+            _append(work, plan, [task for task in tasks if task in filled], table)
         if not filled:
             table.write(pl.DataFrame(schema=RESULT_SCHEMA))
     return merged[0]
 
 
-def _append(work: WorkFolder, plan: Plan, task: Task, table: ParquetTable | TextTable) -> None:
-    """Put the rows of a part into the table: of parquet as they are, byte by byte. A damaged part is removed, for the next run to redo."""
+def _append(work: WorkFolder, plan: Plan, tasks: Sequence[Task], table: ParquetTable | TextTable) -> None:
+    """Put the rows of a row group into the table: byte by byte where one part holds them all, else encoded anew.
+
+    Whether a row group has one part or several, its bytes are those of its rows.
+    """
+    if len(tasks) == 1 and isinstance(table, ParquetTable):
+        with _read(work, plan, tasks[0]) as (file, footer):
+            for group, at in footer.groups:
+                table.add(group, pieces_of(file, group, at))
+        return
+    frames: list[pl.DataFrame] = []
+    for task in tasks:
+        with _read(work, plan, task) as (file, _):
+            frames.append(pl.read_parquet(file))
+            if frames[-1].schema != frames[0].schema:
+                raise MalformedError("its columns are not those of the rows before it")
+    if frames:
+        table.write(pl.concat(frames))
+
+
+@contextlib.contextmanager
+def _read(work: WorkFolder, plan: Plan, task: Task) -> Iterator[tuple[BinaryIO, Footer]]:
+    """A part, checked against its digest, to be read; one that is damaged is removed, for the next run to redo."""
     path = work.part_path(task)
     try:
         part = work.part(plan, task, thorough=True)
         if part is None:
             raise MalformedError("its content does not match its digest")
-        if isinstance(table, TextTable):
-            table.write(pl.read_parquet(path, glob=False))
-            return
         with path.open("rb") as file:
-            for group, at in part[1].groups:
-                table.add(group, pieces_of(file, group, at))
+            yield file, part[1]
     except (pl.exceptions.PolarsError, MalformedError) as error:
         with contextlib.suppress(OSError):
             path.unlink()

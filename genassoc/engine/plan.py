@@ -5,7 +5,7 @@ import json
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,9 @@ _PLAIN = ("index", "start", "stop", "contig")  # of a task that owns no sets
 MAX_PARTS = 1_000_000  # jobs of an array
 MAX_TASKS = 4096  # each task leaves one file behind: thousands are fine on a shared disk, millions are not
 MANY_CONTIGS = 1000  # more than any finished genome has; beyond it a task holds several
-MAX_TASK_ROWS = 2**17  # rows of results a task holds at once, one row group: about 20 MB in 20 columns, whatever the traits
+MAX_TASK_ROWS = (
+    2**17
+)  # rows of results a task holds at once, one row group: about 20 MB in 20 columns, whatever the traits
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,9 @@ class Plan:
         Which pass over the genotypes this is, from 0, of an analysis that makes several.
     pass_name : str
         What the pass does.
+    lines : (int, int)
+        Where row groups of the results are cut, beside contigs: at multiples of the first number, and from each at multiples of the
+        second. They follow from the cohort and the model, never from how the store is laid out or the work is done.
     """
 
     tasks: tuple[Task, ...]
@@ -107,6 +112,7 @@ class Plan:
     largest_set: int = 0
     pass_number: int = 0
     pass_name: str = ""
+    lines: tuple[int, int] = (1, 1)
 
     @classmethod
     def by_block(
@@ -120,7 +126,7 @@ class Plan:
         n_parts: int = 1,
         settings: Mapping[str, Any] | None = None,
     ) -> "Plan":
-        """Cut at contig changes (where there are not thousands) and at multiples of ``cut``.
+        """Cut at contig changes (where there are not thousands), at multiples of the store's block, and where row groups end.
 
         Parameters
         ----------
@@ -128,12 +134,12 @@ class Plan:
             Runs of one contig in store order (``GenotypeStore.contig_runs()``).
         block_variants : int
             The store's block: variants read at a time.
-        cut : int, optional
-            Variants of a task; a multiple when there would be more than `MAX_TASKS`, a fraction when its results would exceed
-            `MAX_TASK_ROWS`. The store's block by default. Where the rows become a results file, of which a task makes a row group,
-            it must not depend on how the store is laid out (`genassoc.data.schema.block_variants`).
         fingerprint : str
             See `fingerprint`.
+        cut : int, optional
+            Variants of a row group; a multiple when there would be more than `MAX_TASKS`, a fraction when its rows would be more than
+            `MAX_TASK_ROWS`. The store's block by default; where rows become a results file, the block that a store of as many samples
+            has by default, so that the file does not depend on that of this store. A task makes a row group, or some make one.
         rows_per_variant : int
             Results rows of one variant: traits x tests.
 
@@ -149,14 +155,20 @@ class Plan:
         cut = block_variants if cut is None else cut
         ordered = _joined_where_many(_checked(runs), cut)
         n_variants = sum(stop - start for _, start, stop in ordered)
-        step = _task_variants(n_variants, cut, rows_per_variant)
+        # A fraction of a block is counted from the block's own border, and never crosses it.
+        lines, of_store = (
+            (max(step, block), step)
+            for block in (cut, block_variants)
+            for step in [_task_variants(n_variants, block, rows_per_variant)]
+        )
         tasks: list[Task] = []
-        for contig, first, last in ordered:
-            # Steps are counted from the block's own border, so that a fraction never crosses it.
-            for block_start, block_stop in Task(0, first, last, contig).blocks(max(step, cut)):
-                for start in range(block_start, block_stop, step):
-                    tasks.append(Task(len(tasks), start, min(block_stop, start + step), contig))
-        return cls(tuple(tasks), fingerprint, min(step, block_variants), n_parts, dict(settings or {}))
+        for contig, start, last in ordered:
+            while start < last:
+                stop = min(last, _line_after(start, lines), _line_after(start, of_store))
+                tasks.append(Task(len(tasks), start, stop, contig))
+                start = stop
+        held = min(of_store[1], block_variants)
+        return cls(tuple(tasks), fingerprint, held, n_parts, dict(settings or {}), lines=lines)
 
     @classmethod
     def by_set(
@@ -256,19 +268,33 @@ class Plan:
             done += task.n_variants
         return tuple(tuple(group) for group in groups)
 
-    def reading(self, block_variants: int) -> "Plan":
-        """The same tasks, of which at most ``block_variants`` are read at a time; itself where that is so, or where tasks own sets.
+    def finer(self, most_variants: int) -> "Plan":
+        """The same variants in tasks of at most ``most_variants``, which are also read at a time; itself where none is larger, or of sets.
 
         Raises
         ------
         PlanError
-            If ``block_variants`` is less than 1.
+            If ``most_variants`` is less than 1.
         """
-        if block_variants < 1:
-            raise PlanError(f"{block_variants} variants cannot be read at a time: at least 1 is needed.")
-        if self.largest_set or self.block_variants <= block_variants:
+        if most_variants < 1:
+            raise PlanError(f"tasks of {most_variants} variants cannot be cut: at least 1 is needed.")
+        if self.largest_set or (
+            all(task.n_variants <= most_variants for task in self.tasks) and self.block_variants <= most_variants
+        ):
             return self
-        return replace(self, block_variants=block_variants)
+        tasks: list[Task] = []
+        for task in self.tasks:
+            for start in range(task.start, task.stop, most_variants):
+                tasks.append(Task(len(tasks), start, min(task.stop, start + most_variants), task.contig))
+        return replace(self, tasks=tuple(tasks), block_variants=min(self.block_variants, most_variants))
+
+    def row_groups(self) -> Iterator[list[Task]]:
+        """Neighbouring tasks whose rows make one row group of the results: one, unless tasks were cut finer than row groups."""
+        for _, tasks in groupby(self.tasks, self._row_group):
+            yield list(tasks)
+
+    def _row_group(self, task: Task) -> tuple[int, str]:
+        return (task.index if task.n_sets else _line_before(task.start, self.lines)), task.contig
 
     def of_pass(self, number: int, name: str, before: str) -> "Plan":
         """The plan of one pass over the same variants; its fingerprint covers ``before``, the digest of what the pass in front gave."""
@@ -285,6 +311,7 @@ class Plan:
             "fingerprint": self.fingerprint,
             "block_variants": self.block_variants,
             "n_parts": self.n_parts,
+            "lines": list(self.lines),
             "settings": dict(self.settings),
             **({"largest_set": self.largest_set} if self.largest_set else {}),
             **({"pass_number": self.pass_number, "pass_name": self.pass_name} if self.pass_name else {}),
@@ -308,6 +335,9 @@ class Plan:
             _check_version(content)
             block_variants = strangers.field(content, "block_variants", strangers.whole, 1)
             of_sets = content["version"] == SETS_VERSION
+            lines = [strangers.whole(item, "lines", 1) for item in strangers.field(content, "lines", strangers.items)]
+            if len(lines) != 2:
+                raise MalformedError("lines are no two numbers")
             largest = strangers.field(content, "largest_set", strangers.whole, 1, block_variants) if of_sets else 0
             plan = cls(
                 tuple(
@@ -321,6 +351,7 @@ class Plan:
                 largest,
                 strangers.optional(content, "pass_number", strangers.whole) or 0,
                 strangers.optional(content, "pass_name", strangers.text) or "",
+                (lines[0], lines[1]),
             )
             for name, kind in (("toml", strangers.text), ("memory", strangers.whole)):
                 strangers.optional(plan.settings, name, kind)
@@ -450,6 +481,18 @@ def _joined_where_many(ordered: list[tuple[str, int, int]], block_variants: int)
             joined.append((contig, start, stop))
             first_name = contig
     return joined
+
+
+def _line_before(variant: int, lines: tuple[int, int]) -> int:
+    """The last line up to a variant (`Plan.lines`)."""
+    whole, step = lines
+    return variant - variant % whole % step
+
+
+def _line_after(variant: int, lines: tuple[int, int]) -> int:
+    """The first line beyond a variant."""
+    whole, step = lines
+    return min(_line_before(variant, lines) + step, variant - variant % whole + whole)
 
 
 def _task_variants(n_variants: int, cut: int, rows_per_variant: int) -> int:

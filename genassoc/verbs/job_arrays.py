@@ -51,8 +51,8 @@ _TOML = "gwas.toml"
 def make_plan(config: Config, work: Path, n_parts: int, options: RunOptions = DEFAULT) -> Plan:
     """Write the plan of a job array into a work folder that all its jobs see.
 
-    With ``options.restart`` another plan that is there is thrown away. ``options.memory`` is the cap of each part: the blocks that it
-    reads follow from it, and a part that cannot fit is refused now. ``options.tell`` hears what the parts will cost, for which one block is
+    With ``options.restart`` another plan that is there is thrown away. ``options.memory`` is the cap of each part: tasks follow
+    from it, and a part that cannot fit is refused now. ``options.tell`` hears what the parts will cost, for which one block is
     read and computed.
     """
     model = make_model(config)
@@ -77,7 +77,7 @@ def make_plan(config: Config, work: Path, n_parts: int, options: RunOptions = DE
         if memory is not None or options.tell is not None:
             cost = estimate(cohort, model, job, plan, 1, memory, aligned=aligned, fitted=fitted_in)
             cost.check_space(folder.path)
-            plan = plan.reading(cost.fit.block_variants) if memory is not None else plan
+            plan = plan.finer(cost.fit.task_variants) if memory is not None else plan
             options.say(cost.lines())
         folder.open(plan, options.restart)
     return plan
@@ -149,7 +149,7 @@ def do_part(work: Path, part: int, options: RunOptions = DEFAULT) -> None:
     memory = plan.settings.get("memory") if options.memory is None else options.memory
     check_before_fitting(cohort, model, memory)
     job = association_job(cohort, model, plan)
-    run = fitted(job, plan, options.executor, memory, model.rows_per_variant)
+    run = fitted(job, plan, options.executor, memory, model.rows_per_variant, recut=False)
     run_part(run.job, folder, part, run.executor, options.shown)
 
 
