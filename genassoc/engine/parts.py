@@ -6,7 +6,7 @@
       plan.json            the plan, for job arrays and for a rerun
       driver.lock          while a driver runs
       broadcast-...        what worker processes of a cluster need, while a driver runs
-      part-00003.parquet   the rows of task 3; its metadata: of which plan, which variants, what was dropped
+      part-00003.parquet   the rows of task 3, as the table will have them; its metadata: of which plan, which variants, what was dropped
       wip_part-...         unfinished; removed by the next run
 """
 
