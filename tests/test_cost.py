@@ -8,6 +8,7 @@ import genassoc as ga
 from genassoc.engine.cost import MERGED_SECONDS, PART_SECONDS, START_SECONDS, SUMMED_SECONDS, cost_of
 from genassoc.engine.plan import Plan
 from genassoc.explanation import audit
+from genassoc.refit.row_batches import RowBatches
 from genassoc.refit.row_data import RowSource
 from genassoc.verbs import association, estimate, run_record
 
@@ -117,6 +118,14 @@ def test_the_audit_is_in_it(cohort, tmp_path, monkeypatch):
         clock.now += TRAIT
         return outcome(*given)
 
+    together = RowBatches.fitted
+
+    def slow_together(*given):
+        found = together(*given)
+        clock.now += ROW * len(found)
+        return found
+
+    monkeypatch.setattr(RowBatches, "fitted", slow_together)
     monkeypatch.setattr(audit, "refit", slow_refit)
     monkeypatch.setattr(RowSource, "_plain", slow_outcome)
     job, plan = timed(cohort, clock)
