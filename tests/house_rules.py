@@ -114,8 +114,7 @@ TWINS = {
     "cox_screen.screen": "cox.operator",
     "cox_screen.times_means": "cox.operator",
     "linear_columns.from_sums": "linear_columns.from_calls",  # from sums there, from samples here: the same regression
-    "vcf.gather": "vcf.scan",  # names and alleles are strings there
-    "vcf.same_as_previous": "vcf.scan",
+    "vcf.take_names": "vcf.scan",  # names and alleles are strings there
     "vcf_text.write_lines": "mosaic.vcf_line",
 }
 

@@ -150,7 +150,8 @@ class Cox(CommonChoices):
             return Asked("wald", HC0, None, 0.0, own.impute, own.min_mac)
         ratio = self.test == "lrt" or (genotypic and self.test == "auto")
         correction = None if self.correction is None else "firth"
-        return Asked("lrt" if ratio else "wald", MODEL, correction, own.correct_below, own.impute, own.min_mac)
+        test, screens = "lrt" if ratio else "wald", self.test in ("auto", "score")
+        return Asked(test, MODEL, correction, own.correct_below, own.impute, own.min_mac, screens=screens)
 
     def genotypic(self, state: wald.FittedState, block: Block) -> BlockResult:
         """Test both degrees of freedom of every genotype: V x T x 3 rows."""
