@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # Bytes, measured on linear and logistic runs of 60,000 and 400,000 samples (docs/hpc.md); they bound from above.
 FIRST_BLOCK = 150 * 2**20  # compiled kernels and the pools of libraries: once, with the first block of a process
-WRITER = 80 * 2**20  # pyarrow's parquet writer, and the pieces of parts while they are merged: once
+WRITER = 16 * 2**20  # the pool of polars, which encodes the rows of parts: once
 THREAD = 24 * 2**20  # an arena of the allocator, whatever is in it
 CHUNK_COPIES = 3  # of a stored chunk: compressed, decompressed, joined
 BLOCK_COPIES = 3  # of the packed block: selection, working copies, slack of the allocator
