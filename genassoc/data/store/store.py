@@ -1,5 +1,6 @@
 """The genotype store, read. Layout in `genassoc.data.schema`; `genassoc.data.store.arrays` writes it."""
 
+import json
 import math
 import warnings
 from collections import OrderedDict
