@@ -32,6 +32,7 @@ class Timed:
     def __init__(self, job, clock):
         self.job, self.clock, self.state, self.cohort = job, clock, job.state, self
         self.store, self.selection, self.block_width = job.cohort.store, job.cohort.selection, job.cohort.block_width
+        self.block_variants = job.block_variants
         self.selected_without_genotypes = job.cohort.selected_without_genotypes
 
     def read(self, start, stop):

@@ -160,7 +160,7 @@ def _with_column(Q: Float64Array, column: Float64Array) -> Float64Array:
 
 def _one_step(row: RowData, test: str, choices: Mapping[str, Any]) -> DenseFit:
     """The score test of the samples with a call, by the null of all of them and one Newton step."""
-    keep: BoolArray = ~np.isnan(row.G).any(axis=1)
+    keep: BoolArray = np.asarray(~np.isnan(row.G).any(axis=1))
     columns = row.columns_of(test)
     Q, own = basis_of(row, np.empty((row.n, 0))), columns.all_columns
     D = np.column_stack([Q, np.where(keep[:, None], own, 0.0)])
