@@ -12,7 +12,7 @@ from genassoc.data.cohort.records import multi_allelic_records
 from genassoc.data.forks import check_not_forked
 from genassoc.data.integrity import FileDigest
 from genassoc.data.output import check_outputs
-from genassoc.data.schema import block_variants
+from genassoc.data.schema import block_variants, working_variants
 from genassoc.data.sidecar import Record, write_record
 from genassoc.data.store.notes import unread_dosages
 from genassoc.engine.association import AssociationJob
@@ -87,7 +87,7 @@ def association_job(cohort: Cohort, model: AssociationModel, plan: Plan) -> Asso
         state = scan.prepare(cohort)
     _check_enough_samples(cohort, model, state)
     if not plan.largest_set:
-        return AssociationJob(cohort, scan, plan.block_variants, state)
+        return AssociationJob(cohort, scan, min(plan.block_variants, working_variants(cohort.block_width)), state)
     records = multi_allelic_records(cohort)
     tested = sum(members.size for members in records)
     note = (
