@@ -63,7 +63,7 @@ def test_firth_one(n):
     _, y, g = trait(n, n)
     offset, d = 0.4 * np.cos(np.arange(n)), g - 0.6
     row = np.empty(kernel_rows.N_NUMBERS)
-    assert logistic_firth.firth_one(d, y, offset, np.empty((3, n)), row) == kernel_rows.FINE
+    assert logistic_firth.firth_one(d, y, offset, row) == kernel_rows.FINE
     beta, error, root = oracle.firth_one(d, y, offset)
     assert row[kernel_rows.BETA] == pytest.approx(beta, rel=10 * OPTIMISER, abs=10 * OPTIMISER)
     assert row[kernel_rows.MODEL_SE] == pytest.approx(error, rel=10 * OPTIMISER)
@@ -71,7 +71,7 @@ def test_firth_one(n):
     carriers = g > 0
     assert logistic_firth.firth_of_carriers(carriers, d, y, offset, row) == kernel_rows.FINE
     assert row[kernel_rows.BETA] == pytest.approx(oracle.firth_of_carriers(carriers, d, y, offset)[0], rel=1e-4)
-    assert logistic_firth.firth_one(np.zeros(n), y, offset, np.empty((3, n)), row) == kernel_rows.NOT_CONVERGED
+    assert logistic_firth.firth_one(np.zeros(n), y, offset, row) == kernel_rows.NOT_CONVERGED
 
 
 def rows_both_ways(X, y, G, what, saddlepoint=False, sparse=False):
@@ -151,7 +151,7 @@ def test_intervals_are_where_the_penalised_profile_has_fallen(separated):
         y = np.where(g > 0, 1.0, np.arange(n) % 2)
     offset, d = 0.4 * np.cos(np.arange(n)), g - 0.6
     row = np.empty(kernel_rows.N_NUMBERS)
-    assert logistic_firth.firth_one(d, y, offset, np.empty((3, n)), row) == kernel_rows.FINE
+    assert logistic_firth.firth_one(d, y, offset, row) == kernel_rows.FINE
     beta, error, _ = oracle.firth_one(d, y, offset)
 
     def one(b):

@@ -33,7 +33,8 @@ _INSIDES = (
     (typing, ("make_concrete_template",)),
 )
 KNOWN = all(hasattr(owner, name) for owner, names in _INSIDES for name in names)
-_OPTIONS: dict[str, Any] = {"nopython": True, "nogil": True, "no_cfunc_wrapper": True}
+# Of a division by zero numba would make an exception: a branch at each division, with which no loop is vectorised.
+_OPTIONS: dict[str, Any] = {"nopython": True, "nogil": True, "no_cfunc_wrapper": True, "error_model": "numpy"}
 
 
 class _PartLibrary(_Library):
@@ -100,7 +101,7 @@ class Parts:
 def compiled(function: Callable[..., Any]) -> Any:
     """A dispatcher of numba for a kernel, whose `Parts` are its attribute ``parts`` where numba's insides are `KNOWN`."""
     if not KNOWN:
-        return numba.njit(nogil=True)(function)
+        return numba.njit(nogil=True, error_model="numpy")(function)
     whole: Any = numba.jit(pipeline_class=_WholeCompiler, **_OPTIONS)(function)
     whole.parts = Parts(function)
     whole.get_call_template, whole.get_overload = whole.parts.get_call_template, whole.parts.get_overload

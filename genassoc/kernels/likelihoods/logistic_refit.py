@@ -155,7 +155,7 @@ def refit_rows(
         keep[i] = 1.0
     J, L, gradient = np.zeros((P, P)), np.zeros((P, P)), np.zeros(P)
     beta, shift, gamma, z = np.zeros(P), np.zeros(C), np.zeros(C), np.zeros(C)
-    d, eta, room = np.zeros(n), np.zeros(n), np.zeros((3, n))
+    d, eta = np.zeros(n), np.zeros(n)
     for c in range(C):
         beta[c] = starts[0, c]
     # The null of all samples: g's column is still empty.
@@ -196,7 +196,7 @@ def refit_rows(
                 eta[i] += trait.offset[i]
             done[row] = firth_of_rare(d, eta, y, G[row], numbers[row])
             if not done[row]:
-                done[row] = firth_one(d, y, eta, room, numbers[row]) == FINE
+                done[row] = firth_one(d, y, eta, numbers[row]) == FINE
         else:
             numbers[row, BETA], numbers[row, MODEL_SE] = U / spread, 1.0 / math.sqrt(spread)
             numbers[row, STATISTIC], numbers[row, ITERATIONS] = U / math.sqrt(spread), 0.0

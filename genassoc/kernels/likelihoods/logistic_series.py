@@ -224,7 +224,7 @@ def series_rows(
     filled = np.zeros(keep.size // TILE, np.bool_)
     factors, gx, A, L = np.zeros(width), np.zeros(width), np.zeros(C * C * C), np.zeros((C, C))
     move, gamma, z, beta = np.zeros(C), np.zeros(C), np.zeros(C), np.zeros(C + 1)
-    d, eta, room = np.zeros(n), np.zeros(n), np.zeros((3, n))
+    d, eta = np.zeros(n), np.zeros(n)
     listed = np.zeros(n, np.int64)
     for row in range(G.shape[0]):
         m, k, both = _list_calls(G[row], y, n_cases, T, keep, missing, carriers, filled)
@@ -268,4 +268,4 @@ def series_rows(
             residual_genotype(T, keep, weights, gamma, beta, d, eta)
             for i in range(n):
                 eta[i] += trait.offset[i]
-            done[row] = firth_one(d, y, eta, room, numbers[row]) == FINE
+            done[row] = firth_one(d, y, eta, numbers[row]) == FINE
