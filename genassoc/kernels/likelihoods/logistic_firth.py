@@ -37,7 +37,8 @@ LONGEST_LOOP = MAX_ITERATIONS + 2 * MAX_ENDS  # evaluations: of the maximum, the
 # 24, 3e-7 of it, of the information its fifth over 120, of the likelihood the seventh over 5040.
 MAX_BEYOND = 0.05
 N_SUMS = 10  # of `derivatives`
-FACTORS = 512  # each between 1 and 2: their product does not overflow
+# Factors between 1 and 2 to a logarithm: of tiles, and of a tile's lanes. Their product does not overflow.
+FACTORS, AT_ONCE = 64, 8
 
 
 class FirthNull(NamedTuple):
@@ -75,18 +76,27 @@ def _room() -> _Room:
 
 
 @jit
-def derivatives(d: Float64Array, y: Float64Array, offset: Float64Array, at: float, room: _Room, line: Float64Array) -> None:
-    """``sum l(offset + beta d)`` and its first six derivatives in beta, at ``beta = at``; then ``sum w^2 d^4``, half of its first and a quarter of its second.
+def _take_logarithms(factors: Float64Array, m: int) -> float:
+    """Sum of the logarithms of the first m, eight to a logarithm; these start anew at 1."""
+    total = 0.0
+    for first in range(0, m, AT_ONCE):
+        product = 1.0
+        for i in range(first, min(first + AT_ONCE, m)):
+            product *= factors[i]
+            factors[i] = 1.0
+        total += math.log(product)
+    return total
 
-    With w = mu (1 - mu) the derivatives of a sample's log likelihood in its log odds are ``y - mu``, ``-w``, ``-w (1 - 2 mu)``,
-    ``-w (1 - 6 w)``, ``-w (1 - 2 mu) (1 - 12 w)`` and ``-w (1 - 30 w + 120 w^2)``; those from the second on have their signs changed here.
-    """
+
+@jit
+def _derivatives(d: Float64Array, y: Float64Array, offset: Float64Array, at: float, room: _Room, line: Float64Array) -> None:
     eta, x, factors, sums = room.eta, room.x, room.factors, room.sums
-    logs = 0.0
-    for i in range(TILE):
+    lanes, logs = min(TILE, d.size), 0.0
+    for i in range(lanes):
         factors[i] = 1.0
-    for i in range(sums.size):
-        sums[i] = 0.0
+    for k in range(N_SUMS):
+        for i in range(lanes):
+            sums[k * TILE + i] = 0.0
     for first in range(0, d.size, TILE):
         m = min(TILE, d.size - first)
         own, outcome, given = d[first : first + m], y[first : first + m], offset[first : first + m]
@@ -103,6 +113,7 @@ def derivatives(d: Float64Array, y: Float64Array, offset: Float64Array, at: floa
             bent = z * ((small - share) if e >= 0.0 else (share - small))
             two = w * z * z
             four = two * z * z
+            square = two * two
             sums[i] += outcome[i] * e - max(e, 0.0)
             factors[i] *= 1.0 + x[i]
             sums[TILE + i] += (outcome[i] - mu) * z
@@ -111,33 +122,39 @@ def derivatives(d: Float64Array, y: Float64Array, offset: Float64Array, at: floa
             sums[4 * TILE + i] += four * (1.0 - 6.0 * w)
             sums[5 * TILE + i] += four * bent * (1.0 - 12.0 * w)
             sums[6 * TILE + i] += four * z * z * (1.0 - w * (30.0 - 120.0 * w))
-            square = two * two
             sums[7 * TILE + i] += square
             sums[8 * TILE + i] += square * bent
             sums[9 * TILE + i] += square * z * z * (1.0 - 5.0 * w)
         if (first // TILE + 1) % FACTORS == 0:
-            for i in range(TILE):
-                logs += math.log(factors[i])
-                factors[i] = 1.0
-    for i in range(TILE):
-        logs += math.log(factors[i])
+            logs += _take_logarithms(factors, lanes)
     for k in range(N_SUMS):
         line[k] = 0.0
-        for i in range(TILE):
+        for i in range(lanes):
             line[k] += sums[k * TILE + i]
-    line[0] -= logs
+    line[0] -= logs + _take_logarithms(factors, lanes)
+
+
+@jit
+def derivatives(d: Float64Array, y: Float64Array, offset: Float64Array, at: float, line: Float64Array) -> None:
+    """``sum l(offset + beta d)`` and its first six derivatives in beta at ``beta = at``, into the line (N_SUMS,).
+
+    With w = mu (1 - mu) the derivatives of a sample's log likelihood in its log odds are ``y - mu``, ``-w``, ``-w (1 - 2 mu)``,
+    ``-w (1 - 6 w)``, ``-w (1 - 2 mu) (1 - 12 w)`` and ``-w (1 - 30 w + 120 w^2)``; those from the second on have their signs changed here.
+    Then follow ``sum w^2 d^4``, half of its first and a quarter of its second derivative.
+    """
+    _derivatives(d, y, offset, at, _room(), line)
 
 
 @jit
 def along(line: Float64Array, t: float) -> tuple[float, tuple[float, float, float, float]]:
     """The log likelihood, and the sums that `firth_step` takes, t beyond where `derivatives` filled the line."""
-    l, a, b, c, e, f, g = line[0], line[1], line[2], line[3], line[4], line[5], line[6]
-    objective = l + t * (a - t * (b / 2.0 + t * (c / 6.0 + t * (e / 24.0 + t * (f / 120.0 + t * g / 720.0)))))
+    a, b, c, e, f, g = line[1], line[2], line[3], line[4], line[5], line[6]
+    likelihood = line[0] + t * (a - t * (b / 2.0 + t * (c / 6.0 + t * (e / 24.0 + t * (f / 120.0 + t * g / 720.0)))))
     U = a - t * (b + t * (c / 2.0 + t * (e / 6.0 + t * (f / 24.0 + t * g / 120.0))))
     information = b + t * (c + t * (e / 2.0 + t * (f / 6.0 + t * g / 24.0)))
     bend = c + t * (e + t * (f / 2.0 + t * g / 6.0))
     spread = line[7] + 2.0 * t * (line[8] + t * line[9])
-    return objective, (U, information, 0.5 * bend, spread)
+    return likelihood, (U, information, 0.5 * bend, spread)
 
 
 @jit
@@ -219,14 +236,16 @@ def firth_step(
 
 
 @jit
-def firth_one(d: Float64Array, y: Float64Array, offset: Float64Array, row: Float64Array) -> int:
+def firth_beside(others: Float64Array, d: Float64Array, y: Float64Array, offset: Float64Array, row: Float64Array) -> int:
     """Maximise ``l(offset + beta d) + log(I) / 2``, ``I = sum w d^2``, over beta alone (Firth 1993), as `firth_step` does.
 
-    All samples are visited at 0, at the first step's end and where an interval's end is expected; what is evaluated near such a place is
-    read from the likelihood's six derivatives there.
+    The samples given are visited at 0, at the first step's end and where an interval's end is expected; what is evaluated near such a
+    place is read from the likelihood's six derivatives there.
 
     Parameters
     ----------
+    others : float64 array (N_SUMS,)
+        Of samples that move little and are not visited, `derivatives` at 0; 0 of what is not known.
     d, y, offset : float64 arrays (n,)
     row : float64 array (N_NUMBERS,)
         Filled: beta, 1 / sqrt(I), the signed root of twice the gain over beta = 0, iterations, the interval.
@@ -240,12 +259,22 @@ def firth_one(d: Float64Array, y: Float64Array, offset: Float64Array, row: Float
         at = stand[AT]
         if not abs(at - place) * longest <= MAX_BEYOND:
             place = at
-            derivatives(d, y, offset, place, room, line)
-        objective, sums = along(line, at - place)
-        status = firth_step(iteration, objective, sums, longest, stand, search, row)
+            _derivatives(d, y, offset, place, room, line)
+        likelihood, (U, information, bend, spread) = along(line, at - place)
+        more, (U_more, information_more, bend_more, spread_more) = along(others, at)
+        sums = (U + U_more, information + information_more, bend + bend_more, spread + spread_more)
+        if not sums[1] > 0.0 and others[2] != 0.0 and search[SIDE] < 0.0:
+            return NOT_CONVERGED  # the polynomial, not the likelihood
+        status = firth_step(iteration, likelihood + more, sums, longest, stand, search, row)
         if status != UNDER_WAY:
             return status
     return NOT_CONVERGED
+
+
+@jit
+def firth_one(d: Float64Array, y: Float64Array, offset: Float64Array, row: Float64Array) -> int:
+    """`firth_beside` of samples that are all visited."""
+    return firth_beside(np.zeros(N_SUMS), d, y, offset, row)
 
 
 @jit
