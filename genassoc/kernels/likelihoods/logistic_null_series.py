@@ -30,7 +30,7 @@ MAX_NEAR = (0.03, 0.003)
 MAX_START = 1.0
 FAILED, FAR, NEAR, HOLDS = 0, 1, 2, 3
 # The last step of `refine`, likewise: what is left is its square, of the penalised null a hundredth.
-REFINED = 1e-7
+REFINED = (1e-7, 2e-8)
 
 
 class NullSeries(NamedTuple):
@@ -386,7 +386,7 @@ def refine(series: NullSeries, p: int, with_gram: bool, every: Summed, missing: 
             return False
         for c in range(C):
             move[c] += step[c]
-        if decrement < REFINED:
+        if decrement < REFINED[p]:
             _take_step(series.third[p], step, null)
             return _observed(null.J, missing, L)
     return False

@@ -52,7 +52,7 @@ SPARSE_BELOW_MAC = 50  # REGENIE's sparse penalty
 # Tests that use the trait's null model; the others fit covariates and genotype together.
 _FROM_NULL = ("score", "firth_approx")
 # Tests fitted eight samples at a time at first; only rows that fail there need the scalar fit.
-_IN_TILES = (kernel.WALD, kernel.WALD_PLINK2, kernel.FIRTH_PLINK2)
+_IN_TILES = (kernel.WALD, kernel.WALD_PLINK2, kernel.FIRTH, kernel.FIRTH_PLINK2)
 RUNAWAY_BETA, RUNAWAY_Z = 10.0, 0.5  # log odds above, and Wald's z below which, a fit has no maximum
 
 
