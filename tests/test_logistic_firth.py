@@ -58,6 +58,30 @@ def trait(seed, n, prevalence=0.3):
 
 
 @pytest.mark.kernel
+@pytest.mark.parametrize("n", [7, 300])
+def test_derivatives_of_the_likelihood(n):
+    rng = np.random.default_rng(n)
+    d, offset, y = rng.normal(size=n), rng.normal(size=n), (rng.random(n) < 0.4).astype(float)
+    at, line = 0.3, np.zeros(logistic_firth.N_SUMS)
+    logistic_firth.derivatives(d, y, offset, at, line)
+    eta = offset + at * d
+    mu = 1 / (1 + np.exp(-eta))
+    w = mu * (1 - mu)
+    s = 1 - 2 * mu
+    expected = [
+        y @ eta - np.logaddexp(0, eta).sum(), (y - mu) @ d, w @ d**2, (w * s) @ d**3, (w * (1 - 6 * w)) @ d**4,
+        (w * s * (1 - 12 * w)) @ d**5, (w * (1 - 30 * w + 120 * w**2)) @ d**6, (w**2) @ d**4, (w**2 * s) @ d**5,
+        (w**2 * (1 - 5 * w)) @ d**6,
+    ]  # fmt: skip
+    np.testing.assert_allclose(line, expected, rtol=n * LAST_BITS, atol=n * 10 * LAST_BITS)
+    # Read from there a little further on: the seventh power of the way, and in the steps' own sums the fourth.
+    likelihood, sums = logistic_firth.along(line, 0.01)
+    logistic_firth.derivatives(d, y, offset, at + 0.01, line)
+    assert likelihood == pytest.approx(line[0], rel=1e-13)
+    np.testing.assert_allclose(sums, [line[1], line[2], line[3] / 2, line[7]], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.kernel
 @pytest.mark.parametrize("n", [15, 24])
 def test_firth_one(n):
     _, y, g = trait(n, n)

@@ -24,13 +24,12 @@ MAX_MOVE, MAX_REST = 0.2, 1e-3
 # The penalty is a derivative and is known to one order less: what is left out goes with its size, which goes with the
 # reach, times m^2. Measured: approximate Firth within 3e-6 standard errors at 1.5e-3.
 MAX_BEND = 9e-4
-# Beyond these bounds the series is where `refine` begins. Up to these ones its information (which has an order more) is as good as that
-# of all samples, for steps of the null, and for the leverages in the penalty.
+# Beyond these bounds the series is corrected by sums over all samples. Up to these ones its information (which has an order more) is good
+# as it is; up to the last the null is within 1e-4 standard errors.
 MAX_NEAR = (0.03, 0.003)
+MAX_ROUGH = 0.1
 MAX_START = 1.0
-FAILED, FAR, NEAR, HOLDS = 0, 1, 2, 3
-# The last step of `refine`, likewise: what is left is its square, of the penalised null a hundredth.
-REFINED = (1e-7, 2e-8)
+FAILED, FAR, ROUGH, NEAR, HOLDS = 0, 1, 2, 3, 4
 
 
 class NullSeries(NamedTuple):
@@ -75,6 +74,8 @@ class Null(NamedTuple):
     cubic, quartic, pairs, inverse : float64 arrays (Q,)
         Third order times the move, fourth times it twice; products of a direction's entries; ``(L L')^-1``, each entry as often as the
         symmetric matrix has it.
+    wrong_at, wrong_gradient, wrong_J, wrong_pull : float64 arrays (C,), (C,), (C, C), (C,)
+        What the series misses of all samples' gradient, information and penalty at a move, where that was summed (`correct`), else 0.
     """
 
     move: Float64Array
@@ -85,6 +86,10 @@ class Null(NamedTuple):
     quartic: Float64Array
     pairs: Float64Array
     inverse: Float64Array
+    wrong_at: Float64Array
+    wrong_gradient: Float64Array
+    wrong_J: Float64Array
+    wrong_pull: Float64Array
 
 
 class Summed(NamedTuple):
@@ -102,8 +107,9 @@ def null_of(C: int) -> Null:
     """Room for the null of C covariates."""
     Q = C * (C + 1) // 2
     return Null(
-        np.zeros(C), np.zeros((C, C)), np.zeros(C), np.zeros((C, C)), np.zeros(Q), np.zeros(Q), np.zeros(Q), np.zeros(Q)
-    )
+        np.zeros(C), np.zeros((C, C)), np.zeros(C), np.zeros((C, C)), np.zeros(Q), np.zeros(Q), np.zeros(Q), np.zeros(Q), np.zeros(C),
+        np.zeros(C), np.zeros((C, C)), np.zeros(C),
+    )  # fmt: skip
 
 
 @jit
@@ -161,10 +167,14 @@ def expand(series: NullSeries, p: int, null: Null) -> None:
                 cubic[q] += x * third[c, q]
         pair_up(move, null.pairs)
         fold(series.fourth[p], null.pairs, quartic)
+    for j in range(C):
+        gradient[j] += null.wrong_gradient[j]
+        for k in range(C):
+            gradient[j] -= null.wrong_J[j, k] * (move[k] - null.wrong_at[k])
     q = 0
     for j in range(C):
         for k in range(j + 1):
-            J[j, k] = H[j, k] + cubic[q] + 0.5 * quartic[q]
+            J[j, k] = H[j, k] + cubic[q] + 0.5 * quartic[q] + null.wrong_J[j, k]
             J[k, j] = J[j, k]
             slope = H[j, k] + cubic[q] / 2.0 + quartic[q] / 6.0
             gradient[j] -= slope * move[k]
@@ -212,7 +222,7 @@ def _pull_of_all(series: NullSeries, p: int, null: Null, gradient: Float64Array)
         total = 0.0
         for m in range(inverse.size):
             total += inverse[m] * third[j, m]
-        gradient[j] += 0.5 * total
+        gradient[j] += 0.5 * total + null.wrong_pull[j]
         for k in range(j + 1):
             gradient[j] += 0.5 * W[q] * null.move[k]
             if k < j:
@@ -318,9 +328,9 @@ def _observed(J: Float64Array, missing: Summed, L: Float64Array) -> bool:
 
 @jit
 def move_null(series: NullSeries, p: int, missing: Summed, null: Null) -> int:
-    """Move from the null of all samples to that of the samples observed, by Newton's steps; L is of its information.
+    """Move on to the null of the samples observed, by Newton's steps; L is of its information.
 
-    p is 1 of the penalised null, else 0. `HOLDS`; `NEAR` or `FAR`, where the series is a start; or `FAILED`.
+    p is 1 of the penalised null, else 0. How well the series does if it is not corrected: `HOLDS`, `NEAR`, `ROUGH` or `FAR`; or `FAILED`.
     """
     move, L = null.move, null.L
     C = move.size
@@ -350,66 +360,51 @@ def move_null(series: NullSeries, p: int, missing: Summed, null: Null) -> int:
             rest = largest**3 * reach
             if largest <= MAX_MOVE and rest <= MAX_REST and (p == 0 or largest * largest * reach <= MAX_BEND):
                 return HOLDS
-            return NEAR if rest <= MAX_NEAR[p] else FAR
+            return NEAR if rest <= MAX_NEAR[p] else (ROUGH if rest <= MAX_ROUGH else FAR)
     return FAILED
 
 
 @jit
-def refine(series: NullSeries, p: int, with_gram: bool, every: Summed, missing: Summed, null: Null) -> bool:
-    """Go on from where `move_null` ended, by steps from all samples' own gradient; whether a step was short enough.
-
-    The information is their own ``with_gram``, else the series'. The null's J and gradient are then those at its move.
-    """
-    move, L = null.move, null.L
-    C = move.size
-    width = every.tiles.T.size // every.tiles.keep.size
-    gradient, z, step, beta, V = np.zeros(C), np.zeros(C), np.zeros(C), np.zeros(C + 1), np.zeros((C, width))
-    for _ in range(MAX_STEPS):
-        for c in range(C):
-            beta[c] = series.start[p, c] + move[c]
-        weigh(every, beta, with_gram)
-        weigh(missing, beta, True)
-        expand(series, p, null)
-        for j in range(C):
-            null.gradient[j] = every.gradient[j]
-            gradient[j] = every.gradient[j] - missing.gradient[j]
-            for k in range(C if with_gram else 0):
-                null.J[j, k] = every.J[j, k]
-        if not _observed(null.J, missing, L):
-            return False
-        if p == 1:
-            _invert(L, null.inverse, V)
-            _pull(every, V, gradient, 1.0)
-            _pull(missing, V, gradient, -1.0)
-        decrement = newton_step(L, gradient, step, z)
-        if not decrement < 1.0:
-            return False
-        for c in range(C):
-            move[c] += step[c]
-        if decrement < REFINED[p]:
-            _take_step(series.third[p], step, null)
-            return _observed(null.J, missing, L)
-    return False
+def start_null(null: Null, move: Float64Array) -> None:
+    """Begin a row at a move, the series as it is."""
+    for c in range(move.size):
+        null.move[c] = move[c]
+        null.wrong_at[c] = null.wrong_gradient[c] = null.wrong_pull[c] = 0.0
+        for k in range(move.size):
+            null.wrong_J[c, k] = 0.0
 
 
 @jit
-def _take_step(third: Float64Array, step: Float64Array, null: Null) -> None:
-    """J and gradient of all samples a last, short step further."""
-    J, gradient, cubic = null.J, null.gradient, null.cubic
-    C = step.size
+def correct(series: NullSeries, p: int, with_gram: bool, every: Summed, missing: Summed, null: Null) -> bool:
+    """Correct the series by what all samples sum to at the null's move, of the information only ``with_gram``; whether that has full rank.
+
+    Nearby the corrected series misses what the move from here to there makes of its own faults.
+    """
+    C, L = null.move.size, null.L
+    width = every.tiles.T.size // every.tiles.keep.size
+    pull, beta, V = np.zeros(C), np.zeros(C + 1), np.zeros((C, width))
+    for c in range(C):
+        beta[c] = series.start[p, c] + null.move[c]
+    expand(series, p, null)
+    weigh(every, beta, with_gram)
     for j in range(C):
-        for k in range(C):
-            gradient[j] -= J[j, k] * step[k]
-    for q in range(cubic.size):
-        cubic[q] = 0.0
+        null.wrong_at[j] = null.move[j]
+        null.wrong_gradient[j] = every.gradient[j] - null.gradient[j]
+        for k in range(C if with_gram else 0):
+            null.wrong_J[j, k] = every.J[j, k] - null.J[j, k]
+            null.J[j, k] = every.J[j, k]
+    if p == 1:
+        weigh(missing, beta, True)
+        if not _observed(null.J, missing, L):
+            return False
+        _invert(L, null.inverse, V)
+        _pull(every, V, pull, 1.0)
         for c in range(C):
-            cubic[q] += third[c, q] * step[c]
-    q = 0
-    for j in range(C):
-        for k in range(j + 1):
-            J[j, k] += cubic[q]
-            J[k, j] = J[j, k]
-            q += 1
+            null.gradient[c] = 0.0
+        _pull_of_all(series, p, null, null.gradient)
+        for c in range(C):
+            null.wrong_pull[c] = pull[c] - null.gradient[c]
+    return True
 
 
 @jit

@@ -24,17 +24,19 @@ from genassoc.kernels.likelihoods.logistic_null_series import (
     FAR,
     HOLDS,
     MAX_MOVE,
+    ROUGH,
     Null,
     NullSeries,
     Summed,
+    correct,
     expand,
     fold,
     gather,
     move_null,
     null_of,
     pair_up,
-    refine,
     squared_length,
+    start_null,
     summed,
 )
 from genassoc.kernels.likelihoods.logistic_refit import residual_genotype
@@ -44,6 +46,8 @@ from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
 # A genotype that covariates explain but for this share loses digits of the series.
 LEAST_SHARE = 0.05
+# One carrier in so many samples: an error of the null of 1e-4 standard errors is one of less than 1e-6 in what they explain.
+NEXT_TO_NONE = 256
 
 
 class _Row(NamedTuple):
@@ -151,7 +155,7 @@ def _polynomial(series: NullSeries, null: Null, v: Float64Array, line: Float64Ar
 
 @jit
 def _firth_of_few(
-    series: NullSeries, null: Null, gamma: Float64Array, X: Float64Array, trait: Trait, row: _Row, refined: bool,
+    series: NullSeries, null: Null, gamma: Float64Array, X: Float64Array, trait: Trait, row: _Row, corrected: bool,
     numbers: Float64Array,
 ) -> bool:  # fmt: skip
     """Approximate Firth from a polynomial and the listed samples, carriers and missing ones; whether it holds."""
@@ -159,8 +163,7 @@ def _firth_of_few(
     v, line, listed = np.empty(C), np.zeros(N_SUMS), np.zeros(N_SUMS)
     for c in range(C):
         v[c] = -gamma[c]
-    if not refined:
-        expand(series, 1, null)
+    expand(series, 1, null)
     _polynomial(series, null, v, line)
     base, d, outcome = np.empty(m + k), np.empty(m + k), np.empty(m + k)
     for s in range(m + k):
@@ -182,33 +185,38 @@ def _firth_of_few(
         if not abs(numbers[side]) <= abs(far):
             far = numbers[side]
     for c in range(C):
-        there[c] = far * v[c] + (0.0 if refined else null.move[c])
+        there[c] = far * v[c] + (0.0 if corrected else null.move[c])
     reach = series.reach[1] * math.sqrt(squared_length(series.information[1], there))
     return bool(reach <= MAX_MOVE)
 
 
 @jit
 def _nulls_of(
-    series: NullSeries, firth: bool, few: bool, every: Summed, missing: Summed, nulls: tuple[Null, Null]
+    series: NullSeries, firth: bool, share: float, every: Summed, missing: Summed, nulls: tuple[Null, Null]
 ) -> tuple[bool, bool]:
-    """Move one or both nulls to the samples observed; whether they are found, and whether the last had to be refined.
+    """Move one or both nulls to the samples observed; whether they are found, and whether the last series had to be corrected.
 
-    What covariates explain of a variant that ``few`` carry is small: the null's information need not be exact.
+    The ``share`` of samples that carry the variant is the most that covariates explain of it. Where it is small the information need
+    not be exact, and where it is next to nothing Firth's fit does not depend on the null without the penalty.
     """
-    refined = False
+    corrected = False
     # In a loop, not one call for each: numba compiles every call anew. The penalised null moves as the null does.
     for p in range(2 if firth else 1):
         null = nulls[p]
-        for c in range(null.move.size):
-            null.move[c] = nulls[0].move[c] if p == 1 else 0.0
-        found = move_null(series, p, missing, null)
-        if found == FAILED:
-            return False, False
-        refined = found != HOLDS
-        with_gram = found == FAR or (p == 0 and not few)
-        if refined and not refine(series, p, with_gram, every, missing, null):
-            return False, False
-    return True, refined
+        start_null(null, nulls[0].move if p == 1 else np.zeros(null.move.size))
+        corrected = False
+        for again in range(2):
+            found = move_null(series, p, missing, null)
+            if found == FAILED:
+                return False, False
+            enough = found == HOLDS or (p == 0 and firth and share * NEXT_TO_NONE < 1.0 and found >= ROUGH)
+            if enough or again == 1:
+                break
+            corrected = True
+            with_gram = found <= ROUGH or (p == 0 and share * ONE_IN >= 1.0)
+            if not correct(series, p, with_gram, every, missing, null):
+                return False, False
+    return True, corrected
 
 
 @jit
@@ -264,7 +272,7 @@ def series_rows(
             continue
         missing = Summed(gather(X, trait, row.missing, room), lacking.weights, lacking.J, lacking.gradient, lacking.lanes)
         few = k * ONE_IN < n
-        found, refined = _nulls_of(series, firth[r], few, every, missing, nulls)
+        found, corrected = _nulls_of(series, firth[r], k / n, every, missing, nulls)
         if not found:
             continue
         for c in range(C):
@@ -285,7 +293,7 @@ def series_rows(
             numbers[r, STATISTIC], numbers[r, ITERATIONS] = U / math.sqrt(spread), 0.0
             done[r] = True
         elif fine:
-            done[r] = few and _firth_of_few(series, nulls[1], gamma, X, trait, row, refined, numbers[r])
+            done[r] = few and _firth_of_few(series, nulls[1], gamma, X, trait, row, corrected, numbers[r])
             if not done[r]:
                 if few:
                     _put_genotype(row, tiles, True)
