@@ -195,6 +195,6 @@ def test_firth_with_its_ratio_and_interval_as_the_scalar_rows(share):
     columns = [kernel_rows.BETA, kernel_rows.LOWER, kernel_rows.UPPER]
     # Both go the same steps; the ends of intervals are trials of the same search.
     errors = expected[:, [kernel_rows.MODEL_SE]]
-    np.testing.assert_array_less(np.abs(numbers - expected)[:, columns], NEWTON * errors)
+    assert (np.abs(numbers - expected)[:, columns] <= NEWTON * errors).all()
     np.testing.assert_allclose(numbers[:, kernel_rows.MODEL_SE], errors[:, 0], rtol=NEWTON)
     np.testing.assert_allclose(numbers[:, kernel_rows.STATISTIC], expected[:, kernel_rows.STATISTIC], rtol=NEWTON)

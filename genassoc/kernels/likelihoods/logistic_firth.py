@@ -89,7 +89,9 @@ def _take_logarithms(factors: Float64Array, m: int) -> float:
 
 
 @jit
-def _derivatives(d: Float64Array, y: Float64Array, offset: Float64Array, at: float, room: _Room, line: Float64Array) -> None:
+def _derivatives(
+    d: Float64Array, y: Float64Array, offset: Float64Array, at: float, room: _Room, line: Float64Array
+) -> None:
     eta, x, factors, sums = room.eta, room.x, room.factors, room.sums
     lanes, logs = min(TILE, d.size), 0.0
     for i in range(lanes):
@@ -236,7 +238,9 @@ def firth_step(
 
 
 @jit
-def firth_beside(others: Float64Array, d: Float64Array, y: Float64Array, offset: Float64Array, row: Float64Array) -> int:
+def firth_beside(
+    others: Float64Array, d: Float64Array, y: Float64Array, offset: Float64Array, row: Float64Array
+) -> int:
     """Maximise ``l(offset + beta d) + log(I) / 2``, ``I = sum w d^2``, over beta alone (Firth 1993), as `firth_step` does.
 
     The samples given are visited at 0, at the first step's end and where an interval's end is expected; what is evaluated near such a

@@ -9,7 +9,15 @@ from genassoc.kernels import jit
 from genassoc.kernels.lanes.vector64 import FOUR, TILE, add_combination
 from genassoc.kernels.likelihoods.bernoulli import exp_minus_abs
 from genassoc.kernels.likelihoods.cholesky import cholesky
-from genassoc.kernels.likelihoods.logistic_tiles import SAFE_PIVOT, Tiles, Weights, add_tile, collect, sums_size, weights_of
+from genassoc.kernels.likelihoods.logistic_tiles import (
+    SAFE_PIVOT,
+    Tiles,
+    Weights,
+    add_tile,
+    collect,
+    sums_size,
+    weights_of,
+)
 from genassoc.kernels.likelihoods.newton import newton_step
 from genassoc.kernels.likelihoods.rows import Trait
 from genassoc.shapes import Float64Array, Int64Array

@@ -270,7 +270,9 @@ def series_rows(
             cases -= trait.y[row.missing[s]]
         if not 0.0 < cases < n - m or m * ONE_IN > n:
             continue
-        missing = Summed(gather(X, trait, row.missing, room), lacking.weights, lacking.J, lacking.gradient, lacking.lanes)
+        missing = Summed(
+            gather(X, trait, row.missing, room), lacking.weights, lacking.J, lacking.gradient, lacking.lanes
+        )
         few = k * ONE_IN < n
         found, corrected = _nulls_of(series, firth[r], k / n, every, missing, nulls)
         if not found:
