@@ -1,9 +1,9 @@
 """What Cox regression costs: the screen beside linear regression, a row of each test, and the peers' fits one by one.
 
-    python benchmarks/cox_cost.py [--samples 10000] [--variants 1000] [--peer-variants 10] [--write]
+    python benchmarks/cox_cost.py [--samples 10000] [--variants 1000] [--peer-variants 10]
 
 One thread, CPU seconds; covariates: 4. Ours runs on all variants; each peer fits some of them one after another, and
-the table shows that a fit costs the same throughout. ``--write`` replaces this section of RESULTS.md.
+the table shows that a fit costs the same throughout.
 """
 
 import argparse
@@ -14,7 +14,6 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 from logistic_cost import cpu_seconds
-from product_kernel import write_section
 from threadpoolctl import threadpool_limits
 
 from genassoc.data.block import GenotypeBlock
@@ -113,7 +112,7 @@ def peer_line(name: str, seconds: np.ndarray, ours: float, V: int) -> str:
 
 def measure(N: int, V: int, n_peers: int) -> list[str]:
     """The lines of the section."""
-    command = f"cd benchmarks && python cox_cost.py --samples {N} --variants {V} --peer-variants {n_peers} --write"
+    command = f"cd benchmarks && python cox_cost.py --samples {N} --variants {V} --peer-variants {n_peers}"
     lines = [SECTION, "", f"`{command}`", ""]
     lines += [
         f"{N:,} samples, {V:,} variants, {COVARIATES} covariates, one thread; CPU time a variant. Of the Wald tests all {V:,} were run, "
@@ -172,18 +171,15 @@ def measure(N: int, V: int, n_peers: int) -> list[str]:
 
 
 def main() -> None:
-    """Measure, print, and write if asked."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=10_000)
     parser.add_argument("--variants", type=int, default=1000)
     parser.add_argument("--peer-variants", type=int, default=10)
-    parser.add_argument("--write", action="store_true")
     chosen = parser.parse_args()
     with threadpool_limits(1):
         lines = measure(chosen.samples, chosen.variants, chosen.peer_variants)
     print("\n".join(lines))
-    if chosen.write:
-        write_section("\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Dask beside threads: the same linear run on Threads(2), on two workers of one thread, on one worker of two.
 
     python benchmarks/dask_overhead.py [--samples 10000] [--variants 100000] [--longer 600000] [--traits 10] [--repeats 5]
-                                       [--tasks 10000] [--write]
+                                       [--tasks 10000]
 
 Whole processes (`genassoc run --threads 2` and `--dask local:2`, no audit), in turn, the order reversed every other round;
 and the run alone (`ga.associate` without an audit) in one process, after one that warms, with the cluster already up: one that
@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import measure
 from scale_store import write_big_store, write_inputs
-from speed_report import commit, cpu_model, write
+from speed_report import commit, cpu_model
 
 from genassoc.data.memory import show_memory
 from genassoc.engine.executors import Executor, Threads
@@ -254,7 +254,7 @@ def section(folder: Path, chosen: argparse.Namespace) -> str:
 
 
 def main() -> None:
-    """Measure, print, and write if asked."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--samples", type=int, default=10_000)
     parser.add_argument("--variants", type=int, default=100_000)
@@ -262,13 +262,10 @@ def main() -> None:
     parser.add_argument("--traits", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--tasks", type=int, default=10_000, help="without work, for the size of the graph")
-    parser.add_argument("--write", action="store_true", help="into benchmarks/RESULTS.md")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="dask-overhead-") as folder:
         text = section(Path(folder), chosen)
     print(text)
-    if chosen.write:
-        write(text, SECTION)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """What a variant costs in each model's screen, beside linear regression with as many columns in its product.
 
-    python benchmarks/endpoint_cost.py [--samples 10000] [--variants 4000] [--missing 0.005] [--write]
+    python benchmarks/endpoint_cost.py [--samples 10000] [--variants 4000] [--missing 0.005]
 
 One thread, CPU time a variant; covariates: 4. Nothing is refitted: what refits cost is in the sections of the models.
-``--write`` replaces this section of RESULTS.md.
+
 """
 
 import argparse
@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from cox_cost import COVARIATES, endpoints, traits
 from logistic_cost import cpu_seconds
-from product_kernel import write_section
 from threadpoolctl import threadpool_limits
 
 from genassoc.data.block import GenotypeBlock
@@ -96,7 +95,7 @@ def measure(N: int, V: int, missing: float) -> list[str]:
     codes, X = drawn(N, V, missing)
     block = GenotypeBlock.from_codes(codes)
     lines = [
-        SECTION, "", f"`cd benchmarks && python endpoint_cost.py --samples {N} --variants {V} --missing {missing} --write`", "",
+        SECTION, "", f"`cd benchmarks && python endpoint_cost.py --samples {N} --variants {V} --missing {missing}`", "",
         f"{N:,} samples, {V:,} variants, {100 * missing:g} % of calls missing, {COVARIATES} covariates, one trait, one thread; CPU time "
         f"a variant of the screen: product, scores, columns of the results. A product is of {LANES} columns at a time, and the squares take "
         "one more; linear regression has as many traits as fill the same columns.", "",
@@ -122,18 +121,15 @@ def measure(N: int, V: int, missing: float) -> list[str]:
 
 
 def main() -> None:
-    """Measure, print, and write if asked."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=10_000)
     parser.add_argument("--variants", type=int, default=4000)
     parser.add_argument("--missing", type=float, default=0.005)
-    parser.add_argument("--write", action="store_true")
     chosen = parser.parse_args()
     with threadpool_limits(1):
         lines = measure(chosen.samples, chosen.variants, chosen.missing)
     print("\n".join(lines))
-    if chosen.write:
-        write_section("\n".join(lines))
 
 
 if __name__ == "__main__":

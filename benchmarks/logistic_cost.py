@@ -1,8 +1,8 @@
 """What logistic regression costs: the null fits of many traits, and refinement as hits grow.
 
-    python benchmarks/logistic_cost.py [--samples 10000] [--variants 2000] [--write]
+    python benchmarks/logistic_cost.py [--samples 10000] [--variants 2000]
 
-One thread, CPU seconds; covariates: 12 and the constant. ``--write`` replaces this section of RESULTS.md.
+One thread, CPU seconds; covariates: 12 and the constant.
 """
 
 import argparse
@@ -11,7 +11,6 @@ import time
 from types import SimpleNamespace
 
 import numpy as np
-from product_kernel import write_section
 from threadpoolctl import threadpool_limits
 
 from genassoc.data.block import GenotypeBlock
@@ -50,11 +49,10 @@ def cpu_seconds(function, repeats: int = 5) -> float:
 
 
 def main() -> None:
-    """Measure, print, and write if asked."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=10_000)
     parser.add_argument("--variants", type=int, default=2000)
-    parser.add_argument("--write", action="store_true")
     chosen = parser.parse_args()
     N, V = chosen.samples, chosen.variants
     rng = np.random.default_rng(0)
@@ -69,7 +67,7 @@ def main() -> None:
         lines = [
             SECTION,
             "",
-            f"`cd benchmarks && python logistic_cost.py --samples {N} --variants {V} --write`",
+            f"`cd benchmarks && python logistic_cost.py --samples {N} --variants {V}`",
             "",
             f"{N:,} samples, {COVARIATES} covariates, one thread, medians. Null models of 50 traits, each with its own",
             f"missing samples: {nulls:.1f} CPU s. One trait, {V:,} variants, as more score tests are corrected by Firth:",
@@ -87,8 +85,6 @@ def main() -> None:
             lines.append(f"| {below} | {n} | {seconds:.3f} | {each} |")
     text = "\n".join(lines) + "\n"
     print(text)
-    if chosen.write:
-        write_section(text)
 
 
 if __name__ == "__main__":

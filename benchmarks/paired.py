@@ -1,13 +1,13 @@
 """This checkout's speed beside another's, pair by pair, in one run.
 
     python benchmarks/paired.py OTHER [--rows ROW,...] [--samples 500,2504] [--variants 2000] [--pairs 9] [--whole]
-                                [--work DIR] [--write]
+                                [--work DIR]
 
 OTHER is a checkout of the version compared with. Rows are the blocks of each model and the fits of null models: two
 processes, one a checkout, hold the same cohort and take turns. With ``--whole`` the commands of `speed.py` instead, as
 whole processes. Ratios are of CPU time, this checkout over OTHER: geometric means over the pairs with their 95 %
 intervals. Every pair starts new processes, for where memory happens to lie makes one process some per cent slower than
-its twin. OTHER against itself shows what noise alone makes. One thread. ``--write`` replaces this section of RESULTS.md.
+its twin. OTHER against itself shows what noise alone makes. One thread.
 """
 
 import argparse
@@ -29,7 +29,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's 
 
 import speed_cohort
 from measure import remove, run
-from product_kernel import write_section
 from speed_inputs import Inputs
 from speed_rows import rows as speed_rows
 
@@ -229,7 +228,7 @@ def time_blocks(
 
 def time_commands(files: speed_cohort.Files, other: Path, names: list[str], pairs: int) -> dict[str, Pairs]:
     """Pairs of our commands of the speed table as whole processes, after one of each to warm up."""
-    rows, found = speed_rows(Inputs(files, files.folder, False, environment(other))), dict[str, Pairs]()
+    rows, found = speed_rows(Inputs(files, files.folder, False, environment(other)), ()), dict[str, Pairs]()
     out = files.folder / "paired"
     for name in names:
         command, found[name] = rows[name].ours.command("full", out), Pairs("s")
@@ -269,7 +268,7 @@ def measure(
 
 
 def main() -> None:
-    """Measure, print, and write if asked."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("other", type=Path)
     parser.add_argument("--rows", default="", help="comma between; all by default")
@@ -278,14 +277,11 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=9)
     parser.add_argument("--whole", action="store_true")
     parser.add_argument("--work", type=Path, default=speed_cohort.default_work())
-    parser.add_argument("--write", action="store_true")
     chosen = parser.parse_args()
     names, samples = [name for name in chosen.rows.split(",") if name], [int(N) for N in chosen.samples.split(",")]
     work = chosen.work.resolve()
     lines = measure(chosen.other.resolve(), names, samples, chosen.variants, chosen.pairs, chosen.whole, work)
     print("\n".join(lines))
-    if chosen.write:
-        write_section("\n".join(lines))
 
 
 if __name__ == "__main__":

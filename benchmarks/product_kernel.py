@@ -1,15 +1,14 @@
 """Alternatives for the product of packed genotypes with a thin matrix: what decided the layout.
 
-    python benchmarks/product_kernel.py [--variants 4096] [--samples 10000] [--repeats 7] [--write]
+    python benchmarks/product_kernel.py [--variants 4096] [--samples 10000] [--repeats 7]
 
-One thread; the alternatives take turns; medians of CPU seconds. ``--write`` replaces this section of RESULTS.md.
+One thread; the alternatives take turns; medians of CPU seconds.
 """
 
 import argparse
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 from numba import njit
@@ -151,18 +150,17 @@ def measure(V: int, N: int, K: int, repeats: int) -> list[str]:
 
 
 def main() -> None:
-    """Measure, print, and write if asked."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--variants", type=int, default=4096)
     parser.add_argument("--samples", type=int, default=10_000)
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--write", action="store_true")
     chosen = parser.parse_args()
     lines = [
         SECTION,
         "",
         f"`python benchmarks/product_kernel.py --variants {chosen.variants} --samples {chosen.samples} "
-        f"--repeats {chosen.repeats} --write`",
+        f"--repeats {chosen.repeats}`",
         "",
         f"{chosen.variants:,} variants x {chosen.samples:,} samples, one thread, medians of {chosen.repeats} alternating",
         "runs. Error: largest deviation from float64 over the root mean square of the product.",
@@ -175,17 +173,6 @@ def main() -> None:
             lines += measure(chosen.variants, chosen.samples, K, chosen.repeats)
     text = "\n".join(lines) + "\n"
     print(text)
-    if chosen.write:
-        write_section(text)
-
-
-def write_section(text: str) -> None:
-    """Replace the section of RESULTS.md that begins with the text's first line, or add it."""
-    path = Path(__file__).with_name("RESULTS.md")
-    before = path.read_text() if path.exists() else "# Measured\n\n"
-    sections = ("\n" + before).split("\n## ")
-    kept = [part for part in sections[1:] if not part.startswith(text.split("\n")[0].removeprefix("## "))]
-    path.write_text(sections[0].lstrip("\n") + "".join(f"\n## {part}" for part in kept).rstrip("\n") + "\n\n" + text)
 
 
 if __name__ == "__main__":

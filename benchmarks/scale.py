@@ -1,10 +1,10 @@
 """Linear regression at a biobank's size: core-milliseconds for each test, and how time follows MAC, N and V.
 
-    python benchmarks/scale.py [--samples 400000] [--variants 2000] [--traits 50] [--patterns one|own] [--write]
+    python benchmarks/scale.py [--samples 400000] [--variants 2000] [--traits 50] [--patterns one|own]
 
 Genotypes are drawn block by block outside of the measured time, so memory is that of one block, the null models and the
 generator. CPU seconds of one thread around `Linear.block`: reading, decompression and writing are not in them (the speed
-benchmark times whole processes). REGENIE published 7.0 core-milliseconds for each variant-trait test of step 2.
+benchmark times whole processes, and prints this too).
 """
 
 import argparse
@@ -19,7 +19,7 @@ from types import SimpleNamespace
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
-from speed_report import commit, cpu_model, write
+from speed_drawn import draw_codes
 from threadpoolctl import threadpool_limits
 
 from genassoc.data.block import GenotypeBlock
@@ -29,10 +29,6 @@ from genassoc.models.linear.null import LinearState, prepare
 
 SEED = 4
 COVARIATES = 12
-MISSING_CALLS = 0.005
-PUBLISHED = 7.0  # REGENIE, core-milliseconds a test
-AIM = 0.05
-DENSE_ABOVE = 0.02  # frequency from which every call is drawn, rather than the carriers
 
 
 @dataclass(frozen=True)
@@ -73,17 +69,7 @@ def design(rng: np.random.Generator, N: int, T: int, own_patterns: bool) -> Simp
 
 def draw_block(rng: np.random.Generator, N: int, mac: np.ndarray, start: int = 0) -> GenotypeBlock:
     """Calls of V variants with about ``mac`` minor alleles each, 0.5 % of them missing."""
-    codes = np.zeros((len(mac), N), np.uint8)
-    for row, copies in zip(codes, mac):
-        frequency = copies / (2 * N)
-        if frequency > DENSE_ABOVE:
-            row += rng.random(N, dtype=np.float32) < frequency
-            row += rng.random(N, dtype=np.float32) < frequency
-        else:
-            carriers = rng.choice(2 * N, int(copies), replace=False, shuffle=False)
-            np.add.at(row, carriers >> 1, np.uint8(1))
-        row[rng.integers(0, N, rng.binomial(N, MISSING_CALLS))] = 3
-    return GenotypeBlock.from_codes(codes, start)
+    return GenotypeBlock.from_codes(draw_codes(rng, N, mac), start)
 
 
 def spectrum(rng: np.random.Generator, N: int, V: int) -> np.ndarray:
@@ -149,53 +135,29 @@ def measure(N: int, V: int, T: int, own_patterns: bool, points: int | None = Non
     return Curves(whole, by_variants, by_mac, by_samples, peak)
 
 
-def section(curves: Curves, own_patterns: bool) -> str:
-    """The tables."""
+def lines(curves: Curves, own_patterns: bool) -> list[str]:
+    """What was found, in words and in one list of points each."""
     whole = curves.whole
-    patterns = "each trait with its own missing samples" if own_patterns else "one pattern of missing values"
-    options = f"--samples {whole.samples} --variants {whole.variants} --traits {whole.traits}"
-    lines = [
-        f"## Scale, {patterns}",
-        "",
-        f"`python benchmarks/scale.py {options} --patterns {'own' if own_patterns else 'one'} --write`, {cpu_model()}, "
-        f"commit {commit()}.",
-        "",
-        f"{whole.samples:,} samples x {whole.variants:,} variants x {whole.traits} traits, {COVARIATES} covariates, {patterns}; "
-        f"one thread: {whole.seconds:.1f} CPU s, **{whole.each:.4f} core-milliseconds a test** (REGENIE's published: "
-        f"{PUBLISHED}: {PUBLISHED / whole.each:.0f} x; aim: {AIM}). Peak memory {curves.peak / 1e9:.1f} GB, generator included.",
-        "",
-        "| V (N, T as above) | CPU s | core-ms a test |",
-        "|---|---|---|",
-        *(f"| {point.variants:,} | {point.seconds:.2f} | {point.each:.4f} |" for point in curves.by_variants),
-        "",
-        f"| N (V = {curves.by_samples[0].variants:,}) | CPU s | core-ms a test | ns a test and sample |",
-        "|---|---|---|---|",
-        *(
-            f"| {point.samples:,} | {point.seconds:.2f} | {point.each:.4f} | {1e6 * point.each / point.samples:.4f} |"
-            for point in curves.by_samples
-        ),
-        "",
-        "| MAC | core-ms a test |",
-        "|---|---|",
-        *(f"| {count:,} | {point.each:.4f} |" for count, point in curves.by_mac.items()),
+    pattern = "each trait with its own missing samples" if own_patterns else "one pattern of missing values"
+    by_n = ", ".join(f"N {point.samples:,}: {point.each:.4f}" for point in curves.by_samples)
+    by_mac = ", ".join(f"{count:,}: {point.each:.4f}" for count, point in curves.by_mac.items())
+    return [
+        f"- {whole.samples:,} samples x {whole.variants:,} variants x {whole.traits} traits, {pattern}: {whole.seconds:.1f} CPU s, "
+        f"**{whole.each:.4f} core-ms a test**; peak memory {curves.peak / 1e9:.1f} GB, generator included.",
+        f"  By N ({curves.by_samples[0].variants:,} variants): {by_n}. By minor allele count: {by_mac}.",
     ]
-    return "\n".join(lines) + "\n"
 
 
 def main() -> None:
-    """Measure, print, and write if asked."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--samples", type=int, default=400_000)
     parser.add_argument("--variants", type=int, default=2000)
     parser.add_argument("--traits", type=int, default=50)
     parser.add_argument("--patterns", choices=("one", "own"), default="one")
-    parser.add_argument("--write", action="store_true")
     chosen = parser.parse_args()
     own = chosen.patterns == "own"
-    text = section(measure(chosen.samples, chosen.variants, chosen.traits, own), own)
-    print(text)
-    if chosen.write:
-        write(text, f"scale-{chosen.patterns}")
+    print("\n".join(lines(measure(chosen.samples, chosen.variants, chosen.traits, own), own)))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """A store of a biobank's size: written block by block, scanned under a cap on memory, removed.
 
     python benchmarks/scale_store.py [--samples 400000] [--variants 50000] [--traits 10] [--memory 4GiB] [--threads N]
-                                     [--folder DIR] [--keep] [--dask N] [--write]
+                                     [--folder DIR] [--keep] [--dask N]
 
 Three processes, so that the peak memory of each is its own: one writes the store (rare variants, so that it compresses: most
 of a sequenced cohort's are), one runs ``genassoc check``, one ``genassoc run --memory``. With ``--dask N`` a fourth scans with N
@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 import polars as pl
 from measure import tree_of
-from speed_report import commit, cpu_model, write
+from speed_report import commit, cpu_model
 
 from genassoc.data.block import GenotypeBlock
 from genassoc.data.memory import show_memory
@@ -140,7 +140,7 @@ def _peak(pid: int) -> int:
 
 
 def measure(folder: Path, chosen: argparse.Namespace) -> str:
-    """Write, check, scan; the section for RESULTS.md."""
+    """Write, check, scan; a section of markdown."""
     N, V, T = chosen.samples, chosen.variants, chosen.traits
     write_inputs(folder, N, T)
     wrote = run(folder, str(Path(__file__).resolve()), "--only-write", "--samples", str(N), "--variants", str(V))
@@ -194,7 +194,6 @@ def main() -> None:
     parser.add_argument("--dask", type=int, metavar="N", help="scan again on N worker processes, each under --memory")
     parser.add_argument("--folder", type=Path, help="where there is room; a temporary folder by default")
     parser.add_argument("--keep", action="store_true", help="leave store and results there")
-    parser.add_argument("--write", action="store_true", help="into benchmarks/RESULTS.md")
     parser.add_argument("--only-write", action="store_true", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.only_write:
@@ -207,8 +206,6 @@ def main() -> None:
         if not chosen.keep:
             shutil.rmtree(folder, ignore_errors=True)
     print(text)
-    if chosen.write:
-        write(text, "scale-store")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from measure import remove
+from speed_drawn import MISSING_CALLS, DrawnCohort
 
 from genassoc.data.block import GenotypeBlock
 from genassoc.data.output import wip_path
@@ -20,28 +21,36 @@ from genassoc.simulate import SimulatedCohort, simulate_cohort
 
 SEED = 4
 CHROMOSOMES = 5
-MISSING_CALLS = 0.005
 MIN_FREQUENCY = 1e-4  # log-uniform up to 0.5: six variants in ten below 1 %, three in four below 5 %
+AnyCohort = SimulatedCohort | DrawnCohort
 TRAITS = 50
 COVARIATES = ("age", "sex", "PC1", "PC2", "PC3", "PC4", *(f"z{k}" for k in range(1, 7)))
 MOST_MISSING = 0.20  # of a trait's values; trait j of 50 misses 0.2 j / 49
 SHARED_MISSING = 0.10
 CASES = {"b1": 0.20, "b2": 0.01}
-_FORMAT_VERSION = 2  # of these files: raise it when what they hold changes
+_FORMAT_VERSION = 3  # of these files: raise it when what they hold changes
 
 
 @dataclass(frozen=True)
 class Size:
-    """How large.
+    """A cohort of the benchmark, and the work that is measured on it.
 
     Attributes
     ----------
+    name : str
     n_samples, n_variants : int
         Of the cohort that whole runs read; ``twice`` is the same with as many variants again.
     slices : tuple of int
         Variants of the two slices for slow tools, spread evenly over the cohort.
     rich_variants : int
-        Of the file with GT:DP:AD:GQ:PL.
+        Of the file with GT:DP:AD:GQ:PL; 0 makes none.
+    spectrum : str
+        Of the allele frequencies. ``ld``: mosaics of founders, uniform in the logarithm; ``log``, ``beta``: variants
+        drawn one by one, see `DrawnCohort`.
+    rows : tuple of str
+        What the command measures where it is not told.
+    cold : bool
+        Whether some rows are measured with an empty cache of kernels too.
     """
 
     name: str
@@ -49,6 +58,9 @@ class Size:
     n_variants: int
     slices: tuple[int, int]
     rich_variants: int
+    spectrum: str = "ld"
+    rows: tuple[str, ...] = ()
+    cold: bool = False
 
     @property
     def variants(self) -> dict[str, int]:
@@ -56,10 +68,26 @@ class Size:
         half, whole = self.slices
         return {"half": half, "slice": whole, "full": self.n_variants, "twice": 2 * self.n_variants}
 
+    @property
+    def words(self) -> str:
+        """As the table names it."""
+        return f"{self.n_samples:,} x {self.n_variants:,}" + ("" if self.spectrum == "ld" else f", {self.spectrum}")
 
-FULL = Size("full", 10_000, 100_000, (2000, 4000), 10_000)
-SMALL = Size("small", 1000, 10_000, (1000, 2000), 2000)
+
+_SCANS = ("linear1", "logistic-b1", "logistic-b2")
+SIZES = (
+    Size("small", 500, 10_000, (1000, 2000), 0, "ld", ("convert", *_SCANS, "genotypic-b1", "wald-b1", "qc", "straight"), cold=True),
+    Size("import", 10_000, 20_000, (2000, 4000), 0, "ld", ("convert",)),
+    Size(
+        "middle", 10_000, 60_000, (2000, 4000), 10_000, "ld",
+        ("convert", "convert-rich", "linear1", "linear50-shared", "linear50-own", *_SCANS, "logistic-both", "wald-b1", "qc", "straight"),
+    ),
+    Size("middle-beta", 10_000, 60_000, (2000, 4000), 0, "beta", ("convert", *_SCANS, "qc")),
+    Size("full", 10_000, 100_000, (2000, 4000), 10_000, "ld", ("convert",)),
+    Size("large", 400_000, 1000, (50, 100), 0, "log", ("convert", "linear1", "linear50-own", "logistic-b1")),
+)  # fmt: skip
 TOY = Size("toy", 120, 400, (100, 200), 100)
+TOY_BETA = Size("toy-beta", 120, 400, (100, 200), 0, "beta")
 
 
 @dataclass(frozen=True)
@@ -106,27 +134,32 @@ def make_files(size: Size, work: Path) -> Files:
     """The cohort's files, made if they are not there yet."""
     folder = work / f"cohort-{size.name}"
     stamp = folder / "made.json"
-    described = json.dumps([_FORMAT_VERSION, SEED, size.n_samples, size.variants, size.rich_variants])
+    described = json.dumps([_FORMAT_VERSION, SEED, size.n_samples, size.variants, size.rich_variants, size.spectrum])
     files = Files(folder, size)
     if stamp.exists() and stamp.read_text() == described:
         return files
     remove(folder)
     folder.mkdir(parents=True)
-    cohort = simulate_cohort(
-        size.n_samples, 2 * size.n_variants, CHROMOSOMES, seed=SEED, missing_rate=MISSING_CALLS,
-        min_frequency=MIN_FREQUENCY,
-    )  # fmt: skip
+    cohort: AnyCohort
+    if size.spectrum == "ld":
+        cohort = simulate_cohort(
+            size.n_samples, 2 * size.n_variants, CHROMOSOMES, seed=SEED, missing_rate=MISSING_CALLS,
+            min_frequency=MIN_FREQUENCY,
+        )  # fmt: skip
+    else:
+        cohort = DrawnCohort(size.n_samples, 2 * size.n_variants, CHROMOSOMES, size.spectrum, SEED)
     for name, count in size.variants.items():
         _write(files.vcf(name), cohort, take_every(cohort, 2 * size.n_variants // count))
-    from speed_cohort_rich import write_rich_vcf
+    if size.rich_variants:
+        from speed_cohort_rich import write_rich_vcf
 
-    write_rich_vcf(files.vcf("rich"), cohort, take_every(cohort, 2 * size.n_variants // size.rich_variants))
+        write_rich_vcf(files.vcf("rich"), cohort, take_every(cohort, 2 * size.n_variants // size.rich_variants))
     write_phenotypes(files, cohort)
     stamp.write_text(described)
     return files
 
 
-def take_every(cohort: SimulatedCohort, step: int) -> Iterator[tuple[pl.DataFrame, GenotypeBlock]]:
+def take_every(cohort: AnyCohort, step: int) -> Iterator[tuple[pl.DataFrame, GenotypeBlock]]:
     """Every ``step``-th variant: all slices have the frequencies and chromosomes of the whole."""
     start = 0
     for variants, block in cohort.blocks():
@@ -147,14 +180,14 @@ def compress(source: Path, target: Path) -> None:
     source.unlink()
 
 
-def _write(path: Path, cohort: SimulatedCohort, batches: Iterator[tuple[pl.DataFrame, GenotypeBlock]]) -> None:
+def _write(path: Path, cohort: AnyCohort, batches: Iterator[tuple[pl.DataFrame, GenotypeBlock]]) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         fast = Path(folder) / "fast.vcf.gz"
         write_vcf(fast, cohort.sample_ids, cohort.contigs, batches)
         compress(fast, path)
 
 
-def write_phenotypes(files: Files, cohort: SimulatedCohort) -> None:
+def write_phenotypes(files: Files, cohort: AnyCohort) -> None:
     """12 covariates; q1 ... q50, each with its own missing samples; s1 ... s50, all with the same; b1 and b2."""
     rng = np.random.default_rng([SEED, 1])
     N = cohort.n_samples
@@ -182,7 +215,7 @@ def write_phenotypes(files: Files, cohort: SimulatedCohort) -> None:
     named.drop(COVARIATES).write_csv(files.plink_pheno, separator="\t", null_value="NA")
 
 
-def _common_variants(cohort: SimulatedCohort, count: int) -> np.ndarray:
+def _common_variants(cohort: AnyCohort, count: int) -> np.ndarray:
     """Standardised genotypes (count or fewer, N) of common variants of the first run, in both slices."""
     variants, block = next(cohort.blocks())
     codes = block.codes()[:: max(1, variants.height // (20 * count))].astype(float)

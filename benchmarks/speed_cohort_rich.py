@@ -3,13 +3,16 @@
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
 from genassoc.data.block import GenotypeBlock
 from genassoc.formats.bgzf_writer import BgzfWriter
-from genassoc.simulate import SimulatedCohort
+
+if TYPE_CHECKING:
+    from speed_cohort import AnyCohort
 
 POOL = 4096  # different fields of each genotype; every call takes one at random
 MEAN_DEPTH = 30.0
@@ -22,7 +25,7 @@ FIELDS = (
 )
 
 
-def write_rich_vcf(path: Path, cohort: SimulatedCohort, batches: Iterator[tuple[pl.DataFrame, GenotypeBlock]]) -> None:
+def write_rich_vcf(path: Path, cohort: "AnyCohort", batches: Iterator[tuple[pl.DataFrame, GenotypeBlock]]) -> None:
     """Write the calls with depths and likelihoods drawn to fit them, about 22 bytes a call."""
     from speed_cohort import SEED, compress
 
@@ -41,7 +44,7 @@ def write_rich_vcf(path: Path, cohort: SimulatedCohort, batches: Iterator[tuple[
         compress(fast, path)
 
 
-def _header(cohort: SimulatedCohort) -> str:
+def _header(cohort: "AnyCohort") -> str:
     lines = ["##fileformat=VCFv4.3"]
     lines += [f"##contig=<ID={name},length={length}>" for name, length in cohort.contigs.items()]
     lines += [

@@ -1,7 +1,7 @@
-"""The rows of the speed table: the same work by genassoc and by its peers, and the bars."""
+"""The rows of the speed table: the same work by genassoc and by its peers."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import agreement as agree
@@ -27,8 +27,6 @@ class Job:
         (name of the file, output folder) -> shell command.
     output : str
         What the comparison reads, in the output folder.
-    whole, marginal : float or None
-        Bars: how many times the peer's wall time must be ours, at least.
     compare : callable, optional
         (our output, theirs) -> Agreement.
     after : callable, optional
@@ -40,8 +38,6 @@ class Job:
     on: tuple[str, ...]
     command: Callable[[str, Path], str]
     output: str = ""
-    whole: float | None = None
-    marginal: float | None = None
     compare: Callable[[Path, Path], Agreement] | None = None
     after: Callable[[str, Path], str] | None = None
     note: str = ""
@@ -49,42 +45,48 @@ class Job:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of work; the first job is ours."""
+    """One line of work.
+
+    Attributes
+    ----------
+    key, work : str
+    ours : Job
+    peers : tuple of Job
+    cold : bool
+        Whether ours is also run with an empty cache of kernels, as after an installation.
+    """
 
     key: str
     work: str
     ours: Job
     peers: tuple[Job, ...] = field(default_factory=tuple)
+    cold: bool = False
 
 
-def rows(inputs: Inputs) -> Mapping[str, Row]:
-    """All rows by key."""
-    files = inputs.files
+def rows(inputs: Inputs, wanted: Collection[str]) -> Mapping[str, Row]:
+    """All rows by key, beside the peers ``wanted``."""
+    rich = f"VCF.gz with GT:DP:AD:GQ:PL ({inputs.files.size.rich_variants:,} variants) to store"
+    refined, wald = ("", ""), (", Wald for every variant", " --like plink2")
     found = [
-        _convert(inputs, "convert", "VCF.gz (GT only) -> store", "full", 4.0),
-        _convert(
-            inputs,
-            "convert-rich",
-            f"VCF.gz with GT:DP:AD:GQ:PL ({files.size.rich_variants:,} variants) -> store",
-            "rich",
-            1.5,
-        ),
+        _convert(inputs, "convert", "VCF.gz (GT only) to store", "full"),
+        _convert(inputs, "convert-rich", rich, "rich"),
         _linear(inputs),
-        _linear_many(inputs, "linear50-shared", "s", "one pattern of missingness", 30.0),
-        _linear_many(inputs, "linear50-own", "q", "50 patterns of missingness", 100.0),
+        _linear_many(inputs, "linear50-shared", "s", "one pattern of missing values"),
+        _linear_many(inputs, "linear50-own", "q", "each with its own missing values"),
+        _logistic(inputs, "logistic-b1", ("b1",), "20 % cases", refined, cold=True),
+        _logistic(inputs, "logistic-b2", ("b2",), "1 % cases", refined),
+        _logistic(inputs, "logistic-both", ("b1", "b2"), "20 % and 1 % cases", refined),
+        _logistic(inputs, "wald-b1", ("b1",), "20 % cases", wald),
+        _logistic(inputs, "wald-b2", ("b2",), "1 % cases", wald),
+        _genotypic(inputs),
+        _qc(inputs),
+        _straight(inputs),
+        _python_readers(inputs),
     ]
-    for trait, cases in (("b1", "20 %"), ("b2", "1 %")):
-        found.append(
-            _logistic(inputs, f"logistic-{trait}", trait, f"logistic, {cases} cases, default refinement", "", 30.0)
-        )
-    for trait, cases in (("b1", "20 %"), ("b2", "1 %")):
-        work = f'logistic, {cases} cases, Wald for every variant, `like="plink2"`'
-        found.append(_logistic(inputs, f"wald-{trait}", trait, work, " --like plink2", 3.0))
-    found += [_qc(inputs), _straight(inputs), _python_readers(inputs)]
-    return {row.key: row for row in found}
+    return {row.key: replace(row, peers=tuple(job for job in row.peers if job.tool in wanted)) for row in found}
 
 
-def _convert(inputs: Inputs, key: str, work: str, name: str, bar: float) -> Row:
+def _convert(inputs: Inputs, key: str, work: str, name: str) -> Row:
     vcf = inputs.files.vcf
     on = (name,)
     ours = Job(
@@ -92,14 +94,13 @@ def _convert(inputs: Inputs, key: str, work: str, name: str, bar: float) -> Row:
         after=lambda n, out: peers.ours_qc(out / "store.zarr", out / "qc.parquet"),
     )  # fmt: skip
     plink2 = Job(
-        "plink2", on, lambda n, out: peers.plink2_import(vcf(n), out / "x"), "counts.gcount", whole=bar,
+        "plink2", on, lambda n, out: peers.plink2_import(vcf(n), out / "x"), "counts.gcount",
         compare=agree.compare_counts, after=lambda n, out: peers.plink2_genotype_counts(out / "x", out / "counts"),
     )  # fmt: skip
     bgzip = Job(
         "bgzip",
         on,
         lambda n, out: f"bgzip -dc {vcf(n)} > /dev/null",
-        whole=1 / 1.5,
         note="decompression alone, one thread",
     )
     plink1 = Job("plink1.9", on, lambda n, out: peers.plink1_import(vcf(n), out / "x"))
@@ -114,11 +115,11 @@ def _linear(inputs: Inputs) -> Row:
     )  # fmt: skip
     plink2 = Job(
         "plink2", SLICES, lambda n, out: peers.plink2_glm(inputs.pgen(n), files, "q1", out / "x"), "x.q1.glm.linear",
-        whole=12.0, marginal=30.0, compare=agree.compare_tests(agree.LINEAR, agree.plink2_linear),
+        compare=agree.compare_tests(agree.LINEAR, agree.plink2_linear),
     )  # fmt: skip
     regenie = Job(
         "regenie", BOTH, lambda n, out: peers.regenie_step2(inputs.pgen(n), files, "q1", out / "x"), "x_q1.regenie",
-        whole=4.0, marginal=10.0, compare=agree.compare_tests(agree.REGENIE_LINEAR, agree.regenie_linear, 20.0, complete=True),
+        compare=agree.compare_tests(agree.REGENIE_LINEAR, agree.regenie_linear, 20.0, complete=True),
         note="step 2 without predictions",
     )  # fmt: skip
     plink1 = Job(
@@ -132,10 +133,10 @@ def _linear(inputs: Inputs) -> Row:
         lambda n, out: f"{inputs.tool('sgkit')} {script} sgkit {inputs.vcz(n)} {files.pheno} q1 {names} {out}/q1.tsv",
         "q1.tsv", compare=agree.compare_tests(agree.SGKIT, agree.sgkit_linear, complete=True), note="from VCF Zarr",
     )  # fmt: skip
-    return Row("linear1", "linear, 1 trait, 12 covariates", ours, (plink2, regenie, plink1, sgkit))
+    return Row("linear1", "linear, 1 trait", ours, (plink2, regenie, plink1, sgkit), cold=True)
 
 
-def _linear_many(inputs: Inputs, key: str, letter: str, pattern: str, bar: float) -> Row:
+def _linear_many(inputs: Inputs, key: str, letter: str, pattern: str) -> Row:
     files = inputs.files
     listed = ",".join(f"{letter}{j}" for j in range(1, TRAITS + 1))
     ours = Job(
@@ -145,16 +146,21 @@ def _linear_many(inputs: Inputs, key: str, letter: str, pattern: str, bar: float
     plink2 = Job(
         "plink2", SLICES,
         lambda n, out: peers.plink2_glm(inputs.pgen(n), files, f"{letter}1-{letter}{TRAITS}", out / "x"),
-        f"x.{letter}7.glm.linear", whole=bar, compare=agree.compare_tests(agree.LINEAR, agree.plink2_linear),
+        f"x.{letter}7.glm.linear", compare=agree.compare_tests(agree.LINEAR, agree.plink2_linear),
     )  # fmt: skip
     return Row(key, f"linear, {TRAITS} traits, {pattern}", ours, (plink2,))
 
 
-def _logistic(inputs: Inputs, key: str, trait: str, work: str, options: str, bar: float) -> Row:
-    files = inputs.files
+def _logistic(
+    inputs: Inputs, key: str, traits: tuple[str, ...], cases: str, kind: tuple[str, str], cold: bool = False
+) -> Row:
+    """Logistic scans: PLINK 2 falls back to Firth's penalty where it must, ours where it says."""
+    files, (words, options) = inputs.files, kind
+    last, listed = traits[-1], ",".join(traits)
     ours = Job(
-        "genassoc", WHOLE,
-        lambda n, out: peers.ours_assoc(inputs.store(n), files, trait, out / "r.parquet", "logistic" + options), "r.parquet",
+        "genassoc", BOTH,
+        lambda n, out: peers.ours_assoc(inputs.store(n), files, listed, out / "r.parquet", "logistic" + options),
+        f"{last}.parquet", after=lambda n, out: inputs.one_trait(out / "r.parquet", last, out),
     )  # fmt: skip
     compare = (
         agree.compare_tests(agree.WALD, agree.plink2_logistic)
@@ -162,16 +168,33 @@ def _logistic(inputs: Inputs, key: str, trait: str, work: str, options: str, bar
         else agree.compare_tests(agree.REFINED, agree.plink2_logistic, 100.0)
     )
     plink2 = Job(
-        "plink2", SLICES, lambda n, out: peers.plink2_glm(inputs.pgen(n), files, trait, out / "x", "firth-fallback"),
-        f"x.{trait}.glm.logistic.hybrid", whole=bar, compare=compare,
+        "plink2", SLICES, lambda n, out: peers.plink2_glm(inputs.pgen(n), files, listed, out / "x", "firth-fallback"),
+        f"x.{last}.glm.logistic.hybrid", compare=compare,
     )  # fmt: skip
-    return Row(key, work, ours, (plink2,))
+    several = "" if len(traits) == 1 else f", {len(traits)} traits"
+    return Row(key, f"logistic{several}, {cases}{words}", ours, (plink2,), cold)
+
+
+def _genotypic(inputs: Inputs) -> Row:
+    """Two degrees of freedom; not compared: ours is a score test where PLINK 2's is a Wald test."""
+    files = inputs.files
+    ours = Job(
+        "genassoc", BOTH,
+        lambda n, out: peers.ours_assoc(
+            inputs.store(n), files, "b1", out / "r.parquet", "logistic --genetic-model genotypic"
+        ),
+    )  # fmt: skip
+    plink2 = Job(
+        "plink2", SLICES,
+        lambda n, out: peers.plink2_glm(inputs.pgen(n), files, "b1", out / "x", "genotypic firth-fallback"),
+    )  # fmt: skip
+    return Row("genotypic-b1", "logistic, genotypic, 20 % cases", ours, (plink2,))
 
 
 def _qc(inputs: Inputs) -> Row:
     ours = Job("genassoc", BOTH, lambda n, out: peers.ours_qc(inputs.store(n), out / "qc.parquet"), "qc.parquet")
     plink2 = Job(
-        "plink2", BOTH, lambda n, out: peers.plink2_counts(inputs.pgen(n), out / "x"), "x", marginal=0.5,
+        "plink2", BOTH, lambda n, out: peers.plink2_counts(inputs.pgen(n), out / "x"), "x",
         compare=agree.compare_qc,
     )  # fmt: skip
     plink1 = Job("plink1.9", WHOLE, lambda n, out: peers.plink1_counts(inputs.bed(n), out / "x"))
@@ -185,11 +208,11 @@ def _straight(inputs: Inputs) -> Row:
         "q1.parquet",
     )  # fmt: skip
     plink2 = Job(
-        "plink2", WHOLE, lambda n, out: peers.plink2_import(files.vcf(n), out / "x"), "x.q1.glm.linear", whole=1.0,
+        "plink2", WHOLE, lambda n, out: peers.plink2_import(files.vcf(n), out / "x"), "x.q1.glm.linear",
         compare=agree.compare_tests(agree.LINEAR, agree.plink2_linear),
         after=lambda n, out: peers.plink2_glm(out / "x", files, "q1", out / "x"), note="its import alone",
     )  # fmt: skip
-    return Row("straight", "straight from VCF.gz to linear results", ours, (plink2,))
+    return Row("straight", "VCF.gz to linear results", ours, (plink2,))
 
 
 def _python_readers(inputs: Inputs) -> Row:
@@ -208,4 +231,4 @@ def _python_readers(inputs: Inputs) -> Row:
         job("scikit-allel", "x.npy", "read_vcf into memory, then a file"),
         job("cyvcf2", "", "reads calls into numpy, writes nothing"),
     )
-    return Row("convert-python", "VCF.gz (GT only) -> arrays, Python peers", ours, others)
+    return Row("convert-python", "VCF.gz (GT only) to arrays", ours, others)

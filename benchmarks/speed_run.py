@@ -1,7 +1,7 @@
 """Runs one row: our command and the peers' in turn, medians, extrapolation of slow peers, comparison of what they found."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from agreement import Agreement
@@ -40,12 +40,13 @@ class Cost:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A row's costs and comparisons by tool, and why tools are missing from it."""
+    """A row's costs and comparisons by tool, why tools are missing from it, and our first run after an installation."""
 
     row: Row
     costs: dict[str, Cost]
     agreement: dict[str, Agreement] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
+    cold: Usage | None = None
 
 
 def line(low: Usage, high: Usage, n_low: int, n_high: int, n: int) -> tuple[Usage, Usage]:
@@ -112,6 +113,8 @@ def run_row(row: Row, inputs: Inputs, scratch: Path, repeats: int, slow_repeats:
         )
     outcome = Outcome(row, costs, absent=absent)
     outcome.agreement.update(_compare(row, jobs, inputs, scratch))
+    if row.cold and inputs.files.size.cold:
+        outcome = replace(outcome, cold=_cold(row, inputs, commands, empty, scratch))
     for folder in folders.values():
         remove(folder)
     return outcome
@@ -157,6 +160,20 @@ def _warm(row: Row, inputs: Inputs, commands: Mapping[str, str], empty: Callable
     label = _label(row.ours, row.ours.on[0])
     empty(label)
     run(commands[label], inputs.environment)
+
+
+def _cold(row: Row, inputs: Inputs, commands: Mapping[str, str], empty: Callable[[str], None], scratch: Path) -> Usage:
+    """Ours with an empty cache of kernels: once, as it happens once."""
+    label = _label(row.ours, row.ours.on[0])
+    cache = scratch / "cold"
+    remove(cache)
+    cache.mkdir(mode=0o700)
+    empty(label)
+    found = run(
+        commands[label], {**inputs.environment, "GENASSOC_CACHE_DIR": str(cache)}, scratch / "logs" / "cold.log"
+    )
+    remove(cache)
+    return found
 
 
 def _compare(row: Row, jobs: Mapping[str, Job], inputs: Inputs, scratch: Path) -> dict[str, Agreement]:

@@ -42,7 +42,7 @@ DOORS = {
     "numba": ("kernels/",),
     "llvmlite": ("kernels/",),
     "fsspec": ("data/store/location.py",),
-    "zarr": ("data/store/store.py", "data/store/arrays.py", "data/store/location.py", "formats/vcz.py"),
+    "zarr": ("data/store/", "formats/vcz.py"),
     "dask": ("engine/executors_dask.py", "verbs/arrays.py"),
     "distributed": ("engine/executors_dask.py", "verbs/arrays.py"),
     "cloudpickle": ("engine/broadcast.py",),
@@ -54,7 +54,7 @@ DOORS = {
     "matplotlib": ("plots/",),
     "fastexcel": ("data/phenotypes/workbooks.py",),
     "rich": ("cli/", "progress.py"),
-    "typer": ("cli/",),
+    "click": ("cli/",),
 }
 # Slow to import: only inside the functions that need them, so that `import genassoc` is quick.
 LAZY = {
@@ -114,8 +114,7 @@ TWINS = {
     "cox_screen.screen": "cox.operator",
     "cox_screen.times_means": "cox.operator",
     "linear_columns.from_sums": "linear_columns.from_calls",  # from sums there, from samples here: the same regression
-    "vcf.gather": "vcf.scan",  # names and alleles are strings there
-    "vcf.same_as_previous": "vcf.scan",
+    "vcf.take_names": "vcf.scan",  # names and alleles are strings there
     "vcf_text.write_lines": "mosaic.vcf_line",
 }
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from genassoc import kernels
-from genassoc.kernels import caching
+from genassoc.kernels import cache_files as caching
 
 ROOM = Path(kernels.__file__).parent
 
@@ -21,20 +21,20 @@ def _forgotten():
     """What this process found out about its own cache is found out again."""
 
     def forget():
-        for found in (caching.cache_folder, caching._base, caching._is_own_group, caching._imported):
+        for found in (caching.cache_folder, caching.base_folder, caching._is_own_group, caching._imported):
             found.cache_clear()
 
-    refused, said, full = caching._Cache.refused, set(caching._Cache.said), caching._Cache.full
+    refused, said, full = caching.Cache.refused, set(caching.Cache.said), caching.Cache.full
     forget()
     yield
     forget()
-    caching._Cache.refused, caching._Cache.said, caching._Cache.full = refused, said, full
+    caching.Cache.refused, caching.Cache.said, caching.Cache.full = refused, said, full
 
 
 def folder(room: Path, name: str) -> str:
     caching.cache_folder.cache_clear()
     caching._imported.cache_clear()
-    caching._base.cache_clear()
+    caching.base_folder.cache_clear()
     return caching.cache_folder(room / f"{name}.py").name
 
 

@@ -1,4 +1,4 @@
-"""Bytes of a text file (plain, gzip or BGZF) in chunks, each with the address from which it can be read again.
+"""Bytes of a text file (plain, gzip or BGZF) in stretches, each with the address from which it can be read again.
 
 BGZF is gzip cut into blocks of at most 64 kB that say how long they are (SAM specification, section 4.1), so that
 blocks are inflated in parallel and reading starts anywhere. Every block's CRC and length are checked, and so is the
@@ -7,8 +7,8 @@ empty block that ends a complete file.
 
 import struct
 from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Executor, Future
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -31,18 +31,14 @@ GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_WINDOW = 31  # zlib's number for "a gzip member, its CRC and length checked"
 
 
-class Chunk(NamedTuple):
-    """Inflated bytes, the address where they begin, and the bytes of the file that they took.
+class Text(NamedTuple):
+    """Inflated bytes.
 
     Attributes
     ----------
     buffer : bytes or bytearray
-        Whose bytes ``start`` to ``stop`` are the text. In a bytearray those before ``start`` are free: what the chunk before
+        Whose bytes ``start`` to ``stop`` are the text. In a bytearray those before ``start`` are free: what the stretch before
         left over can be put there, so that nothing need be joined.
-    address : int
-        From where it can be read again.
-    work : int
-        Bytes of the file.
     free : Buffers or None
         Who takes the buffer back.
     """
@@ -50,14 +46,38 @@ class Chunk(NamedTuple):
     buffer: bytes | bytearray
     start: int
     stop: int
-    address: int
-    work: int
     free: "Buffers | None" = None
 
-    @property
-    def text(self) -> memoryview:
-        """The inflated bytes."""
-        return memoryview(self.buffer)[self.start : self.stop]
+    def give_back(self) -> None:
+        """Its memory is in use no longer."""
+        if self.free is not None and isinstance(self.buffer, bytearray):
+            self.free.give(self.buffer)
+
+
+class Stretch(NamedTuple):
+    """A stretch of a file that can be inflated by itself.
+
+    Attributes
+    ----------
+    address : int
+        From where it can be read again.
+    work : int
+        Bytes of the file that it takes.
+    size : int
+        Bytes of its text.
+    load : callable
+        Gives its text; any thread may do it. `InputError` where it is damaged.
+    """
+
+    address: int
+    work: int
+    size: int
+    load: Callable[[], Text]
+
+    @classmethod
+    def of(cls, data: bytes, address: int, work: int) -> "Stretch":
+        """Text that is there already."""
+        return cls(address, work, len(data), partial(Text, data, 0, len(data)))
 
 
 class Buffers:
@@ -121,17 +141,17 @@ def require_complete(path: Path) -> None:
     )
 
 
-def plain_chunks(path: Path, address: int = 0) -> Iterator[Chunk]:
-    """Chunks of an uncompressed file from a byte offset."""
+def plain_stretches(path: Path, address: int = 0) -> Iterator[Stretch]:
+    """Stretches of an uncompressed file from a byte offset."""
     with path.open("rb") as file:
         file.seek(address)
         while data := file.read(PLAIN_BYTES):
-            yield Chunk(data, 0, len(data), address, len(data))
+            yield Stretch.of(data, address, len(data))
             address += len(data)
 
 
-def gzip_chunks(path: Path) -> Iterator[Chunk]:
-    """Chunks of a gzip file that is not BGZF: from its beginning only; addresses count inflated bytes.
+def gzip_stretches(path: Path) -> Iterator[Stretch]:
+    """Stretches of a gzip file that is not BGZF: from its beginning only; addresses count inflated bytes.
 
     Raises
     ------
@@ -166,7 +186,7 @@ def gzip_chunks(path: Path) -> Iterator[Chunk]:
                     inflater = isal_zlib.decompressobj(wbits=_GZIP_WINDOW)
                     started = False
             if data:
-                yield Chunk(data, 0, len(data), address, work - len(pending))
+                yield Stretch.of(data, address, work - len(pending))
                 address += len(data)
     if started and not inflater.eof:
         raise InputError(f"{path}: is truncated: the gzip data ends early; copy or download the file again")
@@ -305,8 +325,8 @@ def _damage(path: Path, group: _Group) -> InputError:
     return InputError(f"{path}: damaged BGZF blocks at bytes {group.offset} to {group.last}; copy or download it again")
 
 
-def bgzf_chunks(path: Path, pool: Executor, ahead: int, start: int = 0, stop: int | None = None) -> Iterator[Chunk]:
-    """Chunks of a BGZF file, inflated in ``pool``, at most ``ahead`` groups before they are asked for.
+def bgzf_stretches(path: Path, start: int = 0, stop: int | None = None) -> Iterator[Stretch]:
+    """Stretches of a BGZF file.
 
     Parameters
     ----------
@@ -316,28 +336,26 @@ def bgzf_chunks(path: Path, pool: Executor, ahead: int, start: int = 0, stop: in
     Raises
     ------
     InputError
-        A block is damaged or cut.
+        A block is damaged or cut; here, or where a stretch is loaded.
     """
-    waiting: deque[tuple[_Group, Future[bytearray]]] = deque()
     last = None if stop is None else stop >> 16
     buffers = Buffers()
     with path.open("rb") as file:
-        groups = _groups(file, path, start >> 16, last)
-        while True:
-            while len(waiting) < ahead and (group := next(groups, None)):
-                waiting.append((group, pool.submit(_inflate, path, group, buffers)))
-            if not waiting:
-                return
-            group, future = waiting.popleft()
-            buffer = future.result()
-            begin, end, address = ROOM, ROOM + group.size, group.offset << 16
+        for group in _groups(file, path, start >> 16, last):
+            begin, end, address = 0, group.size, group.offset << 16
             if stop is not None and group.last == last:
                 end += min(0, (stop & 0xFFFF) - _LENGTH.unpack_from(group.data, len(group.data) - 4)[0])
             if group.offset == start >> 16 and start & 0xFFFF:
                 if start & 0xFFFF > _LENGTH.unpack_from(group.data, group.ends[0] - 4)[0]:
                     raise InputError(f"{path}: its index points behind a block; the index belongs to another file")
                 begin, address = begin + (start & 0xFFFF), start
-            yield Chunk(buffer, begin, max(begin, end), address, len(group.data), buffers)
+            end = max(begin, end)
+            yield Stretch(address, len(group.data), end - begin, partial(_load, path, group, begin, end, buffers))
+
+
+def _load(path: Path, group: _Group, begin: int, end: int, buffers: Buffers) -> Text:
+    """Bytes ``begin`` to ``end`` of what a group inflates to."""
+    return Text(_inflate(path, group, buffers), ROOM + begin, ROOM + end, buffers)
 
 
 def head(path: Path, n_bytes: int) -> bytes:

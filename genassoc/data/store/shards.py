@@ -9,7 +9,6 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -76,8 +75,6 @@ class Shards:
 
     def _read_chunk(self, number: int, start: int, stop: int, out: UInt8Array) -> None:
         """Put the rows of a chunk that lie between start and stop where they belong in ``out``."""
-        from numcodecs.zstd import Zstd
-
         per_shard = self.shard // self.chunk
         with (self.folder / "c" / str(number // per_shard) / "0").open("rb") as file:
             file.seek(-(16 * per_shard + _CRC_BYTES), 2)
@@ -95,12 +92,12 @@ class Shards:
         into = rows if whole else np.empty((self.chunk, self.width), np.uint8)
         if _content_bytes(compressed) != into.size:
             raise ValueError("the chunk is not of the size of the array's chunks")
-        Zstd().decode(compressed, into)
+        unpack(compressed, into)
         if not whole:
             rows[:] = into[from_row - first : to_row - first]
 
 
-def checked(data: bytes) -> Any:
+def checked(data: bytes) -> memoryview:
     """The bytes before the CRC-32C at the end of ``data``, once that is right."""
     import google_crc32c
 
@@ -110,7 +107,23 @@ def checked(data: bytes) -> Any:
     return content
 
 
-def _content_bytes(frame: Any) -> int:
+def unpack(frame: memoryview, into: UInt8Array) -> None:
+    """Unpack a zstd frame into an array of just its size."""
+    import zstandard
+
+    with zstandard.ZstdDecompressor().stream_reader(frame) as reader:
+        if reader.readinto(memoryview(into).cast("B")) != into.nbytes:  # type: ignore[arg-type]
+            raise ValueError("the frame is cut")
+
+
+def unpacked(frame: memoryview) -> UInt8Array:
+    """The bytes that a zstd frame, which says its size, unpacks to."""
+    import zstandard
+
+    return np.frombuffer(zstandard.ZstdDecompressor().decompress(frame), np.uint8)
+
+
+def _content_bytes(frame: bytes | memoryview) -> int:
     """Bytes that a zstd frame unpacks to, from its header (RFC 8878, 3.1.1.1): the decoder is content with fewer."""
     descriptor = frame[4]
     flag, single = descriptor >> 6, (descriptor >> 5) & 1

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from genassoc.kernels import jit
+from genassoc.kernels.lanes.vector64 import TILE
 from genassoc.kernels.laws.profile import MAX_ENDS, SIDE, TRIAL, begin_search, interval_search, next_trial
 from genassoc.kernels.laws.saddlepoint import SPA_FOUND, saddlepoint_of_row
-from genassoc.kernels.lanes.vector64 import TILE
 from genassoc.kernels.likelihoods.bernoulli import exp_minus_abs
 from genassoc.kernels.likelihoods.logistic import MAX_HALVINGS, MAX_ITERATIONS, MAX_STEP, STEP_TOLERANCE
 from genassoc.kernels.likelihoods.newton import ROUNDING, UNDER_WAY

@@ -21,7 +21,6 @@ from genassoc.kernels.likelihoods.logistic_firth import N_SUMS, derivatives, fir
 from genassoc.kernels.likelihoods.logistic_line import ONE_IN, firth_of_rare
 from genassoc.kernels.likelihoods.logistic_null_series import (
     FAILED,
-    FAR,
     HOLDS,
     MAX_MOVE,
     ROUGH,

@@ -36,7 +36,7 @@ from genassoc.models.scan.family import (
     missing_alike,
     trigger,
 )
-from genassoc.models.scan.product import listed_counts, rare_counts
+from genassoc.models.scan.product import impute_means, listed_counts, rare_counts
 from genassoc.models.scan.screen import ScreenState, null_notes
 from genassoc.models.scan.sums import frequency
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
@@ -418,11 +418,9 @@ def analyse_dense(
     """
     R = len(G)
     fits = Fits.empty(R)
-    missing = np.isnan(G)
-    if impute and missing.any():
-        np.copyto(G, _means(G, missing)[:, None], where=missing)
-        missing[:] = False
-    complete = ~missing.any(axis=1) & np.isin(asked, [ASKED[test] for test in _FROM_NULL])
+    if impute:
+        impute_means(G)
+    complete = ~np.isnan(G).any(axis=1) & np.isin(asked, [ASKED[test] for test in _FROM_NULL])
     plain = ~sparse & (not saddlepoint)
     left = ~_fit_in_tiles(null, G, np.where(plain & ~complete, asked, -1), fits.numbers)
     for some, refit in ((np.flatnonzero(complete & left), False), (np.flatnonzero(~complete & left), True)):
@@ -461,9 +459,3 @@ def _fit_in_tiles(null: NullLogistic, G: Float64Array, asked: Int64Array, number
             refit_rows(calls, firth, null.X, null.trait, null.series.start, out, fitted)
         numbers[some], done[some] = out, fitted
     return done
-
-
-def _means(G: Float64Array, missing: BoolArray) -> Float64Array:
-    """Mean of the calls observed of each variant, (R,); 0 where there are none."""
-    n = np.maximum((~missing).sum(axis=1), 1)
-    return np.asarray(np.where(missing, 0.0, G).sum(axis=1) / n)
