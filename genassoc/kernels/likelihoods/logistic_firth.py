@@ -67,12 +67,15 @@ class _Room(NamedTuple):
     scaled: Float64Array
     x: Float64Array
     factors: Float64Array
+    most: Float64Array
     sums: Float64Array
 
 
 @jit
 def _room() -> _Room:
-    return _Room(np.empty(TILE), np.empty(TILE), np.empty(TILE), np.empty(TILE), np.empty(N_SUMS * TILE))
+    return _Room(
+        np.empty(TILE), np.empty(TILE), np.empty(TILE), np.empty(TILE), np.empty(TILE), np.empty(N_SUMS * TILE)
+    )
 
 
 @jit
@@ -91,11 +94,11 @@ def _take_logarithms(factors: Float64Array, m: int) -> float:
 @jit
 def _derivatives(
     d: Float64Array, y: Float64Array, offset: Float64Array, at: float, room: _Room, line: Float64Array
-) -> None:
-    eta, x, factors, sums = room.eta, room.x, room.factors, room.sums
+) -> float:
+    eta, x, factors, most, sums = room.eta, room.x, room.factors, room.most, room.sums
     lanes, logs = min(TILE, d.size), 0.0
     for i in range(lanes):
-        factors[i] = 1.0
+        factors[i], most[i] = 1.0, 0.0
     for k in range(N_SUMS):
         for i in range(lanes):
             sums[k * TILE + i] = 0.0
@@ -116,6 +119,7 @@ def _derivatives(
             two = w * z * z
             four = two * z * z
             square = two * two
+            most[i] = max(most[i], abs(z))
             sums[i] += outcome[i] * e - max(e, 0.0)
             factors[i] *= 1.0 + x[i]
             sums[TILE + i] += (outcome[i] - mu) * z
@@ -134,17 +138,21 @@ def _derivatives(
         for i in range(lanes):
             line[k] += sums[k * TILE + i]
     line[0] -= logs + _take_logarithms(factors, lanes)
+    longest = 0.0
+    for i in range(lanes):
+        longest = max(longest, most[i])
+    return longest
 
 
 @jit
-def derivatives(d: Float64Array, y: Float64Array, offset: Float64Array, at: float, line: Float64Array) -> None:
-    """``sum l(offset + beta d)`` and its first six derivatives in beta at ``beta = at``, into the line (N_SUMS,).
+def derivatives(d: Float64Array, y: Float64Array, offset: Float64Array, at: float, line: Float64Array) -> float:
+    """``sum l(offset + beta d)`` and its first six derivatives in beta at ``beta = at``, into the line (N_SUMS,); the longest d.
 
     With w = mu (1 - mu) the derivatives of a sample's log likelihood in its log odds are ``y - mu``, ``-w``, ``-w (1 - 2 mu)``,
     ``-w (1 - 6 w)``, ``-w (1 - 2 mu) (1 - 12 w)`` and ``-w (1 - 30 w + 120 w^2)``; those from the second on have their signs changed here.
     Then follow ``sum w^2 d^4``, half of its first and a quarter of its second derivative.
     """
-    _derivatives(d, y, offset, at, _room(), line)
+    return _derivatives(d, y, offset, at, _room(), line)
 
 
 @jit
@@ -254,16 +262,13 @@ def firth_beside(
     row : float64 array (N_NUMBERS,)
         Filled: beta, 1 / sqrt(I), the signed root of twice the gain over beta = 0, iterations, the interval.
     """
-    room, line, place = _room(), np.zeros(N_SUMS), np.inf
-    longest = 0.0
-    for i in range(d.size):
-        longest = max(longest, abs(d[i]))
+    room, line, place, longest = _room(), np.zeros(N_SUMS), np.nan, 0.0
     stand, search = firth_stand(), interval_search()
     for iteration in range(LONGEST_LOOP):
         at = stand[AT]
         if not abs(at - place) * longest <= MAX_BEYOND:
             place = at
-            _derivatives(d, y, offset, place, room, line)
+            longest = _derivatives(d, y, offset, place, room, line)
         likelihood, (U, information, bend, spread) = along(line, at - place)
         more, (U_more, information_more, bend_more, spread_more) = along(others, at)
         sums = (U + U_more, information + information_more, bend + bend_more, spread + spread_more)

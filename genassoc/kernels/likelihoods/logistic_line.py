@@ -31,7 +31,7 @@ def firth_of_rare(d: Float64Array, eta: Float64Array, y: Float64Array, calls: Fl
     row : float64 array (N_NUMBERS,)
         Filled where it holds.
     """
-    k, longest = 0, 0.0
+    k = 0
     for i in range(calls.size):
         k += 1 if calls[i] > 0.0 else 0
     if k * ONE_IN >= calls.size:
@@ -43,7 +43,6 @@ def firth_of_rare(d: Float64Array, eta: Float64Array, y: Float64Array, calls: Fl
             base[at], own[at], outcome[at] = eta[i], d[i], y[i]
             others[i] = 0.0
             at += 1
-        longest = max(longest, abs(others[i]))
-    derivatives(others, y, eta, 0.0, line)
+    longest = derivatives(others, y, eta, 0.0, line)
     found = firth_beside(line, own, outcome, base, row)
     return found == FINE and max(abs(row[BETA]), abs(row[LOWER]), abs(row[UPPER])) * longest <= MAX_LINE

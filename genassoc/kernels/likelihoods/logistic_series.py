@@ -18,7 +18,7 @@ from genassoc.kernels.lanes.vector64 import FOUR, LANES64, TILE, add_combination
 from genassoc.kernels.likelihoods.bernoulli import exp_minus_abs
 from genassoc.kernels.likelihoods.cholesky import solve_lower, solve_upper
 from genassoc.kernels.likelihoods.logistic_firth import N_SUMS, derivatives, firth_beside, firth_one
-from genassoc.kernels.likelihoods.logistic_line import ONE_IN, firth_of_rare
+from genassoc.kernels.likelihoods.logistic_line import MAX_LINE, ONE_IN
 from genassoc.kernels.likelihoods.logistic_null_series import (
     FAILED,
     HOLDS,
@@ -55,6 +55,17 @@ class _Row(NamedTuple):
     carriers: Int64Array
     copies: Float64Array
     missing: Int64Array
+
+
+class _Samples(NamedTuple):
+    """All samples of a trait, in rows and in tiles, and room (n,) for what a genotype moves them by and for their log odds."""
+
+    X: Float64Array
+    trait: Trait
+    every: Summed
+    ones: Float64Array
+    d: Float64Array
+    eta: Float64Array
 
 
 @jit
@@ -153,40 +164,69 @@ def _polynomial(series: NullSeries, null: Null, v: Float64Array, line: Float64Ar
 
 
 @jit
+def _residuals(samples: _Samples, gamma: Float64Array, beta: Float64Array) -> None:
+    """What all samples that take part move by, and their log odds; 0 and the offset of the others."""
+    tiles, offset, d, eta = samples.every.tiles, samples.trait.offset, samples.d, samples.eta
+    residual_genotype(tiles.T, tiles.keep, samples.ones, gamma, beta, d, eta)
+    for i in range(eta.size):
+        eta[i] += offset[i]
+
+
+@jit
+def _farthest(numbers: Float64Array) -> float:
+    """Of the estimate and the ends of its interval the one farthest from 0; NaN where an end was not found."""
+    far = numbers[BETA]
+    for side in range(LOWER, UPPER + 1):
+        if not abs(numbers[side]) <= abs(far):
+            far = numbers[side]
+    return far
+
+
+@jit
 def _firth_of_few(
-    series: NullSeries, null: Null, gamma: Float64Array, X: Float64Array, trait: Trait, row: _Row, corrected: bool,
-    numbers: Float64Array,
+    samples: _Samples, series: NullSeries, null: Null, gamma: Float64Array, row: _Row, corrected: bool, numbers: Float64Array
 ) -> bool:  # fmt: skip
-    """Approximate Firth from a polynomial and the listed samples, carriers and missing ones; whether it holds."""
+    """Approximate Firth from the carriers, and a polynomial for all others: the series', or of six derivatives; whether it holds."""
+    X, trait, keep = samples.X, samples.trait, samples.every.tiles.keep
     C, m, k = gamma.size, row.missing.size, row.carriers.size
-    v, line, listed = np.empty(C), np.zeros(N_SUMS), np.zeros(N_SUMS)
+    beta, v, line, own, there = np.empty(C), np.empty(C), np.zeros(N_SUMS), np.zeros(N_SUMS), np.empty(C)
     for c in range(C):
-        v[c] = -gamma[c]
-    expand(series, 1, null)
-    _polynomial(series, null, v, line)
+        beta[c], v[c] = series.start[1, c] + null.move[c], -gamma[c]
+    # Missing calls, then carriers.
     base, d, outcome = np.empty(m + k), np.empty(m + k), np.empty(m + k)
     for s in range(m + k):
         i = row.missing[s] if s < m else row.carriers[s - m]
         outcome[s], base[s], d[s] = trait.y[i], trait.offset[i], 0.0
         for c in range(C):
-            base[s] += X[i, c] * (series.start[1, c] + null.move[c])
+            base[s] += X[i, c] * beta[c]
             d[s] += X[i, c] * v[c]
-    derivatives(d, outcome, base, 0.0, listed)
-    for at in range(1, 5):
-        line[at] -= listed[at]
+    expand(series, 1, null)
+    _polynomial(series, null, v, line)
+    derivatives(d, outcome, base, 0.0, own)
+    for order in range(1, 5):
+        line[order] -= own[order]
     for s in range(k):
         d[m + s] += row.copies[s]
-    if firth_beside(line, d[m:], outcome[m:], base[m:], numbers) != FINE:
-        return False
-    # The polynomial has to hold at the ends of the interval too: of the series, from where that is taken.
-    far, there = numbers[BETA], np.zeros(C)
-    for side in range(LOWER, UPPER + 1):
-        if not abs(numbers[side]) <= abs(far):
-            far = numbers[side]
-    for c in range(C):
-        there[c] = far * v[c] + (0.0 if corrected else null.move[c])
-    reach = series.reach[1] * math.sqrt(squared_length(series.information[1], there))
-    return bool(reach <= MAX_MOVE)
+    # In a loop, not one call for each: numba compiles every call anew.
+    longest = 0.0
+    for exactly in range(2):
+        if exactly == 1:
+            for s in range(m + k):
+                keep[row.missing[s] if s < m else row.carriers[s - m]] = 0.0
+            _residuals(samples, gamma, beta)
+            longest = derivatives(samples.d, trait.y, samples.eta, 0.0, line)
+            for s in range(m + k):
+                keep[row.missing[s] if s < m else row.carriers[s - m]] = 1.0
+        if firth_beside(line, d[m:], outcome[m:], base[m:], numbers) != FINE:
+            continue
+        # The polynomial has to hold at the ends of the interval too: of the series, from where that is taken.
+        far = _farthest(numbers)
+        for c in range(C):
+            there[c] = far * v[c] + (0.0 if corrected else null.move[c])
+        moved = series.reach[1] * math.sqrt(squared_length(series.information[1], there))
+        if (exactly == 0 and moved <= MAX_MOVE) or (exactly == 1 and abs(far) * longest <= MAX_LINE):
+            return True
+    return False
 
 
 @jit
@@ -251,7 +291,8 @@ def series_rows(
     if not (math.isfinite(series.reach[0]) and math.isfinite(series.reach[1])):
         return
     every = summed(tiled(X, trait), C)
-    tiles, ones = every.tiles, np.ones(every.tiles.keep.size)
+    tiles = every.tiles
+    samples = _Samples(X, trait, every, np.ones(tiles.keep.size), np.zeros(n), np.zeros(n))
     width, n_cases = tiles.T.size // tiles.keep.size, 0.0
     for i in range(n):
         tiles.keep[i] = 1.0
@@ -261,7 +302,6 @@ def series_rows(
     lacking = summed(room, C)
     nulls = (null_of(C), null_of(C))
     gx, gamma, z, beta = np.zeros(C + 1), np.zeros(C), np.zeros(C), np.zeros(C)
-    d, eta, calls_of = np.zeros(n), np.zeros(n), np.zeros(n)
     for r in range(firth.size):
         row = _row_of(calls, r)
         m, k, cases = row.missing.size, row.carriers.size, n_cases
@@ -294,22 +334,14 @@ def series_rows(
             numbers[r, STATISTIC], numbers[r, ITERATIONS] = U / math.sqrt(spread), 0.0
             done[r] = True
         elif fine:
-            done[r] = few and _firth_of_few(series, nulls[1], gamma, X, trait, row, corrected, numbers[r])
+            done[r] = few and _firth_of_few(samples, series, nulls[1], gamma, row, corrected, numbers[r])
             if not done[r]:
                 if few:
                     _put_genotype(row, tiles, True)
                 for c in range(C):
                     beta[c] = series.start[1, c] + nulls[1].move[c]
-                residual_genotype(tiles.T, tiles.keep, ones, gamma, beta, d, eta)
-                for i in range(n):
-                    eta[i] += trait.offset[i]
-                for s in range(k if few else 0):
-                    calls_of[row.carriers[s]] = row.copies[s]
-                done[r] = few and firth_of_rare(d, eta, trait.y, calls_of, numbers[r])
-                if not done[r]:
-                    done[r] = firth_one(d, trait.y, eta, numbers[r]) == FINE
-                for s in range(k if few else 0):
-                    calls_of[row.carriers[s]] = 0.0
+                _residuals(samples, gamma, beta)
+                done[r] = firth_one(samples.d, trait.y, samples.eta, numbers[r]) == FINE
                 if few:
                     _put_genotype(row, tiles, False)
         if not few:
