@@ -63,7 +63,8 @@ def test_derivatives_of_the_likelihood(n):
     rng = np.random.default_rng(n)
     d, offset, y = rng.normal(size=n), rng.normal(size=n), (rng.random(n) < 0.4).astype(float)
     at, line = 0.3, np.zeros(logistic_firth.N_SUMS)
-    logistic_firth.derivatives(d, y, offset, at, line)
+    samples = logistic_firth.MovingSamples(d, y, offset)
+    assert logistic_firth.derivatives(samples, at, line) == np.abs(d).max()
     eta = offset + at * d
     mu = 1 / (1 + np.exp(-eta))
     w = mu * (1 - mu)
@@ -76,7 +77,7 @@ def test_derivatives_of_the_likelihood(n):
     np.testing.assert_allclose(line, expected, rtol=n * LAST_BITS, atol=n * 10 * LAST_BITS)
     # Read from there a little further on: the seventh power of the way, and in the steps' own sums the fourth.
     likelihood, sums = logistic_firth.along(line, 0.01)
-    logistic_firth.derivatives(d, y, offset, at + 0.01, line)
+    logistic_firth.derivatives(samples, at + 0.01, line)
     assert likelihood == pytest.approx(line[0], rel=1e-13)
     np.testing.assert_allclose(sums, [line[1], line[2], line[3] / 2, line[7]], rtol=1e-5, atol=1e-6)
 

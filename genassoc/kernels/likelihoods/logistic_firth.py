@@ -36,6 +36,8 @@ LONGEST_LOOP = MAX_ITERATIONS + 2 * MAX_ENDS  # evaluations: of the maximum, the
 # Of any sample's log odds, from where the derivatives were taken: what they leave out of the penalty's pull is a sample's fourth power over
 # 24, 3e-7 of it, of the information its fifth over 120, of the likelihood the seventh over 5040.
 MAX_BEYOND = 0.05
+# Of samples that do not carry a rare variant: they move along the covariates, and add less than a sixteenth of all information.
+MAX_BEYOND_OF_REST = 0.2
 N_SUMS = 10  # of `derivatives`
 # Factors between 1 and 2 to a logarithm: of tiles, and of a tile's lanes. Their product does not overflow.
 FACTORS, AT_ONCE = 64, 8
@@ -58,6 +60,14 @@ class FirthNull(NamedTuple):
     mu: Float64Array
     w: Float64Array
     penalised_eta: Float64Array
+
+
+class MovingSamples(NamedTuple):
+    """Samples (n,): what beta moves each of them by, outcome, log odds at beta = 0."""
+
+    d: Float64Array
+    y: Float64Array
+    eta: Float64Array
 
 
 class _Room(NamedTuple):
@@ -92,9 +102,8 @@ def _take_logarithms(factors: Float64Array, m: int) -> float:
 
 
 @jit
-def _derivatives(
-    d: Float64Array, y: Float64Array, offset: Float64Array, at: float, room: _Room, line: Float64Array
-) -> float:
+def _derivatives(samples: MovingSamples, at: float, room: _Room, line: Float64Array) -> float:
+    d, y, offset = samples.d, samples.y, samples.eta
     eta, x, factors, most, sums = room.eta, room.x, room.factors, room.most, room.sums
     lanes, logs = min(TILE, d.size), 0.0
     for i in range(lanes):
@@ -145,14 +154,14 @@ def _derivatives(
 
 
 @jit
-def derivatives(d: Float64Array, y: Float64Array, offset: Float64Array, at: float, line: Float64Array) -> float:
-    """``sum l(offset + beta d)`` and its first six derivatives in beta at ``beta = at``, into the line (N_SUMS,); the longest d.
+def derivatives(samples: MovingSamples, at: float, line: Float64Array) -> float:
+    """``sum l(eta + beta d)`` and its first six derivatives in beta at ``beta = at``, into the line (N_SUMS,); the longest d.
 
     With w = mu (1 - mu) the derivatives of a sample's log likelihood in its log odds are ``y - mu``, ``-w``, ``-w (1 - 2 mu)``,
     ``-w (1 - 6 w)``, ``-w (1 - 2 mu) (1 - 12 w)`` and ``-w (1 - 30 w + 120 w^2)``; those from the second on have their signs changed here.
     Then follow ``sum w^2 d^4``, half of its first and a quarter of its second derivative.
     """
-    return _derivatives(d, y, offset, at, _room(), line)
+    return _derivatives(samples, at, _room(), line)
 
 
 @jit
@@ -246,35 +255,40 @@ def firth_step(
 
 
 @jit
-def firth_beside(
-    others: Float64Array, d: Float64Array, y: Float64Array, offset: Float64Array, row: Float64Array
-) -> int:
-    """Maximise ``l(offset + beta d) + log(I) / 2``, ``I = sum w d^2``, over beta alone (Firth 1993), as `firth_step` does.
+def firth_beside(others: Float64Array, rest: MovingSamples, visited: MovingSamples, row: Float64Array) -> int:
+    """Maximise ``l(eta + beta d) + log(I) / 2``, ``I = sum w d^2``, over beta alone (Firth 1993), as `firth_step` does.
 
-    The samples given are visited at 0, at the first step's end and where an interval's end is expected; what is evaluated near such a
-    place is read from the likelihood's six derivatives there.
+    Samples are visited at 0, at the first step's end and where an interval's end is expected; what is evaluated near such a place is
+    read from the likelihood's six derivatives there. The ``rest`` moves little and adds little, so that its places are farther apart.
 
     Parameters
     ----------
     others : float64 array (N_SUMS,)
-        Of samples that move little and are not visited, `derivatives` at 0; 0 of what is not known.
-    d, y, offset : float64 arrays (n,)
+        Of samples that are not visited, `derivatives` at 0; 0 of what is not known.
+    rest, visited : MovingSamples
     row : float64 array (N_NUMBERS,)
         Filled: beta, 1 / sqrt(I), the signed root of twice the gain over beta = 0, iterations, the interval.
     """
-    room, line, place, longest = _room(), np.zeros(N_SUMS), np.nan, 0.0
+    room, lines = _room(), (np.zeros(N_SUMS), np.zeros(N_SUMS))
+    place, longest = np.full(2, np.nan), np.zeros(2)
     stand, search = firth_stand(), interval_search()
     for iteration in range(LONGEST_LOOP):
         at = stand[AT]
-        if not abs(at - place) * longest <= MAX_BEYOND:
-            place = at
-            longest = _derivatives(d, y, offset, place, room, line)
-        likelihood, (U, information, bend, spread) = along(line, at - place)
-        more, (U_more, information_more, bend_more, spread_more) = along(others, at)
-        sums = (U + U_more, information + information_more, bend + bend_more, spread + spread_more)
-        if not sums[1] > 0.0 and others[2] != 0.0 and search[SIDE] < 0.0:
+        likelihood, (U, information, bend, spread) = along(others, at)
+        # In a loop, not one call for each: numba compiles every call anew.
+        for k in range(2):
+            samples = visited if k == 0 else rest
+            if samples.d.size == 0:
+                continue
+            if not abs(at - place[k]) * longest[k] <= (MAX_BEYOND if k == 0 else MAX_BEYOND_OF_REST):
+                place[k] = at
+                longest[k] = _derivatives(samples, at, room, lines[k])
+            more, (U_more, information_more, bend_more, spread_more) = along(lines[k], at - place[k])
+            likelihood, U, information = likelihood + more, U + U_more, information + information_more
+            bend, spread = bend + bend_more, spread + spread_more
+        if not information > 0.0 and others[2] != 0.0 and search[SIDE] < 0.0:
             return NOT_CONVERGED  # the polynomial, not the likelihood
-        status = firth_step(iteration, likelihood + more, sums, longest, stand, search, row)
+        status = firth_step(iteration, likelihood, (U, information, bend, spread), longest[0], stand, search, row)
         if status != UNDER_WAY:
             return status
     return NOT_CONVERGED
@@ -283,7 +297,8 @@ def firth_beside(
 @jit
 def firth_one(d: Float64Array, y: Float64Array, offset: Float64Array, row: Float64Array) -> int:
     """`firth_beside` of samples that are all visited."""
-    return firth_beside(np.zeros(N_SUMS), d, y, offset, row)
+    none = np.empty(0)
+    return firth_beside(np.zeros(N_SUMS), MovingSamples(none, none, none), MovingSamples(d, y, offset), row)
 
 
 @jit

@@ -7,20 +7,17 @@ little, so that a few derivatives of the likelihood along it say all about those
 import numpy as np
 
 from genassoc.kernels import jit
-from genassoc.kernels.likelihoods.logistic_firth import N_SUMS, derivatives, firth_beside
-from genassoc.kernels.likelihoods.rows import BETA, FINE, LOWER, UPPER
+from genassoc.kernels.likelihoods.logistic_firth import N_SUMS, MovingSamples, firth_beside
+from genassoc.kernels.likelihoods.rows import FINE
 from genassoc.shapes import Float64Array
 
 # Missing calls, and carriers, are visited one at a time: worth it while they are few.
 ONE_IN = 16
-# Of any sample's log odds along the polynomial. What it leaves out of the information is the fifth power over 120, 2e-5 of what these
-# samples add, a sixteenth of all.
-MAX_LINE = 0.3
 
 
 @jit
 def firth_of_rare(d: Float64Array, eta: Float64Array, y: Float64Array, calls: Float64Array, row: Float64Array) -> bool:
-    """`genassoc.kernels.likelihoods.logistic_firth.firth_one` of a variant that few samples carry; whether the polynomial holds.
+    """`genassoc.kernels.likelihoods.logistic_firth.firth_one` of a variant that few samples carry; whether few do, and it is found.
 
     Parameters
     ----------
@@ -29,20 +26,19 @@ def firth_of_rare(d: Float64Array, eta: Float64Array, y: Float64Array, calls: Fl
     eta, y, calls : float64 arrays (n,)
         Log odds of the null, outcome, copies (NaN or 0 where not observed).
     row : float64 array (N_NUMBERS,)
-        Filled where it holds.
+        Filled where it is.
     """
     k = 0
     for i in range(calls.size):
         k += 1 if calls[i] > 0.0 else 0
     if k * ONE_IN >= calls.size:
         return False
-    base, own, outcome, others, line = np.empty(k), np.empty(k), np.empty(k), d.copy(), np.zeros(N_SUMS)
+    base, own, outcome, others = np.empty(k), np.empty(k), np.empty(k), d.copy()
     at = 0
     for i in range(calls.size):
         if calls[i] > 0.0:
             base[at], own[at], outcome[at] = eta[i], d[i], y[i]
             others[i] = 0.0
             at += 1
-    longest = derivatives(others, y, eta, 0.0, line)
-    found = firth_beside(line, own, outcome, base, row)
-    return found == FINE and max(abs(row[BETA]), abs(row[LOWER]), abs(row[UPPER])) * longest <= MAX_LINE
+    rest, carriers = MovingSamples(others, y, eta), MovingSamples(own, outcome, base)
+    return firth_beside(np.zeros(N_SUMS), rest, carriers, row) == FINE

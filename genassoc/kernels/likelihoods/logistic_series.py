@@ -17,8 +17,8 @@ from genassoc.kernels.genotypes.listed import Calls
 from genassoc.kernels.lanes.vector64 import FOUR, LANES64, TILE, add_combination, add_dots
 from genassoc.kernels.likelihoods.bernoulli import exp_minus_abs
 from genassoc.kernels.likelihoods.cholesky import solve_lower, solve_upper
-from genassoc.kernels.likelihoods.logistic_firth import N_SUMS, derivatives, firth_beside, firth_one
-from genassoc.kernels.likelihoods.logistic_line import MAX_LINE, ONE_IN
+from genassoc.kernels.likelihoods.logistic_firth import N_SUMS, MovingSamples, derivatives, firth_beside, firth_one
+from genassoc.kernels.likelihoods.logistic_line import ONE_IN
 from genassoc.kernels.likelihoods.logistic_null_series import (
     FAILED,
     HOLDS,
@@ -202,29 +202,31 @@ def _firth_of_few(
             d[s] += X[i, c] * v[c]
     expand(series, 1, null)
     _polynomial(series, null, v, line)
-    derivatives(d, outcome, base, 0.0, own)
+    derivatives(MovingSamples(d, outcome, base), 0.0, own)
     for order in range(1, 5):
         line[order] -= own[order]
     for s in range(k):
         d[m + s] += row.copies[s]
+    none, carriers = np.empty(0), MovingSamples(d[m:], outcome[m:], base[m:])
+    rest = MovingSamples(none, none, none)
     # In a loop, not one call for each: numba compiles every call anew.
-    longest = 0.0
     for exactly in range(2):
         if exactly == 1:
             for s in range(m + k):
                 keep[row.missing[s] if s < m else row.carriers[s - m]] = 0.0
             _residuals(samples, gamma, beta)
-            longest = derivatives(samples.d, trait.y, samples.eta, 0.0, line)
             for s in range(m + k):
                 keep[row.missing[s] if s < m else row.carriers[s - m]] = 1.0
-        if firth_beside(line, d[m:], outcome[m:], base[m:], numbers) != FINE:
-            continue
-        # The polynomial has to hold at the ends of the interval too: of the series, from where that is taken.
-        far = _farthest(numbers)
-        for c in range(C):
-            there[c] = far * v[c] + (0.0 if corrected else null.move[c])
-        moved = series.reach[1] * math.sqrt(squared_length(series.information[1], there))
-        if (exactly == 0 and moved <= MAX_MOVE) or (exactly == 1 and abs(far) * longest <= MAX_LINE):
+            rest = MovingSamples(samples.d, trait.y, samples.eta)
+            line[:] = 0.0
+        found = firth_beside(line, rest, carriers, numbers) == FINE
+        if found and exactly == 0:
+            # The series has to hold at the ends of the interval too, from where it is taken.
+            far = _farthest(numbers)
+            for c in range(C):
+                there[c] = far * v[c] + (0.0 if corrected else null.move[c])
+            found = series.reach[1] * math.sqrt(squared_length(series.information[1], there)) <= MAX_MOVE
+        if found:
             return True
     return False
 
