@@ -18,10 +18,8 @@ import numba
 import numpy as np
 from numba.core import codegen, compiler, cpu, dispatcher, types, typing
 from numba.core.registry import cpu_target
-from numba.core.typing.typeof import typeof_impl
 
-from genassoc.kernels import Kernel, ready
-from genassoc.kernels.loading import CALLED
+from genassoc.kernels.registrations import ready
 
 _Library: Any = getattr(codegen, "JITCodeLibrary", object)
 _FunctionCompiler: Any = getattr(dispatcher, "_FunctionCompiler", object)
@@ -113,13 +111,9 @@ def compiled(function: Callable[..., Any]) -> Any:
     return whole
 
 
-@typeof_impl.register(Kernel)
-def _typeof_kernel(value: Kernel, context: Any) -> Any:
-    """Kernels see a kernel that they call as what numba makes of it."""
-    return types.Dispatcher(value.dispatcher)
-
-
-def machine_code(function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[bytes, str, bool]:
+def machine_code(
+    function: Callable[..., object], args: tuple[object, ...], called: tuple[str, ...]
+) -> tuple[bytes, str, bool]:
     """Compile a kernel for `genassoc.kernels.loading`.
 
     Parameters
@@ -128,6 +122,8 @@ def machine_code(function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[b
         Its Python code.
     args : tuple
         Arguments of the types that it is called with.
+    called : tuple of str
+        Functions outside it that it may call.
 
     Returns
     -------
@@ -146,7 +142,7 @@ def machine_code(function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[b
     )
     module = made.library._final_module
     foreign = [f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")]
-    if unknown := set(foreign) - set(CALLED):
+    if unknown := set(foreign) - set(called):
         raise TypeError(f"the kernel {function.__name__} calls {sorted(unknown)}, which is not there without numba")
     if made.signature.return_type not in (types.none, types.int64):
         raise TypeError(f"the kernel {function.__name__} returns {made.signature.return_type}")
