@@ -17,7 +17,7 @@ from genassoc.refit.fits import Build, DenseFit, Likelihood, NotFittedError, San
 from genassoc.refit.residual_law import residual_law_test
 from genassoc.refit.row_data import LIKELIHOODS, TESTS, RowData
 from genassoc.refit.tested_columns import JOINT, is_of_set, plain_test
-from genassoc.shapes import Float64Array
+from genassoc.shapes import BoolArray, Float64Array
 
 _WHOLE = 1e-4  # of the squared lengths of a basis: its inverse loses four digits of sixteen at most
 _WALD = ("wald", "t", "f")
@@ -160,7 +160,8 @@ def _with_column(Q: Float64Array, column: Float64Array) -> Float64Array:
 
 def _one_step(row: RowData, test: str, choices: Mapping[str, Any]) -> DenseFit:
     """The score test of the samples with a call, by the null of all of them and one Newton step."""
-    keep, columns = ~np.isnan(row.G).any(axis=1), row.columns_of(test)
+    keep: BoolArray = np.asarray(~np.isnan(row.G).any(axis=1))
+    columns = row.columns_of(test)
     Q, own = basis_of(row, np.empty((row.n, 0))), columns.all_columns
     D = np.column_stack([Q, np.where(keep[:, None], own, 0.0)])
     observed = build_of(row.take(keep), choices)(D[keep], row.offset[keep])

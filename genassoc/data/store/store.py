@@ -16,6 +16,7 @@ import polars as pl
 from genassoc.data import schema, strangers
 from genassoc.data.block import GenotypeBlock
 from genassoc.data.forks import check_not_forked
+from genassoc.data.store.folder import WORK_PREFIX, work_folder
 from genassoc.data.store.location import LocalLocation, RemoteLocation, url_of
 from genassoc.data.store.pieces import ROOT, Pieces
 from genassoc.data.store.stored_array import StoredArray
@@ -23,7 +24,6 @@ from genassoc.data.store.text_chunks import TextChunks
 from genassoc.errors import StoreError
 from genassoc.shapes import Array, Int32Array, Int64Array, UInt8Array, packed_bytes
 
-WORK_PREFIX = "wip_"
 _CACHED_METADATA_CHUNKS = 4
 
 VARIANT_SCHEMA: dict[str, Any] = {
@@ -35,11 +35,6 @@ VARIANT_SCHEMA: dict[str, Any] = {
     "record": pl.Int64,
     "alt_index": pl.Int32,
 }
-
-
-def work_folder(path: Path) -> Path:
-    """Where a store is built before it is renamed to ``path``."""
-    return path.with_name(WORK_PREFIX + path.name)
 
 
 class GenotypeStore:
@@ -396,15 +391,6 @@ def _require_store(path: Path) -> None:
         raise StoreError(f"{path}: is an unfinished conversion; rerun convert with the same inputs to resume it")
     if not (path / "zarr.json").is_file():  # a pipe would be waited for
         raise StoreError(f"{path}: is no store: it has no zarr.json")
-
-
-def read_attributes(path: Path) -> dict[str, Any] | None:
-    """Attributes of the store at ``path`` without opening it; None where there is no genassoc store."""
-    try:
-        attributes = json.loads(strangers.read_bytes(path / "zarr.json"))["attributes"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return attributes if isinstance(attributes, dict) and attributes.get("format") == schema.FORMAT_NAME else None
 
 
 def _reason(error: BaseException) -> str:

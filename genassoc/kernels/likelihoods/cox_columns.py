@@ -32,7 +32,7 @@ from genassoc.kernels.likelihoods.rows import (
 from genassoc.shapes import Float64Array
 
 # Squared length of the null's last step, in standard errors, at which its score is taken: what is left of the covariates' score is
-# projected out, and moves z by less than a ten-thousandth.
+# projected out, and moves z by less than a ten-thousandth. Of several columns, whose score tests only say what needs no fit.
 NULL_TOLERANCE = 1e-6
 # A column of whose information less than this share is left beside those before it may be a combination of them.
 SURELY_INDEPENDENT = 1e-7
@@ -217,7 +217,7 @@ def fit_rows(
             else:
                 _begin_stage(0, trait, climb, True, beta)
             n_free = P if stage == 1 else (C + D - 1 if stage > 1 and k < K else C)
-            tolerance = NULL_TOLERANCE if stage == 0 and test != LRT else STEP_TOLERANCE
+            tolerance = NULL_TOLERANCE if stage == 0 and D > 1 and test != LRT else STEP_TOLERANCE
             climb.stand[BEST], climb.stand[HALVINGS] = -np.inf, 0.0
             climb.step[:] = 0.0
             options = FitOptions(test == FIRTH and stage > 0, False, n_free)

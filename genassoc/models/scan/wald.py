@@ -24,7 +24,7 @@ from genassoc.models.scan.family import OfSamples, Samples
 from genassoc.models.scan.information import EventSizes
 from genassoc.models.scan.joint_screen import ProductScreen, Scoring, Screen
 from genassoc.models.scan.joint_tests import put_ratios, put_wald
-from genassoc.models.scan.product import minor_counts
+from genassoc.models.scan.product import impute_means, minor_counts
 from genassoc.models.scan.rows import Rows, assembled, chunks, unusable
 from genassoc.models.scan.sums import GenotypeSums, genotype_sums, minor_is_ref
 from genassoc.models.scan.tested import (
@@ -394,7 +394,7 @@ def _of_trait(
         some = variants[first:last]
         calls = minor_counts(block, flipped, some, null.columns)
         if asked.impute:
-            _impute(calls)
+            impute_means(calls)
         H = tested.columns(calls)
         if scoring is not None:
             fitted = ~scoring.from_columns(null.score_tests, some, H, by_calls[some])
@@ -418,14 +418,6 @@ def _of_trait(
     shares = {name: values for name, values in counts.items() if values.dtype.kind == "f"}
     iterations = columns.pop("iterations")
     return shares | columns | counts | {"iterations": iterations}
-
-
-def _impute(calls: Float64Array) -> None:
-    """Replace missing calls (R, n) by the mean of the observed ones, in place."""
-    missing = np.isnan(calls)
-    if missing.any():
-        means = np.where(missing, 0.0, calls).sum(axis=1) / np.maximum((~missing).sum(axis=1), 1)
-        np.copyto(calls, means[:, None], where=missing)
 
 
 def _reasons(
