@@ -34,6 +34,11 @@ MARGINS = ((50.0, 1.4), (20.0, 2.0), (10.0, 2.5), (LEAST_IN_CELL, 3.5))
 # errors, is below this: calls that are missing by the outcome make it long.
 MOST_MOVED = 0.25
 
+# What a run's notes say of it.
+SCREENED = (
+    "variants whose score test of all tested columns is far from correct_below have rows of that test (method 'score'); the others are "
+    "fitted, as test='wald' or 'lrt' does of all"
+)
 # Score tests of columns H (R, D, n) of what is tested; None where a family has none.
 ScoreTests = Callable[[Float64Array, Tested], WaldFits | None]
 
