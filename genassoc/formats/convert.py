@@ -227,10 +227,11 @@ class Tally:
                 self.contig_returns += contig in self.contigs
                 self.contigs[contig] = None
                 self.last_contig, self.last_position = contig, 0
-            self.unsorted += int(np.count_nonzero(np.diff(positions[start:stop], prepend=self.last_position) < 0))
-            self.last_position = int(positions[stop - 1])
+            of_run = positions[start:stop]
+            self.unsorted += int(of_run[0] < self.last_position) + int(np.count_nonzero(of_run[1:] < of_run[:-1]))
+            self.last_position = int(of_run[-1])
             if "25" in contig:
-                self.largest[contig] = max(self.largest.get(contig, 0), int(positions[start:stop].max()))
+                self.largest[contig] = max(self.largest.get(contig, 0), int(of_run.max()))
             start = stop
 
 

@@ -22,7 +22,6 @@ from genassoc.kernels.cache_files import SealedFiles, cache_folder
 
 _WORD = ctypes.c_int64
 _NUMBERS = {bool: ctypes.c_uint8, int: _WORD}
-_SETTINGS = ("NUMBA_DISABLE_JIT", "NUMBA_BOUNDSCHECK")  # where numba has other ways to run kernels, it runs them
 CALLED = ("NRT_MemInfo_call_dtor",)  # named by code that gives memory back, which no memory of ours reaches
 
 
@@ -62,15 +61,16 @@ class _Engine:
 
 def _kind(value: Any) -> Any:
     """The type of an argument, as a key; `TypeError` where it is none of ours."""
-    if isinstance(value, np.ndarray):
+    kind = type(value)
+    if kind is np.ndarray:
         if not value.flags.c_contiguous:
             raise TypeError("an array is not in C order")
         return value.dtype.str, value.ndim
+    if kind in _NUMBERS:
+        return kind.__name__
     if isinstance(value, tuple):
-        return type(value).__qualname__, *map(_kind, value)
-    if type(value) not in _NUMBERS:
-        raise TypeError(f"{type(value)} is no argument of a native kernel")
-    return type(value).__name__
+        return kind.__qualname__, *map(_kind, value)
+    raise TypeError(f"{kind} is no argument of a native kernel")
 
 
 def _words(kind: Any) -> Iterator[Any]:
@@ -86,7 +86,7 @@ def _words(kind: Any) -> Iterator[Any]:
 
 def _take_apart(value: Any, words: list[int]) -> None:
     """Append what an argument is to machine code: of an array owner, parent, size, bytes of an item, address, shape, strides."""
-    if isinstance(value, np.ndarray):
+    if type(value) is np.ndarray:
         words += (0, 0, value.size, value.itemsize, value.__array_interface__["data"][0], *value.shape, *value.strides)
     elif isinstance(value, tuple):
         for member in value:
@@ -113,8 +113,6 @@ class NativeKernel:
 
     def __call__(self, *args: Any) -> Any:
         """Call it; the interpreter is free meanwhile."""
-        if any(os.environ.get(name, "0") not in ("", "0") for name in _SETTINGS):
-            return self.kernel(*args)
         kinds = tuple(map(_kind, args))
         entry = self._entries.get(kinds)
         if entry is None:
@@ -134,6 +132,8 @@ class NativeKernel:
 
     def _loaded(self, kinds: tuple[Any, ...], args: tuple[Any, ...]) -> tuple[Any, bool]:
         """A function, and whether it returns a number; None where numba has to call it."""
+        if os.environ.get("NUMBA_BOUNDSCHECK", "0") not in ("", "0"):  # which raises
+            return None, False
         code = self._code(kinds, args)
         if code is None:
             return None, False
@@ -158,7 +158,7 @@ class NativeKernel:
 
         if not KNOWN:
             return None
-        code = Code(*machine_code(self._function, args))
+        code = Code(*machine_code(self._function, args, CALLED))
         if files is not None:
             files.keep(key, tuple(code))
         return code

@@ -81,10 +81,13 @@ def hash_of(*parts: bytes | memoryview | Stretches) -> str:
     """Short hash that fingerprints, seals and the root are made of."""
     digest = hashlib.sha256()
     for part in parts:
-        n_bytes, buffers = part if isinstance(part, Stretches) else (len(part), (part,))
-        digest.update(n_bytes.to_bytes(8, "little"))
-        for buffer in buffers:
-            digest.update(buffer)
+        if isinstance(part, Stretches):
+            digest.update(part.n_bytes.to_bytes(8, "little"))
+            for buffer in part.buffers:
+                digest.update(buffer)
+        else:
+            digest.update(len(part).to_bytes(8, "little"))
+            digest.update(part)
     return digest.hexdigest()[:32]
 
 

@@ -5,14 +5,13 @@ So a BCF and the VCF it was made from give the same store, by construction.
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from genassoc.errors import InputError
 from genassoc.formats import bgzf
-from genassoc.formats.source import LAST_POSITION, Piece, Place, Region, VariantBatch, spelled_as
+from genassoc.formats.source import LAST_POSITION, Piece, Place, Region, spelled_as
 from genassoc.formats.vcf.header import MAX_HEADER_BYTES, MAX_LINE_BYTES, VcfHeader, parse_header
 from genassoc.formats.vcf.scan import LineScanner
 from genassoc.shapes import Int64Array
@@ -189,11 +188,7 @@ class BcfSource:
 
     def _piece(self, section: int, address: int, lines: list[str], work: float, scan: LineScanner) -> Piece:
         text = "".join(line if line.endswith("\n") else line + "\n" for line in lines).encode()
-        return Piece(max(work, 0), 2 * len(text), partial(_scan, scan, text, Place(section, address)))
-
-
-def _scan(scan: LineScanner, text: bytes, place: Place) -> VariantBatch:
-    return replace(scan(text), place=place)
+        return Piece(max(work, 0), 2 * len(text), partial(scan, text, Place(section, address)))
 
 
 def _reason(error: BaseException) -> str:

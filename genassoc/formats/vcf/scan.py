@@ -8,7 +8,7 @@ import numpy as np
 
 from genassoc.data.cohort.contigs import MT, X, Y, chromosome_of
 from genassoc.data.store.variant_columns import TextColumn, VariantColumns
-from genassoc.formats.source import RecordError, Region, VariantBatch
+from genassoc.formats.source import BEGINNING, Place, RecordError, Region, VariantBatch
 from genassoc.kernels.genotypes.counts import count_haploid, mask_words
 from genassoc.kernels.text import vcf as kernels
 from genassoc.kernels.text import vcf_calls as calls
@@ -76,8 +76,8 @@ class LineScanner:
             kernels.Regions(*_joined([r.contig.encode() for r in self.regions]), bounds),
         )
 
-    def __call__(self, text: bytes | memoryview) -> VariantBatch:
-        """Scan whole lines; `RecordError` at the first that is malformed."""
+    def __call__(self, text: bytes | memoryview, place: Place = BEGINNING) -> VariantBatch:
+        """Scan whole lines, which are read again from ``place``; `RecordError` at the first that is malformed."""
         n_columns, n_samples = len(self.sample_ids), len(self.columns)
         buffer = np.frombuffer(text, dtype=np.uint8)
         buffer.flags.writeable = False  # one type of array for the kernel, which numba compiles for each type
@@ -108,7 +108,7 @@ class LineScanner:
                         lines, f"a record of more than {capacity // 4:,} ALT alleles, for whose rows there is no room"
                     )
         named = {name: int(counters[i]) for i, name in COUNTER_NAMES.items()}
-        return _joined_batches(batches, n_samples, named, lines)
+        return _joined_batches(batches, n_samples, named, lines, place)
 
     def _message(self, text: bytes | memoryview, status: Int64Array) -> str:
         """The kernel's error in words, with the record's place in the genome."""
@@ -254,36 +254,32 @@ def _decoded(shown: bytes, text: UInt8Array, start: int) -> str:
 
 def _contigs(text: UInt8Array, places: Int64Array, firsts: Int64Array) -> tuple[tuple[str, int], ...]:
     """Runs of equal CHROM, from the first row of each: name and length."""
-    lengths = np.diff(firsts, append=len(places)).tolist()
+    lengths = np.diff(np.append(firsts, len(places))).tolist()
     starts, ends = places[firsts, kernels.CHROM_START].tolist(), places[firsts, kernels.CHROM_END].tolist()
     return tuple(
         (_decoded(text[start:end].tobytes(), text, start), length) for start, end, length in zip(starts, ends, lengths)
     )
 
 
-def _joined_batches(batches: list[VariantBatch], n_samples: int, counters: dict[str, int], lines: int) -> VariantBatch:
+def _joined_batches(
+    batches: list[VariantBatch], n_samples: int, counters: dict[str, int], lines: int, place: Place
+) -> VariantBatch:
     """One batch of several, or of none."""
     if not batches:
-        return VariantBatch(
-            np.empty((0, packed_bytes(n_samples)), np.uint8), None, VariantColumns.empty(), counters, lines
-        )
+        none = np.empty((0, packed_bytes(n_samples)), np.uint8)
+        return VariantBatch(none, None, VariantColumns.empty(), counters, lines, place=place)
     half: dict[str, int] = {}
     for batch in batches:
         half = {contig: half.get(contig, 0) + batch.half_calls.get(contig, 0) for contig in half | batch.half_calls}
     if len(batches) == 1:
         only = batches[0]
-        return VariantBatch(only.packed, only.haploid, only.columns, counters, lines, half)
+        return VariantBatch(only.packed, only.haploid, only.columns, counters, lines, half, place)
     haploid = None
     if any(batch.haploid is not None for batch in batches):
         bits = (n_samples + 7) // 8
         haploid = np.concatenate(
             [np.zeros((len(b.packed), bits), np.uint8) if b.haploid is None else b.haploid for b in batches]
         )
-    return VariantBatch(
-        np.concatenate([batch.packed for batch in batches]),
-        haploid,
-        VariantColumns.joined([batch.columns for batch in batches]),
-        counters,
-        lines,
-        half,
-    )
+    packed = np.concatenate([batch.packed for batch in batches])
+    columns = VariantColumns.joined([batch.columns for batch in batches])
+    return VariantBatch(packed, haploid, columns, counters, lines, half, place)

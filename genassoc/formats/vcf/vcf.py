@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from concurrent.futures import Future
-from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -227,7 +226,7 @@ def _scan_last(scan: LineScanner, before: Future[_Rest]) -> VariantBatch:
     rest = before.result()
     if not rest.size:
         return scan(b"")
-    return replace(scan(b"".join([*rest.parts, b"\n"])), place=rest.place or BEGINNING)
+    return scan(b"".join([*rest.parts, b"\n"]), rest.place or BEGINNING)
 
 
 class _Lines(NamedTuple):
@@ -271,10 +270,9 @@ class _Lines(NamedTuple):
                 self.after.set_exception(error)  # the lines after these cannot be scanned either
             raise
         try:
-            batch = scan(_with_carried(text, first, cut, carried))
+            return scan(_with_carried(text, first, cut, carried), carried.place or self.place)
         finally:
             text.give_back()
-        return replace(batch, place=carried.place or self.place)
 
     def _longer(self, more: bytes) -> _Rest:
         """The beginning of a line that does not end here either."""
