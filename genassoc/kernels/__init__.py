@@ -17,11 +17,14 @@ Rules of the room
 import os
 from collections.abc import Callable
 from functools import cached_property
+from threading import Lock
 from typing import Any, TypeVar, cast
 
 F = TypeVar("F", bound=Callable[..., Any])
 DISABLE_JIT = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 _registrations: list[Callable[[], None]] = []
+_known: list[type] = []
+_one_at_a_time = Lock()
 
 
 def when_compiling(register: Callable[[], None]) -> Callable[[], None]:
@@ -32,9 +35,16 @@ def when_compiling(register: Callable[[], None]) -> Callable[[], None]:
 
 
 def ready() -> None:
-    """Tell numba all that it has to know."""
-    while _registrations:
-        _registrations.pop()()
+    """Tell numba all that it has to know before it compiles."""
+    from genassoc.kernels import compiling
+
+    with _one_at_a_time:
+        if not _known:
+            compiling.know(Kernel)
+            _known.append(Kernel)
+        while _registrations:
+            _registrations[-1]()
+            _registrations.pop()
 
 
 class Kernel:
@@ -46,13 +56,13 @@ class Kernel:
         Its Python code.
     """
 
-    def __init__(self, py_func: Callable[..., Any]) -> None:
+    def __init__(self, py_func: Callable[..., object]) -> None:
         self.py_func = py_func
         self.__doc__, self.__name__, self.__module__ = py_func.__doc__, py_func.__name__, py_func.__module__
         self.__wrapped__ = py_func
 
     @cached_property
-    def dispatcher(self) -> Any:
+    def dispatcher(self) -> Callable[..., object]:
         """What numba makes of it."""
         from genassoc.kernels import compiling
         from genassoc.kernels.caching import LinkedCache
@@ -62,11 +72,11 @@ class Kernel:
         compiled._cache = LinkedCache(self.py_func)
         return compiled
 
-    def __call__(self, *args: Any) -> Any:
+    def __call__(self, *args: object) -> object:
         """Call it, compiled."""
         return self.dispatcher(*args)
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         if name.startswith("__"):
             raise AttributeError(name)
         return getattr(self.dispatcher, name)

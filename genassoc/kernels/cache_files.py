@@ -261,7 +261,7 @@ class SealedFiles:
                 beside.unlink()
             raise
 
-    def keep(self, key: Any, value: Any) -> None:
+    def keep(self, key: object, value: object) -> None:
         """Keep a value under a key, where the disk allows it."""
         if Cache.full:
             return

@@ -20,7 +20,6 @@ from numba.core import codegen, compiler, cpu, dispatcher, types, typing
 from numba.core.registry import cpu_target
 from numba.core.typing.typeof import typeof_impl
 
-from genassoc.kernels import Kernel, ready
 from genassoc.kernels.loading import CALLED
 
 _Library: Any = getattr(codegen, "JITCodeLibrary", object)
@@ -112,10 +111,9 @@ def compiled(function: Callable[..., Any]) -> Any:
     return whole
 
 
-@typeof_impl.register(Kernel)
-def _typeof_kernel(value: Kernel, context: Any) -> Any:
-    """Kernels see a kernel that they call as what numba makes of it."""
-    return types.Dispatcher(value.dispatcher)
+def know(kernels: type) -> None:
+    """Have kernels see a kernel that they call as what numba makes of it, its ``dispatcher``."""
+    typeof_impl.register(kernels)(lambda kernel, context: types.Dispatcher(kernel.dispatcher))
 
 
 def machine_code(function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[bytes, str, bool]:
@@ -138,7 +136,6 @@ def machine_code(function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[b
     TypeError
         It uses what only numba brings along: memory of its own, exceptions with words, ...
     """
-    ready()
     options = {**_OPTIONS, "no_cpython_wrapper": True}
     made = _FunctionCompiler(function, cpu_target, options, {}, _WholeCompiler).compile(
         tuple(map(_native_type, args)), None
