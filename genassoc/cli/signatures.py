@@ -106,7 +106,7 @@ def _plain(hint: Any) -> tuple[Any, Option | Argument | None]:
     return hint, said
 
 
-def _parameter(parameter: inspect.Parameter, hint: Any) -> click.Parameter:
+def _parameter(parameter: inspect.Parameter, hint: object) -> click.Parameter:
     kind, said = _plain(hint)
     several = get_origin(kind) is list
     (kind,) = get_args(kind) if several else (kind,)
@@ -131,7 +131,7 @@ def _parameter(parameter: inspect.Parameter, hint: Any) -> click.Parameter:
     return option
 
 
-def _type(kind: type, said: Option) -> Any:
+def _type(kind: type, said: Option) -> click.ParamType | click.Path:
     """Click's type of values."""
     if kind is Path:
         return click.Path(path_type=Path)

@@ -14,37 +14,16 @@ Rules of the room
 - Machine code is kept by `genassoc.kernels.caching` in `genassoc.kernels.cache_files`.
 """
 
-import os
 from collections.abc import Callable
 from functools import cached_property
-from threading import Lock
+from types import FunctionType
 from typing import Any, TypeVar, cast
 
+from genassoc.kernels.registrations import DISABLE_JIT as DISABLE_JIT
+from genassoc.kernels.registrations import ready
+from genassoc.kernels.registrations import when_compiling as when_compiling
+
 F = TypeVar("F", bound=Callable[..., Any])
-DISABLE_JIT = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
-_registrations: list[Callable[[], None]] = []
-_known: list[type] = []
-_one_at_a_time = Lock()
-
-
-def when_compiling(register: Callable[[], None]) -> Callable[[], None]:
-    """Decorate what tells numba of functions that it compiles in a way of their own; it runs before the first kernel is compiled."""
-    if not DISABLE_JIT:
-        _registrations.append(register)
-    return register
-
-
-def ready() -> None:
-    """Tell numba all that it has to know before it compiles."""
-    from genassoc.kernels import compiling
-
-    with _one_at_a_time:
-        if not _known:
-            compiling.know(Kernel)
-            _known.append(Kernel)
-        while _registrations:
-            _registrations[-1]()
-            _registrations.pop()
 
 
 class Kernel:
@@ -56,13 +35,18 @@ class Kernel:
         Its Python code.
     """
 
-    def __init__(self, py_func: Callable[..., object]) -> None:
+    def __init__(self, py_func: FunctionType) -> None:
+        if py_func.__closure__:
+            # numba's key of such a kernel differs in every process, and the folder would not follow what the cells call.
+            raise TypeError(
+                f"kernel {py_func.__qualname__} holds variables of the function it is made in: give it arguments"
+            )
         self.py_func = py_func
         self.__doc__, self.__name__, self.__module__ = py_func.__doc__, py_func.__name__, py_func.__module__
         self.__wrapped__ = py_func
 
     @cached_property
-    def dispatcher(self) -> Callable[..., object]:
+    def dispatcher(self) -> Any:
         """What numba makes of it."""
         from genassoc.kernels import compiling
         from genassoc.kernels.caching import LinkedCache
@@ -72,11 +56,11 @@ class Kernel:
         compiled._cache = LinkedCache(self.py_func)
         return compiled
 
-    def __call__(self, *args: object) -> object:
+    def __call__(self, *args: Any) -> Any:
         """Call it, compiled."""
         return self.dispatcher(*args)
 
-    def __getattr__(self, name: str) -> object:
+    def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
         return getattr(self.dispatcher, name)
@@ -84,7 +68,7 @@ class Kernel:
 
 def jit(function: F) -> F:
     """Compile a kernel: nogil, single thread, cached in `cache_folder`."""
-    return function if DISABLE_JIT else cast(F, Kernel(function))
+    return function if DISABLE_JIT else cast(F, Kernel(cast(FunctionType, function)))
 
 
 def native(function: F) -> F:
@@ -93,4 +77,4 @@ def native(function: F) -> F:
         return function
     from genassoc.kernels.loading import NativeKernel
 
-    return cast(F, NativeKernel(Kernel(function)))
+    return cast(F, NativeKernel(Kernel(cast(FunctionType, function))))

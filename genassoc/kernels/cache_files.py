@@ -218,7 +218,7 @@ class SealedFiles:
     def __init__(self, folder: Path, stem: str) -> None:
         self._folder, self._stem = folder, stem
 
-    def path(self, key: Any) -> Path:
+    def path(self, key: object) -> Path:
         """The file of a key."""
         return self._folder / f"{self._stem}.{hashlib.sha256(repr(key).encode()).hexdigest()[:20]}.nbc"
 
@@ -244,7 +244,7 @@ class SealedFiles:
         saved_key, saved = pickle.loads(content)
         return saved if saved_key == key else None
 
-    def save(self, key: Any, value: Any) -> None:
+    def save(self, key: object, value: object) -> None:
         """Keep a value under a key."""
         from numba.core.serialize import dumps
 

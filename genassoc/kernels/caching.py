@@ -5,6 +5,7 @@ that kernels call nothing whose symbols those tables bring along: no BLAS or LAP
 """
 
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
@@ -20,7 +21,7 @@ class _ContentLocator(_CacheLocator):
     or a fresh install of the same release, share what one of them compiled.
     """
 
-    def __init__(self, py_func: Any, py_file: str) -> None:
+    def __init__(self, py_func: FunctionType, py_file: str) -> None:
         self.folder = cache_folder(Path(py_file).resolve())
         self._py_file = py_file
         self._line = py_func.__code__.co_firstlineno
@@ -41,7 +42,7 @@ class _ContentLocator(_CacheLocator):
         return str(self._line)
 
     @classmethod
-    def from_function(cls, py_func: Any, py_file: str) -> "_ContentLocator":
+    def from_function(cls, py_func: FunctionType, py_file: str) -> "_ContentLocator":
         """Always here, whatever numba's settings say."""
         return cls(py_func, py_file)
 
@@ -62,12 +63,7 @@ class LinkedCache(FunctionCache):
 
     _impl_class = _ContentCache
 
-    def __init__(self, py_func: Any) -> None:
-        if py_func.__closure__:
-            # numba's key of such a kernel differs in every process, and the folder would not follow what the cells call.
-            raise TypeError(
-                f"kernel {py_func.__qualname__} holds variables of the function it is made in: give it arguments"
-            )
+    def __init__(self, py_func: FunctionType) -> None:
         super().__init__(py_func)
         folder = self._impl.locator.folder
         if folder is None:

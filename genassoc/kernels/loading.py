@@ -154,13 +154,11 @@ class NativeKernel:
         kept = None if files is None else files.load(key)
         if kept is not None:
             return Code(*kept)
-        from genassoc.kernels import ready
         from genassoc.kernels.compiling import KNOWN, machine_code
 
         if not KNOWN:
             return None
-        ready()
-        code = Code(*machine_code(self._function, args))
+        code = Code(*machine_code(self._function, args, CALLED))
         if files is not None:
             files.keep(key, tuple(code))
         return code
