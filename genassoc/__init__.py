@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from genassoc.errors import StoreError as StoreError
     from genassoc.errors import UncheckedWarning as UncheckedWarning
     from genassoc.errors import UnreadDosagesWarning as UnreadDosagesWarning
-    from genassoc.explanation import explain as explain
     from genassoc.explanation.audit import AuditWarning as AuditWarning
+    from genassoc.explanation.explain import explain as explain
     from genassoc.models.cox.model import Cox as Cox
     from genassoc.models.linear.model import Linear as Linear
     from genassoc.models.logistic.model import Logistic as Logistic
@@ -85,7 +85,7 @@ _NAMES = {
     "associate_predictors": "genassoc.verbs.predictors",
     "convert": "genassoc.verbs.stores",
     "demo": "genassoc.verbs.demonstration",
-    "explain": "genassoc.explanation",
+    "explain": "genassoc.explanation.explain",
     "open_store": "genassoc.verbs.stores",
     "permute": "genassoc.verbs.permutation",
     "run": "genassoc.verbs.runs",

@@ -212,7 +212,7 @@ FAULTS = [
     (wrong_doors, "results.py", f"{LATE}import matplotlib.pyplot as plt\n", "matplotlib's only door"),
     (wrong_doors, "models/linear/model.py", f"{LATE}import statsmodels.api as sm\n", "statsmodels's only door"),
     (wrong_doors, "verbs/association.py", "\nfrom rich.table import Table\n", "rich's only door"),
-    (wrong_doors, "verbs/association.py", "\nimport typer\n", "typer's only door"),
+    (wrong_doors, "verbs/association.py", "\nimport click\n", "click's only door"),
     (wrong_doors, "models/linear/model.py", "\nimport polars as pl\n", "take and give numpy arrays"),
     (wrong_doors, "kernels/deep/sums.py", "\nimport scipy.special\n", "numba and numpy only"),
     (evaluators, "data/cohort/cohort.py", "\nmade = eval('1 + 1')\n", "no text is evaluated"),

@@ -7,7 +7,6 @@ refuse (validators are stricter than readers); a file that bcftools refuses, we 
 import csv
 import gzip
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,8 @@ from oracles import vcf as oracle
 from real_data import real_data
 
 from genassoc.data.block import GenotypeBlock
-from genassoc.data.store.store import GenotypeStore, work_folder
+from genassoc.data.store.folder import work_folder
+from genassoc.data.store.store import GenotypeStore
 from genassoc.errors import InputError
 from genassoc.formats.convert import convert
 from genassoc.formats.inputs import open_source
@@ -37,8 +37,7 @@ def scan(path: Path) -> list[VariantBatch]:
     """Everything a conversion does with a file but the writing."""
     source = open_source(path, [])
     columns = np.arange(len(source.sample_ids), dtype=np.int64)
-    with ThreadPoolExecutor(1) as pool:
-        return [piece.decode() for piece in source.pieces(columns, None, pool)]
+    return [piece.decode() for piece in source.pieces(columns, None)]
 
 
 def text_of(path: Path) -> str | None:

@@ -18,7 +18,8 @@ from real_data import real_data
 from vcf_texts import header, random_vcf, write_bcf, write_bgzf, write_gzip
 
 from genassoc.data import schema
-from genassoc.data.store.store import GenotypeStore, work_folder
+from genassoc.data.store.folder import work_folder
+from genassoc.data.store.store import GenotypeStore
 from genassoc.errors import InputError, OutputError
 from genassoc.formats import bgzf, source
 from genassoc.formats.convert import convert

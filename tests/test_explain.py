@@ -11,7 +11,7 @@ from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 import genassoc as ga
-from genassoc.explanation import explain
+from genassoc.explanation.explain import explain
 from genassoc.explanation.rebuilt import cohort_of
 from genassoc.explanation.words_cautions import _differential
 from genassoc.models.about import about_of

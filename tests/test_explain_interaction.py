@@ -11,9 +11,9 @@ from endpoint_cohort import COVARIATES, make
 from statsmodels.duration.hazard_regression import PHReg
 
 import genassoc as ga
-from genassoc.explanation import explain
 from genassoc.explanation.arms import thirds
 from genassoc.explanation.audit import audit
+from genassoc.explanation.explain import explain
 from genassoc.models.about import about_of
 from genassoc.models.scan import wald
 from genassoc.refit.fits import NotFittedError

@@ -9,8 +9,8 @@ from endpoint_cohort import COVARIATES, make
 
 import genassoc as ga
 from genassoc.data.block import GenotypeBlock
-from genassoc.explanation import explain
 from genassoc.explanation.audit import audit
+from genassoc.explanation.explain import explain
 from genassoc.explanation.groups import groups_of
 from genassoc.formats.vcf.writer import write_vcf
 from genassoc.results import Results, read_provenance

@@ -8,6 +8,7 @@ import pytest
 from oracles import inflate as oracle
 from oracles import inflate_tables as tables_oracle
 
+from genassoc.kernels import ready
 from genassoc.kernels.text import inflate as kernels
 from genassoc.kernels.text import inflate_tables as tables
 from genassoc.kernels.text import vector_bytes
@@ -46,6 +47,8 @@ def block(text: bytes, level: int = 6) -> bytes:
 
 @pytest.mark.kernel
 def test_vectors_of_bytes_are_their_plain_twins():
+    ready()
+
     @numba.njit
     def word_at(data, at):
         return vector_bytes.word_at(data, at)

@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 import statsmodels.api as sm
+from click.testing import CliRunner
 from scipy import stats
 from small_cohort import bits
-from typer.testing import CliRunner
 
 import genassoc as ga
 from genassoc.cli.commands import app

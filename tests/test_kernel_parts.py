@@ -33,15 +33,15 @@ values = np.arange(1.0, 5.0)
 print(room.shares(values, 2))
 for n in (-1, 0):
     try:
-        room.shares(values, n)
-    except (ValueError, ZeroDivisionError) as error:
+        print(room.shares(values, n))
+    except ValueError as error:
         print(type(error).__name__, error)
 made, alone = len(room.share.parts.made), len(room.share.overloads)
 stats = room.shares.stats
 print(made, alone, sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
 print(room.share(values, 1, 2), len(room.share.overloads))
 """
-SAID = ["3.25", "ValueError a negative number of values", "ZeroDivisionError division by zero"]
+SAID = ["3.25", "ValueError a negative number of values", "inf"]
 
 
 def start(tmp_path: Path, program: str) -> subprocess.Popen[str]:

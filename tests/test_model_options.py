@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import pytest
-import typer
 from commands import assoc, refused
 from small_cohort import make_files
 
-from genassoc.cli import model_options
+from genassoc.cli import model_options, signatures
 from genassoc.cli.model_options import choices_of, with_choices
+from genassoc.cli.signatures import Option
 from genassoc.models import registry
 from genassoc.models.registry import MODELS
 
@@ -76,11 +76,10 @@ def test_a_new_model_has_its_options_without_an_edit(monkeypatch):
     ]  # fmt: skip
     seen = {}
 
-    def command(store: str, *, out: Annotated[str, typer.Option()], **made: object) -> None:
+    def command(store: str, *, out: Annotated[str, Option()], **made: object) -> None:
         seen.update(made, store=store, out=out)
 
-    app = typer.Typer(add_completion=False)
-    app.command()(with_choices(command, ["cubic"]))
+    app = signatures.command(with_choices(command, ["cubic"]))
     flags = ["s.zarr", "--out", "o", "--trait", 'a,"b, c"', "--trait", "d", "--power", "2", "--no-centre"]
     app(flags, standalone_mode=False)
     assert seen == {"store": "s.zarr", "out": "o", "traits": ["a", "b, c", "d"], "power": 2, "centre": False}

@@ -7,10 +7,10 @@ import numpy as np
 import polars as pl
 import pytest
 import statsmodels.api as sm
+from click.testing import CliRunner
 from memory_store import snv_table
 from real_data import real_data
 from small_cohort import bits
-from typer.testing import CliRunner
 
 import genassoc as ga
 from genassoc.cli.commands import app

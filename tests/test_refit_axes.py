@@ -10,8 +10,8 @@ from endpoint_cohort import COVARIATES, make
 
 import genassoc as ga
 from genassoc.data.cohort.offset_tables import with_offsets
-from genassoc.explanation import explain
 from genassoc.explanation.audit import audit
+from genassoc.explanation.explain import explain
 from genassoc.explanation.references import REFERENCES
 from genassoc.models.about import about_of
 from genassoc.models.scan import wald

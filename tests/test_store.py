@@ -10,7 +10,8 @@ import pytest
 
 from genassoc.data import schema
 from genassoc.data.block import GenotypeBlock
-from genassoc.data.store.store import VARIANT_SCHEMA, GenotypeStore, work_folder
+from genassoc.data.store.folder import work_folder
+from genassoc.data.store.store import VARIANT_SCHEMA, GenotypeStore
 from genassoc.data.store.writer import StoreWriter, write_store
 from genassoc.errors import OutputError, StoreError
 

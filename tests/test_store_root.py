@@ -330,7 +330,7 @@ def test_what_an_interrupted_conversion_left_is_checked(tmp_path, made, monkeypa
 
     def table_of(number):
         def damage():
-            file = parts / f"part-{number:05d}.parquet"
+            file = parts / f"part-{number:05d}.npz"
             content = bytearray(file.read_bytes())
             content[len(content) // 3] ^= 1
             file.write_bytes(content)
@@ -370,7 +370,7 @@ def test_what_an_interrupted_conversion_left_is_checked(tmp_path, made, monkeypa
     writer = interrupted(path, source)
     table_of(0)()  # while the rest was converted
     writer.append(block.packed[96:], block.haploid[96:], table[96:])
-    with pytest.raises(OutputError, match=r"part-00000\.parquet: was damaged since"):
+    with pytest.raises(OutputError, match=r"part-00000\.npz: was damaged since"):
         writer.finish({})
     writer.close()
 

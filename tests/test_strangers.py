@@ -22,7 +22,7 @@ from genassoc.engine import lock as locks
 from genassoc.engine.parts import WorkFolder
 from genassoc.engine.plan import MAX_PARTS, Plan
 from genassoc.errors import GenassocError, PlanError, StoreError
-from genassoc.explanation import explain
+from genassoc.explanation.explain import explain
 from genassoc.formats.convert_plan import ConversionPlan, is_conversion
 from genassoc.results import Results
 

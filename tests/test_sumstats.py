@@ -8,13 +8,12 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from click.testing import Result
+from click.testing import CliRunner, Result
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 from real_data import real_data
 from small_cohort import Files, make_files
-from typer.testing import CliRunner
 
 from genassoc import results as results_module
 from genassoc.cli import commands as cli

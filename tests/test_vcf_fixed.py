@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 from oracles import vcf_fixed as oracle
 
+from genassoc.kernels import ready
 from genassoc.kernels.text import vcf_calls, vcf_fixed, vector_text
 from genassoc.shapes import packed_bytes
 
 pytestmark = pytest.mark.kernel
+ready()
 
 
 @numba.njit

@@ -3,64 +3,61 @@
 import gc
 import os
 import warnings
-from typing import Annotated, Any
 
-import typer
-import typer.core
+import click
 
 from genassoc.cli import job_arrays, results, runs, stores
 from genassoc.cli.options import say
+from genassoc.cli.signatures import WIDTH, command
 from genassoc.errors import ReusedWarning
 
 
 class _InterruptedError(Exception):
-    """Ctrl-C: typer would exit without a message."""
+    """Ctrl-C: click would exit without a message."""
 
 
-class _Commands(typer.core.TyperGroup):
-    def invoke(self, ctx: Any) -> Any:
+class _Commands(click.Group):
+    def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
             raise _InterruptedError from None
 
 
-app = typer.Typer(
-    name="genassoc",
-    cls=_Commands,
-    help="Exact, fast genome-wide association from VCF: on a laptop, in a job array, in a pipeline.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        version()
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    pass
-
-
-for commands in (stores, runs, job_arrays, results):
-    commands.add_to(app)
-
-
-@app.command(hidden=True)
 def version() -> None:
     """The version."""
     from genassoc.provenance import genassoc_version
 
     say(genassoc_version())
+
+
+def _print_version(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        version()
+        ctx.exit()
+
+
+app = _Commands(
+    "genassoc",
+    help="Exact, fast genome-wide association from VCF: on a laptop, in a job array, in a pipeline.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDTH},
+    params=[
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_print_version,
+            help="Print the version.",
+        )
+    ],
+)
+for commands in (stores, runs, job_arrays, results):
+    commands.add_to(app)
+_version = command(version)
+_version.hidden = True
+app.add_command(_version)
 
 
 def main() -> None:
@@ -77,6 +74,9 @@ def main() -> None:
     warnings.showwarning = show_warning
     gc.set_threshold(200_000, 20, 20)  # importing makes a million objects and hardly any garbage
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the engine pins it; idle pools start up and spin
+    os.environ.setdefault(
+        "_RJEM_MALLOC_CONF", "dirty_decay_ms:0,muzzy_decay_ms:0"
+    )  # polars keeps none of what it frees
     if os.environ.get("GENASSOC_TRACEBACK"):
         app()
         return

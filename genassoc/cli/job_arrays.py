@@ -3,24 +3,25 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
+import click
 
 from genassoc.cli.options import Audit, Force, Json, Memory, Threads, executor, progress, say, tell
+from genassoc.cli.signatures import Argument, Option, command
 
 
-def add_to(app: typer.Typer) -> None:
+def add_to(app: click.Group) -> None:
     """Add them to the commands."""
-    for command in (plan, part, status, merge):
-        app.command()(command)
+    for function in (plan, part, status, merge):
+        app.add_command(command(function))
 
 
 def plan(
-    files: Annotated[list[str], typer.Argument(metavar="gwas.toml|IN... WORK")],
+    files: Annotated[list[str], Argument(metavar="gwas.toml|IN... WORK")],
     *,
-    parts: Annotated[int, typer.Option(min=1, help="Jobs of the array.")],
+    parts: Annotated[int, Option(min=1, help="Jobs of the array.")],
     json: Json = False,
-    convert: Annotated[bool, typer.Option("--convert", help="Convert VCF, VCF.gz or BCF files.")] = False,
-    samples: Annotated[Path | None, typer.Option(help="With --convert: file of sample ids to keep.")] = None,
+    convert: Annotated[bool, Option("--convert", help="Convert VCF, VCF.gz or BCF files.")] = False,
+    samples: Annotated[Path | None, Option(help="With --convert: file of sample ids to keep.")] = None,
     memory: Memory = None,
     force: Force = False,
 ) -> None:
@@ -33,7 +34,7 @@ def plan(
         say("\n".join(describe.conversion_plan(files, parts, samples, json, force)))
         return
     if len(files) != 2:
-        raise typer.BadParameter("name a gwas.toml and the work folder, or --convert, the inputs and the work folder")
+        raise click.BadParameter("name a gwas.toml and the work folder, or --convert, the inputs and the work folder")
     config, work = map(Path, files)
     options = RunOptions(progress=progress(), restart=force, memory=memory, tell=tell)
     made = job_arrays.make_plan(Config.read(config), work, parts, options)
@@ -42,7 +43,7 @@ def plan(
 
 def part(
     work: Path,
-    number: Annotated[int, typer.Argument(metavar="I", help="From 0.")],
+    number: Annotated[int, Argument(metavar="I", help="From 0.")],
     *,
     threads: Threads = None,
     memory: Memory = None,

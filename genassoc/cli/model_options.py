@@ -12,8 +12,7 @@ from functools import cached_property, wraps
 from itertools import chain
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
-import typer
-
+from genassoc.cli.signatures import Option
 from genassoc.cli.values import case_values, covariates, names
 
 _FLAGS = {"traits": "--trait", "covariates": "--covar", "male_x_dosage": "--x-model", "condition_on": "--condition"}
@@ -53,7 +52,7 @@ class Choice:
 
     @cached_property
     def typed(self) -> tuple[Any, str | None, Callable[[Any], Any]]:
-        """The type for typer, what stands for the value in the help, and what makes the choice of the value."""
+        """The type of its values, what stands for the value in the help, and what makes the choice of the value."""
         if self.name in _READERS:
             return _READERS[self.name]
         parts = set(_parts(self.hint))
@@ -73,8 +72,8 @@ class Choice:
         some = "" if set(every) <= set(self.models) else f" ({', '.join(self.models)})"
         flags = f"{self.flag}/--no-{self.flag[2:]}" if kind is bool else self.flag
         whole = [word for part in _parts(self.hint) for word in get_args(part) if isinstance(word, int)]
-        option = typer.Option(
-            flags, metavar=metavar, help=self.help + some, rich_help_panel="Choices of the model",
+        option = Option(
+            flags, metavar=metavar, help=self.help + some, panel="Choices of the model",
             min=min(whole, default=None), max=max(whole, default=None),
         )  # fmt: skip
         annotation: Any = Annotated[kind | None, option]

@@ -2,8 +2,9 @@
 
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+import click
 
+from genassoc.cli.signatures import Option
 from genassoc.errors import printable
 
 if TYPE_CHECKING:
@@ -13,42 +14,40 @@ if TYPE_CHECKING:
 _RUNNING = "How it is run"
 Threads = Annotated[
     int | None,
-    typer.Option(
-        min=1, help="Threads; by default all usable CPUs. Results do not depend on it.", rich_help_panel=_RUNNING
-    ),
+    Option(min=1, help="Threads; by default all usable CPUs. Results do not depend on it.", panel=_RUNNING),
 ]
 Memory = Annotated[
     str | None,
-    typer.Option(
+    Option(
         metavar="SIZE",
         help="Memory limit of this process, such as 4GiB; sets threads and blocks.",
-        rich_help_panel=_RUNNING,
+        panel=_RUNNING,
     ),
 ]
 Dask = Annotated[
     str | None,
-    typer.Option(
+    Option(
         metavar="ADDRESS",
         help="Run on a Dask scheduler, or local:N for N processes.",
-        rich_help_panel=_RUNNING,
+        panel=_RUNNING,
     ),
 ]
 Audit = Annotated[
     int,
-    typer.Option(min=0, help="Rows fitted again by independent dense code; 0: none.", rich_help_panel=_RUNNING),
+    Option(min=0, help="Rows fitted again by independent dense code; 0: none.", panel=_RUNNING),
 ]
 Force = Annotated[
     bool,
-    typer.Option(
+    Option(
         "--force",
         help="Start again: replace results, unfinished work, or a store of another VCF.",
-        rich_help_panel=_RUNNING,
+        panel=_RUNNING,
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Json = Annotated[bool, Option("--json", help="Print JSON for programs.")]
 IdRule = Annotated[
     str | None,
-    typer.Option(
+    Option(
         metavar="RULE[+RULE]",
         help="How sample ids are changed before they are compared: exact, trim, casefold, nfc, strip_zeros, iid, fid_iid, ...",
     ),
@@ -57,12 +56,12 @@ IdRule = Annotated[
 
 def say(text: str = "") -> None:
     """The answer of a command: standard output."""
-    typer.echo(printable(text))
+    click.echo(printable(text))
 
 
 def tell(text: str) -> None:
     """What happens, for people: standard error, so that standard output stays the answer."""
-    typer.echo(printable(text), err=True)
+    click.echo(printable(text), err=True)
 
 
 def executor(threads: int | None) -> "ThreadsExecutor":

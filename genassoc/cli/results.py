@@ -3,47 +3,48 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
+import click
 
 from genassoc.cli.options import Threads, executor, progress, say, tell
+from genassoc.cli.signatures import Argument, Option, command
 
 
-def add_to(app: typer.Typer) -> None:
+def add_to(app: click.Group) -> None:
     """Add them to the commands."""
-    for command in (plot, explain, demo):
-        app.command()(command)
+    for function in (plot, explain, demo):
+        app.add_command(command(function))
 
 
 def plot(
     results: Path,
     *,
-    out: Annotated[Path, typer.Option(help="Folder for the pictures.")],
-    format: Annotated[str, typer.Option(help="png | pdf | svg")] = "png",
+    out: Annotated[Path, Option(help="Folder for the pictures.")],
+    format: Annotated[str, Option(help="png | pdf | svg")] = "png",
 ) -> None:
     """A Manhattan and a QQ plot of every trait and test."""
     from genassoc.results import Results
     from genassoc.verbs import describe
 
     if format not in ("png", "pdf", "svg"):
-        raise typer.BadParameter(f"--format is png, pdf or svg, not {format}")
+        raise click.BadParameter(f"--format is png, pdf or svg, not {format}")
     for path in describe.draw_all(Results.read(results), out, format):
         say(str(path))
 
 
 def explain(
     results: Path,
-    variant: Annotated[str, typer.Argument(help="Its rsid, or variant_id as in the results.")],
+    variant: Annotated[str, Argument(help="Its rsid, or variant_id as in the results.")],
     *,
-    trait: Annotated[str | None, typer.Option(help="Of which trait, where there are several.")] = None,
-    test: Annotated[str | None, typer.Option(help="Of which test, where there are several.")] = None,
-    by: Annotated[str | None, typer.Option(help="Column of arms: counts and picture by its values too.")] = None,
+    trait: Annotated[str | None, Option(help="Of which trait, where there are several.")] = None,
+    test: Annotated[str | None, Option(help="Of which test, where there are several.")] = None,
+    by: Annotated[str | None, Option(help="Column of arms: counts and picture by its values too.")] = None,
     config: Annotated[
-        Path | None, typer.Option(help="The gwas.toml of the run, where the provenance cannot make the cohort again.")
+        Path | None, Option(help="The gwas.toml of the run, where the provenance cannot make the cohort again.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for text, tables and picture.")] = None,
+    out: Annotated[Path | None, Option(help="Folder for text, tables and picture.")] = None,
 ) -> None:
     """One association refitted in full with statsmodels: tests side by side, counts, plain words, a picture."""
-    from genassoc.explanation import explain as explain_row
+    from genassoc.explanation.explain import explain as explain_row
     from genassoc.results import Results
     from genassoc.verbs import from_config
 
@@ -55,11 +56,11 @@ def explain(
 
 
 def demo(
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]")] = Path("genassoc-demo"),
+    folder: Annotated[Path, Argument(metavar="[DIR]")] = Path("genassoc-demo"),
     *,
-    samples: Annotated[int, typer.Option(min=1)] = 2000,
-    variants: Annotated[int, typer.Option(min=1)] = 50_000,
-    seed: Annotated[int, typer.Option(min=0)] = 20,
+    samples: Annotated[int, Option(min=1)] = 2000,
+    variants: Annotated[int, Option(min=1)] = 50_000,
+    seed: Annotated[int, Option(min=0)] = 20,
     threads: Threads = None,
 ) -> None:
     """Analyse a simulated cohort: VCF + phenotypes -> store -> results -> plots, compared with the truth."""

@@ -1,15 +1,15 @@
-"""The commands that run an association: check, run, assoc. They parse, call and print; no numbers are made here."""
+"""The commands that run an association: check, run, assoc; and warm, which compiles what they need. They parse, call and print; no numbers are made here."""
 
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-import typer.core
-import typer.main
+import click
 
 from genassoc.cli import values
 from genassoc.cli.options import Audit, Dask, Force, IdRule, Memory, Threads, executor, progress, say, tell
+from genassoc.cli.signatures import Argument, Command, Option, command
 
 if TYPE_CHECKING:
     from genassoc.verbs.config import Config
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
 _INPUT, _VARIANTS, _OUTPUT = "Input", "Variants", "Output"
 
 
-class _Assoc(typer.core.TyperCommand):
+class _Assoc(Command):
     """`assoc` with the choices of the model that the arguments name: only that one is imported; without one, all are."""
 
-    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
         from genassoc.cli.model_options import choices_of, with_choices
         from genassoc.models.registry import MODELS
 
         kind = _model_in(args)
-        app = typer.Typer(add_completion=False)
         kinds = [kind] if kind is not None and kind in MODELS else list(MODELS)
-        app.command("assoc")(with_choices(assoc, kinds))
         try:
-            return typer.main.get_command(app).make_context(info_name, list(args), parent, **extra)
-        except Exception as error:
+            return command(with_choices(assoc, kinds)).make_context(info_name, list(args), parent, **extra)
+        except click.UsageError as error:
             flag = getattr(error, "option_name", None)  # of an option that is none
             for choice in choices_of(list(MODELS)).values() if kind in MODELS and flag else ():
                 if choice.flag == flag:
-                    raise typer.BadParameter(
+                    raise click.BadParameter(
                         f"{kind} has no choice '{choice.name}' ({flag}): it is of {', '.join(choice.models)}"
                     ) from error
             raise
@@ -51,15 +51,16 @@ def _model_in(args: Sequence[str]) -> str | None:
     return kind
 
 
-def add_to(app: typer.Typer) -> None:
+def add_to(app: click.Group) -> None:
     """Add them to the commands."""
-    app.command()(check)
-    app.command()(run)
-    app.command("assoc", cls=_Assoc, help=assoc.__doc__)(lambda: None)  # `_Assoc` puts `assoc` in its place
+    app.add_command(command(check))
+    app.add_command(command(run))
+    app.add_command(command(warm))
+    app.add_command(_Assoc("assoc", help=inspect.getdoc(assoc)))
 
 
 def check(
-    config: Annotated[Path, typer.Argument(metavar="gwas.toml")], *, threads: Threads = None, memory: Memory = None
+    config: Annotated[Path, Argument(metavar="gwas.toml")], *, threads: Threads = None, memory: Memory = None
 ) -> None:
     """Check a gwas.toml before a run: report all problems at once, and the cost of the run."""
     from genassoc.verbs import preflight
@@ -70,12 +71,12 @@ def check(
     for problem in preflight_result.problems:
         tell(f"problem: {problem}")
     if preflight_result.problems:
-        raise typer.Exit(1)
+        raise click.exceptions.Exit(1)
     say("no problem found")
 
 
 def run(
-    config: Annotated[Path, typer.Argument(metavar="gwas.toml")],
+    config: Annotated[Path, Argument(metavar="gwas.toml")],
     *,
     threads: Threads = None,
     dask: Dask = None,
@@ -104,7 +105,7 @@ def _run(
         tell(note)
 
     if threads is not None and dask is not None:
-        raise typer.BadParameter("--threads is for this machine, --dask for a cluster: give one of them")
+        raise click.BadParameter("--threads is for this machine, --dask for a cluster: give one of them")
     with runs.workers(threads, dask, tell) as workers:
         options = RunOptions(
             executor=workers, progress=progress(), restart=force, audit=audit, memory=memory, tell=tell_before
@@ -119,86 +120,80 @@ def _run(
         say(line)
 
 
-def assoc(
-    store: Annotated[Path, typer.Argument(help="A store, or a VCF to convert first.")],
-    pheno: Annotated[Path, typer.Argument(help="Phenotypes: TSV, CSV, blank-delimited or parquet.")],
+def warm(
     *,
-    model: Annotated[str, typer.Option(help="linear | logistic | cox | ...; with --help: its choices alone.")],
-    out: Annotated[Path, typer.Option(help="Results: .parquet, .tsv or .tsv.gz.", rich_help_panel=_OUTPUT)],
+    model: Annotated[
+        list[str] | None, Option(metavar="NAME[,NAME...]", help="Only what these models need; by default all.")
+    ] = None,
+    into: Annotated[
+        Path | None, Option(help="A folder that other users read too; GENASSOC_CACHE_DIR names it to their runs.")
+    ] = None,
+) -> None:
+    """Compile kernels ahead, for images and clusters: the first run then starts at once."""
+    from genassoc.verbs import warming
+
+    base, done = warming.warm(values.names(model or ()), into=into, tell=lambda family: say(family.line()))
+    say(f"{sum(family.compiled for family in done)} kernels compiled, kept in {base}")
+
+
+def assoc(
+    store: Annotated[Path, Argument(help="A store, or a VCF to convert first.")],
+    pheno: Annotated[Path, Argument(help="Phenotypes: TSV, CSV, blank-delimited or parquet.")],
+    *,
+    model: Annotated[str, Option(help="linear | logistic | cox | ...; with --help: its choices alone.")],
+    out: Annotated[Path, Option(help="Results: .parquet, .tsv or .tsv.gz.", panel=_OUTPUT)],
     covar_file: Annotated[
         list[Path] | None,
-        typer.Option(
-            help="A table to join to the phenotypes, for example PCs; may be repeated.", rich_help_panel=_INPUT
-        ),
+        Option(help="A table to join to the phenotypes, for example PCs; may be repeated.", panel=_INPUT),
     ] = None,
     offsets: Annotated[
         str | None,
-        typer.Option(
+        Option(
             metavar="FILE",
             help="Predictions of the traits: a table, FILE with {chromosome}, REGENIE's pred.list.",
-            rich_help_panel=_INPUT,
+            panel=_INPUT,
         ),
     ] = None,
-    sample_id: Annotated[str | None, typer.Option(help="Column of sample ids.", rich_help_panel=_INPUT)] = None,
+    sample_id: Annotated[str | None, Option(help="Column of sample ids.", panel=_INPUT)] = None,
     id_rule: IdRule = None,
-    sex: Annotated[
-        str | None, typer.Option(help="Column of sex: 1 / 2, M / F, H / F, ...", rich_help_panel=_INPUT)
-    ] = None,
+    sex: Annotated[str | None, Option(help="Column of sex: 1 / 2, M / F, H / F, ...", panel=_INPUT)] = None,
     missing_code: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             metavar="COLUMN=VALUE",
             help="A value that means missing in a column; VALUE alone: in every column, such as -9; 'none': no codes; may be repeated.",
-            rich_help_panel=_INPUT,
+            panel=_INPUT,
         ),
     ] = None,
-    decimal: Annotated[
-        str | None, typer.Option(help="Decimal mark of the phenotypes: . | ,", rich_help_panel=_INPUT)
-    ] = None,
-    date_format: Annotated[
-        str | None, typer.Option(help="Format of dates, such as DD/MM/YYYY.", rich_help_panel=_INPUT)
-    ] = None,
-    encoding: Annotated[
-        str | None, typer.Option(help="utf-8 | latin-1 | windows-1252 | utf-16 ...", rich_help_panel=_INPUT)
-    ] = None,
+    decimal: Annotated[str | None, Option(help="Decimal mark of the phenotypes: . | ,", panel=_INPUT)] = None,
+    date_format: Annotated[str | None, Option(help="Format of dates, such as DD/MM/YYYY.", panel=_INPUT)] = None,
+    encoding: Annotated[str | None, Option(help="utf-8 | latin-1 | windows-1252 | utf-16 ...", panel=_INPUT)] = None,
     min_overlap: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Minimum share of ids that match (0.5).", rich_help_panel=_INPUT),
+        Option(min=0, max=1, help="Minimum share of ids that match (0.5).", panel=_INPUT),
     ] = None,
     build: Annotated[
         str | None,
-        typer.Option(
-            help="GRCh37 | GRCh38 | T2T-CHM13: sets the pseudo-autosomal regions of X.", rich_help_panel=_INPUT
-        ),
+        Option(help="GRCh37 | GRCh38 | T2T-CHM13: sets the pseudo-autosomal regions of X.", panel=_INPUT),
     ] = None,
-    maf: Annotated[
-        float | None, typer.Option(help="Minimum minor allele frequency.", rich_help_panel=_VARIANTS)
-    ] = None,
-    mac: Annotated[
-        float | None, typer.Option(help="Minimum minor allele count in the cohort.", rich_help_panel=_VARIANTS)
-    ] = None,
-    missing_rate: Annotated[
-        float | None, typer.Option(help="Maximum share of missing calls.", rich_help_panel=_VARIANTS)
-    ] = None,
-    hwe: Annotated[
-        float | None, typer.Option(help="Minimum exact Hardy-Weinberg p.", rich_help_panel=_VARIANTS)
-    ] = None,
-    region: Annotated[
-        list[str] | None, typer.Option(help="chr or chr:first-last; may be repeated.", rich_help_panel=_VARIANTS)
-    ] = None,
+    maf: Annotated[float | None, Option(help="Minimum minor allele frequency.", panel=_VARIANTS)] = None,
+    mac: Annotated[float | None, Option(help="Minimum minor allele count in the cohort.", panel=_VARIANTS)] = None,
+    missing_rate: Annotated[float | None, Option(help="Maximum share of missing calls.", panel=_VARIANTS)] = None,
+    hwe: Annotated[float | None, Option(help="Minimum exact Hardy-Weinberg p.", panel=_VARIANTS)] = None,
+    region: Annotated[list[str] | None, Option(help="chr or chr:first-last; may be repeated.", panel=_VARIANTS)] = None,
     dialect: Annotated[
         str | None,
-        typer.Option(
+        Option(
             help="--out as gwas-ssf | plink2 | regenie | saige, beside a parquet of all columns.",
-            rich_help_panel=_OUTPUT,
+            panel=_OUTPUT,
         ),
     ] = None,
     for_spreadsheets: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--for-spreadsheets",
             help="Text: an apostrophe before ids that begin with = + - @.",
-            rich_help_panel=_OUTPUT,
+            panel=_OUTPUT,
         ),
     ] = False,
     threads: Threads = None,
@@ -206,7 +201,7 @@ def assoc(
     memory: Memory = None,
     force: Force = False,
     audit: Audit = 200,
-    print_toml: Annotated[bool, typer.Option(help="Print the equivalent gwas.toml and stop.")] = False,
+    print_toml: Annotated[bool, Option(help="Print the equivalent gwas.toml and stop.")] = False,
     **choices: Any,
 ) -> None:
     """Association in one line: the same as `run` with a gwas.toml.
@@ -217,7 +212,7 @@ def assoc(
     from genassoc.verbs.config import Config
 
     if model not in MODELS:
-        raise typer.BadParameter(f"there is no model {model!r}; there are {', '.join(MODELS)}", param_hint="--model")
+        raise click.BadParameter(f"there is no model {model!r}; there are {', '.join(MODELS)}", param_hint="--model")
     tables = {
         "input": {
             "store": str(store), "phenotypes": str(pheno), "sample_id": sample_id, "sex": sex, "min_overlap": min_overlap,

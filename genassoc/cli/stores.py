@@ -3,37 +3,38 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
+import click
 
 from genassoc.cli import values
 from genassoc.cli.options import IdRule, Json, Memory, Threads, executor, progress, say, tell
+from genassoc.cli.signatures import Argument, Option, command
 
 
-def add_to(app: typer.Typer) -> None:
+def add_to(app: click.Group) -> None:
     """Add them to the commands."""
-    for command in (convert, info, qc):
-        app.command()(command)
+    for function in (convert, info, qc):
+        app.add_command(command(function))
 
 
 def convert(
     files: Annotated[
         list[str],
-        typer.Argument(metavar="IN... OUT.zarr", help="VCF, VCF.gz or BCF files (globs too), then the store."),
+        Argument(metavar="IN... OUT.zarr", help="VCF, VCF.gz or BCF files (globs too), then the store."),
     ],
     *,
     threads: Threads = None,
-    region: Annotated[list[str] | None, typer.Option(help="chr or chr:first-last, by POS; may be repeated.")] = None,
-    samples: Annotated[Path | None, typer.Option(help="File with one sample id a line: only these.")] = None,
+    region: Annotated[list[str] | None, Option(help="chr or chr:first-last, by POS; may be repeated.")] = None,
+    samples: Annotated[Path | None, Option(help="File with one sample id a line: only these.")] = None,
     memory: Memory = None,
     force: Annotated[
-        bool, typer.Option(help="Replace a store that is damaged, has no root, or is made of other inputs.")
+        bool, Option(help="Replace a store that is damaged, has no root, or is made of other inputs.")
     ] = False,
 ) -> None:
     """VCF, VCF.gz, BCF -> a genotype store. A killed conversion continues when run again."""
     from genassoc.formats.convert import convert as convert_files
 
     if len(files) < 2:
-        raise typer.BadParameter(
+        raise click.BadParameter(
             "name at least one input and the store to write, as in: convert cohort.vcf.gz cohort.zarr"
         )
     summary = convert_files(
@@ -48,7 +49,7 @@ def info(
     store: Path,
     *,
     json: Json = False,
-    verify: Annotated[bool, typer.Option("--verify", help="Read all files and check that each is unchanged.")] = False,
+    verify: Annotated[bool, Option("--verify", help="Read all files and check that each is unchanged.")] = False,
 ) -> None:
     """Show what a store holds, and from which files it was converted."""
     from genassoc.verbs import describe
@@ -60,19 +61,17 @@ def info(
 def qc(
     store: Path,
     *,
-    out: Annotated[Path, typer.Option(help="Table of variants: .parquet, .tsv or .tsv.gz.")],
-    samples_out: Annotated[Path | None, typer.Option(help="Also write a table of samples.")] = None,
-    pheno: Annotated[Path | None, typer.Option(help="Phenotypes: only samples in both files are counted.")] = None,
-    sample_id: Annotated[str | None, typer.Option(help="Phenotypes: column of sample ids.")] = None,
-    cases: Annotated[
-        str | None, typer.Option(help="Phenotypes: binary trait; adds Hardy-Weinberg in controls.")
-    ] = None,
+    out: Annotated[Path, Option(help="Table of variants: .parquet, .tsv or .tsv.gz.")],
+    samples_out: Annotated[Path | None, Option(help="Also write a table of samples.")] = None,
+    pheno: Annotated[Path | None, Option(help="Phenotypes: only samples in both files are counted.")] = None,
+    sample_id: Annotated[str | None, Option(help="Phenotypes: column of sample ids.")] = None,
+    cases: Annotated[str | None, Option(help="Phenotypes: binary trait; adds Hardy-Weinberg in controls.")] = None,
     case_value: Annotated[
         str | None,
-        typer.Option(metavar="TRAIT=VALUE", help="The value that is the case, if the two values do not show it."),
+        Option(metavar="TRAIT=VALUE", help="The value that is the case, if the two values do not show it."),
     ] = None,
-    missing_code: Annotated[list[str] | None, typer.Option(metavar="COLUMN=VALUE", help="As in assoc.")] = None,
-    sex: Annotated[str | None, typer.Option(help="Phenotypes: column of sex: 1 / 2, M / F, H / F, ...")] = None,
+    missing_code: Annotated[list[str] | None, Option(metavar="COLUMN=VALUE", help="As in assoc.")] = None,
+    sex: Annotated[str | None, Option(help="Phenotypes: column of sex: 1 / 2, M / F, H / F, ...")] = None,
     id_rule: IdRule = None,
     threads: Threads = None,
 ) -> None:
@@ -87,7 +86,7 @@ def qc(
     )
     value = values.case_values([case_value]).get(cases or "") if case_value else None
     if case_value and value is None:
-        raise typer.BadParameter(f"--case-value {case_value} is of another trait than --cases {cases}")
+        raise click.BadParameter(f"--case-value {case_value} is of another trait than --cases {cases}")
     notes = quality.case_notes(cohort, cases, value) if cases else ()
     for note in (*cohort.notes, *notes):
         tell(note)

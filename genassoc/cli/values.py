@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Iterable
 
-import typer
+import click
 
 NONE = "none"
 _EVERY_COLUMN = "*"
@@ -20,11 +20,11 @@ def covariates(text: str) -> list[str] | str:
 
     Raises
     ------
-    typer.BadParameter
+    click.BadParameter
         The text is empty.
     """
     if not text.strip(" ,"):
-        raise typer.BadParameter("--covar names nothing: leave it out for a model without covariates")
+        raise click.BadParameter("--covar names nothing: leave it out for a model without covariates")
     return (text.strip().removeprefix("~").strip() or "~") if "~" in text else names([text])
 
 
@@ -52,15 +52,15 @@ def case_values(texts: Iterable[str]) -> dict[str, str]:
 
     Raises
     ------
-    typer.BadParameter
+    click.BadParameter
         One is not of the form TRAIT=VALUE, or two are of one trait.
     """
     values: dict[str, str] = {}
     for text in texts:
         name, mark, value = text.partition("=")
         if not mark or not name.strip() or not value.strip():
-            raise typer.BadParameter(f"--case-value is TRAIT=VALUE, as t2d=malade, not {text!r}")
+            raise click.BadParameter(f"--case-value is TRAIT=VALUE, as t2d=malade, not {text!r}")
         if name.strip() in values:
-            raise typer.BadParameter(f"--case-value names {name.strip()} twice")
+            raise click.BadParameter(f"--case-value names {name.strip()} twice")
         values[name.strip()] = value.strip()
     return values

@@ -4,6 +4,7 @@ import contextlib
 import math
 import os
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -65,9 +66,8 @@ def give_back_freed_memory() -> None:
     """Have the allocators return what is free to the system, where they can."""
     import ctypes
 
-    import pyarrow as pa
-
-    pa.default_memory_pool().release_unused()
+    if arrow := sys.modules.get("pyarrow"):  # what did not import it holds nothing of it
+        arrow.default_memory_pool().release_unused()
     with contextlib.suppress(OSError, AttributeError):  # glibc alone
         ctypes.CDLL(None).malloc_trim(0)
 

@@ -8,19 +8,24 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 
+from genassoc.data.block import Block
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.cohort.variant_places import allele_numbers
+from genassoc.data.memory import give_back_freed_memory
+from genassoc.data.schema import working_variants
 from genassoc.errors import GenassocError, PhenotypeError
 from genassoc.models.about import About
 from genassoc.refit.fits import DenseFit, NotFittedError
 from genassoc.refit.refit import can_refit, methods_of, needs_everybody, refit, rounding_of
-from genassoc.refit.row_data import LIKELIHOODS, RowData, RowSource
+from genassoc.refit.row_batches import Asked, RowBatches
+from genassoc.refit.row_data import LIKELIHOODS, RowSource
 from genassoc.results import Results
+from genassoc.shapes import Int64Array
 
 SEED = 20
 DEFAULT_ROWS = 200  # of the command line
@@ -202,14 +207,13 @@ def audit(results: Results, cohort: Cohort, choices: Mapping[str, Any], n_rows: 
     rows, n_candidates, not_compared = draw(results, source.about, choices, n_rows, seed)
     found: list[dict[str, Any]] = []
     tolerances: dict[str, Tolerance] = {}
-    for row, fitted, data in refits(rows, source, choices):
-        if isinstance(fitted, str) or data is None:
-            not_compared[str(fitted)] = not_compared.get(str(fitted), 0) + 1
+    for row, fitted, n, rounding in refits(rows, source, choices):
+        if isinstance(fitted, str):
+            not_compared[fitted] = not_compared.get(fitted, 0) + 1
             continue
         tolerance = tolerance_of(source.about, row["method"], choices)
         tolerances[row["method"]] = tolerance
-        n = data.n if source.imputes else int(np.isfinite(data.G[:, 0]).sum())
-        found.append(_compare(row, fitted, tolerance.beside(rounding_of(data)), n))
+        found.append(_compare(row, fitted, tolerance.beside(rounding), n))
     compared = pl.DataFrame(found, schema=_empty().schema) if found else _empty()
     return Audit(compared, n_candidates, not_compared, time.perf_counter() - began, seed, tolerances)
 
@@ -220,6 +224,7 @@ def audited(
     """The provenance ``record`` with an audit of the results in it; with a warning, loud, where it failed."""
     if not n_rows:
         return record
+    give_back_freed_memory()  # of threads that are gone: the audit's is then not beside it
     found = audit(results, cohort, choices, n_rows)
     notes = list(record.get("notes", []))
     warning = found.warning()
@@ -295,30 +300,65 @@ def _is_parquet(results: Results) -> bool:
     return results.path is not None and results.path.suffix == ".parquet"
 
 
-def refits(
-    rows: pl.DataFrame, source: RowSource, choices: Mapping[str, Any]
-) -> Iterator[tuple[dict[str, Any], DenseFit | str, RowData | None]]:
-    """Each row with its dense fit or why it has none, and its data; a block is read once."""
-    store, step = source.cohort.store, source.cohort.store.block_variants
-    numbers, counts = allele_numbers(store, rows)
-    held, block = -1, None
-    for row, at, count in sorted(zip(rows.iter_rows(named=True), numbers, counts), key=lambda found: int(found[1][0])):
-        if count != 1:
-            yield row, "are of no variant of the store" if count == 0 else "are of a variant that is there twice", None
-            continue
-        first = int(at[0]) // step * step
-        if block is None or held != first:
-            held, block = first, source.cohort.read(first, min(first + step, store.n_variants))
-        here = np.isin(np.arange(first, first + block.n_variants), at)
-        variants = block.take(here) if here.sum() == at.size else None  # alleles of a record may lie in two blocks
-        everybody = needs_everybody(source.about, row["method"], choices)
-        data = None
-        try:
-            data = source.row(at, row["trait"], variants, observed_only=not everybody)
-            fitted: DenseFit | str = refit(data, row["test"], row["method"], choices)
-        except (NotFittedError, PhenotypeError, np.linalg.LinAlgError) as error:
-            fitted = f"by {row['method']} were not fitted: {error}"
-        yield row, fitted, data
+class Refitted(NamedTuple):
+    """A row of results, its dense fit or why it has none, its samples, and how far rounding may move it (in standard errors)."""
+
+    row: dict[str, Any]
+    fitted: DenseFit | str
+    n: int = 0
+    rounding: float = 0.0
+
+
+def refits(rows: pl.DataFrame, source: RowSource, choices: Mapping[str, Any]) -> Iterator[Refitted]:
+    """Each row fitted again, in the order of the store; a block is read once, and rows that can be are fitted together."""
+    numbers, counts = allele_numbers(source.cohort.store, rows)
+    order = sorted(range(rows.height), key=lambda i: int(numbers[i][0]))
+    table = rows.rows(named=True)
+    variants = _variants_of([numbers[i] for i in order if counts[i] == 1], source.cohort)
+    asked = {
+        i: Asked(
+            int(numbers[i][0]), variants[int(numbers[i][0])], *(table[i][name] for name in ("trait", "test", "method"))
+        )
+        for i in order
+        if counts[i] == 1 and numbers[i].size == 1
+    }
+    found = RowBatches(source).fitted(asked)
+    for i in order:
+        row, at = table[i], numbers[i]
+        if counts[i] != 1:
+            yield Refitted(
+                row, "are of no variant of the store" if counts[i] == 0 else "are of a variant that is there twice"
+            )
+        elif (batched := found.get(i)) is not None:
+            yield Refitted(row, *batched)
+        else:
+            yield _by_itself(row, at, variants.get(int(at[0])) if at.size == 1 else None, source, choices)
+
+
+def _by_itself(
+    row: dict[str, Any], at: Int64Array, block: Block | None, source: RowSource, choices: Mapping[str, Any]
+) -> Refitted:
+    """One row fitted again."""
+    everybody = needs_everybody(source.about, row["method"], choices)
+    try:
+        data = source.row(at, row["trait"], block, observed_only=not everybody)
+        fitted = refit(data, row["test"], row["method"], choices)
+    except (NotFittedError, PhenotypeError, np.linalg.LinAlgError) as error:
+        return Refitted(row, f"by {row['method']} were not fitted: {error}")
+    n = data.n if source.imputes else int(np.isfinite(data.G[:, 0]).sum())
+    return Refitted(row, fitted, n, rounding_of(data))
+
+
+def _variants_of(numbers: list[Int64Array], cohort: Cohort) -> dict[int, Block]:
+    """The variants of rows of one, each as a block of its own; what is stored together is read together."""
+    wanted = np.unique([int(at[0]) for at in numbers if at.size == 1])
+    step = min(cohort.store.block_variants, working_variants(cohort.block_width))
+    found: dict[int, Block] = {}
+    for first in np.unique(wanted // step) * step:
+        here = wanted[(wanted >= first) & (wanted < first + step)]
+        block = cohort.read(int(first), min(int(first) + step, cohort.store.n_variants)).take(here - first)
+        found |= {int(number): block.take(np.array([i])) for i, number in enumerate(here)}
+    return found
 
 
 def _compare(row: dict[str, Any], fitted: DenseFit, tolerance: Tolerance, n: int) -> dict[str, Any]:

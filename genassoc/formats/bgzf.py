@@ -1,4 +1,4 @@
-"""Bytes of a text file (plain, gzip or BGZF) in chunks, each with the address from which it can be read again.
+"""Bytes of a text file (plain, gzip or BGZF) in stretches, each with the address from which it can be read again.
 
 BGZF is gzip cut into blocks of at most 64 kB that say how long they are (SAM specification, section 4.1), so that
 blocks are inflated in parallel and reading starts anywhere. Every block's CRC and length are checked, and so is the
@@ -7,8 +7,8 @@ empty block that ends a complete file.
 
 import struct
 from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Executor, Future
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -16,11 +16,12 @@ import numpy as np
 from isal import isal_zlib
 
 from genassoc.errors import InputError
+from genassoc.kernels.text import bgzf as blocks
 from genassoc.kernels.text import inflate as kernels
+from genassoc.shapes import Int64Array
 
 IsalError: type[Exception] = isal_zlib.error  # type: ignore[assignment]  # its stub says: an instance
 EOF_BLOCK = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
-_USUAL_HEADER = struct.Struct("<4s6x6sH")  # magic and flags, (time, system), extra field, length - 1
 _LENGTH = struct.Struct("<I")  # the last four bytes of a block: what it inflates to
 GROUP_BLOCKS = 64  # blocks inflated by one task: 4 MB of text
 ROOM = 2**20  # before the text of a group, for the beginning of its first line
@@ -31,18 +32,14 @@ GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_WINDOW = 31  # zlib's number for "a gzip member, its CRC and length checked"
 
 
-class Chunk(NamedTuple):
-    """Inflated bytes, the address where they begin, and the bytes of the file that they took.
+class Text(NamedTuple):
+    """Inflated bytes.
 
     Attributes
     ----------
     buffer : bytes or bytearray
-        Whose bytes ``start`` to ``stop`` are the text. In a bytearray those before ``start`` are free: what the chunk before
+        Whose bytes ``start`` to ``stop`` are the text. In a bytearray those before ``start`` are free: what the stretch before
         left over can be put there, so that nothing need be joined.
-    address : int
-        From where it can be read again.
-    work : int
-        Bytes of the file.
     free : Buffers or None
         Who takes the buffer back.
     """
@@ -50,14 +47,38 @@ class Chunk(NamedTuple):
     buffer: bytes | bytearray
     start: int
     stop: int
-    address: int
-    work: int
     free: "Buffers | None" = None
 
-    @property
-    def text(self) -> memoryview:
-        """The inflated bytes."""
-        return memoryview(self.buffer)[self.start : self.stop]
+    def give_back(self) -> None:
+        """Its memory is in use no longer."""
+        if self.free is not None and isinstance(self.buffer, bytearray):
+            self.free.give(self.buffer)
+
+
+class Stretch(NamedTuple):
+    """A stretch of a file that can be inflated by itself.
+
+    Attributes
+    ----------
+    address : int
+        From where it can be read again.
+    work : int
+        Bytes of the file that it takes.
+    size : int
+        Bytes of its text.
+    load : callable
+        Gives its text; any thread may do it. `InputError` where it is damaged.
+    """
+
+    address: int
+    work: int
+    size: int
+    load: Callable[[], Text]
+
+    @classmethod
+    def of(cls, data: bytes, address: int, work: int) -> "Stretch":
+        """Text that is there already."""
+        return cls(address, work, len(data), partial(Text, data, 0, len(data)))
 
 
 class Buffers:
@@ -121,17 +142,17 @@ def require_complete(path: Path) -> None:
     )
 
 
-def plain_chunks(path: Path, address: int = 0) -> Iterator[Chunk]:
-    """Chunks of an uncompressed file from a byte offset."""
+def plain_stretches(path: Path, address: int = 0) -> Iterator[Stretch]:
+    """Stretches of an uncompressed file from a byte offset."""
     with path.open("rb") as file:
         file.seek(address)
         while data := file.read(PLAIN_BYTES):
-            yield Chunk(data, 0, len(data), address, len(data))
+            yield Stretch.of(data, address, len(data))
             address += len(data)
 
 
-def gzip_chunks(path: Path) -> Iterator[Chunk]:
-    """Chunks of a gzip file that is not BGZF: from its beginning only; addresses count inflated bytes.
+def gzip_stretches(path: Path) -> Iterator[Stretch]:
+    """Stretches of a gzip file that is not BGZF: from its beginning only; addresses count inflated bytes.
 
     Raises
     ------
@@ -166,24 +187,39 @@ def gzip_chunks(path: Path) -> Iterator[Chunk]:
                     inflater = isal_zlib.decompressobj(wbits=_GZIP_WINDOW)
                     started = False
             if data:
-                yield Chunk(data, 0, len(data), address, work - len(pending))
+                yield Stretch.of(data, address, work - len(pending))
                 address += len(data)
     if started and not inflater.eof:
         raise InputError(f"{path}: is truncated: the gzip data ends early; copy or download the file again")
 
 
 class _Group(NamedTuple):
-    """Neighbouring blocks that one task inflates: compressed bytes, the end of each block, the inflated size."""
+    """Neighbouring blocks that one task inflates.
+
+    Attributes
+    ----------
+    offset : int
+        Of the first, in the file.
+    data : memoryview
+        Their bytes.
+    ends, sizes : int64 (blocks,)
+        Where each ends in ``data``, what it inflates to.
+    """
 
     offset: int
     data: memoryview
-    ends: list[int]
-    size: int
+    ends: Int64Array
+    sizes: Int64Array
+
+    @property
+    def size(self) -> int:
+        """Bytes that they inflate to."""
+        return int(self.sizes.sum())
 
     @property
     def last(self) -> int:
         """Offset of the last block in the file."""
-        return self.offset + (self.ends[-2] if len(self.ends) > 1 else 0)
+        return self.offset + (int(self.ends[-2]) if len(self.ends) > 1 else 0)
 
 
 def _block_size(header: bytes | memoryview, path: Path, offset: int) -> int:
@@ -213,39 +249,35 @@ def _groups(file: BinaryIO, path: Path, start: int, stop: int | None) -> Iterato
     """Groups of blocks from byte ``start``; the last block is the one that begins at or before ``stop``."""
     file.seek(start)
     buffer = b""
-    at = first = 0  # in the buffer: of the next block, of the group's first
-    offset = start  # in the file: of the next block
-    ends: list[int] = []
-    inflated = 0
+    at, offset = 0, start  # of the next block: in the buffer, in the file
+    ends, sizes = np.empty(GROUP_BLOCKS, dtype=np.int64), np.empty(GROUP_BLOCKS, dtype=np.int64)
     while stop is None or offset <= stop:
-        size = 0
-        if len(buffer) - at >= _USUAL_HEADER.size:
-            # the header that bgzip writes; `_block_size` reads any, slower
-            magic, extra, size = _USUAL_HEADER.unpack_from(buffer, at)
-            usual = magic == b"\x1f\x8b\x08\x04" and extra == b"\x06\0BC\x02\0"
-            size = size + 1 if usual else _block_size(buffer[at : at + 2**16], path, offset)
-        if size == 0 or at + size > len(buffer):
-            more = file.read(READ_BYTES)
-            if not more:
-                if at < len(buffer):
-                    raise InputError(
-                        f"{path}: is truncated: the block at byte {offset} is cut; copy or download the file again"
-                    )
-                break
-            buffer = buffer[first:] + more
-            at, first = at - first, 0
+        n = blocks.find_blocks(np.frombuffer(buffer, dtype=np.uint8), at, ends, sizes)
+        behind = int(ends[n - 1]) if n else at
+        if n < GROUP_BLOCKS and len(buffer) - behind < 2**16 and (more := file.read(READ_BYTES)):
+            buffer, at = buffer[at:] + more, 0
             continue
-        if size < 26:
-            raise InputError(f"{path}: damaged BGZF block at byte {offset}: its length is {size}")
-        at += size
-        offset += size
-        ends.append(at - first)
-        inflated += _LENGTH.unpack_from(buffer, at - 4)[0]
-        if len(ends) == GROUP_BLOCKS:
-            yield _Group(offset - ends[-1], memoryview(buffer)[first:at], ends, inflated)
-            ends, inflated, first = [], 0, at
-    if ends:
-        yield _Group(offset - ends[-1], memoryview(buffer)[first:at], ends, inflated)
+        if behind == len(buffer) and not n:
+            break
+        if not n:
+            ends[0], sizes[0] = _block_of_another(buffer, at, path, offset)
+            n = 1
+        found = ends[:n] - at
+        if stop is not None:  # blocks begin where those before them end
+            n = 1 + int(np.searchsorted(offset + found[:-1], stop, "right"))
+        length = int(found[n - 1])
+        yield _Group(offset, memoryview(buffer)[at : at + length], found[:n], sizes[:n].copy())
+        at, offset = at + length, offset + length
+
+
+def _block_of_another(buffer: bytes, at: int, path: Path, offset: int) -> tuple[int, int]:
+    """Where a block ends that has another header than bgzip writes, and what it inflates to; `InputError` where none is."""
+    size = _block_size(buffer[at : at + 2**16], path, offset)
+    if size == 0 or at + size > len(buffer):
+        raise InputError(f"{path}: is truncated: the block at byte {offset} is cut; copy or download the file again")
+    if size < 26:
+        raise InputError(f"{path}: damaged BGZF block at byte {offset}: its length is {size}")
+    return at + size, _LENGTH.unpack_from(buffer, at + size - 4)[0]
 
 
 def _inflate(path: Path, group: _Group, buffers: Buffers) -> bytearray:
@@ -259,18 +291,12 @@ def _inflate(path: Path, group: _Group, buffers: Buffers) -> bytearray:
 
 def _inflate_sound(group: _Group, buffer: bytearray) -> bool:
     """Inflate blocks by our kernel, which is made for genotypes; return whether all are sound."""
-    data, ends = np.frombuffer(group.data, dtype=np.uint8), np.array(group.ends, dtype=np.int64)
-    stops = np.empty_like(ends)
-    out = np.frombuffer(buffer, dtype=np.uint8)
-    if kernels.inflate_blocks(data, ends, out, ROOM, kernels.working_room(), stops) < len(ends):
+    data, out = np.frombuffer(group.data, dtype=np.uint8), np.frombuffer(buffer, dtype=np.uint8)
+    stops = np.empty_like(group.ends)
+    if kernels.inflate_blocks(data, group.ends, out, ROOM, kernels.working_room(), stops) < len(group.ends):
         return False
-    text = memoryview(buffer)
-    begin = ROOM
-    for stop, end in zip(stops.tolist(), group.ends):
-        if isal_zlib.crc32(text[begin:stop]) != _LENGTH.unpack_from(group.data, end - 8)[0]:
-            return False
-        begin = stop
-    return True
+    expected = blocks.joined_checksum(data, group.ends, group.sizes)
+    return bool(isal_zlib.crc32(memoryview(buffer)[ROOM : ROOM + group.size]) == expected)
 
 
 def _inflate_any(group: _Group, buffer: bytearray) -> bool:
@@ -289,7 +315,7 @@ def _inflate_any(group: _Group, buffer: bytearray) -> bool:
 def _damage(path: Path, group: _Group) -> InputError:
     """Which block of a group cannot be inflated, and why."""
     begin = 0
-    for end in group.ends:
+    for end in group.ends.tolist():
         block = group.data[begin:end]
         offset = group.offset + begin
         begin = end
@@ -305,8 +331,8 @@ def _damage(path: Path, group: _Group) -> InputError:
     return InputError(f"{path}: damaged BGZF blocks at bytes {group.offset} to {group.last}; copy or download it again")
 
 
-def bgzf_chunks(path: Path, pool: Executor, ahead: int, start: int = 0, stop: int | None = None) -> Iterator[Chunk]:
-    """Chunks of a BGZF file, inflated in ``pool``, at most ``ahead`` groups before they are asked for.
+def bgzf_stretches(path: Path, start: int = 0, stop: int | None = None) -> Iterator[Stretch]:
+    """Stretches of a BGZF file.
 
     Parameters
     ----------
@@ -316,28 +342,26 @@ def bgzf_chunks(path: Path, pool: Executor, ahead: int, start: int = 0, stop: in
     Raises
     ------
     InputError
-        A block is damaged or cut.
+        A block is damaged or cut; here, or where a stretch is loaded.
     """
-    waiting: deque[tuple[_Group, Future[bytearray]]] = deque()
     last = None if stop is None else stop >> 16
     buffers = Buffers()
     with path.open("rb") as file:
-        groups = _groups(file, path, start >> 16, last)
-        while True:
-            while len(waiting) < ahead and (group := next(groups, None)):
-                waiting.append((group, pool.submit(_inflate, path, group, buffers)))
-            if not waiting:
-                return
-            group, future = waiting.popleft()
-            buffer = future.result()
-            begin, end, address = ROOM, ROOM + group.size, group.offset << 16
+        for group in _groups(file, path, start >> 16, last):
+            begin, end, address = 0, group.size, group.offset << 16
             if stop is not None and group.last == last:
-                end += min(0, (stop & 0xFFFF) - _LENGTH.unpack_from(group.data, len(group.data) - 4)[0])
+                end += min(0, (stop & 0xFFFF) - int(group.sizes[-1]))
             if group.offset == start >> 16 and start & 0xFFFF:
-                if start & 0xFFFF > _LENGTH.unpack_from(group.data, group.ends[0] - 4)[0]:
+                if start & 0xFFFF > group.sizes[0]:
                     raise InputError(f"{path}: its index points behind a block; the index belongs to another file")
                 begin, address = begin + (start & 0xFFFF), start
-            yield Chunk(buffer, begin, max(begin, end), address, len(group.data), buffers)
+            end = max(begin, end)
+            yield Stretch(address, len(group.data), end - begin, partial(_load, path, group, begin, end, buffers))
+
+
+def _load(path: Path, group: _Group, begin: int, end: int, buffers: Buffers) -> Text:
+    """Bytes ``begin`` to ``end`` of what a group inflates to."""
+    return Text(_inflate(path, group, buffers), ROOM + begin, ROOM + end, buffers)
 
 
 def head(path: Path, n_bytes: int) -> bytes:

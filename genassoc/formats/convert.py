@@ -18,9 +18,9 @@ import numpy as np
 from genassoc.data.cohort.contigs import Contigs, is_beyond_mt
 from genassoc.data.forks import check_not_forked
 from genassoc.data.output import check_outputs, target_of
+from genassoc.data.store.folder import read_attributes, work_folder
 from genassoc.data.store.location import check_local
 from genassoc.data.store.pieces import hash_of
-from genassoc.data.store.store import GenotypeStore, read_attributes, work_folder
 from genassoc.data.store.writer import StoreWriter, check_output
 from genassoc.errors import InputError, StoreError
 from genassoc.formats import inputs as choosing
@@ -135,6 +135,8 @@ def _is_sound(path: Path, overwrite: bool) -> bool:
     StoreError
         It is damaged, and not ``overwrite``.
     """
+    from genassoc.data.store.store import GenotypeStore
+
     try:
         store = GenotypeStore.open(path)
         if overwrite:
@@ -225,10 +227,11 @@ class Tally:
                 self.contig_returns += contig in self.contigs
                 self.contigs[contig] = None
                 self.last_contig, self.last_position = contig, 0
-            self.unsorted += int(np.count_nonzero(np.diff(positions[start:stop], prepend=self.last_position) < 0))
-            self.last_position = int(positions[stop - 1])
+            of_run = positions[start:stop]
+            self.unsorted += int(of_run[0] < self.last_position) + int(np.count_nonzero(of_run[1:] < of_run[:-1]))
+            self.last_position = int(of_run[-1])
             if "25" in contig:
-                self.largest[contig] = max(self.largest.get(contig, 0), int(positions[start:stop].max()))
+                self.largest[contig] = max(self.largest.get(contig, 0), int(of_run.max()))
             start = stop
 
 
@@ -287,13 +290,13 @@ class Conversion:
     ) -> int:
         """Convert one source from ``place``, without the first ``skip`` rows, which are written; return the rows still to skip."""
         source = self.sources[number]
-        pieces = source.pieces(self.choice.columns[number], place, pool)
+        pieces = source.pieces(self.choice.columns[number], place)
         for piece, future in _ahead(pieces, pool, sizes):
             try:
                 batch = future.result()
             except RecordError as error:
                 raise InputError(f"{source.path}{source.locate(tally.lines + error.line)}: {error.message}") from None
-            origin = {"source": number, "place": list(piece.place), "tally": vars(tally.copy())}
+            origin = {"source": number, "place": list(batch.place), "tally": vars(tally.copy())}
             variants = batch.columns.numbered_from(tally.counts["records"])
             check.see(source.path, tally.add(number, batch))
             n_rows = len(batch.packed)

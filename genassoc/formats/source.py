@@ -1,23 +1,23 @@
 """The contract of an input format with the conversion.
 
-A `Source` is one file. It yields `Piece` objects in the order of the file; a piece knows the `Place` from which it can
-be read again, and ``decode``, which any thread may run, gives its `VariantBatch`. So reading is sequential, decoding is
+A `Source` is one file. It yields `Piece` objects in the order of the file; ``decode`` of a piece, which any thread may run,
+gives its `VariantBatch` and the `Place` from which that can be read again. So reading is sequential, inflating and scanning are
 parallel, writing is ordered, and a conversion resumes at any piece.
 """
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol
-
-import polars as pl
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from genassoc.data.cohort.contigs import Contigs
 from genassoc.data.store.variant_columns import VariantColumns
 from genassoc.errors import InputError
 from genassoc.shapes import Int64Array, UInt8Array
+
+if TYPE_CHECKING:
+    import polars as pl
 
 FINGERPRINT_BYTES = 2**20  # of a stretch
 FINGERPRINT_STRETCHES = 64
@@ -39,6 +39,9 @@ class Place(NamedTuple):
     section: int = 0
     address: int = 0
     skip: int = 0
+
+
+BEGINNING = Place()
 
 
 class RecordError(Exception):
@@ -76,6 +79,8 @@ class VariantBatch:
         Lines (records) that were read.
     half_calls : dict
         Contig -> calls of which one allele of two is missing. On X, Y and MT they are marked as haploid calls are.
+    place : Place
+        From where the rows are read again.
     """
 
     packed: UInt8Array
@@ -84,21 +89,20 @@ class VariantBatch:
     counters: dict[str, int] = field(default_factory=dict)
     lines: int = 0
     half_calls: dict[str, int] = field(default_factory=dict)
+    place: Place = BEGINNING
 
     @property
-    def variants(self) -> pl.DataFrame:
+    def variants(self) -> "pl.DataFrame":
         """V rows in the columns of `GenotypeStore.variants`."""
         return self.columns.frame()
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A stretch of a source that decodes on its own.
+    """A piece of a source. Pieces are decoded in their order, by as many threads as there are.
 
     Attributes
     ----------
-    place : Place
-        From where it is read again.
     work : float
         Bytes of the file that it stands for (progress).
     memory : int
@@ -107,7 +111,6 @@ class Piece:
         Gives the `VariantBatch`; thread-safe; raises `RecordError`.
     """
 
-    place: Place
     work: float
     memory: int
     decode: Callable[[], VariantBatch]
@@ -149,7 +152,7 @@ class Source(Protocol):
         """Contig of the first record, where it is cheap to know."""
         ...
 
-    def pieces(self, columns: Int64Array, start: Place | None, pool: Executor) -> Iterator[Piece]:
+    def pieces(self, columns: Int64Array, start: Place | None) -> Iterator[Piece]:
         """Pieces from ``start`` on; ``columns`` (N,) is the file's column of each sample of the store."""
         ...
 

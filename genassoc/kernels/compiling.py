@@ -15,8 +15,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numba
+import numpy as np
 from numba.core import codegen, compiler, cpu, dispatcher, types, typing
 from numba.core.registry import cpu_target
+
+from genassoc.kernels.registrations import ready
 
 _Library: Any = getattr(codegen, "JITCodeLibrary", object)
 _FunctionCompiler: Any = getattr(dispatcher, "_FunctionCompiler", object)
@@ -33,7 +36,8 @@ _INSIDES = (
     (typing, ("make_concrete_template",)),
 )
 KNOWN = all(hasattr(owner, name) for owner, names in _INSIDES for name in names)
-_OPTIONS: dict[str, Any] = {"nopython": True, "nogil": True, "no_cfunc_wrapper": True}
+# Of a division by zero numba would make an exception: a branch at each division, with which no loop is vectorised.
+_OPTIONS: dict[str, Any] = {"nopython": True, "nogil": True, "no_cfunc_wrapper": True, "error_model": "numpy"}
 
 
 class _PartLibrary(_Library):
@@ -100,8 +104,55 @@ class Parts:
 def compiled(function: Callable[..., Any]) -> Any:
     """A dispatcher of numba for a kernel, whose `Parts` are its attribute ``parts`` where numba's insides are `KNOWN`."""
     if not KNOWN:
-        return numba.njit(nogil=True)(function)
+        return numba.njit(nogil=True, error_model="numpy")(function)
     whole: Any = numba.jit(pipeline_class=_WholeCompiler, **_OPTIONS)(function)
     whole.parts = Parts(function)
     whole.get_call_template, whole.get_overload = whole.parts.get_call_template, whole.parts.get_overload
     return whole
+
+
+def machine_code(
+    function: Callable[..., object], args: tuple[object, ...], called: tuple[str, ...]
+) -> tuple[bytes, str, bool]:
+    """Compile a kernel for `genassoc.kernels.loading`.
+
+    Parameters
+    ----------
+    function : callable
+        Its Python code.
+    args : tuple
+        Arguments of the types that it is called with.
+    called : tuple of str
+        Functions outside it that it may call.
+
+    Returns
+    -------
+    bytes, str, bool
+        The object file, the name of the function in it, whether it returns a number.
+
+    Raises
+    ------
+    TypeError
+        It uses what only numba brings along: memory of its own, exceptions with words, ...
+    """
+    ready()
+    options = {**_OPTIONS, "no_cpython_wrapper": True}
+    made = _FunctionCompiler(function, cpu_target, options, {}, _WholeCompiler).compile(
+        tuple(map(_native_type, args)), None
+    )
+    module = made.library._final_module
+    foreign = [f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")]
+    if unknown := set(foreign) - set(called):
+        raise TypeError(f"the kernel {function.__name__} calls {sorted(unknown)}, which is not there without numba")
+    if made.signature.return_type not in (types.none, types.int64):
+        raise TypeError(f"the kernel {function.__name__} returns {made.signature.return_type}")
+    return made.library._get_compiled_object(), made.fndesc.llvm_func_name, made.signature.return_type != types.none
+
+
+def _native_type(value: Any) -> Any:
+    """The type of an argument of a native kernel: arrays are alike, whether they may be written to or not."""
+    if isinstance(value, np.ndarray):
+        return types.Array(numba.from_dtype(value.dtype), value.ndim, "C")
+    if isinstance(value, tuple):
+        return types.NamedTuple([_native_type(member) for member in value], type(value))
+    return types.unliteral(numba.typeof(value))

@@ -10,6 +10,7 @@ and ``E[(sum_S x)(sum_S x)']`` likewise with ``(sum x r)(sum x r)' + sum_i x_i x
 a few standard deviations, so that no digits are lost. The kernel runs a recursion over samples instead.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,9 +18,9 @@ from itertools import combinations
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-from scipy import special
 
 from genassoc.refit.fits import Influences, Likelihood, NotFittedError, Outcome
+from genassoc.refit.likelihoods import expit
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
 _HALVINGS = 60  # of the bracket of c: any c is right
@@ -131,7 +132,7 @@ def _of_choices(x: Float64Array, eta: Float64Array, m: int) -> tuple[Float64Arra
     moments summed over the sets (P, P); x (S, M, P), eta (S, M)."""
     S, M, P = x.shape
     c = _tilt(eta, m)
-    p = special.expit(eta - c[:, None])
+    p = expit(eta - c[:, None])
     length = _roots_needed(p)
     total, mean = np.zeros(S), np.zeros((S, P))
     second = np.zeros((S, P, P))
@@ -159,7 +160,7 @@ def _tilt(eta: Float64Array, m: int) -> Float64Array:
     low, high = eta.min(axis=1) + level, eta.max(axis=1) + level
     for _ in range(_HALVINGS):
         c = (low + high) / 2.0
-        drawn = special.expit(eta - c[:, None]).sum(axis=1)
+        drawn = expit(eta - c[:, None]).sum(axis=1)
         if np.abs(drawn - m).max() < 0.1:
             return np.asarray(c)
         many = drawn > m
@@ -178,7 +179,7 @@ def _roots_needed(p: Float64Array) -> int:
 def _law_of_set(copies: Int64Array, eta: Float64Array, m: int) -> Float64Array:
     """Chances of 0, 1, ... copies among m cases chosen from a set."""
     M = copies.size
-    if special.comb(M, m) > _MOST_CHOICES:
+    if math.comb(M, m) > _MOST_CHOICES:
         raise NotFittedError(f"a set of {M} has too many choices of {m} cases to list")
     largest = np.sort(eta)[-m:].sum()
     law = np.zeros(int(copies.sum()) + 1)

@@ -10,6 +10,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -33,6 +34,7 @@ from genassoc.data.phenotypes.formula import (
 )
 from genassoc.data.phenotypes.phenotypes import Phenotypes
 from genassoc.errors import PhenotypeError
+from genassoc.refit.fits import independent
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
 _ONE_ARGUMENT: dict[str, Callable[[float], float]] = {
@@ -60,6 +62,19 @@ class DenseCovariates:
     X: Float64Array
     complete: BoolArray
     formula: Formula | None
+
+    @cached_property
+    def basis(self) -> Float64Array:
+        """An orthonormal basis (N, rank) of the covariates of complete samples; others have zeros."""
+        basis = independent(self.X[self.complete])
+        return padded(basis, self.complete)
+
+
+def padded(rows: Float64Array, at: BoolArray) -> Float64Array:
+    """Rows of the samples ``at`` (N,), with zeros for the others."""
+    found = np.zeros((at.size, rows.shape[1]))
+    found[at] = rows
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,18 +152,17 @@ class _Table:
     def __init__(self, phenotypes: Phenotypes, rows: Int64Array, used: Iterable[str], as_text: frozenset[str]) -> None:
         self.n, self.source = rows.size, phenotypes.source
         self.n_columns = 0
-        self.numbers: dict[str, list[float]] = {}
+        self.numbers: dict[str, Float64Array] = {}
         self.words: dict[str, list[str | None]] = {}
         self.complete: BoolArray = np.ones(rows.size, dtype=bool)
         for name in used:
             coded = name in as_text and phenotypes.table[name].dtype == pl.String
             if phenotypes.looks_numeric(name, rows) and not coded:
-                self.numbers[name] = phenotypes.numbers(name, rows).tolist()
-                lacks = [math.isnan(value) for value in self.numbers[name]]
+                self.numbers[name] = phenotypes.numbers(name, rows)
+                self.complete &= ~np.isnan(self.numbers[name])
             else:
                 self.words[name] = phenotypes.labels(name, rows).to_list()
-                lacks = [value is None for value in self.words[name]]
-            self.complete &= ~np.array(lacks, dtype=bool)
+                self.complete &= np.array([value is not None for value in self.words[name]], dtype=bool)
 
     def term(self, term: frozenset[Node]) -> list[_Part]:
         """Products of all columns of the factors; those without a reference level first."""
@@ -175,11 +189,12 @@ class _Table:
         if isinstance(factor, Column):
             if factor.name in self.words:
                 return self.levels(factor.name, factor.name, None)
-            return [_Part(factor.name, np.nan_to_num(np.array(self.numbers[factor.name])))]
+            return [_Part(factor.name, np.nan_to_num(self.numbers[factor.name]))]
         assert isinstance(factor, Call)
         if factor.function == "C":
             return self.levels(text_of(factor), next(iter(columns_of(factor))), factor.option("ref"))
-        at = [i for i in range(self.n) if not any(math.isnan(self.numbers[name][i]) for name in columns_of(factor))]
+        lacks = np.any([np.isnan(self.numbers[name]) for name in columns_of(factor)], axis=0)
+        at = np.flatnonzero(~np.broadcast_to(lacks, self.n)).tolist()
         inner = factor.argument if factor.function in ("poly", "bs", "ns", "cr") else factor
         x = self.values(inner, at)
         columns = _curve(factor, x) if inner is not factor else [np.array(x)]
@@ -190,7 +205,9 @@ class _Table:
 
     def levels(self, label: str, column: str, reference: object) -> list[_Part]:
         """A column a level, the reference's (the first, unless named) last."""
-        own: Sequence[float | str | None] = self.words[column] if column in self.words else self.numbers[column]
+        own: Sequence[float | str | None] = (
+            self.words[column] if column in self.words else self.numbers[column].tolist()
+        )
         present = sorted({value for value, here in zip(own, self.complete) if here})  # type: ignore[type-var]
         if len(present) > MAX_LEVELS:
             raise PhenotypeError(f"{self.source}: {label} has {len(present):,} levels")
@@ -207,8 +224,7 @@ class _Table:
     def values(self, node: Node, at: list[int]) -> list[float]:
         """Values of a part of arithmetic for the samples ``at``; NaN where it has none."""
         if isinstance(node, Column):
-            own = self.numbers[node.name]
-            return [own[i] for i in at]
+            return [float(value) for value in self.numbers[node.name][at]]
         if isinstance(node, Number):
             return [node.value] * len(at)
         if isinstance(node, Power):

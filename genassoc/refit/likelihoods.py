@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
-from scipy import special
 
 from genassoc.refit import few_events
 from genassoc.refit.fits import LEAST_SLACK, Influences, Likelihood, NotFittedError, Outcome
@@ -94,8 +93,45 @@ class OfSamples(Likelihood):
         return Influences(each, expected)
 
 
+def expit(x: Float64Array) -> Float64Array:
+    """``1 / (1 + exp(-x))``, of any x."""
+    small = np.exp(-np.abs(x))
+    return np.asarray(np.where(x >= 0.0, 1.0, small) / (1.0 + small))
+
+
+class OfPredictor(OfSamples):
+    """One in which t is the linear predictor; `genassoc.refit.together` fits many rows of it at once."""
+
+    y: Float64Array
+
+    @abstractmethod
+    def at(self, eta: Float64Array) -> Terms:
+        """At the linear predictors (..., n), each part of their shape; slopes and curvatures without the axes of J."""
+
+    @property
+    def level(self) -> Float64Array:
+        """The linear predictor of no effects, (...,): where fits begin."""
+        return np.zeros(self.y.shape[:-1])
+
+    @abstractmethod
+    def squares(self, eta: Float64Array) -> Float64Array:
+        """What the samples (..., n) add to the dispersion times its degrees of freedom."""
+
+    def terms(self, beta: Float64Array) -> Terms:
+        """At ``beta``."""
+        found = self.at(self.D @ beta + self.offset)
+        return Terms(found.value, found.slope[None], found.curvature[None, None])
+
+    def dispersion(self, beta: Float64Array, n_coefficients: int) -> float:
+        """Squares over degrees of freedom."""
+        freedom = len(self.D) - n_coefficients
+        if freedom < 1:
+            raise NotFittedError("too few samples")
+        return float(self.squares(self.D @ beta[: self.D.shape[1]] + self.offset).sum()) / freedom
+
+
 @dataclass(frozen=True, eq=False)
-class Normal(OfSamples):
+class Normal(OfPredictor):
     """Least squares of y (n,) on D (n, P): the residual variance is a factor of its own."""
 
     methods: ClassVar[tuple[str, ...]] = ("t", "f", "score", "spa", "t_hc3", "f_hc3", "t_hc0", "f_hc0")
@@ -121,22 +157,18 @@ class Normal(OfSamples):
         """It does."""
         return True
 
-    def dispersion(self, beta: Float64Array, n_coefficients: int) -> float:
-        """The residual variance."""
-        left = self.y - self.offset - self.D @ beta[: self.D.shape[1]]
-        freedom = self.y.size - n_coefficients
-        if freedom < 1:
-            raise NotFittedError("too few samples")
-        return float(self.weight @ left**2) / freedom
+    def at(self, eta: Float64Array) -> Terms:
+        """At linear predictors."""
+        left = self.y - eta
+        return Terms(-0.5 * left**2, left, np.ones_like(left))
 
-    def terms(self, beta: Float64Array) -> Terms:
-        """At ``beta``."""
-        left = self.y - self.offset - self.D @ beta
-        return Terms(-0.5 * left**2, left[None], np.ones((1, 1, left.size)))
+    def squares(self, eta: Float64Array) -> Float64Array:
+        """Weighted squares of residuals."""
+        return np.asarray(self.weight * (self.y - eta) ** 2)
 
 
 @dataclass(frozen=True, eq=False)
-class Binary(OfSamples):
+class Binary(OfPredictor):
     """Logistic regression of y (n,), 0 or 1, on D (n, P)."""
 
     methods: ClassVar[tuple[str, ...]] = (*Likelihood.methods, "firth", "firth_approx")
@@ -154,13 +186,16 @@ class Binary(OfSamples):
         """See `Likelihood.of`."""
         return cls(D, outcome.y, outcome.weight, outcome.offset)
 
-    def terms(self, beta: Float64Array) -> Terms:
-        """At ``beta``."""
-        eta = self.D @ beta + self.offset
+    def at(self, eta: Float64Array) -> Terms:
+        """At linear predictors."""
         x = np.exp(-np.abs(eta))  # one exponential, of what cannot overflow, for both the likelihood and mu
         mu = np.where(eta >= 0.0, 1.0, x) / (1.0 + x)
         value = self.y * eta - np.maximum(eta, 0.0) - np.log(1.0 + x)
-        return Terms(value, (self.y - mu)[None], (mu * (1.0 - mu))[None, None])
+        return Terms(value, self.y - mu, mu * (1.0 - mu))
+
+    def squares(self, eta: Float64Array) -> Float64Array:
+        """The variance is the model's: none."""
+        raise NotFittedError("a binary outcome has no dispersion")
 
     def penalty(self, beta: Float64Array) -> Float64Array:
         """``D'(h (1/2 - mu))``, h the leverages (Firth 1993)."""
@@ -169,7 +204,7 @@ class Binary(OfSamples):
 
     def _leverages(self, beta: Float64Array) -> tuple[Float64Array, Float64Array, Float64Array]:
         """mu, leverages and weights of the information (n,)."""
-        mu = special.expit(self.D @ beta + self.offset)
+        mu = expit(self.D @ beta + self.offset)
         w = mu * (1.0 - mu)
         J = _products(self.D, w, self.D)
         return mu, w * np.einsum("ij,ij->i", self.D @ np.linalg.inv(J), self.D), w
@@ -194,13 +229,13 @@ class Binary(OfSamples):
         """
         D, y, o = self.D, self.y, self.offset
         mu = (y + 0.5) / 2.0
-        eta, deviance = special.logit(mu), -2.0 * float(np.log(np.where(y == 1, mu, 1.0 - mu)).sum())
+        eta, deviance = np.log(mu / (1.0 - mu)), -2.0 * float(np.log(np.where(y == 1, mu, 1.0 - mu)).sum())
         for _ in range(_R_STEPS):
             w = mu * (1.0 - mu)
             J = D.T @ (w[:, None] * D)
             beta = np.linalg.solve(J, D.T @ (w * (eta - o) + y - mu))
             eta = D @ beta + o
-            mu, before = special.expit(eta), deviance
+            mu, before = expit(eta), deviance
             deviance = 2.0 * float(np.logaddexp(0.0, np.where(y == 1, -eta, eta)).sum())
             if abs(deviance - before) < 1e-8 * (0.1 + abs(deviance)):
                 return np.asarray(beta), np.asarray(np.linalg.inv(J), np.float64)
@@ -219,7 +254,7 @@ class Binary(OfSamples):
 
 
 @dataclass(frozen=True, eq=False)
-class Counts(OfSamples):
+class Counts(OfPredictor):
     """Poisson regression of y (n,) on D (n, P), log link; ``quasi``: the variance is Pearson's dispersion times the mean."""
 
     exact: ClassVar[Literal["never", "sandwich", "always"]] = "always"
@@ -238,24 +273,29 @@ class Counts(OfSamples):
     @property
     def start(self) -> Float64Array:
         """The mean rate, as far as the columns span a constant."""
-        level = np.log((self.weight @ self.y) / (self.weight @ np.exp(self.offset)))
-        return np.asarray(np.linalg.lstsq(self.D, np.full(self.y.size, level), rcond=None)[0])
+        return np.asarray(np.linalg.lstsq(self.D, np.full(self.y.size, self.level), rcond=None)[0])
+
+    @property
+    def level(self) -> Float64Array:
+        """The logarithm of the mean rate."""
+        expected = (self.weight * np.exp(self.offset)).sum(axis=-1)
+        return np.asarray(np.log((self.weight * self.y).sum(axis=-1) / expected))
 
     @property
     def estimates_scale(self) -> bool:
         """Whether it is a quasi-likelihood."""
         return self.quasi
 
-    def terms(self, beta: Float64Array) -> Terms:
-        """At ``beta``, without the likelihood's constant."""
-        eta = np.minimum(self.D @ beta + self.offset, 500.0)
+    def at(self, eta: Float64Array) -> Terms:
+        """At linear predictors, without the likelihood's constant."""
+        eta = np.minimum(eta, 500.0)
         mu = np.exp(eta)
-        return Terms(self.y * eta - mu, (self.y - mu)[None], mu[None, None])
+        return Terms(self.y * eta - mu, self.y - mu, mu)
 
-    def dispersion(self, beta: Float64Array, n_coefficients: int) -> float:
-        """Pearson's chi-squared over its degrees of freedom."""
-        mu = np.exp(self.D @ beta[: self.D.shape[1]] + self.offset)
-        return float((((self.y - mu) ** 2) / mu).sum() / (self.y.size - n_coefficients))
+    def squares(self, eta: Float64Array) -> Float64Array:
+        """Pearson's chi-squared."""
+        mu = np.exp(np.minimum(eta, 500.0))
+        return np.asarray((self.y - mu) ** 2 / mu)
 
     def law_of_events(self, beta: Float64Array, g: Float64Array, observed: BoolArray) -> float:
         """Each event, with its weight, falls on a sample in proportion to its mean."""
@@ -296,7 +336,7 @@ class Levels(OfSamples):
         """Log odds of the levels up to each threshold; no effects."""
         total = self.weight.sum()
         shares = np.array([self.weight[self.y <= m].sum() / total for m in range(self.n_thresholds)])
-        return np.concatenate([special.logit(shares), np.zeros(self.D.shape[1])])
+        return np.concatenate([np.log(shares / (1.0 - shares)), np.zeros(self.D.shape[1])])
 
     @property
     def rows(self) -> tuple[Float64Array, Float64Array]:
@@ -317,8 +357,8 @@ class Levels(OfSamples):
         """The chances (n,) to be below the upper and below the lower edge."""
         upper, lower = (edge @ beta - self.offset for edge in edges)
         return [
-            np.where(y == self.n_thresholds, 1.0, special.expit(upper)),
-            np.where(y == 0, 0.0, special.expit(lower)),
+            np.where(y == self.n_thresholds, 1.0, expit(upper)),
+            np.where(y == 0, 0.0, expit(lower)),
         ]
 
     def terms(self, beta: Float64Array) -> Terms | None:

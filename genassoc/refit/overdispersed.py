@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from scipy import special
 
 from genassoc.refit.fits import Outcome
 from genassoc.refit.likelihoods import OfSamples, Terms
@@ -51,6 +50,8 @@ class OverdispersedCounts(OfSamples):
 
     def terms(self, beta: Float64Array) -> Terms:
         """At ``beta``, by gamma functions."""
+        from scipy import special
+
         y, mu, alpha = self.y, self._mean(beta), float(np.exp(beta[0]))
         n, rest = y.size, 1.0 / (1.0 + alpha * mu)
         slope, curvature = np.zeros((2, n)), np.zeros((2, 2, n))

@@ -4,16 +4,19 @@ Written apart from the rows it checks: every residual is an atom, coefficients a
 and the tail is a sum over the tilted characteristic function of all of them.
 """
 
+from collections.abc import Iterator
+from typing import NamedTuple
+
 import numpy as np
-from scipy import special
 
 from genassoc.refit.fits import DenseFit, NotFittedError, beside, by_normal_deviate, independent, wald_test
 from genassoc.refit.likelihoods import Normal
-from genassoc.refit.tails import LN10
+from genassoc.refit.tails import LN10, size_of_z
 from genassoc.shapes import Float64Array
 
 _NODES = 4096
 _NORMAL_BELOW = 0.05  # of the largest coefficient
+_BINS = 512  # of the atoms
 
 
 def residual_law_test(
@@ -68,7 +71,7 @@ def _spread_of(e: Float64Array, X: Float64Array) -> Float64Array:
     candidates = [c for c in range(X.shape[1]) if np.ptp(X[:, c]) > 0.0]
     if not candidates:
         return np.ones(n)
-    beyond = -special.ndtri(0.005 / len(candidates))
+    beyond = size_of_z(-np.log10(0.01 / len(candidates)))
     chosen: list[int] = []
     while len(chosen) < min(len(candidates), n // 20):
         D = np.column_stack([np.ones(n), X[:, chosen]])
@@ -101,31 +104,15 @@ def _log_tail(u: float, a: Float64Array, atoms: Float64Array) -> float:
     near = np.abs(a) <= _NORMAL_BELOW * largest
     rest = max(float((a[near] ** 2).sum()), 1e-4 * float(a @ a)) * variance
     rounded, counts = np.unique(np.round(a[~near] / largest, 3), return_counts=True)
-    c = rounded * largest
-
-    def cgf(s: complex) -> complex:
-        x = s * c[:, None] * atoms
-        top = x.real.max(axis=1)
-        return complex(0.5 * rest * s * s + (counts * (top + np.log(np.exp(x - top[:, None]).mean(axis=1)))).sum())
-
-    # By bisection: the derivative of K at s is u.
-    low, high, small = 0.0, 1.0 / np.sqrt(float(a @ a) * variance), 1e-5
-
-    def slope(s: float) -> float:
-        return (cgf(s * (1 + small)).real - cgf(s * (1 - small)).real) / (2 * small * s)
-
-    while slope(high) < u:
-        low, high = high, 2.0 * high
-    for _ in range(20):
-        middle = 0.5 * (low + high)
-        low, high = (middle, high) if slope(middle) < u else (low, middle)
-    s = max(high, 1.0 / np.sqrt(float(a @ a) * variance))
-    K = cgf(s).real
-    period = max(u - K / s + 30.0 / s, 2.5 * largest * float(np.ptp(atoms)), 14.0 * np.sqrt(float(a @ a) * variance))
+    law = _Law(rounded * largest, counts.astype(np.float64), _binned(atoms), rest)
+    spread = np.sqrt(float(a @ a) * variance)
+    s = max(law.saddlepoint(u, spread), 1.0 / spread)
+    K = law.cgf(s)[0]
+    period = max(u - K / s + 30.0 / s, 2.5 * largest * float(np.ptp(atoms)), 14.0 * spread)
     h, total, quiet = 2.0 * np.pi / period, 0.5 / s, 0
-    for node in range(1, _NODES):
+    for node, value in enumerate(law.along(s, h), 1):
         z = s + 1j * h * node
-        term = np.exp(cgf(z) - K - 1j * h * node * u) / z
+        term = np.exp(value - K - 1j * h * node * u) / z
         total += float(term.real)
         quiet = quiet + 1 if abs(term) * s < 1e-9 else 0
         if quiet > 48:
@@ -133,3 +120,78 @@ def _log_tail(u: float, a: Float64Array, atoms: Float64Array) -> float:
                 return -np.inf
             return float(K - s * u + np.log(total * h / np.pi))
     raise NotFittedError("the integral of the residuals' law does not end")
+
+
+class _Atoms(NamedTuple):
+    """Atoms in bins: means, shares and variances within (bins,)."""
+
+    mean: Float64Array
+    share: Float64Array
+    variance: Float64Array
+
+
+def _binned(atoms: Float64Array) -> _Atoms:
+    """Bins of one width; the farthest atoms are alone in theirs."""
+    low, width = atoms.min(), np.ptp(atoms) / _BINS or 1.0
+    _, which, counts = np.unique(np.floor((atoms - low) / width), return_inverse=True, return_counts=True)
+    mean = np.bincount(which, atoms) / counts
+    return _Atoms(mean, counts / atoms.size, np.bincount(which, (atoms - mean[which]) ** 2) / counts)
+
+
+class _Law(NamedTuple):
+    """The law of a sum of ``counts`` (K,) draws with each coefficient (K,), and of a normal deviate of variance ``rest``.
+
+    Within its bin an atom is drawn as a normal deviate of the bin's variance.
+    """
+
+    c: Float64Array
+    counts: Float64Array
+    atoms: _Atoms
+    rest: float
+
+    def _exponents(self, s: float) -> Float64Array:
+        """``ln E exp(s c e)`` of each bin (K, bins), with its share."""
+        reach = self.c[:, None]
+        bent = 0.5 * (s * reach) ** 2 * self.atoms.variance
+        return np.asarray(s * reach * self.atoms.mean + bent + np.log(self.atoms.share))
+
+    def cgf(self, s: float) -> tuple[float, float, float]:
+        """Cumulant generating function at s, and its two derivatives."""
+        x = self._exponents(s)
+        top = x.max(axis=1, keepdims=True)
+        w = np.exp(x - top)
+        whole = w.sum(axis=1)
+        w /= whole[:, None]
+        slope = self.c[:, None] * self.atoms.mean + s * self.c[:, None] ** 2 * self.atoms.variance
+        first = (w * slope).sum(axis=1)
+        second = (w * (slope**2 + self.c[:, None] ** 2 * self.atoms.variance)).sum(axis=1) - first**2
+        value = 0.5 * self.rest * s * s + float(self.counts @ (top[:, 0] + np.log(whole)))
+        return value, self.rest * s + float(self.counts @ first), self.rest + float(self.counts @ second)
+
+    def saddlepoint(self, u: float, spread: float) -> float:
+        """Where the first derivative is u: Newton's method within a bracket; a few per cent are enough."""
+        low, high = 0.0, np.inf
+        s = u / spread**2
+        for _ in range(60):
+            _, slope, bend = self.cgf(s)
+            if abs(slope - u) <= 1e-3 * spread:
+                break
+            low, high = (s, high) if slope < u else (low, s)
+            s = s + (u - slope) / bend
+            if not low < s < high:
+                s = 0.5 * (low + high) if np.isfinite(high) else 2.0 * low
+        return s
+
+    def along(self, s: float, h: float) -> Iterator[complex]:
+        """The cgf at s + i h, s + 2 i h, ...: from each node to the next the summands are multiplied by factors that turn and shrink."""
+        x, reach = self._exponents(s), self.c[:, None]
+        top = x.max(axis=1, keepdims=True)
+        bent = h * reach**2 * self.atoms.variance
+        values = np.exp(x - top).astype(np.complex128)
+        turn = np.exp(1j * (h * reach * self.atoms.mean + s * bent) - 0.5 * h * bent)
+        shrink = np.exp(-h * bent)
+        for node in range(1, _NODES):
+            values *= turn
+            turn *= shrink
+            z = s + 1j * h * node
+            yield complex(0.5 * self.rest * z * z + self.counts @ (top[:, 0] + np.log(values.sum(axis=1))))

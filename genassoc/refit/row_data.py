@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy import special
 
 from genassoc.data.block import HAPLOID_CHROMOSOME, X_OUTSIDE_PAR, Block, GenotypeBlock, places_of
 from genassoc.data.cohort.added_covariates import SEX_ON_X, more_covariates, with_sex, with_variants
@@ -26,7 +25,7 @@ from genassoc.errors import GenassocError
 from genassoc.models.about import About, about_of
 from genassoc.models.registry import MODELS
 from genassoc.refit.conditional import Conditional, case_shares
-from genassoc.refit.covariates import DenseCovariates, dense_covariates
+from genassoc.refit.covariates import DenseCovariates, dense_covariates, padded
 from genassoc.refit.fits import Likelihood, NotFittedError, Outcome, independent, maximum
 from genassoc.refit.hazards import Hazards
 from genassoc.refit.likelihoods import Binary, Counts, Levels, Normal
@@ -57,6 +56,7 @@ _UNDERSTOOD = {
     "correction", "correct_below", "interaction", "variance", "weights", "case_value", "alleles",
 }  # fmt: skip
 _NOT_FITTED = "a single row of it cannot be fitted again by itself"
+_WELL = 0.01  # of the squared lengths of a basis
 _UNSET: tuple[Any, ...] = (None, "", False, "model", "auto", "separate", (), [], {})
 
 
@@ -158,7 +158,7 @@ class RowData(Outcome):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class _Cases(Outcome):
+class Cases(Outcome):
     """One trait of all samples of a cohort (N), and who is complete."""
 
     complete: BoolArray
@@ -170,10 +170,14 @@ class _Cases(Outcome):
     @cached_property
     def basis(self) -> Float64Array:
         """An orthonormal basis (N, rank) of the covariates of complete samples; others have zeros."""
-        found = independent(self.shared.X[self.complete])
-        basis = np.zeros((self.complete.size, found.shape[1]))
-        basis[self.complete] = found
-        return basis
+        return padded(independent(self.shared.basis[self.complete]), self.complete)
+
+    @cached_property
+    def common(self) -> Float64Array:
+        """The basis of all samples that have the covariates, where these samples determine its coefficients well; else their own."""
+        here = self.shared.basis[self.complete]
+        lengths = np.linalg.eigvalsh(here.T @ here)
+        return self.shared.basis if lengths.size and lengths[0] > _WELL * lengths[-1] else self.basis
 
     def null(self, likelihood: type[Likelihood], choices: Mapping[str, Any]) -> Float64Array | None:
         """Coefficients of the basis at the maximum of the null, where the likelihood takes iterations to it."""
@@ -222,7 +226,7 @@ class RowSource:
         if foreign:
             named = ", ".join(f"{name}={self.choices[name]!r}" for name in foreign)
             raise GenassocError(f"the model '{kind}' has no {named}: {_NOT_FITTED}")
-        self._outcomes: dict[tuple[str, bool, str], _Cases] = {}
+        self._outcomes: dict[tuple[str, bool, str], Cases] = {}
         self._nulls: dict[tuple[str, bool, str], Float64Array | None] = {}
         self._designs: dict[tuple[str, tuple[str, ...] | str], DenseCovariates] = {}
 
@@ -252,16 +256,13 @@ class RowSource:
         if block is None:
             block = self.cohort.read(first, last).take(np.isin(np.arange(first, last), numbers))
         ploidy = int(places_of(block).ploidy[0])
-        contig = ""
-        if self.cohort.offsets is not None:  # a block that was read for several rows may lie on two contigs
-            contig = block.contig or self.cohort.read(first, first + 1).contig
-        key = (trait, ploidy == X_OUTSIDE_PAR, contig)
-        outcome = self._outcome(*key)
+        key = self.case_key(trait, first, ploidy)
+        outcome = self.outcome(*key)
         copies, tested, unit, predictor = self._values(first, block)
         missing = np.isnan(copies)
         keep = outcome.complete if self.imputes or not observed_only else outcome.complete & ~missing
         at = np.flatnonzero(keep)
-        G = np.column_stack([self._tested(allele, ploidy) for allele in tested])[at]
+        G = np.column_stack([column for allele in tested for column in self.tested(allele, ploidy)])[at]
         if observed_only and self.imputes and np.isnan(G).any():
             G = np.where(np.isnan(G), np.nanmean(G, axis=0), G)
         y = outcome.y[at]
@@ -290,20 +291,19 @@ class RowSource:
         alleles = np.where(codes == NOT_OBSERVED, np.nan, codes.astype(np.float64))
         return alleles.sum(axis=0), alleles, 1.0, None
 
-    def _tested(self, copies: Float64Array, ploidy: int) -> Float64Array:
-        """Columns that are tested (N, 1 or 2), NaN where the call is not observed."""
+    def tested(self, copies: Float64Array, ploidy: int) -> tuple[Float64Array, ...]:
+        """The one or two columns that are tested of copies of ALT (..., N), NaN where the call is not observed."""
         g = copies
         if ploidy == X_OUTSIDE_PAR and int(self.choices.get("male_x_dosage", 2)) == 1:
             assert self.cohort.sex is not None
             g = np.where(self.cohort.sex == 1, copies / 2.0, copies)
         model = self.choices.get("genetic_model", "additive")
-        het = np.where(np.isnan(g), np.nan, (g == 1.0).astype(np.float64))
-        if model == "genotypic":
-            return np.column_stack([g, het])
         if model == "additive":
-            return (g / 2.0 if ploidy == HAPLOID_CHROMOSOME else g)[:, None]
+            return (g / 2.0 if ploidy == HAPLOID_CHROMOSOME else g,)
+        if model == "genotypic":
+            return g, np.where(np.isnan(g), np.nan, g == 1.0)
         held = {"dominant": g >= 1.0, "recessive": g == 2.0, "hetonly": g == 1.0}[str(model)]
-        return np.where(np.isnan(g), np.nan, held.astype(np.float64))[:, None]
+        return (np.where(np.isnan(g), np.nan, held),)
 
     @cached_property
     def _conditioned(self) -> tuple[Cohort, tuple[str, ...] | str]:
@@ -316,7 +316,13 @@ class RowSource:
         found = with_variants(self.cohort, names, male_x_dosage=dosage, impute=self.imputes)
         return found.cohort, more_covariates(covariates, names)
 
-    def _outcome(self, trait: str, on_x: bool, contig: str) -> _Cases:
+    def case_key(self, trait: str, number: int, ploidy: int) -> tuple[str, bool, str]:
+        """Trait, whether on X, contig where offsets differ between contigs: what the outcome of a variant depends on."""
+        contig = "" if self.cohort.offsets is None else self.cohort.contig_of(number, number + 1)
+        return trait, ploidy == X_OUTSIDE_PAR, contig
+
+    def outcome(self, trait: str, on_x: bool, contig: str) -> Cases:
+        """One trait of the cohort's samples, as `case_key` says."""
         if (trait, on_x, contig) not in self._outcomes:
             cohort, covariates = self._conditioned
             cohort = cohort.at_contig(contig) if contig else cohort
@@ -337,7 +343,7 @@ class RowSource:
             self._outcomes[trait, on_x, contig] = made
         return self._outcomes[trait, on_x, contig]
 
-    def _plain(self, cohort: Cohort, trait: str, covariates: tuple[str, ...] | str) -> _Cases:
+    def _plain(self, cohort: Cohort, trait: str, covariates: tuple[str, ...] | str) -> Cases:
         before: Float64Array | float = 0.0
         if self.choices.get("baseline"):
             baseline = _names(self.choices["baseline"])[_names(self.choices["traits"]).index(trait)]
@@ -362,7 +368,7 @@ class RowSource:
             Q = independent(shared.X[complete])
             left = y[complete] - Q @ (Q.T @ y[complete])
             offset = offset * np.sqrt((left @ left) / (left.size - Q.shape[1]))
-        return _Cases(
+        return Cases(
             y=y, complete=complete, shared=shared, offset=offset + np.log(exposure), weight=weight, exposure=exposure, stratum=sets, coding=design.coding[0],
             modifier=self._modifier(cohort, shared.complete),
         )  # fmt: skip
@@ -398,7 +404,7 @@ class RowSource:
             self._designs[key] = dense_covariates(cohort.phenotypes, cohort.rows, covariates)
         return self._designs[key]
 
-    def _survival(self, cohort: Cohort, trait: str, covariates: tuple[str, ...] | str) -> _Cases:
+    def _survival(self, cohort: Cohort, trait: str, covariates: tuple[str, ...] | str) -> Cases:
         times, events = _names(self.choices["time"]), _names(self.choices["event"])
         time = times[0] if len(times) == 1 else times[events.index(trait)]
         cause = self.choices.get("cause")
@@ -410,7 +416,7 @@ class RowSource:
         endpoint, shared = design.endpoints[0], self._covariates(cohort, covariates)
         covered = design.complete & shared.complete
         weight, complete = self._weights(cohort, covered & ~np.isnan(endpoint.time))
-        return _Cases(
+        return Cases(
             y=endpoint.event, complete=complete, shared=shared, offset=design.offset[:, 0], weight=weight, exposure=np.ones(complete.size),
             time=endpoint.time, entry=design.entry, stratum=design.stratum, coding=endpoint.coding,
             modifier=self._modifier(cohort, covered),
@@ -443,6 +449,8 @@ def _at(values: Float64Array | None, at: Int64Array) -> Float64Array | None:
 
 def _normal_scores(y: Float64Array) -> Float64Array:
     """Blom's normal scores, ties sharing their mean rank."""
+    from scipy import special
+
     _, which, counts = np.unique(y, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     rank = (last - (counts - 1) / 2.0)[which]

@@ -63,9 +63,7 @@ def case_count_table(mu: Float64Array, n_cases: int, max_carriers: int = 20) -> 
 
 def _tilted_row(mu: Float64Array, tilt: float) -> tuple[float, float, float, Float64Array, Float64Array]:
     """Mean, ln MGF, step and characteristic function under one tilt."""
-    from scipy.special import expit, logit
-
-    pi = mu if tilt == 0.0 else np.asarray(expit(logit(mu) + tilt), dtype=np.float64)
+    pi = mu if tilt == 0.0 else np.asarray(_expit(_logit(mu) + tilt), dtype=np.float64)
     sd = math.sqrt(float(np.sum(pi * (1.0 - pi))))
     # Bernstein: P(|count - mean| >= x) <= 2 exp(-x^2 / 2 / (sd^2 + x / 3)); at x = L - 4 sd it is below 1e-20
     L = 2 * int(17 + 7.0 * sd) + 1
@@ -103,19 +101,27 @@ def _solve_tilt(mu: Float64Array, target: float, start: float = 0.0) -> tuple[fl
     sd = math.sqrt(float(np.sum(pi * (1.0 - pi))))
     if abs(float(pi.sum()) - target) <= 0.1 * sd:
         return 0.0, sd
-    from scipy.special import expit, logit
-
-    log_odds = logit(mu)
+    log_odds = _logit(mu)
     low, high = -float(log_odds.max()) - 800.0, -float(log_odds.min()) + 800.0
     tilt = start
     for _ in range(200):
-        pi = expit(log_odds + tilt)
+        pi = _expit(log_odds + tilt)
         variance = float(np.sum(pi * (1.0 - pi)))
         excess = float(pi.sum()) - target
         if excess * excess <= 0.01 * variance:
             break
         low, high = (low, tilt) if excess > 0 else (tilt, high)
         # ln(mean / (N - mean)) is nearly linear in the tilt
-        proposed = tilt + float(logit(target / mu.size) - logit(pi.mean()))
+        proposed = tilt + float(_logit(target / mu.size) - _logit(float(pi.mean())))
         tilt = proposed if low < proposed < high else 0.5 * (low + high)
     return tilt, math.sqrt(variance)
+
+
+def _logit(p: Float64Array | float) -> Float64Array:
+    p = np.asarray(p)
+    return np.asarray(np.log(p / (1.0 - p)))
+
+
+def _expit(x: Float64Array) -> Float64Array:
+    with np.errstate(over="ignore"):
+        return np.asarray(1.0 / (1.0 + np.exp(-x)))

@@ -13,6 +13,9 @@ from numpy.typing import ArrayLike
 from genassoc.kernels.laws import tails as kernels
 from genassoc.shapes import Float64Array
 
+_LN_10 = math.log(10.0)
+_ROOT_TWO_OVER_PI = math.sqrt(2.0 / math.pi)
+_STEPS = 100  # of Newton's method; fewer than ten are enough
 Z_975 = 1.959963984540054  # scipy.special.ndtri(0.975): half a 95 % confidence interval in standard errors
 
 
@@ -78,15 +81,21 @@ def z_from_neg_log_10_p(neg_log_10_p: ArrayLike) -> Float64Array:
     The inverse of `neg_log_10_p_z`. It turns the p of a likelihood-ratio or saddlepoint test into the
     standard error ``|beta| / z``, and a column of p-values into the median of lambda GC.
     """
-    from scipy import special  # 0.15 s to import, and not all commands need it
-
-    ln_p = -math.log(10.0) * np.asarray(neg_log_10_p, dtype=np.float64)
-    with np.errstate(invalid="ignore"):
-        # p = 2 Phi(-z), from its logarithm in the tail, and 1 - p = erf(z / sqrt 2) where p is close to 1.
-        from_tail = -special.ndtri_exp(np.minimum(ln_p, 0.0) - math.log(2.0))
-        near_one = math.sqrt(2.0) * special.erfinv(-np.expm1(ln_p))
-        z = np.where(ln_p < -0.5, from_tail, near_one)
-    return np.asarray(np.where(ln_p > 0.0, np.nan, z), dtype=np.float64)
+    ln_p = -_LN_10 * np.asarray(neg_log_10_p, dtype=np.float64).reshape(-1)
+    wanted = np.where(ln_p > 0.0, np.nan, -ln_p)
+    # Newton's method on -ln p, which is convex in z, from a z that is too large: p <= exp(-z^2 / 2)
+    tiny = wanted < 1e-17  # z^2 is nothing beside z
+    z = np.where(tiny, wanted / _ROOT_TWO_OVER_PI, np.sqrt(2.0 * wanted))
+    moving = np.isfinite(z) & ~tiny
+    for _ in range(_STEPS):
+        if not moving.any():
+            break
+        here, target = z[moving], wanted[moving]
+        found = _LN_10 * neg_log_10_p_z(here)
+        step = (found - target) * np.exp(0.5 * here * here - found) / _ROOT_TWO_OVER_PI
+        z[moving] = here - step
+        moving[moving] = np.abs(step) > 1e-15 * here  # each stops for itself: no value depends on its company
+    return z.reshape(np.shape(neg_log_10_p))
 
 
 def t_quantile_975(df: ArrayLike) -> Float64Array:
@@ -94,12 +103,28 @@ def t_quantile_975(df: ArrayLike) -> Float64Array:
 
     Relative error below 1e-10.
     """
-    from scipy import special
-
     df = np.asarray(df, dtype=np.float64)
-    distinct, position = np.unique(df, return_inverse=True)  # few: the quantile is slow and df repeats
-    quantiles = np.where(distinct > 0, special.stdtrit(np.where(distinct > 0, distinct, 1.0), 0.975), np.nan)
-    return np.asarray(quantiles[position].reshape(df.shape), dtype=np.float64)
+    distinct, position = np.unique(df, return_inverse=True)  # few in most scans
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ln_t = np.where(distinct > 0, np.log(Z_975) + 0.6 * np.expm1(2.4 / distinct).clip(max=2.0), np.nan)
+    last, off = ln_t, _beyond_975(ln_t, distinct)
+    ln_t = ln_t - 0.01
+    moving = np.isfinite(off)
+    for _ in range(_STEPS):
+        if not moving.any():
+            break
+        # secants: -ln p is nearly straight in ln t, whatever the degrees of freedom
+        now = np.where(moving, _beyond_975(ln_t, distinct), 0.0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            step = np.where(moving & (now != off), now * (ln_t - last) / (now - off), 0.0)
+        last, off, ln_t = ln_t, now, ln_t - step
+        moving &= np.abs(step) > 1e-15
+    return np.asarray(np.exp(ln_t)[position].reshape(df.shape), dtype=np.float64)
+
+
+def _beyond_975(ln_t: Float64Array, df: Float64Array) -> Float64Array:
+    """How far -log10 p of t is from that of the 97.5 % point."""
+    return neg_log_10_p_t(np.exp(ln_t), df) + math.log10(0.05)
 
 
 def neg_log_10_p_f(F: ArrayLike, k: int, df: ArrayLike) -> Float64Array:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-import polars as pl
-
 if TYPE_CHECKING:
+    import polars as pl
+
     from genassoc.data.store.store import GenotypeStore
 
 X, Y, XY, MT = "X", "Y", "XY", "MT"
@@ -104,8 +104,10 @@ def bare_name(name: str) -> str:
     return word if word in _BY_WORD else text
 
 
-def _bare_column(column: str) -> pl.Expr:
+def _bare_column(column: str) -> "pl.Expr":
     """`bare_name` of each value of a column of text."""
+    import polars as pl
+
     text = pl.col(column).str.strip_chars().str.to_uppercase().str.replace(_PREFIX, "").str.replace(_ZEROS, "${1}")
     text = text.str.replace(_FRAME, "${1}").str.replace(_VERSION, "${1}")
     word = text.str.replace_all(_SEPARATORS, "")
@@ -157,11 +159,13 @@ def build_of_accession(name: str) -> str | None:
     return _BUILD_BY_ACCESSION.get(re.sub(_FRAME, r"\1", name.strip().upper()))
 
 
-def gwas_ssf_code(column: str = "chromosome", position: str = "base_pair_location") -> pl.Expr:
+def gwas_ssf_code(column: str = "chromosome", position: str = "base_pair_location") -> "pl.Expr":
     """GWAS-SSF's number, 1 to 25, of each contig of a column of genotype files' names; null where it has none.
 
     A 25 is the pseudo-autosomal part of X, coded 23, from position 16,570 on; before that it may be MT, and has no number.
     """
+    import polars as pl
+
     codes = {
         word: BY_NAME[name].gwas_ssf
         for names in (_BY_NUMBER, _BY_WORD, _BY_ACCESSION)
@@ -172,8 +176,10 @@ def gwas_ssf_code(column: str = "chromosome", position: str = "base_pair_locatio
     return pl.when((bare != "25") | (pl.col(position) > max(_MT_LENGTHS))).then(code)
 
 
-def from_gwas_ssf(column: str = "chromosome") -> pl.Expr:
+def from_gwas_ssf(column: str = "chromosome") -> "pl.Expr":
     """The names of a GWAS-SSF file's chromosomes: 23, 24, 25 become X, Y, MT; other texts stay."""
+    import polars as pl
+
     names = {str(row.gwas_ssf): row.name for row in CHROMOSOMES if row.name in (X, Y, MT)}
     return pl.coalesce(_bare_column(column).replace_strict(names, default=None, return_dtype=pl.String), pl.col(column))
 

@@ -1,22 +1,21 @@
 """Parts of a store on their way to the disk: rows are collected in memory, and a separate thread writes them."""
 
-import io
 import os
+from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import polars as pl
 
-from genassoc.data import schema
 from genassoc.data.store.arrays import StoreArrays
-from genassoc.data.store.call_counts import count_calls, counts_frame
-from genassoc.data.store.parts import digest, joined_frame, journal_line, sync, write_durably
-from genassoc.data.store.pieces import hash_of
-from genassoc.data.store.shard_file import encode_chunk
+from genassoc.data.store.call_counts import count_calls
+from genassoc.data.store.parts import PartTable, digest, journal_line, sync, write_durably
+from genassoc.data.store.pieces import Stretches, hash_of
+from genassoc.data.store.shard_file import Encoded
 from genassoc.data.store.variant_columns import VariantColumns
-from genassoc.shapes import UInt8Array, packed_bytes
+from genassoc.shapes import Int32Array, UInt8Array, packed_bytes
 
 JOURNAL = "journal.jsonl"
 _COMPRESSORS = 2  # threads that compress 400 MB of packed calls a second each: more than any reader delivers
@@ -24,55 +23,117 @@ _COMPRESSORS = 2  # threads that compress 400 MB of packed calls a second each: 
 
 def part_name(number: int) -> str:
     """File name of the table of a part."""
-    return f"part-{number:05d}.parquet"
+    return f"part-{number:05d}.npz"
 
 
-class PartRows:
-    """Room for the rows of one part.
+class Room(NamedTuple):
+    """Room for the rows of one chunk: calls (R, B), and bits of haploid calls (R, ceil(N / 8)), which are used where there are any."""
+
+    packed: UInt8Array
+    haploid: UInt8Array
+
+
+class ChunkRows:
+    """The rows of one chunk, waiting.
 
     Attributes
     ----------
-    packed : uint8 (R, B)
-    haploid : uint8 (R, ceil(N / 8)) or None
-        None until a haploid call comes.
-    runs : list of DataFrame or VariantColumns
-        What the rows are.
     filled : int
-    chunks : list of Future of bytes
-        The chunks that are full, compressed.
+    has_haploid : bool
+        Whether bits of haploid calls came with any row.
     """
 
-    def __init__(self, n_rows: int, n_samples: int) -> None:
-        self.packed: UInt8Array = np.empty((n_rows, packed_bytes(n_samples)), dtype=np.uint8)
-        self.haploid: UInt8Array | None = None
-        self.runs: list[pl.DataFrame | VariantColumns] = []
+    def __init__(self, room: Room) -> None:
+        self._room = room
         self.filled = 0
-        self.chunks: list[Future[bytes]] = []
-        self._n_samples = n_samples
+        self.has_haploid = False
+
+    @property
+    def packed(self) -> UInt8Array:
+        """Calls of the rows that are there."""
+        return self._room.packed[: self.filled]
+
+    @property
+    def haploid(self) -> UInt8Array | None:
+        """Bits of the rows that are there; None where none came."""
+        return self._room.haploid[: self.filled] if self.has_haploid else None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is room for no more."""
+        return self.filled == len(self._room.packed)
+
+    def put(self, packed: UInt8Array, haploid: UInt8Array | None) -> int:
+        """Copy as many rows as fit; return their number."""
+        take = min(len(packed), len(self._room.packed) - self.filled)
+        rows = slice(self.filled, self.filled + take)
+        self._room.packed[rows] = packed[:take]
+        if haploid is not None and not self.has_haploid:
+            self._room.haploid[: self.filled] = 0
+            self.has_haploid = True
+        if self.has_haploid:
+            self._room.haploid[rows] = 0 if haploid is None else haploid[:take]
+        self.filled += take
+        return take
+
+    def released(self) -> Room:
+        """Its memory, once nobody needs the rows."""
+        return self._room
+
+
+class Rooms:
+    """Memory of chunks, used again and again: fresh memory costs as much as filling it does."""
+
+    def __init__(self, n_rows: int, n_samples: int) -> None:
+        self._n_rows, self._n_samples = n_rows, n_samples
+        self._free: deque[Room] = deque()
+
+    def take(self) -> Room:
+        """Get room; its content is arbitrary."""
+        try:
+            return self._free.pop()
+        except IndexError:
+            n, width = self._n_rows, packed_bytes(self._n_samples)
+            # what is never written to takes no memory
+            return Room(np.empty((n, width), np.uint8), np.empty((n, (self._n_samples + 7) // 8), np.uint8))
+
+    def give(self, room: Room) -> None:
+        """Take back room that is no longer in use."""
+        self._free.append(room)
+
+
+class Finished(NamedTuple):
+    """What is made of the rows of a chunk, beside their hash."""
+
+    calls: Encoded
+    haploid: Encoded | None
+    counts: Int32Array
+
+
+class PartRows:
+    """The rows of one part, a chunk after another.
+
+    Attributes
+    ----------
+    chunks : list of ChunkRows
+    runs : list of VariantColumns
+        What the rows are.
+    filled : int
+    finished : list of Future of Finished
+        Of the chunks that are full.
+    """
+
+    def __init__(self, n_rows: int) -> None:
+        self._n_rows = n_rows
+        self.chunks: list[ChunkRows] = []
+        self.runs: list[VariantColumns] = []
+        self.filled = 0
+        self.finished: list[Future[Finished]] = []
 
     @property
     def is_full(self) -> bool:
         """Whether the part is full."""
-        return self.filled == len(self.packed)
-
-    def put(self, packed: UInt8Array, haploid: UInt8Array | None, variants: pl.DataFrame | VariantColumns) -> int:
-        """Copy as many rows as fit; return their number."""
-        take = min(len(packed), len(self.packed) - self.filled)
-        rows = slice(self.filled, self.filled + take)
-        self.packed[rows] = packed[:take]
-        if haploid is not None:
-            if self.haploid is None:
-                self.haploid = np.zeros((len(self.packed), (self._n_samples + 7) // 8), dtype=np.uint8)
-            self.haploid[rows] = haploid[:take]
-        self.runs.append(variants[:take])
-        self.filled += take
-        return take
-
-    def clear(self) -> None:
-        """Forget the rows and keep the memory."""
-        self.runs, self.filled, self.chunks = [], 0, []
-        if self.haploid is not None:
-            self.haploid[:] = 0
+        return self.filled == self._n_rows
 
 
 class PartWriter:
@@ -91,22 +152,34 @@ class PartWriter:
     """
 
     def __init__(self, arrays: StoreArrays, folder: Path, block_variants: int, n_samples: int) -> None:
-        self._arrays, self._folder, self._block_variants = arrays, folder, block_variants
+        self._arrays, self._folder = arrays, folder
         self._n_samples = n_samples
+        self._rooms = Rooms(block_variants, n_samples)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._compressors = ThreadPoolExecutor(_COMPRESSORS, thread_name_prefix="compress")
         self._under_way: Future[dict[str, Any]] | None = None
 
-    def compress(self, rows: PartRows, rest: bool = False) -> None:
-        """Begin to compress the chunks of a part that are full by now; with ``rest`` also one that is not."""
-        step = self._block_variants
-        while (start := len(rows.chunks) * step) < rows.filled and (rest or start + step <= rows.filled):
-            chunk = rows.packed[start : min(start + step, rows.filled)]
-            rows.chunks.append(self._compressors.submit(encode_chunk, chunk, step, schema.NO_CALLS))
+    def put(self, rows: PartRows, packed: UInt8Array, haploid: UInt8Array | None, variants: VariantColumns) -> int:
+        """Copy as many rows as the present chunk of a part has room for; return their number. A chunk that is full is finished."""
+        if len(rows.chunks) == len(rows.finished):
+            rows.chunks.append(ChunkRows(self._rooms.take()))
+        chunk = rows.chunks[-1]
+        taken = chunk.put(packed, haploid)
+        rows.runs.append(variants[:taken])
+        rows.filled += taken
+        if chunk.is_full:
+            rows.finished.append(self._compressors.submit(self._finish, chunk))
+        return taken
+
+    def _finish(self, chunk: ChunkRows) -> Finished:
+        """Compress and count the rows of a chunk."""
+        counts = count_calls(chunk.packed, chunk.haploid, self._n_samples)
+        return Finished(self._arrays.encode_calls(chunk.packed), self._arrays.encode_haploid(chunk.haploid), counts)
 
     def begin(self, number: int, rows: PartRows, origin: dict[str, Any] | None, used: int) -> None:
-        """Start writing a part. ``rows`` must be left alone until `result` was asked for."""
-        self.compress(rows, rest=True)
+        """Start writing a part. ``rows`` must be left alone."""
+        if len(rows.chunks) > len(rows.finished):
+            rows.finished.append(self._compressors.submit(self._finish, rows.chunks[-1]))
         self._under_way = self._thread.submit(self.write, number, rows, origin, used)
 
     def result(self) -> dict[str, Any] | None:
@@ -131,37 +204,45 @@ class PartWriter:
 
     def write(self, number: int, rows: PartRows, origin: dict[str, Any] | None, used: int) -> dict[str, Any]:
         """Write a part, then its line in the journal; return the line."""
-        filled, step = rows.filled, self._block_variants
-        packed = rows.packed[:filled]
-        haploid = None if rows.haploid is None else rows.haploid[:filled]
-        variants = joined_frame(rows.runs)
-        blocks_before = number * (len(rows.packed) // step)
-        haploid_chunks = [
-            blocks_before + start // step
-            for start in range(0, filled, step)
-            if haploid is not None and haploid[start : start + step].any()
-        ]
-        if not haploid_chunks:
-            haploid = None
+        variants = VariantColumns.joined(rows.runs)
+        digest_of_content = self._digest(rows, variants)
+        finished = [chunk.result() for chunk in rows.finished]
+        blocks_before = number * (self._arrays.shard_variants // self._arrays.block_variants)
         part = {
-            "rows": filled,
-            "digest": digest(packed, haploid, variants),
-            "haploid_chunks": haploid_chunks,
+            "rows": rows.filled,
+            "digest": digest_of_content,
+            "haploid_chunks": [blocks_before + k for k, chunk in enumerate(finished) if chunk.haploid is not None],
             "origin": origin,
             "used": used,
         }
-        chunks = [chunk.result() for chunk in rows.chunks]
-        pieces = self._arrays.write_shard(number, filled, chunks, haploid)
+        calls, haploid = [chunk.calls for chunk in finished], [chunk.haploid for chunk in finished]
+        pieces = self._arrays.write_shard(number, rows.filled, calls, haploid)
         for key in pieces:
             sync(self._arrays.path / key)
         part["pieces"] = {key: [piece.size, piece.seal] for key, piece in pieces.items()}
-        buffer = io.BytesIO()
-        counts = counts_frame(count_calls(packed, haploid, self._n_samples))
-        variants.hstack(counts).write_parquet(buffer, compression="zstd", compression_level=1)
-        write_durably(self.table(number), buffer.getvalue())
-        part["table"] = hash_of(buffer.getvalue())
+        table = PartTable(variants, np.concatenate([chunk.counts for chunk in finished])).to_bytes()
+        write_durably(self.table(number), table)
+        part["table"] = hash_of(table)
         with (self._folder / JOURNAL).open("ab") as journal:
             journal.write(journal_line(part))
             journal.flush()
             os.fsync(journal.fileno())
         return part
+
+    def _digest(self, rows: PartRows, variants: VariantColumns) -> str:
+        """Hash of a part's content; the memory of its chunks is given back as soon as they are hashed."""
+        marked = any(chunk.haploid is not None and chunk.haploid.any() for chunk in rows.chunks)
+        width = (self._n_samples + 7) // 8
+        zeros = np.zeros((self._arrays.block_variants if marked else 0, width), dtype=np.uint8)
+
+        def buffers(of_haploid: bool, last: bool) -> Iterator[memoryview]:
+            for chunk, finished in zip(rows.chunks, rows.finished):
+                bits = zeros[: chunk.filled] if chunk.haploid is None else chunk.haploid
+                yield (bits if of_haploid else chunk.packed).data.cast("B")
+                if last:
+                    finished.result()  # compressed too
+                    self._rooms.give(chunk.released())
+
+        calls = Stretches(rows.filled * packed_bytes(self._n_samples), buffers(False, not marked))
+        haploid = Stretches(rows.filled * width, buffers(True, True)) if marked else Stretches(0, ())
+        return digest(calls, haploid, variants)

@@ -1,20 +1,19 @@
-"""The parts that a store is built from: their journal, their content's hash, their variants in order."""
+"""The parts that a store is built from: their journal, the tables of their variants, their content's hash."""
 
+import io
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import polars as pl
 
 from genassoc.data import schema, strangers
-from genassoc.data.store.pieces import hash_of
-from genassoc.data.store.store import VARIANT_SCHEMA
-from genassoc.data.store.variant_columns import VariantColumns
+from genassoc.data.store.pieces import Stretches, hash_of
+from genassoc.data.store.variant_columns import TextColumn, VariantColumns
 from genassoc.data.strangers import MalformedError
-from genassoc.shapes import Array, UInt8Array
+from genassoc.shapes import Int32Array
 
 SEAL = "seal"  # of a line of the journal: a hash of the rest of it
 
@@ -66,45 +65,70 @@ def _check_part(part: dict[str, Any]) -> None:
         strangers.text(seal, key)
 
 
-def rechunked(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-    """The same rows in frames of `schema.METADATA_CHUNK` (the last may be shorter)."""
-    waiting: list[pl.DataFrame] = []
+class PartTable(NamedTuple):
+    """What the variants of a part are, and the counts (V, 6) of their calls, in the order of `schema.CALL_COUNTS`."""
+
+    columns: VariantColumns
+    counts: Int32Array
+
+    def to_bytes(self) -> bytes:
+        """As a file."""
+        names = TextColumn.of(name for name, _ in self.columns.contigs)
+        lengths = np.array([length for _, length in self.columns.contigs], dtype=np.int64)
+        buffer = io.BytesIO()
+        texts = [names, *self.columns.texts()]
+        np.savez(buffer, lengths, self.columns.positions, self.columns.record, self.columns.alt_index, self.counts,
+                 *(array for text in texts for array in (text.offsets, text.data)))  # fmt: skip
+        return buffer.getvalue()
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> "PartTable":
+        """Of a file; `ValueError` where it is another, or ``OSError``, ``KeyError``."""
+        with np.load(io.BytesIO(content), allow_pickle=False) as saved:
+            arrays = [saved[f"arr_{i}"] for i in range(13)]
+        lengths, positions, record, alt_index, counts = arrays[:5]
+        names, alt, ref, rsid = (TextColumn(*arrays[i : i + 2]) for i in range(5, 13, 2))
+        ends = names.offsets
+        contigs = tuple(
+            (names.data[a:b].tobytes().decode(), int(length)) for a, b, length in zip(ends[:-1], ends[1:], lengths)
+        )
+        return cls(VariantColumns(contigs, positions, alt, ref, rsid, record, alt_index), counts)
+
+
+def rechunked(tables: Iterable[PartTable]) -> Iterator[PartTable]:
+    """The same rows in tables of `schema.METADATA_CHUNK` (the last may be shorter)."""
+    step = schema.METADATA_CHUNK
+    waiting: list[PartTable] = []
     n_waiting = 0
-    for frame in frames:
-        waiting.append(frame)
-        n_waiting += len(frame)
-        if n_waiting >= schema.METADATA_CHUNK:
-            joined = pl.concat(waiting)
-            while len(joined) >= schema.METADATA_CHUNK:
-                yield joined[: schema.METADATA_CHUNK]
-                joined = joined[schema.METADATA_CHUNK :]
-            waiting, n_waiting = [joined], len(joined)
+
+    def joined() -> PartTable:
+        columns = VariantColumns.joined([table.columns for table in waiting])
+        return PartTable(columns, np.concatenate([table.counts for table in waiting]))
+
+    for table in tables:
+        waiting.append(table)
+        n_waiting += len(table.columns)
+        while n_waiting >= step:
+            columns, counts = joined()
+            yield PartTable(columns[:step], counts[:step])
+            waiting = [PartTable(columns[step:], counts[step:])]
+            n_waiting -= step
     if n_waiting:
-        yield pl.concat(waiting)
+        yield joined()
 
 
-def joined_frame(runs: Sequence[pl.DataFrame | VariantColumns]) -> pl.DataFrame:
-    """One table from rows that came as frames or as columns."""
-    columns = [run for run in runs if isinstance(run, VariantColumns)]
-    if len(columns) == len(runs):
-        return VariantColumns.joined(columns).frame()
-    return pl.concat(run.frame() if isinstance(run, VariantColumns) else run for run in runs)
-
-
-def objects(strings: pl.Series) -> Array:
-    """Strings as the object array that Zarr takes."""
-    return np.array(strings.to_list(), dtype=object)
-
-
-def digest(packed: UInt8Array, haploid: UInt8Array | None, variants: pl.DataFrame) -> str:
-    """Hash of a part's content."""
-    columns = []
-    for name, dtype in VARIANT_SCHEMA.items():
-        column = variants[name]
-        is_text = dtype == pl.String
-        columns.append("\0".join(column.fill_null(".").to_list()).encode() if is_text else column.to_numpy().tobytes())
-    calls = [packed.data.cast("B"), b"" if haploid is None else haploid.data.cast("B")]
-    return hash_of(*calls, *columns)
+def digest(calls: Stretches, haploid: Stretches, variants: VariantColumns) -> str:
+    """Hash of a part's content: rows of calls, their bits (nothing where no call is haploid), and what the rows are."""
+    columns = (
+        variants.chromosomes().joined_by(0),
+        variants.positions,
+        variants.effect_allele.joined_by(0),
+        variants.other_allele.joined_by(0),
+        variants.rsid.joined_by(0),
+        variants.record,
+        variants.alt_index,
+    )
+    return hash_of(calls, haploid, *(np.ascontiguousarray(column).data.cast("B") for column in columns))
 
 
 def runs(numbers: list[int]) -> list[list[int]]:

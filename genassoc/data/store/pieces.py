@@ -14,7 +14,7 @@ import re
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from genassoc.data import schema
 from genassoc.data.store.shards import checked
@@ -70,12 +70,24 @@ class Piece:
     seal: str
 
 
-def hash_of(*parts: bytes | memoryview) -> str:
+class Stretches(NamedTuple):
+    """Bytes that are not in one place: how many they are, and the stretches they come in."""
+
+    n_bytes: int
+    buffers: Iterable[memoryview]
+
+
+def hash_of(*parts: bytes | memoryview | Stretches) -> str:
     """Short hash that fingerprints, seals and the root are made of."""
     digest = hashlib.sha256()
     for part in parts:
-        digest.update(len(part).to_bytes(8, "little"))
-        digest.update(part)
+        if isinstance(part, Stretches):
+            digest.update(part.n_bytes.to_bytes(8, "little"))
+            for buffer in part.buffers:
+                digest.update(buffer)
+        else:
+            digest.update(len(part).to_bytes(8, "little"))
+            digest.update(part)
     return digest.hexdigest()[:32]
 
 

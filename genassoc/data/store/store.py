@@ -16,14 +16,14 @@ import polars as pl
 from genassoc.data import schema, strangers
 from genassoc.data.block import GenotypeBlock
 from genassoc.data.forks import check_not_forked
+from genassoc.data.store.folder import WORK_PREFIX, work_folder
 from genassoc.data.store.location import LocalLocation, RemoteLocation, url_of
 from genassoc.data.store.pieces import ROOT, Pieces
-from genassoc.data.store.shards import Shards
+from genassoc.data.store.stored_array import StoredArray
 from genassoc.data.store.text_chunks import TextChunks
 from genassoc.errors import StoreError
 from genassoc.shapes import Array, Int32Array, Int64Array, UInt8Array, packed_bytes
 
-WORK_PREFIX = "wip_"
 _CACHED_METADATA_CHUNKS = 4
 
 VARIANT_SCHEMA: dict[str, Any] = {
@@ -35,11 +35,6 @@ VARIANT_SCHEMA: dict[str, Any] = {
     "record": pl.Int64,
     "alt_index": pl.Int32,
 }
-
-
-def work_folder(path: Path) -> Path:
-    """Where a store is built before it is renamed to ``path``."""
-    return path.with_name(WORK_PREFIX + path.name)
 
 
 class GenotypeStore:
@@ -87,12 +82,9 @@ class GenotypeStore:
             _require_store(Path(path))
         elif not self._location.exists("zarr.json"):
             raise StoreError(f"{self.path}: no store is there: it has no zarr.json")
-        import zarr
-
         reading = "zarr.json"
         try:
-            self._group = zarr.open_group(str(self.path), mode="r", zarr_format=3)
-            self.attributes = dict(self._group.attrs)
+            self.attributes = _group_attributes(self._location.read(reading))
             if self.attributes.get("format") != schema.FORMAT_NAME:
                 raise StoreError(f"{self.path}: is no genassoc store (its format is {self.attributes.get('format')!r})")
             self._check_version()
@@ -102,10 +94,11 @@ class GenotypeStore:
             self.root = self.attributes.get(ROOT)
             self.block_variants = self.attributes["block_variants"]
             self.fingerprint = self.attributes["fingerprint"]
-            self._arrays: dict[str, Any] = {(reading := name): self._group[name] for name in schema.DIMENSIONS}
+            self._arrays = {(reading := name): self._array(name) for name in schema.DIMENSIONS}
             reading = schema.VARIANT_CALL_COUNTS
-            self._arrays[reading] = self._group.get(reading)
-            if self._arrays[reading] is None and self._is_local and (Path(path) / reading).exists():
+            if self._location.exists(f"{reading}/zarr.json"):
+                self._arrays[reading] = self._array(reading)
+            elif self._is_local and (Path(path) / reading).exists():
                 raise self.pieces.missing(f"{reading}/zarr.json")
             self.sample_ids = np.asarray(self._whole(schema.SAMPLE_ID), dtype=object)
             self.contigs = tuple(str(name) for name in self._whole(schema.CONTIG_ID))
@@ -122,7 +115,6 @@ class GenotypeStore:
             raise StoreError(f"{self.path}: is damaged: {reading}: {_reason(error)}; convert it again") from error
         if self.root is None:
             _say_without_root(str(self.path))
-        self._shards = Shards.of(Path(path) / schema.GENOTYPES) if self._is_local else None
         self._text_chunks: dict[str, TextChunks | None] = {}
         self._one_reader = Lock()  # threads on neighbouring blocks want the same chunk: one reads it, the others wait
         self._metadata: OrderedDict[int, pl.DataFrame] = OrderedDict()
@@ -172,17 +164,19 @@ class GenotypeStore:
                     f"{self.path}: is damaged: array {name} has shape {self._arrays[name].shape}, not {shape}; convert it again"
                 )
 
+    def _array(self, name: str) -> StoredArray:
+        return StoredArray(str(self.path), name, local=self._is_local)
+
     def _whole(self, name: str) -> Array:
         return self._slice(name, 0, int(self._arrays[name].shape[0]))
 
     def _slice(self, name: str, start: int, stop: int) -> Array:
         """Rows of an array. Zarr fills absent files silently; here they are an error."""
-        array = self._arrays[name]
         for key in self._vouched(name, start, stop):
             if not self._location.exists(key):
                 raise self.pieces.missing(key)
         try:
-            return np.asarray(array[start:stop])
+            return self._arrays[name].rows(start, stop)
         except Exception as error:
             bad = self._first_bad_chunk(name, start, stop)
             raise StoreError(
@@ -192,26 +186,22 @@ class GenotypeStore:
     def _vouched(self, name: str, start: int, stop: int) -> list[str]:
         """The files with rows of an array, checked to be those that were written; `StoreError` otherwise."""
         array = self._arrays[name]
-        step = (array.shards or array.chunks)[0]
-        behind = "/0" * (array.ndim - 1)
         keys = []
-        for number in range(start // step, math.ceil(stop / step)):
-            keys.append(f"{name}/c/{number}{behind}")
+        for number in range(start // array.file, math.ceil(stop / array.file)):
+            keys.append(f"{name}/c/{number}{array.behind}")
             self.pieces.check(keys[-1])  # before the next check: a false shape may claim billions of rows
         return keys
 
     def _first_bad_chunk(self, name: str, start: int, stop: int) -> str:
         array = self._arrays[name]
-        step = array.chunks[0]
+        step = array.chunk
         for number in range(start // step, math.ceil(stop / step)):
+            after = min((number + 1) * step, array.shape[0])
             try:
-                array[number * step : min((number + 1) * step, array.shape[0])]
+                array.rows(number * step, after)
             except Exception:
-                file = number * step // (array.shards or array.chunks)[0]
-                rows = f"rows {number * step} to {min((number + 1) * step, array.shape[0]) - 1}"
-                return (
-                    f"chunk {number} ({rows}) in the file {'/'.join([name, 'c', str(file), *['0'] * (array.ndim - 1)])}"
-                )
+                file = f"{name}/c/{number * step // array.file}{array.behind}"
+                return f"chunk {number} (rows {number * step} to {after - 1}) in the file {file}"
         return f"rows {start} to {stop - 1}"
 
     def read(self, start: int, stop: int) -> GenotypeBlock:
@@ -223,11 +213,13 @@ class GenotypeStore:
             The range is not within the store, or a chunk is missing or fails its checksum (named).
         """
         self._check_range(start, stop)
-        self._vouched(schema.GENOTYPES, start, stop)
-        packed = self._shards.read(start, stop) if self._shards else None
-        if packed is None:
-            packed = np.ascontiguousarray(self._slice(schema.GENOTYPES, start, stop), dtype=np.uint8)
+        packed = np.ascontiguousarray(self._slice(schema.GENOTYPES, start, stop), dtype=np.uint8)
         return GenotypeBlock(packed, self.n_samples, start, self._read_haploid(start, stop))
+
+    @property
+    def streams(self) -> bool:
+        """Whether calls are unpacked as far as they are read: a chunk is then never held whole."""
+        return self._arrays[schema.GENOTYPES].streams
 
     def _read_haploid(self, start: int, stop: int) -> UInt8Array | None:
         """Haploid bits; chunks without any are not on disk."""
@@ -252,7 +244,7 @@ class GenotypeStore:
         """
         if self.root is None:
             for name, array in self._arrays.items():
-                if array is not None and name != schema.HAPLOID:
+                if name != schema.HAPLOID:
                     try:
                         self._vouched(name, 0, array.shape[0])
                     except StoreError as error:
@@ -348,10 +340,8 @@ class GenotypeStore:
             The range is not within the store, or the counts are damaged.
         """
         self._check_range(start, stop)
-        name, step = schema.VARIANT_CALL_COUNTS, schema.METADATA_CHUNK
-        if name not in self._arrays:
-            self._arrays[name] = self._group.get(name)
-        if self._arrays[name] is None:
+        step = schema.METADATA_CHUNK
+        if schema.VARIANT_CALL_COUNTS not in self._arrays:
             return None
         found = [np.zeros((0, len(schema.CALL_COUNTS)), dtype=np.int32)]
         for first in range(start // step * step, stop, step):
@@ -408,15 +398,6 @@ def _require_store(path: Path) -> None:
         raise StoreError(f"{path}: is no store: it has no zarr.json")
 
 
-def read_attributes(path: Path) -> dict[str, Any] | None:
-    """Attributes of the store at ``path`` without opening it; None where there is no genassoc store."""
-    try:
-        attributes = json.loads(strangers.read_bytes(path / "zarr.json"))["attributes"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return attributes if isinstance(attributes, dict) and attributes.get("format") == schema.FORMAT_NAME else None
-
-
 def _reason(error: BaseException) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
 
@@ -430,6 +411,14 @@ def _say_without_root(path: str) -> None:
         UserWarning,
         stacklevel=4,
     )
+
+
+def _group_attributes(content: bytes) -> dict[str, Any]:
+    """The attributes of a Zarr group of version 3, of its zarr.json."""
+    document = json.loads(content)
+    if document.get("zarr_format") != 3 or document.get("node_type") != "group":
+        raise ValueError("is of no Zarr group of version 3")
+    return dict(document["attributes"])
 
 
 # Attributes, which a stranger may have written: those that reading depends on have the types that they must have.

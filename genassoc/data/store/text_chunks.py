@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from genassoc.data.store.shards import checked
+from genassoc.data.store.shards import checked, unpacked
 from genassoc.data.store.variant_columns import TextColumn
 from genassoc.kernels.text.texts import take_texts
 
@@ -54,11 +54,8 @@ class TextChunks:
 
     def read(self, number: int, n_rows: int) -> list[pl.Series] | None:
         """The first rows of a chunk, a column for each string of a row; None on any irregularity."""
-        from numcodecs.zstd import Zstd
-
         try:
-            compressed = checked((self.folder / "c" / self.place.format(number)).read_bytes())
-            content = np.frombuffer(Zstd().decode(bytes(compressed)), np.uint8)
+            content = unpacked(checked((self.folder / "c" / self.place.format(number)).read_bytes()))
         except Exception:  # whatever a damaged file makes of the codecs
             return None
         columns = []
@@ -67,5 +64,8 @@ class TextChunks:
             size = take_texts(content, first, self.width, offsets, data)
             if size < 0:
                 return None
-            columns.append(TextColumn(offsets, data[:size]).series())
+            try:
+                columns.append(TextColumn(offsets, data[:size]).series())
+            except ValueError:  # no UTF-8, or with a line feed in it
+                return None
         return columns

@@ -1,24 +1,19 @@
 """Columns of variants as a scan of text produces them: numbers and bytes. A table is made from many such runs at once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import polars as pl
-import pyarrow as pa
 
+from genassoc.kernels.text.texts import put_texts
 from genassoc.shapes import Int32Array, Int64Array, UInt8Array
 
+if TYPE_CHECKING:
+    import polars as pl
 
-class _Capsule:
-    """An arrow array through its C interface alone: given a pyarrow array, polars would import ``pyarrow.compute`` (0.06 s)."""
-
-    def __init__(self, array: pa.Array) -> None:
-        self._array = array
-
-    def __arrow_c_array__(self, requested_schema: object | None = None) -> tuple[object, object]:
-        return cast("tuple[object, object]", self._array.__arrow_c_array__(requested_schema))
+LENGTH_BYTES = 4  # before each string, and their number before all
+_MARK = 10  # a line feed: no field of a VCF has one
 
 
 class TextColumn(NamedTuple):
@@ -33,12 +28,36 @@ class TextColumn(NamedTuple):
     offsets: Int64Array
     data: UInt8Array
 
-    def series(self) -> pl.Series:
+    @classmethod
+    def of(cls, texts: Iterable[str]) -> "TextColumn":
+        """A column of strings."""
+        encoded = [text.encode() for text in texts]
+        offsets = np.zeros(len(encoded) + 1, dtype=np.int64)
+        np.cumsum([len(text) for text in encoded], out=offsets[1:])
+        return cls(offsets, np.frombuffer(bytearray(b"".join(encoded)), dtype=np.uint8))
+
+    def joined_by(self, mark: int) -> UInt8Array:
+        """The bytes of all strings (at least one), a byte ``mark`` between them."""
+        ends = self.offsets[1:] - self.offsets[0]
+        data = self.data[self.offsets[0] : self.offsets[-1]]
+        marked = np.full(data.size + ends.size, mark, np.uint8)
+        theirs = np.ones(marked.size, bool)
+        theirs[ends + np.arange(ends.size)] = False
+        marked[theirs] = data
+        return marked[:-1]
+
+    def series(self) -> "pl.Series":
         """As a polars column, without a Python object for each string."""
-        first, stop = self.offsets[0], self.offsets[-1]
-        offsets, data = np.ascontiguousarray(self.offsets - first), np.ascontiguousarray(self.data[first:stop])
-        array = pa.LargeStringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(data))
-        return pl.Series(_Capsule(array))
+        import polars as pl
+
+        n = self.offsets.size - 1
+        if not n:
+            return pl.Series([], dtype=pl.String)
+        # polars cuts one string at its marks. pyarrow would take the arrays as they are, but costs 0.1 s and 30 MB to import.
+        texts = pl.Series([self.joined_by(_MARK).tobytes().decode()]).str.split(chr(_MARK)).explode()
+        if texts.len() != n:
+            raise ValueError("a string has a mark of the end in it")
+        return texts
 
 
 @dataclass(frozen=True)
@@ -81,19 +100,42 @@ class VariantColumns:
             if kept > 0:
                 contigs.append((name, kept))
             begin += length
-        alt, ref, rsid = (TextColumn(text.offsets[start : stop + 1], text.data) for text in self._texts())
+        alt, ref, rsid = (TextColumn(text.offsets[start : stop + 1], text.data) for text in self.texts())
         positions, record, alt_index = self.positions[start:stop], self.record[start:stop], self.alt_index[start:stop]
         return VariantColumns(tuple(contigs), positions, alt, ref, rsid, record, alt_index)
 
-    def _texts(self) -> tuple[TextColumn, TextColumn, TextColumn]:
+    def texts(self) -> tuple[TextColumn, TextColumn, TextColumn]:
+        """ALT, REF, ID."""
         return self.effect_allele, self.other_allele, self.rsid
 
     def numbered_from(self, records_before: int) -> "VariantColumns":
         """The same with ``records_before`` added to the record numbers."""
         return replace(self, record=self.record + records_before)
 
-    def frame(self) -> pl.DataFrame:
+    @classmethod
+    def of(cls, frame: "pl.DataFrame") -> "VariantColumns":
+        """The columns of a table such as `GenotypeStore.variants` gives."""
+        names, lengths = frame["chromosome"].rle().struct.unnest().get_columns()[::-1]
+        alt, ref, rsid = (
+            TextColumn.of(frame[name].fill_null(".").to_list()) for name in ("effect_allele", "other_allele", "rsid")
+        )
+        numbers = (frame["base_pair_location"], frame["record"], frame["alt_index"])
+        positions, record, alt_index = (np.array(column.to_numpy()) for column in numbers)
+        return cls(tuple(zip(names.to_list(), lengths.to_list())), positions, alt, ref, rsid, record, alt_index)
+
+    def chromosomes(self) -> TextColumn:
+        """The contig of each row."""
+        data = [name.encode() for name, _ in self.contigs]
+        lengths = [length for _, length in self.contigs]
+        offsets = np.zeros(len(self) + 1, dtype=np.int64)
+        np.cumsum(np.repeat([len(name) for name in data], lengths), out=offsets[1:])
+        whole = bytearray(b"".join(name * length for name, length in zip(data, lengths)))
+        return TextColumn(offsets, np.frombuffer(whole, dtype=np.uint8))
+
+    def frame(self) -> "pl.DataFrame":
         """V rows in the columns of `GenotypeStore.variants`."""
+        import polars as pl
+
         names = pl.Series([name for name, _ in self.contigs], dtype=pl.String)
         lengths = [length for _, length in self.contigs]
         rsid = self.rsid.series()
@@ -114,7 +156,7 @@ class VariantColumns:
         """Columns joined one after another (at least one); neighbouring runs of one contig may stay separate."""
         if len(parts) == 1:
             return parts[0]
-        alt, ref, rsid = (_joined_text(texts) for texts in zip(*(part._texts() for part in parts), strict=True))
+        alt, ref, rsid = (_joined_text(texts) for texts in zip(*(part.texts() for part in parts), strict=True))
         return cls(
             tuple(run for part in parts for run in part.contigs),
             np.concatenate([part.positions for part in parts]),
@@ -137,3 +179,15 @@ def _joined_text(parts: Sequence[TextColumn]) -> TextColumn:
     offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
     np.cumsum(lengths, out=offsets[1:])
     return TextColumn(offsets, np.concatenate([p.data[p.offsets[0] : p.offsets[-1]] for p in parts]))
+
+
+def vlen_utf8(columns: Sequence[TextColumn], n_rows: int) -> UInt8Array:
+    """Strings as Zarr's codec vlen-utf8 writes a chunk of ``n_rows`` rows of one string a column; absent rows are empty strings."""
+    lengths = np.stack([np.diff(column.offsets) for column in columns], axis=1)
+    starts = np.cumsum(lengths + LENGTH_BYTES).reshape(lengths.shape) - lengths + LENGTH_BYTES
+    n = n_rows * len(columns)
+    out = np.zeros(LENGTH_BYTES * (1 + n) + int(lengths.sum()), dtype=np.uint8)
+    out[:LENGTH_BYTES].view("<u4")[0] = n
+    for column, begin in zip(columns, starts.T):
+        put_texts(column.offsets, column.data, np.ascontiguousarray(begin), True, out)
+    return out

@@ -4,7 +4,7 @@ Everything is built in a folder ``wip_<name>`` beside the store and renamed at t
 is whole. In it::
 
     store/                     the Zarr group
-    parts/part-00000.parquet   what the variants of shard 0 are
+    parts/part-00000.npz       what the variants of shard 0 are
     parts/journal.jsonl        one line a finished shard, written after its files have reached the disk
     parts/lock                 held while a process writes
 
@@ -16,30 +16,31 @@ the writing was interrupted.
 
 import errno
 import fcntl
-import io
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import polars as pl
 
 from genassoc.data import schema
-from genassoc.data.block import GenotypeBlock
 from genassoc.data.store.arrays import StoreArrays
-from genassoc.data.store.call_counts import is_part_table
+from genassoc.data.store.folder import read_attributes, work_folder
 from genassoc.data.store.location import LocalLocation
 from genassoc.data.store.part_writer import JOURNAL, PartRows, PartWriter, part_name
-from genassoc.data.store.parts import journal_line, objects, read_journal, rechunked, runs, write_durably
+from genassoc.data.store.parts import PartTable, journal_line, read_journal, rechunked, runs, write_durably
 from genassoc.data.store.pieces import Piece, hash_of
-from genassoc.data.store.store import VARIANT_SCHEMA, read_attributes, work_folder
 from genassoc.data.store.variant_columns import VariantColumns
 from genassoc.errors import OutputError, StoreError
 from genassoc.shapes import UInt8Array
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from genassoc.data.block import GenotypeBlock
 
 _OURS = {"store", "parts"}
 
@@ -112,8 +113,7 @@ class StoreWriter:
         self._parts_begun = len(self._parts)
         self.origin: dict[str, Any] | None = self._parts[-1]["origin"] if self._parts else None
         self.rows_of_origin: int = self._parts[-1]["used"] if self._parts else 0
-        self._rows = PartRows(self._arrays.shard_variants, n_samples)
-        self._written_rows: PartRows | None = None  # rows on their way to the disk, or memory to be filled again
+        self._rows = PartRows(self._arrays.shard_variants)
         # (origin, its rows before) of the rows appended last
         self._last: tuple[dict[str, Any] | None, int] = (self.origin, self.rows_of_origin)
 
@@ -137,8 +137,8 @@ class StoreWriter:
         self.resumed, self.discarded = bool(self._parts), bool(found) and not self._parts
         if not self._parts:
             shutil.rmtree(self._work / "store", ignore_errors=True)
-        for part in parts.glob("part-*.parquet"):
-            if int(part.stem.removeprefix("part-")) >= len(self._parts):
+        for part in parts.glob("part-*"):  # of an earlier version's too
+            if part.name not in {part_name(number) for number in range(len(self._parts))}:
                 part.unlink()
         lines = [{"identity": self.identity}, *self._parts]
         write_durably(journal, b"".join(map(journal_line, lines)))
@@ -153,27 +153,26 @@ class StoreWriter:
             return (
                 (store / schema.GENOTYPES / "c" / str(number) / "0").exists()
                 and all(location.size(key) == size for key, (size, _) in part.get("pieces", {}).items())
-                and ("table" not in part or hash_of(table.read_bytes()) == part["table"])
-                and is_part_table(table)
+                and hash_of(table.read_bytes()) == part.get("table")
             )
-        except (OSError, StoreError, pl.exceptions.PolarsError):
+        except (OSError, StoreError):
             return False
 
-    def _table(self, number: int) -> pl.DataFrame:
+    def _table(self, number: int) -> PartTable:
         """The table of a part's variants, as it was written."""
         content = self._writer.table(number).read_bytes()
-        if hash_of(content) != self._parts[number].get("table", hash_of(content)):
+        if hash_of(content) != self._parts[number]["table"]:
             raise OutputError(
                 f"{self._writer.table(number)}: was damaged since it was written; run the same command again, which carries on "
                 "from the parts before it"
             )
-        return pl.read_parquet(io.BytesIO(content))
+        return PartTable.from_bytes(content)
 
     def append(
         self,
         packed: UInt8Array,
         haploid: UInt8Array | None,
-        variants: pl.DataFrame | VariantColumns,
+        variants: "pl.DataFrame | VariantColumns",
         origin: dict[str, Any] | None = None,
         origin_rows: int = 0,
     ) -> None:
@@ -195,12 +194,11 @@ class StoreWriter:
         OutputError
             The disk is full or fails. What the journal holds is kept.
         """
-        if isinstance(variants, pl.DataFrame) and variants.schema != VARIANT_SCHEMA:
-            variants = variants.select([pl.col(name).cast(dtype) for name, dtype in VARIANT_SCHEMA.items()])
+        columns = variants if isinstance(variants, VariantColumns) else VariantColumns.of(variants)
         done = 0
         while done < len(packed):
-            done += self._rows.put(packed[done:], None if haploid is None else haploid[done:], variants[done:])
-            self._writer.compress(self._rows)
+            bits = None if haploid is None else haploid[done:]
+            done += self._writer.put(self._rows, packed[done:], bits, columns[done:])
             self._last = (origin, origin_rows + done)
             if self._rows.is_full:
                 self._flush()
@@ -211,11 +209,9 @@ class StoreWriter:
         self._writer.begin(self._parts_begun, self._rows, *self._last)
         self._parts_begun += 1
         self._n_rows += self._rows.filled
-        room, self._written_rows = self._written_rows, self._rows
+        self._rows = PartRows(self._arrays.shard_variants)
         if not self._ahead:
             self._settle()
-            room, self._written_rows = self._written_rows, None
-        self._rows = room or PartRows(self._arrays.shard_variants, len(self.sample_ids))
 
     def _settle(self) -> None:
         """Wait for the part that is being written."""
@@ -224,8 +220,6 @@ class StoreWriter:
         if part is not None:
             self._parts.append(part)
             self.origin, self.rows_of_origin = part["origin"], part["used"]
-        if self._written_rows is not None:
-            self._written_rows.clear()
 
     @property
     def n_rows(self) -> int:
@@ -271,22 +265,23 @@ class StoreWriter:
         """Assemble the variants' arrays from the parts; contigs in order of first appearance."""
         contigs: dict[str, int] = {}
         start = 0
-        for frame in rechunked(map(self._table, range(len(self._parts)))):
-            for name in frame["chromosome"].unique(maintain_order=True):
-                contigs.setdefault(name, len(contigs))
-            columns = {
-                schema.VARIANT_CONTIG: frame["chromosome"].replace_strict(contigs, return_dtype=pl.Int32).to_numpy(),
-                schema.VARIANT_POSITION: frame["base_pair_location"].to_numpy(),
-                schema.VARIANT_ID: objects(frame["rsid"].fill_null(".")),
-                schema.VARIANT_ALLELE: np.stack(
-                    [objects(frame["other_allele"]), objects(frame["effect_allele"])], axis=1
-                ),
-                schema.VARIANT_RECORD: frame["record"].to_numpy(),
-                schema.VARIANT_ALT_INDEX: frame["alt_index"].to_numpy(),
-                schema.VARIANT_CALL_COUNTS: frame.select(schema.CALL_COUNTS).to_numpy(order="c"),
-            }
-            self._arrays.write_metadata(start, columns, self._n_rows)
-            start += len(frame)
+        for variants, counts in rechunked(map(self._table, range(len(self._parts)))):
+            numbers = [contigs.setdefault(name, len(contigs)) for name, _ in variants.contigs]
+            lengths = [length for _, length in variants.contigs]
+            self._arrays.write_metadata(
+                start,
+                {
+                    schema.VARIANT_CONTIG: np.repeat(np.array(numbers, dtype=np.int32), lengths),
+                    schema.VARIANT_POSITION: variants.positions,
+                    schema.VARIANT_ID: [variants.rsid],
+                    schema.VARIANT_ALLELE: [variants.other_allele, variants.effect_allele],
+                    schema.VARIANT_RECORD: variants.record,
+                    schema.VARIANT_ALT_INDEX: variants.alt_index,
+                    schema.VARIANT_CALL_COUNTS: counts,
+                },
+                self._n_rows,
+            )
+            start += len(variants)
         return list(contigs)
 
     def _rename(self) -> None:
@@ -359,8 +354,8 @@ def check_output(path: Path, overwrite: bool) -> None:
 def write_store(
     path: str | Path,
     sample_ids: Sequence[str],
-    blocks: Iterable[GenotypeBlock],
-    variants: pl.DataFrame,
+    blocks: "Iterable[GenotypeBlock]",
+    variants: "pl.DataFrame",
     *,
     attributes: dict[str, Any] | None = None,
     overwrite: bool = False,
@@ -387,6 +382,8 @@ def write_store(
     ValueError
         Blocks and variants do not fit each other.
     """
+    import polars as pl
+
     columns = {
         "rsid": pl.lit(None, dtype=pl.String),
         "record": pl.int_range(pl.len(), dtype=pl.Int64),

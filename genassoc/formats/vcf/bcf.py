@@ -4,7 +4,6 @@ So a BCF and the VCF it was made from give the same store, by construction.
 """
 
 from collections.abc import Iterator
-from concurrent.futures import Executor
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -139,7 +138,7 @@ class BcfSource:
             yield number, line
             number += 1
 
-    def pieces(self, columns: Int64Array, start: Place | None, pool: Executor) -> Iterator[Piece]:
+    def pieces(self, columns: Int64Array, start: Place | None) -> Iterator[Piece]:
         """Runs of records; see `Source.pieces`. ``address`` is a virtual offset, or a count of records in a region."""
         header = self._header
         scan = LineScanner(self.sample_ids, columns, tuple(self.regions), header.numeric_formats, header.leading_phase)
@@ -189,7 +188,7 @@ class BcfSource:
 
     def _piece(self, section: int, address: int, lines: list[str], work: float, scan: LineScanner) -> Piece:
         text = "".join(line if line.endswith("\n") else line + "\n" for line in lines).encode()
-        return Piece(Place(section, address), max(work, 0), 2 * len(text), partial(scan, text))
+        return Piece(max(work, 0), 2 * len(text), partial(scan, text, Place(section, address)))
 
 
 def _reason(error: BaseException) -> str:

@@ -2,13 +2,13 @@
 
 import re
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import cached_property
 
 import numpy as np
 
 from genassoc.data.cohort.contigs import MT, X, Y, chromosome_of
 from genassoc.data.store.variant_columns import TextColumn, VariantColumns
-from genassoc.formats.source import RecordError, Region, VariantBatch
+from genassoc.formats.source import BEGINNING, Place, RecordError, Region, VariantBatch
 from genassoc.kernels.genotypes.counts import count_haploid, mask_words
 from genassoc.kernels.text import vcf as kernels
 from genassoc.kernels.text import vcf_calls as calls
@@ -64,24 +64,34 @@ class LineScanner:
     leading_phase: bool = False
     max_row_bytes: int = 2**30
 
-    def __call__(self, text: bytes | memoryview) -> VariantBatch:
-        """Scan whole lines; `RecordError` at the first that is malformed."""
+    @cached_property
+    def _asked(self) -> tuple[calls.Samples, kernels.Header, kernels.Regions]:
+        """What is asked of the kernel, in its arrays."""
+        n_columns, n_samples = len(self.sample_ids), len(self.columns)
+        in_order = n_columns == n_samples and bool((self.columns == np.arange(n_samples)).all())
+        bounds = np.array([(r.first, r.last) for r in self.regions], dtype=np.int64).reshape(-1, 2)
+        return (
+            calls.Samples(n_columns, np.ascontiguousarray(self.columns), in_order),
+            kernels.Header(*_joined(list(self.numeric_formats)), self.leading_phase),
+            kernels.Regions(*_joined([r.contig.encode() for r in self.regions]), bounds),
+        )
+
+    def __call__(self, text: bytes | memoryview, place: Place = BEGINNING) -> VariantBatch:
+        """Scan whole lines, which are read again from ``place``; `RecordError` at the first that is malformed."""
         n_columns, n_samples = len(self.sample_ids), len(self.columns)
         buffer = np.frombuffer(text, dtype=np.uint8)
-        buffer.flags.writeable = False  # one type of array for the kernel, which is compiled for each type
-        in_order = n_columns == n_samples and bool((self.columns == np.arange(n_samples)).all())
-        samples = calls.Samples(n_columns, self.columns, in_order)
-        header = kernels.Header(*_joined(list(self.numeric_formats)), self.leading_phase)
-        bounds = np.array([(r.first, r.last) for r in self.regions], dtype=np.int64).reshape(-1, 2)
-        regions = kernels.Regions(*_joined([r.contig.encode() for r in self.regions]), bounds)
-        counters = np.zeros(calls.N_COUNTERS, dtype=np.int64)
-        status = np.zeros(kernels.STATUS_SIZE, dtype=np.int64)
+        buffer.flags.writeable = False  # one type of array for the kernel, which numba compiles for each type
+        samples, header, regions = self._asked
+        room = kernels.working_room(samples)
+        counters, status = report = kernels.Report(
+            np.zeros(calls.N_COUNTERS, dtype=np.int64), np.zeros(kernels.STATUS_SIZE, dtype=np.int64)
+        )
         batches: list[VariantBatch] = []
         offset, lines = 0, 0
         capacity = min(len(text) // (4 * n_columns + TYPICAL_FIXED_BYTES), MOST_ROWS) + 16
         while True:
             out = _room(capacity, n_samples)
-            kernels.scan(buffer, offset, samples, header, regions, out, counters, status)
+            kernels.scan(buffer, offset, samples, header, regions, out, room, report)
             lines += int(status[kernels.STATUS_LINES])
             n_rows = int(status[kernels.STATUS_ROWS])
             if status[kernels.STATUS_CODE] not in (calls.OK, calls.FULL):
@@ -98,7 +108,7 @@ class LineScanner:
                         lines, f"a record of more than {capacity // 4:,} ALT alleles, for whose rows there is no room"
                     )
         named = {name: int(counters[i]) for i, name in COUNTER_NAMES.items()}
-        return _joined_batches(batches, n_samples, named, lines)
+        return _joined_batches(batches, n_samples, named, lines, place)
 
     def _message(self, text: bytes | memoryview, status: Int64Array) -> str:
         """The kernel's error in words, with the record's place in the genome."""
@@ -156,16 +166,17 @@ def _room(capacity: int, n_samples: int) -> kernels.Rows:
 
 def _batch(rows: kernels.Rows, text: UInt8Array, n_rows: int, n_samples: int) -> VariantBatch:
     """The first ``n_rows`` as a batch that holds no view of the text."""
-    places = np.ascontiguousarray(rows.places[:n_rows].T)
-    variants = VariantColumns(
-        _contigs(text, places[kernels.CHROM_START], places[kernels.CHROM_END]),
-        rows.positions[:n_rows],
-        _strings(text, places[kernels.ALT_START], places[kernels.ALT_END]),
-        _strings(text, places[kernels.REF_START], places[kernels.REF_END]),
-        _strings(text, places[kernels.ID_START], places[kernels.ID_END]),
-        rows.records[:n_rows],
-        rows.alt_index[:n_rows],
-    )
+    places = rows.places[:n_rows]
+    n_bytes = int((places[:, kernels.ID_END :: 2] - places[:, kernels.ID_START :: 2]).sum())
+    offsets, data = np.empty((3, n_rows + 1), dtype=np.int64), np.empty(n_bytes, dtype=np.uint8)
+    same = np.empty(n_rows, dtype=np.uint8)
+    kernels.take_names(text, places, offsets, data, same)
+    if n_bytes and data.max() >= 128:
+        _check_text(offsets, data, text, places)
+    rsid, ref, alt = (TextColumn(column, data) for column in offsets)
+    contigs = _contigs(text, places, np.flatnonzero(same == 0))
+    numbers = rows.records[:n_rows], rows.alt_index[:n_rows]
+    variants = VariantColumns(contigs, rows.positions[:n_rows], alt, ref, rsid, *numbers)
     if not rows.haploid_rows[:n_rows].any():
         return VariantBatch(rows.packed[:n_rows], None, variants)
     packed, marks = rows.packed[:n_rows], rows.haploid[:n_rows]
@@ -226,62 +237,49 @@ def _joined(names: list[bytes]) -> tuple[UInt8Array, Int64Array]:
     return np.frombuffer(b"".join(names), dtype=np.uint8), ends
 
 
-def _strings(text: UInt8Array, starts: Int64Array, ends: Int64Array) -> TextColumn:
-    """Pieces of the text as a column; `RecordError` where one is not UTF-8."""
-    offsets = np.empty(len(starts) + 1, dtype=np.int64)
-    data = np.empty(int((ends - starts).sum()), dtype=np.uint8)
-    kernels.gather(text, starts, ends, offsets, data)
-    if len(data) and data.max() >= 128 and not all(_is_utf8(data[a:b]) for a, b in pairwise(offsets)):
-        line = next(v for v, (a, b) in enumerate(pairwise(offsets)) if not _is_utf8(data[a:b]))
-        shown = data[offsets[line] : offsets[line + 1]].tobytes()
-        before = int((text[: starts[line]] == 10).sum())
-        raise RecordError(before, f"{shown!r} is not UTF-8 text")
-    return TextColumn(offsets, data)
+def _check_text(offsets: Int64Array, data: UInt8Array, text: UInt8Array, places: Int64Array) -> None:
+    """Raise `RecordError` for the first ID, REF or ALT that is not UTF-8."""
+    for v in range(len(places)):
+        for column in offsets:
+            _decoded(data[column[v] : column[v + 1]].tobytes(), text, int(places[v, kernels.CHROM_START]))
 
 
-def _is_utf8(data: UInt8Array) -> bool:
+def _decoded(shown: bytes, text: UInt8Array, start: int) -> str:
+    """Text from its bytes; `RecordError` of the line that begins at ``start`` where it is not UTF-8."""
     try:
-        data.tobytes().decode("utf-8")
+        return shown.decode("utf-8")
     except UnicodeDecodeError:
-        return False
-    return True
+        raise RecordError(int((text[:start] == 10).sum()), f"{shown!r} is not UTF-8 text") from None
 
 
-def _contigs(text: UInt8Array, starts: Int64Array, ends: Int64Array) -> tuple[tuple[str, int], ...]:
-    """Runs of equal CHROM: name and length."""
-    same = np.empty(len(starts), dtype=np.uint8)
-    kernels.same_as_previous(text, starts, ends, same)
-    firsts = np.flatnonzero(same == 0)
-    names = _strings(text, starts[firsts], ends[firsts])
-    lengths = np.diff(firsts, append=len(starts))
+def _contigs(text: UInt8Array, places: Int64Array, firsts: Int64Array) -> tuple[tuple[str, int], ...]:
+    """Runs of equal CHROM, from the first row of each: name and length."""
+    lengths = np.diff(np.append(firsts, len(places))).tolist()
+    starts, ends = places[firsts, kernels.CHROM_START].tolist(), places[firsts, kernels.CHROM_END].tolist()
     return tuple(
-        (names.data[a:b].tobytes().decode(), int(length)) for (a, b), length in zip(pairwise(names.offsets), lengths)
+        (_decoded(text[start:end].tobytes(), text, start), length) for start, end, length in zip(starts, ends, lengths)
     )
 
 
-def _joined_batches(batches: list[VariantBatch], n_samples: int, counters: dict[str, int], lines: int) -> VariantBatch:
+def _joined_batches(
+    batches: list[VariantBatch], n_samples: int, counters: dict[str, int], lines: int, place: Place
+) -> VariantBatch:
     """One batch of several, or of none."""
     if not batches:
-        return VariantBatch(
-            np.empty((0, packed_bytes(n_samples)), np.uint8), None, VariantColumns.empty(), counters, lines
-        )
+        none = np.empty((0, packed_bytes(n_samples)), np.uint8)
+        return VariantBatch(none, None, VariantColumns.empty(), counters, lines, place=place)
     half: dict[str, int] = {}
     for batch in batches:
         half = {contig: half.get(contig, 0) + batch.half_calls.get(contig, 0) for contig in half | batch.half_calls}
     if len(batches) == 1:
         only = batches[0]
-        return VariantBatch(only.packed, only.haploid, only.columns, counters, lines, half)
+        return VariantBatch(only.packed, only.haploid, only.columns, counters, lines, half, place)
     haploid = None
     if any(batch.haploid is not None for batch in batches):
         bits = (n_samples + 7) // 8
         haploid = np.concatenate(
             [np.zeros((len(b.packed), bits), np.uint8) if b.haploid is None else b.haploid for b in batches]
         )
-    return VariantBatch(
-        np.concatenate([batch.packed for batch in batches]),
-        haploid,
-        VariantColumns.joined([batch.columns for batch in batches]),
-        counters,
-        lines,
-        half,
-    )
+    packed = np.concatenate([batch.packed for batch in batches])
+    columns = VariantColumns.joined([batch.columns for batch in batches])
+    return VariantBatch(packed, haploid, columns, counters, lines, half, place)

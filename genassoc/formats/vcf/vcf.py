@@ -1,16 +1,17 @@
 """VCF text (plain, gzip, BGZF) as a `Source`: header, whole lines in pieces, regions through an index."""
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import Future
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 from genassoc.data.cohort.contigs import Contigs, usual_spellings
 from genassoc.errors import InputError
 from genassoc.formats import bgzf
-from genassoc.formats.bgzf import Chunk
-from genassoc.formats.source import Piece, Place, Region, VariantBatch, merge_regions, spelled_as
+from genassoc.formats.bgzf import Stretch, Text
+from genassoc.formats.source import BEGINNING, Piece, Place, Region, VariantBatch, merge_regions, spelled_as
 from genassoc.formats.vcf import tabix
 from genassoc.formats.vcf.header import MAX_HEADER_BYTES, MAX_LINE_BYTES, VcfHeader, is_vcf_start, parse_header
 from genassoc.formats.vcf.scan import LineScanner
@@ -18,7 +19,6 @@ from genassoc.shapes import Int64Array
 
 NAME_BYTES = 300  # bytes of memory a sample: its name is in several lists and tables while files are matched
 MEMORY_A_HEADER_BYTE = 3  # the text as it grows, and its longest line twice
-INFLATE_AHEAD = 8  # groups: enough that no thread waits while the rows of a piece are put away
 
 
 class VcfSource:
@@ -52,8 +52,7 @@ class VcfSource:
         self.notes: list[str] = []
         if self._layout == "bgzf":
             bgzf.require_complete(path)
-        with ThreadPoolExecutor(1) as pool:
-            self._header, self._body, self._first_line = self._read_header(pool)
+        self._header, self._body, self._first_line = self._read_header()
         self.sample_ids = self._header.sample_ids
         self.contigs = self._header.contigs
         self.contig_lengths = self._header.contig_lengths
@@ -87,21 +86,23 @@ class VcfSource:
         self.work = float(sum((b >> 16) - (a >> 16) + 2**16 for a, b in self._stretches))
         return named
 
-    def _chunks(self, pool: Executor, address: int = 0, stop: int | None = None) -> Iterator[Chunk]:
+    def _text(self, address: int = 0, stop: int | None = None) -> Iterator[Stretch]:
         if self._layout == "plain":
-            return bgzf.plain_chunks(self.path, address)
+            return bgzf.plain_stretches(self.path, address)
         if self._layout == "gzip":
-            return bgzf.gzip_chunks(self.path)
-        return bgzf.bgzf_chunks(self.path, pool, INFLATE_AHEAD, address, stop)
+            return bgzf.gzip_stretches(self.path)
+        return bgzf.bgzf_stretches(self.path, address, stop)
 
-    def _read_header(self, pool: Executor) -> tuple[VcfHeader, Place, bytes]:
+    def _read_header(self) -> tuple[VcfHeader, Place, bytes]:
         """Header, where the first record begins, and the beginning of it."""
         text = bytearray()
         body, at = 0, -1
         place = Place()
         complete = False
-        for chunk in self._chunks(pool):
-            data = bytes(chunk.text)
+        for stretch in self._text():
+            loaded = stretch.load()
+            data = bytes(memoryview(loaded.buffer)[loaded.start : loaded.stop])
+            loaded.give_back()
             if not data:
                 continue
             searched = max(0, len(text) - len(b"\n#CHROM"))
@@ -111,11 +112,11 @@ class VcfSource:
             text += data
             if at < 0:
                 at = text.find(b"\n#CHROM", searched)
-            if not complete and at >= 0:  # the line may be longer than a chunk
+            if not complete and at >= 0:  # the line may be longer than a stretch
                 body = text.find(b"\n", max(at + 1, before)) + 1
                 complete = body > 0
                 if complete:
-                    place = Place(0, chunk.address, body - before) if self._layout != "gzip" else Place(0, 0, body)
+                    place = Place(0, stretch.address, body - before) if self._layout != "gzip" else Place(0, 0, body)
             if (body if complete else len(text)) > self._max_header_bytes:
                 raise InputError(f"{self.path}: {self._too_long(at >= 0)}")
             if complete and len(text) > body:
@@ -159,7 +160,7 @@ class VcfSource:
         """``:line`` of the file; nothing where an index was used, which does not count lines."""
         return "" if self._stretches is not None else f":{self._header.n_lines + line + 1}"
 
-    def pieces(self, columns: Int64Array, start: Place | None, pool: Executor) -> Iterator[Piece]:
+    def pieces(self, columns: Int64Array, start: Place | None) -> Iterator[Piece]:
         """Whole lines; see `Source.pieces`."""
         header = self._header
         scan = LineScanner(
@@ -170,86 +171,125 @@ class VcfSource:
             place = start or self._body
             # a gzip file can be read from its beginning only
             skip = place.address + place.skip if self._layout == "gzip" else place.skip
-            return cut_lines(self.path, self._chunks(pool, place.address), 0, skip, scan, self.max_line_bytes)
-        return chain.from_iterable(self._stretch_pieces(n, start, pool, scan) for n in range(len(self._stretches)))
+            return cut_lines(self.path, self._text(place.address), 0, skip, scan, self.max_line_bytes)
+        return chain.from_iterable(self._stretch_pieces(n, start, scan) for n in range(len(self._stretches)))
 
-    def _stretch_pieces(self, section: int, start: Place | None, pool: Executor, scan: LineScanner) -> Iterator[Piece]:
+    def _stretch_pieces(self, section: int, start: Place | None, scan: LineScanner) -> Iterator[Piece]:
         assert self._stretches is not None
         first, stop = self._stretches[section]
-        place = start or Place()
+        place = start or BEGINNING
         if section < place.section:
             return iter(())
         resumed = start is not None and section == place.section
         address, skip = (place.address, place.skip) if resumed else (first, 0)
-        return cut_lines(self.path, self._chunks(pool, address, stop), section, skip, scan, self.max_line_bytes)
+        return cut_lines(self.path, self._text(address, stop), section, skip, scan, self.max_line_bytes)
+
+
+class _Rest(NamedTuple):
+    """The beginning of a line, which the stretch before left over: bytes in parts, how many, and where they begin."""
+
+    parts: tuple[bytes, ...] = ()
+    size: int = 0
+    place: Place | None = None
 
 
 def cut_lines(
     path: Path,
-    chunks: Iterator[Chunk],
+    stretches: Iterator[Stretch],
     section: int,
     skip: int,
-    scan: Callable[[bytes | memoryview], VariantBatch],
+    scan: LineScanner,
     max_line_bytes: int = MAX_LINE_BYTES,
 ) -> Iterator[Piece]:
-    """Pieces of whole lines out of chunks cut anywhere; the first ``skip`` bytes are dropped.
+    """Pieces of whole lines out of stretches cut anywhere; the first ``skip`` bytes are dropped.
 
-    The last line may lack its newline. A line that two chunks share is put together in the room before the second, or,
-    where it is too long for that, by joining.
+    The last line may lack its newline. A line that two stretches share belongs to the second piece, whose thread waits for the
+    first to be inflated. That was begun before: threads take pieces in their order.
     """
-    carried: list[bytes] = []
-    n_carried = 0
-    work = 0.0
-    place: Place | None = None
-    for chunk in chunks:
-        work += chunk.work
-        size = chunk.stop - chunk.start
-        begin = min(skip, size)
+    before: Future[_Rest] = Future()
+    before.set_result(_Rest())
+    dropped = 0.0
+    for stretch in stretches:
+        begin = min(skip, stretch.size)
         skip -= begin
-        if begin == size:
-            _give_back(chunk)
+        if begin == stretch.size:
+            dropped += stretch.work
             continue
-        if place is None:
-            place = Place(section, chunk.address, begin)
-        cut = chunk.buffer.rfind(b"\n", chunk.start + begin, chunk.stop) + 1
-        rest = bytes(memoryview(chunk.buffer)[max(cut, chunk.start + begin) : chunk.stop])
-        if cut:
-            first = chunk.start + begin
-            n_bytes = n_carried + cut - first
-            decode = partial(_scan_chunk, scan, _with_carried(chunk, first, cut, carried, n_carried), chunk)
-            yield Piece(place, work, 2 * n_bytes, decode)
-            work = 0.0
-            carried, n_carried = [rest], len(rest)
-            place = Place(section, chunk.address, size - len(rest)) if rest else None
-            continue
-        _give_back(chunk)
-        carried.append(rest)
-        n_carried += len(rest)
-        if n_carried > max_line_bytes:
-            limited = max_line_bytes < MAX_LINE_BYTES
+        lines = _Lines(path, stretch, Place(section, stretch.address, begin), before, Future(), max_line_bytes)
+        yield Piece(stretch.work + dropped, 2 * stretch.size, partial(lines.scanned, scan))
+        before, dropped = lines.after, 0.0
+    yield Piece(dropped, 0, partial(_scan_last, scan, before))
+
+
+def _scan_last(scan: LineScanner, before: Future[_Rest]) -> VariantBatch:
+    """What no newline ends."""
+    rest = before.result()
+    if not rest.size:
+        return scan(b"")
+    return scan(b"".join([*rest.parts, b"\n"]), rest.place or BEGINNING)
+
+
+class _Lines(NamedTuple):
+    """The lines that end in a stretch.
+
+    Attributes
+    ----------
+    path : Path
+    stretch : Stretch
+    place : Place
+        Of its first byte that counts.
+    before, after : Future of _Rest
+        What the stretch before left over, and what this one does.
+    max_line_bytes : int
+        A longer line is refused.
+    """
+
+    path: Path
+    stretch: Stretch
+    place: Place
+    before: Future[_Rest]
+    after: Future[_Rest]
+    max_line_bytes: int
+
+    def scanned(self, scan: LineScanner) -> VariantBatch:
+        """Load and scan them."""
+        try:
+            text = self.stretch.load()
+            first = text.start + self.place.skip
+            cut = text.buffer.rfind(b"\n", first, text.stop) + 1
+            rest = bytes(memoryview(text.buffer)[max(cut, first) : text.stop])
+            if not cut:
+                text.give_back()
+                self.after.set_result(self._longer(rest))
+                return scan(b"")
+            place = self.place._replace(skip=cut - text.start) if rest else None
+            self.after.set_result(_Rest((rest,), len(rest), place))
+            carried = self.before.result()
+        except BaseException as error:
+            if not self.after.done():
+                self.after.set_exception(error)  # the lines after these cannot be scanned either
+            raise
+        try:
+            return scan(_with_carried(text, first, cut, carried), carried.place or self.place)
+        finally:
+            text.give_back()
+
+    def _longer(self, more: bytes) -> _Rest:
+        """The beginning of a line that does not end here either."""
+        rest = self.before.result()
+        size = rest.size + len(more)
+        if size > self.max_line_bytes:
+            limited = self.max_line_bytes < MAX_LINE_BYTES
             why = "which is all that --memory has room for; give more, if it is a VCF" if limited else "is no VCF"
-            raise InputError(f"{path}: a line is longer than {max_line_bytes >> 20} MB; {why}")
-    if n_carried and place is not None:
-        yield Piece(place, work, 2 * n_carried, partial(scan, b"".join([*carried, b"\n"])))
+            raise InputError(f"{self.path}: a line is longer than {self.max_line_bytes >> 20} MB; {why}")
+        return _Rest((*rest.parts, more), size, rest.place or self.place)
 
 
-def _with_carried(chunk: Chunk, first: int, cut: int, carried: list[bytes], n_carried: int) -> memoryview:
-    """What was left over before a chunk, and the chunk's bytes ``first`` to ``cut``."""
-    if isinstance(chunk.buffer, bytearray) and n_carried <= first:
-        chunk.buffer[first - n_carried : first] = b"".join(carried)
-        return memoryview(chunk.buffer)[first - n_carried : cut]
-    if n_carried:
-        return memoryview(b"".join([*carried, memoryview(chunk.buffer)[first:cut]]))
-    return memoryview(chunk.buffer)[first:cut]
-
-
-def _scan_chunk(scan: Callable[[bytes | memoryview], VariantBatch], text: memoryview, chunk: Chunk) -> VariantBatch:
-    try:
-        return scan(text)
-    finally:
-        _give_back(chunk)
-
-
-def _give_back(chunk: Chunk) -> None:
-    if chunk.free is not None and isinstance(chunk.buffer, bytearray):
-        chunk.free.give(chunk.buffer)
+def _with_carried(text: Text, first: int, cut: int, carried: _Rest) -> memoryview:
+    """What was left over before a stretch, and the bytes ``first`` to ``cut`` of its buffer."""
+    if isinstance(text.buffer, bytearray) and carried.size <= first:
+        text.buffer[first - carried.size : first] = b"".join(carried.parts)
+        return memoryview(text.buffer)[first - carried.size : cut]
+    if carried.size:
+        return memoryview(b"".join([*carried.parts, memoryview(text.buffer)[first:cut]]))
+    return memoryview(text.buffer)[first:cut]

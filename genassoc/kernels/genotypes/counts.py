@@ -5,9 +5,8 @@ endian machines we support, sample ``i`` lies in bits ``2 * (i % 32)`` of word `
 """
 
 import numpy as np
-from numba.core import config as numba_config
 
-from genassoc.kernels import jit
+from genassoc.kernels import DISABLE_JIT, jit, native
 from genassoc.shapes import SAMPLES_PER_WORD, Int64Array, UInt8Array, UInt64Array
 
 # numba turns uint64 with a signed integer into float64: every constant of the bit arithmetic is uint64.
@@ -59,7 +58,7 @@ def popcount(x: np.uint64) -> int:
     return int(np.int64((x * _BYTE_SUM) >> _TOP_BYTE))
 
 
-if numba_config.DISABLE_JIT:  # type: ignore[attr-defined]
+if DISABLE_JIT:
     # numpy warns of the wrap-around that the multiplication relies on
     popcount = np.errstate(over="ignore")(popcount)
 
@@ -69,7 +68,7 @@ def popcount_rows(words: UInt64Array) -> Int64Array:
     return np.asarray(np.bitwise_count(words).sum(axis=1, dtype=np.int64))
 
 
-@jit
+@native
 def count_codes(words: UInt64Array, mask: UInt64Array, counts: Int64Array) -> None:
     """Number of selected samples with code 0, 1, 2, 3 in each variant.
 
@@ -102,7 +101,7 @@ def count_codes(words: UInt64Array, mask: UInt64Array, counts: Int64Array) -> No
         counts[v, 3] = both
 
 
-@jit
+@native
 def count_haploid(words: UInt64Array, haploid: UInt8Array, mask: UInt64Array, counts: Int64Array) -> None:
     """Number of selected samples with a haploid call of code 0 and of code 2 in each variant.
 

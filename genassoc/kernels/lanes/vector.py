@@ -11,30 +11,31 @@ Each has a plain twin of the same name, which is what runs when the JIT is off (
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba.core import cgutils, types
-from numba.core import config as numba_config
-from numba.extending import intrinsic, overload
 
+from genassoc.kernels.later import cgutils, intrinsic, ir, overload, types
 from genassoc.shapes import Float32Array, Float64Array
 
 LANES = 16
 DOUBLES = 8
 
-_VECTOR = ir.VectorType(ir.FloatType(), LANES)
-_DOUBLES = ir.VectorType(ir.DoubleType(), DOUBLES)
-_HALF = ir.VectorType(ir.FloatType(), DOUBLES)
+
+def _vector() -> Any:
+    return ir.VectorType(ir.FloatType(), LANES)
+
+
+def _eight() -> Any:
+    return ir.VectorType(ir.DoubleType(), DOUBLES)
 
 
 def _load(builder: Any, pointer: Any) -> Any:
     """Load one vector; float32 arrays promise 4-byte alignment and no more."""
-    value = builder.load(builder.bitcast(pointer, _VECTOR.as_pointer()))
+    value = builder.load(builder.bitcast(pointer, _vector().as_pointer()))
     value.align = 4
     return value
 
 
 def _store(builder: Any, value: Any, pointer: Any) -> None:
-    builder.store(value, builder.bitcast(pointer, _VECTOR.as_pointer())).align = 4
+    builder.store(value, builder.bitcast(pointer, _vector().as_pointer())).align = 4
 
 
 def _data(context: Any, builder: Any, array_type: Any, array: Any) -> Any:
@@ -64,9 +65,9 @@ def _extend_row(typingctx: Any, table: Any, to: Any, source: Any, column: Any, a
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         rows_at = _data(context, builder, sig.args[0], args[0])
         values = _load(builder, builder.gep(_data(context, builder, sig.args[3], args[3]), [args[4]]))
-        lane = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), args[5], ir.IntType(32)(0))
+        lane = builder.insert_element(ir.Constant(_vector(), ir.Undefined), args[5], ir.IntType(32)(0))
         zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
-        factors = builder.shuffle_vector(lane, ir.Constant(_VECTOR, ir.Undefined), zeros)
+        factors = builder.shuffle_vector(lane, ir.Constant(_vector(), ir.Undefined), zeros)
         before = _load(builder, builder.gep(rows_at, [args[2]]))
         added = builder.fadd(before, builder.fmul(factors, values))
         _store(builder, added, builder.gep(rows_at, [args[1]]))
@@ -78,21 +79,22 @@ def _extend_row(typingctx: Any, table: Any, to: Any, source: Any, column: Any, a
 def _doubles(context: Any, builder: Any, array_type: Any, array: Any, at: Any) -> Any:
     """Load eight values, float64 or float32, as float64."""
     pointer = builder.gep(_data(context, builder, array_type, array), [at])
-    kind = _DOUBLES if array_type.dtype == types.float64 else _HALF
+    whole = array_type.dtype == types.float64
+    kind = _eight() if whole else ir.VectorType(ir.FloatType(), DOUBLES)
     value = builder.load(builder.bitcast(pointer, kind.as_pointer()))
     value.align = 4
-    return value if kind is _DOUBLES else builder.fpext(value, _DOUBLES)
+    return value if whole else builder.fpext(value, _eight())
 
 
 def _store_doubles(context: Any, builder: Any, array_type: Any, array: Any, at: Any, value: Any) -> None:
     pointer = builder.gep(_data(context, builder, array_type, array), [at])
-    builder.store(value, builder.bitcast(pointer, _DOUBLES.as_pointer())).align = 4
+    builder.store(value, builder.bitcast(pointer, _eight().as_pointer())).align = 4
 
 
 def _eight_times(builder: Any, scalar: Any) -> Any:
-    lane = builder.insert_element(ir.Constant(_DOUBLES, ir.Undefined), scalar, ir.IntType(32)(0))
+    lane = builder.insert_element(ir.Constant(_eight(), ir.Undefined), scalar, ir.IntType(32)(0))
     zeros = ir.Constant(ir.VectorType(ir.IntType(32), DOUBLES), [0] * DOUBLES)
-    return builder.shuffle_vector(lane, ir.Constant(_DOUBLES, ir.Undefined), zeros)
+    return builder.shuffle_vector(lane, ir.Constant(_eight(), ir.Undefined), zeros)
 
 
 @intrinsic
@@ -143,12 +145,12 @@ def _invert_roots(typingctx: Any, values: Any, at: Any, least: Any) -> Any:
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         before = _doubles(context, builder, sig.args[0], args[0], args[1])
-        kind = ir.FunctionType(_DOUBLES, [_DOUBLES])
+        kind = ir.FunctionType(_eight(), [_eight()])
         sqrt = cgutils.get_or_insert_function(builder.module, kind, "llvm.sqrt.v8f64")
-        ones = ir.Constant(_DOUBLES, [1.0] * DOUBLES)
+        ones = ir.Constant(_eight(), [1.0] * DOUBLES)
         inverse = builder.fdiv(ones, builder.call(sqrt, [before]))
         kept = builder.fcmp_ordered(">", before, _eight_times(builder, args[2]))
-        chosen = builder.select(kept, inverse, ir.Constant(_DOUBLES, [0.0] * DOUBLES))
+        chosen = builder.select(kept, inverse, ir.Constant(_eight(), [0.0] * DOUBLES))
         _store_doubles(context, builder, sig.args[0], args[0], args[1], chosen)
         return context.get_dummy_value()
 
@@ -192,46 +194,49 @@ def extend_row(table: Float32Array, to: int, source: int, column: Float32Array, 
         table[to + k] = table[source + k] + factor * column[at + k]
 
 
-if not numba_config.DISABLE_JIT:  # type: ignore[attr-defined]
+@overload(add_four_rows)
+def _add_four_rows_compiled(total, to, table, a, b, c, d):  # type: ignore[no-untyped-def]
+    def compiled(total, to, table, a, b, c, d):  # type: ignore[no-untyped-def]
+        _add_four_rows(total, to, table, a, b, c, d)
 
-    @overload(add_four_rows)
-    def _add_four_rows_compiled(total, to, table, a, b, c, d):  # type: ignore[no-untyped-def]
-        def compiled(total, to, table, a, b, c, d):  # type: ignore[no-untyped-def]
-            _add_four_rows(total, to, table, a, b, c, d)  # type: ignore[call-arg]
+    return compiled
 
-        return compiled
 
-    @overload(extend_row)
-    def _extend_row_compiled(table, to, source, column, at, factor):  # type: ignore[no-untyped-def]
-        def compiled(table, to, source, column, at, factor):  # type: ignore[no-untyped-def]
-            _extend_row(table, to, source, column, at, factor)  # type: ignore[call-arg]
+@overload(extend_row)
+def _extend_row_compiled(table, to, source, column, at, factor):  # type: ignore[no-untyped-def]
+    def compiled(table, to, source, column, at, factor):  # type: ignore[no-untyped-def]
+        _extend_row(table, to, source, column, at, factor)
 
-        return compiled
+    return compiled
 
-    @overload(add_scaled)
-    def _add_scaled_compiled(total, to, row, at, factor):  # type: ignore[no-untyped-def]
-        def compiled(total, to, row, at, factor):  # type: ignore[no-untyped-def]
-            _add_scaled(total, to, row, at, factor)  # type: ignore[call-arg]
 
-        return compiled
+@overload(add_scaled)
+def _add_scaled_compiled(total, to, row, at, factor):  # type: ignore[no-untyped-def]
+    def compiled(total, to, row, at, factor):  # type: ignore[no-untyped-def]
+        _add_scaled(total, to, row, at, factor)
 
-    @overload(subtract_product)
-    def _subtract_product_compiled(total, to, a, at, b, place):  # type: ignore[no-untyped-def]
-        def compiled(total, to, a, at, b, place):  # type: ignore[no-untyped-def]
-            _subtract_product(total, to, a, at, b, place)  # type: ignore[call-arg]
+    return compiled
 
-        return compiled
 
-    @overload(scale_lanes)
-    def _scale_lanes_compiled(values, at, factors, place):  # type: ignore[no-untyped-def]
-        def compiled(values, at, factors, place):  # type: ignore[no-untyped-def]
-            _scale_lanes(values, at, factors, place)  # type: ignore[call-arg]
+@overload(subtract_product)
+def _subtract_product_compiled(total, to, a, at, b, place):  # type: ignore[no-untyped-def]
+    def compiled(total, to, a, at, b, place):  # type: ignore[no-untyped-def]
+        _subtract_product(total, to, a, at, b, place)
 
-        return compiled
+    return compiled
 
-    @overload(invert_roots)
-    def _invert_roots_compiled(values, at, least):  # type: ignore[no-untyped-def]
-        def compiled(values, at, least):  # type: ignore[no-untyped-def]
-            _invert_roots(values, at, least)  # type: ignore[call-arg]
 
-        return compiled
+@overload(scale_lanes)
+def _scale_lanes_compiled(values, at, factors, place):  # type: ignore[no-untyped-def]
+    def compiled(values, at, factors, place):  # type: ignore[no-untyped-def]
+        _scale_lanes(values, at, factors, place)
+
+    return compiled
+
+
+@overload(invert_roots)
+def _invert_roots_compiled(values, at, least):  # type: ignore[no-untyped-def]
+    def compiled(values, at, least):  # type: ignore[no-untyped-def]
+        _invert_roots(values, at, least)
+
+    return compiled

@@ -11,19 +11,16 @@ what runs when the JIT is off (and what the tests compare with).
 
 from typing import Any
 
-from llvmlite import ir
-from numba.core import cgutils, types
-from numba.core import config as numba_config
-from numba.extending import intrinsic, overload
-
+from genassoc.kernels.later import cgutils, intrinsic, ir, overload, types
 from genassoc.shapes import Float64Array
 
 LANES64 = 8
 TILE = 128  # samples: the columns of 12 covariates take 16 KB, half of a first-level cache
 FOUR = 4  # columns that a loop takes at once: sixteen sums fit the registers
 
-_DOUBLE = ir.DoubleType()
-_VECTOR = ir.VectorType(_DOUBLE, LANES64)
+
+def _vector() -> Any:
+    return ir.VectorType(ir.DoubleType(), LANES64)
 
 
 def _data(context: Any, builder: Any, array_type: Any, array: Any) -> Any:
@@ -31,26 +28,26 @@ def _data(context: Any, builder: Any, array_type: Any, array: Any) -> Any:
 
 
 def _load(builder: Any, base: Any, offset: Any) -> Any:
-    value = builder.load(builder.bitcast(builder.gep(base, [offset]), _VECTOR.as_pointer()))
+    value = builder.load(builder.bitcast(builder.gep(base, [offset]), _vector().as_pointer()))
     value.align = 8
     return value
 
 
 def _store(builder: Any, value: Any, base: Any, offset: Any) -> None:
-    builder.store(value, builder.bitcast(builder.gep(base, [offset]), _VECTOR.as_pointer())).align = 8
+    builder.store(value, builder.bitcast(builder.gep(base, [offset]), _vector().as_pointer())).align = 8
 
 
 def _multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
     function = cgutils.get_or_insert_function(
-        builder.module, ir.FunctionType(_VECTOR, [_VECTOR] * 3), "llvm.fmuladd.v8f64"
+        builder.module, ir.FunctionType(_vector(), [_vector()] * 3), "llvm.fmuladd.v8f64"
     )
     return builder.call(function, [a, b, c])
 
 
 def _broadcast(builder: Any, scalar: Any) -> Any:
-    lane = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), scalar, ir.IntType(32)(0))
+    lane = builder.insert_element(ir.Constant(_vector(), ir.Undefined), scalar, ir.IntType(32)(0))
     zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES64), [0] * LANES64)
-    return builder.shuffle_vector(lane, ir.Constant(_VECTOR, ir.Undefined), zeros)
+    return builder.shuffle_vector(lane, ir.Constant(_vector(), ir.Undefined), zeros)
 
 
 def _at(builder: Any, start: Any, steps: int) -> Any:
@@ -159,25 +156,25 @@ def add_combination(T: Float64Array, k_at: int, factors: Float64Array, f_at: int
             out[to + i] += factors[f_at + k] * T[k_at + TILE * k + i]
 
 
-if not numba_config.DISABLE_JIT:  # type: ignore[attr-defined]
+@overload(add_gram)
+def _add_gram_compiled(w, w_at, T, j_at, k_at, sums, to):  # type: ignore[no-untyped-def]
+    def compiled(w, w_at, T, j_at, k_at, sums, to):  # type: ignore[no-untyped-def]
+        _add_gram(w, w_at, T, j_at, k_at, sums, to)
 
-    @overload(add_gram)
-    def _add_gram_compiled(w, w_at, T, j_at, k_at, sums, to):  # type: ignore[no-untyped-def]
-        def compiled(w, w_at, T, j_at, k_at, sums, to):  # type: ignore[no-untyped-def]
-            _add_gram(w, w_at, T, j_at, k_at, sums, to)  # type: ignore[call-arg]
+    return compiled
 
-        return compiled
 
-    @overload(add_dots)
-    def _add_dots_compiled(r, r_at, T, k_at, sums, to):  # type: ignore[no-untyped-def]
-        def compiled(r, r_at, T, k_at, sums, to):  # type: ignore[no-untyped-def]
-            _add_dots(r, r_at, T, k_at, sums, to)  # type: ignore[call-arg]
+@overload(add_dots)
+def _add_dots_compiled(r, r_at, T, k_at, sums, to):  # type: ignore[no-untyped-def]
+    def compiled(r, r_at, T, k_at, sums, to):  # type: ignore[no-untyped-def]
+        _add_dots(r, r_at, T, k_at, sums, to)
 
-        return compiled
+    return compiled
 
-    @overload(add_combination)
-    def _add_combination_compiled(T, k_at, factors, f_at, out, to):  # type: ignore[no-untyped-def]
-        def compiled(T, k_at, factors, f_at, out, to):  # type: ignore[no-untyped-def]
-            _add_combination(T, k_at, factors, f_at, out, to)  # type: ignore[call-arg]
 
-        return compiled
+@overload(add_combination)
+def _add_combination_compiled(T, k_at, factors, f_at, out, to):  # type: ignore[no-untyped-def]
+    def compiled(T, k_at, factors, f_at, out, to):  # type: ignore[no-untyped-def]
+        _add_combination(T, k_at, factors, f_at, out, to)
+
+    return compiled

@@ -8,12 +8,9 @@ each call would pass seven numbers an array.
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba.core import cgutils, types
-from numba.core import config as numba_config
-from numba.extending import intrinsic, overload
 
 from genassoc.kernels.lanes.vector import DOUBLES, _data, _doubles, _eight_times, _store_doubles
+from genassoc.kernels.later import cgutils, intrinsic, ir, overload, types
 from genassoc.shapes import Array, Float32Array, Float64Array, Int64Array, UInt32Array
 
 AHEAD = 16  # rows: about as long as memory takes
@@ -201,36 +198,37 @@ def prefetch(values: Array, at: int) -> None:
     """Ask for the cache line of ``values[at]``, which is read soon; no result depends on it."""
 
 
-if not numba_config.DISABLE_JIT:  # type: ignore[attr-defined]
-
-    @overload(add_outer, inline="always")
-    def _add_outer_compiled(  # type: ignore[no-untyped-def]
+@overload(add_outer, inline="always")
+def _add_outer_compiled(  # type: ignore[no-untyped-def]
+    total, to, stride, first, stop, factors, a, b, c, d, rows, at_a, at_b, at_c, at_d
+):
+    def compiled(  # type: ignore[no-untyped-def]
         total, to, stride, first, stop, factors, a, b, c, d, rows, at_a, at_b, at_c, at_d
     ):
-        def compiled(  # type: ignore[no-untyped-def]
-            total, to, stride, first, stop, factors, a, b, c, d, rows, at_a, at_b, at_c, at_d
-        ):
-            _add_outer(total, to, stride, first, stop, factors, a, b, c, d, rows, at_a, at_b, at_c, at_d)  # type: ignore[call-arg]
+        _add_outer(total, to, stride, first, stop, factors, a, b, c, d, rows, at_a, at_b, at_c, at_d)
 
-        return compiled
+    return compiled
 
-    @overload(add_to_rows, inline="always")
-    def _add_to_rows_compiled(total, to, width, which, first, stop, row, at, factors, f_at):  # type: ignore[no-untyped-def]
-        def compiled(total, to, width, which, first, stop, row, at, factors, f_at):  # type: ignore[no-untyped-def]
-            _add_to_rows(total, to, width, which, first, stop, row, at, factors, f_at)  # type: ignore[call-arg]
 
-        return compiled
+@overload(add_to_rows, inline="always")
+def _add_to_rows_compiled(total, to, width, which, first, stop, row, at, factors, f_at):  # type: ignore[no-untyped-def]
+    def compiled(total, to, width, which, first, stop, row, at, factors, f_at):  # type: ignore[no-untyped-def]
+        _add_to_rows(total, to, width, which, first, stop, row, at, factors, f_at)
 
-    @overload(add_listed, inline="always")
-    def _add_listed_compiled(total, rows, width, listed, n, one, two):  # type: ignore[no-untyped-def]
-        def compiled(total, rows, width, listed, n, one, two):  # type: ignore[no-untyped-def]
-            _add_listed(total, rows, width, listed, n, one, two)  # type: ignore[call-arg]
+    return compiled
 
-        return compiled
 
-    @overload(prefetch)
-    def _prefetch_compiled(values, at):  # type: ignore[no-untyped-def]
-        def compiled(values, at):  # type: ignore[no-untyped-def]
-            _prefetch(values, at)  # type: ignore[call-arg]
+@overload(add_listed, inline="always")
+def _add_listed_compiled(total, rows, width, listed, n, one, two):  # type: ignore[no-untyped-def]
+    def compiled(total, rows, width, listed, n, one, two):  # type: ignore[no-untyped-def]
+        _add_listed(total, rows, width, listed, n, one, two)
 
-        return compiled
+    return compiled
+
+
+@overload(prefetch)
+def _prefetch_compiled(values, at):  # type: ignore[no-untyped-def]
+    def compiled(values, at):  # type: ignore[no-untyped-def]
+        _prefetch(values, at)
+
+    return compiled

@@ -20,8 +20,9 @@ from typing import NamedTuple
 import numpy as np
 
 from genassoc.kernels import jit
+from genassoc.kernels.lanes.arranged import Covariates, arranged, vectors
 from genassoc.kernels.lanes.copies import put
-from genassoc.kernels.lanes.tiles import collect, combine, tile_width, tiles_of
+from genassoc.kernels.lanes.tiles import collect, combine, tile_width
 from genassoc.kernels.lanes.vector import DOUBLES, add_scaled
 from genassoc.kernels.lanes.vector64 import TILE
 from genassoc.kernels.likelihoods.bernoulli import exp_minus_abs
@@ -86,39 +87,6 @@ class RiskSums(NamedTuple):
     expected: Float64Array
 
 
-class Covariates(NamedTuple):
-    """Covariates (n, P) laid out twice.
-
-    Attributes
-    ----------
-    rows : float64 array (n * W,)
-        A row for each sample, zeros to whole vectors.
-    tiles : float64 array
-        Column c of tile t from ``(t * width + c) * TILE``, zeros to a multiple of four columns and to whole tiles.
-    """
-
-    rows: Float64Array
-    tiles: Float64Array
-
-
-@jit
-def vectors(P: int) -> int:
-    """P values padded to whole vectors."""
-    return DOUBLES * ((P + DOUBLES - 1) // DOUBLES)
-
-
-@jit
-def arranged(D: Float64Array) -> Covariates:
-    """Lay out D (n, P)."""
-    n, P = D.shape
-    W = vectors(P)
-    rows = np.zeros(n * W)
-    for i in range(n):
-        for j in range(P):
-            rows[i * W + j] = D[i, j]
-    return Covariates(rows, tiles_of(D))
-
-
 @jit
 def risk_sums(sets: RiskSets, P: int) -> RiskSums:
     """Room for the sums of P covariates."""
@@ -170,7 +138,7 @@ def _exponentials(X: Covariates, offset: Float64Array, beta: Float64Array, sets:
 
 
 @jit
-def _gather(rows: Float64Array, W: int, sets: RiskSets, sums: RiskSums) -> None:
+def gather(rows: Float64Array, W: int, sets: RiskSets, sums: RiskSums) -> None:
     """Fill s0, s1, d0, d1 and deaths of w."""
     s0, d0, s1, d1, w = sums.s0, sums.d0, sums.s1, sums.d1, sums.w
     s0[:] = 0.0
@@ -263,7 +231,7 @@ def evaluate(
     n, P = offset.size, beta.size
     W, width = vectors(P), tile_width(P)
     total = _exponentials(X, offset, beta, sets, sums.w)
-    _gather(X.rows, W, sets, sums)
+    gather(X.rows, W, sets, sums)
     total -= _scan_terms(sets, sums, W)
     if math.isnan(total):
         gradient[:] = math.nan

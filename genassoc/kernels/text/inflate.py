@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from genassoc.kernels import jit
+from genassoc.kernels import jit, native
 from genassoc.kernels.text.inflate_tables import (  # fmt: skip
     DISTANCES,
     END,
@@ -320,7 +320,7 @@ def inflate(data: UInt8Array, begin: int, stop: int, out: UInt8Array, to: int, s
     return to == end and at - int(np.int64(left >> np.uint64(3))) == stop
 
 
-@jit
+@native
 def inflate_blocks(
     data: UInt8Array,
     ends: Int64Array,

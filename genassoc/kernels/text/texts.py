@@ -1,6 +1,8 @@
 """Strings as Zarr keeps them (``vlen-utf8``): their number, then the length and the bytes of each."""
 
-from genassoc.kernels import jit
+import numpy as np
+
+from genassoc.kernels import jit, native
 from genassoc.shapes import Int64Array, UInt8Array
 
 _HEADER = 4  # bytes of a number, little endian
@@ -14,7 +16,7 @@ def _number(content: UInt8Array, at: int) -> int:
     return value
 
 
-@jit
+@native
 def take_texts(content: UInt8Array, first: int, step: int, offsets: Int64Array, data: UInt8Array) -> int:
     """Copy every ``step``-th string from the string ``first`` on, as many as there is room for.
 
@@ -59,3 +61,28 @@ def take_texts(content: UInt8Array, first: int, step: int, offsets: Int64Array, 
         at += size
         index += 1
     return to
+
+
+@native
+def put_texts(offsets: Int64Array, data: UInt8Array, starts: Int64Array, prefixed: bool, out: UInt8Array) -> None:
+    """Copy strings to where they belong, with ``prefixed`` the length of each before it.
+
+    Parameters
+    ----------
+    offsets : int64 array (n + 1,)
+        String i is ``data[offsets[i] : offsets[i + 1]]``.
+    data : uint8 array
+    starts : int64 array (n,)
+        Where in ``out`` the bytes of each begin.
+    prefixed : bool
+    out : uint8 array
+        Changed nowhere else.
+    """
+    for i in range(starts.size):
+        begin, to = offsets[i], starts[i]
+        size = offsets[i + 1] - begin
+        if prefixed:
+            for k in range(_HEADER):
+                out[to - _HEADER + k] = np.uint8((size >> (8 * k)) & 255)
+        for k in range(size):
+            out[to + k] = data[begin + k]

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from genassoc.kernels import jit
+from genassoc.kernels import jit, native
 from genassoc.kernels.genotypes.packed import gather as gather_samples
 from genassoc.kernels.text import vcf_calls as calls
 from genassoc.kernels.text import vcf_fields as fields
@@ -87,6 +87,42 @@ class Rows(NamedTuple):
     places: Int64Array
     records: Int64Array
     alt_index: Int32Array
+
+
+class Room(NamedTuple):
+    """What `scan` works in, for one thread at a time: `working_room`.
+
+    Attributes
+    ----------
+    line : Calls
+    numeric : uint8 (256,)
+        Zeroed.
+    columns : int64 (10,)
+    """
+
+    line: calls.Calls
+    numeric: UInt8Array
+    columns: Int64Array
+
+
+def working_room(samples: calls.Samples) -> Room:
+    """Room for one thread."""
+    return Room(calls.room_of(samples), np.zeros(256, dtype=np.uint8), np.empty(10, dtype=np.int64))
+
+
+class Report(NamedTuple):
+    """What `scan` has to say.
+
+    Attributes
+    ----------
+    counters : int64 (`N_COUNTERS`,)
+        Added to.
+    status : int64 (`STATUS_SIZE`,)
+        Code, offset, rows written, lines read, and for an error the file column and FORMAT field it is in.
+    """
+
+    counters: Int64Array
+    status: Int64Array
 
 
 class Record(NamedTuple):
@@ -179,7 +215,7 @@ def _check_line(text: UInt8Array, columns: Int64Array, position: int, n_alternat
     return calls.OK
 
 
-@jit
+@native
 def scan(
     text: UInt8Array,
     offset: int,
@@ -187,8 +223,8 @@ def scan(
     header: Header,
     regions: Regions,
     rows: Rows,
-    counters: Int64Array,
-    status: Int64Array,
+    room: Room,
+    report: Report,
 ) -> None:
     """Scan whole lines of ``text`` from ``offset``.
 
@@ -197,18 +233,14 @@ def scan(
     text : uint8 (L,)
         Whole lines; the last byte is a newline.
     samples, header, regions
-    rows
+    rows, report
         Filled.
-    counters : int64 (`N_COUNTERS`,)
-        Added to.
-    status : int64 (`STATUS_SIZE`,)
-        Code, offset, rows written, lines read, and for an error the file column and FORMAT field it is in.
+    room
     """
     L = text.shape[0]
-    n_columns, line = samples.n_columns, calls.room_of(samples)
+    n_columns, line, numeric, columns = samples.n_columns, room.line, room.numeric, room.columns
     packed, file_row, in_order = rows.packed, line.file_row, samples.in_order
-    numeric = np.zeros(256, dtype=np.uint8)
-    columns = np.empty(10, dtype=np.int64)
+    counters, status = report.counters, report.status
     format_start, format_end = 0, 0  # the last FORMAT that was read
     n_fields, genotype, any_numeric, dosages = 0, -1, False, 0
     row, lines, at = 0, 0, offset
@@ -286,22 +318,39 @@ def scan(
     status[STATUS_LINES] = lines
 
 
-@jit
-def gather(text: UInt8Array, starts: Int64Array, ends: Int64Array, offsets: Int64Array, out: UInt8Array) -> None:
-    """Copy pieces of ``text`` one after another into ``out``; ``offsets`` (V + 1,) says where each begins."""
+@native
+def take_names(text: UInt8Array, places: Int64Array, offsets: Int64Array, data: UInt8Array, same: UInt8Array) -> None:
+    """Copy ID, REF and ALT of rows, and tell where CHROM changes.
+
+    Parameters
+    ----------
+    text : uint8 (L,)
+    places : int64 (., `N_PLACES`)
+        Of V rows, from `scan`.
+    offsets : int64 (3, V + 1)
+        Filled: column c of row v is ``data[offsets[c, v] : offsets[c, v + 1]]``.
+    data : uint8 (bytes of all,)
+        Filled.
+    same : uint8 (V,)
+        Filled: 1 where CHROM is that of the row before.
+    """
+    V = same.shape[0]
     at = 0
-    for v in range(starts.shape[0]):
-        offsets[v] = at
-        for k in range(starts[v], ends[v]):
-            out[at] = text[k]
-            at += 1
-    offsets[starts.shape[0]] = at
-
-
-@jit
-def same_as_previous(text: UInt8Array, starts: Int64Array, ends: Int64Array, same: UInt8Array) -> None:
-    """``same[v]`` is 1 where piece v equals piece v - 1; ``same[0]`` is 0."""
-    for v in range(starts.shape[0]):
+    for c in range(3):
+        for v in range(V):
+            offsets[c, v] = at
+            for k in range(places[v, ID_START + 2 * c], places[v, ID_END + 2 * c]):
+                data[at] = text[k]
+                at += 1
+        offsets[c, V] = at
+    for v in range(V):
         same[v] = 0
-        if v > 0:
-            same[v] = fields.same(text, starts[v], ends[v], text, starts[v - 1], ends[v - 1])
+        if v > 0 and fields.same(
+            text,
+            places[v, CHROM_START],
+            places[v, CHROM_END],
+            text,
+            places[v - 1, CHROM_START],
+            places[v - 1, CHROM_END],
+        ):
+            same[v] = 1

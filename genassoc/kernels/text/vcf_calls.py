@@ -95,7 +95,6 @@ class Calls(NamedTuple):
     file_row: UInt8Array
 
 
-@jit
 def room_of(samples: Samples) -> Calls:
     """Room for the calls of a line."""
     n = samples.n_columns

@@ -8,71 +8,12 @@ leave room.
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba.core import cgutils, types
-from numba.core import config as numba_config
-from numba.extending import intrinsic, overload
 
+from genassoc.kernels import when_compiling
 from genassoc.shapes import UInt8Array
 
 WORD = 8
 STEP = 32  # bytes a store
-
-_WORD = ir.IntType(64)
-_STEP = ir.VectorType(_WORD, STEP // WORD)
-
-
-def _at(context: Any, builder: Any, array_type: Any, array: Any, at: Any, kind: Any) -> Any:
-    """Pointer to what lies at an offset of an array of bytes."""
-    data = cgutils.create_struct_proxy(array_type)(context, builder, value=array).data
-    return builder.bitcast(builder.gep(data, [at]), kind.as_pointer())
-
-
-def _load(builder: Any, pointer: Any) -> Any:
-    value = builder.load(pointer)
-    value.align = 1
-    return value
-
-
-@intrinsic
-def _word_at(typingctx: Any, data: Any, at: Any) -> Any:
-    signature = types.uint64(data, types.intp)
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return _load(builder, _at(context, builder, sig.args[0], args[0], args[1], _WORD))
-
-    return signature, codegen
-
-
-def _copying(kind: Any) -> Any:
-    """An intrinsic that copies one value of a kind: loaded whole before any of it is stored."""
-
-    def copying(typingctx: Any, data: Any, source: Any, target: Any) -> Any:
-        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            value = _load(builder, _at(context, builder, sig.args[0], args[0], args[1], kind))
-            builder.store(value, _at(context, builder, sig.args[0], args[0], args[2], kind)).align = 1
-            return context.get_dummy_value()
-
-        return types.void(data, types.intp, types.intp), codegen
-
-    return intrinsic(copying)
-
-
-_copy_step, _copy_word = _copying(_STEP), _copying(_WORD)
-
-
-@intrinsic
-def _fill_step(typingctx: Any, data: Any, target: Any, word: Any) -> Any:
-    signature = types.void(data, types.intp, types.uint64)
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        lane = builder.insert_element(ir.Constant(_STEP, ir.Undefined), args[2], ir.IntType(32)(0))
-        zeros = ir.Constant(ir.VectorType(ir.IntType(32), STEP // WORD), [0] * (STEP // WORD))
-        value = builder.shuffle_vector(lane, ir.Constant(_STEP, ir.Undefined), zeros)
-        builder.store(value, _at(context, builder, sig.args[0], args[0], args[1], _STEP)).align = 1
-        return context.get_dummy_value()
-
-    return signature, codegen
 
 
 def word_at(data: UInt8Array, at: int) -> np.uint64:
@@ -95,7 +36,62 @@ def fill_step(data: UInt8Array, target: int, word: np.uint64) -> None:
     data[target : target + STEP] = np.frombuffer(int(word).to_bytes(WORD, "little") * (STEP // WORD), dtype=np.uint8)
 
 
-if not numba_config.DISABLE_JIT:  # type: ignore[attr-defined]
+@when_compiling
+def _spell_out() -> None:
+    """Tell numba how to compile the functions above."""
+    from llvmlite import ir
+    from numba.core import cgutils, types
+    from numba.extending import intrinsic, overload
+
+    _WORD = ir.IntType(64)
+    _STEP = ir.VectorType(_WORD, STEP // WORD)
+
+    def _at(context: Any, builder: Any, array_type: Any, array: Any, at: Any, kind: Any) -> Any:
+        """Pointer to what lies at an offset of an array of bytes."""
+        data = cgutils.create_struct_proxy(array_type)(context, builder, value=array).data
+        return builder.bitcast(builder.gep(data, [at]), kind.as_pointer())
+
+    def _load(builder: Any, pointer: Any) -> Any:
+        value = builder.load(pointer)
+        value.align = 1
+        return value
+
+    @intrinsic
+    def _word_at(typingctx: Any, data: Any, at: Any) -> Any:
+        signature = types.uint64(data, types.intp)
+
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            return _load(builder, _at(context, builder, sig.args[0], args[0], args[1], _WORD))
+
+        return signature, codegen
+
+    def _copying(kind: Any) -> Any:
+        """An intrinsic that copies one value of a kind: loaded whole before any of it is stored."""
+
+        def copying(typingctx: Any, data: Any, source: Any, target: Any) -> Any:
+            def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+                value = _load(builder, _at(context, builder, sig.args[0], args[0], args[1], kind))
+                builder.store(value, _at(context, builder, sig.args[0], args[0], args[2], kind)).align = 1
+                return context.get_dummy_value()
+
+            return types.void(data, types.intp, types.intp), codegen
+
+        return intrinsic(copying)
+
+    _copy_step, _copy_word = _copying(_STEP), _copying(_WORD)
+
+    @intrinsic
+    def _fill_step(typingctx: Any, data: Any, target: Any, word: Any) -> Any:
+        signature = types.void(data, types.intp, types.uint64)
+
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            lane = builder.insert_element(ir.Constant(_STEP, ir.Undefined), args[2], ir.IntType(32)(0))
+            zeros = ir.Constant(ir.VectorType(ir.IntType(32), STEP // WORD), [0] * (STEP // WORD))
+            value = builder.shuffle_vector(lane, ir.Constant(_STEP, ir.Undefined), zeros)
+            builder.store(value, _at(context, builder, sig.args[0], args[0], args[1], _STEP)).align = 1
+            return context.get_dummy_value()
+
+        return signature, codegen
 
     @overload(word_at)
     def _word_at_compiled(data, at):  # type: ignore[no-untyped-def]

@@ -10,96 +10,11 @@ Each has a plain twin of the same name, which is what runs when the JIT is off (
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba.core import cgutils, types
-from numba.core import config as numba_config
-from numba.extending import intrinsic, overload
 
+from genassoc.kernels import when_compiling
 from genassoc.shapes import UInt8Array
 
 WIDTH = 64
-
-_BYTE = ir.IntType(8)
-_MASK = ir.IntType(WIDTH)
-_BYTES = ir.VectorType(_BYTE, WIDTH)
-
-
-def _load(context: Any, builder: Any, array_type: Any, array: Any, at: Any) -> Any:
-    """Load 64 bytes from anywhere."""
-    data = cgutils.create_struct_proxy(array_type)(context, builder, value=array).data
-    value = builder.load(builder.bitcast(builder.gep(data, [at]), _BYTES.as_pointer()))
-    value.align = 1
-    return value
-
-
-def _all(byte: int) -> Any:
-    return ir.Constant(_BYTES, [byte] * WIDTH)
-
-
-def _splat(builder: Any, byte: Any) -> Any:
-    lane = builder.insert_element(ir.Constant(_BYTES, ir.Undefined), byte, ir.IntType(32)(0))
-    zeros = ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), [0] * WIDTH)
-    return builder.shuffle_vector(lane, ir.Constant(_BYTES, ir.Undefined), zeros)
-
-
-def _is(builder: Any, values: Any, byte: str) -> Any:
-    return builder.icmp_unsigned("==", values, _all(ord(byte)))
-
-
-def _answer(context: Any, builder: Any, signature: Any, lanes: list[Any]) -> Any:
-    """Comparisons as a tuple of masks."""
-    return context.make_tuple(builder, signature.return_type, [builder.bitcast(lane, _MASK) for lane in lanes])
-
-
-@intrinsic
-def _call_masks(typingctx: Any, text: Any, at: Any, top: Any, wanted: Any) -> Any:
-    signature = types.UniTuple(types.uint64, 5)(text, types.intp, types.uint8, types.uint8)
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        values = _load(context, builder, sig.args[0], args[0], args[1])
-        digits = builder.sub(values, _all(ord("0")))
-        absent = _is(builder, values, ".")
-        allele = builder.icmp_unsigned("<=", digits, _splat(builder, args[2]))
-        counted = builder.icmp_unsigned("==", digits, _splat(builder, args[3]))
-        separator = builder.or_(_is(builder, values, "/"), _is(builder, values, "|"))
-        lanes = [builder.or_(allele, absent), separator, _is(builder, values, "\t"), counted, absent]
-        return _answer(context, builder, sig, lanes)
-
-    return signature, codegen
-
-
-@intrinsic
-def _field_masks(typingctx: Any, text: Any, at: Any) -> Any:
-    signature = types.UniTuple(types.uint64, 2)(text, types.intp)
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        values = _load(context, builder, sig.args[0], args[0], args[1])
-        # + , - . / and the digits and : are neighbours in ASCII
-        near = builder.icmp_unsigned("<=", builder.sub(values, _all(ord("+"))), _all(ord(":") - ord("+")))
-        plain = builder.and_(near, builder.icmp_unsigned("!=", values, _all(ord("/"))))
-        return _answer(context, builder, sig, [plain, _is(builder, values, ":")])
-
-    return signature, codegen
-
-
-@intrinsic
-def _trailing_zeros(typingctx: Any, mask: Any) -> Any:
-    signature = types.intp(types.uint64)
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return builder.cttz(args[0], ir.IntType(1)(0))
-
-    return signature, codegen
-
-
-@intrinsic
-def _ones(typingctx: Any, mask: Any) -> Any:
-    signature = types.intp(types.uint64)
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return builder.ctpop(args[0])
-
-    return signature, codegen
 
 
 def call_masks(
@@ -137,7 +52,85 @@ def ones(mask: np.uint64) -> int:
     return int(mask).bit_count()
 
 
-if not numba_config.DISABLE_JIT:  # type: ignore[attr-defined]
+@when_compiling
+def _spell_out() -> None:
+    """Tell numba how to compile the functions above."""
+    from llvmlite import ir
+    from numba.core import cgutils, types
+    from numba.extending import intrinsic, overload
+
+    _BYTE = ir.IntType(8)
+    _MASK = ir.IntType(WIDTH)
+    _BYTES = ir.VectorType(_BYTE, WIDTH)
+
+    def _load(context: Any, builder: Any, array_type: Any, array: Any, at: Any) -> Any:
+        """Load 64 bytes from anywhere."""
+        data = cgutils.create_struct_proxy(array_type)(context, builder, value=array).data
+        value = builder.load(builder.bitcast(builder.gep(data, [at]), _BYTES.as_pointer()))
+        value.align = 1
+        return value
+
+    def _all(byte: int) -> Any:
+        return ir.Constant(_BYTES, [byte] * WIDTH)
+
+    def _splat(builder: Any, byte: Any) -> Any:
+        lane = builder.insert_element(ir.Constant(_BYTES, ir.Undefined), byte, ir.IntType(32)(0))
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), [0] * WIDTH)
+        return builder.shuffle_vector(lane, ir.Constant(_BYTES, ir.Undefined), zeros)
+
+    def _is(builder: Any, values: Any, byte: str) -> Any:
+        return builder.icmp_unsigned("==", values, _all(ord(byte)))
+
+    def _answer(context: Any, builder: Any, signature: Any, lanes: list[Any]) -> Any:
+        """Comparisons as a tuple of masks."""
+        return context.make_tuple(builder, signature.return_type, [builder.bitcast(lane, _MASK) for lane in lanes])
+
+    @intrinsic
+    def _call_masks(typingctx: Any, text: Any, at: Any, top: Any, wanted: Any) -> Any:
+        signature = types.UniTuple(types.uint64, 5)(text, types.intp, types.uint8, types.uint8)
+
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            values = _load(context, builder, sig.args[0], args[0], args[1])
+            digits = builder.sub(values, _all(ord("0")))
+            absent = _is(builder, values, ".")
+            allele = builder.icmp_unsigned("<=", digits, _splat(builder, args[2]))
+            counted = builder.icmp_unsigned("==", digits, _splat(builder, args[3]))
+            separator = builder.or_(_is(builder, values, "/"), _is(builder, values, "|"))
+            lanes = [builder.or_(allele, absent), separator, _is(builder, values, "\t"), counted, absent]
+            return _answer(context, builder, sig, lanes)
+
+        return signature, codegen
+
+    @intrinsic
+    def _field_masks(typingctx: Any, text: Any, at: Any) -> Any:
+        signature = types.UniTuple(types.uint64, 2)(text, types.intp)
+
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            values = _load(context, builder, sig.args[0], args[0], args[1])
+            # + , - . / and the digits and : are neighbours in ASCII
+            near = builder.icmp_unsigned("<=", builder.sub(values, _all(ord("+"))), _all(ord(":") - ord("+")))
+            plain = builder.and_(near, builder.icmp_unsigned("!=", values, _all(ord("/"))))
+            return _answer(context, builder, sig, [plain, _is(builder, values, ":")])
+
+        return signature, codegen
+
+    @intrinsic
+    def _trailing_zeros(typingctx: Any, mask: Any) -> Any:
+        signature = types.intp(types.uint64)
+
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            return builder.cttz(args[0], ir.IntType(1)(0))
+
+        return signature, codegen
+
+    @intrinsic
+    def _ones(typingctx: Any, mask: Any) -> Any:
+        signature = types.intp(types.uint64)
+
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            return builder.ctpop(args[0])
+
+        return signature, codegen
 
     @overload(call_masks)
     def _call_masks_compiled(text, at, top, wanted):  # type: ignore[no-untyped-def]

@@ -174,8 +174,6 @@ def _spread(r: Float64Array, X: Float64Array) -> tuple[Float64Array, tuple[int, 
     A logarithm has all its moments however heavy the tails (Harvey 1976, doi:10.2307/1913974). Covariates enter one by one while
     the next has a p below `SPREAD_BELOW` over their number.
     """
-    from scipy.special import ndtri  # slow to import
-
     n = r.size
     size = np.abs(r)
     y = np.log(np.maximum(size, 1e-3 * np.median(size) + np.finfo(float).tiny))
@@ -184,7 +182,7 @@ def _spread(r: Float64Array, X: Float64Array) -> tuple[Float64Array, tuple[int, 
     usable = lengths > 1e-12 * (X**2).sum(axis=0)
     rest = y - y.mean()
     chosen: list[int] = []
-    beyond = -ndtri(0.5 * SPREAD_BELOW / max(int(usable.sum()), 1))
+    beyond = float(z_from_neg_log_10_p(-np.log10(SPREAD_BELOW / max(int(usable.sum()), 1))))
     while len(chosen) < min(int(usable.sum()), n // 20):
         now = (left**2).sum(axis=0)
         free = usable & (now > 1e-8 * lengths)

@@ -109,7 +109,8 @@ class Rows:
         size = z_from_neg_log_10_p(neg_log_10_p)
         self.statistic[at] = np.copysign(size, self.beta[at])
         with np.errstate(invalid="ignore", divide="ignore"):
-            self.error[at] = np.where(size == 0.0, self.model_error[at], np.abs(self.beta[at]) / size)
+            # an exact p of 1 is 1 but for rounding, and says nothing of the size of the error
+            self.error[at] = np.where(size < 1e-12, self.model_error[at], np.abs(self.beta[at]) / size)
         self.neg_log_10_p[at], self.df[at] = neg_log_10_p, np.nan
         self.method[at] = METHOD[method]
 
