@@ -104,6 +104,11 @@ TWINS = {
     "logistic_score.score_with_missing": "logistic.score_with_missing",
     "logistic_score.exact_rows": "exact_rare.exact_rare_test",
     "ordinal_score.score_with_missing": "ordinal.score_with_missing",
+    "cox_columns.fit_rows": "cox.fit",
+    "newton.climb_of": "glm.fit",  # room for it
+    "ordinal_tiles.fit": "ordinal.fit",
+    "ordinal_tiles.laid_out": "ordinal.accumulate",  # the columns that it takes, in another order
+    "ordinal_weighted.fit_rows": "ordinal_weighted.wald_rows",
     "cox_sums.risk_sums": "cox.partial_likelihood",  # room for sums that are matrices there
     "cox_sums.suffix_sums": "cox.terms",
     "ordinal_terms.accumulate": "ordinal.accumulate",

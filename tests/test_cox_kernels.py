@@ -4,10 +4,24 @@ import numpy as np
 import pytest
 from oracles import cox as oracle
 
-from genassoc.kernels.likelihoods import cox, cox_clock, cox_rows, cox_screen, cox_sums, cox_tails
+from genassoc.kernels.lanes.arranged import arranged
+from genassoc.kernels.laws.sandwich import room
+from genassoc.kernels.likelihoods import cox, cox_clock, cox_columns, cox_rows, cox_screen, cox_sums, cox_tails
 from genassoc.kernels.likelihoods.cox_clock import Times
 from genassoc.kernels.likelihoods.newton import FitOptions
-from genassoc.kernels.likelihoods.rows import COLLINEAR, FINE, NOT_CONVERGED, Fits, Missing, Scores
+from genassoc.kernels.likelihoods.rows import (
+    COLLINEAR,
+    FINE,
+    FIRTH,
+    LRT,
+    NOT_CONVERGED,
+    ONE_OUTCOME,
+    SCORE,
+    WALD,
+    Fits,
+    Missing,
+    Scores,
+)
 from genassoc.models.cox.family import risk_sets
 
 pytestmark = pytest.mark.kernel
@@ -71,7 +85,7 @@ def test_firth_gradient(late, strata, efron):
     D, beta = np.column_stack([X, g]), np.array([0.3, 0.5])
     _, _, J, sums = likelihood(D, beta, sets)
     added = np.zeros(2)
-    cox.add_firth_gradient(cox_sums.arranged(D), sets, sums, np.linalg.cholesky(J), added)
+    cox.add_firth_gradient(arranged(D), sets, sums, np.linalg.cholesky(J), added)
     np.testing.assert_allclose(added, oracle.add_firth_gradient(D, beta, event, A), rtol=1e-9, atol=1e-10)
     # and that is the derivative of the penalty: central differences of step 1e-5 err by 1e-10 and rounding
     for j, step in enumerate(np.eye(2) * 1e-5):
@@ -227,3 +241,72 @@ def test_saddlepoint(z):
     g, mean = rng.binomial(2, 0.1, N) - 0.2, rng.uniform(0.01, 0.2, N)
     found = cox_tails.spa_neg_log_p(z, g[:, None], mean)
     assert found == pytest.approx(oracle.spa_neg_log_p(z, g, mean), rel=1e-6, abs=1e-9)
+
+
+def columns_of(seed):
+    """Two tested columns (2, 2, N), the second row without two samples, and what one test of each column and one of both needs."""
+    X, g, _, event, _, _, sets, A, _ = small(seed)
+    e = np.random.default_rng(seed).normal(size=N)
+    H = np.array([[g, g * e], [g, g * e]])
+    H[1, :, [3, 11]] = np.nan
+    start = oracle.newton(X, event, A)
+    trait = cox_columns.CoxTrait(X, sets, np.zeros(N), start)
+    rotations = np.array([[[0.0, 1.0], [1.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]]])
+    return X, event, A, H, trait, rotations
+
+
+def by_kernel(H, trait, test, rotations):
+    fits, gains = room(len(H), 2, 3), np.full((len(H), 3), np.nan)
+    cox_columns.fit_rows(H, trait, test, rotations, fits, gains)
+    assert (fits.status == FINE).all() and np.isinf(fits.freedom).all()
+    return fits, gains
+
+
+@pytest.mark.parametrize("test", [SCORE, WALD, LRT, FIRTH])
+def test_several_columns(test):
+    X, event, A, H, trait, rotations = columns_of(7)
+    fits, gains = by_kernel(H[:1], trait, test, rotations)
+    D = np.column_stack([X, (H[0] - H[0].mean(axis=1, keepdims=True)).T])
+    if test == SCORE:
+        at = np.append(trait.start, [0.0, 0.0])
+        _, U, J, _ = oracle.partial_likelihood(D, at, event, A)
+        beta = np.linalg.solve(J, U)
+    else:
+        beta = oracle.fit(D, event, A, firth=True)[0] if test == FIRTH else oracle.newton(D, event, A)
+        J = oracle.partial_likelihood(D, beta, event, A)[2]
+    tolerance = OPTIMISER if test == FIRTH else NEWTON
+    np.testing.assert_allclose(fits.theta[0], beta[1:], rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(fits.covariance[0], np.linalg.inv(J)[1:, 1:], rtol=10 * tolerance)
+    if test in (LRT, FIRTH):
+        firth = test == FIRTH
+        full = oracle.fit(D, event, A, firth=firth)[1]
+        held = [
+            oracle.fit(D[:, order], event, A, firth=firth, held=h)[1]
+            for order, h in (([0, 2, 1], 1), ([0, 1, 2], 1), ([0, 1, 2], 2))
+        ]
+        np.testing.assert_allclose(gains[0], 2.0 * (full - np.array(held)), rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("test", [SCORE, WALD, LRT, FIRTH])
+def test_columns_of_the_samples_observed(test):
+    """A sample without a call is a sample that is not there."""
+    X, _, _, H, trait, rotations = columns_of(8)
+    fits, gains = by_kernel(H, trait, test, rotations)
+    keep = ~np.isnan(H[1, 0])
+    sets = trait.sets
+    part = sets._replace(event=sets.event[keep], first=sets.first[keep], last=sets.last[keep])
+    fewer = cox_columns.CoxTrait(X[keep], part, np.zeros(keep.sum()), trait.start)
+    own, own_gains = by_kernel(np.ascontiguousarray(H[1:, :, keep]), fewer, test, rotations)
+    np.testing.assert_allclose(fits.theta[1], own.theta[0], rtol=SUMS, atol=SUMS)
+    np.testing.assert_allclose(fits.covariance[1], own.covariance[0], rtol=SUMS)
+    np.testing.assert_allclose(gains[1], own_gains[0], rtol=1e-9, atol=SUMS)
+
+
+def test_columns_that_are_not_fitted():
+    X, _, _, H, trait, rotations = columns_of(9)
+    one = trait._replace(sets=trait.sets._replace(event=np.zeros(N, bool)))
+    cases = [(H[0], one, ONE_OUTCOME), (np.array([H[0, 0], X[:, 0]]), trait, COLLINEAR)]
+    for columns, of, status in cases:
+        fits = room(1, 2, 3)
+        cox_columns.fit_rows(columns[None].copy(), of, WALD, rotations, fits, np.empty((1, 3)))
+        assert fits.status[0] == status and np.isnan(fits.theta).all()

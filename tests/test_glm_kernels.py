@@ -6,8 +6,16 @@ from oracles import glm as oracle
 from oracles import ordinal as ordinal_oracle
 from oracles import proportional_odds as proportional_oracle
 
-from genassoc.kernels.lanes import tiles
-from genassoc.kernels.likelihoods import glm, ordinal, ordinal_score, ordinal_terms, proportional_odds, rows
+from genassoc.kernels.likelihoods import (
+    glm,
+    ordinal,
+    ordinal_score,
+    ordinal_terms,
+    ordinal_tiles,
+    proportional_odds,
+    rows,
+)
+from genassoc.kernels.likelihoods.newton import climb_of
 
 pytestmark = pytest.mark.kernel
 
@@ -137,24 +145,38 @@ def test_accumulate(expected):
 def test_tiles_accumulate_the_same(expected):
     rng = np.random.default_rng(12)
     n = 300  # two whole tiles and a part
-    D, level = rng.normal(size=(n, 5)), rng.integers(0, 4, n)
+    D, level, offset = rng.normal(size=(n, 5)), rng.integers(0, 4, n), rng.normal(size=n)
     parameters = np.array([-1.2, 0.1, 1.3, 0.4, -0.2, 0.3, 0.0, 1.0])
-    levels = ordinal_terms.Levels(level, 3, rng.normal(size=n))
-    one, other = ([np.empty((8, 8)), np.empty(8), np.empty(n), np.empty(n)] for _ in range(2))
-    total = ordinal_terms.accumulate(D, levels, parameters, expected, *one)
-    tiled = ordinal_terms.accumulate_tiles(tiles.tiles_of(D), levels, parameters, expected, *other)
-    assert tiled == pytest.approx(total, rel=1e-12)
-    for a, b in zip(one, other):
-        np.testing.assert_allclose(b, a, rtol=1e-11, atol=1e-12)  # sums of 300 in another order
+    prior = np.ones(n)
+    prior[::7] = 0.0  # they take no part
+    J, gradient, w, own = np.empty((8, 8)), np.empty(8), np.empty(n), np.empty((8, 8))
+    some = prior > 0
+    levels = ordinal_terms.Levels(level[some], 3, offset[some])
+    r = np.empty((2, some.sum()))
+    total = ordinal_terms.accumulate(D[some], levels, parameters, expected, J, gradient, *r)
+    samples = ordinal_tiles.laid_out(D, level, offset, prior, 3)
+    if expected:
+        ordinal_tiles.expected_information(samples, parameters, own, w)
+        np.testing.assert_allclose(w[some], r[1], rtol=1e-11)
+    else:
+        slopes = np.empty(8)
+        assert ordinal_tiles.likelihood(samples, parameters, own, slopes) == pytest.approx(total, rel=1e-12)
+        np.testing.assert_allclose(slopes, gradient, rtol=1e-11, atol=1e-12)
+        two = samples._replace(prior=2.0 * prior)  # weights
+        assert ordinal_tiles.likelihood(two, parameters, J, slopes) == pytest.approx(2.0 * total, rel=1e-12)
+        np.testing.assert_allclose(slopes, 2.0 * gradient, rtol=1e-11, atol=1e-12)
+        J /= 2.0
+    np.testing.assert_allclose(own, J, rtol=1e-11, atol=1e-12)  # sums of 300 in another order
 
 
 def test_ordinal_fit():
     X, level, g = ordinal_small(5)
     D = np.column_stack([X[:, 1], g])
-    parameters, r, w, L = np.zeros(5), np.empty(N), np.empty(N), np.zeros((5, 5))
+    parameters = np.zeros(5)
     ordinal.start_thresholds(level, 3, parameters[:3])
     np.testing.assert_allclose(parameters[:3], ordinal_oracle.start_thresholds(level, 3), rtol=1e-12)
-    status, objective, _ = ordinal.fit(D, levels_of(level, 3), True, parameters, r, w, L)
+    samples = ordinal_tiles.laid_out(D, level, np.zeros(N), np.ones(N), 3)
+    status, objective, _ = ordinal_tiles.fit(samples, 5, 1, parameters, climb_of(np.zeros((5, 5))))
     expected = ordinal_oracle.fit(D, level, 3)
     assert status == rows.FINE
     np.testing.assert_allclose(parameters, expected, rtol=NEWTON, atol=NEWTON)
@@ -165,16 +187,18 @@ def test_an_offset_is_a_column_whose_coefficient_is_held():
     """At the maximum over all columns nothing is gained by moving one: with it held there the others stay where they are."""
     X, level, g = ordinal_small(5)
     D = np.column_stack([X[:, 1], g])
-    parameters, r, w, L = np.zeros(5), np.empty(N), np.empty(N), np.zeros((5, 5))
+    parameters, none, ones = np.zeros(5), np.zeros(N), np.ones(N)
     ordinal.start_thresholds(level, 3, parameters[:3])
-    _, objective, _ = ordinal.fit(D, levels_of(level, 3), True, parameters, r, w, L)
+    whole = ordinal_tiles.laid_out(D, level, none, ones, 3)
+    _, objective, _ = ordinal_tiles.fit(whole, 5, 1, parameters, climb_of(np.zeros((5, 5))))
     held = ordinal_terms.Levels(level, 3, D[:, 0] * parameters[3])
     start, fits = np.array([-1.0, 0.0, 1.0]), rows.Fits.empty(1)
     ordinal.analyse_rows(g[None], np.array([rows.WALD]), X[:, :1].copy(), held, start, False, fits)
     numbers, status, _ = fits
     assert status[0] == rows.FINE and numbers[0, rows.BETA] == pytest.approx(parameters[4], rel=NEWTON)
-    alone, factor = np.array([-1.0, 0.0, 1.0, 0.0]), np.zeros((4, 4))
-    _, same, _ = ordinal.fit(D[:, 1:].copy(), held, True, alone, r, w, factor)
+    alone = np.array([-1.0, 0.0, 1.0, 0.0])
+    part = ordinal_tiles.laid_out(D[:, 1:].copy(), level, held.offset, ones, 3)
+    _, same, _ = ordinal_tiles.fit(part, 4, 1, alone, climb_of(np.zeros((4, 4))))
     assert same == pytest.approx(objective, rel=1e-12)
     # eta is known up to the thresholds: half a log odds added to both is nothing
     shifted, at = held._replace(offset=held.offset + 0.5), alone + np.array([0.5, 0.5, 0.5, 0.0])

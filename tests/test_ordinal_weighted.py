@@ -9,10 +9,17 @@ from statsmodels.miscmodels.ordinal_model import OrderedModel
 
 import genassoc as ga
 from genassoc.kernels.laws import sandwich
-from genassoc.kernels.likelihoods import ordinal_weighted, rows
+from genassoc.kernels.likelihoods import ordinal_tiles, ordinal_weighted, rows
+from genassoc.kernels.likelihoods.newton import climb_of
 
 # Newton's method stops when the step left is a millionth of a standard error; the oracle's second derivatives are differences.
 NEWTON, DIFFERENCES = 2e-6, 2e-5
+
+
+def wald(G, samples, variance, fits):
+    """Wald tests of one column of each row."""
+    tests = ordinal_weighted.Tests(rows.WALD, variance, np.ones((1, 1)), np.empty((0, 1, 1)))
+    ordinal_weighted.fit_rows(G[:, None], samples, tests, fits, np.empty((len(G), 1)))
 
 
 @pytest.mark.kernel
@@ -31,25 +38,28 @@ def test_wald_rows(power):
     top = (level == 3) * 1.0  # all carriers in the highest level
     G = np.array([g, lost, without, X[:, 1], top, np.where(level == 1, g, np.nan)])
     start = oracle.fit(X[:, 1:], level, prior, 3)
-    mine, L = np.concatenate([np.array([-1.0, 0.0, 1.0]), np.zeros(1)]), np.zeros((4, 4))
+    mine = np.concatenate([np.array([-1.0, 0.0, 1.0]), np.zeros(1)])
     ordinal_weighted.start_thresholds(level, prior, 3, mine[:3])
     np.testing.assert_allclose(mine[:3], oracle.start_thresholds(level, prior, 3), rtol=1e-12)
-    none, only = np.zeros(n), np.ones((1, 1))
+    none = np.zeros(n)
 
     def samples(columns, parameters):
         return ordinal_weighted.OrdinalSamples(np.ascontiguousarray(columns), level, 4, none, prior, parameters)
 
-    assert ordinal_weighted.fit(samples(X[:, 1:], mine), 0, mine, 3, L)[0] == rows.FINE
+    def laid_out(columns):
+        return ordinal_tiles.laid_out(np.ascontiguousarray(columns), level, none, prior, 3)
+
+    assert ordinal_tiles.fit(laid_out(X[:, 1:]), 4, 0, mine, climb_of(np.zeros((4, 4))))[0] == rows.FINE
     np.testing.assert_allclose(mine, start, rtol=0, atol=NEWTON * 3)
     J, gradient = np.empty((5, 5)), np.empty(5)
     D, at = np.column_stack([x, g]), np.array([-0.7, 0.2, 1.0, 0.4, -0.3])
-    total = ordinal_weighted.accumulate(samples(D, at), at, 3, J, gradient)
+    total = ordinal_tiles.likelihood(laid_out(D), at, J, gradient)
     expected = oracle.accumulate(D, level, prior, at, 3)
     np.testing.assert_allclose(total, expected[0], rtol=1e-12)
     np.testing.assert_allclose(J, expected[1], rtol=DIFFERENCES, atol=1e-7)
     np.testing.assert_allclose(gradient, expected[2], rtol=1e-10, atol=1e-12)
     fits = sandwich.room(6, 1, 1)
-    ordinal_weighted.wald_rows(G[:, None], samples(X, start), power, only, fits)
+    wald(G, samples(X, start), power, fits)
     unfit = [rows.COLLINEAR, rows.NOT_CONVERGED, rows.ONE_OUTCOME]
     assert fits.status.tolist() == [rows.FINE] * 3 + unfit and np.isnan(fits.theta[3:]).all() and not fits.dropped.any()
     for row, values in enumerate((g, lost, without)):
@@ -59,6 +69,46 @@ def test_wald_rows(power):
             [fits.covariance[row, 0, 0] ** 0.5, fits.freedom[row, 0]], [error, df], rtol=DIFFERENCES
         )
         assert fits.theta[row, 0] / error == pytest.approx(z, rel=DIFFERENCES, abs=DIFFERENCES)
+
+
+@pytest.mark.kernel
+def test_several_columns():
+    """The score of two columns at the null in its expected information, and likelihood ratios of each and of both."""
+    rng = np.random.default_rng(6)
+    n, M = 60, 2
+    x, e = rng.normal(size=(2, n))
+    X = np.linalg.qr(np.column_stack([np.ones(n), x]))[0]
+    level, g = np.arange(n) % 3, rng.binomial(2, 0.4, n).astype(float)
+    H = np.array([[g, g * e]])
+    H[0, :, 5] = np.nan
+    keep, ones = ~np.isnan(H[0, 0]), np.ones(n)
+    D = np.column_stack([X[:, 1], H[0].T])[keep]
+    D[:, 1:] -= D[:, 1:].mean(axis=0)
+    start = oracle.fit(X[:, 1:], level, ones, M)
+    samples = ordinal_weighted.OrdinalSamples(X, level, M + 1, np.zeros(n), ones, start)
+    rotations = np.array([[[0.0, 1.0], [1.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]]])
+    found = {}
+    for test in (rows.SCORE, rows.LRT):
+        fits, gains = sandwich.room(1, 2, 3), np.full((1, 3), np.nan)
+        tests = ordinal_weighted.Tests(test, sandwich.MODEL, np.zeros((3, 2)), rotations)
+        ordinal_weighted.fit_rows(H, samples, tests, fits, gains)
+        assert fits.status[0] == rows.FINE
+        found[test] = fits.theta[0], fits.covariance[0], gains[0]
+
+    def maximum(columns):
+        at = oracle.fit(columns, level[keep], ones[keep], M)
+        return at, oracle.accumulate(columns, level[keep], ones[keep], at, M)[0]
+
+    at = np.append(maximum(D[:, :1])[0], [0.0, 0.0])
+    J = oracle.expected_informations(D, at, M).sum(axis=0)
+    gradient = oracle.accumulate(D, level[keep], ones[keep], at, M)[2]
+    theta, covariance, _ = found[rows.SCORE]
+    np.testing.assert_allclose(theta, np.linalg.solve(J, gradient)[3:], rtol=NEWTON, atol=NEWTON)
+    np.testing.assert_allclose(covariance, np.linalg.inv(J)[3:, 3:], rtol=NEWTON)
+    full, objective = maximum(D)
+    held = [maximum(D[:, columns])[1] for columns in ([0, 2], [0, 1], [0])]
+    np.testing.assert_allclose(found[rows.LRT][0], full[3:], rtol=NEWTON, atol=NEWTON)
+    np.testing.assert_allclose(found[rows.LRT][2], 2.0 * (objective - np.array(held)), rtol=1e-6, atol=1e-9)
 
 
 def data(seed, n=300, V=10, missing=0.0, effect=0.5, cuts=(-0.5, 1.0, 2.2)):
@@ -175,9 +225,9 @@ def test_a_sample_that_fits_itself():
     g[0, 4] = 1.0  # one carrier, in the middle level
     samples = ordinal_weighted.OrdinalSamples(X, level, 3, np.zeros(n), prior, start)
     fits = sandwich.room(1, 1, 1)
-    ordinal_weighted.wald_rows(g[:, None], samples, sandwich.HC3, np.ones((1, 1)), fits)
+    wald(g, samples, sandwich.HC3, fits)
     assert fits.status[0] == rows.LEVERAGE
-    ordinal_weighted.wald_rows(g[:, None], samples, sandwich.HC0, np.ones((1, 1)), fits)
+    wald(g, samples, sandwich.HC0, fits)
     assert fits.status[0] == rows.FINE
 
 

@@ -395,25 +395,27 @@ def plink2_test(model: Likelihood, k: int, firth: bool, as_f: bool) -> DenseFit:
 
 
 def score_test(
-    model: Likelihood, k: int = 1, near: Float64Array | None = None, observed: Likelihood | None = None
+    model: Likelihood, k: int = 1, near: Float64Array | None = None, observed: Likelihood | None = None, held: int = 0
 ) -> DenseFit:
-    """The last k coefficients by their score at 0, the others at their maximum; beta is one Newton step.
+    """The last k coefficients by their score where they are 0 and the others at their maximum; beta is one Newton step.
 
+    The last ``held`` coefficients, k or more, are 0 there: a screen of several columns of genotypes has one null for all its tests.
     With ``observed``, the likelihood of the same coefficients on the samples with a call, the null is that of all samples moved by one
     Newton step: ``score_approx`` rows.
     """
-    at = maximise(model, held=k, near=near)[0]
+    held = max(held, k)
+    at = maximise(model, held=held, near=near)[0]
     part = model if observed is None else observed
     U, J = part.evaluate(at)[1], part.expected_information(at)
-    slope = U[-k:]
-    if U.size > k:
-        slope = slope - J[-k:, :-k] @ np.linalg.solve(J[:-k, :-k], U[:-k])
-    information, phi = _spread(J, k), _dispersion(model, at, at.size - k)
-    step = np.linalg.solve(information, slope)
-    logp = neg_log_10_p(float(slope @ step) / phi, k)
+    slope = U[-held:]
+    if U.size > held:
+        slope = slope - J[-held:, :-held] @ np.linalg.solve(J[:-held, :-held], U[:-held])
+    phi, covariance = _dispersion(model, at, at.size - held), np.linalg.inv(_spread(J, held))
+    step, covariance = (covariance @ slope)[-k:], covariance[-k:, -k:]
+    logp = neg_log_10_p(float(step @ np.linalg.solve(covariance, step)) / phi, k)
     if k > 1:
         return DenseFit(np.nan, np.nan, logp, np.nan)
-    error = float(np.sqrt(phi / information[0, 0]))
+    error = float(np.sqrt(phi * covariance[0, 0]))
     return DenseFit(float(step[0]), error, logp, error)
 
 

@@ -17,7 +17,7 @@ from genassoc.refit.fits import Build, DenseFit, Likelihood, NotFittedError, San
 from genassoc.refit.residual_law import residual_law_test
 from genassoc.refit.row_data import LIKELIHOODS, TESTS, RowData
 from genassoc.refit.tested_columns import JOINT, is_of_set, plain_test
-from genassoc.shapes import Float64Array
+from genassoc.shapes import BoolArray, Float64Array
 
 _WHOLE = 1e-4  # of the squared lengths of a basis: its inverse loses four digits of sixteen at most
 _WALD = ("wald", "t", "f")
@@ -84,21 +84,22 @@ def _in_copies(row: RowData, test: str, method: str, choices: Mapping[str, Any])
         return residual_law_test(row.y - row.offset, row.X, row.G[:, 0], choices.get("missing") == "mean", row.weight)
     build = build_of(row, choices)
     if np.isnan(row.G).any():
-        return _one_step(row, choices)
-    columns = row.columns_of(test)
-    k, Q = columns.tested.shape[1], basis_of(row, columns.nuisance)
+        return _one_step(row, test, choices)
+    columns, statistic = row.columns_of(test), method.partition("_")[0]
+    k, Q = columns.tested.shape[1], basis_of(row, columns.nuisance[:, :0] if statistic == "score" else columns.nuisance)
     near = row.null if Q is row.basis else None
     if method == "firth_approx":
         return _approximate_firth(row, choices, build, Q, near)
-    model = build(np.column_stack([Q, fits.beside(Q, within(row, columns.tested))]), row.offset)
+    own = columns.all_columns if statistic == "score" else columns.tested
+    model = build(np.column_stack([Q, fits.beside(Q, within(row, own))]), row.offset)
     as_plink2 = choices.get("like") == "plink2"
     if as_plink2 and method in ("wald", "firth"):
         return fits.plink2_test(model, k, method == "firth", choices.get("genetic_model") == "genotypic")
-    statistic, _, variance = method.partition("_")
+    variance = method.partition("_")[2]
     if statistic in _WALD:
         return fits.wald_test(model, k, _sandwich(row, variance, k, choices) if variance else None)
     if statistic == "score":
-        return fits.score_test(model, k, near)
+        return fits.score_test(model, k, near, held=own.shape[1])
     if method in ("lrt", "firth"):
         firth = method == "firth"
         return fits.ratio_test(model, k, firth=firth, information_error=firth and choices.get("like") == "regenie")
@@ -157,14 +158,16 @@ def _with_column(Q: Float64Array, column: Float64Array) -> Float64Array:
 # tests of one column with a null of their own ------------------------------------------------------------------------------------
 
 
-def _one_step(row: RowData, choices: Mapping[str, Any]) -> DenseFit:
+def _one_step(row: RowData, test: str, choices: Mapping[str, Any]) -> DenseFit:
     """The score test of the samples with a call, by the null of all of them and one Newton step."""
-    keep = ~np.isnan(row.G[:, 0])
-    Q = basis_of(row, np.empty((row.n, 0)))
-    D = np.column_stack([Q, np.where(keep, row.G[:, 0], 0.0)])
+    keep: BoolArray = np.asarray(~np.isnan(row.G).any(axis=1))
+    columns = row.columns_of(test)
+    Q, own = basis_of(row, np.empty((row.n, 0))), columns.all_columns
+    D = np.column_stack([Q, np.where(keep[:, None], own, 0.0)])
     observed = build_of(row.take(keep), choices)(D[keep], row.offset[keep])
     near = row.null if Q is row.basis else None
-    return fits.score_test(build_of(row, choices)(D, row.offset), near=near, observed=observed)
+    model = build_of(row, choices)(D, row.offset)
+    return fits.score_test(model, columns.tested.shape[1], near, observed, held=own.shape[1])
 
 
 def _approximate_firth(

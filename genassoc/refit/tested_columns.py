@@ -61,6 +61,11 @@ class TestedColumns:
     tested: Float64Array
     names: tuple[str, ...]
 
+    @property
+    def all_columns(self) -> Float64Array:
+        """The nuisance column, if any, then those tested."""
+        return np.column_stack([self.nuisance, self.tested])
+
 
 def is_of_set(test: str) -> bool:
     """Whether a test is of several alleles of one record at once: "alleles_2df"."""

@@ -309,15 +309,18 @@ def score_tests(
     rows: Rows, k: int, near: Float64Array | None = None, observed: Rows | None = None
 ) -> list[DenseFit | None]:
     """See `genassoc.refit.fits.score_test`."""
-    at, found = maximise(rows, held=k, near=near)
+    held = max(rows.E.shape[0], k)
+    at, found = maximise(rows, held=held, near=near)
     beta, _, U, J, _ = at if observed is None else observed.evaluate(at.beta)
-    slope = U[:, -k:]
-    if k < rows.n_coefficients:
-        slope = slope - (J[:, -k:, :-k] @ np.linalg.solve(J[:, :-k, :-k], U[:, :-k, None]))[:, :, 0]
-    left, phi = _left(J, k), rows.dispersion(beta, rows.n_coefficients - k)
-    step = np.asarray(np.linalg.solve(left, slope[:, :, None])[:, :, 0], np.float64)
-    error = np.sqrt(phi / np.abs(left[:, 0, 0]))
-    Q = np.einsum("bi,bi->b", slope, step) / phi
+    slope = U[:, -held:]
+    if held < rows.n_coefficients:
+        slope = slope - (J[:, -held:, :-held] @ np.linalg.solve(J[:, :-held, :-held], U[:, :-held, None]))[:, :, 0]
+    left, phi = _left(J, held), rows.dispersion(beta, rows.n_coefficients - held)
+    covariance = np.linalg.inv(left)
+    step = np.asarray((covariance @ slope[:, :, None])[:, -k:, 0], np.float64)
+    covariance = covariance[:, -k:, -k:]
+    error = np.sqrt(phi * np.abs(covariance[:, 0, 0]))
+    Q = np.einsum("bi,bi->b", step, np.linalg.solve(covariance, step[:, :, None])[:, :, 0]) / phi
     return _shown(found & _is_clear(left, J), _fits(step, Q, error, error, np.full(rows.n_rows, np.inf)))
 
 

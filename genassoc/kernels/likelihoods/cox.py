@@ -8,23 +8,31 @@ import math
 import numpy as np
 
 from genassoc.kernels import jit
+from genassoc.kernels.lanes.arranged import Covariates, arranged, vectors
 from genassoc.kernels.lanes.copies import put
 from genassoc.kernels.lanes.tiles import combine, tile_width
 from genassoc.kernels.lanes.vector import DOUBLES, add_scaled
 from genassoc.kernels.lanes.vector64 import TILE
 from genassoc.kernels.likelihoods.cholesky import cholesky, solve_lower, solve_upper
 from genassoc.kernels.likelihoods.cox_sums import (
-    Covariates,
     RiskSets,
     RiskSums,
-    arranged,
     evaluate,
     mean_tile,
     suffix_sums,
-    vectors,
 )
 from genassoc.kernels.likelihoods.logistic import FLAT, MAX_HALVINGS, MAX_ITERATIONS, MAX_STEP, STEP_TOLERANCE
-from genassoc.kernels.likelihoods.newton import BEST, FELL, UNDER_WAY, FitOptions, climb_of, judge, newton_step, step_on
+from genassoc.kernels.likelihoods.newton import (
+    BEST,
+    FELL,
+    UNDER_WAY,
+    Climb,
+    FitOptions,
+    climb_of,
+    judge,
+    newton_step,
+    step_on,
+)
 from genassoc.kernels.likelihoods.rows import COLLINEAR, FINE, NOT_CONVERGED
 from genassoc.shapes import Float64Array
 
@@ -160,10 +168,30 @@ def fit(
     status, objective, iterations
         The status is FINE, NOT_CONVERGED or COLLINEAR.
     """
-    P, X = beta.size, arranged(D)
+    climb = climb_of(L)
+    status, iterations = maximise(arranged(D), offset, sets, options, STEP_TOLERANCE, beta, sums, climb)
+    return status, climb.stand[BEST], iterations
+
+
+@jit
+def maximise(
+    X: Covariates,
+    offset: Float64Array,
+    sets: RiskSets,
+    options: FitOptions,
+    tolerance: float,
+    beta: Float64Array,
+    sums: RiskSums,
+    climb: Climb,
+) -> tuple[int, int]:
+    """`fit` of covariates that are laid out, until Newton's step has a squared length below ``tolerance`` (or no gain); status and iterations.
+
+    The climb (`genassoc.kernels.likelihoods.newton.climb_of`) ends with the objective, the gradient, the information and its factor at beta.
+    """
+    P = beta.size
     penalised, runaway, n_free = options
-    climb, F = climb_of(L), np.zeros((P, P))
-    J, gradient, step = climb.J, climb.gradient, climb.step
+    F = np.zeros((P, P))
+    J, L, gradient, step = climb.J, climb.L, climb.gradient, climb.step
     # Without a penalty a coefficient that takes longer runs away (R's coxph allows 20).
     limit = MAX_ITERATIONS if penalised or runaway else 25
     for iteration in range(limit):
@@ -176,17 +204,17 @@ def fit(
         if status == FELL:
             continue
         if status != UNDER_WAY:
-            return status, climb.stand[BEST], iteration
+            return status, iteration
         if penalised:
             add_firth_gradient(X, sets, sums, L, gradient)
         if math.isnan(cholesky(J, F, n_free)):
-            return COLLINEAR, objective, iteration
+            return COLLINEAR, iteration
         decrement = newton_step(F, gradient[:n_free], step[:n_free], climb.scratch)
-        if decrement < STEP_TOLERANCE or (runaway and flat and decrement < 1e-6):
-            return FINE, objective, iteration
+        if decrement < tolerance or (runaway and flat and decrement < 1e-6):
+            return FINE, iteration
         _limit_step(X, step, n_free, MAX_STEP if penalised else LONGEST)
         step_on(climb, beta)
-    return NOT_CONVERGED, climb.stand[BEST], limit
+    return NOT_CONVERGED, limit
 
 
 @jit

@@ -20,8 +20,9 @@ from typing import NamedTuple
 import numpy as np
 
 from genassoc.kernels import jit
+from genassoc.kernels.lanes.arranged import Covariates, arranged, vectors
 from genassoc.kernels.lanes.copies import put
-from genassoc.kernels.lanes.tiles import collect, combine, tile_width, tiles_of
+from genassoc.kernels.lanes.tiles import collect, combine, tile_width
 from genassoc.kernels.lanes.vector import DOUBLES, add_scaled
 from genassoc.kernels.lanes.vector64 import TILE
 from genassoc.kernels.likelihoods.bernoulli import exp_minus_abs
@@ -84,39 +85,6 @@ class RiskSums(NamedTuple):
     means: Float64Array
     w: Float64Array
     expected: Float64Array
-
-
-class Covariates(NamedTuple):
-    """Covariates (n, P) laid out twice.
-
-    Attributes
-    ----------
-    rows : float64 array (n * W,)
-        A row for each sample, zeros to whole vectors.
-    tiles : float64 array
-        Column c of tile t from ``(t * width + c) * TILE``, zeros to a multiple of four columns and to whole tiles.
-    """
-
-    rows: Float64Array
-    tiles: Float64Array
-
-
-@jit
-def vectors(P: int) -> int:
-    """P values padded to whole vectors."""
-    return DOUBLES * ((P + DOUBLES - 1) // DOUBLES)
-
-
-@jit
-def arranged(D: Float64Array) -> Covariates:
-    """Lay out D (n, P)."""
-    n, P = D.shape
-    W = vectors(P)
-    rows = np.zeros(n * W)
-    for i in range(n):
-        for j in range(P):
-            rows[i * W + j] = D[i, j]
-    return Covariates(rows, tiles_of(D))
 
 
 @jit

@@ -5,11 +5,12 @@ import math
 import numpy as np
 
 from genassoc.kernels import jit
+from genassoc.kernels.lanes.arranged import vectors
 from genassoc.kernels.lanes.copies import put
 from genassoc.kernels.laws.exact_law import exact_tails
 from genassoc.kernels.laws.saddlepoint import log_normal_upper, log_sum
 from genassoc.kernels.likelihoods.cholesky import cholesky, solve_lower
-from genassoc.kernels.likelihoods.cox_sums import RiskSets, partial_likelihood, risk_sums, suffix_sums, vectors
+from genassoc.kernels.likelihoods.cox_sums import RiskSets, partial_likelihood, risk_sums, suffix_sums
 from genassoc.shapes import Float64Array
 
 MORE_EVENTS = 16  # than carriers have alleles: the law of the carriers' events, left at its end, has lost nothing

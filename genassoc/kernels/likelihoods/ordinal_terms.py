@@ -18,13 +18,7 @@ import numpy as np
 
 from genassoc.kernels import jit
 from genassoc.kernels.lanes.copies import put
-from genassoc.kernels.lanes.tiles import collect, combine, tile_width
-from genassoc.kernels.lanes.vector64 import FOUR, LANES64, TILE, add_dots
-from genassoc.kernels.likelihoods.bernoulli import exp_minus_abs
-from genassoc.kernels.likelihoods.logistic_tiles import add_tile, sums_size
 from genassoc.shapes import Float64Array, Int64Array
-
-LEAST_PRODUCT = 1e-150  # chances are multiplied before the logarithm is taken, as long as the product is above
 
 
 class Levels(NamedTuple):
@@ -146,7 +140,7 @@ def accumulate(
 ) -> float:  # fmt: skip
     """Log likelihood of (theta, beta) (M + P,); fills information J, gradient, r = d log p / d eta and its weight w.
 
-    Sample by sample: for few of them; `accumulate_tiles` is for all.
+    Sample by sample: for few of them; `genassoc.kernels.likelihoods.ordinal_tiles` is for all.
     """
     n, P = D.shape
     M = levels.M
@@ -180,83 +174,6 @@ def accumulate(
         for b in range(a):
             J[b, a] = J[a, b]
     return total
-
-
-@jit
-def accumulate_tiles(
-    tiles: Float64Array, levels: Levels, parameters: Float64Array, expected: bool,
-    J: Float64Array, gradient: Float64Array, r: Float64Array, w: Float64Array,
-) -> float:  # fmt: skip
-    """`accumulate` of covariates in tiles."""
-    level, M = levels.level, levels.M
-    n, P = level.size, parameters.size - M
-    width = tile_width(P)
-    factors, eta = np.zeros(width), np.empty(TILE)
-    put(factors, 0, parameters[M:])
-    F, cross = np.empty((TILE, M, 2)), np.empty(M * TILE)
-    room = room_of(M)
-    c, diagonal, beside, slope = room.c, room.diagonal, room.beside, room.slope
-    weight, residual = np.empty(TILE), np.empty(TILE)
-    lanes, across = np.zeros(sums_size(width)), np.zeros(M * width * LANES64)
-    J[:, :] = 0.0
-    gradient[:] = 0.0
-    total, product = 0.0, 1.0
-    for start in range(0, n, TILE):
-        size = min(TILE, n - start)
-        put(eta, 0, levels.offset[start : start + size])
-        eta[size:] = 0.0
-        combine(tiles, start * width, factors, 0, width, eta)
-        _thresholds_of_tile(parameters[:M], eta, size, F)
-        cross[:] = 0.0
-        weight[size:] = 0.0
-        residual[size:] = 0.0
-        for i in range(size):
-            p, residual[i] = _terms_of(F[i], level[start + i], expected, room)
-            if not (LEAST_PRODUCT < product and LEAST_PRODUCT < p):
-                total += math.log(product) if product > 0.0 else -np.inf
-                product = 1.0
-            product *= p
-            weight[i] = 0.0
-            for m in range(M):
-                weight[i] += c[m]
-                cross[m * TILE + i] = c[m]
-                gradient[m] += slope[m]
-                J[m, m] += diagonal[m]
-                if m < M - 1:
-                    J[m + 1, m] += beside[m]
-            r[start + i], w[start + i] = residual[i], weight[i]
-        add_tile(tiles, start * width, width, 0, 0, weight, residual, lanes)
-        for m in range(M):
-            for k in range(0, width, FOUR):
-                add_dots(cross, m * TILE, tiles, (start * width) + k * TILE, across, (m * width + k) * LANES64)
-    squares, slopes = np.empty((P, P)), np.empty(P)
-    collect(lanes, width, squares, slopes)
-    for j in range(P):
-        gradient[M + j] = slopes[j]
-        for k in range(P):
-            J[M + j, M + k] = squares[j, k]
-    for m in range(M):
-        for j in range(P):
-            at = (m * width + j) * LANES64
-            J[M + j, m] = -across[at : at + LANES64].sum()
-    for a in range(M + P):
-        for b in range(a):
-            J[b, a] = J[a, b]
-    return total + (math.log(product) if product > 0.0 else -np.inf)
-
-
-@jit
-def _thresholds_of_tile(theta: Float64Array, eta: Float64Array, size: int, F: Float64Array) -> None:
-    """Fill F (TILE, M, 2): F and 1 - F at every threshold of the first samples of a tile."""
-    t, scaled, x = np.empty(TILE), np.empty(TILE), np.empty(TILE)
-    for m in range(theta.size):
-        for i in range(size):
-            t[i] = theta[m] - eta[i]
-        exp_minus_abs(t, scaled, x, size)
-        for i in range(size):
-            share = 1.0 / (1.0 + x[i])
-            F[i, m, 0] = share if t[i] >= 0.0 else x[i] * share
-            F[i, m, 1] = x[i] * share if t[i] >= 0.0 else share
 
 
 @jit

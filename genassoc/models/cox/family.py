@@ -9,7 +9,8 @@ import numpy as np
 from genassoc.data.block import DosageBlock
 from genassoc.data.phenotypes.survival import Endpoint, SurvivalDesign
 from genassoc.kernels.laws import few_events
-from genassoc.kernels.likelihoods import cox, cox_rows, cox_screen
+from genassoc.kernels.laws.sandwich import room
+from genassoc.kernels.likelihoods import cox, cox_columns, cox_rows, cox_screen
 from genassoc.kernels.likelihoods import rows as kernel
 from genassoc.kernels.likelihoods.cox_clock import Times
 from genassoc.kernels.likelihoods.cox_screen import times_means
@@ -34,7 +35,7 @@ from genassoc.models.scan.family import (
     missing_alike,
     trigger,
 )
-from genassoc.models.scan.product import rare_counts
+from genassoc.models.scan.product import impute_means, rare_counts
 from genassoc.models.scan.screen import ScreenState
 from genassoc.models.scan.sums import AlleleCounts, GenotypeSums, frequency
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
@@ -224,15 +225,38 @@ class NullCox(Family):
             G = rare_counts(task.block, task.flipped, variants, self.columns, np.zeros(R, np.bool_))
         # Of a score only what is not corrected afterwards is a final row: the test of proportional hazards is of those.
         trend = asked.test != "score" or choices.correction is None
-        fits = Fits.empty(R)
-        null = cox_rows.CoxNull(self.offset, self.start, self.cross, self.L, self.times)
-        impute = choices.impute and not exact
-        cox_rows.analyse_rows(G, asked.numbers, np.full(R, trend), self.Q, self.sets, null, impute, fits)
+        fits, impute, undone = Fits.empty(R), choices.impute and not exact, np.ones(R, np.bool_)
+        if not trend:
+            if impute:
+                impute_means(G)
+            undone = self._scored(G, fits)
+        if undone.any():
+            null, rest = (
+                cox_rows.CoxNull(self.offset, self.start, self.cross, self.L, self.times),
+                Fits.empty(undone.sum()),
+            )
+            numbers = asked.numbers[undone]
+            cox_rows.analyse_rows(
+                G[undone], numbers, np.full(numbers.size, trend), self.Q, self.sets, null, impute, rest
+            )
+            for own, found in zip(fits, rest):
+                own[undone] = found
         fits.numbers[:, kernel.DF] = 1.0  # of the trend
         if asked.test == "wald" and choices.correction is None:
             none = task.tested_alleles()[0][variants] == 0
             fits.status[none & (fits.status == kernel.NOT_CONVERGED)] = kernel.RUNAWAY
         return fits
+
+    def _scored(self, G: Float64Array, fits: Fits) -> BoolArray:
+        """Fill score tests of calls (R, n), each at the null of its own samples; rows that need another look (R,)."""
+        R = G.shape[0]
+        steps, X = room(R, 1, 1), np.ascontiguousarray(self.Q[:, 1:])
+        trait = cox_columns.CoxTrait(X, self.sets, self.offset, self.start)
+        cox_columns.fit_rows(G[:, None], trait, kernel.SCORE, np.empty((0, 1, 1)), steps, np.empty((R, 1)))
+        beta, error = steps.theta[:, 0], np.sqrt(steps.covariance[:, 0, 0])
+        columns = [kernel.BETA, kernel.MODEL_SE, kernel.STATISTIC, kernel.ITERATIONS]
+        fits.numbers[:, columns] = np.column_stack([beta, error, beta / error, np.zeros(R)])
+        return np.asarray(steps.status != kernel.FINE)
 
     def law(self, name: str, task: Task, variants: Int64Array) -> Tails:
         """p from the exact distribution of few events, each of which falls on one of the samples at risk at its time."""

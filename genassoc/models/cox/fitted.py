@@ -17,7 +17,7 @@ from genassoc.errors import PhenotypeError
 from genassoc.kernels.laws import few_events
 from genassoc.kernels.laws.sandwich import WaldFits, room
 from genassoc.kernels.likelihoods import cox as kernel
-from genassoc.kernels.likelihoods import cox_weighted
+from genassoc.kernels.likelihoods import cox_columns, cox_weighted
 from genassoc.kernels.likelihoods import rows as status
 from genassoc.kernels.likelihoods.cox_sums import RiskSets, risk_sums
 from genassoc.kernels.likelihoods.newton import FitOptions
@@ -55,6 +55,8 @@ class CoxRows(RowFamily):
         Coefficients of the null.
     """
 
+    retries: ClassVar[bool] = True
+
     Q: Float64Array
     sets: RiskSets
     start: Float64Array
@@ -64,9 +66,32 @@ class CoxRows(RowFamily):
         """Made from the screen's null model."""
         return cls(null.samples, null.Q.shape[1] - 1, null.Q, null.sets, null.start)
 
+    @property
+    def expected(self) -> Float64Array:
+        """The event, (1, n): cells of those without it do not limit a test."""
+        return self.sets.event[None].astype(np.float64)
+
+    def score_tests(self, H: Float64Array, tested: Tested) -> WaldFits | None:
+        """Newton's step from the null of every row's own samples, and its covariance."""
+        return self._fitted(H, tested, status.SCORE)[0]
+
     def wald(self, H: Float64Array, tested: Tested, variance: int) -> WaldFits | None:
-        """None: each row is fitted as a `Case`."""
-        return None
+        """Fit rows on columns H (R, D, n); what may be infinite or collinear is left to its `Case`."""
+        return self._fitted(H, tested, status.WALD)[0]
+
+    def ratios(self, H: Float64Array, tested: Tested, test: str, asked: Asked) -> tuple[WaldFits, Float64Array] | None:
+        """Fits of columns H (R, D, n), penalised where ``test`` is "firth", and twice the gains over the tests' nulls (R, K)."""
+        fits, found = self._fitted(H, tested, status.FIRTH if test == "firth" else status.LRT)
+        return fits, tested.of_tests(found)
+
+    def _fitted(self, H: Float64Array, tested: Tested, test: int) -> tuple[WaldFits, Float64Array]:
+        """What `cox_columns.fit_rows` does of columns H (R, D, n), and the gains of contrasts and of all columns."""
+        D, K = tested.n_columns, len(tested.rotations)
+        fits, gains = room(H.shape[0], D, len(tested.tests)), np.full((H.shape[0], K + 1), np.nan)
+        trait = cox_columns.CoxTrait(np.ascontiguousarray(self.Q[:, 1:]), self.sets, self.offset, self.start)
+        rotations = np.array([M for _, M in tested.rotations]).reshape(K, D, D)
+        cox_columns.fit_rows(np.ascontiguousarray(H), trait, test, rotations, fits, gains)
+        return fits, gains
 
     def case(self, H: Float64Array, tested: Tested) -> Case:
         """The complete cases of columns (D, n)."""
@@ -152,6 +177,15 @@ class SandwichCoxRows(CoxRows):
         **CODES, status.ONE_OUTCOME: "no_events", status.RUNAWAY: "no_carrier_events"
     }  # fmt: skip
     has_law: ClassVar[bool] = True
+    retries: ClassVar[bool] = False
+
+    def score_tests(self, H: Float64Array, tested: Tested) -> WaldFits | None:
+        """None: every row is fitted."""
+        return None
+
+    def ratios(self, H: Float64Array, tested: Tested, test: str, asked: Asked) -> tuple[WaldFits, Float64Array] | None:
+        """None: a weighted likelihood has no ratio test."""
+        return None
 
     @property
     def sizes(self) -> Float64Array:
@@ -186,7 +220,7 @@ def prepare(model: Any, cohort: Any) -> FittedState:
     model, joined = with_interaction(model, cohort)
     design = model.design(cohort.phenotypes, cohort.rows, cohort.offsets)
     modifier = modifier_of(model, cohort, design.covariates.X, design.complete)
-    effects = Effects(model.genetic_model == "genotypic", modifier, joined)
+    effects = Effects.of(model, modifier, joined)
     return fitted_state(effects, design, columns, width, model.ties == "efron")
 
 
@@ -243,7 +277,7 @@ def _prepare_sandwich(model: Any, cohort: Any) -> FittedState:
         if null.failure is not None:
             notes.append(f"{name} has no null model ({null.failure}): its rows have no estimate")
     names = [endpoint.name for endpoint in design.endpoints]
-    effects = Effects(model.genetic_model == "genotypic", modifier, joined)
+    effects = Effects.of(model, modifier, joined)
     return effects.state(names, nulls, columns, width, complete, notes, events_of)
 
 

@@ -69,8 +69,9 @@ class Cox(CommonChoices):
     min_mac : float, optional
         Rows below this minor allele count have no estimate (code "too_few_carriers"); 5 by default.
     genetic_model, male_x_dosage, condition_on, interaction, case_value, variance, weights
-        See `genassoc.models.choices.choices.Choices`, docs/models/interaction.md and docs/models/weights.md. The genotypic model is
-        tested by likelihood ratios (or ``test="wald"``), an interaction by Wald or likelihood ratio tests, both corrected by Firth's.
+        See `genassoc.models.choices.choices.Choices`, docs/models/interaction.md and docs/models/weights.md. The genotypic model and an
+        interaction have score tests of all their columns; variants near ``correct_below`` and those with few expected in a cell are fitted,
+        the genotypic model by likelihood ratios, an interaction by Wald tests, both corrected by Firth's. ``test="wald"`` or ``"lrt"`` fits all.
         Sandwich variances (of weights, as of case-cohort samples, or ``variance="robust"``, for which hazards need not be
         proportional) are Lin's and Wei's; there is no "hc0".
 
@@ -150,7 +151,8 @@ class Cox(CommonChoices):
             return Asked("wald", HC0, None, 0.0, own.impute, own.min_mac)
         ratio = self.test == "lrt" or (genotypic and self.test == "auto")
         correction = None if self.correction is None else "firth"
-        return Asked("lrt" if ratio else "wald", MODEL, correction, own.correct_below, own.impute, own.min_mac)
+        test, screens = "lrt" if ratio else "wald", self.test in ("auto", "score")
+        return Asked(test, MODEL, correction, own.correct_below, own.impute, own.min_mac, screens=screens)
 
     def genotypic(self, state: wald.FittedState, block: Block) -> BlockResult:
         """Test both degrees of freedom of every genotype: V x T x 3 rows."""

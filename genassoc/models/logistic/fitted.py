@@ -13,16 +13,19 @@ import numpy as np
 from genassoc.data.block import Block
 from genassoc.kernels.laws import few_events
 from genassoc.kernels.laws.sandwich import HC3, LEAST_SLACK, WaldFits, room
-from genassoc.kernels.likelihoods import glm, logistic_columns
+from genassoc.kernels.likelihoods import glm, joint_score_rows, logistic_columns, logistic_ratios
 from genassoc.kernels.likelihoods import logistic as kernel
 from genassoc.kernels.likelihoods.cholesky import information
 from genassoc.kernels.likelihoods.newton import FitOptions
 from genassoc.kernels.likelihoods.rows import FINE, Trait
+from genassoc.kernels.likelihoods.weighted import GlmSamples
 from genassoc.models.logistic.family import NullLogistic, ran_away
 from genassoc.models.logistic.family import prepare as prepare_nulls
 from genassoc.models.scan.case_columns import case_columns
 from genassoc.models.scan.glm_rows import GlmRows
 from genassoc.models.scan.glm_rows import prepare as prepare_rows
+from genassoc.models.scan.joint_screen import ProductScreen, ScoredNull
+from genassoc.models.scan.joint_tests import tests_of_columns
 from genassoc.models.scan.sums import GenotypeSums
 from genassoc.models.scan.tested import Tested, modifier_of, with_interaction
 from genassoc.models.scan.wald import (
@@ -95,6 +98,29 @@ class LogisticRows(RowFamily):
         samples = logistic_columns.LogisticSamples(null.X, null.y, null.offset, null.start)
         logistic_columns.wald_rows(np.ascontiguousarray(H), samples, variance == HC3, fits)
         return fits
+
+    def score_tests(self, H: Float64Array, tested: Tested) -> WaldFits:
+        """Score tests on columns H (R, D, n)."""
+        null, fits = self.null, room(H.shape[0], tested.n_columns, len(tested.tests))
+        samples = GlmSamples(null.X, null.y, null.offset, self.weight, null.start)
+        joint_score_rows.glm_rows(glm.Family(glm.BINOMIAL, 0.0, False), H, samples, fits)
+        return fits
+
+    def ratios(
+        self, H: Float64Array, tested: Tested, test: str, asked: Asked
+    ) -> tuple[WaldFits, Float64Array] | None:  # fmt: skip
+        """Likelihood ratios, plain or under Firth's penalty, of rows on columns H (R, D, n)."""
+        null, fits = self.null, room(H.shape[0], tested.n_columns, len(tested.tests))
+        gains = np.full((H.shape[0], len(tested.tests)), np.nan)
+        rules = logistic_ratios.Rules(test == "firth", tested.heterozygotes)
+        samples = logistic_columns.LogisticSamples(null.X, null.y, null.offset, null.start)
+        logistic_ratios.ratio_rows(np.ascontiguousarray(H), samples, tests_of_columns(tested), rules, fits, gains)
+        return fits, gains
+
+    def product_screen(self, tested: Tested) -> ProductScreen:
+        """Scores from a block's product."""
+        null = self.null
+        return ProductScreen.of(ScoredNull(null.Q, null.WQ, null.weight, null.residual), tested, self.columns)
 
     def case(self, H: Float64Array, tested: Tested) -> Case:
         """The complete cases of columns (D, n)."""
@@ -260,9 +286,7 @@ def prepare(model: Any, cohort: Any) -> FittedState:
             if null.failure is None:
                 rarer = float(min(null.n_cases, null.n - null.n_cases))
                 notes += few_note(name, rarer, LEAST_OF_SANDWICH, EXACT_LAW)
-    return fitted_state(
-        Effects(model.genetic_model == "genotypic", modifier, joined), state, width, notes, design.complete
-    )
+    return fitted_state(Effects.of(model, modifier, joined), state, width, notes, design.complete)
 
 
 def fitted_state(effects: Effects, state: Any, width: int, notes: list[str], complete: Array) -> FittedState:

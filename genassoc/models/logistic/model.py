@@ -122,6 +122,7 @@ class Logistic(CommonChoices):
         return Asked(
             "lrt" if ratio else "wald", HC3 if robust else MODEL, None if robust else correction, own.correct_below,
             own.impute, own.min_mac, gate=not plink, like="plink2" if plink and not robust else None, by_joint=genotypic,
+            screens=own.test == "score" and not robust and own.like is None,
         )  # fmt: skip
 
     @property

@@ -10,8 +10,9 @@ from genassoc.data.phenotypes.design import Design
 from genassoc.errors import PhenotypeError
 from genassoc.kernels.laws import negative_binomial_cgf
 from genassoc.kernels.laws.sandwich import WaldFits
-from genassoc.kernels.likelihoods import negative_binomial, negative_binomial_columns
+from genassoc.kernels.likelihoods import glm_ratios, joint_score_rows, negative_binomial, negative_binomial_columns
 from genassoc.kernels.likelihoods import rows as kernel
+from genassoc.kernels.likelihoods.nulls import Tests
 from genassoc.kernels.likelihoods.rows import Fits, Trait
 from genassoc.kernels.likelihoods.weighted import GlmSamples
 from genassoc.models.scan.family import (
@@ -143,6 +144,21 @@ class NegativeBinomialRows(CountRows):
     ) -> None:
         """Fit rows on columns H (R, D, n) of samples, into ``fits``."""
         negative_binomial_columns.wald_rows(H, samples, variance, contrasts, fits)
+
+    def ratio_columns(
+        self, H: Float64Array, samples: GlmSamples, tests: Tests, fits: WaldFits, gains: Float64Array
+    ) -> None:
+        """Likelihood ratios of rows on columns H (R, D, n) of samples, alpha fitted with each, into ``fits`` and ``gains``."""
+        glm_ratios.negative_binomial_rows(H, samples, tests, fits, gains)
+
+    def score_columns(self, H: Float64Array, samples: GlmSamples, fits: WaldFits) -> None:
+        """Score tests of rows on columns H (R, D, n) of samples, alpha that of their null, into ``fits``."""
+        joint_score_rows.negative_binomial_rows(H, samples, fits)
+
+    def score_weights(self) -> tuple[Float64Array, Float64Array, float]:
+        """What samples weigh in their linear predictors under the null, and their scores there (n,)."""
+        rest = 1.0 / (1.0 + float(self.start[-1]) * self.mean)
+        return self.weight * self.mean * rest, self.weight * (self.y - self.mean) * rest, 1.0
 
     def notes(self, name: str, coding: str) -> list[str]:
         """Events, and alpha."""

@@ -6,8 +6,9 @@ import numpy as np
 
 from genassoc.data.phenotypes.design import Design
 from genassoc.kernels.laws import level_law
-from genassoc.kernels.likelihoods import logistic_score, ordinal, ordinal_score, ordinal_terms
+from genassoc.kernels.likelihoods import logistic_score, ordinal, ordinal_score, ordinal_terms, ordinal_tiles
 from genassoc.kernels.likelihoods import rows as kernel
+from genassoc.kernels.likelihoods.newton import climb_of
 from genassoc.kernels.likelihoods.ordinal_terms import Levels
 from genassoc.kernels.likelihoods.rows import Fits, Product, Scores
 from genassoc.models.scan.family import Asked, Family, Samples, Tails, Task, bounded_ratios, missing_at_random
@@ -185,7 +186,8 @@ def fit_null(
         levels = Levels(level, M, offset)
         ordinal.start_thresholds(level, M, parameters[:M])
         r, w, J, gradient = np.empty(n), np.empty(n), np.empty((P, P)), np.empty(P)
-        state, _, _ = ordinal.fit(D, levels, False, parameters, r, w, L)
+        samples = ordinal_tiles.laid_out(D, level, offset, np.ones(n), M)
+        state, _, _ = ordinal_tiles.fit(samples, P, 0, parameters, climb_of(np.zeros((P, P))))
         if state != kernel.FINE:
             failure = "null_not_converged"
         else:

@@ -8,9 +8,10 @@ import numpy as np
 from genassoc.data.block import Block
 from genassoc.data.phenotypes.weights import read_weights, weighted_design
 from genassoc.kernels.laws.sandwich import MODEL, WaldFits, room
-from genassoc.kernels.likelihoods import ordinal_terms
+from genassoc.kernels.likelihoods import ordinal_terms, ordinal_tiles
 from genassoc.kernels.likelihoods import ordinal_weighted as kernel
 from genassoc.kernels.likelihoods import rows as status
+from genassoc.kernels.likelihoods.newton import climb_of
 from genassoc.models.ordinal.family import level_notes
 from genassoc.models.scan.family import Samples
 from genassoc.models.scan.glm_rows import EVERY_ROW_IS_FITTED
@@ -18,6 +19,7 @@ from genassoc.models.scan.screen import null_notes
 from genassoc.models.scan.sums import GenotypeSums
 from genassoc.models.scan.tested import Tested, modifier_of, with_interaction
 from genassoc.models.scan.wald import (
+    Asked,
     Case,
     Effects,
     FittedState,
@@ -65,12 +67,35 @@ class LevelRows(RowFamily):
         """Squares of what the samples add to the score: no outcome is the event."""
         return squared_scores(self.score)
 
+    @property
+    def expected(self) -> Float64Array:
+        """Who has each level (n_levels, n)."""
+        return np.asarray(self.level == np.arange(self.n_levels)[:, None], dtype=np.float64)
+
+    def score_tests(self, H: Float64Array, tested: Tested) -> WaldFits | None:
+        """Newton's step from the null of every row's own samples in its expected information, and its covariance; None with weights."""
+        if not (self.weight == 1.0).all():
+            return None
+        return self._fitted(H, tested, status.SCORE, MODEL)[0]
+
     def wald(self, H: Float64Array, tested: Tested, variance: int) -> WaldFits:
         """Fit rows on columns H (R, D, n)."""
-        fits = room(H.shape[0], tested.n_columns, len(tested.tests))
+        return self._fitted(H, tested, status.WALD, variance)[0]
+
+    def ratios(self, H: Float64Array, tested: Tested, test: str, asked: Asked) -> tuple[WaldFits, Float64Array] | None:
+        """Fits of columns H (R, D, n), and twice the gains over the tests' nulls (R, K)."""
+        fits, found = self._fitted(H, tested, status.LRT, MODEL)
+        return fits, tested.of_tests(found)
+
+    def _fitted(self, H: Float64Array, tested: Tested, test: int, variance: int) -> tuple[WaldFits, Float64Array]:
+        """What the kernel does of columns H (R, D, n), and the gains of contrasts and of all columns."""
+        R, D, K = H.shape[0], tested.n_columns, len(tested.rotations)
+        fits, gains = room(R, D, len(tested.tests)), np.full((R, K + 1), np.nan)
         samples = kernel.OrdinalSamples(self.Q, self.level, self.n_levels, self.offset, self.weight, self.start)
-        kernel.wald_rows(np.ascontiguousarray(H), samples, variance, tested.contrasts, fits)
-        return fits
+        rotations = np.array([M for _, M in tested.rotations]).reshape(K, D, D)
+        tests = kernel.Tests(test, variance, tested.contrasts, rotations)
+        kernel.fit_rows(np.ascontiguousarray(H), samples, tests, fits, gains)
+        return fits, gains
 
     def case(self, H: Float64Array, tested: Tested) -> Case:
         """The complete cases of columns (D, n)."""
@@ -88,8 +113,10 @@ class LevelRows(RowFamily):
         samples = kernel.OrdinalSamples(Q, level, n_levels, self.offset[at], self.weight[at], start)
 
         def fit(columns: Float64Array) -> WaldFits:
-            fits = room(1, columns.shape[1], 1)
-            kernel.wald_rows(columns, samples, MODEL, np.zeros((1, columns.shape[1])), fits)
+            D = columns.shape[1]
+            fits = room(1, D, 1)
+            tests = kernel.Tests(status.WALD, MODEL, np.zeros((1, D)), np.zeros((0, D, D)))
+            kernel.fit_rows(columns, samples, tests, fits, np.empty((1, 1)))
             return fits
 
         return KernelCase(H[:, at].T, kept, fit, self.codes)
@@ -127,7 +154,7 @@ def prepare(model: Any, cohort: Any) -> FittedState:
         if null.failure is None:
             effective = effective_size(squared_scores(null.score)[0])
             notes += few_note(name, effective, least, "its rows have no estimate, code 'few_events'")
-    effects = Effects(model.genetic_model == "genotypic", modifier, joined)
+    effects = Effects.of(model, modifier, joined)
     return effects.state(design.traits, nulls, columns, width, design.complete, notes)
 
 
@@ -142,13 +169,16 @@ def fit_null(
     level = level.astype(np.int64)
     M = max(present.size - 1, 0)
     weight = weights[observed] / weights[observed].mean() if n else np.empty(0)
-    start, L = np.zeros(M + C - 1), np.zeros((M + C - 1, M + C - 1))
+    start = np.zeros(M + C - 1)
     offset, score = np.ascontiguousarray(design.offset[observed, trait]), np.zeros(n)
     failure = "one_outcome" if M < 1 else ("n_too_small" if n <= M + C - 1 else None)
     if failure is None:
         kernel.start_thresholds(level, weight, M, start[:M])
         D = np.ascontiguousarray(Q[:, 1:])
-        state, _, _ = kernel.fit(kernel.OrdinalSamples(D, level, M + 1, offset, weight, start), 0, start, M, L)
+        climb = climb_of(np.zeros((start.size, start.size)))
+        state, _, _ = ordinal_tiles.fit(
+            ordinal_tiles.laid_out(D, level, offset, weight, M), start.size, 0, start, climb
+        )
         failure = None if state == status.FINE else "null_not_converged"
         A, r, w = start.size, np.empty(n), np.empty(n)
         levels = ordinal_terms.Levels(level, M, offset)

@@ -40,8 +40,9 @@ class Ordinal(Choices):
     min_mac : float
         Rows below this minor allele count have no estimate (code "too_few_carriers").
     genetic_model, male_x_dosage, condition_on, interaction, case_value, variance, weights
-        See `genassoc.models.choices.choices.Choices`, docs/models/interaction.md and docs/models/weights.md. Of an interaction every
-        row has Wald tests, and below ``correct_below`` likelihood ratio tests; the genotypic model has likelihood ratio tests.
+        See `genassoc.models.choices.choices.Choices`, docs/models/interaction.md and docs/models/weights.md. An interaction
+        and the genotypic model have score tests of all their columns; variants near ``correct_below`` and those with few expected in a cell are
+        fitted: Wald tests and below ``correct_below`` likelihood ratio tests; likelihood ratio tests of the genotypic model.
 
     Notes
     -----

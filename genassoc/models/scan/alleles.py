@@ -4,6 +4,7 @@ import numpy as np
 
 from genassoc.data.block import Block
 from genassoc.models.base import BlockResult
+from genassoc.models.scan.joint_screen import Scoring, least_rate
 from genassoc.models.scan.product import minor_counts
 from genassoc.models.scan.rows import Rows, assembled, chunks, unusable
 from genassoc.models.scan.sums import GenotypeSums, genotype_sums
@@ -56,6 +57,11 @@ def _of_trait(asked: Asked, null: RowFamily, tested: Tested, block: Block) -> di
         some = np.flatnonzero((usable & (mac >= asked.min_mac))[first:last])
         rows.fail(first + some[n[first + some] <= null.n_parameters + size], "n_too_small")
         some = some[n[first + some] > null.n_parameters + size]
+        if some.size and asked.screens:
+            # At least half as many carry an allele as there are copies.
+            scoring = Scoring(tested, asked.correct_below, 0.5 * mac * least_rate(null.expected), rows)
+            wanted = scoring.large_enough[first + some]
+            some = some[~scoring.from_columns(null.score_tests, first + some, H[some], wanted)]
         if some.size:
             fit_rows(asked, null, tested, first + some, H[some], rows)
     columns = {

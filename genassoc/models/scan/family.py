@@ -49,7 +49,7 @@ class Samples:
     ----------
     n : int
     columns : int64 array (n,)
-        Columns of a block.
+        Columns of a block, of ``width`` samples.
     mask : uint64 array (W,)
         The same as packed words.
     weight, offset : float64 arrays (n,)
@@ -63,6 +63,7 @@ class Samples:
 
     n: int
     columns: Int64Array
+    width: int
     mask: UInt64Array
     weight: Float64Array
     offset: Float64Array
@@ -87,6 +88,7 @@ class Samples:
         return cls(
             n=n,
             columns=columns,
+            width=block_width,
             mask=mask_words(columns, block_width),
             weight=np.ones(n) if weight is None else weight,
             offset=np.zeros(n) if offset is None else offset,

@@ -19,16 +19,20 @@ from genassoc.data.phenotypes.outcomes import exposure_values
 from genassoc.data.phenotypes.weights import read_weights, weighted_design
 from genassoc.kernels.laws import few_events
 from genassoc.kernels.laws.sandwich import MODEL, QUASI, WaldFits, room
-from genassoc.kernels.likelihoods import glm
+from genassoc.kernels.likelihoods import glm, glm_ratios, joint_score_rows
 from genassoc.kernels.likelihoods import rows as status
 from genassoc.kernels.likelihoods import weighted as kernel
+from genassoc.kernels.likelihoods.nulls import Tests
 from genassoc.kernels.likelihoods.rows import Trait
 from genassoc.models.scan.family import Samples
 from genassoc.models.scan.information import sum_missing
+from genassoc.models.scan.joint_screen import ProductScreen, ScoredNull
+from genassoc.models.scan.joint_tests import tests_of_columns
 from genassoc.models.scan.screen import null_notes
 from genassoc.models.scan.sums import GenotypeSums
 from genassoc.models.scan.tested import Tested, modifier_of, with_interaction
 from genassoc.models.scan.wald import (
+    Asked,
     Case,
     Effects,
     FittedState,
@@ -142,6 +146,48 @@ class GlmRows(RowFamily):
         self.fit_columns(np.ascontiguousarray(H), samples, variance, tested.contrasts, fits)
         return fits
 
+    def score_tests(self, H: Float64Array, tested: Tested) -> WaldFits:
+        """Score tests on columns H (R, D, n)."""
+        fits = room(H.shape[0], tested.n_columns, len(tested.tests))
+        self.score_columns(H, kernel.GlmSamples(self.Q, self.y, self.offset, self.weight, self.start), fits)
+        return fits
+
+    def ratios(
+        self, H: Float64Array, tested: Tested, test: str, asked: Asked
+    ) -> tuple[WaldFits, Float64Array] | None:  # fmt: skip
+        """Likelihood ratios of rows on columns H (R, D, n)."""
+        fits, gains = (
+            room(H.shape[0], tested.n_columns, len(tested.tests)),
+            np.full((H.shape[0], len(tested.tests)), np.nan),
+        )
+        samples = kernel.GlmSamples(self.Q, self.y, self.offset, self.weight, self.start)
+        self.ratio_columns(np.ascontiguousarray(H), samples, tests_of_columns(tested), fits, gains)
+        return fits, gains
+
+    def ratio_columns(
+        self, H: Float64Array, samples: kernel.GlmSamples, tests: Tests, fits: WaldFits, gains: Float64Array
+    ) -> None:
+        """Likelihood ratios of rows on columns H (R, D, n) into ``fits`` and ``gains``."""
+        glm_ratios.glm_rows(glm.Family(self.family, 0.0, self.variance == QUASI), H, samples, tests, fits, gains)
+
+    def score_columns(self, H: Float64Array, samples: kernel.GlmSamples, fits: WaldFits) -> None:
+        """Score tests of rows on columns H (R, D, n) into ``fits``."""
+        joint_score_rows.glm_rows(glm.Family(self.family, 0.0, self.variance == QUASI), H, samples, fits)
+
+    def score_weights(self) -> tuple[Float64Array, Float64Array, float]:
+        """What samples weigh in their linear predictors under the null, their scores there (n,), and the dispersion."""
+        residual = self.weight * (self.y - self.mean)
+        weight = self.weight * (self.mean * (1.0 - self.mean) if self.family == glm.BINOMIAL else self.mean)
+        dispersion = (
+            float((residual**2 / weight).sum() / (self.n - self.n_covariates)) if self.variance == QUASI else 1.0
+        )
+        return weight, residual, dispersion
+
+    def product_screen(self, tested: Tested) -> ProductScreen:
+        """Scores from a block's product."""
+        null = ScoredNull.of(self.Q, self.score_weights(), self.columns, self.samples.width)
+        return ProductScreen.of(null, tested, self.columns)
+
     def case(self, H: Float64Array, tested: Tested) -> Case:
         """The complete cases of columns (D, n)."""
         at = ~np.isnan(H[0])
@@ -206,6 +252,12 @@ class CountRows(GlmRows):
     def sizes(self) -> Float64Array:
         """Events times weights, (1, n)."""
         return (self.weight * self.y)[None]
+
+    @property
+    def expected(self) -> Float64Array:
+        """Events that say as much as the samples do under the null, (1, n): fewer where counts vary more than Poisson's."""
+        weight, _, dispersion = self.score_weights()
+        return (weight / max(dispersion, 1.0))[None]
 
     def notes(self, name: str, coding: str) -> list[str]:
         """How many events there are."""
@@ -331,7 +383,7 @@ def prepare(model: Any, cohort: Any, family: type[GlmRows], extras: Extras = Ext
         notes += _notes(design, trait, null, kept, model.is_sandwich)
         if weights is not None:
             notes.append(weights.line(name, observed))
-    effects = Effects(model.genetic_model == "genotypic", modifier, joined)
+    effects = Effects.of(model, modifier, joined)
     binary = family.family == glm.BINOMIAL
     return effects.state(
         design.traits, nulls, columns, width, design.complete, notes,

@@ -91,6 +91,14 @@ def minor_counts(block: Block, flipped: BoolArray, variants: Int64Array, columns
     return out
 
 
+def impute_means(calls: Float64Array) -> None:
+    """Replace missing calls (R, n) by the mean of the observed ones, in place."""
+    missing = np.isnan(calls)
+    if missing.any():
+        means = np.where(missing, 0.0, calls).sum(axis=1) / np.maximum((~missing).sum(axis=1), 1)
+        np.copyto(calls, means[:, None], where=missing)
+
+
 def rare_counts(
     block: Block, flipped: BoolArray, variants: Int64Array, columns: Int64Array, common: BoolArray
 ) -> Float64Array:

@@ -110,6 +110,14 @@ class Tested:
             rotations.append((k, np.ascontiguousarray(M)))
         return rotations
 
+    def of_tests(self, gains: Float64Array) -> Float64Array:
+        """Gains (R, T + 1) of the rotations and, the last, of all coefficients at once, in the order of the tests (R, K)."""
+        found = np.empty((gains.shape[0], len(self.tests)))
+        found[:, [k for k, _ in self.rotations]] = gains[:, :-1]
+        if self.joint >= 0:
+            found[:, self.joint] = gains[:, -1]
+        return found
+
     def columns(self, calls: Float64Array) -> Float64Array:
         """The tested columns (R, D, n) of calls (R, n), NaN where not observed."""
         if self.with_e:

@@ -22,15 +22,15 @@ from genassoc.kernels.likelihoods import rows as status
 from genassoc.models.base import BlockResult
 from genassoc.models.scan.family import OfSamples, Samples
 from genassoc.models.scan.information import EventSizes
-from genassoc.models.scan.product import minor_counts
+from genassoc.models.scan.joint_screen import ProductScreen, Scoring, Screen
+from genassoc.models.scan.joint_tests import put_ratios, put_wald
+from genassoc.models.scan.product import impute_means, minor_counts
 from genassoc.models.scan.rows import Rows, assembled, chunks, unusable
 from genassoc.models.scan.sums import GenotypeSums, genotype_sums, minor_is_ref
 from genassoc.models.scan.tested import (
     GENOTYPIC,
     Classes,
     Tested,
-    contrast_estimates,
-    joint_statistic,
     tested_with,
     too_few,
 )
@@ -71,6 +71,8 @@ class Asked:
         "plink2": its stopping rule, standard errors and tests.
     by_joint : bool
         Whether only the p of the joint test is compared with ``correct_below``; else that of any test.
+    screens : bool
+        Whether variants of several tested columns have score tests first, and are fitted where these say so.
     """
 
     test: str
@@ -83,6 +85,7 @@ class Asked:
     gate: bool = True
     like: str | None = None
     by_joint: bool = False
+    screens: bool = False
 
     @property
     def is_sandwich(self) -> bool:
@@ -103,8 +106,9 @@ def asked_of_screened(model: Any) -> Asked:
     ratio = model.test == "lrt" or (several and model.test == "score")
     correction = None if model.correction in (None, "wald") or model.test == "wald" else "lrt"
     return Asked(
-        "lrt" if ratio else "wald", MODEL, None if ratio else correction, float(model.correct_below), impute, least
-    )
+        "lrt" if ratio else "wald", MODEL, None if ratio else correction, float(model.correct_below), impute, least,
+        screens=model.test == "score",
+    )  # fmt: skip
 
 
 class Maximum(NamedTuple):
@@ -219,9 +223,31 @@ class RowFamily(OfSamples, ABC):
     def case(self, H: Float64Array, tested: Tested) -> Case:
         """The complete cases of columns (D, n)."""
 
+    def ratios(
+        self, H: Float64Array, tested: Tested, test: str, asked: Asked
+    ) -> tuple[WaldFits, Float64Array] | None:  # fmt: skip
+        """Fits of rows on columns H (R, D, n) by "lrt" or "firth", and twice the gains over the tests' nulls (R, K). None: each is a `Case`.
+
+        So are those that are not FINE, but for "lrt" ones that are RUNAWAY, which have no maximum.
+        """
+        return None
+
     @abstractmethod
     def counts(self, genotypes: GenotypeSums, block: Block, impute: bool) -> dict[str, Array]:
         """Columns (V,) of counts and frequencies that the family adds to the common ones."""
+
+    def score_tests(self, H: Float64Array, tested: Tested) -> WaldFits | None:
+        """Score tests of all columns H (R, D, n) at the null of the samples observed: one Newton step, its covariance there. None: every row is fitted."""
+        return None
+
+    def product_screen(self, tested: Tested) -> ProductScreen | None:
+        """What gives the same from a block's product."""
+        return None
+
+    @property
+    def expected(self) -> Float64Array:
+        """What is expected of each of S outcomes in the samples, (S, n); of counts, their information."""
+        return self.sizes
 
     def method(self, variance: int) -> tuple[str, str]:
         """Names of the Wald tests of a contrast and of all coefficients."""
@@ -265,6 +291,7 @@ class FittedState:
     cohort_mask: UInt64Array
     nulls: tuple[RowFamily, ...]
     tested: tuple[Tested, ...]
+    screens: tuple[Screen | None, ...]
     n_incomplete: int
     notes: tuple[str, ...]
 
@@ -284,11 +311,19 @@ class Effects:
     modifier : Modifier or None
     joined : tuple of str
         A note if E was added to the covariates.
+    screens : bool
+        Whether variants have score tests of all tested columns first.
     """
 
     genotypic: bool
     modifier: Modifier | None
     joined: tuple[str, ...] = ()
+    screens: bool = False
+
+    @classmethod
+    def of(cls, model: Any, modifier: Modifier | None, joined: tuple[str, ...]) -> "Effects":
+        """What a model asks for."""
+        return cls(model.genetic_model == "genotypic", modifier, joined, model.asked().screens)
 
     def state(
         self,
@@ -312,8 +347,9 @@ class Effects:
         ]  # fmt: skip
         said = (*notes, *self.joined, *(self.modifier.notes if self.modifier is not None else ()))
         mask = mask_words(cohort_columns, block_width)
+        screens = tuple(Screen.of(null, of_trait) if self.screens else None for null, of_trait in zip(nulls, tested))
         return FittedState(
-            tuple(traits), cohort_columns, mask, tuple(nulls), tuple(tested), int((~complete).sum()), said
+            tuple(traits), cohort_columns, mask, tuple(nulls), tuple(tested), screens, int((~complete).sum()), said
         )
 
 
@@ -321,34 +357,51 @@ def test_block(asked: Asked, state: FittedState, block: Block) -> BlockResult:
     """V x T x K rows, K tests."""
     # Swapping the alleles changes the sign of g's effect but not of h's: the genotypic model always counts ALT.
     counts_alt = state.tested[0].heterozygotes if state.tested else False
-    flipped = np.zeros(block.n_variants, dtype=bool)
-    if not counts_alt:
-        flipped = minor_is_ref(block, state.cohort_columns, state.cohort_mask)
-    by_trait = [_of_trait(asked, null, tested, block, flipped) for null, tested in zip(state.nulls, state.tested)]
+    minor_ref = minor_is_ref(block, state.cohort_columns, state.cohort_mask)
+    flipped = np.zeros(block.n_variants, dtype=bool) if counts_alt else minor_ref
+    by_trait = [
+        _of_trait(asked, (null, tested, screen), block, flipped, minor_ref)
+        for null, tested, screen in zip(state.nulls, state.tested, state.screens)
+    ]
     return assembled(state.traits, by_trait, state.tested[0].tests)
 
 
 test_block.__test__ = False  # type: ignore[attr-defined]  # its name is not a test's
 
 
-def _of_trait(asked: Asked, null: RowFamily, tested: Tested, block: Block, flipped: BoolArray) -> dict[str, Array]:
-    """All columns of one trait, (V,) or (V, K)."""
+def _of_trait(
+    asked: Asked, of: tuple[RowFamily, Tested, Screen | None], block: Block, flipped: BoolArray, minor_ref: BoolArray
+) -> dict[str, Array]:
+    """All columns of one trait, (V,) or (V, K); ``minor_ref`` (V,) where REF is the minor allele of the cohort."""
+    null, tested, screen = of
     genotypes = genotype_sums(block, flipped, null.columns, null.mask)
     rows = Rows.empty(genotypes.n.size, len(tested.tests))
     few = too_few_events(asked, null, tested, genotypes, block)
     one = tested.n_columns == 1 and tested.joint < 0
     exact = few if one and null.has_law else np.zeros(genotypes.n.size, dtype=bool)
     usable = rows.fail_unusable(_reasons(asked, null, tested, genotypes, block, few & ~exact), null.failure)
-    variants = np.flatnonzero(usable)
+    scoring, settled, by_calls = None, np.zeros_like(usable), np.zeros_like(usable)
+    if screen is not None and asked.screens and null.failure is None and tested.n_columns > 1:
+        scoring = Scoring(tested, asked.correct_below, screen.cells.smallest(block, null.mask), rows)
+        by_calls = usable & scoring.large_enough
+        if screen.product is not None:
+            found = screen.product.scores(block, minor_ref, genotypes, asked.impute)
+            settled, by_calls = scoring.from_product(by_calls, found, minor_ref & ~flipped)
+    variants = np.flatnonzero(usable & ~settled)
     # Several columns are computed, in chunks that stay in the cache; a single column is the calls themselves.
     size = null.n * (1 if one else 4 * tested.n_columns)
     for first, last in chunks(variants.size, size):
         some = variants[first:last]
         calls = minor_counts(block, flipped, some, null.columns)
         if asked.impute:
-            _impute(calls)
-        fit_rows(asked, null, tested, some, tested.columns(calls), rows)
-        _test_exactly(asked, null, some[exact[some]], calls[exact[some]], rows)
+            impute_means(calls)
+        H = tested.columns(calls)
+        if scoring is not None:
+            fitted = ~scoring.from_columns(null.score_tests, some, H, by_calls[some])
+            some, H = some[fitted], H[fitted]
+        fit_rows(asked, null, tested, some, H, rows)
+        if exact.any():
+            _test_exactly(asked, null, some[exact[some]], calls[exact[some]], rows)
     student = null.student(asked.variance)
     # These fits do not compute the model's standard error.
     without = ("standard_error_model",) if asked.is_sandwich and student else ()
@@ -365,14 +418,6 @@ def _of_trait(asked: Asked, null: RowFamily, tested: Tested, block: Block, flipp
     shares = {name: values for name, values in counts.items() if values.dtype.kind == "f"}
     iterations = columns.pop("iterations")
     return shares | columns | counts | {"iterations": iterations}
-
-
-def _impute(calls: Float64Array) -> None:
-    """Replace missing calls (R, n) by the mean of the observed ones, in place."""
-    missing = np.isnan(calls)
-    if missing.any():
-        means = np.where(missing, 0.0, calls).sum(axis=1) / np.maximum((~missing).sum(axis=1), 1)
-        np.copyto(calls, means[:, None], where=missing)
 
 
 def _reasons(
@@ -419,26 +464,48 @@ def _test_exactly(asked: Asked, null: RowFamily, variants: Int64Array, calls: Fl
 
 def fit_rows(asked: Asked, null: RowFamily, tested: Tested, some: Int64Array, H: Float64Array, rows: Rows) -> None:
     """Fill the rows of some variants, given their tested columns H (R, D, n)."""
-    undone = np.ones(some.size, dtype=bool)
+    undone, unfitted = np.ones(some.size, dtype=bool), np.zeros(some.size, dtype=bool)
     if asked.test == "wald" and asked.like is None:
         fits = null.wald(H, tested, asked.variance)
         if fits is not None:
             undone = (fits.status != status.FINE) if null.retries else np.zeros(some.size, dtype=bool)
             _put_fits(asked, null, tested, some, fits, rows)
+    elif asked.test == "lrt":
+        put, unfitted = _put_at_once(asked, (null, tested), some, H, "lrt", rows)
+        undone = ~(put | unfitted)
     again = "lrt" if asked.correction == "lrt" else "firth"
     for r in np.flatnonzero(undone):
         # One case for both tests: what it knows of its columns is found once.
         case, v = null.case(H[r], tested), int(some[r])
         code = _put_case(asked, case, (null, tested), v, asked.test, rows)
-        unfitted = np.array([code in ("not_converged", "separation")])
-        if asked.correction is not None and _tested_again(asked, tested, rows.neg_log_10_p[v : v + 1], unfitted)[0]:
+        failed = np.array([code in ("not_converged", "separation")])
+        if asked.correction is not None and _tested_again(asked, tested, rows.neg_log_10_p[v : v + 1], failed)[0]:
             _put_case(asked, case, (null, tested), v, again, rows)
     if asked.correction is None or undone.all():
         return
     at_once = np.flatnonzero(~undone)
-    wanted = _tested_again(asked, tested, rows.neg_log_10_p[some[at_once]], np.zeros(at_once.size, dtype=bool))
-    for r in at_once[wanted]:
+    wanted = at_once[_tested_again(asked, tested, rows.neg_log_10_p[some[at_once]], unfitted[at_once])]
+    put, _ = _put_at_once(asked, (null, tested), some[wanted], H[wanted], again, rows)
+    for r in wanted[~put]:
         _put_case(asked, null.case(H[r], tested), (null, tested), int(some[r]), again, rows)
+
+
+def _put_at_once(
+    asked: Asked, of: tuple[RowFamily, Tested], some: Int64Array, H: Float64Array, test: str, rows: Rows
+) -> tuple[BoolArray, BoolArray]:
+    """Ratio tests of many variants by the family's kernel: which rows are put (R,), and which have no maximum, whose code is put."""
+    null, tested = of
+    found = null.ratios(H, tested, test, asked) if some.size and asked.like is None else None
+    if found is None:
+        return np.zeros(some.size, dtype=bool), np.zeros(some.size, dtype=bool)
+    fits, gains = found
+    fine, apart = fits.status == status.FINE, fits.status == status.RUNAWAY
+    at = some[fine]
+    put_ratios(rows, at, tested, (fits.theta[fine], fits.covariance[fine], fits.freedom[fine]), gains[fine], test)
+    rows.iterations[at], rows.dispersion[at] = fits.iterations[fine, None], fits.dispersion[fine, None]
+    rows.caution(at[fits.dropped[fine]], "covariate_collinear")
+    rows.fail(some[apart], "separation")
+    return fine, apart
 
 
 def _tested_again(asked: Asked, tested: Tested, neg_log_10_p: Float64Array, unfitted: BoolArray) -> BoolArray:
@@ -457,7 +524,7 @@ def _put_fits(asked: Asked, null: RowFamily, tested: Tested, some: Int64Array, f
     fine = fits.status == status.FINE
     at = some[fine]
     name, joint = null.method(asked.variance)
-    _put_wald(
+    put_wald(
         rows,
         at,
         tested,
@@ -470,31 +537,6 @@ def _put_fits(asked: Asked, null: RowFamily, tested: Tested, some: Int64Array, f
     rows.caution(at[fits.dropped[fine]], "covariate_collinear")
     for failed, code in null.codes.items():
         rows.fail(some[fits.status == failed], code)
-
-
-def _put_wald(
-    rows: Rows,
-    at: Int64Array,
-    tested: Tested,
-    estimates: tuple[Float64Array, Float64Array, Float64Array],
-    names: tuple[str, str],
-    hotelling: bool,
-) -> None:
-    """Wald tests of coefficients (R, D) with covariances (R, D, D) and degrees of freedom (R, K); ``hotelling``: the joint one's are F's."""
-    theta, covariance, freedom = estimates
-    beta, error = contrast_estimates(tested, theta, covariance)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        statistic = beta / error
-    rows.put(at, names[0], beta, error, statistic, None if np.isinf(freedom).all() else freedom)
-    if tested.joint < 0:
-        return
-    D, df = tested.n_columns, freedom[:, tested.joint]
-    total = joint_statistic(theta, covariance)
-    F = total / D
-    with np.errstate(invalid="ignore"):
-        scaled = np.where(np.isfinite(df), F * df / (df + (D - 1.0)), F) if hotelling else F
-    shown = F if names[1].startswith("f") and names[1] != "firth" else total
-    rows.put_joint(at, tested.joint, names[1], shown, neg_log_10_p_f(scaled, D, df))
 
 
 def _put_case(asked: Asked, case: Case, of: tuple[RowFamily, Tested], v: int, test: str, rows: Rows) -> str | None:
@@ -519,11 +561,12 @@ def _put_case(asked: Asked, case: Case, of: tuple[RowFamily, Tested], v: int, te
         return code
     at = np.array([v])
     if gains is not None:
-        _put_ratios(rows, at, tested, fit, gains, test)
+        freedom = np.full((1, len(tested.tests)), fit.freedom)
+        put_ratios(rows, at, tested, (fit.theta[None], fit.covariance[None], freedom), gains[None], test)
     else:
         freedom = np.full((1, len(tested.tests)), fit.freedom)
         names = ("firth", "firth") if test == "firth" else null.method(asked.variance)
-        _put_wald(rows, at, tested, (fit.theta[None], fit.covariance[None], freedom), names, False)
+        put_wald(rows, at, tested, (fit.theta[None], fit.covariance[None], freedom), names, False)
         if plink2 and tested.heterozygotes:
             # PLINK 2 reads the joint Wald statistic as F with 2 and n degrees of freedom.
             F = 0.5 * rows.statistic[at, tested.joint]
@@ -533,18 +576,6 @@ def _put_case(asked: Asked, case: Case, of: tuple[RowFamily, Tested], v: int, te
     if not case.all_covariates:
         rows.caution(at, "covariate_collinear")
     return None
-
-
-def _put_ratios(rows: Rows, at: Int64Array, tested: Tested, fit: Maximum, gains: Float64Array, test: str) -> None:
-    """Likelihood ratio tests of one variant: ``gains`` (K,) are twice the differences of log likelihood, over the dispersion."""
-    beta, error = contrast_estimates(tested, fit.theta[None], fit.covariance[None])
-    z = np.copysign(np.sqrt(gains[None]), beta)
-    freedom = None if np.isinf(fit.freedom) else np.full(z.shape, fit.freedom)
-    rows.put(at, test, beta, error, z, freedom)
-    if tested.joint >= 0:
-        total = gains[tested.joint : tested.joint + 1]
-        logp = neg_log_10_p_f(total / tested.n_columns, tested.n_columns, np.array([fit.freedom]))
-        rows.put_joint(at, tested.joint, test, total, logp)
 
 
 def ratio_gains(asked: Asked, case: Case, tested: Tested, fit: Maximum, test: str) -> Float64Array | None:
