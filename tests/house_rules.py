@@ -500,7 +500,11 @@ def kernels_of(source: Source) -> dict[str, set[str]]:
     for file, text in source.items():
         if file.startswith("kernels/") and not file.endswith("__init__.py"):
             functions = [node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]
-            names = {f.name for f in functions if any("jit" in ast.dump(d) for d in f.decorator_list)}
+            names = {
+                f.name
+                for f in functions
+                if any(word in ast.dump(d) for d in f.decorator_list for word in ("'jit'", "'native'"))
+            }
             compiled[Path(file).stem] = {name for name in names if not name.startswith("_")}
     called = {kernel for file, text in source.items() if not file.startswith("kernels/") for kernel in called_in(text)}
     return {stem: {name for name in names if (stem, name) in called} for stem, names in compiled.items()}
@@ -541,7 +545,7 @@ def without_oracle(source: Source, oracles: Source, twins: dict[str, str]) -> li
 
 
 def unjitted_loops(source: Source) -> list[str]:
-    """Kernels compiled by another decorator than our `jit`."""
+    """Kernels compiled by other decorators than our `jit` and `native`."""
     return [
         f"{file}:{node.lineno} {node.name}: kernels are compiled by genassoc.kernels.jit alone"
         for file, text in source.items()
