@@ -104,7 +104,8 @@ def measure(N: int, V: int, missing: float) -> list[str]:
     linear: dict[int, float] = {}
     for name, (model, state) in models(X).items():
         K = state.matrix.columns.shape[1]
-        computed = LANES * (len(state.matrix.lanes) + len(state.squares.lanes))
+        widths = [matrix.columns.shape[1] for matrix in (state.matrix, state.squares)]
+        computed = sum(width + -width % LANES for width in widths)
         if computed not in linear:
             linear[computed] = linear_cost(X, computed, block) / V
         seconds = cpu_seconds(without_refits(lambda: model.block(state, block))) / V  # noqa: B023 - run at once

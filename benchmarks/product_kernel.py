@@ -16,7 +16,6 @@ from threadpoolctl import threadpool_limits
 
 from genassoc.data.block import GenotypeBlock
 from genassoc.kernels.genotypes.product import product
-from genassoc.kernels.lanes.vector import LANES
 
 VALUES = np.array([0, 1, 2, 0], np.float32)
 SECTION = "## The product kernel"
@@ -92,16 +91,13 @@ def alternatives(packed, M) -> dict[str, Callable[[], np.ndarray]]:
     """Name -> a run that returns (V, K)."""
     V, B = packed.shape
     K = M.shape[1]
-    lanes = [np.ascontiguousarray(M[:, c : c + LANES]).ravel() for c in range(0, K, LANES)]
-    flipped = np.zeros(V, bool)
-    out, part = np.empty((V, K)), np.empty((V, LANES))
+    flipped, every = np.zeros(V, bool), np.arange(V)
+    out = np.empty((V, K))
     table = VALUES[(np.arange(256)[:, None] >> (2 * np.arange(4))) & 3]
     G = np.empty((V, 4 * B), np.float32)
 
     def ours():
-        for c, group in enumerate(lanes):
-            product(packed, flipped, group, VALUES, part)
-            out[:, c * LANES : (c + 1) * LANES] = part
+        product(packed.view(np.uint64), flipped, every, M.ravel(), VALUES, out)
         return out
 
     def loop():

@@ -7,6 +7,7 @@ from oracles import carriers as oracle
 from genassoc.data.block import GenotypeBlock
 from genassoc.kernels.genotypes import carriers as kernel
 from genassoc.kernels.genotypes.counts import mask_words
+from genassoc.kernels.genotypes.missing_calls import Lacking
 from genassoc.kernels.lanes.vector import DOUBLES, LANES
 from genassoc.models.scan.product import RARE, ThinMatrix
 
@@ -33,17 +34,15 @@ def test_carriers_are_those_of_the_allele_counted(n_samples):
         found = [(marks[i // 32] >> (2 * (i % 32))) & 1 for i in range(32 * len(marks))]
         assert found[:n_samples] == oracle.carriers(codes, flipped)[v].astype(int).tolist()
         assert not any(found[n_samples:])  # padding carries nothing
-    counts = np.zeros(4, np.int64)
-    kernel.count_carriers(packed, flipped, counts)
-    assert counts.tolist() == oracle.count_carriers(codes, flipped).tolist()
+    assert GenotypeBlock.from_codes(codes).carriers(flipped).tolist() == oracle.count_carriers(codes, flipped).tolist()
 
 
 @pytest.mark.kernel
 @pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
 def test_sums_of_carriers(values):
     codes, flipped, rng = calls(70, 4)
-    M = rng.standard_normal((96, LANES)).astype(np.float32)
-    out = np.full((4, LANES), np.nan)
+    M = rng.standard_normal((96, 2 * LANES)).astype(np.float32)
+    out = np.full((4, 2 * LANES), np.nan)
     which = np.array([3, 1])
     kernel.sum_carriers(words(codes), flipped, which, M.ravel(), np.array(values, np.float32), out)
     expected = oracle.sum_carriers(codes, flipped, M[:70], values)
@@ -53,32 +52,33 @@ def test_sums_of_carriers(values):
 
 
 @pytest.mark.kernel
-def test_sums_of_carriers_that_lack_a_trait():
-    codes, flipped, rng = calls(70, 3)
-    lacking = rng.random((70, 3)) < 0.3
-    lacking[:, 2] = False
-    Q = rng.standard_normal((70, 2 * DOUBLES))
-    out = np.full((3, 3 * 2 * DOUBLES), np.nan)
-    kernel.sum_lacking(
-        words(codes), flipped, mask_words(np.flatnonzero(lacking.any(axis=1)), 70),
-        np.concatenate([[0], np.cumsum(lacking.sum(axis=1))]), np.nonzero(lacking)[1], Q.ravel(), out,
-    )  # fmt: skip
-    expected = oracle.sum_lacking(codes, flipped, lacking, Q)
-    np.testing.assert_allclose(out.reshape(expected.shape), expected, rtol=0, atol=1e-13)
+@pytest.mark.parametrize("D", [DOUBLES, 3 * DOUBLES])
+def test_sums_of_carriers_that_lack_a_trait(D):
+    check_lacking(70, 3, D, 3, 0.3, [2, 0])
 
 
 def test_sums_that_lack_a_trait_across_tiles_of_samples():
-    n = 32 * kernel.TILE_WORDS + 50
-    codes, flipped, rng = calls(n, 2)
-    lacking = rng.random((n, 2)) < 0.1
-    Q = rng.standard_normal((n, DOUBLES))
-    out = np.empty((2, 2 * DOUBLES))
-    kernel.sum_lacking(
-        words(codes), flipped, mask_words(np.flatnonzero(lacking.any(axis=1)), n),
-        np.concatenate([[0], np.cumsum(lacking.sum(axis=1))]), np.nonzero(lacking)[1], Q.ravel(), out,
-    )  # fmt: skip
-    expected = oracle.sum_lacking(codes, flipped, lacking, Q)
-    np.testing.assert_allclose(out.reshape(expected.shape), expected, rtol=0, atol=1e-11)
+    check_lacking(32 * kernel.TILE_WORDS + 50, 2, 2 * DOUBLES, kernel.TILE_WORDS, 0.1, [0, 1])
+
+
+def check_lacking(n, P, D, tile, share, which):
+    codes, flipped, rng = calls(n, 3)
+    codes[0, : n // 2], flipped[0] = 0, False  # whole words without a carrier
+    lacking = rng.random((n, P)) < share
+    lacking[:, -1] &= n > 100
+    Q = rng.standard_normal((n, D))
+    patterns = np.concatenate([np.flatnonzero(row) for row in lacking])
+    lacks = Lacking(np.concatenate([[0], np.cumsum(lacking.sum(axis=1))]), patterns)
+    mask = mask_words(np.flatnonzero(lacking.any(axis=1)), n)
+    out = np.full((3, P * D), np.nan)
+    kernel.sum_lacking(words(codes), flipped, np.array(which), tile, mask, lacks, Q.ravel(), out)
+    expected = oracle.sum_lacking(codes, flipped, lacking, Q)[which]
+    found = out.reshape(3, P, D)[which]
+    # thousands of terms of order one at most
+    np.testing.assert_allclose(found[:, :, 1:], expected[:, :, 1:], rtol=0, atol=1e-11)
+    copies = oracle.copies_lacking(codes, flipped, lacking, kernel.TWO_COPIES)[which]
+    assert found[:, :, 0].tolist() == copies.tolist()
+    assert np.isnan(out[np.setdiff1d(np.arange(3), which)]).all()
 
 
 def test_the_product_of_rare_and_common_variants_is_one_and_the_same_in_any_company():

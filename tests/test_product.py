@@ -5,7 +5,7 @@ import pytest
 from oracles import product as oracle
 
 from genassoc.data.block import GenotypeBlock
-from genassoc.kernels.genotypes.product import TILE_BYTES, TILE_VARIANTS, product
+from genassoc.kernels.genotypes.product import TILE_VARIANTS, TILE_WORDS, product
 from genassoc.kernels.lanes import vector
 from genassoc.models.scan.product import ThinMatrix
 
@@ -13,8 +13,6 @@ LANES = vector.LANES
 COUNTS = {
     "dosage of ALT": (0, 1, 2, 0),
     "its square": (0, 1, 4, 0),
-    "dosage of REF": (2, 1, 0, 0),
-    "missing calls": (0, 0, 0, 1),
 }
 
 
@@ -29,7 +27,14 @@ def times(codes, flipped, M, values=(0, 1, 2, 0)):
     padded = np.zeros((4 * block.packed.shape[1], LANES), dtype=np.float32)
     padded[: len(M), : M.shape[1]] = M
     out = np.full((len(codes), LANES), np.nan)
-    product(block.packed, flipped, padded.ravel(), np.array(values, dtype=np.float32), out)
+    product(
+        block.packed.view(np.uint64),
+        flipped,
+        np.arange(len(codes)),
+        padded.ravel(),
+        np.array(values, dtype=np.float32),
+        out,
+    )
     return out
 
 
@@ -45,6 +50,20 @@ def test_agrees_with_plain_sums(n_samples, values):
 
 
 @pytest.mark.kernel
+def test_of_some_variants_and_of_more_columns_than_a_vector_holds():
+    codes, flipped, M = calls(40, 4)
+    block = GenotypeBlock.from_codes(codes)
+    padded = np.zeros((4 * block.packed.shape[1], 2 * LANES), dtype=np.float32)
+    padded[:40] = np.hstack([M, M[:, ::-1]])
+    out = np.full((4, 2 * LANES), np.nan)
+    which = np.array([3, 1])
+    product(block.packed.view(np.uint64), flipped, which, padded.ravel(), np.array((0, 1, 2, 0), np.float32), out)
+    expected = times(codes, flipped, M)[which]
+    assert out[which].tobytes() == np.hstack([expected, expected[:, ::-1]]).tobytes()
+    assert np.isnan(out[[0, 2]]).all()
+
+
+@pytest.mark.kernel
 def test_bits_are_those_of_the_order_promised():
     codes, flipped, M = calls(70, 3)
     padded = np.full((3, 96), 3, dtype=np.uint8)
@@ -52,15 +71,15 @@ def test_bits_are_those_of_the_order_promised():
     values = np.array([0, 1, 2, 0], dtype=np.float32)
     column = np.zeros(96, dtype=np.float32)
     column[:70] = M[:, 5]
-    expected = oracle.product_in_order(padded, flipped, column, values, TILE_BYTES)
+    expected = oracle.product_in_order(padded, flipped, column, values, 8 * TILE_WORDS)
     assert times(codes, flipped, M)[:, 5].tobytes() == expected.tobytes()
 
 
 def test_bits_are_those_of_the_order_promised_across_tiles():
-    n_samples = 4 * TILE_BYTES + 160  # more than one tile of samples; whole words, so nothing is padded
+    n_samples = 32 * TILE_WORDS + 160  # more than one tile of samples; whole words, so nothing is padded
     codes, flipped, M = calls(n_samples, 2)
     values = np.array([0, 1, 2, 0], dtype=np.float32)
-    expected = oracle.product_in_order(codes, flipped, M[:, 3], values, TILE_BYTES)
+    expected = oracle.product_in_order(codes, flipped, M[:, 3], values, 8 * TILE_WORDS)
     assert times(codes, flipped, M)[:, 3].tobytes() == expected.tobytes()
 
 

@@ -1,11 +1,13 @@
 """A block of consecutive variants, all samples: the unit of storage, of work, of memory and of restart."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from genassoc.kernels.genotypes import packed as packed_kernels
+from genassoc.kernels.genotypes.counts import count_codes, mask_words
 from genassoc.kernels.genotypes.dosages import FixedPoint
 from genassoc.shapes import (
     BoolArray,
@@ -92,6 +94,17 @@ class GenotypeBlock:
     def n_variants(self) -> int:
         """V."""
         return int(self.packed.shape[0])
+
+    @cached_property
+    def counts(self) -> Int64Array:
+        """Samples with code 0, 1, 2, 3 among all N, (V, 4): counted when first asked for."""
+        counts = np.empty((self.n_variants, 4), dtype=np.int64)
+        count_codes(self.packed.view(np.uint64), mask_words(np.arange(self.n_samples), self.n_samples), counts)
+        return counts
+
+    def carriers(self, flipped: BoolArray) -> Int64Array:
+        """Samples that carry ALT, or REF where ``flipped`` (V,) says so: (V,)."""
+        return np.asarray(self.counts[:, 1] + np.where(flipped, self.counts[:, 0], self.counts[:, 2]))
 
     def codes(self) -> UInt8Array:
         """Calls as codes (V, N): 0, 1, 2 copies of ALT, 3 not observed. For exploring and for oracles."""

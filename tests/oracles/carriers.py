@@ -33,3 +33,9 @@ def sum_lacking(codes, flipped, lacking, Q):
     return np.stack(
         [sum_carriers(np.where(lacks, g, 0), np.zeros(len(g), bool), Q, (0, 1, 2, 0)) for lacks in lacking.T], 1
     )
+
+
+def copies_lacking(codes, flipped, lacking, two_copies):
+    """Copies that the samples without pattern p carry, and ``two_copies`` more for each who has two: (V, P)."""
+    g = counted(codes, flipped)
+    return (g + np.where(g == 2, two_copies, 0)) @ lacking

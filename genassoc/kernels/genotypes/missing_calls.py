@@ -43,6 +43,8 @@ class LeftOut(NamedTuple):
         The same over the samples without each pattern's traits; zeros where ``touched`` (P,) does not say otherwise.
     residuals : float64 array (T8 / 8 * (C + 1) * 8,)
         ``sum q r`` and, after it, ``-sum r^2``, eight traits side by side.
+    lost : int64 array (P,)
+        How many of the samples are without each pattern's traits.
     rows, order, counts : float64 ((BATCH + 1) * D,), int32 (max(P, 1) * (BATCH + 3),), int64 (P,)
         Room.
     """
@@ -51,6 +53,7 @@ class LeftOut(NamedTuple):
     lacking: Float64Array
     touched: BoolArray
     residuals: Float64Array
+    lost: Int64Array
     rows: Float64Array
     order: Int32Array
     counts: Int64Array
@@ -64,6 +67,7 @@ def room_for(C: int, D: int, P: int, T8: int) -> LeftOut:
         np.zeros(P * C * D),
         np.zeros(P, np.bool_),
         np.empty(T8 * (C + 1)),
+        np.zeros(P, np.int64),
         np.empty((BATCH + 1) * D),
         np.empty(max(P, 1) * (BATCH + 3), np.int32),
         np.empty(P, np.int64),
@@ -151,6 +155,34 @@ def _add_residuals(
 
 
 @jit
+def _add_fours(
+    samples: Int64Array, n: int, Q: Float64Array, D: int, R: Float64Array, C: int, every: Float64Array, out: Float64Array
+) -> None:  # fmt: skip
+    """`_add_products` and `_add_residuals` of the first n samples (a multiple of four), rows of Q taken where they are."""
+    n_groups = out.size // ((C + 1) * DOUBLES)
+    for j in range(0, n, 4):
+        for later in range(j + AHEAD, min(j + AHEAD + 4, n)):
+            for d in range(0, D, DOUBLES):
+                prefetch(Q, samples[later] * D + d)
+            for group in range(n_groups):
+                prefetch(R, (samples[later] * n_groups + group) * DOUBLES)
+        a, b, c, d = samples[j], samples[j + 1], samples[j + 2], samples[j + 3]
+        one, two, three, four = a * D, b * D, c * D, d * D
+        for k in range(0, C, DOUBLES):
+            add_outer(every, k, D, k, C, Q, one, two, three, four, Q, one + k, two + k, three + k, four + k)
+        for group in range(n_groups):
+            to = group * (C + 1) * DOUBLES
+            add_outer(
+                out, to, DOUBLES, 0, C, Q, one, two, three, four,
+                R, (a * n_groups + group) * DOUBLES, (b * n_groups + group) * DOUBLES,
+                (c * n_groups + group) * DOUBLES, (d * n_groups + group) * DOUBLES,
+            )  # fmt: skip
+            for sample in (a, b, c, d):
+                square = (sample * n_groups + group) * DOUBLES
+                subtract_product(out, to + C * DOUBLES, R, square, R, square)
+
+
+@jit
 def _clear(lacking: Float64Array, size: int, touched: BoolArray) -> None:
     """Set each touched pattern's part of lacking (P * size,) to zeros, and say that none is touched."""
     for p in range(touched.size):
@@ -174,13 +206,19 @@ def sum_missing(samples: Int64Array, lacks: Lacking, Q: Float64Array, R: Float64
         Filled.
     """
     # By name once: a tuple that is taken apart in a loop is counted as held there.
-    every, lacking, touched, residuals = out.every, out.lacking, out.touched, out.residuals
+    every, lacking, touched, residuals, lost = out.every, out.lacking, out.touched, out.residuals, out.lost
     rows, order, counts, pointers = out.rows, out.order, out.counts, lacks.pointers
     D, size = every.size // C, every.size
     every[:] = 0.0
     residuals[:] = 0.0
+    lost[:] = 0
     _clear(lacking, size, touched)
-    for first in range(0, samples.size, BATCH):
+    done = 0
+    if lacks.patterns.size == 0:
+        # Nobody lacks a trait: each row is used once, and no list of patterns is looked at.
+        done = samples.size - samples.size % 4
+        _add_fours(samples, done, Q, D, R, C, every, residuals)
+    for first in range(done, samples.size, BATCH):
         stop = min(samples.size, first + BATCH)
         _gather(samples, first, stop, pointers, Q, D, rows)
         for j in range(stop - first + 3):
@@ -190,14 +228,25 @@ def sum_missing(samples: Int64Array, lacks: Lacking, Q: Float64Array, R: Float64
         for p in range(counts.size):
             if counts[p] > 0:
                 touched[p] = True
+                lost[p] += counts[p]
                 _add_products(rows, order, p * (BATCH + 3), counts[p], C, D, lacking, p * size)
         _add_residuals(samples, first, stop, rows, R, C, D, residuals)
+
+
+@jit
+def count_missing(samples: Int64Array, lacks: Lacking, out: LeftOut) -> None:
+    """The ``lost`` of `sum_missing`, and nothing else."""
+    out.lost[:] = 0
+    for sample in samples if lacks.patterns.size > 0 else samples[:0]:
+        for m in range(lacks.pointers[sample], lacks.pointers[sample + 1]):
+            out.lost[lacks.patterns[m]] += 1
 
 
 @jit
 def sum_missing_covariates(samples: Int64Array, lacks: Lacking, Q: Float64Array, D: int, out: LeftOut) -> None:
     """As `sum_missing`, of q (D,) alone, at the beginning of ``every`` and of each pattern's part of ``lacking``."""
     out.every[:] = 0.0
+    out.lost[:] = 0
     size = out.every.size
     _clear(out.lacking, size, out.touched)
     for sample in samples:
@@ -206,5 +255,6 @@ def sum_missing_covariates(samples: Int64Array, lacks: Lacking, Q: Float64Array,
         for m in range(lacks.pointers[sample], lacks.pointers[sample + 1]):
             pattern = lacks.patterns[m]
             out.touched[pattern] = True
+            out.lost[pattern] += 1
             for d in range(0, D, DOUBLES):
                 add_scaled(out.lacking, pattern * size + d, Q, sample * D + d, 1.0)

@@ -2,16 +2,17 @@
 
 For codes G (V, N) and columns M (N, Z) it computes ``out[v, k] = sum_i values[G[v, i]] * M[i, k]``, where
 ``values`` says what each of the four codes counts: (0, 1, 2, 0) is the dosage of ALT with missing calls left
-out, (2, 1, 0, 0) that of REF, (0, 1, 4, 0) its square, (0, 0, 0, 1) the missing calls.
+out, (0, 1, 4, 0) its square. Codes 0 and 3 always count nothing.
 
-How: a byte holds four calls, so the sum over four samples has only 256 values. They are tabulated once for the
-sixteen columns of a lane group, then every variant of the tile adds one table row a byte: a quarter of the
-additions, no decoding and no multiplication (the "method of four Russians": Arlazarov et al. 1970).
+How: a byte holds four calls, and a call counts 0, 1 or 2 copies (a missing one 0), so the sum over four samples has only
+81 values. They are tabulated once for the sixteen columns of a lane group, then every variant of the tile adds one table
+row a byte: a quarter of the additions and no multiplication (the "method of four Russians": Arlazarov et al. 1970). Which
+row a byte asks for is looked up once for all groups of columns.
 
 The same bits, whatever the shape
 ---------------------------------
 Every ``out[v, k]`` is summed in one order that depends on N alone: within a byte by the table; four bytes as
-``(a + b) + (c + d)``; in float32 over a tile of `TILE_BYTES`; tiles in float64. Lanes do not mix, so Z, V, the
+``(a + b) + (c + d)``; in float32 over a tile of `TILE_WORDS`; tiles in float64. Lanes do not mix, so Z, V, the
 neighbouring variants and columns, block sizes, threads and the width of the vector registers do not enter.
 """
 
@@ -19,93 +20,115 @@ import numpy as np
 
 from genassoc.kernels import jit
 from genassoc.kernels.lanes.vector import LANES, add_four_rows, extend_row
-from genassoc.shapes import BoolArray, Float32Array, Float64Array, UInt8Array
+from genassoc.shapes import BoolArray, Float32Array, Float64Array, Int64Array, UInt8Array, UInt64Array
 
-TABLE_BYTES = 4  # bytes tabulated at once: 4 x 256 rows x 64 B = 64 KB, in the second-level cache
-TILE_BYTES = 64  # 256 samples in float32 before the sum moves to float64: sorted samples make large partial sums
-TILE_VARIANTS = 2048  # variants that share a table: its cost is 256 rows of them; their sums take 128 KB
+FOUR = 4  # bytes tabulated at once: 4 x 81 rows x 64 B = 21 KB, in the first-level cache
+ROWS = 81
+TILE_WORDS = 8  # 256 samples in float32 before the sum moves to float64: sorted samples make large partial sums
+TILE_VARIANTS = 1024  # variants that share a table: its cost is 80 rows of them; their sums take 64 KB
+# numba turns uint64 with a signed integer into float64: every constant of the bit arithmetic is uint64.
+_ONE, _TWO, _THREE, _FOUR, _NINE = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4), np.uint64(9)
+_LOW, _PAIRS, _NIBBLES = np.uint64(0x5555555555555555), np.uint64(0x3333333333333333), np.uint64(0x0F0F0F0F0F0F0F0F)
 
 
 @jit
-def _tabulate(table: Float32Array, start: int, M: Float32Array, sample: int, values: Float32Array) -> None:
-    """Fill the 256 rows from ``start``: row ``byte`` is the sum over its four calls (codes c0..c3 of samples +0..+3)."""
+def _aligned(size: int) -> Float32Array:
+    """Room for float32 from the beginning of a cache line: a vector that lies on two costs two."""
+    room = np.empty(size + LANES, np.float32)
+    before = -room.ctypes.data % (4 * LANES) // 4
+    return room[before : before + size]
+
+
+@jit
+def _table_rows(word: np.uint64, flipped: bool) -> np.uint64:
+    """The table row of each byte of a word: its calls in base 3, of ALT or of REF; a missing call counts nothing."""
+    low, high = word & _LOW, (word >> _ONE) & _LOW
+    missing = low & high
+    low, high = low ^ missing, high ^ missing
+    if flipped:
+        high = ~(low | high | missing) & _LOW
+    calls = low | (high << _ONE)
+    pairs = (calls & _PAIRS) + _THREE * ((calls >> _TWO) & _PAIRS)
+    return (pairs & _NIBBLES) + _NINE * ((pairs >> _FOUR) & _NIBBLES)
+
+
+@jit
+def _tabulate(table: Float32Array, start: int, M: Float32Array, at: int, width: int, values: Float32Array) -> None:
+    """Fill the 81 rows from ``start``: a row is the sum over four calls, of samples whose columns are at ``at``, a ``width`` apart."""
     for k in range(LANES):
         table[start + k] = 0.0
     filled = 1
     for j in range(4):
-        at = (sample + j) * LANES
-        # Codes from 3 down, so that code 0 overwrites its own source last.
-        for c in range(3, -1, -1):
+        for c in range(1, 3):
             for e in range(filled):
-                extend_row(table, start + (c * filled + e) * LANES, start + e * LANES, M, at, values[c])
-        filled *= 4
+                extend_row(
+                    table, start + (c * filled + e) * LANES, start + e * LANES, M, at + j * width, values[c]
+                )  # fmt: skip
+        filled *= 3
 
 
 @jit
-def product(packed: UInt8Array, flipped: BoolArray, M: Float32Array, values: Float32Array, out: Float64Array) -> None:
-    """Multiply packed genotypes (V, B) with one lane group of columns.
+def product(
+    words: UInt64Array,
+    flipped: BoolArray,
+    variants: Int64Array,
+    M: Float32Array,
+    values: Float32Array,
+    out: Float64Array,
+) -> None:
+    """Multiply packed genotypes (V, N) of some variants with columns.
 
     Parameters
     ----------
-    packed : uint8 array (V, B)
-        B a multiple of 8.
+    words : uint64 array (V, W)
+        Packed calls.
     flipped : bool array (V,)
         True where codes 0 and 2 change places (the minor allele is REF): rare alleles then have small sums, which
         float32 holds exactly enough.
-    M : float32 array (4 * B * 16,)
-        Columns, sample-major, sixteen lanes each; zero for padding and for samples left out.
+    variants : int64 array (n,)
+        Which.
+    M : float32 array (32 * W * Z,)
+        Columns, sample-major, Z a multiple of sixteen; zero for padding and for samples left out.
     values : float32 array (4,)
-        What codes 0, 1, 2, 3 count.
-    out : float64 array (V, 16)
-        Overwritten.
+        What codes 0, 1, 2, 3 count: the first and the last nothing.
+    out : float64 array (V, Z)
+        Rows of these variants are overwritten.
     """
-    V, B = packed.shape
-    swap = np.empty(256, np.uint8)
-    for byte in range(256):
-        swapped = 0
-        for j in range(4):
-            code = (byte >> (2 * j)) & 3
-            if code == 0 or code == 2:
-                code = 2 - code
-            swapped |= code << (2 * j)
-        swap[byte] = swapped
-    table = np.empty(TABLE_BYTES * 256 * LANES, np.float32)
-    total = np.empty(TILE_VARIANTS * LANES, np.float32)
-    for v in range(V):
-        for k in range(LANES):
+    W, Z = words.shape[1], out.shape[1]
+    table, total = _aligned(FOUR * ROWS * LANES), _aligned(TILE_VARIANTS * LANES)
+    looked_up = np.empty(TILE_WORDS * TILE_VARIANTS, np.uint64)
+    rows = looked_up.view(np.uint8)
+    for v in variants:
+        for k in range(Z):
             out[v, k] = 0.0
-    for v0 in range(0, V, TILE_VARIANTS):
-        n = min(TILE_VARIANTS, V - v0)
-        for t0 in range(0, B, TILE_BYTES):
-            total[: n * LANES] = 0.0
-            for b0 in range(t0, min(B, t0 + TILE_BYTES), TABLE_BYTES):
-                for g in range(TABLE_BYTES):
-                    _tabulate(table, g * 256 * LANES, M, 4 * (b0 + g), values)
-                _add_bytes(packed, flipped, swap, v0, n, b0, table, total)
-            for v in range(n):
-                for k in range(LANES):
-                    out[v0 + v, k] += total[v * LANES + k]
+    for first in range(0, variants.size, TILE_VARIANTS):
+        tile = variants[first : first + TILE_VARIANTS]
+        n = tile.size
+        for w0 in range(0, W, TILE_WORDS):
+            n_words = min(TILE_WORDS, W - w0)
+            for j in range(n):
+                v = tile[j]
+                for w in range(n_words):
+                    looked_up[w * n + j] = _table_rows(words[v, w0 + w], flipped[v])
+            for k0 in range(0, Z, LANES):
+                total[: n * LANES] = 0.0
+                for half in range(2 * n_words):
+                    for g in range(FOUR):
+                        sample = 32 * w0 + 16 * half + 4 * g
+                        _tabulate(table, g * ROWS * LANES, M, sample * Z + k0, Z, values)
+                    _add_bytes(rows, half // 2 * n * 8 + half % 2 * FOUR, n, table, total)
+                for j in range(n):
+                    for k in range(LANES):
+                        out[tile[j], k0 + k] += total[j * LANES + k]
 
 
 @jit
-def _add_bytes(
-    packed: UInt8Array,
-    flipped: BoolArray,
-    swap: UInt8Array,
-    v0: int,
-    n: int,
-    b0: int,
-    table: Float32Array,
-    total: Float32Array,
-) -> None:
-    """Add the table rows of four bytes to every variant of the tile."""
-    for v in range(n):
-        a, b = packed[v0 + v, b0], packed[v0 + v, b0 + 1]
-        c, d = packed[v0 + v, b0 + 2], packed[v0 + v, b0 + 3]
-        if flipped[v0 + v]:
-            a, b, c, d = swap[a], swap[b], swap[c], swap[d]
-        # total[v, :] += (T0[a] + T1[b]) + (T2[c] + T3[d])
+def _add_bytes(rows: UInt8Array, at: int, n: int, table: Float32Array, total: Float32Array) -> None:
+    """Add the table rows of four bytes to every variant of the tile; ``rows`` from ``at`` say which, eight a variant."""
+    for j in range(n):
+        a, b, c, d = rows[at + 8 * j], rows[at + 8 * j + 1], rows[at + 8 * j + 2], rows[at + 8 * j + 3]
+        # total[j, :] += (T0[a] + T1[b]) + (T2[c] + T3[d])
         # int: a byte times sixteen does not fit a byte when this runs as plain Python
-        row_a, row_b = int(a) * LANES, (256 + int(b)) * LANES
-        row_c, row_d = (512 + int(c)) * LANES, (768 + int(d)) * LANES
-        add_four_rows(total, v * LANES, table, row_a, row_b, row_c, row_d)
+        row_a, row_b = int(a) * LANES, (ROWS + int(b)) * LANES
+        row_c, row_d = (2 * ROWS + int(c)) * LANES, (3 * ROWS + int(d)) * LANES
+        add_four_rows(total, j * LANES, table, row_a, row_b, row_c, row_d)

@@ -11,6 +11,7 @@ from genassoc.kernels import jit
 from genassoc.kernels.genotypes.missing_calls import (
     Lacking,
     Missing,
+    count_missing,
     room_for,
     sum_missing,
     sum_missing_covariates,
@@ -49,14 +50,16 @@ class Sums(NamedTuple):
 
     Attributes
     ----------
-    n, sum_g, sum_g2 : arrays (V, P)
-        Of each pattern: samples observed, sum and sum of squares of g among them.
+    n : int64 array (V, P)
+        Samples observed of each pattern: filled by `finish`, which visits those that are not.
+    sum_g, sum_g2 : float64 arrays (V, P)
+        Of each pattern: sum and sum of squares of g among its samples.
     all_g2 : float64 array (V,)
         Sum of squares of g among all samples of the model.
     product : float64 array (V, C - 1 + T)
         ``Q'g`` over all samples, without the constant, then ``R'g``.
     lacking : float64 array (V, P * D)
-        ``sum_M q g``, from `genassoc.kernels.genotypes.carriers.sum_lacking`.
+        ``sum_M q g``, but for the constant, from `genassoc.kernels.genotypes.carriers.sum_lacking`.
     """
 
     n: Int64Array
@@ -224,6 +227,8 @@ def finish(sums: Sums, missing: Missing, null: Residuals, impute: bool, fits: Li
         I = g'g - a'A^-1 a      U = g'r - a'A^-1 b     RSS_S = RSS - sum_k r^2          RSS_0 = RSS_S - b'A^-1 b
         beta = U / I            RSS_1 = RSS_0 - U^2 / I        SE^2 = RSS_1 / (df I)    df = n - rank - 1
 
+    Where nobody carries the allele rows are NaN and their code is `FINE`: whoever asks knows them as constant.
+
     Eight traits at a time in lanes that do not mix: a trait's bits are those it has alone. With ``impute`` the missing
     calls take the mean of the observed ones. ``fits`` is filled.
     """
@@ -231,6 +236,9 @@ def finish(sums: Sums, missing: Missing, null: Residuals, impute: bool, fits: Li
     n, sum_g, sum_g2, product, lacking_g = sums.n, sums.sum_g, sums.sum_g2, sums.product, sums.lacking
     V, T = fits.beta.shape
     P, D = n.shape[1], null.Q.shape[1]
+    n_in = np.zeros(P, np.int64)
+    for trait in range(T):
+        n_in[pattern_of[trait]] = n_of[trait]
     C = product.shape[1] - T + 1
     n_groups = gram.shape[0]
     flat_Q, flat_R = null.Q.reshape(null.Q.size), R.reshape(R.size)
@@ -252,11 +260,22 @@ def finish(sums: Sums, missing: Missing, null: Residuals, impute: bool, fits: Li
             state[group, 2, lane] = rank[lane]
     for v in range(V):
         samples = missing.indices[missing.pointers[v] : missing.pointers[v + 1]]
+        varies = sums.all_g2[v] > 0.0
         if samples.size > 0:
-            if impute:
+            if not varies:
+                count_missing(samples, lacks, left_out)
+            elif impute:
                 sum_missing_covariates(samples, lacks, flat_Q, D, left_out)
             else:
                 sum_missing(samples, lacks, flat_Q, flat_R, C, left_out)
+        for pattern in range(P):
+            n[v, pattern] = n_in[pattern] - (samples.size - left_out.lost[pattern] if samples.size > 0 else 0)
+        if not varies:
+            # Nobody carries the allele: there is nothing to fit.
+            for trait in range(T):
+                fits.beta[v, trait] = fits.standard_error[v, trait] = fits.t[v, trait] = np.nan
+                fits.df[v, trait], fits.code[v, trait], fits.weak[v, trait] = np.nan, FINE, FINE
+            continue
         for group in range(n_groups):
             first = group * DOUBLES
             patterns = pattern_of[first : min(first + DOUBLES, T)]

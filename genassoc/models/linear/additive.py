@@ -8,14 +8,14 @@ cancels are fitted on their own complete cases.
 import numpy as np
 
 from genassoc.data.block import Block, DosageBlock, GenotypeBlock
-from genassoc.kernels.genotypes.carriers import sum_lacking
+from genassoc.kernels.genotypes.carriers import TILE_WORDS, TWO_COPIES, sum_lacking
 from genassoc.kernels.genotypes.dosages import dosage_product
 from genassoc.kernels.genotypes.missing_calls import Missing
 from genassoc.kernels.likelihoods import linear_rows as kernel
 from genassoc.kernels.likelihoods.linear_rows import LinearFits, Sums
 from genassoc.models.base import CODE, BlockResult
 from genassoc.models.linear.dense import fit_row
-from genassoc.models.linear.null import Choices, LinearState, NullGroup, NullModel
+from genassoc.models.linear.null import Choices, LinearState, NullGroup
 from genassoc.models.linear.residual_law import Sample, correct_rows
 from genassoc.models.scan.product import minor_counts
 from genassoc.models.scan.rows import Rows
@@ -25,6 +25,8 @@ from genassoc.stats.tails import neg_log_10_p_t
 
 GENOME_WIDE = 7.3  # rows past 5e-8 are computed again in float64
 NEAR_GENOME_WIDE = 5.3  # of t: below it even a normal has a p above 1e-7
+# With at most one carrier in so many samples, one word of hundreds has any: words are scanned in one go, not tile by tile.
+FEW = 2048
 # Of the kernel's rows, in the order of its numbers.
 KERNEL_CODES = (None, "collinear", "n_too_small", "covariate_collinear", "perfect_fit", "no_residual_variance")
 _NUMBERS = np.array([CODE[name] for name in KERNEL_CODES], np.uint8)
@@ -34,32 +36,30 @@ _FAILED = np.isin(np.arange(len(KERNEL_CODES)), [kernel.COLLINEAR, kernel.N_TOO_
 def test_additive(choices: Choices, state: LinearState, block: Block) -> BlockResult:
     """V x T rows."""
     flipped = minor_is_ref(block, state.cohort_columns, state.cohort_mask)
-    columns: list[dict[str, Array]] = []
+    parts: list[dict[str, Array]] = []
     for group in state.groups:
-        of_pattern, fits = fit_group(group, block, flipped, choices.impute)
-        for p, (null, genotypes) in enumerate(zip(group.nulls, of_pattern)):
-            # Of one pattern: no copy.
-            at = group.residuals.pattern_of == p
-            of_null = fits if at.all() else LinearFits._make(values[:, at] for values in fits)
-            rows = _rows(choices, null, genotypes, of_null)
-            without = ("iterations", "standard_error_model") if choices.like else ("iterations",)
-            columns.append(rows.finished(genotypes, flipped, null.n, choices.impute, without))
-            if choices.check_tails:
-                _correct_tails(choices, null, genotypes, columns[-1], block, flipped)
-    joined = columns[0]
-    if len(columns) > 1:
-        order = np.argsort(np.concatenate([null.traits for group in state.groups for null in group.nulls]))
-        joined = {name: np.hstack([part[name] for part in columns])[:, order] for name in joined}
+        genotypes, fits = fit_group(group, block, flipped, choices.impute)
+        rows = _rows(choices, group, genotypes, fits)
+        without = ("iterations", "standard_error_model") if choices.like else ("iterations",)
+        columns = rows.finished(genotypes, flipped, group.residuals.n_of, choices.impute, without)
+        if choices.check_tails:
+            _correct_tails(choices, group, genotypes, columns, block, flipped)
+        parts.append(columns)
+    order = np.argsort(np.concatenate([group.traits for group in state.groups]))
+    joined = parts[0] if len(parts) == 1 else {name: np.hstack([part[name] for part in parts]) for name in parts[0]}
+    if (np.diff(order) < 0).any():
+        joined = {name: values[:, order] for name, values in joined.items()}
     return BlockResult(joined, {"trait": state.traits, "test": ("add",) * len(state.traits)})
 
 
 test_additive.__test__ = False  # type: ignore[attr-defined]  # its name is not a test's
 
 
-def _rows(choices: Choices, null: NullModel, genotypes: GenotypeSums, fits: LinearFits) -> Rows:
-    """Rows (V, T_p) of a pattern, with the reasons for rows without an estimate."""
+def _rows(choices: Choices, group: NullGroup, genotypes: GenotypeSums, fits: LinearFits) -> Rows:
+    """Rows (V, T) of a group's traits, with the reasons for rows without an estimate."""
     rows = Rows.empty(*fits.beta.shape)
-    beta, error, t = fits.beta * null.scale, fits.standard_error * null.scale, fits.t
+    scale = np.concatenate([null.scale for null in group.nulls])
+    beta, error, t = fits.beta * scale, fits.standard_error * scale, fits.t
     df = np.where(fits.df >= 1, fits.df, np.nan)
     if choices.like == "regenie":
         # chi-squared with the null's residual variance RSS_0 / (df + 1): t^2 = S df / (RSS_0 - S), chi2 = S (df + 1) / RSS_0
@@ -69,11 +69,12 @@ def _rows(choices: Choices, null: NullModel, genotypes: GenotypeSums, fits: Line
         rows.put(slice(None), "t", beta, error, t, df)
     code, failed = _NUMBERS[fits.code], _FAILED[fits.code]
     for bad, reason in (
-        ((genotypes.tested_mac < choices.min_mac)[:, None] & ~failed, "too_few_carriers"),
+        ((genotypes.tested_mac < choices.min_mac) & ~failed, "too_few_carriers"),
         (genotypes.constant & (genotypes.mac > 0), "constant_genotype"),
         (genotypes.constant & (genotypes.mac == 0), "monomorphic"),
         (genotypes.n == 0, "n_too_small"),
     ):
+        bad = np.broadcast_to(bad, code.shape)
         code[bad], failed[bad] = CODE[reason], True
     if failed.any():
         rows.fail(failed, "n_too_small")
@@ -83,38 +84,32 @@ def _rows(choices: Choices, null: NullModel, genotypes: GenotypeSums, fits: Line
 
 def _correct_tails(
     choices: Choices,
-    null: NullModel,
+    group: NullGroup,
     genotypes: GenotypeSums,
     columns: dict[str, Array],
     block: Block,
     flipped: BoolArray,
 ) -> None:
     """Give rows whose carriers are few for the tails of the residuals the p of the residuals' law, trait by trait."""
-    Q = null.Q[null.columns]
-    for j, law in enumerate(null.laws):
-        if law is not None:
-            sample = Sample(null.columns, Q, null.gram, null.R[null.columns, j], law, choices.impute)
-            of_trait = {name: values[:, j] for name, values in columns.items()}
-            correct_rows(of_trait, sample, genotypes, block, flipped, rule="normal")
+    at = 0
+    for null in group.nulls:
+        for j, law in enumerate(null.laws):
+            if law is not None:
+                sample = Sample(null.columns, null.Q, null.gram, null.R[:, j], null.columns, law, choices.impute)
+                of_trait = {name: values[:, at] for name, values in columns.items()}
+                correct_rows(of_trait, sample, genotypes.of_trait(at), block, flipped, rule="normal")
+            at += 1
 
 
-def fit_group(
-    group: NullGroup, block: Block, flipped: BoolArray, impute: bool
-) -> tuple[tuple[GenotypeSums, ...], LinearFits]:
-    """Sums of g over each pattern's samples, and rows (V, T) of the traits, of the minor allele."""
+def fit_group(group: NullGroup, block: Block, flipped: BoolArray, impute: bool) -> tuple[GenotypeSums, LinearFits]:
+    """Sums of g (V, T) or, where all traits have the same samples, (V, 1); and rows (V, T) of the traits, of the minor allele."""
     every = genotype_sums(block, flipped, group.columns, group.mask)
-    of_pattern = tuple(
-        every if null.n == group.n else genotype_sums(block, flipped, null.columns, null.mask, list_calls=False)
-        for null in group.nulls
-    )
-    n, sum_g, sum_g2, constant = (
-        np.stack([getattr(genotypes, name) for genotypes in of_pattern], axis=1)
-        for name in ("n", "sum_g", "sum_g2", "constant")
-    )
     product, lacking = group.matrix.times(block, flipped), _lacking(block, flipped, group)
-    sums = Sums(n, sum_g, sum_g2, every.sum_g2, product, lacking)
+    counted, sum_g, sum_g2 = _sums_of_patterns(group, block, flipped, every, lacking)
+    sums = Sums(np.empty(sum_g.shape, np.int64), sum_g, sum_g2, every.sum_g2, product, lacking)
     fits = _finish(group, sums, every, impute)
-    varying = ~constant[:, group.residuals.pattern_of]
+    of_pattern = counted or _by_subtraction(every, sums, flipped)
+    varying = ~of_pattern.constant[:, group.residuals.pattern_of]
     if isinstance(block, GenotypeBlock):
         with np.errstate(invalid="ignore"):
             again = np.abs(fits.t) > NEAR_GENOME_WIDE
@@ -131,7 +126,47 @@ def fit_group(
         row = fit_row(g, null.Q, group.residuals.R[:, j], null.columns, impute)
         fits.beta[v, j], fits.standard_error[v, j], fits.t[v, j] = row.theta[0], row.standard_error, row.t
         fits.df[v, j], fits.code[v, j] = row.df, KERNEL_CODES.index(row.code)
-    return of_pattern, fits
+    return of_pattern if len(group.nulls) == 1 else of_pattern.of_traits(group.residuals.pattern_of), fits
+
+
+def _sums_of_patterns(
+    group: NullGroup, block: Block, flipped: BoolArray, every: GenotypeSums, lacking: Float64Array
+) -> tuple[GenotypeSums | None, Float64Array, Float64Array]:
+    """Sums of g and of its squares over each pattern's samples (V, P); before them all that was counted, where more had to be.
+
+    Of autosomal calls it is enough to subtract what those who lack a pattern's traits carry (exactly: these are whole numbers).
+    """
+    P = len(group.nulls)
+    if isinstance(block, GenotypeBlock) and block.genuine is None and block.haploid is None:
+        marks = lacking[:, :: lacking.shape[1] // P]
+        two = np.floor(marks / TWO_COPIES)
+        g = marks - TWO_COPIES * two
+        return None, every.sum_g[:, None] - g, every.sum_g2[:, None] - (g + 2 * two)
+    counted = GenotypeSums.side_by_side(
+        [
+            every if null.n == group.n else genotype_sums(block, flipped, null.columns, null.mask, list_calls=False)
+            for null in group.nulls
+        ]
+    )
+    return counted, counted.sum_g, counted.sum_g2
+
+
+def _by_subtraction(every: GenotypeSums, sums: Sums, flipped: BoolArray) -> GenotypeSums:
+    """What counting each pattern's samples would give (V, P), of autosomal calls."""
+    n, sum_g = sums.n, sums.sum_g
+    two = 0.5 * (sums.sum_g2 - sum_g)
+    one = sum_g - 2 * two
+    constant = (two == n) | (one == n) | (sum_g == 0)
+    return GenotypeSums(
+        n,
+        np.where(flipped[:, None], 2.0 * n - sum_g, sum_g),
+        2 * n,
+        sum_g,
+        sums.sum_g2,
+        constant,
+        every.pointers,
+        every.indices,
+    )
 
 
 def _finish(group: NullGroup, sums: Sums, every: GenotypeSums, impute: bool) -> LinearFits:
@@ -152,13 +187,17 @@ def _put(fits: LinearFits, again: LinearFits, variants: Int64Array, chosen: Bool
 
 
 def _lacking(block: Block, flipped: BoolArray, group: NullGroup) -> Float64Array:
-    """Covariates summed over the carriers that lack each pattern's traits, (V, P * D)."""
+    """Covariates summed over the carriers that lack each pattern's traits, (V, P * D); of calls, what they carry before these."""
     Q, lacks = group.residuals.Q, group.residuals.lacks
     P, D = len(group.nulls), Q.shape[1]
     out = np.zeros((block.n_variants, P * D))
+    if not lacks.patterns.size:
+        return out
     if isinstance(block, GenotypeBlock):
         words = block.packed.view(np.uint64)
-        sum_lacking(words, flipped, group.lacking_mask, lacks.pointers, lacks.patterns, Q.ravel(), out)
+        few = block.carriers(flipped) * FEW <= block.n_samples
+        for some, tile in ((np.flatnonzero(few), words.shape[1]), (np.flatnonzero(~few), TILE_WORDS)):
+            sum_lacking(words, flipped, some, tile, group.lacking_mask, lacks, Q.ravel(), out)
         return out
     for p, null in enumerate(group.nulls):
         if null.n < group.n:

@@ -343,7 +343,7 @@ class _Genotypes(_Task):
 
     def sums(self, genotypes: GenotypeSums) -> PairSums:
         C = self.null.Q.shape[1]
-        thin = ThinMatrix(np.hstack([self.null.Q, self.null.R]), (), np.zeros(0, np.float32))
+        thin = ThinMatrix(np.hstack([self.null.Q, self.null.R]), np.zeros(0, np.float32), np.zeros(0, np.float32))
         variants = np.arange(genotypes.n.size)
         h, r = (
             0.5 * thin.times_in_float64(with_genotypes(recoded(self.block, name)), self.flipped, variants)

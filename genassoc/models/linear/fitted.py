@@ -88,7 +88,7 @@ class LeastSquaresRows(GlmRows):
             columns["standard_error_model"] = columns["standard_error"].copy()
             if self.law is not None:
                 C = self.n_parameters
-                sample = Sample(self.columns, self.Q, np.eye(C), self.score, self.law, asked.impute)
+                sample = Sample(self.columns, self.Q, np.eye(C), self.score, slice(None), self.law, asked.impute)
                 correct_rows(
                     columns, sample, genotypes, block, flipped, rule="shape" if asked.variance == HC3 else "own"
                 )

@@ -339,12 +339,19 @@ def group_of(nulls: list[NullModel], columns: Int64Array, basis: Float64Array) -
             rss=np.concatenate([null.rss for null in nulls]),
             n_of=np.array([nulls[p].n for p in pattern_of]),
             pattern_of=pattern_of,
-            lacks=Lacking(np.concatenate([[0], np.cumsum(lacking.sum(axis=1))]), np.nonzero(lacking)[1]),
+            lacks=_lacking(lacking),
             constant=1.0 / float(np.sqrt(max(columns.size, 1))),
         ),
         matrix=ThinMatrix.of(np.hstack([basis[:, 1:], R[:, : traits.size]]), packed_bytes(block_width)),
         lacking_mask=mask_words(np.flatnonzero(lacking.any(axis=1)), block_width),
     )
+
+
+def _lacking(lacking: BoolArray) -> Lacking:
+    """The patterns that each sample lacks, of bool (N, P)."""
+    pointers = np.concatenate([[0], np.cumsum(lacking.sum(axis=1))])
+    # Vector loops want one number after the other, which the halves of numpy's pairs are not.
+    return Lacking(pointers, np.ascontiguousarray(np.nonzero(lacking)[1]))
 
 
 def null_notes(design: Design, nulls: tuple[NullModel, ...]) -> tuple[str, ...]:

@@ -219,10 +219,12 @@ class Sample:
     ----------
     columns : int64 array (n,)
         Of a block.
-    Q : float64 array (n, C)
-        A basis of the covariates; ``gram`` (C, C) is Q'Q.
-    r : float64 array (n,)
+    Q : float64 array (N, C)
+        A basis of the covariates, of more samples too; ``gram`` (C, C) is Q'Q over these.
+    r : float64 array (N,)
         Residuals of mean square 1.
+    which : int64 array (n,) or slice
+        Rows of Q and r that are these samples'.
     law : ResidualLaw
     impute : bool
         Missing calls take the mean.
@@ -232,6 +234,7 @@ class Sample:
     Q: Float64Array
     gram: Float64Array
     r: Float64Array
+    which: Int64Array | slice
     law: ResidualLaw
     impute: bool
 
@@ -239,10 +242,12 @@ class Sample:
         self, block: Block, flipped: BoolArray, at: Int64Array, statistic: Float64Array
     ) -> Iterator[tuple[Int64Array, Float64Array]]:
         """`genassoc.kernels.laws.residual_law.law_rows` of some variants, a few at a time; ``statistic`` (V,)."""
-        law, n = self.law, self.r.size
+        if not at.size:  # most often: nothing of the samples is copied
+            return
+        law, n = self.law, self.columns.size
         spread = law.spread if law.spread.size else np.ones(n)
-        e = self.r / spread - law.centre
-        residuals = kernel.Residuals(np.ascontiguousarray(self.Q), self.gram, e, spread)
+        e = self.r[self.which] / spread - law.centre
+        residuals = kernel.Residuals(np.ascontiguousarray(self.Q[self.which]), self.gram, e, spread)
         of_one = kernel.Law(law.atoms, law.weights, law.variance, law.lost, law.is_dominated)
         for first, last in chunks(at.size, n):
             some = at[first:last]

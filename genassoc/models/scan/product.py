@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from genassoc.data.block import Block, DosageBlock, GenotypeBlock
-from genassoc.kernels.genotypes.carriers import count_carriers, sum_carriers
+from genassoc.kernels.genotypes.carriers import sum_carriers
 from genassoc.kernels.genotypes.dosages import decode_dosages, dosage_product
 from genassoc.kernels.genotypes.linear import sum_in_float64
 from genassoc.kernels.genotypes.listed import Calls, list_calls, list_rows
@@ -30,27 +30,23 @@ class ThinMatrix:
     ----------
     columns : float64 array (N, Z)
         Zero for samples that take no part.
-    lanes : tuple of float32 arrays (4 * B * 16,)
-        The same, sixteen columns at a time, sample-major, padded with zeros.
+    lanes : float32 array (4 * B * Z16,)
+        The same, sample-major, padded with zeros to a multiple of sixteen columns.
     values : float32 array (4,)
         What the codes count: `DOSAGE` or `SQUARE`.
     """
 
     columns: Float64Array
-    lanes: tuple[Float32Array, ...]
+    lanes: Float32Array
     values: Float32Array
 
     @classmethod
     def of(cls, columns: Float64Array, n_bytes: int, values: Float32Array = DOSAGE) -> "ThinMatrix":
         """Lay out columns (N, Z) for blocks of ``n_bytes`` a variant."""
         N, Z = columns.shape
-        lanes = []
-        for start in range(0, Z, LANES):
-            group = np.zeros((4 * n_bytes, LANES), dtype=np.float32)
-            width = min(LANES, Z - start)
-            group[:N, :width] = columns[:, start : start + width]
-            lanes.append(group.ravel())
-        return cls(np.ascontiguousarray(columns), tuple(lanes), values)
+        lanes = np.zeros((4 * n_bytes, Z + -Z % LANES), dtype=np.float32)
+        lanes[:N, :Z] = columns
+        return cls(np.ascontiguousarray(columns), lanes.ravel(), values)
 
     def times(self, block: Block, flipped: BoolArray) -> Float64Array:
         """Genotypes (minor allele counted where ``flipped`` says so) times the columns: (V, Z)."""
@@ -59,20 +55,14 @@ class ThinMatrix:
             out = np.empty((V, Z))
             dosage_product(block.fixed_point, flipped, self.columns, self.values is SQUARE, out)
             return out
-        words = block.packed.view(np.uint64)
-        carriers = np.empty(V, np.int64)
-        count_carriers(words, flipped, carriers)
         # A variant's own carriers choose: its bits are the same in any block.
-        is_rare = carriers * RARE <= block.n_samples
-        rare, common = np.flatnonzero(is_rare), np.flatnonzero(~is_rare)
-        packed = block.packed[common] if rare.size else block.packed
-        out = np.empty((V, len(self.lanes) * LANES))
-        part, product_part = np.empty((V, LANES)), np.empty((common.size, LANES))
-        for group, lanes in enumerate(self.lanes):
-            sum_carriers(words, flipped, rare, lanes, self.values, part)
-            product(packed, flipped[common], lanes, self.values, product_part)
-            part[common] = product_part
-            out[:, group * LANES : (group + 1) * LANES] = part
+        carriers = block.carriers(flipped)
+        rare = carriers * RARE <= block.n_samples
+        out = np.empty((V, Z + -Z % LANES))
+        out[carriers == 0] = 0.0
+        words = block.packed.view(np.uint64)
+        sum_carriers(words, flipped, np.flatnonzero(rare & (carriers > 0)), self.lanes, self.values, out)
+        product(words, flipped, np.flatnonzero(~rare), self.lanes, self.values, out)
         return out[:, :Z]
 
     def times_in_float64(self, block: GenotypeBlock, flipped: BoolArray, variants: Int64Array) -> Float64Array:

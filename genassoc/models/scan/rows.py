@@ -188,14 +188,19 @@ class Rows:
         return usable
 
     def finished(
-        self, genotypes: GenotypeSums, flipped: BoolArray, n: int, impute: bool, without: tuple[str, ...] = ()
+        self,
+        genotypes: GenotypeSums,
+        flipped: BoolArray,
+        n: int | Int64Array,
+        impute: bool,
+        without: tuple[str, ...] = (),
     ) -> dict[str, Array]:
-        """Columns of the results, of ALT, in the shape of the rows; ``n`` samples have the trait, ``without`` leaves columns out."""
+        """Columns of the results, of ALT, in the shape of the rows; ``n`` samples (of each trait) have it, ``without`` leaves columns out."""
         shape = self.beta.shape
 
         def of_variants(values: Array) -> Array:
-            """A column (V,) for every test."""
-            return values if len(shape) == 1 else np.broadcast_to(values[:, None], shape)
+            """A column (V,), or one of each trait, for every test."""
+            return np.broadcast_to(values if values.ndim == len(shape) else values[:, None], shape)
 
         minor = of_variants(flipped)
         sign = np.where(minor, -1.0, 1.0)
@@ -214,8 +219,8 @@ class Rows:
             "neg_log_10_p_value": self.neg_log_10_p,
             "effect_allele_frequency": of_variants(genotypes.frequency),
             "mac": of_variants(genotypes.mac),
-            "missing_rate": of_variants(1.0 - genotypes.n / max(n, 1)),
-            "n": np.full(shape, n) if impute else of_variants(genotypes.n),
+            "missing_rate": of_variants(1.0 - genotypes.n / np.maximum(n, 1)),
+            "n": np.broadcast_to(n, shape) if impute else of_variants(genotypes.n),
             "iterations": self.iterations,
             "method": self.method,
             "code": self.code,

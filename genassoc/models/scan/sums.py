@@ -1,6 +1,7 @@
 """What every model needs of a block's own genotypes: exact counts and sums, and which calls are missing."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from genassoc.shapes import BoolArray, Float64Array, Int64Array, UInt64Array
 @dataclass(frozen=True)
 class GenotypeSums:
     """Sums over some samples; g counts the minor allele of the cohort.
+
+    Side by side for the patterns or traits of a model they are (V, P) or (V, T); what is said of (V,) holds of each column.
 
     Attributes
     ----------
@@ -61,6 +64,21 @@ class GenotypeSums:
         """Whose calls are missing, as kernels take it."""
         return Missing(self.pointers, self.indices)
 
+    @classmethod
+    def side_by_side(cls, of_patterns: "Sequence[GenotypeSums]") -> "GenotypeSums":
+        """Those of P patterns as (V, P); the missing calls listed are the first one's."""
+        columns = {name: np.stack([getattr(one, name) for one in of_patterns], axis=1) for name in _SUMS}
+        return replace(of_patterns[0], **columns)
+
+    def of_traits(self, pattern_of: Int64Array) -> "GenotypeSums":
+        """Of (V, P) those of traits (V, T), whose patterns are ``pattern_of`` (T,)."""
+        return replace(self, **{name: getattr(self, name)[:, pattern_of] for name in _SUMS})
+
+    def of_trait(self, t: int) -> "GenotypeSums":
+        """Of (V, T) those of one trait (V,); of (V, 1) those of all."""
+        column = t if self.n.shape[1] > 1 else 0
+        return replace(self, **{name: getattr(self, name)[:, column] for name in _SUMS})
+
     def take(self, variants: Int64Array) -> "GenotypeSums":
         """Those of some variants."""
         runs = [self.indices[self.pointers[v] : self.pointers[v + 1]] for v in variants]
@@ -76,6 +94,9 @@ class GenotypeSums:
         )
 
 
+_SUMS = tuple(name.name for name in fields(GenotypeSums) if name.name not in ("pointers", "indices"))
+
+
 def frequency(allele_count: Float64Array, n_alleles: Int64Array) -> Float64Array:
     """Copies of ALT over copies of either allele; NaN without samples."""
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -88,7 +109,7 @@ def genotype_sums(
     """Sums over the samples ``columns`` (n,), which are ``mask`` as packed words; ``list_calls``: list missing ones too."""
     if isinstance(block, DosageBlock):
         return _dosage_sums(block, flipped, columns, list_calls)
-    return _call_sums(block, flipped, mask, list_calls)
+    return _call_sums(block, flipped, columns, mask, list_calls)
 
 
 @dataclass(frozen=True)
@@ -108,26 +129,30 @@ def allele_counts(block: Block, columns: Int64Array, mask: UInt64Array) -> Allel
         genuine = sums if block.genuine is None else _step_sums(block.genuine, columns)
         n = sums[:, kernel.OBSERVED]
         return AlleleCounts(n, genuine[:, kernel.STEPS] / block.scale, 2 * n, sums[:, kernel.STEPS] / block.scale)
-    counts = _code_counts(block, mask)
-    return AlleleCounts(counts[:, :3].sum(axis=1), *_true_copies(block, counts, mask), _copies(counts))
+    counts = code_counts(block, columns, mask)
+    return AlleleCounts(counts[:, :3].sum(axis=1), *_true_copies(block, counts, columns, mask), _copies(counts))
 
 
 def _copies(counts: Int64Array) -> Float64Array:
     return (counts[:, 1] + 2 * counts[:, 2]).astype(np.float64)
 
 
-def _code_counts(block: GenotypeBlock, mask: UInt64Array) -> Int64Array:
-    """Samples of the mask with code 0, 1, 2, 3: (V, 4)."""
+def code_counts(block: GenotypeBlock, columns: Int64Array, mask: UInt64Array) -> Int64Array:
+    """Samples with code 0, 1, 2, 3 among ``columns`` (n,), which are ``mask``: (V, 4)."""
+    if columns.size == block.n_samples:
+        return block.counts
     counts = np.empty((block.n_variants, 4), dtype=np.int64)
     count_codes(block.packed.view(np.uint64), mask, counts)
     return counts
 
 
-def _true_copies(block: GenotypeBlock, counts: Int64Array, mask: UInt64Array) -> tuple[Float64Array, Int64Array]:
-    """Copies of ALT and of either allele among the samples of the mask, (V,) each; ``counts`` are of the block's codes."""
+def _true_copies(
+    block: GenotypeBlock, counts: Int64Array, columns: Int64Array, mask: UInt64Array
+) -> tuple[Float64Array, Int64Array]:
+    """Copies of ALT and of either allele among some samples, (V,) each; ``counts`` are of the block's codes."""
     calls = block if block.genuine is None else block.genuine
     if block.genuine is not None:
-        counts = _code_counts(calls, mask)
+        counts = code_counts(calls, columns, mask)
     copies, n_alleles = _copies(counts), 2 * counts[:, :3].sum(axis=1)
     if calls.haploid is None:
         return copies, n_alleles
@@ -136,17 +161,20 @@ def _true_copies(block: GenotypeBlock, counts: Int64Array, mask: UInt64Array) ->
     return copies - haploid[:, 1], n_alleles - haploid.sum(axis=1)
 
 
-def _call_sums(block: GenotypeBlock, flipped: BoolArray, mask: UInt64Array, list_calls: bool) -> GenotypeSums:
-    counts = _code_counts(block, mask)
+def _call_sums(
+    block: GenotypeBlock, flipped: BoolArray, columns: Int64Array, mask: UInt64Array, list_calls: bool
+) -> GenotypeSums:
+    counts = code_counts(block, columns, mask)
     n = counts[:, :3].sum(axis=1)
     two = np.where(flipped, counts[:, 0], counts[:, 2])
     het = counts[:, 1]
     pointers = np.concatenate([[0], np.cumsum(counts[:, 3] if list_calls else 0 * n)])
     indices = np.empty(pointers[-1], dtype=np.int64)
-    list_missing(block.packed.view(np.uint64), mask, pointers, indices)
+    if indices.size:
+        list_missing(block.packed.view(np.uint64), mask, pointers, indices)
     return GenotypeSums(
         n,
-        *_true_copies(block, counts, mask),
+        *_true_copies(block, counts, columns, mask),
         (het + 2 * two).astype(np.float64),
         (het + 4 * two).astype(np.float64),
         (counts[:, :3] == n[:, None]).any(axis=1),
@@ -193,6 +221,5 @@ def minor_is_ref(block: Block, columns: Int64Array, mask: UInt64Array) -> BoolAr
     if isinstance(block, DosageBlock):
         sums = _step_sums(block, columns)
         return np.asarray(sums[:, kernel.STEPS] > block.scale * sums[:, kernel.OBSERVED])
-    counts = np.empty((block.n_variants, 4), dtype=np.int64)
-    count_codes(block.packed.view(np.uint64), mask, counts)
+    counts = code_counts(block, columns, mask)
     return np.asarray(counts[:, 2] > counts[:, 0])
