@@ -97,6 +97,12 @@ TWINS = {
     "negative_binomial_columns.wald_rows": "negative_binomial.wald_rows",
     "negative_binomial.fitted_of": "negative_binomial.fit",  # room for it
     "negative_binomial_cgf.neg_log_p_rows": "negative_binomial.neg_log_p",
+    "joint_score.score_sums": "joint_columns.score_sums",
+    "joint_score_rows.glm_rows": "joint_columns.score_columns",
+    "joint_score_rows.negative_binomial_rows": "joint_columns.score_columns",
+    "logistic_ratios.ratio_rows": "joint_columns.ratio_rows",
+    "glm_ratios.glm_rows": "joint_columns.ratio_rows",
+    "glm_ratios.negative_binomial_rows": "negative_binomial.fit",
     "logistic_rows.analyse_rows": "logistic.analyse_rows",
     "logistic_firth.analyse_complete_rows": "logistic.analyse_rows",
     "logistic_refit.refit_rows": "logistic.analyse_rows",
@@ -494,7 +500,11 @@ def kernels_of(source: Source) -> dict[str, set[str]]:
     for file, text in source.items():
         if file.startswith("kernels/") and not file.endswith("__init__.py"):
             functions = [node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]
-            names = {f.name for f in functions if any("jit" in ast.dump(d) for d in f.decorator_list)}
+            names = {
+                f.name
+                for f in functions
+                if any(word in ast.dump(d) for d in f.decorator_list for word in ("'jit'", "'native'"))
+            }
             compiled[Path(file).stem] = {name for name in names if not name.startswith("_")}
     called = {kernel for file, text in source.items() if not file.startswith("kernels/") for kernel in called_in(text)}
     return {stem: {name for name in names if (stem, name) in called} for stem, names in compiled.items()}
@@ -535,7 +545,7 @@ def without_oracle(source: Source, oracles: Source, twins: dict[str, str]) -> li
 
 
 def unjitted_loops(source: Source) -> list[str]:
-    """Kernels compiled by another decorator than our `jit`."""
+    """Kernels compiled by other decorators than our `jit` and `native`."""
     return [
         f"{file}:{node.lineno} {node.name}: kernels are compiled by genassoc.kernels.jit alone"
         for file, text in source.items()

@@ -195,6 +195,34 @@ def test_a_row_group_is_the_rows_of_a_task(reference: dict[str, bytes]) -> None:
         first += rows
 
 
+@pytest.mark.parametrize("suffix", [".parquet", ".tsv.gz"])
+@pytest.mark.parametrize("most", [1, 16, 50])
+def test_tasks_cut_finer_than_row_groups(most: int, suffix: str, reference: dict[str, bytes], tmp_path: Path) -> None:
+    cohort = make_cohort()
+    plan = make_plan(cohort)
+    finer = plan.finer(most)
+    assert [[task.start for task in tasks] for tasks in plan.row_groups()] == [[task.start] for task in plan.tasks]
+    assert [tasks[0].start for tasks in finer.row_groups()] == [task.start for task in plan.tasks]
+    run_to_file(make_job(cohort, finer), finer, Threads(2), tmp_path / f"r{suffix}", Silent())
+    assert (tmp_path / f"r{suffix}").read_bytes() == reference[suffix]
+
+
+def test_the_work_folder_of_an_earlier_version_is_refused_in_words(reference: dict[str, bytes], tmp_path: Path) -> None:
+    cohort = make_cohort()
+    plan = make_plan(cohort)
+    work = WorkFolder.beside(tmp_path / "r.parquet")
+    work.open(plan)
+    file = work.path / "plan.json"
+    file.write_text(plan.to_json().replace(f'"version": {plans.PLAN_VERSION}', '"version": 2'))
+    with pytest.raises(
+        PlanError, match=r"r.parquet.work/plan.json: the plan has version 2; this genassoc reads version 4"
+    ):
+        run_to_file(make_job(cohort, plan), plan, Serial(), tmp_path / "r.parquet", Silent())
+    assert file.exists()
+    run_to_file(make_job(cohort, plan), plan, Serial(), tmp_path / "r.parquet", Silent(), restart=True)
+    assert (tmp_path / "r.parquet").read_bytes() == reference[".parquet"]
+
+
 def test_formats_hold_the_same_rows(tmp_path: Path) -> None:
     for suffix in result_table.SUFFIXES:
         scan(tmp_path / f"r{suffix}")

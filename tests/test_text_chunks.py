@@ -15,7 +15,7 @@ from genassoc.data.block import GenotypeBlock
 from genassoc.data.store.store import GenotypeStore
 from genassoc.data.store.text_chunks import TextChunks
 from genassoc.data.store.writer import write_store
-from genassoc.kernels.text.texts import take_texts
+from genassoc.kernels.text.texts import put_texts, take_texts
 
 
 def packed(texts):
@@ -105,3 +105,14 @@ def test_names_that_are_no_ascii_come_through_zarr(tmp_path, small):  # noqa: F8
     blocks = [GenotypeBlock.from_codes(some_codes(121))]
     write_store(tmp_path / "b.zarr", [f"s{i}" for i in range(N)], blocks, variants, block_variants=16)
     assert GenotypeStore.open(tmp_path / "b.zarr").variants().equals(variants)
+
+
+@pytest.mark.kernel
+def test_texts_are_put_where_they_belong():
+    offsets, data = np.array([2, 2, 5, 9], np.int64), np.frombuffer(bytearray(b"--abcdefg-"), np.uint8)
+    for prefixed in (False, True):
+        ours, slow = np.full(40, 7, np.uint8), np.full(40, 7, np.uint8)
+        starts = np.array([30, 6, 17], np.int64)
+        put_texts(offsets, data, starts, prefixed, ours)
+        oracle.put_texts(offsets, data, starts, prefixed, slow)
+        np.testing.assert_array_equal(ours, slow)

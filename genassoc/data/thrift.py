@@ -50,23 +50,31 @@ def read_struct(data: bytes | memoryview, at: int = 0) -> tuple[Struct, int]:
     MalformedError
         There is none, or it does not end within ``data``.
     """
-    reader = _Reader(memoryview(data), at)
-    return reader.struct(0), reader.at
+    reader = _Reader(data, at)
+    try:
+        return reader.struct(0), reader.at
+    except IndexError as error:
+        raise MalformedError("it ends within a value") from error
 
 
 class _Reader:
-    def __init__(self, data: memoryview, at: int) -> None:
+    def __init__(self, data: bytes | memoryview, at: int) -> None:
+        if not 0 <= at < len(data):
+            raise MalformedError("it ends before a value")
         self.data, self.at, self.left = data, at, _MOST_VALUES
 
     def byte(self) -> int:
-        if not 0 <= self.at < len(self.data):
-            raise MalformedError("it ends within a value")
+        byte = self.data[self.at]
         self.at += 1
-        return self.data[self.at - 1]
+        return byte
 
     def varint(self) -> int:
-        value = 0
-        for k in range(_VARINT_BYTES):
+        value = self.data[self.at]
+        self.at += 1
+        if value < 0x80:
+            return value
+        value &= 0x7F
+        for k in range(1, _VARINT_BYTES):
             byte = self.byte()
             value |= (byte & 0x7F) << (7 * k)
             if byte < 0x80:

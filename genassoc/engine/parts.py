@@ -6,7 +6,7 @@
       plan.json            the plan, for job arrays and for a rerun
       driver.lock          while a driver runs
       broadcast-...        what worker processes of a cluster need, while a driver runs
-      part-00003.parquet   the rows of task 3; its metadata: of which plan, which variants, what was dropped
+      part-00003.parquet   the rows of task 3, as the table will have them; its metadata: of which plan, which variants, what was dropped
       wip_part-...         unfinished; removed by the next run
 """
 
@@ -26,13 +26,13 @@ from genassoc.data import strangers
 from genassoc.data.integrity import Digesting, FileDigest
 from genassoc.data.output import output_error, replacing, sweep_unfinished, target_of
 from genassoc.data.parquet import MOST_FOOTER, Footer, ParquetFile, encoded, footer_bytes, pieces_of, read_footer
-from genassoc.data.result_table import RESULT_SCHEMA, ParquetTable, TextTable, open_table
+from genassoc.data.result_table import ParquetTable, TextTable, open_table
 from genassoc.data.strangers import MalformedError
 from genassoc.engine.broadcast import BROADCAST_NAME
 from genassoc.engine.job import Counts, TaskOutput
 from genassoc.engine.lock import DriverLock
 from genassoc.engine.plan import Plan, Task
-from genassoc.errors import PlanError
+from genassoc.errors import GenassocError, PlanError
 
 PLAN_NAME = "plan.json"
 WORK_SUFFIX = ".work"
@@ -262,9 +262,10 @@ class WorkFolder:
         self.ensure()
         return WorkFolder(self.path / f"{PASS_NAME}{plan.pass_number + 1}-{name}")
 
-    def counts(self, plan: Plan) -> Counts:
-        """Counts of all finished parts together."""
-        return sum((self.part_counts(plan, task) or Counts() for task in plan.tasks), Counts())
+    def counts(self, plan: Plan) -> dict[Task, Counts]:
+        """Counts of each finished part."""
+        found = ((task, self.part_counts(plan, task)) for task in plan.tasks)
+        return {task: counts for task, counts in found if counts is not None}
 
     def has_parts(self) -> bool:
         """Whether any part is finished."""
@@ -358,6 +359,19 @@ class Merged:
     digest: FileDigest
 
 
+class EmptyRunError(GenassocError):
+    """A finished run of which no variant is left."""
+
+
+def nothing_kept(counts: Counts) -> EmptyRunError:
+    """The error of a finished run without any variant."""
+    reasons = ", ".join(f"{reason} left out {n:,}" for reason, n in counts.dropped.items())
+    return EmptyRunError(
+        f"no variant is left to test: of {counts.read:,} read, {reasons or 'none was kept'}. Nothing was written; "
+        "widen the filters or the regions."
+    )
+
+
 def merge(
     work: WorkFolder,
     plan: Plan,
@@ -366,10 +380,10 @@ def merge(
     *,
     for_spreadsheets: bool = False,
 ) -> Merged:
-    """Stream the parts, in store order, into one table in the format of ``out``'s suffix.
+    """Put the parts, in store order, into one table in the format of ``out``'s suffix.
 
     The bytes depend on the rows alone: not on how they were cut into parts, who computed them and when.
-    Memory holds one chunk of rows.
+    Parquet is copied from the parts (`Plan.row_groups`); memory holds a megabyte, of text the rows of a row group.
 
     Parameters
     ----------
@@ -382,20 +396,24 @@ def merge(
     ------
     PlanError
         If parts are missing or damaged (names them).
+    EmptyRunError
+        If no variant was kept: a table of no rows would be taken for a result.
     OutputError
         If ``out`` cannot be written, or its suffix names no format.
     """
     out = Path(out)
-    found = [(task, work.part_counts(plan, task)) for task in plan.tasks]
-    missing = [task for task, counts in found if counts is None]
+    found = work.counts(plan)
+    missing = [task for task in plan.tasks if task not in found]
     if missing:
         shown = ", ".join(str(task.index) for task in missing[:10]) + (", ..." if len(missing) > 10 else "")
         raise PlanError(
             f"{len(missing)} of {len(plan.tasks)} tasks have no finished part in {work.path} "
             f"(tasks {shown}): do the parts that 'genassoc status {work.path}' names, then merge again."
         )
-    total = sum((counts or Counts() for _, counts in found), Counts())
-    filled = {task for task, counts in found if counts and counts.rows}
+    total = sum(found.values(), Counts())
+    if not total.kept:
+        raise nothing_kept(total)
+    filled = {task for task, counts in found.items() if counts.rows}
     target = target_of(out)
     sweep_unfinished(target.parent, target.name)
     merged: list[Merged] = []
@@ -409,8 +427,6 @@ def merge(
     with open_table(out, kept, seal=sealed, for_spreadsheets=for_spreadsheets) as table:
         for tasks in plan.row_groups():
             _append(work, plan, [task for task in tasks if task in filled], table)
-        if not filled:
-            table.write(pl.DataFrame(schema=RESULT_SCHEMA))
     return merged[0]
 
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import KW_ONLY, asdict, dataclass, field, replace
 from itertools import groupby, pairwise
 from typing import Any
 
@@ -112,6 +112,7 @@ class Plan:
     largest_set: int = 0
     pass_number: int = 0
     pass_name: str = ""
+    _: KW_ONLY
     lines: tuple[int, int] = (1, 1)
 
     @classmethod
@@ -351,7 +352,7 @@ class Plan:
                 largest,
                 strangers.optional(content, "pass_number", strangers.whole) or 0,
                 strangers.optional(content, "pass_name", strangers.text) or "",
-                (lines[0], lines[1]),
+                lines=(lines[0], lines[1]),
             )
             for name, kind in (("toml", strangers.text), ("memory", strangers.whole)):
                 strangers.optional(plan.settings, name, kind)

@@ -13,9 +13,7 @@ from genassoc.shapes import packed_bytes
 
 MEMORY_IN_FLIGHT = 192 * 2**20  # text that waits to be scanned or written, where nothing else is asked for
 # Bytes, measured (docs/hpc.md); they bound from above.
-_LIBRARIES = (
-    140 * 2**20
-)  # compiled kernels, zarr, the tables of variants and their parquet writer: with the first shard
+_LIBRARIES = 60 * 2**20  # compiled kernels, the compressor, the tables of variants: with the first shard
 _THREAD = 40 * 2**20  # stretches of text as they are inflated, scanned and packed, and an arena of the allocator
 _LEAST_IN_FLIGHT = 24 * 2**20
 _COPIES_OF_A_LINE = 4  # in pieces, joined, and as the rows and the message that are made of it

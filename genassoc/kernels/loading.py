@@ -22,6 +22,7 @@ from genassoc.kernels.cache_files import SealedFiles, cache_folder
 
 _WORD = ctypes.c_int64
 _NUMBERS = {bool: ctypes.c_uint8, int: _WORD}
+_COMPILING = threading.Lock()  # what numba is told before must be told whole
 CALLED = ("NRT_MemInfo_call_dtor",)  # named by code that gives memory back, which no memory of ours reaches
 
 
@@ -158,7 +159,8 @@ class NativeKernel:
 
         if not KNOWN:
             return None
-        code = Code(*machine_code(self._function, args, CALLED))
+        with _COMPILING:
+            code = Code(*machine_code(self._function, args, CALLED))
         if files is not None:
             files.keep(key, tuple(code))
         return code

@@ -29,7 +29,7 @@ _TEXT = "string"
 
 def array_metadata(
     name: str, shape: Sequence[int], dtype: str, chunk: Sequence[int], *, fill: int | str = 0, shard: Sequence[int] = ()
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """The content of an array's zarr.json.
 
     Parameters
@@ -109,10 +109,10 @@ class StoreArrays:
         self._write_group({})
         self._write_whole(schema.SAMPLE_ID, sample_ids)
 
-    def _write_group(self, attributes: dict[str, Any]) -> None:
+    def _write_group(self, attributes: Mapping[str, object]) -> None:
         self._write_json("zarr.json", {"attributes": attributes, "zarr_format": 3, "node_type": "group"})
 
-    def _write_json(self, key: str, content: dict[str, Any]) -> None:
+    def _write_json(self, key: str, content: Mapping[str, object]) -> None:
         file = self.path / key
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(content, indent=2), encoding="utf-8")

@@ -8,13 +8,13 @@ codecs bytes, zstd and crc32c for chunks, bytes and crc32c for an index at the e
 import struct
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import google_crc32c
 import numpy as np
 
 from genassoc.data.store.pieces import Piece, shard_piece
-from genassoc.shapes import UInt8Array
+from genassoc.shapes import Array, UInt8Array
 
 # zstd 1: on 1000 Genomes calls 6.9 times smaller and as fast to read as lz4 (3.5 times); higher levels gain nothing.
 LEVEL = 1
@@ -31,8 +31,8 @@ class Encoded(NamedTuple):
         return len(self.content) + len(self.checksum)
 
 
-def compressed(content: Any) -> Encoded:
-    """Compress a buffer; it leaves the interpreter while it does."""
+def compressed(content: Array) -> Encoded:
+    """Compress an array; it leaves the interpreter while it does."""
     from numcodecs.zstd import Zstd
 
     return _with_checksum(Zstd(level=LEVEL).encode(content))
