@@ -23,7 +23,9 @@ from typing import Any
 # 3: Exact tests of the rarer outcome, under missing="mean", of dosages and fitted Cox rows; PLINK 2's separated covariates.
 # 4: Standard errors of logistic and Cox score and Wald rows to the last bit; order of sums with weights, sandwich variances and
 #    several tested columns; dosages in fixed point; the code of collinear genotypic rows.
-NUMBERS = 4
+# 5: Variants of several tested columns (genotypic, interactions, several alleles) have score tests where these say that no fit is
+#    needed; likelihood ratios of those fitted, to the error at which Newton's method stops.
+NUMBERS = 5
 
 PACKAGES = (
     "numpy",

@@ -1,7 +1,7 @@
 """Results: a table with one row for each variant x trait x test, and what produced it."""
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,14 +10,15 @@ import polars as pl
 
 from genassoc.data.forks import check_not_forked
 from genassoc.data.integrity import FileDigest, signature
+from genassoc.data.result_summary import P_VALUE, has_p, medians_of, summary_of
 from genassoc.data.result_table import (
     ROW_GROUP,
     SUFFIXES,
+    check_pages,
     check_table_types,
     iterate_table,
     scan_table,
     table_suffix,
-    to_arrow,
     write_table,
 )
 from genassoc.data.sidecar import Record, check_table, read_record, standing, write_record
@@ -28,11 +29,8 @@ from genassoc.formats.sumstats.files import check_text, repeated_names
 from genassoc.formats.sumstats.writer import WrittenFile
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from genassoc.data.cohort.cohort import Cohort
 
-P_VALUE = "neg_log_10_p_value"
 NEEDED = ("chromosome", "base_pair_location", "effect_allele", "other_allele", P_VALUE, "trait", "test")
 TEXT_SUFFIXES = tuple(suffix for suffix in SUFFIXES if suffix != ".parquet")
 DIALECTS: dict[str, tuple[str, ...]] = {
@@ -171,8 +169,7 @@ class Results:
         assert self.path is not None
         try:
             if table_suffix(self.path) == ".parquet":
-                for _ in iterate_table(self.path)[1]:
-                    pass
+                check_pages(self.path)
         except OutputError:
             return  # a name that is no table's: said by who reads it
         except Exception as error:  # of arrow: its errors have no common ground
@@ -234,7 +231,7 @@ class Results:
             raise GenassocError(
                 f"top(n): n must be the number of rows to show, a whole number of at least 0, not {n!r}."
             )
-        rows = self._of_trait(trait).with_row_index("_row").filter(_has_p())
+        rows = self._of_trait(trait).with_row_index("_row").filter(has_p())
         best = rows.sort([P_VALUE, "_row"], descending=[True, False]).head(n)
         return self._collected(best.drop("_row"))
 
@@ -253,26 +250,27 @@ class Results:
         ----------
         Devlin B, Roeder K (1999). Genomic control for association studies. Biometrics 55.
         """
-        from genassoc.stats.inflation import genomic_inflation  # compiles kernels: only when asked for
-
-        p = pl.col(P_VALUE).filter(_has_p())
-        groups = self._collected(
-            self._of_trait(trait)
-            .group_by("trait", "test", maintain_order=True)
-            .agg(
-                p.len().alias("n_variants"),
-                # The median of a monotone transform is that of the two middle values.
-                p.quantile(0.5, "lower").alias("lower"),
-                p.quantile(0.5, "higher").alias("higher"),
-            )
-        )
-        lower, higher = (groups[name].cast(pl.Float64).to_numpy() for name in ("lower", "higher"))
-        inflation = pl.Series("lambda_gc", genomic_inflation(lower, higher)).fill_nan(None)
-        table = groups.select("trait", "test", "n_variants", inflation)
+        medians = medians_of(partial(self._pieces_of, trait=trait))
+        table = medians.select("trait", "test", "n_variants", _inflation(medians))
         if table.height == 1:
             value = table["lambda_gc"][0]
             return float("nan") if value is None else float(value)
         return table
+
+    def summary(self) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+        """Genomic inflation, codes and best rows of all traits, from two passes over the rows.
+
+        Returns
+        -------
+        inflation : DataFrame
+            trait, test, n_variants, lambda_gc: as `lambda_gc`.
+        codes : DataFrame
+            trait, test, code, chromosome, n_rows: rows that have a code.
+        best : DataFrame
+            The row with the smallest p of each trait: what names it and its estimate.
+        """
+        found = summary_of(self._pieces_of)
+        return found.medians.select("trait", "test", "n_variants", _inflation(found.medians)), found.codes, found.best
 
     def codes(self) -> pl.DataFrame:
         """How many rows of each trait and test have which code (null: fine), in order of first appearance."""
@@ -295,6 +293,14 @@ class Results:
             rows += [("dropped", reason, n) for reason, n in counts["dropped"].items()]
         schema = {"status": pl.String, "reason": pl.String, "n_variants": pl.Int64}
         return pl.DataFrame(rows, schema=schema, orient="row")
+
+    def _pieces_of(self, columns: Sequence[str], trait: str | None = None) -> Iterator[pl.DataFrame]:
+        """Some columns of the rows, of one trait or all, a frame of bounded size at a time."""
+        if trait is not None:
+            self._of_trait(trait)  # which refuses one that is not there
+        chosen = pl.lit(True) if trait is None else pl.col("trait") == trait
+        for piece in self._pieces(columns):
+            yield piece.select(columns).filter(chosen)
 
     def _of_trait(self, trait: str | None) -> pl.LazyFrame:
         if trait is None:
@@ -363,27 +369,27 @@ class Results:
             raise OutputError("metadata is written beside GWAS-SSF files only: use dialect='gwas-ssf'.")
         if table_suffix(path) not in DIALECTS.get(dialect or "", SUFFIXES):
             raise OutputError(f"a file in the dialect '{dialect}' ends in {' or '.join(DIALECTS[dialect or ''])}.")
-        schema, tables = self._arrow()
-        self.write_rows(path, schema, tables, overwrite=overwrite, for_spreadsheets=for_spreadsheets)
+        schema = self._collected(self.scan().head(0)).schema
+        rows = (piece.cast(dict(schema)) for piece in self._pieces())  # type: ignore[arg-type]
+        self.write_rows(path, rows, overwrite=overwrite, for_spreadsheets=for_spreadsheets)
         return path
 
     def write_rows(
         self,
         path: Path,
-        schema: "pa.Schema",
-        tables: "Iterator[pa.Table]",
+        rows: Iterator[pl.DataFrame],
         *,
         overwrite: bool = False,
         for_spreadsheets: bool = False,
     ) -> None:
-        """Write ``tables`` as `write` does the rows; where ``path`` is these results' own, they are checked already."""
+        """Write ``rows`` as `write` does the rows; where ``path`` is these results' own, they are checked already."""
         digests: list[FileDigest] = []
 
         def seal(digest: FileDigest) -> None:
             self._seal(path, self.provenance, digest, overwrite=overwrite)
             digests.append(digest)
 
-        write_table(path, schema, tables, seal=seal, for_spreadsheets=for_spreadsheets)
+        write_table(path, rows, seal=seal, for_spreadsheets=for_spreadsheets)
         if path == self.path:
             self.vouched(digests[0])
 
@@ -392,19 +398,8 @@ class Results:
         check_place(path, record, overwrite, digest)
         write_record(path, record, digest)
 
-    def _arrow(self) -> "tuple[pa.Schema, Iterator[pa.Table]]":
-        if (
-            self._table is None
-            and self._source is None
-            and self.path is not None
-            and table_suffix(self.path) == ".parquet"
-        ):
-            return iterate_table(self.path)
-        schema = to_arrow(self.scan().head(0).collect()).schema
-        return schema, (to_arrow(piece).cast(schema) for piece in self._pieces())
-
-    def _pieces(self) -> Iterator[pl.DataFrame]:
-        """The rows from the start, a frame of bounded size at a time."""
+    def _pieces(self, columns: Sequence[str] | None = None) -> Iterator[pl.DataFrame]:
+        """The rows from the start, a frame of bounded size at a time; of parquet only ``columns`` are read."""
         check_not_forked()
         self._check()
         if self._table is not None:
@@ -416,8 +411,7 @@ class Results:
         else:
             assert self.path is not None
             if table_suffix(self.path) == ".parquet":
-                for table in iterate_table(self.path)[1]:
-                    yield pl.DataFrame(pl.from_arrow(table))
+                yield from iterate_table(self.path, columns)
             else:
                 yield from sumstats.own_text_chunks(self.path, self.scan().collect_schema())
 
@@ -429,8 +423,12 @@ class Results:
         return printable(f"Results({where}: {n_rows:,} rows; traits {shown or 'none'})")
 
 
-def _has_p() -> pl.Expr:
-    return pl.col(P_VALUE).is_not_null() & pl.col(P_VALUE).is_not_nan()
+def _inflation(medians: pl.DataFrame) -> pl.Series:
+    from genassoc.stats.inflation import genomic_inflation  # compiles kernels: only when asked for
+
+    # The median of a monotone transform is that of the two middle values.
+    lower, higher = (medians[name].cast(pl.Float64).to_numpy() for name in ("lower", "higher"))
+    return pl.Series("lambda_gc", genomic_inflation(lower, higher)).fill_nan(None)
 
 
 def check_place(

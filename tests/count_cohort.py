@@ -22,6 +22,7 @@ from genassoc.progress import Silent
 
 RUNS = (("1", 0, 700), ("2", 700, 1003), ("X", 1003, 1500))
 N_SAMPLES = 37
+CUT = 64  # variants of a task
 
 
 @dataclass
@@ -138,9 +139,9 @@ def make_cohort(block_variants: int = 64, runs: tuple[tuple[str, int, int], ...]
 
 
 def make_plan(cohort: CountCohort, **options: int) -> Plan:
-    """The plan of a scan of ``cohort``."""
+    """The plan of a scan of ``cohort``: the same tasks whatever the store's block."""
     mark = fingerprint(store=cohort.store.fingerprint, analysis="counts")
-    return Plan.by_block(cohort.store.contig_runs(), cohort.store.block_variants, mark, **options)
+    return Plan.by_block(cohort.store.contig_runs(), cohort.store.block_variants, mark, **{"cut": CUT, **options})
 
 
 def make_job(cohort: CountCohort, plan: Plan, analysis: CountAnalysis | None = None) -> AssociationJob:

@@ -97,6 +97,12 @@ TWINS = {
     "negative_binomial_columns.wald_rows": "negative_binomial.wald_rows",
     "negative_binomial.fitted_of": "negative_binomial.fit",  # room for it
     "negative_binomial_cgf.neg_log_p_rows": "negative_binomial.neg_log_p",
+    "joint_score.score_sums": "joint_columns.score_sums",
+    "joint_score_rows.glm_rows": "joint_columns.score_columns",
+    "joint_score_rows.negative_binomial_rows": "joint_columns.score_columns",
+    "logistic_ratios.ratio_rows": "joint_columns.ratio_rows",
+    "glm_ratios.glm_rows": "joint_columns.ratio_rows",
+    "glm_ratios.negative_binomial_rows": "negative_binomial.fit",
     "logistic_rows.analyse_rows": "logistic.analyse_rows",
     "logistic_firth.analyse_complete_rows": "logistic.analyse_rows",
     "logistic_refit.refit_rows": "logistic.analyse_rows",

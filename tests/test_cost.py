@@ -8,6 +8,7 @@ import genassoc as ga
 from genassoc.engine.cost import MERGED_SECONDS, PART_SECONDS, START_SECONDS, SUMMED_SECONDS, cost_of
 from genassoc.engine.plan import Plan
 from genassoc.explanation import audit
+from genassoc.refit.row_batches import RowBatches
 from genassoc.refit.row_data import RowSource
 from genassoc.verbs import association, estimate, run_record
 
@@ -31,6 +32,7 @@ class Timed:
     def __init__(self, job, clock):
         self.job, self.clock, self.state, self.cohort = job, clock, job.state, self
         self.store, self.selection, self.block_width = job.cohort.store, job.cohort.selection, job.cohort.block_width
+        self.block_variants = job.block_variants
         self.selected_without_genotypes = job.cohort.selected_without_genotypes
 
     def read(self, start, stop):
@@ -117,6 +119,14 @@ def test_the_audit_is_in_it(cohort, tmp_path, monkeypatch):
         clock.now += TRAIT
         return outcome(*given)
 
+    together = RowBatches.fitted
+
+    def slow_together(*given):
+        found = together(*given)
+        clock.now += ROW * len(found)
+        return found
+
+    monkeypatch.setattr(RowBatches, "fitted", slow_together)
     monkeypatch.setattr(audit, "refit", slow_refit)
     monkeypatch.setattr(RowSource, "_plain", slow_outcome)
     job, plan = timed(cohort, clock)

@@ -1,6 +1,7 @@
 """Plan, run, parts: any cut, any threads, killed and resumed: the same bytes. Disk faults in words."""
 
 import contextlib
+import io
 import json
 import os
 import signal
@@ -20,7 +21,6 @@ from count_cohort import CountAnalysis, make_cohort, make_job, make_plan, scan
 from genassoc.data import output, result_table
 from genassoc.data.result_table import RESULT_SCHEMA
 from genassoc.engine import lock as locks
-from genassoc.engine import parts
 from genassoc.engine import plan as plans
 from genassoc.engine.executors import Executor, Serial, Threads
 from genassoc.engine.parts import WorkFolder, merge
@@ -68,7 +68,12 @@ def test_a_task_is_cut_at_the_stores_chunks() -> None:
 def test_plan_survives_json() -> None:
     plan = Plan.by_block(counts.RUNS, 64, "abc", n_parts=3, settings={"toml": "[input]"})
     assert Plan.from_json(plan.to_json()) == plan
-    for text in ["", "{}", '{"format": "other"}', plan.to_json().replace('"version": 2', '"version": 99')]:
+    for text in [
+        "",
+        "{}",
+        '{"format": "other"}',
+        plan.to_json().replace(f'"version": {plans.PLAN_VERSION}', '"version": 2'),
+    ]:
         with pytest.raises(PlanError):
             Plan.from_json(text)
 
@@ -158,7 +163,7 @@ def test_blocks_without_a_selected_variant_are_not_read(block_variants: int, tmp
     cohort.first, cohort.last = 130, 250
     plan = make_plan(cohort)
     merged = run_to_file(make_job(cohort, plan), plan, Serial(), tmp_path / "r.parquet", Silent())
-    assert cohort.reads == {64: [(128, 192), (192, 256)], 100: [(100, 200), (200, 300)]}[block_variants]
+    assert cohort.reads == {64: [(128, 192), (192, 256)], 100: [(128, 192), (192, 200), (200, 256)]}[block_variants]
     assert merged.counts.read == 1500 and merged.counts.dropped["not selected"] == 1380
     assert pl.read_parquet(merged.path)["base_pair_location"].is_between(1301, 2491).all()
 
@@ -178,19 +183,44 @@ def test_bytes_do_not_tell_block_size_or_threads(
     assert [entry.name for entry in tmp_path.iterdir()] == [f"r{suffix}"]
 
 
+def test_a_row_group_is_the_rows_of_a_task(reference: dict[str, bytes]) -> None:
+    plan = make_plan(make_cohort())
+    groups = pq.ParquetFile(io.BytesIO(reference[".parquet"])).metadata
+    assert groups.num_row_groups == len(plan.tasks) == 26
+    places = pl.read_parquet(io.BytesIO(reference[".parquet"]))["base_pair_location"] // 10
+    first = 0
+    for number, task in enumerate(plan.tasks):
+        rows = groups.row_group(number).num_rows
+        assert places.slice(first, rows).is_between(task.start, task.stop - 1).all()
+        first += rows
+
+
 @pytest.mark.parametrize("suffix", [".parquet", ".tsv.gz"])
-def test_bytes_are_the_same_over_several_row_groups(
-    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(result_table, "ROW_GROUP", 1000)
-    monkeypatch.setattr(result_table.rechunk, "__defaults__", (1000,))
-    for block_variants in (1500, 64, 17):
-        scan(tmp_path / f"{block_variants}{suffix}", block_variants)
-    first, *others = [(tmp_path / f"{b}{suffix}").read_bytes() for b in (1500, 64, 17)]
-    assert others == [first, first]
-    if suffix == ".parquet":
-        groups = pq.ParquetFile(tmp_path / "64.parquet").metadata
-        assert [groups.row_group(i).num_rows for i in range(groups.num_row_groups)][:-1] == [1000, 1000]
+@pytest.mark.parametrize("most", [1, 16, 50])
+def test_tasks_cut_finer_than_row_groups(most: int, suffix: str, reference: dict[str, bytes], tmp_path: Path) -> None:
+    cohort = make_cohort()
+    plan = make_plan(cohort)
+    finer = plan.finer(most)
+    assert [[task.start for task in tasks] for tasks in plan.row_groups()] == [[task.start] for task in plan.tasks]
+    assert [tasks[0].start for tasks in finer.row_groups()] == [task.start for task in plan.tasks]
+    run_to_file(make_job(cohort, finer), finer, Threads(2), tmp_path / f"r{suffix}", Silent())
+    assert (tmp_path / f"r{suffix}").read_bytes() == reference[suffix]
+
+
+def test_the_work_folder_of_an_earlier_version_is_refused_in_words(reference: dict[str, bytes], tmp_path: Path) -> None:
+    cohort = make_cohort()
+    plan = make_plan(cohort)
+    work = WorkFolder.beside(tmp_path / "r.parquet")
+    work.open(plan)
+    file = work.path / "plan.json"
+    file.write_text(plan.to_json().replace(f'"version": {plans.PLAN_VERSION}', '"version": 2'))
+    with pytest.raises(
+        PlanError, match=r"r.parquet.work/plan.json: the plan has version 2; this genassoc reads version 4"
+    ):
+        run_to_file(make_job(cohort, plan), plan, Serial(), tmp_path / "r.parquet", Silent())
+    assert file.exists()
+    run_to_file(make_job(cohort, plan), plan, Serial(), tmp_path / "r.parquet", Silent(), restart=True)
+    assert (tmp_path / "r.parquet").read_bytes() == reference[".parquet"]
 
 
 def test_formats_hold_the_same_rows(tmp_path: Path) -> None:
@@ -596,12 +626,3 @@ def test_two_writers_of_one_file(tmp_path: Path) -> None:
         assert path.read_bytes() == b"second"
     assert path.read_bytes() == b"first"
     assert list(tmp_path.iterdir()) == [path]
-
-
-def test_memory_does_not_grow_with_the_parts(done: tuple[WorkFolder, Plan]) -> None:
-    work, plan = done
-    pieces = list(parts._rows(work, plan, parts._final_schema(work, plan.tasks)))
-    assert len(pieces) >= len(plan.tasks)  # one part at a time
-    chunks = list(result_table.rechunk(iter(pieces), 100))
-    assert {chunk.num_rows for chunk in chunks[:-1]} == {100}
-    assert sum(chunk.num_rows for chunk in chunks) == sum(piece.num_rows for piece in pieces)

@@ -52,7 +52,7 @@ def of_two(found, v, tests):
 @pytest.mark.parametrize("dispersion", ["quasi", "poisson"])
 def test_poisson_interaction_is_statsmodels_glm(dispersion):
     codes, columns = data(1)
-    model = ga.Poisson("c", ["x"], "time", dispersion=dispersion, interaction="arm", correction=None)
+    model = ga.Poisson("c", ["x"], "time", dispersion=dispersion, interaction="arm", test="wald")
     found = run(model, MemoryCohort(**columns), codes)
     for v in range(len(codes)):
         own, g = at(codes, columns, v)
@@ -84,8 +84,8 @@ def test_poisson_interaction_is_statsmodels_glm(dispersion):
 def test_genotypic_rows_are_likelihood_ratios(family):
     codes, columns = data(2)
     model = {
-        "poisson": ga.Poisson("c", ["x"], "time", dispersion="poisson", genetic_model="genotypic"),
-        "ordinal": ga.Ordinal("y", ["x"], genetic_model="genotypic"),
+        "poisson": ga.Poisson("c", ["x"], "time", dispersion="poisson", genetic_model="genotypic", test="lrt"),
+        "ordinal": ga.Ordinal("y", ["x"], genetic_model="genotypic", test="lrt"),
     }[family]
     found = run(model, MemoryCohort(**columns), codes)
     for v in range(len(codes)):
@@ -118,7 +118,7 @@ def test_hits_of_an_interaction_have_likelihood_ratios():
         ga.Ordinal("y", ["x"], interaction="arm", correct_below=1.0),
     ):
         corrected = run(model, MemoryCohort(**columns), codes)
-        wald = run(type(model)(model.traits, ["x"], interaction="arm", correction=None), MemoryCohort(**columns), codes)
+        wald = run(type(model)(model.traits, ["x"], interaction="arm", test="wald"), MemoryCohort(**columns), codes)
         asked = run(type(model)(model.traits, ["x"], interaction="arm", test="lrt"), MemoryCohort(**columns), codes)
         assert set(corrected["method"].ravel()) == {"lrt"} and set(wald["method"].ravel()) == {"wald"}
         for name in ("beta", "standard_error", "neg_log_10_p_value"):
@@ -171,7 +171,7 @@ def test_polr_of_r():
     if shutil.which("Rscript") is None:
         pytest.skip("R is not installed")
     codes, columns = data(6, V=1, missing=0.0)
-    found = run(ga.Ordinal("y", ["x"], interaction="arm", correction=None), MemoryCohort(**columns), codes)
+    found = run(ga.Ordinal("y", ["x"], interaction="arm", test="wald"), MemoryCohort(**columns), codes)
     columns["g"] = codes[0]
     lines = [f"{name}=c({','.join(repr(float(value)) for value in columns[name])})" for name in ("x", "arm", "g", "y")]
     code = f"""suppressMessages(library(MASS)); d <- data.frame({",".join(lines)})

@@ -58,12 +58,37 @@ def trait(seed, n, prevalence=0.3):
 
 
 @pytest.mark.kernel
+@pytest.mark.parametrize("n", [7, 300])
+def test_derivatives_of_the_likelihood(n):
+    rng = np.random.default_rng(n)
+    d, offset, y = rng.normal(size=n), rng.normal(size=n), (rng.random(n) < 0.4).astype(float)
+    at, line = 0.3, np.zeros(logistic_firth.N_SUMS)
+    samples = logistic_firth.MovingSamples(d, y, offset)
+    assert logistic_firth.derivatives(samples, at, line) == np.abs(d).max()
+    eta = offset + at * d
+    mu = 1 / (1 + np.exp(-eta))
+    w = mu * (1 - mu)
+    s = 1 - 2 * mu
+    expected = [
+        y @ eta - np.logaddexp(0, eta).sum(), (y - mu) @ d, w @ d**2, (w * s) @ d**3, (w * (1 - 6 * w)) @ d**4,
+        (w * s * (1 - 12 * w)) @ d**5, (w * (1 - 30 * w + 120 * w**2)) @ d**6, (w**2) @ d**4, (w**2 * s) @ d**5,
+        (w**2 * (1 - 5 * w)) @ d**6,
+    ]  # fmt: skip
+    np.testing.assert_allclose(line, expected, rtol=n * LAST_BITS, atol=n * 10 * LAST_BITS)
+    # Read from there a little further on: the seventh power of the way, and in the steps' own sums the fourth.
+    likelihood, sums = logistic_firth.along(line, 0.01)
+    logistic_firth.derivatives(samples, at + 0.01, line)
+    assert likelihood == pytest.approx(line[0], rel=1e-13)
+    np.testing.assert_allclose(sums, [line[1], line[2], line[3] / 2, line[7]], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.kernel
 @pytest.mark.parametrize("n", [15, 24])
 def test_firth_one(n):
     _, y, g = trait(n, n)
     offset, d = 0.4 * np.cos(np.arange(n)), g - 0.6
     row = np.empty(kernel_rows.N_NUMBERS)
-    assert logistic_firth.firth_one(d, y, offset, np.empty((3, n)), row) == kernel_rows.FINE
+    assert logistic_firth.firth_one(d, y, offset, row) == kernel_rows.FINE
     beta, error, root = oracle.firth_one(d, y, offset)
     assert row[kernel_rows.BETA] == pytest.approx(beta, rel=10 * OPTIMISER, abs=10 * OPTIMISER)
     assert row[kernel_rows.MODEL_SE] == pytest.approx(error, rel=10 * OPTIMISER)
@@ -71,7 +96,7 @@ def test_firth_one(n):
     carriers = g > 0
     assert logistic_firth.firth_of_carriers(carriers, d, y, offset, row) == kernel_rows.FINE
     assert row[kernel_rows.BETA] == pytest.approx(oracle.firth_of_carriers(carriers, d, y, offset)[0], rel=1e-4)
-    assert logistic_firth.firth_one(np.zeros(n), y, offset, np.empty((3, n)), row) == kernel_rows.NOT_CONVERGED
+    assert logistic_firth.firth_one(np.zeros(n), y, offset, row) == kernel_rows.NOT_CONVERGED
 
 
 def rows_both_ways(X, y, G, what, saddlepoint=False, sparse=False):
@@ -151,7 +176,7 @@ def test_intervals_are_where_the_penalised_profile_has_fallen(separated):
         y = np.where(g > 0, 1.0, np.arange(n) % 2)
     offset, d = 0.4 * np.cos(np.arange(n)), g - 0.6
     row = np.empty(kernel_rows.N_NUMBERS)
-    assert logistic_firth.firth_one(d, y, offset, np.empty((3, n)), row) == kernel_rows.FINE
+    assert logistic_firth.firth_one(d, y, offset, row) == kernel_rows.FINE
     beta, error, _ = oracle.firth_one(d, y, offset)
 
     def one(b):

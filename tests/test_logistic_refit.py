@@ -7,29 +7,20 @@ from test_logistic_wald import data, scalar_rows
 
 from genassoc.kernels.likelihoods import rows as kernel_rows
 from genassoc.kernels.likelihoods.logistic_refit import refit_rows
-from genassoc.kernels.likelihoods.logistic_series import series_rows
 from genassoc.kernels.likelihoods.rows import Trait
-from genassoc.stats.logistic_series import null_series
 
 # Score tests: a step of 1e-5 of the covariates' standard errors is the last. Firth: the penalised null's last is
 # 1e-3 of them, and what it leaves is a hundredth; a variant feels a part of that (measured: 1e-5 of its own).
 SCORE, FIRTH = 5e-6, 5e-5
 
 
-def run(X, y, G, firth, from_series=False, offset=None):
+def run(X, y, G, firth, offset=None):
     numbers, done = np.full((len(G), kernel_rows.N_NUMBERS), np.nan), np.zeros(len(G), np.bool_)
     offset = np.zeros(len(y)) if offset is None else offset
     start = plain.newton(X, y, offset)
     penalised = plain.fit(X, y, offset, penalised=True)[0] if len(y) < 200 else start
-    moves, trait = np.full((len(G), 2, X.shape[1]), np.nan), Trait(y, offset, np.ones(len(y)))
-    if from_series:
-        series = null_series(X, y, offset, (start, penalised))
-        series_rows(
-            G, np.full(len(G), firth), X, trait, series, moves, np.empty_like(numbers), np.empty_like(done)
-        )  # fmt: skip
-        # 30 cases, 13 covariates and a tenth of all calls missing are beyond any series.
-        assert np.isfinite(moves[:, 0]).any() or np.isnan(G).mean() > 0.05
-    refit_rows(G, np.full(len(G), firth), X, trait, np.stack([start, penalised]), moves, numbers, done)
+    trait = Trait(y, offset, np.ones(len(y)))
+    refit_rows(G, np.full(len(G), firth), X, trait, np.stack([start, penalised]), numbers, done)
     return numbers, done
 
 
@@ -55,13 +46,12 @@ def test_rows_beside_the_plain_twin(firth, N, C, size):
 @pytest.mark.parametrize("firth", [False, True])
 @pytest.mark.parametrize("share", [0.01, 0.3])
 @pytest.mark.parametrize("missing", [0.005, 0.1])
-@pytest.mark.parametrize("from_series", [False, True])
-def test_as_the_scalar_rows_from_rare_to_common(firth, share, missing, from_series):
+def test_as_the_scalar_rows_from_rare_to_common(firth, share, missing):
     X, y, _ = data(2, 3000, 13, share)
     rng = np.random.default_rng(3)
     G = np.stack([rng.binomial(2, frequency, 3000) for frequency in (0.001, 0.01, 0.1, 0.5)]).astype(float)
     G[rng.random(G.shape) < missing] = np.nan
-    numbers, done = run(X, y, G, firth, from_series)
+    numbers, done = run(X, y, G, firth)
     R, asked = len(G), kernel_rows.FIRTH_APPROX if firth else kernel_rows.SCORE
     start = plain.newton(X, y)
     expected, status, _ = scalar_rows(G, np.full(R, asked), X, y, np.zeros(3000), (start, start))

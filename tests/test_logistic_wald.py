@@ -182,3 +182,19 @@ def test_sums_of_a_tile_beside_numpy():
         np.testing.assert_allclose(gradient, D.T @ r, rtol=ROUNDING, atol=ROUNDING)
     step = np.arange(1.0, 7.0)
     assert longest_change(T.ravel(), np.ones(TILE), step) == pytest.approx(np.abs(D @ step).max(), rel=ROUNDING)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.4])
+def test_firth_with_its_ratio_and_interval_as_the_scalar_rows(share):
+    X, y, G = data(4, 400, 4, share)
+    starts = (plain.newton(X, y), plain.newton(X, y))
+    asked = np.full(3, kernel_rows.FIRTH)
+    expected, status, _ = scalar_rows(G, asked, X, y, np.zeros(400), starts)
+    numbers, done = run(X, y, G, kernel_rows.FIRTH)
+    assert done.all() and (status == kernel_rows.FINE).all()
+    columns = [kernel_rows.BETA, kernel_rows.LOWER, kernel_rows.UPPER]
+    # Both go the same steps; the ends of intervals are trials of the same search.
+    errors = expected[:, [kernel_rows.MODEL_SE]]
+    assert (np.abs(numbers - expected)[:, columns] <= NEWTON * errors).all()
+    np.testing.assert_allclose(numbers[:, kernel_rows.MODEL_SE], errors[:, 0], rtol=NEWTON)
+    np.testing.assert_allclose(numbers[:, kernel_rows.STATISTIC], expected[:, kernel_rows.STATISTIC], rtol=NEWTON)

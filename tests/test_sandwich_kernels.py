@@ -7,7 +7,8 @@ from oracles import sandwich as sandwich_oracle
 from oracles import weighted as glm_oracle
 
 from genassoc.kernels.laws import sandwich
-from genassoc.kernels.likelihoods import cox_weighted, glm, ordinal_weighted, rows, weighted
+from genassoc.kernels.likelihoods import cox_weighted, glm, ordinal_tiles, ordinal_weighted, rows, weighted
+from genassoc.kernels.likelihoods.newton import climb_of
 from genassoc.models.cox.family import risk_sets
 
 # Newton's method stops when the step left is a millionth of a standard error.
@@ -195,12 +196,14 @@ def test_an_offset_is_a_column_with_its_coefficient():
     start = np.array([-0.8, 0.6, 0.0])
     whole = ordinal_weighted.OrdinalSamples(with_x, level, 3, none, prior, start)
     for variance in (sandwich.MODEL, sandwich.HC0):
-        ordinal_weighted.wald_rows(H, whole, variance, only, fits)
-        parameters, L = np.append(start, 0.0), np.zeros((4, 4))
+        tests = ordinal_weighted.Tests(rows.WALD, variance, only, np.empty((0, 1, 1)))
+        ordinal_weighted.fit_rows(H, whole, tests, fits, np.empty((1, 1)))
+        parameters = np.append(start, 0.0)
         D = np.column_stack([with_x[:, 1], g])
-        ordinal_weighted.fit(ordinal_weighted.OrdinalSamples(D, level, 3, none, prior, start), 1, parameters, 2, L)
+        samples = ordinal_tiles.laid_out(D, level, none, prior, 2)
+        ordinal_tiles.fit(samples, 4, 1, parameters, climb_of(np.zeros((4, 4))))
         held = ordinal_weighted.OrdinalSamples(alone, level, 3, parameters[2] * with_x[:, 1], prior, start[:2])
-        ordinal_weighted.wald_rows(H, held, variance, only, again)
+        ordinal_weighted.fit_rows(H, held, tests, again, np.empty((1, 1)))
         assert fits.theta[0, 0] == pytest.approx(parameters[3], rel=1e-5)
         assert again.theta[0, 0] == pytest.approx(parameters[3], rel=1e-5)
         assert again.covariance[0, 0, 0] <= fits.covariance[0, 0, 0] * 1.01  # one coefficient less is estimated

@@ -74,6 +74,9 @@ def main() -> None:
     warnings.showwarning = show_warning
     gc.set_threshold(200_000, 20, 20)  # importing makes a million objects and hardly any garbage
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the engine pins it; idle pools start up and spin
+    os.environ.setdefault(
+        "_RJEM_MALLOC_CONF", "dirty_decay_ms:0,muzzy_decay_ms:0"
+    )  # polars keeps none of what it frees
     if os.environ.get("GENASSOC_TRACEBACK"):
         app()
         return

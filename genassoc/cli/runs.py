@@ -1,4 +1,4 @@
-"""The commands that run an association: check, run, assoc. They parse, call and print; no numbers are made here."""
+"""The commands that run an association: check, run, assoc; and warm, which compiles what they need. They parse, call and print; no numbers are made here."""
 
 import inspect
 from collections.abc import Sequence
@@ -55,6 +55,7 @@ def add_to(app: click.Group) -> None:
     """Add them to the commands."""
     app.add_command(command(check))
     app.add_command(command(run))
+    app.add_command(command(warm))
     app.add_command(_Assoc("assoc", help=inspect.getdoc(assoc)))
 
 
@@ -117,6 +118,22 @@ def _run(
         say(line)
     for line in runs.write_dialect(config, results, force):
         say(line)
+
+
+def warm(
+    *,
+    model: Annotated[
+        list[str] | None, Option(metavar="NAME[,NAME...]", help="Only what these models need; by default all.")
+    ] = None,
+    into: Annotated[
+        Path | None, Option(help="A folder that other users read too; GENASSOC_CACHE_DIR names it to their runs.")
+    ] = None,
+) -> None:
+    """Compile kernels ahead, for images and clusters: the first run then starts at once."""
+    from genassoc.verbs import warming
+
+    base, done = warming.warm(values.names(model or ()), into=into, tell=lambda family: say(family.line()))
+    say(f"{sum(family.compiled for family in done)} kernels compiled, kept in {base}")
 
 
 def assoc(

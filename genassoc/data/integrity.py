@@ -35,27 +35,13 @@ class Digesting:
         self._file = file
         self._digest = hashlib.sha256()
         self._n_bytes = 0
-        self._abandoned = False
-        self.closed = False
 
     def write(self, data: bytes) -> int:
-        """Append ``data``; nothing once the file is given up."""
-        if not self._abandoned:
-            self._file.write(data)
-            self._digest.update(data)
-            self._n_bytes += len(data)
+        """Append ``data``."""
+        self._file.write(data)
+        self._digest.update(data)
+        self._n_bytes += len(data)
         return len(data)
-
-    def tell(self) -> int:
-        """Bytes written."""
-        return self._n_bytes
-
-    def flush(self) -> None:
-        """Do nothing: whoever opened the file flushes it."""
-
-    def abandon(self) -> None:
-        """Ignore all further writes: arrow writes a footer even after a failure."""
-        self._abandoned = True
 
     @property
     def digest(self) -> FileDigest:

@@ -1,29 +1,24 @@
 """The results table on disk: one canonical parquet or TSV, the same bytes however the rows arrive."""
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import polars as pl
 
 from genassoc.data import text_cells
 from genassoc.data.integrity import Digesting, FileDigest
 from genassoc.data.output import replacing, target_of
+from genassoc.data.parquet import ParquetFile, RowGroup, encoded
 from genassoc.data.schema import RESULT_COLUMNS
 from genassoc.errors import InputError, OutputError
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-ROW_GROUP = 131_072  # rows of a parquet row group and of a chunk of TSV: fixed, whatever the parts' sizes
+ROW_GROUP = 131_072  # rows of a parquet row group, at most: those of a task of a run
 MISSING = "NA"
 SUFFIXES = (".parquet", ".tsv", ".tsv.gz", ".txt.gz")
 GZIP_LEVEL = 6
-
-# Text that differs in every variant: a dictionary of it is work for nothing, as it is of numbers.
-_UNREPEATED = ("variant_id", "rsid")
 
 _POLARS_TYPES: dict[str, Any] = {"String": pl.String, "Int64": pl.Int64, "Float64": pl.Float64}
 
@@ -47,101 +42,66 @@ def table_suffix(path: Path) -> str:
     )
 
 
-def plain_schema(schema: "pa.Schema") -> "pa.Schema":
-    """The same columns with the plain arrow types that every reader knows, and no metadata."""
-    import pyarrow as pa
-
-    def plain(dtype: "pa.DataType") -> "pa.DataType":
-        is_text = pa.types.is_large_string(dtype) or pa.types.is_string_view(dtype)
-        return pa.string() if is_text else dtype
-
-    return pa.schema([pa.field(field.name, plain(field.type)) for field in schema])
-
-
-def to_arrow(frame: pl.DataFrame) -> "pa.Table":
-    """A polars frame as an arrow table of plain types."""
-    table = frame.to_arrow()
-    return table.cast(plain_schema(table.schema))
-
-
-def repeated_columns(schema: "pa.Schema") -> Any:
-    """Columns of text with few different values, for which parquet should keep a dictionary.
-
-    Trying one for every column of numbers, as is pyarrow's habit, took twice the time and a tenth more space.
-    """
-    import pyarrow as pa
-
-    return [field.name for field in schema if pa.types.is_string(field.type) and field.name not in _UNREPEATED]
-
-
 class TableWriter(Protocol):
-    """Takes chunks of exactly `ROW_GROUP` rows, the last one excepted."""
+    """Takes rows, as many at a time as the table keeps together; once at least, since they say what the columns are."""
 
-    def write(self, chunk: "pa.Table") -> None:
-        """Append the rows of ``chunk``."""
+    def write(self, rows: pl.DataFrame) -> None:
+        """Append rows: a row group of parquet."""
 
     def close(self) -> None:
         """Write what is left to write; the file stays open."""
 
-    def abandon(self) -> None:
-        """Write nothing more: the file is given up."""
 
-
-class _ParquetTable:
+class ParquetTable:
     """Zstd parquet with a checksum for each page, without timestamps or other metadata."""
 
-    def __init__(self, file: Digesting, schema: "pa.Schema") -> None:
-        import pyarrow.parquet as pq
+    def __init__(self, file: Digesting) -> None:
+        self._file = ParquetFile(file)
 
-        self._file = file
-        self._writer = pq.ParquetWriter(
-            self._file, schema, compression="zstd", compression_level=3, version="2.6", write_page_checksum=True,
-            use_dictionary=repeated_columns(schema),
-        )  # fmt: skip
+    def write(self, rows: pl.DataFrame) -> None:
+        """See `TableWriter.write`."""
+        group, content = encoded(rows)
+        self._file.add(group, [content])
 
-    def write(self, chunk: "pa.Table") -> None:
-        # One contiguous array a column: the boundaries of the pieces must not show in the pages.
-        self._writer.write_table(chunk.combine_chunks(), row_group_size=ROW_GROUP)
+    def add(self, group: RowGroup, pieces: Iterable[bytes]) -> None:
+        """Append rows that are encoded already."""
+        self._file.add(group, pieces)
 
     def close(self) -> None:
-        self._writer.close()
-
-    def abandon(self) -> None:
-        self._file.abandon()
-        with suppress(Exception):  # the error that led here is the one to report
-            self._writer.close()
+        """See `TableWriter.close`."""
+        self._file.close()
 
 
-class _TextTable:
+class TextTable:
     """Tab-separated text; floats in the shortest form that reads back the same; missing as NA."""
 
-    def __init__(self, file: Digesting, schema: "pa.Schema", compressed: bool, for_spreadsheets: bool) -> None:
+    def __init__(self, file: Digesting, compressed: bool, for_spreadsheets: bool) -> None:
         self._file = file
         self._for_spreadsheets = for_spreadsheets
+        self._has_header = False
         # 31: a gzip header, which zlib writes with time 0 and no name.
         self._gzip = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, 31) if compressed else None
-        self._put(text_cells.header(schema.names, "\t"))
 
     def _put(self, text: bytes) -> None:
         self._file.write(self._gzip.compress(text) if self._gzip else text)
 
-    def write(self, chunk: "pa.Table") -> None:
-        frame = pl.from_arrow(chunk)
-        assert isinstance(frame, pl.DataFrame)
-        if self._for_spreadsheets and "trait" in frame.columns:
-            computed = [name for name in frame["trait"].unique() if str(name).startswith(text_cells.COMPUTED)]
+    def write(self, rows: pl.DataFrame) -> None:
+        """See `TableWriter.write`."""
+        if self._for_spreadsheets and "trait" in rows.columns:
+            computed = [name for name in rows["trait"].unique() if str(name).startswith(text_cells.COMPUTED)]
             if computed:  # rows, samples and audit are found by this name: no apostrophe may be put before it
                 raise OutputError(
                     f"a spreadsheet would evaluate the name of the trait '{computed[0]}': rename its column."
                 )
-        self._put(text_cells.written(frame, "\t", MISSING, for_spreadsheets=self._for_spreadsheets))
+        if not self._has_header:
+            self._put(text_cells.header(rows.columns, "\t"))
+            self._has_header = True
+        self._put(text_cells.written(rows, "\t", MISSING, for_spreadsheets=self._for_spreadsheets))
 
     def close(self) -> None:
+        """See `TableWriter.close`."""
         if self._gzip:
             self._file.write(self._gzip.flush())
-
-    def abandon(self) -> None:
-        self._gzip = None
 
 
 Seal = Callable[[FileDigest], None]  # called with the digest of a whole table before the file appears under its name
@@ -149,15 +109,14 @@ Seal = Callable[[FileDigest], None]  # called with the digest of a whole table b
 
 @contextmanager
 def open_table(
-    path: Path, schema: "pa.Schema", afterwards: str = "", *, seal: Seal | None = None, for_spreadsheets: bool = False
-) -> Iterator[TableWriter]:
+    path: Path, afterwards: str = "", *, seal: Seal | None = None, for_spreadsheets: bool = False
+) -> Iterator[ParquetTable | TextTable]:
     """A writer in the format of ``path``'s suffix; ``path`` appears when the block ends without an error.
 
     Parameters
     ----------
     path : Path
         A link stays one: the file is written where it points to.
-    schema : pyarrow.Schema
     afterwards : str
         See `replacing`.
     seal : callable, optional
@@ -182,49 +141,46 @@ def open_table(
     with replacing(target_of(path), afterwards, sealed=sealed) as raw:
         file = Digesting(raw)
         digests.append(file)
-        writer: TableWriter
-        if suffix == ".parquet":
-            writer = _ParquetTable(file, schema)
-        else:
-            writer = _TextTable(file, schema, suffix.endswith(".gz"), for_spreadsheets)
-        try:
-            yield writer
-            writer.close()
-        except BaseException:
-            writer.abandon()
-            raise
+        is_text = suffix != ".parquet"
+        writer = TextTable(file, suffix.endswith(".gz"), for_spreadsheets) if is_text else ParquetTable(file)
+        yield writer
+        writer.close()
 
 
-def rechunk(tables: Iterable["pa.Table"], rows: int = ROW_GROUP) -> Iterator["pa.Table"]:
-    """The same rows in chunks of ``rows``, whatever the sizes they come in; the last may be shorter."""
-    import pyarrow as pa
-
-    waiting: list[pa.Table] = []
-    n_waiting = 0
-    for table in tables:
+def in_groups(frames: Iterable[pl.DataFrame], rows: int = ROW_GROUP) -> Iterator[pl.DataFrame]:
+    """The same rows in frames of ``rows``, whatever the sizes they come in; the last may be shorter, and one comes always."""
+    waiting: list[pl.DataFrame] = []
+    empty: pl.DataFrame | None = None
+    n_waiting, given = 0, False
+    for frame in frames:
+        if empty is None:
+            empty = frame.clear()
+        elif frame.schema != empty.schema:  # of text, whose columns may be empty for long
+            frame = frame.cast(dict(empty.schema))  # type: ignore[arg-type]
         offset = 0
-        while offset < table.num_rows:
-            piece = table.slice(offset, rows - n_waiting)
+        while offset < frame.height:
+            piece = frame.slice(offset, rows - n_waiting)
             waiting.append(piece)
-            n_waiting += piece.num_rows
-            offset += piece.num_rows
+            n_waiting += piece.height
+            offset += piece.height
             if n_waiting == rows:
-                yield pa.concat_tables(waiting)
-                waiting, n_waiting = [], 0
+                yield pl.concat(waiting)
+                waiting, n_waiting, given = [], 0, True
     if waiting:
-        yield pa.concat_tables(waiting)
+        yield pl.concat(waiting)
+    elif not given and empty is not None:
+        yield empty
 
 
 def write_table(
     path: Path,
-    schema: "pa.Schema",
-    tables: Iterable["pa.Table"],
+    frames: Iterable[pl.DataFrame],
     afterwards: str = "",
     *,
     seal: Seal | None = None,
     for_spreadsheets: bool = False,
 ) -> int:
-    """Stream ``tables`` (all of ``schema``) into ``path``; returns the number of rows. Memory: one chunk.
+    """Stream ``frames`` (at least one, all with the same columns) into ``path``; returns the number of rows. Memory: one row group.
 
     The other parameters are those of `open_table`.
 
@@ -234,10 +190,10 @@ def write_table(
         See `open_table`.
     """
     n_rows = 0
-    with open_table(path, schema, afterwards, seal=seal, for_spreadsheets=for_spreadsheets) as writer:
-        for chunk in rechunk(tables):
-            writer.write(chunk)
-            n_rows += chunk.num_rows
+    with open_table(path, afterwards, seal=seal, for_spreadsheets=for_spreadsheets) as writer:
+        for rows in in_groups(frames):
+            writer.write(rows)
+            n_rows += rows.height
     return n_rows
 
 
@@ -278,15 +234,24 @@ def check_table_types(path: Path, schema: pl.Schema) -> None:
             )
 
 
-def iterate_table(path: Path) -> "tuple[pa.Schema, Iterator[pa.Table]]":
-    """Schema and rows of a results file, in pieces where the format allows it (parquet)."""
-    import pyarrow as pa
+def iterate_table(path: Path, columns: Sequence[str] | None = None) -> Iterator[pl.DataFrame]:
+    """The rows of a parquet file of results, all columns or some, a frame of bounded size at a time."""
+    rows = scan_table(path) if columns is None else scan_table(path).select(columns)
+    n_rows = int(rows.select(pl.len()).collect().item())
+    for start in range(0, max(1, n_rows), ROW_GROUP):
+        yield rows.slice(start, ROW_GROUP).collect()
+
+
+def check_pages(path: Path) -> None:
+    """Read a parquet file once and hold its pages against their checksums, where it has any.
+
+    Raises
+    ------
+    Exception
+        Of arrow's, where it is damaged: they have no common ground.
+    """
     import pyarrow.parquet as pq
 
-    if table_suffix(path) == ".parquet":
-        file = pq.ParquetFile(path, page_checksum_verification=True)
-        schema = plain_schema(file.schema_arrow)
-        batches = file.iter_batches(batch_size=ROW_GROUP)
-        return schema, (pa.Table.from_batches([batch]).cast(schema) for batch in batches)
-    table = to_arrow(scan_table(path).collect())
-    return table.schema, iter([table])
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        for _ in file.iter_batches(batch_size=ROW_GROUP):
+            pass

@@ -55,6 +55,10 @@ OPTIONAL_DIMENSIONS = {VARIANT_CALL_COUNTS: ("variants", "counts")}
 BLOCK_BYTES = (
     16 * 2**20
 )  # a block is read, decoded and tested whole: big enough to amortise, small enough to bound memory
+WORKING_BYTES = (
+    2 * 2**20
+)  # of a block that is worked on at a time: with all that is made of it, it stays in a core's cache
+LEAST_WORKING = 128  # variants of such a block, so that what is done once for each does not count
 MAX_BLOCK_VARIANTS = 16_384  # small cohorts still get several blocks to share among threads
 BLOCKS_PER_SHARD = 8  # a shard is one file: about 128 MB before compression
 METADATA_CHUNK = 65_536  # variants a chunk in the one-dimensional arrays
@@ -64,6 +68,11 @@ def block_variants(n_samples: int) -> int:
     """Variants in one block (one Zarr chunk): about `BLOCK_BYTES` of packed calls, a multiple of 16."""
     fitting = BLOCK_BYTES // packed_bytes(max(n_samples, 1))
     return max(16, min(MAX_BLOCK_VARIANTS, fitting) // 16 * 16)
+
+
+def working_variants(n_samples: int) -> int:
+    """Variants that are read and worked on at a time, a multiple of 16: a part of a chunk, which is unpacked as far as it is read."""
+    return max(LEAST_WORKING, WORKING_BYTES // packed_bytes(max(n_samples, 1)) // 16 * 16)
 
 
 @dataclass(frozen=True)

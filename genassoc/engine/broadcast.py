@@ -42,7 +42,7 @@ _NEEDED_BY_TASKS = (
     "genassoc.data.cohort.cohort",
     "genassoc.models.scan.rows",
 )
-_LIBRARIES_OF_TASKS = ("zarr", "pyarrow.parquet")  # which read stores and write parts
+_LIBRARIES_OF_TASKS = ("zarr",)  # which read stores
 _MOST_BYTES = 2**40
 _LOADED_AT_ONCE = 2  # functions that a process keeps: more would hold the null models of runs long over
 _APPEARS_SECONDS = 15.0  # a network disk may show a new file late: NFS keeps a folder's listing for some seconds

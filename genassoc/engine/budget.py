@@ -1,8 +1,8 @@
 """A cap on memory that holds: how many threads, blocks of what size, tasks of how many rows; or a refusal that says what would fit.
 
 What a run holds is the process itself (program, phenotypes, null models: measured once they are fitted), what the first
-block brings along (compiled kernels, the writer of parts) and, for each thread, the chunk it decompresses, the block it works
-on and the rows of its task. A rehearsal (`genassoc.engine.rehearsal`) measures one block; a gate watches the process while it
+block brings along (compiled kernels, the writer of parts) and, for each thread, the chunk it unpacks, the block it works on and the
+rows of its task. A rehearsal (`genassoc.engine.rehearsal`) measures one block; a gate watches the process while it
 runs.
 """
 
@@ -77,7 +77,7 @@ def fit(
     while True:
         task = min(task_variants, block) if recut else task_variants
         each = needs.thread(block, task)
-        threads = min(n_threads, max(0, cap - needs.process) // each)
+        threads = min(n_threads, max(0, cap - needs.process) // each) if needs.process + needs.after <= cap else 0
         # Each block of a chunk decompresses all of it.
         speed = threads / (1 + needs.share_reading * (block_variants / block - 1))
         if threads and (best is None or speed > best[0]):
@@ -254,10 +254,11 @@ def fitted(
             f"least --memory {enough_memory(max(peak, needs.total(1, MIN_BLOCK, MIN_BLOCK)))}, or test fewer traits at a "
             "time."
         )
-    chosen = fit(needs, cap, wanted, plan.block_variants, largest, recut, whole=plan.largest_set)
+    at_once = min(job.block_variants, largest)
+    chosen = fit(needs, cap, wanted, at_once, largest, recut, whole=plan.largest_set)
     each = needs.thread(chosen.block_variants, chosen.task_variants)
     gated = GatedJob(replace(job, block_variants=chosen.block_variants), Gate(cap, each))
-    words = describe_fit(chosen, cap, wanted, plan.block_variants)
+    words = describe_fit(chosen, cap, wanted, at_once)
     cut = plan.finer(chosen.task_variants) if recut else plan
     return Fitted(gated, cut, _like(executor, chosen.n_threads), (words,))
 
@@ -281,10 +282,11 @@ def _fitted_workers(
             "traits at a time."
         )
     largest = max(task.n_variants for task in plan.tasks)
-    chosen = fit(needs, cap, workers.n_threads, plan.block_variants, largest, recut, whole=plan.largest_set)
+    at_once = min(job.block_variants, largest)
+    chosen = fit(needs, cap, workers.n_threads, at_once, largest, recut, whole=plan.largest_set)
     each = needs.thread(chosen.block_variants, chosen.task_variants)
     gate = Gate(cap, each, chosen.n_threads)
-    words = describe_fit(chosen, cap, workers.n_threads, plan.block_variants)
+    words = describe_fit(chosen, cap, workers.n_threads, at_once)
     cut = plan.finer(chosen.task_variants) if recut else plan
     gated = GatedJob(replace(job, block_variants=chosen.block_variants), gate)
     return Fitted(gated, cut, executor, (f"{words} in each worker",))
@@ -298,7 +300,9 @@ def _within_grant(
     if grant is None:
         return Fitted(job, plan, executor)
     needs = estimated_needs(job, plan, rows_per_variant)
-    threads = max(1, min(wanted, (grant.n_bytes - needs.process) // needs.thread(plan.block_variants, largest)))
+    threads = max(
+        1, min(wanted, (grant.n_bytes - needs.process) // needs.thread(min(job.block_variants, largest), largest))
+    )
     if threads == wanted:
         return Fitted(job, plan, executor)
     note = (

@@ -16,7 +16,7 @@ from genassoc.data.memory import parse_memory, show_memory
 from genassoc.data.output import output_error
 from genassoc.engine.budget import Fit, describe_fit, fit
 from genassoc.engine.plan import Plan
-from genassoc.engine.rehearsal import Needs, Rehearsal, Workload, rehearse, slowdown
+from genassoc.engine.rehearsal import ROW_BYTES, THREAD, WRITER, Needs, Rehearsal, Workload, rehearse, slowdown
 from genassoc.engine.resources import granted_memory
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Cost:
         Bytes a worker may hold: what was asked for, or what the system grants.
     asked : bool
         Whether the cap was asked for.
-    n_threads : int
+    n_threads, block_variants : int
         As wanted.
     work : Workload
         Blocks and variants that are read.
@@ -91,6 +91,10 @@ class Cost:
         Seconds to read the phenotypes and to fit the null models.
     audit : tuple of (float, int)
         Seconds, and rows fitted again.
+    program : int
+        Bytes that the process held before it read the phenotypes.
+    auditing : int
+        Bytes that the audit holds.
     """
 
     plan: Plan
@@ -101,10 +105,13 @@ class Cost:
     cap: int
     asked: bool
     n_threads: int
+    block_variants: int
     work: Workload
     slowdown: float = 1.0
     start: float = 0.0
     audit: tuple[float, int] = (0.0, 0)
+    program: int = 0
+    auditing: int = 0
 
     @property
     def core_seconds(self) -> float:
@@ -124,6 +131,33 @@ class Cost:
         return Timing(START_SECONDS + self.start + rehearsed, variants / threads, merge, *self.audit)
 
     @property
+    def peak(self) -> int:
+        """Bytes that the run will hold: while variants are tested, or while rows are audited, when the threads hold nothing.
+
+        Threads are not at their peaks together: of those beside the first half a peak is counted. `Fit.n_bytes` is the bound.
+        """
+        fit = self.fit
+        threads = (1 + fit.n_threads) / 2 * self.needs.thread(fit.block_variants, fit.task_variants)
+        return self.needs.process + int(max(threads, self.auditing))
+
+    def holders(self) -> dict[str, int]:
+        """Bytes by what holds them, in words."""
+        needs, measured, fit = self.needs, self.measured, self.fit
+        rows = fit.n_threads * fit.task_variants * needs.rows_per_variant * ROW_BYTES
+        blocks = int(fit.n_threads * fit.block_variants * needs.variant)
+        return {
+            "program": self.program,
+            "phenotypes, null models and their kernels": max(0, measured.before - self.program),
+            "what else the first block brings": max(0, needs.process - WRITER - measured.before),
+            f"blocks of {fit.block_variants:,} variants": blocks,
+            "unpacking the store": fit.n_threads * needs.chunk,
+            "arenas of threads": fit.n_threads * THREAD,
+            "rows waiting to be written": rows,
+            "writing": WRITER,
+            "auditing, when blocks and rows are gone": self.auditing,
+        }
+
+    @property
     def output_bytes(self) -> int:
         """Of the results as parquet."""
         return self.rows * PARQUET_ROW_BYTES
@@ -133,8 +167,9 @@ class Cost:
         plan, traits = self.plan, self.needs.rows_per_variant
         return [
             f"{plan.n_variants:,} variants x {traits} rows each = {self.rows:,} rows at most, in {self.work.n_tasks} tasks",
-            describe_fit(self.fit, self.cap, self.n_threads, plan.block_variants)
-            + ("" if self.asked else f"; ask the queue for {show_memory(1.1 * self.fit.n_bytes)}"),
+            describe_fit(self.fit, self.cap, self.n_threads, self.block_variants)
+            + ("" if self.asked else f"; ask the queue for {show_memory(1.1 * self.peak)}"),
+            f"memory at the peak: about {show_memory(self.peak)}: {', '.join(f'{show_memory(n)} {what}' for what, n in self.holders().items() if n >= 2**19)}",
             *self._time_lines(),
             f"results: about {self.output_bytes / 1e6:,.1f} MB as parquet, and {self.rows * PART_ROW_BYTES / 1e6:,.1f} MB "
             "of parts until they are merged",
@@ -180,6 +215,7 @@ def cost_of(
     memory: str | int | None = None,
     *,
     start: float = 0.0,
+    program: int = 0,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Cost:
     """Compute one block, and say what the plan will cost, without an audit.
@@ -190,6 +226,8 @@ def cost_of(
         A worker's cap; what the system grants this process by default.
     start : float
         Seconds that reading the phenotypes and fitting the null models took.
+    program : int
+        Bytes that the process held before.
     clock : callable
         Seconds from anywhere.
 
@@ -203,14 +241,15 @@ def cost_of(
     grant = granted_memory()
     # Where nothing is known of the system, nothing is refused.
     cap = parse_memory(memory) if memory is not None else grant.n_bytes if grant else 2**62
-    chosen = fit(needs, cap, n_threads, plan.block_variants, largest, whole=plan.largest_set)
+    at_once = min(job.block_variants, largest)
+    chosen = fit(needs, cap, n_threads, at_once, largest, whole=plan.largest_set)
     cut = plan.finer(chosen.task_variants) if memory is not None else plan
     work = Workload.of(job, cut, chosen.block_variants)
     beside = slowdown(job, work, measured, chosen.n_threads, clock)
     rows = plan.n_variants * rows_per_variant
     return Cost(
         plan=plan, rows=rows, needs=needs, measured=measured, fit=chosen, cap=cap, asked=memory is not None,
-        n_threads=n_threads, work=work, slowdown=beside, start=start,
+        n_threads=n_threads, block_variants=at_once, work=work, slowdown=beside, start=start, program=program,
     )  # fmt: skip
 
 

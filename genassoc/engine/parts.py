@@ -6,7 +6,7 @@
       plan.json            the plan, for job arrays and for a rerun
       driver.lock          while a driver runs
       broadcast-...        what worker processes of a cluster need, while a driver runs
-      part-00003.parquet   the rows of task 3; its metadata: of which plan, which variants, what was dropped
+      part-00003.parquet   the rows of task 3, as the table will have them; its metadata: of which plan, which variants, what was dropped
       wip_part-...         unfinished; removed by the next run
 """
 
@@ -18,23 +18,21 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import polars as pl
 
 from genassoc.data import strangers
 from genassoc.data.integrity import Digesting, FileDigest
 from genassoc.data.output import output_error, replacing, sweep_unfinished, target_of
-from genassoc.data.result_table import RESULT_SCHEMA, repeated_columns, to_arrow, write_table
+from genassoc.data.parquet import MOST_FOOTER, Footer, ParquetFile, encoded, footer_bytes, pieces_of, read_footer
+from genassoc.data.result_table import ParquetTable, TextTable, open_table
 from genassoc.data.strangers import MalformedError
 from genassoc.engine.broadcast import BROADCAST_NAME
 from genassoc.engine.job import Counts, TaskOutput
 from genassoc.engine.lock import DriverLock
 from genassoc.engine.plan import Plan, Task
-from genassoc.errors import PlanError
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from genassoc.errors import GenassocError, PlanError
 
 PLAN_NAME = "plan.json"
 WORK_SUFFIX = ".work"
@@ -203,19 +201,14 @@ class WorkFolder:
         OutputError
             If the disk is full or cannot be written.
         """
-        import pyarrow.parquet as pq
-
         counts = replace(output.counts, rows=output.rows.height)
         metadata = {**_identity(plan, task), "counts": counts.to_dict(), DIGEST: _UNSIGNED}
-        table = to_arrow(output.rows)
-        table = table.replace_schema_metadata({METADATA_KEY: json.dumps(metadata).encode()})
         with replacing(self.part_path(task), KEPT.format(folder=self.path)) as file:
             digesting = Digesting(file)
-            # Read once and thrown away: what is quick to write and to read again.
-            pq.write_table(
-                table, digesting, compression="lz4", write_page_checksum=True, write_statistics=False,
-                use_dictionary=repeated_columns(table.schema),
-            )  # fmt: skip
+            part = ParquetFile(digesting)
+            group, content = encoded(output.rows)
+            part.add(group, [content])
+            part.close({METADATA_KEY: json.dumps(metadata).encode()})
             _sign(file, digesting.digest)
         return counts
 
@@ -227,25 +220,26 @@ class WorkFolder:
         thorough : bool
             Read the whole file too and check its digest.
         """
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+        found = self.part(plan, task, thorough)
+        return None if found is None else found[0]
 
+    def part(self, plan: Plan, task: Task, thorough: bool) -> tuple[Counts, Footer] | None:
+        """Counts and footer of a finished part; see `part_counts`."""
         path = self.part_path(task)
         try:
             if not path.is_file():  # a pipe of that name would be waited for
                 return None
-            with pq.ParquetFile(path) as file:
-                # Not that of the arrow schema, an encoded copy from before the part was signed.
-                metadata = strangers.parse_object((file.metadata.metadata or {})[METADATA_KEY])
-                n_rows = file.metadata.num_rows
+            with path.open("rb") as file:
+                footer = read_footer(file)
+            metadata = strangers.parse_object(footer.metadata[METADATA_KEY])
             if any(metadata.get(key) != value for key, value in _identity(plan, task).items()):
                 return None
             counts = Counts.from_dict(strangers.field(metadata, "counts", strangers.table))
             signed = strangers.field(metadata, DIGEST, strangers.text)
-            if counts.rows != n_rows or (thorough and not _is_signed(path, signed)):
+            if counts.rows != footer.n_rows or (thorough and not _is_signed(path, signed)):
                 return None
-            return counts
-        except (OSError, pa.ArrowException, KeyError, ValueError):
+            return counts, footer
+        except (OSError, KeyError, ValueError):
             return None
 
     def part_rows(self, plan: Plan, task: Task) -> pl.DataFrame:
@@ -268,9 +262,10 @@ class WorkFolder:
         self.ensure()
         return WorkFolder(self.path / f"{PASS_NAME}{plan.pass_number + 1}-{name}")
 
-    def counts(self, plan: Plan) -> Counts:
-        """Counts of all finished parts together."""
-        return sum((self.part_counts(plan, task) or Counts() for task in plan.tasks), Counts())
+    def counts(self, plan: Plan) -> dict[Task, Counts]:
+        """Counts of each finished part."""
+        found = ((task, self.part_counts(plan, task)) for task in plan.tasks)
+        return {task: counts for task, counts in found if counts is not None}
 
     def has_parts(self) -> bool:
         """Whether any part is finished."""
@@ -323,22 +318,13 @@ def _identity(plan: Plan, task: Task) -> dict[str, Any]:
 # A part carries its own digest: taken with zeros in its place, which lies in the footer's metadata.
 DIGEST = "sha256"
 _UNSIGNED = "0" * 64
-_MOST_FOOTER = 2**26
-
-
-def _footer_bytes(end: bytes, size: int) -> int:
-    """Length of a parquet file's footer with its own length and mark, from the last eight bytes."""
-    length = int.from_bytes(end[:4], "little") + 8
-    if end[4:] != b"PAR1" or not 8 < length < min(size, _MOST_FOOTER):
-        raise MalformedError("it does not end like a parquet file")
-    return length
 
 
 def _sign(file: BinaryIO, digest: FileDigest) -> None:
     """Put the digest of a part, just written, into it."""
     size = digest.n_bytes
     file.seek(size - 8)
-    footer = size - _footer_bytes(file.read(8), size)
+    footer = size - footer_bytes(file.read(8), size, MOST_FOOTER)
     file.seek(footer)
     at = file.read().index(_UNSIGNED.encode())
     file.seek(footer + at)
@@ -351,7 +337,7 @@ def _is_signed(path: Path, signed: str) -> bool:
     digest, size = hashlib.sha256(), path.stat().st_size
     with path.open("rb") as file:
         file.seek(size - 8)
-        before = size - _footer_bytes(file.read(8), size)
+        before = size - footer_bytes(file.read(8), size, MOST_FOOTER)
         file.seek(0)
         while before:
             chunk = file.read(min(before, 2**20))
@@ -359,7 +345,7 @@ def _is_signed(path: Path, signed: str) -> bool:
                 return False
             digest.update(chunk)
             before -= len(chunk)
-        footer = file.read(_MOST_FOOTER)
+        footer = file.read(MOST_FOOTER)
     digest.update(footer.replace(signed.encode(), _UNSIGNED.encode(), 1))
     return digest.hexdigest() == signed
 
@@ -373,6 +359,19 @@ class Merged:
     digest: FileDigest
 
 
+class EmptyRunError(GenassocError):
+    """A finished run of which no variant is left."""
+
+
+def nothing_kept(counts: Counts) -> EmptyRunError:
+    """The error of a finished run without any variant."""
+    reasons = ", ".join(f"{reason} left out {n:,}" for reason, n in counts.dropped.items())
+    return EmptyRunError(
+        f"no variant is left to test: of {counts.read:,} read, {reasons or 'none was kept'}. Nothing was written; "
+        "widen the filters or the regions."
+    )
+
+
 def merge(
     work: WorkFolder,
     plan: Plan,
@@ -381,10 +380,10 @@ def merge(
     *,
     for_spreadsheets: bool = False,
 ) -> Merged:
-    """Stream the parts, in store order, into one table in the format of ``out``'s suffix.
+    """Put the parts, in store order, into one table in the format of ``out``'s suffix.
 
     The bytes depend on the rows alone: not on how they were cut into parts, who computed them and when.
-    Memory holds one chunk of rows.
+    Parquet is copied from the parts (`Plan.row_groups`); memory holds a megabyte, of text the rows of a row group.
 
     Parameters
     ----------
@@ -397,20 +396,24 @@ def merge(
     ------
     PlanError
         If parts are missing or damaged (names them).
+    EmptyRunError
+        If no variant was kept: a table of no rows would be taken for a result.
     OutputError
         If ``out`` cannot be written, or its suffix names no format.
     """
     out = Path(out)
-    found = [(task, work.part_counts(plan, task)) for task in plan.tasks]
-    missing = [task for task, counts in found if counts is None]
+    found = work.counts(plan)
+    missing = [task for task in plan.tasks if task not in found]
     if missing:
         shown = ", ".join(str(task.index) for task in missing[:10]) + (", ..." if len(missing) > 10 else "")
         raise PlanError(
             f"{len(missing)} of {len(plan.tasks)} tasks have no finished part in {work.path} "
             f"(tasks {shown}): do the parts that 'genassoc status {work.path}' names, then merge again."
         )
-    total = sum((counts or Counts() for _, counts in found), Counts())
-    schema = _final_schema(work, [task for task, counts in found if counts and counts.rows])
+    total = sum(found.values(), Counts())
+    if not total.kept:
+        raise nothing_kept(total)
+    filled = {task for task, counts in found.items() if counts.rows}
     target = target_of(out)
     sweep_unfinished(target.parent, target.name)
     merged: list[Merged] = []
@@ -421,44 +424,45 @@ def merge(
             seal(merged[0])
 
     kept = KEPT.format(folder=work.path)
-    write_table(out, schema, _rows(work, plan, schema), kept, seal=sealed, for_spreadsheets=for_spreadsheets)
+    with open_table(out, kept, seal=sealed, for_spreadsheets=for_spreadsheets) as table:
+        for tasks in plan.row_groups():
+            _append(work, plan, [task for task in tasks if task in filled], table)
     return merged[0]
 
 
-def _final_schema(work: WorkFolder, filled: Sequence[Task]) -> "pa.Schema":
-    """Columns of the parts; of the results schema where no part has a row."""
-    import pyarrow.parquet as pq
+def _append(work: WorkFolder, plan: Plan, tasks: Sequence[Task], table: ParquetTable | TextTable) -> None:
+    """Put the rows of a row group into the table: byte by byte where one part holds them all, else encoded anew.
 
-    if not filled:
-        return to_arrow(pl.DataFrame(schema=RESULT_SCHEMA)).schema
-    return pq.read_schema(work.part_path(filled[0])).remove_metadata()
+    Whether a row group has one part or several, its bytes are those of its rows.
+    """
+    if len(tasks) == 1 and isinstance(table, ParquetTable):
+        with _read(work, plan, tasks[0]) as (file, footer):
+            for group, at in footer.groups:
+                table.add(group, pieces_of(file, group, at))
+        return
+    frames: list[pl.DataFrame] = []
+    for task in tasks:
+        with _read(work, plan, task) as (file, _):
+            frames.append(pl.read_parquet(file))
+            if frames[-1].schema != frames[0].schema:
+                raise MalformedError("its columns are not those of the rows before it")
+    if frames:
+        table.write(pl.concat(frames))
 
 
-def _rows(work: WorkFolder, plan: Plan, schema: "pa.Schema") -> Iterator["pa.Table"]:
-    """The rows of all parts in order, in pieces; a damaged part is removed, for the next run to redo."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    for task in plan.tasks:
-        path = work.part_path(task)
-        try:
-            counts = work.part_counts(plan, task, thorough=True)
-            if counts is None:
-                raise MalformedError("its content does not match its digest")
-            if not counts.rows:
-                continue
-            with pq.ParquetFile(path, page_checksum_verification=True) as file:
-                if not file.schema_arrow.remove_metadata().equals(schema):
-                    raise PlanError(f"the columns of {path} are not those of the other parts; remove it and run again.")
-                batches = file.iter_batches()
-                while True:
-                    batch = next(batches, None)
-                    if batch is None:
-                        break
-                    yield pa.Table.from_batches([batch], schema=schema)
-        except (OSError, pa.ArrowException, MalformedError) as error:
-            with contextlib.suppress(OSError):
-                path.unlink()
-            raise PlanError(
-                f"{path} was damaged ({error}) and has been removed; the same command computes it again."
-            ) from error
+@contextlib.contextmanager
+def _read(work: WorkFolder, plan: Plan, task: Task) -> Iterator[tuple[BinaryIO, Footer]]:
+    """A part, checked against its digest, to be read; one that is damaged is removed, for the next run to redo."""
+    path = work.part_path(task)
+    try:
+        part = work.part(plan, task, thorough=True)
+        if part is None:
+            raise MalformedError("its content does not match its digest")
+        with path.open("rb") as file:
+            yield file, part[1]
+    except (pl.exceptions.PolarsError, MalformedError) as error:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        raise PlanError(
+            f"{path} was damaged ({error}) and has been removed; the same command computes it again."
+        ) from error

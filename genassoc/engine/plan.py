@@ -4,8 +4,8 @@ import hashlib
 import json
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from itertools import pairwise
+from dataclasses import KW_ONLY, asdict, dataclass, field, replace
+from itertools import groupby, pairwise
 from typing import Any
 
 import numpy as np
@@ -17,13 +17,15 @@ from genassoc.provenance import NUMBERS, genassoc_version
 from genassoc.shapes import Int64Array
 
 PLAN_FORMAT = "genassoc-plan"
-PLAN_VERSION = 2
-SETS_VERSION = 3  # of plans by sets, which an earlier genassoc would take for plans of variants
+PLAN_VERSION = 4  # of 2 and 3 the parts held rows that were written again
+SETS_VERSION = 5  # of plans by sets, which an earlier genassoc would take for plans of variants
 _PLAIN = ("index", "start", "stop", "contig")  # of a task that owns no sets
 MAX_PARTS = 1_000_000  # jobs of an array
 MAX_TASKS = 4096  # each task leaves one file behind: thousands are fine on a shared disk, millions are not
 MANY_CONTIGS = 1000  # more than any finished genome has; beyond it a task holds several
-MAX_TASK_ROWS = 2**18  # rows of results a task holds at once: about 50 MB in 20 columns, whatever the traits
+MAX_TASK_ROWS = (
+    2**17
+)  # rows of results a task holds at once, one row group: about 20 MB in 20 columns, whatever the traits
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,9 @@ class Plan:
         Which pass over the genotypes this is, from 0, of an analysis that makes several.
     pass_name : str
         What the pass does.
+    lines : (int, int)
+        Where row groups of the results are cut, beside contigs: at multiples of the first number, and from each at multiples of the
+        second. They follow from the cohort and the model, never from how the store is laid out or the work is done.
     """
 
     tasks: tuple[Task, ...]
@@ -107,6 +112,8 @@ class Plan:
     largest_set: int = 0
     pass_number: int = 0
     pass_name: str = ""
+    _: KW_ONLY
+    lines: tuple[int, int] = (1, 1)
 
     @classmethod
     def by_block(
@@ -115,21 +122,25 @@ class Plan:
         block_variants: int,
         fingerprint: str = "",
         *,
+        cut: int | None = None,
         rows_per_variant: int = 1,
         n_parts: int = 1,
         settings: Mapping[str, Any] | None = None,
     ) -> "Plan":
-        """Cut at contig changes (where there are not thousands) and at multiples of the store's block.
+        """Cut at contig changes (where there are not thousands), at multiples of the store's block, and where row groups end.
 
         Parameters
         ----------
         runs : iterable of (contig, start, stop)
             Runs of one contig in store order (``GenotypeStore.contig_runs()``).
         block_variants : int
-            The store's block. A task is one block; several when there would be more than `MAX_TASKS`; a
-            fraction of one when its results would exceed `MAX_TASK_ROWS`.
+            The store's block: variants read at a time.
         fingerprint : str
             See `fingerprint`.
+        cut : int, optional
+            Variants of a row group; a multiple when there would be more than `MAX_TASKS`, a fraction when its rows would be more than
+            `MAX_TASK_ROWS`. The store's block by default; where rows become a results file, the block that a store of as many samples
+            has by default, so that the file does not depend on that of this store. A task makes a row group, or some make one.
         rows_per_variant : int
             Results rows of one variant: traits x tests.
 
@@ -142,16 +153,23 @@ class Plan:
             raise PlanError("the block size, the number of parts and the rows of a variant must be at least 1.")
         if n_parts > MAX_PARTS:
             raise PlanError(f"{n_parts:,} parts are more than the {MAX_PARTS:,} that a plan may have.")
-        ordered = _joined_where_many(_checked(runs), block_variants)
+        cut = block_variants if cut is None else cut
+        ordered = _joined_where_many(_checked(runs), cut)
         n_variants = sum(stop - start for _, start, stop in ordered)
-        step = _task_variants(n_variants, block_variants, rows_per_variant)
+        # A fraction of a block is counted from the block's own border, and never crosses it.
+        lines, of_store = (
+            (max(step, block), step)
+            for block in (cut, block_variants)
+            for step in [_task_variants(n_variants, block, rows_per_variant)]
+        )
         tasks: list[Task] = []
-        for contig, first, last in ordered:
-            # Steps are counted from the block's own border, so that a fraction never crosses it.
-            for block_start, block_stop in Task(0, first, last, contig).blocks(max(step, block_variants)):
-                for start in range(block_start, block_stop, step):
-                    tasks.append(Task(len(tasks), start, min(block_stop, start + step), contig))
-        return cls(tuple(tasks), fingerprint, min(step, block_variants), n_parts, dict(settings or {}))
+        for contig, start, last in ordered:
+            while start < last:
+                stop = min(last, _line_after(start, lines), _line_after(start, of_store))
+                tasks.append(Task(len(tasks), start, stop, contig))
+                start = stop
+        held = min(of_store[1], block_variants)
+        return cls(tuple(tasks), fingerprint, held, n_parts, dict(settings or {}), lines=lines)
 
     @classmethod
     def by_set(
@@ -161,6 +179,7 @@ class Plan:
         block_variants: int,
         fingerprint: str = "",
         *,
+        cut: int | None = None,
         n_parts: int = 1,
         settings: Mapping[str, Any] | None = None,
     ) -> "Plan":
@@ -171,8 +190,8 @@ class Plan:
         sets : sequence of int64 arrays
             The variants of each set, ascending; sets in the order of their first variants. They may share variants, and a variant may be in
             none. What is in which set enters the fingerprint.
-        runs, block_variants, n_parts, settings
-            As of `by_block`. A task is as many neighbouring sets of one contig as hold a block of variants, at least one; more when
+        runs, block_variants, cut, n_parts, settings
+            As of `by_block`. A task is as many neighbouring sets of one contig as hold ``cut`` variants, at least one; more when
             there would be more than `MAX_TASKS`.
         fingerprint : str
             Of all else that decides the numbers.
@@ -195,7 +214,7 @@ class Plan:
         if not placed:
             raise PlanError("there is no set of variants to work on.")
         total = sum(n for *_, n in placed)
-        step = max(block_variants, -(-total // MAX_TASKS))
+        step = max(cut or block_variants, -(-total // MAX_TASKS))
         tasks: list[Task] = []
         held = 0
         for number, (contig, start, stop, n) in enumerate(placed):
@@ -270,6 +289,14 @@ class Plan:
                 tasks.append(Task(len(tasks), start, min(task.stop, start + most_variants), task.contig))
         return replace(self, tasks=tuple(tasks), block_variants=min(self.block_variants, most_variants))
 
+    def row_groups(self) -> Iterator[list[Task]]:
+        """Neighbouring tasks whose rows make one row group of the results: one, unless tasks were cut finer than row groups."""
+        for _, tasks in groupby(self.tasks, self._row_group):
+            yield list(tasks)
+
+    def _row_group(self, task: Task) -> tuple[int, str]:
+        return (task.index if task.n_sets else _line_before(task.start, self.lines)), task.contig
+
     def of_pass(self, number: int, name: str, before: str) -> "Plan":
         """The plan of one pass over the same variants; its fingerprint covers ``before``, the digest of what the pass in front gave."""
         digest = hashlib.sha256(f"{self.fingerprint} pass {number} {name} {before}".encode()).hexdigest()
@@ -285,6 +312,7 @@ class Plan:
             "fingerprint": self.fingerprint,
             "block_variants": self.block_variants,
             "n_parts": self.n_parts,
+            "lines": list(self.lines),
             "settings": dict(self.settings),
             **({"largest_set": self.largest_set} if self.largest_set else {}),
             **({"pass_number": self.pass_number, "pass_name": self.pass_name} if self.pass_name else {}),
@@ -308,6 +336,9 @@ class Plan:
             _check_version(content)
             block_variants = strangers.field(content, "block_variants", strangers.whole, 1)
             of_sets = content["version"] == SETS_VERSION
+            lines = [strangers.whole(item, "lines", 1) for item in strangers.field(content, "lines", strangers.items)]
+            if len(lines) != 2:
+                raise MalformedError("lines are no two numbers")
             largest = strangers.field(content, "largest_set", strangers.whole, 1, block_variants) if of_sets else 0
             plan = cls(
                 tuple(
@@ -321,6 +352,7 @@ class Plan:
                 largest,
                 strangers.optional(content, "pass_number", strangers.whole) or 0,
                 strangers.optional(content, "pass_name", strangers.text) or "",
+                lines=(lines[0], lines[1]),
             )
             for name, kind in (("toml", strangers.text), ("memory", strangers.whole)):
                 strangers.optional(plan.settings, name, kind)
@@ -452,13 +484,25 @@ def _joined_where_many(ordered: list[tuple[str, int, int]], block_variants: int)
     return joined
 
 
-def _task_variants(n_variants: int, block_variants: int, rows_per_variant: int) -> int:
-    """Variants of a task: a multiple of the block, or a fraction of it where its results are too many."""
+def _line_before(variant: int, lines: tuple[int, int]) -> int:
+    """The last line up to a variant (`Plan.lines`)."""
+    whole, step = lines
+    return variant - variant % whole % step
+
+
+def _line_after(variant: int, lines: tuple[int, int]) -> int:
+    """The first line beyond a variant."""
+    whole, step = lines
+    return min(_line_before(variant, lines) + step, variant - variant % whole + whole)
+
+
+def _task_variants(n_variants: int, cut: int, rows_per_variant: int) -> int:
+    """Variants of a task: a multiple of ``cut``, or about a whole fraction of it where its results are too many."""
     fitting = max(1, MAX_TASK_ROWS // rows_per_variant)
-    if fitting < block_variants:
-        return fitting
-    wanted = -(-n_variants // (block_variants * MAX_TASKS))
-    return block_variants * max(1, min(wanted, fitting // block_variants))
+    if fitting < cut:
+        return -(-cut // -(-cut // fitting))
+    wanted = -(-n_variants // (cut * MAX_TASKS))
+    return cut * max(1, min(wanted, fitting // cut))
 
 
 def fingerprint(**ingredients: Any) -> str:

@@ -24,11 +24,13 @@ if TYPE_CHECKING:
 
 # Bytes, measured on linear and logistic runs of 60,000 and 400,000 samples (docs/hpc.md); they bound from above.
 FIRST_BLOCK = 150 * 2**20  # compiled kernels and the pools of libraries: once, with the first block of a process
-WRITER = 80 * 2**20  # pyarrow's parquet writer, and the pieces of parts while they are merged: once
-THREAD = 24 * 2**20  # an arena of the allocator, whatever is in it
-CHUNK_COPIES = 3  # of a stored chunk: compressed, decompressed, joined
-BLOCK_COPIES = 3  # of the packed block: selection, working copies, slack of the allocator
-ROW_BYTES = 480  # of a row of results: as arrays, polars and Arrow columns, and as parquet
+WRITER = 16 * 2**20  # the pool of polars, which encodes the rows of parts: once
+THREAD = 4 * 2**20  # an arena of the allocator, whatever is in it
+STREAM = 2 * 2**20  # a chunk that is being unpacked: zstd's window, and what is read at a time
+CHUNK_COPIES = 3  # of a stored chunk that is unpacked whole, as in an object store: compressed, decompressed, joined
+BLOCK_COPIES = 2  # of the packed block: what was read, and what was selected of it or is made of it
+ROW_BYTES = 350  # of a row of results: as arrays, as a polars frame, and as parquet
+AUDIT, AUDIT_SAMPLE = 32 * 2**20, 512  # of an audit: its batches of rows, and for each sample its bases and one row
 MARGIN = 1.25  # on what a rehearsal measured: blocks differ
 SHARE_READING = 0.2  # of a block's time, where none was measured
 MIN_BLOCK = 16
@@ -45,13 +47,15 @@ class Needs:
     process : int
         Whatever runs: program, phenotypes, null models, first block's baggage.
     chunk : int
-        One stored chunk, packed.
+        What unpacking a stored chunk takes, in a thread.
     variant : float
         Each variant of the block read at a time, in a thread.
     rows_per_variant : int
         Rows of results of a variant.
     share_reading : float
-        Of a whole block's time: what smaller blocks repeat, since they decompress whole chunks.
+        Of a whole block's time: what smaller blocks repeat, where they decompress whole chunks.
+    after : int
+        What follows the threads' work: an audit.
     """
 
     process: int
@@ -59,15 +63,16 @@ class Needs:
     variant: float
     rows_per_variant: int
     share_reading: float = SHARE_READING
+    after: int = 0
 
     def thread(self, block_variants: int, task_variants: int) -> int:
         """Bytes of one thread."""
         rows = task_variants * self.rows_per_variant * ROW_BYTES
-        return int(THREAD + CHUNK_COPIES * self.chunk + block_variants * self.variant + rows)
+        return int(THREAD + self.chunk + block_variants * self.variant + rows)
 
     def total(self, n_threads: int, block_variants: int, task_variants: int) -> int:
         """Bytes of the process with that many threads at work."""
-        return self.process + n_threads * self.thread(block_variants, task_variants)
+        return self.process + max(n_threads * self.thread(block_variants, task_variants), self.after)
 
 
 @dataclass(frozen=True)
@@ -121,9 +126,11 @@ class Rehearsal:
     seconds, reading_seconds : float
         By the clock, in one thread; of them for reading.
     n_bytes : int
-        What its thread held at most, beyond what was held before, as far as it was seen.
+        What its thread held at most, beyond what is held after it, as far as it was seen.
     rows : DataFrame
         Its rows of results.
+    before : int
+        Bytes held before: program, phenotypes and null models.
     """
 
     n_variants: int
@@ -131,6 +138,7 @@ class Rehearsal:
     reading_seconds: float
     n_bytes: int
     rows: pl.DataFrame
+    before: int = 0
 
     @property
     def computing_seconds(self) -> float:
@@ -142,21 +150,24 @@ def rehearse(
     job: "AssociationJob", plan: Plan, rows_per_variant: int, clock: Callable[[], float] = time.perf_counter
 ) -> tuple[Needs, Rehearsal]:
     """Read and compute a few variants, so that kernels are compiled and loaded; then one block, timed and measured."""
-    piece = Workload.of(job, plan).pieces[0]
+    piece = Workload.of(job, plan, job.block_variants).pieces[0]
     start, stop = piece.start, piece.stop
     before = resident_memory()
     with single_threaded_blas():
         job.do(job.state, piece.head(MIN_BLOCK))
-        with _watched() as seen:
-            began = clock()
-            job.cohort.read(start, stop)
-            reading = clock() - began
+        began = clock()
+        job.cohort.read(start, stop)
+        reading = clock() - began
+        with watched() as seen:
             began = clock()
             output = job.do(job.state, piece)
             seconds = clock() - began
     selected = int(np.count_nonzero(job.cohort.selected_without_genotypes(start, stop)))
-    measured = Rehearsal(max(1, selected), seconds, min(reading, seconds), max(seen) - before, output.rows)
-    return measured_needs(job, plan, rows_per_variant, measured, before), measured
+    give_back_freed_memory()
+    # What stays, kernels that a block needed above all, is the process's.
+    passing = max(0, max(seen) - resident_memory())
+    measured = Rehearsal(max(1, selected), seconds, min(reading, seconds), passing, output.rows, before)
+    return measured_needs(job, plan, rows_per_variant, measured), measured
 
 
 def slowdown(
@@ -185,8 +196,16 @@ def estimated_needs(job: "AssociationJob", plan: Plan, rows_per_variant: int) ->
     """Needs of a job whose null models are fitted, without a rehearsal."""
     cohort = job.cohort
     variant = BLOCK_COPIES * packed_bytes(cohort.block_width)
-    chunk = int(cohort.store.block_variants) * packed_bytes(int(cohort.store.n_samples))
-    return Needs(resident_memory() + FIRST_BLOCK + WRITER + later_bytes(job), chunk, variant, rows_per_variant)
+    streams = bool(getattr(cohort.store, "streams", False))
+    whole = CHUNK_COPIES * int(cohort.store.block_variants) * packed_bytes(int(cohort.store.n_samples))
+    chunk = STREAM if streams else whole
+    return Needs(
+        resident_memory() + FIRST_BLOCK + WRITER + later_bytes(job),
+        chunk,
+        variant,
+        rows_per_variant,
+        0.0 if streams else SHARE_READING,
+    )
 
 
 def later_bytes(job: "AssociationJob") -> int:
@@ -215,22 +234,22 @@ class _Counted:
         return n
 
 
-def measured_needs(job: "AssociationJob", plan: Plan, rows_per_variant: int, measured: Rehearsal, before: int) -> Needs:
-    """`estimated_needs`, raised to what a rehearsal that began with ``before`` bytes has shown."""
-    give_back_freed_memory()
+def measured_needs(job: "AssociationJob", plan: Plan, rows_per_variant: int, measured: Rehearsal) -> Needs:
+    """`estimated_needs`, raised to what a rehearsal has shown."""
     needs = estimated_needs(job, plan, rows_per_variant)
-    # Freed memory is used again: what was seen is too little for a second thread, so it only ever raises the estimate.
-    held = MARGIN * measured.n_bytes - FIRST_BLOCK - THREAD - CHUNK_COPIES * needs.chunk
+    at_once = max(1, min(job.block_variants, measured.n_variants))
+    held = MARGIN * measured.n_bytes - needs.chunk - measured.rows.height * ROW_BYTES
+    reading = measured.reading_seconds / max(measured.seconds, 1e-9)
     return replace(
         needs,
         process=resident_memory() + WRITER + later_bytes(job),
-        variant=max(needs.variant, held / measured.n_variants),
-        share_reading=measured.reading_seconds / max(measured.seconds, 1e-9),
+        variant=max(needs.variant, held / at_once),
+        share_reading=reading if needs.share_reading else 0.0,
     )
 
 
 @contextlib.contextmanager
-def _watched() -> Iterator[list[int]]:
+def watched() -> Iterator[list[int]]:
     """Bytes held, looked at every two milliseconds while the block lasts."""
     seen = [resident_memory()]
     over = threading.Event()

@@ -11,7 +11,7 @@ from genassoc.data.output import check_writable
 from genassoc.data.result_table import table_suffix
 from genassoc.engine.executors import Executor, single_threaded_blas
 from genassoc.engine.job import Job
-from genassoc.engine.parts import Merged, WorkFolder, merge
+from genassoc.engine.parts import EmptyRunError, Merged, WorkFolder, merge
 from genassoc.engine.plan import Plan, Task
 from genassoc.errors import GenassocError, PlanError
 from genassoc.progress import Progress
@@ -115,16 +115,6 @@ def run_part(job: Job[State], work: WorkFolder, part: int, executor: Executor, p
     return plan
 
 
-def nothing_kept(work: WorkFolder, plan: Plan) -> GenassocError:
-    """The error of a finished run without any variant: a table of no rows would be taken for a result."""
-    counts = work.counts(plan)
-    reasons = ", ".join(f"{reason} left out {n:,}" for reason, n in counts.dropped.items())
-    return GenassocError(
-        f"no variant is left to test: of {counts.read:,} read, {reasons or 'none was kept'}. Nothing was written; "
-        "widen the filters or the regions."
-    )
-
-
 def run_to_file(
     job: Job[State],
     plan: Plan,
@@ -154,7 +144,7 @@ def run_to_file(
         Before any work if ``out`` cannot be written or its suffix names no format; later if the disk is full.
     PlanError
         If another run is at work on the same output, or the work folder is of another analysis.
-    GenassocError
+    EmptyRunError
         If no variant is left to test; names what left them out.
     """
     out = Path(out)
@@ -166,11 +156,10 @@ def run_to_file(
         work.open(plan, restart)
         try:
             run(job, plan, executor, work, progress)
-            if not work.counts(plan).kept:
-                empty = nothing_kept(work, plan)
-                work.remove()  # other filters are another run
-                raise empty
             merged = merge(work, plan, out, seal, for_spreadsheets=for_spreadsheets)
+        except EmptyRunError:
+            work.remove()  # other filters are another run
+            raise
         except BaseException:
             if not work.has_parts():
                 work.remove()  # nothing to take up: leave nothing behind

@@ -16,6 +16,8 @@ import polars as pl
 from genassoc.data.block import Block
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.cohort.variant_places import allele_numbers
+from genassoc.data.memory import give_back_freed_memory
+from genassoc.data.schema import working_variants
 from genassoc.errors import GenassocError, PhenotypeError
 from genassoc.models.about import About
 from genassoc.refit.fits import DenseFit, NotFittedError
@@ -222,6 +224,7 @@ def audited(
     """The provenance ``record`` with an audit of the results in it; with a warning, loud, where it failed."""
     if not n_rows:
         return record
+    give_back_freed_memory()  # of threads that are gone: the audit's is then not beside it
     found = audit(results, cohort, choices, n_rows)
     notes = list(record.get("notes", []))
     warning = found.warning()
@@ -349,7 +352,7 @@ def _by_itself(
 def _variants_of(numbers: list[Int64Array], cohort: Cohort) -> dict[int, Block]:
     """The variants of rows of one, each as a block of its own; what is stored together is read together."""
     wanted = np.unique([int(at[0]) for at in numbers if at.size == 1])
-    step = cohort.store.block_variants
+    step = min(cohort.store.block_variants, working_variants(cohort.block_width))
     found: dict[int, Block] = {}
     for first in np.unique(wanted // step) * step:
         here = wanted[(wanted >= first) & (wanted < first + step)]

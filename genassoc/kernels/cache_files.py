@@ -75,6 +75,9 @@ class Cache:
     refused: tuple[str, ...] = ()
     said: set[str] = set()  # noqa: RUF012 (of the process)
     full = False
+    shared = False  # whether others may read what is written
+    kept: list[str] = []  # noqa: RUF012 (of the process)
+    used: list[str] = []  # noqa: RUF012
 
     @classmethod
     def say(cls, what: str) -> None:
@@ -128,9 +131,11 @@ def unsafe(folder: Path) -> str | None:
 
 
 def _made_private(folder: Path) -> None:
-    """Make a folder of ours, readable by the user alone; one that is there and that others can write to is emptied."""
+    """Make a folder of ours, which others read only where it is shared; one that is there and that others can write to is emptied."""
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o700)
+        if Cache.shared:
+            folder.chmod(0o755)
     status = folder.lstat()
     if stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and _others_write(status):
         folder.chmod(0o700)
@@ -202,6 +207,19 @@ def cache_folder(source: Path) -> Path | None:
     return folder
 
 
+def share(folder: Path) -> None:
+    """Keep kernels from now on in a folder that others may read; nobody else may write to it."""
+    Cache.shared = True
+    folder = folder.expanduser().absolute()
+    os.environ["GENASSOC_CACHE_DIR"] = str(folder)
+    base_folder.cache_clear()
+    cache_folder.cache_clear()
+    with contextlib.suppress(OSError):  # `base_folder` says what is wrong with it
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        if not folder.exists():
+            _made_private(folder)
+
+
 class SealedFiles:
     """One file for each kernel and signature: what numba serialises (a pickle), then its SHA-256.
 
@@ -242,7 +260,10 @@ class SealedFiles:
             Cache.say(f"{path} is damaged: the kernel is compiled again")
             return None
         saved_key, saved = pickle.loads(content)
-        return saved if saved_key == key else None
+        if saved_key != key:
+            return None
+        Cache.used.append(self._stem)
+        return saved
 
     def save(self, key: object, value: object) -> None:
         """Keep a value under a key."""
@@ -253,9 +274,10 @@ class SealedFiles:
         beside = path.with_name(f"{path.name}.{uuid.uuid4().hex[:16]}")
         try:
             with beside.open("xb") as file:
-                os.fchmod(file.fileno(), 0o600)
+                os.fchmod(file.fileno(), 0o644 if Cache.shared else 0o600)
                 file.write(content + hashlib.sha256(content).digest())
             beside.replace(path)
+            Cache.kept.append(self._stem)
         except BaseException:
             with contextlib.suppress(OSError):
                 beside.unlink()

@@ -17,7 +17,7 @@ from genassoc.refit.tested_columns import RowModifier, tested_columns
 from genassoc.refit.together import Basis, Rows
 from genassoc.shapes import BoolArray, Float64Array
 
-_NUMBERS = 2**18  # of an array (B, N): a few megabytes with all that a step needs, and products of matrices still pay
+_NUMBERS = 2**16  # of an array (B, N): half a megabyte: what a step needs stays in a core's cache
 _METHODS = ("t", "f", "wald", "score", "score_approx", "lrt", "firth", "firth_approx")
 _COPIES = np.array([0.0, 1.0, 2.0, np.nan])
 assert _COPIES.size - 1 == NOT_OBSERVED

@@ -308,8 +308,8 @@ def wald_tests(rows: Rows, k: int, near: Float64Array | None = None) -> list[Den
 def score_tests(
     rows: Rows, k: int, near: Float64Array | None = None, observed: Rows | None = None
 ) -> list[DenseFit | None]:
-    """See `genassoc.refit.fits.score_test`."""
-    held = max(rows.E.shape[0], k)
+    """See `genassoc.refit.fits.score_test`; all own columns are held at 0."""
+    held = len(rows.E)
     at, found = maximise(rows, held=held, near=near)
     beta, _, U, J, _ = at if observed is None else observed.evaluate(at.beta)
     slope = U[:, -held:]
@@ -319,8 +319,8 @@ def score_tests(
     covariance = np.linalg.inv(left)
     step = np.asarray((covariance @ slope[:, :, None])[:, -k:, 0], np.float64)
     covariance = covariance[:, -k:, -k:]
-    error = np.sqrt(phi * np.abs(covariance[:, 0, 0]))
     Q = np.einsum("bi,bi->b", step, np.linalg.solve(covariance, step[:, :, None])[:, :, 0]) / phi
+    error = np.sqrt(phi * np.abs(covariance[:, 0, 0]))
     return _shown(found & _is_clear(left, J), _fits(step, Q, error, error, np.full(rows.n_rows, np.inf)))
 
 

@@ -4,20 +4,16 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from genassoc.data.forks import check_not_forked
-from genassoc.data.result_table import to_arrow
 from genassoc.errors import OutputError
 from genassoc.results import P_VALUE, Results
 from genassoc.shapes import Float64Array, Int64Array
 from genassoc.stats.multiplicity import METHODS, Method, adjusted_neg_log_10_p
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 KEYS = ("trait", "test")
 
@@ -92,10 +88,8 @@ def with_columns(
     if out is None:
         folder = tempfile.TemporaryDirectory(prefix="genassoc-")
         out = Path(folder.name) / "results.parquet"
-    pieces = _pieces_with(results, columns)
-    first = next(pieces)
     made = Results(Path(out), record)
-    made.write_rows(Path(out), first.schema, _from(first, pieces), overwrite=overwrite)
+    made.write_rows(Path(out), _pieces_with(results, columns), overwrite=overwrite)
     made.folder = folder
     return made
 
@@ -127,14 +121,8 @@ def _series(columns: Mapping[str, Float64Array], start: int, stop: int | None) -
     return [pl.Series(name, values[start:stop], dtype=pl.Float64).fill_nan(None) for name, values in columns.items()]
 
 
-def _pieces_with(results: Results, columns: Mapping[str, Float64Array]) -> "Iterator[pa.Table]":
+def _pieces_with(results: Results, columns: Mapping[str, Float64Array]) -> Iterator[pl.DataFrame]:
     at = 0
     for piece in results._pieces():
-        yield to_arrow(piece.with_columns(_series(columns, at, at + piece.height)))
+        yield piece.with_columns(_series(columns, at, at + piece.height))
         at += piece.height
-
-
-def _from(first: Any, rest: "Iterator[pa.Table]") -> "Iterator[pa.Table]":
-    yield first
-    for table in rest:
-        yield table.cast(first.schema)

@@ -12,6 +12,7 @@ from genassoc.data.cohort.records import multi_allelic_records
 from genassoc.data.forks import check_not_forked
 from genassoc.data.integrity import FileDigest
 from genassoc.data.output import check_outputs
+from genassoc.data.schema import block_variants, working_variants
 from genassoc.data.sidecar import Record, write_record
 from genassoc.data.store.notes import unread_dosages
 from genassoc.engine.association import AssociationJob
@@ -65,24 +66,18 @@ def plan_association(
 ) -> Plan:
     """The tasks of an association run; its fingerprint covers all that decides the numbers."""
     identity = fingerprint(cohort=cohort.fingerprint, model=repr(model))
+    store = cohort.store
+    # As the store would be laid out by default, however it is: each task makes a row group of the results.
+    cut = block_variants(store.n_samples)
     if getattr(model, "alleles", "separate") == "joint":
         records = multi_allelic_records(cohort)
         return Plan.by_set(
-            records,
-            cohort.store.contig_runs(),
-            cohort.store.block_variants,
-            identity,
-            n_parts=n_parts,
-            settings=settings,
+            records, store.contig_runs(), store.block_variants, identity, cut=cut, n_parts=n_parts, settings=settings
         )
     return Plan.by_block(
-        cohort.store.contig_runs(),
-        cohort.store.block_variants,
-        identity,
-        rows_per_variant=model.rows_per_variant,
-        n_parts=n_parts,
-        settings=settings,
-    )
+        store.contig_runs(), store.block_variants, identity,
+        cut=cut, rows_per_variant=model.rows_per_variant, n_parts=n_parts, settings=settings,
+    )  # fmt: skip
 
 
 def association_job(cohort: Cohort, model: AssociationModel, plan: Plan) -> AssociationJob[ScanState]:
@@ -92,7 +87,7 @@ def association_job(cohort: Cohort, model: AssociationModel, plan: Plan) -> Asso
         state = scan.prepare(cohort)
     _check_enough_samples(cohort, model, state)
     if not plan.largest_set:
-        return AssociationJob(cohort, scan, plan.block_variants, state)
+        return AssociationJob(cohort, scan, min(plan.block_variants, working_variants(cohort.block_width)), state)
     records = multi_allelic_records(cohort)
     tested = sum(members.size for members in records)
     note = (

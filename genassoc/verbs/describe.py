@@ -1,6 +1,7 @@
 """Stores, plans, runs and results in words and as JSON, for the command line."""
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from genassoc.data.output import check_outputs, check_writable
-from genassoc.data.result_table import table_suffix, to_arrow, write_table
+from genassoc.data.result_table import table_suffix, write_table
 from genassoc.data.sidecar import standing
 from genassoc.data.store.notes import dosage_notes
 from genassoc.data.store.store import GenotypeStore
@@ -183,19 +184,17 @@ def result_lines(results: Results) -> list[str]:
     for (status, reason), n in counts.items():
         if status == "dropped":
             lines.append(f"  left out by {reason}: {n:,}{_on_contigs(by_contig.get(reason, {}))}")
-    codes = results.codes()
+    inflations, codes, best = results.summary()
     samples = results.provenance.get("samples", {})
     unknown = samples.get("dropped", {}).get("not_in_genotypes", 0)
     if unknown:
         lines.append(f"  {unknown:,} samples of the phenotypes have no genotypes")
-    places = _codes_by_contig(results)
-    for trait in results.traits[:20]:
-        inflation = results.lambda_gc(trait)
-        top = results.top(1, trait)
-        lines.append(
-            f"{trait}: n {samples.get('analysed', {}).get(trait, '?'):,}, lambda_GC "
-            + (f"{inflation:.3f}" if isinstance(inflation, float) else "by test")
-        )
+    traits = inflations["trait"].unique(maintain_order=True).to_list()
+    for trait in traits[:20]:
+        of_trait = inflations.filter(pl.col("trait") == trait)["lambda_gc"].to_list()
+        inflation = "by test" if len(of_trait) > 1 else f"{math.nan if of_trait[0] is None else of_trait[0]:.3f}"
+        top = best.filter(pl.col("trait") == trait)
+        lines.append(f"{trait}: n {samples.get('analysed', {}).get(trait, '?'):,}, lambda_GC {inflation}")
         lines += [f"  {line}" for line in sample_lines(samples, trait)]
         if top.height:
             row = top.row(0, named=True)
@@ -207,22 +206,14 @@ def result_lines(results: Results) -> list[str]:
                 f"  best: {row['variant_id']} ({row['rsid'] or 'no id'}) {effect}, "
                 f"-log10 p {row['neg_log_10_p_value']:.2f}"
             )
-        for code, n in (
-            codes.filter((pl.col("trait") == trait) & pl.col("code").is_not_null()).select("code", "n_rows").iter_rows()
-        ):
-            lines.append(f"  {n:,} rows: {code}{_on_contigs(places.get((trait, code), {}))}")
-    if len(results.traits) > 20:
-        lines.append(f"and {len(results.traits) - 20} more traits")
+        coded = codes.filter(pl.col("trait") == trait)
+        for test, code in coded.select("test", "code").unique(maintain_order=True).iter_rows():
+            found = coded.filter((pl.col("test") == test) & (pl.col("code") == code)).sort("chromosome")
+            places = dict(found.select("chromosome", "n_rows").iter_rows())
+            lines.append(f"  {found['n_rows'].sum():,} rows: {code}{_on_contigs(places)}")
+    if len(traits) > 20:
+        lines.append(f"and {len(traits) - 20} more traits")
     return lines + audit_lines(results.provenance)[:1]
-
-
-def _codes_by_contig(results: Results) -> dict[tuple[str, str], dict[str, int]]:
-    """(trait, code) -> contig -> rows."""
-    coded = results.scan().filter(pl.col("code").is_not_null()).group_by("trait", "code", "chromosome").len().collect()
-    counts: dict[tuple[str, str], dict[str, int]] = {}
-    for trait, code, contig, n in coded.sort("trait", "code", "chromosome").iter_rows():
-        counts.setdefault((trait, code), {})[contig] = n
-    return counts
 
 
 def _on_contigs(counts: Mapping[str, int]) -> str:
@@ -262,8 +253,7 @@ def check_tables(paths: Sequence[Path], inputs: Sequence[Path] = ()) -> None:
 
 def write_frame(path: Path, table: pl.DataFrame) -> None:
     """Write a table whole or not at all, in the format of its suffix."""
-    rows = to_arrow(table)
-    write_table(path, rows.schema, iter([rows]))
+    write_table(path, [table])
 
 
 def draw_all(results: Results, folder: Path, suffix: str) -> list[Path]:

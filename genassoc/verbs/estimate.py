@@ -12,6 +12,7 @@ from genassoc.engine.association import AssociationJob
 from genassoc.engine.cost import Cost, cost_of
 from genassoc.engine.executors import single_threaded_blas
 from genassoc.engine.plan import Plan
+from genassoc.engine.rehearsal import watched
 from genassoc.errors import GenassocError
 from genassoc.explanation import audit
 from genassoc.models.base import AssociationModel
@@ -20,7 +21,7 @@ from genassoc.results import Results
 from genassoc.verbs import run_record
 
 _PERHAPS_COMPILED = 1.0  # s; null models that took longer are fitted again: kernels may have been compiled first
-_REHEARSED = 4  # rows of a block that are fitted again, to know what a row costs
+_REHEARSED = 24  # rows of a block that are fitted again, to know what a row costs
 
 
 def estimate(
@@ -33,6 +34,7 @@ def estimate(
     *,
     aligned: float = 0.0,
     fitted: float = 0.0,
+    program: int = 0,
     n_rows: int = audit.DEFAULT_ROWS,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Cost:
@@ -47,6 +49,8 @@ def estimate(
         The cap of a process.
     aligned, fitted : float
         Seconds that reading and aligning the phenotypes, and fitting the null models, have taken.
+    program : int
+        Bytes that the process held before it read the phenotypes.
     n_rows : int
         Rows that the run will audit.
     clock : callable
@@ -65,14 +69,16 @@ def estimate(
     nulls = (
         1 if cohort.offsets is None else len(cohort.offsets.values)
     )  # each chromosome's are fitted where its tasks run
-    cost = cost_of(job, plan, model.rows_per_variant, n_threads, memory, start=aligned + fitted * nulls, clock=clock)
+    start = aligned + fitted * nulls
+    cost = cost_of(job, plan, model.rows_per_variant, n_threads, memory, start=start, program=program, clock=clock)
     choices = run_record.describe(cohort, model)["model"]
-    with single_threaded_blas():
+    with single_threaded_blas(), watched() as held:
         each = rehearse_audit(cost.measured.rows, cohort, choices, clock)
     audited = min(n_rows, int(cost.work.n_variants * model.rows_per_variant))
     reading = cost.measured.reading_seconds * min(audited, cost.work.n_pieces)
     n_traits = min(len(job.state.traits), audited)
-    return replace(cost, audit=(each.seconds(n_traits, audited) + reading, audited))
+    seconds = each.seconds(n_traits, audited) + reading
+    return replace(cost, audit=(seconds, audited), auditing=max(held) - held[0])
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from genassoc.engine.budget import check_before_fitting, fitted
 from genassoc.engine.job import Counts
 from genassoc.engine.parts import Merged, Status, WorkFolder, merge
 from genassoc.engine.plan import Plan
-from genassoc.engine.run import nothing_kept, run_part
+from genassoc.engine.run import run_part
 from genassoc.errors import PlanError
 from genassoc.explanation.audit import audit_lines, audited
 from genassoc.models.base import AssociationModel
@@ -199,8 +199,6 @@ def merge_parts(work: Path, out: Path, options: RunOptions = DEFAULT) -> tuple[M
         files = [reused_note(config.out), *write_dialect(config, results, options.restart)]
         return merged, files, audit_lines(existing.content)
     with folder.lock():
-        if not folder.missing(plan) and not folder.counts(plan).kept:
-            raise nothing_kept(folder, plan)
         state = association_job(cohort, model, plan).state
         record: dict[str, Any] = {}
 

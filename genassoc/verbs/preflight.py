@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from genassoc.data.cohort.cohort import Cohort
+from genassoc.data.memory import resident_memory
 from genassoc.data.phenotypes.codings import sex_coding
 from genassoc.data.phenotypes.design import Kind, build_design
 from genassoc.data.phenotypes.emptied import category_labels, check_columns
@@ -64,7 +65,7 @@ def check(path: str | Path, n_threads: int = 1, memory: str | int | None = None)
     InputError
         The file is absent or is not TOML.
     """
-    path = Path(path)
+    path, program = Path(path), resident_memory()
     content = read_tables(path)
     config = Config.sound(content, path.parent)
     result = Preflight([*problems_of(content), *from_config.model_problems(config.model)])
@@ -86,7 +87,7 @@ def check(path: str | Path, n_threads: int = 1, memory: str | int | None = None)
         result.lines += cohort.summary_lines()
         result.attempt(partial(_check_some_variant, cohort))
         if model is not None and not result.problems:
-            _rehearse(config, cohort, model, n_threads, memory, aligned, result)
+            _rehearse(config, cohort, model, n_threads, memory, (aligned, program), result)
     return result
 
 
@@ -225,12 +226,16 @@ def _rehearse(
     model: AssociationModel,
     n_threads: int,
     memory: str | int | None,
-    aligned: float,
+    before: tuple[float, int],
     result: Preflight,
 ) -> None:
-    """Fit the null models, as the run will, compute one block, and say what all will cost; ``aligned`` took seconds."""
+    """Fit the null models, as the run will, compute one block, and say what all will cost.
+
+    ``before``: the seconds that aligning took, and the bytes that the process held in front of it.
+    """
     plan = association.plan_association(cohort, model)
     result.attempt(lambda: check_before_fitting(cohort, model, memory))
+    aligned, program = before
     began = time.perf_counter()
     job = result.attempt(lambda: association.association_job(cohort, model, plan))
     fitted = time.perf_counter() - began
@@ -240,7 +245,9 @@ def _rehearse(
     result.lines += [*job.state.notes, *run_record.trait_notes(cohort, model, job.state)]
     result.lines.append(f"{int(design.complete.sum()):,} samples have all covariates ({', '.join(design.covariates)})")
     cost = result.attempt(
-        lambda: estimate.estimate(cohort, model, job, plan, n_threads, memory, aligned=aligned, fitted=fitted)
+        lambda: estimate.estimate(
+            cohort, model, job, plan, n_threads, memory, aligned=aligned, fitted=fitted, program=program
+        )
     )
     stands = result.attempt(partial(runs.stands, config, cohort, model)) if "path" in config.output else None
     result.lines += stands or []

@@ -14,6 +14,7 @@ _COMMA_NUMBER = r"^[+-]?([0-9]+,[0-9]*|,[0-9]+)([eE][+-]?[0-9]+)?$"
 _POINT_NUMBER = r"^[+-]?[0-9]*\.[0-9]+"
 # "0.095" and "0.5" have no separators of thousands.
 _GROUPED = r"^[+-]?[1-9][0-9]{0,2}(\.[0-9]{3})+$"
+_COLUMNS = 16  # read at a time
 _MIDNIGHT = r"[ T]00:00:00(\.0+)?$"
 
 
@@ -31,12 +32,16 @@ class TypedColumns:
         Column -> why no model can use it.
     notes : list of str
         What was read in another form than written.
+    commas, dates : list of str
+        Columns with decimal commas, and with dates, that were read as such.
     """
 
     frame: pl.DataFrame
     emptied: dict[str, dict[str, int]] = field(default_factory=dict)
     unusable: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    commas: list[str] = field(default_factory=list)
+    dates: list[str] = field(default_factory=list)
 
     def count(self, found: pl.DataFrame, code: str) -> None:
         """Add what a code emptied: one row of ``found``, a column each."""
@@ -47,8 +52,25 @@ class TypedColumns:
 
 
 def typed_columns(frame: pl.DataFrame, codes: MissingCodes, reading: Reading | None = None) -> TypedColumns:
-    """Columns with null where missing, numeric where all their values are numbers; all columns in a few passes."""
+    """Columns with null where missing, numeric where all their values are numbers; some columns at a time, which bounds memory."""
     reading = reading or Reading()
+    names = frame.columns
+    groups = [names[first : first + _COLUMNS] for first in range(0, len(names), _COLUMNS)]
+    parts = [_typed(frame.select(group).rechunk(), codes, reading) for group in groups]
+    made = TypedColumns(pl.concat([part.frame for part in parts], how="horizontal") if parts else frame)
+    commas, dates = ([name for part in parts for name in getattr(part, kind)] for kind in ("commas", "dates"))
+    for part in parts:
+        made.emptied |= part.emptied
+        made.unusable |= part.unusable
+    if commas:
+        made.notes.append(f"decimal commas were read in {_some(commas)}")
+    if dates:
+        made.notes.append(f"dates of the form {reading.date_format} were read in {_some(dates)}")
+    return made
+
+
+def _typed(frame: pl.DataFrame, codes: MissingCodes, reading: Reading) -> TypedColumns:
+    """A few columns with their types."""
     made = TypedColumns(_plain_types(frame))
     for name in [c for c, t in made.frame.schema.items() if t == pl.Object]:
         made.unusable[name] = "holds Python objects, which are neither numbers nor text; convert it first"
@@ -126,7 +148,7 @@ def _decimals(made: TypedColumns, text: list[str], reading: Reading) -> None:
     is_comma = pl.col(changed).str.contains(_COMMA_NUMBER)
     point_for_comma = pl.col(changed).str.replace(",", ".", literal=True)
     made.frame = frame.with_columns(pl.when(is_comma).then(point_for_comma).otherwise(pl.col(changed)).name.keep())
-    made.notes.append(f"decimal commas were read in {_some(changed)}")
+    made.commas += changed
 
 
 def _dates(made: TypedColumns, text: list[str], reading: Reading) -> None:
@@ -134,7 +156,6 @@ def _dates(made: TypedColumns, text: list[str], reading: Reading) -> None:
     form = reading.strptime
     if form is None:
         return
-    changed = []
     for name in text:
         values = made.frame[name]
         present = len(values) - values.null_count()
@@ -147,9 +168,7 @@ def _dates(made: TypedColumns, text: list[str], reading: Reading) -> None:
             made.unusable[name] = f"has '{values[at]}', which is no date of the form {reading.date_format}; correct it"
             continue
         made.frame = made.frame.with_columns(dates.dt.to_string("%Y-%m-%d").alias(name))
-        changed.append(name)
-    if changed:
-        made.notes.append(f"dates of the form {reading.date_format} were read in {_some(changed)}")
+        made.dates.append(name)
 
 
 def _empty_numbers(made: TypedColumns, codes: MissingCodes) -> None:

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     Codes = Sequence[str] | Mapping[str, Sequence[str]] | MissingCodes
 
 
+_ROWS_HASHED = 1024  # written as text at a time
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Phenotypes:
     """Traits and covariates of samples, as read, and where they came from.
@@ -197,7 +200,10 @@ class Phenotypes:
         made = (self.sample_id, self.missing_codes.key(), self.table.schema, *self.reading.plain().items())
         digest = hashlib.sha256(repr(made).encode())
         simple = [name for name, dtype in self.table.schema.items() if _is_simple(dtype)]
-        digest.update(self.table.select(simple).write_csv(null_value="\0").encode())
+        table = self.table.select(simple)
+        for first in range(0, max(table.height, 1), _ROWS_HASHED):
+            rows = table[first : first + _ROWS_HASHED]
+            digest.update(rows.write_csv(null_value="\0", include_header=first == 0).encode())
         return digest.hexdigest()[:16]
 
     def where(self, row: int, column: str | None = None) -> str:

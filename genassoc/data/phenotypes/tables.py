@@ -2,7 +2,6 @@
 
 import csv
 import gzip
-import io
 import re
 import zlib
 from collections.abc import Callable, Iterator
@@ -21,6 +20,8 @@ _ROWS_AT_A_TIME = 20_000  # rows held as Python strings before they become polar
 _NAMELESS = "\0column "  # no header can hold it
 _DELIMITER_NAMES = {"\t": "tabs", ",": "commas", ";": "semicolons", " ": "blanks"}
 _SEPARATOR_LINE = re.compile(r'"?sep=(?P<mark>[\t,;])"?[\r\n]*', re.IGNORECASE)  # what Excel reads before a CSV
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
+_PIECE = 2**19  # characters of a plain table that polars reads at a time: bounds memory
 _NUMBER = re.compile(r"[+-]?([0-9]+[.,]?[0-9]*|[.,][0-9]+)([eE][+-]?[0-9]+)?")
 
 
@@ -57,7 +58,7 @@ def read_text_table(path: Path, reading: Reading | None = None) -> TextTable:
         number of fields than the header.
     """
     text, notes = _decode(path, _read_bytes(path), reading or Reading())
-    lines = iter(io.StringIO(text, newline=None))
+    lines = _lines(text)
     header_line, first, declared = 0, "", None
     for first in lines:
         header_line += 1
@@ -76,6 +77,13 @@ def read_text_table(path: Path, reading: Reading | None = None) -> TextTable:
     plain = _plain_columns(text, header_line, names, delimiter)
     table = _columns(path, rows, names, n_nameless, header_line, delimiter) if plain is None else plain
     return _without_nameless(path, replace(table, notes=(*notes, *table.notes)), n_nameless, header_line)
+
+
+def _lines(text: str) -> Iterator[str]:
+    """Lines with a line feed at their end, whatever ends them: as `io.StringIO` would, which takes four bytes a character."""
+    for match in _LINE.finditer(text):
+        line = match[0]
+        yield line.rstrip("\r\n") + "\n" if line[-1] in "\r\n" else line
 
 
 def _delimiter(header: str) -> str:
@@ -243,28 +251,37 @@ def _plain_columns(text: str, header_line: int, names: list[str], delimiter: str
     """
     if '"' in text or delimiter == " " or len(names) == 1 or text.count("\r") != text.count("\r\n"):
         return None
-    start = 0
+    start, stop = 0, len(text)
     for _ in range(header_line):
         start = text.find("\n", start) + 1 or len(text)
-    body = text[start:].rstrip("\r\n").encode()
-    if not body:
-        return None
-    characters = np.frombuffer(body, dtype=np.uint8)
-    line_ends = np.append(np.flatnonzero(characters == ord("\n")), characters.size)
-    until = np.searchsorted(np.flatnonzero(characters == ord(delimiter)), line_ends)
-    if np.any(np.diff(until, prepend=0) != len(names) - 1):
-        return None
-    frame = pl.read_csv(
-        body,
-        has_header=False,
-        new_columns=names,
-        separator=delimiter,
-        quote_char=None,
-        infer_schema=False,
-    ).with_columns(pl.all().str.strip_chars().fill_null(""))
-    lines = header_line + 1 + np.arange(line_ends.size, dtype=np.int64)
-    filled = frame.select(pl.any_horizontal(pl.all() != "")).to_series()
-    return TextTable(frame.filter(filled), lines[filled.to_numpy()]) if filled.any() else None
+    while stop > start and text[stop - 1] in "\r\n":
+        stop -= 1
+    frames, lines, line = [], [], header_line + 1
+    while start < stop:
+        end = text.find("\n", min(start + _PIECE, stop), stop) + 1 or stop
+        piece = text[start:end].encode()
+        n_lines = piece.count(b"\n") + (end == stop)
+        if not _is_even(piece, ord(delimiter), len(names)):
+            return None
+        frame = pl.read_csv(
+            piece, has_header=False, new_columns=names, separator=delimiter, quote_char=None, infer_schema=False
+        ).with_columns(pl.all().str.strip_chars().fill_null(""))
+        filled = frame.select(pl.any_horizontal(pl.all() != "")).to_series()
+        frames.append(frame if filled.all() else frame.filter(filled))
+        lines.append(np.arange(line, line + n_lines)[filled.to_numpy()])
+        line, start = line + n_lines, end
+    found = np.concatenate(lines) if lines else np.zeros(0)
+    return TextTable(pl.concat(frames, rechunk=False), found.astype(np.int64)) if found.size else None
+
+
+def _is_even(piece: bytes, delimiter: int, n_columns: int) -> bool:
+    """Whether each line has one delimiter less than there are columns."""
+    characters = np.frombuffer(piece, dtype=np.uint8)
+    line_ends = np.flatnonzero(characters == ord("\n"))
+    if not piece.endswith(b"\n"):
+        line_ends = np.append(line_ends, characters.size)
+    until = np.searchsorted(np.flatnonzero(characters == delimiter), line_ends)
+    return bool(np.all(np.diff(until, prepend=0) == n_columns - 1))
 
 
 def _columns(

@@ -1,14 +1,18 @@
 """Rows of a packed array read directly from its Zarr shards, if they are laid out as genassoc writes them.
 
-Zarr reads them too, with several copies of every block on the way; this reads a block in half the time. Whatever is not
-exactly as `genassoc.data.store.store` lays it out (another codec, an absent chunk, a checksum that fails) is left to Zarr,
-which then also says what is wrong.
+Zarr reads them too, with several copies of every block on the way, and a chunk whole for any row of it; this unpacks a chunk as a
+stream, a block at a time. Whatever is not exactly as `genassoc.data.store.store` lays it out (another codec, an absent chunk, a
+checksum that fails) is left to Zarr, which then also says what is wrong.
 """
 
 import json
 import math
+import os
+import threading
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -17,6 +21,9 @@ from genassoc.shapes import UInt8Array
 _INDEX_CODECS = [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}]
 _CRC_BYTES = 4
 _ABSENT = 2**64 - 1
+_HEADER_BYTES = 18  # of a zstd frame, at most
+_READ_BYTES = 2**18  # of a file at a time
+_MOST_IDLE = 16  # chunks half unpacked, each a megabyte or so
 
 
 @dataclass(frozen=True)
@@ -63,38 +70,136 @@ class Shards:
             return None
         return cls(folder, n_rows, width, chunk, shard) if ours else None
 
+    @cached_property
+    def _streams(self) -> "_Streams":
+        return _Streams()
+
     def read(self, start: int, stop: int) -> UInt8Array | None:
         """Rows start to stop (not included); None on any irregularity."""
         try:
             out = np.empty((stop - start, self.width), np.uint8)
             for number in range(start // self.chunk, math.ceil(stop / self.chunk)):
-                self._read_chunk(number, start, stop, out)
+                first = number * self.chunk
+                from_row, to_row = max(start, first), min(stop, first + self.chunk)
+                self._read_chunk(number, from_row - first, out[from_row - start : to_row - start])
         except Exception:  # whatever a damaged file makes of the codecs
             return None
         return out
 
-    def _read_chunk(self, number: int, start: int, stop: int, out: UInt8Array) -> None:
-        """Put the rows of a chunk that lie between start and stop where they belong in ``out``."""
+    def _read_chunk(self, number: int, row: int, out: UInt8Array) -> None:
+        """Rows of a chunk from ``row``."""
+        stream = self._streams.take(number, row) or self._opened(number)
+        stream.read(row, out)
+        if stream.row < self.chunk:
+            self._streams.keep(stream)
+
+    def _opened(self, number: int) -> "_Stream":
+        """A chunk at its first row, once its checksum is right."""
         per_shard = self.shard // self.chunk
-        with (self.folder / "c" / str(number // per_shard) / "0").open("rb") as file:
+        path = self.folder / "c" / str(number // per_shard) / "0"
+        with path.open("rb") as file:
             file.seek(-(16 * per_shard + _CRC_BYTES), 2)
             index = np.frombuffer(checked(file.read()), "<u8").reshape(per_shard, 2)
             offset, size = (int(value) for value in index[number % per_shard])
             if offset == _ABSENT:
                 raise ValueError("the chunk is not there")
             file.seek(offset)
-            compressed = checked(file.read(size))
-        first = number * self.chunk
-        from_row, to_row = max(start, first), min(stop, first + self.chunk)
-        rows = out[from_row - start : to_row - start]
-        whole = to_row - from_row == self.chunk
-        # A shorter last chunk is stored in full.
-        into = rows if whole else np.empty((self.chunk, self.width), np.uint8)
-        if _content_bytes(compressed) != into.size:
-            raise ValueError("the chunk is not of the size of the array's chunks")
-        unpack(compressed, into)
-        if not whole:
-            rows[:] = into[from_row - first : to_row - first]
+            _check(file, size)
+            file.seek(offset)
+            # A shorter last chunk is stored in full.
+            if _content_bytes(file.read(_HEADER_BYTES)) != self.chunk * self.width:
+                raise ValueError("the chunk is not of the size of the array's chunks")
+            piece = _Piece(path, _identity(file), offset, size - _CRC_BYTES)
+        return _Stream(number, self.width, piece)
+
+
+class _Piece:
+    """Some bytes of a file, read in order; the file, which must stay the same one, is open only while they are read."""
+
+    def __init__(self, path: Path, identity: tuple[int, ...], at: int, left: int) -> None:
+        self._path, self._identity, self._at, self._left = path, identity, at, left
+
+    def read(self, n: int = -1) -> bytes:
+        """The next bytes, at most n."""
+        n = self._left if n < 0 else min(n, self._left)
+        with self._path.open("rb") as file:
+            if _identity(file) != self._identity:
+                raise ValueError("the file was replaced")
+            file.seek(self._at)
+            data = file.read(n)
+        self._at, self._left = self._at + len(data), self._left - len(data)
+        return data
+
+
+class _Stream:
+    """A chunk that is being unpacked: its number, and the row that comes next."""
+
+    def __init__(self, number: int, width: int, piece: _Piece) -> None:
+        import zstandard
+
+        self.number, self.row, self._width = number, 0, width
+        self._reader = zstandard.ZstdDecompressor().stream_reader(piece, read_size=_READ_BYTES)  # type: ignore[arg-type]
+
+    def read(self, row: int, out: UInt8Array) -> None:
+        """Rows from ``row`` on; those before it are passed over."""
+        step = max(1, _READ_BYTES // self._width)
+        while self.row < row:
+            self._fill(np.empty((min(step, row - self.row), self._width), np.uint8))
+        self._fill(out)
+
+    def _fill(self, rows: UInt8Array) -> None:
+        into, filled = rows.reshape(-1).data, 0
+        while filled < len(into):
+            n = self._reader.readinto(into[filled:])
+            if not n:
+                raise ValueError("the frame is cut")
+            filled += n
+        self.row += len(rows)
+
+
+class _Streams:
+    """Chunks that threads have begun to unpack and left: who wants rows further on goes on from there.
+
+    A task reads its blocks in order, so that each thread unpacks a chunk once, and holds no more of it than a block.
+    """
+
+    def __init__(self) -> None:
+        self._idle: list[_Stream] = []
+        self._lock = threading.Lock()
+
+    def take(self, number: int, row: int) -> _Stream | None:
+        """The one that is nearest before a row of a chunk, which is then the caller's."""
+        with self._lock:
+            fitting = [stream for stream in self._idle if stream.number == number and stream.row <= row]
+            best = max(fitting, key=lambda stream: stream.row, default=None)
+            if best is not None:
+                self._idle.remove(best)
+            return best
+
+    def keep(self, stream: _Stream) -> None:
+        """Leave one for others; the oldest are given up."""
+        with self._lock:
+            self._idle = [*self._idle, stream][-_MOST_IDLE:]
+
+
+def _identity(file: BinaryIO) -> tuple[int, ...]:
+    """What changes when a file is written anew."""
+    stat = os.fstat(file.fileno())
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+def _check(file: BinaryIO, size: int) -> None:
+    """See that the CRC-32C at the end of the next ``size`` bytes is right."""
+    import google_crc32c
+
+    found, left = 0, size - _CRC_BYTES
+    while left > 0:
+        data = file.read(min(left, _READ_BYTES))
+        if not data:
+            raise ValueError("the chunk is cut")
+        found, left = google_crc32c.extend(found, data), left - len(data)
+    if found != int.from_bytes(file.read(_CRC_BYTES), "little"):
+        raise ValueError("the checksum is wrong")
 
 
 def checked(data: bytes) -> memoryview:
@@ -105,15 +210,6 @@ def checked(data: bytes) -> memoryview:
     if google_crc32c.value(bytes(content)) != int.from_bytes(data[-_CRC_BYTES:], "little"):
         raise ValueError("the checksum is wrong")
     return content
-
-
-def unpack(frame: memoryview, into: UInt8Array) -> None:
-    """Unpack a zstd frame into an array of just its size."""
-    import zstandard
-
-    with zstandard.ZstdDecompressor().stream_reader(frame) as reader:
-        if reader.readinto(memoryview(into).cast("B")) != into.nbytes:  # type: ignore[arg-type]
-            raise ValueError("the frame is cut")
 
 
 def unpacked(frame: memoryview) -> UInt8Array:

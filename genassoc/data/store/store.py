@@ -216,6 +216,11 @@ class GenotypeStore:
         packed = np.ascontiguousarray(self._slice(schema.GENOTYPES, start, stop), dtype=np.uint8)
         return GenotypeBlock(packed, self.n_samples, start, self._read_haploid(start, stop))
 
+    @property
+    def streams(self) -> bool:
+        """Whether calls are unpacked as far as they are read: a chunk is then never held whole."""
+        return self._arrays[schema.GENOTYPES].streams
+
     def _read_haploid(self, start: int, stop: int) -> UInt8Array | None:
         """Haploid bits; chunks without any are not on disk."""
         chunks = range(start // self.block_variants, math.ceil(stop / self.block_variants))

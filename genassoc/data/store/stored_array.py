@@ -92,6 +92,11 @@ class StoredArray:
         return self._by_zarr
 
     @property
+    def streams(self) -> bool:
+        """Whether a chunk is unpacked as far as it is read, and never held whole."""
+        return self._shards is not None
+
+    @property
     def behind(self) -> str:
         """What stands behind the number of a file in its key."""
         return "/0" * (len(self.shape) - 1)

@@ -12,7 +12,7 @@ import polars as pl
 
 from genassoc.data.cohort.contigs import Contigs
 from genassoc.data.integrity import FileDigest
-from genassoc.data.result_table import TableWriter, open_table, to_arrow
+from genassoc.data.result_table import TableWriter, open_table
 from genassoc.errors import OutputError
 from genassoc.formats.sumstats.columns import TYPES
 from genassoc.formats.sumstats.dialect import Dialect, Group
@@ -256,10 +256,9 @@ def _append(dialect: Dialect, file: _Open, rows: pl.DataFrame, stack: ExitStack)
             refused = given.with_columns(reasons).filter(pl.col("reason").is_not_null())
             for reason, n in refused["reason"].value_counts().sort("reason").iter_rows():
                 file.not_held[reason] = file.not_held.get(reason, 0) + n
-            table = to_arrow(refused)
             if file.rest is None:
-                file.rest = stack.enter_context(open_table(_sidecar(dialect, file.path), table.schema))
-            file.rest.write(table)
+                file.rest = stack.enter_context(open_table(_sidecar(dialect, file.path)))
+            file.rest.write(refused)
             rows = rows.filter(reasons.is_null())
         _look(file, rows)
     if rows.height:

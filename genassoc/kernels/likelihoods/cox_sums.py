@@ -138,7 +138,7 @@ def _exponentials(X: Covariates, offset: Float64Array, beta: Float64Array, sets:
 
 
 @jit
-def _gather(rows: Float64Array, W: int, sets: RiskSets, sums: RiskSums) -> None:
+def gather(rows: Float64Array, W: int, sets: RiskSets, sums: RiskSums) -> None:
     """Fill s0, s1, d0, d1 and deaths of w."""
     s0, d0, s1, d1, w = sums.s0, sums.d0, sums.s1, sums.d1, sums.w
     s0[:] = 0.0
@@ -231,7 +231,7 @@ def evaluate(
     n, P = offset.size, beta.size
     W, width = vectors(P), tile_width(P)
     total = _exponentials(X, offset, beta, sets, sums.w)
-    _gather(X.rows, W, sets, sums)
+    gather(X.rows, W, sets, sums)
     total -= _scan_terms(sets, sums, W)
     if math.isnan(total):
         gradient[:] = math.nan

@@ -18,16 +18,16 @@ from typing import NamedTuple
 import numpy as np
 
 from genassoc.kernels import jit
+from genassoc.kernels.lanes.arranged import Covariates, arranged, set_column, vectors
 from genassoc.kernels.lanes.copies import put
-from genassoc.kernels.laws.sandwich import (
-    COLLINEAR_BELOW,
-    WaldFits,
-    observed,
-    put_columns,
-    sandwich_covariance,
-)
+from genassoc.kernels.lanes.tiles import collect, combine, tile_width
+from genassoc.kernels.lanes.vector import DOUBLES, add_scaled
+from genassoc.kernels.lanes.vector64 import TILE
+from genassoc.kernels.laws.sandwich import COLLINEAR_BELOW, WaldFits, sandwich_covariance
+from genassoc.kernels.likelihoods.bernoulli import exp_minus_abs
 from genassoc.kernels.likelihoods.cholesky import solve_lower, solve_upper
-from genassoc.kernels.likelihoods.cox_sums import RiskSets, suffix_sums
+from genassoc.kernels.likelihoods.cox_sums import RiskSets, RiskSums, gather, mean_tile, risk_sums, suffix_sums
+from genassoc.kernels.likelihoods.logistic_tiles import add_tile, sums_size
 from genassoc.kernels.likelihoods.newton import UNDER_WAY, ascend, climb_of
 from genassoc.kernels.likelihoods.rows import (
     COLLINEAR,
@@ -35,6 +35,7 @@ from genassoc.kernels.likelihoods.rows import (
     MAX_ITERATIONS,
     NOT_CONVERGED,
     ONE_OUTCOME,
+    SAFELY_LEFT_OUT,
     independent_columns,
 )
 from genassoc.shapes import Float64Array
@@ -82,6 +83,104 @@ def risk_set_sums(X: Float64Array, w: Float64Array, sets: RiskSets, s: Float64Ar
     suffix_sums(s, sets.ends)
 
 
+class Weighted(NamedTuple):
+    """Samples with P columns that are laid out; one that takes no part is at risk at no time."""
+
+    X: Covariates
+    sets: RiskSets
+    offset: Float64Array
+    prior: Float64Array
+
+
+@jit
+def _exponentials(samples: Weighted, beta: Float64Array, w: Float64Array) -> float:
+    """Fill w with ``v exp(eta - largest)`` of who is at risk, 0 of others; the weighted sum of the deaths' ``eta - largest``."""
+    sets, prior, n = samples.sets, samples.prior, w.size
+    width = tile_width(beta.size)
+    factors, eta, scaled, x = np.zeros(width), np.empty(TILE), np.empty(TILE), np.empty(TILE)
+    put(factors, 0, beta)
+    largest, total = -np.inf, 0.0
+    for start in range(0, n, TILE):
+        size = min(TILE, n - start)
+        put(eta, 0, samples.offset[start : start + size])
+        combine(samples.X.tiles, start * width, factors, 0, width, eta)
+        for i in range(size):
+            w[start + i] = eta[i]
+            if sets.last[start + i] > sets.first[start + i]:
+                largest = max(largest, eta[i])
+    for start in range(0, n, TILE):
+        size = min(TILE, n - start)
+        for i in range(size):
+            eta[i] = w[start + i] - largest
+            if sets.event[start + i] and sets.last[start + i] > sets.first[start + i]:
+                total += prior[start + i] * eta[i]
+        exp_minus_abs(eta, scaled, x, size)
+        for i in range(size):
+            at_risk = sets.last[start + i] > sets.first[start + i]
+            w[start + i] = prior[start + i] * x[i] if at_risk else 0.0
+    return total
+
+
+@jit
+def evaluate_weighted(
+    samples: Weighted, beta: Float64Array, sums: RiskSums, gradient: Float64Array, J: Float64Array
+) -> float:
+    """The weighted log partial likelihood at beta (P,); fills w = v exp(eta) up to a factor (of the sums), gradient and information."""
+    X, sets, prior = samples.X, samples.sets, samples.prior
+    n, P, K = prior.size, beta.size, sets.ends.size
+    W, width = vectors(P), tile_width(P)
+    total = _exponentials(samples, beta, sums.w)
+    gather(X.rows, W, sets, sums)
+    death_weight, rates = np.zeros(K), np.zeros(sums.means.size // max(W, 1))
+    for i in range(n):
+        if sets.event[i] and sets.last[i] > sets.first[i]:
+            death_weight[sets.last[i] - 1] += prior[i]
+    hazard, tied, means = sums.hazard, sums.tied, sums.means
+    means[:] = 0.0
+    hazard[0] = 0.0
+    term = 0
+    for k in range(K):
+        m = sums.deaths[k]
+        hazard[k + 1], tied[k] = hazard[k], 0.0
+        for tie in range(m):
+            part = tie / m if sets.efron else 0.0
+            den, own = sums.s0[k] - part * sums.d0[k], death_weight[k] / m
+            total -= own * math.log(den)
+            hazard[k + 1] += own / den
+            tied[k] += part * own / den
+            for c in range(0, W, DOUBLES):
+                add_scaled(means, term * W + c, sums.s1, k * W + c, 1.0 / den)
+                if part != 0.0:
+                    add_scaled(means, term * W + c, sums.d1, k * W + c, -part / den)
+            rates[min(term, rates.size - 1)] = own
+            term += 1
+    lanes = np.zeros(sums_size(width))
+    weight, residual, tile = np.zeros(TILE), np.zeros(TILE), np.zeros(width * TILE)
+    for start in range(0, n, TILE):
+        weight[:] = 0.0
+        residual[:] = 0.0
+        for i in range(min(TILE, n - start)):
+            at = start + i
+            if sets.last[at] > sets.first[at]:
+                exposure = hazard[sets.last[at]] - hazard[sets.first[at]]
+                died = 0.0
+                if sets.event[at]:
+                    exposure -= tied[sets.last[at] - 1]
+                    died = prior[at]
+                weight[i] = sums.w[at] * exposure
+                residual[i] = died - weight[i]
+        add_tile(X.tiles, start * width, width, 0, 0, weight, residual, lanes)
+    residual[:] = 0.0
+    for first in range(0, rates.size, TILE):
+        size = mean_tile(means, first, P, tile)
+        weight[:] = 0.0
+        for e in range(size):
+            weight[e] = -rates[first + e]
+        add_tile(tile, 0, width, 0, 0, weight, residual, lanes)
+    collect(lanes, width, J, gradient)
+    return total
+
+
 @jit
 def weighted_likelihood(
     samples: CoxSamples, beta: Float64Array, w: Float64Array, gradient: Float64Array, J: Float64Array
@@ -90,59 +189,11 @@ def weighted_likelihood(
 
     Fills w = v exp(eta) up to a factor, gradient (P,) and information (P, P).
     """
-    D, prior, sets = samples.X, samples.prior, samples.sets
-    n, P = D.shape
-    K = sets.ends.size
-    gradient[:] = 0.0
-    J[:, :] = 0.0
-    largest, total = -np.inf, 0.0
-    for i in range(n):
-        w[i] = samples.offset[i]
-        for j in range(P):
-            w[i] += D[i, j] * beta[j]
-        if sets.last[i] > sets.first[i]:
-            largest = max(largest, w[i])
-    deaths, death_weight = np.zeros(K), np.zeros(K)
-    for i in range(n):
-        at_risk = sets.last[i] > sets.first[i]
-        if at_risk and sets.event[i]:
-            total += prior[i] * (w[i] - largest)
-            deaths[sets.last[i] - 1] += 1.0
-            death_weight[sets.last[i] - 1] += prior[i]
-            for j in range(P):
-                gradient[j] += prior[i] * D[i, j]
-        w[i] = prior[i] * math.exp(w[i] - largest) if at_risk else 0.0
-    s, d = np.empty((K, P + 1)), np.empty((K, P + 1))
-    risk_set_sums(D, w, sets, s, d)
-    hazard, tied, mean = np.zeros(K + 1), np.zeros(K), np.empty(P)
-    for k in range(K):
-        m = int(deaths[k])
-        hazard[k + 1] = hazard[k]
-        for tie in range(m):
-            part = tie / m if sets.efron else 0.0
-            den, own = s[k, 0] - part * d[k, 0], death_weight[k] / m
-            total -= own * math.log(den)
-            hazard[k + 1] += own / den
-            tied[k] += part * own / den
-            for j in range(P):
-                mean[j] = (s[k, j + 1] - part * d[k, j + 1]) / den
-                gradient[j] -= own * mean[j]
-                for q in range(j + 1):
-                    J[j, q] -= own * mean[j] * mean[q]
-    for i in range(n):
-        if sets.last[i] <= sets.first[i]:
-            continue
-        exposure = hazard[sets.last[i]] - hazard[sets.first[i]]
-        if sets.event[i]:
-            exposure -= tied[sets.last[i] - 1]
-        for j in range(P):
-            x = w[i] * exposure * D[i, j]
-            for q in range(j + 1):
-                J[j, q] += x * D[i, q]
-    for j in range(P):
-        for q in range(j):
-            J[q, j] = J[j, q]
-    return total
+    sums = risk_sums(samples.sets, beta.size)
+    laid_out = Weighted(arranged(samples.X), samples.sets, samples.offset, samples.prior)
+    total = evaluate_weighted(laid_out, beta, sums, gradient, J)
+    put(w, 0, sums.w)
+    return float(total)
 
 
 @jit
@@ -152,9 +203,19 @@ def fit(samples: CoxSamples, watch: int, beta: Float64Array, w: Float64Array, L:
     X (n, P) is without a constant. ``watch``: of so many last coefficients, say RUNAWAY where one grows without end. w (n,) and L (P, P), the
     factor of the information, are filled at the estimate.
     """
+    sums = risk_sums(samples.sets, beta.size)
+    laid_out = Weighted(arranged(samples.X), samples.sets, samples.offset, samples.prior)
+    status, iterations = _maximise(laid_out, watch, beta, sums, L)
+    put(w, 0, sums.w)
+    return status, iterations
+
+
+@jit
+def _maximise(samples: Weighted, watch: int, beta: Float64Array, sums: RiskSums, L: Float64Array) -> tuple[int, int]:
+    """`fit` of columns that are laid out; the sums are those at the estimate."""
     climb = climb_of(L)
     for iteration in range(MAX_ITERATIONS):
-        objective = weighted_likelihood(samples, beta, w, climb.gradient, climb.J)
+        objective = evaluate_weighted(samples, beta, sums, climb.gradient, climb.J)
         status = ascend(iteration, objective, climb, watch, beta)
         if status != UNDER_WAY:
             return status, iteration
@@ -224,50 +285,74 @@ def wald_rows(H: Float64Array, samples: CoxSamples, contrasts: Float64Array, fit
     fits : WaldFits
         Filled; the status is FINE, NOT_CONVERGED, COLLINEAR, ONE_OUTCOME (no event), RUNAWAY (a coefficient is not finite).
     """
-    X, sets, n_tested = samples.X, samples.sets, H.shape[1]
-    for r in range(H.shape[0]):
-        who = observed(H[r])
-        part = RiskSets(sets.event[who], sets.first[who], sets.last[who], sets.ends, sets.efron)
+    X, whole = samples.X, samples.sets
+    R, D, n = H.shape
+    C = X.shape[1]
+    wide = np.zeros((n, C - 1 + D))
+    for i in range(n):
+        put(wide[i], 0, X[i, 1:])
+    shared, values = arranged(wide), np.empty(n)
+    sets = RiskSets(whole.event.copy(), whole.first, whole.last.copy(), whole.ends, whole.efron)
+    for r in range(R):
+        observed, left_out = 0, 0.0
+        for i in range(n):
+            missing = math.isnan(H[r, 0, i])
+            sets.event[i] = whole.event[i] and not missing
+            sets.last[i] = whole.first[i] if missing else whole.last[i]
+            observed += not missing
+            for c in range(C if missing else 0):
+                left_out += X[i, c] * X[i, c]
         fits.dropped[r] = False
-        kept, first = X[who], samples.start.copy()
-        if who.size < X.shape[0]:
-            kept, _, fits.dropped[r] = independent_columns(kept, np.zeros(X.shape[1]))
-            if fits.dropped[r]:
-                first = np.zeros(kept.shape[1] - 1)
-        if not part.event.any():
+        if not sets.event.any():
             fits.status[r] = ONE_OUTCOME
             continue
-        C = kept.shape[1] - 1
-        D, beta = np.empty((who.size, C + n_tested)), np.zeros(C + n_tested)
-        for i in range(who.size):
-            for c in range(C):
-                D[i, c] = kept[i, c + 1]
-        put_columns(H[r], who, True, D)
-        put(beta, 0, first)
-        own = CoxSamples(D, part, samples.offset[who], samples.prior[who], beta)
-        fits.status[r] = _one_row(own, contrasts, fits, r)
+        laid, P = shared, C - 1 + D
+        if left_out >= SAFELY_LEFT_OUT:
+            who = np.flatnonzero(~np.isnan(H[r, 0]))
+            kept, _, fits.dropped[r] = independent_columns(X[who], np.zeros(C))
+            if fits.dropped[r]:
+                P = kept.shape[1] - 1 + D
+                own = np.zeros((n, P))
+                for j in range(who.size):
+                    put(own[who[j]], 0, kept[j, 1:])
+                laid = arranged(own)
+        beta = np.zeros(P)
+        if not fits.dropped[r]:
+            put(beta, 0, samples.start)
+        for d in range(D):
+            mean = 0.0
+            for i in range(n):
+                mean += 0.0 if math.isnan(H[r, 0, i]) else H[r, d, i]
+            mean /= observed
+            for i in range(n):
+                values[i] = 0.0 if math.isnan(H[r, 0, i]) else H[r, d, i] - mean
+            set_column(laid, P - 1 - d, values)
+        row = Weighted(laid, sets, samples.offset, samples.prior)
+        fits.status[r] = _one_row(row, observed, beta, contrasts, fits, r)
 
 
 @jit
-def _one_row(samples: CoxSamples, contrasts: Float64Array, fits: WaldFits, row: int) -> int:
-    """What `wald_rows` does of one variant, its tested columns the last of X, on samples that are all observed; the status."""
-    D, beta = samples.X, samples.start
-    n, P = D.shape
-    n_tested = fits.theta.shape[1]
-    w, L = np.empty(n), np.zeros((P, P))
-    state, iterations = fit(samples, n_tested, beta, w, L)
+def _one_row(
+    samples: Weighted, observed: int, beta: Float64Array, contrasts: Float64Array, fits: WaldFits, row: int
+) -> int:
+    """What `wald_rows` does of one variant, its tested columns the last, whose fit begins at beta; the status."""
+    n, P, n_tested = samples.prior.size, beta.size, fits.theta.shape[1]
+    width = tile_width(P)
+    sums, L = risk_sums(samples.sets, P), np.zeros((P, P))
+    state, iterations = _maximise(samples, n_tested, beta, sums, L)
     if state != FINE:
         return state
+    w = sums.w
     # The columns that J^-1 makes of D for each tested one.
-    Z, half, along, unit = np.zeros((n_tested, n)), np.empty(P), np.empty(P), np.zeros(P)
+    padded = (n + TILE - 1) // TILE * TILE
+    Z, half, along, unit = np.zeros((n_tested, padded)), np.empty(P), np.zeros(width), np.zeros(P)
     for d in range(n_tested):
         unit[:] = 0.0
         unit[P - 1 - d] = 1.0
         solve_lower(L, unit, half, P)
-        solve_upper(L, half, along, P)
-        for i in range(n):
-            for j in range(P):
-                Z[d, i] += D[i, j] * along[j]
+        solve_upper(L, half, along[:P], P)
+        for start in range(0, n, TILE):
+            combine(samples.X.tiles, start * width, along, 0, width, Z[d, start : start + TILE])
     U, E = np.empty((n, n_tested)), np.empty((n, n_tested * (n_tested + 1) // 2))
     z, own, expected = np.empty(n), np.empty(n), np.empty(n)
     at = 0
@@ -295,7 +380,7 @@ def _one_row(samples: CoxSamples, contrasts: Float64Array, fits: WaldFits, row: 
             total += L[j, a] ** 2
         if L[j, j] ** 2 <= COLLINEAR_BELOW * total:
             return COLLINEAR
-    if not sandwich_covariance(U, E, contrasts, float(max(n - P, 1)), fits.covariance[row], fits.freedom[row]):
+    if not sandwich_covariance(U, E, contrasts, float(max(observed - P, 1)), fits.covariance[row], fits.freedom[row]):
         return COLLINEAR
     for d in range(n_tested):
         fits.theta[row, d] = beta[P - 1 - d]

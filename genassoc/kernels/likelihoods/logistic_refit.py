@@ -1,8 +1,8 @@
 """Score tests and approximate Firth of variants with missing calls: the null refitted without those samples.
 
-A few samples less move the null little: from where its power series puts it, or from the trait's null by one step from the
-sums over the missing samples alone, then Newton's steps on all, one or two as a rule. What is unusual is left to `genassoc.kernels.likelihoods.logistic_rows`, as in
-`genassoc.kernels.likelihoods.logistic_wald`.
+For rows that the power series of the null (`genassoc.kernels.likelihoods.logistic_series`) does not serve: many covariates, or many
+samples less. From the trait's null by one step from the sums over the missing samples alone, then Newton's steps on all, one or two
+as a rule. What is unusual is left to `genassoc.kernels.likelihoods.logistic_rows`, as in `genassoc.kernels.likelihoods.logistic_wald`.
 """
 
 import math
@@ -121,7 +121,6 @@ def refit_rows(
     X: Float64Array,
     trait: Trait,
     starts: Float64Array,
-    moves: Float64Array,
     numbers: Float64Array,
     done: BoolArray,
 ) -> None:
@@ -138,9 +137,6 @@ def refit_rows(
     trait : Trait
     starts : float64 array (2, C)
         The null's coefficients without and with Firth's penalty.
-    moves : float64 array (R, 2, C)
-        About how far from them the row's nulls are, as `genassoc.kernels.likelihoods.logistic_series.series_rows` leaves it; NaN where
-        that is not known.
     numbers : float64 array (R, N_NUMBERS)
         Filled where done: beta, its standard error, the signed statistic, iterations, of Firth the interval.
     done : bool array (R,)
@@ -155,7 +151,7 @@ def refit_rows(
         keep[i] = 1.0
     J, L, gradient = np.zeros((P, P)), np.zeros((P, P)), np.zeros(P)
     beta, shift, gamma, z = np.zeros(P), np.zeros(C), np.zeros(C), np.zeros(C)
-    d, eta, room = np.zeros(n), np.zeros(n), np.zeros((3, n))
+    d, eta = np.zeros(n), np.zeros(n)
     for c in range(C):
         beta[c] = starts[0, c]
     # The null of all samples: g's column is still empty.
@@ -164,17 +160,12 @@ def refit_rows(
         done[row] = False
         if not set_genotype(G[row], tiles.y, T, keep):
             continue
-        known = not math.isnan(moves[row, 0, 0])
-        if not known and not _without_missing(X, G[row], whole.w, whole.r, H, shift):
+        if not _without_missing(X, G[row], whole.w, whole.r, H, shift):
             continue
         fine = True
         # In a loop, not one call for each: numba compiles every call anew. The penalised null moves as the null does.
         for penalised in range(2 if firth[row] else 1):
             for c in range(C):
-                if known and penalised == 0:
-                    shift[c] = moves[row, 0, c]
-                elif not math.isnan(moves[row, 1, c]):
-                    shift[c] += moves[row, 1, c] - moves[row, 0, c]
                 beta[c] = starts[penalised, c] + shift[c]
             beta[C] = 0.0
             enough = PENALISED_STEP if penalised == 1 else (NULL_STEP if firth[row] else SCORE_STEP)
@@ -196,7 +187,7 @@ def refit_rows(
                 eta[i] += trait.offset[i]
             done[row] = firth_of_rare(d, eta, y, G[row], numbers[row])
             if not done[row]:
-                done[row] = firth_one(d, y, eta, room, numbers[row]) == FINE
+                done[row] = firth_one(d, y, eta, numbers[row]) == FINE
         else:
             numbers[row, BETA], numbers[row, MODEL_SE] = U / spread, 1.0 / math.sqrt(spread)
             numbers[row, STATISTIC], numbers[row, ITERATIONS] = U / math.sqrt(spread), 0.0

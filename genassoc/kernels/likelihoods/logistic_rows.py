@@ -220,6 +220,6 @@ def _one_row(
     if what == FIRTH_APPROX:
         if asked.sparse[r]:
             return firth_of_carriers(g > 0.0, residual_g, y, fitted.eta, numbers)
-        return firth_one(residual_g, y, fitted.eta, np.empty((3, n)), numbers)
+        return firth_one(residual_g, y, fitted.eta, numbers)
     from_penalised = what == FIRTH or what == FIRTH_PLINK2
     return _wald_or_lrt(X, trait, g, penalised_start if from_penalised else start, what, numbers)

@@ -1,10 +1,10 @@
-"""Score tests and approximate Firth of variants with missing calls, from a power series of the null's likelihood.
+"""Score tests and approximate Firth of variants that few calls are missing of, from a power series of the null's likelihood.
 
 The null without a few samples is the trait's null moved a little: its gradient and information come from the series of
-all samples (`genassoc.stats.logistic_series`) less the missing samples' exact terms, so that no pass over all samples is
-needed; carriers' terms are exact, too. Firth's estimate of a rare variant moves all other samples along one direction of
-the covariates, ``d = -X gamma``, where the series is a polynomial. What moves far, or is unusual, is left to
-`genassoc.kernels.likelihoods.logistic_refit`.
+all samples (`genassoc.stats.logistic_series`) less the missing samples' exact terms, so that as a rule no pass over all samples is
+needed; where it moves too far for that, one or two passes end what the series began. Carriers' terms are exact, too. Firth's
+estimate of a rare variant moves all other samples along one direction of the covariates, ``d = -X gamma``, where the likelihood is a
+polynomial. What moves very far, or is unusual, is left to `genassoc.kernels.likelihoods.logistic_refit`.
 """
 
 import math
@@ -13,81 +13,113 @@ from typing import NamedTuple
 import numpy as np
 
 from genassoc.kernels import jit
+from genassoc.kernels.genotypes.listed import Calls
 from genassoc.kernels.lanes.vector64 import FOUR, LANES64, TILE, add_combination, add_dots
 from genassoc.kernels.likelihoods.bernoulli import exp_minus_abs
 from genassoc.kernels.likelihoods.cholesky import solve_lower, solve_upper
-from genassoc.kernels.likelihoods.logistic_firth import firth_one
-from genassoc.kernels.likelihoods.logistic_line import ONE_IN, firth_line
+from genassoc.kernels.likelihoods.logistic_firth import N_SUMS, MovingSamples, derivatives, firth_beside, firth_one
+from genassoc.kernels.likelihoods.logistic_line import ONE_IN
 from genassoc.kernels.likelihoods.logistic_null_series import (
     FAILED,
     HOLDS,
     MAX_MOVE,
+    ROUGH,
+    Null,
     NullSeries,
-    contract,
+    Summed,
+    correct,
     expand,
+    fold,
+    gather,
     move_null,
+    null_of,
+    pair_up,
     squared_length,
+    start_null,
+    summed,
 )
 from genassoc.kernels.likelihoods.logistic_refit import residual_genotype
-from genassoc.kernels.likelihoods.logistic_tiles import tiled
+from genassoc.kernels.likelihoods.logistic_tiles import Tiles, tiled
 from genassoc.kernels.likelihoods.rows import BETA, FINE, ITERATIONS, LOWER, MODEL_SE, STATISTIC, UPPER, Trait
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
-EIGHT = 8  # calls looked at together
 # A genotype that covariates explain but for this share loses digits of the series.
 LEAST_SHARE = 0.05
+# One carrier in so many samples: an error of the null of 1e-4 standard errors is one of less than 1e-6 in what they explain.
+NEXT_TO_NONE = 256
+
+
+class _Row(NamedTuple):
+    """Calls of one variant: who carries it, with how many copies, and whose call is missing."""
+
+    carriers: Int64Array
+    copies: Float64Array
+    missing: Int64Array
+
+
+class _Samples(NamedTuple):
+    """All samples of a trait, in rows and in tiles, and room (n,) for what a genotype moves them by and for their log odds."""
+
+    X: Float64Array
+    trait: Trait
+    every: Summed
+    ones: Float64Array
+    d: Float64Array
+    eta: Float64Array
 
 
 @jit
-def _list_calls(
-    calls: Float64Array, y: Float64Array, n_cases: float, T: Float64Array, keep: Float64Array, missing: Int64Array,
-    carriers: Int64Array, filled: BoolArray,
-) -> tuple[int, int, bool]:  # fmt: skip
-    """g into its column of T; missing calls, carriers and tiles with carriers listed; whether both outcomes are left."""
-    n = calls.size
-    width = T.size // keep.size
-    m = k = 0
-    for t in range(filled.size):
-        base = (t * width + width - 1) * TILE
-        before = k
-        start, last = t * TILE, min((t + 1) * TILE, n)
-        for i in range(last - start):  # from 0, so that no index can be negative: twice as fast
-            value = calls[start + i]
-            absent = value != value
-            T[base + i] = 0.0 if absent else value
-            keep[start + i] = 0.0 if absent else 1.0
-        for first in range(start, last, EIGHT):
-            if first + EIGHT <= last:
-                # By twos, so that no sum waits for another; a missing call makes it NaN.
-                low = (calls[first] + calls[first + 1]) + (calls[first + 2] + calls[first + 3])
-                high = (calls[first + 4] + calls[first + 5]) + (calls[first + 6] + calls[first + 7])
-                if low + high == 0.0:
-                    continue
-            for i in range(first, min(first + EIGHT, last)):
-                # Written always, counted where true: a branch on each call would be guessed wrong too often.
-                missing[m] = carriers[k] = i
-                m += 1 if calls[i] != calls[i] else 0
-                k += 1 if calls[i] > 0.0 else 0
-        filled[t] = k > before
-    cases = n_cases
-    for s in range(m):
-        cases -= y[missing[s]]
-    return m, k, 0.0 < cases < n - m
+def _row_of(calls: Calls, r: int) -> _Row:
+    k, m = (calls.carriers_end[r - 1], calls.missing_end[r - 1]) if r > 0 else (0, 0)
+    k_end, m_end = calls.carriers_end[r], calls.missing_end[r]
+    return _Row(calls.carriers[k:k_end], calls.copies[k:k_end], calls.missing[m:m_end])
 
 
 @jit
-def _sum_genotype(
-    T: Float64Array, y: Float64Array, offset: Float64Array, filled: BoolArray, factors: Float64Array, gx: Float64Array
-) -> float:
-    """``g'(y - mu)``; fills ``g'W`` times each column of the tiles, from the tiles that have carriers."""
-    width = factors.size
-    for c in range(width):
+def _put_genotype(row: _Row, tiles: Tiles, there: bool) -> None:
+    """The row's copies into g's column of the tiles, nobody's where missing; or, not ``there``, both as they were."""
+    width = tiles.T.size // tiles.keep.size
+    for s in range(row.carriers.size):
+        i = row.carriers[s]
+        tiles.T[((i // TILE) * width + width - 1) * TILE + i % TILE] = row.copies[s] if there else 0.0
+    for s in range(row.missing.size):
+        tiles.keep[row.missing[s]] = 0.0 if there else 1.0
+
+
+@jit
+def _sum_carriers(X: Float64Array, trait: Trait, row: _Row, beta: Float64Array, gx: Float64Array) -> float:
+    """``g'(y - mu)``; fills ``g'W`` times each covariate and g, the last; from the carriers."""
+    C = gx.size - 1
+    U = 0.0
+    for c in range(C + 1):
         gx[c] = 0.0
-    sums, scores = np.zeros(width * LANES64), np.zeros(TILE)
+    for s in range(row.carriers.size):
+        i, g = row.carriers[s], row.copies[s]
+        eta = trait.offset[i]
+        for c in range(C):
+            eta += X[i, c] * beta[c]
+        small = math.exp(-abs(eta))
+        share = 1.0 / (1.0 + small)
+        w = small * share * share
+        r = trait.y[i] - (share if eta >= 0.0 else small * share)
+        U += g * r
+        gx[C] += g * g * w
+        for c in range(C):
+            gx[c] += g * w * X[i, c]
+    return U
+
+
+@jit
+def _sum_genotype(tiles: Tiles, beta: Float64Array, gx: Float64Array) -> float:
+    """The same from tiles in which g stands."""
+    T, y, offset = tiles.T, tiles.y, tiles.offset
+    C = gx.size - 1
+    width = T.size // tiles.keep.size
+    factors, sums, scores = np.zeros(width), np.zeros(width * LANES64), np.zeros(TILE)
     eta, scaled, small, gw = np.empty(TILE), np.empty(TILE), np.empty(TILE), np.empty(TILE)
-    for t in range(filled.size):
-        if not filled[t]:
-            continue
+    for c in range(C):
+        factors[c] = beta[c]
+    for t in range(tiles.keep.size // TILE):
         base = t * width * TILE
         for i in range(TILE):
             eta[i] = offset[t * TILE + i]
@@ -102,9 +134,10 @@ def _sum_genotype(
             gw[i] = g * small[i] * share * share
         for k in range(0, width, FOUR):
             add_dots(gw, 0, T, base + k * TILE, sums, k * LANES64)
-    for c in range(width):
+    for c in range(C + 1):
+        gx[c] = 0.0
         for lane in range(LANES64):
-            gx[c] += sums[c * LANES64 + lane]
+            gx[c] += sums[(c if c < C else width - 1) * LANES64 + lane]
     U = 0.0
     for i in range(TILE):
         U += scores[i]
@@ -112,78 +145,128 @@ def _sum_genotype(
 
 
 @jit
-def _polynomial(
-    gradient: Float64Array, J: Float64Array, third: Float64Array, fourth: Float64Array, A: Float64Array,
-    v: Float64Array, line: Float64Array,
-) -> None:  # fmt: skip
-    """First four derivatives, signs of sums of d = X v, of all samples' log likelihood along v from where A is."""
+def _polynomial(series: NullSeries, null: Null, v: Float64Array, line: Float64Array) -> None:
+    """Add to the line the first four derivatives (as `derivatives` has them) of all samples' likelihood along v from the penalised null."""
+    third, pairs, along = series.third[1], null.pairs, null.quartic
     C = v.size
-    B = np.zeros(C * C * C)
-    contract(fourth, v, B)
-    for k in range(4):
-        line[k] = 0.0
+    pair_up(v, pairs)
+    fold(series.fourth[1], pairs, along)
+    q = 0
     for j in range(C):
-        line[0] += v[j] * gradient[j]
-        for k in range(C):
-            line[1] += v[j] * v[k] * J[j, k]
-            for c in range(C):
-                at = (j * C + k) * C + c
-                vvv = v[j] * v[k] * v[c]
-                line[2] += vvv * (third[j, k * C + c] + A[at])
-                line[3] += vvv * B[at]
+        line[1] += v[j] * null.gradient[j]
+        for m in range(pairs.size):
+            line[3] += v[j] * third[j, m] * pairs[m]
+        for k in range(j + 1):
+            line[2] += null.J[j, k] * pairs[q]
+            line[3] += along[q] * (null.move[j] * v[k] + (null.move[k] * v[j] if k < j else 0.0))
+            line[4] += along[q] * pairs[q]
+            q += 1
 
 
-class _Null(NamedTuple):
-    """Where a row's penalised null is: the move from that of all samples, its coefficients, the fourth order there, and g's on covariates."""
+@jit
+def _residuals(samples: _Samples, gamma: Float64Array, beta: Float64Array) -> None:
+    """What all samples that take part move by, and their log odds; 0 and the offset of the others."""
+    tiles, offset, d, eta = samples.every.tiles, samples.trait.offset, samples.d, samples.eta
+    residual_genotype(tiles.T, tiles.keep, samples.ones, gamma, beta, d, eta)
+    for i in range(eta.size):
+        eta[i] += offset[i]
 
-    move: Float64Array
-    beta: Float64Array
-    A: Float64Array
-    gamma: Float64Array
+
+@jit
+def _farthest(numbers: Float64Array) -> float:
+    """Of the estimate and the ends of its interval the one farthest from 0; NaN where an end was not found."""
+    far = numbers[BETA]
+    for side in range(LOWER, UPPER + 1):
+        if not abs(numbers[side]) <= abs(far):
+            far = numbers[side]
+    return far
 
 
 @jit
 def _firth_of_few(
-    series: NullSeries, null: _Null, X: Float64Array, trait: Trait, calls: Float64Array, listed: Int64Array,
-    row: Float64Array,
+    samples: _Samples, series: NullSeries, null: Null, gamma: Float64Array, row: _Row, corrected: bool, numbers: Float64Array
 ) -> bool:  # fmt: skip
-    """Approximate Firth from the series and the listed samples, carriers and missing ones; whether it holds."""
-    move, beta, A, gamma = null
-    gradient0, H, third, fourth = series.gradient[1], series.information[1], series.third[1], series.fourth[1]
-    C = move.size
-    J, gradient, v, line = np.zeros((C, C)), np.zeros(C), np.zeros(C), np.zeros(4)
-    contract(fourth, move, A)
-    expand(gradient0, H, third, move, A, J, gradient)
+    """Approximate Firth from the carriers, and a polynomial for all others: the series', or of six derivatives; whether it holds."""
+    X, trait, keep = samples.X, samples.trait, samples.every.tiles.keep
+    C, m, k = gamma.size, row.missing.size, row.carriers.size
+    beta, v, line, own, there = np.empty(C), np.empty(C), np.zeros(N_SUMS), np.zeros(N_SUMS), np.empty(C)
     for c in range(C):
-        v[c] = -gamma[c]
-    _polynomial(gradient, J, third, fourth, A, v, line)
-    base, d, g, outcome = np.zeros(listed.size), np.zeros(listed.size), np.zeros(listed.size), np.zeros(listed.size)
-    for s in range(listed.size):
-        i = listed[s]
-        g[s], outcome[s], base[s] = calls[i], trait.y[i], trait.offset[i]
+        beta[c], v[c] = series.start[1, c] + null.move[c], -gamma[c]
+    # Missing calls, then carriers.
+    base, d, outcome = np.empty(m + k), np.empty(m + k), np.empty(m + k)
+    for s in range(m + k):
+        i = row.missing[s] if s < m else row.carriers[s - m]
+        outcome[s], base[s], d[s] = trait.y[i], trait.offset[i], 0.0
         for c in range(C):
             base[s] += X[i, c] * beta[c]
             d[s] += X[i, c] * v[c]
-    if firth_line(line, base, d, g, outcome, row) != FINE:
-        return False
-    # The series has to hold at the ends of the interval too.
-    far, there = row[BETA], np.zeros(C)
-    for k in range(LOWER, UPPER + 1):
-        if not abs(row[k]) <= abs(far):
-            far = row[k]
-    for c in range(C):
-        there[c] = move[c] + far * v[c]
-    return bool(series.reach[1] * math.sqrt(squared_length(H, there)) <= MAX_MOVE)
+    expand(series, 1, null)
+    _polynomial(series, null, v, line)
+    derivatives(MovingSamples(d, outcome, base), 0.0, own)
+    for order in range(1, 5):
+        line[order] -= own[order]
+    for s in range(k):
+        d[m + s] += row.copies[s]
+    none, carriers = np.empty(0), MovingSamples(d[m:], outcome[m:], base[m:])
+    rest = MovingSamples(none, none, none)
+    # In a loop, not one call for each: numba compiles every call anew.
+    for exactly in range(2):
+        if exactly == 1:
+            for s in range(m + k):
+                keep[row.missing[s] if s < m else row.carriers[s - m]] = 0.0
+            _residuals(samples, gamma, beta)
+            for s in range(m + k):
+                keep[row.missing[s] if s < m else row.carriers[s - m]] = 1.0
+            rest = MovingSamples(samples.d, trait.y, samples.eta)
+            line[:] = 0.0
+        found = firth_beside(line, rest, carriers, numbers) == FINE
+        if found and exactly == 0:
+            # The series has to hold at the ends of the interval too, from where it is taken.
+            far = _farthest(numbers)
+            for c in range(C):
+                there[c] = far * v[c] + (0.0 if corrected else null.move[c])
+            found = series.reach[1] * math.sqrt(squared_length(series.information[1], there)) <= MAX_MOVE
+        if found:
+            return True
+    return False
+
+
+@jit
+def _nulls_of(
+    series: NullSeries, firth: bool, share: float, every: Summed, missing: Summed, nulls: tuple[Null, Null]
+) -> tuple[bool, bool]:
+    """Move one or both nulls to the samples observed; whether they are found, and whether the last series had to be corrected.
+
+    The ``share`` of samples that carry the variant is the most that covariates explain of it. Where it is small the information need
+    not be exact, and where it is next to nothing Firth's fit does not depend on the null without the penalty.
+    """
+    corrected = False
+    # In a loop, not one call for each: numba compiles every call anew. The penalised null moves as the null does.
+    for p in range(2 if firth else 1):
+        null = nulls[p]
+        start_null(null, nulls[0].move if p == 1 else np.zeros(null.move.size))
+        corrected = False
+        for again in range(2):
+            found = move_null(series, p, missing, null)
+            if found == FAILED:
+                return False, False
+            enough = found == HOLDS or (p == 0 and firth and share * NEXT_TO_NONE < 1.0 and found >= ROUGH)
+            if enough or again == 1:
+                break
+            corrected = True
+            with_gram = found <= ROUGH or (p == 0 and share * ONE_IN >= 1.0)
+            if not correct(series, p, with_gram, every, missing, null):
+                return False, False
+    return True, corrected
 
 
 @jit
 def series_rows(
-    G: Float64Array,
+    calls: Calls,
     firth: BoolArray,
     X: Float64Array,
     trait: Trait,
     series: NullSeries,
-    moves: Float64Array,
     numbers: Float64Array,
     done: BoolArray,
 ) -> None:
@@ -191,81 +274,77 @@ def series_rows(
 
     Parameters
     ----------
-    G : float64 array (R, n)
-        Copies of the minor allele in the trait's samples, NaN where not observed.
+    calls : Calls
+        Of R variants, in the trait's samples.
     firth : bool array (R,)
         Whether approximate Firth is wanted, the score test otherwise.
     X : float64 array (n, C)
         Orthonormal covariates, the constant first.
     trait : Trait
     series : NullSeries
-    moves : float64 array (R, 2, C)
-        Filled: how far each null without the row's missing calls is from the series' start (the second for Firth alone); NaN where
-        that is not known.
     numbers : float64 array (R, N_NUMBERS)
         Filled where done: beta, its standard error, the signed statistic, iterations, of Firth the interval.
     done : bool array (R,)
         Filled: False where another kernel has to do the row.
     """
     n, C = X.shape
-    y, reach = trait.y, series.reach
-    for row in range(G.shape[0]):
-        done[row] = False
-        moves[row, :, :] = np.nan
-    if not (math.isfinite(reach[0]) and math.isfinite(reach[1])):
+    for r in range(firth.size):
+        done[r] = False
+    if not (math.isfinite(series.reach[0]) and math.isfinite(series.reach[1])):
         return
-    tiles = tiled(X, trait)
-    T, keep, weights = tiles.T, tiles.keep, np.ones(tiles.keep.size)
-    width = T.size // keep.size
-    n_cases = 0.0
+    every = summed(tiled(X, trait), C)
+    tiles = every.tiles
+    samples = _Samples(X, trait, every, np.ones(tiles.keep.size), np.zeros(n), np.zeros(n))
+    width, n_cases = tiles.T.size // tiles.keep.size, 0.0
     for i in range(n):
-        n_cases += y[i]
-    missing, carriers = np.zeros(n, np.int64), np.zeros(n, np.int64)
-    filled = np.zeros(keep.size // TILE, np.bool_)
-    factors, gx, A, L = np.zeros(width), np.zeros(width), np.zeros(C * C * C), np.zeros((C, C))
-    move, gamma, z, beta = np.zeros(C), np.zeros(C), np.zeros(C), np.zeros(C + 1)
-    d, eta, room = np.zeros(n), np.zeros(n), np.zeros((3, n))
-    listed = np.zeros(n, np.int64)
-    for row in range(G.shape[0]):
-        m, k, both = _list_calls(G[row], y, n_cases, T, keep, missing, carriers, filled)
-        if not both or m * ONE_IN > n:
+        tiles.keep[i] = 1.0
+        n_cases += trait.y[i]
+    most = n // ONE_IN // TILE + 1
+    room = Tiles(np.zeros(most * TILE * width), np.zeros(most * TILE), np.zeros(most * TILE), np.zeros(most * TILE))
+    lacking = summed(room, C)
+    nulls = (null_of(C), null_of(C))
+    gx, gamma, z, beta = np.zeros(C + 1), np.zeros(C), np.zeros(C), np.zeros(C)
+    for r in range(firth.size):
+        row = _row_of(calls, r)
+        m, k, cases = row.missing.size, row.carriers.size, n_cases
+        for s in range(m):
+            cases -= trait.y[row.missing[s]]
+        if not 0.0 < cases < n - m or m * ONE_IN > n:
             continue
-        fine, U, spread = True, 0.0, 0.0
+        missing = Summed(
+            gather(X, trait, row.missing, room), lacking.weights, lacking.J, lacking.gradient, lacking.lanes
+        )
+        few = k * ONE_IN < n
+        found, corrected = _nulls_of(series, firth[r], k / n, every, missing, nulls)
+        if not found:
+            continue
         for c in range(C):
-            move[c] = 0.0
-        # In a loop, not one call for each: numba compiles every call anew. The penalised null moves as the null does.
-        for p in range(2 if firth[row] else 1):
-            found = move_null(series, p, X, trait, missing[:m], move, A, L)
-            fine = fine and found == HOLDS
-            if found == FAILED:
-                break
-            for c in range(C):
-                beta[c] = series.start[p, c] + move[c]
-                moves[row, p, c] = move[c]
-            if p == 0 and fine:
+            beta[c] = series.start[0, c] + nulls[0].move[c]
+        if few:
+            U = _sum_carriers(X, trait, row, beta, gx)
+        else:
+            _put_genotype(row, tiles, True)
+            U = _sum_genotype(tiles, beta, gx)
+        solve_lower(nulls[0].L, gx, z, C)
+        solve_upper(nulls[0].L, z, gamma, C)
+        spread = gx[C]
+        for c in range(C):
+            spread -= z[c] * z[c]
+        fine = spread > LEAST_SHARE * gx[C]
+        if fine and not firth[r]:
+            numbers[r, BETA], numbers[r, MODEL_SE] = U / spread, 1.0 / math.sqrt(spread)
+            numbers[r, STATISTIC], numbers[r, ITERATIONS] = U / math.sqrt(spread), 0.0
+            done[r] = True
+        elif fine:
+            done[r] = few and _firth_of_few(samples, series, nulls[1], gamma, row, corrected, numbers[r])
+            if not done[r]:
+                if few:
+                    _put_genotype(row, tiles, True)
                 for c in range(C):
-                    factors[c] = beta[c]
-                U = _sum_genotype(T, tiles.y, tiles.offset, filled, factors, gx)
-                solve_lower(L, gx, z, C)
-                solve_upper(L, z, gamma, C)
-                spread = gx[width - 1]
-                for c in range(C):
-                    spread -= z[c] * z[c]
-                fine = spread > LEAST_SHARE * gx[width - 1]
-        if not fine:
-            continue
-        if not firth[row]:
-            numbers[row, BETA], numbers[row, MODEL_SE] = U / spread, 1.0 / math.sqrt(spread)
-            numbers[row, STATISTIC], numbers[row, ITERATIONS] = U / math.sqrt(spread), 0.0
-            done[row] = True
-            continue
-        if k * ONE_IN < n:
-            for s in range(m + k):
-                listed[s] = missing[s] if s < m else carriers[s - m]
-            null = _Null(move, beta, A, gamma)
-            done[row] = _firth_of_few(series, null, X, trait, G[row], listed[: m + k], numbers[row])
-        if not done[row]:
-            residual_genotype(T, keep, weights, gamma, beta, d, eta)
-            for i in range(n):
-                eta[i] += trait.offset[i]
-            done[row] = firth_one(d, y, eta, room, numbers[row]) == FINE
+                    beta[c] = series.start[1, c] + nulls[1].move[c]
+                _residuals(samples, gamma, beta)
+                done[r] = firth_one(samples.d, trait.y, samples.eta, numbers[r]) == FINE
+                if few:
+                    _put_genotype(row, tiles, False)
+        if not few:
+            _put_genotype(row, tiles, False)

@@ -11,7 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from genassoc.kernels import jit
+from genassoc.kernels.lanes.copies import put
 from genassoc.kernels.lanes.vector64 import FOUR, LANES64, TILE, add_dots
+from genassoc.kernels.laws.profile import TRIAL, begin_search, interval_search, next_trial
 from genassoc.kernels.likelihoods.cholesky import cholesky
 from genassoc.kernels.likelihoods.logistic import (
     MAX_HALVINGS,
@@ -37,6 +39,7 @@ from genassoc.kernels.likelihoods.logistic_tiles import (
 from genassoc.kernels.likelihoods.newton import FELL, ROUNDING, UNDER_WAY, climb_of, judge, newton_step, step_on
 from genassoc.kernels.likelihoods.rows import (
     BETA,
+    FIRTH,
     FIRTH_PLINK2,
     ITERATIONS,
     MODEL_SE,
@@ -164,10 +167,13 @@ def _fit_wald(
 
 
 @jit
-def _fit_firth(tiles: Tiles, beta: Float64Array, weights: Weights, L: Float64Array) -> int:
-    """The penalised maximum from beta, as `genassoc.kernels.likelihoods.logistic.fit`; iterations, or -1 where it is not done.
+def _fit_firth(
+    tiles: Tiles, n_free: int, as_plink: bool, beta: Float64Array, weights: Weights, L: Float64Array
+) -> tuple[int, float]:
+    """The penalised maximum in the first coefficients from beta (P,), as `genassoc.kernels.likelihoods.logistic.fit`.
 
-    L becomes the factor of ``T' diag((1 + h) w) T`` at the estimate.
+    Iterations, -1 where it is not done, and the objective. L becomes the factor of the information at the estimate, or as PLINK 2 has
+    it of ``T' diag((1 + h) w) T``.
     """
     P = beta.size
     T, keep = tiles.T, tiles.keep
@@ -177,28 +183,30 @@ def _fit_firth(tiles: Tiles, beta: Float64Array, weights: Weights, L: Float64Arr
     n = 0.0
     for i in range(keep.size):
         n += keep[i]
-    first = width - FOUR if n > SAMPLES_A_COEFFICIENT * P else 0
+    first = width - FOUR if as_plink and n > SAMPLES_A_COEFFICIENT * P else 0
     for iteration in range(MAX_ITERATIONS):
         objective = log_likelihood(tiles, beta, True, weights, J, gradient)
         log_determinant = cholesky(J, L, P)
         if iteration == 0 and (math.isnan(log_determinant) or not sound(J, L)):
-            return -1
+            return -1, np.nan
         objective += 0.5 * log_determinant
         status = judge(iteration, objective, math.isnan(log_determinant), MAX_HALVINGS, climb, beta)
         if status == FELL:
             continue
         if status != UNDER_WAY:
-            return -1
+            return -1, np.nan
         # Only g's row of F is exact away from the estimate: the others' leverages are small. `done` makes it all exact.
         for j in range(P):
             for k in range(P):
                 F[j, k] = J[j, k]
         largest = penalise(tiles, L, P, 0 if done else first, weights, F, gradient)
-        if math.isnan(cholesky(F, L, P)):
-            return -1
-        decrement = newton_step(L, gradient, step, climb.scratch)
-        if decrement < STEP_TOLERANCE and (done or first == 0):
-            return iteration
+        if math.isnan(cholesky(F, L, n_free)):
+            return -1, np.nan
+        decrement = newton_step(L, gradient[:n_free], step[:n_free], climb.scratch)
+        if decrement < STEP_TOLERANCE and (done or first == 0 or not as_plink):
+            if not as_plink:
+                cholesky(J, L, P)
+            return iteration, objective
         if decrement * decrement < STEP_TOLERANCE:
             done = True
         if 2.0 * decrement * largest > MAX_STEP * MAX_STEP:
@@ -207,7 +215,40 @@ def _fit_firth(tiles: Tiles, beta: Float64Array, weights: Weights, L: Float64Arr
                 for j in range(P):
                     step[j] *= MAX_STEP / longest
         step_on(climb, beta)
-    return -1
+    return -1, np.nan
+
+
+@jit
+def _ratio_under_penalty(
+    tiles: Tiles, penalised_start: Float64Array, weights: Weights, L: Float64Array, row: Float64Array
+) -> bool:
+    """Firth's fit, its likelihood ratio and the interval by its profile, as `genassoc.kernels.likelihoods.logistic_rows` has them; whether done."""
+    P = L.shape[0]
+    beta, at_best, best, search = np.zeros(P), np.zeros(P), 0.0, interval_search()
+    put(beta, 0, penalised_start)
+    # The whole model, g's coefficient held at 0, and held where the profile has fallen by 3.84, on either side. One call in a loop:
+    # numba compiles every call of `_fit_firth` anew.
+    stage = 0
+    while True:
+        if stage == 1:
+            put(beta, 0, penalised_start)
+            beta[P - 1] = 0.0
+        elif stage > 1:
+            put(beta, 0, at_best)
+            beta[P - 1] = search[TRIAL]
+        iterations, objective = _fit_firth(tiles, P if stage == 0 else P - 1, False, beta, weights, L)
+        if iterations < 0:
+            return False
+        if stage == 0:
+            best = objective
+            put(at_best, 0, beta)
+            row[BETA], row[MODEL_SE], row[ITERATIONS] = beta[P - 1], 1.0 / L[P - 1, P - 1], iterations
+        elif stage == 1:
+            row[STATISTIC] = math.copysign(math.sqrt(max(0.0, 2.0 * (best - objective))), row[BETA])
+            begin_search(row, row[BETA], row[MODEL_SE], search)
+        elif next_trial(row[BETA], row[MODEL_SE], 2.0 * (best - objective), False, search, row):
+            return True
+        stage += 1
 
 
 @jit
@@ -220,7 +261,7 @@ def wald_rows(
     numbers: Float64Array,
     done: BoolArray,
 ) -> None:
-    """Wald tests (WALD, WALD_PLINK2, FIRTH_PLINK2) of rows without surprises; arguments as of `analyse_rows`.
+    """Wald tests (WALD, WALD_PLINK2, FIRTH_PLINK2), or Firth's (FIRTH), of rows without surprises; arguments as of `analyse_rows`.
 
     Parameters
     ----------
@@ -233,7 +274,7 @@ def wald_rows(
     starts : float64 array (2, C)
         The null's coefficients without and with Firth's penalty.
     numbers : float64 array (R, N_NUMBERS)
-        Filled where done: beta, its standard error, z, iterations.
+        Filled where done: beta, its standard error, z, iterations; of FIRTH its statistic and interval.
     done : bool array (R,)
         Filled: False where `analyse_rows` has to decide what the row is.
     """
@@ -251,12 +292,15 @@ def wald_rows(
         # R's start knows no offset here.
         if (as_r and given) or not set_genotype(G[row], tiles.y, tiles.T, tiles.keep):
             continue
+        if asked[row] == FIRTH:
+            done[row] = _ratio_under_penalty(tiles, starts[1], weights, L, numbers[row])
+            continue
         penalised = asked[row] == FIRTH_PLINK2
         for c in range(C):
             beta[c] = starts[1, c] if penalised else (0.0 if as_r else starts[0, c])
         beta[C] = 0.0
         if penalised:
-            iterations = _fit_firth(tiles, beta, weights, L)
+            iterations, _ = _fit_firth(tiles, P, True, beta, weights, L)
         else:
             iterations = _fit_wald(tiles, as_r, X, start, beta, weights, L)
         done[row] = iterations >= 0

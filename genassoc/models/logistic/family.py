@@ -36,7 +36,7 @@ from genassoc.models.scan.family import (
     missing_alike,
     trigger,
 )
-from genassoc.models.scan.product import rare_counts
+from genassoc.models.scan.product import impute_means, listed_counts, rare_counts
 from genassoc.models.scan.screen import ScreenState, null_notes
 from genassoc.models.scan.sums import frequency
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
@@ -50,9 +50,9 @@ from genassoc.stats.tails import z_from_neg_log_10_p
 CERTAIN = 1e-7
 SPARSE_BELOW_MAC = 50  # REGENIE's sparse penalty
 # Tests that use the trait's null model; the others fit covariates and genotype together.
-_FROM_NULL = (kernel.SCORE, kernel.FIRTH_APPROX)
+_FROM_NULL = ("score", "firth_approx")
 # Tests fitted eight samples at a time at first; only rows that fail there need the scalar fit.
-_IN_TILES = (kernel.WALD, kernel.WALD_PLINK2, kernel.FIRTH_PLINK2)
+_IN_TILES = (kernel.WALD, kernel.WALD_PLINK2, kernel.FIRTH, kernel.FIRTH_PLINK2)
 RUNAWAY_BETA, RUNAWAY_Z = 10.0, 0.5  # log odds above, and Wald's z below which, a fit has no maximum
 
 
@@ -219,8 +219,12 @@ class NullLogistic(WeightedNull):
             asked.test, asked.test
         )
         sparse = (task.genotypes.tested_mac[variants] < SPARSE_BELOW_MAC) & (choices.like == "regenie")
-        calls = task.calls(variants, self.columns)
-        fits = analyse_dense(self, calls, np.full(variants.size, ASKED[estimate]), sparse, saddlepoint, choices.impute)
+        if estimate in _FROM_NULL and not (saddlepoint or choices.impute or sparse.any()):
+            fits = self._refit(task, variants, ASKED[estimate])
+        else:
+            calls = task.calls(variants, self.columns)
+            asked_of = np.full(variants.size, ASKED[estimate])
+            fits = analyse_dense(self, calls, asked_of, sparse, saddlepoint, choices.impute)
         numbers, status = fits.numbers, fits.status
         if choices.like is not None:
             numbers[:, kernel.LOWER : kernel.UPPER + 1] = np.nan
@@ -234,6 +238,21 @@ class NullLogistic(WeightedNull):
                 status[(status == kernel.FINE) & away] = kernel.RUNAWAY
             if gives_up:
                 status[self._no_dosage(task)[variants]] = kernel.RUNAWAY
+        return fits
+
+    def _refit(self, task: Task, variants: Int64Array, asked: int) -> Fits:
+        """Score tests or approximate Firth (R,): from the null's series, and on unpacked calls where that does not serve."""
+        R = variants.size
+        fits, done = Fits.empty(R), np.zeros(R, np.bool_)
+        calls = listed_counts(task.block, task.flipped, variants, self.columns, self.mask)
+        firth = np.full(R, asked == kernel.FIRTH_APPROX)
+        series_rows(calls, firth, self.X, self.trait, self.series, fits.numbers, done)
+        left = np.flatnonzero(~done)
+        if left.size:
+            G = task.calls(variants[left], self.columns)
+            part = analyse_dense(self, G, np.full(left.size, asked), np.zeros(left.size, np.bool_), False, False)
+            for values, fitted in zip(fits, part):
+                values[left] = fitted
         return fits
 
     def law(self, name: str, task: Task, variants: Int64Array) -> Tails:
@@ -399,11 +418,9 @@ def analyse_dense(
     """
     R = len(G)
     fits = Fits.empty(R)
-    missing = np.isnan(G)
-    if impute and missing.any():
-        np.copyto(G, _means(G, missing)[:, None], where=missing)
-        missing[:] = False
-    complete = ~missing.any(axis=1) & np.isin(asked, _FROM_NULL)
+    if impute:
+        impute_means(G)
+    complete = ~np.isnan(G).any(axis=1) & np.isin(asked, [ASKED[test] for test in _FROM_NULL])
     plain = ~sparse & (not saddlepoint)
     left = ~_fit_in_tiles(null, G, np.where(plain & ~complete, asked, -1), fits.numbers)
     for some, refit in ((np.flatnonzero(complete & left), False), (np.flatnonzero(~complete & left), True)):
@@ -429,7 +446,7 @@ def _fit_in_tiles(null: NullLogistic, G: Float64Array, asked: Int64Array, number
     done = np.zeros(asked.size, np.bool_)
     for some, wald in (
         (np.flatnonzero(np.isin(asked, _IN_TILES)), True),
-        (np.flatnonzero(np.isin(asked, _FROM_NULL)), False),
+        (np.flatnonzero(np.isin(asked, [ASKED[test] for test in _FROM_NULL])), False),
     ):
         if not some.size:
             continue
@@ -438,23 +455,7 @@ def _fit_in_tiles(null: NullLogistic, G: Float64Array, asked: Int64Array, number
         if wald:
             wald_rows(calls, asked[some], null.X, null.trait, null.series.start, out, fitted)
         else:
-            _refit(null, calls, asked[some] == kernel.FIRTH_APPROX, out, fitted)
+            firth = asked[some] == kernel.FIRTH_APPROX
+            refit_rows(calls, firth, null.X, null.trait, null.series.start, out, fitted)
         numbers[some], done[some] = out, fitted
     return done
-
-
-def _refit(null: NullLogistic, G: Float64Array, firth: BoolArray, numbers: Float64Array, done: BoolArray) -> None:
-    """Score tests and approximate Firth (R,): from the null's series where it holds, then from all samples."""
-    moves = np.empty((len(G), 2, null.X.shape[1]))
-    series_rows(G, firth, null.X, null.trait, null.series, moves, numbers, done)
-    left = np.flatnonzero(~done)
-    if left.size:
-        out, fitted = np.full((left.size, kernel.N_NUMBERS), np.nan), np.zeros(left.size, np.bool_)
-        refit_rows(G[left], firth[left], null.X, null.trait, null.series.start, moves[left], out, fitted)
-        numbers[left], done[left] = out, fitted
-
-
-def _means(G: Float64Array, missing: BoolArray) -> Float64Array:
-    """Mean of the calls observed of each variant, (R,); 0 where there are none."""
-    n = np.maximum((~missing).sum(axis=1), 1)
-    return np.asarray(np.where(missing, 0.0, G).sum(axis=1) / n)

@@ -29,11 +29,16 @@ LEAST_IN_CELL = 5.0  # events, or samples without, expected in a cell of genotyp
 # (events expected in the smallest cell, factor): from so many on, a variant is fitted where its joint chi-squared reaches the critical
 # value at ``correct_below`` times the factor. No row then has a fitted p below ``correct_below`` and none of these fits
 # (benchmarks/calibration_screens.py, docs/calibration.md).
-MARGINS = ((50.0, 1.25), (20.0, 1.6), (10.0, 1.8), (LEAST_IN_CELL, 3.0))
+MARGINS = ((50.0, 1.4), (20.0, 2.0), (10.0, 2.5), (LEAST_IN_CELL, 3.5))
 # One Newton step of the null corrects for missing calls where they are few (as in one column), and its squared length, in standard
 # errors, is below this: calls that are missing by the outcome make it long.
 MOST_MOVED = 0.25
 
+# What a run's notes say of it.
+SCREENED = (
+    "variants whose score test of all tested columns is far from correct_below have rows of that test (method 'score'); the others are "
+    "fitted, as test='wald' or 'lrt' does of all"
+)
 # Score tests of columns H (R, D, n) of what is tested; None where a family has none.
 ScoreTests = Callable[[Float64Array, Tested], WaldFits | None]
 

@@ -8,10 +8,11 @@ from genassoc.data.block import Block, DosageBlock, GenotypeBlock
 from genassoc.kernels.genotypes.carriers import count_carriers, sum_carriers
 from genassoc.kernels.genotypes.dosages import decode_dosages, dosage_product
 from genassoc.kernels.genotypes.linear import sum_in_float64
+from genassoc.kernels.genotypes.listed import Calls, list_calls, list_rows
 from genassoc.kernels.genotypes.packed import decode_rows
 from genassoc.kernels.genotypes.product import product
 from genassoc.kernels.lanes.vector import LANES
-from genassoc.shapes import BoolArray, Float32Array, Float64Array, Int64Array
+from genassoc.shapes import BoolArray, Float32Array, Float64Array, Int64Array, UInt64Array
 
 # With at most one carrier in so many samples, visiting them costs less than tables: measured at 10,000 and 400,000.
 RARE = 32
@@ -89,6 +90,20 @@ def minor_counts(block: Block, flipped: BoolArray, variants: Int64Array, columns
     else:
         decode_rows(block.packed, flipped, variants, columns, out)
     return out
+
+
+def listed_counts(
+    block: Block, flipped: BoolArray, variants: Int64Array, columns: Int64Array, mask: UInt64Array
+) -> Calls:
+    """`minor_counts` as lists of carriers and of missing calls; ``mask`` are the samples ``columns`` (n,) as packed words."""
+    calls = Calls.empty(variants.size, columns.size)
+    if isinstance(block, DosageBlock):
+        list_rows(minor_counts(block, flipped, variants, columns), calls)
+    else:
+        place = np.zeros(block.n_samples, np.int64)
+        place[columns] = np.arange(columns.size)
+        list_calls(block.packed.view(np.uint64), flipped, variants, mask, place, calls)
+    return calls
 
 
 def impute_means(calls: Float64Array) -> None:

@@ -22,7 +22,7 @@ from genassoc.kernels.likelihoods import rows as status
 from genassoc.models.base import BlockResult
 from genassoc.models.scan.family import OfSamples, Samples
 from genassoc.models.scan.information import EventSizes
-from genassoc.models.scan.joint_screen import ProductScreen, Scoring, Screen
+from genassoc.models.scan.joint_screen import SCREENED, ProductScreen, Scoring, Screen
 from genassoc.models.scan.joint_tests import put_ratios, put_wald
 from genassoc.models.scan.product import impute_means, minor_counts
 from genassoc.models.scan.rows import Rows, assembled, chunks, unusable
@@ -345,7 +345,9 @@ class Effects:
             )
             for null in nulls
         ]  # fmt: skip
-        said = (*notes, *self.joined, *(self.modifier.notes if self.modifier is not None else ()))
+        several = self.screens and any(of_trait.n_columns > 1 for of_trait in tested)
+        said = (*notes, *((SCREENED,) if several else ()), *self.joined)
+        said = (*said, *(self.modifier.notes if self.modifier is not None else ()))
         mask = mask_words(cohort_columns, block_width)
         screens = tuple(Screen.of(null, of_trait) if self.screens else None for null, of_trait in zip(nulls, tested))
         return FittedState(
