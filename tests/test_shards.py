@@ -1,6 +1,7 @@
 """Blocks read past Zarr are the blocks that Zarr reads; what is not as we write it is left to Zarr."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from test_store import N, small, some_codes, store  # noqa: F401  fixtures
 
 from genassoc.data import schema
 from genassoc.data.block import GenotypeBlock
-from genassoc.data.store.shards import Shards, _content_bytes
+from genassoc.data.store.shards import Shards, _content_bytes, _identity, _Piece
 
 MIDDLES = [(0, 121), (0, 16), (16, 48), (5, 7), (15, 17), (31, 33), (100, 121), (112, 121), (120, 121), (9, 9)]
 
@@ -77,3 +78,27 @@ def test_a_chunk_that_is_too_short_is_not_padded_with_what_memory_held(shards):
     index = summed(np.array([0, len(chunk), 0, len(chunk)], "<u8").tobytes())
     (shards.folder / "c" / "0" / "0").write_bytes(chunk + index)
     assert shards.read(0, 16) is None
+
+
+def test_chunks_are_gone_on_with_and_begun_anew(shards):
+    """Blocks in order, backwards, and by threads that jump: whatever was unpacked before, rows are those written."""
+    written = GenotypeBlock.from_codes(some_codes(121)).packed
+    for start in [*range(0, 121, 5), *range(115, -1, -5)]:
+        np.testing.assert_array_equal(shards.read(start, min(start + 5, 121)), written[start : start + 5])
+    starts = np.random.default_rng(3).integers(0, 118, 200).tolist()
+    with ThreadPoolExecutor(4) as pool:
+        for start, rows in zip(starts, pool.map(lambda at: shards.read(at, at + 3), starts)):
+            np.testing.assert_array_equal(rows, written[start : start + 3])
+
+
+def test_a_file_that_is_replaced_is_not_gone_on_with(tmp_path):
+    """The rest of one file behind the beginning of another would be no chunk of either."""
+    path, other = tmp_path / "0", tmp_path / "other"
+    path.write_bytes(bytes(range(100)))
+    with path.open("rb") as file:
+        piece = _Piece(path, _identity(file), 10, 80)
+    assert piece.read(5) == bytes(range(10, 15)) and piece.read(5) == bytes(range(15, 20))
+    other.write_bytes(path.read_bytes())
+    other.replace(path)
+    with pytest.raises(ValueError, match="replaced"):
+        piece.read(5)

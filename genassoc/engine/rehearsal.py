@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 # Bytes, measured on linear and logistic runs of 60,000 and 400,000 samples (docs/hpc.md); they bound from above.
 FIRST_BLOCK = 150 * 2**20  # compiled kernels and the pools of libraries: once, with the first block of a process
 WRITER = 16 * 2**20  # the pool of polars, which encodes the rows of parts: once
-THREAD = 4 * 2**20  # an arena of the allocator, whatever is in it
+THREAD = 8 * 2**20  # an arena of the allocator, whatever is in it
 STREAM = 2 * 2**20  # a chunk that is being unpacked: zstd's window, and what is read at a time
 CHUNK_COPIES = 3  # of a stored chunk that is unpacked whole, as in an object store: compressed, decompressed, joined
-BLOCK_COPIES = 2  # of the packed block: what was read, and what was selected of it or is made of it
+BLOCK_COPIES = 3  # of the packed block: what was read, what was selected of it, and what is made of it
 ROW_BYTES = 350  # of a row of results: as arrays, as a polars frame, and as parquet
-AUDIT, AUDIT_SAMPLE = 32 * 2**20, 512  # of an audit: its batches of rows, and for each sample its bases and one row
+AUDIT, AUDIT_SAMPLE = 48 * 2**20, 640  # of an audit: its batches of rows, and for each sample its bases and one row
 MARGIN = 1.25  # on what a rehearsal measured: blocks differ
 SHARE_READING = 0.2  # of a block's time, where none was measured
 MIN_BLOCK = 16

@@ -3,7 +3,8 @@
 numba takes a third of a second and 60 MB to import, of which a kernel that is compiled already needs nothing: an array is to machine
 code a pointer with lengths and strides. So the machine code of a kernel is kept (`genassoc.kernels.cache_files`) with its name,
 and called as numba's own functions call each other (numba's "Notes on Numba's calling convention": a pointer for the result, one for an
-exception, then the arguments taken apart). numba is imported where there is nothing to load, and compiles it.
+exception, then the arguments taken apart). numba is imported where there is nothing to load, and compiles it; and where an argument is
+of another kind, such as an array in another order, and calls it.
 
 A call costs some microseconds more than numba's. It suits kernels that do much at a time. They own no memory (all arrays are
 passed in), raise nothing, and take arrays in C order, whole numbers, bools and tuples of these; they return nothing or a whole number.
@@ -114,7 +115,10 @@ class NativeKernel:
 
     def __call__(self, *args: Any) -> Any:
         """Call it; the interpreter is free meanwhile."""
-        kinds = tuple(map(_kind, args))
+        try:
+            kinds = tuple(map(_kind, args))
+        except TypeError:
+            return self.kernel(*args)
         entry = self._entries.get(kinds)
         if entry is None:
             with self._lock:

@@ -40,8 +40,8 @@ class Calls(NamedTuple):
     @classmethod
     def empty(cls, R: int, n: int) -> "Calls":
         """Room for R variants in n samples, of which as much is used as is needed."""
-        room = [np.empty(R * n, kind) for kind in (np.int64, np.float64, np.int64)]
-        return cls(*room, np.zeros(R, np.int64), np.zeros(R, np.int64))
+        carriers, missing = np.empty(R * n, np.int64), np.empty(R * n, np.int64)
+        return cls(carriers, np.empty(R * n), missing, np.zeros(R, np.int64), np.zeros(R, np.int64))
 
 
 @jit

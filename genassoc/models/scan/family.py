@@ -41,7 +41,7 @@ FULL_ABOVE_COPIES = 0.1
 MARGINS = ((50.0, 1.1), (10.0, 1.2), (EXACT_BELOW_EXPECTED, 1.8), (0.0, 6.0))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Samples:
     """One trait's complete cases.
 
