@@ -8,7 +8,7 @@ from genassoc.data.phenotypes.design import Design
 from genassoc.kernels.genotypes.counts import mask_words
 from genassoc.kernels.genotypes.missing_calls import Lacking
 from genassoc.kernels.lanes.vector import DOUBLES
-from genassoc.kernels.likelihoods.linear_rows import Residuals, factor_lanes
+from genassoc.kernels.likelihoods.linear_rows import Residuals
 from genassoc.models.linear.residual_law import ResidualLaw
 from genassoc.models.scan.product import ThinMatrix
 from genassoc.shapes import BoolArray, Float64Array, Int64Array, UInt64Array, packed_bytes
@@ -240,10 +240,12 @@ def _shared_gram(everyone: _Samples, own: BoolArray, block_columns: Int64Array) 
         return None
     C = everyone.Q.shape[1]
     gram = np.eye(C) - without.T @ without
-    lanes = _lanes([gram])[0]
-    weakest, lost, rank = np.empty(DOUBLES), np.empty(DOUBLES), np.empty(DOUBLES, np.int64)
-    factor_lanes(lanes, C, weakest, lost, rank)
-    return gram if rank[0] == C and weakest[0] >= LEAST_DIRECTION else None
+    try:
+        # Not by `factor_lanes`, which only `finish` calls: a kernel that Python calls too is compiled twice.
+        weakest = np.diag(np.linalg.cholesky(gram)).min() ** 2
+    except np.linalg.LinAlgError:
+        return None
+    return gram if weakest >= LEAST_DIRECTION else None
 
 
 def _lanes(grams: list[Float64Array]) -> Float64Array:
