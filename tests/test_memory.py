@@ -36,6 +36,33 @@ from genassoc.verbs.options import RunOptions
 MIB = 2**20
 
 
+# code that is given back ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="pages are given back on Linux")
+def test_the_code_of_libraries_is_given_back_and_found_again():
+    def of_code():
+        return sum(n for _, n in memory._code_of_libraries(Path("/proc/self/smaps").read_text()))
+
+    frame = pl.DataFrame({"x": [3, 1, 2]})
+    assert frame.sort("x")["x"].to_list() == [1, 2, 3]
+    assert of_code() > 2**20  # polars' alone is more
+    before = memory.resident_memory()
+    memory.settle()
+    assert memory.resident_memory() < before - 2**20
+    assert frame.sort("x")["x"].to_list() == [1, 2, 3]
+
+
+def test_code_that_was_written_to_or_is_locked_stays():
+    said = (
+        "7f0000000000-7f0000400000 r-xp 00000000 fe:00 1   /lib/{}\nSize:  4096 kB\nRss:  2048 kB\n"
+        "Private_Dirty:  {} kB\nAnonymous:  {} kB\nLocked:  {} kB\nVmFlags: rd ex\n"
+    )
+    kept = [said.format("a.so", *held) for held in ((4, 0, 0), (0, 4, 0), (0, 0, 4))]
+    assert list(memory._code_of_libraries("".join(kept) + said.format("a.txt", 0, 0, 0))) == []
+    assert list(memory._code_of_libraries(said.format("a.so.1", 0, 0, 0))) == [(0x7F0000000000, 2**22)]
+
+
 # memory that is used again -----------------------------------------------------------------------------------
 
 _REUSE = """if True:
