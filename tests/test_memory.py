@@ -36,6 +36,33 @@ from genassoc.verbs.options import RunOptions
 MIB = 2**20
 
 
+# code that is given back ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="pages are given back on Linux")
+def test_the_code_of_libraries_is_given_back_and_found_again():
+    def of_code():
+        return sum(n for _, n in memory._code_of_libraries(Path("/proc/self/smaps").read_text()))
+
+    frame = pl.DataFrame({"x": [3, 1, 2]})
+    assert frame.sort("x")["x"].to_list() == [1, 2, 3]
+    assert of_code() > 2**20  # polars' alone is more
+    before = memory.resident_memory()
+    memory.settle()
+    assert memory.resident_memory() < before - 2**20
+    assert frame.sort("x")["x"].to_list() == [1, 2, 3]
+
+
+def test_code_that_was_written_to_or_is_locked_stays():
+    said = (
+        "7f0000000000-7f0000400000 r-xp 00000000 fe:00 1   /lib/{}\nSize:  4096 kB\nRss:  2048 kB\n"
+        "Private_Dirty:  {} kB\nAnonymous:  {} kB\nLocked:  {} kB\nVmFlags: rd ex\n"
+    )
+    kept = [said.format("a.so", *held) for held in ((4, 0, 0), (0, 4, 0), (0, 0, 4))]
+    assert list(memory._code_of_libraries("".join(kept) + said.format("a.txt", 0, 0, 0))) == []
+    assert list(memory._code_of_libraries(said.format("a.so.1", 0, 0, 0))) == [(0x7F0000000000, 2**22)]
+
+
 # memory that is used again -----------------------------------------------------------------------------------
 
 _REUSE = """if True:
@@ -327,6 +354,38 @@ def small_cap(command: list[str], folder: Path) -> int:
             break
         asked = re.search(r"(?:at least --memory|take the run to) ([\d.]+[KMGT]iB)", run.stderr)[1]
     return memory.parse_memory(asked) + 40 * MIB
+
+
+@pytest.mark.integration
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
+def test_check_tells_the_peak(tmp_path):
+    """Within a tenth, two sizes, two models, one and two threads: what threads hold at once and which pages are in memory differs from run to run by 5 %."""
+    off = {}
+    for n_samples in (1_000, 10_000):
+        folder = tmp_path / str(n_samples)
+        folder.mkdir()
+        store, phenotypes = big_store(folder, n_samples, 4800)
+        table = pl.read_csv(phenotypes, separator="\t").with_columns((pl.col("t0") > 1.0).cast(pl.Int64).alias("case"))
+        table.write_csv(phenotypes, separator="\t")
+        for model, trait in (("linear", "t0"), ("logistic", "case")):
+            command = [sys.executable, "-m", "genassoc"]
+            asked = [
+                "assoc", str(store), str(phenotypes), "--model", model, "--trait", trait,
+                "--out", str(folder / f"{model}.parquet"), "--force",
+            ]  # fmt: skip
+            toml = subprocess.run([*command, *asked, "--print-toml"], capture_output=True, text=True, check=True).stdout
+            (folder / "gwas.toml").write_text(toml)
+            peak_of([*command, *asked], folder)  # kernels are compiled
+            (folder / f"{model}.parquet").unlink()
+            for threads in ("1", "2"):
+                _, said = peak_of([*command, "check", str(folder / "gwas.toml"), "--threads", threads], folder)
+                told = re.search(r"memory at the peak: about ([\d.]+[KMG]iB)", said)
+                peak, _ = peak_of([*command, *asked, "--threads", threads], folder)
+                (folder / f"{model}.parquet").unlink()
+                off[n_samples, model, threads] = memory.parse_memory(told[1]) / peak - 1
+    print({key: f"{value:+.1%}" for key, value in off.items()})
+    assert max(map(abs, off.values())) < 0.10, off
 
 
 @pytest.mark.integration

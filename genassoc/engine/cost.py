@@ -132,13 +132,13 @@ class Cost:
 
     @property
     def peak(self) -> int:
-        """Bytes that the run will hold: while variants are tested, or while rows are audited, when the threads hold nothing.
+        """Bytes that the run will hold: when kernels are loaded, while variants are tested, or while rows are audited, when the threads hold nothing.
 
         Threads are not at their peaks together: of those beside the first half a peak is counted. `Fit.n_bytes` is the bound.
         """
         fit = self.fit
         threads = (1 + fit.n_threads) / 2 * self.needs.thread(fit.block_variants, fit.task_variants)
-        return self.needs.process + int(max(threads, self.auditing))
+        return max(self.measured.loaded, self.needs.process + int(max(threads, self.auditing)))
 
     def holders(self) -> dict[str, int]:
         """Bytes by what holds them, in words."""

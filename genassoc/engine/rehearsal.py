@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from genassoc.data.memory import give_back_freed_memory, resident_memory
+from genassoc.data.memory import give_back_freed_memory, resident_memory, settle
 from genassoc.engine.executors import Threads, single_threaded_blas
 from genassoc.engine.plan import Plan, Task
 from genassoc.shapes import packed_bytes
@@ -131,6 +131,8 @@ class Rehearsal:
         Its rows of results.
     before : int
         Bytes held before: program, phenotypes and null models.
+    loaded : int
+        Bytes held when all kernels were loaded, or before: LLVM's code, and what linking has freed, are beside them then.
     """
 
     n_variants: int
@@ -139,6 +141,7 @@ class Rehearsal:
     n_bytes: int
     rows: pl.DataFrame
     before: int = 0
+    loaded: int = 0
 
     @property
     def computing_seconds(self) -> float:
@@ -155,6 +158,8 @@ def rehearse(
     before = resident_memory()
     with single_threaded_blas():
         job.do(job.state, piece.head(MIN_BLOCK))
+        loaded = resident_memory()
+        settle()  # as a run does after its first task
         began = clock()
         job.cohort.read(start, stop)
         reading = clock() - began
@@ -166,7 +171,9 @@ def rehearse(
     give_back_freed_memory()
     # What stays, kernels that a block needed above all, is the process's.
     passing = max(0, max(seen) - resident_memory())
-    measured = Rehearsal(max(1, selected), seconds, min(reading, seconds), passing, output.rows, before)
+    measured = Rehearsal(
+        max(1, selected), seconds, min(reading, seconds), passing, output.rows, before, max(before, loaded)
+    )
     return measured_needs(job, plan, rows_per_variant, measured), measured
 
 

@@ -205,6 +205,7 @@ def audit(results: Results, cohort: Cohort, choices: Mapping[str, Any], n_rows: 
         total = int(results.scan().select(pl.len()).collect().item())
         return Audit(_empty(), 0, {f"not compared: {reason}": total}, time.perf_counter() - began, seed)
     rows, n_candidates, not_compared = draw(results, source.about, choices, n_rows, seed)
+    settle()  # of looking through all rows
     found: list[dict[str, Any]] = []
     tolerances: dict[str, Tolerance] = {}
     for row, fitted, n, rounding in refits(rows, source, choices):

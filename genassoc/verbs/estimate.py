@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from genassoc.data.cohort.cohort import Cohort
+from genassoc.data.memory import settle
 from genassoc.engine.association import AssociationJob
 from genassoc.engine.cost import Cost, cost_of
 from genassoc.engine.executors import single_threaded_blas
@@ -72,13 +73,14 @@ def estimate(
     start = aligned + fitted * nulls
     cost = cost_of(job, plan, model.rows_per_variant, n_threads, memory, start=start, program=program, clock=clock)
     choices = run_record.describe(cohort, model)["model"]
+    settle()  # as a run does before its audit
     with single_threaded_blas(), watched() as held:
         each = rehearse_audit(cost.measured.rows, cohort, choices, clock)
     audited = min(n_rows, int(cost.work.n_variants * model.rows_per_variant))
     reading = cost.measured.reading_seconds * min(audited, cost.work.n_pieces)
     n_traits = min(len(job.state.traits), audited)
     seconds = each.seconds(n_traits, audited) + reading
-    return replace(cost, audit=(seconds, audited), auditing=max(held) - held[0])
+    return replace(cost, audit=(seconds, audited), auditing=max(0, max(held) - cost.needs.process))
 
 
 @dataclass(frozen=True)
