@@ -21,6 +21,7 @@ from count_cohort import CountAnalysis, make_cohort, make_job, make_plan, scan
 from genassoc.data import output, result_table
 from genassoc.data.result_table import RESULT_SCHEMA
 from genassoc.engine import lock as locks
+from genassoc.engine import parts
 from genassoc.engine import plan as plans
 from genassoc.engine.executors import Executor, Serial, Threads
 from genassoc.engine.parts import WorkFolder, merge
@@ -391,6 +392,26 @@ def test_damage_found_while_merging_leaves_no_output(done: tuple[WorkFolder, Pla
     assert [entry.name for entry in tmp_path.iterdir()] == ["work"]
     with pytest.raises(PlanError, match=r"1 of 26 tasks have no finished part .*\(tasks 3\)"):
         merge(work, plan, tmp_path / "r.parquet")
+
+
+def test_a_part_that_is_exchanged_after_its_check_is_not_read(
+    done: tuple[WorkFolder, Plan], reference: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work, plan = done
+    check, exchanged = parts._is_signed, []
+
+    def then_exchanged(file: io.BufferedReader, signed: str) -> bool:
+        """Checked; another part takes the name by a rename, as a worker's would."""
+        other = work.path / "wip_other"
+        other.write_bytes(work.part_path(plan.tasks[0]).read_bytes())
+        other.replace(file.name)
+        exchanged.append(file.name)
+        return check(file, signed)
+
+    monkeypatch.setattr(parts, "_is_signed", then_exchanged)
+    merge(work, plan, tmp_path / "r.parquet")
+    assert len(exchanged) == len(plan.tasks)
+    assert (tmp_path / "r.parquet").read_bytes() == reference[".parquet"]
 
 
 def test_what_a_killed_merge_left_is_swept_and_nothing_else(done: tuple[WorkFolder, Plan], tmp_path: Path) -> None:

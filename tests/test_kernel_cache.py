@@ -6,12 +6,14 @@ import pickle
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from genassoc import kernels
 from genassoc.kernels import cache_files as caching
+from genassoc.kernels import registrations
 
 ROOM = Path(kernels.__file__).parent
 
@@ -321,3 +323,26 @@ def test_processes_that_write_at_once_leave_a_sound_cache(tmp_path):
     ]
     assert all(b"170" in process.communicate()[0] for process in started)
     assert [run(tmp_path / "kernels", text) for text in (PROGRAM, OTHER)] == 2 * [("170 1", [])]
+
+
+def test_who_comes_while_numba_is_told_waits(monkeypatch):
+    """The list is empty before its last entry has been told: a kernel that is compiled then would lack its instructions."""
+    began, may_end, told = threading.Event(), threading.Event(), []
+
+    def slow():
+        began.set()
+        may_end.wait(10)
+        told.append("all")
+
+    monkeypatch.setattr(registrations, "_registrations", [slow])
+    seen = []
+    first = threading.Thread(target=registrations.ready)
+    second = threading.Thread(target=lambda: (registrations.ready(), seen.extend(told or ["nothing"])))
+    first.start()
+    assert began.wait(10)
+    second.start()
+    second.join(0.05)
+    may_end.set()
+    first.join()
+    second.join()
+    assert seen == ["all"]

@@ -204,3 +204,21 @@ def test_columns_that_are_elsewhere_are_refused(content: bytes) -> None:
         elsewhere = io.BytesIO(content[: -8 - length] + footer + len(footer).to_bytes(4, "little") + b"PAR1")
         with pytest.raises(MalformedError, match=r"not where its footer says|another type"):
             read_footer(elsewhere)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda footer: footer[5].value.items[0].update({2: Value(I64, 2**50)}),  # a text as long as a number says
+        lambda footer: footer[5].value.items[0].update({1: Value(I64, -1)}),
+        lambda footer: footer[4].value.items[0][1].value.items[0].update({3: Value(LIST, Listed(9, []))}),
+    ],
+)
+def test_a_field_of_another_type_is_refused(content: bytes, change) -> None:
+    length = int.from_bytes(content[-8:-4], "little")
+    struct, _ = thrift.read_struct(content[-8 - length : -8])
+    change(struct)
+    footer = thrift.written(struct)
+    data = content[: -8 - length] + footer + len(footer).to_bytes(4, "little") + b"PAR1"
+    with pytest.raises(MalformedError, match="another type"):
+        read_footer(io.BytesIO(data))

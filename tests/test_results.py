@@ -247,3 +247,8 @@ def test_progress_has_one_interface(progress: Progress, capsys: pytest.CaptureFi
 
 def test_a_log_file_gets_lines() -> None:
     assert isinstance(default_progress(), Lines | Terminal)
+
+
+def test_results_are_written_under_a_name_that_is_text(tmp_path):
+    with pytest.raises(OutputError, match="no UTF-8 text"):
+        result_table.table_suffix(tmp_path / "r\udcff.parquet")

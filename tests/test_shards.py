@@ -47,12 +47,16 @@ def test_another_layout_is_left_to_zarr(shards):
         "columns cut": lambda c: c["chunk_grid"]["configuration"]["chunk_shape"].__setitem__(1, 5),
         "index first": lambda c: c["codecs"][0]["configuration"].update(index_location="start"),
         "one dimension": lambda c: c.update(shape=[121]),
+        "no rows in a chunk": lambda c: c["codecs"][0]["configuration"]["chunk_shape"].__setitem__(0, 0),
+        "fewer than no rows": lambda c: c.update(shape=[-1, *c["shape"][1:]]),
     }
     for name, change in changes.items():
         other = json.loads(json.dumps(content))
         change(other)
         file.write_text(json.dumps(other))
         assert Shards.of(shards.folder) is None, name
+    file.write_text("[" * 200_000)
+    assert Shards.of(shards.folder) is None
     file.write_text("not JSON")
     assert Shards.of(shards.folder) is None
     file.write_text(json.dumps(content))

@@ -82,3 +82,18 @@ def test_a_chunk_with_more_or_fewer_strings_is_left_to_zarr():
     for content, n in [(packed, 3), (packed + b"x", 2), (packed[:-1], 2), (packed[:-5], 2)]:
         with pytest.raises(ValueError, match=r"chunk|utf-8"):
             _texts(content, n)
+
+
+def test_a_frame_of_another_size_is_not_unpacked(store):  # noqa: F811
+    """A frame of some bytes may unpack to any size: it must say the size of the array's chunks before it is."""
+    import google_crc32c
+    import zstandard
+
+    array = StoredArray(str(store.path), schema.VARIANT_POSITION, local=True)
+    frame = zstandard.ZstdCompressor().compress(bytes(2**24))
+    (store.path / schema.VARIANT_POSITION / "c" / "0").write_bytes(
+        frame + google_crc32c.value(frame).to_bytes(4, "little")
+    )
+    with pytest.raises(ValueError, match="not of the size"):
+        array._whole_chunk(0)
+    assert array._own_rows(0, 3) is None

@@ -279,7 +279,7 @@ def read_footer(file: BinaryIO) -> Footer:
     try:
         schema = Schema(_items(content, _SCHEMA), content.get(_ORDERS))
         found = _items(content, _METADATA).items if _METADATA in content else []
-        metadata = {bytes(entry[_KEY].value): bytes(entry[_TEXT].value) for entry in found}
+        metadata = {_text(entry, _KEY): _text(entry, _TEXT) for entry in found}
         groups: list[tuple[RowGroup, int]] = []
         at = len(MARK)
         for entry in _items(content, _GROUPS).items:
@@ -306,7 +306,7 @@ def _group(schema: Schema, entry: Struct, at: int) -> RowGroup:
     n_rows, n_bytes = (_count(entry, number) for number in (_GROUP_ROWS, _GROUP_BYTES))
     begin = at
     for column in _items(entry, _COLUMNS).items:
-        content = column[_COLUMN].value
+        content = _struct(column, _COLUMN)
         places = [_count(content, number) for number in (_DICTIONARY_AT, _DATA_AT) if number in content]
         if places[:1] != [begin] or places[-1] >= begin + _count(content, _BYTES):
             raise MalformedError("a column is not where its footer says")
@@ -314,6 +314,20 @@ def _group(schema: Schema, entry: Struct, at: int) -> RowGroup:
     if entry[_GROUP_AT].value != at or begin != at + n_bytes or not n_rows:
         raise MalformedError("a row group is not where its footer says")
     return RowGroup(schema, _shifted(entry, -at), n_rows, n_bytes)
+
+
+def _text(content: Struct, number: int) -> bytes:
+    value = content[number].value
+    if type(value) is not bytes:  # of a number, bytes() would make as many zeros
+        raise TypeError(number)
+    return value
+
+
+def _struct(content: Struct, number: int) -> Struct:
+    value = content[number].value
+    if not isinstance(value, dict):
+        raise TypeError(number)
+    return value
 
 
 def _count(content: Struct, number: int) -> int:

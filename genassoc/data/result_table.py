@@ -31,8 +31,10 @@ def table_suffix(path: Path) -> str:
     Raises
     ------
     OutputError
-        If in none of them.
+        If in none of them, or the name is no text.
     """
+    if any("\ud800" <= letter <= "\udfff" for letter in path.name):  # how Python spells bytes that are no UTF-8
+        raise OutputError(f"the name {path.name!r} of the results is no UTF-8 text: name another file.")
     for suffix in SUFFIXES:
         if path.name.lower().endswith(suffix) and len(path.name) > len(suffix):
             return suffix

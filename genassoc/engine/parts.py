@@ -220,26 +220,14 @@ class WorkFolder:
         thorough : bool
             Read the whole file too and check its digest.
         """
-        found = self.part(plan, task, thorough)
-        return None if found is None else found[0]
-
-    def part(self, plan: Plan, task: Task, thorough: bool) -> tuple[Counts, Footer] | None:
-        """Counts and footer of a finished part; see `part_counts`."""
         path = self.part_path(task)
         try:
             if not path.is_file():  # a pipe of that name would be waited for
                 return None
             with path.open("rb") as file:
-                footer = read_footer(file)
-            metadata = strangers.parse_object(footer.metadata[METADATA_KEY])
-            if any(metadata.get(key) != value for key, value in _identity(plan, task).items()):
-                return None
-            counts = Counts.from_dict(strangers.field(metadata, "counts", strangers.table))
-            signed = strangers.field(metadata, DIGEST, strangers.text)
-            if counts.rows != footer.n_rows or (thorough and not _is_signed(path, signed)):
-                return None
-            return counts, footer
-        except (OSError, KeyError, ValueError):
+                found = _sound(file, plan, task, thorough)
+            return None if found is None else found[0]
+        except OSError:
             return None
 
     def part_rows(self, plan: Plan, task: Task) -> pl.DataFrame:
@@ -332,20 +320,35 @@ def _sign(file: BinaryIO, digest: FileDigest) -> None:
     file.seek(0, os.SEEK_END)
 
 
-def _is_signed(path: Path, signed: str) -> bool:
+def _sound(file: BinaryIO, plan: Plan, task: Task, thorough: bool) -> tuple[Counts, Footer] | None:
+    """Counts and footer of an open part; None where it is damaged or of other variants."""
+    try:
+        footer = read_footer(file)
+        metadata = strangers.parse_object(footer.metadata[METADATA_KEY])
+        if any(metadata.get(key) != value for key, value in _identity(plan, task).items()):
+            return None
+        counts = Counts.from_dict(strangers.field(metadata, "counts", strangers.table))
+        signed = strangers.field(metadata, DIGEST, strangers.text)
+        if counts.rows != footer.n_rows or (thorough and not _is_signed(file, signed)):
+            return None
+        return counts, footer
+    except (OSError, KeyError, ValueError):
+        return None
+
+
+def _is_signed(file: BinaryIO, signed: str) -> bool:
     """Whether the bytes of a part are those that were signed; memory holds a piece of them."""
-    digest, size = hashlib.sha256(), path.stat().st_size
-    with path.open("rb") as file:
-        file.seek(size - 8)
-        before = size - footer_bytes(file.read(8), size, MOST_FOOTER)
-        file.seek(0)
-        while before:
-            chunk = file.read(min(before, 2**20))
-            if not chunk:
-                return False
-            digest.update(chunk)
-            before -= len(chunk)
-        footer = file.read(MOST_FOOTER)
+    digest, size = hashlib.sha256(), file.seek(0, os.SEEK_END)
+    file.seek(size - 8)
+    before = size - footer_bytes(file.read(8), size, MOST_FOOTER)
+    file.seek(0)
+    while before:
+        chunk = file.read(min(before, 2**20))
+        if not chunk:
+            return False
+        digest.update(chunk)
+        before -= len(chunk)
+    footer = file.read(MOST_FOOTER)
     digest.update(footer.replace(signed.encode(), _UNSIGNED.encode(), 1))
     return digest.hexdigest() == signed
 
@@ -455,10 +458,13 @@ def _read(work: WorkFolder, plan: Plan, task: Task) -> Iterator[tuple[BinaryIO, 
     """A part, checked against its digest, to be read; one that is damaged is removed, for the next run to redo."""
     path = work.part_path(task)
     try:
-        part = work.part(plan, task, thorough=True)
-        if part is None:
-            raise MalformedError("its content does not match its digest")
-        with path.open("rb") as file:
+        if not path.is_file():
+            raise MalformedError("it is not there any more")
+        with path.open("rb") as file:  # what is read is what was checked, though another take its name meanwhile
+            part = _sound(file, plan, task, thorough=True)
+            if part is None:
+                raise MalformedError("its content does not match its digest")
+            file.seek(0)
             yield file, part[1]
     except (pl.exceptions.PolarsError, MalformedError) as error:
         with contextlib.suppress(OSError):

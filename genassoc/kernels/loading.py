@@ -65,8 +65,8 @@ def _kind(value: Any) -> Any:
     """The type of an argument, as a key; `TypeError` where it is none of ours."""
     kind = type(value)
     if kind is np.ndarray:
-        if not value.flags.c_contiguous:
-            raise TypeError("an array is not in C order")
+        if not (value.flags.c_contiguous and value.flags.aligned):
+            raise TypeError("an array is not in C order, or begins between two numbers")
         return value.dtype.str, value.ndim
     if kind in _NUMBERS:
         return kind.__name__

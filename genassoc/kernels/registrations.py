@@ -1,10 +1,12 @@
 """What numba has to be told before it compiles the first kernel, gathered while modules are imported."""
 
 import os
+import threading
 from collections.abc import Callable
 
 DISABLE_JIT = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 _registrations: list[Callable[[], None]] = []
+_telling = threading.RLock()  # of one thread: what is told may ask for more to be told
 
 
 def when_compiling(register: Callable[[], None]) -> Callable[[], None]:
@@ -15,6 +17,7 @@ def when_compiling(register: Callable[[], None]) -> Callable[[], None]:
 
 
 def ready() -> None:
-    """Tell numba all that it has to know."""
-    while _registrations:
-        _registrations.pop()()
+    """Tell numba all that it has to know; who comes meanwhile waits until it is told."""
+    with _telling:
+        while _registrations:
+            _registrations.pop()()

@@ -64,9 +64,11 @@ class Shards:
                 and inner.get("index_location", "end") == "end"
                 and content["chunk_key_encoding"]["name"] == "default"
                 and width == whole == also_whole
+                and all(type(size) is int and size >= 0 for size in (n_rows, width))
+                and all(type(size) is int and size > 0 for size in (chunk, shard))
                 and shard % chunk == 0
             )
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
         return cls(folder, n_rows, width, chunk, shard) if ours else None
 
@@ -212,10 +214,12 @@ def checked(data: bytes) -> memoryview:
     return content
 
 
-def unpacked(frame: memoryview) -> UInt8Array:
-    """The bytes that a zstd frame, which says its size, unpacks to."""
+def unpacked(frame: memoryview, n_bytes: int | None = None) -> UInt8Array:
+    """The bytes that a zstd frame, which says its size, unpacks to; `ValueError` before that, where they are not ``n_bytes``."""
     import zstandard
 
+    if n_bytes is not None and _content_bytes(frame) != n_bytes:
+        raise ValueError("the chunk is not of the size of the array's chunks")
     return np.frombuffer(zstandard.ZstdDecompressor().decompress(frame), np.uint8)
 
 

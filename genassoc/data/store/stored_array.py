@@ -79,9 +79,11 @@ class StoredArray:
                 and content["chunk_key_encoding"] == _KEYS
                 and content["chunk_grid"]["name"] == "regular"
                 and list(self.shape[1:]) == wide
+                and all(type(size) is int and size >= 0 for size in self.shape)
+                and type(self.chunk) is int
                 and self.chunk > 0
             )
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return False
 
     def _zarr(self) -> Any:
@@ -135,7 +137,7 @@ class StoredArray:
         shape = (self.chunk, *self.shape[1:])
         if self._dtype == _TEXT:
             return _texts(unpacked(frame).tobytes(), math.prod(shape)).reshape(shape)
-        rows = unpacked(frame).view(_NUMBERS[self._dtype])
+        rows = unpacked(frame, math.prod(shape) * np.dtype(_NUMBERS[self._dtype]).itemsize).view(_NUMBERS[self._dtype])
         return rows.reshape(shape)
 
 
