@@ -413,7 +413,7 @@ def tree_of(folder: Path) -> dict[str, bytes]:
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
 def test_the_cap_of_a_conversion_holds(tmp_path):
-    """Shards of 134 MB: without a cap two of them and the text are in memory; with one, one."""
+    """Shards of 134 MB: without a cap chunks of two of them and the text are in memory; with one, fewer."""
     made = ga.simulate_cohort(20_000, 600, 1, seed=4, min_frequency=0.001)
     write_vcf(tmp_path / "some.vcf.gz", made.sample_ids, made.contigs, made.blocks(), index=False)
     text = gzip.decompress((tmp_path / "some.vcf.gz").read_bytes())
@@ -434,6 +434,7 @@ def test_the_cap_of_a_conversion_holds(tmp_path):
     capped, said = peak_of([*command, str(tmp_path / "capped.zarr"), "--threads", "4", "--memory", str(cap)], tmp_path)
     print(f"peak {free / MIB:.0f} MiB without a cap, {capped / MIB:.0f} MiB under {cap / MIB:.0f} MiB")
     assert capped < cap, said
-    # The cap binds: a shard of 134 MB less. Half of it, since what else is held at the peak differs from run to run.
-    assert free - capped > 64 * MIB, said
+    # The cap binds: fewer chunks of the next shard wait while one is written. Rows are held by chunk, so that it is less than a shard
+    # of 134 MB, and differs from run to run.
+    assert free - capped > 16 * MIB, said
     assert tree_of(tmp_path / "capped.zarr") == tree_of(tmp_path / "free.zarr")

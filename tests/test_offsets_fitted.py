@@ -106,7 +106,7 @@ def test_cox_with_lin_and_wei(weights):
 @pytest.mark.parametrize("variance", ["model", "hc0"])
 def test_levels_with_an_offset(variance):
     codes, offset, columns = data(4)
-    model = ga.Ordinal("y", ["x"], interaction="arm", correction=None, variance=variance)
+    model = ga.Ordinal("y", ["x"], interaction="arm", test="wald", variance=variance)
     found = run(model, with_offset(offset, **columns), codes[:1])
     g = codes[0].astype(float)
     D = np.column_stack([columns["x"], columns["arm"], g, g * columns["arm"]])

@@ -7,6 +7,7 @@ import pytest
 
 from genassoc.errors import GenassocError
 from genassoc.kernels import cache_files
+from genassoc.models.registry import MODELS
 from genassoc.verbs import warming
 
 
@@ -34,6 +35,10 @@ def test_what_was_warmed_is_there(genassoc):
     assert str(cache_files.base_folder()) in lines[-1]
     again = warming.warm(["linear"])[1]
     assert [family.compiled for family in again] == [0, 0]
+
+
+def test_every_model_has_an_outcome_to_be_run_on():
+    assert set(warming._OUTCOMES) == set(MODELS)
 
 
 def test_an_unknown_model_and_a_folder_that_cannot_be_are_refused(genassoc, tmp_path):

@@ -129,7 +129,10 @@ def warm(
         Path | None, Option(help="A folder that other users read too; GENASSOC_CACHE_DIR names it to their runs.")
     ] = None,
 ) -> None:
-    """Compile kernels ahead, for images and clusters: the first run then starts at once."""
+    """Compile kernels ahead, for images and clusters.
+
+    The first run then need not compile them. Runs a conversion and each model on a small simulated cohort.
+    """
     from genassoc.verbs import warming
 
     base, done = warming.warm(values.names(model or ()), into=into, tell=lambda family: say(family.line()))

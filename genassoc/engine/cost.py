@@ -148,13 +148,13 @@ class Cost:
         return {
             "program": self.program,
             "phenotypes, null models and their kernels": max(0, measured.before - self.program),
-            "what else the first block brings": max(0, needs.process - WRITER - measured.before),
+            "loaded with the first block": max(0, needs.process - WRITER - measured.before),
             f"blocks of {fit.block_variants:,} variants": blocks,
             "unpacking the store": fit.n_threads * needs.chunk,
-            "arenas of threads": fit.n_threads * THREAD,
+            "memory pools of the threads": fit.n_threads * THREAD,
             "rows waiting to be written": rows,
             "writing": WRITER,
-            "auditing, when blocks and rows are gone": self.auditing,
+            "auditing (after blocks and rows)": self.auditing,
         }
 
     @property

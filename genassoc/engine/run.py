@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Generic
 
 from genassoc.data.analysis import State
+from genassoc.data.memory import settle
 from genassoc.data.output import check_writable
 from genassoc.data.result_table import table_suffix
 from genassoc.engine.executors import Executor, single_threaded_blas
@@ -89,12 +90,15 @@ def run(
     total = sum(task.n_variants for task in chosen)
     with single_threaded_blas():
         state = job.prepare()
+        settle()
         progress.begin(label, total, "variants")
         try:
             progress.advance(total - sum(task.n_variants for task in pending))
             # Closed on every way out, Ctrl-C between two results included: nothing goes on behind our back.
             with contextlib.closing(executor.map(_Work(job, state, plan, work), pending)) as finished:
-                for task in finished:
+                for n, task in enumerate(finished):
+                    if n == 0:
+                        settle()  # of loading kernels
                     progress.advance(task.n_variants)
         finally:
             progress.end()

@@ -16,7 +16,7 @@ import polars as pl
 from genassoc.data.block import Block
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.cohort.variant_places import allele_numbers
-from genassoc.data.memory import give_back_freed_memory
+from genassoc.data.memory import settle
 from genassoc.data.schema import working_variants
 from genassoc.errors import GenassocError, PhenotypeError
 from genassoc.models.about import About
@@ -224,8 +224,9 @@ def audited(
     """The provenance ``record`` with an audit of the results in it; with a warning, loud, where it failed."""
     if not n_rows:
         return record
-    give_back_freed_memory()  # of threads that are gone: the audit's is then not beside it
+    settle()  # of threads that are gone: the audit's is then not beside it
     found = audit(results, cohort, choices, n_rows)
+    settle()
     notes = list(record.get("notes", []))
     warning = found.warning()
     if warning is not None:

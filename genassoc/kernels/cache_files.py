@@ -20,6 +20,7 @@ import stat
 import sys
 import uuid
 import warnings
+from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -231,10 +232,12 @@ class SealedFiles:
     folder : Path
     stem : str
         Of the files' names: kernel, line, Python.
+    loads : callable
+        Reads the pickle.
     """
 
-    def __init__(self, folder: Path, stem: str) -> None:
-        self._folder, self._stem = folder, stem
+    def __init__(self, folder: Path, stem: str, loads: Callable[[bytes], Any] = pickle.loads) -> None:
+        self._folder, self._stem, self._loads = folder, stem, loads
 
     def path(self, key: object) -> Path:
         """The file of a key."""
@@ -259,7 +262,7 @@ class SealedFiles:
         if hashlib.sha256(content).digest() != seal:
             Cache.say(f"{path} is damaged: the kernel is compiled again")
             return None
-        saved_key, saved = pickle.loads(content)
+        saved_key, saved = self._loads(content)
         if saved_key != key:
             return None
         Cache.used.append(self._stem)

@@ -4,14 +4,20 @@ A kernel that is in the cache is linked without numba's tables of what it could 
 that kernels call nothing whose symbols those tables bring along: no BLAS or LAPACK, no hashing of text, no threads.
 """
 
+import io
+import pickle
+from functools import cache
 from pathlib import Path
 from types import FunctionType
 from typing import Any
 
+import llvmlite.binding as llvm
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
+from numba.core.environment import Environment, _rebuild_env, lookup_environment
 from numba.core.runtime import rtsys
 
 from genassoc.kernels.cache_files import IN_MEMORY, Cache, SealedFiles, base_folder, cache_folder
+from genassoc.kernels.compiling import KNOWN
 
 
 class _ContentLocator(_CacheLocator):
@@ -47,10 +53,56 @@ class _ContentLocator(_CacheLocator):
         return cls(py_func, py_file)
 
 
+@cache
+def _no_code() -> bytes:
+    """LLVM's form of nothing."""
+    return bytes(llvm.parse_assembly("").as_bitcode())
+
+
 class _ContentCache(CompileResultCacheImpl):
     """numba's way to write machine code to files, into `_ContentLocator`'s folder."""
 
     _locator_classes: Any = (_ContentLocator,)
+
+    def rebuild(self, target_context: Any, payload: Any) -> Any:
+        """The compiled function; of a file's content, its code in LLVM's form is left unread.
+
+        That is for kernels that link it, and ours link parts: several times the machine code, in memory for good. numba reads names from it too, of
+        which those of the function and its wrappers are asked for.
+        """
+        (name, kind, code), described, *others = payload
+        if not KNOWN or kind != "object":
+            return super().rebuild(target_context, payload)
+        wrappers = (described.llvm_cpython_wrapper_name, described.llvm_cfunc_wrapper_name)
+        target_context.codegen()._engine._defined_symbols.update((described.llvm_func_name, *wrappers))
+        found = super().rebuild(target_context, ((name, kind, (code[0], _no_code())), described, *others))
+        found.library._shared_module = None  # whoever links it nevertheless is told that there is nothing to link
+        return found
+
+
+class _Kept(pickle.Unpickler):
+    """Reads what numba has serialised, without importing the modules of numba that its parts were written in.
+
+    The constants of each function that a kernel was made of lie in an `Environment`, which names the function's module: of
+    ``g.sum()`` it is ``numba.np.arraymath``, and importing that fills half of the compiler's tables. Machine code reads the
+    constants alone; a module's globals are asked for by code that runs on Python's objects, which kernels are not.
+    """
+
+    def find_class(self, module: str, name: str) -> Any:
+        """As ever, but for environments."""
+        found = super().find_class(module, name)
+        return _constants if found is _rebuild_env else found
+
+
+def _constants(module: str, constants: list[Any], name: str) -> Any:
+    """The environment of that name, which there is but once in a process."""
+    known = lookup_environment(name)
+    if known is None:
+        known = Environment({"__name__": module})
+        known.consts[:] = constants
+        known.env_name = name
+        Environment._memo[name] = known
+    return known
 
 
 class LinkedCache(FunctionCache):
@@ -69,7 +121,9 @@ class LinkedCache(FunctionCache):
         if folder is None:
             self.disable()
         else:
-            self._cache_file: Any = SealedFiles(folder, self._impl.filename_base)
+            self._cache_file: Any = SealedFiles(
+                folder, self._impl.filename_base, lambda kept: _Kept(io.BytesIO(kept)).load()
+            )
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """The compiled function of a signature; None where the cache has none."""

@@ -11,6 +11,7 @@ from genassoc.data.cohort.offset_tables import check_offsets, with_offsets
 from genassoc.data.cohort.records import multi_allelic_records
 from genassoc.data.forks import check_not_forked
 from genassoc.data.integrity import FileDigest
+from genassoc.data.memory import settle
 from genassoc.data.output import check_outputs
 from genassoc.data.schema import block_variants, working_variants
 from genassoc.data.sidecar import Record, write_record
@@ -83,6 +84,7 @@ def plan_association(
 def association_job(cohort: Cohort, model: AssociationModel, plan: Plan) -> AssociationJob[ScanState]:
     """The job that the engine runs; the null models are fitted here, so that bad input is found before any work."""
     scan = Scan(model)
+    settle()  # of reading tables
     with single_threaded_blas():
         state = scan.prepare(cohort)
     _check_enough_samples(cohort, model, state)

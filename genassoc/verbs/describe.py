@@ -210,7 +210,8 @@ def result_lines(results: Results) -> list[str]:
         for test, code in coded.select("test", "code").unique(maintain_order=True).iter_rows():
             found = coded.filter((pl.col("test") == test) & (pl.col("code") == code)).sort("chromosome")
             places = dict(found.select("chromosome", "n_rows").iter_rows())
-            lines.append(f"  {found['n_rows'].sum():,} rows: {code}{_on_contigs(places)}")
+            of_test = f" of {test}" if len(of_trait) > 1 else ""
+            lines.append(f"  {found['n_rows'].sum():,} rows{of_test}: {code}{_on_contigs(places)}")
     if len(traits) > 20:
         lines.append(f"and {len(traits) - 20} more traits")
     return lines + audit_lines(results.provenance)[:1]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.cohort.ploidy import refused_notes
-from genassoc.data.memory import parse_memory
+from genassoc.data.memory import parse_memory, resident_memory
 from genassoc.data.output import check_outputs, check_writable
 from genassoc.data.result_table import table_suffix
 from genassoc.data.sidecar import write_record
@@ -62,7 +62,7 @@ def make_plan(config: Config, work: Path, n_parts: int, options: RunOptions = DE
     folder.ensure()
     with folder.lock():
         store = make_store(config, progress=options.progress, overwrite=options.restart)
-        began = time.perf_counter()
+        began, program = time.perf_counter(), resident_memory()
         cohort = make_cohort(config, store, model)
         aligned = time.perf_counter() - began
         options.say(cohort.notes)
@@ -75,7 +75,7 @@ def make_plan(config: Config, work: Path, n_parts: int, options: RunOptions = DE
         fitted_in = time.perf_counter() - began
         options.say(dict.fromkeys((*job.state.cautions, *job.state.notes, *trait_notes(cohort, model, job.state))))
         if memory is not None or options.tell is not None:
-            cost = estimate(cohort, model, job, plan, 1, memory, aligned=aligned, fitted=fitted_in)
+            cost = estimate(cohort, model, job, plan, 1, memory, aligned=aligned, fitted=fitted_in, program=program)
             cost.check_space(folder.path)
             plan = plan.finer(cost.fit.task_variants) if memory is not None else plan
             options.say(cost.lines())

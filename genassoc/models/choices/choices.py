@@ -38,7 +38,7 @@ _NO_CORRECTION = (
     "correction={correction!r} out"
 )
 _GENOTYPIC = "genetic_model='genotypic' is screened and then tested by likelihood ratios (the default), or by test='wald': leave test='score' and correction='spa' out"
-_NO_SCORE = "{refit} needs the variant in the fit wherever its score test is not enough: leave test='score' and correction='spa' out"
+_NO_SCORE = "{refit} is fitted wherever p may be small, for which there is no score test: leave test='score' and correction='spa' out"
 _MATCHED = "matched sets have their conditional likelihood, which goes with no {refit}: leave one of them out"
 ABSENT: tuple[Absence, ...] = (
     Absence(("genetic_model=genotypic", "like=regenie"), "like='regenie': REGENIE has no genotypic test; leave one of the two out"),

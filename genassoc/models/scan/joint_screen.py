@@ -36,8 +36,8 @@ MOST_MOVED = 0.25
 
 # What a run's notes say of it.
 SCREENED = (
-    "variants whose score test of all tested columns is far from correct_below have rows of that test (method 'score'); the others are "
-    "fitted, as test='wald' or 'lrt' does of all"
+    "variants whose score test of all tested columns has a p well above correct_below keep that test (method 'score' or 'score_approx'); "
+    "the others are fitted. test='wald' or 'lrt' fits every variant"
 )
 # Score tests of columns H (R, D, n) of what is tested; None where a family has none.
 ScoreTests = Callable[[Float64Array, Tested], WaldFits | None]
