@@ -237,8 +237,8 @@ def _nulls_of(
 ) -> tuple[bool, bool]:
     """Move one or both nulls to the samples observed; whether they are found, and whether the last series had to be corrected.
 
-    The ``share`` of samples that carry the variant is the most that covariates explain of it. Where it is small the information need
-    not be exact, and where it is next to nothing Firth's fit does not depend on the null without the penalty.
+    The ``share`` of samples that carry the variant is the most that covariates explain of it. Where it is next to nothing Firth's fit does
+    not depend on the null without the penalty; else its information is summed where the series does not hold.
     """
     corrected = False
     # In a loop, not one call for each: numba compiles every call anew. The penalised null moves as the null does.
@@ -254,7 +254,7 @@ def _nulls_of(
             if enough or again == 1:
                 break
             corrected = True
-            with_gram = found <= ROUGH or (p == 0 and share * ONE_IN >= 1.0)
+            with_gram = p == 0 or found <= ROUGH
             if not correct(series, p, with_gram, every, missing, null):
                 return False, False
     return True, corrected
