@@ -80,7 +80,7 @@ SIZES = (
     Size("import", 10_000, 20_000, (2000, 4000), 0, "ld", ("convert",)),
     Size(
         "middle", 10_000, 60_000, (2000, 4000), 10_000, "ld",
-        ("convert", "convert-rich", "linear1", "linear50-shared", "linear50-own", *_SCANS, "logistic-both", "wald-b1", "qc", "straight"),
+        ("convert", "convert-rich", *_SCANS, "logistic-both", "linear50-own", "qc", "straight"),
     ),
     Size("middle-beta", 10_000, 60_000, (2000, 4000), 0, "beta", ("convert", *_SCANS, "qc")),
     Size("full", 10_000, 100_000, (2000, 4000), 10_000, "ld", ("convert",)),

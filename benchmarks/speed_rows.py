@@ -140,7 +140,7 @@ def _linear_many(inputs: Inputs, key: str, letter: str, pattern: str) -> Row:
     files = inputs.files
     listed = ",".join(f"{letter}{j}" for j in range(1, TRAITS + 1))
     ours = Job(
-        "genassoc", BOTH, lambda n, out: peers.ours_assoc(inputs.store(n), files, listed, out / "r.parquet", "linear"),
+        "genassoc", WHOLE, lambda n, out: peers.ours_assoc(inputs.store(n), files, listed, out / "r.parquet", "linear"),
         f"{letter}7.parquet", after=lambda n, out: inputs.one_trait(out / "r.parquet", f"{letter}7", out),
     )  # fmt: skip
     plink2 = Job(
@@ -158,7 +158,7 @@ def _logistic(
     files, (words, options) = inputs.files, kind
     last, listed = traits[-1], ",".join(traits)
     ours = Job(
-        "genassoc", BOTH,
+        "genassoc", WHOLE,
         lambda n, out: peers.ours_assoc(inputs.store(n), files, listed, out / "r.parquet", "logistic" + options),
         f"{last}.parquet", after=lambda n, out: inputs.one_trait(out / "r.parquet", last, out),
     )  # fmt: skip
@@ -179,7 +179,7 @@ def _genotypic(inputs: Inputs) -> Row:
     """Two degrees of freedom; not compared: ours is a score test where PLINK 2's is a Wald test."""
     files = inputs.files
     ours = Job(
-        "genassoc", BOTH,
+        "genassoc", WHOLE,
         lambda n, out: peers.ours_assoc(
             inputs.store(n), files, "b1", out / "r.parquet", "logistic --genetic-model genotypic"
         ),
