@@ -89,16 +89,15 @@ def main() -> int:
         if name == "scale":
             for own in (False, True):
                 found.scale += scale.lines(scale.measure(400_000, 2000, speed_cohort.TRAITS, own), own)
-            continue
-        outcomes, inputs = measure(
-            known[name], _names(chosen.only), chosen.work, chosen.repeats, chosen.slow_repeats, wanted
-        )
-        found.cohorts.append((known[name], outcomes))
-        found.add_versions(outcomes, inputs)
-    text = section(found)
-    print(text)
-    if chosen.write:
-        write(text)
+        else:
+            outcomes, inputs = measure(
+                known[name], _names(chosen.only), chosen.work, chosen.repeats, chosen.slow_repeats, wanted
+            )
+            found.cohorts.append((known[name], outcomes))
+            found.add_versions(outcomes, inputs)
+        if chosen.write:  # after each cohort: what an hour found outlives what ends the next one
+            write(section(found))
+    print(section(found))
     disagree = [
         f"{size.name} {outcome.row.key}"
         for size, outcomes in found.cohorts
