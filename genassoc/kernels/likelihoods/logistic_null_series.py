@@ -416,6 +416,19 @@ def correct(series: NullSeries, p: int, with_gram: bool, every: Summed, missing:
 
 
 @jit
+def reaches(series: NullSeries, p: int, null: Null) -> bool:
+    """Whether the series, corrected at ``wrong_at``, holds at the move: what it leaves out there, less what it left out where it was summed."""
+    C, reach = null.move.size, series.reach[p]
+    away = np.empty(C)
+    for c in range(C):
+        away[c] = null.move[c] - null.wrong_at[c]
+    whole = reach * math.sqrt(squared_length(series.information[p], null.move))
+    part = reach * math.sqrt(squared_length(series.information[p], away))
+    rest = (3.0 * whole * (whole + part) + part * part) * part
+    return part <= MAX_MOVE and rest * reach <= MAX_REST
+
+
+@jit
 def squared_length(H: Float64Array, move: Float64Array) -> float:
     """``move' H move``."""
     total = 0.0

@@ -29,11 +29,12 @@ from genassoc.kernels.likelihoods.rows import BETA, FINE, ITERATIONS, MODEL_SE, 
 from genassoc.shapes import BoolArray, Float64Array
 
 MAX_STEPS = 12
-# Squared length, in standard errors of the covariates, of the last step; the next would be its square. A score test
-# takes its null's error as it is, Firth's fit only its product with the penalised null's.
-SCORE_STEP, NULL_STEP = 1e-10, 1e-8
+# Squared length, in standard errors of the covariates, of the last step; the next would be its square. The information is that before the
+# last step: in a small cohort, where one sample moves the null far, it is wrong by as much as the step is long. A score test takes its
+# null's error as it is, Firth's fit only its product with the penalised null's.
+SCORE_STEP, NULL_STEP = 1e-14, 1e-12
 # Steps of the penalised null leave the penalty's curvature out: the next is a hundredth of the last.
-PENALISED_STEP = 1e-7
+PENALISED_STEP = 1e-9
 
 
 @jit

@@ -2,7 +2,7 @@
 
 The null without a few samples is the trait's null moved a little: its gradient and information come from the series of
 all samples (`genassoc.stats.logistic_series`) less the missing samples' exact terms, so that as a rule no pass over all samples is
-needed; where it moves too far for that, one or two passes end what the series began. Carriers' terms are exact, too. Firth's
+needed; where it moves too far for that, one to three passes end what the series began. Carriers' terms are exact, too. Firth's
 estimate of a rare variant moves all other samples along one direction of the covariates, ``d = -X gamma``, where the likelihood is a
 polynomial. What moves very far, or is unusual, is left to `genassoc.kernels.likelihoods.logistic_refit`.
 """
@@ -34,6 +34,7 @@ from genassoc.kernels.likelihoods.logistic_null_series import (
     move_null,
     null_of,
     pair_up,
+    reaches,
     squared_length,
     start_null,
     summed,
@@ -47,6 +48,8 @@ from genassoc.shapes import BoolArray, Float64Array, Int64Array
 LEAST_SHARE = 0.05
 # One carrier in so many samples: an error of the null of 1e-4 standard errors is one of less than 1e-6 in what they explain.
 NEXT_TO_NONE = 256
+# Passes over all samples that correct the series of one null; as a rule one is enough.
+MAX_CORRECTIONS = 3
 
 
 class _Row(NamedTuple):
@@ -246,13 +249,15 @@ def _nulls_of(
         null = nulls[p]
         start_null(null, nulls[0].move if p == 1 else np.zeros(null.move.size))
         corrected = False
-        for again in range(2):
+        for again in range(MAX_CORRECTIONS + 1):
             found = move_null(series, p, missing, null)
             if found == FAILED:
                 return False, False
             enough = found == HOLDS or (p == 0 and firth and share * NEXT_TO_NONE < 1.0 and found >= ROUGH)
-            if enough or again == 1:
+            if enough or (corrected and reaches(series, p, null)):
                 break
+            if again == MAX_CORRECTIONS:
+                return False, False
             corrected = True
             with_gram = p == 0 or found <= ROUGH
             if not correct(series, p, with_gram, every, missing, null):
