@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from isal import igzip
 from test_memory import MIB, peak_of
@@ -166,8 +167,8 @@ def test_thousands_of_contigs_share_tasks_and_the_rows_are_the_same(tmp_path, mo
         tasks = plans.Plan.by_block(store.contig_runs(), store.block_variants).tasks
         assert len(tasks) == (123 if most == 1000 else 1)
         assert [i for task in tasks for i in range(task.start, task.stop)] == list(range(240))
-        found[most] = out.read_bytes()
-    assert found[20] == found[1000]
+        found[most] = pl.read_parquet(out)  # row groups are as the tasks are: the bytes differ between such limits
+    assert found[20].equals(found[1000])
     gaps = plans.Plan.by_block([(f"c{i}", 2 * i, 2 * i + 1) for i in range(50)], 16).tasks
     assert len(gaps) == 50  # regions: what lies between is not read
 

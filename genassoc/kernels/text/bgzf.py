@@ -79,8 +79,8 @@ def joined_checksum(data: UInt8Array, ends: Int64Array, sizes: Int64Array) -> in
             shift, square, left = _TOP, np.uint32(1 << 23), sizes[b]
             while left > 0:
                 if left & 1:
-                    shift = _product(square, shift)
-                square = _product(square, square)
+                    shift = np.uint32(_product(square, shift))
+                square = np.uint32(_product(square, square))
                 left >>= 1
             shifted_by = sizes[b]
         joined = np.uint32(_product(shift, joined) ^ np.uint32(_number(data, ends[b] - _TRAILER, 4)))
