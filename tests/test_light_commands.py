@@ -26,11 +26,11 @@ print(json.dumps({"code": code, "modules": sorted(sys.modules)}))
 # Of no use to any of these commands: tables for people, formats of others, an object store's client, plots, other ways to run.
 NEVER = {
     "pandas", "zarr", "numcodecs", "fsspec", "scipy.special", "scipy.stats", "scipy.interpolate", "statsmodels",
-    "matplotlib", "formulaic", "dask", "distributed", "allel", "pydantic", "typer", "rich",
+    "matplotlib", "formulaic", "dask", "distributed", "allel", "pydantic", "typer", "rich", "pyarrow",
     "genassoc.explanation.explain", "genassoc.explanation.references", "genassoc.plots",
 }  # fmt: skip
 COMPILER = {"numba", "llvmlite"}
-TABLES = {"pyarrow", *COMPILER}
+TABLES = COMPILER
 
 
 @pytest.fixture(scope="module")
