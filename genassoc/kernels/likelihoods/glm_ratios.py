@@ -6,9 +6,9 @@ from genassoc.kernels import jit
 from genassoc.kernels.lanes.copies import put
 from genassoc.kernels.laws.sandwich import COLLINEAR_BELOW, WaldFits, observed
 from genassoc.kernels.likelihoods import glm, negative_binomial
-from genassoc.kernels.likelihoods.cholesky import information, solve_lower, solve_upper
+from genassoc.kernels.likelihoods.cholesky import information
 from genassoc.kernels.likelihoods.glm import BINOMIAL, GAUSSIAN, Family, pearson_dispersion
-from genassoc.kernels.likelihoods.nulls import Tests, n_nulls, null_of, start_null
+from genassoc.kernels.likelihoods.nulls import Tests, covariance_of_tested, n_nulls, null_of, start_null
 from genassoc.kernels.likelihoods.rows import FINE, NOT_CONVERGED, Trait, independent_columns
 from genassoc.kernels.likelihoods.weighted import GlmSamples
 from genassoc.shapes import Float64Array, Int64Array
@@ -45,20 +45,6 @@ def _independent(D: Float64Array, w: Float64Array, L: Float64Array, at: int, n_t
         if not L[at + d, at + d] ** 2 > COLLINEAR_BELOW * squares:
             return False
     return True
-
-
-@jit
-def _covariance(L: Float64Array, dispersion: float, covariance: Float64Array) -> None:
-    """The last (D, D) of the inverse of the information, of which L (P, P) is the factor, times a dispersion."""
-    P, D = L.shape[0], covariance.shape[0]
-    unit, half, column = np.zeros(P), np.empty(P), np.empty(P)
-    for d in range(D):
-        unit[:] = 0.0
-        unit[P - D + d] = 1.0
-        solve_lower(L, unit, half, P)
-        solve_upper(L, half, column, P)
-        for e in range(D):
-            covariance[e, d] = dispersion * column[P - D + e]
 
 
 @jit
@@ -115,7 +101,7 @@ def glm_rows(
             if not dispersion > 0.0:
                 break
             information(D, fitted.w, J)
-            _covariance(L, dispersion, fits.covariance[r])
+            covariance_of_tested(L, dispersion, fits.covariance[r])
             fits.theta[r] = full[C:]
             fits.freedom[r] = float(n - P) if family.quasi or family.kind == GAUSSIAN else np.inf
             fits.objective[r], fits.dispersion[r], fits.iterations[r] = objective, dispersion, iterations
@@ -159,7 +145,7 @@ def negative_binomial_rows(
                 continue
             objective, alpha = reached, float(fitted.alpha[negative_binomial.ALPHA])
             information(D, fitted.w, J)
-            _covariance(L, 1.0, fits.covariance[r])
+            covariance_of_tested(L, 1.0, fits.covariance[r])
             fits.theta[r] = full[C:]
             fits.freedom[r] = np.inf
             fits.objective[r], fits.dispersion[r], fits.iterations[r] = objective, 1.0, iterations

@@ -16,7 +16,7 @@ from genassoc.kernels.lanes.tiles import collect, combine, tile_width
 from genassoc.kernels.lanes.vector64 import FOUR, TILE, add_combination
 from genassoc.kernels.laws.sandwich import WaldFits
 from genassoc.kernels.likelihoods.bernoulli import exp_minus_abs
-from genassoc.kernels.likelihoods.cholesky import cholesky, solve_lower, solve_upper
+from genassoc.kernels.likelihoods.cholesky import cholesky
 from genassoc.kernels.likelihoods.logistic import (
     MAX_HALVINGS,
     MAX_STEP,
@@ -27,7 +27,7 @@ from genassoc.kernels.likelihoods.logistic import (
 from genassoc.kernels.likelihoods.logistic_columns import LogisticSamples
 from genassoc.kernels.likelihoods.logistic_tiles import add_tile, sums_size
 from genassoc.kernels.likelihoods.newton import BEST, FELL, UNDER_WAY, Climb, climb_of, judge, newton_step, step_on
-from genassoc.kernels.likelihoods.nulls import Tests, n_nulls, null_of, start_null
+from genassoc.kernels.likelihoods.nulls import Tests, covariance_of_tested, n_nulls, null_of, start_null
 from genassoc.kernels.likelihoods.rows import COLLINEAR, FINE, NOT_CONVERGED, RUNAWAY
 from genassoc.shapes import Float64Array
 
@@ -312,7 +312,7 @@ def ratio_rows(
         if status != FINE:
             continue
         J[:, :] = climb.J
-        _covariance(climb.L, fits.covariance[row])
+        covariance_of_tested(climb.L, 1.0, fits.covariance[row])
         fits.objective[row], fits.iterations[row], fits.freedom[row] = objective, iterations, np.inf
         fits.theta[row] = full[C:]
         fine = True
@@ -330,17 +330,3 @@ def ratio_rows(
             gains[row, number] = max(0.0, 2.0 * (objective - at_null))
         if fine:
             fits.status[row] = FINE
-
-
-@jit
-def _covariance(L: Float64Array, covariance: Float64Array) -> None:
-    """The last (D, D) of the inverse of the information, of which L (P, P) is the factor."""
-    P, D = L.shape[0], covariance.shape[0]
-    unit, half, column = np.zeros(P), np.empty(P), np.empty(P)
-    for d in range(D):
-        unit[:] = 0.0
-        unit[P - D + d] = 1.0
-        solve_lower(L, unit, half, P)
-        solve_upper(L, half, column, P)
-        for e in range(D):
-            covariance[e, d] = column[P - D + e]

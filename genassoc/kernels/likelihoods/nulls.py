@@ -90,3 +90,17 @@ def start_null(
         solve_upper(L, half, move, n_free)
     for i in range(P):
         beta[i] = beta[i] + move[i] if i < n_free else 0.0
+
+
+@jit
+def covariance_of_tested(L: Float64Array, dispersion: float, covariance: Float64Array) -> None:
+    """The last (D, D) of the inverse of the information, of which L (P, P) is the factor, times a dispersion."""
+    P, D = L.shape[0], covariance.shape[0]
+    unit, half, column = np.zeros(P), np.empty(P), np.empty(P)
+    for d in range(D):
+        unit[:] = 0.0
+        unit[P - D + d] = 1.0
+        solve_lower(L, unit, half, P)
+        solve_upper(L, half, column, P)
+        for e in range(D):
+            covariance[e, d] = dispersion * column[P - D + e]
