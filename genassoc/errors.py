@@ -32,6 +32,10 @@ class InputError(GenassocError):
     """An input file cannot be read as what it claims to be (names the file and the line)."""
 
 
+class MissingExtraError(GenassocError):
+    """A format needs a package that is not installed (says which, and how to install it)."""
+
+
 class SampleMismatchError(GenassocError):
     """Genotypes and phenotypes do not name the same samples (shows near misses)."""
 

@@ -143,12 +143,18 @@ class DosageBlock:
         ``dosage = value / scale``; the dtype's largest value means "not observed".
     start : int
         Number of the first variant in the store.
-    places, genuine, contig
+    places, genuine, contig, haploid
         As of `GenotypeBlock`.
+    steps : int
+        Steps of one allele copy, those that the file's numbers are whole in: 255 of BGEN with 8 bits, 1000 of thousandths,
+        16384 of PGEN; 0 where they are what the type of ``values`` can hold (see Notes).
+    homozygous : uint16 array (V, N) or None
+        Probability of two copies of ALT, ``steps`` for 1, ``not_observed`` where the dosage is not; that of a heterozygote is
+        what the dosage leaves. None where the probabilities of genotypes are not known.
 
     Notes
     -----
-    ``scale`` is 127 for 8 bits (2.0 is 254) and 32767 for 16 bits (2.0 is 65534): the rounding error of a
+    Without ``steps``, ``scale`` is 127 for 8 bits (2.0 is 254) and 32767 for 16 bits (2.0 is 65534): the rounding error of a
     dosage is at most 0.004 and 0.000016. For 32 bits it is 2^20, whose sums of squares are exact to 2 million samples.
     """
 
@@ -157,11 +163,14 @@ class DosageBlock:
     places: Places | None = None
     genuine: "DosageBlock | None" = None
     contig: str = ""
+    steps: int = 0
+    homozygous: UInt16Array | None = None
+    haploid: UInt8Array | None = None
 
     @property
     def scale(self) -> int:
         """Steps of one allele copy."""
-        return {1: 127, 2: 32767, 4: 2**20}[self.values.dtype.itemsize]
+        return self.steps or {1: 127, 2: 32767, 4: 2**20}[self.values.dtype.itemsize]
 
     @property
     def not_observed(self) -> int:
@@ -198,7 +207,12 @@ class DosageBlock:
     def take(self, keep: BoolArray | Int64Array) -> "Self":
         """Some of the variants; ``start`` stays."""
         genuine = None if self.genuine is None else self.genuine.take(keep)
-        return replace(self, values=self.values[keep], places=places_of(self).take(keep), genuine=genuine)
+        homozygous = None if self.homozygous is None else self.homozygous[keep]
+        haploid = None if self.haploid is None else self.haploid[keep]
+        return replace(
+            self, values=self.values[keep], places=places_of(self).take(keep), genuine=genuine, homozygous=homozygous,
+            haploid=haploid,
+        )  # fmt: skip
 
     def recoded(self, values: Any) -> "DosageBlock":
         """The same variants with other values (V, N); ``genuine`` keeps the dosages."""
@@ -214,6 +228,41 @@ class DosageBlock:
 
 
 Block = GenotypeBlock | DosageBlock
+
+
+@dataclass(frozen=True)
+class DosageRows:
+    """Dosages of D of V rows of a store, each row in fixed point of its own.
+
+    Attributes
+    ----------
+    steps : uint16 array (V,)
+        Steps of one allele copy (at most 32767) in each row; 0 where a row has calls only.
+    values : uint16 array (D, N)
+        Copies of ALT times steps, of the rows that have dosages, in their order; `NO_DOSAGE` where not observed. A haploid
+        dosage of 0 to 1 is doubled, as a haploid call is, and marked in the batch's ``haploid``.
+    homozygous : uint16 array (D, N) or None
+        Probability of two copies of ALT times steps; `NO_DOSAGE` where the probabilities of genotypes are not known. None where
+        those of no row are.
+    """
+
+    steps: UInt16Array
+    values: UInt16Array
+    homozygous: UInt16Array | None = None
+
+    def __len__(self) -> int:
+        return int(self.steps.size)
+
+    def __getitem__(self, rows: slice) -> "DosageRows":
+        start, stop, _ = rows.indices(self.steps.size)
+        first, last = int(np.count_nonzero(self.steps[:start])), int(np.count_nonzero(self.steps[:stop]))
+        homozygous = None if self.homozygous is None else self.homozygous[first:last]
+        return DosageRows(self.steps[start:stop], self.values[first:last], homozygous)
+
+
+NO_DOSAGE = 65535  # in 16 bits
+MOST_STEPS = 32767  # of a copy in 16 bits
+HARD_CALL_DISTANCE = 0.1  # from a whole copy within which a dosage is also a hard call, as in PLINK 2
 
 
 def places_of(block: Block) -> Places:

@@ -5,11 +5,12 @@ known by its origin: file, place in the file, and everything counted before it, 
 goes on there and ends with the same bytes.
 """
 
+import json
 import os
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from genassoc.errors import InputError, StoreError
 from genassoc.formats import inputs as choosing
 from genassoc.formats.convert_memory import ConversionSizes, header_bytes
 from genassoc.formats.inputs import ContigCheck, SampleChoice
+from genassoc.formats.reading import AS_IT_IS, Reading
 from genassoc.formats.source import Piece, Place, RecordError, Region, Source, VariantBatch, fingerprint
 from genassoc.formats.summary import DOSAGE_FIELDS, DROP_REASONS, ConversionSummary
 from genassoc.progress import Progress, Silent
@@ -56,6 +58,7 @@ def convert(
     progress: Progress | None = None,
     overwrite: bool = False,
     memory: str | int | None = None,
+    reading: Reading = AS_IT_IS,
 ) -> ConversionSummary:
     """Convert VCF, VCF.gz or BCF files into one genotype store.
 
@@ -81,6 +84,8 @@ def convert(
         Replace a store made of other inputs.
     memory : str or int, optional
         A cap for this process, as "1GiB". The store does not depend on it.
+    reading : Reading
+        Which calls and dosages are read, and how.
 
     Returns
     -------
@@ -101,9 +106,9 @@ def convert(
     paths = choosing.expand(inputs)
     regions = choosing.parse_regions(region)
     longest_header = header_bytes(memory)
-    sources = [choosing.open_source(path, regions, longest_header) for path in paths]
+    sources = [choosing.open_source(path, regions, longest_header, reading=reading) for path in paths]
     choice = choosing.choose_samples(sources, samples)
-    identity = conversion_identity(paths, regions, choice)
+    identity = conversion_identity(paths, regions, choice, reading)
     attributes = read_attributes(out)
     made_of_these = attributes is not None and attributes.get("identity", {}).get("source") == identity
     if attributes is not None and made_of_these and _is_sound(out, overwrite):
@@ -149,9 +154,14 @@ def _is_sound(path: Path, overwrite: bool) -> bool:
     return True
 
 
-def conversion_identity(paths: list[Path], regions: list[Region], choice: SampleChoice) -> dict[str, Any]:
+def conversion_identity(
+    paths: list[Path], regions: list[Region], choice: SampleChoice, reading: Reading = AS_IT_IS
+) -> dict[str, Any]:
     """The identity of a conversion: all that must be equal for an interrupted one to be continued."""
-    return {
+    usual = asdict(AS_IT_IS)
+    chosen = {name: value for name, value in asdict(reading).items() if value != usual[name]}
+    # as JSON would give it back
+    return json.loads(json.dumps({"reading": chosen} if chosen else {})) | {
         "conversion_version": CONVERSION_VERSION,
         "inputs": [
             {"name": path.name, "size": path.stat().st_size, "fingerprint": fingerprint(path)} for path in paths

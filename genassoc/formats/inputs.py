@@ -2,8 +2,9 @@
 
 import glob
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,9 @@ import numpy as np
 from genassoc.data.cohort.contigs import Contigs, dialect_of
 from genassoc.errors import InputError
 from genassoc.formats import bgzf
+from genassoc.formats.reading import AS_IT_IS, Reading
 from genassoc.formats.source import Region, Source, merge_regions, parse_region
-from genassoc.formats.vcf.bcf import BcfSource
 from genassoc.formats.vcf.header import MAX_HEADER_BYTES
-from genassoc.formats.vcf.vcf import VcfSource
 from genassoc.shapes import Int64Array
 
 
@@ -64,20 +64,70 @@ def natural_order(name: str) -> list[tuple[int, int, str]]:
     return [(0, int(p), p) if p.isdigit() else (1, 0, p) for p in pieces if p]
 
 
+@dataclass(frozen=True)
+class Format:
+    """A format of genotypes.
+
+    Attributes
+    ----------
+    name : str
+    recognises : callable
+        Whether a file (path, its first `HEAD_BYTES`) is one: told by its bytes, not by its name.
+    source : str
+        ``module:class`` of its `Source`, which is imported when it is needed:
+        ``Source(path, regions, max_header_bytes, exact=..., reading=...)``.
+    """
+
+    name: str
+    recognises: Callable[[Path, bytes], bool]
+    source: str
+
+    def open(
+        self, path: Path, regions: list[Region], max_header_bytes: int, *, exact: bool, reading: Reading
+    ) -> Source:
+        """The source for a file."""
+        module, name = self.source.split(":")
+        made: Source = getattr(import_module(module), name)(
+            path, regions, max_header_bytes, exact=exact, reading=reading
+        )
+        return made
+
+
+HEAD_BYTES = 24
+
+
+def _is_bcf(path: Path, _: bytes) -> bool:
+    layout = bgzf.sniff(path)
+    return layout == "bcf" or (layout != "plain" and bgzf.inflated_head(path).startswith(b"BCF"))
+
+
+# The first that recognises a file reads it.
+SOURCES: tuple[Format, ...] = (
+    Format("BCF", _is_bcf, "genassoc.formats.vcf.bcf:BcfSource"),
+    Format("VCF", lambda *_: True, "genassoc.formats.vcf.vcf:VcfSource"),
+)
+
+
 def open_source(
-    path: Path, regions: list[Region], max_header_bytes: int = MAX_HEADER_BYTES, *, exact: bool = False
+    path: Path,
+    regions: list[Region],
+    max_header_bytes: int = MAX_HEADER_BYTES,
+    *,
+    exact: bool = False,
+    reading: Reading = AS_IT_IS,
 ) -> Source:
     """The source for a file, recognised by its bytes and not by its name; `InputError` for other formats.
 
     Regions ask for a chromosome, whatever the file calls it; ``exact``: for the contigs of just these names.
     """
     _refuse_other_formats(path)
-    layout = bgzf.sniff(path)
-    if layout == "plain":
-        return VcfSource(path, regions, max_header_bytes, exact=exact)
-    if layout == "bcf" or bgzf.inflated_head(path).startswith(b"BCF"):
-        return BcfSource(path, regions, max_header_bytes, exact=exact)
-    return VcfSource(path, regions, max_header_bytes, exact=exact)
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+    except OSError:
+        head = b""  # `bgzf.sniff` says why it cannot be opened
+    found = next(known for known in SOURCES if known.recognises(path, head))
+    return found.open(path, regions, max_header_bytes, exact=exact, reading=reading)
 
 
 def _refuse_other_formats(path: Path) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from genassoc.data.block import DosageRows
 from genassoc.data.cohort.contigs import Contigs
 from genassoc.data.store.variant_columns import VariantColumns
 from genassoc.errors import InputError
@@ -81,6 +82,10 @@ class VariantBatch:
         Contig -> calls of which one allele of two is missing. On X, Y and MT they are marked as haploid calls are.
     place : Place
         From where the rows are read again.
+    dosages : DosageRows or None
+        Dosages of those rows that have some; None where none has. Their ``packed`` calls are the dosages' nearest copies
+        where these are within `genassoc.data.block.HARD_CALL_DISTANCE`, else not observed
+        (`genassoc.kernels.genotypes.dosages.hard_calls`).
     """
 
     packed: UInt8Array
@@ -90,6 +95,7 @@ class VariantBatch:
     lines: int = 0
     half_calls: dict[str, int] = field(default_factory=dict)
     place: Place = BEGINNING
+    dosages: DosageRows | None = None
 
     @property
     def variants(self) -> "pl.DataFrame":
@@ -124,7 +130,7 @@ class Source(Protocol):
     path : Path
         The file.
     kind : str
-        "VCF", "VCF.gz (BGZF)", "VCF.gz (gzip)", "BCF".
+        "VCF", "VCF.gz (BGZF)", "VCF.gz (gzip)", "BCF", "BED", "PGEN", "BGEN", ...
     sample_ids : tuple of str
         In the file's order.
     contigs : tuple of str
@@ -137,6 +143,12 @@ class Source(Protocol):
         What the summary should say about how the file was read.
     max_line_bytes : int
         A record of more text is refused; a conversion with a cap sets it.
+    has_dosages : bool
+        Whether rows may have dosages (its header, its flags or its first records say so).
+    has_probabilities : bool
+        Whether they may have probabilities of genotypes too.
+    annotations : tuple of str
+        Columns of text that its rows have beside the usual ones (`VariantColumns.annotations`), in their order.
     """
 
     path: Path
@@ -147,6 +159,9 @@ class Source(Protocol):
     work: float
     notes: list[str]
     max_line_bytes: int
+    has_dosages: bool
+    has_probabilities: bool
+    annotations: tuple[str, ...]
 
     def first_contig(self) -> str | None:
         """Contig of the first record, where it is cheap to know."""

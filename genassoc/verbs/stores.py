@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -21,13 +22,16 @@ def convert(
     progress: Progress | None = None,
     overwrite: bool = False,
     memory: str | int | None = None,
+    **reading: Any,
 ) -> GenotypeStore:
-    """Convert VCF, VCF.gz or BCF to a genotype store, once; a rerun resumes or finds it done.
+    """Convert files of genotypes to a genotype store, once; a rerun resumes or finds it done.
 
-    See `genassoc.formats.convert.convert` for the parameters and errors. What was read, split and dropped is in
+    See `genassoc.formats.convert.convert` for the parameters and errors, and `genassoc.formats.reading.Reading` for ``reading``:
+    ``dosage``, ``pass_only``, ``info``, ``min_gq``, ... What was read, split and dropped is in
     ``store.attributes["summary"]``.
     """
     from genassoc.formats.convert import convert as convert_files
+    from genassoc.formats.reading import Reading
 
     convert_files(
         inputs,
@@ -38,6 +42,7 @@ def convert(
         progress=progress,
         overwrite=overwrite,
         memory=memory,
+        reading=Reading(**reading),
     )
     return GenotypeStore.open(out)
 

@@ -1,7 +1,7 @@
 """Columns of variants as a scan of text produces them: numbers and bytes. A table is made from many such runs at once."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from genassoc.shapes import Int32Array, Int64Array, UInt8Array
 if TYPE_CHECKING:
     import polars as pl
 
+FILTER, INFO_SOURCE = "FILTER", "info_source"  # names of annotations
 LENGTH_BYTES = 4  # before each string, and their number before all
 _MARK = 10  # a line feed: no field of a VCF has one
 
@@ -76,6 +77,9 @@ class VariantColumns:
         ALT, REF and ID; "." where there is no ID.
     record : int64 (V,)
     alt_index : int32 (V,)
+    annotations : dict
+        Further columns of text by name, "." where a row has none: `FILTER` (as VCF writes it), `INFO_SOURCE` (the imputation
+        quality that the file states), "INFO/CSQ" and so on. Each batch of a source has the same names in the same order.
     """
 
     contigs: tuple[tuple[str, int], ...]
@@ -85,6 +89,7 @@ class VariantColumns:
     rsid: TextColumn
     record: Int64Array
     alt_index: Int32Array
+    annotations: dict[str, TextColumn] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -102,7 +107,10 @@ class VariantColumns:
             begin += length
         alt, ref, rsid = (TextColumn(text.offsets[start : stop + 1], text.data) for text in self.texts())
         positions, record, alt_index = self.positions[start:stop], self.record[start:stop], self.alt_index[start:stop]
-        return VariantColumns(tuple(contigs), positions, alt, ref, rsid, record, alt_index)
+        annotations = {
+            name: TextColumn(text.offsets[start : stop + 1], text.data) for name, text in self.annotations.items()
+        }
+        return VariantColumns(tuple(contigs), positions, alt, ref, rsid, record, alt_index, annotations)
 
     def texts(self) -> tuple[TextColumn, TextColumn, TextColumn]:
         """ALT, REF, ID."""
@@ -165,6 +173,7 @@ class VariantColumns:
             rsid,
             np.concatenate([part.record for part in parts]),
             np.concatenate([part.alt_index for part in parts]),
+            {name: _joined_text([part.annotations[name] for part in parts]) for name in parts[0].annotations},
         )
 
     @classmethod

@@ -11,6 +11,7 @@ from typing import Any
 
 from genassoc.errors import InputError
 from genassoc.formats import bgzf
+from genassoc.formats.reading import AS_IT_IS, Reading
 from genassoc.formats.source import LAST_POSITION, Piece, Place, Region, spelled_as
 from genassoc.formats.vcf.header import MAX_HEADER_BYTES, MAX_LINE_BYTES, VcfHeader, parse_header
 from genassoc.formats.vcf.scan import LineScanner
@@ -31,6 +32,7 @@ class BcfSource:
         Records to keep, by POS; everything if empty.
     exact : bool
         Regions name contigs as the file does; otherwise they ask for chromosomes, however called.
+    reading : Reading
 
     Raises
     ------
@@ -42,9 +44,18 @@ class BcfSource:
     contigs_complete = True
 
     def __init__(
-        self, path: Path, regions: list[Region], max_header_bytes: int = MAX_HEADER_BYTES, *, exact: bool = False
+        self,
+        path: Path,
+        regions: list[Region],
+        max_header_bytes: int = MAX_HEADER_BYTES,
+        *,
+        exact: bool = False,
+        reading: Reading = AS_IT_IS,
     ) -> None:
         self.path = path
+        self.reading = reading
+        self.has_dosages = self.has_probabilities = False
+        self.annotations: tuple[str, ...] = ()
         self.max_line_bytes = MAX_LINE_BYTES
         self.notes: list[str] = []
         if bgzf.sniff(path) == "bgzf":

@@ -11,6 +11,7 @@ from genassoc.data.cohort.contigs import Contigs, usual_spellings
 from genassoc.errors import InputError
 from genassoc.formats import bgzf
 from genassoc.formats.bgzf import Stretch, Text
+from genassoc.formats.reading import AS_IT_IS, Reading
 from genassoc.formats.source import BEGINNING, Piece, Place, Region, VariantBatch, merge_regions, spelled_as
 from genassoc.formats.vcf import tabix
 from genassoc.formats.vcf.header import MAX_HEADER_BYTES, MAX_LINE_BYTES, VcfHeader, is_vcf_start, parse_header
@@ -34,6 +35,7 @@ class VcfSource:
         A longer header is refused.
     exact : bool
         Regions name contigs as the file does; otherwise they ask for chromosomes, however called.
+    reading : Reading
 
     Raises
     ------
@@ -42,9 +44,18 @@ class VcfSource:
     """
 
     def __init__(
-        self, path: Path, regions: list[Region], max_header_bytes: int = MAX_HEADER_BYTES, *, exact: bool = False
+        self,
+        path: Path,
+        regions: list[Region],
+        max_header_bytes: int = MAX_HEADER_BYTES,
+        *,
+        exact: bool = False,
+        reading: Reading = AS_IT_IS,
     ) -> None:
         self.path = path
+        self.reading = reading
+        self.has_dosages = self.has_probabilities = False
+        self.annotations: tuple[str, ...] = ()
         self.max_line_bytes = MAX_LINE_BYTES
         self._max_header_bytes = max_header_bytes
         self._layout = bgzf.sniff(path)
