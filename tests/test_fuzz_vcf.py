@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fuzzing import PeerRefusalError, Seeds, Taken, fuzz, taken
+from fuzzing import PeerRefusalError, Seeds, Taken, fuzz
 from oracles import vcf as oracle
 from vcf_texts import random_vcf, write_bcf
 
