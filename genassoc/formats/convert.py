@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from copy import copy
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -234,10 +234,17 @@ class Tally:
 
     def __post_init__(self) -> None:
         self.contigs = dict.fromkeys(self.contigs)
+        self._known: dict[str, None] = {}
 
-    def copy(self) -> "Tally":
-        """A copy."""
-        return replace(self, **{name: copy(value) for name, value in vars(self).items()})
+    def state(self) -> dict[str, Any]:
+        """The counts as they are now, from which another tally can go on.
+
+        Contigs are copied only where there are more than before: there may be as many as records.
+        """
+        if len(self._known) != len(self.contigs):
+            self._known = dict(self.contigs)
+        kept = {field.name: copy(getattr(self, field.name)) for field in fields(self) if field.name != "contigs"}
+        return {**kept, "contigs": self._known}
 
     def add(self, source: int, batch: VariantBatch) -> list[str]:
         """Count a batch; return the contigs of its rows."""
@@ -339,7 +346,7 @@ class Conversion:
                 batch = future.result()
             except RecordError as error:
                 raise InputError(f"{source.path}{source.locate(tally.lines + error.line)}: {error.message}") from None
-            origin = {"source": number, "place": list(batch.place), "tally": vars(tally.copy())}
+            origin = {"source": number, "place": list(batch.place), "tally": tally.state()}
             variants = batch.columns.numbered_from(tally.counts["records"])
             check.see(source.path, tally.add(number, batch))
             n_rows = len(batch.packed)
