@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from genassoc.data.store.notes import dosage_notes
+from genassoc.data.store.notes import build_lines, dosage_notes
 
 DROP_REASONS = {
     "dropped_no_genotypes": "no_genotypes",
@@ -50,6 +50,8 @@ class ConversionSummary:
         Contig -> half-missing calls.
     dosages : dict
         FORMAT field of dosages or probabilities (DS, HDS, GP) -> records that have it. They were not read.
+    build : dict
+        The genome build that the files tell: its ``name`` and ``by`` what; empty where they tell none.
     contig_notes : list of str
         What was decided about names of contigs.
     sources : list of dict
@@ -80,6 +82,7 @@ class ConversionSummary:
     already_complete: bool = False
     half_calls: dict[str, int] = field(default_factory=dict)
     dosages: dict[str, int] = field(default_factory=dict)
+    build: dict[str, str] = field(default_factory=dict)
     contig_notes: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
@@ -91,6 +94,7 @@ class ConversionSummary:
             text.append(f"resumed: {self.resumed_rows:,} variants had been written before")
         files = "file" if len(self.sources) == 1 else "files"
         text.append(f"read {self.records:,} records of {len(self.sources)} {files}")
+        text += build_lines(self.build)
         counted = [
             (self.split, "multi-allelic records split into one row an ALT"),
             *((count, f"dropped: {_MEANING.get(reason, reason)}") for reason, count in self.dropped.items()),

@@ -79,6 +79,7 @@ class BcfSource:
             if not regions:
                 self._first = self._first_record(file)
         self.sample_ids = self._header.sample_ids
+        self.reference_words = self._header.reference_words
         self.regions = regions
         if regions and not self._indexed:
             self.notes.append(f"{path.name}: no index, read whole for the regions")

@@ -67,6 +67,7 @@ class VcfSource:
         self.sample_ids = self._header.sample_ids
         self.contigs = self._header.contigs
         self.contig_lengths = self._header.contig_lengths
+        self.reference_words = self._header.reference_words
         self.contigs_complete = False  # VCF lets records use contigs that the header does not name
         self._stretches: list[tuple[int, int]] | None = None
         self.work = float(path.stat().st_size)
