@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import KW_ONLY, dataclass, fields
 from typing import Any, Literal, get_args
 
 from genassoc.data import strangers
@@ -33,6 +33,9 @@ class Reading:
         What a call with one allele of two means. None: haploid in males on X, Y, MT where the sexes are known, else missing.
     missing_to_ref : bool
         Samples and sites that a file does not hold are homozygous for REF.
+    blocks : bool
+        Records that say where calls are reference make rows too; no choice of users: set where files of different samples are
+        merged.
     """
 
     dosage: Dosage | None = None
@@ -43,6 +46,8 @@ class Reading:
     allele_balance: tuple[float, float] | None = None
     half_calls: HalfCalls | None = None
     missing_to_ref: bool = False
+    _: KW_ONLY
+    blocks: bool = False
 
     def __post_init__(self) -> None:
         _check_word("dosage", self.dosage, get_args(Dosage))
