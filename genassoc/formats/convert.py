@@ -30,7 +30,7 @@ from genassoc.formats import inputs as choosing
 from genassoc.formats.convert_memory import ConversionSizes, header_bytes
 from genassoc.formats.inputs import ContigCheck, SampleChoice
 from genassoc.formats.reading import AS_IT_IS, Reading
-from genassoc.formats.source import Piece, Place, RecordError, Region, Source, VariantBatch, fingerprint
+from genassoc.formats.source import Piece, Place, RecordError, Region, Source, VariantBatch, fingerprint, size_of
 from genassoc.formats.summary import CALL_CHANGES, DOSAGE_FIELDS, DROP_REASONS, ROW_KINDS, ConversionSummary, by_number
 from genassoc.progress import Progress, Silent
 from genassoc.provenance import package_versions
@@ -164,9 +164,7 @@ def conversion_identity(
     """The identity of a conversion: all that must be equal for an interrupted one to be continued."""
     return identity_reading(reading) | {
         "conversion_version": CONVERSION_VERSION,
-        "inputs": [
-            {"name": path.name, "size": path.stat().st_size, "fingerprint": fingerprint(path)} for path in paths
-        ],
+        "inputs": [{"name": path.name, "size": size_of(path), "fingerprint": fingerprint(path)} for path in paths],
         "regions": [list(region) for region in regions],
         "samples": hash_of(*(name.encode() for name in choice.sample_ids)),
     }

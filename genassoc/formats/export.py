@@ -13,7 +13,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -32,12 +31,11 @@ from genassoc.data.output import (
     target_of,
     wip_path,
 )
+from genassoc.data.store.store import VARIANT_SCHEMA, GenotypeStore
+from genassoc.data.store.variant_columns import FILTER
 from genassoc.errors import OutputError, PlanError
 from genassoc.formats.writing import AS_USUAL, ExportHeader, ExportRows, Writer, Writing, output_format
 from genassoc.progress import Progress, Silent
-
-if TYPE_CHECKING:
-    from genassoc.data.store.store import GenotypeStore
 
 RUN_CALLS = 2**23  # of a run of rows: 2 MB packed, 16 or 32 MB of dosages
 _THREAD = 160 * 2**20  # bytes of a run of rows with dosages as it is read, encoded and waits (docs/export.md)
@@ -181,6 +179,12 @@ def _header(cohort: Cohort, writing: Writing) -> ExportHeader:
         )
         if not most:
             raise OutputError("no variant of the store passes the filters: there is nothing to export.")
+    annotations = tuple(name for name in store.variants(0, min(1, most)).columns if name not in VARIANT_SCHEMA)
+    filters: dict[str, None] = {}
+    if FILTER in annotations:
+        for start in range(0, cohort.n_variants, schema.METADATA_CHUNK):
+            column = store.variants(start, min(start + schema.METADATA_CHUNK, cohort.n_variants))[FILTER]
+            filters |= dict.fromkeys(column.unique(maintain_order=True).to_list())
     sex = np.zeros(cohort.n_samples, np.int8) if cohort.sex is None else cohort.sex.astype(np.int8)
     return ExportHeader(
         sample_ids=tuple(str(name) for name in cohort.sample_ids),
@@ -191,9 +195,23 @@ def _header(cohort: Cohort, writing: Writing) -> ExportHeader:
         has_dosages=False,
         has_probabilities=False,
         has_haploid=True,
-        annotations=(),
+        annotations=annotations,
+        filters=tuple(filters),
+        most_alts=_most_alts(store),
         writing=writing,
     )
+
+
+def _most_alts(store: GenotypeStore) -> int:
+    """Rows of one record at most."""
+    most, step, at = 1, 2**20, 0
+    while at < store.n_variants:
+        stop = min(at + step, store.n_variants)
+        records = store.records(at, stop)
+        edges = np.flatnonzero(np.diff(records)) + 1
+        most = max(most, int(np.diff(np.concatenate([[0], edges, [records.size]])).max()))
+        at = max(at + 1, at + int(edges[-1])) if edges.size and stop < store.n_variants else stop
+    return most
 
 
 def _threads_below(memory: str | int | None, threads: int | None) -> int:
@@ -259,7 +277,7 @@ def _runs(cohort: Cohort) -> Iterator[tuple[int, int]]:
             start = stop
 
 
-def _is_cut(store: "GenotypeStore", at: int) -> bool:
+def _is_cut(store: GenotypeStore, at: int) -> bool:
     """Whether the rows before and after ``at`` are of one record."""
     before, after = store.records(at - 1, at + 1)
     return bool(before == after)
