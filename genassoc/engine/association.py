@@ -58,7 +58,7 @@ class AssociationJob(Generic[State]):
         counts = Counts()
         apart = getattr(state, "by_contig", None) is not None  # a task of a draft assembly holds several small contigs
         for start, stop in self._blocks(task, apart):
-            calls, keep, found = read_selected(self.cohort, start, stop, task.contig)
+            calls, keep, found = read_selected(self.cohort, start, stop, task.contig, dosages=True)
             counts += found
             if calls is None:
                 continue
@@ -100,9 +100,9 @@ class AssociationJob(Generic[State]):
 
 
 def read_selected(
-    cohort: "Cohort", start: int, stop: int, contig: str
+    cohort: "Cohort", start: int, stop: int, contig: str, *, dosages: bool = False
 ) -> tuple[GenotypeBlock | None, BoolArray, Counts]:
-    """The selected variants from start to stop, on a contig.
+    """The selected variants from start to stop, on a contig, with their dosages where these are asked for.
 
     Returns
     -------
@@ -113,7 +113,7 @@ def read_selected(
         What became of them.
     """
     if cohort.selected_without_genotypes(start, stop).any():
-        calls = cohort.read(start, stop, dosages=True)
+        calls = cohort.read(start, stop, dosages=dosages)
     else:  # dropped without their calls, as by a region: they are not read
         calls = GenotypeBlock(np.empty((0, 0), dtype=np.uint8), 0, start)
     keep, dropped = cohort.select_variants(start, stop, calls)

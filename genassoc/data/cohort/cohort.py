@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from genassoc.data.block import GenotypeBlock, take_samples
+from genassoc.data.block import Block, GenotypeBlock, take_samples
 from genassoc.data.cohort import recipe
 from genassoc.data.cohort import variant_statistics as statistics
 from genassoc.data.cohort.builds import build_named
 from genassoc.data.cohort.contigs import Contigs, contigs_of
 from genassoc.data.cohort.id_rules import EXACT, Rules
-from genassoc.data.cohort.kinds import with_dosages, without_refused
+from genassoc.data.cohort.kinds import together, with_dosages, without_refused
 from genassoc.data.cohort.ledger import (
     LEDGER_SCHEMA,
     design_ledger,
@@ -521,6 +521,11 @@ class Cohort:
             return block
         block = without_refused(block, self.store.dosage_steps(start, stop) > 0)
         return self._with_dosages(block) if dosages else block
+
+    def block_of(self, numbers: Int64Array) -> Block:
+        """Some variants, by ascending numbers that lie close together, as analyses take them: in one block, of dosages where any has some."""
+        first, last = int(numbers[0]), int(numbers[-1]) + 1
+        return together(self.read(first, last, dosages=True).take(numbers - first))
 
     @property
     def has_dosages(self) -> bool:

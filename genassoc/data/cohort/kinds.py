@@ -148,6 +148,11 @@ def sets_by_kind(block: GenotypeBlock, size: int) -> list[tuple[Int64Array, Bloc
     return parts
 
 
+def together(block: GenotypeBlock) -> Block:
+    """All rows of a block in one of one kind: of calls, or of dosages where any row has some."""
+    return sets_by_kind(block, block.n_variants)[0][1]
+
+
 def _as_dosages(block: GenotypeBlock, steps: int, known: bool) -> DosageBlock:
     """All rows of a block as dosages in ``steps`` of a copy; probabilities where these are known of all."""
     rows = block.dosages
