@@ -18,9 +18,11 @@ from typing import Any
 import numpy as np
 
 from genassoc.data.block import NO_DOSAGE
-from genassoc.data.cohort.contigs import Contigs, is_beyond_mt
+from genassoc.data.cohort.builds import too_far
+from genassoc.data.cohort.contigs import Contigs, chromosome_of, is_beyond_mt
 from genassoc.data.forks import check_not_forked
 from genassoc.data.output import check_outputs, target_of
+from genassoc.data.store.arrays import Contents
 from genassoc.data.store.folder import read_attributes, work_folder
 from genassoc.data.store.location import check_local
 from genassoc.data.store.pieces import hash_of
@@ -122,8 +124,9 @@ def convert(
     check_output(out, overwrite)
     check_outputs([out])
     check_contigs(sources, regions)
-    sizes = ConversionSizes.fit(memory, len(choice.sample_ids), threads or processors())
-    writer = StoreWriter(out, choice.sample_ids, identity, overwrite=overwrite, ahead=sizes.ahead)
+    content = content_of(sources)
+    sizes = ConversionSizes.fit(memory, len(choice.sample_ids), threads or processors(), content.dosages)
+    writer = StoreWriter(out, choice.sample_ids, identity, overwrite=overwrite, ahead=sizes.ahead, contents=content)
     try:
         conversion = Conversion(sources, choice, regions, writer, threads, progress or Silent(), sizes, reading)
         summary = conversion.run()
@@ -134,6 +137,15 @@ def convert(
         writer.close()
         raise
     return summary
+
+
+def content_of(sources: Sequence[Source]) -> Contents:
+    """What a store of these files holds beside calls: what any of them has."""
+    return Contents(
+        any(source.has_dosages for source in sources),
+        any(source.has_probabilities for source in sources),
+        tuple(dict.fromkeys(name for source in sources for name in source.annotations)),
+    )
 
 
 def _is_sound(path: Path, overwrite: bool) -> bool:
@@ -185,13 +197,38 @@ def _quality_field(source: Source) -> dict[str, str]:
 
 def check_contigs(sources: list[Source], regions: list[Region]) -> None:
     """Find mismatches of contig names that are cheap to find before hours of reading."""
-    check = ContigCheck()
+    choosing.check_builds(sources)
+    check = ContigCheck(lengths_of(sources))
     for source in sources:
         first = source.first_contig()
         if first is not None:
             check.see(source.path, [first])
     if regions and all(source.contigs_complete for source in sources):
         choosing.check_regions(regions, list(dict.fromkeys(c for source in sources for c in source.contigs)))
+
+
+def lengths_of(sources: Sequence[Source]) -> dict[str, int]:
+    """Contig -> its bases, where a file tells."""
+    return {name: n for source in sources for name, n in getattr(source, "contig_lengths", {}).items()}
+
+
+def _build_of(sources: Sequence[Source], largest: Mapping[str, int]) -> tuple[dict[str, str], list[str]]:
+    """The genome build of the files (name, what told it; empty where nothing did), and what contradicts it.
+
+    ``largest`` is the largest position on each known chromosome.
+    """
+    told = [choosing.build_of_source(source) for source in sources]
+    notes = list(dict.fromkeys(note for _, said in told for note in said))
+    build = next((build for build, _ in told if build is not None), None)
+    if build is None:
+        return {}, notes
+    if far := too_far(largest, build.name):
+        name, last = next(iter(far.items()))
+        more = f" (and so are positions on {len(far) - 1} more)" if len(far) > 1 else ""
+        notes.append(
+            f"{name}:{last:,} is behind the end of its chromosome in {build.name}{more}: are positions of another build?"
+        )
+    return build._asdict(), notes
 
 
 BY_NAME = ("half_calls", "filters", "left_out", "annotated")  # fields of a `VariantBatch` and a `Tally`
@@ -217,21 +254,16 @@ class Tally:
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_SUMMED, 0))
     source_records: list[int] = field(default_factory=list)
     lines: int = 0  # of the current source
-    contigs: dict[str, None] = field(default_factory=dict)  # in order; a list in the journals of earlier versions
+    contigs: dict[str, int] = field(default_factory=dict)  # in order, with their rows
     last_contig: str | None = None
     last_position: int = 0
     unsorted: int = 0
     contig_returns: int = 0
     half_calls: dict[str, int] = field(default_factory=dict)  # by contig
+    largest: dict[str, int] = field(default_factory=dict)  # position on each contig that means a chromosome
     filters: dict[str, int] = field(default_factory=dict)  # records kept, and left out, by FILTER
     left_out: dict[str, int] = field(default_factory=dict)
     annotated: dict[str, int] = field(default_factory=dict)  # rows that have a value, by annotation
-    largest: dict[str, int] = field(
-        default_factory=dict
-    )  # largest position on a contig called 25, which shows what it means
-
-    def __post_init__(self) -> None:
-        self.contigs = dict.fromkeys(self.contigs)
 
     def copy(self) -> "Tally":
         """A copy."""
@@ -265,12 +297,13 @@ class Tally:
             stop = start + length
             if contig != self.last_contig:
                 self.contig_returns += contig in self.contigs
-                self.contigs[contig] = None
+                self.contigs.setdefault(contig, 0)
                 self.last_contig, self.last_position = contig, 0
             of_run = positions[start:stop]
             self.unsorted += int(of_run[0] < self.last_position) + int(np.count_nonzero(of_run[1:] < of_run[:-1]))
             self.last_position = int(of_run[-1])
-            if "25" in contig:
+            self.contigs[contig] += length
+            if chromosome_of(contig) is not None:
                 self.largest[contig] = max(self.largest.get(contig, 0), int(of_run.max()))
             start = stop
 
@@ -303,7 +336,7 @@ class Conversion:
             first, place = origin["source"], Place(*origin["place"])
         skip = self.writer.rows_of_origin
         sizes = self.sizes or ConversionSizes(self.threads or processors())
-        check = ContigCheck()
+        check = ContigCheck(lengths_of(self.sources))
         for source in self.sources:
             source.max_line_bytes = sizes.line_bytes
         self.progress.begin("convert", sum(source.work for source in self.sources), "B")
@@ -345,7 +378,8 @@ class Conversion:
             skip -= dropped
             if n_rows > dropped:
                 haploid = None if batch.haploid is None else batch.haploid[dropped:]
-                self.writer.append(batch.packed[dropped:], haploid, variants[dropped:], origin, dropped)
+                copies = None if batch.dosages is None else batch.dosages[dropped:]
+                self.writer.append(batch.packed[dropped:], haploid, variants[dropped:], origin, dropped, dosages=copies)
             self.progress.advance(piece.work)
         return skip
 
@@ -355,7 +389,8 @@ class Conversion:
         choosing.check_regions(self.regions, list(named))
         dropped = {reason: tally.counts[name] for name, reason in DROP_REASONS.items() if tally.counts[name]}
         identity = self.writer.identity["source"]["inputs"]
-        lengths = {name: n for source in self.sources for name, n in getattr(source, "contig_lengths", {}).items()}
+        lengths = lengths_of(self.sources)
+        build, doubts = _build_of(self.sources, tally.largest)
         contigs = Contigs.of(tally.contigs, lengths, lambda name: tally.largest.get(name, 0))
         summary = ConversionSummary(
             path=self.writer.path,
@@ -377,7 +412,8 @@ class Conversion:
             row_kinds={name: n for name in ROW_KINDS if (n := tally.counts[name])},
             call_changes={name: n for name in CALL_CHANGES if (n := tally.counts[name])},
             dosages={name: n for name in DOSAGE_FIELDS if (n := tally.counts[f"dosages_{name}"])},
-            contig_notes=contigs.notes(),
+            build=build,
+            contig_notes=[*contigs.notes(), *contigs.unplaced(tally.contigs), *doubts],
             sources=[
                 {**known_as, "kind": source.kind, "records": records, **_quality_field(source)}
                 for known_as, source, records in zip(identity, self.sources, tally.source_records)
@@ -394,6 +430,7 @@ class Conversion:
             )
         versions = {name: version for name, version in package_versions().items() if name in _VERSIONS}
         attributes: dict[str, Any] = {"summary": summary.stored(), "sources": summary.sources, "versions": versions}
+        attributes["build"] = build
         reading = identity_reading(self.reading)
         attributes["parameters"] = {"regions": [list(region) for region in self.regions], **reading}
         known = [*tally.contigs, *filter(is_beyond_mt, lengths)]  # numbers beyond 26 mean another species

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from genassoc.data.store.notes import dosage_notes
+from genassoc.data.store.notes import build_lines, dosage_notes
 from genassoc.data.store.variant_columns import INFO_SOURCE
 
 DROP_REASONS = {
@@ -82,6 +82,8 @@ class ConversionSummary:
         Contig -> half-missing calls.
     dosages : dict
         FORMAT field of dosages or probabilities (DS, HDS, GP) -> records that have it. They were not read.
+    build : dict
+        The genome build that the files tell: its ``name`` and ``by`` what; empty where they tell none.
     filters, left_out : dict
         FILTER -> records whose rows were written; records that were left out for it (``pass_only``).
     annotated : dict
@@ -120,6 +122,7 @@ class ConversionSummary:
     already_complete: bool = False
     half_calls: dict[str, int] = field(default_factory=dict)
     dosages: dict[str, int] = field(default_factory=dict)
+    build: dict[str, str] = field(default_factory=dict)
     filters: dict[str, int] = field(default_factory=dict)
     left_out: dict[str, int] = field(default_factory=dict)
     annotated: dict[str, int] = field(default_factory=dict)
@@ -136,6 +139,7 @@ class ConversionSummary:
             text.append(f"resumed: {self.resumed_rows:,} variants had been written before")
         files = "file" if len(self.sources) == 1 else "files"
         text.append(f"read {self.records:,} records of {len(self.sources)} {files}")
+        text += build_lines(self.build)
         counted = [
             (self.split, "multi-allelic records split into one row an ALT"),
             *((count, f"dropped: {_MEANING.get(reason, reason)}") for reason, count in self.dropped.items()),

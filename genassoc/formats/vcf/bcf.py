@@ -79,6 +79,7 @@ class BcfSource:
             if not regions:
                 self._first = self._first_record(file)
         self.sample_ids = self._header.sample_ids
+        self.reference_words = self._header.reference_words
         self.regions = regions
         self._annotations = Annotations.of(path.name, self._header.info_fields, reading)
         self.annotations = self._annotations.names

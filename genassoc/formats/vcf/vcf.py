@@ -71,6 +71,7 @@ class VcfSource:
         self.info_source = self._annotations.source
         self.notes += self._annotations.notes
         self.contig_lengths = self._header.contig_lengths
+        self.reference_words = self._header.reference_words
         self.contigs_complete = False  # VCF lets records use contigs that the header does not name
         self._stretches: list[tuple[int, int]] | None = None
         self.work = float(path.stat().st_size)
