@@ -140,7 +140,7 @@ def _whole(plan: ConversionPlan, work: Path, max_header_bytes: int = MAX_HEADER_
     paths = choosing.expand(list(plan.inputs))
     sources = [choosing.open_source(path, [], max_header_bytes) for path in paths]
     choice = choosing.choose_samples(sources, plan.samples)
-    if conversion_identity(paths, [], choice) != plan.identity:
+    if conversion_identity(paths, [], choice, sources=sources) != plan.identity:
         raise PlanError(f"the inputs or genassoc are no longer those that {work} was planned with: plan again.")
     check_whole(plan, work)
     return _Whole(sources, choice)
