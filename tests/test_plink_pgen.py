@@ -140,7 +140,7 @@ def test_dosages_are_those_of_the_vcf(made, monkeypatch):
 
 def test_filter_and_info(made):
     _, _, _, _, source, batches = decoded(made / "dose.pgen", reading=Reading(info=("CSQ", "R2", "ABSENT")))
-    assert source.annotations == ("FILTER", "info_source", "INFO/CSQ", "INFO/R2", "INFO/ABSENT")
+    assert source.annotations == ("FILTER", "INFO/CSQ", "INFO/R2", "INFO/ABSENT", "info_source")
     texts = {name: [] for name in source.annotations}
     for batch in batches:
         assert tuple(batch.columns.annotations) == source.annotations

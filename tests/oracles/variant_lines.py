@@ -22,6 +22,6 @@ def copy_texts(text, places, start):
     return [bytes(text[row[start] : row[start + 1]]) for row in places]
 
 
-def contig_changes(contigs):
-    """1 where a name is not that before it."""
-    return [int(v == 0 or contigs[v] != contigs[v - 1]) for v in range(len(contigs))]
+def text_changes(texts):
+    """1 where a text is not that before it."""
+    return [int(v == 0 or texts[v] != texts[v - 1]) for v in range(len(texts))]

@@ -120,7 +120,7 @@ class BedSource:
             whole = in_order(columns, len(self.sample_ids))
             rows = self._read(run.first, run.n, found.lines)
             from_bed(rows, columns, whole, self.ref_is_first, packed)
-        return VariantBatch(packed, None, found.columns, found.counters, found.n_lines, place=place)
+        return found.batch(packed, place)
 
     def _read(self, first: int, n: int, lines: Int64Array) -> UInt8Array:
         """The rows ``lines`` of the n variants from ``first`` on."""

@@ -113,7 +113,7 @@ class PgenSource:
         self._offsets = self._survey(regions, exact)
         self.contigs, self.annotations = files.contigs, files.variants.annotations
         self.contig_lengths = files.variants.contig_lengths
-        self.reference_words = files.variants.reference_words
+        self.reference_words, self.info_source = files.variants.reference_words, files.variants.info_source
         self.has_dosages = header.has_dosages and reading.dosage != "GT"
         self.work = float(path.stat().st_size + files.companions[0].stat().st_size)
         self.notes = [*files.notes, *self._own_notes(), *files.x_note()]
@@ -239,7 +239,7 @@ class PgenSource:
             hard_calls(values, steps[which], of_dosages)
             packed[which] = of_dosages
             dosages = DosageRows(steps, values)
-        return VariantBatch(packed, None, found.columns, found.counters, found.n_lines, place=place, dosages=dosages)
+        return found.batch(packed, place, dosages)
 
     def _calls(self, reader: Reader, at: int, allele: int, order: Int64Array, packed: UInt8Array, line: int) -> None:
         """Calls of the variants from ``at`` on, one a row of ``packed``."""

@@ -2,17 +2,18 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
 import numpy as np
 
+from genassoc.data.block import DosageRows
 from genassoc.data.store.variant_columns import FILTER, TextColumn, VariantColumns
 from genassoc.errors import InputError
+from genassoc.formats.annotations import Annotations, InfoField, Places, counted_runs, counted_spans
 from genassoc.formats.reading import Reading
-from genassoc.formats.source import RecordError, Region
+from genassoc.formats.source import Place, RecordError, Region, VariantBatch, added
 from genassoc.kernels.text import variant_lines as kernels
 from genassoc.shapes import BoolArray, Int32Array, Int64Array, UInt8Array
 
@@ -25,10 +26,9 @@ ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _KNOWN = ("CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", "CM")
 _BIM = ("CHROM", "ID", "CM", "POS", "ALT", "REF")
 _SHORT_BIM = ("CHROM", "ID", "POS", "ALT", "REF")
-_QUALITIES = ("R2", "DR2", "INFO", "IMP_R2", "Rsq")
-_INFO_SOURCE = "info_source"
 _CONTIG = re.compile(rb"##contig=<ID=([^,>]+)(?:.*[,]length=(\d{1,15})[,>])?")
 _INFO = re.compile(rb"##INFO=<ID=([^,>]+)")
+_NUMBER, _TYPE = re.compile(rb"[,<]Number=([^,>]+)"), re.compile(rb"[,<]Type=([^,>]+)")
 COUNTER_NAMES = {
     kernels.RECORDS: "records",
     kernels.SPLIT: "split",
@@ -59,7 +59,7 @@ class LineRun(NamedTuple):
     n: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class VariantRun:
     """The variants of some lines: V rows, one an ALT, of those in the regions.
 
@@ -74,18 +74,26 @@ class VariantRun:
     n_lines : int
     no_reference : int
         Variants whose REF is not known.
-    filters, left_out : dict
-        FILTER -> variants kept, variants that ``pass_only`` leaves out.
+    filters, left_out, annotated : dict
+        As of a `VariantBatch`.
     """
 
     columns: VariantColumns
     lines: Int64Array
-    alleles: Int32Array
-    counters: dict[str, int]
-    n_lines: int
+    alleles: Int32Array = field(default_factory=lambda: np.empty(0, np.int32))
+    counters: dict[str, int] = field(default_factory=dict)
+    n_lines: int = 0
     no_reference: int = 0
     filters: dict[str, int] = field(default_factory=dict)
     left_out: dict[str, int] = field(default_factory=dict)
+    annotated: dict[str, int] = field(default_factory=dict)
+
+    def batch(self, packed: UInt8Array, place: Place, dosages: DosageRows | None = None) -> VariantBatch:
+        """These variants with their calls."""
+        return VariantBatch(
+            packed, None, self.columns, self.counters, self.n_lines, place=place, dosages=dosages, filters=self.filters,
+            left_out=self.left_out, annotated=self.annotated,
+        )  # fmt: skip
 
 
 def beside(path: Path, suffixes: Sequence[str], what: str) -> Path:
@@ -138,8 +146,12 @@ class VariantList:
         self.layout = self._layout(names, ref_is_first and self.is_bim)
         self.contigs = tuple(self._contigs)
         self.contig_lengths = {name: n for name, n in self._contigs.items() if n}
-        self._keys = self._info_keys()
-        self.annotations = (*((FILTER,) if self.layout.filter >= 0 else ()), *self._keys)
+        self._kept = self._info_kept()
+        self.info_source = self._kept.source
+        self.annotations = (
+            *((FILTER,) if self.layout.filter >= 0 else ()),
+            *(name for name, _, _ in self._kept.fields),
+        )
 
     # the header -----------------------------------------------------------------------------------------------
 
@@ -153,7 +165,7 @@ class VariantList:
     def _header(self) -> tuple[list[str], int]:
         """Names of the columns, and where the first variant begins."""
         self._contigs: dict[str, int | None] = {}
-        self._declared: dict[str, None] = {}
+        self._declared: dict[str, InfoField] = {}
         offset = 0
         for text in self._raw_lines(0):
             at = 0
@@ -178,7 +190,9 @@ class VariantList:
             name = match[1].strip(b'"').decode("utf-8", "replace")
             self._contigs[name] = int(match[2]) if match[2] else None
         elif match := _INFO.match(line):
-            self._declared[match[1].decode("utf-8", "replace")] = None
+            said = (pattern.search(line) for pattern in (_NUMBER, _TYPE))
+            declared = InfoField(*(found[1].decode("utf-8", "replace") if found else "" for found in said))
+            self._declared[match[1].decode("utf-8", "replace")] = declared
         elif line.startswith((b"##reference=", b"##assembly=")):
             self.reference_words = line.partition(b"=")[2][:1000].decode("utf-8", "replace")
 
@@ -228,22 +242,16 @@ class VariantList:
             contig, position, identifier, ref, alt, passed, info, max(found) + 1, tabs, not self.is_bim
         )  # fmt: skip
 
-    def _info_keys(self) -> dict[str, tuple[bytes, ...]]:
-        """Annotation -> the INFO fields that it is taken from, the first that a variant has."""
+    def _info_kept(self) -> Annotations:
         if self.layout.info < 0:
             if self.reading.info:
                 self.notes.append(
                     f"{self.path.name}: has no INFO; {', '.join(self.reading.info)} are not there to be kept"
                 )
-            return {}
-        keys = {}
-        quality = [name for name in _QUALITIES if name in self._declared]
-        if quality:
-            keys[_INFO_SOURCE] = tuple(name.encode() for name in quality[:1])
-        absent = [name for name in self.reading.info if self._declared and name not in self._declared]
-        if absent:
-            self.notes.append(f"{self.path.name}: its header declares no INFO field {', '.join(absent)}")
-        return keys | {f"INFO/{name}": (name.encode(),) for name in self.reading.info}
+            return Annotations()
+        kept = Annotations.of(self.path.name, self._declared, self.reading)
+        self.notes += kept.notes
+        return kept
 
     # lines ----------------------------------------------------------------------------------------------------
 
@@ -322,7 +330,7 @@ class VariantList:
         bounds = np.empty((2, kernels.MOST_COLUMNS), dtype=np.int64)
         alleles = np.empty(run.n, dtype=np.int32)
         wanted = _wanted(regions)
-        parts: list[tuple[VariantColumns, Int64Array]] = []
+        parts: list[VariantRun] = []
         capacity, offset = run.n + 16, 0
         while True:
             rows = kernels.Rows(
@@ -335,55 +343,70 @@ class VariantList:
             if code not in (kernels.OK, kernels.FULL):
                 raise RecordError(int(status[kernels.STATUS_LINES]), self._message(run.text, status))
             if n:
-                parts.append((self._columns(text, rows, n, int(status[kernels.STATUS_LINES])), rows.lines[:n]))
+                parts.append(self._part(text, rows, n, int(status[kernels.STATUS_LINES])))
             if code == kernels.OK:
                 break
             offset = int(status[kernels.STATUS_OFFSET])
             if n == 0:
                 capacity *= 4  # one variant with more ALTs than there is room for
-        columns = VariantColumns.joined([part for part, _ in parts]) if parts else self._empty()
-        lines = np.concatenate([part for _, part in parts]) if parts else np.empty(0, np.int64)
-        named = {name: int(counters[i]) for i, name in COUNTER_NAMES.items()}
-        made = VariantRun(columns, lines, alleles, named, run.n, int(counters[kernels.NO_REFERENCE]))
-        return self._by_filter(made) if self.layout.filter >= 0 else made
+        columns = VariantColumns.joined([part.columns for part in parts]) if parts else self._empty()
+        lines = np.concatenate([part.lines for part in parts]) if parts else np.empty(0, np.int64)
+        filters, left_out, annotated = (
+            added(*(getattr(part, name) for part in parts)) for name in ("filters", "left_out", "annotated")
+        )
+        named = {name: int(counters[i]) for i, name in COUNTER_NAMES.items()} | {"filtered_out": sum(left_out.values())}
+        return VariantRun(
+            columns=columns, lines=lines, alleles=alleles, counters=named, n_lines=run.n,
+            no_reference=int(counters[kernels.NO_REFERENCE]), filters=filters, left_out=left_out, annotated=annotated,
+        )  # fmt: skip
 
     def _empty(self) -> VariantColumns:
         none = VariantColumns.empty()
         none.annotations.update(dict.fromkeys(self.annotations, none.rsid))
         return none
 
-    def _columns(self, text: UInt8Array, rows: kernels.Rows, n: int, line: int) -> VariantColumns:
-        """The first ``n`` rows as columns that hold no view of the text."""
-        places = rows.places[:n]
+    def _part(self, text: UInt8Array, rows: kernels.Rows, n: int, line: int) -> VariantRun:
+        """The first ``n`` rows, without those that are left out, as columns that hold no view of the text."""
+        places, records, lines, alt_index = rows.places[:n], rows.records[:n], rows.lines[:n], rows.alt_index[:n]
+        positions = rows.positions[:n]
+        of_filter = slice(kernels.FILTER_START, kernels.FILTER_END + 1)
+        left_out: dict[str, int] = {}
+        if self.reading.pass_only and self.layout.filter >= 0:
+            keep = _passes(text, places)
+            out = np.flatnonzero(~keep & (np.diff(records, prepend=-1) != 0))
+            left_out = counted_spans(text, places[out, of_filter])
+            places, records, lines = places[keep], records[keep], lines[keep]
+            alt_index, positions = alt_index[keep], positions[keep]
+            n = len(places)
         rsid, ref, alt = (
             self._texts(text, places, start, line) for start in (kernels.ID_START, kernels.REF_START, kernels.ALT_START)
         )
         unknown = np.flatnonzero(np.diff(ref.offsets) == 1)
         unknown = unknown[np.isin(ref.data[ref.offsets[unknown]], (ord("0"), ord(".")))]
         ref.data[ref.offsets[unknown]] = ord("N")
-        changes = np.empty(n, np.uint8)
-        kernels.contig_changes(text, places, changes)
-        firsts = np.flatnonzero(changes)
-        lengths = np.diff(np.append(firsts, n)).tolist()
+        firsts = _firsts(text, places, kernels.CHROM_START)
         names = [
             _decoded(text[start:end].tobytes(), line)
-            for start, end in places[firsts][:, [kernels.CHROM_START, kernels.CHROM_END]].tolist()
+            for start, end in places[firsts, kernels.CHROM_START : kernels.CHROM_END + 1].tolist()
         ]
-        annotations = {}
+        contigs = tuple(zip(names, np.diff(np.append(firsts, n)).tolist()))
+        annotations: dict[str, TextColumn] = {}
+        filters: dict[str, int] = {}
+        annotated: dict[str, int] = {}
         if self.layout.filter >= 0:
             annotations[FILTER] = self._texts(text, places, kernels.FILTER_START, line)
-        if self._keys:
-            annotations |= self._infos(text, rows, n, line)
-        return VariantColumns(
-            tuple(zip(names, lengths)),
-            rows.positions[:n],
-            alt,
-            ref,
-            rsid,
-            rows.records[:n],
-            rows.alt_index[:n],
-            annotations,
-        )
+            once = np.diff(records, prepend=-1) != 0
+            filters = counted_runs(text, places[:, of_filter], _firsts(text, places, kernels.FILTER_START), once)
+        if self._kept.fields:
+            spans = np.ascontiguousarray(places[:, kernels.FILTER_START : kernels.INFO_END + 1])
+            starts = places[:, kernels.ALTS_START].copy() if self.layout.tabs else np.empty(0, np.int64)
+            values, annotated = self._kept.take_info(text, spans, Places(starts, alt_index))
+            for column in values.values():
+                if column.data.size and column.data.max() >= 128:
+                    _decoded(column.data.tobytes(), line)
+            annotations |= values
+        columns = VariantColumns(contigs, positions, alt, ref, rsid, records, alt_index, annotations)
+        return VariantRun(columns=columns, lines=lines, filters=filters, left_out=left_out, annotated=annotated)
 
     @staticmethod
     def _texts(text: UInt8Array, places: Int64Array, start: int, line: int) -> TextColumn:
@@ -393,48 +416,6 @@ class VariantList:
         if data.size and data.max() >= 128:
             _decoded(data.tobytes(), line)
         return TextColumn(offsets, data)
-
-    def _infos(self, text: UInt8Array, rows: kernels.Rows, n: int, line: int) -> dict[str, TextColumn]:
-        """Values of INFO fields, "." where a variant has none; a flag's value is its name."""
-        found: dict[str, list[str]] = {name: [] for name in self._keys}
-        before = -1
-        values: dict[bytes, bytes] = {}
-        for number, start, end in zip(
-            rows.lines[:n].tolist(),
-            rows.places[:n, kernels.INFO_START].tolist(),
-            rows.places[:n, kernels.INFO_END].tolist(),
-        ):
-            if number != before:
-                before, values = number, {}
-                for item in text[start:end].tobytes().split(b";"):
-                    key, equals, value = item.partition(b"=")
-                    values[key] = value if equals else key
-            for name, keys in self._keys.items():
-                value = next((values[key] for key in keys if key in values), b".")
-                found[name].append(_decoded(value, line) or ".")
-        return {name: TextColumn.of(texts) for name, texts in found.items()}
-
-    def _by_filter(self, run: VariantRun) -> VariantRun:
-        """Count variants by FILTER; leave those out that did not pass where that is asked."""
-        column = run.columns.annotations[FILTER]
-        if not len(run.columns):
-            return run
-        data, offsets = column.data.tobytes(), column.offsets.tolist()
-        values = [data[start:stop].decode() for start, stop in pairwise(offsets)]
-        once = np.diff(run.columns.record, prepend=-1) != 0
-        kept: dict[str, int] = {}
-        out: dict[str, int] = {}
-        passed = np.ones(len(values), bool)
-        for v, value in enumerate(values):
-            fails = self.reading.pass_only and value not in ("PASS", ".", "")
-            passed[v] = not fails
-            if once[v]:
-                counted = out if fails else kept
-                counted[value] = counted.get(value, 0) + 1
-        if not passed.all():
-            run = _only(run, passed)
-        counters = run.counters | {"filtered_out": sum(out.values())}
-        return replace(run, counters=counters, filters=kept, left_out=out)
 
     def _message(self, text: bytes, status: Int64Array) -> str:
         """What is wrong with a line, in words."""
@@ -457,28 +438,21 @@ class VariantList:
         }[code]
 
 
-def _only(run: VariantRun, keep: BoolArray) -> VariantRun:
-    """The rows of a run that are kept."""
-    columns = run.columns
-    at = np.flatnonzero(keep)
+def _firsts(text: UInt8Array, places: Int64Array, start: int) -> Int64Array:
+    """Rows in which a column is not that of the row before."""
+    changes = np.empty(len(places), np.uint8)
+    kernels.text_changes(text, places, start, changes)
+    return np.flatnonzero(changes)
 
-    def texts(column: TextColumn) -> TextColumn:
-        sizes = np.diff(column.offsets)
-        data = column.data[np.repeat(keep, sizes)]
-        return TextColumn(np.concatenate([[0], np.cumsum(sizes[at])]), data)
 
-    contigs = []
-    begin = 0
-    for name, length in columns.contigs:
-        kept = int(np.count_nonzero(keep[begin : begin + length]))
-        begin += length
-        if kept:
-            contigs.append((name, kept))
-    alt, ref, rsid = (texts(column) for column in columns.texts())
-    annotations = {name: texts(column) for name, column in columns.annotations.items()}
-    positions, record, alt_index = columns.positions[at], columns.record[at], columns.alt_index[at]
-    made = VariantColumns(tuple(contigs), positions, alt, ref, rsid, record, alt_index, annotations)
-    return replace(run, columns=made, lines=run.lines[at])
+def _passes(text: UInt8Array, places: Int64Array) -> BoolArray:
+    """Rows whose FILTER is PASS or "."."""
+    starts, sizes = places[:, kernels.FILTER_START], places[:, kernels.FILTER_END] - places[:, kernels.FILTER_START]
+    passes = (sizes == 1) & (text[np.minimum(starts, text.size - 1)] == ord("."))
+    of_four = np.flatnonzero(sizes == 4)
+    found = text[starts[of_four, None] + np.arange(4)]
+    passes[of_four] = (found == np.frombuffer(b"PASS", np.uint8)).all(axis=1)
+    return passes
 
 
 def _wanted(regions: Sequence[Region]) -> kernels.Wanted:

@@ -9,8 +9,8 @@ from genassoc.shapes import Int32Array, Int64Array, UInt8Array
 BLANK = 32
 # Columns of `places`, one row a row of output: byte offsets into the text.
 CHROM_START, CHROM_END, ID_START, ID_END, REF_START, REF_END, ALT_START, ALT_END = range(8)
-FILTER_START, FILTER_END, INFO_START, INFO_END = range(8, 12)
-N_PLACES = 12
+FILTER_START, FILTER_END, INFO_START, INFO_END, ALTS_START, ALTS_END = range(8, 14)  # ALTS: the whole column
+N_PLACES = 14
 MOST_COLUMNS = 16  # that are looked at
 
 # What is wrong with a line.
@@ -220,6 +220,7 @@ def scan_variants(
                     rows.places[row, ALT_END] = stop
                     _place(rows.places, row, FILTER_START, layout.filter, starts, ends)
                     _place(rows.places, row, INFO_START, layout.info, starts, ends)
+                    _place(rows.places, row, ALTS_START, alt, starts, ends)
                     row += 1
                 allele = stop + 1
             counters[SPLIT] += 1 if row - first > 1 else 0
@@ -257,16 +258,11 @@ def copy_texts(text: UInt8Array, places: Int64Array, start: int, offsets: Int64A
 
 
 @native
-def contig_changes(text: UInt8Array, places: Int64Array, changes: UInt8Array) -> None:
-    """Set ``changes`` (V,) to 1 where CHROM is not that of the row before, and in the first row; else to 0."""
+def text_changes(text: UInt8Array, places: Int64Array, start: int, changes: UInt8Array) -> None:
+    """Set ``changes`` (V,) to 1 where a column of ``places`` (as in `copy_texts`) is not that of the row before, and in the first row."""
     for v in range(changes.shape[0]):
         changes[v] = 1
         if v > 0 and fields.same(
-            text,
-            places[v, CHROM_START],
-            places[v, CHROM_END],
-            text,
-            places[v - 1, CHROM_START],
-            places[v - 1, CHROM_END],
+            text, places[v, start], places[v, start + 1], text, places[v - 1, start], places[v - 1, start + 1]
         ):
             changes[v] = 0
