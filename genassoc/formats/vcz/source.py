@@ -19,7 +19,7 @@ from genassoc.data.store.variant_columns import TextColumn
 from genassoc.errors import InputError
 from genassoc.formats.reading import AS_IT_IS, Reading
 from genassoc.formats.source import Piece, Place, RecordError, Region, VariantBatch, size_of, spelled_as
-from genassoc.formats.vcf.annotations import QUALITY_FIELDS, Annotations
+from genassoc.formats.annotations import QUALITY_FIELDS, Annotations
 from genassoc.formats.vcf.header import MAX_HEADER_BYTES, MAX_LINE_BYTES, parse_header
 from genassoc.formats.vcf.scan import LineScanner
 from genassoc.formats.vcz.arrays import ZarrArray
