@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 
 from genassoc.data import schema
 from genassoc.data.block import take_samples
@@ -31,7 +32,7 @@ from genassoc.data.output import (
     target_of,
     wip_path,
 )
-from genassoc.data.store.store import VARIANT_SCHEMA, GenotypeStore
+from genassoc.data.store.store import GenotypeStore
 from genassoc.data.store.variant_columns import FILTER
 from genassoc.errors import OutputError, PlanError
 from genassoc.formats.writing import AS_USUAL, ExportHeader, ExportRows, Writer, Writing, output_format
@@ -179,12 +180,11 @@ def _header(cohort: Cohort, writing: Writing) -> ExportHeader:
         )
         if not most:
             raise OutputError("no variant of the store passes the filters: there is nothing to export.")
-    annotations = tuple(name for name in store.variants(0, min(1, most)).columns if name not in VARIANT_SCHEMA)
     filters: dict[str, None] = {}
-    if FILTER in annotations:
+    if FILTER in store.annotations:
         for start in range(0, cohort.n_variants, schema.METADATA_CHUNK):
-            column = store.variants(start, min(start + schema.METADATA_CHUNK, cohort.n_variants))[FILTER]
-            filters |= dict.fromkeys(column.unique(maintain_order=True).to_list())
+            column = store.annotation(FILTER, start, min(start + schema.METADATA_CHUNK, cohort.n_variants))
+            filters |= dict.fromkeys(column.drop_nulls().unique(maintain_order=True).to_list())
     sex = np.zeros(cohort.n_samples, np.int8) if cohort.sex is None else cohort.sex.astype(np.int8)
     return ExportHeader(
         sample_ids=tuple(str(name) for name in cohort.sample_ids),
@@ -192,10 +192,10 @@ def _header(cohort: Cohort, writing: Writing) -> ExportHeader:
         contigs={name: lengths.get(name) for name in store.contigs},
         most_rows=most,
         most_rows_exact=exact,
-        has_dosages=False,
-        has_probabilities=False,
+        has_dosages=store.has_dosages,
+        has_probabilities=store.has_probabilities,
         has_haploid=True,
-        annotations=annotations,
+        annotations=tuple(store.annotations),
         filters=tuple(filters),
         most_alts=_most_alts(store),
         writing=writing,
@@ -267,6 +267,8 @@ def _runs(cohort: Cohort) -> Iterator[tuple[int, int]]:
     """Runs of rows (start, stop) of about `RUN_CALLS` calls, which cut no record and end where a contig does."""
     store = cohort.store
     step = max(1, min(RUN_CALLS // max(store.n_samples, 1), schema.METADATA_CHUNK))
+    if store.has_dosages:  # whose chunks are unpacked whole
+        step = max(1, step // store.working_variants) * store.working_variants
     for _, first, last in store.contig_runs():
         start = first
         while start < last:
@@ -296,17 +298,29 @@ def read_rows(cohort: Cohort, start: int, stop: int) -> ExportRows | None:
         return None
     store = cohort.store
     if cohort.selection.on_genotypes:
-        keep, _ = cohort.select_variants(start, stop, cohort.read(start, stop))
+        keep, _ = cohort.select_variants(start, stop, cohort.read(start, stop, dosages=cohort.has_dosages))
         if not keep.any():
             return None
     block = store.read(start, stop)
+    dosages = store.read_dosages(start, stop) if store.has_dosages else None
     if not keep.all():
         block = block.take(keep)
+        dosages = None if dosages is None else dosages.take(keep)
     if cohort.n_samples < store.n_samples:
         block = take_samples(block, cohort.sample_index)
-    table = store.variants(start, stop)
+        dosages = None if dosages is None else dosages.of_samples(cohort.sample_index)
+    if dosages is not None and not dosages.steps.any():
+        dosages = None
+    table = _table(store, start, stop)
     haploid = block.haploid if block.haploid is not None and block.haploid.any() else None
-    return ExportRows(table if keep.all() else table.filter(keep), block.packed, haploid)
+    return ExportRows(table if keep.all() else table.filter(keep), block.packed, haploid, dosages)
+
+
+def _table(store: GenotypeStore, start: int, stop: int) -> pl.DataFrame:
+    """Variants and their annotations, these as text."""
+    table = store.variants(start, stop, annotations=store.annotations)
+    texts = [pl.col(name).cast(pl.String).fill_null(".") for name in store.annotations]
+    return table.with_columns(texts) if texts else table
 
 
 # the end -----------------------------------------------------------------------------------------------------

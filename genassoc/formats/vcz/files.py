@@ -4,7 +4,7 @@ import os
 import stat
 import zipfile
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Protocol
+from typing import IO, Protocol
 
 from genassoc.errors import InputError
 
@@ -86,7 +86,7 @@ class _Zip:
         try:
             self._zip = zipfile.ZipFile(path)
             found = self._zip.namelist()
-        except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError, UnicodeDecodeError) as error:
+        except (OSError, zipfile.BadZipFile, RuntimeError, ValueError, UnicodeDecodeError) as error:
             raise InputError(f"{path}: is no .zip that can be read: {error}") from error
         self._prefix = ""
         tops = {name.partition("/")[0] for name in found}
@@ -107,7 +107,7 @@ class _Zip:
             with self._zip.open(name) as content:
                 size = self._zip.getinfo(name).file_size
                 return _read_at_most(content, key, size, most, self._path)
-        except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
+        except (OSError, zipfile.BadZipFile, RuntimeError, EOFError, ValueError) as error:
             raise InputError(f"{self._path}: {key} cannot be unpacked: {error}") from error
         except Exception as error:  # zlib.error, lzma.LZMAError: of the packing that the .zip chose
             raise InputError(f"{self._path}: {key} is damaged: {error}") from error
@@ -118,7 +118,7 @@ class _Zip:
         return sorted({name.partition("/")[0] for name in inside if "/" in name})
 
 
-def _read_at_most(content: "BinaryIO | zipfile.ZipExtFile", key: str, size: int, most: int, path: Path) -> bytes:
+def _read_at_most(content: IO[bytes], key: str, size: int, most: int, path: Path) -> bytes:
     """All of a file, which says that it has ``size`` bytes."""
     data = content.read(most + 1) if size <= most else b""
     if size > most or len(data) > most:

@@ -17,9 +17,9 @@ import numpy as np
 
 from genassoc.data.store.variant_columns import TextColumn
 from genassoc.errors import InputError
+from genassoc.formats.annotations import QUALITY_FIELDS, Annotations
 from genassoc.formats.reading import AS_IT_IS, Reading
 from genassoc.formats.source import Piece, Place, RecordError, Region, VariantBatch, size_of, spelled_as
-from genassoc.formats.annotations import QUALITY_FIELDS, Annotations
 from genassoc.formats.vcf.header import MAX_HEADER_BYTES, MAX_LINE_BYTES, parse_header
 from genassoc.formats.vcf.scan import LineScanner
 from genassoc.formats.vcz.arrays import ZarrArray
@@ -305,7 +305,7 @@ class VczSource:
         length = kernels.write_calls(
             prefixes, ends, calls, kernels.Numbers(values, bounds, kinds, n_alts, written), text
         )
-        return scan(memoryview(text[:length]), place)
+        return scan(text[:length].data, place)
 
     def _note_absent(self) -> None:
         """Say once of an array that chunks of it are not there."""

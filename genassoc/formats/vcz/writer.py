@@ -76,9 +76,8 @@ class VczWriter:
         self._whole("contig_id", list(header.contigs), "contigs", _TEXT)
         if all(header.contigs.values()):
             self._whole("contig_length", list(header.contigs.values()), "contigs", np.int64)
-        if FILTER in header.annotations:
-            self._whole("filter_id", self._filters, "filters", _TEXT)
-            self._whole("filter_description", ["As in the input"] * len(self._filters), "filters", _TEXT)
+        self._whole("filter_id", self._filters, "filters", _TEXT)
+        self._whole("filter_description", ["As in the input"] * len(self._filters), "filters", _TEXT)
         allele = np.int8 if self._alts < 127 else np.int16
         contig = np.int16 if len(self._contigs) < 2**15 else np.int32
         longest = max((n or 0 for n in header.contigs.values()), default=0)
@@ -90,8 +89,7 @@ class VczWriter:
         self._of_variants("variant_id", _TEXT)
         self._of_variants("variant_id_mask", bool)
         self._of_variants("variant_allele", _TEXT, ("alleles",), (self._alts + 1,))
-        if FILTER in header.annotations:
-            self._of_variants("variant_filter", bool, ("filters",), (len(self._filters),))
+        self._of_variants("variant_filter", bool, ("filters",), (len(self._filters),))
         for name, _ in self._info:
             self._of_variants(f"variant_{name}", _TEXT)
         if self._has_source:
@@ -166,17 +164,14 @@ class VczWriter:
             "call_genotype_mask": records.alleles < 0,
             "call_genotype_phased": np.zeros((L, N), bool),
         }
-        for name, column in (
-            ("variant_filter", FILTER),
-            *((f"variant_{n}", c) for n, c in self._info),
-            ("variant_R2", INFO_SOURCE),
-        ):
-            if name in self._arrays:
-                texts = [
-                    list(dict.fromkeys(part.to_list()))
-                    for part in (rows.table[column][a : a + n] for a, n in zip(first.tolist(), n_alts.tolist()))
-                ]
-                values[name] = self._annotation(name, texts)
+        if FILTER not in self._header.annotations:
+            values["variant_filter"] = np.zeros((L, len(self._filters)), bool)
+        columns = [("variant_filter", FILTER), *((f"variant_{field}", column) for field, column in self._info)]
+        for name, column in (*columns, ("variant_R2", INFO_SOURCE)):
+            if column in rows.table.columns and name in self._arrays:
+                texts = rows.table[column]
+                of_records = (texts[a : a + n].to_list() for a, n in zip(first.tolist(), n_alts.tolist()))
+                values[name] = self._annotation(name, [list(dict.fromkeys(of_it)) for of_it in of_records])
         without_gp = self._dosages(rows, records.first, records.alleles, values)
         return _Records(values, records.apart, records.unclear, without_gp)
 
