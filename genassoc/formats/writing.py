@@ -175,6 +175,8 @@ class OutputFormat:
 WRITERS: tuple[OutputFormat, ...] = (
     OutputFormat("vcf", (".vcf.gz", ".vcf.bgz", ".vcf"), "genassoc.formats.vcf.export:VcfWriter"),
     OutputFormat("bcf", (".bcf",), "genassoc.formats.vcf.export:BcfWriter"),
+    OutputFormat("bed", (".bed",), "genassoc.formats.plink.export:BedWriter"),
+    OutputFormat("pgen", (".pgen",), "genassoc.formats.plink.export:PgenWriter"),
 )
 
 
