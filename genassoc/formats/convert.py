@@ -33,7 +33,7 @@ from genassoc.formats import inputs as choosing
 from genassoc.formats.convert_memory import ConversionSizes, header_bytes
 from genassoc.formats.inputs import ContigCheck, SampleChoice
 from genassoc.formats.reading import AS_IT_IS, Reading
-from genassoc.formats.source import Piece, Place, RecordError, Region, Source, VariantBatch, fingerprint
+from genassoc.formats.source import Piece, Place, RecordError, Region, Source, VariantBatch, fingerprint, size_of
 from genassoc.formats.summary import CALL_CHANGES, DOSAGE_FIELDS, DROP_REASONS, ROW_KINDS, ConversionSummary, by_number
 from genassoc.progress import Progress, Silent
 from genassoc.provenance import package_versions
@@ -120,7 +120,7 @@ def convert(
     check_contigs(files, regions)
     sources = merged_sources(files, regions, reading, threads or processors(), memory)
     choice = choosing.choose_samples(sources, samples)
-    identity = conversion_identity([source.path for source in files], regions, choice, reading)
+    identity = conversion_identity([source.path for source in files], regions, choice, reading, files)
     attributes = read_attributes(out)
     made_of_these = attributes is not None and attributes.get("identity", {}).get("source") == identity
     if attributes is not None and made_of_these and _is_sound(out, overwrite):
@@ -207,17 +207,29 @@ def _is_sound(path: Path, overwrite: bool) -> bool:
 
 
 def conversion_identity(
-    paths: list[Path], regions: list[Region], choice: SampleChoice, reading: Reading = AS_IT_IS
+    paths: list[Path],
+    regions: list[Region],
+    choice: SampleChoice,
+    reading: Reading = AS_IT_IS,
+    sources: Sequence[Source] = (),
 ) -> dict[str, Any]:
-    """The identity of a conversion: all that must be equal for an interrupted one to be continued."""
+    """The identity of a conversion: all that must be equal for an interrupted one to be continued.
+
+    Files beside an input that belong to it (`companions` of its source) are part of it.
+    """
+    beside: dict[Path, Sequence[Path]] = {source.path: getattr(source, "companions", ()) for source in sources}
     return identity_reading(reading) | {
         "conversion_version": CONVERSION_VERSION,
-        "inputs": [
-            {"name": path.name, "size": path.stat().st_size, "fingerprint": fingerprint(path)} for path in paths
-        ],
+        "inputs": [_identity_of(path, beside.get(path, ())) for path in paths],
         "regions": [list(region) for region in regions],
         "samples": hash_of(*(name.encode() for name in choice.sample_ids)),
     }
+
+
+def _identity_of(path: Path, companions: Sequence[Path]) -> dict[str, object]:
+    """Name, size and hash of an input, and of the files that belong to it."""
+    own: dict[str, object] = {"name": path.name, "size": size_of(path), "fingerprint": fingerprint(path)}
+    return own | ({"with": [_identity_of(other, ()) for other in companions]} if companions else {})
 
 
 def identity_reading(reading: Reading) -> dict[str, Any]:
