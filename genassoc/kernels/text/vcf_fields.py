@@ -198,3 +198,26 @@ def dosage_fields(text: UInt8Array, start: int, end: int) -> int:
             found |= 4
         at = stop + 1
     return found
+
+
+@jit
+def in_regions(
+    text: UInt8Array,
+    start: int,
+    end: int,
+    position: int,
+    region_names: UInt8Array,
+    region_ends: Int64Array,
+    region_bounds: Int64Array,
+) -> bool:
+    """Whether a record's POS lies in any region (inclusive bounds); no regions: always."""
+    n_regions = region_ends.shape[0]
+    if n_regions == 0:
+        return True
+    name_start = 0
+    for r in range(n_regions):
+        if position >= region_bounds[r, 0] and position <= region_bounds[r, 1]:
+            if same(text, start, end, region_names, name_start, region_ends[r]):
+                return True
+        name_start = region_ends[r]
+    return False
