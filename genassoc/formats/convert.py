@@ -28,9 +28,9 @@ from genassoc.errors import InputError, StoreError
 from genassoc.formats import inputs as choosing
 from genassoc.formats.convert_memory import ConversionSizes, header_bytes
 from genassoc.formats.inputs import ContigCheck, SampleChoice
-from genassoc.formats.reading import AS_IT_IS, Reading
+from genassoc.formats.reading import AS_IT_IS, READ_FILES, Reading
 from genassoc.formats.source import Piece, Place, RecordError, Region, Source, VariantBatch, fingerprint
-from genassoc.formats.summary import DOSAGE_FIELDS, DROP_REASONS, ConversionSummary
+from genassoc.formats.summary import DOSAGE_FIELDS, DROP_REASONS, VARIANT_CHANGES, ConversionSummary
 from genassoc.progress import Progress, Silent
 from genassoc.provenance import package_versions
 from genassoc.shapes import Int64Array
@@ -46,6 +46,7 @@ _SUMMED = (
     "outside_regions",
     *(f"dosages_{name}" for name in DOSAGE_FIELDS),
     *DROP_REASONS,
+    *VARIANT_CHANGES,
 )
 
 
@@ -161,6 +162,9 @@ def conversion_identity(
     """The identity of a conversion: all that must be equal for an interrupted one to be continued."""
     usual = asdict(AS_IT_IS)
     chosen = {name: value for name, value in asdict(reading).items() if value != usual[name]}
+    for name in set(READ_FILES) & set(chosen):
+        file = Path(chosen[name])
+        chosen[name] = {"name": file.name, "fingerprint": fingerprint(file)} if file.is_file() else file.name
     # as JSON would give it back
     return json.loads(json.dumps({"reading": chosen} if chosen else {})) | {
         "conversion_version": CONVERSION_VERSION,
@@ -364,6 +368,7 @@ class Conversion:
             outside_regions=tally.counts["outside_regions"],
             half_calls=tally.half_calls,
             dosages={name: n for name in DOSAGE_FIELDS if (n := tally.counts[f"dosages_{name}"])},
+            variant_changes={name: n for name in VARIANT_CHANGES if (n := tally.counts[name])},
             build=build,
             contig_notes=[*contigs.notes(), *contigs.unplaced(tally.contigs), *doubts],
             sources=[

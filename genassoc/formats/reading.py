@@ -5,6 +5,7 @@ from typing import Literal
 
 Dosage = Literal["DS", "GP", "HDS", "GT"]
 HalfCalls = Literal["missing", "haploid", "reference"]
+READ_FILES = ("id_map", "rsids", "fasta")  # fields that name files: what these hold makes the store
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,14 @@ class Reading:
         What a call with one allele of two means. None: haploid in males on X, Y, MT where the sexes are known, else missing.
     missing_to_ref : bool
         Samples and sites that a file does not hold are homozygous for REF.
+    id_rule : str or None
+        How sample ids are changed, by the rules of `genassoc.data.cohort.id_rules`: "iid", "trim+upper", "split:_:2".
+    id_map : str or None
+        A file of old and new sample ids, two columns; applied before ``id_rule``.
+    rsids : str or None
+        A VCF with an index (dbSNP): variants get the ids that it has for their position and alleles.
+    fasta : str or None
+        The reference sequences: REF is checked against them, and indels are left-aligned and trimmed.
     """
 
     dosage: Dosage | None = None
@@ -37,6 +46,10 @@ class Reading:
     allele_balance: tuple[float, float] | None = None
     half_calls: HalfCalls | None = None
     missing_to_ref: bool = False
+    id_rule: str | None = None
+    id_map: str | None = None
+    rsids: str | None = None
+    fasta: str | None = None
 
 
 AS_IT_IS = Reading()

@@ -6,12 +6,13 @@ parallel, writing is ordered, and a conversion resumes at any piece.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from genassoc.data.block import DosageRows
+from genassoc.data.cohort.builds import Build, detected
 from genassoc.data.cohort.contigs import Contigs
 from genassoc.data.store.variant_columns import VariantColumns
 from genassoc.errors import InputError
@@ -174,6 +175,12 @@ class Source(Protocol):
     def locate(self, line: int) -> str:
         """How a message names a record after ``line`` lines (records) of the file's body."""
         ...
+
+
+def build_of_source(source: Source) -> tuple[Build | None, list[str]]:
+    """The genome build that a file tells, and notes on it."""
+    lengths: Mapping[str, int] = getattr(source, "contig_lengths", {})
+    return detected(lengths, source.contigs, getattr(source, "reference_words", ""))
 
 
 class Region(NamedTuple):
