@@ -10,12 +10,14 @@ import os
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from copy import copy
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from genassoc.data.block import NO_DOSAGE
 from genassoc.data.cohort.builds import too_far
 from genassoc.data.cohort.contigs import Contigs, chromosome_of, is_beyond_mt
 from genassoc.data.forks import check_not_forked
@@ -30,12 +32,20 @@ from genassoc.formats.convert_memory import ConversionSizes, header_bytes
 from genassoc.formats.inputs import ContigCheck, SampleChoice
 from genassoc.formats.reading import AS_IT_IS, READ_FILES, Reading
 from genassoc.formats.source import Piece, Place, RecordError, Region, Source, VariantBatch, fingerprint
-from genassoc.formats.summary import DOSAGE_FIELDS, DROP_REASONS, VARIANT_CHANGES, ConversionSummary
+from genassoc.formats.summary import (
+    CALL_CHANGES,
+    DOSAGE_FIELDS,
+    DROP_REASONS,
+    ROW_KINDS,
+    VARIANT_CHANGES,
+    ConversionSummary,
+    by_number,
+)
 from genassoc.progress import Progress, Silent
 from genassoc.provenance import package_versions
 from genassoc.shapes import Int64Array
 
-CONVERSION_VERSION = 2  # raised when the same input would give another store
+CONVERSION_VERSION = 3  # raised when the same input would give another store
 _VERSIONS = ("genassoc", "numpy", "zarr", "pysam", "isal")
 _SUMMED = (
     "records",
@@ -44,6 +54,8 @@ _SUMMED = (
     "half_missing_calls",
     "polyploid_calls",
     "outside_regions",
+    *ROW_KINDS,
+    *CALL_CHANGES,
     *(f"dosages_{name}" for name in DOSAGE_FIELDS),
     *DROP_REASONS,
     *VARIANT_CHANGES,
@@ -123,7 +135,7 @@ def convert(
     sizes = ConversionSizes.fit(memory, len(choice.sample_ids), threads or processors())
     writer = StoreWriter(out, choice.sample_ids, identity, overwrite=overwrite, ahead=sizes.ahead)
     try:
-        conversion = Conversion(sources, choice, regions, writer, threads, progress or Silent(), sizes)
+        conversion = Conversion(sources, choice, regions, writer, threads, progress or Silent(), sizes, reading)
         summary = conversion.run()
     except InputError:
         writer.abandon()
@@ -160,13 +172,7 @@ def conversion_identity(
     paths: list[Path], regions: list[Region], choice: SampleChoice, reading: Reading = AS_IT_IS
 ) -> dict[str, Any]:
     """The identity of a conversion: all that must be equal for an interrupted one to be continued."""
-    usual = asdict(AS_IT_IS)
-    chosen = {name: value for name, value in asdict(reading).items() if value != usual[name]}
-    for name in set(READ_FILES) & set(chosen):
-        file = Path(chosen[name])
-        chosen[name] = {"name": file.name, "fingerprint": fingerprint(file)} if file.is_file() else file.name
-    # as JSON would give it back
-    return json.loads(json.dumps({"reading": chosen} if chosen else {})) | {
+    return identity_reading(reading) | {
         "conversion_version": CONVERSION_VERSION,
         "inputs": [
             {"name": path.name, "size": path.stat().st_size, "fingerprint": fingerprint(path)} for path in paths
@@ -174,6 +180,22 @@ def conversion_identity(
         "regions": [list(region) for region in regions],
         "samples": hash_of(*(name.encode() for name in choice.sample_ids)),
     }
+
+
+def identity_reading(reading: Reading) -> dict[str, Any]:
+    """The choices of a reading that are not the usual ones, under "reading", as JSON gives them back; empty without any."""
+    usual = asdict(AS_IT_IS)
+    chosen = {name: value for name, value in asdict(reading).items() if value != usual[name]}
+    for name in set(READ_FILES) & set(chosen):
+        file = Path(chosen[name])
+        chosen[name] = {"name": file.name, "fingerprint": fingerprint(file)} if file.is_file() else file.name
+    return json.loads(json.dumps({"reading": chosen})) if chosen else {}
+
+
+def _quality_field(source: Source) -> dict[str, str]:
+    """The INFO field that a source's imputation quality is taken from, if it has one."""
+    field_name = getattr(source, "info_source", "")
+    return {"info_source": field_name} if field_name else {}
 
 
 def check_contigs(sources: list[Source], regions: list[Region]) -> None:
@@ -212,6 +234,22 @@ def _build_of(sources: Sequence[Source], largest: Mapping[str, int]) -> tuple[di
     return build._asdict(), notes
 
 
+BY_NAME = ("half_calls", "filters", "left_out", "annotated")  # fields of a `VariantBatch` and a `Tally`
+MOST_NAMES = 1000  # that are counted apart
+OTHER_NAMES = "(others)"
+
+
+def _row_kinds(batch: VariantBatch) -> dict[str, int]:
+    """Rows of a batch by what they hold."""
+    n_rows = len(batch.packed)
+    if batch.dosages is None:
+        return {"rows_calls": n_rows}
+    n_dosages = len(batch.dosages.values)
+    known = batch.dosages.homozygous
+    n_known = 0 if known is None else int(np.count_nonzero((known != NO_DOSAGE).any(axis=1)))
+    return {"rows_calls": n_rows - n_dosages, "rows_dosages": n_dosages, "rows_probabilities": n_known}
+
+
 @dataclass(kw_only=True)
 class Tally:
     """Counts up to some place of the input. The journal holds them, so that a resumed conversion continues to count."""
@@ -226,32 +264,34 @@ class Tally:
     contig_returns: int = 0
     half_calls: dict[str, int] = field(default_factory=dict)  # by contig
     largest: dict[str, int] = field(default_factory=dict)  # position on each contig that means a chromosome
+    filters: dict[str, int] = field(default_factory=dict)  # records kept, and left out, by FILTER
+    left_out: dict[str, int] = field(default_factory=dict)
+    annotated: dict[str, int] = field(default_factory=dict)  # rows that have a value, by annotation
 
     def copy(self) -> "Tally":
         """A copy."""
-        return replace(
-            self,
-            counts=dict(self.counts),
-            source_records=list(self.source_records),
-            contigs=dict(self.contigs),
-            half_calls=dict(self.half_calls),
-            largest=dict(self.largest),
-        )
+        return replace(self, **{name: copy(value) for name, value in vars(self).items()})
 
     def add(self, source: int, batch: VariantBatch) -> list[str]:
         """Count a batch; return the contigs of its rows."""
         for name in _SUMMED:
             self.counts[name] += batch.counters.get(name, 0)
+        for name, n in _row_kinds(batch).items():
+            self.counts[name] += n
         self.source_records[source] += batch.counters.get("records", 0)
         self.lines += batch.lines
-        self.count_half_calls(batch.half_calls)
+        self.count_by_name({name: getattr(batch, name) for name in BY_NAME})
         self.see_rows(batch.columns.contigs, batch.columns.positions)
         return [contig for contig, _ in batch.columns.contigs]
 
-    def count_half_calls(self, by_contig: Mapping[str, int]) -> None:
-        """Count more half calls."""
-        for contig, n in by_contig.items():
-            self.half_calls[contig] = self.half_calls.get(contig, 0) + n
+    def count_by_name(self, counts: Mapping[str, Mapping[str, int]]) -> None:
+        """Count more half calls by contig, records by FILTER, ...: those of `BY_NAME`."""
+        for field_name in BY_NAME:
+            mine: dict[str, int] = getattr(self, field_name)
+            for name, n in counts[field_name].items():
+                # a file may have as many values of FILTER as records
+                name = name if name in mine or len(mine) < MOST_NAMES else OTHER_NAMES
+                mine[name] = mine.get(name, 0) + n
 
     def see_rows(self, runs: Sequence[tuple[str, int]], positions: Int64Array) -> None:
         """Count what is out of order: runs of rows on one contig (name, length), and the rows' positions."""
@@ -282,6 +322,7 @@ class Conversion:
     threads: int | None
     progress: Progress
     sizes: ConversionSizes | None = None
+    reading: Reading = AS_IT_IS
 
     def run(self) -> ConversionSummary:
         """Read, scan, write, finish."""
@@ -367,12 +408,17 @@ class Conversion:
             contig_returns=tally.contig_returns,
             outside_regions=tally.counts["outside_regions"],
             half_calls=tally.half_calls,
+            filters=by_number(tally.filters),
+            left_out=by_number(tally.left_out),
+            annotated=dict(sorted(({f"INFO/{name}": 0 for name in self.reading.info} | tally.annotated).items())),
+            row_kinds={name: n for name in ROW_KINDS if (n := tally.counts[name])},
+            call_changes={name: n for name in CALL_CHANGES if (n := tally.counts[name])},
             dosages={name: n for name in DOSAGE_FIELDS if (n := tally.counts[f"dosages_{name}"])},
             variant_changes={name: n for name in VARIANT_CHANGES if (n := tally.counts[name])},
             build=build,
             contig_notes=[*contigs.notes(), *contigs.unplaced(tally.contigs), *doubts],
             sources=[
-                {**known_as, "kind": source.kind, "records": records}
+                {**known_as, "kind": source.kind, "records": records, **_quality_field(source)}
                 for known_as, source, records in zip(identity, self.sources, tally.source_records)
             ],
             notes=[note for source in self.sources for note in source.notes],
@@ -388,7 +434,8 @@ class Conversion:
         versions = {name: version for name, version in package_versions().items() if name in _VERSIONS}
         attributes: dict[str, Any] = {"summary": summary.stored(), "sources": summary.sources, "versions": versions}
         attributes["build"] = build
-        attributes["parameters"] = {"regions": [list(region) for region in self.regions]}
+        reading = identity_reading(self.reading)
+        attributes["parameters"] = {"regions": [list(region) for region in self.regions], **reading}
         known = [*tally.contigs, *filter(is_beyond_mt, lengths)]  # numbers beyond 26 mean another species
         attributes["contig_lengths"] = {name: lengths[name] for name in dict.fromkeys(known) if name in lengths}
         self.writer.finish(attributes)

@@ -20,7 +20,7 @@ from genassoc.data.store.writer import StoreWriter, check_output
 from genassoc.data.strangers import MalformedError
 from genassoc.errors import PlanError
 from genassoc.formats import inputs as choosing
-from genassoc.formats.convert import Conversion, Tally, conversion_identity, processors
+from genassoc.formats.convert import BY_NAME, Conversion, Tally, conversion_identity, processors
 from genassoc.formats.convert_memory import ConversionSizes, header_bytes
 from genassoc.formats.convert_plan import ConversionPlan, check_whole, remove
 from genassoc.formats.source import Region
@@ -89,7 +89,7 @@ def convert_part(
     longest = header_bytes(memory)
     whole = _whole(plan, work, longest)
     sources = [
-        choosing.open_source(Path(plan.inputs[number]), regions, longest, exact=True)
+        choosing.open_source(Path(plan.inputs[number]), regions, longest, exact=True, reading=plan.reading)
         for number, regions in wanted.items()
     ]
     columns = [whole.choice.columns[number] for number in wanted]
@@ -119,7 +119,7 @@ def convert_part(
         "stretches": _cuts(plan, part),
         "rows": rows,
         "counts": tally.counts,
-        "half_calls": tally.half_calls,
+        **{name: getattr(tally, name) for name in BY_NAME},
         "source_records": records,
         "fingerprint": fingerprint,
     }
@@ -138,9 +138,9 @@ class _Whole:
 def _whole(plan: ConversionPlan, work: Path, max_header_bytes: int = MAX_HEADER_BYTES) -> _Whole:
     """All inputs, checked to be unchanged since the plan."""
     paths = choosing.expand(list(plan.inputs))
-    sources = [choosing.open_source(path, [], max_header_bytes) for path in paths]
+    sources = [choosing.open_source(path, [], max_header_bytes, reading=plan.reading) for path in paths]
     choice = choosing.choose_samples(sources, plan.samples)
-    if conversion_identity(paths, [], choice) != plan.identity:
+    if conversion_identity(paths, [], choice, plan.reading) != plan.identity:
         raise PlanError(f"the inputs or genassoc are no longer those that {work} was planned with: plan again.")
     check_whole(plan, work)
     return _Whole(sources, choice)
@@ -167,7 +167,8 @@ def _finished(work: Path, plan: ConversionPlan, part: int) -> dict[str, Any] | N
             return None  # made of other inputs, or under a plan that cut them otherwise
         rows = strangers.field(record, "rows", strangers.whole)
         strangers.field(record, "counts", strangers.counts)
-        strangers.field(record, "half_calls", strangers.counts)
+        for name in BY_NAME:
+            strangers.field(record, name, strangers.counts)
         records = [strangers.whole(n, "a count") for n in strangers.field(record, "source_records", strangers.items)]
         attributes = {}
         if rows:
@@ -216,7 +217,8 @@ def merge_conversion(work: Path, out: Path, *, overwrite: bool = False) -> Conve
     try:
         resumed = writer.n_rows
         tally = _append_parts(work, plan, writer, len(whole.sources))
-        return Conversion(whole.sources, whole.choice, [], writer, None, Silent()).finish(tally, resumed)
+        conversion = Conversion(whole.sources, whole.choice, [], writer, None, Silent(), reading=plan.reading)
+        return conversion.finish(tally, resumed)
     except BaseException:
         writer.close()
         raise
@@ -247,6 +249,6 @@ def _append_parts(work: Path, plan: ConversionPlan, writer: StoreWriter, n_sourc
                     writer.append(block.packed, block.haploid, rows, {"part": part, "start": start}, dropped)
         for name, count in record["counts"].items():
             tally.counts[name] += count if name != "outside_regions" else 0  # of the parts' own stretches
-        tally.count_half_calls(record["half_calls"])
+        tally.count_by_name(record)
         tally.source_records = [a + b for a, b in zip(tally.source_records, record["source_records"])]
     return tally

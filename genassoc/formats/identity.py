@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from threading import Lock
-from typing import Any, cast
+from typing import cast
 
 from genassoc.data.cohort.builds import Build
 from genassoc.data.cohort.id_rules import Rules
@@ -82,7 +82,7 @@ class Identified:
         if known is not None:
             _check_build(source, known.path, known.build)
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(self._source, name)
 
     @property
@@ -92,6 +92,7 @@ class Identified:
 
     @max_line_bytes.setter
     def max_line_bytes(self, n_bytes: int) -> None:
+        """Set the source's."""
         self._source.max_line_bytes = n_bytes
 
     @property

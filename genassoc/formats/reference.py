@@ -7,13 +7,16 @@ allele has no common end, then no common beginning beyond one base, and an indel
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from genassoc.data.cohort.builds import Build, detected
 from genassoc.data.cohort.contigs import XY, Contigs, X, chromosome_of
 from genassoc.data.store.variant_columns import TextColumn, VariantColumns
 from genassoc.errors import InputError
 from genassoc.shapes import Int64Array
+
+if TYPE_CHECKING:
+    from pysam import FastaFile
 
 WINDOW = 2**22  # bases read at a time
 _STEP = 1024  # bases read to the left of an indel at first
@@ -59,11 +62,11 @@ class Reference:
         self._contigs = Contigs.of(self._lengths)
         self._names: dict[str, str | None] = {}
 
-    def _open(self) -> Any:
+    def _open(self) -> "FastaFile":
         """The file as this thread reads it."""
         import pysam
 
-        file = getattr(self._threads, "file", None)
+        file: FastaFile | None = getattr(self._threads, "file", None)
         if file is None:
             before = pysam.set_verbosity(0)
             try:
@@ -73,9 +76,6 @@ class Reference:
             finally:
                 pysam.set_verbosity(before)
         return file
-
-    def __getstate__(self) -> dict[str, Any]:
-        raise TypeError("a Reference holds open files")
 
     @property
     def build(self) -> Build | None:

@@ -3,13 +3,16 @@
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from genassoc.data.cohort.builds import Build, detected
 from genassoc.data.cohort.contigs import XY, Contigs, X, chromosome_of
 from genassoc.data.store.variant_columns import TextColumn, VariantColumns
 from genassoc.errors import InputError
 from genassoc.formats.vcf.tabix import find_index
+
+if TYPE_CHECKING:
+    from pysam import TabixFile
 
 NEAR = 2_000  # bases between variants whose stretch of the file is read in one go: a block of dbSNP has some 3,000
 MOST_ID_BYTES = 1_000
@@ -56,11 +59,11 @@ class VariantIds:
         self._header = header
         self._names: dict[str, list[str]] = {}
 
-    def _open(self) -> Any:
+    def _open(self) -> "TabixFile":
         """The file as this thread reads it."""
         import pysam
 
-        file = getattr(self._threads, "file", None)
+        file: TabixFile | None = getattr(self._threads, "file", None)
         if file is None:
             before = pysam.set_verbosity(0)
             try:

@@ -149,11 +149,15 @@ def plan_lines(plan: Plan, work: Path) -> list[str]:
     ]
 
 
-def conversion_plan(files: Sequence[str], parts: int, samples: Path | None, as_json: bool, restart: bool) -> list[str]:
+def conversion_plan(
+    files: Sequence[str], parts: int, samples: Path | None, as_json: bool, restart: bool, **reading: object
+) -> list[str]:
     """Plan the conversion of all files but the last, the work folder; the plan in words or as JSON text."""
     from genassoc.formats.convert_plan import plan_conversion
+    from genassoc.formats.reading import Reading
 
-    plan = plan_conversion(files[:-1], Path(files[-1]), parts, samples=samples, restart=restart)
+    work = Path(files[-1])
+    plan = plan_conversion(files[:-1], work, parts, samples=samples, restart=restart, reading=Reading.of(reading))
     return [plan.to_json()] if as_json else plan.lines(Path(files[-1]))
 
 
