@@ -22,6 +22,7 @@ from genassoc.data.cohort.builds import too_far
 from genassoc.data.cohort.contigs import Contigs, chromosome_of, is_beyond_mt
 from genassoc.data.forks import check_not_forked
 from genassoc.data.output import check_outputs, target_of
+from genassoc.data.store.arrays import Contents
 from genassoc.data.store.folder import read_attributes, work_folder
 from genassoc.data.store.location import check_local
 from genassoc.data.store.pieces import hash_of
@@ -132,8 +133,9 @@ def convert(
     check_output(out, overwrite)
     check_outputs([out])
     check_contigs(sources, regions)
-    sizes = ConversionSizes.fit(memory, len(choice.sample_ids), threads or processors())
-    writer = StoreWriter(out, choice.sample_ids, identity, overwrite=overwrite, ahead=sizes.ahead)
+    content = content_of(sources)
+    sizes = ConversionSizes.fit(memory, len(choice.sample_ids), threads or processors(), content.dosages)
+    writer = StoreWriter(out, choice.sample_ids, identity, overwrite=overwrite, ahead=sizes.ahead, contents=content)
     try:
         conversion = Conversion(sources, choice, regions, writer, threads, progress or Silent(), sizes, reading)
         summary = conversion.run()
@@ -144,6 +146,15 @@ def convert(
         writer.close()
         raise
     return summary
+
+
+def content_of(sources: Sequence[Source]) -> Contents:
+    """What a store of these files holds beside calls: what any of them has."""
+    return Contents(
+        any(source.has_dosages for source in sources),
+        any(source.has_probabilities for source in sources),
+        tuple(dict.fromkeys(name for source in sources for name in source.annotations)),
+    )
 
 
 def _is_sound(path: Path, overwrite: bool) -> bool:
@@ -381,7 +392,8 @@ class Conversion:
             skip -= dropped
             if n_rows > dropped:
                 haploid = None if batch.haploid is None else batch.haploid[dropped:]
-                self.writer.append(batch.packed[dropped:], haploid, variants[dropped:], origin, dropped)
+                copies = None if batch.dosages is None else batch.dosages[dropped:]
+                self.writer.append(batch.packed[dropped:], haploid, variants[dropped:], origin, dropped, dosages=copies)
             self.progress.advance(piece.work)
         return skip
 

@@ -20,7 +20,7 @@ from genassoc.data.store.writer import StoreWriter, check_output
 from genassoc.data.strangers import MalformedError
 from genassoc.errors import PlanError
 from genassoc.formats import inputs as choosing
-from genassoc.formats.convert import BY_NAME, Conversion, Tally, conversion_identity, processors
+from genassoc.formats.convert import BY_NAME, Conversion, Tally, content_of, conversion_identity, processors
 from genassoc.formats.convert_memory import ConversionSizes, header_bytes
 from genassoc.formats.convert_plan import ConversionPlan, check_whole, remove
 from genassoc.formats.source import Region
@@ -98,8 +98,11 @@ def convert_part(
     identity = {"part": part, **plan.identity, "stretches": [asdict(stretch) for stretch in stretches]}
     if store.exists():  # finished and killed before it was recorded; or made of an input that was edited since
         remove(store)
-    sizes = ConversionSizes.fit(memory, len(choice.sample_ids), threads or processors())
-    writer = StoreWriter(store, choice.sample_ids, identity, ahead=sizes.ahead)
+    content = content_of(
+        whole.sources
+    )  # of all files, so that parts of those without dosages are laid out as the others
+    sizes = ConversionSizes.fit(memory, len(choice.sample_ids), threads or processors(), content.dosages)
+    writer = StoreWriter(store, choice.sample_ids, identity, ahead=sizes.ahead, contents=content)
     try:
         tally = Conversion(sources, choice, [], writer, threads, progress or Silent(), sizes).scan()
         rows = writer.n_rows_appended
@@ -213,7 +216,8 @@ def merge_conversion(work: Path, out: Path, *, overwrite: bool = False) -> Conve
     out = target_of(out)
     check_output(out, overwrite)
     check_outputs([out], [work])
-    writer = StoreWriter(out, whole.choice.sample_ids, plan.identity, overwrite=overwrite)
+    content = content_of(whole.sources)
+    writer = StoreWriter(out, whole.choice.sample_ids, plan.identity, overwrite=overwrite, contents=content)
     try:
         resumed = writer.n_rows
         tally = _append_parts(work, plan, writer, len(whole.sources))
@@ -236,7 +240,7 @@ def _append_parts(work: Path, plan: ConversionPlan, writer: StoreWriter, n_sourc
             store = GenotypeStore.open(_part_store(work, part))
             for start in range(0, store.n_variants, store.block_variants):
                 stop = min(start + store.block_variants, store.n_variants)
-                table = store.variants(start, stop)
+                table = store.variants(start, stop, annotations=store.annotations)
                 runs = [
                     (run["value"], run["len"]) for run in table["chromosome"].rle().struct.unnest().rows(named=True)
                 ]
@@ -246,7 +250,9 @@ def _append_parts(work: Path, plan: ConversionPlan, writer: StoreWriter, n_sourc
                 if dropped < stop - start:
                     block = store.read(start + dropped, stop)
                     rows = table[dropped:].with_columns(table["record"][dropped:] + tally.counts["records"])
-                    writer.append(block.packed, block.haploid, rows, {"part": part, "start": start}, dropped)
+                    dosages = store.read_dosages(start + dropped, stop) if store.has_dosages else None
+                    origin = {"part": part, "start": start}
+                    writer.append(block.packed, block.haploid, rows, origin, dropped, dosages=dosages)
         for name, count in record["counts"].items():
             tally.counts[name] += count if name != "outside_regions" else 0  # of the parts' own stretches
         tally.count_by_name(record)
