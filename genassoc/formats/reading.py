@@ -16,7 +16,7 @@ HalfCalls = Literal["missing", "haploid", "reference"]
 READ_FILES = ("id_map", "rsids", "fasta")  # fields that name files: what these hold makes the store
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Reading:
     """How genotypes are read.
 
