@@ -6,11 +6,14 @@ refuse (validators are stricter than readers); a file that bcftools refuses, we 
 
 import csv
 import gzip
+import shutil
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+from badvcf_table import classified, outcome
 from oracles import vcf as oracle
 from real_data import real_data
 
@@ -83,6 +86,28 @@ def assert_no_garbage(path: Path, batches: list[VariantBatch]) -> None:
     np.testing.assert_array_equal(got, wanted, err_msg=str(path))
     names = [row[:5] for batch in batches for row in batch.variants.rows()]
     assert names == [(r.contig, r.position, r.alt, r.ref, r.rsid) for r in expected.rows], path
+
+
+@pytest.mark.skipif(shutil.which("bcftools") is None, reason="bcftools is not installed")
+def test_calls_are_those_of_bcftools():
+    rows = [outcome(row) for row in classified()]
+    counts = Counter((row["bcftools_here"], row["genassoc"], row["calls"]) for row in rows)
+    assert sum(counts.values()) == 1233
+    # where both read a file, all calls are equal; what bcftools refuses is refused
+    assert set(counts) == {("ok", "read", "same"), ("ok", "refused", ""), ("error", "refused", "")}
+    assert counts["ok", "read", "same"] > 600
+    # what bcftools reads and we do not has no samples, or calls, columns or fixed fields that mean nothing
+    refused = [str(row["message"]) for row in rows if row["bcftools_here"] == "ok" and row["genassoc"] == "refused"]
+    others = [message for message in refused if "sites-only" not in message]
+    known = (
+        "above the number of ALT",
+        "is no whole number",
+        "is empty",
+        "is no contig name",
+        "among the records",
+        "where the header has",
+    )
+    assert len(others) < 25 and all(any(words in message for words in known) for message in others)
 
 
 def test_what_bcftools_refuses_is_refused(tmp_path):

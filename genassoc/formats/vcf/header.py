@@ -137,7 +137,10 @@ def _sample_ids(path: Path, number: int, line: bytes) -> tuple[str, ...]:
     if len(names) < len(FIXED_COLUMNS) - 1:
         raise InputError(f"{path}:{number}: the column '{FIXED_COLUMNS[len(names)]}' is missing")
     if not samples:
-        raise InputError(f"{path}:{number}: has no samples (a sites-only VCF); genotypes are needed")
+        raise InputError(
+            f"{path}:{number}: has no samples (a sites-only VCF); genotypes are needed: give the file that "
+            "has them (a file of sites gives ids to variants: --rsids)"
+        )
     for column, name in enumerate(samples, start=1):
         if not name.strip():
             raise InputError(f"{path}:{number}: the name of sample {column} is empty (a tab too many?)")
