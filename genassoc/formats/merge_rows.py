@@ -100,7 +100,11 @@ def reference_rows(alt: TextColumn) -> BoolArray:
     """Rows (V,) that are no variants: their ALT is ".", <*> or <NON_REF>."""
     lengths = np.diff(alt.offsets)
     is_reference = np.zeros(lengths.size, dtype=bool)
-    for row in np.flatnonzero(np.isin(lengths, [len(text) for text in _REFERENCE_ALTS])).tolist():
+    if not lengths.size:
+        return is_reference
+    # only these begin with a point or an angle
+    begins = alt.data[np.minimum(alt.offsets[:-1], alt.data.size - 1)]
+    for row in np.flatnonzero((begins == ord(".")) | (begins == ord("<"))).tolist():
         is_reference[row] = text_at(alt, row) in _REFERENCE_ALTS
     return is_reference
 
@@ -244,7 +248,7 @@ def _same_sites(parts: Sequence[Part]) -> Sites | None:
     for other in parts[1:]:
         if not np.array_equal(first.keys, other.keys):
             return None
-        if not np.array_equal(np.diff(first.columns.record), np.diff(other.columns.record)):
+        if not np.array_equal(np.diff(first.columns.record) != 0, np.diff(other.columns.record) != 0):
             return None
         pairs = zip(first.columns.texts()[:2], other.columns.texts()[:2])
         if not all(_equal(one, two) for one, two in pairs):
