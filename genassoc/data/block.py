@@ -10,7 +10,7 @@ from genassoc.data.schema import NOT_OBSERVED
 from genassoc.kernels.genotypes import packed as packed_kernels
 from genassoc.kernels.genotypes.counts import count_codes, mask_words
 from genassoc.kernels.genotypes.dosage_moments import whole_rows
-from genassoc.kernels.genotypes.dosages import FixedPoint
+from genassoc.kernels.genotypes.dosages import N_SUMS, FixedPoint, sum_dosages
 from genassoc.shapes import (
     BoolArray,
     Float64Array,
@@ -199,6 +199,13 @@ class DosageBlock:
     def n_samples(self) -> int:
         """N."""
         return int(self.values.shape[1])
+
+    @cached_property
+    def sums(self) -> Int64Array:
+        """Sums of the steps of all N, (V, N_SUMS), as `genassoc.kernels.genotypes.dosages.sum_dosages` has them: when first asked for."""
+        sums = np.empty((self.n_variants, N_SUMS), np.int64)
+        sum_dosages(self.fixed_point, np.ones(self.n_samples, dtype=bool), sums)
+        return sums
 
     def observed(self) -> BoolArray:
         """Where a dosage is observed, (V, N)."""

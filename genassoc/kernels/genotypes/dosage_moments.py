@@ -53,15 +53,18 @@ def effective_carriers(dosages: FixedPoint, selected: BoolArray, sums: Int64Arra
         middle = (2 * sums[v, STEPS] + n) // (2 * n) if n > 0 else 0
         first, second, fourth = 0, 0.0, 0.0
         for start in range(0, N, CHUNK):
-            stop = min(start + CHUNK, N)
             squares, fourths = 0, 0
-            for i in range(start, stop):
-                x = int(np.int64(row[i]))
-                there = selected[i] and x != missing
+            values, chosen = row[start : start + CHUNK], selected[start : start + CHUNK]
+            for i in range(values.size):
+                x = int(np.int64(values[i]))
+                there = chosen[i] and x != missing
                 d = (x - middle + half) >> shift if there else 0
                 first += d
-                squares += d * d
-                fourths += d * d * d * d
+                # Masks say that products are of 32 bits, which the processor has in vectors.
+                size = abs(d) & 0xFFFF
+                square = (size * size) & 0xFFFFFFFF
+                squares += square
+                fourths += square * square
             second += float(squares)
             fourth += float(fourths)
         # The middle is whole, and off the mean by less than a step.

@@ -199,6 +199,8 @@ def _call_sums(
 
 def _step_sums(block: DosageBlock, columns: Int64Array) -> Int64Array:
     """Sums (V, N_SUMS) over the samples ``columns`` (n,), in steps of the fixed point."""
+    if columns.size == block.n_samples:
+        return block.sums
     sums = np.empty((block.n_variants, kernel.N_SUMS), np.int64)
     kernel.sum_dosages(block.fixed_point, _selected(block, columns), sums)
     return sums
