@@ -11,6 +11,7 @@ from memory_store import MemoryStore, snv_table
 
 import genassoc as ga
 from genassoc.data.block import X_OUTSIDE_PAR, DosageBlock, GenotypeBlock, Places
+from genassoc.data.schema import DOSAGE_SUMS
 from genassoc.explanation.audit import tolerance_of
 from genassoc.models.registry import kind_of
 from genassoc.models.scan.genome import Scan
@@ -160,7 +161,12 @@ def test_genotypic_is_refused_without_probabilities(sample, cohort, family):
     with pytest.raises(ga.DosageError, match="read GP"):
         model.block(model.prepare(cohort), sample.block(True))
     store = MemoryStore(sample.codes, sample.table["IID"].to_list())
-    store.n_dosage_rows, store.n_probability_rows = 9, 4
+    sums = np.zeros((16, len(DOSAGE_SUMS)), np.int64)
+    sums[:, DOSAGE_SUMS.index("observed")] = every_model.N
+    sums[:3, DOSAGE_SUMS.index("known")] = every_model.N
+    store.has_dosages = True
+    store.dosage_steps = lambda start, stop: np.repeat(np.uint16([1000, 0]), 8)[start:stop]
+    store.dosage_sums = lambda start, stop: sums[start:stop]
     with pytest.raises(ga.DosageError, match="5 variants of the store have dosages alone"):
         Scan(model).prepare(ga.Cohort.align(store, sample.table))
 

@@ -12,6 +12,7 @@ from genassoc.kernels.genotypes.counts import count_codes, mask_words
 from genassoc.kernels.genotypes.dosage_moments import whole_rows
 from genassoc.kernels.genotypes.dosages import N_SUMS, FixedPoint, sum_dosages
 from genassoc.shapes import (
+    Array,
     BoolArray,
     Float64Array,
     Int64Array,
@@ -166,7 +167,7 @@ class DosageBlock:
     genuine: "DosageBlock | None" = None
     contig: str = ""
     steps: int = 0
-    homozygous: UInt16Array | UInt32Array | None = None
+    homozygous: Array | None = None
     haploid: UInt8Array | None = None
     single: BoolArray | None = None
 

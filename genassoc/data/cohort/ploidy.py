@@ -14,15 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from genassoc.data.block import (
-    AUTOSOMAL,
-    HAPLOID_CHROMOSOME,
-    N_REFUSED,
-    X_OUTSIDE_PAR,
-    DosageBlock,
-    GenotypeBlock,
-    Places,
-)
+from genassoc.data.block import AUTOSOMAL, HAPLOID_CHROMOSOME, N_REFUSED, X_OUTSIDE_PAR, GenotypeBlock, Places
 from genassoc.data.cohort.builds import BUILDS, PAR, detected
 from genassoc.data.cohort.contigs import MT, Contigs, X, Y
 from genassoc.errors import InputError
@@ -204,50 +196,15 @@ class PloidyRules:
             found = recode.heterozygotes(words[at], haploid)
             places.refused[at, 0] = popcount_rows(found)
             words[at] = recode.not_observed(words[at], found)
-            marks[at] = self._marked(kind, marks[at])
+            if kind == "X":
+                marks[at] = (marks[at] & ~self._marks(self.columns_of(FEMALE))) | self._marks(self.columns_of(MALE))
+            else:
+                marks[at] |= self._marks(self.columns)
             if kind == "Y" and self.sex is not None:
                 places.refused[at, 1] = popcount_rows(recode.observed(words[at], self.females))
                 words[at] = recode.not_observed(words[at], self.females)
         haploid_marks = marks if marks.any() else None
         return replace(block, packed=words.view(np.uint8), haploid=haploid_marks, places=places)
-
-    def apply_dosages(self, block: DosageBlock, variants: Callable[[], pl.DataFrame]) -> DosageBlock:
-        """`apply` of dosages: haploid samples are marked, and females are not observed on Y; a dosage is possible of any ploidy.
-
-        Raises
-        ------
-        InputError
-            The build is not known and matters.
-        """
-        pieces = self.kinds(block.start, block.start + block.n_variants)
-        if not pieces:
-            return block
-        positions = variants()["base_pair_location"].to_numpy()
-        H = (self.width + 7) // 8
-        marks = np.zeros((block.n_variants, H), np.uint8) if block.haploid is None else block.haploid.copy()
-        places = Places.autosomal(np.arange(block.start, block.start + block.n_variants, dtype=np.int64))
-        values, homozygous, females = block.values, block.homozygous, self.columns_of(FEMALE)
-        for kind, first, last in pieces:
-            at = np.arange(first - block.start, last - block.start)
-            places.ploidy[at] = self.ploidy(kind, positions[at])
-            at = at[places.ploidy[at] != AUTOSOMAL]
-            marks[at] = self._marked(kind, marks[at])
-            if kind == "Y" and females.size and at.size:
-                of_females = np.ix_(at, females)
-                places.refused[at, 1] = (values[of_females] != block.not_observed).sum(axis=1)
-                values = values.copy()
-                values[of_females] = block.not_observed
-                if homozygous is not None:
-                    homozygous = homozygous.copy()
-                    homozygous[of_females] = block.not_observed
-        haploid = marks if marks.any() else None
-        return replace(block, values=values, homozygous=homozygous, haploid=haploid, places=places)
-
-    def _marked(self, kind: str, marks: UInt8Array) -> UInt8Array:
-        """Marks of haploids (V, H) where chromosomes are not in pairs: of X by sex, of Y and MT of everybody."""
-        if kind == "X":
-            return np.asarray((marks & ~self._marks(self.columns_of(FEMALE))) | self._marks(self.columns_of(MALE)))
-        return np.asarray(marks | self._marks(self.columns))
 
     def ploidy(self, kind: str, positions: Int64Array) -> UInt8Array:
         """`Places.ploidy` of variants (V,) of one kind of chromosome, "X", "Y" or "MT", from their positions."""

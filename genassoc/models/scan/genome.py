@@ -26,6 +26,7 @@ from genassoc.data.cohort.contigs import X
 from genassoc.data.cohort.sex_conflicts import conflict_notes, sex_conflicts
 from genassoc.data.phenotypes.codings import with_case_values
 from genassoc.data.phenotypes.column_notes import ColumnNotes, column_notes
+from genassoc.data.schema import DOSAGE_SUMS, METADATA_CHUNK
 from genassoc.errors import DosageError, PhenotypeError
 from genassoc.kernels.genotypes import recode
 from genassoc.models.base import AssociationModel, BlockResult, ModelState
@@ -306,9 +307,16 @@ def check_probabilities(model: Any, cohort: Cohort) -> None:
     DosageError
     """
     store: Any = cohort.store
-    if getattr(model, "genetic_model", "additive") != "genotypic":
+    if getattr(model, "genetic_model", "additive") != "genotypic" or not getattr(store, "has_dosages", False):
         return
-    lacking = int(getattr(store, "n_dosage_rows", 0)) - int(getattr(store, "n_probability_rows", 0))
+    lacking = 0
+    for start in range(0, cohort.n_variants, METADATA_CHUNK):
+        stop = min(start + METADATA_CHUNK, cohort.n_variants)
+        sums = store.dosage_sums(start, stop)
+        known = sums[:, DOSAGE_SUMS.index("known")] >= sums[:, DOSAGE_SUMS.index("observed")]
+        alone = (store.dosage_steps(start, stop) > 0) & ~known
+        if alone.any():
+            lacking += int((alone & cohort.selected_without_genotypes(start, stop)).sum())
     if lacking > 0:
         raise DosageError(f"{lacking:,} variants of the store have dosages alone: {NO_PROBABILITIES}")
 
