@@ -43,6 +43,7 @@ _SUMMED = (
     "half_missing_calls",
     "polyploid_calls",
     "outside_regions",
+    "scaled_probabilities",
     *(f"dosages_{name}" for name in DOSAGE_FIELDS),
     *DROP_REASONS,
 )
@@ -346,7 +347,7 @@ class Conversion:
                 {**known_as, "kind": source.kind, "records": records}
                 for known_as, source, records in zip(identity, self.sources, tally.source_records)
             ],
-            notes=[note for source in self.sources for note in source.notes],
+            notes=list(dict.fromkeys(note for source in self.sources for note in source.notes)),
             resumed_rows=resumed_rows,
         )
         if summary.rows == 0:

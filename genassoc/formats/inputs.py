@@ -12,6 +12,7 @@ import numpy as np
 from genassoc.data.cohort.contigs import Contigs, dialect_of
 from genassoc.errors import InputError
 from genassoc.formats import bgzf
+from genassoc.formats.bgen.header import is_bgen
 from genassoc.formats.reading import AS_IT_IS, Reading
 from genassoc.formats.source import Region, Source, merge_regions, parse_region
 from genassoc.formats.vcf.header import MAX_HEADER_BYTES
@@ -35,7 +36,7 @@ def expand(inputs: str | Path | Sequence[str | Path]) -> list[Path]:
             continue
         # a pattern like chr*.vcf.gz* also matches the indexes
         matches = glob.glob(str(item), recursive=True)  # noqa: PTH207 (Path.glob refuses absolute patterns)
-        files = [p for p in matches if not p.endswith((".tbi", ".csi"))]
+        files = [p for p in matches if not p.endswith((".tbi", ".csi", ".bgi", ".sample"))]
         if not files:
             raise InputError(f"{item}: no file matches; check the folder and the pattern")
         paths += [Path(p) for p in sorted(files, key=natural_order)]
@@ -103,6 +104,7 @@ def _is_bcf(path: Path, _: bytes) -> bool:
 
 # The first that recognises a file reads it.
 SOURCES: tuple[Format, ...] = (
+    Format("BGEN", is_bgen, "genassoc.formats.bgen.bgen:BgenSource"),
     Format("BCF", _is_bcf, "genassoc.formats.vcf.bcf:BcfSource"),
     Format("VCF", lambda *_: True, "genassoc.formats.vcf.vcf:VcfSource"),
 )
@@ -142,8 +144,6 @@ def _refuse_other_formats(path: Path) -> None:
         format_name, export = "a PLINK 1 BED file", f"plink2 --bfile {path.with_suffix('')}"
     elif head[:2] == b"\x6c\x1b":
         format_name, export = "a PLINK 2 PGEN file", f"plink2 --pfile {path.with_suffix('')}"
-    elif head[16:20] == b"bgen" or (path.suffix == ".bgen" and head[16:20] == bytes(4)):
-        format_name, export = "a BGEN file", f"plink2 --bgen {path} ref-first"
     if format_name:
         raise InputError(f"{path}: is {format_name}, which is not readable yet; export it ({export} --export bcf)")
 

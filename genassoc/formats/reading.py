@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Dosage = Literal["DS", "GP", "HDS", "GT"]
+Reference = Literal["first", "last"]
 HalfCalls = Literal["missing", "haploid", "reference"]
 
 
@@ -27,6 +28,10 @@ class Reading:
         What a call with one allele of two means. None: haploid in males on X, Y, MT where the sexes are known, else missing.
     missing_to_ref : bool
         Samples and sites that a file does not hold are homozygous for REF.
+    reference : {None, "first", "last"}
+        Which allele is REF, where the format does not say (BGEN, BED). None: the format's usual one.
+    sample_file : str or None
+        The .sample file with the ids of a BGEN.
     """
 
     dosage: Dosage | None = None
@@ -37,6 +42,8 @@ class Reading:
     allele_balance: tuple[float, float] | None = None
     half_calls: HalfCalls | None = None
     missing_to_ref: bool = False
+    reference: Reference | None = None
+    sample_file: str | None = None
 
 
 AS_IT_IS = Reading()
