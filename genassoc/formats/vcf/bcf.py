@@ -18,7 +18,10 @@ from genassoc.formats.vcf.scan import LineScanner
 from genassoc.shapes import Int64Array
 
 PIECE_BYTES = 2**21
-_FAILURES = (OSError, ValueError, KeyError, IndexError, OverflowError, MemoryError, UnicodeDecodeError)
+# pysam also asserts what a damaged header breaks
+_FAILURES = (
+    OSError, ValueError, KeyError, IndexError, OverflowError, MemoryError, UnicodeDecodeError, AssertionError, AttributeError,
+)  # fmt: skip
 
 
 class BcfSource:
@@ -64,8 +67,11 @@ class BcfSource:
         self._first: str | None = None
         with self._open() as file:
             self._header = self._read_header(file)
-            self.contigs = tuple(file.header.contigs)
-            lengths = {name: contig.length for name, contig in file.header.contigs.items()}
+            try:
+                self.contigs = tuple(file.header.contigs)
+                lengths = {name: contig.length for name, contig in file.header.contigs.items()}
+            except _FAILURES as error:
+                raise InputError(f"{path}: damaged BCF header: {_reason(error)}") from error
             self.contig_lengths = {name: int(length) for name, length in lengths.items() if length}
             if not exact:
                 regions = spelled_as(regions, self.contigs, self.notes)
