@@ -10,12 +10,11 @@ import numpy as np
 from genassoc.data.cohort.contigs import Contigs, usual_spellings
 from genassoc.errors import InputError
 from genassoc.formats.bgen.blocks import DEFLATE_MOST, ZSTD_MOST, BlockReader, Found, most_bytes, row_bytes
-from genassoc.formats.bgen.header import COMPRESSIONS, read_header
+from genassoc.formats.bgen.header import COMPRESSIONS, MAX_HEADER_BYTES, MAX_RECORD_BYTES, read_header
 from genassoc.formats.bgen.index import open_index
 from genassoc.formats.bgen.samples import choose_ids
 from genassoc.formats.reading import AS_IT_IS, Reading
 from genassoc.formats.source import Piece, Place, Region, merge_regions, spelled_as
-from genassoc.formats.vcf.header import MAX_HEADER_BYTES, MAX_LINE_BYTES
 from genassoc.kernels.text import bgen_blocks as blocks
 from genassoc.shapes import Int64Array
 
@@ -68,7 +67,7 @@ class BgenSource:
     ) -> None:
         self.path = path
         self.reading = reading
-        self.max_line_bytes = MAX_LINE_BYTES
+        self.max_line_bytes = MAX_RECORD_BYTES
         self.notes: list[str] = []
         try:
             self._size = path.stat().st_size
@@ -234,7 +233,7 @@ class BgenSource:
             raise InputError(self._no_room(record, at, needed))
 
     def _no_room(self, record: int, byte: int, size: int) -> str:
-        limited = self.max_line_bytes < MAX_LINE_BYTES
+        limited = self.max_line_bytes < MAX_RECORD_BYTES
         why = "which is all that --memory has room for; give more" if limited else "it is damaged"
         return f"{self._named(record, byte)} takes {size:,} bytes; at most {self.max_line_bytes:,} are read: {why}"
 
