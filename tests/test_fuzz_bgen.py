@@ -90,7 +90,7 @@ def _plink2(path: Path) -> Any:
         "--threads",
         "1",
     ]
-    command += ["--memory", "200", "--output-missing-genotype", ".", "--hard-call-threshold", "0.1"]
+    command += ["--memory", "640", "--hard-call-threshold", "0.1"]
     done = subprocess.run(list(map(str, command)), capture_output=True, check=False, timeout=60)
     assert done.returncode >= 0, "PLINK 2 crashed: keep the file and tell its authors"
     if done.returncode:

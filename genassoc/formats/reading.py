@@ -8,7 +8,7 @@ Reference = Literal["first", "last"]
 HalfCalls = Literal["missing", "haploid", "reference"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Reading:
     """How genotypes are read.
 

@@ -16,6 +16,7 @@ from genassoc.shapes import Int64Array, UInt8Array, UInt16Array, UInt32Array
 NO_DOSAGE = 65535
 MOST_STEPS = 32767
 LAYOUT_1 = 32768  # steps of a probability there
+MOST_LAYOUT_1 = 33095  # 1.01: each is rounded by itself, and some programs rounded coarsely
 HEAD = 10  # bytes before the probabilities of layout 2, beside a byte a sample: samples, alleles, two ploidies, phased, bits
 MOST_PLOIDY = 63
 MOST_VALUES = 2**40  # more values than any block has
@@ -185,7 +186,7 @@ def _whole_16(
 def _layout_1(
     pairs: UInt16Array, samples: Samples, values: UInt16Array, homozygous: UInt16Array, status: Int64Array
 ) -> int:
-    """Three probabilities a sample; as `_whole_8`. None is known where all are 0; what is missing to 1 is shared out among them."""
+    """Three probabilities a sample; as `_whole_8`. None is known where all are 0; others are scaled to sum to 1."""
     whole = 1
     for i in range(values.shape[0]):
         s = samples.columns[i]
@@ -194,12 +195,11 @@ def _layout_1(
         if total == 0:
             values[i] = homozygous[i] = NO_DOSAGE
             continue
-        # each is rounded by itself: three halves at most
-        if total > LAYOUT_1 + 1:
+        if total > MOST_LAYOUT_1:
             status[STATUS_SAMPLE] = s
             return -1
         two = first if samples.reference_last else last
-        if total < LAYOUT_1 - 1:
+        if abs(total - LAYOUT_1) > 1:
             status[STATUS_NULL] += 1
         value = (2 * (2 * two + one) * MOST_STEPS + total) // (2 * total)
         pair = (2 * two * MOST_STEPS + total) // (2 * total)
