@@ -91,7 +91,7 @@ class BgenSource:
             + (
                 ""
                 if last
-                else " (--reference-allele last takes the last, as plink2 --export bgen-1.x writes by itself)"
+                else " (--reference last takes the last, as plink2 --export bgen-1.x writes by itself)"
             )
         )
         self._reference_last = last

@@ -13,6 +13,7 @@ from genassoc.errors import InputError
 from genassoc.formats import bgzf
 from genassoc.formats.reading import AS_IT_IS, Reading
 from genassoc.formats.source import LAST_POSITION, Piece, Place, Region, spelled_as
+from genassoc.formats.vcf.annotations import Annotations
 from genassoc.formats.vcf.header import MAX_HEADER_BYTES, MAX_LINE_BYTES, VcfHeader, parse_header
 from genassoc.formats.vcf.scan import LineScanner
 from genassoc.shapes import Int64Array
@@ -58,7 +59,6 @@ class BcfSource:
         self.path = path
         self.reading = reading
         self.has_dosages = self.has_probabilities = False
-        self.annotations: tuple[str, ...] = ()
         self.max_line_bytes = MAX_LINE_BYTES
         self.notes: list[str] = []
         if bgzf.sniff(path) == "bgzf":
@@ -79,7 +79,12 @@ class BcfSource:
             if not regions:
                 self._first = self._first_record(file)
         self.sample_ids = self._header.sample_ids
+        self.reference_words = self._header.reference_words
         self.regions = regions
+        self._annotations = Annotations.of(path.name, self._header.info_fields, reading)
+        self.annotations = self._annotations.names
+        self.info_source = self._annotations.source
+        self.notes += self._annotations.notes
         if regions and not self._indexed:
             self.notes.append(f"{path.name}: no index, read whole for the regions")
         rank = {name: number for number, name in enumerate(self.contigs)}
@@ -158,7 +163,10 @@ class BcfSource:
     def pieces(self, columns: Int64Array, start: Place | None) -> Iterator[Piece]:
         """Runs of records; see `Source.pieces`. ``address`` is a virtual offset, or a count of records in a region."""
         header = self._header
-        scan = LineScanner(self.sample_ids, columns, tuple(self.regions), header.numeric_formats, header.leading_phase)
+        scan = LineScanner(
+            self.sample_ids, columns, tuple(self.regions), header.numeric_formats, header.leading_phase,
+            annotations=self._annotations, pass_only=self.reading.pass_only,
+        )  # fmt: skip
         with self._open() as file:
             if not self._indexed:
                 yield from self._cut(file, iter(file), 0, start, scan)

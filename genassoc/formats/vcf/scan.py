@@ -1,14 +1,15 @@
 """From whole lines of VCF text to a `VariantBatch`: the kernel's arrays in and out, and its errors in words."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 
 from genassoc.data.cohort.contigs import MT, X, Y, chromosome_of
 from genassoc.data.store.variant_columns import TextColumn, VariantColumns
-from genassoc.formats.source import BEGINNING, Place, RecordError, Region, VariantBatch
+from genassoc.formats.source import BEGINNING, Place, RecordError, Region, VariantBatch, added
+from genassoc.formats.vcf.annotations import Annotations, Places, counted_spans
 from genassoc.kernels.genotypes.counts import count_haploid, mask_words
 from genassoc.kernels.text import vcf as kernels
 from genassoc.kernels.text import vcf_calls as calls
@@ -55,6 +56,12 @@ class LineScanner:
         Whether genotypes may begin with a separator (VCF 4.4 and later).
     max_row_bytes : int
         For the rows of one record, of which each ALT makes one.
+    annotations : Annotations
+        What rows keep of FILTER and INFO.
+    pass_only : bool
+        Leave out records whose FILTER is neither PASS nor ".".
+    blocks : bool
+        Records that say where calls are reference make a row too.
     """
 
     sample_ids: tuple[str, ...]
@@ -63,6 +70,10 @@ class LineScanner:
     numeric_formats: tuple[bytes, ...]
     leading_phase: bool = False
     max_row_bytes: int = 2**30
+    _: KW_ONLY
+    annotations: Annotations = field(default_factory=Annotations)
+    pass_only: bool = False
+    blocks: bool = False
 
     @cached_property
     def _asked(self) -> tuple[calls.Samples, kernels.Header, kernels.Regions]:
@@ -73,7 +84,7 @@ class LineScanner:
         return (
             calls.Samples(n_columns, np.ascontiguousarray(self.columns), in_order),
             kernels.Header(*_joined(list(self.numeric_formats)), self.leading_phase),
-            kernels.Regions(*_joined([r.contig.encode() for r in self.regions]), bounds),
+            kernels.Regions(*_joined([r.contig.encode() for r in self.regions]), bounds, self.pass_only, self.blocks),
         )
 
     def __call__(self, text: bytes | memoryview, place: Place = BEGINNING) -> VariantBatch:
@@ -87,6 +98,7 @@ class LineScanner:
             np.zeros(calls.N_COUNTERS, dtype=np.int64), np.zeros(kernels.STATUS_SIZE, dtype=np.int64)
         )
         batches: list[VariantBatch] = []
+        left_out: dict[str, int] = {}
         offset, lines = 0, 0
         capacity = min(len(text) // (4 * n_columns + TYPICAL_FIXED_BYTES), MOST_ROWS) + 16
         while True:
@@ -97,18 +109,19 @@ class LineScanner:
             if status[kernels.STATUS_CODE] not in (calls.OK, calls.FULL):
                 raise RecordError(lines, self._message(text, status))
             if n_rows:
-                batches.append(_batch(out, buffer, n_rows, n_samples))
+                batches.append(_batch(out, buffer, n_rows, n_samples, self.annotations))
+            left_out = added(left_out, counted_spans(buffer, out.left_out[: status[kernels.STATUS_LEFT_OUT]]))
             if status[kernels.STATUS_CODE] == calls.OK:
                 break
             offset = int(status[kernels.STATUS_OFFSET])
-            if n_rows == 0:
+            if n_rows == 0 and not status[kernels.STATUS_LINES]:
                 capacity *= 4  # one record with more ALTs than there is room for
                 if capacity * (packed_bytes(n_samples) + ROW_BYTES) > self.max_row_bytes:
                     raise RecordError(
                         lines, f"a record of more than {capacity // 4:,} ALT alleles, for whose rows there is no room"
                     )
         named = {name: int(counters[i]) for i, name in COUNTER_NAMES.items()}
-        return _joined_batches(batches, n_samples, named, lines, place)
+        return replace(_joined_batches(batches, n_samples, named, lines, place), left_out=left_out)
 
     def _message(self, text: bytes | memoryview, status: Int64Array) -> str:
         """The kernel's error in words, with the record's place in the genome."""
@@ -161,10 +174,11 @@ def _room(capacity: int, n_samples: int) -> kernels.Rows:
         np.empty((capacity, kernels.N_PLACES), dtype=np.int64),
         np.empty(capacity, dtype=np.int64),
         np.empty(capacity, dtype=np.int32),
+        np.empty((capacity, 2), dtype=np.int64),
     )
 
 
-def _batch(rows: kernels.Rows, text: UInt8Array, n_rows: int, n_samples: int) -> VariantBatch:
+def _batch(rows: kernels.Rows, text: UInt8Array, n_rows: int, n_samples: int, annotations: Annotations) -> VariantBatch:
     """The first ``n_rows`` as a batch that holds no view of the text."""
     places = rows.places[:n_rows]
     n_bytes = int((places[:, kernels.ID_END :: 2] - places[:, kernels.ID_START :: 2]).sum())
@@ -176,14 +190,22 @@ def _batch(rows: kernels.Rows, text: UInt8Array, n_rows: int, n_samples: int) ->
     rsid, ref, alt = (TextColumn(column, data) for column in offsets)
     contigs = _contigs(text, places, np.flatnonzero(same == 0))
     numbers = rows.records[:n_rows], rows.alt_index[:n_rows]
-    variants = VariantColumns(contigs, rows.positions[:n_rows], alt, ref, rsid, *numbers)
+    starts = np.ascontiguousarray(places[:, kernels.REF_END]) + 1
+    first_of_record = np.diff(numbers[0], prepend=-1) != 0
+    columns, filters, annotated = annotations.take(text, Places(starts, numbers[1]), first_of_record)
+    for column in columns.values():
+        if column.data.size and column.data.max() >= 128:
+            _check_text(column.offsets[None], column.data, text, places)
+    variants = VariantColumns(contigs, rows.positions[:n_rows], alt, ref, rsid, *numbers, columns)
     if not rows.haploid_rows[:n_rows].any():
-        return VariantBatch(rows.packed[:n_rows], None, variants)
+        return VariantBatch(rows.packed[:n_rows], None, variants, filters=filters, annotated=annotated)
     packed, marks = rows.packed[:n_rows], rows.haploid[:n_rows]
     half, by_contig = _half_calls(packed, marks, rows.haploid_rows[:n_rows], variants, n_samples)
     for at, length in _elsewhere(variants.contigs):
         _clear_half_calls(packed[at : at + length], marks[at : at + length], half[at : at + length])
-    return VariantBatch(packed, marks if marks.any() else None, variants, half_calls=by_contig)
+    return VariantBatch(
+        packed, marks if marks.any() else None, variants, half_calls=by_contig, filters=filters, annotated=annotated
+    )
 
 
 def _half_calls(
@@ -268,12 +290,8 @@ def _joined_batches(
     if not batches:
         none = np.empty((0, packed_bytes(n_samples)), np.uint8)
         return VariantBatch(none, None, VariantColumns.empty(), counters, lines, place=place)
-    half: dict[str, int] = {}
-    for batch in batches:
-        half = {contig: half.get(contig, 0) + batch.half_calls.get(contig, 0) for contig in half | batch.half_calls}
     if len(batches) == 1:
-        only = batches[0]
-        return VariantBatch(only.packed, only.haploid, only.columns, counters, lines, half, place)
+        return replace(batches[0], counters=counters, lines=lines, place=place)
     haploid = None
     if any(batch.haploid is not None for batch in batches):
         bits = (n_samples + 7) // 8
@@ -282,4 +300,7 @@ def _joined_batches(
         )
     packed = np.concatenate([batch.packed for batch in batches])
     columns = VariantColumns.joined([batch.columns for batch in batches])
-    return VariantBatch(packed, haploid, columns, counters, lines, half, place)
+    half, filters, annotated = (
+        added(*(getattr(batch, name) for batch in batches)) for name in ("half_calls", "filters", "annotated")
+    )
+    return VariantBatch(packed, haploid, columns, counters, lines, half, place, filters=filters, annotated=annotated)
