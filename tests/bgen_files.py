@@ -34,6 +34,7 @@ class Record:
     position: int = 1
     rsid: str = "rs1"
     varid: str = "v1"
+    unobserved: int = 0  # numbers of those not observed, which nobody is to read
     changes: dict[str, int] = field(default_factory=dict)
 
     def n_values(self, ploidy: int) -> int:
@@ -47,7 +48,7 @@ class Record:
         ploidies = list(self.ploidies or [2] * N)
         stream, bit = 0, 0
         for call, ploidy in zip(self.calls, ploidies):
-            values = [0] * self.n_values(ploidy) if call is None else list(call)
+            values = [self.unobserved] * self.n_values(ploidy) if call is None else list(call)
             assert len(values) == self.n_values(ploidy)
             for value in values:
                 stream |= value << bit

@@ -99,6 +99,7 @@ def drawn(
             calls.append([x for _ in range(ploidy) for x in draw(rng, K - 1, bits)])
         else:
             calls.append(draw(rng, len(genotypes(K, ploidy)) - 1, bits))
+    record.unobserved = 2**bits - 1 if position % 2 else 0
     record.calls, record.position, record.rsid = calls, position, f"rs{position}"
     return record
 

@@ -21,6 +21,8 @@ MOST_PLOIDY = 63
 MOST_VALUES = 2**40  # more values than any block has
 # What is wrong with a block.
 OK, CUT, OTHER_SAMPLES, OTHER_ALLELES, BAD_PLOIDY, BAD_PHASE, BAD_BITS, OTHER_SIZE, BAD_SUM = range(9)
+_CODE = np.arange(4, dtype=np.uint8)
+_TWO_OF_16 = MOST_STEPS / 65535.0**2  # steps of the product of two probabilities of 16 bits
 # Columns of a block's head.
 AT, SIZE, ALLELES = 0, 1, 2
 N_HEAD = 3
@@ -96,6 +98,8 @@ class Work(NamedTuple):
     codes : uint8 (N rounded up to 32,)
     n_values : int64 (64,)
         Probabilities that a sample of each ploidy has in the file.
+    pairs, quads, marks : uint16, uint32, uint8 (N,)
+        The probabilities and ploidies of those samples that are wanted.
     alleles : int64 (4, K)
         Of a sample: copies, probability of two copies, and the two haplotypes.
     whole : uint8 (K,)
@@ -103,6 +107,9 @@ class Work(NamedTuple):
 
     codes: UInt8Array
     n_values: Int64Array
+    pairs: UInt16Array
+    quads: UInt32Array
+    marks: UInt8Array
     alleles: Int64Array
     whole: UInt8Array
 
@@ -110,6 +117,8 @@ class Work(NamedTuple):
 @jit
 def _pack_nearest(values: UInt16Array, one: int, codes: UInt8Array, packed: UInt8Array) -> None:
     """Pack the copies that the dosages of a row are within a tenth of; "not observed" where they are of none.
+
+    As `genassoc.kernels.genotypes.dosages.hard_calls`, without a division or a branch a sample.
 
     Parameters
     ----------
@@ -123,13 +132,16 @@ def _pack_nearest(values: UInt16Array, one: int, codes: UInt8Array, packed: UInt
         Filled, the padding 3.
     """
     N = values.shape[0]
-    tenth = one // 10
+    # |x - copies one| <= one / 10: x is whole, so one may be divided first
+    tenth = np.uint16(one // 10)
+    single, single_end = np.uint16(one - one // 10), np.uint16(one + one // 10)
+    double, double_end = np.uint16(2 * one - one // 10), np.uint16(2 * one)
     for i in range(N):
-        x = int(np.int64(values[i]))
-        # |x - copies one| <= one / 10: x is whole, so one may be divided first
-        zero, single = x <= tenth, abs(x - one) <= tenth
-        double = (x >= 2 * one - tenth) & (x <= 2 * one)
-        codes[i] = 3 - 3 * int(zero) - 2 * int(single) - int(double)
+        x = values[i]
+        zero = _CODE[3] if x <= tenth else _CODE[0]
+        first = _CODE[2] if (x >= single) & (x <= single_end) else _CODE[0]
+        second = _CODE[1] if (x >= double) & (x <= double_end) else _CODE[0]
+        codes[i] = _CODE[3] ^ (zero | first | second)
     for i in range(N, codes.shape[0]):
         codes[i] = 3
     for w in range(codes.shape[0] // WORD):
@@ -142,78 +154,80 @@ def _pack_nearest(values: UInt16Array, one: int, codes: UInt8Array, packed: UInt
         packed[2 * w + 1] = np.uint8((word >> np.uint64(8)) & np.uint64(255))
 
 
+# In the two loops that follow every operation is cast to as few bits as hold it: as many samples fill a vector.
+
+
 @jit
 def _whole_8(
-    pairs: UInt16Array, flags: UInt8Array, samples: Samples, phased: bool, values: UInt16Array, homozygous: UInt16Array
+    pairs: UInt16Array, marks: UInt8Array, phased: bool, last: bool, values: UInt16Array, homozygous: UInt16Array
 ) -> int:
     """Diploid, two alleles, 8 bits: 1 where all calls are whole, 0 where not, -1 where probabilities are more than 1.
 
     ``a, b`` are P(11), P(12), or P(1) of each haplotype: copies of the second allele are 2 - 2 P(11) - P(12), or 2 - a - b.
     """
-    N = values.shape[0]
-    # Probabilities summed to more than 1 show in bit 15 of what is left; what is neither 0 nor 1 in those of ``part``.
-    over, part = 0, 0
-    if phased:
-        for i in range(N):
-            s = i if samples.in_order else samples.columns[i]
-            pair = int(np.int64(pairs[s]))
-            x, y = pair & 255, pair >> 8
-            if not samples.reference_last:
-                x, y = 255 - x, 255 - y
-            t = x * y + 128
-            observed = int(np.int64(flags[s])) < 128
-            # the nearest to x y / 255
-            values[i] = x + y if observed else NO_DOSAGE
-            homozygous[i] = (t + (t >> 8)) >> 8 if observed else NO_DOSAGE
-            # x (255 - x) is 0 for 0 and 255 alone
-            part |= (x * (255 - x)) | (y * (255 - y)) if observed else 0
-        return int(part == 0)
-    for i in range(N):
-        s = i if samples.in_order else samples.columns[i]
-        pair = int(np.int64(pairs[s]))
-        a, b = pair & 255, pair >> 8
-        rest = 255 - a - b
-        two = a if samples.reference_last else rest
-        observed = int(np.int64(flags[s])) < 128
-        # less than nothing, which ends the run, does not fit 16 bits
-        values[i] = (2 * two + b) & 65535 if observed else NO_DOSAGE
-        homozygous[i] = two & 65535 if observed else NO_DOSAGE
-        over |= rest if observed else 0
-        # of three that sum to 255 no two are above 0
-        part |= (a * b) | (rest * (a + b)) if observed else 0
-    return -1 if over < 0 else int(part == 0)
+    U = np.uint16
+    ones = U(255)
+    sums, part = U(0), U(0)  # bits of all sums, and of what is 0 only where a call is whole
+    for i in range(values.shape[0]):
+        pair = pairs[i]
+        a, b = U(pair & ones), U(pair >> U(8))
+        missing = U(NO_DOSAGE) if marks[i] > 127 else U(0)
+        observed = U(~missing)
+        if phased:
+            x, y = (a, b) if last else (U(ones - a), U(ones - b))
+            t = U(U(x * y) + U(128))
+            copies, two = U(x + y), U(U(t + U(t >> U(8))) >> U(8))  # two: the nearest to x y / 255
+            mixed = U(U(x * U(ones - x)) | U(y * U(ones - y)))
+        else:
+            both = U(a + b)
+            rest = U(ones - min(both, ones))
+            two = a if last else rest
+            copies = U(U(two + two) + b)
+            sums = U(sums | U(both & observed))
+            # of three that sum to 255 no two are above 0
+            mixed = U(U(a * b) | U(rest * min(both, ones)))
+        values[i] = U(copies | missing)
+        homozygous[i] = U(two | missing)
+        part = U(part | U(mixed & observed))
+    return -1 if sums > 255 else int(part == 0)
 
 
 @jit
 def _whole_16(
-    quads: UInt32Array, flags: UInt8Array, samples: Samples, phased: bool, values: UInt16Array, homozygous: UInt16Array
+    quads: UInt32Array, marks: UInt8Array, phased: bool, last: bool, values: UInt16Array, homozygous: UInt16Array
 ) -> int:
-    """As `_whole_8`, of 16 bits, rounded to 32767 steps (no product is half-way between two: 65535 is odd)."""
-    N = values.shape[0]
-    over, part = 0, 0
-    unit = MOST_STEPS / 65535.0
-    for i in range(N):
-        s = i if samples.in_order else samples.columns[i]
-        quad = int(np.int64(quads[s]))
-        a, b = quad & 65535, quad >> 16
-        observed = int(np.int64(flags[s])) < 128
+    """As `_whole_8`, of 16 bits, rounded to 32767 steps.
+
+    The nearest to c 32767 / 65535 is half of c, or of c - 1 where c is above 65535, without its fraction; none is half-way.
+    """
+    U = np.uint32
+    ones, steps = U(65535), U(MOST_STEPS)
+    sums, part = U(0), U(0)
+    for i in range(values.shape[0]):
+        quad = quads[i]
+        a, b = U(quad & ones), U(quad >> U(16))
+        missing = U(0xFFFFFFFF) if marks[i] > 127 else U(0)
+        observed = U(~missing)
         if phased:
-            x, y = (a, b) if samples.reference_last else (65535 - a, 65535 - b)
-            copies, two = x + y, float(x) * float(y) / 65535.0
-            mixed = (x * (65535 - x)) | (y * (65535 - y))
+            x, y = (a, b) if last else (U(ones - a), U(ones - b))
+            copies = U(x + y)
+            two = U(float(x) * float(y) * _TWO_OF_16 + 0.5)
+            mixed = U(min(x, U(ones - x)) | min(y, U(ones - y)))
         else:
-            rest = 65535 - a - b
-            x = a if samples.reference_last else rest
-            copies, two = 2 * x + b, float(x)
-            mixed = (a * b) | (rest * (a + b))
-            over |= rest if observed else 0
-        value, pair = int(copies * unit + 0.5), int(two * unit + 0.5)
+            both = U(a + b)
+            rest = U(ones - min(both, ones))
+            x = a if last else rest
+            copies, two = U(U(x + x) + b), U(x >> U(1))
+            sums = U(sums | (both & observed))
+            mixed = U(min(a, b) | min(rest, both))
+        value = U(U(copies - (U(1) if copies > ones else U(0))) >> U(1))
         # rounded apart, they might leave a heterozygote or REF less than nothing
-        pair = max(min(pair, value >> 1), value - MOST_STEPS)
-        values[i] = value & 65535 if observed else NO_DOSAGE
-        homozygous[i] = pair & 65535 if observed else NO_DOSAGE
-        part |= mixed if observed else 0
-    return -1 if over < 0 else int(part == 0)
+        least = U(max(value, steps) - steps)
+        two = max(min(two, U(value >> U(1))), least)
+        values[i] = np.uint16(value | missing)
+        homozygous[i] = np.uint16(two | missing)
+        part = U(part | U(mixed & observed))
+    return -1 if sums > ones else int(part == 0)
 
 
 @jit
@@ -489,16 +503,25 @@ def read_probabilities(
         flags, first = at + 8, at + HEAD + n_file
         if diploid and K == 2 and (bits == 8 or bits == 16):
             marks = data[flags : flags + n_file]
+            if not samples.in_order:
+                for i in range(samples.columns.size):
+                    work.marks[i] = marks[samples.columns[i]]
+                marks = work.marks
+            values, homozygous = out.values[d], out.homozygous[d]
             if bits == 8:
-                begin = first // 2
-                whole = _whole_8(
-                    raw.pairs[begin : begin + n_file], marks, samples, phased, out.values[d], out.homozygous[d]
-                )
+                pairs = raw.pairs[first // 2 : first // 2 + n_file]
+                if not samples.in_order:
+                    for i in range(samples.columns.size):
+                        work.pairs[i] = pairs[samples.columns[i]]
+                    pairs = work.pairs
+                whole = _whole_8(pairs, marks, phased, samples.reference_last, values, homozygous)
             else:
-                begin = first // 4
-                whole = _whole_16(
-                    raw.quads[begin : begin + n_file], marks, samples, phased, out.values[d], out.homozygous[d]
-                )
+                quads = raw.quads[first // 4 : first // 4 + n_file]
+                if not samples.in_order:
+                    for i in range(samples.columns.size):
+                        work.quads[i] = quads[samples.columns[i]]
+                    quads = work.quads
+                whole = _whole_16(quads, marks, phased, samples.reference_last, values, homozygous)
             if whole < 0:
                 status[STATUS_CODE] = BAD_SUM
                 return
