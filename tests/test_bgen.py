@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from bgen_files import NONE, ZLIB, ZSTD, Record, bgen, genotypes
+from oracles import pair_bounds
 from oracles import probabilities as oracle
 from real_data import real_data
 
@@ -17,6 +18,7 @@ from genassoc.formats.inputs import open_source, parse_regions
 from genassoc.formats.reading import Reading
 from genassoc.formats.source import RecordError, VariantBatch
 from genassoc.kernels.genotypes import packed as packed_kernels
+from genassoc.kernels.genotypes.pair_bounds import bound_pairs
 
 
 def batches(
@@ -206,6 +208,17 @@ def test_what_is_kept(tmp_path: Path) -> None:
     assert any("--pass-only" in note for note in source.notes)
     with pytest.raises(InputError, match="no HDS"):
         open_source(path, [], reading=Reading(dosage="HDS"))
+
+
+@pytest.mark.kernel
+def test_pairs_are_brought_between_bounds() -> None:
+    rng = np.random.default_rng(0)
+    steps = np.array([255, 0, 3, 32767], np.uint16)
+    values = np.array([rng.choice([*rng.integers(0, 2 * s + 1, 20), NO_DOSAGE], 40) for s in steps.tolist()], np.uint16)
+    pairs = np.array([rng.choice([*rng.integers(0, s + 1, 20), NO_DOSAGE], 40) for s in steps.tolist()], np.uint16)
+    expected_pairs = pair_bounds.bound_pairs(values, pairs, steps)
+    bound_pairs(values, pairs, steps)
+    np.testing.assert_array_equal(pairs, expected_pairs)
 
 
 # pieces, regions, resuming --------------------------------------------------------------------------------------
