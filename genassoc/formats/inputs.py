@@ -19,7 +19,6 @@ from genassoc.formats.source import Region, Source, merge_regions, parse_region
 from genassoc.formats.vcf.header import MAX_HEADER_BYTES
 from genassoc.shapes import Int64Array
 
-
 _INDEXES = (".tbi", ".csi", ".bgi", ".sample")  # and what else lies beside files of genotypes
 
 

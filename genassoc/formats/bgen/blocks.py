@@ -131,7 +131,9 @@ class BlockReader:
         work = kernels.Work(
             np.empty((n_samples + 31) // 32 * 32, np.uint8),
             np.zeros(kernels.MOST_PLOIDY + 1, np.int64),
-            *(np.empty(n_samples, dtype) for dtype in (np.uint16, np.uint32, np.uint8)),
+            np.empty(n_samples, np.uint16),
+            np.empty(n_samples, np.uint32),
+            np.empty(n_samples, np.uint8),
             np.zeros((4, most), np.int64),
             np.zeros(most, np.uint8),
         )
