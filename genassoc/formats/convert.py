@@ -445,7 +445,7 @@ class Conversion:
                 {**known_as, "kind": source.kind, "records": records, **_quality_field(source)}
                 for known_as, source, records in zip(identity, self.sources, tally.source_records)
             ],
-            notes=[note for source in self.sources for note in source.notes],
+            notes=list(dict.fromkeys(note for source in self.sources for note in source.notes)),
             resumed_rows=resumed_rows,
         )
         if summary.rows == 0:

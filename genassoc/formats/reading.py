@@ -12,8 +12,9 @@ from genassoc.data.strangers import MalformedError
 from genassoc.errors import InputError
 
 Dosage = Literal["DS", "GP", "HDS", "GT"]
+Reference = Literal["first", "last"]
 HalfCalls = Literal["missing", "haploid", "reference"]
-READ_FILES = ("id_map", "rsids", "fasta")  # fields that name files: what these hold makes the store
+READ_FILES = ("id_map", "rsids", "fasta", "sample_file")  # fields that name files: what these hold makes the store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,10 @@ class Reading:
         A VCF with an index (dbSNP): variants get the ids that it has for their position and alleles.
     fasta : str or None
         The reference sequences: REF is checked against them, and indels are left-aligned and trimmed.
+    reference : {None, "first", "last"}
+        Which allele is REF, where the format does not say (BGEN, BED). None: the format's usual one.
+    sample_file : str or None
+        The .sample file with the ids of a BGEN.
     """
 
     dosage: Dosage | None = None
@@ -58,10 +63,15 @@ class Reading:
     id_map: str | None = None
     rsids: str | None = None
     fasta: str | None = None
+    reference: Reference | None = None
+    sample_file: str | None = None
 
     def __post_init__(self) -> None:
         _check_word("dosage", self.dosage, get_args(Dosage))
         _check_word("half_calls", self.half_calls, get_args(HalfCalls))
+        _check_word("reference", self.reference, get_args(Reference))
+        if self.sample_file is not None:
+            object.__setattr__(self, "sample_file", str(self.sample_file))
         if isinstance(self.info, str):
             object.__setattr__(self, "info", tuple(name.strip() for name in self.info.split(",") if name.strip()))
         object.__setattr__(self, "info", tuple(dict.fromkeys(name.removeprefix("INFO/") for name in self.info)))
