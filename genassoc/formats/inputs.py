@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from genassoc.data.cohort.builds import Build
-from genassoc.data.cohort.contigs import XY, Contigs, chromosome_of, dialect_of
+from genassoc.data.cohort.contigs import RANK, XY, Contigs, chromosome_of, dialect_of
 from genassoc.errors import InputError
 from genassoc.formats import bgzf
 from genassoc.formats.bgen.header import is_bgen
@@ -183,6 +183,33 @@ def parse_regions(region: str | Sequence[str] | None) -> list[Region]:
     if not texts:
         raise InputError("an empty list of regions was given; leave it out to convert everything")
     return merge_regions([parse_region(text) for text in texts])
+
+
+def in_genome_order(sources: Sequence[Source]) -> list[Source]:
+    """Files by the place of their first record, whatever order a shell gave them in (chr10 before chr2).
+
+    Files that begin at the same place keep their order; all do where one does not tell its place.
+    """
+    places = [_first_place(source) for source in sources]
+    if any(place is None for place in places):
+        return list(sources)
+
+    def key(number: int) -> tuple[int, list[tuple[int, int, str]], int]:
+        contig, position = places[number] or ("", 0)
+        chromosome = chromosome_of(contig)
+        # other contigs behind the chromosomes
+        return RANK.get(chromosome or "", len(RANK) + 4), [] if chromosome else natural_order(contig), position
+
+    return [sources[number] for number in sorted(range(len(sources)), key=key)]
+
+
+def _first_place(source: Source) -> tuple[str, int] | None:
+    """Contig and position of a file's first record, as far as it tells."""
+    site: Callable[[], tuple[str, int] | None] | None = getattr(source, "first_site", None)
+    if site is not None:
+        return site()
+    contig = source.first_contig()
+    return None if contig is None else (contig, 0)
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,9 @@ class Reading:
         Which allele is REF, where the format does not say (BGEN, BED). None: the format's usual one.
     sample_file : str or None
         The .sample file with the ids of a BGEN.
+    blocks : bool
+        Records that say where calls are reference make rows too; no choice of users: set where files of different samples are
+        merged.
     """
 
     dosage: Dosage | None = None
@@ -65,6 +68,7 @@ class Reading:
     fasta: str | None = None
     reference: Reference | None = None
     sample_file: str | None = None
+    blocks: bool = False
 
     def __post_init__(self) -> None:
         _check_word("dosage", self.dosage, get_args(Dosage))

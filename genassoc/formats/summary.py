@@ -203,11 +203,12 @@ class ConversionSummary:
             of = {INFO_SOURCE: f" ({', '.join(sources)})" if sources else ""}
             shown = ", ".join(f"{name}{of.get(name, '')} in {n:,} variants" for name, n in kept.items())
             text.append(f"kept of INFO: {shown}")
-        text += [
-            f"{n:,} variants whose {name.removesuffix(f' {UNEVEN}')} has not one value for each ALT: its whole list is kept"
-            for name, n in self.annotated.items()
-            if name not in kept
-        ]
+        for name, n in self.annotated.items():
+            field = name.removesuffix(f" {UNEVEN}")
+            if name not in kept and field == INFO_SOURCE:
+                text.append(f"{n:,} variants whose quality of imputation is no single number: taken as not stated")
+            elif name not in kept:
+                text.append(f"{n:,} variants whose {field} has not one value for each ALT: its whole list is kept")
         return text
 
     def _half_by_contig(self) -> str:
