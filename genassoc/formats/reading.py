@@ -33,6 +33,9 @@ class Reading:
         What a call with one allele of two means. None: haploid in males on X, Y, MT where the sexes are known, else missing.
     missing_to_ref : bool
         Samples and sites that a file does not hold are homozygous for REF.
+    called_sites : str or None
+        Of a lake, which lists carriers alone: a BED file of the regions in which all samples were called, so that who is not listed is
+        REF there, and not observed elsewhere.
     """
 
     dosage: Dosage | None = None
@@ -43,6 +46,7 @@ class Reading:
     allele_balance: tuple[float, float] | None = None
     half_calls: HalfCalls | None = None
     missing_to_ref: bool = False
+    called_sites: str | None = None
 
     def __post_init__(self) -> None:
         _check_word("dosage", self.dosage, get_args(Dosage))
@@ -53,6 +57,8 @@ class Reading:
         for name in self.info:
             if not name or any(mark in name for mark in _NO_NAME):
                 raise InputError(f"info: {name!r} is no name of an INFO field; name those to keep as in CSQ,ANN,R2")
+        if self.called_sites is not None:
+            object.__setattr__(self, "called_sites", str(self.called_sites))
         for name in ("min_gq", "min_dp"):
             least = getattr(self, name)
             if least is not None and not (_is_number(least) and 0 <= least < math.inf):
