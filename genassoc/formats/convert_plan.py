@@ -180,7 +180,9 @@ def plan_conversion(
     check_outputs([work], paths)
     identity = conversion_identity(paths, [], choice, reading, sources)
     kept = None if samples is None else choice.sample_ids
-    plan = ConversionPlan(tuple(str(path.absolute()) for path in paths), kept, identity, _cut(paths, n_parts), reading)
+    plan = ConversionPlan(
+        tuple(str(path.absolute()) for path in paths), kept, identity, _cut(paths, n_parts), reading.absolute()
+    )
     _write_plan(plan, work, restart)
     return plan
 

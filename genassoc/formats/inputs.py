@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from genassoc.data.cohort.builds import Build, detected
+from genassoc.data.cohort.builds import Build
 from genassoc.data.cohort.contigs import XY, Contigs, chromosome_of, dialect_of
 from genassoc.errors import InputError
 from genassoc.formats import bgzf
+from genassoc.formats.identity import identified
 from genassoc.formats.reading import AS_IT_IS, Reading
-from genassoc.formats.source import Region, Source, merge_regions, parse_region
+from genassoc.formats.source import Region, Source, build_of_source, merge_regions, parse_region
 from genassoc.formats.vcf.header import MAX_HEADER_BYTES
 from genassoc.shapes import Int64Array
 
@@ -172,7 +173,7 @@ def open_source(
     found = next(known for known in SOURCES if known.recognises(path, head))
     if reading.called_sites is not None and found.name != "sake":
         raise InputError(f"{path}: called_sites is of Parquet lakes (sake), which list carriers alone; leave it out")
-    return found.open(path, regions, max_header_bytes, exact=exact, reading=reading)
+    return identified(found.open(path, regions, max_header_bytes, exact=exact, reading=reading), reading)
 
 
 def _refuse_other_formats(path: Path) -> None:
@@ -339,12 +340,6 @@ def check_builds(sources: Sequence[Source]) -> None:
                 "the files of one store must be of one genome build: convert them apart, or lift one over"
             )
         first = first or (source.path, build)
-
-
-def build_of_source(source: Source) -> tuple[Build | None, list[str]]:
-    """The genome build that a file tells, and notes on it."""
-    lengths: Mapping[str, int] = getattr(source, "contig_lengths", {})
-    return detected(lengths, source.contigs, getattr(source, "reference_words", ""))
 
 
 def check_regions(regions: list[Region], contigs: Sequence[str]) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from genassoc.data.block import DosageRows
+from genassoc.data.cohort.builds import Build, detected
 from genassoc.data.cohort.contigs import Contigs
 from genassoc.data.store.variant_columns import VariantColumns
 from genassoc.errors import InputError
@@ -192,6 +193,12 @@ class Source(Protocol):
     def locate(self, line: int) -> str:
         """How a message names a record after ``line`` lines (records) of the file's body."""
         ...
+
+
+def build_of_source(source: Source) -> tuple[Build | None, list[str]]:
+    """The genome build that a file tells, and notes on it."""
+    lengths: Mapping[str, int] = getattr(source, "contig_lengths", {})
+    return detected(lengths, source.contigs, getattr(source, "reference_words", ""))
 
 
 class Region(NamedTuple):

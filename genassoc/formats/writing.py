@@ -179,6 +179,8 @@ WRITERS: tuple[OutputFormat, ...] = (
     OutputFormat("vcf", (".vcf.gz", ".vcf.bgz", ".vcf"), "genassoc.formats.vcf.export:VcfWriter"),
     OutputFormat("bcf", (".bcf",), "genassoc.formats.vcf.export:BcfWriter"),
     OutputFormat("vcz", (".vcz", ".vcf.zarr"), "genassoc.formats.vcz.writer:VczWriter"),
+    OutputFormat("bed", (".bed",), "genassoc.formats.plink.export:BedWriter"),
+    OutputFormat("pgen", (".pgen",), "genassoc.formats.plink.export:PgenWriter"),
 )
 
 

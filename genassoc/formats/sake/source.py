@@ -82,7 +82,6 @@ class SakeSource:
         self.kind = f"Parquet lake (sake, {self._lake.layout})"
         self._check_choices()
         self._called = None if reading.called_sites is None else Called.read(Path(reading.called_sites))
-        self.companions: tuple[Path, ...] = () if reading.called_sites is None else (Path(reading.called_sites),)
         if self._lake.both:
             other = "partitions" if self._lake.layout == "samples" else "samples"
             self.notes.append(
