@@ -130,8 +130,19 @@ def _is_vcf_zarr(path: Path, head: bytes) -> bool:
     return is_zarr_folder(path) if path.is_dir() else is_zarr_zip(path, head)
 
 
+def _is_lake(path: Path, _: bytes) -> bool:
+    if not path.is_dir():
+        return False
+    from genassoc.formats.sake.lake import is_lake
+
+    return is_lake(path)
+
+
 # Folders that are one input.
-FOLDERS: tuple[Format, ...] = (Format("VCF Zarr", _is_vcf_zarr, "genassoc.formats.vcz.source:VczSource"),)
+FOLDERS: tuple[Format, ...] = (
+    Format("VCF Zarr", _is_vcf_zarr, "genassoc.formats.vcz.source:VczSource"),
+    Format("sake", _is_lake, "genassoc.formats.sake.source:SakeSource"),
+)
 # The first that recognises a file reads it.
 SOURCES: tuple[Format, ...] = (
     *FOLDERS,
@@ -164,6 +175,8 @@ def open_source(
     except OSError:
         head = b""  # `bgzf.sniff` says why it cannot be opened
     found = next(known for known in SOURCES if known.recognises(path, head))
+    if reading.called_sites is not None and found.name != "sake":
+        raise InputError(f"{path}: called_sites is of Parquet lakes (sake), which list carriers alone; leave it out")
     return identified(found.open(path, regions, max_header_bytes, exact=exact, reading=reading), reading)
 
 

@@ -14,7 +14,8 @@ from genassoc.errors import InputError
 Dosage = Literal["DS", "GP", "HDS", "GT"]
 Reference = Literal["first", "last"]
 HalfCalls = Literal["missing", "haploid", "reference"]
-READ_FILES = ("id_map", "rsids", "fasta", "sample_file")  # fields that name files: what these hold makes the store
+# fields that name files: what these hold makes the store
+READ_FILES = ("id_map", "rsids", "fasta", "sample_file", "called_sites")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,9 @@ class Reading:
         What a call with one allele of two means. None: haploid in males on X, Y, MT where the sexes are known, else missing.
     missing_to_ref : bool
         Samples and sites that a file does not hold are homozygous for REF.
+    called_sites : str or None
+        Of a lake, which lists carriers alone: a BED file of the regions in which all samples were called, so that who is not listed is
+        REF there, and not observed elsewhere.
     id_rule : str or None
         How sample ids are changed, by the rules of `genassoc.data.cohort.id_rules`: "iid", "trim+upper", "split:_:2".
     id_map : str or None
@@ -62,6 +66,7 @@ class Reading:
     allele_balance: tuple[float, float] | None = None
     half_calls: HalfCalls | None = None
     missing_to_ref: bool = False
+    called_sites: str | None = None
     id_rule: str | None = None
     id_map: str | None = None
     rsids: str | None = None
@@ -82,6 +87,8 @@ class Reading:
         for name in self.info:
             if not name or any(mark in name for mark in _NO_NAME):
                 raise InputError(f"info: {name!r} is no name of an INFO field; name those to keep as in CSQ,ANN,R2")
+        if self.called_sites is not None:
+            object.__setattr__(self, "called_sites", str(self.called_sites))
         for name in ("min_gq", "min_dp"):
             least = getattr(self, name)
             if least is not None and not (_is_number(least) and 0 <= least < math.inf):
