@@ -42,7 +42,7 @@ READING_OPTIONS: dict[str, tuple[Any, str | None, str, Callable[[Any], Any]]] = 
 }  # fmt: skip
 
 
-_FLAGS = {"fasta": "--reference"}  # those that are not named as the field
+_FLAGS = {"fasta": "--reference", "reference": "--reference-allele"}  # those that are not named as the field
 
 
 def with_reading(function: Callable[..., None]) -> Callable[..., None]:

@@ -34,7 +34,7 @@ from genassoc.data.cohort.matching import (
     near_misses,
     partial_notes,
 )
-from genassoc.data.cohort.ploidy import PloidyRules, build_of, contig_names, kinds_of
+from genassoc.data.cohort.ploidy import PloidyRules, build_notes, build_of, contig_names, kinds_of
 from genassoc.data.cohort.variant_selection import DROPPED_SCHEMA, VariantSelection, variant_ids, with_neighbours
 from genassoc.data.cohort.variants import KEY_COLUMN, regions_of
 from genassoc.data.forks import check_not_forked
@@ -170,6 +170,7 @@ class Cohort:
             notes=(
                 *table.notes,
                 *store_notes(store, contigs_of(store), sex=sex is not None),
+                *build_notes(store, build_named(build)),
                 *both.notes,
                 *read_as,
             ),

@@ -43,6 +43,16 @@ def build_of(store: "GenotypeStore") -> str | None:
     return None if build is None else build.name
 
 
+def build_notes(store: "GenotypeStore", given: str | None) -> list[str]:
+    """A note where the build that is given is not the one that the store's files told."""
+    told = None if given is None else build_of(store)
+    if told is None or told == given:
+        return []
+    return [
+        f"build {given} was given and is believed, though the files of the genotypes told {told}: check which is right"
+    ]
+
+
 def in_par(kind: str, positions: Int64Array, build: str | None) -> BoolArray:
     """Which positions (V,) of X or Y are pseudo-autosomal; without a build, where GRCh37 and GRCh38 agree.
 
