@@ -32,7 +32,7 @@ from genassoc.formats import inputs as choosing
 from genassoc.formats.convert_memory import ConversionSizes, header_bytes
 from genassoc.formats.inputs import ContigCheck, SampleChoice
 from genassoc.formats.reading import AS_IT_IS, READ_FILES, Reading
-from genassoc.formats.source import Piece, Place, RecordError, Region, Source, VariantBatch, fingerprint
+from genassoc.formats.source import Piece, Place, RecordError, Region, Source, VariantBatch, fingerprint, size_of
 from genassoc.formats.summary import (
     CALL_CHANGES,
     DOSAGE_FIELDS,
@@ -201,7 +201,7 @@ def conversion_identity(
 
 def _identity_of(path: Path, companions: Sequence[Path]) -> dict[str, object]:
     """Name, size and hash of an input, and of the files that belong to it."""
-    own: dict[str, object] = {"name": path.name, "size": path.stat().st_size, "fingerprint": fingerprint(path)}
+    own: dict[str, object] = {"name": path.name, "size": size_of(path), "fingerprint": fingerprint(path)}
     return own | ({"with": [_identity_of(other, ()) for other in companions]} if companions else {})
 
 

@@ -52,7 +52,7 @@ def expand(inputs: str | Path | Sequence[str | Path]) -> list[Path]:
             )
         if not path.exists():
             raise InputError(f"{path}: no such file")
-        if path.is_dir():
+        if path.is_dir() and not any(known.recognises(path, b"") for known in FOLDERS):
             raise InputError(f"{path}: is a folder; give the files in it ({path}/*.vcf.gz)")
         if path.resolve() in seen:
             raise InputError(f"{path}: is given twice; its variants would be in the store twice")
@@ -121,8 +121,17 @@ def _is_bcf(path: Path, _: bytes) -> bool:
     return layout == "bcf" or (layout != "plain" and bgzf.inflated_head(path).startswith(b"BCF"))
 
 
+def _is_vcf_zarr(path: Path, head: bytes) -> bool:
+    from genassoc.formats.vcz.files import is_zarr_folder, is_zarr_zip
+
+    return is_zarr_folder(path) if path.is_dir() else is_zarr_zip(path, head)
+
+
+# Folders that are one input.
+FOLDERS: tuple[Format, ...] = (Format("VCF Zarr", _is_vcf_zarr, "genassoc.formats.vcz.source:VczSource"),)
 # The first that recognises a file reads it.
 SOURCES: tuple[Format, ...] = (
+    *FOLDERS,
     Format(
         "BED", lambda _, head: head[:3] in (b"\x6c\x1b\x01", b"\x6c\x1b\x00"), "genassoc.formats.plink.bed:BedSource"
     ),
