@@ -485,7 +485,7 @@ class Conversion:
                 {**known_as, **_facts(source), **({} if records is None else {"records": records})}
                 for known_as, source, records in zip(identity, files, of_files)
             ],
-            notes=[note for source in self.sources for note in source.notes],
+            notes=list(dict.fromkeys(note for source in self.sources for note in source.notes)),
             resumed_rows=resumed_rows,
         )
         if summary.rows == 0:

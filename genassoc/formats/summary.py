@@ -41,6 +41,7 @@ CALL_CHANGES = {
     "half_as_reference": "half calls whose other allele is read as REF",
     "absent_to_ref": "calls that a file does not hold, set to homozygous for REF (--missing-to-ref)",
     "absent_calls": "calls of samples whose file does not have the variant, taken as not observed",
+    "scaled_probabilities": "genotypes whose probabilities do not sum to 1 (BGEN 1.1), scaled so that they do",
     "reference_block_calls": "calls homozygous for REF by a reference block of their file",
 }
 _MEANING = {
