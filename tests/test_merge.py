@@ -13,8 +13,8 @@ from genassoc.data.store.variant_columns import TextColumn, VariantColumns
 from genassoc.formats import bgzf, merge
 from genassoc.formats.convert import convert
 from genassoc.formats.convert_plan import plan_conversion
-from genassoc.formats.inputs import in_genome_order, open_source
-from genassoc.formats.merge import MergedSource, sample_groups
+from genassoc.formats.inputs import in_genome_order, open_source, sample_groups
+from genassoc.formats.merge import MergedSource
 from genassoc.formats.merge_rows import Part, Reference, joined_rows
 from genassoc.formats.reading import Reading
 from genassoc.kernels.genotypes.packed import pack

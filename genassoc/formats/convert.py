@@ -168,11 +168,11 @@ def merged_sources(
     PlanError
         There are too many sets to be read at once below ``memory``.
     """
-    from genassoc.formats.merge import MEMORY_A_GROUP, MergedSource, sample_groups
-
-    groups = sample_groups(files)
+    groups = choosing.sample_groups(files)
     if len(groups) == 1:
         return files
+    from genassoc.formats.merge import MEMORY_A_GROUP, MergedSource
+
     if memory is not None and parse_memory(memory) < len(groups) * MEMORY_A_GROUP + resident_memory():
         raise PlanError(
             f"--memory {memory} is too little to merge files of {len(groups):,} sets of samples, which are read at once and take "

@@ -46,21 +46,6 @@ _SHOWN = 200  # bytes of a FILTER that is counted
 _INTS_OF_A_GROUP = 6
 
 
-def sample_groups(sources: Sequence[Source]) -> list[list[Source]]:
-    """Files by their sets of samples, in the order of the files.
-
-    Returns
-    -------
-    list of list of Source
-        One group where all hold the same samples; also where sets overlap, which `choose_samples` refuses.
-    """
-    groups: dict[frozenset[str], list[Source]] = {}
-    for source in sources:
-        groups.setdefault(frozenset(source.sample_ids), []).append(source)
-    apart = len(frozenset().union(*groups)) == sum(map(len, groups))
-    return list(groups.values()) if apart else [list(sources)]
-
-
 @dataclass(frozen=True)
 class _Loaded:
     """A batch of a group.
