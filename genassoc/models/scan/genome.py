@@ -182,7 +182,8 @@ class Scan(Generic[Fitted]):
             As the model's.
         """
         model = self.model
-        check_probabilities(model, cohort)
+        if getattr(model, "genetic_model", "additive") == "genotypic":
+            check_probabilities(cohort)
         cohort = with_case_values(cohort, getattr(model, "case_value", ()))
         said = _column_notes(model, cohort)
         names = getattr(model, "condition_on", ())
@@ -299,7 +300,7 @@ class Scan(Generic[Fitted]):
         return model.block(state.of(block.contig, True), block)
 
 
-def check_probabilities(model: Any, cohort: Cohort) -> None:
+def check_probabilities(cohort: Cohort) -> None:
     """Refuse, before any work, the genotypic model of a store of which rows with dosages lack the probabilities of genotypes.
 
     Raises
@@ -307,7 +308,7 @@ def check_probabilities(model: Any, cohort: Cohort) -> None:
     DosageError
     """
     store: Any = cohort.store
-    if getattr(model, "genetic_model", "additive") != "genotypic" or not getattr(store, "has_dosages", False):
+    if not getattr(store, "has_dosages", False):
         return
     lacking = 0
     for start in range(0, cohort.n_variants, METADATA_CHUNK):
