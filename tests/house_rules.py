@@ -49,6 +49,7 @@ DOORS = {
     "allel": ("verbs/arrays.py",),
     "pysam": ("formats/",),
     "isal": ("formats/",),
+    "pgenlib": ("formats/plink/",),
     "formulaic": ("tests/",),  # evaluates Python: an oracle only
     "statsmodels": ("explanation/references.py",),
     "matplotlib": ("plots/",),
@@ -58,7 +59,7 @@ DOORS = {
 }
 # Slow to import: only inside the functions that need them, so that `import genassoc` is quick.
 LAZY = {
-    "zarr", "dask", "distributed", "fsspec", "allel", "pysam", "statsmodels", "matplotlib", "pandas", "fastexcel",
+    "zarr", "dask", "distributed", "fsspec", "allel", "pysam", "pgenlib", "statsmodels", "matplotlib", "pandas", "fastexcel",
     "scipy.stats",  # half a second
 }  # fmt: skip
 NO_TABLES = ("kernels/", "stats/", "models/", "analyses/")  # numpy in, numpy out: no polars, pandas or pyarrow

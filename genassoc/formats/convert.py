@@ -114,7 +114,7 @@ def convert(
     longest_header = header_bytes(memory)
     sources = [choosing.open_source(path, regions, longest_header, reading=reading) for path in paths]
     choice = choosing.choose_samples(sources, samples)
-    identity = conversion_identity(paths, regions, choice, reading)
+    identity = conversion_identity(paths, regions, choice, reading, sources)
     attributes = read_attributes(out)
     made_of_these = attributes is not None and attributes.get("identity", {}).get("source") == identity
     if attributes is not None and made_of_these and _is_sound(out, overwrite):
@@ -171,17 +171,29 @@ def _is_sound(path: Path, overwrite: bool) -> bool:
 
 
 def conversion_identity(
-    paths: list[Path], regions: list[Region], choice: SampleChoice, reading: Reading = AS_IT_IS
+    paths: list[Path],
+    regions: list[Region],
+    choice: SampleChoice,
+    reading: Reading = AS_IT_IS,
+    sources: Sequence[Source] = (),
 ) -> dict[str, Any]:
-    """The identity of a conversion: all that must be equal for an interrupted one to be continued."""
+    """The identity of a conversion: all that must be equal for an interrupted one to be continued.
+
+    Files beside an input that belong to it (`companions` of its source) are part of it.
+    """
+    beside: dict[Path, Sequence[Path]] = {source.path: getattr(source, "companions", ()) for source in sources}
     return identity_reading(reading) | {
         "conversion_version": CONVERSION_VERSION,
-        "inputs": [
-            {"name": path.name, "size": path.stat().st_size, "fingerprint": fingerprint(path)} for path in paths
-        ],
+        "inputs": [_identity_of(path, beside.get(path, ())) for path in paths],
         "regions": [list(region) for region in regions],
         "samples": hash_of(*(name.encode() for name in choice.sample_ids)),
     }
+
+
+def _identity_of(path: Path, companions: Sequence[Path]) -> dict[str, object]:
+    """Name, size and hash of an input, and of the files that belong to it."""
+    own: dict[str, object] = {"name": path.name, "size": path.stat().st_size, "fingerprint": fingerprint(path)}
+    return own | ({"with": [_identity_of(other, ()) for other in companions]} if companions else {})
 
 
 def identity_reading(reading: Reading) -> dict[str, Any]:

@@ -178,7 +178,7 @@ def plan_conversion(
     choice = choosing.choose_samples(sources, samples)
     check_contigs(sources, [])
     check_outputs([work], paths)
-    identity = conversion_identity(paths, [], choice, reading)
+    identity = conversion_identity(paths, [], choice, reading, sources)
     kept = None if samples is None else choice.sample_ids
     plan = ConversionPlan(tuple(str(path.absolute()) for path in paths), kept, identity, _cut(paths, n_parts), reading)
     _write_plan(plan, work, restart)

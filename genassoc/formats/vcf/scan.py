@@ -8,8 +8,8 @@ import numpy as np
 
 from genassoc.data.cohort.contigs import MT, X, Y, chromosome_of
 from genassoc.data.store.variant_columns import TextColumn, VariantColumns
+from genassoc.formats.annotations import Annotations, Places, counted_spans
 from genassoc.formats.source import BEGINNING, Place, RecordError, Region, VariantBatch, added
-from genassoc.formats.vcf.annotations import Annotations, Places, counted_spans
 from genassoc.kernels.genotypes.counts import count_haploid, mask_words
 from genassoc.kernels.text import vcf as kernels
 from genassoc.kernels.text import vcf_calls as calls
