@@ -1,7 +1,6 @@
 """Slow obvious twins of `genassoc.kernels.genotypes.dosages`, of dosages (V, N) with NaN where not observed."""
 
 import math
-from fractions import Fraction
 
 import numpy as np
 
@@ -25,17 +24,6 @@ def sum_dosages(values, missing, selected):
 def list_not_observed(values, missing, selected):
     """The samples selected that are missing, a list a variant."""
     return [[i for i, x in enumerate(row) if selected[i] and x == missing] for row in values]
-
-
-def hard_calls(values, steps):
-    """Codes (D, N): the copy within a tenth of which a dosage is, else 3."""
-    codes = np.full(values.shape, 3, np.uint8)
-    for d, i in np.ndindex(values.shape):
-        x = Fraction(int(values[d, i]), int(steps[d]))
-        for copies in (0, 1, 2):
-            if abs(x - copies) <= Fraction(1, 10):
-                codes[d, i] = copies
-    return codes
 
 
 def decode_dosages(dosages, flipped, variants, samples):
