@@ -169,6 +169,9 @@ def test_genotypic_is_refused_without_probabilities(sample, cohort, family):
     store.dosage_sums = lambda start, stop: sums[start:stop]
     with pytest.raises(ga.DosageError, match="5 variants of the store have dosages alone"):
         Scan(model).prepare(ga.Cohort.align(store, sample.table))
+    if family == "linear":
+        state = Scan(ga.Linear("q", genetic_model="recessive")).prepare(ga.Cohort.align(store, sample.table))
+        assert any("5 variants have dosages without the probabilities" in note for note in state.notes)
 
 
 @pytest.mark.parametrize("cell", every_model.CELLS, ids=every_model.name_of)
@@ -196,6 +199,15 @@ def test_rows_are_fitted_again_by_dense_code(sample, cohort, cell):
                 scale = max(abs(fit.beta), fit.standard_error)
                 assert abs(rows["beta"][v] - fit.beta) <= allowed.effect * scale, (test, v, method)
     assert n > 5
+
+
+def test_alleles_of_a_record_are_tested_at_once(sample, cohort):
+    model = ga.Linear("q", ["x"], alleles="joint", min_mac=0)
+    scan, block = Scan(model), sample.block(True)
+    columns = scan.sets(scan.prepare(cohort), block.take(np.array([1, 2, 4, 5])), 2).columns
+    for row, pair in enumerate(([1, 2], [4, 5])):
+        _, _, fit = ols(sample, sample.dosages[pair].T)
+        assert columns["statistic"][row, 0] == pytest.approx(float(fit.f_test(np.eye(4)[2:]).fvalue), rel=1e-7)
 
 
 def test_poorly_imputed_rows_with_few_carriers_have_no_exact_test():
