@@ -31,9 +31,17 @@ from genassoc.errors import InputError, StoreError
 from genassoc.formats import inputs as choosing
 from genassoc.formats.convert_memory import ConversionSizes, header_bytes
 from genassoc.formats.inputs import ContigCheck, SampleChoice
-from genassoc.formats.reading import AS_IT_IS, Reading
-from genassoc.formats.source import Piece, Place, RecordError, Region, Source, VariantBatch, fingerprint
-from genassoc.formats.summary import CALL_CHANGES, DOSAGE_FIELDS, DROP_REASONS, ROW_KINDS, ConversionSummary, by_number
+from genassoc.formats.reading import AS_IT_IS, READ_FILES, Reading
+from genassoc.formats.source import Piece, Place, RecordError, Region, Source, VariantBatch, fingerprint, size_of
+from genassoc.formats.summary import (
+    CALL_CHANGES,
+    DOSAGE_FIELDS,
+    DROP_REASONS,
+    ROW_KINDS,
+    VARIANT_CHANGES,
+    ConversionSummary,
+    by_number,
+)
 from genassoc.progress import Progress, Silent
 from genassoc.provenance import package_versions
 from genassoc.shapes import Int64Array
@@ -51,6 +59,7 @@ _SUMMED = (
     *CALL_CHANGES,
     *(f"dosages_{name}" for name in DOSAGE_FIELDS),
     *DROP_REASONS,
+    *VARIANT_CHANGES,
 )
 
 
@@ -192,7 +201,7 @@ def conversion_identity(
 
 def _identity_of(path: Path, companions: Sequence[Path]) -> dict[str, object]:
     """Name, size and hash of an input, and of the files that belong to it."""
-    own: dict[str, object] = {"name": path.name, "size": path.stat().st_size, "fingerprint": fingerprint(path)}
+    own: dict[str, object] = {"name": path.name, "size": size_of(path), "fingerprint": fingerprint(path)}
     return own | ({"with": [_identity_of(other, ()) for other in companions]} if companions else {})
 
 
@@ -200,6 +209,9 @@ def identity_reading(reading: Reading) -> dict[str, Any]:
     """The choices of a reading that are not the usual ones, under "reading", as JSON gives them back; empty without any."""
     usual = asdict(AS_IT_IS)
     chosen = {name: value for name, value in asdict(reading).items() if value != usual[name]}
+    for name in set(READ_FILES) & set(chosen):
+        file = Path(chosen[name])
+        chosen[name] = {"name": file.name, "fingerprint": fingerprint(file)} if file.is_file() else file.name
     return json.loads(json.dumps({"reading": chosen})) if chosen else {}
 
 
@@ -426,6 +438,7 @@ class Conversion:
             row_kinds={name: n for name in ROW_KINDS if (n := tally.counts[name])},
             call_changes={name: n for name in CALL_CHANGES if (n := tally.counts[name])},
             dosages={name: n for name in DOSAGE_FIELDS if (n := tally.counts[f"dosages_{name}"])},
+            variant_changes={name: n for name in VARIANT_CHANGES if (n := tally.counts[name])},
             build=build,
             contig_notes=[*contigs.notes(), *contigs.unplaced(tally.contigs), *doubts],
             sources=[

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from genassoc.data.cohort.builds import Build, detected
+from genassoc.data.cohort.builds import Build
 from genassoc.data.cohort.contigs import XY, Contigs, chromosome_of, dialect_of
 from genassoc.errors import InputError
 from genassoc.formats import bgzf
+from genassoc.formats.identity import identified
 from genassoc.formats.reading import AS_IT_IS, Reading
-from genassoc.formats.source import Region, Source, merge_regions, parse_region
+from genassoc.formats.source import Region, Source, build_of_source, merge_regions, parse_region
 from genassoc.formats.vcf.header import MAX_HEADER_BYTES
 from genassoc.shapes import Int64Array
 
@@ -51,7 +52,7 @@ def expand(inputs: str | Path | Sequence[str | Path]) -> list[Path]:
             )
         if not path.exists():
             raise InputError(f"{path}: no such file")
-        if path.is_dir():
+        if path.is_dir() and not any(known.recognises(path, b"") for known in FOLDERS):
             raise InputError(f"{path}: is a folder; give the files in it ({path}/*.vcf.gz)")
         if path.resolve() in seen:
             raise InputError(f"{path}: is given twice; its variants would be in the store twice")
@@ -120,8 +121,17 @@ def _is_bcf(path: Path, _: bytes) -> bool:
     return layout == "bcf" or (layout != "plain" and bgzf.inflated_head(path).startswith(b"BCF"))
 
 
+def _is_vcf_zarr(path: Path, head: bytes) -> bool:
+    from genassoc.formats.vcz.files import is_zarr_folder, is_zarr_zip
+
+    return is_zarr_folder(path) if path.is_dir() else is_zarr_zip(path, head)
+
+
+# Folders that are one input.
+FOLDERS: tuple[Format, ...] = (Format("VCF Zarr", _is_vcf_zarr, "genassoc.formats.vcz.source:VczSource"),)
 # The first that recognises a file reads it.
 SOURCES: tuple[Format, ...] = (
+    *FOLDERS,
     Format(
         "BED", lambda _, head: head[:3] in (b"\x6c\x1b\x01", b"\x6c\x1b\x00"), "genassoc.formats.plink.bed:BedSource"
     ),
@@ -150,7 +160,7 @@ def open_source(
     except OSError:
         head = b""  # `bgzf.sniff` says why it cannot be opened
     found = next(known for known in SOURCES if known.recognises(path, head))
-    return found.open(path, regions, max_header_bytes, exact=exact, reading=reading)
+    return identified(found.open(path, regions, max_header_bytes, exact=exact, reading=reading), reading)
 
 
 def _refuse_other_formats(path: Path) -> None:
@@ -317,12 +327,6 @@ def check_builds(sources: Sequence[Source]) -> None:
                 "the files of one store must be of one genome build: convert them apart, or lift one over"
             )
         first = first or (source.path, build)
-
-
-def build_of_source(source: Source) -> tuple[Build | None, list[str]]:
-    """The genome build that a file tells, and notes on it."""
-    lengths: Mapping[str, int] = getattr(source, "contig_lengths", {})
-    return detected(lengths, source.contigs, getattr(source, "reference_words", ""))
 
 
 def check_regions(regions: list[Region], contigs: Sequence[str]) -> None:

@@ -125,7 +125,7 @@ def _example(cohort: Cohort) -> str:
 
 def _copies(cohort: Cohort, number: int, male_x_dosage: int) -> Float64Array:
     """Copies of ALT of one variant in the cohort's samples (N,), NaN where not observed."""
-    block = cohort.read(number, number + 1)
+    block = cohort.block_of(np.array([number]))
     copies = copies_of(block)[0, cohort.block_columns]
     places: Places = places_of(block)
     if male_x_dosage == 1 and places.ploidy[0] == X_OUTSIDE_PAR and cohort.sex is not None:
