@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from genassoc.errors import UnreadDosagesWarning as UnreadDosagesWarning
     from genassoc.explanation.audit import AuditWarning as AuditWarning
     from genassoc.explanation.explain import explain as explain
+    from genassoc.formats.sake.patients import read_sake_patients as read_sake_patients
     from genassoc.models.cox.model import Cox as Cox
     from genassoc.models.linear.model import Linear as Linear
     from genassoc.models.logistic.model import Logistic as Logistic
@@ -92,6 +93,7 @@ _NAMES = {
     "export": "genassoc.verbs.exports",
     "open_store": "genassoc.verbs.stores",
     "permute": "genassoc.verbs.permutation",
+    "read_sake_patients": "genassoc.formats.sake.patients",
     "run": "genassoc.verbs.runs",
     "sample_qc": "genassoc.verbs.quality",
     "simulate_cohort": "genassoc.simulate",
