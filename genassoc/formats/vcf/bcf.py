@@ -14,6 +14,7 @@ from genassoc.formats import bgzf
 from genassoc.formats.reading import AS_IT_IS, Reading
 from genassoc.formats.source import LAST_POSITION, Piece, Place, Region, spelled_as
 from genassoc.formats.vcf.header import MAX_HEADER_BYTES, MAX_LINE_BYTES, VcfHeader, parse_header
+from genassoc.formats.vcf.sample_fields import SampleFields
 from genassoc.formats.vcf.scan import LineScanner
 from genassoc.shapes import Int64Array
 
@@ -54,14 +55,13 @@ class BcfSource:
     ) -> None:
         self.path = path
         self.reading = reading
-        self.has_dosages = self.has_probabilities = False
         self.annotations: tuple[str, ...] = ()
         self.max_line_bytes = MAX_LINE_BYTES
         self.notes: list[str] = []
         if bgzf.sniff(path) == "bgzf":
             bgzf.require_complete(path)
         self._require_header(max_header_bytes)
-        self._first: str | None = None
+        self._first_line = b""
         with self._open() as file:
             self._header = self._read_header(file)
             self.contigs = tuple(file.header.contigs)
@@ -70,9 +70,11 @@ class BcfSource:
             if not exact:
                 regions = spelled_as(regions, self.contigs, self.notes)
             self._indexed = bool(regions) and file.index is not None
-            if not regions:
-                self._first = self._first_record(file)
+            self._first_line = self._first_record(file)
         self.sample_ids = self._header.sample_ids
+        self._fields = SampleFields.of(path, self._header.dosage_formats, self._first_line, reading)
+        self.has_dosages, self.has_probabilities = self._fields.has_dosages, self._fields.has_probabilities
+        self.notes += self._fields.notes
         self.regions = regions
         if regions and not self._indexed:
             self.notes.append(f"{path.name}: no index, read whole for the regions")
@@ -118,14 +120,14 @@ class BcfSource:
             raise InputError(f"{self.path}: damaged BCF header: {_reason(error)}") from error
         return parse_header(self.path, text)
 
-    def _first_record(self, file: Any) -> str | None:
+    def _first_record(self, file: Any) -> bytes:
         for _, line in self._lines(iter(file)):
-            return line.split("\t", 1)[0]
-        return None
+            return "\t".join(line.split("\t", 10)[:10]).encode()
+        return b""
 
     def first_contig(self) -> str | None:
-        """Contig of the first record; None in regions, where it is not cheap to know."""
-        return self._first
+        """Contig of the first record; None in regions, which may begin elsewhere."""
+        return None if self.regions else self._first_line.split(b"\t")[0].decode() or None
 
     def locate(self, line: int) -> str:
         """Which record of the file it is; nothing where an index was used."""
@@ -152,7 +154,14 @@ class BcfSource:
     def pieces(self, columns: Int64Array, start: Place | None) -> Iterator[Piece]:
         """Runs of records; see `Source.pieces`. ``address`` is a virtual offset, or a count of records in a region."""
         header = self._header
-        scan = LineScanner(self.sample_ids, columns, tuple(self.regions), header.numeric_formats, header.leading_phase)
+        scan = LineScanner(
+            self.sample_ids,
+            columns,
+            tuple(self.regions),
+            header.numeric_formats,
+            header.leading_phase,
+            fields=self._fields,
+        )
         with self._open() as file:
             if not self._indexed:
                 yield from self._cut(file, iter(file), 0, start, scan)

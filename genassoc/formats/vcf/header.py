@@ -10,6 +10,7 @@ from genassoc.errors import InputError
 FIXED_COLUMNS = ("#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", "FORMAT")
 MAX_HEADER_BYTES = 2**28
 MAX_LINE_BYTES = 2**29  # half a million samples with a thousand bytes each; no VCF has more
+DOSAGE_FORMATS = (b"DS", b"HDS", b"GP")
 _ID = re.compile(rb"[<,]ID=([^,>]+)")
 _VERSION = re.compile(rb"##fileformat=VCFv(\d+)\.(\d+)")
 _LENGTH = re.compile(rb"[<,]length=(\d+)")
@@ -34,6 +35,8 @@ class VcfHeader:
         Whether genotypes may begin with a separator (VCF 4.4 and later).
     contig_lengths : mapping
         Contig -> its length in bases, where its line tells.
+    dosage_formats : mapping
+        DS, HDS, GP -> the line that declares it.
     """
 
     sample_ids: tuple[str, ...]
@@ -42,6 +45,7 @@ class VcfHeader:
     n_lines: int
     leading_phase: bool
     contig_lengths: Mapping[str, int] = field(default_factory=dict)
+    dosage_formats: Mapping[bytes, bytes] = field(default_factory=dict)
 
 
 def is_vcf_start(head: bytes | bytearray) -> bool:
@@ -75,6 +79,7 @@ def parse_header(path: Path, text: bytes | bytearray) -> VcfHeader:
     contigs: dict[str, None] = {}
     lengths: dict[str, int] = {}
     numeric: dict[bytes, None] = {}
+    dosages: dict[bytes, bytes] = {}
     end = len(text) - text.endswith(b"\n")
     last = text.rfind(b"\n", 0, end) + 1  # where the column names begin
     n_lines = text.count(b"\n", 0, last) + 1
@@ -88,6 +93,8 @@ def parse_header(path: Path, text: bytes | bytearray) -> VcfHeader:
                 )
             continue
         match = _ID.search(line)
+        if match and match[1] in DOSAGE_FORMATS and line.startswith(b"##FORMAT="):
+            dosages[match[1]] = line
         if match and line.startswith(b"##contig="):
             name = match[1].strip(b'"').decode("utf-8", "replace")
             contigs[name] = None
@@ -98,7 +105,7 @@ def parse_header(path: Path, text: bytes | bytearray) -> VcfHeader:
     sample_ids = _sample_ids(path, n_lines, bytes(memoryview(text)[last:end]).removesuffix(b"\r"))
     version = _VERSION.match(text)
     leading_phase = version is not None and (int(version[1]), int(version[2])) >= (4, 4)
-    return VcfHeader(sample_ids, tuple(contigs), tuple(numeric), n_lines, leading_phase, lengths)
+    return VcfHeader(sample_ids, tuple(contigs), tuple(numeric), n_lines, leading_phase, lengths, dosages)
 
 
 def _sample_ids(path: Path, number: int, line: bytes) -> tuple[str, ...]:

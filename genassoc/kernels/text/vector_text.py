@@ -41,6 +41,16 @@ def field_masks(text: UInt8Array, at: int) -> tuple[np.uint64, np.uint64]:
     return np.uint64(plain), np.uint64(colon)
 
 
+def separator_masks(text: UInt8Array, at: int) -> tuple[np.uint64, np.uint64]:
+    """Masks of bytes that are: a tab, a line end, or one of ``, :``; a newline."""
+    separators = newlines = 0
+    for i in range(WIDTH):
+        byte = int(text[at + i])
+        separators |= int(9 <= byte <= 13 or byte in (44, 58)) << i
+        newlines |= int(byte == 10) << i
+    return np.uint64(separators), np.uint64(newlines)
+
+
 def trailing_zeros(mask: np.uint64) -> int:
     """Zeros below the lowest one of a mask; 64 where there is none."""
     value = int(mask)
@@ -115,6 +125,18 @@ def _spell_out() -> None:
         return signature, codegen
 
     @intrinsic
+    def _separator_masks(typingctx: Any, text: Any, at: Any) -> Any:
+        signature = types.UniTuple(types.uint64, 2)(text, types.intp)
+
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            values = _load(context, builder, sig.args[0], args[0], args[1])
+            ends = builder.icmp_unsigned("<=", builder.sub(values, _all(ord("\t"))), _all(ord("\r") - ord("\t")))
+            inner = builder.or_(_is(builder, values, ","), _is(builder, values, ":"))
+            return _answer(context, builder, sig, [builder.or_(ends, inner), _is(builder, values, "\n")])
+
+        return signature, codegen
+
+    @intrinsic
     def _trailing_zeros(typingctx: Any, mask: Any) -> Any:
         signature = types.intp(types.uint64)
 
@@ -143,6 +165,13 @@ def _spell_out() -> None:
     def _field_masks_compiled(text, at):  # type: ignore[no-untyped-def]
         def compiled(text, at):  # type: ignore[no-untyped-def]
             return _field_masks(text, at)  # type: ignore[call-arg]
+
+        return compiled
+
+    @overload(separator_masks)
+    def _separator_masks_compiled(text, at):  # type: ignore[no-untyped-def]
+        def compiled(text, at):  # type: ignore[no-untyped-def]
+            return _separator_masks(text, at)  # type: ignore[call-arg]
 
         return compiled
 
