@@ -339,7 +339,7 @@ def scan(
                 target = packed[row] if in_order else file_row[0]
                 end, n_half = _read_fixed(text, columns[9], n_columns, n_alternates, target)
             seen = _PACKED
-            format = calls.Format(n_fields, genotype, numeric, any_numeric, header.rules)
+            format = calls.Format(n_fields, genotype, n_alternates, numeric, any_numeric, header.rules)
             # whose calls are half missing is not known of packed rows
             if end < 0 or n_half > 0:
                 if has == 0:

@@ -72,6 +72,8 @@ class Format(NamedTuple):
     ----------
     n_fields, genotype : int
         How many fields; which of them is GT, -1 if none.
+    n_alternates : int
+        ALTs of the record.
     numeric : uint8 (256,)
         1 where a field must hold numbers; ``any_numeric``: one does.
     rules : int
@@ -80,6 +82,7 @@ class Format(NamedTuple):
 
     n_fields: int
     genotype: int
+    n_alternates: int
     numeric: UInt8Array
     any_numeric: bool
     rules: int

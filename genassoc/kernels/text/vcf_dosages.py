@@ -37,10 +37,12 @@ class Fields(NamedTuple):
         The same in the order of the store.
     local : int64 (any,)
         The alleles that the local ones of a call mean.
-    ends : int32 (any,)
-        Where the parts of a line end.
-    shape : int64 (`MOST_PARTS`,)
-        What ends each part of a column.
+    ends, numbers : int32, uint32 (any,)
+        Where the parts of a line end; each as a number.
+    odd : int32 (n_columns,)
+        Columns that are not as usual.
+    shape, colons : int64 (`MOST_PARTS`,)
+        What ends each part of a column; the parts before a colon.
     state : int64 (4,)
         Rows of dosages that are written; whether the probabilities of any are known; of the line, which bits there are in
         ``notes`` and in the flags of the calls.
@@ -54,7 +56,10 @@ class Fields(NamedTuple):
     gathered_homozygous: UInt32Array
     local: Int64Array
     ends: Int32Array
+    numbers: UInt32Array
+    odd: Int32Array
     shape: Int64Array
+    colons: Int64Array
     state: Int64Array
 
 
@@ -68,7 +73,8 @@ def fields_of(samples: Samples) -> Fields:
     return Fields(
         np.zeros(256, np.uint8), np.empty(n, np.uint32), np.empty(n, np.uint32), np.zeros(n, np.uint8),
         np.empty(N, np.uint32), np.empty(N, np.uint32), np.zeros(MOST_LOCAL, np.int64),
-        np.empty(MOST_PARTS * n + 64, np.int32), np.zeros(MOST_PARTS, np.int64), np.zeros(4, np.int64),
+        np.empty(MOST_PARTS * n + 128, np.int32), np.empty(MOST_PARTS * n + 128, np.uint32), np.empty(n, np.int32),
+        np.zeros(MOST_PARTS, np.int64), np.zeros(MOST_PARTS, np.int64), np.zeros(4, np.int64),
     )  # fmt: skip
 
 

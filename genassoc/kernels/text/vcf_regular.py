@@ -5,218 +5,296 @@ part is then read where it lies, so that no read waits for the one before it. Wh
 range) is left to `genassoc.kernels.text.vcf_samples.read_fields`, which says the same, slower.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
-from genassoc.kernels import jit
+from genassoc.kernels import DISABLE_JIT, jit
 from genassoc.kernels.text import vcf_calls as calls
 from genassoc.kernels.text import vcf_dosages as dosages
 from genassoc.kernels.text.vcf_dosages import ABSENT, MOST_PARTS, Fields
 from genassoc.kernels.text.vcf_fields import COLON, COMMA, NEWLINE, RETURN, TAB
 from genassoc.kernels.text.vcf_numbers import BILLION, NO_NUMBER, NOTHING, read_number
 from genassoc.kernels.text.vector_bytes import word_at
-from genassoc.kernels.text.vector_text import WIDTH, separator_masks, trailing_zeros
-from genassoc.shapes import Int32Array, UInt8Array
+from genassoc.kernels.text.vector_numbers import NUMBERS, UNIT, short_numbers
+from genassoc.kernels.text.vector_text import WIDTH, ones, separator_masks, trailing_zeros
+from genassoc.shapes import Int32Array, Int64Array, UInt8Array
 
-_ONE, _EIGHT, _SIXTEEN, _THIRTY_TWO = np.uint64(1), np.uint64(8), np.uint64(16), np.uint64(32)
-_LOW_BYTE = np.uint64(0xFF)
-_ZEROS = np.uint64(0x3030303030303030)
-_BEYOND_NINE = np.uint64(0x7676767676767676)
-_TOP_BITS = np.uint64(0x8080808080808080)
-_PAIRS = np.uint64(0x00FF00FF00FF00FF)
-_QUADS = np.uint64(0x0000FFFF0000FFFF)
-_LOW_HALF = np.uint64(0xFFFFFFFF)
-_TEN, _HUNDRED, _TEN_THOUSAND = np.uint64(10), np.uint64(100), np.uint64(10_000)
-_POINT = np.uint64(46 ^ 48)
-# Three bytes of a call of the first two alleles, without the bits that tell 0 from 1 and | from /.
-_CALL_BITS = np.uint64(0xFE00FE)
-_CALL = np.uint64(0x300030)
-_UNSOUND_SUM = BILLION // 20
-_DISAGREEMENT = BILLION // 50
+_ONE = np.uint64(1)
+# ``a|b:`` of the first two alleles, without the bits that tell 0 from 1; the separator is compared alone.
+_CALL_BITS, _CALL = np.uint64(0xFFFE00FE), np.uint64(0x3A300030)
+_SEPARATOR_BITS, _PHASED, _UNPHASED = np.uint64(0xFF00), np.uint64(124 << 8), np.uint64(47 << 8)
+# in units of the numbers read
+_COPY = BILLION // UNIT
+_UNSOUND_SUM = _COPY // 20
+_DISAGREEMENT = _COPY // 50
+
+
+class Shape(NamedTuple):
+    """What the parts of a column are: the first of GT, of DS (as of the ALT wanted) and of GP, -1 if there is none."""
+
+    parts: int
+    call: int
+    ds: int
+    gp: int
 
 
 @jit
-def find_ends(text: UInt8Array, at: int, ends: Int32Array) -> tuple[int, int]:
-    """Where the parts of a line from ``at`` end, as offsets from there: (how many, offset of the newline).
+def find_ends(text: UInt8Array, at: int, ends: Int32Array) -> tuple[int, int, int, int]:
+    """Where the parts of a line from ``at`` end, as offsets from there: (how many, offset of the newline, tabs, commas).
 
     How many is -1 where there is no room for all.
     """
-    L, begin, n = text.shape[0], at, 0
+    L, begin, n, tabs, commas = text.shape[0], at, 0, 0, 0
     while at + WIDTH <= L:
-        if n + WIDTH > ends.shape[0]:
-            return -1, at
-        found, newlines = separator_masks(text, at)
+        if n + 2 * WIDTH > ends.shape[0]:
+            return -1, at, 0, 0
+        found, newlines, tab, comma = separator_masks(text, at)
         if newlines != 0:
-            found &= newlines ^ (newlines - _ONE)  # up to the first
+            line = newlines ^ (newlines - _ONE)  # up to the first
+            found &= line
+            tab &= line
+            comma &= line
+        tabs += ones(tab)
+        commas += ones(comma)
         base = at - begin
-        while found != 0:
-            ends[n] = base + trailing_zeros(found)
-            n += 1
-            found &= found - _ONE
+        here = ones(found)
+        while True:
+            for i in range(8):  # without a question for each; what is too many is written over
+                ends[n + i] = base + trailing_zeros(found)
+                found &= found - _ONE
+            if here <= 8:
+                break
+            n += 8
+            here -= 8
+        n += here
         if newlines != 0:
-            return n, begin + int(ends[n - 1])
+            return n, begin + int(ends[n - 1]), tabs, commas
         at += WIDTH
     while True:
-        if n == ends.shape[0]:
-            return -1, at
+        if n + WIDTH > ends.shape[0]:
+            return -1, at, 0, 0
         c = text[at]
         if c == TAB or c == COLON or c == COMMA or c == NEWLINE or c == RETURN:
             ends[n] = at - begin
             n += 1
+            tabs += int(c == TAB)
+            commas += int(c == COMMA)
             if c == NEWLINE:
-                return n, at
+                return n, at, tabs, commas
         at += 1
 
 
-@jit
-def _short_number(text: UInt8Array, start: int, n: int) -> int:
-    """A number of n bytes in billionths, if it is a digit, or one with a point and up to five more; else -1."""
-    digits = (word_at(text, start) ^ _ZEROS) & ((_ONE << np.uint64(8 * (n & 7))) - _ONE)
-    point = (digits >> _EIGHT) & _LOW_BYTE
-    joined = (digits & _LOW_BYTE) | ((digits >> _EIGHT) & ~_LOW_BYTE)
-    odd = ((joined + _BEYOND_NINE) | joined) & _TOP_BITS
-    pairs = (joined * _TEN + (joined >> _EIGHT)) & _PAIRS
-    quads = (pairs * _HUNDRED + (pairs >> _SIXTEEN)) & _QUADS
-    value = (quads * _TEN_THOUSAND + (quads >> _THIRTY_TWO)) & _LOW_HALF
-    sound = odd == 0 and ((n == 1 and point == 0) or (n > 2 and n < 8 and point == _POINT))
-    return int(np.int64(value)) * 100 if sound else -1
+if DISABLE_JIT:
+    # numpy warns of the wrap-around when no bit is left
+    find_ends = np.errstate(over="ignore")(find_ends)
 
 
 @jit
-def _number(text: UInt8Array, start: int, n: int) -> int:
-    """A number of n bytes in billionths; -1 for ``.``, -2 where it is none or below 0."""
-    value = _short_number(text, start, n) if start + 8 <= text.shape[0] else -1
-    if value >= 0:
-        return value
-    if n == 0:
+def _shape_of(text: UInt8Array, at: int, n_fields: int, n_alternates: int, k: int, fields: Fields) -> Shape:
+    """The shape of the column at ``at``; no parts where it is none that is read here."""
+    roles, shape = fields.roles, fields.shape
+    none = Shape(0, -1, -1, -1)
+    parts, field, begun, call, ds, gp = 0, 0, 0, -1, -1, -1
+    while True:
+        c = int(text[at])
+        at += 1
+        if c != COLON and c != COMMA and c != TAB and c != NEWLINE and c != RETURN:
+            continue
+        if parts == MOST_PARTS:
+            return none
+        shape[parts] = c
+        parts += 1
+        if c == COMMA:
+            continue
+        role, n = int(roles[field]), parts - begun
+        if role == dosages.GT and n == 1:
+            call = begun
+        elif role == dosages.DS and n == n_alternates:
+            ds = begun + k - 1
+        elif role == dosages.GP and n == 3 and n_alternates == 1:
+            gp = begun
+        elif role != dosages.SKIPPED and role != dosages.NUMERIC:
+            return none
+        if c != COLON:
+            break
+        begun = parts
+        field += 1
+        if field >= n_fields or field >= roles.shape[0]:
+            return none
+    shape[parts - 1] = TAB
+    return Shape(parts if ds >= 0 or gp >= 0 else 0, call, ds, gp)
+
+
+@jit
+def _list_colons(shape: Int64Array, parts: int, call: int, colons: Int64Array) -> int:
+    """The parts before a colon that are looked at, beside that of GT: how many."""
+    n = 0
+    for part in range(parts - 1):
+        if shape[part] == COLON and part != call:
+            colons[n] = part
+            n += 1
+    return n
+
+
+@jit
+def _number(text: UInt8Array, start: int, end: int) -> int:
+    """A number in billionths; -1 for ``.``, -2 where it is none or below 0."""
+    if start == end:
         return -2
-    kind, value, end = read_number(text, start)
-    if kind == NOTHING and end == start + n:
-        return -1
-    return -2 if kind == NO_NUMBER or end != start + n or value < 0 else value
+    kind, value, stop = read_number(text, start)
+    if kind == NO_NUMBER or stop != end or value < 0:
+        return -2
+    return -1 if kind == NOTHING else value
+
+
+@jit
+def _read_odd(
+    text: UInt8Array, at: int, j: int, shape: Shape, format: calls.Format, k: int, line: calls.Calls, fields: Fields
+) -> bool:
+    """Read column j, in which something is other than usual; False where it is left to others."""
+    ends, base = fields.ends, shape.parts * j
+    flags = line.flags
+    for part in range(shape.parts):
+        c = int(text[at + int(ends[base + part])])
+        if c != fields.shape[part] and not (
+            part == shape.parts - 1 and c <= RETURN and c != TAB and j == flags.shape[0] - 1
+        ):
+            return False
+    flag, copies = 0, -1
+    if shape.call >= 0:
+        part = base + shape.call
+        start = at + (int(ends[part - 1]) + 1 if part > 0 else 0)
+        flags[j] = 0
+        code, stop = calls.read_call(text, start, format.n_alternates, format.rules, j, line.first, line.second, flags)
+        if code != calls.OK or stop != at + ends[part]:
+            return False
+        flag = int(flags[j])
+        if line.first[j] >= 0 and flag & calls.KEPT == 0:
+            copies = int(line.first[j] == k) + int(line.second[j] == k)
+    haploid = flag & calls.HAPLOID > 0
+    value, two, note = -1, -1, 0
+    if shape.ds >= 0:
+        part = base + shape.ds
+        start = at + (int(ends[part - 1]) + 1 if part > 0 else 0)
+        value = _number(text, start, at + int(ends[part]))
+        if value < -1 or value > (BILLION if haploid else 2 * BILLION):
+            return False
+        if haploid and value >= 0:
+            value *= 2
+    if shape.gp >= 0:
+        part = base + shape.gp
+        start = at + (int(ends[part - 1]) + 1 if part > 0 else 0)
+        e0, e1, e2 = at + int(ends[part]), at + int(ends[part + 1]), at + int(ends[part + 2])
+        p0, p1, p2 = _number(text, start, e0), _number(text, e0 + 1, e1), _number(text, e1 + 1, e2)
+        sound = min(p0, p1, p2) >= 0 and max(p0, p1, p2) <= BILLION
+        if not sound or abs(p0 + p1 + p2 - BILLION) > UNIT * _UNSOUND_SUM:
+            return False
+        two = p2
+        if value < 0:
+            value = p1 + 2 * p2
+        elif abs(value - p1 - 2 * p2) > UNIT * _DISAGREEMENT:
+            note |= dosages.DISAGREES
+    if value >= 0:
+        note |= dosages.DOSED
+    elif copies >= 0:
+        value = BILLION * copies
+        note |= dosages.FROM_CALL
+    if flag & calls.POLYPLOID:
+        value = -1
+        note = 0
+    fields.dosage[j] = value if value >= 0 else ABSENT
+    fields.homozygous[j] = two if two >= 0 and value >= 0 else ABSENT
+    fields.notes[j] = note
+    flags[j] = flag
+    return True
 
 
 @jit
 def read_regular(
-    text: UInt8Array, at: int, format: calls.Format, n_alternates: int, k: int, line: calls.Calls, fields: Fields
+    text: UInt8Array, at: int, format: calls.Format, k: int, line: calls.Calls, fields: Fields
 ) -> tuple[int, int]:
     """Read the sample columns from ``at`` as of ALT k, if they all have one shape: (end of the line or -1, bits seen).
 
-    Without the alleles of the calls, which the dosages make needless: there is one in at least one column.
+    Without the alleles of the calls, which the dosages make needless: at least one column has a dosage.
     """
-    roles, shape, ends = fields.roles, fields.shape, fields.ends
-    first, second, flags = line.first, line.second, line.flags
-    dosage, homozygous, notes = fields.dosage, fields.homozygous, fields.notes
-    n_columns = first.shape[0]
-    # the shape of the first column
-    parts, field, begun, call_part, ds_part, gp_part = 0, 0, 0, -1, -1, -1
-    end = at
-    while True:
-        c = int(text[end])
-        if c == COLON or c == COMMA or c == TAB or c == NEWLINE or c == RETURN:
-            if parts == MOST_PARTS:
-                return -1, 0
-            shape[parts] = c
-            parts += 1
-            if c != COMMA:
-                role = int(roles[field])
-                n = parts - begun
-                if role == dosages.GT:
-                    call_part = begun
-                elif role == dosages.DS:
-                    ds_part = begun + k - 1
-                    if n != n_alternates:
-                        return -1, 0
-                elif role == dosages.GP:
-                    gp_part = begun
-                    if n != 3 or n_alternates != 1:
-                        return -1, 0
-                elif role != dosages.SKIPPED and role != dosages.NUMERIC:
-                    return -1, 0
-                if c != COLON:
-                    break
-                begun = parts
-                field += 1
-                if field >= format.n_fields or field >= roles.shape[0]:
-                    return -1, 0
-        end += 1
-    if ds_part < 0 and gp_part < 0:
+    ends, numbers, odd = fields.ends, fields.numbers, fields.odd
+    flags, dosage, homozygous, notes = line.flags, fields.dosage, fields.homozygous, fields.notes
+    n_columns, L = flags.shape[0], text.shape[0]
+    shape = _shape_of(text, at, format.n_fields, format.n_alternates, k, fields)
+    parts, call, ds, gp = shape.parts, shape.call, shape.ds, shape.gp
+    if parts == 0:
         return -1, 0
-    shape[parts - 1] = TAB
-    found, line_end = find_ends(text, at, ends)
-    if found > 1 and ends[found - 2] == line_end - at - 1 and text[line_end - 1] == RETURN:
-        found -= 1
-    if found != parts * n_columns:
+    n, line_end, tabs, commas = find_ends(text, at, ends)
+    if n > 1 and int(ends[n - 2]) == line_end - at - 1 and text[line_end - 1] == RETURN:
+        n -= 1
+    # As many parts as if all columns had those of the first, with as many tabs and commas. That each column's last ends with a
+    # tab, and those before a colon with one, is looked at below: then all have its shape.
+    n_colons = _list_colons(fields.shape, parts, call, fields.colons)
+    n_commas = 0
+    for part in range(parts - 1):
+        n_commas += int(fields.shape[part] == COMMA)
+    if n != parts * n_columns or tabs != n_columns - 1 or commas != n_commas * n_columns:
         return -1, 0
-    seen, told = 0, 0
+    # Eight bytes are read from where each part begins; the text may end before, and so may the groups of eight parts.
+    t = 1
+    while t + NUMBERS <= n and at + int(ends[t + NUMBERS - 2]) + 9 <= L:
+        short_numbers(text, at, ends, t, numbers)
+        t += NUMBERS
     for j in range(n_columns):
-        base = parts * j
-        odd = 0
-        for part in range(parts - 1):
-            odd |= int(text[at + ends[base + part]]) ^ int(shape[part])
-        if j < n_columns - 1:
-            odd |= int(text[at + ends[base + parts - 1]]) ^ TAB
-        if odd:
+        notes[j] = dosages.DOSED
+        flags[j] = 0
+        homozygous[j] = ABSENT
+    n_usual = min(t // parts, n_columns - 1)  # columns before are whole in the numbers; the last is ended by the line
+    n_odd, told = 1, dosages.DOSED
+    odd[0] = 0
+    # Places that are never negative: indices without a sign are not looked at twice.
+    step, one = np.uint64(parts), np.uint64(1)
+    at_call, at_ds, at_gp = np.uint64(max(call, 0)), np.uint64(max(ds, 0)), np.uint64(max(gp, 0))
+    colon = np.uint64(fields.colons[0] if n_colons > 0 else parts - 1)
+    ended = np.uint64(COLON if n_colons > 0 else TAB)
+    begin = np.uint64(at)
+    base = np.uint64(0)
+    for j in range(1, n_usual):
+        base += step
+        wrong = np.uint64(text[begin + np.uint64(ends[base + step - one])]) ^ np.uint64(9)
+        wrong |= np.uint64(text[begin + np.uint64(ends[base + colon])]) ^ ended
+        for i in range(1, n_colons):
+            wrong |= np.uint64(text[at + int(ends[parts * j + fields.colons[i]])]) ^ np.uint64(COLON)
+        if call >= 0:
+            word = word_at(text, at + int(ends[base + at_call - one]) + 1)
+            separator = word & _SEPARATOR_BITS
+            wrong |= (word & _CALL_BITS) ^ _CALL
+            wrong |= (separator ^ _PHASED) if separator != _UNPHASED else np.uint64(0)
+        value, excess = 0, 0
+        if ds >= 0:
+            value = int(numbers[base + at_ds])
+            excess = value - 2 * _COPY
+        if gp >= 0:
+            p0 = int(numbers[base + at_gp])
+            p1 = int(numbers[base + at_gp + one])
+            p2 = int(numbers[base + at_gp + one + one])
+            excess = max(excess, abs(p0 + p1 + p2 - _COPY) - _UNSOUND_SUM, max(p0, p1, p2) - _COPY)
+            homozygous[j] = UNIT * p2
+            if ds < 0:
+                value = p1 + 2 * p2
+            elif abs(value - p1 - 2 * p2) > _DISAGREEMENT:
+                notes[j] = dosages.DOSED | dosages.DISAGREES
+                told |= dosages.DISAGREES
+        dosage[j] = UNIT * value
+        if wrong != 0 or excess > 0:
+            odd[n_odd] = j
+            n_odd += 1
+    for j in range(max(n_usual, 1), n_columns):
+        odd[n_odd] = j
+        n_odd += 1
+    seen = 0
+    for i in range(n_odd):
+        j = int(odd[i])
+        if not _read_odd(text, at, j, shape, format, k, line, fields):
             return -1, 0
-        flag, copies = 0, -1
-        if call_part >= 0:
-            start = at + (ends[base + call_part - 1] + 1 if base + call_part > 0 else 0)
-            n = at + ends[base + call_part] - start
-            sound = False
-            if start + 8 <= text.shape[0]:
-                word = word_at(text, start)
-                separator = (word >> _EIGHT) & _LOW_BYTE
-                sound = n == 3 and (word & _CALL_BITS) == _CALL and (separator == 124 or separator == 47)
-            if sound:
-                a, b = int(text[start]) - 48, int(text[start + 2]) - 48
-                copies = int(a == k) + int(b == k)
-            else:
-                flags[j] = 0
-                code, stop = calls.read_call(text, start, n_alternates, format.rules, j, first, second, flags)
-                if code != calls.OK or stop != start + n:
-                    return -1, 0
-                flag = int(flags[j])
-                if first[j] >= 0 and flag & calls.KEPT == 0:
-                    copies = int(first[j] == k) + int(second[j] == k)
-        ds, gp, two, note = -1, -1, -1, 0
-        if ds_part >= 0:
-            start = at + (ends[base + ds_part - 1] + 1 if base + ds_part > 0 else 0)
-            ds = _number(text, start, at + ends[base + ds_part] - start)
-            if ds > 2 * BILLION or ds < -1:
-                return -1, 0
-        if gp_part >= 0:
-            start = at + (ends[base + gp_part - 1] + 1 if base + gp_part > 0 else 0)
-            e0, e1, e2 = at + ends[base + gp_part], at + ends[base + gp_part + 1], at + ends[base + gp_part + 2]
-            p0 = _number(text, start, e0 - start)
-            p1 = _number(text, e0 + 1, e1 - e0 - 1)
-            p2 = _number(text, e1 + 1, e2 - e1 - 1)
-            if min(p0, p1, p2) < 0 or max(p0, p1, p2) > BILLION or abs(p0 + p1 + p2 - BILLION) > _UNSOUND_SUM:
-                return -1, 0
-            gp = p1 + 2 * p2
-            two = p2
-        if flag:
-            seen |= flag
-            if flag & calls.HAPLOID and ds > BILLION:
-                return -1, 0
-            if flag & calls.HAPLOID and ds >= 0:
-                ds *= 2
-        value = ds
-        if ds < 0:
-            value = gp
-        elif gp >= 0 and abs(ds - gp) > _DISAGREEMENT:
-            note |= dosages.DISAGREES
-        if value >= 0:
-            note |= dosages.DOSED
-        elif copies >= 0:
-            value = BILLION * copies
-            note |= dosages.FROM_CALL
-        if flag & calls.POLYPLOID:
-            value = -1
-            note = 0
-        dosage[j] = value if value >= 0 else ABSENT
-        homozygous[j] = two if two >= 0 and value >= 0 else ABSENT
-        notes[j] = note
-        flags[j] = flag
-        told |= note
+        told |= int(notes[j])
+        seen |= int(flags[j])
     fields.state[2] = told
     fields.state[3] = seen
     return (line_end if told & dosages.DOSED else -1), seen

@@ -259,7 +259,7 @@ def read_samples(
     fields: Fields,
 ) -> tuple[int, int, int, int, int]:
     """As `read_fields`, by `genassoc.kernels.text.vcf_regular` where all columns have one shape."""
-    end, seen = read_regular(text, at, format, n_alternates, k, line, fields)
+    end, seen = read_regular(text, at, format, k, line, fields)
     if end >= 0:
         return calls.OK, end, 0, 0, seen
     return read_fields(text, at, format, wanted, n_alternates, k, line, fields)
