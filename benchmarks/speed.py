@@ -1,12 +1,12 @@
 """Speed beside the tools people run today: VCF import, linear and logistic scans, counts; and linear scans at a biobank's size.
 
     python benchmarks/speed.py [--sizes SIZE,...] [--only ROW,...] [--repeats 5] [--slow-repeats 1] [--work DIR]
-                               [--peers TOOL,...] [--write]
+                               [--peers TOOL,...] [--write [--apart]]
 
 Sizes: small, import, middle, middle-beta, full, large, scale (`Linear.block` alone); each has its rows, see `speed_cohort.SIZES`.
 Peers: plink2, bgzip and regenie where they are on PATH; ``--peers plink1.9,sgkit,bio2zarr,scikit-allel,cyvcf2`` adds to them. The cohorts, the
 peers' environments and all outputs stay under --work (a cache folder by default). ``--write`` puts this machine's section into
-RESULTS.md. Exit code 1 where a result disagrees with ours.
+RESULTS.md; ``--apart`` one of the sizes named, so that a day's sizes need not be measured at once. Exit code 1 where a result disagrees with ours.
 """
 
 import argparse
@@ -80,6 +80,9 @@ def main() -> int:
     parser.add_argument("--work", type=Path, default=speed_cohort.default_work())
     parser.add_argument("--peers", default="", help="more of them: " + ", ".join(("plink1.9", *peers.PYTHON_PEERS)))
     parser.add_argument("--write", action="store_true")
+    parser.add_argument(
+        "--apart", action="store_true", help="write a section for these sizes, beside the machine's own"
+    )
     chosen = parser.parse_args()
     sizes, wanted = _names(chosen.sizes), (*PEERS, *_names(chosen.peers))
     if unknown := [name for name in sizes if name not in known and name != "scale"]:
@@ -96,7 +99,7 @@ def main() -> int:
             found.cohorts.append((known[name], outcomes))
             found.add_versions(outcomes, inputs)
         if chosen.write:  # after each cohort: what an hour found outlives what ends the next one
-            write(section(found))
+            write(section(found, ": " + ", ".join(sizes) if chosen.apart else ""))
     print(section(found))
     disagree = [
         f"{size.name} {outcome.row.key}"

@@ -149,10 +149,10 @@ def details(measured: Measured) -> list[str]:
     return lines
 
 
-def section(measured: Measured) -> str:
-    """A machine's section."""
+def section(measured: Measured, of_what: str = "") -> str:
+    """A machine's section; ``of_what`` is added to its heading."""
     lines = [
-        f"## {machine()}",
+        f"## {machine()}{of_what}",
         "",
         f"`{measured.command}`, {datetime.date.today().isoformat()}, commit {commit()}. Whole processes from the shell, {THREADS} threads each, in turn, the "
         f"order reversed every other round; medians of {measured.repeats} ({measured.slow_repeats} on slices). wall s / CPU s / peak MB of the process tree. Kernels are "

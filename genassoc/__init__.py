@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from genassoc.verbs.arrays import to_dask as to_dask
     from genassoc.verbs.association import associate as associate
     from genassoc.verbs.demonstration import demo as demo
+    from genassoc.verbs.exports import export as export
     from genassoc.verbs.permutation import permute as permute
     from genassoc.verbs.predictors import associate_predictors as associate_predictors
     from genassoc.verbs.quality import sample_qc as sample_qc
@@ -86,6 +87,7 @@ _NAMES = {
     "convert": "genassoc.verbs.stores",
     "demo": "genassoc.verbs.demonstration",
     "explain": "genassoc.explanation.explain",
+    "export": "genassoc.verbs.exports",
     "open_store": "genassoc.verbs.stores",
     "permute": "genassoc.verbs.permutation",
     "run": "genassoc.verbs.runs",

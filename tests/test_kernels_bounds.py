@@ -1,4 +1,4 @@
-"""The tiny kernel tests once more, compiled with bounds checks: a file of its own, so that it runs beside its twin."""
+"""The tiny kernel tests and the fuzzers once more, compiled with bounds checks: a file of its own, so that it runs beside its twin."""
 
 import pytest
 from test_kernels_plain import run_kernel_tests
@@ -6,4 +6,4 @@ from test_kernels_plain import run_kernel_tests
 
 @pytest.mark.integration
 def test_kernel_tests_pass_with_bounds_checks(tmp_path):
-    run_kernel_tests("NUMBA_BOUNDSCHECK", tmp_path)
+    run_kernel_tests("NUMBA_BOUNDSCHECK", tmp_path, "kernel or fuzz")

@@ -19,8 +19,8 @@ def test_kernel_tests_pass_as_plain_python(tmp_path):
     run_kernel_tests("NUMBA_DISABLE_JIT", tmp_path)
 
 
-def run_kernel_tests(switch: str, tmp_path: Path) -> None:
-    """Every test marked ``kernel``, in a process with this switch of numba's on."""
+def run_kernel_tests(switch: str, tmp_path: Path, marked: str = "kernel") -> None:
+    """Every test so marked, in a process with this switch of numba's on."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     # Bounds checks are compiled in: such code must not get into the cache of the code without.
     environment |= {switch: "1", "GENASSOC_CACHE_DIR": str(tmp_path), "PYTHONPATH": _python_path()}
@@ -30,7 +30,7 @@ def run_kernel_tests(switch: str, tmp_path: Path) -> None:
             "-m",
             "pytest",
             "-m",
-            "kernel",
+            marked,
             "-p",
             "no:cacheprovider",
             "-n",

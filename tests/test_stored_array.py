@@ -75,7 +75,7 @@ def test_damage_and_other_layouts_are_left_to_zarr(store, name):  # noqa: F811
 def test_a_chunk_with_more_or_fewer_strings_is_left_to_zarr():
     import struct
 
-    from genassoc.data.store.stored_array import _texts
+    from genassoc.data.store.chunk_shards import texts_of as _texts
 
     packed = struct.pack("<I", 2) + struct.pack("<I", 2) + "é".encode() + struct.pack("<I", 0)
     assert _texts(packed, 2).tolist() == ["é", ""]

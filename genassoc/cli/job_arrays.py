@@ -6,13 +6,14 @@ from typing import Annotated
 import click
 
 from genassoc.cli.options import Audit, Force, Json, Memory, Threads, executor, progress, say, tell
+from genassoc.cli.reading_options import with_reading
 from genassoc.cli.signatures import Argument, Option, command
 
 
 def add_to(app: click.Group) -> None:
     """Add them to the commands."""
     for function in (plan, part, status, merge):
-        app.add_command(command(function))
+        app.add_command(command(with_reading(function) if function is plan else function))
 
 
 def plan(
@@ -24,6 +25,7 @@ def plan(
     samples: Annotated[Path | None, Option(help="With --convert: file of sample ids to keep.")] = None,
     memory: Memory = None,
     force: Force = False,
+    **reading: object,
 ) -> None:
     """Divide a run, or a conversion, into parts for a job array: `part WORK 0` ... `part WORK N-1`, then `merge WORK OUT`."""
     from genassoc.verbs import describe, job_arrays
@@ -31,8 +33,11 @@ def plan(
     from genassoc.verbs.options import RunOptions
 
     if convert:
-        say("\n".join(describe.conversion_plan(files, parts, samples, json, force)))
+        say("\n".join(describe.conversion_plan(files, parts, samples, json, force, **reading)))
         return
+    if reading:
+        option = "--" + next(iter(reading)).replace("_", "-")
+        raise click.BadParameter(f"{option} says how genotypes are read: it goes with --convert")
     if len(files) != 2:
         raise click.BadParameter("name a gwas.toml and the work folder, or --convert, the inputs and the work folder")
     config, work = map(Path, files)

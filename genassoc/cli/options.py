@@ -34,7 +34,7 @@ Dask = Annotated[
 ]
 Audit = Annotated[
     int,
-    Option(min=0, help="Rows fitted again by independent dense code; 0: none.", panel=_RUNNING),
+    Option(min=0, max=10**9, help="Rows fitted again by independent dense code; 0: none.", panel=_RUNNING),
 ]
 Force = Annotated[
     bool,

@@ -7,13 +7,14 @@ import click
 
 from genassoc.cli import values
 from genassoc.cli.options import IdRule, Json, Memory, Threads, executor, progress, say, tell
+from genassoc.cli.reading_options import with_reading
 from genassoc.cli.signatures import Argument, Option, command
 
 
 def add_to(app: click.Group) -> None:
     """Add them to the commands."""
     for function in (convert, info, qc):
-        app.add_command(command(function))
+        app.add_command(command(with_reading(function) if function is convert else function))
 
 
 def convert(
@@ -29,9 +30,11 @@ def convert(
     force: Annotated[
         bool, Option(help="Replace a store that is damaged, has no root, or is made of other inputs.")
     ] = False,
+    **reading: object,
 ) -> None:
     """VCF, VCF.gz, BCF -> a genotype store. A killed conversion continues when run again."""
     from genassoc.formats.convert import convert as convert_files
+    from genassoc.formats.reading import Reading
 
     if len(files) < 2:
         raise click.BadParameter(
@@ -39,7 +42,7 @@ def convert(
         )
     summary = convert_files(
         files[:-1], files[-1], region=region or None, samples=samples, threads=threads, progress=progress(),
-        overwrite=force, memory=memory,
+        overwrite=force, memory=memory, reading=Reading.of(reading),
     )  # fmt: skip
     for line in summary.lines():
         say(line)

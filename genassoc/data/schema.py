@@ -3,12 +3,18 @@
 The store shares VCF Zarr's names where it shares their meaning. Genotypes are ours: two bits a call.
 """
 
+import math
+import re
 from dataclasses import dataclass
 
 from genassoc.shapes import packed_bytes
 
 FORMAT_NAME = "genassoc-store"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # the newest that is read
+CALLS_VERSION, DOSAGES_VERSION = (
+    1,
+    2,
+)  # what is written: one that reads calls alone must not take a store of dosages for its calls
 
 # Two-bit codes of a call.
 HOM_REF, HET, HOM_ALT, NOT_OBSERVED = 0, 1, 2, 3
@@ -52,6 +58,79 @@ CALL_COUNTS = (
 )  # the last two are in the others too
 OPTIONAL_DIMENSIONS = {VARIANT_CALL_COUNTS: ("variants", "counts")}
 
+# Arrays of stores with dosages. A chunk of the first two in which nothing is known is not there.
+DOSAGE = (
+    "call_dosage"  # (variants, samples) uint16: copies of ALT times steps; 65535 where not observed, or of calls only
+)
+HOMOZYGOUS = (
+    "call_homozygote_probability"  # (variants, samples) uint16: of two ALTs, times steps; 65535 where not known
+)
+VARIANT_STEPS = "variant_dosage_steps"  # (variants,) uint16: steps of one copy; 0 where a row has calls only
+VARIANT_SUMS = "variant_dosage_sums"  # (variants, sums) int64: of all samples, by the columns of DOSAGE_SUMS
+DOSAGE_SUMS = (
+    "observed",
+    "steps",  # sum of the steps
+    "squares",  # sum of their squares
+    "haploid",  # of haploid samples, who are in the first three too
+    "haploid_steps",
+    "haploid_squares",
+    "known",  # samples whose probabilities are known
+    "homozygous",  # sum of the steps of the probability of two ALTs in diploid samples
+    "best_ref",  # diploid samples whose most probable genotype has no ALT (of equally probable ones, that with fewest)
+    "best_het",
+    "best_alt",
+)
+DOSAGE_DIMENSIONS = {
+    DOSAGE: ("variants", "samples"),
+    HOMOZYGOUS: ("variants", "samples"),
+    VARIANT_STEPS: ("variants",),
+    VARIANT_SUMS: ("variants", "sums"),
+}
+
+# Further columns of the variants ("annotations"): the name of one, and of its array.
+FILTER, INFO_SOURCE, INFO_FIELD = "FILTER", "info_source", "INFO/"
+VARIANT_FILTER = "variant_filter"  # (variants,) str: as VCF writes it, "." where there is none
+VARIANT_INFO_SOURCE = (
+    "variant_info_source"  # (variants,) float64: quality of imputation that the file states, NaN where none
+)
+VARIANT_INFO = "variant_info_"  # and the field's name: (variants,) str
+_INFO_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.]{0,99}")  # VCF 4.3, 1.4.2, and no name that a file could not have
+
+
+def annotation_array(name: str) -> str:
+    """The array of an annotation: "FILTER", "info_source", "INFO/" and a name; ``ValueError`` of another."""
+    if name in (FILTER, INFO_SOURCE):
+        return {FILTER: VARIANT_FILTER, INFO_SOURCE: VARIANT_INFO_SOURCE}[name]
+    field = name.removeprefix(INFO_FIELD)
+    if field == name or not _INFO_NAME.fullmatch(field):
+        raise ValueError(f"{name!r} is no name of a further column of variants")
+    # a field called source has the name of another array, also on disks that take upper and lower case for the same
+    return VARIANT_INFO + ("_" if field.lstrip("_").lower() == "source" else "") + field
+
+
+def is_annotation(name: str) -> bool:
+    """Whether a column of the variants' table is an annotation."""
+    return name in (FILTER, INFO_SOURCE) or name.startswith(INFO_FIELD)
+
+
+def is_annotation_array(name: str) -> bool:
+    """Whether an array may be one of an annotation."""
+    known = name in (VARIANT_FILTER, VARIANT_INFO_SOURCE)
+    return known or (name.startswith(VARIANT_INFO) and _INFO_NAME.fullmatch(name[len(VARIANT_INFO) :]) is not None)
+
+
+def dimensions_of(name: str) -> tuple[str, ...]:
+    """Dimensions of an array, which may be one of an annotation; ``KeyError`` of another."""
+    if is_annotation_array(name):
+        return ("variants",)
+    return (DIMENSIONS | OPTIONAL_DIMENSIONS | DOSAGE_DIMENSIONS)[name]
+
+
+def is_array(name: str) -> bool:
+    """Whether a store may have an array of this name."""
+    return name in DIMENSIONS or name in OPTIONAL_DIMENSIONS or name in DOSAGE_DIMENSIONS or is_annotation_array(name)
+
+
 BLOCK_BYTES = (
     16 * 2**20
 )  # a block is read, decoded and tested whole: big enough to amortise, small enough to bound memory
@@ -64,15 +143,27 @@ BLOCKS_PER_SHARD = 8  # a shard is one file: about 128 MB before compression
 METADATA_CHUNK = 65_536  # variants a chunk in the one-dimensional arrays
 
 
-def block_variants(n_samples: int) -> int:
-    """Variants in one block (one Zarr chunk): about `BLOCK_BYTES` of packed calls, a multiple of 16."""
+def block_variants(n_samples: int, dosages: bool = False) -> int:
+    """Variants in one block: about `BLOCK_BYTES` of packed calls, or of dosages in 16 bits; a multiple of 16."""
+    if dosages:
+        chunk = working_variants(n_samples, dosages)
+        fitting = min(MAX_BLOCK_VARIANTS, BLOCK_BYTES // (2 * max(n_samples, 1)))
+        return max(1, fitting // chunk) * chunk
     fitting = BLOCK_BYTES // packed_bytes(max(n_samples, 1))
     return max(16, min(MAX_BLOCK_VARIANTS, fitting) // 16 * 16)
 
 
-def working_variants(n_samples: int) -> int:
-    """Variants that are read and worked on at a time, a multiple of 16: a part of a chunk, which is unpacked as far as it is read."""
+def working_variants(n_samples: int, dosages: bool = False) -> int:
+    """Variants that are read and worked on at a time, a multiple of 16: a part of a chunk of calls, a whole chunk of dosages."""
+    if dosages:
+        fitting = min(MAX_BLOCK_VARIANTS // 8, WORKING_BYTES // (2 * max(n_samples, 1)))
+        return max(16, fitting // 16 * 16)
     return max(LEAST_WORKING, WORKING_BYTES // packed_bytes(max(n_samples, 1)) // 16 * 16)
+
+
+def dosage_chunk(block_variants: int, n_samples: int) -> int:
+    """Variants in a chunk of dosages: of about `WORKING_BYTES`, a whole number of them in a block."""
+    return math.gcd(block_variants, working_variants(n_samples, dosages=True))
 
 
 @dataclass(frozen=True)

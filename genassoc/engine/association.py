@@ -9,6 +9,7 @@ import polars as pl
 
 from genassoc.data.analysis import BlockAnalysis, State
 from genassoc.data.block import GenotypeBlock
+from genassoc.data.cohort.contigs import shown
 from genassoc.data.cohort.ploidy import half_calls, refused_calls
 from genassoc.data.result_table import RESULT_SCHEMA
 from genassoc.engine.job import Counts, TaskOutput
@@ -80,8 +81,7 @@ class AssociationJob(Generic[State]):
         """The model and the positions, as "linear chr7:12,000,001-12,400,000"."""
         store = self.cohort.store
         first, last = store.position(task.start), store.position(task.stop - 1)
-        contig = task.contig if task.contig.startswith("chr") else f"chr{task.contig}"
-        return f"{type(self.analysis).__name__.lower()} {contig}:{first:,}-{last:,}"
+        return f"{type(self.analysis).__name__.lower()} {shown(task.contig)}:{first:,}-{last:,}"
 
     def __getstate__(self) -> dict[str, Any]:
         """For a worker, which gets the state apart from the job: what blocks need, and no table of phenotypes."""

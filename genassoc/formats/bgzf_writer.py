@@ -41,11 +41,15 @@ class BgzfWriter:
                 self._write_block(pending[start : start + _BLOCK_BYTES])
         del self._pending[:whole]
 
-    def close(self) -> None:
-        """Write the last block and the marker that tells readers the file is whole."""
+    def flush(self) -> None:
+        """Write what there is as a block, though it be a short one: what is written after it can be made apart."""
         if self._pending:
             self._write_block(memoryview(bytes(self._pending)))
             self._pending.clear()
+
+    def close(self) -> None:
+        """Write the last block and the marker that tells readers the file is whole."""
+        self.flush()
         self._file.write(EOF_BLOCK)
 
     def _write_block(self, text: memoryview) -> None:

@@ -10,15 +10,19 @@ import os
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from copy import copy
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from genassoc.data.cohort.contigs import Contigs, is_beyond_mt
+from genassoc.data.block import NO_DOSAGE
+from genassoc.data.cohort.builds import too_far
+from genassoc.data.cohort.contigs import Contigs, chromosome_of, is_beyond_mt
 from genassoc.data.forks import check_not_forked
 from genassoc.data.output import check_outputs, target_of
+from genassoc.data.store.arrays import Contents
 from genassoc.data.store.folder import read_attributes, work_folder
 from genassoc.data.store.location import check_local
 from genassoc.data.store.pieces import hash_of
@@ -29,12 +33,12 @@ from genassoc.formats.convert_memory import ConversionSizes, header_bytes
 from genassoc.formats.inputs import ContigCheck, SampleChoice
 from genassoc.formats.reading import AS_IT_IS, Reading
 from genassoc.formats.source import Piece, Place, RecordError, Region, Source, VariantBatch, fingerprint
-from genassoc.formats.summary import DOSAGE_FIELDS, DROP_REASONS, ConversionSummary
+from genassoc.formats.summary import CALL_CHANGES, DOSAGE_FIELDS, DROP_REASONS, ROW_KINDS, ConversionSummary, by_number
 from genassoc.progress import Progress, Silent
 from genassoc.provenance import package_versions
 from genassoc.shapes import Int64Array
 
-CONVERSION_VERSION = 2  # raised when the same input would give another store
+CONVERSION_VERSION = 3  # raised when the same input would give another store
 _VERSIONS = ("genassoc", "numpy", "zarr", "pysam", "isal")
 _SUMMED = (
     "records",
@@ -43,6 +47,8 @@ _SUMMED = (
     "half_missing_calls",
     "polyploid_calls",
     "outside_regions",
+    *ROW_KINDS,
+    *CALL_CHANGES,
     *(f"dosages_{name}" for name in DOSAGE_FIELDS),
     *DROP_REASONS,
 )
@@ -118,10 +124,11 @@ def convert(
     check_output(out, overwrite)
     check_outputs([out])
     check_contigs(sources, regions)
-    sizes = ConversionSizes.fit(memory, len(choice.sample_ids), threads or processors())
-    writer = StoreWriter(out, choice.sample_ids, identity, overwrite=overwrite, ahead=sizes.ahead)
+    content = content_of(sources)
+    sizes = ConversionSizes.fit(memory, len(choice.sample_ids), threads or processors(), content.dosages)
+    writer = StoreWriter(out, choice.sample_ids, identity, overwrite=overwrite, ahead=sizes.ahead, contents=content)
     try:
-        conversion = Conversion(sources, choice, regions, writer, threads, progress or Silent(), sizes)
+        conversion = Conversion(sources, choice, regions, writer, threads, progress or Silent(), sizes, reading)
         summary = conversion.run()
     except InputError:
         writer.abandon()
@@ -130,6 +137,15 @@ def convert(
         writer.close()
         raise
     return summary
+
+
+def content_of(sources: Sequence[Source]) -> Contents:
+    """What a store of these files holds beside calls: what any of them has."""
+    return Contents(
+        any(source.has_dosages for source in sources),
+        any(source.has_probabilities for source in sources),
+        tuple(dict.fromkeys(name for source in sources for name in source.annotations)),
+    )
 
 
 def _is_sound(path: Path, overwrite: bool) -> bool:
@@ -158,10 +174,7 @@ def conversion_identity(
     paths: list[Path], regions: list[Region], choice: SampleChoice, reading: Reading = AS_IT_IS
 ) -> dict[str, Any]:
     """The identity of a conversion: all that must be equal for an interrupted one to be continued."""
-    usual = asdict(AS_IT_IS)
-    chosen = {name: value for name, value in asdict(reading).items() if value != usual[name]}
-    # as JSON would give it back
-    return json.loads(json.dumps({"reading": chosen} if chosen else {})) | {
+    return identity_reading(reading) | {
         "conversion_version": CONVERSION_VERSION,
         "inputs": [
             {"name": path.name, "size": path.stat().st_size, "fingerprint": fingerprint(path)} for path in paths
@@ -171,15 +184,69 @@ def conversion_identity(
     }
 
 
+def identity_reading(reading: Reading) -> dict[str, Any]:
+    """The choices of a reading that are not the usual ones, under "reading", as JSON gives them back; empty without any."""
+    usual = asdict(AS_IT_IS)
+    chosen = {name: value for name, value in asdict(reading).items() if value != usual[name]}
+    return json.loads(json.dumps({"reading": chosen})) if chosen else {}
+
+
+def _quality_field(source: Source) -> dict[str, str]:
+    """The INFO field that a source's imputation quality is taken from, if it has one."""
+    field_name = getattr(source, "info_source", "")
+    return {"info_source": field_name} if field_name else {}
+
+
 def check_contigs(sources: list[Source], regions: list[Region]) -> None:
     """Find mismatches of contig names that are cheap to find before hours of reading."""
-    check = ContigCheck()
+    choosing.check_builds(sources)
+    check = ContigCheck(lengths_of(sources))
     for source in sources:
         first = source.first_contig()
         if first is not None:
             check.see(source.path, [first])
     if regions and all(source.contigs_complete for source in sources):
         choosing.check_regions(regions, list(dict.fromkeys(c for source in sources for c in source.contigs)))
+
+
+def lengths_of(sources: Sequence[Source]) -> dict[str, int]:
+    """Contig -> its bases, where a file tells."""
+    return {name: n for source in sources for name, n in getattr(source, "contig_lengths", {}).items()}
+
+
+def _build_of(sources: Sequence[Source], largest: Mapping[str, int]) -> tuple[dict[str, str], list[str]]:
+    """The genome build of the files (name, what told it; empty where nothing did), and what contradicts it.
+
+    ``largest`` is the largest position on each known chromosome.
+    """
+    told = [choosing.build_of_source(source) for source in sources]
+    notes = list(dict.fromkeys(note for _, said in told for note in said))
+    build = next((build for build, _ in told if build is not None), None)
+    if build is None:
+        return {}, notes
+    if far := too_far(largest, build.name):
+        name, last = next(iter(far.items()))
+        more = f" (and so are positions on {len(far) - 1} more)" if len(far) > 1 else ""
+        notes.append(
+            f"{name}:{last:,} is behind the end of its chromosome in {build.name}{more}: are positions of another build?"
+        )
+    return build._asdict(), notes
+
+
+BY_NAME = ("half_calls", "filters", "left_out", "annotated")  # fields of a `VariantBatch` and a `Tally`
+MOST_NAMES = 1000  # that are counted apart
+OTHER_NAMES = "(others)"
+
+
+def _row_kinds(batch: VariantBatch) -> dict[str, int]:
+    """Rows of a batch by what they hold."""
+    n_rows = len(batch.packed)
+    if batch.dosages is None:
+        return {"rows_calls": n_rows}
+    n_dosages = len(batch.dosages.values)
+    known = batch.dosages.homozygous
+    n_known = 0 if known is None else int(np.count_nonzero((known != NO_DOSAGE).any(axis=1)))
+    return {"rows_calls": n_rows - n_dosages, "rows_dosages": n_dosages, "rows_probabilities": n_known}
 
 
 @dataclass(kw_only=True)
@@ -189,44 +256,41 @@ class Tally:
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_SUMMED, 0))
     source_records: list[int] = field(default_factory=list)
     lines: int = 0  # of the current source
-    contigs: dict[str, None] = field(default_factory=dict)  # in order; a list in the journals of earlier versions
+    contigs: dict[str, int] = field(default_factory=dict)  # in order, with their rows
     last_contig: str | None = None
     last_position: int = 0
     unsorted: int = 0
     contig_returns: int = 0
     half_calls: dict[str, int] = field(default_factory=dict)  # by contig
-    largest: dict[str, int] = field(
-        default_factory=dict
-    )  # largest position on a contig called 25, which shows what it means
-
-    def __post_init__(self) -> None:
-        self.contigs = dict.fromkeys(self.contigs)
+    largest: dict[str, int] = field(default_factory=dict)  # position on each contig that means a chromosome
+    filters: dict[str, int] = field(default_factory=dict)  # records kept, and left out, by FILTER
+    left_out: dict[str, int] = field(default_factory=dict)
+    annotated: dict[str, int] = field(default_factory=dict)  # rows that have a value, by annotation
 
     def copy(self) -> "Tally":
         """A copy."""
-        return replace(
-            self,
-            counts=dict(self.counts),
-            source_records=list(self.source_records),
-            contigs=dict(self.contigs),
-            half_calls=dict(self.half_calls),
-            largest=dict(self.largest),
-        )
+        return replace(self, **{name: copy(value) for name, value in vars(self).items()})
 
     def add(self, source: int, batch: VariantBatch) -> list[str]:
         """Count a batch; return the contigs of its rows."""
         for name in _SUMMED:
             self.counts[name] += batch.counters.get(name, 0)
+        for name, n in _row_kinds(batch).items():
+            self.counts[name] += n
         self.source_records[source] += batch.counters.get("records", 0)
         self.lines += batch.lines
-        self.count_half_calls(batch.half_calls)
+        self.count_by_name({name: getattr(batch, name) for name in BY_NAME})
         self.see_rows(batch.columns.contigs, batch.columns.positions)
         return [contig for contig, _ in batch.columns.contigs]
 
-    def count_half_calls(self, by_contig: Mapping[str, int]) -> None:
-        """Count more half calls."""
-        for contig, n in by_contig.items():
-            self.half_calls[contig] = self.half_calls.get(contig, 0) + n
+    def count_by_name(self, counts: Mapping[str, Mapping[str, int]]) -> None:
+        """Count more half calls by contig, records by FILTER, ...: those of `BY_NAME`."""
+        for field_name in BY_NAME:
+            mine: dict[str, int] = getattr(self, field_name)
+            for name, n in counts[field_name].items():
+                # a file may have as many values of FILTER as records
+                name = name if name in mine or len(mine) < MOST_NAMES else OTHER_NAMES
+                mine[name] = mine.get(name, 0) + n
 
     def see_rows(self, runs: Sequence[tuple[str, int]], positions: Int64Array) -> None:
         """Count what is out of order: runs of rows on one contig (name, length), and the rows' positions."""
@@ -235,12 +299,13 @@ class Tally:
             stop = start + length
             if contig != self.last_contig:
                 self.contig_returns += contig in self.contigs
-                self.contigs[contig] = None
+                self.contigs.setdefault(contig, 0)
                 self.last_contig, self.last_position = contig, 0
             of_run = positions[start:stop]
             self.unsorted += int(of_run[0] < self.last_position) + int(np.count_nonzero(of_run[1:] < of_run[:-1]))
             self.last_position = int(of_run[-1])
-            if "25" in contig:
+            self.contigs[contig] += length
+            if chromosome_of(contig) is not None:
                 self.largest[contig] = max(self.largest.get(contig, 0), int(of_run.max()))
             start = stop
 
@@ -256,6 +321,7 @@ class Conversion:
     threads: int | None
     progress: Progress
     sizes: ConversionSizes | None = None
+    reading: Reading = AS_IT_IS
 
     def run(self) -> ConversionSummary:
         """Read, scan, write, finish."""
@@ -272,7 +338,7 @@ class Conversion:
             first, place = origin["source"], Place(*origin["place"])
         skip = self.writer.rows_of_origin
         sizes = self.sizes or ConversionSizes(self.threads or processors())
-        check = ContigCheck()
+        check = ContigCheck(lengths_of(self.sources))
         for source in self.sources:
             source.max_line_bytes = sizes.line_bytes
         self.progress.begin("convert", sum(source.work for source in self.sources), "B")
@@ -314,7 +380,8 @@ class Conversion:
             skip -= dropped
             if n_rows > dropped:
                 haploid = None if batch.haploid is None else batch.haploid[dropped:]
-                self.writer.append(batch.packed[dropped:], haploid, variants[dropped:], origin, dropped)
+                copies = None if batch.dosages is None else batch.dosages[dropped:]
+                self.writer.append(batch.packed[dropped:], haploid, variants[dropped:], origin, dropped, dosages=copies)
             self.progress.advance(piece.work)
         return skip
 
@@ -324,7 +391,8 @@ class Conversion:
         choosing.check_regions(self.regions, list(named))
         dropped = {reason: tally.counts[name] for name, reason in DROP_REASONS.items() if tally.counts[name]}
         identity = self.writer.identity["source"]["inputs"]
-        lengths = {name: n for source in self.sources for name, n in getattr(source, "contig_lengths", {}).items()}
+        lengths = lengths_of(self.sources)
+        build, doubts = _build_of(self.sources, tally.largest)
         contigs = Contigs.of(tally.contigs, lengths, lambda name: tally.largest.get(name, 0))
         summary = ConversionSummary(
             path=self.writer.path,
@@ -340,10 +408,16 @@ class Conversion:
             contig_returns=tally.contig_returns,
             outside_regions=tally.counts["outside_regions"],
             half_calls=tally.half_calls,
+            filters=by_number(tally.filters),
+            left_out=by_number(tally.left_out),
+            annotated=dict(sorted(({f"INFO/{name}": 0 for name in self.reading.info} | tally.annotated).items())),
+            row_kinds={name: n for name in ROW_KINDS if (n := tally.counts[name])},
+            call_changes={name: n for name in CALL_CHANGES if (n := tally.counts[name])},
             dosages={name: n for name in DOSAGE_FIELDS if (n := tally.counts[f"dosages_{name}"])},
-            contig_notes=contigs.notes(),
+            build=build,
+            contig_notes=[*contigs.notes(), *contigs.unplaced(tally.contigs), *doubts],
             sources=[
-                {**known_as, "kind": source.kind, "records": records}
+                {**known_as, "kind": source.kind, "records": records, **_quality_field(source)}
                 for known_as, source, records in zip(identity, self.sources, tally.source_records)
             ],
             notes=[note for source in self.sources for note in source.notes],
@@ -358,7 +432,9 @@ class Conversion:
             )
         versions = {name: version for name, version in package_versions().items() if name in _VERSIONS}
         attributes: dict[str, Any] = {"summary": summary.stored(), "sources": summary.sources, "versions": versions}
-        attributes["parameters"] = {"regions": [list(region) for region in self.regions]}
+        attributes["build"] = build
+        reading = identity_reading(self.reading)
+        attributes["parameters"] = {"regions": [list(region) for region in self.regions], **reading}
         known = [*tally.contigs, *filter(is_beyond_mt, lengths)]  # numbers beyond 26 mean another species
         attributes["contig_lengths"] = {name: lengths[name] for name in dict.fromkeys(known) if name in lengths}
         self.writer.finish(attributes)

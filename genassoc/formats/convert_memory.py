@@ -19,6 +19,9 @@ _LEAST_IN_FLIGHT = 24 * 2**20
 _COPIES_OF_A_LINE = 4  # in pieces, joined, and as the rows and the message that are made of it
 _COPIES_OF_A_HEADER = 4  # as it grows, and what is made of its lines
 _LEAST_HEADER = 2**25  # a smaller cap is refused, and the message names the least that is enough
+_CHUNKS_IN_FLIGHT = (
+    6  # of dosages: `genassoc.data.store.streamed` lets four wait, and what is made of two is beside them
+)
 _COMPRESSED = 0.3  # of a shard's rows, while they wait for its file: calls shrink four times and more
 
 
@@ -52,7 +55,7 @@ class ConversionSizes:
         return self.cap is None or resident_memory() + _LEAST_IN_FLIGHT <= self.cap
 
     @classmethod
-    def fit(cls, memory: str | int | None, n_samples: int, threads: int) -> "ConversionSizes":
+    def fit(cls, memory: str | int | None, n_samples: int, threads: int, dosages: bool = False) -> "ConversionSizes":
         """The fastest sizes below a cap (such as "1GiB"); without one, as fast as can be.
 
         Raises
@@ -63,7 +66,10 @@ class ConversionSizes:
         if memory is None:
             return cls(threads)
         cap = parse_memory(memory)
-        shard = schema.BLOCKS_PER_SHARD * schema.block_variants(n_samples) * packed_bytes(n_samples)
+        shard = schema.BLOCKS_PER_SHARD * schema.block_variants(n_samples, dosages) * packed_bytes(n_samples)
+        if dosages:
+            # values and probabilities of the chunk that fills, of those being compressed and of their copies; of each part
+            shard += 2 * 2 * schema.working_variants(n_samples, dosages) * n_samples * (_CHUNKS_IN_FLIGHT + 1)
         fixed = resident_memory() + _LIBRARIES
 
         def total(n: int, in_flight: int, ahead: bool) -> int:

@@ -20,7 +20,7 @@ from genassoc.data.store.writer import StoreWriter, check_output
 from genassoc.data.strangers import MalformedError
 from genassoc.errors import PlanError
 from genassoc.formats import inputs as choosing
-from genassoc.formats.convert import Conversion, Tally, conversion_identity, processors
+from genassoc.formats.convert import BY_NAME, Conversion, Tally, content_of, conversion_identity, processors
 from genassoc.formats.convert_memory import ConversionSizes, header_bytes
 from genassoc.formats.convert_plan import ConversionPlan, check_whole, remove
 from genassoc.formats.source import Region
@@ -89,7 +89,7 @@ def convert_part(
     longest = header_bytes(memory)
     whole = _whole(plan, work, longest)
     sources = [
-        choosing.open_source(Path(plan.inputs[number]), regions, longest, exact=True)
+        choosing.open_source(Path(plan.inputs[number]), regions, longest, exact=True, reading=plan.reading)
         for number, regions in wanted.items()
     ]
     columns = [whole.choice.columns[number] for number in wanted]
@@ -98,8 +98,11 @@ def convert_part(
     identity = {"part": part, **plan.identity, "stretches": [asdict(stretch) for stretch in stretches]}
     if store.exists():  # finished and killed before it was recorded; or made of an input that was edited since
         remove(store)
-    sizes = ConversionSizes.fit(memory, len(choice.sample_ids), threads or processors())
-    writer = StoreWriter(store, choice.sample_ids, identity, ahead=sizes.ahead)
+    content = content_of(
+        whole.sources
+    )  # of all files, so that parts of those without dosages are laid out as the others
+    sizes = ConversionSizes.fit(memory, len(choice.sample_ids), threads or processors(), content.dosages)
+    writer = StoreWriter(store, choice.sample_ids, identity, ahead=sizes.ahead, contents=content)
     try:
         tally = Conversion(sources, choice, [], writer, threads, progress or Silent(), sizes).scan()
         rows = writer.n_rows_appended
@@ -119,7 +122,7 @@ def convert_part(
         "stretches": _cuts(plan, part),
         "rows": rows,
         "counts": tally.counts,
-        "half_calls": tally.half_calls,
+        **{name: getattr(tally, name) for name in BY_NAME},
         "source_records": records,
         "fingerprint": fingerprint,
     }
@@ -138,9 +141,9 @@ class _Whole:
 def _whole(plan: ConversionPlan, work: Path, max_header_bytes: int = MAX_HEADER_BYTES) -> _Whole:
     """All inputs, checked to be unchanged since the plan."""
     paths = choosing.expand(list(plan.inputs))
-    sources = [choosing.open_source(path, [], max_header_bytes) for path in paths]
+    sources = [choosing.open_source(path, [], max_header_bytes, reading=plan.reading) for path in paths]
     choice = choosing.choose_samples(sources, plan.samples)
-    if conversion_identity(paths, [], choice) != plan.identity:
+    if conversion_identity(paths, [], choice, plan.reading) != plan.identity:
         raise PlanError(f"the inputs or genassoc are no longer those that {work} was planned with: plan again.")
     check_whole(plan, work)
     return _Whole(sources, choice)
@@ -167,7 +170,8 @@ def _finished(work: Path, plan: ConversionPlan, part: int) -> dict[str, Any] | N
             return None  # made of other inputs, or under a plan that cut them otherwise
         rows = strangers.field(record, "rows", strangers.whole)
         strangers.field(record, "counts", strangers.counts)
-        strangers.field(record, "half_calls", strangers.counts)
+        for name in BY_NAME:
+            strangers.field(record, name, strangers.counts)
         records = [strangers.whole(n, "a count") for n in strangers.field(record, "source_records", strangers.items)]
         attributes = {}
         if rows:
@@ -212,11 +216,13 @@ def merge_conversion(work: Path, out: Path, *, overwrite: bool = False) -> Conve
     out = target_of(out)
     check_output(out, overwrite)
     check_outputs([out], [work])
-    writer = StoreWriter(out, whole.choice.sample_ids, plan.identity, overwrite=overwrite)
+    content = content_of(whole.sources)
+    writer = StoreWriter(out, whole.choice.sample_ids, plan.identity, overwrite=overwrite, contents=content)
     try:
         resumed = writer.n_rows
         tally = _append_parts(work, plan, writer, len(whole.sources))
-        return Conversion(whole.sources, whole.choice, [], writer, None, Silent()).finish(tally, resumed)
+        conversion = Conversion(whole.sources, whole.choice, [], writer, None, Silent(), reading=plan.reading)
+        return conversion.finish(tally, resumed)
     except BaseException:
         writer.close()
         raise
@@ -234,7 +240,7 @@ def _append_parts(work: Path, plan: ConversionPlan, writer: StoreWriter, n_sourc
             store = GenotypeStore.open(_part_store(work, part))
             for start in range(0, store.n_variants, store.block_variants):
                 stop = min(start + store.block_variants, store.n_variants)
-                table = store.variants(start, stop)
+                table = store.variants(start, stop, annotations=store.annotations)
                 runs = [
                     (run["value"], run["len"]) for run in table["chromosome"].rle().struct.unnest().rows(named=True)
                 ]
@@ -244,9 +250,11 @@ def _append_parts(work: Path, plan: ConversionPlan, writer: StoreWriter, n_sourc
                 if dropped < stop - start:
                     block = store.read(start + dropped, stop)
                     rows = table[dropped:].with_columns(table["record"][dropped:] + tally.counts["records"])
-                    writer.append(block.packed, block.haploid, rows, {"part": part, "start": start}, dropped)
+                    dosages = store.read_dosages(start + dropped, stop) if store.has_dosages else None
+                    origin = {"part": part, "start": start}
+                    writer.append(block.packed, block.haploid, rows, origin, dropped, dosages=dosages)
         for name, count in record["counts"].items():
             tally.counts[name] += count if name != "outside_regions" else 0  # of the parts' own stretches
-        tally.count_half_calls(record["half_calls"])
+        tally.count_by_name(record)
         tally.source_records = [a + b for a, b in zip(tally.source_records, record["source_records"])]
     return tally

@@ -19,12 +19,13 @@ from genassoc.errors import PlanError
 from genassoc.formats import bgzf
 from genassoc.formats import inputs as choosing
 from genassoc.formats.convert import check_contigs, conversion_identity
+from genassoc.formats.reading import AS_IT_IS, Reading, reading_of
 from genassoc.formats.source import LAST_POSITION, Region
 from genassoc.formats.vcf import tabix
 
 PLAN_NAME = "plan.json"
 PLAN_FORMAT = "genassoc-conversion-plan"
-PLAN_VERSION = 1
+PLAN_VERSION = 2
 _PIECES_A_PART = 8  # stretches that a part is made of before neighbours are joined: parts differ by an eighth at most
 
 
@@ -60,12 +61,14 @@ class ConversionPlan:
         Of the whole conversion: fingerprints of the inputs, samples.
     parts : tuple of tuple of Stretch
         In the order of the store.
+    reading : Reading
     """
 
     inputs: tuple[str, ...]
     samples: tuple[str, ...] | None
     identity: dict[str, Any]
     parts: tuple[tuple[Stretch, ...], ...]
+    reading: Reading = AS_IT_IS
 
     def to_json(self) -> str:
         """The plan as JSON text."""
@@ -93,7 +96,8 @@ class ConversionPlan:
                 for part in strangers.field(content, "parts", strangers.items)
             )
             identity = strangers.field(content, "identity", strangers.table)
-            return cls(inputs, None if samples is None else tuple(samples), identity, parts)
+            reading = reading_of(strangers.field(content, "reading", strangers.table))
+            return cls(inputs, None if samples is None else tuple(samples), identity, parts, reading)
         except FileNotFoundError as error:
             raise PlanError(f"{work} is no work folder of genassoc's: it has no {PLAN_NAME}.") from error
         except OSError as error:
@@ -149,12 +153,13 @@ def plan_conversion(
     *,
     samples: Sequence[str] | Path | None = None,
     restart: bool = False,
+    reading: Reading = AS_IT_IS,
 ) -> ConversionPlan:
     """Divide a conversion into parts, and write the plan into ``work``.
 
     Parameters
     ----------
-    inputs, samples
+    inputs, samples, reading
         As in `genassoc.formats.convert.convert`.
     n_parts : int
         Jobs of the array.
@@ -169,13 +174,13 @@ def plan_conversion(
         ``work`` holds something else.
     """
     paths = choosing.expand(list(inputs))
-    sources = [choosing.open_source(path, []) for path in paths]
+    sources = [choosing.open_source(path, [], reading=reading) for path in paths]
     choice = choosing.choose_samples(sources, samples)
     check_contigs(sources, [])
     check_outputs([work], paths)
-    identity = conversion_identity(paths, [], choice)
+    identity = conversion_identity(paths, [], choice, reading)
     kept = None if samples is None else choice.sample_ids
-    plan = ConversionPlan(tuple(str(path.absolute()) for path in paths), kept, identity, _cut(paths, n_parts))
+    plan = ConversionPlan(tuple(str(path.absolute()) for path in paths), kept, identity, _cut(paths, n_parts), reading)
     _write_plan(plan, work, restart)
     return plan
 

@@ -2,14 +2,15 @@
 
 import glob
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 
-from genassoc.data.cohort.contigs import Contigs, dialect_of
+from genassoc.data.cohort.builds import Build, detected
+from genassoc.data.cohort.contigs import XY, Contigs, chromosome_of, dialect_of
 from genassoc.errors import InputError
 from genassoc.formats import bgzf
 from genassoc.formats.reading import AS_IT_IS, Reading
@@ -236,18 +237,29 @@ def _asked_for(source: Source, samples: Sequence[str] | Path) -> tuple[str, ...]
 
 
 class ContigCheck:
-    """Refuses files that name contigs differently (chr1, 1): their variants would never be joined."""
+    """Refuses files that name contigs differently (chr1, 1), and one file whose chr1 and 1 have different lengths.
 
-    def __init__(self) -> None:
+    The variants of two files would never be joined. A file that has both names of one chromosome was joined of two: its
+    records are read as one chromosome's, and the summary says so, unless the header shows that they are of two builds.
+
+    Parameters
+    ----------
+    lengths : mapping, optional
+        Contig -> bases, of all files.
+    """
+
+    def __init__(self, lengths: Mapping[str, int] | None = None) -> None:
+        self._lengths = lengths or {}
         self._styles: dict[str, tuple[Path, str]] = {}
-        self._seen: set[tuple[Path, str]] = set()
+        self._names: dict[str, str] = {}
+        self._seen: set[tuple[str, str]] = set()
 
     def see(self, path: Path, contigs: Sequence[str]) -> None:
         """Take note of contigs of records of ``path``."""
         for contig in contigs:
-            if (path, contig) in self._seen:
+            if (str(path), contig) in self._seen:
                 continue
-            self._seen.add((path, contig))
+            self._seen.add((str(path), contig))
             style = dialect_of(contig)
             if style is None:
                 continue
@@ -258,6 +270,38 @@ class ContigCheck:
                         "one (bcftools annotate --rename-chrs), so that both say the same"
                     )
             self._styles.setdefault(style, (path, contig))
+            self._see_name(path, contig)
+
+    def _see_name(self, path: Path, contig: str) -> None:
+        chromosome = chromosome_of(contig) or contig
+        other = self._names.setdefault(chromosome, contig)
+        ours, theirs = self._lengths.get(contig), self._lengths.get(other)
+        if chromosome != XY and ours and theirs and ours != theirs:
+            raise InputError(
+                f"{path}: has records of '{contig}' ({ours:,} bases) and of '{other}' ({theirs:,} bases), both chromosome "
+                f"{chromosome}: files of two genome builds were joined; convert them apart, or lift one over"
+            )
+
+
+def check_builds(sources: Sequence[Source]) -> None:
+    """Raise `InputError` for files of two genome builds, as far as they tell."""
+    first: tuple[Path, Build] | None = None
+    for source in sources:
+        build, _ = build_of_source(source)
+        if build is None:
+            continue
+        if first is not None and first[1].name != build.name:
+            raise InputError(
+                f"{source.path}: is of {build.name} by the {build.by}, {first[0]} of {first[1].name} by the {first[1].by}; "
+                "the files of one store must be of one genome build: convert them apart, or lift one over"
+            )
+        first = first or (source.path, build)
+
+
+def build_of_source(source: Source) -> tuple[Build | None, list[str]]:
+    """The genome build that a file tells, and notes on it."""
+    lengths: Mapping[str, int] = getattr(source, "contig_lengths", {})
+    return detected(lengths, source.contigs, getattr(source, "reference_words", ""))
 
 
 def check_regions(regions: list[Region], contigs: Sequence[str]) -> None:

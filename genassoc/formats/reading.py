@@ -1,7 +1,13 @@
 """What is read of genotype files, and how: the choices that all formats share."""
 
-from dataclasses import dataclass
-from typing import Literal
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
+
+from genassoc.data import strangers
+from genassoc.data.strangers import MalformedError
+from genassoc.errors import InputError
 
 Dosage = Literal["DS", "GP", "HDS", "GT"]
 HalfCalls = Literal["missing", "haploid", "reference"]
@@ -38,5 +44,78 @@ class Reading:
     half_calls: HalfCalls | None = None
     missing_to_ref: bool = False
 
+    def __post_init__(self) -> None:
+        _check_word("dosage", self.dosage, get_args(Dosage))
+        _check_word("half_calls", self.half_calls, get_args(HalfCalls))
+        if isinstance(self.info, str):
+            object.__setattr__(self, "info", tuple(name.strip() for name in self.info.split(",") if name.strip()))
+        object.__setattr__(self, "info", tuple(dict.fromkeys(name.removeprefix("INFO/") for name in self.info)))
+        for name in self.info:
+            if not name or any(mark in name for mark in _NO_NAME):
+                raise InputError(f"info: {name!r} is no name of an INFO field; name those to keep as in CSQ,ANN,R2")
+        for name in ("min_gq", "min_dp"):
+            least = getattr(self, name)
+            if least is not None and not (_is_number(least) and 0 <= least < math.inf):
+                raise InputError(f"{name}={least!r} is no number from 0 on")
+        if self.allele_balance is not None:
+            bounds = tuple(self.allele_balance)
+            if len(bounds) != 2 or not all(map(_is_number, bounds)) or not 0 <= bounds[0] <= bounds[1] <= 1:
+                raise InputError(
+                    f"allele_balance={self.allele_balance!r}: give the least and the largest share of ALT reads of a heterozygous "
+                    "call, from 0 to 1, as in 0.2,0.8"
+                )
+            object.__setattr__(self, "allele_balance", bounds)
+
+    @classmethod
+    def of(cls, choices: Mapping[str, object]) -> "Reading":
+        """The reading with some choices, by name; `InputError` of a name or a value that there is not."""
+        unknown = [name for name in choices if name not in {field.name for field in fields(cls)}]
+        if unknown:
+            raise InputError(
+                f"{unknown[0]!r} is no choice of reading: {', '.join(field.name for field in fields(cls))}"
+            )
+        given: dict[str, Any] = dict(choices)
+        return cls(**given)
+
+
+_NO_NAME = ";=, \t\r\n\0"  # marks that no name of an INFO field has
+
+
+def _check_word(name: str, value: object, words: tuple[str, ...]) -> None:
+    if value is not None and value not in words:
+        raise InputError(f"{name}={value!r} is not known; choose from {', '.join(words)}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
+
 
 AS_IT_IS = Reading()
+
+
+def reading_of(content: Mapping[str, object]) -> Reading:
+    """The reading that a file of a stranger states.
+
+    Raises
+    ------
+    MalformedError
+        It states none: a field is missing, unknown, or of another type.
+    """
+    known = {field.name: field for field in fields(Reading)}
+    if set(content) != set(known):
+        raise MalformedError("its choices of reading are not those of this version")
+    for name, value in content.items():
+        usual = known[name].default
+        if isinstance(usual, bool) and not isinstance(value, bool):
+            raise MalformedError(f"reading.{name} is neither true nor false")
+        if name == "info":
+            strangers.texts(value, f"reading.{name}")
+        if isinstance(value, list):
+            if not all(isinstance(item, str | int | float) for item in value):
+                raise MalformedError(f"reading.{name} is no list of texts or numbers")
+        elif value is not None and not isinstance(value, str | int | float):
+            raise MalformedError(f"reading.{name} is no choice of reading")
+    try:
+        return Reading.of({name: tuple(value) if isinstance(value, list) else value for name, value in content.items()})
+    except (InputError, TypeError, ValueError, AttributeError) as error:
+        raise MalformedError(f"reading: {error}") from error

@@ -6,8 +6,8 @@ parallel, writing is ordered, and a conversion resumes at any piece.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -86,6 +86,10 @@ class VariantBatch:
         Dosages of those rows that have some; None where none has. Their ``packed`` calls are the dosages' nearest copies
         where these are within `genassoc.data.block.HARD_CALL_DISTANCE`, else not observed
         (`genassoc.kernels.genotypes.dosages.hard_calls`).
+    filters, left_out : dict
+        FILTER -> records of the rows; records that were left out for it.
+    annotated : dict
+        Annotation -> rows that have a value.
     """
 
     packed: UInt8Array
@@ -96,11 +100,24 @@ class VariantBatch:
     half_calls: dict[str, int] = field(default_factory=dict)
     place: Place = BEGINNING
     dosages: DosageRows | None = None
+    _: KW_ONLY
+    filters: dict[str, int] = field(default_factory=dict)
+    left_out: dict[str, int] = field(default_factory=dict)
+    annotated: dict[str, int] = field(default_factory=dict)
 
     @property
     def variants(self) -> "pl.DataFrame":
         """V rows in the columns of `GenotypeStore.variants`."""
         return self.columns.frame()
+
+
+def added(*counts: Mapping[str, int]) -> dict[str, int]:
+    """The sum of counts by name."""
+    total: dict[str, int] = {}
+    for more in counts:
+        for name, n in more.items():
+            total[name] = total.get(name, 0) + n
+    return total
 
 
 @dataclass(frozen=True)

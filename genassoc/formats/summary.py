@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from genassoc.data.store.notes import dosage_notes
+from genassoc.data.store.notes import build_lines, dosage_notes
+from genassoc.data.store.variant_columns import INFO_SOURCE
 
 DROP_REASONS = {
     "dropped_no_genotypes": "no_genotypes",
@@ -13,11 +14,49 @@ DROP_REASONS = {
     "dropped_reference_block_allele": "reference_block_allele",
 }
 DOSAGE_FIELDS = ("DS", "HDS", "GP")
+ROW_KINDS = {
+    "rows_calls": "of calls",
+    "rows_dosages": "of dosages",
+    "rows_probabilities": "of these with probabilities of genotypes",
+}
+CALL_CHANGES = {
+    "masked_gq": "calls of less genotype quality (GQ) than asked for, made not observed",
+    "masked_dp": "calls of fewer reads (DP) than asked for, made not observed",
+    "masked_allele_balance": "heterozygous calls whose allele balance (AD) lies outside, made not observed",
+    "dosages_from_calls": "samples without a dosage in a record of dosages, whose genotype (GT) gives it",
+    "dosages_adjusted": "dosages outside their bounds by rounding (at most 0.01), set to the bound",
+    "probabilities_unsound": "genotype probabilities (GP) whose sum is not 1 (by more than 0.05), not read",
+    "dosages_disagree": "dosages (DS) more than 0.02 from those of the probabilities (GP) beside them: DS is the dosage, and GP "
+    "gives the probabilities as far as they agree",
+    "dosages_rounded": "variants whose dosages have no exact fixed point: rounded to 1/32767 of a copy (error at most 0.000016, twice "
+    "that where haploid)",
+    "half_as_haploid": "half calls read as haploid",
+    "half_as_reference": "half calls whose other allele is read as REF",
+    "absent_to_ref": "calls that a file does not hold, set to homozygous for REF (--missing-to-ref)",
+    "absent_calls": "calls of samples whose file does not have the variant, taken as not observed",
+    "reference_block_calls": "calls homozygous for REF by a reference block of their file",
+}
 _MEANING = {
     "no_genotypes": "records without GT",
     "no_alternate_allele": "records whose ALT is '.'",
     "reference_block_allele": "<*> or <NON_REF> alleles",
 }
+
+
+PASSED = ("PASS", ".")
+UNEVEN = "uneven"  # behind the name of an annotation: rows whose list of values did not fit ALT
+_MOST_SHOWN = 12
+
+
+def by_number(counts: Mapping[str, int]) -> dict[str, int]:
+    """Counts, the largest first."""
+    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    """Counts in words, the first of many."""
+    shown = ", ".join(f"{name} {n:,}" for name, n in list(counts.items())[:_MOST_SHOWN])
+    return shown + (f" and {len(counts) - _MOST_SHOWN:,} more values" if len(counts) > _MOST_SHOWN else "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +89,16 @@ class ConversionSummary:
         Contig -> half-missing calls.
     dosages : dict
         FORMAT field of dosages or probabilities (DS, HDS, GP) -> records that have it. They were not read.
+    build : dict
+        The genome build that the files tell: its ``name`` and ``by`` what; empty where they tell none.
+    filters, left_out : dict
+        FILTER -> records whose rows were written; records that were left out for it (``pass_only``).
+    annotated : dict
+        Annotation -> rows that have a value.
+    row_kinds : dict
+        ``rows_calls``, ``rows_dosages`` and, of these, ``rows_probabilities``: rows by what they hold.
+    call_changes : dict
+        What was made of calls, by the names of `CALL_CHANGES`.
     contig_notes : list of str
         What was decided about names of contigs.
     sources : list of dict
@@ -80,6 +129,12 @@ class ConversionSummary:
     already_complete: bool = False
     half_calls: dict[str, int] = field(default_factory=dict)
     dosages: dict[str, int] = field(default_factory=dict)
+    build: dict[str, str] = field(default_factory=dict)
+    filters: dict[str, int] = field(default_factory=dict)
+    left_out: dict[str, int] = field(default_factory=dict)
+    annotated: dict[str, int] = field(default_factory=dict)
+    row_kinds: dict[str, int] = field(default_factory=dict)
+    call_changes: dict[str, int] = field(default_factory=dict)
     contig_notes: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
@@ -91,6 +146,7 @@ class ConversionSummary:
             text.append(f"resumed: {self.resumed_rows:,} variants had been written before")
         files = "file" if len(self.sources) == 1 else "files"
         text.append(f"read {self.records:,} records of {len(self.sources)} {files}")
+        text += build_lines(self.build)
         counted = [
             (self.split, "multi-allelic records split into one row an ALT"),
             *((count, f"dropped: {_MEANING.get(reason, reason)}") for reason, count in self.dropped.items()),
@@ -103,9 +159,44 @@ class ConversionSummary:
             (self.unsorted, "records before the position of their predecessor: the input is not sorted"),
             (self.contig_returns, "times a contig came again after another: the input is not sorted"),
             (self.outside_regions, "records read outside the regions"),
+            *((count, CALL_CHANGES[name]) for name, count in self.call_changes.items()),
         ]
+        if set(self.row_kinds) > {"rows_calls"} or "rows_dosages" in self.row_kinds:
+            kinds = ", ".join(f"{count:,} {ROW_KINDS[name]}" for name, count in self.row_kinds.items())
+            text.append(f"variants by kind: {kinds}")
         text += [f"{count:,} {words}" for count, words in counted if count]
-        return text + dosage_notes(self.dosages) + self.contig_notes + self.notes
+        return text + self._by_filter() + self._fields() + dosage_notes(self.dosages) + self.contig_notes + self.notes
+
+    def _by_filter(self) -> list[str]:
+        """Records by FILTER: kept, and left out."""
+        failed = {value: n for value, n in self.filters.items() if value not in PASSED}
+        text = []
+        if failed:
+            text.append(
+                f"{sum(failed.values()):,} of {sum(self.filters.values()):,} records did not pass their filters and are kept: "
+                f"{_listed(failed)} (--pass-only leaves them out)"
+            )
+        if self.left_out:
+            text.append(
+                f"left out: {sum(self.left_out.values()):,} records that did not pass their filters: {_listed(self.left_out)}"
+            )
+        return text
+
+    def _fields(self) -> list[str]:
+        """Fields of INFO that were kept."""
+        kept = {name: n for name, n in self.annotated.items() if not name.endswith(f" {UNEVEN}")}
+        text = []
+        if kept:
+            sources = dict.fromkeys(field for source in self.sources if (field := source.get("info_source")))
+            of = {INFO_SOURCE: f" ({', '.join(sources)})" if sources else ""}
+            shown = ", ".join(f"{name}{of.get(name, '')} in {n:,} variants" for name, n in kept.items())
+            text.append(f"kept of INFO: {shown}")
+        text += [
+            f"{n:,} variants whose {name.removesuffix(f' {UNEVEN}')} has not one value for each ALT: its whole list is kept"
+            for name, n in self.annotated.items()
+            if name not in kept
+        ]
+        return text
 
     def _half_by_contig(self) -> str:
         """Where the half calls are: the contigs that have most."""

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from genassoc.data.cohort.ploidy import build_of
 from genassoc.data.output import check_outputs, check_writable
 from genassoc.data.result_table import table_suffix, write_table
 from genassoc.data.sidecar import standing
-from genassoc.data.store.notes import dosage_notes
+from genassoc.data.store.notes import build_lines, dosage_notes
 from genassoc.data.store.store import GenotypeStore
 from genassoc.engine.parts import Status
 from genassoc.engine.plan import Plan
@@ -47,6 +48,7 @@ def store_facts(path: Path) -> dict[str, Any]:
         "bytes_on_disk": size,
         "fingerprint": store.fingerprint,
         "root": store.root,
+        "build": build_of(store),
         "first_samples": [str(name) for name in store.sample_ids[:5]],
         "conversion": store.attributes.get("summary"),
         "versions": store.attributes.get("versions"),
@@ -111,6 +113,7 @@ def store_lines(path: Path, verify: bool, progress: Progress) -> list[str]:
     summary = facts["conversion"] or {}
     for source in summary.get("sources", []):
         lines.append(f"made of {source['name']} ({source['kind']}, {source['size']:,} bytes)")
+    lines += build_lines(summary.get("build", {}))
     lines += [*dosage_notes(summary.get("dosages", {})), *summary.get("contig_notes", [])]
     return lines + checked
 
@@ -146,11 +149,15 @@ def plan_lines(plan: Plan, work: Path) -> list[str]:
     ]
 
 
-def conversion_plan(files: Sequence[str], parts: int, samples: Path | None, as_json: bool, restart: bool) -> list[str]:
+def conversion_plan(
+    files: Sequence[str], parts: int, samples: Path | None, as_json: bool, restart: bool, **reading: object
+) -> list[str]:
     """Plan the conversion of all files but the last, the work folder; the plan in words or as JSON text."""
     from genassoc.formats.convert_plan import plan_conversion
+    from genassoc.formats.reading import Reading
 
-    plan = plan_conversion(files[:-1], Path(files[-1]), parts, samples=samples, restart=restart)
+    work = Path(files[-1])
+    plan = plan_conversion(files[:-1], work, parts, samples=samples, restart=restart, reading=Reading.of(reading))
     return [plan.to_json()] if as_json else plan.lines(Path(files[-1]))
 
 

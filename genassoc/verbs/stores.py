@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -22,7 +21,7 @@ def convert(
     progress: Progress | None = None,
     overwrite: bool = False,
     memory: str | int | None = None,
-    **reading: Any,
+    **reading: object,
 ) -> GenotypeStore:
     """Convert files of genotypes to a genotype store, once; a rerun resumes or finds it done.
 
@@ -42,7 +41,7 @@ def convert(
         progress=progress,
         overwrite=overwrite,
         memory=memory,
-        reading=Reading(**reading),
+        reading=Reading.of(reading),
     )
     return GenotypeStore.open(out)
 

@@ -14,6 +14,7 @@ import polars as pl
 from genassoc.data.block import GenotypeBlock, take_samples
 from genassoc.data.cohort import recipe
 from genassoc.data.cohort import variant_statistics as statistics
+from genassoc.data.cohort.builds import build_named
 from genassoc.data.cohort.contigs import Contigs, contigs_of
 from genassoc.data.cohort.id_rules import EXACT, Rules
 from genassoc.data.cohort.ledger import (
@@ -33,7 +34,7 @@ from genassoc.data.cohort.matching import (
     near_misses,
     partial_notes,
 )
-from genassoc.data.cohort.ploidy import PloidyRules, build_named, build_of, contig_names, kinds_of
+from genassoc.data.cohort.ploidy import PloidyRules, build_of, contig_names, kinds_of
 from genassoc.data.cohort.variant_selection import DROPPED_SCHEMA, VariantSelection, variant_ids, with_neighbours
 from genassoc.data.cohort.variants import KEY_COLUMN, regions_of
 from genassoc.data.forks import check_not_forked
@@ -433,8 +434,7 @@ class Cohort:
         See `genassoc.data.cohort.variant_statistics.variant_statistics`.
         """
         check_not_forked()
-        runs = kinds_of(self._contig_runs, self.contigs)
-        kinds = contig_names(runs, block.start, block.start + block.n_variants)
+        kinds = contig_names(self._kinds, block.start, block.start + block.n_variants)
         return statistics.variant_statistics(block, kinds, masks or self._masks, hwe=hwe)
 
     def _metadata(self, start: int, stop: int) -> pl.DataFrame:
@@ -446,8 +446,7 @@ class Cohort:
             table = self.store.variants(start, stop)
         if not self.selection.needs_keys:
             return table
-        runs = [(self.contigs.key(contig), first, last) for contig, first, last in self._contig_runs]
-        keys = contig_names(runs, start, stop)
+        keys = contig_names(self._keys, start, stop)
         return table.with_columns(pl.Series(KEY_COLUMN, keys.tolist(), dtype=pl.String))
 
     @cached_property
@@ -458,6 +457,14 @@ class Cohort:
     @cached_property
     def _contig_runs(self) -> list[tuple[str, int, int]]:
         return list(self.store.contig_runs())
+
+    @cached_property
+    def _kinds(self) -> list[tuple[str, int, int]]:
+        return kinds_of(self._contig_runs, self.contigs)
+
+    @cached_property
+    def _keys(self) -> list[tuple[str, int, int]]:
+        return [(self.contigs.key(contig), first, last) for contig, first, last in self._contig_runs]
 
     @cached_property
     def ploidy(self) -> PloidyRules:

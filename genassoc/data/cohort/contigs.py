@@ -6,7 +6,7 @@ store or of a results file together, and reports its decisions.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -76,12 +76,8 @@ RANK: Mapping[str, int] = {row.name: row.genotypes for row in CHROMOSOMES}
 _BY_NUMBER = {str(row.genotypes): row.name for row in CHROMOSOMES}
 _BY_WORD = {word: row.name for row in CHROMOSOMES for word in row.words}
 _BY_ACCESSION = {code: row.name for row in CHROMOSOMES for code in (*row.refseq, *row.genbank)}
-# Accessions whose version tells the build: NC_000023.11 and CM000685.2 are X of GRCh38.
-_BUILD_BY_ACCESSION = {
-    "NC_000023.10": "GRCh37", "CM000685.1": "GRCh37", "NC_000024.9": "GRCh37", "CM000686.1": "GRCh37",
-    "NC_000023.11": "GRCh38", "CM000685.2": "GRCh38", "NC_000024.10": "GRCh38", "CM000686.2": "GRCh38",
-    "NC_060947.1": "T2T-CHM13", "NC_060948.1": "T2T-CHM13", "CP068255.2": "T2T-CHM13", "CP086569.2": "T2T-CHM13",
-}  # fmt: skip
+# A contig that is no chromosome of the table, but part of a sex chromosome by its name: chrX_KI270880v1_alt, Y_PAR1, X_hap2.
+_LIKE_SEX = re.compile(r"(?:^|[^A-Z0-9])(?:X|Y|XY|M|MT|PAR|NONPAR|MITO\w*)[0-9]*(?:$|[^A-Z0-9])")
 
 # The same steps twice, for one name and for a column of names (`_bare_column`): capitals; what stands before a name in
 # UCSC's and other files, and in graphs' (GRCh38#0#chrX); zeros; the frame and the version of an accession; separators
@@ -154,9 +150,20 @@ def is_beyond_mt(name: str) -> bool:
     return bare.isdecimal() and int(bare) > RANK[MT]
 
 
-def build_of_accession(name: str) -> str | None:
-    """The genome build that the accession of X or Y tells by its version; None of other names."""
-    return _BUILD_BY_ACCESSION.get(re.sub(_FRAME, r"\1", name.strip().upper()))
+def bare_accession(name: str) -> str:
+    """A name without the frame of NCBI's files, its version kept: gi|568815575|ref|NC_000023.11| is "NC_000023.11"."""
+    return re.sub(_FRAME, r"\1", name.strip().upper())
+
+
+def looks_like_sex(name: str) -> bool:
+    """Whether a contig that is no known chromosome seems to be a part of X, Y or MT by its name."""
+    return chromosome_of(name) is None and _LIKE_SEX.search(re.sub(_PREFIX, "", name.strip().upper())) is not None
+
+
+def shown(name: str) -> str:
+    """A contig's name for people, however its file spells it: "chr1" of 1, chr1, NC_000001.11; another name as it is."""
+    chromosome = chromosome_of(name)
+    return name if chromosome is None else f"chr{chromosome}"
 
 
 def gwas_ssf_code(column: str = "chromosome", position: str = "base_pair_location") -> "pl.Expr":
@@ -288,7 +295,22 @@ class Contigs:
                 f"contigs analysed as autosomes, since their names are not those of a known chromosome: {_listed(self.others)}. "
                 "If one of them is X, Y or MT, rename it (bcftools annotate --rename-chrs)"
             )
+        elif like := [name for name in self.others if looks_like_sex(name)]:
+            lines.append(
+                f"{_listed(like)}: may be a part of X, Y or MT by the name, and is analysed as an autosome. If it is the "
+                "chromosome itself, rename it (bcftools annotate --rename-chrs)"
+            )
         return lines
+
+    def unplaced(self, n_variants: Mapping[str, int]) -> list[str]:
+        """A note on variants (contig -> how many) of contigs that are no known chromosome, where there are some."""
+        others = [name for name in self.others if n_variants.get(name)]
+        if not others or self.many:
+            return []
+        n, contigs = sum(n_variants[name] for name in others), "contig" if len(others) == 1 else "contigs"
+        return [
+            f"{n:,} variants on {len(others):,} unplaced {contigs} (no known chromosome), analysed as autosomes: {_listed(others)}"
+        ]
 
 
 def _doubt(
@@ -312,7 +334,7 @@ def _many_note(most: int) -> str:
     return f"chromosomes are numbered up to {most}: this is another species, and 23 to {most} are analysed as autosomes"
 
 
-def _listed(names: list[str]) -> str:
+def _listed(names: Sequence[str]) -> str:
     return ", ".join(f"'{name}'" for name in names[:SHOWN]) + (
         f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
     )

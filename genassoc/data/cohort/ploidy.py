@@ -5,6 +5,7 @@ with calls that cannot be taken for missing and marks of what is haploid, so tha
 all see the same.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,7 +15,8 @@ import numpy as np
 import polars as pl
 
 from genassoc.data.block import AUTOSOMAL, HAPLOID_CHROMOSOME, N_REFUSED, X_OUTSIDE_PAR, GenotypeBlock, Places
-from genassoc.data.cohort.contigs import MT, Contigs, X, Y, build_of_accession, chromosome_of
+from genassoc.data.cohort.builds import BUILDS, PAR, detected
+from genassoc.data.cohort.contigs import MT, Contigs, X, Y
 from genassoc.errors import InputError
 from genassoc.kernels.genotypes import recode
 from genassoc.kernels.genotypes.counts import count_haploid, mask_words, popcount_rows
@@ -27,47 +29,18 @@ MALE, FEMALE = 1, 2
 Run = tuple[str, int, int]
 HALF_CALL = "half_call: "  # reasons of refused calls; then sex and contig
 
-# Pseudo-autosomal regions, first and last position (Genome Reference Consortium; T2T Consortium, chm13v2.0_PAR.bed).
-PAR: Mapping[str, Mapping[str, tuple[tuple[int, int], tuple[int, int]]]] = {
-    "GRCh37": {"X": ((60_001, 2_699_520), (154_931_044, 155_260_560)), "Y": ((10_001, 2_649_520), (59_034_050, 59_363_566))},
-    "GRCh38": {"X": ((10_001, 2_781_479), (155_701_383, 156_030_895)), "Y": ((10_001, 2_781_479), (56_887_903, 57_217_415))},
-    "T2T-CHM13": {"X": ((1, 2_394_410), (153_925_835, 154_259_566)), "Y": ((1, 2_458_320), (62_122_810, 62_460_029))},
-}  # fmt: skip
-_LENGTHS = {
-    ("1", 249_250_621): "GRCh37", ("X", 155_270_560): "GRCh37", ("Y", 59_373_566): "GRCh37",
-    ("1", 248_956_422): "GRCh38", ("X", 156_040_895): "GRCh38", ("Y", 57_227_415): "GRCh38",
-    ("1", 248_387_328): "T2T-CHM13", ("X", 154_259_566): "T2T-CHM13", ("Y", 62_460_029): "T2T-CHM13",
-}  # fmt: skip
 _POSITIONS = 65_536  # looked at together
-_BUILDS = {
-    "grch37": "GRCh37", "hg19": "GRCh37", "b37": "GRCh37", "grch38": "GRCh38", "hg38": "GRCh38", "b38": "GRCh38",
-    "t2t-chm13": "T2T-CHM13", "chm13": "T2T-CHM13", "t2t": "T2T-CHM13", "hs1": "T2T-CHM13",
-}  # fmt: skip
-
-
-def build_named(name: str | None) -> str | None:
-    """ "GRCh37", "GRCh38" or "T2T-CHM13" of one of its names; None of None.
-
-    Raises
-    ------
-    InputError
-        It is another build, or none.
-    """
-    if name is None:
-        return None
-    build = _BUILDS.get(str(name).strip().lower())
-    if build is None:
-        raise InputError(f"build = {name!r}: the genome builds are GRCh37 (hg19), GRCh38 (hg38) and T2T-CHM13 (hs1)")
-    return build
 
 
 def build_of(store: "GenotypeStore") -> str | None:
-    """The build that the contig lengths of the store's VCF tell, or the accessions of X and Y; None where neither does."""
-    lengths = getattr(store, "attributes", {}).get("contig_lengths", {})
-    builds = {_LENGTHS.get((chromosome_of(name) or "", int(length))) for name, length in lengths.items()}
-    builds |= {build_of_accession(str(name)) for name in store.contigs}
-    builds -= {None}
-    return builds.pop() if len(builds) == 1 else None
+    """The build that the files of a store told (`genassoc.data.cohort.builds.detected`); None where they did not."""
+    attributes = getattr(store, "attributes", {})
+    told = attributes.get("build")
+    if isinstance(told, Mapping) and told.get("name") in BUILDS:
+        return str(told["name"])
+    lengths = {name: n for name, n in attributes.get("contig_lengths", {}).items() if isinstance(n, int)}
+    build, _ = detected(lengths, map(str, store.contigs))
+    return None if build is None else build.name
 
 
 def in_par(kind: str, positions: Int64Array, build: str | None) -> BoolArray:
@@ -98,11 +71,13 @@ def in_par(kind: str, positions: Int64Array, build: str | None) -> BoolArray:
 
 
 def contig_names(runs: Sequence[Run], start: int, stop: int) -> Array:
-    """Contig of each variant from start to stop, object array of str (V,)."""
+    """Contig of each variant from start to stop, object array of str (V,); the runs are in the order of the store."""
     names = np.empty(stop - start, dtype=object)
-    for contig, first, last in runs:
-        if first < stop and last > start:
-            names[max(first, start) - start : min(last, stop) - start] = contig
+    at = bisect_right(runs, start, key=lambda run: run[2])  # runs may be as many as contigs: look only at those here
+    while at < len(runs) and runs[at][1] < stop:
+        contig, first, last = runs[at]
+        names[max(first, start) - start : min(last, stop) - start] = contig
+        at += 1
     return names
 
 

@@ -5,17 +5,28 @@ byte for byte, which the tests hold against Zarr. They are written here, since Z
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from genassoc.data import schema
+from genassoc.data.block import NO_DOSAGE
 from genassoc.data.store.location import LocalLocation
 from genassoc.data.store.parts import write_durably
 from genassoc.data.store.pieces import PIECES, ROOT, Piece, Pieces, is_piece, piece_of, pieces_text, root_of
-from genassoc.data.store.shard_file import LEVEL, Encoded, compressed, encode_chunk, write_chunk_file, write_shard_file
+from genassoc.data.store.shard_file import (
+    BLOSC,
+    LEVEL,
+    Encoded,
+    compressed,
+    encode_chunk,
+    write_chunk_file,
+    write_shard_file,
+)
 from genassoc.data.store.variant_columns import TextColumn, vlen_utf8
 from genassoc.shapes import Array, UInt8Array, packed_bytes
 
@@ -28,7 +39,13 @@ _TEXT = "string"
 
 
 def array_metadata(
-    name: str, shape: Sequence[int], dtype: str, chunk: Sequence[int], *, fill: int | str = 0, shard: Sequence[int] = ()
+    name: str,
+    shape: Sequence[int],
+    dtype: str,
+    chunk: Sequence[int],
+    *,
+    fill: int | float | str = 0,
+    shard: Sequence[int] = (),
 ) -> dict[str, object]:
     """The content of an array's zarr.json.
 
@@ -41,12 +58,18 @@ def array_metadata(
         A data type of Zarr: "uint8", "int64", "string", ...
     chunk : sequence of int
         Shape of a chunk.
-    fill : int or str
+    fill : int, float or str
         Of what is not there.
     shard : sequence of int
         Shape of a shard; empty where each chunk is a file of its own.
     """
-    if dtype == _TEXT:
+    if name in (schema.DOSAGE, schema.HOMOZYGOUS):
+        codecs = [
+            {"name": "bytes", "configuration": _LITTLE},
+            {"name": "blosc", "configuration": BLOSC},
+            {"name": "crc32c"},
+        ]
+    elif dtype == _TEXT:
         codecs = [{"name": "vlen-utf8", "configuration": {}}, *_COMPRESSED]
     elif np.dtype(dtype).itemsize == 1:
         codecs = [{"name": "bytes"}, *_COMPRESSED]
@@ -65,10 +88,10 @@ def array_metadata(
         "data_type": dtype,
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(shard or chunk)}},
         "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
-        "fill_value": fill,
+        "fill_value": "NaN" if fill != fill else fill,
         "codecs": codecs,
         "attributes": {},
-        "dimension_names": list((schema.DIMENSIONS | schema.OPTIONAL_DIMENSIONS)[name]),
+        "dimension_names": list(schema.dimensions_of(name)),
         "zarr_format": 3,
         "node_type": "array",
         "storage_transformers": [],
@@ -84,6 +107,26 @@ def _padded(values: Array, n_rows: int) -> Array:
     return padded
 
 
+@dataclass(frozen=True)
+class Contents:
+    """What a store holds beside calls.
+
+    Attributes
+    ----------
+    dosages, probabilities : bool
+        Whether rows may have dosages, and probabilities of genotypes.
+    annotations : tuple of str
+        Further columns of the variants ("FILTER", "info_source", "INFO/CSQ"); "." in rows without.
+    """
+
+    dosages: bool = False
+    probabilities: bool = False
+    annotations: tuple[str, ...] = ()
+
+
+CALLS = Contents()
+
+
 class StoreArrays:
     """The arrays of a store that is being written; used by `genassoc.data.store.writer` alone.
 
@@ -95,10 +138,12 @@ class StoreArrays:
         N names.
     block_variants : int
         Variants a chunk.
+    contents : Contents
     """
 
-    def __init__(self, path: Path, sample_ids: list[str], block_variants: int) -> None:
-        self.path = path
+    def __init__(self, path: Path, sample_ids: list[str], block_variants: int, contents: Contents = CALLS) -> None:
+        self.path, self.n_samples, self.contents = path, len(sample_ids), contents
+        self.dosage_chunk = schema.dosage_chunk(block_variants, len(sample_ids))
         self._location = LocalLocation(path)
         self.block_variants = block_variants
         self._widths = {
@@ -147,6 +192,22 @@ class StoreArrays:
             if any(one is not None for one in encoded):
                 pieces[key] = write_shard_file(self.path / key, encoded, schema.BLOCKS_PER_SHARD)
         return pieces
+
+    def write_streamed_metadata(self, n_variants: int) -> None:
+        """Describe the arrays of dosages and further columns, whose chunks are written elsewhere."""
+        described: list[tuple[str, tuple[int, ...], str, int, int | float | str]] = []
+        for name in [schema.DOSAGE] * self.contents.dosages + [schema.HOMOZYGOUS] * self.contents.probabilities:
+            described.append((name, (self.n_samples,), "uint16", self.dosage_chunk, NO_DOSAGE))
+        for annotation in self.contents.annotations:
+            name = schema.annotation_array(annotation)
+            numeric = annotation == schema.INFO_SOURCE
+            kind: tuple[str, float | str] = ("float64", math.nan) if numeric else (_TEXT, "")
+            described.append((name, (), kind[0], self.block_variants, kind[1]))
+        for name, width, dtype, chunk, fill in described:
+            content = array_metadata(
+                name, (n_variants, *width), dtype, (chunk, *width), fill=fill, shard=(self.shard_variants, *width)
+            )
+            self._write_json(f"{name}/zarr.json", content)
 
     def write_metadata(self, start: int, columns: Mapping[str, Array | list[TextColumn]], n_variants: int) -> None:
         """Write rows of the variants' arrays from ``start``, a multiple of `schema.METADATA_CHUNK`."""

@@ -1,4 +1,4 @@
-"""Notes on a store for those who analyse it: dosages that were not read, names of contigs."""
+"""Notes on a store for those who analyse it: dosages that were not read, genome build, names of contigs."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -18,6 +18,13 @@ def dosage_notes(dosages: Mapping[str, int]) -> list[str]:
         f"imputed dosages are there and were not read ({fields}): the genotypes (GT) are analysed, which are the best guess "
         "where calls were imputed, and lose power where they are uncertain"
     ]
+
+
+def build_lines(build: Mapping[str, str]) -> list[str]:
+    """The genome build that the files of a store told."""
+    if not build:
+        return ["genome build: the files do not tell it"]
+    return [f"genome build: {build.get('name')}, by the {build.get('by')}"]
 
 
 def unread_dosages(store: "GenotypeStore") -> list[str]:

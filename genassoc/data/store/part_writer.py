@@ -2,18 +2,21 @@
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from genassoc.data import schema
+from genassoc.data.block import DosageRows
 from genassoc.data.store.arrays import StoreArrays
 from genassoc.data.store.call_counts import count_calls
 from genassoc.data.store.parts import PartTable, digest, journal_line, sync, write_durably
-from genassoc.data.store.pieces import Stretches, hash_of
+from genassoc.data.store.pieces import Piece, Stretches, hash_of
 from genassoc.data.store.shard_file import Encoded
+from genassoc.data.store.streamed import AnnotationStream, DosageStream, FinishedDosages, Written, chunk_numbers
 from genassoc.data.store.variant_columns import VariantColumns
 from genassoc.shapes import Int32Array, UInt8Array, packed_bytes
 
@@ -121,10 +124,20 @@ class PartRows:
     filled : int
     finished : list of Future of Finished
         Of the chunks that are full.
+    dosages : DosageStream or None
+        Where the dosages go; None in a store of calls.
+    annotations : dict
+        Where each further column of the variants goes.
     """
 
-    def __init__(self, n_rows: int) -> None:
+    def __init__(
+        self,
+        n_rows: int,
+        dosages: DosageStream | None = None,
+        annotations: Mapping[str, AnnotationStream] | None = None,
+    ) -> None:
         self._n_rows = n_rows
+        self.dosages, self.annotations = dosages, dict(annotations or {})
         self.chunks: list[ChunkRows] = []
         self.runs: list[VariantColumns] = []
         self.filled = 0
@@ -134,6 +147,12 @@ class PartRows:
     def is_full(self) -> bool:
         """Whether the part is full."""
         return self.filled == self._n_rows
+
+    def close(self) -> None:
+        """Close the files of a part that will not be written."""
+        for stream in (self.dosages, *self.annotations.values()):
+            if stream is not None:
+                stream.close()
 
 
 class PartWriter:
@@ -159,13 +178,42 @@ class PartWriter:
         self._compressors = ThreadPoolExecutor(_COMPRESSORS, thread_name_prefix="compress")
         self._under_way: Future[dict[str, Any]] | None = None
 
-    def put(self, rows: PartRows, packed: UInt8Array, haploid: UInt8Array | None, variants: VariantColumns) -> int:
+    def new_part(self, number: int) -> PartRows:
+        """An empty part."""
+        arrays = self._arrays
+        chunk, shard = arrays.dosage_chunk, arrays.shard_variants
+        dosages = None
+        if arrays.contents.dosages:
+            dosages = DosageStream(
+                arrays.path, number, self._n_samples, chunk, shard // chunk, probabilities=arrays.contents.probabilities,
+                pool=self._compressors,
+            )  # fmt: skip
+        annotations = {
+            name: AnnotationStream(
+                arrays.path, number, name, arrays.block_variants, shard // arrays.block_variants, pool=self._compressors
+            )
+            for name in arrays.contents.annotations
+        }
+        return PartRows(shard, dosages, annotations)
+
+    def put(
+        self,
+        rows: PartRows,
+        packed: UInt8Array,
+        haploid: UInt8Array | None,
+        variants: VariantColumns,
+        dosages: DosageRows | None = None,
+    ) -> int:
         """Copy as many rows as the present chunk of a part has room for; return their number. A chunk that is full is finished."""
         if len(rows.chunks) == len(rows.finished):
             rows.chunks.append(ChunkRows(self._rooms.take()))
         chunk = rows.chunks[-1]
         taken = chunk.put(packed, haploid)
-        rows.runs.append(variants[:taken])
+        rows.runs.append(variants[:taken].without_annotations())
+        if rows.dosages is not None:
+            rows.dosages.put(taken, None if dosages is None else dosages[:taken], haploid)
+        for name, stream in rows.annotations.items():
+            stream.put(variants.annotations.get(name), taken)
         rows.filled += taken
         if chunk.is_full:
             rows.finished.append(self._compressors.submit(self._finish, chunk))
@@ -205,7 +253,10 @@ class PartWriter:
     def write(self, number: int, rows: PartRows, origin: dict[str, Any] | None, used: int) -> dict[str, Any]:
         """Write a part, then its line in the journal; return the line."""
         variants = VariantColumns.joined(rows.runs)
-        digest_of_content = self._digest(rows, variants)
+        dosages = None if rows.dosages is None else rows.dosages.finish()
+        annotations = [stream.finish() for stream in rows.annotations.values()]
+        hashes = [*(dosages.digests if dosages else ()), *(one for _, digests in annotations for one in digests)]
+        digest_of_content = self._digest(rows, variants, hashes)
         finished = [chunk.result() for chunk in rows.finished]
         blocks_before = number * (self._arrays.shard_variants // self._arrays.block_variants)
         part = {
@@ -217,10 +268,13 @@ class PartWriter:
         }
         calls, haploid = [chunk.calls for chunk in finished], [chunk.haploid for chunk in finished]
         pieces = self._arrays.write_shard(number, rows.filled, calls, haploid)
+        self._add_streamed(part, pieces, number, rows.filled, [written for written, _ in annotations], dosages)
         for key in pieces:
             sync(self._arrays.path / key)
         part["pieces"] = {key: [piece.size, piece.seal] for key, piece in pieces.items()}
-        table = PartTable(variants, np.concatenate([chunk.counts for chunk in finished])).to_bytes()
+        counts = np.concatenate([chunk.counts for chunk in finished])
+        steps, sums = (dosages.steps, dosages.sums) if dosages else (None, None)
+        table = PartTable(variants, counts, steps, sums).to_bytes()
         write_durably(self.table(number), table)
         part["table"] = hash_of(table)
         with (self._folder / JOURNAL).open("ab") as journal:
@@ -229,7 +283,25 @@ class PartWriter:
             os.fsync(journal.fileno())
         return part
 
-    def _digest(self, rows: PartRows, variants: VariantColumns) -> str:
+    def _add_streamed(
+        self,
+        part: dict[str, object],
+        pieces: dict[str, Piece],
+        number: int,
+        n_rows: int,
+        annotations: list[Written],
+        dosages: FinishedDosages | None,
+    ) -> None:
+        """Add the files of dosages and further columns to those of a part."""
+        written = [*annotations, *(dosages.written if dosages else ())]
+        self._arrays.write_streamed_metadata(number * self._arrays.shard_variants + n_rows)
+        pieces |= {one.key(number): one.piece for one in written if one.piece is not None}
+        if dosages is not None:
+            before = number * (self._arrays.shard_variants // self._arrays.dosage_chunk)
+            part["dosage_chunks"] = chunk_numbers(written, schema.DOSAGE, before)
+            part["probability_chunks"] = chunk_numbers(written, schema.HOMOZYGOUS, before)
+
+    def _digest(self, rows: PartRows, variants: VariantColumns, others: list[str]) -> str:
         """Hash of a part's content; the memory of its chunks is given back as soon as they are hashed."""
         marked = any(chunk.haploid is not None and chunk.haploid.any() for chunk in rows.chunks)
         width = (self._n_samples + 7) // 8
@@ -245,4 +317,4 @@ class PartWriter:
 
         calls = Stretches(rows.filled * packed_bytes(self._n_samples), buffers(False, not marked))
         haploid = Stretches(rows.filled * width, buffers(True, True)) if marked else Stretches(0, ())
-        return digest(calls, haploid, variants)
+        return digest(calls, haploid, variants, others)

@@ -3,7 +3,7 @@
 import io
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from genassoc.data import schema, strangers
 from genassoc.data.store.pieces import Stretches, hash_of
 from genassoc.data.store.variant_columns import TextColumn, VariantColumns
 from genassoc.data.strangers import MalformedError
-from genassoc.shapes import Int32Array
+from genassoc.shapes import Int32Array, Int64Array, UInt16Array
 
 SEAL = "seal"  # of a line of the journal: a hash of the rest of it
 
@@ -58,6 +58,9 @@ def _check_part(part: dict[str, Any]) -> None:
     for chunk in strangers.field(part, "haploid_chunks", strangers.items):
         strangers.whole(chunk, "haploid_chunks")
     strangers.optional(part, "origin", strangers.table)
+    for name in ("dosage_chunks", "probability_chunks"):
+        for chunk in strangers.optional(part, name, strangers.items) or []:
+            strangers.whole(chunk, name)
     strangers.optional(part, "table", strangers.text)
     for key, piece in (strangers.optional(part, "pieces", strangers.table) or {}).items():
         size, seal = strangers.items(piece, key) if len(strangers.items(piece, key)) == 2 else (None, None)
@@ -66,10 +69,22 @@ def _check_part(part: dict[str, Any]) -> None:
 
 
 class PartTable(NamedTuple):
-    """What the variants of a part are, and the counts (V, 6) of their calls, in the order of `schema.CALL_COUNTS`."""
+    """What the variants of a part are.
+
+    Attributes
+    ----------
+    columns : VariantColumns
+        Without annotations.
+    counts : int32 array (V, 6)
+        Of calls, in the order of `schema.CALL_COUNTS`.
+    steps, sums : uint16 array (V,), int64 array (V, 11), or None
+        Of dosages: steps of a copy, and `schema.DOSAGE_SUMS`.
+    """
 
     columns: VariantColumns
     counts: Int32Array
+    steps: UInt16Array | None = None
+    sums: Int64Array | None = None
 
     def to_bytes(self) -> bytes:
         """As a file."""
@@ -77,22 +92,48 @@ class PartTable(NamedTuple):
         lengths = np.array([length for _, length in self.columns.contigs], dtype=np.int64)
         buffer = io.BytesIO()
         texts = [names, *self.columns.texts()]
-        np.savez(buffer, lengths, self.columns.positions, self.columns.record, self.columns.alt_index, self.counts,
-                 *(array for text in texts for array in (text.offsets, text.data)))  # fmt: skip
+        arrays: list[Any] = [lengths, self.columns.positions, self.columns.record, self.columns.alt_index, self.counts]
+        arrays += [array for text in texts for array in (text.offsets, text.data)]
+        if self.steps is not None and self.sums is not None:
+            arrays += [self.steps, self.sums]
+        np.savez(buffer, *arrays)
         return buffer.getvalue()
 
     @classmethod
     def from_bytes(cls, content: bytes) -> "PartTable":
         """Of a file; `ValueError` where it is another, or ``OSError``, ``KeyError``."""
         with np.load(io.BytesIO(content), allow_pickle=False) as saved:
-            arrays = [saved[f"arr_{i}"] for i in range(13)]
+            arrays = [saved[f"arr_{i}"] for i in range(len(saved.files))]
         lengths, positions, record, alt_index, counts = arrays[:5]
         names, alt, ref, rsid = (TextColumn(*arrays[i : i + 2]) for i in range(5, 13, 2))
         ends = names.offsets
         contigs = tuple(
             (names.data[a:b].tobytes().decode(), int(length)) for a, b, length in zip(ends[:-1], ends[1:], lengths)
         )
-        return cls(VariantColumns(contigs, positions, alt, ref, rsid, record, alt_index), counts)
+        columns = VariantColumns(contigs, positions, alt, ref, rsid, record, alt_index)
+        return cls(columns, counts, *arrays[13:15])
+
+    def cut(self, rows: slice) -> "PartTable":
+        """Some of the rows."""
+        steps, sums = self.steps, self.sums
+        return PartTable(
+            self.columns[rows],
+            self.counts[rows],
+            None if steps is None else steps[rows],
+            None if sums is None else sums[rows],
+        )
+
+    @classmethod
+    def joined(cls, tables: Sequence["PartTable"]) -> "PartTable":
+        """Tables joined one after another (at least one)."""
+        steps = [table.steps for table in tables if table.steps is not None]
+        sums = [table.sums for table in tables if table.sums is not None]
+        return cls(
+            VariantColumns.joined([table.columns for table in tables]),
+            np.concatenate([table.counts for table in tables]),
+            np.concatenate(steps) if steps else None,
+            np.concatenate(sums) if sums else None,
+        )
 
 
 def rechunked(tables: Iterable[PartTable]) -> Iterator[PartTable]:
@@ -100,25 +141,20 @@ def rechunked(tables: Iterable[PartTable]) -> Iterator[PartTable]:
     step = schema.METADATA_CHUNK
     waiting: list[PartTable] = []
     n_waiting = 0
-
-    def joined() -> PartTable:
-        columns = VariantColumns.joined([table.columns for table in waiting])
-        return PartTable(columns, np.concatenate([table.counts for table in waiting]))
-
     for table in tables:
         waiting.append(table)
         n_waiting += len(table.columns)
         while n_waiting >= step:
-            columns, counts = joined()
-            yield PartTable(columns[:step], counts[:step])
-            waiting = [PartTable(columns[step:], counts[step:])]
+            joined = PartTable.joined(waiting)
+            yield joined.cut(slice(None, step))
+            waiting = [joined.cut(slice(step, None))]
             n_waiting -= step
     if n_waiting:
-        yield joined()
+        yield PartTable.joined(waiting)
 
 
-def digest(calls: Stretches, haploid: Stretches, variants: VariantColumns) -> str:
-    """Hash of a part's content: rows of calls, their bits (nothing where no call is haploid), and what the rows are."""
+def digest(calls: Stretches, haploid: Stretches, variants: VariantColumns, others: Sequence[str] = ()) -> str:
+    """Hash of a part's content: rows of calls, their bits (nothing where no call is haploid), what the rows are, and hashes of the rest."""
     columns = (
         variants.chromosomes().joined_by(0),
         variants.positions,
@@ -128,7 +164,8 @@ def digest(calls: Stretches, haploid: Stretches, variants: VariantColumns) -> st
         variants.record,
         variants.alt_index,
     )
-    return hash_of(calls, haploid, *(np.ascontiguousarray(column).data.cast("B") for column in columns))
+    hashes = [other.encode() for other in others]
+    return hash_of(calls, haploid, *(np.ascontiguousarray(column).data.cast("B") for column in columns), *hashes)
 
 
 def runs(numbers: list[int]) -> list[list[int]]:

@@ -34,8 +34,7 @@ _SIZES_AT_ONCE = (
 def is_piece(key: str) -> bool:
     """Whether a file is one that reading a store may meet: of an array, its metadata or a chunk."""
     array, _, rest = key.partition("/")
-    known = array in schema.DIMENSIONS or array in schema.OPTIONAL_DIMENSIONS
-    return known and (rest == _METADATA or _CHUNK.fullmatch(rest) is not None)
+    return schema.is_array(array) and (rest == _METADATA or _CHUNK.fullmatch(rest) is not None)
 
 
 class Location(Protocol):

@@ -100,11 +100,7 @@ class Shards:
         per_shard = self.shard // self.chunk
         path = self.folder / "c" / str(number // per_shard) / "0"
         with path.open("rb") as file:
-            file.seek(-(16 * per_shard + _CRC_BYTES), 2)
-            index = np.frombuffer(checked(file.read()), "<u8").reshape(per_shard, 2)
-            offset, size = (int(value) for value in index[number % per_shard])
-            if offset == _ABSENT:
-                raise ValueError("the chunk is not there")
+            offset, size = _place(file, number % per_shard, per_shard)
             file.seek(offset)
             _check(file, size)
             file.seek(offset)
@@ -188,6 +184,26 @@ def _identity(file: BinaryIO) -> tuple[int, ...]:
     """What changes when a file is written anew."""
     stat = os.fstat(file.fileno())
     return stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+def _place(file: BinaryIO, number: int, per_shard: int) -> tuple[int, int]:
+    """Where a chunk of a shard lies, and its bytes."""
+    file.seek(-(16 * per_shard + _CRC_BYTES), 2)
+    index = np.frombuffer(checked(file.read()), "<u8").reshape(per_shard, 2)
+    offset, size = (int(value) for value in index[number])
+    if offset == _ABSENT:
+        raise ValueError("the chunk is not there")
+    return offset, size
+
+
+def chunk_of_shard(path: Path, number: int, per_shard: int) -> memoryview:
+    """A chunk as it is compressed, its checksum right; ``ValueError`` otherwise."""
+    with path.open("rb") as file:
+        offset, size = _place(file, number, per_shard)
+        if not _CRC_BYTES <= size <= os.fstat(file.fileno()).st_size - offset:
+            raise ValueError("the chunk is cut")
+        file.seek(offset)
+        return checked(file.read(size))
 
 
 def _check(file: BinaryIO, size: int) -> None:

@@ -4,7 +4,7 @@ import json
 import math
 import warnings
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from threading import Lock
@@ -14,15 +14,16 @@ import numpy as np
 import polars as pl
 
 from genassoc.data import schema, strangers
-from genassoc.data.block import GenotypeBlock
+from genassoc.data.block import DosageRows, GenotypeBlock
 from genassoc.data.forks import check_not_forked
+from genassoc.data.store.dosage_reader import DosageReader, check_chunk, runs_of_chunks
 from genassoc.data.store.folder import WORK_PREFIX, work_folder
 from genassoc.data.store.location import LocalLocation, RemoteLocation, url_of
 from genassoc.data.store.pieces import ROOT, Pieces
 from genassoc.data.store.stored_array import StoredArray
 from genassoc.data.store.text_chunks import TextChunks
 from genassoc.errors import StoreError
-from genassoc.shapes import Array, Int32Array, Int64Array, UInt8Array, packed_bytes
+from genassoc.shapes import Array, Int32Array, Int64Array, UInt8Array, UInt16Array, packed_bytes
 
 _CACHED_METADATA_CHUNKS = 4
 
@@ -60,6 +61,8 @@ class GenotypeStore:
         Short hash of the content.
     root : str or None
         Short hash of all its files (`genassoc.data.store.pieces`); None in a store of an earlier version.
+    annotations : tuple of str
+        Further columns that `variants` gives when asked: "FILTER", "info_source", "INFO/CSQ", ...
     """
 
     path: Path | str
@@ -71,6 +74,7 @@ class GenotypeStore:
     attributes: dict[str, Any]
     fingerprint: str
     root: str | None
+    annotations: tuple[str, ...]
 
     def __init__(self, path: str | Path) -> None:
         check_not_forked()
@@ -89,7 +93,8 @@ class GenotypeStore:
                 raise StoreError(f"{self.path}: is no genassoc store (its format is {self.attributes.get('format')!r})")
             self._check_version()
             self.pieces = Pieces.of(str(self.path), self._location)
-            self.pieces.check_opened([*schema.DIMENSIONS, *schema.OPTIONAL_DIMENSIONS], sizes=self._is_local)
+            known = [*schema.DIMENSIONS, *schema.OPTIONAL_DIMENSIONS, *schema.DOSAGE_DIMENSIONS]
+            self.pieces.check_opened(known, sizes=self._is_local)
             _check_attributes(self.attributes)
             self.root = self.attributes.get(ROOT)
             self.block_variants = self.attributes["block_variants"]
@@ -104,10 +109,14 @@ class GenotypeStore:
             self.contigs = tuple(str(name) for name in self._whole(schema.CONTIG_ID))
             self.n_samples = len(self.sample_ids)
             self.n_variants = int(self._arrays[schema.GENOTYPES].shape[0])
-            self._check_shapes()
+            self._check_shapes(schema.DIMENSIONS)
             reading = "zarr.json"
             n_chunks = math.ceil(self.n_variants / self.block_variants)
-            self._haploid_chunks = _read_haploid_chunks(self.attributes, n_chunks)
+            self._haploid_chunks = runs_of_chunks(self.attributes, "haploid_chunks", n_chunks)
+            reading = schema.DOSAGE
+            self._dosages = self._open_dosages()
+            reading = "annotations"
+            self.annotations = self._open_annotations()
         except StoreError:
             raise
         except Exception as error:
@@ -148,7 +157,41 @@ class GenotypeStore:
                 "upgrade genassoc, or convert the data again with this one"
             )
 
-    def _check_shapes(self) -> None:
+    def _open_dosages(self) -> DosageReader | None:
+        """The arrays of dosages; None in a store of calls."""
+        if self.attributes["format_version"] < schema.DOSAGES_VERSION:
+            return None
+        names = [name for name in schema.DOSAGE_DIMENSIONS if name != schema.HOMOZYGOUS]
+        if strangers.field(self.attributes, "probability_chunks", strangers.items):
+            names.append(schema.HOMOZYGOUS)
+        for name in names:
+            if self._is_local and not self._location.exists(f"{name}/zarr.json"):
+                raise self.pieces.missing(f"{name}/zarr.json")
+            self._arrays[name] = self._array(name)
+        self._check_shapes(names)
+        chunk = self._arrays[schema.DOSAGE].chunk
+        for name in {schema.DOSAGE, schema.HOMOZYGOUS} & set(names):
+            check_chunk(str(self.path), self._arrays[name].chunk, self.block_variants, self.n_samples)
+            if self._arrays[name].chunk != chunk:
+                raise ValueError(f"its chunks are not those of {name}")
+        n = math.ceil(self.n_variants / chunk)
+        chunks, known = (runs_of_chunks(self.attributes, name, n) for name in ("dosage_chunks", "probability_chunks"))
+        shape = (self.n_variants, self.n_samples)
+        return DosageReader(str(self.path), self._slice, shape, chunk, chunks, known)
+
+    def _open_annotations(self) -> tuple[str, ...]:
+        """The arrays of further columns of the variants; their names."""
+        names = tuple(dict.fromkeys(strangers.texts(self.attributes.get("annotations", []), "annotations")))
+        for array in map(schema.annotation_array, names):
+            if self._is_local and not self._location.exists(f"{array}/zarr.json"):
+                raise self.pieces.missing(f"{array}/zarr.json")
+            self._arrays[array] = self._array(array)
+            if self._arrays[array].chunk != self.block_variants:
+                raise ValueError(f"{array} has chunks of {self._arrays[array].chunk} variants")
+        self._check_shapes(map(schema.annotation_array, names))
+        return names
+
+    def _check_shapes(self, names: Iterable[str]) -> None:
         expected = {
             "variants": self.n_variants,
             "samples": self.n_samples,
@@ -156,9 +199,10 @@ class GenotypeStore:
             "alleles": 2,
             "bytes": packed_bytes(self.n_samples),
             "bits": (self.n_samples + 7) // 8,
+            "sums": len(schema.DOSAGE_SUMS),
         }
-        for name, dimensions in schema.DIMENSIONS.items():
-            shape = tuple(expected[dimension] for dimension in dimensions)
+        for name in names:
+            shape = tuple(expected[dimension] for dimension in schema.dimensions_of(name))
             if tuple(self._arrays[name].shape) != shape:
                 raise StoreError(
                     f"{self.path}: is damaged: array {name} has shape {self._arrays[name].shape}, not {shape}; convert it again"
@@ -217,6 +261,49 @@ class GenotypeStore:
         return GenotypeBlock(packed, self.n_samples, start, self._read_haploid(start, stop))
 
     @property
+    def has_dosages(self) -> bool:
+        """Whether rows may have dosages; else there are calls only."""
+        return self._dosages is not None
+
+    @property
+    def has_probabilities(self) -> bool:
+        """Whether there are probabilities of genotypes beside dosages."""
+        return self._dosages is not None and self._dosages.has_probabilities
+
+    def dosage_steps(self, start: int, stop: int) -> UInt16Array:
+        """Steps of one copy in the dosages of each variant from start to stop, (V,); 0 where there are calls only."""
+        self._check_range(start, stop)
+        return np.zeros(stop - start, np.uint16) if self._dosages is None else self._dosages.steps(start, stop)
+
+    def dosage_sums(self, start: int, stop: int) -> Int64Array | None:
+        """Sums of all samples' dosages of each variant from start to stop, (V, 11) by `schema.DOSAGE_SUMS`; None in a store of calls."""
+        self._check_range(start, stop)
+        return None if self._dosages is None else self._dosages.sums(start, stop)
+
+    def read_dosages(self, start: int, stop: int) -> DosageRows:
+        """Read the dosages of variants ``start`` to ``stop`` (not included), all samples.
+
+        Returns
+        -------
+        DosageRows
+            ``steps`` of all V variants, dosages of those that have some.
+
+        Raises
+        ------
+        StoreError
+            The range is not within the store; a chunk is missing, fails its checksum, or holds what cannot be dosages (named).
+        """
+        self._check_range(start, stop)
+        if self._dosages is None:
+            return DosageRows(np.zeros(stop - start, np.uint16), np.zeros((0, self.n_samples), np.uint16))
+        return self._dosages.read(start, stop)
+
+    @property
+    def working_variants(self) -> int:
+        """Variants that are best read at a time: a part of a chunk of calls, a chunk of dosages."""
+        return schema.working_variants(self.n_samples) if self._dosages is None else self._dosages.chunk
+
+    @property
     def streams(self) -> bool:
         """Whether calls are unpacked as far as they are read: a chunk is then never held whole."""
         return self._arrays[schema.GENOTYPES].streams
@@ -244,21 +331,28 @@ class GenotypeStore:
         """
         if self.root is None:
             for name, array in self._arrays.items():
-                if name != schema.HAPLOID:
+                if name not in (schema.HAPLOID, schema.DOSAGE, schema.HOMOZYGOUS):
                     try:
                         self._vouched(name, 0, array.shape[0])
                     except StoreError as error:
                         yield name, 0, error
         yield from self.pieces.verified()
 
-    def variants(self, start: int = 0, stop: int | None = None) -> pl.DataFrame:
+    def variants(self, start: int = 0, stop: int | None = None, *, annotations: Sequence[str] = ()) -> pl.DataFrame:
         """A table of the variants ``start`` to ``stop``, one row each.
+
+        Parameters
+        ----------
+        start, stop : int
+        annotations : sequence of str
+            Further columns, of those that the attribute ``annotations`` names.
 
         Returns
         -------
         polars.DataFrame
             ``chromosome``, ``base_pair_location``, ``effect_allele`` (ALT), ``other_allele`` (REF), ``rsid`` (null
-            where the VCF has "."), ``record`` (rows split from one VCF record share it), ``alt_index`` (from 1).
+            where the VCF has "."), ``record`` (rows split from one VCF record share it), ``alt_index`` (from 1); the further
+            columns under their names (``info_source`` a number, the others text), null where the file has none.
         """
         check_not_forked()
         stop = self.n_variants if stop is None else stop
@@ -270,7 +364,27 @@ class GenotypeStore:
             with self._one_reader:
                 frame = self._metadata_chunk(number)
             frames.append(frame[max(start - first, 0) : min(stop - first, len(frame))])
-        return pl.concat(frames) if frames else pl.DataFrame(schema=VARIANT_SCHEMA)
+        table = pl.concat(frames) if frames else pl.DataFrame(schema=VARIANT_SCHEMA)
+        return table.with_columns(self.annotation(name, start, stop) for name in annotations)
+
+    def annotation(self, name: str, start: int, stop: int) -> pl.Series:
+        """One further column of the variants start to stop, null where the file has none.
+
+        Raises
+        ------
+        StoreError
+            The store has no such column, or it is damaged.
+        """
+        self._check_range(start, stop)
+        if name not in self.annotations:
+            has = ", ".join(self.annotations) or "none"
+            raise StoreError(
+                f"{self.path}: keeps no column {name} of its variants (it keeps: {has}); convert with --info to keep fields of INFO"
+            )
+        dtype = pl.Float64 if name == schema.INFO_SOURCE else pl.String
+        values: Any = self._slice(schema.annotation_array(name), start, stop) if stop > start else []
+        column = pl.Series(name, values, dtype=dtype)
+        return column.fill_nan(None) if dtype == pl.Float64 else column.set(column == ".", None)
 
     def records(self, start: int, stop: int) -> Int64Array:
         """Number of the VCF record of each variant from start to stop, (V,): ALTs of one record share it, and follow each other."""
@@ -448,21 +562,3 @@ def _check_attributes(attributes: Mapping[str, Any]) -> None:
             strangers.field(made_of, name, kind)
     strangers.counts(summary.get("dosages", {}), "summary.dosages")
     strangers.texts(summary.get("contig_notes", []), "summary.contig_notes")
-
-
-def _read_haploid_chunks(attributes: Mapping[str, Any], n_chunks: int) -> frozenset[int]:
-    """Numbers of the chunks, of ``n_chunks``, that have haploid calls.
-
-    Raises
-    ------
-    strangers.MalformedError
-        They are no runs of chunks of this store.
-    """
-    chunks: set[int] = set()
-    for run in strangers.field(attributes, "haploid_chunks", strangers.items):
-        ends = strangers.items(run, "a run of haploid chunks")
-        if len(ends) != 2:
-            raise strangers.MalformedError("a run of haploid chunks is no first and last number")
-        first = strangers.whole(ends[0], "the first of a run of haploid chunks", 0, n_chunks)
-        chunks.update(range(first, strangers.whole(ends[1], "the end of a run of haploid chunks", first, n_chunks)))
-    return frozenset(chunks)

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from genassoc.data.store.chunk_shards import ChunkShards, texts_of
 from genassoc.data.store.shards import Shards, checked, unpacked
 from genassoc.shapes import Array
 
-_NUMBERS = {"int32": "<i4", "int64": "<i8", "uint8": "<u1"}
+_NUMBERS = {"int32": "<i4", "int64": "<i8", "uint8": "<u1", "uint16": "<u2"}
 _TEXT = "string"
 _KEYS = {"name": "default", "configuration": {"separator": "/"}}
 
@@ -49,6 +50,7 @@ class StoredArray:
         self._store, self._name = store, name
         self._by_zarr: Any = None
         self._shards: Shards | None = None
+        self._chunks: ChunkShards | None = None
         self._dtype = ""
         folder = Path(store).absolute() / name  # the process may go to another folder
         self._folder = folder
@@ -66,6 +68,10 @@ class StoredArray:
             self._shards = Shards.of(folder)
             if self._shards is not None:
                 self.chunk, self.file = self._shards.chunk, self._shards.shard
+                return True
+            self._chunks = ChunkShards.of(folder)
+            if self._chunks is not None:
+                self.chunk, self.file = self._chunks.chunk, self._chunks.shard
                 return True
             self.chunk, *wide = content["chunk_grid"]["configuration"]["chunk_shape"]
             self.file = self.chunk
@@ -111,6 +117,8 @@ class StoredArray:
         Exception
             Whatever Zarr makes of a file that is damaged.
         """
+        if self._chunks is not None:
+            return self._chunks.read(start, stop)
         rows = self._own_rows(start, stop)
         return np.asarray(self._zarr()[start:stop]) if rows is None else rows
 
@@ -136,21 +144,6 @@ class StoredArray:
         frame = checked((self._folder / "c" / f"{number}{self.behind}").read_bytes())
         shape = (self.chunk, *self.shape[1:])
         if self._dtype == _TEXT:
-            return _texts(unpacked(frame).tobytes(), math.prod(shape)).reshape(shape)
+            return texts_of(unpacked(frame).tobytes(), math.prod(shape)).reshape(shape)
         rows = unpacked(frame, math.prod(shape) * np.dtype(_NUMBERS[self._dtype]).itemsize).view(_NUMBERS[self._dtype])
         return rows.reshape(shape)
-
-
-def _texts(content: bytes, n: int) -> Array:
-    """Strings as Zarr's codec "vlen-utf8" packs them: their number, then each as its length and its bytes."""
-    if int.from_bytes(content[:4], "little") != n:
-        raise ValueError("the chunk has another number of strings")
-    texts = np.empty(n, dtype=object)
-    at = 4
-    for i in range(n):
-        stop = at + 4 + int.from_bytes(content[at : at + 4], "little")
-        texts[i] = content[at + 4 : stop].decode()
-        at = stop
-    if at != len(content):
-        raise ValueError("the chunk is cut, or has more in it")
-    return texts

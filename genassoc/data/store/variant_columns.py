@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from genassoc.data.schema import FILTER as FILTER
+from genassoc.data.schema import INFO_SOURCE as INFO_SOURCE
+from genassoc.data.schema import is_annotation
 from genassoc.kernels.text.texts import put_texts
 from genassoc.shapes import Int32Array, Int64Array, UInt8Array
 
 if TYPE_CHECKING:
     import polars as pl
 
-FILTER, INFO_SOURCE = "FILTER", "info_source"  # names of annotations
 LENGTH_BYTES = 4  # before each string, and their number before all
 _MARK = 10  # a line feed: no field of a VCF has one
 
@@ -116,6 +118,10 @@ class VariantColumns:
         """ALT, REF, ID."""
         return self.effect_allele, self.other_allele, self.rsid
 
+    def without_annotations(self) -> "VariantColumns":
+        """The same without further columns."""
+        return replace(self, annotations={}) if self.annotations else self
+
     def numbered_from(self, records_before: int) -> "VariantColumns":
         """The same with ``records_before`` added to the record numbers."""
         return replace(self, record=self.record + records_before)
@@ -129,7 +135,10 @@ class VariantColumns:
         )
         numbers = (frame["base_pair_location"], frame["record"], frame["alt_index"])
         positions, record, alt_index = (np.array(column.to_numpy()) for column in numbers)
-        return cls(tuple(zip(names.to_list(), lengths.to_list())), positions, alt, ref, rsid, record, alt_index)
+        annotations = {name: TextColumn.of(_texts(frame[name])) for name in frame.columns if is_annotation(name)}
+        return cls(
+            tuple(zip(names.to_list(), lengths.to_list())), positions, alt, ref, rsid, record, alt_index, annotations
+        )
 
     def chromosomes(self) -> TextColumn:
         """The contig of each row."""
@@ -164,7 +173,7 @@ class VariantColumns:
         """Columns joined one after another (at least one); neighbouring runs of one contig may stay separate."""
         if len(parts) == 1:
             return parts[0]
-        alt, ref, rsid = (_joined_text(texts) for texts in zip(*(part.texts() for part in parts), strict=True))
+        alt, ref, rsid = (joined_text(texts) for texts in zip(*(part.texts() for part in parts), strict=True))
         return cls(
             tuple(run for part in parts for run in part.contigs),
             np.concatenate([part.positions for part in parts]),
@@ -173,7 +182,7 @@ class VariantColumns:
             rsid,
             np.concatenate([part.record for part in parts]),
             np.concatenate([part.alt_index for part in parts]),
-            {name: _joined_text([part.annotations[name] for part in parts]) for name in parts[0].annotations},
+            {name: joined_text([part.annotations[name] for part in parts]) for name in parts[0].annotations},
         )
 
     @classmethod
@@ -183,7 +192,13 @@ class VariantColumns:
         return cls((), np.empty(0, np.int64), none, none, none, np.empty(0, np.int64), np.empty(0, np.int32))
 
 
-def _joined_text(parts: Sequence[TextColumn]) -> TextColumn:
+def _texts(column: "pl.Series") -> list[str]:
+    """Values as texts that give them back, "." where there is none."""
+    return ["." if value is None or value != value else str(value) for value in column.to_list()]
+
+
+def joined_text(parts: Sequence[TextColumn]) -> TextColumn:
+    """Columns of strings joined one after another (at least one)."""
     lengths = np.concatenate([np.diff(part.offsets) for part in parts])
     offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
     np.cumsum(lengths, out=offsets[1:])

@@ -27,20 +27,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genassoc.data import schema
-from genassoc.data.store.arrays import StoreArrays
+from genassoc.data.store.arrays import CALLS, Contents, StoreArrays
 from genassoc.data.store.folder import read_attributes, work_folder
 from genassoc.data.store.location import LocalLocation
-from genassoc.data.store.part_writer import JOURNAL, PartRows, PartWriter, part_name
+from genassoc.data.store.part_writer import JOURNAL, PartWriter, part_name
 from genassoc.data.store.parts import PartTable, journal_line, read_journal, rechunked, runs, write_durably
 from genassoc.data.store.pieces import Piece, hash_of
 from genassoc.data.store.variant_columns import VariantColumns
 from genassoc.errors import OutputError, StoreError
-from genassoc.shapes import UInt8Array
+from genassoc.shapes import UInt8Array, packed_bytes
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from genassoc.data.block import GenotypeBlock
+    from genassoc.data.block import Block, DosageRows
 
 _OURS = {"store", "parts"}
 
@@ -64,6 +64,8 @@ class StoreWriter:
         Fill a part while the one before is written: twice the memory.
     resume : bool
         Go on with an interrupted writing of the same identity; else begin anew.
+    contents : Contents
+        What rows may have beside calls.
 
     Attributes
     ----------
@@ -90,18 +92,26 @@ class StoreWriter:
         block_variants: int | None = None,
         resume: bool = True,
         ahead: bool = True,
+        contents: Contents = CALLS,
     ) -> None:
         self.path = Path(path)
         self.sample_ids = [str(name) for name in sample_ids]
         n_samples = len(self.sample_ids)
-        self.block_variants = block_variants or schema.block_variants(n_samples)
+        self.contents = _checked(self.path, contents)
+        self.block_variants = block_variants or schema.block_variants(n_samples, contents.dosages)
+        self._version = schema.DOSAGES_VERSION if contents.dosages else schema.CALLS_VERSION
         self.identity: dict[str, Any] = {
-            "format_version": schema.FORMAT_VERSION,
+            "format_version": self._version,
             "block_variants": self.block_variants,
             "blocks_per_shard": schema.BLOCKS_PER_SHARD,
             "samples": hash_of(*(name.encode() for name in self.sample_ids)),
             "source": identity,
         }
+        if self.contents != CALLS:  # of a store of calls there was never anything to say
+            self.identity |= {
+                "probabilities": self.contents.probabilities,
+                "annotations": list(self.contents.annotations),
+            }
         self.overwrite, self._ahead = overwrite, ahead
         check_output(self.path, overwrite)
         self._work = work_folder(self.path)
@@ -113,7 +123,7 @@ class StoreWriter:
         self._parts_begun = len(self._parts)
         self.origin: dict[str, Any] | None = self._parts[-1]["origin"] if self._parts else None
         self.rows_of_origin: int = self._parts[-1]["used"] if self._parts else 0
-        self._rows = PartRows(self._arrays.shard_variants)
+        self._rows = self._writer.new_part(self._parts_begun)
         # (origin, its rows before) of the rows appended last
         self._last: tuple[dict[str, Any] | None, int] = (self.origin, self.rows_of_origin)
 
@@ -142,7 +152,7 @@ class StoreWriter:
                 part.unlink()
         lines = [{"identity": self.identity}, *self._parts]
         write_durably(journal, b"".join(map(journal_line, lines)))
-        self._arrays = StoreArrays(self._work / "store", self.sample_ids, self.block_variants)
+        self._arrays = StoreArrays(self._work / "store", self.sample_ids, self.block_variants, self.contents)
         self._writer = PartWriter(self._arrays, parts, self.block_variants, len(self.sample_ids))
 
     def _is_sound(self, number: int, part: dict[str, Any]) -> bool:
@@ -175,6 +185,8 @@ class StoreWriter:
         variants: "pl.DataFrame | VariantColumns",
         origin: dict[str, Any] | None = None,
         origin_rows: int = 0,
+        *,
+        dosages: "DosageRows | None" = None,
     ) -> None:
         """Append rows, in order.
 
@@ -188,20 +200,36 @@ class StoreWriter:
             From where these rows can be read again (JSON).
         origin_rows : int
             Rows of ``origin`` before the first of these.
+        dosages : DosageRows or None
+            Dosages of those of the V rows that have some.
 
         Raises
         ------
+        InputError
+            A dosage cannot be one.
         OutputError
             The disk is full or fails. What the journal holds is kept.
         """
         columns = variants if isinstance(variants, VariantColumns) else VariantColumns.of(variants)
+        self._check_expected(dosages, columns)
         done = 0
         while done < len(packed):
             bits = None if haploid is None else haploid[done:]
-            done += self._writer.put(self._rows, packed[done:], bits, columns[done:])
+            copies = None if dosages is None else dosages[done:]
+            with self._writing():
+                done += self._writer.put(self._rows, packed[done:], bits, columns[done:], copies)
             self._last = (origin, origin_rows + done)
             if self._rows.is_full:
                 self._flush()
+
+    def _check_expected(self, dosages: "DosageRows | None", columns: VariantColumns) -> None:
+        """Raise ``ValueError`` for what the store has no array for: it would be lost."""
+        if dosages is not None and not self.contents.dosages:
+            raise ValueError("rows have dosages, and the store was begun without")
+        if dosages is not None and dosages.homozygous is not None and not self.contents.probabilities:
+            raise ValueError("rows have probabilities of genotypes, and the store was begun without")
+        if unknown := set(columns.annotations).difference(self.contents.annotations):
+            raise ValueError(f"rows have the columns {sorted(unknown)}, and the store was begun without")
 
     def _flush(self) -> None:
         """Begin to write the waiting rows as one part, once the part before is written."""
@@ -209,7 +237,7 @@ class StoreWriter:
         self._writer.begin(self._parts_begun, self._rows, *self._last)
         self._parts_begun += 1
         self._n_rows += self._rows.filled
-        self._rows = PartRows(self._arrays.shard_variants)
+        self._rows = self._writer.new_part(self._parts_begun)
         if not self._ahead:
             self._settle()
 
@@ -248,7 +276,7 @@ class StoreWriter:
             contigs = self._write_metadata()
             mandatory = {
                 "format": schema.FORMAT_NAME,
-                "format_version": schema.FORMAT_VERSION,
+                "format_version": self._version,
                 "block_variants": self.block_variants,
                 "fingerprint": hash_of(
                     *(name.encode() for name in self.sample_ids),
@@ -257,6 +285,11 @@ class StoreWriter:
                 "haploid_chunks": runs([chunk for part in self._parts for chunk in part["haploid_chunks"]]),
                 "identity": self.identity,
             }
+            if self.contents.dosages:
+                for name in ("dosage_chunks", "probability_chunks"):
+                    mandatory[name] = runs([chunk for part in self._parts for chunk in part[name]])
+            if self.contents.annotations:
+                mandatory["annotations"] = list(self.contents.annotations)
             written = {key: Piece(*piece) for part in self._parts for key, piece in part.get("pieces", {}).items()}
             self._arrays.complete(contigs, {**attributes, **mandatory}, written)
             self._rename()
@@ -265,22 +298,22 @@ class StoreWriter:
         """Assemble the variants' arrays from the parts; contigs in order of first appearance."""
         contigs: dict[str, int] = {}
         start = 0
-        for variants, counts in rechunked(map(self._table, range(len(self._parts)))):
+        for table in rechunked(map(self._table, range(len(self._parts)))):
+            variants = table.columns
             numbers = [contigs.setdefault(name, len(contigs)) for name, _ in variants.contigs]
             lengths = [length for _, length in variants.contigs]
-            self._arrays.write_metadata(
-                start,
-                {
-                    schema.VARIANT_CONTIG: np.repeat(np.array(numbers, dtype=np.int32), lengths),
-                    schema.VARIANT_POSITION: variants.positions,
-                    schema.VARIANT_ID: [variants.rsid],
-                    schema.VARIANT_ALLELE: [variants.other_allele, variants.effect_allele],
-                    schema.VARIANT_RECORD: variants.record,
-                    schema.VARIANT_ALT_INDEX: variants.alt_index,
-                    schema.VARIANT_CALL_COUNTS: counts,
-                },
-                self._n_rows,
-            )
+            columns: dict[str, Any] = {
+                schema.VARIANT_CONTIG: np.repeat(np.array(numbers, dtype=np.int32), lengths),
+                schema.VARIANT_POSITION: variants.positions,
+                schema.VARIANT_ID: [variants.rsid],
+                schema.VARIANT_ALLELE: [variants.other_allele, variants.effect_allele],
+                schema.VARIANT_RECORD: variants.record,
+                schema.VARIANT_ALT_INDEX: variants.alt_index,
+                schema.VARIANT_CALL_COUNTS: table.counts,
+            }
+            if table.steps is not None and table.sums is not None:
+                columns |= {schema.VARIANT_STEPS: table.steps, schema.VARIANT_SUMS: table.sums}
+            self._arrays.write_metadata(start, columns, self._n_rows)
             start += len(variants)
         return list(contigs)
 
@@ -299,6 +332,7 @@ class StoreWriter:
         with suppress(OutputError):  # why writing stops is known already
             self._settle()
         self._writer.close()
+        self._rows.close()
         self._lock.close()
         if not self._parts:
             shutil.rmtree(self._work, ignore_errors=True)
@@ -333,6 +367,18 @@ class StoreWriter:
             raise OutputError(f"{self.path}: cannot be written: {reason}{kept}") from error
 
 
+def _checked(path: Path, contents: Contents) -> Contents:
+    """Contents with each further column once; `OutputError` where two would have one file."""
+    kept = tuple(dict.fromkeys(contents.annotations))
+    arrays = [schema.annotation_array(name).lower() for name in kept]
+    if twice := [name for name, array in zip(kept, arrays) if arrays.count(array) > 1]:
+        raise OutputError(
+            f"{path}: the columns {', '.join(twice)} differ in upper and lower case alone, and so would files of theirs, which some disks "
+            "take for one: keep one of them"
+        )
+    return Contents(contents.dosages, contents.dosages and contents.probabilities, kept)
+
+
 def check_output(path: Path, overwrite: bool) -> None:
     """Raise `OutputError` where a store cannot be made at ``path``: before hours are spent reading."""
     parent = path.absolute().parent
@@ -354,24 +400,25 @@ def check_output(path: Path, overwrite: bool) -> None:
 def write_store(
     path: str | Path,
     sample_ids: Sequence[str],
-    blocks: "Iterable[GenotypeBlock]",
+    blocks: "Iterable[Block]",
     variants: "pl.DataFrame",
     *,
     attributes: dict[str, Any] | None = None,
     overwrite: bool = False,
     block_variants: int | None = None,
+    contents: Contents = CALLS,
 ) -> None:
     """Write a store from blocks in memory.
 
     Parameters
     ----------
-    path, sample_ids, overwrite, block_variants
+    path, sample_ids, overwrite, block_variants, contents
         As in `StoreWriter`.
-    blocks : iterable of GenotypeBlock
-        V variants in all, in order, of any lengths.
+    blocks : iterable of GenotypeBlock or DosageBlock
+        V variants in all, in order, of any lengths. Dosages are of 16 bits.
     variants : polars.DataFrame
         V rows; ``chromosome``, ``base_pair_location``, ``effect_allele``, ``other_allele``; ``rsid`` (null),
-        ``record`` (the row's number) and ``alt_index`` (1) may be left out.
+        ``record`` (the row's number) and ``alt_index`` (1) may be left out. Further columns are those of ``contents``.
     attributes : dict or None
         Kept in the store (JSON).
 
@@ -391,7 +438,9 @@ def write_store(
     }
     variants = variants.with_columns(**{k: v for k, v in columns.items() if k not in variants.columns})
     identity = {"written": "from memory"}
-    writer = StoreWriter(path, sample_ids, identity, overwrite=overwrite, block_variants=block_variants, resume=False)
+    writer = StoreWriter(
+        path, sample_ids, identity, overwrite=overwrite, block_variants=block_variants, resume=False, contents=contents
+    )
     done = 0
     try:
         for block in blocks:
@@ -401,7 +450,8 @@ def write_store(
                     f"a block of {block.n_variants} variants x {block.n_samples} samples does not fit "
                     f"{len(variants) - done} variants left x {len(sample_ids)} samples"
                 )
-            writer.append(block.packed, block.haploid, rows)
+            packed, copies = _stored(block)
+            writer.append(packed, block.haploid, rows, dosages=copies)
             done += block.n_variants
         if done != len(variants) or done == 0:
             raise ValueError(f"blocks hold {done} variants, the table {len(variants)}; at least one is needed")
@@ -409,3 +459,19 @@ def write_store(
     except BaseException:
         writer.abandon()
         raise
+
+
+def _stored(block: "Block") -> "tuple[UInt8Array, DosageRows | None]":
+    """Calls and dosages of a block, as a store takes them."""
+    from genassoc.data.block import DosageRows, GenotypeBlock
+    from genassoc.kernels.genotypes.dosages import hard_calls
+
+    if isinstance(block, GenotypeBlock):
+        return block.packed, None
+    if block.values.dtype != np.uint16:
+        raise ValueError(f"a store keeps dosages of 16 bits, not of {8 * block.values.dtype.itemsize}")
+    values = np.ascontiguousarray(block.values, dtype=np.uint16)
+    steps = np.full(block.n_variants, block.scale, np.uint16)
+    packed = np.empty((block.n_variants, packed_bytes(block.n_samples)), np.uint8)
+    hard_calls(values, steps, packed)
+    return packed, DosageRows(steps, values, block.homozygous)

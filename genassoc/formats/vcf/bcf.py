@@ -13,13 +13,17 @@ from genassoc.errors import InputError
 from genassoc.formats import bgzf
 from genassoc.formats.reading import AS_IT_IS, Reading
 from genassoc.formats.source import LAST_POSITION, Piece, Place, Region, spelled_as
+from genassoc.formats.vcf.annotations import Annotations
 from genassoc.formats.vcf.header import MAX_HEADER_BYTES, MAX_LINE_BYTES, VcfHeader, parse_header
 from genassoc.formats.vcf.sample_fields import SampleFields
 from genassoc.formats.vcf.scan import LineScanner
 from genassoc.shapes import Int64Array
 
 PIECE_BYTES = 2**21
-_FAILURES = (OSError, ValueError, KeyError, IndexError, OverflowError, MemoryError, UnicodeDecodeError)
+# pysam also asserts what a damaged header breaks
+_FAILURES = (
+    OSError, ValueError, KeyError, IndexError, OverflowError, MemoryError, UnicodeDecodeError, AssertionError, AttributeError,
+)  # fmt: skip
 
 
 class BcfSource:
@@ -55,7 +59,6 @@ class BcfSource:
     ) -> None:
         self.path = path
         self.reading = reading
-        self.annotations: tuple[str, ...] = ()
         self.max_line_bytes = MAX_LINE_BYTES
         self.notes: list[str] = []
         if bgzf.sniff(path) == "bgzf":
@@ -64,18 +67,26 @@ class BcfSource:
         self._first_line = b""
         with self._open() as file:
             self._header = self._read_header(file)
-            self.contigs = tuple(file.header.contigs)
-            lengths = {name: contig.length for name, contig in file.header.contigs.items()}
+            try:
+                self.contigs = tuple(file.header.contigs)
+                lengths = {name: contig.length for name, contig in file.header.contigs.items()}
+            except _FAILURES as error:
+                raise InputError(f"{path}: damaged BCF header: {_reason(error)}") from error
             self.contig_lengths = {name: int(length) for name, length in lengths.items() if length}
             if not exact:
                 regions = spelled_as(regions, self.contigs, self.notes)
             self._indexed = bool(regions) and file.index is not None
             self._first_line = self._first_record(file)
         self.sample_ids = self._header.sample_ids
+        self.reference_words = self._header.reference_words
         self._fields = SampleFields.of(path, self._header.dosage_formats, self._first_line, reading)
         self.has_dosages, self.has_probabilities = self._fields.has_dosages, self._fields.has_probabilities
         self.notes += self._fields.notes
         self.regions = regions
+        self._annotations = Annotations.of(path.name, self._header.info_fields, reading)
+        self.annotations = self._annotations.names
+        self.info_source = self._annotations.source
+        self.notes += self._annotations.notes
         if regions and not self._indexed:
             self.notes.append(f"{path.name}: no index, read whole for the regions")
         rank = {name: number for number, name in enumerate(self.contigs)}
@@ -155,13 +166,9 @@ class BcfSource:
         """Runs of records; see `Source.pieces`. ``address`` is a virtual offset, or a count of records in a region."""
         header = self._header
         scan = LineScanner(
-            self.sample_ids,
-            columns,
-            tuple(self.regions),
-            header.numeric_formats,
-            header.leading_phase,
-            fields=self._fields,
-        )
+            self.sample_ids, columns, tuple(self.regions), header.numeric_formats, header.leading_phase,
+            annotations=self._annotations, pass_only=self.reading.pass_only, fields=self._fields,
+        )  # fmt: skip
         with self._open() as file:
             if not self._indexed:
                 yield from self._cut(file, iter(file), 0, start, scan)

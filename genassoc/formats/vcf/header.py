@@ -6,14 +6,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from genassoc.errors import InputError
+from genassoc.formats.vcf.annotations import InfoField
 
 FIXED_COLUMNS = ("#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", "FORMAT")
 MAX_HEADER_BYTES = 2**28
+_MOST_WORDS = 1000  # bytes of a line that names the reference
 MAX_LINE_BYTES = 2**29  # half a million samples with a thousand bytes each; no VCF has more
 DOSAGE_FORMATS = (b"DS", b"HDS", b"GP")
 _ID = re.compile(rb"[<,]ID=([^,>]+)")
 _VERSION = re.compile(rb"##fileformat=VCFv(\d+)\.(\d+)")
 _LENGTH = re.compile(rb"[<,]length=(\d+)")
+_ASSEMBLY = re.compile(rb"[<,]assembly=([^,>]+)")
+_NUMBER = re.compile(rb"[<,]Number=([^,>]+)")
+_ANY_TYPE = re.compile(rb"[<,]Type=([^,>]+)")
 _TYPE = re.compile(rb"[<,]Type=(Integer|Float)\b")
 
 
@@ -35,6 +40,10 @@ class VcfHeader:
         Whether genotypes may begin with a separator (VCF 4.4 and later).
     contig_lengths : mapping
         Contig -> its length in bases, where its line tells.
+    reference_words : str
+        What ``##reference``, ``##assembly`` and the first ``assembly=`` of a contig say.
+    info_fields : mapping
+        INFO field -> what its line declares.
     dosage_formats : mapping
         DS, HDS, GP -> the line that declares it.
     """
@@ -45,6 +54,8 @@ class VcfHeader:
     n_lines: int
     leading_phase: bool
     contig_lengths: Mapping[str, int] = field(default_factory=dict)
+    reference_words: str = ""
+    info_fields: Mapping[str, InfoField] = field(default_factory=dict)
     dosage_formats: Mapping[bytes, bytes] = field(default_factory=dict)
 
 
@@ -79,6 +90,8 @@ def parse_header(path: Path, text: bytes | bytearray) -> VcfHeader:
     contigs: dict[str, None] = {}
     lengths: dict[str, int] = {}
     numeric: dict[bytes, None] = {}
+    reference: list[bytes] = []
+    info: dict[str, InfoField] = {}
     dosages: dict[bytes, bytes] = {}
     end = len(text) - text.endswith(b"\n")
     last = text.rfind(b"\n", 0, end) + 1  # where the column names begin
@@ -100,12 +113,21 @@ def parse_header(path: Path, text: bytes | bytearray) -> VcfHeader:
             contigs[name] = None
             if length := _LENGTH.search(line):
                 lengths[name] = int(length[1])
+            if not reference and (assembly := _ASSEMBLY.search(line)):
+                reference.append(assembly[1])
+        elif line.startswith((b"##reference=", b"##assembly=")):
+            reference.append(line[:_MOST_WORDS])
         elif match and line.startswith(b"##FORMAT=") and match[1] != b"GT" and _TYPE.search(line):
             numeric[match[1]] = None
+        elif match and line.startswith(b"##INFO="):
+            said = (_NUMBER.search(line), _ANY_TYPE.search(line))
+            declared = InfoField(*(found[1].decode("utf-8", "replace") if found else "" for found in said))
+            info[match[1].decode("utf-8", "replace")] = declared
     sample_ids = _sample_ids(path, n_lines, bytes(memoryview(text)[last:end]).removesuffix(b"\r"))
+    words = b" ".join(reference[:20]).decode("utf-8", "replace")
     version = _VERSION.match(text)
     leading_phase = version is not None and (int(version[1]), int(version[2])) >= (4, 4)
-    return VcfHeader(sample_ids, tuple(contigs), tuple(numeric), n_lines, leading_phase, lengths, dosages)
+    return VcfHeader(sample_ids, tuple(contigs), tuple(numeric), n_lines, leading_phase, lengths, words, info, dosages)
 
 
 def _sample_ids(path: Path, number: int, line: bytes) -> tuple[str, ...]:

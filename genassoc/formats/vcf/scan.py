@@ -1,7 +1,7 @@
 """From whole lines of VCF text to a `VariantBatch`: the kernel's arrays in and out, and its errors in words."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -9,7 +9,8 @@ import numpy as np
 from genassoc.data.block import DosageRows
 from genassoc.data.cohort.contigs import MT, X, Y, chromosome_of
 from genassoc.data.store.variant_columns import TextColumn, VariantColumns
-from genassoc.formats.source import BEGINNING, Place, RecordError, Region, VariantBatch
+from genassoc.formats.source import BEGINNING, Place, RecordError, Region, VariantBatch, added
+from genassoc.formats.vcf.annotations import Annotations, Places, counted_spans
 from genassoc.formats.vcf.sample_fields import CALLS_ALONE, SampleFields
 from genassoc.kernels.genotypes.half_calls import forget_half_calls
 from genassoc.kernels.text import vcf as kernels
@@ -79,6 +80,12 @@ class LineScanner:
         Whether genotypes may begin with a separator (VCF 4.4 and later).
     max_row_bytes : int
         For the rows of one record, of which each ALT makes one.
+    annotations : Annotations
+        What rows keep of FILTER and INFO.
+    pass_only : bool
+        Leave out records whose FILTER is neither PASS nor ".".
+    blocks : bool
+        Records that say where calls are reference make a row too.
     fields : SampleFields
         What is read beside GT, and how.
     """
@@ -89,6 +96,10 @@ class LineScanner:
     numeric_formats: tuple[bytes, ...]
     leading_phase: bool = False
     max_row_bytes: int = 2**30
+    _: KW_ONLY
+    annotations: Annotations = field(default_factory=Annotations)
+    pass_only: bool = False
+    blocks: bool = False
     fields: SampleFields = CALLS_ALONE
 
     @cached_property
@@ -101,7 +112,7 @@ class LineScanner:
         return (
             calls.Samples(n_columns, np.ascontiguousarray(self.columns), in_order),
             kernels.Header(*_joined(list(self.numeric_formats)), rules, self.fields.wanted),
-            kernels.Regions(*_joined([r.contig.encode() for r in self.regions]), bounds),
+            kernels.Regions(*_joined([r.contig.encode() for r in self.regions]), bounds, self.pass_only, self.blocks),
         )
 
     @property
@@ -122,6 +133,7 @@ class LineScanner:
             np.zeros(calls.N_COUNTERS, dtype=np.int64), np.zeros(kernels.STATUS_SIZE, dtype=np.int64)
         )
         batches: list[VariantBatch] = []
+        left_out: dict[str, int] = {}
         offset, lines = 0, 0
         capacity = min(len(text) // (4 * n_columns + TYPICAL_FIXED_BYTES), MOST_ROWS) + 16
         while True:
@@ -132,19 +144,20 @@ class LineScanner:
             if status[kernels.STATUS_CODE] not in (calls.OK, calls.FULL):
                 raise RecordError(lines, self._message(text, status))
             if n_rows:
-                batch = _batch(out, buffer, n_rows)
+                batch = _batch(out, buffer, n_rows, self.annotations)
                 batches.append(replace(batch, dosages=_dosages(out.dosages, n_rows, bool(room.fields.state[1]))))
+            left_out = added(left_out, counted_spans(buffer, out.left_out[: status[kernels.STATUS_LEFT_OUT]]))
             if status[kernels.STATUS_CODE] == calls.OK:
                 break
             offset = int(status[kernels.STATUS_OFFSET])
-            if n_rows == 0:
+            if n_rows == 0 and not status[kernels.STATUS_LINES]:
                 capacity *= 4  # one record with more ALTs than there is room for
                 if capacity * self._row_bytes > self.max_row_bytes:
                     raise RecordError(
                         lines, f"a record of more than {capacity // 4:,} ALT alleles, for whose rows there is no room"
                     )
         named = {name: int(counters[i]) for i, name in COUNTER_NAMES.items()}
-        return _joined_batches(batches, n_samples, named, lines, place)
+        return replace(_joined_batches(batches, n_samples, named, lines, place), left_out=left_out)
 
     def _message(self, text: bytes | memoryview, status: Int64Array) -> str:
         """The kernel's error in words, with the record's place in the genome."""
@@ -200,6 +213,7 @@ def _room(capacity: int, n_samples: int, fields: SampleFields) -> kernels.Rows:
         np.empty((capacity, kernels.N_PLACES), dtype=np.int64),
         np.empty(capacity, dtype=np.int64),
         np.empty(capacity, dtype=np.int32),
+        np.empty((capacity, 2), dtype=np.int64),
         np.zeros(capacity, dtype=np.int64),
         DosageRoom(
             np.zeros(capacity, dtype=np.uint16),
@@ -209,7 +223,7 @@ def _room(capacity: int, n_samples: int, fields: SampleFields) -> kernels.Rows:
     )
 
 
-def _batch(rows: kernels.Rows, text: UInt8Array, n_rows: int) -> VariantBatch:
+def _batch(rows: kernels.Rows, text: UInt8Array, n_rows: int, annotations: Annotations) -> VariantBatch:
     """The first ``n_rows`` as a batch that holds no view of the text."""
     places = rows.places[:n_rows]
     n_bytes = int((places[:, kernels.ID_END :: 2] - places[:, kernels.ID_START :: 2]).sum())
@@ -221,16 +235,22 @@ def _batch(rows: kernels.Rows, text: UInt8Array, n_rows: int) -> VariantBatch:
     rsid, ref, alt = (TextColumn(column, data) for column in offsets)
     contigs = _contigs(text, places, np.flatnonzero(same == 0))
     numbers = rows.records[:n_rows], rows.alt_index[:n_rows]
-    variants = VariantColumns(contigs, rows.positions[:n_rows], alt, ref, rsid, *numbers)
+    starts = np.ascontiguousarray(places[:, kernels.REF_END]) + 1
+    first_of_record = np.diff(numbers[0], prepend=-1) != 0
+    columns, filters, annotated = annotations.take(text, Places(starts, numbers[1]), first_of_record)
+    for column in columns.values():
+        if column.data.size and column.data.max() >= 128:
+            _check_text(column.offsets[None], column.data, text, places)
+    variants = VariantColumns(contigs, rows.positions[:n_rows], alt, ref, rsid, *numbers, columns)
     half_calls = _by_contig(rows.half_calls[:n_rows], variants)
-    if not rows.haploid_rows[:n_rows].any():
-        return VariantBatch(rows.packed[:n_rows], None, variants, half_calls=half_calls)
     packed, marks = rows.packed[:n_rows], rows.haploid[:n_rows]
+    marked = rows.haploid_rows[:n_rows].astype(bool)
     if half_calls:
-        of_calls = rows.haploid_rows[:n_rows].astype(bool) & (rows.dosages.steps[:n_rows] == 0)
+        of_calls = marked & (rows.dosages.steps[:n_rows] == 0)
         for at, length in _elsewhere(variants.contigs):
             forget_half_calls(packed, marks, at + np.flatnonzero(of_calls[at : at + length]))
-    return VariantBatch(packed, marks if marks.any() else None, variants, half_calls=half_calls)
+    haploid = marks if marked.any() and marks.any() else None
+    return VariantBatch(packed, haploid, variants, half_calls=half_calls, filters=filters, annotated=annotated)
 
 
 def _dosages(room: DosageRoom, n_rows: int, any_known: bool) -> DosageRows | None:
@@ -301,9 +321,6 @@ def _joined_batches(
     if not batches:
         none = np.empty((0, packed_bytes(n_samples)), np.uint8)
         return VariantBatch(none, None, VariantColumns.empty(), counters, lines, place=place)
-    half: dict[str, int] = {}
-    for batch in batches:
-        half = {contig: half.get(contig, 0) + batch.half_calls.get(contig, 0) for contig in half | batch.half_calls}
     if len(batches) == 1:
         return replace(batches[0], counters=counters, lines=lines, place=place)
     haploid = None
@@ -314,7 +331,13 @@ def _joined_batches(
         )
     packed = np.concatenate([batch.packed for batch in batches])
     columns = VariantColumns.joined([batch.columns for batch in batches])
-    return VariantBatch(packed, haploid, columns, counters, lines, half, place, _joined_dosages(batches))
+    half, filters, annotated = (
+        added(*(getattr(batch, name) for batch in batches)) for name in ("half_calls", "filters", "annotated")
+    )
+    dosages = _joined_dosages(batches)
+    return VariantBatch(
+        packed, haploid, columns, counters, lines, half, place, dosages, filters=filters, annotated=annotated
+    )
 
 
 def _joined_dosages(batches: list[VariantBatch]) -> DosageRows | None:

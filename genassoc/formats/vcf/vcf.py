@@ -14,6 +14,7 @@ from genassoc.formats.bgzf import Stretch, Text
 from genassoc.formats.reading import AS_IT_IS, Reading
 from genassoc.formats.source import BEGINNING, Piece, Place, Region, VariantBatch, merge_regions, spelled_as
 from genassoc.formats.vcf import tabix
+from genassoc.formats.vcf.annotations import Annotations
 from genassoc.formats.vcf.header import MAX_HEADER_BYTES, MAX_LINE_BYTES, VcfHeader, is_vcf_start, parse_header
 from genassoc.formats.vcf.sample_fields import SampleFields
 from genassoc.formats.vcf.scan import LineScanner
@@ -56,7 +57,6 @@ class VcfSource:
     ) -> None:
         self.path = path
         self.reading = reading
-        self.annotations: tuple[str, ...] = ()
         self.max_line_bytes = MAX_LINE_BYTES
         self._max_header_bytes = max_header_bytes
         self._layout = bgzf.sniff(path)
@@ -70,7 +70,12 @@ class VcfSource:
         self.has_dosages, self.has_probabilities = self._fields.has_dosages, self._fields.has_probabilities
         self.notes += self._fields.notes
         self.contigs = self._header.contigs
+        self._annotations = Annotations.of(path.name, self._header.info_fields, reading)
+        self.annotations = self._annotations.names
+        self.info_source = self._annotations.source
+        self.notes += self._annotations.notes
         self.contig_lengths = self._header.contig_lengths
+        self.reference_words = self._header.reference_words
         self.contigs_complete = False  # VCF lets records use contigs that the header does not name
         self._stretches: list[tuple[int, int]] | None = None
         self.work = float(path.stat().st_size)
@@ -180,7 +185,7 @@ class VcfSource:
         header = self._header
         scan = LineScanner(
             self.sample_ids, columns, tuple(self.regions), header.numeric_formats, header.leading_phase,
-            2 * self.max_line_bytes, fields=self._fields,
+            2 * self.max_line_bytes, annotations=self._annotations, pass_only=self.reading.pass_only, fields=self._fields,
         )  # fmt: skip
         if self._stretches is None:
             place = start or self._body

@@ -71,9 +71,9 @@ def write_vcf(
     if index and not compressed:
         raise OutputError(f"{path}: a plain-text VCF cannot be indexed; write .vcf.gz, or pass index=False.")
     names = [str(name) for name in sample_ids]
-    header = _header(path, names, contigs)
-    order = _RecordOrder(path, list(contigs), must_be_sorted=index)
-    wip_index = _index_path(wip_path(path), contigs)
+    header = header_text(path, names, contigs)
+    order = RecordOrder(path, list(contigs), must_be_sorted=index)
+    wip_index = index_path(wip_path(path), contigs)
     try:
         with replacing(path) as file:
             text = BgzfWriter(file, compression_level) if compressed else file
@@ -86,32 +86,36 @@ def write_vcf(
                 text.close()
             if index:
                 file.flush()
-                _make_index(Path(file.name), wip_index)
+                make_index(Path(file.name), wip_index)
             for stale in (".tbi", ".csi"):  # an index of the file that is about to be replaced
                 path.with_name(path.name + stale).unlink(missing_ok=True)
         if index:  # renamed last: no reader finds it beside another file
-            wip_index.replace(_index_path(path, contigs))
+            wip_index.replace(index_path(path, contigs))
     finally:
         wip_index.unlink(missing_ok=True)
     return path
 
 
-def _index_path(path: Path, contigs: Mapping[str, int | None]) -> Path:
+def index_path(path: Path, contigs: Mapping[str, int | None]) -> Path:
     """The index's place: .tbi, or .csi where a contig is too long for it."""
     too_long = any((length or 0) >= _TBI_LIMIT for length in contigs.values())
     return path.with_name(path.name + (".csi" if too_long else ".tbi"))
 
 
-def _make_index(path: Path, index_path: Path) -> None:
+def make_index(path: Path, index_path: Path, preset: Any = "vcf") -> None:
+    """Index a block-gzipped file."""
     import pysam
 
-    pysam.tabix_index(str(path), index=str(index_path), preset="vcf", force=True, csi=index_path.suffix == ".csi")
+    pysam.tabix_index(str(path), index=str(index_path), preset=preset, force=True, csi=index_path.suffix == ".csi")
 
 
-def _header(path: Path, sample_ids: list[str], contigs: Mapping[str, int | None]) -> str:
-    """The header's lines, after checking the names that stand in them."""
+def header_text(
+    path: Path, sample_ids: Sequence[str], contigs: Mapping[str, int | None], fields: Sequence[str] = ()
+) -> str:
+    """The header's lines, after checking the names that stand in them; ``fields`` are those on FILTER, INFO and FORMAT fields."""
     if len(set(sample_ids)) < len(sample_ids):
-        twice = next(name for k, name in enumerate(sample_ids) if name in sample_ids[:k])
+        seen: set[str] = set()
+        twice = next(name for name in sample_ids if name in seen or seen.add(name))  # type: ignore[func-returns-value]
         raise OutputError(f"{path}: sample {twice!r} is named twice; a VCF needs unique sample names.")
     for name in sample_ids:
         if not name or re.search(r"[\t\r\n]", name):
@@ -126,6 +130,7 @@ def _header(path: Path, sample_ids: list[str], contigs: Mapping[str, int | None]
     ]
     for contig, length in contigs.items():
         lines.append(f"##contig=<ID={contig}{'' if length is None else f',length={length}'}>")
+    lines += fields
     lines.append('##FORMAT=<ID=GT,Number=1,Type=String,Description="Genotype">')
     lines.append("\t".join([*_FIXED_COLUMNS, *sample_ids]))
     return "\n".join(lines) + "\n"
@@ -141,6 +146,11 @@ def _check_batch(path: Path, variants: pl.DataFrame, block: GenotypeBlock, n_sam
         )
     if block.n_samples != n_samples:
         raise OutputError(f"{path}: a block of {block.n_samples} samples, but {n_samples} are named.")
+    check_variants(path, variants)
+
+
+def check_variants(path: Path, variants: pl.DataFrame) -> None:
+    """Refuse variants that cannot stand in a VCF; names the first."""
     needed = [name for name in BATCH_COLUMNS if name != "rsid"]
     for name in needed:
         if variants[name].null_count():
@@ -160,7 +170,7 @@ def _is_allele(name: str) -> pl.Expr:
     return pl.col(name).str.contains(r"^[^\s,]+$")
 
 
-class _RecordOrder:
+class RecordOrder:
     """Follows the records: contigs declared, and sorted where an index is to be made."""
 
     def __init__(self, path: Path, contigs: list[str], *, must_be_sorted: bool) -> None:

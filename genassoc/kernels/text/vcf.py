@@ -23,8 +23,8 @@ from genassoc.kernels.text.vcf_fixed import pack_fixed
 from genassoc.shapes import Int32Array, Int64Array, UInt8Array
 
 # Where `scan` leaves what it has to say.
-STATUS_CODE, STATUS_OFFSET, STATUS_ROWS, STATUS_LINES, STATUS_SAMPLE, STATUS_FIELD = 0, 1, 2, 3, 4, 5
-STATUS_SIZE = 6
+STATUS_CODE, STATUS_OFFSET, STATUS_ROWS, STATUS_LINES, STATUS_SAMPLE, STATUS_FIELD, STATUS_LEFT_OUT = range(7)
+STATUS_SIZE = 7
 
 # Columns of `places`, one row a row of output: byte offsets into the text.
 CHROM_START, CHROM_END, ID_START, ID_END, REF_START, REF_END, ALT_START, ALT_END = range(8)
@@ -33,7 +33,7 @@ _PACKED = -1  # in place of the bits seen in the calls of a line: its first ALT 
 
 
 class Regions(NamedTuple):
-    """What to keep by CHROM and POS; everything where R is 0.
+    """What to keep by CHROM and POS, everything where R is 0; and by FILTER and ALT.
 
     Attributes
     ----------
@@ -41,11 +41,17 @@ class Regions(NamedTuple):
         Contig names one after another, where each ends.
     bounds : int64 (R, 2)
         First and last POS.
+    pass_only : bool
+        Leave out records whose FILTER is neither PASS nor ".".
+    blocks : bool
+        Records that say where calls are reference (their only ALT is ".", <*> or <NON_REF>) make a row too.
     """
 
     names: UInt8Array
     ends: Int64Array
     bounds: Int64Array
+    pass_only: bool
+    blocks: bool
 
 
 class Header(NamedTuple):
@@ -83,6 +89,8 @@ class Rows(NamedTuple):
         Number of the record counted by counters[RECORDS].
     alt_index : int32 (.,)
         From 1.
+    left_out : int64 (., 2)
+        Where FILTER of each record begins and ends that is left out for it; status[STATUS_LEFT_OUT] says how many there are.
     half_calls : int64 (.,)
         Zeroed; half calls of the record that are not observed, in its first row.
     dosages : DosageRoom
@@ -96,6 +104,7 @@ class Rows(NamedTuple):
     places: Int64Array
     records: Int64Array
     alt_index: Int32Array
+    left_out: Int64Array
     half_calls: Int64Array
     dosages: dosages.DosageRoom
 
@@ -132,7 +141,7 @@ class Report(NamedTuple):
     counters : int64 (`N_COUNTERS`,)
         Added to.
     status : int64 (`STATUS_SIZE`,)
-        Code, offset, rows written, lines read, and for an error the file column and FORMAT field it is in.
+        Code, offset, rows written, lines read, for an error the file column and FORMAT field it is in, and records left out.
     """
 
     counters: Int64Array
@@ -140,11 +149,14 @@ class Report(NamedTuple):
 
 
 class Record(NamedTuple):
-    """The fixed columns of a line: where each begins (10,), POS, number of ALTs; what of its fields is read, and how."""
+    """The fixed columns of a line: where each begins (10,), POS, number of ALTs; whether one of reference calls makes a row; what of its
+    fields is read, and how.
+    """
 
     columns: Int64Array
     position: int
     n_alternates: int
+    blocks: bool
     has: int
     format: calls.Format
     wanted: samples_of.Wanted
@@ -184,11 +196,12 @@ def _write_rows(
     packed, haploid, in_order = rows.packed, rows.haploid, samples.in_order
     half_before = counters[calls.HALF_MISSING]
     alt_start = columns[4]
-    for k in range(1, record.n_alternates + 1):
+    alone = record.blocks and record.n_alternates <= 1
+    for k in range(1, max(record.n_alternates, int(alone)) + 1):
         alt_end = alt_start
         while text[alt_end] != fields.COMMA and text[alt_end] != fields.TAB:
             alt_end += 1
-        if fields.is_reference_block(text, alt_start, alt_end):
+        if not alone and fields.is_reference_block(text, alt_start, alt_end):
             counters[calls.REFERENCE_BLOCK] += 1
             alt_start = alt_end + 1
             continue
@@ -275,7 +288,7 @@ def scan(
     counters, status = report.counters, report.status
     format_start, format_end = 0, 0  # the last FORMAT that was read
     n_fields, genotype, any_numeric, found, has_fields = 0, -1, False, 0, 0
-    row, lines, at = 0, 0, offset
+    row, lines, at, left_out = 0, 0, offset, 0
     status[:] = 0
     room.fields.state[:] = 0
     while at < L:
@@ -286,6 +299,7 @@ def scan(
         status[STATUS_OFFSET] = at
         status[STATUS_ROWS] = row
         status[STATUS_LINES] = lines
+        status[STATUS_LEFT_OUT] = left_out
         if text[at] == 35:  # '#'
             status[STATUS_CODE] = calls.HEADER_LINE
             return
@@ -301,6 +315,17 @@ def scan(
             text, columns[0], columns[1] - 1, position, regions.names, regions.ends, regions.bounds
         ):
             counters[calls.OUTSIDE] += 1
+            at = fields.line_end(text, columns[9]) + 1
+            lines += 1
+            continue
+        if regions.pass_only and not fields.passes(text, columns[6], columns[7] - 1):
+            if left_out == rows.left_out.shape[0]:
+                status[STATUS_CODE] = calls.FULL
+                return
+            rows.left_out[left_out, 0] = columns[6]
+            rows.left_out[left_out, 1] = columns[7] - 1
+            left_out += 1
+            counters[calls.RECORDS] += 1
             at = fields.line_end(text, columns[9]) + 1
             lines += 1
             continue
@@ -321,9 +346,9 @@ def scan(
                 status[STATUS_CODE] = calls.BAD_FORMAT
                 return
         has = has_fields
-        if n_alternates > 1 and found & header.wanted.dosages == samples_of.HDS_WANTED:
-            has &= ~samples_of.HAS_DOSAGES  # which haplotype carries which ALT is not defined
-        if (genotype < 0 and has & ~samples_of.HAS_MASKS == 0) or n_alternates == 0:
+        if n_alternates == 0 or (n_alternates > 1 and found & header.wanted.dosages == samples_of.HDS_WANTED):
+            has &= ~samples_of.HAS_DOSAGES  # of several ALTs it is not defined which haplotype carries which
+        if (genotype < 0 and has & ~samples_of.HAS_MASKS == 0) or (n_alternates == 0 and not regions.blocks):
             # Nothing to keep. The columns are counted all the same.
             n_found, end = fields.count_samples(text, columns[9])
             if n_found != n_columns:
@@ -331,7 +356,7 @@ def scan(
                 return
             counters[calls.NO_GENOTYPES if genotype < 0 else calls.NO_ALTERNATE] += 1
         else:
-            if row + n_alternates > packed.shape[0]:
+            if row + max(n_alternates, 1) > packed.shape[0]:
                 status[STATUS_CODE] = calls.FULL
                 return
             end, n_half = -1, 0
@@ -353,7 +378,7 @@ def scan(
                     status[STATUS_SAMPLE] = j
                     status[STATUS_FIELD] = field
                     return
-            record = Record(columns, position, n_alternates, has, format, header.wanted)
+            record = Record(columns, position, n_alternates, regions.blocks, has, format, header.wanted)
             row = _write_rows(text, record, seen, room, samples, rows, counters, row)
         counters[calls.RECORDS] += 1
         if has & samples_of.HAS_DOSAGES == 0:
@@ -364,6 +389,7 @@ def scan(
     status[STATUS_OFFSET] = at
     status[STATUS_ROWS] = row
     status[STATUS_LINES] = lines
+    status[STATUS_LEFT_OUT] = left_out
 
 
 @native

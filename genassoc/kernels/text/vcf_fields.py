@@ -129,6 +129,17 @@ def is_reference_block(text: UInt8Array, start: int, end: int) -> bool:
 
 
 @jit
+def passes(text: UInt8Array, start: int, end: int) -> bool:
+    """Whether FILTER is PASS or ``.``: nothing was found against the record, or nobody looked."""
+    if end - start == 1:
+        return text[start] == DOT
+    # P A S S
+    return end - start == 4 and (
+        text[start] == 80 and text[start + 1] == 65 and text[start + 2] == 83 and text[start + 3] == 83
+    )
+
+
+@jit
 def read_format(
     text: UInt8Array,
     start: int,

@@ -1,0 +1,140 @@
+"""Rows of dosages of a store: the sums that frequencies and imputation quality are made of, and whether they can be dosages at all."""
+
+from typing import NamedTuple
+
+from genassoc.kernels import jit, native
+from genassoc.shapes import Int64Array, UInt8Array, UInt16Array
+
+NOT_KNOWN = 65535
+# Columns of the sums, in the order of `genassoc.data.schema.DOSAGE_SUMS`.
+OBSERVED, STEPS, SQUARES, HAPLOID, HAPLOID_STEPS, HAPLOID_SQUARES, KNOWN, HOMOZYGOUS, BEST_REF, BEST_HET, BEST_ALT = (
+    range(11)
+)
+N_SUMS = 11
+
+
+class StoredRows(NamedTuple):
+    """Dosages of V rows x N samples as a store keeps them.
+
+    Attributes
+    ----------
+    values : uint16 array (V, N)
+        Copies of ALT times steps, `NOT_KNOWN` where not observed.
+    homozygous : uint16 array (V, N) or (0, 0)
+        Probability of two copies times steps, `NOT_KNOWN` where it is not known; no row where none is.
+    haploid : uint8 array (V, ceil(N / 8)) or (0, 0)
+        Bits of haploid samples, whose dosages are doubled; no row where nobody is haploid.
+    """
+
+    values: UInt16Array
+    homozygous: UInt16Array
+    haploid: UInt8Array
+
+
+@native
+def sum_rows(rows: StoredRows, steps: UInt16Array, selected: UInt8Array, sums: Int64Array) -> None:
+    """Sums over the selected samples of each row: `genassoc.data.schema.DOSAGE_SUMS`; zeros where a row has calls only.
+
+    Parameters
+    ----------
+    rows : StoredRows
+    steps : uint16 array (V,)
+        Steps of a copy, S.
+    selected : uint8 array (N,)
+        1 for samples that count.
+    sums : int64 array (V, N_SUMS)
+        Filled.
+    """
+    V, N = rows.values.shape
+    with_probabilities = rows.homozygous.shape[0] > 0
+    with_haploid = rows.haploid.shape[0] > 0
+    for v in range(V):
+        for k in range(N_SUMS):
+            sums[v, k] = 0
+        S = int(steps[v])
+        if S == 0:
+            continue
+        observed, total, squares = 0, 0, 0
+        row = rows.values[v]
+        for i in range(N):
+            x = int(row[i])
+            there = int(selected[i]) if x != NOT_KNOWN else 0
+            counted = x * there
+            observed += there
+            total += counted
+            squares += counted * counted
+        sums[v, OBSERVED], sums[v, STEPS], sums[v, SQUARES] = observed, total, squares
+        known, homozygous, ref, alt = 0, 0, 0, 0
+        if with_probabilities:
+            two = rows.homozygous[v]
+            for i in range(N):
+                x, h = int(row[i]), int(two[i])
+                there = int(selected[i]) if x != NOT_KNOWN and h != NOT_KNOWN else 0
+                # P(1) = dosage - 2 P(2), P(0) = 1 - P(1) - P(2), in steps
+                one, none = x - 2 * h, S - x + h
+                known += there
+                homozygous += h * there
+                is_ref = there if none >= one and none >= h else 0
+                ref += is_ref
+                alt += there if h > one and h > none else 0
+            sums[v, KNOWN] = known
+        het = known - ref - alt
+        if with_haploid:
+            for b in range(rows.haploid.shape[1]):
+                marks = int(rows.haploid[v, b])
+                for k in range(8):
+                    i = 8 * b + k
+                    if (marks >> k) & 1 == 0 or i >= N:
+                        continue
+                    x = int(row[i])
+                    if x == NOT_KNOWN or selected[i] == 0:
+                        continue
+                    sums[v, HAPLOID] += 1
+                    sums[v, HAPLOID_STEPS] += x
+                    sums[v, HAPLOID_SQUARES] += x * x
+                    if with_probabilities and int(rows.homozygous[v, i]) != NOT_KNOWN:
+                        h = int(rows.homozygous[v, i])
+                        one, none = x - 2 * h, S - x + h
+                        homozygous -= h
+                        if none >= one and none >= h:
+                            ref -= 1
+                        elif h > one and h > none:
+                            alt -= 1
+                        else:
+                            het -= 1
+        if with_probabilities:
+            sums[v, HOMOZYGOUS] = homozygous
+            sums[v, BEST_REF], sums[v, BEST_HET], sums[v, BEST_ALT] = ref, het, alt
+
+
+@native
+def first_impossible(rows: StoredRows, steps: UInt16Array) -> int:
+    """The first row with a dosage above two copies, with probabilities outside 0 to 1, or with dosages and no steps; -1 if none."""
+    V, N = rows.values.shape
+    with_probabilities = rows.homozygous.shape[0] > 0
+    for v in range(V):
+        S = int(steps[v])
+        bad = 0
+        row = rows.values[v]
+        for i in range(N):
+            x = int(row[i])
+            bad += 1 if x > 2 * S and x != NOT_KNOWN else 0
+        if with_probabilities:
+            two = rows.homozygous[v]
+            for i in range(N):
+                x, h = int(row[i]), int(two[i])
+                bad += 1 if h != NOT_KNOWN and (x == NOT_KNOWN or 2 * h > x or x - h > S) else 0
+        if bad > 0:
+            return v
+    return -1
+
+
+@jit
+def rows_with_probabilities(rows: StoredRows, out: UInt8Array) -> None:
+    """Set out (V,) to 1 where the probabilities of all samples observed are known, to 0 elsewhere."""
+    V, N = rows.values.shape
+    for v in range(V):
+        unknown = 0
+        for i in range(N):
+            unknown += 1 if rows.values[v, i] != NOT_KNOWN and rows.homozygous[v, i] == NOT_KNOWN else 0
+        out[v] = 1 if unknown == 0 else 0
