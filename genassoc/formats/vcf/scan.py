@@ -1,6 +1,7 @@
 """From whole lines of VCF text to a `VariantBatch`: the kernel's arrays in and out, and its errors in words."""
 
 import re
+import threading
 from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import cached_property
 
@@ -15,7 +16,7 @@ from genassoc.formats.vcf.sample_fields import CALLS_ALONE, SampleFields
 from genassoc.kernels.genotypes.half_calls import forget_half_calls
 from genassoc.kernels.text import vcf as kernels
 from genassoc.kernels.text import vcf_calls as calls
-from genassoc.kernels.text.vcf_dosages import NO_DOSAGE, DosageRoom
+from genassoc.kernels.text.vcf_dosages import ANY_KNOWN, NO_DOSAGE, DosageRoom
 from genassoc.shapes import Int64Array, UInt8Array, packed_bytes
 
 COUNTER_NAMES = {
@@ -115,6 +116,17 @@ class LineScanner:
             kernels.Regions(*_joined([r.contig.encode() for r in self.regions]), bounds, self.pass_only, self.blocks),
         )
 
+    @cached_property
+    def _rooms(self) -> threading.local:
+        """Room to work in, a thread's own."""
+        return threading.local()
+
+    def _room_here(self, samples: calls.Samples) -> kernels.Room:
+        room: kernels.Room | None = getattr(self._rooms, "room", None)
+        if room is None:
+            room = self._rooms.room = kernels.working_room(samples)
+        return room
+
     @property
     def _row_bytes(self) -> int:
         """Of memory that a row takes."""
@@ -128,7 +140,7 @@ class LineScanner:
         buffer = np.frombuffer(text, dtype=np.uint8)
         buffer.flags.writeable = False  # one type of array for the kernel, which numba compiles for each type
         samples, header, regions = self._asked
-        room = kernels.working_room(samples)
+        room = self._room_here(samples)
         counters, status = report = kernels.Report(
             np.zeros(calls.N_COUNTERS, dtype=np.int64), np.zeros(kernels.STATUS_SIZE, dtype=np.int64)
         )
@@ -145,7 +157,9 @@ class LineScanner:
                 raise RecordError(lines, self._message(text, status))
             if n_rows:
                 batch = _batch(out, buffer, n_rows, self.annotations)
-                batches.append(replace(batch, dosages=_dosages(out.dosages, n_rows, bool(room.fields.state[1]))))
+                batches.append(
+                    replace(batch, dosages=_dosages(out.dosages, n_rows, bool(room.fields.state[ANY_KNOWN])))
+                )
             left_out = added(left_out, counted_spans(buffer, out.left_out[: status[kernels.STATUS_LEFT_OUT]]))
             if status[kernels.STATUS_CODE] == calls.OK:
                 break

@@ -23,58 +23,46 @@ DOSED, FROM_CALL, ADJUSTED, UNSOUND, DISAGREES, LOW_GQ, LOW_DP, UNBALANCED = 1, 
 
 
 class Fields(NamedTuple):
-    """What is read of the fields beside GT: room for a line.
+    """What is read of the fields beside GT: room for a line. Few arrays, as each costs some microseconds a call.
 
     Attributes
     ----------
     roles : uint8 (256,)
         What each field of FORMAT is.
-    dosage, homozygous : uint32 (n_columns,)
-        Copies of one ALT, and probability of two of them, in billionths; `ABSENT` where not known. Haploid ones are doubled.
     notes : uint8 (n_columns,)
         Bits of what is to be said.
-    gathered_dosage, gathered_homozygous : uint32 (N,)
-        The same in the order of the store.
-    local : int64 (any,)
-        The alleles that the local ones of a call mean.
+    copies : uint32 (4, n_columns)
+        Rows `DOSAGE` and `TWO`: copies of one ALT, and probability of two of them, in billionths; `ABSENT` where not known. Haploid
+        ones are doubled. Two rows behind: the same of the N samples of the store, in its order.
     ends, numbers : int32, uint32 (any,)
         Where the parts of a line end; each as a number.
-    odd : int32 (n_columns,)
-        Columns that are not as usual.
-    shape, colons : int64 (`MOST_PARTS`,)
-        What ends each part of a column; the parts before a colon.
-    state : int64 (4,)
-        Rows of dosages that are written; whether the probabilities of any are known; of the line, which bits there are in
-        ``notes`` and in the flags of the calls.
+    state : int64 (any,)
+        `N_DOSED`: rows of dosages that are written; `ANY_KNOWN`: whether the probabilities of any are; of the line, `TOLD` and
+        `SEEN`: which bits there are in ``notes`` and in the flags of the calls; from `SHAPE` on what ends each part of a column,
+        from `COLONS` on the parts before a colon, from `LOCAL` on the alleles that the local ones of a call mean.
     """
 
     roles: UInt8Array
-    dosage: UInt32Array
-    homozygous: UInt32Array
     notes: UInt8Array
-    gathered_dosage: UInt32Array
-    gathered_homozygous: UInt32Array
-    local: Int64Array
+    copies: UInt32Array
     ends: Int32Array
     numbers: UInt32Array
-    odd: Int32Array
-    shape: Int64Array
-    colons: Int64Array
     state: Int64Array
 
 
+DOSAGE, TWO, STORED = 0, 1, 2
 MOST_PARTS = 8  # of a column, with which a line is read by `genassoc.kernels.text.vcf_regular`
 MOST_LOCAL = 256  # alleles of one call's own list
+N_DOSED, ANY_KNOWN, TOLD, SEEN, SHAPE, COLONS, LOCAL = 0, 1, 2, 3, 4, 4 + MOST_PARTS, 4 + 2 * MOST_PARTS
 
 
 def fields_of(samples: Samples) -> Fields:
     """Room for the fields of a line."""
-    n, N = samples.n_columns, samples.source.shape[0]
+    n = samples.n_columns
+    parts = MOST_PARTS * n + 128
     return Fields(
-        np.zeros(256, np.uint8), np.empty(n, np.uint32), np.empty(n, np.uint32), np.zeros(n, np.uint8),
-        np.empty(N, np.uint32), np.empty(N, np.uint32), np.zeros(MOST_LOCAL, np.int64),
-        np.empty(MOST_PARTS * n + 128, np.int32), np.empty(MOST_PARTS * n + 128, np.uint32), np.empty(n, np.int32),
-        np.zeros(MOST_PARTS, np.int64), np.zeros(MOST_PARTS, np.int64), np.zeros(4, np.int64),
+        np.zeros(256, np.uint8), np.zeros(n, np.uint8), np.empty((4, n), np.uint32), np.empty(parts, np.int32),
+        np.empty(parts, np.uint32), np.zeros(LOCAL + MOST_LOCAL, np.int64),
     )  # fmt: skip
 
 
@@ -147,24 +135,24 @@ def write_dosages(
     """
     source, flags, codes = samples.source, line.flags, line.gathered
     N = source.shape[0]
-    dosage, homozygous = fields.dosage, fields.homozygous
+    dosage, homozygous = fields.copies[DOSAGE], fields.copies[TWO]
     with_probabilities = room.homozygous.shape[0] > 0
-    told, seen = fields.state[2], fields.state[3]
+    told, seen = fields.state[TOLD], fields.state[SEEN]
     if not samples.in_order:
-        dosage, homozygous = fields.gathered_dosage, fields.gathered_homozygous
+        dosage, homozygous = fields.copies[STORED + DOSAGE][:N], fields.copies[STORED + TWO][:N]
         told, seen = 0, 0
         for i in range(N):
             j = source[i]
-            dosage[i] = fields.dosage[j]
-            homozygous[i] = fields.homozygous[j]
+            dosage[i] = fields.copies[DOSAGE, j]
+            homozygous[i] = fields.copies[TWO, j]
             told |= fields.notes[j]
             seen |= flags[j]
     if told & DOSED == 0:
         return 0
     has_haploid = seen & HAPLOID > 0
     steps = _steps_of(dosage)
-    d = fields.state[0]
-    fields.state[0] = d + 1
+    d = fields.state[N_DOSED]
+    fields.state[N_DOSED] = d + 1
     room.steps[row] = steps
     values = room.values[d]
     if steps == THOUSANDTHS:
@@ -192,7 +180,7 @@ def write_dosages(
             known = homozygous[i] != ABSENT and x != NO_DOSAGE
             two[i] = h if known else NO_DOSAGE
             n_known += int(known)
-        fields.state[1] |= int(n_known > 0)
+        fields.state[ANY_KNOWN] |= int(n_known > 0)
         if has_haploid:
             for i in range(N):
                 if flags[source[i]] & HAPLOID and two[i] != NO_DOSAGE:
@@ -210,7 +198,7 @@ def write_dosages(
 def count_notes(line: Calls, fields: Fields, samples: Samples, dosed: bool, counters: Int64Array) -> None:
     """Add what is to be said of the samples of the store to the counters; ``dosed``: the record's rows have dosages."""
     source, notes, flags = samples.source, fields.notes, line.flags
-    if fields.state[2] & ~DOSED == 0 and (not dosed or fields.state[3] == 0):
+    if fields.state[TOLD] & ~DOSED == 0 and (not dosed or fields.state[SEEN] == 0):
         return
     for i in range(source.shape[0]):
         j = source[i]
@@ -229,5 +217,5 @@ def count_notes(line: Calls, fields: Fields, samples: Samples, dosed: bool, coun
             counters[calls.DISAGREES] += int(note & DISAGREES > 0)
             counters[calls.HAPLOID_CALLS] += int(flag & HAPLOID > 0)
             counters[calls.POLYPLOID_CALLS] += int(flag & calls.POLYPLOID > 0)
-            if flag & calls.HALF and fields.dosage[j] == ABSENT:
+            if flag & calls.HALF and fields.copies[DOSAGE, j] == ABSENT:
                 counters[calls.HALF_MISSING] += 1

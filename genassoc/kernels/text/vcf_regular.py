@@ -12,7 +12,7 @@ import numpy as np
 from genassoc.kernels import DISABLE_JIT, jit
 from genassoc.kernels.text import vcf_calls as calls
 from genassoc.kernels.text import vcf_dosages as dosages
-from genassoc.kernels.text.vcf_dosages import ABSENT, MOST_PARTS, Fields
+from genassoc.kernels.text.vcf_dosages import ABSENT, COLONS, DOSAGE, MOST_PARTS, SEEN, SHAPE, TOLD, TWO, Fields
 from genassoc.kernels.text.vcf_fields import COLON, COMMA, NEWLINE, RETURN, TAB
 from genassoc.kernels.text.vcf_numbers import BILLION, NO_NUMBER, NOTHING, read_number
 from genassoc.kernels.text.vector_bytes import word_at
@@ -93,7 +93,7 @@ if DISABLE_JIT:
 @jit
 def _shape_of(text: UInt8Array, at: int, n_fields: int, n_alternates: int, k: int, fields: Fields) -> Shape:
     """The shape of the column at ``at``; no parts where it is none that is read here."""
-    roles, shape = fields.roles, fields.shape
+    roles, shape = fields.roles, fields.state[SHAPE:]
     none = Shape(0, -1, -1, -1)
     parts, field, begun, call, ds, gp = 0, 0, 0, -1, -1, -1
     while True:
@@ -127,12 +127,12 @@ def _shape_of(text: UInt8Array, at: int, n_fields: int, n_alternates: int, k: in
 
 
 @jit
-def _list_colons(shape: Int64Array, parts: int, call: int, colons: Int64Array) -> int:
+def _list_colons(state: Int64Array, parts: int, call: int) -> int:
     """The parts before a colon that are looked at, beside that of GT: how many."""
     n = 0
     for part in range(parts - 1):
-        if shape[part] == COLON and part != call:
-            colons[n] = part
+        if state[SHAPE + part] == COLON and part != call:
+            state[COLONS + n] = part
             n += 1
     return n
 
@@ -157,7 +157,7 @@ def _read_odd(
     flags = line.flags
     for part in range(shape.parts):
         c = int(text[at + int(ends[base + part])])
-        if c != fields.shape[part] and not (
+        if c != fields.state[SHAPE + part] and not (
             part == shape.parts - 1 and c <= RETURN and c != TAB and j == flags.shape[0] - 1
         ):
             return False
@@ -203,8 +203,8 @@ def _read_odd(
     if flag & calls.POLYPLOID:
         value = -1
         note = 0
-    fields.dosage[j] = value if value >= 0 else ABSENT
-    fields.homozygous[j] = two if two >= 0 and value >= 0 else ABSENT
+    fields.copies[DOSAGE, j] = value if value >= 0 else ABSENT
+    fields.copies[TWO, j] = two if two >= 0 and value >= 0 else ABSENT
     fields.notes[j] = note
     flags[j] = flag
     return True
@@ -218,8 +218,9 @@ def read_regular(
 
     Without the alleles of the calls, which the dosages make needless: at least one column has a dosage.
     """
-    ends, numbers, odd = fields.ends, fields.numbers, fields.odd
-    flags, dosage, homozygous, notes = line.flags, fields.dosage, fields.homozygous, fields.notes
+    ends, numbers = fields.ends, fields.numbers
+    odd = numbers  # those of columns that are read are not needed again
+    flags, dosage, homozygous, notes = line.flags, fields.copies[DOSAGE], fields.copies[TWO], fields.notes
     n_columns, L = flags.shape[0], text.shape[0]
     shape = _shape_of(text, at, format.n_fields, format.n_alternates, k, fields)
     parts, call, ds, gp = shape.parts, shape.call, shape.ds, shape.gp
@@ -230,10 +231,10 @@ def read_regular(
         n -= 1
     # As many parts as if all columns had those of the first, with as many tabs and commas. That each column's last ends with a
     # tab, and those before a colon with one, is looked at below: then all have its shape.
-    n_colons = _list_colons(fields.shape, parts, call, fields.colons)
+    n_colons = _list_colons(fields.state, parts, call)
     n_commas = 0
     for part in range(parts - 1):
-        n_commas += int(fields.shape[part] == COMMA)
+        n_commas += int(fields.state[SHAPE + part] == COMMA)
     if n != parts * n_columns or tabs != n_columns - 1 or commas != n_commas * n_columns:
         return -1, 0
     # Eight bytes are read from where each part begins; the text may end before, and so may the groups of eight parts.
@@ -251,7 +252,7 @@ def read_regular(
     # Places that are never negative: indices without a sign are not looked at twice.
     step, one = np.uint64(parts), np.uint64(1)
     at_call, at_ds, at_gp = np.uint64(max(call, 0)), np.uint64(max(ds, 0)), np.uint64(max(gp, 0))
-    colon = np.uint64(fields.colons[0] if n_colons > 0 else parts - 1)
+    colon = np.uint64(fields.state[COLONS] if n_colons > 0 else parts - 1)
     ended = np.uint64(COLON if n_colons > 0 else TAB)
     begin = np.uint64(at)
     base = np.uint64(0)
@@ -260,7 +261,7 @@ def read_regular(
         wrong = np.uint64(text[begin + np.uint64(ends[base + step - one])]) ^ np.uint64(9)
         wrong |= np.uint64(text[begin + np.uint64(ends[base + colon])]) ^ ended
         for i in range(1, n_colons):
-            wrong |= np.uint64(text[at + int(ends[parts * j + fields.colons[i]])]) ^ np.uint64(COLON)
+            wrong |= np.uint64(text[at + int(ends[parts * j + fields.state[COLONS + i]])]) ^ np.uint64(COLON)
         if call >= 0:
             word = word_at(text, at + int(ends[base + at_call - one]) + 1)
             separator = word & _SEPARATOR_BITS
@@ -295,6 +296,6 @@ def read_regular(
             return -1, 0
         told |= int(notes[j])
         seen |= int(flags[j])
-    fields.state[2] = told
-    fields.state[3] = seen
+    fields.state[TOLD] = told
+    fields.state[SEEN] = seen
     return (line_end if told & dosages.DOSED else -1), seen

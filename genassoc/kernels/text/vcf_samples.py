@@ -14,6 +14,7 @@ from genassoc.kernels.text.vcf_calls import Calls
 from genassoc.kernels.text.vcf_dosages import (
     ABSENT,
     AD,
+    DOSAGE,
     DP,
     DS,
     GP,
@@ -24,8 +25,13 @@ from genassoc.kernels.text.vcf_dosages import (
     LAA,
     LAD,
     LGT,
+    LOCAL,
+    MOST_LOCAL,
     NUMERIC,
+    SEEN,
     SKIPPED,
+    TOLD,
+    TWO,
     Fields,
 )  # fmt: skip
 from genassoc.kernels.text.vcf_fields import COLON, COMMA, NEWLINE, RETURN, TAB
@@ -197,7 +203,7 @@ def _read_probabilities(text: UInt8Array, at: int, k: int, n_alternates: int) ->
 @jit
 def _read_local(text: UInt8Array, at: int, role: int, n_alternates: int, fields: Fields) -> int:
     """The alleles that a call's own list names, REF first: how many, or -1 where it names one that is not there."""
-    local = fields.local
+    local = fields.state[LOCAL:]
     n = 0
     if role == LAA:
         local[0] = 0
@@ -207,7 +213,7 @@ def _read_local(text: UInt8Array, at: int, role: int, n_alternates: int, fields:
         if kind == NOTHING:
             return max(n, 1)
         allele = value // BILLION
-        if kind == NO_NUMBER or value % BILLION != 0 or allele < 0 or allele > n_alternates or n >= local.shape[0]:
+        if kind == NO_NUMBER or value % BILLION != 0 or allele < 0 or allele > n_alternates or n >= MOST_LOCAL:
             return -1
         local[n] = allele
         n += 1
@@ -419,8 +425,8 @@ def read_fields(
                 return (calls.BAD_LOCAL if code == calls.BAD_ALLELE else code), at, j, call_field, 0
             local_a, local_b = int(first[j]), int(second[j])
             if local_a >= 0:
-                first[j] = fields.local[local_a]
-                second[j] = fields.local[local_b]
+                first[j] = fields.state[LOCAL + local_a]
+                second[j] = fields.state[LOCAL + local_b]
         call = int(flags[j])
         # The dosage: of DS, GP, HDS, or the call.
         dosage, two = -1, -1
@@ -476,14 +482,14 @@ def read_fields(
                 second[j] = -1
                 call = 0
                 dosage = -1
-        fields.dosage[j] = dosage if dosage >= 0 else ABSENT
-        fields.homozygous[j] = two if two >= 0 and dosage >= 0 else ABSENT
+        fields.copies[DOSAGE, j] = dosage if dosage >= 0 else ABSENT
+        fields.copies[TWO, j] = two if two >= 0 and dosage >= 0 else ABSENT
         fields.notes[j] = note
         flags[j] = call
         seen |= call
         told |= note
         if j < n_columns - 1:
             at += 1
-    fields.state[2] = told
-    fields.state[3] = seen
+    fields.state[TOLD] = told
+    fields.state[SEEN] = seen
     return calls.OK, at, 0, 0, seen
