@@ -4,6 +4,8 @@ No other call has that: a haploid call is of code 0 or 2. Whose half calls are w
 sexes are.
 """
 
+import numpy as np
+
 from genassoc.kernels import native
 from genassoc.shapes import Int64Array, UInt8Array
 
@@ -11,9 +13,10 @@ from genassoc.shapes import Int64Array, UInt8Array
 @native
 def forget_half_calls(packed: UInt8Array, marks: UInt8Array, rows: Int64Array) -> None:
     """Make half calls of some rows of calls not observed, and take their marks away: packed (V, B) and marks (V, H) change."""
-    for r in rows:
+    for row in range(rows.size):
+        r = rows[row]
         for b in range(marks.shape[1]):
-            byte = int(marks[r, b])
+            byte = np.int64(marks[r, b])
             if byte == 0:
                 continue
             for k in range(8):
@@ -21,5 +24,5 @@ def forget_half_calls(packed: UInt8Array, marks: UInt8Array, rows: Int64Array) -
                     at, shift = 2 * b + (k >> 2), 2 * (k & 3)
                     if (packed[r, at] >> shift) & 1:
                         packed[r, at] |= 3 << shift
-                        byte &= ~(1 << k)
+                        byte &= np.int64(~(1 << k))
             marks[r, b] = byte

@@ -108,6 +108,14 @@ def _steps_of(dosage: UInt32Array) -> int:
 
 
 @jit
+def _halve_haploid(dosage: UInt32Array, flags: UInt8Array, source: Int64Array, back: bool) -> None:
+    """Make dosages of haploid samples those of their one copy, or double them again."""
+    for i in range(dosage.shape[0]):
+        if flags[source[i]] & HAPLOID and dosage[i] != ABSENT:
+            dosage[i] = 2 * dosage[i] if back else dosage[i] // 2
+
+
+@jit
 def _nearest_calls(values: UInt16Array, steps: int, codes: UInt8Array) -> None:
     """The copy nearest to each dosage if it is within a tenth of one, else 3: `genassoc.kernels.genotypes.dosages.hard_calls`."""
     for i in range(values.shape[0]):
@@ -116,6 +124,7 @@ def _nearest_calls(values: UInt16Array, steps: int, codes: UInt8Array) -> None:
         none = np.int32(10) * x <= one
         two = abs(np.int32(10) * (x - np.int32(2) * one)) <= one
         het = abs(np.int32(10) * (x - one)) <= one
+        two = two and x != np.int32(NO_DOSAGE)  # one step beyond two copies of 32767
         codes[i] = np.uint8(0) if none else (np.uint8(1) if het else (np.uint8(2) if two else np.uint8(3)))
 
 
@@ -150,7 +159,11 @@ def write_dosages(
     if told & DOSED == 0:
         return 0
     has_haploid = seen & HAPLOID > 0
+    if has_haploid:
+        _halve_haploid(dosage, flags, source, False)
     steps = _steps_of(dosage)
+    if has_haploid:
+        _halve_haploid(dosage, flags, source, True)
     d = fields.state[N_DOSED]
     fields.state[N_DOSED] = d + 1
     room.steps[row] = steps

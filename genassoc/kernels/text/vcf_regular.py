@@ -18,7 +18,7 @@ from genassoc.kernels.text.vcf_numbers import BILLION, NO_NUMBER, NOTHING, read_
 from genassoc.kernels.text.vector_bytes import word_at
 from genassoc.kernels.text.vector_numbers import NUMBERS, UNIT, short_numbers
 from genassoc.kernels.text.vector_text import WIDTH, ones, separator_masks, trailing_zeros
-from genassoc.shapes import Int32Array, Int64Array, UInt8Array
+from genassoc.shapes import Int32Array, Int64Array, UInt8Array, UInt32Array
 
 _ONE = np.uint64(1)
 # ``a|b:`` of the first two alleles, without the bits that tell 0 from 1; the separator is compared alone.
@@ -88,6 +88,17 @@ def find_ends(text: UInt8Array, at: int, ends: Int32Array) -> tuple[int, int, in
 if DISABLE_JIT:
     # numpy warns of the wrap-around when no bit is left
     find_ends = np.errstate(over="ignore")(find_ends)
+
+
+@jit
+def read_numbers(text: UInt8Array, at: int, ends: Int32Array, n: int, numbers: UInt32Array) -> int:
+    """Numbers of the n parts of a line but the first and some of the last: the first part that is not read."""
+    t = 1
+    # Eight bytes are read from where each part begins: the text may end before, and the parts be no multiple of eight.
+    while t + NUMBERS <= n and at + int(ends[t + NUMBERS - 2]) + 9 <= text.shape[0]:
+        short_numbers(text, at, ends, t, numbers)
+        t += NUMBERS
+    return t
 
 
 @jit
@@ -221,7 +232,7 @@ def read_regular(
     ends, numbers = fields.ends, fields.numbers
     odd = numbers  # those of columns that are read are not needed again
     flags, dosage, homozygous, notes = line.flags, fields.copies[DOSAGE], fields.copies[TWO], fields.notes
-    n_columns, L = flags.shape[0], text.shape[0]
+    n_columns = flags.shape[0]
     shape = _shape_of(text, at, format.n_fields, format.n_alternates, k, fields)
     parts, call, ds, gp = shape.parts, shape.call, shape.ds, shape.gp
     if parts == 0:
@@ -237,17 +248,13 @@ def read_regular(
         n_commas += int(fields.state[SHAPE + part] == COMMA)
     if n != parts * n_columns or tabs != n_columns - 1 or commas != n_commas * n_columns:
         return -1, 0
-    # Eight bytes are read from where each part begins; the text may end before, and so may the groups of eight parts.
-    t = 1
-    while t + NUMBERS <= n and at + int(ends[t + NUMBERS - 2]) + 9 <= L:
-        short_numbers(text, at, ends, t, numbers)
-        t += NUMBERS
+    t = read_numbers(text, at, ends, n, numbers)
     for j in range(n_columns):
         notes[j] = dosages.DOSED
         flags[j] = 0
         homozygous[j] = ABSENT
     n_usual = min(t // parts, n_columns - 1)  # columns before are whole in the numbers; the last is ended by the line
-    n_odd, told = 1, dosages.DOSED
+    n_odd, told = 1, 0
     odd[0] = 0
     # Places that are never negative: indices without a sign are not looked at twice.
     step, one = np.uint64(parts), np.uint64(1)
@@ -286,6 +293,8 @@ def read_regular(
         if wrong != 0 or excess > 0:
             odd[n_odd] = j
             n_odd += 1
+    if n_odd < n_usual:
+        told |= dosages.DOSED  # one at least was as usual
     for j in range(max(n_usual, 1), n_columns):
         odd[n_odd] = j
         n_odd += 1

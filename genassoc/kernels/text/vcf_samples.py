@@ -459,7 +459,7 @@ def read_fields(
             note |= dosages.FROM_CALL
         if call & calls.POLYPLOID:
             dosage = -1
-            note &= ~dosages.DOSED
+            note = 0
         # What is not believed is not observed.
         if first[j] >= 0 or dosage >= 0:
             low = 0
