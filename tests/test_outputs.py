@@ -292,8 +292,6 @@ def test_min_overlap_is_a_flag(files, tmp_path, genassoc):
 @pytest.mark.parametrize(
     ("name", "head", "word"),
     [
-        ("a.bed", b"\x6c\x1b\x01" + bytes(30), "PLINK 1 BED"),
-        ("a.pgen", b"\x6c\x1b\x10" + bytes(30), "PLINK 2 PGEN"),
         ("a.dat", bytes([20, 0, 0, 0, 20, 0, 0, 0]) + bytes(8) + b"bgen" + bytes(20), "BGEN"),
     ],
 )

@@ -79,6 +79,8 @@ class GenotypeBlock:
         Samples whose codes are 0 and 1, there being one copy: males on X where one ALT of theirs counts one. None where nobody's are.
     contig : str
         The contig of all variants, as the store names it; "" where they lie on several or nobody has said.
+    dosages : DosageRows or None
+        Dosages of those of the variants that have some, where they were asked for: the calls are then the copies that they are nearest to.
     """
 
     packed: UInt8Array
@@ -89,6 +91,7 @@ class GenotypeBlock:
     genuine: "GenotypeBlock | None" = None
     single: BoolArray | None = None
     contig: str = ""
+    dosages: "DosageRows | None" = None
 
     @property
     def n_variants(self) -> int:
@@ -116,9 +119,11 @@ class GenotypeBlock:
         """Some of the variants; ``start`` stays."""
         haploid = None if self.haploid is None else self.haploid[keep]
         genuine = None if self.genuine is None else self.genuine.take(keep)
+        dosages = None if self.dosages is None else self.dosages.take(keep)
         return replace(
-            self, packed=self.packed[keep], haploid=haploid, places=places_of(self).take(keep), genuine=genuine
-        )
+            self, packed=self.packed[keep], haploid=haploid, places=places_of(self).take(keep), genuine=genuine,
+            dosages=dosages,
+        )  # fmt: skip
 
     def recoded(self, words: UInt64Array, single: BoolArray | None = None) -> "GenotypeBlock":
         """The same variants with other codes, 32 a word (V, W); ``genuine`` keeps the calls."""
@@ -258,6 +263,18 @@ class DosageRows:
         first, last = int(np.count_nonzero(self.steps[:start])), int(np.count_nonzero(self.steps[:stop]))
         homozygous = None if self.homozygous is None else self.homozygous[first:last]
         return DosageRows(self.steps[start:stop], self.values[first:last], homozygous)
+
+    def take(self, which: BoolArray | Int64Array) -> "DosageRows":
+        """Some of the rows, in the order of ``which``."""
+        has = self.steps > 0
+        at = (np.cumsum(has) - 1)[which][has[which]]
+        homozygous = None if self.homozygous is None else self.homozygous[at]
+        return DosageRows(self.steps[which], self.values[at], homozygous)
+
+    def of_samples(self, columns: Int64Array) -> "DosageRows":
+        """The dosages of some samples."""
+        homozygous = None if self.homozygous is None else np.ascontiguousarray(self.homozygous[:, columns])
+        return DosageRows(self.steps, np.ascontiguousarray(self.values[:, columns]), homozygous)
 
 
 NO_DOSAGE = 65535  # in 16 bits

@@ -31,9 +31,17 @@ from genassoc.errors import InputError, StoreError
 from genassoc.formats import inputs as choosing
 from genassoc.formats.convert_memory import ConversionSizes, header_bytes
 from genassoc.formats.inputs import ContigCheck, SampleChoice
-from genassoc.formats.reading import AS_IT_IS, Reading
-from genassoc.formats.source import Piece, Place, RecordError, Region, Source, VariantBatch, fingerprint
-from genassoc.formats.summary import CALL_CHANGES, DOSAGE_FIELDS, DROP_REASONS, ROW_KINDS, ConversionSummary, by_number
+from genassoc.formats.reading import AS_IT_IS, READ_FILES, Reading
+from genassoc.formats.source import Piece, Place, RecordError, Region, Source, VariantBatch, fingerprint, size_of
+from genassoc.formats.summary import (
+    CALL_CHANGES,
+    DOSAGE_FIELDS,
+    DROP_REASONS,
+    ROW_KINDS,
+    VARIANT_CHANGES,
+    ConversionSummary,
+    by_number,
+)
 from genassoc.progress import Progress, Silent
 from genassoc.provenance import package_versions
 from genassoc.shapes import Int64Array
@@ -51,6 +59,7 @@ _SUMMED = (
     *CALL_CHANGES,
     *(f"dosages_{name}" for name in DOSAGE_FIELDS),
     *DROP_REASONS,
+    *VARIANT_CHANGES,
 )
 
 
@@ -114,7 +123,7 @@ def convert(
     longest_header = header_bytes(memory)
     sources = [choosing.open_source(path, regions, longest_header, reading=reading) for path in paths]
     choice = choosing.choose_samples(sources, samples)
-    identity = conversion_identity(paths, regions, choice, reading)
+    identity = conversion_identity(paths, regions, choice, reading, sources)
     attributes = read_attributes(out)
     made_of_these = attributes is not None and attributes.get("identity", {}).get("source") == identity
     if attributes is not None and made_of_these and _is_sound(out, overwrite):
@@ -171,23 +180,38 @@ def _is_sound(path: Path, overwrite: bool) -> bool:
 
 
 def conversion_identity(
-    paths: list[Path], regions: list[Region], choice: SampleChoice, reading: Reading = AS_IT_IS
+    paths: list[Path],
+    regions: list[Region],
+    choice: SampleChoice,
+    reading: Reading = AS_IT_IS,
+    sources: Sequence[Source] = (),
 ) -> dict[str, Any]:
-    """The identity of a conversion: all that must be equal for an interrupted one to be continued."""
+    """The identity of a conversion: all that must be equal for an interrupted one to be continued.
+
+    Files beside an input that belong to it (`companions` of its source) are part of it.
+    """
+    beside: dict[Path, Sequence[Path]] = {source.path: getattr(source, "companions", ()) for source in sources}
     return identity_reading(reading) | {
         "conversion_version": CONVERSION_VERSION,
-        "inputs": [
-            {"name": path.name, "size": path.stat().st_size, "fingerprint": fingerprint(path)} for path in paths
-        ],
+        "inputs": [_identity_of(path, beside.get(path, ())) for path in paths],
         "regions": [list(region) for region in regions],
         "samples": hash_of(*(name.encode() for name in choice.sample_ids)),
     }
+
+
+def _identity_of(path: Path, companions: Sequence[Path]) -> dict[str, object]:
+    """Name, size and hash of an input, and of the files that belong to it."""
+    own: dict[str, object] = {"name": path.name, "size": size_of(path), "fingerprint": fingerprint(path)}
+    return own | ({"with": [_identity_of(other, ()) for other in companions]} if companions else {})
 
 
 def identity_reading(reading: Reading) -> dict[str, Any]:
     """The choices of a reading that are not the usual ones, under "reading", as JSON gives them back; empty without any."""
     usual = asdict(AS_IT_IS)
     chosen = {name: value for name, value in asdict(reading).items() if value != usual[name]}
+    for name in set(READ_FILES) & set(chosen):
+        file = Path(chosen[name])
+        chosen[name] = {"name": file.name, "fingerprint": fingerprint(file)} if file.is_file() else file.name
     return json.loads(json.dumps({"reading": chosen})) if chosen else {}
 
 
@@ -414,6 +438,7 @@ class Conversion:
             row_kinds={name: n for name in ROW_KINDS if (n := tally.counts[name])},
             call_changes={name: n for name in CALL_CHANGES if (n := tally.counts[name])},
             dosages={name: n for name in DOSAGE_FIELDS if (n := tally.counts[f"dosages_{name}"])},
+            variant_changes={name: n for name in VARIANT_CHANGES if (n := tally.counts[name])},
             build=build,
             contig_notes=[*contigs.notes(), *contigs.unplaced(tally.contigs), *doubts],
             sources=[

@@ -143,7 +143,7 @@ def _whole(plan: ConversionPlan, work: Path, max_header_bytes: int = MAX_HEADER_
     paths = choosing.expand(list(plan.inputs))
     sources = [choosing.open_source(path, [], max_header_bytes, reading=plan.reading) for path in paths]
     choice = choosing.choose_samples(sources, plan.samples)
-    if conversion_identity(paths, [], choice, plan.reading) != plan.identity:
+    if conversion_identity(paths, [], choice, plan.reading, sources) != plan.identity:
         raise PlanError(f"the inputs or genassoc are no longer those that {work} was planned with: plan again.")
     check_whole(plan, work)
     return _Whole(sources, choice)

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from genassoc.data.cohort.builds import Build, detected
+from genassoc.data.cohort.builds import Build
 from genassoc.data.cohort.contigs import XY, Contigs, chromosome_of, dialect_of
 from genassoc.errors import InputError
 from genassoc.formats import bgzf
+from genassoc.formats.identity import identified
 from genassoc.formats.reading import AS_IT_IS, Reading
-from genassoc.formats.source import Region, Source, merge_regions, parse_region
+from genassoc.formats.source import Region, Source, build_of_source, merge_regions, parse_region
 from genassoc.formats.vcf.header import MAX_HEADER_BYTES
 from genassoc.shapes import Int64Array
 
@@ -32,11 +33,11 @@ def expand(inputs: str | Path | Sequence[str | Path]) -> list[Path]:
     for item in given:
         path = Path(item)
         if path.exists() or not glob.has_magic(str(item)):
-            paths.append(path)
+            paths.append(_of_prefix(path))
             continue
-        # a pattern like chr*.vcf.gz* also matches the indexes
+        # a pattern like chr*.vcf.gz* also matches the indexes, and chr* the lists beside a BED or a PGEN
         matches = glob.glob(str(item), recursive=True)  # noqa: PTH207 (Path.glob refuses absolute patterns)
-        files = [p for p in matches if not p.endswith((".tbi", ".csi"))]
+        files = [p for p in matches if not p.endswith((".tbi", ".csi")) and not _is_beside(Path(p), set(matches))]
         if not files:
             raise InputError(f"{item}: no file matches; check the folder and the pattern")
         paths += [Path(p) for p in sorted(files, key=natural_order)]
@@ -51,12 +52,30 @@ def expand(inputs: str | Path | Sequence[str | Path]) -> list[Path]:
             )
         if not path.exists():
             raise InputError(f"{path}: no such file")
-        if path.is_dir():
+        if path.is_dir() and not any(known.recognises(path, b"") for known in FOLDERS):
             raise InputError(f"{path}: is a folder; give the files in it ({path}/*.vcf.gz)")
         if path.resolve() in seen:
             raise InputError(f"{path}: is given twice; its variants would be in the store twice")
         seen[path.resolve()] = path
     return paths
+
+
+def _of_prefix(path: Path) -> Path:
+    """The BED or PGEN of PLINK's ``--bfile`` or ``--pfile`` of this name, where no file has the name itself."""
+    if path.exists():
+        return path
+    found = [whole for suffix in (".pgen", ".bed") if (whole := path.with_name(path.name + suffix)).is_file()]
+    if len(found) > 1:
+        raise InputError(f"{path}: both {found[0].name} and {found[1].name} are there; say which")
+    return found[0] if found else path
+
+
+def _is_beside(path: Path, matches: set[str]) -> bool:
+    """Whether a file is a list of a BED or a PGEN that is matched too."""
+    name = path.name.removesuffix(".zst")
+    lists = {".bim": (".bed", ".pgen"), ".fam": (".bed", ".pgen"), ".pvar": (".pgen",), ".psam": (".pgen",)}
+    stem, dot, suffix = name.rpartition(".")
+    return any(str(path.with_name(stem + whole)) in matches for whole in lists.get(dot + suffix, ()))
 
 
 def natural_order(name: str) -> list[tuple[int, int, str]]:
@@ -102,8 +121,21 @@ def _is_bcf(path: Path, _: bytes) -> bool:
     return layout == "bcf" or (layout != "plain" and bgzf.inflated_head(path).startswith(b"BCF"))
 
 
+def _is_vcf_zarr(path: Path, head: bytes) -> bool:
+    from genassoc.formats.vcz.files import is_zarr_folder, is_zarr_zip
+
+    return is_zarr_folder(path) if path.is_dir() else is_zarr_zip(path, head)
+
+
+# Folders that are one input.
+FOLDERS: tuple[Format, ...] = (Format("VCF Zarr", _is_vcf_zarr, "genassoc.formats.vcz.source:VczSource"),)
 # The first that recognises a file reads it.
 SOURCES: tuple[Format, ...] = (
+    *FOLDERS,
+    Format(
+        "BED", lambda _, head: head[:3] in (b"\x6c\x1b\x01", b"\x6c\x1b\x00"), "genassoc.formats.plink.bed:BedSource"
+    ),
+    Format("PGEN", lambda _, head: head[:2] == b"\x6c\x1b", "genassoc.formats.plink.pgen:PgenSource"),
     Format("BCF", _is_bcf, "genassoc.formats.vcf.bcf:BcfSource"),
     Format("VCF", lambda *_: True, "genassoc.formats.vcf.vcf:VcfSource"),
 )
@@ -128,25 +160,24 @@ def open_source(
     except OSError:
         head = b""  # `bgzf.sniff` says why it cannot be opened
     found = next(known for known in SOURCES if known.recognises(path, head))
-    return found.open(path, regions, max_header_bytes, exact=exact, reading=reading)
+    return identified(found.open(path, regions, max_header_bytes, exact=exact, reading=reading), reading)
 
 
 def _refuse_other_formats(path: Path) -> None:
-    """Name the formats of genotypes that are known but not read, by their first bytes."""
+    """Name the files of genotypes that are known but not read, by their first bytes or by what lies beside them."""
+    for suffix, of in ((".bim", ".bed"), (".fam", ".bed"), (".pvar", ".pgen"), (".psam", ".pgen")):
+        whole = path.with_suffix(of)
+        if path.suffix == suffix and whole.is_file():
+            raise InputError(f"{path}: belongs to {whole.name}; give that: the files beside it are found")
     try:
         with path.open("rb") as file:
             head = file.read(24)
     except OSError:
         return  # `bgzf.sniff` says why it cannot be opened
-    format_name = None
-    if head[:3] == b"\x6c\x1b\x01":
-        format_name, export = "a PLINK 1 BED file", f"plink2 --bfile {path.with_suffix('')}"
-    elif head[:2] == b"\x6c\x1b":
-        format_name, export = "a PLINK 2 PGEN file", f"plink2 --pfile {path.with_suffix('')}"
-    elif head[16:20] == b"bgen" or (path.suffix == ".bgen" and head[16:20] == bytes(4)):
-        format_name, export = "a BGEN file", f"plink2 --bgen {path} ref-first"
-    if format_name:
-        raise InputError(f"{path}: is {format_name}, which is not readable yet; export it ({export} --export bcf)")
+    if head[16:20] == b"bgen" or (path.suffix == ".bgen" and head[16:20] == bytes(4)):
+        raise InputError(
+            f"{path}: is a BGEN file, which is not readable yet; export it (plink2 --bgen {path} ref-first --export bcf)"
+        )
 
 
 def parse_regions(region: str | Sequence[str] | None) -> list[Region]:
@@ -296,12 +327,6 @@ def check_builds(sources: Sequence[Source]) -> None:
                 "the files of one store must be of one genome build: convert them apart, or lift one over"
             )
         first = first or (source.path, build)
-
-
-def build_of_source(source: Source) -> tuple[Build | None, list[str]]:
-    """The genome build that a file tells, and notes on it."""
-    lengths: Mapping[str, int] = getattr(source, "contig_lengths", {})
-    return detected(lengths, source.contigs, getattr(source, "reference_words", ""))
 
 
 def check_regions(regions: list[Region], contigs: Sequence[str]) -> None:

@@ -2,18 +2,21 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from genassoc.data import strangers
+from genassoc.data.cohort.id_rules import Rules
 from genassoc.data.strangers import MalformedError
 from genassoc.errors import InputError
 
 Dosage = Literal["DS", "GP", "HDS", "GT"]
 HalfCalls = Literal["missing", "haploid", "reference"]
+READ_FILES = ("id_map", "rsids", "fasta")  # fields that name files: what these hold makes the store
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Reading:
     """How genotypes are read.
 
@@ -33,6 +36,14 @@ class Reading:
         What a call with one allele of two means. None: haploid in males on X, Y, MT where the sexes are known, else missing.
     missing_to_ref : bool
         Samples and sites that a file does not hold are homozygous for REF.
+    id_rule : str or None
+        How sample ids are changed, by the rules of `genassoc.data.cohort.id_rules`: "iid", "trim+upper", "split:_:2".
+    id_map : str or None
+        A file of old and new sample ids, two columns; applied before ``id_rule``.
+    rsids : str or None
+        A VCF with an index (dbSNP): variants get the ids that it has for their position and alleles.
+    fasta : str or None
+        The reference sequences: REF is checked against them, and indels are left-aligned and trimmed.
     """
 
     dosage: Dosage | None = None
@@ -43,6 +54,10 @@ class Reading:
     allele_balance: tuple[float, float] | None = None
     half_calls: HalfCalls | None = None
     missing_to_ref: bool = False
+    id_rule: str | None = None
+    id_map: str | None = None
+    rsids: str | None = None
+    fasta: str | None = None
 
     def __post_init__(self) -> None:
         _check_word("dosage", self.dosage, get_args(Dosage))
@@ -65,6 +80,17 @@ class Reading:
                     "call, from 0 to 1, as in 0.2,0.8"
                 )
             object.__setattr__(self, "allele_balance", bounds)
+        for name in READ_FILES:
+            if (file := getattr(self, name)) is not None:
+                object.__setattr__(self, name, str(file))
+        Rules.parse(self.id_rule)
+
+    def absolute(self) -> "Reading":
+        """The same for processes that run in other folders."""
+        files: dict[str, Any] = {
+            name: str(Path(file).absolute()) for name in READ_FILES if (file := getattr(self, name)) is not None
+        }
+        return replace(self, **files)
 
     @classmethod
     def of(cls, choices: Mapping[str, object]) -> "Reading":

@@ -252,9 +252,9 @@ class RowSource:
             False: samples without a call too, for counting them; what is tested is NaN there.
         """
         numbers = np.atleast_1d(number)
-        first, last = int(numbers[0]), int(numbers[-1]) + 1
+        first = int(numbers[0])
         if block is None:
-            block = self.cohort.read(first, last).take(np.isin(np.arange(first, last), numbers))
+            block = self.cohort.block_of(numbers)
         ploidy = int(places_of(block).ploidy[0])
         key = self.case_key(trait, first, ploidy)
         outcome = self.outcome(*key)

@@ -126,7 +126,7 @@ def _example(cohort: Cohort) -> str:
 
 def _copies(cohort: Cohort, number: int, male_x_dosage: int) -> Float64Array:
     """Copies of ALT of one variant in the cohort's samples (N,), NaN where not observed."""
-    block = cohort.read(number, number + 1)
+    block = cohort.block_of(np.array([number]))
     codes = block.codes()[0, cohort.block_columns]
     copies = np.where(codes == NOT_OBSERVED, np.nan, codes.astype(np.float64))
     places: Places = places_of(block)

@@ -11,9 +11,9 @@ from typing import Any
 
 from genassoc.errors import InputError
 from genassoc.formats import bgzf
+from genassoc.formats.annotations import Annotations
 from genassoc.formats.reading import AS_IT_IS, Reading
 from genassoc.formats.source import LAST_POSITION, Piece, Place, Region, spelled_as
-from genassoc.formats.vcf.annotations import Annotations
 from genassoc.formats.vcf.header import MAX_HEADER_BYTES, MAX_LINE_BYTES, VcfHeader, parse_header
 from genassoc.formats.vcf.sample_fields import SampleFields
 from genassoc.formats.vcf.scan import LineScanner

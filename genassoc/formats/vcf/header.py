@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from genassoc.errors import InputError
-from genassoc.formats.vcf.annotations import InfoField
+from genassoc.formats.annotations import InfoField
 
 FIXED_COLUMNS = ("#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", "FORMAT")
 MAX_HEADER_BYTES = 2**28

@@ -10,8 +10,8 @@ import numpy as np
 from genassoc.data.block import DosageRows
 from genassoc.data.cohort.contigs import MT, X, Y, chromosome_of
 from genassoc.data.store.variant_columns import TextColumn, VariantColumns
+from genassoc.formats.annotations import Annotations, Places, counted_spans
 from genassoc.formats.source import BEGINNING, Place, RecordError, Region, VariantBatch, added
-from genassoc.formats.vcf.annotations import Annotations, Places, counted_spans
 from genassoc.formats.vcf.sample_fields import CALLS_ALONE, SampleFields
 from genassoc.kernels.genotypes.half_calls import forget_half_calls
 from genassoc.kernels.text import vcf as kernels

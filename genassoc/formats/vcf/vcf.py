@@ -10,11 +10,11 @@ from typing import NamedTuple
 from genassoc.data.cohort.contigs import Contigs, usual_spellings
 from genassoc.errors import InputError
 from genassoc.formats import bgzf
+from genassoc.formats.annotations import Annotations
 from genassoc.formats.bgzf import Stretch, Text
 from genassoc.formats.reading import AS_IT_IS, Reading
 from genassoc.formats.source import BEGINNING, Piece, Place, Region, VariantBatch, merge_regions, spelled_as
 from genassoc.formats.vcf import tabix
-from genassoc.formats.vcf.annotations import Annotations
 from genassoc.formats.vcf.header import MAX_HEADER_BYTES, MAX_LINE_BYTES, VcfHeader, is_vcf_start, parse_header
 from genassoc.formats.vcf.sample_fields import SampleFields
 from genassoc.formats.vcf.scan import LineScanner

@@ -1,4 +1,4 @@
-"""What of FILTER and INFO the rows of a VCF keep: columns of text, and how many records have each value."""
+"""What of FILTER and INFO the rows of a VCF or a .pvar keep: columns of text, and how many records have each value."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -92,30 +92,39 @@ class Annotations:
         n = len(first_of_record)
         spans, changes = np.empty((n, 4), dtype=np.int64), np.empty(n, dtype=np.uint8)
         kernels.find_columns(text, places.alternates, spans, changes)
-        columns = {FILTER: _column(text, spans[:, :2])}
+        columns = {FILTER: column_of(text, spans[:, :2])}
+        values, annotated = self.take_info(text, spans, places)
+        return columns | values, counted_runs(text, spans[:, :2], np.flatnonzero(changes), first_of_record), annotated
+
+    def take_info(
+        self, text: UInt8Array, spans: Int64Array, places: "Places"
+    ) -> tuple[dict[str, TextColumn], dict[str, int]]:
+        """Take the INFO fields of V rows, whose INFO stands at the last two of ``spans`` (V, 4); the first and last result of `take`."""
+        n = len(spans)
+        columns: dict[str, TextColumn] = {}
         annotated: dict[str, int] = {}
         whole = np.empty(0, dtype=np.int64)
         for name, field, by_allele in self.fields:
             values = np.empty((n, 2), dtype=np.int64)
-            starts = places.alternates if by_allele else whole
+            starts = places.alternates if by_allele and places.alternates.size == n else whole
             key = np.frombuffer(field, dtype=np.uint8)
             uneven = kernels.find_values(text, spans, key, starts, places.alt_index, values)
-            columns[name] = _column(text, values)
+            columns[name] = column_of(text, values)
             has = int(np.count_nonzero(values[:, 0] != kernels.ABSENT))
             annotated |= ({name: has} if has else {}) | ({f"{name} {UNEVEN}": uneven} if uneven else {})
-        return columns, _counted(text, spans[:, :2], np.flatnonzero(changes), first_of_record), annotated
+        return columns, annotated
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where rows stand in their text: the beginning of ALT (V,), and which ALT each is (V,)."""
+    """Where rows stand in their text: the beginning of ALT (V,), and which ALT each is (V,). Without the first, lists stay whole."""
 
     alternates: Int64Array
     alt_index: Int32Array
 
 
-def _column(text: UInt8Array, values: Int64Array) -> TextColumn:
-    """The values at some places as a column."""
+def column_of(text: UInt8Array, values: Int64Array) -> TextColumn:
+    """The values at the places (V, 2) of a text as a column."""
     lengths = np.where(values[:, 0] < 0, 1, values[:, 1] - values[:, 0])
     offsets = np.empty(len(values) + 1, dtype=np.int64)
     data = np.empty(int(lengths.sum()), dtype=np.uint8)
@@ -123,7 +132,7 @@ def _column(text: UInt8Array, values: Int64Array) -> TextColumn:
     return TextColumn(offsets, data)
 
 
-def _counted(text: UInt8Array, spans: Int64Array, starts: Int64Array, counts: BoolArray) -> dict[str, int]:
+def counted_runs(text: UInt8Array, spans: Int64Array, starts: Int64Array, counts: BoolArray) -> dict[str, int]:
     """How many rows that count have each value, from runs of equal ones."""
     found: Counter[str] = Counter()
     if starts.size:
