@@ -14,6 +14,7 @@ from genassoc.formats.source import RecordError, VariantBatch
 from genassoc.formats.vcf.sample_fields import SampleFields
 from genassoc.formats.vcf.scan import LineScanner
 from genassoc.kernels.genotypes.dosages import hard_calls
+from genassoc.kernels.text.vcf_dosages import MOST_STEPS
 from genassoc.kernels.text.vcf_numbers import BILLION, NO_NUMBER, NOTHING, read_number
 from genassoc.kernels.text.vector_numbers import NOT_SHORT, NUMBERS, UNIT
 
@@ -238,3 +239,121 @@ def _read_all(text, ends, out):
     from genassoc.kernels.text import vcf_regular
 
     vcf_regular.read_numbers(text, 0, ends, ends.size, out)
+
+
+def test_half_calls_by_rule():
+    text = line("GT", "0/.", "./1", "0/1", ".", "1", contig="X").encode()
+    expected = {  # codes, marks
+        None: ([3, 1, 1, 3, 2], [1, 1, 0, 0, 1]),
+        "missing": ([3, 3, 1, 3, 2], [0, 0, 0, 0, 1]),
+        "haploid": ([0, 2, 1, 3, 2], [1, 1, 0, 0, 1]),
+        "reference": ([0, 1, 1, 3, 2], [0, 0, 0, 0, 1]),
+    }
+    for rule, (codes, marks) in expected.items():
+        batch = scanner(5, half_calls=rule)(text)
+        assert GenotypeBlock(batch.packed, 5).codes().tolist() == [codes]
+        assert np.unpackbits(batch.haploid, axis=1, bitorder="little")[:, :5].tolist() == [marks]
+        counted = [batch.counters[name] for name in ("half_missing_calls", "half_as_haploid", "half_as_reference")]
+        assert counted == ([0, 2, 0] if rule == "haploid" else [0, 0, 2] if rule == "reference" else [2, 0, 0])
+        assert batch.half_calls == ({"X": 2} if rule in (None, "missing") else {})
+    # elsewhere a half call is nobody's single allele
+    batch = scanner(5)(text.replace(b"X\t", b"7\t", 1))
+    assert GenotypeBlock(batch.packed, 5).codes().tolist() == [[3, 3, 1, 3, 2]]
+    assert np.unpackbits(batch.haploid, axis=1, bitorder="little")[:, :5].tolist() == [[0, 0, 0, 0, 1]]
+    assert batch.half_calls == {"7": 2}
+    # of several ALTs: each row tells whether the allele is its own
+    batch = scanner(3)(line("GT", "./1", "2/.", "0/.", alt="C,G", contig="chrX").encode())
+    assert GenotypeBlock(batch.packed, 3).codes().tolist() == [[1, 3, 3], [3, 1, 3]]
+
+
+def test_local_alleles_are_those_of_their_list():
+    text = line(
+        "LGT:LAA:LAD", "0/1:3:1,9", "1/2:2,3:0,5,5", "0/0:.:9", "./.:1:.", "1:2:0,3", "|1/1:1:0,9", alt="C,G,T"
+    ).encode()
+    batch = scanner(6)(text)
+    assert GenotypeBlock(batch.packed, 6).codes().tolist() == [
+        [0, 0, 0, 3, 0, 2],
+        [0, 1, 0, 3, 2, 0],
+        [1, 1, 0, 3, 0, 0],
+    ]
+    assert batch.counters["haploid_calls"] == 1
+    masked = scanner(6, allele_balance=(0.2, 0.8))(text)
+    assert masked.counters["masked_allele_balance"] == 1
+    assert GenotypeBlock(masked.packed, 6).codes()[2].tolist() == [3, 1, 0, 3, 0, 0]
+    # Hail's LA has REF too; and a GT beside is of all alleles
+    hail = scanner(2)(line("LGT:LA", "0/1:0,2", "1/1:0,1", alt="C,G").encode())
+    assert GenotypeBlock(hail.packed, 2).codes().tolist() == [[0, 2], [1, 0]]
+    both = scanner(1)(line("GT:LGT:LAA", "0/2:0/1:2", alt="C,G").encode())
+    assert GenotypeBlock(both.packed, 1).codes().tolist() == [[0], [1]]
+    for bad in ("0/2:2", "0/1:4", "0/1:x", "0/1:1.5", "0/1:-1"):
+        with pytest.raises(RecordError, match=r"local alleles|number"):
+            scanner(1)(line("LGT:LAA", bad, alt="C,G,T").encode())
+
+
+def test_masks_leave_what_they_cannot_judge():
+    text = line("GT:GQ:DP", "0/1:19:30", "0/1:20:9", "1/1:.:.", "0/0", "./.:1:1", "0/1:30:10").encode()
+    batch = scanner(6, min_gq=20, min_dp=10)(text)
+    assert GenotypeBlock(batch.packed, 6).codes().tolist() == [[3, 3, 2, 0, 3, 1]]
+    assert (batch.counters["masked_gq"], batch.counters["masked_dp"]) == (1, 1)
+    # a dosage too
+    batch = scanner(2, min_gq=20)(line("GT:GQ:DS", "0/1:5:1", "0/1:50:0.9").encode())
+    assert batch.dosages.values.tolist() == [[NO_DOSAGE, 900]]
+
+
+@pytest.mark.parametrize(
+    ("format", "value", "words"),
+    [
+        ("GT:DS", "0/1:2.5", "no dosage"),
+        ("GT:DS", "0/1:-0.5", "no dosage"),
+        ("GT:DS", "0/1:inf", "no dosage"),
+        ("GT:DS", "0:1.5", "one copy"),
+        ("GT:DS", "0/1:0.1,0.2", "one value for each ALT"),
+        ("GT:DS", "0/1:x", "must be a number"),
+        ("GT:DS", "0/1:", "must be a number"),
+        ("GT:GP", "0/1:0,12,99", "no probability"),
+        ("GT:GP", "0/1:0.1,0.2,0.3,0.4", "one value"),
+        ("GT:HDS", "0/1:0.1,0.2,0.3", "one value"),
+        ("GT:DS:DS", "0/1:1:1", "FORMAT"),
+    ],
+)
+def test_what_is_no_dosage_is_named(format, value, words):
+    fine = ":".join(["0/0", *("0" if n != "GP" else "1,0,0" for n in format.split(":")[1:])])
+    for samples in ([value, fine, fine], [fine, value, fine], [fine, fine, value], [*[fine] * 20, value, *[fine] * 20]):
+        with pytest.raises(RecordError) as caught:
+            scanner(len(samples))(line(format, *samples).encode())
+        assert words in caught.value.message
+        assert f"s{samples.index(value)}" in caught.value.message or words == "FORMAT"
+
+
+def test_what_is_read_is_told_by_header_first_record_and_choice(tmp_path):
+    declared = {b"DS": b'##FORMAT=<ID=DS,Number=A,Type=Float,Description="x">'}
+    phred = {b"GP": b'##FORMAT=<ID=GP,Number=G,Type=Float,Description="Phred-scaled posterior probabilities">'}
+    first = b"1\t5\t.\tA\tC\t.\t.\t.\tGT:GP\t0/0:1,0,0"
+    path = tmp_path / "a.vcf"
+    assert SampleFields.of(path, declared, b"", Reading()).dosages == BITS["DS"]
+    assert SampleFields.of(path, declared, first, Reading()).dosages == BITS["DS"] + BITS["GP"]
+    assert SampleFields.of(path, declared, first, Reading(dosage="GP")).dosages == BITS["GP"]
+    assert SampleFields.of(path, declared, first, Reading(dosage="GT")).dosages == 0
+    assert SampleFields.of(path, {}, b"", Reading()).dosages == 0
+    unread = SampleFields.of(path, phred, first, Reading())
+    assert unread.dosages == 0
+    assert "phred-scaled" in unread.notes[0]
+    with pytest.raises(Exception, match="phred-scaled"):
+        SampleFields.of(path, phred, first, Reading(dosage="GP"))
+    absent = SampleFields.of(path, declared, b"", Reading(dosage="HDS"))
+    assert "neither" in absent.notes[0]
+    # a field that was not announced is counted as not read
+    batch = scanner(1, dosages=())(line("GT:DS", "0/1:0.9").encode())
+    assert batch.dosages is None
+    assert batch.counters["dosages_DS"] == 1
+
+
+def test_a_row_of_steps():
+    def steps(*values: str) -> int:
+        return int(scanner(len(values))(line("GT:DS", *(f"0/0:{v}" for v in values)).encode()).dosages.steps[0])
+
+    assert steps("0.5", "1.999", "0.1000") == 1000
+    assert steps("0.0001") == 16384  # 2 / 16384 to four digits
+    assert steps("0.00006", "0.5") == 16384
+    assert steps("0.00007", "0.5") == MOST_STEPS
+    assert steps("0.33333", "0.123456") == MOST_STEPS

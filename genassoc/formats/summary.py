@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from genassoc.data.cohort.contigs import MT, X, Y, chromosome_of
 from genassoc.data.store.notes import build_lines, dosage_notes
 from genassoc.data.store.variant_columns import INFO_SOURCE
 
@@ -168,7 +169,7 @@ class ConversionSummary:
             (self.split, "multi-allelic records split into one row an ALT"),
             *((count, f"dropped: {_MEANING.get(reason, reason)}") for reason, count in self.dropped.items()),
             (self.haploid_calls, "haploid calls, counted 0 or 2 and marked"),
-            (self.half_missing_calls, f"half-missing calls (0/.), taken as not observed{self._half_by_contig()}"),
+            (self.half_missing_calls, f"half-missing calls (0/.), not observed{self._half_by_contig()}"),
             (
                 self.polyploid_calls,
                 "calls with more than two alleles, taken as not observed: check that they are meant",
@@ -220,7 +221,12 @@ class ConversionSummary:
         """Where the half calls are: the contigs that have most."""
         most = sorted(self.half_calls.items(), key=lambda pair: -pair[1])
         more = f" and {len(most) - 8} more contigs" if len(most) > 8 else ""
-        return f": {', '.join(f'{n:,} on {contig}' for contig, n in most[:8])}{more}" if most else ""
+        if not most:
+            return ""
+        shown = f": {', '.join(f'{n:,} on {contig}' for contig, n in most[:8])}{more}"
+        if any(chromosome_of(contig) in (X, Y, MT) for contig, _ in most):
+            shown += " (those of males on X, Y and MT are haploid calls where the sexes are given, --sex; --half-calls says else)"
+        return shown
 
     def stored(self) -> dict[str, Any]:
         """The part of the summary that the store keeps: nothing in it depends on where, when or in how many runs it was made."""

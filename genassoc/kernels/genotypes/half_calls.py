@@ -22,7 +22,42 @@ def forget_half_calls(packed: UInt8Array, marks: UInt8Array, rows: Int64Array) -
             for k in range(8):
                 if (byte >> k) & 1:
                     at, shift = 2 * b + (k >> 2), 2 * (k & 3)
-                    if (packed[r, at] >> shift) & 1:
-                        packed[r, at] |= 3 << shift
+                    if (np.int64(packed[r, at]) >> shift) & 1:
+                        packed[r, at] = np.int64(packed[r, at]) | (3 << shift)
                         byte &= np.int64(~(1 << k))
+            marks[r, b] = byte
+
+
+@native
+def settle_half_calls(
+    packed: UInt8Array, marks: UInt8Array, rows: Int64Array, whole: UInt8Array, who: UInt8Array
+) -> None:
+    """Make half calls of some rows whole or not observed: packed (V, B) and marks (V, H) change.
+
+    Parameters
+    ----------
+    packed, marks
+    rows : int64 array (R,)
+    whole : uint8 array (R,)
+        1 where half calls of ``who`` are haploid calls of the allele that is there.
+    who : uint8 array (H,)
+        Bits of samples.
+    """
+    for row in range(rows.size):
+        r = rows[row]
+        for b in range(marks.shape[1]):
+            byte = np.int64(marks[r, b])
+            if byte == 0:
+                continue
+            for k in range(8):
+                if (byte >> k) & 1:
+                    at, shift = 2 * b + (k >> 2), 2 * (k & 3)
+                    code = (np.int64(packed[r, at]) >> shift) & 3
+                    if code & 1:
+                        if whole[row] and (np.int64(who[b]) >> k) & 1:
+                            # 1, the allele is ALT: 2; 3: 0
+                            packed[r, at] = np.int64(packed[r, at]) ^ (3 << shift)
+                        else:
+                            packed[r, at] = np.int64(packed[r, at]) | (3 << shift)
+                            byte &= np.int64(~(1 << k))
             marks[r, b] = byte
