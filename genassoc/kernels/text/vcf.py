@@ -158,6 +158,7 @@ class Record(NamedTuple):
     n_alternates: int
     blocks: bool
     has: int
+    found: int
     format: calls.Format
     wanted: samples_of.Wanted
 
@@ -213,6 +214,9 @@ def _write_rows(
             )
         if record.has & samples_of.HAS_DOSAGES:
             dosed = dosages.write_dosages(line, room.fields, samples, rows.dosages, packed[row], haploid[row], row)
+            if dosed == 0 and row == begin and record.n_alternates > 1:
+                for i in range(3):
+                    counters[calls.DOSAGES + i] += (record.found >> i) & 1
         if record.has and row == begin:
             dosages.count_notes(line, room.fields, samples, dosed > 0, counters)
         if dosed:
@@ -378,7 +382,7 @@ def scan(
                     status[STATUS_SAMPLE] = j
                     status[STATUS_FIELD] = field
                     return
-            record = Record(columns, position, n_alternates, regions.blocks, has, format, header.wanted)
+            record = Record(columns, position, n_alternates, regions.blocks, has, found, format, header.wanted)
             row = _write_rows(text, record, seen, room, samples, rows, counters, row)
         counters[calls.RECORDS] += 1
         if has & samples_of.HAS_DOSAGES == 0:
