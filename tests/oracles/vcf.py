@@ -56,6 +56,9 @@ def dosages_read(text: str) -> set[str]:
     for line in text.split("\n"):
         if line.startswith("##FORMAT="):
             found |= {name for name in fields if re.search(f"[<,]ID={name}[,>]", line)}
+            if "ID=GP," in line and "phred" in line.lower():
+                fields = ("DS", "HDS")
+                found -= {"GP"}
         elif line and not line.startswith("#"):
             columns = line.split("\t", 9)
             return found | (set(columns[8].split(":")) & set(fields) if len(columns) > 9 else set())

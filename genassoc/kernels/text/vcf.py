@@ -214,6 +214,11 @@ def _write_rows(
             )
         if record.has & samples_of.HAS_DOSAGES:
             dosed = dosages.write_dosages(line, room.fields, samples, rows.dosages, packed[row], haploid[row], row)
+            if dosed == 0 and not in_order:
+                # others have dosages, and so their calls were not looked at
+                _, _, _, _, seen = samples_of.read_fields(
+                    text, columns[9], record.format, record.wanted, record.n_alternates, k, line, room.fields
+                )
             if dosed == 0 and row == begin and record.n_alternates > 1:
                 for i in range(3):
                     counters[calls.DOSAGES + i] += (record.found >> i) & 1
