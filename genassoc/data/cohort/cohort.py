@@ -484,8 +484,8 @@ class Cohort:
     @cached_property
     def ploidy(self) -> PloidyRules:
         """Which calls are possible, by chromosome and sex."""
-        build = self.build or build_of(self.store)
-        return PloidyRules.of(self._contig_runs, self.contigs, self.block_columns, self.block_width, self.sex, build)
+        columns, width, build = self.block_columns, self.block_width, self.build or build_of(self.store)
+        return PloidyRules.of(self._contig_runs, self.contigs, columns, width, self.sex, build).of_store(self.store)
 
     @cached_property
     def _masks(self) -> statistics.SampleMasks:
@@ -517,12 +517,12 @@ class Cohort:
         block = self.store.read(start, stop)
         if self.repacks:
             block = take_samples(block, self.sample_index)
-        block = self.ploidy.apply(block, lambda: self.store.variants(start, stop))
+        of_calls = self.store.dosage_steps(start, stop) == 0 if self.has_dosages else None
+        block = self.ploidy.apply(block, lambda: self.store.variants(start, stop), of_calls)
         block = replace(block, contig=self.contig_of(start, stop))
-        if not self.has_dosages:
-            return block
-        block = without_refused(block, self.store.dosage_steps(start, stop) > 0)
-        return self._with_dosages(block) if dosages else block
+        if of_calls is not None:
+            block = without_refused(block, ~of_calls)
+        return self._with_dosages(block) if dosages and self.has_dosages else block
 
     def block_of(self, numbers: Int64Array) -> Block:
         """Some variants, by ascending numbers that lie close together, as analyses take them: in one block, of dosages where any has some."""
