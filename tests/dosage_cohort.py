@@ -41,9 +41,15 @@ class Made:
 
 
 def made(
-    path: Path, n_variants: int = 90, n_samples: int = 160, *, block_variants: int | None = 32, seed: int = 5
+    path: Path,
+    n_variants: int = 90,
+    n_samples: int = 160,
+    *,
+    block_variants: int | None = 32,
+    seed: int = 5,
+    alts: int = 1,
 ) -> Made:
-    """Rows on chromosome 1, on X from two thirds on, where samples of even numbers are haploid males; records of two ALTs among them."""
+    """Rows on chromosome 1, on X from two thirds on, where samples of even numbers are haploid males; ``alts`` to a record."""
     rng = np.random.default_rng(seed)
     V, N = n_variants, n_samples
     steps = np.resize(np.array(STEPS, np.uint16), V)
@@ -75,12 +81,12 @@ def made(
     variants = pl.DataFrame(
         {
             "chromosome": np.where(on_x, "X", "1").tolist(),
-            "base_pair_location": np.arange(V) * 100 + 5_000_000,
+            "base_pair_location": np.arange(V) // alts * 100 + 5_000_000,
             "effect_allele": ["ACGT"[v % 3] for v in range(V)],
             "other_allele": ["T"] * V,
             "rsid": [f"rs{v}" for v in range(V)],
-            "record": np.arange(V),
-            "alt_index": np.ones(V, np.int32),
+            "record": np.arange(V) // alts,
+            "alt_index": (1 + np.arange(V) % alts).astype(np.int32),
             "info_source": [0.5 + 0.4 * v / V if steps[v] else None for v in range(V)],
             "FILTER": ["PASS" if v % 4 else "low" for v in range(V)],
         }

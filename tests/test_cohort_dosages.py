@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from dosage_cohort import Made, made
 from oracles import imputation
+from scipy.stats import f as f_distribution
 
 import genassoc as ga
 from genassoc.data.block import DosageBlock, GenotypeBlock
@@ -283,3 +284,51 @@ def test_audit_refits_dosages(rows):
     results = ga.associate(cohort, ga.Logistic("b", covariates=["c"]), audit=60)
     found = results.provenance["audit"]
     assert found["passed"] and found["rows"] >= 40, found
+
+
+def test_alts_of_a_record_at_once(tmp_path):
+    """F tests of two ALTs, of unequal steps or calls, by dense least squares."""
+    rows = made(tmp_path / "a.zarr", 30, alts=2)
+    cohort = rows.cohort().keep_variants(ga.variants.in_region("1"))
+    results = ga.associate(cohort, ga.Linear("y", covariates=["c"], alleles="joint"), audit=10)
+    found = results.table.filter(pl.col("test") == "alleles_2df")["neg_log_10_p_value"].to_list()
+    y, c = (rows.phenotypes[name].to_numpy() for name in ("y", "c"))
+    for record in range(10):
+        D = rows.dosages[2 * record : 2 * record + 2].T
+        there = ~np.isnan(D).any(axis=1)
+        null = np.column_stack([np.ones(there.sum()), c[there]])
+        rss = [np.linalg.lstsq(X, y[there], rcond=None)[1][0] for X in (null, np.column_stack([null, D[there]]))]
+        freedom = there.sum() - 4
+        p = f_distribution.sf((rss[0] - rss[1]) / 2 / (rss[1] / freedom), 2, freedom)
+        assert found[record] == pytest.approx(
+            -np.log10(p), rel=1e-4, abs=1e-4
+        )  # steps of 1/32767 where they are unequal
+    assert results.provenance["audit"]["passed"]
+
+
+def test_an_object_store(rows):
+    """There Zarr reads; the dosages are the same."""
+    fsspec = pytest.importorskip("fsspec")
+    there = fsspec.filesystem("memory")
+    for file in rows.path.rglob("*"):
+        if file.is_file():
+            there.pipe(f"/dosages/a.zarr/{file.relative_to(rows.path).as_posix()}", file.read_bytes())
+    far, near = ga.GenotypeStore.open("memory://dosages/a.zarr"), rows.open()
+    for start, stop in ((0, 90), (13, 50)):
+        ours, theirs = near.read_dosages(start, stop), far.read_dosages(start, stop)
+        assert np.array_equal(ours.values, theirs.values) and np.array_equal(ours.homozygous, theirs.homozygous)
+    assert far.variants(annotations=far.annotations).equals(near.variants(annotations=near.annotations))
+
+
+def test_memory_under_a_cap(rows):
+    """What a run is expected to hold grows with the dosages of a block."""
+    from genassoc.engine.rehearsal import estimated_needs
+    from genassoc.verbs.association import association_job, plan_association
+
+    cohort = rows.cohort()
+    model = ga.Linear("y")
+    plan = plan_association(cohort, model)
+    needs = estimated_needs(association_job(cohort, model, plan), plan, 1)
+    assert needs.variant >= 2 * 2 * cohort.n_samples and needs.chunk >= 2 * 2 * 16 * cohort.n_samples
+    table = ga.associate(cohort, model).table
+    assert ga.associate(cohort, model, memory="3GB").table.equals(table)

@@ -144,7 +144,13 @@ def for_blocks(cohort: "Cohort") -> "Cohort":
 def imputation_quality(cohort: "Cohort", block: GenotypeBlock, numbers: Int64Array) -> pl.DataFrame:
     """r2, info and, where the store has it, info_source of a block's variants, whose numbers are given (V,): of the cohort's samples."""
     assert block.dosages is not None
-    quality = quality_of(sums_of(block, cohort.block_columns), block.dosages.steps)
+    kept = None
+    if (
+        block.places is None and cohort.n_samples == cohort.store.n_samples
+    ):  # all samples, no rule of sex: as the store has summed them
+        kept = cohort.store.dosage_sums(int(numbers[0]), int(numbers[-1]) + 1)
+    sums = sums_of(block, cohort.block_columns) if kept is None else kept[numbers - numbers[0]]
+    quality = quality_of(sums, block.dosages.steps)
     if INFO_SOURCE not in cohort.store.annotations:
         return quality
     start = int(numbers[0])

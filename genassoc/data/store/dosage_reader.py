@@ -92,7 +92,7 @@ class DosageReader:
         if len(numbers) == 1 and start // self.chunk == (stop - 1) // self.chunk:
             whole = np.asarray(self._rows(name, start, stop))
             # never a view of what is read-only or kept: probabilities are changed in place
-            return np.array(whole if has.all() else whole[has], dtype=np.uint16)
+            return np.require(whole if has.all() else whole[has], np.uint16, ["C", "W"])
         before = np.concatenate([[0], np.cumsum(has)])
         out = np.full((int(before[-1]), self._n_samples), NO_DOSAGE, dtype=np.uint16)
         for number in numbers:
