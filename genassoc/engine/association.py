@@ -58,7 +58,9 @@ class AssociationJob(Generic[State]):
         counts = Counts()
         apart = getattr(state, "by_contig", None) is not None  # a task of a draft assembly holds several small contigs
         for start, stop in self._blocks(task, apart):
-            calls, keep, found = read_selected(self.cohort, start, stop, task.contig, dosages=True)
+            calls, keep, found = read_selected(
+                self.cohort, start, stop, task.contig, dosages=True, probabilities=self._asks_for_probabilities
+            )
             counts += found
             if calls is None:
                 continue
@@ -76,6 +78,12 @@ class AssociationJob(Generic[State]):
             frames.append(in_order(parts))
         rows = pl.concat(frames) if frames else pl.DataFrame(schema=RESULT_SCHEMA)
         return TaskOutput(rows, counts)
+
+    @property
+    def _asks_for_probabilities(self) -> bool:
+        """Whether those of genotypes are read: an additive model has no use for them, nor have filters or the quality that the store knows."""
+        additive = getattr(getattr(self.analysis, "model", None), "genetic_model", "") == "additive"
+        return not additive or bool(self.cohort.selection.on_genotypes) or not of_all_samples(self.cohort)
 
     def _blocks(self, task: Task, by_contig: bool) -> Iterator[tuple[int, int]]:
         """The task's pieces (start, stop); none holds two contigs where nulls differ ``by_contig``."""
@@ -100,7 +108,7 @@ class AssociationJob(Generic[State]):
 
 
 def read_selected(
-    cohort: "Cohort", start: int, stop: int, contig: str, *, dosages: bool = False
+    cohort: "Cohort", start: int, stop: int, contig: str, *, dosages: bool = False, probabilities: bool = True
 ) -> tuple[GenotypeBlock | None, BoolArray, Counts]:
     """The selected variants from start to stop, on a contig, with their dosages where these are asked for.
 
@@ -113,7 +121,7 @@ def read_selected(
         What became of them.
     """
     if cohort.selected_without_genotypes(start, stop).any():
-        calls = cohort.read(start, stop, dosages=dosages)
+        calls = cohort.read(start, stop, dosages=dosages, probabilities=probabilities)
     else:  # dropped without their calls, as by a region: they are not read
         calls = GenotypeBlock(np.empty((0, 0), dtype=np.uint8), 0, start)
     keep, dropped = cohort.select_variants(start, stop, calls)
@@ -156,6 +164,12 @@ def imputation_quality(cohort: "Cohort", block: GenotypeBlock, numbers: Int64Arr
     start = int(numbers[0])
     stated = cohort.store.annotation(INFO_SOURCE, start, int(numbers[-1]) + 1)
     return quality.with_columns(stated[numbers - start])
+
+
+def of_all_samples(cohort: "Cohort") -> bool:
+    """Whether what the store says of dosages is of the cohort: it has all samples, and no rule of sex and ploidy changes them."""
+    everybody = cohort.block_columns.size == cohort.store.n_samples
+    return everybody and not cohort.ploidy.runs
 
 
 def in_order(parts: Sequence[tuple[Int64Array, pl.DataFrame]]) -> pl.DataFrame:
