@@ -230,6 +230,19 @@ def test_a_run_of_dosages_is_noted_audited_and_explained(sample, tmp_path):
         ga.associate(cohort, ga.Linear("q", genetic_model="genotypic"), out=tmp_path / "g.parquet")
 
 
+def test_what_is_not_read_changes_nothing(sample, tmp_path):
+    """An additive scan of all samples reads no probabilities, and has quality from the store; a filter on genotypes makes it read them."""
+    ids, variants = sample.table["IID"].to_list(), snv_table(len(sample.codes))
+    contents = Contents(dosages=True, probabilities=True)
+    write_store(tmp_path / "s.zarr", ids, [sample.block(True, known=True)], variants, contents=contents)
+    cohort = ga.Cohort.align(ga.open_store(tmp_path / "s.zarr"), sample.table)
+    filtered = cohort.keep_variants(ga.variants.missing_below(1.0))
+    one, other = (ga.associate(who, ga.Cox("T", "E", ["x"])).table for who in (cohort, filtered))
+    assert one.equals(other) and one["info"].null_count() == 0 and one.height == len(sample.codes)
+    some = ga.associate(cohort.keep_variants(ga.variants.in_region("1:25-95")), ga.Cox("T", "E", ["x"])).table
+    assert some.equals(one[2:9])
+
+
 def test_poorly_imputed_rows_with_few_carriers_have_no_exact_test():
     rng = np.random.default_rng(4)
     n = 4000

@@ -58,7 +58,14 @@ class AssociationJob(Generic[State]):
         counts = Counts()
         apart = getattr(state, "by_contig", None) is not None  # a task of a draft assembly holds several small contigs
         for start, stop in self._blocks(task, apart):
-            calls, keep, found = read_selected(self.cohort, start, stop, task.contig, dosages=True)
+            calls, keep, found = read_selected(
+                self.cohort,
+                start,
+                stop,
+                task.contig,
+                dosages=True,
+                probabilities=self._asks_for_probabilities(start, stop),
+            )
             counts += found
             if calls is None:
                 continue
@@ -76,6 +83,11 @@ class AssociationJob(Generic[State]):
             frames.append(in_order(parts))
         rows = pl.concat(frames) if frames else pl.DataFrame(schema=RESULT_SCHEMA)
         return TaskOutput(rows, counts)
+
+    def _asks_for_probabilities(self, start: int, stop: int) -> bool:
+        """Whether those of genotypes are read: an additive model has no use for them, nor has quality that the store knows."""
+        additive = getattr(getattr(self.analysis, "model", None), "genetic_model", "") == "additive"
+        return not additive or bool(self.cohort.selection.on_genotypes) or not kept_sums_hold(self.cohort, start, stop)
 
     def _blocks(self, task: Task, by_contig: bool) -> Iterator[tuple[int, int]]:
         """The task's pieces (start, stop); none holds two contigs where nulls differ ``by_contig``."""
@@ -100,7 +112,7 @@ class AssociationJob(Generic[State]):
 
 
 def read_selected(
-    cohort: "Cohort", start: int, stop: int, contig: str, *, dosages: bool = False
+    cohort: "Cohort", start: int, stop: int, contig: str, *, dosages: bool = False, probabilities: bool = True
 ) -> tuple[GenotypeBlock | None, BoolArray, Counts]:
     """The selected variants from start to stop, on a contig, with their dosages where these are asked for.
 
@@ -113,7 +125,7 @@ def read_selected(
         What became of them.
     """
     if cohort.selected_without_genotypes(start, stop).any():
-        calls = cohort.read(start, stop, dosages=dosages)
+        calls = cohort.read(start, stop, dosages=dosages, probabilities=probabilities)
     else:  # dropped without their calls, as by a region: they are not read
         calls = GenotypeBlock(np.empty((0, 0), dtype=np.uint8), 0, start)
     keep, dropped = cohort.select_variants(start, stop, calls)
@@ -144,18 +156,19 @@ def for_blocks(cohort: "Cohort") -> "Cohort":
 def imputation_quality(cohort: "Cohort", block: GenotypeBlock, numbers: Int64Array) -> pl.DataFrame:
     """r2, info and, where the store has it, info_source of a block's variants, whose numbers are given (V,): of the cohort's samples."""
     assert block.dosages is not None
-    kept = None
-    if (
-        block.places is None and cohort.n_samples == cohort.store.n_samples
-    ):  # all samples, no rule of sex: as the store has summed them
-        kept = cohort.store.dosage_sums(int(numbers[0]), int(numbers[-1]) + 1)
-    sums = sums_of(block, cohort.block_columns) if kept is None else kept[numbers - numbers[0]]
+    first, last = int(numbers[0]), int(numbers[-1]) + 1
+    kept = cohort.store.dosage_sums(first, last) if kept_sums_hold(cohort, first, last) else None
+    sums = sums_of(block, cohort.block_columns) if kept is None else kept[numbers - first]
     quality = quality_of(sums, block.dosages.steps)
     if INFO_SOURCE not in cohort.store.annotations:
         return quality
-    start = int(numbers[0])
-    stated = cohort.store.annotation(INFO_SOURCE, start, int(numbers[-1]) + 1)
-    return quality.with_columns(stated[numbers - start])
+    stated = cohort.store.annotation(INFO_SOURCE, first, last)
+    return quality.with_columns(stated[numbers - first])
+
+
+def kept_sums_hold(cohort: "Cohort", start: int, stop: int) -> bool:
+    """Whether the sums that the store keeps of these variants are of the cohort: it has all samples, and no rule of sex or ploidy is at work."""
+    return cohort.n_samples == cohort.store.n_samples and not cohort.ploidy.kinds(start, stop)
 
 
 def in_order(parts: Sequence[tuple[Int64Array, pl.DataFrame]]) -> pl.DataFrame:

@@ -81,6 +81,9 @@ def plan_association(
     )  # fmt: skip
 
 
+DOSAGE_CHUNKS = 4  # of about two megabytes
+
+
 def association_job(cohort: Cohort, model: AssociationModel, plan: Plan) -> AssociationJob[ScanState]:
     """The job that the engine runs; the null models are fitted here, so that bad input is found before any work."""
     scan = Scan(model)
@@ -89,7 +92,9 @@ def association_job(cohort: Cohort, model: AssociationModel, plan: Plan) -> Asso
         state = scan.prepare(cohort)
     _check_enough_samples(cohort, model, state)
     if not plan.largest_set:
-        at_once = min(plan.block_variants, working_variants(cohort.block_width, cohort.has_dosages))
+        # A block of each kind has costs of its own, as tables of a product: of dosages several chunks are taken together.
+        chunks = DOSAGE_CHUNKS if cohort.has_dosages else 1
+        at_once = min(plan.block_variants, chunks * working_variants(cohort.block_width, cohort.has_dosages))
         return AssociationJob(cohort, scan, at_once, state)
     records = multi_allelic_records(cohort)
     tested = sum(members.size for members in records)

@@ -508,11 +508,12 @@ class Cohort:
         """Samples in the blocks of `read`."""
         return self.n_samples if self.repacks else int(self.store.n_samples)
 
-    def read(self, start: int, stop: int, *, dosages: bool = False) -> GenotypeBlock:
+    def read(self, start: int, stop: int, *, dosages: bool = False, probabilities: bool = True) -> GenotypeBlock:
         """The calls of variants start to stop, as `ploidy` lets them be; the samples are its columns `block_columns`.
 
         Of rows of dosages these are the copies that dosages are within a tenth of, else not observed. With ``dosages`` the block has
-        the dosages too, and `genassoc.data.cohort.kinds.by_kind` cuts it into what analyses take.
+        the dosages too (with ``probabilities`` those of genotypes), and `genassoc.data.cohort.kinds.by_kind` cuts it into what analyses
+        take.
         """
         block = self.store.read(start, stop)
         if self.repacks:
@@ -520,9 +521,10 @@ class Cohort:
         of_calls = self.store.dosage_steps(start, stop) == 0 if self.has_dosages else None
         block = self.ploidy.apply(block, lambda: self.store.variants(start, stop), of_calls)
         block = replace(block, contig=self.contig_of(start, stop))
-        if of_calls is not None:
-            block = without_refused(block, ~of_calls)
-        return self._with_dosages(block) if dosages and self.has_dosages else block
+        if of_calls is None:
+            return block
+        block = without_refused(block, ~of_calls)
+        return self._with_dosages(block, probabilities) if dosages else block
 
     def block_of(self, numbers: Int64Array) -> Block:
         """Some variants, by ascending numbers that lie close together, as analyses take them: in one block, of dosages where any has some."""
@@ -534,9 +536,9 @@ class Cohort:
         """Whether rows may have dosages."""
         return bool(getattr(self.store, "has_dosages", False))
 
-    def _with_dosages(self, block: GenotypeBlock) -> GenotypeBlock:
+    def _with_dosages(self, block: GenotypeBlock, probabilities: bool = True) -> GenotypeBlock:
         """A block from `read` with the dosages of its rows."""
-        rows = self.store.read_dosages(block.start, block.start + block.n_variants)
+        rows = self.store.read_dosages(block.start, block.start + block.n_variants, probabilities=probabilities)
         if self.repacks:
             rows = rows.of_samples(self.sample_index)
         return with_dosages(block, rows, self.ploidy)

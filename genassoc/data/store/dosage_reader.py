@@ -62,12 +62,12 @@ class DosageReader:
         """Sums over all samples, (V, 11) by `schema.DOSAGE_SUMS`."""
         return np.asarray(self._column(schema.VARIANT_SUMS, start, stop), dtype=np.int64)
 
-    def read(self, start: int, stop: int) -> DosageRows:
-        """The dosages of variants start to stop; ``StoreError`` where they can be none."""
+    def read(self, start: int, stop: int, probabilities: bool = True) -> DosageRows:
+        """The dosages of variants start to stop, with probabilities or without; ``StoreError`` where they can be none."""
         steps = self.steps(start, stop)
         has = steps > 0
         values = self._wide(schema.DOSAGE, start, stop, has)
-        homozygous = self._wide(schema.HOMOZYGOUS, start, stop, has)
+        homozygous = self._wide(schema.HOMOZYGOUS, start, stop, has) if probabilities else None
         if values is None:
             if has.any():
                 raise self._damaged(schema.DOSAGE, start + int(np.argmax(has)), "has no dosage, and steps of one")

@@ -291,8 +291,8 @@ class GenotypeStore:
         self._check_range(start, stop)
         return None if self._dosages is None else self._dosages.sums(start, stop)
 
-    def read_dosages(self, start: int, stop: int) -> DosageRows:
-        """Read the dosages of variants ``start`` to ``stop`` (not included), all samples.
+    def read_dosages(self, start: int, stop: int, *, probabilities: bool = True) -> DosageRows:
+        """Read the dosages of variants ``start`` to ``stop`` (not included), all samples; ``probabilities``: those of genotypes too.
 
         Returns
         -------
@@ -307,7 +307,7 @@ class GenotypeStore:
         self._check_range(start, stop)
         if self._dosages is None:
             return DosageRows(np.zeros(stop - start, np.uint16), np.zeros((0, self.n_samples), np.uint16))
-        return self._dosages.read(start, stop)
+        return self._dosages.read(start, stop, probabilities)
 
     @property
     def working_variants(self) -> int:

@@ -233,6 +233,10 @@ class Scan(Generic[Fitted]):
     def block(self, state: ScanState[Fitted], block: Block) -> BlockResult:
         """The model's rows, each variant by the rules of its chromosome; dosages that are calls in all samples as calls."""
         if isinstance(block, DosageBlock) and not block.of_predictor:
+            if getattr(self.model, "genetic_model", "") == "additive":
+                block = replace(
+                    block, homozygous=None
+                )  # not asked for: a dosage of 1 is one copy, whatever it may be made of
             whole = block.whole(state.cohort_columns)
             if whole.all():
                 return self._rows(state, block.as_calls())
