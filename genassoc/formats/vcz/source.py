@@ -395,11 +395,9 @@ class VczSource:
             if not row[0]:
                 raise RecordError(k, f"the record at {name}:{position} has no REF")
             parts = (str(ids[k]) or ".", texts[0], ",".join(texts[1:]) or ".", ".", filters[k], info[k])
-            for part in parts:
-                if _CONTROL.search(part):
-                    raise RecordError(
-                        k, f"the record at {name}:{position} has a blank or a control byte in {part[:40]!r}"
-                    )
+            if _CONTROL.search("".join(parts)):
+                bad = next(part for part in parts if _CONTROL.search(part))
+                raise RecordError(k, f"the record at {name}:{position} has a blank or a control byte in {bad[:40]!r}")
             lines.append("\t".join((name, str(position), *parts, forms[tuple(written[k].tolist())] or ".")))
         column = TextColumn.of(lines)
         return column.data, column.offsets[1:]
