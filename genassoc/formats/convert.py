@@ -22,6 +22,7 @@ from genassoc.data.cohort.builds import too_far
 from genassoc.data.cohort.contigs import Contigs, chromosome_of, is_beyond_mt
 from genassoc.data.forks import check_not_forked
 from genassoc.data.output import check_outputs, target_of
+from genassoc.data.schema import HALF_ALLELES
 from genassoc.data.store.arrays import Contents
 from genassoc.data.store.folder import read_attributes, work_folder
 from genassoc.data.store.location import check_local
@@ -458,6 +459,8 @@ class Conversion:
         versions = {name: version for name, version in package_versions().items() if name in _VERSIONS}
         attributes: dict[str, Any] = {"summary": summary.stored(), "sources": summary.sources, "versions": versions}
         attributes["build"] = build
+        if tally.half_calls and self.reading.half_calls is None:
+            attributes[HALF_ALLELES] = True
         reading = identity_reading(self.reading)
         attributes["parameters"] = {"regions": [list(region) for region in self.regions], **reading}
         known = [*tally.contigs, *filter(is_beyond_mt, lengths)]  # numbers beyond 26 mean another species

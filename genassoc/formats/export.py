@@ -20,6 +20,7 @@ import polars as pl
 from genassoc.data import schema
 from genassoc.data.block import take_samples
 from genassoc.data.cohort.cohort import Cohort
+from genassoc.data.cohort.ploidy import without_half_calls
 from genassoc.data.forks import check_not_forked
 from genassoc.data.memory import enough_memory, parse_memory, resident_memory, show_memory
 from genassoc.data.output import (
@@ -311,6 +312,7 @@ def read_rows(cohort: Cohort, start: int, stop: int) -> ExportRows | None:
         dosages = None if dosages is None else dosages.of_samples(cohort.sample_index)
     if dosages is not None and not dosages.steps.any():
         dosages = None
+    block = without_half_calls(block, np.ones(len(block.packed), bool) if dosages is None else dosages.steps == 0)
     table = _table(store, start, stop)
     haploid = block.haploid if block.haploid is not None and block.haploid.any() else None
     return ExportRows(table if keep.all() else table.filter(keep), block.packed, haploid, dosages)
