@@ -21,6 +21,7 @@ from genassoc.formats.annotations import QUALITY_FIELDS, Annotations
 from genassoc.formats.reading import AS_IT_IS, Reading
 from genassoc.formats.source import Piece, Place, RecordError, Region, VariantBatch, size_of, spelled_as
 from genassoc.formats.vcf.header import MAX_HEADER_BYTES, MAX_LINE_BYTES, parse_header
+from genassoc.formats.vcf.sample_fields import SampleFields
 from genassoc.formats.vcf.scan import LineScanner
 from genassoc.formats.vcz.arrays import ZarrArray
 from genassoc.formats.vcz.files import MOST_METADATA_BYTES, files_of
@@ -122,9 +123,10 @@ class VczSource:
         self.annotations = self._annotations.names
         self.info_source = self._annotations.source
         self.notes += self._annotations.notes
-        dosages = {field.name for field in self._fields} & {"DS", "GP", "HDS"}
-        self.has_dosages = bool(dosages) and reading.dosage != "GT"
-        self.has_probabilities = "GP" in dosages and reading.dosage in (None, "GP")
+        self._sample_fields = SampleFields.of(path, self._header.dosage_formats, b"", reading)
+        self.has_dosages = self._sample_fields.has_dosages
+        self.has_probabilities = self._sample_fields.has_probabilities
+        self.notes += self._sample_fields.notes
         self.regions = regions if exact else spelled_as(regions, self.contigs, self.notes)
         self.work = float(size_of(path))
 
@@ -242,7 +244,10 @@ class VczSource:
         lines = ["##fileformat=VCFv4.3", *(f"##contig=<ID={name}>" for name in contigs)]
         lines += [f'##INFO=<ID={f.name},Number={f.number},Type={f.type},Description="">' for f in self._info]
         lines.append('##FORMAT=<ID=GT,Number=1,Type=String,Description="">')
-        lines += [f'##FORMAT=<ID={f.name},Number={f.number},Type={f.type},Description="">' for f in self._fields]
+        lines += [
+            f'##FORMAT=<ID={f.name},Number={f.number},Type={f.type},Description="{f.array.description}">'
+            for f in self._fields
+        ]
         lines.append("\t".join(("#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", "FORMAT", *samples)))
         return "\n".join(lines).encode("utf-8", "surrogatepass") + b"\n"
 
@@ -264,6 +269,7 @@ class VczSource:
         scan = LineScanner(
             tuple(self.sample_ids[column] for column in columns), np.arange(columns.size), tuple(self.regions),
             self._header.numeric_formats, annotations=self._annotations, pass_only=self.reading.pass_only,
+            fields=self._sample_fields,
         )  # fmt: skip
         wide = self._wide
         numbers = sum(math.prod(array.shape[2:]) * (1 if array is self._genotype else 4) for array in wide)
