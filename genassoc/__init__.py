@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from genassoc.engine.executors_dask import Dask as Dask
     from genassoc.errors import ClusterError as ClusterError
     from genassoc.errors import CodingWarning as CodingWarning
+    from genassoc.errors import DosageError as DosageError
     from genassoc.errors import GenassocError as GenassocError
     from genassoc.errors import InputError as InputError
     from genassoc.errors import OutputError as OutputError
@@ -64,6 +65,7 @@ _NAMES = {
     "Cohort": "genassoc.data.cohort.cohort",
     "Cox": "genassoc.models.cox.model",
     "Dask": "genassoc.engine.executors_dask",
+    "DosageError": "genassoc.errors",
     "GenassocError": "genassoc.errors",
     "GenotypeStore": "genassoc.data.store.store",
     "InputError": "genassoc.errors",

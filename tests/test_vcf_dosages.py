@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracles import half_calls as half_oracle
 from oracles import vcf_dosages as oracle
 
 from genassoc.data.block import NO_DOSAGE, GenotypeBlock
@@ -13,6 +14,7 @@ from genassoc.formats.reading import Reading
 from genassoc.formats.source import RecordError, VariantBatch
 from genassoc.formats.vcf.sample_fields import SampleFields
 from genassoc.formats.vcf.scan import LineScanner
+from genassoc.kernels.genotypes import half_calls
 from genassoc.kernels.genotypes.dosages import hard_calls
 from genassoc.kernels.text.vcf_dosages import MOST_STEPS
 from genassoc.kernels.text.vcf_numbers import BILLION, NO_NUMBER, NOTHING, read_number
@@ -357,3 +359,20 @@ def test_a_row_of_steps():
     assert steps("0.00006", "0.5") == 16384
     assert steps("0.00007", "0.5") == MOST_STEPS
     assert steps("0.33333", "0.123456") == MOST_STEPS
+
+
+def test_half_calls_are_settled_as_by_their_twin():
+    rng = np.random.default_rng(5)
+    codes, marks = rng.integers(0, 4, (9, 37), dtype=np.uint8), rng.random((9, 37)) < 0.5
+    rows, whole, who = np.array([0, 2, 3, 8]), np.array([1, 0, 1, 1], np.uint8), rng.random(37) < 0.5
+    for settle in (True, False):
+        packed = GenotypeBlock.from_codes(codes).packed
+        bits = np.packbits(marks, axis=1, bitorder="little")
+        if settle:
+            half_calls.settle_half_calls(packed, bits, rows, whole, np.packbits(who, bitorder="little"))
+            wanted = half_oracle.settle_half_calls(codes, marks, rows.tolist(), whole.astype(bool).tolist(), who)
+        else:
+            half_calls.forget_half_calls(packed, bits, rows)
+            wanted = half_oracle.forget_half_calls(codes, marks, rows.tolist())
+        np.testing.assert_array_equal(GenotypeBlock(packed, 37).codes(), wanted[0])
+        np.testing.assert_array_equal(np.unpackbits(bits, axis=1, bitorder="little")[:, :37], wanted[1])

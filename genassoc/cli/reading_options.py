@@ -40,10 +40,12 @@ READING_OPTIONS: dict[str, tuple[Any, str | None, str, Callable[[Any], Any]]] = 
     "id_map": (str, "FILE", "Old and new sample ids, two columns; applied before --id-rule.", _as_is),
     "rsids": (str, "FILE.vcf.gz", "Ids of variants from a VCF with an index (dbSNP), by position and alleles.", _as_is),
     "fasta": (str, "FASTA", "Check REF against reference sequences (with .fai); left-align and trim indels.", _as_is),
+    "reference": (str, "first|last", "Which allele is REF where the format does not say; default: first in BGEN, last in BED.", _as_is),
+    "sample_file": (str, "FILE", "The .sample file with the ids of a BGEN; default: its own, or the file beside it.", _as_is),
 }  # fmt: skip
 
 
-_FLAGS = {"fasta": "--reference"}  # those that are not named as the field
+_FLAGS = {"fasta": "--reference", "reference": "--reference-allele"}  # those that are not named as the field
 
 
 def with_reading(function: Callable[..., None]) -> Callable[..., None]:

@@ -12,8 +12,10 @@ from genassoc.data.strangers import MalformedError
 from genassoc.errors import InputError
 
 Dosage = Literal["DS", "GP", "HDS", "GT"]
+Reference = Literal["first", "last"]
 HalfCalls = Literal["missing", "haploid", "reference"]
-READ_FILES = ("id_map", "rsids", "fasta", "called_sites")  # fields that name files: what these hold makes the store
+# fields that name files: what these hold makes the store
+READ_FILES = ("id_map", "rsids", "fasta", "sample_file", "called_sites")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +49,13 @@ class Reading:
         A VCF with an index (dbSNP): variants get the ids that it has for their position and alleles.
     fasta : str or None
         The reference sequences: REF is checked against them, and indels are left-aligned and trimmed.
+    reference : {None, "first", "last"}
+        Which allele is REF, where the format does not say (BGEN, BED). None: the format's usual one.
+    sample_file : str or None
+        The .sample file with the ids of a BGEN.
+    blocks : bool
+        Records that say where calls are reference make rows too; no choice of users: set where files of different samples are
+        merged.
     """
 
     dosage: Dosage | None = None
@@ -62,10 +71,16 @@ class Reading:
     id_map: str | None = None
     rsids: str | None = None
     fasta: str | None = None
+    reference: Reference | None = None
+    sample_file: str | None = None
+    blocks: bool = False
 
     def __post_init__(self) -> None:
         _check_word("dosage", self.dosage, get_args(Dosage))
         _check_word("half_calls", self.half_calls, get_args(HalfCalls))
+        _check_word("reference", self.reference, get_args(Reference))
+        if self.sample_file is not None:
+            object.__setattr__(self, "sample_file", str(self.sample_file))
         if isinstance(self.info, str):
             object.__setattr__(self, "info", tuple(name.strip() for name in self.info.split(",") if name.strip()))
         object.__setattr__(self, "info", tuple(dict.fromkeys(name.removeprefix("INFO/") for name in self.info)))
@@ -87,14 +102,14 @@ class Reading:
                 )
             object.__setattr__(self, "allele_balance", bounds)
         for name in READ_FILES:
-            if (file := getattr(self, name)) is not None:
+            if (file := getattr(self, name, None)) is not None:
                 object.__setattr__(self, name, str(file))
         Rules.parse(self.id_rule)
 
     def absolute(self) -> "Reading":
         """The same for processes that run in other folders."""
         files: dict[str, Any] = {
-            name: str(Path(file).absolute()) for name in READ_FILES if (file := getattr(self, name)) is not None
+            name: str(Path(file).absolute()) for name in READ_FILES if (file := getattr(self, name, None)) is not None
         }
         return replace(self, **files)
 

@@ -100,6 +100,8 @@ def row_of(line: str, k: int, choices: Choices, counts: Counts) -> tuple[DosageR
             hds_two = h[0] if len(h) == 1 else h[0] * h[1]
         if "DS" in known:
             listed = values.get("DS", ".").split(",")
+            if len(listed) not in (1, n_alts):
+                raise ValueError("count")
             ds = number(listed[k - 1]) if len(listed) == n_alts else None
             if ds is not None:
                 copies = _bounded(ds, 2, said)

@@ -15,8 +15,9 @@ import numpy as np
 import polars as pl
 
 from genassoc.data.block import AUTOSOMAL, HAPLOID_CHROMOSOME, N_REFUSED, X_OUTSIDE_PAR, GenotypeBlock, Places
-from genassoc.data.cohort.builds import BUILDS, PAR, detected
+from genassoc.data.cohort.builds import PAR
 from genassoc.data.cohort.contigs import MT, Contigs, X, Y
+from genassoc.data.schema import HALF_ALLELES
 from genassoc.errors import InputError
 from genassoc.kernels.genotypes import recode
 from genassoc.kernels.genotypes.counts import count_haploid, mask_words, popcount_rows
@@ -32,17 +33,6 @@ HALF_CALL = "half_call: "  # reasons of refused calls; then sex and contig
 HALF_CALL_READ = "half_call_as_haploid: "
 
 _POSITIONS = 65_536  # looked at together
-
-
-def build_of(store: "GenotypeStore") -> str | None:
-    """The build that the files of a store told (`genassoc.data.cohort.builds.detected`); None where they did not."""
-    attributes = getattr(store, "attributes", {})
-    told = attributes.get("build")
-    if isinstance(told, Mapping) and told.get("name") in BUILDS:
-        return str(told["name"])
-    lengths = {name: n for name, n in attributes.get("contig_lengths", {}).items() if isinstance(n, int)}
-    build, _ = detected(lengths, map(str, store.contigs))
-    return None if build is None else build.name
 
 
 def in_par(kind: str, positions: Int64Array, build: str | None) -> BoolArray:
@@ -128,6 +118,10 @@ class PloidyRules:
         """The rules for the contigs ``runs`` of a store."""
         special = tuple(run for run in kinds_of(runs, contigs) if run[0] in (X, Y, MT))
         return cls(special, columns, width, sex, build)
+
+    def of_store(self, store: "GenotypeStore") -> "PloidyRules":
+        """The rules for half calls as the store keeps them."""
+        return replace(self, half_alleles=getattr(store, "attributes", {}).get(HALF_ALLELES) is True)
 
     def columns_of(self, sex: int) -> Int64Array:
         """Columns of the samples of a sex; none where it is not known."""

@@ -136,6 +136,11 @@ class BcfSource:
             return "\t".join(line.split("\t", 10)[:10]).encode()
         return b""
 
+    def first_site(self) -> tuple[str, int] | None:
+        """Contig and position of the first record, if any."""
+        columns = self._first_line.split(b"\t", 2)
+        return (columns[0].decode(), int(columns[1])) if len(columns) > 1 else None
+
     def first_contig(self) -> str | None:
         """Contig of the first record; None in regions, which may begin elsewhere."""
         return None if self.regions else self._first_line.split(b"\t")[0].decode() or None
@@ -168,6 +173,7 @@ class BcfSource:
         scan = LineScanner(
             self.sample_ids, columns, tuple(self.regions), header.numeric_formats, header.leading_phase,
             annotations=self._annotations, pass_only=self.reading.pass_only, fields=self._fields,
+            blocks=self.reading.blocks,
         )  # fmt: skip
         with self._open() as file:
             if not self._indexed:

@@ -22,7 +22,7 @@ _ANY_TYPE = re.compile(rb"[<,]Type=([^,>]+)")
 _TYPE = re.compile(rb"[<,]Type=(Integer|Float)\b")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class VcfHeader:
     """The header of a VCF.
 
@@ -127,7 +127,17 @@ def parse_header(path: Path, text: bytes | bytearray) -> VcfHeader:
     words = b" ".join(reference[:20]).decode("utf-8", "replace")
     version = _VERSION.match(text)
     leading_phase = version is not None and (int(version[1]), int(version[2])) >= (4, 4)
-    return VcfHeader(sample_ids, tuple(contigs), tuple(numeric), n_lines, leading_phase, lengths, words, info, dosages)
+    return VcfHeader(
+        sample_ids=sample_ids,
+        contigs=tuple(contigs),
+        numeric_formats=tuple(numeric),
+        n_lines=n_lines,
+        leading_phase=leading_phase,
+        contig_lengths=lengths,
+        reference_words=words,
+        info_fields=info,
+        dosage_formats=dosages,
+    )
 
 
 def _sample_ids(path: Path, number: int, line: bytes) -> tuple[str, ...]:

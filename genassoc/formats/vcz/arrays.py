@@ -40,7 +40,7 @@ class _Layout(NamedTuple):
     dimensions: object
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class ZarrArray:
     """One array.
 
@@ -187,8 +187,8 @@ class ZarrArray:
         named = layout.dimensions
         dimensions = tuple(str(one) for one in named) if isinstance(named, list | tuple) else ()
         return cls(
-            path, name, files, lengths, sizes, dtype, layout.separator, layout.packers, fill=fill, order=layout.order,
-            dimensions=dimensions,
+            path=path, name=name, files=files, shape=lengths, chunks=sizes, dtype=dtype, separator=layout.separator,
+            packers=layout.packers, fill=fill, order=layout.order, dimensions=dimensions,
         )  # fmt: skip
 
     def __len__(self) -> int:

@@ -464,9 +464,9 @@ def _calls_of_local(texts: Array, listed: Array) -> Array:
             calls[here, copy] = (
                 allele if allele <= 0 else np.where(of_local[here, allele] > 0, of_local[here, allele], -3)
             )
-    bad: Array = (calls < -2).any(axis=2)
-    if bad.any():
-        raise RecordError(int(np.argmax(bad.any(axis=1))), "call_LAA does not list an allele of call_LGT")
+    bad = np.unique(np.argwhere(calls < -2)[:, 0])
+    if bad.size:
+        raise RecordError(int(bad[0]), "call_LAA does not list an allele of call_LGT")
     return calls
 
 

@@ -158,6 +158,7 @@ class Record(NamedTuple):
     n_alternates: int
     blocks: bool
     has: int
+    found: int
     format: calls.Format
     wanted: samples_of.Wanted
 
@@ -213,6 +214,9 @@ def _write_rows(
             )
         if record.has & samples_of.HAS_DOSAGES:
             dosed = dosages.write_dosages(line, room.fields, samples, rows.dosages, packed[row], haploid[row], row)
+            if dosed == 0 and row == begin and record.n_alternates > 1:
+                for i in range(3):
+                    counters[calls.DOSAGES + i] += (record.found >> i) & 1
         if record.has and row == begin:
             dosages.count_notes(line, room.fields, samples, dosed > 0, counters)
         if dosed:
@@ -260,6 +264,22 @@ def _check_line(text: UInt8Array, columns: Int64Array, position: int, n_alternat
     return calls.OK
 
 
+@jit
+def _region_of(text: UInt8Array, start: int, end: int, position: int, regions: Regions, last: int) -> int:
+    """The region that a record lies in (inclusive bounds), or -1; 0 where there are none. That of the record before is tried first."""
+    n_regions = regions.ends.shape[0]
+    if n_regions == 0:
+        return 0
+    r = max(last, 0)
+    for _ in range(n_regions):
+        if position >= regions.bounds[r, 0] and position <= regions.bounds[r, 1]:
+            name_start = regions.ends[r - 1] if r > 0 else 0
+            if fields.same(text, start, end, regions.names, name_start, regions.ends[r]):
+                return r
+        r = r + 1 if r + 1 < n_regions else 0
+    return -1
+
+
 @native
 def scan(
     text: UInt8Array,
@@ -288,7 +308,7 @@ def scan(
     counters, status = report.counters, report.status
     format_start, format_end = 0, 0  # the last FORMAT that was read
     n_fields, genotype, any_numeric, found, has_fields = 0, -1, False, 0, 0
-    row, lines, at, left_out = 0, 0, offset, 0
+    row, lines, at, left_out, region = 0, 0, offset, 0, 0
     status[:] = 0
     room.fields.state[:] = 0
     while at < L:
@@ -311,9 +331,8 @@ def scan(
         status[STATUS_CODE] = _check_line(text, columns, position, n_alternates)
         if status[STATUS_CODE] != calls.OK:
             return
-        if not fields.in_regions(
-            text, columns[0], columns[1] - 1, position, regions.names, regions.ends, regions.bounds
-        ):
+        region = _region_of(text, columns[0], columns[1] - 1, position, regions, region)
+        if region < 0:
             counters[calls.OUTSIDE] += 1
             at = fields.line_end(text, columns[9]) + 1
             lines += 1
@@ -378,7 +397,7 @@ def scan(
                     status[STATUS_SAMPLE] = j
                     status[STATUS_FIELD] = field
                     return
-            record = Record(columns, position, n_alternates, regions.blocks, has, format, header.wanted)
+            record = Record(columns, position, n_alternates, regions.blocks, has, found, format, header.wanted)
             row = _write_rows(text, record, seen, room, samples, rows, counters, row)
         counters[calls.RECORDS] += 1
         if has & samples_of.HAS_DOSAGES == 0:

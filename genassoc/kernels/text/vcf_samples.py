@@ -153,7 +153,10 @@ def _read_listed(text: UInt8Array, at: int, which: int, n_values: int) -> tuple[
             return calls.BAD_NUMBER, kind, value, at
         if n == which:
             found_kind, found = kind, value
-    if n != n_values and not (n == 1 and found_kind == NOTHING):
+    if n == 1 and n_values > 1:
+        # of all ALTs together (Number=1): which it is of is not known
+        return calls.OK, NOTHING, 0, at
+    if n != n_values:
         return calls.BAD_COUNT, 0, 0, at
     return calls.OK, found_kind, found, at
 
