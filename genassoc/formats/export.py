@@ -312,10 +312,18 @@ def read_rows(cohort: Cohort, start: int, stop: int) -> ExportRows | None:
         dosages = None if dosages is None else dosages.of_samples(cohort.sample_index)
     if dosages is not None and not dosages.steps.any():
         dosages = None
-    block = without_half_calls(block, np.ones(len(block.packed), bool) if dosages is None else dosages.steps == 0)
+    whole = without_half_calls(block, np.ones(len(block.packed), bool) if dosages is None else dosages.steps == 0)
+    kept = None
+    # stores of earlier versions do not keep which allele a half call has
+    if block.haploid is not None and store.attributes.get(schema.HALF_ALLELES):
+        kept = (
+            None
+            if whole.haploid is not None and np.array_equal(whole.haploid, block.haploid)
+            else (block.packed, block.haploid)
+        )
     table = _table(store, start, stop)
-    haploid = block.haploid if block.haploid is not None and block.haploid.any() else None
-    return ExportRows(table if keep.all() else table.filter(keep), block.packed, haploid, dosages)
+    haploid = whole.haploid if whole.haploid is not None and whole.haploid.any() else None
+    return ExportRows(table if keep.all() else table.filter(keep), whole.packed, haploid, dosages, kept)
 
 
 def _table(store: GenotypeStore, start: int, stop: int) -> pl.DataFrame:

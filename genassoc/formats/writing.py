@@ -87,12 +87,16 @@ class ExportRows:
         Bits of haploid calls.
     dosages : DosageRows or None
         Of the rows that have some.
+    kept : (packed, haploid) or None
+        The calls with half calls (0/., ./1) as the store keeps them, for formats that can say them; in ``packed`` they are not
+        observed, and not marked. None where there are none.
     """
 
     table: "pl.DataFrame"
     packed: UInt8Array
     haploid: UInt8Array | None = None
     dosages: DosageRows | None = None
+    kept: tuple[UInt8Array, UInt8Array] | None = None
 
     def __len__(self) -> int:
         return len(self.packed)

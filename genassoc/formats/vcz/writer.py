@@ -212,13 +212,16 @@ class VczWriter:
                 for k, v in enumerate(of_it):
                     if not steps[v]:
                         copies = (alleles[record] == k + 1).sum(axis=1)
-                        ds[record, :, k] = np.where(alleles[record, :, 0] < 0, MISSING_FLOAT, copies)
+                        ds[record, :, k] = copies
+                        ds[record, alleles[record, :, 0] < 0, k] = MISSING_FLOAT
                         continue
                     value = rows.dosages.values[at[v]]
                     both = None if rows.dosages.homozygous is None else rows.dosages.homozygous[at[v]]
                     dosage = value / float(steps[v])
                     seen = value != NO_DOSAGE
-                    ds[record, :, k] = np.where(seen, dosage / np.where(single[record], 2, 1), MISSING_FLOAT)
+                    # the missing value is set by itself: arithmetic would change its bits
+                    ds[record, :, k] = dosage / np.where(single[record], 2, 1)
+                    ds[record, ~seen, k] = MISSING_FLOAT
                     if both is None or not (both != NO_DOSAGE).any():
                         continue
                     if len(of_it) > 1:
@@ -229,8 +232,9 @@ class VczWriter:
                     three = np.where(
                         single[record][:, None], np.stack([1 - dosage / 2, dosage / 2, np.zeros(N)], axis=1), three
                     )
-                    gp[record] = np.where(known[:, None], np.maximum(three, 0), MISSING_FLOAT)
-                    gp[record, single[record], 2] = FILL_FLOAT
+                    gp[record] = np.maximum(three, 0)
+                    gp[record, ~known] = MISSING_FLOAT
+                    gp[record, single[record] & known, 2] = FILL_FLOAT
         values["call_DS"] = ds
         if self._genotypes:
             values["call_GP"] = gp
