@@ -102,6 +102,11 @@ def test_dosages_written_and_read_are_the_same(tmp_path, name):
         assert store.annotation(column, 0, store.n_variants).equals(again.annotation(column, 0, again.n_variants)), (
             column
         )
+    good = ga.export(store, tmp_path / f"good-{name}", keep=ga.variants.passes() & ga.variants.info_source_above(0.6))
+    kept = ga.convert(tmp_path / f"good-{name}", tmp_path / "good.zarr").variants()
+    assert (
+        kept["rsid"].to_list() == ["rs1", "rs3", "rs4"] and good.rows == 3
+    )  # rs3 has no R2: calls are not of imputation
     some = ga.export(store, tmp_path / f"some-{name}", samples=["D", "B"], maf=0.2)
     fewer = ga.convert(tmp_path / f"some-{name}", tmp_path / "z.zarr")
     at = [

@@ -37,6 +37,10 @@ def export(
     mac: Annotated[float | None, Option(help="Minimum minor allele count.", panel=_VARIANTS)] = None,
     missing_rate: Annotated[float | None, Option(help="Maximum share of missing calls.", panel=_VARIANTS)] = None,
     hwe: Annotated[float | None, Option(help="Minimum exact Hardy-Weinberg p.", panel=_VARIANTS)] = None,
+    info: Annotated[float | None, Option(help="Minimum imputation quality, of dosages.", panel=_VARIANTS)] = None,
+    pass_only: Annotated[
+        bool, Option("--pass-only", help="Only variants whose FILTER is PASS or '.'.", panel=_VARIANTS)
+    ] = False,
     snv_only: Annotated[
         bool, Option("--snv-only", help="Only variants whose two alleles are one base each.", panel=_VARIANTS)
     ] = False,
@@ -55,13 +59,15 @@ def export(
     cohort = quality.counted_cohort(store, pheno, sample_id=sample_id, sex=sex, cases=None, id_rule=id_rule)
     for note in cohort.notes if pheno is not None else ():
         tell(note)
+    if pass_only:
+        cohort = cohort.keep_variants(predicates.passes())
     if snv_only:
         cohort = cohort.keep_variants(predicates.is_snv())
     if biallelic_only:
         cohort = cohort.keep_variants(predicates.biallelic())
     summary = exports.export(
         cohort, out, format=format, region=region or None, samples=samples, variants=variants, maf=maf, mac=mac,
-        missing=missing_rate, hwe=hwe, threads=threads, progress=progress(), overwrite=force, memory=memory, index=index,
+        missing=missing_rate, hwe=hwe, info=info, threads=threads, progress=progress(), overwrite=force, memory=memory, index=index,
     )  # fmt: skip
     for line in summary.lines():
         say(line)

@@ -148,7 +148,7 @@ def export_cohort(
     try:
         writer = kind(folder, out.name, header)
         try:
-            rows = _write_all(cohort, writer, n_threads, progress or Silent())
+            rows = _write_all(cohort, writer, n_threads, progress or Silent(), header.most_alts)
             notes = writer.close()
         except BaseException:
             writer.abandon()
@@ -233,7 +233,7 @@ def _threads_below(memory: str | int | None, threads: int | None) -> int:
 # rows --------------------------------------------------------------------------------------------------------
 
 
-def _write_all(cohort: Cohort, writer: Writer[object], n_threads: int, progress: Progress) -> int:
+def _write_all(cohort: Cohort, writer: Writer[object], n_threads: int, progress: Progress, most_alts: int) -> int:
     """Read, encode and write all rows; how many there were."""
     rows = 0
     progress.begin("export", cohort.n_variants, "variants")
@@ -250,7 +250,7 @@ def _write_all(cohort: Cohort, writer: Writer[object], n_threads: int, progress:
         return made[0]
 
     try:
-        for start, stop in _runs(cohort):
+        for start, stop in _runs(cohort, most_alts):
             waiting.append((stop - start, pool.submit(partial(_encoded, cohort, writer, start, stop))))
             if len(waiting) > n_threads:
                 rows += done()
@@ -264,10 +264,12 @@ def _write_all(cohort: Cohort, writer: Writer[object], n_threads: int, progress:
     return rows
 
 
-def _runs(cohort: Cohort) -> Iterator[tuple[int, int]]:
+def _runs(cohort: Cohort, most_alts: int) -> Iterator[tuple[int, int]]:
     """Runs of rows (start, stop) of about `RUN_CALLS` calls, which cut no record and end where a contig does."""
     store = cohort.store
-    step = max(1, min(RUN_CALLS // max(store.n_samples, 1), schema.METADATA_CHUNK))
+    # a number for each ALT of a record, and three probabilities, where there are dosages
+    numbers = 4 + most_alts if store.has_dosages else 1
+    step = max(1, min(RUN_CALLS // max(store.n_samples * numbers, 1), schema.METADATA_CHUNK))
     if store.has_dosages:  # whose chunks are unpacked whole
         step = max(1, step // store.working_variants) * store.working_variants
     for _, first, last in store.contig_runs():

@@ -165,9 +165,7 @@ class VczWriter:
             "variant_id": rsid,
             "variant_id_mask": rsid == ".",
             "variant_allele": alleles,
-            "call_genotype": records.alleles,
-            "call_genotype_mask": records.alleles < 0,
-            "call_genotype_phased": np.zeros((L, N), bool),
+            "call_genotype": records.alleles.astype(self._arrays["call_genotype"].dtype),
         }
         if FILTER not in self._header.annotations:
             values["variant_filter"] = np.zeros((L, len(self._filters)), bool)
@@ -254,8 +252,13 @@ class VczWriter:
         if not n:
             return
         joined_values = {name: np.concatenate([part[name] for part in self._waiting]) for name in self._waiting[0]}
-        for name, array in self._arrays.items():
-            array[self._n : self._n + n] = joined_values[name][:n]
+        for name, values in joined_values.items():
+            self._arrays[name][self._n : self._n + n] = values[:n]
+        for start in range(0, n, self._chunk):  # what follows from the calls is made a chunk at a time
+            calls = joined_values["call_genotype"][start : min(start + self._chunk, n)]
+            rows = slice(self._n + start, self._n + start + len(calls))
+            self._arrays["call_genotype_mask"][rows] = calls < 0
+            self._arrays["call_genotype_phased"][rows] = np.zeros(calls.shape[:2], bool)
         for start in range(0, n, self._chunk):
             part = slice(start, min(start + self._chunk, n))
             self._add_to_index(
