@@ -1,6 +1,6 @@
 """An association scan as a job: blocks of the cohort through an analysis, into rows of results."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic
 
@@ -10,11 +10,14 @@ import polars as pl
 from genassoc.data.analysis import BlockAnalysis, State
 from genassoc.data.block import GenotypeBlock
 from genassoc.data.cohort.contigs import shown
+from genassoc.data.cohort.dosage_statistics import quality_of, sums_of
+from genassoc.data.cohort.kinds import by_kind
 from genassoc.data.cohort.ploidy import half_calls, refused_calls
 from genassoc.data.result_table import RESULT_SCHEMA
+from genassoc.data.schema import INFO_SOURCE
 from genassoc.engine.job import Counts, TaskOutput
 from genassoc.engine.plan import Task
-from genassoc.shapes import Array, BoolArray
+from genassoc.shapes import Array, BoolArray, Int64Array
 
 if TYPE_CHECKING:
     from genassoc.data.cohort.cohort import Cohort
@@ -55,14 +58,22 @@ class AssociationJob(Generic[State]):
         counts = Counts()
         apart = getattr(state, "by_contig", None) is not None  # a task of a draft assembly holds several small contigs
         for start, stop in self._blocks(task, apart):
-            calls, keep, found = read_selected(self.cohort, start, stop, task.contig)
+            calls, keep, found = read_selected(self.cohort, start, stop, task.contig, dosages=True)
             counts += found
             if calls is None:
                 continue
             variants = self.cohort.store.variants(start, stop)
             if not keep.all():
                 variants = variants.filter(pl.Series(keep))
-            frames.append(result_rows(variants, self.analysis.block(state, calls)))
+            if not self.cohort.has_dosages:
+                frames.append(result_rows(variants, self.analysis.block(state, calls)))
+                continue
+            quality = imputation_quality(self.cohort, calls, np.flatnonzero(keep) + start)
+            parts = [
+                (at, result_rows(variants[at], self.analysis.block(state, block), quality[at]))
+                for at, block in by_kind(calls)
+            ]
+            frames.append(in_order(parts))
         rows = pl.concat(frames) if frames else pl.DataFrame(schema=RESULT_SCHEMA)
         return TaskOutput(rows, counts)
 
@@ -89,9 +100,9 @@ class AssociationJob(Generic[State]):
 
 
 def read_selected(
-    cohort: "Cohort", start: int, stop: int, contig: str
+    cohort: "Cohort", start: int, stop: int, contig: str, *, dosages: bool = False
 ) -> tuple[GenotypeBlock | None, BoolArray, Counts]:
-    """The selected variants from start to stop, on a contig.
+    """The selected variants from start to stop, on a contig, with their dosages where these are asked for.
 
     Returns
     -------
@@ -102,7 +113,7 @@ def read_selected(
         What became of them.
     """
     if cohort.selected_without_genotypes(start, stop).any():
-        calls = cohort.read(start, stop)
+        calls = cohort.read(start, stop, dosages=dosages)
     else:  # dropped without their calls, as by a region: they are not read
         calls = GenotypeBlock(np.empty((0, 0), dtype=np.uint8), 0, start)
     keep, dropped = cohort.select_variants(start, stop, calls)
@@ -130,7 +141,26 @@ def for_blocks(cohort: "Cohort") -> "Cohort":
     )
 
 
-def result_rows(variants: pl.DataFrame, result: "BlockResult") -> pl.DataFrame:
+def imputation_quality(cohort: "Cohort", block: GenotypeBlock, numbers: Int64Array) -> pl.DataFrame:
+    """r2, info and, where the store has it, info_source of a block's variants, whose numbers are given (V,): of the cohort's samples."""
+    assert block.dosages is not None
+    quality = quality_of(sums_of(block, cohort.block_columns), block.dosages.steps)
+    if INFO_SOURCE not in cohort.store.annotations:
+        return quality
+    start = int(numbers[0])
+    stated = cohort.store.annotation(INFO_SOURCE, start, int(numbers[-1]) + 1)
+    return quality.with_columns(stated[numbers - start])
+
+
+def in_order(parts: Sequence[tuple[Int64Array, pl.DataFrame]]) -> pl.DataFrame:
+    """Rows of results of the parts of a block, in the order of its variants: ``parts`` are numbers of variants (V,) and V * T * K rows."""
+    if len(parts) == 1:
+        return parts[0][1]
+    variants = np.concatenate([np.repeat(at, rows.height // at.size) for at, rows in parts])
+    return pl.concat([rows for _, rows in parts])[np.argsort(variants, kind="stable")]
+
+
+def result_rows(variants: pl.DataFrame, result: "BlockResult", quality: pl.DataFrame | None = None) -> pl.DataFrame:
     """Rows of the results table: variant by variant, and for each the analysis' rows in its order.
 
     Parameters
@@ -139,6 +169,8 @@ def result_rows(variants: pl.DataFrame, result: "BlockResult") -> pl.DataFrame:
         V rows: chromosome, base_pair_location, effect_allele, other_allele, rsid.
     result : BlockResult
         Columns (V, T * K), labels of that length.
+    quality : DataFrame or None
+        V rows of further columns, behind those of the analysis.
 
     Returns
     -------
@@ -167,7 +199,8 @@ def result_rows(variants: pl.DataFrame, result: "BlockResult") -> pl.DataFrame:
         if series is None
     }
     known = [nulls[name] if series is None else series for name, series in zip(RESULT_SCHEMA, ordered)]
-    frame = pl.DataFrame([*known, *columns.values()])
+    more = [] if quality is None else quality[np.repeat(np.arange(n_variants), n_rows)].get_columns()
+    frame = pl.DataFrame([*known, *columns.values(), *more])
     return frame.cast(dict(RESULT_SCHEMA))  # type: ignore[arg-type]
 
 

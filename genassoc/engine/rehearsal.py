@@ -161,7 +161,7 @@ def rehearse(
         loaded = resident_memory()
         settle()  # as a run does after its first task
         began = clock()
-        job.cohort.read(start, stop)
+        job.cohort.read(start, stop, dosages=True)
         reading = clock() - began
         with watched() as seen:
             began = clock()

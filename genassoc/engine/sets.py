@@ -8,6 +8,8 @@ import numpy as np
 import polars as pl
 
 from genassoc.data.analysis import SetAnalysis, State
+from genassoc.data.block import GenotypeBlock
+from genassoc.data.cohort.kinds import sets_by_kind
 from genassoc.data.cohort.ploidy import half_calls, refused_calls
 from genassoc.data.result_table import RESULT_SCHEMA
 from genassoc.engine.association import AssociationJob, result_rows
@@ -16,7 +18,6 @@ from genassoc.engine.plan import Task
 from genassoc.shapes import Int64Array
 
 if TYPE_CHECKING:
-    from genassoc.data.block import Block
     from genassoc.models.base import BlockResult
 
 _AT = "\0set"  # a column that no table has
@@ -75,13 +76,13 @@ class SetJob(AssociationJob[State]):
             yield first, last
             first = last
 
-    def _selected(self, numbers: Int64Array, contig: str) -> "tuple[Block | None, Int64Array, Counts]":
+    def _selected(self, numbers: Int64Array, contig: str) -> tuple[GenotypeBlock | None, Int64Array, Counts]:
         """Those of some variants (ascending numbers) that are selected: their block, their numbers, and counts of kept and dropped variants."""
         start, stop = int(numbers[0]), int(numbers[-1]) + 1
         at = numbers - start
         if not self.cohort.selected_without_genotypes(start, stop)[at].any():
             return None, numbers[:0], Counts(numbers.size, 0, 0, {"left out by the selection": numbers.size})
-        calls = self.cohort.read(start, stop)
+        calls = self.cohort.read(start, stop, dosages=True)
         keep, dropped = self.cohort.select_variants(start, stop, calls)
         reasons: dict[str, int] = {}
         wanted = np.isin(np.flatnonzero(~keep), at)
@@ -98,7 +99,7 @@ class SetJob(AssociationJob[State]):
         block = calls.take(chosen)
         return block, kept, counts + Counts(refused=refused_calls(block))
 
-    def _rows(self, state: State, block: "Block", kept: Int64Array, sets: range) -> list[pl.DataFrame]:
+    def _rows(self, state: State, block: GenotypeBlock, kept: Int64Array, sets: range) -> list[pl.DataFrame]:
         """Rows of a run of sets, sets of one size together; ``kept`` (V,) are the numbers of the block's variants."""
         by_size: dict[int, list[tuple[int, Int64Array]]] = {}
         for number in sets:
@@ -110,9 +111,10 @@ class SetJob(AssociationJob[State]):
         frames = []
         for size, members in by_size.items():
             at = np.concatenate([places for _, places in members])
-            result = self.analysis.sets(state, block.take(at), size)
-            rows = result_rows(self.described(variants[at], size), result)
-            rows_per_set = rows.height // len(members)
-            numbers = np.repeat([number for number, _ in members], rows_per_set)
-            frames.append(rows.with_columns(pl.Series(_AT, numbers)))
+            numbers = np.array([number for number, _ in members])
+            table = self.described(variants[at], size)
+            for sets_of_kind, of_kind in sets_by_kind(block.take(at), size):
+                rows = result_rows(table[sets_of_kind], self.analysis.sets(state, of_kind, size))
+                at_set = np.repeat(numbers[sets_of_kind], rows.height // sets_of_kind.size)
+                frames.append(rows.with_columns(pl.Series(_AT, at_set)))
         return frames

@@ -15,6 +15,7 @@ import polars as pl
 
 from genassoc.data.block import Block
 from genassoc.data.cohort.cohort import Cohort
+from genassoc.data.cohort.kinds import together
 from genassoc.data.cohort.variant_places import allele_numbers
 from genassoc.data.memory import settle
 from genassoc.data.schema import working_variants
@@ -354,12 +355,13 @@ def _by_itself(
 def _variants_of(numbers: list[Int64Array], cohort: Cohort) -> dict[int, Block]:
     """The variants of rows of one, each as a block of its own; what is stored together is read together."""
     wanted = np.unique([int(at[0]) for at in numbers if at.size == 1])
-    step = min(cohort.store.block_variants, working_variants(cohort.block_width))
+    step = min(cohort.store.block_variants, working_variants(cohort.block_width, cohort.has_dosages))
     found: dict[int, Block] = {}
     for first in np.unique(wanted // step) * step:
         here = wanted[(wanted >= first) & (wanted < first + step)]
-        block = cohort.read(int(first), min(int(first) + step, cohort.store.n_variants)).take(here - first)
-        found |= {int(number): block.take(np.array([i])) for i, number in enumerate(here)}
+        stop = min(int(first) + step, cohort.store.n_variants)
+        block = cohort.read(int(first), stop, dosages=True).take(here - first)
+        found |= {int(number): together(block.take(np.array([i]))) for i, number in enumerate(here)}
     return found
 
 
@@ -372,7 +374,7 @@ def _compare(row: dict[str, Any], fitted: DenseFit, tolerance: Tolerance, n: int
         row["method"] in ("lrt", "firth", "firth_approx")
         and not joint
         and abs(fitted.beta) < 1e-3 * fitted.standard_error_model
-    ) or (row["method"] == "exact" and fitted.neg_log_10_p < 1e-6)
+    ) or (row["method"] in ("exact", "dosage_law") and fitted.neg_log_10_p < 1e-6)
     deviations = {
         "beta": None if joint else abs(beta - fitted.beta) / max(abs(fitted.beta), fitted.standard_error),
         "standard_error": None if joint or vague else abs(error / fitted.standard_error - 1.0),

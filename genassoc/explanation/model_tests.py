@@ -126,13 +126,12 @@ def _model_of(choices: Mapping[str, Any], trait: str) -> Any:
 def _rows(model: Any, cohort: Cohort, numbers: Int64Array) -> dict[str, dict[str, Any]]:
     """The rows of one variant, or of the alleles of a record at once, test -> row, as a run would write them."""
     scan = Scan(model)
-    first, last = int(numbers[0]), int(numbers[-1]) + 1
-    block = cohort.read(first, last).take(np.isin(np.arange(first, last), numbers))
+    block = cohort.block_of(numbers)
     state = scan.prepare(cohort)
     at_once = getattr(model, "alleles", "separate") == "joint"
     result = scan.sets(state, block, numbers.size) if at_once else scan.block(state, block)
     rows: dict[str, dict[str, Any]] = {}
-    factors = by_unit(cohort, [first])
+    factors = by_unit(cohort, [int(numbers[0])])
     for at, test in enumerate(result.labels["test"]):
         rows[test] = {"test": test}
         for name, values in result.columns.items():

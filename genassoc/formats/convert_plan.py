@@ -19,8 +19,9 @@ from genassoc.errors import PlanError
 from genassoc.formats import bgzf
 from genassoc.formats import inputs as choosing
 from genassoc.formats.convert import check_contigs, conversion_identity
+from genassoc.formats.merge import sample_groups
 from genassoc.formats.reading import AS_IT_IS, Reading, reading_of
-from genassoc.formats.source import LAST_POSITION, Region
+from genassoc.formats.source import LAST_POSITION, Region, size_of
 from genassoc.formats.vcf import tabix
 
 PLAN_NAME = "plan.json"
@@ -174,13 +175,21 @@ def plan_conversion(
         ``work`` holds something else.
     """
     paths = choosing.expand(list(inputs))
-    sources = [choosing.open_source(path, [], reading=reading) for path in paths]
+    sources = choosing.in_genome_order([choosing.open_source(path, [], reading=reading) for path in paths])
+    paths = [source.path for source in sources]
+    if len(sample_groups(sources)) > 1:
+        raise PlanError(
+            f"{paths[0]} and other files hold different samples, and are merged as they are read: convert them in one job "
+            "(genassoc convert), not in parts."
+        )
     choice = choosing.choose_samples(sources, samples)
     check_contigs(sources, [])
     check_outputs([work], paths)
     identity = conversion_identity(paths, [], choice, reading, sources)
     kept = None if samples is None else choice.sample_ids
-    plan = ConversionPlan(tuple(str(path.absolute()) for path in paths), kept, identity, _cut(paths, n_parts), reading)
+    plan = ConversionPlan(
+        tuple(str(path.absolute()) for path in paths), kept, identity, _cut(paths, n_parts), reading.absolute()
+    )
     _write_plan(plan, work, restart)
     return plan
 
@@ -209,7 +218,7 @@ def _cut(paths: Sequence[Path], n_parts: int) -> tuple[tuple[Stretch, ...], ...]
     """All stretches in about equal parts, neighbours joined."""
     if n_parts < 1:
         raise PlanError(f"cannot divide the work into {n_parts} parts: at least 1 is needed.")
-    target = max(1, sum(path.stat().st_size for path in paths) // (n_parts * _PIECES_A_PART))
+    target = max(1, sum(size_of(path) for path in paths) // (n_parts * _PIECES_A_PART))
     stretches = [stretch for number, path in enumerate(paths) for stretch in _stretches(number, path, target)]
     total = max(1, sum(stretch.n_bytes for stretch in stretches))
     parts: list[list[Stretch]] = [[] for _ in range(n_parts)]
@@ -264,15 +273,15 @@ def _joined(stretches: Iterable[Stretch]) -> list[tuple[int, Region | None]]:
 
 def _stretches(number: int, path: Path, target: int) -> Iterator[Stretch]:
     """A file in stretches of about ``target`` bytes, by its index; in one piece if it has none."""
-    index_path = tabix.find_index(path) if bgzf.sniff(path) == "bgzf" else None
+    index_path = None if path.is_dir() or bgzf.sniff(path) != "bgzf" else tabix.find_index(path)
     if index_path is None:
-        yield Stretch(number, None, path.stat().st_size)
+        yield Stretch(number, None, size_of(path))
         return
     index = tabix.read_index(index_path)
     starts = [index.windows(contig) for contig in index.contigs]
     firsts = [int(offsets[0]) >> 16 for offsets in starts]
     for at, contig in enumerate(index.contigs):
-        behind = firsts[at + 1] if at + 1 < len(firsts) else path.stat().st_size
+        behind = firsts[at + 1] if at + 1 < len(firsts) else size_of(path)
         offsets = starts[at] >> 16
         cuts = [0]
         for window in range(1, len(offsets)):

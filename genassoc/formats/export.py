@@ -13,9 +13,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 
 from genassoc.data import schema
 from genassoc.data.block import take_samples
@@ -32,12 +32,11 @@ from genassoc.data.output import (
     target_of,
     wip_path,
 )
+from genassoc.data.store.store import GenotypeStore
+from genassoc.data.store.variant_columns import FILTER
 from genassoc.errors import OutputError, PlanError
 from genassoc.formats.writing import AS_USUAL, ExportHeader, ExportRows, Writer, Writing, output_format
 from genassoc.progress import Progress, Silent
-
-if TYPE_CHECKING:
-    from genassoc.data.store.store import GenotypeStore
 
 RUN_CALLS = 2**23  # of a run of rows: 2 MB packed, 16 or 32 MB of dosages
 _THREAD = 160 * 2**20  # bytes of a run of rows with dosages as it is read, encoded and waits (docs/export.md)
@@ -181,6 +180,11 @@ def _header(cohort: Cohort, writing: Writing) -> ExportHeader:
         )
         if not most:
             raise OutputError("no variant of the store passes the filters: there is nothing to export.")
+    filters: dict[str, None] = {}
+    if FILTER in store.annotations:
+        for start in range(0, cohort.n_variants, schema.METADATA_CHUNK):
+            column = store.annotation(FILTER, start, min(start + schema.METADATA_CHUNK, cohort.n_variants))
+            filters |= dict.fromkeys(column.drop_nulls().unique(maintain_order=True).to_list())
     sex = np.zeros(cohort.n_samples, np.int8) if cohort.sex is None else cohort.sex.astype(np.int8)
     return ExportHeader(
         sample_ids=tuple(str(name) for name in cohort.sample_ids),
@@ -188,12 +192,26 @@ def _header(cohort: Cohort, writing: Writing) -> ExportHeader:
         contigs={name: lengths.get(name) for name in store.contigs},
         most_rows=most,
         most_rows_exact=exact,
-        has_dosages=False,
-        has_probabilities=False,
+        has_dosages=store.has_dosages,
+        has_probabilities=store.has_probabilities,
         has_haploid=True,
-        annotations=(),
+        annotations=tuple(store.annotations),
+        filters=tuple(filters),
+        most_alts=_most_alts(store),
         writing=writing,
     )
+
+
+def _most_alts(store: GenotypeStore) -> int:
+    """Rows of one record at most."""
+    most, step, at = 1, 2**20, 0
+    while at < store.n_variants:
+        stop = min(at + step, store.n_variants)
+        records = store.records(at, stop)
+        edges = np.flatnonzero(np.diff(records)) + 1
+        most = max(most, int(np.diff(np.concatenate([[0], edges, [records.size]])).max()))
+        at = max(at + 1, at + int(edges[-1])) if edges.size and stop < store.n_variants else stop
+    return most
 
 
 def _threads_below(memory: str | int | None, threads: int | None) -> int:
@@ -249,6 +267,8 @@ def _runs(cohort: Cohort) -> Iterator[tuple[int, int]]:
     """Runs of rows (start, stop) of about `RUN_CALLS` calls, which cut no record and end where a contig does."""
     store = cohort.store
     step = max(1, min(RUN_CALLS // max(store.n_samples, 1), schema.METADATA_CHUNK))
+    if store.has_dosages:  # whose chunks are unpacked whole
+        step = max(1, step // store.working_variants) * store.working_variants
     for _, first, last in store.contig_runs():
         start = first
         while start < last:
@@ -259,7 +279,7 @@ def _runs(cohort: Cohort) -> Iterator[tuple[int, int]]:
             start = stop
 
 
-def _is_cut(store: "GenotypeStore", at: int) -> bool:
+def _is_cut(store: GenotypeStore, at: int) -> bool:
     """Whether the rows before and after ``at`` are of one record."""
     before, after = store.records(at - 1, at + 1)
     return bool(before == after)
@@ -278,17 +298,29 @@ def read_rows(cohort: Cohort, start: int, stop: int) -> ExportRows | None:
         return None
     store = cohort.store
     if cohort.selection.on_genotypes:
-        keep, _ = cohort.select_variants(start, stop, cohort.read(start, stop))
+        keep, _ = cohort.select_variants(start, stop, cohort.read(start, stop, dosages=cohort.has_dosages))
         if not keep.any():
             return None
     block = store.read(start, stop)
+    dosages = store.read_dosages(start, stop) if store.has_dosages else None
     if not keep.all():
         block = block.take(keep)
+        dosages = None if dosages is None else dosages.take(keep)
     if cohort.n_samples < store.n_samples:
         block = take_samples(block, cohort.sample_index)
-    table = store.variants(start, stop)
+        dosages = None if dosages is None else dosages.of_samples(cohort.sample_index)
+    if dosages is not None and not dosages.steps.any():
+        dosages = None
+    table = _table(store, start, stop)
     haploid = block.haploid if block.haploid is not None and block.haploid.any() else None
-    return ExportRows(table if keep.all() else table.filter(keep), block.packed, haploid)
+    return ExportRows(table if keep.all() else table.filter(keep), block.packed, haploid, dosages)
+
+
+def _table(store: GenotypeStore, start: int, stop: int) -> pl.DataFrame:
+    """Variants and their annotations, these as text."""
+    table = store.variants(start, stop, annotations=store.annotations)
+    texts = [pl.col(name).cast(pl.String).fill_null(".") for name in store.annotations]
+    return table.with_columns(texts) if texts else table
 
 
 # the end -----------------------------------------------------------------------------------------------------

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from genassoc.data.cohort.builds import Build, detected
-from genassoc.data.cohort.contigs import XY, Contigs, chromosome_of, dialect_of
+from genassoc.data.cohort.builds import Build
+from genassoc.data.cohort.contigs import RANK, XY, Contigs, chromosome_of, dialect_of
 from genassoc.errors import InputError
 from genassoc.formats import bgzf
 from genassoc.formats.bgen.header import is_bgen
+from genassoc.formats.identity import identified
 from genassoc.formats.reading import AS_IT_IS, Reading
-from genassoc.formats.source import Region, Source, merge_regions, parse_region
+from genassoc.formats.source import Region, Source, build_of_source, merge_regions, parse_region
 from genassoc.formats.vcf.header import MAX_HEADER_BYTES
 from genassoc.shapes import Int64Array
 
@@ -54,7 +55,7 @@ def expand(inputs: str | Path | Sequence[str | Path]) -> list[Path]:
             )
         if not path.exists():
             raise InputError(f"{path}: no such file")
-        if path.is_dir():
+        if path.is_dir() and not any(known.recognises(path, b"") for known in FOLDERS):
             raise InputError(f"{path}: is a folder; give the files in it ({path}/*.vcf.gz)")
         if path.resolve() in seen:
             raise InputError(f"{path}: is given twice; its variants would be in the store twice")
@@ -123,8 +124,28 @@ def _is_bcf(path: Path, _: bytes) -> bool:
     return layout == "bcf" or (layout != "plain" and bgzf.inflated_head(path).startswith(b"BCF"))
 
 
+def _is_vcf_zarr(path: Path, head: bytes) -> bool:
+    from genassoc.formats.vcz.files import is_zarr_folder, is_zarr_zip
+
+    return is_zarr_folder(path) if path.is_dir() else is_zarr_zip(path, head)
+
+
+def _is_lake(path: Path, _: bytes) -> bool:
+    if not path.is_dir():
+        return False
+    from genassoc.formats.sake.lake import is_lake
+
+    return is_lake(path)
+
+
+# Folders that are one input.
+FOLDERS: tuple[Format, ...] = (
+    Format("VCF Zarr", _is_vcf_zarr, "genassoc.formats.vcz.source:VczSource"),
+    Format("sake", _is_lake, "genassoc.formats.sake.source:SakeSource"),
+)
 # The first that recognises a file reads it.
 SOURCES: tuple[Format, ...] = (
+    *FOLDERS,
     Format("BGEN", is_bgen, "genassoc.formats.bgen.bgen:BgenSource"),
     Format(
         "BED", lambda _, head: head[:3] in (b"\x6c\x1b\x01", b"\x6c\x1b\x00"), "genassoc.formats.plink.bed:BedSource"
@@ -147,13 +168,24 @@ def open_source(
 
     Regions ask for a chromosome, whatever the file calls it; ``exact``: for the contigs of just these names.
     """
+    _refuse_companions(path)
     try:
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)
     except OSError:
         head = b""  # `bgzf.sniff` says why it cannot be opened
     found = next(known for known in SOURCES if known.recognises(path, head))
-    return found.open(path, regions, max_header_bytes, exact=exact, reading=reading)
+    if reading.called_sites is not None and found.name != "sake":
+        raise InputError(f"{path}: called_sites is of Parquet lakes (sake), which list carriers alone; leave it out")
+    return identified(found.open(path, regions, max_header_bytes, exact=exact, reading=reading), reading)
+
+
+def _refuse_companions(path: Path) -> None:
+    """Name the file that a .bim, .fam, .pvar or .psam belongs to, where that lies beside it."""
+    for suffix, of in ((".bim", ".bed"), (".fam", ".bed"), (".pvar", ".pgen"), (".psam", ".pgen")):
+        whole = path.with_suffix(of)
+        if path.suffix == suffix and whole.is_file():
+            raise InputError(f"{path}: belongs to {whole.name}; give that: the files beside it are found")
 
 
 def parse_regions(region: str | Sequence[str] | None) -> list[Region]:
@@ -164,6 +196,33 @@ def parse_regions(region: str | Sequence[str] | None) -> list[Region]:
     if not texts:
         raise InputError("an empty list of regions was given; leave it out to convert everything")
     return merge_regions([parse_region(text) for text in texts])
+
+
+def in_genome_order(sources: Sequence[Source]) -> list[Source]:
+    """Files by the place of their first record, whatever order a shell gave them in (chr10 before chr2).
+
+    Files that begin at the same place keep their order; all do where one does not tell its place.
+    """
+    places = [_first_place(source) for source in sources]
+    if any(place is None for place in places):
+        return list(sources)
+
+    def key(number: int) -> tuple[int, list[tuple[int, int, str]], int]:
+        contig, position = places[number] or ("", 0)
+        chromosome = chromosome_of(contig)
+        # other contigs behind the chromosomes
+        return RANK.get(chromosome or "", len(RANK) + 4), [] if chromosome else natural_order(contig), position
+
+    return [sources[number] for number in sorted(range(len(sources)), key=key)]
+
+
+def _first_place(source: Source) -> tuple[str, int] | None:
+    """Contig and position of a file's first record, as far as it tells."""
+    site: Callable[[], tuple[str, int] | None] | None = getattr(source, "first_site", None)
+    if site is not None:
+        return site()
+    contig = source.first_contig()
+    return None if contig is None else (contig, 0)
 
 
 @dataclass(frozen=True)
@@ -303,12 +362,6 @@ def check_builds(sources: Sequence[Source]) -> None:
                 "the files of one store must be of one genome build: convert them apart, or lift one over"
             )
         first = first or (source.path, build)
-
-
-def build_of_source(source: Source) -> tuple[Build | None, list[str]]:
-    """The genome build that a file tells, and notes on it."""
-    lengths: Mapping[str, int] = getattr(source, "contig_lengths", {})
-    return detected(lengths, source.contigs, getattr(source, "reference_words", ""))
 
 
 def check_regions(regions: list[Region], contigs: Sequence[str]) -> None:

@@ -6,12 +6,14 @@ parallel, writing is ordered, and a conversion resumes at any piece.
 """
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from genassoc.data.block import DosageRows
+from genassoc.data.cohort.builds import Build, detected
 from genassoc.data.cohort.contigs import Contigs
 from genassoc.data.store.variant_columns import VariantColumns
 from genassoc.errors import InputError
@@ -35,11 +37,14 @@ class Place(NamedTuple):
         What the format can jump to: a byte offset, a virtual offset, a count of records.
     skip : int
         Bytes of text to drop from there.
+    more : tuple of int
+        Places in files that are read at the same time.
     """
 
     section: int = 0
     address: int = 0
     skip: int = 0
+    more: tuple[int, ...] = ()
 
 
 BEGINNING = Place()
@@ -193,6 +198,12 @@ class Source(Protocol):
         ...
 
 
+def build_of_source(source: Source) -> tuple[Build | None, list[str]]:
+    """The genome build that a file tells, and notes on it."""
+    lengths: Mapping[str, int] = getattr(source, "contig_lengths", {})
+    return detected(lengths, source.contigs, getattr(source, "reference_words", ""))
+
+
 class Region(NamedTuple):
     """Records of ``contig`` with ``first <= POS <= last`` (1-based)."""
 
@@ -250,12 +261,31 @@ def merge_regions(regions: list[Region]) -> list[Region]:
     return merged
 
 
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files of a folder."""
+    return sum(size for _, size in files_in(path)) if path.is_dir() else path.stat().st_size
+
+
+def files_in(path: Path) -> list[tuple[str, int]]:
+    """Name and size of all files of a folder, in order; links are not followed."""
+    found = []
+    for parent, folders, names in os.walk(path, followlinks=False):
+        folders.sort()
+        for name in sorted(names):
+            file = Path(parent) / name
+            found.append((file.relative_to(path).as_posix(), file.lstat().st_size))
+    return found
+
+
 def fingerprint(path: Path) -> str:
     """A cheap hash of a file: its size and its bytes, of a large one those of 64 stretches (not its name, not its time).
 
     Reading a biobank's file whole only to hash it would double the conversion; edits between the stretches that keep the
-    length are therefore not seen. A file of up to 64 MB is read whole.
+    length are therefore not seen. A file of up to 64 MB is read whole. Of a folder: the names and sizes of all files, and the
+    beginnings of as many as make 64 MB, evenly chosen.
     """
+    if path.is_dir():
+        return _fingerprint_of_folder(path)
     size = path.stat().st_size
     digest = hashlib.sha256(str(size).encode())
     step = max(FINGERPRINT_BYTES, (size - FINGERPRINT_BYTES) / (FINGERPRINT_STRETCHES - 1))
@@ -263,4 +293,17 @@ def fingerprint(path: Path) -> str:
         for number in range(FINGERPRINT_STRETCHES):
             file.seek(int(number * step))
             digest.update(file.read(FINGERPRINT_BYTES))
+    return digest.hexdigest()[:32]
+
+
+def _fingerprint_of_folder(path: Path) -> str:
+    files = files_in(path)
+    digest = hashlib.sha256("".join(f"{name}\n{size}\n" for name, size in files).encode("utf-8", "surrogateescape"))
+    each = 2**14
+    step = max(1, len(files) * each // (FINGERPRINT_BYTES * FINGERPRINT_STRETCHES))
+    for name, _ in files[::step]:
+        file = path / name
+        if file.is_file() and not file.is_symlink():  # a pipe would be waited for
+            with file.open("rb") as content:
+                digest.update(content.read(each))
     return digest.hexdigest()[:32]

@@ -14,6 +14,20 @@ DROP_REASONS = {
     "dropped_reference_block_allele": "reference_block_allele",
 }
 DOSAGE_FIELDS = ("DS", "HDS", "GP")
+# What was made of variants by reading with a reference or a file of ids (counts of rows).
+VARIANT_CHANGES = {
+    "reference_checked": "variants whose REF was compared with the reference",
+    "reference_mismatch": "of these, REF is not the reference's: nothing was flipped or dropped",
+    "reference_exchanged": "of these, ALT is the reference's: were REF and ALT exchanged?",
+    "reference_unknown": "variants not compared: the reference lacks their contig or position, or REF is symbolic",
+    "moved_left": "indels moved to the left, as far as their sequence repeats",
+    "trimmed": "variants whose alleles had bases in common, trimmed",
+    "ids_given": "variants without an id that have one now",
+    "ids_replaced": "variants whose id was replaced",
+    "ids_confirmed": "variants whose id is that of the file of ids",
+    "ids_exchanged": "of the variants found in the file of ids, REF and ALT are exchanged there",
+    "ids_not_found": "variants that the file of ids does not have; they keep their id",
+}
 ROW_KINDS = {
     "rows_calls": "of calls",
     "rows_dosages": "of dosages",
@@ -83,6 +97,8 @@ class ConversionSummary:
         Contig -> half-missing calls.
     dosages : dict
         FORMAT field of dosages or probabilities (DS, HDS, GP) -> records that have it. They were not read.
+    variant_changes : dict
+        What was made of variants, by the names of `VARIANT_CHANGES`.
     build : dict
         The genome build that the files tell: its ``name`` and ``by`` what; empty where they tell none.
     filters, left_out : dict
@@ -123,6 +139,7 @@ class ConversionSummary:
     already_complete: bool = False
     half_calls: dict[str, int] = field(default_factory=dict)
     dosages: dict[str, int] = field(default_factory=dict)
+    variant_changes: dict[str, int] = field(default_factory=dict)
     build: dict[str, str] = field(default_factory=dict)
     filters: dict[str, int] = field(default_factory=dict)
     left_out: dict[str, int] = field(default_factory=dict)
@@ -153,6 +170,7 @@ class ConversionSummary:
             (self.unsorted, "records before the position of their predecessor: the input is not sorted"),
             (self.contig_returns, "times a contig came again after another: the input is not sorted"),
             (self.outside_regions, "records read outside the regions"),
+            *((count, VARIANT_CHANGES[name]) for name, count in self.variant_changes.items()),
             *((count, CALL_CHANGES[name]) for name, count in self.call_changes.items()),
         ]
         if set(self.row_kinds) > {"rows_calls"} or "rows_dosages" in self.row_kinds:
@@ -185,11 +203,12 @@ class ConversionSummary:
             of = {INFO_SOURCE: f" ({', '.join(sources)})" if sources else ""}
             shown = ", ".join(f"{name}{of.get(name, '')} in {n:,} variants" for name, n in kept.items())
             text.append(f"kept of INFO: {shown}")
-        text += [
-            f"{n:,} variants whose {name.removesuffix(f' {UNEVEN}')} has not one value for each ALT: its whole list is kept"
-            for name, n in self.annotated.items()
-            if name not in kept
-        ]
+        for name, n in self.annotated.items():
+            field = name.removesuffix(f" {UNEVEN}")
+            if name not in kept and field == INFO_SOURCE:
+                text.append(f"{n:,} variants whose quality of imputation is no single number: taken as not stated")
+            elif name not in kept:
+                text.append(f"{n:,} variants whose {field} has not one value for each ALT: its whole list is kept")
         return text
 
     def _half_by_contig(self) -> str:

@@ -68,7 +68,9 @@ class ExportHeader:
     annotations : tuple of str
         Columns of text in the table beside the usual ones (`genassoc.data.store.variant_columns`).
     filters : tuple of str
-        Names in the column FILTER, where there is one.
+        Values of the column FILTER, where there is one.
+    most_alts : int
+        Rows of one record at most.
     writing : Writing
     """
 
@@ -82,6 +84,7 @@ class ExportHeader:
     has_haploid: bool
     annotations: tuple[str, ...]
     filters: tuple[str, ...] = ()
+    most_alts: int = 1
     writing: Writing = AS_USUAL
 
 
@@ -191,6 +194,9 @@ WRITERS: tuple[OutputFormat, ...] = (
     OutputFormat("vcf", (".vcf.gz", ".vcf.bgz", ".vcf"), "genassoc.formats.vcf.export:VcfWriter"),
     OutputFormat("bgen", (".bgen",), "genassoc.formats.bgen.writer:BgenWriter"),
     OutputFormat("bcf", (".bcf",), "genassoc.formats.vcf.export:BcfWriter"),
+    OutputFormat("vcz", (".vcz", ".vcf.zarr"), "genassoc.formats.vcz.writer:VczWriter"),
+    OutputFormat("bed", (".bed",), "genassoc.formats.plink.export:BedWriter"),
+    OutputFormat("pgen", (".pgen",), "genassoc.formats.plink.export:PgenWriter"),
 )
 
 

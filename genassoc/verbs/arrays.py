@@ -23,7 +23,7 @@ def selected_variants(cohort: Cohort, start: int, stop: int) -> Int64Array:
         last = min(first + cohort.store.block_variants, stop)
         keep = cohort.selected_without_genotypes(first, last)
         if keep.any() and cohort.selection.on_genotypes:
-            keep = cohort.select_variants(first, last, cohort.read(first, last))[0]
+            keep = cohort.select_variants(first, last, cohort.read(first, last, dosages=True))[0]
         numbers.append(first + np.flatnonzero(keep))
     return np.concatenate(numbers)
 

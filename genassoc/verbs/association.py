@@ -69,7 +69,7 @@ def plan_association(
     identity = fingerprint(cohort=cohort.fingerprint, model=repr(model))
     store = cohort.store
     # As the store would be laid out by default, however it is: each task makes a row group of the results.
-    cut = block_variants(store.n_samples)
+    cut = block_variants(store.n_samples, cohort.has_dosages)
     if getattr(model, "alleles", "separate") == "joint":
         records = multi_allelic_records(cohort)
         return Plan.by_set(
@@ -89,7 +89,8 @@ def association_job(cohort: Cohort, model: AssociationModel, plan: Plan) -> Asso
         state = scan.prepare(cohort)
     _check_enough_samples(cohort, model, state)
     if not plan.largest_set:
-        return AssociationJob(cohort, scan, min(plan.block_variants, working_variants(cohort.block_width)), state)
+        at_once = min(plan.block_variants, working_variants(cohort.block_width, cohort.has_dosages))
+        return AssociationJob(cohort, scan, at_once, state)
     records = multi_allelic_records(cohort)
     tested = sum(members.size for members in records)
     note = (

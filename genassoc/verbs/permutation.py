@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from genassoc.data.cohort.cohort import Cohort
+from genassoc.data.cohort.kinds import by_kind
 from genassoc.data.forks import check_not_forked
 from genassoc.data.output import check_outputs
 from genassoc.engine.executors import Executor, single_threaded_blas
@@ -160,11 +161,17 @@ def _permuted(cohort: Cohort, model: Any, executor: Executor | None, progress: P
         none = _Counts(np.zeros((0, T), np.int64), np.zeros((B, T)), np.zeros((0, T)))
         if not cohort.selected_without_genotypes(start, stop).any():
             return none
-        block = cohort.read(start, stop)
+        block = cohort.read(start, stop, dosages=True)
         keep, _ = cohort.select_variants(start, stop, block)
         if not keep.any():
             return none
-        columns = scan.block(state, block.take(keep)).columns
+        kinds = by_kind(block.take(keep))
+        order = np.argsort(np.concatenate([at for at, _ in kinds]), kind="stable")
+        of_kinds = [scan.block(state, of_kind).columns for _, of_kind in kinds]
+        columns = {
+            name: np.concatenate([of_kind[name] for of_kind in of_kinds])[order]
+            for name in ("statistic", "statistic_permuted")
+        }
         observed = np.abs(columns["statistic"])
         permuted = np.abs(columns["statistic_permuted"]).reshape(-1, T, B)
         # A permutation without a t, as of a perfect fit, counts as reached.

@@ -108,7 +108,7 @@ def quality(
         if kept is not None:
             chosen = pl.Series(cohort.selected_without_genotypes(start, stop))
             return pl.concat([places, kept], how="horizontal").filter(chosen), None
-        block = cohort.read(start, stop)
+        block = cohort.read(start, stop, dosages=True)
         keep, _ = cohort.select_variants(start, stop, block)
         chosen = pl.Series(keep)
         counted = [places, cohort.variant_statistics(block)]

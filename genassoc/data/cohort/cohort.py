@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from genassoc.data.block import GenotypeBlock, take_samples
+from genassoc.data.block import Block, GenotypeBlock, take_samples
 from genassoc.data.cohort import recipe
 from genassoc.data.cohort import variant_statistics as statistics
 from genassoc.data.cohort.builds import build_named
 from genassoc.data.cohort.contigs import Contigs, contigs_of
 from genassoc.data.cohort.id_rules import EXACT, Rules
+from genassoc.data.cohort.kinds import together, with_dosages, without_refused
 from genassoc.data.cohort.ledger import (
     LEDGER_SCHEMA,
     design_ledger,
@@ -143,7 +144,9 @@ class Cohort:
             As `Phenotypes.read` and `genassoc.data.phenotypes.codings.sex_coding`.
         """
         check_not_forked()
-        store = _opened(store)
+        from genassoc.data.store.store import GenotypeStore
+
+        store = GenotypeStore.of(store)
         table = Phenotypes.read(
             phenotypes, sample_id=sample_id, missing_codes=missing_codes, decimal=decimal, date_format=date_format,
             encoding=encoding,
@@ -158,7 +161,7 @@ class Cohort:
         ledger = sample_ledger(pl.Series("id", genotyped, dtype=pl.String), both.ids, table.source)
         if not rules.exact:
             ledger = matched_by(ledger, both.ids, table.table[table.sample_id], str(rules))
-        sexes, read_as = (None, ()) if sex is None else _sexes(table, sex, rows)
+        sexes, read_as = (None, "") if sex is None else sex_coding(table, sex, rows)
         return cls(
             store=store,
             phenotypes=table,
@@ -171,7 +174,7 @@ class Cohort:
                 *table.notes,
                 *store_notes(store, contigs_of(store), sex=sex is not None),
                 *both.notes,
-                *read_as,
+                *([read_as] if read_as else ()),
             ),
             build=build_named(build),
             recipe=(recipe.aligned(table, sex, build, rules),),
@@ -316,11 +319,11 @@ class Cohort:
             As `Cohort.align`.
         """
         check_not_forked()
-        sexes, read_as = _sexes(self.phenotypes, column, self.rows)
+        sexes, read_as = sex_coding(self.phenotypes, column, self.rows)
         return replace(
             self,
             sex=sexes,
-            notes=tuple(dict.fromkeys((*self.notes, *self.contigs.notes(sex=True), *read_as))),
+            notes=tuple(dict.fromkeys((*self.notes, *self.contigs.notes(sex=True), read_as))),
             recipe=(*self.recipe, recipe.sex_of(column)),
         )
 
@@ -389,7 +392,8 @@ class Cohort:
         """
         check_not_forked()
         contigs = [str(name) for name in self.store.contigs]
-        narrowed = self.selection.narrowed(choice, self.n_variants, contigs)
+        annotations = getattr(self.store, "annotations", ())
+        narrowed = self.selection.narrowed(choice, self.n_variants, contigs, annotations)
         asked = [region.contig for region in regions_of(choice)] if isinstance(choice, pl.Expr) else []
         notes = dict.fromkeys((*self.notes, *(self.contigs.apart(asked) if asked else ())))
         return replace(self, selection=narrowed, notes=tuple(notes))
@@ -415,12 +419,20 @@ class Cohort:
             start,
             stop,
             lambda: self._metadata(start, stop),
-            lambda: self.variant_statistics(block, hwe=self.selection.needs_hwe),
+            lambda: self._statistics_of(block),
         )
         if (gone := np.flatnonzero(~keep)).size == 0:
             return keep, pl.DataFrame(schema=DROPPED_SCHEMA)
         ids = self.store.variants(start, stop)[gone].select(variant_ids())["id"]
         return keep, pl.DataFrame({"id": ids, "reason": [reasons[i] for i in gone]}, schema=DROPPED_SCHEMA)
+
+    def _statistics_of(self, block: GenotypeBlock) -> pl.DataFrame:
+        """What predicates look at."""
+        table = self.variant_statistics(block, hwe=self.selection.needs_hwe)
+        if self.has_dosages or not self.selection.needs_dosages:
+            return table
+        unknown = pl.lit(None, dtype=pl.Float64)
+        return table.with_columns(has_dosages=pl.lit(False), r2=unknown, info=unknown)
 
     def selected_without_genotypes(self, start: int, stop: int) -> BoolArray:
         """Variants (V,) left by index selections and metadata predicates: if none, do not read."""
@@ -434,6 +446,8 @@ class Cohort:
         See `genassoc.data.cohort.variant_statistics.variant_statistics`.
         """
         check_not_forked()
+        if self.has_dosages and block.dosages is None:
+            block = self._with_dosages(block)
         kinds = contig_names(self._kinds, block.start, block.start + block.n_variants)
         return statistics.variant_statistics(block, kinds, masks or self._masks, hwe=hwe)
 
@@ -444,6 +458,7 @@ class Cohort:
             table = with_neighbours(self.store.variants(before, after), start - before, stop - before)
         else:
             table = self.store.variants(start, stop)
+        table = table.with_columns(self.store.annotation(name, start, stop) for name in self.selection.annotations)
         if not self.selection.needs_keys:
             return table
         keys = contig_names(self._keys, start, stop)
@@ -493,13 +508,38 @@ class Cohort:
         """Samples in the blocks of `read`."""
         return self.n_samples if self.repacks else int(self.store.n_samples)
 
-    def read(self, start: int, stop: int) -> GenotypeBlock:
-        """The calls of variants start to stop, as `ploidy` lets them be; the samples are its columns `block_columns`."""
+    def read(self, start: int, stop: int, *, dosages: bool = False) -> GenotypeBlock:
+        """The calls of variants start to stop, as `ploidy` lets them be; the samples are its columns `block_columns`.
+
+        Of rows of dosages these are the copies that dosages are within a tenth of, else not observed. With ``dosages`` the block has
+        the dosages too, and `genassoc.data.cohort.kinds.by_kind` cuts it into what analyses take.
+        """
         block = self.store.read(start, stop)
         if self.repacks:
             block = take_samples(block, self.sample_index)
         block = self.ploidy.apply(block, lambda: self.store.variants(start, stop))
-        return replace(block, contig=self.contig_of(start, stop))
+        block = replace(block, contig=self.contig_of(start, stop))
+        if not self.has_dosages:
+            return block
+        block = without_refused(block, self.store.dosage_steps(start, stop) > 0)
+        return self._with_dosages(block) if dosages else block
+
+    def block_of(self, numbers: Int64Array) -> Block:
+        """Some variants, by ascending numbers that lie close together, as analyses take them: in one block, of dosages where any has some."""
+        first, last = int(numbers[0]), int(numbers[-1]) + 1
+        return together(self.read(first, last, dosages=True).take(numbers - first))
+
+    @property
+    def has_dosages(self) -> bool:
+        """Whether rows may have dosages."""
+        return bool(getattr(self.store, "has_dosages", False))
+
+    def _with_dosages(self, block: GenotypeBlock) -> GenotypeBlock:
+        """A block from `read` with the dosages of its rows."""
+        rows = self.store.read_dosages(block.start, block.start + block.n_variants)
+        if self.repacks:
+            rows = rows.of_samples(self.sample_index)
+        return with_dosages(block, rows, self.ploidy)
 
     def contig_of(self, start: int, stop: int) -> str:
         """The contig of the variants from start to stop; "" where they lie on several."""
@@ -558,22 +598,3 @@ class Cohort:
 
     def __repr__(self) -> str:
         return f"Cohort({self.n_samples:,} samples, {self.n_variants:,} variants; {'; '.join(self.summary_lines())})"
-
-
-def _sexes(table: Phenotypes, column: str, rows: Int64Array) -> tuple[Array, tuple[str, ...]]:
-    """Sex of the samples, and in words how its values were read."""
-    codes, note = sex_coding(table, column, rows)
-    return codes, (note,)
-
-
-def _opened(store: Any) -> "GenotypeStore":
-    """The store, opened where a path was given."""
-    from genassoc.data.store.store import GenotypeStore
-
-    if isinstance(store, str | Path):
-        return GenotypeStore.open(store)
-    if not hasattr(store, "sample_ids") or isinstance(store, Cohort):
-        raise TypeError(
-            f"Cohort.align(store, phenotypes): the first is a genotype store or its path, not {type(store).__name__}"
-        )
-    return store

@@ -5,6 +5,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from genassoc.errors import InputError, SampleMismatchError
 
@@ -96,8 +97,32 @@ RULES: Mapping[str, IdRule] = {
     "before_last": IdRule("cut at the last separator", _before_last, True),
     "punctuation": IdRule("'-', '.', '_' and blanks treated as equal", lambda text: _NOT_WORD.sub("_", text)),
     "no_punctuation": IdRule("only letters and digits compared", lambda text: _NOT_WORD.sub("", text)),
+    "upper": IdRule("in capitals", str.upper),
+    "lower": IdRule("in small letters", str.lower),
     "letters": IdRule("without letters before a number, and without leading zeros", _letters),
 }
+
+
+_SPLIT_RULE = re.compile(r"split:([^+]+?):(-?[0-9]{1,3})")
+
+
+def _split_rule(mark: str, number: int) -> IdRule:
+    """The piece ``number`` (from 1; from the end where negative) of an id cut at a mark; an id without such a piece is left."""
+
+    def key(text: str) -> str:
+        pieces = text.split(mark)
+        at = number - 1 if number > 0 else number
+        return pieces[at] if number and -len(pieces) <= at < len(pieces) and pieces[at] else text
+
+    which = f"piece {number}" if number > 0 else f"piece {-number} from the end"
+    return IdRule(f"cut at '{mark}', {which}", key, True)
+
+
+def rule_named(name: str) -> IdRule | None:
+    """One rule: a name of `RULES`, or "split:MARK:N"; None where there is none."""
+    if match := _SPLIT_RULE.fullmatch(name):
+        return _split_rule(match[1], int(match[2])) if int(match[2]) else None
+    return RULES.get(name)
 
 
 @dataclass(frozen=True)
@@ -122,16 +147,27 @@ class Rules:
         """
         names = tuple(name.strip() for name in str(text or "exact").split("+"))
         for name in names:
-            if name not in RULES:
+            if rule_named(name) is None:
                 close = difflib.get_close_matches(name, RULES, n=1)
                 meant = f" (did you mean '{close[0]}'?)" if close else ""
                 raise InputError(
-                    f"id_rule = {text!r}: there is no rule '{name}'{meant}; the rules are {', '.join(RULES)}"
+                    f"id_rule = {text!r}: there is no rule '{name}'{meant}; the rules are {', '.join(RULES)}, and split:MARK:N (piece N "
+                    "of an id cut at MARK)"
                 )
         return cls(tuple(name for name in dict.fromkeys(names) if name != "exact"))
 
     def __str__(self) -> str:
         return "+".join(self.names) or "exact"
+
+    @cached_property
+    def each(self) -> list[IdRule]:
+        """The rules, one after another."""
+        return [rule for name in self.names if (rule := rule_named(name)) is not None]
+
+    @property
+    def words(self) -> str:
+        """The rules in words."""
+        return ", then ".join(rule.words for rule in self.each) or RULES["exact"].words
 
     @property
     def exact(self) -> bool:
@@ -145,9 +181,9 @@ class Rules:
 
     def key(self, text: str, *, cut: bool) -> str:
         """The key by which an id is compared; ``cut``: whether one-sided rules apply to this side."""
-        for name in self.names:
-            if cut or not RULES[name].one_side:
-                text = RULES[name].key(text)
+        for rule in self.each:
+            if cut or not rule.one_side:
+                text = rule.key(text)
         return text
 
     def keys(self, genotype_ids: Sequence[str], other_ids: Sequence[str]) -> tuple[list[str], list[str], str]:
@@ -156,7 +192,7 @@ class Rules:
         See `unique` for ids that these rules make one.
         """
         ways = []
-        for side in ("genotypes", "phenotypes") if any(RULES[name].one_side for name in self.names) else ("genotypes",):
+        for side in ("genotypes", "phenotypes") if any(rule.one_side for rule in self.each) else ("genotypes",):
             ours = [self.key(name, cut=side == "genotypes") for name in genotype_ids]
             theirs = [self.key(name, cut=side == "phenotypes") for name in other_ids]
             ways.append((len(set(ours) & set(theirs)), ours, theirs, side))

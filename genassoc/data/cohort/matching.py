@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from genassoc.data.cohort.id_rules import RULES, Rules, unique
+from genassoc.data.cohort.id_rules import Rules, unique
 from genassoc.data.phenotypes.phenotypes import Phenotypes
 from genassoc.errors import SampleMismatchError
 from genassoc.shapes import Array, Int64Array
@@ -225,7 +225,7 @@ def _without(ids: Sequence[str], places: Int64Array) -> list[str]:
 
 def _rule_notes(rules: Rules, side: str, pairs: list[tuple[str, str]]) -> list[str]:
     """Notes on the changes that the rules made."""
-    words = "; ".join(RULES[name].words + (f" ({side})" if RULES[name].one_side else "") for name in rules.names)
+    words = "; ".join(rule.words + (f" ({side})" if rule.one_side else "") for rule in rules.each)
     differing = [pair for pair in pairs if pair[0] != pair[1]]
     shown = ", ".join(f"'{ours}' and '{theirs}'" for theirs, ours in differing[:2])
     by_it = f"{len(differing):,} of {len(pairs):,} samples match only because of the rule" + (

@@ -8,7 +8,9 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
+from genassoc.data import schema
 from genassoc.data.cohort.variants import (
+    DOSAGE_COLUMNS,
     HWE_COLUMNS,
     KEY_COLUMN,
     METADATA_COLUMNS,
@@ -72,8 +74,23 @@ class VariantSelection:
         """Whether a predicate asks if a row shares its record with the row before or after it."""
         return any("multi_allelic" in predicate.columns for predicate in self.predicates)
 
+    @cached_property
+    def annotations(self) -> tuple[str, ...]:
+        """Further columns of the variants that predicates look at."""
+        named = {column for predicate in self.predicates for column in predicate.columns}
+        return tuple(sorted(filter(schema.is_annotation, named)))
+
+    @property
+    def needs_dosages(self) -> bool:
+        """Whether a predicate looks at what only dosages have."""
+        return any(not predicate.columns.isdisjoint(DOSAGE_COLUMNS) for predicate in self.predicates)
+
     def narrowed(
-        self, choice: pl.Expr | Array | Sequence[int], n_variants: int, contigs: Sequence[str]
+        self,
+        choice: pl.Expr | Array | Sequence[int],
+        n_variants: int,
+        contigs: Sequence[str],
+        annotations: Sequence[str] = (),
     ) -> "VariantSelection":
         """Add a condition.
 
@@ -82,7 +99,7 @@ class VariantSelection:
         choice : polars expression, or array
             An array holds either variant numbers or one bool for each of ``n_variants``.
         n_variants : int
-        contigs : sequence of str
+        contigs, annotations : sequence of str
             Of the store.
 
         Raises
@@ -96,7 +113,7 @@ class VariantSelection:
             check_contigs(regions_of(choice), contigs)
             added = split_predicates(choice)
             for predicate in added:
-                _check_predicate(predicate)
+                _check_predicate(predicate, annotations)
             return replace(self, predicates=self.predicates + added)
         mask = _as_mask(choice, n_variants)
         return replace(self, mask=mask if self.mask is None else mask & self.mask)
@@ -185,17 +202,22 @@ def _holds(predicate: Predicate, table: pl.DataFrame) -> BoolArray:
     return holds if holds.size == table.height else np.broadcast_to(holds, (table.height,)).copy()
 
 
-def _check_predicate(predicate: Predicate) -> None:
+def _check_predicate(predicate: Predicate, annotations: Sequence[str]) -> None:
     """Refuse a predicate over unknown columns, or one whose answer depends on the cut into blocks."""
-    known = (*METADATA_COLUMNS, *STATISTICS_COLUMNS)
+    known = (*METADATA_COLUMNS, *STATISTICS_COLUMNS, *DOSAGE_COLUMNS, *annotations)
     for column in sorted(predicate.columns - {*known, KEY_COLUMN}):
+        if schema.is_annotation(column):
+            raise PlanError(
+                f"the variant filter {predicate.name} looks at {column}, which the store does not keep (it keeps: "
+                f"{', '.join(annotations) or 'no such column'}). Fields of INFO are kept where convert is told to: --info NAME"
+            )
         close = get_close_matches(column, known, n=3)
         hint = f" Did you mean {' or '.join(repr(name) for name in close)}?" if close else ""
         raise PlanError(
             f"the variant filter {predicate.name} looks at '{column}', which variants do not have.{hint} "
             f"Columns: {', '.join(known)}"
         )
-    table = _probe()
+    table = _probe(annotations)
     together = _holds(predicate, table)
     apart = np.concatenate([_holds(predicate, table.slice(row, 1)) for row in range(table.height)])
     if not np.array_equal(together, apart):
@@ -206,15 +228,15 @@ def _check_predicate(predicate: Predicate) -> None:
         )
 
 
-def _probe() -> pl.DataFrame:
+def _probe(annotations: Sequence[str]) -> pl.DataFrame:
     """Made-up variants, all different, to try a predicate on before any pass."""
     n = 12
     rng = np.random.default_rng(7)
     columns: dict[str, Array | list[str]] = {}
-    for name in (*METADATA_COLUMNS, *STATISTICS_COLUMNS, KEY_COLUMN):
-        if name in _TEXT_COLUMNS:
+    for name in (*METADATA_COLUMNS, *STATISTICS_COLUMNS, *DOSAGE_COLUMNS, *annotations, KEY_COLUMN):
+        if name in _TEXT_COLUMNS or (name in annotations and name != schema.INFO_SOURCE):
             columns[name] = [str(value) for value in rng.permutation(n)]
-        elif name == "multi_allelic":
+        elif name in ("multi_allelic", "has_dosages"):
             columns[name] = rng.random(n) < 0.5
         elif name in _WHOLE_COLUMNS:
             columns[name] = rng.permutation(n).astype(np.int64) + 1

@@ -6,8 +6,9 @@ import numpy as np
 import polars as pl
 
 from genassoc.data.block import X_OUTSIDE_PAR, GenotypeBlock
+from genassoc.data.cohort.dosage_statistics import best_genotypes, sums_of, with_dosages
 from genassoc.kernels.genotypes import counts as count_kernels
-from genassoc.shapes import Array, Int64Array, UInt64Array
+from genassoc.shapes import Array, BoolArray, Int64Array, UInt64Array
 from genassoc.stats.hardy_weinberg import hardy_weinberg
 
 FEMALE = 2
@@ -22,14 +23,16 @@ class SampleMasks:
     columns : int64 array (N,)
         Their columns in the blocks.
     everyone : uint64 array (W,)
-    females : uint64 array (W,) or None
+    female_columns : int64 array or None
         None when sex is not known.
+    females : uint64 array (W,) or None
     not_females : uint64 array (W,) or None
     n_not_females : int
     """
 
     columns: Int64Array
     everyone: UInt64Array
+    female_columns: Int64Array | None
     females: UInt64Array | None
     not_females: UInt64Array | None
     n_not_females: int
@@ -39,10 +42,10 @@ class SampleMasks:
         """Masks of samples at ``columns`` (N,) of blocks of ``width`` samples; ``sex`` (N,) or None."""
         everyone = count_kernels.mask_words(columns, width)
         if sex is None:
-            return cls(columns, everyone, None, None, 0)
-        females = count_kernels.mask_words(columns[sex == FEMALE], width)
-        others = columns[sex != FEMALE]
-        return cls(columns, everyone, females, count_kernels.mask_words(others, width), others.size)
+            return cls(columns, everyone, None, None, None, 0)
+        females, others = columns[sex == FEMALE], columns[sex != FEMALE]
+        words = count_kernels.mask_words(females, width)
+        return cls(columns, everyone, females, words, count_kernels.mask_words(others, width), others.size)
 
 
 def variant_statistics(block: GenotypeBlock, kinds: Array, masks: SampleMasks, *, hwe: bool) -> pl.DataFrame:
@@ -65,20 +68,49 @@ def variant_statistics(block: GenotypeBlock, kinds: Array, masks: SampleMasks, *
         af, maf, mac, missing_rate, n, n_hom_ref, n_het, n_hom_alt. Haploid calls are one copy in af, maf
         and mac, and homozygous in the counts. On Y, where sex is known, females do not count in
         missing_rate. af and maf are null where no call is observed.
+        Where the block has dosages: in rows of dosages af, maf, mac, missing_rate and n are of the dosages, the counts of the
+        calls within a tenth of a copy; and has_dosages, r2, info of all rows (`genassoc.data.cohort.dosage_statistics`).
 
     Notes
     -----
-    Hardy-Weinberg is of diploid calls; on X outside PAR of females, null when sex is not known; null on Y and MT.
+    Hardy-Weinberg is of diploid calls; on X outside PAR of females, null when sex is not known; null on Y and MT. In rows of
+    dosages it is of the most probable genotypes, null where their probabilities are not known.
     """
     counts = code_counts(block, masks.everyone)
     haploid = haploid_counts(block, masks.everyone)
     table = _frequencies(counts, haploid, _missing_rate(block, counts, kinds, masks))
+    diploid = _diploid(counts, haploid)
+    if block.dosages is None:
+        return _with_hardy_weinberg(table, *_hardy_weinberg(block, diploid, kinds, masks)) if hwe else table
+    steps, sums = block.dosages.steps, sums_of(block, masks.columns)
+    on_y = (kinds == "Y") & (masks.not_females is not None) & (masks.n_not_females > 0)
+    table = with_dosages(table, sums, steps, np.where(on_y, masks.n_not_females, masks.columns.size))
     if not hwe:
         return table
-    return _with_hardy_weinberg(table, *_hardy_weinberg(block, _diploid(counts, haploid), kinds, masks))
+    of_females = None if masks.female_columns is None else best_genotypes(sums_of(block, masks.female_columns))[0]
+    best = Best.of(sums, steps, of_females)
+    return _with_hardy_weinberg(table, *_hardy_weinberg(block, diploid, kinds, masks, best))
 
 
-def autosomal_statistics(counts: Int64Array, haploid: Int64Array) -> pl.DataFrame:
+@dataclass(frozen=True, eq=False)
+class Best:
+    """Most probable genotypes in rows of dosages: which rows these are (V,), diploid samples by genotype (V, 3), those of females, and where they are known (V,)."""
+
+    rows: BoolArray
+    counts: Int64Array
+    of_females: Int64Array
+    known: BoolArray
+
+    @classmethod
+    def of(cls, sums: Int64Array, steps: Array, of_females: Int64Array | None = None) -> "Best":
+        """From sums over the samples, and counts of females."""
+        counts, known = best_genotypes(sums)
+        return cls(np.asarray(steps) > 0, counts, counts if of_females is None else of_females, known)
+
+
+def autosomal_statistics(
+    counts: Int64Array, haploid: Int64Array, sums: Int64Array | None = None, steps: Array | None = None
+) -> pl.DataFrame:
     """The columns of `variant_statistics` for variants on autosomes, from counts.
 
     Parameters
@@ -87,9 +119,19 @@ def autosomal_statistics(counts: Int64Array, haploid: Int64Array) -> pl.DataFram
         Samples with code 0, 1, 2, 3.
     haploid : int64 array (V, 2)
         Those of them with a haploid call of REF and of ALT.
+    sums, steps : int64 array (V, 11), uint16 array (V,), or None
+        Of dosages, where the store has some.
     """
     diploid = _diploid(counts, haploid)
-    table = _frequencies(counts, haploid, counts[:, 3] / np.maximum(counts.sum(axis=1), 1))
+    n_samples = counts.sum(axis=1)
+    table = _frequencies(counts, haploid, counts[:, 3] / np.maximum(n_samples, 1))
+    if sums is not None and steps is not None:
+        table = with_dosages(table, sums, steps, n_samples)
+        best = Best.of(sums, steps)
+        diploid = np.where(best.rows[:, None], best.counts, diploid)
+        p, midp = hardy_weinberg(diploid[:, 0], diploid[:, 1], diploid[:, 2])
+        unknown = best.rows & ~best.known
+        return _with_hardy_weinberg(table, np.where(unknown, np.nan, p), np.where(unknown, np.nan, midp))
     return _with_hardy_weinberg(table, *hardy_weinberg(diploid[:, 0], diploid[:, 1], diploid[:, 2]))
 
 
@@ -151,9 +193,11 @@ def _missing_rate(block: GenotypeBlock, counts: Int64Array, kinds: Array, masks:
     return rate
 
 
-def _hardy_weinberg(block: GenotypeBlock, diploid: Int64Array, kinds: Array, masks: SampleMasks) -> tuple[Array, Array]:
+def _hardy_weinberg(
+    block: GenotypeBlock, diploid: Int64Array, kinds: Array, masks: SampleMasks, best: Best | None = None
+) -> tuple[Array, Array]:
     """Exact p and mid-p (V,), NaN where the test does not apply."""
-    diploid = diploid.copy()
+    diploid = diploid.copy() if best is None else np.where(best.rows[:, None], best.counts, diploid)
     on_x = kinds == "X"
     if block.places is not None and masks.females is not None:
         on_x &= block.places.ploidy == X_OUTSIDE_PAR
@@ -161,7 +205,12 @@ def _hardy_weinberg(block: GenotypeBlock, diploid: Int64Array, kinds: Array, mas
     if masks.females is None:
         applies &= ~on_x
     elif on_x.any():
-        diploid[on_x] = code_counts(block, masks.females)[on_x, :3]
+        of_females = code_counts(block, masks.females)[:, :3]
+        if best is not None:
+            of_females = np.where(best.rows[:, None], best.of_females, of_females)
+        diploid[on_x] = of_females[on_x]
+    if best is not None:
+        applies &= ~best.rows | best.known
     p = np.full(block.n_variants, np.nan)
     midp = np.full(block.n_variants, np.nan)
     tested = diploid[applies]

@@ -40,6 +40,7 @@ STATISTICS_COLUMNS = (
     "n_hom_alt",
     *HWE_COLUMNS,
 )
+DOSAGE_COLUMNS = ("has_dosages", "r2", "info")  # statistics of stores with dosages
 
 _REGION = re.compile(r"(?P<contig>[^\s:]+)(:(?P<start>[\d,]+)(?P<dash>-(?P<stop>[\d,]*))?)?")
 
@@ -75,6 +76,34 @@ def hwe_above(p: float) -> pl.Expr:
 def hwe_below(p: float) -> pl.Expr:
     """Keep the variants whose exact Hardy-Weinberg p is at most ``p``: what `hwe_above` drops."""
     return (pl.col("hwe_p") <= _fraction("hwe_below", p)).alias(f"hwe_below({p:g})")
+
+
+def info_above(x: float) -> pl.Expr:
+    """Keep variants that were imputed with a quality of at least ``x``, and those that were called.
+
+    The quality is IMPUTE's INFO where the probabilities of genotypes are known, else MaCH's r2, of the cohort's samples. Where neither
+    is defined (all have the same dosage) the variant is left out.
+    """
+    bound = _fraction("info_above", x)
+    quality = pl.coalesce("info", "r2") >= bound
+    return (~pl.col("has_dosages") | quality.fill_null(False)).alias(f"info_above({x:g})")
+
+
+def r2_above(x: float) -> pl.Expr:
+    """Keep variants that were imputed with a MaCH r2 of at least ``x``, of the cohort's samples, and those that were called."""
+    quality = (pl.col("r2") >= _fraction("r2_above", x)).fill_null(False)
+    return (~pl.col("has_dosages") | quality).alias(f"r2_above({x:g})")
+
+
+def info_source_above(x: float) -> pl.Expr:
+    """Keep variants for which the file states a quality of imputation of at least ``x``, and those for which it states none."""
+    bound = _fraction("info_source_above", x)
+    return (pl.col("info_source") >= bound).fill_null(True).alias(f"info_source_above({x:g})")
+
+
+def passes() -> pl.Expr:
+    """Keep variants whose FILTER is PASS or "." (none was applied)."""
+    return (pl.col("FILTER") == "PASS").fill_null(True).alias("passes()")
 
 
 def in_region(*regions: str) -> pl.Expr:
@@ -183,7 +212,7 @@ class Predicate:
     @property
     def needs_genotypes(self) -> bool:
         """Whether it looks at numbers that only a pass over the genotypes gives."""
-        return not self.columns.isdisjoint(STATISTICS_COLUMNS)
+        return not self.columns.isdisjoint((*STATISTICS_COLUMNS, *DOSAGE_COLUMNS))
 
 
 def split_predicates(expression: pl.Expr) -> tuple[Predicate, ...]:

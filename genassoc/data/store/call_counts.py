@@ -61,4 +61,6 @@ def stored_statistics(cohort: "Cohort", start: int, stop: int) -> "pl.DataFrame 
     if counts is None:
         return None
     wide = counts.astype(np.int64)
-    return autosomal_statistics(wide[:, :4], wide[:, 4:])
+    sums = cohort.store.dosage_sums(start, stop)
+    steps = None if sums is None else cohort.store.dosage_steps(start, stop)
+    return autosomal_statistics(wide[:, :4], wide[:, 4:], sums, steps)

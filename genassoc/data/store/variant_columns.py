@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -34,10 +35,19 @@ class TextColumn(NamedTuple):
     @classmethod
     def of(cls, texts: Iterable[str]) -> "TextColumn":
         """A column of strings."""
-        encoded = [text.encode() for text in texts]
+        return cls.of_bytes([text.encode() for text in texts])
+
+    @classmethod
+    def of_bytes(cls, encoded: Sequence[bytes]) -> "TextColumn":
+        """A column of strings that are UTF-8 bytes."""
         offsets = np.zeros(len(encoded) + 1, dtype=np.int64)
         np.cumsum([len(text) for text in encoded], out=offsets[1:])
         return cls(offsets, np.frombuffer(bytearray(b"".join(encoded)), dtype=np.uint8))
+
+    def texts(self) -> list[str]:
+        """As a list of strings."""
+        data, ends = self.data.tobytes(), self.offsets.tolist()
+        return [data[begin:end].decode() for begin, end in pairwise(ends)]
 
     def joined_by(self, mark: int) -> UInt8Array:
         """The bytes of all strings (at least one), a byte ``mark`` between them."""

@@ -44,7 +44,8 @@ class Reader(Protocol):
         """Give back what it holds."""
 
 
-def _pgenlib() -> ModuleType:
+def pgenlib_module() -> ModuleType:
+    """Pgenlib; `MissingExtraError` where it is not installed."""
     try:
         import pgenlib
     except ImportError as error:
@@ -93,7 +94,7 @@ class PgenSource:
         self.path = path
         self.reading = reading
         self.max_line_bytes = MAX_LINE_BYTES
-        _pgenlib()
+        pgenlib_module()
         if reading.dosage == "GP":
             raise InputError(
                 f"{path}: a PGEN has dosages and no probabilities of genotypes (GP); convert the VCF or BGEN that it was made of, or "
@@ -192,7 +193,7 @@ class PgenSource:
     def _opened(self, subset: UInt32Array | None = None) -> Reader:
         """A reader of Pgenlib's; of some samples."""
         try:
-            made: Reader = _pgenlib().PgenReader(
+            made: Reader = pgenlib_module().PgenReader(
                 str(self.path).encode(), raw_sample_ct=self._header.n_samples, variant_ct=self._header.n_variants,
                 sample_subset=subset, allele_idx_offsets=self._offsets,
             )  # fmt: skip

@@ -68,7 +68,7 @@ class VcfWriter:
         header = self._header
         lines = [
             f'##FILTER=<ID={name},Description="As in the input">'
-            for name in header.filters
+            for name in dict.fromkeys(part for text in header.filters for part in text.split(";"))
             if name not in ("PASS", ".", "")
         ]
         if self._info_source:
