@@ -71,6 +71,8 @@ def rows(inputs: Inputs, wanted: Collection[str]) -> Mapping[str, Row]:
         _convert(inputs, "convert", "VCF.gz (GT only) to store", "full"),
         _convert(inputs, "convert-rich", rich, "rich"),
         _convert_bgen(inputs),
+        _from_plink(inputs, "convert-bed", "BED to store", inputs.bed, ".bed", "--bfile"),
+        _from_plink(inputs, "convert-pgen", "PGEN to store", inputs.pgen, ".pgen", "--pfile"),
         _linear(inputs),
         _linear_many(inputs, "linear50-shared", "s", "one pattern of missing values"),
         _linear_many(inputs, "linear50-own", "q", "each with its own missing values"),
@@ -119,6 +121,20 @@ def _convert_bgen(inputs: Inputs) -> Row:
     )
     work = f"imputed BGEN of 8 bits ({inputs.files.size.variants['slice']:,} variants) to store"
     return Row("convert-bgen", work, Job("genassoc", ("slice",), ours, note="dosages and P(hom)"), (plink2,))
+
+
+def _from_plink(inputs: Inputs, key: str, work: str, prefix: Callable[[str], Path], suffix: str, option: str) -> Row:
+    """PLINK's own files; beside it what plink2 takes to read and write them."""
+    ours = Job(
+        "genassoc", WHOLE, lambda n, out: peers.ours_convert(Path(f"{prefix(n)}{suffix}"), out / "store.zarr"), "qc.parquet",
+        after=lambda n, out: peers.ours_qc(out / "store.zarr", out / "qc.parquet"),
+    )  # fmt: skip
+    plink2 = Job(
+        "plink2", WHOLE, lambda n, out: peers.plink2_rewrite(prefix(n), option, out / "x"), "counts.gcount",
+        compare=agree.compare_counts, after=lambda n, out: peers.plink2_genotype_counts(out / "x", out / "counts"),
+        note="read, and written as PGEN",
+    )  # fmt: skip
+    return Row(key, work, ours, (plink2,))
 
 
 def _linear(inputs: Inputs) -> Row:

@@ -102,14 +102,14 @@ class Reading:
                 )
             object.__setattr__(self, "allele_balance", bounds)
         for name in READ_FILES:
-            if (file := getattr(self, name)) is not None:
+            if (file := getattr(self, name, None)) is not None:
                 object.__setattr__(self, name, str(file))
         Rules.parse(self.id_rule)
 
     def absolute(self) -> "Reading":
         """The same for processes that run in other folders."""
         files: dict[str, Any] = {
-            name: str(Path(file).absolute()) for name in READ_FILES if (file := getattr(self, name)) is not None
+            name: str(Path(file).absolute()) for name in READ_FILES if (file := getattr(self, name, None)) is not None
         }
         return replace(self, **files)
 

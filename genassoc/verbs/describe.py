@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from genassoc.data.cohort.ploidy import build_of
+from genassoc.data.cohort.builds import build_of
 from genassoc.data.output import check_outputs, check_writable
 from genassoc.data.result_table import table_suffix, write_table
 from genassoc.data.sidecar import standing

@@ -14,7 +14,7 @@ import polars as pl
 from genassoc.data.block import Block, GenotypeBlock, take_samples
 from genassoc.data.cohort import recipe
 from genassoc.data.cohort import variant_statistics as statistics
-from genassoc.data.cohort.builds import build_named
+from genassoc.data.cohort.builds import build_named, build_of
 from genassoc.data.cohort.contigs import Contigs, contigs_of
 from genassoc.data.cohort.id_rules import EXACT, Rules
 from genassoc.data.cohort.kinds import together, with_dosages, without_refused
@@ -35,7 +35,7 @@ from genassoc.data.cohort.matching import (
     near_misses,
     partial_notes,
 )
-from genassoc.data.cohort.ploidy import PloidyRules, build_of, contig_names, kinds_of
+from genassoc.data.cohort.ploidy import PloidyRules, contig_names, kinds_of
 from genassoc.data.cohort.variant_selection import DROPPED_SCHEMA, VariantSelection, variant_ids, with_neighbours
 from genassoc.data.cohort.variants import KEY_COLUMN, regions_of
 from genassoc.data.forks import check_not_forked
@@ -172,7 +172,7 @@ class Cohort:
             sample_ledger=ledger,
             notes=(
                 *table.notes,
-                *store_notes(store, contigs_of(store), sex=sex is not None),
+                *store_notes(store, contigs_of(store), sex=sex is not None, build=build),
                 *both.notes,
                 *([read_as] if read_as else ()),
             ),
