@@ -16,7 +16,7 @@ from genassoc.formats.joined_records import JoinedRecords, joined
 from genassoc.formats.writing import ExportHeader, ExportRows
 from genassoc.kernels.genotypes import bgen_genotypes as kernels
 from genassoc.kernels.text.bgen_blocks import NONE, ZLIB, ZSTD
-from genassoc.shapes import Int64Array, UInt8Array
+from genassoc.shapes import Int64Array, UInt8Array, UInt16Array
 
 COMPRESSIONS = {"none": NONE, "zlib": ZLIB, "zstd": ZSTD}
 _LAYOUT, _HAS_SAMPLES = 2 << 2, 1 << 31
@@ -262,7 +262,7 @@ def _apart_where_dosages(rows: ExportRows, first: Int64Array) -> Int64Array:
     return np.append(np.flatnonzero(begins), len(rows)).astype(np.int64)
 
 
-def _without_probabilities(steps: Int64Array, homozygous: Int64Array) -> int:
+def _without_probabilities(steps: UInt16Array, homozygous: UInt16Array) -> int:
     """Rows with dosages of which some sample's probabilities are not known, though its dosage may be."""
     if not len(homozygous):
         return int((steps > 0).sum())
