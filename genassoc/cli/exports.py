@@ -47,7 +47,15 @@ def export(
     biallelic_only: Annotated[
         bool, Option("--biallelic-only", help="Only variants whose record has this one ALT.", panel=_VARIANTS)
     ] = False,
-    index: Annotated[bool, Option("--index/--no-index", help="Also write the format's index (.tbi, .csi).")] = True,
+    index: Annotated[
+        bool, Option("--index/--no-index", help="Also write the format's index (.tbi, .csi, .bgi).")
+    ] = True,
+    bgen_bits: Annotated[
+        int | None, Option(metavar="8|16", help="Bits of a probability in a BGEN; default: 8 where exact, else 16.")
+    ] = None,
+    bgen_compression: Annotated[
+        str, Option(metavar="zlib|zstd|none", help="Of a BGEN: zlib makes version 1.2, zstd 1.3.")
+    ] = "zlib",
     threads: Threads = None,
     memory: Memory = None,
     force: Annotated[bool, Option("--force", help="Replace what is there.")] = False,
@@ -68,6 +76,7 @@ def export(
     summary = exports.export(
         cohort, out, format=format, region=region or None, samples=samples, variants=variants, maf=maf, mac=mac,
         missing=missing_rate, hwe=hwe, info=info, threads=threads, progress=progress(), overwrite=force, memory=memory, index=index,
+        bgen_bits=bgen_bits, bgen_compression=bgen_compression,
     )  # fmt: skip
     for line in summary.lines():
         say(line)
