@@ -71,6 +71,14 @@ def test_the_build_is_stated_kept_and_told(tmp_path, genassoc):
     assert builds.build_named("hg38") == GRCH38
 
 
+def test_a_build_that_contradicts_the_files_is_noted():
+    table = snv_table(3).with_columns(chromosome=pl.Series(["NC_000001.11"] * 3))
+    store = MemoryStore(np.zeros((3, 4), np.uint8), list("abcd"), table)
+    people = pl.DataFrame({"IID": list("abcd")})
+    assert any("build GRCh37 was given" in note for note in Cohort.align(store, people, build="hg19").notes)
+    assert not any("was given" in note for note in Cohort.align(store, people, build="hg38").notes)
+
+
 def test_files_of_two_builds_are_refused(tmp_path):
     old = write(tmp_path / "a.vcf", [("1", 249_250_621)], [("1", 5)])
     new = write(tmp_path / "b.vcf", [("2", 242_193_529)], [("2", 5)])

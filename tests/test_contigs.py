@@ -9,9 +9,10 @@ from vcf_texts import header
 
 import genassoc as ga
 from genassoc.data.cohort import contigs as names
+from genassoc.data.cohort.builds import build_of
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.cohort.contigs import Contigs, bare_name, chromosome_of, contigs_of
-from genassoc.data.cohort.ploidy import build_of, in_par
+from genassoc.data.cohort.ploidy import in_par
 from genassoc.errors import InputError
 from genassoc.plots.genome import GenomeAxis, chromosome_spans
 from genassoc.plots.panel import lead_variants

@@ -126,7 +126,9 @@ def test_calls_are_the_same_in_every_format(cohort, name, tmp_path):
     path = made_of(name, vcf, tmp_path / "cohort")
     store = ga.convert(path, tmp_path / "store.zarr")
     assert_same_store(store, expected, marks=FORMATS[name][2])
-    assert bits(rows_of(store, table, tmp_path / "results.parquet")) == bits(rows)
+    ours = rows_of(store, table, tmp_path / "results.parquet")
+    # a store with rows of dosages, however whole, has columns of their quality too
+    assert bits(ours.select(rows.columns)) == bits(rows)
 
 
 @pytest.mark.parametrize("writer", [writer.name for writer in WRITERS])
@@ -254,20 +256,25 @@ def readable(*formats: str) -> None:
 def test_3202_samples_as_vcf_and_bgen():
     readable("BGEN")
     folder = real_data("kg-tiny3202")
-    vcf, other = taken(folder / "tiny1000G.vcf.gz"), taken(folder / "tiny1000G.bgen")
+    vcf, other = taken(folder / "tiny1000G.vcf.gz"), taken(folder / "tiny1000G.bgen", reference="last")
     assert other.sample_ids == vcf.sample_ids and len(vcf.sample_ids) == 3202
-    # The BGEN was made without the VCF's names of contigs and ids in common with it: places and alleles tell the variants.
+    # The BGEN has ALT first, and other names of contigs and ids than the VCF: places and alleles tell the variants.
     assert [row[1:4] for row in other.variants] == [row[1:4] for row in vcf.variants]
-    np.testing.assert_array_equal(other.codes, vcf.codes)
+    # The BGEN has no ALT of the last sample on X, where the VCF has 21 calls with one; plink2 and the package bgen read it so too.
+    row, column = np.nonzero(other.codes != vcf.codes)
+    assert set(column.tolist()) <= {3201} and {vcf.variants[r][0] for r in row} <= {"X"} and len(row) == 21
+    assert (other.codes[row, column] == 0).all()
 
 
 def test_the_example_of_regenie_as_bed_pgen_and_bgen():
     readable("BED", "PGEN", "BGEN")
     pytest.importorskip("pgenlib", reason="pgenlib is not here")
     folder = real_data("regenie-example")
-    of_bed, of_pgen, of_bgen = (taken(folder / f"example.{suffix}") for suffix in ("bed", "pgen", "bgen"))
+    of_bed, of_pgen = taken(folder / "example.bed"), taken(folder / "example.pgen")
+    of_bgen = taken(folder / "example.bgen", reference="last")
     assert_same(of_pgen, of_bed)
-    np.testing.assert_array_equal(of_bgen.codes[:, : len(of_bed.sample_ids)], of_bed.codes)
+    assert [row[:4] for row in of_bgen.variants] == [row[:4] for row in of_bed.variants]
+    np.testing.assert_array_equal(of_bgen.codes, of_bed.codes)
 
 
 def test_chromosome_22_as_bed_and_vcf(tmp_path):

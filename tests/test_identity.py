@@ -266,3 +266,26 @@ def test_threads_give_the_same_store(tmp_path, fasta):
         convert(vcf, out, threads=threads, reading=Reading(fasta=str(path), rsids=str(known)))
         roots.append(ga.open_store(out).root)
     assert roots[0] == roots[1]
+
+
+def test_options_and_parts_give_the_same_store(tmp_path, fasta, genassoc, monkeypatch):
+    path, first, _ = fasta
+    records = indels(np.random.default_rng(9), first, 60)
+    vcf = write_bgzf(tmp_path / "a.vcf.gz", write(tmp_path / "a.vcf", ["f_a", "f_b"], records).read_text(), index="tbi")
+    (tmp_path / "ids.txt").write_text("f_a\tf_x\n")
+    monkeypatch.chdir(tmp_path)  # files are named from here, and jobs may run elsewhere
+    options = ["--id-map", "ids.txt", "--id-rule", "split:_:2+upper", "--reference", str(path)]
+    code, out, errors = genassoc("convert", vcf, "whole.zarr", *options)
+    assert code == 0, errors
+    assert "indels moved to the left" in out + errors and "sample ids changed" in out + errors
+    store = ga.open_store("whole.zarr")
+    assert list(store.sample_ids) == ["X", "B"]
+    assert genassoc("plan", "--convert", vcf, "work", "--parts", "2", *options)[0] == 0
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for command in [("part", "../work", "0"), ("part", "../work", "1"), ("merge", "../work", "../merged.zarr")]:
+        code, _, errors = genassoc(*command)
+        assert code == 0, errors
+    assert ga.open_store("../merged.zarr").root == store.root
+    code, _, errors = genassoc("convert", vcf, "other.zarr", "--id-rule", "iids")
+    assert code != 0 and "did you mean 'iid'" in errors and "Traceback" not in errors

@@ -14,8 +14,9 @@ from test_linear_peers import PRINTED, RELATIVE, plink_table
 
 import genassoc as ga
 from genassoc.data.block import GenotypeBlock
+from genassoc.data.cohort.builds import build_of
 from genassoc.data.cohort.cohort import Cohort
-from genassoc.data.cohort.ploidy import build_of, in_par
+from genassoc.data.cohort.ploidy import in_par
 from genassoc.data.cohort.sex_conflicts import sex_conflicts
 from genassoc.data.store.writer import write_store
 from genassoc.errors import InputError

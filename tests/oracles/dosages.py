@@ -1,7 +1,6 @@
 """Slow obvious twins of `genassoc.kernels.genotypes.dosages`, of dosages (V, N) with NaN where not observed."""
 
 import math
-from fractions import Fraction
 
 import numpy as np
 
@@ -25,16 +24,6 @@ def sum_dosages(values, missing, selected):
 def list_not_observed(values, missing, selected):
     """The samples selected that are missing, a list a variant."""
     return [[i for i, x in enumerate(row) if selected[i] and x == missing] for row in values]
-
-
-def count_rounded(values, scale, missing, selected):
-    """Samples whose dosage rounds to 0, 1 and 2, halves to even (V, 3)."""
-    counts = np.zeros((len(values), 3), int)
-    for v, row in enumerate(values):
-        for x, chosen in zip(row, selected):
-            if chosen and x != missing:
-                counts[v, round(Fraction(int(x), scale))] += 1
-    return counts
 
 
 def decode_dosages(dosages, flipped, variants, samples):

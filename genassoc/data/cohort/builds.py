@@ -2,10 +2,13 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from genassoc.data.cohort.contigs import bare_accession, chromosome_of
 from genassoc.errors import InputError
+
+if TYPE_CHECKING:
+    from genassoc.data.store.store import GenotypeStore
 
 GRCH37, GRCH38, CHM13 = BUILDS = ("GRCh37", "GRCh38", "T2T-CHM13")
 
@@ -139,3 +142,24 @@ def too_far(largest: Mapping[str, int], build: str) -> dict[str, int]:
     """Contigs whose largest position is behind the end of their chromosome in a build, and that position."""
     ends = LENGTHS[build]
     return {name: last for name, last in largest.items() if last > ends.get(chromosome_of(name) or "", last)}
+
+
+def build_of(store: "GenotypeStore") -> str | None:
+    """The build that the files of a store told (`genassoc.data.cohort.builds.detected`); None where they did not."""
+    attributes = getattr(store, "attributes", {})
+    told = attributes.get("build")
+    if isinstance(told, Mapping) and told.get("name") in BUILDS:
+        return str(told["name"])
+    lengths = {name: n for name, n in attributes.get("contig_lengths", {}).items() if isinstance(n, int)}
+    build, _ = detected(lengths, map(str, store.contigs))
+    return None if build is None else build.name
+
+
+def build_notes(store: "GenotypeStore", given: str | None) -> list[str]:
+    """A note where the build that is given is not the one that the store's files told."""
+    told, given = None if given is None else build_of(store), build_named(given)
+    if told is None or told == given:
+        return []
+    return [
+        f"build {given} was given and is believed, though the files of the genotypes told {told}: check which is right"
+    ]

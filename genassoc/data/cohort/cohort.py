@@ -14,7 +14,7 @@ import polars as pl
 from genassoc.data.block import Block, GenotypeBlock, take_samples
 from genassoc.data.cohort import recipe
 from genassoc.data.cohort import variant_statistics as statistics
-from genassoc.data.cohort.builds import build_named
+from genassoc.data.cohort.builds import build_named, build_of
 from genassoc.data.cohort.contigs import Contigs, contigs_of
 from genassoc.data.cohort.id_rules import EXACT, Rules
 from genassoc.data.cohort.kinds import together, with_dosages, without_refused
@@ -35,7 +35,7 @@ from genassoc.data.cohort.matching import (
     near_misses,
     partial_notes,
 )
-from genassoc.data.cohort.ploidy import PloidyRules, build_of, contig_names, kinds_of
+from genassoc.data.cohort.ploidy import PloidyRules, contig_names, kinds_of
 from genassoc.data.cohort.variant_selection import DROPPED_SCHEMA, VariantSelection, variant_ids, with_neighbours
 from genassoc.data.cohort.variants import KEY_COLUMN, regions_of
 from genassoc.data.forks import check_not_forked
@@ -144,7 +144,9 @@ class Cohort:
             As `Phenotypes.read` and `genassoc.data.phenotypes.codings.sex_coding`.
         """
         check_not_forked()
-        store = _opened(store)
+        from genassoc.data.store.store import GenotypeStore
+
+        store = GenotypeStore.of(store)
         table = Phenotypes.read(
             phenotypes, sample_id=sample_id, missing_codes=missing_codes, decimal=decimal, date_format=date_format,
             encoding=encoding,
@@ -159,7 +161,7 @@ class Cohort:
         ledger = sample_ledger(pl.Series("id", genotyped, dtype=pl.String), both.ids, table.source)
         if not rules.exact:
             ledger = matched_by(ledger, both.ids, table.table[table.sample_id], str(rules))
-        sexes, read_as = (None, ()) if sex is None else _sexes(table, sex, rows)
+        sexes, read_as = (None, "") if sex is None else sex_coding(table, sex, rows)
         return cls(
             store=store,
             phenotypes=table,
@@ -170,9 +172,9 @@ class Cohort:
             sample_ledger=ledger,
             notes=(
                 *table.notes,
-                *store_notes(store, contigs_of(store), sex=sex is not None),
+                *store_notes(store, contigs_of(store), sex=sex is not None, build=build),
                 *both.notes,
-                *read_as,
+                *([read_as] if read_as else ()),
             ),
             build=build_named(build),
             recipe=(recipe.aligned(table, sex, build, rules),),
@@ -317,11 +319,11 @@ class Cohort:
             As `Cohort.align`.
         """
         check_not_forked()
-        sexes, read_as = _sexes(self.phenotypes, column, self.rows)
+        sexes, read_as = sex_coding(self.phenotypes, column, self.rows)
         return replace(
             self,
             sex=sexes,
-            notes=tuple(dict.fromkeys((*self.notes, *self.contigs.notes(sex=True), *read_as))),
+            notes=tuple(dict.fromkeys((*self.notes, *self.contigs.notes(sex=True), read_as))),
             recipe=(*self.recipe, recipe.sex_of(column)),
         )
 
@@ -596,22 +598,3 @@ class Cohort:
 
     def __repr__(self) -> str:
         return f"Cohort({self.n_samples:,} samples, {self.n_variants:,} variants; {'; '.join(self.summary_lines())})"
-
-
-def _sexes(table: Phenotypes, column: str, rows: Int64Array) -> tuple[Array, tuple[str, ...]]:
-    """Sex of the samples, and in words how its values were read."""
-    codes, note = sex_coding(table, column, rows)
-    return codes, (note,)
-
-
-def _opened(store: Any) -> "GenotypeStore":
-    """The store, opened where a path was given."""
-    from genassoc.data.store.store import GenotypeStore
-
-    if isinstance(store, str | Path):
-        return GenotypeStore.open(store)
-    if not hasattr(store, "sample_ids") or isinstance(store, Cohort):
-        raise TypeError(
-            f"Cohort.align(store, phenotypes): the first is a genotype store or its path, not {type(store).__name__}"
-        )
-    return store

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from genassoc.data.block import AUTOSOMAL, HAPLOID_CHROMOSOME, N_REFUSED, X_OUTSIDE_PAR, GenotypeBlock, Places
-from genassoc.data.cohort.builds import BUILDS, PAR, detected
+from genassoc.data.cohort.builds import PAR
 from genassoc.data.cohort.contigs import MT, Contigs, X, Y
 from genassoc.errors import InputError
 from genassoc.kernels.genotypes import recode
@@ -30,17 +30,6 @@ Run = tuple[str, int, int]
 HALF_CALL = "half_call: "  # reasons of refused calls; then sex and contig
 
 _POSITIONS = 65_536  # looked at together
-
-
-def build_of(store: "GenotypeStore") -> str | None:
-    """The build that the files of a store told (`genassoc.data.cohort.builds.detected`); None where they did not."""
-    attributes = getattr(store, "attributes", {})
-    told = attributes.get("build")
-    if isinstance(told, Mapping) and told.get("name") in BUILDS:
-        return str(told["name"])
-    lengths = {name: n for name, n in attributes.get("contig_lengths", {}).items() if isinstance(n, int)}
-    build, _ = detected(lengths, map(str, store.contigs))
-    return None if build is None else build.name
 
 
 def in_par(kind: str, positions: Int64Array, build: str | None) -> BoolArray:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from genassoc.data.cohort.builds import build_notes
 from genassoc.data.cohort.contigs import Contigs
 
 if TYPE_CHECKING:
@@ -33,6 +34,6 @@ def unread_dosages(store: "GenotypeStore") -> list[str]:
     return dosage_notes(summary.get("dosages", {}))
 
 
-def store_notes(store: "GenotypeStore", contigs: Contigs, *, sex: bool) -> tuple[str, ...]:
-    """All notes on a store before a run; with ``sex``, also the contigs analysed as autosomes."""
-    return (*unread_dosages(store), *contigs.notes(sex=sex))
+def store_notes(store: "GenotypeStore", contigs: Contigs, *, sex: bool, build: str | None = None) -> tuple[str, ...]:
+    """All notes on a store before a run; with ``sex``, also the contigs analysed as autosomes; with ``build``, whether it is theirs."""
+    return (*unread_dosages(store), *contigs.notes(sex=sex), *build_notes(store, build))
