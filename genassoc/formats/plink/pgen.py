@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from genassoc.data.block import DosageRows
 from genassoc.errors import InputError, MissingExtraError
-from genassoc.formats.plink.fileset import MAX_LINE_BYTES, MAX_LIST_BYTES, Fileset, in_order, reading_reference
+from genassoc.formats.plink.fileset import MAX_LINE_BYTES, MAX_LIST_BYTES, Fileset, in_order
 from genassoc.formats.plink.pgen_header import DOSAGES, MULTIALLELIC, read_header
 from genassoc.formats.plink.variants import LineRun, VariantRun
 from genassoc.formats.reading import AS_IT_IS, Reading
@@ -172,7 +172,7 @@ class PgenSource:
         name, header, variants = self.path.name, self._header, self._files.variants
         notes = []
         if variants.is_bim:
-            first = "A1" if reading_reference(self.reading) == "first" else "A2"
+            first = "A1" if self.reading.reference == "first" else "A2"
             notes.append(f"{name}: {variants.path.name} does not say which allele is REF: {first} is taken for it")
         elif header.provisional in (2, 3):
             which = "all" if header.provisional == 2 else "some"
