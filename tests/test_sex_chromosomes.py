@@ -292,6 +292,24 @@ def beside(rows, theirs, tolerance, printed=PRINTED, se=True):
     return both
 
 
+def test_kg_x_as_a_bed_has_the_same_rows(kg_x, tmp_path):
+    # PLINK writes two alleles of males: the store of a BED has no marks of haploid calls, and the sexes say all that they did
+    store, phenotypes = kg_x
+    sexes = tmp_path / "sexes"
+    sexes.write_text(
+        "#IID\tSEX\n" + "".join(f"{name}\t{sex}\n" for name, sex in phenotypes.select("IID", "SEX").rows())
+    )
+    vcf = real_data("kg-x") / "x.vcf.gz"
+    plink2(tmp_path, "--vcf", vcf, "--update-sex", sexes, "--make-bed")
+    of_bed = ga.convert(tmp_path / "p.bed", tmp_path / "x.zarr")
+    model = ga.Linear(["quant"], ["PC1:PC4"])
+    tables = [
+        ga.associate(ga.Cohort.align(one, phenotypes, sample_id="IID", sex="SEX"), model).table
+        for one in (store, of_bed)
+    ]
+    assert tables[0].equals(tables[1].with_columns(tables[0]["chromosome"])) and tables[0].height > 3000
+
+
 def test_kg_x_without_sex_agrees_with_the_stored_files(kg_x):
     # The stored PLINK 2 outputs were made without the sexes (978 = 2 x 489 alleles in acount.gz, and the two models are
     # one file): all diploid, no covariate of sex. That is what we do where no sex is stated.
