@@ -8,6 +8,7 @@ import numpy as np
 import pysam
 import pytest
 from fuzzing import taken
+from plink_files import random_codes, write_fileset
 from vcf_texts import header, write_bgzf
 
 import genassoc as ga
@@ -63,6 +64,12 @@ def test_rules_that_make_two_samples_one_are_refused(tmp_path):
     with pytest.raises(InputError, match="no family ids"):
         convert(vcf, tmp_path / "a.zarr", reading=Reading(id_rule="fid_iid"))
     assert not (tmp_path / "a.zarr").exists()
+
+
+def test_families_and_individuals_of_a_fileset_are_joined(tmp_path):
+    bed = write_fileset(tmp_path / "a", random_codes(3, 4))
+    convert(bed, tmp_path / "a.zarr", reading=Reading(id_rule="fid_iid"))
+    assert list(ga.open_store(tmp_path / "a.zarr").sample_ids) == ["F0_S0", "F1_S1", "F2_S2", "F3_S3"]
 
 
 def test_ids_are_mapped_by_a_file(tmp_path):
