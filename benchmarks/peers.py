@@ -134,6 +134,11 @@ def plink2_import(vcf: Path, out: Path) -> str:
     return f"plink2 --vcf {vcf} --double-id --make-pgen --threads {THREADS} --out {out}"
 
 
+def plink2_rewrite(prefix: Path, option: str, out: Path) -> str:
+    """BED (``--bfile``) or PGEN (``--pfile``) -> PGEN."""
+    return f"plink2 {option} {prefix} --make-pgen --threads {THREADS} --out {out}"
+
+
 def plink2_glm(pgen: Path, files: Files, traits: str, out: Path, modifier: str = "") -> str:
     """Linear or logistic regression; covariates' own rows are not written."""
     return (

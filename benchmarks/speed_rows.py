@@ -70,6 +70,8 @@ def rows(inputs: Inputs, wanted: Collection[str]) -> Mapping[str, Row]:
     found = [
         _convert(inputs, "convert", "VCF.gz (GT only) to store", "full"),
         _convert(inputs, "convert-rich", rich, "rich"),
+        _from_plink(inputs, "convert-bed", "BED to store", inputs.bed, ".bed", "--bfile"),
+        _from_plink(inputs, "convert-pgen", "PGEN to store", inputs.pgen, ".pgen", "--pfile"),
         _linear(inputs),
         _linear_many(inputs, "linear50-shared", "s", "one pattern of missing values"),
         _linear_many(inputs, "linear50-own", "q", "each with its own missing values"),
@@ -105,6 +107,20 @@ def _convert(inputs: Inputs, key: str, work: str, name: str) -> Row:
     )
     plink1 = Job("plink1.9", on, lambda n, out: peers.plink1_import(vcf(n), out / "x"))
     return Row(key, work, ours, (plink2, bgzip, plink1))
+
+
+def _from_plink(inputs: Inputs, key: str, work: str, prefix: Callable[[str], Path], suffix: str, option: str) -> Row:
+    """PLINK's own files; beside it what plink2 takes to read and write them."""
+    ours = Job(
+        "genassoc", WHOLE, lambda n, out: peers.ours_convert(Path(f"{prefix(n)}{suffix}"), out / "store.zarr"), "qc.parquet",
+        after=lambda n, out: peers.ours_qc(out / "store.zarr", out / "qc.parquet"),
+    )  # fmt: skip
+    plink2 = Job(
+        "plink2", WHOLE, lambda n, out: peers.plink2_rewrite(prefix(n), option, out / "x"), "counts.gcount",
+        compare=agree.compare_counts, after=lambda n, out: peers.plink2_genotype_counts(out / "x", out / "counts"),
+        note="read, and written as PGEN",
+    )  # fmt: skip
+    return Row(key, work, ours, (plink2,))
 
 
 def _linear(inputs: Inputs) -> Row:

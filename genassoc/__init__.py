@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from genassoc.engine.executors_dask import Dask as Dask
     from genassoc.errors import ClusterError as ClusterError
     from genassoc.errors import CodingWarning as CodingWarning
+    from genassoc.errors import DosageError as DosageError
     from genassoc.errors import GenassocError as GenassocError
     from genassoc.errors import InputError as InputError
     from genassoc.errors import OutputError as OutputError
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from genassoc.errors import UnreadDosagesWarning as UnreadDosagesWarning
     from genassoc.explanation.audit import AuditWarning as AuditWarning
     from genassoc.explanation.explain import explain as explain
+    from genassoc.formats.sake.patients import read_sake_patients as read_sake_patients
     from genassoc.models.cox.model import Cox as Cox
     from genassoc.models.linear.model import Linear as Linear
     from genassoc.models.logistic.model import Logistic as Logistic
@@ -63,6 +65,7 @@ _NAMES = {
     "Cohort": "genassoc.data.cohort.cohort",
     "Cox": "genassoc.models.cox.model",
     "Dask": "genassoc.engine.executors_dask",
+    "DosageError": "genassoc.errors",
     "GenassocError": "genassoc.errors",
     "GenotypeStore": "genassoc.data.store.store",
     "InputError": "genassoc.errors",
@@ -90,6 +93,7 @@ _NAMES = {
     "export": "genassoc.verbs.exports",
     "open_store": "genassoc.verbs.stores",
     "permute": "genassoc.verbs.permutation",
+    "read_sake_patients": "genassoc.formats.sake.patients",
     "run": "genassoc.verbs.runs",
     "sample_qc": "genassoc.verbs.quality",
     "simulate_cohort": "genassoc.simulate",

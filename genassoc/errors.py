@@ -36,6 +36,10 @@ class MissingExtraError(GenassocError):
     """A format needs a package that is not installed (says which, and how to install it)."""
 
 
+class DosageError(GenassocError):
+    """Dosages do not hold what a model asks of genotypes (names the model, and what to read or choose in its place)."""
+
+
 class SampleMismatchError(GenassocError):
     """Genotypes and phenotypes do not name the same samples (shows near misses)."""
 

@@ -66,7 +66,9 @@ class CountCohort:
     first: int = 0
     last: int = 2**40
 
-    def read(self, start: int, stop: int) -> GenotypeBlock:
+    has_dosages = False
+
+    def read(self, start: int, stop: int, *, dosages: bool = False) -> GenotypeBlock:
         self.reads.append((start, stop))
         return GenotypeBlock.from_codes(self.store.codes[start:stop], start)
 

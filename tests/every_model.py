@@ -56,11 +56,12 @@ def model(family, axis, **choices):
 
 @dataclass(frozen=True)
 class Sample:
-    """Codes (V, N), dosages (V, N) near them, and outcomes of all kinds."""
+    """Codes (V, N), dosages (V, N) near them with the probabilities of two copies, in thousandths, and outcomes of all kinds."""
 
     table: pl.DataFrame
     codes: np.ndarray
     dosages: np.ndarray
+    homozygous: np.ndarray
 
     def cohort(self):
         """In memory, with what `prepare` of a model asks for."""
@@ -74,10 +75,12 @@ class Sample:
             write_store(path, ids, [block], variants, block_variants=block_variants)
         return ga.Cohort.align(ga.open_store(path), self.table)
 
-    def block(self, soft=False, swapped=False):
-        """All variants as one block; of the other allele's copies where they are swapped."""
+    def block(self, soft=False, swapped=False, known=False):
+        """All variants as one block; of the other allele's copies where they are swapped; with probabilities of genotypes, where known."""
         if soft:
-            return DosageBlock.from_dosages(2.0 - self.dosages if swapped else self.dosages)
+            d, two = self.dosages, self.homozygous
+            d, two = (2.0 - d, 1.0 - d + two) if swapped else (d, two)
+            return DosageBlock.from_dosages(d, steps=1000, homozygous=two if known else None)
         return GenotypeBlock.from_codes(self.swapped if swapped else self.codes)
 
     @property
@@ -117,8 +120,9 @@ def draw(seed=31):
             "years": rng.uniform(0.5, 2.0, N),
         }
     )
-    soft = np.where(codes == 3, np.nan, np.clip(codes + rng.uniform(-0.3, 0.3, codes.shape), 0.0, 2.0))
-    return Sample(table, codes, soft)
+    soft = np.where(codes == 3, np.nan, np.clip(codes + rng.uniform(-0.3, 0.3, codes.shape), 0.0, 2.0).round(3))
+    least = np.maximum(soft - 1.0, 0.0)  # probability of two copies that a dosage allows; half of it at most
+    return Sample(table, codes, soft, (least + rng.uniform(0.0, 1.0, codes.shape) * (0.5 * soft - least)).round(3))
 
 
 def run(chosen, cohort, block):

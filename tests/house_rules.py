@@ -91,6 +91,9 @@ SHAPELESS_NAMES = {"utils", "util", "helpers", "helper", "misc", "common", "tool
 
 # Kernels without a slow twin of their file and name: kernel -> the function of tests/oracles/ that checks it.
 TWINS = {
+    "bgen_blocks.find_variants": "bgen.read",
+    "bgen_blocks.inflate_streams": "bgen.read",
+    "probabilities.read_probabilities": "probabilities.layout_2",
     "mosaic.set_carriers": "packed.set_carriers",
     "mosaic.hide_calls": "packed.hide_calls",
     "linear.list_missing": "linear.linear_by_least_squares",  # complete cases are chosen row by row there

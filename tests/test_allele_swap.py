@@ -34,9 +34,12 @@ def sample():
     return every_model.draw()
 
 
-def run(model, sample, swapped, soft=False):
+KINDS = {"calls": {}, "dosages": {"soft": True}, "probabilities": {"soft": True, "known": True}}
+
+
+def run(model, sample, swapped, kind="calls"):
     """Columns by test: {"add": {column: (V,)}}, methods and codes by name."""
-    columns, tests = every_model.run(model, sample.cohort(), sample.block(soft, swapped))
+    columns, tests = every_model.run(model, sample.cohort(), sample.block(swapped=swapped, **KINDS[kind]))
     return {test: {name: values[:, j] for name, values in columns.items()} for j, test in enumerate(tests)}
 
 
@@ -58,41 +61,43 @@ def same(ours, other, sign, label):
         np.testing.assert_allclose(sign * other[end], ours[name], rtol=1e-3, atol=1e-4, err_msg=f"{label} {name}")
 
 
-@pytest.mark.parametrize("soft", [False, True], ids=["calls", "dosages"])
+@pytest.mark.parametrize("kind", ["calls", "dosages"])
 @pytest.mark.parametrize("cell", OF_COPIES, ids=every_model.name_of)
-def test_copies_keep_p_and_turn_beta(sample, cell, soft):
-    ours, other = (run(every_model.model(*cell), sample, swapped, soft) for swapped in (False, True))
+def test_copies_keep_p_and_turn_beta(sample, cell, kind):
+    ours, other = (run(every_model.model(*cell), sample, swapped, kind) for swapped in (False, True))
     assert np.isfinite(ours["add"]["beta"]).sum() > 5
     for test in ours:
         same(ours[test], other[test], -1, f"{cell} {test}")
 
 
+@pytest.mark.parametrize("kind", ["calls", "dosages"])
 @pytest.mark.parametrize("name", list(CHOICES))
-def test_choices_keep_p_and_turn_beta(sample, name):
-    ours, other = (run(CHOICES[name], sample, swapped)["add"] for swapped in (False, True))
+def test_choices_keep_p_and_turn_beta(sample, name, kind):
+    ours, other = (run(CHOICES[name], sample, swapped, kind)["add"] for swapped in (False, True))
     assert np.isfinite(ours["beta"]).sum() > 5
     same(ours, other, -1, name)
 
 
-@pytest.mark.parametrize("soft", [False, True], ids=["calls", "dosages"])
+@pytest.mark.parametrize("kind", list(KINDS))
 @pytest.mark.parametrize("family", list(every_model.FAMILIES))
-def test_dominant_and_recessive_exchange(sample, family, soft):
+def test_dominant_and_recessive_exchange(sample, family, kind):
     for one, two in (("dominant", "recessive"), ("recessive", "dominant")):
-        ours = run(every_model.model(family, one), sample, False, soft)
-        other = run(every_model.model(family, two), sample, True, soft)
+        ours = run(every_model.model(family, one), sample, False, kind)
+        other = run(every_model.model(family, two), sample, True, kind)
         same(*ours.values(), *other.values(), -1, f"{family} {one}")
 
 
-@pytest.mark.parametrize("soft", [False, True], ids=["calls", "dosages"])
+@pytest.mark.parametrize("kind", list(KINDS))
 @pytest.mark.parametrize("family", list(every_model.FAMILIES))
-def test_hetonly_stays(sample, family, soft):
-    ours, other = (run(every_model.model(family, "hetonly"), sample, swapped, soft) for swapped in (False, True))
+def test_hetonly_stays(sample, family, kind):
+    ours, other = (run(every_model.model(family, "hetonly"), sample, swapped, kind) for swapped in (False, True))
     same(*ours.values(), *other.values(), 1, f"{family} hetonly")
 
 
+@pytest.mark.parametrize("kind", ["calls", "probabilities"])
 @pytest.mark.parametrize("family", [family for family, axis in every_model.CELLS if axis == "genotypic"])
-def test_both_degrees_of_freedom_stay(sample, family):
-    ours, other = (run(every_model.model(family, "genotypic"), sample, swapped) for swapped in (False, True))
+def test_both_degrees_of_freedom_stay(sample, family, kind):
+    ours, other = (run(every_model.model(family, "genotypic"), sample, swapped, kind) for swapped in (False, True))
     for test, sign in (("add", -1), ("domdev", 1), ("geno_2df", 1)):
         same(ours[test], other[test], sign, f"{family} {test}")
 

@@ -35,7 +35,9 @@ class Timed:
         self.block_variants = job.block_variants
         self.selected_without_genotypes = job.cohort.selected_without_genotypes
 
-    def read(self, start, stop):
+    has_dosages = False
+
+    def read(self, start, stop, *, dosages=False):
         self.clock.now += READ
         return self.job.cohort.read(start, stop)
 

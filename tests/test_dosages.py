@@ -5,6 +5,8 @@ import pytest
 from oracles import dosages as oracle
 
 from genassoc.data.block import DosageBlock
+from genassoc.kernels.genotypes import dosage_genotypes as genotypes
+from genassoc.kernels.genotypes import dosage_moments as moments
 from genassoc.kernels.genotypes import dosages as kernel
 
 RNG = np.random.default_rng(11)
@@ -36,10 +38,27 @@ def test_kernels_are_their_twins(dtype):
     kernel.list_not_observed(block.fixed_point, selected, pointers, indices)
     assert indices.tolist() == [sample for run in runs for sample in run]
 
-    counts = np.empty((V, 3), np.int64)
-    kernel.count_rounded(block.fixed_point, selected, counts)
-    expected = oracle.count_rounded(block.values, block.scale, block.not_observed, selected)
-    np.testing.assert_array_equal(counts, expected)
+    whole, carriers = np.empty(V, bool), np.empty(V)
+    moments.whole_rows(block.fixed_point, selected, whole)
+    assert whole.tolist() == oracle.whole_rows(block.values, block.scale, block.not_observed, selected)
+    moments.effective_carriers(block.fixed_point, selected, sums, carriers)
+    # Steps are of a thousandth of a copy there.
+    np.testing.assert_allclose(carriers, oracle.effective_carriers(block.dosages(), selected), rtol=2e-3)
+
+    marked, haploid = RNG.random((V, N)) < 0.3, np.empty((V, 2), np.int64)
+    packed = np.packbits(marked, axis=1, bitorder="little")
+    moments.sum_haploid(block.fixed_point, packed, selected, haploid)
+    assert haploid.tolist() == oracle.sum_haploid(block.values, block.not_observed, marked, selected)
+
+    unknown, nobody, out = np.empty((0, N), dtype), np.empty((0, 0), np.uint8), np.empty((V, N), dtype)
+    least = np.maximum(block.values.astype(np.int64) - block.scale, 0)
+    two = (least + RNG.random((V, N)) * (block.values // 2 - least)).astype(dtype)
+    for which, name in ((genotypes.ONE_COPY, "one"), (genotypes.TWO_COPIES, "two"), (genotypes.ANY_COPY, "any")):
+        for known, marks in ((two, nobody), (unknown, nobody), (unknown, packed)):
+            genotypes.twice_probabilities(block.fixed_point, known, marks, which, out)
+            given = (two if known.size else None, marked if marks.size else None)
+            expected = oracle.twice_probabilities(block.values, block.scale, block.not_observed, *given, name)
+            np.testing.assert_array_equal(out, expected)
 
     variants, samples = np.array([3, 0, V - 1]), RNG.permutation(N)[:20]
     rows = np.empty((3, 20))

@@ -351,7 +351,7 @@ def test_choices_that_cannot_be_are_refused(choices, words):
 def test_genotypic_of_dosages_is_refused():
     cohort, _, _ = small_cohort()
     model = ga.Linear("y", genetic_model="genotypic")
-    with pytest.raises(TypeError, match="needs genotypes, and these are dosages"):
+    with pytest.raises(ga.DosageError, match="these dosages come without: read GP"):
         model.block(model.prepare(cohort), DosageBlock.from_dosages(np.ones((1, 300))))
 
 

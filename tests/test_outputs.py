@@ -289,17 +289,6 @@ def test_min_overlap_is_a_flag(files, tmp_path, genassoc):
     assert genassoc(*assoc(files, tmp_path / "o.tsv", "--min-overlap", 0.2, phenotypes=table))[0] == 0
 
 
-@pytest.mark.parametrize(
-    ("name", "head", "word"),
-    [
-        ("a.dat", bytes([20, 0, 0, 0, 20, 0, 0, 0]) + bytes(8) + b"bgen" + bytes(20), "BGEN"),
-    ],
-)
-def test_formats_not_read_yet_are_named(tmp_path, genassoc, name, head, word):
-    (tmp_path / name).write_bytes(head)
-    refused(genassoc("convert", tmp_path / name, tmp_path / "o.zarr"), tmp_path / "o.zarr", word, "not readable yet")
-
-
 def test_pipes_are_refused_by_name(tmp_path, genassoc):
     os.mkfifo(tmp_path / "pipe")
     for given in ("-", tmp_path / "pipe"):

@@ -53,11 +53,14 @@ def test_copies_and_packed_calls(width):
     copies = np.empty((4, width), np.int8)
     pgen.copies_of(packed_oracle.pack(codes, packed_bytes(width)), copies)
     assert copies.tolist() == pgen_oracle.copies_of(codes)
-    columns = np.random.default_rng(2).permutation(width).astype(np.int64)
-    packed = np.empty((4, packed_bytes(width)), np.uint8)
-    pgen.pack_copies(copies, columns, packed)
-    expected = np.array(pgen_oracle.pack_copies(copies, columns), np.uint8)
-    np.testing.assert_array_equal(packed, packed_oracle.pack(expected, packed.shape[1]))
+    n_bytes = packed_bytes(width)
+    padded = np.full((4, 4 * n_bytes), 3, np.int8)
+    padded[:, :width] = copies
+    for columns in (np.random.default_rng(2).permutation(width), np.arange(width)):
+        packed = np.empty((4, n_bytes), np.uint8)
+        pgen.pack_copies(padded, columns.astype(np.int64), bool((columns == np.arange(width)).all()), packed)
+        expected = np.array(pgen_oracle.pack_copies(copies, columns), np.uint8)
+        np.testing.assert_array_equal(packed, packed_oracle.pack(expected, n_bytes))
 
 
 def test_steps_of_dosages():
@@ -66,7 +69,9 @@ def test_steps_of_dosages():
     dosages[0, :3], dosages[1, :3], dosages[2, :2] = (-9, 0, 2), (np.nan, 2.5, np.inf), (1 / 16384, 2 - 1 / 16384)
     columns = rng.permutation(40).astype(np.int64)
     values = np.empty((3, 40), np.uint16)
-    bad = pgen.dosage_steps(dosages, columns, values)
+    assert pgen.dosage_steps(dosages, np.arange(40), True, values) == 3
+    assert values.tolist() == pgen_oracle.dosage_steps(dosages, range(40))[0]
+    bad = pgen.dosage_steps(dosages, columns, False, values)
     expected, wrong = pgen_oracle.dosage_steps(dosages, columns)
     assert bad == wrong == 3
     assert values.tolist() == expected

@@ -175,6 +175,8 @@ def test_rows_run_and_the_tools_agree(files, work):
     assert qc.costs["plink2"].marginal is not None
     assert not list((work / "scratch-toy" / "qc").iterdir())
     assert qc.agreement["plink2"].text.startswith("1,200 numbers")
+    pytest.importorskip("pgenlib")
+    check([*(["convert-bed"] if shutil.which("plink1.9") else []), "convert-pgen"], work)
 
 
 @plink2

@@ -34,11 +34,14 @@ READING_OPTIONS: dict[str, tuple[Any, str | None, str, Callable[[Any], Any]]] = 
     "min_dp": (float, "N", "Calls of fewer reads (DP) are not observed.", _as_is),
     "allele_balance": (str, "LEAST,LARGEST", "Heterozygous calls whose share of ALT reads (AD) lies outside are not observed.", _balance),
     "half_calls": (str, "missing|haploid|reference", "What 0/. and ./1 mean; default: haploid in males on X, Y, MT, else missing.", _as_is),
+    "called_sites": (str, "BED", "Of a Parquet lake: regions in which all samples were called; elsewhere who is not listed is not observed.", _as_is),
     "missing_to_ref": (bool, None, "Samples and sites that a file does not hold are homozygous for REF.", _as_is),
     "id_rule": (str, "RULE", "How sample ids are changed: iid, fid_iid, split:_:2, trim+upper, nfc, ...; joined by +.", _as_is),
     "id_map": (str, "FILE", "Old and new sample ids, two columns; applied before --id-rule.", _as_is),
     "rsids": (str, "FILE.vcf.gz", "Ids of variants from a VCF with an index (dbSNP), by position and alleles.", _as_is),
     "fasta": (str, "FASTA", "Check REF against reference sequences (with .fai); left-align and trim indels.", _as_is),
+    "reference": (str, "first|last", "Which allele is REF where the format does not say; default: first in BGEN, last in BED.", _as_is),
+    "sample_file": (str, "FILE", "The .sample file with the ids of a BGEN; default: its own, or the file beside it.", _as_is),
 }  # fmt: skip
 
 

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from genassoc.data.schema import NOT_OBSERVED
 from genassoc.kernels.genotypes import packed as packed_kernels
 from genassoc.kernels.genotypes.counts import count_codes, mask_words
-from genassoc.kernels.genotypes.dosages import FixedPoint
+from genassoc.kernels.genotypes.dosage_moments import whole_rows
+from genassoc.kernels.genotypes.dosages import N_SUMS, FixedPoint, sum_dosages
 from genassoc.shapes import (
+    Array,
     BoolArray,
     Float64Array,
     Int64Array,
@@ -148,14 +151,14 @@ class DosageBlock:
         ``dosage = value / scale``; the dtype's largest value means "not observed".
     start : int
         Number of the first variant in the store.
-    places, genuine, contig, haploid
-        As of `GenotypeBlock`.
+    places, genuine, contig, haploid, single
+        As of `GenotypeBlock`; where one copy is all there is, the dosage is doubled as calls are.
     steps : int
         Steps of one allele copy, those that the file's numbers are whole in: 255 of BGEN with 8 bits, 1000 of thousandths,
         16384 of PGEN; 0 where they are what the type of ``values`` can hold (see Notes).
-    homozygous : uint16 array (V, N) or None
-        Probability of two copies of ALT, ``steps`` for 1, ``not_observed`` where the dosage is not; that of a heterozygote is
-        what the dosage leaves. None where the probabilities of genotypes are not known.
+    homozygous : uint array (V, N) or None
+        Of the type of ``values``: probability of two copies of ALT, ``steps`` for 1, ``not_observed`` where the dosage is not; that of a
+        heterozygote is what the dosage leaves. None where the probabilities of genotypes are not known.
 
     Notes
     -----
@@ -169,8 +172,14 @@ class DosageBlock:
     genuine: "DosageBlock | None" = None
     contig: str = ""
     steps: int = 0
-    homozygous: UInt16Array | None = None
+    homozygous: Array | None = None
     haploid: UInt8Array | None = None
+    single: BoolArray | None = None
+
+    @property
+    def of_predictor(self) -> bool:
+        """Whether these are values of a column that is no variant, laid on 0 to 2."""
+        return self.steps == 0 and self.values.dtype.itemsize == 4
 
     @property
     def scale(self) -> int:
@@ -197,6 +206,13 @@ class DosageBlock:
         """N."""
         return int(self.values.shape[1])
 
+    @cached_property
+    def sums(self) -> Int64Array:
+        """Sums of the steps of all N, (V, N_SUMS), as `genassoc.kernels.genotypes.dosages.sum_dosages` has them: when first asked for."""
+        sums = np.empty((self.n_variants, N_SUMS), np.int64)
+        sum_dosages(self.fixed_point, np.ones(self.n_samples, dtype=bool), sums)
+        return sums
+
     def observed(self) -> BoolArray:
         """Where a dosage is observed, (V, N)."""
         return np.asarray(self.values != self.not_observed)
@@ -205,9 +221,27 @@ class DosageBlock:
         """Dosages of ALT (V, N), NaN where not observed."""
         return np.where(self.observed(), self.values / self.scale, np.nan)
 
-    def whole(self) -> BoolArray:
-        """Variants (V,) whose dosages observed are all 0, 1 or 2."""
-        return np.asarray(((self.values % self.scale == 0) | ~self.observed()).all(axis=1))
+    def whole(self, columns: Int64Array | None = None) -> BoolArray:
+        """Variants (V,) that are calls in all samples, or in those of some columns: 0, 1 or 2 copies, and no other genotype possible."""
+        selected = np.full(self.n_samples, columns is None)
+        if columns is not None:
+            selected[columns] = True
+        whole = np.empty(self.n_variants, dtype=bool)
+        whole_rows(self.fixed_point, selected, whole)
+        if self.homozygous is not None:
+            for v in np.flatnonzero(whole):
+                two = self.values[v] == 2 * self.scale
+                surely = (self.homozygous[v] == np.where(two, self.scale, 0)) | (self.values[v] == self.not_observed)
+                whole[v] = bool((surely | ~selected).all())
+        return whole
+
+    def as_calls(self) -> GenotypeBlock:
+        """Dosages of 0, 1 and 2 copies as calls; all others are not observed."""
+        codes = np.full(self.values.shape, NOT_OBSERVED, np.uint8)
+        for copies in (0, 1, 2):
+            codes[self.values == copies * self.scale] = copies
+        calls = GenotypeBlock.from_codes(codes, self.start)
+        return replace(calls, haploid=self.haploid, places=places_of(self), contig=self.contig)
 
     def take(self, keep: BoolArray | Int64Array) -> "Self":
         """Some of the variants; ``start`` stays."""
@@ -220,16 +254,40 @@ class DosageBlock:
         )  # fmt: skip
 
     def recoded(self, values: Any) -> "DosageBlock":
-        """The same variants with other values (V, N); ``genuine`` keeps the dosages."""
-        fixed: Any = values.astype(self.values.dtype)
-        return replace(self, values=fixed, genuine=self.genuine or self)
+        """The same variants with other values (V, N), genotypes without probabilities; ``genuine`` keeps the dosages."""
+        fixed: Any = values.astype(self.values.dtype, copy=False)
+        return replace(self, values=fixed, homozygous=None, genuine=self.genuine or self)
+
+    def halved(self, samples: BoolArray) -> "DosageBlock":
+        """Dosages of ``samples`` (N,) as half of what they are, exactly, one copy being all they have; ``genuine`` keeps the dosages."""
+        scale = 2 * self.scale
+        kind: Any = np.uint16 if 2 * scale < NO_DOSAGE else np.uint32
+        unknown = ~self.observed()
+        values = np.where(samples, self.values.astype(kind), self.values.astype(kind) * kind(2))
+        values[unknown] = np.iinfo(kind).max
+        homozygous = None
+        if self.homozygous is not None:
+            homozygous = np.where(samples, kind(0), self.homozygous.astype(kind) * kind(2))
+            homozygous[unknown] = np.iinfo(kind).max
+        return replace(
+            self, values=values, steps=scale, homozygous=homozygous, haploid=None, genuine=self.genuine or self, single=samples
+        )  # fmt: skip
 
     @classmethod
-    def from_dosages(cls, dosages: Float64Array, start: int = 0, bits: int = 16) -> "DosageBlock":
-        """Round dosages (V, N) in [0, 2], NaN where not observed, to fixed point of 8 or 16 bits."""
-        scale, missing = (127, 255) if bits == 8 else (32767, 65535)
-        values = np.where(np.isnan(dosages), missing, np.rint(np.nan_to_num(dosages) * scale))
-        return cls(values.astype(np.uint8) if bits == 8 else values.astype(np.uint16), start)
+    def from_dosages(
+        cls, dosages: Float64Array, start: int = 0, bits: int = 16, *, steps: int = 0, homozygous: Float64Array | None = None
+    ) -> "DosageBlock":  # fmt: skip
+        """Round dosages (V, N) in [0, 2], NaN where not observed, to fixed point of 8 or 16 bits, or of 16 with ``steps`` a copy.
+
+        ``homozygous`` (V, N): probabilities of two copies.
+        """
+        scale, missing = (127, 255) if bits == 8 else (steps or MOST_STEPS, NO_DOSAGE)
+        kind = np.uint8 if bits == 8 else np.uint16
+
+        def fixed(values: Float64Array) -> Any:
+            return np.where(np.isnan(dosages), missing, np.rint(np.nan_to_num(values) * scale)).astype(kind)
+
+        return cls(fixed(dosages), start, steps=steps, homozygous=None if homozygous is None else fixed(homozygous))
 
 
 Block = GenotypeBlock | DosageBlock
@@ -287,6 +345,23 @@ def places_of(block: Block) -> Places:
     if block.places is not None:
         return block.places
     return Places.autosomal(np.arange(block.start, block.start + block.n_variants, dtype=np.int64))
+
+
+def copies_of(block: Block) -> Float64Array:
+    """Copies of ALT, called or expected, (V, N); NaN where not observed."""
+    if isinstance(block, DosageBlock):
+        return block.dosages()
+    codes = block.codes()
+    return np.where(codes == NOT_OBSERVED, np.nan, codes.astype(np.float64))
+
+
+def probabilities_of_two(block: Block) -> Float64Array | None:
+    """The probability of two copies of ALT (V, N), NaN where not observed; None of dosages that come without."""
+    if not isinstance(block, DosageBlock):
+        return np.where(np.isnan(copies := copies_of(block)), np.nan, copies == 2.0)
+    if block.homozygous is None:
+        return None
+    return np.where(block.observed(), block.homozygous / block.scale, np.nan)
 
 
 def take_samples(block: GenotypeBlock, columns: Int64Array) -> GenotypeBlock:

@@ -120,13 +120,15 @@ def absolute_of(data: RowData, choices: Mapping[str, Any], names: tuple[str, ...
     covariance = hc3_of_glm(fit) if choices.get("variance") == "robust" else np.asarray(fit.cov_params())
     design = np.asarray(fit.model.exog)
     P = design.shape[1]
-    copies = np.unique(data.G[:, 0]) if not _mean_imputed(data) else np.array([0.0, 1.0, 2.0])
+    expected = bool((data.G[:, 0] % 1.0 > 0.0).any())  # of dosages
+    copies = np.array([0.0, 1.0, 2.0]) if expected or _mean_imputed(data) else np.unique(data.G[:, 0])
     (low, _), (high, _) = modifier.arms
     values = (modifier.arms[0][1], modifier.arms[1][1])
     effects = absolute_effects(
         np.asarray(fit.params), covariance, design, g=P - 2, e=1, ge=P - 1, genotypes=copies.tolist(), arms=values
     )
-    fewest = [min(int(((data.G[:, 0] == value) & (modifier.values == at)).sum()) for at in values) for value in copies]
+    called = np.rint(data.G[:, 0]) if expected else data.G[:, 0]
+    fewest = [min(int(((called == value) & (modifier.values == at)).sum()) for at in values) for value in copies]
     return Absolute(effects, tuple(_name(value, choices, names) for value in copies), (low, high), tuple(fewest))
 
 

@@ -374,7 +374,7 @@ def _compare(row: dict[str, Any], fitted: DenseFit, tolerance: Tolerance, n: int
         row["method"] in ("lrt", "firth", "firth_approx")
         and not joint
         and abs(fitted.beta) < 1e-3 * fitted.standard_error_model
-    ) or (row["method"] == "exact" and fitted.neg_log_10_p < 1e-6)
+    ) or (row["method"] in ("exact", "dosage_law") and fitted.neg_log_10_p < 1e-6)
     deviations = {
         "beta": None if joint else abs(beta - fitted.beta) / max(abs(fitted.beta), fitted.standard_error),
         "standard_error": None if joint or vague else abs(error / fitted.standard_error - 1.0),

@@ -50,7 +50,7 @@ def groups_of(data: RowData, row: Mapping[str, Any]) -> Groups:
     known = ~np.isnan(data.copies)
     which = np.full(data.n, -1, dtype=np.int64)
     if data.predictor is None:
-        which[known] = data.copies[known].astype(np.int64)
+        which[known] = np.rint(data.copies[known]).astype(np.int64)  # of dosages the nearest genotype
         return Groups("genotype", genotype_names(str(row["other_allele"]), str(row["effect_allele"])), which, "no call")
     levels, at = np.unique(data.copies[known], return_inverse=True)
     names = [f"{level:.6g}" for level in levels]

@@ -37,6 +37,7 @@ METHODS = {
     "firth": "Firth's penalised likelihood ratio test, which stays finite where all carriers have one outcome",
     "firth_approx": "Firth's penalised likelihood ratio test, the covariates' effects held where they are without it",
     "spa": "a saddlepoint approximation of the score's tail; beta and p are of different fits",
+    "dosage_law": "the law of the outcome with the dosages as they are, because carriers or events are few; beta is of another fit than p",
     "exact": "an exact conditional test, because carriers or events are few; beta is of another fit than p (Firth's, or the likelihood's)",
 }  # fmt: skip
 

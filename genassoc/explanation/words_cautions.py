@@ -60,7 +60,9 @@ def _rarer(data: RowData, copies: Float64Array) -> BoolArray:
     if data.predictor is not None:
         values, n = np.unique(copies, return_counts=True)
         return np.asarray(copies != values[n.argmax()]) if values.size else np.zeros(0, dtype=bool)
-    return np.asarray((2 - copies if copies.size and copies.mean() > 1 else copies) > 0)
+    return np.asarray(
+        (2 - copies if copies.size and copies.mean() > 1 else copies) >= 0.5
+    )  # of dosages the nearest call
 
 
 def _few(data: RowData, called: BoolArray) -> list[str]:

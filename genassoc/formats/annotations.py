@@ -49,9 +49,9 @@ class Annotations:
         """What a file called ``name`` has, by its header."""
         fields: dict[str, tuple[str, bytes, bool]] = {}
         notes = []
-        for field in reading.info:
+        for field in dict.fromkeys((*reading.info, *(["END"] if reading.blocks else []))):
             known = declared.get(field)
-            if known is None:
+            if known is None and field in reading.info:
                 notes.append(
                     f"{name}: INFO field {field} is not declared in the header: kept whole where a record has it"
                 )
@@ -87,7 +87,8 @@ class Annotations:
         filters : dict
             FILTER -> records.
         annotated : dict
-            Annotation of INFO -> rows that have a value; ``"uneven"`` under its name and a blank where a list did not fit ALT.
+            Annotation of INFO -> rows that have a value; ``"uneven"`` under its name and a blank where a list did not fit ALT, or a quality
+            was no single number.
         """
         n = len(first_of_record)
         spans, changes = np.empty((n, 4), dtype=np.int64), np.empty(n, dtype=np.uint8)
@@ -109,6 +110,8 @@ class Annotations:
             starts = places.alternates if by_allele and places.alternates.size == n else whole
             key = np.frombuffer(field, dtype=np.uint8)
             uneven = kernels.find_values(text, spans, key, starts, places.alt_index, values)
+            if name == INFO_SOURCE:
+                uneven = _without_words(text, values)
             columns[name] = column_of(text, values)
             has = int(np.count_nonzero(values[:, 0] != kernels.ABSENT))
             annotated |= ({name: has} if has else {}) | ({f"{name} {UNEVEN}": uneven} if uneven else {})
@@ -121,6 +124,26 @@ class Places:
 
     alternates: Int64Array
     alt_index: Int32Array
+
+
+def _without_words(text: UInt8Array, values: Int64Array) -> int:
+    """Take away values that are no single number, and return how many these are: a quality is a number."""
+    rows = np.flatnonzero(values[:, 0] != kernels.ABSENT)
+    bad = 0
+    for row in rows.tolist():
+        start, end = values[row].tolist()
+        if start < 0 or not _is_number(text[start:end].tobytes()):
+            bad += int(start < 0 or end - start != 1 or text[start] != ord("."))
+            values[row, 0] = kernels.ABSENT
+    return bad
+
+
+def _is_number(shown: bytes) -> bool:
+    try:
+        float(shown)
+    except ValueError:
+        return False
+    return True
 
 
 def column_of(text: UInt8Array, values: Int64Array) -> TextColumn:

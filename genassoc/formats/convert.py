@@ -21,13 +21,14 @@ from genassoc.data.block import NO_DOSAGE
 from genassoc.data.cohort.builds import too_far
 from genassoc.data.cohort.contigs import Contigs, chromosome_of, is_beyond_mt
 from genassoc.data.forks import check_not_forked
+from genassoc.data.memory import parse_memory, resident_memory
 from genassoc.data.output import check_outputs, target_of
 from genassoc.data.store.arrays import Contents
 from genassoc.data.store.folder import read_attributes, work_folder
 from genassoc.data.store.location import check_local
 from genassoc.data.store.pieces import hash_of
 from genassoc.data.store.writer import StoreWriter, check_output
-from genassoc.errors import InputError, StoreError
+from genassoc.errors import InputError, PlanError, StoreError
 from genassoc.formats import inputs as choosing
 from genassoc.formats.convert_memory import ConversionSizes, header_bytes
 from genassoc.formats.inputs import ContigCheck, SampleChoice
@@ -50,6 +51,7 @@ CONVERSION_VERSION = 3  # raised when the same input would give another store
 _VERSIONS = ("genassoc", "numpy", "zarr", "pysam", "isal")
 _SUMMED = (
     "records",
+    "file_records",
     "split",
     "haploid_calls",
     "half_missing_calls",
@@ -80,8 +82,9 @@ def convert(
     Parameters
     ----------
     inputs : path, glob, or sequence of them
-        A glob is expanded in natural order (chr2 before chr10), a sequence keeps its order. All files must hold the same
-        samples, in any order.
+        Files are read in the order of the genome, by their first records, whatever order they are given in. Files of the
+        same samples (in any order) are joined one after another; files of different samples are merged by position, REF and
+        ALT as they are read (`genassoc.formats.merge`).
     out : path
         The store to be. If it is there already, made of the same inputs, nothing is done. An interrupted conversion
         (``wip_<name>`` beside it) is resumed if inputs and parameters are the same, else begun anew.
@@ -121,9 +124,12 @@ def convert(
     paths = choosing.expand(inputs)
     regions = choosing.parse_regions(region)
     longest_header = header_bytes(memory)
-    sources = [choosing.open_source(path, regions, longest_header, reading=reading) for path in paths]
+    opened = [choosing.open_source(path, regions, longest_header, reading=reading) for path in paths]
+    files = choosing.in_genome_order(opened)
+    check_contigs(files, regions)
+    sources = merged_sources(files, regions, reading, threads or processors(), memory)
     choice = choosing.choose_samples(sources, samples)
-    identity = conversion_identity(paths, regions, choice, reading, sources)
+    identity = conversion_identity([source.path for source in files], regions, choice, reading, files)
     attributes = read_attributes(out)
     made_of_these = attributes is not None and attributes.get("identity", {}).get("source") == identity
     if attributes is not None and made_of_these and _is_sound(out, overwrite):
@@ -132,10 +138,13 @@ def convert(
         return ConversionSummary.from_stored(out, attributes["summary"])
     check_output(out, overwrite)
     check_outputs([out])
-    check_contigs(sources, regions)
     content = content_of(sources)
     sizes = ConversionSizes.fit(memory, len(choice.sample_ids), threads or processors(), content.dosages)
     writer = StoreWriter(out, choice.sample_ids, identity, overwrite=overwrite, ahead=sizes.ahead, contents=content)
+    if files != opened:
+        names = [source.path.name for source in files]
+        more = f", ... ({len(names):,} files)" if len(names) > 4 else ""
+        sources[0].notes.append(f"read in the order of the genome: {', '.join(names[:4])}{more}")
     try:
         conversion = Conversion(sources, choice, regions, writer, threads, progress or Silent(), sizes, reading)
         summary = conversion.run()
@@ -146,6 +155,33 @@ def convert(
         writer.close()
         raise
     return summary
+
+
+def merged_sources(
+    files: list[Source], regions: list[Region], reading: Reading, threads: int, memory: str | int | None
+) -> list[Source]:
+    """Files of one set of samples as they are; those of several sets as one source that merges them.
+
+    Raises
+    ------
+    PlanError
+        There are too many sets to be read at once below ``memory``.
+    """
+    from genassoc.formats.merge import MEMORY_A_GROUP, MergedSource, sample_groups
+
+    groups = sample_groups(files)
+    if len(groups) == 1:
+        return files
+    if memory is not None and parse_memory(memory) < len(groups) * MEMORY_A_GROUP + resident_memory():
+        raise PlanError(
+            f"--memory {memory} is too little to merge files of {len(groups):,} sets of samples, which are read at once and take "
+            f"about {MEMORY_A_GROUP >> 20} MB each: give more, or merge some of them before (bcftools merge)"
+        )
+    with_blocks, most = replace(reading, blocks=True), header_bytes(memory)
+    opened = [
+        [choosing.open_source(file.path, regions, most, reading=with_blocks) for file in group] for group in groups
+    ]
+    return [MergedSource(opened, reading, threads)]
 
 
 def content_of(sources: Sequence[Source]) -> Contents:
@@ -215,10 +251,10 @@ def identity_reading(reading: Reading) -> dict[str, Any]:
     return json.loads(json.dumps({"reading": chosen})) if chosen else {}
 
 
-def _quality_field(source: Source) -> dict[str, str]:
-    """The INFO field that a source's imputation quality is taken from, if it has one."""
+def _facts(source: Source) -> dict[str, str]:
+    """What a store says of a file: its kind, and the INFO field that its imputation quality is taken from, if it has one."""
     field_name = getattr(source, "info_source", "")
-    return {"info_source": field_name} if field_name else {}
+    return {"kind": source.kind, **({"info_source": field_name} if field_name else {})}
 
 
 def check_contigs(sources: list[Source], regions: list[Region]) -> None:
@@ -291,9 +327,9 @@ class Tally:
     left_out: dict[str, int] = field(default_factory=dict)
     annotated: dict[str, int] = field(default_factory=dict)  # rows that have a value, by annotation
 
-    def copy(self) -> "Tally":
-        """A copy."""
-        return replace(self, **{name: copy(value) for name, value in vars(self).items()})
+    def state(self) -> dict[str, Any]:
+        """The counts as they are now, from which another tally can go on."""
+        return {name: copy(value) for name, value in vars(self).items()}
 
     def add(self, source: int, batch: VariantBatch) -> list[str]:
         """Count a batch; return the contigs of its rows."""
@@ -396,7 +432,7 @@ class Conversion:
                 batch = future.result()
             except RecordError as error:
                 raise InputError(f"{source.path}{source.locate(tally.lines + error.line)}: {error.message}") from None
-            origin = {"source": number, "place": list(batch.place), "tally": vars(tally.copy())}
+            origin = {"source": number, "place": list(batch.place), "tally": tally.state()}
             variants = batch.columns.numbered_from(tally.counts["records"])
             check.see(source.path, tally.add(number, batch))
             n_rows = len(batch.packed)
@@ -416,12 +452,15 @@ class Conversion:
         dropped = {reason: tally.counts[name] for name, reason in DROP_REASONS.items() if tally.counts[name]}
         identity = self.writer.identity["source"]["inputs"]
         lengths = lengths_of(self.sources)
+        # files that were merged are one source, whose records are counted together
+        files = [file for source in self.sources for file in getattr(source, "files", [source])]
+        of_files = tally.source_records if len(files) == len(self.sources) else [None] * len(files)
         build, doubts = _build_of(self.sources, tally.largest)
         contigs = Contigs.of(tally.contigs, lengths, lambda name: tally.largest.get(name, 0))
         summary = ConversionSummary(
             path=self.writer.path,
             n_samples=len(self.choice.sample_ids),
-            records=tally.counts["records"],
+            records=tally.counts["file_records"] or tally.counts["records"],
             rows=self.writer.n_rows_appended,
             split=tally.counts["split"],
             dropped=dropped,
@@ -442,10 +481,10 @@ class Conversion:
             build=build,
             contig_notes=[*contigs.notes(), *contigs.unplaced(tally.contigs), *doubts],
             sources=[
-                {**known_as, "kind": source.kind, "records": records, **_quality_field(source)}
-                for known_as, source, records in zip(identity, self.sources, tally.source_records)
+                {**known_as, **_facts(source), **({} if records is None else {"records": records})}
+                for known_as, source, records in zip(identity, files, of_files)
             ],
-            notes=[note for source in self.sources for note in source.notes],
+            notes=list(dict.fromkeys(note for source in self.sources for note in source.notes)),
             resumed_rows=resumed_rows,
         )
         if summary.rows == 0:

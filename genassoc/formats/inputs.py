@@ -10,14 +10,17 @@ from pathlib import Path
 import numpy as np
 
 from genassoc.data.cohort.builds import Build
-from genassoc.data.cohort.contigs import XY, Contigs, chromosome_of, dialect_of
+from genassoc.data.cohort.contigs import RANK, XY, Contigs, chromosome_of, dialect_of
 from genassoc.errors import InputError
 from genassoc.formats import bgzf
+from genassoc.formats.bgen.header import is_bgen
 from genassoc.formats.identity import identified
 from genassoc.formats.reading import AS_IT_IS, Reading
 from genassoc.formats.source import Region, Source, build_of_source, merge_regions, parse_region
 from genassoc.formats.vcf.header import MAX_HEADER_BYTES
 from genassoc.shapes import Int64Array
+
+_INDEXES = (".tbi", ".csi", ".bgi", ".sample")  # and what else lies beside files of genotypes
 
 
 def expand(inputs: str | Path | Sequence[str | Path]) -> list[Path]:
@@ -37,7 +40,7 @@ def expand(inputs: str | Path | Sequence[str | Path]) -> list[Path]:
             continue
         # a pattern like chr*.vcf.gz* also matches the indexes, and chr* the lists beside a BED or a PGEN
         matches = glob.glob(str(item), recursive=True)  # noqa: PTH207 (Path.glob refuses absolute patterns)
-        files = [p for p in matches if not p.endswith((".tbi", ".csi")) and not _is_beside(Path(p), set(matches))]
+        files = [p for p in matches if not p.endswith(_INDEXES) and not _is_beside(Path(p), set(matches))]
         if not files:
             raise InputError(f"{item}: no file matches; check the folder and the pattern")
         paths += [Path(p) for p in sorted(files, key=natural_order)]
@@ -127,11 +130,23 @@ def _is_vcf_zarr(path: Path, head: bytes) -> bool:
     return is_zarr_folder(path) if path.is_dir() else is_zarr_zip(path, head)
 
 
+def _is_lake(path: Path, _: bytes) -> bool:
+    if not path.is_dir():
+        return False
+    from genassoc.formats.sake.lake import is_lake
+
+    return is_lake(path)
+
+
 # Folders that are one input.
-FOLDERS: tuple[Format, ...] = (Format("VCF Zarr", _is_vcf_zarr, "genassoc.formats.vcz.source:VczSource"),)
+FOLDERS: tuple[Format, ...] = (
+    Format("VCF Zarr", _is_vcf_zarr, "genassoc.formats.vcz.source:VczSource"),
+    Format("sake", _is_lake, "genassoc.formats.sake.source:SakeSource"),
+)
 # The first that recognises a file reads it.
 SOURCES: tuple[Format, ...] = (
     *FOLDERS,
+    Format("BGEN", is_bgen, "genassoc.formats.bgen.bgen:BgenSource"),
     Format(
         "BED", lambda _, head: head[:3] in (b"\x6c\x1b\x01", b"\x6c\x1b\x00"), "genassoc.formats.plink.bed:BedSource"
     ),
@@ -149,35 +164,28 @@ def open_source(
     exact: bool = False,
     reading: Reading = AS_IT_IS,
 ) -> Source:
-    """The source for a file, recognised by its bytes and not by its name; `InputError` for other formats.
+    """The source for a file, recognised by its bytes and not by its name.
 
     Regions ask for a chromosome, whatever the file calls it; ``exact``: for the contigs of just these names.
     """
-    _refuse_other_formats(path)
+    _refuse_companions(path)
     try:
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)
     except OSError:
         head = b""  # `bgzf.sniff` says why it cannot be opened
     found = next(known for known in SOURCES if known.recognises(path, head))
+    if reading.called_sites is not None and found.name != "sake":
+        raise InputError(f"{path}: called_sites is of Parquet lakes (sake), which list carriers alone; leave it out")
     return identified(found.open(path, regions, max_header_bytes, exact=exact, reading=reading), reading)
 
 
-def _refuse_other_formats(path: Path) -> None:
-    """Name the files of genotypes that are known but not read, by their first bytes or by what lies beside them."""
+def _refuse_companions(path: Path) -> None:
+    """Name the file that a .bim, .fam, .pvar or .psam belongs to, where that lies beside it."""
     for suffix, of in ((".bim", ".bed"), (".fam", ".bed"), (".pvar", ".pgen"), (".psam", ".pgen")):
         whole = path.with_suffix(of)
         if path.suffix == suffix and whole.is_file():
             raise InputError(f"{path}: belongs to {whole.name}; give that: the files beside it are found")
-    try:
-        with path.open("rb") as file:
-            head = file.read(24)
-    except OSError:
-        return  # `bgzf.sniff` says why it cannot be opened
-    if head[16:20] == b"bgen" or (path.suffix == ".bgen" and head[16:20] == bytes(4)):
-        raise InputError(
-            f"{path}: is a BGEN file, which is not readable yet; export it (plink2 --bgen {path} ref-first --export bcf)"
-        )
 
 
 def parse_regions(region: str | Sequence[str] | None) -> list[Region]:
@@ -188,6 +196,33 @@ def parse_regions(region: str | Sequence[str] | None) -> list[Region]:
     if not texts:
         raise InputError("an empty list of regions was given; leave it out to convert everything")
     return merge_regions([parse_region(text) for text in texts])
+
+
+def in_genome_order(sources: Sequence[Source]) -> list[Source]:
+    """Files by the place of their first record, whatever order a shell gave them in (chr10 before chr2).
+
+    Files that begin at the same place keep their order; all do where one does not tell its place.
+    """
+    places = [_first_place(source) for source in sources]
+    if any(place is None for place in places):
+        return list(sources)
+
+    def key(number: int) -> tuple[int, list[tuple[int, int, str]], int]:
+        contig, position = places[number] or ("", 0)
+        chromosome = chromosome_of(contig)
+        # other contigs behind the chromosomes
+        return RANK.get(chromosome or "", len(RANK) + 4), [] if chromosome else natural_order(contig), position
+
+    return [sources[number] for number in sorted(range(len(sources)), key=key)]
+
+
+def _first_place(source: Source) -> tuple[str, int] | None:
+    """Contig and position of a file's first record, as far as it tells."""
+    site: Callable[[], tuple[str, int] | None] | None = getattr(source, "first_site", None)
+    if site is not None:
+        return site()
+    contig = source.first_contig()
+    return None if contig is None else (contig, 0)
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,10 @@ from genassoc.data.strangers import MalformedError
 from genassoc.errors import InputError
 
 Dosage = Literal["DS", "GP", "HDS", "GT"]
+Reference = Literal["first", "last"]
 HalfCalls = Literal["missing", "haploid", "reference"]
-READ_FILES = ("id_map", "rsids", "fasta", "sample_file")  # fields that name files: what these hold makes the store
+# fields that name files: what these hold makes the store
+READ_FILES = ("id_map", "rsids", "fasta", "sample_file", "called_sites")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,9 @@ class Reading:
         What a call with one allele of two means. None: haploid in males on X, Y, MT where the sexes are known, else missing.
     missing_to_ref : bool
         Samples and sites that a file does not hold are homozygous for REF.
+    called_sites : str or None
+        Of a lake, which lists carriers alone: a BED file of the regions in which all samples were called, so that who is not listed is
+        REF there, and not observed elsewhere.
     id_rule : str or None
         How sample ids are changed, by the rules of `genassoc.data.cohort.id_rules`: "iid", "trim+upper", "split:_:2".
     id_map : str or None
@@ -44,6 +49,13 @@ class Reading:
         A VCF with an index (dbSNP): variants get the ids that it has for their position and alleles.
     fasta : str or None
         The reference sequences: REF is checked against them, and indels are left-aligned and trimmed.
+    reference : {None, "first", "last"}
+        Which allele is REF, where the format does not say (BGEN, BED). None: the format's usual one.
+    sample_file : str or None
+        The .sample file with the ids of a BGEN.
+    blocks : bool
+        Records that say where calls are reference make rows too; no choice of users: set where files of different samples are
+        merged.
     """
 
     dosage: Dosage | None = None
@@ -54,20 +66,29 @@ class Reading:
     allele_balance: tuple[float, float] | None = None
     half_calls: HalfCalls | None = None
     missing_to_ref: bool = False
+    called_sites: str | None = None
     id_rule: str | None = None
     id_map: str | None = None
     rsids: str | None = None
     fasta: str | None = None
+    reference: Reference | None = None
+    sample_file: str | None = None
+    blocks: bool = False
 
     def __post_init__(self) -> None:
         _check_word("dosage", self.dosage, get_args(Dosage))
         _check_word("half_calls", self.half_calls, get_args(HalfCalls))
+        _check_word("reference", self.reference, get_args(Reference))
+        if self.sample_file is not None:
+            object.__setattr__(self, "sample_file", str(self.sample_file))
         if isinstance(self.info, str):
             object.__setattr__(self, "info", tuple(name.strip() for name in self.info.split(",") if name.strip()))
         object.__setattr__(self, "info", tuple(dict.fromkeys(name.removeprefix("INFO/") for name in self.info)))
         for name in self.info:
             if not name or any(mark in name for mark in _NO_NAME):
                 raise InputError(f"info: {name!r} is no name of an INFO field; name those to keep as in CSQ,ANN,R2")
+        if self.called_sites is not None:
+            object.__setattr__(self, "called_sites", str(self.called_sites))
         for name in ("min_gq", "min_dp"):
             least = getattr(self, name)
             if least is not None and not (_is_number(least) and 0 <= least < math.inf):

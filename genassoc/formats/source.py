@@ -37,11 +37,14 @@ class Place(NamedTuple):
         What the format can jump to: a byte offset, a virtual offset, a count of records.
     skip : int
         Bytes of text to drop from there.
+    more : tuple of int
+        Places in files that are read at the same time.
     """
 
     section: int = 0
     address: int = 0
     skip: int = 0
+    more: tuple[int, ...] = ()
 
 
 BEGINNING = Place()

@@ -41,6 +41,7 @@ CALL_CHANGES = {
     "half_as_reference": "half calls whose other allele is read as REF",
     "absent_to_ref": "calls that a file does not hold, set to homozygous for REF (--missing-to-ref)",
     "absent_calls": "calls of samples whose file does not have the variant, taken as not observed",
+    "scaled_probabilities": "genotypes whose probabilities do not sum to 1 (BGEN 1.1), scaled so that they do",
     "reference_block_calls": "calls homozygous for REF by a reference block of their file",
 }
 _MEANING = {
@@ -202,11 +203,12 @@ class ConversionSummary:
             of = {INFO_SOURCE: f" ({', '.join(sources)})" if sources else ""}
             shown = ", ".join(f"{name}{of.get(name, '')} in {n:,} variants" for name, n in kept.items())
             text.append(f"kept of INFO: {shown}")
-        text += [
-            f"{n:,} variants whose {name.removesuffix(f' {UNEVEN}')} has not one value for each ALT: its whole list is kept"
-            for name, n in self.annotated.items()
-            if name not in kept
-        ]
+        for name, n in self.annotated.items():
+            field = name.removesuffix(f" {UNEVEN}")
+            if name not in kept and field == INFO_SOURCE:
+                text.append(f"{n:,} variants whose quality of imputation is no single number: taken as not stated")
+            elif name not in kept:
+                text.append(f"{n:,} variants whose {field} has not one value for each ALT: its whole list is kept")
         return text
 
     def _half_by_contig(self) -> str:

@@ -10,7 +10,7 @@ from genassoc.shapes import Array
 # The tests that a row can have, and why a row has no estimate or one to take with care: numbers of the columns "method" and "code".
 METHODS: tuple[str | None, ...] = (
     None, "score", "score_approx", "wald", "lrt", "firth", "firth_approx", "spa", "exact", "t", "f", "t_hc3", "t_hc0",
-    "f_hc3", "f_hc0", "wald_hc3", "wald_hc0", "wald_robust",
+    "f_hc3", "f_hc0", "wald_hc3", "wald_hc0", "wald_robust", "dosage_law",
 )  # fmt: skip
 CODES: tuple[str | None, ...] = (
     None,
@@ -39,6 +39,7 @@ CODES: tuple[str | None, ...] = (
     "spa_failed",
     "heavy_tails",
     "overdispersed",
+    "approximate_genotypes",
 )
 METHOD = {name: number for number, name in enumerate(METHODS)}
 CODE = {name: number for number, name in enumerate(CODES)}
@@ -82,6 +83,10 @@ class ModelState(Protocol):
     @property
     def n_by_trait(self) -> list[int]:
         """Complete samples of each trait."""
+
+    @property
+    def cohort_columns(self) -> Array:
+        """The cohort's samples as columns of a block, (N,)."""
 
 
 class AssociationModel(BlockAnalysis[State, BlockResult], Protocol[State]):

@@ -28,6 +28,7 @@ _NUMBERS = 2_000_000  # complex ones held at once
 _MOST_CHOICES = 200_000  # of a set, listed one by one
 _AS_FAR = 1e-9  # relative: distances from the mean differ by rounding
 _WHOLE = 1e-6  # copies that are whole up to the rounding of dosages
+_GRID, _MOST_STEPS = 32, 4096  # steps of a copy in which dosages that are not whole have a law, and steps in all
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +113,15 @@ class Conditional(Likelihood):
         law = law / law.sum()
         away = np.abs(np.arange(law.size) - law @ np.arange(law.size))
         return abs(float(np.log10(min(1.0, float(law[away >= away[seen] * (1.0 - _AS_FAR)].sum())))))
+
+
+def steps_of_copy(g: Float64Array) -> float:
+    """In how many steps of a copy the law of dosages g (n,) of the rarer allele is taken; 1 where they are whole."""
+    seen = g[np.isfinite(g)]
+    if (seen == np.floor(seen)).all():
+        return 1.0
+    most = _MOST_STEPS / max(float(seen.sum()), 1.0)
+    return float(np.clip(2.0 ** np.floor(np.log2(most)), 1.0, _GRID))
 
 
 def _members(sets: Int64Array) -> tuple[Int64Array, Int64Array, Int64Array]:

@@ -13,6 +13,7 @@ import numpy as np
 from genassoc.data.cohort.predictors import STEP
 from genassoc.models.about import About
 from genassoc.refit import fits
+from genassoc.refit.conditional import steps_of_copy
 from genassoc.refit.fits import Build, DenseFit, Likelihood, NotFittedError, Sandwich, by_normal_deviate, maximise
 from genassoc.refit.residual_law import residual_law_test
 from genassoc.refit.row_data import LIKELIHOODS, TESTS, RowData
@@ -20,6 +21,7 @@ from genassoc.refit.tested_columns import JOINT, is_of_set, plain_test
 from genassoc.shapes import BoolArray, Float64Array
 
 _WHOLE = 1e-4  # of the squared lengths of a basis: its inverse loses four digits of sixteen at most
+LAWS = ("exact", "dosage_law")  # of the outcome given the genotypes, or given dosages
 _WALD = ("wald", "t", "f")
 
 
@@ -37,7 +39,7 @@ def can_refit(about: About, test: str, method: str | None, choices: Mapping[str,
     test = plain_test(test) if choices.get("interaction") else test
     if is_of_set(test):
         return choices.get("alleles") == "joint" and method in methods_of(about)
-    if method == "exact":
+    if method in LAWS:
         # of matched sets it is of the calls observed, and the data of a row that takes means are of all
         whole = LIKELIHOODS[about.likelihood].whole_null or choices.get("missing") != "mean"
         return test in known and whole and _law_is_of_events(about, choices)
@@ -47,7 +49,7 @@ def can_refit(about: About, test: str, method: str | None, choices: Mapping[str,
 def needs_everybody(about: About, method: str, choices: Mapping[str, Any]) -> bool:
     """Whether a row's test uses samples without a call too: their null, as it is or moved by a step, or their residuals."""
     likelihood = LIKELIHOODS[about.likelihood]
-    if method == "exact":
+    if method in LAWS:
         return likelihood.whole_null and _law_is_of_events(about, choices)
     return (method == "score_approx" and not likelihood.screened) or (method == "spa" and likelihood.closed_form)
 
@@ -78,7 +80,7 @@ def refit(row: RowData, test: str, method: str, choices: Mapping[str, Any]) -> D
 
 def _in_copies(row: RowData, test: str, method: str, choices: Mapping[str, Any]) -> DenseFit:
     """Effects of one copy, or of half the range of a predictor."""
-    if method == "exact":
+    if method in LAWS:
         return _exact(row, test, choices)
     if method == "spa":
         return residual_law_test(row.y - row.offset, row.X, row.G[:, 0], choices.get("missing") == "mean", row.weight)
@@ -188,9 +190,19 @@ def _exact(row: RowData, test: str, choices: Mapping[str, Any]) -> DenseFit:
     likelihood = row.likelihood
     if choices.get("missing") == "mean":
         row = replace(row, G=np.where(np.isfinite(row.G), row.G, np.nanmean(row.G[:, 0])))
-    if not likelihood.whole_null:
-        row = replace(row, G=np.rint(row.G))  # of dosages the law is of whole alleles
     observed = np.isfinite(row.G[:, 0])
+    # The law is of the rarer allele's copies, twice what is tested of indicators and where one copy is all there is.
+    indicator = choices.get("genetic_model", "additive") != "additive"
+    unit = 2.0 if indicator or np.array_equal(row.copies[observed], 2.0 * row.G[observed, 0]) else 1.0
+    g = unit * row.G[observed, 0]
+    common = bool(g.sum() > g.size)
+    g = 2.0 - g if common else g
+    if not likelihood.whole_null:
+        grid = steps_of_copy(g)
+        g = np.rint(g * grid)
+        tested = row.G.copy()
+        tested[observed, 0] = (2.0 - g / grid if common else g / grid) / unit
+        row = replace(row, G=tested)
     robust = [method for method in likelihood.methods if method in ("wald_robust", "wald_hc3", "wald_hc0")]
     if choices.get("variance") == "hc0":
         robust = [method for method in robust if method != "wald_hc3"]
@@ -198,7 +210,7 @@ def _exact(row: RowData, test: str, choices: Mapping[str, Any]) -> DenseFit:
     found = _in_copies(row.take(observed), test, robust[0] if sandwich else "lrt", choices)
     null = build_of(row, choices)(basis_of(row, np.empty((row.n, 0))), row.offset)
     at = maximise(null)[0] if null.D.shape[1] else np.zeros(0)
-    return by_normal_deviate(found, null.law_of_events(at, row.G[observed, 0], observed))
+    return by_normal_deviate(found, null.law_of_events(at, g, observed))
 
 
 def rounding_of(row: RowData) -> float:

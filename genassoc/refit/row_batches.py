@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from genassoc.data.block import Block, GenotypeBlock, places_of
-from genassoc.data.schema import NOT_OBSERVED
+from genassoc.data.block import Block, DosageBlock, places_of
 from genassoc.errors import PhenotypeError
 from genassoc.refit import together
 from genassoc.refit.fits import DenseFit, Outcome
@@ -19,8 +18,6 @@ from genassoc.shapes import BoolArray, Float64Array
 
 _NUMBERS = 2**16  # of an array (B, N): half a megabyte: what a step needs stays in a core's cache
 _METHODS = ("t", "f", "wald", "score", "score_approx", "lrt", "firth", "firth_approx")
-_COPIES = np.array([0.0, 1.0, 2.0, np.nan])
-assert _COPIES.size - 1 == NOT_OBSERVED
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,10 +46,11 @@ class RowBatches:
         self._nulls: dict[int, Float64Array] = {}
 
     def takes(self, row: Asked) -> bool:
-        """Whether rows of such a method, of called genotypes, may be fitted together."""
+        """Whether rows of such a method, of variants, may be fitted together."""
         as_plink2 = self.choices.get("like") == "plink2" and row.method in ("wald", "firth")
         known = issubclass(self._likelihood, OfPredictor) and row.method in _METHODS
-        return known and isinstance(row.block, GenotypeBlock) and not as_plink2
+        of_variant = not (isinstance(row.block, DosageBlock) and row.block.of_predictor)
+        return known and of_variant and not as_plink2
 
     def fitted(self, asked: Mapping[int, Asked]) -> dict[int, tuple[DenseFit, int]]:
         """Fits of rows, by their numbers, and how many samples they have; rows that are not there have to be fitted by themselves."""
@@ -81,8 +79,8 @@ class RowBatches:
     ) -> list[tuple[DenseFit, int] | None]:
         """Rows of one test that share a basis."""
         whole = method == "score_approx" and not self._likelihood.screened
-        codes = np.concatenate([block.codes() for block in blocks])[:, self.source.cohort.block_columns]
-        G = self.source.tested(_COPIES[codes], ploidy)
+        copies, two = (np.concatenate(part) for part in zip(*(self.source.genotypes(block) for block in blocks)))
+        G = self.source.tested(copies, ploidy, two)
         complete, observed = np.stack([one.complete for one in cases]), ~np.isnan(G[0])
         seen = complete if self.source.imputes else complete & observed
         if self.source.imputes:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from genassoc.data.block import HAPLOID_CHROMOSOME, X_OUTSIDE_PAR, Block, GenotypeBlock, places_of
+from genassoc.data.block import HAPLOID_CHROMOSOME, X_OUTSIDE_PAR, Block, copies_of, places_of, probabilities_of_two
 from genassoc.data.cohort.added_covariates import SEX_ON_X, more_covariates, with_sex, with_variants
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.cohort.predictors import PredictorStore
@@ -20,7 +20,6 @@ from genassoc.data.phenotypes.modifier import Modifier, read_modifier, with_main
 from genassoc.data.phenotypes.outcomes import exposure_values
 from genassoc.data.phenotypes.survival import build_survival, strata_numbers
 from genassoc.data.phenotypes.weights import read_weights
-from genassoc.data.schema import NOT_OBSERVED
 from genassoc.errors import GenassocError
 from genassoc.models.about import About, about_of
 from genassoc.models.registry import MODELS
@@ -258,11 +257,11 @@ class RowSource:
         ploidy = int(places_of(block).ploidy[0])
         key = self.case_key(trait, first, ploidy)
         outcome = self.outcome(*key)
-        copies, tested, unit, predictor = self._values(first, block)
+        copies, tested, two, unit, predictor = self._values(first, block)
         missing = np.isnan(copies)
         keep = outcome.complete if self.imputes or not observed_only else outcome.complete & ~missing
         at = np.flatnonzero(keep)
-        G = np.column_stack([column for allele in tested for column in self.tested(allele, ploidy)])[at]
+        G = np.column_stack([column for allele in tested for column in self.tested(allele, ploidy, two)])[at]
         if observed_only and self.imputes and np.isnan(G).any():
             G = np.where(np.isnan(G), np.nanmean(G, axis=0), G)
         y = outcome.y[at]
@@ -280,30 +279,47 @@ class RowSource:
             modifier=None if modifier is None else RowModifier(modifier.name, modifier.values[at], modifier.arms),
         )  # fmt: skip
 
-    def _values(self, number: int, block: Block) -> tuple[Float64Array, Float64Array, float, str | None]:
-        """Copies of ALT of the cohort's samples (N,), and of each allele (k, N); of a predictor its values and these on 0 to 2, their unit, its name."""
+    def _values(
+        self, number: int, block: Block
+    ) -> tuple[Float64Array, Float64Array, Float64Array | None, float, str | None]:
+        """Copies of ALT of the cohort's samples (N,), and of each allele (k, N), and of one the probability of two copies (N,).
+
+        Of a predictor its values and these on 0 to 2; then their unit, and its name.
+        """
         store: Any = self.cohort.store
         if isinstance(store, PredictorStore):
             values, scale = store.exact(number)[self.cohort.sample_index], float(store.per_unit(np.array([number]))[0])
-            return values, (values - store.lowest[number])[None] * scale, 1.0 / scale, store.names[number]
-        assert isinstance(block, GenotypeBlock)
-        codes = block.codes()[:, self.cohort.block_columns]
-        alleles = np.where(codes == NOT_OBSERVED, np.nan, codes.astype(np.float64))
-        return alleles.sum(axis=0), alleles, 1.0, None
+            return values, (values - store.lowest[number])[None] * scale, None, 1.0 / scale, store.names[number]
+        alleles, two = self.genotypes(block)
+        return alleles.sum(axis=0), alleles, two[0] if len(two) == 1 else None, 1.0, None
 
-    def tested(self, copies: Float64Array, ploidy: int) -> tuple[Float64Array, ...]:
-        """The one or two columns that are tested of copies of ALT (..., N), NaN where the call is not observed."""
-        g = copies
+    def genotypes(self, block: Block) -> tuple[Float64Array, Float64Array]:
+        """Copies of ALT of the cohort's samples, and the probability of two (V, N); of dosages that come without, what these leave of it."""
+        copies, two = copies_of(block), probabilities_of_two(block)
+        if two is None:
+            two = np.maximum(copies - 1.0, 0.0)
+            if block.haploid is not None:
+                # One copy that is doubled is all of them.
+                marks = np.unpackbits(block.haploid, axis=1, bitorder="little", count=block.n_samples).astype(bool)
+                two = np.where(marks, copies / 2.0, two)
+        return copies[:, self.cohort.block_columns], two[:, self.cohort.block_columns]
+
+    def tested(self, copies: Float64Array, ploidy: int, two: Float64Array | None) -> tuple[Float64Array, ...]:
+        """The one or two columns that are tested of copies of ALT (..., N), NaN where the call is not observed.
+
+        ``two`` (..., N): the probability of two copies; None where nothing asks for it.
+        """
+        g, both = copies, np.zeros_like(copies) if two is None else two
         if ploidy == X_OUTSIDE_PAR and int(self.choices.get("male_x_dosage", 2)) == 1:
             assert self.cohort.sex is not None
             g = np.where(self.cohort.sex == 1, copies / 2.0, copies)
+            both = np.where((self.cohort.sex == 1) & ~np.isnan(both), 0.0, both)
         model = self.choices.get("genetic_model", "additive")
         if model == "additive":
             return (g / 2.0 if ploidy == HAPLOID_CHROMOSOME else g,)
         if model == "genotypic":
-            return g, np.where(np.isnan(g), np.nan, g == 1.0)
-        held = {"dominant": g >= 1.0, "recessive": g == 2.0, "hetonly": g == 1.0}[str(model)]
-        return (np.where(np.isnan(g), np.nan, held),)
+            return g, g - 2.0 * both
+        return ({"dominant": g - both, "recessive": both, "hetonly": g - 2.0 * both}[str(model)],)
 
     @cached_property
     def _conditioned(self) -> tuple[Cohort, tuple[str, ...] | str]:

@@ -219,7 +219,7 @@ def merge_lines(work: Path, out: Path, options: RunOptions = DEFAULT) -> tuple[l
     if _is_conversion(work):
         from genassoc.formats.convert_parts import merge_conversion
 
-        return merge_conversion(work, out).lines(), []
+        return merge_conversion(work, out, overwrite=options.restart).lines(), []
     merged, written, checked = merge_parts(work, out, options)
     lines = [f"{merged.path}: {merged.counts.rows:,} rows of {merged.counts.kept:,} variants", *written, *checked[:1]]
     return lines, [*refused_notes(merged.counts.to_dict().get("refused", {})), *checked[1:]]

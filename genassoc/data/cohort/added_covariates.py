@@ -6,11 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from genassoc.data.block import X_OUTSIDE_PAR, Places, places_of
+from genassoc.data.block import X_OUTSIDE_PAR, Places, copies_of, places_of
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.cohort.variant_selection import variant_ids
 from genassoc.data.phenotypes.formula import quoted
-from genassoc.data.schema import NOT_OBSERVED
 from genassoc.errors import InputError
 from genassoc.shapes import Float64Array, Int64Array
 
@@ -127,8 +126,7 @@ def _example(cohort: Cohort) -> str:
 def _copies(cohort: Cohort, number: int, male_x_dosage: int) -> Float64Array:
     """Copies of ALT of one variant in the cohort's samples (N,), NaN where not observed."""
     block = cohort.block_of(np.array([number]))
-    codes = block.codes()[0, cohort.block_columns]
-    copies = np.where(codes == NOT_OBSERVED, np.nan, codes.astype(np.float64))
+    copies = copies_of(block)[0, cohort.block_columns]
     places: Places = places_of(block)
     if male_x_dosage == 1 and places.ploidy[0] == X_OUTSIDE_PAR and cohort.sex is not None:
         copies = np.where(cohort.sex == 1, copies / 2, copies)

@@ -144,7 +144,9 @@ class Cohort:
             As `Phenotypes.read` and `genassoc.data.phenotypes.codings.sex_coding`.
         """
         check_not_forked()
-        store = _opened(store)
+        from genassoc.data.store.store import GenotypeStore
+
+        store = GenotypeStore.of(store)
         table = Phenotypes.read(
             phenotypes, sample_id=sample_id, missing_codes=missing_codes, decimal=decimal, date_format=date_format,
             encoding=encoding,
@@ -159,7 +161,7 @@ class Cohort:
         ledger = sample_ledger(pl.Series("id", genotyped, dtype=pl.String), both.ids, table.source)
         if not rules.exact:
             ledger = matched_by(ledger, both.ids, table.table[table.sample_id], str(rules))
-        sexes, read_as = (None, ()) if sex is None else _sexes(table, sex, rows)
+        sexes, read_as = (None, "") if sex is None else sex_coding(table, sex, rows)
         return cls(
             store=store,
             phenotypes=table,
@@ -172,7 +174,7 @@ class Cohort:
                 *table.notes,
                 *store_notes(store, contigs_of(store), sex=sex is not None, build=build),
                 *both.notes,
-                *read_as,
+                *([read_as] if read_as else ()),
             ),
             build=build_named(build),
             recipe=(recipe.aligned(table, sex, build, rules),),
@@ -317,11 +319,11 @@ class Cohort:
             As `Cohort.align`.
         """
         check_not_forked()
-        sexes, read_as = _sexes(self.phenotypes, column, self.rows)
+        sexes, read_as = sex_coding(self.phenotypes, column, self.rows)
         return replace(
             self,
             sex=sexes,
-            notes=tuple(dict.fromkeys((*self.notes, *self.contigs.notes(sex=True), *read_as))),
+            notes=tuple(dict.fromkeys((*self.notes, *self.contigs.notes(sex=True), read_as))),
             recipe=(*self.recipe, recipe.sex_of(column)),
         )
 
@@ -596,22 +598,3 @@ class Cohort:
 
     def __repr__(self) -> str:
         return f"Cohort({self.n_samples:,} samples, {self.n_variants:,} variants; {'; '.join(self.summary_lines())})"
-
-
-def _sexes(table: Phenotypes, column: str, rows: Int64Array) -> tuple[Array, tuple[str, ...]]:
-    """Sex of the samples, and in words how its values were read."""
-    codes, note = sex_coding(table, column, rows)
-    return codes, (note,)
-
-
-def _opened(store: Any) -> "GenotypeStore":
-    """The store, opened where a path was given."""
-    from genassoc.data.store.store import GenotypeStore
-
-    if isinstance(store, str | Path):
-        return GenotypeStore.open(store)
-    if not hasattr(store, "sample_ids") or isinstance(store, Cohort):
-        raise TypeError(
-            f"Cohort.align(store, phenotypes): the first is a genotype store or its path, not {type(store).__name__}"
-        )
-    return store

@@ -69,7 +69,7 @@ def stored_rows(rows: DosageRows, haploid: UInt8Array | None = None) -> StoredRo
     )
 
 
-def by_kind(block: GenotypeBlock) -> list[tuple[Int64Array, Block]]:
+def by_kind(block: Block) -> list[tuple[Int64Array, Block]]:
     """A block cut into one of calls, and one of dosages for all rows of equal steps whose probabilities are all known, or not.
 
     Returns
@@ -79,9 +79,9 @@ def by_kind(block: GenotypeBlock) -> list[tuple[Int64Array, Block]]:
         others there are.
     """
     everything = np.arange(block.n_variants, dtype=np.int64)
-    rows = block.dosages
-    if rows is None:
+    if isinstance(block, DosageBlock) or block.dosages is None:
         return [(everything, block)]
+    rows = block.dosages
     calls = replace(block, dosages=None)
     if not rows.values.shape[0]:
         return [(everything, calls)]
@@ -121,15 +121,17 @@ def _dosages(block: GenotypeBlock, rows: DosageRows, at: Int64Array, mine: Int64
     )
 
 
-def sets_by_kind(block: GenotypeBlock, size: int) -> list[tuple[Int64Array, Block]]:
+def sets_by_kind(block: Block, size: int) -> list[tuple[Int64Array, Block]]:
     """As `by_kind`, of sets of ``size`` neighbouring rows, which stay together: numbers of sets, and the block of their rows.
 
     A set with dosages is one of dosages: its calls are whole copies. Where its rows have different steps, all have `MOST_STEPS`.
     """
     n_sets = block.n_variants // size
     everything = np.arange(n_sets, dtype=np.int64)
+    if isinstance(block, DosageBlock) or block.dosages is None:
+        return [(everything, block)]
     rows = block.dosages
-    if rows is None or not len(rows.values):
+    if not len(rows.values):
         return [(everything, replace(block, dosages=None))]
     steps = rows.steps.reshape(n_sets, size).astype(np.int64)
     most = steps.max(axis=1)
@@ -148,7 +150,7 @@ def sets_by_kind(block: GenotypeBlock, size: int) -> list[tuple[Int64Array, Bloc
     return parts
 
 
-def together(block: GenotypeBlock) -> Block:
+def together(block: Block) -> Block:
     """All rows of a block in one of one kind: of calls, or of dosages where any row has some."""
     return sets_by_kind(block, block.n_variants)[0][1]
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
@@ -141,6 +141,17 @@ class GenotypeStore:
             Nothing is there, a conversion has not finished, it is damaged, or a newer genassoc wrote it.
         """
         return cls(path)
+
+    @classmethod
+    def of(cls, store: object) -> "GenotypeStore":
+        """A store, opened where its path is given; ``TypeError`` for anything else."""
+        if isinstance(store, str | Path):
+            return cls.open(store)
+        if not hasattr(store, "sample_ids") or hasattr(store, "phenotypes"):
+            raise TypeError(
+                f"Cohort.align(store, phenotypes): the first is a genotype store or its path, not {type(store).__name__}"
+            )
+        return cast("GenotypeStore", store)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A worker may have another working folder.

@@ -19,6 +19,7 @@ from genassoc.data.store.shard_file import Encoded, ShardFile, compressed, encod
 from genassoc.data.store.variant_columns import TextColumn, joined_text, vlen_utf8
 from genassoc.errors import InputError
 from genassoc.kernels.genotypes.dosage_rows import N_SUMS, StoredRows, first_impossible, sum_rows
+from genassoc.kernels.genotypes.pair_bounds import bound_pairs
 from genassoc.shapes import Int64Array, UInt8Array, UInt16Array
 
 R = TypeVar("R")
@@ -168,15 +169,13 @@ class DosageStream:
                 f"a row has {dosages.steps.max()} steps of a copy; {MOST_STEPS} is the most that 16 bits hold"
             )
         self._chunk.steps[rows] = dosages.steps
-        at = np.flatnonzero(dosages.steps) + rows.start
+        there = dosages.steps > 0
+        at = rows if there.all() else np.flatnonzero(there) + rows.start
         self._chunk.values[at] = dosages.values
         if dosages.homozygous is not None and self._probabilities:
-            one = dosages.steps[dosages.steps > 0].astype(np.uint16)[:, None]
-            values, two = dosages.values, dosages.homozygous
+            self._chunk.homozygous[at] = dosages.homozygous
             # Both were rounded: a step at most lies between them and what is possible.
-            least = np.where(values > one, values - one, 0)
-            two = np.where(two == NO_DOSAGE, two, np.clip(two, least, values // 2)).astype(np.uint16)
-            self._chunk.homozygous[at] = np.where(values == NO_DOSAGE, NO_DOSAGE, two)
+            bound_pairs(self._chunk.values[rows], self._chunk.homozygous[rows], self._chunk.steps[rows])
 
     def _encode(self) -> None:
         assert self._chunk is not None

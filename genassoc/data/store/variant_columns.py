@@ -35,7 +35,11 @@ class TextColumn(NamedTuple):
     @classmethod
     def of(cls, texts: Iterable[str]) -> "TextColumn":
         """A column of strings."""
-        encoded = [text.encode() for text in texts]
+        return cls.of_bytes([text.encode() for text in texts])
+
+    @classmethod
+    def of_bytes(cls, encoded: Sequence[bytes]) -> "TextColumn":
+        """A column of strings that are UTF-8 bytes."""
         offsets = np.zeros(len(encoded) + 1, dtype=np.int64)
         np.cumsum([len(text) for text in encoded], out=offsets[1:])
         return cls(offsets, np.frombuffer(bytearray(b"".join(encoded)), dtype=np.uint8))

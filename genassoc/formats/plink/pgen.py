@@ -6,14 +6,14 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from genassoc.data.block import DosageRows
 from genassoc.errors import InputError, MissingExtraError
-from genassoc.formats.plink.fileset import MAX_LINE_BYTES, MAX_LIST_BYTES, Fileset, reading_reference
+from genassoc.formats.plink.fileset import MAX_LINE_BYTES, MAX_LIST_BYTES, Fileset, in_order, reading_reference
 from genassoc.formats.plink.pgen_header import DOSAGES, MULTIALLELIC, read_header
 from genassoc.formats.plink.variants import LineRun, VariantRun
 from genassoc.formats.reading import AS_IT_IS, Reading
@@ -29,6 +29,13 @@ _READER_SAMPLE, _READER_VARIANT = 150, 9  # bytes of memory of a reader of Pgenl
 
 
 _NOT_YET_SUPPORTED = " 63"  # Pgenlib's code of what it cannot read yet
+
+
+class Order(NamedTuple):
+    """Where the samples of the store stand among those that are read (N,), and whether that is 0, 1, 2, ..."""
+
+    columns: Int64Array
+    as_read: bool
 
 
 class Reader(Protocol):
@@ -206,15 +213,16 @@ class PgenSource:
         n_file = len(self.sample_ids)
         sorted_columns = np.sort(np.asarray(columns, dtype=np.int64))
         subset = None if sorted_columns.size == n_file else sorted_columns.astype(np.uint32)
-        order = np.searchsorted(sorted_columns, columns).astype(np.int64)
+        ranks = np.searchsorted(sorted_columns, columns).astype(np.int64)
+        order = Order(ranks, in_order(ranks, ranks.size))
         readers = Readers(partial(self._opened, subset), self._most_readers)
-        row_bytes = packed_bytes(order.size) + (2 * order.size if self.has_dosages else 0)
+        row_bytes = packed_bytes(ranks.size) + (2 * ranks.size if self.has_dosages else 0)
         work = self.path.stat().st_size / self._header.n_variants
         return self._files.pieces(row_bytes, work, start, partial(self._decode, readers, order))
 
-    def _decode(self, readers: "Readers", order: Int64Array, run: LineRun) -> VariantBatch:
+    def _decode(self, readers: "Readers", order: Order, run: LineRun) -> VariantBatch:
         found, place = self._files.batch(run)
-        N, V = order.size, len(found.columns)
+        N, V = order.columns.size, len(found.columns)
         packed = np.empty((V, packed_bytes(N)), dtype=np.uint8)
         steps = np.zeros(V, dtype=np.uint16)
         if self.has_dosages:
@@ -242,25 +250,26 @@ class PgenSource:
             dosages = DosageRows(steps, values)
         return found.batch(packed, place, dosages)
 
-    def _calls(self, reader: Reader, at: int, allele: int, order: Int64Array, packed: UInt8Array, line: int) -> None:
+    def _calls(self, reader: Reader, at: int, allele: int, order: Order, packed: UInt8Array, line: int) -> None:
         """Calls of the variants from ``at`` on, one a row of ``packed``."""
-        N = order.size
+        N = order.columns.size
         step = max(1, _BUFFER_BYTES // N)
         for first in range(0, len(packed), step):
             n = min(step, len(packed) - first)
-            copies = np.empty((n, N), dtype=np.int8)
+            copies = np.empty((n, 4 * packed.shape[1]), dtype=np.int8)
+            copies[:, N:] = 3
             _ask(partial(reader.read_range, at + first, at + first + n, copies, allele), line + first)
-            pack_copies(copies, order, packed[first : first + n])
+            pack_copies(copies, order.columns, order.as_read, packed[first : first + n])
 
-    def _dosages(self, reader: Reader, at: int, allele: int, order: Int64Array, values: UInt16Array, line: int) -> None:
+    def _dosages(self, reader: Reader, at: int, allele: int, order: Order, values: UInt16Array, line: int) -> None:
         """Dosages of the variants from ``at`` on, one a row of ``values``."""
-        N = order.size
+        N = order.columns.size
         step = max(1, _BUFFER_BYTES // (4 * N))
         for first in range(0, len(values), step):
             n = min(step, len(values) - first)
             dosages = np.empty((n, N), dtype=np.float32)
             _ask(partial(reader.read_dosages_range, at + first, at + first + n, dosages, allele), line + first)
-            if dosage_steps(dosages, order, values[first : first + n]):
+            if dosage_steps(dosages, order.columns, order.as_read, values[first : first + n]):
                 raise RecordError(line + first, "a dosage is not between 0 and 2; the file is damaged")
 
 

@@ -76,8 +76,8 @@ class BcfSource:
             if not exact:
                 regions = spelled_as(regions, self.contigs, self.notes)
             self._indexed = bool(regions) and file.index is not None
-            if not regions:
-                self._first = self._first_record(file)
+            self._site = self._first_record(file)
+            self._first = None if regions or self._site is None else self._site[0]
         self.sample_ids = self._header.sample_ids
         self.reference_words = self._header.reference_words
         self.regions = regions
@@ -129,10 +129,15 @@ class BcfSource:
             raise InputError(f"{self.path}: damaged BCF header: {_reason(error)}") from error
         return parse_header(self.path, text)
 
-    def _first_record(self, file: Any) -> str | None:
+    def _first_record(self, file: Any) -> tuple[str, int] | None:
         for _, line in self._lines(iter(file)):
-            return line.split("\t", 1)[0]
+            contig, position, _ = line.split("\t", 2)
+            return contig, int(position)
         return None
+
+    def first_site(self) -> tuple[str, int] | None:
+        """Contig and position of the first record, if any."""
+        return self._site
 
     def first_contig(self) -> str | None:
         """Contig of the first record; None in regions, where it is not cheap to know."""
@@ -166,6 +171,7 @@ class BcfSource:
         scan = LineScanner(
             self.sample_ids, columns, tuple(self.regions), header.numeric_formats, header.leading_phase,
             annotations=self._annotations, pass_only=self.reading.pass_only,
+            blocks=self.reading.blocks,
         )  # fmt: skip
         with self._open() as file:
             if not self._indexed:

@@ -20,6 +20,7 @@ from genassoc.formats.vcf.scan import LineScanner
 from genassoc.shapes import Int64Array
 
 NAME_BYTES = 300  # bytes of memory a sample: its name is in several lists and tables while files are matched
+_MOST_DIGITS = 15  # of a position
 MEMORY_A_HEADER_BYTE = 3  # the text as it grows, and its longest line twice
 
 
@@ -172,6 +173,13 @@ class VcfSource:
         name = self._first_line.split(b"\t")[0] if b"\t" in self._first_line else b""
         return name.decode("utf-8", "replace") or None
 
+    def first_site(self) -> tuple[str, int] | None:
+        """Contig and position of the first record, if any."""
+        columns = self._first_line.split(b"\t", 2)
+        if len(columns) < 3 or not columns[1].isdigit() or len(columns[1]) > _MOST_DIGITS:
+            return None
+        return columns[0].decode("utf-8", "replace"), int(columns[1])
+
     def locate(self, line: int) -> str:
         """``:line`` of the file; nothing where an index was used, which does not count lines."""
         return "" if self._stretches is not None else f":{self._header.n_lines + line + 1}"
@@ -182,6 +190,7 @@ class VcfSource:
         scan = LineScanner(
             self.sample_ids, columns, tuple(self.regions), header.numeric_formats, header.leading_phase,
             2 * self.max_line_bytes, annotations=self._annotations, pass_only=self.reading.pass_only,
+            blocks=self.reading.blocks,
         )  # fmt: skip
         if self._stretches is None:
             place = start or self._body

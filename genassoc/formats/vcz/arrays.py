@@ -8,10 +8,9 @@ is held against a bound before memory is taken (docs/decisions/0066-vcf-zarr.md)
 import json
 import math
 import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,7 +23,20 @@ MOST_LENGTH = 2**40  # of a dimension
 MOST_STRING_BYTES = 2**28  # of a chunk of strings, unpacked
 _BLOSC_HEADER = 16
 _NUMBERS = {"int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64", "bool"}
+Document = dict[str, Any]  # an object of JSON
+DType = np.dtype[Any]
 _PACKERS = ("blosc", "zstd", "gzip", "zlib", "lz4", "bz2", "lzma")
+
+
+class _Layout(NamedTuple):
+    """How values are laid out, as far as the metadata have been read."""
+
+    dtype: DType | None
+    separator: tuple[str, str]
+    packers: tuple[Document, ...]
+    fill: object
+    order: str
+    dimensions: object
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +67,7 @@ class ZarrArray:
     chunks: tuple[int, ...]
     dtype: Any
     separator: tuple[str, str]
-    packers: tuple[dict[str, Any], ...]
+    packers: tuple[Document, ...]
     fill: Any
     order: str = "C"
     dimensions: tuple[str, ...] = ()
@@ -85,13 +97,11 @@ class ZarrArray:
         return None
 
     @classmethod
-    def _version_2(
-        cls, path: Path, files: Files, name: str, document: dict[str, Any], attributes: dict[str, Any]
-    ) -> "ZarrArray":
+    def _version_2(cls, path: Path, files: Files, name: str, document: Document, attributes: Document) -> "ZarrArray":
         filters = document.get("filters") or []
         compressor = document.get("compressor")
         names = [_text(one["id"]) for one in filters]
-        dtype = _dtype(np.dtype(_text(document["dtype"])))
+        dtype: DType | None = _dtype(np.dtype(_text(document["dtype"])))
         if names == ["vlen-utf8"] and dtype == np.dtype("O"):
             dtype = None
         elif names or dtype == np.dtype("O"):
@@ -105,14 +115,12 @@ class ZarrArray:
             raise ValueError(f"the order {order!r}")
         dimensions = attributes.get("_ARRAY_DIMENSIONS", [])
         return cls._checked(
-            path, files, name, document["shape"], document["chunks"], dtype=dtype, separator=(separator, ""), packers=packers,
-            fill=document.get("fill_value"), order=order, dimensions=dimensions,
+            path, files, name, document["shape"], document["chunks"],
+            layout=_Layout(dtype, (separator, ""), packers, document.get("fill_value"), order, dimensions),
         )  # fmt: skip
 
     @classmethod
-    def _version_3(
-        cls, path: Path, files: Files, name: str, document: dict[str, Any], _: dict[str, Any]
-    ) -> "ZarrArray":
+    def _version_3(cls, path: Path, files: Files, name: str, document: Document, _: Document) -> "ZarrArray":
         grid, keys = document["chunk_grid"], document["chunk_key_encoding"]
         if grid["name"] != "regular":
             raise ValueError(f"chunks of the kind {grid['name']!r}")
@@ -147,29 +155,34 @@ class ZarrArray:
         if separator not in (".", "/"):
             raise ValueError(f"the separator {separator!r}")
         return cls._checked(
-            path, files, name, document["shape"], grid["configuration"]["chunk_shape"], dtype=dtype,
-            separator=(separator, "c" if default else ""), packers=tuple(packers), fill=document.get("fill_value"), order=order,
-            dimensions=document.get("dimension_names") or [],
+            path, files, name, document["shape"], grid["configuration"]["chunk_shape"], layout=_Layout(
+                dtype, (separator, "c" if default else ""), tuple(packers), document.get("fill_value"), order,
+                document.get("dimension_names") or [],
+            ),
         )  # fmt: skip
 
     @classmethod
     def _checked(
-        cls, path: Path, files: Files, name: str, shape: Any, chunks: Any, *, dtype: Any, dimensions: Any, **more: Any
+        cls, path: Path, files: Files, name: str, shape: list[int], chunks: list[int], *, layout: "_Layout"
     ) -> "ZarrArray":
+        dtype = layout.dtype
         lengths = tuple(_whole(n, 0) for n in shape)
         sizes = tuple(_whole(n, 1) for n in chunks)
         if not 1 <= len(lengths) == len(sizes) <= 4:
             raise ValueError(f"{len(lengths)} dimensions and {len(sizes)} of a chunk")
-        if len(more["packers"]) > 3:
-            raise ValueError(f"{len(more['packers'])} codecs one in another")
+        if len(layout.packers) > 3:
+            raise ValueError(f"{len(layout.packers)} codecs one in another")
         itemsize = 16 if dtype is None else dtype.itemsize
         # a chunk is stored whole, however few of its rows the array has
         if math.prod(sizes) * itemsize > MOST_CHUNK_BYTES:
             raise ValueError(f"chunks of {math.prod(sizes) * itemsize:,} bytes; at most {MOST_CHUNK_BYTES:,} are read")
-        fill = None if dtype is None else _fill(more.pop("fill"), dtype)
-        more.pop("fill", None)
-        known = tuple(str(one) for one in dimensions) if isinstance(dimensions, list | tuple) else ()
-        return cls(path, name, files, lengths, sizes, dtype, fill=fill, dimensions=known, **more)
+        fill = None if dtype is None else _fill(layout.fill, dtype)
+        named = layout.dimensions
+        dimensions = tuple(str(one) for one in named) if isinstance(named, list | tuple) else ()
+        return cls(
+            path, name, files, lengths, sizes, dtype, layout.separator, layout.packers, fill=fill, order=layout.order,
+            dimensions=dimensions,
+        )  # fmt: skip
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -259,21 +272,21 @@ def _whole(value: object, least: int) -> int:
     return value
 
 
-def _dtype(dtype: Any) -> Any:
+def _dtype(dtype: DType) -> DType:
     if dtype.name not in _NUMBERS and dtype != np.dtype("O"):
         raise ValueError(f"the type {dtype.name}")
     return dtype
 
 
-def _fill(value: object, dtype: Any) -> Any:
+def _fill(value: object, dtype: DType) -> Array:
     """The fill value, as it is in JSON."""
     if value is None:
-        return np.zeros((), dtype)[()]
+        return np.zeros((), dtype)
     if value in ("NaN", "Infinity", "-Infinity") and dtype.kind == "f":
-        return np.asarray(float(str(value).replace("Infinity", "inf")), dtype)[()]
+        return np.asarray(float(str(value).replace("Infinity", "inf")), dtype)
     if not isinstance(value, bool | int | float):
         raise ValueError(f"the fill value {str(value)[:40]!r}")
-    return np.asarray(value).astype(dtype, casting="unsafe")[()]
+    return np.asarray(value).astype(dtype, casting="unsafe")
 
 
 def _refuse_codec(names: list[str]) -> None:
@@ -283,14 +296,14 @@ def _refuse_codec(names: list[str]) -> None:
     )
 
 
-def _packer(configuration: Mapping[str, Any], name: str) -> dict[str, Any]:
+def _packer(configuration: Document, name: str) -> Document:
     """What unpacking needs to know of a codec."""
     if name not in _PACKERS:
         _refuse_codec([name])
     return {"id": name, "format": configuration.get("format")}
 
 
-def _unpacked(packer: Mapping[str, Any], data: bytes, most: int) -> bytes:
+def _unpacked(packer: Document, data: bytes, most: int) -> bytes:
     """What bytes are unpacked to, of which there are at most ``most``: what they claim is looked at first."""
     name = packer["id"]
     if name == "crc32c":
@@ -329,7 +342,7 @@ def _framed(data: bytes, most: int) -> bytes:
     return data
 
 
-def _inflated(name: str, packer: Mapping[str, Any], data: bytes, most: int) -> bytes:
+def _inflated(name: str, packer: Document, data: bytes, most: int) -> bytes:
     """What older packers, whose data do not say their size, unpack to."""
     if name in ("gzip", "zlib"):
         inflater: Any = zlib.decompressobj(31 if name == "gzip" else 15)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -427,7 +427,7 @@ class VczSource:
         return [";".join(text) or "." for text in texts]
 
 
-def _info_value(values: Any) -> str:
+def _info_value(values: Array) -> str:
     """A value of INFO as VCF writes it; empty where it is absent."""
     if values.dtype == object:
         shown = [str(value) for value in values]

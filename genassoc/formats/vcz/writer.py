@@ -1,8 +1,9 @@
 """VCF Zarr as an output of an export: the layout that bio2zarr writes, which vcztools and sgkit read."""
 
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from genassoc.formats.joined_records import joined
 from genassoc.formats.writing import ExportHeader, ExportRows
 from genassoc.provenance import genassoc_version
 from genassoc.shapes import Array
+
+if TYPE_CHECKING:
+    import zarr
 
 VERSION = "0.4"
 CHUNK_RECORDS, CHUNK_SAMPLES = 1000, 10_000  # bio2zarr's
@@ -112,25 +116,26 @@ class VczWriter:
         return INFO_SOURCE in self._header.annotations and "R2" not in dict(self._info)
 
     def _create(
-        self, name: str, dtype: Any, shape: tuple[int, ...], chunks: tuple[int, ...], dimensions: tuple[str, ...]
-    ) -> Any:
+        self, name: str, dtype: type | str, shape: tuple[int, ...], chunks: tuple[int, ...], dimensions: tuple[str, ...]
+    ) -> "zarr.Array":
         import numcodecs
 
-        text = dtype is _TEXT
-        packer = numcodecs.Blosc("zstd", clevel=5, shuffle=numcodecs.Blosc.SHUFFLE if np.dtype(str if text else dtype).itemsize > 1 else numcodecs.Blosc.BITSHUFFLE)  # fmt: skip
+        kind: Any = str if dtype == _TEXT else np.dtype(dtype)
+        shuffle = numcodecs.Blosc.BITSHUFFLE if dtype != _TEXT and kind.itemsize == 1 else numcodecs.Blosc.SHUFFLE
         array = self._group.create_array(
-            name=name, shape=shape, chunks=chunks, dtype=str if text else np.dtype(dtype), compressors=packer, fill_value="" if text else 0,
+            name=name, shape=shape, chunks=chunks, dtype=kind, compressors=numcodecs.Blosc("zstd", clevel=5, shuffle=shuffle),
+            fill_value="" if dtype == _TEXT else 0,
             config={"write_empty_chunks": True},  # an absent chunk would be read as REF, or be a lost one
         )  # fmt: skip
         array.attrs["_ARRAY_DIMENSIONS"] = list(dimensions)
         return array
 
-    def _whole(self, name: str, values: list[Any], dimension: str, dtype: Any) -> None:
+    def _whole(self, name: str, values: Sequence[object], dimension: str, dtype: type | str) -> None:
         array = self._create(name, dtype, (len(values),), (max(1, len(values)),), (dimension,))
-        array[...] = np.array(values, dtype=object if dtype is _TEXT else dtype)
+        array[...] = np.array(values, dtype=object if dtype == _TEXT else dtype)
 
     def _of_variants(
-        self, name: str, dtype: Any, dimensions: tuple[str, ...] = (), shape: tuple[int, ...] = ()
+        self, name: str, dtype: type | str, dimensions: tuple[str, ...] = (), shape: tuple[int, ...] = ()
     ) -> None:
         chunks = tuple(
             min(n, CHUNK_SAMPLES) if dimension == "samples" else n for dimension, n in zip(dimensions, shape)

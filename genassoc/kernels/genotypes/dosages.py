@@ -12,6 +12,7 @@ import numpy as np
 from genassoc.kernels import jit
 from genassoc.kernels.lanes.vector import DOUBLES
 from genassoc.kernels.lanes.vector_outer import add_outer
+from genassoc.kernels.lanes.vector_turned import lay_turned
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt8Array, UInt16Array
 
 TILE_SAMPLES = 256  # of eight variants 16 KB, in the first-level cache
@@ -70,32 +71,26 @@ def sum_dosages(dosages: FixedPoint, selected: BoolArray, sums: Int64Array) -> N
 @jit
 def _lay_out(
     dosages: FixedPoint,
-    flipped: BoolArray,
+    base: Float64Array,
+    sign: Float64Array,
     v0: int,
     first: int,
     n: int,
     square: bool,
-    row: Float64Array,
     tile: Float64Array,
 ) -> None:
     """Steps of the allele counted, or their squares, of n samples of eight variants, sample by sample; 0 where not observed."""
-    V = dosages.values.shape[0]
-    for lane in range(DOUBLES):
-        v = v0 + lane
-        if v < V:
-            base, sign = (2 * dosages.scale, -1) if flipped[v] else (0, 1)
-            # In two passes: the first runs in vectors, the second only moves.
-            values = dosages.values[v, first : first + n]
-            for i in range(n):
-                x = int(np.int64(values[i]))
-                g = float(base + sign * x)
-                g = 0.0 if x == dosages.missing else g
-                row[i] = g * g if square else g
-            for i in range(n):
-                tile[i * DOUBLES + lane] = row[i]
-        else:
-            for i in range(n):
-                tile[i * DOUBLES + lane] = 0.0
+    values, missing = dosages.values, int(dosages.missing)
+    turned = n // DOUBLES * DOUBLES if v0 + DOUBLES <= values.shape[0] else 0
+    for i in range(0, turned, DOUBLES):
+        lay_turned(values, v0, first + i, missing, base, sign, square, tile, i * DOUBLES)
+    for i in range(turned, n):
+        for lane in range(DOUBLES):
+            g = 0.0
+            if v0 + lane < values.shape[0]:
+                x = int(np.int64(values[v0 + lane, first + i]))
+                g = 0.0 if x == missing else base[lane] + sign[lane] * x
+            tile[i * DOUBLES + lane] = g * g if square else g
 
 
 @jit
@@ -118,7 +113,7 @@ def dosage_product(
     # Steps are whole numbers: they are scaled once, at the end.
     unit = 1.0 / dosages.scale
     unit = unit * unit if square else unit
-    row, tile = np.empty(TILE_SAMPLES), np.zeros(TILE_SAMPLES * DOUBLES)
+    tile, base, sign = np.zeros(TILE_SAMPLES * DOUBLES), np.zeros(DOUBLES), np.ones(DOUBLES)
     total = np.zeros((V + DOUBLES - 1) // DOUBLES * Z * DOUBLES)
     # Rows of zeros after the last sample: samples are taken by four.
     flat = np.zeros((N + 3) * Z)
@@ -128,7 +123,10 @@ def dosage_product(
     for first in range(0, N, TILE_SAMPLES):
         n = min(TILE_SAMPLES, N - first)
         for v0 in range(0, V, DOUBLES):
-            _lay_out(dosages, flipped, v0, first, n, square, row, tile)
+            for lane in range(min(DOUBLES, V - v0)):
+                base[lane] = 2.0 * dosages.scale if flipped[v0 + lane] else 0.0
+                sign[lane] = -1.0 if flipped[v0 + lane] else 1.0
+            _lay_out(dosages, base, sign, v0, first, n, square, tile)
             for i in range(0, n, 4):
                 a, at = (first + i) * Z, i * DOUBLES
                 add_outer(
@@ -151,22 +149,6 @@ def list_not_observed(dosages: FixedPoint, selected: BoolArray, pointers: Int64A
                 if selected[i] and np.int64(row[i]) == dosages.missing:
                     indices[at] = i
                     at += 1
-
-
-@jit
-def count_rounded(dosages: FixedPoint, selected: BoolArray, counts: Int64Array) -> None:
-    """Count selected samples whose dosage is nearest to 0, to 1 and to 2, in counts (V, 3); halves go to 0 and 2."""
-    V, N = dosages.values.shape
-    for v in range(V):
-        zero, two, observed = 0, 0, 0
-        row = dosages.values[v]
-        for i in range(N):
-            x = int(np.int64(row[i]))
-            there = 1 if selected[i] and x != dosages.missing else 0
-            observed += there
-            zero += there if 2 * x <= dosages.scale else 0
-            two += there if 2 * x >= 3 * dosages.scale else 0
-        counts[v, 0], counts[v, 1], counts[v, 2] = zero, observed - zero - two, two
 
 
 @jit

@@ -9,35 +9,43 @@ STEPS = 16384  # of a copy: what PGEN keeps
 
 
 @native
-def pack_copies(copies: Array, columns: Int64Array, packed: UInt8Array) -> None:
+def pack_copies(copies: Array, columns: Int64Array, in_order: bool, packed: UInt8Array) -> None:
     """Pack copies of ALT.
 
     Parameters
     ----------
-    copies : int8 (V, any)
-        0, 1, 2 or below 0.
+    copies : int8 (V, 4 B)
+        0, 1, 2 or -9; 3 in what lies beyond the file's samples.
     columns : int64 (N,)
         The column of each sample in ``copies``.
+    in_order : bool
+        Whether these are 0, 1, 2, ... and ``copies`` has no more samples.
     packed : uint8 (V, B)
         Filled: two bits a call, the padding 3.
     """
     V, B = packed.shape
     N = columns.shape[0]
     for v in range(V):
-        for b in range(B):
-            byte = 0
-            for j in range(4):
-                i = 4 * b + j
-                code = 3
-                if i < N:
-                    x = int(copies[v, columns[i]])
-                    code = x if x >= 0 and x <= 2 else 3
-                byte |= code << (2 * j)
-            packed[v, b] = byte
+        if in_order:
+            # The low two bits of -9 are 3: of eight bytes two bits each, joined.
+            words = copies[v].view(np.uint64)
+            out = packed[v].view(np.uint16)
+            for w in range(out.shape[0]):
+                x = words[w] & np.uint64(0x0303030303030303)
+                x = (x | (x >> np.uint64(6))) & np.uint64(0x000F000F000F000F)
+                x = (x | (x >> np.uint64(12))) & np.uint64(0x000000FF000000FF)
+                out[w] = np.uint16((x | (x >> np.uint64(24))) & np.uint64(0xFFFF))
+        else:
+            for b in range(B):
+                byte = 0
+                for j in range(4):
+                    i = 4 * b + j
+                    byte |= (int(copies[v, columns[i]]) & 3 if i < N else 3) << (2 * j)
+                packed[v, b] = byte
 
 
 @native
-def dosage_steps(dosages: Array, columns: Int64Array, values: UInt16Array) -> int:
+def dosage_steps(dosages: Array, columns: Int64Array, in_order: bool, values: UInt16Array) -> int:
     """Steps of dosages, 65535 where there is none; how many are out of 0 to 2.
 
     Parameters
@@ -46,19 +54,22 @@ def dosage_steps(dosages: Array, columns: Int64Array, values: UInt16Array) -> in
         Whole steps / `STEPS`, or below 0.
     columns : int64 (N,)
         The column of each sample in ``dosages``.
+    in_order : bool
+        Whether these are 0, 1, 2, ...
     values : uint16 (D, N)
         Filled.
     """
     D, N = values.shape
     bad = 0
     for d in range(D):
+        row, out = dosages[d], values[d]
         for i in range(N):
-            x = dosages[d, columns[i]]
+            x = row[i] if in_order else row[columns[i]]
             missing = x < np.float32(0.0)
             sound = missing or x <= np.float32(2.0)  # not so where x is no number
             bad += 0 if sound else 1
-            steps = int(x * np.float32(16384.0) + np.float32(0.5)) if sound and not missing else 65535
-            values[d, i] = steps
+            steps = np.int32(x * np.float32(16384.0) + np.float32(0.5)) if sound and not missing else np.int32(65535)
+            out[i] = np.uint16(steps)
     return bad
 
 

@@ -226,6 +226,22 @@ def _check_line(text: UInt8Array, columns: Int64Array, position: int, n_alternat
     return calls.OK
 
 
+@jit
+def _region_of(text: UInt8Array, start: int, end: int, position: int, regions: Regions, last: int) -> int:
+    """The region that a record lies in (inclusive bounds), or -1; 0 where there are none. That of the record before is tried first."""
+    n_regions = regions.ends.shape[0]
+    if n_regions == 0:
+        return 0
+    r = max(last, 0)
+    for _ in range(n_regions):
+        if position >= regions.bounds[r, 0] and position <= regions.bounds[r, 1]:
+            name_start = regions.ends[r - 1] if r > 0 else 0
+            if fields.same(text, start, end, regions.names, name_start, regions.ends[r]):
+                return r
+        r = r + 1 if r + 1 < n_regions else 0
+    return -1
+
+
 @native
 def scan(
     text: UInt8Array,
@@ -254,7 +270,7 @@ def scan(
     counters, status = report.counters, report.status
     format_start, format_end = 0, 0  # the last FORMAT that was read
     n_fields, genotype, any_numeric, dosages = 0, -1, False, 0
-    row, lines, at, left_out = 0, 0, offset, 0
+    row, lines, at, left_out, region = 0, 0, offset, 0, 0
     status[:] = 0
     while at < L:
         if text[at] == fields.NEWLINE or (text[at] == fields.RETURN and text[at + 1] == fields.NEWLINE):
@@ -276,9 +292,8 @@ def scan(
         status[STATUS_CODE] = _check_line(text, columns, position, n_alternates)
         if status[STATUS_CODE] != calls.OK:
             return
-        if not fields.in_regions(
-            text, columns[0], columns[1] - 1, position, regions.names, regions.ends, regions.bounds
-        ):
+        region = _region_of(text, columns[0], columns[1] - 1, position, regions, region)
+        if region < 0:
             counters[calls.OUTSIDE] += 1
             at = fields.line_end(text, columns[9]) + 1
             lines += 1

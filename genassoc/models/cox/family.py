@@ -156,9 +156,9 @@ class NullCox(Family):
     def ladder(self, task: Task) -> Ladder:
         """Score tests, computed exactly where p may be small and corrected below the trigger; or Wald or likelihood ratio tests. Few events: exact tests."""
         choices, usable = task.choices, task.usable
-        few = np.asarray((task.genotypes.tested_mac < EXACT_BELOW_MAC) | (self._expected(task) < EXACT_BELOW_EXPECTED))
+        few = np.asarray((task.genotypes.rare_mac < EXACT_BELOW_MAC) | (self._expected(task) < EXACT_BELOW_EXPECTED))
         scores = choices.test == "score"
-        many = task.genotypes.tested_mac >= SPA_LEAST_MAC if choices.correction == "spa" else task.none
+        many = task.genotypes.rare_mac >= SPA_LEAST_MAC if choices.correction == "spa" else task.none
         first = Step(choices.test, (lambda: self.unsure(task)) if scores else (lambda: usable))
         if choices.correction is None or (scores and choices.correct_below <= 0):
             return Ladder((first,), lambda: (task.none, task.none), ())
@@ -208,13 +208,13 @@ class NullCox(Family):
 
     def _expected(self, task: Task) -> Float64Array:
         """Minor alleles expected among the events (V,)."""
-        return np.asarray(task.genotypes.tested_mac * self.n_events / max(self.n, 1))
+        return np.asarray(task.genotypes.rare_mac * self.n_events / max(self.n, 1))
 
     def _trigger(self, task: Task) -> Float64Array:
         """p of the first test below which a row is corrected (V,)."""
         if task.choices.correction is None:
             return np.full(task.genotypes.n.size, task.choices.correct_below)
-        return trigger(task.choices.correct_below, self._expected(task), task.genotypes.tested_mac)
+        return trigger(task.choices.correct_below, self._expected(task), task.genotypes.rare_mac)
 
     def fit(self, task: Task, asked: Asked) -> Fits:
         """Fit some rows on their unpacked calls."""

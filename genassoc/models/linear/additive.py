@@ -7,9 +7,9 @@ cancels are fitted on their own complete cases.
 
 import numpy as np
 
-from genassoc.data.block import Block, DosageBlock, GenotypeBlock
+from genassoc.data.block import Block, GenotypeBlock
 from genassoc.kernels.genotypes.carriers import TILE_WORDS, TWO_COPIES, sum_lacking
-from genassoc.kernels.genotypes.dosages import dosage_product
+from genassoc.kernels.genotypes.dosages import FixedPoint, dosage_product
 from genassoc.kernels.genotypes.missing_calls import Missing
 from genassoc.kernels.likelihoods import linear_rows as kernel
 from genassoc.kernels.likelihoods.linear_rows import LinearFits, Sums
@@ -164,6 +164,7 @@ def _by_subtraction(every: GenotypeSums, sums: Sums, flipped: BoolArray) -> Geno
         sum_g,
         sums.sum_g2,
         constant,
+        np.full(n.shape, np.inf),
         every.pointers,
         every.indices,
     )
@@ -203,6 +204,7 @@ def _lacking(block: Block, flipped: BoolArray, group: NullGroup) -> Float64Array
         if null.n < group.n:
             without = np.setdiff1d(group.columns, null.columns, assume_unique=True)
             part = np.empty((block.n_variants, D))
-            dosage_product(DosageBlock(block.values[:, without]).fixed_point, flipped, Q[without], False, part)
+            lacking = FixedPoint(np.ascontiguousarray(block.values[:, without]), block.scale, block.not_observed)
+            dosage_product(lacking, flipped, Q[without], False, part)
             out[:, p * D : (p + 1) * D] = part
     return out

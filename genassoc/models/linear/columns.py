@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from genassoc.data.block import Block
+from genassoc.data.block import Block, DosageBlock
 from genassoc.data.phenotypes.design import Design
 from genassoc.data.phenotypes.modifier import Modifier, check_main_effect, read_modifier, with_main_effect
-from genassoc.kernels.genotypes.counts import count_codes, mask_words
+from genassoc.errors import DosageError
+from genassoc.kernels.genotypes.counts import mask_words
 from genassoc.kernels.genotypes.missing_calls import Missing
 from genassoc.kernels.likelihoods import linear_columns as kernel
 from genassoc.kernels.likelihoods.linear_columns import PairFits, PairSums, Traits
@@ -25,7 +26,7 @@ from genassoc.models.linear.change import adjusted_for_baseline, of_change
 from genassoc.models.linear.dense import dense_fit
 from genassoc.models.linear.null import Choices, LinearState, NullModel, null_notes, nulls_by_pattern
 from genassoc.models.linear.residual_law import withhold_heavy
-from genassoc.models.scan.genetic_models import recoded
+from genassoc.models.scan.genetic_models import NO_PROBABILITIES, of_calls, probabilities, recoded
 from genassoc.models.scan.product import SQUARE, ThinMatrix, minor_counts
 from genassoc.models.scan.rows import Rows, assembled, chunks
 from genassoc.models.scan.sums import GenotypeSums, genotype_sums, minor_is_ref
@@ -35,10 +36,10 @@ from genassoc.models.scan.tested import (
     Tested,
     contrast_estimates,
     fewest_carriers,
+    tested_calls,
     tested_with,
     tests_of,
     too_few,
-    with_genotypes,
 )
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, packed_bytes
 from genassoc.stats.tails import neg_log_10_p_f, neg_log_10_p_t
@@ -145,10 +146,11 @@ def test_genotypes(choices: Choices, state: LinearState, block: Block) -> BlockR
 
     Raises
     ------
-    TypeError
-        The block holds dosages: a genotype is not known there.
+    DosageError
+        The block holds dosages without the probabilities of genotypes.
     """
-    block = with_genotypes(block)
+    if isinstance(block, DosageBlock) and block.homozygous is None:
+        raise DosageError(NO_PROBABILITIES)
     unflipped = np.zeros(block.n_variants, dtype=bool)
     of_patterns = [_Genotypes(choices, block, unflipped, null.with_own_basis(), INDICATORS) for null in state.nulls]
     return _assembled(state.traits, INDICATORS.tests, of_patterns)
@@ -334,9 +336,7 @@ class _Genotypes(_Task):
     @cached_property
     def classes(self) -> Classes:
         """Samples by genotype."""
-        counts = np.empty((self.block.n_variants, 4), np.int64)
-        count_codes(with_genotypes(self.block).packed.view(np.uint64), self.null.mask, counts)
-        return Classes(counts)
+        return Classes.of(self.block, self.null.columns, self.null.mask)
 
     def reasons(self, genotypes: GenotypeSums) -> list[tuple[BoolArray, str]]:
         return self.classes.without_estimate(genotypes.mac, self.choices.min_mac, self.null.Q.shape[1] + 2)
@@ -344,13 +344,23 @@ class _Genotypes(_Task):
     def sums(self, genotypes: GenotypeSums) -> PairSums:
         C = self.null.Q.shape[1]
         thin = ThinMatrix(np.hstack([self.null.Q, self.null.R]), np.zeros(0, np.float32), np.zeros(0, np.float32))
-        variants = np.arange(genotypes.n.size)
-        h, r = (
-            0.5 * thin.times_in_float64(with_genotypes(recoded(self.block, name)), self.flipped, variants)
-            for name in ("hetonly", "recessive")
-        )
-        counts = self.classes.counts.astype(np.float64)
-        squares = np.column_stack([counts[:, 1], np.zeros(genotypes.n.size), counts[:, 2]])
+        if isinstance(self.block, DosageBlock):
+            pair = probabilities(self.block)
+            h, r = (0.5 * thin.times(part, self.flipped) for part in pair[:2])
+            # Of the probabilities of one copy, of two and of any: (h + r)^2 = h^2 + 2 h r + r^2.
+            hh, rr, both = (
+                0.25 * genotype_sums(part, self.flipped, self.null.columns, self.null.mask, list_calls=False).sum_g2
+                for part in pair
+            )
+            squares = np.column_stack([hh, 0.5 * (both - hh - rr), rr])
+        else:
+            variants = np.arange(genotypes.n.size)
+            h, r = (
+                0.5 * thin.times_in_float64(of_calls(recoded(self.block, name)), self.flipped, variants)
+                for name in ("hetonly", "recessive")
+            )
+            counts = self.classes.counts
+            squares = np.column_stack([counts[:, 1], np.zeros(genotypes.n.size), counts[:, 2]])
         parts = (np.ascontiguousarray(part) for part in (h[:, :C], r[:, :C], h[:, C:], r[:, C:]))
         return PairSums(genotypes.n, squares, *parts)
 
@@ -358,12 +368,13 @@ class _Genotypes(_Task):
         """None: the sums are of float64."""
 
     def columns(self, variants: Int64Array) -> Float64Array:
-        calls = minor_counts(self.block, self.flipped, variants, self.null.columns)[:, :, None]
-        return np.where(np.isnan(calls), np.nan, calls == np.array([1.0, 2.0]))
+        calls, one_copy = tested_calls(GENOTYPIC, self.block, self.flipped, variants, self.null.columns)
+        if one_copy is not None:
+            return np.stack([one_copy, 0.5 * (calls - one_copy)], axis=2)
+        return np.where(np.isnan(calls)[:, :, None], np.nan, calls[:, :, None] == np.array([1.0, 2.0]))
 
     def fewest_carriers(self) -> Float64Array:
-        counts = self.classes.counts
-        return np.minimum(counts[:, 1], np.minimum(counts[:, 0], counts[:, 2])).astype(np.float64)
+        return np.asarray(self.classes.effective.min(axis=1))
 
     def joint_freedom(self, genotypes: GenotypeSums, fits: PairFits) -> Float64Array:
         # PLINK 2 counts n degrees of freedom in the denominator.

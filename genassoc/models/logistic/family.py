@@ -137,7 +137,7 @@ class NullLogistic(WeightedNull):
                 # A row whose Wald estimate diverged is corrected, too.
                 below = (task.estimated & task.p_below(self._trigger(task))) | task.has_code("not_converged")
             if choices.like is None and self.rarer is not None:
-                rare = task.estimated & (task.genotypes.tested_mac < EXACT_BELOW_MAC)
+                rare = task.estimated & (task.genotypes.rare_mac < EXACT_BELOW_MAC)
                 rare |= below & (self._expected(task) < EXACT_BELOW_EXPECTED)
             return below & ~rare, rare
 
@@ -183,13 +183,13 @@ class NullLogistic(WeightedNull):
 
     def _expected(self, task: Task) -> Float64Array:
         """Minor alleles expected in the smaller group (V,)."""
-        return np.asarray(task.genotypes.tested_mac * (min(self.n_cases, self.n - self.n_cases) / max(self.n, 1)))
+        return np.asarray(task.genotypes.rare_mac * (min(self.n_cases, self.n - self.n_cases) / max(self.n, 1)))
 
     def _trigger(self, task: Task) -> Float64Array:
         """p of the first test below which a row is corrected (V,): larger where events or carriers are few; exactly ``correct_below`` under ``like``."""
         if task.choices.like is not None:
             return np.full(task.genotypes.n.size, task.choices.correct_below)
-        return trigger(task.choices.correct_below, self._expected(task), task.genotypes.tested_mac)
+        return trigger(task.choices.correct_below, self._expected(task), task.genotypes.rare_mac)
 
     def _no_dosage(self, task: Task) -> BoolArray:
         """Rows (V,) that PLINK 2 gives to Firth at once: one of the two tested alleles (or states) is absent in cases, or in controls."""

@@ -36,7 +36,7 @@ from genassoc.models.scan.wald import (
     Maximum,
     RowFamily,
 )
-from genassoc.shapes import Array, Float64Array
+from genassoc.shapes import Array, BoolArray, Float64Array
 from genassoc.stats.information import EXACT_LAW, LEAST_OF_SANDWICH, few_note, sides_of_binary
 from genassoc.stats.linalg import orthonormal_basis
 
@@ -110,11 +110,21 @@ class LogisticRows(RowFamily):
         self, H: Float64Array, tested: Tested, test: str, asked: Asked
     ) -> tuple[WaldFits, Float64Array] | None:  # fmt: skip
         """Likelihood ratios, plain or under Firth's penalty, of rows on columns H (R, D, n)."""
-        null, fits = self.null, room(H.shape[0], tested.n_columns, len(tested.tests))
-        gains = np.full((H.shape[0], len(tested.tests)), np.nan)
-        rules = logistic_ratios.Rules(test == "firth", tested.heterozygotes)
+        null, R = self.null, H.shape[0]
+        fits, gains = room(R, tested.n_columns, len(tested.tests)), np.full((R, len(tested.tests)), np.nan)
         samples = logistic_columns.LogisticSamples(null.X, null.y, null.offset, null.start)
-        logistic_ratios.ratio_rows(np.ascontiguousarray(H), samples, tests_of_columns(tested), rules, fits, gains)
+        known = _are_genotypes(H) if tested.heterozygotes else np.zeros(R, dtype=bool)
+        for genotypes in (False, True):
+            at = np.flatnonzero(known == genotypes)
+            if not at.size:
+                continue
+            some = np.ascontiguousarray(H if at.size == R else H[at])
+            rules = logistic_ratios.Rules(test == "firth", genotypes)
+            part, own = room(at.size, tested.n_columns, len(tested.tests)), np.full((at.size, gains.shape[1]), np.nan)
+            logistic_ratios.ratio_rows(some, samples, tests_of_columns(tested), rules, part, own)
+            gains[at] = own
+            for values, found in zip(fits, part):
+                values[at] = found
         return fits, gains
 
     def product_screen(self, tested: Tested) -> ProductScreen:
@@ -125,7 +135,7 @@ class LogisticRows(RowFamily):
     def case(self, H: Float64Array, tested: Tested) -> Case:
         """The complete cases of columns (D, n)."""
         at, null = ~np.isnan(H[0]), self.null
-        told, genotypes = bool(null.separated), tested.heterozygotes
+        told, genotypes = bool(null.separated), tested.heterozygotes and bool(_are_genotypes(H[None])[0])
         if at.all():
             return LogisticCase(H.T, True, null.X, null.y, null.offset, told, genotypes)
         basis = orthonormal_basis(null.X[at])
@@ -150,6 +160,11 @@ class LogisticRows(RowFamily):
         )
 
 
+def _are_genotypes(H: Float64Array) -> BoolArray:
+    """Rows (R,) of copies and heterozygotes (R, 2, n) that are whole numbers, and no dosages."""
+    return np.asarray(~(H % 1.0 > 0.0).any(axis=(1, 2)))
+
+
 @dataclass(frozen=True, eq=False)
 class LogisticCase(Case):
     """One variant's complete cases.
@@ -162,7 +177,7 @@ class LogisticCase(Case):
     covariates_tell : bool
         Whether a covariate tells cases from controls by itself.
     heterozygotes : bool
-        Whether the columns are copies and heterozygotes.
+        Whether the columns are copies and heterozygotes, and no probabilities.
     """
 
     H: Float64Array

@@ -35,6 +35,8 @@ from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.linalg import orthonormal_basis
 
 _SHOWN = 5  # sets named in a note
+# Steps of a copy in which dosages have an exact law, and steps in all: its work grows with both.
+GRID, MOST_STEPS = 32, 4096
 
 
 @dataclass(frozen=True)
@@ -74,13 +76,13 @@ class NullMatched(Family):
         exact = Again("exact", lambda _, status: np.asarray(status == kernel.RUNAWAY))
         first = Step(choices.test, lambda: task.usable, exact if choices.test == "lrt" else None)
         n_cases = self.y.sum()
-        expected = genotypes.tested_mac * (min(n_cases, self.n - n_cases) / max(self.n, 1))
+        expected = genotypes.rare_mac * (min(n_cases, self.n - n_cases) / max(self.n, 1))
 
         def sent_on() -> tuple[BoolArray, BoolArray]:
             if choices.correction is None or choices.correct_below <= 0:
                 return task.none, task.none
-            hits = task.usable & task.p_below(trigger(choices.correct_below, expected, genotypes.tested_mac))
-            rare = hits & ((genotypes.tested_mac < EXACT_BELOW_MAC) | (expected < EXACT_BELOW_EXPECTED))
+            hits = task.usable & task.p_below(trigger(choices.correct_below, expected, genotypes.rare_mac))
+            rare = hits & ((genotypes.rare_mac < EXACT_BELOW_MAC) | (expected < EXACT_BELOW_EXPECTED))
             return (hits & ~rare if choices.test == "score" else task.none), rare
 
         return Ladder(
@@ -96,13 +98,15 @@ class NullMatched(Family):
             task.genotypes.sum_g[variants] > task.genotypes.n[variants]
         )  # the cohort's minor allele may be the major one here
         if exact:
-            # Rounded to whole alleles, dosages have an exact law, too.
-            G = np.rint(rare_counts(task.block, task.flipped, variants, self.columns, common))
+            G = rare_counts(task.block, task.flipped, variants, self.columns, common)
         else:
             G = task.calls(variants, self.columns)
         fits = Fits.empty(variants.size)
         impute = task.choices.impute and not exact
+        grid = in_steps(G) if exact else np.ones(variants.size)
         conditional_rows.analyse_rows(G, asked.numbers, self.X, self.sets, self.start, impute, fits)
+        if exact:
+            fits.numbers[:, [kernel.BETA, kernel.MODEL_SE, kernel.LOWER, kernel.UPPER]] *= grid[:, None]
         if exact:
             numbers = fits.numbers
             fits.status[np.isnan(numbers[:, kernel.NEG_LOG_P]) & (fits.status == kernel.FINE)] = kernel.TAIL_FAILED
@@ -117,6 +121,16 @@ class NullMatched(Family):
         is_case, n_imputed = self.y == 1, self.n if task.choices.impute else None
         mask = self.samples.event_mask
         return super().finished(task) | case_columns(task.block, task.genotypes, self.columns, is_case, mask, n_imputed)
+
+
+def in_steps(G: Float64Array) -> Float64Array:
+    """Put dosages G (R, n) that are not whole in steps, in place, as whole numbers of them; steps of a copy (R,)."""
+    grid = np.ones(len(G))
+    soft = np.flatnonzero((G % 1.0 > 0.0).any(axis=1))
+    total = np.maximum(np.nansum(G[soft], axis=1), 1.0)
+    grid[soft] = np.clip(2.0 ** np.floor(np.log2(MOST_STEPS / total)), 1.0, GRID)
+    G[soft] = np.rint(G[soft] * grid[soft, None])
+    return grid
 
 
 def prepare(model: Any, cohort: Any) -> ScreenState[NullMatched]:

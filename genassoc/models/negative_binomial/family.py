@@ -97,7 +97,7 @@ class NullNegativeBinomial(WeightedNull):
 
     def skewed(self, genotypes: GenotypeSums) -> BoolArray:
         """Few carriers of a skewed count."""
-        p = genotypes.tested_mac / np.maximum(2 * genotypes.n, 1)
+        p = genotypes.rare_mac / np.maximum(2 * genotypes.n, 1)
         with np.errstate(invalid="ignore", divide="ignore"):
             # The skewness of a sum of n terms, each a score times a centred binomial(2, p), is that of a term over the root of n.
             return np.asarray(self.skewness * (1 - 2 * p) / np.sqrt(2 * genotypes.n * p * (1 - p)) > SKEWED)
@@ -108,7 +108,7 @@ class NullNegativeBinomial(WeightedNull):
 
     def little_expected(self, genotypes: GenotypeSums) -> BoolArray:
         """Judged by the trait's mean: with few events expected a Wald statistic is not normal, while a likelihood ratio nearly is chi-squared."""
-        return np.asarray(genotypes.tested_mac * self.y.mean() < LEAST_OF_WALD)
+        return np.asarray(genotypes.rare_mac * self.y.mean() < LEAST_OF_WALD)
 
     def law(self, name: str, task: Task, variants: Int64Array) -> Tails:
         """The saddlepoint of the counts at the null's means and alpha; of few events none."""

@@ -105,7 +105,7 @@ class NullOrdinal(Family):
     def little_information(self, genotypes: GenotypeSums, impute: bool) -> BoolArray:
         """Rows (V,) with few samples outside the commonest level, or few carriers, who may all have the same level."""
         events = EventSizes(squared_scores(self.residual))
-        return events.few(genotypes, impute, LEAST_OF_LEVELS) | (genotypes.tested_mac < LEAST_CARRIERS_OF_LEVELS)
+        return events.few(genotypes, impute, LEAST_OF_LEVELS) | (genotypes.rare_mac < LEAST_CARRIERS_OF_LEVELS)
 
     def law(self, name: str, task: Task, variants: Int64Array) -> Tails:
         """The exact distribution of the carriers' levels where carriers are few; else a saddlepoint of all samples."""
@@ -114,7 +114,7 @@ class NullOrdinal(Family):
             np.empty(variants.size),
             np.zeros(variants.size, np.bool_),
         )
-        few = task.genotypes.tested_mac[variants] < LEAST_CARRIERS_OF_LEVELS
+        few = task.genotypes.rare_mac[variants] < LEAST_CARRIERS_OF_LEVELS
         G = task.calls(variants, self.columns)
         level_law.level_rows(G, D, self.levels, self.parameters, task.choices.impute, few, found, whole)
         return Tails.of(found / np.log(10.0), whole)

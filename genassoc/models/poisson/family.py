@@ -119,7 +119,7 @@ class NullPoisson(WeightedNull):
         """Rows (V,) of overdispersed counts with few carriers."""
         if not self.overdispersed:
             return np.zeros(genotypes.n.size, dtype=bool)
-        p = genotypes.tested_mac / np.maximum(2 * genotypes.n, 1)
+        p = genotypes.rare_mac / np.maximum(2 * genotypes.n, 1)
         with np.errstate(invalid="ignore", divide="ignore"):
             # The skewness of a sum of n terms, each a residual times a centred binomial(2, p), is that of a term over the root of n.
             return np.asarray(self.skewness * (1 - 2 * p) / np.sqrt(2 * genotypes.n * p * (1 - p)) > SKEWED)
@@ -130,7 +130,7 @@ class NullPoisson(WeightedNull):
 
     def little_expected(self, genotypes: GenotypeSums) -> BoolArray:
         """Judged by the trait's mean: with few events expected a Wald statistic is not normal, while a likelihood ratio nearly is chi-squared."""
-        return np.asarray(genotypes.tested_mac * self.y.mean() < LEAST_OF_WALD)
+        return np.asarray(genotypes.rare_mac * self.y.mean() < LEAST_OF_WALD)
 
     def law(self, name: str, task: Task, variants: Int64Array) -> Tails:
         """Few events: their exact distribution, given their number in each sample; else a saddlepoint of the residuals."""

@@ -26,13 +26,14 @@ from genassoc.data.cohort.contigs import X
 from genassoc.data.cohort.sex_conflicts import conflict_notes, sex_conflicts
 from genassoc.data.phenotypes.codings import with_case_values
 from genassoc.data.phenotypes.column_notes import ColumnNotes, column_notes
-from genassoc.errors import PhenotypeError
+from genassoc.data.schema import DOSAGE_SUMS, METADATA_CHUNK
+from genassoc.errors import DosageError, PhenotypeError
 from genassoc.kernels.genotypes import recode
 from genassoc.models.base import AssociationModel, BlockResult, ModelState
 from genassoc.models.scan.alleles import set_block
-from genassoc.models.scan.genetic_models import scaled
+from genassoc.models.scan.genetic_models import NO_PROBABILITIES, labelled, scaled
 from genassoc.models.scan.wald import FittedState
-from genassoc.shapes import Array, BoolArray, Int64Array, UInt64Array
+from genassoc.shapes import BoolArray, Int64Array, UInt64Array
 
 KEPT_NULLS = 3  # chromosomes whose null models a process keeps: its tasks follow each other along the genome
 _ESTIMATES = ("beta", "standard_error", "ci_lower", "ci_upper", "statistic", "neg_log_10_p_value")
@@ -137,6 +138,11 @@ class ScanState(Generic[Fitted]):
         return self.elsewhere.traits
 
     @property
+    def cohort_columns(self) -> Int64Array:
+        """The cohort's samples as columns of a block, (N,)."""
+        return np.asarray(self.elsewhere.cohort_columns)
+
+    @property
     def nulls(self) -> tuple[Any, ...]:
         """Null models of the chromosomes that come in pairs."""
         return tuple(getattr(self.elsewhere, "nulls", ()))
@@ -170,10 +176,13 @@ class Scan(Generic[Fitted]):
         ------
         InputError
             A variant to condition on is not there, or the build of the genome is not known and matters.
+        DosageError
+            The model needs probabilities of genotypes, and dosages of the store are without.
         PhenotypeError
             As the model's.
         """
         model = self.model
+        check_probabilities(model, cohort)
         cohort = with_case_values(cohort, getattr(model, "case_value", ()))
         said = _column_notes(model, cohort)
         names = getattr(model, "condition_on", ())
@@ -222,7 +231,18 @@ class Scan(Generic[Fitted]):
         return True, [f"{counted}, and sex is a covariate{out}"]
 
     def block(self, state: ScanState[Fitted], block: Block) -> BlockResult:
-        """The model's rows, each variant by the rules of its chromosome."""
+        """The model's rows, each variant by the rules of its chromosome; dosages that are calls in all samples as calls."""
+        if isinstance(block, DosageBlock) and not block.of_predictor:
+            whole = block.whole(state.cohort_columns)
+            if whole.all():
+                return self._rows(state, block.as_calls())
+            if whole.any():
+                masks = [whole, ~whole]
+                parts = [self._rows(state, block.take(whole).as_calls()), self._rows(state, block.take(~whole))]
+                return _joined(parts, masks)
+        return self._rows(state, block)
+
+    def _rows(self, state: ScanState[Fitted], block: Block) -> BlockResult:
         places = places_of(block)
         kinds = np.unique(places.ploidy)
         if kinds.size <= 1:
@@ -235,23 +255,35 @@ class Scan(Generic[Fitted]):
 
     def sets(self, state: ScanState[Fitted], block: Block, size: int) -> BlockResult:
         """A row a trait for each set of ``size`` alleles of a record, which stand one after another in the block."""
-        model: Any = self.model
-        places = places_of(block)
-        kinds = places.ploidy[::size]  # alleles of a record lie at one place
-        parts, masks = [], [kinds == kind for kind in np.unique(kinds)]
-        for at in masks:
+        parts, masks = [], []
+        calls: BoolArray = np.zeros(block.n_variants // size, dtype=bool)
+        if isinstance(block, DosageBlock):
+            calls = np.asarray(block.whole(state.cohort_columns).reshape(-1, size).all(axis=1))
+        kinds = places_of(block).ploidy[::size]  # alleles of a record lie at one place
+        for kind, as_calls in {(int(kind), bool(called)): None for kind, called in zip(kinds, calls)}:
+            at = (kinds == kind) & (calls == as_calls)
             some = block.take(np.repeat(at, size))
-            on_x = bool(kinds[at][0] == X_OUTSIDE_PAR)
-            if on_x and self._male_x_dosage == 1:
-                some = halved_in_males(some, state.males)
-            fitted = state.of(some.contig, on_x)
-            if not isinstance(fitted, FittedState):
-                raise TypeError(
-                    f"{type(model).__name__} was not prepared for several alleles at once: choose alleles='joint'"
-                )
-            parts.append(set_block(model.asked(), fitted, some, size))
-        conditioned: BoolArray = np.asarray(np.isin(places.numbers, state.conditioned).reshape(-1, size).any(axis=1))
+            parts.append(
+                self._sets(state, some.as_calls() if as_calls and isinstance(some, DosageBlock) else some, size)
+            )
+            masks.append(at)
+        conditioned: BoolArray = np.asarray(
+            np.isin(places_of(block).numbers, state.conditioned).reshape(-1, size).any(axis=1)
+        )
         return _collinear(parts[0] if len(parts) == 1 else _joined(parts, masks), conditioned)
+
+    def _sets(self, state: ScanState[Fitted], block: Block, size: int) -> BlockResult:
+        model: Any = self.model
+        on_x = bool(places_of(block).ploidy[0] == X_OUTSIDE_PAR)
+        if on_x and self._male_x_dosage == 1:
+            block = halved_in_males(block, state.males)
+        fitted = state.of(block.contig, on_x)
+        if not isinstance(fitted, FittedState):
+            raise TypeError(
+                f"{type(model).__name__} was not prepared for several alleles at once: choose alleles='joint'"
+            )
+        result = set_block(model.asked(), fitted, block, size)
+        return labelled(result, False) if isinstance(block, DosageBlock) else result
 
     def _one_kind(self, state: ScanState[Fitted], block: Block, kind: int) -> BlockResult:
         model = self.model
@@ -265,6 +297,28 @@ class Scan(Generic[Fitted]):
         if self._male_x_dosage == 1:
             block = halved_in_males(block, state.males)
         return model.block(state.of(block.contig, True), block)
+
+
+def check_probabilities(model: Any, cohort: Cohort) -> None:
+    """Refuse, before any work, the genotypic model of a store of which rows with dosages lack the probabilities of genotypes.
+
+    Raises
+    ------
+    DosageError
+    """
+    store: Any = cohort.store
+    if getattr(model, "genetic_model", "additive") != "genotypic" or not getattr(store, "has_dosages", False):
+        return
+    lacking = 0
+    for start in range(0, cohort.n_variants, METADATA_CHUNK):
+        stop = min(start + METADATA_CHUNK, cohort.n_variants)
+        sums = store.dosage_sums(start, stop)
+        known = sums[:, DOSAGE_SUMS.index("known")] >= sums[:, DOSAGE_SUMS.index("observed")]
+        alone = (store.dosage_steps(start, stop) > 0) & ~known
+        if alone.any():
+            lacking += int((alone & cohort.selected_without_genotypes(start, stop)).sum())
+    if lacking > 0:
+        raise DosageError(f"{lacking:,} variants of the store have dosages alone: {NO_PROBABILITIES}")
 
 
 def _first(cohort: Cohort, chromosome: str | None = None) -> str:
@@ -291,8 +345,7 @@ def halved_in_males(block: Block, males: UInt64Array) -> Block:
     """The block with males' 0 and 2 as 0 and 1; ``genuine`` keeps the calls."""
     slots = np.unpackbits(males.view(np.uint8), bitorder="little")[::2][: block.n_samples].astype(bool)
     if isinstance(block, DosageBlock):
-        values: Array = np.where(slots & block.observed(), block.values // 2, block.values)
-        return block.recoded(values)
+        return block.halved(slots)
     return block.recoded(recode.halved(np.ascontiguousarray(block.packed).view(np.uint64), males), slots)
 
 

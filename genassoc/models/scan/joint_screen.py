@@ -17,11 +17,12 @@ from genassoc.kernels.likelihoods import joint_score as kernel
 from genassoc.kernels.likelihoods.rows import FINE
 from genassoc.models.base import METHOD
 from genassoc.models.scan.family import EVERY_SMALL_P, REFIT_ABOVE_MISSING, WEAK_DIRECTION, WEAK_SHARE
+from genassoc.models.scan.genetic_models import probabilities
 from genassoc.models.scan.joint_tests import put_wald
 from genassoc.models.scan.product import SQUARE, ThinMatrix
 from genassoc.models.scan.rows import Rows
 from genassoc.models.scan.sums import GenotypeSums
-from genassoc.models.scan.tested import Classes, Tested, carriers_of, joint_statistic
+from genassoc.models.scan.tested import Classes, Tested, carriers_of, joint_statistic, others_of
 from genassoc.shapes import BoolArray, Float64Array, Int64Array, UInt64Array, packed_bytes
 from genassoc.stats.tails import neg_log_10_p_z
 
@@ -142,6 +143,8 @@ class ProductScreen:
     def scores(self, block: Block, flipped: BoolArray, genotypes: GenotypeSums, impute: bool) -> Screened:
         """Score tests of all variants, of the minor allele's copies."""
         V, C = block.n_variants, self.null.Q.shape[1]
+        if self.heterozygotes and isinstance(block, DosageBlock):
+            return self._tested(*self._of_probabilities(block, flipped), genotypes, impute)
         one, two = class_sums(self.matrix, block, flipped)
         E = (self.matrix.columns.shape[1] + 1) // (C + 3)
         copies, squares = one + 2.0 * two, one + 4.0 * two
@@ -156,7 +159,32 @@ class ProductScreen:
             residual, wq = copies[:, :E], copies[:, E : E + E * C].reshape(V, E, C)
             w = squares[:, E + E * C :]
             total = w[:, np.add.outer(np.arange(E), np.arange(E))]
-        D = total.shape[1]
+        return self._tested(residual, wq, total, genotypes, impute)
+
+    def _of_probabilities(
+        self, block: DosageBlock, flipped: BoolArray
+    ) -> tuple[Float64Array, Float64Array, Float64Array]:
+        """Sums of g and h, the probability of one copy: with residuals (V, 2), with w q (V, 2, C), and with w of their products (V, 2, 2)."""
+        as_is = np.zeros(block.n_variants, dtype=bool)
+        first, C = replace(self.matrix, values=HETEROZYGOUS), self.null.Q.shape[1]
+        copies, parts = first.times(block, flipped), probabilities(block)
+        one = 0.5 * first.times(parts[0], as_is)
+        # h and r, of which g is h + 2 r, or 2 - h - 2 r where the other allele is counted, by squares of h, r and h + r.
+        weight = replace(self.matrix, columns=np.ascontiguousarray(self.matrix.columns[:, -1:]), values=SQUARE)
+        h, r, either = (0.25 * weight.times(part, as_is)[:, 0] for part in parts)
+        w_h, product = one[:, -1], 0.5 * (either - h - r)
+        gg = weight.times(block, flipped)[:, 0]
+        gh = h + 2.0 * product
+        gh = np.where(flipped, 2.0 * w_h - gh, gh)
+        total = np.stack([gg, gh, gh, h], axis=1).reshape(-1, 2, 2)
+        residual = np.stack([copies[:, 0], one[:, 0]], axis=1)
+        return residual, np.stack([copies[:, 1 : C + 1], one[:, 1 : C + 1]], axis=1), total
+
+    def _tested(
+        self, residual: Float64Array, wq: Float64Array, total: Float64Array, genotypes: GenotypeSums, impute: bool
+    ) -> Screened:
+        """Score tests from sums with residuals (V, D), with w q (V, D, C) and of products with w (V, D, D)."""
+        V, D = residual.shape
         sums = kernel.JointSums(*(np.ascontiguousarray(part) for part in (residual, wq, total)))
         fits, quality = room(V, D, 1), kernel.Quality(np.zeros(V), np.ones(V), np.zeros(V))
         mean = genotypes.sum_g / np.maximum(genotypes.n, 1)
@@ -203,16 +231,16 @@ class Cells:
         members = [np.isin(columns, arm.columns) for arm in tested.arms] or [np.ones(columns.size, dtype=bool)]
         return cls(tested, tuple(least_rate(expected[:, who]) for who in members))
 
-    def smallest(self, block: Block, mask: UInt64Array) -> Float64Array:
-        """What the smallest cell of genotype and outcome (and arm) expects (V,), among the samples of a mask (W,)."""
+    def smallest(self, block: Block, columns: Int64Array, mask: UInt64Array) -> Float64Array:
+        """What the smallest cell of genotype and outcome (and arm) expects (V,), among the samples ``columns`` (n,), a mask (W,)."""
         if self.tested.heterozygotes:
-            return np.asarray(self.rates[0] * Classes.of(block, mask).counts[:, :3].min(axis=1))
+            return np.asarray(self.rates[0] * Classes.of(block, columns, mask).effective.min(axis=1))
         least = np.full(block.n_variants, np.inf)
         # Where E is a number few carriers weigh much in g e: as `fewest_carriers` has it.
         share = 1.0 if len(self.rates) > 1 else 1.0 / 3.0
         for arm, rate in zip(self.tested.arms, self.rates):
             carriers = carriers_of(block, arm)
-            least = np.minimum(least, rate * share * np.minimum(carriers, arm.columns.size - carriers))
+            least = np.minimum(least, rate * share * np.minimum(carriers, others_of(block, arm, carriers)))
         return least
 
 

@@ -113,6 +113,6 @@ def rare_counts(
     """
     G = minor_counts(block, flipped, variants, columns)
     G[common] = 2.0 - G[common]
-    if isinstance(block, GenotypeBlock) and block.single is not None:
+    if block.single is not None:
         G -= np.outer(flipped[variants] != common, block.single[columns])
     return G

@@ -138,7 +138,9 @@ def _of_trait(
 ) -> dict[str, Array]:
     """All columns of one trait, (V,) each."""
     samples = family.samples
-    genotypes = genotype_sums(block, flipped, samples.columns, samples.mask, list_calls=family.has_product)
+    genotypes = genotype_sums(
+        block, flipped, samples.columns, samples.mask, list_calls=family.has_product, carriers=True
+    )
     events = None
     if family.counts_events:
         events = allele_counts(block, samples.events, samples.event_mask)

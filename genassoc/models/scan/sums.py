@@ -8,6 +8,7 @@ import numpy as np
 from genassoc.data.block import Block, DosageBlock, GenotypeBlock
 from genassoc.kernels.genotypes import dosages as kernel
 from genassoc.kernels.genotypes.counts import count_codes, count_haploid
+from genassoc.kernels.genotypes.dosage_moments import effective_carriers, sum_haploid
 from genassoc.kernels.genotypes.linear import list_missing
 from genassoc.kernels.likelihoods.rows import Missing
 from genassoc.shapes import BoolArray, Float64Array, Int64Array, UInt64Array
@@ -31,6 +32,8 @@ class GenotypeSums:
         Sum of g and of its squares: whole numbers, or whole steps of a fixed point, so exact.
     constant : bool array (V,)
         Whether g is the same in all of them.
+    carriers : float64 array (V,)
+        Of dosages, the effective number of carriers of g (`genassoc.kernels.genotypes.dosage_moments`), where asked for; else infinite.
     pointers, indices : int64 arrays
         Samples (columns of the block) whose call is missing, one run of ``indices`` a variant.
     """
@@ -41,6 +44,7 @@ class GenotypeSums:
     sum_g: Float64Array
     sum_g2: Float64Array
     constant: BoolArray
+    carriers: Float64Array
     pointers: Int64Array
     indices: Int64Array
 
@@ -53,6 +57,11 @@ class GenotypeSums:
     def tested_mac(self) -> Float64Array:
         """As `mac`, but of what is tested where that is rarer, as carriers of two copies are: (V,)."""
         return np.minimum(self.mac, np.minimum(self.sum_g, 2 * self.n - self.sum_g))
+
+    @property
+    def rare_mac(self) -> Float64Array:
+        """As `tested_mac`, for rules of what is rare; of dosages at most the effective number of carriers, (V,)."""
+        return np.minimum(self.tested_mac, self.carriers)
 
     @property
     def frequency(self) -> Float64Array:
@@ -89,6 +98,7 @@ class GenotypeSums:
             self.sum_g[variants],
             self.sum_g2[variants],
             self.constant[variants],
+            self.carriers[variants],
             np.concatenate([[0], np.cumsum([run.size for run in runs], dtype=np.int64)]),
             np.concatenate([self.indices[:0], *runs]),
         )
@@ -104,11 +114,14 @@ def frequency(allele_count: Float64Array, n_alleles: Int64Array) -> Float64Array
 
 
 def genotype_sums(
-    block: Block, flipped: BoolArray, columns: Int64Array, mask: UInt64Array, *, list_calls: bool = True
-) -> GenotypeSums:
-    """Sums over the samples ``columns`` (n,), which are ``mask`` as packed words; ``list_calls``: list missing ones too."""
+    block: Block, flipped: BoolArray, columns: Int64Array, mask: UInt64Array, *, list_calls: bool = True, carriers: bool = False
+) -> GenotypeSums:  # fmt: skip
+    """Sums over the samples ``columns`` (n,), which are ``mask`` as packed words.
+
+    ``list_calls``: list missing ones too; ``carriers``: of dosages, how many carriers there are in effect.
+    """
     if isinstance(block, DosageBlock):
-        return _dosage_sums(block, flipped, columns, list_calls)
+        return _dosage_sums(block, flipped, columns, list_calls, carriers)
     return _call_sums(block, flipped, columns, mask, list_calls)
 
 
@@ -126,9 +139,9 @@ def allele_counts(block: Block, columns: Int64Array, mask: UInt64Array) -> Allel
     """Samples observed and copies of ALT among ``columns`` (n,), which are ``mask``."""
     if isinstance(block, DosageBlock):
         sums = _step_sums(block, columns)
-        genuine = sums if block.genuine is None else _step_sums(block.genuine, columns)
-        n = sums[:, kernel.OBSERVED]
-        return AlleleCounts(n, genuine[:, kernel.STEPS] / block.scale, 2 * n, sums[:, kernel.STEPS] / block.scale)
+        return AlleleCounts(
+            sums[:, kernel.OBSERVED], *_true_dosages(block, sums, columns), sums[:, kernel.STEPS] / block.scale
+        )
     counts = code_counts(block, columns, mask)
     return AlleleCounts(counts[:, :3].sum(axis=1), *_true_copies(block, counts, columns, mask), _copies(counts))
 
@@ -178,6 +191,7 @@ def _call_sums(
         (het + 2 * two).astype(np.float64),
         (het + 4 * two).astype(np.float64),
         (counts[:, :3] == n[:, None]).any(axis=1),
+        np.full(n.size, np.inf),
         pointers,
         indices,
     )
@@ -185,6 +199,8 @@ def _call_sums(
 
 def _step_sums(block: DosageBlock, columns: Int64Array) -> Int64Array:
     """Sums (V, N_SUMS) over the samples ``columns`` (n,), in steps of the fixed point."""
+    if columns.size == block.n_samples:
+        return block.sums
     sums = np.empty((block.n_variants, kernel.N_SUMS), np.int64)
     kernel.sum_dosages(block.fixed_point, _selected(block, columns), sums)
     return sums
@@ -196,21 +212,44 @@ def _selected(block: DosageBlock, columns: Int64Array) -> BoolArray:
     return selected
 
 
-def _dosage_sums(block: DosageBlock, flipped: BoolArray, columns: Int64Array, list_calls: bool) -> GenotypeSums:
+def _true_dosages(block: DosageBlock, sums: Int64Array, columns: Int64Array) -> tuple[Float64Array, Int64Array]:
+    """Copies of ALT and of either allele among some samples, (V,) each; ``sums`` are of the block's dosages."""
+    true = block if block.genuine is None else block.genuine
+    if block.genuine is not None:
+        sums = _step_sums(true, columns)
+    steps, n_alleles = sums[:, kernel.STEPS].astype(np.float64), 2 * sums[:, kernel.OBSERVED]
+    if true.haploid is None:
+        return steps / true.scale, n_alleles
+    haploid = np.empty((true.n_variants, 2), np.int64)
+    sum_haploid(true.fixed_point, np.ascontiguousarray(true.haploid), _selected(true, columns), haploid)
+    return (steps - 0.5 * haploid[:, 1]) / true.scale, n_alleles - haploid[:, 0]
+
+
+def carriers_in_effect(block: DosageBlock, columns: Int64Array, sums: Int64Array | None = None) -> Float64Array:
+    """The effective number of carriers of dosages (V,) among the samples ``columns`` (n,)."""
+    found = np.empty(block.n_variants)
+    sums = _step_sums(block, columns) if sums is None else sums
+    effective_carriers(block.fixed_point, _selected(block, columns), sums, found)
+    return found
+
+
+def _dosage_sums(
+    block: DosageBlock, flipped: BoolArray, columns: Int64Array, list_calls: bool, carriers: bool
+) -> GenotypeSums:
     sums = _step_sums(block, columns)
-    genuine = sums if block.genuine is None else _step_sums(block.genuine, columns)
     n, steps, squares = sums[:, kernel.OBSERVED], sums[:, kernel.STEPS], sums[:, kernel.SQUARES]
     two = 2 * block.scale  # a flipped dosage is two copies less its steps; whole numbers, so exact
     pointers = np.concatenate([[0], np.cumsum(columns.size - n if list_calls else 0 * n)])
     indices = np.empty(pointers[-1], dtype=np.int64)
-    kernel.list_not_observed(block.fixed_point, _selected(block, columns), pointers, indices)
+    if indices.size:
+        kernel.list_not_observed(block.fixed_point, _selected(block, columns), pointers, indices)
     return GenotypeSums(
         n,
-        genuine[:, kernel.STEPS] / block.scale,
-        2 * n,
+        *_true_dosages(block, sums, columns),
         np.where(flipped, two * n - steps, steps) / block.scale,
         np.where(flipped, two * (two * n - 2 * steps) + squares, squares) / block.scale**2,
         np.asarray(sums[:, kernel.MOST] <= sums[:, kernel.LEAST]),
+        carriers_in_effect(block, columns, sums) if carriers and not block.of_predictor else np.full(n.size, np.inf),
         pointers,
         indices,
     )

@@ -20,8 +20,10 @@ import numpy as np
 from genassoc.data.block import Block, DosageBlock, GenotypeBlock
 from genassoc.data.phenotypes.modifier import Modifier, check_main_effect, read_modifier, with_main_effect
 from genassoc.kernels.genotypes.counts import count_codes, mask_words
-from genassoc.kernels.genotypes.dosages import count_rounded
 from genassoc.models.base import BlockResult
+from genassoc.models.scan.genetic_models import probabilities
+from genassoc.models.scan.product import minor_counts
+from genassoc.models.scan.sums import allele_counts, carriers_in_effect
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
 
 LEAST_CARRIERS = 10  # carriers in each arm
@@ -64,7 +66,7 @@ class Tested:
     least_carriers : int
         Needed in each arm; 0 without E.
     heterozygotes : bool
-        Whether the second column is h, the heterozygotes.
+        Whether the second column is h, the heterozygotes (of dosages their probability).
     """
 
     tests: tuple[str, ...]
@@ -118,10 +120,12 @@ class Tested:
             found[:, self.joint] = gains[:, -1]
         return found
 
-    def columns(self, calls: Float64Array) -> Float64Array:
-        """The tested columns (R, D, n) of calls (R, n), NaN where not observed."""
+    def columns(self, calls: Float64Array, one_copy: Float64Array | None = None) -> Float64Array:
+        """The tested columns (R, D, n) of calls (R, n), NaN where not observed; of dosages with the probabilities of one copy (R, n)."""
         if self.with_e:
             return np.stack([calls, calls * self.e], axis=1)
+        if self.heterozygotes and one_copy is not None:
+            return np.stack([calls, one_copy], axis=1)
         if self.heterozygotes:
             return np.stack([calls, np.where(np.isnan(calls), np.nan, calls == 1.0)], axis=1)
         return calls[:, None, :]
@@ -201,17 +205,20 @@ def fewest_carriers(block: Block, tested: Tested) -> Float64Array:
     return np.asarray(counts / (1.0 if len(tested.arms) > 1 else 3.0))
 
 
-def carriers_of(block: Block, arm: Arm) -> Int64Array:
-    """Samples of the arm that carry its rarer allele, (V,): all observed but the commoner homozygotes."""
+def carriers_of(block: Block, arm: Arm) -> Float64Array:
+    """Samples of the arm that carry its rarer allele, (V,): all observed but the commoner homozygotes; of dosages the effective number."""
     if isinstance(block, DosageBlock):
-        selected = np.zeros(block.n_samples, np.bool_)
-        selected[arm.columns] = True
-        counts = np.empty((block.n_variants, 3), np.int64)
-        count_rounded(block.fixed_point, selected, counts)
-    else:
-        counts = np.empty((block.n_variants, 4), np.int64)
-        count_codes(block.packed.view(np.uint64), arm.mask, counts)
-    return np.asarray(counts[:, :3].sum(axis=1) - np.maximum(counts[:, 0], counts[:, 2]))
+        return carriers_in_effect(block, arm.columns)
+    counts = np.empty((block.n_variants, 4), np.int64)
+    count_codes(block.packed.view(np.uint64), arm.mask, counts)
+    return np.asarray(counts[:, :3].sum(axis=1) - np.maximum(counts[:, 0], counts[:, 2]), np.float64)
+
+
+def others_of(block: Block, arm: Arm, carriers: Float64Array) -> Float64Array:
+    """Samples of the arm beside its ``carriers`` (V,); of dosages, whose effective number does not ask who is a carrier, half at least."""
+    if isinstance(block, DosageBlock):
+        return np.full(block.n_variants, 0.5 * arm.columns.size)
+    return np.asarray(arm.columns.size - carriers)
 
 
 @dataclass(frozen=True)
@@ -220,39 +227,49 @@ class Classes:
 
     Attributes
     ----------
-    counts : int64 array (V, 4)
-        Samples with the codes 0, 1, 2 and not observed.
+    counts : float64 array (V, 3)
+        Samples with the codes 0, 1 and 2; of dosages those expected.
+    n : int64 array (V,)
+        Samples observed.
+    effective : float64 array (V, 3)
+        The same; of dosages at most the effective number of carriers of the genotype.
     """
 
-    counts: Int64Array
+    counts: Float64Array
+    n: Int64Array
+    effective: Float64Array
 
     @classmethod
-    def of(cls, block: Block, mask: UInt64Array) -> "Classes":
-        """Count the genotypes of the samples in a mask (W,).
+    def of(cls, block: Block, columns: Int64Array, mask: UInt64Array) -> "Classes":
+        """Count the genotypes of the samples ``columns`` (n,), which are a mask (W,).
 
         Raises
         ------
-        TypeError
-            The block holds dosages, in which genotypes are not known.
+        DosageError
+            The block holds dosages without the probabilities of genotypes.
         """
-        counts = np.empty((block.n_variants, 4), np.int64)
-        count_codes(with_genotypes(block).packed.view(np.uint64), mask, counts)
-        return cls(counts)
-
-    @property
-    def n(self) -> Int64Array:
-        """Samples observed (V,)."""
-        return np.asarray(self.counts[:, :3].sum(axis=1))
+        if isinstance(block, GenotypeBlock):
+            codes = np.empty((block.n_variants, 4), np.int64)
+            count_codes(block.packed.view(np.uint64), mask, codes)
+            counts = codes[:, :3].astype(np.float64)
+            return cls(counts, np.asarray(codes[:, :3].sum(axis=1)), counts)
+        one, two, any_copy = probabilities(block)
+        n = allele_counts(block, columns, mask).n
+        # Who has the genotype 0 is who has not any copy: as many carry it in effect.
+        expected = [0.5 * allele_counts(part, columns, mask).coded for part in (any_copy, one, two)]
+        counts = np.stack([n - expected[0], expected[1], expected[2]], axis=1)
+        carriers = np.stack([carriers_in_effect(part, columns) for part in (any_copy, one, two)], axis=1)
+        return cls(counts, n, np.minimum(counts, carriers))
 
     @property
     def n_present(self) -> Int64Array:
         """How many of the three genotypes occur (V,): a test of two degrees of freedom needs all three."""
-        return np.asarray((self.counts[:, :3] > 0).sum(axis=1))
+        return np.asarray((self.counts > 0).sum(axis=1))
 
     @property
-    def rarest(self) -> Int64Array:
+    def rarest(self) -> Float64Array:
         """Twice the samples of the rarest genotype (V,), to compare with ``min_mac``."""
-        return np.asarray(2 * self.counts[:, :3].min(axis=1))
+        return np.asarray(2.0 * self.effective.min(axis=1))
 
     def without_estimate(self, mac: Float64Array, least: float, n_coefficients: int) -> list[tuple[BoolArray, str]]:
         """Masks (V,) of rows without an estimate and their codes; a row has the code of the first mask it is in."""
@@ -266,19 +283,15 @@ class Classes:
         ]
 
 
-def with_genotypes(block: Block) -> GenotypeBlock:
-    """The block, if it holds genotypes.
-
-    Raises
-    ------
-    TypeError
-        It holds dosages, in which genotypes are not known.
-    """
-    if not isinstance(block, GenotypeBlock):
-        raise TypeError(
-            "the genotypic model needs genotypes, and these are dosages: use hard calls, or another genetic model"
-        )
-    return block
+def tested_calls(
+    tested: Tested, block: Block, flipped: BoolArray, variants: Int64Array, columns: Int64Array
+) -> tuple[Float64Array, Float64Array | None]:
+    """Copies of the minor allele of some variants and samples (R, n), and of dosages the probability of one copy, where that is tested."""
+    calls = minor_counts(block, flipped, variants, columns)
+    if not tested.heterozygotes or isinstance(block, GenotypeBlock):
+        return calls, None
+    one = probabilities(block.take(variants))[0]
+    return calls, 0.5 * minor_counts(one, np.zeros(variants.size, np.bool_), np.arange(variants.size), columns)
 
 
 def contrast_estimates(

@@ -24,13 +24,14 @@ from genassoc.models.scan.family import OfSamples, Samples
 from genassoc.models.scan.information import EventSizes
 from genassoc.models.scan.joint_screen import SCREENED, ProductScreen, Scoring, Screen
 from genassoc.models.scan.joint_tests import put_ratios, put_wald
-from genassoc.models.scan.product import impute_means, minor_counts
+from genassoc.models.scan.product import impute_means
 from genassoc.models.scan.rows import Rows, assembled, chunks, unusable
 from genassoc.models.scan.sums import GenotypeSums, genotype_sums, minor_is_ref
 from genassoc.models.scan.tested import (
     GENOTYPIC,
     Classes,
     Tested,
+    tested_calls,
     tested_with,
     too_few,
 )
@@ -384,7 +385,7 @@ def _of_trait(
     usable = rows.fail_unusable(_reasons(asked, null, tested, genotypes, block, few & ~exact), null.failure)
     scoring, settled, by_calls = None, np.zeros_like(usable), np.zeros_like(usable)
     if screen is not None and asked.screens and null.failure is None and tested.n_columns > 1:
-        scoring = Scoring(tested, asked.correct_below, screen.cells.smallest(block, null.mask), rows)
+        scoring = Scoring(tested, asked.correct_below, screen.cells.smallest(block, null.columns, null.mask), rows)
         by_calls = usable & scoring.large_enough
         if screen.product is not None:
             found = screen.product.scores(block, minor_ref, genotypes, asked.impute)
@@ -394,10 +395,10 @@ def _of_trait(
     size = null.n * (1 if one else 4 * tested.n_columns)
     for first, last in chunks(variants.size, size):
         some = variants[first:last]
-        calls = minor_counts(block, flipped, some, null.columns)
+        calls, one_copy = tested_calls(tested, block, flipped, some, null.columns)
         if asked.impute:
             impute_means(calls)
-        H = tested.columns(calls)
+        H = tested.columns(calls, one_copy)
         if scoring is not None:
             fitted = ~scoring.from_columns(null.score_tests, some, H, by_calls[some])
             some, H = some[fitted], H[fitted]
@@ -428,7 +429,9 @@ def _reasons(
     """Rows (V,) without an estimate and their codes, of which the first is taken; ``few`` (V,) have too few events for a test."""
     n_coefficients = null.n_parameters + tested.n_columns
     if tested.heterozygotes:
-        reasons = Classes.of(block, null.mask).without_estimate(genotypes.mac, asked.min_mac, n_coefficients)
+        reasons = Classes.of(block, null.columns, null.mask).without_estimate(
+            genotypes.mac, asked.min_mac, n_coefficients
+        )
     else:
         reasons = [
             *unusable(genotypes, null.n_parameters, asked.min_mac),
