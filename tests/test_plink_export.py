@@ -173,6 +173,21 @@ def test_dosages(tmp_path):
     assert "4 rows have dosages, of which a BED holds the nearest calls" in "\n".join(notes)
 
 
+@pytest.mark.parametrize(("writer", "name"), [(BedWriter, "x.bed"), (PgenWriter, "x.pgen")])
+def test_half_calls_are_not_observed(tmp_path, writer, name):
+    codes = np.array([[0, 1, 2, 3, 1] * 7, [2, 0, 1, 1, 3] * 7], np.uint8)
+    marks = np.zeros((2, 35), bool)
+    marks[0, [1, 2, 3, 34]] = True
+    rows = rows_of(codes)
+    rows = ExportRows(rows.table, rows.packed, np.packbits(marks, axis=1, bitorder="little"))
+    written(writer, tmp_path / "o", name, header_of(35, 2, has_haploid=True), rows)
+    source = inputs.open_source(tmp_path / "o" / name, [])
+    batch = next(iter(source.pieces(np.arange(35), None))).decode()
+    expected = codes.copy()
+    expected[0, [1, 34]] = 3
+    np.testing.assert_array_equal(packed_oracle.unpack(batch.packed, 35), expected)
+
+
 @pytest.mark.parametrize("writer", [BedWriter, PgenWriter])
 def test_what_cannot_be_written_is_named(tmp_path, writer):
     name = "x.bed" if writer is BedWriter else "x.pgen"

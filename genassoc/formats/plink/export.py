@@ -2,7 +2,7 @@
 
 import contextlib
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -23,6 +23,7 @@ from genassoc.shapes import Array, BoolArray, Int64Array, UInt8Array, packed_byt
 MAGIC = b"\x6c\x1b\x01"
 MOST_POSITION = 2**31 - 2  # PLINK's
 _INFO = "INFO/"
+_COPIES_BYTES = 2**20  # of calls that are taken apart at once
 _SEX = ("NA", "1", "2")
 
 
@@ -67,6 +68,23 @@ def _several(first: Int64Array) -> BoolArray:
     """Rows (V,) of records of several rows."""
     sizes = np.diff(first)
     return np.asarray(np.repeat(sizes > 1, sizes))
+
+
+def _observed(rows: ExportRows) -> ExportRows:
+    """Rows without half calls (marked haploid, and one copy), which PLINK's files cannot hold: not observed."""
+    if rows.haploid is None or not rows.haploid.any():
+        return rows
+    packed = rows.packed.copy()
+    step = max(1, _COPIES_BYTES // packed.shape[1])
+    marked = np.flatnonzero(rows.haploid.any(axis=1))
+    for start in range(0, marked.size, step):
+        some = marked[start : start + step]
+        bits = np.unpackbits(packed[some], axis=1, bitorder="little")
+        marks = np.unpackbits(rows.haploid[some], axis=1, bitorder="little")
+        low, high = bits[:, : 2 * marks.shape[1] : 2], bits[:, 1 : 2 * marks.shape[1] : 2]
+        high |= marks & low & (1 - high)
+        packed[some] = np.packbits(bits, axis=1, bitorder="little")
+    return replace(rows, packed=packed)
 
 
 def _haploid_calls(rows: ExportRows) -> int:
@@ -154,6 +172,7 @@ class BedWriter:
     def encode(self, rows: ExportRows) -> _BedRows:
         """Recode rows."""
         _check_variants(self._path, rows.table)
+        rows = _observed(rows)
         N, several = len(self._header.sample_ids), _several(rows.records())
         calls = np.empty((len(rows), (N + 3) // 4), dtype=np.uint8)
         to_bed(np.ascontiguousarray(rows.packed), N, calls)
@@ -218,7 +237,6 @@ class _PgenFile(Protocol):
 CALLS, DOSAGES, ALLELES = 0, 1, 2  # what a run of variants has
 _RUN = struct.Struct("<BIHH")  # which of these, variants, alleles or steps of one, 0
 _MISSING = 255  # an allele
-_COPIES_BYTES = 2**20  # of calls that Pgenlib is given at once
 
 
 @dataclass(frozen=True)
@@ -299,6 +317,7 @@ class PgenWriter:
     def encode(self, rows: ExportRows) -> _PgenRows:
         """Copies, alleles or dosages of each variant."""
         _check_variants(self._path, rows.table)
+        rows = _observed(rows)
         N = len(self._header.sample_ids)
         records = joined(rows, N) if rows.has_several else JoinedRecords.plain(rows)
         steps = np.zeros(len(rows), np.uint16) if rows.dosages is None else rows.dosages.steps
