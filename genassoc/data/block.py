@@ -95,7 +95,6 @@ class GenotypeBlock:
     genuine: "GenotypeBlock | None" = None
     single: BoolArray | None = None
     contig: str = ""
-    _: KW_ONLY
     dosages: "DosageRows | None" = None
 
     @property
