@@ -5,6 +5,7 @@ import os
 import random
 import shutil
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import polars as pl
@@ -24,6 +25,7 @@ from genassoc.engine.plan import MAX_PARTS, Plan
 from genassoc.errors import GenassocError, PlanError, StoreError
 from genassoc.explanation.explain import explain
 from genassoc.formats.convert_plan import ConversionPlan, is_conversion
+from genassoc.formats.reading import AS_IT_IS
 from genassoc.results import Results
 
 FUZZ_SECONDS = float(os.environ.get("GENASSOC_FUZZ_SECONDS", "3"))  # each of the three; longer by hand
@@ -133,7 +135,7 @@ def test_pipes_and_folders_in_place_of_files(tmp_path: Path) -> None:
 
 def test_conversion_plans_of_strangers(tmp_path: Path) -> None:
     content = {
-        "format": "genassoc-conversion-plan", "version": 1, "inputs": ["/x.vcf.gz"], "samples": None, "identity": {},
+        "format": "genassoc-conversion-plan", "version": 2, "reading": json.loads(json.dumps(asdict(AS_IT_IS))), "inputs": ["/x.vcf.gz"], "samples": None, "identity": {},
         "parts": [[{"source": 0, "region": ["1", 0, 5], "n_bytes": 3}], []],
     }  # fmt: skip
     path = tmp_path / "plan.json"
