@@ -113,6 +113,11 @@ def ours_convert(vcf: Path, store: Path) -> str:
     return f"{sys.executable} -m genassoc convert {vcf} {store} --threads {THREADS}"
 
 
+def ours_export(store: Path, out: Path) -> str:
+    """Store -> VCF.gz, without an index."""
+    return f"{sys.executable} -m genassoc export {store} {out} --no-index --threads {THREADS}"
+
+
 def ours_assoc(store: Path, files: Files, traits: str, out: Path, model: str) -> str:
     """``model`` is its name and more options."""
     return (
@@ -142,6 +147,11 @@ def plink2_import(vcf: Path, out: Path) -> str:
 def plink2_rewrite(prefix: Path, option: str, out: Path) -> str:
     """BED (``--bfile``) or PGEN (``--pfile``) -> PGEN."""
     return f"plink2 {option} {prefix} --make-pgen --threads {THREADS} --out {out}"
+
+
+def plink2_export(prefix: Path, out: Path) -> str:
+    """PGEN -> VCF.gz."""
+    return f"plink2 --pfile {prefix} --export vcf bgz --threads {THREADS} --out {out}"
 
 
 def plink2_glm(pgen: Path, files: Files, traits: str, out: Path, modifier: str = "") -> str:

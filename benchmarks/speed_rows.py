@@ -73,6 +73,7 @@ def rows(inputs: Inputs, wanted: Collection[str]) -> Mapping[str, Row]:
         _convert_bgen(inputs),
         _from_plink(inputs, "convert-bed", "BED to store", inputs.bed, ".bed", "--bfile"),
         _from_plink(inputs, "convert-pgen", "PGEN to store", inputs.pgen, ".pgen", "--pfile"),
+        _export(inputs),
         _linear(inputs),
         _linear_many(inputs, "linear50-shared", "s", "one pattern of missing values"),
         _linear_many(inputs, "linear50-own", "q", "each with its own missing values"),
@@ -135,6 +136,24 @@ def _from_plink(inputs: Inputs, key: str, work: str, prefix: Callable[[str], Pat
         note="read, and written as PGEN",
     )  # fmt: skip
     return Row(key, work, ours, (plink2,))
+
+
+def _export(inputs: Inputs) -> Row:
+    """What is stored, as VCF.gz; what was written is read again and counted."""
+
+    def counted(n: str, out: Path) -> str:
+        again = out / "again.zarr"
+        return f"{peers.ours_convert(out / 'x.vcf.gz', again)} && {peers.ours_qc(again, out / 'qc.parquet')}"
+
+    ours = Job(
+        "genassoc", WHOLE, lambda n, out: peers.ours_export(inputs.store(n), out / "x.vcf.gz"), "qc.parquet", after=counted
+    )  # fmt: skip
+    plink2 = Job(
+        "plink2", WHOLE, lambda n, out: peers.plink2_export(inputs.pgen(n), out / "x"), "counts.gcount",
+        compare=agree.compare_counts, after=lambda n, out: peers.plink2_genotype_counts(inputs.pgen(n), out / "counts"),
+        note="PGEN to VCF.gz",
+    )  # fmt: skip
+    return Row("export-vcf", "store to VCF.gz", ours, (plink2,))
 
 
 def _linear(inputs: Inputs) -> Row:

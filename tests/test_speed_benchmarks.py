@@ -168,7 +168,7 @@ def check(keys, work, wanted=("plink2",)):
 @plink2
 @pytest.mark.integration
 def test_rows_run_and_the_tools_agree(files, work):
-    convert, wald, qc = check(["convert", "wald-b1", "qc"], work)
+    convert, _, wald, qc = check(["convert", "export-vcf", "wald-b1", "qc"], work)
     assert ("bgzip" in convert.costs) == (shutil.which("bgzip") is not None)
     assert wald.costs["plink2"].extrapolated
     assert not wald.agreement["plink2"].text.startswith("0 ")
