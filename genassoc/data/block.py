@@ -90,6 +90,7 @@ class GenotypeBlock:
     n_samples: int
     start: int = 0
     haploid: UInt8Array | None = None
+    _: KW_ONLY
     places: Places | None = None
     genuine: "GenotypeBlock | None" = None
     single: BoolArray | None = None
