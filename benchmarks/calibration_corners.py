@@ -4,7 +4,8 @@
 
 A corner is a model, an outcome that no variant influences, and a bin of minor allele counts. Each batch draws new
 covariates, outcomes and genotypes, of another number of samples. Half of the variants are more frequent in one level of a
-covariate that acts on the outcome; some are in linkage disequilibrium with the variant before. Rows that the genotypes, the
+covariate that acts on the outcome; some are in linkage disequilibrium with the variant before. Corners named "dosages r2 R" are of
+imputed dosages (`imputed`), whose sum is the minor allele count. Rows that the genotypes, the
 covariates and the number of events alone rule out (`INELIGIBLE`) are no tests. Every other row is one: without a p, or with
 a code, it finds nothing in the column "code null". Counts are added to
 ``calibration_corners.json`` after each batch, so that a stopped run goes on; batch k of a corner is the same whenever it
@@ -29,7 +30,7 @@ from scipy.stats import beta, norm
 from threadpoolctl import threadpool_limits
 
 import genassoc as ga
-from genassoc.data.block import GenotypeBlock
+from genassoc.data.block import Block, DosageBlock, GenotypeBlock
 from genassoc.data.store.writer import write_store
 
 ALPHAS = (1e-2, 1e-3, 1e-4)
@@ -56,12 +57,15 @@ class Corner:
         Samples, give or take a tenth in each batch.
     bins : tuple of str
         Of `BINS`.
+    r2 : float or None
+        Of imputed dosages; None where genotypes are called.
     """
 
     model: Callable[[list[str]], Any]
     draw: Draw
     n: int
     bins: tuple[str, ...] = tuple(BINS)
+    r2: float | None = None
 
 
 def names(T: int) -> list[str]:
@@ -212,6 +216,49 @@ def _corners() -> dict[str, Corner]:
         found[f"ordinal|unequal weights|{label}|{n}"] = Corner(
             lambda y: ga.Ordinal(y, covariates, weights="w"), grades(*shares), n
         )
+    return found | _of_dosages()
+
+
+def _of_dosages() -> dict[str, Corner]:
+    """Corners of imputed dosages: those where rules ask for carriers, events or exact laws."""
+    found: dict[str, Corner] = {}
+    covariates = ["a", "b"]
+    for r2 in (0.3, 0.9):
+        kind = f"dosages r2 {r2:g}"
+        for law in ("normal", "t3", "lognormal"):
+            for choice, variance in (("model", "auto"), ("robust", "robust")):
+                found[f"linear|{choice}, {kind}|{law}|2000"] = Corner(
+                    lambda y, variance=variance: ga.Linear(y, covariates, variance=variance),
+                    quantitative(law),
+                    2000,
+                    r2=r2,
+                )
+        for label, share, n in (
+            ("3 events", 3, 500), ("10 events", 10, 500), ("30 events", 30, 500), ("1:2", 0.5, 1000), ("1:20", 0.05, 2000),
+            ("1:500", 0.002, 5000),
+        ):  # fmt: skip
+            found[f"logistic|default, {kind}|{label}|{n}"] = Corner(
+                lambda y: ga.Logistic(y, covariates), events(share), n, r2=r2
+            )
+            found[f"logistic|spa, {kind}|{label}|{n}"] = Corner(
+                lambda y: ga.Logistic(y, covariates, correction="spa"), events(share), n, r2=r2
+            )
+            found[f"cox|default, {kind}|{label}|{n}"] = Corner(
+                lambda y: ga.Cox(_times(y), y, covariates), survival(share), n, r2=r2
+            )
+            if n <= 1000:
+                found[f"logistic|robust, {kind}|{label}|{n}"] = Corner(
+                    lambda y: ga.Logistic(y, covariates, variance="robust"), events(share), n, r2=r2
+                )
+                found[f"poisson|default, 0 and 1, {kind}|{label}|{n}"] = Corner(
+                    lambda y: ga.Poisson(y, covariates), events(share), n, r2=r2
+                )
+        found[f"poisson|default, {kind}|mean 0.3, dispersion 2|1000"] = Corner(
+            lambda y: ga.Poisson(y, covariates), counts(0.3, 0.3), 1000, r2=r2
+        )
+        found[f"ordinal|default, {kind}|8, 1.5, 0.5 %|2000"] = Corner(
+            lambda y: ga.Ordinal(y, covariates), grades(0.08, 0.015, 0.005), 2000, r2=r2
+        )
     return found
 
 
@@ -238,6 +285,26 @@ def genotypes(rng: np.random.Generator, x: np.ndarray, low: int | None, high: in
             if low is None or low <= mixed.sum() <= high:
                 codes[v] = mixed
     return codes
+
+
+def imputed(rng: np.random.Generator, x: np.ndarray, low: int | None, high: int | None, r2: float) -> DosageBlock:
+    """Dosages of a bin, in thousandths: each of a sample's two alleles has a chance of Beta's law, whose variance is r2 times the allele's.
+
+    Of rare alleles most chances are near 0 and a few are anything up to 1. Every other variant is four times as frequent where b is 1.
+    """
+    n, spread = len(x), (1.0 - r2) / r2
+    dosages = np.empty((V, n))
+    tilted = np.where(x[:, 1] > 0, 1.6, 0.4)
+    tilted = tilted / tilted.mean()
+    for v in range(V):
+        done = False
+        while not done:
+            frequency = rng.uniform(0.05, 0.5) if low is None else rng.uniform(low, high) / (2 * n)
+            f = np.minimum(frequency * (tilted if v % 2 else np.ones(n)), 0.95)
+            alpha, rest = f * spread, (1.0 - f) * spread
+            dosages[v] = np.round(rng.beta(alpha, rest) + rng.beta(alpha, rest), 3)
+            done = low is None or low <= dosages[v].sum() <= high
+    return DosageBlock.from_dosages(dosages, steps=1000)
 
 
 @cache
@@ -267,7 +334,12 @@ def batch(key: str, number: int) -> Iterator[tuple[str, dict[str, Any]]]:
     cohort = ga.Cohort.align(_store(n), pl.DataFrame(table), sample_id="IID")
     state = model.prepare(cohort)
     for name in corner.bins:
-        block = GenotypeBlock.from_codes(genotypes(rng, x, *BINS[name]))
+        low, high = BINS[name]
+        block: Block = (
+            GenotypeBlock.from_codes(genotypes(rng, x, low, high))
+            if corner.r2 is None
+            else imputed(rng, x, low, high, corner.r2)
+        )
         start = time.process_time()
         result = model.block(state, block)
         seconds = time.process_time() - start

@@ -67,6 +67,25 @@ def test_linear_scale():
     assert abs((codes == 3).mean() - 0.1) < 0.025
 
 
+def test_dosage_scan(tmp_path):
+    import dosage_scan
+
+    found = dosage_scan.ours(200, 20, 1, tmp_path)
+    assert len(found) == len(dosage_scan.models()) and all(min(costs) > 0 for costs in found.values())
+
+
+def test_imputed_corners():
+    import calibration_corners as corners
+
+    x = np.column_stack([np.zeros(600), np.arange(600) % 2])
+    block = corners.imputed(np.random.default_rng(1), x, 10, 19, 0.3)
+    sums = block.dosages().sum(axis=1)
+    assert (sums >= 10).all() and (sums <= 19).all() and not block.whole().any()
+    # Four times as frequent where b is 1, in every other variant; a fifth of the sum is four standard deviations or more.
+    where = block.dosages()[1::2][:, x[:, 1] == 1].sum() / block.dosages()[1::2].sum()
+    assert abs(where - 0.8) < 0.02
+
+
 def test_scale_store(monkeypatch, capsys, tmp_path):
     import scale_store
 

@@ -216,3 +216,70 @@ def test_plink2_agrees_on_frequencies_and_r2(rows, tmp_path: Path):
         ("n_hom_alt", "TWO_ALT_GENO_CTS"),
     ):
         assert np.abs(ours[name].to_numpy() - counts[theirs_name].to_numpy()).max() <= 1
+
+
+def test_quality_by_case_status(rows):
+    """Of cases and of controls as of a cohort of them alone, on X too."""
+    cohort = rows.cohort(sex="sex", build="GRCh38")
+    both = ga.variant_qc(cohort, cases="b", case_value="1")
+    for status, value in (("cases", 1), ("controls", 0)):
+        alone = ga.variant_qc(cohort.keep_samples(pl.col("b") == value))
+        for name in ("r2", "info"):
+            assert both[f"{name}_{status}"].equals(alone[name], check_names=False)
+    assert both["r2_above_1"].equals((both["r2"] > 1), check_names=False)
+
+
+def test_arrays_of_other_libraries(rows):
+    cohort = rows.cohort().keep_variants(np.arange(3, 50))
+    found = ga.to_dask(cohort).compute()
+    assert np.array_equal(found, rows.dosages[3:50].astype(np.float32), equal_nan=True)
+
+
+def test_what_a_store_holds_is_said(rows):
+    from genassoc.progress import Silent
+    from genassoc.verbs.describe import store_lines
+
+    lines = store_lines(rows.path, False, Silent())
+    assert (
+        "rows of calls: 18; of dosages: 18 in steps of 1/255, 36 in steps of 1/1000, 18 in steps of 1/32767; probabilities of genotypes are kept"
+        in lines
+    )
+    assert "further columns of variants: FILTER, info_source" in lines
+
+
+def test_quality_in_a_summary_file(rows, tmp_path):
+    """GWAS-SSF's info is INFO, or MaCH's r2 where there are no probabilities; of calls it is missing."""
+    cohort = rows.cohort().keep_variants(ga.variants.in_region("1"))
+    results = ga.associate(cohort, ga.Linear("y"))
+    (written_,) = results.write(tmp_path / "y.tsv", dialect="gwas-ssf", metadata={"genome_assembly": "GRCh38"})
+    written = pl.read_csv(written_.path, separator="\t", null_values="#NA")
+    expected = results.table.select(pl.coalesce("info", "r2")).to_series()
+    assert np.allclose(written["info"].cast(pl.Float64).fill_null(-1), expected.fill_null(-1), rtol=1e-5)
+
+
+def test_filters_on_the_command_line(rows, tmp_path, genassoc):
+    rows.phenotypes.write_csv(tmp_path / "p.tsv", separator="\t")
+    out = tmp_path / "out.parquet"
+    command = ["assoc", rows.path, tmp_path / "p.tsv", "--model", "linear", "--trait", "y", "--out", out]
+    code, _, errors = genassoc(*command, "--info", "0.7", "--pass-only", "--region", "1")
+    assert code == 0, errors
+    cohort = rows.cohort().keep_variants(
+        ga.variants.info_above(0.7) & ga.variants.passes() & ga.variants.in_region("1")
+    )
+    assert pl.read_parquet(out)["rsid"].equals(ga.associate(cohort, ga.Linear("y")).table["rsid"])
+
+
+def test_permutations(rows):
+    """p by permutation of a row is that of a store of this row's kind alone."""
+    cohort = rows.cohort().keep_variants(np.arange(20))
+    together_ = ga.permute(cohort, ga.Linear("y", covariates=["c"]), n=20, seed=3).table
+    at = np.flatnonzero(rows.steps[:20] == 255)
+    alone = ga.permute(cohort.keep_variants(at), ga.Linear("y", covariates=["c"]), n=20, seed=3).table
+    assert alone["p_permutation"].equals(together_[at]["p_permutation"])
+
+
+def test_audit_refits_dosages(rows):
+    cohort = rows.cohort(sex="sex", build="GRCh38")
+    results = ga.associate(cohort, ga.Logistic("b", covariates=["c"]), audit=60)
+    found = results.provenance["audit"]
+    assert found["passed"] and found["rows"] >= 40, found

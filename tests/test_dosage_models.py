@@ -12,6 +12,8 @@ from memory_store import MemoryStore, snv_table
 import genassoc as ga
 from genassoc.data.block import X_OUTSIDE_PAR, DosageBlock, GenotypeBlock, Places
 from genassoc.data.schema import DOSAGE_SUMS
+from genassoc.data.store.arrays import Contents
+from genassoc.data.store.writer import write_store
 from genassoc.explanation.audit import tolerance_of
 from genassoc.models.registry import kind_of
 from genassoc.models.scan.genome import Scan
@@ -169,6 +171,9 @@ def test_genotypic_is_refused_without_probabilities(sample, cohort, family):
     store.dosage_sums = lambda start, stop: sums[start:stop]
     with pytest.raises(ga.DosageError, match="5 variants of the store have dosages alone"):
         Scan(model).prepare(ga.Cohort.align(store, sample.table))
+    if family == "linear":
+        state = Scan(ga.Linear("q", genetic_model="recessive")).prepare(ga.Cohort.align(store, sample.table))
+        assert any("5 variants have dosages without the probabilities" in note for note in state.notes)
 
 
 @pytest.mark.parametrize("cell", every_model.CELLS, ids=every_model.name_of)
@@ -196,6 +201,33 @@ def test_rows_are_fitted_again_by_dense_code(sample, cohort, cell):
                 scale = max(abs(fit.beta), fit.standard_error)
                 assert abs(rows["beta"][v] - fit.beta) <= allowed.effect * scale, (test, v, method)
     assert n > 5
+
+
+def test_alleles_of_a_record_are_tested_at_once(sample, cohort):
+    model = ga.Linear("q", ["x"], alleles="joint", min_mac=0)
+    scan, block = Scan(model), sample.block(True)
+    columns = scan.sets(scan.prepare(cohort), block.take(np.array([1, 2, 4, 5])), 2).columns
+    for row, pair in enumerate(([1, 2], [4, 5])):
+        _, _, fit = ols(sample, sample.dosages[pair].T)
+        assert columns["statistic"][row, 0] == pytest.approx(float(fit.f_test(np.eye(4)[2:]).fvalue), rel=1e-7)
+
+
+def test_a_run_of_dosages_is_noted_audited_and_explained(sample, tmp_path):
+    ids, variants = sample.table["IID"].to_list(), snv_table(len(sample.codes))
+    write_store(tmp_path / "s.zarr", ids, [sample.block(True)], variants, contents=Contents(dosages=True))
+    cohort = ga.Cohort.align(ga.open_store(tmp_path / "s.zarr"), sample.table)
+    model = ga.Logistic("y", ["x"], genetic_model="dominant")
+    results = ga.associate(cohort, model, out=tmp_path / "r.parquet", audit=30)
+    assert any("16 variants have dosages without the probabilities" in note for note in results.provenance["notes"])
+    assert "approximate_genotypes" in results.codes()["code"].to_list()
+    audit = results.provenance["audit"]
+    assert audit["passed"] and audit["rows"] > 10
+    in_memory = rows_of(model, cohort, sample.block(True))["dom"]
+    np.testing.assert_array_equal(results.table["neg_log_10_p_value"].to_numpy(), in_memory["neg_log_10_p_value"])
+    told = str(ga.explain(results, "1_20_A_G", trait="y", cohort=cohort))
+    assert "approximate_genotypes" in told and "gives the same row" in told
+    with pytest.raises(ga.DosageError, match="16 variants of the store have dosages alone"):
+        ga.associate(cohort, ga.Linear("q", genetic_model="genotypic"), out=tmp_path / "g.parquet")
 
 
 def test_poorly_imputed_rows_with_few_carriers_have_no_exact_test():

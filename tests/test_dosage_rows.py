@@ -60,3 +60,21 @@ def test_rows_with_probabilities():
     kernels.rows_with_probabilities(rows, found)
     oracles.rows_with_probabilities(rows, expected)
     assert np.array_equal(found, expected) and 0 < expected.sum() < V
+
+
+@pytest.mark.kernel
+def test_what_the_dosage_leaves_of_a_probability():
+    rows, steps = some_rows(True, False)
+    found, expected = (StoredRows(*(array.copy() for array in rows)) for _ in range(2))
+    kernels.shift_homozygous(found, steps, -1)
+    oracles.shift_homozygous(expected, steps, -1)
+    assert np.array_equal(found.homozygous, expected.homozygous)
+    known = rows.homozygous != NOT_KNOWN
+    none = steps[:, None].astype(int) - rows.values + rows.homozygous
+    far = np.where(rows.values > steps[:, None], none, rows.homozygous)
+    assert np.array_equal(found.homozygous[known], far[known])
+    kernels.shift_homozygous(found, steps, 1)
+    assert np.array_equal(found.homozygous, rows.homozygous)
+    found.homozygous[0] = NOT_KNOWN - 1  # of a damaged store
+    kernels.shift_homozygous(found, steps, 1)
+    assert found.homozygous[0].min() == NOT_KNOWN - 1

@@ -2,12 +2,15 @@
 
 import numpy as np
 import pytest
+from oracles import dosage_genotypes as genotypes_oracle
+from oracles import dosage_moments as moments_oracle
 from oracles import dosages as oracle
 
-from genassoc.data.block import DosageBlock
+from genassoc.data.block import DosageBlock, GenotypeBlock
 from genassoc.kernels.genotypes import dosage_genotypes as genotypes
 from genassoc.kernels.genotypes import dosage_moments as moments
 from genassoc.kernels.genotypes import dosages as kernel
+from genassoc.shapes import packed_bytes
 
 RNG = np.random.default_rng(11)
 # A tile and a bit of samples, a vector and a bit of variants; neither a multiple of what is taken at once.
@@ -40,15 +43,15 @@ def test_kernels_are_their_twins(dtype):
 
     whole, carriers = np.empty(V, bool), np.empty(V)
     moments.whole_rows(block.fixed_point, selected, whole)
-    assert whole.tolist() == oracle.whole_rows(block.values, block.scale, block.not_observed, selected)
+    assert whole.tolist() == moments_oracle.whole_rows(block.values, block.scale, block.not_observed, selected)
     moments.effective_carriers(block.fixed_point, selected, sums, carriers)
     # Steps are of a thousandth of a copy there.
-    np.testing.assert_allclose(carriers, oracle.effective_carriers(block.dosages(), selected), rtol=2e-3)
+    np.testing.assert_allclose(carriers, moments_oracle.effective_carriers(block.dosages(), selected), rtol=2e-3)
 
     marked, haploid = RNG.random((V, N)) < 0.3, np.empty((V, 2), np.int64)
     packed = np.packbits(marked, axis=1, bitorder="little")
     moments.sum_haploid(block.fixed_point, packed, selected, haploid)
-    assert haploid.tolist() == oracle.sum_haploid(block.values, block.not_observed, marked, selected)
+    assert haploid.tolist() == moments_oracle.sum_haploid(block.values, block.not_observed, marked, selected)
 
     unknown, nobody, out = np.empty((0, N), dtype), np.empty((0, 0), np.uint8), np.empty((V, N), dtype)
     least = np.maximum(block.values.astype(np.int64) - block.scale, 0)
@@ -57,7 +60,7 @@ def test_kernels_are_their_twins(dtype):
         for known, marks in ((two, nobody), (unknown, nobody), (unknown, packed)):
             genotypes.twice_probabilities(block.fixed_point, known, marks, which, out)
             given = (two if known.size else None, marked if marks.size else None)
-            expected = oracle.twice_probabilities(block.values, block.scale, block.not_observed, *given, name)
+            expected = genotypes_oracle.twice_probabilities(block.values, block.scale, block.not_observed, *given, name)
             np.testing.assert_array_equal(out, expected)
 
     variants, samples = np.array([3, 0, V - 1]), RNG.permutation(N)[:20]
@@ -72,6 +75,19 @@ def test_kernels_are_their_twins(dtype):
         expected = oracle.dosage_product(block.dosages(), flipped, columns, square)
         # float64 sums of N terms of size 4: 1e-16 of their lengths.
         np.testing.assert_allclose(out, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.kernel
+def test_hard_calls_are_within_a_tenth_of_a_copy():
+    steps = np.array([255, 1000, 16384, 32767, 10], np.uint16)
+    values = np.stack([RNG.integers(0, 2 * one + 1, 37) for one in steps.astype(int)]).astype(np.uint16)
+    values[:, :8] = [
+        [0, one // 10, one // 10 + 1, one - one // 10, one, 2 * one, 2 * one - one // 10, 65535]
+        for one in steps.astype(int)
+    ]
+    packed = np.empty((steps.size, packed_bytes(37)), np.uint8)
+    kernel.hard_calls(values, steps, packed)
+    np.testing.assert_array_equal(GenotypeBlock(packed, 37).codes(), oracle.hard_calls(values, steps))
 
 
 def test_a_product_has_the_same_bits_alone_and_in_company():

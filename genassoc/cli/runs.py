@@ -183,6 +183,14 @@ def assoc(
     mac: Annotated[float | None, Option(help="Minimum minor allele count in the cohort.", panel=_VARIANTS)] = None,
     missing_rate: Annotated[float | None, Option(help="Maximum share of missing calls.", panel=_VARIANTS)] = None,
     hwe: Annotated[float | None, Option(help="Minimum exact Hardy-Weinberg p.", panel=_VARIANTS)] = None,
+    info: Annotated[
+        float | None,
+        Option(help="Minimum quality of imputation (IMPUTE's INFO, else MaCH's r2); calls stay.", panel=_VARIANTS),
+    ] = None,
+    info_source: Annotated[
+        float | None, Option(help="Minimum quality of imputation that the file states.", panel=_VARIANTS)
+    ] = None,
+    pass_only: Annotated[bool, Option("--pass-only", help="Only FILTER PASS or '.'.", panel=_VARIANTS)] = False,
     region: Annotated[list[str] | None, Option(help="chr or chr:first-last; may be repeated.", panel=_VARIANTS)] = None,
     dialect: Annotated[
         str | None,
@@ -225,7 +233,8 @@ def assoc(
         },
         "model": {"kind": model, **choices},
         "offsets": {"path": offsets},
-        "variants": {"maf": maf, "mac": mac, "missing": missing_rate, "hwe": hwe, "region": region or None},
+        "variants": {"maf": maf, "mac": mac, "missing": missing_rate, "hwe": hwe, "info": info, "info_source": info_source, "region": region or None,
+                     "pass_only": pass_only or None},
         "output": {"path": str(out), "dialect": dialect, "for_spreadsheets": for_spreadsheets or None},
     }  # fmt: skip
     chosen = {name: {key: value for key, value in table.items() if value is not None} for name, table in tables.items()}

@@ -1,6 +1,6 @@
 """A block of consecutive variants, all samples: the unit of storage, of work, of memory and of restart."""
 
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -90,6 +90,7 @@ class GenotypeBlock:
     n_samples: int
     start: int = 0
     haploid: UInt8Array | None = None
+    _: KW_ONLY
     places: Places | None = None
     genuine: "GenotypeBlock | None" = None
     single: BoolArray | None = None
@@ -173,6 +174,7 @@ class DosageBlock:
     contig: str = ""
     steps: int = 0
     homozygous: Array | None = None
+    _: KW_ONLY
     haploid: UInt8Array | None = None
     single: BoolArray | None = None
 

@@ -65,9 +65,9 @@ OPTIONAL_DIMENSIONS = {VARIANT_CALL_COUNTS: ("variants", "counts")}
 DOSAGE = (
     "call_dosage"  # (variants, samples) uint16: copies of ALT times steps; 65535 where not observed, or of calls only
 )
-HOMOZYGOUS = (
-    "call_homozygote_probability"  # (variants, samples) uint16: of two ALTs, times steps; 65535 where not known
-)
+# (variants, samples) uint16: probability of the homozygote that is farther from the dosage (of two ALTs where that is at most one copy,
+# else of none), times steps; 65535 where not known: `genassoc.kernels.genotypes.dosage_rows.shift_homozygous`
+HOMOZYGOUS = "call_far_homozygote_probability"
 VARIANT_STEPS = "variant_dosage_steps"  # (variants,) uint16: steps of one copy; 0 where a row has calls only
 VARIANT_SUMS = "variant_dosage_sums"  # (variants, sums) int64: of all samples, by the columns of DOSAGE_SUMS
 DOSAGE_SUMS = (

@@ -28,6 +28,7 @@ WRITER = 16 * 2**20  # the pool of polars, which encodes the rows of parts: once
 THREAD = 8 * 2**20  # an arena of the allocator, whatever is in it
 STREAM = 2 * 2**20  # a chunk that is being unpacked: zstd's window, and what is read at a time
 CHUNK_COPIES = 3  # of a stored chunk that is unpacked whole, as in an object store: compressed, decompressed, joined
+DOSAGE_COPIES = 3  # of the dosages of a block, and of its probabilities: a chunk as it is unpacked, what was read, what is of one kind
 BLOCK_COPIES = 3  # of the packed block: what was read, what was selected of it, and what is made of it
 ROW_BYTES = 350  # of a row of results: as arrays, as a polars frame, and as parquet
 AUDIT, AUDIT_SAMPLE = 48 * 2**20, 640  # of an audit: its batches of rows, and for each sample its bases and one row
@@ -202,16 +203,20 @@ def slowdown(
 def estimated_needs(job: "AssociationJob", plan: Plan, rows_per_variant: int) -> Needs:
     """Needs of a job whose null models are fitted, without a rehearsal."""
     cohort = job.cohort
-    variant = BLOCK_COPIES * packed_bytes(cohort.block_width)
-    streams = bool(getattr(cohort.store, "streams", False))
-    whole = CHUNK_COPIES * int(cohort.store.block_variants) * packed_bytes(int(cohort.store.n_samples))
-    chunk = STREAM if streams else whole
+    store, width = cohort.store, int(cohort.block_width)
+    variant = BLOCK_COPIES * packed_bytes(width)
+    streams = bool(getattr(store, "streams", False))
+    chunk = STREAM if streams else CHUNK_COPIES * int(store.block_variants) * packed_bytes(int(store.n_samples))
+    if cohort.has_dosages:  # chunks of dosages are unpacked whole
+        of_sample = 2 * (2 if store.has_probabilities else 1)
+        variant += DOSAGE_COPIES * of_sample * width
+        chunk += CHUNK_COPIES * int(store.working_variants) * of_sample * int(store.n_samples)
     return Needs(
         resident_memory() + FIRST_BLOCK + WRITER + later_bytes(job),
         chunk,
         variant,
         rows_per_variant,
-        0.0 if streams else SHARE_READING,
+        0.0 if streams and not cohort.has_dosages else SHARE_READING,
     )
 
 

@@ -269,7 +269,7 @@ def draw(
     can = [
         (test, method, code)
         for test, method, code, _ in groups.iter_rows()
-        if code in (None, "covariate_collinear", "skewed_score", "overdispersed")
+        if code in (None, "covariate_collinear", "skewed_score", "overdispersed", "approximate_genotypes")
         and can_refit(about, test, method, choices)
     ]
     not_compared: dict[str, int] = {}

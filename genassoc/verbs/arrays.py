@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from genassoc.data.block import copies_of
 from genassoc.data.cohort.cohort import Cohort
+from genassoc.data.cohort.kinds import by_kind
 from genassoc.shapes import Int64Array
 from genassoc.verbs.arguments import check_cohort
 
@@ -32,7 +34,8 @@ def to_allel(cohort: Cohort, start: int = 0, stop: int | None = None) -> "allel.
     """Calls as scikit-allel's ``GenotypeArray`` (V, N, 2), unphased, -1 not observed.
 
     Of the variants start to stop of the store those that the cohort keeps, as `keep_variants` has selected. A phase is not
-    kept in the store: a heterozygote is 0, 1. A haploid call is the allele and -1.
+    kept in the store: a heterozygote is 0, 1. A haploid call is the allele and -1. Of dosages it is the copies within a tenth,
+    else not observed.
     """
     import allel
 
@@ -51,6 +54,8 @@ def to_allel(cohort: Cohort, start: int = 0, stop: int | None = None) -> "allel.
 def to_dask(cohort: Cohort) -> "dask.array.Array":
     """Copies of ALT as a Dask array (variants, samples) of int8, -1 not observed, a chunk a block. For exploring.
 
+    Where the store has dosages, of float32, dosages as they are, NaN not observed.
+
     The variants are those that the cohort keeps; filters on genotypes are counted now, in one pass.
     """
     import dask
@@ -63,14 +68,22 @@ def to_dask(cohort: Cohort) -> "dask.array.Array":
         calls[calls == 3] = -1
         return calls
 
+    def dosages(start: int, stop: int, at: Int64Array) -> NDArray[np.float32]:
+        copies = np.empty((at.size, cohort.n_samples), np.float32)
+        for rows, block in by_kind(cohort.read(start, stop, dosages=True).take(at)):
+            copies[rows] = copies_of(block)[:, cohort.block_columns]
+        return copies
+
     step = cohort.store.block_variants
+    kind = np.float32 if cohort.has_dosages else np.int8
+    read = dosages if cohort.has_dosages else codes
     pieces = []
     for start in range(0, cohort.n_variants, step):
         stop = min(start + step, cohort.n_variants)
         at = selected_variants(cohort, start, stop) - start
         if at.size:
-            piece = dask.delayed(codes, name=f"calls-{cohort.fingerprint}-{start}")(start, stop, at)
-            pieces.append(da.from_delayed(piece, shape=(at.size, cohort.n_samples), dtype=np.int8))
+            piece = dask.delayed(read, name=f"calls-{cohort.fingerprint}-{start}")(start, stop, at)
+            pieces.append(da.from_delayed(piece, shape=(at.size, cohort.n_samples), dtype=kind))
     if not pieces:
-        return da.zeros((0, cohort.n_samples), dtype=np.int8)
+        return da.zeros((0, cohort.n_samples), dtype=kind)
     return da.concatenate(pieces, axis=0)

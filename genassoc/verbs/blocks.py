@@ -21,10 +21,12 @@ def over_blocks(
     check_not_forked()
     plan = Plan.by_block(cohort.store.contig_runs(), cohort.store.block_variants)
     progress = progress or Silent()
+    # dosages take eight times the memory of calls
+    step = plan.block_variants if not cohort.has_dosages else cohort.store.working_variants
     by_task: dict[int, Any] = {}
 
     def do(task: Task) -> tuple[Task, Any]:
-        return task, [function(start, stop) for start, stop in task.blocks(plan.block_variants)]
+        return task, [function(start, stop) for start, stop in task.blocks(step)]
 
     progress.begin(label, plan.n_variants, "variants")
     try:

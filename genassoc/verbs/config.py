@@ -34,7 +34,10 @@ _INPUT = {
     "id_rule": str,
     "covariate_files": list,
 }
-_VARIANTS = {"maf": float, "mac": float, "missing": float, "hwe": float, "region": list, "snv_only": bool}
+_VARIANTS = {
+    "maf": float, "mac": float, "missing": float, "hwe": float, "info": float, "r2": float, "info_source": float, "region": list,
+    "snv_only": bool, "pass_only": bool,
+}  # fmt: skip
 _OFFSETS = {"path": str}
 _OUTPUT = {"path": str, "dialect": str, "metadata": dict, "for_spreadsheets": bool}
 _SECTIONS: dict[str, dict[str, Any] | None] = {
@@ -220,6 +223,9 @@ class Config:
             "mac": predicates.mac_above,
             "missing": predicates.missing_below,
             "hwe": predicates.hwe_above,
+            "info": predicates.info_above,
+            "r2": predicates.r2_above,
+            "info_source": predicates.info_source_above,
         }
         chosen: list[Callable[[], pl.Expr]] = [
             partial(make, float(self.variants[key])) for key, make in made.items() if key in self.variants
@@ -228,6 +234,8 @@ class Config:
             chosen.append(partial(predicates.in_region, *self.variants["region"]))
         if self.variants.get("snv_only"):
             chosen.append(partial(predicates.is_snv))
+        if self.variants.get("pass_only"):
+            chosen.append(partial(predicates.passes))
         return chosen
 
     def predicates(self) -> list[pl.Expr]:

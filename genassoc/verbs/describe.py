@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -13,6 +14,7 @@ import polars as pl
 from genassoc.data.cohort.builds import build_of
 from genassoc.data.output import check_outputs, check_writable
 from genassoc.data.result_table import table_suffix, write_table
+from genassoc.data.schema import METADATA_CHUNK
 from genassoc.data.sidecar import standing
 from genassoc.data.store.notes import build_lines, dosage_notes
 from genassoc.data.store.store import GenotypeStore
@@ -49,10 +51,26 @@ def store_facts(path: Path) -> dict[str, Any]:
         "fingerprint": store.fingerprint,
         "root": store.root,
         "build": build_of(store),
+        "has_dosages": store.has_dosages,
+        "has_probabilities": store.has_probabilities,
+        "annotations": list(store.annotations),
+        "rows_by_steps": _rows_by_steps(store),
         "first_samples": [str(name) for name in store.sample_ids[:5]],
         "conversion": store.attributes.get("summary"),
         "versions": store.attributes.get("versions"),
     }
+
+
+def _rows_by_steps(store: GenotypeStore) -> dict[int, int]:
+    """Rows by the steps of one copy in their dosages; 0: of calls only."""
+    if not store.has_dosages:
+        return {}
+    found: dict[int, int] = {}
+    for start in range(0, store.n_variants, METADATA_CHUNK):
+        steps = store.dosage_steps(start, min(start + METADATA_CHUNK, store.n_variants))
+        for value, n in Counter(steps.tolist()).items():
+            found[value] = found.get(value, 0) + n
+    return dict(sorted(found.items()))
 
 
 def verify_store(path: Path, progress: Progress) -> dict[str, Any]:
@@ -110,6 +128,13 @@ def store_lines(path: Path, verify: bool, progress: Progress) -> list[str]:
         f"samples: {', '.join(facts['first_samples'])}" + (", ..." if facts["n_samples"] > 5 else ""),
         f"blocks of {facts['block_variants']:,} variants; fingerprint {facts['fingerprint']}",
     ]
+    if facts["has_dosages"]:
+        kinds = facts["rows_by_steps"]
+        dosages = ", ".join(f"{n:,} in steps of 1/{steps}" for steps, n in kinds.items() if steps)
+        known = "; probabilities of genotypes are kept" if facts["has_probabilities"] else ""
+        lines.append(f"rows of calls: {kinds.get(0, 0):,}; of dosages: {dosages or 'none'}{known}")
+    if facts["annotations"]:
+        lines.append(f"further columns of variants: {', '.join(facts['annotations'])}")
     summary = facts["conversion"] or {}
     for source in summary.get("sources", []):
         lines.append(f"made of {source['name']} ({source['kind']}, {source['size']:,} bytes)")

@@ -9,6 +9,7 @@ from genassoc.analyses.qc import SampleCounts, SampleQuality
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.cohort.controls import Controls
 from genassoc.data.forks import check_not_forked
+from genassoc.data.schema import INFO_SOURCE
 from genassoc.data.store.call_counts import stored_statistics
 from genassoc.engine.executors import Executor, Threads
 from genassoc.engine.passes import run_passes
@@ -21,6 +22,8 @@ from genassoc.verbs.run_record import (
     warn_of_columns,
 )
 from genassoc.verbs.stores import open_store, whole_store
+
+_ROUNDING = 1e-9  # of sums of squares in doubles: calls in Hardy-Weinberg proportions have an r2 of 1
 
 if TYPE_CHECKING:
     from genassoc.data.phenotypes.phenotypes import Codes
@@ -42,7 +45,10 @@ def variant_qc(
     -------
     DataFrame
         chromosome, base_pair_location, rsid, other_allele, effect_allele, then af, maf, mac, missing_rate, n, n_hom_ref,
-        n_het, n_hom_alt, hwe_p, hwe_midp (and hwe_p_controls, hwe_midp_controls), of the cohort's samples.
+        n_het, n_hom_alt, hwe_p, hwe_midp (and hwe_p_controls, hwe_midp_controls), of the cohort's samples. In a store with dosages also
+        has_dosages, r2 (MaCH's, not clipped), r2_above_1 (which no imputation of genotypes in Hardy-Weinberg proportions gives), info
+        (IMPUTE's, where the probabilities of genotypes are known), with ``cases`` by case status too, and info_source where the file
+        states a quality.
     """
     return quality(cohort, cases=cases, case_value=case_value, by_sample=False, executor=executor, progress=progress)[0]
 
@@ -100,6 +106,14 @@ def quality(
     samples = SampleQuality()
     width = samples.prepare(cohort)
 
+    def with_source(table: pl.DataFrame, start: int, stop: int) -> list[pl.DataFrame]:
+        """Statistics, and what the file states of the quality of imputation."""
+        if not cohort.has_dosages:
+            return [table]
+        table = table.with_columns((pl.col("r2") > 1.0 + _ROUNDING).alias("r2_above_1"))
+        stated = INFO_SOURCE in cohort.store.annotations
+        return [table, *([cohort.store.annotation(INFO_SOURCE, start, stop).to_frame()] if stated else [])]
+
     def one(start: int, stop: int) -> tuple[pl.DataFrame, SampleCounts | None]:
         places = cohort.store.variants(start, stop).select(
             "chromosome", "base_pair_location", "rsid", "other_allele", "effect_allele"
@@ -107,13 +121,15 @@ def quality(
         kept = None if by_sample or controls is not None else stored_statistics(cohort, start, stop)
         if kept is not None:
             chosen = pl.Series(cohort.selected_without_genotypes(start, stop))
-            return pl.concat([places, kept], how="horizontal").filter(chosen), None
+            return pl.concat([places, *with_source(kept, start, stop)], how="horizontal").filter(chosen), None
         block = cohort.read(start, stop, dosages=True)
         keep, _ = cohort.select_variants(start, stop, block)
         chosen = pl.Series(keep)
-        counted = [places, cohort.variant_statistics(block)]
+        counted = [places, *with_source(cohort.variant_statistics(block), start, stop)]
         if controls is not None:
             counted.append(controls.hardy_weinberg(block))
+            if cohort.has_dosages:
+                counted.append(controls.imputation_quality(block))
         table = pl.concat(counted, how="horizontal").filter(chosen)
         return table, samples.block(width, block if keep.all() else block.take(keep)) if by_sample else None
 

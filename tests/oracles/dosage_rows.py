@@ -50,3 +50,12 @@ def rows_with_probabilities(rows, out):
     for v in range(len(rows.values)):
         observed = rows.values[v] != NOT_KNOWN
         out[v] = bool((rows.homozygous[v][observed] != NOT_KNOWN).all())
+
+
+def shift_homozygous(rows, steps, sign):
+    for v in range(len(rows.values)):
+        for i in range(rows.values.shape[1]):
+            x, h = int(rows.values[v, i]), int(rows.homozygous[v, i])
+            if h != NOT_KNOWN:
+                least = max(0, x - int(steps[v])) if x != NOT_KNOWN else 0
+                rows.homozygous[v, i] = min(max(h + sign * least, 0), NOT_KNOWN - 1)

@@ -1,7 +1,6 @@
 """Slow obvious twins of `genassoc.kernels.genotypes.dosages`, of dosages (V, N) with NaN where not observed."""
 
 import math
-from fractions import Fraction
 
 import numpy as np
 
@@ -25,44 +24,6 @@ def sum_dosages(values, missing, selected):
 def list_not_observed(values, missing, selected):
     """The samples selected that are missing, a list a variant."""
     return [[i for i, x in enumerate(row) if selected[i] and x == missing] for row in values]
-
-
-def whole_rows(values, scale, missing, selected):
-    """Whether all selected dosages observed are 0, 1 or 2, a bool a variant."""
-    return [all(x == missing or x in (0, scale, 2 * scale) for x, s in zip(row, selected) if s) for row in values]
-
-
-def effective_carriers(dosages, selected):
-    """``(sum c^2)^2 / sum c^4`` of centred dosages, a number a variant; 0 of constant ones."""
-    found = []
-    for row in dosages[:, selected]:
-        seen = row[~np.isnan(row)]
-        c = seen - seen.mean() if seen.size else seen
-        found.append(0.0 if not seen.size or np.ptp(seen) == 0 else (c**2).sum() ** 2 / (c**4).sum())
-    return found
-
-
-def sum_haploid(values, missing, haploid, selected):
-    """Haploid samples selected and observed, and the sum of their steps; ``haploid`` is a bool (V, N)."""
-    there = haploid & selected & (values != missing)
-    return [[int(who.sum()), int(row[who].astype(np.int64).sum())] for row, who in zip(values, there)]
-
-
-def twice_probabilities(values, scale, missing, homozygous, haploid, which):
-    """Twice the probability of "one" copy, of "two", or of "any", in steps; P(hom) known, or what the dosage leaves."""
-    out = np.empty_like(values)
-    for v, i in np.ndindex(values.shape):
-        d = Fraction(int(values[v, i]), scale)
-        two = max(d - 1, Fraction(0))
-        if homozygous is not None:
-            two = Fraction(int(homozygous[v, i]), scale)
-        elif haploid is not None and haploid[v, i]:
-            two = d / 2
-        chance = {"one": d - 2 * two, "two": two, "any": d - two}[which]
-        steps = 2 * scale * min(max(chance, Fraction(0)), Fraction(1))
-        assert steps.denominator == 1
-        out[v, i] = missing if values[v, i] == missing else int(steps)
-    return out
 
 
 def decode_dosages(dosages, flipped, variants, samples):

@@ -1,4 +1,4 @@
-"""Hardy-Weinberg proportions in the controls of a binary trait: in cases an association itself disturbs them."""
+"""Statistics by the case status of a binary trait: Hardy-Weinberg proportions in controls, as in cases an association itself disturbs them; quality of imputation in both."""
 
 from dataclasses import dataclass
 
@@ -6,6 +6,7 @@ import polars as pl
 
 from genassoc.data.block import GenotypeBlock
 from genassoc.data.cohort.cohort import Cohort
+from genassoc.data.cohort.dosage_statistics import quality_of, sums_of
 from genassoc.data.cohort.variant_statistics import SampleMasks
 from genassoc.data.phenotypes.codings import with_case_values
 from genassoc.data.phenotypes.column_notes import column_notes
@@ -18,14 +19,15 @@ class Controls:
     Attributes
     ----------
     cohort : Cohort
-    masks : SampleMasks
-        The controls, in the columns of the cohort's blocks.
+    masks, cases : SampleMasks
+        The controls and the cases, in the columns of the cohort's blocks.
     notes : tuple of str
         Which value is the control.
     """
 
     cohort: Cohort
     masks: SampleMasks
+    cases: SampleMasks
     notes: tuple[str, ...]
 
     @classmethod
@@ -44,9 +46,14 @@ class Controls:
         if case_value is not None:
             cohort = with_case_values(cohort, {trait: str(case_value)})
         notes = column_notes(cohort.phenotypes, cohort.rows, {"traits": [trait]}, "binary").lines
-        at = cohort.design([trait], kind="binary").y[:, 0] == 0
-        sex = None if cohort.sex is None else cohort.sex[at]
-        return cls(cohort, SampleMasks.build(cohort.block_columns[at], cohort.block_width, sex), notes)
+        y = cohort.design([trait], kind="binary").y[:, 0]
+
+        def masks(status: int) -> SampleMasks:
+            at = y == status
+            sex = None if cohort.sex is None else cohort.sex[at]
+            return SampleMasks.build(cohort.block_columns[at], cohort.block_width, sex)
+
+        return cls(cohort, masks(0), masks(1), notes)
 
     def hardy_weinberg(self, block: GenotypeBlock) -> pl.DataFrame:
         """hwe_p_controls and hwe_midp_controls (exact) of the V variants of a block that the cohort has read.
@@ -55,3 +62,16 @@ class Controls:
         """
         table = self.cohort.variant_statistics(block, masks=self.masks)
         return table.select(pl.col("hwe_p", "hwe_midp").name.suffix("_controls"))
+
+    def imputation_quality(self, block: GenotypeBlock) -> pl.DataFrame:
+        """r2_cases, info_cases, r2_controls and info_controls of the V variants of a block that the cohort has read with dosages."""
+        assert block.dosages is not None
+        return pl.concat(
+            [
+                quality_of(sums_of(block, masks.columns), block.dosages.steps).select(
+                    pl.all().name.suffix(f"_{status}")
+                )
+                for status, masks in (("cases", self.cases), ("controls", self.masks))
+            ],
+            how="horizontal",
+        )

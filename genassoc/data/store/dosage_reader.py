@@ -9,7 +9,7 @@ import numpy as np
 from genassoc.data import schema, strangers
 from genassoc.data.block import MOST_STEPS, NO_DOSAGE, DosageRows
 from genassoc.errors import StoreError
-from genassoc.kernels.genotypes.dosage_rows import StoredRows, first_impossible
+from genassoc.kernels.genotypes.dosage_rows import StoredRows, first_impossible, shift_homozygous
 from genassoc.shapes import Array, Int64Array, UInt16Array
 
 _NONE = np.zeros((0, 0), np.uint16)
@@ -73,6 +73,8 @@ class DosageReader:
                 raise self._damaged(schema.DOSAGE, start + int(np.argmax(has)), "has no dosage, and steps of one")
             return DosageRows(steps, np.zeros((0, self._n_samples), np.uint16))
         rows = StoredRows(values, _NONE if homozygous is None else homozygous, _NO_BITS)
+        if homozygous is not None:
+            shift_homozygous(rows, steps[has], 1)
         bad = first_impossible(rows, steps[has])
         if bad >= 0:
             number = start + int(np.flatnonzero(has)[bad])
@@ -89,7 +91,8 @@ class DosageReader:
             return None
         if len(numbers) == 1 and start // self.chunk == (stop - 1) // self.chunk:
             whole = np.asarray(self._rows(name, start, stop))
-            return np.ascontiguousarray(whole if has.all() else whole[has], dtype=np.uint16)
+            # never a view of what is read-only or kept: probabilities are changed in place
+            return np.array(whole if has.all() else whole[has], dtype=np.uint16)
         before = np.concatenate([[0], np.cumsum(has)])
         out = np.full((int(before[-1]), self._n_samples), NO_DOSAGE, dtype=np.uint16)
         for number in numbers:

@@ -18,7 +18,7 @@ from genassoc.data.store.pieces import Piece, hash_of
 from genassoc.data.store.shard_file import Encoded, ShardFile, compressed, encode_dosages
 from genassoc.data.store.variant_columns import TextColumn, joined_text, vlen_utf8
 from genassoc.errors import InputError
-from genassoc.kernels.genotypes.dosage_rows import N_SUMS, StoredRows, first_impossible, sum_rows
+from genassoc.kernels.genotypes.dosage_rows import N_SUMS, StoredRows, first_impossible, shift_homozygous, sum_rows
 from genassoc.kernels.genotypes.pair_bounds import bound_pairs
 from genassoc.shapes import Int64Array, UInt8Array, UInt16Array
 
@@ -196,10 +196,13 @@ class DosageStream:
         sum_rows(rows, steps, np.ones(self._n, np.uint8), sums)
         known = bool((rows.homozygous != NO_DOSAGE).any())
         parts = [rows.values.data.cast("B"), *([rows.homozygous.data.cast("B")] if known else [])]
+        digest = hash_of(*parts)
+        if known:
+            shift_homozygous(rows, steps, -1)
         return _DosageResult(
             encode_dosages(rows.values, self._rows),
             encode_dosages(rows.homozygous, self._rows) if known else None,
-            hash_of(*parts),
+            digest,
             steps,
             sums,
         )

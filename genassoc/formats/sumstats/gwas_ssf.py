@@ -69,6 +69,11 @@ def write(group: Group) -> list[pl.Expr]:
         "rsid": pl.when(identifier.str.contains(r"^rs[0-9]+$")).then(identifier),
         "ref_allele": reference,
     }
+    if {
+        "info",
+        "r2",
+    } <= group.columns:  # of dosages without probabilities MaCH's r2 is what imputation programs state as well
+        special["info"] = pl.coalesce("info", "r2")
     ours = [name for name in TYPES if name in group.columns]
     ours += sorted(group.columns - {*ours, "ref_allele", IDENTIFIER})
     have = group.columns | {"ref_allele"}

@@ -107,7 +107,8 @@ def write(group: Group) -> list[pl.Expr]:
         pl.when(p.is_null()).then(pl.lit(FAILED)).alias("EXTRA"),
     ]
     if "info" in group.columns:
-        columns.insert(6, pl.col("info").alias("INFO"))
+        quality = pl.coalesce("info", "r2") if "r2" in group.columns else pl.col("info")  # of dosages alone MaCH's r2
+        columns.insert(6, quality.alias("INFO"))
     return columns
 
 

@@ -129,6 +129,31 @@ def first_impossible(rows: StoredRows, steps: UInt16Array) -> int:
     return -1
 
 
+@native
+def shift_homozygous(rows: StoredRows, steps: UInt16Array, sign: int) -> None:
+    """Take from the probability of two ALTs what the dosage leaves of it at least (sign -1), or give it back (1).
+
+    P(2) >= dosage - 1: what remains is P(2) where the dosage is at most one copy, and P(0) above. It is 0 in most samples, so that
+    the array compresses seven times better.
+
+    Parameters
+    ----------
+    rows : StoredRows
+        Its ``homozygous`` is changed.
+    steps : uint16 array (V,)
+    sign : int
+    """
+    V, N = rows.values.shape
+    for v in range(V):
+        S = int(steps[v])
+        row, two = rows.values[v], rows.homozygous[v]
+        for i in range(N):
+            x, h = int(row[i]), int(two[i])
+            least = x - S if x > S and x != NOT_KNOWN else 0
+            # of a damaged store: too much, and no number that begins again at 0
+            two[i] = h if h == NOT_KNOWN else max(0, min(NOT_KNOWN - 1, h + sign * least))
+
+
 @jit
 def rows_with_probabilities(rows: StoredRows, out: UInt8Array) -> None:
     """Set out (V,) to 1 where the probabilities of all samples observed are known, to 0 elsewhere."""

@@ -190,8 +190,8 @@ def hard_calls(values: UInt16Array, steps: UInt16Array, packed: UInt8Array) -> N
                 if i < N:
                     x = int(row[i])
                     copies = (2 * x + one) // (2 * one)
-                    # |x - copies one| <= 0.1 one, in whole numbers; 65535 is one step beyond two copies of 32767
-                    if copies <= 2 and x != 65535 and 10 * abs(x - copies * one) <= one:
+                    # |x - copies one| <= 0.1 one, in whole numbers; 65535 is a hair above two copies of 32767 steps
+                    if x != 65535 and copies <= 2 and 10 * abs(x - copies * one) <= one:
                         code = copies
                 byte |= code << (2 * k)
             out[b] = byte

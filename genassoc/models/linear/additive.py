@@ -164,9 +164,9 @@ def _by_subtraction(every: GenotypeSums, sums: Sums, flipped: BoolArray) -> Geno
         sum_g,
         sums.sum_g2,
         constant,
-        np.full(n.shape, np.inf),
         every.pointers,
         every.indices,
+        carriers=np.full(n.shape, np.inf),
     )
 
 

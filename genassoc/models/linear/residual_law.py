@@ -12,13 +12,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from genassoc.data.block import Block
+from genassoc.data.block import Block, DosageBlock
 from genassoc.data.phenotypes.design import Design
 from genassoc.kernels.laws import residual_law as kernel
 from genassoc.models.base import CODE, METHOD
 from genassoc.models.scan.product import minor_counts
 from genassoc.models.scan.rows import chunks
-from genassoc.models.scan.sums import GenotypeSums
+from genassoc.models.scan.sums import GenotypeSums, carriers_in_effect
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.tails import Z_975, z_from_neg_log_10_p
 
@@ -134,6 +134,11 @@ class ResidualLaw:
             for side in range(2):
                 found[side] += count * np.interp(s if side else -s, _GRID, self.excess)
         return found
+
+    def excess_of_carriers(self, carriers: Float64Array, z: Float64Array) -> Float64Array:
+        """The same (2, R) of rows of dosages with so many carriers in effect (R,), who have the variance and the fourth moment of g."""
+        s = z / np.sqrt(np.maximum(carriers, 1.0))
+        return np.stack([carriers * np.interp(side * s, _GRID, self.excess) for side in (-1.0, 1.0)])
 
 
 def _both_sides(excess: Float64Array) -> Float64Array:
@@ -267,6 +272,9 @@ def correct_rows(
         if rule != "own" and not sample.law.varying and tried.size:
             z = np.abs(statistic[tried])
             excess = sample.law.excess_of(genotypes, tried, z)
+            if isinstance(block, DosageBlock) and not block.of_predictor:
+                carriers = carriers_in_effect(block.take(tried), sample.columns)
+                excess = np.maximum(excess, sample.law.excess_of_carriers(carriers, z))
             tried = tried[(excess.max(axis=0) if rule == "shape" else _both_sides(excess)) > SCREEN]
     for some, numbers in sample.numbers(block, flipped, tried, np.nan_to_num(statistic)):
         law = numbers[:, kernel.LAW]

@@ -112,19 +112,17 @@ def by_genetic_model(test: Test) -> Test:
 
     @wraps(test)
     def block(model: Any, state: Any, block: Block) -> BlockResult:
-        result = tested(model, state, block)
-        if isinstance(block, DosageBlock) and not block.of_predictor:
-            return labelled(result, is_approximate(block, model.genetic_model))
-        return result
-
-    def tested(model: Any, state: Any, block: Block) -> BlockResult:
         chosen = model.genetic_model
         if chosen == "additive":
-            return test(model, state, block)
-        if chosen == "genotypic":
-            return model.genotypic(state, block)
-        result = scaled(test(model, state, recoded(block, chosen)), 2.0)
-        tests = tuple(_renamed(name, TESTS[chosen]) for name in result.labels["test"])
-        return replace(result, labels={**result.labels, "test": tests})
+            result = test(model, state, block)
+        elif chosen == "genotypic":
+            result = model.genotypic(state, block)
+        else:
+            result = scaled(test(model, state, recoded(block, chosen)), 2.0)
+            tests = tuple(_renamed(name, TESTS[chosen]) for name in result.labels["test"])
+            result = replace(result, labels={**result.labels, "test": tests})
+        if isinstance(block, DosageBlock) and not block.of_predictor:
+            return labelled(result, is_approximate(block, chosen))
+        return result
 
     return block

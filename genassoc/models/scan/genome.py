@@ -182,7 +182,7 @@ class Scan(Generic[Fitted]):
             As the model's.
         """
         model = self.model
-        check_probabilities(model, cohort)
+        told_of_dosages = _of_probabilities(str(getattr(model, "genetic_model", "additive")), cohort)
         cohort = with_case_values(cohort, getattr(model, "case_value", ()))
         said = _column_notes(model, cohort)
         names = getattr(model, "condition_on", ())
@@ -207,7 +207,7 @@ class Scan(Generic[Fitted]):
             x_notes += [f"on X: {note}" for note in x.notes if note not in state.notes]
         by_contig = nulls if cohort.offsets is not None and cohort.offsets.by_chromosome else None
         doubts = conflict_notes(sex_conflicts(cohort)) if cohort.sex is not None else []
-        told = (*said.lines, *state.notes, *notes, *x_notes, *doubts)
+        told = (*said.lines, *state.notes, *told_of_dosages, *notes, *x_notes, *doubts)
         return ScanState(state, x, cohort.ploidy.males, conditioned, told, said.lines, said.codings, by_contig)
 
     @property
@@ -299,16 +299,16 @@ class Scan(Generic[Fitted]):
         return model.block(state.of(block.contig, True), block)
 
 
-def check_probabilities(model: Any, cohort: Cohort) -> None:
-    """Refuse, before any work, the genotypic model of a store of which rows with dosages lack the probabilities of genotypes.
+def _of_probabilities(genetic_model: str, cohort: Cohort) -> list[str]:
+    """What is to be said of rows with dosages that lack the probabilities of genotypes; the genotypic model is refused before any work.
 
     Raises
     ------
     DosageError
     """
     store: Any = cohort.store
-    if getattr(model, "genetic_model", "additive") != "genotypic" or not getattr(store, "has_dosages", False):
-        return
+    if genetic_model == "additive" or not getattr(store, "has_dosages", False):
+        return []
     lacking = 0
     for start in range(0, cohort.n_variants, METADATA_CHUNK):
         stop = min(start + METADATA_CHUNK, cohort.n_variants)
@@ -317,8 +317,14 @@ def check_probabilities(model: Any, cohort: Cohort) -> None:
         alone = (store.dosage_steps(start, stop) > 0) & ~known
         if alone.any():
             lacking += int((alone & cohort.selected_without_genotypes(start, stop)).sum())
-    if lacking > 0:
+    if not lacking:
+        return []
+    if genetic_model == "genotypic":
         raise DosageError(f"{lacking:,} variants of the store have dosages alone: {NO_PROBABILITIES}")
+    return [
+        f"{lacking:,} variants have dosages without the probabilities of genotypes: what is tested is only about genetic_model="
+        f"'{genetic_model}', and their rows have the code approximate_genotypes"
+    ]
 
 
 def _first(cohort: Cohort, chromosome: str | None = None) -> str:

@@ -1,7 +1,8 @@
 """What every model needs of a block's own genotypes: exact counts and sums, and which calls are missing."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import KW_ONLY, dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -32,10 +33,10 @@ class GenotypeSums:
         Sum of g and of its squares: whole numbers, or whole steps of a fixed point, so exact.
     constant : bool array (V,)
         Whether g is the same in all of them.
-    carriers : float64 array (V,)
-        Of dosages, the effective number of carriers of g (`genassoc.kernels.genotypes.dosage_moments`), where asked for; else infinite.
     pointers, indices : int64 arrays
         Samples (columns of the block) whose call is missing, one run of ``indices`` a variant.
+    carriers : float64 array (V,)
+        Of dosages, the effective number of carriers of g (`genassoc.kernels.genotypes.dosage_moments`), where asked for; else infinite.
     """
 
     n: Int64Array
@@ -44,9 +45,10 @@ class GenotypeSums:
     sum_g: Float64Array
     sum_g2: Float64Array
     constant: BoolArray
-    carriers: Float64Array
     pointers: Int64Array
     indices: Int64Array
+    _: KW_ONLY
+    carriers: Float64Array
 
     @property
     def mac(self) -> Float64Array:
@@ -76,17 +78,19 @@ class GenotypeSums:
     @classmethod
     def side_by_side(cls, of_patterns: "Sequence[GenotypeSums]") -> "GenotypeSums":
         """Those of P patterns as (V, P); the missing calls listed are the first one's."""
-        columns = {name: np.stack([getattr(one, name) for one in of_patterns], axis=1) for name in _SUMS}
+        columns: Any = {name: np.stack([getattr(one, name) for one in of_patterns], axis=1) for name in _SUMS}
         return replace(of_patterns[0], **columns)
 
     def of_traits(self, pattern_of: Int64Array) -> "GenotypeSums":
         """Of (V, P) those of traits (V, T), whose patterns are ``pattern_of`` (T,)."""
-        return replace(self, **{name: getattr(self, name)[:, pattern_of] for name in _SUMS})
+        columns: Any = {name: getattr(self, name)[:, pattern_of] for name in _SUMS}
+        return replace(self, **columns)
 
     def of_trait(self, t: int) -> "GenotypeSums":
         """Of (V, T) those of one trait (V,); of (V, 1) those of all."""
         column = t if self.n.shape[1] > 1 else 0
-        return replace(self, **{name: getattr(self, name)[:, column] for name in _SUMS})
+        columns: Any = {name: getattr(self, name)[:, column] for name in _SUMS}
+        return replace(self, **columns)
 
     def take(self, variants: Int64Array) -> "GenotypeSums":
         """Those of some variants."""
@@ -98,9 +102,9 @@ class GenotypeSums:
             self.sum_g[variants],
             self.sum_g2[variants],
             self.constant[variants],
-            self.carriers[variants],
             np.concatenate([[0], np.cumsum([run.size for run in runs], dtype=np.int64)]),
             np.concatenate([self.indices[:0], *runs]),
+            carriers=self.carriers[variants],
         )
 
 
@@ -191,9 +195,9 @@ def _call_sums(
         (het + 2 * two).astype(np.float64),
         (het + 4 * two).astype(np.float64),
         (counts[:, :3] == n[:, None]).any(axis=1),
-        np.full(n.size, np.inf),
         pointers,
         indices,
+        carriers=np.full(n.size, np.inf),
     )
 
 
@@ -249,9 +253,11 @@ def _dosage_sums(
         np.where(flipped, two * n - steps, steps) / block.scale,
         np.where(flipped, two * (two * n - 2 * steps) + squares, squares) / block.scale**2,
         np.asarray(sums[:, kernel.MOST] <= sums[:, kernel.LEAST]),
-        carriers_in_effect(block, columns, sums) if carriers and not block.of_predictor else np.full(n.size, np.inf),
         pointers,
         indices,
+        carriers=carriers_in_effect(block, columns, sums)
+        if carriers and not block.of_predictor
+        else np.full(n.size, np.inf),
     )
 
 

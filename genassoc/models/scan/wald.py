@@ -27,14 +27,7 @@ from genassoc.models.scan.joint_tests import put_ratios, put_wald
 from genassoc.models.scan.product import impute_means
 from genassoc.models.scan.rows import Rows, assembled, chunks, unusable
 from genassoc.models.scan.sums import GenotypeSums, genotype_sums, minor_is_ref
-from genassoc.models.scan.tested import (
-    GENOTYPIC,
-    Classes,
-    Tested,
-    tested_calls,
-    tested_with,
-    too_few,
-)
+from genassoc.models.scan.tested import GENOTYPIC, Classes, Tested, tested_calls, tested_with, too_few
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
 from genassoc.stats.information import FEW_EVENTS, LEAST_OF_ARM, LEAST_OF_SANDWICH
 from genassoc.stats.tails import neg_log_10_p_f
