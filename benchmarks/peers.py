@@ -129,6 +129,11 @@ def ours_qc(store: Path, out: Path) -> str:
 # Commands: PLINK and REGENIE ------------------------------------------------------------------------------------------
 
 
+def plink2_bgen(bgen: Path, out: Path) -> str:
+    """BGEN -> PGEN."""
+    return f"plink2 --bgen {bgen} ref-first --make-pgen --threads {THREADS} --out {out}"
+
+
 def plink2_import(vcf: Path, out: Path) -> str:
     """VCF -> PGEN; ``--double-id`` so that FID and IID fit the phenotype files."""
     return f"plink2 --vcf {vcf} --double-id --make-pgen --threads {THREADS} --out {out}"

@@ -4,6 +4,7 @@ import shlex
 import sys
 from pathlib import Path
 
+import imputed
 import peers
 from measure import remove, run
 from speed_cohort import Files
@@ -58,6 +59,14 @@ class Inputs:
     def bed(self, name: str) -> Path:
         """Prefix of PLINK 1.9's files."""
         return self._light(name, ".bed")
+
+    def imputed(self, name: str) -> Path:
+        """A BGEN of as many samples and variants as the file of this name has, imputed (`imputed`)."""
+        size = self.files.size
+        path = self.folder / f"{name}.imputed.bgen"
+        if not path.exists():
+            imputed.write_bgen(path, size.n_samples, size.variants[name])
+        return path
 
     def indexed(self, name: str) -> Path:
         """``NAME.vcf.gz`` with an index beside it, which bio2zarr needs."""

@@ -70,6 +70,7 @@ def rows(inputs: Inputs, wanted: Collection[str]) -> Mapping[str, Row]:
     found = [
         _convert(inputs, "convert", "VCF.gz (GT only) to store", "full"),
         _convert(inputs, "convert-rich", rich, "rich"),
+        _convert_bgen(inputs),
         _from_plink(inputs, "convert-bed", "BED to store", inputs.bed, ".bed", "--bfile"),
         _from_plink(inputs, "convert-pgen", "PGEN to store", inputs.pgen, ".pgen", "--pfile"),
         _linear(inputs),
@@ -107,6 +108,19 @@ def _convert(inputs: Inputs, key: str, work: str, name: str) -> Row:
     )
     plink1 = Job("plink1.9", on, lambda n, out: peers.plink1_import(vcf(n), out / "x"))
     return Row(key, work, ours, (plink2, bgzip, plink1))
+
+
+def _convert_bgen(inputs: Inputs) -> Row:
+    """The slice: drawing a whole cohort of probabilities takes longer than all that is measured."""
+
+    def ours(name: str, out: Path) -> str:
+        return peers.ours_convert(inputs.imputed(name), out / "store.zarr")
+
+    plink2 = Job(
+        "plink2", ("slice",), lambda n, out: peers.plink2_bgen(inputs.imputed(n), out / "x"), note="dosages alone"
+    )
+    work = f"imputed BGEN of 8 bits ({inputs.files.size.variants['slice']:,} variants) to store"
+    return Row("convert-bgen", work, Job("genassoc", ("slice",), ours, note="dosages and P(hom)"), (plink2,))
 
 
 def _from_plink(inputs: Inputs, key: str, work: str, prefix: Callable[[str], Path], suffix: str, option: str) -> Row:

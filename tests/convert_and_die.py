@@ -15,17 +15,19 @@ from genassoc.data.store.arrays import StoreArrays
 from genassoc.data.store.part_writer import PartWriter
 from genassoc.formats import bgzf
 from genassoc.formats.convert import convert
+from genassoc.formats.plink import fileset
 from genassoc.formats.vcf import bcf
 from genassoc.progress import Silent
 
 
 def make_parts_tiny() -> None:
-    """Parts of 32 rows, pieces of a few lines."""
+    """Parts of 32 rows, pieces of a few lines or variants."""
     schema.MAX_BLOCK_VARIANTS = 16
     schema.BLOCKS_PER_SHARD = 2
     bgzf.GROUP_BLOCKS = 1
     bgzf.PLAIN_BYTES = 3000
     bcf.PIECE_BYTES = 3000
+    fileset.MOST_LINES = 7
 
 
 class Slow(Silent):

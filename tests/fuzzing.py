@@ -8,6 +8,8 @@ with bounds checks. By hand: ``GENASSOC_FUZZ_SECONDS=600 GENASSOC_FUZZ_SEED=$RAN
 import os
 import random
 import resource
+import shutil
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -73,6 +75,8 @@ class Taken:
         NaN where a row has none, or where not observed.
     annotations : dict
         Name -> V texts.
+    counters : dict
+        Sums of `VariantBatch.counters`, without zeros.
     """
 
     sample_ids: tuple[str, ...]
@@ -82,6 +86,7 @@ class Taken:
     dosages: np.ndarray
     homozygous: np.ndarray
     annotations: dict[str, list[str]]
+    counters: Counter[str]
 
 
 def taken(path: Path, **reading: Any) -> Taken:
@@ -112,7 +117,8 @@ def taken(path: Path, **reading: Any) -> Taken:
             parts[name].append(values)
     empty = {"codes": np.uint8, "haploid": bool, "dosages": float, "homozygous": float}
     joined = {name: np.concatenate([np.empty((0, n), empty[name]), *made]) for name, made in parts.items()}
-    return Taken(source.sample_ids, variants, **joined, annotations=annotations)
+    counters = +sum((Counter(batch.counters) for batch in batches), Counter())
+    return Taken(source.sample_ids, variants, **joined, annotations=annotations, counters=counters)
 
 
 @dataclass(frozen=True)
@@ -195,8 +201,8 @@ def fuzz(
     ----------
     seeds : Seeds
     path : Path
-        Where each mutant is written before it is read; it stays there where one fails, or ends the process. Files beside it that a
-        format needs (.bim, .sample) are the test's to make.
+        Where each mutant is written before it is read; it stays there where one ends the process, and is copied to the system's
+        folder of temporary files where one fails. Files beside it that a format needs (.bim, .sample) are the test's to make.
     read : callable
         Reads it, or raises `GenassocError` or `RecordError`; anything else fails.
     peer : callable, optional
@@ -219,11 +225,12 @@ def fuzz(
             same(ours, peer(path))
     counts: Counter[str] = Counter()
     rng, end = random.Random(SEED), time.monotonic() + seconds
-    with limited(ROOM):
+    kept = Path(tempfile.gettempdir()) / "genassoc-fuzz" / f"{os.getpid()}-{path.name}"
+    with limited(ROOM), _kept_if_it_fails(path, kept):
         while time.monotonic() < end:
             path.write_bytes(seeds.mutant(rng))
             counts["total"] += 1
-            where = f"mutant {counts['total']} of GENASSOC_FUZZ_SEED={SEED}, kept as {path}"
+            where = f"mutant {counts['total']} of GENASSOC_FUZZ_SEED={SEED}, kept as {kept}"
             begun = time.process_time()
             try:
                 ours = read(path)
@@ -244,9 +251,21 @@ def fuzz(
             except PeerRefusalError:
                 continue
             except AssertionError as error:
-                raise AssertionError(f"{where}: read otherwise than by the peer: {error}") from error
+                counted = f" ({dict(ours.counters)})" if isinstance(ours, Taken) else ""
+                raise AssertionError(f"{where}: read otherwise than by the peer{counted}: {error}") from error
             counts["compared"] += 1
     return counts
+
+
+@contextmanager
+def _kept_if_it_fails(path: Path, kept: Path) -> Iterator[None]:
+    """Copy the file to a place that outlives the test."""
+    try:
+        yield
+    except BaseException:
+        kept.parent.mkdir(exist_ok=True)
+        shutil.copy(path, kept)
+        raise
 
 
 def _message(error: Exception) -> str:

@@ -285,3 +285,39 @@ def test_the_command_passes_its_options_on(vcf, tmp_path, genassoc):
     assert code != 0 and "--convert" in errors
     code, _, errors = genassoc("plan", vcf, tmp_path / "w", "--parts", 2, "--convert", "--pass-only")
     assert code == 0 and ConversionPlan.read(tmp_path / "w").reading == Reading(pass_only=True)
+
+
+# Nothing silent: each column and field of a record leaves a trace, whether it is read or not -----------------------------
+
+
+@pytest.mark.parametrize(
+    ("record", "reading", "trace"),
+    [
+        (("C", "LowGTR", "."), {}, "did not pass their filters and are kept: LowGTR 1"),
+        (("C", "LowGTR", "."), {"pass_only": True}, "left out: 1 records that did not pass their filters: LowGTR 1"),
+        (("C", "PASS", "R2=0.5"), {}, "info_source (R2) in 1 variants"),
+        (("C", "PASS", "R2=high"), {}, "1 variants whose quality of imputation is no single number"),
+        (("C", "PASS", "CSQ=x"), {"info": ("CSQ",)}, "INFO/CSQ in 1 variants"),
+        (("C", "PASS", "AF=1,2"), {"info": ("AF",)}, "1 variants whose INFO/AF has not one value for each ALT"),
+        (("C", "PASS", "."), {"info": ("CSQ",)}, "INFO/CSQ in 0 variants"),
+        (("C", "PASS", "."), {"info": ("ZZ",)}, "INFO field ZZ is not declared"),
+        (("C,<*>", "PASS", "."), {}, "1 dropped: <*> or <NON_REF> alleles"),
+        ((".", "PASS", "."), {}, "1 dropped: records whose ALT is '.'"),
+        (("C,G", "PASS", "."), {}, "1 multi-allelic records split"),
+    ],
+)
+def test_what_is_read_and_what_is_not_leaves_a_trace(tmp_path, record, reading, trace):
+    (tmp_path / "a.vcf").write_text(text_of([record, ("T", "PASS", ".")]))
+    summary = convert(tmp_path / "a.vcf", tmp_path / "a.zarr", reading=Reading(**reading))
+    assert trace in "\n".join(summary.lines())
+
+
+def test_every_choice_of_reading_is_an_option_and_is_recorded(vcf, tmp_path):
+    from dataclasses import fields
+
+    from genassoc.cli.reading_options import READING_OPTIONS
+
+    assert {field.name for field in fields(Reading)} - {"blocks"} == set(READING_OPTIONS)
+    convert(vcf, tmp_path / "a.zarr", reading=Reading(min_gq=20, half_calls="missing", missing_to_ref=True))
+    parameters = ga.open_store(tmp_path / "a.zarr").attributes["parameters"]
+    assert parameters["reading"] == {"min_gq": 20, "half_calls": "missing", "missing_to_ref": True}

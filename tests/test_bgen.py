@@ -1,5 +1,6 @@
 """BGEN read exactly: against a slow twin, other readers, and the same cohort's VCF."""
 
+import shutil
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -524,3 +525,72 @@ def test_another_reader_reads_the_same(tmp_path: Path) -> None:
             ours[row.haploid] /= 2
             # theirs is float32; ours is rounded where there are more than 15 bits, and doubled in the haploid
             np.testing.assert_allclose(ours, dosage, atol=3e-5)
+
+
+# stores ---------------------------------------------------------------------------------------------------------------
+
+
+def files_of(path: Path) -> dict[str, bytes]:
+    """All files of a store but what says where it came from."""
+    return {str(p.relative_to(path)): p.read_bytes() for p in sorted(path.rglob("*")) if p.is_file()}
+
+
+def test_a_store_does_not_depend_on_threads_or_pieces(
+    many: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    import genassoc as ga
+
+    one = ga.convert(many, tmp_path / "one.zarr", threads=1)
+    request.getfixturevalue("small_pieces")
+    ga.convert(many, tmp_path / "two.zarr", threads=3)
+    assert files_of(tmp_path / "one.zarr") == files_of(tmp_path / "two.zarr")
+    summary = one.attributes["summary"]
+    assert summary["row_kinds"]["rows_dosages"] > 500
+    assert "REF is the first allele" in one.attributes["sources"][0]["kind"]
+
+
+def _plink2(*arguments: object) -> None:
+    import subprocess
+
+    subprocess.run(
+        ["plink2", *map(str, arguments), "--memory", "640", "--threads", "1"], check=True, capture_output=True
+    )
+
+
+def test_the_same_cohort_as_a_bed() -> None:
+    folder = real_data("regenie-example")
+    ours, theirs = batches(folder / "example.bgen", reference="last"), batches(folder / "example.bed")
+    a, b = (np.concatenate([unpacked(batch, 500) for batch in found]) for found in (ours, theirs))
+    assert np.array_equal(a, b)
+    columns = ["chromosome", "base_pair_location", "effect_allele", "other_allele"]
+    assert [r for x in ours for r in x.variants[columns].rows()] == [
+        r for x in theirs for r in x.variants[columns].rows()
+    ]
+
+
+@pytest.mark.skipif(shutil.which("plink2") is None, reason="plink2 is not here")
+def test_dosages_that_plink2_writes(tmp_path: Path) -> None:
+    _plink2("--dummy", 40, 30, 0.02, "dosage-freq=0.5", "--make-pgen", "--out", tmp_path / "x")
+    _plink2("--pfile", tmp_path / "x", "--export", "A-transpose", "--out", tmp_path / "x")
+    lines = [line.split("\t") for line in (tmp_path / "x.traw").read_text().splitlines()[1:]]
+    theirs = np.array([[np.nan if x == "NA" else float(x) for x in line[6:]] for line in lines])  # copies of COUNTED
+    for bits, version in ((8, "bgen-1.2"), (16, "bgen-1.2"), (16, "bgen-1.3"), (None, "bgen-1.1")):
+        extra = [] if bits is None else [f"bits={bits}"]
+        out = tmp_path / f"{version.replace('.', '_')}-{bits}"
+        _plink2("--pfile", tmp_path / "x", "--export", version, "ref-first", *extra, "--out", out)
+        (batch,) = batches(out.with_suffix(".bgen"))
+        counted_alt = np.array([a == line[4] for a, line in zip(batch.variants["effect_allele"].to_list(), lines)])[
+            :, None
+        ]
+        rows = rows_of(batch, 40)
+        copies = np.array(
+            [
+                [np.nan if v == NO_DOSAGE else v / row.steps for v in row.values]
+                if row.steps
+                else [np.nan if c == 3 else c for c in row.codes]
+                for row in rows
+            ]
+        )
+        # A step of each of two probabilities at most; plink2's own dosages are in steps of 1/16384, and 6 digits are printed.
+        bound = 2 / 255 if bits == 8 else 2e-4
+        np.testing.assert_allclose(np.where(counted_alt, copies, 2 - copies), theirs, atol=bound)

@@ -14,7 +14,9 @@ import polars as pl
 import pytest
 from convert_and_die import make_parts_tiny
 from oracles import vcf as oracle
+from plink_files import plink2
 from real_data import real_data
+from test_plink_pgen import vcf_of
 from vcf_texts import header, random_vcf, write_bcf, write_bgzf, write_gzip
 
 from genassoc.data import schema
@@ -23,6 +25,7 @@ from genassoc.data.store.store import GenotypeStore
 from genassoc.errors import InputError, OutputError
 from genassoc.formats import bgzf, source
 from genassoc.formats.convert import convert
+from genassoc.formats.plink import fileset
 from genassoc.formats.vcf import bcf
 
 TESTS = Path(__file__).parent
@@ -37,6 +40,7 @@ def tiny(monkeypatch):
         (bgzf, "GROUP_BLOCKS"),
         (bgzf, "PLAIN_BYTES"),
         (bcf, "PIECE_BYTES"),
+        (fileset, "MOST_LINES"),
     ):
         monkeypatch.setattr(module, name, getattr(module, name))
     make_parts_tiny()
@@ -464,6 +468,21 @@ def test_killed_and_resumed(tmp_path, tiny, point, number):
     written = number - (point == "shard")
     assert resumed.resumed_rows == (whole.rows if point in ("metadata", "complete") else 32 * written)
     assert not work_folder(out).exists()
+
+
+@pytest.mark.integration
+def test_killed_within_filesets_of_plink(tmp_path, tiny):
+    pytest.importorskip("pgenlib")
+    vcf = vcf_of(tmp_path / "b.vcf", dosages=True)
+    plink2("--vcf", vcf, "dosage=DS", "--make-pgen", "--out", tmp_path / "b")
+    plink2("--vcf", vcf, "--make-bed", "--out", tmp_path / "a")
+    files = [tmp_path / "a.bed", tmp_path / "b.pgen"]
+    convert(files, tmp_path / "whole.zarr")
+    for number in (1, 4):
+        out = tmp_path / f"{number}.zarr"
+        die(out, "journal", number, files)
+        assert convert(files, out, threads=1).resumed_rows == 32 * number
+        assert tree(out) == tree(tmp_path / "whole.zarr")
 
 
 @pytest.mark.integration

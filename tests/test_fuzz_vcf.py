@@ -128,7 +128,12 @@ def bcf_of(text: bytes, folder: Path) -> bytes:
     """Uncompressed BCF of a VCF."""
     vcf = folder / "seed.vcf"
     vcf.write_bytes(text)
-    return gzip.decompress(write_bcf(folder / "seed.bcf", vcf).read_bytes())
+    data = gzip.decompress(write_bcf(folder / "seed.bcf", vcf).read_bytes())
+    # without the lines that say when and where it was made: the same seeds give the same mutants
+    n = int.from_bytes(data[5:9], "little")
+    lines = [line for line in data[9 : 9 + n].split(b"\n") if not line.startswith(b"##bcftools_view")]
+    header = b"\n".join(lines)
+    return data[:5] + len(header).to_bytes(4, "little") + header + data[9 + n :]
 
 
 def by_bcftools(path: Path) -> oracle.OracleScan:

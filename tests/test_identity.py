@@ -7,13 +7,17 @@ from pathlib import Path
 import numpy as np
 import pysam
 import pytest
-from fuzzing import taken
+from fuzzing import SECONDS, Seeds, fuzz, taken
+from plink_files import random_codes, write_fileset
 from vcf_texts import header, write_bgzf
 
 import genassoc as ga
 from genassoc.errors import InputError, SampleMismatchError
 from genassoc.formats.convert import convert
+from genassoc.formats.inputs import open_source
 from genassoc.formats.reading import Reading
+from genassoc.formats.reference import Reference
+from genassoc.formats.rsids import VariantIds
 
 BASES = "ACGT"
 
@@ -63,6 +67,12 @@ def test_rules_that_make_two_samples_one_are_refused(tmp_path):
     with pytest.raises(InputError, match="no family ids"):
         convert(vcf, tmp_path / "a.zarr", reading=Reading(id_rule="fid_iid"))
     assert not (tmp_path / "a.zarr").exists()
+
+
+def test_families_and_individuals_of_a_fileset_are_joined(tmp_path):
+    bed = write_fileset(tmp_path / "a", random_codes(3, 4))
+    convert(bed, tmp_path / "a.zarr", reading=Reading(id_rule="fid_iid"))
+    assert list(ga.open_store(tmp_path / "a.zarr").sample_ids) == ["F0_S0", "F1_S1", "F2_S2", "F3_S3"]
 
 
 def test_ids_are_mapped_by_a_file(tmp_path):
@@ -289,3 +299,28 @@ def test_options_and_parts_give_the_same_store(tmp_path, fasta, genassoc, monkey
     assert ga.open_store("../merged.zarr").root == store.root
     code, _, errors = genassoc("convert", vcf, "other.zarr", "--id-rule", "iids")
     assert code != 0 and "did you mean 'iid'" in errors and "Traceback" not in errors
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize("of", ["fai", "fa", "vcf.gz", "csi"])
+def test_mutants_of_references_and_files_of_ids(tmp_path, fasta, of):
+    """A damaged FASTA, its index, a file of ids or its index: read, or refused by name; never more memory than for a sound one."""
+    path = tmp_path / "ref.fa"
+    shutil.copy(fasta[0], path)
+    shutil.copy(f"{fasta[0]}.fai", f"{path}.fai")
+    records = indels(np.random.default_rng(9), fasta[1], 20)
+    known = dbsnp(tmp_path / "known.vcf.gz", [("1", p, f"rs{p}", ref, alt) for _, p, _, ref, alt in records])
+    vcf = write(tmp_path / "a.vcf", ["a"], records)
+    columns = next(batch.columns for batch in batches_of(vcf) if len(batch.columns))
+    target = {"fai": Path(f"{path}.fai"), "fa": path, "vcf.gz": known, "csi": Path(f"{known}.csi")}[of]
+
+    def read(_):
+        return Reference(path).aligned(columns) if of.startswith("fa") else VariantIds(known).given(columns)
+
+    seeds = Seeds([target.read_bytes()], (b"\t", b"\n", b">", b"999999999999", b"-1", b"chr1"))
+    assert fuzz(seeds, target, read=read, seconds=SECONDS / 4)["total"]
+
+
+def batches_of(path):
+    source = open_source(path, [])
+    return [piece.decode() for piece in source.pieces(np.arange(len(source.sample_ids)), None)]

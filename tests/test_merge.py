@@ -8,13 +8,14 @@ import polars as pl
 import pytest
 
 import genassoc as ga
+from genassoc.data import schema
 from genassoc.data.block import NO_DOSAGE, DosageRows, GenotypeBlock
 from genassoc.data.store.variant_columns import TextColumn, VariantColumns
 from genassoc.formats import bgzf, merge
 from genassoc.formats.convert import convert
 from genassoc.formats.convert_plan import plan_conversion
-from genassoc.formats.inputs import in_genome_order, open_source
-from genassoc.formats.merge import MergedSource, sample_groups
+from genassoc.formats.inputs import in_genome_order, open_source, sample_groups
+from genassoc.formats.merge import MergedSource
 from genassoc.formats.merge_rows import Part, Reference, joined_rows
 from genassoc.formats.reading import Reading
 from genassoc.kernels.genotypes.packed import pack
@@ -334,3 +335,35 @@ def test_dosages_meet_calls_and_other_steps():
     assert GenotypeBlock(joined.packed, 3).codes().tolist() == [[0, 1, 2], [2, 3, 3], [1, 1, 1], [3, 3, 0]]
     to_ref = joined_rows([one, two], 3, ["1"], missing_to_ref=True)
     assert to_ref.dosages.values[2].tolist() == [0, 0, 3]
+
+
+def test_an_interrupted_merge_goes_on_to_the_same_bytes(three, tmp_path, monkeypatch):
+    folder, _ = three
+    for module, name, value in (
+        (schema, "MAX_BLOCK_VARIANTS", 16), (schema, "BLOCKS_PER_SHARD", 2), (bgzf, "PLAIN_BYTES", 900), (merge, "MOST_ROWS", 9),
+    ):  # fmt: skip
+        monkeypatch.setattr(module, name, value)
+    paths = sorted(folder.glob("*.vcf"))
+    convert(paths, tmp_path / "whole.zarr")
+    made, limit = MergedSource._batch, [30]
+
+    def stopped(self, *args):
+        limit[0] -= 1
+        if limit[0] < 0:
+            raise KeyboardInterrupt
+        return made(self, *args)
+
+    monkeypatch.setattr(MergedSource, "_batch", stopped)
+    resumed = []
+    for size in (900, 350, 2000, 900, 700, 900):  # the files are cut otherwise each time
+        monkeypatch.setattr(bgzf, "PLAIN_BYTES", size)
+        limit[0] = 30
+        try:
+            summary = convert(paths, tmp_path / "parts.zarr")
+        except KeyboardInterrupt:
+            continue
+        resumed.append(summary.resumed_rows)
+        break
+    assert resumed and resumed[0] > 0
+    for name in ("pieces.txt", "zarr.json"):
+        assert (tmp_path / "parts.zarr" / name).read_bytes() == (tmp_path / "whole.zarr" / name).read_bytes()

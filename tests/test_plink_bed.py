@@ -120,9 +120,7 @@ def test_alleles_that_are_not_known_spaces_and_codes_of_chromosomes(tmp_path):
 def test_a1_as_ref(tmp_path):
     codes = random_codes(3, 9)
     path = write_fileset(tmp_path / "x", codes)
-    reading = Reading()
-    object.__setattr__(reading, "reference", "first")
-    found, table, source, _ = decoded(path, reading=reading)
+    found, table, source, _ = decoded(path, reading=Reading(reference="first"))
     np.testing.assert_array_equal(found, np.array([2, 1, 0, 3], np.uint8)[codes])
     assert table["effect_allele"].to_list() == ["A"] * 3 and table["other_allele"].to_list() == ["C"] * 3
     assert "A1 is taken for it" in source.notes[0]

@@ -16,7 +16,7 @@ import genassoc as ga
 from genassoc.data.block import GenotypeBlock
 from genassoc.data.cohort.builds import build_of
 from genassoc.data.cohort.cohort import Cohort
-from genassoc.data.cohort.ploidy import in_par
+from genassoc.data.cohort.ploidy import half_calls, in_par, refused_notes
 from genassoc.data.cohort.sex_conflicts import sex_conflicts
 from genassoc.data.store.writer import write_store
 from genassoc.errors import InputError
@@ -72,6 +72,8 @@ def mixed_cohort(haploid=None, seed=2, sex="SEX", n_each=4, **align):
         rsid=pl.Series([f"rs{i}" for i in range(5 * n_each)]),
     )
     codes = rng.integers(0, 4, (5 * n_each, N), dtype=np.uint8)
+    if haploid is not None:
+        haploid &= codes % 2 == 0  # with the others a mark means a half call
     ids = [f"s{i}" for i in range(N)]
     y = rng.normal(size=N)
     phenotypes = pl.DataFrame(
@@ -82,6 +84,33 @@ def mixed_cohort(haploid=None, seed=2, sex="SEX", n_each=4, **align):
         codes,
         phenotypes,
     )
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("sex", ["SEX", None])
+def test_half_calls_are_whole_in_males_where_their_allele_is_kept(sex, kept):
+    table = snv_table(5, "X").with_columns(
+        base_pair_location=pl.Series([2_000_000, 50_000_000, 50_000_001, 50_000_002, 50_000_003])
+    )
+    # 1 and 3 with a mark: a half call of ALT, and of another allele
+    codes = np.array([[1] * 4, [1] * 4, [3] * 4, [1, 2, 0, 3], [0] * 4], np.uint8)
+    haploid = np.array([[1] * 4, [1] * 4, [1] * 4, [0, 1, 1, 0], [0] * 4], bool)
+    store = MemoryStore(codes, list("abcd"), table, haploid=haploid)
+    store.attributes = {"half_calls_kept": kept}
+    phenotypes = pl.DataFrame({"IID": list("abcd"), "SEX": [1, 2, None, 1], "y": [0.0, 1, 2, 3]})
+    cohort = Cohort.align(store, phenotypes, sex=sex, build="GRCh38")
+    block = cohort.read(0, 5)
+    read = bool(sex) and kept
+    expected = [[3] * 4, [2, 3, 3, 2] if read else [3] * 4, [0, 3, 3, 0] if read else [3] * 4, [1, 2, 0, 3], [0] * 4]
+    if sex:
+        expected[3][0] = 3  # heterozygous males
+    assert block.codes().tolist() == expected
+    reasons = half_calls(block, "X")
+    assert sum(reasons.values()) == 12
+    assert reasons.get("half_call_as_haploid: males on X", 0) == (4 if read else 0)
+    notes = refused_notes(reasons)
+    assert any("not observed" in note for note in notes)
+    assert any("read as haploid" in note for note in notes) == read
 
 
 @pytest.mark.parametrize("sex", ["SEX", None])
@@ -261,6 +290,24 @@ def beside(rows, theirs, tolerance, printed=PRINTED, se=True):
         apart = np.abs(both["neg_log_10_p_value"].to_numpy() - logp)
         assert (apart <= (10 * tolerance + printed) * np.maximum(1.0, logp)).all()
     return both
+
+
+def test_kg_x_as_a_bed_has_the_same_rows(kg_x, tmp_path):
+    # PLINK writes two alleles of males: the store of a BED has no marks of haploid calls, and the sexes say all that they did
+    store, phenotypes = kg_x
+    sexes = tmp_path / "sexes"
+    sexes.write_text(
+        "#IID\tSEX\n" + "".join(f"{name}\t{sex}\n" for name, sex in phenotypes.select("IID", "SEX").rows())
+    )
+    vcf = real_data("kg-x") / "x.vcf.gz"
+    plink2(tmp_path, "--vcf", vcf, "--update-sex", sexes, "--make-bed")
+    of_bed = ga.convert(tmp_path / "p.bed", tmp_path / "x.zarr")
+    model = ga.Linear(["quant"], ["PC1:PC4"])
+    tables = [
+        ga.associate(ga.Cohort.align(one, phenotypes, sample_id="IID", sex="SEX"), model).table
+        for one in (store, of_bed)
+    ]
+    assert tables[0].equals(tables[1].with_columns(tables[0]["chromosome"])) and tables[0].height > 3000
 
 
 def test_kg_x_without_sex_agrees_with_the_stored_files(kg_x):

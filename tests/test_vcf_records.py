@@ -43,10 +43,19 @@ def test_alleles_are_joined(seed):
     bits = np.packbits(haploid, axis=1, bitorder="little")
     L, N = len(first) - 1, codes.shape[1]
     alleles, conflicts = np.empty((L, N, 2), np.int16), np.empty(L, np.int64)
-    join_alleles(first, GenotypeBlock.from_codes(codes).packed, bits, alleles, conflicts)
+    halves = np.random.default_rng(seed).random(L) < 0.5
+    for record in np.flatnonzero(halves):  # the calls of one sample are half calls, of an ALT or of REF
+        rows = slice(first[record], first[record + 1])
+        codes[rows, 0], haploid[rows, 0] = 3, True
+        codes[first[record], 0] = 1 if seed % 2 else 3
+    bits = np.packbits(haploid, axis=1, bitorder="little")
+    join_alleles(first, GenotypeBlock.from_codes(codes).packed, bits, halves, alleles, conflicts)
     for record in range(L):
         rows = slice(first[record], first[record + 1])
-        expected = [alleles_oracle.join_alleles(codes[rows, i].tolist(), bool(haploid[rows, i][0])) for i in range(N)]
+        expected = [
+            alleles_oracle.join_alleles(codes[rows, i].tolist(), bool(haploid[rows, i][0]), bool(halves[record]))
+            for i in range(N)
+        ]
         assert [tuple(pair) for pair in alleles[record].tolist()] == [genotype for genotype, _ in expected]
         assert conflicts[record] == sum(conflict for _, conflict in expected)
 
@@ -58,7 +67,7 @@ def test_lines_are_those_of_the_oracle(seed):
     L, N, V = len(first) - 1, codes.shape[1], len(codes)
     alleles, conflicts = np.empty((L, N, 2), np.int16), np.empty(L, np.int64)
     bits = np.packbits(haploid, axis=1, bitorder="little")
-    join_alleles(first, GenotypeBlock.from_codes(codes).packed, bits, alleles, conflicts)
+    join_alleles(first, GenotypeBlock.from_codes(codes).packed, bits, np.zeros(L, bool), alleles, conflicts)
     written = np.array([rng.integers(0, 3 if first[k + 1] == first[k] + 1 else 2) for k in range(L)], np.uint8)
     row, steps = np.full(V, -1, np.int64), np.zeros(V, np.uint16)
     for k in np.flatnonzero(written):

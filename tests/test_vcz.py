@@ -121,6 +121,24 @@ def test_what_bio2zarr_makes_of_a_vcf_is_the_same_store(tmp_path, version):
 
 
 @bio2zarr
+def test_local_alleles_are_those_of_the_vcf(tmp_path):
+    lines = """\
+1	100	rs1	A	C	.	PASS	.	LGT:LAA	0/1:1	0|0:.	./.:.	1/1:1	0/0:.
+1	200	.	A	C,G,T	.	PASS	.	LGT:LAA	1/2:1,3	0/1:3	./.:.	1/1:2	0/2:2,3
+X	100	.	A	C,G	.	PASS	.	LGT:LAA	1:2	0/1:1	.:.	0:.	0/0:.
+"""
+    header = HEADER.replace(
+        "##FORMAT=<ID=GT", '##FORMAT=<ID=LGT,Number=1,Type=String,Description="l">\n##FORMAT=<ID=LAA,Number=.,Type=Integer,Description="l">\n##FORMAT=<ID=GT'
+    )  # fmt: skip
+    (tmp_path / "l.vcf").write_text(header + lines)
+    vcz = vcf2zarr(tmp_path / "l.vcf", tmp_path / "l.vcz")
+    shutil.rmtree(
+        vcz / "call_genotype", ignore_errors=True
+    )  # bio2zarr makes one of no genotypes where the header has GT
+    same_taken(taken(tmp_path / "l.vcf"), taken(vcz))
+
+
+@bio2zarr
 def test_real_calls_through_bio2zarr(tmp_path):
     vcf = REAL / "kg-chr20" / "unphased.vcf.gz"
     if not vcf.exists():

@@ -37,13 +37,25 @@ def export(
     mac: Annotated[float | None, Option(help="Minimum minor allele count.", panel=_VARIANTS)] = None,
     missing_rate: Annotated[float | None, Option(help="Maximum share of missing calls.", panel=_VARIANTS)] = None,
     hwe: Annotated[float | None, Option(help="Minimum exact Hardy-Weinberg p.", panel=_VARIANTS)] = None,
+    info: Annotated[float | None, Option(help="Minimum imputation quality, of dosages.", panel=_VARIANTS)] = None,
+    pass_only: Annotated[
+        bool, Option("--pass-only", help="Only variants whose FILTER is PASS or '.'.", panel=_VARIANTS)
+    ] = False,
     snv_only: Annotated[
         bool, Option("--snv-only", help="Only variants whose two alleles are one base each.", panel=_VARIANTS)
     ] = False,
     biallelic_only: Annotated[
         bool, Option("--biallelic-only", help="Only variants whose record has this one ALT.", panel=_VARIANTS)
     ] = False,
-    index: Annotated[bool, Option("--index/--no-index", help="Also write the format's index (.tbi, .csi).")] = True,
+    index: Annotated[
+        bool, Option("--index/--no-index", help="Also write the format's index (.tbi, .csi, .bgi).")
+    ] = True,
+    bgen_bits: Annotated[
+        int | None, Option(metavar="8|16", help="Bits of a probability in a BGEN; default: 8 where exact, else 16.")
+    ] = None,
+    bgen_compression: Annotated[
+        str, Option(metavar="zlib|zstd|none", help="Of a BGEN: zlib makes version 1.2, zstd 1.3.")
+    ] = "zlib",
     threads: Threads = None,
     memory: Memory = None,
     force: Annotated[bool, Option("--force", help="Replace what is there.")] = False,
@@ -55,13 +67,16 @@ def export(
     cohort = quality.counted_cohort(store, pheno, sample_id=sample_id, sex=sex, cases=None, id_rule=id_rule)
     for note in cohort.notes if pheno is not None else ():
         tell(note)
+    if pass_only:
+        cohort = cohort.keep_variants(predicates.passes())
     if snv_only:
         cohort = cohort.keep_variants(predicates.is_snv())
     if biallelic_only:
         cohort = cohort.keep_variants(predicates.biallelic())
     summary = exports.export(
         cohort, out, format=format, region=region or None, samples=samples, variants=variants, maf=maf, mac=mac,
-        missing=missing_rate, hwe=hwe, threads=threads, progress=progress(), overwrite=force, memory=memory, index=index,
+        missing=missing_rate, hwe=hwe, info=info, threads=threads, progress=progress(), overwrite=force, memory=memory, index=index,
+        bgen_bits=bgen_bits, bgen_compression=bgen_compression,
     )  # fmt: skip
     for line in summary.lines():
         say(line)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 # Values of `Places.ploidy`.
 AUTOSOMAL, X_OUTSIDE_PAR, HAPLOID_CHROMOSOME = 0, 1, 2
-N_REFUSED = 5  # columns of `Places.refused`
+N_REFUSED = 6  # columns of `Places.refused`
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class Places:
         Their numbers in the store.
     ploidy : uint8 array (V,)
         `AUTOSOMAL` (pseudo-autosomal too), `X_OUTSIDE_PAR` (of samples whose sex is stated), `HAPLOID_CHROMOSOME` (Y, MT).
-    refused : int64 array (V, 5)
+    refused : int64 array (V, 6)
         Calls taken for missing: heterozygotes where a sample has one copy, calls of females on Y, and half calls (0/.) on
-        X, Y and MT of males, of females and of samples of unknown sex.
+        X, Y and MT of males, of females and of samples of unknown sex. Beside them, half calls of males read as haploid.
     """
 
     numbers: Int64Array

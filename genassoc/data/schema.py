@@ -16,6 +16,9 @@ CALLS_VERSION, DOSAGES_VERSION = (
     2,
 )  # what is written: one that reads calls alone must not take a store of dosages for its calls
 
+# Attribute of a store whose half calls (0/. on X, Y, MT; marked as haploid) have code 1 where the allele is ALT and 3 where it is not.
+HALF_ALLELES = "half_calls_kept"
+
 # Two-bit codes of a call.
 HOM_REF, HET, HOM_ALT, NOT_OBSERVED = 0, 1, 2, 3
 # Four times "not observed". Fill values of real calls would turn lost chunks into genotypes.

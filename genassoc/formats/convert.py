@@ -23,6 +23,7 @@ from genassoc.data.cohort.contigs import Contigs, chromosome_of, is_beyond_mt
 from genassoc.data.forks import check_not_forked
 from genassoc.data.memory import parse_memory, resident_memory
 from genassoc.data.output import check_outputs, target_of
+from genassoc.data.schema import HALF_ALLELES
 from genassoc.data.store.arrays import Contents
 from genassoc.data.store.folder import read_attributes, work_folder
 from genassoc.data.store.location import check_local
@@ -144,7 +145,8 @@ def convert(
     if files != opened:
         names = [source.path.name for source in files]
         more = f", ... ({len(names):,} files)" if len(names) > 4 else ""
-        sources[0].notes.append(f"read in the order of the genome: {', '.join(names[:4])}{more}")
+        said = f"read in the order of the genome: {', '.join(names[:4])}{more}"
+        sources[0].notes = [*sources[0].notes, said]
     try:
         conversion = Conversion(sources, choice, regions, writer, threads, progress or Silent(), sizes, reading)
         summary = conversion.run()
@@ -167,11 +169,11 @@ def merged_sources(
     PlanError
         There are too many sets to be read at once below ``memory``.
     """
-    from genassoc.formats.merge import MEMORY_A_GROUP, MergedSource, sample_groups
-
-    groups = sample_groups(files)
+    groups = choosing.sample_groups(files)
     if len(groups) == 1:
         return files
+    from genassoc.formats.merge import MEMORY_A_GROUP, MergedSource
+
     if memory is not None and parse_memory(memory) < len(groups) * MEMORY_A_GROUP + resident_memory():
         raise PlanError(
             f"--memory {memory} is too little to merge files of {len(groups):,} sets of samples, which are read at once and take "
@@ -497,6 +499,8 @@ class Conversion:
         versions = {name: version for name, version in package_versions().items() if name in _VERSIONS}
         attributes: dict[str, Any] = {"summary": summary.stored(), "sources": summary.sources, "versions": versions}
         attributes["build"] = build
+        if tally.half_calls and self.reading.half_calls is None:
+            attributes[HALF_ALLELES] = True
         reading = identity_reading(self.reading)
         attributes["parameters"] = {"regions": [list(region) for region in self.regions], **reading}
         known = [*tally.contigs, *filter(is_beyond_mt, lengths)]  # numbers beyond 26 mean another species

@@ -19,7 +19,6 @@ from genassoc.errors import PlanError
 from genassoc.formats import bgzf
 from genassoc.formats import inputs as choosing
 from genassoc.formats.convert import check_contigs, conversion_identity
-from genassoc.formats.merge import sample_groups
 from genassoc.formats.reading import AS_IT_IS, Reading, reading_of
 from genassoc.formats.source import LAST_POSITION, Region, size_of
 from genassoc.formats.vcf import tabix
@@ -177,7 +176,7 @@ def plan_conversion(
     paths = choosing.expand(list(inputs))
     sources = choosing.in_genome_order([choosing.open_source(path, [], reading=reading) for path in paths])
     paths = [source.path for source in sources]
-    if len(sample_groups(sources)) > 1:
+    if len(choosing.sample_groups(sources)) > 1:
         raise PlanError(
             f"{paths[0]} and other files hold different samples, and are merged as they are read: convert them in one job "
             "(genassoc convert), not in parts."

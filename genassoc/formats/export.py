@@ -20,6 +20,7 @@ import polars as pl
 from genassoc.data import schema
 from genassoc.data.block import take_samples
 from genassoc.data.cohort.cohort import Cohort
+from genassoc.data.cohort.ploidy import without_half_calls
 from genassoc.data.forks import check_not_forked
 from genassoc.data.memory import enough_memory, parse_memory, resident_memory, show_memory
 from genassoc.data.output import (
@@ -147,7 +148,7 @@ def export_cohort(
     try:
         writer = kind(folder, out.name, header)
         try:
-            rows = _write_all(cohort, writer, n_threads, progress or Silent())
+            rows = _write_all(cohort, writer, n_threads, progress or Silent(), header.most_alts)
             notes = writer.close()
         except BaseException:
             writer.abandon()
@@ -232,7 +233,7 @@ def _threads_below(memory: str | int | None, threads: int | None) -> int:
 # rows --------------------------------------------------------------------------------------------------------
 
 
-def _write_all(cohort: Cohort, writer: Writer[object], n_threads: int, progress: Progress) -> int:
+def _write_all(cohort: Cohort, writer: Writer[object], n_threads: int, progress: Progress, most_alts: int) -> int:
     """Read, encode and write all rows; how many there were."""
     rows = 0
     progress.begin("export", cohort.n_variants, "variants")
@@ -249,7 +250,7 @@ def _write_all(cohort: Cohort, writer: Writer[object], n_threads: int, progress:
         return made[0]
 
     try:
-        for start, stop in _runs(cohort):
+        for start, stop in _runs(cohort, most_alts):
             waiting.append((stop - start, pool.submit(partial(_encoded, cohort, writer, start, stop))))
             if len(waiting) > n_threads:
                 rows += done()
@@ -263,10 +264,12 @@ def _write_all(cohort: Cohort, writer: Writer[object], n_threads: int, progress:
     return rows
 
 
-def _runs(cohort: Cohort) -> Iterator[tuple[int, int]]:
+def _runs(cohort: Cohort, most_alts: int) -> Iterator[tuple[int, int]]:
     """Runs of rows (start, stop) of about `RUN_CALLS` calls, which cut no record and end where a contig does."""
     store = cohort.store
-    step = max(1, min(RUN_CALLS // max(store.n_samples, 1), schema.METADATA_CHUNK))
+    # a number for each ALT of a record, and three probabilities, where there are dosages
+    numbers = 4 + most_alts if store.has_dosages else 1
+    step = max(1, min(RUN_CALLS // max(store.n_samples * numbers, 1), schema.METADATA_CHUNK))
     if store.has_dosages:  # whose chunks are unpacked whole
         step = max(1, step // store.working_variants) * store.working_variants
     for _, first, last in store.contig_runs():
@@ -311,9 +314,18 @@ def read_rows(cohort: Cohort, start: int, stop: int) -> ExportRows | None:
         dosages = None if dosages is None else dosages.of_samples(cohort.sample_index)
     if dosages is not None and not dosages.steps.any():
         dosages = None
+    whole = without_half_calls(block, np.ones(len(block.packed), bool) if dosages is None else dosages.steps == 0)
+    kept = None
+    # stores of earlier versions do not keep which allele a half call has
+    if block.haploid is not None and store.attributes.get(schema.HALF_ALLELES):
+        kept = (
+            None
+            if whole.haploid is not None and np.array_equal(whole.haploid, block.haploid)
+            else (block.packed, block.haploid)
+        )
     table = _table(store, start, stop)
-    haploid = block.haploid if block.haploid is not None and block.haploid.any() else None
-    return ExportRows(table if keep.all() else table.filter(keep), block.packed, haploid, dosages)
+    haploid = whole.haploid if whole.haploid is not None and whole.haploid.any() else None
+    return ExportRows(table if keep.all() else table.filter(keep), whole.packed, haploid, dosages, kept)
 
 
 def _table(store: GenotypeStore, start: int, stop: int) -> pl.DataFrame:

@@ -216,6 +216,21 @@ def in_genome_order(sources: Sequence[Source]) -> list[Source]:
     return [sources[number] for number in sorted(range(len(sources)), key=key)]
 
 
+def sample_groups(sources: Sequence[Source]) -> list[list[Source]]:
+    """Files by their sets of samples, in the order of the files.
+
+    Returns
+    -------
+    list of list of Source
+        One group where all hold the same samples; also where sets overlap, which `choose_samples` refuses.
+    """
+    groups: dict[frozenset[str], list[Source]] = {}
+    for source in sources:
+        groups.setdefault(frozenset(source.sample_ids), []).append(source)
+    apart = len(frozenset().union(*groups)) == sum(map(len, groups))
+    return list(groups.values()) if apart else [list(sources)]
+
+
 def _first_place(source: Source) -> tuple[str, int] | None:
     """Contig and position of a file's first record, as far as it tells."""
     site: Callable[[], tuple[str, int] | None] | None = getattr(source, "first_site", None)

@@ -68,8 +68,13 @@ def joined(rows: ExportRows, n_samples: int) -> JoinedRecords:
 
 def _alleles(rows: ExportRows, first: Int64Array, n_samples: int) -> tuple[Array, Int64Array]:
     L = first.size - 1
-    haploid = rows.haploid if rows.haploid is not None else np.zeros((len(rows), 0), np.uint8)
+    packed, haploid = (rows.packed, rows.haploid) if rows.kept is None else rows.kept
+    haploid = np.zeros((len(rows), 0), np.uint8) if haploid is None else haploid
+    halves = np.zeros(L, bool)
+    if rows.kept is not None:  # rows of dosages have no half calls
+        calls = np.ones(len(rows), bool) if rows.dosages is None else rows.dosages.steps == 0
+        halves = np.logical_and.reduceat(calls, first[:-1])
     alleles = np.empty((L, n_samples, 2), np.int16)
     conflicts = np.zeros(L, np.int64)
-    join_alleles(first, np.ascontiguousarray(rows.packed), np.ascontiguousarray(haploid), alleles, conflicts)
+    join_alleles(first, np.ascontiguousarray(packed), np.ascontiguousarray(haploid), halves, alleles, conflicts)
     return alleles, conflicts

@@ -46,21 +46,6 @@ _SHOWN = 200  # bytes of a FILTER that is counted
 _INTS_OF_A_GROUP = 6
 
 
-def sample_groups(sources: Sequence[Source]) -> list[list[Source]]:
-    """Files by their sets of samples, in the order of the files.
-
-    Returns
-    -------
-    list of list of Source
-        One group where all hold the same samples; also where sets overlap, which `choose_samples` refuses.
-    """
-    groups: dict[frozenset[str], list[Source]] = {}
-    for source in sources:
-        groups.setdefault(frozenset(source.sample_ids), []).append(source)
-    apart = len(frozenset().union(*groups)) == sum(map(len, groups))
-    return list(groups.values()) if apart else [list(sources)]
-
-
 @dataclass(frozen=True)
 class _Loaded:
     """A batch of a group.
@@ -285,10 +270,11 @@ class MergedSource:
             names.pop(END, None)
         self.annotations = tuple(names)
         self._line_bytes = first.max_line_bytes
-        self.notes = self._said()
+        self._more_notes: list[str] = []
 
-    def _said(self) -> list[str]:
-        """What the summary should say."""
+    @property
+    def notes(self) -> list[str]:
+        """What the summary should say; some of it is known when all is read."""
         sizes = ", ".join(f"{len(group[0].sample_ids):,}" for group in self.groups[:8])
         more = ", ..." if len(self.groups) > 8 else ""
         absent = "homozygous for REF (--missing-to-ref)" if self.reading.missing_to_ref else "not observed"
@@ -296,7 +282,12 @@ class MergedSource:
             f"{len(self.groups)} sets of samples ({sizes}{more}) were merged by position, REF and ALT: where a file has neither the "
             f"variant nor a reference block, its samples are {absent}; ids and INFO are of the first file that has them"
         )
-        return [said, *(note for source in self.files for note in source.notes)]
+        return [said, *self._more_notes, *(note for source in self.files for note in source.notes)]
+
+    @notes.setter
+    def notes(self, more: list[str]) -> None:
+        """Say more."""
+        self._more_notes = [note for note in more if note not in self.notes]
 
     @property
     def max_line_bytes(self) -> int:

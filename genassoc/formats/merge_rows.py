@@ -100,7 +100,11 @@ def reference_rows(alt: TextColumn) -> BoolArray:
     """Rows (V,) that are no variants: their ALT is ".", <*> or <NON_REF>."""
     lengths = np.diff(alt.offsets)
     is_reference = np.zeros(lengths.size, dtype=bool)
-    for row in np.flatnonzero(np.isin(lengths, [len(text) for text in _REFERENCE_ALTS])).tolist():
+    if not lengths.size:
+        return is_reference
+    # only these begin with a point or an angle
+    begins = alt.data[np.minimum(alt.offsets[:-1], alt.data.size - 1)]
+    for row in np.flatnonzero((begins == ord(".")) | (begins == ord("<"))).tolist():
         is_reference[row] = text_at(alt, row) in _REFERENCE_ALTS
     return is_reference
 
@@ -175,6 +179,8 @@ class Sites:
     rows : list of int64 (rows of the file,)
         For each file, the site of each of its rows.
     record, alt_index : int64, int32 (V,)
+    same : bool
+        All files have the same rows.
     """
 
     keys: Int64Array
@@ -182,6 +188,7 @@ class Sites:
     rows: list[Int64Array]
     record: Int64Array
     alt_index: Int64Array
+    same: bool = False
 
 
 @dataclass(frozen=True)
@@ -241,7 +248,7 @@ def _same_sites(parts: Sequence[Part]) -> Sites | None:
     for other in parts[1:]:
         if not np.array_equal(first.keys, other.keys):
             return None
-        if not np.array_equal(np.diff(first.columns.record), np.diff(other.columns.record)):
+        if not np.array_equal(np.diff(first.columns.record) != 0, np.diff(other.columns.record) != 0):
             return None
         pairs = zip(first.columns.texts()[:2], other.columns.texts()[:2])
         if not all(_equal(one, two) for one, two in pairs):
@@ -250,7 +257,7 @@ def _same_sites(parts: Sequence[Part]) -> Sites | None:
     begins = np.diff(first.columns.record, prepend=-1) != 0
     record = np.cumsum(begins) - 1
     alt_index = np.arange(n) - np.maximum.accumulate(np.where(begins, np.arange(n), 0)) + 1
-    return Sites(first.keys, [(0, row) for row in range(n)], [np.arange(n)] * len(parts), record, alt_index)
+    return Sites(first.keys, [(0, row) for row in range(n)], [np.arange(n)] * len(parts), record, alt_index, True)
 
 
 def _equal(one: TextColumn, other: TextColumn) -> bool:
@@ -436,11 +443,13 @@ def _columns(parts: Sequence[Part], sites: Sites, contigs: Sequence[str]) -> Var
     starts = np.flatnonzero(np.diff(numbers, prepend=-1))
     lengths = np.diff(np.append(starts, numbers.size)).tolist()
     runs = tuple((contigs[numbers[at]], length) for at, length in zip(starts.tolist(), lengths))
-    alt, ref = (
-        TextColumn.of_bytes([text_at(parts[number].columns.texts()[which], row) for number, row in sites.origin])
-        for which in (0, 1)
-    )
-    held = _held(sites, len(parts))
+    alt, ref, _ = parts[0].columns.texts()
+    if not sites.same:
+        alt, ref = (
+            TextColumn.of_bytes([text_at(parts[number].columns.texts()[which], row) for number, row in sites.origin])
+            for which in (0, 1)
+        )
+    held = _Held(sites)
     rsid = _merged_texts([part.columns.rsid for part in parts], held, _first_known)
     names = dict.fromkeys(name for part in parts for name in part.columns.annotations)
     annotations = {
@@ -456,21 +465,31 @@ def _columns(parts: Sequence[Part], sites: Sites, contigs: Sequence[str]) -> Var
     return VariantColumns(runs, positions, alt, ref, rsid, record, alt_index, annotations)
 
 
-def _held(sites: Sites, n_parts: int) -> list[list[tuple[int, int]]]:
-    """For each site the files that have it, and their rows."""
-    held: list[list[tuple[int, int]]] = [[] for _ in range(sites.keys.size)]
-    for number in range(n_parts):
-        for row, site in enumerate(sites.rows[number].tolist()):
-            held[site].append((number, row))
-    return held
+class _Held:
+    """For each site the files that have it, and their rows; a list that is made when it is needed."""
+
+    def __init__(self, sites: Sites) -> None:
+        self.sites = sites
+
+    @cached_property
+    def places(self) -> list[list[tuple[int, int]]]:
+        """By site: pairs of a file and its row."""
+        places: list[list[tuple[int, int]]] = [[] for _ in range(self.sites.keys.size)]
+        for number, rows in enumerate(self.sites.rows):
+            for row, site in enumerate(rows.tolist()):
+                places[site].append((number, row))
+        return places
 
 
 def _merged_texts(
-    columns: Sequence[TextColumn | None], held: list[list[tuple[int, int]]], choose: Callable[[list[bytes]], bytes]
+    columns: Sequence[TextColumn | None], held: _Held, choose: Callable[[list[bytes]], bytes]
 ) -> TextColumn:
     """One text a site, of those that files have."""
+    first = columns[0]
+    if held.sites.same and first is not None and all(c is not None and _equal(first, c) for c in columns[1:]):
+        return first
     texts = []
-    for places in held:
+    for places in held.places:
         found = [text_at(column, row) for number, row in places if (column := columns[number]) is not None]
         texts.append(choose(found))
     return TextColumn.of_bytes(texts)

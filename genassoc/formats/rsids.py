@@ -1,23 +1,23 @@
-"""Ids of variants from a VCF with an index, such as dbSNP's: by position and alleles, a stretch of the genome at a time."""
+"""Ids of variants from a VCF with an index, such as dbSNP's: by position and alleles, a stretch of the genome at a time.
 
-import threading
+The file is read by what reads any VCF: each block's checksum is looked at, so damage is an error and no missing id.
+"""
+
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from genassoc.data.cohort.builds import Build, detected
 from genassoc.data.cohort.contigs import XY, Contigs, X, chromosome_of
 from genassoc.data.store.variant_columns import TextColumn, VariantColumns
 from genassoc.errors import InputError
-from genassoc.formats.vcf.tabix import find_index
+from genassoc.formats import bgzf
+from genassoc.formats.source import Region
+from genassoc.formats.vcf.tabix import find_index, read_index
 
-if TYPE_CHECKING:
-    from pysam import TabixFile
-
-NEAR = 2_000  # bases between variants whose stretch of the file is read in one go: a block of dbSNP has some 3,000
+NEAR = 2**14  # bases between variants whose stretch is read in one go: an index tells no less
 MOST_ID_BYTES = 1_000
-MOST_CONTIGS = 2**20
-_FAILURES = (OSError, ValueError, KeyError, IndexError, MemoryError, OverflowError)
+MOST_LINE_BYTES = 2**24
+_FIXED = 5  # columns up to ALT
 NAMES = ("ids_given", "ids_replaced", "ids_confirmed", "ids_exchanged", "ids_not_found")
 
 
@@ -39,40 +39,28 @@ class VariantIds:
         self.path = path
         if not path.is_file():
             raise InputError(f"{path}: no such file of variant ids")
-        self._index = find_index(path)
-        if self._index is None:
+        index = find_index(path)
+        if index is None or bgzf.sniff(path) != "bgzf":
             raise InputError(
                 f"{path}: has no index, without which it would be held in memory; compress and index it: bgzip {path.name}, "
                 f"tabix -p vcf {path.name}.gz"
             )
-        self._threads = threading.local()
-        file = self._open()
-        try:
-            contigs = list(file.contigs)
-            header = "\n".join(
-                line for line in list(file.header)[:100_000] if line.startswith(("##reference", "##assembly"))
-            )
-        except _FAILURES as error:
-            raise InputError(f"{path}: cannot be read by its index: {error}") from error
-        self._known = frozenset(contigs)
-        self._contigs = Contigs.of(contigs)
-        self._header = header
+        bgzf.require_complete(path)
+        self._index = read_index(index)
+        self._known = frozenset(self._index.contigs)
+        self._contigs = Contigs.of(self._index.contigs)
+        self._header = self._words()
         self._names: dict[str, list[str]] = {}
 
-    def _open(self) -> "TabixFile":
-        """The file as this thread reads it."""
-        import pysam
-
-        file: TabixFile | None = getattr(self._threads, "file", None)
-        if file is None:
-            before = pysam.set_verbosity(0)
-            try:
-                file = self._threads.file = pysam.TabixFile(str(self.path), index=str(self._index), encoding="utf-8")
-            except _FAILURES as error:
-                raise InputError(f"{self.path}: cannot be read by its index: {error}") from error
-            finally:
-                pysam.set_verbosity(before)
-        return file
+    def _words(self) -> str:
+        """What the beginning of the file says of its reference."""
+        for stretch in bgzf.bgzf_stretches(self.path):
+            text = stretch.load()
+            lines = bytes(memoryview(text.buffer)[text.start : text.stop]).split(b"\n")
+            text.give_back()
+            told = [line[:1000] for line in lines[:100_000] if line.startswith((b"##reference", b"##assembly"))]
+            return b"\n".join(told[:20]).decode("utf-8", "replace")
+        return ""
 
     @property
     def build(self) -> Build | None:
@@ -88,18 +76,38 @@ class VariantIds:
             self._names[contig] = names
         return self._names[contig]
 
-    def _records(self, name: str, first: int, last: int) -> Iterator[tuple[int, str, str, list[str]]]:
-        """Position, id, REF and ALTs of the records from position ``first`` to ``last``."""
-        try:
-            for line in self._open().fetch(name, first - 1, last):
-                columns = line.split("\t", 5)
-                if len(columns) < 5 or not columns[1].isdecimal() or len(columns[1]) > 15:
+    def _lines(self, region: Region) -> Iterator[bytes]:
+        """Lines that may be of a region, without their ends."""
+        for first, stop in self._index.stretches([region]):
+            rest = b""
+            for stretch in bgzf.bgzf_stretches(self.path, first, stop):
+                text = stretch.load()
+                lines = (rest + bytes(memoryview(text.buffer)[text.start : text.stop])).split(b"\n")
+                text.give_back()
+                rest = lines.pop()
+                if len(rest) > MOST_LINE_BYTES:
                     raise InputError(
-                        f"{self.path}: {name}:{first:,} or behind it: a line is no record of a VCF: {line[:60]!r}"
+                        f"{self.path}: a line is longer than {MOST_LINE_BYTES >> 20} MB; is it a VCF of ids?"
                     )
-                yield int(columns[1]), columns[2], columns[3].upper(), columns[4].upper().split(",")
-        except _FAILURES as error:
-            raise InputError(f"{self.path}: {name}:{first:,}-{last:,} cannot be read by its index: {error}") from error
+                yield from lines
+            if rest:
+                yield rest
+
+    def _records(
+        self, name: str, first: int, last: int, wanted: dict[int, list[int]]
+    ) -> Iterator[tuple[int, str, str, list[str]]]:
+        """Position, id, REF and ALTs of the records from position ``first`` to ``last`` at positions ``wanted``."""
+        contig = name.encode()
+        for line in self._lines(Region(name, first, last)):
+            columns = line.split(b"\t", _FIXED)
+            if len(columns) < _FIXED or not columns[1].isdigit() or len(columns[1]) > 15:
+                if line.startswith(b"#") or not line.strip():
+                    continue
+                raise InputError(f"{self.path}: near {name}:{first:,} a line is no record of a VCF: {line[:60]!r}")
+            position = int(columns[1])
+            if position in wanted and columns[0] == contig:
+                identifier, ref, alts = (column.decode("utf-8", "replace") for column in columns[2:_FIXED])
+                yield position, identifier, ref.upper(), alts.upper().split(",")
 
     def given(self, columns: VariantColumns) -> tuple[VariantColumns, dict[str, int]]:
         """Variants with the ids of this file where it has their position and alleles; counts by `NAMES`."""
@@ -140,8 +148,9 @@ class VariantIds:
         at: dict[int, list[int]] = {}
         for row in rows:
             at.setdefault(positions[row], []).append(row)
-        for position, identifier, ref, others in self._records(name, positions[rows[0]], positions[rows[-1]]):
-            if position not in at or identifier in (".", "") or len(identifier) > MOST_ID_BYTES:
+        first, last = positions[rows[0]], positions[rows[-1]]
+        for position, identifier, ref, others in self._records(name, first, last, at):
+            if identifier in (".", "") or len(identifier) > MOST_ID_BYTES:
                 continue
             for row in at[position]:
                 ours, alt = refs[row].upper(), alts[row].upper()

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from genassoc.data.cohort.contigs import MT, X, Y, chromosome_of
 from genassoc.data.store.notes import build_lines, dosage_notes
 from genassoc.data.store.variant_columns import INFO_SOURCE
 
@@ -37,6 +38,13 @@ CALL_CHANGES = {
     "masked_gq": "calls of less genotype quality (GQ) than asked for, made not observed",
     "masked_dp": "calls of fewer reads (DP) than asked for, made not observed",
     "masked_allele_balance": "heterozygous calls whose allele balance (AD) lies outside, made not observed",
+    "dosages_from_calls": "samples without a dosage in a record of dosages, whose genotype (GT) gives it",
+    "dosages_adjusted": "dosages outside their bounds by rounding (at most 0.01), set to the bound",
+    "probabilities_unsound": "genotype probabilities (GP) whose sum is not 1 (by more than 0.05), not read",
+    "dosages_disagree": "dosages (DS) more than 0.02 from those of the probabilities (GP) beside them: DS is the dosage, and GP "
+    "gives the probabilities as far as they agree",
+    "dosages_rounded": "variants whose dosages have no exact fixed point: rounded to 1/32767 of a copy (error at most 0.000016, twice "
+    "that where haploid)",
     "half_as_haploid": "half calls read as haploid",
     "half_as_reference": "half calls whose other allele is read as REF",
     "absent_to_ref": "calls that a file does not hold, set to homozygous for REF (--missing-to-ref)",
@@ -162,7 +170,7 @@ class ConversionSummary:
             (self.split, "multi-allelic records split into one row an ALT"),
             *((count, f"dropped: {_MEANING.get(reason, reason)}") for reason, count in self.dropped.items()),
             (self.haploid_calls, "haploid calls, counted 0 or 2 and marked"),
-            (self.half_missing_calls, f"half-missing calls (0/.), taken as not observed{self._half_by_contig()}"),
+            (self.half_missing_calls, f"half-missing calls (0/.), not observed{self._half_by_contig()}"),
             (
                 self.polyploid_calls,
                 "calls with more than two alleles, taken as not observed: check that they are meant",
@@ -215,7 +223,12 @@ class ConversionSummary:
         """Where the half calls are: the contigs that have most."""
         most = sorted(self.half_calls.items(), key=lambda pair: -pair[1])
         more = f" and {len(most) - 8} more contigs" if len(most) > 8 else ""
-        return f": {', '.join(f'{n:,} on {contig}' for contig, n in most[:8])}{more}" if most else ""
+        if not most:
+            return ""
+        shown = f": {', '.join(f'{n:,} on {contig}' for contig, n in most[:8])}{more}"
+        if any(chromosome_of(contig) in (X, Y, MT) for contig, _ in most):
+            shown += " (those of males on X, Y and MT are haploid calls where the sexes are given, --sex; --half-calls says else)"
+        return shown
 
     def stored(self) -> dict[str, Any]:
         """The part of the summary that the store keeps: nothing in it depends on where, when or in how many runs it was made."""

@@ -23,10 +23,25 @@ class Writing:
     Attributes
     ----------
     index : bool
-        Also write the index that the format has (.tbi, .csi), where the rows are sorted.
+        Also write the index that the format has (.tbi, .csi, .bgi), where the rows are sorted.
+    bgen_bits : {None, 8, 16}
+        Bits of a probability in a BGEN. None: 8 where they hold it exactly, else 16.
+    bgen_compression : {"zlib", "zstd", "none"}
+        Of a BGEN: zlib makes version 1.2, zstd 1.3.
     """
 
     index: bool = True
+    bgen_bits: int | None = None
+    bgen_compression: str = "zlib"
+
+    def __post_init__(self) -> None:
+        for name, value, known in (
+            ("bgen_bits", self.bgen_bits, (None, 8, 16)),
+            ("bgen_compression", self.bgen_compression, ("zlib", "zstd", "none")),
+        ):
+            if value not in known:
+                words = ", ".join(str(word) for word in known if word is not None)
+                raise OutputError(f"{name}={value!r} is not known; choose from {words}")
 
 
 AS_USUAL = Writing()
@@ -87,12 +102,16 @@ class ExportRows:
         Bits of haploid calls.
     dosages : DosageRows or None
         Of the rows that have some.
+    kept : (packed, haploid) or None
+        The calls with half calls (0/., ./1) as the store keeps them, for formats that can say them; in ``packed`` they are not
+        observed, and not marked. None where there are none.
     """
 
     table: "pl.DataFrame"
     packed: UInt8Array
     haploid: UInt8Array | None = None
     dosages: DosageRows | None = None
+    kept: tuple[UInt8Array, UInt8Array] | None = None
 
     def __len__(self) -> int:
         return len(self.packed)
@@ -177,6 +196,7 @@ class OutputFormat:
 
 WRITERS: tuple[OutputFormat, ...] = (
     OutputFormat("vcf", (".vcf.gz", ".vcf.bgz", ".vcf"), "genassoc.formats.vcf.export:VcfWriter"),
+    OutputFormat("bgen", (".bgen",), "genassoc.formats.bgen.writer:BgenWriter"),
     OutputFormat("bcf", (".bcf",), "genassoc.formats.vcf.export:BcfWriter"),
     OutputFormat("vcz", (".vcz", ".vcf.zarr"), "genassoc.formats.vcz.writer:VczWriter"),
     OutputFormat("bed", (".bed",), "genassoc.formats.plink.export:BedWriter"),

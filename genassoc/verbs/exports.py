@@ -33,6 +33,7 @@ def export(
     mac: float | None = None,
     missing: float | None = None,
     hwe: float | None = None,
+    info: float | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
     overwrite: bool = False,
@@ -57,8 +58,9 @@ def export(
         rsids or ids of the form chromosome_position_ref_alt, or a file with one at the start of each line.
     keep : polars expression, optional
         As `Cohort.keep_variants` takes it.
-    maf, mac, missing, hwe : float, optional
-        Least minor allele frequency and count, largest share of missing calls, least exact Hardy-Weinberg p: of the samples written.
+    maf, mac, missing, hwe, info : float, optional
+        Least minor allele frequency and count, largest share of missing calls, least exact Hardy-Weinberg p, least imputation quality
+        (`genassoc.data.cohort.variants.info_above`): of the samples written.
     threads, progress, overwrite, memory
         As in `genassoc.formats.export.export_cohort`.
     writing
@@ -87,7 +89,10 @@ def export(
         cohort = cohort.keep_variants(listed.fill_null(False).alias(f"a list of {len(wanted):,} ids"))
     if region is not None:
         cohort = cohort.keep_variants(predicates.in_region(*([region] if isinstance(region, str) else region)))
-    bounds = ((maf, predicates.maf_above), (mac, predicates.mac_above), (missing, predicates.missing_below), (hwe, predicates.hwe_above))  # fmt: skip
+    bounds = (
+        (maf, predicates.maf_above), (mac, predicates.mac_above), (missing, predicates.missing_below),
+        (hwe, predicates.hwe_above), (info, predicates.info_above),
+    )  # fmt: skip
     for bound, predicate in bounds:
         if bound is not None:
             cohort = cohort.keep_variants(predicate(bound))

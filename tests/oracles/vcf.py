@@ -41,6 +41,30 @@ def _call(text: str) -> tuple[list[str], str]:
     return alleles, "haploid" if len(alleles) == 1 else "diploid"
 
 
+def _local_call(fields: dict[str, str]) -> tuple[list[str], str]:
+    """Alleles of LGT by the list of LAA, or of LA, which has REF too."""
+    alleles, kind = _call(fields["LGT"]) if "LGT" in fields else (["."], "missing")
+    listed = fields["LAA"] if "LAA" in fields else fields.get("LA", ".")
+    named = [] if listed == "." else listed.split(",")
+    named = ["0", *named] if "LAA" in fields or not named else named
+    return ["." if a == "." else named[int(a)] for a in alleles], kind
+
+
+def dosages_read(text: str) -> set[str]:
+    """Fields of dosages that the header declares, or the first record has."""
+    found, fields = set(), ("DS", "HDS", "GP")
+    for line in text.split("\n"):
+        if line.startswith("##FORMAT="):
+            found |= {name for name in fields if re.search(f"[<,]ID={name}[,>]", line)}
+            if "ID=GP," in line and "phred" in line.lower():
+                fields = ("DS", "HDS")
+                found -= {"GP"}
+        elif line and not line.startswith("#"):
+            columns = line.split("\t", 9)
+            return found | (set(columns[8].split(":")) & set(fields) if len(columns) > 9 else set())
+    return found
+
+
 def scan(text: str, regions: list[tuple[str, int, int]] | None = None) -> OracleScan:
     """Rows of a whole VCF; ValueError where it is malformed."""
     result = OracleScan([])
@@ -49,6 +73,7 @@ def scan(text: str, regions: list[tuple[str, int, int]] | None = None) -> Oracle
          "haploid", "half_missing", "polyploid"), 0,
     )  # fmt: skip
     result.counts = counts
+    read = dosages_read(text)
     for line in text.replace("\r\n", "\n").split("\n"):
         if line.startswith("#CHROM"):
             result.samples = line.split("\t")[9:]
@@ -63,17 +88,22 @@ def scan(text: str, regions: list[tuple[str, int, int]] | None = None) -> Oracle
         record = counts["records"]
         counts["records"] += 1
         names = columns[8].split(":")
-        if "GT" not in names:
+        local = {"LGT", "LAA"} <= set(names) or {"LGT", "LA"} <= set(names)
+        of_haplotypes = read & set(names) == {"HDS"}
+        if "GT" not in names and not local and (not read & set(names) or alt == "." or ("," in alt and of_haplotypes)):
             counts["no_genotypes"] += 1
             continue
         if alt == ".":
             counts["no_alternate_allele"] += 1
             continue
         alts = alt.split(",")
-        at = names.index("GT")
+        at = names.index("GT") if "GT" in names else len(names)
         calls = []
         for value in columns[9:]:
             fields = value.split(":")
+            if local and at == len(names):
+                calls.append(_local_call(dict(zip(names, fields))))
+                continue
             alleles, kind = _call(fields[at]) if at < len(fields) else (["."], "missing")
             if any(a != "." and int(a) > len(alts) for a in alleles):
                 raise ValueError("allele")
@@ -85,13 +115,15 @@ def scan(text: str, regions: list[tuple[str, int, int]] | None = None) -> Oracle
                 continue
             kept += 1
             codes = []
+            special = contig in ("X", "Y", "MT")
             for alleles, kind in calls:
                 if kind in ("diploid", "haploid"):
                     count = sum(int(a) == k for a in alleles)
                     codes.append(2 * count if kind == "haploid" else count)
+                elif kind == "half_missing" and special and str(k) in alleles:
+                    codes.append(1)
                 else:
                     codes.append(3)
-            special = contig in ("X", "Y", "MT")
             haploid = [kind == "haploid" or (special and kind == "half_missing") for _, kind in calls]
             name = None if rsid == "." else rsid
             result.rows.append(OracleRow(contig, position, ref, allele, name, record, k, codes, haploid))

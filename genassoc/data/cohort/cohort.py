@@ -484,8 +484,8 @@ class Cohort:
     @cached_property
     def ploidy(self) -> PloidyRules:
         """Which calls are possible, by chromosome and sex."""
-        build = self.build or build_of(self.store)
-        return PloidyRules.of(self._contig_runs, self.contigs, self.block_columns, self.block_width, self.sex, build)
+        columns, width, build = self.block_columns, self.block_width, self.build or build_of(self.store)
+        return PloidyRules.of(self._contig_runs, self.contigs, columns, width, self.sex, build).of_store(self.store)
 
     @cached_property
     def _masks(self) -> statistics.SampleMasks:
@@ -518,11 +518,12 @@ class Cohort:
         block = self.store.read(start, stop)
         if self.repacks:
             block = take_samples(block, self.sample_index)
-        block = self.ploidy.apply(block, lambda: self.store.variants(start, stop))
+        of_calls = self.store.dosage_steps(start, stop) == 0 if self.has_dosages else None
+        block = self.ploidy.apply(block, lambda: self.store.variants(start, stop), of_calls)
         block = replace(block, contig=self.contig_of(start, stop))
-        if not self.has_dosages:
+        if of_calls is None:
             return block
-        block = without_refused(block, self.store.dosage_steps(start, stop) > 0)
+        block = without_refused(block, ~of_calls)
         return self._with_dosages(block, probabilities) if dosages else block
 
     def block_of(self, numbers: Int64Array) -> Block:

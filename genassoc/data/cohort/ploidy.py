@@ -17,9 +17,11 @@ import polars as pl
 from genassoc.data.block import AUTOSOMAL, HAPLOID_CHROMOSOME, N_REFUSED, X_OUTSIDE_PAR, GenotypeBlock, Places
 from genassoc.data.cohort.builds import PAR
 from genassoc.data.cohort.contigs import MT, Contigs, X, Y
+from genassoc.data.schema import HALF_ALLELES
 from genassoc.errors import InputError
 from genassoc.kernels.genotypes import recode
 from genassoc.kernels.genotypes.counts import count_haploid, mask_words, popcount_rows
+from genassoc.kernels.genotypes.half_calls import forget_half_calls, settle_half_calls
 from genassoc.shapes import Array, BoolArray, Int64Array, UInt8Array, UInt64Array
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 MALE, FEMALE = 1, 2
 Run = tuple[str, int, int]
 HALF_CALL = "half_call: "  # reasons of refused calls; then sex and contig
+HALF_CALL_READ = "half_call_as_haploid: "
 
 _POSITIONS = 65_536  # looked at together
 
@@ -91,6 +94,8 @@ class PloidyRules:
         1 male, 2 female, 0 unknown.
     build : str or None
         "GRCh37", "GRCh38", "T2T-CHM13", or not known.
+    half_alleles : bool
+        Whether the codes of half calls tell which allele is there, so that those of males are haploid calls.
     """
 
     runs: tuple[Run, ...]
@@ -98,6 +103,7 @@ class PloidyRules:
     width: int
     sex: Array | None
     build: str | None
+    half_alleles: bool = False
 
     @classmethod
     def of(
@@ -112,6 +118,10 @@ class PloidyRules:
         """The rules for the contigs ``runs`` of a store."""
         special = tuple(run for run in kinds_of(runs, contigs) if run[0] in (X, Y, MT))
         return cls(special, columns, width, sex, build)
+
+    def of_store(self, store: "GenotypeStore") -> "PloidyRules":
+        """The rules for half calls as the store keeps them."""
+        return replace(self, half_alleles=getattr(store, "attributes", {}).get(HALF_ALLELES) is True)
 
     def columns_of(self, sex: int) -> Int64Array:
         """Columns of the samples of a sex; none where it is not known."""
@@ -156,11 +166,15 @@ class PloidyRules:
         pieces = [(kind, max(first, start), min(last, stop)) for kind, first, last in self.runs]
         return [piece for piece in pieces if piece[1] < piece[2]]
 
-    def apply(self, block: GenotypeBlock, variants: Callable[[], pl.DataFrame]) -> GenotypeBlock:
+    def apply(
+        self, block: GenotypeBlock, variants: Callable[[], pl.DataFrame], of_calls: BoolArray | None = None
+    ) -> GenotypeBlock:
         """The block with impossible calls set to missing and haploid calls marked; ``variants`` gives its table of variants.
 
         On X outside PAR males are haploid and females diploid, heterozygous males missing; on Y outside PAR all are
-        haploid and females missing; on MT all are haploid. Where sex is not stated, X is as it was read.
+        haploid and females missing; on MT all are haploid. Where sex is not stated, X is as it was read. Half calls of males
+        are haploid there, if the store has kept their allele; others are not observed. Rows that are not ``of_calls`` (V,) (all if
+        None) have none: they are of dosages.
 
         Raises
         ------
@@ -168,8 +182,11 @@ class PloidyRules:
             The build is not known and matters.
         """
         pieces = self.kinds(block.start, block.start + block.n_variants)
+        halves = None if block.haploid is None else np.asarray(block.haploid.any(axis=1))
+        if halves is not None and of_calls is not None:
+            halves &= of_calls
         if not pieces:
-            return block
+            return block if halves is None else without_half_calls(block, halves)
         positions = variants()["base_pair_location"].to_numpy()
         words = block.packed.view(np.uint64).copy()
         H = (self.width + 7) // 8
@@ -177,9 +194,10 @@ class PloidyRules:
         places = Places.autosomal(np.arange(block.start, block.start + block.n_variants, dtype=np.int64))
         for kind, first, last in pieces:
             at = np.arange(first - block.start, last - block.start)
-            if block.haploid is not None:
-                places.refused[at, 2:] = self._half_calls(words[at], block.haploid[at])
             places.ploidy[at] = self.ploidy(kind, positions[at])
+            if halves is not None:
+                self._settle(words, marks, at[halves[at]], places)
+                halves[at] = False
             at = at[places.ploidy[at] != AUTOSOMAL]
             haploid = self.males if kind == "X" else self.everyone
             found = recode.heterozygotes(words[at], haploid)
@@ -192,8 +210,19 @@ class PloidyRules:
             if kind == "Y" and self.sex is not None:
                 places.refused[at, 1] = popcount_rows(recode.observed(words[at], self.females))
                 words[at] = recode.not_observed(words[at], self.females)
+        if halves is not None and halves.any():
+            forget_half_calls(words.view(np.uint8), marks, np.flatnonzero(halves))
         haploid_marks = marks if marks.any() else None
         return replace(block, packed=words.view(np.uint8), haploid=haploid_marks, places=places)
+
+    def _settle(self, words: UInt64Array, marks: UInt8Array, rows: Int64Array, places: Places) -> None:
+        """Read half calls of some rows of calls, or make them not observed; count them."""
+        places.refused[rows, 2:5] = self._half_calls(words[rows], marks[rows])
+        whole = (places.ploidy[rows] != AUTOSOMAL) & self.half_alleles
+        places.refused[rows[whole], 5] = places.refused[rows[whole], 2]
+        places.refused[rows[whole], 2] = 0
+        males = self._marks(self.columns_of(MALE))
+        settle_half_calls(words.view(np.uint8), marks, rows, whole.astype(np.uint8), males)
 
     def ploidy(self, kind: str, positions: Int64Array) -> UInt8Array:
         """`Places.ploidy` of variants (V,) of one kind of chromosome, "X", "Y" or "MT", from their positions."""
@@ -222,6 +251,15 @@ class PloidyRules:
         return any(kind == "X" for kind, _, _ in self.runs)
 
 
+def without_half_calls(block: GenotypeBlock, rows: BoolArray) -> GenotypeBlock:
+    """The block with half calls of some rows (V,) not observed and not marked."""
+    if block.haploid is None or not rows.any():
+        return block
+    packed, marks = block.packed.copy(), block.haploid.copy()
+    forget_half_calls(packed, marks, np.flatnonzero(rows))
+    return replace(block, packed=packed, haploid=marks)
+
+
 def refused_notes(refused: Mapping[str, int]) -> list[str]:
     """How many impossible calls were set to missing, in words."""
     words = {
@@ -229,12 +267,16 @@ def refused_notes(refused: Mapping[str, int]) -> list[str]:
         "female_on_Y": "calls of females on Y",
     }
     notes = [f"{n:,} {words[reason]} were set to missing" for reason, n in refused.items() if reason in words]
+    read = {r.removeprefix(HALF_CALL_READ): n for r, n in refused.items() if r.startswith(HALF_CALL_READ)}
+    if read:
+        shown = ", ".join(f"{n:,} of {who}" for who, n in read.items())
+        notes.append(f"half calls (0/., one allele missing) of males are read as haploid calls of the allele: {shown}")
     half = {reason.removeprefix(HALF_CALL): n for reason, n in refused.items() if reason.startswith(HALF_CALL)}
     if half:
         shown = ", ".join(f"{n:,} of {who}" for who, n in half.items())
         notes.append(
-            f"half calls (0/., one allele missing) count as not observed: {shown}. If a half call stands for a male's single "
-            "allele, write it as a haploid call (bcftools +fixploidy) and convert again"
+            f"half calls (0/., one allele missing) count as not observed: {shown}. If they stand for single alleles, give the sexes "
+            "(--sex: half calls of males are then haploid) or convert again with --half-calls haploid"
         )
     return notes
 
@@ -247,7 +289,8 @@ def refused_calls(block: GenotypeBlock) -> dict[str, int]:
 def half_calls(block: GenotypeBlock, contig: str) -> dict[str, int]:
     """Half calls of a block on X, Y or MT: counts by sex, without zeros."""
     whose = ("males", "females", "samples of unknown sex")
-    return _totals(block, tuple(f"{HALF_CALL}{who} on {contig}" for who in whose), slice(2, N_REFUSED))
+    reasons = (*(f"{HALF_CALL}{who} on {contig}" for who in whose), f"{HALF_CALL_READ}males on {contig}")
+    return _totals(block, reasons, slice(2, N_REFUSED))
 
 
 def _totals(block: GenotypeBlock, reasons: tuple[str, ...], columns: slice) -> dict[str, int]:

@@ -88,7 +88,11 @@ class BgenSource:
         self.kind = f"BGEN {self._header.version} ({COMPRESSIONS[self._header.compression]}), REF is the {which} allele"
         self.notes.append(
             f"BGEN does not say which allele is REF: the {which} of each record was taken"
-            + ("" if last else " (--reference last takes the last, as plink2 --export bgen-1.x writes by itself)")
+            + (
+                ""
+                if last
+                else " (--reference-allele last takes the last, as plink2 --export bgen-1.x writes by itself)"
+            )
         )
         self._reference_last = last
         self._note_unread()

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from genassoc.errors import InputError
-from genassoc.formats.plink.fileset import MAX_LINE_BYTES, MAX_LIST_BYTES, Fileset, in_order, reading_reference
+from genassoc.formats.plink.fileset import MAX_LINE_BYTES, MAX_LIST_BYTES, Fileset, in_order
 from genassoc.formats.plink.variants import LineRun
 from genassoc.formats.reading import AS_IT_IS, Reading
 from genassoc.formats.source import Piece, Place, Region, VariantBatch
@@ -74,7 +74,7 @@ class BedSource:
         self.contigs = files.contigs
         self.annotations = files.variants.annotations
         self.work = float(path.stat().st_size + files.companions[0].stat().st_size)
-        self.ref_is_first = files.variants.is_bim and reading_reference(reading) == "first"
+        self.ref_is_first = files.variants.is_bim and reading.reference == "first"
         first, second = ("A1", "A2") if self.ref_is_first else ("A2", "A1")
         self.notes = [
             f"{path.name}: PLINK 1 does not say which allele is REF: {first} is taken for it, {second} for ALT"

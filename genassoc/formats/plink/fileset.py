@@ -58,7 +58,7 @@ class Fileset:
         self.reading = reading
         named = read_samples(sample_path, max_header_bytes)
         self.sample_ids, self.sexes, self.family_ids = named.sample_ids, named.sexes, named.family_ids
-        self.variants = VariantList(variant_path, reading, ref_is_first=reading_reference(reading) == "first")
+        self.variants = VariantList(variant_path, reading, ref_is_first=reading.reference == "first")
         self.notes = [*named.notes, *self.variants.notes]
         self.n_variants = 0
         self.regions: list[Region] = []
@@ -132,11 +132,6 @@ class Fileset:
             f"{self.path.name}: calls on {', '.join(names[:4])} have two alleles whoever has one: state the sexes (sex=), and "
             "heterozygous calls of one copy are not observed"
         ]
-
-
-def reading_reference(reading: Reading) -> str | None:
-    """Which allele of two the user takes for REF: "first", "last", or None for the format's usual."""
-    return getattr(reading, "reference", None)
 
 
 def _refuse_masks(path: Path, reading: Reading) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from genassoc.data.block import DosageRows
 from genassoc.errors import InputError, MissingExtraError
-from genassoc.formats.plink.fileset import MAX_LINE_BYTES, MAX_LIST_BYTES, Fileset, in_order, reading_reference
+from genassoc.formats.plink.fileset import MAX_LINE_BYTES, MAX_LIST_BYTES, Fileset, in_order
 from genassoc.formats.plink.pgen_header import DOSAGES, MULTIALLELIC, read_header
 from genassoc.formats.plink.variants import LineRun, VariantRun
 from genassoc.formats.reading import AS_IT_IS, Reading
@@ -28,7 +28,7 @@ _BUFFER_BYTES = 2**20  # of what Pgenlib gives, before it is packed
 _READER_SAMPLE, _READER_VARIANT = 150, 9  # bytes of memory of a reader of Pgenlib's
 
 
-_NOT_YET_SUPPORTED = " 63"  # Pgenlib's code of what it cannot read yet
+_WORD = 64  # samples
 
 
 class Order(NamedTuple):
@@ -172,7 +172,7 @@ class PgenSource:
         name, header, variants = self.path.name, self._header, self._files.variants
         notes = []
         if variants.is_bim:
-            first = "A1" if reading_reference(self.reading) == "first" else "A2"
+            first = "A1" if self.reading.reference == "first" else "A2"
             notes.append(f"{name}: {variants.path.name} does not say which allele is REF: {first} is taken for it")
         elif header.provisional in (2, 3):
             which = "all" if header.provisional == 2 else "some"
@@ -227,6 +227,12 @@ class PgenSource:
         steps = np.zeros(V, dtype=np.uint16)
         if self.has_dosages:
             steps[(self._header.types[run.first + found.lines] & DOSAGES) > 0] = STEPS
+            several = np.flatnonzero((steps > 0) & (found.alleles[found.lines] > 2))
+            if several.size:
+                raise RecordError(
+                    int(found.lines[several[0]]),
+                    "dosages of several ALT alleles, which Pgenlib does not read; read the calls (--dosage GT)",
+                )
         which = np.flatnonzero(steps)
         values = np.empty((which.size, N), dtype=np.uint16)
         if V:
@@ -264,10 +270,11 @@ class PgenSource:
     def _dosages(self, reader: Reader, at: int, allele: int, order: Order, values: UInt16Array, line: int) -> None:
         """Dosages of the variants from ``at`` on, one a row of ``values``."""
         N = order.columns.size
-        step = max(1, _BUFFER_BYTES // (4 * N))
+        step = max(1, _BUFFER_BYTES // (4 * (N + -N % _WORD)))
         for first in range(0, len(values), step):
             n = min(step, len(values) - first)
-            dosages = np.empty((n, N), dtype=np.float32)
+            # Pgenlib writes to the end of a word of 64 samples where a damaged record has bits there.
+            dosages = np.empty((n, N + -N % _WORD), dtype=np.float32)
             _ask(partial(reader.read_dosages_range, at + first, at + first + n, dosages, allele), line + first)
             if dosage_steps(dosages, order.columns, order.as_read, values[first : first + n]):
                 raise RecordError(line + first, "a dosage is not between 0 and 2; the file is damaged")
@@ -278,10 +285,6 @@ def _ask(read: Callable[[], None], line: int) -> None:
     try:
         read()
     except (RuntimeError, ValueError, MemoryError) as error:
-        if str(error).endswith(_NOT_YET_SUPPORTED):
-            raise RecordError(
-                line, "dosages of several ALT alleles, which Pgenlib does not read; read the calls (--dosage GT)"
-            ) from error
         raise RecordError(line, f"Pgenlib cannot read it ({_reason(error)}); the file is damaged") from error
 
 

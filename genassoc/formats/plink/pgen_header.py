@@ -129,6 +129,10 @@ def _standard(path: Path, file: BinaryIO, size: int, layout: int, n_variants: in
         raise InputError(f"{path}: has variants of more than 255 alleles, which Pgenlib does not read; leave them out")
     n_blocks = -(-n_variants // BLOCK)
     starts = np.frombuffer(_read(path, file, 8 * n_blocks), dtype="<u8")
+    if int(starts.max()) > size:
+        raise InputError(
+            f"{path}: variants are said to begin at byte {int(starts.max()):,} of {size:,}; it is cut or damaged"
+        )
     type_bits, length_bytes = (8 if kind & 4 else 4), (kind & 3) + 1
     per = n_variants * (type_bits + 8 * length_bytes + 8 * allele_bytes + (provisional == 3)) // 8
     if FIXED_BYTES + 8 * n_blocks + per > size:

@@ -16,7 +16,7 @@ from genassoc.errors import InputError
 
 GENOTYPES, VARIANTS, PATIENTS = "genotypes", "variants", "patients.parquet"
 SAMPLES, PARTITIONS = "samples", "partitions"  # the two layouts of genotypes
-SLICE_ROWS = 2**22  # of a file of genotypes that are read at a time
+SLICE_ROWS = 2**20  # of a file of genotypes that are read at a time
 _PART = re.compile(r"id_part=\d+")
 
 
@@ -152,7 +152,7 @@ def length(path: Path, columns: Sequence[str]) -> int:
 
 
 def slices(path: Path, columns: Sequence[str], n_rows: int, keep: pl.Expr | None = None) -> Iterator[pl.DataFrame]:
-    """The rows of a file for which an expression holds, some millions at a time."""
+    """The rows of a file for which an expression holds, a million at a time."""
     frame = scan(path, columns)
     with reading(path):
         for start in range(0, n_rows, SLICE_ROWS):

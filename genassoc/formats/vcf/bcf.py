@@ -15,6 +15,7 @@ from genassoc.formats.annotations import Annotations
 from genassoc.formats.reading import AS_IT_IS, Reading
 from genassoc.formats.source import LAST_POSITION, Piece, Place, Region, spelled_as
 from genassoc.formats.vcf.header import MAX_HEADER_BYTES, MAX_LINE_BYTES, VcfHeader, parse_header
+from genassoc.formats.vcf.sample_fields import SampleFields
 from genassoc.formats.vcf.scan import LineScanner
 from genassoc.shapes import Int64Array
 
@@ -58,13 +59,12 @@ class BcfSource:
     ) -> None:
         self.path = path
         self.reading = reading
-        self.has_dosages = self.has_probabilities = False
         self.max_line_bytes = MAX_LINE_BYTES
         self.notes: list[str] = []
         if bgzf.sniff(path) == "bgzf":
             bgzf.require_complete(path)
         self._require_header(max_header_bytes)
-        self._first: str | None = None
+        self._first_line = b""
         with self._open() as file:
             self._header = self._read_header(file)
             try:
@@ -76,10 +76,12 @@ class BcfSource:
             if not exact:
                 regions = spelled_as(regions, self.contigs, self.notes)
             self._indexed = bool(regions) and file.index is not None
-            self._site = self._first_record(file)
-            self._first = None if regions or self._site is None else self._site[0]
+            self._first_line = self._first_record(file)
         self.sample_ids = self._header.sample_ids
         self.reference_words = self._header.reference_words
+        self._fields = SampleFields.of(path, self._header.dosage_formats, self._first_line, reading)
+        self.has_dosages, self.has_probabilities = self._fields.has_dosages, self._fields.has_probabilities
+        self.notes += self._fields.notes
         self.regions = regions
         self._annotations = Annotations.of(path.name, self._header.info_fields, reading)
         self.annotations = self._annotations.names
@@ -129,19 +131,19 @@ class BcfSource:
             raise InputError(f"{self.path}: damaged BCF header: {_reason(error)}") from error
         return parse_header(self.path, text)
 
-    def _first_record(self, file: Any) -> tuple[str, int] | None:
+    def _first_record(self, file: Any) -> bytes:
         for _, line in self._lines(iter(file)):
-            contig, position, _ = line.split("\t", 2)
-            return contig, int(position)
-        return None
+            return "\t".join(line.split("\t", 10)[:10]).encode()
+        return b""
 
     def first_site(self) -> tuple[str, int] | None:
         """Contig and position of the first record, if any."""
-        return self._site
+        columns = self._first_line.split(b"\t", 2)
+        return (columns[0].decode(), int(columns[1])) if len(columns) > 1 else None
 
     def first_contig(self) -> str | None:
-        """Contig of the first record; None in regions, where it is not cheap to know."""
-        return self._first
+        """Contig of the first record; None in regions, which may begin elsewhere."""
+        return None if self.regions else self._first_line.split(b"\t")[0].decode() or None
 
     def locate(self, line: int) -> str:
         """Which record of the file it is; nothing where an index was used."""
@@ -170,7 +172,7 @@ class BcfSource:
         header = self._header
         scan = LineScanner(
             self.sample_ids, columns, tuple(self.regions), header.numeric_formats, header.leading_phase,
-            annotations=self._annotations, pass_only=self.reading.pass_only,
+            annotations=self._annotations, pass_only=self.reading.pass_only, fields=self._fields,
             blocks=self.reading.blocks,
         )  # fmt: skip
         with self._open() as file:

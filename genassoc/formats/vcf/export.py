@@ -98,7 +98,11 @@ class VcfWriter:
         """Lines of rows, compressed."""
         check_variants(self._out, rows.table)
         N = len(self._header.sample_ids)
-        records = joined(rows, N) if rows.has_several or rows.dosages is not None else JoinedRecords.plain(rows)
+        records = (
+            joined(rows, N)
+            if rows.has_several or rows.dosages is not None or rows.kept is not None
+            else JoinedRecords.plain(rows)
+        )
         prefixes, ends, formats = self._prefixes(rows, records)
         data = [self._packed(text.tobytes()) for text in _lines(rows, records, prefixes, ends, formats, N)]
         first = records.first[:-1]
@@ -265,7 +269,7 @@ def _lines(
 ) -> Iterator[UInt8Array]:
     """Text of all lines, some megabytes at a time."""
     first = records.first
-    plain = not formats.any() and first.size - 1 == len(rows)
+    plain = not formats.any() and first.size - 1 == len(rows) and rows.kept is None
     most = int(np.diff(first).max(initial=1))
     width = (
         4

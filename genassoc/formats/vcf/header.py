@@ -12,6 +12,7 @@ FIXED_COLUMNS = ("#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", 
 MAX_HEADER_BYTES = 2**28
 _MOST_WORDS = 1000  # bytes of a line that names the reference
 MAX_LINE_BYTES = 2**29  # half a million samples with a thousand bytes each; no VCF has more
+DOSAGE_FORMATS = (b"DS", b"HDS", b"GP")
 _ID = re.compile(rb"[<,]ID=([^,>]+)")
 _VERSION = re.compile(rb"##fileformat=VCFv(\d+)\.(\d+)")
 _LENGTH = re.compile(rb"[<,]length=(\d+)")
@@ -21,7 +22,7 @@ _ANY_TYPE = re.compile(rb"[<,]Type=([^,>]+)")
 _TYPE = re.compile(rb"[<,]Type=(Integer|Float)\b")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class VcfHeader:
     """The header of a VCF.
 
@@ -43,6 +44,8 @@ class VcfHeader:
         What ``##reference``, ``##assembly`` and the first ``assembly=`` of a contig say.
     info_fields : mapping
         INFO field -> what its line declares.
+    dosage_formats : mapping
+        DS, HDS, GP -> the line that declares it.
     """
 
     sample_ids: tuple[str, ...]
@@ -53,6 +56,7 @@ class VcfHeader:
     contig_lengths: Mapping[str, int] = field(default_factory=dict)
     reference_words: str = ""
     info_fields: Mapping[str, InfoField] = field(default_factory=dict)
+    dosage_formats: Mapping[bytes, bytes] = field(default_factory=dict)
 
 
 def is_vcf_start(head: bytes | bytearray) -> bool:
@@ -88,6 +92,7 @@ def parse_header(path: Path, text: bytes | bytearray) -> VcfHeader:
     numeric: dict[bytes, None] = {}
     reference: list[bytes] = []
     info: dict[str, InfoField] = {}
+    dosages: dict[bytes, bytes] = {}
     end = len(text) - text.endswith(b"\n")
     last = text.rfind(b"\n", 0, end) + 1  # where the column names begin
     n_lines = text.count(b"\n", 0, last) + 1
@@ -101,6 +106,8 @@ def parse_header(path: Path, text: bytes | bytearray) -> VcfHeader:
                 )
             continue
         match = _ID.search(line)
+        if match and match[1] in DOSAGE_FORMATS and line.startswith(b"##FORMAT="):
+            dosages[match[1]] = line
         if match and line.startswith(b"##contig="):
             name = match[1].strip(b'"').decode("utf-8", "replace")
             contigs[name] = None
@@ -120,7 +127,17 @@ def parse_header(path: Path, text: bytes | bytearray) -> VcfHeader:
     words = b" ".join(reference[:20]).decode("utf-8", "replace")
     version = _VERSION.match(text)
     leading_phase = version is not None and (int(version[1]), int(version[2])) >= (4, 4)
-    return VcfHeader(sample_ids, tuple(contigs), tuple(numeric), n_lines, leading_phase, lengths, words, info)
+    return VcfHeader(
+        sample_ids=sample_ids,
+        contigs=tuple(contigs),
+        numeric_formats=tuple(numeric),
+        n_lines=n_lines,
+        leading_phase=leading_phase,
+        contig_lengths=lengths,
+        reference_words=words,
+        info_fields=info,
+        dosage_formats=dosages,
+    )
 
 
 def _sample_ids(path: Path, number: int, line: bytes) -> tuple[str, ...]:
@@ -137,7 +154,10 @@ def _sample_ids(path: Path, number: int, line: bytes) -> tuple[str, ...]:
     if len(names) < len(FIXED_COLUMNS) - 1:
         raise InputError(f"{path}:{number}: the column '{FIXED_COLUMNS[len(names)]}' is missing")
     if not samples:
-        raise InputError(f"{path}:{number}: has no samples (a sites-only VCF); genotypes are needed")
+        raise InputError(
+            f"{path}:{number}: has no samples (a sites-only VCF); genotypes are needed: give the file that "
+            "has them (a file of sites gives ids to variants: --rsids)"
+        )
     for column, name in enumerate(samples, start=1):
         if not name.strip():
             raise InputError(f"{path}:{number}: the name of sample {column} is empty (a tab too many?)")

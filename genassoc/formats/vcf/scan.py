@@ -1,18 +1,22 @@
 """From whole lines of VCF text to a `VariantBatch`: the kernel's arrays in and out, and its errors in words."""
 
 import re
+import threading
 from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 
+from genassoc.data.block import DosageRows
 from genassoc.data.cohort.contigs import MT, X, Y, chromosome_of
 from genassoc.data.store.variant_columns import TextColumn, VariantColumns
 from genassoc.formats.annotations import Annotations, Places, counted_spans
 from genassoc.formats.source import BEGINNING, Place, RecordError, Region, VariantBatch, added
-from genassoc.kernels.genotypes.counts import count_haploid, mask_words
+from genassoc.formats.vcf.sample_fields import CALLS_ALONE, SampleFields
+from genassoc.kernels.genotypes.half_calls import forget_half_calls
 from genassoc.kernels.text import vcf as kernels
 from genassoc.kernels.text import vcf_calls as calls
+from genassoc.kernels.text.vcf_dosages import ANY_KNOWN, NO_DOSAGE, DosageRoom
 from genassoc.shapes import Int64Array, UInt8Array, packed_bytes
 
 COUNTER_NAMES = {
@@ -28,10 +32,31 @@ COUNTER_NAMES = {
     calls.DOSAGES: "dosages_DS",
     calls.DOSAGES + 1: "dosages_HDS",
     calls.DOSAGES + 2: "dosages_GP",
+    calls.MASKED_GQ: "masked_gq",
+    calls.MASKED_DP: "masked_dp",
+    calls.MASKED_BALANCE: "masked_allele_balance",
+    calls.HALF_HAPLOID: "half_as_haploid",
+    calls.HALF_REFERENCE: "half_as_reference",
+    calls.FROM_CALLS: "dosages_from_calls",
+    calls.ADJUSTED: "dosages_adjusted",
+    calls.UNSOUND: "probabilities_unsound",
+    calls.DISAGREES: "dosages_disagree",
+    calls.ROUNDED_ROWS: "dosages_rounded",
 }
 MOST_ROWS = 2**18  # at a time, however short the lines
 ROW_BYTES = 100  # of a row beside its calls
 TYPICAL_FIXED_BYTES = 24  # of a line before its calls, about; shorter lines only mean another turn of the loop
+
+
+_NOT_READ = "--dosage names the field that is read, GT for the calls alone"
+_BAD_FIELDS = {
+    calls.BAD_DOSAGE: f"where {{name}} is not between 0 and 2, so no dosage; {_NOT_READ}",
+    calls.BAD_PROBABILITY: "where {name} is not between 0 and 1, so no probability (VCF before 4.3 has them phred-scaled, which "
+    f"is not read); {_NOT_READ}",
+    calls.BAD_HAPLOID: "a haploid genotype whose DS is above 1, where it is of one copy and so 0 to 1; " + _NOT_READ,
+    calls.BAD_COUNT: f"where {{name}} has not one value for each ALT (DS), genotype (GP) or haplotype (HDS); {_NOT_READ}",
+    calls.BAD_LOCAL: "whose list of local alleles (LAA) does not fit {name} and ALT ({alts})",
+}
 
 
 _NEWLINE = re.compile(rb"\n")
@@ -62,6 +87,8 @@ class LineScanner:
         Leave out records whose FILTER is neither PASS nor ".".
     blocks : bool
         Records that say where calls are reference make a row too.
+    fields : SampleFields
+        What is read beside GT, and how.
     """
 
     sample_ids: tuple[str, ...]
@@ -74,18 +101,38 @@ class LineScanner:
     annotations: Annotations = field(default_factory=Annotations)
     pass_only: bool = False
     blocks: bool = False
+    fields: SampleFields = CALLS_ALONE
 
     @cached_property
     def _asked(self) -> tuple[calls.Samples, kernels.Header, kernels.Regions]:
         """What is asked of the kernel, in its arrays."""
         n_columns, n_samples = len(self.sample_ids), len(self.columns)
         in_order = n_columns == n_samples and bool((self.columns == np.arange(n_samples)).all())
+        rules = self.fields.half_rule | (calls.LEADING_PHASE if self.leading_phase else 0)
         bounds = np.array([(r.first, r.last) for r in self.regions], dtype=np.int64).reshape(-1, 2)
         return (
             calls.Samples(n_columns, np.ascontiguousarray(self.columns), in_order),
-            kernels.Header(*_joined(list(self.numeric_formats)), self.leading_phase),
+            kernels.Header(*_joined(list(self.numeric_formats)), rules, self.fields.wanted),
             kernels.Regions(*_joined([r.contig.encode() for r in self.regions]), bounds, self.pass_only, self.blocks),
         )
+
+    @cached_property
+    def _rooms(self) -> threading.local:
+        """Room to work in, a thread's own."""
+        return threading.local()
+
+    def _room_here(self, samples: calls.Samples) -> kernels.Room:
+        room: kernels.Room | None = getattr(self._rooms, "room", None)
+        if room is None:
+            room = self._rooms.room = kernels.working_room(samples)
+        return room
+
+    @property
+    def _row_bytes(self) -> int:
+        """Of memory that a row takes."""
+        fields = self.fields
+        each = 2 * (fields.has_dosages + fields.has_probabilities)
+        return packed_bytes(len(self.columns)) + each * len(self.columns) + ROW_BYTES
 
     def __call__(self, text: bytes | memoryview, place: Place = BEGINNING) -> VariantBatch:
         """Scan whole lines, which are read again from ``place``; `RecordError` at the first that is malformed."""
@@ -93,7 +140,7 @@ class LineScanner:
         buffer = np.frombuffer(text, dtype=np.uint8)
         buffer.flags.writeable = False  # one type of array for the kernel, which numba compiles for each type
         samples, header, regions = self._asked
-        room = kernels.working_room(samples)
+        room = self._room_here(samples)
         counters, status = report = kernels.Report(
             np.zeros(calls.N_COUNTERS, dtype=np.int64), np.zeros(kernels.STATUS_SIZE, dtype=np.int64)
         )
@@ -102,21 +149,24 @@ class LineScanner:
         offset, lines = 0, 0
         capacity = min(len(text) // (4 * n_columns + TYPICAL_FIXED_BYTES), MOST_ROWS) + 16
         while True:
-            out = _room(capacity, n_samples)
+            out = _room(capacity, n_samples, self.fields)
             kernels.scan(buffer, offset, samples, header, regions, out, room, report)
             lines += int(status[kernels.STATUS_LINES])
             n_rows = int(status[kernels.STATUS_ROWS])
             if status[kernels.STATUS_CODE] not in (calls.OK, calls.FULL):
                 raise RecordError(lines, self._message(text, status))
             if n_rows:
-                batches.append(_batch(out, buffer, n_rows, n_samples, self.annotations))
+                batch = _batch(out, buffer, n_rows, self.annotations)
+                batches.append(
+                    replace(batch, dosages=_dosages(out.dosages, n_rows, bool(room.fields.state[ANY_KNOWN])))
+                )
             left_out = added(left_out, counted_spans(buffer, out.left_out[: status[kernels.STATUS_LEFT_OUT]]))
             if status[kernels.STATUS_CODE] == calls.OK:
                 break
             offset = int(status[kernels.STATUS_OFFSET])
             if n_rows == 0 and not status[kernels.STATUS_LINES]:
                 capacity *= 4  # one record with more ALTs than there is room for
-                if capacity * (packed_bytes(n_samples) + ROW_BYTES) > self.max_row_bytes:
+                if capacity * self._row_bytes > self.max_row_bytes:
                     raise RecordError(
                         lines, f"a record of more than {capacity // 4:,} ALT alleles, for whose rows there is no room"
                     )
@@ -158,14 +208,17 @@ class LineScanner:
             return f"{call()}, whose allele number is above the number of ALT alleles ({alts[:40]}){where}"
         if code == calls.TOO_MANY_FIELDS:
             return f"{call()}, more fields than FORMAT {columns[8][:60]!r} names{where}"
+        name = (columns[8].split(":") if len(columns) > 8 else [""])[field]
         if code == calls.BAD_NUMBER:
-            name = columns[8].split(":")[field]
-            return f"{call()}, where field {name} must be a number by the header{where}"
+            return f"{call()}, where field {name} must be a number{where}"
+        if code in _BAD_FIELDS:
+            return f"{call()}, {_BAD_FIELDS[code].format(name=name, alts=alts[:40])}{where}"
         return f"{call()}, which is no genotype (alleles separated by / or |, '.' if missing){where}"
 
 
-def _room(capacity: int, n_samples: int) -> kernels.Rows:
+def _room(capacity: int, n_samples: int, fields: SampleFields) -> kernels.Rows:
     """Room for rows, filled by the kernel."""
+    n_dosages, n_known = (capacity if there else 0 for there in (fields.has_dosages, fields.has_probabilities))
     return kernels.Rows(
         np.empty((capacity, packed_bytes(n_samples)), dtype=np.uint8),
         np.zeros((capacity, (n_samples + 7) // 8), dtype=np.uint8),
@@ -175,10 +228,16 @@ def _room(capacity: int, n_samples: int) -> kernels.Rows:
         np.empty(capacity, dtype=np.int64),
         np.empty(capacity, dtype=np.int32),
         np.empty((capacity, 2), dtype=np.int64),
+        np.zeros(capacity, dtype=np.int64),
+        DosageRoom(
+            np.zeros(capacity, dtype=np.uint16),
+            np.empty((n_dosages, n_samples), dtype=np.uint16),
+            np.empty((n_known, n_samples), dtype=np.uint16),
+        ),
     )
 
 
-def _batch(rows: kernels.Rows, text: UInt8Array, n_rows: int, n_samples: int, annotations: Annotations) -> VariantBatch:
+def _batch(rows: kernels.Rows, text: UInt8Array, n_rows: int, annotations: Annotations) -> VariantBatch:
     """The first ``n_rows`` as a batch that holds no view of the text."""
     places = rows.places[:n_rows]
     n_bytes = int((places[:, kernels.ID_END :: 2] - places[:, kernels.ID_START :: 2]).sum())
@@ -197,37 +256,36 @@ def _batch(rows: kernels.Rows, text: UInt8Array, n_rows: int, n_samples: int, an
         if column.data.size and column.data.max() >= 128:
             _check_text(column.offsets[None], column.data, text, places)
     variants = VariantColumns(contigs, rows.positions[:n_rows], alt, ref, rsid, *numbers, columns)
-    if not rows.haploid_rows[:n_rows].any():
-        return VariantBatch(rows.packed[:n_rows], None, variants, filters=filters, annotated=annotated)
+    half_calls = _by_contig(rows.half_calls[:n_rows], variants)
     packed, marks = rows.packed[:n_rows], rows.haploid[:n_rows]
-    half, by_contig = _half_calls(packed, marks, rows.haploid_rows[:n_rows], variants, n_samples)
-    for at, length in _elsewhere(variants.contigs):
-        _clear_half_calls(packed[at : at + length], marks[at : at + length], half[at : at + length])
-    return VariantBatch(
-        packed, marks if marks.any() else None, variants, half_calls=by_contig, filters=filters, annotated=annotated
-    )
+    marked = rows.haploid_rows[:n_rows].astype(bool)
+    if half_calls:
+        of_calls = marked & (rows.dosages.steps[:n_rows] == 0)
+        for at, length in _elsewhere(variants.contigs):
+            forget_half_calls(packed, marks, at + np.flatnonzero(of_calls[at : at + length]))
+    haploid = marks if marked.any() and marks.any() else None
+    return VariantBatch(packed, haploid, variants, half_calls=half_calls, filters=filters, annotated=annotated)
 
 
-def _half_calls(
-    packed: UInt8Array, marks: UInt8Array, marked: UInt8Array, variants: VariantColumns, n_samples: int
-) -> tuple[Int64Array, dict[str, int]]:
-    """Half calls of each row (V,), and by contig, once a record: those that are marked and not observed."""
-    rows = np.flatnonzero(marked)
-    counts = np.empty((len(rows), 2), dtype=np.int64)
-    words = np.ascontiguousarray(packed[rows]).view(np.uint64)
-    chosen = np.ascontiguousarray(marks[rows])
-    count_haploid(words, chosen, mask_words(np.arange(n_samples), n_samples), counts)
-    half = np.zeros(len(packed), dtype=np.int64)
-    half[rows] = np.bitwise_count(chosen).sum(axis=1, dtype=np.int64) - counts.sum(axis=1)
-    once = np.where(np.diff(variants.record, prepend=-1) != 0, half, 0)
+def _dosages(room: DosageRoom, n_rows: int, any_known: bool) -> DosageRows | None:
+    """The dosages of the first ``n_rows``, if any has some."""
+    steps = room.steps[:n_rows]
+    n_dosages = int(np.count_nonzero(steps))
+    if not n_dosages:
+        return None
+    return DosageRows(steps, room.values[:n_dosages], room.homozygous[:n_dosages] if any_known else None)
+
+
+def _by_contig(half_calls: Int64Array, variants: VariantColumns) -> dict[str, int]:
+    """Half calls of rows (V,) by contig, without zeros."""
     by_contig: dict[str, int] = {}
     at = 0
     for contig, length in variants.contigs:
-        n = int(once[at : at + length].sum())
+        n = int(half_calls[at : at + length].sum())
         if n:
             by_contig[contig] = by_contig.get(contig, 0) + n
         at += length
-    return half, by_contig
+    return by_contig
 
 
 def _elsewhere(runs: tuple[tuple[str, int], ...]) -> list[tuple[int, int]]:
@@ -238,19 +296,6 @@ def _elsewhere(runs: tuple[tuple[str, int], ...]) -> list[tuple[int, int]]:
             elsewhere.append((at, length))
         at += length
     return elsewhere
-
-
-def _clear_half_calls(packed: UInt8Array, marks: UInt8Array, half: Int64Array) -> None:
-    """Take the marks of half calls away, in the rows that have some."""
-    rows = np.flatnonzero(half)
-    if rows.size == 0:
-        return
-    words = np.ascontiguousarray(packed[rows])
-    n_bytes = marks.shape[1]
-    # code 3: both bits of a call are set
-    pairs = np.unpackbits(words, axis=1, bitorder="little")[:, : 16 * n_bytes]
-    not_observed = np.packbits(pairs[:, ::2] & pairs[:, 1::2], axis=1, bitorder="little")[:, :n_bytes]
-    marks[rows] &= ~not_observed
 
 
 def _joined(names: list[bytes]) -> tuple[UInt8Array, Int64Array]:
@@ -303,4 +348,21 @@ def _joined_batches(
     half, filters, annotated = (
         added(*(getattr(batch, name) for batch in batches)) for name in ("half_calls", "filters", "annotated")
     )
-    return VariantBatch(packed, haploid, columns, counters, lines, half, place, filters=filters, annotated=annotated)
+    dosages = _joined_dosages(batches)
+    return VariantBatch(
+        packed, haploid, columns, counters, lines, half, place, dosages, filters=filters, annotated=annotated
+    )
+
+
+def _joined_dosages(batches: list[VariantBatch]) -> DosageRows | None:
+    """The dosages of batches one after another."""
+    there = [batch.dosages for batch in batches if batch.dosages is not None]
+    if not there:
+        return None
+    steps = [np.zeros(len(b.packed), np.uint16) if b.dosages is None else b.dosages.steps for b in batches]
+    homozygous = None
+    if any(rows.homozygous is not None for rows in there):
+        homozygous = np.concatenate(
+            [np.full_like(r.values, NO_DOSAGE) if r.homozygous is None else r.homozygous for r in there]
+        )
+    return DosageRows(np.concatenate(steps), np.concatenate([rows.values for rows in there]), homozygous)

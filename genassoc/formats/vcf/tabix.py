@@ -18,6 +18,7 @@ from genassoc.formats.source import Region
 from genassoc.shapes import Int64Array
 
 _TBI_DEPTH, _TBI_SHIFT = 5, 14
+MOST_BYTES = 2**29  # of an index, inflated: those of the largest files have 100 MB
 _NEAR = 2**16  # stretches closer than one block are read as one
 
 
@@ -194,10 +195,13 @@ def read_index(path: Path) -> TabixIndex:
 
 def _inflate_members(data: bytes) -> bytes:
     """All members of a gzip file."""
-    pieces = []
+    pieces, size = [], 0
     while data[:2] == b"\x1f\x8b":
         inflater = isal_zlib.decompressobj(wbits=31)
-        pieces.append(inflater.decompress(data))
+        pieces.append(inflater.decompress(data, MOST_BYTES - size + 1))
+        size += len(pieces[-1])
+        if size > MOST_BYTES:
+            raise IsalError(f"it has more than {MOST_BYTES >> 20} MB")
         if not inflater.eof:
             raise IsalError("it ends early")
         data = inflater.unused_data
@@ -218,9 +222,9 @@ def _contig_bins(reader: _Reader, n_contigs: int, is_csi: bool) -> tuple[list[di
         bins: dict[int, _Bin] = {}
         for _ in range(reader.count(8)):
             (number,) = reader.take("I")
-            first_offset = reader.take("Q")[0] if is_csi else 0
-            flat = reader.take(f"{2 * reader.count(16)}Q")
+            first_offset = reader.take("q")[0] if is_csi else 0
+            flat = reader.take(f"{2 * reader.count(16)}q")
             bins[number] = _Bin(number, first_offset, list(zip(flat[::2], flat[1::2])))
         all_bins.append(bins)
-        all_linear.append(() if is_csi else reader.take(f"{reader.count(8)}Q"))
+        all_linear.append(() if is_csi else reader.take(f"{reader.count(8)}q"))
     return all_bins, all_linear

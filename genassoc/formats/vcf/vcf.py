@@ -16,10 +16,12 @@ from genassoc.formats.reading import AS_IT_IS, Reading
 from genassoc.formats.source import BEGINNING, Piece, Place, Region, VariantBatch, merge_regions, spelled_as
 from genassoc.formats.vcf import tabix
 from genassoc.formats.vcf.header import MAX_HEADER_BYTES, MAX_LINE_BYTES, VcfHeader, is_vcf_start, parse_header
+from genassoc.formats.vcf.sample_fields import SampleFields
 from genassoc.formats.vcf.scan import LineScanner
 from genassoc.shapes import Int64Array
 
 NAME_BYTES = 300  # bytes of memory a sample: its name is in several lists and tables while files are matched
+FIRST_RECORD_BYTES = 2**14  # of the first record that are looked at: its FORMAT is among them
 _MOST_DIGITS = 15  # of a position
 MEMORY_A_HEADER_BYTE = 3  # the text as it grows, and its longest line twice
 
@@ -56,7 +58,6 @@ class VcfSource:
     ) -> None:
         self.path = path
         self.reading = reading
-        self.has_dosages = self.has_probabilities = False
         self.max_line_bytes = MAX_LINE_BYTES
         self._max_header_bytes = max_header_bytes
         self._layout = bgzf.sniff(path)
@@ -66,6 +67,9 @@ class VcfSource:
             bgzf.require_complete(path)
         self._header, self._body, self._first_line = self._read_header()
         self.sample_ids = self._header.sample_ids
+        self._fields = SampleFields.of(path, self._header.dosage_formats, self._first_line, reading)
+        self.has_dosages, self.has_probabilities = self._fields.has_dosages, self._fields.has_probabilities
+        self.notes += self._fields.notes
         self.contigs = self._header.contigs
         self._annotations = Annotations.of(path.name, self._header.info_fields, reading)
         self.annotations = self._annotations.names
@@ -136,7 +140,7 @@ class VcfSource:
                     place = Place(0, stretch.address, body - before) if self._layout != "gzip" else Place(0, 0, body)
             if (body if complete else len(text)) > self._max_header_bytes:
                 raise InputError(f"{self.path}: {self._too_long(at >= 0)}")
-            if complete and len(text) > body:
+            if complete and (len(text) >= body + FIRST_RECORD_BYTES or text.find(b"\n", body) >= 0):
                 break
         if not text:
             raise InputError(f"{self.path}: is empty")
@@ -146,7 +150,7 @@ class VcfSource:
                 place = Place(0, 0, 0)
             else:
                 raise InputError(f"{self.path}: has no line of column names (#CHROM POS ID ...) after its header")
-        first_line = bytes(text[body : body + 4096])
+        first_line = bytes(text[body : body + FIRST_RECORD_BYTES])
         del text[body:]
         n_columns = text.count(b"\t", max(at, 0))
         if NAME_BYTES * n_columns > MEMORY_A_HEADER_BYTE * self._max_header_bytes and self._limited:
@@ -189,7 +193,7 @@ class VcfSource:
         header = self._header
         scan = LineScanner(
             self.sample_ids, columns, tuple(self.regions), header.numeric_formats, header.leading_phase,
-            2 * self.max_line_bytes, annotations=self._annotations, pass_only=self.reading.pass_only,
+            2 * self.max_line_bytes, annotations=self._annotations, pass_only=self.reading.pass_only, fields=self._fields,
             blocks=self.reading.blocks,
         )  # fmt: skip
         if self._stretches is None:

@@ -7,8 +7,9 @@ is held against a bound before memory is taken (docs/decisions/0066-vcf-zarr.md)
 
 import json
 import math
+import re
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,7 +40,7 @@ class _Layout(NamedTuple):
     dimensions: object
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class ZarrArray:
     """One array.
 
@@ -58,6 +59,9 @@ class ZarrArray:
     absent : list
         As long as the number of chunks that were not there.
     order : {"C", "F"}
+    dimensions : tuple of str
+    description : str
+        What the field is, as the header of a VCF says it.
     """
 
     path: Path
@@ -71,6 +75,7 @@ class ZarrArray:
     fill: Any
     order: str = "C"
     dimensions: tuple[str, ...] = ()
+    description: str = ""
     absent: list[int] = field(default_factory=list)
 
     @classmethod
@@ -90,7 +95,9 @@ class ZarrArray:
                     attributes = {} if more is None else json.loads(more)
                 elif document.get("node_type") != "array":
                     return None
-                return read(path, files, name, document, attributes if isinstance(attributes, dict) else {})
+                attributes = attributes if isinstance(attributes, dict) else {}
+                said = re.sub(r'[^ -~]|"', " ", str(attributes.get("description", "")))[:1000]
+                return replace(read(path, files, name, document, attributes), description=said)
             except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
                 reason = " ".join(str(error).split())[:200] or type(error).__name__
                 raise InputError(f"{path}: {name}/{file} cannot be read as an array of Zarr: {reason}") from error
@@ -180,8 +187,8 @@ class ZarrArray:
         named = layout.dimensions
         dimensions = tuple(str(one) for one in named) if isinstance(named, list | tuple) else ()
         return cls(
-            path, name, files, lengths, sizes, dtype, layout.separator, layout.packers, fill=fill, order=layout.order,
-            dimensions=dimensions,
+            path=path, name=name, files=files, shape=lengths, chunks=sizes, dtype=dtype, separator=layout.separator,
+            packers=layout.packers, fill=fill, order=layout.order, dimensions=dimensions,
         )  # fmt: skip
 
     def __len__(self) -> int:

@@ -21,6 +21,7 @@ from genassoc.formats.annotations import QUALITY_FIELDS, Annotations
 from genassoc.formats.reading import AS_IT_IS, Reading
 from genassoc.formats.source import Piece, Place, RecordError, Region, VariantBatch, size_of, spelled_as
 from genassoc.formats.vcf.header import MAX_HEADER_BYTES, MAX_LINE_BYTES, parse_header
+from genassoc.formats.vcf.sample_fields import SampleFields
 from genassoc.formats.vcf.scan import LineScanner
 from genassoc.formats.vcz.arrays import ZarrArray
 from genassoc.formats.vcz.files import MOST_METADATA_BYTES, files_of
@@ -109,9 +110,13 @@ class VczSource:
             self._check_word(name, "a contig or filter")
         self._fields = self._formats(len(names))
         self._genotype = self._optional("call_genotype", 3)
-        if self._genotype is None and not any(field.name in ("DS", "GP", "HDS") for field in self._fields):
+        # genotypes of local alleles (VCF 4.5), where there are no others
+        self._local = None if self._genotype else self._optional("call_LGT", 2)
+        self._local_alleles = None if self._local is None else self._array("call_LAA", 3, like=self._contig)
+        self._has_calls = self._genotype is not None or self._local is not None
+        if not self._has_calls and not any(field.name in ("DS", "GP", "HDS") for field in self._fields):
             raise InputError(f"{path}: has no call_genotype and no dosages: genotypes are needed")
-        for array in (self._genotype, *(field.array for field in self._fields)):
+        for array in (self._genotype, self._local, self._local_alleles, *(field.array for field in self._fields)):
             if array is not None and array.shape[1] != len(names):
                 raise InputError(f"{path}: {array.name} is of {array.shape[1]:,} samples, sample_id of {len(names):,}")
         self._info = self._info_fields()
@@ -122,16 +127,18 @@ class VczSource:
         self.annotations = self._annotations.names
         self.info_source = self._annotations.source
         self.notes += self._annotations.notes
-        dosages = {field.name for field in self._fields} & {"DS", "GP", "HDS"}
-        self.has_dosages = bool(dosages) and reading.dosage != "GT"
-        self.has_probabilities = "GP" in dosages and reading.dosage in (None, "GP")
+        self._sample_fields = SampleFields.of(path, self._header.dosage_formats, b"", reading)
+        self.has_dosages = self._sample_fields.has_dosages
+        self.has_probabilities = self._sample_fields.has_probabilities
+        self.notes += self._sample_fields.notes
         self.regions = regions if exact else spelled_as(regions, self.contigs, self.notes)
         self.work = float(size_of(path))
 
     @property
     def _wide(self) -> list[ZarrArray]:
         """Arrays of variants x samples that are read."""
-        return ([] if self._genotype is None else [self._genotype]) + [field.array for field in self._fields]
+        calls = (self._genotype, self._local, self._local_alleles)
+        return [array for array in calls if array is not None] + [field.array for field in self._fields]
 
     # opening -------------------------------------------------------------------------------------------------
 
@@ -242,7 +249,10 @@ class VczSource:
         lines = ["##fileformat=VCFv4.3", *(f"##contig=<ID={name}>" for name in contigs)]
         lines += [f'##INFO=<ID={f.name},Number={f.number},Type={f.type},Description="">' for f in self._info]
         lines.append('##FORMAT=<ID=GT,Number=1,Type=String,Description="">')
-        lines += [f'##FORMAT=<ID={f.name},Number={f.number},Type={f.type},Description="">' for f in self._fields]
+        lines += [
+            f'##FORMAT=<ID={f.name},Number={f.number},Type={f.type},Description="{f.array.description}">'
+            for f in self._fields
+        ]
         lines.append("\t".join(("#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", "FORMAT", *samples)))
         return "\n".join(lines).encode("utf-8", "surrogatepass") + b"\n"
 
@@ -264,12 +274,15 @@ class VczSource:
         scan = LineScanner(
             tuple(self.sample_ids[column] for column in columns), np.arange(columns.size), tuple(self.regions),
             self._header.numeric_formats, annotations=self._annotations, pass_only=self.reading.pass_only,
+            fields=self._sample_fields,
         )  # fmt: skip
         wide = self._wide
-        numbers = sum(math.prod(array.shape[2:]) * (1 if array is self._genotype else 4) for array in wide)
+        numbers = sum(
+            math.prod(array.shape[2:]) * (1 if array is self._genotype else 4 if array.dtype else 16) for array in wide
+        )
         step = max(1, PIECE_NUMBERS // max(1, columns.size * numbers))
         chunk, V = wide[0].chunks[0], len(self._contig)
-        unpacked = max(math.prod(array.chunks) * array.dtype.itemsize for array in wide)
+        unpacked = max(math.prod(array.chunks) * (array.dtype.itemsize if array.dtype else 16) for array in wide)
         first = 0 if start is None else start.address
         while first < V:
             stop = min(first + step, (first // chunk + 1) * chunk, V)
@@ -332,6 +345,10 @@ class VczSource:
 
     def _calls(self, start: int, stop: int, columns: Int64Array) -> Array:
         """Alleles (L, N, P) of the samples asked for."""
+        if self._local is not None and self._local_alleles is not None:
+            return _calls_of_local(
+                self._local.rows(start, stop, columns), self._local_alleles.rows(start, stop, columns)
+            )
         if self._genotype is None:
             return np.empty((stop - start, columns.size, 0), np.int16)
         calls = self._genotype.rows(start, stop, columns)
@@ -383,7 +400,7 @@ class VczSource:
         forms = {
             bits: ":".join(
                 (
-                    *(["GT"] if self._genotype is not None else []),
+                    *(["GT"] if self._has_calls else []),
                     *(f.name for f, bit in zip(self._fields, bits) if bit),
                 )
             )
@@ -395,11 +412,9 @@ class VczSource:
             if not row[0]:
                 raise RecordError(k, f"the record at {name}:{position} has no REF")
             parts = (str(ids[k]) or ".", texts[0], ",".join(texts[1:]) or ".", ".", filters[k], info[k])
-            for part in parts:
-                if _CONTROL.search(part):
-                    raise RecordError(
-                        k, f"the record at {name}:{position} has a blank or a control byte in {part[:40]!r}"
-                    )
+            if _CONTROL.search("".join(parts)):
+                bad = next(part for part in parts if _CONTROL.search(part))
+                raise RecordError(k, f"the record at {name}:{position} has a blank or a control byte in {bad[:40]!r}")
             lines.append("\t".join((name, str(position), *parts, forms[tuple(written[k].tolist())] or ".")))
         column = TextColumn.of(lines)
         return column.data, column.offsets[1:]
@@ -425,6 +440,43 @@ class VczSource:
                 elif shown := _info_value(np.atleast_1d(value)):
                     text.append(f"{field.name}={shown}")
         return [";".join(text) or "." for text in texts]
+
+
+def _calls_of_local(texts: Array, listed: Array) -> Array:
+    """Alleles (L, N, 2) by LGT (L, N), whose numbers count the alleles that LAA (L, N, any) lists: k is the k-th of these, 0 is REF."""
+    if texts.dtype != object or listed.dtype.kind not in "iu" or (listed.size and listed.max() > MOST_ALLELES):
+        raise RecordError(0, "call_LGT holds no genotypes, or call_LAA no numbers of alleles")
+    known, which = np.unique(texts.astype(str), return_inverse=True)
+    which = which.reshape(texts.shape)
+    calls = np.empty((*texts.shape, 2), np.int16)
+    of_local = np.concatenate([np.zeros((*texts.shape, 1), np.int64), listed.astype(np.int64)], axis=2)
+    for number, text in enumerate(known.tolist()):
+        local = _local_genotype(text)
+        if local is None or max(local) > listed.shape[2]:
+            at = int(np.argmax((which == number).any(axis=1)))
+            raise RecordError(
+                at,
+                f"call_LGT holds {text[:40]!r}, which is no genotype of at most two of {listed.shape[2]} local alleles",
+            )
+        here = which == number
+        for copy, allele in enumerate(local):
+            # an allele that is not listed is no call of anything
+            calls[here, copy] = (
+                allele if allele <= 0 else np.where(of_local[here, allele] > 0, of_local[here, allele], -3)
+            )
+    bad = np.unique(np.argwhere(calls < -2)[:, 0])
+    if bad.size:
+        raise RecordError(int(bad[0]), "call_LAA does not list an allele of call_LGT")
+    return calls
+
+
+def _local_genotype(text: str) -> tuple[int, int] | None:
+    """A genotype of at most two alleles as it is written, -1 not observed, -2 none; None where it is none."""
+    parts = re.split(r"[/|]", text.lstrip("/|") or ".")
+    if len(parts) > 2 or not all(part == "." or (part.isdecimal() and len(part) < 5) for part in parts):
+        return None
+    alleles = [-1 if part == "." else int(part) for part in parts]
+    return alleles[0], alleles[1] if len(alleles) > 1 else -2
 
 
 def _info_value(values: Array) -> str:

@@ -165,9 +165,7 @@ class VczWriter:
             "variant_id": rsid,
             "variant_id_mask": rsid == ".",
             "variant_allele": alleles,
-            "call_genotype": records.alleles,
-            "call_genotype_mask": records.alleles < 0,
-            "call_genotype_phased": np.zeros((L, N), bool),
+            "call_genotype": records.alleles.astype(self._arrays["call_genotype"].dtype),
         }
         if FILTER not in self._header.annotations:
             values["variant_filter"] = np.zeros((L, len(self._filters)), bool)
@@ -212,13 +210,16 @@ class VczWriter:
                 for k, v in enumerate(of_it):
                     if not steps[v]:
                         copies = (alleles[record] == k + 1).sum(axis=1)
-                        ds[record, :, k] = np.where(alleles[record, :, 0] < 0, MISSING_FLOAT, copies)
+                        ds[record, :, k] = copies
+                        ds[record, alleles[record, :, 0] < 0, k] = MISSING_FLOAT
                         continue
                     value = rows.dosages.values[at[v]]
                     both = None if rows.dosages.homozygous is None else rows.dosages.homozygous[at[v]]
                     dosage = value / float(steps[v])
                     seen = value != NO_DOSAGE
-                    ds[record, :, k] = np.where(seen, dosage / np.where(single[record], 2, 1), MISSING_FLOAT)
+                    # the missing value is set by itself: arithmetic would change its bits
+                    ds[record, :, k] = dosage / np.where(single[record], 2, 1)
+                    ds[record, ~seen, k] = MISSING_FLOAT
                     if both is None or not (both != NO_DOSAGE).any():
                         continue
                     if len(of_it) > 1:
@@ -229,8 +230,9 @@ class VczWriter:
                     three = np.where(
                         single[record][:, None], np.stack([1 - dosage / 2, dosage / 2, np.zeros(N)], axis=1), three
                     )
-                    gp[record] = np.where(known[:, None], np.maximum(three, 0), MISSING_FLOAT)
-                    gp[record, single[record], 2] = FILL_FLOAT
+                    gp[record] = np.maximum(three, 0)
+                    gp[record, ~known] = MISSING_FLOAT
+                    gp[record, single[record] & known, 2] = FILL_FLOAT
         values["call_DS"] = ds
         if self._genotypes:
             values["call_GP"] = gp
@@ -250,8 +252,13 @@ class VczWriter:
         if not n:
             return
         joined_values = {name: np.concatenate([part[name] for part in self._waiting]) for name in self._waiting[0]}
-        for name, array in self._arrays.items():
-            array[self._n : self._n + n] = joined_values[name][:n]
+        for name, values in joined_values.items():
+            self._arrays[name][self._n : self._n + n] = values[:n]
+        for start in range(0, n, self._chunk):  # what follows from the calls is made a chunk at a time
+            calls = joined_values["call_genotype"][start : min(start + self._chunk, n)]
+            rows = slice(self._n + start, self._n + start + len(calls))
+            self._arrays["call_genotype_mask"][rows] = calls < 0
+            self._arrays["call_genotype_phased"][rows] = np.zeros(calls.shape[:2], bool)
         for start in range(0, n, self._chunk):
             part = slice(start, min(start + self._chunk, n))
             self._add_to_index(

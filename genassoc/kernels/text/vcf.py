@@ -4,7 +4,7 @@ One row an ALT. No Python object is made for a call. Two ways through a line:
 
 - every call is ``a/b`` with one-digit alleles (what imputation servers and PLINK write): four bytes a call, sixteen
   calls packed at a time;
-- anything else: a call at a time.
+- anything else: a call at a time; where fields beside GT are read, in `genassoc.kernels.text.vcf_samples`.
 
 The first is tried where the end of the line allows it, and checks every byte it reads, so that both give the same rows.
 """
@@ -16,7 +16,9 @@ import numpy as np
 from genassoc.kernels import jit, native
 from genassoc.kernels.genotypes.packed import gather as gather_samples
 from genassoc.kernels.text import vcf_calls as calls
+from genassoc.kernels.text import vcf_dosages as dosages
 from genassoc.kernels.text import vcf_fields as fields
+from genassoc.kernels.text import vcf_samples as samples_of
 from genassoc.kernels.text.vcf_fixed import pack_fixed
 from genassoc.shapes import Int32Array, Int64Array, UInt8Array
 
@@ -59,13 +61,16 @@ class Header(NamedTuple):
     ----------
     numeric_names, numeric_ends : uint8 (any,), int64 (F,)
         FORMAT fields that it declares Integer or Float, one after another, where each ends.
-    leading_phase : bool
-        Whether genotypes may begin with a separator (VCF 4.4 and later).
+    rules : int
+        As of `genassoc.kernels.text.vcf_calls.Format`.
+    wanted : Wanted
+        What is read beside GT.
     """
 
     numeric_names: UInt8Array
     numeric_ends: Int64Array
-    leading_phase: bool
+    rules: int
+    wanted: samples_of.Wanted
 
 
 class Rows(NamedTuple):
@@ -75,7 +80,7 @@ class Rows(NamedTuple):
     ----------
     packed : uint8 (., B)
     haploid : uint8 (., ceil(N / 8))
-        Zeroed; bits of haploid and of half calls (whose code is 3).
+        Zeroed; bits of haploid calls, and of half calls that are kept (their code is 1 where the allele is ALT, else 3).
     haploid_rows : uint8 (.,)
         1 where the row has any.
     positions : int64 (.,)
@@ -86,6 +91,10 @@ class Rows(NamedTuple):
         From 1.
     left_out : int64 (., 2)
         Where FILTER of each record begins and ends that is left out for it; status[STATUS_LEFT_OUT] says how many there are.
+    half_calls : int64 (.,)
+        Zeroed; half calls of the record that are not observed, in its first row.
+    dosages : DosageRoom
+        Its ``steps`` zeroed.
     """
 
     packed: UInt8Array
@@ -96,6 +105,8 @@ class Rows(NamedTuple):
     records: Int64Array
     alt_index: Int32Array
     left_out: Int64Array
+    half_calls: Int64Array
+    dosages: dosages.DosageRoom
 
 
 class Room(NamedTuple):
@@ -107,16 +118,19 @@ class Room(NamedTuple):
     numeric : uint8 (256,)
         Zeroed.
     columns : int64 (10,)
+    fields : Fields
     """
 
     line: calls.Calls
     numeric: UInt8Array
     columns: Int64Array
+    fields: dosages.Fields
 
 
 def working_room(samples: calls.Samples) -> Room:
     """Room for one thread."""
-    return Room(calls.room_of(samples), np.zeros(256, dtype=np.uint8), np.empty(10, dtype=np.int64))
+    columns = np.empty(10, dtype=np.int64)
+    return Room(calls.room_of(samples), np.zeros(256, dtype=np.uint8), columns, dosages.fields_of(samples))
 
 
 class Report(NamedTuple):
@@ -135,12 +149,18 @@ class Report(NamedTuple):
 
 
 class Record(NamedTuple):
-    """The fixed columns of a line: where each begins (10,), POS, number of ALTs; whether one of reference calls makes a row."""
+    """The fixed columns of a line: where each begins (10,), POS, number of ALTs; whether one of reference calls makes a row; what of its
+    fields is read, and how.
+    """
 
     columns: Int64Array
     position: int
     n_alternates: int
     blocks: bool
+    has: int
+    found: int
+    format: calls.Format
+    wanted: samples_of.Wanted
 
 
 @jit
@@ -162,7 +182,7 @@ def _write_rows(
     text: UInt8Array,
     record: Record,
     seen: int,
-    line: calls.Calls,
+    room: Room,
     samples: calls.Samples,
     rows: Rows,
     counters: Int64Array,
@@ -173,8 +193,9 @@ def _write_rows(
     ``seen`` is bits of the calls, or `_PACKED`: the first ALT lies packed already, in its row if the samples are in order,
     else in ``line.file_row``.
     """
-    begin, columns, places = row, record.columns, rows.places
+    begin, columns, places, line = row, record.columns, rows.places, room.line
     packed, haploid, in_order = rows.packed, rows.haploid, samples.in_order
+    half_before = counters[calls.HALF_MISSING]
     alt_start = columns[4]
     alone = record.blocks and record.n_alternates <= 1
     for k in range(1, max(record.n_alternates, int(alone)) + 1):
@@ -186,7 +207,27 @@ def _write_rows(
             alt_start = alt_end + 1
             continue
         any_haploid = False
-        if seen == _PACKED:
+        dosed = 0
+        if record.has and k > 1:  # what was sound for the first ALT is so for all
+            samples_of.read_samples(
+                text, columns[9], record.format, record.wanted, record.n_alternates, k, line, room.fields
+            )
+        if record.has & samples_of.HAS_DOSAGES:
+            dosed = dosages.write_dosages(line, room.fields, samples, rows.dosages, packed[row], haploid[row], row)
+            if dosed == 0 and not in_order:
+                # others have dosages, and so their calls were not looked at
+                _, _, _, _, seen = samples_of.read_fields(
+                    text, columns[9], record.format, record.wanted, record.n_alternates, k, line, room.fields
+                )
+            if dosed == 0 and row == begin and record.n_alternates > 1:
+                for i in range(3):
+                    counters[calls.DOSAGES + i] += (record.found >> i) & 1
+        if record.has and row == begin:
+            dosages.count_notes(line, room.fields, samples, dosed > 0, counters)
+        if dosed:
+            any_haploid = dosed > 1
+            counters[calls.ROUNDED_ROWS] += int(rows.dosages.steps[row] == dosages.MOST_STEPS)
+        elif seen == _PACKED:
             if k > 1:
                 target = packed[row] if in_order else line.file_row[0]
                 pack_fixed(text, columns[9], samples.n_columns, record.n_alternates, k, target)
@@ -209,6 +250,8 @@ def _write_rows(
         rows.alt_index[row] = k
         row += 1
         alt_start = alt_end + 1
+    if row > begin:
+        rows.half_calls[begin] = counters[calls.HALF_MISSING] - half_before
     if row - begin > 1:
         counters[calls.SPLIT] += 1
     return row
@@ -269,9 +312,10 @@ def scan(
     packed, file_row, in_order = rows.packed, line.file_row, samples.in_order
     counters, status = report.counters, report.status
     format_start, format_end = 0, 0  # the last FORMAT that was read
-    n_fields, genotype, any_numeric, dosages = 0, -1, False, 0
+    n_fields, genotype, any_numeric, found, has_fields = 0, -1, False, 0, 0
     row, lines, at, left_out, region = 0, 0, offset, 0, 0
     status[:] = 0
+    room.fields.state[:] = 0
     while at < L:
         if text[at] == fields.NEWLINE or (text[at] == fields.RETURN and text[at + 1] == fields.NEWLINE):
             at = fields.line_end(text, at) + 1
@@ -318,8 +362,17 @@ def scan(
             if n_fields < 0:
                 status[STATUS_CODE] = calls.BAD_FORMAT
                 return
-            dosages = fields.dosage_fields(text, format_start, format_end)
-        if genotype < 0 or (n_alternates == 0 and not regions.blocks):
+            found = fields.dosage_fields(text, format_start, format_end)
+            has_fields = samples_of.read_roles(
+                text, format_start, format_end, header.wanted, genotype, numeric, room.fields.roles
+            )
+            if has_fields < 0:
+                status[STATUS_CODE] = calls.BAD_FORMAT
+                return
+        has = has_fields
+        if n_alternates == 0 or (n_alternates > 1 and found & header.wanted.dosages == samples_of.HDS_WANTED):
+            has &= ~samples_of.HAS_DOSAGES  # of several ALTs it is not defined which haplotype carries which
+        if (genotype < 0 and has & ~samples_of.HAS_MASKS == 0) or (n_alternates == 0 and not regions.blocks):
             # Nothing to keep. The columns are counted all the same.
             n_found, end = fields.count_samples(text, columns[9])
             if n_found != n_columns:
@@ -331,24 +384,30 @@ def scan(
                 status[STATUS_CODE] = calls.FULL
                 return
             end, n_half = -1, 0
-            if n_fields == 1:
+            if n_fields == 1 and has == 0:
                 target = packed[row] if in_order else file_row[0]
                 end, n_half = _read_fixed(text, columns[9], n_columns, n_alternates, target)
             seen = _PACKED
+            format = calls.Format(n_fields, genotype, n_alternates, numeric, any_numeric, header.rules)
             # whose calls are half missing is not known of packed rows
             if end < 0 or n_half > 0:
-                format = calls.Format(n_fields, genotype, numeric, any_numeric, header.leading_phase)
-                code, end, j, field, seen = calls.read_calls(text, columns[9], format, n_alternates, line)
+                if has == 0:
+                    code, end, j, field, seen = calls.read_calls(text, columns[9], format, n_alternates, line)
+                else:
+                    code, end, j, field, seen = samples_of.read_samples(
+                        text, columns[9], format, header.wanted, n_alternates, 1, line, room.fields
+                    )
                 if code != calls.OK:
                     status[STATUS_CODE] = code
                     status[STATUS_SAMPLE] = j
                     status[STATUS_FIELD] = field
                     return
-            record = Record(columns, position, n_alternates, regions.blocks)
-            row = _write_rows(text, record, seen, line, samples, rows, counters, row)
+            record = Record(columns, position, n_alternates, regions.blocks, has, found, format, header.wanted)
+            row = _write_rows(text, record, seen, room, samples, rows, counters, row)
         counters[calls.RECORDS] += 1
-        for k in range(3):
-            counters[calls.DOSAGES + k] += (dosages >> k) & 1
+        if has & samples_of.HAS_DOSAGES == 0:
+            for k in range(3):
+                counters[calls.DOSAGES + k] += (found >> k) & 1
         at = end + 1
         lines += 1
     status[STATUS_OFFSET] = at

@@ -22,16 +22,29 @@ BAD_ALLELE = 8  # allele number above the number of ALTs
 TOO_MANY_FIELDS = 9  # a sample has more fields than FORMAT
 BAD_NUMBER = 10  # letters in a field that the header declares a number
 HEADER_LINE = 11  # a line that starts with # after the header
+BAD_DOSAGE = 12  # a dosage that is none
+BAD_PROBABILITY = 13
+BAD_HAPLOID = 14  # a dosage above 1 beside a haploid genotype
+BAD_COUNT = 15  # more or fewer values than the alleles make
+BAD_LOCAL = 16  # a genotype of local alleles that its list does not name
 
 # Counters.
 RECORDS, SPLIT, NO_GENOTYPES, NO_ALTERNATE, REFERENCE_BLOCK, HAPLOID_CALLS, HALF_MISSING, POLYPLOID_CALLS, OUTSIDE = (
     range(9)
 )
-DOSAGES = 9  # the first of three: records with DS, HDS, GP, in the order of `vcf_fields.dosage_fields`
-N_COUNTERS = 12
+# records with DS, HDS, GP whose dosages were not read, in the order of `vcf_fields.dosage_fields`
+DOSAGES = 9  # the first of three
+MASKED_GQ, MASKED_DP, MASKED_BALANCE, HALF_HAPLOID, HALF_REFERENCE = 12, 13, 14, 15, 16
+FROM_CALLS, ADJUSTED, UNSOUND, DISAGREES, ROUNDED_ROWS = 17, 18, 19, 20, 21
+N_COUNTERS = 22
 
-# Bits of a call beside its two-bit code, while a line is read.
-HALF, HAPLOID, POLYPLOID = 4, 8, 16
+# Bits of a call beside its two-bit code, while a line is read: of a half call whether its allele is kept.
+HALF, HAPLOID, POLYPLOID, KEPT = 4, 8, 16, 32
+
+# How genotypes are read, `Format.rules`: whether they may begin with a separator (VCF 4.4 and later), and what a half call is.
+LEADING_PHASE = 1
+HALF_RULES = 6
+AS_MISSING, AS_KEPT, AS_HAPLOID, AS_REFERENCE = 0, 2, 4, 6
 
 
 class Samples(NamedTuple):
@@ -59,17 +72,20 @@ class Format(NamedTuple):
     ----------
     n_fields, genotype : int
         How many fields; which of them is GT, -1 if none.
+    n_alternates : int
+        ALTs of the record.
     numeric : uint8 (256,)
         1 where a field must hold numbers; ``any_numeric``: one does.
-    leading_phase : bool
-        Whether genotypes may begin with a separator (VCF 4.4 and later).
+    rules : int
+        `LEADING_PHASE` or not, and one of `AS_MISSING`, ...
     """
 
     n_fields: int
     genotype: int
+    n_alternates: int
     numeric: UInt8Array
     any_numeric: bool
-    leading_phase: bool
+    rules: int
 
 
 class Calls(NamedTuple):
@@ -80,7 +96,7 @@ class Calls(NamedTuple):
     first, second : int32 (n_columns,)
         Alleles of each column's call, -1 where it is not observed; a haploid allele stands in both.
     flags, codes : uint8 (n_columns,)
-        HALF, HAPLOID, POLYPLOID; the code of one ALT, with the flags.
+        HALF, HAPLOID, POLYPLOID, KEPT; the code of one ALT, with the flags.
     gathered : uint8 (N,)
         Codes in the order of the store.
     file_row : uint8 (1, bytes of all columns)
@@ -105,7 +121,7 @@ def room_of(samples: Samples) -> Calls:
 
 
 @jit
-def _is_numeric_byte(c: int) -> bool:
+def is_numeric_byte(c: int) -> bool:
     """Digits, ``+ - . , e`` and the letters of nan and infinity."""
     if c >= 48 and c <= 57:
         return True
@@ -120,7 +136,7 @@ def read_call(
     text: UInt8Array,
     at: int,
     n_alternates: int,
-    leading_phase: bool,
+    rules: int,
     j: int,
     first: Int32Array,
     second: Int32Array,
@@ -128,10 +144,10 @@ def read_call(
 ) -> tuple[int, int]:
     """Read one genotype starting at ``at`` into column j of `Calls`; (error code, offset after it).
 
-    ``leading_phase``: a separator may come first (VCF 4.4 writes phase there). The arrays that it fills, not their tuple: each call of
-    this function counts references to all that it is given.
+    ``rules`` are those of `Format`. The arrays that it fills, not their tuple: each call of this function counts references to all
+    that it is given.
     """
-    if leading_phase and (text[at] == SLASH or text[at] == BAR):
+    if rules & LEADING_PHASE and (text[at] == SLASH or text[at] == BAR):
         at += 1
     ploidy = 0
     absent = 0
@@ -168,11 +184,19 @@ def read_call(
         if a >= 0:
             flag = HAPLOID
     elif ploidy == 2:
-        if absent > 0:
-            a = -1
-            b = -1
-            if absent == 1:
-                flag = HALF
+        if absent == 1:
+            rule = rules & HALF_RULES
+            flag = HALF
+            if rule == AS_MISSING:
+                a = -1
+                b = -1
+            elif rule == AS_REFERENCE:
+                a = max(a, 0)
+                b = max(b, 0)
+            else:
+                a = max(a, b)
+                b = a
+                flag |= KEPT if rule == AS_KEPT else HAPLOID
     else:
         a = -1
         b = -1
@@ -212,7 +236,7 @@ def read_calls(
 ) -> tuple[int, int, int, int, int]:
     """Read the sample columns from ``at``; (error code, offset, file column, FORMAT field, bits seen in any call)."""
     first, second, flags = calls.first, calls.second, calls.flags
-    n_fields, genotype, leading_phase = format.n_fields, format.genotype, format.leading_phase
+    n_fields, genotype, rules = format.n_fields, format.genotype, format.rules
     numeric, any_numeric = format.numeric, format.any_numeric
     L = text.shape[0]
     n_columns = first.shape[0]
@@ -264,7 +288,7 @@ def read_calls(
                                     at = end
                                     break
                                 continue
-                code, at = read_call(text, at, n_alternates, leading_phase, j, first, second, flags)
+                code, at = read_call(text, at, n_alternates, rules, j, first, second, flags)
                 if code != OK:
                     return code, at, j, field, 0
                 c = text[at]
@@ -273,7 +297,7 @@ def read_calls(
                 seen |= flags[j]
             elif any_numeric and field < numeric.shape[0] and numeric[field] == 1:
                 while text[at] != TAB and text[at] != COLON and text[at] > RETURN:
-                    if not _is_numeric_byte(text[at]):
+                    if not is_numeric_byte(text[at]):
                         return BAD_NUMBER, at, j, field, 0
                     at += 1
             else:
@@ -301,7 +325,7 @@ def read_calls(
 
 @jit
 def code_calls(k: int, calls: Calls) -> None:
-    """``code = 3 if not observed else (first == k) + (second == k)``, with the flags."""
+    """``code = 3 if not observed else (first == k) + (second == k)``, with the flags; of a half call kept 1 if ALT is there, else 3."""
     first, second, flags, codes = calls.first, calls.second, calls.flags, calls.codes
     for j in range(first.shape[0]):
         code = 0
@@ -309,11 +333,13 @@ def code_calls(k: int, calls: Calls) -> None:
             code = 3
         else:
             code = int(first[j] == k) + int(second[j] == k)
+            if flags[j] & KEPT:
+                code = 1 if code > 0 else 3
         codes[j] = code | flags[j]
 
 
 @jit
-def _pack_row(codes: UInt8Array, n_samples: int, packed: UInt8Array) -> None:
+def pack_row(codes: UInt8Array, n_samples: int, packed: UInt8Array) -> None:
     """Pack codes (flags above the two bits are dropped) into one row (B,) of the layout in `packed`; padding is 3."""
     whole = n_samples >> 2
     for b in range(whole):
@@ -350,23 +376,31 @@ def write_row(
         for i in range(n_samples):
             gathered[i] = codes[source[i]]
         row = gathered
-    _pack_row(row, n_samples, packed)
+    pack_row(row, n_samples, packed)
     any_haploid = False
     if seen & (HALF | HAPLOID | POLYPLOID):
         n_haploid = 0
         n_half = 0
+        n_half_haploid = 0
+        n_not_observed = 0
         n_polyploid = 0
         for i in range(n_samples):
             code = int(row[i])
+            half = (code >> 2) & 1
             n_haploid += (code >> 3) & 1
-            n_half += (code >> 2) & 1
+            n_half += half
+            n_half_haploid += half & (code >> 3)
+            n_not_observed += half & ((code >> 5) | (code & (code >> 1)))
             n_polyploid += (code >> 4) & 1
         if n_haploid + n_half > 0:
-            any_haploid = True
             for i in range(n_samples):
-                haploid[i >> 3] |= np.uint8((((row[i] >> 3) | (row[i] >> 2)) & 1) << (i & 7))
+                mark = ((row[i] >> 3) | (row[i] >> 5)) & 1
+                any_haploid = any_haploid or mark == 1
+                haploid[i >> 3] |= np.uint8(mark << (i & 7))
         if count:
             counters[HAPLOID_CALLS] += n_haploid
-            counters[HALF_MISSING] += n_half
+            counters[HALF_MISSING] += n_not_observed
+            counters[HALF_HAPLOID] += n_half_haploid
+            counters[HALF_REFERENCE] += n_half - n_half_haploid - n_not_observed
             counters[POLYPLOID_CALLS] += n_polyploid
     return any_haploid

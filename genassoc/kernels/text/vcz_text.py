@@ -112,23 +112,30 @@ def write_calls(prefixes: UInt8Array, prefix_end: Int64Array, calls: Array, numb
         for i in range(N):
             text[at] = _TAB
             at += 1
-            written = 0
-            for copy in range(P):
-                allele = int(calls[record, i, copy])
-                if allele == _FILL:
-                    continue
-                if written > 0:
-                    text[at] = _SLASH
-                    at += 1
-                if allele < 0:
+            a, b = (int(calls[record, i, 0]), int(calls[record, i, 1])) if P == 2 else (_FILL, _FILL)
+            if -1 <= min(a, b) and max(a, b) < 10:  # nearly all
+                text[at] = _DOT if a < 0 else _ZERO + a
+                text[at + 1] = _SLASH
+                text[at + 2] = _DOT if b < 0 else _ZERO + b
+                at += 3
+            else:
+                written = 0
+                for copy in range(P):
+                    allele = int(calls[record, i, copy])
+                    if allele == _FILL:
+                        continue
+                    if written > 0:
+                        text[at] = _SLASH
+                        at += 1
+                    if allele < 0:
+                        text[at] = _DOT
+                        at += 1
+                    else:
+                        at = _put_count(text, at, allele)
+                    written += 1
+                if P > 0 and written == 0:
                     text[at] = _DOT
                     at += 1
-                else:
-                    at = _put_count(text, at, allele)
-                written += 1
-            if P > 0 and written == 0:
-                text[at] = _DOT
-                at += 1
             before = P
             for field in range(K):
                 if numbers.written[record, field] == 0:

@@ -41,6 +41,16 @@ def field_masks(text: UInt8Array, at: int) -> tuple[np.uint64, np.uint64]:
     return np.uint64(plain), np.uint64(colon)
 
 
+def separator_masks(text: UInt8Array, at: int) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
+    """Masks of bytes that are: a tab, a line end, or one of ``, :``; a newline; a tab; a comma."""
+    masks = [0, 0, 0, 0]
+    for i in range(WIDTH):
+        byte = int(text[at + i])
+        for kind, found in enumerate((9 <= byte <= 13 or byte in (44, 58), byte == 10, byte == 9, byte == 44)):
+            masks[kind] |= int(found) << i
+    return np.uint64(masks[0]), np.uint64(masks[1]), np.uint64(masks[2]), np.uint64(masks[3])
+
+
 def trailing_zeros(mask: np.uint64) -> int:
     """Zeros below the lowest one of a mask; 64 where there is none."""
     value = int(mask)
@@ -115,6 +125,20 @@ def _spell_out() -> None:
         return signature, codegen
 
     @intrinsic
+    def _separator_masks(typingctx: Any, text: Any, at: Any) -> Any:
+        signature = types.UniTuple(types.uint64, 4)(text, types.intp)
+
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            values = _load(context, builder, sig.args[0], args[0], args[1])
+            ends = builder.icmp_unsigned("<=", builder.sub(values, _all(ord("\t"))), _all(ord("\r") - ord("\t")))
+            comma = _is(builder, values, ",")
+            inner = builder.or_(comma, _is(builder, values, ":"))
+            lanes = [builder.or_(ends, inner), _is(builder, values, "\n"), _is(builder, values, "\t"), comma]
+            return _answer(context, builder, sig, lanes)
+
+        return signature, codegen
+
+    @intrinsic
     def _trailing_zeros(typingctx: Any, mask: Any) -> Any:
         signature = types.intp(types.uint64)
 
@@ -143,6 +167,13 @@ def _spell_out() -> None:
     def _field_masks_compiled(text, at):  # type: ignore[no-untyped-def]
         def compiled(text, at):  # type: ignore[no-untyped-def]
             return _field_masks(text, at)  # type: ignore[call-arg]
+
+        return compiled
+
+    @overload(separator_masks)
+    def _separator_masks_compiled(text, at):  # type: ignore[no-untyped-def]
+        def compiled(text, at):  # type: ignore[no-untyped-def]
+            return _separator_masks(text, at)  # type: ignore[call-arg]
 
         return compiled
 
