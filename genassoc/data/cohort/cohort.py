@@ -511,9 +511,8 @@ class Cohort:
     def read(self, start: int, stop: int, *, dosages: bool = False, probabilities: bool = True) -> GenotypeBlock:
         """The calls of variants start to stop, as `ploidy` lets them be; the samples are its columns `block_columns`.
 
-        Of rows of dosages these are the copies that dosages are within a tenth of, else not observed. With ``dosages`` the block has
-        the dosages too (with ``probabilities`` those of genotypes), and `genassoc.data.cohort.kinds.by_kind` cuts it into what analyses
-        take.
+        Of rows of dosages these are copies within a tenth, else not observed. With ``dosages`` the block has these too (with
+        ``probabilities`` those of genotypes); `genassoc.data.cohort.kinds.by_kind` cuts it into what analyses take.
         """
         block = self.store.read(start, stop)
         if self.repacks:
@@ -539,9 +538,7 @@ class Cohort:
     def _with_dosages(self, block: GenotypeBlock, probabilities: bool = True) -> GenotypeBlock:
         """A block from `read` with the dosages of its rows."""
         rows = self.store.read_dosages(block.start, block.start + block.n_variants, probabilities=probabilities)
-        if self.repacks:
-            rows = rows.of_samples(self.sample_index)
-        return with_dosages(block, rows, self.ploidy)
+        return with_dosages(block, rows.of_samples(self.sample_index) if self.repacks else rows, self.ploidy)
 
     def contig_of(self, start: int, stop: int) -> str:
         """The contig of the variants from start to stop; "" where they lie on several."""

@@ -116,13 +116,18 @@ class NullPoisson(WeightedNull):
         return missing_at_random(task.genotypes, self.n, self.residual, self.phi * self.weight)
 
     def skewed(self, genotypes: GenotypeSums) -> BoolArray:
-        """Rows (V,) of overdispersed counts with few carriers."""
-        if not self.overdispersed:
+        """Rows (V,) of overdispersed counts with few carriers; of dosages of any counts.
+
+        The ratio of few whole copies has few values, and so finds too little; that of dosages has all values, and finds too much.
+        """
+        soft = np.isfinite(genotypes.carriers)
+        if not self.overdispersed and not soft.any():
             return np.zeros(genotypes.n.size, dtype=bool)
         p = genotypes.rare_mac / np.maximum(2 * genotypes.n, 1)
         with np.errstate(invalid="ignore", divide="ignore"):
             # The skewness of a sum of n terms, each a residual times a centred binomial(2, p), is that of a term over the root of n.
-            return np.asarray(self.skewness * (1 - 2 * p) / np.sqrt(2 * genotypes.n * p * (1 - p)) > SKEWED)
+            skewness = self.skewness * (1 - 2 * p) / np.sqrt(2 * genotypes.n * p * (1 - p))
+            return np.asarray((skewness > SKEWED) & (soft | self.overdispersed))
 
     def little_information(self, genotypes: GenotypeSums, impute: bool) -> BoolArray:
         """Events are counted by their clumps: a sample with many of them is one."""
