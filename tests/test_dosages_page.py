@@ -39,7 +39,9 @@ def imputed(contig):
     for v in range(V):
         genotypes = rng.binomial(2, rng.uniform(0.2, 0.5), N)
         effect = "stop_gained" if v % 10 == 0 else "intron"
-        fixed = f"chr{contig}\t{1000 + v}\t.\tA\tG\t.\t{'LowQ' if v % 7 == 0 else 'PASS'}\tR2=0.9;CSQ={effect}\tGT:DS:GP"
+        fixed = (
+            f"chr{contig}\t{1000 + v}\t.\tA\tG\t.\t{'LowQ' if v % 7 == 0 else 'PASS'}\tR2=0.9;CSQ={effect}\tGT:DS:GP"
+        )
         lines.append("\t".join([fixed, *(sample(rng, g) for g in genotypes)]))
     return HEADER.format(contig=contig) + "\n".join(lines) + "\n"
 
