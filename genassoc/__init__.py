@@ -1,4 +1,4 @@
-"""genassoc: genome-wide association from VCF, exact and fast.
+"""genassoc: genome-wide association from VCF, BGEN, PLINK's and other files, exact and fast.
 
 The public names are loaded when they are first used: ``import genassoc`` itself imports nothing heavy.
 """

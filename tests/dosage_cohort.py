@@ -12,7 +12,7 @@ from genassoc.data.store.arrays import Contents
 from genassoc.data.store.store import GenotypeStore
 from genassoc.data.store.variant_columns import VariantColumns
 from genassoc.data.store.writer import StoreWriter
-from genassoc.kernels.genotypes.dosages import hard_calls
+from genassoc.kernels.genotypes.nearest_calls import hard_calls
 from genassoc.shapes import packed_bytes
 
 STEPS = (1000, 1000, 0, 255, 32767)  # of rows in turn

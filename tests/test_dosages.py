@@ -5,11 +5,13 @@ import pytest
 from oracles import dosage_genotypes as genotypes_oracle
 from oracles import dosage_moments as moments_oracle
 from oracles import dosages as oracle
+from oracles import nearest_calls as nearest_oracle
 
 from genassoc.data.block import DosageBlock, GenotypeBlock
 from genassoc.kernels.genotypes import dosage_genotypes as genotypes
 from genassoc.kernels.genotypes import dosage_moments as moments
 from genassoc.kernels.genotypes import dosages as kernel
+from genassoc.kernels.genotypes.nearest_calls import hard_calls
 from genassoc.shapes import packed_bytes
 
 RNG = np.random.default_rng(11)
@@ -81,13 +83,23 @@ def test_kernels_are_their_twins(dtype):
 def test_hard_calls_are_within_a_tenth_of_a_copy():
     steps = np.array([255, 1000, 16384, 32767, 10], np.uint16)
     values = np.stack([RNG.integers(0, 2 * one + 1, 37) for one in steps.astype(int)]).astype(np.uint16)
-    values[:, :8] = [
-        [0, one // 10, one // 10 + 1, one - one // 10, one, 2 * one, 2 * one - one // 10, 65535]
+    values[:, :10] = [
+        [
+            0,
+            one // 10,
+            one // 10 + 1,
+            one - one // 10,
+            one,
+            2 * one,
+            2 * one - one // 10,
+            65535,
+            *(min(2 * one + one // 10 + k, 65534) for k in (0, 1)),
+        ]
         for one in steps.astype(int)
     ]
     packed = np.empty((steps.size, packed_bytes(37)), np.uint8)
-    kernel.hard_calls(values, steps, packed)
-    np.testing.assert_array_equal(GenotypeBlock(packed, 37).codes(), oracle.hard_calls(values, steps))
+    hard_calls(values, steps, packed)
+    np.testing.assert_array_equal(GenotypeBlock(packed, 37).codes(), nearest_oracle.hard_calls(values, steps))
 
 
 def test_a_product_has_the_same_bits_alone_and_in_company():

@@ -142,7 +142,7 @@ def test_names_of_samples(tmp_path):
     path = write_fileset(tmp_path / "c", codes)
     notes = inputs.open_source(path, []).notes
     assert any("2 males and 1 females" in note for note in notes) and any(
-        "phenotype not read" in note for note in notes
+        "phenotype is not read" in note for note in notes
     )
 
 

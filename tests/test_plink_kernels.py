@@ -5,14 +5,14 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from oracles import bed as bed_oracle
-from oracles import dosages as dosages_oracle
+from oracles import nearest_calls as nearest_oracle
 from oracles import packed as packed_oracle
 from oracles import pgen as pgen_oracle
 from oracles import variant_lines as lines_oracle
 from plink_files import random_codes
 
 from genassoc.kernels.genotypes import bed, pgen
-from genassoc.kernels.genotypes.dosages import hard_calls
+from genassoc.kernels.genotypes.nearest_calls import hard_calls
 from genassoc.kernels.text import variant_lines
 from genassoc.shapes import packed_bytes
 
@@ -77,7 +77,7 @@ def test_steps_of_dosages():
     assert values.tolist() == expected
     packed = np.empty((3, packed_bytes(40)), np.uint8)
     hard_calls(values, np.full(3, 16384, np.uint16), packed)
-    codes = np.array(dosages_oracle.hard_calls(values, [16384] * 3), np.uint8)
+    codes = np.array(nearest_oracle.hard_calls(values, [16384] * 3), np.uint8)
     np.testing.assert_array_equal(packed, packed_oracle.pack(codes, packed.shape[1]))
 
 

@@ -153,6 +153,13 @@ def sake(folder):
     (folder / "sake").symlink_to(real_data("sake"))
 
 
+def vcf_zarr(folder):
+    write_bgzf(folder / "cohort.vcf.gz", vcf_text("chr1", "GT", call))
+    ga.convert(folder / "cohort.vcf.gz", folder / "first.zarr")
+    ga.export(folder / "first.zarr", folder / "cohort.vcz")
+    return 6
+
+
 def array(folder):
     lines = [f"{chromosome}\trs{chromosome}\t0\t{50 + i}\tC\tA" for i, chromosome in enumerate((1, 2, 23, 26))]
     write_fileset(folder / "array", random_codes(4, N), lines)
@@ -179,6 +186,7 @@ IMITATIONS = {
     "GATK, joint": (dragen, "VCF"),
     "GLnexus": (glnexus, "BCF"),
     "SeqOIA": (sake, "sake"),
+    "VCF Zarr": (vcf_zarr, "VCF Zarr"),
     "PLINK 1": (array, "BED"),
 }
 

@@ -16,7 +16,7 @@ from genassoc.data.store.store import VARIANT_SCHEMA, GenotypeStore
 from genassoc.data.store.variant_columns import VariantColumns
 from genassoc.data.store.writer import StoreWriter
 from genassoc.errors import InputError, OutputError, StoreError
-from genassoc.kernels.genotypes.dosages import hard_calls
+from genassoc.kernels.genotypes.nearest_calls import hard_calls
 from genassoc.shapes import packed_bytes
 
 N, V = 37, 121

@@ -15,7 +15,7 @@ from genassoc.formats.source import RecordError, VariantBatch
 from genassoc.formats.vcf.sample_fields import SampleFields
 from genassoc.formats.vcf.scan import LineScanner
 from genassoc.kernels.genotypes import half_calls
-from genassoc.kernels.genotypes.dosages import hard_calls
+from genassoc.kernels.genotypes.nearest_calls import hard_calls
 from genassoc.kernels.text.vcf_dosages import MOST_STEPS
 from genassoc.kernels.text.vcf_numbers import BILLION, NO_NUMBER, NOTHING, read_number
 from genassoc.kernels.text.vector_numbers import NOT_SHORT, NUMBERS, UNIT

@@ -39,7 +39,7 @@ def _print_version(ctx: click.Context, option: click.Parameter, wanted: bool) ->
 
 app = _Commands(
     "genassoc",
-    help="Exact, fast genome-wide association from VCF: on a laptop, in a job array, in a pipeline.",
+    help="Exact, fast genome-wide association from VCF, BGEN, PLINK's and other files: on a laptop, in a job array, in a pipeline.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDTH},
     params=[

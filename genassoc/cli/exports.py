@@ -18,9 +18,11 @@ def add_to(app: click.Group) -> None:
 
 def export(
     store: Annotated[Path, Argument(help="A genotype store.")],
-    out: Annotated[Path, Argument(help="OUT.vcf.gz, .vcf, .bcf, .vcz, ...: its end says the format.")],
+    out: Annotated[Path, Argument(help="OUT.vcf.gz, .vcf, .bcf, .vcz, .bed, .pgen or .bgen: its end says the format.")],
     *,
-    format: Annotated[str | None, Option(help="The format by name, where the end of OUT shall be checked.")] = None,
+    format: Annotated[
+        str | None, Option(metavar="vcf|bcf|vcz|bed|pgen|bgen", help="Refuse an OUT whose end is of another format.")
+    ] = None,
     samples: Annotated[Path | None, Option(help="File with one sample id a line: only these.", panel=_SAMPLES)] = None,
     pheno: Annotated[Path | None, Option(help="Phenotypes: only samples in both files.", panel=_SAMPLES)] = None,
     sample_id: Annotated[str | None, Option(help="Phenotypes: column of sample ids.", panel=_SAMPLES)] = None,
@@ -37,7 +39,9 @@ def export(
     mac: Annotated[float | None, Option(help="Minimum minor allele count.", panel=_VARIANTS)] = None,
     missing_rate: Annotated[float | None, Option(help="Maximum share of missing calls.", panel=_VARIANTS)] = None,
     hwe: Annotated[float | None, Option(help="Minimum exact Hardy-Weinberg p.", panel=_VARIANTS)] = None,
-    info: Annotated[float | None, Option(help="Minimum imputation quality, of dosages.", panel=_VARIANTS)] = None,
+    info: Annotated[
+        float | None, Option(help="Minimum imputation quality of dosages (INFO, else r2); calls stay.", panel=_VARIANTS)
+    ] = None,
     pass_only: Annotated[
         bool, Option("--pass-only", help="Only variants whose FILTER is PASS or '.'.", panel=_VARIANTS)
     ] = False,
@@ -60,7 +64,7 @@ def export(
     memory: Memory = None,
     force: Annotated[bool, Option("--force", help="Replace what is there.")] = False,
 ) -> None:
-    """A genotype store, or some of its samples and variants -> VCF, BCF, VCF Zarr, ... for other programs."""
+    """A genotype store, or some of its samples and variants -> VCF, BCF, VCF Zarr, BED, PGEN or BGEN, for other programs."""
     from genassoc.data.cohort import variants as predicates
     from genassoc.verbs import exports, quality
 

@@ -21,7 +21,7 @@ def plan(
     *,
     parts: Annotated[int, Option(min=1, help="Jobs of the array.")],
     json: Json = False,
-    convert: Annotated[bool, Option("--convert", help="Convert VCF, VCF.gz or BCF files.")] = False,
+    convert: Annotated[bool, Option("--convert", help="Convert files of genotypes, as `convert` does.")] = False,
     samples: Annotated[Path | None, Option(help="With --convert: file of sample ids to keep.")] = None,
     memory: Memory = None,
     force: Force = False,

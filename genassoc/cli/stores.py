@@ -20,7 +20,10 @@ def add_to(app: click.Group) -> None:
 def convert(
     files: Annotated[
         list[str],
-        Argument(metavar="IN... OUT.zarr", help="VCF, VCF.gz or BCF files (globs too), then the store."),
+        Argument(
+            metavar="IN... OUT.zarr",
+            help="VCF, BCF, BGEN, PGEN, BED, VCF Zarr or a Parquet lake (globs too), then the store.",
+        ),
     ],
     *,
     threads: Threads = None,
@@ -32,7 +35,7 @@ def convert(
     ] = False,
     **reading: object,
 ) -> None:
-    """VCF, VCF.gz, BCF -> a genotype store. A killed conversion continues when run again."""
+    """Genotype files of any format -> a genotype store. A killed conversion continues when run again."""
     from genassoc.formats.convert import convert as convert_files
     from genassoc.formats.reading import Reading
 

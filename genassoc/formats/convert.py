@@ -1,4 +1,4 @@
-"""VCF, VCF.gz and BCF into a genotype store: in parts, resumable, parallel.
+"""Files of genotypes into a genotype store: in parts, resumable, parallel.
 
 Reading is sequential, inflating and scanning run in threads, one writer takes the rows in order. A batch of rows is
 known by its origin: file, place in the file, and everything counted before it, so that a conversion that was killed
@@ -78,7 +78,7 @@ def convert(
     memory: str | int | None = None,
     reading: Reading = AS_IT_IS,
 ) -> ConversionSummary:
-    """Convert VCF, VCF.gz or BCF files into one genotype store.
+    """Convert files of genotypes, of any format that is read, into one genotype store.
 
     Parameters
     ----------

@@ -90,7 +90,7 @@ class VariantBatch:
     dosages : DosageRows or None
         Dosages of those rows that have some; None where none has. Their ``packed`` calls are the dosages' nearest copies
         where these are within `genassoc.data.block.HARD_CALL_DISTANCE`, else not observed
-        (`genassoc.kernels.genotypes.dosages.hard_calls`).
+        (`genassoc.kernels.genotypes.nearest_calls.hard_calls`).
     filters, left_out : dict
         FILTER -> records of the rows; records that were left out for it.
     annotated : dict

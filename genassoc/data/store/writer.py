@@ -464,7 +464,7 @@ def write_store(
 def _stored(block: "Block") -> "tuple[UInt8Array, DosageRows | None]":
     """Calls and dosages of a block, as a store takes them."""
     from genassoc.data.block import DosageRows, GenotypeBlock
-    from genassoc.kernels.genotypes.dosages import hard_calls
+    from genassoc.kernels.genotypes.nearest_calls import hard_calls
 
     if isinstance(block, GenotypeBlock):
         return block.packed, None

@@ -8,7 +8,6 @@ from genassoc.formats.bgen.header import BgenHeader, check_names
 
 MAX_SAMPLE_BYTES = 2**30
 TYPES = frozenset("0DCPB")  # second line: nothing, discrete, continuous, phenotype, binary
-_NAMES = ("sex", "gender")
 
 
 @dataclass(frozen=True)
@@ -139,7 +138,7 @@ def _note_columns(sample_file: SampleFile, notes: list[str]) -> None:
     others = sample_file.other_columns
     if not others:
         return
-    sexes = [name for name in others if name.lower() in _NAMES]
-    use = f"; give it as a table of phenotypes for {sexes[0]}" if sexes else ""
     shown = ", ".join(others[:6]) + (", ..." if len(others) > 6 else "")
-    notes.append(f"{sample_file.path.name}: columns that are not read: {shown}{use}")
+    notes.append(
+        f"{sample_file.path.name}: its other columns ({shown}) are not read: the analysis takes this file as a table of phenotypes"
+    )

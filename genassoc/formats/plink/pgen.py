@@ -18,7 +18,7 @@ from genassoc.formats.plink.pgen_header import DOSAGES, MULTIALLELIC, read_heade
 from genassoc.formats.plink.variants import LineRun, VariantRun
 from genassoc.formats.reading import AS_IT_IS, Reading
 from genassoc.formats.source import Piece, Place, RecordError, Region, VariantBatch
-from genassoc.kernels.genotypes.dosages import hard_calls
+from genassoc.kernels.genotypes.nearest_calls import hard_calls
 from genassoc.kernels.genotypes.pgen import STEPS, dosage_steps, pack_copies
 from genassoc.shapes import Float32Array, Int32Array, Int64Array, UInt8Array, UInt16Array, UInt32Array, packed_bytes
 

@@ -86,7 +86,9 @@ def read_samples(path: Path, most_bytes: int) -> SampleList:
             if extra == ["PHENO1"]
             else f"columns {', '.join(extra[:5])}{', ...' if len(extra) > 5 else ''}"
         )
-        notes.append(f"{path.name}: {shown} not read; a phenotype table is given to the analysis")
+        notes.append(
+            f"{path.name}: {shown} {'are' if shown.startswith('columns') else 'is'} not read: give phenotypes to the analysis as a table"
+        )
     known = "FID" in at and ids == individuals
     return SampleList(tuple(ids), tuple(sexes), tuple(families) if known else (), notes)
 

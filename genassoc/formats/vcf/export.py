@@ -197,13 +197,12 @@ class VcfWriter:
         return []
 
     def _notes(self) -> list[str]:
-        kept = [name for name in self._header.annotations if name.startswith(_INFO)]
+        kept = [name.removeprefix(_INFO) for name in self._header.annotations if name.startswith(_INFO)]
+        kept += ["R2 (the imputation quality that the input stated)"] if self._info_source else []
         notes = ["not in a store, so not written: phase, QUAL, FORMAT fields other than GT, DS and GP"]
         if FILTER not in self._header.annotations:
             notes.append("FILTER is '.': the store keeps none")
-        notes.append(
-            f"INFO: {', '.join(name.removeprefix(_INFO) for name in kept)}" if kept else "INFO: none kept in the store"
-        )
+        notes.append(f"INFO: {', '.join(kept)}" if kept else "INFO: none kept in the store")
         if self._apart:
             notes.append(
                 f"{self._apart:,} multi-allelic records are written one ALT a line: their rows are not those of one genotype any more"

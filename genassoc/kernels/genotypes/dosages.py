@@ -13,7 +13,7 @@ from genassoc.kernels import jit
 from genassoc.kernels.lanes.vector import DOUBLES
 from genassoc.kernels.lanes.vector_outer import add_outer
 from genassoc.kernels.lanes.vector_turned import lay_turned
-from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt8Array, UInt16Array
+from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 
 TILE_SAMPLES = 256  # of eight variants 16 KB, in the first-level cache
 # Columns of the sums of a variant.
@@ -162,36 +162,3 @@ def decode_dosages(
             x = np.int64(row[samples[i]])
             dosage = x / dosages.scale
             out[r, i] = np.nan if x == dosages.missing else (2.0 - dosage if swap else dosage)
-
-
-@jit
-def hard_calls(values: UInt16Array, steps: UInt16Array, packed: UInt8Array) -> None:
-    """Pack the copy nearest to each dosage, if it is within a tenth of one (as PLINK 2), else "not observed".
-
-    Parameters
-    ----------
-    values : uint16 array (D, N)
-        Steps; 65535 where not observed.
-    steps : uint16 array (D,)
-        Steps of one copy.
-    packed : uint8 array (D, B)
-        Filled: two bits a call (`genassoc.kernels.genotypes.packed`), the padding 3.
-    """
-    D, N = values.shape
-    B = packed.shape[1]
-    for d in range(D):
-        one = int(steps[d])
-        row, out = values[d], packed[d]
-        for b in range(B):
-            byte = 0
-            for k in range(4):
-                i = 4 * b + k
-                code = 3
-                if i < N:
-                    x = int(row[i])
-                    copies = (2 * x + one) // (2 * one)
-                    # |x - copies one| <= 0.1 one, in whole numbers; 65535 is a hair above two copies of 32767 steps
-                    if x != 65535 and copies <= 2 and 10 * abs(x - copies * one) <= one:
-                        code = copies
-                byte |= code << (2 * k)
-            out[b] = byte

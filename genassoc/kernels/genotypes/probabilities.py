@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from genassoc.kernels import jit, native
-from genassoc.kernels.text.vector_bytes import WORD, word_at
+from genassoc.kernels.genotypes.nearest_calls import pack_nearest
+from genassoc.kernels.text.vector_bytes import word_at
 from genassoc.shapes import Int64Array, UInt8Array, UInt16Array, UInt32Array
 
 NO_DOSAGE = 65535
@@ -21,7 +22,6 @@ MOST_PLOIDY = 63
 MOST_VALUES = 2**40  # more values than any block has
 # What is wrong with a block.
 OK, CUT, OTHER_SAMPLES, OTHER_ALLELES, BAD_PLOIDY, BAD_PHASE, BAD_BITS, OTHER_SIZE, BAD_SUM = range(9)
-_CODE = np.arange(4, dtype=np.uint8)
 _TWO_OF_16 = MOST_STEPS / 65535.0**2  # steps of the product of two probabilities of 16 bits
 # Columns of a block's head.
 AT, SIZE, ALLELES = 0, 1, 2
@@ -112,46 +112,6 @@ class Work(NamedTuple):
     marks: UInt8Array
     alleles: Int64Array
     whole: UInt8Array
-
-
-@jit
-def _pack_nearest(values: UInt16Array, one: int, codes: UInt8Array, packed: UInt8Array) -> None:
-    """Pack the copies that the dosages of a row are within a tenth of; "not observed" where they are of none.
-
-    As `genassoc.kernels.genotypes.dosages.hard_calls`, without a division or a branch a sample.
-
-    Parameters
-    ----------
-    values : uint16 (N,)
-        Steps; 65535 where not observed.
-    one : int
-        Steps of a copy.
-    codes : uint8 (C,)
-        Room for a call a byte, N rounded up to 32.
-    packed : uint8 (B,)
-        Filled, the padding 3.
-    """
-    N = values.shape[0]
-    # |x - copies one| <= one / 10: x is whole, so one may be divided first
-    tenth = np.uint16(one // 10)
-    single, single_end = np.uint16(one - one // 10), np.uint16(one + one // 10)
-    double, double_end = np.uint16(2 * one - one // 10), np.uint16(2 * one)
-    for i in range(N):
-        x = values[i]
-        zero = _CODE[3] if x <= tenth else _CODE[0]
-        first = _CODE[2] if (x >= single) & (x <= single_end) else _CODE[0]
-        second = _CODE[1] if (x >= double) & (x <= double_end) else _CODE[0]
-        codes[i] = _CODE[3] ^ (zero | first | second)
-    for i in range(N, codes.shape[0]):
-        codes[i] = 3
-    for w in range(codes.shape[0] // WORD):
-        # eight calls in eight bytes move together: by 6, 12 and 24 bits
-        word = word_at(codes, WORD * w)
-        word = (word | (word >> np.uint64(6))) & np.uint64(0x000F000F000F000F)
-        word = (word | (word >> np.uint64(12))) & np.uint64(0x000000FF000000FF)
-        word = word | (word >> np.uint64(24))
-        packed[2 * w] = np.uint8(word & np.uint64(255))
-        packed[2 * w + 1] = np.uint8((word >> np.uint64(8)) & np.uint64(255))
 
 
 # In the two loops that follow every operation is cast to as few bits as hold it: as many samples fill a vector.
@@ -388,7 +348,7 @@ def _any_rows(
 @jit
 def _finish_row(out: Rows, v: int, d: int, steps: int, whole: bool, codes: UInt8Array) -> int:
     """Calls of a row whose dosages lie at ``d``; where the next row's go."""
-    _pack_nearest(out.values[d], steps, codes, out.packed[v])
+    pack_nearest(out.values[d], steps, codes, out.packed[v])
     if out.marked[v]:
         for i in range(out.values.shape[1]):
             if (out.haploid[v, i >> 3] >> (i & 7)) & 1 and (out.packed[v, i >> 2] >> (2 * (i & 3))) & 3 == 1:

@@ -9,6 +9,7 @@ import numpy as np
 
 from genassoc.kernels import jit, native
 from genassoc.kernels.text.inflate import Room, inflate
+from genassoc.kernels.text.little_endian import number_at
 from genassoc.shapes import Int64Array, UInt8Array
 
 # Columns of a block's place: offsets in the buffer; of the second identifier, the rsid and the contig begin and end; the first allele's
@@ -41,15 +42,6 @@ class Coding(NamedTuple):
     layout: int
     compression: int
     n_samples: int
-
-
-@jit
-def _number(data: UInt8Array, at: int, n_bytes: int) -> int:
-    """A little-endian number."""
-    value = 0
-    for k in range(n_bytes):
-        value |= int(np.int64(data[at + k])) << (8 * k)
-    return value
 
 
 @jit
@@ -90,14 +82,14 @@ def find_variants(data: UInt8Array, begin: int, coding: Coding, places: Int64Arr
         to = at
         if coding.layout == 1:
             to += 4
-            if to <= L and _number(data, at, 4) != coding.n_samples:
+            if to <= L and number_at(data, at, 4) != coding.n_samples:
                 stopped[0] = OTHER_SAMPLES
                 return b
         for column in range(VARID, CONTIG + 1, 2):
             if to + 2 > L:
                 stopped[0], stopped[1] = MORE, to + 2
                 return b
-            length = _number(data, to, 2)
+            length = number_at(data, to, 2)
             to += 2
             place[column] = to
             to += length
@@ -106,8 +98,8 @@ def find_variants(data: UInt8Array, begin: int, coding: Coding, places: Int64Arr
         if to + fixed > L:
             stopped[0], stopped[1] = MORE, to + fixed
             return b
-        place[POSITION] = _number(data, to, 4)
-        K = _number(data, to + 4, 2) if coding.layout == 2 else 2
+        place[POSITION] = number_at(data, to, 4)
+        K = number_at(data, to + 4, 2) if coding.layout == 2 else 2
         to += fixed
         place[N_ALLELES], place[ALLELES] = K, to
         if K == 0:
@@ -117,7 +109,7 @@ def find_variants(data: UInt8Array, begin: int, coding: Coding, places: Int64Arr
             if to + 4 > L:
                 stopped[0], stopped[1] = MORE, to + 4
                 return b
-            length = _number(data, to, 4)
+            length = number_at(data, to, 4)
             if length == 0:
                 stopped[0] = EMPTY_ALLELE
                 return b
@@ -131,7 +123,7 @@ def find_variants(data: UInt8Array, begin: int, coding: Coding, places: Int64Arr
             if to + 4 > L:
                 stopped[0], stopped[1] = MORE, to + 4
                 return b
-            n = _number(data, to, 4)
+            n = number_at(data, to, 4)
             to += 4
             if coding.layout == 2 and coding.compression != NONE:
                 if n < 4:
@@ -140,7 +132,7 @@ def find_variants(data: UInt8Array, begin: int, coding: Coding, places: Int64Arr
                 if to + 4 > L:
                     stopped[0], stopped[1] = MORE, to + 4
                     return b
-                size = _number(data, to, 4)
+                size = number_at(data, to, 4)
                 to += 4
                 n -= 4
             elif coding.layout == 2:
@@ -199,8 +191,8 @@ def inflate_streams(data: UInt8Array, places: Int64Array, out: UInt8Array, begin
         begin, end, size, to = places[b, DATA], places[b, DATA_END], places[b, SIZE], begins[b]
         if end - begin < ZLIB_HEADER + ZLIB_TRAILER:
             return b
-        method = _number(data, begin, 1)
-        check = 256 * method + _number(data, begin + 1, 1)
+        method = number_at(data, begin, 1)
+        check = 256 * method + number_at(data, begin + 1, 1)
         # deflate, a window of 32 kB at most, no dictionary, and the header's own check
         if method & 15 != 8 or method >> 4 > 7 or check & 32 or check % 31:
             return b
@@ -208,7 +200,7 @@ def inflate_streams(data: UInt8Array, places: Int64Array, out: UInt8Array, begin
             return b
         stated = 0
         for k in range(ZLIB_TRAILER):
-            stated = 256 * stated + _number(data, end - ZLIB_TRAILER + k, 1)
+            stated = 256 * stated + number_at(data, end - ZLIB_TRAILER + k, 1)
         if _adler(out, to, to + size) != stated:
             return b
     return int(places.shape[0])

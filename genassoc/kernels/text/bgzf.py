@@ -3,21 +3,13 @@
 import numpy as np
 
 from genassoc.kernels import jit, native
+from genassoc.kernels.text.little_endian import number_at
 from genassoc.shapes import Int64Array, UInt8Array
 
 _HEADER = 18  # bytes that bgzip writes before the data of a block
 _TRAILER = 8  # CRC and length behind it
 _POLYNOMIAL = np.uint32(0xEDB88320)  # of CRC-32, its lowest power in the highest bit
 _ONE, _TOP = np.uint32(1), np.uint32(1 << 31)
-
-
-@jit
-def _number(data: UInt8Array, at: int, n_bytes: int) -> int:
-    """A little-endian number."""
-    value = 0
-    for k in range(n_bytes):
-        value |= int(np.int64(data[at + k])) << (8 * k)
-    return value
 
 
 @native
@@ -40,13 +32,13 @@ def find_blocks(data: UInt8Array, begin: int, ends: Int64Array, sizes: Int64Arra
     at, L = begin, data.shape[0]
     for b in range(ends.shape[0]):
         # magic, deflate, an extra field of 6 bytes that is BC of 2 bytes
-        if at + _HEADER > L or _number(data, at, 4) != 0x04088B1F or _number(data, at + 10, 6) != 0x000243420006:
+        if at + _HEADER > L or number_at(data, at, 4) != 0x04088B1F or number_at(data, at + 10, 6) != 0x000243420006:
             return b
-        end = at + _number(data, at + 16, 2) + 1
+        end = at + number_at(data, at + 16, 2) + 1
         if end > L or end < at + _HEADER + _TRAILER:
             return b
         ends[b] = end
-        sizes[b] = _number(data, end - 4, 4)
+        sizes[b] = number_at(data, end - 4, 4)
         at = end
     return ends.shape[0]
 
@@ -83,5 +75,5 @@ def joined_checksum(data: UInt8Array, ends: Int64Array, sizes: Int64Array) -> in
                 square = np.uint32(_product(square, square))
                 left >>= 1
             shifted_by = sizes[b]
-        joined = np.uint32(_product(shift, joined) ^ np.uint32(_number(data, ends[b] - _TRAILER, 4)))
+        joined = np.uint32(_product(shift, joined) ^ np.uint32(number_at(data, ends[b] - _TRAILER, 4)))
     return int(np.int64(joined))

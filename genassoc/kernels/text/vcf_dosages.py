@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from genassoc.kernels import jit
+from genassoc.kernels.genotypes.nearest_calls import nearest_calls
 from genassoc.kernels.text import vcf_calls as calls
 from genassoc.kernels.text.vcf_calls import HAPLOID, Calls, Samples, pack_row
 from genassoc.kernels.text.vcf_numbers import BILLION
@@ -116,19 +117,6 @@ def _halve_haploid(dosage: UInt32Array, flags: UInt8Array, source: Int64Array, b
 
 
 @jit
-def _nearest_calls(values: UInt16Array, steps: int, codes: UInt8Array) -> None:
-    """The copy nearest to each dosage if it is within a tenth of one, else 3: `genassoc.kernels.genotypes.dosages.hard_calls`."""
-    for i in range(values.shape[0]):
-        x = np.int32(values[i])
-        one = np.int32(steps)
-        none = np.int32(10) * x <= one
-        two = abs(np.int32(10) * (x - np.int32(2) * one)) <= one
-        het = abs(np.int32(10) * (x - one)) <= one
-        two = two and x != np.int32(NO_DOSAGE)  # one step beyond two copies of 32767
-        codes[i] = np.uint8(0) if none else (np.uint8(1) if het else (np.uint8(2) if two else np.uint8(3)))
-
-
-@jit
 def write_dosages(
     line: Calls,
     fields: Fields,
@@ -198,7 +186,7 @@ def write_dosages(
             for i in range(N):
                 if flags[source[i]] & HAPLOID and two[i] != NO_DOSAGE:
                     two[i] = values[i] // 2
-    _nearest_calls(values, steps, codes)
+    nearest_calls(values, steps, codes)
     if has_haploid:
         for i in range(N):
             if codes[i] == 1 and flags[source[i]] & HAPLOID:

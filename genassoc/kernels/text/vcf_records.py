@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from genassoc.kernels import jit
+from genassoc.kernels.text.decimals import put_fraction, put_whole
 from genassoc.shapes import Array, Int64Array, UInt8Array, UInt16Array
 
 _TAB, _NEWLINE, _SLASH, _DOT, _ZERO, _COLON, _COMMA = 9, 10, 47, 46, 48, 58, 44
@@ -39,36 +40,10 @@ class RecordDosages(NamedTuple):
 
 
 @jit
-def _put_whole(text: UInt8Array, at: int, number: int) -> int:
-    """Write a whole number that is not negative; the place behind it."""
-    digits = 1
-    left = number // 10
-    while left > 0:
-        digits += 1
-        left //= 10
-    left = number
-    for k in range(digits - 1, -1, -1):
-        text[at + k] = _ZERO + left % 10
-        left //= 10
-    return at + digits
-
-
-@jit
 def _put_fraction(text: UInt8Array, at: int, steps: int, of: int) -> int:
     """Write steps / of to five decimals; the place behind it."""
     rounded = (2 * steps * _UNIT + of) // (2 * of)
-    at = _put_whole(text, at, rounded // _UNIT)
-    left = rounded % _UNIT
-    if left > 0:
-        text[at] = _DOT
-        at += 1
-        unit = _UNIT
-        while left > 0:
-            unit //= 10
-            text[at] = _ZERO + left // unit
-            left %= unit
-            at += 1
-    return at
+    return put_fraction(text, put_whole(text, at, rounded // _UNIT), rounded % _UNIT, _UNIT)
 
 
 @jit
@@ -93,7 +68,7 @@ def _put_dosages(text: UInt8Array, at: int, alleles: Array, dosages: RecordDosag
         else:
             allele = v - first + 1
             copies = int(alleles[record, i, 0] == allele) + int(alleles[record, i, 1] == allele)
-            at = _put_whole(text, at, copies)
+            at = put_whole(text, at, copies)
     return at
 
 
@@ -163,7 +138,7 @@ def write_records(
                     text[at] = _DOT
                     at += 1
                 else:
-                    at = _put_whole(text, at, allele)
+                    at = put_whole(text, at, allele)
             if written > 0:
                 at = _put_dosages(text, at, alleles, dosages, record, i)
             if written > 1:

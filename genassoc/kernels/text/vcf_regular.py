@@ -283,13 +283,13 @@ def read_regular(
             p1 = int(numbers[base + at_gp + one])
             p2 = int(numbers[base + at_gp + one + one])
             excess = max(excess, abs(p0 + p1 + p2 - _COPY) - _UNSOUND_SUM, max(p0, p1, p2) - _COPY)
-            homozygous[j] = UNIT * p2
+            homozygous[j] = UNIT * min(p2, _COPY)
             if ds < 0:
                 value = p1 + 2 * p2
             elif abs(value - p1 - 2 * p2) > _DISAGREEMENT:
                 notes[j] = dosages.DOSED | dosages.DISAGREES
                 told |= dosages.DISAGREES
-        dosage[j] = UNIT * value
+        dosage[j] = UNIT * min(value, 2 * _COPY)  # of more than two copies `_read_odd` says what becomes of it
         if wrong != 0 or excess > 0:
             odd[n_odd] = j
             n_odd += 1

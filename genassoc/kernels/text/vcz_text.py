@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from genassoc.kernels import jit
+from genassoc.kernels.text.decimals import put_fraction, put_whole
 from genassoc.shapes import Array, Int64Array, UInt8Array
 
 _TAB, _NEWLINE, _SLASH, _DOT, _MINUS, _ZERO, _COLON, _COMMA = 9, 10, 47, 46, 45, 48, 58, 44
@@ -42,20 +43,6 @@ class Numbers(NamedTuple):
 
 
 @jit
-def _put_count(text: UInt8Array, at: int, number: int) -> int:
-    """Write a whole number that is not negative; the place behind it."""
-    digits, left = 1, number // 10
-    while left > 0:
-        digits += 1
-        left //= 10
-    left = number
-    for k in range(digits - 1, -1, -1):
-        text[at + k] = _ZERO + left % 10
-        left //= 10
-    return at + digits
-
-
-@jit
 def _put_number(text: UInt8Array, at: int, x: float) -> int:
     """Write a number to six decimals without zeros at the end; the place behind it."""
     if x != x:
@@ -70,17 +57,7 @@ def _put_number(text: UInt8Array, at: int, x: float) -> int:
     left = int((x - whole) * _UNIT + 0.5)
     if left >= _UNIT:
         whole, left = whole + 1, 0
-    at = _put_count(text, at, whole)
-    if left > 0:
-        text[at] = _DOT
-        at += 1
-        unit = _UNIT
-        while left > 0:
-            unit //= 10
-            text[at] = _ZERO + left // unit
-            left %= unit
-            at += 1
-    return at
+    return put_fraction(text, put_whole(text, at, whole), left, _UNIT)
 
 
 @jit
@@ -131,7 +108,7 @@ def write_calls(prefixes: UInt8Array, prefix_end: Int64Array, calls: Array, numb
                         text[at] = _DOT
                         at += 1
                     else:
-                        at = _put_count(text, at, allele)
+                        at = put_whole(text, at, allele)
                     written += 1
                 if P > 0 and written == 0:
                     text[at] = _DOT
