@@ -18,7 +18,14 @@ from genassoc.data.store.pieces import Piece, hash_of
 from genassoc.data.store.shard_file import Encoded, ShardFile, compressed, encode_dosages
 from genassoc.data.store.variant_columns import TextColumn, joined_text, vlen_utf8
 from genassoc.errors import InputError
-from genassoc.kernels.genotypes.dosage_rows import KNOWN, N_SUMS, StoredRows, first_impossible, shift_homozygous, sum_rows
+from genassoc.kernels.genotypes.dosage_rows import (
+    KNOWN,
+    N_SUMS,
+    StoredRows,
+    first_impossible,
+    shift_homozygous,
+    sum_rows,
+)
 from genassoc.kernels.genotypes.pair_bounds import bound_pairs
 from genassoc.shapes import Int64Array, UInt8Array, UInt16Array
 
@@ -132,7 +139,9 @@ class DosageStream:
         self._files = [_File(name, folder, (number, "/0"), n_chunks) for name in names]
         self._order = _InOrder(pool, self._take)
         self._chunk: _DosageChunk | None = None
-        self._free: deque[_DosageChunk] = deque()  # memory of chunks that are compressed: fresh memory costs as much as filling it
+        self._free: deque[_DosageChunk] = (
+            deque()
+        )  # memory of chunks that are compressed: fresh memory costs as much as filling it
         self._filled = 0
         self._digests: list[str] = []
         self._steps: list[UInt16Array] = []
