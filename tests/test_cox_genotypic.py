@@ -179,7 +179,7 @@ def test_what_has_no_genotypic_model(change):
 
 def test_dosages_have_none(small):
     model = ga.Cox("T", "E", genetic_model="genotypic")
-    with pytest.raises(TypeError, match="needs genotypes, and these are dosages"):
+    with pytest.raises(ga.DosageError, match="these dosages come without"):
         model.block(model.prepare(small[0]), DosageBlock.from_dosages(np.ones((1, 300))))
 
 

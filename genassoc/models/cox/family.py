@@ -187,13 +187,13 @@ class NullCox(Family):
         return Ladder((first,), sent_on, after)
 
     def _few_events(self, task: Task) -> tuple[Step, ...]:
-        """Firth's estimate with an exact p: of the calls observed or, for dosages that are not whole numbers, of the few events."""
+        """Firth's estimate with an exact p: of the calls observed or, for dosages that are not whole numbers, of the few events; of more his own."""
         whole = task.block.whole() if isinstance(task.block, DosageBlock) else np.ones(task.usable.size, np.bool_)
         firth = Again("firth", lambda _, status: np.asarray(status != kernel.FINE))
         law = None if self.n_events >= LEAST_OF_SANDWICH else Law("few", "tail_failed")
         return (
             Step("exact", lambda: task.rare & whole, firth),
-            Step("firth_approx" if law else "spa", lambda: task.rare & ~whole, firth, law),
+            Step("firth_approx", lambda: task.rare & ~whole, firth, law),
         )
 
     def _in_full(self, task: Task, variants: Int64Array, status: Int64Array) -> BoolArray:
