@@ -7,6 +7,7 @@ codecs bytes, zstd and crc32c for chunks, bytes and crc32c for an index at the e
 
 import struct
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -84,9 +85,12 @@ def write_chunk_file(path: Path, chunk: Encoded) -> None:
 def write_shard_file(path: Path, chunks: Sequence[Encoded | None], n_chunks: int) -> Piece:
     """Write chunks (None: not there), and the index of a shard of ``n_chunks``; the piece of the store that the file is."""
     shard = ShardFile(path, n_chunks)
-    for chunk in chunks:
-        shard.add(chunk)
-    piece = shard.finish()
+    try:
+        for chunk in chunks:
+            shard.add(chunk)
+        piece = shard.finish()
+    finally:
+        shard.close()
     assert piece is not None, "a shard without a chunk is not written"
     return piece
 
@@ -130,14 +134,16 @@ class ShardFile:
         self._index += [_ABSENT] * (2 * self._n_chunks - len(self._index))
         packed = b"".join(_with_checksum(struct.pack(f"<{len(self._index)}Q", *self._index)))
         self._file.write(packed)
-        self.close()
+        self._file.close()
+        self._file = None
         return shard_piece(packed, self._checksums, self._at + len(packed))
 
     def close(self) -> None:
-        """Close the file, finished or not."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        """Close the file of a shard that will not be finished; what the disk has no room for is dropped."""
+        file, self._file = self._file, None
+        if file is not None:
+            with suppress(OSError):
+                file.close()
 
 
 def _with_checksum(data: bytes) -> Encoded:
