@@ -31,7 +31,6 @@ from genassoc.data.store.pieces import hash_of
 from genassoc.data.store.writer import StoreWriter, check_output
 from genassoc.errors import InputError, PlanError, StoreError
 from genassoc.formats import inputs as choosing
-from genassoc.formats.choices import check_choices, unmet
 from genassoc.formats.convert_memory import ConversionSizes, header_bytes
 from genassoc.formats.inputs import ContigCheck, SampleChoice
 from genassoc.formats.reading import AS_IT_IS, READ_FILES, Reading
@@ -44,6 +43,7 @@ from genassoc.formats.summary import (
     VARIANT_CHANGES,
     ConversionSummary,
     by_number,
+    unmet,
 )
 from genassoc.progress import Progress, Silent
 from genassoc.provenance import package_versions
@@ -131,7 +131,7 @@ def convert(
     opened = [choosing.open_source(path, regions, longest_header, reading=reading) for path in paths]
     files = choosing.in_genome_order(opened)
     check_contigs(files, regions)
-    check_choices(files, reading)
+    choosing.check_choices(files, reading)
     sources = merged_sources(files, regions, reading, threads or processors(), memory)
     choice = choosing.choose_samples(sources, samples)
     identity = conversion_identity([source.path for source in files], regions, choice, reading, files)
@@ -496,7 +496,7 @@ class Conversion:
             ],
             notes=[
                 *dict.fromkeys(note for source in self.sources for note in source.notes),
-                *unmet(self.reading, tally.counts, files),
+                *unmet(self.reading, tally.counts, [source.kind for source in files]),
             ],
             resumed_rows=resumed_rows,
         )

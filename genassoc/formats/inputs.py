@@ -182,6 +182,22 @@ def open_source(
     return identified(found.open(path, regions, max_header_bytes, exact=exact, reading=reading), reading)
 
 
+def check_choices(sources: Sequence[Source], reading: Reading) -> None:
+    """Refuse choices that are of formats which none of the files has.
+
+    Raises
+    ------
+    InputError
+        ``sample_file`` without a BGEN, ``reference`` without a file that leaves open which allele is REF.
+    """
+    kinds = dict.fromkeys(source.kind for source in sources)
+    named = f"{sources[0].path}: is {', '.join(kinds)}"
+    if reading.sample_file is not None and not any(kind.startswith("BGEN") for kind in kinds):
+        raise InputError(f"{named}: --sample-file is of a BGEN; leave it out")
+    if reading.reference is not None and not any(kind.startswith(("BGEN", "BED", "PGEN")) for kind in kinds):
+        raise InputError(f"{named}, which says itself which allele is REF: leave out --reference-allele")
+
+
 def _refuse_companions(path: Path) -> None:
     """Name the file that a .bim, .fam, .pvar or .psam belongs to, where that lies beside it."""
     for suffix, of in ((".bim", ".bed"), (".fam", ".bed"), (".pvar", ".pgen"), (".psam", ".pgen")):

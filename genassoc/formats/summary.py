@@ -1,6 +1,6 @@
 """The summary of a conversion: what was read, written, split and dropped, and why."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 from genassoc.data.cohort.contigs import MT, X, Y, chromosome_of
 from genassoc.data.store.notes import build_lines, dosage_notes
 from genassoc.data.store.variant_columns import INFO_SOURCE
+from genassoc.formats.reading import Reading
 
 DROP_REASONS = {
     "dropped_no_genotypes": "no_genotypes",
@@ -73,6 +74,31 @@ def _listed(counts: Mapping[str, int]) -> str:
     """Counts in words, the first of many."""
     shown = ", ".join(f"{name} {n:,}" for name, n in list(counts.items())[:_MOST_SHOWN])
     return shown + (f" and {len(counts) - _MOST_SHOWN:,} more values" if len(counts) > _MOST_SHOWN else "")
+
+
+def unmet(reading: Reading, counts: Mapping[str, int], kinds: Sequence[str]) -> list[str]:
+    """What to say of choices that changed nothing, given the counts of a conversion and the kinds of its files."""
+    said = []
+    dosage = reading.dosage
+    if dosage not in (None, "GT") and not counts["rows_dosages"]:
+        said.append(f"--dosage {dosage}: no record has it; calls (GT) were read")
+    for name, counter, of in (
+        ("--min-gq", "masked_gq", "GQ"),
+        ("--min-dp", "masked_dp", "DP"),
+        ("--allele-balance", "masked_allele_balance", "AD"),
+    ):
+        chosen = getattr(reading, name.removeprefix("--").replace("-", "_"))
+        if chosen is not None and not counts[counter]:
+            said.append(
+                f"{name} masked no call; calls without {of} are kept as they are: is {of} there (bcftools view -h)?"
+            )
+    of_lakes = any(kind.startswith("Parquet lake") for kind in kinds)
+    if reading.missing_to_ref and not of_lakes and not counts["absent_to_ref"]:
+        said.append(
+            "--missing-to-ref changed nothing: it is of samples and sites that a file does not hold; calls that a file states as "
+            "missing (./.) stay not observed"
+        )
+    return said
 
 
 @dataclass(frozen=True, kw_only=True)
