@@ -76,9 +76,12 @@ def write_chunk_file(path: Path, chunk: Encoded) -> None:
 def write_shard_file(path: Path, chunks: Sequence[Encoded | None], n_chunks: int) -> Piece:
     """Write chunks (None: not there), and the index of a shard of ``n_chunks``; the piece of the store that the file is."""
     shard = ShardFile(path, n_chunks)
-    for chunk in chunks:
-        shard.add(chunk)
-    piece = shard.finish()
+    try:
+        for chunk in chunks:
+            shard.add(chunk)
+        piece = shard.finish()
+    finally:
+        shard.close()  # of a disk that is full, too
     assert piece is not None, "a shard without a chunk is not written"
     return piece
 
@@ -127,9 +130,9 @@ class ShardFile:
 
     def close(self) -> None:
         """Close the file, finished or not."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
 
 
 def _with_checksum(data: bytes) -> Encoded:
