@@ -46,6 +46,12 @@ LINEAR = Tolerance(
     "both exact least squares in float64; rows whose p is of the residuals' own law, as for rare variants of few samples, have no peer there",
     method="t",
 )
+DOSAGES = Tolerance(
+    1e-3,
+    1e-3,
+    "PLINK 2 rounds dosages to 1/16384 of a copy, ours are the file's; rows whose p is of the residuals' own law have no peer there",
+    method="t",
+)
 # statsmodels, iterated to the end, gives our SE (to 1e-7) on the rows that differ most.
 WALD = Tolerance(
     1e-3,

@@ -108,9 +108,17 @@ def _clean() -> dict[str, str]:
 COVAR_NAMES = ",".join(COVARIATES)
 
 
-def ours_convert(vcf: Path, store: Path) -> str:
+def ours_convert(vcf: Path, store: Path, options: str = "") -> str:
     """VCF -> store."""
-    return f"{sys.executable} -m genassoc convert {vcf} {store} --threads {THREADS}"
+    return f"{sys.executable} -m genassoc convert {vcf} {store} --threads {THREADS} {options}".rstrip()
+
+
+def ours_cox(store: Path, files: Files, out: Path) -> str:
+    """Cox regression of the time of b1."""
+    return (
+        f"{sys.executable} -m genassoc assoc {store} {files.pheno} --model cox --time time --event b1 "
+        f"--covar {COVAR_NAMES} --out {out} --threads {THREADS}"
+    )
 
 
 def ours_export(store: Path, out: Path) -> str:
@@ -136,12 +144,17 @@ def ours_qc(store: Path, out: Path) -> str:
 
 def plink2_bgen(bgen: Path, out: Path) -> str:
     """BGEN -> PGEN."""
-    return f"plink2 --bgen {bgen} ref-first --make-pgen --threads {THREADS} --out {out}"
+    return f"plink2 --bgen {bgen} ref-first --double-id --make-pgen --threads {THREADS} --out {out}"
 
 
 def plink2_import(vcf: Path, out: Path) -> str:
     """VCF -> PGEN; ``--double-id`` so that FID and IID fit the phenotype files."""
     return f"plink2 --vcf {vcf} --double-id --make-pgen --threads {THREADS} --out {out}"
+
+
+def plink2_import_dosages(vcf: Path, out: Path) -> str:
+    """VCF -> PGEN with the dosages of DS."""
+    return f"plink2 --vcf {vcf} dosage=DS --double-id --make-pgen --threads {THREADS} --out {out}"
 
 
 def plink2_rewrite(prefix: Path, option: str, out: Path) -> str:

@@ -28,7 +28,7 @@ COVARIATES = ("age", "sex", "PC1", "PC2", "PC3", "PC4", *(f"z{k}" for k in range
 MOST_MISSING = 0.20  # of a trait's values; trait j of 50 misses 0.2 j / 49
 SHARED_MISSING = 0.10
 CASES = {"b1": 0.20, "b2": 0.01}
-_FORMAT_VERSION = 3  # of these files: raise it when what they hold changes
+_FORMAT_VERSION = 4  # of these files: raise it when what they hold changes
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,10 @@ SIZES = (
         ("convert", "convert-rich", *_SCANS, "logistic-both", "linear50-own", "qc", "straight"),
     ),
     Size("middle-beta", 10_000, 60_000, (2000, 4000), 0, "beta", ("convert", *_SCANS, "qc")),
+    Size(
+        "dosages", 10_000, 5000, (1250, 2500), 0, "ld",
+        ("convert-ds", "convert-gp", "convert-bgen", "convert-bgen-ds", "linear1", "linear-dosages", "logistic-dosages", "cox-dosages"),
+    ),
     Size("full", 10_000, 100_000, (2000, 4000), 10_000, "ld", ("convert",)),
     Size("large", 400_000, 1000, (50, 100), 0, "log", ("convert", "linear1", "linear50-own", "logistic-b1")),
 )  # fmt: skip
@@ -177,7 +181,8 @@ def compress(source: Path, target: Path) -> None:
     wip = wip_path(target)
     subprocess.run(["bash", "-o", "pipefail", "-c", f"bgzip -dc '{source}' | bgzip -@ 2 -c > '{wip}'"], check=True)
     wip.replace(target)
-    source.unlink()
+    if source != target:
+        source.unlink()
 
 
 def _write(path: Path, cohort: AnyCohort, batches: Iterator[tuple[pl.DataFrame, GenotypeBlock]]) -> None:
@@ -188,7 +193,7 @@ def _write(path: Path, cohort: AnyCohort, batches: Iterator[tuple[pl.DataFrame, 
 
 
 def write_phenotypes(files: Files, cohort: AnyCohort) -> None:
-    """12 covariates; q1 ... q50, each with its own missing samples; s1 ... s50, all with the same; b1 and b2."""
+    """12 covariates; q1 ... q50, each with its own missing samples; s1 ... s50, all with the same; b1 and b2; the time of b1."""
     rng = np.random.default_rng([SEED, 1])
     N = cohort.n_samples
     X = cohort.phenotypes.select(COVARIATES[:6]).to_numpy().astype(float)
@@ -208,6 +213,10 @@ def write_phenotypes(files: Files, cohort: AnyCohort) -> None:
     for k, (name, share) in enumerate(CASES.items()):
         liability = y[:, 2 * TRAITS + k]
         columns[name] = 1 + (liability > np.quantile(liability, 1 - share)).astype(np.int64)  # PLINK's 1 and 2
+    hazard = np.exp(0.5 * y[:, 2 * TRAITS])
+    columns["time"] = (np.random.default_rng([SEED, 2]).exponential(size=N) / hazard + 0.001).round(
+        4
+    )  # of b1, an event or its censoring
     table = pl.DataFrame(columns).with_columns(pl.selectors.float().fill_nan(None))
     table.write_csv(files.pheno, separator="\t", null_value="NA")
     named = table.select(pl.col("IID").alias("FID"), pl.all())

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import imputed
 import peers
+import polars as pl
 from measure import remove, run
-from speed_cohort import Files
+from speed_cohort import Files, compress
 
 LIGHT = {".pgen": peers.plink2_import, ".bed": peers.plink1_import}
 
@@ -60,13 +61,36 @@ class Inputs:
         """Prefix of PLINK 1.9's files."""
         return self._light(name, ".bed")
 
-    def imputed(self, name: str) -> Path:
-        """A BGEN of as many samples and variants as the file of this name has, imputed (`imputed`)."""
-        size = self.files.size
-        path = self.folder / f"{name}.imputed.bgen"
+    def imputed(self, name: str, suffix: str = ".bgen") -> Path:
+        """The samples, and as many variants as the file of this name has, imputed (`imputed`): ``.bgen``, ``.ds.vcf.gz`` or ``.gp.vcf.gz``."""
+        path = self.folder / f"{name}.imputed{suffix}"
         if not path.exists():
-            imputed.write_bgen(path, size.n_samples, size.variants[name])
+            ids = pl.read_csv(self.files.pheno, separator="\t", columns=["IID"], infer_schema=False)["IID"].to_list()
+            n_variants = self.files.size.variants[name]
+            if suffix == ".bgen":
+                imputed.write_bgen(path, ids, n_variants)
+            else:
+                imputed.write_vcf(path, ids, n_variants, suffix.startswith(".gp"))
+                compress(path, path)
         return path
+
+    def imputed_store(self, name: str) -> Path:
+        """Our store of the imputed BGEN, made by this version."""
+        path = self.folder / f"{name}.imputed.zarr"
+        if path.name not in self._stores:
+            remove(path)
+            self._run(peers.ours_convert(self.imputed(name), path))
+            self._stores.add(path.name)
+        return path
+
+    def imputed_pgen(self, name: str) -> Path:
+        """Prefix of PLINK 2's files of the imputed BGEN."""
+        prefix = self.folder / f"{name}.imputed"
+        made = prefix.with_name(prefix.name + ".pgen.made")
+        if not made.exists():
+            self._run(peers.plink2_bgen(self.imputed(name), prefix))
+            made.touch()
+        return prefix
 
     def indexed(self, name: str) -> Path:
         """``NAME.vcf.gz`` with an index beside it, which bio2zarr needs."""

@@ -70,11 +70,17 @@ def rows(inputs: Inputs, wanted: Collection[str]) -> Mapping[str, Row]:
     found = [
         _convert(inputs, "convert", "VCF.gz (GT only) to store", "full"),
         _convert(inputs, "convert-rich", rich, "rich"),
-        _convert_bgen(inputs),
+        _convert_dosages(inputs, "ds", "GT:DS"),
+        _convert_dosages(inputs, "gp", "GT:DS:GP"),
+        _convert_bgen(inputs, "convert-bgen", "", "dosages and P(hom)"),
+        _convert_bgen(inputs, "convert-bgen-ds", "--dosage DS", "dosages alone"),
         _from_plink(inputs, "convert-bed", "BED to store", inputs.bed, ".bed", "--bfile"),
         _from_plink(inputs, "convert-pgen", "PGEN to store", inputs.pgen, ".pgen", "--pfile"),
         _export(inputs),
         _linear(inputs),
+        _linear_dosages(inputs),
+        _logistic_dosages(inputs),
+        _cox_dosages(inputs),
         _linear_many(inputs, "linear50-shared", "s", "one pattern of missing values"),
         _linear_many(inputs, "linear50-own", "q", "each with its own missing values"),
         _logistic(inputs, "logistic-b1", ("b1",), "20 % cases", refined, cold=True),
@@ -111,17 +117,59 @@ def _convert(inputs: Inputs, key: str, work: str, name: str) -> Row:
     return Row(key, work, ours, (plink2, bgzip, plink1))
 
 
-def _convert_bgen(inputs: Inputs) -> Row:
-    """The slice: drawing a whole cohort of probabilities takes longer than all that is measured."""
-
-    def ours(name: str, out: Path) -> str:
-        return peers.ours_convert(inputs.imputed(name), out / "store.zarr")
-
+def _convert_dosages(inputs: Inputs, kind: str, format_column: str) -> Row:
+    """Text of an imputation server; plink2 keeps the dosages alone."""
+    suffix = f".{kind}.vcf.gz"
+    ours = Job("genassoc", WHOLE, lambda n, out: peers.ours_convert(inputs.imputed(n, suffix), out / "store.zarr"))
     plink2 = Job(
-        "plink2", ("slice",), lambda n, out: peers.plink2_bgen(inputs.imputed(n), out / "x"), note="dosages alone"
-    )
-    work = f"imputed BGEN of 8 bits ({inputs.files.size.variants['slice']:,} variants) to store"
-    return Row("convert-bgen", work, Job("genassoc", ("slice",), ours, note="dosages and P(hom)"), (plink2,))
+        "plink2", WHOLE, lambda n, out: peers.plink2_import_dosages(inputs.imputed(n, suffix), out / "x"),
+        note="dosages alone",
+    )  # fmt: skip
+    return Row(f"convert-{kind}", f"imputed VCF.gz ({format_column}) to store", ours, (plink2,))
+
+
+def _convert_bgen(inputs: Inputs, key: str, options: str, kept: str) -> Row:
+    """For cohorts of few variants: drawing many of probabilities takes longer than all that is measured."""
+    ours = Job(
+        "genassoc", WHOLE, lambda n, out: peers.ours_convert(inputs.imputed(n), out / "store.zarr", options), note=kept
+    )  # fmt: skip
+    plink2 = Job("plink2", WHOLE, lambda n, out: peers.plink2_bgen(inputs.imputed(n), out / "x"), note="dosages alone")
+    return Row(key, f"imputed BGEN of 8 bits to store, {kept}", ours, (plink2,))
+
+
+def _linear_dosages(inputs: Inputs) -> Row:
+    files = inputs.files
+    ours = Job(
+        "genassoc", WHOLE,
+        lambda n, out: peers.ours_assoc(inputs.imputed_store(n), files, "q1", out / "q1.parquet", "linear"), "q1.parquet",
+    )  # fmt: skip
+    plink2 = Job(
+        "plink2", WHOLE, lambda n, out: peers.plink2_glm(inputs.imputed_pgen(n), files, "q1", out / "x"), "x.q1.glm.linear",
+        compare=agree.compare_tests(agree.DOSAGES, agree.plink2_linear),
+    )  # fmt: skip
+    return Row("linear-dosages", "linear on dosages, 1 trait", ours, (plink2,))
+
+
+def _logistic_dosages(inputs: Inputs) -> Row:
+    files = inputs.files
+    ours = Job(
+        "genassoc", WHOLE,
+        lambda n, out: peers.ours_assoc(inputs.imputed_store(n), files, "b1", out / "b1.parquet", "logistic"), "b1.parquet",
+    )  # fmt: skip
+    plink2 = Job(
+        "plink2", SLICES,
+        lambda n, out: peers.plink2_glm(inputs.imputed_pgen(n), files, "b1", out / "x", "firth-fallback"),
+        "x.b1.glm.logistic.hybrid", compare=agree.compare_tests(agree.REFINED, agree.plink2_logistic, 100.0),
+    )  # fmt: skip
+    return Row("logistic-dosages", "logistic on dosages, 20 % cases", ours, (plink2,))
+
+
+def _cox_dosages(inputs: Inputs) -> Row:
+    """PLINK 2 has no Cox regression."""
+    ours = Job(
+        "genassoc", WHOLE, lambda n, out: peers.ours_cox(inputs.imputed_store(n), inputs.files, out / "cox.parquet")
+    )  # fmt: skip
+    return Row("cox-dosages", "Cox on dosages, 20 % events", ours)
 
 
 def _from_plink(inputs: Inputs, key: str, work: str, prefix: Callable[[str], Path], suffix: str, option: str) -> Row:

@@ -68,7 +68,7 @@ class CountCohort:
 
     has_dosages = False
 
-    def read(self, start: int, stop: int, *, dosages: bool = False) -> GenotypeBlock:
+    def read(self, start: int, stop: int, *, dosages: bool = False, probabilities: bool = True) -> GenotypeBlock:
         self.reads.append((start, stop))
         return GenotypeBlock.from_codes(self.store.codes[start:stop], start)
 

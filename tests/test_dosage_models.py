@@ -1,5 +1,6 @@
 """Every model on dosages: any steps a copy, probabilities of genotypes, whole rows as calls, haploids, refits by dense code."""
 
+import pickle
 from dataclasses import asdict, replace
 
 import every_model
@@ -309,3 +310,13 @@ def test_haploid_dosages_count_one_copy_and_halve_exactly():
             assert rows["beta"][0] == pytest.approx(
                 sm.OLS(y, np.column_stack([np.ones(n), sex, g[0]])).fit().params[2], rel=1e-9
             )
+
+
+@pytest.mark.parametrize("family", ["logistic", "cox"])
+def test_a_state_that_is_sent_to_a_worker_gives_the_same_bits(sample, cohort, family):
+    scan = Scan(every_model.model(family, "plain"))
+    block = DosageBlock.from_dosages(sample.dosages, steps=1000)
+    state = scan.prepare(cohort)
+    here, there = (scan.block(each, block).columns for each in (state, pickle.loads(pickle.dumps(state))))
+    for name, values in here.items():
+        np.testing.assert_array_equal(there[name], values, name)

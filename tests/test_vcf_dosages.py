@@ -42,7 +42,7 @@ def assert_same(batch: VariantBatch, lines: list[str], columns: list[int], choic
             fields = text.rstrip().split("\t")
             chosen = "\t".join([*fields[:9], *(fields[9 + c] for c in columns)])
             # once a record, as the counters
-            row, alleles = oracle.row_of(chosen, k, choices, counts if k == 1 else oracle.Counts())
+            row, alleles = oracle.row_of(chosen, k, choices, counts if k == 1 else oracle.Counts(), text)
             rows.append(row)
             calls.append(
                 [3 if None in a or len(a) > 2 else sum(x == k for x in a) * (2 if len(a) == 1 else 1) for a in alleles]
@@ -266,6 +266,27 @@ def test_half_calls_by_rule():
     # of several ALTs: each row tells whether the allele is its own
     batch = scanner(3)(line("GT", "./1", "2/.", "0/.", alt="C,G", contig="chrX").encode())
     assert GenotypeBlock(batch.packed, 3).codes().tolist() == [[1, 3, 3], [3, 1, 3]]
+
+
+@pytest.mark.parametrize(
+    ("calls", "codes", "marks"),
+    [
+        ((".:0.4", "0/0:0.1", "./.:0.4", ".:1"), [3, 0, 3, 2], [1, 0, 0, 1]),  # as PLINK 2 writes uncertain males on X
+        ((".:0.4", "0/0:0.1", "0:0.02", ".:1"), [3, 0, 0, 2], [1, 0, 1, 1]),
+        ((".:0.4", "0/0:0.1", "0/1:1", ".:1"), [3, 0, 1, 1], [0, 0, 0, 0]),  # nothing says that '.' is one allele
+        ((".:0.4", "0/0:0.1", "./.:1", ".:1.2"), [3, 0, 1, 3], [0, 0, 0, 0]),  # no copies of one allele
+    ],
+)
+def test_a_dot_alone_beside_a_dosage_is_haploid_where_the_record_tells_ploidy(calls, codes, marks):
+    for tail in ("", ":x"):  # columns of one shape, and others
+        last = (*calls[:-1], calls[-1] + tail)
+        batch = scanner(4)(line("GT:DS:FT" if tail else "GT:DS", *last, contig="X").encode())
+        assert GenotypeBlock(batch.packed, 4).codes().tolist() == [codes]
+        packed_marks = np.zeros((1, 1), np.uint8) if batch.haploid is None else batch.haploid
+        assert np.unpackbits(packed_marks, axis=1, bitorder="little")[0, :4].tolist() == marks
+        copies = batch.dosages.values[0] / batch.dosages.steps[0]
+        written = [float(call.split(":")[1]) for call in calls]
+        np.testing.assert_allclose(copies, np.array(written) * (1 + np.array(marks)))  # thousandths: exact
 
 
 def test_local_alleles_are_those_of_their_list():

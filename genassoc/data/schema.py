@@ -100,12 +100,17 @@ VARIANT_INFO = "variant_info_"  # and the field's name: (variants,) str
 _INFO_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.]{0,99}")  # VCF 4.3, 1.4.2, and no name that a file could not have
 
 
+def is_info_name(name: str) -> bool:
+    """Whether an INFO field of this name can be kept."""
+    return _INFO_NAME.fullmatch(name) is not None
+
+
 def annotation_array(name: str) -> str:
     """The array of an annotation: "FILTER", "info_source", "INFO/" and a name; ``ValueError`` of another."""
     if name in (FILTER, INFO_SOURCE):
         return {FILTER: VARIANT_FILTER, INFO_SOURCE: VARIANT_INFO_SOURCE}[name]
     field = name.removeprefix(INFO_FIELD)
-    if field == name or not _INFO_NAME.fullmatch(field):
+    if field == name or not is_info_name(field):
         raise ValueError(f"{name!r} is no name of a further column of variants")
     # a field called source has the name of another array, also on disks that take upper and lower case for the same
     return VARIANT_INFO + ("_" if field.lstrip("_").lower() == "source" else "") + field

@@ -31,6 +31,7 @@ from genassoc.data.store.pieces import hash_of
 from genassoc.data.store.writer import StoreWriter, check_output
 from genassoc.errors import InputError, PlanError, StoreError
 from genassoc.formats import inputs as choosing
+from genassoc.formats.choices import check_choices, unmet
 from genassoc.formats.convert_memory import ConversionSizes, header_bytes
 from genassoc.formats.inputs import ContigCheck, SampleChoice
 from genassoc.formats.reading import AS_IT_IS, READ_FILES, Reading
@@ -121,6 +122,8 @@ def convert(
     """
     check_not_forked()
     check_local(out)
+    if threads is not None and (not isinstance(threads, int) or threads < 0):
+        raise PlanError(f"threads={threads!r} is no number of threads")
     out = target_of(Path(out))
     paths = choosing.expand(inputs)
     regions = choosing.parse_regions(region)
@@ -128,6 +131,7 @@ def convert(
     opened = [choosing.open_source(path, regions, longest_header, reading=reading) for path in paths]
     files = choosing.in_genome_order(opened)
     check_contigs(files, regions)
+    check_choices(files, reading)
     sources = merged_sources(files, regions, reading, threads or processors(), memory)
     choice = choosing.choose_samples(sources, samples)
     identity = conversion_identity([source.path for source in files], regions, choice, reading, files)
@@ -307,7 +311,11 @@ def _row_kinds(batch: VariantBatch) -> dict[str, int]:
         return {"rows_calls": n_rows}
     n_dosages = len(batch.dosages.values)
     known = batch.dosages.homozygous
-    n_known = 0 if known is None else int(np.count_nonzero((known != NO_DOSAGE).any(axis=1)))
+    n_known = 0
+    if known is not None and known.size:
+        # One sample tells it of nearly every row: all are looked at in the others.
+        told = known[:, 0] != NO_DOSAGE
+        n_known = int(np.count_nonzero(told) + np.count_nonzero((known[~told] != NO_DOSAGE).any(axis=1)))
     return {"rows_calls": n_rows - n_dosages, "rows_dosages": n_dosages, "rows_probabilities": n_known}
 
 
@@ -486,7 +494,10 @@ class Conversion:
                 {**known_as, **_facts(source), **({} if records is None else {"records": records})}
                 for known_as, source, records in zip(identity, files, of_files)
             ],
-            notes=list(dict.fromkeys(note for source in self.sources for note in source.notes)),
+            notes=[
+                *dict.fromkeys(note for source in self.sources for note in source.notes),
+                *unmet(self.reading, tally.counts, files),
+            ],
             resumed_rows=resumed_rows,
         )
         if summary.rows == 0:

@@ -2,7 +2,7 @@
 
 import glob
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -31,7 +31,9 @@ def expand(inputs: str | Path | Sequence[str | Path]) -> list[Path]:
     InputError
         A glob matches nothing, a file is absent or given twice.
     """
-    given = [inputs] if isinstance(inputs, str | Path) else list(inputs)
+    given = [inputs] if isinstance(inputs, str | Path) else inputs
+    if not isinstance(given, Collection) or not all(isinstance(item, str | Path) for item in given):
+        raise InputError(f"{str(inputs)[:80]!r} is neither a path of a file nor a list of paths")
     paths: list[Path] = []
     for item in given:
         path = Path(item)
@@ -192,7 +194,9 @@ def parse_regions(region: str | Sequence[str] | None) -> list[Region]:
     """Disjoint regions of one or several texts; an empty list for None."""
     if region is None:
         return []
-    texts = [region] if isinstance(region, str) else list(region)
+    texts = [region] if isinstance(region, str) else region
+    if not isinstance(texts, Collection) or not all(isinstance(text, str) for text in texts):
+        raise InputError(f"region={str(region)[:80]!r} is no text such as 'chr1:1-1000', and no list of such texts")
     if not texts:
         raise InputError("an empty list of regions was given; leave it out to convert everything")
     return merge_regions([parse_region(text) for text in texts])
@@ -294,6 +298,8 @@ def choose_samples(sources: Sequence[Source], samples: Sequence[str] | Path | No
 
 
 def _asked_for(source: Source, samples: Sequence[str] | Path) -> tuple[str, ...]:
+    if not isinstance(samples, Collection | Path):
+        raise InputError(f"samples={samples!r} is neither a list of sample ids nor the path of one")
     if isinstance(samples, str | Path):
         path = Path(samples)
         try:

@@ -1,13 +1,14 @@
 """What is read of genotype files, and how: the choices that all formats share."""
 
-import math
-from collections.abc import Mapping
+import sys
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from genassoc.data import strangers
 from genassoc.data.cohort.id_rules import Rules
+from genassoc.data.schema import is_info_name
 from genassoc.data.strangers import MalformedError
 from genassoc.errors import InputError
 
@@ -79,31 +80,38 @@ class Reading:
         _check_word("dosage", self.dosage, get_args(Dosage))
         _check_word("half_calls", self.half_calls, get_args(HalfCalls))
         _check_word("reference", self.reference, get_args(Reference))
-        if self.sample_file is not None:
-            object.__setattr__(self, "sample_file", str(self.sample_file))
+        for name in ("pass_only", "missing_to_ref", "blocks"):
+            if not isinstance(getattr(self, name), bool):
+                raise InputError(f"{name}={getattr(self, name)!r} is neither True nor False")
+        for name in READ_FILES:
+            if (file := getattr(self, name)) is not None:
+                if not isinstance(file, str | Path) or not str(file).strip() or "\0" in str(file):
+                    raise InputError(f"{name}={file!r} is no path of a file")
+                object.__setattr__(self, name, str(file))
         if isinstance(self.info, str):
             object.__setattr__(self, "info", tuple(name.strip() for name in self.info.split(",") if name.strip()))
+        if not isinstance(self.info, Collection) or not all(isinstance(name, str) for name in self.info):
+            raise InputError(f"info={self.info!r}: name the INFO fields to keep, as in CSQ,ANN,R2")
         object.__setattr__(self, "info", tuple(dict.fromkeys(name.removeprefix("INFO/") for name in self.info)))
         for name in self.info:
-            if not name or any(mark in name for mark in _NO_NAME):
-                raise InputError(f"info: {name!r} is no name of an INFO field; name those to keep as in CSQ,ANN,R2")
-        if self.called_sites is not None:
-            object.__setattr__(self, "called_sites", str(self.called_sites))
+            if not is_info_name(name):
+                raise InputError(
+                    f"info: {name[:120]!r} is no name of an INFO field (letters, digits, _ and ., at most 100); name those to keep as "
+                    "in CSQ,ANN,R2"
+                )
         for name in ("min_gq", "min_dp"):
             least = getattr(self, name)
-            if least is not None and not (_is_number(least) and 0 <= least < math.inf):
+            if least is not None and not (_is_number(least) and least >= 0):
                 raise InputError(f"{name}={least!r} is no number from 0 on")
         if self.allele_balance is not None:
-            bounds = tuple(self.allele_balance)
+            given = self.allele_balance
+            bounds: Any = tuple(given) if isinstance(given, Collection) else ()
             if len(bounds) != 2 or not all(map(_is_number, bounds)) or not 0 <= bounds[0] <= bounds[1] <= 1:
                 raise InputError(
                     f"allele_balance={self.allele_balance!r}: give the least and the largest share of ALT reads of a heterozygous "
                     "call, from 0 to 1, as in 0.2,0.8"
                 )
             object.__setattr__(self, "allele_balance", bounds)
-        for name in READ_FILES:
-            if (file := getattr(self, name, None)) is not None:
-                object.__setattr__(self, name, str(file))
         Rules.parse(self.id_rule)
 
     def absolute(self) -> "Reading":
@@ -125,16 +133,13 @@ class Reading:
         return cls(**given)
 
 
-_NO_NAME = ";=, \t\r\n\0"  # marks that no name of an INFO field has
-
-
 def _check_word(name: str, value: object, words: tuple[str, ...]) -> None:
-    if value is not None and value not in words:
+    if value is not None and (not isinstance(value, str) or value not in words):
         raise InputError(f"{name}={value!r} is not known; choose from {', '.join(words)}")
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 AS_IT_IS = Reading()

@@ -14,6 +14,7 @@ class DosageRow:
     copies: list[Fraction | None]
     two: list[Fraction | None]
     haploid: list[bool]
+    lone: bool = False  # a '.' beside a DS is one allele
 
 
 @dataclass
@@ -62,12 +63,18 @@ def _call(text: str, local: list[int] | None) -> tuple[list[int | None], bool]:
     return alleles, len(alleles) == 1 and alleles[0] is not None
 
 
-def row_of(line: str, k: int, choices: Choices, counts: Counts) -> tuple[DosageRow | None, list[list[int | None]]]:
-    """Dosages of ALT k of a line, None where no sample has one; and the calls as masks leave them."""
+def row_of(
+    line: str, k: int, choices: Choices, counts: Counts, whole: str | None = None
+) -> tuple[DosageRow | None, list[list[int | None]]]:
+    """Dosages of ALT k of a line, None where no sample has one; and the calls as masks leave them.
+
+    ``whole``: the line with all samples of the file, where this one has some of them.
+    """
     columns = line.rstrip("\r\n").split("\t")
     names, n_alts = columns[8].split(":"), len(columns[4].split(","))
     known = {name for name in names if name in choices.dosages and not (name == "HDS" and n_alts > 1)}
     row, calls, dosed, of_all = DosageRow([], [], []), [], False, Counts()
+    lone, pairs = [], False
     for column in columns[9:]:
         values, said = dict(zip(names, column.split(":"))), Counts()
         local = None
@@ -132,10 +139,22 @@ def row_of(line: str, k: int, choices: Choices, counts: Counts) -> tuple[DosageR
             said = Counts()
         of_all.take(said)
         dosed = dosed or from_field
+        text = values.get("GT", values.get("LGT", "") if local else "")
+        pairs = pairs or (not reason and text in ("./.", ".|."))
+        of_ds = "DS" in known and gp_copies is None and hds_copies is None and not haploid
+        if text == "." and of_ds and from_field:
+            lone.append(len(row.copies))
         row.copies.append(copies)
         row.two.append(two)
         row.haploid.append(haploid)
         calls.append(alleles)
+    row.lone = (pairs or any(row.haploid)) and all(row.copies[i] <= 1 for i in lone)
+    if whole is not None:
+        told = row_of(whole, k, choices, Counts())[0]
+        row.lone = told is not None and told.lone
+    if row.lone:
+        for i in lone:  # the record tells ploidy: one allele that is not known
+            row.copies[i], row.haploid[i] = 2 * row.copies[i], True
     if dosed:
         counts.take(of_all)
     return (row if dosed else None), calls

@@ -251,7 +251,13 @@ class PartWriter:
         return self._folder / part_name(number)
 
     def write(self, number: int, rows: PartRows, origin: dict[str, Any] | None, used: int) -> dict[str, Any]:
-        """Write a part, then its line in the journal; return the line."""
+        """Write a part, then its line in the journal; return the line. No file of the part stays open, whatever happens."""
+        try:
+            return self._write(number, rows, origin, used)
+        finally:
+            rows.close()
+
+    def _write(self, number: int, rows: PartRows, origin: dict[str, Any] | None, used: int) -> dict[str, Any]:
         variants = VariantColumns.joined(rows.runs)
         dosages = None if rows.dosages is None else rows.dosages.finish()
         annotations = [stream.finish() for stream in rows.annotations.values()]

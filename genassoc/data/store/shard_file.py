@@ -7,6 +7,7 @@ codecs bytes, zstd and crc32c for chunks, bytes and crc32c for an index at the e
 
 import struct
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -19,9 +20,11 @@ from genassoc.shapes import Array, UInt8Array, UInt16Array
 
 # zstd 1: on 1000 Genomes calls 6.9 times smaller and as fast to read as lz4 (3.5 times); higher levels gain nothing.
 LEVEL = 1
-# Bits of equal weight lie together, of 256 Ki dosages: smaller than zstd alone by a seventh (docs/decisions, 0060).
+# Bits, or bytes, of equal weight lie together, of 256 Ki dosages: smaller than zstd alone by a seventh (docs/decisions, 0060, 0068).
+# What is said here of the shuffle is for a writer; a frame says its own, and readers go by that.
 BLOSC: dict[str, Any] = {"typesize": 2, "cname": "zstd", "clevel": LEVEL, "shuffle": "bitshuffle", "blocksize": 2**19}
 _ABSENT = 2**64 - 1
+_TRIED_ROWS, _TRIED_SAMPLES = 8, 4096  # of a chunk: 64 KB tell which shuffle makes it smaller
 
 
 class Encoded(NamedTuple):
@@ -52,10 +55,16 @@ def encode_dosages(rows: UInt16Array, n_rows: int) -> Encoded:
         whole = np.full((n_rows, rows.shape[1]), NO_DOSAGE, dtype=np.uint16)
         whole[: len(rows)] = rows
         rows = whole
-    packed = blosc.compress(
-        rows, BLOSC["cname"].encode(), LEVEL, blosc.BITSHUFFLE, BLOSC["blocksize"], BLOSC["typesize"]
-    )
-    return _with_checksum(packed)
+    tried = np.ascontiguousarray(rows[:: max(1, n_rows // _TRIED_ROWS), :_TRIED_SAMPLES])
+    bits, whole_bytes = (len(_blosc(tried, shuffle)) for shuffle in (blosc.BITSHUFFLE, blosc.SHUFFLE))
+    return _with_checksum(_blosc(rows, blosc.BITSHUFFLE if bits < whole_bytes else blosc.SHUFFLE))
+
+
+def _blosc(rows: UInt16Array, shuffle: int) -> bytes:
+    from numcodecs import blosc
+
+    packed: bytes = blosc.compress(rows, BLOSC["cname"].encode(), LEVEL, shuffle, BLOSC["blocksize"], BLOSC["typesize"])
+    return packed
 
 
 def encode_chunk(rows: UInt8Array, n_rows: int, fill: int) -> Encoded:
@@ -81,7 +90,7 @@ def write_shard_file(path: Path, chunks: Sequence[Encoded | None], n_chunks: int
             shard.add(chunk)
         piece = shard.finish()
     finally:
-        shard.close()  # of a disk that is full, too
+        shard.close()
     assert piece is not None, "a shard without a chunk is not written"
     return piece
 
@@ -125,14 +134,16 @@ class ShardFile:
         self._index += [_ABSENT] * (2 * self._n_chunks - len(self._index))
         packed = b"".join(_with_checksum(struct.pack(f"<{len(self._index)}Q", *self._index)))
         self._file.write(packed)
-        self.close()
+        self._file.close()
+        self._file = None
         return shard_piece(packed, self._checksums, self._at + len(packed))
 
     def close(self) -> None:
-        """Close the file, finished or not."""
+        """Close the file of a shard that will not be finished; what the disk has no room for is dropped."""
         file, self._file = self._file, None
         if file is not None:
-            file.close()
+            with suppress(OSError):
+                file.close()
 
 
 def _with_checksum(data: bytes) -> Encoded:

@@ -18,7 +18,14 @@ from genassoc.data.store.pieces import Piece, hash_of
 from genassoc.data.store.shard_file import Encoded, ShardFile, compressed, encode_dosages
 from genassoc.data.store.variant_columns import TextColumn, joined_text, vlen_utf8
 from genassoc.errors import InputError
-from genassoc.kernels.genotypes.dosage_rows import N_SUMS, StoredRows, first_impossible, shift_homozygous, sum_rows
+from genassoc.kernels.genotypes.dosage_rows import (
+    KNOWN,
+    N_SUMS,
+    StoredRows,
+    first_impossible,
+    shift_homozygous,
+    sum_rows,
+)
 from genassoc.kernels.genotypes.pair_bounds import bound_pairs
 from genassoc.shapes import Int64Array, UInt8Array, UInt16Array
 
@@ -132,6 +139,9 @@ class DosageStream:
         self._files = [_File(name, folder, (number, "/0"), n_chunks) for name in names]
         self._order = _InOrder(pool, self._take)
         self._chunk: _DosageChunk | None = None
+        self._free: deque[_DosageChunk] = (
+            deque()
+        )  # memory of chunks that are compressed: fresh memory costs as much as filling it
         self._filled = 0
         self._digests: list[str] = []
         self._steps: list[UInt16Array] = []
@@ -154,13 +164,20 @@ class DosageStream:
                 self._encode()
 
     def _room(self) -> _DosageChunk:
-        shape = (self._rows, self._n)
-        return _DosageChunk(
-            np.full(shape, NO_DOSAGE, np.uint16),
-            np.full(shape if self._probabilities else (0, 0), NO_DOSAGE, np.uint16),
-            np.zeros((self._rows, (self._n + 7) // 8), np.uint8),
-            np.zeros(self._rows, np.uint16),
-        )
+        """Room for a chunk: no steps, nobody haploid; dosages are arbitrary until `_encoded` clears rows that have none."""
+        try:
+            chunk = self._free.pop()
+        except IndexError:
+            shape = (self._rows, self._n)
+            return _DosageChunk(
+                np.empty(shape, np.uint16),
+                np.empty(shape if self._probabilities else (0, 0), np.uint16),
+                np.zeros((self._rows, (self._n + 7) // 8), np.uint8),
+                np.zeros(self._rows, np.uint16),
+            )
+        chunk.steps[:] = 0
+        chunk.haploid[:] = 0
+        return chunk
 
     def _copy(self, dosages: DosageRows, rows: slice) -> None:
         assert self._chunk is not None
@@ -172,10 +189,8 @@ class DosageStream:
         there = dosages.steps > 0
         at = rows if there.all() else np.flatnonzero(there) + rows.start
         self._chunk.values[at] = dosages.values
-        if dosages.homozygous is not None and self._probabilities:
-            self._chunk.homozygous[at] = dosages.homozygous
-            # Both were rounded: a step at most lies between them and what is possible.
-            bound_pairs(self._chunk.values[rows], self._chunk.homozygous[rows], self._chunk.steps[rows])
+        if self._probabilities:
+            self._chunk.homozygous[at] = NO_DOSAGE if dosages.homozygous is None else dosages.homozygous
 
     def _encode(self) -> None:
         assert self._chunk is not None
@@ -186,26 +201,32 @@ class DosageStream:
         sums = np.zeros((n, N_SUMS), np.int64)
         steps = chunk.steps[:n]
         if not steps.any():
-            return _DosageResult(None, None, "", steps, sums)
+            self._free.append(chunk)
+            return _DosageResult(None, None, "", steps.copy(), sums)
+        if not steps.all():
+            chunk.values[:n][steps == 0] = NO_DOSAGE
+            if self._probabilities:
+                chunk.homozygous[:n][steps == 0] = NO_DOSAGE
         haploid = chunk.haploid[:n] if chunk.haploid.any() else np.zeros((0, 0), np.uint8)
         rows = StoredRows(chunk.values[:n], chunk.homozygous[:n], haploid)
+        if self._probabilities:
+            # Both were rounded: a step at most lies between them and what is possible.
+            bound_pairs(rows.values, rows.homozygous, steps)
         if (bad := first_impossible(rows, steps)) >= 0:
             raise InputError(
                 f"a row has a dosage of more than two copies (of {chunk.steps[bad]} steps each), or probabilities that do not fit it"
             )
         sum_rows(rows, steps, np.ones(self._n, np.uint8), sums)
-        known = bool((rows.homozygous != NO_DOSAGE).any())
-        parts = [rows.values.data.cast("B"), *([rows.homozygous.data.cast("B")] if known else [])]
-        digest = hash_of(*parts)
+        known = bool(sums[:, KNOWN].any())
         if known:
             shift_homozygous(rows, steps, -1)
-        return _DosageResult(
-            encode_dosages(rows.values, self._rows),
-            encode_dosages(rows.homozygous, self._rows) if known else None,
-            digest,
-            steps,
-            sums,
-        )
+        values = encode_dosages(rows.values, self._rows)
+        homozygous = encode_dosages(rows.homozygous, self._rows) if known else None
+        # Of the frames, which are a fourth of the rows and follow from them alone.
+        digest = hash_of(values.content, *([homozygous.content] if homozygous else []))
+        result = _DosageResult(values, homozygous, digest, steps.copy(), sums)
+        self._free.append(chunk)
+        return result
 
     def _take(self, result: _DosageResult) -> None:
         for file, chunk in zip(self._files, (result.values, result.homozygous)):

@@ -34,7 +34,7 @@ from genassoc.data.store.part_writer import JOURNAL, PartWriter, part_name
 from genassoc.data.store.parts import PartTable, journal_line, read_journal, rechunked, runs, write_durably
 from genassoc.data.store.pieces import Piece, hash_of
 from genassoc.data.store.variant_columns import VariantColumns
-from genassoc.errors import OutputError, StoreError
+from genassoc.errors import InputError, OutputError, StoreError
 from genassoc.shapes import UInt8Array, packed_bytes
 
 if TYPE_CHECKING:
@@ -118,7 +118,15 @@ class StoreWriter:
         self._parts: list[dict[str, Any]] = []
         self.resumed = self.discarded = False
         with self._writing():
-            self._begin(resume)
+            self._lock_folder()
+        try:
+            with self._writing():
+                self._begin(resume)
+        except BaseException:
+            self._lock.close()
+            if not self._parts:
+                shutil.rmtree(self._work, ignore_errors=True)
+            raise
         self._n_rows = sum(part["rows"] for part in self._parts)
         self._parts_begun = len(self._parts)
         self.origin: dict[str, Any] | None = self._parts[-1]["origin"] if self._parts else None
@@ -127,8 +135,8 @@ class StoreWriter:
         # (origin, its rows before) of the rows appended last
         self._last: tuple[dict[str, Any] | None, int] = (self.origin, self.rows_of_origin)
 
-    def _begin(self, resume: bool) -> None:
-        """Lock the work folder; continue with its parts, or clear it."""
+    def _lock_folder(self) -> None:
+        """Make the work folder this process' own."""
         if self._work.exists() and not {entry.name for entry in self._work.iterdir()} <= _OURS:
             raise OutputError(f"{self._work}: is in the way and holds files of others; move it elsewhere")
         parts = self._work / "parts"
@@ -138,8 +146,13 @@ class StoreWriter:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno in (errno.EAGAIN, errno.EACCES):
+                self._lock.close()
                 raise OutputError(f"{self.path}: another process is writing it now; wait for it or stop it") from None
             # file systems without locks: go on unlocked
+
+    def _begin(self, resume: bool) -> None:
+        """Continue with the parts in the work folder, or clear it."""
+        parts = self._work / "parts"
         journal = parts / JOURNAL
         identity, found = read_journal(journal)
         if resume and identity == self.identity:
@@ -329,7 +342,7 @@ class StoreWriter:
 
     def close(self) -> None:
         """Stop writing. Parts in the journal are kept for a rerun; if there are none, nothing is left."""
-        with suppress(OutputError):  # why writing stops is known already
+        with suppress(OutputError, InputError):  # why writing stops is known already
             self._settle()
         self._writer.close()
         self._rows.close()
@@ -339,7 +352,7 @@ class StoreWriter:
 
     def abandon(self) -> None:
         """Stop writing and leave nothing."""
-        with suppress(OutputError):
+        with suppress(OutputError, InputError):
             self._settle()
         self._parts = []
         self.close()

@@ -8,6 +8,7 @@ from pathlib import Path
 from genassoc.errors import InputError
 
 _FAM = ("FID", "IID", "PAT", "MAT", "SEX", "PHENO1")
+_LEAST_OF_FAM = 5  # columns: the phenotype may be absent, as plink2 has it
 _OWN = ("FID", "IID", "SID", "PAT", "MAT", "SEX")
 _SEX = {"1": 1, "M": 1, "m": 1, "2": 2, "F": 2, "f": 2}
 
@@ -102,9 +103,10 @@ def _column_names(path: Path, lines: Sequence[str]) -> tuple[list[str], int]:
             break
     if header == 0:
         n = next((len(line.split()) for line in lines if line.split()), 0)
-        if n < 2 and n > 0:
+        if 0 < n < _LEAST_OF_FAM:
             raise InputError(
-                f"{path}:1: has one column; a .fam has six: family, sample, father, mother, sex, phenotype"
+                f"{path}:1: has {n} column{'s' * (n > 1)} and no line of names; a .fam has six: family, sample, father, mother, sex, "
+                "phenotype"
             )
         return list(_FAM[:n]), 0
     names = lines[header - 1].split()

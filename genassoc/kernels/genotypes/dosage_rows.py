@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+import numpy as np
+
 from genassoc.kernels import jit, native
 from genassoc.shapes import Int64Array, UInt8Array, UInt16Array
 
@@ -110,21 +112,23 @@ def sum_rows(rows: StoredRows, steps: UInt16Array, selected: UInt8Array, sums: I
 @native
 def first_impossible(rows: StoredRows, steps: UInt16Array) -> int:
     """The first row with a dosage above two copies, with probabilities outside 0 to 1, or with dosages and no steps; -1 if none."""
+    U, unknown = np.uint16, np.uint16(NOT_KNOWN)  # numbers of 16 bits throughout: a vector holds 32 of them
     V, N = rows.values.shape
     with_probabilities = rows.homozygous.shape[0] > 0
     for v in range(V):
-        S = int(steps[v])
-        bad = 0
+        S = steps[v]
         row = rows.values[v]
+        most, wrong = U(0), U(0)
         for i in range(N):
-            x = int(row[i])
-            bad += 1 if x > 2 * S and x != NOT_KNOWN else 0
+            most = max(most, U(row[i] + U(1)))  # 65535 begins again at 0
         if with_probabilities:
             two = rows.homozygous[v]
             for i in range(N):
-                x, h = int(row[i]), int(two[i])
-                bad += 1 if h != NOT_KNOWN and (x == NOT_KNOWN or 2 * h > x or x - h > S) else 0
-        if bad > 0:
+                x, h = row[i], two[i]
+                # 2 h > x, and x - h > S where it is not
+                outside = (x == unknown) | (h > U(x >> U(1))) | (U(x - h) > S)
+                wrong = U(wrong | (U(1) if (h != unknown) & outside else U(0)))
+        if int(most) > 2 * int(S) + 1 or wrong > 0:
             return v
     return -1
 
@@ -143,15 +147,22 @@ def shift_homozygous(rows: StoredRows, steps: UInt16Array, sign: int) -> None:
     steps : uint16 array (V,)
     sign : int
     """
+    U, unknown, largest = np.uint16, np.uint16(NOT_KNOWN), np.uint16(NOT_KNOWN - 1)
     V, N = rows.values.shape
     for v in range(V):
-        S = int(steps[v])
+        S = steps[v]
         row, two = rows.values[v], rows.homozygous[v]
-        for i in range(N):
-            x, h = int(row[i]), int(two[i])
-            least = x - S if x > S and x != NOT_KNOWN else 0
-            # of a damaged store: too much, and no number that begins again at 0
-            two[i] = h if h == NOT_KNOWN else max(0, min(NOT_KNOWN - 1, h + sign * least))
+        if sign < 0:
+            for i in range(N):
+                x, h = row[i], two[i]
+                least = U(0) if x == unknown else U(max(x, S) - S)
+                two[i] = unknown if h == unknown else U(max(h, least) - least)
+        else:
+            for i in range(N):
+                x, h = row[i], two[i]
+                least = U(0) if x == unknown else U(max(x, S) - S)
+                # of a damaged store: too much, and no number that begins again at 0
+                two[i] = unknown if h == unknown else U(h + min(least, U(largest - min(h, largest))))
 
 
 @jit

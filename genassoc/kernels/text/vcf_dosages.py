@@ -22,6 +22,9 @@ SKIPPED, NUMERIC, GT, DS, GP, HDS, GQ, DP, AD, LGT, LAA, LA, LAD = range(13)
 # What is to be said of the dosage of a sample: bits of `Fields.notes`.
 DOSED, FROM_CALL, ADJUSTED, UNSOUND, DISAGREES, LOW_GQ, LOW_DP, UNBALANCED = 1, 2, 4, 8, 16, 32, 64, 128
 
+# Bits of `Calls.flags` beside those of `vcf_calls`, only while a line is read: ``.`` alone beside a DS, and ``./.``.
+LONE, PAIR = 64, 128
+
 
 class Fields(NamedTuple):
     """What is read of the fields beside GT: room for a line. Few arrays, as each costs some microseconds a call.
@@ -114,6 +117,26 @@ def _halve_haploid(dosage: UInt32Array, flags: UInt8Array, source: Int64Array, b
     for i in range(dosage.shape[0]):
         if flags[source[i]] & HAPLOID and dosage[i] != ABSENT:
             dosage[i] = 2 * dosage[i] if back else dosage[i] // 2
+
+
+@jit
+def settle_lone(seen: int, flags: UInt8Array, dosage: UInt32Array) -> int:
+    """Make calls ``.`` with a DS haploid where the record says so, take off bits `LONE` and `PAIR`; the bits seen.
+
+    A writer that has ``./.`` or haploid calls in the record tells ploidy by the number of alleles: there ``.`` is one allele, and its
+    DS that of one copy (PLINK 2 writes males on X so whose allele is uncertain). Not so where one of them has a DS above 1.
+    """
+    if seen & (LONE | PAIR) == 0:
+        return seen
+    one = seen & LONE > 0 and seen & (HAPLOID | PAIR) > 0
+    for j in range(flags.shape[0]):
+        one = one and not (flags[j] & LONE and dosage[j] != ABSENT and dosage[j] > BILLION)
+    for j in range(flags.shape[0]):
+        if one and flags[j] & LONE and dosage[j] != ABSENT:
+            dosage[j] *= 2
+            flags[j] |= HAPLOID
+        flags[j] &= LONE - 1
+    return (seen | (HAPLOID if one else 0)) & (LONE - 1)
 
 
 @jit

@@ -181,6 +181,10 @@ def _read_odd(
         if code != calls.OK or stop != at + ends[part]:
             return False
         flag = int(flags[j])
+        if line.first[j] < 0 and flag == 0 and stop - start == 3:
+            flag |= dosages.PAIR
+        elif line.first[j] < 0 and stop - start == 1 and shape.gp < 0:
+            flag |= dosages.LONE
         if line.first[j] >= 0 and flag & calls.KEPT == 0:
             copies = int(line.first[j] == k) + int(line.second[j] == k)
     haploid = flag & calls.HAPLOID > 0
@@ -305,6 +309,7 @@ def read_regular(
             return -1, 0
         told |= int(notes[j])
         seen |= int(flags[j])
+    seen = dosages.settle_lone(seen, flags, dosage)
     fields.state[TOLD] = told
     fields.state[SEEN] = seen
     return (line_end if told & dosages.DOSED else -1), seen

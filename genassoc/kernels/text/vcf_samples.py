@@ -304,7 +304,7 @@ def read_fields(
         flags[j] = 0
         ds, gp, gp_two, hds, hds_two = -1, -1, -1, -1, -1
         gq, dp, ad_at, lad_at, local_at, call_at, local_role = -1, -1, -1, -1, -1, -1, LAA
-        call_field, single, note = 0, False, 0
+        call_field, single, note, unknown_alleles = 0, False, 0, 0
         field = 0
         while True:
             role = int(roles[field]) if field < roles.shape[0] else SKIPPED
@@ -331,12 +331,14 @@ def read_fields(
                         second[j] = b
                         at += 3
                 if not simple:
+                    call_start = at
                     code, at = calls.read_call(text, at, n_alternates, rules, j, first, second, flags)
                     if code != calls.OK:
                         return code, at, j, field, 0
                     c = text[at]
                     if c != TAB and c != COLON and c != NEWLINE and not (c == RETURN and text[at + 1] == NEWLINE):
                         return calls.BAD_GENOTYPE, at, j, field, 0
+                    unknown_alleles = at - call_start if first[j] < 0 and flags[j] == 0 else 0
             elif role == GP:
                 code, n, total, gp, gp_two, at = _read_probabilities(text, at, k, n_alternates)
                 if code != calls.OK:
@@ -426,6 +428,7 @@ def read_fields(
                 code = calls.BAD_GENOTYPE
             if code != calls.OK:
                 return (calls.BAD_LOCAL if code == calls.BAD_ALLELE else code), at, j, call_field, 0
+            unknown_alleles = end - call_at if first[j] < 0 and flags[j] == 0 else 0
             local_a, local_b = int(first[j]), int(second[j])
             if local_a >= 0:
                 first[j] = fields.state[LOCAL + local_a]
@@ -485,6 +488,10 @@ def read_fields(
                 second[j] = -1
                 call = 0
                 dosage = -1
+        if unknown_alleles == 3:
+            call |= dosages.PAIR
+        elif unknown_alleles == 1 and ds >= 0 and gp < 0 and hds < 0 and not haploid:
+            call |= dosages.LONE
         fields.copies[DOSAGE, j] = dosage if dosage >= 0 else ABSENT
         fields.copies[TWO, j] = two if two >= 0 and dosage >= 0 else ABSENT
         fields.notes[j] = note
@@ -493,6 +500,7 @@ def read_fields(
         told |= note
         if j < n_columns - 1:
             at += 1
+    seen = dosages.settle_lone(seen, flags, fields.copies[DOSAGE])
     fields.state[TOLD] = told
     fields.state[SEEN] = seen
     return calls.OK, at, 0, 0, seen

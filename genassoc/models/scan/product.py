@@ -53,7 +53,8 @@ class ThinMatrix:
         V, Z = block.n_variants, self.columns.shape[1]
         if isinstance(block, DosageBlock):
             out = np.empty((V, Z))
-            dosage_product(block.fixed_point, flipped, self.columns, self.values is SQUARE, out)
+            squares = np.array_equal(self.values, SQUARE)  # not `is`: a state that was sent to a worker has copies
+            dosage_product(block.fixed_point, flipped, self.columns, squares, out)
             return out
         # A variant's own carriers choose: its bits are the same in any block.
         carriers = block.carriers(flipped)
