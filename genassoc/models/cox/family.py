@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -17,6 +18,7 @@ from genassoc.kernels.likelihoods.cox_screen import times_means
 from genassoc.kernels.likelihoods.cox_sums import RiskSets, RiskSums, risk_sums, suffix_sums
 from genassoc.kernels.likelihoods.newton import FitOptions
 from genassoc.kernels.likelihoods.rows import Fits, Scores
+from genassoc.models.cox.residuals import MartingaleResiduals
 from genassoc.models.scan.family import (
     EXACT_BELOW_EXPECTED,
     EXACT_BELOW_MAC,
@@ -49,6 +51,7 @@ SCREEN_SLACK = 0.99  # of chi-squared: float32 sums and the iterated eigenvalues
 CHI2_MISSING = 2.705543454095404
 FIRTH_IN_FULL = 1e-4  # below it the approximate Firth test is done again on all coefficients
 SPA_LEAST_MAC = 20
+RESIDUALS_BELOW_MAC = 20  # carriers in effect, of dosages that are not whole and many events (docs/decisions/0061)
 # Eigenfunctions of the risk sets that the screen takes away beside the strata: what is left of g'Mg is then small.
 EIGENFUNCTIONS = 6
 MOST_STRATA = 20  # with columns of their own in the product; of more strata every row is computed exactly
@@ -115,6 +118,11 @@ class NullCox(Family):
         """The same as packed words (W,)."""
         return self.samples.event_mask
 
+    @cached_property
+    def residuals(self) -> MartingaleResiduals | None:
+        """The residuals' law, made when a row first asks for it."""
+        return MartingaleResiduals.of(self.sets, self.weight[self.columns], self.Q[:, 1:], self.offset)
+
     def product_columns(self) -> Float64Array:
         """``thin``."""
         return self.thin
@@ -157,6 +165,8 @@ class NullCox(Family):
         """Score tests, computed exactly where p may be small and corrected below the trigger; or Wald or likelihood ratio tests. Few events: exact tests."""
         choices, usable = task.choices, task.usable
         few = np.asarray((task.genotypes.rare_mac < EXACT_BELOW_MAC) | (self._expected(task) < EXACT_BELOW_EXPECTED))
+        if self.n_events >= LEAST_OF_SANDWICH:  # of dosages Firth's test finds too much for longer
+            few |= (task.genotypes.rare_mac < RESIDUALS_BELOW_MAC) & ~_whole(task)
         scores = choices.test == "score"
         many = task.genotypes.rare_mac >= SPA_LEAST_MAC if choices.correction == "spa" else task.none
         first = Step(choices.test, (lambda: self.unsure(task)) if scores else (lambda: usable))
@@ -187,10 +197,10 @@ class NullCox(Family):
         return Ladder((first,), sent_on, after)
 
     def _few_events(self, task: Task) -> tuple[Step, ...]:
-        """Firth's estimate with an exact p: of the calls observed or, for dosages that are not whole numbers, of the few events; of more his own."""
-        whole = task.block.whole() if isinstance(task.block, DosageBlock) else np.ones(task.usable.size, np.bool_)
+        """Firth's estimate with an exact p: of the calls observed or, for dosages that are not whole numbers, of the few events; of more the residuals' saddlepoint."""
+        whole = _whole(task)
         firth = Again("firth", lambda _, status: np.asarray(status != kernel.FINE))
-        law = None if self.n_events >= LEAST_OF_SANDWICH else Law("few", "tail_failed")
+        law = Law("few" if self.n_events < LEAST_OF_SANDWICH else "residuals", "tail_failed")
         return (
             Step("exact", lambda: task.rare & whole, firth),
             Step("firth_approx", lambda: task.rare & ~whole, firth, law),
@@ -259,7 +269,13 @@ class NullCox(Family):
         return np.asarray(steps.status != kernel.FINE)
 
     def law(self, name: str, task: Task, variants: Int64Array) -> Tails:
-        """p from the exact distribution of few events, each of which falls on one of the samples at risk at its time."""
+        """p from the exact distribution of few events, each of which falls on one of the samples at risk at its time; of more by the residuals."""
+        if name == "residuals":
+            G, residuals = task.calls(variants, self.columns), self.residuals
+            found = np.full(variants.size, np.nan)
+            if residuals is not None:
+                found = residuals.neg_log_p(G, task.choices.impute)
+            return Tails.of(found / np.log(10.0), False)
         eta = self.Q[:, 1:] @ self.start + self.offset
         risk, sizes = np.exp(eta - eta.max(initial=-np.inf)), np.where(self.sets.event, 1.0, 0.0)
         found, there = np.empty(variants.size), np.zeros(variants.size, np.bool_)
@@ -279,6 +295,11 @@ class NullCox(Family):
             "n_events": np.full(events.n.size, self.n_events) if task.choices.impute else events.n,
             "iterations": iterations,
         }
+
+
+def _whole(task: Task) -> BoolArray:
+    """Rows (V,) of whole copies."""
+    return task.block.whole() if isinstance(task.block, DosageBlock) else np.ones(task.usable.size, np.bool_)
 
 
 def _has_no_maximum(_: Int64Array, status: Int64Array) -> BoolArray:

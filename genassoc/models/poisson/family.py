@@ -19,6 +19,7 @@ from genassoc.models.scan.family import (
     missing_at_random,
 )
 from genassoc.models.scan.information import EventSizes, sum_missing
+from genassoc.models.scan.residual_table import tabulated
 from genassoc.models.scan.screen import ScreenState, null_notes
 from genassoc.models.scan.sums import GenotypeSums
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
@@ -32,8 +33,6 @@ OVERDISPERSED = 1.1
 OTHER_DISPERSION = (
     1.25  # a row's dispersion over its trait's beyond which the trait's residuals do not have the row's tails
 )
-# Samples of like means whose residuals are taken as draws from one distribution; more bins follow the variance better.
-LEAST_IN_BIN, MOST_BINS = 500, 10
 # Covariates tell the variance of residuals where a test says so, of so many samples a covariate, by factors of at most so much.
 SPREAD_P, SPREAD_SAMPLES, SPREAD_MOST, SPREAD_STEPS = 0.01, 20, 20.0, 50
 
@@ -228,7 +227,7 @@ def fit_null(
             unit = pearson / max(np.abs(pearson).max(), np.finfo(float).tiny)  # cubes of it do not overflow
             skewness = float((unit**3).mean() / max((unit**2).mean() ** 1.5, np.finfo(float).tiny))
             spread = spread_of(pearson, X)
-            bins, table, cumulants, scale = _residuals(pearson / np.sqrt(spread), mu, C)
+            bins, table, cumulants, scale = tabulated(pearson / np.sqrt(spread), mu, C)
     null = NullPoisson(
         samples=Samples.of(columns, block_width, offset=offset, failure=failure), n_covariates=C, weight=weight, residual=residual,
         phi=dispersion, y=y, X=X, start=start, Q=Q, WQ=WQ, events=events, quasi=quasi, skewness=skewness, bins=bins, table=table,
@@ -262,21 +261,6 @@ def spread_of(pearson: Float64Array, X: Float64Array) -> Float64Array:
             break
     eta = np.clip(eta, -np.log(SPREAD_MOST), np.log(SPREAD_MOST))
     return np.asarray(np.exp(eta))
-
-
-def _residuals(pearson: Float64Array, mu: Float64Array, C: int) -> tuple[Int64Array, Float64Array, Float64Array, float]:
-    """Bins of like means (n,), tables of Pearson's residuals in each, centred, without what the fit took up; their scale."""
-    n = mu.size
-    B = min(max(n // LEAST_IN_BIN, 1), MOST_BINS)
-    ranks = np.empty(n, np.int64)
-    ranks[np.argsort(mu, kind="stable")] = np.arange(n)
-    bins = ranks * B // n
-    centred = pearson - (np.bincount(bins, pearson) / np.bincount(bins))[bins]
-    table, cumulants = np.empty((B, empirical_cgf.N_POINTS, 3)), np.empty((B, 2))
-    centred *= np.sqrt(n / (n - C))
-    scale = float(np.sqrt((centred**2).mean())) or 1.0
-    empirical_cgf.tabulate(centred / scale, bins, table, cumulants)
-    return bins, table, cumulants, scale
 
 
 def _notes(design: Design, name: str, null: NullPoisson, kept: BoolArray) -> list[str]:
