@@ -51,6 +51,7 @@ SCREEN_SLACK = 0.99  # of chi-squared: float32 sums and the iterated eigenvalues
 CHI2_MISSING = 2.705543454095404
 FIRTH_IN_FULL = 1e-4  # below it the approximate Firth test is done again on all coefficients
 SPA_LEAST_MAC = 20
+RESIDUALS_MOST_STRATA = 50
 RESIDUALS_BELOW_MAC = 20  # carriers in effect, of dosages that are not whole and many events (docs/decisions/0061)
 # Eigenfunctions of the risk sets that the screen takes away beside the strata: what is left of g'Mg is then small.
 EIGENFUNCTIONS = 6
@@ -118,6 +119,11 @@ class NullCox(Family):
         """The same as packed words (W,)."""
         return self.samples.event_mask
 
+    @property
+    def _by_residuals(self) -> bool:
+        """Whether events are many and strata few enough for the residuals' law, which has a column for each stratum."""
+        return self.n_events >= LEAST_OF_SANDWICH and int(self.sets.ends.sum()) <= RESIDUALS_MOST_STRATA
+
     @cached_property
     def residuals(self) -> MartingaleResiduals | None:
         """The residuals' law, made when a row first asks for it."""
@@ -165,7 +171,7 @@ class NullCox(Family):
         """Score tests, computed exactly where p may be small and corrected below the trigger; or Wald or likelihood ratio tests. Few events: exact tests."""
         choices, usable = task.choices, task.usable
         few = np.asarray((task.genotypes.rare_mac < EXACT_BELOW_MAC) | (self._expected(task) < EXACT_BELOW_EXPECTED))
-        if self.n_events >= LEAST_OF_SANDWICH:  # of dosages Firth's test finds too much for longer
+        if self._by_residuals:  # of dosages Firth's test finds too much for longer
             few |= (task.genotypes.rare_mac < RESIDUALS_BELOW_MAC) & ~_whole(task)
         scores = choices.test == "score"
         many = task.genotypes.rare_mac >= SPA_LEAST_MAC if choices.correction == "spa" else task.none
@@ -200,7 +206,8 @@ class NullCox(Family):
         """Firth's estimate with an exact p: of the calls observed or, for dosages that are not whole numbers, of the few events; of more the residuals' saddlepoint."""
         whole = _whole(task)
         firth = Again("firth", lambda _, status: np.asarray(status != kernel.FINE))
-        law = Law("few" if self.n_events < LEAST_OF_SANDWICH else "residuals", "tail_failed")
+        by_events = self.n_events < LEAST_OF_SANDWICH
+        law = Law("few" if by_events else "residuals", "tail_failed") if by_events or self._by_residuals else None
         return (
             Step("exact", lambda: task.rare & whole, firth),
             Step("firth_approx", lambda: task.rare & ~whole, firth, law),
