@@ -191,7 +191,7 @@ def test_results_that_differ_are_called_so(tmp_path):
     ours = pl.DataFrame(
         {
             "rsid": ["a", "b"], "effect_allele": ["A", "C"], "beta": [0.5, -0.2], "standard_error": [0.1, 0.1],
-            "neg_log_10_p_value": [6.2, 1.3], "mac": [50.0, 60.0], "missing_rate": [0.0, 0.1],
+            "neg_log_10_p_value": [6.2, 1.3], "mac": [50.0, 60.0], "missing_rate": [0.0, 0.1], "method": ["t", "t"],
         }
     )  # fmt: skip
     ours.write_parquet(tmp_path / "ours.parquet")
