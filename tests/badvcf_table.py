@@ -18,10 +18,14 @@ from real_data import real_data
 from genassoc.data.block import GenotypeBlock
 from genassoc.errors import InputError
 from genassoc.formats.inputs import open_source
+from genassoc.formats.reading import Reading
 from genassoc.formats.source import RecordError, VariantBatch
 
 COLUMNS = ("path", "label_by_author", "bcftools_1.16_view", "bcftools_here", "genassoc", "rows", "calls", "message")
 Call = tuple[str, int, str, str]
+
+
+CALLS = Reading(dosage="GT")  # rows of dosages have the calls nearest to these
 
 
 def classified() -> list[dict[str, str]]:
@@ -32,7 +36,7 @@ def classified() -> list[dict[str, str]]:
 
 def scan(path: Path) -> list[VariantBatch]:
     """Everything a conversion does with a file but the writing."""
-    source = open_source(path, [])
+    source = open_source(path, [], reading=CALLS)
     columns = np.arange(len(source.sample_ids), dtype=np.int64)
     return [piece.decode() for piece in source.pieces(columns, None)]
 
@@ -77,7 +81,7 @@ def outcome(row: dict[str, str]) -> dict[str, object]:
         return found | {"genassoc": "refused", "message": message[:150]}
     found |= {"genassoc": "read", "rows": sum(len(batch.packed) for batch in batches)}
     if text is not None:
-        source = open_source(path, [])
+        source = open_source(path, [], reading=CALLS)
         try:
             theirs = bcftools_calls(text)
         except ValueError as error:

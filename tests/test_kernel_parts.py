@@ -85,7 +85,7 @@ twice, compiled = [], 0
 for name, module in list(sys.modules.items()):
     if name.startswith("genassoc.kernels."):
         for kernel in vars(module).values():
-            if getattr(kernel, "__module__", "") == name and hasattr(kernel, "parts"):
+            if getattr(kernel, "__module__", "") == name and hasattr(kernel, "parts") and hasattr(kernel, "overloads"):
                 compiled += len(kernel.overloads)
                 if len(kernel.overloads) > 1 or len(kernel.parts.made) > 1:
                     twice.append(f"{name}.{kernel.__name__}")

@@ -12,6 +12,7 @@ from genassoc.data.cohort.cohort import Cohort
 from genassoc.formats.convert import convert
 from genassoc.formats.convert_parts import convert_part, merge_conversion
 from genassoc.formats.convert_plan import plan_conversion
+from genassoc.formats.reading import Reading
 
 N = 40
 IDS = [f"P{i}" for i in range(N)]
@@ -73,7 +74,8 @@ def test_half_calls_are_counted_by_contig(half, tmp_path):
         assert (store.read(start, stop).haploid is not None) == marked
     on_x = store.read(10, 15)
     marks = np.unpackbits(on_x.haploid, axis=1, bitorder="little", count=N).astype(bool)
-    assert int((marks & (on_x.codes() == 3)).sum()) == of_contig(wanted, "X")
+    # code 1 tells that the allele which is there is this ALT, 3 that it is not
+    assert int((marks & np.isin(on_x.codes(), (1, 3))).sum()) == of_contig(wanted, "X")
 
 
 def test_parts_count_the_same(half, tmp_path):
@@ -91,13 +93,15 @@ def test_a_run_says_whose_half_calls_they_are_and_what_is_left_out_where(half, t
     run = ("assoc", folder / "a.vcf", tmp_path / "p.tsv", "--model", "linear", "--trait", "y", "--sex", "SEX")
     code, printed, errors = genassoc(*run, "--missing-rate", 0.15, "--out", tmp_path / "o.tsv")
     assert code == 0, errors
-    # half calls of variants that were left out count too: they are why
-    assert f"{wanted['X', 1]} of males on X" in errors and f"{wanted['X', 2]} of females on X" in errors
+    assert (
+        f"read as haploid calls of the allele: {wanted['X', 1]} of males on X" in errors
+        and f"{wanted['X', 2]} of females on X" in errors
+    )
     assert f"{wanted['MT', 2]} of females on MT" in errors and "on 1" not in errors.split("half calls")[1]
     variants = json.loads((tmp_path / "o.tsv.provenance.json").read_text())["variants"]
-    assert variants["dropped_by_contig"]["missing_below(0.15)"]["X"] == 5
-    assert variants["refused"]["half_call: males on X"] == wanted["X", 1]
-    assert "left out by missing_below(0.15): 5 (X 5)" in printed
+    assert variants["refused"]["half_call_as_haploid: males on X"] == wanted["X", 1]
+    assert variants["refused"]["half_call: females on X"] == wanted["X", 2]
+    assert variants["dropped"] == {} and variants["rows"] == 16  # males' calls are there
     assert "rows: too_few_carriers (MT 1)" in printed or "rows: monomorphic (MT 1)" in printed
 
 
@@ -110,7 +114,7 @@ def test_dosages_that_are_not_read_are_said(tmp_path, declared, genassoc):
     rows = [("1", i + 1, "GT:DS:GP", calls("2", rng, ":0.9:0.1,0.8,0.1")) for i in range(3)]
     rows += [("1", 9, "GT:HDS", calls("2", rng, ":0.1,0.2")), ("1", 10, "GT", calls("2", rng))]
     (tmp_path / "a.vcf").write_text(text_of(rows, declared))
-    summary = convert(tmp_path / "a.vcf", tmp_path / "a.zarr")
+    summary = convert(tmp_path / "a.vcf", tmp_path / "a.zarr", reading=Reading(dosage="GT"))
     assert summary.dosages == {"DS": 3, "HDS": 1, "GP": 3}
     assert "not read (DS in 3 records, HDS in 1 records, GP in 3 records)" in " ".join(summary.lines())
     code, printed, _ = genassoc("info", tmp_path / "a.zarr")
@@ -143,4 +147,4 @@ def test_genotypes_alone_are_no_reason_to_warn(half, tmp_path):
 def test_dosages_without_genotypes_are_named_where_nothing_is_left(tmp_path):
     (tmp_path / "a.vcf").write_text(text_of([("1", 1, "DS", ["0.5"] * N)]))
     with pytest.raises(ga.InputError, match=r"records without GT.*imputed dosages are there"):
-        convert(tmp_path / "a.vcf", tmp_path / "a.zarr")
+        convert(tmp_path / "a.vcf", tmp_path / "a.zarr", reading=Reading(dosage="GT"))

@@ -156,6 +156,8 @@ class BcfSource:
             try:
                 record = next(records)
                 line = str(record)
+                if "\x07" in line:  # BCF's mark of a missing text, which pysam prints as it stands in an allele
+                    line = line.replace("\t\x07\t", "\t.\t")
             except StopIteration:
                 return
             except _FAILURES as error:
