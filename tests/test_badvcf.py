@@ -97,8 +97,8 @@ def test_calls_are_those_of_bcftools():
     assert sum(counts.values()) == 1233
     # where both read a file, all calls are equal; what bcftools refuses is refused
     assert set(counts) == {("ok", "read", "same"), ("ok", "refused", ""), ("error", "refused", "")}
-    assert counts["ok", "read", "same"] > 600
-    # what bcftools reads and we do not has no samples, or calls, columns or fixed fields that mean nothing
+    assert counts["ok", "read", "same"] > 590
+    # what bcftools reads and we do not has no samples, or calls, dosages, columns or fixed fields that mean nothing
     refused = [str(row["message"]) for row in rows if row["bcftools_here"] == "ok" and row["genassoc"] == "refused"]
     others = [message for message in refused if "sites-only" not in message]
     known = (
@@ -108,8 +108,10 @@ def test_calls_are_those_of_bcftools():
         "is no contig name",
         "among the records",
         "where the header has",
+        "where DS has not one value for each ALT",
+        "where field DS must be a number",
     )
-    assert len(others) < 25 and all(any(words in message for words in known) for message in others)
+    assert len(others) < 35 and all(any(words in message for words in known) for message in others)
 
 
 def test_what_bcftools_refuses_is_refused(tmp_path):

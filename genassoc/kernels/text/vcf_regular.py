@@ -304,7 +304,7 @@ def read_regular(
         n_odd += 1
     seen = 0
     for i in range(n_odd):
-        j = int(odd[i])
+        j = int(np.int64(odd[i]))  # not uint32, which would compile what it calls again
         if not _read_odd(text, at, j, shape, format, k, line, fields):
             return -1, 0
         told |= int(notes[j])

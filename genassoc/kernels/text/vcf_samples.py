@@ -7,6 +7,8 @@ has none of them, its genotype. The probability of two copies is that of GP; wit
 
 from typing import NamedTuple
 
+import numpy as np
+
 from genassoc.kernels import jit
 from genassoc.kernels.text import vcf_calls as calls
 from genassoc.kernels.text import vcf_dosages as dosages
@@ -475,7 +477,7 @@ def read_fields(
                 low = dosages.LOW_DP
             elif (ad_at >= 0 or lad_at >= 0) and first[j] != second[j] and first[j] >= 0:
                 if ad_at >= 0:
-                    share = _share(text, ad_at, int(first[j]), int(second[j]))
+                    share = _share(text, ad_at, int(np.int64(first[j])), int(np.int64(second[j])))
                 else:
                     share = _share(text, lad_at, local_a, local_b)
                 if share == -2:
