@@ -141,6 +141,14 @@ def _sample(rng: np.random.Generator, names: list[str], n_alts: int, odd: float)
 FORMATS = ("GT:DS", "GT:DS:GP", "GT:GP", "GT:HDS", "GT:DS:HDS", "GT:DS:HDS:GP", "DS", "DS:GT", "GP:GT", "GT:FT:DS", "GT", "GT:DP:GQ:AD:DS", "GT:GQ:DP:AD", "GP:FT")  # fmt: skip
 
 
+@pytest.mark.parametrize(("rule", "masked", "half_missing"), [(None, 2, 1), ("missing", 1, 2), ("haploid", 2, 0)])
+def test_a_half_call_is_masked_or_half_missing_and_counted_once(rule, masked, half_missing):
+    chosen = {} if rule is None else {"half_calls": rule}
+    batch = scanner(4, [0, 1, 2, 3], min_gq=20, **chosen)(line("GT:GQ", "./1:3", "0/1:3", "./1:30", "./.:2").encode())
+    assert (batch.counters["masked_gq"], batch.counters["half_missing_calls"]) == (masked, half_missing)
+    assert GenotypeBlock(batch.packed, 4).codes()[0, :2].tolist() == [3, 3]
+
+
 @settings(max_examples=120, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 60), odd=st.sampled_from([0.0, 0.02, 0.5]), data=st.data())
 def test_random_lines_are_their_twins(seed, n, odd, data):

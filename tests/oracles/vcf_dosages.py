@@ -132,15 +132,17 @@ def row_of(
             said.add("dosages_from_calls")
         if copies is None:
             two = None
-        reason = _masked(values, alleles, choices, local) if observed or copies is not None else None
+        # a half call keeps its allele until the sexes are known: it is masked as a call is
+        half = len(alleles) == 2 and alleles.count(None) == 1
+        reason = _masked(values, alleles, choices, local) if observed or half or copies is not None else None
+        text = values.get("GT", values.get("LGT", "") if local else "")
+        pairs = pairs or text in ("./.", ".|.") or (haploid and bool(reason))  # masked calls tell ploidy too
         if reason:
             counts.add(reason)
             alleles, copies, two, haploid, from_field = [None], None, None, False, False
             said = Counts()
         of_all.take(said)
         dosed = dosed or from_field
-        text = values.get("GT", values.get("LGT", "") if local else "")
-        pairs = pairs or (not reason and text in ("./.", ".|."))
         of_ds = "DS" in known and gp_copies is None and hds_copies is None and not haploid
         if text == "." and of_ds and from_field:
             lone.append(len(row.copies))

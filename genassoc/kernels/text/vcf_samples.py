@@ -469,8 +469,8 @@ def read_fields(
             dosage = -1
             note = 0
         # What is not believed is not observed.
+        low = 0
         if first[j] >= 0 or dosage >= 0:
-            low = 0
             if gq >= 0 and gq < wanted.min_gq:
                 low = dosages.LOW_GQ
             elif dp >= 0 and dp < wanted.min_dp:
@@ -490,7 +490,7 @@ def read_fields(
                 second[j] = -1
                 call = 0
                 dosage = -1
-        if unknown_alleles == 3:
+        if unknown_alleles == 3 or (low > 0 and haploid):  # a mask does not take away what a call tells of ploidy
             call |= dosages.PAIR
         elif unknown_alleles == 1 and ds >= 0 and gp < 0 and hds < 0 and not haploid:
             call |= dosages.LONE
