@@ -83,7 +83,7 @@ BETWEEN_FAMILIES = {("models/logistic/model.py", "genassoc.models.matched.model"
 # One format in another: the records of a VCF Zarr become lines of VCF, which go the way all lines go (decision 0066).
 BETWEEN_FORMATS = {
     ("formats/vcz/source.py", "genassoc.formats.vcf.header"),
-    ("formats/vcz/source.py", "genassoc.formats.vcf.sample_fields"),
+    ("formats/vcz/source.py", "genassoc.formats.vcf.line_source"),
     ("formats/vcz/source.py", "genassoc.formats.vcf.scan"),
 }
 # The files of engine/ that make rows or sums of blocks; all others run tasks and know nothing of what these do.

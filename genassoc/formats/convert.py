@@ -232,7 +232,7 @@ def conversion_identity(
 
     Files beside an input that belong to it (`companions` of its source) are part of it.
     """
-    beside: dict[Path, Sequence[Path]] = {source.path: getattr(source, "companions", ()) for source in sources}
+    beside: dict[Path, Sequence[Path]] = {source.path: source.companions for source in sources}
     return identity_reading(reading) | {
         "conversion_version": CONVERSION_VERSION,
         "inputs": [_identity_of(path, beside.get(path, ())) for path in paths],
@@ -259,8 +259,7 @@ def identity_reading(reading: Reading) -> dict[str, Any]:
 
 def _facts(source: Source) -> dict[str, str]:
     """What a store says of a file: its kind, and the INFO field that its imputation quality is taken from, if it has one."""
-    field_name = getattr(source, "info_source", "")
-    return {"kind": source.kind, **({"info_source": field_name} if field_name else {})}
+    return {"kind": source.kind, **({"info_source": source.info_source} if source.info_source else {})}
 
 
 def check_contigs(sources: list[Source], regions: list[Region]) -> None:
@@ -277,7 +276,7 @@ def check_contigs(sources: list[Source], regions: list[Region]) -> None:
 
 def lengths_of(sources: Sequence[Source]) -> dict[str, int]:
     """Contig -> its bases, where a file tells."""
-    return {name: n for source in sources for name, n in getattr(source, "contig_lengths", {}).items()}
+    return {name: n for source in sources for name, n in source.contig_lengths.items()}
 
 
 def _build_of(sources: Sequence[Source], largest: Mapping[str, int]) -> tuple[dict[str, str], list[str]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from genassoc.data import schema
 from genassoc.data.memory import enough_memory, parse_memory, resident_memory, show_memory
 from genassoc.errors import PlanError
-from genassoc.formats.vcf.header import MAX_HEADER_BYTES, MAX_LINE_BYTES
+from genassoc.formats.source import MAX_HEADER_BYTES, MAX_LINE_BYTES
 from genassoc.shapes import packed_bytes
 
 MEMORY_IN_FLIGHT = 192 * 2**20  # text that waits to be scanned or written, where nothing else is asked for

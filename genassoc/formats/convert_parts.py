@@ -23,9 +23,8 @@ from genassoc.formats import inputs as choosing
 from genassoc.formats.convert import BY_NAME, Conversion, Tally, content_of, conversion_identity, processors
 from genassoc.formats.convert_memory import ConversionSizes, header_bytes
 from genassoc.formats.convert_plan import ConversionPlan, check_whole, remove
-from genassoc.formats.source import Region
+from genassoc.formats.source import MAX_HEADER_BYTES, Region
 from genassoc.formats.summary import ConversionSummary
-from genassoc.formats.vcf.header import MAX_HEADER_BYTES
 from genassoc.progress import Progress, Silent
 
 

@@ -33,7 +33,7 @@ def identified(source: Source, reading: Reading) -> Source:
     """
     if reading.id_map is not None or reading.id_rule is not None:
         id_map = None if reading.id_map is None else Path(reading.id_map)
-        families = getattr(source, "family_ids", None) or None
+        families = source.family_ids or None
         rules = Rules.parse(reading.id_rule)
         source.sample_ids, notes = renamed(source.path, source.sample_ids, families, id_map, rules)
         source.notes = [*source.notes, *notes]

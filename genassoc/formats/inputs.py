@@ -16,8 +16,7 @@ from genassoc.formats import bgzf
 from genassoc.formats.bgen.header import is_bgen
 from genassoc.formats.identity import identified
 from genassoc.formats.reading import AS_IT_IS, Reading
-from genassoc.formats.source import Region, Source, build_of_source, merge_regions, parse_region
-from genassoc.formats.vcf.header import MAX_HEADER_BYTES
+from genassoc.formats.source import MAX_HEADER_BYTES, Region, Source, build_of_source, merge_regions, parse_region
 from genassoc.shapes import Int64Array
 
 _INDEXES = (".tbi", ".csi", ".bgi", ".sample")  # and what else lies beside files of genotypes
@@ -223,7 +222,7 @@ def in_genome_order(sources: Sequence[Source]) -> list[Source]:
 
     Files that begin at the same place keep their order; all do where one does not tell its place.
     """
-    places = [_first_place(source) for source in sources]
+    places = [source.first_site() for source in sources]
     if any(place is None for place in places):
         return list(sources)
 
@@ -249,15 +248,6 @@ def sample_groups(sources: Sequence[Source]) -> list[list[Source]]:
         groups.setdefault(frozenset(source.sample_ids), []).append(source)
     apart = len(frozenset().union(*groups)) == sum(map(len, groups))
     return list(groups.values()) if apart else [list(sources)]
-
-
-def _first_place(source: Source) -> tuple[str, int] | None:
-    """Contig and position of a file's first record, as far as it tells."""
-    site: Callable[[], tuple[str, int] | None] | None = getattr(source, "first_site", None)
-    if site is not None:
-        return site()
-    contig = source.first_contig()
-    return None if contig is None else (contig, 0)
 
 
 @dataclass(frozen=True)

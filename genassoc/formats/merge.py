@@ -34,7 +34,7 @@ from genassoc.formats.merge_rows import (
     text_at,
 )  # fmt: skip
 from genassoc.formats.reading import Reading
-from genassoc.formats.source import Piece, Place, RecordError, Source, VariantBatch, added
+from genassoc.formats.source import Piece, Place, RecordError, Source, SourceFacts, VariantBatch, added
 from genassoc.formats.summary import UNEVEN
 from genassoc.shapes import BoolArray, Int64Array, packed_bytes
 
@@ -237,7 +237,7 @@ class _Group:
         return taken, reference, counts
 
 
-class MergedSource:
+class MergedSource(SourceFacts):
     """Files of different samples, merged by position; see `genassoc.formats.source.Source` for its attributes.
 
     Parameters
@@ -258,9 +258,7 @@ class MergedSource:
         self.path, self.kind = first.path, " and ".join(dict.fromkeys(source.kind for source in self.files))
         self.sample_ids = tuple(name for group in self.groups for name in group[0].sample_ids)
         self.contigs = tuple(dict.fromkeys(name for source in self.files for name in source.contigs))
-        self.contig_lengths = {
-            name: n for source in self.files for name, n in getattr(source, "contig_lengths", {}).items()
-        }
+        self.contig_lengths = {name: n for source in self.files for name, n in source.contig_lengths.items()}
         self.contigs_complete = all(source.contigs_complete for source in self.files)
         self.work = sum(source.work for source in self.files)
         self.has_dosages = any(source.has_dosages for source in self.files)

@@ -7,9 +7,11 @@ parallel, writing is ordered, and a conversion resumes at any piece.
 
 import hashlib
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from genassoc.data.block import DosageRows
@@ -17,11 +19,14 @@ from genassoc.data.cohort.builds import Build, detected
 from genassoc.data.cohort.contigs import Contigs
 from genassoc.data.store.variant_columns import VariantColumns
 from genassoc.errors import InputError
+from genassoc.formats.reading import AS_IT_IS, Reading
 from genassoc.shapes import Int64Array, UInt8Array
 
 if TYPE_CHECKING:
     import polars as pl
 
+MAX_HEADER_BYTES = 2**28
+MAX_LINE_BYTES = 2**29  # half a million samples with a thousand bytes each; no VCF has more
 FINGERPRINT_BYTES = 2**20  # of a stretch
 FINGERPRINT_STRETCHES = 64
 
@@ -171,6 +176,16 @@ class Source(Protocol):
         Whether they may have probabilities of genotypes too.
     annotations : tuple of str
         Columns of text that its rows have beside the usual ones (`VariantColumns.annotations`), in their order.
+    contig_lengths : mapping
+        Contig -> its bases, where the file tells.
+    reference_words : str
+        What it says of its reference, which may tell the build.
+    info_source : str
+        The INFO field that ``info_source`` is taken from; "" without one.
+    companions : tuple of Path
+        Files beside it that belong to it.
+    family_ids : tuple of str
+        Of its samples; empty where it has none.
     """
 
     path: Path
@@ -184,9 +199,18 @@ class Source(Protocol):
     has_dosages: bool
     has_probabilities: bool
     annotations: tuple[str, ...]
+    contig_lengths: Mapping[str, int]
+    reference_words: str
+    info_source: str
+    companions: tuple[Path, ...]
+    family_ids: tuple[str, ...]
 
     def first_contig(self) -> str | None:
         """Contig of the first record, where it is cheap to know."""
+        ...
+
+    def first_site(self) -> tuple[str, int] | None:
+        """Contig and position of the first record, as far as it is cheap to know (else 0)."""
         ...
 
     def pieces(self, columns: Int64Array, start: Place | None) -> Iterator[Piece]:
@@ -198,10 +222,78 @@ class Source(Protocol):
         ...
 
 
+class SourceFacts:
+    """What is so of a `Source` that says nothing else."""
+
+    contigs_complete: bool = True
+    has_dosages: bool = False
+    has_probabilities: bool = False
+    annotations: tuple[str, ...] = ()
+    contig_lengths: Mapping[str, int] = MappingProxyType({})
+    reference_words: str = ""
+    info_source: str = ""
+    companions: tuple[Path, ...] = ()
+    family_ids: tuple[str, ...] = ()
+
+    def first_contig(self) -> str | None:
+        """Contig of the first record: not known."""
+        return None
+
+    def first_site(self) -> tuple[str, int] | None:
+        """Contig of the first record, and 0."""
+        contig = self.first_contig()
+        return None if contig is None else (contig, 0)
+
+
+class FileSource(SourceFacts, ABC):
+    """One file as a `Source`: what all formats begin with. Each says in `_prepare` what its files hold.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    regions : list of Region
+        Records to keep, by their position; everything if empty.
+    max_header_bytes : int
+        A longer header, or list of samples, is refused.
+    exact : bool
+        Regions name contigs as the file does; otherwise they ask for chromosomes, however called.
+    reading : Reading
+        What is read.
+
+    Raises
+    ------
+    InputError
+        It is no such file, or is damaged.
+    """
+
+    kind: str
+    sample_ids: tuple[str, ...]
+    contigs: tuple[str, ...]
+    work: float
+    max_line_bytes: int = MAX_LINE_BYTES
+
+    def __init__(
+        self,
+        path: Path,
+        regions: "list[Region]",
+        max_header_bytes: int = MAX_HEADER_BYTES,
+        *,
+        exact: bool = False,
+        reading: Reading = AS_IT_IS,
+    ) -> None:
+        self.path, self.reading = path, reading
+        self.notes: list[str] = []
+        self._prepare(regions, max_header_bytes, exact)
+
+    @abstractmethod
+    def _prepare(self, regions: "list[Region]", max_header_bytes: int, exact: bool) -> None:
+        """Read what is before the records, and find the regions."""
+
+
 def build_of_source(source: Source) -> tuple[Build | None, list[str]]:
     """The genome build that a file tells, and notes on it."""
-    lengths: Mapping[str, int] = getattr(source, "contig_lengths", {})
-    return detected(lengths, source.contigs, getattr(source, "reference_words", ""))
+    return detected(source.contig_lengths, source.contigs, source.reference_words)
 
 
 class Region(NamedTuple):

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -10,11 +9,10 @@ import numpy as np
 from genassoc.data.cohort.contigs import Contigs, usual_spellings
 from genassoc.errors import InputError
 from genassoc.formats.bgen.blocks import DEFLATE_MOST, ZSTD_MOST, BlockReader, Found, most_bytes, row_bytes
-from genassoc.formats.bgen.header import COMPRESSIONS, MAX_HEADER_BYTES, MAX_RECORD_BYTES, read_header
+from genassoc.formats.bgen.header import COMPRESSIONS, MAX_RECORD_BYTES, read_header
 from genassoc.formats.bgen.index import open_index
 from genassoc.formats.bgen.samples import choose_ids
-from genassoc.formats.reading import AS_IT_IS, Reading
-from genassoc.formats.source import Piece, Place, Region, merge_regions, spelled_as
+from genassoc.formats.source import FileSource, Piece, Place, Region, merge_regions, spelled_as
 from genassoc.kernels.text import bgen_blocks as blocks
 from genassoc.shapes import Int64Array
 
@@ -31,7 +29,7 @@ _WRONG = {
 }
 
 
-class BgenSource:
+class BgenSource(FileSource):
     """A BGEN; see `genassoc.formats.source.Source` for its attributes.
 
     Parameters
@@ -54,21 +52,8 @@ class BgenSource:
         No BGEN of versions 1.1 to 1.3, truncated, no sample ids.
     """
 
-    annotations: tuple[str, ...] = ()
-
-    def __init__(
-        self,
-        path: Path,
-        regions: list[Region],
-        max_header_bytes: int = MAX_HEADER_BYTES,
-        *,
-        exact: bool = False,
-        reading: Reading = AS_IT_IS,
-    ) -> None:
-        self.path = path
-        self.reading = reading
-        self.max_line_bytes = MAX_RECORD_BYTES
-        self.notes: list[str] = []
+    def _prepare(self, regions: list[Region], max_header_bytes: int, exact: bool) -> None:
+        path, reading = self.path, self.reading
         try:
             self._size = path.stat().st_size
             with path.open("rb") as file:

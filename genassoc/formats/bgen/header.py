@@ -10,7 +10,6 @@ from genassoc.kernels.text.bgen_blocks import NONE, ZLIB, ZSTD
 
 MAGIC = b"bgen"
 LEAST_HEADER = 20  # bytes
-MAX_HEADER_BYTES = 2**28  # five million names of 50 bytes
 MAX_RECORD_BYTES = 2**29  # half a million samples with a thousand bytes each
 HAS_SAMPLES = 1 << 31
 _FIRST = struct.Struct("<IIII4s")  # offset, bytes of the header, variants, samples, magic

@@ -2,15 +2,13 @@
 
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
 from genassoc.errors import InputError
-from genassoc.formats.plink.fileset import MAX_LINE_BYTES, MAX_LIST_BYTES, Fileset, in_order
+from genassoc.formats.plink.fileset import MAX_LINE_BYTES, Fileset, in_order
 from genassoc.formats.plink.variants import LineRun
-from genassoc.formats.reading import AS_IT_IS, Reading
-from genassoc.formats.source import Piece, Place, Region, VariantBatch
+from genassoc.formats.source import FileSource, Piece, Place, Region, VariantBatch
 from genassoc.kernels.genotypes.bed import from_bed
 from genassoc.shapes import Int64Array, UInt8Array, packed_bytes
 
@@ -18,7 +16,7 @@ MAGIC = b"\x6c\x1b\x01"
 SAMPLE_MAJOR = b"\x6c\x1b\x00"
 
 
-class BedSource:
+class BedSource(FileSource):
     """A BED; see `genassoc.formats.source.Source` for its attributes.
 
     PLINK 1 does not say which allele is REF. A2, the second of a .bim, is taken for REF, as ``plink2 --bfile`` does, unless
@@ -43,21 +41,11 @@ class BedSource:
     """
 
     kind = "BED"
-    contigs_complete = True
-    has_dosages = has_probabilities = False
 
-    def __init__(
-        self,
-        path: Path,
-        regions: list[Region],
-        max_header_bytes: int = MAX_LIST_BYTES,
-        *,
-        exact: bool = False,
-        reading: Reading = AS_IT_IS,
-    ) -> None:
-        self.path = path
-        self.reading = reading
-        self.max_line_bytes = MAX_LINE_BYTES
+    max_line_bytes = MAX_LINE_BYTES
+
+    def _prepare(self, regions: list[Region], max_header_bytes: int, exact: bool) -> None:
+        path, reading = self.path, self.reading
         with path.open("rb") as file:
             head = file.read(len(MAGIC))
         if head == SAMPLE_MAJOR:

@@ -14,7 +14,6 @@ from genassoc.formats.reading import Reading
 from genassoc.formats.source import Piece, Place, RecordError, Region, VariantBatch, spelled_as
 from genassoc.shapes import Int64Array
 
-MAX_LIST_BYTES = 2**28  # of a list of samples
 MAX_LINE_BYTES = 2**26  # of a list of variants
 PIECE_BYTES = 2**22  # of calls and dosages that are decoded at a time
 MOST_LINES = 2**14  # of a piece

@@ -4,7 +4,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple, Protocol, cast
 
@@ -13,11 +12,10 @@ from numpy.typing import NDArray
 
 from genassoc.data.block import DosageRows
 from genassoc.errors import InputError, MissingExtraError
-from genassoc.formats.plink.fileset import MAX_LINE_BYTES, MAX_LIST_BYTES, Fileset, in_order
+from genassoc.formats.plink.fileset import MAX_LINE_BYTES, Fileset, in_order
 from genassoc.formats.plink.pgen_header import DOSAGES, MULTIALLELIC, read_header
 from genassoc.formats.plink.variants import LineRun, VariantRun
-from genassoc.formats.reading import AS_IT_IS, Reading
-from genassoc.formats.source import Piece, Place, RecordError, Region, VariantBatch
+from genassoc.formats.source import FileSource, Piece, Place, RecordError, Region, VariantBatch
 from genassoc.kernels.genotypes.nearest_calls import hard_calls
 from genassoc.kernels.genotypes.pgen import STEPS, dosage_steps, pack_copies
 from genassoc.shapes import Float32Array, Int32Array, Int64Array, UInt8Array, UInt16Array, UInt32Array, packed_bytes
@@ -62,7 +60,7 @@ def pgenlib_module() -> ModuleType:
     return cast(ModuleType, pgenlib)
 
 
-class PgenSource:
+class PgenSource(FileSource):
     """A PGEN; see `genassoc.formats.source.Source` for its attributes.
 
     Parameters
@@ -86,21 +84,11 @@ class PgenSource:
     """
 
     kind = "PGEN"
-    contigs_complete = True
-    has_probabilities = False
 
-    def __init__(
-        self,
-        path: Path,
-        regions: list[Region],
-        max_header_bytes: int = MAX_LIST_BYTES,
-        *,
-        exact: bool = False,
-        reading: Reading = AS_IT_IS,
-    ) -> None:
-        self.path = path
-        self.reading = reading
-        self.max_line_bytes = MAX_LINE_BYTES
+    max_line_bytes = MAX_LINE_BYTES
+
+    def _prepare(self, regions: list[Region], max_header_bytes: int, exact: bool) -> None:
+        path, reading = self.path, self.reading
         pgenlib_module()
         if reading.dosage == "GP":
             raise InputError(

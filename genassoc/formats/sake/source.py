@@ -15,12 +15,11 @@ import polars as pl
 from genassoc.data.cohort.contigs import Contigs
 from genassoc.data.store.variant_columns import TextColumn, VariantColumns
 from genassoc.errors import InputError
-from genassoc.formats.reading import AS_IT_IS, Reading
 from genassoc.formats.sake.called import Called
 from genassoc.formats.sake.lake import Lake, length, scan, slices
 from genassoc.formats.sake.lake import reading as reading_file
 from genassoc.formats.sake.patients import sexes_of
-from genassoc.formats.source import Piece, Place, RecordError, Region, VariantBatch, size_of, spelled_as
+from genassoc.formats.source import FileSource, Piece, Place, RecordError, Region, VariantBatch, size_of, spelled_as
 from genassoc.kernels.genotypes.listed_calls import clear_calls, fill_reference, put_calls
 from genassoc.shapes import Array, BoolArray, Int64Array, UInt8Array, packed_bytes
 
@@ -41,7 +40,7 @@ class _File:
     high: int
 
 
-class SakeSource:
+class SakeSource(FileSource):
     """A lake; see `genassoc.formats.source.Source` for its attributes.
 
     Parameters
@@ -62,22 +61,8 @@ class SakeSource:
         Files or columns are missing or damaged; neither is chosen.
     """
 
-    contigs_complete = True
-    has_dosages = has_probabilities = False
-    annotations: tuple[str, ...] = ()
-
-    def __init__(
-        self,
-        path: Path,
-        regions: list[Region],
-        max_header_bytes: int = 2**28,
-        *,
-        exact: bool = False,
-        reading: Reading = AS_IT_IS,
-    ) -> None:
-        self.path, self.reading = path, reading
-        self.max_line_bytes = 2**29
-        self.notes: list[str] = []
+    def _prepare(self, regions: list[Region], max_header_bytes: int, exact: bool) -> None:
+        path, reading = self.path, self.reading
         self._lake = Lake.of(path)
         self.kind = f"Parquet lake (sake, {self._lake.layout})"
         self._check_choices()

@@ -6,16 +6,13 @@ So a BCF and the VCF it was made from give the same store, by construction.
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from genassoc.errors import InputError
 from genassoc.formats import bgzf
-from genassoc.formats.annotations import Annotations
-from genassoc.formats.reading import AS_IT_IS, Reading
-from genassoc.formats.source import LAST_POSITION, Piece, Place, Region, spelled_as
-from genassoc.formats.vcf.header import MAX_HEADER_BYTES, MAX_LINE_BYTES, VcfHeader, parse_header
-from genassoc.formats.vcf.sample_fields import SampleFields
+from genassoc.formats.source import LAST_POSITION, MAX_HEADER_BYTES, Piece, Place, Region, spelled_as
+from genassoc.formats.vcf.header import VcfHeader, parse_header
+from genassoc.formats.vcf.line_source import LineSource
 from genassoc.formats.vcf.scan import LineScanner
 from genassoc.shapes import Int64Array
 
@@ -26,7 +23,7 @@ _FAILURES = (
 )  # fmt: skip
 
 
-class BcfSource:
+class BcfSource(LineSource):
     """A BCF; see `genassoc.formats.source.Source` for its attributes.
 
     Parameters
@@ -46,21 +43,9 @@ class BcfSource:
     """
 
     kind = "BCF"
-    contigs_complete = True
 
-    def __init__(
-        self,
-        path: Path,
-        regions: list[Region],
-        max_header_bytes: int = MAX_HEADER_BYTES,
-        *,
-        exact: bool = False,
-        reading: Reading = AS_IT_IS,
-    ) -> None:
-        self.path = path
-        self.reading = reading
-        self.max_line_bytes = MAX_LINE_BYTES
-        self.notes: list[str] = []
+    def _prepare(self, regions: list[Region], max_header_bytes: int, exact: bool) -> None:
+        path = self.path
         if bgzf.sniff(path) == "bgzf":
             bgzf.require_complete(path)
         self._require_header(max_header_bytes)
@@ -79,14 +64,9 @@ class BcfSource:
             self._first_line = self._first_record(file)
         self.sample_ids = self._header.sample_ids
         self.reference_words = self._header.reference_words
-        self._fields = SampleFields.of(path, self._header.dosage_formats, self._first_line, reading)
-        self.has_dosages, self.has_probabilities = self._fields.has_dosages, self._fields.has_probabilities
-        self.notes += self._fields.notes
+        self._choose_sample_fields(self._header, self._first_line)
         self.regions = regions
-        self._annotations = Annotations.of(path.name, self._header.info_fields, reading)
-        self.annotations = self._annotations.names
-        self.info_source = self._annotations.source
-        self.notes += self._annotations.notes
+        self._choose_annotations(self._header)
         if regions and not self._indexed:
             self.notes.append(f"{path.name}: no index, read whole for the regions")
         rank = {name: number for number, name in enumerate(self.contigs)}
@@ -174,7 +154,7 @@ class BcfSource:
         header = self._header
         scan = LineScanner(
             self.sample_ids, columns, tuple(self.regions), header.numeric_formats, header.leading_phase,
-            annotations=self._annotations, pass_only=self.reading.pass_only, fields=self._fields,
+            annotations=self._annotations, pass_only=self.reading.pass_only, fields=self._sample_fields,
             blocks=self.reading.blocks,
         )  # fmt: skip
         with self._open() as file:

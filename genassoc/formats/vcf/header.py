@@ -9,9 +9,7 @@ from genassoc.errors import InputError
 from genassoc.formats.annotations import InfoField
 
 FIXED_COLUMNS = ("#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", "FORMAT")
-MAX_HEADER_BYTES = 2**28
 _MOST_WORDS = 1000  # bytes of a line that names the reference
-MAX_LINE_BYTES = 2**29  # half a million samples with a thousand bytes each; no VCF has more
 DOSAGE_FORMATS = (b"DS", b"HDS", b"GP")
 _ID = re.compile(rb"[<,]ID=([^,>]+)")
 _VERSION = re.compile(rb"##fileformat=VCFv(\d+)\.(\d+)")

@@ -10,13 +10,21 @@ from typing import NamedTuple
 from genassoc.data.cohort.contigs import Contigs, usual_spellings
 from genassoc.errors import InputError
 from genassoc.formats import bgzf
-from genassoc.formats.annotations import Annotations
 from genassoc.formats.bgzf import Stretch, Text
-from genassoc.formats.reading import AS_IT_IS, Reading
-from genassoc.formats.source import BEGINNING, Piece, Place, Region, VariantBatch, merge_regions, spelled_as
+from genassoc.formats.source import (
+    BEGINNING,
+    MAX_HEADER_BYTES,
+    MAX_LINE_BYTES,
+    Piece,
+    Place,
+    Region,
+    VariantBatch,
+    merge_regions,
+    spelled_as,
+)
 from genassoc.formats.vcf import tabix
-from genassoc.formats.vcf.header import MAX_HEADER_BYTES, MAX_LINE_BYTES, VcfHeader, is_vcf_start, parse_header
-from genassoc.formats.vcf.sample_fields import SampleFields
+from genassoc.formats.vcf.header import VcfHeader, is_vcf_start, parse_header
+from genassoc.formats.vcf.line_source import LineSource
 from genassoc.formats.vcf.scan import LineScanner
 from genassoc.shapes import Int64Array
 
@@ -26,7 +34,7 @@ _MOST_DIGITS = 15  # of a position
 MEMORY_A_HEADER_BYTE = 3  # the text as it grows, and its longest line twice
 
 
-class VcfSource:
+class VcfSource(LineSource):
     """A VCF of text; see `genassoc.formats.source.Source` for its attributes.
 
     Parameters
@@ -47,34 +55,18 @@ class VcfSource:
         No VCF, truncated, no samples, a bad index.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        regions: list[Region],
-        max_header_bytes: int = MAX_HEADER_BYTES,
-        *,
-        exact: bool = False,
-        reading: Reading = AS_IT_IS,
-    ) -> None:
-        self.path = path
-        self.reading = reading
-        self.max_line_bytes = MAX_LINE_BYTES
+    def _prepare(self, regions: list[Region], max_header_bytes: int, exact: bool) -> None:
+        path = self.path
         self._max_header_bytes = max_header_bytes
         self._layout = bgzf.sniff(path)
         self.kind = {"plain": "VCF", "gzip": "VCF.gz (gzip)", "bgzf": "VCF.gz (BGZF)"}[self._layout]
-        self.notes: list[str] = []
         if self._layout == "bgzf":
             bgzf.require_complete(path)
         self._header, self._body, self._first_line = self._read_header()
         self.sample_ids = self._header.sample_ids
-        self._fields = SampleFields.of(path, self._header.dosage_formats, self._first_line, reading)
-        self.has_dosages, self.has_probabilities = self._fields.has_dosages, self._fields.has_probabilities
-        self.notes += self._fields.notes
+        self._choose_sample_fields(self._header, self._first_line)
         self.contigs = self._header.contigs
-        self._annotations = Annotations.of(path.name, self._header.info_fields, reading)
-        self.annotations = self._annotations.names
-        self.info_source = self._annotations.source
-        self.notes += self._annotations.notes
+        self._choose_annotations(self._header)
         self.contig_lengths = self._header.contig_lengths
         self.reference_words = self._header.reference_words
         self.contigs_complete = False  # VCF lets records use contigs that the header does not name
@@ -193,7 +185,7 @@ class VcfSource:
         header = self._header
         scan = LineScanner(
             self.sample_ids, columns, tuple(self.regions), header.numeric_formats, header.leading_phase,
-            2 * self.max_line_bytes, annotations=self._annotations, pass_only=self.reading.pass_only, fields=self._fields,
+            2 * self.max_line_bytes, annotations=self._annotations, pass_only=self.reading.pass_only, fields=self._sample_fields,
             blocks=self.reading.blocks,
         )  # fmt: skip
         if self._stretches is None:

@@ -10,18 +10,16 @@ import re
 from collections.abc import Iterator
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from genassoc.data.store.variant_columns import TextColumn
 from genassoc.errors import InputError
-from genassoc.formats.annotations import QUALITY_FIELDS, Annotations
-from genassoc.formats.reading import AS_IT_IS, Reading
+from genassoc.formats.annotations import QUALITY_FIELDS
 from genassoc.formats.source import Piece, Place, RecordError, Region, VariantBatch, size_of, spelled_as
-from genassoc.formats.vcf.header import MAX_HEADER_BYTES, MAX_LINE_BYTES, parse_header
-from genassoc.formats.vcf.sample_fields import SampleFields
+from genassoc.formats.vcf.header import parse_header
+from genassoc.formats.vcf.line_source import LineSource
 from genassoc.formats.vcf.scan import LineScanner
 from genassoc.formats.vcz.arrays import ZarrArray
 from genassoc.formats.vcz.files import MOST_METADATA_BYTES, files_of
@@ -45,7 +43,7 @@ class _Field(NamedTuple):
     kind: int
 
 
-class VczSource:
+class VczSource(LineSource):
     """A VCF Zarr in a folder or a .zip; see `genassoc.formats.source.Source` for its attributes.
 
     Parameters
@@ -63,21 +61,8 @@ class VczSource:
         It is no VCF Zarr, it is damaged, it has no samples or no calls.
     """
 
-    contigs_complete = True
-
-    def __init__(
-        self,
-        path: Path,
-        regions: list[Region],
-        max_header_bytes: int = MAX_HEADER_BYTES,
-        *,
-        exact: bool = False,
-        reading: Reading = AS_IT_IS,
-    ) -> None:
-        self.path = path
-        self.reading = reading
-        self.max_line_bytes = MAX_LINE_BYTES
-        self.notes: list[str] = []
+    def _prepare(self, regions: list[Region], max_header_bytes: int, exact: bool) -> None:
+        path = self.path
         self._noted: set[str] = set()
         self._files = files_of(path)
         version = self._version()
@@ -123,14 +108,8 @@ class VczSource:
         header = self._header_text([str(names[k]) for k in self._samples], contigs)
         self._header = parse_header(path, header)
         self.sample_ids, self.contigs = self._header.sample_ids, tuple(contigs)
-        self._annotations = Annotations.of(path.name, self._header.info_fields, reading)
-        self.annotations = self._annotations.names
-        self.info_source = self._annotations.source
-        self.notes += self._annotations.notes
-        self._sample_fields = SampleFields.of(path, self._header.dosage_formats, b"", reading)
-        self.has_dosages = self._sample_fields.has_dosages
-        self.has_probabilities = self._sample_fields.has_probabilities
-        self.notes += self._sample_fields.notes
+        self._choose_annotations(self._header)
+        self._choose_sample_fields(self._header, b"")
         self.regions = regions if exact else spelled_as(regions, self.contigs, self.notes)
         self.work = float(size_of(path))
 
