@@ -11,24 +11,6 @@ from genassoc.shapes import Int64Array, UInt8Array
 
 
 @native
-def forget_half_calls(packed: UInt8Array, marks: UInt8Array, rows: Int64Array) -> None:
-    """Make half calls of some rows of calls not observed, and take their marks away: packed (V, B) and marks (V, H) change."""
-    for row in range(rows.size):
-        r = rows[row]
-        for b in range(marks.shape[1]):
-            byte = np.int64(marks[r, b])
-            if byte == 0:
-                continue
-            for k in range(8):
-                if (byte >> k) & 1:
-                    at, shift = 2 * b + (k >> 2), 2 * (k & 3)
-                    if (np.int64(packed[r, at]) >> shift) & 1:
-                        packed[r, at] = np.int64(packed[r, at]) | (3 << shift)
-                        byte &= np.int64(~(1 << k))
-            marks[r, b] = byte
-
-
-@native
 def settle_half_calls(
     packed: UInt8Array, marks: UInt8Array, rows: Int64Array, whole: UInt8Array, who: UInt8Array
 ) -> None:
@@ -61,3 +43,8 @@ def settle_half_calls(
                             packed[r, at] = np.int64(packed[r, at]) | (3 << shift)
                             byte &= np.int64(~(1 << k))
             marks[r, b] = byte
+
+
+def forget_half_calls(packed: UInt8Array, marks: UInt8Array, rows: Int64Array) -> None:
+    """Make half calls of some rows not observed, and take their marks away: as `settle_half_calls` where nobody's are whole."""
+    settle_half_calls(packed, marks, rows, np.zeros(rows.size, np.uint8), np.zeros(marks.shape[1], np.uint8))

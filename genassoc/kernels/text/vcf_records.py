@@ -6,6 +6,7 @@ import numpy as np
 
 from genassoc.kernels import jit
 from genassoc.kernels.text.decimals import put_fraction, put_whole
+from genassoc.kernels.text.line_parts import NO_ALLELE, put_alleles, put_prefix
 from genassoc.shapes import Array, Int64Array, UInt8Array, UInt16Array
 
 _TAB, _NEWLINE, _SLASH, _DOT, _ZERO, _COLON, _COMMA = 9, 10, 47, 46, 48, 58, 44
@@ -50,7 +51,7 @@ def _put_fraction(text: UInt8Array, at: int, steps: int, of: int) -> int:
 def _put_dosages(text: UInt8Array, at: int, alleles: Array, dosages: RecordDosages, record: int, i: int) -> int:
     """Write ``:DS`` of a sample, one number an ALT, of one copy where its call is haploid; the place behind it."""
     first = dosages.first[record]
-    single = 2 if alleles[record, i, 1] == -2 else 1
+    single = 2 if alleles[record, i, 1] == NO_ALLELE else 1
     for v in range(first, dosages.first[record + 1]):
         text[at] = _COLON if v == first else _COMMA
         at += 1
@@ -82,7 +83,7 @@ def _put_probabilities(text: UInt8Array, at: int, alleles: Array, dosages: Recor
     one = int(np.int64(dosages.steps[v]))
     text[at] = _COLON
     at += 1
-    single = alleles[record, i, 1] == -2
+    single = alleles[record, i, 1] == NO_ALLELE
     if value == _NOT_OBSERVED or (both == _NOT_OBSERVED and not single):
         text[at] = _DOT
         return at + 1
@@ -117,28 +118,13 @@ def write_records(
     """
     L, N = alleles.shape[:2]
     at = 0
-    start = 0
     for record in range(L):
-        for k in range(start, prefix_end[record]):
-            text[at] = prefixes[k]
-            at += 1
-        start = prefix_end[record]
+        at = put_prefix(text, at, prefixes, prefix_end, record)
         written = dosages.written[record]
         for i in range(N):
             text[at] = _TAB
             at += 1
-            for copy in range(2):
-                allele = int(alleles[record, i, copy])
-                if allele == -2:
-                    break
-                if copy == 1:
-                    text[at] = _SLASH
-                    at += 1
-                if allele < 0:
-                    text[at] = _DOT
-                    at += 1
-                else:
-                    at = put_whole(text, at, allele)
+            at = put_alleles(text, at, alleles, record, i)
             if written > 0:
                 at = _put_dosages(text, at, alleles, dosages, record, i)
             if written > 1:

@@ -1,6 +1,7 @@
 """Packed genotypes as the text of VCF lines."""
 
 from genassoc.kernels import jit
+from genassoc.kernels.text.line_parts import put_prefix
 from genassoc.shapes import Int64Array, UInt8Array
 
 _TAB, _NEWLINE, _SLASH, _DOT, _ZERO, _ONE = 9, 10, 47, 46, 48, 49
@@ -24,12 +25,8 @@ def write_lines(
     V = packed.shape[0]
     some_haploid = haploid.shape[1] > 0
     at = 0
-    start = 0
     for v in range(V):
-        for k in range(start, prefix_end[v]):
-            text[at] = prefixes[k]
-            at += 1
-        start = prefix_end[v]
+        at = put_prefix(text, at, prefixes, prefix_end, v)
         for i in range(n_samples):
             code = (packed[v, i >> 2] >> (2 * (i & 3))) & 3
             # code 0: 0/0, 1: 0/1, 2: 1/1, 3: ./.

@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 from genassoc.kernels import jit
 from genassoc.kernels.text.decimals import put_fraction, put_whole
+from genassoc.kernels.text.line_parts import NO_ALLELE, put_alleles, put_prefix
 from genassoc.shapes import Array, Int64Array, UInt8Array
 
 _TAB, _NEWLINE, _SLASH, _DOT, _MINUS, _ZERO, _COLON, _COMMA = 9, 10, 47, 46, 45, 48, 58, 44
-_FILL = -2
 _UNIT = 1_000_000  # numbers are written to six decimals, which is what float32 holds of 0 to 2
 _LARGEST = 1e12
 CALL_BYTES = 7  # of an allele: five digits, a sign, a mark
@@ -79,40 +79,20 @@ def write_calls(prefixes: UInt8Array, prefix_end: Int64Array, calls: Array, numb
     L, N, P = calls.shape
     K = numbers.kind.size
     at = 0
-    begin = 0
     for record in range(L):
-        for k in range(begin, prefix_end[record]):
-            text[at] = prefixes[k]
-            at += 1
-        begin = prefix_end[record]
+        at = put_prefix(text, at, prefixes, prefix_end, record)
         n_alts = numbers.n_alts[record]
         for i in range(N):
             text[at] = _TAB
             at += 1
-            a, b = (int(calls[record, i, 0]), int(calls[record, i, 1])) if P == 2 else (_FILL, _FILL)
+            a, b = (int(calls[record, i, 0]), int(calls[record, i, 1])) if P == 2 else (NO_ALLELE, NO_ALLELE)
             if -1 <= min(a, b) and max(a, b) < 10:  # nearly all
                 text[at] = _DOT if a < 0 else _ZERO + a
                 text[at + 1] = _SLASH
                 text[at + 2] = _DOT if b < 0 else _ZERO + b
                 at += 3
-            else:
-                written = 0
-                for copy in range(P):
-                    allele = int(calls[record, i, copy])
-                    if allele == _FILL:
-                        continue
-                    if written > 0:
-                        text[at] = _SLASH
-                        at += 1
-                    if allele < 0:
-                        text[at] = _DOT
-                        at += 1
-                    else:
-                        at = put_whole(text, at, allele)
-                    written += 1
-                if P > 0 and written == 0:
-                    text[at] = _DOT
-                    at += 1
+            elif P > 0:
+                at = put_alleles(text, at, calls, record, i)
             before = P
             for field in range(K):
                 if numbers.written[record, field] == 0:
