@@ -339,7 +339,6 @@ class DosageRows:
 
 NO_DOSAGE = 65535  # in 16 bits
 MOST_STEPS = 32767  # of a copy in 16 bits
-HARD_CALL_DISTANCE = 0.1  # from a whole copy within which a dosage is also a hard call, as in PLINK 2
 
 
 def places_of(block: Block) -> Places:

@@ -94,7 +94,7 @@ class VariantBatch:
         From where the rows are read again.
     dosages : DosageRows or None
         Dosages of those rows that have some; None where none has. Their ``packed`` calls are the dosages' nearest copies
-        where these are within `genassoc.data.block.HARD_CALL_DISTANCE`, else not observed
+        where these are within a tenth of one, as in PLINK 2, else not observed
         (`genassoc.kernels.genotypes.nearest_calls.hard_calls`).
     filters, left_out : dict
         FILTER -> records of the rows; records that were left out for it.

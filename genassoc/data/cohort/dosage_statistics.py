@@ -9,8 +9,6 @@ from genassoc.kernels.genotypes.dosage_rows import BEST_ALT, BEST_REF, KNOWN, N_
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.imputation import DosageMoments, impute_info, mach_r2
 
-QUALITY = ("r2", "info")
-
 
 def sums_of(block: GenotypeBlock, columns: Int64Array) -> Int64Array:
     """Sums (V, 11) over the samples at ``columns`` of a block's rows of dosages; zeros in rows of calls."""

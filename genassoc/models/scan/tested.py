@@ -20,11 +20,10 @@ import numpy as np
 from genassoc.data.block import Block, DosageBlock, GenotypeBlock
 from genassoc.data.phenotypes.modifier import Modifier, check_main_effect, read_modifier, with_main_effect
 from genassoc.kernels.genotypes.counts import count_codes, mask_words
-from genassoc.models.base import BlockResult
 from genassoc.models.scan.genetic_models import probabilities
 from genassoc.models.scan.product import minor_counts
 from genassoc.models.scan.sums import allele_counts, carriers_in_effect
-from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
+from genassoc.shapes import BoolArray, Float64Array, Int64Array, UInt64Array
 
 LEAST_CARRIERS = 10  # carriers in each arm
 LEAST_CARRIERS_OF_NUMBER = 20  # carriers, where E is a number
@@ -327,23 +326,6 @@ def joint_statistic(theta: Float64Array, covariance: Float64Array) -> Float64Arr
                 rest[:, k] = rest[:, k] - share * rest[:, j]
                 V[:, k, j + 1 :] = V[:, k, j + 1 :] - share[:, None] * V[:, j, j + 1 :]
     return total
-
-
-def for_tests(values: Array, K: int) -> Array:
-    """Repeat a column (V,) for each of a trait's K rows: (V, K)."""
-    return np.repeat(values[:, None], K, axis=1)
-
-
-def as_rows(
-    traits: tuple[str, ...],
-    tests: tuple[str, ...],
-    columns: dict[str, Array],
-    categories: dict[str, tuple[str | None, ...]],
-) -> BlockResult:
-    """Flatten columns (V, T, K) into rows, trait by trait and K tests each."""
-    flat = {name: values.reshape(values.shape[0], -1) for name, values in columns.items()}
-    labels = {"trait": tuple(np.repeat(traits, len(tests)).tolist()), "test": tests * len(traits)}
-    return BlockResult(flat, labels, categories)
 
 
 def alleles_at_once(names: Sequence[str]) -> Tested:
