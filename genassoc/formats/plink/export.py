@@ -17,6 +17,7 @@ from genassoc.formats.plink.pgen import MOST_ALLELES, pgenlib_module
 from genassoc.formats.writing import ExportHeader, ExportRows
 from genassoc.kernels.genotypes.alleles import FILL
 from genassoc.kernels.genotypes.bed import to_bed
+from genassoc.kernels.genotypes.half_calls import forget_half_calls
 from genassoc.kernels.genotypes.pgen import STEPS, copies_of
 from genassoc.shapes import Array, BoolArray, Int64Array, UInt8Array, packed_bytes
 
@@ -71,19 +72,11 @@ def _several(first: Int64Array) -> BoolArray:
 
 
 def _observed(rows: ExportRows) -> ExportRows:
-    """Rows without half calls (marked haploid, and one copy), which PLINK's files cannot hold: not observed."""
+    """Rows without half calls, which PLINK's files cannot hold: not observed."""
     if rows.haploid is None or not rows.haploid.any():
         return rows
     packed = rows.packed.copy()
-    step = max(1, _COPIES_BYTES // packed.shape[1])
-    marked = np.flatnonzero(rows.haploid.any(axis=1))
-    for start in range(0, marked.size, step):
-        some = marked[start : start + step]
-        bits = np.unpackbits(packed[some], axis=1, bitorder="little")
-        marks = np.unpackbits(rows.haploid[some], axis=1, bitorder="little")
-        low, high = bits[:, : 2 * marks.shape[1] : 2], bits[:, 1 : 2 * marks.shape[1] : 2]
-        high |= marks & low & (1 - high)
-        packed[some] = np.packbits(bits, axis=1, bitorder="little")
+    forget_half_calls(packed, rows.haploid.copy(), np.flatnonzero(rows.haploid.any(axis=1)))
     return replace(rows, packed=packed)
 
 

@@ -1,11 +1,11 @@
 """Parts of a line of VCF as it is written: its first nine columns, and the alleles of a call."""
 
 from genassoc.kernels import jit
+from genassoc.kernels.genotypes.alleles import FILL
 from genassoc.kernels.text.decimals import put_whole
 from genassoc.shapes import Array, Int64Array, UInt8Array
 
 _SLASH, _DOT = 47, 46
-NO_ALLELE = -2  # of a call of fewer copies
 
 
 @jit
@@ -19,11 +19,11 @@ def put_prefix(text: UInt8Array, at: int, prefixes: UInt8Array, prefix_end: Int6
 
 @jit
 def put_alleles(text: UInt8Array, at: int, alleles: Array, record: int, i: int) -> int:
-    """Write the alleles of sample i: ``alleles`` (L, N, P), -1 not observed, `NO_ALLELE` none; ``.`` of none at all. The place behind."""
+    """Write the alleles of sample i: ``alleles`` (L, N, P), -1 not observed, `FILL` none; ``.`` of none at all. The place behind."""
     written = 0
     for copy in range(alleles.shape[2]):
         allele = int(alleles[record, i, copy])
-        if allele == NO_ALLELE:
+        if allele == FILL:
             continue
         if written > 0:
             text[at] = _SLASH

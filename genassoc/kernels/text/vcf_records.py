@@ -5,8 +5,9 @@ from typing import NamedTuple
 import numpy as np
 
 from genassoc.kernels import jit
+from genassoc.kernels.genotypes.alleles import FILL
 from genassoc.kernels.text.decimals import put_fraction, put_whole
-from genassoc.kernels.text.line_parts import NO_ALLELE, put_alleles, put_prefix
+from genassoc.kernels.text.line_parts import put_alleles, put_prefix
 from genassoc.shapes import Array, Int64Array, UInt8Array, UInt16Array
 
 _TAB, _NEWLINE, _SLASH, _DOT, _ZERO, _COLON, _COMMA = 9, 10, 47, 46, 48, 58, 44
@@ -51,7 +52,7 @@ def _put_fraction(text: UInt8Array, at: int, steps: int, of: int) -> int:
 def _put_dosages(text: UInt8Array, at: int, alleles: Array, dosages: RecordDosages, record: int, i: int) -> int:
     """Write ``:DS`` of a sample, one number an ALT, of one copy where its call is haploid; the place behind it."""
     first = dosages.first[record]
-    single = 2 if alleles[record, i, 1] == NO_ALLELE else 1
+    single = 2 if alleles[record, i, 1] == FILL else 1
     for v in range(first, dosages.first[record + 1]):
         text[at] = _COLON if v == first else _COMMA
         at += 1
@@ -83,7 +84,7 @@ def _put_probabilities(text: UInt8Array, at: int, alleles: Array, dosages: Recor
     one = int(np.int64(dosages.steps[v]))
     text[at] = _COLON
     at += 1
-    single = alleles[record, i, 1] == NO_ALLELE
+    single = alleles[record, i, 1] == FILL
     if value == _NOT_OBSERVED or (both == _NOT_OBSERVED and not single):
         text[at] = _DOT
         return at + 1

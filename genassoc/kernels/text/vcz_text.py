@@ -3,8 +3,9 @@
 from typing import NamedTuple
 
 from genassoc.kernels import jit
+from genassoc.kernels.genotypes.alleles import FILL
 from genassoc.kernels.text.decimals import put_fraction, put_whole
-from genassoc.kernels.text.line_parts import NO_ALLELE, put_alleles, put_prefix
+from genassoc.kernels.text.line_parts import put_alleles, put_prefix
 from genassoc.shapes import Array, Int64Array, UInt8Array
 
 _TAB, _NEWLINE, _SLASH, _DOT, _MINUS, _ZERO, _COLON, _COMMA = 9, 10, 47, 46, 45, 48, 58, 44
@@ -85,7 +86,7 @@ def write_calls(prefixes: UInt8Array, prefix_end: Int64Array, calls: Array, numb
         for i in range(N):
             text[at] = _TAB
             at += 1
-            a, b = (int(calls[record, i, 0]), int(calls[record, i, 1])) if P == 2 else (NO_ALLELE, NO_ALLELE)
+            a, b = (int(calls[record, i, 0]), int(calls[record, i, 1])) if P == 2 else (FILL, FILL)
             if -1 <= min(a, b) and max(a, b) < 10:  # nearly all
                 text[at] = _DOT if a < 0 else _ZERO + a
                 text[at + 1] = _SLASH
