@@ -14,7 +14,7 @@ from genassoc.data.store.variant_columns import FILTER, INFO_SOURCE
 from genassoc.errors import OutputError
 from genassoc.formats.bgzf_writer import BgzfWriter
 from genassoc.formats.joined_records import JoinedRecords, joined
-from genassoc.formats.vcf.writer import check_variants, header_text, index_path, make_index
+from genassoc.formats.vcf.writer import check_variants, header_text, index_path, line_prefixes, make_index
 from genassoc.formats.writing import ExportHeader, ExportRows
 from genassoc.kernels.text.vcf_records import NUMBER_BYTES, RecordDosages, write_records
 from genassoc.kernels.text.vcf_text import write_lines
@@ -148,22 +148,10 @@ class VcfWriter:
             for column, name in info
         ]
         shown = pl.concat_str(parts, separator=";", ignore_nulls=True) if parts else pl.lit("")
-        prefix = table.with_columns(format=words).select(
-            pl.concat_str(
-                "chromosome",
-                pl.col("base_pair_location").cast(pl.String),
-                pl.when(pl.col("rsid") == "").then(None).otherwise(pl.col("rsid")).fill_null("."),
-                "other_allele",
-                "effect_allele",
-                pl.lit("."),
-                pl.col(FILTER) if FILTER in table.columns else pl.lit("."),
-                pl.when(shown == "").then(pl.lit(".")).otherwise(shown),
-                "format",
-                separator="\t",
-            ).alias("prefix")
-        )["prefix"]
-        text = np.frombuffer("".join(prefix.to_list()).encode(), dtype=np.uint8)
-        return text, prefix.str.len_bytes().cast(pl.Int64).cum_sum().to_numpy(), formats
+        filters = pl.col(FILTER) if FILTER in table.columns else pl.lit(".")
+        told = pl.when(shown == "").then(pl.lit(".")).otherwise(shown)
+        text, ends = line_prefixes(table.with_columns(format=words), filters, told, pl.col("format"))
+        return text, ends, formats
 
     def write(self, encoded: _Text) -> None:
         """Add lines to the file."""

@@ -206,7 +206,7 @@ def _write_batch(write: Callable[[Any], Any], variants: pl.DataFrame, block: Gen
     step = max(1, _TEXT_BYTES // (4 * N + 128))
     for start in range(0, block.n_variants, step):
         rows = slice(start, min(start + step, block.n_variants))
-        prefixes, prefix_end = _line_prefixes(variants[rows])
+        prefixes, prefix_end = line_prefixes(variants[rows], pl.lit("PASS"), pl.lit("."), pl.lit("GT"))
         packed = np.ascontiguousarray(block.packed[rows])
         haploid = np.zeros((len(packed), 0), dtype=np.uint8)
         if block.haploid is not None:
@@ -216,8 +216,10 @@ def _write_batch(write: Callable[[Any], Any], variants: pl.DataFrame, block: Gen
         write(text[:length].tobytes())
 
 
-def _line_prefixes(variants: pl.DataFrame) -> tuple[UInt8Array, Int64Array]:
-    """CHROM to FORMAT of every line, joined, and where each ends."""
+def line_prefixes(
+    variants: pl.DataFrame, filters: pl.Expr, info: pl.Expr, formats: pl.Expr
+) -> tuple[UInt8Array, Int64Array]:
+    """CHROM to FORMAT of every line, joined, and where each ends; FILTER, INFO and FORMAT are expressions of the table."""
     prefix = variants.select(
         pl.concat_str(
             "chromosome",
@@ -225,7 +227,10 @@ def _line_prefixes(variants: pl.DataFrame) -> tuple[UInt8Array, Int64Array]:
             pl.when(pl.col("rsid") == "").then(None).otherwise(pl.col("rsid")).fill_null("."),
             "other_allele",
             "effect_allele",
-            pl.lit(".\tPASS\t.\tGT"),
+            pl.lit("."),
+            filters,
+            info,
+            formats,
             separator="\t",
         ).alias("prefix")
     )["prefix"]
