@@ -120,15 +120,15 @@ def first_impossible(rows: StoredRows, steps: UInt16Array) -> int:
         row = rows.values[v]
         most, wrong = U(0), U(0)
         for i in range(N):
-            most = max(most, U(row[i] + U(1)))  # 65535 begins again at 0
+            most = max(most, U(0) if row[i] == unknown else row[i])
         if with_probabilities:
             two = rows.homozygous[v]
             for i in range(N):
                 x, h = row[i], two[i]
-                # 2 h > x, and x - h > S where it is not
-                outside = (x == unknown) | (h > U(x >> U(1))) | (U(x - h) > S)
+                # 2 h > x, and x - h > S where it is not (the maximum: no number of 16 bits goes below 0)
+                outside = (x == unknown) | (h > U(x >> U(1))) | (U(max(x, h) - h) > S)
                 wrong = U(wrong | (U(1) if (h != unknown) & outside else U(0)))
-        if int(most) > 2 * int(S) + 1 or wrong > 0:
+        if int(most) > 2 * int(S) or wrong > 0:
             return v
     return -1
 
