@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 # For editors and type checkers, which do not call `__getattr__`; a test compares it with the tables below.
 if TYPE_CHECKING:
     from genassoc import plots as plots
+    from genassoc.analyses.whole_genome.choices import WholeGenomeRegression as WholeGenomeRegression
     from genassoc.data.cohort import variants as variants
     from genassoc.data.cohort.cohort import Cohort as Cohort
     from genassoc.data.phenotypes import endpoints as endpoints
@@ -54,6 +55,8 @@ if TYPE_CHECKING:
     from genassoc.verbs.runs import run as run
     from genassoc.verbs.stores import convert as convert
     from genassoc.verbs.stores import open_store as open_store
+    from genassoc.verbs.whole_genome import WholeGenomePredictions as WholeGenomePredictions
+    from genassoc.verbs.whole_genome import fit_whole_genome as fit_whole_genome
 
     __version__ = genassoc_version()
 
@@ -84,6 +87,8 @@ _NAMES = {
     "StoreError": "genassoc.errors",
     "Threads": "genassoc.engine.executors",
     "UncheckedWarning": "genassoc.errors",
+    "WholeGenomePredictions": "genassoc.verbs.whole_genome",
+    "WholeGenomeRegression": "genassoc.analyses.whole_genome.choices",
     "adjust": "genassoc.verbs.adjustment",
     "associate": "genassoc.verbs.association",
     "associate_predictors": "genassoc.verbs.predictors",
@@ -91,6 +96,7 @@ _NAMES = {
     "demo": "genassoc.verbs.demonstration",
     "explain": "genassoc.explanation.explain",
     "export": "genassoc.verbs.exports",
+    "fit_whole_genome": "genassoc.verbs.whole_genome",
     "open_store": "genassoc.verbs.stores",
     "permute": "genassoc.verbs.permutation",
     "read_sake_patients": "genassoc.formats.sake.patients",
