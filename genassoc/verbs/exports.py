@@ -80,10 +80,10 @@ def export(
     """
     cohort = _cohort_of(genotypes)
     if samples is not None:
-        cohort = cohort.keep_samples(_known_samples(cohort, *_ids(samples, "samples")))
+        cohort = cohort.keep_samples(known_samples(cohort, *listed_ids(samples, "samples")))
     notes: list[str] = []
     if variants is not None:
-        wanted, origin = _ids(variants, "variants")
+        wanted, origin = listed_ids(variants, "variants")
         notes = _unknown_variants(cohort.store, wanted, origin)
         listed = pl.col("rsid").is_in(wanted) | variant_ids().is_in(wanted)
         cohort = cohort.keep_variants(listed.fill_null(False).alias(f"a list of {len(wanted):,} ids"))
@@ -115,7 +115,7 @@ def _cohort_of(genotypes: Cohort | GenotypeStore | str | Path) -> Cohort:
     return genotypes
 
 
-def _ids(given: Sequence[str] | Path | str, what: str) -> tuple[list[str], str]:
+def listed_ids(given: Sequence[str] | Path | str, what: str) -> tuple[list[str], str]:
     """Ids of a list, or of a file with one at the start of each line; and where they are from, for messages."""
     if not isinstance(given, str | Path):
         wanted, origin = [str(name) for name in given], ""
@@ -132,7 +132,7 @@ def _ids(given: Sequence[str] | Path | str, what: str) -> tuple[list[str], str]:
     return list(dict.fromkeys(wanted)), origin
 
 
-def _known_samples(cohort: Cohort, wanted: list[str], origin: str) -> list[str]:
+def known_samples(cohort: Cohort, wanted: list[str], origin: str) -> list[str]:
     known = {str(name) for name in cohort.sample_ids}
     unknown = [name for name in wanted if name not in known]
     if unknown:
