@@ -15,38 +15,58 @@ def add_to(app: click.Group) -> None:
         app.add_command(command(function))
 
 
+_INPUT, _VARIANTS, _OUTPUT = "Input", "Variants", "Output"
+
+
 def prune(
     store: Path,
     *,
-    out: Annotated[Path, Option(help="The variants kept: .tsv, .tsv.gz or .parquet; another suffix: ids, one a line.")],
+    out: Annotated[
+        Path,
+        Option(
+            help="The variants kept: .tsv, .tsv.gz or .parquet; of another suffix: ids, one a line.",
+            panel=_OUTPUT,
+        ),
+    ],
     r2: Annotated[float, Option(help="Largest r2 of two variants that are kept.")] = 0.1,
     window: Annotated[
-        str, Option(help="1000kb, 1Mb: how far apart two are compared; 500: among so many variants.")
+        str,
+        Option(help="1000kb, 1Mb: how far apart two that are compared may be; 500: among so many variants."),
     ] = "1000kb",
-    variants: Annotated[
-        Path | None, Option(help="Only variants of a list: ids, or a table of places and alleles.")
+    keep: Annotated[
+        Path | None,
+        Option(help="Only samples of a file, one id a line: founders, for example.", panel=_INPUT),
     ] = None,
-    keep: Annotated[Path | None, Option(help="Only samples of a file, one id a line: founders, for example.")] = None,
-    maf: Annotated[float | None, Option(help="Minimum minor allele frequency.")] = None,
-    missing_rate: Annotated[float | None, Option(help="Maximum share of missing calls.")] = None,
+    variants: Annotated[
+        Path | None,
+        Option(help="Only variants of a list: ids, or a table of places and alleles.", panel=_VARIANTS),
+    ] = None,
+    maf: Annotated[float | None, Option(help="Minimum minor allele frequency.", panel=_VARIANTS)] = None,
+    missing_rate: Annotated[float | None, Option(help="Maximum share of missing calls.", panel=_VARIANTS)] = None,
     all_chromosomes: Annotated[
-        bool, Option("--all-chromosomes", help="X, Y and MT too; by default autosomes.")
+        bool, Option("--all-chromosomes", help="X, Y and MT too; by default autosomes.", panel=_VARIANTS)
     ] = False,
-    no_long_range_ld: Annotated[bool, Option("--no-long-range-ld", help="Leave out regions of long-range LD.")] = False,
+    no_long_range_ld: Annotated[
+        bool, Option("--no-long-range-ld", help="Leave out regions of long-range LD.", panel=_VARIANTS)
+    ] = False,
     build: Annotated[
-        str | None, Option(help="GRCh37 | GRCh38: of these regions, where the store does not know it.")
+        str | None,
+        Option(help="GRCh37 | GRCh38: of these regions, where the store does not know it.", panel=_VARIANTS),
     ] = None,
     force: Force = False,
     threads: Threads = None,
 ) -> None:
-    """Variants of which no two within a window are in LD. A killed run continues when run again."""
+    """Variants of which no two within a window are in LD. A killed run continues when run again.
+
+    The list is what --variants of other commands takes.
+    """
     from genassoc.verbs import pruning
 
-    result = pruning.prune_to_file(
+    found = pruning.prune_to_file(
         store, out, r2=r2, window=window, variants=variants, keep=keep, maf=maf, missing_rate=missing_rate,
         all_chromosomes=all_chromosomes, long_range_ld=not no_long_range_ld, build=build, restart=force,
         executor=executor(threads), progress=progress(),
     )  # fmt: skip
-    for line in result.lines():
+    for line in found.lines():
         say(line)
-    say(f"{out}: {len(result):,} variants")
+    say(f"{out}: {len(found):,} variants")

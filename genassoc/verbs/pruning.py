@@ -36,7 +36,7 @@ from genassoc.errors import GenassocError, InputError
 from genassoc.progress import Progress, Silent
 from genassoc.shapes import UInt64Array
 from genassoc.verbs.arguments import check_cohort, check_executor
-from genassoc.verbs.chosen import chosen_of_store
+from genassoc.verbs.stores import chosen_of_store
 
 _BY_SEX = (X, Y, XY, MT)
 _REASONS = {
@@ -86,7 +86,7 @@ class _PruneJob:
                 back = np.flatnonzero(np.diff(places, prepend=last) < 0)
                 if back.size:
                     raise InputError(
-                        f"{self.cohort.store.path}: variant {numbers[back[0]]} of {contig} at {places[back[0]]:,} stands behind one at a later "
+                        f"variant {numbers[back[0]]} of {contig} at {places[back[0]]:,} stands behind one at a later "
                         "position, so that a window of bases cannot be moved along it: sort the file and convert it again, or give a window "
                         'of variants, as window="500"'
                     )
@@ -166,6 +166,13 @@ def ld_prune(
         raise GenassocError(
             "no variant of an autosome is there to prune"
             + (": all_chromosomes=True takes X, Y and MT too" if elsewhere else "")
+        )
+    names = [name for name, _, _ in taken]
+    apart = next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None
+    if apart is not None:
+        raise InputError(
+            f"the variants of {apart} do not stand together in the store, so that those near one another are not all found: sort the "
+            "file and convert it again"
         )
     job = _PruneJob(cohort, asked)
     plan = _plan(cohort, asked, taken)

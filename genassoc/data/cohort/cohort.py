@@ -397,8 +397,8 @@ class Cohort:
         contigs, annotations = list(map(str, self.store.contigs)), getattr(self.store, "annotations", ())
         narrowed = self.selection.narrowed(choice, self.n_variants, contigs, annotations)
         asked = [region.contig for region in regions_of(choice)] if isinstance(choice, pl.Expr) else []
-        notes = dict.fromkeys((*self.notes, *(self.contigs.apart(asked) if asked else ())))
-        return replace(self, selection=narrowed, notes=tuple(notes))
+        apart = self.contigs.apart(asked) if asked else ()
+        return replace(self, selection=narrowed, notes=tuple(dict.fromkeys((*self.notes, *apart))))
 
     def select_variants(self, start: int, stop: int, block: GenotypeBlock) -> tuple[BoolArray, pl.DataFrame]:
         """Apply the variant selection to the variants from start to stop.
@@ -582,8 +582,7 @@ class Cohort:
     def summary_lines(self) -> list[str]:
         """The samples matched and the selections made, in words."""
         check_not_forked()
-        reasons = self.sample_ledger["reason"]
-        unmatched = int((reasons == "not_in_phenotypes").sum())
+        unmatched = int((self.sample_ledger["reason"] == "not_in_phenotypes").sum())
         n_genotyped = int(self.store.n_samples)
         lines = [f"{n_genotyped - unmatched:,} of {n_genotyped:,} genotyped samples have phenotypes"]
         extra = self.sample_ledger.filter(pl.col("reason") == "not_in_genotypes")["id"]

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
 from genassoc.errors import PlanError
-from genassoc.shapes import BoolArray, Int64Array
+from genassoc.shapes import Array, BoolArray, Int64Array
 
 if TYPE_CHECKING:
     from genassoc.data.store.store import GenotypeStore
@@ -45,7 +45,7 @@ class KeptVariants:
     def __len__(self) -> int:
         return int(np.count_nonzero(self.mask))
 
-    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+    def __array__(self, dtype: "np.dtype[np.generic] | None" = None, copy: bool | None = None) -> Array:
         """The mask."""
         return np.array(self.mask, dtype=dtype)
 
