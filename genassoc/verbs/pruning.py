@@ -181,7 +181,7 @@ def ld_prune(
     mask[kept] = True
     if not kept.size:
         raise GenassocError(
-            f"no variant is left to prune: {'; '.join(f'{n:,} {reason}' for reason, n in counts.dropped.items() if n)}"
+            f"no variant is left to prune: {'; '.join(f'{n:,} {_REASONS.get(reason, reason)}' for reason, n in counts.dropped.items() if n)}"
         )
     others = {reason: n for reason, n in counts.dropped.items() if n and reason not in _REASONS}
     dropped = {words: counts.dropped.get(reason, 0) for reason, words in _REASONS.items()} | others
