@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from genassoc.analyses.whole_genome.choices import WholeGenomeRegression as WholeGenomeRegression
     from genassoc.data.cohort import variants as variants
     from genassoc.data.cohort.cohort import Cohort as Cohort
+    from genassoc.data.cohort.kept_variants import KeptVariants as KeptVariants
+    from genassoc.data.cohort.long_range_ld import outside_long_range_ld as outside_long_range_ld
+    from genassoc.data.cohort.variant_lists import read_variants as read_variants
     from genassoc.data.phenotypes import endpoints as endpoints
     from genassoc.data.store.store import GenotypeStore as GenotypeStore
     from genassoc.engine.executors import Serial as Serial
@@ -41,7 +44,9 @@ if TYPE_CHECKING:
     from genassoc.models.poisson.model import Poisson as Poisson
     from genassoc.provenance import genassoc_version
     from genassoc.results import Results as Results
+    from genassoc.simulate import SimulatedTrait as SimulatedTrait
     from genassoc.simulate import simulate_cohort as simulate_cohort
+    from genassoc.simulate import simulate_families as simulate_families
     from genassoc.verbs.adjustment import adjust as adjust
     from genassoc.verbs.arrays import to_allel as to_allel
     from genassoc.verbs.arrays import to_dask as to_dask
@@ -50,6 +55,7 @@ if TYPE_CHECKING:
     from genassoc.verbs.exports import export as export
     from genassoc.verbs.permutation import permute as permute
     from genassoc.verbs.predictors import associate_predictors as associate_predictors
+    from genassoc.verbs.pruning import ld_prune as ld_prune
     from genassoc.verbs.quality import sample_qc as sample_qc
     from genassoc.verbs.quality import variant_qc as variant_qc
     from genassoc.verbs.runs import run as run
@@ -61,6 +67,10 @@ if TYPE_CHECKING:
     __version__ = genassoc_version()
 
 _NAMES = {
+    "KeptVariants": "genassoc.data.cohort.kept_variants",
+    "outside_long_range_ld": "genassoc.data.cohort.long_range_ld",
+    "read_variants": "genassoc.data.cohort.variant_lists",
+    "ld_prune": "genassoc.verbs.pruning",
     "AuditWarning": "genassoc.explanation.audit",
     "UnreadDosagesWarning": "genassoc.errors",
     "ClusterError": "genassoc.errors",
@@ -102,7 +112,9 @@ _NAMES = {
     "read_sake_patients": "genassoc.formats.sake.patients",
     "run": "genassoc.verbs.runs",
     "sample_qc": "genassoc.verbs.quality",
+    "SimulatedTrait": "genassoc.simulate",
     "simulate_cohort": "genassoc.simulate",
+    "simulate_families": "genassoc.simulate",
     "to_allel": "genassoc.verbs.arrays",
     "to_dask": "genassoc.verbs.arrays",
     "variant_qc": "genassoc.verbs.quality",
