@@ -145,7 +145,7 @@ def draw(cell: Cell, number: int, folder: Path) -> Drawn:
     cohort = ga.Cohort.align(store, table, sample_id="IID", sex="sex").keep_variants(ga.variants.maf_above(0.01))
     pruned = cohort.keep_variants(ga.ld_prune(cohort))
     kinship = ga.kinship(pruned, min_kinship=LEAST_KINSHIP)
-    scores = ga.pca(pruned, k=COMPONENTS, unrelated=kinship).scores
+    scores = ga.pca(pruned, k=COMPONENTS, fit_on=pruned.keep_unrelated(kinship).sample_ids).scores
     # The same rows under shuffled ids: covariates and traits stay together, genotypes are others'.
     ids = np.random.default_rng([SEED, number, 1]).permutation(table["IID"].to_numpy())
     shuffled = ga.Cohort.align(store, table.with_columns(pl.Series("IID", ids)), sample_id="IID", sex="sex")

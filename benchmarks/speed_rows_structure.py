@@ -109,7 +109,7 @@ def _mixed(inputs: Inputs) -> Row:
     files = inputs.files
     ours = Job(
         "genassoc", WHOLE,
-        lambda n, out: f"{peers.ours_assoc(inputs.store(n), files, 'q1', out / 'q1.parquet', 'linear-mixed')} --kinship {inputs.gemma_kinship(n)}",
+        lambda n, out: f"{peers.ours_assoc(inputs.store(n), files, 'q1', out / 'q1.parquet', 'mixed')} --kinship {inputs.gemma_kinship(n)}",
         "q1.parquet",
     )  # fmt: skip
     gemma = Job(

@@ -135,7 +135,7 @@ print(f"{cohort.n_samples:,} samples")
 # Large families would have components of their own. So the components are fitted on the unrelated, and the others projected (hollow).
 
 # %%
-components = ga.pca(pruned, k=10, unrelated=kinship)
+components = ga.pca(pruned, k=10, fit_on=pruned.keep_unrelated(kinship).sample_ids)
 ancestry = made.samples.select("IID", "population").cast({"population": pl.String}).rename({"IID": "sample_id"})
 figure, ax = plt.subplots(figsize=(6, 5), layout="constrained")
 ax = ga.plots.pca(components, color_by=ancestry, ax=ax)
