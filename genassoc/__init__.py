@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from genassoc.errors import DosageError as DosageError
     from genassoc.errors import GenassocError as GenassocError
     from genassoc.errors import InputError as InputError
+    from genassoc.errors import KinshipWarning as KinshipWarning
     from genassoc.errors import OutputError as OutputError
     from genassoc.errors import PhenotypeError as PhenotypeError
     from genassoc.errors import PlanError as PlanError
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from genassoc.verbs.association import associate as associate
     from genassoc.verbs.demonstration import demo as demo
     from genassoc.verbs.exports import export as export
+    from genassoc.verbs.kinship import kinship as kinship
     from genassoc.verbs.permutation import permute as permute
     from genassoc.verbs.predictors import associate_predictors as associate_predictors
     from genassoc.verbs.pruning import ld_prune as ld_prune
@@ -82,6 +84,7 @@ _NAMES = {
     "GenassocError": "genassoc.errors",
     "GenotypeStore": "genassoc.data.store.store",
     "InputError": "genassoc.errors",
+    "KinshipWarning": "genassoc.errors",
     "Linear": "genassoc.models.linear.model",
     "Logistic": "genassoc.models.logistic.model",
     "Ordinal": "genassoc.models.ordinal.model",
@@ -107,6 +110,7 @@ _NAMES = {
     "explain": "genassoc.explanation.explain",
     "export": "genassoc.verbs.exports",
     "fit_whole_genome": "genassoc.verbs.whole_genome",
+    "kinship": "genassoc.verbs.kinship",
     "open_store": "genassoc.verbs.stores",
     "permute": "genassoc.verbs.permutation",
     "read_sake_patients": "genassoc.formats.sake.patients",

@@ -1,4 +1,4 @@
-"""The commands on relatives and ancestry: prune. They parse, call and print; no numbers are made here."""
+"""The commands on relatives and ancestry: prune, kinship. They parse, call and print; no numbers are made here."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +11,7 @@ from genassoc.cli.signatures import Option, command
 
 def add_to(app: click.Group) -> None:
     """Add them to the commands."""
-    for function in (prune,):
+    for function in (prune, kinship):
         app.add_command(command(function))
 
 
@@ -70,3 +70,38 @@ def prune(
     for line in found.lines():
         say(line)
     say(f"{out}: {len(found):,} variants")
+
+
+def kinship(
+    store: Path,
+    *,
+    out: Annotated[Path, Option(help="Table of related pairs: .parquet, .tsv or .tsv.gz.", panel=_OUTPUT)],
+    min_kinship: Annotated[
+        float, Option(help="Least kinship of pairs that are listed: 0.0442 is the third degree.", panel=_OUTPUT)
+    ] = 0.0442,
+    all_pairs: Annotated[bool, Option("--all-pairs", help="List all pairs.", panel=_OUTPUT)] = False,
+    components: Annotated[
+        Path | None,
+        Option(help="Principal components: a sample id and a column each. Adds PC-adjusted kinship.", panel=_INPUT),
+    ] = None,
+    keep: Annotated[Path | None, Option(help="Only samples of a file, one id a line.", panel=_INPUT)] = None,
+    variants: Annotated[
+        Path | None,
+        Option(help="Only variants of a list, as prune writes it.", panel=_VARIANTS),
+    ] = None,
+    force: Force = False,
+    threads: Threads = None,
+) -> None:
+    """KING-robust kinship of all pairs of samples: relatives and duplicates. A killed run continues when run again."""
+    from genassoc.verbs import kinship as verb
+    from genassoc.verbs.describe import check_tables
+
+    inputs = [path for path in (store, variants, keep, components) if path is not None]
+    check_tables([out], inputs)
+    found = verb.kinship_to_file(
+        store, out, min_kinship=None if all_pairs else min_kinship, components=components, variants=variants, keep=keep,
+        restart=force, executor=executor(threads), progress=progress(),
+    )  # fmt: skip
+    for line in found.lines():
+        say(line)
+    say(f"{out}: {found.n_pairs:,} pairs")
