@@ -1,6 +1,6 @@
 """What an analysis is: prepare on the samples, compute each block alone; perhaps combine what the blocks gave, in several passes."""
 
-from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
     from genassoc.data.block import Block
@@ -48,6 +48,20 @@ class SummedAnalysis(Protocol[State, Sums]):
 
     def combine(self, one: Sums, other: Sums) -> Sums:
         """The sums of both; ``other`` is of the variants that follow."""
+
+
+@runtime_checkable
+class IteratedAnalysis(SummedAnalysis[State, Sums], Protocol[State, Sums]):
+    """A summed analysis whose passes go on until it has enough: ``passes`` are the most that it makes.
+
+    Both methods are of the combined sums alone, so that a killed run comes to the same number of passes.
+    """
+
+    def joined(self, before: Sums | None, sums: Sums) -> Sums:
+        """The combined sums of a pass, with what it keeps of those of the passes before: what the next is prepared with."""
+
+    def settled(self, sums: Sums) -> bool:
+        """Whether no further pass is needed."""
 
 
 class SetAnalysis(BlockAnalysis[State, Made_co], Protocol[State, Made_co]):
