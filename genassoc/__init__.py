@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from genassoc.verbs.arrays import to_allel as to_allel
     from genassoc.verbs.arrays import to_dask as to_dask
     from genassoc.verbs.association import associate as associate
+    from genassoc.verbs.components import PrincipalComponents as PrincipalComponents
+    from genassoc.verbs.components import pca as pca
     from genassoc.verbs.demonstration import demo as demo
     from genassoc.verbs.exports import export as export
     from genassoc.verbs.permutation import permute as permute
@@ -84,6 +86,7 @@ _NAMES = {
     "StoreError": "genassoc.errors",
     "Threads": "genassoc.engine.executors",
     "UncheckedWarning": "genassoc.errors",
+    "PrincipalComponents": "genassoc.verbs.components",
     "adjust": "genassoc.verbs.adjustment",
     "associate": "genassoc.verbs.association",
     "associate_predictors": "genassoc.verbs.predictors",
@@ -92,6 +95,7 @@ _NAMES = {
     "explain": "genassoc.explanation.explain",
     "export": "genassoc.verbs.exports",
     "open_store": "genassoc.verbs.stores",
+    "pca": "genassoc.verbs.components",
     "permute": "genassoc.verbs.permutation",
     "read_sake_patients": "genassoc.formats.sake.patients",
     "run": "genassoc.verbs.runs",

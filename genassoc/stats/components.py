@@ -88,11 +88,12 @@ class Spectrum:
             factor = mean D / lambda = n / (lambda trace inv(lambda - K_rest)).
 
         For independent variants this is the limit of Lee, Zou and Wright (2010), and for correlated ones that of Dey and Lee (2019), by the
-        eigenvalues as they are in place of a law for them.
+        eigenvalues as they are in place of a law for them. A component within noise has neighbours as near as chance has put them, and nodes stand
+        for several: no gap counts as less than the spacing of eigenvalues at the edge of noise, the share ``n^(-2/3)``.
         """
         n = self.leading.size + self.multiplicities.sum()
         gaps = self.leading[:, None] - self.nodes
-        least = 1e-9 * np.maximum(self.leading, 1e-300)[:, None]
+        least = np.maximum(self.leading, 1e-300)[:, None] * n ** (-2.0 / 3.0)
         trace = (self.multiplicities / np.maximum(gaps, least)).sum(axis=1)
         own = self.leading.size / np.maximum(self.leading, 1e-300)  # directions of the components themselves, without the leading part
         return np.minimum(n / (self.leading * (trace + own)), 1.0)
