@@ -1,6 +1,6 @@
 """Products of the relationship matrix with thin matrices, a pass each, until the leading eigenvectors are found."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -15,7 +15,7 @@ from genassoc.stats.components import Spectrum
 _EXTRA = 6  # columns beyond the components: the gap behind the last one counts, and widths are whole registers of BLAS
 _WIDTH = 16
 _SETTLED = 1e-4  # sine of the angle to the eigenvectors' space, of the components above noise
-_NOISE = 0.02  # residual over eigenvalue of the others, which no gap holds apart
+_NOISE = 0.05  # residual over eigenvalue of the others, which no gap holds apart
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,7 @@ class LeadingComponents:
     total: float
     seed: int = 1
     most_passes: int = 20
+    _last: "list[tuple[Products, Ritz, Float32Array]]" = field(default_factory=list, compare=False, repr=False)
 
     @cached_property
     def passes(self) -> tuple[str, ...]:
@@ -89,11 +90,22 @@ class LeadingComponents:
     def _next(self, before: Products | None) -> Float32Array:
         if before is None:
             return first_block(self.n, self.columns, self.seed)
-        return next_block(before.basis, self.ritz(before), self.columns)
+        return self._known(before)[1]
+
+    def _known(self, sums: Products) -> tuple[Ritz, Float32Array]:
+        """Approximations and next block of joined sums: asked for several times between two passes, made once."""
+        if not self._last or self._last[0][0] is not sums:
+            found = ritz(sums.basis, sums.products, self.columns, self.columns)
+            self._last[:] = [(sums, found, next_block(sums.basis, found, self.columns))]
+        return self._last[0][1:]
 
     def ritz(self, sums: Products) -> Ritz:
         """The approximations in the space of joined sums: of the components and of those beyond, as many as a block has columns."""
-        return ritz(sums.basis, sums.products, self.columns, self.columns)
+        return self._known(sums)[0]
+
+    def __getstate__(self) -> dict[str, object]:
+        """What a worker needs: no approximations."""
+        return {**self.__dict__, "_last": []}
 
     def spectrum(self, found: Ritz) -> Spectrum:
         """What is known of all eigenvalues."""
