@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from genassoc import plots as plots
     from genassoc.data.cohort import variants as variants
     from genassoc.data.cohort.cohort import Cohort as Cohort
+    from genassoc.data.cohort.kept_variants import KeptVariants as KeptVariants
+    from genassoc.data.cohort.long_range_ld import outside_long_range_ld as outside_long_range_ld
+    from genassoc.data.cohort.variant_lists import read_variants as read_variants
     from genassoc.data.phenotypes import endpoints as endpoints
     from genassoc.data.store.store import GenotypeStore as GenotypeStore
     from genassoc.engine.executors import Serial as Serial
@@ -51,6 +54,7 @@ if TYPE_CHECKING:
     from genassoc.verbs.exports import export as export
     from genassoc.verbs.permutation import permute as permute
     from genassoc.verbs.predictors import associate_predictors as associate_predictors
+    from genassoc.verbs.pruning import ld_prune as ld_prune
     from genassoc.verbs.quality import sample_qc as sample_qc
     from genassoc.verbs.quality import variant_qc as variant_qc
     from genassoc.verbs.runs import run as run
@@ -60,6 +64,10 @@ if TYPE_CHECKING:
     __version__ = genassoc_version()
 
 _NAMES = {
+    "KeptVariants": "genassoc.data.cohort.kept_variants",
+    "outside_long_range_ld": "genassoc.data.cohort.long_range_ld",
+    "read_variants": "genassoc.data.cohort.variant_lists",
+    "ld_prune": "genassoc.verbs.pruning",
     "AuditWarning": "genassoc.explanation.audit",
     "UnreadDosagesWarning": "genassoc.errors",
     "ClusterError": "genassoc.errors",
