@@ -1,6 +1,6 @@
 """What an analysis is: prepare on the samples, compute each block alone; perhaps combine what the blocks gave, in several passes."""
 
-from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
     from genassoc.data.block import Block
@@ -27,14 +27,11 @@ class SummedAnalysis(Protocol[State, Sums]):
 
     What the blocks of a pass gave, combined, is what the next pass is prepared with; of the last pass it is the result. Sums are
     frozen dataclasses of numpy arrays, so that they can be left on a disk and read back.
-
-    Attributes
-    ----------
-    passes : tuple of str
-        What each pass does, in a word or two: "means", "variances".
     """
 
-    passes: ClassVar[tuple[str, ...]]
+    @property
+    def passes(self) -> tuple[str, ...]:
+        """What each pass does, in a word or two: "means", "variances"."""
 
     @property
     def sums(self) -> type[Sums]:

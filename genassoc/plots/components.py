@@ -130,7 +130,7 @@ class _Points:
         figure = self.ax.get_figure(root=True)
         if figure is not None:
             bar = figure.colorbar(ScalarMappable(norm, _SCALE), ax=self.ax, pad=0.02)
-            bar.outline.set_visible(False)  # type: ignore[operator]
+            bar.outline.set_visible(False)
             bar.ax.tick_params(colors=INK, labelsize=8, width=0.8, length=3, color=GREY)
             bar.set_label(label, color=INK, fontsize=9)
 
@@ -174,10 +174,14 @@ def _values(color_by: Any, sample_ids: pl.Series) -> pl.Series:
     GenassocError
     """
     if isinstance(color_by, Mapping):
-        color_by = pl.DataFrame({"sample_id": [str(name) for name in color_by], "": list(color_by.values())}, strict=False)
+        color_by = pl.DataFrame(
+            {"sample_id": [str(name) for name in color_by], "": list(color_by.values())}, strict=False
+        )
     if isinstance(color_by, pl.DataFrame):
         if color_by.width != 2:
-            raise GenassocError(f"color_by has {color_by.width} columns: sample ids and one other are needed (table.select(...))")
+            raise GenassocError(
+                f"color_by has {color_by.width} columns: sample ids and one other are needed (table.select(...))"
+            )
         ids, name = color_by.columns
         table = color_by.with_columns(pl.col(ids).cast(pl.String)).unique(ids, keep="first", maintain_order=True)
         found = sample_ids.to_frame("id").join(table, left_on="id", right_on=ids, how="left", maintain_order="left")
@@ -194,7 +198,7 @@ def _values(color_by: Any, sample_ids: pl.Series) -> pl.Series:
 
 def _caption(known: BoolArray, fitted: BoolArray) -> str:
     parts = [f"{int(known.sum()):,} samples"]
-    if (projected := int((known & ~fitted).sum())):
+    if projected := int((known & ~fitted).sum()):
         parts.append(f"{projected:,} of them projected (hollow)")
     if lacking := int((~known).sum()):
         parts.append(f"{lacking:,} without a score are not drawn")

@@ -95,5 +95,7 @@ class Spectrum:
         gaps = self.leading[:, None] - self.nodes
         least = np.maximum(self.leading, 1e-300)[:, None] * n ** (-2.0 / 3.0)
         trace = (self.multiplicities / np.maximum(gaps, least)).sum(axis=1)
-        own = self.leading.size / np.maximum(self.leading, 1e-300)  # directions of the components themselves, without the leading part
+        own = self.leading.size / np.maximum(
+            self.leading, 1e-300
+        )  # directions of the components themselves, without the leading part
         return np.minimum(n / (self.leading * (trace + own)), 1.0)

@@ -24,12 +24,18 @@ import polars as pl
 
 from genassoc.data import strangers
 from genassoc.data.integrity import FileDigest
-from genassoc.data.output import output_error, sync_folder, target_of, wip_path
+from genassoc.data.output import check_outputs, check_writable, output_error, sync_folder, target_of, wip_path
+from genassoc.data.result_table import table_suffix, write_table
 from genassoc.data.strangers import MalformedError
+from genassoc.engine.executors import Executor
+from genassoc.engine.parts import WorkFolder
 from genassoc.errors import InputError, OutputError
+from genassoc.progress import Progress
 from genassoc.provenance import genassoc_version
 from genassoc.shapes import Float64Array
-from genassoc.verbs.components import EXACT, RANDOMISED, PrincipalComponents, component_names
+from genassoc.verbs.components import EXACT, RANDOMISED, PrincipalComponents, component_names, pca
+from genassoc.verbs.projection import ProjectedScores
+from genassoc.verbs.stores import chosen_of_store, known_samples, listed_ids
 
 _FORMAT, _VERSION = "genassoc-components", 1
 _RECORD, _LOADINGS, _SCORES = "components.json", "loadings.parquet", "scores.parquet"
@@ -51,12 +57,7 @@ def write_components(found: PrincipalComponents, path: Path, *, overwrite: bool 
     OutputError
         Something is there already that is not to be replaced, or is no such folder; or it cannot be written.
     """
-    target = target_of(path)
-    if target.exists():
-        if not overwrite:
-            raise OutputError(f"{path} is there already: choose another name, or replace it (overwrite=True, --force).")
-        if not (target / _RECORD).is_file():
-            raise OutputError(f"{path} is there already and holds no principal components; it is left as it is.")
+    target = _check_folder(path, overwrite=overwrite)
     wip = wip_path(target)
     try:
         wip.mkdir()
@@ -100,6 +101,19 @@ def write_components(found: PrincipalComponents, path: Path, *, overwrite: bool 
     return path
 
 
+def _check_folder(path: Path, *, overwrite: bool) -> Path:
+    """Where the folder is written to; refused where something else is there."""
+    target = target_of(path)
+    if target.exists():
+        if not overwrite:
+            raise OutputError(f"{path} is there already: choose another name, or replace it (overwrite=True, --force).")
+        if not (target / _RECORD).is_file():
+            raise OutputError(f"{path} is there already and holds no principal components; it is left as it is.")
+    elif not target.parent.is_dir():
+        raise OutputError(f"{path}: there is no folder {target.parent} to write it to.")
+    return target
+
+
 def read_components(path: Path) -> PrincipalComponents:
     """Read what `write_components` wrote.
 
@@ -132,7 +146,11 @@ def read_components(path: Path) -> PrincipalComponents:
     with _named(path / _LOADINGS):
         _check_loadings(loadings)
     with _named(path / _SCORES):
-        if scores["fitted"].null_count() or scores["sample_id"].null_count() or scores["sample_id"].is_duplicated().any():
+        if (
+            scores["fitted"].null_count()
+            or scores["sample_id"].null_count()
+            or scores["sample_id"].is_duplicated().any()
+        ):
             raise MalformedError("a sample has no name, is there twice, or is neither fitted nor projected")
     return PrincipalComponents(
         scores=scores.drop("fitted"),
@@ -216,3 +234,77 @@ def _check_loadings(table: pl.DataFrame) -> None:
             raise MalformedError(f"{name} of a variant is no number")
     if not ((frequency > 0.0) & (frequency < 1.0)).all() or not ((rate > 0.0) & (rate <= 1.0)).all():
         raise MalformedError("a frequency is not between 0 and 1")
+
+
+def components_of_store(
+    store: Path,
+    out: Path,
+    *,
+    variants: Path | None = None,
+    keep: Path | None = None,
+    fit_on: Path | None = None,
+    save: Path | None = None,
+    plot: Path | None = None,
+    restart: bool = False,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+    **choices: Any,
+) -> PrincipalComponents:
+    """`pca` of a store's samples, or those of a list, into a table of scores; a killed run is taken up from ``<out>.work``.
+
+    ``fit_on`` is a file with the ids of the samples of the fit, ``save`` the folder for loadings, ``plot`` a picture of PC1 and PC2.
+    """
+    inputs = [path for path in (store, variants, keep, fit_on) if path is not None]
+    _check_targets(out, save, plot, inputs, restart)
+    cohort = chosen_of_store(store, variants=variants, keep=keep)
+    fitted = None if fit_on is None else known_samples(cohort, *listed_ids(fit_on, "samples"))
+    work = WorkFolder.beside(out)
+    if restart:
+        work.remove()
+    found = pca(cohort, fit_on=fitted, work=work.path, executor=executor, progress=progress, **choices)
+    if save is not None:
+        write_components(found, save, overwrite=restart)
+    if plot is not None:
+        _draw(found, plot)
+    write_table(out, [found.scores])  # last: where it is, all is
+    return found
+
+
+def projected_of_store(
+    store: Path,
+    out: Path,
+    components: Path,
+    *,
+    keep: Path | None = None,
+    min_overlap: float = 0.5,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+) -> ProjectedScores:
+    """Scores of a store's samples, or those of a list, on components that were saved, into a table."""
+    _check_targets(out, None, None, [path for path in (store, components, keep) if path is not None], False)
+    found = read_components(components)
+    cohort = chosen_of_store(store, keep=keep)
+    scores = found.project(cohort, min_overlap=min_overlap, executor=executor, progress=progress)
+    write_table(out, [scores.scores])
+    return scores
+
+
+def _check_targets(out: Path, save: Path | None, plot: Path | None, inputs: list[Path], restart: bool) -> None:
+    """See, before any work, that everything can be written."""
+    check_outputs([path for path in (out, save, plot) if path is not None], inputs)
+    table_suffix(out)
+    check_writable(out)
+    if plot is not None:
+        if plot.suffix.lower() not in (".png", ".pdf", ".svg"):
+            raise OutputError(f"{plot}: a plot is saved as .png, .pdf or .svg.")
+        check_writable(plot)
+    if save is not None:
+        _check_folder(save, overwrite=restart)
+
+
+def _draw(found: PrincipalComponents, plot: Path) -> None:
+    from genassoc import plots
+
+    if found.k < 2:
+        raise OutputError(f"{plot}: a plot shows two components, and {found.k} was asked for.")
+    plots.save_figure(plots.pca(found), plot)

@@ -83,7 +83,11 @@ def plan_of(cohort: Cohort, numbers: Int64Array, mark: str) -> Plan:
         last = tasks[-1] if tasks else None
         if last is not None and last.stop == piece.start and last.n_variants < least:
             same = last.contig == piece.contig
-            tasks[-1] = replace(last, stop=piece.stop, contig=last.contig if same else f"{last.contig.split(' to ')[0]} to {piece.contig}")
+            tasks[-1] = replace(
+                last,
+                stop=piece.stop,
+                contig=last.contig if same else f"{last.contig.split(' to ')[0]} to {piece.contig}",
+            )
         else:
             tasks.append(replace(piece, index=len(tasks)))
     return Plan(tuple(tasks), mark, block)
@@ -113,7 +117,9 @@ def variants_to_fit(
     autosomal = np.zeros(cohort.n_variants, dtype=bool)
     for _, first, last in runs:
         autosomal[first:last] = True
-    free = replace(outside, selection=VariantSelection(predicates=outside.selection.predicates[len(cohort.selection.predicates) :]))
+    free = replace(
+        outside, selection=VariantSelection(predicates=outside.selection.predicates[len(cohort.selection.predicates) :])
+    )
     words = mask_words(cohort.block_columns, cohort.block_width)
     from_store = cohort.n_samples == cohort.store.n_samples and not cohort.selection.on_genotypes
 
@@ -146,7 +152,10 @@ def variants_to_fit(
         return numbers[keep], counts[keep], dropped
 
     parts = over_blocks(cohort, one, executor, progress, "counting alleles")
-    total = {reason: sum(part[2].get(reason, 0) for part in parts) for reason in (ELSEWHERE, LONG_RANGE, FILTERED, RARE, CONSTANT)}
+    total = {
+        reason: sum(part[2].get(reason, 0) for part in parts)
+        for reason in (ELSEWHERE, LONG_RANGE, FILTERED, RARE, CONSTANT)
+    }
     total = {reason: n for reason, n in total.items() if n}
     numbers = np.concatenate([part[0] for part in parts])
     if not numbers.size:
@@ -154,7 +163,9 @@ def variants_to_fit(
             "no variant is left to fit principal components on: "
             + ("; ".join(f"{n:,} {reason}" for reason, n in total.items()) or "the store is empty")
         )
-    return FittedVariants(numbers, np.concatenate([part[1] for part in parts]), total, (*notes, *_dosages(cohort, numbers)))
+    return FittedVariants(
+        numbers, np.concatenate([part[1] for part in parts]), total, (*notes, *_dosages(cohort, numbers))
+    )
 
 
 def _filtered(cohort: Cohort, start: int, stop: int, block: GenotypeBlock) -> np.ndarray:
@@ -188,4 +199,10 @@ def _dosages(cohort: Cohort, numbers: Int64Array) -> list[str]:
         chosen = numbers[np.searchsorted(numbers, start) : np.searchsorted(numbers, stop)] - start
         if chosen.size:
             n += int(np.count_nonzero(cohort.store.dosage_steps(start, stop)[chosen]))
-    return [f"{n:,} of the variants have dosages: calls were taken for these, dosages within a tenth of a copy, the others as not observed"] if n else []
+    return (
+        [
+            f"{n:,} of the variants have dosages: calls were taken for these, dosages within a tenth of a copy, the others as not observed"
+        ]
+        if n
+        else []
+    )

@@ -170,7 +170,6 @@ def pca(
     k: int = 10,
     *,
     fit_on: Sequence[str] | BoolArray | None = None,
-    unrelated: pl.DataFrame | None = None,
     min_maf: float = 0.01,
     long_range_ld: bool | None = None,
     build: str | None = None,
@@ -195,8 +194,6 @@ def pca(
         Components.
     fit_on : sequence of sample ids, or bool array (N,), optional
         The samples that components are fitted on; the others are projected, their scores made good for shrinkage. By default all.
-    unrelated : kinship table, optional
-        As of `genassoc.kinship`: the fit is of the samples that `Cohort.keep_unrelated` keeps.
     min_maf : float
         Least minor allele frequency in the samples of the fit.
     long_range_ld : bool, optional
@@ -237,7 +234,7 @@ def pca(
         raise InputError(f"method={method!r}: it is '{EXACT}' or '{RANDOMISED}', or None for the cheaper")
     if not 0.0 <= min_maf < 0.5:
         raise InputError(f"min_maf={min_maf!r}: a minor allele frequency is at least 0 and below 0.5")
-    fit, fitted = _fit_samples(cohort, fit_on, unrelated)
+    fit, fitted = _fit_samples(cohort, fit_on)
     n = fit.n_samples
     if k >= n:
         raise InputError(
@@ -263,7 +260,9 @@ def pca(
         return _run(cohort, fit, fitted, chosen, choices, _Run(executor or Threads(), progress or Silent(), None, kept))
     folder.ensure()
     with folder.lock():
-        found = _run(cohort, fit, fitted, chosen, choices, _Run(executor or Threads(), progress or Silent(), folder, kept))
+        found = _run(
+            cohort, fit, fitted, chosen, choices, _Run(executor or Threads(), progress or Silent(), folder, kept)
+        )
         folder.remove()
     return found
 
@@ -286,7 +285,9 @@ def _run(
         k = choices["k"]
         found = _Found(vectors[:, :k], Spectrum.of_all(values, k), np.zeros(k), 1)
     else:
-        leading = LeadingComponents(standard, fit.n_samples, choices["k"], total, choices["seed"], choices["most_passes"])
+        leading = LeadingComponents(
+            standard, fit.n_samples, choices["k"], total, choices["seed"], choices["most_passes"]
+        )
         products = run_passes(leading, selected, plan, how.executor, how.progress, how.work, kept=how.kept)
         with single_threaded_blas():
             ritz = leading.ritz(products)
@@ -323,7 +324,9 @@ def _assembled(
     notes += [f"{count:,} variants {_were(reason)}" for reason, count in chosen.dropped.items()]
     notes += chosen.notes
     if cohort.selection.mask is None:
-        notes.append("variants were not pruned: components of variants in LD may describe that (ga.ld_prune, genassoc prune)")
+        notes.append(
+            "variants were not pruned: components of variants in LD may describe that (ga.ld_prune, genassoc prune)"
+        )
     if not fitted.all():
         scores[~fitted] = made.solved(information(made.loadings, chosen.call_rate)) / shrinkage
         unknown = int(np.isnan(scores[~fitted]).any(axis=1).sum())
@@ -379,24 +382,16 @@ def _were(reason: str) -> str:
     return reason if reason.startswith("left out") else f"left out: {reason}"
 
 
-def _fit_samples(
-    cohort: Cohort, fit_on: Sequence[str] | BoolArray | None, unrelated: pl.DataFrame | None
-) -> tuple[Cohort, BoolArray]:
+def _fit_samples(cohort: Cohort, fit_on: Sequence[str] | BoolArray | None) -> tuple[Cohort, BoolArray]:
     """The cohort of the samples of the fit, and which of the cohort's they are.
 
     Raises
     ------
     InputError
-        Ids that the cohort does not have; a mask of another length; both are given.
+        Ids that the cohort does not have; a mask of another length.
     """
-    everyone = np.ones(cohort.n_samples, dtype=bool)
-    if fit_on is not None and unrelated is not None:
-        raise InputError("give fit_on= (samples) or unrelated= (a kinship table that chooses them), not both")
-    if unrelated is not None:
-        fit = cohort.keep_unrelated(unrelated)
-        return _same_unless_fewer(cohort, fit, np.isin(cohort.sample_ids.astype(str), fit.sample_ids.astype(str)))
     if fit_on is None:
-        return cohort, everyone
+        return cohort, np.ones(cohort.n_samples, dtype=bool)
     given = np.asarray(fit_on)
     if given.dtype == bool:
         if given.shape != (cohort.n_samples,):
@@ -406,15 +401,15 @@ def _fit_samples(
         wanted = {str(name) for name in given.tolist()}
         unknown = sorted(wanted - {str(name) for name in cohort.sample_ids})
         if unknown:
-            raise InputError(f"fit_on: {len(unknown):,} samples are not in the cohort, such as {', '.join(unknown[:3])}")
+            raise InputError(
+                f"fit_on: {len(unknown):,} samples are not in the cohort, such as {', '.join(unknown[:3])}"
+            )
         mask = np.isin(cohort.sample_ids.astype(str), np.array(sorted(wanted), dtype=str))
     if not mask.any():
         raise InputError("fit_on chooses no sample")
-    return _same_unless_fewer(cohort, cohort.keep_samples([str(name) for name in cohort.sample_ids[mask]]), mask)
-
-
-def _same_unless_fewer(cohort: Cohort, fit: Cohort, mask: BoolArray) -> tuple[Cohort, BoolArray]:
-    return (cohort, mask) if mask.all() else (fit, mask)
+    if mask.all():
+        return cohort, mask
+    return cohort.keep_samples([str(name) for name in cohort.sample_ids[mask]]), mask
 
 
 def _room(memory: str | int | None) -> int:
@@ -449,5 +444,8 @@ def _loading_table(cohort: Cohort, chosen: FittedVariants, loadings: Float64Arra
             parts.append(cohort.store.variants(start, stop)[here - start].select(_METADATA))
     places = pl.concat(parts)
     frequency = pl.Series("effect_allele_frequency", 0.5 * chosen.standardisation.mean)
-    named = [pl.Series(name, np.ascontiguousarray(column)) for name, column in zip(component_names(loadings.shape[1]), loadings.T)]
+    named = [
+        pl.Series(name, np.ascontiguousarray(column))
+        for name, column in zip(component_names(loadings.shape[1]), loadings.T)
+    ]
     return places.with_columns(frequency, pl.Series("call_rate", chosen.call_rate), *named)

@@ -15,7 +15,7 @@ from genassoc.stats.components import Spectrum
 _EXTRA = 6  # columns beyond the components: the gap behind the last one counts, and widths are whole registers of BLAS
 _WIDTH = 16
 _SETTLED = 1e-4  # sine of the angle to the eigenvectors' space, of the components above noise
-_NOISE = 0.05  # residual over eigenvalue of the others, which no gap holds apart
+_NOISE = 0.03  # residual over eigenvalue of the others, which no gap holds apart
 
 
 @dataclass(frozen=True)

@@ -137,5 +137,3 @@ def _missing(packed: UInt8Array, width: int, columns: Int64Array) -> Float32Arra
 def is_all(columns: Int64Array, width: int) -> bool:
     """Whether ``columns`` are all of a block, in order."""
     return columns.size == width and bool(np.array_equal(columns, np.arange(width)))
-
-
