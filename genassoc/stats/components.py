@@ -22,11 +22,14 @@ class Spectrum:
         Of the others.
     multiplicities : float64 array (R,)
         They sum to the number of the others, those that are zero included.
+    spread_error : float
+        Relative standard error of the variance of the others; 0 where all are known.
     """
 
     leading: Float64Array
     nodes: Float64Array
     multiplicities: Float64Array
+    spread_error: float = 0.0
 
     @classmethod
     def of_all(cls, values: Float64Array, k: int) -> "Spectrum":
@@ -38,20 +41,29 @@ class Spectrum:
     def of_quadrature(cls, values: Float64Array, weights: Float64Array, k: int, n: int, total: float) -> "Spectrum":
         """From the nodes and weights (J,) of a quadrature of an n x n matrix, whose leading k are eigenvalues, and its trace.
 
-        The weights of the others are scaled to their number, ``n - k``, and the nodes then to their sum, which is known exactly.
+        The weights of the others are scaled to their number, ``n - k``, and the nodes then to their sum, which is known exactly. What is left of
+        chance in their variance is that of a mean over the entries of the random start, ``sqrt(2 kurtosis / entries)``.
         """
         nodes, rest = np.maximum(values[k:], 0.0), weights[k:]
-        multiplicities = rest * (n - k) / max(rest.sum(), 1e-300) if rest.size else rest
-        found = float(multiplicities @ nodes)
-        left = max(total - float(values[:k].sum()), 0.0)
-        ceiling = values[k - 1] if k else np.inf
-        return cls(values[:k], np.minimum(nodes * (left / found), ceiling) if found > 0.0 else nodes, multiplicities)
+        if not rest.sum() > 0.0:
+            return cls(values[:k], nodes, np.zeros(nodes.size))
+        multiplicities = rest * (n - k) / rest.sum()
+        mean = max(total - float(values[:k].sum()), 0.0) / max(n - k, 1)
+        found = float(multiplicities @ nodes) / max(n - k, 1)
+        if found > 0.0:
+            nodes = np.minimum(nodes * (mean / found), values[k - 1])
+        error = 0.0
+        if values.size < n:
+            squares, fourths = ((multiplicities @ (nodes - mean) ** power) / (n - k) for power in (2, 4))
+            error = float(np.sqrt(2.0 * fourths / max(squares, 1e-300) ** 2 / (n * weights.sum())))
+        return cls(values[:k], nodes, multiplicities, error)
 
     def tracy_widom(self) -> Float64Array:
         """Statistic of each leading eigenvalue as the largest of those that follow, (k,): Tracy-Widom of order 1 where all are noise.
 
-        Patterson, Price and Reich 2006, equations 5 to 11: the effective number of variants is of the spread of the eigenvalues that are left, so
-        that linkage disequilibrium widens the noise.
+        Patterson, Price and Reich (2006): the effective number of variants is of the spread of the eigenvalues that are left, so
+        that linkage disequilibrium widens the noise. Where the spread is an estimate, it is taken to be two standard errors larger: the statistic
+        errs to the side of noise.
         """
         k = self.leading.size
         n = k + self.multiplicities.sum()
@@ -60,7 +72,7 @@ class Spectrum:
             m = n - i - 1  # one is zero, since the scores are centred
             total = self.leading[i:].sum() + self.multiplicities @ self.nodes
             squares = (self.leading[i:] ** 2).sum() + self.multiplicities @ self.nodes**2
-            spread = (m - 1.0) * squares - total**2
+            spread = ((m - 1.0) * squares - total**2) * (1.0 + 2.0 * self.spread_error)
             if m < 3 or total <= 0.0 or spread <= 0.0:
                 continue
             variants = (m + 1.0) * total**2 / spread

@@ -17,7 +17,7 @@ from genassoc.engine.plan import Plan, Task
 from genassoc.errors import GenassocError
 from genassoc.kernels.genotypes.counts import count_codes, mask_words
 from genassoc.progress import Progress
-from genassoc.shapes import Float64Array, Int64Array
+from genassoc.shapes import BoolArray, Float64Array, Int64Array, UInt64Array
 from genassoc.verbs.blocks import over_blocks
 
 _BY_SEX = (X, Y, XY, MT)
@@ -138,8 +138,7 @@ def variants_to_fit(
             counts = known[:, :4].astype(np.int64)
         else:
             block = cohort.read(start, stop)
-            counts = np.empty((block.n_variants, 4), dtype=np.int64)
-            count_codes(np.ascontiguousarray(block.packed).view(np.uint64), words, counts)
+            counts = _counts(block, words)
             chosen &= _filtered(cohort, start, stop, block)
         dropped[FILTERED] = int((here & ~near & ~chosen).sum())
         numbers, counts = np.flatnonzero(chosen) + start, counts[chosen]
@@ -168,7 +167,14 @@ def variants_to_fit(
     )
 
 
-def _filtered(cohort: Cohort, start: int, stop: int, block: GenotypeBlock) -> np.ndarray:
+def _counts(block: GenotypeBlock, words: UInt64Array) -> Int64Array:
+    """Codes of the samples that ``words`` select, (V, 4)."""
+    counts = np.empty((block.n_variants, 4), dtype=np.int64)
+    count_codes(np.ascontiguousarray(block.packed).view(np.uint64), words, counts)
+    return counts
+
+
+def _filtered(cohort: Cohort, start: int, stop: int, block: GenotypeBlock) -> BoolArray:
     if not cohort.selection.on_genotypes:
         return np.ones(stop - start, dtype=bool)
     if cohort.has_dosages:

@@ -1,6 +1,6 @@
 """Calls as centred and scaled numbers: ``(copies - 2p) / sqrt(2p(1 - p))``, 0 where not observed, in tiles that a cache holds.
 
-The scale is that of EIGENSOFT (Patterson, Price and Reich 2006, equation 3) and PLINK 2: of samples in Hardy-Weinberg proportions each
+The scale is that of EIGENSOFT (Patterson, Price and Reich 2006), but for a factor common to all, and PLINK 2: of samples in Hardy-Weinberg proportions each
 variant has variance one. A call that is not observed takes the variant's mean.
 """
 
