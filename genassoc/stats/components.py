@@ -72,10 +72,10 @@ class Spectrum:
             m = n - i - 1  # one is zero, since the scores are centred
             total = self.leading[i:].sum() + self.multiplicities @ self.nodes
             squares = (self.leading[i:] ** 2).sum() + self.multiplicities @ self.nodes**2
-            spread = ((m - 1.0) * squares - total**2) * (1.0 + 2.0 * self.spread_error)
+            spread = (m * squares - total**2) * (1.0 + 2.0 * self.spread_error)
             if m < 3 or total <= 0.0 or spread <= 0.0:
                 continue
-            variants = (m + 1.0) * total**2 / spread
+            variants = (m + 2.0) * total**2 / spread  # the moments of a Wishart matrix of m dimensions
             if variants <= 1.0:
                 continue
             ratio = m * self.leading[i] / total
