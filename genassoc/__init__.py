@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 # For editors and type checkers, which do not call `__getattr__`; a test compares it with the tables below.
 if TYPE_CHECKING:
     from genassoc import plots as plots
+    from genassoc.analyses.whole_genome.choices import WholeGenomeRegression as WholeGenomeRegression
     from genassoc.data.cohort import variants as variants
     from genassoc.data.cohort.cohort import Cohort as Cohort
     from genassoc.data.cohort.kept_variants import KeptVariants as KeptVariants
@@ -43,7 +44,9 @@ if TYPE_CHECKING:
     from genassoc.models.poisson.model import Poisson as Poisson
     from genassoc.provenance import genassoc_version
     from genassoc.results import Results as Results
+    from genassoc.simulate import SimulatedTrait as SimulatedTrait
     from genassoc.simulate import simulate_cohort as simulate_cohort
+    from genassoc.simulate import simulate_families as simulate_families
     from genassoc.verbs.adjustment import adjust as adjust
     from genassoc.verbs.arrays import to_allel as to_allel
     from genassoc.verbs.arrays import to_dask as to_dask
@@ -60,6 +63,8 @@ if TYPE_CHECKING:
     from genassoc.verbs.runs import run as run
     from genassoc.verbs.stores import convert as convert
     from genassoc.verbs.stores import open_store as open_store
+    from genassoc.verbs.whole_genome import WholeGenomePredictions as WholeGenomePredictions
+    from genassoc.verbs.whole_genome import fit_whole_genome as fit_whole_genome
 
     __version__ = genassoc_version()
 
@@ -95,6 +100,8 @@ _NAMES = {
     "Threads": "genassoc.engine.executors",
     "UncheckedWarning": "genassoc.errors",
     "PrincipalComponents": "genassoc.verbs.components",
+    "WholeGenomePredictions": "genassoc.verbs.whole_genome",
+    "WholeGenomeRegression": "genassoc.analyses.whole_genome.choices",
     "adjust": "genassoc.verbs.adjustment",
     "associate": "genassoc.verbs.association",
     "associate_predictors": "genassoc.verbs.predictors",
@@ -102,13 +109,16 @@ _NAMES = {
     "demo": "genassoc.verbs.demonstration",
     "explain": "genassoc.explanation.explain",
     "export": "genassoc.verbs.exports",
+    "fit_whole_genome": "genassoc.verbs.whole_genome",
     "open_store": "genassoc.verbs.stores",
     "pca": "genassoc.verbs.components",
     "permute": "genassoc.verbs.permutation",
     "read_sake_patients": "genassoc.formats.sake.patients",
     "run": "genassoc.verbs.runs",
     "sample_qc": "genassoc.verbs.quality",
+    "SimulatedTrait": "genassoc.simulate",
     "simulate_cohort": "genassoc.simulate",
+    "simulate_families": "genassoc.simulate",
     "to_allel": "genassoc.verbs.arrays",
     "to_dask": "genassoc.verbs.arrays",
     "variant_qc": "genassoc.verbs.quality",
