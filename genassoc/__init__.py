@@ -52,6 +52,8 @@ if TYPE_CHECKING:
     from genassoc.verbs.arrays import to_allel as to_allel
     from genassoc.verbs.arrays import to_dask as to_dask
     from genassoc.verbs.association import associate as associate
+    from genassoc.verbs.components import PrincipalComponents as PrincipalComponents
+    from genassoc.verbs.components import pca as pca
     from genassoc.verbs.demonstration import demo as demo
     from genassoc.verbs.exports import export as export
     from genassoc.verbs.kinship import kinship as kinship
@@ -100,6 +102,7 @@ _NAMES = {
     "StoreError": "genassoc.errors",
     "Threads": "genassoc.engine.executors",
     "UncheckedWarning": "genassoc.errors",
+    "PrincipalComponents": "genassoc.verbs.components",
     "WholeGenomePredictions": "genassoc.verbs.whole_genome",
     "WholeGenomeRegression": "genassoc.analyses.whole_genome.choices",
     "adjust": "genassoc.verbs.adjustment",
@@ -112,6 +115,7 @@ _NAMES = {
     "fit_whole_genome": "genassoc.verbs.whole_genome",
     "kinship": "genassoc.verbs.kinship",
     "open_store": "genassoc.verbs.stores",
+    "pca": "genassoc.verbs.components",
     "permute": "genassoc.verbs.permutation",
     "read_sake_patients": "genassoc.formats.sake.patients",
     "run": "genassoc.verbs.runs",
