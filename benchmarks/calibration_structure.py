@@ -71,7 +71,14 @@ class Cell:
     variants: int = 20_000
     chromosomes: int = 8
     traits: int = 50
-    methods: tuple[str, ...] = ("plain", "plain + PCs", "ridge", "ridge, relatives", "mixture, relatives", "LinearMixed")
+    methods: tuple[str, ...] = (
+        "plain",
+        "plain + PCs",
+        "ridge",
+        "ridge, relatives",
+        "mixture, relatives",
+        "LinearMixed",
+    )
     power: bool = True
 
 
@@ -273,7 +280,9 @@ def run(path: Path, cohorts: int, minutes: float, only: str) -> dict[str, Any]:
         for key, cell in CELLS.items():
             if not fnmatch.fnmatch(key, only) or time.monotonic() > end:
                 continue
-            settings = {name: getattr(cell, name) for name in ("samples", "variants", "chromosomes", "traits", "causal")}
+            settings = {
+                name: getattr(cell, name) for name in ("samples", "variants", "chromosomes", "traits", "causal")
+            }
             kept = state.setdefault(key, {"settings": settings, "cohorts": {}})
             if kept["settings"] != settings:
                 raise SystemExit(f"{path} holds {key} of other settings; remove it or give another file.")
@@ -284,7 +293,11 @@ def run(path: Path, cohorts: int, minutes: float, only: str) -> dict[str, Any]:
                 wip.write_text(json.dumps(state, indent=1) + "\n")
                 wip.replace(path)
                 level, loci = np.mean(counts["lambda"]), sum(counts.get("loci", []))
-                print(f"{key}, cohort {number}, {name}: lambda {level:.3f}, {loci} loci, {counts['seconds']} CPU s", file=sys.stderr, flush=True)
+                print(
+                    f"{key}, cohort {number}, {name}: lambda {level:.3f}, {loci} loci, {counts['seconds']} CPU s",
+                    file=sys.stderr,
+                    flush=True,
+                )
     return {key: cell for key, cell in state.items() if any(cell["cohorts"].values())}
 
 

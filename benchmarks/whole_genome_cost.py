@@ -100,16 +100,20 @@ def group_of(rng: np.random.Generator, N: int, T: int) -> SampleGroup:
     observed = np.ones(N, dtype=bool)
     nulls = tuple(
         TraitNull(
-            name=f"y{t}", observed=observed, response=y[:, [t]], eta=np.zeros(N), working=y[:, t], scale=1.0,
-            strata=None, n_covariates=COVARIATES + 1,
+            name=f"y{t}",
+            observed=observed,
+            response=y[:, [t]],
+            eta=np.zeros(N),
+            working=y[:, t],
+            scale=1.0,
+            strata=None,
+            n_covariates=COVARIATES + 1,
         )
         for t in range(T)
     )
     folds = Folds(np.linspace(0, N, FOLDS + 1).astype(np.int64))
     samples = np.arange(N, dtype=np.int64)
-    return SampleGroup(
-        samples=samples, columns=samples, folds=folds, Q=Q, nulls=nulls, working=y.astype(np.float32)
-    )
+    return SampleGroup(samples=samples, columns=samples, folds=folds, Q=Q, nulls=nulls, working=y.astype(np.float32))
 
 
 def timed(work: Callable[[], object], repeats: int) -> float:
@@ -123,38 +127,57 @@ def timed(work: Callable[[], object], repeats: int) -> float:
     return min(found)
 
 
+@dataclass(frozen=True)
+class Pieces:
+    """CPU seconds of the pieces at one number of samples; of level 1 (work in products, work in solutions, seconds)."""
+
+    decode: float
+    one: float
+    many: float
+    level1: tuple[tuple[float, float, float], ...]
+
+
+def pieces(N: int, block: int, repeats: int) -> Pieces:
+    """One block of common variants and ``N`` samples."""
+    rng = np.random.default_rng(SEED)
+    codes = draw_codes(rng, N, rng.binomial(2 * N, rng.uniform(0.05, 0.5, block)))
+    calls = GenotypeBlock.from_codes(codes)
+    single, group = group_of(rng, N, 1), group_of(rng, N, MANY)
+    G = standardised(calls, single).G
+    penalties = penalties_of(BIOBANK[1])
+    outcome = OUTCOMES["quantitative"]
+
+    def predicted(samples: SampleGroup) -> None:
+        predict_folds(G, samples, penalties, np.empty((len(samples.nulls), R, N), np.float32))
+
+    def level1(P: int) -> tuple[float, float, float]:
+        X = rng.standard_normal((N, P)).astype(np.float32)
+        parts = [slice(0, P // 3), slice(P // 3, P)]
+        seconds = timed(lambda: outcome.level1(single.nulls[0], X, single.folds, penalties_of(P), parts), repeats)
+        return N * P**2, R * FOLDS * P**3, seconds
+
+    return Pieces(
+        decode=timed(lambda: standardised(calls, single), repeats),
+        one=timed(lambda: predicted(single), repeats),
+        many=timed(lambda: predicted(group), repeats),
+        level1=(level1(max(10, block // 4)), level1(max(20, block // 2))),
+    )
+
+
 def measure(samples: tuple[int, int], block: int, repeats: int) -> Model:
     """The pieces at two numbers of samples, and the lines through them."""
-    rng = np.random.default_rng(SEED)
-    decode, one, many, level1 = {}, {}, {}, []
-    for N in samples:
-        codes = draw_codes(rng, N, rng.binomial(2 * N, rng.uniform(0.05, 0.5, block)))
-        calls = GenotypeBlock.from_codes(codes)
-        single, group = group_of(rng, N, 1), group_of(rng, N, MANY)
-        decode[N] = timed(lambda: standardised(calls, single), repeats)
-        G = standardised(calls, single).G
-        penalties = penalties_of(BIOBANK[1])
-        one[N] = timed(lambda: predict_folds(G, single, penalties, np.empty((1, R, N), np.float32)), repeats)
-        many[N] = timed(lambda: predict_folds(G, group, penalties, np.empty((MANY, R, N), np.float32)), repeats)
-        for P in (max(10, block // 4), max(20, block // 2)):
-            X = rng.standard_normal((N, P)).astype(np.float32)
-            thirds = [slice(0, P // 3), slice(P // 3, P)]
-            outcome = OUTCOMES["quantitative"]
-            seconds = timed(lambda: outcome.level1(single.nulls[0], X, single.folds, penalties_of(P), thirds), repeats)
-            level1.append((N * P**2, R * FOLDS * P**3, seconds))
-    low, high = samples
-    wide = high - low
-    slope_one, slope_many = (one[high] - one[low]) / wide, (many[high] - many[low]) / wide
-    each = max(0.0, slope_many - slope_one) / (MANY - 1)
-    rest_one, rest_many = one[low] - slope_one * low, many[low] - slope_many * low
     from scipy.optimize import nnls
 
-    work = np.array([row[:2] for row in level1], float)
-    unit = work.max(axis=0)
-    found, _ = nnls(work / unit, np.array([row[2] for row in level1]))
-    gram, solve = found / unit
+    low, high = samples
+    small, large = pieces(low, block, repeats), pieces(high, block, repeats)
+    slope_one, slope_many = (large.one - small.one) / (high - low), (large.many - small.many) / (high - low)
+    each = max(0.0, slope_many - slope_one) / (MANY - 1)
+    rest_one, rest_many = small.one - slope_one * low, small.many - slope_many * low
+    work = np.array([*small.level1, *large.level1])
+    unit = work[:, :2].max(axis=0)
+    gram, solve = nnls(work[:, :2] / unit, work[:, 2])[0] / unit
     return Model(
-        decode=decode[high] / (high * block),
+        decode=large.decode / (high * block),
         block_fixed=max(0.0, rest_one),
         block_sample=max(0.0, slope_one - each),
         block_trait=each,
@@ -175,7 +198,11 @@ def table(model: Model, n_samples: int, n_variants: int, traits: tuple[int, ...]
         "|---|" + "---|" * len(traits),
     ]
     lines += [f"| {name} | " + " | ".join(f"{cost[name]:,.1f}" for cost in costs) + " |" for name in costs[0]]
-    lines.append("| **together** | " + " | ".join(f"**{sum(cost.values()):,.0f}** ({sum(cost.values()) / 3600:,.2f} h)" for cost in costs) + " |")
+    lines.append(
+        "| **together** | "
+        + " | ".join(f"**{sum(cost.values()):,.0f}** ({sum(cost.values()) / 3600:,.2f} h)" for cost in costs)
+        + " |"
+    )
     return lines
 
 

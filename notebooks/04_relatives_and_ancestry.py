@@ -181,7 +181,7 @@ ax = ga.plots.qq(without_causes(plain), ax=ax, title="plain scan, chromosomes wi
 # %%
 regression = ga.WholeGenomeRegression(traits=["ldl"], covariates=covariates)
 predictions = ga.fit_whole_genome(cohort, regression, relatives=kinship, executor=ga.Threads(2))
-predictions.summary
+predictions.summary.select("trait", "n", "n_folds", "h2", "r2", "factor", "n_variants", "n_blocks")
 
 # %%
 calibrated = ga.associate(

@@ -18,6 +18,7 @@ import calibration_structure as calibration
 import speed
 import speed_cohort
 import structure_tables as tables
+import whole_genome_cost as cost
 
 import genassoc as ga
 
@@ -187,6 +188,38 @@ def work(tmp_path_factory):
 @pytest.mark.integration
 def test_rows_beside_plink2_agree(work):
     measured(["prune"], work, ("plink2",))
+
+
+# Cost --------------------------------------------------------------------------------------------------------------
+
+
+def test_pieces_are_timed_and_the_model_adds_them_up():
+    model = cost.measure((300, 600), 40, 1)
+    assert model.decode > 0 and model.gram >= 0 and model.block == 40
+    whole = cost.Model(1e-9, 2.0, 1e-3, 1e-5, 0.1, 1e-12, 1e-13, 1000)
+    seconds = whole.seconds(1000, 10_000, 3)
+    # ten blocks, one pass: 3 traits x 10 x 50 kB are held
+    assert cost.passes_of(1000, 10_000, 3, 1000) == 1
+    assert list(seconds.values()) == pytest.approx(
+        [
+            1e-9 * 1e7,
+            1e-3 * 1000 * 10,
+            (2.0 + 0.3) * 10,
+            1e-5 * 1000 * 10 * 3,
+            1e-12 * 1000 * 50**2 * 3,
+            1e-13 * 25 * 50**3 * 3,
+        ]
+    )
+    # 4 bytes x 5 penalties x 400,000 samples x 500 blocks are more than what is held: a pass a trait
+    assert cost.held(400_000, 500_000, 1000) == 4_000_000_000
+    assert cost.passes_of(400_000, 500_000, 50, 1000) == 50
+    assert len(cost.table(whole, 1000, 10_000, (1, 50))) == 9 and len(cost.memory(1000, 10_000, 50, 1000)) == 2
+
+
+def test_a_whole_fit_is_timed_beside_the_model():
+    whole = cost.Model(1e-9, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 40)
+    (line,) = cost.check(whole, 120, 200, 2)
+    assert line.startswith("A whole fit of 120 samples x 200 variants x 2 traits: ") and "the model says 0.0" in line
 
 
 # Cells -------------------------------------------------------------------------------------------------------------
