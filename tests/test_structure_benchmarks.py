@@ -187,7 +187,7 @@ def work(tmp_path_factory):
 @pytest.mark.skipif(shutil.which("plink2") is None, reason="plink2 is not on PATH")
 @pytest.mark.integration
 def test_rows_beside_plink2_agree(work):
-    measured(["prune"], work, ("plink2",))
+    measured(["prune", "kinship", "pca"], work, ("plink2",))
 
 
 # Cost --------------------------------------------------------------------------------------------------------------
