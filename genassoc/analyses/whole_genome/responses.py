@@ -5,7 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
-from genassoc.shapes import BoolArray, Float64Array
+from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
 
 class Response(Protocol):
@@ -67,3 +67,54 @@ class Bernoulli:
 
 def _expit(x: Float64Array) -> Float64Array:
     return np.asarray(1.0 / (1.0 + np.exp(-x)))
+
+
+@dataclass(frozen=True)
+class Hazard:
+    """Times to an event, with the log hazards that covariates give; ties as Breslow's.
+
+    Attributes
+    ----------
+    event, has : bool arrays (N,)
+    first, last : int64 arrays (N,)
+        The run of event times at which a sample is at risk (`genassoc.kernels.likelihoods.cox_sums.RiskSets`); those of
+        strata follow each other. Empty of samples without the trait.
+    n_times : int
+        K.
+    log_hazard : float64 array (N,)
+    """
+
+    event: BoolArray
+    has: BoolArray
+    first: Int64Array
+    last: Int64Array
+    n_times: int
+    log_hazard: Float64Array
+
+    @property
+    def null(self) -> Float64Array:
+        """Martingale residuals."""
+        return self.score(np.zeros((1, self.has.size)), self.has[None])[0]
+
+    @property
+    def curvature(self) -> float:
+        """Events a sample: the information on an effect of a variant with variance 1 that is alike in all risk sets."""
+        return float(self.event[self.has].sum() / self.has.sum())
+
+    def score(self, predictions: Float64Array, train: BoolArray) -> Float64Array:
+        """Martingale residuals among the training samples: event less ``w sum_k d_k / S_k`` over the times at risk."""
+        eta = self.log_hazard + predictions
+        use = train & self.has & (self.last > self.first)
+        w = np.where(use, np.exp(eta - np.where(use, eta, -np.inf).max(axis=1, keepdims=True)), 0.0)
+        died = use & self.event
+        C, K = w.shape[0], self.n_times
+        # S_k: who leaves after k less who enters after k; first and last are counts of times before.
+        change = np.zeros((C, K + 1))
+        deaths = np.zeros((C, K + 1))
+        for c in range(C):
+            change[c] = np.bincount(self.first, w[c], K + 1) - np.bincount(self.last, w[c], K + 1)
+            deaths[c] = np.bincount(self.last[died[c]] - 1, minlength=K + 1)
+        at_risk = np.cumsum(change, axis=1)
+        rate = np.divide(deaths, at_risk, out=np.zeros_like(deaths), where=deaths > 0)
+        hazard = np.concatenate([np.zeros((C, 1)), np.cumsum(rate[:, :K], axis=1)], axis=1)
+        return np.where(use, self.event - w * (hazard[:, self.last] - hazard[:, self.first]), 0.0)
