@@ -4,13 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from oracles import mixture as oracle
 
 from genassoc.analyses.whole_genome.responses import Bernoulli, Hazard, Normal
 from genassoc.analyses.whole_genome.sweeps import Basis, Chunk, Fit, gram_of, predictions_by_chromosome, run_sweeps
 from genassoc.kernels.structure import mixture as kernel
 from genassoc.kernels.structure.mixture import MixturePriors
-
-from oracles import mixture as oracle
 
 
 @dataclass
