@@ -1,10 +1,13 @@
 """What a whole-genome regression asks of a trait: the score of a prediction, and the mean curvature of the log likelihood."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
+from genassoc.analyses.whole_genome.frame import TraitNull
+from genassoc.analyses.whole_genome.survival import sets_of
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
 
@@ -118,3 +121,38 @@ class Hazard:
         rate = np.divide(deaths, at_risk, out=np.zeros_like(deaths), where=deaths > 0)
         hazard = np.concatenate([np.zeros((C, 1)), np.cumsum(rate[:, :K], axis=1)], axis=1)
         return np.where(use, self.event - w * (hazard[:, self.last] - hazard[:, self.first]), 0.0)
+
+
+def response_of(outcome: str, null: TraitNull) -> Response:
+    """What a trait is on the covariates alone, as a response.
+
+    Raises
+    ------
+    KeyError
+        There is none of the outcome: `RESPONSES` names those that there are.
+    """
+    return RESPONSES[outcome](null)
+
+
+def _normal(null: TraitNull) -> Response:
+    return Normal(null.working)
+
+
+def _bernoulli(null: TraitNull) -> Response:
+    y = np.where(null.observed, null.response[:, 0], 0.0)
+    return Bernoulli(y, np.where(null.observed, null.eta, 0.0), null.observed)
+
+
+def _hazard(null: TraitNull) -> Response:
+    n = null.observed.size
+    first, last, event = np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, bool)
+    sets = sets_of(null.response[null.observed])
+    first[null.observed], last[null.observed], event[null.observed] = sets.first, sets.last, sets.event
+    return Hazard(event, null.observed, first, last, sets.ends.size, np.where(null.observed, null.eta, 0.0))
+
+
+RESPONSES: Mapping[str, Callable[[TraitNull], Response]] = {
+    "quantitative": _normal,
+    "binary": _bernoulli,
+    "survival": _hazard,
+}

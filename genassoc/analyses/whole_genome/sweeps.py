@@ -9,7 +9,7 @@ A column is the trait under one choice of the prior, in one set of training samp
 have the same bits in any company.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,33 +22,35 @@ from genassoc.shapes import BoolArray, Float32Array, Float64Array, Int64Array
 MAX_SWEEPS = 300
 
 
+NONE = -1  # no chromosome is left out
+
+
 @dataclass(frozen=True)
 class Chunk:
     """Neighbouring variants of one chromosome: ``start <= i < stop`` of those that are fitted."""
 
+    number: int
     start: int
     stop: int
-    chromosome: str
+    chromosome: int
 
 
 class Genotypes(Protocol):
-    """The variants of a whole-genome regression as standardised numbers, chunk by chunk.
+    """The variants of a whole-genome regression as standardised numbers; each iteration goes through all chunks, in order.
 
     Attributes
     ----------
-    chunks : sequence of Chunk
-    n_samples : int
-        N.
+    n_variants, n_samples : int
     """
 
     @property
-    def chunks(self) -> Sequence[Chunk]: ...
+    def n_variants(self) -> int: ...
 
     @property
     def n_samples(self) -> int: ...
 
-    def read(self, number: int) -> Float32Array:
-        """Variants of a chunk (V, N), each of mean 0 and variance 1 over the samples."""
+    def __iter__(self) -> Iterator[tuple[Chunk, Float32Array]]:
+        """Chunks, and their variants (V, N): each of mean 0 and variance 1 over the samples, 0 where it takes no part."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +94,8 @@ class Fit:
     train : bool array (C, N)
         The samples that each column learns from.
     priors : MixturePriors
-    left_out : tuple of str or None
-        Chromosome without effects, of each column.
+    left_out : int64 array (C,)
+        The chromosome without effects of each column, or `NONE`.
     tolerance : float
         A column is at rest when a sweep moves its predictions by less: the root mean square, in standard deviations of the residual.
     """
@@ -102,7 +104,7 @@ class Fit:
     basis: Basis
     train: BoolArray
     priors: MixturePriors
-    left_out: tuple[str | None, ...]
+    left_out: Int64Array
     tolerance: float
     n_variants: int
 
@@ -120,6 +122,12 @@ class Fit:
         """Whether nothing is left to do."""
         return bool(self.converged.all())
 
+    def start_from(self, effects: Float32Array, predictions: Float64Array) -> None:
+        """Begin at effects (C, V of all) and what they predict (C, N)."""
+        self.effects[:] = effects
+        self.predictions[:] = self.basis.rest(predictions)
+        self._begin()
+
     def _begin(self) -> None:
         """The columns still under way, and where they start the sweep."""
         self._active = np.flatnonzero(~self.converged)
@@ -133,20 +141,17 @@ class Fit:
 
     def chunk(self, chunk: Chunk, X: Float32Array, gram: Float32Array) -> None:
         """Update the effects of a chunk, X (V, N), in all columns under way."""
-        some = np.array([self.left_out[c] != chunk.chromosome for c in self._active], bool)
+        some = self.left_out[self._active] != chunk.chromosome
         if not some.any():
             return
         a = self._active[some]
         product = (self._residuals[some] @ X.T).astype(np.float64)
         effects = np.ascontiguousarray(self.effects[a, chunk.start : chunk.stop])
         change = np.empty_like(effects)
-        sweep(gram, product, MixturePriors(*(field[a] for field in self._priors())), effects, change)
+        sweep(gram, product, MixturePriors(*(field[a] for field in self.priors)), effects, change)
         self.effects[a, chunk.start : chunk.stop] = effects
         self.predictions[a] += self.basis.rest((change @ X).astype(np.float64))
         self._score()
-
-    def _priors(self) -> MixturePriors:
-        return self.priors
 
     def end(self) -> None:
         """Close a sweep: what moved less than the tolerance is at rest."""
@@ -156,15 +161,6 @@ class Fit:
         self.sweeps[a] += 1
         self.converged[a] = self.moved[a] < self.tolerance
         self._begin()
-
-
-def grams(genotypes: Genotypes, Q: Float64Array) -> list[Float32Array]:
-    """``X X'`` of each chunk (V, V), covariates taken out, in all samples; float32."""
-    found = []
-    for number in range(len(genotypes.chunks)):
-        X = genotypes.read(number)
-        found.append(gram_of(X, Q))
-    return found
 
 
 def gram_of(X: Float32Array, Q: Float64Array) -> Float32Array:
@@ -181,23 +177,18 @@ def run_sweeps(
         moving = [fit for fit in fits if not fit.at_rest]
         if not moving:
             return
-        for number, chunk in enumerate(genotypes.chunks):
-            X = genotypes.read(number)
+        for chunk, X in genotypes:
             for fit in moving:
-                fit.chunk(chunk, X, matrices[number])
+                fit.chunk(chunk, X, matrices[chunk.number])
         for fit in moving:
             fit.end()
 
 
-def predictions_by_chromosome(genotypes: Genotypes, effects: Float32Array) -> dict[str, Float64Array]:
-    """What the effects (C, V of all) of each chromosome predict, (C, N)."""
-    found: dict[str, Float64Array] = {}
-    for number, chunk in enumerate(genotypes.chunks):
-        part = effects[:, chunk.start : chunk.stop] @ genotypes.read(number)
-        if chunk.chromosome in found:
-            found[chunk.chromosome] += part
-        else:
-            found[chunk.chromosome] = part.astype(np.float64)
+def by_chromosome(genotypes: Genotypes, effects: Float32Array, n_chromosomes: int) -> Float64Array:
+    """What effects (V of all,) on each of H chromosomes predict, (H, N)."""
+    found = np.zeros((n_chromosomes, genotypes.n_samples))
+    for chunk, X in genotypes:
+        found[chunk.chromosome] += effects[chunk.start : chunk.stop] @ X
     return found
 
 
