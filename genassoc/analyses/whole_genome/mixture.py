@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from genassoc.analyses.whole_genome.folds import Folds
-from genassoc.analyses.whole_genome.frame import Fitted, Frame, SampleGroup, TraitFailure, TraitFit, TraitNull
+from genassoc.analyses.whole_genome.frame import Fitted, Frame, Runner, SampleGroup, TraitFailure, TraitFit, TraitNull
 from genassoc.analyses.whole_genome.genotypes import code_counts, standardised, varies
 from genassoc.analyses.whole_genome.responses import Normal, Response, response_of
 from genassoc.analyses.whole_genome.sweeps import (
@@ -303,7 +303,7 @@ class MixtureTraits:
     """The mixture prior as an analysis that reads all genotypes many times, for a few traits at once."""
 
     frame: Frame
-    name: ClassVar[str] = "sweeps over variants"
+    passes: ClassVar[tuple[str, ...]] = ("sweeps over variants",)
 
     @property
     def sums(self) -> type[MixtureFits]:
@@ -322,7 +322,7 @@ class MixtureTraits:
             found += [(g, a, min(a + step, T)) for a in range(0, T, step)]
         return found
 
-    def prepare(self, cohort: "Cohort") -> Frame:
+    def prepare(self, cohort: "Cohort", before: MixtureFits | None = None) -> Frame:
         """The frame."""
         return self.frame
 
