@@ -56,7 +56,7 @@ class Pair(NamedTuple):
     kinship: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Pedigree:
     """M persons, of whom N samples were taken.
 
@@ -216,7 +216,17 @@ def draw_pedigree(rng: np.random.Generator, n_samples: int, families: Mapping[st
     pairs = [(*sorted((int(place[one]), int(place[other]))), name, phi) for one, other, name, phi in pairs]  # type: ignore[misc]
     fathers, mothers, generations, family_of = (np.ascontiguousarray(column) for column in table.T)
     genomes, persons = np.array(genome)[order], np.array(person)[order]
-    return Pedigree(fathers, mothers, generations, sex, family_of, genomes, persons, tuple(kinds), sorted(pairs))
+    return Pedigree(
+        father=fathers,
+        mother=mothers,
+        generation=generations,
+        sex=sex,
+        family=family_of,
+        genome=genomes,
+        person=persons,
+        kinds=tuple(kinds),
+        pairs=sorted(pairs),
+    )
 
 
 def first_sample_of(pedigree: Pedigree, names: Array) -> Array:

@@ -17,6 +17,7 @@ from genassoc.data.cohort import variant_statistics as statistics
 from genassoc.data.cohort.builds import build_named, build_of
 from genassoc.data.cohort.contigs import Contigs, contigs_of
 from genassoc.data.cohort.id_rules import EXACT, Rules
+from genassoc.data.cohort.kept_variants import KeptVariants
 from genassoc.data.cohort.kinds import together, with_dosages, without_refused
 from genassoc.data.cohort.ledger import (
     LEDGER_SCHEMA,
@@ -377,8 +378,8 @@ class Cohort:
 
     # Variants ---------------------------------------------------------------------------------------------
 
-    def keep_variants(self, choice: pl.Expr | Array | Sequence[int]) -> "Cohort":
-        """Keep variants for which an expression holds, or that are selected by number or mask.
+    def keep_variants(self, choice: "pl.Expr | Array | Sequence[int] | KeptVariants") -> "Cohort":
+        """Keep variants for which an expression holds, or that are selected by number or mask, or were chosen (`ld_prune`).
 
         Conditions add up. Expressions (`genassoc.data.cohort.variants`, or any over its columns) are lazy:
         statistics are of the cohort's samples, computed by the pass that reads the blocks.
@@ -388,15 +389,16 @@ class Cohort:
         InputError
             A region of a contig that the store does not have.
         PlanError
-            The expression or the array does not fit the variants.
+            The expression or the array does not fit the variants, or they were chosen in another store.
         """
         check_not_forked()
-        contigs = [str(name) for name in self.store.contigs]
-        annotations = getattr(self.store, "annotations", ())
+        if isinstance(choice, KeptVariants):
+            return replace(self.keep_variants(choice.of_store(self.store)), notes=(*self.notes, *choice.lines()))
+        contigs, annotations = list(map(str, self.store.contigs)), getattr(self.store, "annotations", ())
         narrowed = self.selection.narrowed(choice, self.n_variants, contigs, annotations)
         asked = [region.contig for region in regions_of(choice)] if isinstance(choice, pl.Expr) else []
-        notes = dict.fromkeys((*self.notes, *(self.contigs.apart(asked) if asked else ())))
-        return replace(self, selection=narrowed, notes=tuple(notes))
+        apart = self.contigs.apart(asked) if asked else ()
+        return replace(self, selection=narrowed, notes=tuple(dict.fromkeys((*self.notes, *apart))))
 
     def select_variants(self, start: int, stop: int, block: GenotypeBlock) -> tuple[BoolArray, pl.DataFrame]:
         """Apply the variant selection to the variants from start to stop.
@@ -580,8 +582,7 @@ class Cohort:
     def summary_lines(self) -> list[str]:
         """The samples matched and the selections made, in words."""
         check_not_forked()
-        reasons = self.sample_ledger["reason"]
-        unmatched = int((reasons == "not_in_phenotypes").sum())
+        unmatched = int((self.sample_ledger["reason"] == "not_in_phenotypes").sum())
         n_genotyped = int(self.store.n_samples)
         lines = [f"{n_genotyped - unmatched:,} of {n_genotyped:,} genotyped samples have phenotypes"]
         extra = self.sample_ledger.filter(pl.col("reason") == "not_in_genotypes")["id"]
