@@ -134,7 +134,9 @@ def test_order_of_samples_and_scale_of_the_trait_change_nothing(data):
     first = fitted(genotypes, Normal(y), 1e-5)
     order = np.random.default_rng(2).permutation(300)
     other = fitted(Dense(np.ascontiguousarray(genotypes.X[:, order])), Normal(y[order]), 1e-5)
-    np.testing.assert_allclose(other.effects, first.effects, rtol=0, atol=3e-5)  # other order of additions, and of the last sweep
+    np.testing.assert_allclose(
+        other.effects, first.effects, rtol=0, atol=3e-5
+    )  # other order of additions, and of the last sweep
     scaled = MixturePriors(PRIORS.share, *(field * 100.0 for field in PRIORS[1:4]), PRIORS.part)
     tenfold = fitted(genotypes, Normal(10.0 * y), 1e-5, scaled)
     np.testing.assert_allclose(tenfold.effects / 10.0, first.effects, rtol=0, atol=3e-5)

@@ -1,5 +1,6 @@
 """What an analysis is: prepare on the samples, compute each block alone; perhaps combine what the blocks gave, in several passes."""
 
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -48,6 +49,31 @@ class SummedAnalysis(Protocol[State, Sums]):
 
     def combine(self, one: Sums, other: Sums) -> Sums:
         """The sums of both; ``other`` is of the variants that follow."""
+
+
+class RereadingAnalysis(Protocol[State, Sums]):
+    """What is computed of batches of items, such as traits, each from all genotypes, which are read many times.
+
+    Attributes
+    ----------
+    passes : tuple of str
+        One name, of what is done.
+    """
+
+    passes: ClassVar[tuple[str, ...]]
+
+    @property
+    def sums(self) -> type[Sums]:
+        """The class of what a batch gives."""
+
+    def batches(self) -> Sequence[object]:
+        """The batches; the same whoever does them."""
+
+    def prepare(self, cohort: "Cohort", before: Sums | None = None) -> State:
+        """What all batches need."""
+
+    def batch(self, state: State, number: int, blocks: "Callable[[], Iterable[Block]]") -> Sums:
+        """One batch; ``blocks()`` goes through all genotypes, as often as it is called."""
 
 
 class SetAnalysis(BlockAnalysis[State, Made_co], Protocol[State, Made_co]):

@@ -4,12 +4,12 @@ A task is a batch of items in place of a run of variants; whoever does it reads 
 and resumed like any others.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any
 
-from genassoc.data.analysis import State, Sums
-from genassoc.data.block import Block, GenotypeBlock
+from genassoc.data.analysis import RereadingAnalysis, State, Sums
+from genassoc.data.block import GenotypeBlock
 from genassoc.engine.executors import Executor
 from genassoc.engine.job import Counts
 from genassoc.engine.parts import WorkFolder
@@ -21,25 +21,6 @@ if TYPE_CHECKING:
     from genassoc.data.cohort.cohort import Cohort
 
 _KEPT = 2**30  # bytes of packed calls that a process keeps between readings
-
-
-class RereadingAnalysis(Protocol[State, Sums]):
-    """What is computed of batches of items, each from all genotypes."""
-
-    passes: ClassVar[tuple[str, ...]]
-
-    @property
-    def sums(self) -> type[Sums]:
-        """The class of what a batch gives."""
-
-    def batches(self) -> list[Any]:
-        """The batches, whatever they are; the same whoever does them."""
-
-    def prepare(self, cohort: "Cohort", before: Sums | None = None) -> State:
-        """What all batches need."""
-
-    def batch(self, state: State, number: int, blocks: Callable[[], Iterable[Block]]) -> Sums:
-        """One batch; ``blocks()`` goes through all genotypes, as often as it is called."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ normal for all variants is a point of the grid. With these the trait is fitted i
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -43,7 +44,9 @@ CHUNK = 256  # variants: more make larger Gram matrices, fewer make thin product
 HELD_OUT = 3000  # samples in all from which priors are judged: of large cohorts one fold serves
 # Root mean square of what a sweep moves, in residual standard deviations: at rest for judging priors, and for predictions.
 WHILE_CHOOSING, AT_REST = 2e-3, 3e-4
-_KEPT = 2**30  # bytes of standardised genotypes that are kept between sweeps; of more each sweep decodes the calls again
+_KEPT = (
+    2**30
+)  # bytes of standardised genotypes that are kept between sweeps; of more each sweep decodes the calls again
 _HELD = 2**30  # bytes of the columns of the traits that are fitted together
 _TOGETHER = 4  # traits fitted together at most: others go to other workers
 
@@ -80,7 +83,7 @@ class GroupGenotypes:
                 kept[at] = G
             parts = -(-span.n_variants // CHUNK)
             edges = [span.n_variants * k // parts for k in range(parts + 1)]
-            for a, b in zip(edges, edges[1:]):
+            for a, b in pairwise(edges):
                 yield Chunk(number, start + a, start + b, span.chromosome), G[a:b]
                 number += 1
             start += span.n_variants
@@ -234,9 +237,7 @@ def in_all_samples(
     fits = []
     for t, trait in enumerate(traits):
         train = np.repeat(trait.has[None], left_out.size, axis=0)
-        fit = Fit(
-            trait.response, Basis.of(Q, trait.has), train, priors[t], left_out, AT_REST, genotypes.n_variants
-        )
+        fit = Fit(trait.response, Basis.of(Q, trait.has), train, priors[t], left_out, AT_REST, genotypes.n_variants)
         if starts is not None:
             fit.start_from(*starts[t])
         fits.append(fit)
@@ -267,13 +268,9 @@ def fit_traits(
 
     def priors(t: int, columns: int) -> MixturePriors:
         one = np.full(columns, best[t])
-        return priors_of(
-            traits[t].response, h2[t], found.total, shares[one], small[one], np.full(columns, part[t])
-        )
+        return priors_of(traits[t].response, h2[t], found.total, shares[one], small[one], np.full(columns, part[t]))
 
-    every = in_all_samples(
-        genotypes, found, Q, traits, [priors(t, 1) for t in range(len(traits))], np.array([NONE])
-    )
+    every = in_all_samples(genotypes, found, Q, traits, [priors(t, 1) for t in range(len(traits))], np.array([NONE]))
     chromosomes = np.arange(n_chromosomes)
     starts = []
     parts = [by_chromosome(genotypes, fit.effects[0], n_chromosomes) for fit in every]

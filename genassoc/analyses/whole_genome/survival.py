@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -24,7 +25,7 @@ from genassoc.stats.risk_sets import risk_sets, within_strata
 if TYPE_CHECKING:
     from genassoc.data.cohort.cohort import Cohort
 
-TIME, EVENT, ENTRY, STRATUM = range(4)  # columns of the response
+TIME, ENTRY, STRATUM, EVENT = range(4)  # columns of the response
 
 
 @dataclass(frozen=True)
@@ -34,38 +35,53 @@ class PartialLikelihood:
     Attributes
     ----------
     response : float64 array (n, 4)
-        Time, event, entry and stratum.
+        Time, entry, stratum and event.
     eta : float64 array (n,)
         Log hazards of the covariates.
-    efron : bool
-        Efron's ties, else Breslow's.
     """
 
     response: Float64Array
     eta: Float64Array
-    efron: bool = True
 
-    def __post_init__(self) -> None:
-        sets = sets_of(self.response, self.efron)
-        object.__setattr__(self, "sets", sets)
+    @cached_property
+    def sets(self) -> RiskSets:
+        """Who is at risk when."""
+        return sets_of(self.response)
 
     def at(self, eta: Float64Array) -> State:
         """Martingale residuals are the score; their variance is the number of events expected."""
-        sets: RiskSets = self.sets  # type: ignore[attr-defined]
-        sums = risk_sums(sets, 0)
+        sums = risk_sums(self.sets, 0)
         none = np.zeros((eta.size, 0))
-        value = partial_likelihood(none, self.eta + eta, np.zeros(0), sets, sums, np.zeros(0), np.zeros((0, 0)))
-        return State(value, sets.event - sums.expected, sums.expected)
+        value = partial_likelihood(none, self.eta + eta, np.zeros(0), self.sets, sums, np.zeros(0), np.zeros((0, 0)))
+        return State(value, self.sets.event - sums.expected, sums.expected)
 
     def of(self, samples: BoolArray) -> "PartialLikelihood":
         """That of some samples: no other is at risk."""
-        return PartialLikelihood(self.response[samples], self.eta[samples], self.efron)
+        return PartialLikelihood(self.response[samples], self.eta[samples])
 
 
-def sets_of(response: Float64Array, efron: bool = True) -> RiskSets:
-    """Who is at risk when, of samples without a missing value."""
+def sets_of(response: Float64Array) -> RiskSets:
+    """Who is at risk when, of samples without a missing value; ties as Efron's."""
     stratum = response[:, STRATUM].astype(np.int64)
-    return risk_sets(response[:, TIME], response[:, EVENT] == 1, response[:, ENTRY], stratum, efron)[0]
+    return risk_sets(response[:, TIME], response[:, EVENT] == 1, response[:, ENTRY], stratum)[0]
+
+
+def _time_of(cohort: "Cohort", choices: WholeGenomeRegression, trait: str) -> str:
+    """The column of the time of an event.
+
+    Raises
+    ------
+    PhenotypeError
+        There is not one for all events or one for each.
+    """
+    events = cohort.phenotypes.resolve(choices.traits, "trait")
+    times = cohort.phenotypes.resolve(choices.time, "time")
+    if len(times) not in (1, len(events)):
+        raise PhenotypeError(
+            f"time is one column for all events or one for each: there are {len(events)} events ({', '.join(events)}) and {len(times)} times "
+            f"({', '.join(times)})"
+        )
+    return times[0] if len(times) == 1 else times[events.index(trait)]
 
 
 class TimeToEvent:
@@ -78,15 +94,15 @@ class TimeToEvent:
     def null(self, cohort: "Cohort", choices: WholeGenomeRegression, trait: str) -> TraitNull:
         """See `genassoc.analyses.whole_genome.frame.Outcome.null`."""
         design = build_survival(
-            cohort.phenotypes, cohort.rows, (choices.time_of(trait),), (trait,), choices.covariates, entry=choices.entry,
-            strata=choices.strata, cause=choices.cause,
+            cohort.phenotypes, cohort.rows, (_time_of(cohort, choices, trait),), (trait,), choices.covariates, entry=choices.entry,
+            strata=choices.strata, cause=None if choices.cause is None else str(choices.cause),
         )  # fmt: skip
         (endpoint,) = design.endpoints
         observed: BoolArray = design.complete & ~np.isnan(endpoint.time)
         N = observed.size
-        response = np.column_stack([endpoint.time, endpoint.event, design.entry, design.stratum.astype(np.float64)])
+        response = np.column_stack([endpoint.time, design.entry, design.stratum.astype(np.float64), endpoint.event])
         own = response[observed]
-        sets = sets_of(own, choices.ties == "efron")
+        sets = sets_of(own)
         basis = orthonormal_basis(within_strata(design.covariates.X[observed], design.stratum[observed]))
         X = np.ascontiguousarray(basis.Q[:, 1:])
         n, P = X.shape
@@ -109,12 +125,13 @@ class TimeToEvent:
         working[observed] = residual / scale
         strata[observed] = sets.event
         notes = (f"{trait}: {endpoint.coding}", *endpoint.lacking, *design.notes)
-        return TraitNull(trait, observed, response, eta, working, scale, strata, P + 1, notes)
+        return TraitNull(
+            name=trait, observed=observed, response=response, eta=eta, working=working, scale=scale, strata=strata, n_covariates=P + 1,
+            notes=notes,
+        )  # fmt: skip
 
     def level1(
         self, null: TraitNull, X: Float32Array, folds: Folds, penalties: Float64Array, chromosomes: Sequence[slice]
     ) -> TraitFit:
         """See `genassoc.analyses.whole_genome.frame.Outcome.level1`."""
-        return cross_validated(
-            null.name, PartialLikelihood(null.response, null.eta), X, folds, penalties, chromosomes
-        )
+        return cross_validated(null.name, PartialLikelihood(null.response, null.eta), X, folds, penalties, chromosomes)

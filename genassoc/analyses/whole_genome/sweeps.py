@@ -74,7 +74,7 @@ class Basis:
     def of(cls, Q: Float64Array, has: BoolArray) -> "Basis":
         """The basis in the samples that have the trait, bool (N,)."""
         own = Q[has]
-        return cls(Q, has.astype(np.float64), np.linalg.pinv(own.T @ own, hermitian=True))
+        return cls(Q, has.astype(np.float64), np.asarray(np.linalg.pinv(own.T @ own, hermitian=True), np.float64))
 
     def rest(self, values: Float64Array) -> Float64Array:
         """What covariates leave of rows (C, N) in the trait's samples, 0 elsewhere."""
@@ -192,7 +192,9 @@ def by_chromosome(genotypes: Genotypes, effects: Float32Array, n_chromosomes: in
     return found
 
 
-def spread(shares: Float64Array, small: Float64Array, h2: float, per_variant: float) -> tuple[Float64Array, Float64Array]:
+def spread(
+    shares: Float64Array, small: Float64Array, h2: float, per_variant: float
+) -> tuple[Float64Array, Float64Array]:
     """Variances of both normals: the effects' variances sum to h2 over variants, and the second normal has ``small`` of it."""
     larger = (1.0 - small) * h2 / (shares * per_variant)
     rest = (1.0 - shares) * per_variant
