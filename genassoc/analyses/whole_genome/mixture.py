@@ -18,7 +18,6 @@ from genassoc.analyses.whole_genome.frame import Fitted, Frame, Runner, SampleGr
 from genassoc.analyses.whole_genome.genotypes import code_counts, standardised, varies
 from genassoc.analyses.whole_genome.responses import Normal, Response, response_of
 from genassoc.analyses.whole_genome.sweeps import (
-    MAX_SWEEPS,
     NONE,
     Basis,
     Chunk,
@@ -44,6 +43,7 @@ CHUNK = 256  # variants: more make larger Gram matrices, fewer make thin product
 HELD_OUT = 3000  # samples in all from which priors are judged: of large cohorts one fold serves
 # Root mean square of what a sweep moves, in residual standard deviations: at rest for judging priors, and for predictions.
 WHILE_CHOOSING, AT_REST = 2e-3, 3e-4
+MAX_SWEEPS = 300
 _KEPT = (
     2**30
 )  # bytes of standardised genotypes that are kept between sweeps; of more each sweep decodes the calls again
@@ -216,7 +216,7 @@ def choose(
         fits.append(
             Fit(trait.response, Basis.of(Q, trait.has), train, priors, left_out, WHILE_CHOOSING, genotypes.n_variants)
         )
-    run_sweeps(genotypes, found.grams, fits)
+    run_sweeps(genotypes, found.grams, fits, MAX_SWEEPS)
     gains = [
         gain(trait, fit.predictions, np.repeat(held, G, axis=0) & trait.has).reshape(F, G).sum(axis=0)
         for trait, fit in zip(traits, fits)
@@ -241,7 +241,7 @@ def in_all_samples(
         if starts is not None:
             fit.start_from(*starts[t])
         fits.append(fit)
-    run_sweeps(genotypes, found.grams, fits)
+    run_sweeps(genotypes, found.grams, fits, MAX_SWEEPS)
     return fits
 
 

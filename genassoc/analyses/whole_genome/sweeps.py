@@ -19,9 +19,6 @@ from genassoc.analyses.whole_genome.responses import Response
 from genassoc.kernels.structure.mixture import MixturePriors, sweep
 from genassoc.shapes import BoolArray, Float32Array, Float64Array, Int64Array
 
-MAX_SWEEPS = 300
-
-
 NONE = -1  # no chromosome is left out
 
 
@@ -169,9 +166,7 @@ def gram_of(X: Float32Array, Q: Float64Array) -> Float32Array:
     return np.ascontiguousarray(X @ X.T - along @ along.T)
 
 
-def run_sweeps(
-    genotypes: Genotypes, matrices: Sequence[Float32Array], fits: Sequence[Fit], most: int = MAX_SWEEPS
-) -> None:
+def run_sweeps(genotypes: Genotypes, matrices: Sequence[Float32Array], fits: Sequence[Fit], most: int) -> None:
     """Sweep until all columns of all traits are at rest, or ``most`` times; genotypes are decoded once for all traits."""
     for _ in range(most):
         moving = [fit for fit in fits if not fit.at_rest]
