@@ -5,5 +5,6 @@ from genassoc.plots.figure import save_figure
 from genassoc.plots.manhattan import manhattan
 from genassoc.plots.miami import miami
 from genassoc.plots.qq import qq
+from genassoc.plots.relatives import kinship
 
-__all__ = ["manhattan", "miami", "pca", "qq", "save_figure"]
+__all__ = ["kinship", "manhattan", "miami", "pca", "qq", "save_figure"]
