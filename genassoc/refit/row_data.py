@@ -13,6 +13,7 @@ import numpy as np
 from genassoc.data.block import HAPLOID_CHROMOSOME, X_OUTSIDE_PAR, Block, copies_of, places_of, probabilities_of_two
 from genassoc.data.cohort.added_covariates import SEX_ON_X, more_covariates, with_sex, with_variants
 from genassoc.data.cohort.cohort import Cohort
+from genassoc.data.cohort.contig_nulls import at_contig
 from genassoc.data.cohort.predictors import PredictorStore
 from genassoc.data.phenotypes.codings import with_case_values
 from genassoc.data.phenotypes.formula import Formula
@@ -341,7 +342,7 @@ class RowSource:
         """One trait of the cohort's samples, as `case_key` says."""
         if (trait, on_x, contig) not in self._outcomes:
             cohort, covariates = self._conditioned
-            cohort = cohort.at_contig(contig) if contig else cohort
+            cohort = at_contig(cohort, contig) if contig else cohort
             sex = cohort.sex
             if on_x and sex is not None and self.choices.get("like") != "regenie" and (sex != 0).any():
                 cohort, covariates = with_sex(cohort), more_covariates(covariates, (SEX_ON_X,))

@@ -18,14 +18,14 @@ from genassoc.data.cohort.builds import build_named, build_of
 from genassoc.data.cohort.contigs import Contigs, contigs_of
 from genassoc.data.cohort.id_rules import EXACT, Rules
 from genassoc.data.cohort.kinds import together, with_dosages, without_refused
+from genassoc.data.cohort.kinship import Kinship
 from genassoc.data.cohort.ledger import (
-    LEDGER_SCHEMA,
     design_ledger,
     drop_samples,
     lacking_rows,
     matched_by,
     sample_ledger,
-    variant_rows,
+    variant_ledger,
 )
 from genassoc.data.cohort.matching import (
     family_column,
@@ -52,8 +52,6 @@ if TYPE_CHECKING:
 
     from genassoc.data.phenotypes.phenotypes import Codes
     from genassoc.data.store.store import GenotypeStore
-
-_LEDGER_VARIANTS = 65_536  # variants whose metadata is read at a time for the ledger
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -85,6 +83,8 @@ class Cohort:
         Under which ids are the same, of tables that are joined too.
     offsets : Offsets or None
         Predictions of traits that enter models with the coefficient 1 (`genassoc.data.cohort.offset_tables.with_offsets`).
+    kinship : Kinship or None
+        Relationships of the samples, for mixed models (`genassoc.data.cohort.kinship.with_kinship`).
     """
 
     store: "GenotypeStore"
@@ -100,6 +100,7 @@ class Cohort:
     recipe: tuple[dict[str, Any], ...] = ()
     id_rule: Rules = EXACT
     offsets: Offsets | None = None
+    kinship: Kinship | None = None
 
     @classmethod
     def align(
@@ -202,6 +203,7 @@ class Cohort:
         for predicate in self.selection.predicates:
             digest.update(predicate.expression.meta.serialize())
         digest.update(b"" if self.offsets is None else self.offsets.digest.encode())
+        digest.update(b"" if self.kinship is None else f"kinship {self.kinship.digest}".encode())
         return digest.hexdigest()[:16]
 
     # Samples ----------------------------------------------------------------------------------------------
@@ -249,6 +251,7 @@ class Cohort:
             sample_ids=self.sample_ids[keep],
             sex=None if self.sex is None else self.sex[keep],
             offsets=None if self.offsets is None else self.offsets.take(keep),
+            kinship=None if self.kinship is None else self.kinship.take(keep),
             sample_ledger=ledger,
             notes=(*self.notes, note),
             recipe=(*self.recipe, step),
@@ -366,10 +369,6 @@ class Cohort:
         """Traits and covariates of the cohort's samples as arrays; see `build_design`."""
         check_not_forked()
         return build_design(self.phenotypes, self.rows, traits, covariates, kind, levels, self.offsets)
-
-    def at_contig(self, contig: str) -> "Cohort":
-        """The cohort whose offsets are those of one contig."""
-        return self if self.offsets is None else replace(self, offsets=self.offsets.of_contig(contig))
 
     def design_ledger(self, design: Design) -> pl.DataFrame:
         """Ledger rows of the samples under a design: who lacks a covariate, who lacks every trait."""
@@ -569,13 +568,9 @@ class Cohort:
         """The ledger's rows of variants, built from the store's metadata (no genotypes are read)."""
         check_not_forked()
         waiting = ", ".join(predicate.name for predicate in self.selection.on_genotypes)
-        parts = [pl.DataFrame(schema=LEDGER_SCHEMA)]
-        for start in range(0, self.n_variants, _LEDGER_VARIANTS):
-            stop = min(start + _LEDGER_VARIANTS, self.n_variants)
-            keep, reasons = self.selection.select(start, stop, partial(self._metadata, start, stop), None)
-            ids = self.store.variants(start, stop).select(variant_ids())["id"]
-            parts.append(variant_rows(ids, keep, reasons, waiting))
-        return pl.concat(parts)
+        return variant_ledger(
+            self.store, lambda a, b: self.selection.select(a, b, partial(self._metadata, a, b), None), waiting
+        )
 
     def summary_lines(self) -> list[str]:
         """The samples matched and the selections made, in words."""
