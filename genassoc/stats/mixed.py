@@ -68,8 +68,8 @@ def rotation(K: Float64Array, X: Float64Array, whole: bool = False) -> Rotation:
         all_d = np.maximum(eigh(K, eigvals_only=True, driver="evr", check_finite=False), 0.0)
     (qr, tau), _ = _householder(X)
     size = 64 * n
-    Kt, _, _ = lapack.dormqr("L", "T", qr, tau, np.asfortranarray(K), size, overwrite_c=1)
-    del K
+    # K is symmetric: its transpose is the same matrix in the order that LAPACK overwrites in place
+    Kt, _, _ = lapack.dormqr("L", "T", qr, tau, K.T, size, overwrite_c=1)
     Kt, _, _ = lapack.dormqr("R", "N", qr, tau, Kt, size, overwrite_c=1)
     d, V = eigh(Kt[C:, C:].copy(order="F"), driver="evr", overwrite_a=True, check_finite=False)
     del Kt
@@ -146,10 +146,12 @@ def fit_null(d: Float64Array, eta: Float64Array, all_d: Float64Array | None = No
     points = grid()
     slopes = [parts(u)[0] for u in points]
     candidates = [points[0]] if slopes[0] <= 0 else []
-    candidates += [_zero(parts, points[k - 1], points[k]) for k in range(1, len(points)) if slopes[k - 1] > 0 >= slopes[k]]
+    candidates += [
+        _zero(parts, points[k - 1], points[k]) for k in range(1, len(points)) if slopes[k - 1] > 0 >= slopes[k]
+    ]
     candidates += [points[-1]] if slopes[-1] > 0 else []
     u = max(candidates, key=lambda at: parts(at)[2])
-    first, second, value = parts(u)
+    _, second, value = parts(u)
     ratio = float(np.exp(u))
     at_bound = bool(u in (points[0], points[-1]))
     variance = float((eta**2 / (ratio * d + 1.0)).sum()) / d.size

@@ -63,7 +63,8 @@ def estimate(
     PlanError
         It cannot fit (says what would).
     """
-    if fitted > _PERHAPS_COMPILED:
+    # A decomposition of relationships takes minutes, beside which kernels are nothing.
+    if fitted > _PERHAPS_COMPILED and cohort.kinship is None:
         with single_threaded_blas():
             began = clock()
             job.analysis.prepare(cohort)

@@ -28,6 +28,7 @@ _OUTCOMES: dict[str, dict[str, Any]] = {
     "cox": {"time": "years", "event": "cardiac_event"},
     "ordinal": {"traits": "grade"},
     "poisson": {"traits": "admissions", "exposure": "years"},
+    "mixed": {"traits": "ldl"},
     "negative_binomial": {"traits": "admissions", "exposure": "years"},
 }
 # What is run of each model; what is chosen more rarely is compiled at its first use.

@@ -355,5 +355,6 @@ def _add_products(Z: Array, total: Float64Array, each: Each) -> None:
     def panel(first: int) -> None:
         total[first : first + _PANEL, first:] += Z[:, first : first + _PANEL].T @ Z[:, first:]
 
-    for _ in each(panel, range(0, total.shape[0], _PANEL)):
+    starts = range(0, total.shape[0], _PANEL)
+    for _ in (map if len(starts) == 1 else each)(panel, starts):
         pass

@@ -55,7 +55,9 @@ class Contrasts(NamedTuple):
 
 
 @jit
-def slope(q: float, traces: tuple[float, float], a: tuple[float, float], b: tuple[float, float], c: tuple[float, float]) -> float:
+def slope(
+    q: float, traces: tuple[float, float], a: tuple[float, float], b: tuple[float, float], c: tuple[float, float]
+) -> float:
     """The derivative of twice the log likelihood by ln ratio.
 
     ``traces`` (of P or of H^-1, and of its square), sums of w gamma^2, w gamma eta, w eta^2 and of the same with w^2; ``q`` degrees of freedom.
@@ -101,7 +103,9 @@ def log_likelihood(gamma_sum: float, residual: float, d: Float64Array, ratio: fl
 
 
 @jit
-def _at(gamma: Float64Array, row: Contrasts, u: float, q: float, is_reml: bool, out: Float64Array) -> tuple[float, float]:
+def _at(
+    gamma: Float64Array, row: Contrasts, u: float, q: float, is_reml: bool, out: Float64Array
+) -> tuple[float, float]:
     """The derivative of twice the log likelihood by ln ratio, and its own derivative; sums into out (11,)."""
     ratio = np.exp(u)
     sums(gamma, row.eta, row.d, ratio, out)
@@ -126,7 +130,9 @@ def _at(gamma: Float64Array, row: Contrasts, u: float, q: float, is_reml: bool, 
 
 
 @jit
-def _root(gamma: Float64Array, row: Contrasts, bounds: tuple[float, float], q: float, is_reml: bool, out: Float64Array) -> float:
+def _root(
+    gamma: Float64Array, row: Contrasts, bounds: tuple[float, float], q: float, is_reml: bool, out: Float64Array
+) -> float:
     """Where the derivative is zero between two values of ln ratio, at the first of which it is positive."""
     low, high = bounds
     u = row.start if low < row.start < high else 0.5 * (low + high)
@@ -148,7 +154,9 @@ def _root(gamma: Float64Array, row: Contrasts, bounds: tuple[float, float], q: f
 
 
 @jit
-def _highest(gamma: Float64Array, row: Contrasts, of_gamma: Float64Array, of_both: Float64Array, is_reml: bool, out: Float64Array) -> tuple[float, float]:
+def _highest(
+    gamma: Float64Array, row: Contrasts, of_gamma: Float64Array, of_both: Float64Array, is_reml: bool, out: Float64Array
+) -> tuple[float, float]:
     """ln ratio of the highest maximum and the log likelihood there (but for a constant); sums at it into out (11,).
 
     ``of_gamma``, ``of_both`` (2 K,): sums of w gamma^2 and w gamma eta on the grid, then with w^2.

@@ -178,6 +178,9 @@ class Scan(Generic[Fitted]):
             As the model's.
         """
         model = self.model
+        ask = getattr(model, "relationships", None)
+        if ask is not None and cohort.kinship is None:
+            cohort = replace(cohort, kinship=ask())
         told_of_dosages = _of_probabilities(str(getattr(model, "genetic_model", "additive")), cohort)
         cohort = with_case_values(cohort, getattr(model, "case_value", ()))
         said = _column_notes(model, cohort)

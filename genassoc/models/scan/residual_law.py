@@ -315,11 +315,24 @@ def _withhold(rows: dict[str, Array], at: Array) -> None:
     rows["method"][at], rows["code"][at] = METHOD[None], CODE["heavy_tails"]
 
 
-def law_notes(name: str, law: ResidualLaw | None, covariates: tuple[str, ...]) -> list[str]:
-    """Notes on the residuals of a trait."""
+def law_notes(name: str, law: ResidualLaw | None, covariates: tuple[str, ...], *, mixed: bool = False) -> list[str]:
+    """Notes on the residuals of a trait; of a ``mixed`` model they are no sample of one law, and nothing takes p from it."""
     if law is None:
         return []
     notes = []
+    if mixed:
+        if law.varying:
+            which = ", ".join(covariates[c] for c in law.varying)
+            notes.append(
+                f"the variance of what is left of {name} depends on {which}: standard errors of the mixed model do not allow for it; "
+                "rank_normalise=True, or the logarithm of the trait, may help"
+            )
+        if law.is_heavy:
+            notes.append(
+                f"what is left of {name} has heavier tails than a normal distribution: rows with few carriers have no estimate (code "
+                "heavy_tails); rank_normalise=True has estimates for them"
+            )
+        return notes
     if law.varying:
         which = ", ".join(covariates[c] for c in law.varying)
         notes.append(
