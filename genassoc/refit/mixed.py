@@ -4,17 +4,18 @@ Written apart from the rows it checks: no contrasts, no kernels, no derivatives.
 of the trait on all columns; the maximum is looked for among values.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from genassoc.refit.fits import DenseFit, Likelihood, NotFittedError, beside, independent
+from genassoc.refit.fits import DenseFit, Influences, Likelihood, NotFittedError, Outcome, beside, independent
 from genassoc.refit.tails import neg_log_10_p
 from genassoc.shapes import Float64Array
 
 MOST = 4_000  # samples: a decomposition of more takes longer than an audit should
+_ELSEWHERE = "a mixed model is fitted with the relationships of its samples"
 _POINTS = np.linspace(np.log(1e-5), np.log(1e5), 41)
 
 
@@ -23,6 +24,19 @@ class Mixed(Likelihood):
 
     methods: ClassVar[tuple[str, ...]] = ("wald", "lrt")
     closed_form: ClassVar[bool] = True
+
+    @classmethod
+    def of(cls, D: Float64Array, outcome: Outcome, choices: Mapping[str, Any]) -> Self:
+        """There is none without relationships."""
+        raise NotFittedError(_ELSEWHERE)
+
+    def evaluate(self, beta: Float64Array) -> tuple[float, Float64Array, Float64Array]:
+        """There is none without relationships."""
+        raise NotFittedError(_ELSEWHERE)
+
+    def influences(self, beta: Float64Array, inverse: Float64Array, k: int, power: int) -> Influences:
+        """There are none."""
+        raise NotFittedError(_ELSEWHERE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,36 +80,50 @@ def check_size(n: int) -> None:
 def mixed_test(relations: Relations, y: Float64Array, X: Float64Array, g: Float64Array, method: str) -> DenseFit:
     """The test of g (n,) beside X (n, C), which has the intercept, in a trait y (n,)."""
     Q = independent(X)
-    D = relations.vectors.T @ np.column_stack([Q, beside(Q, g[:, None])])
-    left = y - Q @ (Q.T @ y)
-    unit = float(np.sqrt((left**2).mean()))
-    turned, n = relations.vectors.T @ (left / unit), y.size
-
-    def weighted(u: float, columns: Float64Array) -> tuple[Float64Array, Float64Array, float]:
-        w = 1.0 / (np.exp(u) * relations.values + 1.0)
-        A = columns.T @ (w[:, None] * columns)
-        b = np.linalg.solve(A, columns.T @ (w * turned))
-        r = turned - columns @ b
-        return A, b, float(r @ (w * r))
-
-    def reml(u: float) -> float:
-        A, _, squares = weighted(u, D)
-        logs = np.log1p(np.exp(u) * relations.values).sum() + np.linalg.slogdet(A)[1]
-        return float(logs + (n - D.shape[1]) * np.log(squares))
-
-    def likelihood(u: float, columns: Float64Array) -> float:
-        return float(np.log1p(np.exp(u) * relations.values).sum() + n * np.log(weighted(u, columns)[2]))
-
-    A, b, squares = weighted(_least(reml), D)
-    df = n - D.shape[1]
-    beta = float(b[-1]) * unit
-    error = float(np.sqrt(squares / df * np.linalg.inv(A)[-1, -1])) * unit
+    fit = _Fit(relations, y, np.column_stack([Q, beside(Q, g[:, None])]))
+    A, b, squares = fit.weighted(_least(fit.reml))
+    df = fit.n - b.size
+    beta = float(b[-1]) * fit.unit
+    error = float(np.sqrt(squares / df * np.linalg.inv(A)[-1, -1])) * fit.unit
     if method == "wald":
         return DenseFit(beta, error, neg_log_10_p((beta / error) ** 2, 1, float(df)), error, float(df))
-    null = D[:, :-1]
-    at, at_null = _least(lambda u: likelihood(u, D)), _least(lambda u: likelihood(u, null))
-    twice = max(likelihood(at_null, null) - likelihood(at, D), 0.0)
+    null = _Fit(relations, y, Q)
+    twice = max(null.likelihood(_least(null.likelihood)) - fit.likelihood(_least(fit.likelihood)), 0.0)
     return DenseFit(beta, abs(beta) / np.sqrt(twice) if twice > 0 else error, neg_log_10_p(twice, 1), error)
+
+
+def whitening(relations: Relations, y: Float64Array, D: Float64Array) -> Float64Array:
+    """The matrix (n, n) that makes errors independent and alike, at the maximum of REML of y (n,) on the columns D (n, P)."""
+    u = _least(_Fit(relations, y, independent(D)).reml)
+    return np.asarray(relations.vectors.T / np.sqrt(np.exp(u) * relations.values + 1.0)[:, None])
+
+
+class _Fit:
+    """A trait y (n,) on columns (n, P), in the eigenbasis of the relationships, by ln of the ratio of variances."""
+
+    def __init__(self, relations: Relations, y: Float64Array, columns: Float64Array) -> None:
+        centred = y - y.mean()
+        self.unit = float(np.sqrt((centred**2).mean())) or 1.0
+        self.values, self.n = relations.values, y.size
+        self.D, self.turned = relations.vectors.T @ columns, relations.vectors.T @ (centred / self.unit)
+
+    def weighted(self, u: float) -> tuple[Float64Array, Float64Array, float]:
+        """Information, coefficients and weighted squares of residuals."""
+        w = 1.0 / (np.exp(u) * self.values + 1.0)
+        A = self.D.T @ (w[:, None] * self.D)
+        b = np.linalg.solve(A, self.D.T @ (w * self.turned))
+        r = self.turned - self.D @ b
+        return A, b, float(r @ (w * r))
+
+    def reml(self, u: float) -> float:
+        """Minus twice the log likelihood of the error contrasts, but for a constant."""
+        A, b, squares = self.weighted(u)
+        logs = np.log1p(np.exp(u) * self.values).sum() + np.linalg.slogdet(A)[1]
+        return float(logs + (self.n - b.size) * np.log(squares))
+
+    def likelihood(self, u: float) -> float:
+        """Minus twice the log likelihood, but for a constant."""
+        return float(np.log1p(np.exp(u) * self.values).sum() + self.n * np.log(self.weighted(u)[2]))
 
 
 def _least(function: Callable[[float], float]) -> float:

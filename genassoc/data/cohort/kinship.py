@@ -151,7 +151,7 @@ def with_kinship(cohort: "Cohort", given: Given) -> "Cohort":
             else _read_text(path, n, cohort.n_samples)
         )
     values = _checked(values, source, n, cohort.n_samples)
-    digest = hashlib.sha256(np.ascontiguousarray(values)).hexdigest()[:16]
+    digest = hashlib.sha256(np.ascontiguousarray(values).data).hexdigest()[:16]
     index = cohort.sample_index
     own = values if index.size == n else values[np.ix_(index, index)]
     return replace(cohort, kinship=Kinship(own, digest, source, None if path is None else str(path)))

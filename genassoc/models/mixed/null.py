@@ -15,6 +15,7 @@ from genassoc.stats.linalg import orthonormal_basis
 from genassoc.stats.mixed import NoVarianceError, NullFit, Rotation, fit_null, grid, rotation, weights
 from genassoc.stats.ranks import normal_scores
 
+_SPREAD = 1e-6  # of the largest: a sample with a covariate of its own has none
 _PERFECT = 1e-20  # of the squares of a trait less its mean: what the covariates leave is rounding
 
 
@@ -34,8 +35,10 @@ class MixedTrait:
         eta times `genassoc.stats.mixed.weights`.
     scale : float
         What 1 of eta is in the trait's units.
+    spread : float64 array (n,)
+        How much covariates and relationships leave of each sample, that is of P y: the root of P's diagonal.
     law : ResidualLaw or None
-        Of what covariates and relationships leave of each sample.
+        Of P y over its spread.
     """
 
     trait: int
@@ -44,6 +47,7 @@ class MixedTrait:
     ml: Contrasts
     of_both: Float64Array
     scale: float
+    spread: Float64Array
     law: ResidualLaw | None
 
 
@@ -59,6 +63,8 @@ class MixedNull:
     columns : int64 array (n,)
         Of a block.
     mask : uint64 array (W,)
+    Q : float64 array (n, C)
+        An orthonormal basis of the covariates.
     rotation : Rotation or None
         None where there are too few samples.
     weights : float64 array (M, 2 K)
@@ -73,6 +79,7 @@ class MixedNull:
     n_covariates: int
     columns: Int64Array
     mask: UInt64Array
+    Q: Float64Array
     rotation: Rotation | None
     weights: Float64Array
     fits: tuple[MixedTrait, ...]
@@ -160,7 +167,9 @@ def _null(
             ) from None
         of_grid = weights(turned.d)
         fits = [_trait(design, int(trait), observed, turned, of_grid, basis.Q, ranks) for trait in traits]
-    return MixedNull(traits, n, C, columns, mask_words(columns, block_width), turned, of_grid, tuple(fits), dropped)
+    return MixedNull(
+        traits, n, C, columns, mask_words(columns, block_width), basis.Q, turned, of_grid, tuple(fits), dropped
+    )
 
 
 def _trait(
@@ -186,14 +195,14 @@ def _trait(
         y = y - y.mean()
     largest = float(np.abs(y).max())
     # Powers of two change no digit: sums of squares neither overflow nor vanish.
-    scale = 2.0 ** np.round(np.log2(largest)) if largest > 0 else 1.0
+    scale = float(2.0 ** np.round(np.log2(largest))) if largest > 0 else 1.0
     y = y / scale
     eta = turned.T @ y
     squares = float(eta @ eta)
     none, points = np.empty(0), grid()
     empty = Contrasts(none, none, none, points, np.empty((4, 0)), 0.0, 0.0)
     if not squares > _PERFECT * float(y @ y):
-        return MixedTrait(trait, None, empty, empty, np.empty((0, 0)), scale, None)
+        return MixedTrait(trait, None, empty, empty, np.empty((0, 0)), scale, none, None)
     fit = fit_null(turned.d, eta)
     K2 = of_grid.shape[1] // 2
     of_eta2 = (eta * eta) @ of_grid
@@ -207,11 +216,12 @@ def _trait(
         ml = Contrasts(
             turned.d, eta, turned.all_d, points, np.stack([of_eta2[:K2], of_eta2[K2:], of_all[:K2], of_all[K2:]]), null.ln_ratio, null.log_likelihood
         )  # fmt: skip
-    # P y of every sample, of mean square 1: what weighs a sample in the score of any variant
-    left = (eta / (np.exp(fit.ln_ratio) * turned.d + 1.0)) @ turned.T
+    w = 1.0 / (np.exp(fit.ln_ratio) * turned.d + 1.0)
+    spread = np.sqrt(np.einsum("mi,mi,m->i", turned.T, turned.T, w))
+    left = np.divide((w * eta) @ turned.T, spread, out=np.zeros_like(spread), where=spread > _SPREAD * spread.max())
     left /= np.sqrt(float(left @ left) / left.size)
     law = ResidualLaw.of(left, design.X[observed], Q, np.eye(Q.shape[1]))
-    return MixedTrait(trait, fit, reml, ml, eta[:, None] * of_grid, scale, law)
+    return MixedTrait(trait, fit, reml, ml, eta[:, None] * of_grid, scale, spread, law)
 
 
 def _notes(design: Design, nulls: list[MixedNull], kinship: Kinship, whole: bool) -> list[str]:

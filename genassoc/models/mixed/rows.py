@@ -8,8 +8,8 @@ from genassoc.data.block import Block
 from genassoc.kernels.likelihoods import mixed as kernel
 from genassoc.models.base import CODE, BlockResult
 from genassoc.models.mixed.null import MixedNull, MixedState, MixedTrait
+from genassoc.models.mixed.tails import correct_tails
 from genassoc.models.scan.product import minor_counts
-from genassoc.models.scan.residual_law import withhold_heavy
 from genassoc.models.scan.rows import Rows, assembled, unusable
 from genassoc.models.scan.sums import GenotypeSums, genotype_sums, minor_is_ref
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
@@ -56,11 +56,9 @@ def _pattern(
     columns = {}
     for trait, of_trait in rows.items():
         columns[trait] = of_trait.finished(genotypes, flipped, null.n, True, ("iterations",))
-        if trait in fits:
-            law, carriers = fits[trait].law, genotypes.rare_mac
-            as_rows = {name: np.array(values).reshape(-1, 1) for name, values in columns[trait].items()}
-            withhold_heavy(as_rows, law, carriers)
-            columns[trait] = {name: values[:, 0] for name, values in as_rows.items()}
+        fit = fits.get(trait)
+        if fit is not None and fit.law is not None:
+            correct_tails(columns[trait], null, fit, genotypes, block, flipped)
     return columns
 
 
