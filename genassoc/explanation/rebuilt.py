@@ -56,7 +56,7 @@ def cohort_of(results: Results, cohort: Cohort | None = None, tell: Callable[[st
     return _with_kinship(given, record.get("kinship") or {})
 
 
-def _with_kinship(cohort: Cohort, kinship: Mapping[str, Any]) -> Cohort:
+def _with_kinship(cohort: Cohort, kinship: Mapping[str, str]) -> Cohort:
     """The cohort with the relationships that a mixed model was given, read again, unchanged; those of the store are computed again."""
     digest = kinship.get("digest")
     if digest is None or "scaling" in kinship or (cohort.kinship is not None and cohort.kinship.digest == digest):

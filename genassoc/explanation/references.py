@@ -375,7 +375,7 @@ def conditional_logistic(row: RowData, test: str, choices: Mapping[str, Any]) ->
     return Reference("statsmodels ConditionalLogit", tests, fit)
 
 
-def mixed(row: RowData, test: str, choices: Mapping[str, Any]) -> Reference:
+def mixed(row: RowData, test: str, choices: Mapping[str, object]) -> Reference:
     """Generalised least squares of the whitened trait: statsmodels has no model of given relationships, but its OLS at our ratio of variances."""
     import pandas as pd
     import statsmodels.api as sm

@@ -6,7 +6,7 @@ of the trait on all columns; the maximum is looked for among values.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -26,7 +26,7 @@ class Mixed(Likelihood):
     closed_form: ClassVar[bool] = True
 
     @classmethod
-    def of(cls, D: Float64Array, outcome: Outcome, choices: Mapping[str, Any]) -> Self:
+    def of(cls, D: Float64Array, outcome: Outcome, choices: Mapping[str, object]) -> Self:
         """There is none without relationships."""
         raise NotFittedError(_ELSEWHERE)
 

@@ -14,10 +14,11 @@ from genassoc.data.block import HAPLOID_CHROMOSOME, X_OUTSIDE_PAR, Block, copies
 from genassoc.data.cohort.added_covariates import SEX_ON_X, more_covariates, with_sex, with_variants
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.cohort.contig_nulls import at_contig, null_of, nulls_differ
-from genassoc.data.cohort.kinship import Kinship, filled
+from genassoc.data.cohort.kinship import filled, matrix_of
 from genassoc.data.cohort.predictors import PredictorStore
 from genassoc.data.phenotypes.codings import with_case_values
 from genassoc.data.phenotypes.formula import Formula
+from genassoc.data.phenotypes.kinship import Kinship
 from genassoc.data.phenotypes.modifier import Modifier, read_modifier, with_main_effect
 from genassoc.data.phenotypes.outcomes import exposure_values
 from genassoc.data.phenotypes.survival import build_survival, strata_numbers
@@ -302,7 +303,7 @@ class RowSource:
             self.cohort = filled(self.cohort)
             kinship = (at_contig(self.cohort, contig) if contig else self.cohort).kinship
             assert kinship is not None
-            self._relations = {key: Relations.of(kinship.matrix(self.cohort)[np.ix_(complete, complete)])}
+            self._relations = {key: Relations.of(matrix_of(self.cohort, kinship)[np.ix_(complete, complete)])}
         return self._relations[key]
 
     def _values(

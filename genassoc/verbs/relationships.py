@@ -1,13 +1,11 @@
 """Relationships of a cohort's samples for mixed models: given, or computed of the store before the null models are fitted."""
 
-from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from genassoc.data.cohort.cohort import Cohort
-from genassoc.data.cohort.kinship import Given, filled, with_kinship
+from genassoc.data.cohort.kinship import Each, Given, filled, with_kinship
 from genassoc.data.memory import show_memory
 from genassoc.engine.executors import Executor, Serial, Threads, single_threaded_blas
 from genassoc.engine.resources import granted_memory
@@ -49,15 +47,15 @@ def related(cohort: Cohort, model: AssociationModel, kinship: Given | None = Non
     return cohort if same else replace(cohort, kinship=wanted)
 
 
-def _check_loco(model: Any) -> None:
-    if model.loco:
+def _check_loco(model: AssociationModel) -> None:
+    if getattr(model, "loco", False):
         raise InputError(
             "loco=True leaves the tested chromosome out of the relationships, which a matrix of all chromosomes cannot: leave the kinship "
             "matrix out, so that the relationships are computed of the store, or loco=True."
         )
 
 
-def check_memory(cohort: Cohort, model: Any) -> None:
+def check_memory(cohort: Cohort, model: AssociationModel) -> None:
     """Refuse, before any work, relationships that do not fit into the memory that this process may use.
 
     Raises
@@ -65,7 +63,7 @@ def check_memory(cohort: Cohort, model: Any) -> None:
     PlanError
     """
     n = cohort.n_samples
-    copies = _COPIES + n_patterns(cohort, model) + (1 if model.loco else 0)
+    copies = _COPIES + n_patterns(cohort, model) + int(getattr(model, "loco", False))
     needed = 8 * n * n * copies
     grant = granted_memory()
     if grant is not None and needed > grant.n_bytes:
@@ -78,14 +76,14 @@ def check_memory(cohort: Cohort, model: Any) -> None:
         )
 
 
-def n_patterns(cohort: Cohort, model: Any) -> int:
+def n_patterns(cohort: Cohort, model: AssociationModel) -> int:
     """Sets of samples that traits are observed in: each has a basis of its own."""
-    design = cohort.design(model.traits, model.covariates, kind=model.outcome)
+    design = cohort.design(model.traits, model.covariates)
     observed = ~np.isnan(design.y) & design.complete[:, None]
     return len({observed[:, t].tobytes() for t in range(observed.shape[1])})
 
 
-def computed(cohort: Cohort, model: Any, executor: Executor | None, progress: Progress | None) -> Cohort:
+def computed(cohort: Cohort, model: AssociationModel, executor: Executor | None, progress: Progress | None) -> Cohort:
     """The cohort whose relationships have been computed of the store, where it has no others; no model without relationships has any.
 
     Raises
@@ -105,7 +103,7 @@ def computed(cohort: Cohort, model: Any, executor: Executor | None, progress: Pr
         shown.end()
 
 
-def each_of(executor: Executor | None) -> Callable[[Callable[[int], Any], Iterable[int]], Iterable[Any]]:
+def each_of(executor: Executor | None) -> Each:
     """What does the panels of a matrix: threads of this process, as many as the executor has."""
     workers = executor if isinstance(executor, Serial | Threads) else Threads()
     return workers.map

@@ -11,9 +11,9 @@ import numpy as np
 import polars as pl
 
 from genassoc.data.cohort.cohort import Cohort
-from genassoc.data.cohort.kinship import Kinship
 from genassoc.data.cohort.ploidy import refused_notes
 from genassoc.data.cohort.recipe import samples_fingerprint
+from genassoc.data.phenotypes.kinship import Kinship
 from genassoc.data.phenotypes.offsets import Offsets
 from genassoc.data.sidecar import Record, standing
 from genassoc.errors import CodingWarning, OutputError
@@ -76,7 +76,7 @@ def _offsets(offsets: Offsets) -> dict[str, Any]:
     }
 
 
-def _kinship(kinship: Kinship) -> dict[str, Any]:
+def _kinship(kinship: Kinship) -> dict[str, object]:
     """What relationships are: of a given matrix the content, by its digest, and its file for people; else how they are computed."""
     if kinship.scaling is None:
         return {"digest": kinship.digest, "file": kinship.origin}

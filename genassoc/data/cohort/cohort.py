@@ -18,7 +18,6 @@ from genassoc.data.cohort.builds import build_named, build_of
 from genassoc.data.cohort.contigs import Contigs, contigs_of
 from genassoc.data.cohort.id_rules import EXACT, Rules
 from genassoc.data.cohort.kinds import together, with_dosages, without_refused
-from genassoc.data.cohort.kinship import Kinship
 from genassoc.data.cohort.ledger import (
     design_ledger,
     drop_samples,
@@ -41,6 +40,7 @@ from genassoc.data.cohort.variants import KEY_COLUMN, regions_of
 from genassoc.data.forks import check_not_forked
 from genassoc.data.phenotypes.codings import sex_coding
 from genassoc.data.phenotypes.design import Design, Kind, build_design
+from genassoc.data.phenotypes.kinship import Kinship
 from genassoc.data.phenotypes.offsets import Offsets
 from genassoc.data.phenotypes.phenotypes import Phenotypes
 from genassoc.data.store.notes import store_notes

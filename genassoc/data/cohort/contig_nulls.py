@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from genassoc.data.cohort.kinship import key_of
+
 if TYPE_CHECKING:
     from genassoc.data.cohort.cohort import Cohort
 
@@ -15,7 +17,7 @@ def at_contig(cohort: "Cohort", contig: str) -> "Cohort":
     return replace(
         cohort,
         offsets=None if offsets is None else offsets.of_contig(contig),
-        kinship=None if kinship is None else kinship.at(kinship.key_of(cohort, contig)),
+        kinship=None if kinship is None else kinship.at(key_of(cohort, kinship, contig)),
     )
 
 
@@ -36,7 +38,7 @@ def null_of(cohort: "Cohort", contig: str) -> str:
         )
     names = [] if offsets is None else [offsets.chromosomes.get(contig, contig)]
     if kinship is not None and by_kinship:
-        names.append(kinship.key_of(cohort, contig))
+        names.append(key_of(cohort, kinship, contig))
     return " ".join(names)
 
 

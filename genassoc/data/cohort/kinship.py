@@ -2,26 +2,26 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from genassoc.data.block import take_samples
 from genassoc.data.cohort.contigs import MT, XY, X, Y
 from genassoc.data.memory import show_memory
+from genassoc.data.phenotypes.kinship import Kinship
 from genassoc.data.schema import HET, NOT_OBSERVED, working_variants
 from genassoc.errors import GenassocError, InputError
 from genassoc.kernels.genotypes.standardised import decode_by_table
-from genassoc.shapes import Array, BoolArray, Float64Array
+from genassoc.shapes import Array, Float64Array
 
 if TYPE_CHECKING:
     from genassoc.data.cohort.cohort import Cohort
 
-Scaling = Literal["standardised", "centred"]
 Given = str | Path | Array
-Each = Callable[[Callable[[int], Any], Iterable[int]], Iterable[Any]]
+Each = Callable[[Callable[[int], None], Iterable[int]], Iterable[None]]
 
 _ASYMMETRY = 1e-4  # of the largest entry: text of a few digits is not symmetric to the last
 _PANEL = 1024  # rows of the matrix that a thread adds to at a time
@@ -30,94 +30,38 @@ _LONGEST = 64  # bytes of a number in text, with its blanks
 _NOT_AUTOSOMES = (X, XY, Y, MT)
 
 
-@dataclass(frozen=True, eq=False)
-class Kinship:
-    """Relationships of a cohort's samples.
+def key_of(cohort: "Cohort", kinship: Kinship, contig: str) -> str:
+    """What matrix a contig has: its chromosome's key where each has its own, if it is an autosome; else "all"."""
+    if not kinship.loco or not contig:
+        return ""
+    return chromosome_key(cohort, contig) or "all"
 
-    Attributes
-    ----------
-    values : float64 array (N, N) or None
-        The matrix; of the store's variants their sum, before it is divided by their number, None until it is computed.
-    digest : str
-        Hash of the content of a given matrix; of the store's, the rule, since the store and the samples say the rest.
-    source : str
-        Where it came from, in words.
-    origin : str or None
-        The absolute path of its file.
-    scaling : {"standardised", "centred"} or None
-        Of the store's variants: each has variance 1 (GEMMA's ``-gk 2``), or is less its mean (``-gk 1``). None of a given matrix.
-    maf : float
-        Least frequency of the rarer allele among the cohort's samples.
-    n_variants : int
-    loco : bool
-        Each autosome has the matrix of the others.
-    left_out : str
-        The key of the chromosome (`chromosome_key`) whose variants are to be left out; "" where none is.
+
+def matrix_of(cohort: "Cohort", kinship: Kinship) -> Float64Array:
+    """The matrix (N, N) to analyse by, a copy.
+
+    Raises
+    ------
+    GenassocError
+        It has no variants.
     """
-
-    values: Float64Array | None
-    digest: str
-    source: str
-    origin: str | None = None
-    scaling: Scaling | None = None
-    maf: float = 0.0
-    n_variants: int = 0
-    loco: bool = False
-    left_out: str = ""
-
-    @classmethod
-    def of_store(cls, scaling: Scaling, maf: float, loco: bool) -> "Kinship":
-        """That of the autosomal variants of a cohort's store; not computed yet."""
-        made = f"{scaling} relationships, maf >= {maf:g}{', chromosome by chromosome' if loco else ''}"
-        return cls(None, made, "the store", scaling=scaling, maf=maf, loco=loco)
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """Its file, if it has one."""
-        return () if self.origin is None else (Path(self.origin),)
-
-    def take(self, keep: BoolArray) -> "Kinship":
-        """That of some of the samples (bool (N,)); of the store's it is to be computed again, since frequencies are the samples'."""
-        if self.scaling is not None:
-            return replace(self, values=None, n_variants=0)
-        assert self.values is not None
-        return replace(self, values=self.values[np.ix_(keep, keep)])
-
-    def at(self, key: str) -> "Kinship":
-        """That for variants of a chromosome, by its key."""
-        return replace(self, left_out=key) if self.loco else self
-
-    def key_of(self, cohort: "Cohort", contig: str) -> str:
-        """What matrix a contig has: its chromosome's key with ``loco``, where it is an autosome; else "all"."""
-        if not self.loco or not contig:
-            return ""
-        return chromosome_key(cohort, contig) or "all"
-
-    def matrix(self, cohort: "Cohort") -> Float64Array:
-        """The matrix (N, N) to analyse by, a copy.
-
-        Raises
-        ------
-        GenassocError
-            It has no variants.
-        """
-        if self.scaling is None:
-            assert self.values is not None
-            return self.values.copy()
-        whole = self if self.values is not None else filled(cohort, self).kinship
-        assert whole is not None and whole.values is not None
-        total, n = whole.values, whole.n_variants
-        if self.left_out in ("", "all"):
-            return total / n
-        own, n_own = relationship_sums(cohort, self, only=self.left_out)
-        if n_own == n:
-            raise GenassocError(
-                f"loco=True leaves out the variants of the chromosome that is tested, and all {n:,} of the relationship matrix lie on "
-                f"{self.left_out}: there is nothing left to make a matrix of. Give the store of all chromosomes, or loco=False."
-            )
-        np.subtract(total, own, out=own)
-        own /= n - n_own
-        return own
+    if kinship.scaling is None:
+        assert kinship.values is not None
+        return kinship.values.copy()
+    whole = kinship if kinship.values is not None else filled(cohort, kinship).kinship
+    assert whole is not None and whole.values is not None
+    total, n = whole.values, whole.n_variants
+    if kinship.left_out in ("", "all"):
+        return total / n
+    own, n_own = relationship_sums(cohort, kinship, only=kinship.left_out)
+    if n_own == n:
+        raise GenassocError(
+            f"loco=True leaves out the variants of the chromosome that is tested, and all {n:,} of the relationship matrix lie on "
+            f"{kinship.left_out}: there is nothing left to make a matrix of. Give the store of all chromosomes, or loco=False."
+        )
+    np.subtract(total, own, out=own)
+    own /= n - n_own
+    return own
 
 
 def chromosome_key(cohort: "Cohort", contig: str) -> str:
@@ -141,23 +85,20 @@ def with_kinship(cohort: "Cohort", given: Given) -> "Cohort":
         It is not square, of another number of samples, not symmetric, or holds what is no finite number.
     """
     n = int(cohort.store.n_samples)
-    path = Path(given).expanduser().absolute() if isinstance(given, str | Path) else None
-    source = "the kinship matrix given" if path is None else str(path)
-    values = np.asarray(given, dtype=object) if path is None and not isinstance(given, np.ndarray) else given
-    if path is not None:
-        values = (
-            _read_npy(path, n, cohort.n_samples)
-            if path.name.endswith(".npy")
-            else _read_text(path, n, cohort.n_samples)
-        )
+    if isinstance(given, str | Path):
+        path = Path(given).expanduser().absolute()
+        source, read = str(path), _read_npy if path.name.endswith(".npy") else _read_text
+        values, origin = read(path, n, cohort.n_samples), str(path)
+    else:
+        source, values, origin = "the kinship matrix given", np.asarray(given), None
     values = _checked(values, source, n, cohort.n_samples)
     digest = hashlib.sha256(np.ascontiguousarray(values).data).hexdigest()[:16]
     index = cohort.sample_index
     own = values if index.size == n else values[np.ix_(index, index)]
-    return replace(cohort, kinship=Kinship(own, digest, source, None if path is None else str(path)))
+    return replace(cohort, kinship=Kinship(values=own, digest=digest, source=source, origin=origin))
 
 
-def _checked(values: Any, source: str, n: int, n_cohort: int) -> Float64Array:
+def _checked(values: Array, source: str, n: int, n_cohort: int) -> Float64Array:
     """The matrix as float64, symmetric to the last bit."""
     try:
         matrix = np.array(values, dtype=np.float64)

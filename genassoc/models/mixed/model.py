@@ -5,14 +5,16 @@ of the relationships K for each pattern of missing phenotypes (`genassoc.stats.m
 K is diagonal, and REML is maximised there (`genassoc.kernels.likelihoods.mixed`), as GEMMA does.
 """
 
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from dataclasses import KW_ONLY, dataclass
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from genassoc.data.block import Block
-from genassoc.data.cohort.kinship import Kinship, Scaling
+from genassoc.data.cohort.cohort import Cohort
+from genassoc.data.cohort.kinship import matrix_of
 from genassoc.data.phenotypes.design import Kind
+from genassoc.data.phenotypes.kinship import Kinship, Scaling
 from genassoc.models.base import BlockResult
 from genassoc.models.choices import checks
 from genassoc.models.choices.choices import Choices, Variance
@@ -70,6 +72,7 @@ class LinearMixed(Choices):
     missing: Literal["mean"] = "mean"
     min_mac: float | None = None
     rank_normalise: bool = False
+    _: KW_ONLY
     grm: Scaling = "standardised"
     grm_maf: float = 0.01
 
@@ -106,14 +109,14 @@ class LinearMixed(Choices):
         """What is computed of the store where no matrix is given."""
         return Kinship.of_store(self.grm, float(self.grm_maf), self.loco)
 
-    def prepare(self, cohort: Any) -> MixedState:
+    def prepare(self, cohort: Cohort) -> MixedState:
         """Decompose the relationships and fit the null models of all traits on the cohort's samples."""
         design = cohort.design(self.traits, self.covariates, kind=self.outcome)
         kinship = cohort.kinship or self.relationships().at("" if not self.loco else "all")
         columns, width = np.asarray(cohort.block_columns), int(cohort.block_width)
         return prepare(
             design,
-            kinship.matrix(cohort),
+            matrix_of(cohort, kinship),
             columns,
             width,
             kinship=kinship,

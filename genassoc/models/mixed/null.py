@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from genassoc.data.cohort.kinship import Kinship
 from genassoc.data.phenotypes.design import Design
+from genassoc.data.phenotypes.kinship import Kinship
 from genassoc.errors import InputError
 from genassoc.kernels.genotypes.counts import mask_words
 from genassoc.kernels.likelihoods.mixed import Contrasts
@@ -51,7 +51,7 @@ class MixedTrait:
     law: ResidualLaw | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MixedNull:
     """Traits that are observed in the same samples.
 
@@ -125,7 +125,9 @@ def prepare(
     patterns = _patterns(design)
     for p, (traits, observed) in enumerate(patterns):
         own = K if p == len(patterns) - 1 and observed.all() else K[np.ix_(observed, observed)]
-        nulls.append(_null(design, traits, observed, own, block_columns, block_width, kinship, whole, ranks))
+        nulls.append(
+            _null(design, traits, observed, own, block_columns, block_width, kinship=kinship, whole=whole, ranks=ranks)
+        )
     notes = _notes(design, nulls, kinship, whole)
     return MixedState(
         design.traits,
@@ -147,7 +149,7 @@ def _patterns(design: Design) -> list[tuple[Int64Array, BoolArray]]:
 
 
 def _null(
-    design: Design, traits: Int64Array, observed: BoolArray, K: Float64Array, block_columns: Int64Array, block_width: int,
+    design: Design, traits: Int64Array, observed: BoolArray, K: Float64Array, block_columns: Int64Array, block_width: int, *,
     kinship: Kinship, whole: bool, ranks: bool,
 ) -> MixedNull:  # fmt: skip
     columns = block_columns[observed]
@@ -168,8 +170,9 @@ def _null(
         of_grid = weights(turned.d)
         fits = [_trait(design, int(trait), observed, turned, of_grid, basis.Q, ranks) for trait in traits]
     return MixedNull(
-        traits, n, C, columns, mask_words(columns, block_width), basis.Q, turned, of_grid, tuple(fits), dropped
-    )
+        traits=traits, n=n, n_covariates=C, columns=columns, mask=mask_words(columns, block_width), Q=basis.Q, rotation=turned,
+        weights=of_grid, fits=tuple(fits), dropped=dropped,
+    )  # fmt: skip
 
 
 def _trait(

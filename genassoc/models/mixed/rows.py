@@ -1,22 +1,29 @@
-"""A block through a linear mixed model: genotypes into the basis of each pattern, then each row at its own maximum."""
+"""A block through a linear mixed model: genotypes into the basis of each pattern, then each row at its own maximum.
+
+Rows whose carriers are few for the tails of what the model leaves have p by the shape of its law. g'P y is about a sum over carriers of what covariates
+and relationships leave of each: where that has heavy tails the sum is no normal until carriers are many. p is then Student's times what
+the law of such a sum, of the model's variance, says more than a normal's.
+"""
 
 from collections.abc import Iterator
 
 import numpy as np
 
-from genassoc.data.block import Block
+from genassoc.data.block import Block, DosageBlock
+from genassoc.kernels.laws import shape_law
 from genassoc.kernels.likelihoods import mixed as kernel
 from genassoc.models.base import CODE, BlockResult
 from genassoc.models.mixed.null import MixedNull, MixedState, MixedTrait
-from genassoc.models.mixed.tails import correct_tails
-from genassoc.models.scan.product import minor_counts
-from genassoc.models.scan.rows import Rows, assembled, unusable
-from genassoc.models.scan.sums import GenotypeSums, genotype_sums, minor_is_ref
+from genassoc.models.scan.product import impute_means, minor_counts
+from genassoc.models.scan.residual_law import MARGIN, SCREEN, TRIED_BELOW, put_law, withhold
+from genassoc.models.scan.rows import Rows, assembled, chunks, unusable
+from genassoc.models.scan.sums import GenotypeSums, carriers_in_effect, genotype_sums, minor_is_ref
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 
 # Variants that BLAS turns at once: always as many, with zeros for those that are not there, so that a variant's sums are added up in the same
 # order whatever stands beside it.
 TILE = 64
+_LN10 = float(np.log(10.0))
 
 
 def test_block(state: MixedState, block: Block, test: str, min_mac: float) -> BlockResult:
@@ -58,7 +65,7 @@ def _pattern(
         columns[trait] = of_trait.finished(genotypes, flipped, null.n, True, ("iterations",))
         fit = fits.get(trait)
         if fit is not None and fit.law is not None:
-            correct_tails(columns[trait], null, fit, genotypes, block, flipped)
+            _correct_tails(columns[trait], null, fit, genotypes, block, flipped)
     return columns
 
 
@@ -108,3 +115,39 @@ def _put(
     else:
         rows.put(at, "lrt", beta, error, np.copysign(np.sqrt(numbers[fine, kernel.GAIN]), beta))
     rows.code[at] = CODE[None]
+
+
+def _correct_tails(
+    rows: dict[str, Array], null: MixedNull, fit: MixedTrait, genotypes: GenotypeSums, block: Block, flipped: BoolArray
+) -> None:
+    """Give the rows (V,) of one trait the p of the law where a normal's does not hold; in place."""
+    law = fit.law
+    if law is None:
+        return
+    logp, statistic = rows["neg_log_10_p_value"], rows["statistic"]
+    with np.errstate(invalid="ignore"):
+        tried = np.flatnonzero(logp > TRIED_BELOW)
+    if not tried.size:
+        return
+    z = np.abs(statistic[tried])
+    excess = law.excess_of(genotypes, tried, z)
+    if isinstance(block, DosageBlock) and not block.of_predictor:
+        excess = np.maximum(excess, law.excess_of_carriers(carriers_in_effect(block.take(tried), null.columns), z))
+    tried = tried[excess.max(axis=0) > SCREEN]
+    spread = fit.spread * law.spread if law.spread.size else fit.spread
+    for first, last in chunks(tried.size, null.n):
+        some = tried[first:last]
+        coefficients = minor_counts(block, flipped, some, null.columns)
+        impute_means(coefficients)
+        for g in coefficients:  # one by one: a product of several rows is added up otherwise for other rows beside it
+            g -= null.Q @ (null.Q.T @ g)
+            g *= spread
+        tails = np.empty((some.size, shape_law.N_TAILS))
+        shape_law.shape_rows(
+            coefficients, law.atoms, law.weights, law.lost, np.ascontiguousarray(statistic[some]), tails
+        )
+        heavier = tails[:, shape_law.NORMAL] - tails[:, shape_law.LAW]
+        with np.errstate(invalid="ignore"):
+            chosen = heavier > MARGIN
+        put_law(rows, some[chosen], np.maximum(logp[some][chosen] - heavier[chosen] / _LN10, 0.0))
+        withhold(rows, some[np.isnan(tails[:, shape_law.LAW])])
