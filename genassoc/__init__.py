@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING, Any
 # For editors and type checkers, which do not call `__getattr__`; a test compares it with the tables below.
 if TYPE_CHECKING:
     from genassoc import plots as plots
+    from genassoc.analyses.whole_genome.choices import WholeGenomeRegression as WholeGenomeRegression
     from genassoc.data.cohort import variants as variants
     from genassoc.data.cohort.cohort import Cohort as Cohort
+    from genassoc.data.cohort.kept_variants import KeptVariants as KeptVariants
+    from genassoc.data.cohort.long_range_ld import outside_long_range_ld as outside_long_range_ld
+    from genassoc.data.cohort.variant_lists import read_variants as read_variants
     from genassoc.data.phenotypes import endpoints as endpoints
     from genassoc.data.store.store import GenotypeStore as GenotypeStore
     from genassoc.engine.executors import Serial as Serial
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     from genassoc.errors import DosageError as DosageError
     from genassoc.errors import GenassocError as GenassocError
     from genassoc.errors import InputError as InputError
+    from genassoc.errors import KinshipWarning as KinshipWarning
     from genassoc.errors import OutputError as OutputError
     from genassoc.errors import PhenotypeError as PhenotypeError
     from genassoc.errors import PlanError as PlanError
@@ -41,24 +46,34 @@ if TYPE_CHECKING:
     from genassoc.models.poisson.model import Poisson as Poisson
     from genassoc.provenance import genassoc_version
     from genassoc.results import Results as Results
+    from genassoc.simulate import SimulatedTrait as SimulatedTrait
     from genassoc.simulate import simulate_cohort as simulate_cohort
+    from genassoc.simulate import simulate_families as simulate_families
     from genassoc.verbs.adjustment import adjust as adjust
     from genassoc.verbs.arrays import to_allel as to_allel
     from genassoc.verbs.arrays import to_dask as to_dask
     from genassoc.verbs.association import associate as associate
     from genassoc.verbs.demonstration import demo as demo
     from genassoc.verbs.exports import export as export
+    from genassoc.verbs.kinship import kinship as kinship
     from genassoc.verbs.permutation import permute as permute
     from genassoc.verbs.predictors import associate_predictors as associate_predictors
+    from genassoc.verbs.pruning import ld_prune as ld_prune
     from genassoc.verbs.quality import sample_qc as sample_qc
     from genassoc.verbs.quality import variant_qc as variant_qc
     from genassoc.verbs.runs import run as run
     from genassoc.verbs.stores import convert as convert
     from genassoc.verbs.stores import open_store as open_store
+    from genassoc.verbs.whole_genome import WholeGenomePredictions as WholeGenomePredictions
+    from genassoc.verbs.whole_genome import fit_whole_genome as fit_whole_genome
 
     __version__ = genassoc_version()
 
 _NAMES = {
+    "KeptVariants": "genassoc.data.cohort.kept_variants",
+    "outside_long_range_ld": "genassoc.data.cohort.long_range_ld",
+    "read_variants": "genassoc.data.cohort.variant_lists",
+    "ld_prune": "genassoc.verbs.pruning",
     "AuditWarning": "genassoc.explanation.audit",
     "UnreadDosagesWarning": "genassoc.errors",
     "ClusterError": "genassoc.errors",
@@ -70,6 +85,7 @@ _NAMES = {
     "GenassocError": "genassoc.errors",
     "GenotypeStore": "genassoc.data.store.store",
     "InputError": "genassoc.errors",
+    "KinshipWarning": "genassoc.errors",
     "Linear": "genassoc.models.linear.model",
     "Logistic": "genassoc.models.logistic.model",
     "Ordinal": "genassoc.models.ordinal.model",
@@ -86,6 +102,8 @@ _NAMES = {
     "StoreError": "genassoc.errors",
     "Threads": "genassoc.engine.executors",
     "UncheckedWarning": "genassoc.errors",
+    "WholeGenomePredictions": "genassoc.verbs.whole_genome",
+    "WholeGenomeRegression": "genassoc.analyses.whole_genome.choices",
     "adjust": "genassoc.verbs.adjustment",
     "associate": "genassoc.verbs.association",
     "associate_predictors": "genassoc.verbs.predictors",
@@ -93,12 +111,16 @@ _NAMES = {
     "demo": "genassoc.verbs.demonstration",
     "explain": "genassoc.explanation.explain",
     "export": "genassoc.verbs.exports",
+    "fit_whole_genome": "genassoc.verbs.whole_genome",
+    "kinship": "genassoc.verbs.kinship",
     "open_store": "genassoc.verbs.stores",
     "permute": "genassoc.verbs.permutation",
     "read_sake_patients": "genassoc.formats.sake.patients",
     "run": "genassoc.verbs.runs",
     "sample_qc": "genassoc.verbs.quality",
+    "SimulatedTrait": "genassoc.simulate",
     "simulate_cohort": "genassoc.simulate",
+    "simulate_families": "genassoc.simulate",
     "to_allel": "genassoc.verbs.arrays",
     "to_dask": "genassoc.verbs.arrays",
     "variant_qc": "genassoc.verbs.quality",

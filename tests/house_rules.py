@@ -136,6 +136,9 @@ TWINS = {
     "cox_screen.screen": "cox.operator",
     "cox_screen.times_means": "cox.operator",
     "linear_columns.from_sums": "linear_columns.from_calls",  # from sums there, from samples here: the same regression
+    "sample_pairs.add_shared": "sample_pairs.settle_counts",  # sums of chunks, from which counts are made
+    "sample_pairs.add_missing_dense": "sample_pairs.settle_counts",
+    "sample_pairs.add_missing_listed": "sample_pairs.settle_counts",
     "vcf.take_names": "vcf.scan",  # names and alleles are strings there
     "vcf_text.write_lines": "mosaic.vcf_line",
 }

@@ -20,6 +20,7 @@ import numpy as np
 import polars as pl
 
 from genassoc.data.analysis import State, SummedAnalysis, Sums
+from genassoc.data.block import GenotypeBlock, Places, places_of
 from genassoc.engine.association import for_blocks, read_selected
 from genassoc.engine.executors import Executor, single_threaded_blas
 from genassoc.engine.job import Counts, TaskOutput
@@ -83,6 +84,34 @@ class SumsJob(Generic[State, Sums]):
     def __getstate__(self) -> dict[str, object]:
         """What is sent to a worker, which receives the state separately."""
         return {**self.__dict__, "cohort": for_blocks(self.cohort), "before": None}
+
+
+@dataclass(frozen=True)
+class WholeTaskJob(SumsJob[State, Sums]):
+    """One pass of an analysis that takes the selected variants of a task together, in one block, however many others lie between them."""
+
+    def sums(self, state: State, task: Task) -> tuple[Sums | None, Counts]:
+        """What the task's variants give, and their counts; None where all were dropped."""
+        block, counts = read_task(self.cohort, task, self.plan.block_variants)
+        return (None if block is None else self.analysis.block(state, block)), counts
+
+
+def read_task(cohort: "Cohort", task: Task, block_variants: int) -> tuple[GenotypeBlock | None, Counts]:
+    """The selected variants of a task, of an autosome, in one block (None where none is), and what became of all; ``block_variants`` are read at a time."""
+    blocks: list[GenotypeBlock] = []
+    counts = Counts()
+    for start, stop in task.blocks(block_variants):
+        block, _, tally = read_selected(cohort, start, stop, task.contig)
+        counts += tally
+        if block is not None:
+            blocks.append(block)
+    if len(blocks) < 2:
+        return (blocks[0] if blocks else None), counts
+    packed_calls = np.concatenate([block.packed for block in blocks])
+    numbers = np.concatenate([places_of(block).numbers for block in blocks])
+    first = blocks[0]
+    places = Places.autosomal(numbers)
+    return GenotypeBlock(packed_calls, first.n_samples, first.start, places=places, contig=first.contig), counts
 
 
 def run_passes(
@@ -169,6 +198,39 @@ def run_pass_part(
     run(job, job.plan, executor, folder, progress, job.plan.groups()[part], label=_label(analysis, number))
 
 
+def run_pieces(
+    analysis: SummedAnalysis[State, Sums],
+    cohort: "Cohort",
+    plan: Plan,
+    executor: Executor,
+    progress: Progress,
+    work: WorkFolder | None = None,
+    *,
+    number: int = 0,
+    before: Sums | None = None,
+) -> Iterator[Sums]:
+    """One pass of an analysis that takes each task as one block: what each gave, in the order of the tasks, not added up.
+
+    Parameters
+    ----------
+    analysis, cohort, plan, executor, progress, work
+        See `run_passes`. A task in which no variant is selected gives nothing.
+    number : int
+        The pass: passes of one folder have numbers of their own.
+    before : optional
+        What the analysis is prepared with; it enters the fingerprint of the pass.
+    """
+    identity = "" if before is None else digest_of(before)
+    job = WholeTaskJob(cohort, analysis, plan.of_pass(number, analysis.passes[0], identity), before)
+    if work is None:
+        yield from _in_memory(job, executor, progress)
+        return
+    folder = work.of_pass(job.plan)
+    folder.open(job.plan)
+    run(job, job.plan, executor, folder, progress, label=analysis.passes[0])
+    yield from _kept(job, folder)
+
+
 def _job_of(
     analysis: SummedAnalysis[State, Sums], cohort: "Cohort", plan: Plan, number: int, before: Sums | None
 ) -> SumsJob[State, Sums]:
@@ -192,7 +254,8 @@ def _in_memory(job: SumsJob[State, Sums], executor: Executor, progress: Progress
         def do(task: Task) -> tuple[Task, Sums | None]:
             return task, job.sums(state, task)[0]
 
-        progress.begin(_label(job.analysis, job.plan.pass_number), job.plan.n_variants, "variants")
+        label = job.plan.pass_name if len(job.analysis.passes) == 1 else _label(job.analysis, job.plan.pass_number)
+        progress.begin(label, job.plan.n_variants, "variants")
         try:
             for task, sums in executor.map(do, job.plan.tasks):
                 progress.advance(task.n_variants)

@@ -17,7 +17,7 @@ from genassoc.formats.export import ExportSummary, export_cohort
 from genassoc.formats.writing import Writing
 from genassoc.progress import Progress
 from genassoc.verbs.arguments import check_cohort
-from genassoc.verbs.stores import open_store, whole_store
+from genassoc.verbs.stores import known_samples, listed_ids, open_store, whole_store
 
 
 def export(
@@ -80,10 +80,10 @@ def export(
     """
     cohort = _cohort_of(genotypes)
     if samples is not None:
-        cohort = cohort.keep_samples(_known_samples(cohort, *_ids(samples, "samples")))
+        cohort = cohort.keep_samples(known_samples(cohort, *listed_ids(samples, "samples")))
     notes: list[str] = []
     if variants is not None:
-        wanted, origin = _ids(variants, "variants")
+        wanted, origin = listed_ids(variants, "variants")
         notes = _unknown_variants(cohort.store, wanted, origin)
         listed = pl.col("rsid").is_in(wanted) | variant_ids().is_in(wanted)
         cohort = cohort.keep_variants(listed.fill_null(False).alias(f"a list of {len(wanted):,} ids"))
@@ -113,34 +113,6 @@ def _cohort_of(genotypes: Cohort | GenotypeStore | str | Path) -> Cohort:
         return whole_store(genotypes)
     check_cohort(genotypes, "export(genotypes, out)")
     return genotypes
-
-
-def _ids(given: Sequence[str] | Path | str, what: str) -> tuple[list[str], str]:
-    """Ids of a list, or of a file with one at the start of each line; and where they are from, for messages."""
-    if not isinstance(given, str | Path):
-        wanted, origin = [str(name) for name in given], ""
-    else:
-        path = Path(given)
-        try:
-            lines = path.read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: the list of {what} cannot be read: {error}") from error
-        wanted = [line.split()[0] for line in lines if line.strip() and not line.startswith("#")]
-        origin = f"{path}: "
-    if not wanted:
-        raise InputError(f"{origin}no ids of {what} to keep")
-    return list(dict.fromkeys(wanted)), origin
-
-
-def _known_samples(cohort: Cohort, wanted: list[str], origin: str) -> list[str]:
-    known = {str(name) for name in cohort.sample_ids}
-    unknown = [name for name in wanted if name not in known]
-    if unknown:
-        raise InputError(
-            f"{origin}{len(unknown)} of {len(wanted)} sample ids are not among those of the store: {first_few(unknown)}; there, "
-            f"ids look like {first_few(cohort.sample_ids)}"
-        )
-    return wanted
 
 
 def _unknown_variants(store: GenotypeStore, wanted: list[str], origin: str) -> list[str]:
