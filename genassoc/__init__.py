@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from genassoc.models.cox.model import Cox as Cox
     from genassoc.models.linear.model import Linear as Linear
     from genassoc.models.logistic.model import Logistic as Logistic
+    from genassoc.models.mixed.model import LinearMixed as LinearMixed
     from genassoc.models.negative_binomial.model import NegativeBinomial as NegativeBinomial
     from genassoc.models.ordinal.model import Ordinal as Ordinal
     from genassoc.models.poisson.model import Poisson as Poisson
@@ -93,6 +94,7 @@ _NAMES = {
     "OutputError": "genassoc.errors",
     "PhenotypeError": "genassoc.errors",
     "PlanError": "genassoc.errors",
+    "LinearMixed": "genassoc.models.mixed.model",
     "NegativeBinomial": "genassoc.models.negative_binomial.model",
     "Poisson": "genassoc.models.poisson.model",
     "Results": "genassoc.results",

@@ -157,6 +157,14 @@ def assoc(
             panel=_INPUT,
         ),
     ] = None,
+    kinship: Annotated[
+        Path | None,
+        Option(
+            metavar="FILE",
+            help="Of --model mixed: relationships of the store's samples, a square matrix: text (GEMMA's cXX.txt) or .npy.",
+            panel=_INPUT,
+        ),
+    ] = None,
     sample_id: Annotated[str | None, Option(help="Column of sample ids.", panel=_INPUT)] = None,
     id_rule: IdRule = None,
     sex: Annotated[str | None, Option(help="Column of sex: 1 / 2, M / F, H / F, ...", panel=_INPUT)] = None,
@@ -233,6 +241,7 @@ def assoc(
         },
         "model": {"kind": model, **choices},
         "offsets": {"path": offsets},
+        "kinship": {"path": None if kinship is None else str(kinship)},
         "variants": {"maf": maf, "mac": mac, "missing": missing_rate, "hwe": hwe, "info": info, "info_source": info_source, "region": region or None,
                      "pass_only": pass_only or None},
         "output": {"path": str(out), "dialect": dialect, "for_spreadsheets": for_spreadsheets or None},
