@@ -125,20 +125,16 @@ def simulate_cohort(
     tables: list[pl.DataFrame] = []
     for number, count in enumerate(share_out(n_variants, CHROMOSOME_LENGTHS[:n_chromosomes]), start=1):
         sites.append(draw_sites(generator(seed, "sites", number), number, count, min_frequency))
-        tables.append(_describe(generator(seed, "alleles", number), sites[-1]))
-    variants = pl.concat(tables).with_columns(
-        rsid="rs" + (pl.int_range(pl.len(), dtype=pl.Int64) + _FIRST_ID).cast(pl.String),
-        variant_id=pl.concat_str("chromosome", "base_pair_location", "other_allele", "effect_allele", separator="_"),
-    )
+        tables.append(describe(generator(seed, "alleles", number), sites[-1]))
+    variants = named(tables)
     genotypes = Genotypes(seed, tuple(sites), ancestry)
     width = len(str(n_samples))
     sample_ids = tuple(f"S{i:0{width}d}" for i in range(1, n_samples + 1))
     phenotypes, truth = draw_traits(seed, sample_ids, variants, genotypes)
-    columns = ["chromosome", "base_pair_location", "rsid", "other_allele", "effect_allele", "variant_id"]
     return SimulatedCohort(
         sample_ids=sample_ids,
-        contigs={str(chromosome.number): chromosome.length for chromosome in sites},
-        variants=variants.select(columns),
+        contigs={chromosome.name: chromosome.length for chromosome in sites},
+        variants=variants,
         ancestry=ancestry,
         phenotypes=phenotypes,
         truth=truth,
@@ -162,7 +158,16 @@ def _check(n_samples: int, n_variants: int, n_chromosomes: int, missing_rate: fl
         raise ValueError(f"min_frequency is {min_frequency}; it must be above 0 and below {RECENT_BELOW}.")
 
 
-def _describe(rng: np.random.Generator, sites: Sites) -> pl.DataFrame:
+def named(tables: list[pl.DataFrame]) -> pl.DataFrame:
+    """The variants of all chromosomes, with the columns of `SimulatedCohort.variants`."""
+    variants = pl.concat(tables).with_columns(
+        rsid="rs" + (pl.int_range(pl.len(), dtype=pl.Int64) + _FIRST_ID).cast(pl.String),
+        variant_id=pl.concat_str("chromosome", "base_pair_location", "other_allele", "effect_allele", separator="_"),
+    )
+    return variants.select("chromosome", "base_pair_location", "rsid", "other_allele", "effect_allele", "variant_id")
+
+
+def describe(rng: np.random.Generator, sites: Sites) -> pl.DataFrame:
     """Position and alleles of each site: mostly single bases, some short insertions and deletions."""
     V = len(sites.positions)
     bases = np.array(_SINGLE_BASES)
@@ -177,7 +182,7 @@ def _describe(rng: np.random.Generator, sites: Sites) -> pl.DataFrame:
     alt = np.where(insertion, longer, alt)
     return pl.DataFrame(
         {
-            "chromosome": pl.Series([str(sites.number)], dtype=pl.String).new_from_index(0, V),
+            "chromosome": pl.Series([sites.name], dtype=pl.String).new_from_index(0, V),
             "base_pair_location": sites.positions,
             "other_allele": ref.tolist(),
             "effect_allele": alt.tolist(),

@@ -40,6 +40,9 @@ COMMON_ALT_SHARE = 0.1  # of the other variants: ALT is the common allele
 SEGMENT_LENGTH = 5_000_000.0  # mean base pairs copied from one founder
 LD_LENGTH = 100_000.0  # base pairs over which founders' correlation falls to 1 / e ...
 LD_SPACINGS = 40.0  # ... but at least so many variants: thinly spread variants would otherwise show none
+X_NUMBER, Y_NUMBER = 23, 24
+# Outside the pseudo-autosomal regions of GRCh38, where variants of X and Y are put: first and last position, length of the chromosome.
+_SEX_CHROMOSOMES = {X_NUMBER: (2_781_480, 155_701_382, 156_040_895), Y_NUMBER: (2_781_480, 56_887_902, 57_227_415)}
 _FOUNDER_ROWS = 1024  # variants whose founders are drawn at a time
 
 _STREAMS = (
@@ -54,6 +57,9 @@ _STREAMS = (
     "traits",
     "trial",
     "admissions",
+    "pedigree",
+    "crossovers",
+    "family traits",
 )
 
 
@@ -88,6 +94,11 @@ class Sites:
     branch: Int64Array
 
     @property
+    def name(self) -> str:
+        """Of the chromosome."""
+        return {X_NUMBER: "X", Y_NUMBER: "Y"}.get(self.number, str(self.number))
+
+    @property
     def recent(self) -> BoolArray:
         """Recent mutations, which no founder carries, (V,)."""
         return np.asarray(self.frequency < RECENT_BELOW)
@@ -99,15 +110,20 @@ def share_out(n_variants: int, lengths: tuple[int, ...]) -> list[int]:
     return [int(count) + 1 for count in np.diff(edges)]
 
 
-def draw_sites(rng: np.random.Generator, number: int, count: int, min_frequency: float) -> Sites:
+def draw_sites(
+    rng: np.random.Generator, number: int, count: int, min_frequency: float, branch_share: float = BRANCH_SHARE
+) -> Sites:
     """Positions uniform over the chromosome; minor alleles' frequencies uniform in their logarithm."""
-    length = CHROMOSOME_LENGTHS[number - 1]
-    positions = np.unique(rng.integers(1, length + 1, count))
+    if number in _SEX_CHROMOSOMES:
+        low, high, length = _SEX_CHROMOSOMES[number]
+    else:
+        low, high = 1, (length := CHROMOSOME_LENGTHS[number - 1])
+    positions = np.unique(rng.integers(low, high + 1, count))
     while len(positions) < count:
-        more = rng.integers(1, length + 1, count - len(positions))
+        more = rng.integers(low, high + 1, count - len(positions))
         positions = np.unique(np.concatenate([positions, more]))
     each = np.arange(count)
-    shared = rng.random(count) < BRANCH_SHARE
+    shared = rng.random(count) < branch_share
     branch = np.where(shared, np.maximum(0, each - rng.integers(1, BRANCH_REACH + 1, count)), each)
     while np.any(branch[branch] != branch):
         branch = branch[branch]
@@ -138,6 +154,85 @@ def segments_at_start(rng: np.random.Generator, n_samples: int, length: int) -> 
     choices = rng.random(shape, dtype=np.float32)
     start = np.full(2 * n_samples, -1, dtype=np.int32)
     return mosaic.Segments(gaps, choices, start, np.zeros(2 * n_samples), np.zeros(2 * n_samples, dtype=np.int32))
+
+
+def founder_pool(
+    rng: np.random.Generator, sites: Sites, drift: tuple[float, ...], n_haplotypes: int, reach: float
+) -> UInt8Array:
+    """Alleles (V, P * n_haplotypes) of the haplotypes that each population has.
+
+    Parameters
+    ----------
+    rng : Generator
+    sites : Sites
+    drift : tuple of P floats
+        F_ST of each population from the common ancestor, below 1; at 0 it has the ancestor's frequencies.
+    n_haplotypes : int
+        Of each population.
+    reach : float
+        Base pairs over which the latent correlation of haplotypes falls to 1 / e.
+    """
+    V, H = len(sites.positions), len(drift) * n_haplotypes
+    mutated = np.where(sites.alt_is_old, 1.0 - sites.frequency, sites.frequency)[:, None]
+    drifted = _drifted(rng, mutated, np.array(drift))[sites.branch]
+    # REF and ALT change places where both signs do: [-s z < -q] = 1 - [s z < q]
+    sign = np.where(sites.alt_is_old, -1.0, 1.0).astype(np.float32)
+    threshold = ndtri(np.where(sites.recent[:, None], 0.0, drifted)).astype(np.float32) * sign[:, None]
+    correlation = np.exp(-np.diff(sites.positions, prepend=-np.inf) / reach).astype(np.float32)
+    direction = rng.choice(np.array([-1.0, 1.0], dtype=np.float32), V)[sites.branch] * sign
+    latent = np.zeros(H, dtype=np.float32)
+    alleles = np.empty((V, H), dtype=np.uint8)
+    for first in range(0, V, _FOUNDER_ROWS):
+        rows = slice(first, min(first + _FOUNDER_ROWS, V))
+        noise = rng.standard_normal((rows.stop - first, H), dtype=np.float32)
+        mosaic.founder_haplotypes(noise, correlation[rows], direction[rows], threshold[rows], latent, alleles[rows])
+    return alleles
+
+
+def _drifted(rng: np.random.Generator, frequency: Float64Array, drift: Float64Array) -> Float64Array:
+    """Frequencies (V, P) after drift: Balding-Nichols, Beta(p (1 - F) / F, (1 - p) (1 - F) / F) in each population."""
+    if drift.all():
+        size = (1.0 - drift) / drift
+        return np.asarray(rng.beta(frequency * size, (1.0 - frequency) * size))
+    drifted = np.repeat(frequency, drift.size, axis=1)
+    if (some := drift > 0.0).any():
+        drifted[:, some] = _drifted(rng, frequency, drift[some])
+    return drifted
+
+
+def draw_carriers(
+    rng: np.random.Generator, frequency: Float64Array, ancestry: Float64Array, shares: tuple[float, ...]
+) -> tuple[Int64Array, Int64Array]:
+    """Rows and haplotypes (2 N of them) of the carriers of recent mutations, at least one a row, mostly of one population.
+
+    Parameters
+    ----------
+    rng : Generator
+    frequency : float64 array (V,)
+        Of ALT; rows at `RECENT_BELOW` or above get no carriers.
+    ancestry : float64 array (N, P)
+    shares : tuple of P floats
+        How often each population is the one.
+    """
+    N = len(ancestry)
+    recent = np.flatnonzero(frequency < RECENT_BELOW)
+    counts = np.maximum(1, rng.poisson(2 * N * frequency[recent]))
+    home = rng.choice(len(shares), len(recent), p=shares)
+    row, haplotype = [], []
+    for population in range(len(shares)):
+        ours = home == population
+        reach = np.cumsum(ancestry[:, population])
+        sample = np.searchsorted(reach, rng.random(counts[ours].sum()) * reach[-1], side="right")
+        haplotype.append(2 * np.minimum(sample, N - 1) + rng.integers(0, 2, len(sample)))
+        row.append(np.repeat(recent[ours], counts[ours]))
+    return np.concatenate(row), np.concatenate(haplotype)
+
+
+def hide(rng: np.random.Generator, missing_rate: float, n_samples: int, packed: UInt8Array) -> None:
+    """Make calls missing at random, at rates that differ between variants (gamma, shape 1/2)."""
+    rates = np.minimum(0.5, 2.0 * missing_rate * rng.standard_gamma(0.5, len(packed)))
+    rows = np.repeat(np.arange(len(packed)), rng.binomial(n_samples, rates))
+    mosaic.hide_calls(rows, rng.integers(0, n_samples, len(rows)), packed)
 
 
 @dataclass(frozen=True)
@@ -182,7 +277,7 @@ class Genotypes:
                 rows = np.arange(first, min(first + size, len(sites.positions)))
                 packed = self._copy(sites, founders, rows, state)
                 self._add_recent(carriers, sites.frequency[rows], packed)
-                self._hide(missing, missing_rate, packed)
+                hide(missing, missing_rate, len(self.ancestry), packed)
                 yield start + first, packed
             start += len(sites.positions)
 
@@ -191,25 +286,8 @@ class Genotypes:
 
     def _founders(self, sites: Sites) -> UInt8Array:
         """Alleles (V, P * FOUNDERS) of the founders' haplotypes."""
-        rng = generator(self.seed, "founders", sites.number)
-        V, P = len(sites.positions), len(DRIFT)
-        drift = (1.0 - np.array(DRIFT)) / np.array(DRIFT)
-        # Balding-Nichols: Beta(p (1 - F) / F, (1 - p) (1 - F) / F) in each population
-        mutated = np.where(sites.alt_is_old, 1.0 - sites.frequency, sites.frequency)[:, None]
-        drifted = rng.beta(mutated * drift, (1.0 - mutated) * drift)[sites.branch]
-        # REF and ALT change places where both signs do: [-s z < -q] = 1 - [s z < q]
-        sign = np.where(sites.alt_is_old, -1.0, 1.0).astype(np.float32)
-        threshold = ndtri(np.where(sites.recent[:, None], 0.0, drifted)).astype(np.float32) * sign[:, None]
-        reach = max(LD_LENGTH, LD_SPACINGS * sites.length / V)
-        correlation = np.exp(-np.diff(sites.positions, prepend=-np.inf) / reach).astype(np.float32)
-        direction = rng.choice(np.array([-1.0, 1.0], dtype=np.float32), V)[sites.branch] * sign
-        latent = np.zeros(P * FOUNDERS, dtype=np.float32)
-        alleles = np.empty((V, P * FOUNDERS), dtype=np.uint8)
-        for first in range(0, V, _FOUNDER_ROWS):
-            rows = slice(first, min(first + _FOUNDER_ROWS, V))
-            noise = rng.standard_normal((rows.stop - first, P * FOUNDERS), dtype=np.float32)
-            mosaic.founder_haplotypes(noise, correlation[rows], direction[rows], threshold[rows], latent, alleles[rows])
-        return alleles
+        reach = max(LD_LENGTH, LD_SPACINGS * sites.length / len(sites.positions))
+        return founder_pool(generator(self.seed, "founders", sites.number), sites, DRIFT, FOUNDERS, reach)
 
     def _copy(self, sites: Sites, founders: UInt8Array, rows: Int64Array, state: mosaic.Segments) -> UInt8Array:
         """Packed calls (V, B) at ``rows``, complete; recent mutations are still 0."""
@@ -220,26 +298,8 @@ class Genotypes:
         return packed
 
     def _add_recent(self, rng: np.random.Generator, frequency: Float64Array, packed: UInt8Array) -> None:
-        """Give every recent mutation its carriers, at least one, mostly of one population."""
-        N = len(self.ancestry)
-        recent = np.flatnonzero(frequency < RECENT_BELOW)
-        counts = np.maximum(1, rng.poisson(2 * N * frequency[recent]))
-        home = rng.choice(len(POPULATION_SHARES), len(recent), p=POPULATION_SHARES)
-        row, haplotype = [], []
-        for population in range(len(POPULATION_SHARES)):
-            ours = home == population
-            reach = np.cumsum(self.ancestry[:, population])
-            sample = np.searchsorted(reach, rng.random(counts[ours].sum()) * reach[-1], side="right")
-            haplotype.append(2 * np.minimum(sample, N - 1) + rng.integers(0, 2, len(sample)))
-            row.append(np.repeat(recent[ours], counts[ours]))
-        rows, haplotypes = np.concatenate(row), np.concatenate(haplotype)
+        """Give every recent mutation its carriers."""
+        rows, haplotypes = draw_carriers(rng, frequency, self.ancestry, POPULATION_SHARES)
         order = np.lexsort((haplotypes, rows))
         first = np.searchsorted(rows[order], np.arange(len(packed) + 1))
-        mosaic.set_carriers(first, haplotypes[order].astype(np.int32), N, packed)
-
-    def _hide(self, rng: np.random.Generator, missing_rate: float, packed: UInt8Array) -> None:
-        """Make calls missing at random, at rates that differ between variants (gamma, shape 1/2)."""
-        N = len(self.ancestry)
-        rates = np.minimum(0.5, 2.0 * missing_rate * rng.standard_gamma(0.5, len(packed)))
-        rows = np.repeat(np.arange(len(packed)), rng.binomial(N, rates))
-        mosaic.hide_calls(rows, rng.integers(0, N, len(rows)), packed)
+        mosaic.set_carriers(first, haplotypes[order].astype(np.int32), len(self.ancestry), packed)
