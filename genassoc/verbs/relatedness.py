@@ -10,12 +10,10 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from genassoc.analyses.kinship.pairs import DUPLICATE, FIRST_DEGREE, SECOND_DEGREE, related_pairs
-from genassoc.analyses.kinship.tiles import Frequencies
 from genassoc.analyses.leading_components import MOST_COMPONENTS, LeadingComponents, leading_components
 from genassoc.analyses.pruning import Piece, Pruning, Window, prune_contig
 from genassoc.data import strangers
@@ -37,13 +35,14 @@ SEED = 20_150_601
 MOST_SAMPLES = 20_000  # among whom relatives are looked for; of more a random subset
 _MOST_FOR_COMPONENTS = 1_000
 _LEAST_FOR_COMPONENTS = 50
-_MOST_VARIANTS = 3_072
+_MOST_VARIANTS, _FEWER_VARIANTS, _MANY_SAMPLES = 6_144, 4_096, 5_000  # fewer where samples are many
 _LEAST_VARIANTS = 200
+_CANDIDATES = 4  # for each variant that is wanted: pruning leaves a fifth to a half
 _CHUNKS, _CHUNK_BYTES = 44, 2**28  # of the store, read at the most; fewer chunks where they are large
 _LEAST_CHUNKS = 8
-_LEAST_MAF, _MOST_MISSING = 0.05, 0.05
+_LEAST_MAF, _MOST_MISSING = 0.1, 0.05
 _PRUNING = Pruning(0.2, Window(100, True))
-_SPREAD = 1.3  # of kinship beyond that of independent variants: the LD that pruning leaves (1.0 to 1.2 measured)
+_PAIRED = 256  # samples all of whose pairs tell how kinship of unrelated ones spreads
 _HELD = 0.5  # share of a component's reliable variance that covariates must explain
 _DEGREES = ("duplicates or identical twins", "first degree", "second degree")
 _CACHED, _MOST_CACHED, _MOST_BYTES = "structure", 200, 2**20
@@ -82,7 +81,7 @@ class Look:
     reliability: tuple[float, ...] = ()
 
     @classmethod
-    def from_content(cls, content: dict[str, Any], n_samples: int) -> "Look":
+    def from_content(cls, content: dict[str, object], n_samples: int) -> "Look":
         """What a file holds that anybody may have written.
 
         Raises
@@ -120,7 +119,7 @@ class Look:
         scores = np.array(self.scores, dtype=float).reshape(len(self.scores), len(self.samples)).T
         return LeadingComponents(scores, np.array(self.reliability, dtype=float))
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> dict[str, object]:
         """For the provenance of a run."""
         found = dict(zip(("duplicates", "first_degree", "second_degree"), self.pairs))
         return {
@@ -143,7 +142,7 @@ class Structure:
     """What there is to say, and what the record keeps."""
 
     notes: tuple[str, ...] = ()
-    record: dict[str, Any] = field(default_factory=dict)
+    record: dict[str, object] = field(default_factory=dict)
     lines: tuple[str, ...] = ()
 
 
@@ -212,13 +211,12 @@ def _look(cohort: Cohort, analysed: Int64Array, threads: int | None) -> Look:
     mapped = map if some.size < 2_000 or executor.n == 1 else executor.map
     pairs, _ = related_pairs(block, np.arange(some.size), SECOND_DEGREE, mapped=mapped)
     # An unrelated pair is taken for one of this degree less than once in ten cohorts.
-    error = _SPREAD * Frequencies.of(block.counts).standard_error
-    by_chance = [
-        0.5 * some.size**2 / 2 * math.erfc(least / error / math.sqrt(2))
-        for least in (DUPLICATE, FIRST_DEGREE, SECOND_DEGREE)
-    ]
+    middle, error = _spread(block, rng)
+    n_pairs = some.size * (some.size - 1) / 2
+    degrees = (DUPLICATE, FIRST_DEGREE, SECOND_DEGREE)
+    by_chance = [n_pairs * 0.5 * math.erfc((least - middle) / error / math.sqrt(2)) for least in degrees]
     n_degrees = int(np.count_nonzero(np.array(by_chance) < 0.1))
-    least = [DUPLICATE, FIRST_DEGREE, SECOND_DEGREE][:n_degrees]
+    least = degrees[:n_degrees]
     above = [int(np.count_nonzero(pairs.kinship >= bound)) for bound in least] + [0] * (3 - n_degrees)
     counts = (above[0], max(above[1] - above[0], 0), max(above[2] - above[1], 0))
     related = pairs.kinship >= least[-1] if least else np.zeros(pairs.n, bool)
@@ -254,10 +252,11 @@ def _variants(cohort: Cohort, columns: Int64Array) -> tuple[GenotypeBlock, Int64
     ]
     if not chunks:
         return None
+    wanted = _MOST_VARIANTS if columns.size <= _MANY_SAMPLES else _FEWER_VARIANTS
     most = max(_LEAST_CHUNKS, min(_CHUNKS, _CHUNK_BYTES // max(1, step * store.n_samples // 4)))
     if len(chunks) > most:
         chunks = [chunks[at] for at in np.linspace(0, len(chunks) - 1, most).round().astype(int)]
-    share = -(-2 * _MOST_VARIANTS // len(chunks))  # twice as many as are wanted: pruning leaves half or so
+    share = -(-_CANDIDATES * wanted // len(chunks))
     packed: list[GenotypeBlock] = []
     numbers: list[Int64Array] = []
     for number, start, stop in chunks:
@@ -277,8 +276,8 @@ def _variants(cohort: Cohort, columns: Int64Array) -> tuple[GenotypeBlock, Int64
         np.uint64
     )
     kept = prune_contig([Piece(block, at, at + 2 * _PRUNING.window.size * contig)], every, _PRUNING).numbers
-    if kept.size > _MOST_VARIANTS:
-        kept = kept[np.linspace(0, kept.size - 1, _MOST_VARIANTS).round().astype(int)]
+    if kept.size > wanted:
+        kept = kept[np.linspace(0, kept.size - 1, wanted).round().astype(int)]
     return GenotypeBlock(block.packed[kept], block.n_samples), contig[kept]
 
 
@@ -286,9 +285,20 @@ def _common(counts: Int64Array) -> BoolArray:
     """Variants (V,) with a common minor allele, observed in most."""
     n = counts[:, :3].sum(axis=1)
     frequency = (counts[:, 1] + 2 * counts[:, 2]) / np.maximum(2 * n, 1)
-    return np.asarray(
-        (np.minimum(frequency, 1 - frequency) >= _LEAST_MAF) & (n >= (1 - _MOST_MISSING) * counts.sum(axis=1)) & (n > 0)
-    )
+    observed = (n >= (1 - _MOST_MISSING) * counts.sum(axis=1)) & (n > 0)
+    return np.asarray(observed & (np.minimum(frequency, 1 - frequency) >= _LEAST_MAF))
+
+
+def _spread(block: GenotypeBlock, rng: np.random.Generator) -> tuple[float, float]:
+    """Median of the kinship of pairs of samples, and its standard deviation above that, of the pairs of a few hundred: most are unrelated."""
+    n = block.n_samples
+    some = np.arange(n) if n <= _PAIRED else np.sort(rng.choice(n, _PAIRED, replace=False))
+    kinship = related_pairs(block, some, -np.inf)[0].kinship
+    kinship = kinship[~np.isnan(kinship)]
+    if not kinship.size:
+        return 0.0, math.inf
+    middle, above = np.quantile(kinship, [0.5, 0.84134])  # a standard deviation above the median of a normal law
+    return float(middle), max(float(above - middle), 1e-6)
 
 
 def _unrelated(n: int, left: Int64Array, right: Int64Array) -> Int64Array:
