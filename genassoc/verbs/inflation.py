@@ -12,7 +12,7 @@ from genassoc.models.base import AssociationModel
 from genassoc.results import Results
 
 _BIN = 64  # rows that follow one another, counted together
-_BLOCKS = 100  # stretches of the genome whose spread is the error of the whole
+_BLOCKS = 40  # stretches of the genome whose spread is the error of the whole: fewer are longer, and LD crosses their borders less
 _LEAST_BLOCKS = 20
 _CHANCE = 1e-3  # of a warning of any trait of a run without inflation
 _LEAST = 1.02  # a lambda of no practical meaning, however surely above 1
@@ -24,11 +24,11 @@ _SHOWN = 5
 def inflation_notes(results: Results, cohort: Cohort, model: AssociationModel) -> Iterator[str]:
     """A line on the traits whose lambda lies above the interval that it has without inflation.
 
-    Half of the tests lie above the median without inflation. How far chance moves that share is told by its spread over a hundred stretches of the
+    Half of the tests lie above the median without inflation. How far chance moves that share is told by its spread over forty stretches of the
     genome, so that tests in LD count as what they are, and no number of effective tests is assumed.
     """
     found = {group: _upper(above, n) for group, (above, n) in _shares(results).items()}
-    surely = NormalDist().inv_cdf(1 - _CHANCE / max(1, len(found)))
+    surely = _quantile(1 - _CHANCE / max(1, len(found)))
     beyond = {group: 1 + surely * error for group, (z, error) in found.items() if z > surely}
     if not beyond:
         return
@@ -52,6 +52,12 @@ def inflation_notes(results: Results, cohort: Cohort, model: AssociationModel) -
             "(genassoc step1) accounts for both; so do many causal variants, which is no fault"
         )
     yield f"lambda_GC above what chance gives: {shown}: {way}"
+
+
+def _quantile(p: float) -> float:
+    """Of Student's t with `_BLOCKS` - 1 degrees of freedom, to the first order in their inverse (Hill 1970)."""
+    z = NormalDist().inv_cdf(p)
+    return z + (z**3 + z) / (4 * (_BLOCKS - 1))
 
 
 def _shares(results: Results) -> dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]:
