@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from genassoc.errors import ReusedWarning as ReusedWarning
     from genassoc.errors import SampleMismatchError as SampleMismatchError
     from genassoc.errors import StoreError as StoreError
+    from genassoc.errors import StructureWarning as StructureWarning
     from genassoc.errors import UncheckedWarning as UncheckedWarning
     from genassoc.errors import UnreadDosagesWarning as UnreadDosagesWarning
     from genassoc.explanation.audit import AuditWarning as AuditWarning
@@ -102,6 +103,7 @@ _NAMES = {
     "SampleMismatchError": "genassoc.errors",
     "Serial": "genassoc.engine.executors",
     "StoreError": "genassoc.errors",
+    "StructureWarning": "genassoc.errors",
     "Threads": "genassoc.engine.executors",
     "UncheckedWarning": "genassoc.errors",
     "PrincipalComponents": "genassoc.verbs.components",

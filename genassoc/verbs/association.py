@@ -24,7 +24,7 @@ from genassoc.engine.parts import Merged
 from genassoc.engine.plan import Plan, fingerprint
 from genassoc.engine.run import run_to_file
 from genassoc.engine.sets import SetJob
-from genassoc.errors import PhenotypeError, ReusedWarning, UnreadDosagesWarning
+from genassoc.errors import PhenotypeError, ReusedWarning, StructureWarning, UnreadDosagesWarning
 from genassoc.explanation.audit import audited
 from genassoc.models.base import AssociationModel
 from genassoc.models.scan.genome import Scan, ScanState
@@ -32,7 +32,9 @@ from genassoc.progress import Progress
 from genassoc.provenance import Recorder
 from genassoc.results import Results
 from genassoc.verbs.arguments import check_cohort, check_model
+from genassoc.verbs.inflation import inflation_notes
 from genassoc.verbs.options import DEFAULT, RunOptions
+from genassoc.verbs.relatedness import structure_of
 from genassoc.verbs.relationships import computed, related
 from genassoc.verbs.run_record import (
     describe,
@@ -141,6 +143,7 @@ def associate(
     audit: int | None = None,
     memory: str | int | None = None,
     for_spreadsheets: bool = False,
+    relatedness: bool = True,
 ) -> Results:
     """Test every selected variant of a cohort against every trait of a model.
 
@@ -170,6 +173,9 @@ def associate(
         A cap for this process, as "4GiB": threads, blocks and tasks follow from it.
     for_spreadsheets : bool
         Text only: an apostrophe before ids that a spreadsheet would compute (those that begin with = + - @).
+    relatedness : bool
+        Whether relatives, leading components of ancestry that are no covariates, and an inflation beyond chance are looked for, and warned
+        of (`StructureWarning`); docs/structure/warnings.md. The results do not depend on it.
 
     Returns
     -------
@@ -191,7 +197,9 @@ def associate(
     check_not_forked()
     check_cohort(cohort, "associate(cohort, model)")
     check_model(model)
-    options = RunOptions(executor=executor, progress=progress, restart=restart, audit=audit, memory=memory)
+    options = RunOptions(
+        executor=executor, progress=progress, restart=restart, audit=audit, memory=memory, relatedness=relatedness
+    )
     cohort = cohort_for(cohort, model, offsets, kinship)
     if out is not None:
         return associate_to_file(cohort, model, Path(out), options, for_spreadsheets=for_spreadsheets)
@@ -217,19 +225,29 @@ def associate_to_file(
     check_before_fitting(cohort, model, options.memory)
     job = association_job(cohort, model, plan, options)
     warn_of_columns(job.state.cautions, job.state.notes)
+    structure = structure_of(cohort, model, options)
+    for note in structure.notes:
+        warnings.warn(note, StructureWarning, stacklevel=3)
     run = fitted(job, plan, options.executor, options.memory, model.rows_per_variant)
     record: dict[str, Any] = {}
 
     def seal(merged: Merged) -> None:
         record.update(finish_record(recorder, cohort, model, job.state, merged.counts.to_dict(), identity))
-        record["notes"] += run.notes
+        record["notes"] += [*structure.notes, *run.notes]
+        record.update(structure.record)
         write_record(out, record, merged.digest)
 
     merged = run_to_file(
         run.job, run.plan, run.executor, out, options.shown,
         restart=options.restart, seal=seal, for_spreadsheets=for_spreadsheets,
     )  # fmt: skip
-    return _audited(Results(out, record, cohort).vouched(merged.digest), merged.digest, cohort, options.audit)
+    results = Results(out, record, cohort).vouched(merged.digest)
+    if options.relatedness:
+        for note in inflation_notes(results, cohort, model):
+            warnings.warn(note, StructureWarning, stacklevel=3)
+            record["notes"].append(note)
+            write_record(out, record, merged.digest)
+    return _audited(results, merged.digest, cohort, options.audit)
 
 
 def _reused(out: Path, existing: Record, cohort: Cohort, n_rows: int | None) -> Results:

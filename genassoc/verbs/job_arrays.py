@@ -26,7 +26,9 @@ from genassoc.verbs.association import association_job, plan_association
 from genassoc.verbs.config import Config
 from genassoc.verbs.estimate import estimate
 from genassoc.verbs.from_config import converted, make_cohort, make_model, make_store
+from genassoc.verbs.inflation import inflation_notes
 from genassoc.verbs.options import DEFAULT, RunOptions
+from genassoc.verbs.relatedness import structure_of
 from genassoc.verbs.run_record import (
     describe,
     finish_record,
@@ -200,14 +202,22 @@ def merge_parts(work: Path, out: Path, options: RunOptions = DEFAULT) -> tuple[M
         return merged, files, audit_lines(existing.content)
     with folder.lock():
         state = association_job(cohort, model, plan, options).state
+        structure = structure_of(cohort, model, options)
         record: dict[str, Any] = {}
 
         def seal(merged: Merged) -> None:
             record.update(finish_record(recorder, cohort, model, state, merged.counts.to_dict(), identity))
+            record["notes"] += structure.notes
+            record.update(structure.record)
             write_record(config.out, record, merged.digest)
 
         merged = merge(folder, plan, config.out, seal, for_spreadsheets=for_spreadsheets)
     results = Results(merged.path, record).vouched(merged.digest)
+    if options.relatedness:
+        told = [*inflation_notes(results, cohort, model)]
+        options.say(told)
+        record["notes"] += told
+        write_record(merged.path, record, merged.digest)
     if options.audit:
         results.provenance = audited(record, results, cohort, record["parameters"]["model"], options.audit)
         write_record(merged.path, results.provenance, merged.digest)
