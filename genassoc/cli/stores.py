@@ -1,7 +1,8 @@
 """The commands on genotype stores: convert, info, qc. They parse, call and print; no numbers are made here."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import click
 
@@ -9,6 +10,12 @@ from genassoc.cli import values
 from genassoc.cli.options import IdRule, Json, Memory, Threads, executor, progress, say, tell
 from genassoc.cli.reading_options import with_reading
 from genassoc.cli.signatures import Argument, Option, command
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from genassoc.data.cohort.cohort import Cohort
+    from genassoc.engine.executors import Executor
 
 
 def add_to(app: click.Group) -> None:
@@ -68,7 +75,15 @@ def qc(
     store: Path,
     *,
     out: Annotated[Path, Option(help="Table of variants: .parquet, .tsv or .tsv.gz.")],
-    samples_out: Annotated[Path | None, Option(help="Also write a table of samples.")] = None,
+    samples_out: Annotated[
+        Path | None, Option(help="Also a table of samples: missing rate, heterozygosity, F and its outliers.")
+    ] = None,
+    het_limit: Annotated[
+        float, Option(help="Of samples: F beyond so many standard deviations from its mean is an outlier.")
+    ] = 3.0,
+    check_sex: Annotated[
+        Path | None, Option(help="Also a table of samples: F on X, calls on Y, and the sex these tell.")
+    ] = None,
     pheno: Annotated[Path | None, Option(help="Phenotypes: only samples in both files are counted.")] = None,
     sample_id: Annotated[str | None, Option(help="Phenotypes: column of sample ids.")] = None,
     cases: Annotated[str | None, Option(help="Phenotypes: binary trait; adds Hardy-Weinberg in controls.")] = None,
@@ -85,7 +100,9 @@ def qc(
     from genassoc.verbs import describe, quality
 
     targets = [path for path in (out, samples_out) if path is not None]
-    describe.check_tables(targets, [store] if pheno is None else [store, pheno])
+    describe.check_tables(
+        [*targets, *([] if check_sex is None else [check_sex])], [store] if pheno is None else [store, pheno]
+    )
     codes = values.missing_codes(missing_code)
     cohort = quality.counted_cohort(
         store, pheno, sample_id=sample_id, sex=sex, cases=cases, missing_codes=codes, id_rule=id_rule
@@ -100,6 +117,29 @@ def qc(
         cohort, cases=cases, case_value=value, by_sample=samples_out is not None, executor=executor(threads),
         progress=progress(),
     )  # fmt: skip
-    for path, table in zip(targets, (variants, samples)):
-        describe.write_frame(path, table)
-        say(f"{path}: {table.height:,} {'variants' if table is variants else 'samples'}")
+    describe.write_frame(out, variants)
+    say(f"{out}: {variants.height:,} variants")
+    for path, lines in _sample_tables(cohort, samples, samples_out, check_sex, het_limit, executor(threads)):
+        say(f"{path}: {cohort.n_samples:,} samples")
+        for line in lines:
+            say(f"  {line}")
+
+
+def _sample_tables(
+    cohort: "Cohort", samples: "pl.DataFrame", samples_out: Path | None, sexes_out: Path | None, limit: float, executor: "Executor"
+) -> Iterator[tuple[Path, list[str]]]:  # fmt: skip
+    """Write the tables of samples that are asked for, and say what the checks found."""
+    from genassoc.verbs import describe
+
+    if samples_out is None and sexes_out is None:
+        return
+    from genassoc.verbs import sample_checks
+
+    if samples_out is not None:
+        judged = sample_checks.judged(cohort, samples, limit)
+        describe.write_frame(samples_out, judged.table)
+        yield samples_out, judged.lines()
+    if sexes_out is not None:
+        found = sample_checks.check_sex(cohort, executor=executor, progress=progress())
+        describe.write_frame(sexes_out, found.table)
+        yield sexes_out, found.lines()

@@ -4,5 +4,6 @@ from genassoc.plots.figure import save_figure
 from genassoc.plots.manhattan import manhattan
 from genassoc.plots.miami import miami
 from genassoc.plots.qq import qq
+from genassoc.plots.samples import heterozygosity
 
-__all__ = ["manhattan", "miami", "qq", "save_figure"]
+__all__ = ["heterozygosity", "manhattan", "miami", "qq", "save_figure"]
