@@ -1,6 +1,5 @@
 """The commands on genotype stores: convert, info, qc. They parse, call and print; no numbers are made here."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,10 +11,7 @@ from genassoc.cli.reading_options import with_reading
 from genassoc.cli.signatures import Argument, Option, command
 
 if TYPE_CHECKING:
-    import polars as pl
-
-    from genassoc.data.cohort.cohort import Cohort
-    from genassoc.engine.executors import Executor
+    from genassoc.data.cohort.sample_checks import SampleCheck
 
 
 def add_to(app: click.Group) -> None:
@@ -113,33 +109,31 @@ def qc(
     notes = quality.case_notes(cohort, cases, value) if cases else ()
     for note in (*cohort.notes, *notes):
         tell(note)
+    if check_sex is None:
+        sexes = None
+    else:  # first: it may be impossible, and then nothing is written
+        from genassoc.verbs import sample_checks
+
+        sexes = sample_checks.check_sex(cohort, executor=executor(threads), progress=progress())
     variants, samples = quality.quality(
         cohort, cases=cases, case_value=value, by_sample=samples_out is not None, executor=executor(threads),
         progress=progress(),
     )  # fmt: skip
     describe.write_frame(out, variants)
     say(f"{out}: {variants.height:,} variants")
-    for path, lines in _sample_tables(cohort, samples, samples_out, check_sex, het_limit, executor(threads)):
-        say(f"{path}: {cohort.n_samples:,} samples")
-        for line in lines:
-            say(f"  {line}")
+    if samples_out is not None:
+        from genassoc.verbs import sample_checks
+
+        _write_check(samples_out, sample_checks.judged(cohort, samples, het_limit))
+    if check_sex is not None and sexes is not None:
+        _write_check(check_sex, sexes)
 
 
-def _sample_tables(
-    cohort: "Cohort", samples: "pl.DataFrame", samples_out: Path | None, sexes_out: Path | None, limit: float, executor: "Executor"
-) -> Iterator[tuple[Path, list[str]]]:  # fmt: skip
-    """Write the tables of samples that are asked for, and say what the checks found."""
+def _write_check(path: Path, found: "SampleCheck") -> None:
+    """Write a table of samples, and say what was found."""
     from genassoc.verbs import describe
 
-    if samples_out is None and sexes_out is None:
-        return
-    from genassoc.verbs import sample_checks
-
-    if samples_out is not None:
-        judged = sample_checks.judged(cohort, samples, limit)
-        describe.write_frame(samples_out, judged.table)
-        yield samples_out, judged.lines()
-    if sexes_out is not None:
-        found = sample_checks.check_sex(cohort, executor=executor, progress=progress())
-        describe.write_frame(sexes_out, found.table)
-        yield sexes_out, found.lines()
+    describe.write_frame(path, found.table)
+    say(f"{path}: {found.table.height:,} samples")
+    for line in found.lines():
+        say(f"  {line}")

@@ -1,12 +1,14 @@
 """Quality of samples in a picture: heterozygosity against missing calls."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
+from genassoc.data.cohort.sample_checks import SampleCheck
 from genassoc.errors import InputError
-from genassoc.plots.figure import DARK_BLUE, GREY, INK, PALE, VERMILION, dress, new_axes, write_title
+from genassoc.plots.figure import DARK_BLUE, GREY, INK, PALE, VERMILION, dress, new_axes, size_in_points, write_title
+from genassoc.plots.labels import place_labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 _NEEDED = ("missing_rate", "heterozygosity")
 
 
-def heterozygosity(samples: Any, *, title: str = "", names: int = 10, ax: "Axes | None" = None) -> "Axes":
+def heterozygosity(samples: "SampleCheck | pl.DataFrame", *, title: str = "", names: int = 10, ax: "Axes | None" = None) -> "Axes":
     """Draw each sample's heterozygosity against its missing rate; outliers stand out and are named.
 
     Contaminated samples lie above the cloud, inbred ones and bad DNA below it; bad DNA to the right too.
@@ -40,7 +42,7 @@ def heterozygosity(samples: Any, *, title: str = "", names: int = 10, ax: "Axes 
     """
     from matplotlib.ticker import PercentFormatter
 
-    table = samples if isinstance(samples, pl.DataFrame) else getattr(samples, "table", None)
+    table = samples.table if isinstance(samples, SampleCheck) else samples
     if not isinstance(table, pl.DataFrame):
         raise TypeError("heterozygosity(samples): what check_heterozygosity found, or a table of sample_qc")
     if lacking := [name for name in _NEEDED if name not in table.columns]:
@@ -67,22 +69,19 @@ def heterozygosity(samples: Any, *, title: str = "", names: int = 10, ax: "Axes 
         axis.set_major_formatter(PercentFormatter(1.0))
     ax.set_xlabel("calls not observed", color=INK, fontsize=9)
     ax.set_ylabel("heterozygous calls on autosomes", color=INK, fontsize=9)
-    _name(ax, shown.filter(pl.Series(out)), names)
+    ax.set_xlim(ax.get_xlim())
+    bottom, top = ax.get_ylim()
+    ax.set_ylim(bottom, top + 0.12 * (top - bottom) * bool(out.any()))  # room for names
     unseen = table.height - shown.height
     caption = f"{shown.height:,} samples" + (f", {int(out.sum()):,} outliers" if "keep" in shown.columns else "")
     write_title(ax, title, caption + (f"; {unseen:,} without calls are left out" if unseen else ""))
+    if "sample_id" in shown.columns:
+        _name(ax, shown.filter(pl.Series(out)), shown, names)
     return ax
 
 
-def _name(ax: "Axes", outliers: pl.DataFrame, names: int) -> None:
-    """Write the names of the farthest outliers beside them."""
-    if "sample_id" not in outliers.columns:
-        return
+def _name(ax: "Axes", outliers: pl.DataFrame, crowd: pl.DataFrame, names: int) -> None:
+    """Write the names of the farthest outliers near them."""
     far = outliers.sort(pl.col("z").abs(), descending=True, nulls_last=True) if "z" in outliers.columns else outliers
-    right = ax.get_xlim()[1]
-    for name, x, y in far.head(names).select("sample_id", *_NEEDED).iter_rows():
-        left = x > 0.75 * right  # else it would leave the picture
-        ax.annotate(
-            name, (x, y), xytext=(-4 if left else 4, 3), textcoords="offset points", ha="right" if left else "left", fontsize=7,
-            color=INK,
-        )  # fmt: skip
+    named = far.head(names).with_columns(rsid="sample_id", chromosome=pl.lit(""), base_pair_location=pl.lit(0))
+    place_labels(ax, named, crowd, "missing_rate", "heterozygosity", size_in_points(ax))
