@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 # For editors and type checkers, which do not call `__getattr__`; a test compares it with the tables below.
 if TYPE_CHECKING:
     from genassoc import plots as plots
+    from genassoc.analyses.whole_genome.choices import WholeGenomeRegression as WholeGenomeRegression
     from genassoc.data.cohort import variants as variants
     from genassoc.data.cohort.cohort import Cohort as Cohort
     from genassoc.data.cohort.kept_variants import KeptVariants as KeptVariants
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
     from genassoc.verbs.arrays import to_allel as to_allel
     from genassoc.verbs.arrays import to_dask as to_dask
     from genassoc.verbs.association import associate as associate
+    from genassoc.verbs.components import PrincipalComponents as PrincipalComponents
+    from genassoc.verbs.components import pca as pca
     from genassoc.verbs.demonstration import demo as demo
     from genassoc.verbs.exports import export as export
     from genassoc.verbs.kinship import kinship as kinship
@@ -64,6 +67,8 @@ if TYPE_CHECKING:
     from genassoc.verbs.sample_checks import check_sex as check_sex
     from genassoc.verbs.stores import convert as convert
     from genassoc.verbs.stores import open_store as open_store
+    from genassoc.verbs.whole_genome import WholeGenomePredictions as WholeGenomePredictions
+    from genassoc.verbs.whole_genome import fit_whole_genome as fit_whole_genome
 
     __version__ = genassoc_version()
 
@@ -99,6 +104,9 @@ _NAMES = {
     "StoreError": "genassoc.errors",
     "Threads": "genassoc.engine.executors",
     "UncheckedWarning": "genassoc.errors",
+    "PrincipalComponents": "genassoc.verbs.components",
+    "WholeGenomePredictions": "genassoc.verbs.whole_genome",
+    "WholeGenomeRegression": "genassoc.analyses.whole_genome.choices",
     "adjust": "genassoc.verbs.adjustment",
     "associate": "genassoc.verbs.association",
     "associate_predictors": "genassoc.verbs.predictors",
@@ -108,8 +116,10 @@ _NAMES = {
     "demo": "genassoc.verbs.demonstration",
     "explain": "genassoc.explanation.explain",
     "export": "genassoc.verbs.exports",
+    "fit_whole_genome": "genassoc.verbs.whole_genome",
     "kinship": "genassoc.verbs.kinship",
     "open_store": "genassoc.verbs.stores",
+    "pca": "genassoc.verbs.components",
     "permute": "genassoc.verbs.permutation",
     "read_sake_patients": "genassoc.formats.sake.patients",
     "run": "genassoc.verbs.runs",

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 _NEEDED = ("missing_rate", "heterozygosity")
 
 
-def heterozygosity(samples: "SampleCheck | pl.DataFrame", *, title: str = "", names: int = 10, ax: "Axes | None" = None) -> "Axes":
+def heterozygosity(
+    samples: "SampleCheck | pl.DataFrame", *, title: str = "", names: int = 10, ax: "Axes | None" = None
+) -> "Axes":
     """Draw each sample's heterozygosity against its missing rate; outliers stand out and are named.
 
     Contaminated samples lie above the cloud, inbred ones and bad DNA below it; bad DNA to the right too.

@@ -13,6 +13,7 @@ from genassoc.data.forks import check_not_forked
 from genassoc.data.integrity import FileDigest
 from genassoc.data.memory import settle
 from genassoc.data.output import check_outputs
+from genassoc.data.phenotypes.offsets import PredictionTables
 from genassoc.data.schema import block_variants, working_variants
 from genassoc.data.sidecar import Record, write_record
 from genassoc.data.store.notes import unread_dosages
@@ -56,7 +57,9 @@ def cohort_for(cohort: Cohort, model: AssociationModel, offsets: "Given | None")
         They do not fit.
     """
     if offsets is not None:
-        cohort = with_offsets(cohort, offsets, model.traits, model.outcome)
+        tables = getattr(offsets, "tables", None)
+        given = tables if isinstance(tables, PredictionTables) else offsets  # of whole-genome predictions in memory
+        cohort = with_offsets(cohort, given, model.traits, model.outcome)
     if cohort.offsets is not None:
         check_offsets(cohort, model.traits)
     return cohort

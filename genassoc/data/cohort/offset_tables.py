@@ -20,7 +20,7 @@ from genassoc.data.cohort.ledger import lacking_predictions
 from genassoc.data.cohort.matching import as_in_phenotypes, family_column, first_few, mismatch_message
 from genassoc.data.cohort.recipe import with_offsets as recipe_step
 from genassoc.data.phenotypes.columns import NUMBER, from_pandas, listed, read_columns
-from genassoc.data.phenotypes.offsets import Offsets, Source, Unit
+from genassoc.data.phenotypes.offsets import Offsets, PredictionTables, Source, Unit
 from genassoc.data.phenotypes.phenotypes import Phenotypes
 from genassoc.data.phenotypes.reading import Reading
 from genassoc.data.phenotypes.tables import TextTable
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     Table: TypeAlias = str | Path | pl.DataFrame | pd.DataFrame
-    Given: TypeAlias = Table | Mapping[str, Table] | Offsets
+    Given: TypeAlias = Table | Mapping[str, Table] | Offsets | PredictionTables
 
 ALL = "all"  # the name of predictions that leave no chromosome out
 _ALL_NAMES = (ALL, "0")  # REGENIE writes 0 in the file of --print-prs
@@ -133,8 +133,15 @@ def check_offsets(cohort: Cohort, traits: Sequence[str]) -> None:
 
 
 def _read(
-    cohort: Cohort, given: "Table | Mapping[str, Table]", traits: tuple[str, ...], kind: str, read: _Read
+    cohort: Cohort,
+    given: "Table | Mapping[str, Table] | PredictionTables",
+    traits: tuple[str, ...],
+    kind: str,
+    read: _Read,
 ) -> None:
+    if isinstance(given, PredictionTables):
+        _read_predictions(cohort, given, traits, kind, read)
+        return
     if isinstance(given, Mapping):
         if not given:
             raise InputError("offsets={} names no table: give one for each chromosome, or none at all")
@@ -173,6 +180,28 @@ def _read(
         _read_regenie(cohort, {trait: files[trait] for trait in traits}, traits, kind, read)
     else:
         _read_table(cohort, path, traits, read, None)
+
+
+def _read_predictions(cohort: Cohort, given: PredictionTables, traits: tuple[str, ...], kind: str, read: _Read) -> None:
+    """Predictions of `PredictionTables`; an autosome that has none of its own gave nothing to any of them."""
+    if given.outcome != kind:
+        raise PhenotypeError(
+            f"{given.source} are of {given.outcome} traits, and the model is of {kind} ones, whose linear predictor has another unit: fit "
+            f"them anew with outcome='{kind}'"
+        )
+    absent = [trait for trait in traits if trait not in given.everywhere.columns]
+    if absent:
+        raise PhenotypeError(
+            f"{given.source}: there is no prediction of {listed(absent)}; there are those of {listed(given.everywhere.columns[1:])}"
+        )
+    read.source, read.unit = given.source, given.unit
+    for name, table in given.tables.items():
+        _read_table(cohort, table, traits, read, name)
+    for contig in cohort.contigs.chromosomes:
+        key = cohort.contigs.key(contig)
+        if key.removeprefix("=").isdecimal() and not any(key in region_keys(name) for name in read.tables):
+            _read_table(cohort, given.everywhere, traits, read, contig)
+    _read_table(cohort, given.everywhere, traits, read, ALL)
 
 
 def _absolute(path: str | Path) -> str:

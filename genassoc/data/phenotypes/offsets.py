@@ -5,15 +5,43 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from genassoc.errors import InputError
 from genassoc.shapes import BoolArray, Float64Array
 
+if TYPE_CHECKING:
+    import polars as pl
+
 Unit = Literal["trait", "residual_sd"]
 Source = str | Mapping[str, str]  # a path, a pattern of paths, or a path of each chromosome or trait
+
+
+@dataclass(frozen=True, eq=False)
+class PredictionTables:
+    """Predictions in memory, not yet of any cohort.
+
+    Attributes
+    ----------
+    tables : mapping
+        A name of a chromosome -> a DataFrame of sample_id and a column for each trait: predictions that leave it out.
+    everywhere : DataFrame
+        Predictions that leave nothing out: of chromosomes which gave nothing to any prediction.
+    unit : {"trait", "residual_sd"}
+        See `Offsets`.
+    outcome : str
+        What the traits are, as models' ``outcome``.
+    source : str
+        Where they come from, in words.
+    """
+
+    tables: Mapping[str, "pl.DataFrame"]
+    everywhere: "pl.DataFrame"
+    unit: Unit
+    outcome: str
+    source: str
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,7 @@ from genassoc.models.linear.residual_law import ResidualLaw
 from genassoc.models.scan.product import ThinMatrix
 from genassoc.shapes import BoolArray, Float64Array, Int64Array, UInt64Array, packed_bytes
 from genassoc.stats.linalg import orthonormal_basis
+from genassoc.stats.ranks import normal_scores
 
 # A pattern shares the cohort's covariates unless it lacks more than this share of their samples (then columns of its
 # own cost less than what is subtracted), or they keep less than this share of a direction without those samples (then
@@ -160,14 +161,6 @@ class LinearState:
         """Complete samples of each trait."""
         n = {int(trait): null.n for null in self.nulls for trait in null.traits}
         return [n[trait] for trait in range(len(self.traits))]
-
-
-def normal_scores(y: Float64Array) -> Float64Array:
-    """Normal scores of the ranks of y (n,), ties sharing their mean rank: ``ndtri((rank - 3/8) / (n + 1/4))`` (Blom 1958)."""
-    from scipy.special import ndtri
-    from scipy.stats import rankdata  # slow to import
-
-    return np.asarray(ndtri((rankdata(y) - 0.375) / (y.size + 0.25)))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,417 @@
+"""Whole-genome regression: predictions of traits from all variants, a set for each chromosome without its own."""
+
+import hashlib
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from genassoc.analyses.whole_genome.choices import WholeGenomeRegression
+from genassoc.analyses.whole_genome.folds import families_of
+from genassoc.analyses.whole_genome.frame import Fitted, Frame, Prior, SampleGroup, TraitFailure, TraitFit
+from genassoc.analyses.whole_genome.groups import check_variants, make_frame
+from genassoc.analyses.whole_genome.outcomes import OUTCOMES
+from genassoc.analyses.whole_genome.ridge import R, Ridge
+from genassoc.analyses.whole_genome.usable import UsableVariants, Variation, block_spans
+from genassoc.data.analysis import State, SummedAnalysis, Sums
+from genassoc.data.cohort.cohort import Cohort
+from genassoc.data.forks import check_not_forked
+from genassoc.data.phenotypes.offsets import PredictionTables, Unit
+from genassoc.engine.executors import Executor, Threads, single_threaded_blas
+from genassoc.engine.parts import WorkFolder
+from genassoc.engine.passes import digest_of, run_passes, run_pieces
+from genassoc.engine.plan import MAX_TASKS, Plan, Task, fingerprint
+from genassoc.errors import InputError, PhenotypeError
+from genassoc.progress import Progress, Silent
+from genassoc.provenance import Recorder
+from genassoc.shapes import Float32Array, Float64Array, Int64Array
+from genassoc.verbs.arguments import check_cohort, check_executor, kind_of
+from genassoc.verbs.run_record import inputs_of
+
+PRIORS: Mapping[str, Prior] = {"ridge": Ridge()}
+_MOST_PREDICTIONS = (
+    2 * 2**30
+)  # bytes of level 0 held at once: traits beyond it are fitted in another pass over the genotypes
+_RELATED = 2.0**-4.5  # kinship of third-degree relatives and closer (Manichaikul et al. 2010)
+_SHOWN = 5
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class WholeGenomePredictions:
+    """Predictions of traits from all variants, to be given as ``associate(cohort, model, offsets=predictions)``.
+
+    Attributes
+    ----------
+    sample_ids : tuple of str
+        N samples of the cohort that was fitted.
+    traits : tuple of str
+        Those that could be fitted.
+    chromosomes : mapping
+        Key of a chromosome -> its name in the store; those with blocks, H in all.
+    contributions : mapping
+        Trait -> float32 array (H, N): what each chromosome's variants add to the linear predictor; NaN where a sample lacks the trait.
+    outcome : str
+    unit : {"residual_sd", "trait"}
+        What 1 is: of quantitative traits a standard deviation of their residuals on the covariates; else of the linear predictor.
+    summary : DataFrame
+        trait, n, n_folds (0: each sample from all others), h2 (of the penalty that was chosen), r2, neg_log_likelihood (a sample), and
+        n_variants, n_blocks; traits that failed have a ``failure`` in words.
+    penalties : DataFrame
+        trait, h2 and what cross-validation found with its penalty.
+    left_out : DataFrame
+        variant (its number in the store), reason: variants that are selected and have no block, or no part in one.
+    notes : tuple of str
+    provenance : mapping
+    """
+
+    sample_ids: tuple[str, ...]
+    traits: tuple[str, ...]
+    chromosomes: Mapping[str, str]
+    contributions: Mapping[str, Float32Array] = field(repr=False)
+    outcome: str
+    unit: Unit
+    summary: pl.DataFrame
+    penalties: pl.DataFrame = field(repr=False)
+    left_out: pl.DataFrame = field(repr=False)
+    notes: tuple[str, ...] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def loco(self, trait: str, chromosome: str | None = None) -> Float64Array:
+        """The prediction of a trait without a chromosome, (N,); of all chromosomes where none is named or it has no block.
+
+        Raises
+        ------
+        PhenotypeError
+            There is no prediction of the trait.
+        """
+        if trait not in self.contributions:
+            raise PhenotypeError(f"there is no prediction of '{trait}'; there are those of {', '.join(self.traits)}")
+        parts = self.contributions[trait].astype(np.float64)
+        others = [h for h, key in enumerate(self.chromosomes) if key != chromosome]
+        observed = ~np.isnan(parts[0])
+        return np.where(observed, parts[others].sum(axis=0), np.nan)
+
+    @cached_property
+    def tables(self) -> PredictionTables:
+        """The predictions as tables, as `genassoc.associate` takes them."""
+        made = {name: self.table(key) for key, name in self.chromosomes.items()}
+        return PredictionTables(made, self.table(), self.unit, self.outcome, "the whole-genome predictions")
+
+    def table(self, chromosome: str | None = None) -> pl.DataFrame:
+        """Predictions of all traits without a chromosome: sample_id, then a column for each trait; null where a sample has none."""
+        columns = {trait: pl.Series(self.loco(trait, chromosome)).fill_nan(None) for trait in self.traits}
+        return pl.DataFrame({"sample_id": pl.Series(self.sample_ids, dtype=pl.String), **columns})
+
+
+def fit_whole_genome(
+    cohort: Cohort,
+    model: WholeGenomeRegression,
+    *,
+    relatives: pl.DataFrame | None = None,
+    work: str | Path | None = None,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+) -> WholeGenomePredictions:
+    """Predict traits from all variants of the autosomes, for each chromosome without its own.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        Its variants pruned (`genassoc.ld_prune`): hundreds of thousands suffice.
+    model : WholeGenomeRegression
+        Choices, never data.
+    relatives : DataFrame, optional
+        Pairs of samples, as `genassoc.kinship` gives them (sample_id_1, sample_id_2; of a column ``kinship`` the pairs of the third degree
+        and closer): relatives come into one fold.
+    work : path, optional
+        A folder for what is finished: a killed run carries on from it. It is left there; without it all is kept in memory.
+    executor : Serial, Threads, Dask, optional
+        `Threads()` by default. The predictions do not depend on it.
+    progress : Progress, optional
+
+    Returns
+    -------
+    WholeGenomePredictions
+
+    Raises
+    ------
+    PhenotypeError
+        No trait can be fitted; says of each why. A column is not there.
+    InputError
+        No variant varies, or relatives are no pairs of samples.
+    """
+    check_not_forked()
+    check_cohort(cohort, "fit_whole_genome(cohort, model)")
+    check_executor(executor)
+    if not isinstance(model, WholeGenomeRegression):
+        raise TypeError(
+            "fit_whole_genome(cohort, model): the model is one such as genassoc.WholeGenomeRegression(traits=['ldl']), not "
+            f"{kind_of(model)}"
+        )
+    run = _Run(cohort, model, executor or Threads(), progress or Silent(), None if work is None else WorkFolder(work))
+    if run.work is None:
+        return run.predictions(relatives)
+    run.work.ensure()
+    with run.work.lock():
+        return run.predictions(relatives)
+
+
+@dataclass
+class _Run:
+    """One fit: what its passes share."""
+
+    cohort: Cohort
+    model: WholeGenomeRegression
+    executor: Executor
+    progress: Progress
+    work: WorkFolder | None
+    passes: int = 1  # made so far, after the one that chooses variants
+
+    def predictions(self, relatives: pl.DataFrame | None) -> WholeGenomePredictions:
+        recorder = Recorder(
+            parameters={
+                "model": {"kind": "whole_genome", **asdict(self.model)},
+                "variants": self.cohort.selection.describe(),
+            },
+            inputs=inputs_of(self.cohort),
+        )
+        families, notes = _families(self.cohort, relatives)
+        with single_threaded_blas():
+            frame = make_frame(self.cohort, self.model, families)
+        autosomes, others = _autosomes(self.cohort)
+        identity = fingerprint(
+            cohort=self.cohort.fingerprint, model=repr(self.model), families=_digest(families), part="whole genome"
+        )
+        runs = [run for run in self.cohort.store.contig_runs() if run[0] in autosomes]
+        if not runs:
+            raise InputError(
+                f"there is no autosome among the contigs of {self.cohort.store.path} ({', '.join(list(others)[:_SHOWN])}): a whole-genome "
+                "regression takes chromosomes with numbers"
+            )
+        found = self._usable(frame, runs, identity)
+        check_variants(found.varying.size, found.constant.size)
+        keys = list(dict.fromkeys(autosomes.values()))
+        blocks = block_spans(
+            found.varying, runs, {contig: keys.index(key) for contig, key in autosomes.items()}, self.model.block_size
+        )
+        blocks = tuple(sorted(blocks, key=lambda block: block.chromosome))  # a chromosome may be several runs
+        used = [keys[h] for h in dict.fromkeys(block.chromosome for block in blocks)]
+        blocks = tuple(replace(block, chromosome=used.index(keys[block.chromosome])) for block in blocks)
+        frame = replace(frame, blocks=blocks, chromosomes=tuple(used))
+        notes += _notes_of_variants(frame, found, others)
+        plan = _plan(frame, f"{identity} {digest_of(found)}", self.cohort)
+        fitted = [self._fit(part, plan) for part in _batches(frame)]
+        names = {key: next(contig for contig, other in autosomes.items() if other == key) for key in used}
+        return _result(self.cohort, frame, found, fitted, names, notes, recorder)
+
+    def _usable(self, frame: Frame, runs: Sequence[tuple[str, int, int]], identity: str) -> Variation:
+        plan = Plan.by_block(runs, self.cohort.store.block_variants, identity)
+        return run_passes(UsableVariants(frame.columns), self.cohort, plan, self.executor, self.progress, self.work)
+
+    def _fit(self, frame: Frame, plan: Plan) -> Fitted:
+        with single_threaded_blas():
+            return PRIORS[self.model.prior].fit(frame, BlockRunner(self, plan))
+
+
+@dataclass(frozen=True)
+class BlockRunner:
+    """The `genassoc.analyses.whole_genome.frame.Runner` of a run; a task of ``plan`` is a block."""
+
+    of: _Run
+    plan: Plan
+
+    def __call__(self, analysis: SummedAnalysis[State, Sums], before: Sums | None = None) -> Iterator[Sums]:
+        """One pass; see `genassoc.engine.passes.run_pieces`."""
+        number = self.of.passes
+        self.of.passes += 1
+        return run_pieces(
+            analysis, self.of.cohort, self.plan, self.of.executor, self.of.progress, self.of.work,
+            number=number, before=before,
+        )  # fmt: skip
+
+
+def _digest(families: Int64Array | None) -> str:
+    return "" if families is None else hashlib.sha256(families.tobytes()).hexdigest()[:16]
+
+
+def _families(cohort: Cohort, relatives: pl.DataFrame | None) -> tuple[Int64Array | None, list[str]]:
+    """Numbers of families (N,) from pairs of relatives."""
+    if relatives is None:
+        return None, []
+    if not isinstance(relatives, pl.DataFrame) or not {"sample_id_1", "sample_id_2"} <= set(relatives.columns):
+        raise InputError(
+            "relatives is a DataFrame of pairs with the columns sample_id_1 and sample_id_2, as genassoc.kinship gives"
+        )
+    pairs = relatives.filter(pl.col("kinship") >= _RELATED) if "kinship" in relatives.columns else relatives
+    at = {str(name): i for i, name in enumerate(cohort.sample_ids)}
+    first, second = (
+        np.array([at.get(str(name), -1) for name in pairs[column]], dtype=np.int64)
+        for column in ("sample_id_1", "sample_id_2")
+    )
+    here = (first >= 0) & (second >= 0)
+    if pairs.height and not here.any():
+        raise InputError(
+            f"none of the {pairs.height:,} pairs of relatives is of two samples of the cohort ({pairs['sample_id_1'][0]}, ...; the cohort "
+            f"has {cohort.sample_ids[0]}, ...)"
+        )
+    families = families_of(cohort.n_samples, first[here], second[here])
+    away = int(np.count_nonzero(~here))
+    note = f"{int(here.sum()):,} pairs of relatives are kept in one fold each: {np.unique(families).size:,} families"
+    return families, [note + (f"; {away:,} pairs are of samples that are not in the cohort" if away else "")]
+
+
+def _autosomes(cohort: Cohort) -> tuple[dict[str, str], dict[str, int]]:
+    """Contigs that are chromosomes with a number, with their keys; and the variants of the others."""
+    keys = {contig: cohort.contigs.key(contig) for contig in cohort.contigs.chromosomes}
+    autosomes = {contig: key for contig, key in keys.items() if key.removeprefix("=").isdecimal()}
+    others: dict[str, int] = {}
+    for contig, start, stop in cohort.store.contig_runs():
+        if contig not in autosomes:
+            others[contig] = others.get(contig, 0) + stop - start
+    return autosomes, others
+
+
+def _plan(frame: Frame, identity: str, cohort: Cohort) -> Plan:
+    """A task for each block."""
+    if len(frame.blocks) > MAX_TASKS:
+        raise InputError(
+            f"{frame.n_variants:,} variants in blocks of {frame.choices.block_size} make {len(frame.blocks):,} blocks, more than the "
+            f"{MAX_TASKS:,} that one fit takes: choose a larger block_size, or prune the variants"
+        )
+    tasks = tuple(Task(i, block.start, block.stop, block.contig) for i, block in enumerate(frame.blocks))
+    return Plan(tasks, hashlib.sha256(identity.encode()).hexdigest(), cohort.store.block_variants)
+
+
+def _batches(frame: Frame) -> list[Frame]:
+    """The frame, or frames of some of its traits each, so that the predictions of blocks that are held at once are bounded."""
+    batches: list[list[SampleGroup]] = [[]]
+    held = 0
+    for group in frame.groups:
+        each = 4 * R * group.n * len(frame.blocks)
+        first = 0
+        while first < len(group.nulls):
+            room = max((_MOST_PREDICTIONS - held) // each, 0 if held else 1)
+            if room == 0:
+                batches.append([])
+                held = 0
+                continue
+            stop = min(len(group.nulls), first + int(room))
+            batches[-1].append(replace(group, nulls=group.nulls[first:stop], working=group.working[:, first:stop]))
+            held += each * (stop - first)
+            first = stop
+    return [replace(frame, groups=tuple(groups)) for groups in batches]
+
+
+def _notes_of_variants(frame: Frame, found: Variation, others: Mapping[str, int]) -> list[str]:
+    notes = [
+        f"{frame.n_variants:,} variants of {len(frame.chromosomes)} chromosomes in {len(frame.blocks):,} blocks of up to "
+        f"{frame.choices.block_size:,}"
+    ]
+    if found.constant.size:
+        notes.append(f"{found.constant.size:,} variants have one genotype in all samples and are left out")
+    if others:
+        shown = ", ".join(f"{name} {n:,}" for name, n in list(others.items())[:_SHOWN])
+        more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
+        notes.append(f"variants of contigs that are no autosome are not used ({shown}{more})")
+    if len(frame.chromosomes) == 1:
+        notes.append(
+            f"there is one chromosome, {frame.chromosomes[0]}: the prediction without it is 0 for every sample, and changes nothing there"
+        )
+    smallest = min(block.n_variants for block in frame.blocks)
+    if frame.n_variants < frame.choices.block_size:
+        notes.append(
+            f"there are fewer variants ({frame.n_variants:,}) than a block holds ({frame.choices.block_size:,}): predictions of so few "
+            "say little"
+        )
+    elif smallest < 10:
+        notes.append(f"the smallest block holds {smallest} variants: chromosomes of few variants have small blocks")
+    return notes
+
+
+def _result(
+    cohort: Cohort, frame: Frame, found: Variation, fitted: Sequence[Fitted], names: Mapping[str, str], notes: list[str],
+    recorder: Recorder,
+) -> WholeGenomePredictions:  # fmt: skip
+    outcome = OUTCOMES[frame.choices.outcome]
+    failures = [*frame.failures, *(failure for part in fitted for failure in part.failures)]
+    fits = {fit.name: (group, fit) for part in fitted for group, fit in part.fits}
+    if not fits:
+        raise PhenotypeError(
+            "no trait can be fitted. " + "; ".join(f"{failure.name}: {failure.reason}" for failure in failures)
+        )
+    order = cohort.phenotypes.resolve(frame.choices.traits, "trait")
+    traits = tuple(name for name in order if name in fits)
+    contributions = {}
+    for name in traits:
+        group, fit = fits[name]
+        values = np.full((len(frame.chromosomes), cohort.n_samples), np.nan, dtype=np.float32)
+        values[:, group.samples] = fit.contributions
+        contributions[name] = values
+    left_out = {"constant": found.constant}
+    for part in fitted[:1]:
+        left_out |= part.left_out
+    said = [note for part in fitted for note in part.notes]
+    said += [f"{name}: {note}" for name in traits for note in fits[name][1].notes]
+    said += [f"{failure.name} is left out: {failure.reason}" for part in fitted for failure in part.failures]
+    said += [
+        f"{values.size:,} variants are {reason} and take no part"
+        for reason, values in left_out.items()
+        if values.size and reason != "constant"
+    ]
+    notes = list(dict.fromkeys([*cohort.notes, *frame.notes, *notes, *said]))
+    for note in notes:
+        logging.getLogger("genassoc").info(note)
+    summary = _summary(order, fits, failures, frame)
+    return WholeGenomePredictions(
+        sample_ids=tuple(str(name) for name in cohort.sample_ids),
+        traits=traits,
+        chromosomes=dict(names),
+        contributions=contributions,
+        outcome=frame.choices.outcome,
+        unit=outcome.unit,
+        summary=summary,
+        penalties=pl.DataFrame([{"trait": name, **row} for name in traits for row in fits[name][1].table]),
+        left_out=pl.concat(
+            [
+                pl.DataFrame({"variant": values, "reason": pl.Series([reason] * values.size, dtype=pl.String)})
+                for reason, values in left_out.items()
+            ]
+        ).sort("variant"),
+        notes=tuple(notes),
+        provenance=recorder.finish(
+            notes=notes,
+            summary=summary.to_dicts(),
+            left_out={reason: int(values.size) for reason, values in left_out.items()},
+            samples={"fitted": {name: int(fits[name][0].n) for name in traits}},
+        ),
+    )
+
+
+def _summary(
+    order: Sequence[str],
+    fits: Mapping[str, tuple[SampleGroup, TraitFit]],
+    failures: Sequence[TraitFailure],
+    frame: Frame,
+) -> pl.DataFrame:
+    why = {failure.name: failure.reason for failure in failures}
+    rows = []
+    for name in order:
+        if name in fits:
+            group, fit = fits[name]
+            n = int(np.count_nonzero(~np.isnan(fit.contributions[0])))
+            folds = 0 if group.folds.leave_one_out else group.folds.n_folds
+            rows.append({"trait": name, "n": n, "n_folds": folds, **fit.chosen, "factor": fit.factor})
+        else:
+            rows.append({"trait": name, "failure": why[name]})
+    schema: dict[str, Any] = {
+        "trait": pl.String, "n": pl.Int64, "n_folds": pl.Int64, "h2": pl.Float64, "r2": pl.Float64, "mse": pl.Float64,
+        "neg_log_likelihood": pl.Float64, "factor": pl.Float64, "failure": pl.String,
+    }  # fmt: skip
+    table = pl.DataFrame(rows, schema=schema)
+    sizes = {"n_variants": frame.n_variants, "n_blocks": len(frame.blocks)}
+    return table.with_columns(**{name: pl.lit(value) for name, value in sizes.items()})
