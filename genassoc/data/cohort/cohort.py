@@ -265,8 +265,9 @@ class Cohort:
             As `genassoc.data.cohort.relatives.unrelated_of`, which says whom the rule leaves out.
         """
         check_not_forked()
-        keep, details, notes = unrelated_of(self, kin, max_kinship, prefer, quality)
-        step, label = recipe.kept(self.sample_ids[keep].tolist()), f"keep_unrelated({max_kinship:g})"
+        ids, table = self.sample_ids, self.phenotypes
+        keep, details, notes = unrelated_of(ids, table, self.rows, kin, max_kinship, prefer, quality)
+        step, label = recipe.kept(ids[keep].tolist()), f"keep_unrelated({max_kinship:g})"
         return replace(self, notes=(*self.notes, *notes))._with_samples(keep, step, details, label, "related")
 
     def _with_samples(
@@ -326,7 +327,7 @@ class Cohort:
             covariates, sample_id=sample_id, missing_codes=missing_codes, decimal=decimal, date_format=date_format,
             encoding=encoding,
         )  # fmt: skip
-        read, (added, found, notes) = added, as_in_phenotypes(self, added)
+        read, (added, found, notes) = added, as_in_phenotypes(theirs, self.rows, self.sample_ids, self.id_rule, added)
         family = family_column(added.columns)  # PLINK's tables all have one
         if family is not None and family in self.phenotypes.columns:
             added = replace(added, table=added.table.drop(family))
