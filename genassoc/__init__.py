@@ -65,6 +65,8 @@ if TYPE_CHECKING:
     from genassoc.verbs.quality import sample_qc as sample_qc
     from genassoc.verbs.quality import variant_qc as variant_qc
     from genassoc.verbs.runs import run as run
+    from genassoc.verbs.sample_checks import check_heterozygosity as check_heterozygosity
+    from genassoc.verbs.sample_checks import check_sex as check_sex
     from genassoc.verbs.stores import convert as convert
     from genassoc.verbs.stores import open_store as open_store
     from genassoc.verbs.whole_genome import WholeGenomePredictions as WholeGenomePredictions
@@ -112,6 +114,8 @@ _NAMES = {
     "adjust": "genassoc.verbs.adjustment",
     "associate": "genassoc.verbs.association",
     "associate_predictors": "genassoc.verbs.predictors",
+    "check_heterozygosity": "genassoc.verbs.sample_checks",
+    "check_sex": "genassoc.verbs.sample_checks",
     "convert": "genassoc.verbs.stores",
     "demo": "genassoc.verbs.demonstration",
     "explain": "genassoc.explanation.explain",

@@ -37,6 +37,7 @@ from genassoc.data.cohort.matching import (
 )
 from genassoc.data.cohort.ploidy import PloidyRules, contig_names, kinds_of
 from genassoc.data.cohort.relatives import unrelated_of
+from genassoc.data.cohort.sample_checks import SampleCheck
 from genassoc.data.cohort.variant_selection import DROPPED_SCHEMA, VariantSelection, variant_ids, with_neighbours
 from genassoc.data.cohort.variants import KEY_COLUMN, regions_of
 from genassoc.data.forks import check_not_forked
@@ -210,17 +211,20 @@ class Cohort:
 
     # Samples ----------------------------------------------------------------------------------------------
 
-    def keep_samples(self, choice: pl.Expr | Sequence[str]) -> "Cohort":
-        """Keep samples for which an expression over the phenotypes holds, or whose ids are listed.
+    def keep_samples(self, choice: "pl.Expr | Sequence[str] | SampleCheck") -> "Cohort":
+        """Keep samples for which an expression over the phenotypes holds, whose ids are listed, or that `check_sex` and the like let pass.
 
         Raises
         ------
         PhenotypeError
             The expression names no column, is not true or false, or holds for nobody.
         SampleMismatchError
-            None of the listed ids is in the cohort (shows near misses).
+            None of the ids listed or checked is in the cohort (shows near misses).
         """
         check_not_forked()
+        if isinstance(choice, SampleCheck):
+            keep, why, details, label = choice.verdicts(self.sample_ids)
+            return self._with_samples(keep, recipe.kept(self.sample_ids[keep].tolist()), details, label, why)
         if isinstance(choice, pl.Expr):
             keep, missing = self.phenotypes.samples_where(choice, self.rows)
             details = np.where(missing, f"{choice} (a value is missing)", str(choice))
@@ -269,12 +273,13 @@ class Cohort:
         return replace(self, notes=(*self.notes, *notes))._with_samples(keep, step, details, label, "related")
 
     def _with_samples(
-        self, keep: BoolArray, step: dict[str, Any], details: Array, label: str, reason: str = "keep_samples"
+        self, keep: BoolArray, step: dict[str, Any], details: Array, label: str, reason: str | Array = "keep_samples"
     ) -> "Cohort":
         """The cohort of the samples where ``keep`` (N,) is true; the others go to the ledger."""
         if not keep.any():
             raise PhenotypeError(f"keep_samples({label}) leaves none of {self.n_samples} samples")
-        ledger = drop_samples(self.sample_ledger, self.sample_ids[~keep], reason, details[~keep])
+        reasons = np.broadcast_to(np.asarray(reason, dtype=object), keep.shape)[~keep]
+        ledger = drop_samples(self.sample_ledger, self.sample_ids[~keep], reasons, details[~keep])
         note = f"{int(keep.sum()):,} of {self.n_samples:,} samples kept by {label}"
         return replace(
             self,
@@ -346,13 +351,7 @@ class Cohort:
         )
 
     def with_sex(self, column: str) -> "Cohort":
-        """The cohort with sex from a column, which may be a joined one.
-
-        Raises
-        ------
-        PhenotypeError
-            As `Cohort.align`.
-        """
+        """The cohort with sex from a column, which may be a joined one; a PhenotypeError as of `Cohort.align`."""
         check_not_forked()
         sexes, read_as = sex_coding(self.phenotypes, column, self.rows)
         return replace(

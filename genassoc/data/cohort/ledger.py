@@ -35,10 +35,10 @@ def sample_ledger(genotyped: pl.Series, described: pl.Series, source: str) -> pl
     return both.select(pl.lit("sample").alias("kind"), *of_store.columns)
 
 
-def drop_samples(ledger: pl.DataFrame, ids: Array, reason: str, details: Array) -> pl.DataFrame:
-    """The ledger with the samples ``ids`` dropped for a reason, each with its detail."""
+def drop_samples(ledger: pl.DataFrame, ids: Array, reasons: Array, details: Array) -> pl.DataFrame:
+    """The ledger with the samples ``ids`` dropped, each for its reason, with its detail."""
     gone = pl.DataFrame(
-        {"id": ids.tolist(), "reason": reason, "detail": details.tolist()},
+        {"id": ids.tolist(), "reason": reasons.tolist(), "detail": details.tolist()},
         schema={"id": pl.String, "reason": pl.String, "detail": pl.String},
     ).with_columns(status=pl.lit("dropped"))
     return ledger.update(gone, on="id", how="left").select(list(LEDGER_SCHEMA))
