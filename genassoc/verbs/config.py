@@ -39,16 +39,18 @@ _VARIANTS = {
     "snv_only": bool, "pass_only": bool,
 }  # fmt: skip
 _OFFSETS = {"path": str}
+_KINSHIP = {"path": str}
 _OUTPUT = {"path": str, "dialect": str, "metadata": dict, "for_spreadsheets": bool}
 _SECTIONS: dict[str, dict[str, Any] | None] = {
     "input": _INPUT,
     "model": None,
     "offsets": _OFFSETS,
+    "kinship": _KINSHIP,
     "variants": _VARIANTS,
     "output": _OUTPUT,
 }
 _REQUIRED = {"input": ("store", "phenotypes"), "model": ("kind",), "output": ("path",)}
-_WITH_KEYS = {"offsets": ("path",)}  # of tables that may be absent
+_WITH_KEYS = {"offsets": ("path",), "kinship": ("path",)}  # of tables that may be absent
 VCF_SUFFIXES = (".vcf", ".vcf.gz", ".vcf.bgz", ".bcf")
 # Dialects of `Results.write`, and what their files must end in; () where any name will do.
 DIALECTS: dict[str, tuple[str, ...]] = {
@@ -71,7 +73,7 @@ class Config:
 
     Attributes
     ----------
-    input, model, offsets, variants, output : mapping
+    input, model, offsets, kinship, variants, output : mapping
         The tables of the file.
     folder : Path
         What relative paths are relative to: the folder of the file.
@@ -82,6 +84,7 @@ class Config:
     output: Mapping[str, Any]
     variants: Mapping[str, Any] = field(default_factory=dict)
     offsets: Mapping[str, Any] = field(default_factory=dict)
+    kinship: Mapping[str, Any] = field(default_factory=dict)
     folder: Path = field(default_factory=Path)
 
     @classmethod
@@ -113,6 +116,7 @@ class Config:
             output=dict(content["output"]),
             variants=dict(content.get("variants", {})),
             offsets=dict(content.get("offsets", {})),
+            kinship=dict(content.get("kinship", {})),
             folder=folder,
         )
 
@@ -139,6 +143,8 @@ class Config:
             tables["input"]["covariate_files"] = [str(path) for path in self.covariate_files]
         if self.offset_path is not None:
             tables["offsets"] = {"path": self.offset_path}
+        if self.kinship_path is not None:
+            tables["kinship"] = {"path": str(self.kinship_path)}
         if self.variants:
             tables["variants"] = dict(self.variants)
         tables["output"] = {**self.output, "path": str(self._path(self.output["path"]))}
@@ -186,9 +192,17 @@ class Config:
         return None if path is None else str(self._path(path))
 
     @property
+    def kinship_path(self) -> Path | None:
+        """The file of a kinship matrix; None where there is none."""
+        path = self.kinship.get("path")
+        return None if path is None else self._path(path)
+
+    @property
     def tables(self) -> list[Path]:
         """Every table that is read."""
-        return [self.phenotypes, *self.covariate_files, *([] if self.offset_path is None else [Path(self.offset_path)])]
+        offsets = [] if self.offset_path is None else [Path(self.offset_path)]
+        kinship = [] if self.kinship_path is None else [self.kinship_path]
+        return [self.phenotypes, *self.covariate_files, *offsets, *kinship]
 
     @property
     def out(self) -> Path:
