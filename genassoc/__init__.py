@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from genassoc.verbs.demonstration import demo as demo
     from genassoc.verbs.exports import export as export
     from genassoc.verbs.permutation import permute as permute
+    from genassoc.verbs.predictions import WholeGenomePredictions as WholeGenomePredictions
     from genassoc.verbs.predictors import associate_predictors as associate_predictors
     from genassoc.verbs.pruning import ld_prune as ld_prune
     from genassoc.verbs.quality import sample_qc as sample_qc
@@ -61,7 +62,6 @@ if TYPE_CHECKING:
     from genassoc.verbs.runs import run as run
     from genassoc.verbs.stores import convert as convert
     from genassoc.verbs.stores import open_store as open_store
-    from genassoc.verbs.whole_genome import WholeGenomePredictions as WholeGenomePredictions
     from genassoc.verbs.whole_genome import fit_whole_genome as fit_whole_genome
 
     __version__ = genassoc_version()
@@ -97,7 +97,7 @@ _NAMES = {
     "StoreError": "genassoc.errors",
     "Threads": "genassoc.engine.executors",
     "UncheckedWarning": "genassoc.errors",
-    "WholeGenomePredictions": "genassoc.verbs.whole_genome",
+    "WholeGenomePredictions": "genassoc.verbs.predictions",
     "WholeGenomeRegression": "genassoc.analyses.whole_genome.choices",
     "adjust": "genassoc.verbs.adjustment",
     "associate": "genassoc.verbs.association",

@@ -157,6 +157,10 @@ def assoc(
             panel=_INPUT,
         ),
     ] = None,
+    loco: Annotated[
+        Path | None,
+        Option(metavar="DIR", help="The same of a folder that step1 wrote, or REGENIE's step 1.", panel=_INPUT),
+    ] = None,
     sample_id: Annotated[str | None, Option(help="Column of sample ids.", panel=_INPUT)] = None,
     id_rule: IdRule = None,
     sex: Annotated[str | None, Option(help="Column of sex: 1 / 2, M / F, H / F, ...", panel=_INPUT)] = None,
@@ -224,6 +228,12 @@ def assoc(
 
     if model not in MODELS:
         raise click.BadParameter(f"there is no model {model!r}; there are {', '.join(MODELS)}", param_hint="--model")
+    if loco is not None and offsets is not None:
+        raise click.BadParameter("--loco and --offsets are both predictions of the traits: give one of them")
+    if loco is not None and not loco.is_dir():
+        raise click.BadParameter(
+            f"{loco} is no folder: a file of predictions is named by --offsets", param_hint="--loco"
+        )
     tables = {
         "input": {
             "store": str(store), "phenotypes": str(pheno), "sample_id": sample_id, "sex": sex, "min_overlap": min_overlap,
@@ -232,7 +242,7 @@ def assoc(
             "decimal": decimal, "date_format": date_format, "encoding": encoding,
         },
         "model": {"kind": model, **choices},
-        "offsets": {"path": offsets},
+        "offsets": {"path": offsets if loco is None else str(loco)},
         "variants": {"maf": maf, "mac": mac, "missing": missing_rate, "hwe": hwe, "info": info, "info_source": info_source, "region": region or None,
                      "pass_only": pass_only or None},
         "output": {"path": str(out), "dialect": dialect, "for_spreadsheets": for_spreadsheets or None},
