@@ -20,8 +20,8 @@ from genassoc.errors import InputError, OutputError
 from genassoc.models.base import AssociationModel
 from genassoc.verbs.config import Config
 from genassoc.verbs.from_config import make_cohort, make_model, make_store
-from genassoc.verbs.loco_files import LIST, standing_predictions
 from genassoc.verbs.options import DEFAULT, RunOptions
+from genassoc.verbs.predictions import LIST, standing_predictions
 from genassoc.verbs.run_record import input_files, run_of
 from genassoc.verbs.whole_genome import families_among, fit_whole_genome, identity_of, recorder_of
 
@@ -152,7 +152,7 @@ def summary_lines(summary: pl.DataFrame) -> list[str]:
     return [_line(row) for row in summary.iter_rows(named=True)]
 
 
-def _line(row: Mapping[str, Any]) -> str:
+def _line(row: Mapping[str, object]) -> str:
     if row["failure"] is not None:
         return f"{row['trait']}: not fitted ({row['failure']})"
     how = "each sample from all others" if row["n_folds"] == 0 else f"{row['n_folds']} folds"
