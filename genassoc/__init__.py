@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from genassoc.verbs.exports import export as export
     from genassoc.verbs.kinship import kinship as kinship
     from genassoc.verbs.permutation import permute as permute
+    from genassoc.verbs.predictions import WholeGenomePredictions as WholeGenomePredictions
     from genassoc.verbs.predictors import associate_predictors as associate_predictors
     from genassoc.verbs.pruning import ld_prune as ld_prune
     from genassoc.verbs.quality import sample_qc as sample_qc
@@ -69,7 +70,6 @@ if TYPE_CHECKING:
     from genassoc.verbs.sample_checks import check_sex as check_sex
     from genassoc.verbs.stores import convert as convert
     from genassoc.verbs.stores import open_store as open_store
-    from genassoc.verbs.whole_genome import WholeGenomePredictions as WholeGenomePredictions
     from genassoc.verbs.whole_genome import fit_whole_genome as fit_whole_genome
 
     __version__ = genassoc_version()
@@ -109,7 +109,7 @@ _NAMES = {
     "Threads": "genassoc.engine.executors",
     "UncheckedWarning": "genassoc.errors",
     "PrincipalComponents": "genassoc.verbs.components",
-    "WholeGenomePredictions": "genassoc.verbs.whole_genome",
+    "WholeGenomePredictions": "genassoc.verbs.predictions",
     "WholeGenomeRegression": "genassoc.analyses.whole_genome.choices",
     "adjust": "genassoc.verbs.adjustment",
     "associate": "genassoc.verbs.association",

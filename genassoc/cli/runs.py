@@ -195,6 +195,12 @@ def assoc(
             panel=_INPUT,
         ),
     ] = None,
+    loco_folder: Annotated[
+        Path | None,
+        Option(
+            "--loco", metavar="DIR", help="The same of a folder that step1 wrote, or REGENIE's step 1.", panel=_INPUT
+        ),
+    ] = None,
     sample_id: Annotated[str | None, Option(help="Column of sample ids.", panel=_INPUT)] = None,
     id_rule: IdRule = None,
     sex: Annotated[str | None, Option(help="Column of sex: 1 / 2, M / F, H / F, ...", panel=_INPUT)] = None,
@@ -263,6 +269,12 @@ def assoc(
 
     if model not in MODELS:
         raise click.BadParameter(f"there is no model {model!r}; there are {', '.join(MODELS)}", param_hint="--model")
+    if loco_folder is not None and offsets is not None:
+        raise click.BadParameter("--loco and --offsets are both predictions of the traits: give one of them")
+    if loco_folder is not None and not loco_folder.is_dir():
+        raise click.BadParameter(
+            f"{loco_folder} is no folder: a file of predictions is named by --offsets", param_hint="--loco"
+        )
     tables = {
         "input": {
             "store": str(store), "phenotypes": str(pheno), "sample_id": sample_id, "sex": sex, "min_overlap": min_overlap,
@@ -271,7 +283,7 @@ def assoc(
             "decimal": decimal, "date_format": date_format, "encoding": encoding,
         },
         "model": {"kind": model, **choices},
-        "offsets": {"path": offsets},
+        "offsets": {"path": offsets if loco_folder is None else str(loco_folder)},
         "kinship": {"path": None if kinship is None else str(kinship)},
         "variants": {"maf": maf, "mac": mac, "missing": missing_rate, "hwe": hwe, "info": info, "info_source": info_source, "region": region or None,
                      "pass_only": pass_only or None},
