@@ -19,7 +19,7 @@ def commands(page: str) -> list[str]:
 
 
 @pytest.mark.integration
-def test_the_commands_run(tmp_path, monkeypatch, run):
+def test_the_commands_run(tmp_path, monkeypatch, genassoc):
     made = ga.simulate_families(
         240, 1500, families={"three_generations": 6, "siblings": 20}, traits={"ldl": ga.SimulatedTrait(h2=0.4)},
         n_chromosomes=3, x_variants=100, y_variants=10, seed=3,
@@ -31,7 +31,7 @@ def test_the_commands_run(tmp_path, monkeypatch, run):
         words = shlex.split(line)
         assert words[0] == "genassoc", line
         target = words[words.index(">") + 1] if ">" in words else None
-        code, out, errors = run([word for word in words[1:] if word not in (">", target)])
+        code, out, errors = genassoc(*[word for word in words[1:] if word not in (">", target)])
         assert code == 0, (line, errors)
         if target is not None:
             Path(target).write_text(out)
