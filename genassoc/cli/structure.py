@@ -107,12 +107,6 @@ def pca(
             panel=_INPUT,
         ),
     ] = None,
-    unrelated: Annotated[
-        Path | None,
-        Option(
-            help="Fit on the samples that a table of kinship leaves unrelated; the others are projected.", panel=_INPUT
-        ),
-    ] = None,
     project: Annotated[
         Path | None,
         Option(help="Fit nothing: scores on the components of a folder that --save wrote.", panel=_INPUT),
@@ -142,7 +136,6 @@ def pca(
         unused = {
             "--variants": variants,
             "--fit-on": fit_on,
-            "--unrelated": unrelated,
             "--save": save,
             "--plot": plot,
             "--method": method,
@@ -155,11 +148,9 @@ def pca(
         )
         lines = result.summary_lines()
         n_samples = result.scores.height
-    elif fit_on is not None and unrelated is not None:
-        raise click.UsageError("--fit-on names the samples of the fit, --unrelated lets kinship choose them: give one")
     else:
         found = component_files.components_of_store(
-            store, out, variants=variants, keep=keep, fit_on=fit_on, unrelated=unrelated, save=save, plot=plot, restart=force, k=k, min_maf=maf,
+            store, out, variants=variants, keep=keep, fit_on=fit_on, save=save, plot=plot, restart=force, k=k, min_maf=maf,
             long_range_ld=True if long_range_ld else None, build=build, method=method, seed=seed, memory=memory,
             executor=runner, progress=shown,
         )  # fmt: skip

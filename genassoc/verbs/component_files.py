@@ -243,7 +243,6 @@ def components_of_store(
     variants: Path | None = None,
     keep: Path | None = None,
     fit_on: Path | None = None,
-    unrelated: Path | None = None,
     save: Path | None = None,
     plot: Path | None = None,
     restart: bool = False,
@@ -253,15 +252,12 @@ def components_of_store(
 ) -> PrincipalComponents:
     """`pca` of a store's samples, or those of a list, into a table of scores; a killed run is taken up from ``<out>.work``.
 
-    ``fit_on`` is a file with the ids of the samples of the fit, or ``unrelated`` a table of kinship, of which `Cohort.keep_unrelated` makes them;
-    ``save`` is the folder for loadings, ``plot`` a picture of PC1 and PC2.
+    ``fit_on`` is a file with the ids of the samples of the fit, ``save`` the folder for loadings, ``plot`` a picture of PC1 and PC2.
     """
-    inputs = [path for path in (store, variants, keep, fit_on, unrelated) if path is not None]
+    inputs = [path for path in (store, variants, keep, fit_on) if path is not None]
     _check_targets(out, save, plot, inputs, restart)
     cohort = chosen_of_store(store, variants=variants, keep=keep)
     fitted = None if fit_on is None else known_samples(cohort, *listed_ids(fit_on, "samples"))
-    if unrelated is not None:
-        fitted = [str(name) for name in cohort.keep_unrelated(unrelated).sample_ids]
     work = WorkFolder.beside(out)
     if restart:
         work.remove()
