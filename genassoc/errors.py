@@ -28,6 +28,10 @@ class UncheckedWarning(UserWarning):
     """A file of results is read that has no digest to check it against."""
 
 
+class KinshipWarning(UserWarning):
+    """Kinship is less certain than it looks, or not known of some samples."""
+
+
 class InputError(GenassocError):
     """An input file cannot be read as what it claims to be (names the file and the line)."""
 
@@ -70,6 +74,10 @@ class ClusterError(GenassocError):
 
 class UnreadDosagesWarning(UserWarning):
     """Imputed dosages stand beside the genotypes that are analysed, and were not read."""
+
+
+class StructureWarning(UserWarning):
+    """Relatives or ancestry among the samples, or what they do to p values, that a run does not account for (says what to do)."""
 
 
 class ReusedWarning(UserWarning):

@@ -1,17 +1,17 @@
-"""The commands on relatives and ancestry: prune, pca. They parse, call and print; no numbers are made here."""
+"""The commands on relatives and ancestry: prune, pca, kinship, step1. They parse, call and print; no numbers are made here."""
 
 from pathlib import Path
 from typing import Annotated
 
 import click
 
-from genassoc.cli.options import Force, Threads, executor, progress, say
-from genassoc.cli.signatures import Option, command
+from genassoc.cli.options import Dask, Force, Threads, executor, progress, say, tell
+from genassoc.cli.signatures import Argument, Option, command
 
 
 def add_to(app: click.Group) -> None:
     """Add them to the commands."""
-    for function in (prune, pca):
+    for function in (prune, pca, kinship, step1):
         app.add_command(command(function))
 
 
@@ -161,3 +161,65 @@ def pca(
     for path in (save, plot):
         if path is not None:
             say(str(path))
+
+
+def kinship(
+    store: Path,
+    *,
+    out: Annotated[Path, Option(help="Table of related pairs: .parquet, .tsv or .tsv.gz.", panel=_OUTPUT)],
+    min_kinship: Annotated[
+        float, Option(help="Least kinship of pairs that are listed: 0.0442 is the third degree.", panel=_OUTPUT)
+    ] = 0.0442,
+    all_pairs: Annotated[bool, Option("--all-pairs", help="List all pairs.", panel=_OUTPUT)] = False,
+    components: Annotated[
+        Path | None,
+        Option(help="Principal components: a sample id and a column each. Adds PC-adjusted kinship.", panel=_INPUT),
+    ] = None,
+    keep: Annotated[Path | None, Option(help="Only samples of a file, one id a line.", panel=_INPUT)] = None,
+    variants: Annotated[
+        Path | None,
+        Option(help="Only variants of a list, as prune writes it.", panel=_VARIANTS),
+    ] = None,
+    force: Force = False,
+    threads: Threads = None,
+) -> None:
+    """KING-robust kinship of all pairs of samples: relatives and duplicates. A killed run continues when run again."""
+    from genassoc.verbs import kinship as verb
+    from genassoc.verbs.describe import check_tables
+
+    inputs = [path for path in (store, variants, keep, components) if path is not None]
+    check_tables([out], inputs)
+    found = verb.kinship_to_file(
+        store, out, min_kinship=None if all_pairs else min_kinship, components=components, variants=variants, keep=keep,
+        restart=force, executor=executor(threads), progress=progress(),
+    )  # fmt: skip
+    for line in found.lines():
+        say(line)
+    say(f"{out}: {found.n_pairs:,} pairs")
+
+
+def step1(
+    config: Annotated[Path, Argument(metavar="gwas.toml")],
+    *,
+    out: Annotated[
+        Path, Option(metavar="DIR", help="Folder of the predictions; assoc --loco DIR reads it.", panel=_OUTPUT)
+    ],
+    force: Force = False,
+    threads: Threads = None,
+    dask: Dask = None,
+) -> None:
+    """Whole-genome regression of the traits of a gwas.toml: predictions without each chromosome.
+
+    Writes a .loco file for each trait and their list, as REGENIE's step 1 does. A killed run continues when run again.
+    """
+    from genassoc.verbs import runs
+    from genassoc.verbs import step1 as verb
+    from genassoc.verbs.config import Config
+    from genassoc.verbs.options import RunOptions
+
+    if threads is not None and dask is not None:
+        raise click.BadParameter("--threads is for this machine, --dask for a cluster: give one of them")
+    with runs.workers(threads, dask, tell) as workers:
+        options = RunOptions(executor=workers, progress=progress(), restart=force, tell=tell)
+        for line in verb.step1(Config.read(config), out, options):
+            say(line)
