@@ -107,6 +107,13 @@ def pca(
             panel=_INPUT,
         ),
     ] = None,
+    unrelated: Annotated[
+        Path | None,
+        Option(help="Fit on unrelated samples by a table of genassoc kinship, plink2 or KING.", panel=_INPUT),
+    ] = None,
+    max_kinship: Annotated[
+        float, Option(help="With --unrelated: largest kinship of two samples of the fit.", panel=_INPUT)
+    ] = 0.0442,
     project: Annotated[
         Path | None,
         Option(help="Fit nothing: scores on the components of a folder that --save wrote.", panel=_INPUT),
@@ -136,6 +143,7 @@ def pca(
         unused = {
             "--variants": variants,
             "--fit-on": fit_on,
+            "--unrelated": unrelated,
             "--save": save,
             "--plot": plot,
             "--method": method,
@@ -150,7 +158,7 @@ def pca(
         n_samples = result.scores.height
     else:
         found = components.components_of_store(
-            store, out, variants=variants, keep=keep, fit_on=fit_on, save=save, plot=plot, restart=force, k=k, min_maf=maf,
+            store, out, variants=variants, keep=keep, fit_on=fit_on, unrelated=unrelated, max_kinship=max_kinship, save=save, plot=plot, restart=force, k=k, min_maf=maf,
             long_range_ld=True if long_range_ld else None, build=build, method=method, seed=seed, memory=memory,
             executor=runner, progress=shown,
         )  # fmt: skip

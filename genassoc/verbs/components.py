@@ -120,6 +120,8 @@ def pca(
     k: int = 10,
     *,
     fit_on: Sequence[str] | BoolArray | None = None,
+    unrelated: pl.DataFrame | str | Path | None = None,
+    max_kinship: float = 0.0442,
     min_maf: float = 0.01,
     long_range_ld: bool | None = None,
     build: str | None = None,
@@ -144,6 +146,11 @@ def pca(
         Components.
     fit_on : sequence of sample ids, or bool array (N,), optional
         The samples that components are fitted on; the others are projected, their scores made good for shrinkage. By default all.
+    unrelated : DataFrame or path, optional
+        A table of kinship (`genassoc.kinship`, plink2's or KING's): of these samples components are fitted on those that
+        `Cohort.keep_unrelated` keeps.
+    max_kinship : float
+        Largest kinship of two samples of the fit, for ``unrelated``.
     min_maf : float
         Least minor allele frequency in the samples of the fit.
     long_range_ld : bool, optional
@@ -184,7 +191,7 @@ def pca(
         raise InputError(f"method={method!r}: it is '{EXACT}' or '{RANDOMISED}', or None for the cheaper")
     if not 0.0 <= min_maf < 0.5:
         raise InputError(f"min_maf={min_maf!r}: a minor allele frequency is at least 0 and below 0.5")
-    fit, fitted = _fit_samples(cohort, fit_on)
+    fit, fitted = _fit_samples(cohort, fit_on, unrelated, max_kinship)
     n = fit.n_samples
     if k >= n:
         raise InputError(
@@ -329,7 +336,12 @@ def _were(reason: str) -> str:
     return reason if reason.startswith("left out") else f"left out: {reason}"
 
 
-def _fit_samples(cohort: Cohort, fit_on: Sequence[str] | BoolArray | None) -> tuple[Cohort, BoolArray]:
+def _fit_samples(
+    cohort: Cohort,
+    fit_on: Sequence[str] | BoolArray | None,
+    unrelated: pl.DataFrame | str | Path | None,
+    max_kinship: float,
+) -> tuple[Cohort, BoolArray]:
     """The cohort of the samples of the fit, and which of the cohort's they are.
 
     Raises
@@ -337,6 +349,11 @@ def _fit_samples(cohort: Cohort, fit_on: Sequence[str] | BoolArray | None) -> tu
     InputError
         Ids that the cohort does not have; a mask of another length.
     """
+    if unrelated is not None:
+        of_these, _ = _fit_samples(cohort, fit_on, None, max_kinship)
+        fit = of_these.keep_unrelated(unrelated, max_kinship)
+        mask = np.isin(cohort.sample_index, fit.sample_index)
+        return (cohort, mask) if mask.all() else (fit, mask)
     if fit_on is None:
         return cohort, np.ones(cohort.n_samples, dtype=bool)
     given = np.asarray(fit_on)

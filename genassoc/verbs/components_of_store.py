@@ -21,6 +21,8 @@ def components_of_store(
     variants: Path | None = None,
     keep: Path | None = None,
     fit_on: Path | None = None,
+    unrelated: Path | None = None,
+    max_kinship: float = 0.0442,
     save: Path | None = None,
     plot: Path | None = None,
     restart: bool = False,
@@ -36,9 +38,9 @@ def components_of_store(
 ) -> PrincipalComponents:
     """`pca` of a store's samples, or those of a list, into a table of scores; a killed run is taken up from ``<out>.work``.
 
-    ``fit_on`` is a file with the ids of the samples of the fit, ``save`` the folder for loadings, ``plot`` a picture of PC1 and PC2.
+    ``fit_on`` is a file with the ids of the samples of the fit, ``unrelated`` a table of kinship that chooses among these, ``save`` the folder for loadings, ``plot`` a picture of PC1 and PC2.
     """
-    inputs = [path for path in (store, variants, keep, fit_on) if path is not None]
+    inputs = [path for path in (store, variants, keep, fit_on, unrelated) if path is not None]
     _check_targets(out, save, plot, inputs, restart)
     cohort = chosen_of_store(store, variants=variants, keep=keep)
     fitted = None if fit_on is None else known_samples(cohort, *listed_ids(fit_on, "samples"))
@@ -46,7 +48,7 @@ def components_of_store(
     if restart:
         work.remove()
     found = pca(
-        cohort, k, fit_on=fitted, min_maf=min_maf, long_range_ld=long_range_ld, build=build, method=method, seed=seed,
+        cohort, k, fit_on=fitted, unrelated=unrelated, max_kinship=max_kinship, min_maf=min_maf, long_range_ld=long_range_ld, build=build, method=method, seed=seed,
         memory=memory, work=work.path, executor=executor, progress=progress,
     )  # fmt: skip
     if save is not None:
