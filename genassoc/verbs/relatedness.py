@@ -27,6 +27,7 @@ from genassoc.engine.executors import Threads, single_threaded_blas
 from genassoc.errors import GenassocError
 from genassoc.kernels.cache_files import base_folder
 from genassoc.models.base import AssociationModel
+from genassoc.models.registry import kind_of
 from genassoc.provenance import NUMBERS
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 from genassoc.verbs.options import RunOptions
@@ -332,7 +333,7 @@ def _halves(chromosome: Int64Array) -> Int64Array:
 
 def _way(cohort: Cohort, model: AssociationModel) -> str:
     """How the run accounts for relatives already; "" where it does not."""
-    if type(model).__name__ == "LinearMixed":
+    if kind_of(model) == "mixed":
         return "the mixed model's kinship accounts for them, save for samples that are there twice"
     if cohort.offsets is not None:
         return "the offsets account for them as far as they are of a whole-genome regression, save for samples that are there twice"
