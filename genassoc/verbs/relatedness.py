@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from genassoc.analyses.kinship.pairs import DUPLICATE, FIRST_DEGREE, SECOND_DEGREE, related_pairs
+from genassoc.analyses.kinship.pairs import DUPLICATE, FIRST_DEGREE, SECOND_DEGREE, joined, related_pairs
 from genassoc.analyses.leading_components import MOST_COMPONENTS, LeadingComponents, leading_components
 from genassoc.analyses.pruning import Piece, Pruning, Window, prune_contig
 from genassoc.data import strangers
@@ -30,6 +30,7 @@ from genassoc.models.base import AssociationModel
 from genassoc.models.registry import kind_of
 from genassoc.provenance import NUMBERS
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
+from genassoc.stats.unrelated import unrelated_set
 from genassoc.verbs.options import RunOptions
 
 SEED = 20_150_601
@@ -220,8 +221,9 @@ def _look(cohort: Cohort, analysed: Int64Array, threads: int | None) -> Look:
     least = degrees[:n_degrees]
     above = [int(np.count_nonzero(pairs.kinship >= bound)) for bound in least] + [0] * (3 - n_degrees)
     counts = (above[0], max(above[1] - above[0], 0), max(above[2] - above[1], 0))
-    related = pairs.kinship >= least[-1] if least else np.zeros(pairs.n, bool)
-    alone = _unrelated(int(some.size), pairs.left[related], pairs.right[related])
+    related = pairs.take(pairs.kinship >= least[-1]) if least else joined([])
+    kept = unrelated_set(int(some.size), related.left, related.right, related.kinship).keep
+    alone = np.flatnonzero(kept)
     if alone.size > _MOST_FOR_COMPONENTS:
         alone = np.sort(rng.choice(alone, _MOST_FOR_COMPONENTS, replace=False))
     look = Look(n, int(some.size), block.n_variants, counts, n_degrees)
@@ -300,19 +302,6 @@ def _spread(block: GenotypeBlock, rng: np.random.Generator) -> tuple[float, floa
         return 0.0, math.inf
     middle, above = np.quantile(kinship, [0.5, 0.84134])  # a standard deviation above the median of a normal law
     return float(middle), max(float(above - middle), 1e-6)
-
-
-def _unrelated(n: int, left: Int64Array, right: Int64Array) -> Int64Array:
-    """Samples of whom no two are a pair: of each pair the one with more relatives goes, the later of equals."""
-    relatives: dict[int, set[int]] = {}
-    for one, other in zip(left.tolist(), right.tolist()):
-        relatives.setdefault(one, set()).add(other)
-        relatives.setdefault(other, set()).add(one)
-    gone: set[int] = set()
-    for sample in sorted(relatives, key=lambda sample: (-len(relatives[sample]), -sample)):
-        if relatives[sample] - gone:
-            gone.add(sample)
-    return np.setdiff1d(np.arange(n), np.array(sorted(gone), dtype=np.int64))
 
 
 def _halves(chromosome: Int64Array) -> Int64Array:
