@@ -179,6 +179,12 @@ def kinship(
         float, Option(help="Least kinship of pairs that are listed: 0.0442 is the third degree.", panel=_OUTPUT)
     ] = 0.0442,
     all_pairs: Annotated[bool, Option("--all-pairs", help="List all pairs.", panel=_OUTPUT)] = False,
+    unrelated_out: Annotated[
+        Path | None,
+        Option(
+            help="Also the ids of samples of which no two are related so: for --keep, and pca --fit-on.", panel=_OUTPUT
+        ),
+    ] = None,
     components: Annotated[
         Path | None,
         Option(help="Principal components: a sample id and a column each. Adds PC-adjusted kinship.", panel=_INPUT),
@@ -199,7 +205,7 @@ def kinship(
     check_tables([out], inputs)
     found = verb.kinship_to_file(
         store, out, min_kinship=None if all_pairs else min_kinship, components=components, variants=variants, keep=keep,
-        restart=force, executor=executor(threads), progress=progress(),
+        unrelated_out=unrelated_out, restart=force, executor=executor(threads), progress=progress(),
     )  # fmt: skip
     for line in found.lines():
         say(line)
