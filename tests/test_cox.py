@@ -15,8 +15,8 @@ from genassoc.errors import PhenotypeError
 from genassoc.kernels.likelihoods import cox_sums
 from genassoc.kernels.likelihoods.cox_tails import exact_neg_log_p
 from genassoc.models.base import CODES, METHODS
-from genassoc.models.cox.family import risk_sets
 from genassoc.models.cox.model import Cox
+from genassoc.stats.risk_sets import risk_sets
 
 # float32 sums against float64 (statistics.md); rows done one by one are float64 and agree to Newton's last step.
 SCREEN = 1e-5

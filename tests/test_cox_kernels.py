@@ -22,7 +22,7 @@ from genassoc.kernels.likelihoods.rows import (
     Missing,
     Scores,
 )
-from genassoc.models.cox.family import risk_sets
+from genassoc.stats.risk_sets import risk_sets
 
 pytestmark = pytest.mark.kernel
 

@@ -11,7 +11,7 @@ from scipy.stats import t
 import genassoc as ga
 from genassoc.kernels.laws import sandwich
 from genassoc.kernels.likelihoods import cox_sums, cox_weighted, rows
-from genassoc.models.cox.family import risk_sets
+from genassoc.stats.risk_sets import risk_sets
 
 # Newton's method stops when the step left is a millionth of a standard error.
 NEWTON = 2e-6

@@ -14,9 +14,9 @@ import genassoc as ga
 from genassoc.kernels.laws import few_events, level_law
 from genassoc.kernels.likelihoods.cox_sums import RiskSets
 from genassoc.kernels.likelihoods.ordinal_terms import Levels
-from genassoc.models.cox.family import risk_sets
 from genassoc.refit import few_events as dense_few_events
 from genassoc.stats.information import effective_size, whole_sizes
+from genassoc.stats.risk_sets import risk_sets
 
 ROUNDING = 1e-9  # sums of positive terms, a thousand of them at most
 

@@ -9,7 +9,7 @@ from oracles import weighted as glm_oracle
 from genassoc.kernels.laws import sandwich
 from genassoc.kernels.likelihoods import cox_weighted, glm, ordinal_tiles, ordinal_weighted, rows, weighted
 from genassoc.kernels.likelihoods.newton import climb_of
-from genassoc.models.cox.family import risk_sets
+from genassoc.stats.risk_sets import risk_sets
 
 # Newton's method stops when the step left is a millionth of a standard error.
 NEWTON = 2e-6

@@ -1,6 +1,7 @@
 """What an analysis is: prepare on the samples, compute each block alone; perhaps combine what the blocks gave, in several passes."""
 
-from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
     from genassoc.data.block import Block
@@ -59,6 +60,31 @@ class IteratedAnalysis(SummedAnalysis[State, Sums], Protocol[State, Sums]):
 
     def settled(self, sums: Sums) -> bool:
         """Whether no further pass is needed."""
+
+
+class RereadingAnalysis(Protocol[State, Sums]):
+    """What is computed of batches of items, such as traits, each from all genotypes, which are read many times.
+
+    Attributes
+    ----------
+    passes : tuple of str
+        One name, of what is done.
+    """
+
+    passes: ClassVar[tuple[str, ...]]
+
+    @property
+    def sums(self) -> type[Sums]:
+        """The class of what a batch gives."""
+
+    def batches(self) -> Sequence[object]:
+        """The batches; the same whoever does them."""
+
+    def prepare(self, cohort: "Cohort", before: Sums | None = None) -> State:
+        """What all batches need."""
+
+    def batch(self, state: State, number: int, blocks: "Callable[[], Iterable[Block]]") -> Sums:
+        """One batch; ``blocks()`` goes through all genotypes, as often as it is called."""
 
 
 class SetAnalysis(BlockAnalysis[State, Made_co], Protocol[State, Made_co]):

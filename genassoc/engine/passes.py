@@ -267,12 +267,19 @@ def run_pieces(
         What the analysis is prepared with; it enters the fingerprint of the pass.
     """
     job = _whole_tasks(analysis, cohort, plan, number, before)
+    yield from pieces_of(job, executor, progress, work)
+
+
+def pieces_of(
+    job: SumsJob[State, Sums], executor: Executor, progress: Progress, work: WorkFolder | None
+) -> Iterator[Sums]:
+    """What each task of a job gave, in their order, not added up."""
     if work is None:
         yield from _in_memory(job, executor, progress)
         return
     folder = work.of_pass(job.plan)
     folder.open(job.plan)
-    run(job, job.plan, executor, folder, progress, label=analysis.passes[0])
+    run(job, job.plan, executor, folder, progress, label=job.analysis.passes[0])
     yield from _on_disk(job, folder)
 
 

@@ -44,6 +44,7 @@ _VARIANTS = {
     "snv_only": bool, "pass_only": bool,
 }  # fmt: skip
 _OFFSETS = {"path": str}
+_KINSHIP = {"path": str}
 _STEP1 = {
     "prior": str, "block_size": int, "folds": Folds, "fold_order": str, "seed": int, "exact_above": float,
     "variants": str, "relatives": str, "maf": float, "missing": float,
@@ -53,12 +54,13 @@ _SECTIONS: dict[str, dict[str, Any] | None] = {
     "input": _INPUT,
     "model": None,
     "offsets": _OFFSETS,
+    "kinship": _KINSHIP,
     "step1": _STEP1,
     "variants": _VARIANTS,
     "output": _OUTPUT,
 }
 _REQUIRED = {"input": ("store", "phenotypes"), "model": ("kind",), "output": ("path",)}
-_WITH_KEYS = {"offsets": ("path",)}  # of tables that may be absent
+_WITH_KEYS = {"offsets": ("path",), "kinship": ("path",)}  # of tables that may be absent
 VCF_SUFFIXES = (".vcf", ".vcf.gz", ".vcf.bgz", ".bcf")
 # Dialects of `Results.write`, and what their files must end in; () where any name will do.
 DIALECTS: dict[str, tuple[str, ...]] = {
@@ -81,7 +83,7 @@ class Config:
 
     Attributes
     ----------
-    input, model, offsets, step1, variants, output : mapping
+    input, model, offsets, kinship, step1, variants, output : mapping
         The tables of the file.
     folder : Path
         What relative paths are relative to: the folder of the file.
@@ -92,6 +94,7 @@ class Config:
     output: Mapping[str, Any]
     variants: Mapping[str, Any] = field(default_factory=dict)
     offsets: Mapping[str, Any] = field(default_factory=dict)
+    kinship: Mapping[str, Any] = field(default_factory=dict)
     step1: Mapping[str, Any] = field(default_factory=dict)
     folder: Path = field(default_factory=Path)
 
@@ -124,6 +127,7 @@ class Config:
             output=dict(content["output"]),
             variants=dict(content.get("variants", {})),
             offsets=dict(content.get("offsets", {})),
+            kinship=dict(content.get("kinship", {})),
             step1=dict(content.get("step1", {})),
             folder=folder,
         )
@@ -151,6 +155,8 @@ class Config:
             tables["input"]["covariate_files"] = [str(path) for path in self.covariate_files]
         if self.offset_path is not None:
             tables["offsets"] = {"path": self.offset_path}
+        if self.kinship_path is not None:
+            tables["kinship"] = {"path": str(self.kinship_path)}
         if self.step1:
             files = {name: str(path) for name, path in self.step1_files.items()}
             tables["step1"] = {**self.step1, **files}
@@ -206,9 +212,17 @@ class Config:
         return {name: self._path(self.step1[name]) for name in ("variants", "relatives") if name in self.step1}
 
     @property
+    def kinship_path(self) -> Path | None:
+        """The file of a kinship matrix; None where there is none."""
+        path = self.kinship.get("path")
+        return None if path is None else self._path(path)
+
+    @property
     def tables(self) -> list[Path]:
         """Every table that is read."""
-        return [self.phenotypes, *self.covariate_files, *([] if self.offset_path is None else [Path(self.offset_path)])]
+        offsets = [] if self.offset_path is None else [Path(self.offset_path)]
+        kinship = [] if self.kinship_path is None else [self.kinship_path]
+        return [self.phenotypes, *self.covariate_files, *offsets, *kinship]
 
     @property
     def out(self) -> Path:

@@ -14,10 +14,11 @@ from genassoc.analyses.whole_genome.choices import WholeGenomeRegression
 from genassoc.analyses.whole_genome.folds import families_of
 from genassoc.analyses.whole_genome.frame import Fitted, Frame, Prior, SampleGroup, TraitFailure, TraitFit
 from genassoc.analyses.whole_genome.groups import check_variants, make_frame
+from genassoc.analyses.whole_genome.mixture import Mixture
 from genassoc.analyses.whole_genome.outcomes import OUTCOMES
 from genassoc.analyses.whole_genome.ridge import R, Ridge, RidgeBlocks
 from genassoc.analyses.whole_genome.usable import UsableVariants, Variation, block_spans
-from genassoc.data.analysis import State, SummedAnalysis, Sums
+from genassoc.data.analysis import RereadingAnalysis, State, SummedAnalysis, Sums
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.cohort.matching import family_column
 from genassoc.data.forks import check_not_forked
@@ -25,6 +26,7 @@ from genassoc.engine.executors import Executor, Threads, single_threaded_blas
 from genassoc.engine.parts import WorkFolder
 from genassoc.engine.passes import digest_of, run_passes, run_pieces, run_pieces_part
 from genassoc.engine.plan import MAX_TASKS, Plan, Task, fingerprint
+from genassoc.engine.rereading import run_batches
 from genassoc.errors import InputError, PhenotypeError, PlanError
 from genassoc.progress import Progress, Silent
 from genassoc.provenance import Recorder
@@ -33,7 +35,7 @@ from genassoc.verbs.arguments import check_cohort, check_executor, kind_of
 from genassoc.verbs.predictions import WholeGenomePredictions
 from genassoc.verbs.run_record import inputs_of, run_of
 
-PRIORS: Mapping[str, Prior] = {"ridge": Ridge()}
+PRIORS: Mapping[str, Prior] = {"ridge": Ridge(), "mixture": Mixture()}
 _MOST_PREDICTIONS = (
     2 * 2**30
 )  # bytes of level 0 held at once: traits beyond it are fitted in another pass over the genotypes
@@ -210,6 +212,14 @@ class BlockRunner:
             analysis, self.of.cohort, self.plan, self.of.executor, self.of.progress, self.of.work,
             number=number, before=before,
         )  # fmt: skip
+
+    def batches(self, analysis: RereadingAnalysis[State, Sums]) -> Iterator[Sums]:
+        """Batches of traits that read the blocks many times; see `genassoc.engine.rereading.run_batches`."""
+        number = self.of.passes
+        self.of.passes += 1
+        return run_batches(
+            analysis, self.of.cohort, self.plan, self.of.executor, self.of.progress, self.of.work, number=number
+        )
 
 
 def recorder_of(cohort: Cohort, model: WholeGenomeRegression) -> Recorder:
@@ -401,7 +411,8 @@ def _summary(
             rows.append({"trait": name, "failure": why[name]})
     schema: dict[str, Any] = {
         "trait": pl.String, "n": pl.Int64, "n_folds": pl.Int64, "h2": pl.Float64, "r2": pl.Float64, "mse": pl.Float64,
-        "neg_log_likelihood": pl.Float64, "factor": pl.Float64, "failure": pl.String,
+        "neg_log_likelihood": pl.Float64, "log_likelihood_gained": pl.Float64, "h2_standard_error": pl.Float64, "share": pl.Float64,
+        "small": pl.Float64, "sweeps": pl.Int64, "factor": pl.Float64, "failure": pl.String,
     }  # fmt: skip
     table = pl.DataFrame(rows, schema=schema)
     sizes = {"n_variants": frame.n_variants, "n_blocks": len(frame.blocks)}

@@ -4,8 +4,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-PRIORS: tuple[str, ...] = ("ridge",)
-OUTCOME_NAMES: tuple[str, ...] = ("quantitative", "binary")  # of `genassoc.analyses.whole_genome.outcomes.OUTCOMES`
+PRIORS: tuple[str, ...] = ("ridge", "mixture")
+OUTCOME_NAMES: tuple[str, ...] = (
+    "quantitative",
+    "binary",
+    "survival",
+)  # of `genassoc.analyses.whole_genome.outcomes.OUTCOMES`
 # Shares of the variance that the genotypes explain, of which each gives a penalty M (1 - h2) / h2 (REGENIE's five).
 H2_GRID = (0.01, 0.25, 0.5, 0.75, 0.99)
 MOST_BLOCK = 10_000
@@ -22,10 +26,11 @@ class WholeGenomeRegression:
         Each is fitted on its own samples; a trait that cannot be fitted leaves the others as they are.
     covariates : sequence of str, or str
         Names (ranges such as ``"PC1:PC10"`` allowed), or a Wilkinson formula: those of the model that the predictions enter.
-    outcome : {"quantitative", "binary"}
-        What the traits are.
-    prior : {"ridge"}
-        What is assumed of the effects. "ridge": all variants have one, as REGENIE's step 1 assumes.
+    outcome : {"quantitative", "binary", "survival"}
+        What the traits are. Of "survival" they are the columns of events, as in `Cox`, and ``time`` names their times.
+    prior : {"ridge", "mixture"}
+        What is assumed of the effects. "ridge": all variants have one, as REGENIE's step 1 assumes. "mixture": few variants have large
+        effects and the others small ones, as BOLT-LMM and LDAK-KVIK assume; docs/structure/mixture.md says when to choose it.
     block_size : int
         Variants of a block, which never holds two chromosomes.
     folds : int, "loocv" or "auto"
@@ -41,7 +46,12 @@ class WholeGenomeRegression:
         The value of a binary trait that is the case, as in `Logistic`.
     exact_above : float
         A trait that more than this share of the samples lack has Gram matrices of its own samples alone. Of others a missing value
-        takes the trait's mean while blocks are fitted, as in REGENIE, which shares the work of all traits.
+        takes the trait's mean while blocks are fitted, as in REGENIE, which shares the work of all traits. (The mixture leaves these
+        samples out exactly, whatever their share.)
+    time : str or sequence of str
+        Of "survival": the column of the time of the event or of censoring; one for each trait, or one for all.
+    entry, strata, cause
+        Of "survival", as in `Cox`.
     """
 
     traits: tuple[str, ...]
@@ -55,6 +65,10 @@ class WholeGenomeRegression:
     rank_normalise: bool = False
     case_value: Any = ()
     exact_above: float = 0.1
+    time: tuple[str, ...] | str = ()
+    entry: str | None = None
+    strata: tuple[str, ...] | str = ()
+    cause: str | int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "traits", _names(self.traits, "traits"))
@@ -65,6 +79,7 @@ class WholeGenomeRegression:
         object.__setattr__(self, "case_value", _pairs(self.case_value, self.traits))
         _one_of(self.outcome, "outcome", OUTCOME_NAMES)
         _one_of(self.prior, "prior", PRIORS)
+        self._check_times()
         _one_of(self.fold_order, "fold_order", ("random", "store"))
         _whole(self.block_size, "block_size", "the number of variants of a block", 1, MOST_BLOCK)
         _whole(self.seed, "seed", "what the folds are drawn from", 0, 2**63 - 1)
@@ -80,6 +95,22 @@ class WholeGenomeRegression:
             raise ValueError(f"exact_above is a share from 0 to 1, not {self.exact_above!r}")
         if not 0.0 <= self.exact_above <= 1.0:
             raise ValueError(f"exact_above is a share from 0 to 1, not {self.exact_above!r}")
+
+    def _check_times(self) -> None:
+        """Refuse what only times to an event have, where there are none; and times that do not fit the events."""
+        for field in ("time", "strata"):
+            object.__setattr__(self, field, _names(getattr(self, field), field))
+        if self.outcome != "survival":
+            given = [name for name in ("time", "entry", "strata", "cause") if getattr(self, name) not in ((), None)]
+            if given:
+                raise ValueError(
+                    f"{', '.join(given)}: of times to an event; leave it out, or choose outcome='survival'"
+                )
+        elif not self.time:
+            raise ValueError(
+                "outcome='survival' needs the column of times: WholeGenomeRegression(traits=['death'], time='days', outcome='survival'); the "
+                "trait is the column of the event"
+            )
 
 
 def _names(value: object, field: str) -> tuple[str, ...]:

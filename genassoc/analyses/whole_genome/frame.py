@@ -12,7 +12,7 @@ import numpy as np
 
 from genassoc.analyses.whole_genome.choices import WholeGenomeRegression
 from genassoc.analyses.whole_genome.folds import Folds
-from genassoc.data.analysis import State, SummedAnalysis, Sums
+from genassoc.data.analysis import RereadingAnalysis, State, SummedAnalysis, Sums
 from genassoc.data.phenotypes.offsets import Unit
 from genassoc.shapes import Array, BoolArray, Float32Array, Float64Array, Int64Array
 
@@ -188,6 +188,9 @@ class Runner(Protocol):
 
     def __call__(self, analysis: SummedAnalysis[State, Sums], before: Sums | None = None) -> Iterator[Sums]:
         """What each block gave, in genome order; ``before`` is what the analysis is prepared with, and part of the pass' identity."""
+
+    def batches(self, analysis: RereadingAnalysis[State, Sums]) -> Iterator[Sums]:
+        """What each batch of traits gave, of an analysis that reads all blocks many times."""
 
 
 class Prior(Protocol):

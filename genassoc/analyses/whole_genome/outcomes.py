@@ -5,5 +5,6 @@ from collections.abc import Mapping
 from genassoc.analyses.whole_genome.binary import Binary
 from genassoc.analyses.whole_genome.frame import Outcome
 from genassoc.analyses.whole_genome.quantitative import Quantitative
+from genassoc.analyses.whole_genome.survival import TimeToEvent
 
-OUTCOMES: Mapping[str, Outcome] = {"quantitative": Quantitative(), "binary": Binary()}
+OUTCOMES: Mapping[str, Outcome] = {"quantitative": Quantitative(), "binary": Binary(), "survival": TimeToEvent()}

@@ -269,7 +269,7 @@ def _parts(table: TextTable, column: str, source: str) -> Iterator[tuple[str, Te
 def _values(cohort: Cohort, table: Phenotypes, traits: tuple[str, ...], read: _Read) -> Float64Array:
     """Predictions of the cohort's samples (N, T), NaN where the table has none."""
     table.resolve(traits, "prediction")
-    theirs, found, said = as_in_phenotypes(cohort, table)
+    theirs, found, said = as_in_phenotypes(cohort.phenotypes, cohort.rows, cohort.sample_ids, cohort.id_rule, table)
     if not found.any():
         raise SampleMismatchError(mismatch_message(list(cohort.sample_ids), table, 0, 0.0, cohort.id_rule))
     at = {name: row for row, name in enumerate(theirs.table[theirs.sample_id])}

@@ -43,6 +43,7 @@ from genassoc.models.scan.sums import AlleleCounts, GenotypeSums, frequency
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
 from genassoc.stats.information import LEAST_OF_SANDWICH
 from genassoc.stats.linalg import orthonormal_basis
+from genassoc.stats.risk_sets import risk_sets, within_strata
 from genassoc.stats.tails import z_from_neg_log_10_p
 
 EXACT_BELOW = 0.05  # rows whose p may be below it are not left at the screen
@@ -329,38 +330,6 @@ def prepare(
     return ScreenState.of(names, nulls, block_columns, block_width, int((~design.complete).sum()), notes)
 
 
-def risk_sets(
-    time: Float64Array, event: BoolArray, entry: Float64Array, stratum: Int64Array, efron: bool = True
-) -> tuple[RiskSets, Float64Array]:
-    """Number the event times of samples (n,) stratum by stratum, and find the run that each sample is at risk of.
-
-    Returns
-    -------
-    RiskSets
-    times : float64 array (K,)
-        The event times.
-    """
-    n = time.size
-    first, last = np.zeros(n, np.int64), np.zeros(n, np.int64)
-    ends: list[BoolArray] = []
-    times: list[Float64Array] = []
-    before = 0
-    for s in np.unique(stratum):
-        genotypes = stratum == s
-        distinct = np.unique(time[genotypes & event])
-        # At risk at t: entry < t <= time.
-        first[genotypes] = before + np.searchsorted(distinct, entry[genotypes], side="right")
-        last[genotypes] = before + np.searchsorted(distinct, time[genotypes], side="right")
-        before += distinct.size
-        times.append(distinct)
-        end = np.zeros(distinct.size, bool)
-        end[-1:] = True
-        ends.append(end)
-    joined = np.concatenate(ends) if ends else np.zeros(0, bool)
-    found = np.concatenate(times) if times else np.zeros(0)
-    return RiskSets(np.ascontiguousarray(event), first, last, joined, bool(efron)), found
-
-
 def fit_null(
     design: SurvivalDesign,
     at: int,
@@ -404,20 +373,6 @@ def fit_null(
         share=share, rest=rest,
     )  # fmt: skip
     return null, basis.kept
-
-
-def within_strata(X: Float64Array, stratum: Int64Array) -> Float64Array:
-    """Covariates, the constant but for, less their means in each stratum: the likelihood knows no more of them."""
-    out = X.copy()
-    largest = np.abs(X).max(axis=0, initial=0.0)
-    strata = np.unique(stratum)
-    for s in strata if strata.size > 1 else ():
-        genotypes = stratum == s
-        out[genotypes, 1:] -= X[genotypes, 1:].mean(axis=0)
-    # Constant within strata up to rounding is constant.
-    lost = np.abs(out).max(axis=0, initial=0.0) <= 1e-12 * largest
-    out[:, lost] = 0.0
-    return out
 
 
 def _times(time: Float64Array, entry: Float64Array, event_times: Float64Array, by_rank: bool) -> Times:

@@ -21,7 +21,7 @@ from genassoc.kernels.likelihoods import cox_columns, cox_weighted
 from genassoc.kernels.likelihoods import rows as status
 from genassoc.kernels.likelihoods.cox_sums import RiskSets, risk_sums
 from genassoc.kernels.likelihoods.newton import FitOptions
-from genassoc.models.cox.family import NullCox, risk_sets, within_strata
+from genassoc.models.cox.family import NullCox
 from genassoc.models.cox.family import prepare as prepare_nulls
 from genassoc.models.scan.family import Samples
 from genassoc.models.scan.sums import GenotypeSums, allele_counts, frequency
@@ -38,6 +38,7 @@ from genassoc.models.scan.wald import (
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.information import EXACT_LAW, LEAST_OF_SANDWICH, effective_size, few_note, whole_sizes
 from genassoc.stats.linalg import orthonormal_basis
+from genassoc.stats.risk_sets import risk_sets, within_strata
 
 _COLLINEAR = 1e-14  # of a squared length, as R's lm: 1e-7 of the length
 

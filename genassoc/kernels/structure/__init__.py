@@ -1,0 +1,1 @@
+"""Loops over what was made of genotypes: Gram matrices, products, distances."""
