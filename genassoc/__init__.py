@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from genassoc.errors import DosageError as DosageError
     from genassoc.errors import GenassocError as GenassocError
     from genassoc.errors import InputError as InputError
+    from genassoc.errors import KinshipWarning as KinshipWarning
     from genassoc.errors import OutputError as OutputError
     from genassoc.errors import PhenotypeError as PhenotypeError
     from genassoc.errors import PlanError as PlanError
@@ -51,8 +52,11 @@ if TYPE_CHECKING:
     from genassoc.verbs.arrays import to_allel as to_allel
     from genassoc.verbs.arrays import to_dask as to_dask
     from genassoc.verbs.association import associate as associate
+    from genassoc.verbs.components import PrincipalComponents as PrincipalComponents
+    from genassoc.verbs.components import pca as pca
     from genassoc.verbs.demonstration import demo as demo
     from genassoc.verbs.exports import export as export
+    from genassoc.verbs.kinship import kinship as kinship
     from genassoc.verbs.permutation import permute as permute
     from genassoc.verbs.predictors import associate_predictors as associate_predictors
     from genassoc.verbs.pruning import ld_prune as ld_prune
@@ -82,6 +86,7 @@ _NAMES = {
     "GenassocError": "genassoc.errors",
     "GenotypeStore": "genassoc.data.store.store",
     "InputError": "genassoc.errors",
+    "KinshipWarning": "genassoc.errors",
     "Linear": "genassoc.models.linear.model",
     "Logistic": "genassoc.models.logistic.model",
     "Ordinal": "genassoc.models.ordinal.model",
@@ -97,6 +102,7 @@ _NAMES = {
     "StoreError": "genassoc.errors",
     "Threads": "genassoc.engine.executors",
     "UncheckedWarning": "genassoc.errors",
+    "PrincipalComponents": "genassoc.verbs.components",
     "WholeGenomePredictions": "genassoc.verbs.whole_genome",
     "WholeGenomeRegression": "genassoc.analyses.whole_genome.choices",
     "adjust": "genassoc.verbs.adjustment",
@@ -107,7 +113,9 @@ _NAMES = {
     "explain": "genassoc.explanation.explain",
     "export": "genassoc.verbs.exports",
     "fit_whole_genome": "genassoc.verbs.whole_genome",
+    "kinship": "genassoc.verbs.kinship",
     "open_store": "genassoc.verbs.stores",
+    "pca": "genassoc.verbs.components",
     "permute": "genassoc.verbs.permutation",
     "read_sake_patients": "genassoc.formats.sake.patients",
     "run": "genassoc.verbs.runs",

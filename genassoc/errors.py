@@ -28,6 +28,10 @@ class UncheckedWarning(UserWarning):
     """A file of results is read that has no digest to check it against."""
 
 
+class KinshipWarning(UserWarning):
+    """Kinship is less certain than it looks, or not known of some samples."""
+
+
 class InputError(GenassocError):
     """An input file cannot be read as what it claims to be (names the file and the line)."""
 

@@ -1,4 +1,4 @@
-"""The commands on relatives and ancestry: prune. They parse, call and print; no numbers are made here."""
+"""The commands on relatives and ancestry: prune, pca, kinship. They parse, call and print; no numbers are made here."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +11,7 @@ from genassoc.cli.signatures import Option, command
 
 def add_to(app: click.Group) -> None:
     """Add them to the commands."""
-    for function in (prune,):
+    for function in (prune, pca, kinship):
         app.add_command(command(function))
 
 
@@ -70,3 +70,129 @@ def prune(
     for line in found.lines():
         say(line)
     say(f"{out}: {len(found):,} variants")
+
+
+_COMPONENTS = "Components"
+
+
+def pca(
+    store: Path,
+    *,
+    out: Annotated[
+        Path, Option(help="The scores, sample_id, PC1, PC2, ...: .tsv, .tsv.gz or .parquet.", panel=_OUTPUT)
+    ],
+    k: Annotated[int, Option("-k", min=1, help="How many components.", panel=_COMPONENTS)] = 10,
+    variants: Annotated[
+        Path | None, Option(help="Only variants of a list, as prune writes it.", panel=_VARIANTS)
+    ] = None,
+    maf: Annotated[
+        float, Option(help="Minimum minor allele frequency in the samples of the fit.", panel=_VARIANTS)
+    ] = 0.01,
+    long_range_ld: Annotated[
+        bool,
+        Option(
+            "--long-range-ld",
+            help="Keep regions of long-range LD, which are left out where the build is known.",
+            panel=_VARIANTS,
+        ),
+    ] = False,
+    build: Annotated[
+        str | None, Option(help="GRCh37 | GRCh38: of these regions, where the store does not know it.", panel=_VARIANTS)
+    ] = None,
+    keep: Annotated[Path | None, Option(help="Only samples of a file, one id a line.", panel=_INPUT)] = None,
+    fit_on: Annotated[
+        Path | None,
+        Option(
+            help="Fit on the samples of a file, one id a line, as unrelated ones; the others are projected.",
+            panel=_INPUT,
+        ),
+    ] = None,
+    project: Annotated[
+        Path | None,
+        Option(help="Fit nothing: scores on the components of a folder that --save wrote.", panel=_INPUT),
+    ] = None,
+    min_overlap: Annotated[
+        float,
+        Option(min=0.0, max=1.0, help="With --project: least share of its variants that must be found.", panel=_INPUT),
+    ] = 0.5,
+    save: Annotated[
+        Path | None, Option(help="Also a folder with loadings, eigenvalues and scores.", panel=_OUTPUT)
+    ] = None,
+    plot: Annotated[Path | None, Option(help="Also a picture of PC1 and PC2: .png, .pdf, .svg.", panel=_OUTPUT)] = None,
+    method: Annotated[str | None, Option(help="exact | randomised; by default the cheaper.", panel=_COMPONENTS)] = None,
+    seed: Annotated[int, Option(min=0, help="Of the random start.", panel=_COMPONENTS)] = 1,
+    memory: Annotated[
+        str | None,
+        Option(metavar="SIZE", help="Genotypes kept in memory between passes, such as 4GiB.", panel=_COMPONENTS),
+    ] = None,
+    force: Force = False,
+    threads: Threads = None,
+) -> None:
+    """Principal components of genotypes, and scores of other samples on them. A killed run continues when run again."""
+    from genassoc.verbs import component_files
+
+    runner, shown = executor(threads), progress()
+    if project is not None:
+        unused = {
+            "--variants": variants,
+            "--fit-on": fit_on,
+            "--save": save,
+            "--plot": plot,
+            "--method": method,
+            "--build": build,
+        }
+        if given := [name for name, value in unused.items() if value is not None]:
+            raise click.UsageError(f"--project takes components as they are: {', '.join(given)} has no part in it")
+        result = component_files.projected_of_store(
+            store, out, project, keep=keep, min_overlap=min_overlap, executor=runner, progress=shown
+        )
+        lines = result.summary_lines()
+        n_samples = result.scores.height
+    else:
+        found = component_files.components_of_store(
+            store, out, variants=variants, keep=keep, fit_on=fit_on, save=save, plot=plot, restart=force, k=k, min_maf=maf,
+            long_range_ld=True if long_range_ld else None, build=build, method=method, seed=seed, memory=memory,
+            executor=runner, progress=shown,
+        )  # fmt: skip
+        lines, n_samples = found.summary_lines(), found.scores.height
+    for line in lines:
+        say(line)
+    say(f"{out}: scores of {n_samples:,} samples")
+    for path in (save, plot):
+        if path is not None:
+            say(str(path))
+
+
+def kinship(
+    store: Path,
+    *,
+    out: Annotated[Path, Option(help="Table of related pairs: .parquet, .tsv or .tsv.gz.", panel=_OUTPUT)],
+    min_kinship: Annotated[
+        float, Option(help="Least kinship of pairs that are listed: 0.0442 is the third degree.", panel=_OUTPUT)
+    ] = 0.0442,
+    all_pairs: Annotated[bool, Option("--all-pairs", help="List all pairs.", panel=_OUTPUT)] = False,
+    components: Annotated[
+        Path | None,
+        Option(help="Principal components: a sample id and a column each. Adds PC-adjusted kinship.", panel=_INPUT),
+    ] = None,
+    keep: Annotated[Path | None, Option(help="Only samples of a file, one id a line.", panel=_INPUT)] = None,
+    variants: Annotated[
+        Path | None,
+        Option(help="Only variants of a list, as prune writes it.", panel=_VARIANTS),
+    ] = None,
+    force: Force = False,
+    threads: Threads = None,
+) -> None:
+    """KING-robust kinship of all pairs of samples: relatives and duplicates. A killed run continues when run again."""
+    from genassoc.verbs import kinship as verb
+    from genassoc.verbs.describe import check_tables
+
+    inputs = [path for path in (store, variants, keep, components) if path is not None]
+    check_tables([out], inputs)
+    found = verb.kinship_to_file(
+        store, out, min_kinship=None if all_pairs else min_kinship, components=components, variants=variants, keep=keep,
+        restart=force, executor=executor(threads), progress=progress(),
+    )  # fmt: skip
+    for line in found.lines():
+        say(line)
+    say(f"{out}: {found.n_pairs:,} pairs")

@@ -1,7 +1,7 @@
 """What an analysis is: prepare on the samples, compute each block alone; perhaps combine what the blocks gave, in several passes."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
     from genassoc.data.block import Block
@@ -28,14 +28,11 @@ class SummedAnalysis(Protocol[State, Sums]):
 
     What the blocks of a pass gave, combined, is what the next pass is prepared with; of the last pass it is the result. Sums are
     frozen dataclasses of numpy arrays, so that they can be left on a disk and read back.
-
-    Attributes
-    ----------
-    passes : tuple of str
-        What each pass does, in a word or two: "means", "variances".
     """
 
-    passes: ClassVar[tuple[str, ...]]
+    @property
+    def passes(self) -> tuple[str, ...]:
+        """What each pass does, in a word or two: "means", "variances"."""
 
     @property
     def sums(self) -> type[Sums]:
@@ -60,7 +57,9 @@ class RereadingAnalysis(Protocol[State, Sums]):
         One name, of what is done.
     """
 
-    passes: ClassVar[tuple[str, ...]]
+    @property
+    def passes(self) -> tuple[str, ...]:
+        """See above."""
 
     @property
     def sums(self) -> type[Sums]:
@@ -74,6 +73,20 @@ class RereadingAnalysis(Protocol[State, Sums]):
 
     def batch(self, state: State, number: int, blocks: "Callable[[], Iterable[Block]]") -> Sums:
         """One batch; ``blocks()`` goes through all genotypes, as often as it is called."""
+
+
+@runtime_checkable
+class IteratedAnalysis(SummedAnalysis[State, Sums], Protocol[State, Sums]):
+    """A summed analysis whose passes go on until it has enough: ``passes`` are the most that it makes.
+
+    Both methods are of the combined sums alone, so that a killed run comes to the same number of passes.
+    """
+
+    def joined(self, before: Sums | None, sums: Sums) -> Sums:
+        """The combined sums of a pass, with what it keeps of those of the passes before: what the next is prepared with."""
+
+    def settled(self, sums: Sums) -> bool:
+        """Whether no further pass is needed."""
 
 
 class SetAnalysis(BlockAnalysis[State, Made_co], Protocol[State, Made_co]):

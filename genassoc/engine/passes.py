@@ -12,14 +12,15 @@ genotypes are cut into tasks; sums of floats have the same bits whenever the pla
 
 import hashlib
 import math
+import threading
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Generic, cast
 
 import numpy as np
 import polars as pl
 
-from genassoc.data.analysis import State, SummedAnalysis, Sums
+from genassoc.data.analysis import IteratedAnalysis, State, SummedAnalysis, Sums
 from genassoc.data.block import GenotypeBlock, Places, places_of
 from genassoc.engine.association import for_blocks, read_selected
 from genassoc.engine.executors import Executor, single_threaded_blas
@@ -37,6 +38,40 @@ if TYPE_CHECKING:
 _SCHEMA: dict[str, Any] = {"name": pl.String, "dtype": pl.String, "shape": pl.List(pl.Int64), "content": pl.Binary}
 
 
+@dataclass
+class KeptBlocks:
+    """Blocks of selected variants that stay in memory from one pass to the next, two bits a call, as many as a limit allows.
+
+    Later passes then neither read, nor decompress, nor select again. What is kept changes no number. Another process begins with none.
+
+    Attributes
+    ----------
+    limit : int
+        Bytes.
+    """
+
+    limit: int
+    held: int = 0
+    _blocks: dict[tuple[int, int], tuple[GenotypeBlock | None, Counts]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def selected(self, cohort: "Cohort", start: int, stop: int, contig: str) -> tuple[GenotypeBlock | None, Counts]:
+        """The selected variants from start to stop and what became of the others, as `read_selected` gives them."""
+        found = self._blocks.get((start, stop))
+        if found is None:
+            block, _, counts = read_selected(cohort, start, stop, contig)
+            found = block, counts
+            size = 0 if block is None else block.packed.nbytes
+            with self._lock:
+                if self.held + size <= self.limit and (start, stop) not in self._blocks:
+                    self._blocks[start, stop] = found
+                    self.held += size
+        return found
+
+    def __reduce__(self) -> tuple[type["KeptBlocks"], tuple[int]]:
+        return KeptBlocks, (self.limit,)
+
+
 @dataclass(frozen=True)
 class SumsJob(Generic[State, Sums]):
     """One pass of an analysis as a job: the sums of a task, as a table of its arrays.
@@ -49,12 +84,15 @@ class SumsJob(Generic[State, Sums]):
         Of this pass (`Plan.of_pass`).
     before : optional
         The combined sums of the previous pass.
+    kept : KeptBlocks
+        Blocks that need not be read again.
     """
 
     cohort: "Cohort"
     analysis: SummedAnalysis[State, Sums]
     plan: Plan
     before: Sums | None = None
+    kept: KeptBlocks = field(default_factory=lambda: KeptBlocks(0))
 
     def prepare(self) -> State:
         """The analysis' state for this pass."""
@@ -65,7 +103,7 @@ class SumsJob(Generic[State, Sums]):
         total: Sums | None = None
         counts = Counts()
         for start, stop in task.blocks(self.plan.block_variants):
-            block, _, tally = read_selected(self.cohort, start, stop, task.contig)
+            block, tally = self.kept.selected(self.cohort, start, stop, task.contig)
             counts += tally
             if block is not None:
                 one = self.analysis.block(state, block)
@@ -121,6 +159,8 @@ def run_passes(
     executor: Executor,
     progress: Progress,
     work: WorkFolder | None = None,
+    *,
+    kept: KeptBlocks | None = None,
 ) -> Sums:
     """All passes of an analysis, one after another.
 
@@ -132,10 +172,12 @@ def run_passes(
     work : WorkFolder, optional
         Where the sums of passes are kept, so that a killed run can be resumed; the caller holds its lock and removes it. Without a
         folder sums are kept in memory.
+    kept : KeptBlocks, optional
+        Where blocks stay in memory between passes, of this analysis and of others on the same cohort, in the same blocks. By default none do.
 
     Returns
     -------
-    The sums of the last pass.
+    The sums of the last pass; of an `IteratedAnalysis` those that are enough.
 
     Raises
     ------
@@ -144,15 +186,17 @@ def run_passes(
     """
     before: Sums | None = None
     for number in range(len(analysis.passes)):
-        job = _job_of(analysis, cohort, plan, number, before)
+        job = _job_of(analysis, cohort, plan, number, before, kept)
         if work is None:
             sums = _in_memory(job, executor, progress)
         else:
             folder = work.of_pass(job.plan)
             folder.open(job.plan)
             run(job, job.plan, executor, folder, progress, label=_label(analysis, number))
-            sums = _kept(job, folder)
-        before = _combined(analysis, sums, cohort)
+            sums = _on_disk(job, folder)
+        before = _combined(analysis, sums, cohort, before)
+        if _settled(analysis, before):
+            break
     assert before is not None
     return before
 
@@ -172,7 +216,7 @@ def run_pass_part(
     Raises
     ------
     PlanError
-        If there is no such part or pass, or an earlier pass is not finished.
+        If there is no such part or pass, or an earlier pass is not finished, or is enough.
     """
     if not 0 <= number < len(analysis.passes) or not 0 <= part < plan.n_parts:
         raise PlanError(
@@ -191,7 +235,9 @@ def run_pass_part(
                 f"pass {earlier} ({analysis.passes[earlier]}) is not finished in {work.path}, and pass {number} starts from "
                 "its sums: do its parts first."
             )
-        before = _combined(analysis, _kept(job, folder), cohort)
+        before = _combined(analysis, _on_disk(job, folder), cohort, before)
+        if _settled(analysis, before):
+            raise PlanError(f"pass {earlier} ({analysis.passes[earlier]}) is enough: there is no pass {number} to do.")
     job = _job_of(analysis, cohort, plan, number, before)
     folder = work.of_pass(job.plan)
     folder.open(job.plan)
@@ -235,20 +281,31 @@ def pieces_of(
     folder = work.of_pass(job.plan)
     folder.open(job.plan)
     run(job, job.plan, executor, folder, progress, label=job.analysis.passes[0])
-    yield from _kept(job, folder)
+    yield from _on_disk(job, folder)
 
 
 def _job_of(
-    analysis: SummedAnalysis[State, Sums], cohort: "Cohort", plan: Plan, number: int, before: Sums | None
+    analysis: SummedAnalysis[State, Sums],
+    cohort: "Cohort",
+    plan: Plan,
+    number: int,
+    before: Sums | None,
+    kept: KeptBlocks | None = None,
 ) -> SumsJob[State, Sums]:
     of_pass = plan.of_pass(number, analysis.passes[number], "" if before is None else digest_of(before))
-    return SumsJob(cohort, analysis, of_pass, before)
+    return SumsJob(cohort, analysis, of_pass, before, kept or KeptBlocks(0))
+
+
+def _settled(analysis: SummedAnalysis[State, Sums], sums: Sums) -> bool:
+    """Whether an analysis that goes on until it has enough has it."""
+    return isinstance(analysis, IteratedAnalysis) and analysis.settled(sums)
 
 
 def _label(analysis: SummedAnalysis[State, Sums], number: int) -> str:
     """What the user sees of a pass: "means (pass 1 of 2)"."""
     name, n = analysis.passes[number], len(analysis.passes)
-    return f"{name} (pass {number + 1} of {n})" if n > 1 else name
+    at_most = "at most " if isinstance(analysis, IteratedAnalysis) else ""
+    return f"{name} (pass {number + 1} of {at_most}{n})" if n > 1 else name
 
 
 def _in_memory(job: SumsJob[State, Sums], executor: Executor, progress: Progress) -> Iterator[Sums]:
@@ -276,7 +333,7 @@ def _in_memory(job: SumsJob[State, Sums], executor: Executor, progress: Progress
             progress.end()
 
 
-def _kept(job: SumsJob[State, Sums], folder: WorkFolder) -> Iterator[Sums]:
+def _on_disk(job: SumsJob[State, Sums], folder: WorkFolder) -> Iterator[Sums]:
     """The sums of the parts of a finished pass, in the order of the tasks."""
     for task in job.plan.tasks:
         table = folder.part_rows(job.plan, task)
@@ -284,13 +341,16 @@ def _kept(job: SumsJob[State, Sums], folder: WorkFolder) -> Iterator[Sums]:
             yield unpacked(table, job.analysis.sums)
 
 
-def _combined(analysis: SummedAnalysis[State, Sums], parts: Iterable[Sums], cohort: "Cohort") -> Sums:
+def _combined(
+    analysis: SummedAnalysis[State, Sums], parts: Iterable[Sums], cohort: "Cohort", before: Sums | None
+) -> Sums:
+    """The sums of a pass, of its parts in order; joined to those of the passes ``before``, where the analysis does so."""
     total: Sums | None = None
     for one in parts:
         total = one if total is None else analysis.combine(total, one)
     if total is None:
         raise GenassocError(f"no variant is left: {'; '.join(cohort.selection.describe()) or 'the store is empty'}.")
-    return total
+    return analysis.joined(before, total) if isinstance(analysis, IteratedAnalysis) else total
 
 
 # Sums on a disk ------------------------------------------------------------------------------------------------------

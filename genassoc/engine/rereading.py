@@ -36,7 +36,7 @@ class RereadingJob(SumsJob[State, Sums]):
     genotypes: Plan | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "kept", {})
+        object.__setattr__(self, "calls", {})
 
     def sums(self, state: State, task: Task) -> tuple[Sums | None, Counts]:
         """What the batch gives."""
@@ -46,7 +46,7 @@ class RereadingJob(SumsJob[State, Sums]):
     def blocks(self) -> Iterator[GenotypeBlock]:
         """All blocks that have a selected variant; of few bytes they are read once."""
         assert self.genotypes is not None
-        kept: dict[int, GenotypeBlock] = self.kept  # type: ignore[attr-defined]
+        kept: dict[int, GenotypeBlock] = self.calls  # type: ignore[attr-defined]
         for task in self.genotypes.tasks:
             block = kept.get(task.index)
             if block is None:
@@ -63,7 +63,7 @@ class RereadingJob(SumsJob[State, Sums]):
 
     def __getstate__(self) -> dict[str, object]:
         """For a worker, which reads for itself."""
-        return {**super().__getstate__(), "kept": {}}
+        return {**super().__getstate__(), "calls": {}}
 
 
 def run_batches(

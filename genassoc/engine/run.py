@@ -58,6 +58,7 @@ def run(
     tasks: Sequence[Task] | None = None,
     *,
     label: str = LABEL,
+    unit: str = "variants",
 ) -> None:
     """Do the tasks that have no sound part in ``work`` yet.
 
@@ -77,6 +78,8 @@ def run(
         Only these (a job array's part).
     label : str
         What people are told that is done.
+    unit : str
+        What the tasks are runs of.
 
     Raises
     ------
@@ -91,7 +94,7 @@ def run(
     with single_threaded_blas():
         state = job.prepare()
         settle()
-        progress.begin(label, total, "variants")
+        progress.begin(label, total, unit)
         try:
             progress.advance(total - sum(task.n_variants for task in pending))
             # Closed on every way out, Ctrl-C between two results included: nothing goes on behind our back.

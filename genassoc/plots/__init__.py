@@ -1,8 +1,9 @@
 """Plots of results: functions of a results table. matplotlib's only door; imported when a plot is drawn."""
 
+from genassoc.plots.components import pca
 from genassoc.plots.figure import save_figure
 from genassoc.plots.manhattan import manhattan
 from genassoc.plots.miami import miami
 from genassoc.plots.qq import qq
 
-__all__ = ["manhattan", "miami", "qq", "save_figure"]
+__all__ = ["manhattan", "miami", "pca", "qq", "save_figure"]

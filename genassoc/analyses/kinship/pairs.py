@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from genassoc.analyses.kinship.adjusted import IndividualFrequencies, adjusted_tile
 from genassoc.analyses.kinship.tiles import Frequencies, TiledCalls, tiled, tiled_block
 from genassoc.data.block import GenotypeBlock
 from genassoc.kernels.genotypes import sample_pairs as kernels
@@ -37,6 +38,8 @@ class Pairs:
         Of these: variants in which both are heterozygous; in which one has two REF and the other two ALT.
     kinship : float64 array (P,)
         KING-robust; NaN where one of the two has no heterozygous call.
+    adjusted : float64 array (P,)
+        PC-adjusted; NaN where it was not asked for, or no variant is left.
     """
 
     left: Int64Array
@@ -45,6 +48,7 @@ class Pairs:
     hethet: Int64Array
     ibs0: Int64Array
     kinship: Float64Array
+    adjusted: Float64Array
 
     @property
     def n(self) -> int:
@@ -59,11 +63,10 @@ class Pairs:
         """Sorted by the left sample, then by the right one."""
         return self.take(np.lexsort((self.right, self.left)))
 
-    def relationships(self, frequencies: Frequencies, n_variants: int) -> UInt8Array:
-        """`RELATIONSHIPS` by number (P,); ``frequencies`` are sums over ``n_variants``."""
-        return relationships_of(
-            self.kinship, self.ibs0 / np.maximum(self.n_variants, 1), frequencies.ibs0 / max(n_variants, 1)
-        )
+    def relationships(self, unrelated_ibs0: float) -> UInt8Array:
+        """`RELATIONSHIPS` by number (P,), by the adjusted kinship where there is one; see `relationships_of`."""
+        kinship = np.where(np.isnan(self.adjusted), self.kinship, self.adjusted)
+        return relationships_of(kinship, self.ibs0 / np.maximum(self.n_variants, 1), unrelated_ibs0)
 
 
 def joined(parts: Iterable[Pairs]) -> Pairs:
@@ -71,7 +74,7 @@ def joined(parts: Iterable[Pairs]) -> Pairs:
     kept = [*parts]
     if not kept:
         none = np.empty(0, np.int64)
-        return Pairs(none, none, none, none, none, np.empty(0))
+        return Pairs(none, none, none, none, none, np.empty(0), np.empty(0))
     return Pairs(*(np.concatenate([getattr(part, field.name) for part in kept]) for field in fields(Pairs)))
 
 
@@ -89,8 +92,13 @@ def relationships_of(kinship: Float64Array, ibs0: Float64Array, unrelated_ibs0: 
     return np.where(parents, np.uint8(PARENT), found).astype(np.uint8)
 
 
-def pairs_of_tiles(calls: TiledCalls, row: int, least: float = THIRD_DEGREE) -> Pairs:
-    """Pairs whose first sample is in tile ``row``, and whose kinship is at least ``least``; with -inf all pairs with a variant in common."""
+def pairs_of_tiles(
+    calls: TiledCalls, row: int, least: float = THIRD_DEGREE, frequencies: IndividualFrequencies | None = None
+) -> Pairs:
+    """Pairs whose first sample is in tile ``row``, and one of whose kinships is at least ``least``.
+
+    With -inf all pairs that have a variant in common. With ``frequencies`` PC-adjusted kinship too.
+    """
     left, right = kernels.planes_of_chunk(), kernels.planes_of_chunk()
     counts = np.empty((5, TILE_SAMPLES, TILE_SAMPLES), np.int64)
     found, kinship = np.empty((TILE_SAMPLES**2, 2), np.int64), np.empty(TILE_SAMPLES**2)
@@ -98,6 +106,7 @@ def pairs_of_tiles(calls: TiledCalls, row: int, least: float = THIRD_DEGREE) -> 
     for first in range(row, calls.n_tiles, _TILES_AT_ONCE):
         columns = range(first, min(first + _TILES_AT_ONCE, calls.n_tiles))
         shared = [kernels.shared_of_tiles() for _ in columns]
+        adjusted = None if frequencies is None else adjusted_tile(frequencies, calls, row, columns)
         for chunk in calls.chunks:
             kernels.to_sample_planes(chunk[row], left)
             for column, sums in zip(columns, shared):
@@ -106,15 +115,26 @@ def pairs_of_tiles(calls: TiledCalls, row: int, least: float = THIRD_DEGREE) -> 
                     other = right
                     kernels.to_sample_planes(chunk[column], right)
                 _add(left, other, sums, chunk.shape[1])
-        for column, sums in zip(columns, shared):
+        for k, (column, sums) in enumerate(zip(columns, shared)):
             totals = np.stack([calls.tile_totals(row), calls.tile_totals(column)])
             kernels.settle_counts(sums, totals, calls.n_variants, counts)
-            n = kernels.find_related(counts, least, row == column, found, kinship)
+            all_pairs = adjusted is not None or least == -np.inf
+            n = kernels.find_related(counts, -np.inf if all_pairs else least, row == column, found, kinship)
             i, j = found[:n, 0], found[:n, 1]
             at = counts[:3, i, j]
-            parts.append(
-                Pairs(i + TILE_SAMPLES * row, j + TILE_SAMPLES * column, at[0], at[1], at[2], kinship[:n].copy())
+            by_components = np.full(n, np.nan) if adjusted is None else adjusted[k][i, j]
+            pairs = Pairs(
+                i + TILE_SAMPLES * row,
+                j + TILE_SAMPLES * column,
+                at[0],
+                at[1],
+                at[2],
+                kinship[:n].copy(),
+                by_components,
             )
+            if adjusted is not None and least != -np.inf:
+                pairs = pairs.take((pairs.kinship >= least) | (by_components >= least))
+            parts.append(pairs)
     return joined(parts).in_order()
 
 
@@ -158,4 +178,4 @@ def related_pairs(
     calls = tiled([tiled_block(block, columns)], int(columns.size))
     parts = mapped(lambda row: pairs_of_tiles(calls, row, least), range(calls.n_tiles))
     pairs = joined(parts).in_order()
-    return pairs, pairs.relationships(Frequencies.of(calls.variants), calls.n_variants)
+    return pairs, pairs.relationships(Frequencies.of(calls.variants).unrelated_ibs0)

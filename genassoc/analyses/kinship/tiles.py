@@ -22,14 +22,15 @@ class Frequencies:
 
     Attributes
     ----------
-    polymorphic : int
-        Variants with both alleles.
+    n_variants, polymorphic : int
+        All variants, and those with both alleles.
     ibs0 : float
         Sum of ``2 p^2 q^2``: pairs of two REF with two ALT.
     het, squares, het_squares, products : float
         Sums of: ``2 p q``, a heterozygous call h; the variance of d, the squared difference of the dosages; of h; the covariance of d and h.
     """
 
+    n_variants: int
     polymorphic: int
     ibs0: float
     het: float
@@ -49,7 +50,12 @@ class Frequencies:
         squares = 32 * pq**2 + 4 * pq * (1 - het) - 16 * pq**2
         products = het * (1 - het) - 8 * pq**2
         sums = [float(np.sum(values)) for values in (2 * pq**2, het, squares, het * (1 - het), products)]
-        return cls(int(np.count_nonzero(pq)), *sums)
+        return cls(len(counts), int(np.count_nonzero(pq)), *sums)
+
+    @property
+    def unrelated_ibs0(self) -> float:
+        """Share of variants in which an unrelated pair of one population is expected to share no allele."""
+        return self.ibs0 / max(self.n_variants, 1)
 
     @property
     def standard_error(self) -> float:
@@ -197,17 +203,12 @@ class Tiler:
         else:
             self._file.write(chunk.data)
 
-    def finish(self, file: Path | None = None) -> TiledCalls:
-        """All that was put in; ``file`` is where the binary file will be found."""
+    def finish(self) -> TiledCalls:
+        """All that was put in; without chunks where they went to a file."""
         if self._n_waiting:
             self._keep(np.concatenate(self._waiting))
         variants = np.concatenate(self._variants) if self._variants else np.empty((0, 4), np.int64)
-        if self._file is not None:
-            self._file.flush()
-        chunks: Sequence[UInt64Array] = self._chunks
-        if file is not None and len(variants):
-            chunks = mapped(file, self._n_samples, len(variants))
-        return TiledCalls(self._n_samples, len(variants), self._totals, variants, chunks, file)
+        return TiledCalls(self._n_samples, len(variants), self._totals, variants, self._chunks)
 
 
 def tiled(blocks: Iterable[TiledBlock], n_samples: int) -> TiledCalls:

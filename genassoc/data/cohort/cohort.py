@@ -29,14 +29,15 @@ from genassoc.data.cohort.ledger import (
     variant_rows,
 )
 from genassoc.data.cohort.matching import (
+    as_in_phenotypes,
     family_column,
     first_few,
     match_ids,
     mismatch_message,
     near_misses,
-    partial_notes,
 )
 from genassoc.data.cohort.ploidy import PloidyRules, contig_names, kinds_of
+from genassoc.data.cohort.relatives import unrelated_of
 from genassoc.data.cohort.variant_selection import DROPPED_SCHEMA, VariantSelection, variant_ids, with_neighbours
 from genassoc.data.cohort.variants import KEY_COLUMN, regions_of
 from genassoc.data.forks import check_not_forked
@@ -237,11 +238,40 @@ class Cohort:
         notes = [f"keep_samples: {unknown} ids given are not in the cohort, of which {miss.shown}" for miss in misses]
         return replace(kept, notes=(*kept.notes, *notes))
 
-    def _with_samples(self, keep: BoolArray, step: dict[str, Any], details: Array, label: str) -> "Cohort":
+    def keep_unrelated(
+        self, kin: pl.DataFrame | str | Path, max_kinship: float = 0.0442, *, prefer: pl.Expr | str | None = None,
+        quality: pl.DataFrame | None = None,
+    ) -> "Cohort":  # fmt: skip
+        """Keep samples of which no two have a kinship above ``max_kinship``; the ledger says who is left out because of whom.
+
+        Parameters
+        ----------
+        kin : DataFrame or path
+            Of `genassoc.kinship` (its ``kinship_adjusted`` counts where there is one), plink2 --make-king-table or KING.
+        max_kinship : float
+            0.0442 keeps no relatives up to the third degree, 0.0884 up to the second, 0.177 up to the first.
+        prefer : expression over the phenotypes, or name of a binary trait
+            Samples, or cases, to keep rather than others.
+        quality : DataFrame
+            Of `genassoc.sample_qc`; of two samples with as many relatives the one with more missing calls is left out.
+
+        Raises
+        ------
+        InputError, PhenotypeError, SampleMismatchError
+            As `genassoc.data.cohort.relatives.unrelated_of`, which says whom the rule leaves out.
+        """
+        check_not_forked()
+        keep, details, notes = unrelated_of(self, kin, max_kinship, prefer, quality)
+        step, label = recipe.kept(self.sample_ids[keep].tolist()), f"keep_unrelated({max_kinship:g})"
+        return replace(self, notes=(*self.notes, *notes))._with_samples(keep, step, details, label, "related")
+
+    def _with_samples(
+        self, keep: BoolArray, step: dict[str, Any], details: Array, label: str, reason: str = "keep_samples"
+    ) -> "Cohort":
         """The cohort of the samples where ``keep`` (N,) is true; the others go to the ledger."""
         if not keep.any():
             raise PhenotypeError(f"keep_samples({label}) leaves none of {self.n_samples} samples")
-        ledger = drop_samples(self.sample_ledger, self.sample_ids[~keep], "keep_samples", details[~keep])
+        ledger = drop_samples(self.sample_ledger, self.sample_ids[~keep], reason, details[~keep])
         note = f"{int(keep.sum()):,} of {self.n_samples:,} samples kept by {label}"
         return replace(
             self,
@@ -291,7 +321,7 @@ class Cohort:
             covariates, sample_id=sample_id, missing_codes=missing_codes, decimal=decimal, date_format=date_format,
             encoding=encoding,
         )  # fmt: skip
-        read, (added, found, notes) = added, self.as_in_phenotypes(added)
+        read, (added, found, notes) = added, as_in_phenotypes(self, added)
         family = family_column(added.columns)  # PLINK's tables all have one
         if family is not None and family in self.phenotypes.columns:
             added = replace(added, table=added.table.drop(family))
@@ -327,38 +357,6 @@ class Cohort:
             notes=tuple(dict.fromkeys((*self.notes, *self.contigs.notes(sex=True), read_as))),
             recipe=(*self.recipe, recipe.sex_of(column)),
         )
-
-    def as_in_phenotypes(self, added: Phenotypes) -> tuple[Phenotypes, BoolArray, tuple[str, ...]]:
-        """A table whose ids are spelled as in the phenotypes, which samples (N,) it has, and notes.
-
-        Ids that are the phenotypes' stay. Under an ``id_rule`` ids that are the genotypes' are taken too, and others are
-        compared with these under the rule.
-        """
-        spellings = self.phenotypes.table[self.phenotypes.sample_id].gather(self.rows).to_list()
-        spelt = added.table[added.sample_id].to_list()
-        at = {name: row for row, name in enumerate(spelt)}
-        found = np.array([name in at for name in spellings], dtype=bool)
-        used = {at[name] for name in spellings if name in at}
-        notes: tuple[str, ...] = ()
-        if not self.id_rule.exact:
-            ours = [str(name) for name in self.sample_ids]
-            pairs = [(i, at[name]) for i, name in enumerate(ours) if not found[i] and name in at]
-            for i, row in pairs:
-                spelt[row], found[i] = spellings[i], True
-            used |= {row for _, row in pairs}
-            if not found.all() and not (self.id_rule.joins_family and family_column(added.columns) is None):
-                unmatched = [i for i in range(len(ours)) if not found[i]]
-                rest = np.setdiff1d(np.arange(len(spelt)), np.array(sorted(used), dtype=np.int64))
-                both = match_ids([ours[i] for i in unmatched], replace(added, table=added.table[rest]), self.id_rule)
-                for column, row in zip(both.columns, both.rows):
-                    spelt[rest[row]], found[unmatched[column]] = spellings[unmatched[column]], True
-                notes = both.notes
-            added = replace(added, table=added.table.with_columns(pl.Series(added.sample_id, spelt, dtype=pl.String)))
-        else:
-            notes = tuple(
-                partial_notes(spellings, added, np.flatnonzero(found), np.array(sorted(used), np.int64), EXACT)
-            )
-        return added, found, notes
 
     def design(
         self, traits: Sequence[str], covariates: Sequence[str] | str = (), *, kind: Kind = "quantitative",

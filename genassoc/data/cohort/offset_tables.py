@@ -17,7 +17,7 @@ import polars as pl
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.cohort.contigs import chromosome_of, region_keys, usual_spellings
 from genassoc.data.cohort.ledger import lacking_predictions
-from genassoc.data.cohort.matching import family_column, first_few, mismatch_message
+from genassoc.data.cohort.matching import as_in_phenotypes, family_column, first_few, mismatch_message
 from genassoc.data.cohort.recipe import with_offsets as recipe_step
 from genassoc.data.phenotypes.columns import NUMBER, from_pandas, listed, read_columns
 from genassoc.data.phenotypes.offsets import Offsets, PredictionTables, Source, Unit
@@ -272,7 +272,7 @@ def _parts(table: TextTable, column: str, source: str) -> Iterator[tuple[str, Te
 def _values(cohort: Cohort, table: Phenotypes, traits: tuple[str, ...], read: _Read) -> Float64Array:
     """Predictions of the cohort's samples (N, T), NaN where the table has none."""
     table.resolve(traits, "prediction")
-    theirs, found, said = cohort.as_in_phenotypes(table)
+    theirs, found, said = as_in_phenotypes(cohort, table)
     if not found.any():
         raise SampleMismatchError(mismatch_message(list(cohort.sample_ids), table, 0, 0.0, cohort.id_rule))
     at = {name: row for row, name in enumerate(theirs.table[theirs.sample_id])}
